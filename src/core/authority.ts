@@ -1,0 +1,29 @@
+/**
+ * Who may do what, as the doors see it. An access token is long-lived and its owner keeps it; a data token is what the exchange
+ * returns: short-lived, for one database, and verified without asking anybody.
+ */
+import type { UnixMs } from "./clock.ts";
+import type { Failure } from "./errors.ts";
+
+/** What a request may do at one database. Plain data: it crosses to the database's object with every call. */
+export interface Grant {
+  /** The token that it came from, named by what revokes it. */
+  readonly tokenId: string;
+  readonly read: boolean;
+  readonly write: boolean;
+  /** Everything open under this grant ends then. */
+  readonly expiresAt: UnixMs;
+}
+
+export interface DataToken {
+  readonly token: string;
+  /** When a client should exchange again; the token itself lives a little longer. */
+  readonly expiresAt: UnixMs;
+}
+
+export interface Authority {
+  /** Verifies an access token for a database and mints a data token that can do no more than it. */
+  exchange(accessToken: string, databaseId: string): Promise<DataToken | Failure>;
+  /** Verifies a data token for a database. Answers at once (not a promise) for one that it has verified before. */
+  verify(dataToken: string, databaseId: string): Grant | Failure | Promise<Grant | Failure>;
+}

@@ -1,0 +1,14 @@
+/** Time is passed in, so that tests move it. Only `objects/`, `worker.ts` and the Node programs call the real one. */
+declare const unixMs: unique symbol;
+
+/** Milliseconds since 1970-01-01T00:00:00Z. */
+export type UnixMs = number & { readonly [unixMs]: true };
+
+/** The caller vouches that the number is milliseconds since 1970. */
+export function asUnixMs(ms: number): UnixMs {
+  return ms as UnixMs;
+}
+
+export interface Clock {
+  now(): UnixMs;
+}

@@ -1,0 +1,35 @@
+/**
+ * The closed set of ways in which a request can fail. Inside, a failure is a value with one of these codes and a sentence that
+ * says what was wrong, where, and what to do; each door maps the codes to its own wire form in one exhaustive switch.
+ */
+export type ErrorCode =
+  /** The request is not well-formed: bytes, types, ranges, encodings. */
+  | "invalid"
+  /** A documented limit was passed; the message names it and the offending size. */
+  | "limit"
+  /** A stored value and an operand do not fit each other. */
+  | "type-mismatch"
+  /** No credentials, or credentials that are wrong, expired or revoked. */
+  | "unauthenticated"
+  /** The credentials are good and do not allow this. */
+  | "forbidden"
+  /** No such thing, or none that these credentials may know of. */
+  | "not-found"
+  /** It exists already, or something that excludes it is under way. */
+  | "conflict"
+  /** It cannot be answered now (switching, restoring, starting): the same request may be sent again. */
+  | "unavailable"
+  /** The request is well-formed and we do not do that. */
+  | "unsupported"
+  /** A bug of ours. */
+  | "internal";
+
+export interface Failure {
+  readonly ok: false;
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+export function failure(code: ErrorCode, message: string): Failure {
+  return { ok: false, code, message };
+}

@@ -1,0 +1,55 @@
+/** Every limit of the database, each with its reason. docs/limits.md lists them for users; tests hold both sides of each. */
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+/** Deno's own limit for an encoded key that is written, kept so that every key is usable from every client. */
+export const MAX_KEY_BYTES = 2048;
+
+/** A read's bound may be a whole key and one byte more: the bound just after the longest key. */
+export const MAX_RANGE_BOUND_BYTES = MAX_KEY_BYTES + 1;
+
+/** A row holds at most 2 MB on the platform, and a log row carries key and value together. */
+export const MAX_VALUE_BYTES = 1 * MIB;
+
+/** One atomic write: what one transaction can take without stalling the database's other clients. */
+export const MAX_ATOMIC_WRITE_BYTES = 8 * MIB;
+
+/** Deno's client sends at most 100. */
+export const MAX_CHECKS = 100;
+
+/** Mutations and enqueues of one atomic write together; Deno's client sends at most 1,000. */
+export const MAX_MUTATIONS = 1000;
+
+/** Ranges of one KV Connect read: a `getMany` of Deno asks for at most 10 keys. */
+export const MAX_READ_RANGES = 10;
+
+/** Entries that one read may ask for, all its ranges together. */
+export const MAX_READ_ENTRIES = 1000;
+
+/** A read is answered whole or not at all; Deno's own limits (1,000 values of 64 KiB) stay below this. */
+export const MAX_READ_ANSWER_BYTES = 72 * MIB;
+
+/** An answer up to this size is one RPC result (the platform allows 32 MiB); a larger one is streamed. */
+export const MAX_RPC_ANSWER_BYTES = 8 * MIB;
+
+/** Keys of one watch, as in the protocol. */
+export const MAX_WATCHED_KEYS = 10;
+
+/** Watches of one database: each holds its keys in the object's memory. The platform allows 32,768 sockets. */
+export const MAX_WATCHERS = 10_000;
+
+/** The protobuf framing of an atomic write around its payload: 1,100 messages of a few bytes each, with room. */
+export const MAX_REQUEST_BODY_BYTES = MAX_ATOMIC_WRITE_BYTES + 1 * MIB;
+
+/** A row of the entries table stays in its page up to this many bytes (SQLite spills rows of WITHOUT ROWID tables at 1,002). */
+export const MAX_INLINE_ROW_BYTES = 1000;
+
+/** The platform's row limit is 2 MB; a log row stays clear of it. */
+export const MAX_LOG_ROW_BYTES = 1_900_000;
+
+/** Expired entries deleted in one batch: a commit that big is a pause of a few milliseconds. */
+export const MAX_EXPIRED_PER_BATCH = 500;
+
+/** Commits applied in one transaction before others get their turn. */
+export const MAX_COMMITS_PER_GROUP = 256;

@@ -53,3 +53,18 @@ export const MAX_EXPIRED_PER_BATCH = 500;
 
 /** Commits applied in one transaction before others get their turn. */
 export const MAX_COMMITS_PER_GROUP = 256;
+
+/** What the key of an object may carry before our own names (about 150 characters), below S3's 1,024 bytes. */
+export const MAX_DESTINATION_PREFIX_CHARACTERS = 512;
+
+/** An endpoint is a host and perhaps a short path. */
+export const MAX_DESTINATION_URL_CHARACTERS = 500;
+
+/** One read from a destination is held in memory whole, in an object that has 128 MB for everything. */
+export const MAX_DESTINATION_READ_BYTES = 32 * MIB;
+
+/** A page of 1,000 keys at S3's longest, with its XML, is less. */
+export const MAX_DESTINATION_LIST_ANSWER_BYTES = 4 * MIB;
+
+/** Of an error's body only the code is read. */
+export const MAX_DESTINATION_ERROR_ANSWER_BYTES = 64 * KIB;

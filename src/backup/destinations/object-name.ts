@@ -1,0 +1,52 @@
+/**
+ * Names of objects in a bucket. A key is the destination's prefix (the user's, checked once by `parsePrefix`) and a name (ours).
+ * Both are kept to characters that no server, proxy or XML answer rewrites, so that a key can never normalise into another one.
+ */
+import { assert } from "../../core/assert.ts";
+import { failure, type Failure } from "../../core/errors.ts";
+import { MAX_DESTINATION_PREFIX_CHARACTERS } from "../../core/limits.ts";
+
+const nameSegment = /^[A-Za-z0-9._-]+$/;
+const prefixSegment = /^[A-Za-z0-9!$()*+,\-.:=@_ ]+$/;
+
+/** A wrong name is a bug of ours: names are built from ids and versions. */
+export function assertObjectName(name: string): void {
+  const sound = name.split("/").every((segment) => nameSegment.test(segment) && !isDots(segment));
+  assert(sound, `an object's name of plain segments, got ${JSON.stringify(name)}`);
+}
+
+/** What a listing asks for is the beginning of a name: its last segment may be empty or incomplete. */
+export function assertNamePrefix(namePrefix: string): void {
+  assertObjectName(`${namePrefix}x`);
+}
+
+/** Empty, or segments that each end in "/"; a missing last slash is added, slashes before the first segment are dropped. */
+export function parsePrefix(text: string): { readonly ok: true; readonly prefix: string } | Failure {
+  if (text.length > MAX_DESTINATION_PREFIX_CHARACTERS) {
+    return failure("limit", `The prefix is longer than ${MAX_DESTINATION_PREFIX_CHARACTERS} characters.`);
+  }
+  const trimmed = text.replace(/^\/+/, "").replace(/\/$/, "");
+  if (trimmed === "") return { ok: true, prefix: "" };
+  for (const segment of trimmed.split("/")) {
+    if (segment === "") return failure("invalid", "The prefix has an empty part between two slashes.");
+    if (isDots(segment)) return failure("invalid", 'The prefix has a part "." or "..".');
+    if (!prefixSegment.test(segment)) {
+      return failure("invalid", "The prefix may have letters a to z, digits, spaces and ! $ ( ) * + , - . : = @ _ / only.");
+    }
+  }
+  return { ok: true, prefix: `${trimmed}/` };
+}
+
+/** The key as the path of a URL: every segment percent-encoded but for RFC 3986's unreserved characters. */
+export function encodeKeyPath(key: string): string {
+  return key.split("/").map(encodeStrictly).join("/");
+}
+
+/** Percent-encodes all but the unreserved characters of RFC 3986, which is what SigV4 signs. */
+export function encodeStrictly(text: string): string {
+  return encodeURIComponent(text).replace(/[!'()*]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`);
+}
+
+function isDots(segment: string): boolean {
+  return segment === "." || segment === "..";
+}

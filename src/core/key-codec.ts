@@ -1,7 +1,8 @@
 /**
  * Keys as byte strings whose memcmp order is the order of the keys: Uint8Array < string < bigint < number < boolean, within a
  * type by value, a key before every key that it is a prefix of. The encoding is Deno KV's own. It is one to one: bytes that
- * decode are exactly the bytes that the decoded key encodes to. How long a key may be is decided where keys are used.
+ * decode are exactly the bytes that the decoded key encodes to (but for the sign of a NaN, which JavaScript may lose on the way).
+ * How long a key may be is decided where keys are used.
  */
 import { assert } from "./assert.ts";
 import { failure, type Failure } from "./errors.ts";
@@ -62,7 +63,8 @@ export function decodeKey(bytes: Uint8Array): { readonly ok: true; readonly key:
   const key: KeyPart[] = [];
   for (let start = 0; start < bytes.length;) {
     const end = endOfPart(bytes, start);
-    if (end < 0) return failure("invalid", `part ${key.length} of the encoded key, at byte ${start}, ${flawText(end)}`);
+    if (end < 0)
+      return failure("invalid", `part ${key.length} of the encoded key, at byte ${start}, ${flawTexts.get(end)}`);
     key.push(decodePart(bytes, start, end));
     start = end;
   }
@@ -162,22 +164,13 @@ function encodeBigint(value: bigint): Uint8Array<ArrayBuffer> | string {
 /** What `endOfPart` answers in place of an offset. */
 const Flaw = { cutShort: -1, unknownTag: -2, notMinimal: -3, notUtf8: -4, notCanonical: -5 } as const;
 
-function flawText(flaw: number): string {
-  switch (flaw) {
-    case Flaw.cutShort:
-      return "is cut short";
-    case Flaw.unknownTag:
-      return "does not begin with the tag of a type";
-    case Flaw.notMinimal:
-      return "is a bigint with leading zeros";
-    case Flaw.notUtf8:
-      return "is a string that is not UTF-8";
-    case Flaw.notCanonical:
-      return "is a NaN that is not in its canonical form";
-    default:
-      assert(false, `a flaw of a key part, got ${flaw}`);
-  }
-}
+const flawTexts = new Map<number, string>([
+  [Flaw.cutShort, "is cut short"],
+  [Flaw.unknownTag, "does not begin with the tag of a type"],
+  [Flaw.notMinimal, "is a bigint with leading zeros"],
+  [Flaw.notUtf8, "is a string that is not UTF-8"],
+  [Flaw.notCanonical, "is a NaN that is not in its canonical form"],
+]);
 
 /** Where the part that starts at `start` ends, or a `Flaw`. This alone decides which bytes are a key. */
 function endOfPart(bytes: Uint8Array, start: number): number {

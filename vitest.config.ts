@@ -11,7 +11,7 @@ const insideWorkerd = ["engine", "documents", "backup", "directory", "objects", 
 
 const worker = existsSync("./src/worker.ts") ? {} : { main: "./test/support/bare-object.ts" };
 
-const inWorkerd = insideWorkerd.map((folder) => `test/${folder}/**/*.test.ts`);
+const inWorkerd = insideWorkerd.map((folder) => `test/${folder}/**/!(*.node).test.ts`);
 
 export default defineConfig({
   test: {

@@ -70,9 +70,13 @@ export function parseEndpoint(
   }
   if (rules.strict && url.protocol !== "https:") return failure("invalid", "The endpoint must begin with https://.");
   const place = placeOfHost(url.hostname);
-  if (place === "link-local") return failure("invalid", "The endpoint's host is reserved for a machine's own metadata.");
+  if (place === "link-local")
+    return failure("invalid", "The endpoint's host is reserved for a machine's own metadata.");
   if (rules.strict && place === "private") {
-    return failure("invalid", "The endpoint's host must be public: not localhost, and not a private or reserved address.");
+    return failure(
+      "invalid",
+      "The endpoint's host must be public: not localhost, and not a private or reserved address.",
+    );
   }
   return { ok: true, endpoint: `${url.origin}${url.pathname.replace(/\/$/, "")}` };
 }
@@ -137,9 +141,12 @@ function ipv4Number(text: string): number {
 /** Eight groups of a compressed IPv6 address in a URL's normal form, which has no dotted tail. */
 function ipv6Groups(text: string): number[] {
   const [head = "", tail] = text.split("::");
-  const parse = (part: string): number[] => (part === "" ? [] : part.split(":").map((group) => Number.parseInt(group, 16)));
-  const before = parse(head);
+  const before = hexGroups(head);
   if (tail === undefined) return before;
-  const after = parse(tail);
+  const after = hexGroups(tail);
   return [...before, ...Array.from({ length: 8 - before.length - after.length }, () => 0), ...after];
+}
+
+function hexGroups(text: string): number[] {
+  return text === "" ? [] : text.split(":").map((group) => Number.parseInt(group, 16));
 }

@@ -119,19 +119,10 @@ export interface Destination {
   startUpload(name: string): Promise<UploadStarted | DestinationFailure>;
 
   /** All parts but the last have the same size, at least 5 MiB. A part may be put again under its number. */
-  putPart(
-    name: string,
-    uploadId: string,
-    number: number,
-    bytes: Uint8Array,
-  ): Promise<PartDone | DestinationFailure>;
+  putPart(name: string, uploadId: string, number: number, bytes: Uint8Array): Promise<PartDone | DestinationFailure>;
 
   /** Until it is complete the object is not there, or is the one that it was before. */
-  completeUpload(
-    name: string,
-    uploadId: string,
-    parts: readonly UploadedPart[],
-  ): Promise<Done | DestinationFailure>;
+  completeUpload(name: string, uploadId: string, parts: readonly UploadedPart[]): Promise<Done | DestinationFailure>;
 
   /** Gives its storage back. Well done also when there is no such upload. */
   abortUpload(name: string, uploadId: string): Promise<Done | DestinationFailure>;

@@ -31,7 +31,10 @@ export function parsePrefix(text: string): { readonly ok: true; readonly prefix:
     if (segment === "") return failure("invalid", "The prefix has an empty part between two slashes.");
     if (isDots(segment)) return failure("invalid", 'The prefix has a part "." or "..".');
     if (!prefixSegment.test(segment)) {
-      return failure("invalid", "The prefix may have letters a to z, digits, spaces and ! $ ( ) * + , - . : = @ _ / only.");
+      return failure(
+        "invalid",
+        "The prefix may have letters a to z, digits, spaces and ! $ ( ) * + , - . : = @ _ / only.",
+      );
     }
   }
   return { ok: true, prefix: `${trimmed}/` };
@@ -44,7 +47,10 @@ export function encodeKeyPath(key: string): string {
 
 /** Percent-encodes all but the unreserved characters of RFC 3986, which is what SigV4 signs. */
 export function encodeStrictly(text: string): string {
-  return encodeURIComponent(text).replace(/[!'()*]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`);
+  return encodeURIComponent(text).replace(
+    /[!'()*]/g,
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
 }
 
 function isDots(segment: string): boolean {

@@ -1,0 +1,73 @@
+/**
+ * The short retries that every driver does by itself: a few tries within seconds, with exponential waits and jitter. Longer
+ * outages are the caller's, who backs off without holding anything open.
+ */
+import type { Clock } from "../../core/clock.ts";
+import { destinationFailure, type DestinationFailure } from "./destination.ts";
+
+/** Time and chance, passed in so that tests move them. */
+export interface Timing {
+  readonly clock: Clock;
+  /** Uniform in [0, 1). */
+  random(): number;
+  /** Calls `run` once after so many milliseconds, unless the function that it returns is called before. */
+  after(ms: number, run: () => void): () => void;
+}
+
+export interface RetryPolicy {
+  /** Tries in all, at least 1. */
+  readonly tries: number;
+  /** The wait before the second try lies between half of this and all of it; each later one doubles. */
+  readonly firstWaitMs: number;
+  /** No wait is longer; a destination that asks for more gets its answer passed to the caller instead. */
+  readonly longestWaitMs: number;
+}
+
+export const defaultRetryPolicy: RetryPolicy = { tries: 4, firstWaitMs: 200, longestWaitMs: 5000 };
+
+/** Runs `attempt` until it answers anything but a "retry" failure, or the policy ends. */
+export async function withRetries<T extends { readonly ok: true }, F extends DestinationFailure>(
+  timing: Timing,
+  policy: RetryPolicy,
+  attempt: () => Promise<T | F>,
+): Promise<T | F> {
+  for (let tryNumber = 1; ; tryNumber++) {
+    const outcome = await attempt();
+    if (outcome.ok || outcome.class !== "retry" || tryNumber >= policy.tries) return outcome;
+    const asked = outcome.retryAfterMs ?? 0;
+    if (asked > policy.longestWaitMs) return outcome;
+    const backoff = Math.min(policy.firstWaitMs * 2 ** (tryNumber - 1), policy.longestWaitMs);
+    await sleep(timing, Math.max(asked, backoff * (0.5 + timing.random() / 2)));
+  }
+}
+
+/**
+ * Gives `work` so many milliseconds. When they are over, its signal aborts and the answer is `late`, whether or not the work
+ * notices: some of the platform's calls cannot be aborted.
+ */
+export function withDeadline<T>(
+  timing: Timing,
+  ms: number,
+  work: (signal: AbortSignal) => Promise<T>,
+  late: () => T,
+): Promise<T> {
+  const abort = new AbortController();
+  return new Promise((resolve, reject) => {
+    const cancel = timing.after(ms, () => {
+      resolve(late());
+      abort.abort();
+    });
+    void work(abort.signal).then(resolve, reject).finally(cancel);
+  });
+}
+
+/** What a driver answers when the time is over. */
+export function lateFailure(ms: number): DestinationFailure {
+  return destinationFailure("retry", `The destination did not answer within ${Math.ceil(ms / 1000)} s.`);
+}
+
+function sleep(timing: Timing, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    timing.after(ms, resolve);
+  });
+}

@@ -1,0 +1,187 @@
+/**
+ * One signed S3 request and its answer: SigV4 with the payload's hash, path-style addresses, no redirects, deadlines, bounded
+ * reading, short retries. What the operations mean is in `s3.ts`.
+ */
+import { AwsV4Signer } from "aws4fetch";
+import { toHex } from "../../core/bytes.ts";
+import { MAX_DESTINATION_ERROR_ANSWER_BYTES } from "../../core/limits.ts";
+import { encodeKeyPath, encodeStrictly } from "./object-name.ts";
+import { lateFailure, type RetryPolicy, type Timing, withDeadline, withRetries } from "./retry.ts";
+import { classifyS3Error, type S3Failure, unreachableFailure } from "./s3-errors.ts";
+import { parseErrorCode } from "./s3-xml.ts";
+import type { S3Settings } from "./s3-settings.ts";
+
+/** The only way out: `fetch` of the outbound service, which decides what may be reached. */
+export type OutboundFetch = (url: string, init: RequestInit) => Promise<Response>;
+
+/** An answer without a body is due after this; a body, sent or received, adds what it takes at a slow 256 KiB a second. */
+const ANSWER_DEADLINE_MS = 15_000;
+const SLOW_BYTES_PER_MS = 256;
+
+/** S3 tolerates 15 minutes between the clocks; a Date that is nearer is no reason to mistrust ours. */
+const NOTABLE_SKEW_MS = 300_000;
+
+export interface S3Request {
+  readonly method: "GET" | "HEAD" | "PUT" | "POST" | "DELETE";
+  /** null: the request is about the bucket. */
+  readonly key: string | null;
+  readonly query?: Readonly<Record<string, string>>;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array;
+  /** A longer answer is refused. */
+  readonly readLimit: number;
+}
+
+export interface S3Answer {
+  readonly ok: true;
+  readonly status: number;
+  readonly headers: Headers;
+  readonly bytes: Uint8Array;
+}
+
+export class S3Client {
+  readonly #settings: S3Settings;
+  readonly #fetch: OutboundFetch;
+  readonly #timing: Timing;
+  readonly #policy: RetryPolicy;
+  readonly #signingKeys = new Map<string, ArrayBuffer>();
+  /** Added to our clock, once the destination has shown that its own differs. */
+  #skewMs = 0;
+
+  constructor(settings: S3Settings, fetch: OutboundFetch, timing: Timing, policy: RetryPolicy) {
+    this.#settings = settings;
+    this.#fetch = fetch;
+    this.#timing = timing;
+    this.#policy = policy;
+  }
+
+  async send(request: S3Request): Promise<S3Answer | S3Failure> {
+    // The hash is of the whole body and the same for every try.
+    const payloadHash = toHex(new Uint8Array(await crypto.subtle.digest("SHA-256", request.body ?? new Uint8Array())));
+    return withRetries<S3Answer, S3Failure>(this.#timing, this.#policy, () => this.#attempt(request, payloadHash));
+  }
+
+  async #attempt(request: S3Request, payloadHash: string): Promise<S3Answer | S3Failure> {
+    const signedAt = this.#timing.clock.now() + this.#skewMs;
+    const { url, headers } = await this.#sign(request, payloadHash, signedAt);
+    const init: RequestInit = { method: request.method, headers, redirect: "manual" };
+    if (request.body !== undefined) init.body = request.body;
+    const response = await this.#inTime(request.body?.length ?? 0, (signal) =>
+      this.#fetch(url.href, { ...init, signal }),
+    );
+    if (!(response instanceof Response)) return response;
+
+    const good = response.ok;
+    const limit = good ? request.readLimit : MAX_DESTINATION_ERROR_ANSWER_BYTES;
+    const announced = request.method === "HEAD" ? null : announcedLength(response);
+    if (good && announced !== null && announced > limit) {
+      await response.body?.cancel();
+      return tooLarge(announced, limit);
+    }
+    const bytes = await this.#inTime(announced ?? limit, () => readBody(response, limit));
+    if (good) {
+      if (!(bytes instanceof Uint8Array)) return bytes ?? tooLarge(null, limit);
+      if (announced !== null && bytes.length !== announced) return unreachableFailure(url.host);
+      return { ok: true, status: response.status, headers: response.headers, bytes };
+    }
+    // An error's body only refines its status: one that cannot be read changes nothing.
+    const code = bytes instanceof Uint8Array ? parseErrorCode(bytes) : null;
+    return this.#failureOf(request, response, code, signedAt);
+  }
+
+  #failureOf(request: S3Request, response: Response, code: string | null, signedAt: number): S3Failure {
+    const theirs = Date.parse(response.headers.get("date") ?? "");
+    const skewed = response.status === 403 && (code === "RequestTimeTooSkewed" || code === null);
+    if (skewed && Math.abs(theirs - signedAt) > NOTABLE_SKEW_MS) {
+      this.#skewMs = theirs - this.#timing.clock.now();
+      code = "RequestTimeTooSkewed";
+    }
+    // Only an object that is read or deleted can be missing itself: everything else needs the bucket alone.
+    if (code === null && response.status === 404 && (request.key === null || request.method === "PUT"))
+      code = "NoSuchBucket";
+    return classifyS3Error(
+      {
+        status: response.status,
+        code,
+        retryAfter: response.headers.get("retry-after"),
+        bucketRegion: response.headers.get("x-amz-bucket-region"),
+      },
+      this.#settings.bucket,
+      this.#timing.clock.now(),
+    );
+  }
+
+  #sign(request: S3Request, payloadHash: string, signedAt: number): Promise<{ url: URL; headers: Headers }> {
+    const { endpoint, bucket, region, accessKeyId, secretAccessKey, sessionToken } = this.#settings;
+    const path = request.key === null ? bucket : `${bucket}/${encodeKeyPath(request.key)}`;
+    const query = Object.entries(request.query ?? {}).map(([name, value]) => `${name}=${encodeStrictly(value)}`);
+    const signer = new AwsV4Signer({
+      method: request.method,
+      url: `${endpoint}/${path}${query.length === 0 ? "" : `?${query.join("&")}`}`,
+      headers: { ...request.headers, "x-amz-content-sha256": payloadHash },
+      service: "s3",
+      region,
+      accessKeyId,
+      secretAccessKey,
+      ...(sessionToken === null ? {} : { sessionToken }),
+      cache: this.#signingKeys,
+      datetime: new Date(signedAt).toISOString().replace(/[:-]|\.\d{3}/g, ""),
+    });
+    return signer.sign();
+  }
+
+  /** `undefined` from the work is passed on; a throw is the network's. */
+  #inTime<T>(bytes: number, work: (signal: AbortSignal) => Promise<T>): Promise<T | S3Failure> {
+    const ms = ANSWER_DEADLINE_MS + Math.ceil(bytes / SLOW_BYTES_PER_MS);
+    return withDeadline<T | S3Failure>(
+      this.#timing,
+      ms,
+      async (signal) => {
+        try {
+          return await work(signal);
+        } catch {
+          return unreachableFailure(new URL(this.#settings.endpoint).host);
+        }
+      },
+      () => ({ ...lateFailure(ms), status: null, code: null }),
+    );
+  }
+}
+
+/** null when the length is not said, or is that of a compressed body. */
+function announcedLength(response: Response): number | null {
+  const text = response.headers.get("content-length");
+  if (text === null || !/^\d{1,15}$/.test(text) || response.headers.has("content-encoding")) return null;
+  return Number(text);
+}
+
+/** undefined when the body is longer than the limit. The rest of it is not read. */
+async function readBody(response: Response, limit: number): Promise<Uint8Array | undefined> {
+  if (response.body === null) return new Uint8Array();
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of response.body as ReadableStream<Uint8Array>) {
+    length += chunk.length;
+    if (length > limit) return undefined;
+    chunks.push(chunk);
+  }
+  if (chunks.length === 1 && chunks[0] !== undefined) return chunks[0];
+  const bytes = new Uint8Array(length);
+  let offset = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return bytes;
+}
+
+function tooLarge(announced: number | null, limit: number): S3Failure {
+  const size = announced === null ? "longer" : `${announced} bytes long`;
+  return {
+    ok: false,
+    class: "bad",
+    message: `The destination's answer is ${size}; at most ${limit} bytes are read at once.`,
+    status: null,
+    code: null,
+  };
+}

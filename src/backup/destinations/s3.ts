@@ -1,0 +1,213 @@
+/** The driver for everything that speaks S3 over HTTP: AWS, R2's S3 endpoint, MinIO, Google, Backblaze, and what is like them. */
+import { assert } from "../../core/assert.ts";
+import { equalBytes } from "../../core/bytes.ts";
+import { asUnixMs } from "../../core/clock.ts";
+import { MAX_DESTINATION_LIST_ANSWER_BYTES, MAX_DESTINATION_READ_BYTES } from "../../core/limits.ts";
+import {
+  type ByteRange,
+  type Destination,
+  type DestinationFailure,
+  type Done,
+  destinationFailure,
+  type ListOptions,
+  type ListPage,
+  type ObjectBytes,
+  type ObjectHead,
+  type PartDone,
+  type PutIfAbsentDone,
+  type UploadedPart,
+  type UploadStarted,
+} from "./destination.ts";
+import { assertNamePrefix, assertObjectName } from "./object-name.ts";
+import { defaultRetryPolicy, type RetryPolicy, type Timing } from "./retry.ts";
+import { type OutboundFetch, S3Client, type S3Request } from "./s3-client.ts";
+import { classifyS3Error, type S3Failure } from "./s3-errors.ts";
+import type { S3Settings } from "./s3-settings.ts";
+import { completeUploadBody, isCompleteAnswer, parseErrorCode, parseListAnswer, parseUploadId } from "./s3-xml.ts";
+
+/** Answers of which only the headers or a few elements are read. */
+const SMALL_ANSWER_BYTES = 64 * 1024;
+const octets = { "content-type": "application/octet-stream" };
+const done: Done = { ok: true };
+
+export class S3Destination implements Destination {
+  readonly prefix: string;
+  readonly #bucket: string;
+  readonly #client: S3Client;
+  readonly #timing: Timing;
+
+  constructor(settings: S3Settings, fetch: OutboundFetch, timing: Timing, policy: RetryPolicy = defaultRetryPolicy) {
+    this.prefix = settings.prefix;
+    this.#bucket = settings.bucket;
+    this.#client = new S3Client(settings, fetch, timing, policy);
+    this.#timing = timing;
+  }
+
+  async put(name: string, bytes: Uint8Array): Promise<Done | DestinationFailure> {
+    const outcome = await this.#send("PUT", name, { headers: octets, body: bytes });
+    return outcome.ok ? done : plain(outcome);
+  }
+
+  async putIfAbsent(name: string, bytes: Uint8Array): Promise<PutIfAbsentDone | DestinationFailure> {
+    const headers = { ...octets, "if-none-match": "*" };
+    const outcome = await this.#send("PUT", name, { headers, body: bytes });
+    if (outcome.ok) return { ok: true, alreadyThere: false };
+    if (outcome.class === "conflict") return this.#isSame(name, bytes, outcome);
+    if (outcome.status !== 501) return plain(outcome);
+    // A server without conditional writes. Looking first leaves a moment for another writer, and a database has only one.
+    const there = await this.head(name);
+    if (there.ok) return this.#isSame(name, bytes, conflict(this.#bucket));
+    if (there.class !== "not-found") return there;
+    const put = await this.put(name, bytes);
+    return put.ok ? { ok: true, alreadyThere: false } : put;
+  }
+
+  async get(name: string, range?: ByteRange): Promise<ObjectBytes | DestinationFailure> {
+    if (range === undefined) {
+      const outcome = await this.#send("GET", name, { readLimit: MAX_DESTINATION_READ_BYTES });
+      if (!outcome.ok) return plain(outcome);
+      return { ok: true, bytes: outcome.bytes, size: outcome.bytes.length };
+    }
+    const { offset, length } = range;
+    const sound = Number.isSafeInteger(offset) && offset >= 0 && length >= 1 && length <= MAX_DESTINATION_READ_BYTES;
+    assert(sound, `a range within the limits, got ${offset}+${length}`);
+    const headers = { range: `bytes=${offset}-${offset + length - 1}` };
+    const outcome = await this.#send("GET", name, { headers, readLimit: length });
+    if (!outcome.ok) return plain(outcome);
+    const { bytes } = outcome;
+    const [, first, size] = /^bytes (\d+)-\d+\/(\d+)$/.exec(outcome.headers.get("content-range") ?? "") ?? [];
+    const expected = Math.min(length, Number(size) - offset);
+    if (outcome.status === 206 && Number(first) === offset && bytes.length === expected) {
+      return { ok: true, bytes, size: Number(size) };
+    }
+    return destinationFailure("bad", "The destination does not answer requests for a part of an object as S3 does.");
+  }
+
+  async head(name: string): Promise<ObjectHead | DestinationFailure> {
+    const outcome = await this.#send("HEAD", name, {});
+    if (!outcome.ok) return plain(outcome);
+    const size = Number(outcome.headers.get("content-length") ?? Number.NaN);
+    if (!Number.isSafeInteger(size)) return notLikeS3();
+    const modified = Date.parse(outcome.headers.get("last-modified") ?? "");
+    return { ok: true, size, modified: Number.isNaN(modified) ? null : asUnixMs(modified) };
+  }
+
+  async list(namePrefix: string, options: ListOptions = {}): Promise<ListPage | DestinationFailure> {
+    assertNamePrefix(namePrefix);
+    const { after, limit = 1000 } = options;
+    assert(limit >= 1 && limit <= 1000, `a page of 1 to 1,000 names, got ${limit}`);
+    const keyPrefix = this.prefix + namePrefix;
+    const query = {
+      "list-type": "2",
+      "max-keys": String(limit),
+      ...(keyPrefix === "" ? {} : { prefix: keyPrefix }),
+      ...(after === undefined ? {} : { "start-after": this.prefix + after }),
+    };
+    const request: S3Request = { method: "GET", key: null, query, readLimit: MAX_DESTINATION_LIST_ANSWER_BYTES };
+    const outcome = await this.#client.send(request);
+    if (!outcome.ok) return plain(outcome);
+    const answer = parseListAnswer(outcome.bytes);
+    if (answer === undefined) return notLikeS3();
+    let last = after === undefined ? "" : this.prefix + after;
+    for (const { key } of answer.objects) {
+      // Keys are ASCII below our prefix, so the order of strings is the order of bytes.
+      if (!key.startsWith(keyPrefix) || key <= last) {
+        return destinationFailure(
+          "bad",
+          "The destination does not list objects in order, after a name, below a prefix.",
+        );
+      }
+      last = key;
+    }
+    if (answer.truncated && answer.objects.length === 0) return notLikeS3();
+    const objects = answer.objects.map(({ key, size }) => ({ name: key.slice(this.prefix.length), size }));
+    return { ok: true, objects, next: answer.truncated ? last.slice(this.prefix.length) : null };
+  }
+
+  async delete(name: string): Promise<Done | DestinationFailure> {
+    const outcome = await this.#send("DELETE", name, {});
+    return outcome.ok || outcome.class === "not-found" ? done : plain(outcome);
+  }
+
+  async startUpload(name: string): Promise<UploadStarted | DestinationFailure> {
+    const outcome = await this.#send("POST", name, { query: { uploads: "" }, headers: octets });
+    if (!outcome.ok) return plain(outcome);
+    const uploadId = parseUploadId(outcome.bytes);
+    return uploadId === undefined ? notLikeS3() : { ok: true, uploadId };
+  }
+
+  async putPart(
+    name: string,
+    uploadId: string,
+    number: number,
+    bytes: Uint8Array,
+  ): Promise<PartDone | DestinationFailure> {
+    const query = { partNumber: String(number), uploadId };
+    const outcome = await this.#send("PUT", name, { query, body: bytes });
+    if (!outcome.ok) return plain(outcome);
+    const etag = outcome.headers.get("etag");
+    return etag === null ? notLikeS3() : { ok: true, part: { number, etag, size: bytes.length } };
+  }
+
+  async completeUpload(
+    name: string,
+    uploadId: string,
+    parts: readonly UploadedPart[],
+  ): Promise<Done | DestinationFailure> {
+    const body = new TextEncoder().encode(completeUploadBody(parts));
+    const headers = { "content-type": "application/xml" };
+    const outcome = await this.#send("POST", name, { query: { uploadId }, headers, body });
+    if (outcome.ok) {
+      if (isCompleteAnswer(outcome.bytes)) return done;
+      // S3 begins its answer before it is finished, and may have to end it with an error.
+      const code = parseErrorCode(outcome.bytes);
+      if (code === null) return notLikeS3();
+      const error = { status: 500, code, retryAfter: null, bucketRegion: null };
+      return plain(classifyS3Error(error, this.#bucket, this.#timing.clock.now()));
+    }
+    if (outcome.class !== "not-found") return plain(outcome);
+    // A try whose answer was lost has completed the upload, if the object is what it was to become.
+    const object = await this.head(name);
+    const size = parts.reduce((sum, part) => sum + part.size, 0);
+    if (object.ok) return object.size === size ? done : plain(outcome);
+    return object.class === "not-found" ? plain(outcome) : object;
+  }
+
+  async abortUpload(name: string, uploadId: string): Promise<Done | DestinationFailure> {
+    const outcome = await this.#send("DELETE", name, { query: { uploadId } });
+    return outcome.ok || outcome.class === "not-found" ? done : plain(outcome);
+  }
+
+  #send(
+    method: S3Request["method"],
+    name: string,
+    rest: Partial<Omit<S3Request, "method" | "key">>,
+  ): ReturnType<S3Client["send"]> {
+    assertObjectName(name);
+    return this.#client.send({ method, key: this.prefix + name, readLimit: SMALL_ANSWER_BYTES, ...rest });
+  }
+
+  /** After a refusal to overwrite: is what is there what we wanted there? */
+  async #isSame(name: string, bytes: Uint8Array, otherwise: S3Failure): Promise<PutIfAbsentDone | DestinationFailure> {
+    const head = await this.head(name);
+    if (head.ok && head.size !== bytes.length) return plain(otherwise);
+    const there = head.ok ? await this.get(name) : head;
+    if (there.ok) return equalBytes(there.bytes, bytes) ? { ok: true, alreadyThere: true } : plain(otherwise);
+    // Deleted between the two requests: another try finds it absent.
+    if (there.class === "not-found") return destinationFailure("retry", `Object "${name}" was deleted just now.`);
+    return there;
+  }
+}
+
+/** Without what only the driver looks at. */
+function plain(failure: S3Failure): DestinationFailure {
+  return destinationFailure(failure.class, failure.message, failure.retryAfterMs);
+}
+
+function conflict(bucket: string): S3Failure {
+  return classifyS3Error({ status: 412, code: null, retryAfter: null, bucketRegion: null }, bucket, 0);
+}
+
+function notLikeS3(): DestinationFailure {
+  return destinationFailure("bad", "The destination does not answer as S3 does: check the endpoint.");
+}

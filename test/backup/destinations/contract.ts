@@ -1,0 +1,201 @@
+/**
+ * What every destination must do, whatever is behind it. Names carry a run of their own, so that the suite can be pointed at a
+ * bucket that holds other things; it deletes what it wrote.
+ */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Destination, DestinationFailure } from "../../../src/backup/destinations/destination.ts";
+
+const MIB = 1024 * 1024;
+
+/** `open` is called once; the destination's prefix may be anything. */
+export function describeDestination(title: string, open: () => Promise<Destination> | Destination): void {
+  describe(title, () => {
+    const run = `contract-${crypto.randomUUID()}`;
+    let destination: Destination;
+
+    beforeAll(async () => {
+      destination = await open();
+    });
+
+    afterAll(async () => {
+      for (;;) {
+        const page = await destination.list(`${run}/`);
+        if (!page.ok || page.objects.length === 0) break;
+        for (const object of page.objects) await destination.delete(object.name);
+      }
+    });
+
+    it("returns the bytes that were put, whatever they are", async () => {
+      const bytes = Uint8Array.from({ length: 70_000 }, (_, i) => (i * 31) % 256);
+      done(await destination.put(`${run}/bytes`, bytes));
+      const got = done(await destination.get(`${run}/bytes`));
+      expect(got.size).toBe(70_000);
+      expectBytes(got.bytes, bytes);
+    });
+
+    it("stores an object without bytes", async () => {
+      done(await destination.put(`${run}/empty`, new Uint8Array()));
+      const got = done(await destination.get(`${run}/empty`));
+      expect(got.bytes.length).toBe(0);
+      expect(done(await destination.head(`${run}/empty`)).size).toBe(0);
+    });
+
+    it("stores a view into a larger buffer as the view", async () => {
+      const buffer = Uint8Array.from({ length: 100 }, (_, i) => i);
+      done(await destination.put(`${run}/view`, buffer.subarray(10, 20)));
+      expectBytes(done(await destination.get(`${run}/view`)).bytes, buffer.slice(10, 20));
+    });
+
+    it("replaces an object", async () => {
+      done(await destination.put(`${run}/replaced`, text("first")));
+      done(await destination.put(`${run}/replaced`, text("second")));
+      expectBytes(done(await destination.get(`${run}/replaced`)).bytes, text("second"));
+    });
+
+    it("reads a range, and a range that ends behind the object's end", async () => {
+      done(await destination.put(`${run}/range`, text("0123456789")));
+      const middle = done(await destination.get(`${run}/range`, { offset: 3, length: 4 }));
+      expectBytes(middle.bytes, text("3456"));
+      expect(middle.size).toBe(10);
+      const end = done(await destination.get(`${run}/range`, { offset: 8, length: 100 }));
+      expectBytes(end.bytes, text("89"));
+      expect(end.size).toBe(10);
+      const whole = done(await destination.get(`${run}/range`, { offset: 0, length: 10 }));
+      expectBytes(whole.bytes, text("0123456789"));
+    });
+
+    it("refuses a range that begins at the object's end", async () => {
+      done(await destination.put(`${run}/range`, text("0123456789")));
+      expect(failed(await destination.get(`${run}/range`, { offset: 10, length: 1 })).class).toBe("bad");
+    });
+
+    it("says that an object is not there", async () => {
+      expect(failed(await destination.get(`${run}/nothing`)).class).toBe("not-found");
+      expect(failed(await destination.get(`${run}/nothing`, { offset: 0, length: 5 })).class).toBe("not-found");
+      expect(failed(await destination.head(`${run}/nothing`)).class).toBe("not-found");
+    });
+
+    it("tells size and time of an object", async () => {
+      done(await destination.put(`${run}/head`, text("12345")));
+      const head = done(await destination.head(`${run}/head`));
+      expect(head.size).toBe(5);
+      expect(Math.abs((head.modified ?? 0) - Date.now())).toBeLessThan(3_600_000);
+    });
+
+    it("deletes an object, and one that is not there", async () => {
+      done(await destination.put(`${run}/deleted`, text("x")));
+      done(await destination.delete(`${run}/deleted`));
+      expect(failed(await destination.get(`${run}/deleted`)).class).toBe("not-found");
+      done(await destination.delete(`${run}/deleted`));
+    });
+
+    it("puts an object once if it is absent, and knows its own bytes again", async () => {
+      const name = `${run}/once`;
+      expect(done(await destination.putIfAbsent(name, text("ours"))).alreadyThere).toBe(false);
+      expect(done(await destination.putIfAbsent(name, text("ours"))).alreadyThere).toBe(true);
+      expect(failed(await destination.putIfAbsent(name, text("their"))).class).toBe("conflict");
+      expect(failed(await destination.putIfAbsent(name, text("longer than ours"))).class).toBe("conflict");
+      expectBytes(done(await destination.get(name)).bytes, text("ours"));
+    });
+
+    it("lets one of many who put if absent win", async () => {
+      const name = `${run}/race`;
+      const outcomes = await Promise.all(
+        Array.from({ length: 5 }, (_, i) => destination.putIfAbsent(name, text(`writer ${i}`))),
+      );
+      expect(outcomes.filter((outcome) => outcome.ok).length).toBe(1);
+      for (const outcome of outcomes) if (!outcome.ok) expect(outcome.class).toBe("conflict");
+    });
+
+    it("lists names in order, a page at a time, below a prefix", async () => {
+      const names = ["b/2", "a/1", "b/10", "b/1", "b-/1", "b/.1", "b/1/x"].map((name) => `${run}/list/${name}`);
+      for (const name of names) done(await destination.put(name, text(name)));
+      const sorted = names.toSorted();
+      const all = done(await destination.list(`${run}/list/`));
+      expect(all.objects.map((object) => object.name)).toEqual(sorted);
+      expect(all.objects.map((object) => object.size)).toEqual(sorted.map((name) => name.length));
+      expect(all.next).toBeNull();
+
+      const paged: string[] = [];
+      let after: string | null = null;
+      do {
+        const options: { limit: number; after?: string } = after === null ? { limit: 3 } : { limit: 3, after };
+        const page = done(await destination.list(`${run}/list/`, options));
+        expect(page.objects.length).toBeLessThanOrEqual(3);
+        for (const object of page.objects) paged.push(object.name);
+        after = page.next;
+      } while (after !== null);
+      expect(paged).toEqual(sorted);
+
+      const below = done(await destination.list(`${run}/list/b/1`, { after: `${run}/list/b/1` }));
+      expect(below.objects.map((object) => object.name)).toEqual([`${run}/list/b/1/x`, `${run}/list/b/10`]);
+    });
+
+    it("lists nothing where there is nothing", async () => {
+      const page = done(await destination.list(`${run}/no-such/`));
+      expect(page.objects).toEqual([]);
+      expect(page.next).toBeNull();
+    });
+
+    it("begins a listing after a name that does not exist", async () => {
+      for (const name of ["1", "3"]) done(await destination.put(`${run}/after/${name}`, text(name)));
+      const page = done(await destination.list(`${run}/after/`, { after: `${run}/after/2` }));
+      expect(page.objects.map((object) => object.name)).toEqual([`${run}/after/3`]);
+    });
+
+    it("assembles an upload of parts, one of them put twice", async () => {
+      const name = `${run}/upload`;
+      const first = new Uint8Array(5 * MIB).fill(1);
+      const last = text("the end");
+      const { uploadId } = done(await destination.startUpload(name));
+      done(await destination.putPart(name, uploadId, 1, new Uint8Array(5 * MIB).fill(9)));
+      const one = done(await destination.putPart(name, uploadId, 1, first));
+      const two = done(await destination.putPart(name, uploadId, 2, last));
+      expect(failed(await destination.head(name)).class).toBe("not-found");
+      done(await destination.completeUpload(name, uploadId, [one.part, two.part]));
+      expect(done(await destination.head(name)).size).toBe(first.length + last.length);
+      const seam = done(await destination.get(name, { offset: first.length - 1, length: 20 }));
+      expectBytes(seam.bytes, Uint8Array.of(1, ...last));
+
+      // Its answer may have been lost: completing again is well done.
+      done(await destination.completeUpload(name, uploadId, [one.part, two.part]));
+    });
+
+    it("leaves nothing of an upload that was aborted, and may be told twice", async () => {
+      const name = `${run}/aborted`;
+      const { uploadId } = done(await destination.startUpload(name));
+      const { part } = done(await destination.putPart(name, uploadId, 1, text("x")));
+      done(await destination.abortUpload(name, uploadId));
+      done(await destination.abortUpload(name, uploadId));
+      expect(failed(await destination.completeUpload(name, uploadId, [part])).class).toBe("not-found");
+      expect(failed(await destination.head(name)).class).toBe("not-found");
+    });
+
+    it("refuses names that are not ours to make", async () => {
+      for (const name of ["", "/a", "a/", "a//b", "a/../b", "./a", "a b", "a%2eb", "ä"]) {
+        await expect(destination.put(name, text("x")), name).rejects.toThrow("expected an object's name");
+      }
+    });
+  });
+}
+
+export function done<T extends { readonly ok: true }>(outcome: T | DestinationFailure): T {
+  if (!outcome.ok) throw new Error(`${outcome.class}: ${outcome.message}`);
+  return outcome;
+}
+
+export function failed(outcome: { readonly ok: true } | DestinationFailure): DestinationFailure {
+  if (outcome.ok) throw new Error("expected a failure");
+  return outcome;
+}
+
+export function text(value: string): Uint8Array {
+  return new TextEncoder().encode(value);
+}
+
+/** Compares without printing megabytes when it fails. */
+function expectBytes(actual: Uint8Array, expected: Uint8Array): void {
+  expect(actual.length).toBe(expected.length);
+  const difference = actual.findIndex((byte, i) => byte !== expected[i]);
+  expect(difference, "index of the first different byte").toBe(-1);
+}

@@ -6,7 +6,7 @@ import { existsSync } from "node:fs";
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { configDefaults, defineConfig } from "vitest/config";
 
-/** The folders of test/ that run inside workerd; a folder not named here runs in Node. */
+/** The folders of test/ that run inside workerd, but for what is called *.node.test.ts; a folder not named here runs in Node. */
 const insideWorkerd = ["engine", "documents", "backup", "directory", "objects", "doors", "worker"];
 
 const worker = existsSync("./src/worker.ts") ? {} : { main: "./test/support/bare-object.ts" };
@@ -28,9 +28,16 @@ export default defineConfig({
         },
       },
       {
-        plugins: [cloudflareTest({ ...worker, wrangler: { configPath: "./wrangler.toml" } })],
+        plugins: [
+          cloudflareTest({
+            ...worker,
+            wrangler: { configPath: "./wrangler.toml" },
+            miniflare: { r2Buckets: ["TEST_BUCKET"] },
+          }),
+        ],
         test: {
           name: "workerd",
+          globalSetup: "./test/support/s3-global-setup.ts",
           include: inWorkerd,
           testTimeout: 30_000,
         },

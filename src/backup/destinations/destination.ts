@@ -104,7 +104,7 @@ export interface Destination {
 
   /**
    * Reads an object or a part of one, up to MAX_DESTINATION_READ_BYTES; a larger object without a range is "bad", and so is a
-   * range that begins at or behind the object's end. What is returned is complete: an answer that was cut short is "retry".
+   * range that begins behind the object's end. What is returned is complete: an answer that was cut short is "retry".
    */
   get(name: string, range?: ByteRange): Promise<ObjectBytes | DestinationFailure>;
 

@@ -1,0 +1,24 @@
+/** Both drivers where they really run: in workerd, over its binding and its own fetch. */
+import { env } from "cloudflare:workers";
+import { inject } from "vitest";
+import { R2Destination } from "../../../src/backup/destinations/r2.ts";
+import { S3Destination } from "../../../src/backup/destinations/s3.ts";
+import { parseS3Settings } from "../../../src/backup/destinations/s3-settings.ts";
+import { realTiming } from "../../support/timing.ts";
+import { describeDestination } from "./contract.ts";
+
+describeDestination("the R2 binding", () => new R2Destination(testBucket(), "", realTiming));
+describeDestination("the R2 binding, below a prefix", () => new R2Destination(testBucket(), "some where/", realTiming));
+
+describeDestination("S3 over workerd's fetch", () => {
+  const parsed = parseS3Settings({ ...inject("s3"), sessionToken: null, prefix: "below/" }, { strict: false });
+  if (!parsed.ok) throw new Error(parsed.message);
+  return new S3Destination(parsed.settings, (url, init) => fetch(url, init), realTiming);
+});
+
+/** Bound by vitest.config.ts. */
+function testBucket(): R2Bucket {
+  if (!("TEST_BUCKET" in env)) throw new Error("vitest.config.ts binds no TEST_BUCKET");
+  // Bindings that only tests have are in no declaration.
+  return env.TEST_BUCKET as R2Bucket;
+}

@@ -6,12 +6,12 @@ import { existsSync } from "node:fs";
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { configDefaults, defineConfig } from "vitest/config";
 
-/** The folders of test/ that run inside workerd, but for what is called *.node.test.ts; a folder not named here runs in Node. */
+/** The folders of test/ that run inside workerd; a folder not named here runs in Node. */
 const insideWorkerd = ["engine", "documents", "backup", "directory", "objects", "doors", "worker"];
 
 const worker = existsSync("./src/worker.ts") ? {} : { main: "./test/support/bare-object.ts" };
 
-const inWorkerd = insideWorkerd.map((folder) => `test/${folder}/**/!(*.node).test.ts`);
+const inWorkerd = insideWorkerd.map((folder) => `test/${folder}/**/*.test.ts`);
 
 export default defineConfig({
   test: {

@@ -1,17 +1,12 @@
 /** The S3 endpoint that wrangler has for local R2 buckets, on a port of its own: a real server with SigV4, in a fifth of a second. */
+import type { S3Place } from "./s3-place.ts";
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 
-export interface S3Server {
-  /** Without a slash at its end; buckets are below it. */
-  readonly endpoint: string;
-  readonly region: string;
-  readonly accessKeyId: string;
-  readonly secretAccessKey: string;
-  /** Empty at first, and gone when the server is closed. */
-  readonly bucket: string;
+export interface S3Server extends S3Place {
   close(): Promise<void>;
 }
 
+/** Its bucket is empty at first, and gone when the server is closed. */
 export async function startS3Server(): Promise<S3Server> {
   const bucket = "backups";
   const credentials = { accessKeyId: "cairn-test-key", secretAccessKey: "cairn-test-secret" };
@@ -34,4 +29,23 @@ export async function startS3Server(): Promise<S3Server> {
     bucket,
     close: () => miniflare.dispose(),
   };
+}
+
+/** The server that the environment names, or undefined when it names none. It is not ours to close. */
+export function s3FromEnvironment(): S3Server | undefined {
+  if (process.env["CAIRN_TEST_S3_ENDPOINT"] === undefined) return undefined;
+  return {
+    endpoint: variable("CAIRN_TEST_S3_ENDPOINT"),
+    region: variable("CAIRN_TEST_S3_REGION"),
+    accessKeyId: variable("CAIRN_TEST_S3_ACCESS_KEY_ID"),
+    secretAccessKey: variable("CAIRN_TEST_S3_SECRET_ACCESS_KEY"),
+    bucket: variable("CAIRN_TEST_S3_BUCKET"),
+    close: async () => {},
+  };
+}
+
+function variable(name: string): string {
+  const value = process.env[name];
+  if (value === undefined) throw new Error(`CAIRN_TEST_S3_ENDPOINT is set, and ${name} is not`);
+  return value;
 }

@@ -54,6 +54,9 @@ const classOfCode = new Map<string, DestinationFailureClass>([
   ["InvalidBucketName", "bad"],
   ["PermanentRedirect", "bad"],
   ["NotImplemented", "bad"],
+  // Servers that keep objects as files: a part of the prefix is an object already.
+  ["ObjectParentIsFile", "bad"],
+  ["XMinioParentIsObject", "bad"],
 ]);
 
 export function classifyS3Error(answer: S3ErrorAnswer, bucket: string, now: number): S3Failure {

@@ -4,6 +4,7 @@ import { inject } from "vitest";
 import { R2Destination } from "../../../src/backup/destinations/r2.ts";
 import { S3Destination } from "../../../src/backup/destinations/s3.ts";
 import { parseS3Settings } from "../../../src/backup/destinations/s3-settings.ts";
+import type { S3Place } from "../../support/s3-place.ts";
 import { realTiming } from "../../support/timing.ts";
 import { describeDestination } from "./contract.ts";
 
@@ -11,7 +12,8 @@ describeDestination("the R2 binding", () => new R2Destination(testBucket(), "", 
 describeDestination("the R2 binding, below a prefix", () => new R2Destination(testBucket(), "some where/", realTiming));
 
 describeDestination("S3 over workerd's fetch", () => {
-  const parsed = parseS3Settings({ ...inject("s3"), sessionToken: null, prefix: "below/" }, { strict: false });
+  const place: S3Place = inject("s3");
+  const parsed = parseS3Settings({ ...place, sessionToken: null, prefix: "below/" }, { strict: false });
   if (!parsed.ok) throw new Error(parsed.message);
   return new S3Destination(parsed.settings, (url, init) => fetch(url, init), realTiming);
 });

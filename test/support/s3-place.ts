@@ -1,0 +1,15 @@
+/** Where an S3 server is, as tests hand it around: from the global set-up into workerd too. */
+export interface S3Place {
+  /** Without a slash at its end; buckets are below it. */
+  readonly endpoint: string;
+  readonly region: string;
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly bucket: string;
+}
+
+declare module "vitest" {
+  interface ProvidedContext {
+    s3: S3Place;
+  }
+}

@@ -1,0 +1,117 @@
+/** What the S3 driver sends and how much it reads, seen by the function that it calls to get out. */
+import { describe, expect, it } from "vitest";
+import { S3Destination } from "../../../src/backup/destinations/s3.ts";
+import type { OutboundFetch } from "../../../src/backup/destinations/s3-client.ts";
+import { parseS3Settings } from "../../../src/backup/destinations/s3-settings.ts";
+import { asUnixMs } from "../../../src/core/clock.ts";
+import { failed, text } from "./contract.ts";
+
+const timing = {
+  clock: { now: () => asUnixMs(Date.UTC(2026, 10, 2, 3, 4, 5, 678)) },
+  random: () => 0.5,
+  after: (ms: number, run: () => void) => {
+    // Deadlines never come, waits are over at once.
+    if (ms < 15_000) queueMicrotask(run);
+    return () => {};
+  },
+};
+
+function open(fetch: OutboundFetch, sessionToken: string | null = null): S3Destination {
+  const place = { endpoint: "https://s3.example.com/sub", bucket: "bucket", region: "eu-1", prefix: "a b+c/" };
+  const credentials = { accessKeyId: "AKIA", secretAccessKey: "secret", sessionToken };
+  const parsed = parseS3Settings({ ...place, ...credentials }, { strict: true });
+  if (!parsed.ok) throw new Error(parsed.message);
+  return new S3Destination(parsed.settings, fetch, timing);
+}
+
+const endless = (status: number, chunk: Uint8Array): { response: Response; pulled: () => number } => {
+  let pulled = 0;
+  const body = new ReadableStream<Uint8Array>({
+    pull(controller) {
+      pulled += chunk.length;
+      if (pulled > 100_000_000) throw new Error("read without end");
+      controller.enqueue(chunk);
+    },
+  });
+  return { response: new Response(body, { status }), pulled: () => pulled };
+};
+
+const list = (inner: string): string =>
+  `<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${inner}</ListBucketResult>`;
+const item = (key: string): string => `<Contents><Key>${key}</Key><Size>1</Size></Contents>`;
+
+describe("a request", () => {
+  it("is path-style, encoded, signed with its payload's hash, and follows no redirect", async () => {
+    const calls: [string, RequestInit][] = [];
+    const destination = open(async (url, init) => {
+      calls.push([url, init]);
+      return new Response(null);
+    }, "session");
+    await destination.put("x/y.bin", text("hello"));
+    const [url, init] = calls[0] ?? [];
+    const headers = new Headers(init?.headers);
+    expect(url).toBe("https://s3.example.com/sub/bucket/a%20b%2Bc/x/y.bin");
+    expect(init?.redirect).toBe("manual");
+    expect(headers.get("x-amz-content-sha256")).toBe(
+      "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+    );
+    expect(headers.get("x-amz-date")).toBe("20261102T030405Z");
+    expect(headers.get("authorization")).toMatch(
+      /^AWS4-HMAC-SHA256 Credential=AKIA\/20261102\/eu-1\/s3\/aws4_request, SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-security-token, Signature=[0-9a-f]{64}$/,
+    );
+  });
+
+  it("is signed anew for each try, with the same bytes", async () => {
+    const bodies: unknown[] = [];
+    const destination = open(async (_, init) => {
+      bodies.push(init.body);
+      return new Response(null, { status: 503 });
+    });
+    expect(failed(await destination.put("x", text("hello"))).class).toBe("retry");
+    expect(bodies).toEqual([text("hello"), text("hello"), text("hello"), text("hello")]);
+  });
+});
+
+describe("an answer", () => {
+  it("of an error is read to 64 KiB, and its status still counts", async () => {
+    const { response, pulled } = endless(404, text(`<Error><Code>NoSuchBucket</Code>${" ".repeat(10_000)}`));
+    expect(failed(await open(async () => response).get("x")).class).toBe("not-found");
+    expect(pulled()).toBeLessThan(100_000);
+  });
+
+  it("of a listing is read to 4 MiB", async () => {
+    const { response, pulled } = endless(200, new Uint8Array(100_000));
+    expect(failed(await open(async () => response).list("")).class).toBe("bad");
+    expect(pulled()).toBeLessThan(4_500_000);
+  });
+
+  it("that announces more than is read at once is refused unread", async () => {
+    const { response, pulled } = endless(200, new Uint8Array(100_000));
+    const announced = new Response(response.body, { headers: { "content-length": "33554433" } });
+    expect(failed(await open(async () => announced).get("x")).message).toContain("33554433 bytes long");
+    expect(pulled()).toBeLessThan(1_000_000);
+  });
+
+  it.each([
+    ["cut short", list(`<IsTruncated>false</IsTruncated>${item("a b+c/x")}`).slice(0, -10)],
+    ["without its end mark", list(item("a b+c/x"))],
+    ["out of order", list(`<IsTruncated>false</IsTruncated>${item("a b+c/y")}${item("a b+c/x")}`)],
+    ["of another prefix", list(`<IsTruncated>false</IsTruncated>${item("z/x")}`)],
+    ["truncated and empty", list("<IsTruncated>true</IsTruncated>")],
+    ["with a document type", `<!DOCTYPE x [<!ENTITY a "b">]>${list("<IsTruncated>false</IsTruncated>")}`],
+    ["without sizes", list("<IsTruncated>false</IsTruncated><Contents><Key>a b+c/x</Key></Contents>")],
+    ["of something else", "<html><body>Welcome</body></html>"],
+    ["of nothing", ""],
+  ])("that is a listing %s is refused", async (_, xml) => {
+    expect(failed(await open(async () => new Response(xml)).list("")).class).toBe("bad");
+  });
+
+  it("that is a listing of one object is taken", async () => {
+    const xml = list(`<IsTruncated>true</IsTruncated>${item("a b+c/x")}`);
+    expect(await open(async () => new Response(xml)).list("")).toEqual({
+      ok: true,
+      objects: [{ name: "x", size: 1 }],
+      next: "x",
+    });
+  });
+});

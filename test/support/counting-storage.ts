@@ -15,7 +15,10 @@ export class CountingStorage implements SyncStorage {
     this.#inner = inner;
     const keep = (cursor: SqlCursor<Record<string, SqlValue>>) => this.#cursors.push(cursor);
     this.sql = {
-      exec<Row extends Record<string, SqlValue>>(query: string, ...bindings: Parameters<Sql["exec"]> extends [string, ...infer B] ? B : never) {
+      exec<Row extends Record<string, SqlValue>>(
+        query: string,
+        ...bindings: Parameters<Sql["exec"]> extends [string, ...infer B] ? B : never
+      ) {
         const cursor = inner.sql.exec<Row>(query, ...bindings);
         keep(cursor);
         return cursor;

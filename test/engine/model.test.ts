@@ -19,7 +19,10 @@ import { NO_VERSION, type Version } from "../../src/core/versionstamp.ts";
 import { Database } from "../../src/engine/database.ts";
 import type { WatchedState, Watcher } from "../../src/engine/watch-hub.ts";
 import { concatBytes } from "../../src/core/bytes.ts";
-import { BackupMutationRangeSchema } from "../support/proto/generated/com/deno/kv/backup/backup_pb.js";
+import {
+  BackupKvMutationKind,
+  BackupMutationRangeSchema,
+} from "../support/proto/generated/com/deno/kv/backup/backup_pb.js";
 import { key, MovableClock, u64, withStorage } from "../support/engine.ts";
 import { Model } from "../support/model.ts";
 
@@ -154,17 +157,17 @@ class History {
     return new Database({ storage: this.storage, clock: this.clock });
   }
 
-  run(step: Step): void {
-    switch (step.do) {
+  run(planned: Step): void {
+    switch (planned.do) {
       case "write":
-        return this.#write(step.group);
+        return this.#write(planned.group);
       case "read":
-        return this.#read(step.ranges);
+        return this.#read(planned.ranges);
       case "pass time":
-        this.clock.time += step.ms;
+        this.clock.time += planned.ms;
         return undefined;
       case "delete expired":
-        this.#deleteExpired(step.limit);
+        this.#deleteExpired(planned.limit);
         return undefined;
       case "restart":
         this.#database = this.#open();
@@ -173,8 +176,8 @@ class History {
         return undefined;
       case "watch": {
         const receiver: Receiver = {
-          keys: step.keys,
-          seen: step.keys.map(() => undefined),
+          keys: planned.keys,
+          seen: planned.keys.map(() => undefined),
           watcher: { acknowledge: () => undefined, remove: () => undefined },
           waiting: false,
         };
@@ -187,7 +190,7 @@ class History {
         return undefined;
       }
       case "acknowledge": {
-        const receiver = this.receivers[step.watcher];
+        const receiver = this.receivers[planned.watcher];
         if (receiver !== undefined) this.#acknowledge(receiver);
         return undefined;
       }
@@ -327,7 +330,7 @@ class History {
         expect(stamp.slice(0, 16)).toBe(version.toString(16).padStart(16, "0"));
         expect(stamp.endsWith("ffff")).toBe(i === entries.length - 1);
         stamps.push(stamp);
-        if (entry.kind === 2) state.delete(toHex(entry.key));
+        if (entry.kind === BackupKvMutationKind.CLEAR) state.delete(toHex(entry.key));
         else
           state.set(
             toHex(entry.key),
@@ -335,14 +338,14 @@ class History {
           );
       }
     }
-    expect(stamps).toEqual([...new Set(stamps)].sort());
+    expect(stamps).toEqual([...new Set(stamps)].toSorted());
     const expected = new Map(
       [...this.model.entries.values()].map((entry) => [
         toHex(entry.key),
         `${entry.version.toString(16).padStart(16, "0")}0000 ${entry.encoding} ${entry.expiresAt ?? 0} ${toHex(entry.value)}`,
       ]),
     );
-    expect(new Map([...state].sort())).toEqual(new Map([...expected].sort()));
+    expect(Object.fromEntries(state)).toEqual(Object.fromEntries(expected));
   }
 }
 

@@ -1,5 +1,5 @@
 /** Storage that adds up the rows that are billed: what the row budget is asserted with, exactly. */
-import type { Sql, SqlCursor, SqlValue, SyncStorage } from "../../src/core/storage.ts";
+import type { Sql, SqlCursor, SqlValue, Synchronous, SyncStorage } from "../../src/core/storage.ts";
 
 export interface Rows {
   readonly read: number;
@@ -29,8 +29,8 @@ export class CountingStorage implements SyncStorage {
     };
   }
 
-  transactionSync<T>(callback: Parameters<SyncStorage["transactionSync"]>[0] & (() => T)): T {
-    return this.#inner.transactionSync(callback) as T;
+  transactionSync<T>(callback: () => Synchronous<T>): T {
+    return this.#inner.transactionSync(callback);
   }
 
   /** Rows that the statements run by `work` read and wrote. */

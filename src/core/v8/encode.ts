@@ -1,0 +1,23 @@
+import { InvariantError } from "../assert.ts";
+import { failure, type Failure } from "../errors.ts";
+import { Refusal } from "./refusal.ts";
+import { V8Writer } from "./writer.ts";
+
+/**
+ * The bytes of a value as V8's serializer writes them, version 15, header included. Objects of other classes are written as plain
+ * objects of their own enumerable properties, as V8 does; a view is written with the whole of its buffer, as V8 does. Fails with
+ * "unsupported" for what cannot be cloned (functions, symbols, shared memory, promises and other objects with inner state),
+ * "limit" for what is nested deeper than 500 levels, "invalid" when a getter of the value throws.
+ */
+export function encodeV8(value: unknown): { readonly ok: true; readonly bytes: Uint8Array<ArrayBuffer> } | Failure {
+  try {
+    return { ok: true, bytes: new V8Writer().write(value) };
+  } catch (error) {
+    if (error instanceof Refusal) return error.failure;
+    if (error instanceof InvariantError) throw error;
+    return failure(
+      "invalid",
+      `the value could not be read: ${error instanceof Error ? error.message : "one of its getters threw"}`,
+    );
+  }
+}

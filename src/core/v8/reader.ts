@@ -148,7 +148,7 @@ export class V8Reader {
 
   #register<T extends object>(object: T): T {
     this.#objects.push(object);
-    return this.#leave(object);
+    return object;
   }
 
   /** A number for an object that is made only after what it consists of has been read. */

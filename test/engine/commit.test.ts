@@ -19,7 +19,7 @@ import {
   versionOf,
   withStorage,
   write,
-} from "../support/engine.ts";
+} from "../support/workerd/engine.ts";
 
 const a = key("a");
 const b = key("b");

@@ -23,8 +23,8 @@ import {
   BackupKvMutationKind,
   BackupMutationRangeSchema,
 } from "../support/proto/generated/com/deno/kv/backup/backup_pb.js";
-import { key, MovableClock, u64, withStorage } from "../support/engine.ts";
-import { Model } from "../support/model.ts";
+import { key, MovableClock, u64, withStorage } from "../support/workerd/engine.ts";
+import { Model } from "../support/workerd/model.ts";
 
 const KEYS = [
   key("a"),
@@ -148,7 +148,10 @@ class History {
   lastVersion = 0;
   #database: Database;
 
-  constructor(readonly storage: DurableObjectStorage) {
+  readonly storage: DurableObjectStorage;
+
+  constructor(storage: DurableObjectStorage) {
+    this.storage = storage;
     this.#database = this.#open();
     this.#database.log.register("replay", NO_VERSION);
   }

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { asUnixMs, type UnixMs } from "../../src/core/clock.ts";
 import { AlarmClock, type AlarmStorage, type Task } from "../../src/objects/alarm-clock.ts";
-import { MovableClock, withStorage } from "../support/engine.ts";
+import { MovableClock, withStorage } from "../support/workerd/engine.ts";
 
 class TestTask implements Task {
   due: UnixMs | null = null;

@@ -5,8 +5,8 @@ import { asUnixMs } from "../../src/core/clock.ts";
 import { toHex } from "../../src/core/bytes.ts";
 import type { Env } from "../../src/objects/env.ts";
 import { watchProtocol } from "../../src/objects/interface.ts";
-import { commit, everything, newDatabase, read, TestWatch } from "../support/database-object.ts";
-import { key, numeric, point, prefix, remove, set, text, u64, write } from "../support/engine.ts";
+import { commit, everything, newDatabase, read, TestWatch } from "../support/workerd/database-object.ts";
+import { key, numeric, point, prefix, remove, set, text, u64, write } from "../support/workerd/engine.ts";
 
 const a = key("a");
 const b = key("b");

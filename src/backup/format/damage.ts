@@ -1,0 +1,18 @@
+/** What a reader of a backup answers when an object is not what the format says. Such an object is named and never used. */
+
+export interface Damage {
+  readonly ok: false;
+  /** The object's name, below the destination's prefix. */
+  readonly object: string;
+  /** The rest of a sentence that begins with the object's name. */
+  readonly problem: string;
+}
+
+export function damage(object: string, problem: string): Damage {
+  return { ok: false, object, problem };
+}
+
+/** Thrown inside a decoder, caught at its boundary. */
+export class DamageFound extends Error {
+  override readonly name = "DamageFound";
+}

@@ -1,0 +1,63 @@
+/** Field numbers and enumerations of the messages in a backup (package com.deno.kv.backup), and what their decoders share. */
+import { assert } from "../../core/assert.ts";
+import { asUnixMs, type UnixMs } from "../../core/clock.ts";
+import { MAX_TIME_MS } from "../../core/limits.ts";
+import { Encoding } from "../../core/operations.ts";
+import { MalformedProtobuf, type ProtobufReader } from "../../core/protobuf.ts";
+import { type Damage, damage, DamageFound } from "./damage.ts";
+
+export const SHA256_BYTES = 32;
+
+/** Ours, in both kinds of object: the SHA-256 of the object before it in its folder; other readers skip it. */
+export const PREVIOUS_SHA256_FIELD = 100;
+
+export const MutationRangeField = { entries: 1, timestampMs: 2, previousSha256: PREVIOUS_SHA256_FIELD } as const;
+export const LogEntryField = { versionstamp: 1, kind: 2, key: 3, value: 4, valueEncoding: 5, expireAtMs: 6 } as const;
+export const SnapshotRangeField = { dataList: 1, metadataList: 2, previousSha256: PREVIOUS_SHA256_FIELD } as const;
+export const PairField = { key: 1, value: 2 } as const;
+
+/** The format has sum, max and min too; they are written as sets of their results. */
+export const MutationKind = { set: 1, clear: 2 } as const;
+
+/** Runs a decoder and turns what it throws about the bytes into a value. */
+export function decoding<T extends { readonly ok: true }>(object: string, decode: () => T): T | Damage {
+  try {
+    return decode();
+  } catch (error) {
+    if (error instanceof DamageFound || error instanceof MalformedProtobuf) return damage(object, error.message);
+    throw error;
+  }
+}
+
+/** Calls `visit` for each field of the message that `reader` is in. A field that comes twice or is unknown is damage. */
+export function eachOnce(reader: ProtobufReader, visit: (field: number) => boolean): void {
+  let seen = 0;
+  while (reader.next()) {
+    const { field } = reader;
+    if (field > 30 || !visit(field)) throw new DamageFound(`has a field ${field} that the format does not know`);
+    if ((seen & (1 << field)) !== 0) throw new DamageFound(`has field ${field} twice in one message`);
+    seen |= 1 << field;
+  }
+}
+
+export function readPreviousSha256(reader: ProtobufReader): Uint8Array {
+  const hash = reader.bytes();
+  if (hash.length !== SHA256_BYTES) throw new DamageFound("carries a hash of another length than SHA-256's");
+  return hash;
+}
+
+/** `expireAtMs` 0: never. undefined when no entry of ours can be so. */
+export function checkValue(
+  value: Uint8Array,
+  encoding: number,
+  expireAtMs: number,
+): { readonly encoding: Encoding; readonly expiresAt: UnixMs | null } | undefined {
+  if (encoding !== Encoding.v8 && encoding !== Encoding.le64 && encoding !== Encoding.bytes) return undefined;
+  if (encoding === Encoding.le64 && value.length !== 8) return undefined;
+  if (expireAtMs < 0 || expireAtMs > MAX_TIME_MS) return undefined;
+  return { encoding, expiresAt: expireAtMs === 0 ? null : asUnixMs(expireAtMs) };
+}
+
+export function assertSha256(hash: Uint8Array | null): void {
+  assert(hash === null || hash.length === SHA256_BYTES, "a SHA-256");
+}

@@ -1,0 +1,228 @@
+/**
+ * `manifest.json`: what a database's backup holds, so that a restore needs the bucket alone. It is written now and then; log and
+ * snapshot objects younger than it are found by listing. Times are RFC 3339, versionstamps 20 hex digits, both as people read them.
+ * A reader takes what it knows of format 1 and leaves the rest; another format it refuses.
+ */
+import { asUnixMs, type UnixMs } from "../../core/clock.ts";
+import { type Version, versionOfHex, versionstampHex } from "../../core/versionstamp.ts";
+import { type Damage, damage, DamageFound } from "./damage.ts";
+import { manifestName } from "./object-names.ts";
+
+const MANIFEST_FORMAT = 1;
+
+/** `broken`: it ends in a gap that cannot be closed; what was restorable before stays so. */
+export type GenerationState = "snapshotting" | "complete" | "broken";
+
+/** A commit that can be restored to. */
+export interface RestorePoint {
+  readonly versionstamp: Version;
+  readonly time: UnixMs;
+}
+
+/** The newest object of a folder: the end of its hash chain. */
+export interface ChainHead {
+  /** Below the generation's prefix. */
+  readonly object: string;
+  /** 64 hex digits. */
+  readonly sha256: string;
+}
+
+export interface FolderState {
+  readonly objects: number;
+  readonly bytes: number;
+  /** null while there is no object. */
+  readonly head: ChainHead | null;
+}
+
+/** Commits that happened and are not in the backup: all above `after`, up to and with `upTo` (null: it is still open). */
+export interface Gap {
+  readonly after: Version;
+  readonly upTo: Version | null;
+  /** A sentence for the owner. */
+  readonly cause: string;
+}
+
+export interface ManifestGeneration {
+  /** The version at which it started; its folder is named after it. */
+  readonly start: Version;
+  readonly state: GenerationState;
+  /** What `differential` says; null until it is stored. Restorable are the commits after it. */
+  readonly consistentFrom: Version | null;
+  /** null while there is none. */
+  readonly firstPoint: RestorePoint | null;
+  readonly lastPoint: RestorePoint | null;
+  readonly log: FolderState;
+  readonly snapshot: FolderState;
+  readonly gaps: readonly Gap[];
+}
+
+export interface Manifest {
+  readonly databaseId: string;
+  readonly writtenAt: UnixMs;
+  /** The oldest first. */
+  readonly generations: readonly ManifestGeneration[];
+}
+
+/** The same manifest is always the same bytes. */
+export function encodeManifest(manifest: Manifest): Uint8Array {
+  const json = {
+    format: MANIFEST_FORMAT,
+    databaseId: manifest.databaseId,
+    writtenAt: timeText(manifest.writtenAt),
+    generations: manifest.generations.map((generation) => ({
+      start: versionstampHex(generation.start),
+      state: generation.state,
+      consistentFrom: stampText(generation.consistentFrom),
+      firstPoint: pointJson(generation.firstPoint),
+      lastPoint: pointJson(generation.lastPoint),
+      log: folderJson(generation.log),
+      snapshot: folderJson(generation.snapshot),
+      gaps: generation.gaps.map(({ after, upTo, cause }) => ({
+        after: versionstampHex(after),
+        upTo: stampText(upTo),
+        cause,
+      })),
+    })),
+  };
+  return new TextEncoder().encode(`${JSON.stringify(json, null, 2)}\n`);
+}
+
+export function parseManifest(
+  databaseId: string,
+  bytes: Uint8Array,
+): { readonly ok: true; readonly manifest: Manifest } | Damage {
+  const object = manifestName(databaseId);
+  let json: unknown;
+  try {
+    json = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));
+  } catch {
+    return damage(object, "is not JSON");
+  }
+  try {
+    const root = new JsonNode(json, "the manifest");
+    const format = root.field("format").integer();
+    if (format !== MANIFEST_FORMAT)
+      return damage(object, `has format ${format}; this version reads ${MANIFEST_FORMAT}`);
+    const manifest = {
+      databaseId: root.field("databaseId").text(),
+      writtenAt: root.field("writtenAt").time(),
+      generations: root.field("generations").list().map(parseGeneration),
+    };
+    if (manifest.databaseId !== databaseId) return damage(object, "is another database's");
+    for (const [i, { start }] of manifest.generations.entries()) {
+      const before = manifest.generations[i - 1];
+      if (before !== undefined && before.start >= start) return damage(object, "has generations out of order");
+    }
+    return { ok: true, manifest };
+  } catch (error) {
+    if (error instanceof DamageFound) return damage(object, error.message);
+    throw error;
+  }
+}
+
+function parseGeneration(node: JsonNode): ManifestGeneration {
+  const state = node.field("state").text();
+  if (state !== "snapshotting" && state !== "complete" && state !== "broken") {
+    throw new DamageFound(`has an unknown state in ${node.path}`);
+  }
+  return {
+    start: node.field("start").stamp(),
+    state,
+    consistentFrom: node.field("consistentFrom").orNull((value) => value.stamp()),
+    firstPoint: node.field("firstPoint").orNull(parsePoint),
+    lastPoint: node.field("lastPoint").orNull(parsePoint),
+    log: parseFolder(node.field("log")),
+    snapshot: parseFolder(node.field("snapshot")),
+    gaps: node
+      .field("gaps")
+      .list()
+      .map((gap) => ({
+        after: gap.field("after").stamp(),
+        upTo: gap.field("upTo").orNull((value) => value.stamp()),
+        cause: gap.field("cause").text(),
+      })),
+  };
+}
+
+function parsePoint(node: JsonNode): RestorePoint {
+  return { versionstamp: node.field("versionstamp").stamp(), time: node.field("time").time() };
+}
+
+function parseFolder(node: JsonNode): FolderState {
+  return {
+    objects: node.field("objects").integer(),
+    bytes: node.field("bytes").integer(),
+    head: node.field("head").orNull((head) => {
+      const sha256 = head.field("sha256").text();
+      if (!/^[0-9a-f]{64}$/.test(sha256)) throw new DamageFound(`has no SHA-256 in ${head.path}`);
+      return { object: head.field("object").text(), sha256 };
+    }),
+  };
+}
+
+function pointJson(point: RestorePoint | null): unknown {
+  return point === null ? null : { versionstamp: versionstampHex(point.versionstamp), time: timeText(point.time) };
+}
+
+function folderJson({ objects, bytes, head }: FolderState): unknown {
+  return { objects, bytes, head: head === null ? null : { object: head.object, sha256: head.sha256 } };
+}
+
+function stampText(version: Version | null): string | null {
+  return version === null ? null : versionstampHex(version);
+}
+
+function timeText(time: UnixMs): string {
+  return new Date(time).toISOString();
+}
+
+/** A value of parsed JSON that knows where it was, and throws DamageFound for what it is not. */
+class JsonNode {
+  readonly path: string;
+  readonly #value: unknown;
+
+  constructor(value: unknown, path: string) {
+    this.#value = value;
+    this.path = path;
+  }
+
+  field(name: string): JsonNode {
+    const value = this.#value;
+    if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) this.#wrong(`a field ${name}`);
+    // It is an object that has this field.
+    return new JsonNode((value as Record<string, unknown>)[name], `${name} of ${this.path}`);
+  }
+
+  list(): JsonNode[] {
+    if (!Array.isArray(this.#value)) this.#wrong("a list");
+    return this.#value.map((item, i) => new JsonNode(item, `item ${i} of ${this.path}`));
+  }
+
+  text(): string {
+    return typeof this.#value === "string" ? this.#value : this.#wrong("a text");
+  }
+
+  integer(): number {
+    const value = this.#value;
+    return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 ? value : this.#wrong("a count");
+  }
+
+  stamp(): Version {
+    return versionOfHex(this.text()) ?? this.#wrong("a versionstamp");
+  }
+
+  time(): UnixMs {
+    const text = this.text();
+    const time = Date.parse(text);
+    const canonical = !Number.isNaN(time) && new Date(time).toISOString() === text;
+    return canonical ? asUnixMs(time) : this.#wrong("a time");
+  }
+
+  orNull<T>(parse: (node: JsonNode) => T): T | null {
+    return this.#value === null ? null : parse(this);
+  }
+
+  #wrong(expected: string): never {
+    throw new DamageFound(`has no ${expected.replace(/^an? /, "")} where one belongs: ${this.path}`);
+  }
+}

@@ -1,0 +1,229 @@
+/**
+ * A log object: whole commits in order, the time of the last one, and the hash of the object before it. Writing concatenates the
+ * rows of the mutation log, which are in wire form already. Reading checks everything first and then walks without copying, so
+ * that whoever applies the entries meets no damage halfway.
+ */
+import { assert } from "../../core/assert.ts";
+import type { UnixMs } from "../../core/clock.ts";
+import type { Encoding } from "../../core/operations.ts";
+import { bytesFieldSize, ProtobufReader, ProtobufWriter, varintFieldSize } from "../../core/protobuf.ts";
+import { LAST_ORDER, timeOfVersion, type Version } from "../../core/versionstamp.ts";
+import { type Damage, DamageFound } from "./damage.ts";
+import {
+  assertSha256,
+  checkValue,
+  decoding,
+  eachOnce,
+  LogEntryField,
+  MutationKind,
+  MutationRangeField,
+  readPreviousSha256,
+} from "./fields.ts";
+import { isLastOfCommit, type LogStamp, logStampHex, logStampOfBytes } from "./log-stamp.ts";
+import { type GenerationPlace, logObjectName, parseLogObjectName } from "./object-names.ts";
+
+/** A commit as the mutation log has it: its entries in wire form, to be concatenated. */
+export interface CommitInWireForm {
+  readonly version: Version;
+  readonly parts: readonly Uint8Array[];
+}
+
+export interface EncodedObject {
+  readonly name: string;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+export interface LogSet {
+  readonly type: "set";
+  readonly stamp: LogStamp;
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+  readonly encoding: Encoding;
+  readonly expiresAt: UnixMs | null;
+}
+
+/** A delete; one of the empty key changes nothing and only makes its commit a point. */
+export interface LogClear {
+  readonly type: "clear";
+  readonly stamp: LogStamp;
+  readonly key: Uint8Array;
+}
+
+export type LogEntry = LogSet | LogClear;
+
+export interface MutationRange {
+  readonly ok: true;
+  readonly first: LogStamp;
+  readonly last: LogStamp;
+  /** How many. */
+  readonly entries: number;
+  readonly commits: number;
+  /** null in the first object of its folder. */
+  readonly previousSha256: Uint8Array | null;
+  /** Keys and values are views of the object's bytes. */
+  read(): Generator<LogEntry, void>;
+}
+
+/** The object for these commits: name and bytes are a function of them and of the object before. */
+export function encodeMutationRange(
+  place: GenerationPlace,
+  commits: readonly CommitInWireForm[],
+  previousSha256: Uint8Array | null,
+): EncodedObject {
+  const firstPart = commits[0]?.parts[0];
+  const last = commits.at(-1);
+  assert(firstPart !== undefined && last !== undefined, "a log object to hold at least one commit");
+  assertSha256(previousSha256);
+  const time = timeOfVersion(last.version);
+  let size = varintFieldSize(MutationRangeField.timestampMs, time);
+  if (previousSha256 !== null) size += bytesFieldSize(MutationRangeField.previousSha256, previousSha256.length);
+  for (const { parts } of commits) for (const part of parts) size += part.length;
+  const writer = new ProtobufWriter(size);
+  for (const { parts } of commits) for (const part of parts) writer.raw(part);
+  writer.varintField(MutationRangeField.timestampMs, time);
+  if (previousSha256 !== null) writer.bytesField(MutationRangeField.previousSha256, previousSha256);
+  const stamps = { first: firstStamp(firstPart), last: { version: last.version, order: LAST_ORDER } };
+  return { name: logObjectName(place, stamps), bytes: writer.finish() };
+}
+
+/**
+ * Checks an object whole: the wire form, every entry, that commits are whole and in order, and that the name says what is inside.
+ * The hash of the object before is the caller's to compare.
+ */
+export function openMutationRange(place: GenerationPlace, object: string, bytes: Uint8Array): MutationRange | Damage {
+  const name = parseLogObjectName(place, object);
+  if (!name.ok) return name;
+  return decoding(object, () => {
+    const { first, last } = name;
+    const checked = check(bytes);
+    for (const [what, inside, named] of [
+      ["begins", checked.first, first],
+      ["ends", checked.last, last],
+    ] as const) {
+      if (logStampHex(inside) === logStampHex(named)) continue;
+      throw new DamageFound(`${what} with ${logStampHex(inside)}, and is named after ${logStampHex(named)}`);
+    }
+    const { entries, commits, previousSha256 } = checked;
+    return { ok: true, first, last, entries, commits, previousSha256, read: () => walk(bytes) };
+  });
+}
+
+interface Checked {
+  readonly first: LogStamp;
+  readonly last: LogStamp;
+  readonly entries: number;
+  readonly commits: number;
+  readonly previousSha256: Uint8Array | null;
+}
+
+function check(bytes: Uint8Array): Checked {
+  const reader = new ProtobufReader(bytes);
+  let first: LogStamp | undefined;
+  let last: LogStamp | undefined;
+  let entries = 0;
+  let commits = 0;
+  let time: number | undefined;
+  let previousSha256: Uint8Array | null = null;
+  while (reader.next()) {
+    switch (reader.field) {
+      case MutationRangeField.entries: {
+        const { stamp } = readEntry(reader);
+        if (isOutOfOrder(last, stamp)) {
+          const place = last === undefined ? "at the beginning" : `after ${logStampHex(last)}`;
+          throw new DamageFound(`has entry ${logStampHex(stamp)} ${place}`);
+        }
+        first ??= stamp;
+        last = stamp;
+        entries += 1;
+        if (isLastOfCommit(stamp)) commits += 1;
+        break;
+      }
+      case MutationRangeField.timestampMs:
+        if (time !== undefined) throw new DamageFound("has two times");
+        time = reader.int64();
+        break;
+      case MutationRangeField.previousSha256:
+        if (previousSha256 !== null) throw new DamageFound("has two hashes of the object before it");
+        previousSha256 = readPreviousSha256(reader);
+        break;
+      default:
+        throw new DamageFound(`has a field ${reader.field} that the format does not know`);
+    }
+  }
+  if (first === undefined || last === undefined) throw new DamageFound("holds no entry");
+  if (!isLastOfCommit(last)) throw new DamageFound(`ends within a commit, at ${logStampHex(last)}`);
+  if (time !== timeOfVersion(last.version)) throw new DamageFound("carries another time than its last commit's");
+  return { first, last, entries, commits, previousSha256 };
+}
+
+/** Entries of a commit are numbered from 0 without gaps, but for its last one; a commit is greater than the one before. */
+function isOutOfOrder(before: LogStamp | undefined, stamp: LogStamp): boolean {
+  if (before === undefined || isLastOfCommit(before)) {
+    if (before !== undefined && stamp.version <= before.version) return true;
+    return stamp.order !== 0 && !isLastOfCommit(stamp);
+  }
+  return stamp.version !== before.version || (stamp.order !== before.order + 1 && !isLastOfCommit(stamp));
+}
+
+function* walk(bytes: Uint8Array): Generator<LogEntry, void> {
+  const reader = new ProtobufReader(bytes);
+  while (reader.next()) {
+    if (reader.field === MutationRangeField.entries) yield readEntry(reader);
+    else reader.skip();
+  }
+}
+
+const noBytes = new Uint8Array();
+
+function readEntry(reader: ProtobufReader): LogEntry {
+  let stamp: LogStamp | undefined;
+  let kind = 0;
+  let key: Uint8Array = noBytes;
+  let value: Uint8Array = noBytes;
+  let encoding = 0;
+  let expireAtMs = 0;
+  const outer = reader.enter();
+  eachOnce(reader, (field) => {
+    switch (field) {
+      case LogEntryField.versionstamp:
+        stamp = logStampOfBytes(reader.bytes());
+        return true;
+      case LogEntryField.kind:
+        kind = reader.int32();
+        return true;
+      case LogEntryField.key:
+        key = reader.bytes();
+        return true;
+      case LogEntryField.value:
+        value = reader.bytes();
+        return true;
+      case LogEntryField.valueEncoding:
+        encoding = reader.int32();
+        return true;
+      case LogEntryField.expireAtMs:
+        expireAtMs = reader.int64();
+        return true;
+      default:
+        return false;
+    }
+  });
+  reader.leave(outer);
+  if (stamp === undefined) throw new DamageFound("has an entry without a stamp of 12 bytes");
+  if (kind === MutationKind.clear) {
+    if (value.length > 0 || encoding !== 0 || expireAtMs !== 0) {
+      throw new DamageFound(`has a value in the clear ${logStampHex(stamp)}`);
+    }
+    return { type: "clear", stamp, key };
+  }
+  if (kind !== MutationKind.set) throw new DamageFound(`has kind ${kind} in entry ${logStampHex(stamp)}`);
+  if (key.length === 0) throw new DamageFound(`has no key in entry ${logStampHex(stamp)}`);
+  const checked = checkValue(value, encoding, expireAtMs);
+  if (checked === undefined) throw new DamageFound(`has an impossible value or expiry in entry ${logStampHex(stamp)}`);
+  return { type: "set", stamp, key, value, ...checked };
+}
+
+function firstStamp(part: Uint8Array): LogStamp {
+  const reader = new ProtobufReader(part);
+  assert(reader.next() && reader.field === MutationRangeField.entries, "a log row to begin with an entry");
+  return readEntry(reader).stamp;
+}

@@ -12,11 +12,12 @@ import { MAX_ATOMIC_WRITE_BYTES, MAX_VALUE_BYTES } from "../core/limits.ts";
 import type { AtomicWrite, CommitResult, Entry, ReadRange } from "../core/operations.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import type { Version } from "../core/versionstamp.ts";
-import { EntryTable } from "./entry-table.ts";
+import { type EntryBounds, EntryTable, type StoredEntry } from "./entry-table.ts";
 import { logEntryBound } from "./log-entry.ts";
 import { MutationLog } from "./mutation-log.ts";
 import { type Effect, failedChecks, planEffects } from "./plan.ts";
 import { migrate } from "./schema.ts";
+import type { SideState } from "./side-state.ts";
 import { VersionClock } from "./version-clock.ts";
 import { WatchHub } from "./watch-hub.ts";
 
@@ -31,6 +32,12 @@ export interface DerivedTable {
   apply(effects: readonly Effect[], version: Version): void;
 }
 
+/** One key's change, as stored before and after; null: nothing. */
+export interface Change {
+  readonly before: StoredEntry | null;
+  readonly after: StoredEntry | null;
+}
+
 export interface DatabaseOptions {
   readonly storage: SyncStorage;
   readonly clock: Clock;
@@ -43,6 +50,8 @@ export interface DatabaseOptions {
 interface Applied {
   readonly outcome: CommitOutcome;
   readonly effects: readonly Effect[];
+  /** Only while somebody observes them: learning what was there before costs a read per key. */
+  readonly changes: readonly Change[];
 }
 
 export class Database {
@@ -54,6 +63,7 @@ export class Database {
   readonly #versions: VersionClock;
   readonly #derivedTables: readonly DerivedTable[];
   readonly #onExpirySet: (at: UnixMs) => void;
+  readonly #observers = new Set<(changes: readonly Change[]) => void>();
 
   /** Opens the database in `storage`, making or migrating its schema. */
   constructor({ storage, clock, derivedTables = [], onExpirySet = () => undefined }: DatabaseOptions) {
@@ -126,6 +136,47 @@ export class Database {
     return keys.length;
   }
 
+  /**
+   * Everything stored above `after` (null: from the start) in key order, from one snapshot, until the bounds are reached: at least
+   * one entry, if there is any, so that nothing means the end.
+   */
+  scan(after: Uint8Array | null, bounds: EntryBounds): StoredEntry[] {
+    return this.#entries.scan(after, bounds);
+  }
+
+  /** From now on told, after each transaction, what changed in it, in order. Returns what ends that. */
+  observe(observer: (changes: readonly Change[]) => void): () => void {
+    this.#observers.add(observer);
+    return () => this.#observers.delete(observer);
+  }
+
+  /** A commit that changes nothing but stands in the log: a clear of the empty key, which is no key of an entry. */
+  logMarker(): Version {
+    const now = this.#clock.now();
+    this.#transaction(1, now, () => {
+      this.log.append(this.#versions.take(1, now), [{ type: "delete", key: new Uint8Array() }]);
+      return [];
+    });
+    return this.#versions.last;
+  }
+
+  /**
+   * Makes the state that was built beside this one the database's, in one transaction. Entries keep their versionstamps, and new
+   * commits go on above `floor` and above everything seen here. `also` is done in the same transaction. Watchers are told.
+   */
+  adopt(side: SideState, floor: Version, also: () => void): void {
+    const raised = this.#storage.transactionSync(() => {
+      side.takeOver();
+      also();
+      return this.#versions.raise(floor);
+    });
+    raised();
+    const next = this.#entries.nextExpiry();
+    if (next !== null) this.#onExpirySet(next);
+    this.watches.noteAll();
+    this.watches.flush();
+  }
+
   /** When the next entry expires or has expired; null when none will. */
   nextExpiry(): UnixMs | null {
     return this.#entries.nextExpiry();
@@ -155,14 +206,22 @@ export class Database {
 
   /** Entries, derived tables, log: all in the transaction that is open. */
   #carryOut(planned: readonly Effect[], version: Version): Applied {
+    const changes: Change[] = [];
     const effects = planned.filter((effect) => {
-      if (effect.type === "delete") return this.#entries.delete(effect.key);
-      this.#entries.set(effect.key, effect.value, effect.encoding, version, effect.expiresAt);
+      const before = this.#observers.size > 0 ? this.#entries.stored(effect.key) : null;
+      if (effect.type === "delete") {
+        const existed = this.#entries.delete(effect.key);
+        if (existed && this.#observers.size > 0) changes.push({ before, after: null });
+        return existed;
+      }
+      const { key, value, encoding, expiresAt } = effect;
+      this.#entries.set(key, value, encoding, version, expiresAt);
+      if (this.#observers.size > 0) changes.push({ before, after: { key, value, encoding, version, expiresAt } });
       return true;
     });
     for (const table of this.#derivedTables) table.apply(effects, version);
     this.log.append(version, effects);
-    return { outcome: { ok: true, version }, effects };
+    return { outcome: { ok: true, version }, effects, changes };
   }
 
   #versionsFor(write: AtomicWrite): number {
@@ -191,9 +250,12 @@ export class Database {
     }
     if (earliest !== null) this.#onExpirySet(earliest);
     this.watches.flush();
+    if (this.#observers.size === 0) return;
+    const changes = applied.flatMap((one) => one.changes);
+    for (const observer of this.#observers) observer(changes);
   }
 }
 
 function refused(outcome: CommitOutcome): Applied {
-  return { outcome, effects: [] };
+  return { outcome, effects: [], changes: [] };
 }

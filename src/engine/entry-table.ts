@@ -17,6 +17,19 @@ const ROW_OVERHEAD_BYTES = 40;
 /** The columns of a stored row, as SQLite gives them back; the schema and our own writes vouch for the brands. */
 type EntryRow = [key: ArrayBuffer, value: ArrayBuffer, encoding: Encoding, version: Version];
 
+/** An entry with all that is stored of it. */
+export interface StoredEntry extends Entry {
+  readonly expiresAt: UnixMs | null;
+}
+
+/** Where a scan ends: after so many bytes of keys and values, or so many entries, whichever comes first. */
+export interface EntryBounds {
+  readonly maxBytes: number;
+  readonly maxEntries: number;
+}
+
+type StoredRow = [...EntryRow, expiresAt: UnixMs | null];
+
 export interface TableNames {
   readonly entries: string;
   readonly largeValues: string;
@@ -56,6 +69,28 @@ export class EntryTable {
     const statement = range.reverse ? this.#statements.rangeBytesReverse : this.#statements.rangeBytes;
     const cursor = this.#sql.exec<{ bytes: number }>(statement, range.start, range.end, now, range.limit);
     return cursor.one().bytes;
+  }
+
+  /** What is stored under the key, expired or not. */
+  stored(key: Uint8Array): StoredEntry | null {
+    const row = only(this.#sql.exec(this.#statements.stored, key).raw<StoredRow>());
+    return row === undefined ? null : storedEntryOf(row);
+  }
+
+  /**
+   * Everything stored above `after` (null: from the start) in key order, expired or not, until the bounds are reached: at least
+   * one entry, if there is any, so that nothing means the end.
+   */
+  scan(after: Uint8Array | null, { maxBytes, maxEntries }: EntryBounds): StoredEntry[] {
+    const found: StoredEntry[] = [];
+    let bytes = 0;
+    for (const row of this.#sql.exec(this.#statements.scan, after ?? new Uint8Array(), maxEntries).raw<StoredRow>()) {
+      const entry = storedEntryOf(row);
+      found.push(entry);
+      bytes += entry.key.length + entry.value.length;
+      if (bytes >= maxBytes) break;
+    }
+    return found;
   }
 
   set(key: Uint8Array, value: Uint8Array, encoding: Encoding, version: Version, expiresAt: UnixMs | null): void {
@@ -109,6 +144,10 @@ function only<Row>(rows: Iterable<Row>): Row | undefined {
   return [...rows][0];
 }
 
+function storedEntryOf([key, value, encoding, version, expiresAt]: StoredRow): StoredEntry {
+  return { key: new Uint8Array(key), value: new Uint8Array(value), encoding, version, expiresAt };
+}
+
 function entryOf([key, value, encoding, version]: EntryRow): Entry {
   return { key: new Uint8Array(key), value: new Uint8Array(value), encoding, version };
 }
@@ -122,6 +161,9 @@ function statementsFor({ entries, largeValues }: TableNames) {
   const common = "encoding = excluded.encoding, version = excluded.version, expires_at = excluded.expires_at";
   return {
     get: `SELECT k, ${value}, encoding, version FROM ${entries} WHERE k = ?1 AND ${alive("?2")}`,
+    stored: `SELECT k, ${value}, encoding, version, expires_at FROM ${entries} WHERE k = ?1`,
+    // An encoded key is never empty, so everything is above the empty one.
+    scan: `SELECT k, ${value}, encoding, version, expires_at FROM ${entries} WHERE k > ?1 ORDER BY k LIMIT ?2`,
     version: `SELECT version FROM ${entries} WHERE k = ?1 AND ${alive("?2")}`,
     range: `SELECT k, ${value}, encoding, version ${within} LIMIT ?4`,
     rangeReverse: `SELECT k, ${value}, encoding, version ${within} DESC LIMIT ?4`,

@@ -1,0 +1,135 @@
+import { expect, test } from "vitest";
+import { asUnixMs } from "../../src/core/clock.ts";
+import { Encoding } from "../../src/core/operations.ts";
+import { asVersion } from "../../src/core/versionstamp.ts";
+import { type Change, Database } from "../../src/engine/database.ts";
+import type { StoredEntry } from "../../src/engine/entry-table.ts";
+import { SideState } from "../../src/engine/side-state.ts";
+import type { WatchedState } from "../../src/engine/watch-hub.ts";
+import {
+  entryOrNull,
+  key,
+  MovableClock,
+  point,
+  prefix,
+  remove,
+  set,
+  text,
+  versionOf,
+  withStorage,
+  write,
+} from "../support/workerd/engine.ts";
+
+const a = key("a");
+const b = key("b");
+const large = new Uint8Array(5000).fill(4);
+
+function entry(name: Uint8Array, value: Uint8Array, version: number, expiresAt: number | null = null): StoredEntry {
+  const expiry = expiresAt === null ? null : asUnixMs(expiresAt);
+  return { key: name, value, encoding: Encoding.bytes, version: asVersion(version), expiresAt: expiry };
+}
+
+test("a state built beside takes the live one's place at once: versionstamps kept, new ones above all, watchers told", async () => {
+  await withStorage((storage) => {
+    const clock = new MovableClock();
+    const armed: number[] = [];
+    const database = new Database({ storage, clock, onExpirySet: (at) => void armed.push(at) });
+    const before = versionOf(database.commit([write([set(a, text("live")), set(b, large)])])[0]);
+    const told: (readonly WatchedState[])[] = [];
+    database.watches.add([a], (states) => void told.push(states), { resumed: false }).acknowledge();
+
+    for (const round of ["one", "two"]) {
+      const side = new SideState(storage);
+      expect(side.exists).toBe(false);
+      side.begin(round);
+      side.load([entry(a, text(round), 10), entry(key("gone"), text("x"), 11), entry(key("big"), large, 12)]);
+      side.apply({ type: "delete", key: key("gone") }, asVersion(13));
+      side.apply({ type: "set", ...entry(key("later"), text("y"), 14, clock.time + 500) }, asVersion(14));
+      side.load([entry(key("past"), text("z"), 15, clock.time - 1)]);
+      // Reopened half way, as after a restart.
+      const reopened = new SideState(storage);
+      expect(reopened.exists).toBe(true);
+      expect(reopened.scan(null, { maxBytes: 1e9, maxEntries: 100 })).toHaveLength(4);
+      expect(entryOrNull(database.read([point(a)], 100))?.value).toEqual(text(round === "one" ? "live" : "one"));
+
+      database.adopt(reopened, asVersion(before + 1_000_000_000), () => undefined);
+      expect(reopened.exists).toBe(false);
+      expect(entryOrNull(database.read([point(a)], 100))).toMatchObject({ value: text(round), version: 10 });
+      expect(entryOrNull(database.read([point(key("big"))], 10_000))?.value).toEqual(large);
+      expect(database.read([prefix(key("past"), 10), point(b), point(key("gone"))], 100)).toEqual([[], [], []]);
+      expect(armed.at(-1)).toBe(clock.time - 1);
+    }
+    expect(told).toHaveLength(2);
+    const after = versionOf(database.commit([write([set(a, text("new"))])])[0]);
+    expect(after).toBeGreaterThan(before + 1_000_000_000);
+    const reopened = new Database({ storage, clock });
+    expect(versionOf(reopened.commit([write([])])[0])).toBeGreaterThan(after);
+  });
+});
+
+test("an adoption that fails leaves the live state and the side as they were", async () => {
+  await withStorage((storage) => {
+    const database = new Database({ storage, clock: new MovableClock() });
+    database.commit([write([set(a, text("live"))])]);
+    const side = new SideState(storage);
+    side.begin("one");
+    side.load([entry(a, text("side"), 1)]);
+    const fail = () => {
+      throw new Error("no");
+    };
+    expect(() => database.adopt(side, asVersion(5), fail)).toThrow("no");
+    expect(entryOrNull(database.read([point(a)], 100))?.value).toEqual(text("live"));
+    expect(side.scan(null, { maxBytes: 100, maxEntries: 100 })).toHaveLength(1);
+    side.drop();
+    expect(side.exists).toBe(false);
+  });
+});
+
+test("a scan gives everything stored, in pages, with expiries", async () => {
+  await withStorage((storage) => {
+    const clock = new MovableClock();
+    const database = new Database({ storage, clock });
+    database.commit([
+      write(Array.from({ length: 25 }, (_, i) => set(key(i), text("v"), { expiresAt: clock.time + 1 + i }))),
+    ]);
+    clock.time += 10;
+    const seen: StoredEntry[] = [];
+    for (;;) {
+      const page = database.scan(seen.at(-1)?.key ?? null, { maxBytes: 100, maxEntries: 7 });
+      if (page.length === 0) break;
+      expect(page.length).toBeLessThanOrEqual(7);
+      seen.push(...page);
+    }
+    expect(seen.map(({ key: name }) => name)).toEqual(Array.from({ length: 25 }, (_, i) => key(i)));
+    expect(seen[3]?.expiresAt).toBe(clock.time - 10 + 4);
+  });
+});
+
+test("observers are told what was there and what is, of commits that succeeded", async () => {
+  await withStorage((storage) => {
+    const database = new Database({ storage, clock: new MovableClock() });
+    database.commit([write([set(a, text("1"))])]);
+    const seen: Change[] = [];
+    const stop = database.observe((changes) => void seen.push(...changes));
+    database.commit([write([set(a, text("2")), remove(b)]), write([], [{ key: b, version: asVersion(1) }])]);
+    database.commit([write([remove(a)])]);
+    stop();
+    database.commit([write([set(b, text("3"))])]);
+    const values = seen.map(({ before, after }) => [before?.value, after?.value]);
+    expect(values).toEqual([
+      [text("1"), text("2")],
+      [text("2"), undefined],
+    ]);
+  });
+});
+
+test("a marker is a commit in the log that clears the empty key, covered by the version mark", async () => {
+  await withStorage((storage) => {
+    const clock = new MovableClock();
+    const database = new Database({ storage, clock });
+    database.log.register("reader", database.lastVersion);
+    const marker = database.logMarker();
+    expect(database.log.read(asVersion(0), 1000).map(({ version }) => version)).toEqual([marker]);
+    expect(versionOf(new Database({ storage, clock }).commit([write([])])[0])).toBeGreaterThan(marker);
+  });
+});

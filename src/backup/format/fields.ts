@@ -8,8 +8,13 @@ import { type Damage, damage, DamageFound } from "./damage.ts";
 
 export const SHA256_BYTES = 32;
 
-/** Ours, in both kinds of object: the SHA-256 of the object before it in its folder; other readers skip it. */
+/**
+ * Ours, in both kinds of object, and the last to be written: the SHA-256 of the object before it in its folder. Other readers skip
+ * it. The first object carries zeroes, so that an object that was cut short lacks it, wherever it was cut.
+ */
 export const PREVIOUS_SHA256_FIELD = 100;
+
+export const NO_OBJECT_BEFORE: Uint8Array = new Uint8Array(SHA256_BYTES);
 
 export const MutationRangeField = { entries: 1, timestampMs: 2, previousSha256: PREVIOUS_SHA256_FIELD } as const;
 export const LogEntryField = { versionstamp: 1, kind: 2, key: 3, value: 4, valueEncoding: 5, expireAtMs: 6 } as const;
@@ -58,6 +63,6 @@ export function checkValue(
   return { encoding, expiresAt: expireAtMs === 0 ? null : asUnixMs(expireAtMs) };
 }
 
-export function assertSha256(hash: Uint8Array | null): void {
-  assert(hash === null || hash.length === SHA256_BYTES, "a SHA-256");
+export function assertSha256(hash: Uint8Array): void {
+  assert(hash.length === SHA256_BYTES, `a SHA-256, got ${hash.length} bytes`);
 }

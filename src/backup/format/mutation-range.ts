@@ -58,8 +58,8 @@ export interface MutationRange {
   /** How many. */
   readonly entries: number;
   readonly commits: number;
-  /** null in the first object of its folder. */
-  readonly previousSha256: Uint8Array | null;
+  /** NO_OBJECT_BEFORE in the first object of its folder. */
+  readonly previousSha256: Uint8Array;
   /** Keys and values are views of the object's bytes. */
   read(): Generator<LogEntry, void>;
 }
@@ -68,7 +68,7 @@ export interface MutationRange {
 export function encodeMutationRange(
   place: GenerationPlace,
   commits: readonly CommitInWireForm[],
-  previousSha256: Uint8Array | null,
+  previousSha256: Uint8Array,
 ): EncodedObject {
   const firstPart = commits[0]?.parts[0];
   const last = commits.at(-1);
@@ -76,12 +76,12 @@ export function encodeMutationRange(
   assertSha256(previousSha256);
   const time = timeOfVersion(last.version);
   let size = varintFieldSize(MutationRangeField.timestampMs, time);
-  if (previousSha256 !== null) size += bytesFieldSize(MutationRangeField.previousSha256, previousSha256.length);
+  size += bytesFieldSize(MutationRangeField.previousSha256, previousSha256.length);
   for (const { parts } of commits) for (const part of parts) size += part.length;
   const writer = new ProtobufWriter(size);
   for (const { parts } of commits) for (const part of parts) writer.raw(part);
   writer.varintField(MutationRangeField.timestampMs, time);
-  if (previousSha256 !== null) writer.bytesField(MutationRangeField.previousSha256, previousSha256);
+  writer.bytesField(MutationRangeField.previousSha256, previousSha256);
   const stamps = { first: firstStamp(firstPart), last: { version: last.version, order: LAST_ORDER } };
   return { name: logObjectName(place, stamps), bytes: writer.finish() };
 }
@@ -113,7 +113,7 @@ interface Checked {
   readonly last: LogStamp;
   readonly entries: number;
   readonly commits: number;
-  readonly previousSha256: Uint8Array | null;
+  readonly previousSha256: Uint8Array;
 }
 
 function check(bytes: Uint8Array): Checked {
@@ -151,6 +151,7 @@ function check(bytes: Uint8Array): Checked {
     }
   }
   if (first === undefined || last === undefined) throw new DamageFound("holds no entry");
+  if (previousSha256 === null) throw new DamageFound("lacks the hash of the object before it");
   if (!isLastOfCommit(last)) throw new DamageFound(`ends within a commit, at ${logStampHex(last)}`);
   if (time !== timeOfVersion(last.version)) throw new DamageFound("carries another time than its last commit's");
   return { first, last, entries, commits, previousSha256 };

@@ -32,8 +32,8 @@ export interface SnapshotRange {
   readonly entries: number;
   readonly firstKey: Uint8Array;
   readonly lastKey: Uint8Array;
-  /** null in the first object of its folder. */
-  readonly previousSha256: Uint8Array | null;
+  /** NO_OBJECT_BEFORE in the first object of its folder. */
+  readonly previousSha256: Uint8Array;
   /** Keys and values are views of the object's bytes. */
   read(): Generator<SnapshotEntry, void>;
 }
@@ -50,11 +50,11 @@ export function snapshotEntryBound(keyBytes: number, valueBytes: number): number
 /** `entries` ascend by key. */
 export function encodeSnapshotRange(
   entries: readonly SnapshotEntry[],
-  previousSha256: Uint8Array | null,
+  previousSha256: Uint8Array,
 ): Uint8Array<ArrayBuffer> {
   assert(entries.length > 0, "a snapshot object to hold an entry");
   assertSha256(previousSha256);
-  let size = previousSha256 === null ? 0 : bytesFieldSize(SnapshotRangeField.previousSha256, previousSha256.length);
+  let size = bytesFieldSize(SnapshotRangeField.previousSha256, previousSha256.length);
   for (const { key, value } of entries) {
     size += bytesFieldSize(SnapshotRangeField.dataList, pairSize(key.length, value.length));
     size += bytesFieldSize(SnapshotRangeField.metadataList, pairSize(key.length, METADATA_BYTES));
@@ -69,7 +69,7 @@ export function encodeSnapshotRange(
     writer.target[at + VERSIONSTAMP_BYTES] = entry.encoding;
     writeExpiry(writer.target, at + VERSIONSTAMP_BYTES + 1, entry.expiresAt);
   }
-  if (previousSha256 !== null) writer.bytesField(SnapshotRangeField.previousSha256, previousSha256);
+  writer.bytesField(SnapshotRangeField.previousSha256, previousSha256);
   return writer.finish();
 }
 
@@ -92,6 +92,7 @@ export function openSnapshotRange(place: GenerationPlace, object: string, bytes:
     }
     if (firstKey === undefined || lastKey === undefined) throw new DamageFound("holds no entry");
     const { previousSha256 } = walker;
+    if (previousSha256 === null) throw new DamageFound("lacks the hash of the object before it");
     return { ok: true, entries, firstKey, lastKey, previousSha256, read: () => walk(bytes) };
   });
 }

@@ -1,0 +1,114 @@
+import { describe, expect, it } from "vitest";
+import { encodeManifest, type Manifest, parseManifest } from "../../../src/backup/format/manifest.ts";
+import { asUnixMs } from "../../../src/core/clock.ts";
+import { asVersion } from "../../../src/core/versionstamp.ts";
+
+const sha256 = "ab".repeat(32);
+const manifest: Manifest = {
+  databaseId: "db",
+  writtenAt: asUnixMs(Date.UTC(2026, 10, 2)),
+  generations: [
+    {
+      start: asVersion(1_800_000_000_000_000),
+      state: "broken",
+      consistentFrom: asVersion(1_800_000_000_000_100),
+      firstPoint: { versionstamp: asVersion(1_800_000_000_000_200), time: asUnixMs(1_800_000_000_000) },
+      lastPoint: { versionstamp: asVersion(1_800_000_000_900_000), time: asUnixMs(1_800_000_000_900) },
+      log: { objects: 3, bytes: 1234, head: { object: "logs/0001_x.bin", sha256 } },
+      snapshot: { objects: 1, bytes: 99, head: { object: "snapshots/0001_x.bin", sha256 } },
+      gaps: [
+        {
+          after: asVersion(1_800_000_000_900_000),
+          upTo: asVersion(1_800_000_001_000_000),
+          cause: "The backlog was full.",
+        },
+        { after: asVersion(1_800_000_002_000_000), upTo: null, cause: "The destination is away." },
+      ],
+    },
+    {
+      start: asVersion(1_900_000_000_000_000),
+      state: "snapshotting",
+      consistentFrom: null,
+      firstPoint: null,
+      lastPoint: null,
+      log: { objects: 0, bytes: 0, head: null },
+      snapshot: { objects: 0, bytes: 0, head: null },
+      gaps: [],
+    },
+  ],
+};
+const bytes = encodeManifest(manifest);
+const json = new TextDecoder().decode(bytes);
+const parse = (text: string): ReturnType<typeof parseManifest> => parseManifest("db", new TextEncoder().encode(text));
+
+/** The paths of all fields below a value. */
+function paths(value: unknown, path: readonly (string | number)[] = []): (string | number)[][] {
+  if (typeof value !== "object" || value === null) return [];
+  const keys = Array.isArray(value) ? [...value.keys()] : Object.keys(value);
+  return keys.flatMap((key) => {
+    // The key is the value's own.
+    const inner = (value as Record<string | number, unknown>)[key];
+    return [[...path, key], ...paths(inner, [...path, key])];
+  });
+}
+
+/** The manifest with the field at the path replaced, or removed for undefined. */
+function changed(path: readonly (string | number)[], value: unknown): string {
+  const root: unknown = JSON.parse(json);
+  let node = root as Record<string | number, unknown>;
+  for (const key of path.slice(0, -1)) node = node[key] as Record<string | number, unknown>;
+  const last = path.at(-1) ?? "";
+  if (value === undefined) delete node[last];
+  else node[last] = value;
+  return JSON.stringify(root);
+}
+
+const fields = paths(JSON.parse(json)).filter((path) => typeof path.at(-1) === "string");
+
+describe("a manifest", () => {
+  it("comes back as it was, and is always the same bytes", () => {
+    const parsed = parseManifest("db", bytes);
+    expect(parsed).toEqual({ ok: true, manifest });
+    expect(encodeManifest(structuredClone(manifest))).toEqual(bytes);
+  });
+
+  it("is readable by people", () => {
+    expect(json).toContain('"start": "00066517289880000000"');
+    expect(json).toContain('"writtenAt": "2026-11-02T00:00:00.000Z"');
+  });
+
+  it("with a field that it does not know is read", () => {
+    expect(parse(changed(["comment"], "hello")).ok).toBe(true);
+  });
+
+  it.each(fields.map((path) => [path.join("."), path] as const))("without %s is refused", (_, path) => {
+    expect(parse(changed(path, undefined))).toMatchObject({ ok: false, object: "db/manifest.json" });
+  });
+
+  it.each(fields.map((path) => [path.join("."), path] as const))("with something else in %s is refused", (_, path) => {
+    for (const wrong of [-1, true, [1], { a: 1 }]) {
+      expect(parse(changed(path, wrong))).toMatchObject({ ok: false, object: "db/manifest.json" });
+    }
+  });
+
+  it.each([
+    ["no JSON", "{", "is not JSON"],
+    ["nothing", "", "is not JSON"],
+    ["a list", "[]", "format"],
+    ["another format", changed(["format"], 2), "has format 2"],
+    ["another database", changed(["databaseId"], "other"), "another database"],
+    ["an unknown state", changed(["generations", 0, "state"], "fine"), "unknown state"],
+    ["a short hash", changed(["generations", 0, "log", "head", "sha256"], "ab"), "SHA-256"],
+    ["a time of its own making", changed(["writtenAt"], "yesterday"), "time"],
+    ["generations out of order", changed(["generations", 1, "start"], "00066517289880000000"), "out of order"],
+  ])("of %s is refused, saying so", (_, text, problem) => {
+    expect(parse(text)).toHaveProperty("problem", expect.stringContaining(problem));
+  });
+
+  it("cut short anywhere is refused", () => {
+    // Its last character is a newline.
+    for (let length = 0; length < bytes.length - 1; length++) {
+      expect(parseManifest("db", bytes.subarray(0, length)).ok).toBe(false);
+    }
+  });
+});

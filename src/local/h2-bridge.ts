@@ -23,6 +23,9 @@ const MAX_STREAMS = 1000;
 /** Uploads need not wait for a window update every 64 KiB. */
 const WINDOW_BYTES = 1024 * 1024;
 
+/** The same for the connection, which all its streams share; what a client may have under way unread. */
+const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
+
 /** Megabytes of one session's buffers; node's own 10 are passed by a few large reads at once. */
 const MAX_SESSION_MEMORY = 256;
 
@@ -54,6 +57,8 @@ export class Http2Bridge {
       maxSessionMemory: MAX_SESSION_MEMORY,
       settings: { maxConcurrentStreams: MAX_STREAMS, initialWindowSize: WINDOW_BYTES },
     });
+    // A setting says nothing of the connection's own window, which would stay at 64 KiB.
+    session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
     this.#sessions.add(session);
     session.once("close", () => this.#sessions.delete(session));
     // A connection that breaks or breaks the protocol closes the session and each of its streams, which end their requests.

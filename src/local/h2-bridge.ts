@@ -5,7 +5,6 @@
  */
 import { Agent, request, type IncomingHttpHeaders, type IncomingMessage, type OutgoingHttpHeaders } from "node:http";
 import {
-  constants,
   performServerHandshake,
   type IncomingHttpHeaders as Http2Headers,
   type ServerHttp2Session,
@@ -59,6 +58,8 @@ export class Http2Bridge {
     });
     // A setting says nothing of the connection's own window, which would stay at 64 KiB.
     session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
+    // HTTP/2 knows no half-closed connection: a client that ends its side is gone.
+    socket.once("end", () => session.destroy());
     this.#sessions.add(session);
     session.once("close", () => this.#sessions.delete(session));
     // A connection that breaks or breaks the protocol closes the session and each of its streams, which end their requests.
@@ -97,7 +98,7 @@ export class Http2Bridge {
     });
     outgoing.on("error", () => {
       // Nothing was sent if there was never a connection; else only a reset is honest.
-      if (connected || stream.headersSent) stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+      if (connected || stream.headersSent) reset(stream);
       else answerUnavailable(stream);
     });
     outgoing.once("response", (response) => passBack(response, stream));
@@ -110,8 +111,13 @@ function passBack(response: IncomingMessage, stream: ServerHttp2Stream): void {
   if (stream.destroyed) return;
   // node answers a request of method HEAD with END_STREAM by itself, and a stream that is over takes no body.
   stream.respond({ ":status": response.statusCode, ...returnedHeaders(response.headers) });
-  response.on("error", () => stream.close(constants.NGHTTP2_INTERNAL_ERROR));
+  response.on("error", () => reset(stream));
   response.pipe(stream);
+}
+
+/** `close(code)` would end the stream in good order first, and a cut answer would look like a whole one. */
+function reset(stream: ServerHttp2Stream): void {
+  stream.destroy(new Error("the server broke off"));
 }
 
 function answerUnavailable(stream: ServerHttp2Stream): void {

@@ -127,6 +127,19 @@ test("an answer streams: each part arrives before the next is sent", async () =>
   await expect.poll(() => text).toBe("one two");
 });
 
+test("an answer may pause for longer than an idle connection is kept, on both protocols", async () => {
+  const { port } = await serverWith((_, response) => {
+    response.write("before");
+    setTimeout(() => response.end(" after"), 6000);
+  });
+  const { url } = await frontBefore(port);
+  const answers = await Promise.all([
+    fetch(url).then((answer) => answer.text()),
+    http2Request(http2Session(url), { ":path": "/" }).then((answer) => answer.body),
+  ]);
+  expect(answers).toEqual(["before after", "before after"]);
+});
+
 test("a slow reader holds back the server: what lies between them is bounded", async () => {
   let written = 0;
   const { port } = await serverWith((_, response) => {

@@ -2,14 +2,11 @@
  * Two projects. `workerd`: what lives in the Workers runtime, tested inside it. `node`: everything else, among it the tests that
  * start whole servers (on ports the system chooses) and talk to them with real clients.
  */
-import { existsSync } from "node:fs";
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { configDefaults, defineConfig } from "vitest/config";
 
 /** The folders of test/ that run inside workerd; a folder not named here runs in Node. */
 const insideWorkerd = ["engine", "documents", "backup", "directory", "objects", "doors", "worker"];
-
-const worker = existsSync("./src/worker.ts") ? {} : { main: "./test/support/bare-object.ts" };
 
 const inWorkerd = insideWorkerd.map((folder) => `test/${folder}/**/*.test.ts`);
 
@@ -30,7 +27,6 @@ export default defineConfig({
       {
         plugins: [
           cloudflareTest({
-            ...worker,
             wrangler: { configPath: "./wrangler.toml" },
             miniflare: { r2Buckets: ["TEST_BUCKET"] },
           }),

@@ -69,6 +69,9 @@ export const MAX_TIME_MS = 8_640_000_000_000_000;
 /** The body of a metadata exchange: a list of protocol versions. */
 export const MAX_EXCHANGE_BODY_BYTES = 4 * KIB;
 
+/** How much of a body that is too large is still taken and dropped, so that its client gets to read why. */
+export const MAX_DISCARDED_BODY_BYTES = 32 * MIB;
+
 /** What the key of an object may carry before our own names (about 150 characters), below S3's 1,024 bytes. */
 export const MAX_DESTINATION_PREFIX_CHARACTERS = 512;
 

@@ -1,11 +1,10 @@
 import { expect, test } from "vitest";
 import { asUnixMs } from "../../src/core/clock.ts";
-import { Encoding } from "../../src/core/operations.ts";
+import { Encoding, type Entry } from "../../src/core/operations.ts";
 import { asVersion } from "../../src/core/versionstamp.ts";
 import { type Change, Database } from "../../src/engine/database.ts";
 import type { StoredEntry } from "../../src/engine/entry-table.ts";
 import { SideState } from "../../src/engine/side-state.ts";
-import type { WatchedState } from "../../src/engine/watch-hub.ts";
 import {
   entryOrNull,
   key,
@@ -35,7 +34,7 @@ test("a state built beside takes the live one's place at once: versionstamps kep
     const armed: number[] = [];
     const database = new Database({ storage, clock, onExpirySet: (at) => void armed.push(at) });
     const before = versionOf(database.commit([write([set(a, text("live")), set(b, large)])])[0]);
-    const told: (readonly WatchedState[])[] = [];
+    const told: (readonly (Entry | null)[])[] = [];
     database.watches.add([a], (states) => void told.push(states), { resumed: false }).acknowledge();
 
     for (const round of ["one", "two"]) {

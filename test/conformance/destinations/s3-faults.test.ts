@@ -9,8 +9,11 @@ import { type FaultProxy, startFaultProxy } from "../../support/fault-proxy.ts";
 import { type S3Server, startS3Server } from "../../support/s3-server.ts";
 import { realTiming } from "../../support/timing.ts";
 
-/** Waits and deadlines pass a hundred times faster; the clock is the real one, which the server checks. */
-const timing: Timing = { ...realTiming, after: (ms, run) => realTiming.after(ms / 100, run) };
+/** Waits pass a hundred times faster, deadlines (15 s and more) do not; the clock is the real one, which the server checks. */
+const timing: Timing = { ...realTiming, after: (ms, run) => realTiming.after(ms < 15_000 ? ms / 100 : ms, run) };
+
+/** For requests that nobody answers: deadlines come after a second. */
+const hasty: Timing = { ...realTiming, after: (ms, run) => realTiming.after(ms < 15_000 ? ms / 100 : ms / 15, run) };
 
 let server: S3Server;
 let proxy: FaultProxy;
@@ -57,7 +60,7 @@ describe("faults that pass", () => {
     { do: "delay", ms: 30 },
   ] as const) {
     it(`put succeeds after ${JSON.stringify(fault)} twice`, async () => {
-      const destination = open();
+      const destination = open({}, fault.do === "hang" ? hasty : timing);
       proxy.add({ fault, method: "PUT", path: new RegExp(name), times: 2 });
       done(await destination.put(name, text("value")));
       expect(triesOf("PUT")).toBe(fault.do === "delay" ? 1 : 3);
@@ -151,7 +154,7 @@ describe("faults that stay", () => {
 
   it("ends a request that nobody answers at its deadline", async () => {
     proxy.add({ fault: { do: "hang" } });
-    const failure = failed(await open().put(name, text("x")));
+    const failure = failed(await open({}, hasty).put(name, text("x")));
     expect(failure.class).toBe("retry");
     expect(failure.message).toContain("did not answer within 16 s");
   });

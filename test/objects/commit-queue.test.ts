@@ -48,7 +48,7 @@ test("a group is bounded in commits and in bytes", async () => {
   const disk = new SlowDisk();
   const all = [disk.queue.submit(write, 1)];
   for (let i = 0; i < MAX_COMMITS_PER_GROUP + 5; i++) all.push(disk.queue.submit(write, 1));
-  for (let i = 0; i < 2; i++) all.push(disk.queue.submit(write, MAX_GROUP_BYTES - 10));
+  for (let i = 0; i < 2; i++) all.push(disk.queue.submit(write, MAX_GROUP_BYTES - 1000));
   for (let i = 0; i < 6; i++) await disk.flush();
   await Promise.all(all);
   expect(disk.groups).toEqual([1, MAX_COMMITS_PER_GROUP, 6, 1]);

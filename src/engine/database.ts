@@ -44,6 +44,8 @@ export interface DatabaseOptions {
   readonly derivedTables?: readonly DerivedTable[];
   /** After a commit that set an expiry: the earliest that it set. */
   readonly onExpirySet?: (at: UnixMs) => void;
+  /** After a transaction that the mutation log has a record of: the bytes that it took there. */
+  readonly onLogged?: (bytes: number) => void;
 }
 
 /** A committed write and what it came to, kept until its transaction has returned. */
@@ -52,6 +54,7 @@ interface Applied {
   readonly effects: readonly Effect[];
   /** Only while somebody observes them: learning what was there before costs a read per key. */
   readonly changes: readonly Change[];
+  readonly loggedBytes: number;
 }
 
 export class Database {
@@ -63,15 +66,23 @@ export class Database {
   readonly #versions: VersionClock;
   readonly #derivedTables: readonly DerivedTable[];
   readonly #onExpirySet: (at: UnixMs) => void;
+  readonly #onLogged: (bytes: number) => void;
   readonly #observers = new Set<(changes: readonly Change[]) => void>();
 
   /** Opens the database in `storage`, making or migrating its schema. */
-  constructor({ storage, clock, derivedTables = [], onExpirySet = () => undefined }: DatabaseOptions) {
+  constructor({
+    storage,
+    clock,
+    derivedTables = [],
+    onExpirySet = () => undefined,
+    onLogged = () => undefined,
+  }: DatabaseOptions) {
     migrate(storage);
     this.#storage = storage;
     this.#clock = clock;
     this.#derivedTables = derivedTables;
     this.#onExpirySet = onExpirySet;
+    this.#onLogged = onLogged;
     this.#entries = new EntryTable(storage.sql);
     this.#versions = new VersionClock(storage.sql);
     this.log = new MutationLog(storage);
@@ -154,8 +165,9 @@ export class Database {
   logMarker(): Version {
     const now = this.#clock.now();
     this.#transaction(1, now, () => {
-      this.log.append(this.#versions.take(1, now), [{ type: "delete", key: new Uint8Array() }]);
-      return [];
+      const version = this.#versions.take(1, now);
+      const loggedBytes = this.log.append(version, [{ type: "delete", key: new Uint8Array() }]);
+      return [{ outcome: { ok: true, version }, effects: [], changes: [], loggedBytes }];
     });
     return this.#versions.last;
   }
@@ -220,8 +232,8 @@ export class Database {
       return true;
     });
     for (const table of this.#derivedTables) table.apply(effects, version);
-    this.log.append(version, effects);
-    return { outcome: { ok: true, version }, effects, changes };
+    const loggedBytes = this.log.append(version, effects);
+    return { outcome: { ok: true, version }, effects, changes, loggedBytes };
   }
 
   #versionsFor(write: AtomicWrite): number {
@@ -241,7 +253,9 @@ export class Database {
 
   #announce(applied: readonly Applied[]): void {
     let earliest: UnixMs | null = null;
-    for (const { effects } of applied) {
+    let logged = 0;
+    for (const { effects, loggedBytes } of applied) {
+      logged += loggedBytes;
       for (const effect of effects) {
         this.watches.note(effect.key);
         if (effect.type === "delete" || effect.expiresAt === null) continue;
@@ -249,6 +263,7 @@ export class Database {
       }
     }
     if (earliest !== null) this.#onExpirySet(earliest);
+    if (logged > 0) this.#onLogged(logged);
     this.watches.flush();
     if (this.#observers.size === 0) return;
     const changes = applied.flatMap((one) => one.changes);
@@ -257,5 +272,5 @@ export class Database {
 }
 
 function refused(outcome: CommitOutcome): Applied {
-  return { outcome, effects: [], changes: [] };
+  return { outcome, effects: [], changes: [], loggedBytes: 0 };
 }

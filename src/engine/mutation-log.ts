@@ -53,16 +53,19 @@ export class MutationLog {
     return this.isWritten ? 1 + Math.floor(payloadBytes / (MAX_LOG_ROW_BYTES / 2)) : 1;
   }
 
-  /** In the commit's transaction. `version` is the last of those that `versionsFor` asked for. */
-  append(version: Version, effects: readonly Effect[]): void {
-    if (!this.isWritten || effects.length === 0) return;
+  /** In the commit's transaction. `version` is the last of those that `versionsFor` asked for. Returns the bytes that it took. */
+  append(version: Version, effects: readonly Effect[]): number {
+    if (!this.isWritten || effects.length === 0) return 0;
+    let bytes = 0;
     const insert = `INSERT INTO ${this.#lastSegment()} (version, parts_after, entries) VALUES (?1, ?2, ?3)`;
     const parts = encodeLogEntries(version, effects, MAX_LOG_ROW_BYTES);
     for (const [index, part] of parts.entries()) {
+      bytes += part.length;
       const partsAfter = parts.length - 1 - index;
       this.#storage.sql.exec(insert, version - partsAfter, partsAfter, part);
     }
     if (this.#lastSegmentRows !== null) this.#lastSegmentRows += parts.length;
+    return bytes;
   }
 
   /** From the next commit on the log is written and kept for this reader, which has seen everything up to `after`. */
@@ -112,6 +115,20 @@ export class MutationLog {
       if (bytes >= maxBytes) break;
     }
     return commits;
+  }
+
+  /** The least version of a row above `after`: at or below its commit's, and above every commit before it. Null: there is none. */
+  firstAfter(after: Version): Version | null {
+    for (const segment of this.#segments) {
+      const { first } = this.#storage.sql
+        .exec<{ first: number | null }>(
+          `SELECT min(version) AS first FROM ${nameOf(segment)} WHERE version > ?1`,
+          after,
+        )
+        .one();
+      if (first !== null) return asVersion(first);
+    }
+    return null;
   }
 
   /** Bytes that the log holds above `after`, without loading them. Reads every row: for reports, not for every commit. */

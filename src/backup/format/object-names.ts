@@ -56,6 +56,16 @@ export function differentialName(place: GenerationPlace): string {
   return `${generationPrefix(place)}differential`;
 }
 
+/** Greater than every name in the generation, and less than every one in a later generation. For listing. */
+export function afterGeneration(place: GenerationPlace): string {
+  return `${generationPrefix(place)}~`;
+}
+
+/** Just less than the name of every log object that begins with this version or a later one. For listing. */
+export function beforeLogObjects(place: GenerationPlace, version: Version): string {
+  return `${logsPrefix(place)}${FORMAT}_${hex16(version)}`;
+}
+
 export function logObjectName(place: GenerationPlace, name: LogObjectName): string {
   const { first, last } = name;
   assert(isLastOfCommit(last), "a log object to end with a commit's last entry");

@@ -1,0 +1,100 @@
+/**
+ * One database's backup as it lies in a destination: which objects there are, and their bytes. Everything that is read goes through
+ * here, one page of names or one object at a time. What an object means is for others.
+ */
+import type { Version } from "../../core/versionstamp.ts";
+import type { Destination, DestinationFailure, ListedObject, ListPage } from "../destinations/destination.ts";
+import { type Damage, damage } from "../format/damage.ts";
+import { type Manifest, parseManifest } from "../format/manifest.ts";
+import {
+  afterGeneration,
+  databasePrefix,
+  differentialName,
+  type GenerationPlace,
+  generationOf,
+  manifestName,
+  parseDifferential,
+} from "../format/object-names.ts";
+
+/** Why reading a backup came to nothing: an object is not what it should be, or the destination did not answer. */
+export type ReadProblem = Damage | DestinationFailure;
+
+export function isDamage(problem: ReadProblem): problem is Damage {
+  return "object" in problem;
+}
+
+/** A sentence for the owner. */
+export function problemText(problem: ReadProblem): string {
+  return isDamage(problem) ? `The object ${problem.object} ${problem.problem}` : problem.message;
+}
+
+export class BackupBucket {
+  readonly databaseId: string;
+  readonly #destination: Destination;
+
+  constructor(destination: Destination, databaseId: string) {
+    this.#destination = destination;
+    this.databaseId = databaseId;
+  }
+
+  place(start: Version): GenerationPlace {
+    return { databaseId: this.databaseId, start };
+  }
+
+  /** null: there is none. */
+  async manifest(): Promise<{ readonly ok: true; readonly manifest: Manifest | null } | ReadProblem> {
+    const got = await this.#destination.get(manifestName(this.databaseId));
+    if (got.ok) return parseManifest(this.databaseId, got.bytes);
+    return got.class === "not-found" ? { ok: true, manifest: null } : got;
+  }
+
+  /** The starts of all generations of which any object is there, ascending. One request for each, and one. */
+  async generations(): Promise<{ readonly ok: true; readonly starts: readonly Version[] } | DestinationFailure> {
+    const starts: Version[] = [];
+    const prefix = databasePrefix(this.databaseId);
+    let after = prefix;
+    for (;;) {
+      const page = await this.#destination.list(prefix, { after, limit: 1 });
+      if (!page.ok) return page;
+      const [object] = page.objects;
+      if (object === undefined) return { ok: true, starts };
+      const start = generationOf(this.databaseId, object.name);
+      if (start !== undefined) starts.push(start);
+      after = start === undefined ? object.name : afterGeneration(this.place(start));
+    }
+  }
+
+  /** What `differential` says; null: it is not there, and so the generation is not readable. */
+  async consistentFrom(
+    place: GenerationPlace,
+  ): Promise<{ readonly ok: true; readonly consistentFrom: Version | null } | ReadProblem> {
+    const got = await this.#destination.get(differentialName(place));
+    if (got.ok) return parseDifferential(place, got.bytes);
+    return got.class === "not-found" ? { ok: true, consistentFrom: null } : got;
+  }
+
+  /** At most 1,000 objects of a folder in their order, those whose names are greater than `after`. */
+  list(folder: string, after: string | null): Promise<ListPage | DestinationFailure> {
+    return this.#destination.list(folder, after === null ? {} : { after });
+  }
+
+  /** The bytes of an object that a listing named or that must be there. */
+  async read(name: string): Promise<{ readonly ok: true; readonly bytes: Uint8Array } | ReadProblem> {
+    const got = await this.#destination.get(name);
+    if (got.ok) return got;
+    return got.class === "not-found" ? damage(name, "is missing") : got;
+  }
+
+  /** As `read`, of several at once. The caller bounds how many bytes they come to. */
+  async readAll(
+    objects: readonly ListedObject[],
+  ): Promise<{ readonly ok: true; readonly bytes: readonly Uint8Array[] } | ReadProblem> {
+    const answers = await Promise.all(objects.map(({ name }) => this.read(name)));
+    const bytes: Uint8Array[] = [];
+    for (const answer of answers) {
+      if (!answer.ok) return answer;
+      bytes.push(answer.bytes);
+    }
+    return { ok: true, bytes };
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * Which generations a backup has, what each can give back, and which one serves a moment. The manifest says so; without one a
+ * listing does, and then nobody can tell whether the last objects of a snapshot or of a log are still there.
+ *
+ * A generation gives back every commit after its `differential` up to the end of its log, and the state at `differential` itself.
+ */
+import { failure, type Failure } from "../../core/errors.ts";
+import { NO_VERSION, type Version, versionstampHex } from "../../core/versionstamp.ts";
+import { type Damage, damage } from "../format/damage.ts";
+import type { ChainHead, Gap, Manifest, ManifestGeneration } from "../format/manifest.ts";
+import { differentialName, type GenerationPlace, manifestName } from "../format/object-names.ts";
+import type { BackupBucket, ReadProblem } from "./backup-bucket.ts";
+
+/** One that can be read: its `differential` is stored. */
+export interface Generation {
+  readonly place: GenerationPlace;
+  readonly consistentFrom: Version;
+  /** It ends in a gap that cannot be closed. */
+  readonly broken: boolean;
+  readonly gaps: readonly Gap[];
+  /** What its snapshot ends with; null: it is empty. undefined: nobody says. */
+  readonly snapshotHead: ChainHead | null | undefined;
+  /** An object that its log has, the newest of which anybody says. */
+  readonly logHead: ChainHead | null;
+}
+
+export interface Catalog {
+  readonly ok: true;
+  /** The oldest first. */
+  readonly generations: readonly Generation[];
+  /** The start of the newest generation of which anything is there, readable or not. */
+  readonly newestStart: Version;
+}
+
+export interface CatalogOptions {
+  /** What the database itself knows of its backup. It is newer than the manifest in the bucket, and used instead of it. */
+  readonly known: Manifest | null;
+  /** Go by the listing when there is no manifest. */
+  readonly withoutManifest: boolean;
+}
+
+export async function loadCatalog(
+  bucket: BackupBucket,
+  options: CatalogOptions,
+): Promise<Catalog | ReadProblem | Failure> {
+  const listed = await bucket.generations();
+  if (!listed.ok) return listed;
+  const manifest = await chooseManifest(bucket, options);
+  if (!manifest.ok) return manifest;
+  if (listed.starts.length === 0 && manifest.manifest === null) {
+    return failure("not-found", "There is no backup of this database at the destination, or nothing of it is left");
+  }
+  if (manifest.manifest === null && !options.withoutManifest) {
+    return damage(
+      manifestName(bucket.databaseId),
+      "is missing; without it nobody can tell whether the last objects of the backup are all there",
+    );
+  }
+  const generations: Generation[] = [];
+  const described = manifest.manifest?.generations ?? listed.starts.map((start) => ({ start }));
+  for (const one of described) {
+    const generation = await openGeneration(bucket, one);
+    if (generation === null) continue;
+    if ("ok" in generation) return generation;
+    generations.push(generation);
+  }
+  const newest = [...listed.starts, ...described.map(({ start }) => start)].reduce(
+    (a, b) => (a > b ? a : b),
+    NO_VERSION,
+  );
+  return { ok: true, generations, newestStart: newest };
+}
+
+/** The newest generation that holds the state of this version; null: it lies before all of them. */
+export function generationFor(catalog: Catalog, version: Version): Generation | null {
+  return catalog.generations.findLast(({ consistentFrom }) => consistentFrom <= version) ?? null;
+}
+
+/** The one after it. */
+export function generationAfter(catalog: Catalog, generation: Generation): Generation | null {
+  return catalog.generations.find(({ place }) => place.start > generation.place.start) ?? null;
+}
+
+async function chooseManifest(
+  bucket: BackupBucket,
+  { known }: CatalogOptions,
+): Promise<{ readonly ok: true; readonly manifest: Manifest | null } | ReadProblem> {
+  return known === null ? bucket.manifest() : { ok: true, manifest: known };
+}
+
+/** null: it is not readable, and nobody says that it should be. */
+async function openGeneration(
+  bucket: BackupBucket,
+  described: ManifestGeneration | Pick<ManifestGeneration, "start">,
+): Promise<Generation | null | ReadProblem> {
+  const place = bucket.place(described.start);
+  const stored = await bucket.consistentFrom(place);
+  if (!stored.ok) return stored;
+  const { consistentFrom } = stored;
+  if (!("state" in described)) {
+    if (consistentFrom === null) return null;
+    return { place, consistentFrom, broken: false, gaps: [], snapshotHead: undefined, logHead: null };
+  }
+  // Still "snapshotting" in a manifest that is a minute old: what its snapshot ends with is not known yet.
+  if (described.consistentFrom === null) return null;
+  const flaw = flawOfDifferential(place, described.consistentFrom, consistentFrom);
+  if (flaw !== null) return flaw;
+  return {
+    place,
+    consistentFrom: described.consistentFrom,
+    broken: described.state === "broken",
+    gaps: described.gaps,
+    snapshotHead: described.snapshot.head,
+    logHead: described.log.head,
+  };
+}
+
+function flawOfDifferential(place: GenerationPlace, expected: Version, stored: Version | null): Damage | null {
+  const object = differentialName(place);
+  if (stored === null) return damage(object, "is missing");
+  if (stored === expected) return null;
+  return damage(object, `holds ${versionstampHex(stored)}; the manifest has ${versionstampHex(expected)}`);
+}

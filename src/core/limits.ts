@@ -92,3 +92,37 @@ export const MAX_DESTINATION_LIST_ANSWER_BYTES = 4 * MIB;
 
 /** Of an error's body only the code is read. */
 export const MAX_DESTINATION_ERROR_ANSWER_BYTES = 64 * KIB;
+
+/** One object of a backup, a log range or a snapshot range: what is read, hashed and sent at once (and one commit or entry more). */
+export const MAX_BACKUP_RANGE_BYTES = 8 * MIB;
+
+/** Entries of one snapshot range: a scan of so many is a pause of some tens of milliseconds. */
+export const MAX_SNAPSHOT_RANGE_ENTRIES = 20_000;
+
+/** Log that waits for a destination: beyond it the backup has a gap. The rest of the object's 10 GB stays the data's. */
+export const MAX_BACKUP_BACKLOG_BYTES = 1024 * MIB;
+
+/** Log behind a snapshot from which on a new snapshot is taken, unless the snapshot itself is larger: a replay stays short. */
+export const MIN_COMPACTION_LOG_BYTES = 64 * MIB;
+
+/** And objects of it: each is a request when a backup is read. */
+export const MAX_LOG_OBJECTS_OF_GENERATION = 10_000;
+
+/** Ten years: a longer retention is more likely a mistake of units. */
+export const MAX_BACKUP_RETENTION_DAYS = 3_650;
+
+/** The flush interval of a backup: longer ones would not keep what is promised, shorter ones mostly pay for requests. */
+export const MAX_BACKUP_INTERVAL_MS = 60_000;
+export const MIN_BACKUP_INTERVAL_MS = 500;
+
+/** An object holds 10 GB: the state that is there, the one that is built beside it, and room for the log and for SQLite's own. */
+export const MAX_RESTORE_IN_PLACE_BYTES = 4 * 1024 * MIB;
+
+/** States of the past that one database keeps for reading: each is a whole copy in an object of its own. */
+export const MAX_PAST_STATES = 2;
+
+/** Nobody has read such a state for so long: it goes. */
+export const PAST_STATE_IDLE_MS = 15 * 60 * 1000;
+
+/** One page of points to restore to. */
+export const MAX_RESTORE_POINTS = 1000;

@@ -1,55 +1,14 @@
-/**
- * The deployment's signing keys, `CAIRN_SIGNING_KEYS`: `kid:base64,kid2:base64`. The first is current and signs; the others are
- * still accepted, so that a key is rotated without an interruption: add the new one in front, drop the old one when everything
- * that it signed is over.
- */
-import { failure, type Failure } from "../core/errors.ts";
+/** The deployment's signing keys, `CAIRN_SIGNING_KEYS`, a list as `core/key-list.ts` reads it: the current one signs. */
+import type { Failure } from "../core/errors.ts";
+import { type KeyList, type NamedKey, parseKeyList } from "../core/key-list.ts";
 
 /** What HS256 asks for (RFC 7518, section 3.2): a key as long as its digest. */
 export const MIN_SIGNING_KEY_BYTES = 32;
 
-export interface SigningKey {
-  readonly kid: string;
-  readonly secret: Uint8Array<ArrayBuffer>;
-}
+export type SigningKey = NamedKey;
+export type SigningKeys = KeyList;
 
-/** The current key first, then those still accepted. */
-export type SigningKeys = readonly [SigningKey, ...SigningKey[]];
-
-/** `invalid` with a sentence that names the entry by its place and shows nothing of its text, which may be the secret. */
+/** `invalid` with a sentence that names the entry by its place and shows nothing of its text. */
 export function signingKeys(text: string): SigningKeys | Failure {
-  const keys: SigningKey[] = [];
-  for (const [index, entry] of text.split(",").entries()) {
-    const where = `CAIRN_SIGNING_KEYS, entry ${index + 1}`;
-    const colon = entry.indexOf(":");
-    if (colon === -1) return failure("invalid", `${where}: expected kid:base64, found no colon.`);
-    const kid = entry.slice(0, colon).trim();
-    if (!/^[A-Za-z0-9_-]{1,64}$/.test(kid)) {
-      return failure("invalid", `${where}: the key id before the colon must be 1 to 64 letters, digits, "-" or "_".`);
-    }
-    if (keys.some((key) => key.kid === kid))
-      return failure("invalid", `${where}: its key id was used by an entry before it.`);
-    const secret = decodeBase64(entry.slice(colon + 1).trim());
-    if (secret === undefined) return failure("invalid", `${where}: what follows the colon is not base64.`);
-    if (secret.length < MIN_SIGNING_KEY_BYTES) {
-      return failure(
-        "invalid",
-        `${where}: the key has ${secret.length} bytes, at least ${MIN_SIGNING_KEY_BYTES} are needed.`,
-      );
-    }
-    keys.push({ kid, secret });
-  }
-  const [current, ...accepted] = keys;
-  // Splitting a text gives at least one part, and every part has become a key or ended the function.
-  if (current === undefined) return failure("invalid", "CAIRN_SIGNING_KEYS names no key.");
-  return [current, ...accepted];
-}
-
-function decodeBase64(text: string): Uint8Array<ArrayBuffer> | undefined {
-  if (!/^[A-Za-z0-9+/]+={0,2}$/.test(text)) return undefined;
-  try {
-    return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-  } catch {
-    return undefined;
-  }
+  return parseKeyList("CAIRN_SIGNING_KEYS", text, { atLeast: MIN_SIGNING_KEY_BYTES, atMost: Infinity });
 }

@@ -1,5 +1,6 @@
 /**
- * An object has one alarm; this gives it to many tasks. The alarm stands at the earliest time that any task is due. A task that
+ * An object has one alarm; this gives it to many tasks. The alarm stands at the earliest time that any task is due. Tasks run
+ * beside each other, each one once at a time: one that waits for a slow destination keeps none of the others. A task that
  * throws is recorded and tried again after a backoff of ours: the platform's own retries end after a few minutes, for good, so
  * the alarm handler never throws. The alarm is set again last, on every path, and a request sets it again when it finds it
  * missing or overdue.
@@ -25,6 +26,18 @@ export interface AlarmStorage {
 const FIRST_RETRY_MS = 1_000;
 const LONGEST_RETRY_MS = 30_000;
 
+/**
+ * While some task still runs, others that become due are run by the same alarm; one that is due again as soon as it has run, only
+ * for this long: the work and the requests of one alarm are bounded.
+ */
+const GREEDY_MS = 5_000;
+
+/** Between two runs others get their turn. */
+const TURN_MS = 1;
+
+/** While tasks run, due times are looked at this often at the least. */
+const LOOK_MS = 1_000;
+
 /** An alarm that the runtime has not rung this long after its time is taken for lost. */
 const OVERDUE_MS = 5_000;
 
@@ -41,6 +54,8 @@ export class AlarmClock {
   /** Where the alarm stands; null: it is not set. */
   #setTo: UnixMs | null = null;
   #ringing = false;
+  /** Ends the wait between two looks at what is due. */
+  #look: () => void = () => undefined;
 
   constructor(storage: AlarmStorage, clock: Clock, tasks: readonly Task[]) {
     this.#storage = storage;
@@ -67,7 +82,9 @@ export class AlarmClock {
 
   /** A task became due at this time: moves the alarm if it stands later. Costs nothing when it does not. */
   dueBy(at: UnixMs): void {
-    if (this.#setTo === null || at < this.#setTo) this.#set(at);
+    // The alarm is set when the ring ends; until then tasks that become due are run by it.
+    if (this.#ringing) this.#look();
+    else if (this.#setTo === null || at < this.#setTo) this.#set(at);
   }
 
   /** For every request: an alarm whose time is long over without having rung is set again. */
@@ -78,10 +95,11 @@ export class AlarmClock {
 
   /** The alarm handler: runs what is due. Never throws. */
   async ring(): Promise<void> {
+    if (this.#ringing) return;
     this.#ringing = true;
     this.#setTo = null;
     try {
-      for (const task of this.#tasks) await this.#runIfDue(task);
+      await this.#runWhatIsDue();
     } finally {
       this.#ringing = false;
       const next = this.#nextDue();
@@ -89,9 +107,49 @@ export class AlarmClock {
     }
   }
 
-  async #runIfDue(task: Task): Promise<void> {
-    const due = this.#dueAt(task);
-    if (due === null || due > this.#clock.now()) return;
+  async #runWhatIsDue(): Promise<void> {
+    const began = this.#clock.now();
+    const running = new Map<Task, Promise<void>>();
+    const ran = new Set<Task>();
+    /** Those that were due again as soon as they had run. */
+    const greedy = new Set<Task>();
+    const startOf = (task: Task): UnixMs | null => {
+      if (running.has(task) || (ran.has(task) && running.size === 0)) return null;
+      if (greedy.has(task) && this.#clock.now() - began >= GREEDY_MS) return null;
+      return this.#dueAt(task);
+    };
+    const start = (task: Task): void => {
+      ran.add(task);
+      const run = this.#run(task).finally(() => {
+        running.delete(task);
+        const due = this.#dueAt(task);
+        if (due !== null && due <= this.#clock.now()) greedy.add(task);
+        else greedy.delete(task);
+      });
+      running.set(task, run);
+    };
+    for (;;) {
+      for (const task of this.#tasks) {
+        const due = startOf(task);
+        if (due !== null && due <= this.#clock.now()) start(task);
+      }
+      if (running.size === 0) return;
+      await this.#untilAny([...running.values()], earliest(this.#tasks.map(startOf)));
+      if (running.size > 0) await scheduler.wait(TURN_MS);
+    }
+  }
+
+  /** Until one of them ends, or it is time to look again. */
+  async #untilAny(running: readonly Promise<void>[], next: UnixMs | null): Promise<void> {
+    const wait = next === null ? LOOK_MS : Math.min(LOOK_MS, Math.max(TURN_MS, next - this.#clock.now()));
+    const looked = Promise.withResolvers<void>();
+    this.#look = looked.resolve;
+    const timer = setTimeout(looked.resolve, wait);
+    await Promise.race([...running, looked.promise]);
+    clearTimeout(timer);
+  }
+
+  async #run(task: Task): Promise<void> {
     try {
       await task.run();
       this.#succeeded(task);
@@ -128,12 +186,7 @@ export class AlarmClock {
   }
 
   #nextDue(): UnixMs | null {
-    let next: UnixMs | null = null;
-    for (const task of this.#tasks) {
-      const due = this.#dueAt(task);
-      if (due !== null && (next === null || due < next)) next = due;
-    }
-    return next;
+    return earliest(this.#tasks.map((task) => this.#dueAt(task)));
   }
 
   #set(at: UnixMs): void {
@@ -141,4 +194,10 @@ export class AlarmClock {
     // The write is ordered with the storage's others and the output gate waits for it; a failure resets the object.
     void this.#storage.setAlarm(at);
   }
+}
+
+function earliest(times: readonly (UnixMs | null)[]): UnixMs | null {
+  let first: UnixMs | null = null;
+  for (const time of times) if (time !== null && (first === null || time < first)) first = time;
+  return first;
 }

@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { asUnixMs, type UnixMs } from "../../src/core/clock.ts";
 import { AlarmClock, type AlarmStorage, type Task } from "../../src/objects/alarm-clock.ts";
 import { MovableClock, withStorage } from "../support/workerd/engine.ts";
@@ -7,6 +7,8 @@ class TestTask implements Task {
   due: UnixMs | null = null;
   runs = 0;
   fails = false;
+  staysDue = false;
+  waitsFor: Promise<void> | null = null;
   readonly name: string;
   constructor(name: string) {
     this.name = name;
@@ -14,10 +16,11 @@ class TestTask implements Task {
   dueAt(): UnixMs | null {
     return this.due;
   }
-  run(): void {
+  async run(): Promise<void> {
     this.runs += 1;
     if (this.fails) throw new Error(`${this.name} cannot`);
-    this.due = null;
+    if (!this.staysDue) this.due = null;
+    await this.waitsFor;
   }
 }
 
@@ -129,5 +132,47 @@ test("an alarm that was lost is set at the start, one that is overdue by a reque
     time.time += 2_000;
     clock.rescue();
     expect(alarm.at).toBe(time.time);
+  });
+});
+
+test("a task that waits keeps no other from its turns, and the alarm is set once, at the end", async () => {
+  await withClock(async ({ time, alarm, one, two, open }) => {
+    const clock = open();
+    await clock.start();
+    const slow = Promise.withResolvers<void>();
+    one.waitsFor = slow.promise;
+    one.due = asUnixMs(time.time);
+    const rung = clock.ring();
+    for (const turn of [1, 2, 3]) {
+      two.due = asUnixMs(time.time);
+      clock.dueBy(two.due);
+      await vi.waitFor(() => expect(two.runs).toBe(turn));
+    }
+    two.due = asUnixMs(time.time + 700);
+    slow.resolve();
+    await rung;
+    expect([one.runs, two.runs, alarm.sets, alarm.at]).toEqual([1, 3, 1, two.due]);
+  });
+});
+
+test("a task that is always due runs beside a waiting one for a while only", async () => {
+  await withClock(async ({ time, alarm, one, two, open }) => {
+    const clock = open();
+    await clock.start();
+    const slow = Promise.withResolvers<void>();
+    one.waitsFor = slow.promise;
+    one.due = two.due = asUnixMs(time.time);
+    two.staysDue = true;
+    const rung = clock.ring();
+    await vi.waitFor(() => expect(two.runs).toBeGreaterThan(3));
+    time.time += 5_000;
+    await scheduler.wait(20);
+    const { runs } = two;
+    await scheduler.wait(50);
+    expect(two.runs).toBe(runs);
+    slow.resolve();
+    await rung;
+    expect(two.runs).toBe(runs);
+    expect(alarm.at).toBe(two.due);
   });
 });

@@ -1,0 +1,37 @@
+/** When to try a destination again that has failed: after one second, then two, up to thirty, or when it asks to, if that is sooner. */
+import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
+import type { DestinationFailure } from "./destinations/destination.ts";
+
+const FIRST_WAIT_MS = 1_000;
+const LONGEST_WAIT_MS = 30_000;
+
+export class Backoff {
+  readonly #clock: Clock;
+  #failures = 0;
+  #until: UnixMs | null = null;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  get isFailing(): boolean {
+    return this.#failures > 0;
+  }
+
+  /** `due`, or when the wait is over, if that is later. */
+  notBefore(due: UnixMs | null): UnixMs | null {
+    if (due === null || this.#until === null) return due;
+    return asUnixMs(Math.max(due, this.#until));
+  }
+
+  failed({ retryAfterMs = 0 }: Pick<DestinationFailure, "retryAfterMs">): void {
+    const wait = Math.max(FIRST_WAIT_MS * 2 ** Math.min(this.#failures, 10), retryAfterMs);
+    this.#failures += 1;
+    this.#until = asUnixMs(this.#clock.now() + Math.min(wait, LONGEST_WAIT_MS));
+  }
+
+  succeeded(): void {
+    this.#failures = 0;
+    this.#until = null;
+  }
+}

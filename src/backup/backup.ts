@@ -1,0 +1,412 @@
+/**
+ * The continuous backup of one database: what its owner asks of it (`run`), and the work that the object's alarm does for it
+ * (`tasks`). Commits are never slowed or failed by it; what a destination does not take waits in the log, visible, up to a bound.
+ */
+import { assert } from "../core/assert.ts";
+import type {
+  BackupAnswer,
+  BackupCommand,
+  BackupCredentials,
+  BackupDestination,
+  NewBackupDestination,
+} from "../core/backup-commands.ts";
+import type { Clock, UnixMs } from "../core/clock.ts";
+import { failure, type Failure } from "../core/errors.ts";
+import { MAX_BACKUP_INTERVAL_MS, MAX_BACKUP_RETENTION_DAYS, MIN_BACKUP_INTERVAL_MS } from "../core/limits.ts";
+import type { SyncStorage } from "../core/storage.ts";
+import { Backoff } from "./backoff.ts";
+import { type Configuration, ConfigurationTable } from "./configuration.ts";
+import type { Destination, DestinationFailure } from "./destinations/destination.ts";
+import { Exporter } from "./exporter.ts";
+import { type Manifest, parseManifest } from "./format/manifest.ts";
+import { manifestName } from "./format/object-names.ts";
+import { Generations } from "./generations.ts";
+import { backupInfo } from "./info.ts";
+import { ManifestWriter } from "./manifest-writer.ts";
+import { type BackupPolicy, defaultPolicy, isOutgrown } from "./policy.ts";
+import { probe } from "./probe.ts";
+import { Retention } from "./retention.ts";
+import type { SecretBox } from "./secrets.ts";
+import { Snapshotter } from "./snapshotter.ts";
+import type { BackupTask, DatabaseSource, Entropy } from "./sources.ts";
+
+export interface BackupOptions {
+  readonly storage: SyncStorage;
+  readonly database: DatabaseSource;
+  readonly clock: Clock;
+  readonly entropy: Entropy;
+  /** Or why the deployment cannot keep secrets. */
+  readonly secrets: SecretBox | Failure;
+  /** Checks the settings and makes the driver; sends nothing. Credentials are null for a destination that needs none. */
+  readonly openDestination: (
+    destination: BackupDestination,
+    credentials: BackupCredentials | null,
+  ) => Destination | Failure;
+  /** A task is due at this time, perhaps earlier than it was. */
+  readonly dueBy: (at: UnixMs) => void;
+  readonly policy?: BackupPolicy;
+}
+
+/** What of the credentials is secret, as it is sealed. */
+type SealedCredentials = Pick<BackupCredentials, "secretAccessKey" | "sessionToken">;
+
+type Work = (destination: Destination, configuration: Configuration) => Promise<DestinationFailure | null>;
+
+export class Backup {
+  readonly tasks: readonly BackupTask[];
+  readonly #options: BackupOptions;
+  readonly #policy: BackupPolicy;
+  readonly #configurations: ConfigurationTable;
+  readonly #generations: Generations;
+  readonly #exporter: Exporter;
+  readonly #manifests: ManifestWriter;
+  readonly #backoffs: Backoff[] = [];
+  /** The driver for the configuration with this sealed secret. */
+  #opened: { readonly of: string; readonly destination: Destination } | null = null;
+  /** A command that asks the destination is under way. */
+  #commanded = false;
+
+  constructor(options: BackupOptions) {
+    const { storage, database, clock, dueBy, policy = defaultPolicy } = options;
+    this.#options = options;
+    this.#policy = policy;
+    this.#configurations = new ConfigurationTable(storage);
+    this.#generations = new Generations(storage, database);
+    const generations = this.#generations;
+    this.#exporter = new Exporter({ database, generations, clock, policy, dueBy });
+    this.#manifests = new ManifestWriter({ configurations: this.#configurations, generations, clock, policy });
+    const snapshotter = new Snapshotter({ database, generations, clock, policy });
+    const retention = new Retention({
+      generations,
+      clock,
+      manifestIsStale: () => this.#configurations.manifestIsStale(),
+    });
+    this.tasks = [
+      this.#backlogTask(),
+      this.#task(
+        "backup export",
+        ({ intervalMs }) => this.#exporter.dueAt(intervalMs),
+        async (destination, { databaseId }) => {
+          const failed = await this.#exporter.run(destination, databaseId);
+          database.log.trim();
+          return failed;
+        },
+      ),
+      this.#task(
+        "backup snapshot",
+        () => snapshotter.dueAt(),
+        (destination, { databaseId }) =>
+          snapshotter.run(destination, databaseId, () => {
+            this.#configurations.setActive();
+            this.#configurations.manifestIsStale();
+          }),
+      ),
+      this.#task(
+        "backup manifest",
+        (configuration) => this.#manifests.dueAt(configuration),
+        (destination, configuration) => this.#manifests.run(destination, configuration),
+      ),
+      this.#task(
+        "backup retention",
+        (configuration) => retention.dueAt(configuration),
+        (destination, configuration) => retention.run(destination, configuration),
+      ),
+    ];
+  }
+
+  /** Commits took this many bytes of the mutation log. Costs next to nothing. */
+  noted(bytes: number): void {
+    this.#exporter.noted(bytes);
+  }
+
+  /** What is known of the backup; newer than the manifest in the bucket. null: there is no backup. */
+  manifest(): Manifest | null {
+    const configuration = this.#configurations.get();
+    return configuration === null ? null : this.#manifests.current(configuration);
+  }
+
+  /** Carries out one command. Two that ask the destination exclude each other: the second is a "conflict". */
+  async run(command: BackupCommand): Promise<BackupAnswer> {
+    switch (command.command) {
+      case "enable":
+        return this.#exclusively(() => this.#enable(command));
+      case "disable":
+        return this.#exclusively(() => this.#disable(command.evenWhilePending));
+      case "rotate":
+        return this.#exclusively(() => this.#rotate(command));
+      case "pause":
+      case "resume":
+        return this.#setPaused(command.command === "pause");
+      case "status":
+        return this.#answer();
+    }
+  }
+
+  async #exclusively(work: () => Promise<BackupAnswer>): Promise<BackupAnswer> {
+    if (this.#commanded) {
+      return failure("conflict", "This database's backup is being set up, changed or taken down just now.");
+    }
+    this.#commanded = true;
+    try {
+      return await work();
+    } finally {
+      this.#commanded = false;
+    }
+  }
+
+  async #enable(command: Extract<BackupCommand, { command: "enable" }>): Promise<BackupAnswer> {
+    if (this.#configurations.get() !== null) {
+      return failure("conflict", "This database has a backup already. Delete it first to make another.");
+    }
+    const { id, databaseId, intervalMs, retentionDays } = command;
+    const wrong = checkTimes(command);
+    if (wrong !== null) return wrong;
+    const { destination, credentials } = divide(command.destination);
+    const secret = await this.#seal(credentials, { id, databaseId });
+    if (typeof secret === "object" && secret !== null) return secret;
+    const opened = await this.#probed(destination, credentials, databaseId);
+    if ("code" in opened) return opened;
+    const earlier = await earlierManifest(opened, databaseId);
+    if ("code" in earlier) return earlier;
+
+    const createdAt = this.#options.clock.now();
+    // Outside of the transaction: it makes its tables in one of its own.
+    this.#configurations.insert({ id, databaseId, destination, secret, intervalMs, retentionDays, createdAt });
+    this.#options.storage.transactionSync(() => {
+      for (const found of earlier.manifest?.generations ?? []) this.#generations.adopt(found, createdAt);
+      this.#generations.begin(createdAt);
+    });
+    this.#wake();
+    return this.#answer();
+  }
+
+  async #disable(evenWhilePending: boolean): Promise<BackupAnswer> {
+    const configuration = this.#configurations.get();
+    if (configuration === null) return noBackup();
+    if (!evenWhilePending && !configuration.active && configuration.failed === null) {
+      return failure("conflict", "This database's backup is still being set up. Delete it when it is active.");
+    }
+    // So that the bucket alone says all that there is in it. A destination that does not answer is no reason to keep the backup.
+    const destination = configuration.failed === null ? await this.#open(configuration) : null;
+    if (destination !== null && !("code" in destination)) await this.#manifests.run(destination, configuration);
+    this.#options.storage.transactionSync(() => {
+      for (const { start } of this.#generations.all()) this.#generations.forget(start);
+      this.#configurations.delete();
+    });
+    this.#opened = null;
+    this.#options.database.log.trim();
+    return this.#answer();
+  }
+
+  async #rotate(credentials: BackupCredentials): Promise<BackupAnswer> {
+    const before = this.#configurations.get();
+    if (before === null) return noBackup();
+    if (before.destination.kind !== "s3") return failure("invalid", "This backup's destination has no credentials.");
+    const { accessKeyId, secretAccessKey, sessionToken } = credentials;
+    const destination = { ...before.destination, accessKeyId };
+    const secret = await this.#seal({ accessKeyId, secretAccessKey, sessionToken }, before);
+    if (typeof secret === "object") return secret ?? noBackup();
+    const opened = await this.#probed(destination, credentials, before.databaseId);
+    if ("code" in opened) return opened;
+    this.#configurations.setSecret(destination, secret);
+    this.#wake();
+    return this.#answer();
+  }
+
+  #setPaused(paused: boolean): BackupAnswer {
+    if (this.#configurations.get() === null) return noBackup();
+    this.#configurations.setPaused(paused);
+    this.#wake();
+    return this.#answer();
+  }
+
+  #answer(): BackupAnswer {
+    const configuration = this.#configurations.get();
+    if (configuration === null) return { ok: true, backup: null };
+    return { ok: true, backup: backupInfo(configuration, this.#generations.all(), this.#exporter.backlog()) };
+  }
+
+  /** What has been waiting for a destination need not wait any longer. */
+  #wake(): void {
+    for (const backoff of this.#backoffs) backoff.succeeded();
+    this.#options.dueBy(this.#options.clock.now());
+  }
+
+  /** Takes care, whether or not the destination answers, that the log does not outgrow its bound. */
+  #backlogTask(): BackupTask {
+    const { clock, database } = this.#options;
+    const isOver = () => this.#configurations.get() !== null && this.#exporter.overBound().length > 0;
+    return {
+      name: "backup backlog",
+      dueAt: () => (isOver() ? clock.now() : null),
+      run: async () => {
+        if (!isOver()) return;
+        const cause = `The destination took nothing until ${this.#policy.backlogBytes} bytes of log were waiting.`;
+        for (const { start } of this.#exporter.overBound()) this.#generations.breakOff(start, cause);
+        this.#configurations.manifestIsStale();
+        database.log.trim();
+      },
+    };
+  }
+
+  #task(name: string, due: (configuration: Configuration) => UnixMs | null, work: Work): BackupTask {
+    const backoff = new Backoff(this.#options.clock);
+    this.#backoffs.push(backoff);
+    const current = (): Configuration | null => {
+      const configuration = this.#configurations.get();
+      return configuration === null || configuration.paused || configuration.failed !== null ? null : configuration;
+    };
+    return {
+      name,
+      dueAt: () => {
+        const configuration = current();
+        return configuration === null ? null : backoff.notBefore(due(configuration));
+      },
+      run: async () => {
+        const configuration = current();
+        if (configuration === null) return;
+        const destination = await this.#open(configuration);
+        const failed = "code" in destination ? destination : await work(destination, configuration);
+        if (this.#configurations.get()?.id !== configuration.id) return;
+        if (failed === null) this.#succeeded(backoff);
+        else this.#failed(backoff, failed);
+        this.#advance();
+      },
+    };
+  }
+
+  #succeeded(backoff: Backoff): void {
+    backoff.succeeded();
+    if (this.#backoffs.some(({ isFailing }) => isFailing)) return;
+    if (this.#configurations.get()?.error !== null) this.#configurations.clearError();
+  }
+
+  #failed(backoff: Backoff, failed: DestinationFailure | Failure): void {
+    const now = this.#options.clock.now();
+    backoff.failed("class" in failed ? failed : {});
+    this.#configurations.noteError(failed.message, now);
+    const configuration = this.#configurations.get();
+    if (configuration === null || configuration.active || configuration.error === null) return;
+    const mayPass = "class" in failed && failed.class === "retry";
+    if (mayPass || now - configuration.error.since < this.#policy.setUpGivesUpMs) return;
+    this.#configurations.setFailed(failed.message);
+    for (const { start } of this.#generations.live()) this.#generations.delete(start);
+    this.#options.database.log.trim();
+  }
+
+  /** What follows from what is known by now: who takes over from whom, and whether a new generation begins. */
+  #advance(): void {
+    const configuration = this.#configurations.get();
+    if (configuration === null || configuration.failed !== null) return;
+    const now = this.#options.clock.now();
+    const live = this.#generations.live();
+    const newest = live.at(-1);
+    if (newest === undefined) {
+      // After a gap: the manifest that says so was just taken, so the destination is well.
+      if (!configuration.manifestStale) this.#begin(now);
+      return;
+    }
+    if (newest.state !== "complete") return;
+    for (const { start, exported } of live.slice(0, -1)) {
+      assert(newest.consistentFrom !== null, "a complete generation to be consistent from somewhere");
+      if (exported < newest.consistentFrom) continue;
+      this.#generations.retire(start);
+      this.#configurations.manifestIsStale();
+    }
+    if (live.length === 1 && isOutgrown(newest, this.#policy, now)) this.#begin(now);
+  }
+
+  #begin(now: UnixMs): void {
+    this.#generations.begin(now);
+    this.#configurations.manifestIsStale();
+  }
+
+  async #probed(
+    destination: BackupDestination,
+    credentials: BackupCredentials | null,
+    databaseId: string,
+  ): Promise<Destination | Failure> {
+    const opened = this.#options.openDestination(destination, credentials);
+    if ("code" in opened) return opened;
+    const refused = await probe(opened, databaseId, this.#options.entropy.bytes(32));
+    return refused === null ? opened : failure("invalid", refused.message);
+  }
+
+  /** The configured destination, with its secret decrypted, and encrypted anew if its key is an old one. */
+  async #open(configuration: Configuration): Promise<Destination | Failure> {
+    const { id, databaseId, destination, secret } = configuration;
+    const key = secret ?? id;
+    if (this.#opened?.of === key) return this.#opened.destination;
+    let credentials: BackupCredentials | null = null;
+    if (destination.kind === "s3") {
+      const { secrets } = this.#options;
+      if ("code" in secrets) return secrets;
+      const text = await secrets.open(secret ?? "", { databaseId, backupId: id });
+      if (!text.ok) return text;
+      // Sealed below, from a value of this type.
+      const sealed = JSON.parse(text.text) as SealedCredentials;
+      credentials = { accessKeyId: destination.accessKeyId, ...sealed };
+      if (text.stale) await this.#sealAnew(configuration, credentials);
+    }
+    const opened = this.#options.openDestination(destination, credentials);
+    if (!("code" in opened)) this.#opened = { of: key, destination: opened };
+    return opened;
+  }
+
+  async #sealAnew(before: Configuration, credentials: BackupCredentials): Promise<void> {
+    const secret = await this.#seal(credentials, before);
+    if (typeof secret !== "string" || this.#configurations.get()?.secret !== before.secret) return;
+    this.#configurations.setSecret(before.destination, secret);
+  }
+
+  async #seal(
+    credentials: BackupCredentials | null,
+    { id, databaseId }: Pick<Configuration, "id" | "databaseId">,
+  ): Promise<string | null | Failure> {
+    if (credentials === null) return null;
+    const { secrets } = this.#options;
+    if ("code" in secrets) return secrets;
+    const { secretAccessKey, sessionToken } = credentials;
+    const sealed: SealedCredentials = { secretAccessKey, sessionToken };
+    return secrets.seal(JSON.stringify(sealed), { databaseId, backupId: id });
+  }
+}
+
+function divide(given: NewBackupDestination): {
+  readonly destination: BackupDestination;
+  readonly credentials: BackupCredentials | null;
+} {
+  if (given.kind === "r2") return { destination: given, credentials: null };
+  const { secretAccessKey, sessionToken, ...destination } = given;
+  return { destination, credentials: { accessKeyId: given.accessKeyId, secretAccessKey, sessionToken } };
+}
+
+function checkTimes({
+  intervalMs,
+  retentionDays,
+}: Pick<Configuration, "intervalMs" | "retentionDays">): Failure | null {
+  if (!(intervalMs >= MIN_BACKUP_INTERVAL_MS && intervalMs <= MAX_BACKUP_INTERVAL_MS)) {
+    return failure("limit", `The interval must be ${MIN_BACKUP_INTERVAL_MS} to ${MAX_BACKUP_INTERVAL_MS} ms.`);
+  }
+  if (!(Number.isInteger(retentionDays) && retentionDays >= 1 && retentionDays <= MAX_BACKUP_RETENTION_DAYS)) {
+    return failure("limit", `The retention must be 1 to ${MAX_BACKUP_RETENTION_DAYS} whole days.`);
+  }
+  return null;
+}
+
+/** What an earlier backup of this database left behind at the destination; a manifest that cannot be read is not written over. */
+async function earlierManifest(
+  destination: Destination,
+  databaseId: string,
+): Promise<{ readonly manifest: Manifest | null } | Failure> {
+  const got = await destination.get(manifestName(databaseId));
+  if (!got.ok) return got.class === "not-found" ? { manifest: null } : failure("invalid", got.message);
+  const parsed = parseManifest(databaseId, got.bytes);
+  if (parsed.ok) return parsed;
+  const name = `${destination.prefix}${parsed.object}`;
+  return failure("conflict", `There is an object ${name} that ${parsed.problem}: remove it, or choose another prefix.`);
+}
+
+function noBackup(): Failure {
+  return failure("not-found", "This database has no backup.");
+}

@@ -1,0 +1,148 @@
+/** The one row that says whether a database has a backup, where it goes and how it fares. */
+import { asUnixMs, type UnixMs } from "../core/clock.ts";
+import type { BackupDestination } from "../core/backup-commands.ts";
+import type { SqlValue, SyncStorage } from "../core/storage.ts";
+import { hasBackupTables, migrateBackupTables } from "./schema.ts";
+
+export interface Configuration {
+  readonly id: string;
+  readonly databaseId: string;
+  readonly destination: BackupDestination;
+  /** Sealed (`secrets.ts`); null for a destination that needs none. */
+  readonly secret: string | null;
+  readonly intervalMs: number;
+  readonly retentionDays: number;
+  readonly createdAt: UnixMs;
+  readonly paused: boolean;
+  /** Since it was enabled, a generation was complete. */
+  readonly active: boolean;
+  /** Why it was never set up and never will be. */
+  readonly failed: string | null;
+  readonly error: { readonly message: string; readonly since: UnixMs; readonly at: UnixMs } | null;
+  /** 0: never. */
+  readonly manifestAt: UnixMs;
+  /** A generation has changed since. */
+  readonly manifestStale: boolean;
+}
+
+export type NewConfiguration = Pick<
+  Configuration,
+  "id" | "databaseId" | "destination" | "secret" | "intervalMs" | "retentionDays" | "createdAt"
+>;
+
+interface Row extends Record<string, SqlValue> {
+  id: string;
+  database_id: string;
+  destination: string;
+  secret: string | null;
+  interval_ms: number;
+  retention_days: number;
+  created_at: number;
+  paused: number;
+  active: number;
+  failed: string | null;
+  error: string | null;
+  error_since: number | null;
+  error_at: number | null;
+  manifest_at: number;
+  manifest_stale: number;
+}
+
+export class ConfigurationTable {
+  readonly #storage: SyncStorage;
+  #exists: boolean;
+
+  constructor(storage: SyncStorage) {
+    this.#storage = storage;
+    this.#exists = hasBackupTables(storage);
+    if (this.#exists) migrateBackupTables(storage);
+  }
+
+  get(): Configuration | null {
+    if (!this.#exists) return null;
+    const [row] = this.#storage.sql.exec<Row>("SELECT * FROM backup").toArray();
+    return row === undefined ? null : configurationOf(row);
+  }
+
+  /** Makes the tables if need be. There must be no row yet. */
+  insert(configuration: NewConfiguration): void {
+    migrateBackupTables(this.#storage);
+    this.#exists = true;
+    const { id, databaseId, destination, secret, intervalMs, retentionDays, createdAt } = configuration;
+    this.#storage.sql.exec(
+      `INSERT INTO backup (only, id, database_id, destination, secret, interval_ms, retention_days, created_at)
+       VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7)`,
+      id,
+      databaseId,
+      JSON.stringify(destination),
+      secret,
+      intervalMs,
+      retentionDays,
+      createdAt,
+    );
+  }
+
+  delete(): void {
+    if (this.#exists) this.#storage.sql.exec("DELETE FROM backup");
+  }
+
+  setSecret(destination: BackupDestination, secret: string): void {
+    this.#storage.sql.exec("UPDATE backup SET destination = ?1, secret = ?2", JSON.stringify(destination), secret);
+  }
+
+  setPaused(paused: boolean): void {
+    this.#storage.sql.exec("UPDATE backup SET paused = ?1", Number(paused));
+  }
+
+  setActive(): void {
+    this.#storage.sql.exec("UPDATE backup SET active = 1");
+  }
+
+  setFailed(message: string): void {
+    this.#storage.sql.exec("UPDATE backup SET failed = ?1", message);
+  }
+
+  /** `since` stays what it was while the attempts go on failing. */
+  noteError(message: string, at: UnixMs): void {
+    this.#storage.sql.exec(
+      "UPDATE backup SET error = ?1, error_since = coalesce(error_since, ?2), error_at = ?2",
+      message,
+      at,
+    );
+  }
+
+  clearError(): void {
+    this.#storage.sql.exec("UPDATE backup SET error = NULL, error_since = NULL, error_at = NULL");
+  }
+
+  manifestWritten(at: UnixMs): void {
+    this.#storage.sql.exec("UPDATE backup SET manifest_at = ?1, manifest_stale = 0", at);
+  }
+
+  manifestIsStale(): void {
+    this.#storage.sql.exec("UPDATE backup SET manifest_stale = 1 WHERE manifest_stale = 0");
+  }
+}
+
+function configurationOf(row: Row): Configuration {
+  const { error, error_since: since, error_at: at } = row;
+  return {
+    id: row.id,
+    databaseId: row.database_id,
+    // Written above, from a value of this type.
+    destination: JSON.parse(row.destination) as BackupDestination,
+    secret: row.secret,
+    intervalMs: row.interval_ms,
+    retentionDays: row.retention_days,
+    createdAt: asUnixMs(row.created_at),
+    paused: row.paused === 1,
+    active: row.active === 1,
+    failed: row.failed,
+    error:
+      error === null || since === null || at === null
+        ? null
+        : { message: error, since: asUnixMs(since), at: asUnixMs(at) },
+    manifestAt: asUnixMs(row.manifest_at),
+    manifestStale: row.manifest_stale === 1,
+  };
+}

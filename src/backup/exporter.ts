@@ -1,0 +1,177 @@
+/**
+ * Ships the mutation log: bounded ranges of whole commits, one object each, one request at a time, to every live generation. A
+ * range's end is stored before it is sent and its bytes are a function of the log and of the object before, so that doing it
+ * again, after whatever happened, stores the same object. The cursor moves only after the destination's yes.
+ *
+ * Rows written per range: its end, the cursor, the log reader's position; the alarm is the fourth. A commit costs nothing here:
+ * what waits is counted in memory, and counted again from the log after a restart.
+ */
+import { assert } from "../core/assert.ts";
+import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
+import { timeOfVersion, type Version } from "../core/versionstamp.ts";
+import type { Destination, DestinationFailure } from "./destinations/destination.ts";
+import { previousOf, storedObject } from "./folder-chain.ts";
+import { type CommitInWireForm, encodeMutationRange } from "./format/mutation-range.ts";
+import { type Generation, type Generations, isLive } from "./generations.ts";
+import type { BackupPolicy } from "./policy.ts";
+import type { DatabaseSource } from "./sources.ts";
+
+/** Requests of one slice; the drivers try each a few times. */
+const RANGES_PER_SLICE = 8;
+
+/** What of the log a generation still lacks. */
+interface Waiting {
+  bytes: number;
+  /** Since when, by our clock; null: nothing waits. */
+  since: UnixMs | null;
+}
+
+export interface ExporterOptions {
+  readonly database: DatabaseSource;
+  readonly generations: Generations;
+  readonly clock: Clock;
+  readonly policy: BackupPolicy;
+  /** The task is due at this time, earlier than it was. */
+  readonly dueBy: (at: UnixMs) => void;
+}
+
+export class Exporter {
+  readonly #options: ExporterOptions;
+  readonly #waiting = new Map<Version, Waiting>();
+  #intervalMs = 0;
+
+  constructor(options: ExporterOptions) {
+    this.#options = options;
+  }
+
+  /** Commits took this many bytes of the log. */
+  noted(bytes: number): void {
+    const { clock, dueBy, policy } = this.#options;
+    const now = clock.now();
+    for (const waiting of this.#waiting.values()) {
+      const before = waiting.bytes;
+      waiting.bytes += bytes;
+      if (waiting.since === null) {
+        waiting.since = now;
+        dueBy(asUnixMs(now + this.#intervalMs));
+      }
+      for (const bound of [policy.rangeBytes, policy.backlogBytes + 1]) {
+        if (before < bound && waiting.bytes >= bound) dueBy(now);
+      }
+    }
+  }
+
+  dueAt(intervalMs: number): UnixMs | null {
+    this.#intervalMs = intervalMs;
+    let due: UnixMs | null = null;
+    for (const generation of this.#live()) {
+      const at = this.#dueOf(generation);
+      if (at !== null && (due === null || at < due)) due = at;
+    }
+    return due;
+  }
+
+  /** Exports what is due. The failure that ended it early, or null. */
+  async run(destination: Destination, databaseId: string): Promise<DestinationFailure | null> {
+    for (let count = 0; count < RANGES_PER_SLICE; count++) {
+      const now = this.#options.clock.now();
+      const next = this.#live().find((generation) => {
+        const due = this.#dueOf(generation);
+        return due !== null && due <= now;
+      });
+      if (next === undefined) break;
+      const failure = await this.#exportRange(next, destination, databaseId);
+      if (failure !== null) return failure;
+    }
+    return null;
+  }
+
+  /** Live generations whose log has outgrown the bound. */
+  overBound(): Generation[] {
+    return this.#live().filter((generation) => this.#waitingOf(generation).bytes > this.#options.policy.backlogBytes);
+  }
+
+  /** What the generation that lacks most lacks: bytes, and for how long the oldest commit has been waiting. */
+  backlog(): { readonly bytes: number; readonly lagMs: number } {
+    const now = this.#options.clock.now();
+    let bytes = 0;
+    let lagMs = 0;
+    for (const generation of this.#live()) {
+      const waiting = this.#waitingOf(generation);
+      bytes = Math.max(bytes, waiting.bytes);
+      if (waiting.since !== null) lagMs = Math.max(lagMs, now - waiting.since);
+    }
+    return { bytes, lagMs };
+  }
+
+  #live(): Generation[] {
+    const live = this.#options.generations.live();
+    const starts = new Set(live.map(({ start }) => start));
+    for (const start of this.#waiting.keys()) if (!starts.has(start)) this.#waiting.delete(start);
+    for (const generation of live) this.#waitingOf(generation);
+    return live;
+  }
+
+  #dueOf(generation: Generation): UnixMs | null {
+    const { bytes, since } = this.#waitingOf(generation);
+    if (since === null) return null;
+    const now = this.#options.clock.now();
+    // A snapshot that is whole waits for the log to reach it.
+    const awaited = generation.state === "snapshotting" && generation.scannedAt !== null;
+    const atOnce = bytes >= this.#options.policy.rangeBytes || generation.pendingUpTo !== null || awaited;
+    return atOnce ? now : asUnixMs(since + this.#intervalMs);
+  }
+
+  #waitingOf({ start, exported }: Generation): Waiting {
+    let waiting = this.#waiting.get(start);
+    if (waiting === undefined) {
+      waiting = { bytes: this.#options.database.log.bytesAfter(exported), since: this.#sinceOf(exported) };
+      this.#waiting.set(start, waiting);
+    }
+    return waiting;
+  }
+
+  /** When the first commit above `exported` was made. Versions may run ahead of the clock: that is no reason to wait. */
+  #sinceOf(exported: Version): UnixMs | null {
+    const first = this.#options.database.log.firstAfter(exported);
+    return first === null ? null : asUnixMs(Math.min(timeOfVersion(first), this.#options.clock.now()));
+  }
+
+  async #exportRange(
+    generation: Generation,
+    destination: Destination,
+    databaseId: string,
+  ): Promise<DestinationFailure | null> {
+    const { generations, clock } = this.#options;
+    const { start } = generation;
+    const place = { databaseId, start };
+    const { commits, upTo } = this.#chooseRange(generation);
+    const { name, bytes } = encodeMutationRange(place, commits, previousOf(generation.log));
+    const outcome = await destination.put(name, bytes);
+    if (!outcome.ok) return outcome;
+
+    const now = generations.get(start);
+    if (now === null || !isLive(now) || now.pendingUpTo !== upTo) return null;
+    const first = commits.find(({ version }) => now.consistentFrom !== null && version > now.consistentFrom);
+    generations.logStored(start, storedObject(place, name, bytes), first?.version ?? null, clock.now());
+    const waiting = this.#waitingOf(now);
+    waiting.bytes -= commits.reduce((sum, { parts }) => sum + parts.reduce((size, part) => size + part.length, 0), 0);
+    waiting.since = this.#sinceOf(upTo);
+    return null;
+  }
+
+  /** The range that was chosen before, or a new one, whose end is then stored. */
+  #chooseRange({ start, exported, pendingUpTo }: Generation): { commits: CommitInWireForm[]; upTo: Version } {
+    const { database, generations, policy } = this.#options;
+    if (pendingUpTo !== null) {
+      const commits = database.log.read(exported, Number.MAX_SAFE_INTEGER, pendingUpTo);
+      assert(commits.at(-1)?.version === pendingUpTo, `the log to hold the commits up to ${pendingUpTo}`);
+      return { commits, upTo: pendingUpTo };
+    }
+    const commits = database.log.read(exported, policy.rangeBytes);
+    const last = commits.at(-1);
+    assert(last !== undefined, `a commit after ${exported} in the log`);
+    generations.logPending(start, last.version);
+    return { commits, upTo: last.version };
+  }
+}

@@ -1,0 +1,16 @@
+/** The hash chain of a folder: each object carries the SHA-256 of the one before it. */
+import { createHash } from "node:crypto";
+import { fromHex, toHex } from "../core/bytes.ts";
+import { NO_OBJECT_BEFORE } from "./format/fields.ts";
+import { generationPrefix, type GenerationPlace } from "./format/object-names.ts";
+import type { Folder, StoredObject } from "./generations.ts";
+
+/** What the next object of the folder has to carry. */
+export function previousOf({ head }: Folder): Uint8Array {
+  return head === null ? NO_OBJECT_BEFORE : fromHex(head.sha256);
+}
+
+export function storedObject(place: GenerationPlace, name: string, bytes: Uint8Array): StoredObject {
+  const sha256 = toHex(createHash("sha256").update(bytes).digest());
+  return { object: name.slice(generationPrefix(place).length), sha256, bytes: bytes.length };
+}

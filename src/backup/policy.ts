@@ -1,0 +1,43 @@
+/** The sizes and times by which a backup decides. Deployments use `defaultPolicy`; tests make them small. */
+import {
+  MAX_BACKUP_BACKLOG_BYTES,
+  MAX_BACKUP_RANGE_BYTES,
+  MAX_LOG_OBJECTS_OF_GENERATION,
+  MAX_SNAPSHOT_RANGE_ENTRIES,
+  MIN_COMPACTION_LOG_BYTES,
+} from "../core/limits.ts";
+import type { Generation } from "./generations.ts";
+
+export interface BackupPolicy {
+  /** An object is closed when it has this much. */
+  readonly rangeBytes: number;
+  readonly snapshotRangeEntries: number;
+  /** Log that waits for the destination; beyond it there is a gap. */
+  readonly backlogBytes: number;
+  readonly compactionBytes: number;
+  readonly compactionObjects: number;
+  readonly compactionAgeMs: number;
+  readonly manifestEveryMs: number;
+  /** A set-up that has been failing for so long, for a reason that somebody must remove, is over. */
+  readonly setUpGivesUpMs: number;
+}
+
+export const defaultPolicy: BackupPolicy = {
+  rangeBytes: MAX_BACKUP_RANGE_BYTES,
+  snapshotRangeEntries: MAX_SNAPSHOT_RANGE_ENTRIES,
+  backlogBytes: MAX_BACKUP_BACKLOG_BYTES,
+  compactionBytes: MIN_COMPACTION_LOG_BYTES,
+  compactionObjects: MAX_LOG_OBJECTS_OF_GENERATION,
+  compactionAgeMs: 7 * 24 * 60 * 60 * 1000,
+  manifestEveryMs: 60_000,
+  setUpGivesUpMs: 15 * 60 * 1000,
+};
+
+/** Whether the log behind a complete generation's snapshot has grown so long or old that a new generation is worth its snapshot. */
+export function isOutgrown(generation: Generation, policy: BackupPolicy, now: number): boolean {
+  const { log, snapshot, createdAt, firstPoint, exported } = generation;
+  if (log.bytes >= Math.max(policy.compactionBytes, snapshot.bytes)) return true;
+  if (log.objects >= policy.compactionObjects) return true;
+  // Its first point is the marker behind its own snapshot: a log that ends there holds nothing.
+  return firstPoint !== null && exported > firstPoint && now - createdAt >= policy.compactionAgeMs;
+}

@@ -1,0 +1,90 @@
+/**
+ * Which generations are still wanted, and taking the others out of the bucket: first out of the manifest, then their
+ * `differential`, without which nobody can read them, then everything else. One is deleted only when a newer one is complete and
+ * holds every moment that the retention promises.
+ */
+import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
+import { timeOfVersion } from "../core/versionstamp.ts";
+import type { Configuration } from "./configuration.ts";
+import type { Destination, DestinationFailure } from "./destinations/destination.ts";
+import { differentialName, generationPrefix } from "./format/object-names.ts";
+import type { Generation, Generations } from "./generations.ts";
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+/** Requests of one slice. */
+const DELETIONS_PER_SLICE = 30;
+
+/** When a generation may be deleted; null: not before something else happens. */
+export function deletedAfter(
+  generation: Generation,
+  all: readonly Generation[],
+  { retentionDays }: Pick<Configuration, "retentionDays">,
+): UnixMs | null {
+  if (generation.state !== "retired" && generation.state !== "broken") return null;
+  const next = all.find(
+    ({ start, state, consistentFrom }) =>
+      start > generation.start && consistentFrom !== null && (state === "complete" || state === "retired"),
+  );
+  if (next === undefined || next.consistentFrom === null) return null;
+  return asUnixMs(timeOfVersion(next.consistentFrom) + retentionDays * DAY_MS);
+}
+
+export interface RetentionOptions {
+  readonly generations: Generations;
+  readonly clock: Clock;
+  /** A generation has gone from what the manifest has to say. */
+  readonly manifestIsStale: () => void;
+}
+
+export class Retention {
+  readonly #options: RetentionOptions;
+
+  constructor(options: RetentionOptions) {
+    this.#options = options;
+  }
+
+  dueAt(configuration: Configuration): UnixMs | null {
+    const all = this.#options.generations.all();
+    let due: UnixMs | null = null;
+    for (const generation of all) {
+      const deletable = generation.state === "deleting" && !configuration.manifestStale;
+      const at = deletable ? this.#options.clock.now() : deletedAfter(generation, all, configuration);
+      if (at !== null && (due === null || at < due)) due = at;
+    }
+    return due;
+  }
+
+  async run(destination: Destination, configuration: Configuration): Promise<DestinationFailure | null> {
+    const { generations, clock, manifestIsStale } = this.#options;
+    const all = generations.all();
+    for (const generation of all) {
+      const at = deletedAfter(generation, all, configuration);
+      if (at === null || at > clock.now()) continue;
+      generations.delete(generation.start);
+      manifestIsStale();
+      return null;
+    }
+    const doomed = all.find(({ state }) => state === "deleting");
+    if (doomed === undefined || configuration.manifestStale) return null;
+    return this.#deleteSome(doomed, destination, configuration.databaseId);
+  }
+
+  async #deleteSome(
+    { start }: Generation,
+    destination: Destination,
+    databaseId: string,
+  ): Promise<DestinationFailure | null> {
+    const place = { databaseId, start };
+    const first = await destination.delete(differentialName(place));
+    if (!first.ok) return first;
+    const page = await destination.list(generationPrefix(place), { limit: DELETIONS_PER_SLICE });
+    if (!page.ok) return page;
+    for (const { name } of page.objects) {
+      const outcome = await destination.delete(name);
+      if (!outcome.ok) return outcome;
+    }
+    if (page.next === null) this.#options.generations.forget(start);
+    return null;
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * The tables of a backup, made when the first one is enabled: a database that never had one pays nothing. `MIGRATIONS` is
+ * append-only: what has run somewhere is never edited. Each runs in one transaction with the number that records it.
+ */
+import type { SyncStorage } from "../core/storage.ts";
+
+/**
+ * `backup` has at most one row. `backup_generations` has one row for each generation that is in the bucket as far as is known here;
+ * what is pending in it was stored before it was sent. `backup_jobs` are restores and verifications, at most one of them running.
+ */
+const MIGRATIONS: readonly (readonly string[])[] = [
+  [
+    `CREATE TABLE backup (
+       only INTEGER PRIMARY KEY CHECK (only = 1), id TEXT NOT NULL, database_id TEXT NOT NULL, destination TEXT NOT NULL,
+       secret TEXT, interval_ms INTEGER NOT NULL, retention_days INTEGER NOT NULL, created_at INTEGER NOT NULL,
+       paused INTEGER NOT NULL DEFAULT 0, active INTEGER NOT NULL DEFAULT 0, failed TEXT,
+       error TEXT, error_since INTEGER, error_at INTEGER,
+       manifest_at INTEGER NOT NULL DEFAULT 0, manifest_stale INTEGER NOT NULL DEFAULT 1
+     )`,
+    `CREATE TABLE backup_generations (
+       start INTEGER PRIMARY KEY, state TEXT NOT NULL, created_at INTEGER NOT NULL,
+       exported INTEGER NOT NULL, pending_up_to INTEGER, exported_at INTEGER, first_point INTEGER,
+       log_objects INTEGER NOT NULL DEFAULT 0, log_bytes INTEGER NOT NULL DEFAULT 0, log_head TEXT, log_sha256 TEXT,
+       snapshot_after BLOB, snapshot_pending BLOB, sequence INTEGER NOT NULL DEFAULT 0, scanned_at INTEGER,
+       snapshot_objects INTEGER NOT NULL DEFAULT 0, snapshot_bytes INTEGER NOT NULL DEFAULT 0,
+       snapshot_head TEXT, snapshot_sha256 TEXT,
+       consistent_from INTEGER, gap_after INTEGER, gap_up_to INTEGER, gap_cause TEXT
+     )`,
+  ],
+  [
+    `CREATE TABLE backup_jobs (
+       id TEXT PRIMARY KEY, kind TEXT NOT NULL, status TEXT NOT NULL, input TEXT NOT NULL, state TEXT,
+       phase TEXT NOT NULL, done INTEGER NOT NULL DEFAULT 0, total INTEGER NOT NULL DEFAULT 0, version INTEGER,
+       error TEXT, damaged_object TEXT, report TEXT, attempts INTEGER NOT NULL DEFAULT 0,
+       retry_at INTEGER NOT NULL DEFAULT 0, created_at INTEGER NOT NULL, finished_at INTEGER
+     ) WITHOUT ROWID`,
+    `CREATE TABLE past_states (version INTEGER PRIMARY KEY, used_at INTEGER NOT NULL)`,
+    `CREATE TABLE verification_schedule (
+       only INTEGER PRIMARY KEY CHECK (only = 1), every_ms INTEGER NOT NULL, next_at INTEGER NOT NULL
+     )`,
+  ],
+];
+
+/** Writes nothing. */
+export function hasBackupTables(storage: SyncStorage): boolean {
+  return storage.sql.exec("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'backup'").toArray().length > 0;
+}
+
+/** Brings the tables to the newest version. */
+export function migrateBackupTables(storage: SyncStorage): void {
+  const { sql } = storage;
+  const current = hasBackupTables(storage)
+    ? sql.exec<{ version: number }>("SELECT version FROM backup_schema").one().version
+    : 0;
+  for (const [index, statements] of MIGRATIONS.entries()) {
+    if (index < current) continue;
+    storage.transactionSync(() => {
+      if (index === 0) {
+        sql.exec("CREATE TABLE backup_schema (version INTEGER NOT NULL)");
+        sql.exec("INSERT INTO backup_schema (version) VALUES (0)");
+      }
+      for (const statement of statements) sql.exec(statement);
+      sql.exec("UPDATE backup_schema SET version = ?1", index + 1);
+    });
+  }
+}

@@ -1,0 +1,95 @@
+/**
+ * Destination secrets at rest: AES-256-GCM under the current key of `CAIRN_ENCRYPTION_KEYS`, with a fresh random IV each time and
+ * the key's id in the clear. The database's and the backup's ids are associated data, so that a secret copied to another place
+ * opens nowhere else. What was sealed under an older key says so when it is opened, and is to be sealed again.
+ */
+import { failure, type Failure } from "../core/errors.ts";
+import { type KeyList, parseKeyList } from "../core/key-list.ts";
+import type { Entropy } from "./sources.ts";
+
+/** AES-256. */
+const KEY_BYTES = 32;
+/** What GCM is made for (NIST SP 800-38D, section 5.2.1.1). */
+const IV_BYTES = 12;
+const VERSION = "1";
+
+/** Where a secret belongs. */
+export interface SecretPlace {
+  readonly databaseId: string;
+  readonly backupId: string;
+}
+
+export type OpenedSecret =
+  /** `stale`: it was sealed under a key that is not the current one any more. */
+  { readonly ok: true; readonly text: string; readonly stale: boolean } | Failure;
+
+/** `invalid` with a sentence that shows nothing of the keys. */
+export function encryptionKeys(text: string): KeyList | Failure {
+  return parseKeyList("CAIRN_ENCRYPTION_KEYS", text, { atLeast: KEY_BYTES, atMost: KEY_BYTES });
+}
+
+export class SecretBox {
+  readonly #keys: KeyList;
+  readonly #entropy: Entropy;
+
+  constructor(keys: KeyList, entropy: Entropy) {
+    this.#keys = keys;
+    this.#entropy = entropy;
+  }
+
+  /** Printable: version, key id, IV and ciphertext, the last two in base64, separated by dots. */
+  async seal(text: string, place: SecretPlace): Promise<string> {
+    const [{ kid, secret }] = this.#keys;
+    const iv = this.#entropy.bytes(IV_BYTES);
+    const key = await importKey(secret, "encrypt");
+    const algorithm = { name: "AES-GCM", iv, additionalData: associatedData(place, kid) };
+    const sealed = await crypto.subtle.encrypt(algorithm, key, new TextEncoder().encode(text));
+    return [VERSION, kid, toBase64(iv), toBase64(new Uint8Array(sealed))].join(".");
+  }
+
+  /** `internal` when no key that the deployment still has opens it. */
+  async open(sealed: string, place: SecretPlace): Promise<OpenedSecret> {
+    const [version, kid, iv, ciphertext, ...rest] = sealed.split(".");
+    if (version !== VERSION || iv === undefined || ciphertext === undefined || rest.length > 0) return notOurs();
+    const known = this.#keys.find((key) => key.kid === kid);
+    if (known === undefined) {
+      return failure(
+        "internal",
+        `The destination's secret was encrypted under key ${JSON.stringify(kid)}, which CAIRN_ENCRYPTION_KEYS does not list any more: list it again, or enter the credentials anew.`,
+      );
+    }
+    const algorithm = {
+      name: "AES-GCM",
+      iv: fromBase64(iv),
+      additionalData: associatedData(place, known.kid),
+    };
+    try {
+      const key = await importKey(known.secret, "decrypt");
+      const text = await crypto.subtle.decrypt(algorithm, key, fromBase64(ciphertext));
+      return { ok: true, text: new TextDecoder().decode(text), stale: known !== this.#keys[0] };
+    } catch {
+      // WebCrypto says no more than that it did not open.
+      return notOurs();
+    }
+  }
+}
+
+function notOurs(): Failure {
+  return failure("internal", "The destination's secret cannot be decrypted: enter the credentials anew.");
+}
+
+function importKey(secret: Uint8Array<ArrayBuffer>, usage: "encrypt" | "decrypt"): Promise<CryptoKey> {
+  return crypto.subtle.importKey("raw", secret, "AES-GCM", false, [usage]);
+}
+
+function associatedData({ databaseId, backupId }: SecretPlace, kid: string): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(["cairn backup secret", VERSION, kid, databaseId, backupId]));
+}
+
+function toBase64(bytes: Uint8Array): string {
+  return btoa(String.fromCharCode(...bytes));
+}
+
+function fromBase64(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+}

@@ -1,0 +1,48 @@
+/** What a backup needs of a database. The engine's classes fit as they are; `objects/` hands them in. */
+import type { UnixMs } from "../core/clock.ts";
+import type { Version } from "../core/versionstamp.ts";
+import type { CommitInWireForm } from "./format/mutation-range.ts";
+import type { SnapshotEntry } from "./format/snapshot-range.ts";
+
+/** The ordered record of commits, kept for each registered reader from its position on. */
+export interface LogSource {
+  register(name: string, after: Version): void;
+  unregister(name: string): void;
+  /** The reader needs nothing up to and with `after` any more. One row written. */
+  advance(name: string, after: Version): void;
+  /** Whole commits above `after` up to and with `upTo`, until `maxBytes` are reached: at least one, if there is any. */
+  read(after: Version, maxBytes: number, upTo?: Version): CommitInWireForm[];
+  /** Null when nothing above `after` is in the log; else a version above it and not above its first commit's. */
+  firstAfter(after: Version): Version | null;
+  /** Reads a row for each commit above `after`. */
+  bytesAfter(after: Version): number;
+  /** Lets go of what no reader needs. */
+  trim(): void;
+}
+
+export interface DatabaseSource {
+  readonly log: LogSource;
+  /** At or above the version of every commit so far. */
+  readonly lastVersion: Version;
+  /** Stored entries above `after` in key order, from one snapshot; none means the end. */
+  scan(
+    after: Uint8Array | null,
+    bounds: { readonly maxBytes: number; readonly maxEntries: number },
+  ): readonly SnapshotEntry[];
+  /** A commit that changes nothing and stands in the log, if there are readers. Its version was never used before. */
+  logMarker(): Version;
+}
+
+/** Bytes that nobody can guess, and ids. */
+export interface Entropy {
+  bytes(length: number): Uint8Array<ArrayBuffer>;
+}
+
+/** A piece of work that the object's alarm runs: fits the alarm clock's interface. */
+export interface BackupTask {
+  readonly name: string;
+  /** When it wants to run next, in the past if it is late; null: not until something changes. */
+  dueAt(): UnixMs | null;
+  /** One slice: about a second of work and at most 40 requests. */
+  run(): Promise<void>;
+}

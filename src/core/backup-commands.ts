@@ -1,0 +1,103 @@
+/**
+ * What a database's object is asked about its continuous backup and what it answers: plain data, so that it crosses between
+ * objects as it is. Doors map it to their own wire forms; secrets go in and never come back out.
+ */
+import type { UnixMs } from "./clock.ts";
+import type { Failure } from "./errors.ts";
+import type { Version } from "./versionstamp.ts";
+
+export interface S3BackupDestination {
+  readonly kind: "s3";
+  readonly endpoint: string;
+  readonly bucketName: string;
+  readonly bucketRegion: string;
+  readonly accessKeyId: string;
+  /** Empty, or the path below which everything is put. */
+  readonly prefix: string;
+}
+
+/** The R2 bucket that is bound to the deployment. */
+export interface R2BackupDestination {
+  readonly kind: "r2";
+  readonly prefix: string;
+}
+
+export type BackupDestination = S3BackupDestination | R2BackupDestination;
+
+export interface BackupCredentials {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  /** Comes with credentials that expire; null with others. */
+  readonly sessionToken: string | null;
+}
+
+export type NewBackupDestination = (Omit<S3BackupDestination, "accessKeyId"> & BackupCredentials) | R2BackupDestination;
+
+export interface BackupTimes {
+  /** At most this long after a commit its log is sent, in milliseconds. */
+  readonly intervalMs: number;
+  /** Every moment of this many days back stays restorable. */
+  readonly retentionDays: number;
+}
+
+export type BackupCommand =
+  /**
+   * Probes the destination (write, read back, list, delete), then starts. "invalid" with what is wrong when the probe fails;
+   * "unavailable" when it may work later; "conflict" when there is a backup. `id` is the new backup's, a UUID of the caller's.
+   */
+  | ({
+      readonly command: "enable";
+      readonly id: string;
+      readonly databaseId: string;
+      readonly destination: NewBackupDestination;
+    } & BackupTimes)
+  /** Stops it and leaves its objects where they are. "conflict" while it is being set up, unless `evenWhilePending`. */
+  | { readonly command: "disable"; readonly evenWhilePending: boolean }
+  | { readonly command: "status" }
+  /** Nothing is sent until `resume`; what is committed meanwhile waits, up to the bound of the backlog. */
+  | { readonly command: "pause" }
+  | { readonly command: "resume" }
+  /** New credentials for the same place, probed before they replace the old ones. */
+  | ({ readonly command: "rotate" } & BackupCredentials);
+
+/** null: the database has no backup. */
+export type BackupAnswer = { readonly ok: true; readonly backup: BackupInfo | null } | Failure;
+
+export type BackupStatus =
+  /** The first snapshot is not whole yet. */
+  | { readonly code: "pending" }
+  | { readonly code: "active" }
+  /** It was never set up and never will be: delete it and make a new one. */
+  | { readonly code: "failed"; readonly message: string };
+
+export interface BackupInfo extends BackupTimes {
+  readonly id: string;
+  readonly destination: BackupDestination;
+  readonly status: BackupStatus;
+  readonly paused: boolean;
+  readonly createdAt: UnixMs;
+  /** For how long the oldest commit that is not in the backup has been waiting, in milliseconds. */
+  readonly lagMs: number;
+  /** Bytes of log that wait. */
+  readonly backlogBytes: number;
+  readonly lastObject: { readonly name: string; readonly storedAt: UnixMs } | null;
+  /** null when the last attempt succeeded. */
+  readonly lastError: { readonly message: string; readonly since: UnixMs; readonly at: UnixMs } | null;
+  /** The oldest first. */
+  readonly generations: readonly BackupGenerationInfo[];
+}
+
+export interface BackupGenerationInfo {
+  /** In the bucket, ending in "/": what `denokv pitr sync --s3-prefix` is given. */
+  readonly prefix: string;
+  /** `retired`: a newer one has taken over. `broken`: it ends in a gap. `deleting`: no longer to be used. */
+  readonly state: "snapshotting" | "complete" | "retired" | "broken" | "deleting";
+  /** Restorable are the commits after this one. null while there is no whole snapshot. */
+  readonly after: Version | null;
+  /** The last commit in it. */
+  readonly upTo: Version | null;
+  readonly objects: number;
+  readonly bytes: number;
+  /** When it will be deleted, if that is known: standbys that follow it have to move to a newer one before. */
+  readonly deletedAfter: UnixMs | null;
+}

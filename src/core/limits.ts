@@ -126,3 +126,6 @@ export const PAST_STATE_IDLE_MS = 15 * 60 * 1000;
 
 /** One page of points to restore to. */
 export const MAX_RESTORE_POINTS = 1000;
+
+/** A backup is verified by itself at least once a quarter, or not at all. */
+export const MAX_VERIFICATION_INTERVAL_HOURS = 24 * 92;

@@ -5,7 +5,7 @@
  * A generation gives back every commit after its `differential` up to the end of its log, and the state at `differential` itself.
  */
 import { failure, type Failure } from "../../core/errors.ts";
-import { NO_VERSION, type Version, versionstampHex } from "../../core/versionstamp.ts";
+import { type Version, versionstampHex } from "../../core/versionstamp.ts";
 import { type Damage, damage } from "../format/damage.ts";
 import type { ChainHead, Gap, Manifest, ManifestGeneration } from "../format/manifest.ts";
 import { differentialName, type GenerationPlace, manifestName } from "../format/object-names.ts";
@@ -28,8 +28,8 @@ export interface Catalog {
   readonly ok: true;
   /** The oldest first. */
   readonly generations: readonly Generation[];
-  /** The start of the newest generation of which anything is there, readable or not. */
-  readonly newestStart: Version;
+  /** The starts of all of which anything is there, readable or not, ascending. */
+  readonly starts: readonly Version[];
 }
 
 export interface CatalogOptions {
@@ -64,11 +64,7 @@ export async function loadCatalog(
     if ("ok" in generation) return generation;
     generations.push(generation);
   }
-  const newest = [...listed.starts, ...described.map(({ start }) => start)].reduce(
-    (a, b) => (a > b ? a : b),
-    NO_VERSION,
-  );
-  return { ok: true, generations, newestStart: newest };
+  return { ok: true, generations, starts: listed.starts };
 }
 
 /** The newest generation that holds the state of this version; null: it lies before all of them. */

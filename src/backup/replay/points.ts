@@ -28,6 +28,9 @@ export interface PointPage {
   readonly next: Version | null;
 }
 
+/** No commit has it: the year 2255. */
+const LAST_VERSION = asVersion(Number.MAX_SAFE_INTEGER - 1);
+
 /** Requests that one page may take, about. */
 const PAGE_REQUESTS = 30;
 
@@ -64,10 +67,24 @@ export async function restorableRange(
   const [oldest] = catalog.generations;
   const newest = catalog.generations.at(-1);
   if (oldest === undefined || newest === undefined) return { ok: true, range: null };
-  const end = await logObjectsAround(bucket, newest.place, asVersion(Number.MAX_SAFE_INTEGER - 1));
+  const end = await logObjectsAround(bucket, newest.place, LAST_VERSION);
   if (!end.ok) return end;
   const last = end.upTo.at(-1)?.last.version ?? newest.consistentFrom;
   return { ok: true, range: { first: pointAt(oldest.consistentFrom), last: pointAt(last) } };
+}
+
+/** At or above every version that the backup has seen: of the newest two generations, since older ones end below. */
+export async function highestVersion(
+  bucket: BackupBucket,
+  catalog: Catalog,
+): Promise<{ readonly ok: true; readonly version: Version } | ReadProblem> {
+  let highest: number = Math.max(0, ...catalog.starts, ...catalog.generations.map((one) => one.consistentFrom));
+  for (const start of catalog.starts.slice(-2)) {
+    const end = await logObjectsAround(bucket, bucket.place(start), LAST_VERSION);
+    if (!end.ok) return end;
+    highest = Math.max(highest, end.upTo.at(-1)?.last.version ?? 0);
+  }
+  return { ok: true, version: asVersion(highest) };
 }
 
 /** At most `limit` points at or before the moment, the latest first, or after it, the earliest first. */

@@ -97,9 +97,12 @@ export class Replay {
   async slice(): Promise<SliceOutcome> {
     const spent: Spent = { requests: 0, entries: 0, bytes: 0 };
     while (this.cursor.part !== "end" && !isSpent(spent)) {
+      const sizing = this.cursor.part === "size of the log";
       const problem = await this.#step(this.cursor.part, spent);
       if (problem === "stop") return { ok: true, stopped: true };
       if (problem !== null) return problem;
+      // Whoever wants to know how much there is learns it before anything is loaded.
+      if (sizing && this.cursor.part === "snapshot") break;
     }
     return { ok: true, stopped: false };
   }

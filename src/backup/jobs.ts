@@ -1,0 +1,221 @@
+/**
+ * Long work of one database, one piece at a time: restores and verifications. Each has a row that holds all there is to go on from
+ * after a restart. A row is changed together with the work that it describes, in the caller's transaction.
+ */
+import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
+import { type Failure, failure } from "../core/errors.ts";
+import type { RestoreJob, RestoreJobKind, RestoreJobStatus, VerificationReport } from "../core/restore-commands.ts";
+import type { SqlValue, SyncStorage } from "../core/storage.ts";
+import { asVersion, type Version } from "../core/versionstamp.ts";
+import { hasBackupTables, migrateBackupTables } from "./schema.ts";
+
+const KEPT_MS = 7 * 24 * 60 * 60 * 1000;
+const MOST_LISTED = 100;
+
+const FIRST_WAIT_MS = 1_000;
+const LONGEST_WAIT_MS = 30_000;
+
+/** What a job says of itself at each step. */
+export interface Progress {
+  readonly phase: string;
+  readonly done: number;
+  readonly total: number;
+}
+
+export interface RunningJob {
+  readonly id: string;
+  readonly kind: RestoreJobKind;
+  /** What it was asked to do and how far it is, both JSON of its own. `state` null: not begun. */
+  readonly input: string;
+  readonly state: string | null;
+  readonly createdAt: UnixMs;
+}
+
+interface Row extends Record<string, SqlValue> {
+  id: string;
+  kind: RestoreJobKind;
+  status: RestoreJobStatus;
+  input: string;
+  state: string | null;
+  phase: string;
+  done: number;
+  total: number;
+  version: number | null;
+  error: string | null;
+  damaged_object: string | null;
+  report: string | null;
+  attempts: number;
+  retry_at: number;
+  created_at: number;
+  finished_at: number | null;
+}
+
+export class BackupJobs {
+  readonly #storage: SyncStorage;
+  readonly #clock: Clock;
+  /** The one that runs, as its row has it, kept because every alarm asks. undefined: not read yet. */
+  #running: Row | null | undefined;
+
+  constructor(storage: SyncStorage, clock: Clock) {
+    this.#storage = storage;
+    this.#clock = clock;
+    if (hasBackupTables(storage)) migrateBackupTables(storage);
+  }
+
+  /** "conflict" while another one runs, or when this id was used before. */
+  start(id: string, kind: RestoreJobKind, input: unknown, version: Version | null): RestoreJob | Failure {
+    migrateBackupTables(this.#storage);
+    const running = this.#runningRow();
+    if (running !== null) {
+      return failure(
+        "conflict",
+        `The job ${running.id} (${running.kind}) is running: one at a time per database. Wait for it or cancel it`,
+      );
+    }
+    if (this.#row(id) !== null) return failure("conflict", `There is a job ${id} already`);
+    const now = this.#clock.now();
+    const { sql } = this.#storage;
+    this.#running = undefined;
+    sql.exec("DELETE FROM backup_jobs WHERE finished_at < ?1", now - KEPT_MS);
+    sql.exec(
+      `INSERT INTO backup_jobs (id, kind, status, input, phase, version, created_at)
+       VALUES (?1, ?2, 'running', ?3, 'starting', ?4, ?5)`,
+      id,
+      kind,
+      JSON.stringify(input),
+      version,
+      now,
+    );
+    return this.#existing(id);
+  }
+
+  get running(): RunningJob | null {
+    const row = this.#runningRow();
+    return row === null ? null : { ...row, createdAt: asUnixMs(row.created_at) };
+  }
+
+  /** When the running one wants its next slice. */
+  dueAt(): UnixMs | null {
+    const row = this.#runningRow();
+    return row === null ? null : asUnixMs(row.retry_at);
+  }
+
+  isRunning(id: string): boolean {
+    return this.#runningRow()?.id === id;
+  }
+
+  get(id: string): RestoreJob | Failure {
+    return this.#row(id) === null
+      ? failure("not-found", `There is no job ${id}, or it was over a week ago`)
+      : this.#existing(id);
+  }
+
+  list(): RestoreJob[] {
+    if (!hasBackupTables(this.#storage)) return [];
+    return this.#storage.sql
+      .exec<Row>("SELECT * FROM backup_jobs ORDER BY created_at DESC, id LIMIT ?1", MOST_LISTED)
+      .toArray()
+      .map((row) => this.#info(row));
+  }
+
+  /** One row written. Whatever held it up is over. */
+  progress(id: string, state: unknown, { phase, done, total }: Progress): void {
+    this.#change(id, "state = ?2, phase = ?3, done = ?4, total = ?5, error = NULL, attempts = 0, retry_at = 0", [
+      JSON.stringify(state),
+      phase,
+      done,
+      total,
+    ]);
+  }
+
+  /** Progress of what begins anew after a restart: there is no state to keep. */
+  scanned(id: string, phase: string, done: number): void {
+    this.#change(id, "phase = ?2, done = ?3, error = NULL, attempts = 0, retry_at = 0", [phase, done]);
+  }
+
+  setVersion(id: string, version: Version): void {
+    this.#change(id, "version = ?2", [version]);
+  }
+
+  /** It cannot go on now. It is tried again, ever later up to half a minute; or after `afterMs`. */
+  wait(id: string, why: string | null, afterMs?: number | undefined): void {
+    const attempts = this.#runningRow()?.attempts ?? 0;
+    const backoff = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(attempts, 10));
+    const retryAt = this.#clock.now() + (afterMs ?? backoff);
+    this.#change(id, "error = ?2, attempts = attempts + 1, retry_at = ?3", [why, retryAt]);
+  }
+
+  complete(id: string, report: VerificationReport | null = null): void {
+    this.#end(id, "completed", null, null, report);
+  }
+
+  fail(id: string, error: string, damagedObject: string | null = null, report: VerificationReport | null = null): void {
+    this.#end(id, "failed", error, damagedObject, report);
+  }
+
+  cancel(id: string): RestoreJob | Failure {
+    const job = this.get(id);
+    if ("ok" in job) return job;
+    if (job.status !== "running") return failure("conflict", `The job ${id} is ${job.status} already`);
+    this.#end(id, "cancelled", null, null, null);
+    return this.get(id);
+  }
+
+  #end(
+    id: string,
+    status: RestoreJobStatus,
+    error: string | null,
+    damagedObject: string | null,
+    report: VerificationReport | null,
+  ): void {
+    this.#change(
+      id,
+      `status = ?2, error = ?3, damaged_object = ?4, report = ?5, finished_at = ?6, input = '', state = NULL`,
+      [status, error, damagedObject, report === null ? null : JSON.stringify(report), this.#clock.now()],
+    );
+  }
+
+  #change(id: string, assignments: string, values: readonly (string | number | null)[]): void {
+    this.#running = undefined;
+    this.#storage.sql.exec(`UPDATE backup_jobs SET ${assignments} WHERE id = ?1 AND status = 'running'`, id, ...values);
+  }
+
+  #runningRow(): Row | null {
+    if (this.#running === undefined) {
+      const rows = hasBackupTables(this.#storage)
+        ? this.#storage.sql.exec<Row>("SELECT * FROM backup_jobs WHERE status = 'running'").toArray()
+        : [];
+      this.#running = rows[0] ?? null;
+    }
+    return this.#running;
+  }
+
+  #row(id: string): Row | null {
+    if (!hasBackupTables(this.#storage)) return null;
+    return this.#storage.sql.exec<Row>("SELECT * FROM backup_jobs WHERE id = ?1", id).toArray()[0] ?? null;
+  }
+
+  #existing(id: string): RestoreJob {
+    return this.#info(this.#storage.sql.exec<Row>("SELECT * FROM backup_jobs WHERE id = ?1", id).one());
+  }
+
+  #info(row: Row): RestoreJob {
+    const elapsed = (row.finished_at ?? this.#clock.now()) - row.created_at;
+    return {
+      id: row.id,
+      kind: row.kind,
+      status: row.status,
+      phase: row.phase,
+      done: row.done,
+      total: row.total,
+      rate: row.done > 0 && elapsed > 0 ? Math.round((row.done * 1000) / elapsed) : null,
+      error: row.error,
+      damagedObject: row.damaged_object,
+      version: row.version === null ? null : asVersion(row.version),
+      // Written above, from a value of this type.
+      verification: row.report === null ? null : (JSON.parse(row.report) as VerificationReport),
+      createdAt: asUnixMs(row.created_at),
+      finishedAt: row.finished_at === null ? null : asUnixMs(row.finished_at),
+    };
+  }
+}

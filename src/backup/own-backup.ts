@@ -1,0 +1,59 @@
+/** What going back in time needs of a database's own backup: the exporting side provides it. */
+import type { NewBackupDestination } from "../core/backup-commands.ts";
+import type { Failure } from "../core/errors.ts";
+import type { Version } from "../core/versionstamp.ts";
+import type { Destination } from "./destinations/destination.ts";
+import type { Manifest } from "./format/manifest.ts";
+import { BackupBucket, problemText, type ReadProblem } from "./replay/backup-bucket.ts";
+import { type Catalog, loadCatalog } from "./replay/catalog.ts";
+import { failure } from "../core/errors.ts";
+
+export interface OwnBackup {
+  /** Where it goes, with the secret, and what is known of it now. "not-found": the database has no backup. */
+  source(): Promise<
+    | {
+        readonly ok: true;
+        readonly databaseId: string;
+        readonly destination: NewBackupDestination;
+        readonly manifest: Manifest;
+      }
+    | Failure
+  >;
+  /** Whether every commit up to and with this one is stored, in a generation that is complete. */
+  hasShipped(version: Version): boolean;
+  /** The database was brought to another state, in the transaction that is open: what is in the bucket does not lead to it. */
+  restored(): void;
+}
+
+/** A backup that is open for reading. */
+export interface OpenBackup {
+  readonly ok: true;
+  readonly bucket: BackupBucket;
+  readonly catalog: Catalog;
+  readonly destination: NewBackupDestination;
+}
+
+export async function openBackup(
+  from: {
+    readonly databaseId: string;
+    readonly destination: NewBackupDestination;
+    /** null: the bucket's own manifest is read. */
+    readonly manifest: Manifest | null;
+    readonly withoutManifest: boolean;
+  },
+  connect: (destination: NewBackupDestination) => Destination | Failure,
+): Promise<OpenBackup | Failure> {
+  const { databaseId, destination, manifest, withoutManifest } = from;
+  const connected = connect(destination);
+  if ("ok" in connected) return connected;
+  const bucket = new BackupBucket(connected, databaseId);
+  const catalog = await loadCatalog(bucket, { known: manifest, withoutManifest });
+  return catalog.ok ? { ok: true, bucket, catalog, destination } : asFailure(catalog);
+}
+
+/** What a reader of the backup met, as an answer to whoever asked. */
+export function asFailure(problem: ReadProblem | Failure): Failure {
+  if ("code" in problem) return problem;
+  if ("object" in problem) return failure("conflict", `The backup is damaged. ${problemText(problem)}`);
+  return failure(problem.class === "retry" ? "unavailable" : "invalid", problem.message);
+}

@@ -1,0 +1,314 @@
+/**
+ * Everything that a database's object does about going back in time: answers the commands, and runs the job that is under way, a
+ * slice at a time. What each does is in `restore.ts`, `verify.ts` and `past-states.ts`.
+ */
+import type { NewBackupDestination } from "../core/backup-commands.ts";
+import type { Clock, UnixMs } from "../core/clock.ts";
+import { type Failure, failure } from "../core/errors.ts";
+import { MAX_RESTORE_POINTS } from "../core/limits.ts";
+import type {
+  ReceiveOrder,
+  RestoreAnswer,
+  RestoreCommand,
+  RestoreJob,
+  RestorePointInfo,
+  RestoreStub,
+} from "../core/restore-commands.ts";
+import { checkName } from "../core/restore-commands.ts";
+import { toHex } from "../core/bytes.ts";
+import type { SyncStorage } from "../core/storage.ts";
+import type { Version } from "../core/versionstamp.ts";
+import type { Destination } from "./destinations/destination.ts";
+import type { RestorePoint } from "./format/manifest.ts";
+import { BackupJobs } from "./jobs.ts";
+import { asFailure, type OpenBackup, openBackup, type OwnBackup } from "./own-backup.ts";
+import { PastStates } from "./past-states.ts";
+import type { Generation } from "./replay/catalog.ts";
+import { parseMoment } from "./replay/moment.ts";
+import { highestVersion, pointsAround, type ResolvedMoment, resolveMoment, restorableRange } from "./replay/points.ts";
+import { type RestorePurpose, Restores, type SideStore } from "./restore.ts";
+import type { SecretBox } from "./secrets.ts";
+import type { BackupTask, Entropy } from "./sources.ts";
+import { type VerifiableDatabase, Verifier } from "./verify.ts";
+import { VerificationSchedule } from "./verification-schedule.ts";
+
+/** The engine's `Database` fits, with its `SideState` as the side. */
+export interface RestorableDatabase extends VerifiableDatabase {
+  readonly lastVersion: Version;
+}
+
+export interface RestoreServiceOptions {
+  readonly storage: SyncStorage;
+  readonly clock: Clock;
+  readonly entropy: Entropy;
+  readonly database: RestorableDatabase;
+  readonly side: SideStore;
+  readonly adopt: (floor: Version, also: () => void) => void;
+  /** In the transaction of an adoption: what becomes of the database then. */
+  readonly adopted: (purpose: Exclude<RestorePurpose, "check">, version: Version) => void;
+  readonly own: OwnBackup;
+  /** Checks the settings and makes the driver; sends nothing. */
+  readonly connect: (destination: NewBackupDestination) => Destination | Failure;
+  readonly secrets: () => SecretBox | Failure;
+  readonly objectName: string;
+  readonly object: (name: string) => RestoreStub;
+  /** The task may be due earlier than it was. */
+  readonly dueBy: (at: UnixMs) => void;
+  readonly breathe: () => Promise<void>;
+}
+
+export class RestoreService {
+  readonly task: BackupTask;
+  readonly scheduleTask: BackupTask;
+  readonly #options: RestoreServiceOptions;
+  readonly #jobs: BackupJobs;
+  readonly #restores: Restores;
+  readonly #verifier: Verifier;
+  readonly #past: PastStates;
+  readonly #schedule: VerificationSchedule;
+
+  constructor(options: RestoreServiceOptions) {
+    const { storage, clock, own } = options;
+    this.#options = options;
+    this.#jobs = new BackupJobs(storage, clock);
+    const jobs = this.#jobs;
+    this.#restores = new Restores({
+      ...options,
+      jobs,
+      ownDestination: () => own.source(),
+      adopted: (purpose, version) => {
+        options.adopted(purpose, version);
+        if (purpose === "restore") own.restored();
+      },
+    });
+    const scratch = (): RestoreStub => options.object(checkName(options.objectName));
+    this.#verifier = new Verifier({ ...options, jobs, scratch });
+    this.#past = new PastStates(options);
+    this.#schedule = new VerificationSchedule(storage, clock);
+    this.task = { name: "restore", dueAt: () => jobs.dueAt(), run: () => this.#runSlice() };
+    this.scheduleTask = {
+      name: "verification schedule",
+      dueAt: () => this.#schedule.dueAt(),
+      run: async () => {
+        if (!this.#schedule.take(jobs.running !== null)) return;
+        const started = jobs.start(toHex(options.entropy.bytes(16)), "verify", {}, null);
+        if (!("ok" in started)) options.dueBy(clock.now());
+      },
+    };
+  }
+
+  async run(command: RestoreCommand): Promise<RestoreAnswer | Failure> {
+    switch (command.command) {
+      case "range":
+        return this.#range();
+      case "points":
+        return this.#points(command);
+      case "restore":
+        return this.#restoreInPlace(command);
+      case "fork":
+        return this.#fork(command);
+      case "restore from":
+        return this.#restoreFrom(command);
+      case "verify":
+        return this.#verify(command.jobId);
+      case "verify every":
+        return this.#verifyEvery(command.hours);
+      case "past":
+        return this.#pastState(command.at);
+      case "job":
+        return jobAnswer(this.#jobs.get(command.jobId));
+      case "jobs":
+        return { ok: true, kind: "jobs", jobs: this.#jobs.list() };
+      case "cancel":
+        return this.#cancel(command.jobId);
+    }
+  }
+
+  /** Another database's object sends what is to be built here. */
+  async receive(order: ReceiveOrder): Promise<{ readonly ok: true; readonly job: RestoreJob } | Failure> {
+    const { jobId, purpose, databaseId, destination, version, floor } = order;
+    const older = order.purpose === "check" ? order.olderGenerations : [];
+    return this.#start({
+      jobId,
+      purpose,
+      databaseId,
+      from: { databaseId, destination },
+      // Both are what another object of ours made of values of this type.
+      generation: JSON.parse(order.generation) as Generation,
+      olderGenerations: older.map((one) => JSON.parse(one) as Generation),
+      version,
+      floor,
+    });
+  }
+
+  async #runSlice(): Promise<void> {
+    const job = this.#jobs.running;
+    if (job === null) return;
+    await (job.kind === "verify" ? this.#verifier.slice(job) : this.#restores.slice(job));
+  }
+
+  async #range(): Promise<RestoreAnswer | Failure> {
+    const opened = await this.#openOwn();
+    if (!opened.ok) return opened;
+    const found = await restorableRange(opened.bucket, opened.catalog);
+    if (!found.ok) return asFailure(found);
+    const range = found.range === null ? null : { first: info(found.range.first), last: info(found.range.last) };
+    return { ok: true, kind: "range", range };
+  }
+
+  async #points(command: Extract<RestoreCommand, { command: "points" }>): Promise<RestoreAnswer | Failure> {
+    const { at, direction, limit } = command;
+    if (!(Number.isInteger(limit) && limit >= 1 && limit <= MAX_RESTORE_POINTS)) {
+      return failure("limit", `A page has 1 to ${MAX_RESTORE_POINTS} points, not ${limit}`);
+    }
+    const moment = parseMoment(at);
+    if (!moment.ok) return moment;
+    const opened = await this.#openOwn();
+    if (!opened.ok) return opened;
+    const page = await pointsAround(opened.bucket, opened.catalog, moment.version, direction, limit);
+    if (!page.ok) return asFailure(page);
+    return { ok: true, kind: "points", points: page.points.map(info), next: page.next };
+  }
+
+  async #restoreInPlace(command: Extract<RestoreCommand, { command: "restore" }>): Promise<RestoreAnswer | Failure> {
+    const { storage } = this.#options;
+    const tooLarge = this.#restores.tooLarge(storage.sql.databaseSize);
+    if (tooLarge !== null) return tooLarge;
+    const found = await this.#find(command.at);
+    if (!found.ok) return found;
+    const { opened, resolved } = found;
+    return this.#startHere(command.jobId, "restore", opened, resolved, null);
+  }
+
+  async #fork(command: Extract<RestoreCommand, { command: "fork" }>): Promise<RestoreAnswer | Failure> {
+    const found = await this.#find(command.at);
+    if (!found.ok) return found;
+    const { opened, resolved } = found;
+    const highest = await highestVersion(opened.bucket, opened.catalog);
+    if (!highest.ok) return asFailure(highest);
+    const received = await this.#options.object(command.intoDatabaseId).receive({
+      purpose: "fork",
+      floor: highest.version,
+      jobId: command.jobId,
+      databaseId: opened.bucket.databaseId,
+      destination: opened.destination,
+      version: resolved.version,
+      generation: JSON.stringify(resolved.generation),
+    });
+    return received.ok ? { ok: true, kind: "job", job: received.job } : received;
+  }
+
+  async #restoreFrom(command: Extract<RestoreCommand, { command: "restore from" }>): Promise<RestoreAnswer | Failure> {
+    const moment = parseMoment(command.at);
+    if (!moment.ok) return moment;
+    const opened = await openBackup({ ...command, manifest: null }, this.#options.connect);
+    if (!opened.ok) return opened;
+    const resolved = await resolveMoment(opened.bucket, opened.catalog, moment.version);
+    if (!resolved.ok) return asFailure(resolved);
+    return this.#startHere(command.jobId, "fork", opened, resolved, command);
+  }
+
+  async #startHere(
+    jobId: string,
+    purpose: "restore" | "fork",
+    { bucket, catalog }: OpenBackup,
+    { generation, version }: ResolvedMoment,
+    from: { readonly databaseId: string; readonly destination: NewBackupDestination } | null,
+  ): Promise<RestoreAnswer | Failure> {
+    const highest = await highestVersion(bucket, catalog);
+    if (!highest.ok) return asFailure(highest);
+    const { databaseId } = bucket;
+    const floor = highest.version;
+    return jobAnswer(
+      await this.#start({ jobId, purpose, from, databaseId, generation, version, floor, olderGenerations: [] }),
+    );
+  }
+
+  async #start(
+    request: Parameters<Restores["start"]>[0],
+  ): Promise<{ readonly ok: true; readonly job: RestoreJob } | Failure> {
+    const job = await this.#restores.start(request);
+    if ("ok" in job) return job;
+    this.#options.dueBy(this.#options.clock.now());
+    return { ok: true, job };
+  }
+
+  async #verify(jobId: string): Promise<RestoreAnswer | Failure> {
+    const source = await this.#options.own.source();
+    if (!source.ok) return source;
+    const job = this.#jobs.start(jobId, "verify", {}, null);
+    if (!("ok" in job)) this.#options.dueBy(this.#options.clock.now());
+    return jobAnswer(job);
+  }
+
+  #verifyEvery(hours: number | null): RestoreAnswer | Failure {
+    const refused = this.#schedule.set(hours);
+    if (refused !== null) return refused;
+    this.#options.dueBy(this.#options.clock.now());
+    return { ok: true, kind: "done" };
+  }
+
+  async #pastState(at: string): Promise<RestoreAnswer | Failure> {
+    const source = await this.#options.own.source();
+    if (!source.ok) return source;
+    const moment = parseMoment(at);
+    if (!moment.ok) return moment;
+    if (this.#past.knows(moment.version)) {
+      const known = await this.#past.find(source.databaseId, moment.version);
+      if (known !== null) return "ok" in known ? known : { ok: true, kind: "past", past: known };
+    }
+    const found = await this.#find(at);
+    if (!found.ok) return found;
+    const { opened, resolved } = found;
+    const past =
+      (await this.#past.find(source.databaseId, resolved.version)) ?? (await this.#past.build(opened, resolved));
+    return "ok" in past ? past : { ok: true, kind: "past", past };
+  }
+
+  async #cancel(jobId: string): Promise<RestoreAnswer | Failure> {
+    const { storage } = this.#options;
+    const cancelled = storage.transactionSync(() => {
+      const job = this.#jobs.cancel(jobId);
+      if (!("ok" in job) && job.kind !== "verify") this.#restores.abandon();
+      return job;
+    });
+    if (!("ok" in cancelled) && cancelled.kind === "verify") await this.#verifier.abandon();
+    return jobAnswer(cancelled);
+  }
+
+  async #find(
+    at: string,
+  ): Promise<{ readonly ok: true; readonly opened: OpenBackup; readonly resolved: ResolvedMoment } | Failure> {
+    const { database, own } = this.#options;
+    const moment = parseMoment(at);
+    if (!moment.ok) return moment;
+    const opened = await this.#openOwn();
+    if (!opened.ok) return opened;
+    // What lies in the future of this database is its present.
+    const wanted = moment.version < database.lastVersion ? moment.version : database.lastVersion;
+    if (!own.hasShipped(wanted)) {
+      return failure(
+        "unavailable",
+        "The backup does not hold the commits up to that moment yet: try again in a few seconds",
+      );
+    }
+    const resolved = await resolveMoment(opened.bucket, opened.catalog, moment.version);
+    return resolved.ok ? { ok: true, opened, resolved } : asFailure(resolved);
+  }
+
+  async #openOwn(): Promise<OpenBackup | Failure> {
+    const source = await this.#options.own.source();
+    return source.ok ? openBackup({ ...source, withoutManifest: false }, this.#options.connect) : source;
+  }
+}
+
+function jobAnswer(
+  job: RestoreJob | { readonly ok: true; readonly job: RestoreJob } | Failure,
+): RestoreAnswer | Failure {
+  if (!("ok" in job)) return { ok: true, kind: "job", job };
+  return job.ok ? { ok: true, kind: "job", job: job.job } : job;
+}
+
+function info({ versionstamp, time }: RestorePoint): RestorePointInfo {
+  return { version: versionstamp, time };
+}

@@ -1,0 +1,305 @@
+/**
+ * Building the state of another moment, as a job that survives everything: beside the live state, in slices, and then in its place
+ * in one transaction; or only to be compared. Until that transaction the database is wholly the old one and pays nothing but the
+ * space; whatever is wrong with the backup ends the job with its name and changes nothing.
+ */
+import type { NewBackupDestination } from "../core/backup-commands.ts";
+import { fromHex, toHex } from "../core/bytes.ts";
+import type { Clock } from "../core/clock.ts";
+import { type Failure, failure } from "../core/errors.ts";
+import { MAX_RESTORE_IN_PLACE_BYTES } from "../core/limits.ts";
+import type { EntriesDigest, ReceiveOrder, RestoreJob } from "../core/restore-commands.ts";
+import type { SyncStorage } from "../core/storage.ts";
+import type { Version } from "../core/versionstamp.ts";
+import type { Destination } from "./destinations/destination.ts";
+import type { SnapshotEntry } from "./format/snapshot-range.ts";
+import { StateDigest } from "./format/state-digest.ts";
+import type { BackupJobs, Progress, RunningJob } from "./jobs.ts";
+import { BackupBucket, problemText, type ReadProblem } from "./replay/backup-bucket.ts";
+import type { Generation } from "./replay/catalog.ts";
+import { type ReplaySink, Replay } from "./replay/replay.ts";
+import { type ReplayCursor, START } from "./replay/replay-cursor.ts";
+import type { SecretBox } from "./secrets.ts";
+
+/** A state beside the live one: `engine/side-state.ts` fits. */
+export interface SideStore extends ReplaySink {
+  begin(tag: string): void;
+  drop(): void;
+  scan(
+    after: Uint8Array | null,
+    bounds: { readonly maxBytes: number; readonly maxEntries: number },
+  ): readonly SnapshotEntry[];
+}
+
+export type RestorePurpose = "restore" | ReceiveOrder["purpose"];
+
+export interface RestoreOptions {
+  readonly storage: SyncStorage;
+  readonly jobs: BackupJobs;
+  readonly clock: Clock;
+  readonly side: SideStore;
+  /** Puts the side in the live state's place; versions go on above `floor`; `also` is done in the same transaction. */
+  readonly adopt: (floor: Version, also: () => void) => void;
+  /** In that transaction: what becomes of the database then. */
+  readonly adopted: (purpose: Exclude<RestorePurpose, "check">, version: Version) => void;
+  readonly connect: (destination: NewBackupDestination) => Destination | Failure;
+  /** Where this database's own backup goes. */
+  readonly ownDestination: () => Promise<{ readonly ok: true; readonly destination: NewBackupDestination } | Failure>;
+  readonly secrets: () => SecretBox | Failure;
+  /** The name of this object: what is sealed here opens nowhere else. */
+  readonly objectName: string;
+  /** Lets requests have their turn. */
+  readonly breathe: () => Promise<void>;
+}
+
+export interface RestoreRequest {
+  readonly jobId: string;
+  readonly purpose: RestorePurpose;
+  /** Whose backup it is; null: this database's own, whose credentials may change meanwhile. */
+  readonly from: { readonly databaseId: string; readonly destination: NewBackupDestination } | null;
+  readonly databaseId: string;
+  readonly generation: Generation;
+  readonly version: Version;
+  readonly floor: Version;
+  /** Only checked, before anything else. */
+  readonly olderGenerations: readonly Generation[];
+}
+
+/** What a job's row holds of the request. The destination is sealed, for its secret. */
+type Input = Omit<RestoreRequest, "jobId" | "from"> & { readonly sealed: string | null };
+
+interface State {
+  /** How many of the older generations are checked. */
+  readonly older: number;
+  readonly problems: readonly string[];
+  /** Objects and bytes of those. */
+  readonly objects: number;
+  readonly bytes: number;
+  /** In the generation that is being read. */
+  readonly cursor: ReplayCursor;
+  /** Of the state that was built, for keys up to `after` (hex). */
+  readonly digest: { readonly after: string; readonly value: EntriesDigest };
+}
+
+const BEGINNING: State = {
+  older: 0,
+  problems: [],
+  objects: 0,
+  bytes: 0,
+  cursor: START,
+  digest: { after: "", value: new StateDigest().value() },
+};
+
+/** Entries hashed in one go: some tens of milliseconds. */
+export const DIGEST_BOUNDS = { maxEntries: 4_000, maxBytes: 2 * 1024 * 1024 };
+const DIGEST_BATCHES_PER_SLICE = 8;
+
+export class Restores {
+  readonly #options: RestoreOptions;
+  /** What is in memory of the running job. */
+  #active: { readonly id: string; readonly older: number; readonly replay: Replay } | null = null;
+
+  constructor(options: RestoreOptions) {
+    this.#options = options;
+  }
+
+  async start(request: RestoreRequest): Promise<RestoreJob | Failure> {
+    const { jobs, storage, side, objectName } = this.#options;
+    const { jobId, from, ...rest } = request;
+    let sealed: string | null = null;
+    if (from !== null) {
+      const secrets = this.#options.secrets();
+      if ("ok" in secrets) return secrets;
+      sealed = await secrets.seal(JSON.stringify(from.destination), { databaseId: objectName, backupId: jobId });
+    }
+    const input: Input = { ...rest, sealed };
+    return storage.transactionSync(() => {
+      const job = jobs.start(jobId, request.purpose, input, request.version);
+      // The tag must be new in this object, and job ids are.
+      if (!("ok" in job)) side.begin(jobId.replaceAll(/[^0-9a-z]/g, ""));
+      return job;
+    });
+  }
+
+  /** One slice. */
+  async slice(job: RunningJob): Promise<void> {
+    const { jobs } = this.#options;
+    // Both are written here, from values of these types.
+    const input = JSON.parse(job.input) as Input;
+    const state = job.state === null ? BEGINNING : (JSON.parse(job.state) as State);
+    const isOlder = state.older < input.olderGenerations.length;
+    const tooLarge =
+      sizesAreKnown(state) && input.purpose === "restore" ? this.tooLarge(state.cursor.snapshotBytes) : null;
+    if (tooLarge !== null) return this.#stop(job.id, input, state, tooLarge);
+    if (!isOlder && state.cursor.part === "end") return this.#finish(job.id, input, state);
+    const replay = await this.#replay(job.id, input, state);
+    if ("ok" in replay) return this.#stop(job.id, input, state, replay);
+    const outcome = await replay.slice();
+    if (!jobs.isRunning(job.id)) this.#active = null;
+    else if (!outcome.ok) this.#stop(job.id, input, { ...state, cursor: replay.cursor }, outcome);
+    else if (isOlder && replay.cursor.part === "end") this.#olderChecked(job.id, state, replay.cursor, []);
+  }
+
+  /** Whether two states of this size, one beside the other, are more than an object holds. */
+  tooLarge(bytes: number): Failure | null {
+    if (bytes <= MAX_RESTORE_IN_PLACE_BYTES) return null;
+    const [size, limit] = [bytes, MAX_RESTORE_IN_PLACE_BYTES].map((one) => (one / 2 ** 30).toFixed(1));
+    return failure(
+      "limit",
+      `${size} GiB cannot be restored in place, where the old state and the new one lie side by side (the limit is ${limit} GiB): restore into a new database instead`,
+    );
+  }
+
+  /** Drops what is built of a job that is over without having been completed. In the caller's transaction. */
+  abandon(): void {
+    this.#active = null;
+    this.#options.side.drop();
+  }
+
+  async #replay(id: string, input: Input, state: State): Promise<Replay | Failure> {
+    if (this.#active?.id === id && this.#active.older === state.older) return this.#active.replay;
+    const { jobs, storage, side, breathe } = this.#options;
+    const destination = await this.#open(id, input);
+    if ("ok" in destination) return destination;
+    const older = input.olderGenerations[state.older];
+    const keep = (cursor: ReplayCursor) => jobs.progress(id, { ...state, cursor }, progressOf(input, state, cursor));
+    const replay = new Replay(
+      {
+        bucket: new BackupBucket(destination, input.databaseId),
+        generation: older ?? input.generation,
+        until: older === undefined ? input.version : null,
+        sink: older === undefined ? side : null,
+        breathe,
+        store: (cursor, work) => {
+          if (!jobs.isRunning(id)) return false;
+          storage.transactionSync(() => {
+            work();
+            keep(cursor);
+          });
+          return true;
+        },
+      },
+      state.cursor,
+    );
+    this.#active = { id, older: state.older, replay };
+    return replay;
+  }
+
+  async #open(id: string, { sealed }: Input): Promise<Destination | Failure> {
+    const { connect, ownDestination, secrets, objectName } = this.#options;
+    if (sealed === null) {
+      const own = await ownDestination();
+      return own.ok ? connect(own.destination) : own;
+    }
+    const box = secrets();
+    if ("ok" in box) return box;
+    const opened = await box.open(sealed, { databaseId: objectName, backupId: id });
+    // Sealed above, from a value of this type.
+    return opened.ok ? connect(JSON.parse(opened.text) as NewBackupDestination) : opened;
+  }
+
+  /** A problem: it may pass, it is of an older generation, or it ends the job. */
+  #stop(id: string, input: Input, state: State, problem: ReadProblem | Failure): void {
+    const { jobs, storage } = this.#options;
+    this.#active = null;
+    if (mayPass(problem, input)) return jobs.wait(id, textOf(problem), retryAfter(problem));
+    if (state.older < input.olderGenerations.length && "object" in problem) {
+      return this.#olderChecked(id, state, state.cursor, [textOf(problem)]);
+    }
+    storage.transactionSync(() => {
+      const report =
+        input.purpose === "check"
+          ? { ...this.#report(state, null), problems: [...state.problems, textOf(problem)] }
+          : null;
+      jobs.fail(id, textOf(problem), "object" in problem ? problem.object : null, report);
+      this.abandon();
+    });
+  }
+
+  #olderChecked(id: string, state: State, cursor: ReplayCursor, problems: readonly string[]): void {
+    this.#active = null;
+    const next: State = {
+      ...state,
+      older: state.older + 1,
+      problems: [...state.problems, ...problems],
+      objects: state.objects + cursor.objects,
+      bytes: state.bytes + cursor.bytes,
+      cursor: START,
+    };
+    this.#options.jobs.progress(id, next, { phase: "checking an older generation", done: next.bytes, total: 0 });
+  }
+
+  async #finish(id: string, input: Input, state: State): Promise<void> {
+    const { jobs, adopt, adopted } = this.#options;
+    const { purpose, version, floor } = input;
+    if (purpose === "check") return this.#digest(id, state);
+    adopt(floor, () => {
+      jobs.complete(id);
+      adopted(purpose, version);
+    });
+    this.#active = null;
+  }
+
+  async #digest(id: string, from: State): Promise<void> {
+    const { jobs, side, storage, breathe } = this.#options;
+    let state = from;
+    for (let i = 0; i < DIGEST_BATCHES_PER_SLICE; i++) {
+      if (!jobs.isRunning(id)) return;
+      const { after, value } = state.digest;
+      const entries = side.scan(after === "" ? null : fromHex(after), DIGEST_BOUNDS);
+      const last = entries.at(-1);
+      if (last === undefined) {
+        const report = this.#report(state, value);
+        storage.transactionSync(() => {
+          jobs.complete(id, report);
+          this.abandon();
+        });
+        return;
+      }
+      const digest = new StateDigest(value);
+      for (const entry of entries) digest.add(entry);
+      state = { ...state, digest: { after: toHex(last.key), value: digest.value() } };
+      jobs.progress(id, state, { phase: "digest", done: state.bytes + state.cursor.bytes, total: 0 });
+      await breathe();
+    }
+  }
+
+  #report({ problems, objects, bytes, cursor }: State, backup: EntriesDigest | null) {
+    return {
+      good: problems.length === 0 && backup !== null,
+      range: null,
+      live: null,
+      backup,
+      objects: objects + cursor.objects,
+      bytes: bytes + cursor.bytes,
+      problems,
+      tookMs: 0,
+    };
+  }
+}
+
+/** After the sizes are known a slice ends, so this is asked before anything is loaded. */
+function sizesAreKnown({ cursor }: State): boolean {
+  return cursor.part === "snapshot" && cursor.objects === 0 && cursor.applied === 0;
+}
+
+function progressOf(input: Input, state: State, { part, bytes, snapshotBytes, logBytes }: ReplayCursor): Progress {
+  const isOlder = state.older < input.olderGenerations.length;
+  const phase = isOlder ? "checking an older generation" : part === "end" ? "replayed" : part;
+  return { phase, done: state.bytes + bytes, total: state.bytes + snapshotBytes + logBytes };
+}
+
+function mayPass(problem: ReadProblem | Failure, { sealed }: Input): boolean {
+  if ("object" in problem) return false;
+  if ("code" in problem) return problem.code === "unavailable";
+  // Somebody may be about to enter new credentials for the database's own backup.
+  return problem.class === "retry" || (problem.class === "credentials" && sealed === null);
+}
+
+function retryAfter(problem: ReadProblem | Failure): number | undefined {
+  return "class" in problem ? problem.retryAfterMs : undefined;
+}
+
+function textOf(problem: ReadProblem | Failure): string {
+  return "code" in problem ? problem.message : problemText(problem);
+}

@@ -1,0 +1,281 @@
+/**
+ * Proves a backup: what it gives back for a commit is what the live database was then, entry for entry. The live digest is taken
+ * by a scan in slices beside the writes, which adjust it for keys that the scan has passed, and holds for the commit at which the
+ * scan ends. When the exporter has shipped that far, a scratch object replays the backup up to there, every object checked, and
+ * computes the same digest. Nothing here changes the database but a marker commit in its log.
+ */
+import { compareBytes } from "../core/bytes.ts";
+import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
+import type { NewBackupDestination } from "../core/backup-commands.ts";
+import type { Failure } from "../core/errors.ts";
+import type {
+  EntriesDigest,
+  RestoreJob,
+  RestorePointInfo,
+  RestoreStub,
+  VerificationReport,
+} from "../core/restore-commands.ts";
+import type { Version } from "../core/versionstamp.ts";
+import { versionstampHex } from "../core/versionstamp.ts";
+import type { Destination } from "./destinations/destination.ts";
+import { generationPrefix, manifestName } from "./format/object-names.ts";
+import type { SnapshotEntry } from "./format/snapshot-range.ts";
+import { StateDigest } from "./format/state-digest.ts";
+import type { BackupJobs, RunningJob } from "./jobs.ts";
+import { asFailure, openBackup, type OwnBackup } from "./own-backup.ts";
+import { type BackupBucket, problemText } from "./replay/backup-bucket.ts";
+import { resolveMoment, restorableRange } from "./replay/points.ts";
+import { DIGEST_BOUNDS } from "./restore.ts";
+
+/** One key's change as the engine tells it. */
+interface ObservedChange {
+  readonly before: SnapshotEntry | null;
+  readonly after: SnapshotEntry | null;
+}
+
+/** The engine's `Database` fits. */
+export interface VerifiableDatabase {
+  scan(
+    after: Uint8Array | null,
+    bounds: { readonly maxBytes: number; readonly maxEntries: number },
+  ): readonly SnapshotEntry[];
+  observe(observer: (changes: readonly ObservedChange[]) => void): () => void;
+  logMarker(): Version;
+}
+
+export interface VerifyOptions {
+  readonly jobs: BackupJobs;
+  readonly clock: Clock;
+  readonly database: VerifiableDatabase;
+  readonly own: OwnBackup;
+  readonly connect: (destination: NewBackupDestination) => Destination | Failure;
+  /** The object in which the backup is tried out. */
+  readonly scratch: () => RestoreStub;
+  readonly breathe: () => Promise<void>;
+}
+
+interface Waiting {
+  readonly stage: "shipping";
+  readonly version: Version;
+  readonly live: EntriesDigest;
+  readonly since: UnixMs;
+}
+
+interface Replaying {
+  readonly stage: "replaying";
+  readonly version: Version;
+  readonly live: EntriesDigest;
+  readonly range: { readonly first: RestorePointInfo; readonly last: RestorePointInfo } | null;
+  /** What was wrong before anything was replayed. */
+  readonly problems: readonly string[];
+}
+
+/** The scan of the live entries, in memory alone: after a restart it begins again. */
+interface LiveScan {
+  readonly id: string;
+  readonly digest: StateDigest;
+  readonly stop: () => void;
+  after: Uint8Array | null;
+  bytes: number;
+}
+
+const SCAN_BATCHES_PER_SLICE = 8;
+const POLL_MS = 1_000;
+
+/** A backup that is this far behind is not proven by waiting longer. */
+const SHIPPING_GIVES_UP_MS = 15 * 60 * 1000;
+
+export class Verifier {
+  readonly #options: VerifyOptions;
+  #scan: LiveScan | null = null;
+
+  constructor(options: VerifyOptions) {
+    this.#options = options;
+  }
+
+  /** One slice. */
+  async slice(job: RunningJob): Promise<void> {
+    // Written below, from values of these types.
+    const state = job.state === null ? null : (JSON.parse(job.state) as Waiting | Replaying);
+    switch (state?.stage) {
+      case undefined:
+        return this.#scanLive(job.id);
+      case "shipping":
+        return this.#awaitShipping(job.id, state);
+      case "replaying":
+        return this.#awaitReplay(job, state);
+    }
+  }
+
+  /** Of a verification that ended early. */
+  async abandon(): Promise<void> {
+    this.#endScan();
+    await this.#options.scratch().wipe();
+  }
+
+  async #scanLive(id: string): Promise<void> {
+    const { jobs, database, clock, breathe } = this.#options;
+    const scan = this.#liveScan(id);
+    for (let i = 0; i < SCAN_BATCHES_PER_SLICE; i++) {
+      if (!jobs.isRunning(id)) return this.#endScan();
+      const entries = database.scan(scan.after, DIGEST_BOUNDS);
+      const last = entries.at(-1);
+      if (last === undefined) {
+        const version = database.logMarker();
+        const live = scan.digest.value();
+        this.#endScan();
+        const state: Waiting = { stage: "shipping", version, live, since: clock.now() };
+        jobs.setVersion(id, version);
+        return jobs.progress(id, state, { phase: "waiting for the export", done: 0, total: 0 });
+      }
+      for (const entry of entries) {
+        scan.digest.add(entry);
+        scan.bytes += entry.key.length + entry.value.length;
+      }
+      scan.after = last.key;
+      await breathe();
+    }
+    jobs.scanned(id, "reading the live entries", scan.bytes);
+  }
+
+  #liveScan(id: string): LiveScan {
+    if (this.#scan?.id === id) return this.#scan;
+    this.#endScan();
+    const scan: LiveScan = {
+      id,
+      digest: new StateDigest(),
+      after: null,
+      bytes: 0,
+      stop: this.#options.database.observe((changes) => {
+        for (const { before, after } of changes) {
+          const key = (after ?? before)?.key;
+          if (key === undefined || scan.after === null || compareBytes(key, scan.after) > 0) continue;
+          if (before !== null) scan.digest.remove(before);
+          if (after !== null) scan.digest.add(after);
+        }
+      }),
+    };
+    this.#scan = scan;
+    return scan;
+  }
+
+  #endScan(): void {
+    this.#scan?.stop();
+    this.#scan = null;
+  }
+
+  async #awaitShipping(id: string, state: Waiting): Promise<void> {
+    const { jobs, clock, own, connect, scratch } = this.#options;
+    if (!own.hasShipped(state.version)) {
+      if (clock.now() - state.since < SHIPPING_GIVES_UP_MS) return jobs.wait(id, null, POLL_MS);
+      return jobs.fail(
+        id,
+        `The backup has not shipped the commit ${versionstampHex(state.version)} for a quarter of an hour`,
+      );
+    }
+    const source = await own.source();
+    if (!source.ok) return this.#refuse(id, source);
+    const opened = await openBackup({ ...source, withoutManifest: false }, connect);
+    if (!opened.ok) return this.#refuse(id, opened);
+    const { bucket, catalog, destination } = opened;
+    const resolved = await resolveMoment(bucket, catalog, state.version);
+    if (!resolved.ok) return this.#refuse(id, asFailure(resolved), "object" in resolved ? resolved.object : null);
+    if (resolved.version !== state.version) {
+      return jobs.fail(id, `The commit ${versionstampHex(state.version)} was shipped and is not in the backup`);
+    }
+    const found = await restorableRange(bucket, catalog);
+    if (!found.ok) return this.#refuse(id, asFailure(found));
+    const { generation, version } = resolved;
+    const older = catalog.generations.filter(({ place }) => place.start < generation.place.start);
+    await scratch().wipe();
+    const received = await scratch().receive({
+      jobId: id,
+      databaseId: source.databaseId,
+      destination,
+      version,
+      floor: version,
+      generation: JSON.stringify(generation),
+      purpose: "check",
+      olderGenerations: older.map((one) => JSON.stringify(one)),
+    });
+    if (!("id" in received) && !received.ok) return this.#refuse(id, received);
+    const range = found.range === null ? null : { first: info(found.range.first), last: info(found.range.last) };
+    const problems = await manifestProblems(bucket);
+    const next: Replaying = { stage: "replaying", version, live: state.live, range, problems };
+    jobs.progress(id, next, { phase: "replaying", done: 0, total: 0 });
+  }
+
+  async #awaitReplay({ id, createdAt }: RunningJob, state: Replaying): Promise<void> {
+    const { jobs, clock, scratch } = this.#options;
+    const answer = await scratch().restore({ command: "job", jobId: id });
+    if (!answer.ok && answer.code !== "not-found") return this.#refuse(id, answer);
+    const job = answer.ok && answer.kind === "job" ? answer.job : null;
+    if (job?.status === "running") {
+      jobs.progress(id, state, job);
+      return jobs.wait(id, job.error, POLL_MS);
+    }
+    if (job === null || job.status === "cancelled") {
+      const again: Waiting = { stage: "shipping", version: state.version, live: state.live, since: clock.now() };
+      return jobs.progress(id, again, { phase: "waiting for the export", done: 0, total: 0 });
+    }
+    const report = await this.#judge(state, job, clock.now() - createdAt);
+    if (report.good) jobs.complete(id, report);
+    else jobs.fail(id, report.problems[0] ?? "The states differ", job.damagedObject, report);
+    await scratch().wipe();
+  }
+
+  async #judge(state: Replaying, job: RestoreJob, tookMs: number): Promise<VerificationReport> {
+    const { live, range } = state;
+    const checked = job.verification;
+    const backup = checked?.backup ?? null;
+    const found = [...state.problems, ...(checked?.problems ?? (job.error === null ? [] : [job.error]))];
+    const problems = await this.#stillThere(found);
+    if (backup !== null && !isSame(live, backup)) {
+      problems.push(
+        `The backup gives back another state than the database's at ${versionstampHex(state.version)}: ${backup.count} entries with the digest ${backup.sumWithExpiries}, not ${live.count} with ${live.sumWithExpiries}`,
+      );
+    }
+    return {
+      good: backup !== null && problems.length === 0,
+      range,
+      live,
+      backup,
+      objects: checked?.objects ?? 0,
+      bytes: checked?.bytes ?? 0,
+      problems,
+      tookMs,
+    };
+  }
+
+  /** Without what concerns generations that retention has deleted meanwhile. */
+  async #stillThere(problems: readonly string[]): Promise<string[]> {
+    const source = problems.length === 0 ? null : await this.#options.own.source();
+    if (source === null || !source.ok) return [...problems];
+    const { databaseId, manifest } = source;
+    const there = manifest.generations.map(({ start }) => generationPrefix({ databaseId, start }));
+    return problems.filter((text) => {
+      const concerns = / ([0-9a-z-]+\/[0-9a-f]{16}\/)/.exec(text)?.[1];
+      return concerns === undefined || there.includes(concerns);
+    });
+  }
+
+  #refuse(id: string, why: Failure, damagedObject: string | null = null): void {
+    const { jobs } = this.#options;
+    if (why.code === "unavailable") jobs.wait(id, why.message);
+    else jobs.fail(id, why.message, damagedObject);
+  }
+}
+
+async function manifestProblems(bucket: BackupBucket): Promise<string[]> {
+  const read = await bucket.manifest();
+  if (!read.ok) return [problemText(read)];
+  return read.manifest === null ? [`The object ${manifestName(bucket.databaseId)} is missing`] : [];
+}
+
+function isSame(a: EntriesDigest, b: EntriesDigest): boolean {
+  return a.count === b.count && a.sum === b.sum && a.sumWithExpiries === b.sumWithExpiries;
+}
+
+function info({ versionstamp, time }: { readonly versionstamp: Version; readonly time: UnixMs }): RestorePointInfo {
+  return { version: versionstamp, time: asUnixMs(time) };
+}

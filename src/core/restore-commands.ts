@@ -1,0 +1,160 @@
+/**
+ * What a database's object is asked about going back in time and what it answers: plain data, as `backup-commands.ts`. A moment is
+ * text, as people write it: a versionstamp of 20 hex digits or a time by RFC 3339; it is rounded down to a commit.
+ */
+import type { NewBackupDestination } from "./backup-commands.ts";
+import type { UnixMs } from "./clock.ts";
+import type { Failure } from "./errors.ts";
+import type { Version } from "./versionstamp.ts";
+
+export type RestoreCommand =
+  /** What the backup can give back. */
+  | { readonly command: "range" }
+  /** At most `limit` (1 to 1,000) commits at or before the moment, the latest first, or after it, the earliest first. */
+  | {
+      readonly command: "points";
+      readonly at: string;
+      readonly direction: "before" | "after";
+      readonly limit: number;
+    }
+  /** Brings this database back to the moment. The caller has asked for confirmation. */
+  | { readonly command: "restore"; readonly jobId: string; readonly at: string }
+  /** Makes another database, new and empty, what this one was at the moment. The job is that database's: ask it, cancel it there. */
+  | { readonly command: "fork"; readonly jobId: string; readonly at: string; readonly intoDatabaseId: string }
+  /** Makes this database, new and empty, what another one was, from a bucket alone. */
+  | {
+      readonly command: "restore from";
+      readonly jobId: string;
+      readonly databaseId: string;
+      readonly destination: NewBackupDestination;
+      readonly at: string;
+      /** Go by the bucket's listing when its manifest is lost: then a loss at the end of the backup goes unnoticed. */
+      readonly withoutManifest: boolean;
+    }
+  /** Replays the backup elsewhere and compares it with this database. */
+  | { readonly command: "verify"; readonly jobId: string }
+  /** From now on that many hours after each other; null: never by itself. */
+  | { readonly command: "verify every"; readonly hours: number | null }
+  /** Makes sure that the database as of the moment is there to be read, in an object named `pastName`. */
+  | { readonly command: "past"; readonly at: string }
+  | { readonly command: "job"; readonly jobId: string }
+  /** The newest first, at most a hundred. */
+  | { readonly command: "jobs" }
+  /** "conflict" when it is over already. */
+  | { readonly command: "cancel"; readonly jobId: string };
+
+/** One database object to another. */
+export type ReceiveOrder = {
+  readonly jobId: string;
+  /** Whose backup it is. */
+  readonly databaseId: string;
+  readonly destination: NewBackupDestination;
+  readonly version: Version;
+  /** Later commits get versions above this one. */
+  readonly floor: Version;
+  /** `backup/replay/catalog.ts` has its type: what is known of the generation that holds this version, as JSON. */
+  readonly generation: string;
+} & (
+  | { readonly purpose: "fork" }
+  /** To be read as of that version, and wiped when nobody does for a while. */
+  | { readonly purpose: "past" }
+  /** To be compared. The older generations are checked too. */
+  | { readonly purpose: "check"; readonly olderGenerations: readonly string[] }
+);
+
+export interface RestorePointInfo {
+  readonly version: Version;
+  readonly time: UnixMs;
+}
+
+export type RestoreJobKind = "restore" | "fork" | "past" | "check" | "verify";
+
+export type RestoreJobStatus = "running" | "completed" | "failed" | "cancelled";
+
+export interface RestoreJob {
+  readonly id: string;
+  readonly kind: RestoreJobKind;
+  readonly status: RestoreJobStatus;
+  /** Where it is, in a word or two. */
+  readonly phase: string;
+  /** Bytes of the backup's objects; of the live entries while a verification reads those. `total` 0: not known yet. */
+  readonly done: number;
+  readonly total: number;
+  /** Bytes per second since it began; null while it is unknown. */
+  readonly rate: number | null;
+  /** Why it failed; or, while it runs, why it is not getting on. */
+  readonly error: string | null;
+  /** The object of the backup that is missing or damaged, when that is why. */
+  readonly damagedObject: string | null;
+  /** The state that it brings, or compares, is of this commit; null: not known yet. */
+  readonly version: Version | null;
+  readonly verification: VerificationReport | null;
+  readonly createdAt: UnixMs;
+  readonly finishedAt: UnixMs | null;
+}
+
+export interface EntriesDigest {
+  readonly count: number;
+  /** 64 hex digits: see docs/backup-format.md. */
+  readonly sum: string;
+  readonly sumWithExpiries: string;
+}
+
+export interface VerificationReport {
+  /** Whether everything that was looked at is whole, and the states are the same. */
+  readonly good: boolean;
+  /** null when nothing can be restored. */
+  readonly range: { readonly first: RestorePointInfo; readonly last: RestorePointInfo } | null;
+  /** The live database's and the backup's; null for what was not reached. */
+  readonly live: EntriesDigest | null;
+  readonly backup: EntriesDigest | null;
+  readonly objects: number;
+  readonly bytes: number;
+  /** Each names what is wrong, and where. */
+  readonly problems: readonly string[];
+  readonly tookMs: number;
+}
+
+export interface PastInfo {
+  readonly version: Version;
+  /** The name of the object that holds it. */
+  readonly name: string;
+  /** Not ready: ask again in a second or so. */
+  readonly ready: boolean;
+}
+
+export type RestoreAnswer =
+  | {
+      readonly ok: true;
+      readonly kind: "range";
+      readonly range: { readonly first: RestorePointInfo; readonly last: RestorePointInfo } | null;
+    }
+  | {
+      readonly ok: true;
+      readonly kind: "points";
+      readonly points: readonly RestorePointInfo[];
+      /** The moment to ask for next, in the same direction; null: there is nothing more. */
+      readonly next: Version | null;
+    }
+  | { readonly ok: true; readonly kind: "job"; readonly job: RestoreJob }
+  | { readonly ok: true; readonly kind: "jobs"; readonly jobs: readonly RestoreJob[] }
+  | { readonly ok: true; readonly kind: "past"; readonly past: PastInfo }
+  | { readonly ok: true; readonly kind: "done" };
+
+/** The name of the object that holds a database as of a version. */
+export function pastName(databaseId: string, version: Version): string {
+  return `${databaseId}/at/${version.toString(16).padStart(16, "0")}`;
+}
+
+/** The name of the object in which a backup is tried out. */
+export function checkName(databaseId: string): string {
+  return `${databaseId}/check`;
+}
+
+/** What one database object asks of another for this. */
+export interface RestoreStub {
+  receive(order: ReceiveOrder): Promise<{ readonly ok: true; readonly job: RestoreJob } | Failure>;
+  restore(command: RestoreCommand): Promise<RestoreAnswer | Failure>;
+  /** Only for objects that hold the past or try out a backup: leaves nothing. */
+  wipe(): Promise<void>;
+}

@@ -138,7 +138,7 @@ export class BackupJobs {
   }
 
   /** It cannot go on now. It is tried again, ever later up to half a minute; or after `afterMs`. */
-  wait(id: string, why: string | null, afterMs?: number | undefined): void {
+  wait(id: string, why: string | null, afterMs?: number): void {
     const attempts = this.#runningRow()?.attempts ?? 0;
     const backoff = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(attempts, 10));
     const retryAt = this.#clock.now() + (afterMs ?? backoff);

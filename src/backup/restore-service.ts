@@ -49,7 +49,8 @@ export interface RestoreServiceOptions {
   readonly own: OwnBackup;
   /** Checks the settings and makes the driver; sends nothing. */
   readonly connect: (destination: NewBackupDestination) => Destination | Failure;
-  readonly secrets: () => SecretBox | Failure;
+  /** Or why the deployment cannot keep secrets. */
+  readonly secrets: SecretBox | Failure;
   readonly objectName: string;
   readonly object: (name: string) => RestoreStub;
   /** The task may be due earlier than it was. */

@@ -45,7 +45,8 @@ export interface RestoreOptions {
   readonly connect: (destination: NewBackupDestination) => Destination | Failure;
   /** Where this database's own backup goes. */
   readonly ownDestination: () => Promise<{ readonly ok: true; readonly destination: NewBackupDestination } | Failure>;
-  readonly secrets: () => SecretBox | Failure;
+  /** Or why the deployment cannot keep secrets. */
+  readonly secrets: SecretBox | Failure;
   /** The name of this object: what is sealed here opens nowhere else. */
   readonly objectName: string;
   /** Lets requests have their turn. */
@@ -108,8 +109,8 @@ export class Restores {
     const { jobId, from, ...rest } = request;
     let sealed: string | null = null;
     if (from !== null) {
-      const secrets = this.#options.secrets();
-      if ("ok" in secrets) return secrets;
+      const { secrets } = this.#options;
+      if ("code" in secrets) return secrets;
       sealed = await secrets.seal(JSON.stringify(from.destination), { databaseId: objectName, backupId: jobId });
     }
     const input: Input = { ...rest, sealed };
@@ -191,9 +192,8 @@ export class Restores {
       const own = await ownDestination();
       return own.ok ? connect(own.destination) : own;
     }
-    const box = secrets();
-    if ("ok" in box) return box;
-    const opened = await box.open(sealed, { databaseId: objectName, backupId: id });
+    if ("code" in secrets) return secrets;
+    const opened = await secrets.open(sealed, { databaseId: objectName, backupId: id });
     // Sealed above, from a value of this type.
     return opened.ok ? connect(JSON.parse(opened.text) as NewBackupDestination) : opened;
   }

@@ -28,7 +28,7 @@ export type RestoreCommand =
       readonly databaseId: string;
       readonly destination: NewBackupDestination;
       readonly at: string;
-      /** Go by the bucket's listing when its manifest is lost: then a loss at the end of the backup goes unnoticed. */
+      /** Go by the bucket's listing, for a manifest that is lost or damaged: then a loss at the end of the backup goes unnoticed. */
       readonly withoutManifest: boolean;
     }
   /** Replays the backup elsewhere and compares it with this database. */

@@ -8,10 +8,7 @@ import { type Damage, damage, DamageFound } from "./damage.ts";
 
 export const SHA256_BYTES = 32;
 
-/**
- * Ours, in both kinds of object, and the last to be written: the SHA-256 of the object before it in its folder. Other readers skip
- * it. The first object carries zeroes, so that an object that was cut short lacks it, wherever it was cut.
- */
+/** Ours, in both kinds of object: the SHA-256 of the object before it in its folder, zeroes in the first. Other readers skip it. */
 export const PREVIOUS_SHA256_FIELD = 100;
 
 export const NO_OBJECT_BEFORE: Uint8Array = new Uint8Array(SHA256_BYTES);

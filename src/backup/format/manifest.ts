@@ -1,12 +1,14 @@
 /**
  * `manifest.json`: what a database's backup holds, so that a restore needs the bucket alone. It is written now and then; log and
  * snapshot objects younger than it are found by listing. Times are RFC 3339, versionstamps 20 hex digits, both as people read them.
- * A reader takes what it knows of format 1 and leaves the rest; another format it refuses.
+ * A reader takes what it knows of format 1 and leaves the rest; another format it refuses. The text ends with its own seal, the
+ * SHA-256 of all that comes before: what was altered, be it one digit, is not believed.
  */
 import { asUnixMs, type UnixMs } from "../../core/clock.ts";
 import { type Version, versionOfHex, versionstampHex } from "../../core/versionstamp.ts";
 import { type Damage, damage, DamageFound } from "./damage.ts";
 import { manifestName } from "./object-names.ts";
+import { sha256Hex } from "./sha256.ts";
 
 const MANIFEST_FORMAT = 1;
 
@@ -84,7 +86,21 @@ export function encodeManifest(manifest: Manifest): Uint8Array {
       })),
     })),
   };
-  return new TextEncoder().encode(`${JSON.stringify(json, null, 2)}\n`);
+  return sealManifest(JSON.stringify(json, null, 2));
+}
+
+const SEAL = /,\n {2}"sha256": "([0-9a-f]{64})"\n}\n$/;
+
+/** `json` ends with the brace of an object that has fields. */
+export function sealManifest(json: string): Uint8Array {
+  const content = json.replace(/\n?}\s*$/, "");
+  const hash = sha256Hex(new TextEncoder().encode(content));
+  return new TextEncoder().encode(`${content},\n  "sha256": "${hash}"\n}\n`);
+}
+
+function isSealed(text: string): boolean {
+  const seal = SEAL.exec(text);
+  return seal !== null && sha256Hex(new TextEncoder().encode(text.slice(0, seal.index))) === seal[1];
 }
 
 export function parseManifest(
@@ -94,7 +110,9 @@ export function parseManifest(
   const object = manifestName(databaseId);
   let json: unknown;
   try {
-    json = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    if (!isSealed(text)) return damage(object, "was altered or cut short: it does not end with the hash of its text");
+    json = JSON.parse(text);
   } catch {
     return damage(object, "is not JSON");
   }

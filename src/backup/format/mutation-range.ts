@@ -1,5 +1,5 @@
 /**
- * A log object: whole commits in order, the time of the last one, and the hash of the object before it. Writing concatenates the
+ * A log object: whole commits in order, the time of the last one, the hash of the object before it and its own. Writing concatenates the
  * rows of the mutation log, which are in wire form already. Reading checks everything first and then walks without copying, so
  * that whoever applies the entries meets no damage halfway.
  */
@@ -21,6 +21,7 @@ import {
 } from "./fields.ts";
 import { isLastOfCommit, type LogStamp, logStampHex, logStampOfBytes } from "./log-stamp.ts";
 import { type GenerationPlace, logObjectName, parseLogObjectName } from "./object-names.ts";
+import { SEAL_BYTES, unseal, writeSeal } from "./seal.ts";
 
 /** A commit as the mutation log has it: its entries in wire form, to be concatenated. */
 export interface CommitInWireForm {
@@ -75,13 +76,14 @@ export function encodeMutationRange(
   assert(firstPart !== undefined && last !== undefined, "a log object to hold at least one commit");
   assertSha256(previousSha256);
   const time = timeOfVersion(last.version);
-  let size = varintFieldSize(MutationRangeField.timestampMs, time);
+  let size = SEAL_BYTES + varintFieldSize(MutationRangeField.timestampMs, time);
   size += bytesFieldSize(MutationRangeField.previousSha256, previousSha256.length);
   for (const { parts } of commits) for (const part of parts) size += part.length;
   const writer = new ProtobufWriter(size);
   for (const { parts } of commits) for (const part of parts) writer.raw(part);
   writer.varintField(MutationRangeField.timestampMs, time);
   writer.bytesField(MutationRangeField.previousSha256, previousSha256);
+  writeSeal(writer);
   const stamps = { first: firstStamp(firstPart), last: { version: last.version, order: LAST_ORDER } };
   return { name: logObjectName(place, stamps), bytes: writer.finish() };
 }
@@ -95,7 +97,8 @@ export function openMutationRange(place: GenerationPlace, object: string, bytes:
   if (!name.ok) return name;
   return decoding(object, () => {
     const { first, last } = name;
-    const checked = check(bytes);
+    const content = unseal(bytes);
+    const checked = check(content);
     for (const [what, inside, named] of [
       ["begins", checked.first, first],
       ["ends", checked.last, last],
@@ -104,7 +107,7 @@ export function openMutationRange(place: GenerationPlace, object: string, bytes:
       throw new DamageFound(`${what} with ${logStampHex(inside)}, and is named after ${logStampHex(named)}`);
     }
     const { entries, commits, previousSha256 } = checked;
-    return { ok: true, first, last, entries, commits, previousSha256, read: () => walk(bytes) };
+    return { ok: true, first, last, entries, commits, previousSha256, read: () => walk(content) };
   });
 }
 

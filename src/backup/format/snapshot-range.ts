@@ -1,5 +1,5 @@
 /**
- * A snapshot object: entries of one consistent read in the order of their keys, and the hash of the object before it. Each entry is
+ * A snapshot object: entries of one consistent read in the order of their keys, the hash of the object before it and its own. Each entry is
  * a pair of the data list and one of the metadata list; ours are written in turns, which is the same message to every reader of
  * protobuf, so that reading needs one pass and no table. Reading checks everything first and then walks without copying.
  */
@@ -21,6 +21,7 @@ import {
   SnapshotRangeField,
 } from "./fields.ts";
 import { type GenerationPlace, parseSnapshotObjectName } from "./object-names.ts";
+import { SEAL_BYTES, unseal, writeSeal } from "./seal.ts";
 
 export interface SnapshotEntry extends Entry {
   readonly expiresAt: UnixMs | null;
@@ -54,7 +55,7 @@ export function encodeSnapshotRange(
 ): Uint8Array<ArrayBuffer> {
   assert(entries.length > 0, "a snapshot object to hold an entry");
   assertSha256(previousSha256);
-  let size = bytesFieldSize(SnapshotRangeField.previousSha256, previousSha256.length);
+  let size = SEAL_BYTES + bytesFieldSize(SnapshotRangeField.previousSha256, previousSha256.length);
   for (const { key, value } of entries) {
     size += bytesFieldSize(SnapshotRangeField.dataList, pairSize(key.length, value.length));
     size += bytesFieldSize(SnapshotRangeField.metadataList, pairSize(key.length, METADATA_BYTES));
@@ -70,6 +71,7 @@ export function encodeSnapshotRange(
     writeExpiry(writer.target, at + VERSIONSTAMP_BYTES + 1, entry.expiresAt);
   }
   writer.bytesField(SnapshotRangeField.previousSha256, previousSha256);
+  writeSeal(writer);
   return writer.finish();
 }
 
@@ -78,7 +80,8 @@ export function openSnapshotRange(place: GenerationPlace, object: string, bytes:
   const name = parseSnapshotObjectName(place, object);
   if (!name.ok) return name;
   return decoding(object, () => {
-    const walker = new PairWalker(bytes);
+    const content = unseal(bytes);
+    const walker = new PairWalker(content);
     let firstKey: Uint8Array | undefined;
     let lastKey: Uint8Array | undefined;
     let entries = 0;
@@ -93,7 +96,7 @@ export function openSnapshotRange(place: GenerationPlace, object: string, bytes:
     if (firstKey === undefined || lastKey === undefined) throw new DamageFound("holds no entry");
     const { previousSha256 } = walker;
     if (previousSha256 === null) throw new DamageFound("lacks the hash of the object before it");
-    return { ok: true, entries, firstKey, lastKey, previousSha256, read: () => walk(bytes) };
+    return { ok: true, entries, firstKey, lastKey, previousSha256, read: () => walk(content) };
   });
 }
 

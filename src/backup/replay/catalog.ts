@@ -35,7 +35,7 @@ export interface Catalog {
 export interface CatalogOptions {
   /** What the database itself knows of its backup. It is newer than the manifest in the bucket, and used instead of it. */
   readonly known: Manifest | null;
-  /** Go by the listing when there is no manifest. */
+  /** Go by the listing: the manifest is lost or damaged. */
   readonly withoutManifest: boolean;
 }
 
@@ -79,8 +79,9 @@ export function generationAfter(catalog: Catalog, generation: Generation): Gener
 
 async function chooseManifest(
   bucket: BackupBucket,
-  { known }: CatalogOptions,
+  { known, withoutManifest }: CatalogOptions,
 ): Promise<{ readonly ok: true; readonly manifest: Manifest | null } | ReadProblem> {
+  if (withoutManifest) return { ok: true, manifest: null };
   return known === null ? bucket.manifest() : { ok: true, manifest: known };
 }
 

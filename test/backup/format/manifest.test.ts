@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { encodeManifest, type Manifest, parseManifest } from "../../../src/backup/format/manifest.ts";
+import { encodeManifest, type Manifest, parseManifest, sealManifest } from "../../../src/backup/format/manifest.ts";
 import { asUnixMs } from "../../../src/core/clock.ts";
 import { asVersion } from "../../../src/core/versionstamp.ts";
 
@@ -39,7 +39,8 @@ const manifest: Manifest = {
 };
 const bytes = encodeManifest(manifest);
 const json = new TextDecoder().decode(bytes);
-const parse = (text: string): ReturnType<typeof parseManifest> => parseManifest("db", new TextEncoder().encode(text));
+const unsealed = json.replace(/,\n {2}"sha256": "[0-9a-f]{64}"\n}\n$/, "\n}\n");
+const parse = (text: string): ReturnType<typeof parseManifest> => parseManifest("db", sealManifest(text));
 
 /** The paths of all fields below a value. */
 function paths(value: unknown, path: readonly (string | number)[] = []): (string | number)[][] {
@@ -54,7 +55,7 @@ function paths(value: unknown, path: readonly (string | number)[] = []): (string
 
 /** The manifest with the field at the path replaced, or removed for undefined. */
 function changed(path: readonly (string | number)[], value: unknown): string {
-  const root: unknown = JSON.parse(json);
+  const root: unknown = JSON.parse(unsealed);
   let node = root as Record<string | number, unknown>;
   for (const key of path.slice(0, -1)) node = node[key] as Record<string | number, unknown>;
   const last = path.at(-1) ?? "";
@@ -63,7 +64,7 @@ function changed(path: readonly (string | number)[], value: unknown): string {
   return JSON.stringify(root);
 }
 
-const fields = paths(JSON.parse(json)).filter((path) => typeof path.at(-1) === "string");
+const fields = paths(JSON.parse(unsealed)).filter((path) => typeof path.at(-1) === "string");
 
 describe("a manifest", () => {
   it("comes back as it was, and is always the same bytes", () => {
@@ -93,8 +94,7 @@ describe("a manifest", () => {
 
   it.each([
     ["no JSON", "{", "is not JSON"],
-    ["nothing", "", "is not JSON"],
-    ["a list", "[]", "format"],
+    ["no object", "[]", "is not JSON"],
     ["another format", changed(["format"], 2), "has format 2"],
     ["another database", changed(["databaseId"], "other"), "another database"],
     ["an unknown state", changed(["generations", 0, "state"], "fine"), "unknown state"],
@@ -105,10 +105,15 @@ describe("a manifest", () => {
     expect(parse(text)).toHaveProperty("problem", expect.stringContaining(problem));
   });
 
-  it("cut short anywhere is refused", () => {
-    // Its last character is a newline.
-    for (let length = 0; length < bytes.length - 1; length++) {
-      expect(parseManifest("db", bytes.subarray(0, length)).ok).toBe(false);
+  it("cut short anywhere, with any one bit flipped, or without its seal is refused", () => {
+    for (let length = 0; length < bytes.length; length++) {
+      expect(parseManifest("db", bytes.subarray(0, length))).toMatchObject({ ok: false, object: "db/manifest.json" });
     }
+    for (let bit = 0; bit < bytes.length * 8; bit++) {
+      const flipped = bytes.slice();
+      flipped[bit >> 3] = (flipped[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+      expect(parseManifest("db", flipped)).toMatchObject({ ok: false, object: "db/manifest.json" });
+    }
+    expect(parseManifest("db", new TextEncoder().encode(unsealed)).ok).toBe(false);
   });
 });

@@ -17,6 +17,7 @@ import { toHex } from "../../../src/core/bytes.ts";
 import { Encoding } from "../../../src/core/operations.ts";
 import { asVersion, timeOfVersion, type Version } from "../../../src/core/versionstamp.ts";
 import { arbitraryEntry } from "../../support/operations.ts";
+import { sealed } from "../../support/sealed.ts";
 import { BackupMutationRangeSchema } from "../../support/proto/generated/com/deno/kv/backup/backup_pb.js";
 
 const place = { databaseId: "db", start: asVersion(1_700_000_000_000_000) };
@@ -91,8 +92,10 @@ describe("a log object", () => {
               : [entry.key, entry.value, BigInt(entry.expiresAt ?? 0)],
           ),
         );
+        expect(sealed(bytes.subarray(0, -35))).toEqual(bytes);
         // It leaves out empty values, which our rows spell out: the same message.
-        const theirs = toBinary(BackupMutationRangeSchema, message);
+        const unsealed = create(BackupMutationRangeSchema, { ...message, ownSha256: new Uint8Array() });
+        const theirs = sealed(toBinary(BackupMutationRangeSchema, unsealed));
         expect([...opened(openMutationRange(place, name, theirs)).read()]).toEqual(entries);
       }),
     );
@@ -141,25 +144,21 @@ describe("a damaged log object", () => {
     expect(openMutationRange(place, sample.name, sample.bytes).ok).toBe(true);
   });
 
-  it("with any one bit flipped is refused, or differs in nothing but the content of keys, values, expiries and hash", () => {
-    const stamps = (range: MutationRange): string[] => Array.from(range.read(), ({ stamp }) => JSON.stringify(stamp));
-    const original = stamps(opened(openMutationRange(place, sample.name, sample.bytes)));
-    let refused = 0;
+  it("with any one bit flipped is refused", () => {
     for (let bit = 0; bit < sample.bytes.length * 8; bit++) {
       const bytes = sample.bytes.slice();
       const at = Math.floor(bit / 8);
       bytes[at] = (bytes[at] ?? 0) ^ (1 << (bit % 8));
-      const outcome = openMutationRange(place, sample.name, bytes);
-      expect(outcome.ok ? stamps(outcome) : original).toEqual(original);
-      refused += Number(!outcome.ok);
+      expect(openMutationRange(place, sample.name, bytes)).toMatchObject({ ok: false, object: sample.name });
     }
-    expect(refused).toBeGreaterThan(sample.bytes.length * 3);
   });
 
   it("never makes the decoder throw, whatever the bytes", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
-        expect(openMutationRange(place, sample.name, bytes)).toMatchObject({ ok: false, object: sample.name });
+        for (const object of [bytes, sealed(bytes)]) {
+          expect(openMutationRange(place, sample.name, object)).toMatchObject({ ok: false, object: sample.name });
+        }
       }),
     );
   });
@@ -193,7 +192,7 @@ describe("a damaged log object", () => {
   };
   const open = (entries: Entry[], name = nameOf(entries), timestampMs = 1n): MutationRange | Damage => {
     const message = create(BackupMutationRangeSchema, { entries, timestampMs, previousSha256: hash });
-    return openMutationRange(place, name, toBinary(BackupMutationRangeSchema, message));
+    return openMutationRange(place, name, sealed(toBinary(BackupMutationRangeSchema, message)));
   };
   const end = 0xffff;
 
@@ -240,7 +239,7 @@ describe("a damaged log object", () => {
   });
 
   it("by a field that the format does not know is refused", () => {
-    const unknown = Uint8Array.of(...sample.bytes, 0x18, 0x01);
+    const unknown = sealed(Uint8Array.of(...sample.bytes.subarray(0, -35), 0x18, 0x01));
     expect(openMutationRange(place, sample.name, unknown)).toHaveProperty(
       "problem",
       expect.stringContaining("field 3"),

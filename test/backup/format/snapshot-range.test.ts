@@ -15,6 +15,7 @@ import { compareBytes, concatBytes } from "../../../src/core/bytes.ts";
 import { asUnixMs } from "../../../src/core/clock.ts";
 import { asVersion, versionstampBytes } from "../../../src/core/versionstamp.ts";
 import { arbitraryEntry } from "../../support/operations.ts";
+import { sealed } from "../../support/sealed.ts";
 import { BackupSnapshotRangeSchema } from "../../support/proto/generated/com/deno/kv/backup/backup_pb.js";
 
 const place = { databaseId: "db", start: asVersion(1000) };
@@ -47,7 +48,7 @@ describe("a snapshot object", () => {
         expect(range.previousSha256).toEqual(previous);
         expect(range.entries).toBe(entries.length);
         expect([range.firstKey, range.lastKey]).toEqual([entries[0]?.key, entries.at(-1)?.key]);
-        const bound = entries.reduce((sum, { key, value }) => sum + snapshotEntryBound(key.length, value.length), 40);
+        const bound = entries.reduce((sum, { key, value }) => sum + snapshotEntryBound(key.length, value.length), 75);
         expect(bytes.length).toBeLessThanOrEqual(bound);
       }),
     );
@@ -56,11 +57,13 @@ describe("a snapshot object", () => {
   it("is what the generated code reads", () => {
     fc.assert(
       fc.property(arbitraryEntries, (entries) => {
-        const message = fromBinary(BackupSnapshotRangeSchema, encodeSnapshotRange(entries, hash));
+        const bytes = encodeSnapshotRange(entries, hash);
+        const message = fromBinary(BackupSnapshotRangeSchema, bytes);
+        expect(sealed(bytes.subarray(0, -35))).toEqual(bytes);
         const expiry = (ms: number | null): Uint8Array => {
-          const bytes = new Uint8Array(8);
-          new DataView(bytes.buffer).setBigInt64(0, BigInt(ms ?? -1), true);
-          return bytes;
+          const eight = new Uint8Array(8);
+          new DataView(eight.buffer).setBigInt64(0, BigInt(ms ?? -1), true);
+          return eight;
         };
         expect(message.previousSha256).toEqual(hash);
         expect(message.dataList.map(({ key, value }) => [key, value])).toEqual(
@@ -95,23 +98,21 @@ describe("a damaged snapshot object", () => {
     expect(openSnapshotRange(place, name, sample).ok).toBe(true);
   });
 
-  it("with any one bit flipped is refused, or is still two entries", () => {
-    let refused = 0;
+  it("with any one bit flipped is refused", () => {
     for (let bit = 0; bit < sample.length * 8; bit++) {
       const bytes = sample.slice();
       const at = Math.floor(bit / 8);
       bytes[at] = (bytes[at] ?? 0) ^ (1 << (bit % 8));
-      const outcome = openSnapshotRange(place, name, bytes);
-      expect(outcome.ok ? [...outcome.read()].length : 2).toBe(2);
-      refused += Number(!outcome.ok);
+      expect(openSnapshotRange(place, name, bytes)).toMatchObject({ ok: false, object: name });
     }
-    expect(refused).toBeGreaterThan(sample.length * 2);
   });
 
   it("never makes the decoder throw, whatever the bytes", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
-        expect(openSnapshotRange(place, name, bytes)).toMatchObject({ ok: false, object: name });
+        for (const object of [bytes, sealed(bytes)]) {
+          expect(openSnapshotRange(place, name, object)).toMatchObject({ ok: false, object: name });
+        }
       }),
     );
   });
@@ -124,7 +125,9 @@ describe("a damaged snapshot object", () => {
     openSnapshotRange(
       place,
       name,
-      toBinary(BackupSnapshotRangeSchema, create(BackupSnapshotRangeSchema, { previousSha256: hash, ...message })),
+      sealed(
+        toBinary(BackupSnapshotRangeSchema, create(BackupSnapshotRangeSchema, { previousSha256: hash, ...message })),
+      ),
     );
 
   it("is told from this one, which is sound", () => {

@@ -34,6 +34,13 @@ export declare type BackupMutationRange = Message<"com.deno.kv.backup.BackupMuta
    * @generated from field: bytes previous_sha256 = 100;
    */
   previousSha256: Uint8Array;
+
+  /**
+   * SHA-256 of all bytes of this object before this field, which is the last.
+   *
+   * @generated from field: bytes own_sha256 = 101;
+   */
+  ownSha256: Uint8Array;
 };
 
 /**
@@ -107,6 +114,13 @@ export declare type BackupSnapshotRange = Message<"com.deno.kv.backup.BackupSnap
    * @generated from field: bytes previous_sha256 = 100;
    */
   previousSha256: Uint8Array;
+
+  /**
+   * SHA-256 of all bytes of this object before this field, which is the last.
+   *
+   * @generated from field: bytes own_sha256 = 101;
+   */
+  ownSha256: Uint8Array;
 };
 
 /**

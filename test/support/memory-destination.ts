@@ -1,0 +1,95 @@
+/** A destination in memory, for tests that change every object of a backup in every way. What it cannot do, nobody here asks for. */
+import type {
+  ByteRange,
+  Destination,
+  DestinationFailure,
+  Done,
+  ListOptions,
+  ListPage,
+  ObjectBytes,
+  ObjectHead,
+  PartDone,
+  PutIfAbsentDone,
+  UploadStarted,
+} from "../../src/backup/destinations/destination.ts";
+import { destinationFailure } from "../../src/backup/destinations/destination.ts";
+
+const notFound = destinationFailure("not-found", "The bucket has no such object.");
+const notHere = destinationFailure("bad", "No multipart uploads in memory.");
+
+export class MemoryDestination implements Destination {
+  readonly prefix = "";
+  readonly objects = new Map<string, Uint8Array>();
+  requests = 0;
+  /** Asked before each request; what it returns is answered instead. */
+  fault: (method: "get" | "list" | "put", name: string) => DestinationFailure | undefined = () => undefined;
+
+  /** Names in the order of listing. */
+  get names(): string[] {
+    return [...this.objects.keys()].toSorted();
+  }
+
+  async put(name: string, bytes: Uint8Array): Promise<Done | DestinationFailure> {
+    const fault = this.#ask("put", name);
+    if (fault !== undefined) return fault;
+    this.objects.set(name, bytes);
+    return { ok: true };
+  }
+
+  async putIfAbsent(name: string, bytes: Uint8Array): Promise<PutIfAbsentDone | DestinationFailure> {
+    if (this.objects.has(name)) return destinationFailure("conflict", "There is such an object.");
+    const put = await this.put(name, bytes);
+    return put.ok ? { ok: true, alreadyThere: false } : put;
+  }
+
+  async get(name: string, range?: ByteRange): Promise<ObjectBytes | DestinationFailure> {
+    const fault = this.#ask("get", name);
+    if (fault !== undefined) return fault;
+    const bytes = this.objects.get(name);
+    if (bytes === undefined) return notFound;
+    const part = range === undefined ? bytes : bytes.subarray(range.offset, range.offset + range.length);
+    return { ok: true, bytes: part.slice(), size: bytes.length };
+  }
+
+  async head(name: string): Promise<ObjectHead | DestinationFailure> {
+    const bytes = this.objects.get(name);
+    return bytes === undefined ? notFound : { ok: true, size: bytes.length, modified: null };
+  }
+
+  async list(
+    namePrefix: string,
+    { after = "", limit = 1000 }: ListOptions = {},
+  ): Promise<ListPage | DestinationFailure> {
+    const fault = this.#ask("list", namePrefix);
+    if (fault !== undefined) return fault;
+    const all = this.names.filter((name) => name.startsWith(namePrefix) && name > after);
+    const objects = all.slice(0, limit).map((name) => ({ name, size: this.objects.get(name)?.length ?? 0 }));
+    return { ok: true, objects, next: all.length > limit ? (objects.at(-1)?.name ?? null) : null };
+  }
+
+  async delete(name: string): Promise<Done | DestinationFailure> {
+    this.objects.delete(name);
+    return { ok: true };
+  }
+
+  async startUpload(): Promise<UploadStarted | DestinationFailure> {
+    return notHere;
+  }
+
+  async putPart(): Promise<PartDone | DestinationFailure> {
+    return notHere;
+  }
+
+  async completeUpload(): Promise<Done | DestinationFailure> {
+    return notHere;
+  }
+
+  async abortUpload(): Promise<Done | DestinationFailure> {
+    return notHere;
+  }
+
+  #ask(method: "get" | "list" | "put", name: string): DestinationFailure | undefined {
+    this.requests += 1;
+    return this.fault(method, name);
+  }
+}

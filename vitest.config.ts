@@ -8,6 +8,11 @@ import { configDefaults, defineConfig } from "vitest/config";
 /** The folders of test/ that run inside workerd; a folder not named here runs in Node. */
 const insideWorkerd = ["engine", "documents", "backup", "directory", "objects", "doors", "worker"];
 
+/** Needs a program that npm does not bring: `npm run test:denokv`. */
+const withDenokv = {
+  test: { name: "denokv", include: ["test/denokv/**/*.test.ts"], testTimeout: 60_000, hookTimeout: 60_000 },
+};
+
 const inWorkerd = insideWorkerd.map((folder) => `test/${folder}/**/*.test.ts`);
 
 export default defineConfig({
@@ -15,11 +20,12 @@ export default defineConfig({
     // Server tests measure nothing and wait for real processes, so what they need is time, not many neighbours.
     maxWorkers: 2,
     projects: [
+      ...(process.env["CAIRN_TEST_DENOKV"] === undefined ? [] : [withDenokv]),
       {
         test: {
           name: "node",
           include: ["test/**/*.test.ts"],
-          exclude: [...configDefaults.exclude, ...inWorkerd, "test/lint/fixtures/**"],
+          exclude: [...configDefaults.exclude, ...inWorkerd, "test/lint/fixtures/**", "test/denokv/**"],
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },

@@ -63,6 +63,8 @@ export class Backup {
   readonly #backoffs: Backoff[] = [];
   /** The driver for the configuration with this sealed secret. */
   #opened: { readonly of: string; readonly destination: Destination } | null = null;
+  /** Something was exported since the log was trimmed. */
+  #trimDue = false;
   /** A command that asks the destination is under way. */
   #commanded = false;
 
@@ -87,11 +89,18 @@ export class Backup {
         "backup export",
         ({ intervalMs }) => this.#exporter.dueAt(intervalMs),
         async (destination, { databaseId }) => {
-          const failed = await this.#exporter.run(destination, databaseId);
-          database.log.trim();
-          return failed;
+          this.#trimDue = true;
+          return this.#exporter.run(destination, databaseId);
         },
       ),
+      {
+        name: "backup trim",
+        dueAt: () => (this.#trimDue ? clock.now() : null),
+        run: async () => {
+          database.log.trim();
+          this.#trimDue = false;
+        },
+      },
       this.#task(
         "backup snapshot",
         () => snapshotter.dueAt(),

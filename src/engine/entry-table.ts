@@ -37,6 +37,9 @@ export interface EntryBounds {
 
 type StoredRow = [...EntryRow, expiresAt: UnixMs | null];
 
+/** Rows of a scan that are read at once: their large values are not among them. */
+const SCAN_PAGE_ROWS = 500;
+
 export interface TableNames {
   readonly entries: string;
   readonly largeValues: string;
@@ -99,13 +102,20 @@ export class EntryTable {
   scan(after: Uint8Array | null, { maxBytes, maxEntries }: EntryBounds): StoredEntry[] {
     const found: StoredEntry[] = [];
     let bytes = 0;
-    for (const row of this.#sql.exec(this.#statements.scan, after ?? new Uint8Array(), maxEntries).raw<StoredRow>()) {
-      const entry = this.#storedEntryOf(row);
-      found.push(entry);
-      bytes += entry.key.length + entry.value.length;
-      if (bytes >= maxBytes) break;
+    let last = after ?? new Uint8Array();
+    for (;;) {
+      const asked = Math.min(SCAN_PAGE_ROWS, maxEntries - found.length);
+      // To its end: a cursor that is left open keeps every table from being dropped.
+      const rows = [...this.#sql.exec(this.#statements.scan, last, asked).raw<StoredRow>()];
+      for (const row of rows) {
+        const entry = this.#storedEntryOf(row);
+        found.push(entry);
+        last = entry.key;
+        bytes += entry.key.length + entry.value.length;
+        if (bytes >= maxBytes) return found;
+      }
+      if (rows.length < asked || found.length >= maxEntries) return found;
     }
-    return found;
   }
 
   set(key: Uint8Array, value: Uint8Array, encoding: Encoding, version: Version, expiresAt: UnixMs | null): void {

@@ -27,6 +27,11 @@ type LogRow = [version: number, partsAfter: number, entries: ArrayBuffer];
 /** A segment is closed when it has this many rows: opening the next one writes two. */
 const SEGMENT_ROWS = 1_000;
 
+/** A page of the log is about so large: the first is small, and the later ones go by the size of the rows before. */
+const PAGE_BYTES = 1024 * 1024;
+const FIRST_PAGE_ROWS = 32;
+const MAX_PAGE_ROWS = 2_000;
+
 const SEGMENT_PREFIX = "mutation_log_";
 
 export class MutationLog {
@@ -206,15 +211,21 @@ export class MutationLog {
     return this.#lastSegmentRows;
   }
 
+  /** In pages, each read to its end: a cursor that the caller leaves open would keep every table from being dropped. */
   *#rows(after: Version, upTo: Version): Generator<LogRow, void, undefined> {
     for (const segment of this.#segments) {
-      yield* this.#storage.sql
-        .exec(
-          `SELECT version, parts_after, entries FROM ${nameOf(segment)} WHERE version > ?1 AND version <= ?2 ORDER BY version`,
-          after,
-          upTo,
-        )
-        .raw<LogRow>();
+      const select = `SELECT version, parts_after, entries FROM ${nameOf(segment)} WHERE version > ?1 AND version <= ?2 ORDER BY version LIMIT ?3`;
+      let last: number = after;
+      let asked = FIRST_PAGE_ROWS;
+      for (;;) {
+        const rows = [...this.#storage.sql.exec(select, last, upTo, asked).raw<LogRow>()];
+        yield* rows;
+        const [lastRow] = rows.slice(-1);
+        if (lastRow === undefined || rows.length < asked) break;
+        last = lastRow[0];
+        const bytes = rows.reduce((sum, row) => sum + row[2].byteLength, 0);
+        asked = Math.min(MAX_PAGE_ROWS, Math.max(1, Math.floor((PAGE_BYTES * rows.length) / bytes)));
+      }
     }
   }
 

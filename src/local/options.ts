@@ -25,8 +25,9 @@ export function helpText(script: "npm start" | "npm run dev"): string {
   --json                  print one line of JSON when ready: url, connectUrl, databaseId, accessToken
   --help                  print this
 
-Environment: CAIRN_ACCESS_TOKEN, CAIRN_SIGNING_KEYS, CAIRN_DATABASE_ID. What is not given is made at
-the first start and kept in secrets.json in the data folder.`;
+Environment: CAIRN_ACCESS_TOKEN, CAIRN_SIGNING_KEYS, CAIRN_ENCRYPTION_KEYS, CAIRN_DATABASE_ID. What is
+not given is made at the first start and kept in secrets.json in the data folder. Backups may go to any
+address, this network's too; CAIRN_DESTINATIONS=public keeps them to https and public hosts.`;
 }
 
 /** `invalid` with a sentence that names the option. */

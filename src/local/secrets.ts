@@ -31,12 +31,22 @@ const kinds = {
     form: /^[\w-]{1,64}:[A-Za-z0-9+/]{42,}={0,2}(,[\w-]{1,64}:[A-Za-z0-9+/]{42,}={0,2})*$/,
     description: "a list of kid:base64, separated by commas, each key at least 32 bytes",
   },
+  CAIRN_ENCRYPTION_KEYS: {
+    make: () => `k${randomBytes(4).toString("hex")}:${randomBytes(32).toString("base64")}`,
+    form: /^[\w-]{1,64}:[A-Za-z0-9+/]{43}=(,[\w-]{1,64}:[A-Za-z0-9+/]{43}=)*$/,
+    description: "a list of kid:base64, separated by commas, each key 32 bytes",
+  },
 } satisfies Record<string, SecretKind>;
 
 export type SecretName = keyof typeof kinds;
 export type Secrets = Readonly<Record<SecretName, string>>;
 
-export const secretNames: readonly SecretName[] = ["CAIRN_DATABASE_ID", "CAIRN_ACCESS_TOKEN", "CAIRN_SIGNING_KEYS"];
+export const secretNames: readonly SecretName[] = [
+  "CAIRN_DATABASE_ID",
+  "CAIRN_ACCESS_TOKEN",
+  "CAIRN_SIGNING_KEYS",
+  "CAIRN_ENCRYPTION_KEYS",
+];
 
 /**
  * Secrets for a data folder that exists and is locked. `given` goes first, then the file, then new ones, which are added to the

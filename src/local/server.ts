@@ -111,7 +111,7 @@ export async function onWorkerd(entry: string, deployment: Deployment): Promise<
   if (typeof worker !== "string") return worker;
   const date = compatibilityDateOf(readFileSync(join(repository, "wrangler.toml"), "utf8"));
   const files = { worker, config: workerdConfig(deployment, date) };
-  return (folder, secrets) => startWorkerd(folder, files, { ...process.env, ...secrets });
+  return (folder, secrets) => startWorkerd(folder, files, { CAIRN_DESTINATIONS: "any", ...process.env, ...secrets });
 }
 
 function urlHost(host: string): string {

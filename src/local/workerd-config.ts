@@ -1,6 +1,7 @@
 /**
  * What workerd is told to run: a Cap'n Proto text beside the bundled Worker. It holds no secret and no path of the machine:
- * secrets are read from workerd's environment, paths come on its command line.
+ * secrets are read from workerd's environment, paths come on its command line. The global fetch reaches public hosts only; what
+ * lies in private networks is reached by the binding for backup destinations alone.
  */
 import { secretNames } from "./secrets.ts";
 
@@ -19,7 +20,7 @@ export interface Namespace {
 /** What src/worker.ts needs around it. A new Durable Object class or secret is added here and in wrangler.toml. */
 export const cairnDeployment: Deployment = {
   namespaces: [{ binding: "DATABASES", className: "DatabaseObject" }],
-  variables: secretNames,
+  variables: [...secretNames, "CAIRN_DESTINATIONS"],
 };
 
 /** Names on workerd's command line and in its control messages. */
@@ -32,6 +33,7 @@ export const workerdNames = { socket: "http", objects: "objects" } as const;
 export function workerdConfig(deployment: Deployment, compatibilityDate: string): string {
   const bindings = [
     ...deployment.variables.map((name) => `(name = "${name}", fromEnvironment = "${name}")`),
+    `(name = "DESTINATIONS", service = "destinations")`,
     ...deployment.namespaces.map((each) => `(name = "${each.binding}", durableObjectNamespace = "${each.className}")`),
   ];
   const namespaces = deployment.namespaces.map(
@@ -43,6 +45,7 @@ const config :Workerd.Config = (
   services = [
     (name = "main", worker = .main),
     (name = "${workerdNames.objects}", disk = (writable = true)),
+    (name = "destinations", network = (allow = ["public", "private"], tlsOptions = (trustBrowserCas = true))),
   ],
   sockets = [(name = "${workerdNames.socket}", http = (), service = "main")],
 );

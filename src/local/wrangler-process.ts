@@ -16,7 +16,9 @@ export async function startWrangler(repository: string, folder: string, secrets:
   const state = join(folder, "wrangler");
   mkdirSync(state, { recursive: true });
   const variables = join(state, "variables.env");
-  writeFileSync(variables, envFile(secrets), { mode: 0o600 });
+  writeFileSync(variables, envFile({ CAIRN_DESTINATIONS: process.env["CAIRN_DESTINATIONS"] ?? "any", ...secrets }), {
+    mode: 0o600,
+  });
 
   const args = [
     join(repository, "node_modules/wrangler/bin/wrangler.js"),
@@ -50,8 +52,8 @@ function readyPort(output: Readable): Promise<number> {
 }
 
 /** No secret's form admits a quote. */
-function envFile(secrets: Secrets): string {
-  return Object.entries(secrets)
+function envFile(variables: Readonly<Record<string, string>>): string {
+  return Object.entries(variables)
     .map(([name, value]) => `${name}='${value}'\n`)
     .join("");
 }

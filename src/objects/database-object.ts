@@ -3,7 +3,9 @@
  * It holds no rules of its own. An object that was never initialised has no schema, writes nothing and refuses.
  */
 import { DurableObject } from "cloudflare:workers";
-import { asUnixMs, type Clock } from "../core/clock.ts";
+import type { Backup } from "../backup/backup.ts";
+import type { BackupAnswer, BackupCommand } from "../core/backup-commands.ts";
+import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
 import type { Grant } from "../core/authority.ts";
 import {
   decodeAtomicWrite,
@@ -15,11 +17,12 @@ import { type Failure, failure } from "../core/errors.ts";
 import { MAX_RPC_ANSWER_BYTES } from "../core/limits.ts";
 import { Database } from "../engine/database.ts";
 import { isInitialized } from "../engine/schema.ts";
+import { databaseBackup } from "./backup-wiring.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import { CommitQueue } from "./commit-queue.ts";
 import type { Env } from "./env.ts";
 import { alarmForExpiry, expiryTask } from "./expiry-task.ts";
-import { type DatabaseStub, type LargeAnswer, watchProtocol } from "./interface.ts";
+import { type DatabaseBackups, type DatabaseStub, type LargeAnswer, watchProtocol } from "./interface.ts";
 import { LargeReads } from "./large-reads.ts";
 import { WatchSockets } from "./watch-sockets.ts";
 
@@ -32,9 +35,10 @@ interface Open {
   readonly alarms: AlarmClock;
   readonly watches: WatchSockets;
   readonly largeReads: LargeReads;
+  readonly backup: Backup;
 }
 
-export class DatabaseObject extends DurableObject<Env> implements DatabaseStub {
+export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, DatabaseBackups {
   #open: Open | null = null;
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -65,6 +69,12 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub {
     if (!decoded.ok) return decoded;
     const outcome = await open.commits.submit(decoded.write, request.byteLength);
     return "code" in outcome ? outcome : encodeAtomicWriteOutput(outcome);
+  }
+
+  async backup(command: BackupCommand): Promise<BackupAnswer> {
+    if (this.#open === null) return noDatabase();
+    this.#open.alarms.rescue();
+    return this.#open.backup.run(command);
   }
 
   override async fetch(request: Request): Promise<Response> {
@@ -104,18 +114,23 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub {
 
   async #start(): Promise<void> {
     const { storage } = this.ctx;
-    // Set just below, before anything can set an expiry.
+    // Set just below, before anything can set an expiry or commit.
     let alarms: AlarmClock | null = null;
+    let backup: Backup | null = null;
     const database = new Database({
       storage,
       clock: systemClock,
       onExpirySet: (at) => alarms?.dueBy(alarmForExpiry(at)),
+      onLogged: (bytes) => backup?.noted(bytes),
     });
-    alarms = new AlarmClock(storage, systemClock, [expiryTask(database)]);
+    const dueBy = (at: UnixMs) => alarms?.dueBy(at);
+    backup = databaseBackup({ storage, database, clock: systemClock, env: this.env, dueBy });
+    alarms = new AlarmClock(storage, systemClock, [expiryTask(database), ...backup.tasks]);
     await alarms.start();
     this.#open = {
       database,
       alarms,
+      backup,
       commits: new CommitQueue({ commit: (writes) => database.commit(writes), flushed: () => storage.sync() }),
       watches: new WatchSockets(database.watches, this.ctx.getWebSockets()),
       largeReads: new LargeReads(database),
@@ -124,12 +139,16 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub {
 
   /** The open database, if there is one and the grant allows this. */
   #allow(grant: Grant, access: "read" | "write"): Open | Failure {
-    if (this.#open === null) return failure("not-found", "There is no such database");
+    if (this.#open === null) return noDatabase();
     this.#open.alarms.rescue();
     if (systemClock.now() >= grant.expiresAt) return failure("unauthenticated", "The token has expired");
     if (!grant[access]) return failure("forbidden", `This token does not allow to ${access} here`);
     return this.#open;
   }
+}
+
+function noDatabase(): Failure {
+  return failure("not-found", "There is no such database");
 }
 
 function refusal(why: Failure): Response {

@@ -89,7 +89,12 @@ test("what npm start prints is shown as it is", () => {
     url: new URL(connectUrl).origin,
     connectUrl,
     folder: valueOf("data folder"),
-    secrets: { CAIRN_ACCESS_TOKEN: valueOf("access token"), CAIRN_DATABASE_ID: "", CAIRN_SIGNING_KEYS: "" },
+    secrets: {
+      CAIRN_ACCESS_TOKEN: valueOf("access token"),
+      CAIRN_DATABASE_ID: "",
+      CAIRN_SIGNING_KEYS: "",
+      CAIRN_ENCRYPTION_KEYS: "",
+    },
     upstream: undefined,
     givenUp: new Promise(() => undefined),
     close: () => Promise.resolve(),

@@ -183,6 +183,9 @@ test("the log is written only while it has a reader, and what all have passed go
     expect(database.log.read(NO_VERSION, Number.MAX_SAFE_INTEGER)).toHaveLength(1025);
     expect(database.log.read(early, Number.MAX_SAFE_INTEGER, full)).toHaveLength(995);
     expect(database.log.bounds()?.last).toBe(last);
+    // What is not read to its end leaves no cursor open: that would keep the segment from being dropped.
+    expect(database.log.read(NO_VERSION, 1)).toHaveLength(1);
+    expect(database.scan(null, { maxBytes: 1, maxEntries: 10 })).toHaveLength(1);
     database.log.advance("one", full);
     database.log.advance("two", full);
     expect(storage.count(() => database.log.trim()).written, "dropping writes none").toBe(0);

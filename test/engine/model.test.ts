@@ -25,7 +25,7 @@ import {
   BackupMutationRangeSchema,
 } from "../support/proto/generated/com/deno/kv/backup/backup_pb.js";
 import { key, MovableClock, u64, withStorage } from "../support/workerd/engine.ts";
-import { Model } from "../support/workerd/model.ts";
+import { Model } from "../support/model.ts";
 
 const KEYS = [
   key("a"),

@@ -2,10 +2,9 @@
  * The database as a plain map, written to be obviously right and nothing else: what the engine is compared with. U64 sums only;
  * the V8 ones have tests of their own.
  */
-import { compareBytes, toHex } from "../../../src/core/bytes.ts";
-import { type AtomicWrite, Encoding, type Entry, type ReadRange } from "../../../src/core/operations.ts";
-import { asVersion, versionstampHex, type Version } from "../../../src/core/versionstamp.ts";
-import { text } from "./engine.ts";
+import { compareBytes, toHex } from "../../src/core/bytes.ts";
+import { type AtomicWrite, Encoding, type Entry, type ReadRange } from "../../src/core/operations.ts";
+import { asVersion, versionstampHex, type Version } from "../../src/core/versionstamp.ts";
 
 export interface ModelEntry extends Entry {
   readonly expiresAt: number | null;
@@ -59,7 +58,7 @@ export class Model {
       if (mutation.type === "delete") {
         trial.entries.delete(name);
       } else if (mutation.type === "set") {
-        const suffix = mutation.versionstampedKey ? [2, ...text(versionstampHex(version)), 0] : [];
+        const suffix = mutation.versionstampedKey ? [2, ...new TextEncoder().encode(versionstampHex(version)), 0] : [];
         const key = Uint8Array.of(...mutation.key, ...suffix);
         const { value, encoding, expiresAt } = mutation;
         if (expiresAt !== null && expiresAt <= now) trial.entries.delete(toHex(key));

@@ -1,0 +1,78 @@
+/** Builds a database's backup from what the object has: its storage, its environment, the real clock, timers and randomness. */
+import { Backup } from "../backup/backup.ts";
+import type { Destination } from "../backup/destinations/destination.ts";
+import { R2Destination } from "../backup/destinations/r2.ts";
+import { parsePrefix } from "../backup/destinations/object-name.ts";
+import type { RetryPolicy, Timing } from "../backup/destinations/retry.ts";
+import { S3Destination } from "../backup/destinations/s3.ts";
+import { parseS3Settings } from "../backup/destinations/s3-settings.ts";
+import { encryptionKeys, SecretBox } from "../backup/secrets.ts";
+import type { DatabaseSource, Entropy } from "../backup/sources.ts";
+import type { BackupCredentials, BackupDestination } from "../core/backup-commands.ts";
+import type { Clock, UnixMs } from "../core/clock.ts";
+import { failure, type Failure } from "../core/errors.ts";
+import type { SyncStorage } from "../core/storage.ts";
+import type { Env } from "./env.ts";
+
+/** The backup's tasks try again by themselves: one second try covers a connection that went stale. */
+const retryPolicy: RetryPolicy = { tries: 2, firstWaitMs: 200, longestWaitMs: 5_000 };
+
+const entropy: Entropy = { bytes: (length) => crypto.getRandomValues(new Uint8Array(length)) };
+
+export interface BackupParts {
+  readonly storage: SyncStorage;
+  readonly database: DatabaseSource;
+  readonly clock: Clock;
+  readonly env: Env;
+  readonly dueBy: (at: UnixMs) => void;
+}
+
+export function databaseBackup({ storage, database, clock, env, dueBy }: BackupParts): Backup {
+  const timing: Timing = {
+    clock,
+    random: Math.random,
+    after(ms, run) {
+      const timer = setTimeout(run, ms);
+      return () => clearTimeout(timer);
+    },
+  };
+  return new Backup({
+    storage,
+    database,
+    clock,
+    entropy,
+    secrets: secretBox(env),
+    openDestination: (destination, credentials) => openDestination(destination, credentials, env, timing),
+    dueBy,
+  });
+}
+
+function secretBox({ CAIRN_ENCRYPTION_KEYS: text = "" }: Env): SecretBox | Failure {
+  const keys = encryptionKeys(text);
+  if (!("ok" in keys)) return new SecretBox(keys, entropy);
+  return failure("unsupported", `This deployment cannot keep the secrets of a destination: ${keys.message}`);
+}
+
+function openDestination(
+  destination: BackupDestination,
+  credentials: BackupCredentials | null,
+  env: Env,
+  timing: Timing,
+): Destination | Failure {
+  if (destination.kind === "r2") {
+    const prefix = parsePrefix(destination.prefix);
+    if (!prefix.ok) return prefix;
+    if (env.BACKUPS === undefined) return failure("unsupported", "This deployment has no R2 bucket for backups.");
+    return new R2Destination(env.BACKUPS, prefix.prefix, timing, retryPolicy);
+  }
+  const { endpoint, bucketName: bucket, bucketRegion: region, accessKeyId, prefix } = destination;
+  const { secretAccessKey, sessionToken } = credentials ?? { secretAccessKey: "", sessionToken: null };
+  const parsed = parseS3Settings(
+    { endpoint, bucket, region, accessKeyId, secretAccessKey, sessionToken, prefix },
+    { strict: env.CAIRN_DESTINATIONS !== "any" },
+  );
+  if (!parsed.ok) return parsed;
+  const { DESTINATIONS: outbound } = env;
+  const send: typeof fetch = outbound === undefined ? fetch : outbound.fetch.bind(outbound);
+  return new S3Destination(parsed.settings, (url, init) => send(url, init), timing, retryPolicy);
+}

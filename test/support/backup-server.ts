@@ -1,0 +1,100 @@
+/** A server on plain workerd whose databases can be backed up from a test, and its S3 endpoint. */
+import { randomUUID } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fromBinary } from "@bufbuild/protobuf";
+import type { BackupAnswer, BackupCommand, BackupInfo } from "../../src/core/backup-commands.ts";
+import { encodeAtomicWrite } from "../../src/core/datapath-requests.ts";
+import type { AtomicWrite } from "../../src/core/operations.ts";
+import { type Version, versionOfBytes } from "../../src/core/versionstamp.ts";
+import { onWorkerd, type RunningServer, startServer } from "../../src/local/server.ts";
+import { cairnDeployment } from "../../src/local/workerd-config.ts";
+import { AtomicWriteOutputSchema } from "./proto/generated/com/deno/kv/datapath/datapath_pb.js";
+import type { S3Place } from "./s3-place.ts";
+
+export class BackupServer {
+  readonly server: RunningServer;
+  readonly databaseId: string;
+
+  constructor(server: RunningServer) {
+    this.server = server;
+    this.databaseId = server.secrets.CAIRN_DATABASE_ID;
+  }
+
+  static async start(): Promise<BackupServer> {
+    const startUpstream = await onWorkerd(join(import.meta.dirname, "workerd/backup-worker.ts"), cairnDeployment);
+    if ("ok" in startUpstream) throw new Error(startUpstream.message);
+    const persistTo = mkdtempSync(join(tmpdir(), "cairn-backup-"));
+    const server = await startServer({ host: "127.0.0.1", port: 0, persistTo, secrets: {}, startUpstream });
+    if ("ok" in server) throw new Error(server.message);
+    return new BackupServer(server);
+  }
+
+  async close(): Promise<void> {
+    await this.server.close();
+    rmSync(this.server.folder, { recursive: true, force: true });
+  }
+
+  async run(command: BackupCommand): Promise<BackupAnswer> {
+    const url = `${this.server.url}/test/backup/${this.databaseId}`;
+    const response = await fetch(url, { method: "POST", body: JSON.stringify(command) });
+    // The test's door answers with what the object did.
+    return (await response.json()) as BackupAnswer;
+  }
+
+  /** Must succeed. */
+  async ask(command: BackupCommand): Promise<BackupInfo> {
+    const answer = await this.run(command);
+    if (!answer.ok) throw new Error(`${answer.code}: ${answer.message}`);
+    if (answer.backup === null) throw new Error("there is no backup");
+    return answer.backup;
+  }
+
+  enable(place: S3Place, prefix = ""): Promise<BackupInfo> {
+    const { endpoint, region, accessKeyId, secretAccessKey, bucket } = place;
+    return this.ask({
+      command: "enable",
+      id: randomUUID(),
+      databaseId: this.databaseId,
+      destination: {
+        kind: "s3",
+        endpoint,
+        bucketName: bucket,
+        bucketRegion: region,
+        accessKeyId,
+        secretAccessKey,
+        sessionToken: null,
+        prefix,
+      },
+      intervalMs: 2_000,
+      retentionDays: 7,
+    });
+  }
+
+  info(): Promise<BackupInfo> {
+    return this.ask({ command: "status" });
+  }
+
+  /** Waits until this holds of the backup. */
+  async until(what: string, holds: (info: BackupInfo) => boolean, withinMs = 60_000): Promise<BackupInfo> {
+    const deadline = Date.now() + withinMs;
+    for (;;) {
+      const info = await this.info();
+      if (holds(info)) return info;
+      if (Date.now() > deadline) throw new Error(`not ${what}: ${JSON.stringify(info, null, 1)}`);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+
+  /** Must succeed. */
+  async commit(write: AtomicWrite): Promise<Version> {
+    const url = `${this.server.url}/test/commit/${this.databaseId}`;
+    const response = await fetch(url, { method: "POST", body: encodeAtomicWrite(write) });
+    if (!response.ok) throw new Error(await response.text());
+    const { versionstamp } = fromBinary(AtomicWriteOutputSchema, new Uint8Array(await response.arrayBuffer()));
+    const version = versionOfBytes(versionstamp);
+    if (version === undefined) throw new Error("the write was not committed");
+    return version;
+  }
+}

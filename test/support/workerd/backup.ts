@@ -1,0 +1,184 @@
+/** A database with a backup inside a Durable Object, over the real S3 endpoint, with a clock and an alarm that the test moves. */
+import { inject } from "vitest";
+import type { Destination } from "../../../src/backup/destinations/destination.ts";
+import { S3Destination } from "../../../src/backup/destinations/s3.ts";
+import { parseS3Settings } from "../../../src/backup/destinations/s3-settings.ts";
+import { Backup } from "../../../src/backup/backup.ts";
+import { type BackupPolicy, defaultPolicy } from "../../../src/backup/policy.ts";
+import { encryptionKeys, SecretBox } from "../../../src/backup/secrets.ts";
+import type { Entropy } from "../../../src/backup/sources.ts";
+import type { BackupCommand, BackupInfo } from "../../../src/core/backup-commands.ts";
+import { asUnixMs } from "../../../src/core/clock.ts";
+import type { AtomicWrite, Mutation } from "../../../src/core/operations.ts";
+import type { SyncStorage } from "../../../src/core/storage.ts";
+import type { Version } from "../../../src/core/versionstamp.ts";
+import { Database } from "../../../src/engine/database.ts";
+import type { S3Place } from "../s3-place.ts";
+import { realTiming } from "../timing.ts";
+import { MovableClock, versionOf, write } from "./engine.ts";
+
+export const entropy: Entropy = { bytes: (length) => crypto.getRandomValues(new Uint8Array(length)) };
+
+export const testKeys = `k1:${btoa("1".repeat(32))}`;
+
+export function secretBox(keys = testKeys): SecretBox {
+  const parsed = encryptionKeys(keys);
+  if ("ok" in parsed) throw new Error(parsed.message);
+  return new SecretBox(parsed, entropy);
+}
+
+/** The endpoint that all tests share: each test has a database id of its own. */
+export function openS3(prefix = ""): Destination {
+  const place: S3Place = inject("s3");
+  const parsed = parseS3Settings({ ...place, sessionToken: null, prefix }, { strict: false });
+  if (!parsed.ok) throw new Error(parsed.message);
+  const policy = { tries: 2, firstWaitMs: 5, longestWaitMs: 5 };
+  return new S3Destination(parsed.settings, (url, init) => fetch(url, init), realTiming, policy);
+}
+
+let databases = 0;
+
+export function newDatabaseId(): string {
+  databases += 1;
+  return `${crypto.randomUUID().slice(0, 8)}-${databases}`;
+}
+
+export interface TestBackupOptions {
+  readonly policy?: Partial<BackupPolicy>;
+  readonly databaseId?: string;
+  /** Stands before the real destination. */
+  readonly through?: (destination: Destination) => Destination;
+  readonly secrets?: SecretBox;
+}
+
+/** Engine and backup on one storage. `reopen` forgets everything that is not stored, as an eviction does. */
+export class TestBackup {
+  readonly storage: SyncStorage;
+  readonly clock: MovableClock;
+  readonly databaseId: string;
+  database!: Database;
+  backup!: Backup;
+  /** Where the alarm stands; null: not set. */
+  alarm: number | null = null;
+  /** How often the alarm was moved: each is billed as a row. */
+  alarmsSet = 0;
+  readonly #options: TestBackupOptions;
+
+  constructor(storage: SyncStorage, options: TestBackupOptions = {}, clock = new MovableClock()) {
+    this.storage = storage;
+    this.clock = clock;
+    this.databaseId = options.databaseId ?? newDatabaseId();
+    this.#options = options;
+    this.reopen();
+  }
+
+  reopen(options: Pick<TestBackupOptions, "through" | "secrets"> = {}): void {
+    const { clock, storage } = this;
+    const { policy, through = options.through, secrets = options.secrets } = this.#options;
+    this.database = new Database({ storage, clock, onLogged: (bytes) => this.backup.noted(bytes) });
+    this.backup = new Backup({
+      storage,
+      database: this.database,
+      clock,
+      entropy,
+      secrets: secrets ?? secretBox(),
+      openDestination: (destination) => (through ?? ((same) => same))(openS3(destination.prefix)),
+      dueBy: (at) => {
+        if (this.alarm !== null && this.alarm <= at) return;
+        this.alarm = at;
+        this.alarmsSet += 1;
+      },
+      policy: { ...defaultPolicy, ...policy },
+    });
+    this.alarm = this.#nextDue();
+  }
+
+  async enable(times: { intervalMs?: number; retentionDays?: number } = {}): Promise<BackupInfo> {
+    const { endpoint, bucket, region, accessKeyId, secretAccessKey } = inject("s3");
+    return this.ask({
+      command: "enable",
+      id: crypto.randomUUID(),
+      databaseId: this.databaseId,
+      destination: {
+        kind: "s3",
+        endpoint,
+        bucketName: bucket,
+        bucketRegion: region,
+        accessKeyId,
+        secretAccessKey,
+        sessionToken: null,
+        prefix: "",
+      },
+      intervalMs: 2_000,
+      retentionDays: 7,
+      ...times,
+    });
+  }
+
+  /** Must succeed. */
+  async ask(command: BackupCommand): Promise<BackupInfo> {
+    const answer = await this.backup.run(command);
+    if (!answer.ok) throw new Error(`${answer.code}: ${answer.message}`);
+    if (answer.backup === null) throw new Error("there is no backup");
+    return answer.backup;
+  }
+
+  info(): Promise<BackupInfo> {
+    return this.ask({ command: "status" });
+  }
+
+  commit(...mutations: Mutation[]): Version {
+    return this.apply(write(mutations));
+  }
+
+  apply(one: AtomicWrite): Version {
+    return versionOf(this.database.commit([one])[0]);
+  }
+
+  /** Runs what is due, as the alarm does. Returns the names of what ran. */
+  async ring(): Promise<string[]> {
+    this.alarm = null;
+    const ran: string[] = [];
+    for (const task of this.backup.tasks) {
+      const due = task.dueAt();
+      if (due === null || due > this.clock.now()) continue;
+      ran.push(task.name);
+      await task.run();
+    }
+    const next = this.#nextDue();
+    if (next !== null && (this.alarm === null || next < this.alarm)) {
+      this.alarm = next;
+      this.alarmsSet += 1;
+    }
+    return ran;
+  }
+
+  /** Lets time pass, alarm after alarm. */
+  async pass(ms: number): Promise<void> {
+    const until = this.clock.time + ms;
+    while (this.alarm !== null && this.alarm <= until) {
+      this.clock.time = Math.max(this.clock.time, this.alarm);
+      await this.ring();
+    }
+    this.clock.time = until;
+  }
+
+  /** Until everything that is there is in the bucket. */
+  async settle(): Promise<BackupInfo> {
+    for (let i = 0; i < 200; i++) {
+      const info = await this.info();
+      if (info.status.code === "active" && info.backlogBytes === 0 && !info.generations.some(isUnderWay)) return info;
+      await this.pass(2_000);
+    }
+    throw new Error(`the backup does not settle: ${JSON.stringify(await this.info())}`);
+  }
+
+  #nextDue(): number | null {
+    const due = this.backup.tasks.map((task) => task.dueAt()).filter((at) => at !== null);
+    return due.length === 0 ? null : asUnixMs(Math.min(...due));
+  }
+}
+
+function isUnderWay({ state }: { readonly state: string }): boolean {
+  return state === "snapshotting";
+}

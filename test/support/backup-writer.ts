@@ -65,6 +65,8 @@ export class BackupWriter {
   /** Every commit that a listing of points must show, ascending. */
   readonly points = new Set<Version>();
   readonly generations: WrittenGeneration[] = [];
+  /** Snapshot objects that the one after them replaces: nobody needs them. */
+  readonly replaced = new Set<string>();
   state = new Map<string, SnapshotEntry>();
   lastVersion: Version;
   readonly #destination: Destination;
@@ -183,6 +185,7 @@ export class BackupWriter {
           .filter(([key]) => key > after && key <= last[0])
           .toSorted(([a], [b]) => (a < b ? -1 : 1));
         if (again.length > 0) {
+          this.replaced.add(generationPrefix(generation.place) + (generation.snapshot.head?.object ?? ""));
           Object.assign(generation.snapshot, { hash: head.hash });
           await this.#putRange(
             generation,

@@ -6,7 +6,7 @@
  */
 import { failure, type Failure } from "../../core/errors.ts";
 import { type Version, versionstampHex } from "../../core/versionstamp.ts";
-import { type Damage, damage } from "../format/damage.ts";
+import { damage } from "../format/damage.ts";
 import type { ChainHead, Gap, Manifest, ManifestGeneration } from "../format/manifest.ts";
 import { differentialName, type GenerationPlace, manifestName } from "../format/object-names.ts";
 import type { BackupBucket, ReadProblem } from "./backup-bucket.ts";
@@ -56,15 +56,36 @@ export async function loadCatalog(
       "is missing; without it nobody can tell whether the last objects of the backup are all there",
     );
   }
+  if (manifest.manifest !== null) {
+    const generations = manifest.manifest.generations.flatMap((one) => describedGeneration(bucket, one));
+    return { ok: true, generations, starts: listed.starts };
+  }
   const generations: Generation[] = [];
-  const described = manifest.manifest?.generations ?? listed.starts.map((start) => ({ start }));
-  for (const one of described) {
-    const generation = await openGeneration(bucket, one);
-    if (generation === null) continue;
-    if ("ok" in generation) return generation;
-    generations.push(generation);
+  for (const start of listed.starts) {
+    const place = bucket.place(start);
+    const stored = await bucket.consistentFrom(place);
+    if (!stored.ok) return stored;
+    const { consistentFrom } = stored;
+    if (consistentFrom === null) continue;
+    generations.push({ place, consistentFrom, broken: false, gaps: [], snapshotHead: undefined, logHead: null });
   }
   return { ok: true, generations, starts: listed.starts };
+}
+
+/** What `differential` holds must be what the generation is known by: wrong, it would name another state than the real one. */
+export async function checkDifferential(
+  bucket: BackupBucket,
+  { place, consistentFrom }: Generation,
+): Promise<ReadProblem | null> {
+  const object = differentialName(place);
+  const stored = await bucket.consistentFrom(place);
+  if (!stored.ok) return stored;
+  if (stored.consistentFrom === null) return damage(object, "is missing");
+  if (stored.consistentFrom === consistentFrom) return null;
+  return damage(
+    object,
+    `holds ${versionstampHex(stored.consistentFrom)}; the manifest has ${versionstampHex(consistentFrom)}`,
+  );
 }
 
 /** The newest generation that holds the state of this version; null: it lies before all of them. */
@@ -85,36 +106,18 @@ async function chooseManifest(
   return known === null ? bucket.manifest() : { ok: true, manifest: known };
 }
 
-/** null: it is not readable, and nobody says that it should be. */
-async function openGeneration(
-  bucket: BackupBucket,
-  described: ManifestGeneration | Pick<ManifestGeneration, "start">,
-): Promise<Generation | null | ReadProblem> {
-  const place = bucket.place(described.start);
-  const stored = await bucket.consistentFrom(place);
-  if (!stored.ok) return stored;
-  const { consistentFrom } = stored;
-  if (!("state" in described)) {
-    if (consistentFrom === null) return null;
-    return { place, consistentFrom, broken: false, gaps: [], snapshotHead: undefined, logHead: null };
-  }
-  // Still "snapshotting" in a manifest that is a minute old: what its snapshot ends with is not known yet.
-  if (described.consistentFrom === null) return null;
-  const flaw = flawOfDifferential(place, described.consistentFrom, consistentFrom);
-  if (flaw !== null) return flaw;
-  return {
-    place,
-    consistentFrom: described.consistentFrom,
-    broken: described.state === "broken",
-    gaps: described.gaps,
-    snapshotHead: described.snapshot.head,
-    logHead: described.log.head,
-  };
-}
-
-function flawOfDifferential(place: GenerationPlace, expected: Version, stored: Version | null): Damage | null {
-  const object = differentialName(place);
-  if (stored === null) return damage(object, "is missing");
-  if (stored === expected) return null;
-  return damage(object, `holds ${versionstampHex(stored)}; the manifest has ${versionstampHex(expected)}`);
+/** Nothing for one that is not readable: in a manifest that is a minute old, it may be so by now, and its end is not known. */
+function describedGeneration(bucket: BackupBucket, described: ManifestGeneration): Generation[] {
+  const { start, state, consistentFrom, gaps, snapshot, log } = described;
+  if (consistentFrom === null) return [];
+  return [
+    {
+      place: bucket.place(start),
+      consistentFrom,
+      broken: state === "broken",
+      gaps,
+      snapshotHead: snapshot.head,
+      logHead: log.head,
+    },
+  ];
 }

@@ -3,8 +3,8 @@ import { toHex } from "../../core/bytes.ts";
 import { NO_VERSION, type Version } from "../../core/versionstamp.ts";
 import { NO_OBJECT_BEFORE } from "../format/fields.ts";
 
-/** First the sizes of all that is to be read, then the snapshot, then the log. */
-export type ReplayPart = "size of the snapshot" | "size of the log" | "snapshot" | "log" | "end";
+/** First what the generation is known by, then the sizes of all that is to be read, then the snapshot, then the log. */
+export type ReplayPart = "differential" | "size of the snapshot" | "size of the log" | "snapshot" | "log" | "end";
 
 export interface ReplayCursor {
   readonly part: ReplayPart;
@@ -33,7 +33,7 @@ export interface ReplayCursor {
 const ZEROES = toHex(NO_OBJECT_BEFORE);
 
 export const START: ReplayCursor = {
-  part: "size of the snapshot",
+  part: "differential",
   object: null,
   sha256: ZEROES,
   previousSha256: ZEROES,

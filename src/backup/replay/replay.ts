@@ -23,7 +23,7 @@ import {
 import { sha256Hex } from "../format/sha256.ts";
 import { openSnapshotRange, type SnapshotEntry } from "../format/snapshot-range.ts";
 import type { BackupBucket, ReadProblem } from "./backup-bucket.ts";
-import type { Generation } from "./catalog.ts";
+import { checkDifferential, type Generation } from "./catalog.ts";
 import { type FetchedObject, ObjectQueue } from "./object-queue.ts";
 import { enter, type ReplayCursor, type ReplayPart, START } from "./replay-cursor.ts";
 
@@ -109,6 +109,8 @@ export class Replay {
 
   #step(part: Exclude<ReplayPart, "end">, spent: Spent): Promise<ReadProblem | "stop" | null> {
     switch (part) {
+      case "differential":
+        return this.#checkDifferential(spent);
       case "size of the snapshot":
         return this.#sizeSnapshot(spent);
       case "size of the log":
@@ -117,6 +119,12 @@ export class Replay {
       case "log":
         return this.#advance(part, spent);
     }
+  }
+
+  async #checkDifferential(spent: Spent): Promise<ReadProblem | "stop" | null> {
+    const { bucket, generation } = this.#plan;
+    spent.requests += 1;
+    return (await checkDifferential(bucket, generation)) ?? this.#enter("size of the snapshot");
   }
 
   async #sizeSnapshot(spent: Spent): Promise<ReadProblem | "stop" | null> {

@@ -1,0 +1,210 @@
+/** Which moments a backup can give back: found by few requests, page by page, in both directions, over generations and gaps. */
+import { describe, expect, test } from "vitest";
+import { BackupBucket, type ReadProblem } from "../../../src/backup/replay/backup-bucket.ts";
+import { type Catalog, loadCatalog } from "../../../src/backup/replay/catalog.ts";
+import { logObjectsAround } from "../../../src/backup/replay/log-index.ts";
+import { parseMoment } from "../../../src/backup/replay/moment.ts";
+import {
+  highestVersion,
+  type PointPage,
+  pointsAround,
+  resolveMoment,
+  restorableRange,
+} from "../../../src/backup/replay/points.ts";
+import type { Failure } from "../../../src/core/errors.ts";
+import { asVersion, type Version, versionstampHex } from "../../../src/core/versionstamp.ts";
+import { BackupWriter, writeBackup } from "../../support/backup-writer.ts";
+import { MemoryDestination } from "../../support/memory-destination.ts";
+
+const databaseId = "5f0c-d";
+
+function good<T extends { readonly ok: true }>(outcome: T | ReadProblem | Failure): T {
+  if (!outcome.ok) throw new Error(JSON.stringify(outcome));
+  return outcome;
+}
+
+interface Opened {
+  readonly destination: MemoryDestination;
+  readonly bucket: BackupBucket;
+  readonly catalog: Catalog;
+}
+
+async function open(destination: MemoryDestination, withoutManifest = false): Promise<Opened> {
+  const bucket = new BackupBucket(destination, databaseId);
+  return { destination, bucket, catalog: good(await loadCatalog(bucket, { known: null, withoutManifest })) };
+}
+
+async function written(seed: number): Promise<Opened & { writer: BackupWriter; points: Version[] }> {
+  const destination = new MemoryDestination();
+  const writer = await writeBackup(destination, databaseId, seed);
+  return { ...(await open(destination)), writer, points: [...writer.points].toSorted((a, b) => a - b) };
+}
+
+async function collect(
+  { bucket, catalog, destination }: Opened,
+  from: Version,
+  direction: "before" | "after",
+  limit: number,
+): Promise<Version[]> {
+  const found: Version[] = [];
+  let next: Version | null = from;
+  while (next !== null) {
+    const before = destination.requests;
+    const page: PointPage = good(await pointsAround(bucket, catalog, next, direction, limit));
+    expect(destination.requests - before).toBeLessThanOrEqual(45);
+    expect(page.points.length).toBeLessThanOrEqual(limit);
+    found.push(...page.points.map(({ versionstamp }) => versionstamp));
+    next = page.next;
+  }
+  return found;
+}
+
+describe("points", () => {
+  test.for([1, 2])(
+    "are every commit after the first differential, once, both ways, at any page size (seed %i)",
+    async (seed) => {
+      const backup = await written(seed);
+      const { points, writer } = backup;
+      const { lastVersion } = writer;
+      for (const limit of [1, 7, 1000]) {
+        expect(await collect(backup, asVersion(0), "after", limit)).toEqual(points);
+        expect(await collect(backup, lastVersion, "before", limit)).toEqual(points.toReversed());
+      }
+      for (const index of [0, 1, 30, points.length - 2]) {
+        const point = points[index] ?? lastVersion;
+        expect(await collect(backup, point, "after", 50)).toEqual(points.slice(index + 1));
+        expect(await collect(backup, point, "before", 50)).toEqual(points.slice(0, index + 1).toReversed());
+        expect(await collect(backup, asVersion(point - 1), "before", 50)).toEqual(points.slice(0, index).toReversed());
+      }
+    },
+  );
+
+  test("are the same without a manifest", async () => {
+    const { destination, points } = await written(3);
+    const listed = await open(destination, true);
+    expect(await collect(listed, asVersion(0), "after", 100)).toEqual(points);
+  });
+});
+
+describe("a moment", () => {
+  test("is rounded down to the commit at or before it; what is outside is refused", async () => {
+    const { bucket, catalog, points, writer } = await written(4);
+    for (const [index, point] of points.entries()) {
+      if (index % 7 > 0) continue;
+      expect(good(await resolveMoment(bucket, catalog, point)).version).toBe(point);
+      const between = asVersion(Math.max(point, (points[index + 1] ?? point + 2) - 1));
+      expect(good(await resolveMoment(bucket, catalog, between)).version).toBe(point);
+    }
+    const late = asVersion(writer.lastVersion + 1e12);
+    expect(good(await resolveMoment(bucket, catalog, late)).version).toBe(writer.lastVersion);
+    const oldest = catalog.generations[0]?.consistentFrom ?? asVersion(0);
+    expect(good(await resolveMoment(bucket, catalog, oldest)).version).toBe(oldest);
+    const before = await resolveMoment(bucket, catalog, asVersion(oldest - 1));
+    expect(before).toMatchObject({ ok: false, code: "not-found" });
+    expect(before).toHaveProperty("message", expect.stringContaining(versionstampHex(oldest)));
+  });
+
+  test("is served by the newest generation that holds it", async () => {
+    const { bucket, catalog, writer } = await written(5);
+    const [older, newer] = writer.generations;
+    const change = newer?.consistentFrom ?? asVersion(0);
+    expect(good(await resolveMoment(bucket, catalog, change)).generation.place).toEqual(newer?.place);
+    expect(good(await resolveMoment(bucket, catalog, asVersion(change - 1))).generation.place).toEqual(older?.place);
+  });
+
+  test("in a gap is refused with its cause, and one before or after it is not", async () => {
+    const destination = new MemoryDestination();
+    const writer = new BackupWriter(destination, databaseId, 6);
+    const first = writer.begin();
+    writer.randomCommit();
+    await writer.snapshot(first, 5, async () => undefined);
+    const last = writer.randomCommit();
+    await writer.flush();
+    Object.assign(first, { state: "broken", live: false });
+    const lost = writer.randomCommit();
+    const second = writer.begin();
+    await writer.snapshot(second, 5, async () => undefined);
+    first.gaps.push({ after: last, upTo: second.consistentFrom, cause: "The dog ate it." });
+    const after = writer.randomCommit();
+    await writer.flush();
+    await writer.writeManifest();
+    const { bucket, catalog } = await open(destination);
+    expect(good(await resolveMoment(bucket, catalog, last)).version).toBe(last);
+    expect(good(await resolveMoment(bucket, catalog, after)).version).toBe(after);
+    const refused = await resolveMoment(bucket, catalog, lost);
+    expect(refused).toMatchObject({ ok: false, code: "not-found" });
+    expect(refused).toHaveProperty("message", expect.stringContaining("The dog ate it."));
+    expect(await collect({ destination, bucket, catalog }, asVersion(0), "after", 10)).toEqual([last, after]);
+    expect(await collect({ destination, bucket, catalog }, after, "before", 10)).toEqual([after, last]);
+  });
+
+  test("as text is a versionstamp, or a time to the millisecond", () => {
+    const version = asVersion(1_800_000_000_123_456);
+    expect(parseMoment(versionstampHex(version))).toEqual({ ok: true, version });
+    expect(parseMoment(versionstampHex(version).toUpperCase())).toEqual({ ok: true, version });
+    for (const text of [
+      "2027-01-15T08:00:00.123Z",
+      "2027-01-15t08:00:00.123z",
+      "2027-01-15T09:00:00.123+01:00",
+      "2027-01-15 08:00:00.123999Z",
+    ]) {
+      expect(parseMoment(text)).toEqual({ ok: true, version: 1_800_000_000_123_999 });
+    }
+    expect(parseMoment("2027-01-15T08:00:00Z")).toEqual({ ok: true, version: 1_800_000_000_000_999 });
+    for (const text of [
+      "",
+      "now",
+      "2027-01-15",
+      "2027-01-15T08:00:00",
+      "2027-13-15T08:00:00Z",
+      "1960-01-01T00:00:00Z",
+      "2300-01-01T00:00:00Z",
+      "0006651728a3d9850001",
+      "1800000000000",
+    ]) {
+      expect(parseMoment(text)).toMatchObject({ ok: false, code: "invalid" });
+    }
+  });
+});
+
+test("the range goes from the oldest differential to the newest commit, and every version seen lies below the highest", async () => {
+  const { bucket, catalog, writer, destination } = await written(7);
+  const { range } = good(await restorableRange(bucket, catalog));
+  expect(range?.first.versionstamp).toBe(writer.generations[0]?.consistentFrom);
+  expect(range?.last.versionstamp).toBe(writer.lastVersion);
+  expect(good(await highestVersion(bucket, catalog)).version).toBe(writer.lastVersion);
+  const generation = writer.begin();
+  const beyond = writer.randomCommit();
+  await writer.flush();
+  // A generation without a differential is not readable, and its versions were used all the same.
+  expect(generation.consistentFrom).toBeNull();
+  const later = await open(destination);
+  expect(good(await highestVersion(later.bucket, later.catalog)).version).toBe(beyond);
+  expect(later.catalog.generations).toHaveLength(2);
+});
+
+test("the object at a version is found in a log of thousands by a few requests", async () => {
+  const destination = new MemoryDestination();
+  const writer = new BackupWriter(destination, databaseId, 8);
+  const generation = writer.begin();
+  await writer.snapshot(generation, 5, async () => undefined);
+  // The marker of the empty snapshot.
+  const versions: Version[] = [writer.lastVersion];
+  // Dense stretches and days of silence.
+  for (let stretch = 0; stretch < 5; stretch++) {
+    for (let i = 0; i < 1_300; i++) versions.push(writer.commit([{ type: "delete", key: new Uint8Array() }], 4_000));
+    writer.lastVersion = asVersion(writer.lastVersion + stretch * 86_400e6);
+  }
+  await writer.flush(1);
+  const bucket = new BackupBucket(destination, databaseId);
+  for (let i = 0; i < versions.length; i += 97) {
+    for (const version of [versions[i] ?? 0, (versions[i] ?? 0) + 1, (versions[i + 1] ?? 2) - 1]) {
+      const before = destination.requests;
+      const around = good(await logObjectsAround(bucket, generation.place, asVersion(version)));
+      expect(destination.requests - before).toBeLessThanOrEqual(25);
+      const at = versions.filter((one) => one <= version).at(-1);
+      expect(around.upTo.at(-1)?.first.version).toBe(at);
+      expect(around.next?.first.version).toBe(versions.find((one) => one > version));
+    }
+  }
+});

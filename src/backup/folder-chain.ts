@@ -1,8 +1,8 @@
 /** The hash chain of a folder: each object carries the SHA-256 of the one before it. */
-import { createHash } from "node:crypto";
-import { fromHex, toHex } from "../core/bytes.ts";
+import { fromHex } from "../core/bytes.ts";
 import { NO_OBJECT_BEFORE } from "./format/fields.ts";
 import { generationPrefix, type GenerationPlace } from "./format/object-names.ts";
+import { sha256Hex } from "./format/sha256.ts";
 import type { Folder, StoredObject } from "./generations.ts";
 
 /** What the next object of the folder has to carry. */
@@ -11,6 +11,5 @@ export function previousOf({ head }: Folder): Uint8Array {
 }
 
 export function storedObject(place: GenerationPlace, name: string, bytes: Uint8Array): StoredObject {
-  const sha256 = toHex(createHash("sha256").update(bytes).digest());
-  return { object: name.slice(generationPrefix(place).length), sha256, bytes: bytes.length };
+  return { object: name.slice(generationPrefix(place).length), sha256: sha256Hex(bytes), bytes: bytes.length };
 }

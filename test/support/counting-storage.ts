@@ -37,6 +37,17 @@ export class CountingStorage implements SyncStorage {
   count(work: () => void): Rows {
     this.#cursors = [];
     work();
+    return this.#sum();
+  }
+
+  /** The same for work that waits; whatever else runs meanwhile counts too. */
+  async countAsync(work: () => Promise<unknown>): Promise<Rows> {
+    this.#cursors = [];
+    await work();
+    return this.#sum();
+  }
+
+  #sum(): Rows {
     const rows = { read: 0, written: 0 };
     for (const cursor of this.#cursors) {
       rows.read += cursor.rowsRead;

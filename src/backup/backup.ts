@@ -14,6 +14,7 @@ import type { Clock, UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import { MAX_BACKUP_INTERVAL_MS, MAX_BACKUP_RETENTION_DAYS, MIN_BACKUP_INTERVAL_MS } from "../core/limits.ts";
 import type { SyncStorage } from "../core/storage.ts";
+import type { Version } from "../core/versionstamp.ts";
 import { Backoff } from "./backoff.ts";
 import { type Configuration, ConfigurationTable } from "./configuration.ts";
 import type { Destination, DestinationFailure } from "./destinations/destination.ts";
@@ -132,6 +133,47 @@ export class Backup {
   manifest(): Manifest | null {
     const configuration = this.#configurations.get();
     return configuration === null ? null : this.#manifests.current(configuration);
+  }
+
+  /** Where it goes, with the secret, and what is known of it now, for whoever reads it. */
+  async source(): Promise<
+    | {
+        readonly ok: true;
+        readonly databaseId: string;
+        readonly destination: NewBackupDestination;
+        readonly manifest: Manifest;
+      }
+    | Failure
+  > {
+    const configuration = this.#configurations.get();
+    if (configuration === null) return noBackup();
+    const { databaseId, destination } = configuration;
+    const credentials = await this.#credentials(configuration);
+    if (credentials !== null && "code" in credentials) return credentials;
+    const manifest = this.#manifests.current(configuration);
+    if (destination.kind === "r2") return { ok: true, databaseId, destination, manifest };
+    assert(credentials !== null, "credentials for a destination that needs them");
+    return { ok: true, databaseId, destination: { ...destination, ...credentials }, manifest };
+  }
+
+  /** Whether every commit up to and with this one is stored. */
+  hasShipped(version: Version): boolean {
+    if (this.#configurations.get() === null) return false;
+    const all = this.#generations.all().filter(({ state }) => state !== "deleting" && state !== "snapshotting");
+    return all.some((generation) => {
+      const goesOn = generation.state === "complete" && generation.endsAt === null;
+      return goesOn ? this.#generations.hasStored(generation, version) : generation.exported >= version;
+    });
+  }
+
+  /**
+   * The database is being brought to another state, in the transaction that is open. Commits up to here go to the generation that
+   * they belong to; then it ends in a gap, and a new one begins.
+   */
+  restored(): void {
+    if (this.#configurations.get() === null) return;
+    this.#generations.endAll();
+    this.#configurations.manifestIsStale();
   }
 
   /** Carries out one command. Two that ask the destination exclude each other: the second is a "conflict". */
@@ -308,8 +350,10 @@ export class Backup {
     const configuration = this.#configurations.get();
     if (configuration === null || configuration.failed !== null) return;
     const now = this.#options.clock.now();
+    this.#endThoseThatAreDone();
     const live = this.#generations.live();
     const newest = live.at(-1);
+    if (newest !== undefined && newest.endsAt !== null) return this.#begin(now);
     if (newest === undefined) {
       // After a gap: the manifest that says so was just taken, so the destination is well.
       if (!configuration.manifestStale) this.#begin(now);
@@ -323,6 +367,15 @@ export class Backup {
       this.#configurations.manifestIsStale();
     }
     if (live.length === 1 && isOutgrown(newest, this.#policy, now)) this.#begin(now);
+  }
+
+  #endThoseThatAreDone(): void {
+    for (const generation of this.#generations.live()) {
+      const { start, endsAt } = generation;
+      if (endsAt === null || !this.#generations.hasStored(generation, endsAt)) continue;
+      this.#generations.breakOff(start, "The database was restored in place.");
+      this.#configurations.manifestIsStale();
+    }
   }
 
   #begin(now: UnixMs): void {
@@ -343,23 +396,28 @@ export class Backup {
 
   /** The configured destination, with its secret decrypted, and encrypted anew if its key is an old one. */
   async #open(configuration: Configuration): Promise<Destination | Failure> {
-    const { id, databaseId, destination, secret } = configuration;
+    const { id, destination, secret } = configuration;
     const key = secret ?? id;
     if (this.#opened?.of === key) return this.#opened.destination;
-    let credentials: BackupCredentials | null = null;
-    if (destination.kind === "s3") {
-      const { secrets } = this.#options;
-      if ("code" in secrets) return secrets;
-      const text = await secrets.open(secret ?? "", { databaseId, backupId: id });
-      if (!text.ok) return text;
-      // Sealed below, from a value of this type.
-      const sealed = JSON.parse(text.text) as SealedCredentials;
-      credentials = { accessKeyId: destination.accessKeyId, ...sealed };
-      if (text.stale) await this.#sealAnew(configuration, credentials);
-    }
+    const credentials = await this.#credentials(configuration);
+    if (credentials !== null && "code" in credentials) return credentials;
     const opened = this.#options.openDestination(destination, credentials);
     if (!("code" in opened)) this.#opened = { of: key, destination: opened };
     return opened;
+  }
+
+  /** Decrypted; null for a destination that needs none. */
+  async #credentials(configuration: Configuration): Promise<BackupCredentials | null | Failure> {
+    const { id, databaseId, destination, secret } = configuration;
+    if (destination.kind !== "s3") return null;
+    const { secrets } = this.#options;
+    if ("code" in secrets) return secrets;
+    const text = await secrets.open(secret ?? "", { databaseId, backupId: id });
+    if (!text.ok) return text;
+    // Sealed below, from a value of this type.
+    const credentials = { accessKeyId: destination.accessKeyId, ...(JSON.parse(text.text) as SealedCredentials) };
+    if (text.stale) await this.#sealAnew(configuration, credentials);
+    return credentials;
   }
 
   async #sealAnew(before: Configuration, credentials: BackupCredentials): Promise<void> {

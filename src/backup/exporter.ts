@@ -116,18 +116,21 @@ export class Exporter {
     const { bytes, since } = this.#waitingOf(generation);
     if (since === null) return null;
     const now = this.#options.clock.now();
-    // A snapshot that is whole waits for the log to reach it.
-    const awaited = generation.state === "snapshotting" && generation.scannedAt !== null;
+    // A snapshot that is whole waits for the log to reach it; a log that ends waits for nothing more.
+    const awaited =
+      (generation.state === "snapshotting" && generation.scannedAt !== null) || generation.endsAt !== null;
     const atOnce = bytes >= this.#options.policy.rangeBytes || generation.pendingUpTo !== null || awaited;
     return atOnce ? now : asUnixMs(since + this.#intervalMs);
   }
 
-  #waitingOf({ start, exported }: Generation): Waiting {
-    let waiting = this.#waiting.get(start);
-    if (waiting === undefined) {
-      waiting = { bytes: this.#options.database.log.bytesAfter(exported), since: this.#sinceOf(exported) };
-      this.#waiting.set(start, waiting);
-    }
+  #waitingOf(generation: Generation): Waiting {
+    const { start, exported, endsAt } = generation;
+    const known = this.#waiting.get(start);
+    if (known !== undefined && endsAt === null) return known;
+    const ended = endsAt !== null && this.#options.generations.hasStored(generation, endsAt);
+    const bytes = ended ? 0 : this.#options.database.log.bytesAfter(exported);
+    const waiting = { bytes, since: ended ? null : this.#sinceOf(exported) };
+    this.#waiting.set(start, waiting);
     return waiting;
   }
 
@@ -161,14 +164,14 @@ export class Exporter {
   }
 
   /** The range that was chosen before, or a new one, whose end is then stored. */
-  #chooseRange({ start, exported, pendingUpTo }: Generation): { commits: CommitInWireForm[]; upTo: Version } {
+  #chooseRange({ start, exported, pendingUpTo, endsAt }: Generation): { commits: CommitInWireForm[]; upTo: Version } {
     const { database, generations, policy } = this.#options;
     if (pendingUpTo !== null) {
       const commits = database.log.read(exported, Number.MAX_SAFE_INTEGER, pendingUpTo);
       assert(commits.at(-1)?.version === pendingUpTo, `the log to hold the commits up to ${pendingUpTo}`);
       return { commits, upTo: pendingUpTo };
     }
-    const commits = database.log.read(exported, policy.rangeBytes);
+    const commits = database.log.read(exported, policy.rangeBytes, endsAt ?? undefined);
     const last = commits.at(-1);
     assert(last !== undefined, `a commit after ${exported} in the log`);
     generations.logPending(start, last.version);

@@ -46,6 +46,8 @@ export interface Generation {
   /** The first commit after `consistentFrom` that is stored. */
   readonly firstPoint: Version | null;
   readonly gap: Gap | null;
+  /** The database was brought to another state after this commit: later ones do not belong to this log. null: it goes on. */
+  readonly endsAt: Version | null;
 }
 
 interface Row extends Record<string, SqlValue> {
@@ -72,6 +74,7 @@ interface Row extends Record<string, SqlValue> {
   gap_after: number | null;
   gap_up_to: number | null;
   gap_cause: string | null;
+  ends_at: number | null;
 }
 
 type Changes = { readonly [Column in keyof Row]?: Row[Column] | Uint8Array };
@@ -236,6 +239,22 @@ export class Generations {
     this.#end(start, { state: "broken", gap_after: exported, gap_up_to: null, gap_cause: cause });
   }
 
+  /** The database is being brought to another state, in the transaction that is open: what it was goes on up to here. */
+  endAll(): void {
+    const { lastVersion } = this.#database;
+    for (const { start, state, endsAt } of this.live()) {
+      if (state === "snapshotting") this.delete(start);
+      else if (endsAt === null) this.#change(start, { ends_at: lastVersion });
+    }
+  }
+
+  /** Whether all that a generation is to get up to this commit is stored. */
+  hasStored({ exported }: Generation, version: Version): boolean {
+    if (exported >= version) return true;
+    const next = this.#database.log.firstAfter(exported);
+    return next === null || next > version;
+  }
+
   delete(start: Version): void {
     this.#end(start, { state: "deleting" });
   }
@@ -305,6 +324,7 @@ function generationOf(row: Row): Generation {
       row.gap_after === null
         ? null
         : { after: asVersion(row.gap_after), upTo: versionOrNull(row.gap_up_to), cause: row.gap_cause ?? "" },
+    endsAt: versionOrNull(row.ends_at),
   };
 }
 

@@ -6,7 +6,7 @@ import type { SyncStorage } from "../core/storage.ts";
 
 /**
  * `backup` has at most one row. `backup_generations` has one row for each generation that is in the bucket as far as is known here;
- * what is pending in it was stored before it was sent. `backup_jobs` are restores and verifications, at most one of them running.
+ * what is pending in it was stored before it was sent; it gets no commit after `ends_at`. `backup_jobs` are restores and verifications, at most one of them running.
  */
 const MIGRATIONS: readonly (readonly string[])[] = [
   [
@@ -39,6 +39,7 @@ const MIGRATIONS: readonly (readonly string[])[] = [
        only INTEGER PRIMARY KEY CHECK (only = 1), every_ms INTEGER NOT NULL, next_at INTEGER NOT NULL
      )`,
   ],
+  [`ALTER TABLE backup_generations ADD COLUMN ends_at INTEGER`],
 ];
 
 /** Writes nothing. */

@@ -58,17 +58,17 @@ export class SecretBox {
         `The destination's secret was encrypted under key ${JSON.stringify(kid)}, which CAIRN_ENCRYPTION_KEYS does not list any more: list it again, or enter the credentials anew.`,
       );
     }
-    const algorithm = {
-      name: "AES-GCM",
-      iv: fromBase64(iv),
-      additionalData: associatedData(place, known.kid),
-    };
     try {
+      const algorithm = {
+        name: "AES-GCM",
+        iv: fromBase64(iv),
+        additionalData: associatedData(place, known.kid),
+      };
       const key = await importKey(known.secret, "decrypt");
       const text = await crypto.subtle.decrypt(algorithm, key, fromBase64(ciphertext));
       return { ok: true, text: new TextDecoder().decode(text), stale: known !== this.#keys[0] };
     } catch {
-      // WebCrypto says no more than that it did not open.
+      // It is no base64, or Web Crypto, which says no more than that, did not open it.
       return notOurs();
     }
   }

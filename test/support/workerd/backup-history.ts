@@ -24,13 +24,18 @@ export class History {
   /** Commits the next writes, with a little time after each; expired entries are deleted now and then. */
   async write(count: number, msBetween = 40): Promise<void> {
     for (const plan of this.#writes.splice(0, count)) {
-      this.writeOne(plan);
+      this.#writeOne(plan);
       if (this.#writes.length % 7 === 0) this.expire();
       await this.#test.pass(msBetween);
     }
   }
 
-  writeOne(plan: PlannedWrite): void {
+  /** As `write`, in no time and without an alarm. */
+  writeAtOnce(count: number): void {
+    for (const plan of this.#writes.splice(0, count)) this.#writeOne(plan);
+  }
+
+  #writeOne(plan: PlannedWrite): void {
     const now = this.#test.clock.time;
     const write = plan(now);
     const version = this.#test.apply(write);

@@ -167,7 +167,8 @@ export class TestBackup {
   async settle(): Promise<BackupInfo> {
     for (let i = 0; i < 200; i++) {
       const info = await this.info();
-      if (info.status.code === "active" && info.backlogBytes === 0 && !info.generations.some(isUnderWay)) return info;
+      const states = info.generations.map(({ state }) => state);
+      if (info.backlogBytes === 0 && states.includes("complete") && !states.includes("snapshotting")) return info;
       await this.pass(2_000);
     }
     throw new Error(`the backup does not settle: ${JSON.stringify(await this.info())}`);
@@ -177,8 +178,4 @@ export class TestBackup {
     const due = this.backup.tasks.map((task) => task.dueAt()).filter((at) => at !== null);
     return due.length === 0 ? null : asUnixMs(Math.min(...due));
   }
-}
-
-function isUnderWay({ state }: { readonly state: string }): boolean {
-  return state === "snapshotting";
 }

@@ -53,6 +53,7 @@ interface Row extends Record<string, SqlValue> {
 export class BackupJobs {
   readonly #storage: SyncStorage;
   readonly #clock: Clock;
+  #closed = false;
   /** The one that runs, as its row has it, kept because every alarm asks. undefined: not read yet. */
   #running: Row | null | undefined;
 
@@ -87,6 +88,11 @@ export class BackupJobs {
       now,
     );
     return this.#existing(id);
+  }
+
+  /** What the object held is gone: no job runs here any more, whatever is still under way for one. */
+  close(): void {
+    this.#closed = true;
   }
 
   get running(): RunningJob | null {
@@ -181,6 +187,7 @@ export class BackupJobs {
   }
 
   #runningRow(): Row | null {
+    if (this.#closed) return null;
     if (this.#running === undefined) {
       const rows = hasBackupTables(this.#storage)
         ? this.#storage.sql.exec<Row>("SELECT * FROM backup_jobs WHERE status = 'running'").toArray()

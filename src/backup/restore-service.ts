@@ -142,6 +142,11 @@ export class RestoreService {
     });
   }
 
+  /** What the object held is gone. */
+  close(): void {
+    this.#jobs.close();
+  }
+
   async #runSlice(): Promise<void> {
     const job = this.#jobs.running;
     if (job === null) return;

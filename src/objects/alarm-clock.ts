@@ -54,6 +54,7 @@ export class AlarmClock {
   /** Where the alarm stands; null: it is not set. */
   #setTo: UnixMs | null = null;
   #ringing = false;
+  #stopped = false;
   /** Ends the wait between two looks at what is due. */
   #look: () => void = () => undefined;
 
@@ -91,6 +92,12 @@ export class AlarmClock {
   rescue(): void {
     if (this.#ringing || this.#setTo === null) return;
     if (this.#setTo + OVERDUE_MS < this.#clock.now()) this.#set(this.#clock.now());
+  }
+
+  /** What the object held is gone: nothing is run, recorded or set any more, and what runs just now ends as it may. */
+  stop(): void {
+    this.#stopped = true;
+    this.#look();
   }
 
   /** The alarm handler: runs what is due. Never throws. */
@@ -159,11 +166,12 @@ export class AlarmClock {
   }
 
   #succeeded(task: Task): void {
-    if (!this.#failed.delete(task.name)) return;
+    if (this.#stopped || !this.#failed.delete(task.name)) return;
     this.#storage.sql.exec("DELETE FROM failed_tasks WHERE name = ?1", task.name);
   }
 
   #hasFailed(task: Task, error: unknown): void {
+    if (this.#stopped) return;
     const attempts = (this.#failed.get(task.name)?.attempts ?? 0) + 1;
     const delay = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(attempts - 1, 10));
     const retryAt = asUnixMs(this.#clock.now() + delay);
@@ -180,6 +188,7 @@ export class AlarmClock {
   }
 
   #dueAt(task: Task): UnixMs | null {
+    if (this.#stopped) return null;
     const due = task.dueAt();
     const retryAt = this.#failed.get(task.name)?.retryAt;
     return due === null || retryAt === undefined || retryAt <= due ? due : retryAt;
@@ -190,6 +199,7 @@ export class AlarmClock {
   }
 
   #set(at: UnixMs): void {
+    if (this.#stopped) return;
     this.#setTo = at;
     // The write is ordered with the storage's others and the output gate waits for it; a failure resets the object.
     void this.#storage.setAlarm(at);

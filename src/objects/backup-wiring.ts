@@ -17,7 +17,7 @@ import type { Env } from "./env.ts";
 /** The backup's tasks try again by themselves: one second try covers a connection that went stale. */
 const retryPolicy: RetryPolicy = { tries: 2, firstWaitMs: 200, longestWaitMs: 5_000 };
 
-const entropy: Entropy = { bytes: (length) => crypto.getRandomValues(new Uint8Array(length)) };
+export const entropy: Entropy = { bytes: (length) => crypto.getRandomValues(new Uint8Array(length)) };
 
 export interface BackupParts {
   readonly storage: SyncStorage;
@@ -28,14 +28,7 @@ export interface BackupParts {
 }
 
 export function databaseBackup({ storage, database, clock, env, dueBy }: BackupParts): Backup {
-  const timing: Timing = {
-    clock,
-    random: Math.random,
-    after(ms, run) {
-      const timer = setTimeout(run, ms);
-      return () => clearTimeout(timer);
-    },
-  };
+  const timing = timingBy(clock);
   return new Backup({
     storage,
     database,
@@ -47,13 +40,24 @@ export function databaseBackup({ storage, database, clock, env, dueBy }: BackupP
   });
 }
 
-function secretBox({ CAIRN_ENCRYPTION_KEYS: text = "" }: Env): SecretBox | Failure {
+export function timingBy(clock: Clock): Timing {
+  return {
+    clock,
+    random: Math.random,
+    after(ms, run) {
+      const timer = setTimeout(run, ms);
+      return () => clearTimeout(timer);
+    },
+  };
+}
+
+export function secretBox({ CAIRN_ENCRYPTION_KEYS: text = "" }: Env): SecretBox | Failure {
   const keys = encryptionKeys(text);
   if (!("ok" in keys)) return new SecretBox(keys, entropy);
   return failure("unsupported", `This deployment cannot keep the secrets of a destination: ${keys.message}`);
 }
 
-function openDestination(
+export function openDestination(
   destination: BackupDestination,
   credentials: BackupCredentials | null,
   env: Env,

@@ -4,7 +4,9 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { Backup } from "../backup/backup.ts";
+import type { RestoreService } from "../backup/restore-service.ts";
 import type { BackupAnswer, BackupCommand } from "../core/backup-commands.ts";
+import { assert } from "../core/assert.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
 import type { Grant } from "../core/authority.ts";
 import {
@@ -15,8 +17,9 @@ import {
 } from "../core/datapath.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_RPC_ANSWER_BYTES } from "../core/limits.ts";
+import type { ReceiveOrder, RestoreAnswer, RestoreCommand, RestoreJob, RestoreStub } from "../core/restore-commands.ts";
 import { Database } from "../engine/database.ts";
-import { isInitialized } from "../engine/schema.ts";
+import { isInitialized, migrate } from "../engine/schema.ts";
 import { databaseBackup } from "./backup-wiring.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import { CommitQueue } from "./commit-queue.ts";
@@ -24,6 +27,8 @@ import type { Env } from "./env.ts";
 import { alarmForExpiry, expiryTask } from "./expiry-task.ts";
 import { type DatabaseBackups, type DatabaseStub, type LargeAnswer, watchProtocol } from "./interface.ts";
 import { LargeReads } from "./large-reads.ts";
+import { type Mode, ObjectMode } from "./object-mode.ts";
+import { databaseRestores, isVacant, modeFor } from "./restore-wiring.ts";
 import { WatchSockets } from "./watch-sockets.ts";
 
 const systemClock: Clock = { now: () => asUnixMs(Date.now()) };
@@ -36,9 +41,11 @@ interface Open {
   readonly watches: WatchSockets;
   readonly largeReads: LargeReads;
   readonly backup: Backup;
+  readonly mode: ObjectMode;
+  readonly restores: RestoreService;
 }
 
-export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, DatabaseBackups {
+export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, DatabaseBackups, RestoreStub {
   #open: Open | null = null;
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -74,7 +81,24 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, 
   async backup(command: BackupCommand): Promise<BackupAnswer> {
     if (this.#open === null) return noDatabase();
     this.#open.alarms.rescue();
-    return this.#open.backup.run(command);
+    return this.#open.mode.refusal("write") ?? this.#open.backup.run(command);
+  }
+
+  async restore(command: RestoreCommand): Promise<RestoreAnswer | Failure> {
+    if (command.command === "restore from") return this.#fill("restoring", (open) => open.restores.run(command));
+    if (this.#open === null) return noDatabase();
+    this.#open.alarms.rescue();
+    return this.#open.restores.run(command);
+  }
+
+  async receive(order: ReceiveOrder): Promise<{ readonly ok: true; readonly job: RestoreJob } | Failure> {
+    return this.#fill(modeFor(order.purpose), (open) => open.restores.receive(order));
+  }
+
+  async wipe(): Promise<void> {
+    const mode = this.#open?.mode.mode;
+    assert(mode !== "open" && mode !== "restoring", "a state of the past or a trial, not a database");
+    await this.#erase();
   }
 
   override async fetch(request: Request): Promise<Response> {
@@ -112,25 +136,73 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, 
     return new Response(null, { status: 101, webSocket: client });
   }
 
+  /** Has this object filled from a backup. Until it is whole it is of that mode; if nothing comes of it, it is as it was. */
+  async #fill<T extends { readonly ok: true }>(
+    mode: Mode,
+    begin: (open: Open) => Promise<T | Failure>,
+  ): Promise<T | Failure> {
+    const isNew = this.#open === null;
+    await this.initialize();
+    const open = this.#open;
+    if (open === null) return noDatabase();
+    if (!isVacant(open.database, open.mode)) {
+      return failure(
+        "conflict",
+        "This database is not empty: a backup is restored into a new one, or into its own in place",
+      );
+    }
+    const before = open.mode.mode;
+    open.mode.become(mode);
+    const begun = await begin(open);
+    if (begun.ok) return begun;
+    if (isNew) await this.#erase();
+    else open.mode.become(before);
+    return begun;
+  }
+
+  /** As if nothing had ever been here. */
+  async #erase(): Promise<void> {
+    await this.ctx.blockConcurrencyWhile(async () => {
+      this.#open?.alarms.stop();
+      this.#open?.restores.close();
+      this.#open = null;
+      await this.ctx.storage.deleteAlarm();
+      await this.ctx.storage.deleteAll();
+    });
+  }
+
   async #start(): Promise<void> {
     const { storage } = this.ctx;
+    migrate(storage);
+    const mode = new ObjectMode(storage, systemClock);
     // Set just below, before anything can set an expiry or commit.
     let alarms: AlarmClock | null = null;
     let backup: Backup | null = null;
     const database = new Database({
       storage,
-      clock: systemClock,
+      clock: mode.clock,
       onExpirySet: (at) => alarms?.dueBy(alarmForExpiry(at)),
       onLogged: (bytes) => backup?.noted(bytes),
     });
     const dueBy = (at: UnixMs) => alarms?.dueBy(at);
     backup = databaseBackup({ storage, database, clock: systemClock, env: this.env, dueBy });
-    alarms = new AlarmClock(storage, systemClock, [expiryTask(database), ...backup.tasks]);
+    const objectName = this.ctx.id.name ?? this.ctx.id.toString();
+    const parts = { storage, database, backup, mode, clock: systemClock, env: this.env, objectName, dueBy };
+    const restores = databaseRestores(parts);
+    alarms = new AlarmClock(storage, systemClock, [
+      expiryTask(database, () => mode.mode === "open"),
+      ...backup.tasks,
+      restores.task,
+      restores.scheduleTask,
+      mode.idleTask(() => this.wipe()),
+    ]);
     await alarms.start();
     this.#open = {
       database,
       alarms,
       backup,
+      mode,
+      restores,
       commits: new CommitQueue({ commit: (writes) => database.commit(writes), flushed: () => storage.sync() }),
       watches: new WatchSockets(database.watches, this.ctx.getWebSockets()),
       largeReads: new LargeReads(database),
@@ -143,7 +215,7 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, 
     this.#open.alarms.rescue();
     if (systemClock.now() >= grant.expiresAt) return failure("unauthenticated", "The token has expired");
     if (!grant[access]) return failure("forbidden", `This token does not allow to ${access} here`);
-    return this.#open;
+    return this.#open.mode.refusal(access) ?? this.#open;
   }
 }
 

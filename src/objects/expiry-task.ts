@@ -9,11 +9,12 @@ export function alarmForExpiry(at: UnixMs): UnixMs {
   return asUnixMs(Math.ceil(at / 1000) * 1000);
 }
 
-export function expiryTask(database: Database): Task {
+/** `mayDelete`: not in a state of the past, where nothing expires any more. */
+export function expiryTask(database: Database, mayDelete: () => boolean): Task {
   return {
     name: "expiry",
     dueAt() {
-      const next = database.nextExpiry();
+      const next = mayDelete() ? database.nextExpiry() : null;
       return next === null ? null : alarmForExpiry(next);
     },
     run() {

@@ -5,6 +5,7 @@
 import type { Grant } from "../core/authority.ts";
 import type { BackupAnswer, BackupCommand } from "../core/backup-commands.ts";
 import type { Failure } from "../core/errors.ts";
+import type { RestoreAnswer, RestoreCommand } from "../core/restore-commands.ts";
 
 /** The answer is too large for one RPC result: ask the same through `fetch`, which streams it. */
 export interface LargeAnswer {
@@ -29,6 +30,8 @@ export interface DatabaseStub {
 /** What the object offers to whoever manages databases, after judging that the caller may. */
 export interface DatabaseBackups {
   backup(command: BackupCommand): Promise<BackupAnswer>;
+  /** Going back in time. */
+  restore(command: RestoreCommand): Promise<RestoreAnswer | Failure>;
 }
 
 /**

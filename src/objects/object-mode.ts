@@ -1,0 +1,116 @@
+/**
+ * What an object is for. Most hold a database that is open to everybody. Some are being filled from a backup, hold a state of the
+ * past that can only be read, or try a backup out. Kept with the engine's own rows, so that it changes with the state.
+ */
+import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
+import { type Failure, failure } from "../core/errors.ts";
+import { PAST_STATE_IDLE_MS } from "../core/limits.ts";
+import type { SyncStorage } from "../core/storage.ts";
+import { asVersion, timeOfVersion, type Version } from "../core/versionstamp.ts";
+import type { Task } from "./alarm-clock.ts";
+
+export type Mode =
+  | "open"
+  /** A new database that is not whole yet. */
+  | "restoring"
+  /** A state of the past, the first not whole yet. */
+  | "past, restoring"
+  | "past"
+  /** A backup is tried out here: nobody reads it. */
+  | "check";
+
+/** How exactly the last use is kept: a row written for each. */
+const USE_NOTED_EVERY_MS = 60_000;
+
+/** No trial takes this long. */
+const FORGOTTEN_AFTER_MS = 24 * 60 * 60 * 1000;
+
+export class ObjectMode {
+  readonly #storage: SyncStorage;
+  readonly #clock: Clock;
+  #mode: Mode;
+  #asOf: Version | null;
+  #usedAt: UnixMs;
+
+  /** The engine's schema must be there. */
+  constructor(storage: SyncStorage, clock: Clock) {
+    this.#storage = storage;
+    this.#clock = clock;
+    // Written below, from a value of this type.
+    this.#mode = (this.#read("mode") ?? "open") as Mode;
+    const asOf = this.#read("as_of");
+    this.#asOf = asOf === null ? null : asVersion(Number(asOf));
+    this.#usedAt = asUnixMs(Number(this.#read("used_at") ?? 0));
+  }
+
+  get mode(): Mode {
+    return this.#mode;
+  }
+
+  /** By which expiry is judged: the time of its commit in a state of the past. */
+  get clock(): Clock {
+    return { now: () => (this.#asOf === null ? this.#clock.now() : timeOfVersion(this.#asOf)) };
+  }
+
+  /** In the caller's transaction, if there is one. It must not be rolled back after this. */
+  become(mode: Mode, asOf: Version | null = null): void {
+    this.#write("mode", mode);
+    if (asOf !== null) this.#write("as_of", asOf);
+    this.#mode = mode;
+    this.#asOf = asOf;
+    this.#used();
+  }
+
+  /** Why this may not be done here; null: it may. */
+  refusal(access: "read" | "write"): Failure | null {
+    switch (this.#mode) {
+      case "open":
+        return null;
+      case "restoring":
+        return failure("unavailable", "This database is being restored: try again in a few seconds");
+      case "past, restoring":
+        return failure("unavailable", "The state of that moment is being built: try again in a few seconds");
+      case "past":
+        if (this.#clock.now() - this.#usedAt >= USE_NOTED_EVERY_MS) this.#used();
+        return access === "read"
+          ? null
+          : failure("forbidden", "This is a database as it was at a moment: it can be read and not written");
+      case "check":
+        return failure("not-found", "There is no such database");
+    }
+  }
+
+  /** Wipes a state of the past that nobody has read for a while, and a trial that whoever began it has forgotten. */
+  idleTask(wipe: () => Promise<void>): Task {
+    const idleMs = (): number | null =>
+      this.#mode === "past" ? PAST_STATE_IDLE_MS : this.#mode === "check" ? FORGOTTEN_AFTER_MS : null;
+    return {
+      name: "idle state",
+      dueAt: () => {
+        const idle = idleMs();
+        return idle === null ? null : asUnixMs(this.#usedAt + idle);
+      },
+      run: wipe,
+    };
+  }
+
+  #used(): void {
+    this.#usedAt = this.#clock.now();
+    this.#write("used_at", this.#usedAt);
+  }
+
+  #read(name: string): string | number | null {
+    const [row] = this.#storage.sql
+      .exec<{ value: string | number }>("SELECT value FROM meta WHERE name = ?1", name)
+      .toArray();
+    return row?.value ?? null;
+  }
+
+  #write(name: string, value: string | number): void {
+    this.#storage.sql.exec(
+      "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+      name,
+      value,
+    );
+  }
+}

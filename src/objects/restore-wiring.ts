@@ -1,0 +1,77 @@
+/** Builds what brings a database back in time from what the object has, and says what an object becomes when a state is adopted. */
+import type { Backup } from "../backup/backup.ts";
+import { RestoreService } from "../backup/restore-service.ts";
+import type { NewBackupDestination } from "../core/backup-commands.ts";
+import type { Clock, UnixMs } from "../core/clock.ts";
+import type { ReceiveOrder } from "../core/restore-commands.ts";
+import { NO_VERSION } from "../core/versionstamp.ts";
+import type { SyncStorage } from "../core/storage.ts";
+import type { Database } from "../engine/database.ts";
+import { SideState } from "../engine/side-state.ts";
+import { entropy, openDestination, secretBox, timingBy } from "./backup-wiring.ts";
+import type { Env } from "./env.ts";
+import type { Mode, ObjectMode } from "./object-mode.ts";
+
+export interface RestoreParts {
+  readonly storage: SyncStorage;
+  readonly database: Database;
+  readonly backup: Backup;
+  readonly mode: ObjectMode;
+  readonly clock: Clock;
+  readonly env: Env;
+  readonly objectName: string;
+  readonly dueBy: (at: UnixMs) => void;
+}
+
+export function databaseRestores(parts: RestoreParts): RestoreService {
+  const { storage, database, backup, mode, clock, env, objectName, dueBy } = parts;
+  const side = new SideState(storage);
+  const timing = timingBy(clock);
+  return new RestoreService({
+    storage,
+    clock,
+    entropy,
+    database,
+    side,
+    adopt: (floor, also) => database.adopt(side, floor, also),
+    adopted: (purpose, version) => {
+      if (purpose === "fork") mode.become("open");
+      else if (purpose === "past") mode.become("past", version);
+    },
+    own: backup,
+    connect: (destination) => {
+      const { place, credentials } = divide(destination);
+      return openDestination(place, credentials, env, timing);
+    },
+    secrets: secretBox(env),
+    objectName,
+    object: (name) => env.DATABASES.getByName(name),
+    dueBy,
+    breathe: () => scheduler.wait(0),
+  });
+}
+
+/** What an object is while it is filled for this. */
+export function modeFor(purpose: ReceiveOrder["purpose"]): Mode {
+  switch (purpose) {
+    case "fork":
+      return "restoring";
+    case "past":
+      return "past, restoring";
+    case "check":
+      return "check";
+  }
+}
+
+/** Whether a backup may be brought here: nothing was ever here, or only what an earlier try has left. */
+export function isVacant(database: Database, mode: ObjectMode): boolean {
+  if (mode.mode !== "open") return true;
+  const isEmpty = database.scan(null, { maxBytes: 1, maxEntries: 1 }).length === 0;
+  return isEmpty && database.lastVersion === NO_VERSION;
+}
+
+function divide(given: NewBackupDestination) {
+  if (given.kind === "r2") return { place: given, credentials: null };
+  const { secretAccessKey, sessionToken, ...place } = given;
+  return { place, credentials: { accessKeyId: given.accessKeyId, secretAccessKey, sessionToken } };
+}

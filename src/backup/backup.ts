@@ -356,7 +356,7 @@ export class Backup {
     if (newest !== undefined && newest.endsAt !== null) return this.#begin(now);
     if (newest === undefined) {
       // After a gap: the manifest that says so was just taken, so the destination is well.
-      if (!configuration.manifestStale) this.#begin(now);
+      if (configuration.manifestChanges === 0) this.#begin(now);
       return;
     }
     if (newest.state !== "complete") return;

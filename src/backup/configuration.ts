@@ -21,8 +21,8 @@ export interface Configuration {
   readonly error: { readonly message: string; readonly since: UnixMs; readonly at: UnixMs } | null;
   /** 0: never. */
   readonly manifestAt: UnixMs;
-  /** A generation has changed since. */
-  readonly manifestStale: boolean;
+  /** How often generations have changed since. */
+  readonly manifestChanges: number;
 }
 
 export type NewConfiguration = Pick<
@@ -115,12 +115,13 @@ export class ConfigurationTable {
     this.#storage.sql.exec("UPDATE backup SET error = NULL, error_since = NULL, error_at = NULL");
   }
 
-  manifestWritten(at: UnixMs): void {
-    this.#storage.sql.exec("UPDATE backup SET manifest_at = ?1, manifest_stale = 0", at);
+  /** `changes`: those that it tells of. */
+  manifestWritten(at: UnixMs, changes: number): void {
+    this.#storage.sql.exec("UPDATE backup SET manifest_at = ?1, manifest_stale = manifest_stale - ?2", at, changes);
   }
 
   manifestIsStale(): void {
-    this.#storage.sql.exec("UPDATE backup SET manifest_stale = 1 WHERE manifest_stale = 0");
+    this.#storage.sql.exec("UPDATE backup SET manifest_stale = manifest_stale + 1");
   }
 }
 
@@ -143,6 +144,6 @@ function configurationOf(row: Row): Configuration {
         ? null
         : { message: error, since: asUnixMs(since), at: asUnixMs(at) },
     manifestAt: asUnixMs(row.manifest_at),
-    manifestStale: row.manifest_stale === 1,
+    manifestChanges: row.manifest_stale,
   };
 }

@@ -22,11 +22,11 @@ export class ManifestWriter {
     this.#options = options;
   }
 
-  dueAt({ manifestAt, manifestStale }: Configuration): UnixMs | null {
+  dueAt({ manifestAt, manifestChanges }: Configuration): UnixMs | null {
     const { generations, clock, policy } = this.#options;
-    if (manifestStale) return clock.now();
+    if (manifestChanges > 0) return clock.now();
     const newest = Math.max(0, ...generations.all().map(({ exportedAt }) => exportedAt ?? 0));
-    return newest > manifestAt ? asUnixMs(manifestAt + policy.manifestEveryMs) : null;
+    return newest >= manifestAt && newest > 0 ? asUnixMs(manifestAt + policy.manifestEveryMs) : null;
   }
 
   /** What is known of the backup now. */
@@ -36,20 +36,14 @@ export class ManifestWriter {
   }
 
   async run(destination: Destination, configuration: Configuration): Promise<DestinationFailure | null> {
-    const { configurations, generations, clock } = this.#options;
-    const manifest = this.current(configuration);
-    const described = fingerprint(generations);
+    const { configurations } = this.#options;
+    const now = configurations.get() ?? configuration;
+    const manifest = this.current(now);
     const outcome = await destination.put(manifestName(manifest.databaseId), encodeManifest(manifest));
     if (!outcome.ok) return outcome;
-    configurations.manifestWritten(clock.now());
-    if (fingerprint(generations) !== described) configurations.manifestIsStale();
+    configurations.manifestWritten(manifest.writtenAt, now.manifestChanges);
     return null;
   }
-}
-
-/** What of the generations makes a manifest stale when it changes. */
-function fingerprint(generations: Generations): string {
-  return JSON.stringify(generations.all().map(({ start, state, consistentFrom }) => [start, state, consistentFrom]));
 }
 
 function describe(generation: Generation): ManifestGeneration {

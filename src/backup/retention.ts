@@ -48,7 +48,7 @@ export class Retention {
     const all = this.#options.generations.all();
     let due: UnixMs | null = null;
     for (const generation of all) {
-      const deletable = generation.state === "deleting" && !configuration.manifestStale;
+      const deletable = generation.state === "deleting" && configuration.manifestChanges === 0;
       const at = deletable ? this.#options.clock.now() : deletedAfter(generation, all, configuration);
       if (at !== null && (due === null || at < due)) due = at;
     }
@@ -66,7 +66,7 @@ export class Retention {
       return null;
     }
     const doomed = all.find(({ state }) => state === "deleting");
-    if (doomed === undefined || configuration.manifestStale) return null;
+    if (doomed === undefined || configuration.manifestChanges > 0) return null;
     return this.#deleteSome(doomed, destination, configuration.databaseId);
   }
 

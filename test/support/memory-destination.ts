@@ -1,4 +1,5 @@
 /** A destination in memory, for tests that change every object of a backup in every way. What it cannot do, nobody here asks for. */
+import { equalBytes } from "../../src/core/bytes.ts";
 import type {
   ByteRange,
   Destination,
@@ -37,7 +38,11 @@ export class MemoryDestination implements Destination {
   }
 
   async putIfAbsent(name: string, bytes: Uint8Array): Promise<PutIfAbsentDone | DestinationFailure> {
-    if (this.objects.has(name)) return destinationFailure("conflict", "There is such an object.");
+    const there = this.objects.get(name);
+    if (there !== undefined) {
+      if (equalBytes(there, bytes)) return { ok: true, alreadyThere: true };
+      return destinationFailure("conflict", "There is such an object.");
+    }
     const put = await this.put(name, bytes);
     return put.ok ? { ok: true, alreadyThere: false } : put;
   }

@@ -4,7 +4,7 @@ import { type Version, versionstampHex } from "../../../src/core/versionstamp.ts
 import { type PlannedWrite, workload } from "../backup-workload.ts";
 import { Model, type ModelEntry } from "../model.ts";
 import { listGenerations, type ReadEntry, type ReadGeneration, readGeneration } from "../reference-reader.ts";
-import { openS3, type TestBackup } from "./backup.ts";
+import type { TestBackup } from "./backup.ts";
 
 export class History {
   readonly model = new Model();
@@ -62,14 +62,22 @@ export class History {
     return found;
   }
 
+  /** The commits since the backup began that no generation gives back. */
+  missing(generations: readonly ReadGeneration[]): Version[] {
+    const since = generations.find(({ consistentFrom }) => consistentFrom !== null)?.consistentFrom ?? Infinity;
+    const points = new Set(generations.flatMap((generation) => generation.points));
+    return [...this.states.keys()].filter(
+      (version) => version > since && !points.has(version) && this.#changed(version),
+    );
+  }
+
   /** Compares every point of every readable generation, and that all commits between are points. Returns how many there were. */
   async check(): Promise<{ readonly points: number; readonly generations: readonly ReadGeneration[] }> {
-    const { databaseId } = this.#test;
-    const destination = openS3();
+    const { databaseId, store } = this.#test;
     const generations: ReadGeneration[] = [];
     let points = 0;
-    for (const folder of await listGenerations(destination, databaseId)) {
-      const generation = await readGeneration(destination, databaseId, folder);
+    for (const folder of await listGenerations(store, databaseId)) {
+      const generation = await readGeneration(store, databaseId, folder);
       generations.push(generation);
       if (generation.consistentFrom === null) continue;
       points += this.checkGeneration(generation);

@@ -46,7 +46,9 @@ export function newDatabaseId(): string {
 export interface TestBackupOptions {
   readonly policy?: Partial<BackupPolicy>;
   readonly databaseId?: string;
-  /** Stands before the real destination. */
+  /** Where it goes instead of the real S3 endpoint. */
+  readonly store?: Destination;
+  /** Stands before the destination. */
   readonly through?: (destination: Destination) => Destination;
   readonly secrets?: SecretBox;
 }
@@ -56,6 +58,8 @@ export class TestBackup {
   readonly storage: SyncStorage;
   readonly clock: MovableClock;
   readonly databaseId: string;
+  /** What lies in the bucket, past what stands before it. */
+  readonly store: Destination;
   database!: Database;
   backup!: Backup;
   /** Where the alarm stands; null: not set. */
@@ -68,6 +72,7 @@ export class TestBackup {
     this.storage = storage;
     this.clock = clock;
     this.databaseId = options.databaseId ?? newDatabaseId();
+    this.store = options.store ?? openS3();
     this.#options = options;
     this.reopen();
   }
@@ -82,7 +87,7 @@ export class TestBackup {
       clock,
       entropy,
       secrets: secrets ?? secretBox(),
-      openDestination: (destination) => (through ?? ((same) => same))(openS3(destination.prefix)),
+      openDestination: () => through?.(this.store) ?? this.store,
       dueBy: (at) => {
         if (this.alarm !== null && this.alarm <= at) return;
         this.alarm = at;

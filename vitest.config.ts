@@ -34,7 +34,13 @@ export default defineConfig({
         plugins: [
           cloudflareTest({
             wrangler: { configPath: "./wrangler.toml" },
-            miniflare: { r2Buckets: ["TEST_BUCKET"] },
+            miniflare: {
+              r2Buckets: ["TEST_BUCKET", "BACKUPS"],
+              bindings: {
+                CAIRN_ENCRYPTION_KEYS: `k1:${Buffer.from("1".repeat(32)).toString("base64")}`,
+                CAIRN_DESTINATIONS: "any",
+              },
+            },
           }),
         ],
         test: {

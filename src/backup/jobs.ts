@@ -103,7 +103,7 @@ export class BackupJobs {
   /** When the running one wants its next slice. */
   dueAt(): UnixMs | null {
     const row = this.#runningRow();
-    return row === null ? null : asUnixMs(row.retry_at);
+    return row === null ? null : asUnixMs(Math.max(row.retry_at, row.created_at));
   }
 
   isRunning(id: string): boolean {

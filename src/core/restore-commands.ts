@@ -156,5 +156,5 @@ export interface RestoreStub {
   receive(order: ReceiveOrder): Promise<{ readonly ok: true; readonly job: RestoreJob } | Failure>;
   restore(command: RestoreCommand): Promise<RestoreAnswer | Failure>;
   /** Only for objects that hold the past or try out a backup: leaves nothing. */
-  wipe(): Promise<void>;
+  wipe(): Promise<{ readonly ok: true } | Failure>;
 }

@@ -6,7 +6,6 @@ import { DurableObject } from "cloudflare:workers";
 import type { Backup } from "../backup/backup.ts";
 import type { RestoreService } from "../backup/restore-service.ts";
 import type { BackupAnswer, BackupCommand } from "../core/backup-commands.ts";
-import { assert } from "../core/assert.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
 import type { Grant } from "../core/authority.ts";
 import {
@@ -95,10 +94,12 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, 
     return this.#fill(modeFor(order.purpose), (open) => open.restores.receive(order));
   }
 
-  async wipe(): Promise<void> {
+  async wipe(): Promise<{ readonly ok: true } | Failure> {
     const mode = this.#open?.mode.mode;
-    assert(mode !== "open" && mode !== "restoring", "a state of the past or a trial, not a database");
+    if (mode === "open" || mode === "restoring")
+      return failure("conflict", "This is a database: it is deleted otherwise");
     await this.#erase();
+    return { ok: true };
   }
 
   override async fetch(request: Request): Promise<Response> {
@@ -194,7 +195,7 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, 
       ...backup.tasks,
       restores.task,
       restores.scheduleTask,
-      mode.idleTask(() => this.wipe()),
+      mode.idleTask(() => this.#erase()),
     ]);
     await alarms.start();
     this.#open = {

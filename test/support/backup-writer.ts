@@ -70,9 +70,17 @@ export class BackupWriter {
   state = new Map<string, SnapshotEntry>();
   lastVersion: Version;
   readonly #destination: Destination;
+  readonly #keepHistory: boolean;
   #seed: number;
 
-  constructor(destination: Destination, databaseId: string, seed: number, startMs = 1_800_000_000_000) {
+  constructor(
+    destination: Destination,
+    databaseId: string,
+    seed: number,
+    startMs = 1_800_000_000_000,
+    { keepHistory }: { keepHistory: boolean } = { keepHistory: true },
+  ) {
+    this.#keepHistory = keepHistory;
     this.#destination = destination;
     this.databaseId = databaseId;
     this.#seed = seed;
@@ -103,7 +111,7 @@ export class BackupWriter {
       if (effect.type === "delete") this.state.delete(toHex(effect.key));
       else this.state.set(toHex(effect.key), { ...effect, version });
     }
-    this.history.set(version, new Map(this.state));
+    if (this.#keepHistory) this.history.set(version, new Map(this.state));
     const parts = encodeLogEntries(version, effects, MAX_LOG_ROW_BYTES);
     for (const generation of this.generations) if (generation.live) generation.waiting.push({ version, parts });
     return version;
@@ -167,10 +175,7 @@ export class BackupWriter {
   async snapshot(generation: WrittenGeneration, entries: number, between: () => Promise<void>): Promise<void> {
     let after = "";
     for (;;) {
-      const range = [...this.state.entries()]
-        .filter(([key]) => key > after)
-        .toSorted(([a], [b]) => (a < b ? -1 : 1))
-        .slice(0, 1 + this.random(entries));
+      const range = this.#sortedAfter(after).slice(0, 1 + this.random(entries));
       const last = range.at(-1);
       if (last === undefined) break;
       const head = { ...generation.snapshot };
@@ -181,9 +186,7 @@ export class BackupWriter {
       if (this.random(4) === 0) {
         // Its answer was lost: what is there by then is put again under the next number, after the same object.
         await between();
-        const again = [...this.state.entries()]
-          .filter(([key]) => key > after && key <= last[0])
-          .toSorted(([a], [b]) => (a < b ? -1 : 1));
+        const again = this.#sortedAfter(after).filter(([key]) => key <= last[0]);
         if (again.length > 0) {
           this.replaced.add(generationPrefix(generation.place) + (generation.snapshot.head?.object ?? ""));
           Object.assign(generation.snapshot, { hash: head.hash });
@@ -226,6 +229,10 @@ export class BackupWriter {
 
   async writeManifest(): Promise<void> {
     await this.#mustPut(manifestName(this.databaseId), encodeManifest(this.manifest()));
+  }
+
+  #sortedAfter(after: string): [string, SnapshotEntry][] {
+    return [...this.state.entries()].filter(([key]) => key > after).toSorted(([a], [b]) => (a < b ? -1 : 1));
   }
 
   async #putRange(generation: WrittenGeneration, entries: readonly SnapshotEntry[]): Promise<void> {

@@ -1,0 +1,321 @@
+/** Going back in time over the real objects: databases that back themselves up to the bound bucket, forks, states of the past. */
+import { env } from "cloudflare:workers";
+import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { describe, expect, test } from "vitest";
+import { encodeAtomicWrite } from "../../src/core/datapath-requests.ts";
+import { asUnixMs } from "../../src/core/clock.ts";
+import type { Mutation } from "../../src/core/operations.ts";
+import {
+  checkName,
+  type PastInfo,
+  pastName,
+  type RestoreCommand,
+  type RestoreJob,
+} from "../../src/core/restore-commands.ts";
+import {
+  asVersion,
+  timeOfVersion,
+  type Version,
+  versionOfBytes,
+  versionstampHex,
+} from "../../src/core/versionstamp.ts";
+import type { Env } from "../../src/objects/env.ts";
+import { commit, everything, read, type Stub, TestWatch } from "../support/workerd/database-object.ts";
+import { key, point, prefix, set, text, write } from "../support/workerd/engine.ts";
+
+// The plugin's environment is the deployment's.
+const { DATABASES, BACKUPS } = env as unknown as Env;
+
+interface TestDatabase {
+  readonly id: string;
+  readonly stub: Stub;
+}
+
+async function newDatabase(): Promise<TestDatabase> {
+  const id = crypto.randomUUID();
+  const stub = DATABASES.getByName(id);
+  await stub.initialize();
+  return { id, stub };
+}
+
+async function withBackup(): Promise<TestDatabase> {
+  const database = await newDatabase();
+  const { id, stub } = database;
+  for (let i = 0; i < 30; i++) await put(stub, set(key("before", i), text(`${i}`)));
+  const answer = await stub.backup({
+    command: "enable",
+    id: crypto.randomUUID(),
+    databaseId: id,
+    destination: { kind: "r2", prefix: "" },
+    intervalMs: 500,
+    retentionDays: 7,
+  });
+  expect(answer).toMatchObject({ ok: true });
+  await until(async () => {
+    const status = await stub.backup({ command: "status" });
+    return status.ok && status.backup?.status.code === "active";
+  });
+  return database;
+}
+
+async function put(stub: Stub, ...mutations: Mutation[]): Promise<Version> {
+  const answer = await commit(stub, write(mutations));
+  return versionOfBytes(answer.versionstamp) ?? asVersion(0);
+}
+
+/** What is under the key, as text. */
+async function get(stub: Stub, name: Uint8Array): Promise<string | null> {
+  const [range] = await read(stub, [point(name)]);
+  const value = range?.[0]?.value;
+  return value === undefined ? null : new TextDecoder().decode(value);
+}
+
+async function until(holds: () => Promise<boolean>, withinMs = 20_000): Promise<void> {
+  const deadline = Date.now() + withinMs;
+  while (!(await holds())) {
+    if (Date.now() > deadline) throw new Error("it did not come about in time");
+    await scheduler.wait(50);
+  }
+}
+
+/** Asks until the backup has got so far. */
+async function ask(stub: Stub, command: RestoreCommand) {
+  for (let i = 0; ; i++) {
+    const answer = await stub.restore(command);
+    if (answer.ok || answer.code !== "unavailable" || i > 100) return answer;
+    await scheduler.wait(50);
+  }
+}
+
+async function job(stub: Stub, command: RestoreCommand): Promise<RestoreJob> {
+  const answer = await ask(stub, command);
+  if (!answer.ok || answer.kind !== "job") throw new Error(JSON.stringify(answer));
+  return answer.job;
+}
+
+async function finished(stub: Stub, jobId: string): Promise<RestoreJob> {
+  let last: RestoreJob | null = null;
+  await until(async () => {
+    last = await job(stub, { command: "job", jobId });
+    return last.status !== "running";
+  });
+  if (last === null) throw new Error("no job");
+  return last;
+}
+
+async function past(stub: Stub, at: string): Promise<PastInfo> {
+  const answer = await ask(stub, { command: "past", at });
+  if (!answer.ok || answer.kind !== "past") throw new Error(JSON.stringify(answer));
+  return answer.past;
+}
+
+async function pastReady(stub: Stub, at: string): Promise<PastInfo & { object: Stub }> {
+  let info = await past(stub, at);
+  await until(async () => {
+    info = await past(stub, at);
+    return info.ready;
+  });
+  return { ...info, object: DATABASES.getByName(info.name) };
+}
+
+const a = key("a");
+
+describe("a fork", () => {
+  test("is unavailable until it is whole, and then the database as it was", async () => {
+    const { stub } = await withBackup();
+    const at = await put(stub, set(a, text("then")));
+    await put(stub, set(a, text("now")));
+    const target = crypto.randomUUID();
+    const fork = DATABASES.getByName(target);
+    const jobId = crypto.randomUUID();
+    const started = await job(stub, { command: "fork", jobId, at: versionstampHex(at), intoDatabaseId: target });
+    expect(started).toMatchObject({ kind: "fork", version: at });
+    const early = await fork.snapshotRead(everything, new Uint8Array());
+    const wasRunning = (await job(fork, { command: "job", jobId })).status === "running";
+    expect(wasRunning ? early : { code: "unavailable" }).toMatchObject({ code: "unavailable" });
+    expect(await finished(fork, jobId)).toMatchObject({ status: "completed" });
+    expect(await get(fork, a)).toBe("then");
+    expect(await get(fork, key("before", 29))).toBe("29");
+    expect(await put(fork, set(a, text("mine")))).toBeGreaterThan(at);
+    expect(await get(stub, a)).toBe("now");
+  });
+
+  test("into a database that holds something, or of nothing, is refused", async () => {
+    const { stub } = await withBackup();
+    const taken = await newDatabase();
+    await put(taken.stub, set(a, text("mine")));
+    const command = { command: "fork", jobId: "a", at: new Date().toISOString(), intoDatabaseId: taken.id } as const;
+    expect(await ask(stub, command)).toMatchObject({ ok: false, code: "conflict" });
+    expect(await get(taken.stub, a)).toBe("mine");
+    expect(await taken.stub.restore({ ...command, intoDatabaseId: crypto.randomUUID() })).toMatchObject({
+      ok: false,
+      code: "not-found",
+    });
+  });
+
+  test("from a bucket alone, into an object where nothing was: what fails leaves nothing", async () => {
+    const { id, stub } = await withBackup();
+    const at = await put(stub, set(a, text("then")));
+    await job(stub, { command: "fork", jobId: "x", at: versionstampHex(at), intoDatabaseId: crypto.randomUUID() });
+    const target = DATABASES.getByName(crypto.randomUUID());
+    const order = {
+      command: "restore from",
+      jobId: "a",
+      databaseId: id,
+      destination: { kind: "r2", prefix: "" },
+      at: versionstampHex(at),
+      withoutManifest: false,
+    } as const;
+    expect(await target.restore({ ...order, at: "1999-01-01T00:00:00Z" })).toMatchObject({ code: "not-found" });
+    expect(await target.snapshotRead(everything, new Uint8Array())).toMatchObject({ code: "not-found" });
+    expect(await target.restore(order)).toMatchObject({ ok: true });
+    expect(await finished(target, "a")).toMatchObject({ status: "completed" });
+    expect(await get(target, a)).toBe("then");
+  });
+});
+
+describe("in place", () => {
+  test("brings the database back while it is open; watchers see it; writes go on above", async () => {
+    const { stub } = await withBackup();
+    const at = await put(stub, set(a, text("then")));
+    const last = await put(stub, set(a, text("now")), set(key("oops"), text("!")));
+    const watch = await TestWatch.open(stub, [a]);
+    expect(new TextDecoder().decode((await watch.next())[0]?.entryIfChanged?.value)).toBe("now");
+    watch.acknowledge();
+    await job(stub, { command: "restore", jobId: "a", at: versionstampHex(at) });
+    expect(await finished(stub, "a")).toMatchObject({ status: "completed", version: at });
+    expect(new TextDecoder().decode((await watch.next())[0]?.entryIfChanged?.value)).toBe("then");
+    expect(await get(stub, key("oops"))).toBeNull();
+    expect(await put(stub, set(a, text("next")))).toBeGreaterThan(last);
+    await evictDurableObject(stub);
+    expect(await get(stub, a)).toBe("next");
+    const after = await put(stub, set(a, text("later")));
+    // The backup goes on in a new generation, and the old one still gives back what was undone.
+    await until(async () => {
+      const answer = await stub.restore({
+        command: "points",
+        at: versionstampHex(after),
+        direction: "before",
+        limit: 1,
+      });
+      return answer.ok && answer.kind === "points" && answer.points[0]?.version === after;
+    });
+    const { object } = await pastReady(stub, versionstampHex(last));
+    expect(await get(object, key("oops"))).toBe("!");
+  });
+});
+
+describe("a state of the past", () => {
+  test("is read as of its commit, by that commit's clock, and cannot be written", async () => {
+    const { id, stub } = await withBackup();
+    const soon = asUnixMs(Date.now() + 1_500);
+    const at = await put(stub, set(a, text("then"), { expiresAt: soon }));
+    await put(stub, set(a, text("now")));
+    const { object, name, version } = await pastReady(stub, versionstampHex(at));
+    expect([name, version]).toEqual([pastName(id, at), at]);
+    await until(async () => Date.now() > soon + 1_000);
+    // It has expired by now, and had not then.
+    expect(await get(object, a)).toBe("then");
+    await evictDurableObject(object);
+    await runDurableObjectAlarm(object);
+    expect(await get(object, a)).toBe("then");
+    const refused = await object.atomicWrite(everything, encodeAtomicWrite(write([set(a, text("x"))])));
+    expect(refused).toMatchObject({ ok: false, code: "forbidden" });
+    expect(await object.backup({ command: "status" })).toMatchObject({ ok: false, code: "forbidden" });
+    expect(await get(stub, a)).toBe("now");
+  });
+
+  test("a time is rounded down to a commit, and finds the same object", async () => {
+    const { stub } = await withBackup();
+    const at = await put(stub, set(a, text("then")));
+    await scheduler.wait(20);
+    const between = new Date(timeOfVersion(at) + 10).toISOString();
+    await put(stub, set(a, text("now")));
+    const found = await pastReady(stub, between);
+    expect(found.version).toBe(at);
+    expect(await get(found.object, a)).toBe("then");
+    expect((await past(stub, versionstampHex(at))).name).toBe(found.name);
+  });
+
+  test("there are two at most: the one that was asked for least recently goes", async () => {
+    const { stub } = await withBackup();
+    const versions: Version[] = [];
+    for (let i = 0; i < 3; i++) versions.push(await put(stub, set(a, text(`${i}`))));
+    const [one = "", two = "", three = ""] = versions.map(versionstampHex);
+    const first = await pastReady(stub, one);
+    const second = await pastReady(stub, two);
+    await pastReady(stub, one);
+    const third = await pastReady(stub, three);
+    expect(await get(first.object, a)).toBe("0");
+    expect(await get(third.object, a)).toBe("2");
+    expect(await second.object.snapshotRead(everything, new Uint8Array())).toMatchObject({ code: "not-found" });
+    // It is built again when it is asked for again.
+    expect(await get((await pastReady(stub, two)).object, a)).toBe("1");
+    expect(await first.object.snapshotRead(everything, new Uint8Array())).toMatchObject({ code: "not-found" });
+  });
+
+  test("nobody has read it for a quarter of an hour: it is gone, and leaves nothing", async () => {
+    const { stub } = await withBackup();
+    const at = await put(stub, set(a, text("then")));
+    const { object } = await pastReady(stub, versionstampHex(at));
+    await runInDurableObject(object, (_, state) => {
+      state.storage.sql.exec("UPDATE meta SET value = ?1 WHERE name = 'used_at'", Date.now() - 15 * 60_000 - 1);
+    });
+    await evictDurableObject(object);
+    await runDurableObjectAlarm(object);
+    await until(async () => {
+      const answer = await object.snapshotRead(everything, new Uint8Array());
+      return "code" in answer && answer.code === "not-found";
+    });
+    const tables = await runInDurableObject(object, (_, state) =>
+      state.storage.sql.exec("SELECT name FROM sqlite_schema").toArray(),
+    );
+    expect(tables.filter(({ name }) => !String(name).startsWith("_cf"))).toEqual([]);
+    expect(await get((await pastReady(stub, versionstampHex(at))).object, a)).toBe("then");
+  });
+
+  test("a database is never wiped like one", async () => {
+    const { stub } = await newDatabase();
+    await put(stub, set(a, text("mine")));
+    expect(await stub.wipe()).toMatchObject({ ok: false, code: "conflict" });
+    expect(await get(stub, a)).toBe("mine");
+  });
+});
+
+describe("a verification", () => {
+  test("finds the backup to be the database, writes going on; and names what is damaged", async () => {
+    const { id, stub } = await withBackup();
+    if (BACKUPS === undefined) throw new Error("vitest.config.ts binds no BACKUPS");
+    const over = new AbortController();
+    const writes = (async () => {
+      for (let i = 0; !over.signal.aborted; i++) {
+        await put(stub, set(key("w", i % 50), text(`${i}`)), set(a, text(`${i}`)));
+        await scheduler.wait(5);
+      }
+    })();
+    await job(stub, { command: "verify", jobId: "good" });
+    const good = await finished(stub, "good").finally(() => over.abort());
+    await writes;
+    expect(good).toMatchObject({ status: "completed", error: null, verification: { good: true, problems: [] } });
+    expect(good.verification?.live).toEqual(good.verification?.backup);
+    expect(good.verification?.live?.count).toBeGreaterThan(30);
+    expect(good.verification?.objects).toBeGreaterThan(1);
+    expect(good.verification?.range?.last.version).toBeGreaterThanOrEqual(good.version ?? 0);
+
+    const { objects } = await BACKUPS.list({ prefix: `${id}/` });
+    const log = objects.map((one) => one.key).find((name) => name.includes("/logs/")) ?? "";
+    const whole = await (await BACKUPS.get(log))?.arrayBuffer();
+    const bytes = new Uint8Array(whole ?? new ArrayBuffer());
+    bytes[20] = (bytes[20] ?? 0) ^ 4;
+    await BACKUPS.put(log, bytes);
+    await job(stub, { command: "verify", jobId: "bad" });
+    const bad = await finished(stub, "bad");
+    expect(bad).toMatchObject({ status: "failed", damagedObject: log, verification: { good: false } });
+    expect(bad.error).toContain(log);
+    // Nothing is left of the trial, and nothing has changed.
+    const scratch = DATABASES.getByName(checkName(id));
+    expect(await scratch.snapshotRead(everything, new Uint8Array())).toMatchObject({ code: "not-found" });
+    const [entries] = await read(stub, [prefix(key("before"), 100)]);
+    expect(entries).toHaveLength(30);
+  });
+});

@@ -371,6 +371,6 @@ function brokenChain({ object }: ReplayCursor, next: string): Damage {
     ? damage(next, "is the first of its folder and carries the hash of one before it, which is missing")
     : damage(
         next,
-        `does not carry the hash of ${object}: one of the two was altered, or an object between them is missing`,
+        `does not carry the hash of ${object}: an object between them is missing, or one of the two is from elsewhere`,
       );
 }

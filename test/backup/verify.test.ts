@@ -1,0 +1,195 @@
+/** A verification: the live digest under writes, what it compares, what it reports, and how it ends early. */
+import { expect, test } from "vitest";
+import { generationPrefix, manifestName } from "../../src/backup/format/object-names.ts";
+import { BackupJobs } from "../../src/backup/jobs.ts";
+import { BackupBucket } from "../../src/backup/replay/backup-bucket.ts";
+import { loadCatalog } from "../../src/backup/replay/catalog.ts";
+import { Verifier } from "../../src/backup/verify.ts";
+import { failure } from "../../src/core/errors.ts";
+import type { ReceiveOrder, RestoreJob } from "../../src/core/restore-commands.ts";
+import { type Version, versionstampHex } from "../../src/core/versionstamp.ts";
+import { Database } from "../../src/engine/database.ts";
+import { BackupWriter, writeBackup } from "../support/backup-writer.ts";
+import { MemoryDestination } from "../support/memory-destination.ts";
+import { key, MovableClock, remove, set, text, withStorage, write } from "../support/workerd/engine.ts";
+import { digestOf, sideTables, TestRestore } from "../support/workerd/restore.ts";
+
+const databaseId = "5f0c-f";
+
+test("the live digest is that of the state at the commit where its scan ends, whatever is written meanwhile", async () => {
+  await withStorage(async (storage) => {
+    const clock = new MovableClock();
+    const database = new Database({ storage, clock });
+    database.log.register("reader", database.lastVersion);
+    const random = new BackupWriter(new MemoryDestination(), "x", 51);
+    const name = (): Uint8Array => key("k", random.random(60_000));
+    const change = (): void => {
+      const mutations = Array.from({ length: 1 + random.random(20) }, () => {
+        const kind = random.random(5);
+        if (kind === 0) return remove(name());
+        const large = new Uint8Array(kind === 1 ? 3_000 : 20).fill(random.random(256));
+        return set(name(), large, kind === 2 ? { expiresAt: clock.time + 1 + random.random(500) } : {});
+      });
+      database.commit([write(mutations)]);
+    };
+    for (let i = 0; i < 30_000; i += 1000) {
+      database.commit([write(Array.from({ length: 1000 }, (_, j) => set(key("k", (i + j) * 2), text(`${i + j}`))))]);
+    }
+    const jobs = new BackupJobs(storage, clock);
+    jobs.start("a", "verify", {}, null);
+    let changes = 0;
+    let shipped: Version | null = null;
+    const verifier = new Verifier({
+      jobs,
+      clock,
+      database,
+      own: {
+        source: async () => failure("unavailable", "not now"),
+        hasShipped: (version) => {
+          shipped = version;
+          return false;
+        },
+        restored: () => undefined,
+      },
+      connect: () => failure("internal", "nobody connects"),
+      scratch: () => {
+        throw new Error("nobody needs it");
+      },
+      breathe: async () => {
+        for (let i = 0; i < 20; i++) change();
+        clock.time += 50;
+        database.deleteExpired(100);
+        changes += 1;
+      },
+    });
+    const state = (): { live: unknown; version: Version } | null => JSON.parse(jobs.running?.state ?? "null");
+    for (let i = 0; i < 50 && state() === null; i++) {
+      const job = jobs.running;
+      if (job !== null) await verifier.slice(job);
+    }
+    expect(changes).toBeGreaterThan(5);
+    const live = digestOf(database.scan(null, { maxBytes: Infinity, maxEntries: 1e9 }));
+    expect(live.count).toBeGreaterThan(25_000);
+    expect(state()).toMatchObject({ stage: "shipping", live, version: database.lastVersion });
+    // It waits for the export of exactly that commit.
+    const job = jobs.running;
+    if (job !== null) await verifier.slice(job);
+    expect(shipped).toBe(state()?.version);
+  });
+});
+
+/** What the scratch object is sent: to check the whole backup, and to rebuild its last state. */
+async function order(destination: MemoryDestination, writer: BackupWriter, jobId: string): Promise<ReceiveOrder> {
+  const catalog = await loadCatalog(new BackupBucket(destination, databaseId), {
+    known: writer.manifest(),
+    withoutManifest: false,
+  });
+  if (!catalog.ok) throw new Error(JSON.stringify(catalog));
+  const [older, newest] = catalog.generations.map((one) => JSON.stringify(one));
+  return {
+    purpose: "check",
+    jobId,
+    databaseId,
+    destination: { kind: "r2", prefix: "" },
+    version: writer.lastVersion,
+    floor: writer.lastVersion,
+    generation: newest ?? "",
+    olderGenerations: [older ?? ""],
+  };
+}
+
+async function checked(target: TestRestore, what: ReceiveOrder): Promise<RestoreJob> {
+  expect(await target.service.receive(what)).toMatchObject({ ok: true });
+  return target.finish(what.jobId);
+}
+
+test("a whole backup: every object is checked, and the digest is the model's; a kill after any slice changes nothing of that", async () => {
+  const destination = new MemoryDestination();
+  const writer = await writeBackup(destination, databaseId, 52);
+  const objects = destination.names.filter((name) => name.includes("/logs/") || name.includes("/snapshots/")).length;
+  await withStorage(async (storage) => {
+    const target = new TestRestore({ storage, destination, databaseId });
+    const what = await order(destination, writer, "a");
+    expect(await target.service.receive(what)).toMatchObject({ ok: true });
+    const job = await target.finish("a", () => target.reopen());
+    expect(job).toMatchObject({ status: "completed", damagedObject: null });
+    expect(job.verification).toMatchObject({
+      good: true,
+      objects,
+      problems: [],
+      backup: digestOf(writer.state.values()),
+    });
+    expect(job.slices).toBeGreaterThan(3);
+    expect(sideTables(storage.sql)).toEqual([]);
+    expect(target.stored()).toBe("");
+  });
+});
+
+test("each object of each generation, removed or changed in one bit, one at a time, is named", async () => {
+  const destination = new MemoryDestination();
+  const writer = await writeBackup(destination, databaseId, 53, 20);
+  const [older] = writer.generations;
+  if (older === undefined) throw new Error("no generation");
+  const all = destination.names;
+  const names = all.filter((name) => name !== manifestName(databaseId) && !writer.replaced.has(name));
+  expect(names.length).toBeGreaterThan(20);
+  await withStorage(async (storage) => {
+    const target = new TestRestore({ storage, destination, databaseId });
+    for (const [index, name] of names.entries()) {
+      const whole = destination.objects.get(name) ?? new Uint8Array();
+      for (const harm of ["removed", "changed"]) {
+        const what = await order(destination, writer, `${harm} ${index}`);
+        const bit = writer.random(whole.length * 8);
+        const changed = whole.map((byte, i) => (i === bit >> 3 ? byte ^ (1 << (bit & 7)) : byte));
+        if (harm === "removed") destination.objects.delete(name);
+        else destination.objects.set(name, changed);
+        const { status, error, verification } = await checked(target, what);
+        destination.objects.set(name, whole);
+
+        const isOlder = name.startsWith(generationPrefix(older.place));
+        expect(status).toBe(isOlder ? "completed" : "failed");
+        expect(verification).toMatchObject({ good: false });
+        expect(verification?.problems).toHaveLength(1);
+        const said = verification?.problems[0] ?? "";
+        expect(isOlder ? null : said).toBe(error);
+        const next = all[all.indexOf(name) + 1] ?? "";
+        const isNamed = said.includes(name) || (harm === "removed" && said.includes(next) && said.includes("missing"));
+        expect(isNamed, `${harm} ${name}: ${said}`).toBe(true);
+      }
+    }
+    const good = await checked(target, await order(destination, writer, "last"));
+    expect(good.verification).toMatchObject({ good: true });
+  });
+});
+
+test("by itself: when its time has come, not while another job runs, and never again when that is taken back", async () => {
+  const destination = new MemoryDestination();
+  const writer = await writeBackup(destination, databaseId, 54, 10);
+  await withStorage(async (storage) => {
+    const target = new TestRestore({ storage, destination, databaseId, manifest: () => writer.manifest() });
+    const { scheduleTask } = target.service;
+    expect(scheduleTask.dueAt()).toBeNull();
+    for (const hours of [0, 0.5, 24 * 93, Number.NaN]) {
+      expect(await target.service.run({ command: "verify every", hours })).toMatchObject({ ok: false, code: "limit" });
+    }
+    await target.ask({ command: "verify every", hours: 24 });
+    const due = target.clock.time + 24 * 3_600_000;
+    expect(scheduleTask.dueAt()).toBe(due);
+    target.reopen();
+    expect(target.service.scheduleTask.dueAt()).toBe(due);
+    // A week of sleep is one verification, and a restore is not disturbed.
+    target.clock.time = due + 7 * 24 * 3_600_000;
+    await target.job({ command: "restore", jobId: "r", at: versionstampHex(writer.lastVersion) });
+    await target.service.scheduleTask.run();
+    expect(await target.ask({ command: "jobs" })).toMatchObject({ jobs: [{ id: "r" }] });
+    await target.finish("r");
+    target.clock.time = Number(target.service.scheduleTask.dueAt());
+    await target.service.scheduleTask.run();
+    expect(await target.ask({ command: "jobs" })).toMatchObject({
+      jobs: [{ kind: "verify", status: "running" }, { id: "r" }],
+    });
+    expect(target.service.scheduleTask.dueAt()).toBe(target.clock.time + 24 * 3_600_000);
+    await target.ask({ command: "verify every", hours: null });
+    expect(target.service.scheduleTask.dueAt()).toBeNull();
+  });
+});

@@ -117,8 +117,7 @@ export class Exporter {
     if (since === null) return null;
     const now = this.#options.clock.now();
     // A snapshot that is whole waits for the log to reach it; a log that ends waits for nothing more.
-    const awaited =
-      (generation.state === "snapshotting" && generation.scannedAt !== null) || generation.endsAt !== null;
+    const awaited = this.#options.generations.awaitsLog(generation) || generation.endsAt !== null;
     const atOnce = bytes >= this.#options.policy.rangeBytes || generation.pendingUpTo !== null || awaited;
     return atOnce ? now : asUnixMs(since + this.#intervalMs);
   }

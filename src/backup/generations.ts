@@ -32,6 +32,8 @@ export interface Generation {
   /** The range above `exported` up to and with this commit is being sent, or was when the object stopped. */
   readonly pendingUpTo: Version | null;
   readonly log: Folder;
+  /** The greatest key when the generation began: what is above it now is in the log. null: there was no entry. */
+  readonly snapshotEnd: Uint8Array | null;
   /** Entries up to and with this key are stored. */
   readonly snapshotAfter: Uint8Array | null;
   /** The range up to and with this key is being sent, under `sequence`. */
@@ -62,6 +64,7 @@ interface Row extends Record<string, SqlValue> {
   log_bytes: number;
   log_head: string | null;
   log_sha256: string | null;
+  snapshot_end: ArrayBuffer | null;
   snapshot_after: ArrayBuffer | null;
   snapshot_pending: ArrayBuffer | null;
   sequence: number;
@@ -117,9 +120,10 @@ export class Generations {
       const start = this.#database.logMarker();
       this.#database.log.register(readerOf(start), start);
       this.#storage.sql.exec(
-        "INSERT INTO backup_generations (start, state, created_at, exported) VALUES (?1, 'snapshotting', ?2, ?1)",
+        "INSERT INTO backup_generations (start, state, created_at, exported, snapshot_end) VALUES (?1, 'snapshotting', ?2, ?1, ?3)",
         start,
         now,
+        this.#database.lastKey(),
       );
       return this.#existing(start);
     });
@@ -248,6 +252,12 @@ export class Generations {
     }
   }
 
+  /** Its snapshot is stored whole, and commits that are in it may not be in its log. */
+  awaitsLog(generation: Generation): boolean {
+    const { state, scannedAt } = generation;
+    return state === "snapshotting" && scannedAt !== null && !this.hasStored(generation, scannedAt);
+  }
+
   /** Whether all that a generation is to get up to this commit is stored. */
   hasStored({ exported }: Generation, version: Version): boolean {
     if (exported >= version) return true;
@@ -313,8 +323,9 @@ function generationOf(row: Row): Generation {
     exportedAt: row.exported_at === null ? null : asUnixMs(row.exported_at),
     pendingUpTo: versionOrNull(row.pending_up_to),
     log: folder(row.log_objects, row.log_bytes, row.log_head, row.log_sha256),
-    snapshotAfter: row.snapshot_after === null ? null : new Uint8Array(row.snapshot_after),
-    snapshotPending: row.snapshot_pending === null ? null : new Uint8Array(row.snapshot_pending),
+    snapshotEnd: bytesOrNull(row.snapshot_end),
+    snapshotAfter: bytesOrNull(row.snapshot_after),
+    snapshotPending: bytesOrNull(row.snapshot_pending),
     sequence: row.sequence,
     scannedAt: versionOrNull(row.scanned_at),
     snapshot: folder(row.snapshot_objects, row.snapshot_bytes, row.snapshot_head, row.snapshot_sha256),
@@ -330,6 +341,10 @@ function generationOf(row: Row): Generation {
 
 function folder(objects: number, bytes: number, object: string | null, sha256: string | null): Folder {
   return { objects, bytes, head: object === null || sha256 === null ? null : { object, sha256 } };
+}
+
+function bytesOrNull(value: ArrayBuffer | null): Uint8Array | null {
+  return value === null ? null : new Uint8Array(value);
 }
 
 function versionOrNull(value: number | null): Version | null {

@@ -7,7 +7,7 @@ import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
 import { timeOfVersion } from "../core/versionstamp.ts";
 import type { Configuration } from "./configuration.ts";
 import type { Destination, DestinationFailure } from "./destinations/destination.ts";
-import { differentialName, generationPrefix } from "./format/object-names.ts";
+import { generationPrefix } from "./format/object-names.ts";
 import type { Generation, Generations } from "./generations.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -76,8 +76,7 @@ export class Retention {
     databaseId: string,
   ): Promise<DestinationFailure | null> {
     const place = { databaseId, start };
-    const first = await destination.delete(differentialName(place));
-    if (!first.ok) return first;
+    // In the order of names, `differential` is the first.
     const page = await destination.list(generationPrefix(place), { limit: DELETIONS_PER_SLICE });
     if (!page.ok) return page;
     for (const { name } of page.objects) {

@@ -21,7 +21,7 @@ const MIGRATIONS: readonly (readonly string[])[] = [
        start INTEGER PRIMARY KEY, state TEXT NOT NULL, created_at INTEGER NOT NULL,
        exported INTEGER NOT NULL, pending_up_to INTEGER, exported_at INTEGER, first_point INTEGER,
        log_objects INTEGER NOT NULL DEFAULT 0, log_bytes INTEGER NOT NULL DEFAULT 0, log_head TEXT, log_sha256 TEXT,
-       snapshot_after BLOB, snapshot_pending BLOB, sequence INTEGER NOT NULL DEFAULT 0, scanned_at INTEGER,
+       snapshot_end BLOB, snapshot_after BLOB, snapshot_pending BLOB, sequence INTEGER NOT NULL DEFAULT 0, scanned_at INTEGER,
        snapshot_objects INTEGER NOT NULL DEFAULT 0, snapshot_bytes INTEGER NOT NULL DEFAULT 0,
        snapshot_head TEXT, snapshot_sha256 TEXT,
        consistent_from INTEGER, gap_after INTEGER, gap_up_to INTEGER, gap_cause TEXT

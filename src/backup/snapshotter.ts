@@ -1,8 +1,8 @@
 /**
  * Stores every entry of the database beside the log, while writes go on: ranges of keys, each one consistent read. A range's last
  * key and the sequence number of its name are stored before it is sent; one that is sent again, with what is there by then, takes
- * another number, since the first may have arrived. What changed in between is in the log, which began before. When every range
- * is stored and the log has reached the last read, `differential` says so, once, and the generation is complete.
+ * another number, since the first may have arrived. What changed in between is in the log, which began before; so is all above the
+ * greatest key of that time, where the snapshot ends, however fast writers append. When every range is stored and the log has reached the last read, `differential` says so, once, and the generation is complete.
  */
 import { compareBytes } from "../core/bytes.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
@@ -39,7 +39,7 @@ export class Snapshotter {
 
   dueAt(): UnixMs | null {
     const generation = this.#current();
-    return generation === null || this.#awaitsLog(generation) ? null : this.#options.clock.now();
+    return generation === null || this.#options.generations.awaitsLog(generation) ? null : this.#options.clock.now();
   }
 
   /** The failure that ended the slice early, or null. `completed` is called when a generation has become complete. */
@@ -48,7 +48,7 @@ export class Snapshotter {
     const until = clock.now() + SLICE_MS;
     for (let count = 0; count < RANGES_PER_SLICE && clock.now() <= until; count++) {
       const generation = this.#current();
-      if (generation === null || this.#awaitsLog(generation)) return null;
+      if (generation === null || this.#options.generations.awaitsLog(generation)) return null;
       const place = { databaseId, start: generation.start };
       if (generation.scannedAt !== null) return this.#finish(generation, destination, place, completed);
       const failure = await this.#storeRange(generation, destination, place);
@@ -61,21 +61,14 @@ export class Snapshotter {
     return this.#options.generations.live().find(({ state }) => state === "snapshotting") ?? null;
   }
 
-  /** Every range is stored, and commits that they may contain are not. */
-  #awaitsLog({ scannedAt, exported }: Generation): boolean {
-    if (scannedAt === null) return false;
-    const next = this.#options.database.log.firstAfter(exported);
-    return next !== null && next <= scannedAt;
-  }
-
   async #storeRange(
     generation: Generation,
     destination: Destination,
     place: GenerationPlace,
   ): Promise<DestinationFailure | null> {
     const { generations } = this.#options;
-    const { start, snapshotAfter, snapshotPending } = generation;
-    const entries = this.#scan(snapshotAfter, snapshotPending);
+    const { start, snapshotAfter, snapshotPending, snapshotEnd } = generation;
+    const entries = snapshotEnd === null ? [] : this.#scan(snapshotAfter, snapshotPending ?? snapshotEnd);
     const last = entries.at(-1);
     if (last === undefined && snapshotPending === null) {
       generations.snapshotScanned(start);
@@ -131,12 +124,12 @@ export class Snapshotter {
   }
 
   /** The entries of the next range: above `after`, up to and with `upTo`, as many as fit one object. */
-  #scan(after: Uint8Array | null, upTo: Uint8Array | null): readonly SnapshotEntry[] {
+  #scan(after: Uint8Array | null, upTo: Uint8Array): readonly SnapshotEntry[] {
     const { database, policy } = this.#options;
     const found = database.scan(after, { maxBytes: policy.rangeBytes, maxEntries: policy.snapshotRangeEntries });
     let size = 0;
     const end = found.findIndex(({ key, value }) => {
-      if (upTo !== null && compareBytes(key, upTo) > 0) return true;
+      if (compareBytes(key, upTo) > 0) return true;
       const before = size;
       size += snapshotEntryBound(key.length, value.length);
       return before > 0 && size > policy.rangeBytes;

@@ -29,6 +29,8 @@ export interface DatabaseSource {
     after: Uint8Array | null,
     bounds: { readonly maxBytes: number; readonly maxEntries: number },
   ): readonly SnapshotEntry[];
+  /** The greatest key stored; null: there is none. */
+  lastKey(): Uint8Array | null;
   /** A commit that changes nothing and stands in the log, if there are readers. Its version was never used before. */
   logMarker(): Version;
 }

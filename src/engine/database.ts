@@ -155,6 +155,11 @@ export class Database {
     return this.#entries.scan(after, bounds);
   }
 
+  /** The greatest key stored; null: there is none. */
+  lastKey(): Uint8Array | null {
+    return this.#entries.lastKey();
+  }
+
   /** From now on told, after each transaction, what changed in it, in order. Returns what ends that. */
   observe(observer: (changes: readonly Change[]) => void): () => void {
     this.#observers.add(observer);

@@ -118,6 +118,12 @@ export class EntryTable {
     }
   }
 
+  /** The greatest key stored, expired or not; null: there is none. */
+  lastKey(): Uint8Array | null {
+    const row = only(this.#sql.exec(this.#statements.lastKey).raw<[ArrayBuffer]>());
+    return row === undefined ? null : new Uint8Array(row[0]);
+  }
+
   set(key: Uint8Array, value: Uint8Array, encoding: Encoding, version: Version, expiresAt: UnixMs | null): void {
     const { setInline, largeOf, setLarge, setInlineOverLarge, insertLarge, updateLarge, deleteLarge } =
       this.#statements;
@@ -213,6 +219,7 @@ function statementsFor({ entries, largeValues }: TableNames) {
     deleteLarge: `DELETE FROM ${largeValues} WHERE id = ?1`,
     deleteInline: `DELETE FROM ${entries} WHERE k = ?1 AND large IS NULL`,
     deleteAny: `DELETE FROM ${entries} WHERE k = ?1`,
+    lastKey: `SELECT k FROM ${entries} ORDER BY k DESC LIMIT 1`,
     expired: `SELECT k FROM ${entries} WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2`,
     nextExpiry: `SELECT min(expires_at) FROM ${entries} WHERE expires_at IS NOT NULL`,
   };

@@ -88,6 +88,28 @@ function isLast({ versionstamp }: { readonly versionstamp: Uint8Array }): boolea
   return versionstamp[11] === 0xff;
 }
 
+test("writers who append keys faster than the snapshot is stored do not keep it from ending", async () => {
+  await withStorage(async (storage) => {
+    const tested = new TestBackup(storage, { policy: { snapshotRangeEntries: 5 } });
+    let next = 0;
+    const append = () => tested.commit(...Array.from({ length: 50 }, () => set(key("queue", next++), text("x"))));
+    append();
+    await tested.enable();
+    for (let i = 0; i < 20; i++) {
+      append();
+      tested.clock.time += 300;
+      await tested.ring();
+    }
+    const info = await tested.info();
+    expect(info.generations).toMatchObject([{ state: "complete" }]);
+    await tested.settle();
+    const [folder = ""] = await listGenerations(openS3(), tested.databaseId);
+    const generation = await readGeneration(openS3(), tested.databaseId, folder);
+    expect(generation.snapshot.length).toBe(10);
+    expect([...generation.states()].at(-1)?.entries.size).toBe(next);
+  });
+});
+
 test("an empty database that nobody writes to gets a commit to stand on and a point to go back to", async () => {
   await withStorage(async (storage) => {
     const tested = new TestBackup(storage);

@@ -11,7 +11,7 @@ import type { BackupInfo } from "../../src/core/backup-commands.ts";
 import type { AtomicWrite } from "../../src/core/operations.ts";
 import { timeOfVersion, type Version, versionstampHex } from "../../src/core/versionstamp.ts";
 import { readOnlyOwner, runDeno } from "../core/deno.ts";
-import { BackupServer } from "../support/backup-server.ts";
+import { BackupServer, type ServedDatabase } from "../support/backup-server.ts";
 import { raw, set, workload } from "../support/backup-workload.ts";
 import { Model } from "../support/model.ts";
 import { type S3Server, startS3Server } from "../support/s3-server.ts";
@@ -32,11 +32,12 @@ const folder = mkdtempSync(join(tmpdir(), "cairn-denokv-"));
 const committed: Committed[] = [];
 let s3: S3Server;
 let server: BackupServer;
+let database: ServedDatabase;
 let info: BackupInfo;
 
 async function commit(write: AtomicWrite): Promise<void> {
   const at = Date.now();
-  committed.push({ version: await server.commit(write), write, at });
+  committed.push({ version: await database.commit(write), write, at });
 }
 
 /** Overwrites a hundred of the blobs: about 6.4 MB of log. */
@@ -50,23 +51,24 @@ function blobs(round: number): AtomicWrite {
 beforeAll(async () => {
   s3 = await startS3Server();
   server = await BackupServer.start();
+  database = server.database();
   const writes = workload(2_600, SEED);
   const commitMany = async (count: number): Promise<void> => {
     for (const plan of writes.splice(0, count)) await commit(plan(Date.now()));
   };
   await commitMany(300);
   for (let round = 0; round < 4; round++) await commit(blobs(round));
-  await server.enable(s3, "a prefix/of mine");
+  await database.enable(s3, "a prefix/of mine");
   // The snapshot has several ranges, and writes go on between them.
-  while ((await server.info()).status.code === "pending") await commitMany(10);
+  while ((await database.info()).status.code === "pending") await commitMany(10);
   await commitMany(800);
   for (let round = 4; round < 16; round++) {
     await commit(blobs(round));
     await commitMany(20);
   }
-  while (!(await server.info()).generations.some(({ state }) => state === "retired")) await commitMany(5);
+  while (!(await database.info()).generations.some(({ state }) => state === "retired")) await commitMany(5);
   await commitMany(writes.length);
-  info = await server.until("settled", ({ backlogBytes }) => backlogBytes === 0);
+  info = await database.until("settled", ({ backlogBytes }) => backlogBytes === 0);
 }, 300_000);
 
 afterAll(async () => {

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openKv } from "@deno/kv";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { BackupServer } from "../support/backup-server.ts";
+import { BackupServer, type ServedDatabase } from "../support/backup-server.ts";
 import { set, v8 } from "../support/backup-workload.ts";
 import { type S3Server, startS3Server } from "../support/s3-server.ts";
 import { denokvProgram, s3Arguments, s3Environment } from "./denokv.ts";
@@ -15,6 +15,7 @@ const token = "standby-token-for-tests";
 const folder = mkdtempSync(join(tmpdir(), "cairn-standby-"));
 let s3: S3Server;
 let server: BackupServer;
+let database: ServedDatabase;
 let standby: ChildProcess | undefined;
 
 const write = (name: string, plain: unknown) => ({ checks: [], mutations: [set([name], v8(plain))], enqueues: [] });
@@ -22,6 +23,7 @@ const write = (name: string, plain: unknown) => ({ checks: [], mutations: [set([
 beforeAll(async () => {
   s3 = await startS3Server();
   server = await BackupServer.start();
+  database = server.database();
 });
 
 afterAll(async () => {
@@ -32,9 +34,9 @@ afterAll(async () => {
 });
 
 test("a standby serves the state and follows it", { timeout: 120_000 }, async () => {
-  await server.commit(write("before", 1));
-  await server.enable(s3);
-  const active = await server.until("active", ({ status }) => status.code === "active");
+  await database.commit(write("before", 1));
+  await database.enable(s3);
+  const active = await database.until("active", ({ status }) => status.code === "active");
   const port = await freePort();
   standby = spawn(
     denokvProgram,
@@ -54,7 +56,7 @@ test("a standby serves the state and follows it", { timeout: 120_000 }, async ()
   );
   process.env["DENO_KV_ACCESS_TOKEN"] = token;
   for (const round of [1, 2, 3]) {
-    await server.commit(write("followed", round));
+    await database.commit(write("followed", round));
     const value = await eventually(async () => {
       const kv = await openKv(`http://127.0.0.1:${port}`);
       const got = await kv.getMany<[number, number]>([["before"], ["followed"]]);

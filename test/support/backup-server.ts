@@ -1,4 +1,4 @@
-/** A server on plain workerd whose databases can be backed up from a test, and its S3 endpoint. */
+/** A server on plain workerd whose databases can be backed up from a test. */
 import { randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -15,11 +15,9 @@ import type { S3Place } from "./s3-place.ts";
 
 export class BackupServer {
   readonly server: RunningServer;
-  readonly databaseId: string;
 
   constructor(server: RunningServer) {
     this.server = server;
-    this.databaseId = server.secrets.CAIRN_DATABASE_ID;
   }
 
   static async start(): Promise<BackupServer> {
@@ -31,14 +29,38 @@ export class BackupServer {
     return new BackupServer(server);
   }
 
+  /** A new, empty one. */
+  database(): ServedDatabase {
+    return new ServedDatabase(this.server.url, randomUUID());
+  }
+
+  /** As a crash of the machine ends it, at once; another takes its place. */
+  kill(): void {
+    const { upstream } = this.server;
+    if (upstream !== undefined) process.kill(upstream.pid, "SIGKILL");
+  }
+
   async close(): Promise<void> {
     await this.server.close();
     rmSync(this.server.folder, { recursive: true, force: true });
   }
+}
+
+export class ServedDatabase {
+  readonly id: string;
+  readonly #url: string;
+
+  constructor(url: string, id: string) {
+    this.#url = url;
+    this.id = id;
+  }
 
   async run(command: BackupCommand): Promise<BackupAnswer> {
-    const url = `${this.server.url}/test/backup/${this.databaseId}`;
-    const response = await fetch(url, { method: "POST", body: JSON.stringify(command) });
+    const response = await fetch(`${this.#url}/test/backup/${this.id}`, {
+      method: "POST",
+      body: JSON.stringify(command),
+    });
+    if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
     // The test's door answers with what the object did.
     return (await response.json()) as BackupAnswer;
   }
@@ -51,12 +73,12 @@ export class BackupServer {
     return answer.backup;
   }
 
-  enable(place: S3Place, prefix = ""): Promise<BackupInfo> {
+  enabling(place: S3Place, prefix = ""): Extract<BackupCommand, { command: "enable" }> {
     const { endpoint, region, accessKeyId, secretAccessKey, bucket } = place;
-    return this.ask({
+    return {
       command: "enable",
       id: randomUUID(),
-      databaseId: this.databaseId,
+      databaseId: this.id,
       destination: {
         kind: "s3",
         endpoint,
@@ -69,19 +91,23 @@ export class BackupServer {
       },
       intervalMs: 2_000,
       retentionDays: 7,
-    });
+    };
+  }
+
+  enable(place: S3Place, prefix = ""): Promise<BackupInfo> {
+    return this.ask(this.enabling(place, prefix));
   }
 
   info(): Promise<BackupInfo> {
     return this.ask({ command: "status" });
   }
 
-  /** Waits until this holds of the backup. */
+  /** Waits until this holds of the backup; a server that is being started again is asked again. */
   async until(what: string, holds: (info: BackupInfo) => boolean, withinMs = 60_000): Promise<BackupInfo> {
     const deadline = Date.now() + withinMs;
     for (;;) {
-      const info = await this.info();
-      if (holds(info)) return info;
+      const info = await this.info().catch(String);
+      if (typeof info !== "string" && holds(info)) return info;
       if (Date.now() > deadline) throw new Error(`not ${what}: ${JSON.stringify(info, null, 1)}`);
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
@@ -89,8 +115,10 @@ export class BackupServer {
 
   /** Must succeed. */
   async commit(write: AtomicWrite): Promise<Version> {
-    const url = `${this.server.url}/test/commit/${this.databaseId}`;
-    const response = await fetch(url, { method: "POST", body: encodeAtomicWrite(write) });
+    const response = await fetch(`${this.#url}/test/commit/${this.id}`, {
+      method: "POST",
+      body: encodeAtomicWrite(write),
+    });
     if (!response.ok) throw new Error(await response.text());
     const { versionstamp } = fromBinary(AtomicWriteOutputSchema, new Uint8Array(await response.arrayBuffer()));
     const version = versionOfBytes(versionstamp);

@@ -48,7 +48,8 @@ export interface FaultProxy {
   readonly endpoint: string;
   /** Every request so far, in the order of arrival. */
   readonly seen: readonly SeenRequest[];
-  add(fault: Fault): void;
+  /** Returns what ends it. */
+  add(fault: Fault): () => void;
   /** Forgets all faults: the destination is well again. */
   heal(): void;
   close(): Promise<void>;
@@ -96,7 +97,13 @@ export async function startFaultProxy(endpoint: string): Promise<FaultProxy> {
   return {
     endpoint: `http://127.0.0.1:${port}${target.pathname === "/" ? "" : target.pathname}`,
     seen,
-    add: (rule) => armed.push({ rule, matched: 0 }),
+    add: (rule) => {
+      const fault = { rule, matched: 0 };
+      armed.push(fault);
+      return () => {
+        armed = armed.filter((other) => other !== fault);
+      };
+    },
     heal: () => {
       armed = [];
     },

@@ -55,11 +55,11 @@ async function entriesOf(id: string): Promise<Map<string, string>> {
 
 describe("restored into another database, from the bucket alone", () => {
   const faults: readonly (readonly [string, FaultKind, number])[] = [
-    ["answers 500 again and again", { do: "answer", status: 500, code: "InternalError" }, 7],
+    ["answers 500 again and again", { do: "answer", status: 500, code: "InternalError" }, 5],
     ["asks for pauses", { do: "answer", status: 503, code: "SlowDown", headers: { "retry-after": "1" } }, 5],
-    ["closes connections", { do: "reset" }, 9],
-    ["cuts its answers short", { do: "truncate", bytes: 1_000 }, 9],
-    ["is slow", { do: "delay", ms: 700 }, 30],
+    ["closes connections", { do: "reset" }, 5],
+    ["cuts its answers short", { do: "truncate", bytes: 1_000 }, 5],
+    ["is slow", { do: "delay", ms: 500 }, 20],
   ];
   test.each(faults)(
     "while the destination %s, it comes about all the same",

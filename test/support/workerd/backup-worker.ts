@@ -1,9 +1,10 @@
 /**
- * The Worker with two more doors, for tests that talk to a whole server: commands to a database's backup, and atomic writes without
- * a token. The real doors of backups have their own tests.
+ * The Worker with some more doors, for tests that talk to a whole server: commands to a database's backup and to what brings it back,
+ * writes and reads without a token. The real doors of backups have their own tests.
  */
 import type { BackupCommand } from "../../../src/core/backup-commands.ts";
 import { asUnixMs } from "../../../src/core/clock.ts";
+import type { RestoreCommand } from "../../../src/core/restore-commands.ts";
 import type { Env } from "../../../src/objects/env.ts";
 import worker from "../../../src/worker.ts";
 
@@ -11,7 +12,8 @@ export { DatabaseObject } from "../../../src/worker.ts";
 
 export default {
   async fetch(request: Request, env: Env): Promise<Response> {
-    const [, what, databaseId] = /^\/test\/(backup|commit)\/([\w-]+)$/.exec(new URL(request.url).pathname) ?? [];
+    const [, what, databaseId] =
+      /^\/test\/(backup|restore|commit|read)\/([\w-]+)$/.exec(new URL(request.url).pathname) ?? [];
     if (what === undefined || databaseId === undefined) return worker.fetch(request, env);
     const database = env.DATABASES.getByName(databaseId);
     await database.initialize();
@@ -20,8 +22,13 @@ export default {
       const command: BackupCommand = await request.json();
       return Response.json(await database.backup(command));
     }
+    if (what === "restore") {
+      const command: RestoreCommand = await request.json();
+      return Response.json(await database.restore(command));
+    }
     const grant = { tokenId: "test", read: true, write: true, expiresAt: asUnixMs(8e15) };
-    const answer = await database.atomicWrite(grant, new Uint8Array(await request.arrayBuffer()));
+    const body = new Uint8Array(await request.arrayBuffer());
+    const answer = await (what === "read" ? database.snapshotRead(grant, body) : database.atomicWrite(grant, body));
     return answer instanceof Uint8Array ? new Response(answer) : Response.json(answer, { status: 400 });
   },
 };

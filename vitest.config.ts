@@ -19,6 +19,7 @@ export default defineConfig({
   test: {
     // Server tests measure nothing and wait for real processes, so what they need is time, not many neighbours.
     maxWorkers: 2,
+    maxConcurrency: 10,
     projects: [
       ...(process.env["CAIRN_TEST_DENOKV"] === undefined ? [] : [withDenokv]),
       {

@@ -176,3 +176,27 @@ test("a task that is always due runs beside a waiting one for a while only", asy
     expect(alarm.at).toBe(two.due);
   });
 });
+
+test("a clock that was stopped runs, records and sets nothing more, whatever is still under way", async () => {
+  await withClock(async ({ time, alarm, one, two, open }) => {
+    const clock = open();
+    await clock.start();
+    const release = Promise.withResolvers<void>();
+    one.due = time.now();
+    one.fails = true;
+    two.due = time.now();
+    two.waitsFor = release.promise;
+    const ring = clock.ring();
+    await scheduler.wait(5);
+    clock.stop();
+    alarm.sql.exec("DROP TABLE failed_tasks");
+    const sets = alarm.sets;
+    one.due = time.now();
+    release.resolve();
+    await ring;
+    clock.dueBy(time.now());
+    clock.rescue();
+    await clock.ring();
+    expect([one.runs, two.runs, alarm.sets - sets]).toEqual([1, 1, 0]);
+  });
+});

@@ -53,3 +53,18 @@ export const MAX_EXPIRED_PER_BATCH = 500;
 
 /** Commits applied in one transaction before others get their turn. */
 export const MAX_COMMITS_PER_GROUP = 256;
+
+/** Delays of one enqueued message's backoff schedule, as in Deno's manual. */
+export const MAX_BACKOFF_DELAYS = 10;
+
+/** One such delay, as in Deno's manual. */
+export const MAX_BACKOFF_DELAY_MS = 60 * 60 * 1000;
+
+/** Keys to which a message is written that could not be delivered; the same bound as for watched keys. */
+export const MAX_KEYS_IF_UNDELIVERED = 10;
+
+/** The last millisecond that JavaScript's Date knows: a later time could not be shown, nor told from a mistake. */
+export const MAX_TIME_MS = 8_640_000_000_000_000;
+
+/** The body of a metadata exchange: a list of protocol versions. */
+export const MAX_EXCHANGE_BODY_BYTES = 4 * KIB;

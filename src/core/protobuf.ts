@@ -222,8 +222,8 @@ export class ProtobufWriter {
 
   /** A non-negative safe integer: bool, enum, uint32, uint64 and their signed kin. */
   varintField(field: number, value: number): void {
-    this.#varint(field * 8 + WireType.varint);
-    this.#varint(value);
+    this.varint(field * 8 + WireType.varint);
+    this.varint(value);
   }
 
   bytesField(field: number, value: Uint8Array): void {
@@ -233,13 +233,18 @@ export class ProtobufWriter {
 
   /** The head of a bytes or message field; the caller writes its `length` bytes of content next. */
   messageField(field: number, length: number): void {
-    this.#varint(field * 8 + WireType.lengthDelimited);
-    this.#varint(length);
+    this.varint(field * 8 + WireType.lengthDelimited);
+    this.varint(length);
   }
 
   raw(bytes: Uint8Array): void {
     this.#target.set(bytes, this.#position);
     this.#position += bytes.length;
+  }
+
+  /** How many bytes are written. */
+  get position(): number {
+    return this.#position;
   }
 
   get target(): Uint8Array<ArrayBuffer> {
@@ -261,7 +266,7 @@ export class ProtobufWriter {
     return this.#target;
   }
 
-  #varint(value: number): void {
+  varint(value: number): void {
     let rest = value;
     while (rest >= 0x80) {
       this.#target[this.#position++] = (rest & 0x7f) | 0x80;

@@ -8,7 +8,7 @@ export interface SqlCursor<Row> extends Iterable<Row> {
   toArray(): Row[];
   one(): Row;
   /** Rows as arrays in the order of the columns: the cheapest way to read many. */
-  raw<Columns extends SqlValue[]>(): Iterable<Columns> & { toArray(): Columns[] };
+  raw<Columns extends SqlValue[]>(): IterableIterator<Columns>;
   /** Exact and billed. Complete only when the cursor has been read to its end. */
   readonly rowsRead: number;
   readonly rowsWritten: number;

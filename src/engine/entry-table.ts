@@ -1,0 +1,142 @@
+/**
+ * The stored entries: which statement reads, writes or removes one, and at what price. Knows nothing of versions, watchers or the
+ * log. A state that is built beside the live one is an `EntryTable` under other names.
+ *
+ * Rows written: 1 for a set, an overwrite or a delete; 1 more with an expiry (its index); 1 more where a large value is written,
+ * replaced or removed. Rows read: 1 for a point read, 2 if it is large.
+ */
+import type { UnixMs } from "../core/clock.ts";
+import { MAX_INLINE_ROW_BYTES } from "../core/limits.ts";
+import type { Encoding, Entry, ReadRange } from "../core/operations.ts";
+import type { Sql } from "../core/storage.ts";
+import type { Version } from "../core/versionstamp.ts";
+
+/** What the columns besides key and value can take in a row, at the most. */
+const ROW_OVERHEAD_BYTES = 40;
+
+/** The columns of a stored row, as SQLite gives them back; the schema and our own writes vouch for the brands. */
+type EntryRow = [key: ArrayBuffer, value: ArrayBuffer, encoding: Encoding, version: Version];
+
+export interface TableNames {
+  readonly entries: string;
+  readonly largeValues: string;
+}
+
+export const LIVE_TABLES: TableNames = { entries: "entries", largeValues: "large_values" };
+
+export class EntryTable {
+  readonly #sql: Sql;
+  readonly #statements: ReturnType<typeof statementsFor>;
+
+  constructor(sql: Sql, names: TableNames = LIVE_TABLES) {
+    this.#sql = sql;
+    this.#statements = statementsFor(names);
+  }
+
+  /** The entry, unless its expiry is at or before `now`. */
+  get(key: Uint8Array, now: UnixMs): Entry | null {
+    const row = only(this.#sql.exec(this.#statements.get, key, now).raw<EntryRow>());
+    return row === undefined ? null : entryOf(row);
+  }
+
+  /** The version of the entry, unless its expiry is at or before `now`. */
+  version(key: Uint8Array, now: UnixMs): Version | null {
+    return only(this.#sql.exec(this.#statements.version, key, now).raw<[Version]>())?.[0] ?? null;
+  }
+
+  /** The entries of a range in its order, one by one: the caller may stop early, and must finish or stop before it awaits. */
+  *range(range: ReadRange, now: UnixMs): Generator<Entry, void, undefined> {
+    const statement = range.reverse ? this.#statements.rangeReverse : this.#statements.range;
+    const rows = this.#sql.exec(statement, range.start, range.end, now, range.limit).raw<EntryRow>();
+    for (const row of rows) yield entryOf(row);
+  }
+
+  /** Bytes of keys and values that `range` would give, without loading any value. */
+  rangeBytes(range: ReadRange, now: UnixMs): number {
+    const statement = range.reverse ? this.#statements.rangeBytesReverse : this.#statements.rangeBytes;
+    const cursor = this.#sql.exec<{ bytes: number }>(statement, range.start, range.end, now, range.limit);
+    return cursor.one().bytes;
+  }
+
+  set(key: Uint8Array, value: Uint8Array, encoding: Encoding, version: Version, expiresAt: UnixMs | null): void {
+    const { setInline, largeOf, setLarge, setInlineOverLarge, insertLarge, updateLarge, deleteLarge } = this.#statements;
+    if (key.length + value.length + ROW_OVERHEAD_BYTES <= MAX_INLINE_ROW_BYTES) {
+      // Changes nothing when the entry is there and holds a large value, which then has to go as well.
+      if (this.#sql.exec(setInline, key, value, encoding, version, expiresAt).rowsWritten > 0) return;
+      this.#sql.exec(deleteLarge, this.#largeOf(largeOf, key));
+      this.#sql.exec(setInlineOverLarge, key, value, encoding, version, expiresAt);
+      return;
+    }
+    let large = this.#largeOf(largeOf, key);
+    if (large === null) {
+      large = this.#sql.exec<{ id: number }>(insertLarge, value).one().id;
+    } else {
+      this.#sql.exec(updateLarge, large, value);
+    }
+    this.#sql.exec(setLarge, key, large, encoding, version, expiresAt);
+  }
+
+  /** Whether there was an entry, expired or not. */
+  delete(key: Uint8Array): boolean {
+    const { deleteInline, largeOf, deleteAny, deleteLarge } = this.#statements;
+    if (this.#sql.exec(deleteInline, key).rowsWritten > 0) return true;
+    const large = this.#largeOf(largeOf, key);
+    if (large === null) return false;
+    this.#sql.exec(deleteLarge, large);
+    this.#sql.exec(deleteAny, key);
+    return true;
+  }
+
+  /** Keys whose expiry is at or before `now`, the longest expired first. */
+  expired(now: UnixMs, limit: number): Uint8Array[] {
+    const rows = this.#sql.exec(this.#statements.expired, now, limit).raw<[ArrayBuffer]>();
+    return Array.from(rows, ([key]) => new Uint8Array(key));
+  }
+
+  /** The earliest expiry, past or future. */
+  nextExpiry(): UnixMs | null {
+    return only(this.#sql.exec(this.#statements.nextExpiry).raw<[UnixMs | null]>())?.[0] ?? null;
+  }
+
+  #largeOf(statement: string, key: Uint8Array): number | null {
+    return only(this.#sql.exec(statement, key).raw<[number | null]>())?.[0] ?? null;
+  }
+}
+
+/** The row of a statement that gives at most one, read to its end so that the statement is free for its next use. */
+function only<Row>(rows: Iterable<Row>): Row | undefined {
+  return [...rows][0];
+}
+
+function entryOf([key, value, encoding, version]: EntryRow): Entry {
+  return { key: new Uint8Array(key), value: new Uint8Array(value), encoding, version };
+}
+
+function statementsFor({ entries, largeValues }: TableNames) {
+  const value = `CASE WHEN large IS NULL THEN v ELSE (SELECT v FROM ${largeValues} WHERE id = large) END`;
+  const valueLength = `CASE WHEN large IS NULL THEN length(v) ELSE (SELECT length(v) FROM ${largeValues} WHERE id = large) END`;
+  const alive = (now: string) => `(expires_at IS NULL OR expires_at > ${now})`;
+  const within = `FROM ${entries} WHERE k >= ?1 AND k < ?2 AND ${alive("?3")} ORDER BY k`;
+  const insertInline = `INSERT INTO ${entries} (k, v, large, encoding, version, expires_at) VALUES (?1, ?2, NULL, ?3, ?4, ?5)`;
+  const common = "encoding = excluded.encoding, version = excluded.version, expires_at = excluded.expires_at";
+  return {
+    get: `SELECT k, ${value}, encoding, version FROM ${entries} WHERE k = ?1 AND ${alive("?2")}`,
+    version: `SELECT version FROM ${entries} WHERE k = ?1 AND ${alive("?2")}`,
+    range: `SELECT k, ${value}, encoding, version ${within} LIMIT ?4`,
+    rangeReverse: `SELECT k, ${value}, encoding, version ${within} DESC LIMIT ?4`,
+    rangeBytes: `SELECT coalesce(sum(bytes), 0) AS bytes FROM (SELECT length(k) + ${valueLength} AS bytes ${within} LIMIT ?4)`,
+    rangeBytesReverse: `SELECT coalesce(sum(bytes), 0) AS bytes FROM (SELECT length(k) + ${valueLength} AS bytes ${within} DESC LIMIT ?4)`,
+    largeOf: `SELECT large FROM ${entries} WHERE k = ?1`,
+    setInline: `${insertInline} ON CONFLICT (k) DO UPDATE SET v = excluded.v, ${common} WHERE large IS NULL`,
+    setInlineOverLarge: `${insertInline} ON CONFLICT (k) DO UPDATE SET v = excluded.v, large = NULL, ${common}`,
+    setLarge: `INSERT INTO ${entries} (k, v, large, encoding, version, expires_at) VALUES (?1, NULL, ?2, ?3, ?4, ?5)
+               ON CONFLICT (k) DO UPDATE SET v = NULL, large = excluded.large, ${common}`,
+    insertLarge: `INSERT INTO ${largeValues} (v) VALUES (?1) RETURNING id`,
+    updateLarge: `UPDATE ${largeValues} SET v = ?2 WHERE id = ?1`,
+    deleteLarge: `DELETE FROM ${largeValues} WHERE id = ?1`,
+    deleteInline: `DELETE FROM ${entries} WHERE k = ?1 AND large IS NULL`,
+    deleteAny: `DELETE FROM ${entries} WHERE k = ?1`,
+    expired: `SELECT k FROM ${entries} WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2`,
+    nextExpiry: `SELECT min(expires_at) FROM ${entries} WHERE expires_at IS NOT NULL`,
+  };
+}

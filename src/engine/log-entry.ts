@@ -1,0 +1,77 @@
+/**
+ * One commit in the form that the mutation log and the backup share: repeated field 1 of BackupMutationRange, each element a
+ * BackupReplicationLogEntry. Every entry carries a 12-byte stamp, the commit's versionstamp and the entry's order in it; the
+ * last one's order is ffff.
+ */
+import { bytesFieldSize, ProtobufWriter, varintFieldSize } from "../core/protobuf.ts";
+import { LAST_ORDER, LOG_STAMP_BYTES, type Version, writeVersionstamp } from "../core/versionstamp.ts";
+import type { Effect } from "./plan.ts";
+
+const ENTRIES_FIELD = 1;
+const EntryField = { versionstamp: 1, kind: 2, key: 3, value: 4, valueEncoding: 5, expireAtMs: 6 } as const;
+const MutationKind = { set: 1, clear: 2 } as const;
+
+/** What an entry takes beside its key and value, at the most. */
+const ENTRY_OVERHEAD_BYTES = 64;
+
+/** An upper bound of the bytes that a change of this key and value takes in the log. */
+export function logEntryBound(keyBytes: number, valueBytes: number): number {
+  return keyBytes + valueBytes + ENTRY_OVERHEAD_BYTES;
+}
+
+/** The commit's entries in order, divided between entries into parts of at most `maxPartBytes` (an entry is never divided). */
+export function encodeLogEntries(
+  version: Version,
+  effects: readonly Effect[],
+  maxPartBytes: number,
+): Uint8Array<ArrayBuffer>[] {
+  const parts: Uint8Array<ArrayBuffer>[] = [];
+  let first = 0;
+  while (first < effects.length) {
+    let size = 0;
+    let end = first;
+    for (const effect of effects.slice(first)) {
+      const added = bytesFieldSize(ENTRIES_FIELD, contentSize(effect));
+      if (end > first && size + added > maxPartBytes) break;
+      size += added;
+      end += 1;
+    }
+    const writer = new ProtobufWriter(size);
+    for (let order = first; order < end; order++) {
+      // `order` is below the number of effects.
+      writeEntry(writer, version, order === effects.length - 1 ? LAST_ORDER : order, effects[order] as Effect);
+    }
+    parts.push(writer.finish());
+    first = end;
+  }
+  return parts;
+}
+
+function contentSize(effect: Effect): number {
+  const common =
+    bytesFieldSize(EntryField.versionstamp, LOG_STAMP_BYTES) +
+    varintFieldSize(EntryField.kind, MutationKind.set) +
+    bytesFieldSize(EntryField.key, effect.key.length);
+  if (effect.type === "delete") return common;
+  return (
+    common +
+    bytesFieldSize(EntryField.value, effect.value.length) +
+    varintFieldSize(EntryField.valueEncoding, effect.encoding) +
+    (effect.expiresAt === null ? 0 : varintFieldSize(EntryField.expireAtMs, effect.expiresAt))
+  );
+}
+
+function writeEntry(writer: ProtobufWriter, version: Version, order: number, effect: Effect): void {
+  writer.messageField(ENTRIES_FIELD, contentSize(effect));
+  writer.messageField(EntryField.versionstamp, LOG_STAMP_BYTES);
+  const at = writer.reserve(LOG_STAMP_BYTES);
+  writeVersionstamp(writer.target, at, version);
+  writer.target[at + 10] = order >> 8;
+  writer.target[at + 11] = order & 0xff;
+  writer.varintField(EntryField.kind, effect.type === "set" ? MutationKind.set : MutationKind.clear);
+  writer.bytesField(EntryField.key, effect.key);
+  if (effect.type === "delete") return;
+  writer.bytesField(EntryField.value, effect.value);
+  writer.varintField(EntryField.valueEncoding, effect.encoding);
+  if (effect.expiresAt !== null) writer.varintField(EntryField.expireAtMs, effect.expiresAt);
+}

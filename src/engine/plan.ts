@@ -1,0 +1,122 @@
+/**
+ * What an atomic write would do, found out by reading alone: which checks fail, what each sum comes to, which keys change to
+ * what. Every failure that a request can cause shows here, before the first row is written; carrying out a plan cannot fail half
+ * way, and no savepoint is needed to undo it.
+ */
+import { toHex } from "../core/bytes.ts";
+import type { UnixMs } from "../core/clock.ts";
+import { type Failure, failure } from "../core/errors.ts";
+import { appendStringPart } from "../core/key-codec.ts";
+import { MAX_ATOMIC_WRITE_BYTES, MAX_VALUE_BYTES } from "../core/limits.ts";
+import type { AtomicWrite, Encoding, Mutation, NumericMutation, SetMutation } from "../core/operations.ts";
+import { type Version, versionstampHex } from "../core/versionstamp.ts";
+import type { EntryTable } from "./entry-table.ts";
+import { resolveNumeric, type StoredValue } from "./numeric.ts";
+
+/** One key's change, with sums resolved and expiries judged: what the tables, the log and the watchers all act on. */
+export type Effect =
+  | {
+      readonly type: "set";
+      readonly key: Uint8Array;
+      readonly value: Uint8Array;
+      readonly encoding: Encoding;
+      readonly expiresAt: UnixMs | null;
+    }
+  | { readonly type: "delete"; readonly key: Uint8Array };
+
+/** The indexes of the checks that do not hold, ascending. */
+export function failedChecks(write: AtomicWrite, table: EntryTable, now: UnixMs): number[] {
+  const failed: number[] = [];
+  for (const [index, check] of write.checks.entries()) {
+    if (table.version(check.key, now) !== check.version) failed.push(index);
+  }
+  return failed;
+}
+
+/** The effects of the mutations in their order, the later ones of a key seeing the earlier ones. */
+export function planEffects(
+  mutations: readonly Mutation[],
+  table: EntryTable,
+  version: Version,
+  now: UnixMs,
+): readonly Effect[] | Failure {
+  const overlay = mutations.some(isNumeric) ? new Overlay(table, now) : null;
+  const effects: Effect[] = [];
+  let resultBytes = 0;
+  for (const mutation of mutations) {
+    const effect = effectOf(mutation, overlay, version, now);
+    if ("ok" in effect) return effect;
+    if (isNumeric(mutation) && effect.type === "set") {
+      resultBytes += effect.value.length;
+      const tooLarge = resultTooLarge(effect.value.length, resultBytes);
+      if (tooLarge !== null) return tooLarge;
+    }
+    overlay?.note(effect);
+    effects.push(effect);
+  }
+  return effects;
+}
+
+function effectOf(mutation: Mutation, overlay: Overlay | null, version: Version, now: UnixMs): Effect | Failure {
+  switch (mutation.type) {
+    case "set":
+      return setEffect(mutation, version, now);
+    case "delete":
+      return mutation;
+    case "sum":
+    case "min":
+    case "max": {
+      const resolved = resolveNumeric(mutation, overlay?.read(mutation.key) ?? null);
+      if (!resolved.ok) return resolved;
+      const { value, encoding } = resolved;
+      return { type: "set", key: mutation.key, value, encoding, expiresAt: null };
+    }
+  }
+}
+
+/** A set whose expiry is over already leaves no entry. */
+function setEffect(mutation: SetMutation, version: Version, now: UnixMs): Effect {
+  const key = mutation.versionstampedKey ? appendStringPart(mutation.key, versionstampHex(version)) : mutation.key;
+  if (mutation.expiresAt !== null && mutation.expiresAt <= now) return { type: "delete", key };
+  if (key === mutation.key) return mutation;
+  return { type: "set", key, value: mutation.value, encoding: mutation.encoding, expiresAt: mutation.expiresAt };
+}
+
+/** A sum of bigints can grow what it was given: the limits of what is written hold for what comes out too. */
+function resultTooLarge(valueBytes: number, allBytes: number): Failure | null {
+  if (valueBytes > MAX_VALUE_BYTES) {
+    return failure("limit", `The result of a sum has ${valueBytes} bytes: a value may have at most ${MAX_VALUE_BYTES}`);
+  }
+  if (allBytes > MAX_ATOMIC_WRITE_BYTES) {
+    return failure(
+      "limit",
+      `The results of the sums have more than ${MAX_ATOMIC_WRITE_BYTES} bytes, the most that one atomic write may store`,
+    );
+  }
+  return null;
+}
+
+function isNumeric(mutation: Mutation): mutation is NumericMutation {
+  return mutation.type !== "set" && mutation.type !== "delete";
+}
+
+/** The table as the effects planned so far will leave it. */
+class Overlay {
+  readonly #table: EntryTable;
+  readonly #now: UnixMs;
+  readonly #changed = new Map<string, StoredValue | null>();
+
+  constructor(table: EntryTable, now: UnixMs) {
+    this.#table = table;
+    this.#now = now;
+  }
+
+  read(key: Uint8Array): StoredValue | null {
+    const changed = this.#changed.get(toHex(key));
+    return changed === undefined ? this.#table.get(key, this.#now) : changed;
+  }
+
+  note(effect: Effect): void {
+    this.#changed.set(toHex(effect.key), effect.type === "set" ? effect : null);
+  }
+}

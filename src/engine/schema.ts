@@ -1,0 +1,47 @@
+/**
+ * The tables of one database and how they came about. `MIGRATIONS` is append-only: what has run somewhere is never edited. Each
+ * runs in a transaction of its own together with its number, so a kill in between leaves a database of the version before.
+ */
+import type { SyncStorage } from "../core/storage.ts";
+
+/**
+ * `entries` has no rowid: one row written per entry and rows in key order on disk. A row past 1,000 bytes would spill into pages
+ * of its own, so such a value lies in `large_values` and the entry holds its id. `mutation_log` has one row per commit, whose
+ * number is the commit's version; only a commit too big for one row has more, on the versions just below it, which it reserved:
+ * `parts_after` counts those that follow.
+ */
+const MIGRATIONS: readonly (readonly string[])[] = [
+  [
+    `CREATE TABLE entries (
+       k BLOB PRIMARY KEY, v BLOB, large INTEGER, encoding INTEGER NOT NULL, version INTEGER NOT NULL, expires_at INTEGER
+     ) WITHOUT ROWID`,
+    `CREATE INDEX entries_expiry ON entries (expires_at) WHERE expires_at IS NOT NULL`,
+    `CREATE TABLE large_values (id INTEGER PRIMARY KEY, v BLOB NOT NULL)`,
+    `CREATE TABLE mutation_log (version INTEGER PRIMARY KEY, parts_after INTEGER NOT NULL, entries BLOB NOT NULL)`,
+    `CREATE TABLE log_readers (name TEXT PRIMARY KEY, after INTEGER NOT NULL) WITHOUT ROWID`,
+  ],
+];
+
+/** Whether `migrate` has ever run here. Reads nothing but the schema, and writes nothing. */
+export function isInitialized(storage: SyncStorage): boolean {
+  return storage.sql.exec("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'meta'").toArray().length > 0;
+}
+
+/** Brings the schema to the newest version. Costs one row read when there is nothing to do. */
+export function migrate(storage: SyncStorage): void {
+  const { sql } = storage;
+  if (!isInitialized(storage)) {
+    storage.transactionSync(() => {
+      sql.exec("CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID");
+      sql.exec("INSERT INTO meta (name, value) VALUES ('schema_version', 0)");
+    });
+  }
+  const current = sql.exec<{ value: number }>("SELECT value FROM meta WHERE name = 'schema_version'").one().value;
+  for (const [index, statements] of MIGRATIONS.entries()) {
+    if (index < current) continue;
+    storage.transactionSync(() => {
+      for (const statement of statements) sql.exec(statement);
+      sql.exec("UPDATE meta SET value = ?1 WHERE name = 'schema_version'", index + 1);
+    });
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * Who watches which keys, who is to be told, and when. A watcher is told the state of its keys, never the changes: at most one
+ * message is under way to each, what changes meanwhile is one bit, and the next message is what holds by then.
+ *
+ * Nothing here is stored. After the object's memory was lost (hibernation), watchers are added again as `resumed`: an
+ * acknowledgement that none of our messages explains was for one sent before, so what has changed since is unknown, and the
+ * watcher is told everything.
+ */
+import { toHex } from "../core/bytes.ts";
+import type { Entry } from "../core/operations.ts";
+import type { Version } from "../core/versionstamp.ts";
+
+/** One key's part of a message: `changed` compared with the message before. */
+export type WatchedState = { readonly changed: false } | { readonly changed: true; readonly entry: Entry | null };
+
+/** Reads the entries of some keys from one snapshot, as they are now. */
+export type ReadEntries = (keys: readonly Uint8Array[]) => readonly (Entry | null)[];
+
+export interface Watcher {
+  /** The receiver has taken the last message and is ready for another. */
+  acknowledge(): void;
+  remove(): void;
+}
+
+interface Watch {
+  readonly keys: readonly Uint8Array[];
+  /** Told at the last message; undefined before the first, or when that is not known any more. */
+  told: readonly (Version | null)[] | undefined;
+  awaitingAcknowledgement: boolean;
+  changed: boolean;
+  readonly deliver: (states: readonly WatchedState[]) => void;
+}
+
+export class WatchHub {
+  readonly #read: ReadEntries;
+  readonly #watches = new Map<string, Set<Watch>>();
+  readonly #toTell = new Set<Watch>();
+  #size = 0;
+
+  constructor(read: ReadEntries) {
+    this.#read = read;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** A new watcher is told the state of its keys at once; a resumed one has been told before. */
+  add(keys: readonly Uint8Array[], deliver: Watch["deliver"], { resumed }: { resumed: boolean }): Watcher {
+    const watch: Watch = { keys, deliver, told: undefined, awaitingAcknowledgement: false, changed: !resumed };
+    const names = new Set(keys.map(toHex));
+    for (const name of names) {
+      const watches = this.#watches.get(name) ?? new Set();
+      this.#watches.set(name, watches.add(watch));
+    }
+    this.#size += 1;
+    let removed = false;
+    this.#tell(watch);
+    return {
+      acknowledge: () => {
+        if (removed) return;
+        if (!watch.awaitingAcknowledgement) {
+          watch.told = undefined;
+          watch.changed = true;
+        }
+        watch.awaitingAcknowledgement = false;
+        this.#tell(watch);
+      },
+      remove: () => {
+        if (removed) return;
+        removed = true;
+        this.#size -= 1;
+        this.#toTell.delete(watch);
+        for (const name of names) {
+          const watches = this.#watches.get(name);
+          watches?.delete(watch);
+          if (watches?.size === 0) this.#watches.delete(name);
+        }
+      },
+    };
+  }
+
+  /** A commit changed this key. Nobody is told before `flush`. */
+  note(key: Uint8Array): void {
+    if (this.#size === 0) return;
+    for (const watch of this.#watches.get(toHex(key)) ?? []) {
+      watch.changed = true;
+      this.#toTell.add(watch);
+    }
+  }
+
+  /** Every key may have changed: the state was replaced. */
+  noteAll(): void {
+    for (const watches of this.#watches.values()) {
+      for (const watch of watches) {
+        watch.changed = true;
+        this.#toTell.add(watch);
+      }
+    }
+  }
+
+  /** Tells whoever is concerned and ready. To be called when the commits that were noted are in the tables. */
+  flush(): void {
+    if (this.#toTell.size === 0) return;
+    for (const watch of this.#toTell) this.#tell(watch);
+    this.#toTell.clear();
+  }
+
+  #tell(watch: Watch): void {
+    if (!watch.changed || watch.awaitingAcknowledgement) return;
+    watch.changed = false;
+    const entries = this.#read(watch.keys);
+    const versions = entries.map((entry) => entry?.version ?? null);
+    const { told } = watch;
+    const states = entries.map((entry, i): WatchedState =>
+      told !== undefined && told[i] === versions[i] ? { changed: false } : { changed: true, entry },
+    );
+    watch.told = versions;
+    if (!states.some((state) => state.changed)) return;
+    watch.awaitingAcknowledgement = true;
+    watch.deliver(states);
+  }
+}

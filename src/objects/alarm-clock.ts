@@ -1,0 +1,144 @@
+/**
+ * An object has one alarm; this gives it to many tasks. The alarm stands at the earliest time that any task is due. A task that
+ * throws is recorded and tried again after a backoff of ours: the platform's own retries end after a few minutes, for good, so
+ * the alarm handler never throws. The alarm is set again last, on every path, and a request sets it again when it finds it
+ * missing or overdue.
+ */
+import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
+
+export interface Task {
+  readonly name: string;
+  /** When it wants to run next, in the past if it is late; null: not until something changes. */
+  dueAt(): UnixMs | null;
+  /** One slice of its work. What is left shows in `dueAt`. */
+  run(): void | Promise<void>;
+}
+
+/** The part of DurableObjectStorage that is needed here. */
+export interface AlarmStorage {
+  readonly sql: SqlStorage;
+  getAlarm(): Promise<number | null>;
+  setAlarm(at: number): Promise<void>;
+  deleteAlarm(): Promise<void>;
+}
+
+const FIRST_RETRY_MS = 1_000;
+const LONGEST_RETRY_MS = 30_000;
+
+/** An alarm that the runtime has not rung this long after its time is taken for lost. */
+const OVERDUE_MS = 5_000;
+
+interface FailedTask {
+  readonly attempts: number;
+  readonly retryAt: UnixMs;
+}
+
+export class AlarmClock {
+  readonly #storage: AlarmStorage;
+  readonly #clock: Clock;
+  readonly #tasks: readonly Task[];
+  readonly #failed = new Map<string, FailedTask>();
+  /** Where the alarm stands; null: it is not set. */
+  #setTo: UnixMs | null = null;
+  #ringing = false;
+
+  constructor(storage: AlarmStorage, clock: Clock, tasks: readonly Task[]) {
+    this.#storage = storage;
+    this.#clock = clock;
+    this.#tasks = tasks;
+    storage.sql.exec(
+      "CREATE TABLE IF NOT EXISTS failed_tasks (name TEXT PRIMARY KEY, attempts INTEGER NOT NULL, retry_at INTEGER NOT NULL, error TEXT NOT NULL)",
+    );
+    const rows = storage.sql.exec<{ name: string; attempts: number; retry_at: number }>(
+      "SELECT name, attempts, retry_at FROM failed_tasks",
+    );
+    for (const { name, attempts, retry_at } of rows) {
+      this.#failed.set(name, { attempts, retryAt: asUnixMs(retry_at) });
+    }
+  }
+
+  /** Learns where the alarm stands and makes sure that it is early enough. To be awaited before the first request. */
+  async start(): Promise<void> {
+    const at = await this.#storage.getAlarm();
+    this.#setTo = at === null ? null : asUnixMs(at);
+    const next = this.#nextDue();
+    if (next !== null && (this.#setTo === null || this.#setTo > next)) this.#set(next);
+  }
+
+  /** A task became due at this time: moves the alarm if it stands later. Costs nothing when it does not. */
+  dueBy(at: UnixMs): void {
+    if (this.#setTo === null || at < this.#setTo) this.#set(at);
+  }
+
+  /** For every request: an alarm whose time is long over without having rung is set again. */
+  rescue(): void {
+    if (this.#ringing || this.#setTo === null) return;
+    if (this.#setTo + OVERDUE_MS < this.#clock.now()) this.#set(this.#clock.now());
+  }
+
+  /** The alarm handler: runs what is due. Never throws. */
+  async ring(): Promise<void> {
+    this.#ringing = true;
+    this.#setTo = null;
+    try {
+      for (const task of this.#tasks) await this.#runIfDue(task);
+    } finally {
+      this.#ringing = false;
+      const next = this.#nextDue();
+      if (next !== null) this.dueBy(next);
+    }
+  }
+
+  async #runIfDue(task: Task): Promise<void> {
+    const due = this.#dueAt(task);
+    if (due === null || due > this.#clock.now()) return;
+    try {
+      await task.run();
+      this.#succeeded(task);
+    } catch (error) {
+      this.#hasFailed(task, error);
+    }
+  }
+
+  #succeeded(task: Task): void {
+    if (!this.#failed.delete(task.name)) return;
+    this.#storage.sql.exec("DELETE FROM failed_tasks WHERE name = ?1", task.name);
+  }
+
+  #hasFailed(task: Task, error: unknown): void {
+    const attempts = (this.#failed.get(task.name)?.attempts ?? 0) + 1;
+    const delay = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(attempts - 1, 10));
+    const retryAt = asUnixMs(this.#clock.now() + delay);
+    this.#failed.set(task.name, { attempts, retryAt });
+    console.error(`task ${task.name} failed (attempt ${attempts}, next in ${delay} ms): ${String(error)}`);
+    this.#storage.sql.exec(
+      `INSERT INTO failed_tasks (name, attempts, retry_at, error) VALUES (?1, ?2, ?3, ?4)
+       ON CONFLICT (name) DO UPDATE SET attempts = excluded.attempts, retry_at = excluded.retry_at, error = excluded.error`,
+      task.name,
+      attempts,
+      retryAt,
+      String(error),
+    );
+  }
+
+  #dueAt(task: Task): UnixMs | null {
+    const due = task.dueAt();
+    const retryAt = this.#failed.get(task.name)?.retryAt;
+    return due === null || retryAt === undefined || retryAt <= due ? due : retryAt;
+  }
+
+  #nextDue(): UnixMs | null {
+    let next: UnixMs | null = null;
+    for (const task of this.#tasks) {
+      const due = this.#dueAt(task);
+      if (due !== null && (next === null || due < next)) next = due;
+    }
+    return next;
+  }
+
+  #set(at: UnixMs): void {
+    this.#setTo = at;
+    // The write is ordered with the storage's others and the output gate waits for it; a failure resets the object.
+    void this.#storage.setAlarm(at);
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * The watches of a database as hibernatable WebSockets (`watchProtocol` in `interface.ts`). The object may be put to sleep while
+ * they wait: what a socket watches is in its attachment. An attachment holds 16 KB, and a watch of the longest keys does not fit;
+ * such a socket is closed when the object wakes, and its door connects again.
+ */
+import type { Grant } from "../core/authority.ts";
+import { decodeWatch, encodeWatchOutput } from "../core/datapath.ts";
+import { type Failure, failure } from "../core/errors.ts";
+import { MAX_WATCHERS } from "../core/limits.ts";
+import type { Watcher, WatchHub } from "../engine/watch-hub.ts";
+import { watchProtocol } from "./interface.ts";
+
+/** The platform's limit is 16,384; the rest of the attachment stays far below the difference. */
+const MAX_ATTACHED_KEY_BYTES = 15_000;
+
+const CLOSE_NORMAL = 1000;
+const CLOSE_POLICY = 1008;
+const CLOSE_CONNECT_AGAIN = 1012;
+
+interface Attachment {
+  readonly grant: Grant;
+  /** Undefined before the first message. "too long": they are in memory alone. */
+  readonly keys?: readonly Uint8Array[] | "too long";
+}
+
+export class WatchSockets {
+  readonly #hub: WatchHub;
+  readonly #watchers = new Map<WebSocket, Watcher>();
+
+  /** `sockets`: those that are open from before the object slept. */
+  constructor(hub: WatchHub, sockets: readonly WebSocket[]) {
+    this.#hub = hub;
+    for (const socket of sockets) {
+      const { keys } = attachmentOf(socket);
+      if (keys === "too long") socket.close(CLOSE_CONNECT_AGAIN, "connect again");
+      else if (keys !== undefined) this.#watch(socket, keys, true);
+    }
+  }
+
+  /** A socket that was just accepted; its keys come with its first message. */
+  opened(socket: WebSocket, grant: Grant): void {
+    attach(socket, { grant });
+  }
+
+  message(socket: WebSocket, message: string | ArrayBuffer): void {
+    const watcher = this.#watchers.get(socket);
+    if (typeof message === "string") {
+      if (message === watchProtocol.ack) watcher?.acknowledge();
+      else refuse(socket, failure("invalid", `Unknown watch message ${JSON.stringify(message.slice(0, 40))}`));
+      return;
+    }
+    if (watcher !== undefined) {
+      refuse(socket, failure("invalid", "A watch names its keys once, in its first message"));
+      return;
+    }
+    const watch = decodeWatch(new Uint8Array(message));
+    if (!watch.ok) {
+      refuse(socket, watch);
+    } else if (this.#hub.size >= MAX_WATCHERS) {
+      refuse(socket, failure("unavailable", `This database has ${MAX_WATCHERS} watchers, the most it takes at a time`));
+    } else {
+      this.#remember(socket, watch.keys);
+      this.#watch(socket, watch.keys, false);
+    }
+  }
+
+  closed(socket: WebSocket): void {
+    this.#watchers.get(socket)?.remove();
+    this.#watchers.delete(socket);
+  }
+
+  #remember(socket: WebSocket, keys: readonly Uint8Array[]): void {
+    const bytes = keys.reduce((sum, key) => sum + key.length, 0);
+    // Each is a view of the request: the copies keep the attachment to the keys alone.
+    const kept = bytes > MAX_ATTACHED_KEY_BYTES ? "too long" : keys.map((key) => key.slice());
+    attach(socket, { grant: attachmentOf(socket).grant, keys: kept });
+  }
+
+  #watch(socket: WebSocket, keys: readonly Uint8Array[], resumed: boolean): void {
+    const watcher = this.#hub.add(keys, (states) => this.#send(socket, encodeWatchOutput(states)), { resumed });
+    this.#watchers.set(socket, watcher);
+  }
+
+  #send(socket: WebSocket, message: Uint8Array): void {
+    try {
+      socket.send(message);
+    } catch {
+      // The peer is gone and its close event is on the way, or was lost: either way nobody waits here any more.
+      this.closed(socket);
+    }
+  }
+}
+
+function refuse(socket: WebSocket, why: Failure): void {
+  socket.send(JSON.stringify(why));
+  socket.close(why.code === "unavailable" ? CLOSE_NORMAL : CLOSE_POLICY, why.code);
+}
+
+function attach(socket: WebSocket, attachment: Attachment): void {
+  socket.serializeAttachment(attachment);
+}
+
+/** Every socket of ours was given one when it was accepted. */
+function attachmentOf(socket: WebSocket): Attachment {
+  return socket.deserializeAttachment() as Attachment;
+}

@@ -5,6 +5,7 @@
 import type { Grant } from "./authority.ts";
 import type { UnixMs } from "./clock.ts";
 import type { Failure } from "./errors.ts";
+import type { Jurisdiction, LocationHint } from "./placement.ts";
 
 export const PERMISSIONS = ["read", "write", "admin", "backup", "metrics"] as const;
 export type Permission = (typeof PERMISSIONS)[number];
@@ -18,12 +19,6 @@ export interface Scopes {
   readonly keyPrefix: string | null;
   readonly expiresAt: UnixMs | null;
 }
-
-export const JURISDICTIONS = ["eu", "us", "fedramp"] as const;
-export type Jurisdiction = (typeof JURISDICTIONS)[number];
-
-export const LOCATION_HINTS = ["wnam", "enam", "sam", "weur", "eeur", "apac", "oc", "afr", "me"] as const;
-export type LocationHint = (typeof LOCATION_HINTS)[number];
 
 export interface OrganizationInfo {
   readonly id: string;
@@ -143,7 +138,7 @@ export interface NewToken {
 export interface Commands {
   "organization.get": { input: null; output: OrganizationInfo };
   "organization.rename": { input: { name: string }; output: OrganizationInfo };
-  "organization.delete": { input: null; output: { deleted: true } };
+  "organization.delete": { input: null; output: { readonly deleted: true } };
   "databases.create": {
     input: {
       name: string;
@@ -158,7 +153,10 @@ export interface Commands {
   "databases.page": { input: Ordering & { limit: number; page: number }; output: NumberedPage<DatabaseInfo> };
   "databases.get": { input: { databaseId: string }; output: DatabaseInfo };
   /** Null leaves a member as it is. */
-  "databases.update": { input: { databaseId: string; name: string | null; description: string | null }; output: DatabaseInfo };
+  "databases.update": {
+    input: { databaseId: string; name: string | null; description: string | null };
+    output: DatabaseInfo;
+  };
   /** The job is null when it was deleted so long ago that its job is no longer kept. */
   "databases.delete": { input: { databaseId: string; deleteBackups: boolean }; output: { job: Job | null } };
   "databases.stats": { input: { databaseId: string }; output: DatabaseStats };

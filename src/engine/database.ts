@@ -170,7 +170,10 @@ export class Database {
     let known = 0;
     let results = 0;
     for (const mutation of write.mutations) {
-      known += logEntryBound(mutation.key.length + VERSIONSTAMP_SUFFIX_BYTES, "value" in mutation ? mutation.value.length : 0);
+      known += logEntryBound(
+        mutation.key.length + VERSIONSTAMP_SUFFIX_BYTES,
+        "value" in mutation ? mutation.value.length : 0,
+      );
       // Its result can be as large as what is stored; the plan bounds all results together.
       if (mutation.type === "sum") results += MAX_VALUE_BYTES;
     }

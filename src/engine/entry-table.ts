@@ -59,7 +59,8 @@ export class EntryTable {
   }
 
   set(key: Uint8Array, value: Uint8Array, encoding: Encoding, version: Version, expiresAt: UnixMs | null): void {
-    const { setInline, largeOf, setLarge, setInlineOverLarge, insertLarge, updateLarge, deleteLarge } = this.#statements;
+    const { setInline, largeOf, setLarge, setInlineOverLarge, insertLarge, updateLarge, deleteLarge } =
+      this.#statements;
     if (key.length + value.length + ROW_OVERHEAD_BYTES <= MAX_INLINE_ROW_BYTES) {
       // Changes nothing when the entry is there and holds a large value, which then has to go as well.
       if (this.#sql.exec(setInline, key, value, encoding, version, expiresAt).rowsWritten > 0) return;

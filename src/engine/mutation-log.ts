@@ -79,9 +79,7 @@ export class MutationLog {
   }
 
   position(name: string): Version | null {
-    const [row] = this.#sql
-      .exec<{ after: number }>("SELECT after FROM log_readers WHERE name = ?1", name)
-      .toArray();
+    const [row] = this.#sql.exec<{ after: number }>("SELECT after FROM log_readers WHERE name = ?1", name).toArray();
     return row === undefined ? null : asVersion(row.after);
   }
 

@@ -5,7 +5,12 @@
 import { DurableObject } from "cloudflare:workers";
 import { asUnixMs, type Clock } from "../core/clock.ts";
 import type { Grant } from "../core/authority.ts";
-import { decodeAtomicWrite, decodeSnapshotRead, encodeAtomicWriteOutput, encodeSnapshotReadOutput } from "../core/datapath.ts";
+import {
+  decodeAtomicWrite,
+  decodeSnapshotRead,
+  encodeAtomicWriteOutput,
+  encodeSnapshotReadOutput,
+} from "../core/datapath.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_RPC_ANSWER_BYTES } from "../core/limits.ts";
 import { Database } from "../engine/database.ts";

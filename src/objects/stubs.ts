@@ -1,0 +1,39 @@
+/** Where each object is found, and the real clock and randomness. */
+import { asUnixMs, type Clock } from "../core/clock.ts";
+import type { DatabaseControl, Entropy, IndexStub, OrganizationStub } from "../core/management.ts";
+import type { Jurisdiction, LocationHint } from "../core/placement.ts";
+import type { DirectoryEnv } from "./directory-env.ts";
+
+export const systemClock: Clock = { now: () => asUnixMs(Date.now()) };
+
+export const systemEntropy: Entropy = {
+  bytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
+  uuid: () => crypto.randomUUID(),
+};
+
+/** The one index of the deployment. */
+const INDEX_NAME = "organizations";
+
+/** A stub's methods are its object's, but typed as what crosses; our own messages cross as they are. */
+export function organizationStub(env: Pick<DirectoryEnv, "ORGANIZATIONS">, id: string): OrganizationStub {
+  return env.ORGANIZATIONS.getByName(id) as unknown as OrganizationStub;
+}
+
+export function organizationIndex(env: Pick<DirectoryEnv, "INDEX">): IndexStub {
+  return env.INDEX.getByName(INDEX_NAME) as unknown as IndexStub;
+}
+
+export interface Placement {
+  readonly jurisdiction?: Jurisdiction | null;
+  readonly locationHint?: LocationHint | null;
+}
+
+export function databaseControl(
+  env: Pick<DirectoryEnv, "DATABASES">,
+  id: string,
+  { jurisdiction, locationHint }: Placement,
+): DatabaseControl {
+  const namespace = jurisdiction ? env.DATABASES.jurisdiction(jurisdiction) : env.DATABASES;
+  const options = locationHint ? { locationHint } : {};
+  return namespace.getByName(id, options) as unknown as DatabaseControl;
+}

@@ -1,0 +1,162 @@
+/**
+ * The door of KV Connect, the protocol of Deno's remote clients (https://github.com/denoland/denokv/blob/main/proto/kv-connect.md),
+ * versions 1 to 3. It checks who asks and what HTTP says of the request, hands the body to the database's object as it is, and
+ * maps failures. What is in the body, the object judges.
+ *
+ *   POST /databases/{id}/connect, /v2/databases/{id}/connect       the metadata exchange
+ *   POST /databases/{id}/snapshot_read, /atomic_write, /watch      the data path
+ */
+import { unreachable } from "../../core/assert.ts";
+import type { Authority, Grant } from "../../core/authority.ts";
+import type { Clock } from "../../core/clock.ts";
+import { failure, type Failure } from "../../core/errors.ts";
+import { MAX_REQUEST_BODY_BYTES } from "../../core/limits.ts";
+import { watchProtocol, type DatabaseStub } from "../../objects/interface.ts";
+import { answerExchange, PROTOCOL_VERSIONS } from "./exchange.ts";
+import { readBody } from "./request-body.ts";
+import { failureOfCall, failureOfJson, failureResponse, PROTOBUF_ANSWER, sentence } from "./responses.ts";
+import type { Timers } from "./timers.ts";
+import { answerWatch } from "./watch.ts";
+
+export interface KvConnectParts {
+  readonly authority: Authority;
+  /** Asked only for a database whose token was verified. */
+  readonly database: (databaseId: string) => DatabaseStub;
+  readonly clock: Clock;
+  readonly timers: Timers;
+}
+
+type Operation = "snapshot_read" | "atomic_write" | "watch";
+
+/** `url` is the request's. Undefined: the path is not this door's. The promise is rejected only for a bug of ours. */
+export type KvConnectDoor = (request: Request, url: URL) => Promise<Response> | undefined;
+
+export function kvConnectDoor(parts: KvConnectParts): KvConnectDoor {
+  return (request, url) => {
+    const path = url.pathname;
+    const rest = path.startsWith("/v2/") ? path.slice("/v2".length) : path;
+    if (!rest.startsWith(DATABASES)) return undefined;
+    const slash = rest.indexOf("/", DATABASES.length);
+    if (slash <= DATABASES.length) return undefined;
+    const databaseId = rest.slice(DATABASES.length, slash);
+    const operation = rest.slice(slash + 1);
+    switch (operation) {
+      case "connect":
+        return answerConnect(parts, databaseId, request, url);
+      case "snapshot_read":
+      case "atomic_write":
+      case "watch":
+        return rest === path ? answerData(parts, operation, databaseId, request) : undefined;
+      default:
+        return undefined;
+    }
+  };
+}
+
+const DATABASES = "/databases/";
+
+async function answerConnect(
+  { authority }: KvConnectParts,
+  databaseId: string,
+  request: Request,
+  url: URL,
+): Promise<Response> {
+  if (request.method !== "POST") return onlyPost(request);
+  const token = bearerToken(request);
+  if (typeof token !== "string") return failureResponse(token);
+  try {
+    return await answerExchange(authority, token, databaseId, request, url);
+  } catch (error) {
+    return failureResponse(failureOfCall(error));
+  }
+}
+
+async function answerData(
+  parts: KvConnectParts,
+  operation: Operation,
+  databaseId: string,
+  request: Request,
+): Promise<Response> {
+  if (request.method !== "POST") return onlyPost(request);
+  const token = bearerToken(request);
+  if (typeof token !== "string") return failureResponse(token);
+  const verified = parts.authority.verify(token, databaseId);
+  const grant = verified instanceof Promise ? await verified : verified;
+  if ("ok" in grant) return failureResponse(grant);
+  const flaw = flawOfHeaders(request.headers, databaseId) ?? flawOfGrant(grant, operation);
+  if (flaw !== undefined) return failureResponse(flaw);
+  if (!isProtobuf(request.headers.get("content-type"))) {
+    return sentence(415, "The content type of the request must be application/x-protobuf.");
+  }
+  const body = await readBody(request, MAX_REQUEST_BODY_BYTES);
+  if ("ok" in body) return failureResponse(body);
+
+  const stub = parts.database(databaseId);
+  try {
+    switch (operation) {
+      case "snapshot_read": {
+        const answer = await stub.snapshotRead(grant, body);
+        if (answer instanceof Uint8Array) return new Response(answer, PROTOBUF_ANSWER);
+        return answer.ok ? await streamRead(stub, grant, body) : failureResponse(answer);
+      }
+      case "atomic_write": {
+        const answer = await stub.atomicWrite(grant, body);
+        return answer instanceof Uint8Array ? new Response(answer, PROTOBUF_ANSWER) : failureResponse(answer);
+      }
+      case "watch":
+        return await answerWatch({ stub, grant, watch: body, clock: parts.clock, timers: parts.timers });
+      default:
+        return unreachable(operation);
+    }
+  } catch (error) {
+    return failureResponse(failureOfCall(error));
+  }
+}
+
+/** An answer too large for one result of a call: asked again through `fetch`, and its body handed on as it comes. */
+async function streamRead(stub: DatabaseStub, grant: Grant, body: Uint8Array): Promise<Response> {
+  const headers = { [watchProtocol.grantHeader]: JSON.stringify(grant) };
+  const answer = await stub.fetch(new Request("https://database/snapshot_read", { method: "POST", headers, body }));
+  if (answer.status >= 400) return failureResponse(failureOfJson(await answer.text()));
+  return new Response(answer.body, PROTOBUF_ANSWER);
+}
+
+function bearerToken(request: Request): string | Failure {
+  const header = request.headers.get("authorization");
+  if (header !== null && /^bearer +\S/i.test(header)) return header.slice("bearer ".length).trim();
+  return failure("unauthenticated", "A token is missing: send the header Authorization: Bearer <token>.");
+}
+
+/** A client names the database and the version in headers, which must not contradict the URL. None of them is required. */
+function flawOfHeaders(headers: Headers, databaseId: string): Failure | undefined {
+  const named = headers.get("x-denokv-database-id");
+  if (named !== null && named !== databaseId) return otherDatabase("x-denokv-database-id");
+  const version = headers.get("x-denokv-version");
+  if (version !== null) {
+    if (PROTOCOL_VERSIONS.includes(Number(version))) return undefined;
+    const known = PROTOCOL_VERSIONS.join(", ");
+    return failure("invalid", `x-denokv-version names a version that is not known; this server speaks ${known}.`);
+  }
+  const domain = headers.get("x-transaction-domain-id");
+  return domain !== null && domain !== databaseId ? otherDatabase("x-transaction-domain-id") : undefined;
+}
+
+function otherDatabase(header: string): Failure {
+  return failure("invalid", `The header ${header} names another database than the URL.`);
+}
+
+function flawOfGrant(grant: Grant, operation: Operation): Failure | undefined {
+  if (operation === "atomic_write" ? grant.write : grant.read) return undefined;
+  return failure("forbidden", `The token does not allow ${operation === "atomic_write" ? "writing" : "reading"}.`);
+}
+
+/** denokv's own client sends no content type. */
+function isProtobuf(contentType: string | null): boolean {
+  if (contentType === null || contentType === "application/x-protobuf") return true;
+  const [essence = ""] = contentType.split(";");
+  return essence.trim().toLowerCase() === "application/x-protobuf";
+}
+
+function onlyPost(request: Request): Response {
+  return sentence(405, `${request.method} is not allowed here: KV Connect uses POST.`);
+}

@@ -1,0 +1,61 @@
+/** The metadata exchange of KV Connect: an access token in, the endpoint and a data token out. */
+import type { Authority } from "../../core/authority.ts";
+import { failure, type Failure } from "../../core/errors.ts";
+import { MAX_EXCHANGE_BODY_BYTES } from "../../core/limits.ts";
+import { readBody } from "./request-body.ts";
+import { failureResponse, JSON_ANSWER } from "./responses.ts";
+
+export const PROTOCOL_VERSIONS: readonly number[] = [1, 2, 3];
+
+export async function answerExchange(
+  authority: Authority,
+  accessToken: string,
+  databaseId: string,
+  request: Request,
+  url: URL,
+): Promise<Response> {
+  const body = await readBody(request, MAX_EXCHANGE_BODY_BYTES);
+  if ("ok" in body) return failureResponse(body);
+  const version = newestCommonVersion(body);
+  if (typeof version !== "number") return failureResponse(version);
+  const minted = await authority.exchange(accessToken, databaseId);
+  if ("ok" in minted) return failureResponse(minted);
+  // Version 1 knows no relative URLs. No slash at the end: clients append "/" and the operation.
+  const path = `/databases/${databaseId}`;
+  const metadata = {
+    version,
+    databaseId,
+    endpoints: [{ url: version === 1 ? `${url.origin}${path}` : path, consistency: "strong" }],
+    token: minted.token,
+    expiresAt: new Date(minted.expiresAt).toISOString(),
+  };
+  return new Response(JSON.stringify(metadata), JSON_ANSWER);
+}
+
+/** The body is `{"supportedVersions":[…]}`, or nothing, which means version 1. */
+function newestCommonVersion(body: Uint8Array): number | Failure {
+  if (body.length === 0) return 1;
+  const supported = supportedVersions(body);
+  if (supported === undefined) {
+    return failure("invalid", 'The body must be JSON like {"supportedVersions":[1,2,3]}, or empty for version 1.');
+  }
+  const common = PROTOCOL_VERSIONS.filter((version) => supported.includes(version));
+  const newest = common.at(-1);
+  if (newest !== undefined) return newest;
+  return failure(
+    "invalid",
+    `The client supports none of the versions of KV Connect that this server speaks: ${PROTOCOL_VERSIONS.join(", ")}.`,
+  );
+}
+
+function supportedVersions(body: Uint8Array): unknown[] | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(body));
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== "object" || value === null || !("supportedVersions" in value)) return undefined;
+  const versions = value.supportedVersions;
+  return Array.isArray(versions) && versions.every(Number.isInteger) ? versions : undefined;
+}

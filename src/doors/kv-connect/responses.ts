@@ -1,0 +1,82 @@
+/**
+ * What KV Connect clients are sent: constant headers, plain-text sentences, and the one mapping of failures to statuses. Clients
+ * exchange again on 401 and 403, retry 5xx, and show the text of any other 4xx to their user.
+ */
+import { unreachable } from "../../core/assert.ts";
+import { failure, type ErrorCode, type Failure } from "../../core/errors.ts";
+
+/** Exactly these content types: clients compare them as text. */
+export const PROTOBUF_ANSWER: ResponseInit = { headers: { "content-type": "application/x-protobuf" } };
+export const WATCH_ANSWER: ResponseInit = { headers: { "content-type": "application/octet-stream" } };
+export const JSON_ANSWER: ResponseInit = {
+  headers: { "content-type": "application/json", "cache-control": "no-store" },
+};
+
+export function failureResponse(problem: Failure): Response {
+  return sentence(statusOf(problem.code), problem.message);
+}
+
+export function sentence(status: number, text: string): Response {
+  const headers: Record<string, string> = { "content-type": "text/plain; charset=utf-8" };
+  if (status === 401) headers["www-authenticate"] = "Bearer";
+  if (status === 405) headers["allow"] = "POST";
+  return new Response(text, { status, headers });
+}
+
+function statusOf(code: ErrorCode): number {
+  switch (code) {
+    case "invalid":
+    case "limit":
+    case "type-mismatch":
+    // Not 501: @deno/kv would send it ten times.
+    case "unsupported":
+      return 400;
+    case "unauthenticated":
+      return 401;
+    case "forbidden":
+      return 403;
+    case "not-found":
+      return 404;
+    case "conflict":
+      return 409;
+    case "internal":
+      return 500;
+    case "unavailable":
+      return 503;
+    default:
+      return unreachable(code);
+  }
+}
+
+/** A failure as the object sends it: JSON, in a text frame or in the body of a response. */
+export function failureOfJson(text: string): Failure {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === "object" && value !== null && "code" in value && "message" in value) {
+      // Only our own object writes these, from a Failure.
+      return failure(value.code as ErrorCode, String(value.message));
+    }
+  } catch {
+    // Not JSON: answered below, like any other text that is no failure.
+  }
+  return failure("internal", "The database answered in a way that this server does not understand.");
+}
+
+/**
+ * What a call that threw means to the client. The platform marks what may be sent again: the object was moved or restarted, or
+ * has more to do than it can. Anything else is a bug of ours, which is logged and not shown.
+ */
+export function failureOfCall(error: unknown): Failure {
+  if (isMarked(error, "overloaded")) {
+    return failure("unavailable", "The database has more requests than it can answer. Try again in a moment.");
+  }
+  if (isMarked(error, "retryable") || isMarked(error, "durableObjectReset")) {
+    return failure("unavailable", "The database was restarted or moved while it answered. Try again.");
+  }
+  console.error("a call of the database's object failed", error);
+  return failure("internal", "The request failed because of an error in this server.");
+}
+
+function isMarked(error: unknown, mark: string): boolean {
+  return error instanceof Error && Reflect.get(error, mark) === true;
+}

@@ -1,0 +1,77 @@
+/** The Worker's end of one WebSocket to a database's object; the protocol on it is `watchProtocol` in `objects/interface.ts`. */
+import type { Grant } from "../../core/authority.ts";
+import type { Failure } from "../../core/errors.ts";
+import { watchProtocol, type DatabaseStub } from "../../objects/interface.ts";
+import { failureOfJson } from "./responses.ts";
+
+/** "lost": the object went away, and connecting again is worth a try. */
+export type LinkEvent =
+  | { readonly type: "output"; readonly bytes: Uint8Array }
+  | { readonly type: "failure"; readonly failure: Failure }
+  | { readonly type: "lost" };
+
+/** Connects and sends the Watch message. Rejects when the object cannot be reached. */
+export async function openLink(stub: DatabaseStub, grant: Grant, watch: Uint8Array): Promise<WatchLink | Failure> {
+  const headers = { upgrade: "websocket", [watchProtocol.grantHeader]: JSON.stringify(grant) };
+  const response = await stub.fetch(new Request(`https://database${watchProtocol.path}`, { headers }));
+  const socket = response.webSocket;
+  if (socket === null) return failureOfJson(await response.text());
+  const link = new WatchLink(socket);
+  socket.send(watch);
+  return link;
+}
+
+export class WatchLink {
+  readonly #socket: WebSocket;
+  /** What came and was not taken. The object sends one output until it is acknowledged, and nothing after a failure. */
+  readonly #events: LinkEvent[] = [];
+  #wake: (() => void) | undefined;
+  #open = true;
+
+  constructor(socket: WebSocket) {
+    this.#socket = socket;
+    socket.binaryType = "arraybuffer";
+    socket.addEventListener("message", ({ data }) => {
+      if (typeof data === "string") this.#end({ type: "failure", failure: failureOfJson(data) });
+      else this.#add({ type: "output", bytes: new Uint8Array(data) });
+    });
+    socket.addEventListener("close", () => this.#end({ type: "lost" }));
+    socket.addEventListener("error", () => this.#end({ type: "lost" }));
+    socket.accept();
+  }
+
+  /** The oldest event that was not taken yet. */
+  take(): LinkEvent | undefined {
+    return this.#events.shift();
+  }
+
+  /** `wake` is called at the next event, once. */
+  onNextEvent(wake: (() => void) | undefined): void {
+    this.#wake = wake;
+  }
+
+  /** The client has taken the last output. */
+  acknowledge(): void {
+    if (this.#open) this.#socket.send(watchProtocol.ack);
+  }
+
+  /** Harmless when it is closed already. */
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#socket.close(1000);
+  }
+
+  #end(event: LinkEvent): void {
+    if (!this.#open) return;
+    this.close();
+    this.#add(event);
+  }
+
+  #add(event: LinkEvent): void {
+    this.#events.push(event);
+    const wake = this.#wake;
+    this.#wake = undefined;
+    wake?.();
+  }
+}

@@ -1,0 +1,211 @@
+/**
+ * A watch of KV Connect: a response that lasts, fed from one socket to the database's object. Each WatchOutput goes out behind
+ * its length as 4 bytes little endian; a length of 0 keeps the stream alive and is how a vanished client is noticed, because the
+ * runtime reports it only at a write. The object's next output is asked for when the client has taken the one before, so a slow
+ * client is given the latest state and no queue grows.
+ *
+ * The stream ends when the grant does, when the object says so, and when the object cannot be reached any more; clients then ask
+ * again, and learn the reason from that answer. Whichever way it ends, the socket is closed and no timer is left.
+ */
+import { unreachable } from "../../core/assert.ts";
+import type { Grant } from "../../core/authority.ts";
+import type { Clock } from "../../core/clock.ts";
+import { failure, type Failure } from "../../core/errors.ts";
+import type { DatabaseStub } from "../../objects/interface.ts";
+import { failureOfCall, failureResponse, WATCH_ANSWER } from "./responses.ts";
+import type { Timers } from "./timers.ts";
+import { openLink, WatchLink, type LinkEvent } from "./watch-link.ts";
+
+export const KEEP_ALIVE_MS = 5000;
+
+/** The waits before each try to reach an object that went away: about three seconds in all, shorter than a keep-alive. */
+export const RECONNECT_DELAYS_MS = [100, 200, 400, 800, 1600] as const;
+
+const LENGTH_BYTES = 4;
+
+/** Timers cannot be set further ahead. */
+const MAX_TIMER_MS = 0x7fff_ffff;
+
+export interface WatchParts {
+  readonly stub: DatabaseStub;
+  readonly grant: Grant;
+  /** The Watch message, as the client sent it. */
+  readonly watch: Uint8Array;
+  readonly clock: Clock;
+  readonly timers: Timers;
+}
+
+/** Answers with a stream once the object's first output is there; before that, a failure has a status of its own. */
+export async function answerWatch(parts: WatchParts): Promise<Response> {
+  const source = new WatchSource(parts);
+  const flaw = await source.start();
+  if (flaw !== undefined) return failureResponse(flaw);
+  return new Response(source.stream(), WATCH_ANSWER);
+}
+
+/** "quiet": nothing came for as long as a keep-alive takes. "over": the watch has ended. */
+type Step = Exclude<LinkEvent, { type: "lost" }> | { readonly type: "quiet" } | { readonly type: "over" };
+
+class WatchSource {
+  readonly #parts: WatchParts;
+  #link: WatchLink | undefined;
+  /** Tries to connect since the last output; a watch that has had one waits before the next try too. */
+  #tries = 0;
+  /** The object waits to hear that the client has taken its last output. */
+  #owesAcknowledgement = false;
+  #over = false;
+  /** Ends the wait that is under way, if there is one. */
+  #interrupt: (() => void) | undefined;
+  #cancelDeadline: (() => void) | undefined;
+  #first: Uint8Array | undefined;
+
+  constructor(parts: WatchParts) {
+    this.#parts = parts;
+  }
+
+  /** Connects and waits for the first output. */
+  async start(): Promise<Failure | undefined> {
+    const step = await this.#next();
+    if (step.type === "output") {
+      this.#first = step.bytes;
+      return undefined;
+    }
+    this.#end();
+    return step.type === "failure"
+      ? step.failure
+      : failure("unavailable", "The database did not answer the watch in time. Try again.");
+  }
+
+  /** To be called once, after `start` has succeeded. */
+  stream(): ReadableStream<Uint8Array> {
+    const { grant, clock, timers } = this.#parts;
+    return new ReadableStream<Uint8Array>(
+      {
+        start: (controller) => {
+          const left = Math.max(0, grant.expiresAt - clock.now());
+          this.#cancelDeadline = timers.after(Math.min(left, MAX_TIMER_MS), () => {
+            this.#end();
+            controller.close();
+          });
+        },
+        pull: (controller) => this.#pull(controller),
+        cancel: () => this.#end(),
+      },
+      { highWaterMark: 0 },
+    );
+  }
+
+  /** Called when the client has taken everything before, and not again until it has settled. */
+  async #pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
+    const first = this.#first;
+    if (first !== undefined) {
+      this.#first = undefined;
+      controller.enqueue(framed(first));
+      return;
+    }
+    if (this.#owesAcknowledgement) this.#link?.acknowledge();
+    this.#owesAcknowledgement = false;
+    const step = await this.#next();
+    switch (step.type) {
+      case "output":
+        controller.enqueue(framed(step.bytes));
+        return;
+      case "quiet":
+        controller.enqueue(new Uint8Array(LENGTH_BYTES));
+        return;
+      case "failure":
+        this.#end();
+        controller.close();
+        return;
+      case "over":
+        return;
+      default:
+        unreachable(step);
+    }
+  }
+
+  async #next(): Promise<Step> {
+    while (!this.#over) {
+      if (this.#link === undefined) {
+        const flaw = await this.#connect();
+        if (flaw !== undefined) return { type: "failure", failure: flaw };
+        continue;
+      }
+      const event = await this.#nextEvent(this.#link);
+      if (event.type === "output") {
+        this.#tries = 1;
+        this.#owesAcknowledgement = true;
+      }
+      if (event.type !== "lost") return event;
+      this.#link = undefined;
+      this.#owesAcknowledgement = false;
+    }
+    return { type: "over" };
+  }
+
+  /** Leaves a link behind, unless the watch has ended meanwhile; or says why there is none. */
+  async #connect(): Promise<Failure | undefined> {
+    const { stub, grant, watch } = this.#parts;
+    for (let flaw = failure("unavailable", "The database's connection was lost. Try again."); ;) {
+      const tries = this.#tries++;
+      if (tries > 0) {
+        const delay = RECONNECT_DELAYS_MS[tries - 1];
+        if (delay === undefined) return flaw;
+        await this.#pause(delay);
+      }
+      if (this.#over) return undefined;
+      const opened = await openLink(stub, grant, watch).catch(failureOfCall);
+      if (opened instanceof WatchLink) {
+        this.#link = opened;
+        // The watch may have ended while the connection was made: what `#end` then found was no link.
+        if (this.#over) this.#end();
+        return undefined;
+      }
+      if (opened.code !== "unavailable") return opened;
+      flaw = opened;
+    }
+  }
+
+  #nextEvent(link: WatchLink): Promise<LinkEvent | Step> {
+    const waiting = link.take();
+    if (waiting !== undefined) return Promise.resolve(waiting);
+    return new Promise((resolve) => {
+      const finish = (event: LinkEvent | Step): void => {
+        cancelTimer();
+        link.onNextEvent(undefined);
+        this.#interrupt = undefined;
+        resolve(event);
+      };
+      const cancelTimer = this.#parts.timers.after(KEEP_ALIVE_MS, () => finish({ type: "quiet" }));
+      link.onNextEvent(() => finish(link.take() ?? { type: "quiet" }));
+      this.#interrupt = () => finish({ type: "over" });
+    });
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const finish = (): void => {
+        cancelTimer();
+        this.#interrupt = undefined;
+        resolve();
+      };
+      const cancelTimer = this.#parts.timers.after(ms, finish);
+      this.#interrupt = finish;
+    });
+  }
+
+  #end(): void {
+    this.#over = true;
+    this.#link?.close();
+    this.#link = undefined;
+    this.#cancelDeadline?.();
+    this.#interrupt?.();
+  }
+}
+
+function framed(output: Uint8Array): Uint8Array {
+  const frame = new Uint8Array(LENGTH_BYTES + output.length);
+  new DataView(frame.buffer).setUint32(0, output.length, true);
+  frame.set(output, LENGTH_BYTES);
+  return frame;
+}

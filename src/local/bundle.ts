@@ -1,0 +1,22 @@
+/** The Worker as one ES module, as workerd takes it. */
+import { build } from "esbuild";
+import { failure, type Failure } from "../core/errors.ts";
+
+/** `invalid` with esbuild's messages when the sources do not build. */
+export async function bundleWorker(entry: string): Promise<string | Failure> {
+  const result = await build({
+    entryPoints: [entry],
+    bundle: true,
+    write: false,
+    format: "esm",
+    target: "es2024",
+    platform: "neutral",
+    conditions: ["workerd", "worker", "browser"],
+    mainFields: ["browser", "module", "main"],
+    external: ["cloudflare:*", "node:*"],
+    logLevel: "silent",
+  }).catch((error: unknown) => failure("invalid", `The Worker ${entry} does not build: ${String(error)}`));
+  if ("ok" in result) return result;
+  const [output] = result.outputFiles;
+  return output === undefined ? failure("invalid", `The Worker ${entry} builds to nothing.`) : output.text;
+}

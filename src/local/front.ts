@@ -1,0 +1,158 @@
+/**
+ * The one port that clients see. A connection that begins with the HTTP/2 preface goes to the bridge; anything else, HTTP/1.1
+ * and WebSocket upgrades, is joined to a connection of its own to the server behind and passed through as bytes.
+ */
+import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { failure, type Failure } from "../core/errors.ts";
+import { Http2Bridge } from "./h2-bridge.ts";
+import { unavailableResponse } from "./unavailable.ts";
+
+const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+
+/** A connection that sends nothing at all is closed after this; browsers open such ones ahead of need. */
+const SILENT_CONNECTION_MS = 60_000;
+
+/** How long a client may still send, or keep its side open, after its answer has ended. */
+const LINGER_MS = 5000;
+
+/** TCP asks whether a quiet client is still there, so that one that vanished without a word is noticed. */
+const KEEP_ALIVE_MS = 60_000;
+
+export class Front {
+  readonly port: number;
+  readonly #server: Server;
+  readonly #bridge: Http2Bridge;
+  readonly #sockets: Set<Socket>;
+
+  private constructor(server: Server, bridge: Http2Bridge, sockets: Set<Socket>) {
+    // A TCP server that listens has such an address.
+    this.port = (server.address() as AddressInfo).port;
+    this.#server = server;
+    this.#bridge = bridge;
+    this.#sockets = sockets;
+  }
+
+  /**
+   * `upstreamPort`: where the server listens now on 127.0.0.1, or undefined while none runs, when clients get 503. A failure
+   * names what is wrong with the host or the port.
+   */
+  static async listen(host: string, port: number, upstreamPort: () => number | undefined): Promise<Front | Failure> {
+    const bridge = new Http2Bridge(upstreamPort);
+    const sockets = new Set<Socket>();
+    const server = createServer(
+      { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
+      (socket) => {
+        sockets.add(socket);
+        socket.once("close", () => sockets.delete(socket));
+        dispatch(socket, bridge, upstreamPort);
+      },
+    );
+    const problem = await new Promise<Error | undefined>((resolve) => {
+      server.once("error", resolve);
+      server.listen(port, host, () => resolve(undefined));
+    });
+    return problem === undefined ? new Front(server, bridge, sockets) : listenFailure(problem, host, port);
+  }
+
+  /** Takes no new connections and no new streams; what is under way goes on. */
+  drain(): void {
+    this.#server.close();
+    this.#bridge.drain();
+  }
+
+  /** Ends what is left: answers that have ended get this long to reach their clients. */
+  async close(graceMs: number): Promise<void> {
+    this.drain();
+    const closed = Promise.all(
+      [...this.#sockets].map((socket) => new Promise((resolve) => socket.once("close", resolve))),
+    );
+    await Promise.race([closed, sleep(graceMs)]);
+    this.#bridge.destroy();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+}
+
+/** Reads until the first bytes tell the protocols apart: "PRI" is the name of no HTTP/1.1 method. */
+function dispatch(socket: Socket, bridge: Http2Bridge, upstreamPort: () => number | undefined): void {
+  let head: Buffer = Buffer.alloc(0);
+  const look = (): void => {
+    const chunk: Buffer | null = socket.read();
+    if (chunk === null) return;
+    head = head.length === 0 ? chunk : Buffer.concat([head, chunk]);
+    const shared = Math.min(head.length, PREFACE.length);
+    const matches = head.compare(PREFACE, 0, shared, 0, shared) === 0;
+    if (matches && head.length < PREFACE.length) return;
+
+    socket.off("readable", look);
+    socket.off("end", destroy);
+    socket.off("error", destroy);
+    socket.setTimeout(0);
+    if (matches) {
+      socket.unshift(head);
+      bridge.accept(socket);
+    } else {
+      passThrough(socket, head, upstreamPort());
+    }
+  };
+  const destroy = (): void => void socket.destroy();
+  socket.on("readable", look);
+  socket.once("end", destroy);
+  socket.once("error", destroy);
+  socket.setTimeout(SILENT_CONNECTION_MS, destroy);
+}
+
+/** Joins the two connections until both sides of both have ended; if one breaks, so does the other. */
+function passThrough(client: Socket, head: Buffer, port: number | undefined): void {
+  if (port === undefined) {
+    refuse(client);
+    return;
+  }
+  const upstream = connect({ host: "127.0.0.1", port, allowHalfOpen: true, noDelay: true });
+  let connected = false;
+  upstream.once("connect", () => (connected = true));
+  // Which of the two broke is of no use to the other: it sees its connection broken, as without us.
+  client.on("error", () => upstream.destroy());
+  upstream.on("error", () => {
+    if (connected) client.destroy();
+    else refuse(client);
+  });
+  client.once("close", () => upstream.destroy());
+  upstream.once("end", () => client.setTimeout(LINGER_MS, () => client.destroy()));
+
+  upstream.write(head);
+  client.pipe(upstream);
+  upstream.pipe(client);
+}
+
+/** Answers 503. What the client is still sending is read, for an answer to unread bytes would be lost to a reset. */
+function refuse(client: Socket): void {
+  client.unpipe();
+  client.on("error", () => client.destroy());
+  client.once("end", () => client.destroySoon());
+  client.setTimeout(LINGER_MS, () => client.destroy());
+  client.end(unavailableResponse);
+  client.resume();
+}
+
+function listenFailure(problem: Error, host: string, port: number): Failure {
+  switch ("code" in problem ? problem.code : undefined) {
+    case "EADDRINUSE":
+      return failure(
+        "conflict",
+        `Port ${port} on ${host} is in use: end what listens there, or choose another --port.`,
+      );
+    case "EACCES":
+      return failure(
+        "forbidden",
+        `Port ${port} on ${host} needs rights that this user has not: choose another --port.`,
+      );
+    case "EADDRNOTAVAIL":
+      return failure("invalid", `${host} is not an address of this machine: choose another --host.`);
+    case "ENOTFOUND":
+    case "EAI_AGAIN":
+      return failure("invalid", `The host ${host} cannot be resolved: choose another --host.`);
+    default:
+      return failure("invalid", `The server cannot listen on ${host}, port ${port}: ${problem.message}`);
+  }
+}

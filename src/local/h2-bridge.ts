@@ -1,0 +1,134 @@
+/**
+ * HTTP/2 with prior knowledge in front of a server that speaks HTTP/1.1: each stream becomes one request on a kept-alive
+ * connection, both bodies streamed, with backpressure both ways. A stream that the client gives up ends its request, and a
+ * request that the server breaks off resets its stream: what was sent may have been done, so it is never sent a second time.
+ */
+import { Agent, request, type IncomingHttpHeaders, type IncomingMessage, type OutgoingHttpHeaders } from "node:http";
+import {
+  constants,
+  performServerHandshake,
+  type IncomingHttpHeaders as Http2Headers,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from "node:http2";
+import type { Socket } from "node:net";
+import { unavailableHeaders, unavailableSentence } from "./unavailable.ts";
+
+/** Well below the 15 seconds after which workerd closes an idle connection, so that no request meets a closing one. */
+const IDLE_CONNECTION_MS = 5000;
+
+/** One client's streams at the same time, its watches among them. */
+const MAX_STREAMS = 1000;
+
+/** Uploads need not wait for a window update every 64 KiB. */
+const WINDOW_BYTES = 1024 * 1024;
+
+/** Megabytes of one session's buffers; node's own 10 are passed by a few large reads at once. */
+const MAX_SESSION_MEMORY = 256;
+
+/** Headers of one connection, not of the message (RFC 9113, section 8.2.2), and `expect`, which the front has answered. */
+const ofTheConnection = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "transfer-encoding",
+  "upgrade",
+  "http2-settings",
+  "te",
+  "expect",
+]);
+
+export class Http2Bridge {
+  readonly #port: () => number | undefined;
+  readonly #agent = new Agent({ keepAlive: true, timeout: IDLE_CONNECTION_MS, scheduling: "lifo" });
+  readonly #sessions = new Set<ServerHttp2Session>();
+
+  /** `port`: where the server listens now on 127.0.0.1, or undefined while none runs. */
+  constructor(port: () => number | undefined) {
+    this.#port = port;
+  }
+
+  /** Takes over a connection whose first bytes, still unread, are the HTTP/2 preface. */
+  accept(socket: Socket): void {
+    const session = performServerHandshake(socket, {
+      maxSessionMemory: MAX_SESSION_MEMORY,
+      settings: { maxConcurrentStreams: MAX_STREAMS, initialWindowSize: WINDOW_BYTES },
+    });
+    this.#sessions.add(session);
+    session.once("close", () => this.#sessions.delete(session));
+    // A connection that breaks or breaks the protocol closes the session and each of its streams, which end their requests.
+    session.on("error", () => undefined);
+    session.on("stream", (stream, headers) => this.#forward(stream, headers));
+  }
+
+  /** Takes no new streams; those under way may finish. */
+  drain(): void {
+    for (const session of this.#sessions) session.close();
+  }
+
+  destroy(): void {
+    for (const session of this.#sessions) session.destroy();
+    this.#agent.destroy();
+  }
+
+  #forward(stream: ServerHttp2Stream, headers: Http2Headers): void {
+    // What went wrong with a stream is told to its client by the reset itself.
+    stream.on("error", () => undefined);
+    const port = this.#port();
+    if (port === undefined) return answerUnavailable(stream);
+
+    const outgoing = request({
+      agent: this.#agent,
+      host: "127.0.0.1",
+      port,
+      method: headers[":method"],
+      path: headers[":path"],
+      headers: forwardedHeaders(headers),
+    });
+    let connected = false;
+    outgoing.once("socket", (socket) => {
+      if (socket.connecting) socket.once("connect", () => (connected = true));
+      else connected = true;
+    });
+    outgoing.on("error", () => {
+      // Nothing was sent if there was never a connection; else only a reset is honest.
+      if (connected || stream.headersSent) stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+      else answerUnavailable(stream);
+    });
+    outgoing.once("response", (response) => passBack(response, stream));
+    stream.once("close", () => outgoing.destroy());
+    stream.pipe(outgoing);
+  }
+}
+
+function passBack(response: IncomingMessage, stream: ServerHttp2Stream): void {
+  if (stream.destroyed) return;
+  // node answers a request of method HEAD with END_STREAM by itself, and a stream that is over takes no body.
+  stream.respond({ ":status": response.statusCode, ...returnedHeaders(response.headers) });
+  response.on("error", () => stream.close(constants.NGHTTP2_INTERNAL_ERROR));
+  response.pipe(stream);
+}
+
+function answerUnavailable(stream: ServerHttp2Stream): void {
+  if (stream.destroyed || stream.headersSent) return;
+  stream.respond({ ":status": 503, ...unavailableHeaders });
+  stream.end(unavailableSentence);
+  stream.resume();
+}
+
+function forwardedHeaders(headers: Http2Headers): OutgoingHttpHeaders {
+  const forwarded: OutgoingHttpHeaders = {};
+  for (const [name, value] of Object.entries(headers)) {
+    if (name.startsWith(":") || ofTheConnection.has(name)) continue;
+    forwarded[name] = value;
+  }
+  const authority = headers[":authority"];
+  if (authority !== undefined) forwarded["host"] = authority;
+  return forwarded;
+}
+
+function returnedHeaders(headers: IncomingHttpHeaders): OutgoingHttpHeaders {
+  const returned: OutgoingHttpHeaders = {};
+  for (const [name, value] of Object.entries(headers)) if (!ofTheConnection.has(name)) returned[name] = value;
+  return returned;
+}

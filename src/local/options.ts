@@ -1,0 +1,67 @@
+/** What `npm start` and `npm run dev` understand on their command line. */
+import { parseArgs } from "node:util";
+import { failure, type Failure } from "../core/errors.ts";
+
+export interface Options {
+  readonly port: number;
+  readonly host: string;
+  /** The data folder, as given: relative to the working directory. */
+  readonly persistTo: string;
+  readonly accessToken: string | undefined;
+  readonly json: boolean;
+  readonly help: boolean;
+}
+
+export const DEFAULT_PORT = 4512;
+
+export function helpText(script: "npm start" | "npm run dev"): string {
+  return `Usage: ${script} -- [options]
+
+  --port <number>         port to listen on (${DEFAULT_PORT}; 0 takes a free one)
+  --host <name>           address to listen on (127.0.0.1; 0.0.0.0 for every one)
+  --persist-to <folder>   where the data lies (.cairn)
+  --access-token <token>  the token that clients send, for this run; CAIRN_ACCESS_TOKEN says the same
+                          without showing it in the list of processes
+  --json                  print one line of JSON when ready: url, connectUrl, databaseId, accessToken
+  --help                  print this
+
+Environment: CAIRN_ACCESS_TOKEN, CAIRN_SIGNING_KEYS, CAIRN_DATABASE_ID. What is not given is made at
+the first start and kept in secrets.json in the data folder.`;
+}
+
+/** `invalid` with a sentence that names the option. */
+export function parseOptions(args: readonly string[]): Options | Failure {
+  let values;
+  try {
+    ({ values } = parseArgs({
+      args: [...args],
+      options: {
+        port: { type: "string", default: String(DEFAULT_PORT) },
+        host: { type: "string", default: "127.0.0.1" },
+        "persist-to": { type: "string", default: ".cairn" },
+        "access-token": { type: "string" },
+        json: { type: "boolean", default: false },
+        help: { type: "boolean", default: false },
+      },
+    }));
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    // Node's sentence names the option; what follows its first full stop is advice for programmers.
+    const [sentence = error.message] = error.message.split(". ");
+    return failure("invalid", `${sentence}. --help lists the options.`);
+  }
+  if (!/^\d{1,5}$/.test(values.port) || Number(values.port) > 65_535) {
+    return failure("invalid", `--port must be a number from 0 to 65535, got "${values.port}".`);
+  }
+  for (const name of ["host", "persist-to", "access-token"] as const) {
+    if (values[name] === "") return failure("invalid", `--${name} must not be empty.`);
+  }
+  return {
+    port: Number(values.port),
+    host: values.host,
+    persistTo: values["persist-to"],
+    accessToken: values["access-token"],
+    json: values.json,
+    help: values.help,
+  };
+}

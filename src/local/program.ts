@@ -1,0 +1,50 @@
+/** What `npm start` and `npm run dev` have in common as programs: options, signals, exit codes. */
+import type { Failure } from "../core/errors.ts";
+import { announcement, announcementJson } from "./announcement.ts";
+import { helpText, parseOptions } from "./options.ts";
+import { secretNames, type SecretName } from "./secrets.ts";
+import { startServer, type StartUpstream } from "./server.ts";
+
+/**
+ * Runs until a signal (exit code 0, everything ended cleanly) or until it cannot (1, with the reason on stderr). A second signal
+ * does not wait for what is under way.
+ */
+export async function runProgram(
+  script: "npm start" | "npm run dev",
+  upstream: () => Promise<StartUpstream | Failure>,
+): Promise<void> {
+  const options = parseOptions(process.argv.slice(2));
+  if ("ok" in options) return fail(options);
+  if (options.help) {
+    process.stdout.write(`${helpText(script)}\n`);
+    return;
+  }
+  const secrets: Partial<Record<SecretName, string>> = {};
+  for (const name of secretNames) {
+    const given = name === "CAIRN_ACCESS_TOKEN" ? (options.accessToken ?? process.env[name]) : process.env[name];
+    if (given !== undefined) secrets[name] = given;
+  }
+  const signal = nextSignal();
+  const startUpstream = await upstream();
+  if ("ok" in startUpstream) return fail(startUpstream);
+  const server = await startServer({ ...options, secrets, startUpstream });
+  if ("ok" in server) return fail(server);
+  process.stdout.write(options.json ? `${announcementJson(server)}\n` : announcement(server));
+
+  const ending = await Promise.race([signal, server.givenUp]);
+  void nextSignal().then(() => process.exit(1));
+  await server.close();
+  if (ending !== "signal") return fail(ending);
+  process.exit(0);
+}
+
+function nextSignal(): Promise<"signal"> {
+  return new Promise((resolve) => {
+    for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(name, () => resolve("signal"));
+  });
+}
+
+function fail(failure: Failure): void {
+  process.stderr.write(`${failure.message}\n`);
+  process.exit(1);
+}

@@ -1,0 +1,122 @@
+/**
+ * A whole server on one machine: the data folder locked, the Worker built, a server process kept running, and the front before
+ * it. `npm start`, `npm run dev`, tests and the bench differ only in what they put in.
+ */
+import { readFileSync, realpathSync } from "node:fs";
+import { join } from "node:path";
+import type { Failure } from "../core/errors.ts";
+import { bundleWorker } from "./bundle.ts";
+import { lockFolder } from "./folder-lock.ts";
+import { Front } from "./front.ts";
+import { deploymentSecrets, secretNames, type SecretName, type Secrets } from "./secrets.ts";
+import { KeptUpstream, type Upstream } from "./upstream.ts";
+import { compatibilityDateOf, workerdConfig, type Deployment } from "./workerd-config.ts";
+import { orphanGone, startWorkerd } from "./workerd-process.ts";
+
+export const repository = join(import.meta.dirname, "../..");
+
+/** What src/worker.ts needs around it. A new Durable Object class or secret is added here and in wrangler.toml. */
+export const cairnDeployment: Deployment = {
+  namespaces: [{ binding: "DATABASES", className: "DatabaseObject" }],
+  variables: secretNames,
+};
+
+/** Starts one server process on the folder, which is locked and absolute. */
+export type StartUpstream = (folder: string, secrets: Secrets) => Promise<Upstream | Failure>;
+
+export interface ServerOptions {
+  readonly host: string;
+  /** 0: a free one. */
+  readonly port: number;
+  readonly persistTo: string;
+  /** What is missing is taken from the folder or made. */
+  readonly secrets: Partial<Record<SecretName, string>>;
+  readonly startUpstream: StartUpstream;
+}
+
+export interface RunningServer {
+  /** Where clients reach the front, without a slash at the end. */
+  readonly url: string;
+  readonly connectUrl: string;
+  /** Absolute. */
+  readonly folder: string;
+  readonly secrets: Secrets;
+  /** The server process itself, past the front; undefined while it is being started again. */
+  readonly upstream: Upstream | undefined;
+  /** Resolves only when the server process died too often. The server is then still to be closed. */
+  readonly givenUp: Promise<Failure>;
+  /** Lets what is under way finish for `graceMs` (2,000 if not given), then ends everything. */
+  close(graceMs?: number): Promise<void>;
+}
+
+/** Answers already made get this long to leave the front once the server process has ended. */
+const LAST_BYTES_MS = 500;
+
+/** Resolves when the server answers. A failure leaves nothing running and nothing locked. */
+export async function startServer(options: ServerOptions): Promise<RunningServer | Failure> {
+  let upstreamPort = (): number | undefined => undefined;
+  const front = await Front.listen(options.host, options.port, () => upstreamPort());
+  if ("ok" in front) return front;
+  const lock = lockFolder(options.persistTo);
+  if ("ok" in lock) {
+    await front.close(0);
+    return lock;
+  }
+  const release = async (): Promise<void> => {
+    await front.close(LAST_BYTES_MS);
+    lock.release();
+  };
+
+  const folder = realpathSync(options.persistTo);
+  const ready = await startInside(folder, options);
+  if ("ok" in ready) {
+    await release();
+    return ready;
+  }
+  upstreamPort = () => ready.kept.current?.port;
+  const url = `http://${urlHost(options.host)}:${front.port}`;
+  return {
+    url,
+    connectUrl: `${url}/databases/${ready.secrets.CAIRN_DATABASE_ID}/connect`,
+    folder,
+    secrets: ready.secrets,
+    get upstream() {
+      return ready.kept.current;
+    },
+    givenUp: ready.kept.givenUp,
+    async close(graceMs = 2000) {
+      front.drain();
+      await ready.kept.stop(graceMs);
+      await release();
+    },
+  };
+}
+
+async function startInside(
+  folder: string,
+  options: ServerOptions,
+): Promise<{ readonly secrets: Secrets; readonly kept: KeptUpstream } | Failure> {
+  const secrets = deploymentSecrets(folder, options.secrets);
+  if ("ok" in secrets) return secrets;
+  const orphan = await orphanGone(folder);
+  if (orphan !== undefined) return orphan;
+  const kept = await KeptUpstream.start(() => options.startUpstream(folder, secrets), {
+    died: (reason) => process.stderr.write(`${reason}\nStarting it again.\n`),
+  });
+  return "ok" in kept ? kept : { secrets, kept };
+}
+
+/** Builds the Worker once and runs it on plain workerd with its disk storage. `invalid` when it does not build. */
+export async function onWorkerd(entry: string, deployment: Deployment): Promise<StartUpstream | Failure> {
+  const worker = await bundleWorker(entry);
+  if (typeof worker !== "string") return worker;
+  const date = compatibilityDateOf(readFileSync(join(repository, "wrangler.toml"), "utf8"));
+  const files = { worker, config: workerdConfig(deployment, date) };
+  return (folder, secrets) => startWorkerd(folder, files, { ...process.env, ...secrets });
+}
+
+function urlHost(host: string): string {
+  if (host === "0.0.0.0") return "127.0.0.1";
+  if (host === "::") return "[::1]";
+  return host.includes(":") ? `[${host}]` : host;
+}

@@ -1,0 +1,6 @@
+/** `npm start`: the Worker on plain workerd, behind the front. */
+import { join } from "node:path";
+import { runProgram } from "./program.ts";
+import { cairnDeployment, onWorkerd, repository } from "./server.ts";
+
+await runProgram("npm start", () => onWorkerd(join(repository, "src/worker.ts"), cairnDeployment));

@@ -1,0 +1,90 @@
+/** The server process behind the front, workerd or wrangler's development server, and how it is kept running. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { failure, type Failure } from "../core/errors.ts";
+
+export interface Upstream {
+  /** On 127.0.0.1, speaking HTTP/1.1. */
+  readonly port: number;
+  readonly pid: number;
+  /** Why it ended, in words. */
+  readonly exited: Promise<string>;
+  /** Lets what is under way finish for that long. */
+  stop(graceMs: number): Promise<void>;
+}
+
+export interface UpstreamEvents {
+  died(reason: string): void;
+}
+
+const MAX_DEATHS = 5;
+const WITHIN_MS = 60_000;
+const RESTART_DELAY_MS = 200;
+
+/** Starts an upstream again when it dies, until it has died five times within a minute. */
+export class KeptUpstream {
+  /** Resolves only when it died too often, with the reason of the last death. */
+  readonly givenUp: Promise<Failure>;
+  readonly #giveUp: (failure: Failure) => void;
+  readonly #start: () => Promise<Upstream | Failure>;
+  readonly #events: UpstreamEvents;
+  readonly #deaths: number[] = [];
+  #current: Upstream | undefined;
+  #restart: Promise<void> | undefined;
+  #stopping = false;
+
+  private constructor(start: () => Promise<Upstream | Failure>, events: UpstreamEvents) {
+    this.#start = start;
+    this.#events = events;
+    ({ promise: this.givenUp, resolve: this.#giveUp } = Promise.withResolvers<Failure>());
+  }
+
+  /** A failure: it does not even start the first time. */
+  static async start(
+    start: () => Promise<Upstream | Failure>,
+    events: UpstreamEvents,
+  ): Promise<KeptUpstream | Failure> {
+    const first = await start();
+    if ("ok" in first) return first;
+    const kept = new KeptUpstream(start, events);
+    kept.#watch(first);
+    return kept;
+  }
+
+  /** The one that runs now, or undefined while none does. */
+  get current(): Upstream | undefined {
+    return this.#current;
+  }
+
+  async stop(graceMs: number): Promise<void> {
+    this.#stopping = true;
+    await this.#restart;
+    await this.#current?.stop(graceMs);
+    this.#current = undefined;
+  }
+
+  #watch(upstream: Upstream): void {
+    this.#current = upstream;
+    void upstream.exited.then((reason) => {
+      if (this.#stopping) return;
+      this.#current = undefined;
+      this.#restart = this.#afterDeath(reason);
+    });
+  }
+
+  async #afterDeath(reason: string): Promise<void> {
+    this.#events.died(reason);
+    const now = Date.now();
+    this.#deaths.push(now);
+    while (this.#deaths[0] !== undefined && this.#deaths[0] <= now - WITHIN_MS) this.#deaths.shift();
+    if (this.#deaths.length >= MAX_DEATHS) {
+      const sentence = `The server process died ${MAX_DEATHS} times within a minute. The last time: ${reason}`;
+      this.#giveUp(failure("internal", sentence));
+      return;
+    }
+    await sleep(RESTART_DELAY_MS);
+    if (this.#stopping) return;
+    const next = await this.#start();
+    if ("ok" in next) return this.#afterDeath(next.message);
+    this.#watch(next);
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * What workerd is told to run: a Cap'n Proto text beside the bundled Worker. It holds no secret and no path of the machine:
+ * secrets are read from workerd's environment, paths come on its command line.
+ */
+
+/** What the Worker sees in its environment, and where its objects lie. */
+export interface Deployment {
+  readonly namespaces: readonly Namespace[];
+  /** Text bindings, each taken from the environment variable of the same name. */
+  readonly variables: readonly string[];
+}
+
+export interface Namespace {
+  readonly binding: string;
+  readonly className: string;
+}
+
+/** Names on workerd's command line and in its control messages. */
+export const workerdNames = { socket: "http", objects: "objects" } as const;
+
+/**
+ * The file's text; "worker.js" lies beside it. A class's objects are stored under a key made from its name, so renaming a class
+ * needs a migration.
+ */
+export function workerdConfig(deployment: Deployment, compatibilityDate: string): string {
+  const bindings = [
+    ...deployment.variables.map((name) => `(name = "${name}", fromEnvironment = "${name}")`),
+    ...deployment.namespaces.map((each) => `(name = "${each.binding}", durableObjectNamespace = "${each.className}")`),
+  ];
+  const namespaces = deployment.namespaces.map(
+    (each) => `(className = "${each.className}", uniqueKey = "cairn-${each.className}", enableSql = true)`,
+  );
+  return `using Workerd = import "/workerd/workerd.capnp";
+
+const config :Workerd.Config = (
+  services = [
+    (name = "main", worker = .main),
+    (name = "${workerdNames.objects}", disk = (writable = true)),
+  ],
+  sockets = [(name = "${workerdNames.socket}", http = (), service = "main")],
+);
+
+const main :Workerd.Worker = (
+  modules = [(name = "worker.js", esModule = embed "worker.js")],
+  compatibilityDate = "${compatibilityDate}",
+  bindings = [${list(bindings)}],
+  durableObjectNamespaces = [${list(namespaces)}],
+  durableObjectStorage = (localDisk = "${workerdNames.objects}"),
+);
+`;
+}
+
+/** The date that wrangler.toml names, so that the Worker runs alike everywhere. */
+export function compatibilityDateOf(wranglerToml: string): string {
+  const date = /^compatibility_date\s*=\s*"(\d{4}-\d{2}-\d{2})"/m.exec(wranglerToml)?.[1];
+  if (date === undefined) throw new Error("wrangler.toml names no compatibility_date");
+  return date;
+}
+
+function list(items: readonly string[]): string {
+  return items.map((item) => `\n    ${item},`).join("") + (items.length > 0 ? "\n  " : "");
+}

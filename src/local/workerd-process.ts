@@ -1,0 +1,111 @@
+/** One run of workerd on a data folder: started, ready on a port of its own, and gone when it says so. */
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
+import { failure, type Failure } from "../core/errors.ts";
+import { spawnGuarded } from "./guarded-process.ts";
+import type { Upstream } from "./upstream.ts";
+import { workerdNames } from "./workerd-config.ts";
+
+export interface WorkerdFiles {
+  /** The bundled Worker, an ES module. */
+  readonly worker: string;
+  /** From `workerdConfig`. */
+  readonly config: string;
+}
+
+/** Of what workerd wrote last, this much is told when it dies. */
+const LAST_LINES = 10;
+
+/** Writes the files into the folder's run/, starts workerd on them and resolves when it listens. */
+export async function startWorkerd(
+  folder: string,
+  files: WorkerdFiles,
+  environment: Readonly<NodeJS.ProcessEnv>,
+): Promise<Upstream | Failure> {
+  const [run, objects] = [join(folder, "run"), join(folder, "objects")];
+  for (const each of [run, objects]) mkdirSync(each, { recursive: true });
+  writeFileSync(join(run, "worker.js"), files.worker);
+  writeFileSync(join(run, "config.capnp"), files.config);
+
+  const args = [
+    "serve",
+    join(run, "config.capnp"),
+    `--socket-addr=${workerdNames.socket}=127.0.0.1:0`,
+    `--directory-path=${workerdNames.objects}=${objects}`,
+    "--control-fd=4",
+  ];
+  const workerd = await spawnGuarded(workerdProgram(), args, environment);
+  writeFileSync(pidFile(folder), `${workerd.pid}\n`);
+
+  const lastLines: string[] = [];
+  const outputsEnd = [workerd.stdout, workerd.stderr].map(async (output) => {
+    for await (const line of createInterface({ input: output })) {
+      process.stderr.write(`workerd: ${line}\n`);
+      lastLines.push(line);
+      if (lastLines.length > LAST_LINES) lastLines.shift();
+    }
+  });
+  const exited = workerd.exited.then(async (how) => {
+    rmSync(pidFile(folder), { force: true });
+    await Promise.all(outputsEnd);
+    return [`workerd ended (${how})`, ...lastLines].join("\n  ");
+  });
+  const port = await Promise.race([listeningPort(workerd.control), exited]);
+  if (typeof port === "string") return failure("internal", port);
+  return { port, pid: workerd.pid, exited, stop: (graceMs) => workerd.stop(graceMs) };
+}
+
+/** From workerd's control messages: a line of JSON for each socket that listens, of which there is one. */
+async function listeningPort(control: Readable): Promise<number> {
+  for await (const line of createInterface({ input: control })) {
+    const message: unknown = JSON.parse(line);
+    if (typeof message === "object" && message !== null && "port" in message && typeof message.port === "number") {
+      return message.port;
+    }
+  }
+  // The pipe ended, so workerd has ended, and the caller learns that from its exit.
+  return new Promise(() => undefined);
+}
+
+function workerdProgram(): string {
+  // The package is CommonJS without types; it exports the path of the platform's program as its default.
+  return (createRequire(import.meta.url)("workerd") as { readonly default: string }).default;
+}
+
+/**
+ * Resolves when no workerd of an earlier server runs on the folder any more: killed with its parent, it may take a moment. The
+ * caller holds the folder's lock. `conflict`: one still runs after five seconds.
+ */
+export async function orphanGone(folder: string): Promise<Failure | undefined> {
+  const pid = readPid(folder);
+  if (pid === undefined) return undefined;
+  for (let waited = 0; runsOn(pid, folder); waited += 50) {
+    if (waited >= 5000) {
+      return failure(
+        "conflict",
+        `A workerd of an earlier server (process ${pid}) still runs on ${folder}: end it first.`,
+      );
+    }
+    await sleep(50);
+  }
+  return undefined;
+}
+
+const pidFile = (folder: string): string => join(folder, "workerd.pid");
+
+function readPid(folder: string): number | undefined {
+  const file = pidFile(folder);
+  return existsSync(file) ? Number(readFileSync(file, "utf8")) : undefined;
+}
+
+/** Whether the process is a workerd on this folder: the number alone may by now be anybody's. */
+function runsOn(pid: number, folder: string): boolean {
+  const file = `/proc/${pid}/cmdline`;
+  if (existsSync("/proc/self/cmdline")) return existsSync(file) && readFileSync(file, "utf8").includes(folder);
+  return spawnSync("ps", ["-o", "args=", "-p", String(pid)], { encoding: "utf8" }).stdout.includes(folder);
+}

@@ -1,0 +1,127 @@
+import { expect, test } from "vitest";
+import { Database } from "../../src/engine/database.ts";
+import type { AtomicWrite } from "../../src/core/operations.ts";
+import { NO_VERSION } from "../../src/core/versionstamp.ts";
+import { CountingStorage, type Rows } from "../support/counting-storage.ts";
+import { key, MovableClock, numeric, point, prefix, remove, set, u64, withStorage, write } from "../support/engine.ts";
+
+const small = new Uint8Array(60).fill(7);
+const other = new Uint8Array(60).fill(8);
+const large = new Uint8Array(4000).fill(9);
+const larger = new Uint8Array(5000).fill(9);
+const later = 1_900_000_000_000;
+const count = key("count");
+const a = key("a");
+
+/** [what it is, what was there before, the write, rows written without and with a log reader] */
+const writes: [string, AtomicWrite[], AtomicWrite, number][] = [
+  ["a set of a new key", [], write([set(a, small)]), 1],
+  ["an overwrite", [write([set(a, small)])], write([set(a, other)]), 1],
+  ["a set with an expiry", [], write([set(a, small, { expiresAt: later })]), 2],
+  ["an overwrite with an expiry", [write([set(a, small)])], write([set(a, other, { expiresAt: later })]), 2],
+  ["an overwrite that ends an expiry", [write([set(a, small, { expiresAt: later })])], write([set(a, other)]), 1],
+  ["a set of a large value", [], write([set(a, large)]), 2],
+  ["an overwrite of a large value by a large one", [write([set(a, large)])], write([set(a, larger)]), 2],
+  ["an overwrite of a large value by a small one", [write([set(a, large)])], write([set(a, small)]), 2],
+  ["an overwrite of a small value by a large one", [write([set(a, small)])], write([set(a, large)]), 2],
+  ["a delete", [write([set(a, small)])], write([remove(a)]), 1],
+  ["a delete of an entry with an expiry", [write([set(a, small, { expiresAt: later })])], write([remove(a)]), 1],
+  ["a delete of a large value", [write([set(a, large)])], write([remove(a)]), 2],
+  ["a sum of a new key", [], write([numeric("sum", count, u64(1n))]), 1],
+  ["a sum", [write([numeric("sum", count, u64(1n))])], write([numeric("sum", count, u64(1n))]), 1],
+  ["a checked set", [], write([set(a, small)], [{ key: a, version: null }]), 1],
+  ["ten sets", [], write(Array.from({ length: 10 }, (_, i) => set(key("n", i), small))), 10],
+];
+
+const nothing: [string, AtomicWrite[], AtomicWrite][] = [
+  ["a delete of nothing", [], write([remove(a)])],
+  ["a check alone", [], write([], [{ key: a, version: null }])],
+  ["a failed check", [write([set(a, small)])], write([set(a, other)], [{ key: a, version: null }])],
+];
+
+async function rowsOf(before: AtomicWrite[], measured: AtomicWrite, withLog: boolean): Promise<Rows> {
+  return withStorage((inner) => {
+    const storage = new CountingStorage(inner);
+    const database = new Database({ storage, clock: new MovableClock() });
+    if (withLog) database.log.register("reader", NO_VERSION);
+    // The versionstamp mark is paid here, ahead of what is measured.
+    database.commit([write([set(key("warm"), small)]), ...before]);
+    return storage.count(() => void database.commit([measured]));
+  });
+}
+
+test.each(writes)("%s writes exactly its budget", async (_name, before, measured, written) => {
+  expect((await rowsOf(before, measured, false)).written).toBe(written);
+});
+
+test.each(writes)("%s with a log reader writes one row more", async (_name, before, measured, written) => {
+  expect((await rowsOf(before, measured, true)).written).toBe(written + 1);
+});
+
+test.each(nothing)("%s writes nothing, with a log reader neither", async (_name, before, measured) => {
+  expect((await rowsOf(before, measured, false)).written).toBe(0);
+  expect((await rowsOf(before, measured, true)).written).toBe(0);
+});
+
+test("the versionstamp mark is one row for five seconds of writing", async () => {
+  await withStorage((inner) => {
+    const storage = new CountingStorage(inner);
+    const clock = new MovableClock();
+    const database = new Database({ storage, clock });
+    const rows = storage.count(() => {
+      for (let i = 0; i < 100; i++) {
+        database.commit([write([set(a, i % 2 === 0 ? small : other)])]);
+        clock.time += 49;
+      }
+    });
+    expect(rows.written).toBe(100 + 1);
+    clock.time += 200;
+    expect(storage.count(() => void database.commit([write([set(a, small)])])).written).toBe(1 + 1);
+  });
+});
+
+test("reads read what they give: a get 1 (2 if large), a full page n, one that reaches the end of its range at most n + 1", async () => {
+  await withStorage((inner) => {
+    const storage = new CountingStorage(inner);
+    const clock = new MovableClock();
+    const database = new Database({ storage, clock });
+    const list = key("list");
+    database.commit([
+      write([
+        ...Array.from({ length: 20 }, (_, i) => set(key("list", i), i === 3 ? large : small)),
+        set(key("list", 10), small, { expiresAt: clock.time + 10 }),
+        set(key("m"), small),
+      ]),
+    ]);
+    const read = (...ranges: Parameters<Database["read"]>[0]) =>
+      storage.count(() => void database.read(ranges, 1_000_000)).read;
+
+    expect(read(point(key("list", 1)))).toBe(1);
+    expect(read(point(key("list", 3)))).toBe(2);
+    expect(read(point(key("nothing")))).toBeLessThanOrEqual(1);
+    expect(read(...Array.from({ length: 10 }, (_, i) => point(key("list", i))))).toBe(11);
+    expect(read(prefix(list, 10))).toBe(11);
+    expect(read(prefix(list, 3))).toBe(3);
+    expect(read(prefix(list, 10, true))).toBe(10);
+    expect(read(prefix(list, 100))).toBe(22);
+    expect(read(prefix(list, 100, true))).toBeLessThanOrEqual(22);
+    clock.time += 10;
+    // The expired entry is not given and still read.
+    expect(read(prefix(key("list"), 8, true))).toBe(8);
+    expect(read(prefix(key("list"), 12, true))).toBe(13);
+    expect(storage.count(() => void database.read([prefix(list, 100)], 1_000_000)).written).toBe(0);
+  });
+});
+
+test("deleting expired entries writes a row for each", async () => {
+  await withStorage((inner) => {
+    const storage = new CountingStorage(inner);
+    const clock = new MovableClock();
+    const database = new Database({ storage, clock });
+    database.commit([write(Array.from({ length: 20 }, (_, i) => set(key(i), small, { expiresAt: clock.time + 5 })))]);
+    clock.time += 5;
+    expect(storage.count(() => expect(database.deleteExpired(15)).toBe(15)).written).toBe(15);
+    expect(storage.count(() => expect(database.deleteExpired(15)).toBe(5)).written).toBe(5);
+    expect(storage.count(() => expect(database.deleteExpired(15)).toBe(0)).written).toBe(0);
+  });
+});

@@ -55,7 +55,10 @@ function authorityOf(env: Env): Authority | string {
 }
 
 /** The configured database exists once somebody with its token asks for it; made-up ids never get this far. */
-function withInitialization(authority: Authority, database: (id: string) => Pick<DatabaseStub, "initialize">): Authority {
+function withInitialization(
+  authority: Authority,
+  database: (id: string) => Pick<DatabaseStub, "initialize">,
+): Authority {
   return {
     async exchange(accessToken, databaseId) {
       const exchanged = await authority.exchange(accessToken, databaseId);

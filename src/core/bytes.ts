@@ -35,3 +35,8 @@ export function toHex(bytes: Uint8Array): string {
   for (const byte of bytes) text += hexOfByte[byte];
   return text;
 }
+
+/** Of what `toHex` wrote. */
+export function fromHex(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from({ length: text.length / 2 }, (_, i) => Number.parseInt(text.slice(2 * i, 2 * i + 2), 16));
+}

@@ -210,8 +210,9 @@ export class Databases {
 }
 
 /** What is shown of a record. */
-export function databaseInfo({ state: _, deletionJob: __, ...info }: DatabaseRecord): DatabaseInfo {
-  return info;
+export function databaseInfo(record: DatabaseRecord): DatabaseInfo {
+  const { id, organizationId, name, description, locationHint, jurisdiction, createdAt, updatedAt } = record;
+  return { id, organizationId, name, description, locationHint, jurisdiction, createdAt, updatedAt };
 }
 
 function isWholeId(query: string): boolean {

@@ -91,7 +91,10 @@ export class OrganizationIndex implements IndexStub {
     const row = this.#row(id);
     if (row === undefined) return failure("conflict", "What this Idempotency-Key made has been deleted.");
     if (row.state === "creating") {
-      return failure("unavailable", "The organization is being made. The same request with the same Idempotency-Key answers with it.");
+      return failure(
+        "unavailable",
+        "The organization is being made. The same request with the same Idempotency-Key answers with it.",
+      );
     }
     return {
       id,
@@ -138,7 +141,9 @@ export class OrganizationIndex implements IndexStub {
   /** When an organization that is still being made is tried again. */
   dueAt(): UnixMs | null {
     if (!hasSchema(this.#storage)) return null;
-    const due = this.#storage.sql.exec<{ due: number | null }>("SELECT min(due_at) AS due FROM organizations").one().due;
+    const due = this.#storage.sql
+      .exec<{ due: number | null }>("SELECT min(due_at) AS due FROM organizations")
+      .one().due;
     return due === null ? null : asUnixMs(due);
   }
 
@@ -179,7 +184,10 @@ export class OrganizationIndex implements IndexStub {
       });
       // It was deleted before it became known here that it had been made.
       if (isFailure(made)) return await this.forget(id);
-      this.#storage.sql.exec("UPDATE organizations SET state = 'ready', secret_hash = NULL, due_at = NULL WHERE id = ?1", id);
+      this.#storage.sql.exec(
+        "UPDATE organizations SET state = 'ready', secret_hash = NULL, due_at = NULL WHERE id = ?1",
+        id,
+      );
     } catch (error) {
       console.error(`organization ${id} could not be made (attempt ${row.attempts + 1}): ${String(error)}`);
       const delay = Math.min(LONGEST_RETRY_MS, 1_000 * 2 ** Math.min(row.attempts, 20));

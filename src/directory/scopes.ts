@@ -1,4 +1,5 @@
 /** What a token's scopes may be, and when one token's lie within another's. Pure. */
+import { fromHex } from "../core/bytes.ts";
 import type { UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import { admitsKey } from "../core/key-prefix.ts";
@@ -69,10 +70,5 @@ export function beyond(inner: Scopes, outer: Scopes, ignoreExpiry = false): stri
 }
 
 function liesUnder(inner: string | null, outer: string): boolean {
-  return inner !== null && admitsKey(bytesOfHex(outer), bytesOfHex(inner));
-}
-
-/** Of the hexadecimal that we wrote ourselves. */
-function bytesOfHex(hex: string): Uint8Array {
-  return Uint8Array.from({ length: hex.length / 2 }, (_, i) => Number.parseInt(hex.slice(2 * i, 2 * i + 2), 16));
+  return inner !== null && admitsKey(fromHex(outer), fromHex(inner));
 }

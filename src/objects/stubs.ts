@@ -14,13 +14,12 @@ export const systemEntropy: Entropy = {
 /** The one index of the deployment. */
 const INDEX_NAME = "organizations";
 
-/** A stub's methods are its object's, but typed as what crosses; our own messages cross as they are. */
 export function organizationStub(env: Pick<DirectoryEnv, "ORGANIZATIONS">, id: string): OrganizationStub {
-  return env.ORGANIZATIONS.getByName(id) as unknown as OrganizationStub;
+  return env.ORGANIZATIONS.getByName(id);
 }
 
 export function organizationIndex(env: Pick<DirectoryEnv, "INDEX">): IndexStub {
-  return env.INDEX.getByName(INDEX_NAME) as unknown as IndexStub;
+  return env.INDEX.getByName(INDEX_NAME);
 }
 
 export interface Placement {
@@ -35,5 +34,5 @@ export function databaseControl(
 ): DatabaseControl {
   const namespace = jurisdiction ? env.DATABASES.jurisdiction(jurisdiction) : env.DATABASES;
   const options = locationHint ? { locationHint } : {};
-  return namespace.getByName(id, options) as unknown as DatabaseControl;
+  return namespace.getByName(id, options);
 }

@@ -305,7 +305,7 @@ function decodeEscaped(bytes: Uint8Array, start: number, end: number): Uint8Arra
 }
 
 function decodeNumber(content: Uint8Array): number {
-  const copy = new DataView(content.slice().buffer);
+  const copy = new DataView(Uint8Array.from(content).buffer);
   const negative = copy.getUint8(0) < 0x80;
   copy.setUint32(0, negative ? ~copy.getUint32(0) : copy.getUint32(0) ^ 0x8000_0000);
   if (negative) copy.setUint32(4, ~copy.getUint32(4));

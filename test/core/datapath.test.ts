@@ -2,10 +2,12 @@
 /* oxlint-disable typescript/no-unsafe-enum-assignment -- the numbers are the protocol's, and bad ones are part of the tests */
 import { create, toBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
+import { concatBytes } from "../../src/core/bytes.ts";
 import { decodeAtomicWrite, decodeSnapshotRead, decodeWatch } from "../../src/core/datapath.ts";
 import { encodeKey } from "../../src/core/key-codec.ts";
 import {
   AtomicWriteSchema,
+  MutationSchema,
   SnapshotReadSchema,
   WatchSchema,
 } from "../support/proto/generated/com/deno/kv/datapath/datapath_pb.js";
@@ -186,6 +188,15 @@ describe("the mutations of an atomic write", () => {
     expect(mutate({ ...set, value: { data: zeroes(size), encoding: 2 } })).toEqual(
       invalid(`mutations[0] (set): its LE64 value has ${size} bytes; it must have 8.`),
     );
+  });
+
+  it("may bring their value in two halves, which are merged", () => {
+    const half = (message: MutationMessage) => toBinary(MutationSchema, create(MutationSchema, message));
+    const data = Uint8Array.of(1, 2, 3);
+    const merged = concatBytes([half({ ...set, value: { data } }), half({ value: { encoding: 3 } })]);
+    expect(decodeAtomicWrite(concatBytes([Uint8Array.of(0x12, merged.length), merged]))).toMatchObject({
+      write: { mutations: [{ value: data, encoding: 3 }] },
+    });
   });
 
   it("store V8 values in a version that every client reads", () => {

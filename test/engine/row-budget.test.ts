@@ -3,7 +3,18 @@ import { Database } from "../../src/engine/database.ts";
 import type { AtomicWrite } from "../../src/core/operations.ts";
 import { NO_VERSION } from "../../src/core/versionstamp.ts";
 import { CountingStorage, type Rows } from "../support/counting-storage.ts";
-import { key, MovableClock, numeric, point, prefix, remove, set, u64, withStorage, write } from "../support/engine.ts";
+import {
+  key,
+  MovableClock,
+  numeric,
+  point,
+  prefix,
+  remove,
+  set,
+  u64,
+  withStorage,
+  write,
+} from "../support/workerd/engine.ts";
 
 const small = new Uint8Array(60).fill(7);
 const other = new Uint8Array(60).fill(8);

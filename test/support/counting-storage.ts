@@ -1,5 +1,5 @@
 /** Storage that adds up the rows that are billed: what the row budget is asserted with, exactly. */
-import type { Sql, SqlCursor, SqlValue, SyncStorage } from "../../src/core/storage.ts";
+import type { Sql, SqlCursor, SqlValue, Synchronous, SyncStorage } from "../../src/core/storage.ts";
 
 export interface Rows {
   readonly read: number;
@@ -15,7 +15,10 @@ export class CountingStorage implements SyncStorage {
     this.#inner = inner;
     const keep = (cursor: SqlCursor<Record<string, SqlValue>>) => this.#cursors.push(cursor);
     this.sql = {
-      exec<Row extends Record<string, SqlValue>>(query: string, ...bindings: Parameters<Sql["exec"]> extends [string, ...infer B] ? B : never) {
+      exec<Row extends Record<string, SqlValue>>(
+        query: string,
+        ...bindings: Parameters<Sql["exec"]> extends [string, ...infer B] ? B : never
+      ) {
         const cursor = inner.sql.exec<Row>(query, ...bindings);
         keep(cursor);
         return cursor;
@@ -26,8 +29,8 @@ export class CountingStorage implements SyncStorage {
     };
   }
 
-  transactionSync<T>(callback: Parameters<SyncStorage["transactionSync"]>[0] & (() => T)): T {
-    return this.#inner.transactionSync(callback) as T;
+  transactionSync<T>(callback: () => Synchronous<T>): T {
+    return this.#inner.transactionSync(callback);
   }
 
   /** Rows that the statements run by `work` read and wrote. */

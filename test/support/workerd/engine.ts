@@ -1,8 +1,8 @@
 /** A database engine inside a Durable Object of its own, with a clock that the test moves. */
 import { env } from "cloudflare:workers";
 import { runInDurableObject } from "cloudflare:test";
-import { asUnixMs, type Clock, type UnixMs } from "../../src/core/clock.ts";
-import { encodeKey, type Key } from "../../src/core/key-codec.ts";
+import { asUnixMs, type Clock, type UnixMs } from "../../../src/core/clock.ts";
+import { encodeKey, type Key } from "../../../src/core/key-codec.ts";
 import {
   type AtomicWrite,
   type Check,
@@ -11,9 +11,9 @@ import {
   type Mutation,
   type NumericMutation,
   type ReadRange,
-} from "../../src/core/operations.ts";
-import type { Version } from "../../src/core/versionstamp.ts";
-import type { Env } from "../../src/objects/env.ts";
+} from "../../../src/core/operations.ts";
+import type { Version } from "../../../src/core/versionstamp.ts";
+import type { Env } from "../../../src/objects/env.ts";
 
 export class MovableClock implements Clock {
   time: number;
@@ -90,7 +90,7 @@ export function u64(value: bigint): Uint8Array<ArrayBuffer> {
 }
 
 export function text(value: string): Uint8Array<ArrayBuffer> {
-  return new TextEncoder().encode(value);
+  return Uint8Array.from(new TextEncoder().encode(value));
 }
 
 /** The version of a commit that must have succeeded. */

@@ -2,9 +2,9 @@
  * The database as a plain map, written to be obviously right and nothing else: what the engine is compared with. U64 sums only;
  * the V8 ones have tests of their own.
  */
-import { compareBytes, toHex } from "../../src/core/bytes.ts";
-import { type AtomicWrite, Encoding, type Entry, type ReadRange } from "../../src/core/operations.ts";
-import { asVersion, versionstampHex, type Version } from "../../src/core/versionstamp.ts";
+import { compareBytes, toHex } from "../../../src/core/bytes.ts";
+import { type AtomicWrite, Encoding, type Entry, type ReadRange } from "../../../src/core/operations.ts";
+import { asVersion, versionstampHex, type Version } from "../../../src/core/versionstamp.ts";
 import { text } from "./engine.ts";
 
 export interface ModelEntry extends Entry {

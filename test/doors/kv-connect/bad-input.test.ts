@@ -1,0 +1,151 @@
+/** Whatever a client sends, the answer is a 4xx with a sentence; what the door can refuse itself never reaches the object. */
+import * as fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { decodeAtomicWrite, decodeSnapshotRead } from "../../../src/core/datapath.ts";
+import { failure } from "../../../src/core/errors.ts";
+import { DATABASE, dataRequest, doorBefore, ORIGIN, outcome, post, refused } from "./fakes.ts";
+
+const OTHER = "00000000-6e4c-4d5c-8d4a-1f0a3f6b2e11";
+const closed = doorBefore({});
+const operations = ["snapshot_read", "atomic_write", "watch"];
+const none = new Uint8Array(0);
+
+describe.each(operations)("%s", (operation) => {
+  const send = (headers: Record<string, string>, body: BodyInit = none) =>
+    outcome(closed(dataRequest(operation, body, headers)));
+
+  it("refuses a missing, malformed or wrong token", async () => {
+    expect(await outcome(closed(post(`/databases/${DATABASE}/${operation}`, none)))).toEqual(
+      refused(401, "A token is missing: send the header Authorization: Bearer <token>."),
+    );
+    for (const authorization of ["", "Bearer", "Bearer ", "Basic YTpi", "all"]) {
+      expect(await send({ authorization })).toEqual(refused(401, /^A token is missing/));
+    }
+    expect(await send({ authorization: "Bearer forged" })).toEqual(refused(401, "The token is wrong or has expired."));
+  });
+
+  it("says how to authenticate", async () => {
+    const response = await closed(dataRequest(operation, none, { authorization: "Bearer forged" }));
+    expect(response.headers.get("www-authenticate")).toBe("Bearer");
+  });
+
+  it("refuses a token of another database", async () => {
+    const request = post(`/databases/${OTHER}/${operation}`, none, { authorization: "Bearer all" });
+    expect(await outcome(closed(request))).toEqual(refused(401, "The token is for another database."));
+  });
+
+  it("refuses a header that names another database", async () => {
+    expect(await send({ "x-denokv-database-id": OTHER })).toEqual(
+      refused(400, "The header x-denokv-database-id names another database than the URL."),
+    );
+    const version1 = { authorization: "Bearer all", "x-transaction-domain-id": OTHER };
+    expect(await outcome(closed(post(`/databases/${DATABASE}/${operation}`, none, version1)))).toEqual(
+      refused(400, "The header x-transaction-domain-id names another database than the URL."),
+    );
+  });
+
+  it.each(["0", "4", "three", "", "2.5"])("refuses the protocol version %j", async (version) => {
+    expect(await send({ "x-denokv-version": version })).toEqual(
+      refused(400, "x-denokv-version names a version that is not known; this server speaks 1, 2, 3."),
+    );
+  });
+
+  it.each(["application/json", "text/plain", "application/x-protobuffer", ";"])(
+    "refuses the content type %s",
+    async (type) => {
+      expect(await send({ "content-type": type })).toEqual(
+        refused(415, "The content type of the request must be application/x-protobuf."),
+      );
+    },
+  );
+
+  it("refuses what the token does not allow", async () => {
+    const writes = operation === "atomic_write";
+    expect(await send({ authorization: `Bearer ${writes ? "read-only" : "write-only"}` })).toEqual(
+      refused(403, `The token does not allow ${writes ? "writing" : "reading"}.`),
+    );
+  });
+
+  it("refuses other methods", async () => {
+    for (const method of ["GET", "PUT", "DELETE"]) {
+      const request = new Request(`${ORIGIN}/databases/${DATABASE}/${operation}`, { method });
+      expect(await outcome(closed(request))).toEqual(
+        refused(405, `${method} is not allowed here: KV Connect uses POST.`),
+      );
+    }
+  });
+
+  it("refuses a body over 9 MiB, announced or not, and stops reading it", async () => {
+    const limit = 9 * 1024 * 1024;
+    const sentence = /^The body of the request has (at least )?\d+ bytes; the limit is 9437184\.$/;
+    expect(await send({ "content-length": String(limit + 1) }, new Uint8Array(limit + 1))).toEqual(
+      refused(400, sentence),
+    );
+
+    let pulled = 0;
+    let cancelled = false;
+    const endless = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        pulled++;
+        controller.enqueue(new Uint8Array(1024 * 1024));
+      },
+      cancel() {
+        cancelled = true;
+      },
+    });
+    expect(await send({}, endless)).toEqual(refused(400, sentence));
+    expect({ cancelled, few: pulled <= 12 }).toEqual({ cancelled: true, few: true });
+  });
+
+  it("refuses a body that breaks off", async () => {
+    const broken = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        controller.enqueue(Uint8Array.of(1));
+        controller.error(new Error("gone"));
+      },
+    });
+    expect(await send({}, broken)).toEqual(refused(400, "The body of the request broke off."));
+  });
+});
+
+it("arbitrary bodies get an answer or a 4xx with a sentence, at every operation", async () => {
+  const answered = new TextEncoder().encode("answered");
+  const door = doorBefore({
+    snapshotRead: async (_grant, bytes) => {
+      const read = decodeSnapshotRead(bytes);
+      return read.ok ? answered : read;
+    },
+    atomicWrite: async (_grant, bytes) => {
+      const write = decodeAtomicWrite(bytes);
+      return write.ok ? answered : write;
+    },
+    fetch: async () =>
+      Response.json(failure("invalid", "The watch names no keys; it needs at least one."), { status: 400 }),
+  });
+  const tag = fc.constantFrom(0x08, 0x0a, 0x12, 0x18, 0x1a, 0x20, 0x22);
+  const body = fc.oneof(
+    fc.uint8Array({ maxLength: 100 }),
+    fc
+      .array(fc.tuple(tag, fc.nat(20), fc.uint8Array({ maxLength: 20 })), { maxLength: 8 })
+      .map((fields) => Uint8Array.from(fields.flatMap(([head, length, rest]) => [head, length, ...rest]))),
+  );
+  const property = fc.asyncProperty(fc.constantFrom(...operations), body, async (operation, bytes) => {
+    const { status, text, type } = await outcome(door(dataRequest(operation, bytes)));
+    expect([200, 400]).toContain(status);
+    expect(type).toBe(status === 200 ? "application/x-protobuf" : "text/plain; charset=utf-8");
+    expect(text).toMatch(status === 200 ? /^answered$/ : /^\S.* .*\.$/);
+  });
+  await fc.assert(property, { numRuns: 500 });
+});
+
+describe("the metadata exchange", () => {
+  it("arbitrary bodies get a 200 or a 4xx with a sentence", async () => {
+    const property = fc.asyncProperty(fc.oneof(fc.json(), fc.string()), async (body) => {
+      const request = post(`/databases/${DATABASE}/connect`, body, { authorization: "Bearer access" });
+      const { status, text } = await outcome(closed(request));
+      expect([200, 400]).toContain(status);
+      expect(text).not.toBe("");
+    });
+    await fc.assert(property, { numRuns: 300 });
+  });
+});

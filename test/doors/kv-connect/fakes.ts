@@ -1,0 +1,115 @@
+/** An authority, an object and timers in memory, for tests of the door alone. */
+import { expect } from "vitest";
+import type { Authority, Grant } from "../../../src/core/authority.ts";
+import { asUnixMs, type UnixMs } from "../../../src/core/clock.ts";
+import { failure } from "../../../src/core/errors.ts";
+import { kvConnectDoor } from "../../../src/doors/kv-connect/door.ts";
+import type { DatabaseStub } from "../../../src/objects/interface.ts";
+
+export const DATABASE = "7c1c5bd5-6e4c-4d5c-8d4a-1f0a3f6b2e11";
+export const ORIGIN = "https://cairn.example";
+export const NOW = asUnixMs(1_750_000_000_000);
+
+export const ACCESS_TOKEN = "access";
+/** Each data token is the name of what it grants. */
+export const grants: Record<string, Grant> = {
+  all: { tokenId: "t", read: true, write: true, expiresAt: asUnixMs(NOW + 3_600_000) },
+  "read-only": { tokenId: "t", read: true, write: false, expiresAt: asUnixMs(NOW + 3_600_000) },
+  "write-only": { tokenId: "t", read: false, write: true, expiresAt: asUnixMs(NOW + 3_600_000) },
+  "seven-seconds": { tokenId: "t", read: true, write: true, expiresAt: asUnixMs(NOW + 7000) },
+};
+
+export const authority: Authority = {
+  async exchange(accessToken, databaseId) {
+    if (accessToken !== ACCESS_TOKEN) return failure("unauthenticated", "The access token is wrong.");
+    if (databaseId !== DATABASE) return failure("not-found", "There is no such database.");
+    return { token: "all", expiresAt: asUnixMs(NOW + 3_600_000) };
+  },
+  verify(dataToken, databaseId) {
+    const grant = grants[dataToken];
+    if (grant === undefined) return failure("unauthenticated", "The token is wrong or has expired.");
+    if (databaseId !== DATABASE) return failure("unauthenticated", "The token is for another database.");
+    return dataToken === "read-only" ? Promise.resolve(grant) : grant;
+  },
+};
+
+function notExpected(): Promise<never> {
+  return Promise.reject(new Error("the object was not to be called"));
+}
+
+export class FakeTimers {
+  #now: UnixMs = NOW;
+  readonly #waiting = new Set<{ readonly at: number; readonly callback: () => void }>();
+
+  now(): UnixMs {
+    return this.#now;
+  }
+
+  after(ms: number, callback: () => void): () => void {
+    const timer = { at: this.#now + ms, callback };
+    this.#waiting.add(timer);
+    return () => this.#waiting.delete(timer);
+  }
+
+  /** How many are set. */
+  get size(): number {
+    return this.#waiting.size;
+  }
+
+  advance(ms: number): void {
+    this.#now = asUnixMs(this.#now + ms);
+    for (const timer of [...this.#waiting].toSorted((a, b) => a.at - b.at)) {
+      if (timer.at <= this.#now && this.#waiting.delete(timer)) timer.callback();
+    }
+  }
+}
+
+export type FakeObject = Partial<Pick<DatabaseStub, "snapshotRead" | "atomicWrite" | "fetch">>;
+
+/** A door before this object; what the object lacks must not be called. */
+export function doorBefore(object: FakeObject, timers = new FakeTimers()) {
+  const stub: DatabaseStub = {
+    initialize: notExpected,
+    snapshotRead: notExpected,
+    atomicWrite: notExpected,
+    fetch: notExpected,
+    ...object,
+  };
+  const door = kvConnectDoor({ authority, database: () => stub, clock: timers, timers });
+  return (request: Request): Promise<Response> => {
+    const answer = door(request, new URL(request.url));
+    return answer ?? Promise.resolve(new Response("not this door's", { status: 599 }));
+  };
+}
+
+export function post(path: string, body?: BodyInit | null, headers: Record<string, string> = {}): Request {
+  return new Request(`${ORIGIN}${path}`, { method: "POST", body: body ?? null, headers });
+}
+
+/** A request of the data path as Deno sends it, version 3. */
+export function dataRequest(operation: string, body: BodyInit, headers: Record<string, string> = {}): Request {
+  return post(`/databases/${DATABASE}/${operation}`, body, {
+    authorization: "Bearer all",
+    "content-type": "application/x-protobuf",
+    "x-denokv-database-id": DATABASE,
+    "x-denokv-version": "3",
+    ...headers,
+  });
+}
+
+export async function outcome(answer: Promise<Response>) {
+  const response = await answer;
+  return {
+    status: response.status,
+    type: response.headers.get("content-type"),
+    text: new TextDecoder().decode(await response.arrayBuffer()),
+  };
+}
+
+export function refused(status: number, text: string | RegExp) {
+  return {
+    status,
+    type: "text/plain; charset=utf-8",
+    text: typeof text === "string" ? text : expect.stringMatching(text),
+  };
+}

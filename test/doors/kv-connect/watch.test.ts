@@ -1,0 +1,289 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { failure } from "../../../src/core/errors.ts";
+import { KEEP_ALIVE_MS, RECONNECT_DELAYS_MS } from "../../../src/doors/kv-connect/watch.ts";
+import { dataRequest, doorBefore, FakeTimers, grants, outcome, refused } from "./fakes.ts";
+
+const watch = Uint8Array.of(9, 9);
+
+/** One connection as the object sees it. */
+class FakeSocket {
+  readonly received: (string | Uint8Array)[] = [];
+  closed = false;
+  readonly #socket: WebSocket;
+
+  constructor(socket: WebSocket) {
+    this.#socket = socket;
+    socket.binaryType = "arraybuffer";
+    socket.addEventListener("message", ({ data }) => {
+      this.received.push(typeof data === "string" ? data : new Uint8Array(data));
+    });
+    socket.addEventListener("close", () => {
+      this.closed = true;
+    });
+    socket.accept();
+  }
+
+  send(message: string | Uint8Array): void {
+    this.#socket.send(message);
+  }
+
+  close(): void {
+    this.closed = true;
+    this.#socket.close(1012);
+  }
+}
+
+let timers: FakeTimers;
+let sockets: FakeSocket[];
+/** What the object answers to a connection; each is used once, and then it accepts. */
+let answers: (() => Response | Promise<Response>)[];
+let asked: Request[];
+
+function accepted(): Response {
+  const { 0: client, 1: server } = new WebSocketPair();
+  sockets.push(new FakeSocket(server));
+  return new Response(null, { status: 101, webSocket: client });
+}
+
+const door = (watching: Request) =>
+  doorBefore(
+    {
+      fetch: async (request) => {
+        asked.push(request);
+        const answer = answers.shift();
+        if (answer !== undefined) return answer();
+        return accepted();
+      },
+    },
+    timers,
+  )(watching);
+
+beforeEach(() => {
+  timers = new FakeTimers();
+  sockets = [];
+  answers = [];
+  asked = [];
+});
+
+/** Whatever way a watch ends, this holds then. */
+afterEach(() => {
+  expect(timers.size).toBe(0);
+});
+
+/** Lets everything that can happen without a timer of the door happen. */
+const settle = () => new Promise((resolve) => setTimeout(resolve, 5));
+
+async function connection(number: number): Promise<FakeSocket> {
+  for (let tries = 0; tries < 50 && sockets[number] === undefined; tries++) await settle();
+  const socket = sockets[number];
+  if (socket === undefined) throw new Error(`there is no connection ${number}`);
+  await settle();
+  return socket;
+}
+
+/** A watch that has had its first output, which is 1, 2, 3. */
+async function opened(token = "all") {
+  const answer = door(dataRequest("watch", watch, { authorization: `Bearer ${token}` }));
+  const socket = await connection(0);
+  socket.send(Uint8Array.of(1, 2, 3));
+  const response = await answer;
+  if (response.body === null) throw new Error("the watch has no body");
+  const reader = response.body.getReader();
+  return { response, socket, reader };
+}
+
+const first = { done: false, value: Uint8Array.of(3, 0, 0, 0, 1, 2, 3) };
+const keepAlive = { done: false, value: new Uint8Array(4) };
+const end = { done: true, value: undefined };
+
+describe("a watch", () => {
+  it("connects with the grant, sends the request on, and frames each output", async () => {
+    const { response, socket, reader } = await opened();
+    expect(response.status).toBe(200);
+    expect(response.headers.get("content-type")).toBe("application/octet-stream");
+    expect(asked.map(({ url }) => new URL(url).pathname)).toEqual(["/watch"]);
+    expect(asked[0]?.headers.get("upgrade")).toBe("websocket");
+    expect(JSON.parse(asked[0]?.headers.get("x-cairn-grant") ?? "")).toEqual(grants["all"]);
+    expect(socket.received).toEqual([watch]);
+    expect(await reader.read()).toEqual(first);
+    const second = reader.read();
+    await settle();
+    const large = new Uint8Array(70_000).fill(5);
+    socket.send(large);
+    const { value } = await second;
+    expect(value?.subarray(0, 4)).toEqual(Uint8Array.of(0x70, 0x11, 1, 0));
+    expect(value?.subarray(4)).toEqual(large);
+    await reader.cancel();
+  });
+
+  it("acknowledges an output when the client has taken it and asks for more, not before", async () => {
+    const { socket, reader } = await opened();
+    await reader.read();
+    await settle();
+    expect(socket.received).toEqual([watch]);
+    const next = reader.read();
+    await settle();
+    expect(socket.received).toEqual([watch, "ack"]);
+    socket.send(Uint8Array.of(7));
+    expect(await next).toEqual({ done: false, value: Uint8Array.of(1, 0, 0, 0, 7) });
+    await settle();
+    expect(socket.received).toEqual([watch, "ack"]);
+    await reader.cancel();
+  });
+
+  it("is kept alive every five seconds without an output, and owes no acknowledgement for that", async () => {
+    const { socket, reader } = await opened();
+    await reader.read();
+    for (let times = 0; times < 3; times++) {
+      const next = reader.read();
+      await settle();
+      timers.advance(KEEP_ALIVE_MS);
+      expect(await next).toEqual(keepAlive);
+    }
+    expect(socket.received).toEqual([watch, "ack"]);
+    await reader.cancel();
+  });
+
+  it("closes its socket when the client goes away, in the middle of a wait too", async () => {
+    const { socket, reader } = await opened();
+    await reader.read();
+    const next = reader.read();
+    await settle();
+    await reader.cancel();
+    expect(await next).toEqual(end);
+    await settle();
+    expect(socket.closed).toBe(true);
+  });
+
+  it("ends when the grant ends, whether or not the client reads", async () => {
+    const { socket, reader } = await opened("seven-seconds");
+    await reader.read();
+    const next = reader.read();
+    await settle();
+    timers.advance(6999);
+    expect(await next).toEqual(keepAlive);
+    await settle();
+    expect(socket.closed).toBe(false);
+    timers.advance(1);
+    await settle();
+    expect(socket.closed).toBe(true);
+    expect(await reader.read()).toEqual(end);
+  });
+
+  it("connects again when the object went away, and goes on with the whole state", async () => {
+    const { socket, reader } = await opened();
+    await reader.read();
+    const next = reader.read();
+    await settle();
+    socket.close();
+    await settle();
+    timers.advance(RECONNECT_DELAYS_MS[0]);
+    const again = await connection(1);
+    expect(again.received).toEqual([watch]);
+    again.send(Uint8Array.of(8));
+    expect(await next).toEqual({ done: false, value: Uint8Array.of(1, 0, 0, 0, 8) });
+    await reader.cancel();
+  });
+
+  it("owes an object that it connected to again no acknowledgement for what the one before sent", async () => {
+    const { socket, reader } = await opened();
+    await reader.read();
+    socket.close();
+    await settle();
+    const next = reader.read();
+    await settle();
+    timers.advance(RECONNECT_DELAYS_MS[0]);
+    const again = await connection(1);
+    expect(again.received).toEqual([watch]);
+    await reader.cancel();
+    await next;
+  });
+
+  it("ends when the object cannot be reached for about three seconds", async () => {
+    const { socket, reader } = await opened();
+    await reader.read();
+    const unreachable = () => {
+      throw Object.assign(new Error("gone"), { retryable: true });
+    };
+    answers = RECONNECT_DELAYS_MS.map(() => unreachable);
+    const next = reader.read();
+    await settle();
+    socket.close();
+    for (const delay of RECONNECT_DELAYS_MS) {
+      await settle();
+      timers.advance(delay);
+    }
+    expect(await next).toEqual(end);
+    expect(asked.length).toBe(1 + RECONNECT_DELAYS_MS.length);
+  });
+
+  it("that is left while it connects again closes what it gets", async () => {
+    const { socket, reader } = await opened();
+    await reader.read();
+    const next = reader.read();
+    await settle();
+    socket.close();
+    await settle();
+    const connecting = Promise.withResolvers<void>();
+    answers = [() => connecting.promise.then(accepted)];
+    timers.advance(RECONNECT_DELAYS_MS[0]);
+    await settle();
+    await reader.cancel();
+    await next;
+    connecting.resolve();
+    expect((await connection(1)).closed).toBe(true);
+  });
+
+  it("ends when the object says that it must", async () => {
+    const { socket, reader } = await opened();
+    await reader.read();
+    const next = reader.read();
+    await settle();
+    socket.send(JSON.stringify(failure("unauthenticated", "The token was revoked.")));
+    expect(await next).toEqual(end);
+    await settle();
+    expect(socket.closed).toBe(true);
+    expect(asked.length).toBe(1);
+  });
+});
+
+describe("before its first output", () => {
+  it("a failure is the answer, with its status and sentence", async () => {
+    const answer = outcome(door(dataRequest("watch", watch)));
+    const socket = await connection(0);
+    socket.send(JSON.stringify(failure("limit", "The watch has 11 keys; the limit is 10.")));
+    socket.close();
+    expect(await answer).toEqual(refused(400, "The watch has 11 keys; the limit is 10."));
+  });
+
+  it("a refused connection is the answer, with its status and sentence", async () => {
+    answers = [() => Response.json(failure("not-found", "There is no such database."), { status: 404 })];
+    expect(await outcome(door(dataRequest("watch", watch)))).toEqual(refused(404, "There is no such database."));
+  });
+
+  it("an object that never answers is 503 after five seconds", async () => {
+    const answer = outcome(door(dataRequest("watch", watch)));
+    const socket = await connection(0);
+    timers.advance(KEEP_ALIVE_MS);
+    expect(await answer).toEqual(refused(503, "The database did not answer the watch in time. Try again."));
+    await settle();
+    expect(socket.closed).toBe(true);
+  });
+
+  it("an object that cannot be reached is 503", async () => {
+    answers = Array.from({ length: 1 + RECONNECT_DELAYS_MS.length }, () => () => {
+      throw Object.assign(new Error("gone"), { retryable: true });
+    });
+    const answer = outcome(door(dataRequest("watch", watch)));
+    for (const delay of RECONNECT_DELAYS_MS) {
+      await settle();
+      timers.advance(delay);
+    }
+    expect(await answer).toEqual(refused(503, "The database was restarted or moved while it answered. Try again."));
+  });
+
+  it("an answer that is no failure of ours is 500", async () => {
+    answers = [() => new Response("<html>", { status: 502 })];
+    expect((await outcome(door(dataRequest("watch", watch)))).status).toBe(500);
+  });
+});

@@ -1,0 +1,207 @@
+import { fromBinary } from "@bufbuild/protobuf";
+import { expect, test } from "vitest";
+import { concatBytes } from "../../src/core/bytes.ts";
+import { MAX_VALUE_BYTES } from "../../src/core/limits.ts";
+import { Encoding } from "../../src/core/operations.ts";
+import { asVersion, NO_VERSION, versionAtTime } from "../../src/core/versionstamp.ts";
+import { Database, type DerivedTable } from "../../src/engine/database.ts";
+import { BackupMutationRangeSchema } from "../support/proto/generated/com/deno/kv/backup/backup_pb.js";
+import {
+  entryOrNull,
+  key,
+  MovableClock,
+  numeric,
+  point,
+  remove,
+  set,
+  text,
+  u64,
+  versionOf,
+  withStorage,
+  write,
+} from "../support/workerd/engine.ts";
+
+const a = key("a");
+const b = key("b");
+
+test("an atomic write whose last mutation is an error writes nothing of it, and its neighbours in the group go on", async () => {
+  await withStorage((storage) => {
+    const database = new Database({ storage, clock: new MovableClock() });
+    const outcomes = database.commit([
+      write([set(a, text("1"))]),
+      write([set(a, text("2")), set(b, text("2")), numeric("sum", a, u64(1n))]),
+      write([set(b, text("3"))]),
+    ]);
+    expect(outcomes[1]).toMatchObject({
+      code: "type-mismatch",
+      message: "Failed to perform 'sum' mutation on a non-U64 value in the database",
+    });
+    expect(entryOrNull(database.read([point(a)], 100))?.value).toEqual(text("1"));
+    expect(entryOrNull(database.read([point(b)], 100))?.version).toBe(versionOf(outcomes[2]));
+  });
+});
+
+test("a write that enqueues is refused, and nothing of it is written", async () => {
+  await withStorage((storage) => {
+    const clock = new MovableClock();
+    const database = new Database({ storage, clock });
+    const enqueue = { payload: text("m"), deliverAt: clock.now(), keysIfUndelivered: [], backoffSchedule: [] };
+    const [outcome] = database.commit([{ checks: [], mutations: [set(a, text("1"))], enqueues: [enqueue] }]);
+    expect(outcome).toMatchObject({ code: "unsupported", message: expect.stringContaining("queue") });
+    expect(entryOrNull(database.read([point(a)], 100))).toBeNull();
+  });
+});
+
+test("all checks that fail are named, in order", async () => {
+  await withStorage((storage) => {
+    const database = new Database({ storage, clock: new MovableClock() });
+    const version = versionOf(database.commit([write([set(a, text("1"))])])[0]);
+    const checks = [
+      { key: a, version: null },
+      { key: a, version },
+      { key: b, version },
+      { key: b, version: null },
+      { key: a, version: "other" as const },
+    ];
+    expect(database.commit([write([set(b, text("1"))], checks)])).toEqual([{ ok: false, failedChecks: [0, 2, 4] }]);
+  });
+});
+
+test("a commit of checks alone gets a versionstamp", async () => {
+  await withStorage((storage) => {
+    const database = new Database({ storage, clock: new MovableClock() });
+    const first = versionOf(database.commit([write([], [{ key: a, version: null }])])[0]);
+    const second = versionOf(database.commit([write([])])[0]);
+    expect(second).toBeGreaterThan(first);
+  });
+});
+
+test("a set whose expiry is over succeeds and leaves no entry", async () => {
+  await withStorage((storage) => {
+    const clock = new MovableClock();
+    const database = new Database({ storage, clock });
+    database.commit([write([set(a, text("1"))])]);
+    versionOf(database.commit([write([set(a, text("2"), { expiresAt: clock.time })])])[0]);
+    expect(entryOrNull(database.read([point(a)], 100))).toBeNull();
+    expect(storage.sql.exec("SELECT count(*) AS n FROM entries").one()).toEqual({ n: 0 });
+  });
+});
+
+test("the result of a sum has no expiry, and an expired value is no operand", async () => {
+  await withStorage((storage) => {
+    const clock = new MovableClock();
+    const database = new Database({ storage, clock });
+    database.commit([write([set(a, u64(5n), { encoding: Encoding.le64, expiresAt: clock.time + 10 })])]);
+    database.commit([write([numeric("sum", a, u64(1n))])]);
+    clock.time += 100;
+    expect(entryOrNull(database.read([point(a)], 100))?.value).toEqual(u64(6n));
+    database.commit([write([set(a, u64(5n), { encoding: Encoding.le64, expiresAt: clock.time + 10 })])]);
+    clock.time += 10;
+    database.commit([write([numeric("sum", a, u64(1n))])]);
+    expect(entryOrNull(database.read([point(a)], 100))?.value).toEqual(u64(1n));
+  });
+});
+
+test("a derived table changes in the commit's transaction; when it throws, that commit alone is undone and reported", async () => {
+  await withStorage((storage) => {
+    storage.sql.exec("CREATE TABLE derived (version INTEGER, keys INTEGER)");
+    const derived: DerivedTable = {
+      apply(effects, version) {
+        storage.sql.exec("INSERT INTO derived VALUES (?1, ?2)", version, effects.length);
+        if (effects.some((effect) => effect.type === "delete")) throw new Error("cannot index this");
+      },
+    };
+    const database = new Database({ storage, clock: new MovableClock(), derivedTables: [derived] });
+    const outcomes = database.commit([
+      write([set(a, text("1")), set(b, text("1"))]),
+      write([set(b, text("2")), remove(a)]),
+      write([set(b, text("3"))]),
+    ]);
+    expect(outcomes[1]).toMatchObject({ code: "internal", message: expect.stringContaining("cannot index this") });
+    expect(entryOrNull(database.read([point(a)], 100))?.value).toEqual(text("1"));
+    expect(entryOrNull(database.read([point(b)], 100))?.value).toEqual(text("3"));
+    expect(storage.sql.exec("SELECT version, keys FROM derived ORDER BY version").toArray()).toEqual([
+      { version: versionOf(outcomes[0]), keys: 2 },
+      { version: versionOf(outcomes[2]), keys: 1 },
+    ]);
+  });
+});
+
+test("a commit past a row's size is divided in the log between entries and read as one", async () => {
+  await withStorage((storage) => {
+    const database = new Database({ storage, clock: new MovableClock() });
+    database.log.register("reader", NO_VERSION);
+    const big = (n: number) => new Uint8Array(MAX_VALUE_BYTES).fill(n);
+    const first = versionOf(database.commit([write([set(a, text("1"))])])[0]);
+    const sets = Array.from({ length: 7 }, (_, i) => set(key("big", i), big(i)));
+    const second = versionOf(database.commit([write(sets)])[0]);
+    const third = versionOf(database.commit([write([set(b, text("1"))])])[0]);
+
+    const rows = storage.sql
+      .exec<{ n: number; longest: number }>("SELECT count(*) AS n, max(length(entries)) AS longest FROM mutation_log")
+      .one();
+    expect(rows.longest).toBeLessThanOrEqual(1_900_000);
+    expect(rows.n).toBe(2 + 7);
+    const commits = database.log.read(NO_VERSION, Number.MAX_SAFE_INTEGER);
+    expect(commits.map(({ version }) => version)).toEqual([first, second, third]);
+    const { entries } = fromBinary(BackupMutationRangeSchema, concatBytes(commits[1]?.parts ?? []));
+    expect(entries.map(({ versionstamp }) => (versionstamp[10] ?? 0) * 256 + (versionstamp[11] ?? 0))).toEqual([
+      0, 1, 2, 3, 4, 5, 0xffff,
+    ]);
+    expect(entries.every(({ value }, i) => value.length === MAX_VALUE_BYTES && value[7] === i)).toBe(true);
+    // A bound on the bytes ends at a whole commit.
+    expect(database.log.read(NO_VERSION, 1).map(({ version }) => version)).toEqual([first]);
+    expect(database.log.read(first, 1).map(({ version }) => version)).toEqual([second]);
+  });
+});
+
+test("the log is written only while it has a reader, and trimmed behind the last one", async () => {
+  await withStorage((storage) => {
+    const database = new Database({ storage, clock: new MovableClock() });
+    const commit = () => versionOf(database.commit([write([set(a, text(`${Math.random()}`))])])[0]);
+    commit();
+    expect(database.log.bounds()).toBeNull();
+    database.log.register("one", database.lastVersion);
+    database.log.register("two", database.lastVersion);
+    const versions = [commit(), commit(), commit()] as const;
+    expect(database.log.bounds()).toEqual({ first: versions[0], last: versions[2] });
+    database.log.advance("one", versions[2]);
+    expect(database.log.trim(100)).toBe(0);
+    database.log.advance("two", versions[1]);
+    expect(database.log.trim(1)).toBe(1);
+    expect(database.log.trim(100)).toBe(1);
+    expect(database.log.bounds()).toEqual({ first: versions[2], last: versions[2] });
+    database.log.unregister("one");
+    database.log.unregister("two");
+    expect(database.log.trim(100)).toBe(1);
+    commit();
+    expect(database.log.bounds()).toBeNull();
+  });
+});
+
+test("versions follow the clock, never go back with it, and start above the mark after a restart, which do not add up", async () => {
+  await withStorage((storage) => {
+    const clock = new MovableClock();
+    const open = () => new Database({ storage, clock });
+    let database = open();
+    const commit = () => versionOf(database.commit([write([set(a, text("1"))])])[0]);
+    const first = commit();
+    expect(first).toBe(versionAtTime(clock.now()));
+    expect(commit()).toBe(first + 1);
+    clock.time += 1000;
+    const later = commit();
+    expect(later).toBe(versionAtTime(clock.now()));
+    clock.time -= 3_600_000;
+    expect(commit()).toBe(later + 1);
+    let last = later + 1;
+    for (let i = 0; i < 50; i++) {
+      database = open();
+      const version = commit();
+      expect(version).toBeGreaterThan(last);
+      last = version;
+    }
+    clock.time += 3_600_000;
+    // Fifty restarts with the clock an hour back cost fifty small steps, and none of five seconds each.
+    expect(last).toBeLessThan(asVersion(later + 5_000_000 + 50 * 1_100));
+  });
+});

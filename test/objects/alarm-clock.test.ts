@@ -1,0 +1,133 @@
+import { expect, test } from "vitest";
+import { asUnixMs, type UnixMs } from "../../src/core/clock.ts";
+import { AlarmClock, type AlarmStorage, type Task } from "../../src/objects/alarm-clock.ts";
+import { MovableClock, withStorage } from "../support/workerd/engine.ts";
+
+class TestTask implements Task {
+  due: UnixMs | null = null;
+  runs = 0;
+  fails = false;
+  readonly name: string;
+  constructor(name: string) {
+    this.name = name;
+  }
+  dueAt(): UnixMs | null {
+    return this.due;
+  }
+  run(): void {
+    this.runs += 1;
+    if (this.fails) throw new Error(`${this.name} cannot`);
+    this.due = null;
+  }
+}
+
+/** The object's SQL storage with an alarm that the test looks at, and that rings only when the test says so. */
+class TestAlarm implements AlarmStorage {
+  at: number | null = null;
+  sets = 0;
+  readonly sql: SqlStorage;
+  constructor(storage: DurableObjectStorage) {
+    this.sql = storage.sql;
+  }
+  async getAlarm(): Promise<number | null> {
+    return this.at;
+  }
+  async setAlarm(at: number): Promise<void> {
+    this.at = at;
+    this.sets += 1;
+  }
+  async deleteAlarm(): Promise<void> {
+    this.at = null;
+  }
+}
+
+async function withClock(
+  work: (parts: {
+    time: MovableClock;
+    alarm: TestAlarm;
+    one: TestTask;
+    two: TestTask;
+    open: () => AlarmClock;
+  }) => Promise<void>,
+) {
+  await withStorage(async (storage) => {
+    const time = new MovableClock();
+    const alarm = new TestAlarm(storage);
+    const one = new TestTask("one");
+    const two = new TestTask("two");
+    await work({ time, alarm, one, two, open: () => new AlarmClock(alarm, time, [one, two]) });
+  });
+}
+
+test("the alarm stands at the earliest due time and is moved only for an earlier one", async () => {
+  await withClock(async ({ time, alarm, one, two, open }) => {
+    one.due = asUnixMs(time.time + 500);
+    two.due = asUnixMs(time.time + 300);
+    const clock = open();
+    await clock.start();
+    expect(alarm.at).toBe(two.due);
+    clock.dueBy(asUnixMs(time.time + 400));
+    expect(alarm.sets).toBe(1);
+    clock.dueBy(asUnixMs(time.time + 100));
+    expect(alarm.at).toBe(time.time + 100);
+  });
+});
+
+test("what is due runs, what is not waits, and the alarm is set for the rest", async () => {
+  await withClock(async ({ time, alarm, one, two, open }) => {
+    const clock = open();
+    await clock.start();
+    one.due = asUnixMs(time.time);
+    two.due = asUnixMs(time.time + 100);
+    await clock.ring();
+    expect([one.runs, two.runs, alarm.at]).toEqual([1, 0, two.due]);
+  });
+});
+
+test("a task that throws does not stop the others, and is tried again with a growing delay, also after a restart", async () => {
+  await withClock(async ({ time, alarm, one, two, open }) => {
+    let clock = open();
+    await clock.start();
+    one.fails = true;
+    one.due = two.due = asUnixMs(time.time);
+    await clock.ring();
+    expect([one.runs, two.runs, alarm.at]).toEqual([1, 1, time.time + 1_000]);
+    await clock.ring();
+    expect(one.runs).toBe(1);
+    const delays: number[] = [];
+    for (let i = 0; i < 8; i++) {
+      time.time = alarm.at ?? 0;
+      clock = open();
+      await clock.start();
+      await clock.ring();
+      delays.push((alarm.at ?? 0) - time.time);
+    }
+    expect(one.runs).toBe(9);
+    expect(delays).toEqual([2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000, 30_000]);
+    one.fails = false;
+    time.time += 30_000;
+    await clock.ring();
+    one.due = asUnixMs(time.time);
+    one.fails = true;
+    await clock.ring();
+    expect((alarm.at ?? 0) - time.time, "success clears the count").toBe(1_000);
+  });
+});
+
+test("an alarm that was lost is set at the start, one that is overdue by a request", async () => {
+  await withClock(async ({ time, alarm, one, open }) => {
+    one.due = asUnixMs(time.time + 100);
+    let clock = open();
+    await clock.start();
+    alarm.at = null;
+    clock = open();
+    await clock.start();
+    expect(alarm.at).toBe(one.due);
+    time.time += 4_000;
+    clock.rescue();
+    expect(alarm.at).toBe(one.due);
+    time.time += 2_000;
+    clock.rescue();
+    expect(alarm.at).toBe(time.time);
+  });
+});

@@ -1,0 +1,56 @@
+/** A server as `npm start` runs it, in a process and a folder of its own, for tests that talk to it from outside. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const program = fileURLToPath(new URL("../../src/local/start.ts", import.meta.url));
+
+export interface TestServer {
+  readonly url: string;
+  readonly connectUrl: string;
+  readonly databaseId: string;
+  readonly accessToken: string;
+  /** Of the workerd that runs now; it changes when that one dies. */
+  workerdPid(): number;
+  /** Everything that the server and its workerd have written to stderr. */
+  log(): string;
+  /** Ends the server and removes its data. */
+  close(): Promise<void>;
+}
+
+/** Resolves when the server is ready, on a port that the system chose. Throws with what it wrote if it does not start. */
+export async function startTestServer(): Promise<TestServer> {
+  const folder = mkdtempSync(join(tmpdir(), "cairn-test-"));
+  const server = spawn(process.execPath, [program, "--json", "--port", "0", "--persist-to", folder], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const exited = once(server, "exit");
+  let log = "";
+  server.stderr.setEncoding("utf8").on("data", (text: string) => (log += text));
+  const close = async (): Promise<void> => {
+    server.kill("SIGTERM");
+    await exited;
+    rmSync(folder, { recursive: true, force: true });
+  };
+
+  const line = await Promise.race([
+    once(createInterface({ input: server.stdout }), "line").then(([text]) => String(text)),
+    exited.then(() => undefined),
+  ]);
+  if (line === undefined) {
+    await close();
+    throw new Error(`the server did not start:\n${log}`);
+  }
+  // The line is what `npm start -- --json` promises.
+  const announced = JSON.parse(line) as Pick<TestServer, "url" | "connectUrl" | "databaseId" | "accessToken">;
+  return {
+    ...announced,
+    workerdPid: () => Number(readFileSync(join(folder, "workerd.pid"), "utf8")),
+    log: () => log,
+    close,
+  };
+}

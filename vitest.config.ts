@@ -7,7 +7,10 @@ import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { configDefaults, defineConfig } from "vitest/config";
 
 /** The folders of test/ that run inside workerd; a folder not named here runs in Node. */
-const insideWorkerd = ["engine", "documents", "backup", "directory", "objects", "doors", "worker"];
+const insideWorkerd = ["engine", "documents", "backup", "objects", "doors", "worker"];
+
+/** Those of them that run over the directory's objects, with databases that only note what they are told. */
+const overFakeDatabases = ["test/directory/**/*.test.ts", "test/doors/management/**/*.test.ts"];
 
 const worker = existsSync("./src/worker.ts") ? {} : { main: "./test/support/bare-object.ts" };
 
@@ -22,7 +25,7 @@ export default defineConfig({
         test: {
           name: "node",
           include: ["test/**/*.test.ts"],
-          exclude: [...configDefaults.exclude, ...inWorkerd, "test/lint/fixtures/**"],
+          exclude: [...configDefaults.exclude, ...inWorkerd, ...overFakeDatabases, "test/lint/fixtures/**"],
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },
@@ -32,6 +35,15 @@ export default defineConfig({
         test: {
           name: "workerd",
           include: inWorkerd,
+          exclude: [...configDefaults.exclude, ...overFakeDatabases],
+          testTimeout: 30_000,
+        },
+      },
+      {
+        plugins: [cloudflareTest({ wrangler: { configPath: "./test/support/workerd/directory.wrangler.toml" } })],
+        test: {
+          name: "directory",
+          include: overFakeDatabases,
           testTimeout: 30_000,
         },
       },

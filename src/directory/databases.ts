@@ -65,6 +65,7 @@ export class Databases {
       database.jurisdiction,
       database.createdAt,
     );
+    this.#sql.exec("UPDATE organization SET databases_ever = databases_ever + 1");
   }
 
   describe(id: string, name: string, description: string, now: UnixMs): void {
@@ -108,8 +109,8 @@ export class Databases {
   }
 
   /** Rows of every state: what the limit is about. */
-  countAll(): number {
-    return this.#sql.exec<{ n: number }>("SELECT count(*) AS n FROM databases").one().n;
+  countEver(): number {
+    return this.#sql.exec<{ n: number }>("SELECT databases_ever AS n FROM organization").one().n;
   }
 
   /** Whether one is being made, ready, or not deleted to the end. */

@@ -1,7 +1,7 @@
 /**
  * The tables of one organization. Times are milliseconds since 1970. Append-only: see `migrations.ts`.
  *
- * `organization` has one row; `databases` in it counts those that are ready, so that no list counts rows. A database's row stays
+ * `organization` has one row; `databases` in it counts those that are ready and `databases_ever` all rows, so that nothing counts rows. A database's row stays
  * for good, as its tombstone in the end. `outbox` is what databases (or the index) must still be told: written in the transaction
  * that decided it, removed when it was told. `exchanges` says which databases may hold grants of a token, until when.
  */
@@ -10,7 +10,7 @@ export const ORGANIZATION_MIGRATIONS: readonly (readonly string[])[] = [
     `CREATE TABLE organization (
        one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL, name TEXT NOT NULL,
        state TEXT NOT NULL CHECK (state IN ('ready', 'deleted')), created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
-       databases INTEGER NOT NULL DEFAULT 0, housekeeping_at INTEGER,
+       databases INTEGER NOT NULL DEFAULT 0, databases_ever INTEGER NOT NULL DEFAULT 0, housekeeping_at INTEGER,
        reads INTEGER NOT NULL DEFAULT 0, writes INTEGER NOT NULL DEFAULT 0,
        read_units INTEGER NOT NULL DEFAULT 0, write_units INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0
      ) STRICT`,

@@ -145,7 +145,7 @@ export class Organization {
     return this.#storage.transactionSync(() => {
       const made = idempotency === null ? null : this.#idempotency.find(who.name, idempotency, now);
       if (made !== null) return made;
-      if (this.databases.countAll() >= MAX_DATABASES) {
+      if (this.databases.countEver() >= MAX_DATABASES) {
         return failure("limit", `An organization has at most ${MAX_DATABASES} databases, deleted ones included.`);
       }
       this.databases.add({ ...wishes, id: newId, organizationId: this.id, createdAt: now, updatedAt: now });

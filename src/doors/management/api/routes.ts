@@ -1,7 +1,8 @@
 /** Every route of /api. */
 import { toHex } from "../../../core/bytes.ts";
-import { isFailure, type Page } from "../../../core/management.ts";
-import { ask, idempotencyOf } from "../context.ts";
+import type { Failure } from "../../../core/errors.ts";
+import { isFailure, type Caller, type Page } from "../../../core/management.ts";
+import { ask, idempotencyOf, type ManagementContext } from "../context.ts";
 import { metricsText } from "./metrics.ts";
 import { route, type ApiRoute } from "./route.ts";
 import * as schemas from "./schemas.ts";
@@ -19,6 +20,8 @@ const organizations: readonly ApiRoute[] = [
     idempotent: true,
     success: { status: 201, description: "The organization and its first token", schema: schemas.createdOrganization },
     async answer({ context, caller, request, body, bodyText }) {
+      const refused = await notGenuine(context, caller);
+      if (refused !== undefined) return refused;
       const idempotency = await idempotencyOf(request, bodyText);
       if (isFailure(idempotency)) return idempotency;
       const { accessTokens, entropy, clock } = context;
@@ -50,6 +53,8 @@ const organizations: readonly ApiRoute[] = [
     idempotent: false,
     success: { status: 200, description: "A page, oldest first", schema: schemas.pageOf(schemas.organization) },
     async answer({ context, caller, query }) {
+      const refused = await notGenuine(context, caller);
+      if (refused !== undefined) return refused;
       const page = await context.index().list(caller, query.limit, query.cursor ?? null);
       if (isFailure(page)) return page;
       const found = await Promise.all(page.items.map((id) => ask(context, caller, id, "organization.get", null)));
@@ -322,6 +327,13 @@ const others: readonly ApiRoute[] = [
 ];
 
 export const API_ROUTES: readonly ApiRoute[] = [...organizations, ...databases, ...tokens, ...others];
+
+/** The index knows no secrets, so before it says what a token lacks, the token's organization says whether it is one. */
+async function notGenuine(context: ManagementContext, caller: Caller): Promise<Failure | undefined> {
+  if (caller.kind === "deployment") return undefined;
+  const answer = await ask(context, caller, null, "organization.get", null);
+  return isFailure(answer) && answer.code === "unauthenticated" ? answer : undefined;
+}
 
 function created(location: string, body: unknown): Response {
   return Response.json(body, { status: 201, headers: { location } });

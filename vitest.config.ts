@@ -2,7 +2,6 @@
  * Two projects. `workerd`: what lives in the Workers runtime, tested inside it. `node`: everything else, among it the tests that
  * start whole servers (on ports the system chooses) and talk to them with real clients.
  */
-import { existsSync } from "node:fs";
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { configDefaults, defineConfig } from "vitest/config";
 
@@ -11,8 +10,6 @@ const insideWorkerd = ["engine", "documents", "backup", "objects", "doors", "wor
 
 /** Those of them that run over the directory's objects, with databases that only note what they are told. */
 const overFakeDatabases = ["test/directory/**/*.test.ts", "test/doors/management/**/*.test.ts"];
-
-const worker = existsSync("./src/worker.ts") ? {} : { main: "./test/support/bare-object.ts" };
 
 const inWorkerd = insideWorkerd.map((folder) => `test/${folder}/**/*.test.ts`);
 
@@ -31,7 +28,7 @@ export default defineConfig({
         },
       },
       {
-        plugins: [cloudflareTest({ ...worker, wrangler: { configPath: "./wrangler.toml" } })],
+        plugins: [cloudflareTest({ wrangler: { configPath: "./wrangler.toml" } })],
         test: {
           name: "workerd",
           include: inWorkerd,

@@ -252,29 +252,27 @@ export function encodeAtomicWriteOutput(result: CommitResult): Uint8Array<ArrayB
   return writer.finish();
 }
 
-/** What a watch says of one key: nothing new, or the entry that it has now (null: none). */
-export type WatchedKeyState = { readonly changed: false } | { readonly changed: true; readonly entry: Entry | null };
-
-/** WatchOutput; `states` are in the order of the watch's keys. */
-export function encodeWatchOutput(states: readonly WatchedKeyState[]): Uint8Array<ArrayBuffer> {
-  const sizes = states.map(sizeOfWatchedKey);
+/**
+ * WatchOutput: the entries of the watch's keys, in its order, null where there is none. Every key is sent as changed: Deno's own
+ * client takes a key that is not for one that was deleted.
+ */
+export function encodeWatchOutput(entries: readonly (Entry | null)[]): Uint8Array<ArrayBuffer> {
+  const sizes = entries.map(sizeOfWatchedKey);
   let size = SMALL_FIELD_BYTES;
   for (const keySize of sizes) size += bytesFieldSize(2, keySize);
   const writer = new ProtobufWriter(size);
   writer.varintField(1, 1);
-  for (const [index, state] of states.entries()) {
-    // `sizes` has one number for each state.
+  for (const [index, entry] of entries.entries()) {
+    // `sizes` has one number for each entry.
     writer.messageField(2, sizes[index] as number);
-    if (!state.changed) continue;
     writer.varintField(1, 1);
-    if (state.entry === null) continue;
-    writer.messageField(2, sizeOfEntry(state.entry));
-    writeEntry(writer, state.entry, undefined);
+    if (entry === null) continue;
+    writer.messageField(2, sizeOfEntry(entry));
+    writeEntry(writer, entry, undefined);
   }
   return writer.finish();
 }
 
-function sizeOfWatchedKey(state: WatchedKeyState): number {
-  if (!state.changed) return 0;
-  return SMALL_FIELD_BYTES + (state.entry === null ? 0 : bytesFieldSize(2, sizeOfEntry(state.entry)));
+function sizeOfWatchedKey(entry: Entry | null): number {
+  return SMALL_FIELD_BYTES + (entry === null ? 0 : bytesFieldSize(2, sizeOfEntry(entry)));
 }

@@ -69,6 +69,9 @@ export const MAX_TIME_MS = 8_640_000_000_000_000;
 /** The body of a metadata exchange: a list of protocol versions. */
 export const MAX_EXCHANGE_BODY_BYTES = 4 * KIB;
 
+/** How much of a body that is too large is still taken and dropped, so that its client gets to read why. */
+export const MAX_DISCARDED_BODY_BYTES = 32 * MIB;
+
 /** A page of databases or tokens: `/v1`'s own limit. */
 export const MAX_PAGE_ITEMS = 100;
 

@@ -17,7 +17,6 @@ import {
 import { equalInConstantTime, sha256 } from "./digest.ts";
 import type { SigningKey, SigningKeys } from "./signing-keys.ts";
 
-export const TOKEN_ID_BYTES = 8;
 const SECRET_BYTES = 32;
 const CHECK_BYTES = 12;
 

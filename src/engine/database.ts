@@ -64,7 +64,7 @@ export class Database {
     this.#onExpirySet = onExpirySet;
     this.#entries = new EntryTable(storage.sql);
     this.#versions = new VersionClock(storage.sql);
-    this.log = new MutationLog(storage.sql);
+    this.log = new MutationLog(storage);
     this.watches = new WatchHub((keys) => keys.map((key) => this.#entries.get(key, this.#clock.now())));
   }
 

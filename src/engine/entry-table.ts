@@ -15,7 +15,14 @@ import type { Version } from "../core/versionstamp.ts";
 const ROW_OVERHEAD_BYTES = 40;
 
 /** The columns of a stored row, as SQLite gives them back; the schema and our own writes vouch for the brands. */
-type EntryRow = [key: ArrayBuffer, value: ArrayBuffer, encoding: Encoding, version: Version];
+type EntryRow = [
+  key: ArrayBuffer,
+  /** Null when the value lies in `large_values`, under the id that comes next. */
+  value: ArrayBuffer | null,
+  large: number | null,
+  encoding: Encoding,
+  version: Version,
+];
 
 export interface TableNames {
   readonly entries: string;
@@ -36,7 +43,7 @@ export class EntryTable {
   /** The entry, unless its expiry is at or before `now`. */
   get(key: Uint8Array, now: UnixMs): Entry | null {
     const row = only(this.#sql.exec(this.#statements.get, key, now).raw<EntryRow>());
-    return row === undefined ? null : entryOf(row);
+    return row === undefined ? null : this.#entryOf(row);
   }
 
   /** The version of the entry, unless its expiry is at or before `now`. */
@@ -44,11 +51,19 @@ export class EntryTable {
     return only(this.#sql.exec(this.#statements.version, key, now).raw<[Version]>())?.[0] ?? null;
   }
 
-  /** The entries of a range in its order, one by one: the caller may stop early, and must finish or stop before it awaits. */
+  /**
+   * The entries of a range in its order. Their rows, each of at most `MAX_INLINE_ROW_BYTES`, are read at once; a large value only
+   * when its entry's turn comes: the caller may stop early, and must finish or stop before it awaits.
+   */
   *range(range: ReadRange, now: UnixMs): Generator<Entry, void, undefined> {
+    if (holdsOneKey(range)) {
+      const entry = this.get(range.start, now);
+      if (entry !== null) yield entry;
+      return;
+    }
     const statement = range.reverse ? this.#statements.rangeReverse : this.#statements.range;
-    const rows = this.#sql.exec(statement, range.start, range.end, now, range.limit).raw<EntryRow>();
-    for (const row of rows) yield entryOf(row);
+    const rows = [...this.#sql.exec(statement, range.start, range.end, now, range.limit).raw<EntryRow>()];
+    for (const row of rows) yield this.#entryOf(row);
   }
 
   /** Bytes of keys and values that `range` would give, without loading any value. */
@@ -99,6 +114,11 @@ export class EntryTable {
     return only(this.#sql.exec(this.#statements.nextExpiry).raw<[UnixMs | null]>())?.[0] ?? null;
   }
 
+  #entryOf([key, value, large, encoding, version]: EntryRow): Entry {
+    const bytes = value ?? this.#sql.exec<{ v: ArrayBuffer }>(this.#statements.largeValue, large).one().v;
+    return { key: new Uint8Array(key), value: new Uint8Array(bytes), encoding, version };
+  }
+
   #largeOf(statement: string, key: Uint8Array): number | null {
     return only(this.#sql.exec(statement, key).raw<[number | null]>())?.[0] ?? null;
   }
@@ -109,24 +129,28 @@ function only<Row>(rows: Iterable<Row>): Row | undefined {
   return [...rows][0];
 }
 
-function entryOf([key, value, encoding, version]: EntryRow): Entry {
-  return { key: new Uint8Array(key), value: new Uint8Array(value), encoding, version };
+/** Whether the range ends just after the key that it starts with, which is how Deno's client asks for one key. */
+function holdsOneKey({ start, end }: ReadRange): boolean {
+  if (end.length !== start.length + 1 || end[start.length] !== 0) return false;
+  return start.every((byte, i) => byte === end[i]);
 }
 
 function statementsFor({ entries, largeValues }: TableNames) {
-  const value = `CASE WHEN large IS NULL THEN v ELSE (SELECT v FROM ${largeValues} WHERE id = large) END`;
   const valueLength = `CASE WHEN large IS NULL THEN length(v) ELSE (SELECT length(v) FROM ${largeValues} WHERE id = large) END`;
   const alive = (now: string) => `(expires_at IS NULL OR expires_at > ${now})`;
   const within = `FROM ${entries} WHERE k >= ?1 AND k < ?2 AND ${alive("?3")} ORDER BY k`;
+  // SQLite prepares a statement anew each time that a parameter is bound which alone is its LIMIT.
+  const limit = "LIMIT ?4 + 0";
   const insertInline = `INSERT INTO ${entries} (k, v, large, encoding, version, expires_at) VALUES (?1, ?2, NULL, ?3, ?4, ?5)`;
   const common = "encoding = excluded.encoding, version = excluded.version, expires_at = excluded.expires_at";
   return {
-    get: `SELECT k, ${value}, encoding, version FROM ${entries} WHERE k = ?1 AND ${alive("?2")}`,
+    get: `SELECT k, v, large, encoding, version FROM ${entries} WHERE k = ?1 AND ${alive("?2")}`,
     version: `SELECT version FROM ${entries} WHERE k = ?1 AND ${alive("?2")}`,
-    range: `SELECT k, ${value}, encoding, version ${within} LIMIT ?4`,
-    rangeReverse: `SELECT k, ${value}, encoding, version ${within} DESC LIMIT ?4`,
-    rangeBytes: `SELECT coalesce(sum(bytes), 0) AS bytes FROM (SELECT length(k) + ${valueLength} AS bytes ${within} LIMIT ?4)`,
-    rangeBytesReverse: `SELECT coalesce(sum(bytes), 0) AS bytes FROM (SELECT length(k) + ${valueLength} AS bytes ${within} DESC LIMIT ?4)`,
+    range: `SELECT k, v, large, encoding, version ${within} ${limit}`,
+    rangeReverse: `SELECT k, v, large, encoding, version ${within} DESC ${limit}`,
+    rangeBytes: `SELECT coalesce(sum(bytes), 0) AS bytes FROM (SELECT length(k) + ${valueLength} AS bytes ${within} ${limit})`,
+    rangeBytesReverse: `SELECT coalesce(sum(bytes), 0) AS bytes FROM (SELECT length(k) + ${valueLength} AS bytes ${within} DESC ${limit})`,
+    largeValue: `SELECT v FROM ${largeValues} WHERE id = ?1`,
     largeOf: `SELECT large FROM ${entries} WHERE k = ?1`,
     setInline: `${insertInline} ON CONFLICT (k) DO UPDATE SET v = excluded.v, ${common} WHERE large IS NULL`,
     setInlineOverLarge: `${insertInline} ON CONFLICT (k) DO UPDATE SET v = excluded.v, large = NULL, ${common}`,

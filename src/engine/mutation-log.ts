@@ -1,14 +1,17 @@
 /**
  * The ordered record of what each commit changed, for whoever ships it elsewhere. It is written only while a reader is registered,
  * in the same transaction as the commit, one row per commit, already in the wire form of the backup's repeated field: exporting it
- * is concatenation. Rows that every reader has passed are trimmed.
+ * is concatenation.
  *
  * Promises: the rows after a reader's registration hold every commit since, in order, whole. A commit that changed nothing (checks
  * alone) leaves no row.
+ *
+ * The rows lie in segments, tables of their own. What every reader has passed goes by dropping a segment, which is free, where
+ * deleting rows would be billed like writing them: the price of trimming is a new segment for every 1,000 commits or more.
  */
 import { assert } from "../core/assert.ts";
 import { MAX_LOG_ROW_BYTES } from "../core/limits.ts";
-import type { Sql } from "../core/storage.ts";
+import type { SyncStorage } from "../core/storage.ts";
 import { asVersion, NO_VERSION, type Version } from "../core/versionstamp.ts";
 import { encodeLogEntries } from "./log-entry.ts";
 import type { Effect } from "./plan.ts";
@@ -21,14 +24,23 @@ export interface LogCommit {
 
 type LogRow = [version: number, partsAfter: number, entries: ArrayBuffer];
 
-export class MutationLog {
-  readonly #sql: Sql;
-  /** How many readers are registered: asked on every commit, so it is kept. */
-  #readers: number;
+/** A segment is closed when it has this many rows: opening the next one writes two. */
+const SEGMENT_ROWS = 1_000;
 
-  constructor(sql: Sql) {
-    this.#sql = sql;
-    this.#readers = sql.exec<{ n: number }>("SELECT count(*) AS n FROM log_readers").one().n;
+const SEGMENT_PREFIX = "mutation_log_";
+
+export class MutationLog {
+  readonly #storage: SyncStorage;
+  /** Numbers of the segments, ascending; the last one is written to. Never empty. */
+  #segments: number[] = [];
+  /** Rows in the last segment, up to SEGMENT_ROWS; null: not counted yet. */
+  #lastSegmentRows: number | null = null;
+  /** How many readers are registered: asked on every commit, so it is kept. */
+  #readers = 0;
+
+  constructor(storage: SyncStorage) {
+    this.#storage = storage;
+    this.#load();
   }
 
   get isWritten(): boolean {
@@ -44,33 +56,30 @@ export class MutationLog {
   /** In the commit's transaction. `version` is the last of those that `versionsFor` asked for. */
   append(version: Version, effects: readonly Effect[]): void {
     if (!this.isWritten || effects.length === 0) return;
+    const insert = `INSERT INTO ${this.#lastSegment()} (version, parts_after, entries) VALUES (?1, ?2, ?3)`;
     const parts = encodeLogEntries(version, effects, MAX_LOG_ROW_BYTES);
     for (const [index, part] of parts.entries()) {
       const partsAfter = parts.length - 1 - index;
-      this.#sql.exec(
-        "INSERT INTO mutation_log (version, parts_after, entries) VALUES (?1, ?2, ?3)",
-        version - partsAfter,
-        partsAfter,
-        part,
-      );
+      this.#storage.sql.exec(insert, version - partsAfter, partsAfter, part);
     }
+    if (this.#lastSegmentRows !== null) this.#lastSegmentRows += parts.length;
   }
 
   /** From the next commit on the log is written and kept for this reader, which has seen everything up to `after`. */
   register(name: string, after: Version): void {
-    this.#sql.exec("INSERT INTO log_readers (name, after) VALUES (?1, ?2)", name, after);
+    this.#storage.sql.exec("INSERT INTO log_readers (name, after) VALUES (?1, ?2)", name, after);
     this.#readers += 1;
   }
 
-  /** The last reader to go takes the log with it. */
+  /** Nothing is kept for this reader any more. The last one to go takes the log with it, at the next `trim`. */
   unregister(name: string): void {
-    const { rowsWritten } = this.#sql.exec("DELETE FROM log_readers WHERE name = ?1", name);
+    const { rowsWritten } = this.#storage.sql.exec("DELETE FROM log_readers WHERE name = ?1", name);
     if (rowsWritten > 0) this.#readers -= 1;
   }
 
-  /** The reader needs nothing up to and with `after` any more. */
+  /** The reader needs nothing up to and with `after` any more. One row written. */
   advance(name: string, after: Version): void {
-    const { rowsWritten } = this.#sql.exec(
+    const { rowsWritten } = this.#storage.sql.exec(
       "UPDATE log_readers SET after = ?2 WHERE name = ?1 AND after <= ?2",
       name,
       after,
@@ -78,21 +87,23 @@ export class MutationLog {
     assert(rowsWritten === 1, `log reader ${name} to be registered and at or before ${after}`);
   }
 
+  /** Null: no such reader. */
   position(name: string): Version | null {
-    const [row] = this.#sql.exec<{ after: number }>("SELECT after FROM log_readers WHERE name = ?1", name).toArray();
+    const [row] = this.#storage.sql
+      .exec<{ after: number }>("SELECT after FROM log_readers WHERE name = ?1", name)
+      .toArray();
     return row === undefined ? null : asVersion(row.after);
   }
 
-  /** Whole commits above `after` in order, until `maxBytes` are reached: at least one, if there is any. */
-  read(after: Version, maxBytes: number): LogCommit[] {
+  /**
+   * Whole commits above `after` up to and with `upTo`, in order, until `maxBytes` are reached: at least one, if there is any, so
+   * the last one may pass them.
+   */
+  read(after: Version, maxBytes: number, upTo: Version = asVersion(Number.MAX_SAFE_INTEGER)): LogCommit[] {
     const commits: LogCommit[] = [];
     let parts: Uint8Array[] = [];
     let bytes = 0;
-    const rows = this.#sql.exec(
-      "SELECT version, parts_after, entries FROM mutation_log WHERE version > ?1 ORDER BY version",
-      after,
-    );
-    for (const [version, partsAfter, entries] of rows.raw<LogRow>()) {
+    for (const [version, partsAfter, entries] of this.#rows(after, upTo)) {
       parts.push(new Uint8Array(entries));
       bytes += entries.byteLength;
       if (partsAfter > 0) continue;
@@ -103,25 +114,111 @@ export class MutationLog {
     return commits;
   }
 
-  /** The versions of the first and last commit that the log still holds. */
-  bounds(): { first: Version; last: Version } | null {
-    const row = this.#sql
-      .exec<{ first: number | null; last: number | null }>(
-        "SELECT (SELECT min(version) FROM mutation_log) AS first, (SELECT max(version) FROM mutation_log) AS last",
-      )
-      .one();
-    if (row.first === null || row.last === null) return null;
-    return { first: asVersion(row.first), last: asVersion(row.last) };
+  /** Bytes that the log holds above `after`, without loading them. Reads every row: for reports, not for every commit. */
+  bytesAfter(after: Version): number {
+    let bytes = 0;
+    for (const segment of this.#segments) {
+      bytes += this.#storage.sql
+        .exec<{ bytes: number }>(
+          `SELECT coalesce(sum(length(entries)), 0) AS bytes FROM ${nameOf(segment)} WHERE version > ?1`,
+          after,
+        )
+        .one().bytes;
+    }
+    return bytes;
   }
 
-  /** Deletes at most `limit` rows that no reader needs; each is billed as written. Returns how many there were. */
-  trim(limit: number): number {
-    const row = this.#sql.exec<{ after: number | null }>("SELECT min(after) AS after FROM log_readers").one();
-    const upTo = this.#readers === 0 ? Number.MAX_SAFE_INTEGER : (row.after ?? NO_VERSION);
-    return this.#sql.exec(
-      "DELETE FROM mutation_log WHERE version IN (SELECT version FROM mutation_log WHERE version <= ?1 ORDER BY version LIMIT ?2)",
-      upTo,
-      limit,
-    ).rowsWritten;
+  /** The versions of the first and last row that the log still holds. */
+  bounds(): { first: Version; last: Version } | null {
+    let first: number | null = null;
+    let last: number | null = null;
+    for (const segment of this.#segments) {
+      const name = nameOf(segment);
+      const row = this.#storage.sql
+        .exec<{ first: number | null; last: number | null }>(
+          `SELECT (SELECT min(version) FROM ${name}) AS first, (SELECT max(version) FROM ${name}) AS last`,
+        )
+        .one();
+      first ??= row.first;
+      last = row.last ?? last;
+    }
+    return first === null || last === null ? null : { first: asVersion(first), last: asVersion(last) };
   }
+
+  /** Drops the segments that no reader needs, and closes the last one when it is full (or not needed, and not empty). */
+  trim(): void {
+    const needed = this.#neededAfter();
+    const full = this.#countLastSegment() >= SEGMENT_ROWS;
+    const abandoned = this.#readers === 0 && this.#countLastSegment() > 0;
+    if (!full && !abandoned && this.#segments.length === 1) return;
+    const { sql } = this.#storage;
+    try {
+      this.#storage.transactionSync(() => {
+        if (full || abandoned) {
+          const next = Math.max(...this.#segments) + 1;
+          sql.exec(
+            `CREATE TABLE ${nameOf(next)} (version INTEGER PRIMARY KEY, parts_after INTEGER NOT NULL, entries BLOB NOT NULL)`,
+          );
+          this.#segments.push(next);
+          this.#lastSegmentRows = 0;
+        }
+        for (const segment of this.#segments.slice(0, -1)) {
+          const name = nameOf(segment);
+          const last = sql.exec<{ last: number | null }>(`SELECT max(version) AS last FROM ${name}`).one().last;
+          if (last === null || last <= needed) sql.exec(`DROP TABLE ${name}`);
+        }
+      });
+    } finally {
+      this.#load();
+    }
+  }
+
+  /** Everything up to and with this version may go. */
+  #neededAfter(): Version {
+    if (this.#readers === 0) return asVersion(Number.MAX_SAFE_INTEGER);
+    const { after } = this.#storage.sql
+      .exec<{ after: number | null }>("SELECT min(after) AS after FROM log_readers")
+      .one();
+    return asVersion(after ?? NO_VERSION);
+  }
+
+  #countLastSegment(): number {
+    this.#lastSegmentRows ??= this.#storage.sql
+      .exec<{ n: number }>(`SELECT count(*) AS n FROM (SELECT 1 FROM ${this.#lastSegment()} LIMIT ${SEGMENT_ROWS})`)
+      .one().n;
+    return this.#lastSegmentRows;
+  }
+
+  *#rows(after: Version, upTo: Version): Generator<LogRow, void, undefined> {
+    for (const segment of this.#segments) {
+      yield* this.#storage.sql
+        .exec(
+          `SELECT version, parts_after, entries FROM ${nameOf(segment)} WHERE version > ?1 AND version <= ?2 ORDER BY version`,
+          after,
+          upTo,
+        )
+        .raw<LogRow>();
+    }
+  }
+
+  #lastSegment(): string {
+    return nameOf(this.#segments.at(-1) ?? 1);
+  }
+
+  #load(): void {
+    const { sql } = this.#storage;
+    this.#segments = sql
+      .exec<{ name: string }>(
+        `SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE '${SEGMENT_PREFIX.replaceAll("_", "\\_")}%' ESCAPE '\\'`,
+      )
+      .toArray()
+      .map(({ name }) => Number(name.slice(SEGMENT_PREFIX.length)))
+      .toSorted((a, b) => a - b);
+    assert(this.#segments.length > 0, "the mutation log to have a segment");
+    this.#readers = sql.exec<{ n: number }>("SELECT count(*) AS n FROM log_readers").one().n;
+  }
+}
+
+function nameOf(segment: number): string {
+  return `${SEGMENT_PREFIX}${segment}`;
 }

@@ -6,7 +6,7 @@ import type { SyncStorage } from "../core/storage.ts";
 
 /**
  * `entries` has no rowid: one row written per entry and rows in key order on disk. A row past 1,000 bytes would spill into pages
- * of its own, so such a value lies in `large_values` and the entry holds its id. `mutation_log` has one row per commit, whose
+ * of its own, so such a value lies in `large_values` and the entry holds its id. `mutation_log_1` and its successors (`mutation-log.ts`) have one row per commit, whose
  * number is the commit's version; only a commit too big for one row has more, on the versions just below it, which it reserved:
  * `parts_after` counts those that follow.
  */
@@ -17,7 +17,7 @@ const MIGRATIONS: readonly (readonly string[])[] = [
      ) WITHOUT ROWID`,
     `CREATE INDEX entries_expiry ON entries (expires_at) WHERE expires_at IS NOT NULL`,
     `CREATE TABLE large_values (id INTEGER PRIMARY KEY, v BLOB NOT NULL)`,
-    `CREATE TABLE mutation_log (version INTEGER PRIMARY KEY, parts_after INTEGER NOT NULL, entries BLOB NOT NULL)`,
+    `CREATE TABLE mutation_log_1 (version INTEGER PRIMARY KEY, parts_after INTEGER NOT NULL, entries BLOB NOT NULL)`,
     `CREATE TABLE log_readers (name TEXT PRIMARY KEY, after INTEGER NOT NULL) WITHOUT ROWID`,
   ],
 ];

@@ -10,9 +10,6 @@ import { toHex } from "../core/bytes.ts";
 import type { Entry } from "../core/operations.ts";
 import type { Version } from "../core/versionstamp.ts";
 
-/** One key's part of a message: `changed` compared with the message before. */
-export type WatchedState = { readonly changed: false } | { readonly changed: true; readonly entry: Entry | null };
-
 /** Reads the entries of some keys from one snapshot, as they are now. */
 export type ReadEntries = (keys: readonly Uint8Array[]) => readonly (Entry | null)[];
 
@@ -28,7 +25,8 @@ interface Watch {
   told: readonly (Version | null)[] | undefined;
   awaitingAcknowledgement: boolean;
   changed: boolean;
-  readonly deliver: (states: readonly WatchedState[]) => void;
+  /** All its keys' entries, in their order. */
+  readonly deliver: (entries: readonly (Entry | null)[]) => void;
 }
 
 export class WatchHub {
@@ -112,12 +110,9 @@ export class WatchHub {
     const entries = this.#read(watch.keys);
     const versions = entries.map((entry) => entry?.version ?? null);
     const { told } = watch;
-    const states = entries.map((entry, i): WatchedState =>
-      told !== undefined && told[i] === versions[i] ? { changed: false } : { changed: true, entry },
-    );
     watch.told = versions;
-    if (!states.some((state) => state.changed)) return;
+    if (told !== undefined && versions.every((version, i) => version === told[i])) return;
     watch.awaitingAcknowledgement = true;
-    watch.deliver(states);
+    watch.deliver(entries);
   }
 }

@@ -29,7 +29,7 @@ Cairn is running.
 
 Try it with Deno, in another shell:
 
-  DENO_KV_ACCESS_TOKEN=${shellWord(accessToken)} npx deno eval --unstable-kv '${program}'
+  DENO_KV_ACCESS_TOKEN='${accessToken}' npx deno eval --unstable-kv '${program}'
 
 From Node, with npm's @deno/kv:
 
@@ -38,9 +38,4 @@ From Node, with npm's @deno/kv:
 
 Ctrl-C stops it.
 `;
-}
-
-/** As it stands when nothing in it means anything to a shell, otherwise quoted. */
-function shellWord(text: string): string {
-  return /^[\w.:/+=-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

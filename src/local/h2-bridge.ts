@@ -5,7 +5,6 @@
  */
 import { Agent, request, type IncomingHttpHeaders, type IncomingMessage, type OutgoingHttpHeaders } from "node:http";
 import {
-  constants,
   performServerHandshake,
   type IncomingHttpHeaders as Http2Headers,
   type ServerHttp2Session,
@@ -22,6 +21,9 @@ const MAX_STREAMS = 1000;
 
 /** Uploads need not wait for a window update every 64 KiB. */
 const WINDOW_BYTES = 1024 * 1024;
+
+/** The same for the connection, which all its streams share; what a client may have under way unread. */
+const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
 
 /** Megabytes of one session's buffers; node's own 10 are passed by a few large reads at once. */
 const MAX_SESSION_MEMORY = 256;
@@ -54,6 +56,10 @@ export class Http2Bridge {
       maxSessionMemory: MAX_SESSION_MEMORY,
       settings: { maxConcurrentStreams: MAX_STREAMS, initialWindowSize: WINDOW_BYTES },
     });
+    // A setting says nothing of the connection's own window, which would stay at 64 KiB.
+    session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
+    // HTTP/2 knows no half-closed connection: a client that ends its side is gone.
+    socket.once("end", () => session.destroy());
     this.#sessions.add(session);
     session.once("close", () => this.#sessions.delete(session));
     // A connection that breaks or breaks the protocol closes the session and each of its streams, which end their requests.
@@ -92,7 +98,7 @@ export class Http2Bridge {
     });
     outgoing.on("error", () => {
       // Nothing was sent if there was never a connection; else only a reset is honest.
-      if (connected || stream.headersSent) stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+      if (connected || stream.headersSent) reset(stream);
       else answerUnavailable(stream);
     });
     outgoing.once("response", (response) => passBack(response, stream));
@@ -105,8 +111,13 @@ function passBack(response: IncomingMessage, stream: ServerHttp2Stream): void {
   if (stream.destroyed) return;
   // node answers a request of method HEAD with END_STREAM by itself, and a stream that is over takes no body.
   stream.respond({ ":status": response.statusCode, ...returnedHeaders(response.headers) });
-  response.on("error", () => stream.close(constants.NGHTTP2_INTERNAL_ERROR));
+  response.on("error", () => reset(stream));
   response.pipe(stream);
+}
+
+/** `close(code)` would end the stream in good order first, and a cut answer would look like a whole one. */
+function reset(stream: ServerHttp2Stream): void {
+  stream.destroy(new Error("the server broke off"));
 }
 
 function answerUnavailable(stream: ServerHttp2Stream): void {

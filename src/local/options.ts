@@ -46,8 +46,8 @@ export function parseOptions(args: readonly string[]): Options | Failure {
     }));
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
-    // Node's sentence names the option; what follows its first full stop is advice for programmers.
-    const [sentence = error.message] = error.message.split(". ");
+    // Node's first sentence names the option; what follows is advice for programmers.
+    const sentence = error.message.split(/\.?[ \n](?=[A-Z])/, 1)[0] ?? error.message;
     return failure("invalid", `${sentence}. --help lists the options.`);
   }
   if (!/^\d{1,5}$/.test(values.port) || Number(values.port) > 65_535) {

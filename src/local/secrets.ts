@@ -23,8 +23,8 @@ const kinds = {
   },
   CAIRN_ACCESS_TOKEN: {
     make: () => `cairn_${randomBytes(32).toString("base64url")}`,
-    form: /^[\x21-\x7e]{8,512}$/,
-    description: "8 to 512 printable ASCII characters without spaces",
+    form: /^[\w.~+/=-]{8,512}$/,
+    description: "8 to 512 of the characters that a bearer token may have (letters, digits, - . _ ~ + / =)",
   },
   CAIRN_SIGNING_KEYS: {
     make: () => `k${randomBytes(4).toString("hex")}:${randomBytes(32).toString("base64")}`,

@@ -8,18 +8,12 @@ import type { Failure } from "../core/errors.ts";
 import { bundleWorker } from "./bundle.ts";
 import { lockFolder } from "./folder-lock.ts";
 import { Front } from "./front.ts";
-import { deploymentSecrets, secretNames, type SecretName, type Secrets } from "./secrets.ts";
+import { deploymentSecrets, type SecretName, type Secrets } from "./secrets.ts";
 import { KeptUpstream, type Upstream } from "./upstream.ts";
 import { compatibilityDateOf, workerdConfig, type Deployment } from "./workerd-config.ts";
 import { orphanGone, startWorkerd } from "./workerd-process.ts";
 
 export const repository = join(import.meta.dirname, "../..");
-
-/** What src/worker.ts needs around it. A new Durable Object class or secret is added here and in wrangler.toml. */
-export const cairnDeployment: Deployment = {
-  namespaces: [{ binding: "DATABASES", className: "DatabaseObject" }],
-  variables: secretNames,
-};
 
 /** Starts one server process on the folder, which is locked and absolute. */
 export type StartUpstream = (folder: string, secrets: Secrets) => Promise<Upstream | Failure>;
@@ -45,7 +39,7 @@ export interface RunningServer {
   readonly upstream: Upstream | undefined;
   /** Resolves only when the server process died too often. The server is then still to be closed. */
   readonly givenUp: Promise<Failure>;
-  /** Lets what is under way finish for `graceMs` (2,000 if not given), then ends everything. */
+  /** Lets what is under way finish for `graceMs` (2,000 if not given), then ends everything. Once: a second call waits for the first. */
   close(graceMs?: number): Promise<void>;
 }
 
@@ -73,6 +67,12 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     await release();
     return ready;
   }
+  const close = async (graceMs: number): Promise<void> => {
+    front.drain();
+    await ready.kept.stop(graceMs);
+    await release();
+  };
+  let closed: Promise<void> | undefined;
   upstreamPort = () => ready.kept.current?.port;
   const url = `http://${urlHost(options.host)}:${front.port}`;
   return {
@@ -84,11 +84,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       return ready.kept.current;
     },
     givenUp: ready.kept.givenUp,
-    async close(graceMs = 2000) {
-      front.drain();
-      await ready.kept.stop(graceMs);
-      await release();
-    },
+    close: (graceMs = 2000) => (closed ??= close(graceMs)),
   };
 }
 
@@ -100,9 +96,12 @@ async function startInside(
   if ("ok" in secrets) return secrets;
   const orphan = await orphanGone(folder);
   if (orphan !== undefined) return orphan;
-  const kept = await KeptUpstream.start(() => options.startUpstream(folder, secrets), {
-    died: (reason) => process.stderr.write(`${reason}\nStarting it again.\n`),
-  });
+  const kept = await KeptUpstream.start(
+    () => options.startUpstream(folder, secrets),
+    (reason) => {
+      process.stderr.write(`${reason}\nStarting it again.\n`);
+    },
+  );
   return "ok" in kept ? kept : { secrets, kept };
 }
 

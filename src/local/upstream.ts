@@ -12,10 +12,6 @@ export interface Upstream {
   stop(graceMs: number): Promise<void>;
 }
 
-export interface UpstreamEvents {
-  died(reason: string): void;
-}
-
 const MAX_DEATHS = 5;
 const WITHIN_MS = 60_000;
 const RESTART_DELAY_MS = 200;
@@ -26,26 +22,26 @@ export class KeptUpstream {
   readonly givenUp: Promise<Failure>;
   readonly #giveUp: (failure: Failure) => void;
   readonly #start: () => Promise<Upstream | Failure>;
-  readonly #events: UpstreamEvents;
+  readonly #onDeath: (reason: string) => void;
   readonly #deaths: number[] = [];
   #current: Upstream | undefined;
   #restart: Promise<void> | undefined;
   #stopping = false;
 
-  private constructor(start: () => Promise<Upstream | Failure>, events: UpstreamEvents) {
+  private constructor(start: () => Promise<Upstream | Failure>, onDeath: (reason: string) => void) {
     this.#start = start;
-    this.#events = events;
+    this.#onDeath = onDeath;
     ({ promise: this.givenUp, resolve: this.#giveUp } = Promise.withResolvers<Failure>());
   }
 
   /** A failure: it does not even start the first time. */
   static async start(
     start: () => Promise<Upstream | Failure>,
-    events: UpstreamEvents,
+    onDeath: (reason: string) => void,
   ): Promise<KeptUpstream | Failure> {
-    const first = await start();
+    const first = await attempt(start);
     if ("ok" in first) return first;
-    const kept = new KeptUpstream(start, events);
+    const kept = new KeptUpstream(start, onDeath);
     kept.#watch(first);
     return kept;
   }
@@ -72,7 +68,7 @@ export class KeptUpstream {
   }
 
   async #afterDeath(reason: string): Promise<void> {
-    this.#events.died(reason);
+    this.#onDeath(reason);
     const now = Date.now();
     this.#deaths.push(now);
     while (this.#deaths[0] !== undefined && this.#deaths[0] <= now - WITHIN_MS) this.#deaths.shift();
@@ -83,8 +79,17 @@ export class KeptUpstream {
     }
     await sleep(RESTART_DELAY_MS);
     if (this.#stopping) return;
-    const next = await this.#start();
+    const next = await attempt(this.#start);
     if ("ok" in next) return this.#afterDeath(next.message);
     this.#watch(next);
+  }
+}
+
+/** What the machine refuses (no memory, a full disk) is a failure to start like any other. */
+async function attempt(start: () => Promise<Upstream | Failure>): Promise<Upstream | Failure> {
+  try {
+    return await start();
+  } catch (error) {
+    return failure("internal", `The server process could not be started: ${String(error)}`);
   }
 }

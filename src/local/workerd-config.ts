@@ -2,6 +2,7 @@
  * What workerd is told to run: a Cap'n Proto text beside the bundled Worker. It holds no secret and no path of the machine:
  * secrets are read from workerd's environment, paths come on its command line.
  */
+import { secretNames } from "./secrets.ts";
 
 /** What the Worker sees in its environment, and where its objects lie. */
 export interface Deployment {
@@ -14,6 +15,12 @@ export interface Namespace {
   readonly binding: string;
   readonly className: string;
 }
+
+/** What src/worker.ts needs around it. A new Durable Object class or secret is added here and in wrangler.toml. */
+export const cairnDeployment: Deployment = {
+  namespaces: [{ binding: "DATABASES", className: "DatabaseObject" }],
+  variables: secretNames,
+};
 
 /** Names on workerd's command line and in its control messages. */
 export const workerdNames = { socket: "http", objects: "objects" } as const;

@@ -27,7 +27,7 @@ export interface DatabaseStub {
 
 /**
  * A watch between a door and the object. The door's first message is a Watch message (binary). Each binary message from the
- * object is a WatchOutput: the first names every key as changed, the later ones those that changed, all keys from one snapshot.
+ * object is a WatchOutput with the state of every key, all from one snapshot.
  * The door answers each with the text "ack" when its client has taken it; until then the object sends nothing more and keeps
  * only that something changed. A text message from the object is a Failure as JSON, after which it closes. Any other close means
  * that the object went away (a restart, an eviction): the door connects again and gets the whole state.

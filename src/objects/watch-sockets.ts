@@ -77,7 +77,7 @@ export class WatchSockets {
   }
 
   #watch(socket: WebSocket, keys: readonly Uint8Array[], resumed: boolean): void {
-    const watcher = this.#hub.add(keys, (states) => this.#send(socket, encodeWatchOutput(states)), { resumed });
+    const watcher = this.#hub.add(keys, (entries) => this.#send(socket, encodeWatchOutput(entries)), { resumed });
     this.#watchers.set(socket, watcher);
   }
 

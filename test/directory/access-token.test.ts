@@ -59,7 +59,7 @@ describe("access tokens", () => {
       [cairn, organization, id, secret?.toUpperCase(), check?.toUpperCase()],
     ].map((parts) => parts.join("_"));
     for (const text of [...made, "", "cairn", `${token}\n`, "é", "x".repeat(100_000)]) {
-      expect(await keys.tokenCaller(text), text.slice(0, 200)).toMatchObject({ ok: false, code: "unauthenticated" });
+      expect(await keys.tokenCaller(text)).toMatchObject({ ok: false, code: "unauthenticated" });
     }
   });
 

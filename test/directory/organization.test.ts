@@ -16,6 +16,8 @@ function idempotent(key: string, fingerprint = "f"): Input<"databases.create"> {
 
 /** A test with an organization of its own. */
 function organizationTest(title: string, run: (o: TestOrganization, storage: SyncStorage) => Promise<void>): void {
+  // The titles and the assertions are those of the callers.
+  // oxlint-disable-next-line vitest/valid-title vitest/expect-expect
   test(title, () => withStorage(async (storage) => run(await TestOrganization.make(storage), storage)));
 }
 
@@ -198,7 +200,7 @@ describe("authentication", () => {
 describe("exchange", () => {
   organizationTest("grants what the token allows, no longer than it lives", async (o) => {
     const id = await o.newDatabase();
-    const prefix = "0261" + "00";
+    const prefix = "026100";
     const caller = await o.newToken("t", {
       permissions: ["read"],
       keyPrefix: prefix,

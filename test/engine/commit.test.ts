@@ -5,6 +5,7 @@ import { MAX_VALUE_BYTES } from "../../src/core/limits.ts";
 import { Encoding } from "../../src/core/operations.ts";
 import { asVersion, NO_VERSION, versionAtTime } from "../../src/core/versionstamp.ts";
 import { Database, type DerivedTable } from "../../src/engine/database.ts";
+import { CountingStorage } from "../support/counting-storage.ts";
 import { BackupMutationRangeSchema } from "../support/proto/generated/com/deno/kv/backup/backup_pb.js";
 import {
   entryOrNull,
@@ -138,7 +139,7 @@ test("a commit past a row's size is divided in the log between entries and read 
     const third = versionOf(database.commit([write([set(b, text("1"))])])[0]);
 
     const rows = storage.sql
-      .exec<{ n: number; longest: number }>("SELECT count(*) AS n, max(length(entries)) AS longest FROM mutation_log")
+      .exec<{ n: number; longest: number }>("SELECT count(*) AS n, max(length(entries)) AS longest FROM mutation_log_1")
       .one();
     expect(rows.longest).toBeLessThanOrEqual(1_900_000);
     expect(rows.n).toBe(2 + 7);
@@ -155,26 +156,44 @@ test("a commit past a row's size is divided in the log between entries and read 
   });
 });
 
-test("the log is written only while it has a reader, and trimmed behind the last one", async () => {
-  await withStorage((storage) => {
-    const database = new Database({ storage, clock: new MovableClock() });
-    const commit = () => versionOf(database.commit([write([set(a, text(`${Math.random()}`))])])[0]);
-    commit();
+test("the log is written only while it has a reader, and what all have passed goes by whole segments", async () => {
+  await withStorage((inner) => {
+    const storage = new CountingStorage(inner);
+    const open = () => new Database({ storage, clock: new MovableClock() });
+    let database = open();
+    const commits = (count: number) =>
+      Array.from({ length: count }, (_, i) => versionOf(database.commit([write([set(a, text(`${i}`))])])[0])).at(-1) ??
+      NO_VERSION;
+    const segments = () =>
+      inner.sql.exec("SELECT name FROM sqlite_schema WHERE name LIKE 'mutation_log%' AND type = 'table'").toArray()
+        .length;
+    commits(3);
     expect(database.log.bounds()).toBeNull();
     database.log.register("one", database.lastVersion);
     database.log.register("two", database.lastVersion);
-    const versions = [commit(), commit(), commit()] as const;
-    expect(database.log.bounds()).toEqual({ first: versions[0], last: versions[2] });
-    database.log.advance("one", versions[2]);
-    expect(database.log.trim(100)).toBe(0);
-    database.log.advance("two", versions[1]);
-    expect(database.log.trim(1)).toBe(1);
-    expect(database.log.trim(100)).toBe(1);
-    expect(database.log.bounds()).toEqual({ first: versions[2], last: versions[2] });
+    const early = commits(10);
+    database.log.advance("one", early);
+    database.log.trim();
+    expect(segments(), "a segment that is not full stays").toBe(1);
+    const full = commits(995);
+    expect(storage.count(() => database.log.trim()).written, "a new segment for 1,000 commits writes two rows").toBe(2);
+    expect(segments(), "one reader still needs the first").toBe(2);
+    const last = commits(20);
+    database = open();
+    expect(database.log.read(NO_VERSION, Number.MAX_SAFE_INTEGER)).toHaveLength(1025);
+    expect(database.log.read(early, Number.MAX_SAFE_INTEGER, full)).toHaveLength(995);
+    expect(database.log.bounds()?.last).toBe(last);
+    database.log.advance("one", full);
+    database.log.advance("two", full);
+    expect(storage.count(() => database.log.trim()).written, "dropping writes none").toBe(0);
+    expect(segments()).toBe(1);
+    expect(database.log.read(NO_VERSION, Number.MAX_SAFE_INTEGER)).toHaveLength(20);
+    expect(database.log.bytesAfter(last)).toBe(0);
     database.log.unregister("one");
     database.log.unregister("two");
-    expect(database.log.trim(100)).toBe(1);
-    commit();
+    database.log.trim();
+    expect(database.log.bounds()).toBeNull();
+    commits(2);
     expect(database.log.bounds()).toBeNull();
   });
 });

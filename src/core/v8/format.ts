@@ -45,6 +45,8 @@ export const Tag = {
   set: 0x27, // '
   setEnd: 0x2c, // ,
   arrayBuffer: 0x42, // B
+  /** V8 since 2026, behind a flag. JavaScript cannot make one here: it becomes an ordinary one. */
+  immutableArrayBuffer: 0x43, // C
   resizableArrayBuffer: 0x7e, // ~
   transferredArrayBuffer: 0x74, // t
   view: 0x56, // V
@@ -127,6 +129,9 @@ export const MAX_DEPTH = 500;
 
 /** Each resizable buffer takes a page and a mapping of its own, however short it is. */
 export const MAX_RESIZABLE_BUFFERS = 100;
+
+/** An error takes two bytes here and hundreds in memory. */
+export const MAX_ERRORS = 10_000;
 
 /** Address space, not memory, that the resizable buffers of one value may reserve together. */
 export const MAX_RESERVED_BYTES = 2 ** 36;

@@ -8,6 +8,7 @@ import {
   ErrorTag,
   errorClasses,
   MAX_DEPTH,
+  MAX_ERRORS,
   MAX_RESERVED_BYTES,
   MAX_RESIZABLE_BUFFERS,
   NEWEST_VERSION,
@@ -27,6 +28,7 @@ export class V8Reader {
   readonly #cursor: Cursor;
   #version = 0;
   #depth = 0;
+  #errors = 0;
   #resizableBuffers = 0;
   #reservedBytes = 0;
   /** By their number in the order of their beginnings; undefined while an object cannot be referred to yet. */
@@ -99,6 +101,7 @@ export class V8Reader {
       case Tag.reference:
         return this.#orView(this.#referredTo(cursor.varint32()));
       case Tag.arrayBuffer:
+      case Tag.immutableArrayBuffer:
         return this.#orView(this.#arrayBuffer());
       case Tag.resizableArrayBuffer:
         return this.#orView(this.#resizableArrayBuffer());
@@ -314,6 +317,7 @@ export class V8Reader {
   }
 
   #error(): object {
+    if (++this.#errors > MAX_ERRORS) throw new Refusal("limit", `the V8 value holds more than ${MAX_ERRORS} errors`);
     const id = this.#reserve();
     let tag = this.#cursor.varint8();
     const known = errorClasses.find((each) => each.tag === tag);

@@ -1,13 +1,13 @@
 /** Request bodies, never more of them in memory than allowed. */
 import { concatBytes } from "../../core/bytes.ts";
 import { failure, type Failure } from "../../core/errors.ts";
+import { MAX_DISCARDED_BODY_BYTES } from "../../core/limits.ts";
 
 /** The whole body, or a failure for one of more than `limit` bytes (code "limit") or one that breaks off (code "invalid"). */
 export async function readBody(request: Request, limit: number): Promise<Uint8Array | Failure> {
   try {
     const announced = request.headers.get("content-length");
-    if (announced === null) return await readStream(request.body, limit);
-    if (Number(announced) > limit) return tooLarge(`has ${announced} bytes`, limit);
+    if (announced === null || Number(announced) > limit) return await readStream(request.body, limit);
     // HTTP ends the body where its content-length says; the check below is for callers inside the platform.
     const bytes = new Uint8Array(await request.arrayBuffer());
     return bytes.length > limit ? tooLarge(`has ${bytes.length} bytes`, limit) : bytes;
@@ -16,20 +16,28 @@ export async function readBody(request: Request, limit: number): Promise<Uint8Ar
   }
 }
 
+/**
+ * A body that is too large is read on for a while and dropped: many clients look at the answer only when they have sent all, and
+ * see nothing but a reset connection if it is closed before.
+ */
 async function readStream(body: ReadableStream<Uint8Array> | null, limit: number): Promise<Uint8Array | Failure> {
   if (body === null) return new Uint8Array(0);
   const reader = body.getReader();
-  const chunks: Uint8Array[] = [];
+  let chunks: Uint8Array[] = [];
   let length = 0;
   for (;;) {
     const { done, value } = await reader.read();
-    if (done) return concatBytes(chunks);
+    if (done) return length > limit ? tooLarge(`has ${length} bytes`, limit) : concatBytes(chunks);
     length += value.length;
-    if (length > limit) {
-      await reader.cancel();
-      return tooLarge(`has at least ${length} bytes`, limit);
+    if (length <= limit) {
+      chunks.push(value);
+    } else {
+      chunks = [];
+      if (length > limit + MAX_DISCARDED_BODY_BYTES) {
+        await reader.cancel();
+        return tooLarge(`has at least ${length} bytes`, limit);
+      }
     }
-    chunks.push(value);
   }
 }
 

@@ -19,7 +19,7 @@ const authority = new DirectoryAuthority({
   accessTokens,
   dataTokens,
   clock: systemClock,
-  organization: context.organization,
+  organization: (id) => context.organization(id),
 });
 
 let tenant: Tenant;

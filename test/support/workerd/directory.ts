@@ -8,9 +8,8 @@ import type { SyncStorage } from "../../../src/core/storage.ts";
 import { AccessTokenKeys } from "../../../src/directory/access-token.ts";
 import { DataTokens } from "../../../src/directory/data-token.ts";
 import { signingKeys, type SigningKeys } from "../../../src/directory/signing-keys.ts";
-import { answerApi } from "../../../src/doors/management/api/app.ts";
 import type { ManagementContext } from "../../../src/doors/management/context.ts";
-import { answerV1 } from "../../../src/doors/management/v1/routes.ts";
+import { managementDoor } from "../../../src/doors/management/door.ts";
 import type { DirectoryEnv } from "../../../src/objects/directory-env.ts";
 import { organizationIndex, organizationStub, systemClock, systemEntropy } from "../../../src/objects/stubs.ts";
 import type { FakeDatabaseObject } from "./directory-worker.ts";
@@ -38,6 +37,8 @@ export const context: ManagementContext = {
   organization: (id) => organizationStub(bindings, id),
   index: () => organizationIndex(bindings),
 };
+
+const door = managementDoor(context);
 
 export class MovedClock implements Clock {
   time: UnixMs;
@@ -88,7 +89,8 @@ export async function send(method: string, path: string, { token, body, headers 
     headers: { ...(token ? { authorization: `Bearer ${token}` } : {}), ...headers },
     ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
   });
-  const response = path.startsWith("/v1/") ? await answerV1(request, context) : await answerApi(request, context);
+  const response = await door(request, new URL(request.url));
+  if (response === undefined) throw new Error(`${path} is no path of the management doors`);
   const text = await response.text();
   const isJson = response.headers.get("content-type")?.includes("json") === true;
   return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text };

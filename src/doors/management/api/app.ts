@@ -44,9 +44,6 @@ described.registry.registerComponent("securitySchemes", "token", {
 });
 for (const route of API_ROUTES) described[route.method](route.path, describedRoute(route));
 
-/** Paths that this door answers besides those below /api. */
-export const OTHER_PATHS: readonly string[] = ["/healthz", "/metrics", "/openapi.json"];
-
 export async function answerApi(request: Request, context: ManagementContext): Promise<Response> {
   try {
     return (await open(request)) ?? (await routed(request, context));

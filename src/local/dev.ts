@@ -1,0 +1,6 @@
+/** `npm run dev`: wrangler's development server, reloading on change, behind the same front. */
+import { runProgram } from "./program.ts";
+import { repository } from "./server.ts";
+import { startWrangler } from "./wrangler-process.ts";
+
+await runProgram("npm run dev", async () => (folder, secrets) => startWrangler(repository, folder, secrets));

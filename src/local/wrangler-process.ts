@@ -1,0 +1,57 @@
+/** One run of wrangler's development server: the Worker from its sources, built again when they change, with a local R2. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
+import { failure, type Failure } from "../core/errors.ts";
+import { spawnGuarded } from "./guarded-process.ts";
+import type { Secrets } from "./secrets.ts";
+import type { Upstream } from "./upstream.ts";
+
+/**
+ * Starts wrangler on the repository and resolves when it listens. Its data lies in the folder's wrangler/: another form than
+ * that of plain workerd, so `npm start` does not see it. What it writes goes to stderr.
+ */
+export async function startWrangler(repository: string, folder: string, secrets: Secrets): Promise<Upstream | Failure> {
+  const state = join(folder, "wrangler");
+  mkdirSync(state, { recursive: true });
+  const variables = join(state, "variables.env");
+  writeFileSync(variables, envFile(secrets), { mode: 0o600 });
+
+  const args = [
+    join(repository, "node_modules/wrangler/bin/wrangler.js"),
+    "dev",
+    `--config=${join(repository, "wrangler.toml")}`,
+    "--ip=127.0.0.1",
+    "--port=0",
+    "--inspector-port=0",
+    `--persist-to=${state}`,
+    `--env-file=${variables}`,
+    "--show-interactive-dev-session=false",
+  ];
+  const wrangler = await spawnGuarded(process.execPath, args, process.env);
+  wrangler.stderr.pipe(process.stderr, { end: false });
+  const exited = wrangler.exited.then((how) => `wrangler ended (${how}); what it said is above`);
+  const port = await Promise.race([readyPort(wrangler.stdout), exited]);
+
+  if (typeof port === "string") return failure("internal", port);
+  return { port, pid: wrangler.pid, exited, stop: (graceMs) => wrangler.stop(graceMs) };
+}
+
+/** Passes the lines on, those after the one that names the port too. */
+function readyPort(output: Readable): Promise<number> {
+  return new Promise((resolve) => {
+    createInterface({ input: output }).on("line", (line) => {
+      process.stderr.write(`${line}\n`);
+      const port = /Ready on http:\/\/127\.0\.0\.1:(\d+)/.exec(line)?.[1];
+      if (port !== undefined) resolve(Number(port));
+    });
+  });
+}
+
+/** No secret's form admits a quote. */
+function envFile(secrets: Secrets): string {
+  return Object.entries(secrets)
+    .map(([name, value]) => `${name}='${value}'\n`)
+    .join("");
+}

@@ -1,0 +1,53 @@
+/** `npm run dev` as a process, in a copy of the sources that the test may change. */
+import { execFileSync } from "node:child_process";
+import { cpSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { openKv } from "@deno/kv";
+import { expect, onTestFinished, test } from "vitest";
+import { announced, repository, runScript } from "./program.ts";
+import { http2Request, http2Session, temporaryFolder } from "./stand-in-server.ts";
+
+function copyOfSources(): string {
+  const root = temporaryFolder();
+  for (const name of ["src", "wrangler.toml", "package.json", "tsconfig.json"]) {
+    cpSync(join(repository, name), join(root, name), { recursive: true });
+  }
+  symlinkSync(join(repository, "node_modules"), join(root, "node_modules"));
+  return root;
+}
+
+const processesOn = (folder: string): string[] =>
+  execFileSync("ps", ["-eo", "args"], { encoding: "utf8" })
+    .split("\n")
+    .filter((line) => line.includes(folder));
+
+test("both protocols reach wrangler's server, a changed source is loaded, kill -9 leaves nothing running", async () => {
+  const root = copyOfSources();
+  const program = runScript("dev", ["--port=0", "--json", `--persist-to=${join(root, "data")}`], {}, root);
+  const { url, connectUrl, accessToken } = await announced(program);
+
+  const kv = await openKv(connectUrl, { accessToken });
+  onTestFinished(() => kv.close());
+  await kv.set(["a"], 1n);
+  expect((await kv.get(["a"])).value).toBe(1n);
+  const answer = await http2Request(http2Session(url), { ":path": "/nothing-here" });
+  expect(answer.status).toBe(404);
+
+  const changed =
+    'export * from "./objects/database-object.ts"; export default { fetch: () => new Response("changed") };';
+  writeFileSync(join(root, "src/worker.ts"), changed);
+  await expect.poll(async () => (await fetch(url)).text(), { timeout: 20_000 }).toBe("changed");
+
+  expect(processesOn(root).length).toBeGreaterThan(2);
+  program.process.kill("SIGKILL");
+  await expect.poll(() => processesOn(root), { timeout: 5000 }).toEqual([]);
+});
+
+test("SIGTERM ends it cleanly, wrangler and its children too", async () => {
+  const root = copyOfSources();
+  const program = runScript("dev", ["--port=0", "--json", `--persist-to=${join(root, "data")}`], {}, root);
+  await announced(program);
+  program.process.kill("SIGTERM");
+  expect(await program.exited).toBe(0);
+  expect(processesOn(root)).toEqual([]);
+});

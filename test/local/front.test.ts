@@ -1,0 +1,278 @@
+/** The front and its bridge before a plain HTTP/1.1 server: what passes, what is refused, and what ends with what. */
+import { createServer, get, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { constants } from "node:http2";
+import { connect, type AddressInfo, type Socket } from "node:net";
+import { expect, onTestFinished, test } from "vitest";
+import { Front } from "../../src/local/front.ts";
+import { http2Answer, http2Request, http2Session } from "./stand-in-server.ts";
+
+type Handler = (request: IncomingMessage, response: ServerResponse) => void;
+
+async function serverWith(handler: Handler): Promise<{ readonly server: Server; readonly port: number }> {
+  const server = createServer(handler);
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  // A TCP server that listens has such an address.
+  return { server, port: (server.address() as AddressInfo).port };
+}
+
+async function frontBefore(port: number | undefined): Promise<{ readonly url: string; readonly port: number }> {
+  const front = await Front.listen("127.0.0.1", 0, () => port);
+  if ("ok" in front) throw new Error(front.message);
+  onTestFinished(() => front.close(0));
+  return { url: `http://127.0.0.1:${front.port}`, port: front.port };
+}
+
+/** A port on which nothing listens. */
+async function deadPort(): Promise<number> {
+  const { server, port } = await serverWith(() => undefined);
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+const echo: Handler = (request, response) => {
+  response.setHeader("x-seen", JSON.stringify([request.method, request.url, request.headers]));
+  request.pipe(response);
+};
+
+function rawConnection(port: number): { readonly socket: Socket; readonly text: () => string } {
+  const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true, noDelay: true });
+  onTestFinished(() => void socket.destroy());
+  let text = "";
+  socket.on("data", (chunk) => (text += chunk.toString()));
+  socket.on("error", () => undefined);
+  return { socket, text: () => text };
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+test("HTTP/1.1 passes, also when its first bytes come one at a time and begin like the preface of HTTP/2", async () => {
+  const { port } = await frontBefore((await serverWith(echo)).port);
+  const { socket, text } = rawConnection(port);
+  for (const byte of "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi") {
+    socket.write(byte);
+    await pause(1);
+  }
+  await expect.poll(text).toMatch(/^HTTP\/1\.1 200 OK[^]*h[^]*i[^]*\r\n0\r\n\r\n$/);
+});
+
+test("HTTP/2 passes, also when the preface comes one byte at a time", async () => {
+  const { port } = await frontBefore((await serverWith(echo)).port);
+  const { socket, text } = rawConnection(port);
+  for (const byte of "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") {
+    socket.write(byte);
+    await pause(1);
+  }
+  // An empty SETTINGS frame; the server's own answer to a good preface is a SETTINGS frame too (type 4 at offset 3).
+  socket.write(Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]));
+  await expect.poll(() => text().charCodeAt(3)).toBe(4);
+});
+
+test("a client that ends its side after the request still gets the answer", async () => {
+  const { port } = await frontBefore((await serverWith(echo)).port);
+  const { socket, text } = rawConnection(port);
+  socket.end("POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 4\r\n\r\nlast");
+  await new Promise((resolve) => socket.once("end", resolve));
+  expect(text()).toContain("last");
+});
+
+test("the bridge keeps method, path, query, host, headers and body, and drops headers of the connection", async () => {
+  const session = http2Session((await frontBefore((await serverWith(echo)).port)).url);
+  const answer = await http2Request(
+    session,
+    { ":method": "POST", ":path": "/p?q=%20", ":authority": "kv.test", "x-a": "1", te: "trailers" },
+    "the body",
+  );
+  expect(answer).toMatchObject({ status: 200, body: "the body" });
+  // Ours, from the echo above.
+  const [method, path, headers] = JSON.parse(String(answer.headers["x-seen"])) as [string, string, object];
+  expect([method, path]).toEqual(["POST", "/p?q=%20"]);
+  expect(headers).toMatchObject({ host: "kv.test", "x-a": "1" });
+  expect(headers).not.toHaveProperty("te");
+  expect(answer.headers).not.toHaveProperty("transfer-encoding");
+});
+
+test("HEAD and 204 have no body over HTTP/2", async () => {
+  const { port } = await serverWith((request, response) => {
+    if (request.method === "HEAD") response.setHeader("content-length", "5");
+    else response.statusCode = 204;
+    response.end();
+  });
+  const session = http2Session((await frontBefore(port)).url);
+  expect(await http2Request(session, { ":method": "HEAD" })).toMatchObject({ status: 200, body: "" });
+  expect(await http2Request(session, { ":method": "DELETE" })).toMatchObject({ status: 204, body: "" });
+});
+
+test("300 streams of one session each get their own answer, of 100 kB", async () => {
+  const session = http2Session((await frontBefore((await serverWith(echo)).port)).url);
+  const bodies = Array.from({ length: 300 }, (_, index) => `${index}:`.repeat(25_000).slice(0, 100_000));
+  const answers = await Promise.all(bodies.map((body) => http2Request(session, { ":method": "POST" }, body)));
+  expect(answers.every((answer, index) => answer.body === bodies[index])).toBe(true);
+});
+
+test("an answer streams: each part arrives before the next is sent", async () => {
+  let current: ServerResponse | undefined;
+  const { port } = await serverWith((_, response) => {
+    current = response;
+    response.write("one");
+  });
+  const stream = http2Session((await frontBefore(port)).url).request({ ":path": "/" });
+  let text = "";
+  stream.on("data", (chunk: Buffer) => (text += chunk.toString()));
+  await expect.poll(() => text).toBe("one");
+  current?.end(" two");
+  await expect.poll(() => text).toBe("one two");
+});
+
+test("an answer may pause for longer than an idle connection is kept, on both protocols", async () => {
+  const { port } = await serverWith((_, response) => {
+    response.write("before");
+    setTimeout(() => response.end(" after"), 6000);
+  });
+  const { url } = await frontBefore(port);
+  const answers = await Promise.all([
+    fetch(url).then((answer) => answer.text()),
+    http2Request(http2Session(url), { ":path": "/" }).then((answer) => answer.body),
+  ]);
+  expect(answers).toEqual(["before after", "before after"]);
+});
+
+test("a slow reader holds back the server: what lies between them is bounded", async () => {
+  let written = 0;
+  const { port } = await serverWith((_, response) => {
+    const chunk = Buffer.alloc(64 * 1024);
+    const more = (): void => {
+      do written += chunk.length;
+      while (response.write(chunk) && written < 64 * 1024 * 1024);
+    };
+    response.on("drain", more);
+    more();
+  });
+  const stream = http2Session((await frontBefore(port)).url).request({ ":path": "/" });
+  stream.once("data", () => stream.pause());
+  // It stands still, some way below what the server would like to send.
+  await expect
+    .poll(async () => {
+      const before = written;
+      await pause(200);
+      return written - before;
+    })
+    .toBe(0);
+  expect(written).toBeGreaterThan(0);
+  expect(written).toBeLessThan(32 * 1024 * 1024);
+});
+
+test("a client that gives up its stream ends the request at the server", async () => {
+  let closed = 0;
+  const { port } = await serverWith((_, response) => {
+    response.write("start");
+    response.once("close", () => closed++);
+  });
+  const session = http2Session((await frontBefore(port)).url);
+  const stream = session.request({ ":path": "/" });
+  await new Promise((resolve) => stream.once("data", resolve));
+  stream.close(constants.NGHTTP2_CANCEL);
+  await expect.poll(() => closed).toBe(1);
+});
+
+test("an HTTP/1.1 client whose connection breaks ends its request at the server", async () => {
+  let closed = 0;
+  const { port: upstream } = await serverWith((_, response) => {
+    response.write("start");
+    response.once("close", () => closed++);
+  });
+  const { socket, text } = rawConnection((await frontBefore(upstream)).port);
+  socket.write("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  await expect.poll(text).toContain("start");
+  socket.resetAndDestroy();
+  await expect.poll(() => closed).toBe(1);
+});
+
+test("an HTTP/2 client that goes away ends its requests at the server", async () => {
+  let closed = 0;
+  const { port } = await serverWith((_, response) => {
+    response.write("start");
+    response.once("close", () => closed++);
+  });
+  const session = http2Session((await frontBefore(port)).url);
+  const streams = [1, 2, 3].map(() => session.request({ ":path": "/" }));
+  await Promise.all(streams.map((stream) => new Promise((resolve) => stream.once("data", resolve))));
+  session.destroy();
+  await expect.poll(() => closed).toBe(3);
+});
+
+test("a server that breaks off an answer resets its stream and no other", async () => {
+  let other: ServerResponse | undefined;
+  const { port } = await serverWith((request, response) => {
+    response.write("start");
+    if (request.url === "/breaks") setTimeout(() => request.socket.destroy(), 20);
+    else other = response;
+  });
+  const session = http2Session((await frontBefore(port)).url);
+  const breaks = http2Request(session, { ":path": "/breaks" });
+  const stays = http2Request(session, { ":path": "/stays" });
+  await expect(breaks).rejects.toMatchObject({ code: "ERR_HTTP2_STREAM_ERROR" });
+  other?.end(" end");
+  expect(await stays).toMatchObject({ status: 200, body: "start end" });
+});
+
+test("a server that breaks off before it answers resets the stream: the request may have been done, so no 503", async () => {
+  const { port } = await serverWith((request) => request.socket.destroy());
+  const session = http2Session((await frontBefore(port)).url);
+  await expect(http2Request(session, { ":method": "POST" }, "a write")).rejects.toMatchObject({
+    code: "ERR_HTTP2_STREAM_ERROR",
+  });
+});
+
+test("a server that breaks off ends the HTTP/1.1 connection", async () => {
+  const { port: upstream } = await serverWith((request) => request.socket.destroy());
+  const { url } = await frontBefore(upstream);
+  await expect(fetch(url)).rejects.toThrow("fetch failed");
+});
+
+test.each(["none runs", "its port is dead"])(
+  "503 with a sentence on both protocols while the server is down: %s",
+  async (how) => {
+    const { url } = await frontBefore(how === "none runs" ? undefined : await deadPort());
+    const first = await fetch(url, { method: "POST", body: "x".repeat(1_000_000) });
+    expect([first.status, first.headers.get("retry-after"), await first.text()]).toEqual([
+      503,
+      "1",
+      "The database server is starting. Send the request again in a moment.\n",
+    ]);
+    const second = await http2Request(http2Session(url), { ":method": "POST" }, "x".repeat(1_000_000));
+    expect(second).toMatchObject({ status: 503, headers: { "retry-after": "1" } });
+    expect(second.body).toBe("The database server is starting. Send the request again in a moment.\n");
+  },
+);
+
+test("bytes that are neither protocol get the server's own answer, and the front stays up", async () => {
+  const { url, port } = await frontBefore((await serverWith(echo)).port);
+  const garbage = rawConnection(port);
+  garbage.socket.write("PRI nonsense\r\n\r\n");
+  await expect.poll(garbage.text).toMatch(/^HTTP\/1.1 400/);
+  const broken = rawConnection(port);
+  broken.socket.write(`PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${"x".repeat(100)}`);
+  await new Promise((resolve) => broken.socket.once("end", resolve));
+  expect((await fetch(url)).status).toBe(200);
+});
+
+test("closing lets an answer under way finish, on both protocols, and takes no new connection", async () => {
+  const { port } = await serverWith((_, response) => void setTimeout(() => response.end("done"), 300));
+  const front = await Front.listen("127.0.0.1", 0, () => port);
+  if ("ok" in front) throw new Error(front.message);
+  const url = `http://127.0.0.1:${front.port}`;
+  const one = new Promise<string>((resolve, reject) => {
+    get(url, (response) => response.on("data", (chunk: Buffer) => resolve(chunk.toString()))).on("error", reject);
+  });
+  const stream = http2Session(url).request({ ":path": "/" });
+  const two = http2Answer(stream);
+  await pause(100);
+  const closed = front.close(2000);
+  await expect(fetch(url)).rejects.toThrow("fetch failed");
+  expect([await one, (await two).body]).toEqual(["done", "done"]);
+  await closed;
+});

@@ -1,0 +1,70 @@
+import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { signingKeys } from "../../src/directory/signing-keys.ts";
+import { deploymentSecrets, type Secrets } from "../../src/local/secrets.ts";
+import { temporaryFolder } from "./stand-in-server.ts";
+
+function secretsOf(folder: string, given: Partial<Secrets> = {}): Secrets {
+  const secrets = deploymentSecrets(folder, given);
+  if ("ok" in secrets) throw new Error(secrets.message);
+  return secrets;
+}
+
+test("secrets are made once, kept in a file that only its owner reads, and never twice the same", () => {
+  const folder = temporaryFolder();
+  const made = secretsOf(folder);
+  expect(secretsOf(folder)).toEqual(made);
+  expect(secretsOf(temporaryFolder()).CAIRN_ACCESS_TOKEN).not.toBe(made.CAIRN_ACCESS_TOKEN);
+  expect(statSync(join(folder, "secrets.json")).mode & 0o777).toBe(0o600);
+  expect(readdirSync(folder)).toEqual(["secrets.json"]);
+});
+
+test("what is made has the form that the Worker asks for", () => {
+  const made = secretsOf(temporaryFolder());
+  expect(made.CAIRN_DATABASE_ID).toMatch(/^[0-9a-f-]{36}$/);
+  expect(made.CAIRN_ACCESS_TOKEN).toMatch(/^cairn_[\w-]{43}$/);
+  expect(signingKeys(made.CAIRN_SIGNING_KEYS)).toMatchObject([{ secret: { length: 32 } }]);
+});
+
+test("what is given goes before the file and is not written down", () => {
+  const folder = temporaryFolder();
+  const given = { CAIRN_ACCESS_TOKEN: "given-token" };
+  expect(secretsOf(folder, given).CAIRN_ACCESS_TOKEN).toBe("given-token");
+  expect(readFileSync(join(folder, "secrets.json"), "utf8")).not.toContain("CAIRN_ACCESS_TOKEN");
+  const made = secretsOf(folder);
+  expect(made.CAIRN_ACCESS_TOKEN).toMatch(/^cairn_/);
+  expect(secretsOf(folder, given)).toEqual({ ...made, ...given });
+  expect(secretsOf(folder)).toEqual(made);
+});
+
+test("a file that others could read is closed to them", () => {
+  const folder = temporaryFolder();
+  secretsOf(folder);
+  chmodSync(join(folder, "secrets.json"), 0o644);
+  secretsOf(folder);
+  expect(statSync(join(folder, "secrets.json")).mode & 0o777).toBe(0o600);
+});
+
+test.each([
+  ["CAIRN_DATABASE_ID", "not-a-uuid"],
+  ["CAIRN_ACCESS_TOKEN", "with spaces in it"],
+  ["CAIRN_ACCESS_TOKEN", "short"],
+  ["CAIRN_SIGNING_KEYS", "k1:c2hvcnQ="],
+  ["CAIRN_SIGNING_KEYS", "no-colon"],
+])("a %s of the wrong form is refused by name, its value not shown", (name, value) => {
+  const refused = deploymentSecrets(temporaryFolder(), { [name]: value });
+  expect(refused).toMatchObject({ ok: false, message: expect.stringContaining(name) });
+  expect(refused).not.toMatchObject({ message: expect.stringContaining(value) });
+});
+
+test.each(["{", "[1]", '{"CAIRN_ACCESS_TOKEN": 1}', "null"])(
+  "a file with %s in it is refused and left alone",
+  (text) => {
+    const folder = temporaryFolder();
+    const file = join(folder, "secrets.json");
+    writeFileSync(file, text);
+    expect(deploymentSecrets(folder, {})).toMatchObject({ ok: false, message: expect.stringContaining(file) });
+    expect(readFileSync(file, "utf8")).toBe(text);
+  },
+);

@@ -1,0 +1,147 @@
+/** The whole local server around a stand-in Worker on workerd: what it passes on, what survives, what it does when workerd dies. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { onWorkerd, startServer, type RunningServer } from "../../src/local/server.ts";
+import { http2Request, http2Session, startStandIn, temporaryFolder } from "./stand-in-server.ts";
+
+const count = async (server: RunningServer): Promise<number> =>
+  Number(await (await fetch(`${server.url}/count`)).text());
+
+function killUpstream(server: RunningServer): void {
+  const pid = server.upstream?.pid;
+  if (pid === undefined) throw new Error("expected the server process to run");
+  process.kill(pid, "SIGKILL");
+}
+
+test("both protocols reach the Worker, with its secrets and the client's host", async () => {
+  const server = await startStandIn(temporaryFolder());
+  const session = http2Session(server.url);
+  const one = await fetch(`${server.url}/echo`, { method: "POST", body: "one" });
+  expect([await one.text(), one.headers.get("x-method")]).toEqual(["one", "POST"]);
+  const two = await http2Request(session, { ":method": "PUT", ":path": "/echo" }, "two");
+  expect(two).toMatchObject({ status: 200, body: "two", headers: { "x-method": "PUT" } });
+  expect((await http2Request(session, { ":path": "/token" })).body).toBe(server.secrets.CAIRN_ACCESS_TOKEN);
+  expect((await http2Request(session, { ":path": "/host", ":authority": "kv.test:99" })).body).toBe("kv.test:99");
+  expect(server.connectUrl).toBe(`${server.url}/databases/${server.secrets.CAIRN_DATABASE_ID}/connect`);
+});
+
+test("a WebSocket passes through the front", async () => {
+  const server = await startStandIn(temporaryFolder());
+  const socket = new WebSocket(`${server.url.replace("http:", "ws:")}/socket`);
+  onTestFinished(() => socket.close());
+  const messages: unknown[] = [];
+  socket.addEventListener("message", (event) => messages.push(event.data));
+  await new Promise((resolve) => socket.addEventListener("open", resolve));
+  socket.send("text");
+  socket.send("x".repeat(1_000_000));
+  await expect.poll(() => messages).toEqual(["text", "x".repeat(1_000_000)]);
+});
+
+test("streams run side by side, and the Worker sees each end that its client gave up", async () => {
+  const server = await startStandIn(temporaryFolder());
+  const session = http2Session(server.url);
+  const streams = Array.from({ length: 50 }, () => session.request({ ":path": "/ticks" }));
+  await Promise.all(streams.map((stream) => new Promise((resolve) => stream.once("data", resolve))));
+  const abort = new AbortController();
+  const overHttp1 = await fetch(`${server.url}/ticks`, { signal: abort.signal });
+  expect((await http2Request(session, { ":path": "/open-streams" })).body).toBe("51");
+  for (const stream of streams) stream.close();
+  abort.abort();
+  await expect.poll(async () => (await fetch(`${server.url}/open-streams`)).text(), { timeout: 10_000 }).toBe("0");
+  expect(overHttp1.status).toBe(200);
+});
+
+test("data and secrets survive a restart of the server", async () => {
+  const folder = temporaryFolder();
+  const first = await startStandIn(folder);
+  expect([await count(first), await count(first)]).toEqual([1, 2]);
+  await first.close();
+  const second = await startStandIn(folder);
+  expect(await count(second)).toBe(3);
+  expect(second.secrets).toEqual(first.secrets);
+});
+
+test("workerd killed: what it acknowledged is there, it runs again by itself, meanwhile 503 on both protocols", async () => {
+  const server = await startStandIn(temporaryFolder());
+  const session = http2Session(server.url);
+  expect([await count(server), await count(server)]).toEqual([1, 2]);
+  const before = server.upstream?.pid;
+
+  killUpstream(server);
+  await expect.poll(() => server.upstream, { interval: 1 }).toBe(undefined);
+  const refused = await Promise.all([
+    fetch(`${server.url}/count`).then(async (answer) => [answer.status, await answer.text()]),
+    http2Request(session, { ":path": "/count" }).then((answer) => [answer.status, answer.body]),
+  ]);
+  const sentence = "The database server is starting. Send the request again in a moment.\n";
+  expect(refused).toEqual([
+    [503, sentence],
+    [503, sentence],
+  ]);
+
+  await expect.poll(() => server.upstream?.pid).toEqual(expect.any(Number));
+  expect(server.upstream?.pid).not.toBe(before);
+  expect(Number(readFileSync(join(server.folder, "workerd.pid"), "utf8"))).toBe(server.upstream?.pid);
+  expect(Number((await http2Request(session, { ":path": "/count" })).body)).toBe(3);
+});
+
+test("workerd killed under a stream resets it", async () => {
+  const server = await startStandIn(temporaryFolder());
+  const stream = http2Session(server.url).request({ ":path": "/ticks" });
+  const ended = new Promise((resolve) => stream.once("error", resolve));
+  await new Promise((resolve) => stream.once("data", resolve));
+  killUpstream(server);
+  expect(await ended).toMatchObject({ code: "ERR_HTTP2_STREAM_ERROR" });
+});
+
+test("after five deaths within a minute the server gives up and says how the last one went", async () => {
+  const server = await startStandIn(temporaryFolder());
+  let reason = "";
+  void server.givenUp.then((failure) => (reason = failure.message));
+  for (let death = 1; death <= 4; death++) {
+    await expect.poll(() => server.upstream).toBeDefined();
+    killUpstream(server);
+    await expect.poll(() => server.upstream, { interval: 1 }).toBe(undefined);
+  }
+  await expect.poll(() => server.upstream).toBeDefined();
+  expect(reason).toBe("");
+  killUpstream(server);
+  await expect.poll(() => reason).toMatch(/died 5 times within a minute.*workerd ended \(SIGKILL\)/);
+  expect((await fetch(server.url)).status).toBe(503);
+});
+
+test("a request under way when the server closes is answered", async () => {
+  const server = await startStandIn(temporaryFolder());
+  const session = http2Session(server.url);
+  const slow = [
+    fetch(`${server.url}/slow`).then((answer) => answer.text()),
+    http2Request(session, { ":path": "/slow" }).then((answer) => answer.body),
+  ];
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  await server.close();
+  expect(await Promise.all(slow)).toEqual(["finished", "finished"]);
+});
+
+test("a second server on the same folder is refused, and the folder is free again when the first has closed", async () => {
+  const folder = temporaryFolder();
+  const first = await startStandIn(folder);
+  await expect(startStandIn(folder)).rejects.toThrow(`Another server is running on ${folder}`);
+  expect(await count(first)).toBe(1);
+  await first.close();
+  expect(await count(await startStandIn(folder))).toBe(2);
+});
+
+test("a Worker that does not build, or that workerd refuses, is a failure with the reason and leaves nothing locked", async () => {
+  const missing = await onWorkerd("/nowhere/worker.ts", { namespaces: [], variables: [] });
+  expect(missing).toMatchObject({ ok: false, message: expect.stringContaining("/nowhere/worker.ts") });
+
+  const folder = temporaryFolder();
+  const worker = join(folder, "worker.js");
+  writeFileSync(worker, 'throw new Error("this Worker does not load")');
+  const startUpstream = await onWorkerd(worker, { namespaces: [], variables: [] });
+  if ("ok" in startUpstream) throw new Error(startUpstream.message);
+  const refused = await startServer({ host: "127.0.0.1", port: 0, persistTo: folder, secrets: {}, startUpstream });
+  expect(refused).toMatchObject({ ok: false, message: expect.stringContaining("this Worker does not load") });
+  expect(await count(await startStandIn(folder))).toBe(1);
+});

@@ -1,0 +1,152 @@
+/** `npm start` as a process: what it prints, how it ends, and what it refuses. */
+import { execFile } from "node:child_process";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { createServer, type AddressInfo } from "node:net";
+import { join } from "node:path";
+import { openKv } from "@deno/kv";
+import { expect, onTestFinished, test } from "vitest";
+import { announced, isRunning, repository, runScript, workerdPid } from "./program.ts";
+import { temporaryFolder } from "./stand-in-server.ts";
+
+function shell(command: string): Promise<{ readonly stdout: string; readonly stderr: string }> {
+  return new Promise((resolve) => {
+    execFile("sh", ["-c", command], { cwd: repository }, (_error, stdout, stderr) => resolve({ stdout, stderr }));
+  });
+}
+
+test("--json prints one line with exactly four members, and the token is the one that was given", async () => {
+  const program = runScript("start", ["--port=0", "--json", `--persist-to=${temporaryFolder()}`], {
+    CAIRN_ACCESS_TOKEN: "token-of-the-environment",
+  });
+  const line = await announced(program);
+  expect(Object.keys(line)).toEqual(["url", "connectUrl", "databaseId", "accessToken"]);
+  expect(line.url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
+  expect(line.connectUrl).toBe(`${line.url}/databases/${line.databaseId}/connect`);
+  expect(line.accessToken).toBe("token-of-the-environment");
+  program.process.kill("SIGTERM");
+  expect(await program.exited).toBe(0);
+  expect(program.stdout().split("\n")).toHaveLength(2);
+  expect(program.stderr()).toBe("");
+});
+
+test("the snippet that it prints runs in a shell as it stands, in Deno; and @deno/kv reads what it wrote", async () => {
+  const program = runScript("start", ["--port=0", `--persist-to=${temporaryFolder()}`]);
+  await expect.poll(program.stdout, { timeout: 20_000 }).toContain("Ctrl-C stops it.");
+  const snippet = /^ *DENO_KV_ACCESS_TOKEN=.*$/m.exec(program.stdout())?.[0] ?? "";
+  expect(await shell(snippet)).toEqual({ stdout: expect.stringContaining('value: "Hello from Cairn"'), stderr: "" });
+
+  const [, url = "", accessToken = ""] =
+    /openKv\("([^"]+)", \{ accessToken: "([^"]+)" \}\);$/m.exec(program.stdout()) ?? [];
+  const kv = await openKv(url, { accessToken });
+  onTestFinished(() => kv.close());
+  expect((await kv.get(["greeting"])).value).toBe("Hello from Cairn");
+});
+
+test.each(["SIGINT", "SIGTERM"] as const)(
+  "%s ends it cleanly, workerd too, and frees port and folder",
+  async (signal) => {
+    const folder = temporaryFolder();
+    const first = runScript("start", ["--port=0", "--json", `--persist-to=${folder}`]);
+    const { url } = await announced(first);
+    const workerd = workerdPid(folder);
+    first.process.kill(signal);
+    expect(await first.exited).toBe(0);
+    expect(isRunning(workerd)).toBe(false);
+    expect(existsSync(join(folder, "workerd.pid"))).toBe(false);
+    const again = runScript("start", [`--port=${new URL(url).port}`, "--json", `--persist-to=${folder}`]);
+    expect((await announced(again)).url).toBe(url);
+  },
+);
+
+test("kill -9 takes workerd along, and the next start finds folder, secrets and data", async () => {
+  const folder = temporaryFolder();
+  const first = runScript("start", ["--port=0", "--json", `--persist-to=${folder}`]);
+  const before = await announced(first);
+  const kv = await openKv(before.connectUrl, { accessToken: before.accessToken });
+  await kv.set(["kept"], "value");
+  kv.close();
+  const workerd = workerdPid(folder);
+  expect(isRunning(workerd)).toBe(true);
+  first.process.kill("SIGKILL");
+  await expect.poll(() => isRunning(workerd), { timeout: 5000 }).toBe(false);
+
+  const after = await announced(runScript("start", ["--port=0", "--json", `--persist-to=${folder}`]));
+  expect([after.accessToken, after.databaseId]).toEqual([before.accessToken, before.databaseId]);
+  const again = await openKv(after.connectUrl, { accessToken: after.accessToken });
+  onTestFinished(() => again.close());
+  expect((await again.get(["kept"])).value).toBe("value");
+});
+
+test("workerd killed five times within a minute ends it with the reason", async () => {
+  const folder = temporaryFolder();
+  const program = runScript("start", ["--port=0", "--json", `--persist-to=${folder}`]);
+  await announced(program);
+  for (let death = 1; death <= 5; death++) {
+    await expect.poll(() => existsSync(join(folder, "workerd.pid")), { timeout: 5000 }).toBe(true);
+    const pid = workerdPid(folder);
+    process.kill(pid, "SIGKILL");
+    await expect.poll(() => existsSync(join(folder, "workerd.pid")) && workerdPid(folder) === pid).toBe(false);
+  }
+  expect(await program.exited).toBe(1);
+  expect(program.stderr()).toMatch(/died 5 times within a minute.*SIGKILL/);
+});
+
+test("a port in use is an error of one line that names it, and leaves no folder behind", async () => {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => void server.close());
+  // A TCP server that listens has such an address.
+  const { port } = server.address() as AddressInfo;
+  const folder = temporaryFolder();
+  const program = runScript("start", [`--port=${port}`, `--persist-to=${join(folder, "data")}`]);
+  expect(await program.exited).toBe(1);
+  expect(program.stderr()).toMatch(new RegExp(`^Port ${port} on 127\\.0\\.0\\.1 is in use: .*\\n$`));
+  expect(program.stdout()).toBe("");
+  expect(readdirSync(folder)).toEqual([]);
+});
+
+test("a second one on the same folder is an error that names the folder, and the first goes on", async () => {
+  const folder = temporaryFolder();
+  const first = runScript("start", ["--port=0", "--json", `--persist-to=${folder}`]);
+  const { url } = await announced(first);
+  const second = runScript("start", ["--port=0", `--persist-to=${folder}`]);
+  expect(await second.exited).toBe(1);
+  expect(second.stderr()).toMatch(new RegExp(`^Another server is running on ${folder}: .*\\n$`));
+  expect((await fetch(url)).status).toBe(404);
+});
+
+test("a folder that cannot be written is an error that names it", async () => {
+  const file = join(temporaryFolder(), "file");
+  writeFileSync(file, "");
+  const program = runScript("start", ["--port=0", `--persist-to=${join(file, "data")}`]);
+  expect(await program.exited).toBe(1);
+  expect(program.stderr()).toMatch(new RegExp(`^The data folder ${file}/data cannot be written .*\\n$`));
+});
+
+test.each([
+  [["--host=no-such-host.invalid"], /^The host no-such-host\.invalid cannot be resolved: .*\n$/],
+  [["--host=192.0.2.1"], /^192\.0\.2\.1 is not an address of this machine: .*\n$/],
+  [["--prot=1"], /^Unknown option '--prot'.*\n$/],
+  [["--access-token=with space"], /^CAIRN_ACCESS_TOKEN must be .*\n$/],
+])("%j is an error of one line", async (args, sentence) => {
+  const program = runScript("start", ["--port=0", `--persist-to=${temporaryFolder()}`, ...args]);
+  expect(await program.exited).toBe(1);
+  expect(program.stderr()).toMatch(sentence);
+});
+
+test("--help lists the options", async () => {
+  const program = runScript("start", ["--help"]);
+  expect(await program.exited).toBe(0);
+  for (const option of ["port", "host", "persist-to", "access-token", "json"]) {
+    expect(program.stdout()).toContain(`--${option}`);
+  }
+});
+
+test("secrets are on no command line and in no configuration file", async () => {
+  const folder = temporaryFolder();
+  const { accessToken } = await announced(runScript("start", ["--port=0", "--json", `--persist-to=${folder}`]));
+  const found = await shell(
+    `ps -eo args | grep -v grep | grep -c -e '${accessToken}'; grep -rl -e '${accessToken}' ${folder}`,
+  );
+  expect(found.stdout).toBe(`0\n${folder}/secrets.json\n`);
+});

@@ -26,8 +26,10 @@ export interface Told {
   revoked: Map<string, UnixMs>;
 }
 
-/** Thrown in place of going on: what the runtime does with an object that it kills. */
-export class Killed extends Error {}
+/** In place of going on: an object that is killed never does, and what it held in memory is left behind. */
+export function killed(): Promise<void> {
+  return new Promise(() => {});
+}
 
 export class TestOrganization {
   readonly clock = new MovedClock();
@@ -36,8 +38,8 @@ export class TestOrganization {
   readonly root: TokenCaller;
   /** Databases that do not answer. */
   readonly outOfOrder = new Set<string>();
-  /** Called before and after a database is told something: may throw. */
-  onStep: (when: "before" | "after") => void = () => {};
+  /** Called before and after a database is told something: may throw, or be `killed`. */
+  onStep: (when: "before" | "after") => void | Promise<void> = () => {};
   alarmAt: UnixMs | null = null;
   organization: Organization;
   service: OrganizationService;
@@ -114,9 +116,9 @@ export class TestOrganization {
     const told = this.toldTo(id);
     const step = async (change: () => void) => {
       if (this.outOfOrder.has(id)) throw new Error("out of order");
-      this.onStep("before");
+      await this.onStep("before");
       change();
-      this.onStep("after");
+      await this.onStep("after");
     };
     return {
       initialize: async () => {

@@ -4,7 +4,7 @@ import type { Input } from "../../src/core/management.ts";
 import type { SyncStorage } from "../../src/core/storage.ts";
 import { Organization } from "../../src/directory/organization.ts";
 import { ok, withStorage } from "../support/workerd/directory.ts";
-import { callerOf, Killed, TestOrganization } from "../support/workerd/organization.ts";
+import { callerOf, killed, TestOrganization } from "../support/workerd/organization.ts";
 
 const hour = 3_600_000;
 const everything = { sort: "createdAt", order: "asc", query: null, limit: 100, cursor: null } as const;
@@ -19,6 +19,11 @@ function organizationTest(title: string, run: (o: TestOrganization, storage: Syn
   // The titles and the assertions are those of the callers.
   // oxlint-disable-next-line vitest/valid-title vitest/expect-expect
   test(title, () => withStorage(async (storage) => run(await TestOrganization.make(storage), storage)));
+}
+
+/** Until everything that can go on has done so. */
+function someTime(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 10));
 }
 
 async function listed(o: TestOrganization): Promise<string[]> {
@@ -38,22 +43,18 @@ describe("creating a database", () => {
 
   for (const when of ["before", "after"] as const) {
     organizationTest(`killed ${when} its object was told, it is not seen, and is there after a while`, async (o) => {
-      o.onStep = (step) => {
-        if (step === when) throw new Killed();
-      };
-      // What a kill leaves is what the storage held: the service is thrown away with whatever it did after.
-      const wish = { ...wishes, idempotency: null };
-      const id = ok(
-        o.organization.createDatabase({ scopes: null, name: "x" }, wish, crypto.randomUUID(), o.clock.now()),
-      );
-      await o.service.work().catch(() => {});
-      expect(await listed(o)).toEqual([]);
+      o.onStep = (step) => (step === when ? killed() : undefined);
+      void o.run("databases.create", idempotent("i"));
+      await someTime();
       o.onStep = () => {};
       o.restart();
+      expect([...o.told.values()].map(({ initialized }) => initialized)).toEqual([when === "before" ? 0 : 1]);
       expect(await listed(o)).toEqual([]);
       await o.settle();
-      expect(await listed(o)).toEqual([id]);
+      const [id] = await listed(o);
+      expect([...o.told.keys()]).toEqual([id]);
       expect(o.organization.databases.count()).toBe(1);
+      expect(await o.run("databases.create", idempotent("i"))).toMatchObject({ id });
     });
   }
 
@@ -114,19 +115,20 @@ describe("deleting a database", () => {
   for (const when of ["before", "after"] as const) {
     organizationTest(`killed ${when} its object was told, it is gone, and wiped after a while`, async (o) => {
       const id = await o.newDatabase();
-      o.onStep = (step) => {
-        if (step === when) throw new Killed();
-      };
-      const { job } = await o.run("databases.delete", { databaseId: id, deleteBackups: false });
-      expect(job).toMatchObject({ status: "running" });
+      o.onStep = (step) => (step === when ? killed() : undefined);
+      void o.run("databases.delete", { databaseId: id, deleteBackups: false });
+      await someTime();
+      o.onStep = () => {};
+      o.restart();
+      expect(o.toldTo(id).wiped).toBe(when === "before" ? 0 : 1);
       expect(await o.service.run(o.root, null, "databases.get", { databaseId: id })).toMatchObject({
         code: "not-found",
       });
-      o.onStep = () => {};
-      o.restart();
+      const jobId = o.organization.databases.get(id)?.deletionJob ?? "";
+      expect(await o.run("jobs.get", { jobId })).toMatchObject({ status: "running" });
       await o.settle();
       expect(o.toldTo(id).wiped).toBeGreaterThan(0);
-      expect(await o.run("jobs.get", { jobId: job?.id ?? "" })).toMatchObject({ status: "completed", error: null });
+      expect(await o.run("jobs.get", { jobId })).toMatchObject({ status: "completed", error: null });
     });
   }
 
@@ -299,6 +301,26 @@ describe("revocation", () => {
     expect(o.toldTo(b).revoked.has("t")).toBe(true);
     expect(await revoke()).toMatchObject({ id: "t" });
   });
+
+  for (const when of ["before", "after"] as const) {
+    organizationTest(
+      `killed ${when} a database was told, the token is refused, and the database knows after a while`,
+      async (o) => {
+        const id = await o.newDatabase();
+        const caller = await o.newToken("t", {});
+        o.service.exchange(caller, id);
+        o.onStep = (step) => (step === when ? killed() : undefined);
+        void o.run("tokens.revoke", { tokenId: "t" });
+        await someTime();
+        o.onStep = () => {};
+        o.restart();
+        expect(o.service.exchange(caller, id)).toMatchObject({ code: "unauthenticated" });
+        await o.settle();
+        expect(o.toldTo(id).revoked.has("t")).toBe(true);
+        expect(o.organization.outbox.dueAt()).toBeNull();
+      },
+    );
+  }
 
   organizationTest("reaches more databases than one batch holds", async (o) => {
     const caller = await o.newToken("t", {});

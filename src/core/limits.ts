@@ -30,8 +30,8 @@ export const MAX_READ_ENTRIES = 1000;
 /** A read is answered whole or not at all; Deno's own limits (1,000 values of 64 KiB) stay below this. */
 export const MAX_READ_ANSWER_BYTES = 72 * MIB;
 
-/** An answer up to this size is one RPC result (the platform allows 32 MiB); a larger one is streamed. */
-export const MAX_RPC_ANSWER_BYTES = 8 * MIB;
+/** An answer up to this size is one RPC result; a larger one is streamed, one at a time, for the object's 128 MB of memory. */
+export const MAX_RPC_ANSWER_BYTES = 2 * MIB;
 
 /** Keys of one watch, as in the protocol. */
 export const MAX_WATCHED_KEYS = 10;
@@ -53,6 +53,12 @@ export const MAX_EXPIRED_PER_BATCH = 500;
 
 /** Commits applied in one transaction before others get their turn. */
 export const MAX_COMMITS_PER_GROUP = 256;
+
+/** And their requests' bytes: a transaction that large is a pause of some tens of milliseconds. */
+export const MAX_GROUP_BYTES = 16 * MIB;
+
+/** Requests that wait for the disk, in the object's 128 MB of memory. */
+export const MAX_WAITING_WRITE_BYTES = 32 * MIB;
 
 /** Delays of one enqueued message's backoff schedule, as in Deno's manual. */
 export const MAX_BACKOFF_DELAYS = 10;

@@ -44,7 +44,9 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub {
 
   /** Makes the database. Doing it again changes nothing. */
   async initialize(): Promise<void> {
-    if (this.#open === null) await this.ctx.blockConcurrencyWhile(() => this.#start());
+    await this.ctx.blockConcurrencyWhile(async () => {
+      if (this.#open === null) await this.#start();
+    });
   }
 
   async snapshotRead(grant: Grant, request: Uint8Array): Promise<Uint8Array | LargeAnswer | Failure> {
@@ -61,7 +63,7 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub {
     if ("ok" in open) return open;
     const decoded = decodeAtomicWrite(request);
     if (!decoded.ok) return decoded;
-    const outcome = await open.commits.submit(decoded.write);
+    const outcome = await open.commits.submit(decoded.write, request.byteLength);
     return "code" in outcome ? outcome : encodeAtomicWriteOutput(outcome);
   }
 

@@ -129,6 +129,7 @@ export class Cursor {
 
   /** Copies the next bytes to the start of the target, whose length the caller has checked against `remaining`. */
   copyTo(target: ArrayBuffer, size: number): void {
+    if (size === 0) return;
     const start = this.#take(size);
     new Uint8Array(target).set(this.#bytes.subarray(start, start + size));
   }

@@ -1,0 +1,91 @@
+/** docs/limits.md, held against src/core/limits.ts and against the errors that the code gives. */
+import { expect, test } from "vitest";
+import { decodeAtomicWrite, decodeSnapshotRead, decodeWatch } from "../../src/core/datapath.ts";
+import { encodeAtomicWrite, encodeSnapshotRead, encodeWatch } from "../../src/core/datapath-requests.ts";
+import { asUnixMs } from "../../src/core/clock.ts";
+import type { Failure } from "../../src/core/errors.ts";
+import * as limits from "../../src/core/limits.ts";
+import type { AtomicWrite, Enqueue, ReadRange, SetMutation } from "../../src/core/operations.ts";
+import { readBody } from "../../src/doors/kv-connect/request-body.ts";
+import { readPage, tableRows } from "./markdown.ts";
+
+const page = readPage("docs/limits.md");
+/** By the constant, which is each row's last cell. */
+const rows = new Map(tableRows(page).map((cells) => [(cells.at(-1) ?? "").replaceAll("`", ""), cells]));
+
+test.each(Object.entries(limits))("%s is on the page with its number", (name, value) => {
+  const number = rows.get(name)?.[1] ?? "";
+  expect(number.split(" ")[0]).toBe(value.toLocaleString("en-US"));
+});
+
+test("the page names no limit that is gone", () => {
+  const named = [...rows.keys()].filter((name) => /^[A-Z_]+$/.test(name));
+  expect(named.filter((name) => !(name in limits))).toEqual([]);
+  expect(named.length).toBe(Object.keys(limits).length);
+});
+
+const times = <T>(count: number, value: T): T[] => Array.from({ length: count }, () => value);
+/** An encoded key of one string, this many bytes in all. */
+const keyOf = (bytes: number): Uint8Array => Uint8Array.of(2, ...times(bytes - 2, 0x61), 0);
+const key = keyOf(3);
+const mutation: SetMutation = {
+  type: "set",
+  key,
+  value: new Uint8Array(1),
+  encoding: 3,
+  expiresAt: null,
+  versionstampedKey: false,
+};
+const enqueue: Enqueue = {
+  payload: new Uint8Array(1),
+  deliverAt: asUnixMs(1),
+  keysIfUndelivered: [],
+  backoffSchedule: [],
+};
+const range: ReadRange = { start: key, end: Uint8Array.of(3), limit: 1, reverse: false };
+
+const write = (part: Partial<AtomicWrite>) =>
+  decodeAtomicWrite(encodeAtomicWrite({ checks: [], mutations: [], enqueues: [], ...part }));
+const set = (part: Partial<SetMutation>) => write({ mutations: [{ ...mutation, ...part }] });
+const send = (part: Partial<Enqueue>) => write({ enqueues: [{ ...enqueue, ...part }] });
+const read = (...ranges: ReadRange[]) => decodeSnapshotRead(encodeSnapshotRead(ranges));
+const body = (bytes: number, limit: number) =>
+  readBody(new Request("https://cairn.example", { method: "POST", body: new Uint8Array(bytes) }), limit);
+
+type Outcome = { readonly ok: true } | Failure | Uint8Array;
+
+/** Just past each limit, by its constant. */
+const past: Readonly<Record<string, () => Outcome | Promise<Outcome>>> = {
+  MAX_KEY_BYTES: () => set({ key: keyOf(limits.MAX_KEY_BYTES + 1) }),
+  MAX_VALUE_BYTES: () => set({ value: new Uint8Array(limits.MAX_VALUE_BYTES + 1) }),
+  MAX_ATOMIC_WRITE_BYTES: () => {
+    const eighth = { ...mutation, value: new Uint8Array(limits.MAX_ATOMIC_WRITE_BYTES / 8 - key.length) };
+    // The key of `false` is one byte.
+    return write({ mutations: [...times(8, eighth), { type: "delete", key: Uint8Array.of(0x26) }] });
+  },
+  MAX_REQUEST_BODY_BYTES: () => body(limits.MAX_REQUEST_BODY_BYTES + 1, limits.MAX_REQUEST_BODY_BYTES),
+  MAX_CHECKS: () => write({ checks: times(limits.MAX_CHECKS + 1, { key, version: null }) }),
+  MAX_MUTATIONS: () => write({ mutations: times(limits.MAX_MUTATIONS + 1, mutation) }),
+  MAX_TIME_MS: () => set({ expiresAt: asUnixMs(limits.MAX_TIME_MS + 1) }),
+  MAX_READ_RANGES: () => read(...times(limits.MAX_READ_RANGES + 1, range)),
+  MAX_READ_ENTRIES: () => read({ ...range, limit: limits.MAX_READ_ENTRIES }, range),
+  MAX_RANGE_BOUND_BYTES: () => read({ ...range, end: new Uint8Array(limits.MAX_RANGE_BOUND_BYTES + 1).fill(3) }),
+  MAX_WATCHED_KEYS: () => decodeWatch(encodeWatch(times(limits.MAX_WATCHED_KEYS + 1, key))),
+  MAX_EXCHANGE_BODY_BYTES: () => body(limits.MAX_EXCHANGE_BODY_BYTES + 1, limits.MAX_EXCHANGE_BODY_BYTES),
+  MAX_BACKOFF_DELAYS: () => send({ backoffSchedule: times(limits.MAX_BACKOFF_DELAYS + 1, 1) }),
+  MAX_BACKOFF_DELAY_MS: () => send({ backoffSchedule: [limits.MAX_BACKOFF_DELAY_MS + 1] }),
+  MAX_KEYS_IF_UNDELIVERED: () => send({ keysIfUndelivered: times(limits.MAX_KEYS_IF_UNDELIVERED + 1, key) }),
+};
+
+test.each(Object.entries(past))("passing %s is the error that the page shows", async (name, attempt) => {
+  const outcome = await attempt();
+  expect(outcome).toMatchObject({ ok: false });
+  expect(rows.get(name)?.[3]).toBe(`\`${"message" in outcome ? outcome.message : ""}\``);
+});
+
+test("a key that gets a versionstamp has 22 bytes less", () => {
+  const longest = limits.MAX_KEY_BYTES - 22;
+  expect(set({ key: keyOf(longest), versionstampedKey: true })).toMatchObject({ ok: true });
+  const outcome = set({ key: keyOf(longest + 2), versionstampedKey: true });
+  expect(page).toContain(`\`${"message" in outcome ? outcome.message : ""}\``);
+});

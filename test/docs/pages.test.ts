@@ -1,0 +1,58 @@
+/** What the pages name is there: files, links, scripts, folders. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative, sep } from "node:path";
+import { expect, test } from "vitest";
+import { layerOf, layers, rowOf } from "../../.oxlint/layers.ts";
+import { codeBlocks, codeWords, pages, readPage, repository, tableRows } from "./markdown.ts";
+
+const manifest = JSON.parse(readFileSync(join(repository, "package.json"), "utf8")) as {
+  readonly scripts: Readonly<Record<string, string>>;
+};
+
+test.each(pages)("every file that %s names exists", (path) => {
+  const named = codeWords(readPage(path)).filter((word) => /^(src|test|docs|\.oxlint)\/[\w./-]+$/.test(word));
+  expect(named.filter((file) => !existsSync(join(repository, file)))).toEqual([]);
+});
+
+test.each(pages)("every link of %s to a file leads somewhere", (path) => {
+  const targets = [...readPage(path).matchAll(/\]\(([^)#]+)\)/g)].map(([, target = ""]) => target);
+  const files = targets.filter((target) => !target.startsWith("https://"));
+  expect(files.filter((file) => !existsSync(join(repository, dirname(path), file)))).toEqual([]);
+});
+
+test.each(pages)("every npm script that %s names exists", (path) => {
+  const page = readPage(path);
+  const text = [...codeWords(page), ...codeBlocks(page).map((block) => block.text)].join("\n");
+  const named = [...text.matchAll(/npm (?:run ([\w:]+)|(start|test)\b)/g)].map(
+    ([, run, direct]) => run ?? direct ?? "",
+  );
+  expect(named.filter((name) => manifest.scripts[name] === undefined)).toEqual([]);
+});
+
+test("the architecture has a row for every folder of src that holds files", () => {
+  const folders = readdirSync(join(repository, "src"), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
+    .map((entry) => relative(join(repository, "src"), entry.parentPath).split(sep).join("/"))
+    .filter((folder) => folder !== "");
+  const found = new Set(folders.map((folder) => layerOf(`${folder}/file.ts`)));
+  const rows = tableRows(readPage("docs/ARCHITECTURE.md")).map(([first = ""]) => first);
+  expect(found.size).toBeGreaterThan(5);
+  expect([...found].filter((layer) => !rows.includes(`\`src/${layer}/\``))).toEqual([]);
+});
+
+test("the architecture tells of each layer what it may import, as the linter has it", () => {
+  const existing = (name: string): boolean => existsSync(join(repository, "src", name));
+  for (const [folder = "", , imports = ""] of tableRows(readPage("docs/ARCHITECTURE.md"))) {
+    const layer = /^`src\/([\w/-]+)\/`$/.exec(folder)?.[1];
+    if (layer === undefined || imports === "") continue;
+    const row = layers[rowOf(layer)];
+    const allowed = [...(row?.imports ?? []).filter(existing), ...(row?.files ?? []).map((file) => `\`src/${file}\``)];
+    expect(`${layer}: ${imports}`).toBe(`${layer}: ${listed(allowed)}`);
+  }
+});
+
+/** "a, b and `c`": a file is joined by "and" because it is one of a folder that is not allowed as a whole. */
+function listed(allowed: readonly string[]): string {
+  if (allowed.length === 0) return "nothing";
+  return allowed.join(", ").replace(", `", " and `");
+}

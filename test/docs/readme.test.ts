@@ -1,0 +1,118 @@
+/** README.md followed literally: the server started with npm, its programs run by the clients that they are for. */
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { createInterface } from "node:readline";
+import { promisify } from "node:util";
+import { afterAll, expect, test } from "vitest";
+import { signingKeys } from "../../src/directory/signing-keys.ts";
+import { announcement } from "../../src/local/announcement.ts";
+import { helpText } from "../../src/local/options.ts";
+import { blockWith, readPage, repository } from "./markdown.ts";
+
+const readme = readPage("README.md");
+const folder = mkdtempSync(join(tmpdir(), "cairn-readme-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const environment = {
+  ...process.env,
+  PATH: [join(repository, "node_modules/.bin"), process.env["PATH"]].join(delimiter),
+  NO_COLOR: "1",
+  DENO_NO_UPDATE_CHECK: "1",
+  WRANGLER_SEND_METRICS: "false",
+};
+
+/** The command with its variables, in a shell; what it writes to stdout. */
+async function shell(command: string, variables: Readonly<Record<string, string>>, cwd: string): Promise<string> {
+  const run = promisify(execFile);
+  return (await run("/bin/sh", ["-c", command], { cwd, env: { ...environment, ...variables } })).stdout;
+}
+
+/** A program of the README under its name in the folder. */
+function save(name: string, language: string, words: string): void {
+  writeFileSync(join(folder, name), blockWith(readme, language, words));
+}
+
+async function listens(url: string): Promise<boolean> {
+  const { hostname, port } = new URL(url);
+  const socket = connect(Number(port), hostname);
+  const outcome = await Promise.race([
+    once(socket, "connect").then(() => true),
+    once(socket, "close").then(() => false),
+  ]).catch(() => false);
+  socket.destroy();
+  return outcome;
+}
+
+test("the Deno program and the Node program print what is shown, against npm start; and npm start ends with npm", async () => {
+  const args = ["start", "--silent", "--", "--json", "--port", "0", "--persist-to", join(folder, "data")];
+  const npm = spawn("npm", args, { cwd: repository, env: environment, stdio: ["ignore", "pipe", "inherit"] });
+  const exited = once(npm, "exit");
+  try {
+    const [line] = (await once(createInterface({ input: npm.stdout }), "line")) as [string];
+    const server = JSON.parse(line) as Record<string, string>;
+    const shown = JSON.parse(blockWith(readme, "json", "connectUrl")) as object;
+    expect(Object.keys(server)).toEqual(Object.keys(shown));
+    const { url = "", connectUrl = "", accessToken = "" } = server;
+    const variables = { CONNECT_URL: connectUrl, DENO_KV_ACCESS_TOKEN: accessToken };
+
+    save("hello.ts", "ts", "Deno.openKv");
+    const deno = "npx deno run --allow-env --allow-net --unstable-kv hello.ts";
+    expect(readme).toContain(`\n${deno}\n`);
+    const greeting = await shell(deno.slice("npx ".length), variables, folder);
+    expect(greeting).toBe(blockWith(readme, "text", "first: true"));
+
+    // `@deno/kv` is found from the checkout, as the README says.
+    const node = `node --input-type=module --eval "$PROGRAM"`;
+    const program = { PROGRAM: blockWith(readme, "js", "@deno/kv") };
+    expect(await shell(node, { ...variables, ...program }, repository)).toBe(
+      blockWith(readme, "text", "{ name: 'Alice'"),
+    );
+
+    npm.kill("SIGTERM");
+    expect(await exited).toEqual([0, null]);
+    expect(await listens(url)).toBe(false);
+  } finally {
+    npm.kill("SIGTERM");
+    await exited;
+  }
+});
+
+test("what npm start prints is shown as it is", () => {
+  const block = blockWith(readme, "text", "Cairn is running.");
+  const valueOf = (label: string): string => new RegExp(`${label} +(.*)`).exec(block)?.[1] ?? "";
+  const connectUrl = valueOf("connect URL");
+  const printed = announcement({
+    url: new URL(connectUrl).origin,
+    connectUrl,
+    folder: valueOf("data folder"),
+    secrets: { CAIRN_ACCESS_TOKEN: valueOf("access token"), CAIRN_DATABASE_ID: "", CAIRN_SIGNING_KEYS: "" },
+    upstream: undefined,
+    givenUp: new Promise(() => undefined),
+    close: () => Promise.resolve(),
+  });
+  expect(block).toBe(printed.slice(1));
+});
+
+test("the options are those of --help", () => {
+  expect(blockWith(readme, "text", "Usage: npm start")).toBe(`${helpText("npm start")}\n`);
+});
+
+test("the commands that make secrets make good ones", async () => {
+  const commands = blockWith(readme, "sh", "DATABASE_ID=$(");
+  const print = `printf '%s\\n' "$DATABASE_ID" "$ACCESS_TOKEN" "$SIGNING_KEYS"`;
+  const made = await shell(`${commands}\n${print}`, {}, folder);
+  const [databaseId = "", accessToken = "", keys = ""] = made.split("\n");
+  expect(databaseId).toMatch(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
+  expect(accessToken).toMatch(/^cairn_[\w-]{43}$/);
+  expect(signingKeys(keys)).toHaveLength(1);
+});
+
+test("wrangler builds what would be deployed, with its one binding", async () => {
+  const command = blockWith(readme, "sh", "deploy --dry-run").trim();
+  const printed = await shell(`${command} --outdir "$OUT"`, { OUT: join(folder, "built") }, repository);
+  expect(printed).toContain("env.DATABASES (DatabaseObject)");
+});

@@ -1,0 +1,68 @@
+import { expect, test } from "vitest";
+import { MAX_COMMITS_PER_GROUP, MAX_GROUP_BYTES, MAX_WAITING_WRITE_BYTES } from "../../src/core/limits.ts";
+import type { AtomicWrite } from "../../src/core/operations.ts";
+import { asVersion } from "../../src/core/versionstamp.ts";
+import type { CommitOutcome } from "../../src/engine/database.ts";
+import { CommitQueue } from "../../src/objects/commit-queue.ts";
+
+const write: AtomicWrite = { checks: [], mutations: [], enqueues: [] };
+
+/** A queue whose flushes end when the test says so. */
+class SlowDisk {
+  readonly groups: number[] = [];
+  version = 0;
+  #flushed: (() => void) | null = null;
+  readonly queue = new CommitQueue({
+    commit: (writes): CommitOutcome[] => {
+      this.groups.push(writes.length);
+      return writes.map(() => ({ ok: true, version: asVersion((this.version += 1)) }));
+    },
+    flushed: () => new Promise((resolve) => (this.#flushed = resolve)),
+  });
+
+  /** Ends the flush that is under way and lets what follows from it happen. */
+  async flush(): Promise<void> {
+    this.#flushed?.();
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+}
+
+test("a write alone is applied at once; those that arrive during its flush form one group, in order", async () => {
+  const disk = new SlowDisk();
+  const first = disk.queue.submit(write, 100);
+  expect(disk.groups).toEqual([1]);
+  const others = Array.from({ length: 20 }, () => disk.queue.submit(write, 100));
+  expect(disk.groups).toEqual([1]);
+  await disk.flush();
+  expect(disk.groups).toEqual([1, 20]);
+  const versions = await Promise.all([first, ...others]);
+  expect(versions.map((outcome) => (outcome.ok ? outcome.version : 0))).toEqual(
+    Array.from({ length: 21 }, (_, i) => i + 1),
+  );
+  await disk.flush();
+  await disk.queue.submit(write, 100);
+  expect(disk.groups).toEqual([1, 20, 1]);
+});
+
+test("a group is bounded in commits and in bytes", async () => {
+  const disk = new SlowDisk();
+  const all = [disk.queue.submit(write, 1)];
+  for (let i = 0; i < MAX_COMMITS_PER_GROUP + 5; i++) all.push(disk.queue.submit(write, 1));
+  for (let i = 0; i < 2; i++) all.push(disk.queue.submit(write, MAX_GROUP_BYTES - 1000));
+  for (let i = 0; i < 6; i++) await disk.flush();
+  await Promise.all(all);
+  expect(disk.groups).toEqual([1, MAX_COMMITS_PER_GROUP, 6, 1]);
+});
+
+test("writes past what may wait are refused until the disk has caught up", async () => {
+  const disk = new SlowDisk();
+  const applied = [disk.queue.submit(write, 100)];
+  const half = MAX_WAITING_WRITE_BYTES / 2;
+  applied.push(disk.queue.submit(write, half), disk.queue.submit(write, half));
+  expect(await disk.queue.submit(write, 100)).toMatchObject({ code: "unavailable" });
+  await disk.flush();
+  applied.push(disk.queue.submit(write, 100));
+  await disk.flush();
+  await disk.flush();
+  expect((await Promise.all(applied)).every(({ ok }) => ok)).toBe(true);
+});

@@ -25,6 +25,7 @@ export default defineConfig({
           exclude: [...configDefaults.exclude, ...inWorkerd, ...overFakeDatabases, "test/lint/fixtures/**"],
           testTimeout: 60_000,
           hookTimeout: 60_000,
+          expect: { poll: { timeout: 10_000 } },
         },
       },
       {

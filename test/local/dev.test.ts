@@ -40,7 +40,7 @@ test("both protocols reach wrangler's server, a changed source is loaded, kill -
 
   expect(processesOn(root).length).toBeGreaterThan(2);
   program.process.kill("SIGKILL");
-  await expect.poll(() => processesOn(root), { timeout: 5000 }).toEqual([]);
+  await expect.poll(() => processesOn(root)).toEqual([]);
 });
 
 test("SIGTERM ends it cleanly, wrangler and its children too", async () => {

@@ -48,7 +48,7 @@ test("streams run side by side, and the Worker sees each end that its client gav
   expect((await http2Request(session, { ":path": "/open-streams" })).body).toBe("51");
   for (const stream of streams) stream.close();
   abort.abort();
-  await expect.poll(async () => (await fetch(`${server.url}/open-streams`)).text(), { timeout: 10_000 }).toBe("0");
+  await expect.poll(async () => (await fetch(`${server.url}/open-streams`)).text()).toBe("0");
   expect(overHttp1.status).toBe(200);
 });
 
@@ -63,7 +63,12 @@ test("data and secrets survive a restart of the server", async () => {
 });
 
 test("workerd killed: what it acknowledged is there, it runs again by itself, meanwhile 503 on both protocols", async () => {
-  const server = await startStandIn(temporaryFolder());
+  const held = Promise.withResolvers<void>();
+  let starts = 0;
+  const server = await startStandIn(temporaryFolder(), async () => {
+    starts++;
+    if (starts > 1) await held.promise;
+  });
   const session = http2Session(server.url);
   expect([await count(server), await count(server)]).toEqual([1, 2]);
   const before = server.upstream?.pid;
@@ -80,6 +85,7 @@ test("workerd killed: what it acknowledged is there, it runs again by itself, me
     [503, sentence],
   ]);
 
+  held.resolve();
   await expect.poll(() => server.upstream?.pid).toEqual(expect.any(Number));
   expect(server.upstream?.pid).not.toBe(before);
   expect(Number(readFileSync(join(server.folder, "workerd.pid"), "utf8"))).toBe(server.upstream?.pid);

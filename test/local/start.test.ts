@@ -68,7 +68,7 @@ test("kill -9 takes workerd along, and the next start finds folder, secrets and 
   const workerd = workerdPid(folder);
   expect(isRunning(workerd)).toBe(true);
   first.process.kill("SIGKILL");
-  await expect.poll(() => isRunning(workerd), { timeout: 5000 }).toBe(false);
+  await expect.poll(() => isRunning(workerd)).toBe(false);
 
   const after = await announced(runScript("start", ["--port=0", "--json", `--persist-to=${folder}`]));
   expect([after.accessToken, after.databaseId]).toEqual([before.accessToken, before.databaseId]);
@@ -82,7 +82,7 @@ test("workerd killed five times within a minute ends it with the reason", async 
   const program = runScript("start", ["--port=0", "--json", `--persist-to=${folder}`]);
   await announced(program);
   for (let death = 1; death <= 5; death++) {
-    await expect.poll(() => existsSync(join(folder, "workerd.pid")), { timeout: 5000 }).toBe(true);
+    await expect.poll(() => existsSync(join(folder, "workerd.pid"))).toBe(true);
     const pid = workerdPid(folder);
     process.kill(pid, "SIGKILL");
     await expect.poll(() => existsSync(join(folder, "workerd.pid")) && workerdPid(folder) === pid).toBe(false);

@@ -148,6 +148,7 @@ class History {
   readonly clock = new MovableClock();
   readonly receivers: Receiver[] = [];
   lastVersion = 0;
+  #latestTime = this.clock.time;
   #database: Database;
 
   readonly storage: DurableObjectStorage;

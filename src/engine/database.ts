@@ -16,6 +16,7 @@ import { EntryTable } from "./entry-table.ts";
 import { logEntryBound } from "./log-entry.ts";
 import { MutationLog } from "./mutation-log.ts";
 import { type Effect, failedChecks, planEffects } from "./plan.ts";
+import { type Counters, Mark } from "./mark.ts";
 import { migrate } from "./schema.ts";
 import { VersionClock } from "./version-clock.ts";
 import { WatchHub } from "./watch-hub.ts";
@@ -43,6 +44,8 @@ export interface DatabaseOptions {
 interface Applied {
   readonly outcome: CommitOutcome;
   readonly effects: readonly Effect[];
+  /** How many entries there are more than before. */
+  readonly added: number;
 }
 
 export class Database {
@@ -51,6 +54,7 @@ export class Database {
   readonly #storage: SyncStorage;
   readonly #clock: Clock;
   readonly #entries: EntryTable;
+  readonly #mark: Mark;
   readonly #versions: VersionClock;
   readonly #derivedTables: readonly DerivedTable[];
   readonly #onExpirySet: (at: UnixMs) => void;
@@ -63,7 +67,8 @@ export class Database {
     this.#derivedTables = derivedTables;
     this.#onExpirySet = onExpirySet;
     this.#entries = new EntryTable(storage.sql);
-    this.#versions = new VersionClock(storage.sql);
+    this.#mark = new Mark(storage.sql);
+    this.#versions = new VersionClock(this.#mark);
     this.log = new MutationLog(storage);
     this.watches = new WatchHub((keys) => keys.map((key) => this.#entries.get(key, this.#clock.now())));
   }
@@ -83,11 +88,13 @@ export class Database {
     const answer: Entry[][] = [];
     for (const range of ranges) {
       const entries: Entry[] = [];
+      const before = bytes;
       for (const entry of this.#entries.range(range, now)) {
         bytes += entry.key.length + entry.value.length;
         if (bytes > maxBytes) return null;
         entries.push(entry);
       }
+      this.#mark.countRead(bytes - before);
       answer.push(entries);
     }
     return answer;
@@ -126,6 +133,26 @@ export class Database {
     return keys.length;
   }
 
+  /** What was counted since the database was made. */
+  counters(): Readonly<Counters> {
+    return { ...this.#mark.counters };
+  }
+
+  /** Reads and writes together: whether anything happened, at no cost. */
+  get operations(): number {
+    return this.#mark.counters.reads + this.#mark.counters.writes;
+  }
+
+  /** How many entries are stored, expired ones included; made sure of, once, if that is cheap. */
+  countEntries(): number {
+    return this.#mark.countEntries();
+  }
+
+  /** Stores the counters as they are. One row written. */
+  saveCounters(): void {
+    this.#mark.write(this.#mark.version);
+  }
+
   /** When the next entry expires or has expired; null when none will. */
   nextExpiry(): UnixMs | null {
     return this.#entries.nextExpiry();
@@ -155,14 +182,19 @@ export class Database {
 
   /** Entries, derived tables, log: all in the transaction that is open. */
   #carryOut(planned: readonly Effect[], version: Version): Applied {
+    let added = 0;
     const effects = planned.filter((effect) => {
-      if (effect.type === "delete") return this.#entries.delete(effect.key);
-      this.#entries.set(effect.key, effect.value, effect.encoding, version, effect.expiresAt);
+      if (effect.type === "delete") {
+        const existed = this.#entries.delete(effect.key);
+        if (existed) added -= 1;
+        return existed;
+      }
+      added += this.#entries.set(effect.key, effect.value, effect.encoding, version, effect.expiresAt);
       return true;
     });
     for (const table of this.#derivedTables) table.apply(effects, version);
     this.log.append(version, effects);
-    return { outcome: { ok: true, version }, effects };
+    return { outcome: { ok: true, version }, effects, added };
   }
 
   #versionsFor(write: AtomicWrite): number {
@@ -182,8 +214,10 @@ export class Database {
 
   #announce(applied: readonly Applied[]): void {
     let earliest: UnixMs | null = null;
-    for (const { effects } of applied) {
+    for (const { effects, added } of applied) {
+      this.#mark.counters.entries += added;
       for (const effect of effects) {
+        this.#mark.countWrite(effect.key.length + (effect.type === "set" ? effect.value.length : 0));
         this.watches.note(effect.key);
         if (effect.type === "delete" || effect.expiresAt === null) continue;
         if (earliest === null || effect.expiresAt < earliest) earliest = effect.expiresAt;
@@ -195,5 +229,5 @@ export class Database {
 }
 
 function refused(outcome: CommitOutcome): Applied {
-  return { outcome, effects: [] };
+  return { outcome, effects: [], added: 0 };
 }

@@ -1,9 +1,10 @@
 /**
  * The Durable Object of one database: a thin shell that hands requests to the engine and wires it to storage, alarm and sockets.
- * It holds no rules of its own. An object that was never initialised has no schema, writes nothing and refuses.
+ * It holds no rules of its own. An object that was never initialised has no schema, writes nothing and refuses; so does one that
+ * was deleted, for good.
  */
 import { DurableObject } from "cloudflare:workers";
-import { asUnixMs, type Clock } from "../core/clock.ts";
+import type { UnixMs } from "../core/clock.ts";
 import type { Grant } from "../core/authority.ts";
 import {
   decodeAtomicWrite,
@@ -13,17 +14,21 @@ import {
 } from "../core/datapath.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_RPC_ANSWER_BYTES } from "../core/limits.ts";
+import type { DatabaseControl, DatabaseSetup, DatabaseStats } from "../core/management.ts";
+import { versionstampHex } from "../core/versionstamp.ts";
 import { Database } from "../engine/database.ts";
-import { isInitialized } from "../engine/schema.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import { CommitQueue } from "./commit-queue.ts";
-import type { Env } from "./env.ts";
+import type { DirectoryEnv } from "./directory-env.ts";
 import { alarmForExpiry, expiryTask } from "./expiry-task.ts";
+import { bury, claim, identityOf } from "./identity.ts";
 import { type DatabaseStub, type LargeAnswer, watchProtocol } from "./interface.ts";
+import { admittedRanges, keysOf, refusedKeys } from "./key-access.ts";
 import { LargeReads } from "./large-reads.ts";
+import { Revocations } from "./revocations.ts";
+import { organizationStub, systemClock } from "./stubs.ts";
+import { UsageTask } from "./usage-task.ts";
 import { WatchSockets } from "./watch-sockets.ts";
-
-const systemClock: Clock = { now: () => asUnixMs(Date.now()) };
 
 /** Everything that exists only once the database does. */
 interface Open {
@@ -32,21 +37,73 @@ interface Open {
   readonly alarms: AlarmClock;
   readonly watches: WatchSockets;
   readonly largeReads: LargeReads;
+  readonly revocations: Revocations;
+  readonly usage: UsageTask;
 }
 
-export class DatabaseObject extends DurableObject<Env> implements DatabaseStub {
+type Env = Pick<DirectoryEnv, "ORGANIZATIONS">;
+
+export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, DatabaseControl {
   #open: Open | null = null;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    if (isInitialized(ctx.storage)) void ctx.blockConcurrencyWhile(() => this.#start());
+    const identity = identityOf(ctx.storage.sql);
+    if (identity.state === "live") void ctx.blockConcurrencyWhile(() => this.#start(identity.setup));
   }
 
-  /** Makes the database. Doing it again changes nothing. */
-  async initialize(): Promise<void> {
-    await this.ctx.blockConcurrencyWhile(async () => {
-      if (this.#open === null) await this.#start();
+  async initialize(setup: DatabaseSetup): Promise<{ readonly initialized: true } | Failure> {
+    return this.ctx.blockConcurrencyWhile(async () => {
+      const { storage } = this.ctx;
+      const identity = identityOf(storage.sql);
+      const given = JSON.stringify(setup);
+      if (identity.state === "deleted")
+        return failure("conflict", "This database was deleted, and its id is not used again");
+      if (identity.state === "live") {
+        if (JSON.stringify(identity.setup) === given) return { initialized: true };
+        return failure("conflict", "There is another database with this id");
+      }
+      storage.transactionSync(() => claim(storage.sql, setup));
+      await this.#start(setup);
+      return { initialized: true };
     });
+  }
+
+  async revoke(tokenId: string, until: UnixMs): Promise<void> {
+    if (this.#open === null) return;
+    const { revocations, watches } = this.#open;
+    revocations.add(tokenId, until, systemClock.now());
+    watches.end(this.ctx.getWebSockets(tokenId), REVOKED);
+  }
+
+  async wipe(_options: { readonly deleteBackups: boolean }): Promise<void> {
+    const { storage } = this.ctx;
+    const open = this.#open;
+    this.#open = null;
+    open?.watches.end(this.ctx.getWebSockets(), NO_DATABASE);
+    // Marked first, so that a kill in between leaves no database; marked again, because the mark goes with the rest.
+    bury(storage.sql);
+    await storage.deleteAlarm();
+    await storage.deleteAll();
+    bury(storage.sql);
+    await storage.sync();
+  }
+
+  async stats(): Promise<DatabaseStats | Failure> {
+    if (this.#open === null) return NO_DATABASE;
+    const { database } = this.#open;
+    const { reads, writes, readUnits, writeUnits } = database.counters();
+    return {
+      entries: database.countEntries(),
+      bytes: this.ctx.storage.sql.databaseSize,
+      versionstamp: database.lastVersion === 0 ? null : versionstampHex(database.lastVersion),
+      logBacklog: 0,
+      watchers: database.watches.size,
+      reads,
+      writes,
+      readUnits,
+      writeUnits,
+    };
   }
 
   async snapshotRead(grant: Grant, request: Uint8Array): Promise<Uint8Array | LargeAnswer | Failure> {
@@ -54,7 +111,8 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub {
     if ("ok" in open) return open;
     const read = decodeSnapshotRead(request);
     if (!read.ok) return read;
-    const entries = open.database.read(read.ranges, MAX_RPC_ANSWER_BYTES);
+    const entries = open.database.read(admittedRanges(grant, read.ranges), MAX_RPC_ANSWER_BYTES);
+    open.alarms.dueBy(open.usage.nextReport());
     return entries === null ? { ok: true, large: true } : encodeSnapshotReadOutput(entries);
   }
 
@@ -63,7 +121,10 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub {
     if ("ok" in open) return open;
     const decoded = decodeAtomicWrite(request);
     if (!decoded.ok) return decoded;
+    const refused = refusedKeys(grant, keysOf(decoded.write));
+    if (refused !== null) return refused;
     const outcome = await open.commits.submit(decoded.write, request.byteLength);
+    open.alarms.dueBy(open.usage.nextReport());
     return "code" in outcome ? outcome : encodeAtomicWriteOutput(outcome);
   }
 
@@ -75,7 +136,7 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub {
     if (request.headers.get("upgrade") === "websocket") return this.#acceptWatch(open, grant);
     const read = decodeSnapshotRead(new Uint8Array(await request.arrayBuffer()));
     if (!read.ok) return refusal(read);
-    const answer = await open.largeReads.answer(read.ranges);
+    const answer = await open.largeReads.answer(admittedRanges(grant, read.ranges));
     return "ok" in answer ? refusal(answer) : new Response(answer);
   }
 
@@ -102,7 +163,7 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub {
     return new Response(null, { status: 101, webSocket: client });
   }
 
-  async #start(): Promise<void> {
+  async #start(setup: DatabaseSetup): Promise<void> {
     const { storage } = this.ctx;
     // Set just below, before anything can set an expiry.
     let alarms: AlarmClock | null = null;
@@ -111,7 +172,13 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub {
       clock: systemClock,
       onExpirySet: (at) => alarms?.dueBy(alarmForExpiry(at)),
     });
-    alarms = new AlarmClock(storage, systemClock, [expiryTask(database)]);
+    const usage = new UsageTask({
+      sql: storage.sql,
+      database,
+      clock: systemClock,
+      report: (counters) => organizationStub(this.env, setup.organizationId).reportUsage(setup.databaseId, counters),
+    });
+    alarms = new AlarmClock(storage, systemClock, [expiryTask(database), usage]);
     await alarms.start();
     this.#open = {
       database,
@@ -119,18 +186,25 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub {
       commits: new CommitQueue({ commit: (writes) => database.commit(writes), flushed: () => storage.sync() }),
       watches: new WatchSockets(database.watches, this.ctx.getWebSockets()),
       largeReads: new LargeReads(database),
+      revocations: new Revocations(storage.sql),
+      usage,
     };
   }
 
   /** The open database, if there is one and the grant allows this. */
   #allow(grant: Grant, access: "read" | "write"): Open | Failure {
-    if (this.#open === null) return failure("not-found", "There is no such database");
-    this.#open.alarms.rescue();
+    const open = this.#open;
+    if (open === null) return NO_DATABASE;
+    open.alarms.rescue();
     if (systemClock.now() >= grant.expiresAt) return failure("unauthenticated", "The token has expired");
+    if (open.revocations.has(grant.tokenId)) return REVOKED;
     if (!grant[access]) return failure("forbidden", `This token does not allow to ${access} here`);
-    return this.#open;
+    return open;
   }
 }
+
+const NO_DATABASE = failure("not-found", "There is no such database");
+const REVOKED = failure("unauthenticated", "The token was revoked");
 
 function refusal(why: Failure): Response {
   return Response.json(why, { status: 400 });

@@ -9,6 +9,7 @@ import { type Failure, failure } from "../core/errors.ts";
 import { MAX_WATCHERS } from "../core/limits.ts";
 import type { Watcher, WatchHub } from "../engine/watch-hub.ts";
 import { watchProtocol } from "./interface.ts";
+import { refusedKeys } from "./key-access.ts";
 
 /** The platform's limit is 16,384; the rest of the attachment stays far below the difference. */
 const MAX_ATTACHED_KEY_BYTES = 15_000;
@@ -56,6 +57,11 @@ export class WatchSockets {
     const watch = decodeWatch(new Uint8Array(message));
     if (!watch.ok) {
       refuse(socket, watch);
+      return;
+    }
+    const forbidden = refusedKeys(attachmentOf(socket).grant, watch.keys);
+    if (forbidden !== null) {
+      refuse(socket, forbidden);
     } else if (this.#hub.size >= MAX_WATCHERS) {
       refuse(socket, failure("unavailable", `This database has ${MAX_WATCHERS} watchers, the most it takes at a time`));
     } else {
@@ -67,6 +73,14 @@ export class WatchSockets {
   closed(socket: WebSocket): void {
     this.#watchers.get(socket)?.remove();
     this.#watchers.delete(socket);
+  }
+
+  /** Ends these, saying why. */
+  end(sockets: Iterable<WebSocket>, why: Failure): void {
+    for (const socket of sockets) {
+      this.closed(socket);
+      refuse(socket, why);
+    }
   }
 
   #remember(socket: WebSocket, keys: readonly Uint8Array[]): void {

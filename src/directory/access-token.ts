@@ -14,6 +14,7 @@ import {
   type MintedToken,
   type TokenCaller,
 } from "../core/management.ts";
+import type { Deployment, TokenAlias } from "./deployment.ts";
 import { equalInConstantTime, sha256 } from "./digest.ts";
 import type { SigningKey, SigningKeys } from "./signing-keys.ts";
 
@@ -34,14 +35,16 @@ export interface ParsedToken {
 
 export class AccessTokenKeys implements AccessTokens {
   readonly #keys: SigningKeys;
-  readonly #deploymentToken: string;
+  readonly #deploymentTokens: readonly string[];
+  readonly #alias: TokenAlias | null;
   readonly #entropy: Entropy;
   readonly #derived = new Map<string, CryptoKey>();
 
-  /** The deployment's token is the one that creates and lists organizations. */
-  constructor(keys: SigningKeys, deploymentToken: string, entropy: Entropy) {
+  /** The deployment's tokens are those that create and list organizations. */
+  constructor({ keys, deploymentTokens, alias }: Deployment, entropy: Entropy) {
     this.#keys = keys;
-    this.#deploymentToken = deploymentToken;
+    this.#deploymentTokens = deploymentTokens;
+    this.#alias = alias;
     this.#entropy = entropy;
   }
 
@@ -50,14 +53,15 @@ export class AccessTokenKeys implements AccessTokens {
     if (bearer === undefined) {
       return failure("unauthenticated", "Send an access token in the Authorization header: Bearer cairn_…");
     }
-    const [given, expected] = await Promise.all([sha256(bearer), sha256(this.#deploymentToken)]);
-    if (equalInConstantTime(given, expected)) return { kind: "deployment" };
-    return this.tokenCaller(bearer);
+    return (await isOneOf(bearer, this.#deploymentTokens)) ? { kind: "deployment" } : this.tokenCaller(bearer);
   }
 
-  /** Who presents this access token; `unauthenticated` when its form or its check is wrong. */
+  /** Who presents this access token, or its alias; `unauthenticated` when its form or its check is wrong. */
   async tokenCaller(token: string): Promise<TokenCaller | Failure> {
-    const parsed = await this.parse(token);
+    let parsed = await this.parse(token);
+    if (isFailure(parsed) && this.#alias !== null && (await isOneOf(token, [this.#alias.text]))) {
+      parsed = await this.parse(this.#alias.token);
+    }
     if (isFailure(parsed)) return parsed;
     const { organizationId, tokenId, secret } = parsed;
     return { kind: "token", organizationId, tokenId, secretHash: await sha256(secret) };
@@ -128,6 +132,16 @@ export class AccessTokenKeys implements AccessTokens {
     this.#derived.set(name, derived);
     return derived;
   }
+}
+
+/** Compared by digest, and each of them, so that the time taken tells neither how much was right nor which it was. */
+async function isOneOf(given: string, texts: readonly string[]): Promise<boolean> {
+  const digest = await sha256(given);
+  let found = false;
+  for (const text of texts) {
+    if (equalInConstantTime(digest, await sha256(text))) found = true;
+  }
+  return found;
 }
 
 function withHyphens(hex: string): string {

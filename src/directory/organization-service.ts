@@ -34,6 +34,8 @@ export interface Surroundings {
   readonly clock: Clock;
   readonly entropy: Entropy;
   database(id: string, placement: Placement): DatabaseControl;
+  /** Whether databases can be kept to a jurisdiction here. */
+  knowsJurisdictions(): boolean;
   index(): Pick<IndexStub, "forget">;
   /** Something in the outbox or in the housekeeping became due at this time. */
   dueBy(at: UnixMs): void;
@@ -119,6 +121,9 @@ export class OrganizationService {
     who: Admitted,
     input: Input<"databases.create">,
   ): Promise<Output<"databases.create"> | Failure> {
+    if (input.jurisdiction !== null && !this.#around.knowsJurisdictions()) {
+      return failure("unsupported", "This deployment cannot keep a database to a jurisdiction: leave it out.");
+    }
     const id = this.#organization.createDatabase(who, input, this.#around.entropy.uuid(), this.#now());
     if (isFailure(id)) return id;
     this.#setAlarm();

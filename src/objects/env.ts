@@ -1,12 +1,8 @@
 /** What the deployment binds. `wrangler.toml` and `src/local/workerd-config.ts` provide it. */
+import type { DeploymentSecrets } from "../directory/deployment.ts";
 import type { DatabaseObject } from "./database-object.ts";
+import type { DirectoryEnv } from "./directory-env.ts";
 
-export interface Env {
+export interface Env extends Omit<DirectoryEnv, "DATABASES">, DeploymentSecrets {
   readonly DATABASES: DurableObjectNamespace<DatabaseObject>;
-  /** UUID of the one database that this deployment serves. */
-  readonly CAIRN_DATABASE_ID?: string;
-  /** What opens it. */
-  readonly CAIRN_ACCESS_TOKEN?: string;
-  /** `kid:base64,…`: the first signs data tokens, all are accepted. */
-  readonly CAIRN_SIGNING_KEYS?: string;
 }

@@ -19,7 +19,7 @@ import { isInitialized, Organization } from "../directory/organization.ts";
 import { OrganizationService } from "../directory/organization-service.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import type { DirectoryEnv } from "./directory-env.ts";
-import { databaseControl, organizationIndex, systemClock, systemEntropy } from "./stubs.ts";
+import { databaseControl, knowsJurisdictions, organizationIndex, systemClock, systemEntropy } from "./stubs.ts";
 
 interface Open {
   readonly organization: Organization;
@@ -72,6 +72,7 @@ export class OrganizationObject extends DurableObject<DirectoryEnv> implements O
       clock: systemClock,
       entropy: systemEntropy,
       database: (id, placement) => databaseControl(this.env, id, placement),
+      knowsJurisdictions: () => knowsJurisdictions(this.env),
       index: () => organizationIndex(this.env),
       dueBy: (at) => alarms.dueBy(at),
     });

@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { AccessTokenKeys } from "../../src/directory/access-token.ts";
 import { systemEntropy } from "../../src/objects/stubs.ts";
-import { DEPLOYMENT_TOKEN, keysOf, ok } from "../support/workerd/directory.ts";
+import { accessTokenKeys, DEPLOYMENT_TOKEN, keysOf, ok } from "../support/workerd/directory.ts";
 
 const organizationId = "6f1b3e0a-1111-4222-8333-444455556666";
 const tokenId = "0123456789abcdef";
-const keys = new AccessTokenKeys(keysOf("k1"), DEPLOYMENT_TOKEN, systemEntropy);
+const keys = accessTokenKeys(keysOf("k1"));
 
 describe("access tokens", () => {
   test("have the form cairn_{organization}_{id}_{secret}_{check} and read back", async () => {
@@ -33,17 +33,17 @@ describe("access tokens", () => {
 
   test("come out the same after a rotation, as long as their key is there", async () => {
     const first = ok(await keys.mint(organizationId, tokenId, "i1", null));
-    const rotated = new AccessTokenKeys(keysOf("k2", "k1"), DEPLOYMENT_TOKEN, systemEntropy);
+    const rotated = accessTokenKeys(keysOf("k2", "k1"));
     expect(await rotated.mint(organizationId, tokenId, "i1", "k1")).toEqual(first);
-    const dropped = new AccessTokenKeys(keysOf("k2"), DEPLOYMENT_TOKEN, systemEntropy);
+    const dropped = accessTokenKeys(keysOf("k2"));
     expect(await dropped.mint(organizationId, tokenId, "i1", "k1")).toMatchObject({ code: "conflict" });
   });
 
   test("are taken while any accepted key made their check, and no longer", async () => {
     const { token } = ok(await keys.mint(organizationId, tokenId, null, null));
-    const rotated = new AccessTokenKeys(keysOf("k2", "k1"), DEPLOYMENT_TOKEN, systemEntropy);
+    const rotated = accessTokenKeys(keysOf("k2", "k1"));
     expect(await rotated.tokenCaller(token)).toMatchObject({ tokenId });
-    const dropped = new AccessTokenKeys(keysOf("k2"), DEPLOYMENT_TOKEN, systemEntropy);
+    const dropped = accessTokenKeys(keysOf("k2"));
     expect(await dropped.tokenCaller(token)).toMatchObject({ code: "unauthenticated" });
   });
 
@@ -76,5 +76,28 @@ describe("access tokens", () => {
     ]) {
       expect(await keys.caller(header)).toMatchObject({ code: "unauthenticated" });
     }
+  });
+
+  test("of the deployment may be several: each is taken, and nothing made of them", async () => {
+    const deploymentTokens = ["a-new-deployment-token", "the-old-deployment-token"];
+    const several = new AccessTokenKeys({ keys: keysOf("k1"), deploymentTokens, alias: null }, systemEntropy);
+    for (const token of deploymentTokens)
+      expect(await several.caller(`Bearer ${token}`)).toEqual({ kind: "deployment" });
+    for (const token of [deploymentTokens.join(","), "", "a-new-deployment-toke"]) {
+      expect(await several.caller(`Bearer ${token}`)).toMatchObject({ code: "unauthenticated" });
+    }
+  });
+
+  test("an alias is the token that it stands for, and hides no token that is spelled like it", async () => {
+    const { token } = ok(await keys.mint(organizationId, tokenId, null, null));
+    const other = ok(await keys.mint(organizationId, "0123456789abcdee", null, null)).token;
+    const withAlias = accessTokenKeys(keysOf("k1"), { text: "my-own-text", token });
+    expect(await withAlias.caller("Bearer my-own-text")).toEqual(await keys.caller(`Bearer ${token}`));
+    expect(await withAlias.tokenCaller("my-own-text")).toEqual(await keys.tokenCaller(token));
+    expect(await withAlias.tokenCaller("my-own-tex")).toMatchObject({ code: "unauthenticated" });
+    const spelledLikeIt = accessTokenKeys(keysOf("k1"), { text: other, token });
+    expect(await spelledLikeIt.tokenCaller(other)).toMatchObject({ tokenId: "0123456789abcdee" });
+    const madeUp = accessTokenKeys(keysOf("k1"), { text: "my-own-text", token: token.replace(/.$/, "x") });
+    expect(await madeUp.tokenCaller("my-own-text")).toMatchObject({ code: "unauthenticated" });
   });
 });

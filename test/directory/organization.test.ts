@@ -100,6 +100,20 @@ describe("creating a database", () => {
   });
 });
 
+describe("a jurisdiction", () => {
+  organizationTest(
+    "is kept where the platform knows them, and elsewhere refused before anything is made",
+    async (o) => {
+      const inEurope = { ...wishes, jurisdiction: "eu", idempotency: null } as const;
+      expect(await o.run("databases.create", inEurope)).toMatchObject({ jurisdiction: "eu" });
+      o.knowsJurisdictions = false;
+      expect(await o.service.run(o.root, null, "databases.create", inEurope)).toMatchObject({ code: "unsupported" });
+      expect(await listed(o)).toHaveLength(1);
+      expect(o.told.size).toBe(1);
+    },
+  );
+});
+
 describe("deleting a database", () => {
   organizationTest("it is gone at once, its data with the job, and asking twice answers the same", async (o) => {
     const id = await o.newDatabase();

@@ -20,8 +20,8 @@ import { answerWatch } from "./watch.ts";
 
 export interface KvConnectParts {
   readonly authority: Authority;
-  /** Asked only for a database whose token was verified. */
-  readonly database: (databaseId: string) => DatabaseStub;
+  /** Asked only for a database whose token was verified; the grant says where its object is. */
+  readonly database: (databaseId: string, grant: Grant) => DatabaseStub;
   readonly clock: Clock;
   readonly timers: Timers;
 }
@@ -91,7 +91,7 @@ async function answerData(
   const body = await readBody(request, MAX_REQUEST_BODY_BYTES);
   if ("ok" in body) return failureResponse(body);
 
-  const stub = parts.database(databaseId);
+  const stub = parts.database(databaseId, grant);
   try {
     switch (operation) {
       case "snapshot_read": {

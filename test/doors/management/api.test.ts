@@ -122,6 +122,11 @@ describe("databases", () => {
     expect(await send("POST", `${organization}/databases`, { ...sending, body: {} })).toMatchObject({ status: 409 });
   });
 
+  test("in a jurisdiction are refused here, where the platform knows none", async () => {
+    const answer = await send("POST", `${organization}/databases`, { ...tenant, body: { jurisdiction: "eu" } });
+    expect(answer).toMatchObject({ status: 501, body: { code: "unsupported" } });
+  });
+
   test.each<[string, unknown]>([
     ["an empty name", { name: "" }],
     ["a name of 101 characters", { name: "x".repeat(101) }],

@@ -7,6 +7,7 @@ import { isFailure } from "../../../src/core/management.ts";
 import type { SyncStorage } from "../../../src/core/storage.ts";
 import { AccessTokenKeys } from "../../../src/directory/access-token.ts";
 import { DataTokens } from "../../../src/directory/data-token.ts";
+import type { TokenAlias } from "../../../src/directory/deployment.ts";
 import { signingKeys, type SigningKeys } from "../../../src/directory/signing-keys.ts";
 import type { ManagementContext } from "../../../src/doors/management/context.ts";
 import { managementDoor } from "../../../src/doors/management/door.ts";
@@ -27,7 +28,11 @@ export function keysOf(...names: string[]): SigningKeys {
   return ok(signingKeys(names.map((name) => `${name}:${btoa(name.padEnd(32, "."))}`).join(",")));
 }
 
-export const accessTokens = new AccessTokenKeys(keysOf("k1"), DEPLOYMENT_TOKEN, systemEntropy);
+export function accessTokenKeys(keys: SigningKeys, alias: TokenAlias | null = null): AccessTokenKeys {
+  return new AccessTokenKeys({ keys, deploymentTokens: [DEPLOYMENT_TOKEN], alias }, systemEntropy);
+}
+
+export const accessTokens = accessTokenKeys(keysOf("k1"));
 export const dataTokens = new DataTokens(keysOf("k1"));
 
 export const context: ManagementContext = {

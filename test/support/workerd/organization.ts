@@ -40,6 +40,7 @@ export class TestOrganization {
   readonly outOfOrder = new Set<string>();
   /** Called before and after a database is told something: may throw, or be `killed`. */
   onStep: (when: "before" | "after") => void | Promise<void> = () => {};
+  knowsJurisdictions = true;
   alarmAt: UnixMs | null = null;
   organization: Organization;
   service: OrganizationService;
@@ -105,6 +106,7 @@ export class TestOrganization {
       clock: this.clock,
       entropy: systemEntropy,
       database: (id) => this.#control(id),
+      knowsJurisdictions: () => this.knowsJurisdictions,
       index: () => ({ forget: async (id) => void this.forgotten.push(id) }),
       dueBy: (at) => {
         this.alarmAt = at;

@@ -1,11 +1,11 @@
 /**
- * The deployment's secrets: from the environment, or made at the first start and kept in `secrets.json` in the data folder,
- * which only its owner reads. They are named as the Worker's bindings are. What the environment gives is not written down.
+ * The deployment's secrets: from the environment, or made at the first start and kept in `secrets.json` in the data folder.
+ * They are named as the Worker's bindings are. What the environment gives is not written down.
  */
-import { randomBytes, randomUUID } from "node:crypto";
-import { chmodSync, closeSync, fsyncSync, openSync, readFileSync, renameSync, statSync, writeSync } from "node:fs";
+import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { failure, type Failure } from "../core/errors.ts";
+import { readKept, writeKept } from "./kept-file.ts";
 
 interface SecretKind {
   make(): string;
@@ -16,15 +16,11 @@ interface SecretKind {
 
 /** A new secret of the deployment is a new row here; the Worker gets it as a binding of the same name. */
 const kinds = {
-  CAIRN_DATABASE_ID: {
-    make: () => randomUUID(),
-    form: /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/,
-    description: "a UUID in lower case",
-  },
-  CAIRN_ACCESS_TOKEN: {
-    make: () => `cairn_${randomBytes(32).toString("base64url")}`,
-    form: /^[\w.~+/=-]{8,512}$/,
-    description: "8 to 512 of the characters that a bearer token may have (letters, digits, - . _ ~ + / =)",
+  CAIRN_DEPLOYMENT_TOKEN: {
+    make: () => `cairn_deployment_${randomBytes(32).toString("base64url")}`,
+    form: /^[\w.~+/=-]{16,512}(,[\w.~+/=-]{16,512})*$/,
+    description:
+      "16 to 512 of the characters that a bearer token may have (letters, digits, - . _ ~ + / =), or several such, separated by commas",
   },
   CAIRN_SIGNING_KEYS: {
     make: () => `k${randomBytes(4).toString("hex")}:${randomBytes(32).toString("base64")}`,
@@ -36,7 +32,7 @@ const kinds = {
 export type SecretName = keyof typeof kinds;
 export type Secrets = Readonly<Record<SecretName, string>>;
 
-export const secretNames: readonly SecretName[] = ["CAIRN_DATABASE_ID", "CAIRN_ACCESS_TOKEN", "CAIRN_SIGNING_KEYS"];
+export const secretNames: readonly SecretName[] = ["CAIRN_DEPLOYMENT_TOKEN", "CAIRN_SIGNING_KEYS"];
 
 /**
  * Secrets for a data folder that exists and is locked. `given` goes first, then the file, then new ones, which are added to the
@@ -59,47 +55,7 @@ export function deploymentSecrets(folder: string, given: Partial<Record<SecretNa
     if (known === undefined) made[name] = value;
     secrets[name] = value;
   }
-  if (Object.keys(made).length > 0) writeOwnerOnly(file, JSON.stringify({ ...kept.values, ...made }, null, 2));
+  if (Object.keys(made).length > 0) writeKept(file, { ...kept.values, ...made });
   // The loop has set every name.
   return secrets as Secrets;
-}
-
-function readKept(file: string): { readonly values: Readonly<Record<string, string>> } | Failure {
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-    if ((statSync(file).mode & 0o077) !== 0) chmodSync(file, 0o600);
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return { values: {} };
-    return failure("invalid", `${file} cannot be read: ${String(error)}`);
-  }
-  const values = parseObject(text);
-  if (values === undefined || Object.values(values).some((value) => typeof value !== "string")) {
-    return failure("invalid", `${file} is not an object of texts. Put it right, or remove it to get new secrets.`);
-  }
-  // Every value was just seen to be a string.
-  return { values: values as Record<string, string> };
-}
-
-function parseObject(text: string): Readonly<Record<string, unknown>> | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    // A JSON object has string keys and nothing else is known of it.
-    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Whole or not at all, also when the machine stops midway. */
-function writeOwnerOnly(file: string, text: string): void {
-  const unfinished = `${file}.new`;
-  const descriptor = openSync(unfinished, "w", 0o600);
-  try {
-    writeSync(descriptor, `${text}\n`);
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
-  renameSync(unfinished, file);
 }

@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { bundleWorker } from "../../src/local/bundle.ts";
 import { spawnGuarded } from "../../src/local/guarded-process.ts";
 import { deploymentSecrets } from "../../src/local/secrets.ts";
+import { TenantKeeper } from "../../src/local/tenant.ts";
 import {
   cairnDeployment,
   compatibilityDateOf,
@@ -66,8 +67,12 @@ export async function serveCairn(folder: string): Promise<Cairn> {
   const secrets = deploymentSecrets(folder, {});
   if ("ok" in secrets) throw new Error(secrets.message);
   const server = await serve("src/worker.ts", cairnDeployment, secrets, folder);
-  const { CAIRN_DATABASE_ID: databaseId, CAIRN_ACCESS_TOKEN: accessToken } = secrets;
-  const connectUrl = `http://127.0.0.1:${server.address.port}/databases/${databaseId}/connect`;
+  const url = `http://127.0.0.1:${server.address.port}`;
+  const keeper = new TenantKeeper("tenant.json", undefined, (sentence) => process.stderr.write(`${sentence}\n`));
+  const flaw = await keeper.settle(() => url, folder, secrets);
+  if (flaw !== undefined) throw new Error(flaw.message);
+  const { databaseId, accessToken } = keeper.tenant;
+  const connectUrl = `${url}/databases/${databaseId}/connect`;
   return { ...server, ...(await exchange(connectUrl, accessToken)) };
 }
 

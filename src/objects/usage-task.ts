@@ -17,18 +17,19 @@ export interface UsageTaskOptions {
 export class UsageTask implements Task {
   readonly name = "usage";
   readonly #options: UsageTaskOptions;
-  /** Reads and writes that the organization knows of, and since when. */
+  /** Reads and writes that the organization knows of. */
   #reported: number;
-  #reportedAt: number;
+  /** When it was told, or began to be told; at first, when the database was made. */
+  #reportedAt: UnixMs;
 
   constructor(options: UsageTaskOptions) {
     this.#options = options;
     const { sql } = options;
     sql.exec("CREATE TABLE IF NOT EXISTS usage_report (operations INTEGER NOT NULL, at INTEGER NOT NULL)");
     const [row] = sql.exec<{ operations: number; at: number }>("SELECT operations, at FROM usage_report").toArray();
-    if (row === undefined) sql.exec("INSERT INTO usage_report (operations, at) VALUES (0, 0)");
     this.#reported = row?.operations ?? 0;
-    this.#reportedAt = row?.at ?? 0;
+    this.#reportedAt = asUnixMs(row?.at ?? options.clock.now());
+    if (row === undefined) sql.exec("INSERT INTO usage_report (operations, at) VALUES (0, ?1)", this.#reportedAt);
   }
 
   /** The first whole quarter of an hour after the last report: when there is something to report, it is due then. */
@@ -44,9 +45,16 @@ export class UsageTask implements Task {
     const { database, sql, clock, report } = this.#options;
     const { operations } = database;
     const { reads, writes, readUnits, writeUnits } = database.counters();
-    await report({ reads, writes, readUnits, writeUnits, bytes: sql.databaseSize });
-    this.#reported = operations;
+    const before = this.#reportedAt;
+    // Before the organization answers, so that what is done meanwhile waits for the next report.
     this.#reportedAt = clock.now();
+    try {
+      await report({ reads, writes, readUnits, writeUnits, bytes: sql.databaseSize });
+    } catch (error) {
+      this.#reportedAt = before;
+      throw error;
+    }
+    this.#reported = operations;
     database.saveCounters();
     sql.exec("UPDATE usage_report SET operations = ?1, at = ?2", this.#reported, this.#reportedAt);
   }

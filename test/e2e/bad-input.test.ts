@@ -3,8 +3,9 @@
  * nothing is written, and the database's object lives on through all of it. A restart would show: a watch that stays open over
  * the whole file would be told its state once more.
  */
+import { createHmac } from "node:crypto";
 import { createConnection } from "node:net";
-import { SignJWT } from "jose";
+import { generateKeyPair, SignJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { MutationType, ValueEncoding } from "../support/proto/generated/com/deno/kv/datapath/datapath_pb.js";
 import {
@@ -369,6 +370,41 @@ describe("a request with", () => {
     expectRefused(await withHeaders({ authorization: `Bearer ${await sign(claims)}` }), 401, sentence);
   });
 
+  /** Signed with the server's own key, whatever its header and its claims say. */
+  function signAsItIs(header: string, claims: object): string {
+    const signed = [header, JSON.stringify(claims)].map((part) => Buffer.from(part).toString("base64url")).join(".");
+    return `${signed}.${createHmac("sha256", signingKey).update(signed).digest("base64url")}`;
+  }
+  const headerText = '{"alg":"HS256","typ":"JWT","kid":"test"}';
+  const claims = { sub: "t", scope: "read write", aud: server.databaseId, exp: Math.floor(Date.now() / 1000) + 600 };
+
+  test("a token that this test put together by hand is let in: the refusals below are for their own reasons", async () => {
+    expect((await withHeaders({ authorization: `Bearer ${signAsItIs(headerText, claims)}` })).status).toBe(200);
+  });
+
+  test.each([
+    ["without an end", headerText, { ...claims, exp: undefined }],
+    ["with an end that is no number", headerText, { ...claims, exp: "tomorrow" }],
+    ["without an audience", headerText, { ...claims, aud: undefined }],
+    ["with a critical header", '{"alg":"HS256","typ":"JWT","kid":"test","crit":["b64"],"b64":true}', claims],
+    ["whose algorithm is none and then another", '{"alg":"none","alg":"HS256","typ":"JWT","kid":"test"}', claims],
+    ["with two key ids", '{"alg":"HS256","typ":"JWT","kid":"x","kid":"test"}', claims],
+    ["of RS256 by its header, the key taken for a public one", '{"alg":"RS256","typ":"JWT","kid":"test"}', claims],
+    ["of no algorithm by its header", '{"alg":"none","typ":"JWT","kid":"test"}', claims],
+    ["with a prefix that is no text", headerText, { ...claims, prefix: 1 }],
+  ])("a well-signed token %s", async (_title, header, withClaims) => {
+    const token = signAsItIs(header, withClaims);
+    expectRefused(await withHeaders({ authorization: `Bearer ${token}` }), 401, /not a data token|another database/);
+  });
+
+  test("a token that RS256 really signed", async () => {
+    const { privateKey } = await generateKeyPair("RS256");
+    const token = await new SignJWT(claims)
+      .setProtectedHeader({ alg: "RS256", typ: "JWT", kid: "test" })
+      .sign(privateKey);
+    expectRefused(await withHeaders({ authorization: `Bearer ${token}` }), 401, /not a data token/);
+  });
+
   test("a token tampered with anywhere", async () => {
     const token = await sign({});
     for (let i = 0; i < token.length; i += 5) {
@@ -421,13 +457,17 @@ describe("an exchange with", () => {
   });
 
   test("a wrong token", async () => {
-    await expectRefusal(exchange(server, undefined, { token: "wrong" }), 401, /access token is wrong/);
+    await expectRefusal(exchange(server, undefined, { token: "wrong" }), 401, /not one that this deployment minted/);
   });
 
   test("another database", async () => {
     const url = server.connectUrl.replace(server.databaseId, "00000000-0000-4000-8000-000000000000");
     await expectRefusal(exchange(server, undefined, { url }), 404, /no such database/);
-    await expectRefusal(exchange(server, undefined, { url, token: "wrong" }), 401, /access token is wrong/);
+    await expectRefusal(
+      exchange(server, undefined, { url, token: "wrong" }),
+      401,
+      /not one that this deployment minted/,
+    );
   });
 });
 

@@ -70,14 +70,14 @@ export function encodeWatch(watch: MessageInitShape<typeof WatchSchema>): Uint8A
 export class RawConnect {
   readonly metadata: Metadata;
   readonly #agent = new Agent({ keepAlive: true });
-  readonly #server: TestServer;
+  readonly #server: Pick<TestServer, "url">;
 
-  private constructor(server: TestServer, metadata: Metadata) {
+  private constructor(server: Pick<TestServer, "url">, metadata: Metadata) {
     this.#server = server;
     this.metadata = metadata;
   }
 
-  static async open(server: TestServer): Promise<RawConnect> {
+  static async open(server: Pick<TestServer, "url" | "connectUrl" | "accessToken">): Promise<RawConnect> {
     const answer = await exchange(server, JSON.stringify({ supportedVersions: [1, 2, 3] }));
     if (answer.status !== 200) throw new Error(`${answer.status}: ${await answer.text()}`);
     // The exchange has a test of its own.

@@ -17,6 +17,9 @@ export interface TestServer {
   readonly connectUrl: string;
   readonly databaseId: string;
   readonly accessToken: string;
+  readonly organizationId: string;
+  /** Every permission in that organization. */
+  readonly adminToken: string;
   /** Of the workerd that runs now; it changes when that one dies. */
   workerdPid(): number;
   /** Everything that the server and its workerd have written to stderr. */
@@ -49,7 +52,7 @@ export async function startTestServer(environment: Readonly<Record<string, strin
     throw new Error(`the server did not start:\n${log}`);
   }
   // The line is what `npm start -- --json` promises.
-  const announced = JSON.parse(line) as Pick<TestServer, "url" | "connectUrl" | "databaseId" | "accessToken">;
+  const announced = JSON.parse(line) as Omit<TestServer, "workerdPid" | "log" | "close">;
   return {
     ...announced,
     workerdPid: () => Number(readFileSync(join(folder, "workerd.pid"), "utf8")),

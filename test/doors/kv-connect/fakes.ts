@@ -69,7 +69,6 @@ export type FakeObject = Partial<Pick<DatabaseStub, "snapshotRead" | "atomicWrit
 /** A door before this object; what the object lacks must not be called. */
 export function doorBefore(object: FakeObject, timers = new FakeTimers()) {
   const stub: DatabaseStub = {
-    initialize: notExpected,
     snapshotRead: notExpected,
     atomicWrite: notExpected,
     fetch: notExpected,

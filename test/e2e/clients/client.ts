@@ -1,5 +1,6 @@
 /** A client that can be asked to do things: what Deno and Node offer to the tests in the same way. */
 import type { KvKey } from "@deno/kv";
+import type { Operation } from "./operations.ts";
 
 /** What a client is asked. Crosses to Deno as JSON, so keys here are of strings and numbers. */
 export type Order =
@@ -8,7 +9,8 @@ export type Order =
   | { readonly do: "read kinds"; readonly prefix: KvKey; readonly names: readonly string[] }
   | { readonly do: "write parts"; readonly prefix: KvKey }
   | { readonly do: "read parts"; readonly prefix: KvKey }
-  | { readonly do: "transfer"; readonly plan: TransferPlan };
+  | { readonly do: "transfer"; readonly plan: TransferPlan }
+  | { readonly do: "attempt"; readonly operation: Operation };
 
 export interface TransferPlan {
   readonly prefix: KvKey;

@@ -7,6 +7,7 @@ import { denoThemes } from "../cases/themes.ts";
 import { transfer } from "../cases/transfers.ts";
 import { assertKinds, writeKinds } from "../cases/values.ts";
 import type { Order } from "./client.ts";
+import { attempt } from "./operations.ts";
 
 export interface Opener {
   readonly name: string;
@@ -44,6 +45,8 @@ export async function obey(order: Order, kv: Kv, opener: Opener): Promise<unknow
       return PASSED;
     case "transfer":
       return transfer(opener.open, order.plan);
+    case "attempt":
+      return attempt(kv, order.operation);
   }
 }
 

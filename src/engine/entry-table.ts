@@ -16,7 +16,6 @@ const ROW_OVERHEAD_BYTES = 40;
 
 /** The columns of a stored row, as SQLite gives them back; the schema and our own writes vouch for the brands. */
 type EntryRow = [
-  key: ArrayBuffer,
   /** Null when the value lies in `large_values`, under the id that comes next. */
   value: ArrayBuffer | null,
   large: number | null,
@@ -43,7 +42,7 @@ export class EntryTable {
   /** The entry, unless its expiry is at or before `now`. */
   get(key: Uint8Array, now: UnixMs): Entry | null {
     const row = only(this.#sql.exec(this.#statements.get, key, now).raw<EntryRow>());
-    return row === undefined ? null : this.#entryOf(row);
+    return row === undefined ? null : this.#entryOf(key, row[0], row[1], row[2], row[3]);
   }
 
   /** The version of the entry, unless its expiry is at or before `now`. */
@@ -62,8 +61,10 @@ export class EntryTable {
       return;
     }
     const statement = range.reverse ? this.#statements.rangeReverse : this.#statements.range;
-    const rows = [...this.#sql.exec(statement, range.start, range.end, now, range.limit).raw<EntryRow>()];
-    for (const row of rows) yield this.#entryOf(row);
+    const rows = [
+      ...this.#sql.exec(statement, range.start, range.end, now, range.limit).raw<[ArrayBuffer, ...EntryRow]>(),
+    ];
+    for (const row of rows) yield this.#entryOf(new Uint8Array(row[0]), row[1], row[2], row[3], row[4]);
   }
 
   /** Bytes of keys and values that `range` would give, without loading any value. */
@@ -114,9 +115,9 @@ export class EntryTable {
     return only(this.#sql.exec(this.#statements.nextExpiry).raw<[UnixMs | null]>())?.[0] ?? null;
   }
 
-  #entryOf([key, value, large, encoding, version]: EntryRow): Entry {
+  #entryOf(key: Uint8Array, ...[value, large, encoding, version]: EntryRow): Entry {
     const bytes = value ?? this.#sql.exec<{ v: ArrayBuffer }>(this.#statements.largeValue, large).one().v;
-    return { key: new Uint8Array(key), value: new Uint8Array(bytes), encoding, version };
+    return { key, value: new Uint8Array(bytes), encoding, version };
   }
 
   #largeOf(statement: string, key: Uint8Array): number | null {
@@ -144,7 +145,7 @@ function statementsFor({ entries, largeValues }: TableNames) {
   const insertInline = `INSERT INTO ${entries} (k, v, large, encoding, version, expires_at) VALUES (?1, ?2, NULL, ?3, ?4, ?5)`;
   const common = "encoding = excluded.encoding, version = excluded.version, expires_at = excluded.expires_at";
   return {
-    get: `SELECT k, v, large, encoding, version FROM ${entries} WHERE k = ?1 AND ${alive("?2")}`,
+    get: `SELECT v, large, encoding, version FROM ${entries} WHERE k = ?1 AND ${alive("?2")}`,
     version: `SELECT version FROM ${entries} WHERE k = ?1 AND ${alive("?2")}`,
     range: `SELECT k, v, large, encoding, version ${within} ${limit}`,
     rangeReverse: `SELECT k, v, large, encoding, version ${within} DESC ${limit}`,

@@ -65,7 +65,7 @@ test("killed in the middle, three times: no acknowledged transfer is missing and
   void order.finally(() => (over.yet = true)).catch(() => undefined);
   const killed: number[] = [];
   for (let i = 0; i < 3; i++) {
-    await sleep(600);
+    await sleep(300);
     expect(over.yet, "all was over before the server was killed").toBe(false);
     const pid = server.workerdPid();
     killed.push(pid);

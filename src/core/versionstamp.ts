@@ -4,7 +4,7 @@
  * zero bytes, written as 20 hex digits. The mutation log's stamps have 12 bytes: those and the entry's order in its commit.
  */
 import { assert } from "./assert.ts";
-import { asUnixMs, type UnixMs } from "./clock.ts";
+import type { UnixMs } from "./clock.ts";
 
 declare const version: unique symbol;
 
@@ -58,17 +58,6 @@ export function versionOfBytes(bytes: Uint8Array): Version | undefined {
   let value = 0;
   for (const byte of bytes.subarray(0, 8)) value = value * 256 + byte;
   return Number.isSafeInteger(value) ? asVersion(value) : undefined;
-}
-
-export function versionOfHex(text: string): Version | undefined {
-  if (!/^[0-9a-f]{16}0000$/.test(text)) return undefined;
-  const value = Number.parseInt(text.slice(0, 16), 16);
-  return Number.isSafeInteger(value) ? asVersion(value) : undefined;
-}
-
-/** When the commit was made, by the database's own clock. */
-export function timeOfVersion(value: Version): UnixMs {
-  return asUnixMs(Math.floor(value / 1000));
 }
 
 /** The least version that a commit at this millisecond gets. */

@@ -16,7 +16,6 @@ const ROW_OVERHEAD_BYTES = 40;
 
 /** The columns of a stored row, as SQLite gives them back; the schema and our own writes vouch for the brands. */
 type EntryRow = [
-  key: ArrayBuffer,
   /** Null when the value lies in `large_values`, under the id that comes next. */
   value: ArrayBuffer | null,
   large: number | null,
@@ -44,7 +43,7 @@ export class EntryTable {
   /** The entry, unless its expiry is at or before `now`. */
   get(key: Uint8Array, now: UnixMs): Entry | null {
     const row = only(this.#sql.exec(this.#statements.get, key, now).raw<EntryRow>());
-    return row === undefined ? null : this.#entryOf(row);
+    return row === undefined ? null : this.#entryOf(key, row[0], row[1], row[2], row[3]);
   }
 
   /** The version of the entry, unless its expiry is at or before `now`. */
@@ -63,8 +62,10 @@ export class EntryTable {
       return;
     }
     const statement = range.reverse ? this.#statements.rangeReverse : this.#statements.range;
-    const rows = [...this.#sql.exec(statement, range.start, range.end, now, range.limit).raw<EntryRow>()];
-    for (const row of rows) yield this.#entryOf(row);
+    const rows = [
+      ...this.#sql.exec(statement, range.start, range.end, now, range.limit).raw<[ArrayBuffer, ...EntryRow]>(),
+    ];
+    for (const row of rows) yield this.#entryOf(new Uint8Array(row[0]), row[1], row[2], row[3], row[4]);
   }
 
   /** Bytes of keys and values that `range` would give, without loading any value. */
@@ -121,9 +122,9 @@ export class EntryTable {
     return only(this.#sql.exec(this.#statements.nextExpiry).raw<[UnixMs | null]>())?.[0] ?? null;
   }
 
-  #entryOf([key, value, large, encoding, version]: EntryRow): Entry {
+  #entryOf(key: Uint8Array, ...[value, large, encoding, version]: EntryRow): Entry {
     const bytes = value ?? this.#sql.exec<{ v: ArrayBuffer }>(this.#statements.largeValue, large).one().v;
-    return { key: new Uint8Array(key), value: new Uint8Array(bytes), encoding, version };
+    return { key, value: new Uint8Array(bytes), encoding, version };
   }
 
   #setLarge(
@@ -166,7 +167,7 @@ function statementsFor({ entries, largeValues }: TableNames) {
   // SQLite prepares a statement anew each time that a parameter is bound which alone is its LIMIT.
   const limit = "LIMIT ?4 + 0";
   return {
-    get: `SELECT k, v, large, encoding, version FROM ${entries} WHERE k = ?1 AND ${alive("?2")}`,
+    get: `SELECT v, large, encoding, version FROM ${entries} WHERE k = ?1 AND ${alive("?2")}`,
     version: `SELECT version FROM ${entries} WHERE k = ?1 AND ${alive("?2")}`,
     range: `SELECT k, v, large, encoding, version ${within} ${limit}`,
     rangeReverse: `SELECT k, v, large, encoding, version ${within} DESC ${limit}`,

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { runBench } from "./bench.ts";
+import { scattered } from "./operations.ts";
 import { parseBenchOptions, partNames } from "./options.ts";
 import { formatTable } from "./table.ts";
 
@@ -49,6 +50,15 @@ test("a peer is named by its connect URL and a token; anything else is refused b
   expect(() => parseBenchOptions(["--only", "got"])).toThrow('--only: there is no "got"');
   expect(() => parseBenchOptions(["--rounds", "0"])).toThrow("--rounds");
   expect(parseBenchOptions(["--help"])).toBeUndefined();
+});
+
+test("keys are scattered without missing or repeating any", () => {
+  for (const count of [1000, 1024, 10_000]) {
+    const places = Array.from({ length: count }, (_, index) => scattered(index, count));
+    expect(new Set(places).size).toBe(count);
+    expect(Math.min(...places)).toBe(0);
+    expect(Math.max(...places)).toBe(count - 1);
+  }
 });
 
 test("tables align texts to the left and numbers to the right", () => {

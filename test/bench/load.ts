@@ -36,9 +36,10 @@ class Connection {
   #kept: Buffer[] | undefined;
   #keepAlways = false;
   #done: (status: number) => void = () => undefined;
-  #failed: (error: Error) => void = () => undefined;
+  #failed: (error: Error) => void;
+  #usedAt = performance.now();
 
-  constructor({ host, port }: Address, ready: () => void, failed: (error: Error) => void) {
+  private constructor({ host, port }: Address, ready: () => void, failed: (error: Error) => void) {
     this.#failed = failed;
     this.#socket = connect(
       {
@@ -57,6 +58,16 @@ class Connection {
     );
     this.#socket.on("error", (error) => this.#failed(error));
     this.#socket.on("close", () => this.#failed(new Error(`${host}:${port} closed the connection`)));
+  }
+
+  static open(address: Address): Promise<Connection> {
+    return new Promise((resolve, reject) => {
+      const connection = new Connection(address, () => resolve(connection), reject);
+    });
+  }
+
+  get idleMs(): number {
+    return performance.now() - this.#usedAt;
   }
 
   send(request: Buffer, keepBody: boolean, done: (status: number) => void, failed: (error: Error) => void): void {
@@ -93,6 +104,7 @@ class Connection {
     this.#left -= rest.length;
     if (this.#left > 0) return;
     this.#left = -1;
+    this.#usedAt = performance.now();
     this.#done(this.#status);
   }
 
@@ -107,21 +119,22 @@ class Connection {
   }
 }
 
+/** Servers close connections on which nothing comes for a while, workerd after 5 seconds: older ones are opened anew. */
+const MAX_IDLE_MS = 1000;
+
 /** Some connections to one server, kept open from one stretch of load to the next. */
 export class Connections {
-  readonly #connections: Connection[];
+  readonly #address: Address;
+  #connections: Connection[] = [];
 
-  private constructor(connections: Connection[]) {
-    this.#connections = connections;
+  private constructor(address: Address) {
+    this.#address = address;
   }
 
   static async open(address: Address, count: number): Promise<Connections> {
-    const connections = Array.from({ length: count }, () => {
-      const opened = Promise.withResolvers<void>();
-      return { connection: new Connection(address, opened.resolve, opened.reject), opened: opened.promise };
-    });
-    await Promise.all(connections.map(({ opened }) => opened));
-    return new Connections(connections.map(({ connection }) => connection));
+    const connections = new Connections(address);
+    connections.#connections = await Promise.all(Array.from({ length: count }, () => Connection.open(address)));
+    return connections;
   }
 
   close(): void {
@@ -130,6 +143,7 @@ export class Connections {
 
   /** Sends the requests in turn for that long, all connections together. Any answer but 200 rejects, with its text. */
   async load(requests: readonly Buffer[], seconds: number): Promise<LoadResult> {
+    await this.#renew();
     const latencies: number[] = [];
     const start = performance.now();
     const deadline = start + seconds * 1000;
@@ -162,6 +176,7 @@ export class Connections {
 
   /** Sends each of the requests once. Any answer but 200 rejects. */
   async sendAll(requests: Iterable<Buffer>): Promise<void> {
+    await this.#renew();
     const iterator = requests[Symbol.iterator]();
     await this.#all((connection, finished, failed) => {
       const sendNext = () => {
@@ -179,10 +194,21 @@ export class Connections {
 
   /** One request on the first connection, and its answer whatever it is. */
   async exchange(request: Buffer): Promise<Answer> {
+    await this.#renew();
     const [connection] = this.#connections;
     if (connection === undefined) throw new Error("expected at least one connection");
     const status = await new Promise<number>((done, failed) => connection.send(request, true, done, failed));
     return { status, body: connection.body() };
+  }
+
+  async #renew(): Promise<void> {
+    this.#connections = await Promise.all(
+      this.#connections.map(async (connection) => {
+        if (connection.idleMs < MAX_IDLE_MS) return connection;
+        connection.close();
+        return Connection.open(this.#address);
+      }),
+    );
   }
 
   async #all(

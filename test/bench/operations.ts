@@ -56,7 +56,17 @@ export function listFrom(index: number, limit: number): ReadRange {
   return { start: entryKey(index), end: Uint8Array.of(...keyOf("bench"), 0xff), limit, reverse: false };
 }
 
-/** Visits 0 to `count` - 1 once each, far from one another. `count` must not be a multiple of the stride, a prime. */
+/** A permutation of 0 to `count` - 1 that is the same each time and looks like chance. */
 export function scattered(index: number, count: number): number {
-  return (index * 611_953) % count;
+  const bits = Math.max(2, Math.ceil(Math.log2(count)));
+  const mask = 2 ** bits - 1;
+  let place = index;
+  do {
+    // Each step maps the numbers of that many bits onto themselves; those past the count are sent on.
+    for (const factor of [0x2c1b3c6d, 0x297a2d39, 0x1b56c4e9]) {
+      place = Math.imul(place, factor) & mask;
+      place ^= place >>> (bits >> 1);
+    }
+  } while (place >= count);
+  return place;
 }

@@ -32,17 +32,17 @@ const COUNTERS = 100;
 
 /** For a database that holds entries 0 to `entries` - 1, at least 1,000 of them. */
 export function workloads(entries: number, distinct = DISTINCT_CALLS): Workload[] {
-  const at = (index: number) => scattered(index, entries);
+  const at = (index: number) => scattered(index % entries, entries);
   const calls = (make: (index: number) => Call) => Array.from({ length: distinct }, (_, index) => make(index));
   const get = (index: number) => read([pointOf(entryKey(at(index)))]);
   const set = (index: number) => write(writeOf([setOf(entryKey(at(index)), valueOf(VALUE_BYTES, index))]));
-  const ten = (index: number) => Array.from({ length: 10 }, (_, i) => entryKey(at(10 * index + i)));
+  const ten = (index: number) => Array.from({ length: 10 }, (_, i) => entryKey(at((10 * index + i) % entries)));
   return [
     { name: "get", calls: calls(get), baseline: ["object"], entries: 1 },
     { name: "getMany10", calls: calls((i) => read(ten(i).map(pointOf))), baseline: ["object"], entries: 10 },
     {
       name: "list100",
-      calls: calls((i) => read([listFrom(scattered(i, entries - 100), 100)])),
+      calls: calls((i) => read([listFrom(scattered(i % (entries - 100), entries - 100), 100)])),
       baseline: ["object"],
       entries: 100,
     },

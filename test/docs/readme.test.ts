@@ -36,6 +36,15 @@ function save(name: string, language: string, words: string): void {
   writeFileSync(join(folder, name), blockWith(readme, language, words));
 }
 
+/** Whatever is left of npm and what it started, also where npm alone has ended. */
+function killGroup(leader: number | undefined): void {
+  try {
+    if (leader !== undefined) process.kill(-leader, "SIGKILL");
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
+  }
+}
+
 async function listens(url: string): Promise<boolean> {
   const { hostname, port } = new URL(url);
   const socket = connect(Number(port), hostname);
@@ -49,7 +58,12 @@ async function listens(url: string): Promise<boolean> {
 
 test("the Deno program and the Node program print what is shown, against npm start; and npm start ends with npm", async () => {
   const args = ["start", "--silent", "--", "--json", "--port", "0", "--persist-to", join(folder, "data")];
-  const npm = spawn("npm", args, { cwd: repository, env: environment, stdio: ["ignore", "pipe", "inherit"] });
+  const npm = spawn("npm", args, {
+    cwd: repository,
+    env: environment,
+    stdio: ["ignore", "pipe", "inherit"],
+    detached: true,
+  });
   const exited = once(npm, "exit");
   try {
     const [line] = (await once(createInterface({ input: npm.stdout }), "line")) as [string];
@@ -76,7 +90,7 @@ test("the Deno program and the Node program print what is shown, against npm sta
     expect(await exited).toEqual([0, null]);
     expect(await listens(url)).toBe(false);
   } finally {
-    npm.kill("SIGTERM");
+    killGroup(npm.pid);
     await exited;
   }
 });

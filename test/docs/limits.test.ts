@@ -95,8 +95,8 @@ const past: Readonly<Record<string, () => Outcome | Promise<Outcome>>> = {
   MAX_MANAGEMENT_BODY_BYTES: async () =>
     checked(await readManagementBody(post({}, "x".repeat(limits.MAX_MANAGEMENT_BODY_BYTES + 1)))),
   MAX_IDEMPOTENCY_KEY_LENGTH: async () => {
-    const key = "x".repeat(limits.MAX_IDEMPOTENCY_KEY_LENGTH + 1);
-    return checked(await idempotencyOf(post({ "idempotency-key": key }, ""), ""));
+    const tooLong = "x".repeat(limits.MAX_IDEMPOTENCY_KEY_LENGTH + 1);
+    return checked(await idempotencyOf(post({ "idempotency-key": tooLong }, ""), ""));
   },
   MAX_KEYS_IF_UNDELIVERED: () => send({ keysIfUndelivered: times(limits.MAX_KEYS_IF_UNDELIVERED + 1, key) }),
 };

@@ -10,6 +10,8 @@ export interface Shell {
   readonly output: () => string;
   /** Resolves when the commands have been done; what they put into the background goes on. */
   type(commands: string): Promise<void>;
+  /** Resolves when each of these lines is in the output. */
+  saw(lines: readonly string[]): Promise<void>;
 }
 
 /** Bash in this folder, with the programs of the checkout. Killed with what it has started when the test ends. */
@@ -41,6 +43,9 @@ export function startShell(cwd: string, variables: Readonly<Record<string, strin
       const done = `block ${++typed} is done`;
       shell.stdin.write(`${commands}\necho "${done}"\n`);
       await expect.poll(() => output, { timeout: 30_000 }).toContain(done);
+    },
+    async saw(lines) {
+      for (const line of lines) await expect.poll(() => output, { timeout: 20_000 }).toContain(line);
     },
   };
 }

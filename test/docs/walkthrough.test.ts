@@ -23,18 +23,13 @@ test("every command works as it stands: a refused write, a revoked token, its wa
   const files = ["watch.ts", "write.ts"];
   expect([...section().matchAll(/Save this as `([\w.]+)`/g)].map(([, name]) => name)).toEqual(files);
 
-  for (const { language, text } of codeBlocks(section())) {
-    if (language === "ts") {
-      writeFileSync(join(folder, files.shift() ?? ""), text);
-    } else if (language === "sh") {
-      // As `npx` would find it in the checkout, where a reader is.
-      await shell.type(text.replaceAll("npx deno", "deno").replace("http://127.0.0.1:4512", server.url));
-    } else {
-      for (const line of text.trim().split("\n")) {
-        await expect.poll(() => shell.output(), { timeout: 20_000 }).toContain(line);
-      }
-    }
-  }
+  const steps: Readonly<Record<string, (text: string) => unknown>> = {
+    ts: (text) => writeFileSync(join(folder, files.shift() ?? ""), text),
+    // As `npx` would find it in the checkout, where a reader is.
+    sh: (text) => shell.type(text.replaceAll("npx deno", "deno").replace("http://127.0.0.1:4512", server.url)),
+    text: (text) => shell.saw(text.trim().split("\n")),
+  };
+  for (const { language, text } of codeBlocks(section())) await steps[language]?.(text);
   const seen = shell
     .output()
     .match(/^(first|second) (sees|ended).*$/gm)

@@ -1,5 +1,5 @@
 /** /v1 through the official client of Deno Deploy's Subhosting API, as a program uses it that was written for that. */
-import Subhosting from "subhosting";
+import { Subhosting } from "subhosting";
 import { afterAll, expect, test, vi } from "vitest";
 import { startManagedServer, Tenant } from "../support/management.ts";
 import { startDeno } from "./clients/deno-client.ts";

@@ -1,6 +1,6 @@
 /** What the first start makes, through the real API: made once whatever dies, kept, and made anew only when it is gone. */
 import { existsSync, readFileSync } from "node:fs";
-import { createServer } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -116,20 +116,17 @@ async function dyingProxy(
 ): Promise<{ readonly url: string; readonly dead: Promise<void> }> {
   let requests = 0;
   const dead = Promise.withResolvers<void>();
-  const proxy = createServer(async (request, response) => {
+  const pass = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const last = requests++ === dies;
     if (last && when === "before") return dead.resolve();
-    const body = await text(request);
     const { authorization = "", "idempotency-key": key = "" } = request.headers;
-    const answer = await fetch(`${target}${request.url}`, {
-      method: "POST",
-      headers: { authorization, "idempotency-key": String(key) },
-      body,
-    });
+    const headers = { authorization, "idempotency-key": String(key) };
+    const answer = await fetch(`${target}${request.url}`, { method: "POST", headers, body: await text(request) });
     const answered = await answer.text();
     if (last) dead.resolve();
     else response.writeHead(answer.status).end(answered);
-  });
+  };
+  const proxy = createServer((request, response) => void pass(request, response));
   await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
   onTestFinished(() => {
     proxy.closeAllConnections();

@@ -33,7 +33,9 @@ export async function runProgram(
   const startUpstream = await upstream();
   if ("ok" in startUpstream) return fail(startUpstream);
   const preparation = new TenantKeeper(tenantFile, accessToken, (sentence) => process.stderr.write(`${sentence}\n`));
-  const server = await startServer({ ...options, secrets, startUpstream, preparation });
+  const server = await Promise.race([startServer({ ...options, secrets, startUpstream, preparation }), signal]);
+  // What was started so far ends with this process, and the next start carries on.
+  if (server === "signal") process.exit(0);
   if ("ok" in server) return fail(server);
   const announced = { ...preparation.tenant, url: server.url, folder: server.folder };
   process.stdout.write(options.json ? `${announcementJson(announced)}\n` : announcement(announced));

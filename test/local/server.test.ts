@@ -91,6 +91,17 @@ test("workerd killed: what it acknowledged is there, it runs again by itself, me
   expect(Number((await http2Request(session, { ":path": "/count" })).body)).toBe(3);
 });
 
+test("a server whose process is being started again, however long that takes, closes all the same", async () => {
+  let starts = 0;
+  const server = await startStandIn(temporaryFolder(), () =>
+    ++starts > 1 ? new Promise(() => undefined) : Promise.resolve(),
+  );
+  killUpstream(server);
+  await expect.poll(() => starts).toBe(2);
+  await server.close(100);
+  await expect(fetch(server.url)).rejects.toThrow("fetch failed");
+});
+
 test("workerd killed under a stream resets it", async () => {
   const server = await startStandIn(temporaryFolder());
   const stream = http2Session(server.url).request({ ":path": "/ticks" });

@@ -41,7 +41,14 @@ function compose(env: Env): Handler {
   const authority = authorityOf(env);
   if (typeof authority === "string") return async () => notConfigured(authority);
   const kvConnect = kvConnectDoor({ authority: withInitialization(authority, database), database, clock, timers });
-  return (request) => kvConnect(request, new URL(request.url)) ?? Promise.resolve(nothingHere());
+  return (request) => kvConnect(request, pathOf(request.url)) ?? Promise.resolve(nothingHere());
+}
+
+/** Of an absolute URL, without its query. A URL object at every request is measurably slower. */
+function pathOf(url: string): string {
+  const from = url.indexOf("/", url.indexOf("//") + 2);
+  const to = url.indexOf("?", from);
+  return url.slice(from, to === -1 ? url.length : to);
 }
 
 /** The configured authority, or what is wrong with the configuration. */

@@ -56,9 +56,16 @@ function compose(env: Env): Handler {
     index: () => organizationIndex(env),
   });
   return (request) => {
-    const url = new URL(request.url);
-    return kvConnect(request, url) ?? management(request, url) ?? Promise.resolve(nothingHere());
+    const path = pathOf(request.url);
+    return kvConnect(request, path) ?? management(request, path) ?? Promise.resolve(nothingHere());
   };
+}
+
+/** Of an absolute URL, without its query. A URL object at every request is measurably slower. */
+function pathOf(url: string): string {
+  const from = url.indexOf("/", url.indexOf("//") + 2);
+  const to = url.indexOf("?", from);
+  return url.slice(from, to === -1 ? url.length : to);
 }
 
 function nothingHere(): Response {

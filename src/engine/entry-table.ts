@@ -14,11 +14,17 @@ import type { Version } from "../core/versionstamp.ts";
 /** What the columns besides key and value can take in a row, at the most. */
 const ROW_OVERHEAD_BYTES = 40;
 
-/** The columns of a stored row, as SQLite gives them back; the schema and our own writes vouch for the brands. */
-type EntryRow = [
-  /** Null when the value lies in `large_values`, under the id that comes next. */
-  value: ArrayBuffer | null,
-  large: number | null,
+/**
+ * A stored entry without its key, as SQLite gives it back; the schema and our own writes vouch for the brands. `v` is null when
+ * the value lies in `large_values`, under the id in `large`. (A type and not an interface: storage wants an index signature.)
+ */
+type StoredEntry = { v: ArrayBuffer | null; large: number | null; encoding: Encoding; version: Version };
+
+/** The same with its key, in the order in which a range's statement names the columns. */
+type RangeRow = [
+  key: ArrayBuffer,
+  v: StoredEntry["v"],
+  large: StoredEntry["large"],
   encoding: Encoding,
   version: Version,
 ];
@@ -42,8 +48,8 @@ export class EntryTable {
 
   /** The entry, unless its expiry is at or before `now`. */
   get(key: Uint8Array, now: UnixMs): Entry | null {
-    const row = only(this.#sql.exec(this.#statements.get, key, now).raw<EntryRow>());
-    return row === undefined ? null : this.#entryOf(key, row[0], row[1], row[2], row[3]);
+    const [row] = this.#sql.exec<StoredEntry>(this.#statements.get, key, now).toArray();
+    return row === undefined ? null : this.#entryOf(key, row);
   }
 
   /** The version of the entry, unless its expiry is at or before `now`. */
@@ -62,10 +68,10 @@ export class EntryTable {
       return;
     }
     const statement = range.reverse ? this.#statements.rangeReverse : this.#statements.range;
-    const rows = [
-      ...this.#sql.exec(statement, range.start, range.end, now, range.limit).raw<[ArrayBuffer, ...EntryRow]>(),
-    ];
-    for (const row of rows) yield this.#entryOf(new Uint8Array(row[0]), row[1], row[2], row[3], row[4]);
+    const rows = [...this.#sql.exec(statement, range.start, range.end, now, range.limit).raw<RangeRow>()];
+    for (const [key, v, large, encoding, version] of rows) {
+      yield this.#entryOf(new Uint8Array(key), { v, large, encoding, version });
+    }
   }
 
   /** Bytes of keys and values that `range` would give, without loading any value. */
@@ -122,8 +128,8 @@ export class EntryTable {
     return only(this.#sql.exec(this.#statements.nextExpiry).raw<[UnixMs | null]>())?.[0] ?? null;
   }
 
-  #entryOf(key: Uint8Array, ...[value, large, encoding, version]: EntryRow): Entry {
-    const bytes = value ?? this.#sql.exec<{ v: ArrayBuffer }>(this.#statements.largeValue, large).one().v;
+  #entryOf(key: Uint8Array, { v, large, encoding, version }: StoredEntry): Entry {
+    const bytes = v ?? this.#sql.exec<{ v: ArrayBuffer }>(this.#statements.largeValue, large).one().v;
     return { key, value: new Uint8Array(bytes), encoding, version };
   }
 

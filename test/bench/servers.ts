@@ -33,6 +33,8 @@ export interface RunningServer {
 /** A database behind KV Connect, exchanged with: turns calls into requests. */
 export interface KvConnectServer {
   readonly address: Address;
+  /** Of every request of the data path. */
+  readonly headers: Readonly<Record<string, string>>;
   readonly request: (call: Call) => Buffer;
 }
 
@@ -140,6 +142,7 @@ export async function exchange(connectUrl: string, accessToken: string): Promise
   };
   return {
     address: { host: hostname, port: Number(port || "80") },
+    headers,
     request: ({ method, body }) => postRequest(new URL(`${endpoint}/${method}`), headers, body),
   };
 }

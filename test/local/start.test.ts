@@ -123,6 +123,12 @@ test("a folder that cannot be written is an error that names it", async () => {
   expect(program.stderr()).toMatch(new RegExp(`^The data folder ${file}/data cannot be written .*\\n$`));
 });
 
+test.skipIf(process.platform !== "linux")("a folder where the system lets none be made is an error too", async () => {
+  const program = runScript("start", ["--port=0", "--persist-to=/proc/cairn/data"]);
+  expect(await program.exited).toBe(1);
+  expect(program.stderr()).toMatch(/^The data folder \/proc\/cairn\/data cannot be written .*\n$/);
+});
+
 test.each([
   [["--host=no-such-host.invalid"], /^The host no-such-host\.invalid cannot be resolved: .*\n$/],
   [["--host=192.0.2.1"], /^192\.0\.2\.1 is not an address of this machine: .*\n$/],

@@ -28,12 +28,11 @@ export interface KvConnectParts {
 
 type Operation = "snapshot_read" | "atomic_write" | "watch";
 
-/** `url` is the request's. Undefined: the path is not this door's. The promise is rejected only for a bug of ours. */
-export type KvConnectDoor = (request: Request, url: URL) => Promise<Response> | undefined;
+/** `path` is that of the request's URL, without its query. Undefined: the path is not this door's. The promise is rejected only for a bug of ours. */
+export type KvConnectDoor = (request: Request, path: string) => Promise<Response> | undefined;
 
 export function kvConnectDoor(parts: KvConnectParts): KvConnectDoor {
-  return (request, url) => {
-    const path = url.pathname;
+  return (request, path) => {
     const rest = path.startsWith("/v2/") ? path.slice("/v2".length) : path;
     if (!rest.startsWith(DATABASES)) return undefined;
     const slash = rest.indexOf("/", DATABASES.length);
@@ -42,7 +41,7 @@ export function kvConnectDoor(parts: KvConnectParts): KvConnectDoor {
     const operation = rest.slice(slash + 1);
     switch (operation) {
       case "connect":
-        return answerConnect(parts, databaseId, request, url);
+        return answerConnect(parts, databaseId, request);
       case "snapshot_read":
       case "atomic_write":
       case "watch":
@@ -55,17 +54,12 @@ export function kvConnectDoor(parts: KvConnectParts): KvConnectDoor {
 
 const DATABASES = "/databases/";
 
-async function answerConnect(
-  { authority }: KvConnectParts,
-  databaseId: string,
-  request: Request,
-  url: URL,
-): Promise<Response> {
+async function answerConnect({ authority }: KvConnectParts, databaseId: string, request: Request): Promise<Response> {
   if (request.method !== "POST") return onlyPost(request);
   const token = bearerToken(request);
   if (typeof token !== "string") return failureResponse(token);
   try {
-    return await answerExchange(authority, token, databaseId, request, url);
+    return await answerExchange(authority, token, databaseId, request, new URL(request.url));
   } catch (error) {
     return failureResponse(failureOfCall(error));
   }

@@ -7,13 +7,13 @@ import type { ManagementContext } from "./context.ts";
 /** Paths that belong to /api without lying below it. */
 const OTHER_PATHS: readonly string[] = ["/api", "/healthz", "/metrics", "/openapi.json"];
 
-/** Undefined for a path of others. */
+/** `path` is the request's. Undefined for one of others. */
 export function managementDoor(
   context: ManagementContext,
-): (request: Request, url: URL) => Promise<Response> | undefined {
-  return (request, { pathname }) => {
-    if (pathname.startsWith("/v1/")) return import("./v1/routes.ts").then(({ answerV1 }) => answerV1(request, context));
-    if (!pathname.startsWith("/api/") && !OTHER_PATHS.includes(pathname)) return undefined;
+): (request: Request, path: string) => Promise<Response> | undefined {
+  return (request, path) => {
+    if (path.startsWith("/v1/")) return import("./v1/routes.ts").then(({ answerV1 }) => answerV1(request, context));
+    if (!path.startsWith("/api/") && !OTHER_PATHS.includes(path)) return undefined;
     return import("./api/app.ts").then(({ answerApi }) => answerApi(request, context));
   };
 }

@@ -37,7 +37,7 @@ export async function measureKvConnect(options: BenchOptions, folder: string): P
     const targets: Target[] = [];
     for (const count of options.connections) {
       progress(`KV Connect, ${count} connections, ${options.rounds} rounds of ${options.seconds} s`);
-      const results = await measureAt(count, options, bench.address.port, servers, measured);
+      const results = await measureAt(count, options, bench.address.port, cairn, servers, measured);
       rows.push(...rowsOf(results, count, servers, measured));
       for (const { workload, connections, atLeast } of TARGETS) {
         const ratio = connections === count ? ratioFor(results, measured, workload) : undefined;
@@ -68,6 +68,7 @@ async function measureAt(
   count: number,
   options: BenchOptions,
   benchPort: number,
+  cairn: KvConnectServer,
   servers: ReadonlyMap<string, KvConnectServer>,
   measured: readonly Workload[],
 ): Promise<Map<string, Measured>> {
@@ -77,8 +78,9 @@ async function measureAt(
   const add = (name: string, connections: Connections, requests: readonly Buffer[]) => {
     if (!series.has(name)) series.set(name, { name, connections, requests });
   };
+  // The baselines get the requests that Cairn gets, so that the ratio is about what is done with them.
   const baselineRequest = (path: string, body: Uint8Array) =>
-    postRequest(new URL(`http://127.0.0.1:${benchPort}/${path}`), { "content-type": "application/x-protobuf" }, body);
+    postRequest(new URL(`http://127.0.0.1:${benchPort}/${path}`), cairn.headers, body);
   const body = measured[0]?.calls[0]?.body ?? new Uint8Array(0);
   add(EMPTY_WORKER, baselines, [baselineRequest("empty", body)]);
   const connectionsOf = new Map<string, Connections>();

@@ -76,7 +76,7 @@ export function doorBefore(object: FakeObject, timers = new FakeTimers()) {
   };
   const door = kvConnectDoor({ authority, database: () => stub, clock: timers, timers });
   return (request: Request): Promise<Response> => {
-    const answer = door(request, new URL(request.url));
+    const answer = door(request, new URL(request.url).pathname);
     return answer ?? Promise.resolve(new Response("not this door's", { status: 599 }));
   };
 }

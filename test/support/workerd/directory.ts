@@ -94,7 +94,7 @@ export async function send(method: string, path: string, { token, body, headers 
     headers: { ...(token ? { authorization: `Bearer ${token}` } : {}), ...headers },
     ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
   });
-  const response = await door(request, new URL(request.url));
+  const response = await door(request, new URL(request.url).pathname);
   if (response === undefined) throw new Error(`${path} is no path of the management doors`);
   const text = await response.text();
   const isJson = response.headers.get("content-type")?.includes("json") === true;

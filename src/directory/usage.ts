@@ -1,6 +1,7 @@
 /**
  * What an organization's databases were used for. A database reports its counters since it was made; what they grew by since
- * its last report belongs to the bucket of 15 minutes in which the report arrives. Reports are absolute, so one that arrives
+ * its last report belongs to the bucket of 15 minutes in which the report arrives, or, when it arrives within a minute of the
+ * bucket's beginning, to the one before: a database reports when a quarter of an hour is over. Reports are absolute, so one that arrives
  * twice counts once and a lost one is made up for by the next. Callers hold the transaction.
  */
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
@@ -8,6 +9,9 @@ import type { OrganizationMetrics, UsageBucket, UsageCounters } from "../core/ma
 import type { Sql, SqlValue } from "../core/storage.ts";
 
 export const BUCKET_MS = 15 * 60 * 1000;
+
+/** How long after its quarter of an hour a report may be on its way. */
+const REPORT_DELAY_MS = 60 * 1000;
 
 /** A question reaches back a day; one day more for clocks and time zones. */
 const KEPT_MS = 48 * 60 * 60 * 1000;
@@ -45,7 +49,7 @@ export class Usage {
       now,
     );
     // A crash may take the last seconds of a database's counters: then they grew by nothing.
-    this.#grow(now, {
+    this.#grow(asUnixMs(now - REPORT_DELAY_MS), {
       reads: Math.max(0, counters.reads - before.reads),
       writes: Math.max(0, counters.writes - before.writes),
       readUnits: Math.max(0, counters.readUnits - before.read_units),

@@ -381,28 +381,32 @@ describe("deleting the organization", () => {
 describe("usage", () => {
   const counters = { reads: 10, writes: 5, readUnits: 20, writeUnits: 7, bytes: 1000 };
 
-  organizationTest("what a report adds to the one before counts in the bucket in which it arrives", async (o) => {
-    const id = await o.newDatabase();
-    o.clock.time = asUnixMs(1_800_000_000_000);
-    o.service.reportUsage(id, counters);
-    o.service.reportUsage(id, counters);
-    o.clock.pass(30 * 60_000);
-    o.service.reportUsage(id, { ...counters, reads: 12, bytes: 900 });
-    const { buckets } = await o.run("analytics.get", {
-      since: asUnixMs(1_800_000_000_000),
-      until: asUnixMs(o.clock.now() + 1),
-    });
-    const nothing = { reads: 0, writes: 0, readUnits: 0, writeUnits: 0 };
-    expect(buckets).toEqual([
-      { start: 1_800_000_000_000, ...counters },
-      { start: 1_800_000_900_000, ...nothing, bytes: 1000 },
-      { start: 1_800_001_800_000, ...nothing, reads: 2, bytes: 900 },
-    ]);
-    expect(await o.run("metrics.get", null)).toMatchObject({
-      totals: { reads: 12, writes: 5, bytes: 900 },
-      databases: 1,
-    });
-  });
+  organizationTest(
+    "what a report adds to the one before counts in the quarter of an hour that it is about",
+    async (o) => {
+      const id = await o.newDatabase();
+      o.clock.time = asUnixMs(1_800_000_000_000 + 5 * 60_000);
+      o.service.reportUsage(id, counters);
+      o.service.reportUsage(id, counters);
+      // A few seconds after the third quarter of an hour is over.
+      o.clock.time = asUnixMs(1_800_000_000_000 + 45 * 60_000 + 5_000);
+      o.service.reportUsage(id, { ...counters, reads: 12, bytes: 900 });
+      const { buckets } = await o.run("analytics.get", {
+        since: asUnixMs(1_800_000_000_000),
+        until: asUnixMs(1_800_000_000_000 + 45 * 60_000),
+      });
+      const nothing = { reads: 0, writes: 0, readUnits: 0, writeUnits: 0 };
+      expect(buckets).toEqual([
+        { start: 1_800_000_000_000, ...counters },
+        { start: 1_800_000_900_000, ...nothing, bytes: 1000 },
+        { start: 1_800_001_800_000, ...nothing, reads: 2, bytes: 900 },
+      ]);
+      expect(await o.run("metrics.get", null)).toMatchObject({
+        totals: { reads: 12, writes: 5, bytes: 900 },
+        databases: 1,
+      });
+    },
+  );
 
   organizationTest("counters that a crash set back count nothing twice", async (o) => {
     const id = await o.newDatabase();

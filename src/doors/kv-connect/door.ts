@@ -54,14 +54,18 @@ export function kvConnectDoor(parts: KvConnectParts): KvConnectDoor {
 
 const DATABASES = "/databases/";
 
-async function answerConnect({ authority }: KvConnectParts, databaseId: string, request: Request): Promise<Response> {
+async function answerConnect(
+  { authority, clock }: KvConnectParts,
+  databaseId: string,
+  request: Request,
+): Promise<Response> {
   if (request.method !== "POST") return onlyPost(request);
   const token = bearerToken(request);
   if (typeof token !== "string") return failureResponse(token);
   try {
     return await answerExchange(authority, token, databaseId, request, new URL(request.url));
   } catch (error) {
-    return failureResponse(failureOfCall(error));
+    return failureResponse(failureOfCall(error, clock));
   }
 }
 
@@ -103,7 +107,7 @@ async function answerData(
         return unreachable(operation);
     }
   } catch (error) {
-    return failureResponse(failureOfCall(error));
+    return failureResponse(failureOfCall(error, parts.clock));
   }
 }
 

@@ -49,7 +49,7 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     const identity = identityOf(ctx.storage.sql);
-    if (identity.state === "live") void ctx.blockConcurrencyWhile(() => this.#start(identity.setup));
+    if (identity.state === "live") void ctx.blockConcurrencyWhile(() => this.#restart(identity.setup));
   }
 
   async initialize(setup: DatabaseSetup): Promise<{ readonly initialized: true } | Failure> {
@@ -161,6 +161,16 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, 
     this.ctx.acceptWebSocket(server, [grant.tokenId]);
     open.watches.opened(server, grant);
     return new Response(null, { status: 101, webSocket: client });
+  }
+
+  /** What is thrown here makes the platform start the object anew at the next request, and the client learns only that. */
+  async #restart(setup: DatabaseSetup): Promise<void> {
+    try {
+      await this.#start(setup);
+    } catch (error) {
+      console.error(`the database ${setup.databaseId} does not start`, error);
+      throw error;
+    }
   }
 
   async #start(setup: DatabaseSetup): Promise<void> {

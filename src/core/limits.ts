@@ -15,6 +15,9 @@ export const MAX_VALUE_BYTES = 1 * MIB;
 /** One atomic write: what one transaction can take without stalling the database's other clients. */
 export const MAX_ATOMIC_WRITE_BYTES = 8 * MIB;
 
+/** A V8 value that takes part in a sum, and the sum: adding two bigints of this size takes microseconds, of 1 MiB milliseconds. */
+export const MAX_SUM_BYTES = 4 * KIB;
+
 /** Deno's client sends at most 100. */
 export const MAX_CHECKS = 100;
 

@@ -8,7 +8,7 @@
  */
 import type { Clock, UnixMs } from "../core/clock.ts";
 import { type Failure, failure } from "../core/errors.ts";
-import { MAX_ATOMIC_WRITE_BYTES, MAX_VALUE_BYTES } from "../core/limits.ts";
+import { MAX_SUM_BYTES } from "../core/limits.ts";
 import type { AtomicWrite, CommitResult, Entry, ReadRange } from "../core/operations.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import type { Version } from "../core/versionstamp.ts";
@@ -38,6 +38,8 @@ export interface DatabaseOptions {
   readonly derivedTables?: readonly DerivedTable[];
   /** After a commit that set an expiry: the earliest that it set. */
   readonly onExpirySet?: (at: UnixMs) => void;
+  /** A write was undone by something that no request should be able to cause; its outcome says no more than that. */
+  readonly onError?: (error: unknown) => void;
 }
 
 /** A committed write and what it came to, kept until its transaction has returned. */
@@ -58,14 +60,22 @@ export class Database {
   readonly #versions: VersionClock;
   readonly #derivedTables: readonly DerivedTable[];
   readonly #onExpirySet: (at: UnixMs) => void;
+  readonly #onError: (error: unknown) => void;
 
   /** Opens the database in `storage`, making or migrating its schema. */
-  constructor({ storage, clock, derivedTables = [], onExpirySet = () => undefined }: DatabaseOptions) {
+  constructor({
+    storage,
+    clock,
+    derivedTables = [],
+    onExpirySet = () => undefined,
+    onError = () => undefined,
+  }: DatabaseOptions) {
     migrate(storage);
     this.#storage = storage;
     this.#clock = clock;
     this.#derivedTables = derivedTables;
     this.#onExpirySet = onExpirySet;
+    this.#onError = onError;
     this.#entries = new EntryTable(storage.sql);
     this.#mark = new Mark(storage.sql);
     this.#versions = new VersionClock(this.#mark);
@@ -108,18 +118,9 @@ export class Database {
 
   /** Applies the writes in order, each whole or not at all, in one transaction. An outcome for each, in the same order. */
   commit(writes: readonly AtomicWrite[]): CommitOutcome[] {
-    const now = this.#clock.now();
-    try {
-      const applied = this.#transaction(
-        writes.reduce((sum, write) => sum + this.#versionsFor(write), 0),
-        now,
-        () => writes.map((write) => this.#apply(write, now)),
-      );
-      return applied.map(({ outcome }) => outcome);
-    } catch (error) {
-      if (writes.length > 1) return writes.flatMap((write) => this.commit([write]));
-      return [failure("internal", `the write failed and nothing of it was stored: ${String(error)}`)];
-    }
+    const applied = this.#applyTogether(writes, this.#clock.now());
+    this.#announce(applied);
+    return applied.map(({ outcome }) => outcome);
   }
 
   /** Deletes at most `limit` entries whose expiry has passed, as one commit. Returns how many there were. */
@@ -129,7 +130,7 @@ export class Database {
     if (keys.length === 0) return 0;
     const effects = keys.map((key): Effect => ({ type: "delete", key }));
     const width = this.log.versionsFor(effects.reduce((sum, { key }) => sum + logEntryBound(key.length, 0), 0));
-    this.#transaction(width, now, () => [this.#carryOut(effects, this.#versions.take(width, now))]);
+    this.#announce(this.#transaction(width, now, () => [this.#carryOut(effects, this.#versions.take(width, now))]));
     return keys.length;
   }
 
@@ -158,6 +159,18 @@ export class Database {
     return this.#entries.nextExpiry();
   }
 
+  #applyTogether(writes: readonly AtomicWrite[], now: UnixMs): Applied[] {
+    try {
+      const versions = writes.reduce((sum, write) => sum + this.#versionsFor(write), 0);
+      return this.#transaction(versions, now, () => writes.map((write) => this.#apply(write, now)));
+    } catch (error) {
+      if (writes.length > 1) return writes.flatMap((write) => this.#applyTogether([write], now));
+      this.#onError(error);
+      return [refused(failure("internal", "The write failed and nothing of it was stored: this is a bug of Cairn"))];
+    }
+  }
+
+  /** What was done counts when this has returned, and only then may be announced. */
   #transaction(versions: number, now: UnixMs, work: () => Applied[]): Applied[] {
     let markStored: () => void = () => undefined;
     const applied = this.#storage.transactionSync(() => {
@@ -165,7 +178,6 @@ export class Database {
       return work();
     });
     markStored();
-    this.#announce(applied);
     return applied;
   }
 
@@ -199,17 +211,14 @@ export class Database {
 
   #versionsFor(write: AtomicWrite): number {
     if (!this.log.isWritten) return 1;
-    let known = 0;
-    let results = 0;
+    let bytes = 0;
     for (const mutation of write.mutations) {
-      known += logEntryBound(
-        mutation.key.length + VERSIONSTAMP_SUFFIX_BYTES,
-        "value" in mutation ? mutation.value.length : 0,
-      );
-      // Its result can be as large as what is stored; the plan bounds all results together.
-      if (mutation.type === "sum") results += MAX_VALUE_BYTES;
+      const given = "value" in mutation ? mutation.value.length : 0;
+      // The result of a sum may be larger than its operand.
+      const value = mutation.type === "sum" ? Math.max(given, MAX_SUM_BYTES) : given;
+      bytes += logEntryBound(mutation.key.length + VERSIONSTAMP_SUFFIX_BYTES, value);
     }
-    return this.log.versionsFor(known + Math.min(results, MAX_ATOMIC_WRITE_BYTES));
+    return this.log.versionsFor(bytes);
   }
 
   #announce(applied: readonly Applied[]): void {

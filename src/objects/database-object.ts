@@ -123,7 +123,8 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, 
     if (!decoded.ok) return decoded;
     const refused = refusedKeys(grant, keysOf(decoded.write));
     if (refused !== null) return refused;
-    const outcome = await open.commits.submit(decoded.write, request.byteLength);
+    const kept = request.byteLength + decoded.write.mutations.length * DECODED_MUTATION_BYTES;
+    const outcome = await open.commits.submit(decoded.write, kept);
     open.alarms.dueBy(open.usage.nextReport());
     return "code" in outcome ? outcome : encodeAtomicWriteOutput(outcome);
   }
@@ -181,6 +182,7 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, 
       storage,
       clock: systemClock,
       onExpirySet: (at) => alarms?.dueBy(alarmForExpiry(at)),
+      onError: logError,
     });
     const usage = new UsageTask({
       sql: storage.sql,
@@ -193,7 +195,11 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, 
     this.#open = {
       database,
       alarms,
-      commits: new CommitQueue({ commit: (writes) => database.commit(writes), flushed: () => storage.sync() }),
+      commits: new CommitQueue({
+        commit: (writes) => database.commit(writes),
+        flushed: () => storage.sync(),
+        onError: logError,
+      }),
       watches: new WatchSockets(database.watches, this.ctx.getWebSockets()),
       largeReads: new LargeReads(database),
       revocations: new Revocations(storage.sql),
@@ -211,6 +217,13 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, 
     if (!grant[access]) return failure("forbidden", `This token does not allow to ${access} here`);
     return open;
   }
+}
+
+/** About what a decoded mutation takes in memory beside its bytes. */
+const DECODED_MUTATION_BYTES = 500;
+
+function logError(error: unknown): void {
+  console.error("a commit failed:", error);
 }
 
 const NO_DATABASE = failure("not-found", "There is no such database");

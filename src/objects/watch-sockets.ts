@@ -7,6 +7,7 @@ import type { Grant } from "../core/authority.ts";
 import { decodeWatch, encodeWatchOutput } from "../core/datapath.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_WATCHERS } from "../core/limits.ts";
+import type { Entry } from "../core/operations.ts";
 import type { Watcher, WatchHub } from "../engine/watch-hub.ts";
 import { watchProtocol } from "./interface.ts";
 import { refusedKeys } from "./key-access.ts";
@@ -65,8 +66,10 @@ export class WatchSockets {
     } else if (this.#hub.size >= MAX_WATCHERS) {
       refuse(socket, failure("unavailable", `This database has ${MAX_WATCHERS} watchers, the most it takes at a time`));
     } else {
-      this.#remember(socket, watch.keys);
-      this.#watch(socket, watch.keys, false);
+      // Copies: what was decoded are views, which would keep the whole message for as long as the watch lasts.
+      const keys = watch.keys.map((key) => key.slice());
+      this.#remember(socket, keys);
+      this.#watch(socket, keys, false);
     }
   }
 
@@ -85,19 +88,20 @@ export class WatchSockets {
 
   #remember(socket: WebSocket, keys: readonly Uint8Array[]): void {
     const bytes = keys.reduce((sum, key) => sum + key.length, 0);
-    // Each is a view of the request: the copies keep the attachment to the keys alone.
-    const kept = bytes > MAX_ATTACHED_KEY_BYTES ? "too long" : keys.map((key) => key.slice());
-    attach(socket, { grant: attachmentOf(socket).grant, keys: kept });
+    attach(socket, {
+      grant: attachmentOf(socket).grant,
+      keys: bytes > MAX_ATTACHED_KEY_BYTES ? "too long" : keys,
+    });
   }
 
   #watch(socket: WebSocket, keys: readonly Uint8Array[], resumed: boolean): void {
-    const watcher = this.#hub.add(keys, (entries) => this.#send(socket, encodeWatchOutput(entries)), { resumed });
+    const watcher = this.#hub.add(keys, (entries) => this.#send(socket, entries), { resumed });
     this.#watchers.set(socket, watcher);
   }
 
-  #send(socket: WebSocket, message: Uint8Array): void {
+  #send(socket: WebSocket, entries: readonly (Entry | null)[]): void {
     try {
-      socket.send(message);
+      socket.send(encodeWatchOutput(entries));
     } catch {
       // The peer is gone and its close event is on the way, or was lost: either way nobody waits here any more.
       this.closed(socket);

@@ -10,6 +10,8 @@
 import { unreachable } from "../../core/assert.ts";
 import type { Grant } from "../../core/authority.ts";
 import type { Clock } from "../../core/clock.ts";
+import { decodeWatch } from "../../core/datapath.ts";
+import { encodeWatch } from "../../core/datapath-requests.ts";
 import { failure, type Failure } from "../../core/errors.ts";
 import type { DatabaseStub } from "../../objects/interface.ts";
 import { failureOfCall, failureResponse, WATCH_ANSWER } from "./responses.ts";

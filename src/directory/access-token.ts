@@ -16,7 +16,7 @@ import {
 } from "../core/management.ts";
 import type { Deployment, TokenAlias } from "./deployment.ts";
 import { equalInConstantTime, sha256 } from "./digest.ts";
-import type { SigningKey, SigningKeys } from "./signing-keys.ts";
+import type { SigningKey, SigningKeys } from "../core/signing-keys.ts";
 
 const SECRET_BYTES = 32;
 const CHECK_BYTES = 12;

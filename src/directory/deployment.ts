@@ -4,7 +4,7 @@
  */
 import { failure, type Failure } from "../core/errors.ts";
 import { isFailure } from "../core/management.ts";
-import { signingKeys, type SigningKeys } from "./signing-keys.ts";
+import { signingKeys, type SigningKeys } from "../core/signing-keys.ts";
 
 /** What a person can still choose and nobody guesses over the network. */
 export const MIN_DEPLOYMENT_TOKEN_LENGTH = 16;
@@ -45,7 +45,7 @@ export function deploymentOf(secrets: DeploymentSecrets): Deployment | Failure {
   }
   if (!secrets.CAIRN_SIGNING_KEYS) return failure("invalid", "CAIRN_SIGNING_KEYS is not set.");
   const keys = signingKeys(secrets.CAIRN_SIGNING_KEYS);
-  if (isFailure(keys)) return keys;
+  if (isFailure(keys)) return failure(keys.code, `CAIRN_SIGNING_KEYS, ${keys.message}`);
   const alias = secrets.CAIRN_TOKEN_ALIAS ? aliasOf(secrets.CAIRN_TOKEN_ALIAS) : null;
   if (isFailure(alias)) return alias;
   return { deploymentTokens, keys, alias };

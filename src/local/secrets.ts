@@ -5,27 +5,32 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { failure, type Failure } from "../core/errors.ts";
+import { signingKeys } from "../core/signing-keys.ts";
 import { readKept, writeKept } from "./kept-file.ts";
 
 interface SecretKind {
   make(): string;
-  readonly form: RegExp;
-  /** Completes "NAME must be …". */
-  readonly description: string;
+  /** What is wrong with a value that is not of this kind, to be put behind the secret's name; shows nothing of the value. */
+  flaw(value: string): string | undefined;
 }
+
+const deploymentTokens = /^[\w.~+/=-]{16,512}(,[\w.~+/=-]{16,512})*$/;
 
 /** A new secret of the deployment is a new row here; the Worker gets it as a binding of the same name. */
 const kinds = {
   CAIRN_DEPLOYMENT_TOKEN: {
     make: () => `cairn_deployment_${randomBytes(32).toString("base64url")}`,
-    form: /^[\w.~+/=-]{16,512}(,[\w.~+/=-]{16,512})*$/,
-    description:
-      "16 to 512 of the characters that a bearer token may have (letters, digits, - . _ ~ + / =), or several such, separated by commas",
+    flaw: (value) =>
+      deploymentTokens.test(value)
+        ? undefined
+        : " must be 16 to 512 of the characters that a bearer token may have (letters, digits, - . _ ~ + / =), or several such, separated by commas.",
   },
   CAIRN_SIGNING_KEYS: {
     make: () => `k${randomBytes(4).toString("hex")}:${randomBytes(32).toString("base64")}`,
-    form: /^[\w-]{1,64}:[A-Za-z0-9+/]{42,}={0,2}(,[\w-]{1,64}:[A-Za-z0-9+/]{42,}={0,2})*$/,
-    description: "a list of kid:base64, separated by commas, each key at least 32 bytes",
+    flaw(value) {
+      const keys = signingKeys(value);
+      return "ok" in keys ? `, ${keys.message}` : undefined;
+    },
   },
 } satisfies Record<string, SecretKind>;
 
@@ -47,9 +52,10 @@ export function deploymentSecrets(folder: string, given: Partial<Record<SecretNa
   const secrets: Partial<Record<SecretName, string>> = {};
   for (const name of secretNames) {
     const known = given[name] ?? kept.values[name];
-    if (known !== undefined && !kinds[name].form.test(known)) {
+    const flaw = known === undefined ? undefined : kinds[name].flaw(known);
+    if (flaw !== undefined) {
       const where = given[name] === undefined ? `${name} in ${file}` : name;
-      return failure("invalid", `${where} must be ${kinds[name].description}.`);
+      return failure("invalid", `${where}${flaw}`);
     }
     const value = known ?? kinds[name].make();
     if (known === undefined) made[name] = value;

@@ -59,6 +59,29 @@ test.each([
   expect(refused).not.toMatchObject({ message: expect.stringContaining(value) });
 });
 
+const keyA = Buffer.alloc(32, 1).toString("base64");
+const keyB = Buffer.alloc(40, 2).toString("base64");
+
+test("two signing keys may have a space between them", () => {
+  const given = { CAIRN_DEPLOYMENT_TOKEN: "given-deployment-token", CAIRN_SIGNING_KEYS: `k1:${keyA}, k2:${keyB}` };
+  expect(deploymentSecrets(temporaryFolder(), given)).toEqual(given);
+  expect(deploymentOf(given)).toMatchObject({ keys: [{ kid: "k1" }, { kid: "k2" }] });
+});
+
+/** What the local server lets pass and the Worker refuses would be a server whose every request is 500. */
+test.each([
+  ["the same key id twice", `k1:${keyA},k1:${keyB}`, /entry 2: its key id was used/],
+  ["base64 of an impossible length", `k1:${"A".repeat(45)}`, /entry 1: .*not base64/],
+  ["a key of 31 bytes", `k1:${Buffer.alloc(31).toString("base64")}`, /entry 1: the key has 31 bytes/],
+  ["a comma at the end", `k1:${keyA},`, /entry 2: expected kid:base64/],
+])("signing keys, %s: refused by the local server as by the Worker, naming the variable once", (_, value, sentence) => {
+  const given = { CAIRN_DEPLOYMENT_TOKEN: "given-deployment-token", CAIRN_SIGNING_KEYS: value };
+  const refused = deploymentSecrets(temporaryFolder(), given);
+  expect(refused).toMatchObject({ ok: false, code: "invalid", message: expect.stringMatching(sentence) });
+  expect(deploymentOf(given)).toEqual(refused);
+  expect(refused).not.toMatchObject({ message: expect.stringMatching(/CAIRN_SIGNING_KEYS.*CAIRN_SIGNING_KEYS/) });
+});
+
 test.each(["{", "[1]", '{"CAIRN_DEPLOYMENT_TOKEN": 1}', "null"])(
   "a file with %s in it is refused and left alone",
   (text) => {

@@ -8,7 +8,7 @@ import type { SyncStorage } from "../../../src/core/storage.ts";
 import { AccessTokenKeys } from "../../../src/directory/access-token.ts";
 import { DataTokens } from "../../../src/directory/data-token.ts";
 import type { TokenAlias } from "../../../src/directory/deployment.ts";
-import { signingKeys, type SigningKeys } from "../../../src/directory/signing-keys.ts";
+import { signingKeys, type SigningKeys } from "../../../src/core/signing-keys.ts";
 import type { ManagementContext } from "../../../src/doors/management/context.ts";
 import { managementDoor } from "../../../src/doors/management/door.ts";
 import type { DirectoryEnv } from "../../../src/objects/directory-env.ts";

@@ -3,7 +3,7 @@
  * still accepted, so that a key is rotated without an interruption: add the new one in front, drop the old one when everything
  * that it signed is over.
  */
-import { failure, type Failure } from "../core/errors.ts";
+import { failure, type Failure } from "./errors.ts";
 
 /** What HS256 asks for (RFC 7518, section 3.2): a key as long as its digest. */
 export const MIN_SIGNING_KEY_BYTES = 32;
@@ -16,11 +16,14 @@ export interface SigningKey {
 /** The current key first, then those still accepted. */
 export type SigningKeys = readonly [SigningKey, ...SigningKey[]];
 
-/** `invalid` with a sentence that names the entry by its place and shows nothing of its text, which may be the secret. */
+/**
+ * `invalid` with a sentence to be put behind the variable's name and a comma: it names the entry by its place and shows nothing
+ * of its text, which may be the secret.
+ */
 export function signingKeys(text: string): SigningKeys | Failure {
   const keys: SigningKey[] = [];
   for (const [index, entry] of text.split(",").entries()) {
-    const where = `CAIRN_SIGNING_KEYS, entry ${index + 1}`;
+    const where = `entry ${index + 1}`;
     const colon = entry.indexOf(":");
     if (colon === -1) return failure("invalid", `${where}: expected kid:base64, found no colon.`);
     const kid = entry.slice(0, colon).trim();
@@ -41,7 +44,7 @@ export function signingKeys(text: string): SigningKeys | Failure {
   }
   const [current, ...accepted] = keys;
   // Splitting a text gives at least one part, and every part has become a key or ended the function.
-  if (current === undefined) return failure("invalid", "CAIRN_SIGNING_KEYS names no key.");
+  if (current === undefined) return failure("invalid", "no entry: expected kid:base64.");
   return [current, ...accepted];
 }
 

@@ -6,7 +6,10 @@ import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { configDefaults, defineConfig } from "vitest/config";
 
 /** The folders of test/ that run inside workerd; a folder not named here runs in Node. */
-const insideWorkerd = ["engine", "documents", "backup", "directory", "objects", "doors", "worker"];
+const insideWorkerd = ["engine", "documents", "backup", "objects", "doors", "worker"];
+
+/** Those of them that run over the directory's objects, with databases that only note what they are told. */
+const overFakeDatabases = ["test/directory/**/*.test.ts", "test/doors/management/**/*.test.ts"];
 
 /** Needs a program that npm does not bring: `npm run test:denokv`. */
 const withDenokv = {
@@ -26,9 +29,16 @@ export default defineConfig({
         test: {
           name: "node",
           include: ["test/**/*.test.ts"],
-          exclude: [...configDefaults.exclude, ...inWorkerd, "test/lint/fixtures/**", "test/denokv/**"],
+          exclude: [
+            ...configDefaults.exclude,
+            ...inWorkerd,
+            ...overFakeDatabases,
+            "test/lint/fixtures/**",
+            "test/denokv/**",
+          ],
           testTimeout: 60_000,
           hookTimeout: 60_000,
+          expect: { poll: { timeout: 10_000 } },
         },
       },
       {
@@ -48,6 +58,15 @@ export default defineConfig({
           name: "workerd",
           globalSetup: "./test/support/s3-global-setup.ts",
           include: inWorkerd,
+          exclude: [...configDefaults.exclude, ...overFakeDatabases],
+          testTimeout: 30_000,
+        },
+      },
+      {
+        plugins: [cloudflareTest({ wrangler: { configPath: "./test/support/workerd/directory.wrangler.toml" } })],
+        test: {
+          name: "directory",
+          include: overFakeDatabases,
           testTimeout: 30_000,
         },
       },

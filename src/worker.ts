@@ -2,21 +2,23 @@
  * The Worker: which request goes to which door, and what the doors are made of. Everything is put together once per isolate and
  * configuration; a request that no door knows is 404.
  */
-import { asUnixMs, type Clock } from "./core/clock.ts";
-import type { Authority } from "./core/authority.ts";
-import { ConfiguredAuthority } from "./directory/configured-authority.ts";
+import type { Grant } from "./core/authority.ts";
+import { isFailure } from "./core/management.ts";
+import { AccessTokenKeys } from "./directory/access-token.ts";
 import { DataTokens } from "./directory/data-token.ts";
-import { signingKeys } from "./directory/signing-keys.ts";
+import { deploymentOf } from "./directory/deployment.ts";
+import { DirectoryAuthority } from "./directory/directory-authority.ts";
 import { kvConnectDoor } from "./doors/kv-connect/door.ts";
 import type { Timers } from "./doors/kv-connect/timers.ts";
+import { managementDoor } from "./doors/management/door.ts";
 import type { Env } from "./objects/env.ts";
-import type { DatabaseStub } from "./objects/interface.ts";
+import { databaseStub, organizationIndex, organizationStub, systemClock, systemEntropy } from "./objects/stubs.ts";
 
 export { DatabaseObject } from "./objects/database-object.ts";
+export { IndexObject } from "./objects/index-object.ts";
+export { OrganizationObject } from "./objects/organization-object.ts";
 
 type Handler = (request: Request) => Promise<Response>;
-
-const clock: Clock = { now: () => asUnixMs(Date.now()) };
 
 const timers: Timers = {
   after(ms, callback) {
@@ -37,36 +39,33 @@ export default {
 };
 
 function compose(env: Env): Handler {
-  const database = (databaseId: string) => env.DATABASES.getByName(databaseId);
-  const authority = authorityOf(env);
-  if (typeof authority === "string") return async () => notConfigured(authority);
-  const kvConnect = kvConnectDoor({ authority: withInitialization(authority, database), database, clock, timers });
-  return (request) => kvConnect(request, new URL(request.url)) ?? Promise.resolve(nothingHere());
-}
-
-/** The configured authority, or what is wrong with the configuration. */
-function authorityOf(env: Env): Authority | string {
-  const { CAIRN_DATABASE_ID: databaseId, CAIRN_ACCESS_TOKEN: accessToken } = env;
-  if (databaseId === undefined || databaseId === "") return "CAIRN_DATABASE_ID is not set";
-  if (accessToken === undefined || accessToken === "") return "CAIRN_ACCESS_TOKEN is not set";
-  const keys = signingKeys(env.CAIRN_SIGNING_KEYS ?? "");
-  if ("ok" in keys) return `CAIRN_SIGNING_KEYS: ${keys.message}`;
-  return new ConfiguredAuthority({ databaseId, accessToken }, new DataTokens(keys), clock);
-}
-
-/** The configured database exists once somebody with its token asks for it; made-up ids never get this far. */
-function withInitialization(
-  authority: Authority,
-  database: (id: string) => Pick<DatabaseStub, "initialize">,
-): Authority {
-  return {
-    async exchange(accessToken, databaseId) {
-      const exchanged = await authority.exchange(accessToken, databaseId);
-      if (!("ok" in exchanged)) await database(databaseId).initialize();
-      return exchanged;
-    },
-    verify: (dataToken, databaseId) => authority.verify(dataToken, databaseId),
+  const deployment = deploymentOf(env);
+  if (isFailure(deployment)) return async () => notConfigured(deployment.message);
+  const [clock, entropy] = [systemClock, systemEntropy];
+  const accessTokens = new AccessTokenKeys(deployment, entropy);
+  const dataTokens = new DataTokens(deployment.keys);
+  const organization = (id: string) => organizationStub(env, id);
+  const authority = new DirectoryAuthority({ accessTokens, dataTokens, clock, organization });
+  const database = (id: string, grant: Grant) => databaseStub(env, id, grant);
+  const kvConnect = kvConnectDoor({ authority, database, clock, timers });
+  const management = managementDoor({
+    accessTokens,
+    clock,
+    entropy,
+    organization,
+    index: () => organizationIndex(env),
+  });
+  return (request) => {
+    const path = pathOf(request.url);
+    return kvConnect(request, path) ?? management(request, path) ?? Promise.resolve(nothingHere());
   };
+}
+
+/** Of an absolute URL, without its query. A URL object at every request is measurably slower. */
+function pathOf(url: string): string {
+  const from = url.indexOf("/", url.indexOf("//") + 2);
+  const to = url.indexOf("?", from);
+  return url.slice(from, to === -1 ? url.length : to);
 }
 
 function nothingHere(): Response {

@@ -48,7 +48,7 @@ export class PastStates {
       return { version, name, ready: status === "completed" };
     }
     // Whoever asks next begins anew.
-    await stub.wipe();
+    await stub.discard();
     return failure("conflict", `The state of that moment could not be built: ${error ?? "it was cancelled"}`);
   }
 
@@ -71,6 +71,15 @@ export class PastStates {
     return received.ok ? { version, name, ready: false } : received;
   }
 
+  async discardAll(databaseId: string): Promise<void> {
+    const { storage, object } = this.#options;
+    if (!hasBackupTables(storage)) return;
+    for (const { version } of storage.sql.exec<{ version: number }>("SELECT version FROM past_states").toArray()) {
+      await object(pastName(databaseId, asVersion(version))).discard();
+      storage.sql.exec("DELETE FROM past_states WHERE version = ?1", version);
+    }
+  }
+
   async #makeRoom(databaseId: string, version: Version): Promise<void> {
     const { storage, object } = this.#options;
     this.#touch(version);
@@ -78,7 +87,7 @@ export class PastStates {
       .exec<{ version: number }>("SELECT version FROM past_states WHERE version <> ?1 ORDER BY used_at DESC", version)
       .toArray();
     for (const other of others.slice(MAX_PAST_STATES - 1)) {
-      await object(pastName(databaseId, asVersion(other.version))).wipe();
+      await object(pastName(databaseId, asVersion(other.version))).discard();
       storage.sql.exec("DELETE FROM past_states WHERE version = ?1", other.version);
     }
   }

@@ -16,6 +16,7 @@ import type {
 } from "../core/restore-commands.ts";
 import { checkName } from "../core/restore-commands.ts";
 import { toHex } from "../core/bytes.ts";
+import type { Jurisdiction } from "../core/placement.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import type { Version } from "../core/versionstamp.ts";
 import type { Destination } from "./destinations/destination.ts";
@@ -43,7 +44,7 @@ export interface RestoreServiceOptions {
   readonly entropy: Entropy;
   readonly database: RestorableDatabase;
   readonly side: SideStore;
-  readonly adopt: (floor: Version, also: () => void) => void;
+  readonly adopt: (entries: number, floor: Version, also: () => void) => void;
   /** In the transaction of an adoption: what becomes of the database then. */
   readonly adopted: (purpose: Exclude<RestorePurpose, "check">, version: Version) => void;
   readonly own: OwnBackup;
@@ -52,7 +53,9 @@ export interface RestoreServiceOptions {
   /** Or why the deployment cannot keep secrets. */
   readonly secrets: SecretBox | Failure;
   readonly objectName: string;
+  /** Objects of this database's: states of the past, trials. */
   readonly object: (name: string) => RestoreStub;
+  readonly otherDatabase: (id: string, jurisdiction: Jurisdiction | null) => RestoreStub;
   /** The task may be due earlier than it was. */
   readonly dueBy: (at: UnixMs) => void;
   readonly breathe: () => Promise<void>;
@@ -142,6 +145,11 @@ export class RestoreService {
     });
   }
 
+  /** Discards the states of the past that were built of this database. */
+  async forgetPast(): Promise<void> {
+    await this.#past.discardAll(this.#options.objectName);
+  }
+
   /** What the object held is gone. */
   close(): void {
     this.#jobs.close();
@@ -192,7 +200,7 @@ export class RestoreService {
     const { opened, resolved } = found;
     const highest = await highestVersion(opened.bucket, opened.catalog);
     if (!highest.ok) return asFailure(highest);
-    const received = await this.#options.object(command.intoDatabaseId).receive({
+    const received = await this.#options.otherDatabase(command.intoDatabaseId, command.intoJurisdiction).receive({
       purpose: "fork",
       floor: highest.version,
       jobId: command.jobId,

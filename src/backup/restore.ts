@@ -38,8 +38,11 @@ export interface RestoreOptions {
   readonly jobs: BackupJobs;
   readonly clock: Clock;
   readonly side: SideStore;
-  /** Puts the side in the live state's place; versions go on above `floor`; `also` is done in the same transaction. */
-  readonly adopt: (floor: Version, also: () => void) => void;
+  /**
+   * Puts the side, of so many entries, in the live state's place; versions go on above `floor`; `also` is done in the same
+   * transaction.
+   */
+  readonly adopt: (entries: number, floor: Version, also: () => void) => void;
   /** In that transaction: what becomes of the database then. */
   readonly adopted: (purpose: Exclude<RestorePurpose, "check">, version: Version) => void;
   readonly connect: (destination: NewBackupDestination) => Destination | Failure;
@@ -171,12 +174,9 @@ export class Restores {
         until: older === undefined ? input.version : null,
         sink: older === undefined ? side : null,
         breathe,
-        store: (cursor, work) => {
+        store: (step) => {
           if (!jobs.isRunning(id)) return false;
-          storage.transactionSync(() => {
-            work();
-            keep(cursor);
-          });
+          storage.transactionSync(() => keep(step()));
           return true;
         },
       },
@@ -233,7 +233,7 @@ export class Restores {
     const { jobs, adopt, adopted } = this.#options;
     const { purpose, version, floor } = input;
     if (purpose === "check") return this.#digest(id, state);
-    adopt(floor, () => {
+    adopt(state.cursor.stored, floor, () => {
       jobs.complete(id);
       adopted(purpose, version);
     });

@@ -4,11 +4,9 @@
  * opens nowhere else. What was sealed under an older key says so when it is opened, and is to be sealed again.
  */
 import { failure, type Failure } from "../core/errors.ts";
-import { type KeyList, parseKeyList } from "../core/key-list.ts";
+import type { KeyList } from "../core/key-list.ts";
 import type { Entropy } from "./sources.ts";
 
-/** AES-256. */
-const KEY_BYTES = 32;
 /** What GCM is made for (NIST SP 800-38D, section 5.2.1.1). */
 const IV_BYTES = 12;
 const VERSION = "1";
@@ -22,11 +20,6 @@ export interface SecretPlace {
 export type OpenedSecret =
   /** `stale`: it was sealed under a key that is not the current one any more. */
   { readonly ok: true; readonly text: string; readonly stale: boolean } | Failure;
-
-/** `invalid` with a sentence that shows nothing of the keys. */
-export function encryptionKeys(text: string): KeyList | Failure {
-  return parseKeyList("CAIRN_ENCRYPTION_KEYS", text, { atLeast: KEY_BYTES, atMost: KEY_BYTES });
-}
 
 export class SecretBox {
   readonly #keys: KeyList;

@@ -110,7 +110,7 @@ export class Verifier {
   /** Of a verification that ended early. */
   async abandon(): Promise<void> {
     this.#endScan();
-    await this.#options.scratch().wipe();
+    await this.#options.scratch().discard();
   }
 
   async #scanLive(id: string): Promise<void> {
@@ -187,7 +187,7 @@ export class Verifier {
     if (!found.ok) return this.#refuse(id, asFailure(found));
     const { generation, version } = resolved;
     const older = catalog.generations.filter(({ place }) => place.start < generation.place.start);
-    await scratch().wipe();
+    await scratch().discard();
     const received = await scratch().receive({
       jobId: id,
       databaseId: source.databaseId,
@@ -221,7 +221,7 @@ export class Verifier {
     const report = await this.#judge(state, job, clock.now() - createdAt);
     if (report.good) jobs.complete(id, report);
     else jobs.fail(id, report.problems[0] ?? "The states differ", job.damagedObject, report);
-    await scratch().wipe();
+    await scratch().discard();
   }
 
   async #judge(state: Replaying, job: RestoreJob, tookMs: number): Promise<VerificationReport> {

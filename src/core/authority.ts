@@ -4,6 +4,7 @@
  */
 import type { UnixMs } from "./clock.ts";
 import type { Failure } from "./errors.ts";
+import type { Jurisdiction } from "./placement.ts";
 
 /** What a request may do at one database. Plain data: it crosses to the database's object with every call. */
 export interface Grant {
@@ -13,6 +14,10 @@ export interface Grant {
   readonly write: boolean;
   /** Everything open under this grant ends then. */
   readonly expiresAt: UnixMs;
+  /** An encoded key in hexadecimal: only that key and those that begin with all of its parts (`key-prefix.ts`). */
+  readonly keyPrefix?: string;
+  /** Where the database's object is found: its name alone does not say, and nobody is asked. */
+  readonly jurisdiction?: Jurisdiction;
 }
 
 export interface DataToken {

@@ -18,13 +18,13 @@ export interface KeyLength {
 }
 
 /**
- * `name`: of the environment variable. `invalid` with a sentence that names the entry by its place and shows nothing of its text,
- * which may be the secret.
+ * `invalid` with a sentence to be put behind the variable's name and a comma: it names the entry by its place and shows nothing
+ * of its text, which may be the secret.
  */
-export function parseKeyList(name: string, text: string, { atLeast, atMost }: KeyLength): KeyList | Failure {
+export function parseKeyList(text: string, { atLeast, atMost }: KeyLength): KeyList | Failure {
   const keys: NamedKey[] = [];
   for (const [index, entry] of text.split(",").entries()) {
-    const where = `${name}, entry ${index + 1}`;
+    const where = `entry ${index + 1}`;
     const colon = entry.indexOf(":");
     if (colon === -1) return failure("invalid", `${where}: expected kid:base64, found no colon.`);
     const kid = entry.slice(0, colon).trim();
@@ -45,7 +45,7 @@ export function parseKeyList(name: string, text: string, { atLeast, atMost }: Ke
   }
   const [current, ...accepted] = keys;
   // Splitting a text gives at least one part, and every part has become a key or ended the function.
-  if (current === undefined) return failure("invalid", `${name} names no key.`);
+  if (current === undefined) return failure("invalid", "no entry: expected kid:base64.");
   return [current, ...accepted];
 }
 

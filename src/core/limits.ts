@@ -15,6 +15,9 @@ export const MAX_VALUE_BYTES = 1 * MIB;
 /** One atomic write: what one transaction can take without stalling the database's other clients. */
 export const MAX_ATOMIC_WRITE_BYTES = 8 * MIB;
 
+/** A V8 value that takes part in a sum, and the sum: adding two bigints of this size takes microseconds, of 1 MiB milliseconds. */
+export const MAX_SUM_BYTES = 4 * KIB;
+
 /** Deno's client sends at most 100. */
 export const MAX_CHECKS = 100;
 
@@ -129,3 +132,30 @@ export const MAX_RESTORE_POINTS = 1000;
 
 /** A backup is verified by itself at least once a quarter, or not at all. */
 export const MAX_VERIFICATION_INTERVAL_HOURS = 24 * 92;
+
+/** A page of databases or tokens: `/v1`'s own limit. */
+export const MAX_PAGE_ITEMS = 100;
+
+/** Names of organizations, databases and tokens: what a line of a list shows. */
+export const MAX_NAME_LENGTH = 100;
+
+/** `/v1`'s own limit. */
+export const MAX_DESCRIPTION_LENGTH = 1000;
+
+/** Databases that one token lists: they are compared one by one at every use of it. */
+export const MAX_DATABASES_OF_TOKEN = 100;
+
+/** A key prefix travels in every data token, and so in a header of every request. */
+export const MAX_KEY_PREFIX_BYTES = 512;
+
+/** Databases of one organization, deleted ones included: its object keeps a row of each for good. */
+export const MAX_DATABASES = 100_000;
+
+/** Tokens of one organization that are neither revoked nor expired. */
+export const MAX_TOKENS = 10_000;
+
+/** A request of the management API: the longest description, with room. */
+export const MAX_MANAGEMENT_BODY_BYTES = 64 * KIB;
+
+/** An idempotency key: a UUID or a digest, with room. */
+export const MAX_IDEMPOTENCY_KEY_LENGTH = 255;

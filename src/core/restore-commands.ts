@@ -5,6 +5,7 @@
 import type { NewBackupDestination } from "./backup-commands.ts";
 import type { UnixMs } from "./clock.ts";
 import type { Failure } from "./errors.ts";
+import type { Jurisdiction } from "./placement.ts";
 import type { Version } from "./versionstamp.ts";
 
 export type RestoreCommand =
@@ -19,9 +20,15 @@ export type RestoreCommand =
     }
   /** Brings this database back to the moment. The caller has asked for confirmation. */
   | { readonly command: "restore"; readonly jobId: string; readonly at: string }
-  /** Makes another database, new and empty, what this one was at the moment. The job is that database's: ask it, cancel it there. */
-  | { readonly command: "fork"; readonly jobId: string; readonly at: string; readonly intoDatabaseId: string }
-  /** Makes this database, new and empty, what another one was, from a bucket alone. */
+  /** Makes another database, which was made and never written to, what this one was at the moment. The job is that database's: ask it, cancel it there. */
+  | {
+      readonly command: "fork";
+      readonly jobId: string;
+      readonly at: string;
+      readonly intoDatabaseId: string;
+      readonly intoJurisdiction: Jurisdiction | null;
+    }
+  /** Makes this database, which was never written to, what another one was, from a bucket alone. */
   | {
       readonly command: "restore from";
       readonly jobId: string;
@@ -155,6 +162,6 @@ export function checkName(databaseId: string): string {
 export interface RestoreStub {
   receive(order: ReceiveOrder): Promise<{ readonly ok: true; readonly job: RestoreJob } | Failure>;
   restore(command: RestoreCommand): Promise<RestoreAnswer | Failure>;
-  /** Only for objects that hold the past or try out a backup: leaves nothing. */
-  wipe(): Promise<{ readonly ok: true } | Failure>;
+  /** Only for objects that hold the past or try out a backup: leaves nothing. "conflict" for a database. */
+  discard(): Promise<{ readonly ok: true } | Failure>;
 }

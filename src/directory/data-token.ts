@@ -10,7 +10,8 @@ import { errors, jwtVerify, SignJWT, type JWTPayload } from "jose";
 import type { DataToken, Grant } from "../core/authority.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
-import type { SigningKey, SigningKeys } from "./signing-keys.ts";
+import { JURISDICTIONS, type Jurisdiction } from "../core/placement.ts";
+import type { SigningKey, SigningKeys } from "../core/signing-keys.ts";
 
 /** The `expiresAt` of a grant whose access token has no end: the last instant that a Date can hold. */
 export const FOREVER = asUnixMs(8_640_000_000_000_000);
@@ -140,21 +141,35 @@ async function keyOf(signer: Signer): Promise<CryptoKey> {
 
 function claimsOf(grant: Grant): JWTPayload {
   const scope = [...(grant.read ? ["read"] : []), ...(grant.write ? ["write"] : [])].join(" ");
-  return { sub: grant.tokenId, scope };
+  const { keyPrefix, jurisdiction } = grant;
+  return {
+    sub: grant.tokenId,
+    scope,
+    ...(keyPrefix === undefined ? {} : { prefix: keyPrefix }),
+    ...(jurisdiction === undefined ? {} : { jurisdiction }),
+  };
 }
 
 /** Undefined for claims that `mint` does not write. */
 function grantOf(payload: JWTPayload): Grant | undefined {
   const { sub, exp } = payload;
-  const scope = payload["scope"];
+  const { scope, prefix, jurisdiction } = payload;
   if (typeof sub !== "string" || typeof exp !== "number" || typeof scope !== "string") return undefined;
+  if (prefix !== undefined && typeof prefix !== "string") return undefined;
+  if (jurisdiction !== undefined && !isJurisdiction(jurisdiction)) return undefined;
   const scopes = scope.split(" ");
   return {
     tokenId: sub,
     read: scopes.includes("read"),
     write: scopes.includes("write"),
     expiresAt: asUnixMs(exp * 1000),
+    ...(prefix === undefined ? {} : { keyPrefix: prefix }),
+    ...(jurisdiction === undefined ? {} : { jurisdiction }),
   };
+}
+
+function isJurisdiction(value: unknown): value is Jurisdiction {
+  return JURISDICTIONS.some((jurisdiction) => jurisdiction === value);
 }
 
 const again = "Exchange the access token again at the database's connect URL.";

@@ -8,7 +8,7 @@
  */
 import type { Clock, UnixMs } from "../core/clock.ts";
 import { type Failure, failure } from "../core/errors.ts";
-import { MAX_ATOMIC_WRITE_BYTES, MAX_VALUE_BYTES } from "../core/limits.ts";
+import { MAX_SUM_BYTES } from "../core/limits.ts";
 import type { AtomicWrite, CommitResult, Entry, ReadRange } from "../core/operations.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import type { Version } from "../core/versionstamp.ts";
@@ -16,6 +16,7 @@ import { type EntryBounds, EntryTable, type StoredEntry } from "./entry-table.ts
 import { logEntryBound } from "./log-entry.ts";
 import { MutationLog } from "./mutation-log.ts";
 import { type Effect, failedChecks, planEffects } from "./plan.ts";
+import { type Counters, Mark } from "./mark.ts";
 import { migrate } from "./schema.ts";
 import type { SideState } from "./side-state.ts";
 import { VersionClock } from "./version-clock.ts";
@@ -46,12 +47,16 @@ export interface DatabaseOptions {
   readonly onExpirySet?: (at: UnixMs) => void;
   /** After a transaction that the mutation log has a record of: the bytes that it took there. */
   readonly onLogged?: (bytes: number) => void;
+  /** A write was undone by something that no request should be able to cause; its outcome says no more than that. */
+  readonly onError?: (error: unknown) => void;
 }
 
 /** A committed write and what it came to, kept until its transaction has returned. */
 interface Applied {
   readonly outcome: CommitOutcome;
   readonly effects: readonly Effect[];
+  /** How many entries there are more than before. */
+  readonly added: number;
   /** Only while somebody observes them: learning what was there before costs a read per key. */
   readonly changes: readonly Change[];
   readonly loggedBytes: number;
@@ -63,10 +68,12 @@ export class Database {
   readonly #storage: SyncStorage;
   readonly #clock: Clock;
   readonly #entries: EntryTable;
+  readonly #mark: Mark;
   readonly #versions: VersionClock;
   readonly #derivedTables: readonly DerivedTable[];
   readonly #onExpirySet: (at: UnixMs) => void;
   readonly #onLogged: (bytes: number) => void;
+  readonly #onError: (error: unknown) => void;
   readonly #observers = new Set<(changes: readonly Change[]) => void>();
 
   /** Opens the database in `storage`, making or migrating its schema. */
@@ -76,6 +83,7 @@ export class Database {
     derivedTables = [],
     onExpirySet = () => undefined,
     onLogged = () => undefined,
+    onError = () => undefined,
   }: DatabaseOptions) {
     migrate(storage);
     this.#storage = storage;
@@ -83,8 +91,10 @@ export class Database {
     this.#derivedTables = derivedTables;
     this.#onExpirySet = onExpirySet;
     this.#onLogged = onLogged;
+    this.#onError = onError;
     this.#entries = new EntryTable(storage.sql);
-    this.#versions = new VersionClock(storage.sql);
+    this.#mark = new Mark(storage.sql);
+    this.#versions = new VersionClock(this.#mark);
     this.log = new MutationLog(storage);
     this.watches = new WatchHub((keys) => keys.map((key) => this.#entries.get(key, this.#clock.now())));
   }
@@ -104,11 +114,13 @@ export class Database {
     const answer: Entry[][] = [];
     for (const range of ranges) {
       const entries: Entry[] = [];
+      const before = bytes;
       for (const entry of this.#entries.range(range, now)) {
         bytes += entry.key.length + entry.value.length;
         if (bytes > maxBytes) return null;
         entries.push(entry);
       }
+      this.#mark.countRead(bytes - before);
       answer.push(entries);
     }
     return answer;
@@ -122,18 +134,9 @@ export class Database {
 
   /** Applies the writes in order, each whole or not at all, in one transaction. An outcome for each, in the same order. */
   commit(writes: readonly AtomicWrite[]): CommitOutcome[] {
-    const now = this.#clock.now();
-    try {
-      const applied = this.#transaction(
-        writes.reduce((sum, write) => sum + this.#versionsFor(write), 0),
-        now,
-        () => writes.map((write) => this.#apply(write, now)),
-      );
-      return applied.map(({ outcome }) => outcome);
-    } catch (error) {
-      if (writes.length > 1) return writes.flatMap((write) => this.commit([write]));
-      return [failure("internal", `the write failed and nothing of it was stored: ${String(error)}`)];
-    }
+    const applied = this.#applyTogether(writes, this.#clock.now());
+    this.#announce(applied);
+    return applied.map(({ outcome }) => outcome);
   }
 
   /** Deletes at most `limit` entries whose expiry has passed, as one commit. Returns how many there were. */
@@ -143,7 +146,7 @@ export class Database {
     if (keys.length === 0) return 0;
     const effects = keys.map((key): Effect => ({ type: "delete", key }));
     const width = this.log.versionsFor(effects.reduce((sum, { key }) => sum + logEntryBound(key.length, 0), 0));
-    this.#transaction(width, now, () => [this.#carryOut(effects, this.#versions.take(width, now))]);
+    this.#announce(this.#transaction(width, now, () => [this.#carryOut(effects, this.#versions.take(width, now))]));
     return keys.length;
   }
 
@@ -169,24 +172,36 @@ export class Database {
   /** A commit that changes nothing but stands in the log: a clear of the empty key, which is no key of an entry. */
   logMarker(): Version {
     const now = this.#clock.now();
-    this.#transaction(1, now, () => {
+    const applied = this.#transaction(1, now, () => {
       const version = this.#versions.take(1, now);
       const loggedBytes = this.log.append(version, [{ type: "delete", key: new Uint8Array() }]);
-      return [{ outcome: { ok: true, version }, effects: [], changes: [], loggedBytes }];
+      return [{ outcome: { ok: true, version }, effects: [], added: 0, changes: [], loggedBytes }];
     });
+    this.#announce(applied);
     return this.#versions.last;
   }
 
   /**
-   * Makes the state that was built beside this one the database's, in one transaction. Entries keep their versionstamps, and new
-   * commits go on above `floor` and above everything seen here. `also` is done in the same transaction. Watchers are told.
+   * Makes the state that was built beside this one, of so many entries, the database's, in one transaction. Entries keep their
+   * versionstamps, and new commits go on above `floor` and above everything seen here. `also` is done in the same transaction.
+   * Watchers are told.
    */
-  adopt(side: SideState, floor: Version, also: () => void): void {
-    const raised = this.#storage.transactionSync(() => {
-      side.takeOver();
-      also();
-      return this.#versions.raise(floor);
-    });
+  adopt(side: SideState, entries: number, floor: Version, also: () => void): void {
+    const before = this.#mark.counters.entries;
+    let raised: () => void;
+    try {
+      raised = this.#storage.transactionSync(() => {
+        side.takeOver();
+        also();
+        this.#mark.counters.entries = entries;
+        const counted = this.#versions.raise(floor);
+        this.saveCounters();
+        return counted;
+      });
+    } catch (error) {
+      this.#mark.counters.entries = before;
+      throw error;
+    }
     raised();
     const next = this.#entries.nextExpiry();
     if (next !== null) this.#onExpirySet(next);
@@ -194,11 +209,43 @@ export class Database {
     this.watches.flush();
   }
 
+  /** What was counted since the database was made. */
+  counters(): Readonly<Counters> {
+    return { ...this.#mark.counters };
+  }
+
+  /** Reads and writes together: whether anything happened, at no cost. */
+  get operations(): number {
+    return this.#mark.counters.reads + this.#mark.counters.writes;
+  }
+
+  /** How many entries are stored, expired ones included; made sure of, once, if that is cheap. */
+  countEntries(): number {
+    return this.#mark.countEntries();
+  }
+
+  /** Stores the counters as they are. One row written. */
+  saveCounters(): void {
+    this.#mark.write(this.#mark.version);
+  }
+
   /** When the next entry expires or has expired; null when none will. */
   nextExpiry(): UnixMs | null {
     return this.#entries.nextExpiry();
   }
 
+  #applyTogether(writes: readonly AtomicWrite[], now: UnixMs): Applied[] {
+    try {
+      const versions = writes.reduce((sum, write) => sum + this.#versionsFor(write), 0);
+      return this.#transaction(versions, now, () => writes.map((write) => this.#apply(write, now)));
+    } catch (error) {
+      if (writes.length > 1) return writes.flatMap((write) => this.#applyTogether([write], now));
+      this.#onError(error);
+      return [refused(failure("internal", "The write failed and nothing of it was stored: this is a bug of Cairn"))];
+    }
+  }
+
+  /** What was done counts when this has returned, and only then may be announced. */
   #transaction(versions: number, now: UnixMs, work: () => Applied[]): Applied[] {
     let markStored: () => void = () => undefined;
     const applied = this.#storage.transactionSync(() => {
@@ -206,7 +253,6 @@ export class Database {
       return work();
     });
     markStored();
-    this.#announce(applied);
     return applied;
   }
 
@@ -223,45 +269,47 @@ export class Database {
 
   /** Entries, derived tables, log: all in the transaction that is open. */
   #carryOut(planned: readonly Effect[], version: Version): Applied {
+    const isObserved = this.#observers.size > 0;
     const changes: Change[] = [];
+    let added = 0;
     const effects = planned.filter((effect) => {
-      const before = this.#observers.size > 0 ? this.#entries.stored(effect.key) : null;
+      const before = isObserved ? this.#entries.stored(effect.key) : null;
       if (effect.type === "delete") {
         const existed = this.#entries.delete(effect.key);
-        if (existed && this.#observers.size > 0) changes.push({ before, after: null });
+        if (existed) added -= 1;
+        if (existed && isObserved) changes.push({ before, after: null });
         return existed;
       }
       const { key, value, encoding, expiresAt } = effect;
-      this.#entries.set(key, value, encoding, version, expiresAt);
-      if (this.#observers.size > 0) changes.push({ before, after: { key, value, encoding, version, expiresAt } });
+      added += this.#entries.set(key, value, encoding, version, expiresAt);
+      if (isObserved) changes.push({ before, after: { key, value, encoding, version, expiresAt } });
       return true;
     });
     for (const table of this.#derivedTables) table.apply(effects, version);
     const loggedBytes = this.log.append(version, effects);
-    return { outcome: { ok: true, version }, effects, changes, loggedBytes };
+    return { outcome: { ok: true, version }, effects, added, changes, loggedBytes };
   }
 
   #versionsFor(write: AtomicWrite): number {
     if (!this.log.isWritten) return 1;
-    let known = 0;
-    let results = 0;
+    let bytes = 0;
     for (const mutation of write.mutations) {
-      known += logEntryBound(
-        mutation.key.length + VERSIONSTAMP_SUFFIX_BYTES,
-        "value" in mutation ? mutation.value.length : 0,
-      );
-      // Its result can be as large as what is stored; the plan bounds all results together.
-      if (mutation.type === "sum") results += MAX_VALUE_BYTES;
+      const given = "value" in mutation ? mutation.value.length : 0;
+      // The result of a sum may be larger than its operand.
+      const value = mutation.type === "sum" ? Math.max(given, MAX_SUM_BYTES) : given;
+      bytes += logEntryBound(mutation.key.length + VERSIONSTAMP_SUFFIX_BYTES, value);
     }
-    return this.log.versionsFor(known + Math.min(results, MAX_ATOMIC_WRITE_BYTES));
+    return this.log.versionsFor(bytes);
   }
 
   #announce(applied: readonly Applied[]): void {
     let earliest: UnixMs | null = null;
     let logged = 0;
-    for (const { effects, loggedBytes } of applied) {
+    for (const { effects, added, loggedBytes } of applied) {
       logged += loggedBytes;
+      this.#mark.counters.entries += added;
       for (const effect of effects) {
+        this.#mark.countWrite(effect.key.length + (effect.type === "set" ? effect.value.length : 0));
         this.watches.note(effect.key);
         if (effect.type === "delete" || effect.expiresAt === null) continue;
         if (earliest === null || effect.expiresAt < earliest) earliest = effect.expiresAt;
@@ -277,5 +325,5 @@ export class Database {
 }
 
 function refused(outcome: CommitOutcome): Applied {
-  return { outcome, effects: [], changes: [], loggedBytes: 0 };
+  return { outcome, effects: [], added: 0, changes: [], loggedBytes: 0 };
 }

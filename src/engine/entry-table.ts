@@ -14,15 +14,17 @@ import type { Version } from "../core/versionstamp.ts";
 /** What the columns besides key and value can take in a row, at the most. */
 const ROW_OVERHEAD_BYTES = 40;
 
-/** The columns of a stored row, as SQLite gives them back; the schema and our own writes vouch for the brands. */
-type EntryRow = [
-  key: ArrayBuffer,
-  /** Null when the value lies in `large_values`, under the id that comes next. */
-  value: ArrayBuffer | null,
-  large: number | null,
-  encoding: Encoding,
-  version: Version,
-];
+/**
+ * A row without its key, as SQLite gives it back; the schema and our own writes vouch for the brands. `v` is null when the value
+ * lies in `large_values`, under the id in `large`. (A type and not an interface: storage wants an index signature.)
+ */
+type EntryRow = { v: ArrayBuffer | null; large: number | null; encoding: Encoding; version: Version };
+
+/** The same with its key, in the order in which a range's statement names the columns. */
+type RangeRow = [key: ArrayBuffer, v: EntryRow["v"], large: EntryRow["large"], encoding: Encoding, version: Version];
+
+/** All columns, in the order in which a scan's statement names them. */
+type FullRow = [...RangeRow, expiresAt: UnixMs | null];
 
 /** An entry with all that is stored of it. */
 export interface StoredEntry extends Entry {
@@ -34,8 +36,6 @@ export interface EntryBounds {
   readonly maxBytes: number;
   readonly maxEntries: number;
 }
-
-type StoredRow = [...EntryRow, expiresAt: UnixMs | null];
 
 /** Rows of a scan that are read at once: their large values are not among them. */
 const SCAN_PAGE_ROWS = 500;
@@ -50,6 +50,7 @@ export const LIVE_TABLES: TableNames = { entries: "entries", largeValues: "large
 export class EntryTable {
   readonly #sql: Sql;
   readonly #statements: ReturnType<typeof statementsFor>;
+  #lastWasNew = true;
 
   constructor(sql: Sql, names: TableNames = LIVE_TABLES) {
     this.#sql = sql;
@@ -58,8 +59,8 @@ export class EntryTable {
 
   /** The entry, unless its expiry is at or before `now`. */
   get(key: Uint8Array, now: UnixMs): Entry | null {
-    const row = only(this.#sql.exec(this.#statements.get, key, now).raw<EntryRow>());
-    return row === undefined ? null : this.#entryOf(row);
+    const [row] = this.#sql.exec<EntryRow>(this.#statements.get, key, now).toArray();
+    return row === undefined ? null : this.#entryOf(key, row);
   }
 
   /** The version of the entry, unless its expiry is at or before `now`. */
@@ -78,8 +79,10 @@ export class EntryTable {
       return;
     }
     const statement = range.reverse ? this.#statements.rangeReverse : this.#statements.range;
-    const rows = [...this.#sql.exec(statement, range.start, range.end, now, range.limit).raw<EntryRow>()];
-    for (const row of rows) yield this.#entryOf(row);
+    const rows = [...this.#sql.exec(statement, range.start, range.end, now, range.limit).raw<RangeRow>()];
+    for (const [key, v, large, encoding, version] of rows) {
+      yield this.#entryOf(new Uint8Array(key), { v, large, encoding, version });
+    }
   }
 
   /** Bytes of keys and values that `range` would give, without loading any value. */
@@ -91,8 +94,8 @@ export class EntryTable {
 
   /** What is stored under the key, expired or not. */
   stored(key: Uint8Array): StoredEntry | null {
-    const row = only(this.#sql.exec(this.#statements.stored, key).raw<StoredRow>());
-    return row === undefined ? null : this.#storedEntryOf(row);
+    const row = only(this.#sql.exec(this.#statements.stored, key).raw<FullRow>());
+    return row === undefined ? null : this.#fullEntryOf(row);
   }
 
   /**
@@ -106,9 +109,9 @@ export class EntryTable {
     for (;;) {
       const asked = Math.min(SCAN_PAGE_ROWS, maxEntries - found.length);
       // To its end: a cursor that is left open keeps every table from being dropped.
-      const rows = [...this.#sql.exec(this.#statements.scan, last, asked).raw<StoredRow>()];
+      const rows = [...this.#sql.exec(this.#statements.scan, last, asked).raw<FullRow>()];
       for (const row of rows) {
-        const entry = this.#storedEntryOf(row);
+        const entry = this.#fullEntryOf(row);
         found.push(entry);
         last = entry.key;
         bytes += entry.key.length + entry.value.length;
@@ -124,31 +127,37 @@ export class EntryTable {
     return row === undefined ? null : new Uint8Array(row[0]);
   }
 
-  set(key: Uint8Array, value: Uint8Array, encoding: Encoding, version: Version, expiresAt: UnixMs | null): void {
-    const { setInline, largeOf, setLarge, setInlineOverLarge, insertLarge, updateLarge, deleteLarge } =
-      this.#statements;
-    if (key.length + value.length + ROW_OVERHEAD_BYTES <= MAX_INLINE_ROW_BYTES) {
-      // Changes nothing when the entry is there and holds a large value, which then has to go as well.
-      if (this.#sql.exec(setInline, key, value, encoding, version, expiresAt).rowsWritten > 0) return;
-      this.#sql.exec(deleteLarge, this.#largeOf(largeOf, key));
-      this.#sql.exec(setInlineOverLarge, key, value, encoding, version, expiresAt);
-      return;
+  /**
+   * Puts an entry, over the one that is there. Returns how many entries that adds: 0 or 1. Whether a key is new is guessed from
+   * the last one, so that telling the two apart takes a second statement only where they alternate.
+   */
+  set(key: Uint8Array, value: Uint8Array, encoding: Encoding, version: Version, expiresAt: UnixMs | null): number {
+    if (key.length + value.length + ROW_OVERHEAD_BYTES > MAX_INLINE_ROW_BYTES) {
+      return this.#setLarge(key, value, encoding, version, expiresAt);
     }
-    let large = this.#largeOf(largeOf, key);
-    if (large === null) {
-      large = this.#sql.exec<{ id: number }>(insertLarge, value).one().id;
-    } else {
-      this.#sql.exec(updateLarge, large, value);
+    const { insert, updateInline, update, deleteLarge } = this.#statements;
+    if (this.#lastWasNew) {
+      if (this.#sql.exec(insert, key, value, null, encoding, version, expiresAt).rowsWritten > 0) return 1;
+      this.#lastWasNew = false;
     }
-    this.#sql.exec(setLarge, key, large, encoding, version, expiresAt);
+    if (this.#sql.exec(updateInline, key, value, encoding, version, expiresAt).rowsWritten > 0) return 0;
+    const large = this.#largeOf(key);
+    if (large === undefined) {
+      this.#sql.exec(insert, key, value, null, encoding, version, expiresAt);
+      this.#lastWasNew = true;
+      return 1;
+    }
+    this.#sql.exec(deleteLarge, large);
+    this.#sql.exec(update, key, value, null, encoding, version, expiresAt);
+    return 0;
   }
 
   /** Whether there was an entry, expired or not. */
   delete(key: Uint8Array): boolean {
-    const { deleteInline, largeOf, deleteAny, deleteLarge } = this.#statements;
+    const { deleteInline, deleteAny, deleteLarge } = this.#statements;
     if (this.#sql.exec(deleteInline, key).rowsWritten > 0) return true;
-    const large = this.#largeOf(largeOf, key);
-    if (large === null) return false;
+    const large = this.#largeOf(key);
+    if (large === undefined) return false;
     this.#sql.exec(deleteLarge, large);
     this.#sql.exec(deleteAny, key);
     return true;
@@ -165,17 +174,34 @@ export class EntryTable {
     return only(this.#sql.exec(this.#statements.nextExpiry).raw<[UnixMs | null]>())?.[0] ?? null;
   }
 
-  #entryOf([key, value, large, encoding, version]: EntryRow): Entry {
-    const bytes = value ?? this.#sql.exec<{ v: ArrayBuffer }>(this.#statements.largeValue, large).one().v;
-    return { key: new Uint8Array(key), value: new Uint8Array(bytes), encoding, version };
+  #entryOf(key: Uint8Array, { v, large, encoding, version }: EntryRow): Entry {
+    const bytes = v ?? this.#sql.exec<{ v: ArrayBuffer }>(this.#statements.largeValue, large).one().v;
+    return { key, value: new Uint8Array(bytes), encoding, version };
   }
 
-  #storedEntryOf([key, value, large, encoding, version, expiresAt]: StoredRow): StoredEntry {
-    return { ...this.#entryOf([key, value, large, encoding, version]), expiresAt };
+  #fullEntryOf([key, v, large, encoding, version, expiresAt]: FullRow): StoredEntry {
+    return { ...this.#entryOf(new Uint8Array(key), { v, large, encoding, version }), expiresAt };
   }
 
-  #largeOf(statement: string, key: Uint8Array): number | null {
-    return only(this.#sql.exec(statement, key).raw<[number | null]>())?.[0] ?? null;
+  #setLarge(
+    key: Uint8Array,
+    value: Uint8Array,
+    encoding: Encoding,
+    version: Version,
+    expiresAt: UnixMs | null,
+  ): number {
+    const { insertLarge, updateLarge, insert, update } = this.#statements;
+    const before = this.#largeOf(key);
+    let large = before ?? null;
+    if (large === null) large = this.#sql.exec<{ id: number }>(insertLarge, value).one().id;
+    else this.#sql.exec(updateLarge, large, value);
+    this.#sql.exec(before === undefined ? insert : update, key, null, large, encoding, version, expiresAt);
+    return before === undefined ? 1 : 0;
+  }
+
+  /** The id of the entry's large value; null: it is inline; undefined: there is no entry. */
+  #largeOf(key: Uint8Array): number | null | undefined {
+    return only(this.#sql.exec(this.#statements.largeOf, key).raw<[number | null]>())?.[0];
   }
 }
 
@@ -196,13 +222,12 @@ function statementsFor({ entries, largeValues }: TableNames) {
   const within = `FROM ${entries} WHERE k >= ?1 AND k < ?2 AND ${alive("?3")} ORDER BY k`;
   // SQLite prepares a statement anew each time that a parameter is bound which alone is its LIMIT.
   const limit = "LIMIT ?4 + 0";
-  const insertInline = `INSERT INTO ${entries} (k, v, large, encoding, version, expires_at) VALUES (?1, ?2, NULL, ?3, ?4, ?5)`;
-  const common = "encoding = excluded.encoding, version = excluded.version, expires_at = excluded.expires_at";
   return {
-    get: `SELECT k, v, large, encoding, version FROM ${entries} WHERE k = ?1 AND ${alive("?2")}`,
+    get: `SELECT v, large, encoding, version FROM ${entries} WHERE k = ?1 AND ${alive("?2")}`,
     stored: `SELECT k, v, large, encoding, version, expires_at FROM ${entries} WHERE k = ?1`,
     // An encoded key is never empty, so everything is above the empty one.
     scan: `SELECT k, v, large, encoding, version, expires_at FROM ${entries} WHERE k > ?1 ORDER BY k LIMIT ?2`,
+    lastKey: `SELECT k FROM ${entries} ORDER BY k DESC LIMIT 1`,
     version: `SELECT version FROM ${entries} WHERE k = ?1 AND ${alive("?2")}`,
     range: `SELECT k, v, large, encoding, version ${within} ${limit}`,
     rangeReverse: `SELECT k, v, large, encoding, version ${within} DESC ${limit}`,
@@ -210,16 +235,15 @@ function statementsFor({ entries, largeValues }: TableNames) {
     rangeBytesReverse: `SELECT coalesce(sum(bytes), 0) AS bytes FROM (SELECT length(k) + ${valueLength} AS bytes ${within} DESC ${limit})`,
     largeValue: `SELECT v FROM ${largeValues} WHERE id = ?1`,
     largeOf: `SELECT large FROM ${entries} WHERE k = ?1`,
-    setInline: `${insertInline} ON CONFLICT (k) DO UPDATE SET v = excluded.v, ${common} WHERE large IS NULL`,
-    setInlineOverLarge: `${insertInline} ON CONFLICT (k) DO UPDATE SET v = excluded.v, large = NULL, ${common}`,
-    setLarge: `INSERT INTO ${entries} (k, v, large, encoding, version, expires_at) VALUES (?1, NULL, ?2, ?3, ?4, ?5)
-               ON CONFLICT (k) DO UPDATE SET v = NULL, large = excluded.large, ${common}`,
+    insert: `INSERT INTO ${entries} (k, v, large, encoding, version, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (k) DO NOTHING`,
+    updateInline: `UPDATE ${entries} SET v = ?2, encoding = ?3, version = ?4, expires_at = ?5 WHERE k = ?1 AND large IS NULL`,
+    update: `UPDATE ${entries} SET v = ?2, large = ?3, encoding = ?4, version = ?5, expires_at = ?6 WHERE k = ?1`,
     insertLarge: `INSERT INTO ${largeValues} (v) VALUES (?1) RETURNING id`,
     updateLarge: `UPDATE ${largeValues} SET v = ?2 WHERE id = ?1`,
     deleteLarge: `DELETE FROM ${largeValues} WHERE id = ?1`,
     deleteInline: `DELETE FROM ${entries} WHERE k = ?1 AND large IS NULL`,
     deleteAny: `DELETE FROM ${entries} WHERE k = ?1`,
-    lastKey: `SELECT k FROM ${entries} ORDER BY k DESC LIMIT 1`,
     expired: `SELECT k FROM ${entries} WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2`,
     nextExpiry: `SELECT min(expires_at) FROM ${entries} WHERE expires_at IS NOT NULL`,
   };

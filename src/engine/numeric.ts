@@ -3,6 +3,7 @@
  * know; the stored value stays as it is when there is one.
  */
 import { type Failure, failure } from "../core/errors.ts";
+import { MAX_SUM_BYTES } from "../core/limits.ts";
 import { Encoding, type NumericMutation } from "../core/operations.ts";
 import { decodeV8, encodeV8 } from "../core/v8/codec.ts";
 
@@ -107,7 +108,8 @@ function bounded<N extends number | bigint>(sum: N, { min, max, clamp }: Bounds,
   if (tooLow) result = min.value as N;
   if (tooHigh) result = max.value as N;
   const encoded = encodeV8(result);
-  return encoded.ok ? { ok: true, value: encoded.bytes, encoding: Encoding.v8 } : encoded;
+  if (!encoded.ok) return encoded;
+  return tooLarge(encoded.bytes) ?? { ok: true, value: encoded.bytes, encoding: Encoding.v8 };
 }
 
 function operandOf(bytes: Uint8Array, encoding: Encoding): Operand | Failure {
@@ -117,6 +119,8 @@ function operandOf(bytes: Uint8Array, encoding: Encoding): Operand | Failure {
     case Encoding.bytes:
       return failure("type-mismatch", "unsupported value type");
     case Encoding.v8: {
+      const refused = tooLarge(bytes);
+      if (refused !== null) return refused;
       const decoded = decodeV8(bytes);
       if (!decoded.ok) return failure("type-mismatch", "Some of the parameters are not valid V8 values");
       if (typeof decoded.value === "number") return { kind: "Number", value: decoded.value };
@@ -124,6 +128,12 @@ function operandOf(bytes: Uint8Array, encoding: Encoding): Operand | Failure {
       return failure("type-mismatch", "unsupported value type");
     }
   }
+}
+
+/** A sum costs time that grows with its bigints, and it is the object's time that all clients share. */
+function tooLarge(bytes: Uint8Array): Failure | null {
+  if (bytes.length <= MAX_SUM_BYTES) return null;
+  return failure("limit", `A value or result of a sum has ${bytes.length} bytes: the limit is ${MAX_SUM_BYTES}`);
 }
 
 function cannotSum(before: Operand | null, operand: Operand): Failure {

@@ -5,9 +5,8 @@
  */
 import { toHex } from "../core/bytes.ts";
 import type { UnixMs } from "../core/clock.ts";
-import { type Failure, failure } from "../core/errors.ts";
+import type { Failure } from "../core/errors.ts";
 import { appendStringPart } from "../core/key-codec.ts";
-import { MAX_ATOMIC_WRITE_BYTES, MAX_VALUE_BYTES } from "../core/limits.ts";
 import type { AtomicWrite, Encoding, Mutation, NumericMutation, SetMutation } from "../core/operations.ts";
 import { type Version, versionstampHex } from "../core/versionstamp.ts";
 import type { EntryTable } from "./entry-table.ts";
@@ -42,15 +41,9 @@ export function planEffects(
 ): readonly Effect[] | Failure {
   const overlay = mutations.some(isNumeric) ? new Overlay(table, now) : null;
   const effects: Effect[] = [];
-  let resultBytes = 0;
   for (const mutation of mutations) {
     const effect = effectOf(mutation, overlay, version, now);
     if ("ok" in effect) return effect;
-    if (isNumeric(mutation) && effect.type === "set") {
-      resultBytes += effect.value.length;
-      const tooLarge = resultTooLarge(effect.value.length, resultBytes);
-      if (tooLarge !== null) return tooLarge;
-    }
     overlay?.note(effect);
     effects.push(effect);
   }
@@ -80,20 +73,6 @@ function setEffect(mutation: SetMutation, version: Version, now: UnixMs): Effect
   if (mutation.expiresAt !== null && mutation.expiresAt <= now) return { type: "delete", key };
   if (key === mutation.key) return mutation;
   return { type: "set", key, value: mutation.value, encoding: mutation.encoding, expiresAt: mutation.expiresAt };
-}
-
-/** A sum of bigints can grow what it was given: the limits of what is written hold for what comes out too. */
-function resultTooLarge(valueBytes: number, allBytes: number): Failure | null {
-  if (valueBytes > MAX_VALUE_BYTES) {
-    return failure("limit", `The result of a sum has ${valueBytes} bytes: a value may have at most ${MAX_VALUE_BYTES}`);
-  }
-  if (allBytes > MAX_ATOMIC_WRITE_BYTES) {
-    return failure(
-      "limit",
-      `The results of the sums have more than ${MAX_ATOMIC_WRITE_BYTES} bytes, the most that one atomic write may store`,
-    );
-  }
-  return null;
 }
 
 function isNumeric(mutation: Mutation): mutation is NumericMutation {

@@ -20,6 +20,15 @@ const MIGRATIONS: readonly (readonly string[])[] = [
     `CREATE TABLE mutation_log_1 (version INTEGER PRIMARY KEY, parts_after INTEGER NOT NULL, entries BLOB NOT NULL)`,
     `CREATE TABLE log_readers (name TEXT PRIMARY KEY, after INTEGER NOT NULL) WITHOUT ROWID`,
   ],
+  [
+    `CREATE TABLE mark (
+       version INTEGER NOT NULL, entries INTEGER NOT NULL,
+       reads INTEGER NOT NULL, read_units INTEGER NOT NULL, writes INTEGER NOT NULL, write_units INTEGER NOT NULL
+     )`,
+    `INSERT INTO mark
+       SELECT coalesce((SELECT value FROM meta WHERE name = 'version_mark'), 0), (SELECT count(*) FROM entries), 0, 0, 0, 0`,
+    `DELETE FROM meta WHERE name = 'version_mark'`,
+  ],
 ];
 
 /** Whether `migrate` has ever run here. Reads nothing but the schema, and writes nothing. */

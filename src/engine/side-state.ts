@@ -50,17 +50,19 @@ export class SideState {
     this.#storage.transactionSync(() => dropTables(this.#storage.sql, SIDE_TABLES));
   }
 
-  /** Puts entries as they are, over what is there. */
-  load(entries: Iterable<StoredEntry>): void {
+  /** Puts entries as they are, over what is there. Returns how many more there are then. */
+  load(entries: Iterable<StoredEntry>): number {
+    let added = 0;
     for (const { key, value, encoding, version, expiresAt } of entries) {
-      this.#table.set(key, value, encoding, version, expiresAt);
+      added += this.#table.set(key, value, encoding, version, expiresAt);
     }
+    return added;
   }
 
-  /** One entry of a log. */
-  apply(effect: Effect, version: Version): void {
-    if (effect.type === "delete") this.#table.delete(effect.key);
-    else this.#table.set(effect.key, effect.value, effect.encoding, version, effect.expiresAt);
+  /** One entry of a log. Returns how many entries more there are then: 1, 0 or -1. */
+  apply(effect: Effect, version: Version): number {
+    if (effect.type === "delete") return this.#table.delete(effect.key) ? -1 : 0;
+    return this.#table.set(effect.key, effect.value, effect.encoding, version, effect.expiresAt);
   }
 
   /** As `EntryTable.scan`. */

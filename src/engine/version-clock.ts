@@ -4,8 +4,8 @@
  * run a few seconds ahead of the time, and never go back.
  */
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
-import type { Sql } from "../core/storage.ts";
 import { asVersion, type Version, versionAtTime } from "../core/versionstamp.ts";
+import type { Mark } from "./mark.ts";
 
 /** How far ahead of the clock the mark is set: one row written per this much writing. */
 const RESERVE_MS = 5_000;
@@ -14,16 +14,15 @@ const RESERVE_MS = 5_000;
 const RESERVE_VERSIONS = 1_000;
 
 export class VersionClock {
-  readonly #sql: Sql;
+  readonly #stored: Mark;
   /** The last version given out, or the mark that a start found: nothing above it was ever given out. */
   #last: Version;
   /** The mark that is known to be stored. */
   #mark: Version;
 
-  constructor(sql: Sql) {
-    this.#sql = sql;
-    const [row] = sql.exec<{ value: number }>("SELECT value FROM meta WHERE name = 'version_mark'").toArray();
-    this.#mark = asVersion(row?.value ?? 0);
+  constructor(mark: Mark) {
+    this.#stored = mark;
+    this.#mark = mark.version;
     this.#last = this.#mark;
   }
 
@@ -41,7 +40,7 @@ export class VersionClock {
     const highest = next + count - 1;
     if (highest <= this.#mark) return nothingWritten;
     const mark = asVersion(Math.max(versionAtTime(asUnixMs(now + RESERVE_MS)), highest + RESERVE_VERSIONS));
-    this.#write(mark);
+    this.#stored.write(mark);
     return () => {
       this.#mark = mark;
     };
@@ -57,7 +56,7 @@ export class VersionClock {
   raise(floor: Version): () => void {
     if (floor <= this.#last) return nothingWritten;
     const mark = asVersion(Math.max(floor, this.#mark));
-    this.#write(mark);
+    this.#stored.write(mark);
     return () => {
       this.#last = asVersion(Math.max(floor, this.#last));
       this.#mark = mark;
@@ -66,13 +65,6 @@ export class VersionClock {
 
   #next(width: number, now: UnixMs): Version {
     return asVersion(Math.max(this.#last + width, versionAtTime(now)));
-  }
-
-  #write(mark: Version): void {
-    this.#sql.exec(
-      "INSERT INTO meta (name, value) VALUES ('version_mark', ?1) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-      mark,
-    );
   }
 }
 

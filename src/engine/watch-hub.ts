@@ -26,6 +26,7 @@ interface Watch {
   awaitingAcknowledgement: boolean;
   changed: boolean;
   /** All its keys' entries, in their order. */
+  /** Must not throw: a commit that others are told of has happened. */
   readonly deliver: (entries: readonly (Entry | null)[]) => void;
 }
 
@@ -100,8 +101,9 @@ export class WatchHub {
   /** Tells whoever is concerned and ready. To be called when the commits that were noted are in the tables. */
   flush(): void {
     if (this.#toTell.size === 0) return;
-    for (const watch of this.#toTell) this.#tell(watch);
+    const toTell = [...this.#toTell];
     this.#toTell.clear();
+    for (const watch of toTell) this.#tell(watch);
   }
 
   #tell(watch: Watch): void {

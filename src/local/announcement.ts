@@ -1,19 +1,22 @@
 /** What a server says when it is ready: for people, and for scripts. */
-import type { RunningServer } from "./server.ts";
+import type { Tenant } from "./tenant.ts";
 
-/** One line of JSON; scripts depend on these four members. */
-export function announcementJson(server: RunningServer): string {
-  return JSON.stringify({
-    url: server.url,
-    connectUrl: server.connectUrl,
-    databaseId: server.secrets.CAIRN_DATABASE_ID,
-    accessToken: server.secrets.CAIRN_ACCESS_TOKEN,
-  });
+export interface Announced extends Tenant {
+  readonly url: string;
+  /** The data folder. */
+  readonly folder: string;
 }
 
-export function announcement(server: RunningServer): string {
-  const { connectUrl, folder } = server;
-  const accessToken = server.secrets.CAIRN_ACCESS_TOKEN;
+/** One line of JSON; scripts depend on these six members. */
+export function announcementJson(announced: Announced): string {
+  const { url, databaseId, accessToken, organizationId, adminToken } = announced;
+  const connectUrl = connectUrlOf(announced);
+  return JSON.stringify({ url, connectUrl, databaseId, accessToken, organizationId, adminToken });
+}
+
+export function announcement(announced: Announced): string {
+  const { url, folder, accessToken, organizationId, adminToken } = announced;
+  const connectUrl = connectUrlOf(announced);
   const program = [
     `const kv = await Deno.openKv("${connectUrl}")`,
     `await kv.set(["greeting"], "Hello from Cairn")`,
@@ -25,6 +28,8 @@ Cairn is running.
 
   connect URL   ${connectUrl}
   access token  ${accessToken}
+  organization  ${organizationId}
+  admin token   ${adminToken}
   data folder   ${folder}
 
 Try it with Deno, in another shell:
@@ -36,6 +41,14 @@ From Node, with npm's @deno/kv:
   import { openKv } from "@deno/kv";
   const kv = await openKv("${connectUrl}", { accessToken: "${accessToken}" });
 
-Ctrl-C stops it.
+More databases and tokens, with the admin token, which may do everything in its organization; keep it to yourself:
+
+  curl -sS ${url}/api/organizations/${organizationId}/databases -H 'Authorization: Bearer ${adminToken}'
+
+The API's reference is at ${url}/api. Ctrl-C stops it.
 `;
+}
+
+function connectUrlOf({ url, databaseId }: Announced): string {
+  return `${url}/databases/${databaseId}/connect`;
 }

@@ -1,4 +1,5 @@
 /** The Worker as one ES module, as workerd takes it. */
+import { join } from "node:path";
 import { build } from "esbuild";
 import { failure, type Failure } from "../core/errors.ts";
 
@@ -13,6 +14,8 @@ export async function bundleWorker(entry: string): Promise<string | Failure> {
     platform: "neutral",
     conditions: ["workerd", "worker", "browser"],
     mainFields: ["browser", "module", "main"],
+    // As in wrangler.toml.
+    alias: { "hono/http-exception": join(import.meta.dirname, "../doors/management/api/without-hono.ts") },
     external: ["cloudflare:*", "node:*"],
     logLevel: "silent",
   }).catch((error: unknown) => failure("invalid", `The Worker ${entry} does not build: ${String(error)}`));

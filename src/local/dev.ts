@@ -3,4 +3,8 @@ import { runProgram } from "./program.ts";
 import { repository } from "./server.ts";
 import { startWrangler } from "./wrangler-process.ts";
 
-await runProgram("npm run dev", async () => (folder, secrets) => startWrangler(repository, folder, secrets));
+await runProgram(
+  "npm run dev",
+  "wrangler/tenant.json",
+  async () => (folder, variables) => startWrangler(repository, folder, variables),
+);

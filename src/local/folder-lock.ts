@@ -2,8 +2,8 @@
  * One server per data folder: workerd itself takes no lock, and two of them would corrupt each other's data. The lock is
  * SQLite's on `lock.db`, which the kernel drops when its holder ends, however it ends.
  */
-import { accessSync, constants, mkdirSync } from "node:fs";
-import { join } from "node:path";
+import { accessSync, constants, existsSync, mkdirSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { failure, type Failure } from "../core/errors.ts";
 
@@ -17,7 +17,7 @@ const SQLITE_BUSY = 5;
 export function lockFolder(folder: string): FolderLock | Failure {
   let database: DatabaseSync | undefined;
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolder(folder);
     accessSync(folder, constants.W_OK | constants.X_OK);
     database = new DatabaseSync(join(folder, "lock.db"), { timeout: 0 });
     database.exec("BEGIN EXCLUSIVE");
@@ -31,4 +31,16 @@ export function lockFolder(folder: string): FolderLock | Failure {
   }
   const held = database;
   return { release: () => held.close() };
+}
+
+/** Not `recursive`: with that, Node tries without end where the system does not let a folder be made in one that is there (/proc). */
+function makeFolder(folder: string): void {
+  if (existsSync(folder)) return;
+  makeFolder(dirname(folder));
+  try {
+    mkdirSync(folder, { mode: 0o700 });
+  } catch (error) {
+    // Somebody else may have made it in between.
+    if (!existsSync(folder)) throw error;
+  }
 }

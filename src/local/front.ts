@@ -112,12 +112,16 @@ function passThrough(client: Socket, head: Buffer, port: number | undefined): vo
   let connected = false;
   upstream.once("connect", () => (connected = true));
   // Which of the two broke is of no use to the other: it sees its connection broken, as without us.
-  client.on("error", () => upstream.destroy());
+  client.on("error", () => upstream.resetAndDestroy());
   upstream.on("error", () => {
     if (connected) client.destroy();
     else refuse(client);
   });
-  client.once("close", () => upstream.destroy());
+  client.once("close", (broken) => {
+    // An end of ours may have been sent before: only a reset tells the server at once that nobody reads any more.
+    if (broken) upstream.resetAndDestroy();
+    else upstream.destroy();
+  });
   upstream.once("end", () => client.setTimeout(LINGER_MS, () => client.destroy()));
 
   upstream.write(head);

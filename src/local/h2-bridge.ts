@@ -3,7 +3,14 @@
  * connection, both bodies streamed, with backpressure both ways. A stream that the client gives up ends its request, and a
  * request that the server breaks off resets its stream: what was sent may have been done, so it is never sent a second time.
  */
-import { Agent, request, type IncomingHttpHeaders, type IncomingMessage, type OutgoingHttpHeaders } from "node:http";
+import {
+  Agent,
+  request,
+  type ClientRequest,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type OutgoingHttpHeaders,
+} from "node:http";
 import {
   performServerHandshake,
   type IncomingHttpHeaders as Http2Headers,
@@ -102,9 +109,15 @@ export class Http2Bridge {
       else answerUnavailable(stream);
     });
     outgoing.once("response", (response) => passBack(response, stream));
-    stream.once("close", () => outgoing.destroy());
+    stream.once("close", () => abandon(outgoing));
     stream.pipe(outgoing);
   }
+}
+
+/** Ends a request that is still under way with a reset: of a mere end the server would learn at its second write from now. */
+function abandon(outgoing: ClientRequest): void {
+  if (!outgoing.closed) outgoing.socket?.resetAndDestroy();
+  outgoing.destroy();
 }
 
 function passBack(response: IncomingMessage, stream: ServerHttp2Stream): void {

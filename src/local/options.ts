@@ -20,14 +20,16 @@ export function helpText(script: "npm start" | "npm run dev"): string {
   --port <number>         port to listen on (${DEFAULT_PORT}; 0 takes a free one)
   --host <name>           address to listen on (127.0.0.1; 0.0.0.0 for every one)
   --persist-to <folder>   where the data lies (.cairn)
-  --access-token <token>  the token that clients send, for this run; CAIRN_ACCESS_TOKEN says the same
-                          without showing it in the list of processes
-  --json                  print one line of JSON when ready: url, connectUrl, databaseId, accessToken
+  --access-token <token>  a text of your own that stands for the database's access token, for this
+                          run; CAIRN_ACCESS_TOKEN says the same without showing it in the list of
+                          processes
+  --json                  print one line of JSON when ready: url, connectUrl, databaseId, accessToken,
+                          organizationId, adminToken
   --help                  print this
 
-Environment: CAIRN_ACCESS_TOKEN, CAIRN_SIGNING_KEYS, CAIRN_ENCRYPTION_KEYS, CAIRN_DATABASE_ID. What is
-not given is made at the first start and kept in secrets.json in the data folder. Backups may go to any
-address, this network's too; CAIRN_DESTINATIONS=public keeps them to https and public hosts.`;
+Environment: CAIRN_DEPLOYMENT_TOKEN, CAIRN_SIGNING_KEYS, CAIRN_ENCRYPTION_KEYS. What is not given is
+made at the first start and kept in secrets.json in the data folder. Backups may go to any address,
+this network's too; CAIRN_DESTINATIONS=public keeps them to https and public hosts.`;
 }
 
 /** `invalid` with a sentence that names the option. */

@@ -4,13 +4,15 @@ import { announcement, announcementJson } from "./announcement.ts";
 import { helpText, parseOptions } from "./options.ts";
 import { secretNames, type SecretName } from "./secrets.ts";
 import { startServer, type StartUpstream } from "./server.ts";
+import { flawOfAccessToken, TenantKeeper } from "./tenant.ts";
 
 /**
- * Runs until a signal (exit code 0, everything ended cleanly) or until it cannot (1, with the reason on stderr). A second signal
+ * `tenantFile`: where in the data folder it is kept what the first start has made in the data of this script. Runs until a signal (exit code 0, everything ended cleanly) or until it cannot (1, with the reason on stderr). A second signal
  * does not wait for what is under way.
  */
 export async function runProgram(
   script: "npm start" | "npm run dev",
+  tenantFile: string,
   upstream: () => Promise<StartUpstream | Failure>,
 ): Promise<void> {
   const options = parseOptions(process.argv.slice(2));
@@ -19,17 +21,24 @@ export async function runProgram(
     process.stdout.write(`${helpText(script)}\n`);
     return;
   }
+  const accessToken = options.accessToken ?? process.env["CAIRN_ACCESS_TOKEN"];
+  const flaw = accessToken === undefined ? undefined : flawOfAccessToken(accessToken);
+  if (flaw !== undefined) return fail(flaw);
   const secrets: Partial<Record<SecretName, string>> = {};
   for (const name of secretNames) {
-    const given = name === "CAIRN_ACCESS_TOKEN" ? (options.accessToken ?? process.env[name]) : process.env[name];
+    const given = process.env[name];
     if (given !== undefined) secrets[name] = given;
   }
   const signal = nextSignal();
   const startUpstream = await upstream();
   if ("ok" in startUpstream) return fail(startUpstream);
-  const server = await startServer({ ...options, secrets, startUpstream });
+  const preparation = new TenantKeeper(tenantFile, accessToken, (sentence) => process.stderr.write(`${sentence}\n`));
+  const server = await Promise.race([startServer({ ...options, secrets, startUpstream, preparation }), signal]);
+  // What was started so far ends with this process, and the next start carries on.
+  if (server === "signal") process.exit(0);
   if ("ok" in server) return fail(server);
-  process.stdout.write(options.json ? `${announcementJson(server)}\n` : announcement(server));
+  const announced = { ...preparation.tenant, url: server.url, folder: server.folder };
+  process.stdout.write(options.json ? `${announcementJson(announced)}\n` : announcement(announced));
 
   const ending = await Promise.race([signal, server.givenUp]);
   void nextSignal().then(() => process.exit(1));

@@ -1,40 +1,44 @@
 /**
- * The deployment's secrets: from the environment, or made at the first start and kept in `secrets.json` in the data folder,
- * which only its owner reads. They are named as the Worker's bindings are. What the environment gives is not written down.
+ * The deployment's secrets: from the environment, or made at the first start and kept in `secrets.json` in the data folder.
+ * They are named as the Worker's bindings are. What the environment gives is not written down.
  */
-import { randomBytes, randomUUID } from "node:crypto";
-import { chmodSync, closeSync, fsyncSync, openSync, readFileSync, renameSync, statSync, writeSync } from "node:fs";
+import { randomBytes } from "node:crypto";
 import { join } from "node:path";
+import { encryptionKeys } from "../core/encryption-keys.ts";
 import { failure, type Failure } from "../core/errors.ts";
+import { signingKeys } from "../core/signing-keys.ts";
+import { readKept, writeKept } from "./kept-file.ts";
 
 interface SecretKind {
   make(): string;
-  readonly form: RegExp;
-  /** Completes "NAME must be …". */
-  readonly description: string;
+  /** What is wrong with a value that is not of this kind, to be put behind the secret's name; shows nothing of the value. */
+  flaw(value: string): string | undefined;
 }
+
+const deploymentTokens = /^[\w.~+/=-]{16,512}(,[\w.~+/=-]{16,512})*$/;
 
 /** A new secret of the deployment is a new row here; the Worker gets it as a binding of the same name. */
 const kinds = {
-  CAIRN_DATABASE_ID: {
-    make: () => randomUUID(),
-    form: /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/,
-    description: "a UUID in lower case",
-  },
-  CAIRN_ACCESS_TOKEN: {
-    make: () => `cairn_${randomBytes(32).toString("base64url")}`,
-    form: /^[\w.~+/=-]{8,512}$/,
-    description: "8 to 512 of the characters that a bearer token may have (letters, digits, - . _ ~ + / =)",
+  CAIRN_DEPLOYMENT_TOKEN: {
+    make: () => `cairn_deployment_${randomBytes(32).toString("base64url")}`,
+    flaw: (value) =>
+      deploymentTokens.test(value)
+        ? undefined
+        : " must be 16 to 512 of the characters that a bearer token may have (letters, digits, - . _ ~ + / =), or several such, separated by commas.",
   },
   CAIRN_SIGNING_KEYS: {
     make: () => `k${randomBytes(4).toString("hex")}:${randomBytes(32).toString("base64")}`,
-    form: /^[\w-]{1,64}:[A-Za-z0-9+/]{42,}={0,2}(,[\w-]{1,64}:[A-Za-z0-9+/]{42,}={0,2})*$/,
-    description: "a list of kid:base64, separated by commas, each key at least 32 bytes",
+    flaw(value) {
+      const keys = signingKeys(value);
+      return "ok" in keys ? `, ${keys.message}` : undefined;
+    },
   },
   CAIRN_ENCRYPTION_KEYS: {
     make: () => `k${randomBytes(4).toString("hex")}:${randomBytes(32).toString("base64")}`,
-    form: /^[\w-]{1,64}:[A-Za-z0-9+/]{43}=(,[\w-]{1,64}:[A-Za-z0-9+/]{43}=)*$/,
-    description: "a list of kid:base64, separated by commas, each key 32 bytes",
+    flaw(value) {
+      const keys = encryptionKeys(value);
+      return "ok" in keys ? `, ${keys.message}` : undefined;
+    },
   },
 } satisfies Record<string, SecretKind>;
 
@@ -42,8 +46,7 @@ export type SecretName = keyof typeof kinds;
 export type Secrets = Readonly<Record<SecretName, string>>;
 
 export const secretNames: readonly SecretName[] = [
-  "CAIRN_DATABASE_ID",
-  "CAIRN_ACCESS_TOKEN",
+  "CAIRN_DEPLOYMENT_TOKEN",
   "CAIRN_SIGNING_KEYS",
   "CAIRN_ENCRYPTION_KEYS",
 ];
@@ -61,55 +64,16 @@ export function deploymentSecrets(folder: string, given: Partial<Record<SecretNa
   const secrets: Partial<Record<SecretName, string>> = {};
   for (const name of secretNames) {
     const known = given[name] ?? kept.values[name];
-    if (known !== undefined && !kinds[name].form.test(known)) {
+    const flaw = known === undefined ? undefined : kinds[name].flaw(known);
+    if (flaw !== undefined) {
       const where = given[name] === undefined ? `${name} in ${file}` : name;
-      return failure("invalid", `${where} must be ${kinds[name].description}.`);
+      return failure("invalid", `${where}${flaw}`);
     }
     const value = known ?? kinds[name].make();
     if (known === undefined) made[name] = value;
     secrets[name] = value;
   }
-  if (Object.keys(made).length > 0) writeOwnerOnly(file, JSON.stringify({ ...kept.values, ...made }, null, 2));
+  if (Object.keys(made).length > 0) writeKept(file, { ...kept.values, ...made });
   // The loop has set every name.
   return secrets as Secrets;
-}
-
-function readKept(file: string): { readonly values: Readonly<Record<string, string>> } | Failure {
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-    if ((statSync(file).mode & 0o077) !== 0) chmodSync(file, 0o600);
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return { values: {} };
-    return failure("invalid", `${file} cannot be read: ${String(error)}`);
-  }
-  const values = parseObject(text);
-  if (values === undefined || Object.values(values).some((value) => typeof value !== "string")) {
-    return failure("invalid", `${file} is not an object of texts. Put it right, or remove it to get new secrets.`);
-  }
-  // Every value was just seen to be a string.
-  return { values: values as Record<string, string> };
-}
-
-function parseObject(text: string): Readonly<Record<string, unknown>> | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    // A JSON object has string keys and nothing else is known of it.
-    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Whole or not at all, also when the machine stops midway. */
-function writeOwnerOnly(file: string, text: string): void {
-  const unfinished = `${file}.new`;
-  const descriptor = openSync(unfinished, "w", 0o600);
-  try {
-    writeSync(descriptor, `${text}\n`);
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
-  renameSync(unfinished, file);
 }

@@ -4,7 +4,9 @@
  */
 import { readFileSync, realpathSync } from "node:fs";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import type { Failure } from "../core/errors.ts";
+import { isFailure } from "../core/management.ts";
 import { bundleWorker } from "./bundle.ts";
 import { lockFolder } from "./folder-lock.ts";
 import { Front } from "./front.ts";
@@ -15,8 +17,19 @@ import { orphanGone, startWorkerd } from "./workerd-process.ts";
 
 export const repository = join(import.meta.dirname, "../..");
 
+/** Of the server process's environment, by name. */
+export type Variables = Readonly<Record<string, string>>;
+
 /** Starts one server process on the folder, which is locked and absolute. */
-export type StartUpstream = (folder: string, secrets: Secrets) => Promise<Upstream | Failure>;
+export type StartUpstream = (folder: string, variables: Variables) => Promise<Upstream | Failure>;
+
+/** What is done with the server process before clients reach it. `folder` is locked and absolute. */
+export interface Preparation {
+  /** What the process is given beside the secrets. */
+  variables(folder: string): Variables | Failure;
+  /** Asks the running process. If `variables` says something else thereafter, the process is started again, and this asked again. */
+  settle(processUrl: () => string | undefined, folder: string, secrets: Secrets): Promise<Failure | undefined>;
+}
 
 export interface ServerOptions {
   readonly host: string;
@@ -26,12 +39,12 @@ export interface ServerOptions {
   /** What is missing is taken from the folder or made. */
   readonly secrets: Partial<Record<SecretName, string>>;
   readonly startUpstream: StartUpstream;
+  readonly preparation?: Preparation;
 }
 
 export interface RunningServer {
   /** Where clients reach the front, without a slash at the end. */
   readonly url: string;
-  readonly connectUrl: string;
   /** Absolute. */
   readonly folder: string;
   readonly secrets: Secrets;
@@ -77,7 +90,6 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const url = `http://${urlHost(options.host)}:${front.port}`;
   return {
     url,
-    connectUrl: `${url}/databases/${ready.secrets.CAIRN_DATABASE_ID}/connect`,
     folder,
     secrets: ready.secrets,
     get upstream() {
@@ -96,13 +108,32 @@ async function startInside(
   if ("ok" in secrets) return secrets;
   const orphan = await orphanGone(folder);
   if (orphan !== undefined) return orphan;
-  const kept = await KeptUpstream.start(
-    () => options.startUpstream(folder, secrets),
-    (reason) => {
-      process.stderr.write(`${reason}\nStarting it again.\n`);
-    },
-  );
-  return "ok" in kept ? kept : { secrets, kept };
+  for (;;) {
+    const variables = variablesOf(folder, options, secrets);
+    if ("ok" in variables) return variables;
+    const kept = await KeptUpstream.start(
+      () => options.startUpstream(folder, variables.all),
+      (reason) => {
+        process.stderr.write(`${reason}\nStarting it again.\n`);
+      },
+    );
+    if ("ok" in kept) return kept;
+    const processUrl = () => (kept.current === undefined ? undefined : `http://127.0.0.1:${kept.current.port}`);
+    const flaw = await options.preparation?.settle(processUrl, folder, secrets);
+    const wanted = flaw ?? variablesOf(folder, options, secrets);
+    if (!("ok" in wanted) && isDeepStrictEqual(wanted, variables)) return { secrets, kept };
+    await kept.stop(0);
+    if ("ok" in wanted) return wanted;
+  }
+}
+
+function variablesOf(
+  folder: string,
+  { preparation }: ServerOptions,
+  secrets: Secrets,
+): { readonly all: Variables } | Failure {
+  const others = preparation?.variables(folder) ?? {};
+  return isFailure(others) ? others : { all: { ...secrets, ...others } };
 }
 
 /** Builds the Worker once and runs it on plain workerd with its disk storage. `invalid` when it does not build. */
@@ -111,7 +142,8 @@ export async function onWorkerd(entry: string, deployment: Deployment): Promise<
   if (typeof worker !== "string") return worker;
   const date = compatibilityDateOf(readFileSync(join(repository, "wrangler.toml"), "utf8"));
   const files = { worker, config: workerdConfig(deployment, date) };
-  return (folder, secrets) => startWorkerd(folder, files, { CAIRN_DESTINATIONS: "any", ...process.env, ...secrets });
+  return (folder, variables) =>
+    startWorkerd(folder, files, { CAIRN_DESTINATIONS: "any", ...process.env, ...variables });
 }
 
 function urlHost(host: string): string {

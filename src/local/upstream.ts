@@ -51,9 +51,10 @@ export class KeptUpstream {
     return this.#current;
   }
 
+  /** A start under way that takes longer than the grace is left alone: its process ends with this one. */
   async stop(graceMs: number): Promise<void> {
     this.#stopping = true;
-    await this.#restart;
+    await Promise.race([this.#restart, sleep(graceMs)]);
     await this.#current?.stop(graceMs);
     this.#current = undefined;
   }
@@ -80,6 +81,7 @@ export class KeptUpstream {
     await sleep(RESTART_DELAY_MS);
     if (this.#stopping) return;
     const next = await attempt(this.#start);
+    if (this.#stopping) return "ok" in next ? undefined : next.stop(0);
     if ("ok" in next) return this.#afterDeath(next.message);
     this.#watch(next);
   }

@@ -8,7 +8,7 @@ import { secretNames } from "./secrets.ts";
 /** What the Worker sees in its environment, and where its objects lie. */
 export interface Deployment {
   readonly namespaces: readonly Namespace[];
-  /** Text bindings, each taken from the environment variable of the same name. */
+  /** Text bindings, each taken from the environment variable of the same name; null when that is not set. */
   readonly variables: readonly string[];
 }
 
@@ -19,8 +19,12 @@ export interface Namespace {
 
 /** What src/worker.ts needs around it. A new Durable Object class or secret is added here and in wrangler.toml. */
 export const cairnDeployment: Deployment = {
-  namespaces: [{ binding: "DATABASES", className: "DatabaseObject" }],
-  variables: [...secretNames, "CAIRN_DESTINATIONS"],
+  namespaces: [
+    { binding: "DATABASES", className: "DatabaseObject" },
+    { binding: "ORGANIZATIONS", className: "OrganizationObject" },
+    { binding: "INDEX", className: "IndexObject" },
+  ],
+  variables: [...secretNames, "CAIRN_TOKEN_ALIAS", "CAIRN_DESTINATIONS"],
 };
 
 /** Names on workerd's command line and in its control messages. */

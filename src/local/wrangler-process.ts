@@ -5,20 +5,23 @@ import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { failure, type Failure } from "../core/errors.ts";
 import { spawnGuarded } from "./guarded-process.ts";
-import type { Secrets } from "./secrets.ts";
+import type { Variables } from "./server.ts";
 import type { Upstream } from "./upstream.ts";
 
 /**
  * Starts wrangler on the repository and resolves when it listens. Its data lies in the folder's wrangler/: another form than
  * that of plain workerd, so `npm start` does not see it. What it writes goes to stderr.
  */
-export async function startWrangler(repository: string, folder: string, secrets: Secrets): Promise<Upstream | Failure> {
+export async function startWrangler(
+  repository: string,
+  folder: string,
+  environment: Variables,
+): Promise<Upstream | Failure> {
   const state = join(folder, "wrangler");
   mkdirSync(state, { recursive: true });
   const variables = join(state, "variables.env");
-  writeFileSync(variables, envFile({ CAIRN_DESTINATIONS: process.env["CAIRN_DESTINATIONS"] ?? "any", ...secrets }), {
-    mode: 0o600,
-  });
+  const destinations = process.env["CAIRN_DESTINATIONS"] ?? "any";
+  writeFileSync(variables, envFile({ CAIRN_DESTINATIONS: destinations, ...environment }), { mode: 0o600 });
 
   const args = [
     join(repository, "node_modules/wrangler/bin/wrangler.js"),
@@ -51,9 +54,9 @@ function readyPort(output: Readable): Promise<number> {
   });
 }
 
-/** No secret's form admits a quote. */
-function envFile(variables: Readonly<Record<string, string>>): string {
-  return Object.entries(variables)
+/** No value's form admits a quote. */
+function envFile(environment: Variables): string {
+  return Object.entries(environment)
     .map(([name, value]) => `${name}='${value}'\n`)
     .join("");
 }

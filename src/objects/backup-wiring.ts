@@ -6,13 +6,14 @@ import { parsePrefix } from "../backup/destinations/object-name.ts";
 import type { RetryPolicy, Timing } from "../backup/destinations/retry.ts";
 import { S3Destination } from "../backup/destinations/s3.ts";
 import { parseS3Settings } from "../backup/destinations/s3-settings.ts";
-import { encryptionKeys, SecretBox } from "../backup/secrets.ts";
+import { SecretBox } from "../backup/secrets.ts";
 import type { DatabaseSource, Entropy } from "../backup/sources.ts";
 import type { BackupCredentials, BackupDestination } from "../core/backup-commands.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
+import { encryptionKeys } from "../core/encryption-keys.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import type { SyncStorage } from "../core/storage.ts";
-import type { Env } from "./env.ts";
+import type { BackupEnv } from "./env.ts";
 
 /** The backup's tasks try again by themselves: one second try covers a connection that went stale. */
 const retryPolicy: RetryPolicy = { tries: 2, firstWaitMs: 200, longestWaitMs: 5_000 };
@@ -23,7 +24,7 @@ export interface BackupParts {
   readonly storage: SyncStorage;
   readonly database: DatabaseSource;
   readonly clock: Clock;
-  readonly env: Env;
+  readonly env: BackupEnv;
   readonly dueBy: (at: UnixMs) => void;
 }
 
@@ -51,16 +52,19 @@ export function timingBy(clock: Clock): Timing {
   };
 }
 
-export function secretBox({ CAIRN_ENCRYPTION_KEYS: text = "" }: Env): SecretBox | Failure {
+export function secretBox({ CAIRN_ENCRYPTION_KEYS: text = "" }: BackupEnv): SecretBox | Failure {
   const keys = encryptionKeys(text);
   if (!("ok" in keys)) return new SecretBox(keys, entropy);
-  return failure("unsupported", `This deployment cannot keep the secrets of a destination: ${keys.message}`);
+  return failure(
+    "unsupported",
+    `This deployment cannot keep the secrets of a destination: CAIRN_ENCRYPTION_KEYS, ${keys.message}`,
+  );
 }
 
 export function openDestination(
   destination: BackupDestination,
   credentials: BackupCredentials | null,
-  env: Env,
+  env: BackupEnv,
   timing: Timing,
 ): Destination | Failure {
   if (destination.kind === "r2") {

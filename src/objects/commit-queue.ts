@@ -18,7 +18,11 @@ export interface CommitQueueOptions {
   readonly commit: (writes: readonly AtomicWrite[]) => CommitOutcome[];
   /** Resolves when what was applied is on disk. */
   readonly flushed: () => Promise<void>;
+  /** `commit` threw: a bug. Its writes are answered with that their outcome is unknown. */
+  readonly onError: (error: unknown) => void;
 }
+
+const UNKNOWN_OUTCOME = failure("internal", "Whether the write was stored is unknown: this is a bug of Cairn");
 
 export class CommitQueue {
   readonly #options: CommitQueueOptions;
@@ -49,14 +53,22 @@ export class CommitQueue {
     try {
       while (this.#waiting.length > 0) {
         const group = this.#takeGroup();
-        const outcomes = this.#options.commit(group.map(({ write }) => write));
-        for (const [index, { settle }] of group.entries()) {
-          settle(outcomes[index] ?? failure("internal", "the write was lost on the way: this is a bug of Cairn"));
-        }
+        const outcomes = this.#commit(group);
+        for (const [index, { settle }] of group.entries()) settle(outcomes[index] ?? UNKNOWN_OUTCOME);
         await this.#options.flushed();
       }
     } finally {
       this.#busy = false;
+    }
+  }
+
+  /** Nobody is left waiting, whatever happens. */
+  #commit(group: readonly Waiting[]): readonly CommitOutcome[] {
+    try {
+      return this.#options.commit(group.map(({ write }) => write));
+    } catch (error) {
+      this.#options.onError(error);
+      return [];
     }
   }
 

@@ -1,12 +1,13 @@
 /**
  * The Durable Object of one database: a thin shell that hands requests to the engine and wires it to storage, alarm and sockets.
- * It holds no rules of its own. An object that was never initialised has no schema, writes nothing and refuses.
+ * It holds no rules of its own. An object that was never initialised has no schema, writes nothing and refuses; so does one that
+ * was deleted, for good.
  */
 import { DurableObject } from "cloudflare:workers";
 import type { Backup } from "../backup/backup.ts";
 import type { RestoreService } from "../backup/restore-service.ts";
 import type { BackupAnswer, BackupCommand } from "../core/backup-commands.ts";
-import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
+import type { UnixMs } from "../core/clock.ts";
 import type { Grant } from "../core/authority.ts";
 import {
   decodeAtomicWrite,
@@ -16,21 +17,27 @@ import {
 } from "../core/datapath.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_RPC_ANSWER_BYTES } from "../core/limits.ts";
+import type { DatabaseControl, DatabaseSetup, DatabaseStats } from "../core/management.ts";
 import type { ReceiveOrder, RestoreAnswer, RestoreCommand, RestoreJob, RestoreStub } from "../core/restore-commands.ts";
+import { versionstampHex } from "../core/versionstamp.ts";
 import { Database } from "../engine/database.ts";
 import { isInitialized, migrate } from "../engine/schema.ts";
-import { databaseBackup } from "./backup-wiring.ts";
 import { AlarmClock } from "./alarm-clock.ts";
+import { databaseBackup } from "./backup-wiring.ts";
 import { CommitQueue } from "./commit-queue.ts";
-import type { Env } from "./env.ts";
+import type { DirectoryEnv } from "./directory-env.ts";
+import type { BackupEnv } from "./env.ts";
 import { alarmForExpiry, expiryTask } from "./expiry-task.ts";
+import { bury, claim, identityOf } from "./identity.ts";
 import { type DatabaseBackups, type DatabaseStub, type LargeAnswer, watchProtocol } from "./interface.ts";
+import { admittedRanges, keysOf, refusedKeys } from "./key-access.ts";
 import { LargeReads } from "./large-reads.ts";
 import { type Mode, ObjectMode } from "./object-mode.ts";
 import { databaseRestores, isVacant, modeFor } from "./restore-wiring.ts";
+import { Revocations } from "./revocations.ts";
+import { organizationStub, systemClock } from "./stubs.ts";
+import { UsageTask } from "./usage-task.ts";
 import { WatchSockets } from "./watch-sockets.ts";
-
-const systemClock: Clock = { now: () => asUnixMs(Date.now()) };
 
 /** Everything that exists only once the database does. */
 interface Open {
@@ -39,24 +46,89 @@ interface Open {
   readonly alarms: AlarmClock;
   readonly watches: WatchSockets;
   readonly largeReads: LargeReads;
+  readonly revocations: Revocations;
+  /** null: the object is no database of anybody's, but holds a state of the past or tries a backup out. */
+  readonly usage: UsageTask | null;
   readonly backup: Backup;
   readonly mode: ObjectMode;
   readonly restores: RestoreService;
 }
 
-export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, DatabaseBackups, RestoreStub {
+interface Env extends Pick<DirectoryEnv, "ORGANIZATIONS">, BackupEnv {
+  readonly DATABASES: DurableObjectNamespace<DatabaseObject>;
+}
+
+export class DatabaseObject
+  extends DurableObject<Env>
+  implements DatabaseStub, DatabaseControl, DatabaseBackups, RestoreStub
+{
   #open: Open | null = null;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    if (isInitialized(ctx.storage)) void ctx.blockConcurrencyWhile(() => this.#start());
+    const identity = identityOf(ctx.storage.sql);
+    const setup = identity.state === "live" ? identity.setup : null;
+    // What has entries and no identity holds a state of the past, or tries a backup out.
+    const isScratch = identity.state === "unknown" && isInitialized(ctx.storage);
+    if (setup !== null || isScratch) void ctx.blockConcurrencyWhile(() => this.#restart(setup));
   }
 
-  /** Makes the database. Doing it again changes nothing. */
-  async initialize(): Promise<void> {
-    await this.ctx.blockConcurrencyWhile(async () => {
-      if (this.#open === null) await this.#start();
+  async initialize(setup: DatabaseSetup): Promise<{ readonly initialized: true } | Failure> {
+    return this.ctx.blockConcurrencyWhile(async () => {
+      const { storage } = this.ctx;
+      const identity = identityOf(storage.sql);
+      const given = JSON.stringify(setup);
+      if (identity.state === "deleted")
+        return failure("conflict", "This database was deleted, and its id is not used again");
+      if (identity.state === "live") {
+        if (JSON.stringify(identity.setup) === given) return { initialized: true };
+        return failure("conflict", "There is another database with this id");
+      }
+      storage.transactionSync(() => claim(storage.sql, setup));
+      await this.#start(setup);
+      return { initialized: true };
     });
+  }
+
+  async revoke(tokenId: string, until: UnixMs): Promise<void> {
+    if (this.#open === null) return;
+    const { revocations, watches } = this.#open;
+    revocations.add(tokenId, until, systemClock.now());
+    watches.end(this.ctx.getWebSockets(tokenId), REVOKED);
+  }
+
+  async wipe(_options: { readonly deleteBackups: boolean }): Promise<void> {
+    const { storage } = this.ctx;
+    const open = this.#open;
+    this.#open = null;
+    open?.alarms.stop();
+    open?.restores.close();
+    open?.watches.end(this.ctx.getWebSockets(), NO_DATABASE);
+    // Marked first, so that a kill in between leaves no database; marked again, because the mark goes with the rest.
+    bury(storage.sql);
+    // Copies of it go too; one that cannot be told goes by itself when nobody reads it any more.
+    await open?.restores.forgetPast().catch((error: unknown) => console.error("states of the past are left:", error));
+    await storage.deleteAlarm();
+    await storage.deleteAll();
+    bury(storage.sql);
+    await storage.sync();
+  }
+
+  async stats(): Promise<DatabaseStats | Failure> {
+    if (this.#open === null) return NO_DATABASE;
+    const { database } = this.#open;
+    const { reads, writes, readUnits, writeUnits } = database.counters();
+    return {
+      entries: database.countEntries(),
+      bytes: this.ctx.storage.sql.databaseSize,
+      versionstamp: database.lastVersion === 0 ? null : versionstampHex(database.lastVersion),
+      logBacklog: 0,
+      watchers: database.watches.size,
+      reads,
+      writes,
+      readUnits,
+      writeUnits,
+    };
   }
 
   async snapshotRead(grant: Grant, request: Uint8Array): Promise<Uint8Array | LargeAnswer | Failure> {
@@ -64,7 +136,8 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, 
     if ("ok" in open) return open;
     const read = decodeSnapshotRead(request);
     if (!read.ok) return read;
-    const entries = open.database.read(read.ranges, MAX_RPC_ANSWER_BYTES);
+    const entries = open.database.read(admittedRanges(grant, read.ranges), MAX_RPC_ANSWER_BYTES);
+    noteUse(open);
     return entries === null ? { ok: true, large: true } : encodeSnapshotReadOutput(entries);
   }
 
@@ -73,31 +146,46 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, 
     if ("ok" in open) return open;
     const decoded = decodeAtomicWrite(request);
     if (!decoded.ok) return decoded;
-    const outcome = await open.commits.submit(decoded.write, request.byteLength);
+    const refused = refusedKeys(grant, keysOf(decoded.write));
+    if (refused !== null) return refused;
+    const kept = request.byteLength + decoded.write.mutations.length * DECODED_MUTATION_BYTES;
+    const outcome = await open.commits.submit(decoded.write, kept);
+    noteUse(open);
     return "code" in outcome ? outcome : encodeAtomicWriteOutput(outcome);
   }
 
   async backup(command: BackupCommand): Promise<BackupAnswer> {
-    if (this.#open === null) return noDatabase();
+    if (this.#open === null) return NO_DATABASE;
     this.#open.alarms.rescue();
     return this.#open.mode.refusal("write") ?? this.#open.backup.run(command);
   }
 
   async restore(command: RestoreCommand): Promise<RestoreAnswer | Failure> {
-    if (command.command === "restore from") return this.#fill("restoring", (open) => open.restores.run(command));
-    if (this.#open === null) return noDatabase();
+    if (this.#open === null) return NO_DATABASE;
     this.#open.alarms.rescue();
-    return this.#open.restores.run(command);
+    if (command.command !== "restore from") return this.#open.restores.run(command);
+    return this.#fill(this.#open, "restoring", (restores) => restores.run(command));
   }
 
   async receive(order: ReceiveOrder): Promise<{ readonly ok: true; readonly job: RestoreJob } | Failure> {
-    return this.#fill(modeFor(order.purpose), (open) => open.restores.receive(order));
+    const isNew = this.#open === null;
+    // A fork is made into a database that the directory has made; anything else into an object that is nobody's.
+    if (isNew && order.purpose !== "fork" && identityOf(this.ctx.storage.sql).state === "unknown") {
+      await this.ctx.blockConcurrencyWhile(async () => {
+        if (this.#open === null) await this.#start(null);
+      });
+    }
+    const open = this.#open;
+    if (open === null) return NO_DATABASE;
+    const begun = await this.#fill(open, modeFor(order.purpose), (restores) => restores.receive(order));
+    if (!begun.ok && isNew) await this.#erase();
+    return begun;
   }
 
-  async wipe(): Promise<{ readonly ok: true } | Failure> {
-    const mode = this.#open?.mode.mode;
-    if (mode === "open" || mode === "restoring")
+  async discard(): Promise<{ readonly ok: true } | Failure> {
+    if (identityOf(this.ctx.storage.sql).state !== "unknown") {
       return failure("conflict", "This is a database: it is deleted otherwise");
+    }
     await this.#erase();
     return { ok: true };
   }
@@ -110,7 +198,7 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, 
     if (request.headers.get("upgrade") === "websocket") return this.#acceptWatch(open, grant);
     const read = decodeSnapshotRead(new Uint8Array(await request.arrayBuffer()));
     if (!read.ok) return refusal(read);
-    const answer = await open.largeReads.answer(read.ranges);
+    const answer = await open.largeReads.answer(admittedRanges(grant, read.ranges));
     return "ok" in answer ? refusal(answer) : new Response(answer);
   }
 
@@ -139,25 +227,20 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, 
 
   /** Has this object filled from a backup. Until it is whole it is of that mode; if nothing comes of it, it is as it was. */
   async #fill<T extends { readonly ok: true }>(
-    mode: Mode,
-    begin: (open: Open) => Promise<T | Failure>,
+    { database, mode, restores }: Open,
+    becoming: Mode,
+    begin: (restores: RestoreService) => Promise<T | Failure>,
   ): Promise<T | Failure> {
-    const isNew = this.#open === null;
-    await this.initialize();
-    const open = this.#open;
-    if (open === null) return noDatabase();
-    if (!isVacant(open.database, open.mode)) {
+    if (!isVacant(database, mode)) {
       return failure(
         "conflict",
         "This database is not empty: a backup is restored into a new one, or into its own in place",
       );
     }
-    const before = open.mode.mode;
-    open.mode.become(mode);
-    const begun = await begin(open);
-    if (begun.ok) return begun;
-    if (isNew) await this.#erase();
-    else open.mode.become(before);
+    const before = mode.mode;
+    mode.become(becoming);
+    const begun = await begin(restores);
+    if (!begun.ok) mode.become(before);
     return begun;
   }
 
@@ -172,7 +255,17 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, 
     });
   }
 
-  async #start(): Promise<void> {
+  /** What is thrown here makes the platform start the object anew at the next request, and the client learns only that. */
+  async #restart(setup: DatabaseSetup | null): Promise<void> {
+    try {
+      await this.#start(setup);
+    } catch (error) {
+      console.error(`the database ${setup?.databaseId ?? this.ctx.id.name} does not start`, error);
+      throw error;
+    }
+  }
+
+  async #start(setup: DatabaseSetup | null): Promise<void> {
     const { storage } = this.ctx;
     migrate(storage);
     const mode = new ObjectMode(storage, systemClock);
@@ -184,14 +277,18 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, 
       clock: mode.clock,
       onExpirySet: (at) => alarms?.dueBy(alarmForExpiry(at)),
       onLogged: (bytes) => backup?.noted(bytes),
+      onError: logError,
     });
     const dueBy = (at: UnixMs) => alarms?.dueBy(at);
-    backup = databaseBackup({ storage, database, clock: systemClock, env: this.env, dueBy });
-    const objectName = this.ctx.id.name ?? this.ctx.id.toString();
-    const parts = { storage, database, backup, mode, clock: systemClock, env: this.env, objectName, dueBy };
-    const restores = databaseRestores(parts);
+    const common = { storage, database, clock: systemClock, env: this.env, dueBy };
+    backup = databaseBackup(common);
+    const objectName = setup?.databaseId ?? this.ctx.id.name ?? this.ctx.id.toString();
+    const jurisdiction = setup?.jurisdiction ?? null;
+    const restores = databaseRestores({ ...common, backup, mode, objectName, jurisdiction });
+    const usage = setup === null ? null : this.#usage(database, setup);
     alarms = new AlarmClock(storage, systemClock, [
       expiryTask(database, () => mode.mode === "open"),
+      ...(usage === null ? [] : [usage]),
       ...backup.tasks,
       restores.task,
       restores.scheduleTask,
@@ -204,25 +301,53 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, 
       backup,
       mode,
       restores,
-      commits: new CommitQueue({ commit: (writes) => database.commit(writes), flushed: () => storage.sync() }),
+      commits: new CommitQueue({
+        commit: (writes) => database.commit(writes),
+        flushed: () => storage.sync(),
+        onError: logError,
+      }),
       watches: new WatchSockets(database.watches, this.ctx.getWebSockets()),
       largeReads: new LargeReads(database),
+      revocations: new Revocations(storage.sql),
+      usage,
     };
+  }
+
+  #usage(database: Database, { organizationId, databaseId }: DatabaseSetup): UsageTask {
+    return new UsageTask({
+      sql: this.ctx.storage.sql,
+      database,
+      clock: systemClock,
+      report: (counters) => organizationStub(this.env, organizationId).reportUsage(databaseId, counters),
+    });
   }
 
   /** The open database, if there is one and the grant allows this. */
   #allow(grant: Grant, access: "read" | "write"): Open | Failure {
-    if (this.#open === null) return noDatabase();
-    this.#open.alarms.rescue();
+    const open = this.#open;
+    if (open === null) return NO_DATABASE;
+    open.alarms.rescue();
     if (systemClock.now() >= grant.expiresAt) return failure("unauthenticated", "The token has expired");
+    if (open.revocations.has(grant.tokenId)) return REVOKED;
     if (!grant[access]) return failure("forbidden", `This token does not allow to ${access} here`);
-    return this.#open.mode.refusal(access) ?? this.#open;
+    return open.mode.refusal(access) ?? open;
   }
 }
 
-function noDatabase(): Failure {
-  return failure("not-found", "There is no such database");
+/** About what a decoded mutation takes in memory beside its bytes. */
+const DECODED_MUTATION_BYTES = 500;
+
+/** Something was done that the organization is to be told of. */
+function noteUse({ alarms, usage }: Open): void {
+  if (usage !== null) alarms.dueBy(usage.nextReport());
 }
+
+function logError(error: unknown): void {
+  console.error("a commit failed:", error);
+}
+
+const NO_DATABASE = failure("not-found", "There is no such database");
+const REVOKED = failure("unauthenticated", "The token was revoked");
 
 function refusal(why: Failure): Response {
   return Response.json(why, { status: 400 });

@@ -1,14 +1,10 @@
 /** What the deployment binds. `wrangler.toml` and `src/local/workerd-config.ts` provide it. */
+import type { DeploymentSecrets } from "../directory/deployment.ts";
 import type { DatabaseObject } from "./database-object.ts";
+import type { DirectoryEnv } from "./directory-env.ts";
 
-export interface Env {
-  readonly DATABASES: DurableObjectNamespace<DatabaseObject>;
-  /** UUID of the one database that this deployment serves. */
-  readonly CAIRN_DATABASE_ID?: string;
-  /** What opens it. */
-  readonly CAIRN_ACCESS_TOKEN?: string;
-  /** `kid:base64,…`: the first signs data tokens, all are accepted. */
-  readonly CAIRN_SIGNING_KEYS?: string;
+/** What backups need of the environment. */
+export interface BackupEnv {
   /** `kid:base64,…`, 32 bytes each: the first encrypts the secrets of backup destinations, all decrypt them. */
   readonly CAIRN_ENCRYPTION_KEYS?: string;
   /** "any": backups may go to http and private addresses too, as they may on somebody's own machine. */
@@ -17,4 +13,8 @@ export interface Env {
   readonly DESTINATIONS?: Fetcher;
   /** The deployment's own bucket for backups. */
   readonly BACKUPS?: R2Bucket;
+}
+
+export interface Env extends Omit<DirectoryEnv, "DATABASES">, DeploymentSecrets, BackupEnv {
+  readonly DATABASES: DurableObjectNamespace<DatabaseObject>;
 }

@@ -14,8 +14,6 @@ export interface LargeAnswer {
 }
 
 export interface DatabaseStub {
-  /** Makes the database; every other call to an object where this was never called is refused and writes nothing. Idempotent. */
-  initialize(): Promise<void>;
   /** SnapshotRead in, SnapshotReadOutput out. */
   snapshotRead(grant: Grant, request: Uint8Array): Promise<Uint8Array | LargeAnswer | Failure>;
   /** AtomicWrite in, AtomicWriteOutput out (failed checks are such an answer, not a failure). */

@@ -3,14 +3,18 @@ import type { Backup } from "../backup/backup.ts";
 import { RestoreService } from "../backup/restore-service.ts";
 import type { NewBackupDestination } from "../core/backup-commands.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
-import type { ReceiveOrder } from "../core/restore-commands.ts";
+import type { Jurisdiction } from "../core/placement.ts";
+import type { ReceiveOrder, RestoreStub } from "../core/restore-commands.ts";
 import { NO_VERSION } from "../core/versionstamp.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import type { Database } from "../engine/database.ts";
 import { SideState } from "../engine/side-state.ts";
 import { entropy, openDestination, secretBox, timingBy } from "./backup-wiring.ts";
-import type { Env } from "./env.ts";
+import type { DatabaseObject } from "./database-object.ts";
+import type { BackupEnv } from "./env.ts";
 import type { Mode, ObjectMode } from "./object-mode.ts";
+
+type RestoreEnv = BackupEnv & { readonly DATABASES: DurableObjectNamespace<DatabaseObject> };
 
 export interface RestoreParts {
   readonly storage: SyncStorage;
@@ -18,13 +22,15 @@ export interface RestoreParts {
   readonly backup: Backup;
   readonly mode: ObjectMode;
   readonly clock: Clock;
-  readonly env: Env;
+  readonly env: RestoreEnv;
   readonly objectName: string;
+  /** Where the objects of this database are kept. */
+  readonly jurisdiction: Jurisdiction | null;
   readonly dueBy: (at: UnixMs) => void;
 }
 
 export function databaseRestores(parts: RestoreParts): RestoreService {
-  const { storage, database, backup, mode, clock, env, objectName, dueBy } = parts;
+  const { storage, database, backup, mode, clock, env, objectName, jurisdiction, dueBy } = parts;
   const side = new SideState(storage);
   const timing = timingBy(clock);
   return new RestoreService({
@@ -33,7 +39,7 @@ export function databaseRestores(parts: RestoreParts): RestoreService {
     entropy,
     database,
     side,
-    adopt: (floor, also) => database.adopt(side, floor, also),
+    adopt: (entries, floor, also) => database.adopt(side, entries, floor, also),
     adopted: (purpose, version) => {
       if (purpose === "fork") mode.become("open");
       else if (purpose === "past") mode.become("past", version);
@@ -45,10 +51,16 @@ export function databaseRestores(parts: RestoreParts): RestoreService {
     },
     secrets: secretBox(env),
     objectName,
-    object: (name) => env.DATABASES.getByName(name),
+    object: (name) => objectIn(env, jurisdiction, name),
+    otherDatabase: (id, where) => objectIn(env, where, id),
     dueBy,
     breathe: () => scheduler.wait(0),
   });
+}
+
+function objectIn(env: RestoreEnv, jurisdiction: Jurisdiction | null, name: string): RestoreStub {
+  const namespace = jurisdiction === null ? env.DATABASES : env.DATABASES.jurisdiction(jurisdiction);
+  return namespace.getByName(name);
 }
 
 /** What an object is while it is filled for this. */

@@ -7,8 +7,10 @@ import type { Grant } from "../core/authority.ts";
 import { decodeWatch, encodeWatchOutput } from "../core/datapath.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_WATCHERS } from "../core/limits.ts";
+import type { Entry } from "../core/operations.ts";
 import type { Watcher, WatchHub } from "../engine/watch-hub.ts";
 import { watchProtocol } from "./interface.ts";
+import { refusedKeys } from "./key-access.ts";
 
 /** The platform's limit is 16,384; the rest of the attachment stays far below the difference. */
 const MAX_ATTACHED_KEY_BYTES = 15_000;
@@ -56,11 +58,18 @@ export class WatchSockets {
     const watch = decodeWatch(new Uint8Array(message));
     if (!watch.ok) {
       refuse(socket, watch);
+      return;
+    }
+    const forbidden = refusedKeys(attachmentOf(socket).grant, watch.keys);
+    if (forbidden !== null) {
+      refuse(socket, forbidden);
     } else if (this.#hub.size >= MAX_WATCHERS) {
       refuse(socket, failure("unavailable", `This database has ${MAX_WATCHERS} watchers, the most it takes at a time`));
     } else {
-      this.#remember(socket, watch.keys);
-      this.#watch(socket, watch.keys, false);
+      // Copies: what was decoded are views, which would keep the whole message for as long as the watch lasts.
+      const keys = watch.keys.map((key) => key.slice());
+      this.#remember(socket, keys);
+      this.#watch(socket, keys, false);
     }
   }
 
@@ -69,21 +78,30 @@ export class WatchSockets {
     this.#watchers.delete(socket);
   }
 
+  /** Ends these, saying why. */
+  end(sockets: Iterable<WebSocket>, why: Failure): void {
+    for (const socket of sockets) {
+      this.closed(socket);
+      refuse(socket, why);
+    }
+  }
+
   #remember(socket: WebSocket, keys: readonly Uint8Array[]): void {
     const bytes = keys.reduce((sum, key) => sum + key.length, 0);
-    // Each is a view of the request: the copies keep the attachment to the keys alone.
-    const kept = bytes > MAX_ATTACHED_KEY_BYTES ? "too long" : keys.map((key) => key.slice());
-    attach(socket, { grant: attachmentOf(socket).grant, keys: kept });
+    attach(socket, {
+      grant: attachmentOf(socket).grant,
+      keys: bytes > MAX_ATTACHED_KEY_BYTES ? "too long" : keys,
+    });
   }
 
   #watch(socket: WebSocket, keys: readonly Uint8Array[], resumed: boolean): void {
-    const watcher = this.#hub.add(keys, (entries) => this.#send(socket, encodeWatchOutput(entries)), { resumed });
+    const watcher = this.#hub.add(keys, (entries) => this.#send(socket, entries), { resumed });
     this.#watchers.set(socket, watcher);
   }
 
-  #send(socket: WebSocket, message: Uint8Array): void {
+  #send(socket: WebSocket, entries: readonly (Entry | null)[]): void {
     try {
-      socket.send(message);
+      socket.send(encodeWatchOutput(entries));
     } catch {
       // The peer is gone and its close event is on the way, or was lost: either way nobody waits here any more.
       this.closed(socket);

@@ -10,6 +10,10 @@ import { entropy, openS3, secretBox, TestBackup } from "../support/workerd/backu
 import { key, set, text, withStorage } from "../support/workerd/engine.ts";
 import { describe as describeEntries } from "../support/workerd/restore.ts";
 
+function nobody(): never {
+  throw new Error("nobody else is needed");
+}
+
 /** The backup, and what brings its database back, as an object has both. */
 class Restorable {
   readonly backup: TestBackup;
@@ -25,15 +29,14 @@ class Restorable {
       entropy,
       database,
       side,
-      adopt: (floor, also) => database.adopt(side, floor, also),
+      adopt: (entries, floor, also) => database.adopt(side, entries, floor, also),
       adopted: () => undefined,
       own: backup.backup,
       connect: ({ prefix }) => openS3(prefix),
       secrets: secretBox(),
       objectName: databaseId,
-      object: () => {
-        throw new Error("nobody else is needed");
-      },
+      object: nobody,
+      otherDatabase: nobody,
       dueBy: () => undefined,
       breathe: async () => undefined,
     });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { encryptionKeys, SecretBox } from "../../src/backup/secrets.ts";
+import { SecretBox } from "../../src/backup/secrets.ts";
+import { encryptionKeys } from "../../src/core/encryption-keys.ts";
 import { entropy, secretBox } from "../support/workerd/backup.ts";
 
 const place = { databaseId: "db", backupId: "one" };
@@ -53,9 +54,9 @@ test.each([
   ["31 bytes", `a:${btoa("x".repeat(31))}`],
   ["33 bytes", `a:${btoa("x".repeat(33))}`],
   ["no key id", keyA],
-])("%s is no list of encryption keys, and the sentence names the variable alone", (_, text) => {
+])("%s is no list of encryption keys, and the sentence names the entry alone", (_, text) => {
   const keys = encryptionKeys(text);
-  expect(keys).toMatchObject({ ok: false, message: expect.stringMatching(/^CAIRN_ENCRYPTION_KEYS/) });
+  expect(keys).toMatchObject({ ok: false, message: expect.stringMatching(/^entry 1: /) });
 });
 
 test("a box with several keys seals with the first", async () => {

@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, test } from "vitest";
 import type { Grant } from "../../src/core/authority.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
 import { DataTokens, FOREVER, MAX_DATA_TOKEN_LENGTH, MAX_KEPT_TOKENS } from "../../src/directory/data-token.ts";
-import { signingKeys, type SigningKeys } from "../../src/directory/signing-keys.ts";
+import { signingKeys, type SigningKeys } from "../../src/core/signing-keys.ts";
 
 const database = "6f1b3e0a-1111-4222-8333-444455556666";
 const other = "6f1b3e0a-1111-4222-8333-444455556667";

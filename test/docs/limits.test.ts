@@ -1,12 +1,17 @@
 /** docs/limits.md, held against src/core/limits.ts and against the errors that the code gives. */
 import { expect, test } from "vitest";
 import { decodeAtomicWrite, decodeSnapshotRead, decodeWatch } from "../../src/core/datapath.ts";
+import { toHex } from "../../src/core/bytes.ts";
 import { encodeAtomicWrite, encodeSnapshotRead, encodeWatch } from "../../src/core/datapath-requests.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
 import type { Failure } from "../../src/core/errors.ts";
 import * as limits from "../../src/core/limits.ts";
+import { isFailure, type Scopes } from "../../src/core/management.ts";
 import type { AtomicWrite, Enqueue, ReadRange, SetMutation } from "../../src/core/operations.ts";
+import { checkScopes } from "../../src/directory/scopes.ts";
 import { readBody } from "../../src/doors/kv-connect/request-body.ts";
+import { idempotencyOf, readBody as readManagementBody } from "../../src/doors/management/context.ts";
+import { descriptionOf } from "../../src/doors/management/v1/input.ts";
 import { readPage, tableRows } from "./markdown.ts";
 
 const page = readPage("docs/limits.md");
@@ -52,6 +57,15 @@ const read = (...ranges: ReadRange[]) => decodeSnapshotRead(encodeSnapshotRead(r
 const body = (bytes: number, limit: number) =>
   readBody(new Request("https://cairn.example", { method: "POST", body: new Uint8Array(bytes) }), limit);
 
+const scopes = (part: Partial<Scopes>): Outcome =>
+  checked(
+    checkScopes({ permissions: ["read"], databases: "all", keyPrefix: null, expiresAt: null, ...part }, asUnixMs(0)),
+  );
+const post = (headers: Record<string, string>, text: string): Request =>
+  new Request("https://cairn.example", { method: "POST", headers, body: text });
+/** A failure, or that there is none. */
+const checked = (answer: unknown): Outcome => (isFailure(answer) ? answer : { ok: true });
+
 type Outcome = { readonly ok: true } | Failure | Uint8Array;
 
 /** Just past each limit, by its constant. */
@@ -74,6 +88,16 @@ const past: Readonly<Record<string, () => Outcome | Promise<Outcome>>> = {
   MAX_EXCHANGE_BODY_BYTES: () => body(limits.MAX_EXCHANGE_BODY_BYTES + 1, limits.MAX_EXCHANGE_BODY_BYTES),
   MAX_BACKOFF_DELAYS: () => send({ backoffSchedule: times(limits.MAX_BACKOFF_DELAYS + 1, 1) }),
   MAX_BACKOFF_DELAY_MS: () => send({ backoffSchedule: [limits.MAX_BACKOFF_DELAY_MS + 1] }),
+  MAX_DATABASES_OF_TOKEN: () =>
+    scopes({ databases: times(limits.MAX_DATABASES_OF_TOKEN + 1, "").map((_, i) => `${i}`) }),
+  MAX_KEY_PREFIX_BYTES: () => scopes({ keyPrefix: toHex(keyOf(limits.MAX_KEY_PREFIX_BYTES + 1)) }),
+  MAX_DESCRIPTION_LENGTH: () => checked(descriptionOf({ description: "x".repeat(limits.MAX_DESCRIPTION_LENGTH + 1) })),
+  MAX_MANAGEMENT_BODY_BYTES: async () =>
+    checked(await readManagementBody(post({}, "x".repeat(limits.MAX_MANAGEMENT_BODY_BYTES + 1)))),
+  MAX_IDEMPOTENCY_KEY_LENGTH: async () => {
+    const tooLong = "x".repeat(limits.MAX_IDEMPOTENCY_KEY_LENGTH + 1);
+    return checked(await idempotencyOf(post({ "idempotency-key": tooLong }, ""), ""));
+  },
   MAX_KEYS_IF_UNDELIVERED: () => send({ keysIfUndelivered: times(limits.MAX_KEYS_IF_UNDELIVERED + 1, key) }),
 };
 

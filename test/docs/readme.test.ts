@@ -8,7 +8,7 @@ import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 import { afterAll, expect, test } from "vitest";
-import { signingKeys } from "../../src/directory/signing-keys.ts";
+import { deploymentOf } from "../../src/directory/deployment.ts";
 import { announcement } from "../../src/local/announcement.ts";
 import { helpText } from "../../src/local/options.ts";
 import { blockWith, readPage, repository } from "./markdown.ts";
@@ -36,6 +36,15 @@ function save(name: string, language: string, words: string): void {
   writeFileSync(join(folder, name), blockWith(readme, language, words));
 }
 
+/** Whatever is left of npm and what it started, also where npm alone has ended. */
+function killGroup(leader: number | undefined): void {
+  try {
+    if (leader !== undefined) process.kill(-leader, "SIGKILL");
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
+  }
+}
+
 async function listens(url: string): Promise<boolean> {
   const { hostname, port } = new URL(url);
   const socket = connect(Number(port), hostname);
@@ -49,7 +58,12 @@ async function listens(url: string): Promise<boolean> {
 
 test("the Deno program and the Node program print what is shown, against npm start; and npm start ends with npm", async () => {
   const args = ["start", "--silent", "--", "--json", "--port", "0", "--persist-to", join(folder, "data")];
-  const npm = spawn("npm", args, { cwd: repository, env: environment, stdio: ["ignore", "pipe", "inherit"] });
+  const npm = spawn("npm", args, {
+    cwd: repository,
+    env: environment,
+    stdio: ["ignore", "pipe", "inherit"],
+    detached: true,
+  });
   const exited = once(npm, "exit");
   try {
     const [line] = (await once(createInterface({ input: npm.stdout }), "line")) as [string];
@@ -59,7 +73,7 @@ test("the Deno program and the Node program print what is shown, against npm sta
     const { url = "", connectUrl = "", accessToken = "" } = server;
     const variables = { CONNECT_URL: connectUrl, DENO_KV_ACCESS_TOKEN: accessToken };
 
-    save("hello.ts", "ts", "Deno.openKv");
+    save("hello.ts", "ts", "alice");
     const deno = "npx deno run --allow-env --allow-net --unstable-kv hello.ts";
     expect(readme).toContain(`\n${deno}\n`);
     const greeting = await shell(deno.slice("npx ".length), variables, folder);
@@ -76,7 +90,7 @@ test("the Deno program and the Node program print what is shown, against npm sta
     expect(await exited).toEqual([0, null]);
     expect(await listens(url)).toBe(false);
   } finally {
-    npm.kill("SIGTERM");
+    killGroup(npm.pid);
     await exited;
   }
 });
@@ -87,17 +101,11 @@ test("what npm start prints is shown as it is", () => {
   const connectUrl = valueOf("connect URL");
   const printed = announcement({
     url: new URL(connectUrl).origin,
-    connectUrl,
     folder: valueOf("data folder"),
-    secrets: {
-      CAIRN_ACCESS_TOKEN: valueOf("access token"),
-      CAIRN_DATABASE_ID: "",
-      CAIRN_SIGNING_KEYS: "",
-      CAIRN_ENCRYPTION_KEYS: "",
-    },
-    upstream: undefined,
-    givenUp: new Promise(() => undefined),
-    close: () => Promise.resolve(),
+    databaseId: /databases\/([^/]+)/.exec(connectUrl)?.[1] ?? "",
+    accessToken: valueOf("access token"),
+    organizationId: valueOf("organization"),
+    adminToken: valueOf("admin token"),
   });
   expect(block).toBe(printed.slice(1));
 });
@@ -107,17 +115,18 @@ test("the options are those of --help", () => {
 });
 
 test("the commands that make secrets make good ones", async () => {
-  const commands = blockWith(readme, "sh", "DATABASE_ID=$(");
-  const print = `printf '%s\\n' "$DATABASE_ID" "$ACCESS_TOKEN" "$SIGNING_KEYS"`;
+  const commands = blockWith(readme, "sh", "SIGNING_KEYS=$(");
+  const print = `printf '%s\\n' "$DEPLOYMENT_TOKEN" "$SIGNING_KEYS"`;
   const made = await shell(`${commands}\n${print}`, {}, folder);
-  const [databaseId = "", accessToken = "", keys = ""] = made.split("\n");
-  expect(databaseId).toMatch(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
-  expect(accessToken).toMatch(/^cairn_[\w-]{43}$/);
-  expect(signingKeys(keys)).toHaveLength(1);
+  const [CAIRN_DEPLOYMENT_TOKEN = "", CAIRN_SIGNING_KEYS = ""] = made.split("\n");
+  expect(CAIRN_DEPLOYMENT_TOKEN).toMatch(/^cairn_deployment_[\w-]{43}$/);
+  expect(deploymentOf({ CAIRN_DEPLOYMENT_TOKEN, CAIRN_SIGNING_KEYS })).toMatchObject({ keys: [{ kid: "k1" }] });
 });
 
-test("wrangler builds what would be deployed, with its one binding", async () => {
+test("wrangler builds what would be deployed, with its bindings", async () => {
   const command = blockWith(readme, "sh", "deploy --dry-run").trim();
   const printed = await shell(`${command} --outdir "$OUT"`, { OUT: join(folder, "built") }, repository);
-  expect(printed).toContain("env.DATABASES (DatabaseObject)");
+  for (const binding of ["DATABASES (DatabaseObject)", "ORGANIZATIONS (OrganizationObject)", "INDEX (IndexObject)"]) {
+    expect(printed).toContain(`env.${binding}`);
+  }
 });

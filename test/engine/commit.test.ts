@@ -112,19 +112,46 @@ test("a derived table changes in the commit's transaction; when it throws, that 
         if (effects.some((effect) => effect.type === "delete")) throw new Error("cannot index this");
       },
     };
-    const database = new Database({ storage, clock: new MovableClock(), derivedTables: [derived] });
+    const errors: unknown[] = [];
+    const onError = (error: unknown) => void errors.push(error);
+    const database = new Database({ storage, clock: new MovableClock(), derivedTables: [derived], onError });
     const outcomes = database.commit([
       write([set(a, text("1")), set(b, text("1"))]),
       write([set(b, text("2")), remove(a)]),
       write([set(b, text("3"))]),
     ]);
-    expect(outcomes[1]).toMatchObject({ code: "internal", message: expect.stringContaining("cannot index this") });
+    expect(outcomes[1]).toMatchObject({
+      code: "internal",
+      message: expect.stringContaining("nothing of it was stored"),
+    });
+    expect(errors).toEqual([new Error("cannot index this")]);
     expect(entryOrNull(database.read([point(a)], 100))?.value).toEqual(text("1"));
     expect(entryOrNull(database.read([point(b)], 100))?.value).toEqual(text("3"));
     expect(storage.sql.exec("SELECT version, keys FROM derived ORDER BY version").toArray()).toEqual([
       { version: versionOf(outcomes[0]), keys: 2 },
       { version: versionOf(outcomes[2]), keys: 1 },
     ]);
+  });
+});
+
+test("a failure to tell watchers changes nothing of what was stored", async () => {
+  await withStorage((storage) => {
+    const database = new Database({ storage, clock: new MovableClock() });
+    let told = 0;
+    const watcher = database.watches.add(
+      [a],
+      () => {
+        told += 1;
+        if (told > 1) throw new Error("cannot tell");
+      },
+      { resumed: false },
+    );
+    watcher.acknowledge();
+    const sums = Array.from({ length: 3 }, () => write([numeric("sum", a, u64(1n))]));
+    expect(() => database.commit(sums)).toThrow("cannot tell");
+    expect(entryOrNull(database.read([point(a)], 100))?.value).toEqual(u64(3n));
+    watcher.acknowledge();
+    expect(database.commit([write([set(b, text("1"))])])[0]).toMatchObject({ ok: true });
   });
 });
 

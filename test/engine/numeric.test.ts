@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { MAX_VALUE_BYTES } from "../../src/core/limits.ts";
+import { MAX_SUM_BYTES } from "../../src/core/limits.ts";
 import { Encoding } from "../../src/core/operations.ts";
 import { decodeV8, encodeV8 } from "../../src/core/v8/codec.ts";
 import { Database } from "../../src/engine/database.ts";
@@ -12,6 +12,7 @@ import {
   point,
   set,
   u64,
+  versionOf,
   withStorage,
   write,
 } from "../support/workerd/engine.ts";
@@ -142,16 +143,20 @@ describe("V8 sums", () => {
   });
 });
 
-test("a sum that grows past a value's limit is refused and changes nothing", async () => {
+test("what takes part in a sum is bounded, and so is what comes out of it; nothing changes where it is not", async () => {
   await withStorage((storage) => {
     const database = new Database({ storage, clock: new MovableClock() });
     // As many 64-bit words of ones as fit: one bit more takes one word more.
-    const operand = v8((1n << BigInt(64 * (MAX_VALUE_BYTES / 8 - 1))) - 1n);
-    expect(operand.length).toBeLessThanOrEqual(MAX_VALUE_BYTES);
-    database.commit([write([set(n, operand, { encoding: Encoding.v8 })])]);
-    const before = entryOrNull(database.read([point(n)], 2 * MAX_VALUE_BYTES));
-    const [outcome] = database.commit([write([numeric("sum", n, operand, { encoding: Encoding.v8 })])]);
-    expect(outcome).toMatchObject({ code: "limit", message: expect.stringContaining(`at most ${MAX_VALUE_BYTES}`) });
-    expect(entryOrNull(database.read([point(n)], 2 * MAX_VALUE_BYTES))?.version).toBe(before?.version);
+    const operand = v8((1n << BigInt(64 * (MAX_SUM_BYTES / 8 - 1))) - 1n);
+    expect(operand.length).toBeLessThanOrEqual(MAX_SUM_BYTES);
+    const sumOf = (value: Uint8Array) => write([numeric("sum", n, value, { encoding: Encoding.v8 })]);
+    versionOf(database.commit([sumOf(operand)])[0]);
+    const before = entryOrNull(database.read([point(n)], MAX_SUM_BYTES * 2));
+    const refused = { code: "limit", message: expect.stringContaining(`the limit is ${MAX_SUM_BYTES}`) };
+    expect(database.commit([sumOf(operand)])[0]).toMatchObject(refused);
+    expect(database.commit([sumOf(v8(1n << BigInt(8 * MAX_SUM_BYTES)))])[0]).toMatchObject(refused);
+    expect(entryOrNull(database.read([point(n)], MAX_SUM_BYTES * 2))?.version).toBe(before?.version);
+    const long = set(n, v8(1n << BigInt(8 * MAX_SUM_BYTES)), { encoding: Encoding.v8 });
+    expect(database.commit([write([long]), sumOf(v8(1n))])[1]).toMatchObject(refused);
   });
 });

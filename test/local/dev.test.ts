@@ -1,6 +1,6 @@
 /** `npm run dev` as a process, in a copy of the sources that the test may change. */
 import { execFileSync } from "node:child_process";
-import { cpSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openKv } from "@deno/kv";
 import { expect, onTestFinished, test } from "vitest";
@@ -33,14 +33,24 @@ test("both protocols reach wrangler's server, a changed source is loaded, kill -
   const answer = await http2Request(http2Session(url), { ":path": "/nothing-here" });
   expect(answer.status).toBe(404);
 
-  const changed =
-    'export * from "./objects/database-object.ts"; export default { fetch: () => new Response("changed") };';
+  const source = readFileSync(join(root, "src/worker.ts"), "utf8");
+  const changed = source.replace("  fetch(request", '  fetch: () => new Response("changed"),\n  unused(request');
   writeFileSync(join(root, "src/worker.ts"), changed);
   await expect.poll(async () => (await fetch(url)).text(), { timeout: 20_000 }).toBe("changed");
 
   expect(processesOn(root).length).toBeGreaterThan(2);
   program.process.kill("SIGKILL");
-  await expect.poll(() => processesOn(root), { timeout: 5000 }).toEqual([]);
+  await expect.poll(() => processesOn(root)).toEqual([]);
+});
+
+test("SIGTERM ends it also while wrangler is not ready, as with a source that lacks a class", async () => {
+  const root = copyOfSources();
+  writeFileSync(join(root, "src/worker.ts"), "export default {};");
+  const program = runScript("dev", ["--port=0", "--json", `--persist-to=${join(root, "data")}`], {}, root);
+  await expect.poll(program.stderr, { timeout: 20_000 }).toContain("OrganizationObject");
+  program.process.kill("SIGTERM");
+  expect(await program.exited).toBe(0);
+  await expect.poll(() => processesOn(root)).toEqual([]);
 });
 
 test("SIGTERM ends it cleanly, wrangler and its children too", async () => {

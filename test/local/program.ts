@@ -44,6 +44,8 @@ export interface Announcement {
   readonly connectUrl: string;
   readonly databaseId: string;
   readonly accessToken: string;
+  readonly organizationId: string;
+  readonly adminToken: string;
 }
 
 /** Waits for the line of `--json`. */

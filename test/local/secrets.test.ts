@@ -1,7 +1,7 @@
 import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { signingKeys } from "../../src/directory/signing-keys.ts";
+import { deploymentOf } from "../../src/directory/deployment.ts";
 import { deploymentSecrets, type Secrets } from "../../src/local/secrets.ts";
 import { temporaryFolder } from "./stand-in-server.ts";
 
@@ -15,25 +15,26 @@ test("secrets are made once, kept in a file that only its owner reads, and never
   const folder = temporaryFolder();
   const made = secretsOf(folder);
   expect(secretsOf(folder)).toEqual(made);
-  expect(secretsOf(temporaryFolder()).CAIRN_ACCESS_TOKEN).not.toBe(made.CAIRN_ACCESS_TOKEN);
+  expect(secretsOf(temporaryFolder()).CAIRN_DEPLOYMENT_TOKEN).not.toBe(made.CAIRN_DEPLOYMENT_TOKEN);
   expect(statSync(join(folder, "secrets.json")).mode & 0o777).toBe(0o600);
   expect(readdirSync(folder)).toEqual(["secrets.json"]);
 });
 
 test("what is made has the form that the Worker asks for", () => {
   const made = secretsOf(temporaryFolder());
-  expect(made.CAIRN_DATABASE_ID).toMatch(/^[0-9a-f-]{36}$/);
-  expect(made.CAIRN_ACCESS_TOKEN).toMatch(/^cairn_[\w-]{43}$/);
-  expect(signingKeys(made.CAIRN_SIGNING_KEYS)).toMatchObject([{ secret: { length: 32 } }]);
+  expect(deploymentOf(made)).toMatchObject({
+    deploymentTokens: [expect.stringMatching(/^cairn_deployment_[\w-]{43}$/)],
+    keys: [{ secret: { length: 32 } }],
+  });
 });
 
 test("what is given goes before the file and is not written down", () => {
   const folder = temporaryFolder();
-  const given = { CAIRN_ACCESS_TOKEN: "given-token" };
-  expect(secretsOf(folder, given).CAIRN_ACCESS_TOKEN).toBe("given-token");
-  expect(readFileSync(join(folder, "secrets.json"), "utf8")).not.toContain("CAIRN_ACCESS_TOKEN");
+  const given = { CAIRN_DEPLOYMENT_TOKEN: "given-deployment-token" };
+  expect(secretsOf(folder, given).CAIRN_DEPLOYMENT_TOKEN).toBe("given-deployment-token");
+  expect(readFileSync(join(folder, "secrets.json"), "utf8")).not.toContain("CAIRN_DEPLOYMENT_TOKEN");
   const made = secretsOf(folder);
-  expect(made.CAIRN_ACCESS_TOKEN).toMatch(/^cairn_/);
+  expect(made.CAIRN_DEPLOYMENT_TOKEN).toMatch(/^cairn_/);
   expect(secretsOf(folder, given)).toEqual({ ...made, ...given });
   expect(secretsOf(folder)).toEqual(made);
 });
@@ -47,9 +48,9 @@ test("a file that others could read is closed to them", () => {
 });
 
 test.each([
-  ["CAIRN_DATABASE_ID", "not-a-uuid"],
-  ["CAIRN_ACCESS_TOKEN", "with spaces in it"],
-  ["CAIRN_ACCESS_TOKEN", "short"],
+  ["CAIRN_DEPLOYMENT_TOKEN", "with spaces in it"],
+  ["CAIRN_DEPLOYMENT_TOKEN", "fifteen-letters"],
+  ["CAIRN_DEPLOYMENT_TOKEN", "a-good-deployment-token,short"],
   ["CAIRN_SIGNING_KEYS", "k1:c2hvcnQ="],
   ["CAIRN_SIGNING_KEYS", "no-colon"],
 ])("a %s of the wrong form is refused by name, its value not shown", (name, value) => {
@@ -58,7 +59,30 @@ test.each([
   expect(refused).not.toMatchObject({ message: expect.stringContaining(value) });
 });
 
-test.each(["{", "[1]", '{"CAIRN_ACCESS_TOKEN": 1}', "null"])(
+const keyA = Buffer.alloc(32, 1).toString("base64");
+const keyB = Buffer.alloc(40, 2).toString("base64");
+
+test("two signing keys may have a space between them", () => {
+  const given = { CAIRN_DEPLOYMENT_TOKEN: "given-deployment-token", CAIRN_SIGNING_KEYS: `k1:${keyA}, k2:${keyB}` };
+  expect(deploymentSecrets(temporaryFolder(), given)).toEqual(given);
+  expect(deploymentOf(given)).toMatchObject({ keys: [{ kid: "k1" }, { kid: "k2" }] });
+});
+
+/** What the local server lets pass and the Worker refuses would be a server whose every request is 500. */
+test.each([
+  ["the same key id twice", `k1:${keyA},k1:${keyB}`, /entry 2: its key id was used/],
+  ["base64 of an impossible length", `k1:${"A".repeat(45)}`, /entry 1: .*not base64/],
+  ["a key of 31 bytes", `k1:${Buffer.alloc(31).toString("base64")}`, /entry 1: the key has 31 bytes/],
+  ["a comma at the end", `k1:${keyA},`, /entry 2: expected kid:base64/],
+])("signing keys, %s: refused by the local server as by the Worker, naming the variable once", (_, value, sentence) => {
+  const given = { CAIRN_DEPLOYMENT_TOKEN: "given-deployment-token", CAIRN_SIGNING_KEYS: value };
+  const refused = deploymentSecrets(temporaryFolder(), given);
+  expect(refused).toMatchObject({ ok: false, code: "invalid", message: expect.stringMatching(sentence) });
+  expect(deploymentOf(given)).toEqual(refused);
+  expect(refused).not.toMatchObject({ message: expect.stringMatching(/CAIRN_SIGNING_KEYS.*CAIRN_SIGNING_KEYS/) });
+});
+
+test.each(["{", "[1]", '{"CAIRN_DEPLOYMENT_TOKEN": 1}', "null"])(
   "a file with %s in it is refused and left alone",
   (text) => {
     const folder = temporaryFolder();

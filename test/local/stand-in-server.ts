@@ -4,7 +4,7 @@ import { connect, type ClientHttp2Session, type ClientHttp2Stream, type Outgoing
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
-import { onWorkerd, startServer, type RunningServer } from "../../src/local/server.ts";
+import { onWorkerd, startServer, type RunningServer, type StartUpstream } from "../../src/local/server.ts";
 import { secretNames } from "../../src/local/secrets.ts";
 
 const standInWorker = join(import.meta.dirname, "../support/workerd/stand-in-worker.ts");
@@ -15,11 +15,21 @@ export function temporaryFolder(): string {
   return folder;
 }
 
-/** On a free port; closed when the test ends, if it was not before. */
-export async function startStandIn(persistTo: string): Promise<RunningServer> {
+/**
+ * On a free port; closed when the test ends, if it was not before. `beforeStart` is waited for before each start of workerd, the
+ * first and those after a death.
+ */
+export async function startStandIn(
+  persistTo: string,
+  beforeStart: () => Promise<void> = () => Promise.resolve(),
+): Promise<RunningServer> {
   const deployment = { namespaces: [{ binding: "COUNTERS", className: "Counter" }], variables: secretNames };
-  const startUpstream = await onWorkerd(standInWorker, deployment);
-  if ("ok" in startUpstream) throw new Error(startUpstream.message);
+  const startWorkerd = await onWorkerd(standInWorker, deployment);
+  if ("ok" in startWorkerd) throw new Error(startWorkerd.message);
+  const startUpstream: StartUpstream = async (folder, secrets) => {
+    await beforeStart();
+    return startWorkerd(folder, secrets);
+  };
   const server = await startServer({ host: "127.0.0.1", port: 0, persistTo, secrets: {}, startUpstream });
   if ("ok" in server) throw new Error(server.message);
   onTestFinished(() => server.close(0));

@@ -1,6 +1,6 @@
 /** `npm start` as a process: what it prints, how it ends, and what it refuses. */
 import { execFile } from "node:child_process";
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { openKv } from "@deno/kv";
@@ -14,12 +14,12 @@ function shell(command: string): Promise<{ readonly stdout: string; readonly std
   });
 }
 
-test("--json prints one line with exactly four members, and the token is the one that was given", async () => {
+test("--json prints one line with exactly six members, and the access token is the one that was given", async () => {
   const program = runScript("start", ["--port=0", "--json", `--persist-to=${temporaryFolder()}`], {
     CAIRN_ACCESS_TOKEN: "token-of-the-environment",
   });
   const line = await announced(program);
-  expect(Object.keys(line)).toEqual(["url", "connectUrl", "databaseId", "accessToken"]);
+  expect(Object.keys(line)).toEqual(["url", "connectUrl", "databaseId", "accessToken", "organizationId", "adminToken"]);
   expect(line.url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
   expect(line.connectUrl).toBe(`${line.url}/databases/${line.databaseId}/connect`);
   expect(line.accessToken).toBe("token-of-the-environment");
@@ -68,7 +68,7 @@ test("kill -9 takes workerd along, and the next start finds folder, secrets and 
   const workerd = workerdPid(folder);
   expect(isRunning(workerd)).toBe(true);
   first.process.kill("SIGKILL");
-  await expect.poll(() => isRunning(workerd), { timeout: 5000 }).toBe(false);
+  await expect.poll(() => isRunning(workerd)).toBe(false);
 
   const after = await announced(runScript("start", ["--port=0", "--json", `--persist-to=${folder}`]));
   expect([after.accessToken, after.databaseId]).toEqual([before.accessToken, before.databaseId]);
@@ -82,7 +82,7 @@ test("workerd killed five times within a minute ends it with the reason", async 
   const program = runScript("start", ["--port=0", "--json", `--persist-to=${folder}`]);
   await announced(program);
   for (let death = 1; death <= 5; death++) {
-    await expect.poll(() => existsSync(join(folder, "workerd.pid")), { timeout: 5000 }).toBe(true);
+    await expect.poll(() => existsSync(join(folder, "workerd.pid"))).toBe(true);
     const pid = workerdPid(folder);
     process.kill(pid, "SIGKILL");
     await expect.poll(() => existsSync(join(folder, "workerd.pid")) && workerdPid(folder) === pid).toBe(false);
@@ -123,6 +123,12 @@ test("a folder that cannot be written is an error that names it", async () => {
   expect(program.stderr()).toMatch(new RegExp(`^The data folder ${file}/data cannot be written .*\\n$`));
 });
 
+test.skipIf(process.platform !== "linux")("a folder where the system lets none be made is an error too", async () => {
+  const program = runScript("start", ["--port=0", "--persist-to=/proc/cairn/data"]);
+  expect(await program.exited).toBe(1);
+  expect(program.stderr()).toMatch(/^The data folder \/proc\/cairn\/data cannot be written .*\n$/);
+});
+
 test.each([
   [["--host=no-such-host.invalid"], /^The host no-such-host\.invalid cannot be resolved: .*\n$/],
   [["--host=192.0.2.1"], /^192\.0\.2\.1 is not an address of this machine: .*\n$/],
@@ -142,11 +148,22 @@ test("--help lists the options", async () => {
   }
 });
 
-test("secrets are on no command line and in no configuration file", async () => {
+test("secrets are on no command line and in no file but those that only their owner reads", async () => {
   const folder = temporaryFolder();
-  const { accessToken } = await announced(runScript("start", ["--port=0", "--json", `--persist-to=${folder}`]));
-  const found = await shell(
-    `ps -eo args | grep -v grep | grep -c -e '${accessToken}'; grep -rl -e '${accessToken}' ${folder}`,
+  const { accessToken, adminToken } = await announced(
+    runScript("start", ["--port=0", "--json", `--persist-to=${folder}`]),
   );
-  expect(found.stdout).toBe(`0\n${folder}/secrets.json\n`);
+  const kept = JSON.parse(readFileSync(join(folder, "secrets.json"), "utf8")) as Record<string, string>;
+  for (const [file, secret] of [
+    ["tenant.json", accessToken],
+    ["tenant.json", adminToken],
+    ["secrets.json", kept["CAIRN_DEPLOYMENT_TOKEN"]],
+    ["secrets.json", kept["CAIRN_SIGNING_KEYS"]],
+  ] as const) {
+    const found = await shell(
+      `ps -eo args | grep -v grep | grep -cF -e '${secret}'; grep -rlF -e '${secret}' ${folder}`,
+    );
+    expect(found.stdout).toBe(`0\n${folder}/${file}\n`);
+    expect(statSync(join(folder, file)).mode & 0o777).toBe(0o600);
+  }
 });

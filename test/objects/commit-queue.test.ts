@@ -10,14 +10,18 @@ const write: AtomicWrite = { checks: [], mutations: [], enqueues: [] };
 /** A queue whose flushes end when the test says so. */
 class SlowDisk {
   readonly groups: number[] = [];
+  readonly errors: unknown[] = [];
+  broken = false;
   version = 0;
   #flushed: (() => void) | null = null;
   readonly queue = new CommitQueue({
     commit: (writes): CommitOutcome[] => {
       this.groups.push(writes.length);
+      if (this.broken) throw new Error("broken");
       return writes.map(() => ({ ok: true, version: asVersion((this.version += 1)) }));
     },
     flushed: () => new Promise((resolve) => (this.#flushed = resolve)),
+    onError: (error) => void this.errors.push(error),
   });
 
   /** Ends the flush that is under way and lets what follows from it happen. */
@@ -65,4 +69,19 @@ test("writes past what may wait are refused until the disk has caught up", async
   await disk.flush();
   await disk.flush();
   expect((await Promise.all(applied)).every(({ ok }) => ok)).toBe(true);
+});
+
+test("when applying a group throws, its writes are answered, and the next ones go on", async () => {
+  const disk = new SlowDisk();
+  const first = disk.queue.submit(write, 1);
+  disk.broken = true;
+  const lost = [disk.queue.submit(write, 1), disk.queue.submit(write, 1)];
+  await disk.flush();
+  disk.broken = false;
+  const after = disk.queue.submit(write, 1);
+  await disk.flush();
+  expect(await first).toMatchObject({ ok: true });
+  for (const outcome of await Promise.all(lost)) expect(outcome).toMatchObject({ code: "internal" });
+  expect(await after).toMatchObject({ ok: true });
+  expect(disk.errors).toEqual([new Error("broken")]);
 });

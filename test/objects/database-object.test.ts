@@ -1,6 +1,6 @@
 import { env } from "cloudflare:workers";
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { asUnixMs } from "../../src/core/clock.ts";
 import { toHex } from "../../src/core/bytes.ts";
 import type { Env } from "../../src/objects/env.ts";
@@ -44,6 +44,21 @@ test("what was committed is there after an eviction, and versionstamps go on abo
   }
   const [[entry] = []] = await read(stub, [point(a)]);
   expect(entry?.value).toEqual(u64(5n));
+});
+
+test("a database that does not start says in the log which and why", async () => {
+  const stub = await newDatabase();
+  await runInDurableObject(
+    stub,
+    (_instance, { storage }) => void storage.sql.exec("UPDATE meta SET name = 'other' WHERE name = 'schema_version'"),
+  );
+  await evictDurableObject(stub);
+  const log = vi.spyOn(console, "error").mockImplementation(() => undefined);
+  await expect(read(stub, [point(a)])).rejects.toThrow();
+  expect(log.mock.calls).toEqual([
+    [expect.stringMatching(/^the database database \d+ does not start$/), expect.any(Error)],
+  ]);
+  log.mockRestore();
 });
 
 test("writes that arrive together are each applied once and answered in the order of their versionstamps", async () => {

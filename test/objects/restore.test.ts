@@ -34,7 +34,7 @@ interface TestDatabase {
 async function newDatabase(): Promise<TestDatabase> {
   const id = crypto.randomUUID();
   const stub = DATABASES.getByName(id);
-  await stub.initialize();
+  await stub.initialize({ organizationId: "nobody", databaseId: id, jurisdiction: null });
   return { id, stub };
 }
 
@@ -125,10 +125,9 @@ describe("a fork", () => {
     const { stub } = await withBackup();
     const at = await put(stub, set(a, text("then")));
     await put(stub, set(a, text("now")));
-    const target = crypto.randomUUID();
-    const fork = DATABASES.getByName(target);
+    const { id, stub: fork } = await newDatabase();
     const jobId = crypto.randomUUID();
-    const started = await job(stub, { command: "fork", jobId, at: versionstampHex(at), intoDatabaseId: target });
+    const started = await job(stub, { ...into(id), jobId, at: versionstampHex(at) });
     expect(started).toMatchObject({ kind: "fork", version: at });
     const early = await fork.snapshotRead(everything, new Uint8Array());
     const wasRunning = (await job(fork, { command: "job", jobId })).status === "running";
@@ -136,28 +135,34 @@ describe("a fork", () => {
     expect(await finished(fork, jobId)).toMatchObject({ status: "completed" });
     expect(await get(fork, a)).toBe("then");
     expect(await get(fork, key("before", 29))).toBe("29");
+    expect(await fork.stats()).toMatchObject({ entries: 31 });
     expect(await put(fork, set(a, text("mine")))).toBeGreaterThan(at);
     expect(await get(stub, a)).toBe("now");
   });
 
-  test("into a database that holds something, or of nothing, is refused", async () => {
+  test("of a database without a backup, or into one that holds something or was never made, is refused", async () => {
     const { stub } = await withBackup();
     const taken = await newDatabase();
     await put(taken.stub, set(a, text("mine")));
-    const command = { command: "fork", jobId: "a", at: new Date().toISOString(), intoDatabaseId: taken.id } as const;
+    const command = { ...into(taken.id), jobId: "a", at: new Date().toISOString() };
     expect(await ask(stub, command)).toMatchObject({ ok: false, code: "conflict" });
     expect(await get(taken.stub, a)).toBe("mine");
-    expect(await taken.stub.restore({ ...command, intoDatabaseId: crypto.randomUUID() })).toMatchObject({
+    expect(await taken.stub.restore({ ...command, ...into((await newDatabase()).id) })).toMatchObject({
       ok: false,
+      code: "not-found",
+    });
+    const never = crypto.randomUUID();
+    expect(await ask(stub, { ...command, ...into(never) })).toMatchObject({ ok: false, code: "not-found" });
+    expect(await DATABASES.getByName(never).snapshotRead(everything, new Uint8Array())).toMatchObject({
       code: "not-found",
     });
   });
 
-  test("from a bucket alone, into an object where nothing was: what fails leaves nothing", async () => {
+  test("from a bucket alone: what cannot begin leaves the new database as it was", async () => {
     const { id, stub } = await withBackup();
     const at = await put(stub, set(a, text("then")));
-    await job(stub, { command: "fork", jobId: "x", at: versionstampHex(at), intoDatabaseId: crypto.randomUUID() });
-    const target = DATABASES.getByName(crypto.randomUUID());
+    await job(stub, { ...into((await newDatabase()).id), jobId: "x", at: versionstampHex(at) });
+    const { stub: target } = await newDatabase();
     const order = {
       command: "restore from",
       jobId: "a",
@@ -167,12 +172,16 @@ describe("a fork", () => {
       withoutManifest: false,
     } as const;
     expect(await target.restore({ ...order, at: "1999-01-01T00:00:00Z" })).toMatchObject({ code: "not-found" });
-    expect(await target.snapshotRead(everything, new Uint8Array())).toMatchObject({ code: "not-found" });
+    expect(await get(target, a)).toBeNull();
     expect(await target.restore(order)).toMatchObject({ ok: true });
     expect(await finished(target, "a")).toMatchObject({ status: "completed" });
     expect(await get(target, a)).toBe("then");
   });
 });
+
+function into(id: string) {
+  return { command: "fork", intoDatabaseId: id, intoJurisdiction: null } as const;
+}
 
 describe("in place", () => {
   test("brings the database back while it is open; watchers see it; writes go on above", async () => {
@@ -277,8 +286,17 @@ describe("a state of the past", () => {
   test("a database is never wiped like one", async () => {
     const { stub } = await newDatabase();
     await put(stub, set(a, text("mine")));
-    expect(await stub.wipe()).toMatchObject({ ok: false, code: "conflict" });
+    expect(await stub.discard()).toMatchObject({ ok: false, code: "conflict" });
     expect(await get(stub, a)).toBe("mine");
+  });
+
+  test("goes with the database that it was of", async () => {
+    const { stub } = await withBackup();
+    const at = await put(stub, set(a, text("then")));
+    const { object } = await pastReady(stub, versionstampHex(at));
+    await stub.wipe({ deleteBackups: false });
+    expect(await object.snapshotRead(everything, new Uint8Array())).toMatchObject({ code: "not-found" });
+    expect(await stub.restore({ command: "past", at: versionstampHex(at) })).toMatchObject({ code: "not-found" });
   });
 });
 

@@ -1,19 +1,25 @@
 /** A server as `npm start` runs it, in a process and a folder of its own, for tests that talk to it from outside. */
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { spawnGuarded } from "../../src/local/guarded-process.ts";
 
 const program = fileURLToPath(new URL("../../src/local/start.ts", import.meta.url));
+
+/** More than the server itself gives what is under way when it is told to end. */
+const GRACE_MS = 5000;
 
 export interface TestServer {
   readonly url: string;
   readonly connectUrl: string;
   readonly databaseId: string;
   readonly accessToken: string;
+  readonly organizationId: string;
+  /** Every permission in that organization. */
+  readonly adminToken: string;
   /** Of the workerd that runs now; it changes when that one dies. */
   workerdPid(): number;
   /** Everything that the server and its workerd have written to stderr. */
@@ -22,31 +28,31 @@ export interface TestServer {
   close(): Promise<void>;
 }
 
-/** Resolves when the server is ready, on a port that the system chose. Throws with what it wrote if it does not start. */
-export async function startTestServer(): Promise<TestServer> {
-  const folder = mkdtempSync(join(tmpdir(), "cairn-test-"));
-  const server = spawn(process.execPath, [program, "--json", "--port", "0", "--persist-to", folder], {
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  const exited = once(server, "exit");
+/**
+ * Resolves when the server is ready, on a port that the system chose. Throws with what it wrote if it does not start.
+ * `environment`: beside the test's own. The server does not outlive the test's process, however that ends.
+ */
+export async function startTestServer(environment: Readonly<Record<string, string>> = {}): Promise<TestServer> {
+  const folder = mkdtempSync(join(tmpdir(), "cairn-e2e-"));
+  const args = [program, "--json", "--port", "0", "--persist-to", folder];
+  const server = await spawnGuarded(process.execPath, args, { ...process.env, ...environment });
   let log = "";
   server.stderr.setEncoding("utf8").on("data", (text: string) => (log += text));
   const close = async (): Promise<void> => {
-    server.kill("SIGTERM");
-    await exited;
+    await server.stop(GRACE_MS);
     rmSync(folder, { recursive: true, force: true });
   };
 
   const line = await Promise.race([
     once(createInterface({ input: server.stdout }), "line").then(([text]) => String(text)),
-    exited.then(() => undefined),
+    server.exited.then(() => undefined),
   ]);
   if (line === undefined) {
     await close();
     throw new Error(`the server did not start:\n${log}`);
   }
   // The line is what `npm start -- --json` promises.
-  const announced = JSON.parse(line) as Pick<TestServer, "url" | "connectUrl" | "databaseId" | "accessToken">;
+  const announced = JSON.parse(line) as Omit<TestServer, "workerdPid" | "log" | "close">;
   return {
     ...announced,
     workerdPid: () => Number(readFileSync(join(folder, "workerd.pid"), "utf8")),

@@ -23,7 +23,9 @@ export interface ReplayCursor {
   /** Entries of the object that comes next which are applied already. */
   readonly applied: number;
   readonly objects: number;
+  /** Entries that were read, and how many the sink holds after them. */
   readonly entries: number;
+  readonly stored: number;
   /** Bytes of the objects that were taken, and of those that are to be. */
   readonly bytes: number;
   readonly snapshotBytes: number;
@@ -44,6 +46,7 @@ export const START: ReplayCursor = {
   applied: 0,
   objects: 0,
   entries: 0,
+  stored: 0,
   bytes: 0,
   snapshotBytes: 0,
   logBytes: 0,
@@ -51,6 +54,6 @@ export const START: ReplayCursor = {
 
 /** The beginning of the next part. */
 export function enter(cursor: ReplayCursor, part: ReplayPart): ReplayCursor {
-  const { objects, entries, bytes, snapshotBytes, logBytes } = cursor;
-  return { ...START, part, objects, entries, bytes, snapshotBytes, logBytes };
+  const { objects, entries, stored, bytes, snapshotBytes, logBytes } = cursor;
+  return { ...START, part, objects, entries, stored, bytes, snapshotBytes, logBytes };
 }

@@ -40,8 +40,9 @@ export type ReplayedEffect =
 
 /** Where the state is built: `engine/side-state.ts` fits. Doing the same again must come to the same. */
 export interface ReplaySink {
-  load(entries: Iterable<SnapshotEntry>): void;
-  apply(effect: ReplayedEffect, version: Version): void;
+  /** Each returns how many entries more there are then. */
+  load(entries: Iterable<SnapshotEntry>): number;
+  apply(effect: ReplayedEffect, version: Version): number;
 }
 
 export interface ReplayPlan {
@@ -51,8 +52,8 @@ export interface ReplayPlan {
   readonly until: Version | null;
   /** null: everything is checked and nothing kept. */
   readonly sink: ReplaySink | null;
-  /** Does the work and keeps the cursor, both in one transaction. False: nobody wants this replay any more, and nothing was done. */
-  readonly store: (cursor: ReplayCursor, work: () => void) => boolean;
+  /** Takes a step and keeps the cursor that it comes to, both in one transaction. False: nobody wants this replay any more. */
+  readonly store: (step: () => ReplayCursor) => boolean;
   /** Lets others have their turn. */
   readonly breathe: () => Promise<void>;
 }
@@ -134,7 +135,7 @@ export class Replay {
     if (!page.ok) return page;
     const bytes = page.objects.reduce((sum, { size }) => sum + size, this.cursor.snapshotBytes);
     const sized = { ...this.cursor, snapshotBytes: bytes, object: page.next };
-    return this.#store(page.next === null ? enter(sized, "size of the log") : sized);
+    return this.#store(() => (page.next === null ? enter(sized, "size of the log") : sized));
   }
 
   async #sizeLog(spent: Spent): Promise<ReadProblem | "stop" | null> {
@@ -152,7 +153,7 @@ export class Replay {
       else logBytes += size;
     }
     const sized = { ...cursor, logBytes, object: page.next };
-    return this.#store(passed ? enter(sized, "snapshot") : sized);
+    return this.#store(() => (passed ? enter(sized, "snapshot") : sized));
   }
 
   /** Takes the next object of the folder, a part of one, or the folder's end. */
@@ -206,15 +207,17 @@ export class Replay {
     }
     const count = loaded.length + logged.length;
     const entries = this.cursor.entries + count;
+    const applied = this.cursor.applied + count;
     const cursor = ended
       ? { ...open.whenTaken, entries, metConsistentFrom }
-      : { ...this.cursor, applied: this.cursor.applied + count, entries, metConsistentFrom };
+      : { ...this.cursor, applied, entries, metConsistentFrom };
     spent.entries += count;
     spent.bytes += bytes;
-    const stopped = this.#store(cursor, () => {
-      if (sink === null) return;
-      sink.load(loaded);
-      for (const entry of logged) applyLogged(sink, entry);
+    const stopped = this.#store(() => {
+      let { stored } = this.cursor;
+      if (sink !== null) stored += sink.load(loaded);
+      if (sink !== null) for (const entry of logged) stored += applyLogged(sink, entry);
+      return { ...cursor, stored };
     });
     if (stopped !== null) return stopped;
     if (ended) {
@@ -326,12 +329,17 @@ export class Replay {
 
   #enter(part: ReplayPart): "stop" | null {
     this.#queue = null;
-    return this.#store(enter(this.cursor, part));
+    return this.#store(() => enter(this.cursor, part));
   }
 
-  #store(cursor: ReplayCursor, work: () => void = () => undefined): "stop" | null {
-    if (!this.#plan.store(cursor, work)) return "stop";
-    this.cursor = cursor;
+  #store(step: () => ReplayCursor): "stop" | null {
+    let reached = this.cursor;
+    const kept = this.#plan.store(() => {
+      reached = step();
+      return reached;
+    });
+    if (!kept) return "stop";
+    this.cursor = reached;
     return null;
   }
 }
@@ -340,14 +348,13 @@ function isSpent({ requests, entries, bytes }: Spent): boolean {
   return requests >= SLICE_REQUESTS || entries >= SLICE_ENTRIES || bytes >= SLICE_BYTES;
 }
 
-function applyLogged(sink: ReplaySink, entry: LogEntry): void {
+/** How many entries more the sink holds then. */
+function applyLogged(sink: ReplaySink, entry: LogEntry): number {
   const { version } = entry.stamp;
-  if (entry.type === "set") {
-    const { key, value, encoding, expiresAt } = entry;
-    sink.apply({ type: "set", key, value, encoding, expiresAt }, version);
-  } else if (entry.key.length > 0) {
-    sink.apply({ type: "delete", key: entry.key }, version);
-  }
+  if (entry.type === "clear")
+    return entry.key.length === 0 ? 0 : sink.apply({ type: "delete", key: entry.key }, version);
+  const { key, value, encoding, expiresAt } = entry;
+  return sink.apply({ type: "set", key, value, encoding, expiresAt }, version);
 }
 
 function hasCommit(entries: Iterable<LogEntry>, version: Version): boolean {

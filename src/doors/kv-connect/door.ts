@@ -20,20 +20,19 @@ import { answerWatch } from "./watch.ts";
 
 export interface KvConnectParts {
   readonly authority: Authority;
-  /** Asked only for a database whose token was verified. */
-  readonly database: (databaseId: string) => DatabaseStub;
+  /** Asked only for a database whose token was verified; the grant says where its object is. */
+  readonly database: (databaseId: string, grant: Grant) => DatabaseStub;
   readonly clock: Clock;
   readonly timers: Timers;
 }
 
 type Operation = "snapshot_read" | "atomic_write" | "watch";
 
-/** `url` is the request's. Undefined: the path is not this door's. The promise is rejected only for a bug of ours. */
-export type KvConnectDoor = (request: Request, url: URL) => Promise<Response> | undefined;
+/** `path` is that of the request's URL, without its query. Undefined: the path is not this door's. The promise is rejected only for a bug of ours. */
+export type KvConnectDoor = (request: Request, path: string) => Promise<Response> | undefined;
 
 export function kvConnectDoor(parts: KvConnectParts): KvConnectDoor {
-  return (request, url) => {
-    const path = url.pathname;
+  return (request, path) => {
     const rest = path.startsWith("/v2/") ? path.slice("/v2".length) : path;
     if (!rest.startsWith(DATABASES)) return undefined;
     const slash = rest.indexOf("/", DATABASES.length);
@@ -42,7 +41,7 @@ export function kvConnectDoor(parts: KvConnectParts): KvConnectDoor {
     const operation = rest.slice(slash + 1);
     switch (operation) {
       case "connect":
-        return answerConnect(parts, databaseId, request, url);
+        return answerConnect(parts, databaseId, request);
       case "snapshot_read":
       case "atomic_write":
       case "watch":
@@ -56,18 +55,17 @@ export function kvConnectDoor(parts: KvConnectParts): KvConnectDoor {
 const DATABASES = "/databases/";
 
 async function answerConnect(
-  { authority }: KvConnectParts,
+  { authority, clock }: KvConnectParts,
   databaseId: string,
   request: Request,
-  url: URL,
 ): Promise<Response> {
   if (request.method !== "POST") return onlyPost(request);
   const token = bearerToken(request);
   if (typeof token !== "string") return failureResponse(token);
   try {
-    return await answerExchange(authority, token, databaseId, request, url);
+    return await answerExchange(authority, token, databaseId, request, new URL(request.url));
   } catch (error) {
-    return failureResponse(failureOfCall(error));
+    return failureResponse(failureOfCall(error, clock));
   }
 }
 
@@ -91,7 +89,7 @@ async function answerData(
   const body = await readBody(request, MAX_REQUEST_BODY_BYTES);
   if ("ok" in body) return failureResponse(body);
 
-  const stub = parts.database(databaseId);
+  const stub = parts.database(databaseId, grant);
   try {
     switch (operation) {
       case "snapshot_read": {
@@ -109,7 +107,7 @@ async function answerData(
         return unreachable(operation);
     }
   } catch (error) {
-    return failureResponse(failureOfCall(error));
+    return failureResponse(failureOfCall(error, parts.clock));
   }
 }
 

@@ -10,6 +10,8 @@
 import { unreachable } from "../../core/assert.ts";
 import type { Grant } from "../../core/authority.ts";
 import type { Clock } from "../../core/clock.ts";
+import { decodeWatch } from "../../core/datapath.ts";
+import { encodeWatch } from "../../core/datapath-requests.ts";
 import { failure, type Failure } from "../../core/errors.ts";
 import type { DatabaseStub } from "../../objects/interface.ts";
 import { failureOfCall, failureResponse, WATCH_ANSWER } from "./responses.ts";
@@ -37,7 +39,10 @@ export interface WatchParts {
 
 /** Answers with a stream once the object's first output is there; before that, a failure has a status of its own. */
 export async function answerWatch(parts: WatchParts): Promise<Response> {
-  const source = new WatchSource(parts);
+  const decoded = decodeWatch(parts.watch);
+  if (!decoded.ok) return failureResponse(decoded);
+  // Kept for as long as the watch lasts: its keys, and not all that the client may have sent with them.
+  const source = new WatchSource({ ...parts, watch: encodeWatch(decoded.keys) });
   const flaw = await source.start();
   if (flaw !== undefined) return failureResponse(flaw);
   return new Response(source.stream(), WATCH_ANSWER);
@@ -145,7 +150,7 @@ class WatchSource {
 
   /** Leaves a link behind, unless the watch has ended meanwhile; or says why there is none. */
   async #connect(): Promise<Failure | undefined> {
-    const { stub, grant, watch } = this.#parts;
+    const { stub, grant, watch, clock } = this.#parts;
     for (let flaw = failure("unavailable", "The database's connection was lost. Try again."); ;) {
       const tries = this.#tries++;
       if (tries > 0) {
@@ -154,7 +159,7 @@ class WatchSource {
         await this.#pause(delay);
       }
       if (this.#over) return undefined;
-      const opened = await openLink(stub, grant, watch).catch(failureOfCall);
+      const opened = await openLink(stub, grant, watch).catch((error: unknown) => failureOfCall(error, clock));
       if (opened instanceof WatchLink) {
         this.#link = opened;
         // The watch may have ended while the connection was made: what `#end` then found was no link.

@@ -69,7 +69,6 @@ export type FakeObject = Partial<Pick<DatabaseStub, "snapshotRead" | "atomicWrit
 /** A door before this object; what the object lacks must not be called. */
 export function doorBefore(object: FakeObject, timers = new FakeTimers()) {
   const stub: DatabaseStub = {
-    initialize: notExpected,
     snapshotRead: notExpected,
     atomicWrite: notExpected,
     fetch: notExpected,
@@ -77,7 +76,7 @@ export function doorBefore(object: FakeObject, timers = new FakeTimers()) {
   };
   const door = kvConnectDoor({ authority, database: () => stub, clock: timers, timers });
   return (request: Request): Promise<Response> => {
-    const answer = door(request, new URL(request.url));
+    const answer = door(request, new URL(request.url).pathname);
     return answer ?? Promise.resolve(new Response("not this door's", { status: 599 }));
   };
 }

@@ -1,9 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { failure } from "../../../src/core/errors.ts";
 import { KEEP_ALIVE_MS, RECONNECT_DELAYS_MS } from "../../../src/doors/kv-connect/watch.ts";
+import { encodeWatch } from "../../../src/core/datapath-requests.ts";
 import { dataRequest, doorBefore, FakeTimers, grants, outcome, refused } from "./fakes.ts";
 
-const watch = Uint8Array.of(9, 9);
+const watch = encodeWatch([Uint8Array.of(2, 0x61, 0)]);
 
 /** One connection as the object sees it. */
 class FakeSocket {
@@ -97,6 +98,15 @@ const keepAlive = { done: false, value: new Uint8Array(4) };
 const end = { done: true, value: undefined };
 
 describe("a watch", () => {
+  it("keeps of the client's message its keys alone, whatever was sent with them", async () => {
+    const padded = Uint8Array.of(...watch, 0xfa, 0x3e, 3, 1, 2, 3);
+    const answer = door(dataRequest("watch", padded));
+    const socket = await connection(0);
+    socket.send(Uint8Array.of(1));
+    await (await answer).body?.cancel();
+    expect(socket.received[0]).toEqual(watch);
+  });
+
   it("connects with the grant, sends the request on, and frames each output", async () => {
     const { response, socket, reader } = await opened();
     expect(response.status).toBe(200);

@@ -16,7 +16,7 @@ export default {
       /^\/test\/(backup|restore|commit|read)\/([\w-]+)$/.exec(new URL(request.url).pathname) ?? [];
     if (what === undefined || databaseId === undefined) return worker.fetch(request, env);
     const database = env.DATABASES.getByName(databaseId);
-    await database.initialize();
+    await database.initialize({ organizationId: "nobody", databaseId, jurisdiction: null });
     if (what === "backup") {
       // The test sends what the type says.
       const command: BackupCommand = await request.json();

@@ -22,9 +22,11 @@ let databases = 0;
 
 export async function newDatabase(): Promise<Stub> {
   databases += 1;
+  const databaseId = `database ${databases}`;
   // The plugin's environment is the deployment's.
-  const stub = (env as unknown as Env).DATABASES.getByName(`database ${databases}`);
-  await stub.initialize();
+  const stub = (env as unknown as Env).DATABASES.getByName(databaseId);
+  const made = await stub.initialize({ organizationId: "nobody", databaseId, jurisdiction: null });
+  if (!("initialized" in made)) throw new Error(made.message);
   return stub;
 }
 

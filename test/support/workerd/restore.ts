@@ -62,7 +62,7 @@ export class TestRestore {
       entropy,
       database: this.database,
       side: this.side,
-      adopt: (floor, also) => this.database.adopt(this.side, floor, also),
+      adopt: (entries, floor, also) => this.database.adopt(this.side, entries, floor, also),
       adopted: (purpose, version) => void this.adopted.push({ purpose, version }),
       own: {
         source: async () =>
@@ -76,6 +76,7 @@ export class TestRestore {
       secrets: secretBox(),
       objectName: this.#options.objectName ?? databaseId,
       object: this.#options.object ?? noObject,
+      otherDatabase: noObject,
       dueBy: () => undefined,
       breathe: async () => undefined,
     });

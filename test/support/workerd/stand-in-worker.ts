@@ -3,7 +3,7 @@ import { DurableObject } from "cloudflare:workers";
 
 interface Env {
   readonly COUNTERS: DurableObjectNamespace<Counter>;
-  readonly CAIRN_ACCESS_TOKEN: string;
+  readonly CAIRN_DEPLOYMENT_TOKEN: string;
 }
 
 export class Counter extends DurableObject {
@@ -28,7 +28,7 @@ export default {
       case "/echo":
         return new Response(request.body, { headers: { "x-method": request.method } });
       case "/token":
-        return new Response(env.CAIRN_ACCESS_TOKEN);
+        return new Response(env.CAIRN_DEPLOYMENT_TOKEN);
       case "/host":
         return new Response(request.headers.get("host"));
       case "/slow":

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { signingKeys } from "../../src/directory/signing-keys.ts";
+import { signingKeys } from "../../src/core/signing-keys.ts";
 
 const secretA = btoa("a".repeat(32));
 const secretB = btoa("b".repeat(48));

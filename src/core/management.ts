@@ -1,0 +1,288 @@
+/**
+ * The words that doors, directory and objects share about organizations, their databases, tokens and jobs: what a management
+ * request asks (`Commands`), who asks it (`Caller`) and what is answered. Plain data, so that it crosses between objects as it is.
+ */
+import type { Grant } from "./authority.ts";
+import type { UnixMs } from "./clock.ts";
+import type { Failure } from "./errors.ts";
+import type { Jurisdiction, LocationHint } from "./placement.ts";
+
+export const PERMISSIONS = ["read", "write", "admin", "backup", "metrics"] as const;
+export type Permission = (typeof PERMISSIONS)[number];
+
+/** What a token allows, and where, and until when. */
+export interface Scopes {
+  readonly permissions: readonly Permission[];
+  /** Ids of databases of its organization, or all that there are and will be. */
+  readonly databases: "all" | readonly string[];
+  /** The encoded key in hexadecimal; only keys that begin with all of its parts. Null: every key. */
+  readonly keyPrefix: string | null;
+  readonly expiresAt: UnixMs | null;
+}
+
+export interface OrganizationInfo {
+  readonly id: string;
+  readonly name: string;
+  readonly createdAt: UnixMs;
+  readonly updatedAt: UnixMs;
+}
+
+export interface DatabaseInfo {
+  readonly id: string;
+  readonly organizationId: string;
+  readonly name: string;
+  readonly description: string;
+  readonly locationHint: LocationHint | null;
+  readonly jurisdiction: Jurisdiction | null;
+  readonly createdAt: UnixMs;
+  readonly updatedAt: UnixMs;
+}
+
+export interface TokenInfo {
+  readonly id: string;
+  readonly name: string;
+  readonly scopes: Scopes;
+  /** The key that its check was made with: when the deployment drops that key, this token ends. */
+  readonly signingKey: string;
+  /** The token that minted it, or "deployment". */
+  readonly createdBy: string;
+  readonly createdAt: UnixMs;
+  /** Kept to the hour. */
+  readonly lastUsedAt: UnixMs | null;
+  readonly revokedAt: UnixMs | null;
+}
+
+export type JobStatus = "pending" | "running" | "completed" | "failed" | "cancelled";
+
+export interface Job {
+  readonly id: string;
+  readonly kind: "database.delete";
+  readonly databaseId: string;
+  readonly status: JobStatus;
+  readonly done: number;
+  readonly total: number;
+  /** Units per second; null while it is unknown. */
+  readonly rate: number | null;
+  readonly error: string | null;
+  readonly result: null;
+  readonly createdAt: UnixMs;
+  readonly finishedAt: UnixMs | null;
+}
+
+/** Counters since the database was made. They live in memory between marks, so a crash may lose the last seconds of them. */
+export interface UsageCounters {
+  readonly reads: number;
+  readonly writes: number;
+  readonly readUnits: number;
+  readonly writeUnits: number;
+  /** Bytes of the database's storage now. */
+  readonly bytes: number;
+}
+
+export interface DatabaseStats extends UsageCounters {
+  readonly entries: number;
+  /** 20 hex digits; null before the first commit. */
+  readonly versionstamp: string | null;
+  /** Commits in the mutation log that a reader still waits for. */
+  readonly logBacklog: number;
+  readonly watchers: number;
+}
+
+/** One bucket of 15 minutes, of all databases of the organization. */
+export interface UsageBucket extends UsageCounters {
+  readonly start: UnixMs;
+}
+
+export interface OrganizationMetrics {
+  readonly totals: UsageCounters;
+  readonly databases: number;
+  /** At most 1,000, those that reported last. */
+  readonly perDatabase: readonly (UsageCounters & { readonly id: string })[];
+}
+
+/** `next` is opaque; null at the end. */
+export interface Page<Item> {
+  readonly items: readonly Item[];
+  readonly next: string | null;
+}
+
+/** A page by number, with how many items there are in all. */
+export interface NumberedPage<Item> {
+  readonly items: readonly Item[];
+  readonly total: number;
+}
+
+export interface Ordering {
+  readonly sort: "createdAt" | "updatedAt";
+  readonly order: "asc" | "desc";
+  /** Text that the id contains; null: all. */
+  readonly query: string | null;
+}
+
+/** The same key with the same fingerprint is the same request, for a day; with another fingerprint it is a conflict. */
+export interface Idempotency {
+  readonly key: string;
+  /** A digest of the request. */
+  readonly fingerprint: string;
+}
+
+/** A token as it is stored: by the SHA-256 of its secret. */
+export interface NewToken {
+  readonly id: string;
+  readonly secretHash: Uint8Array;
+  readonly signingKey: string;
+  readonly name: string;
+}
+
+/** Every request that an organization answers, by name. What each needs is in the directory's policy. */
+export interface Commands {
+  "organization.get": { input: null; output: OrganizationInfo };
+  "organization.rename": { input: { name: string }; output: OrganizationInfo };
+  "organization.delete": { input: null; output: { readonly deleted: true } };
+  "databases.create": {
+    input: {
+      name: string;
+      description: string;
+      locationHint: LocationHint | null;
+      jurisdiction: Jurisdiction | null;
+      idempotency: Idempotency | null;
+    };
+    output: DatabaseInfo;
+  };
+  "databases.list": { input: Ordering & { limit: number; cursor: string | null }; output: Page<DatabaseInfo> };
+  "databases.page": { input: Ordering & { limit: number; page: number }; output: NumberedPage<DatabaseInfo> };
+  "databases.get": { input: { databaseId: string }; output: DatabaseInfo };
+  /** Null leaves a member as it is. */
+  "databases.update": {
+    input: { databaseId: string; name: string | null; description: string | null };
+    output: DatabaseInfo;
+  };
+  /** The job is null when it was deleted so long ago that its job is no longer kept. */
+  "databases.delete": { input: { databaseId: string; deleteBackups: boolean }; output: { job: Job | null } };
+  "databases.stats": { input: { databaseId: string }; output: DatabaseStats };
+  "tokens.create": { input: { token: NewToken; scopes: Scopes; idempotency: Idempotency | null }; output: TokenInfo };
+  "tokens.list": { input: { limit: number; cursor: string | null }; output: Page<TokenInfo> };
+  "tokens.revoke": { input: { tokenId: string }; output: TokenInfo };
+  "jobs.get": { input: { jobId: string }; output: Job };
+  "jobs.cancel": { input: { jobId: string }; output: Job };
+  "analytics.get": { input: { since: UnixMs; until: UnixMs }; output: { buckets: readonly UsageBucket[] } };
+  "metrics.get": { input: null; output: OrganizationMetrics };
+}
+
+export type CommandName = keyof Commands;
+export type Input<Name extends CommandName> = Commands[Name]["input"];
+export type Output<Name extends CommandName> = Commands[Name]["output"];
+
+/** Somebody who presented a token whose check is right. Whether its secret is right, only the organization knows. */
+export interface TokenCaller {
+  readonly kind: "token";
+  readonly organizationId: string;
+  readonly tokenId: string;
+  /** SHA-256 of the secret that was presented. */
+  readonly secretHash: Uint8Array;
+}
+
+/** The deployment's own token was presented and is right. */
+export interface DeploymentCaller {
+  readonly kind: "deployment";
+}
+
+export type Caller = TokenCaller | DeploymentCaller;
+
+/** What is needed to bring an organization to life, with its first token, which has every permission. */
+export interface OrganizationSetup {
+  readonly id: string;
+  readonly name: string;
+  readonly createdAt: UnixMs;
+  readonly token: NewToken;
+}
+
+/** One organization's object. */
+export interface OrganizationStub {
+  /** Twice the same is not an error. `conflict` when it was deleted. */
+  initialize(setup: OrganizationSetup): Promise<{ readonly initialized: true } | Failure>;
+  /** `named`: the organization that the request's path names, if it does: another than the caller's is `not-found`. */
+  run<Name extends CommandName>(
+    caller: Caller,
+    named: string | null,
+    name: Name,
+    input: Input<Name>,
+  ): Promise<Output<Name> | Failure>;
+  /** What the token allows at the database. Recorded before it is answered, so that a revocation finds the database. */
+  exchange(caller: TokenCaller, databaseId: string): Promise<Grant | Failure>;
+  /** Called by the organization's databases every 15 minutes in which they were used. */
+  reportUsage(databaseId: string, counters: UsageCounters): Promise<void>;
+}
+
+export interface NewOrganization {
+  readonly setup: OrganizationSetup;
+  readonly idempotency: Idempotency | null;
+}
+
+export interface CreatedOrganization {
+  readonly id: string;
+  readonly name: string;
+  readonly createdAt: UnixMs;
+  readonly tokenId: string;
+  readonly signingKey: string;
+}
+
+/** The deployment's list of organizations: asked only when one is created, listed or deleted. */
+export interface IndexStub {
+  /** Answers when the organization can be used; for a repeated idempotency key with what the first one made. */
+  create(caller: Caller, organization: NewOrganization): Promise<CreatedOrganization | Failure>;
+  list(caller: Caller, limit: number, cursor: string | null): Promise<Page<string> | Failure>;
+  /** Called by the organization itself when it has been deleted. */
+  forget(organizationId: string): Promise<void>;
+}
+
+export interface DatabaseSetup {
+  readonly organizationId: string;
+  readonly databaseId: string;
+  readonly jurisdiction: Jurisdiction | null;
+}
+
+/** What the directory asks of a database's object. Each may be asked again after it was done, also after a restart. */
+export interface DatabaseControl {
+  /** Makes the schema. The same setup again changes nothing; `conflict` for another owner or after `wipe`. */
+  initialize(setup: DatabaseSetup): Promise<{ readonly initialized: true } | Failure>;
+  /** From now to `until` grants of this token are refused; what is open under it is closed. On a wiped one: nothing. */
+  revoke(tokenId: string, until: UnixMs): Promise<void>;
+  /** Removes everything but a tombstone and closes what is open. */
+  wipe(options: { readonly deleteBackups: boolean }): Promise<void>;
+  stats(): Promise<DatabaseStats | Failure>;
+}
+
+export interface MintedToken {
+  /** The whole text, which is shown once. */
+  readonly token: string;
+  readonly secretHash: Uint8Array;
+  readonly signingKey: string;
+}
+
+/** How the doors read and make access tokens. */
+export interface AccessTokens {
+  /** Who sends this Authorization header; `unauthenticated` for anything but a bearer token with a right check. */
+  caller(authorization: string | null): Promise<Caller | Failure>;
+  /**
+   * With an idempotency key the secret is derived from it, so that a repeated request is answered with the same token although
+   * none is stored; `signingKey` then names the key that the first one was made with. `conflict` if that is no longer there.
+   */
+  mint(
+    organizationId: string,
+    tokenId: string,
+    idempotencyKey: string | null,
+    signingKey: string | null,
+  ): Promise<MintedToken | Failure>;
+}
+
+/** Randomness is passed in, as time is. */
+export interface Entropy {
+  bytes(length: number): Uint8Array<ArrayBuffer>;
+  uuid(): string;
+}
+
+/** For answers that have no member `ok` of their own. */
+export function isFailure(value: unknown): value is Failure {
+  return typeof value === "object" && value !== null && "ok" in value && value.ok === false;
+}

@@ -1,0 +1,153 @@
+/**
+ * Access tokens: `cairn_{organization}_{id}_{secret}_{check}`, in lower-case hexadecimal. The organization's object is found from
+ * the token itself and holds the SHA-256 of the secret; `check` is an HMAC over organization and id, so that a token that
+ * nobody minted is refused here, before any object is touched. The keys are derived from the deployment's signing keys (HKDF,
+ * RFC 5869): when one of those is dropped, the tokens whose check was made with it end.
+ */
+import { toHex } from "../core/bytes.ts";
+import { failure, type Failure } from "../core/errors.ts";
+import {
+  isFailure,
+  type AccessTokens,
+  type Caller,
+  type Entropy,
+  type MintedToken,
+  type TokenCaller,
+} from "../core/management.ts";
+import type { Deployment, TokenAlias } from "./deployment.ts";
+import { equalInConstantTime, sha256 } from "./digest.ts";
+import type { SigningKey, SigningKeys } from "../core/signing-keys.ts";
+
+const SECRET_BYTES = 32;
+const CHECK_BYTES = 12;
+
+const FORM = /^cairn_([0-9a-f]{32})_([0-9a-f]{16})_([0-9a-f]{64})_([0-9a-f]{24})$/;
+const encoder = new TextEncoder();
+
+/** What a key is derived for: no two uses share one. */
+type Purpose = "access token check" | "access token secret";
+
+export interface ParsedToken {
+  readonly organizationId: string;
+  readonly tokenId: string;
+  readonly secret: string;
+}
+
+export class AccessTokenKeys implements AccessTokens {
+  readonly #keys: SigningKeys;
+  readonly #deploymentTokens: readonly string[];
+  readonly #alias: TokenAlias | null;
+  readonly #entropy: Entropy;
+  readonly #derived = new Map<string, CryptoKey>();
+
+  /** The deployment's tokens are those that create and list organizations. */
+  constructor({ keys, deploymentTokens, alias }: Deployment, entropy: Entropy) {
+    this.#keys = keys;
+    this.#deploymentTokens = deploymentTokens;
+    this.#alias = alias;
+    this.#entropy = entropy;
+  }
+
+  async caller(authorization: string | null): Promise<Caller | Failure> {
+    const bearer = /^bearer ([!-~]+)$/i.exec(authorization ?? "")?.[1];
+    if (bearer === undefined) {
+      return failure("unauthenticated", "Send an access token in the Authorization header: Bearer cairn_…");
+    }
+    return (await isOneOf(bearer, this.#deploymentTokens)) ? { kind: "deployment" } : this.tokenCaller(bearer);
+  }
+
+  /** Who presents this access token, or its alias; `unauthenticated` when its form or its check is wrong. */
+  async tokenCaller(token: string): Promise<TokenCaller | Failure> {
+    let parsed = await this.parse(token);
+    if (isFailure(parsed) && this.#alias !== null && (await isOneOf(token, [this.#alias.text]))) {
+      parsed = await this.parse(this.#alias.token);
+    }
+    if (isFailure(parsed)) return parsed;
+    const { organizationId, tokenId, secret } = parsed;
+    return { kind: "token", organizationId, tokenId, secretHash: await sha256(secret) };
+  }
+
+  async parse(token: string): Promise<ParsedToken | Failure> {
+    const [, organization, tokenId, secret, check] = FORM.exec(token) ?? [];
+    if (organization === undefined || tokenId === undefined || secret === undefined || check === undefined)
+      return madeUp();
+    const organizationId = withHyphens(organization);
+    const given = encoder.encode(check);
+    let right = false;
+    // Every key is tried, so that the time taken does not tell which of them made the check.
+    for (const key of this.#keys) {
+      const expected = await this.#check(key, organizationId, tokenId);
+      if (equalInConstantTime(given, encoder.encode(expected))) right = true;
+    }
+    return right ? { organizationId, tokenId, secret } : madeUp();
+  }
+
+  async mint(
+    organizationId: string,
+    tokenId: string,
+    idempotencyKey: string | null,
+    signingKey: string | null,
+  ): Promise<MintedToken | Failure> {
+    const key = signingKey === null ? this.#keys[0] : this.#keys.find(({ kid }) => kid === signingKey);
+    if (key === undefined) {
+      return failure(
+        "conflict",
+        "The token was minted by the first request with this idempotency key, and the signing key that could show it again is no longer there.",
+      );
+    }
+    const secret =
+      idempotencyKey === null
+        ? toHex(this.#entropy.bytes(SECRET_BYTES))
+        : await this.#hmac(key, "access token secret", `${organizationId}\n${tokenId}\n${idempotencyKey}`);
+    const check = await this.#check(key, organizationId, tokenId);
+    return {
+      token: `cairn_${organizationId.replaceAll("-", "")}_${tokenId}_${secret}_${check}`,
+      secretHash: await sha256(secret),
+      signingKey: key.kid,
+    };
+  }
+
+  async #check(key: SigningKey, organizationId: string, tokenId: string): Promise<string> {
+    const whole = await this.#hmac(key, "access token check", `${organizationId}\n${tokenId}`);
+    return whole.slice(0, CHECK_BYTES * 2);
+  }
+
+  async #hmac(key: SigningKey, purpose: Purpose, text: string): Promise<string> {
+    const derived = await this.#keyFor(key, purpose);
+    return toHex(new Uint8Array(await crypto.subtle.sign("HMAC", derived, encoder.encode(text))));
+  }
+
+  async #keyFor(key: SigningKey, purpose: Purpose): Promise<CryptoKey> {
+    const name = `${key.kid} ${purpose}`;
+    const known = this.#derived.get(name);
+    if (known !== undefined) return known;
+    const input = await crypto.subtle.importKey("raw", key.secret, "HKDF", false, ["deriveKey"]);
+    const derived = await crypto.subtle.deriveKey(
+      { name: "HKDF", hash: "SHA-256", salt: new Uint8Array(0), info: encoder.encode(`cairn ${purpose}`) },
+      input,
+      { name: "HMAC", hash: "SHA-256", length: 256 },
+      false,
+      ["sign"],
+    );
+    this.#derived.set(name, derived);
+    return derived;
+  }
+}
+
+/** Compared by digest, and each of them, so that the time taken tells neither how much was right nor which it was. */
+async function isOneOf(given: string, texts: readonly string[]): Promise<boolean> {
+  const digest = await sha256(given);
+  let found = false;
+  for (const text of texts) {
+    if (equalInConstantTime(digest, await sha256(text))) found = true;
+  }
+  return found;
+}
+
+function withHyphens(hex: string): string {
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
+
+function madeUp(): Failure {
+  return failure("unauthenticated", "The access token is not one that this deployment minted or still accepts.");
+}

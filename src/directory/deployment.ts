@@ -1,0 +1,58 @@
+/**
+ * What the deployment's secrets say. A deployment without them, or with malformed ones, is refused as a whole, in a sentence
+ * that names the variable and shows nothing of its value.
+ */
+import { failure, type Failure } from "../core/errors.ts";
+import { isFailure } from "../core/management.ts";
+import { signingKeys, type SigningKeys } from "../core/signing-keys.ts";
+
+/** What a person can still choose and nobody guesses over the network. */
+export const MIN_DEPLOYMENT_TOKEN_LENGTH = 16;
+
+/** A text of the operator's own that stands for an access token: whoever sends it has sent that token. */
+export interface TokenAlias {
+  readonly text: string;
+  readonly token: string;
+}
+
+/** As the Worker's environment has them; what is not set is missing, null or empty. */
+export interface DeploymentSecrets {
+  /** One token, or several separated by commas, so that one is replaced without an interruption. All are accepted. */
+  readonly CAIRN_DEPLOYMENT_TOKEN?: string | null;
+  /** As `signingKeys` takes them. */
+  readonly CAIRN_SIGNING_KEYS?: string | null;
+  /** `text:token`; `npm start` sets it for `--access-token`. */
+  readonly CAIRN_TOKEN_ALIAS?: string | null;
+}
+
+export interface Deployment {
+  readonly deploymentTokens: readonly string[];
+  readonly keys: SigningKeys;
+  readonly alias: TokenAlias | null;
+}
+
+export function deploymentOf(secrets: DeploymentSecrets): Deployment | Failure {
+  const tokens = secrets.CAIRN_DEPLOYMENT_TOKEN;
+  if (!tokens) return failure("invalid", "CAIRN_DEPLOYMENT_TOKEN is not set.");
+  const deploymentTokens = tokens.split(",").map((token) => token.trim());
+  for (const [index, token] of deploymentTokens.entries()) {
+    if (token.length < MIN_DEPLOYMENT_TOKEN_LENGTH || !/^[!-~]+$/.test(token)) {
+      return failure(
+        "invalid",
+        `CAIRN_DEPLOYMENT_TOKEN, entry ${index + 1}: expected at least ${MIN_DEPLOYMENT_TOKEN_LENGTH} visible ASCII characters.`,
+      );
+    }
+  }
+  if (!secrets.CAIRN_SIGNING_KEYS) return failure("invalid", "CAIRN_SIGNING_KEYS is not set.");
+  const keys = signingKeys(secrets.CAIRN_SIGNING_KEYS);
+  if (isFailure(keys)) return failure(keys.code, `CAIRN_SIGNING_KEYS, ${keys.message}`);
+  const alias = secrets.CAIRN_TOKEN_ALIAS ? aliasOf(secrets.CAIRN_TOKEN_ALIAS) : null;
+  if (isFailure(alias)) return alias;
+  return { deploymentTokens, keys, alias };
+}
+
+function aliasOf(value: string): TokenAlias | Failure {
+  const [text, token, ...more] = value.split(":");
+  if (!text || !token || more.length > 0) return failure("invalid", "CAIRN_TOKEN_ALIAS must be text:token.");
+  return { text, token };
+}

@@ -1,0 +1,71 @@
+/** Long work of one organization, to be followed by its id and kept for a week after its end. Callers hold the transaction. */
+import { asUnixMs, type UnixMs } from "../core/clock.ts";
+import type { Job, JobStatus } from "../core/management.ts";
+import type { Sql, SqlValue } from "../core/storage.ts";
+
+const KEPT_MS = 7 * 24 * 60 * 60 * 1000;
+
+interface Row extends Record<string, SqlValue> {
+  id: string;
+  kind: Job["kind"];
+  database_id: string;
+  status: JobStatus;
+  done: number;
+  total: number;
+  error: string | null;
+  created_at: number;
+  finished_at: number | null;
+}
+
+export class Jobs {
+  readonly #sql: Sql;
+
+  constructor(sql: Sql) {
+    this.#sql = sql;
+  }
+
+  add(id: string, kind: Job["kind"], databaseId: string, now: UnixMs): void {
+    this.#sql.exec(
+      "INSERT INTO jobs (id, kind, database_id, status, done, total, created_at) VALUES (?1, ?2, ?3, 'running', 0, 1, ?4)",
+      id,
+      kind,
+      databaseId,
+      now,
+    );
+  }
+
+  get(id: string): Job | undefined {
+    const [row] = this.#sql.exec<Row>("SELECT * FROM jobs WHERE id = ?1", id).toArray();
+    if (row === undefined) return undefined;
+    return {
+      id: row.id,
+      kind: row.kind,
+      databaseId: row.database_id,
+      status: row.status,
+      done: row.done,
+      total: row.total,
+      rate: null,
+      error: row.error,
+      result: null,
+      createdAt: asUnixMs(row.created_at),
+      finishedAt: row.finished_at === null ? null : asUnixMs(row.finished_at),
+    };
+  }
+
+  /** It goes on being tried; the sentence says why it is not done yet. */
+  stumbled(id: string, error: string): void {
+    this.#sql.exec("UPDATE jobs SET error = ?2 WHERE id = ?1 AND status = 'running'", id, error.slice(0, 500));
+  }
+
+  complete(id: string, now: UnixMs): void {
+    this.#sql.exec(
+      "UPDATE jobs SET status = 'completed', done = total, error = NULL, finished_at = ?2 WHERE id = ?1 AND status = 'running'",
+      id,
+      now,
+    );
+  }
+
+  purge(now: UnixMs): void {
+    this.#sql.exec("DELETE FROM jobs WHERE finished_at < ?1", now - KEPT_MS);
+  }
+}

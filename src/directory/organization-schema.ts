@@ -1,0 +1,58 @@
+/**
+ * The tables of one organization. Times are milliseconds since 1970. Append-only: see `migrations.ts`.
+ *
+ * `organization` has one row; `databases` in it counts those that are ready and `databases_ever` all rows, so that nothing counts rows. A database's row stays
+ * for good, as its tombstone in the end. `outbox` is what databases (or the index) must still be told: written in the transaction
+ * that decided it, removed when it was told. `exchanges` says which databases may hold grants of a token, until when.
+ */
+export const ORGANIZATION_MIGRATIONS: readonly (readonly string[])[] = [
+  [
+    `CREATE TABLE organization (
+       one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL, name TEXT NOT NULL,
+       state TEXT NOT NULL CHECK (state IN ('ready', 'deleted')), created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,
+       databases INTEGER NOT NULL DEFAULT 0, databases_ever INTEGER NOT NULL DEFAULT 0, housekeeping_at INTEGER,
+       reads INTEGER NOT NULL DEFAULT 0, writes INTEGER NOT NULL DEFAULT 0,
+       read_units INTEGER NOT NULL DEFAULT 0, write_units INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0
+     ) STRICT`,
+    `CREATE TABLE databases (
+       id TEXT PRIMARY KEY, name TEXT NOT NULL, description TEXT NOT NULL,
+       state TEXT NOT NULL CHECK (state IN ('creating', 'ready', 'deleting', 'deleted')),
+       location_hint TEXT, jurisdiction TEXT, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, deletion_job TEXT,
+       reads INTEGER NOT NULL DEFAULT 0, writes INTEGER NOT NULL DEFAULT 0,
+       read_units INTEGER NOT NULL DEFAULT 0, write_units INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0,
+       reported_at INTEGER
+     ) STRICT, WITHOUT ROWID`,
+    `CREATE INDEX databases_created_at ON databases (created_at, id) WHERE state = 'ready'`,
+    `CREATE INDEX databases_updated_at ON databases (updated_at, id) WHERE state = 'ready'`,
+    `CREATE INDEX databases_reported_at ON databases (reported_at) WHERE state = 'ready' AND reported_at IS NOT NULL`,
+    `CREATE TABLE tokens (
+       id TEXT PRIMARY KEY, secret_hash BLOB NOT NULL, signing_key TEXT NOT NULL, name TEXT NOT NULL,
+       permissions TEXT NOT NULL, databases TEXT NOT NULL, key_prefix TEXT, expires_at INTEGER,
+       created_by TEXT NOT NULL, created_at INTEGER NOT NULL, last_used_at INTEGER, revoked_at INTEGER
+     ) STRICT, WITHOUT ROWID`,
+    `CREATE INDEX tokens_created_at ON tokens (created_at, id)`,
+    `CREATE TABLE exchanges (
+       token_id TEXT NOT NULL, database_id TEXT NOT NULL, until INTEGER NOT NULL, PRIMARY KEY (token_id, database_id)
+     ) STRICT, WITHOUT ROWID`,
+    `CREATE TABLE outbox (
+       id INTEGER PRIMARY KEY, kind TEXT NOT NULL CHECK (kind IN ('initialize', 'revoke', 'wipe', 'forget')),
+       subject TEXT NOT NULL, token_id TEXT, until INTEGER, delete_backups INTEGER NOT NULL DEFAULT 0,
+       attempts INTEGER NOT NULL DEFAULT 0, due_at INTEGER NOT NULL, error TEXT
+     ) STRICT`,
+    `CREATE INDEX outbox_due_at ON outbox (due_at)`,
+    `CREATE INDEX outbox_subject ON outbox (subject)`,
+    `CREATE INDEX outbox_token_id ON outbox (token_id, due_at) WHERE token_id IS NOT NULL`,
+    `CREATE TABLE idempotency (
+       caller TEXT NOT NULL, key TEXT NOT NULL, fingerprint TEXT NOT NULL, resource TEXT NOT NULL, created_at INTEGER NOT NULL,
+       PRIMARY KEY (caller, key)
+     ) STRICT, WITHOUT ROWID`,
+    `CREATE TABLE jobs (
+       id TEXT PRIMARY KEY, kind TEXT NOT NULL, database_id TEXT NOT NULL, status TEXT NOT NULL,
+       done INTEGER NOT NULL, total INTEGER NOT NULL, error TEXT, created_at INTEGER NOT NULL, finished_at INTEGER
+     ) STRICT, WITHOUT ROWID`,
+    `CREATE TABLE usage (
+       start INTEGER PRIMARY KEY, reads INTEGER NOT NULL, writes INTEGER NOT NULL,
+       read_units INTEGER NOT NULL, write_units INTEGER NOT NULL, bytes INTEGER NOT NULL
+     ) STRICT`,
+  ],
+];

@@ -1,0 +1,247 @@
+/**
+ * An organization at work: answers commands and delivers what it decided to databases and index. Each message is delivered at
+ * once by the request that caused it and again by the alarm until it has arrived; every receiver takes it twice for once.
+ */
+import type { Grant } from "../core/authority.ts";
+import type { Clock, UnixMs } from "../core/clock.ts";
+import { failure, type Failure } from "../core/errors.ts";
+import {
+  isFailure,
+  type Caller,
+  type CommandName,
+  type Commands,
+  type DatabaseControl,
+  type Entropy,
+  type IndexStub,
+  type Input,
+  type Output,
+  type TokenCaller,
+  type UsageCounters,
+} from "../core/management.ts";
+import type { Jurisdiction, LocationHint } from "../core/placement.ts";
+import type { Admitted, Organization } from "./organization.ts";
+import type { Delivery } from "./outbox.ts";
+
+/** At most so many objects are called at once. */
+const CONCURRENT_DELIVERIES = 6;
+
+export interface Placement {
+  readonly jurisdiction: Jurisdiction | null;
+  readonly locationHint: LocationHint | null;
+}
+
+export interface Surroundings {
+  readonly clock: Clock;
+  readonly entropy: Entropy;
+  database(id: string, placement: Placement): DatabaseControl;
+  /** Whether databases can be kept to a jurisdiction here. */
+  knowsJurisdictions(): boolean;
+  index(): Pick<IndexStub, "forget">;
+  /** Something in the outbox or in the housekeeping became due at this time. */
+  dueBy(at: UnixMs): void;
+}
+
+type Handlers = {
+  readonly [Name in CommandName]: (
+    who: Admitted,
+    input: Input<Name>,
+  ) => Output<Name> | Failure | Promise<Output<Name> | Failure>;
+};
+
+export class OrganizationService {
+  readonly #organization: Organization;
+  readonly #around: Surroundings;
+  readonly #handlers: Handlers;
+
+  constructor(organization: Organization, around: Surroundings) {
+    this.#organization = organization;
+    this.#around = around;
+    const now = () => around.clock.now();
+    this.#handlers = {
+      "organization.get": () => organization.info(),
+      "organization.rename": (_, { name }) => organization.rename(name, now()),
+      "organization.delete": () => this.#deleteOrganization(),
+      "databases.create": (who, input) => this.#createDatabase(who, input),
+      "databases.list": (who, input) => organization.listDatabases(who, input),
+      "databases.page": (who, input) => organization.pageOfDatabases(who, input),
+      "databases.get": (who, { databaseId }) => organization.database(who, databaseId),
+      "databases.update": (who, input) => organization.updateDatabase(who, input, now()),
+      "databases.delete": (who, input) => this.#deleteDatabase(who, input),
+      "databases.stats": (who, { databaseId }) => this.#stats(who, databaseId),
+      "tokens.create": (who, input) => organization.createToken(who, input, now()),
+      "tokens.list": (who, input) => organization.listTokens(who, input),
+      "tokens.revoke": (who, { tokenId }) => this.#revokeToken(who, tokenId),
+      "jobs.get": (who, { jobId }) => organization.job(who, jobId),
+      "jobs.cancel": (who, { jobId }) => organization.cancelJob(who, jobId),
+      "analytics.get": (_, { since, until }) => ({ buckets: organization.buckets(since, until) }),
+      "metrics.get": () => organization.metrics(),
+    };
+  }
+
+  async run<Name extends CommandName>(
+    caller: Caller,
+    named: string | null,
+    name: Name,
+    input: Commands[Name]["input"],
+  ): Promise<Output<Name> | Failure> {
+    const who = this.#organization.admit(caller, named, name, this.#now());
+    if (isFailure(who)) return who;
+    const answer = await this.#handlers[name](who, input);
+    this.#setAlarm();
+    return answer;
+  }
+
+  exchange(caller: TokenCaller, databaseId: string): Grant | Failure {
+    const grant = this.#organization.exchange(caller, databaseId, this.#now());
+    this.#setAlarm();
+    return grant;
+  }
+
+  reportUsage(databaseId: string, counters: UsageCounters): void {
+    this.#organization.reportUsage(databaseId, counters, this.#now());
+    this.#setAlarm();
+  }
+
+  /** When the alarm is needed next. */
+  dueAt(): UnixMs | null {
+    const times = [this.#organization.outbox.dueAt(), this.#organization.housekeepingAt()].filter(
+      (time) => time !== null,
+    );
+    return times.length === 0 ? null : times.reduce((a, b) => (a < b ? a : b));
+  }
+
+  /** What is due: a batch of deliveries, and old records. */
+  async work(): Promise<void> {
+    await this.#deliver(this.#organization.outbox.due(this.#now()));
+    const housekeepingAt = this.#organization.housekeepingAt();
+    if (housekeepingAt !== null && housekeepingAt <= this.#now()) this.#organization.housekeep(this.#now());
+  }
+
+  async #createDatabase(
+    who: Admitted,
+    input: Input<"databases.create">,
+  ): Promise<Output<"databases.create"> | Failure> {
+    if (input.jurisdiction !== null && !this.#around.knowsJurisdictions()) {
+      return failure("unsupported", "This deployment cannot keep a database to a jurisdiction: leave it out.");
+    }
+    const id = this.#organization.createDatabase(who, input, this.#around.entropy.uuid(), this.#now());
+    if (isFailure(id)) return id;
+    this.#setAlarm();
+    await this.#deliver(this.#organization.outbox.ofSubject(id));
+    const record = this.#organization.databases.get(id);
+    if (record?.state === "creating") {
+      return failure(
+        "unavailable",
+        "The database is being made and will appear. The same request with the same Idempotency-Key answers with it.",
+      );
+    }
+    const database = this.#organization.database(who, id);
+    if (isFailure(database)) return failure("conflict", "What this Idempotency-Key made has been deleted.");
+    return database;
+  }
+
+  async #deleteDatabase(
+    who: Admitted,
+    input: Input<"databases.delete">,
+  ): Promise<Output<"databases.delete"> | Failure> {
+    const begun = this.#organization.deleteDatabase(who, input, this.#around.entropy.uuid(), this.#now());
+    if (isFailure(begun) || begun.job === null) return begun;
+    this.#setAlarm();
+    await this.#deliver(this.#organization.outbox.ofSubject(input.databaseId));
+    const job = this.#organization.job(who, begun.job.id);
+    return isFailure(job) ? job : { job };
+  }
+
+  async #deleteOrganization(): Promise<Output<"organization.delete"> | Failure> {
+    const deleted = this.#organization.delete(this.#now());
+    if (isFailure(deleted)) return deleted;
+    this.#setAlarm();
+    await this.#deliver(this.#organization.outbox.ofSubject(this.#organization.id));
+    return deleted;
+  }
+
+  /** Answers when every database that may hold grants of the token refuses them. */
+  async #revokeToken(who: Admitted, tokenId: string): Promise<Output<"tokens.revoke"> | Failure> {
+    const token = this.#organization.revokeToken(who, tokenId, this.#now());
+    if (isFailure(token)) return token;
+    this.#setAlarm();
+    for (;;) {
+      const waiting = this.#organization.outbox.ofToken(tokenId);
+      if (waiting.length === 0) return token;
+      const arrived = await this.#deliver(waiting);
+      if (arrived < waiting.length) {
+        return failure(
+          "unavailable",
+          "The token is revoked and opens nothing any more, but a database that it had open could not be told yet. It will be; the same request answers when it has been.",
+        );
+      }
+    }
+  }
+
+  async #stats(who: Admitted, databaseId: string): Promise<Output<"databases.stats"> | Failure> {
+    const database = this.#organization.database(who, databaseId);
+    return isFailure(database) ? database : this.#around.database(databaseId, database).stats();
+  }
+
+  /** How many arrived. */
+  async #deliver(deliveries: readonly Delivery[]): Promise<number> {
+    const queue = deliveries.values();
+    let arrived = 0;
+    const deliverer = async () => {
+      for (const delivery of queue) {
+        if (await this.#deliverOne(delivery)) arrived++;
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(CONCURRENT_DELIVERIES, deliveries.length) }, deliverer));
+    return arrived;
+  }
+
+  async #deliverOne({ id, attempts, message }: Delivery): Promise<boolean> {
+    let error: string;
+    try {
+      const refused = await this.#tell(message);
+      if (refused === undefined) {
+        this.#organization.delivered(id, message, this.#now());
+        return true;
+      }
+      error = refused.message;
+    } catch (thrown) {
+      error = String(thrown);
+    }
+    this.#organization.notDelivered(id, attempts, message, error, this.#now());
+    return false;
+  }
+
+  async #tell(message: Delivery["message"]): Promise<Failure | undefined> {
+    if (message.kind === "forget") {
+      await this.#around.index().forget(message.subject);
+      return undefined;
+    }
+    const record = this.#organization.databases.get(message.subject);
+    const placement = { jurisdiction: record?.jurisdiction ?? null, locationHint: record?.locationHint ?? null };
+    const database = this.#around.database(message.subject, placement);
+    switch (message.kind) {
+      case "initialize": {
+        const { jurisdiction } = placement;
+        const setup = { organizationId: this.#organization.id, databaseId: message.subject, jurisdiction };
+        const answer = await database.initialize(setup);
+        return isFailure(answer) ? answer : undefined;
+      }
+      case "revoke":
+        await database.revoke(message.tokenId, message.until);
+        return undefined;
+      case "wipe":
+        await database.wipe({ deleteBackups: message.deleteBackups });
+        return undefined;
+    }
+  }
+
+  #setAlarm(): void {
+    const due = this.dueAt();
+    if (due !== null) this.#around.dueBy(due);
+  }
+
+  #now(): UnixMs {
+    return this.#around.clock.now();
+  }
+}

@@ -1,0 +1,394 @@
+/**
+ * The state of one organization, in the storage of its object: what is decided here is decided in one transaction and survives a
+ * kill right after it. Synchronous, and never talks to anybody: what others must be told it leaves in its outbox, which
+ * `organization-service.ts` delivers.
+ */
+import type { Grant } from "../core/authority.ts";
+import { asUnixMs, type UnixMs } from "../core/clock.ts";
+import { failure, type Failure } from "../core/errors.ts";
+import { MAX_DATABASES, MAX_TOKENS } from "../core/limits.ts";
+import {
+  isFailure,
+  PERMISSIONS,
+  type Caller,
+  type CommandName,
+  type DatabaseInfo,
+  type Input,
+  type Job,
+  type OrganizationInfo,
+  type OrganizationSetup,
+  type Scopes,
+  type TokenCaller,
+  type TokenInfo,
+  type UsageCounters,
+} from "../core/management.ts";
+import type { SqlValue, SyncStorage } from "../core/storage.ts";
+import { CLIENT_LIFETIME_MS, FOREVER, GRACE_MS } from "./data-token.ts";
+import { Databases, databaseInfo } from "./databases.ts";
+import { IdempotencyKeys } from "./idempotency.ts";
+import { Jobs } from "./jobs.ts";
+import { hasSchema, migrate } from "./migrations.ts";
+import { ORGANIZATION_MIGRATIONS } from "./organization-schema.ts";
+import { Outbox, type Message } from "./outbox.ts";
+import { refuses, refusesDeployment } from "./policy.ts";
+import { allows, beyond, checkScopes, coversDatabase } from "./scopes.ts";
+import { Tokens } from "./tokens.ts";
+import { Usage } from "./usage.ts";
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+/** A Worker's clock may run ahead of this object's by so much before a data token gets shorter for it. */
+const CLOCK_DIFFERENCE_MS = 5 * 60 * 1000;
+
+/** What the gate lets through: the scopes of the caller (null: the deployment, which has no bounds) and its name in records. */
+export interface Admitted {
+  readonly scopes: Scopes | null;
+  readonly name: string;
+}
+
+interface Row extends Record<string, SqlValue> {
+  id: string;
+  name: string;
+  state: "ready" | "deleted";
+  created_at: number;
+  updated_at: number;
+  housekeeping_at: number | null;
+}
+
+const noSuchOrganization = failure("not-found", "There is no such organization, or none that this token may know of.");
+const noSuchDatabase = failure("not-found", "There is no such database, or none that this token may know of.");
+const noSuchToken = failure("not-found", "There is no such token, or none that this token may know of.");
+const noSuchJob = failure("not-found", "There is no such job, or none that this token may know of.");
+
+/** The full scopes of an organization's first token. */
+export const EVERY_SCOPE: Scopes = { permissions: PERMISSIONS, databases: "all", keyPrefix: null, expiresAt: null };
+
+/** Whether an organization was ever made in this storage. Writes nothing. */
+export function isInitialized(storage: SyncStorage): boolean {
+  return hasSchema(storage);
+}
+
+export class Organization {
+  readonly #storage: SyncStorage;
+  readonly #idempotency: IdempotencyKeys;
+  readonly #jobs: Jobs;
+  readonly #tokens: Tokens;
+  readonly #usage: Usage;
+  /** Read and emptied by the service, in transactions of `delivered` and `notDelivered`. */
+  readonly outbox: Outbox;
+  readonly databases: Databases;
+  readonly id: string;
+
+  /** `setup` makes the organization if there is none; without it there must be one. */
+  constructor(storage: SyncStorage, setup: OrganizationSetup | null) {
+    const { sql } = storage;
+    this.#storage = storage;
+    this.#idempotency = new IdempotencyKeys(sql);
+    this.#jobs = new Jobs(sql);
+    this.#tokens = new Tokens(sql);
+    this.#usage = new Usage(sql);
+    this.outbox = new Outbox(sql);
+    storage.transactionSync(() => {
+      migrate(storage, ORGANIZATION_MIGRATIONS);
+      if (setup !== null) this.#make(setup);
+    });
+    this.id = this.#row().id;
+    this.databases = new Databases(sql, this.id);
+  }
+
+  /** `conflict` when it was deleted: its id is never used again. */
+  checkAlive(): Failure | undefined {
+    return this.#row().state === "ready" ? undefined : failure("conflict", "The organization was deleted.");
+  }
+
+  /**
+   * The gate of every command: who asks is authenticated first, then the organization that the request names is compared, then
+   * the policy is asked. So only who has a good token is told anything but `unauthenticated`.
+   */
+  admit(caller: Caller, named: string | null, command: CommandName, now: UnixMs): Admitted | Failure {
+    const deleted = this.checkAlive() !== undefined;
+    if (caller.kind === "deployment") return deleted ? noSuchOrganization : (refusesDeployment(command) ?? deployment);
+    const token = this.#authenticate(caller, now);
+    if (isFailure(token)) return token;
+    if (named !== null && named !== this.id) return noSuchOrganization;
+    return refuses(token.scopes, command) ?? { scopes: token.scopes, name: token.id };
+  }
+
+  info(): OrganizationInfo {
+    const { id, name, created_at, updated_at } = this.#row();
+    return { id, name, createdAt: asUnixMs(created_at), updatedAt: asUnixMs(updated_at) };
+  }
+
+  rename(name: string, now: UnixMs): OrganizationInfo {
+    this.#storage.sql.exec("UPDATE organization SET name = ?1, updated_at = ?2", name, now);
+    return this.info();
+  }
+
+  /** `conflict` while there are databases. Its tokens end with it, and the index is told to forget it. */
+  delete(now: UnixMs): { readonly deleted: true } | Failure {
+    return this.#storage.transactionSync(() => {
+      if (this.databases.any()) {
+        return failure(
+          "conflict",
+          "The organization still has databases, or some that are being deleted. Delete them first.",
+        );
+      }
+      this.#storage.sql.exec("UPDATE organization SET state = 'deleted', updated_at = ?1", now);
+      this.outbox.add({ kind: "forget", subject: this.id }, now);
+      return { deleted: true };
+    });
+  }
+
+  /** The id of the new database, or of the one that the idempotency key made. It is not visible before it is ready. */
+  createDatabase(who: Admitted, input: Input<"databases.create">, newId: string, now: UnixMs): string | Failure {
+    const { idempotency, ...wishes } = input;
+    return this.#storage.transactionSync(() => {
+      const made = idempotency === null ? null : this.#idempotency.find(who.name, idempotency, now);
+      if (made !== null) return made;
+      if (this.databases.countEver() >= MAX_DATABASES) {
+        return failure("limit", `An organization has at most ${MAX_DATABASES} databases, deleted ones included.`);
+      }
+      this.databases.add({ ...wishes, id: newId, organizationId: this.id, createdAt: now, updatedAt: now });
+      this.outbox.add({ kind: "initialize", subject: newId }, now);
+      if (idempotency !== null) this.#remember(who, idempotency, newId, now);
+      return newId;
+    });
+  }
+
+  /** A database that is ready and covered; the same answer for one that is neither there nor covered. */
+  database(who: Admitted, databaseId: string): DatabaseInfo | Failure {
+    if (who.scopes !== null && !coversDatabase(who.scopes, databaseId)) return noSuchDatabase;
+    const record = this.databases.get(databaseId);
+    return record?.state === "ready" ? databaseInfo(record) : noSuchDatabase;
+  }
+
+  updateDatabase(
+    who: Admitted,
+    { databaseId, name, description }: Input<"databases.update">,
+    now: UnixMs,
+  ): DatabaseInfo | Failure {
+    const database = this.database(who, databaseId);
+    if (isFailure(database) || (name === null && description === null)) return database;
+    this.databases.describe(databaseId, name ?? database.name, description ?? database.description, now);
+    return this.database(who, databaseId);
+  }
+
+  /** It is gone from every list at once; its job says when its data is. The same job for one that is being or was deleted. */
+  deleteDatabase(
+    who: Admitted,
+    { databaseId, deleteBackups }: Input<"databases.delete">,
+    jobId: string,
+    now: UnixMs,
+  ): { readonly job: Job | null } | Failure {
+    return this.#storage.transactionSync(() => {
+      if (who.scopes !== null && !coversDatabase(who.scopes, databaseId)) return noSuchDatabase;
+      const record = this.databases.get(databaseId);
+      if (record === undefined || record.state === "creating") return noSuchDatabase;
+      if (record.state === "ready") {
+        this.#usage.forgetDatabase(databaseId, now);
+        this.databases.beginDeletion(databaseId, jobId, now);
+        this.#jobs.add(jobId, "database.delete", databaseId, now);
+        this.outbox.add({ kind: "wipe", subject: databaseId, deleteBackups }, now);
+        this.#keepHouse(now);
+      }
+      return { job: this.#jobs.get(record.deletionJob ?? jobId) ?? null };
+    });
+  }
+
+  listDatabases(who: Admitted, { limit, cursor, ...ordering }: Input<"databases.list">) {
+    return this.databases.list(who.scopes ?? EVERY_SCOPE, ordering, limit, cursor);
+  }
+
+  pageOfDatabases(who: Admitted, { limit, page, ...ordering }: Input<"databases.page">) {
+    return this.databases.page(who.scopes ?? EVERY_SCOPE, ordering, limit, page);
+  }
+
+  createToken(who: Admitted, { token, scopes, idempotency }: Input<"tokens.create">, now: UnixMs): TokenInfo | Failure {
+    const refused = checkScopes(scopes, now) ?? this.#unknownDatabase(who, scopes);
+    if (refused !== undefined) return refused;
+    const tooMuch = who.scopes === null ? undefined : beyond(scopes, who.scopes);
+    if (tooMuch !== undefined) {
+      return failure(
+        "forbidden",
+        `A token mints only tokens within its own scopes; this one would have ${tooMuch}, which it has not.`,
+      );
+    }
+    return this.#storage.transactionSync(() => {
+      const made = idempotency === null ? null : this.#idempotency.find(who.name, idempotency, now);
+      if (isFailure(made)) return made;
+      if (made !== null)
+        return this.#tokens.get(made) ?? failure("conflict", "What this Idempotency-Key made is no longer there.");
+      if (this.#tokens.countLive(now) >= MAX_TOKENS) {
+        return failure(
+          "limit",
+          `An organization has at most ${MAX_TOKENS} tokens that are neither revoked nor expired.`,
+        );
+      }
+      this.#tokens.add(token, scopes, who.name, now);
+      if (idempotency !== null) this.#remember(who, idempotency, token.id, now);
+      return this.#tokens.get(token.id) ?? noSuchToken;
+    });
+  }
+
+  listTokens(who: Admitted, { limit, cursor }: Input<"tokens.list">) {
+    return this.#tokens.list(who.scopes, limit, cursor);
+  }
+
+  /** From here on the token is refused; the databases that hold grants of it are in the outbox. */
+  revokeToken(who: Admitted, tokenId: string, now: UnixMs): TokenInfo | Failure {
+    return this.#storage.transactionSync(() => {
+      const token = this.#tokens.get(tokenId);
+      if (token === undefined || (who.scopes !== null && beyond(token.scopes, who.scopes, true) !== undefined))
+        return noSuchToken;
+      for (const { databaseId, until } of this.#tokens.revoke(tokenId, now)) {
+        this.outbox.add({ kind: "revoke", subject: databaseId, tokenId, until }, now);
+      }
+      return this.#tokens.get(tokenId) ?? noSuchToken;
+    });
+  }
+
+  job(who: Admitted, jobId: string): Job | Failure {
+    const job = this.#jobs.get(jobId);
+    if (job === undefined || (who.scopes !== null && !coversDatabase(who.scopes, job.databaseId))) return noSuchJob;
+    return job;
+  }
+
+  cancelJob(who: Admitted, jobId: string): Job | Failure {
+    const job = this.job(who, jobId);
+    if (isFailure(job)) return job;
+    return failure("conflict", job.finishedAt === null ? "A deletion cannot be cancelled." : "The job has ended.");
+  }
+
+  buckets(since: UnixMs, until: UnixMs) {
+    return this.#usage.buckets(since, until);
+  }
+
+  metrics() {
+    return this.#usage.metrics();
+  }
+
+  reportUsage(databaseId: string, counters: UsageCounters, now: UnixMs): void {
+    this.#storage.transactionSync(() => {
+      this.#usage.report(databaseId, now, counters);
+      this.#keepHouse(now);
+    });
+  }
+
+  /**
+   * What the token allows at the database, for as long as a data token may live. That it was given is recorded in the same
+   * step, so whoever holds a grant is reached by a revocation.
+   */
+  exchange(caller: TokenCaller, databaseId: string, now: UnixMs): Grant | Failure {
+    return this.#storage.transactionSync(() => {
+      const token = this.#authenticate(caller, now);
+      if (isFailure(token)) return token;
+      const { scopes } = token;
+      const refused = refuses(scopes, "exchange");
+      if (refused !== undefined) return refused;
+      const database = this.database({ scopes, name: token.id }, databaseId);
+      if (isFailure(database)) return database;
+      const longest = now + CLIENT_LIFETIME_MS + GRACE_MS + CLOCK_DIFFERENCE_MS;
+      const expiresAt = asUnixMs(Math.min(longest, scopes.expiresAt ?? FOREVER));
+      this.#tokens.recordExchange(token.id, databaseId, expiresAt);
+      this.#keepHouse(now);
+      return {
+        tokenId: token.id,
+        read: allows(scopes, "read"),
+        write: allows(scopes, "write"),
+        expiresAt,
+        ...(scopes.keyPrefix === null ? {} : { keyPrefix: scopes.keyPrefix }),
+        ...(database.jurisdiction === null ? {} : { jurisdiction: database.jurisdiction }),
+      };
+    });
+  }
+
+  /** A message arrived: what waited for it happens, in one step with its removal. */
+  delivered(id: number, message: Message, now: UnixMs): void {
+    this.#storage.transactionSync(() => {
+      this.outbox.remove(id);
+      if (message.kind === "initialize") this.databases.becomeReady(message.subject);
+      if (message.kind === "wipe") {
+        this.databases.becomeDeleted(message.subject);
+        this.#tokens.forgetDatabase(message.subject);
+        const job = this.databases.get(message.subject)?.deletionJob;
+        if (typeof job === "string") this.#jobs.complete(job, now);
+      }
+    });
+  }
+
+  /** A message did not arrive; it is tried again later. */
+  notDelivered(id: number, attempts: number, message: Message, error: string, now: UnixMs): void {
+    this.#storage.transactionSync(() => {
+      this.outbox.postpone({ id, attempts, message }, error, now);
+      const job = message.kind === "wipe" ? this.databases.get(message.subject)?.deletionJob : null;
+      if (typeof job === "string") this.#jobs.stumbled(job, error);
+    });
+  }
+
+  /** When old records should be looked through next; null when there are none. */
+  housekeepingAt(): UnixMs | null {
+    const at = this.#row().housekeeping_at;
+    return at === null ? null : asUnixMs(at);
+  }
+
+  /** Once a day while the organization is used, and a last time a week later. */
+  housekeep(now: UnixMs): void {
+    this.#storage.transactionSync(() => {
+      this.#idempotency.purge(now);
+      this.#jobs.purge(now);
+      this.#tokens.purge(now);
+      this.#usage.purge(now);
+      this.#storage.sql.exec(
+        `UPDATE organization SET housekeeping_at = CASE WHEN
+           EXISTS (SELECT 1 FROM idempotency) OR EXISTS (SELECT 1 FROM jobs) OR EXISTS (SELECT 1 FROM exchanges) THEN ?1 END`,
+        now + DAY_MS,
+      );
+    });
+  }
+
+  #make(setup: OrganizationSetup): void {
+    const { sql } = this.#storage;
+    if (sql.exec("SELECT 1 FROM organization").toArray().length > 0) return;
+    sql.exec(
+      "INSERT INTO organization (one, id, name, state, created_at, updated_at) VALUES (1, ?1, ?2, 'ready', ?3, ?3)",
+      setup.id,
+      setup.name,
+      setup.createdAt,
+    );
+    this.#tokens.add(setup.token, EVERY_SCOPE, deployment.name, setup.createdAt);
+  }
+
+  #authenticate(caller: TokenCaller, now: UnixMs): TokenInfo | Failure {
+    if (this.checkAlive() !== undefined)
+      return failure("unauthenticated", "The access token's organization was deleted.");
+    return this.#tokens.authenticate(caller, now);
+  }
+
+  #unknownDatabase(who: Admitted, { databases }: Scopes): Failure | undefined {
+    if (databases === "all") return undefined;
+    const index = databases.findIndex((id) => isFailure(this.database(who, id)));
+    return index === -1 ? undefined : failure("invalid", `databases[${index}]: ${noSuchDatabase.message}`);
+  }
+
+  #remember(
+    who: Admitted,
+    idempotency: NonNullable<Input<"databases.create">["idempotency"]>,
+    resource: string,
+    now: UnixMs,
+  ): void {
+    this.#idempotency.add(who.name, idempotency, resource, now);
+    this.#keepHouse(now);
+  }
+
+  #keepHouse(now: UnixMs): void {
+    this.#storage.sql.exec("UPDATE organization SET housekeeping_at = ?1 WHERE housekeeping_at IS NULL", now + DAY_MS);
+  }
+
+  #row(): Row {
+    return this.#storage.sql
+      .exec<Row>("SELECT id, name, state, created_at, updated_at, housekeeping_at FROM organization")
+      .one();
+  }
+}
+
+const deployment: Admitted = { scopes: null, name: "deployment" };

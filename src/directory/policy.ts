@@ -1,0 +1,138 @@
+/**
+ * Who may do what with an organization, as one table: every command has a row, the gate reads nothing else, and the
+ * documentation's table is made from it.
+ */
+import { failure, type Failure } from "../core/errors.ts";
+import type { Caller, CommandName, Permission, Scopes } from "../core/management.ts";
+import { allows } from "./scopes.ts";
+
+export interface Rule {
+  /** One of these is enough. */
+  readonly needs: readonly Permission[];
+  /**
+   * `organization`: the token must be for all databases. `database`: it must cover the one that is named. `covered`: the answer
+   * holds what it covers and nothing else.
+   */
+  readonly reach: "organization" | "database" | "covered";
+  /** Whether the deployment's token may, too. */
+  readonly deployment: boolean;
+  /** What it does, as the end of "This token may …". */
+  readonly does: string;
+}
+
+export const POLICY: Readonly<Record<CommandName | "exchange", Rule>> = {
+  exchange: {
+    needs: ["read", "write"],
+    reach: "database",
+    deployment: false,
+    does: "open a database, to read and to write as it has these",
+  },
+  "organization.get": {
+    needs: ["read", "admin"],
+    reach: "covered",
+    deployment: true,
+    does: "see the organization's name",
+  },
+  "organization.rename": {
+    needs: ["admin"],
+    reach: "organization",
+    deployment: true,
+    does: "rename the organization",
+  },
+  "organization.delete": {
+    needs: ["admin"],
+    reach: "organization",
+    deployment: true,
+    does: "delete the organization when it is empty",
+  },
+  "databases.create": { needs: ["admin"], reach: "organization", deployment: false, does: "create databases" },
+  "databases.list": { needs: ["read", "admin"], reach: "covered", deployment: false, does: "list databases" },
+  "databases.page": { needs: ["read", "admin"], reach: "covered", deployment: false, does: "list databases by page" },
+  "databases.get": {
+    needs: ["read", "admin"],
+    reach: "database",
+    deployment: false,
+    does: "see a database's name and description",
+  },
+  "databases.update": {
+    needs: ["admin"],
+    reach: "database",
+    deployment: false,
+    does: "rename and describe a database",
+  },
+  "databases.delete": { needs: ["admin"], reach: "database", deployment: false, does: "delete a database" },
+  "databases.stats": {
+    needs: ["read", "admin"],
+    reach: "database",
+    deployment: false,
+    does: "see a database's statistics",
+  },
+  "tokens.create": {
+    needs: ["admin"],
+    reach: "covered",
+    deployment: true,
+    does: "mint tokens within its own permissions, databases and expiry",
+  },
+  "tokens.list": {
+    needs: ["admin"],
+    reach: "covered",
+    deployment: true,
+    does: "list tokens that are within its own permissions and databases",
+  },
+  "tokens.revoke": {
+    needs: ["admin"],
+    reach: "covered",
+    deployment: true,
+    does: "revoke tokens that are within its own permissions and databases",
+  },
+  "jobs.get": { needs: ["read", "admin"], reach: "covered", deployment: false, does: "follow a job" },
+  "jobs.cancel": { needs: ["admin"], reach: "covered", deployment: false, does: "cancel a job" },
+  "analytics.get": {
+    needs: ["read", "admin"],
+    reach: "organization",
+    deployment: false,
+    does: "see the organization's usage",
+  },
+  "metrics.get": {
+    needs: ["metrics"],
+    reach: "organization",
+    deployment: false,
+    does: "read the organization's metrics",
+  },
+};
+
+/**
+ * `forbidden` when scopes do not allow the command. What is left to the command itself: whether the database that it names is
+ * covered (the answer for one that is not is `not-found`, as for one that does not exist) and to answer only what is covered.
+ */
+export function refuses(scopes: Scopes, command: CommandName | "exchange"): Failure | undefined {
+  const rule = POLICY[command];
+  if (scopes.keyPrefix !== null && command !== "exchange") {
+    return failure("forbidden", "A token with a key prefix can open databases and nothing else.");
+  }
+  if (!rule.needs.some((permission) => allows(scopes, permission))) {
+    return failure(
+      "forbidden",
+      `To ${rule.does} a token needs the permission ${rule.needs.join(" or ")}; this one has ${scopes.permissions.join(", ")}.`,
+    );
+  }
+  if (rule.reach === "organization" && scopes.databases !== "all") {
+    return failure("forbidden", `To ${rule.does} a token must be for all databases; this one lists some.`);
+  }
+  return undefined;
+}
+
+/** As `refuses`, for the deployment's token. */
+export function refusesDeployment(command: CommandName): Failure | undefined {
+  if (POLICY[command].deployment) return undefined;
+  return failure(
+    "forbidden",
+    "The deployment's token manages organizations and their tokens; use a token of the organization.",
+  );
+}
+
+/** Creating and listing organizations. */
+export function refusesIndex(caller: Caller): Failure | undefined {
+  if (caller.kind === "deployment") return undefined;
+  return failure("forbidden", "Organizations are created and listed with the deployment's token.");
+}

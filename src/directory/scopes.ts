@@ -1,0 +1,74 @@
+/** What a token's scopes may be, and when one token's lie within another's. Pure. */
+import { fromHex } from "../core/bytes.ts";
+import type { UnixMs } from "../core/clock.ts";
+import { failure, type Failure } from "../core/errors.ts";
+import { admitsKey } from "../core/key-prefix.ts";
+import { MAX_DATABASES_OF_TOKEN, MAX_KEY_PREFIX_BYTES } from "../core/limits.ts";
+import type { Permission, Scopes } from "../core/management.ts";
+
+/** `backup` includes `read`. */
+export function allows(scopes: Scopes, permission: Permission): boolean {
+  const { permissions } = scopes;
+  return permissions.includes(permission) || (permission === "read" && permissions.includes("backup"));
+}
+
+export function coversDatabase(scopes: Scopes, databaseId: string): boolean {
+  return scopes.databases === "all" || scopes.databases.includes(databaseId);
+}
+
+export function hasEnded(scopes: Scopes, now: UnixMs): boolean {
+  return scopes.expiresAt !== null && scopes.expiresAt <= now;
+}
+
+/** `invalid` or `limit` for scopes that no token may have. Whether the databases exist is for others to say. */
+export function checkScopes(scopes: Scopes, now: UnixMs): Failure | undefined {
+  const { permissions, databases, keyPrefix } = scopes;
+  if (permissions.length === 0) return failure("invalid", "A token needs at least one permission.");
+  if (new Set(permissions).size !== permissions.length) return failure("invalid", "A permission is named twice.");
+  if (databases !== "all") {
+    if (databases.length === 0) return failure("invalid", 'A token needs at least one database, or "all".');
+    if (new Set(databases).size !== databases.length) return failure("invalid", "A database is named twice.");
+    if (databases.length > MAX_DATABASES_OF_TOKEN) {
+      return failure(
+        "limit",
+        `A token lists at most ${MAX_DATABASES_OF_TOKEN} databases, this one lists ${databases.length}.`,
+      );
+    }
+  }
+  if (keyPrefix !== null) {
+    const other = permissions.find((permission) => permission !== "read" && permission !== "write");
+    if (other !== undefined)
+      return failure("invalid", `A token with a key prefix may have read and write, not ${other}.`);
+    if (keyPrefix.length > 2 * MAX_KEY_PREFIX_BYTES) {
+      return failure(
+        "limit",
+        `A key prefix has at most ${MAX_KEY_PREFIX_BYTES} bytes when encoded, this one has ${keyPrefix.length / 2}.`,
+      );
+    }
+  }
+  if (hasEnded(scopes, now)) return failure("invalid", "expiresAt is not in the future.");
+  return undefined;
+}
+
+/**
+ * A sentence that says what of `inner` goes beyond `outer`; undefined when nothing does. A token mints only within its own
+ * scopes. `ignoreExpiry`: for what ends no later anyhow, such as being revoked.
+ */
+export function beyond(inner: Scopes, outer: Scopes, ignoreExpiry = false): string | undefined {
+  const permission = inner.permissions.find((one) => !allows(outer, one));
+  if (permission !== undefined) return `the permission ${permission}`;
+  if (outer.databases !== "all") {
+    if (inner.databases === "all") return "all databases";
+    const database = inner.databases.find((one) => !coversDatabase(outer, one));
+    if (database !== undefined) return `the database ${database}`;
+  }
+  if (outer.keyPrefix !== null && !liesUnder(inner.keyPrefix, outer.keyPrefix)) return "keys outside of its prefix";
+  if (!ignoreExpiry && outer.expiresAt !== null && (inner.expiresAt === null || inner.expiresAt > outer.expiresAt)) {
+    return "a later end";
+  }
+  return undefined;
+}
+
+function liesUnder(inner: string | null, outer: string): boolean {
+  return inner !== null && admitsKey(fromHex(outer), fromHex(inner));
+}

@@ -1,0 +1,120 @@
+/**
+ * /api as a whole: the routes on a router, the OpenAPI document that is made from them, its reference page, and the health check.
+ * Loaded when the first request for it arrives: nothing on the data path imports it.
+ */
+import { fromIttyRouter, OpenAPIRoute } from "chanfana";
+import { IttyRouter, type IRequest } from "itty-router";
+import { z } from "zod";
+import { assert } from "../../../core/assert.ts";
+import { failure, type Failure } from "../../../core/errors.ts";
+import { isFailure } from "../../../core/management.ts";
+import { failureOfThrown, type ManagementContext } from "../context.ts";
+import { problem } from "./problem.ts";
+import { referencePage, type OpenApiDocument } from "./reference.ts";
+import type { ApiRoute } from "./route.ts";
+import { API_ROUTES } from "./routes.ts";
+
+const problemSchema = z
+  .object({ type: z.string(), title: z.string(), status: z.number(), detail: z.string(), code: z.string() })
+  .meta({ id: "Problem" });
+
+const idempotencyHeader = z.object({
+  "idempotency-key": z
+    .string()
+    .optional()
+    .meta({ description: "The same key and request within a day are answered alike." }),
+});
+
+const router = IttyRouter<IRequest, [ManagementContext]>();
+const described = fromIttyRouter(router, {
+  docs_url: null,
+  redoc_url: null,
+  openapi_url: null,
+  openapiVersion: "3.1",
+  passthroughErrors: true,
+  schema: {
+    info: { title: "Cairn", version: "1", description: "Organizations, databases and tokens." },
+    security: [{ token: [] }],
+  },
+});
+described.registry.registerComponent("securitySchemes", "token", {
+  type: "http",
+  scheme: "bearer",
+  description: "An access token of an organization, or the deployment's own.",
+});
+for (const route of API_ROUTES) described[route.method](route.path, describedRoute(route));
+
+export async function answerApi(request: Request, context: ManagementContext): Promise<Response> {
+  try {
+    return (await open(request)) ?? (await routed(request, context));
+  } catch (error) {
+    return problem(failureOfThrown(error));
+  }
+}
+
+let document: OpenApiDocument | undefined;
+
+/** The OpenAPI 3.1 document. Made once. */
+export function openApiDocument(): OpenApiDocument {
+  // The schema of chanfana's own type has no shape; the generator for 3.1 gives such a document.
+  document ??= JSON.parse(JSON.stringify(described.schema).replaceAll("[:]", ":")) as OpenApiDocument;
+  return document;
+}
+
+/** What everybody may ask. */
+async function open(request: Request): Promise<Response | undefined> {
+  if (request.method !== "GET") return undefined;
+  switch (new URL(request.url).pathname) {
+    case "/healthz":
+      return Response.json({ ok: true });
+    case "/openapi.json":
+      return Response.json(openApiDocument());
+    case "/api":
+    case "/api/":
+      return referencePage(openApiDocument());
+    default:
+      return undefined;
+  }
+}
+
+async function routed(request: Request, context: ManagementContext): Promise<Response> {
+  // The router writes the path's parameters onto what it is given.
+  const routable = Object.assign(request, { params: {}, query: {}, route: "" });
+  const answer: unknown = await router.fetch(routable, context);
+  if (answer instanceof Response) return answer;
+  assert(answer === undefined, "a route to answer with a response");
+  return problem(failure("not-found", `There is no ${request.method} ${new URL(request.url).pathname.slice(0, 200)}.`));
+}
+
+/** The class that chanfana wants for a route. */
+function describedRoute(route: ApiRoute): typeof OpenAPIRoute {
+  const { summary, params, query, body, idempotent, success } = route;
+  const content = success.schema === null ? {} : { content: { "application/json": { schema: success.schema } } };
+  return class extends OpenAPIRoute {
+    override schema = {
+      summary,
+      operationId: operationId(route),
+      request: {
+        ...(Object.keys(params.shape).length === 0 ? {} : { params }),
+        ...(Object.keys(query.shape).length === 0 ? {} : { query }),
+        ...(idempotent ? { headers: idempotencyHeader } : {}),
+        ...(body === null ? {} : { body: { content: { "application/json": { schema: body } } } }),
+      },
+      responses: {
+        [success.status]: { description: success.description, ...content },
+        default: { description: "A problem", content: { "application/problem+json": { schema: problemSchema } } },
+      },
+    };
+
+    override async handle(request: IRequest, context: ManagementContext): Promise<Response> {
+      const answer: Response | Failure = await route.respond(request, request.params, context);
+      return isFailure(answer) ? problem(answer) : answer;
+    }
+  };
+}
+
+/** "post /api/jobs/:jobId[:]cancel" → "postJobsJobIdCancel". */
+function operationId({ method, path }: ApiRoute): string {
+  const words = path.replace(/^\/api/, "").match(/[A-Za-z]+/g) ?? [];
+  return method + words.map((word) => word.slice(0, 1).toUpperCase() + word.slice(1)).join("");
+}

@@ -1,0 +1,39 @@
+/** Errors of /api: problem details (RFC 9457) with a `code` that programs can rely on. */
+import { unreachable } from "../../../core/assert.ts";
+import type { ErrorCode, Failure } from "../../../core/errors.ts";
+
+export function problem({ code, message }: Failure): Response {
+  const [status, title] = statusAndTitle(code);
+  const headers = new Headers({ "content-type": "application/problem+json" });
+  if (status === 401) headers.set("www-authenticate", "Bearer");
+  if (status === 503) headers.set("retry-after", "1");
+  return new Response(JSON.stringify({ type: "about:blank", title, status, detail: message, code }), {
+    status,
+    headers,
+  });
+}
+
+function statusAndTitle(code: ErrorCode): [number, string] {
+  switch (code) {
+    case "invalid":
+    case "limit":
+    case "type-mismatch":
+      return [400, "Bad Request"];
+    case "unauthenticated":
+      return [401, "Unauthorized"];
+    case "forbidden":
+      return [403, "Forbidden"];
+    case "not-found":
+      return [404, "Not Found"];
+    case "conflict":
+      return [409, "Conflict"];
+    case "unavailable":
+      return [503, "Service Unavailable"];
+    case "unsupported":
+      return [501, "Not Implemented"];
+    case "internal":
+      return [500, "Internal Server Error"];
+    default:
+      return unreachable(code);
+  }
+}

@@ -1,0 +1,253 @@
+/** What /api takes and gives, as schemas: requests are checked with them, and the OpenAPI document is made from them. */
+import { z } from "zod";
+import { decodeKey, encodeKey, type KeyPart } from "../../../core/key-codec.ts";
+import {
+  MAX_DATABASES_OF_TOKEN,
+  MAX_DESCRIPTION_LENGTH,
+  MAX_NAME_LENGTH,
+  MAX_PAGE_ITEMS,
+} from "../../../core/limits.ts";
+import { assert } from "../../../core/assert.ts";
+import { fromHex, toHex } from "../../../core/bytes.ts";
+import { asUnixMs } from "../../../core/clock.ts";
+import type { Failure } from "../../../core/errors.ts";
+import {
+  isFailure,
+  PERMISSIONS,
+  type DatabaseInfo,
+  type Job,
+  type OrganizationInfo,
+  type Scopes,
+  type TokenInfo,
+} from "../../../core/management.ts";
+import { JURISDICTIONS, LOCATION_HINTS } from "../../../core/placement.ts";
+
+const CONTROL_CHARACTERS = /\p{Cc}/u;
+
+const name = z
+  .string()
+  .min(1)
+  .max(MAX_NAME_LENGTH)
+  .refine((line) => !CONTROL_CHARACTERS.test(line), "must be one line without control characters");
+const description = z.string().max(MAX_DESCRIPTION_LENGTH);
+const time = z.iso.datetime({ offset: true });
+const uuid = z.uuid();
+
+const keyPart = z
+  .union([
+    z.string(),
+    z.number(),
+    z.boolean(),
+    z.strictObject({ type: z.literal("bigint"), value: z.string().regex(/^-?\d{1,640}$/) }),
+    z.strictObject({ type: z.literal("bytes"), value: z.base64() }),
+  ])
+  .meta({
+    id: "KeyPart",
+    description: 'A part of a key. Of JSON\'s own types, or {"type":"bigint"|"bytes","value":"…"}.',
+  });
+
+const keyPrefix = z
+  .array(keyPart)
+  .min(1)
+  .meta({ description: "Only this key and keys that begin with all of these parts. Only with read and write." });
+
+const scopeMembers = {
+  permissions: z.array(z.enum(PERMISSIONS)).min(1).meta({ description: "backup includes read." }),
+  databases: z.union([z.literal("all"), z.array(uuid).min(1).max(MAX_DATABASES_OF_TOKEN)]),
+};
+
+export const organizationParams = z.strictObject({ organizationId: z.string() });
+export const databaseParams = z.strictObject({ databaseId: z.string() });
+export const tokenParams = z.strictObject({ organizationId: z.string(), tokenId: z.string() });
+export const jobParams = z.strictObject({ jobId: z.string() });
+export const nothing = z.strictObject({});
+
+export const pageQuery = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(MAX_PAGE_ITEMS).default(20),
+  cursor: z.string().min(1).optional().meta({ description: "`next` of the page before." }),
+});
+
+export const databasesQuery = pageQuery.extend({
+  q: z.string().min(1).optional().meta({ description: "Text that the id contains." }),
+  sort: z.enum(["createdAt", "updatedAt"]).default("createdAt"),
+  order: z.enum(["asc", "desc"]).default("asc"),
+});
+
+export const deletionQuery = z.strictObject({
+  backups: z.enum(["keep", "delete"]).default("keep").meta({ description: "What becomes of its backups in buckets." }),
+});
+
+export const newOrganization = z.strictObject({ name });
+export const newDatabase = z.strictObject({
+  name: name.optional(),
+  description: description.optional(),
+  locationHint: z.enum(LOCATION_HINTS).optional(),
+  jurisdiction: z.enum(JURISDICTIONS).optional(),
+});
+export const databaseChange = z.strictObject({ name: name.optional(), description: description.optional() });
+export const newToken = z.strictObject({
+  name,
+  ...scopeMembers,
+  keyPrefix: keyPrefix.optional(),
+  expiresAt: time.optional(),
+});
+
+export const organization = z
+  .object({ id: uuid, name: z.string(), createdAt: time, updatedAt: time })
+  .meta({ id: "Organization" });
+
+export const createdOrganization = z.object({
+  organization,
+  tokenId: z.string(),
+  token: z.string().meta({ description: "The first token, with every permission. Shown once." }),
+});
+
+export const database = z
+  .object({
+    id: uuid,
+    organizationId: uuid,
+    name: z.string(),
+    description: z.string(),
+    locationHint: z.enum(LOCATION_HINTS).nullable(),
+    jurisdiction: z.enum(JURISDICTIONS).nullable(),
+    createdAt: time,
+    updatedAt: time,
+  })
+  .meta({ id: "Database" });
+
+export const token = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    ...scopeMembers,
+    keyPrefix: keyPrefix.nullable(),
+    expiresAt: time.nullable(),
+    signingKey: z
+      .string()
+      .meta({ description: "The key id that the token's check was made with; the token ends with it." }),
+    createdBy: z.string().meta({ description: 'The token that minted it, or "deployment".' }),
+    createdAt: time,
+    lastUsedAt: time.nullable().meta({ description: "Kept to the hour." }),
+    revokedAt: time.nullable(),
+  })
+  .meta({ id: "Token" });
+
+export const createdToken = token
+  .extend({ token: z.string().meta({ description: "The token itself. Shown once." }) })
+  .meta({ id: "CreatedToken" });
+
+export const job = z
+  .object({
+    id: uuid,
+    kind: z.enum(["database.delete"]),
+    databaseId: uuid,
+    status: z.enum(["pending", "running", "completed", "failed", "cancelled"]),
+    done: z.number(),
+    total: z.number(),
+    rate: z.number().nullable(),
+    error: z.string().nullable(),
+    result: z.null(),
+    createdAt: time,
+    finishedAt: time.nullable(),
+  })
+  .meta({ id: "Job" });
+
+export const stats = z
+  .object({
+    entries: z.number(),
+    bytes: z.number(),
+    versionstamp: z.string().nullable(),
+    logBacklog: z.number(),
+    watchers: z.number(),
+    reads: z.number(),
+    writes: z.number(),
+    readUnits: z.number(),
+    writeUnits: z.number(),
+  })
+  .meta({
+    id: "Stats",
+    description: "Counters live in memory between marks: the last seconds may be missing after a crash.",
+  });
+
+export function pageOf<Item extends z.ZodType>(item: Item) {
+  return z.object({
+    items: z.array(item),
+    next: z.string().optional().meta({ description: "The cursor of the next page; left out at the end." }),
+  });
+}
+
+export function organizationJson(info: OrganizationInfo) {
+  return { id: info.id, name: info.name, createdAt: text(info.createdAt), updatedAt: text(info.updatedAt) };
+}
+
+export function databaseJson(info: DatabaseInfo) {
+  return { ...info, createdAt: text(info.createdAt), updatedAt: text(info.updatedAt) };
+}
+
+export function tokenJson({ scopes, ...info }: TokenInfo) {
+  return {
+    id: info.id,
+    name: info.name,
+    permissions: scopes.permissions,
+    databases: scopes.databases,
+    keyPrefix: scopes.keyPrefix === null ? null : partsOfPrefix(scopes.keyPrefix),
+    expiresAt: textOrNull(scopes.expiresAt),
+    signingKey: info.signingKey,
+    createdBy: info.createdBy,
+    createdAt: text(info.createdAt),
+    lastUsedAt: textOrNull(info.lastUsedAt),
+    revokedAt: textOrNull(info.revokedAt),
+  };
+}
+
+export function jobJson(info: Job) {
+  return { ...info, createdAt: text(info.createdAt), finishedAt: textOrNull(info.finishedAt) };
+}
+
+export function scopesOf(body: z.output<typeof newToken>): Scopes | Failure {
+  const prefix = body.keyPrefix === undefined ? null : prefixOfParts(body.keyPrefix);
+  if (isFailure(prefix)) return prefix;
+  return {
+    permissions: body.permissions,
+    databases: body.databases === "all" ? "all" : body.databases.map((id) => id.toLowerCase()),
+    keyPrefix: prefix,
+    expiresAt: body.expiresAt === undefined ? null : asUnixMs(Date.parse(body.expiresAt)),
+  };
+}
+
+function prefixOfParts(parts: readonly z.output<typeof keyPart>[]): string | Failure {
+  const encoded = encodeKey(
+    parts.map((part): KeyPart => {
+      if (typeof part !== "object") return part;
+      return part.type === "bigint" ? BigInt(part.value) : fromBase64(part.value);
+    }),
+  );
+  return encoded.ok ? toHex(encoded.bytes) : encoded;
+}
+
+function partsOfPrefix(hex: string): z.output<typeof keyPart>[] {
+  const decoded = decodeKey(fromHex(hex));
+  assert(decoded.ok, "a stored key prefix to be an encoded key");
+  return decoded.key.map((part) => {
+    if (typeof part === "bigint") return { type: "bigint", value: String(part) };
+    return part instanceof Uint8Array ? { type: "bytes", value: toBase64(part) } : part;
+  });
+}
+
+/** RFC 3339. */
+function text(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+function textOrNull(ms: number | null): string | null {
+  return ms === null ? null : text(ms);
+}
+
+/** Of what the schema has found to be base64. */
+function fromBase64(encoded: string): Uint8Array {
+  return Uint8Array.from(atob(encoded), (character) => character.charCodeAt(0));
+}
+
+function toBase64(bytes: Uint8Array): string {
+  return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+}

@@ -1,0 +1,107 @@
+/** What the management doors are given, and the steps that every request of theirs takes before it is answered. */
+import { toHex } from "../../core/bytes.ts";
+import type { Clock } from "../../core/clock.ts";
+import { failure, type Failure } from "../../core/errors.ts";
+import { MAX_IDEMPOTENCY_KEY_LENGTH, MAX_MANAGEMENT_BODY_BYTES } from "../../core/limits.ts";
+import {
+  type AccessTokens,
+  type Caller,
+  type CommandName,
+  type Entropy,
+  type Idempotency,
+  type IndexStub,
+  type Input,
+  type OrganizationStub,
+  type Output,
+} from "../../core/management.ts";
+
+export interface ManagementContext {
+  readonly accessTokens: AccessTokens;
+  readonly clock: Clock;
+  readonly entropy: Entropy;
+  organization(id: string): OrganizationStub;
+  index(): IndexStub;
+}
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** Asks the caller's organization; `named` is the one in the request's path, if there is one. */
+export async function ask<Name extends CommandName>(
+  context: ManagementContext,
+  caller: Caller,
+  named: string | null,
+  name: Name,
+  input: Input<Name>,
+): Promise<Output<Name> | Failure> {
+  if (caller.kind === "token") return context.organization(caller.organizationId).run(caller, named, name, input);
+  if (named === null) {
+    return failure(
+      "forbidden",
+      "The deployment's token manages organizations and their tokens; use a token of the organization.",
+    );
+  }
+  if (!UUID.test(named))
+    return failure("not-found", "There is no such organization, or none that this token may know of.");
+  return context.organization(named).run(caller, named, name, input);
+}
+
+export interface RequestBody {
+  readonly text: string;
+  /** An empty body counts as an object without members. */
+  readonly value: unknown;
+}
+
+/** `limit` for a body that is too long, `invalid` for one that is not JSON. */
+export async function readBody(request: Request): Promise<RequestBody | Failure> {
+  const bytes = await readBounded(request);
+  if (bytes === undefined) return failure("limit", `The body is longer than ${MAX_MANAGEMENT_BODY_BYTES} bytes.`);
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
+    return { text, value: text.trim() === "" ? {} : (JSON.parse(text) as unknown) };
+  } catch {
+    return failure("invalid", "The body is not JSON in UTF-8.");
+  }
+}
+
+/** Undefined past the limit, without reading on. */
+async function readBounded(request: Request): Promise<Uint8Array | undefined> {
+  const bytes = new Uint8Array(MAX_MANAGEMENT_BODY_BYTES);
+  let length = 0;
+  // A body that was sent is a stream of bytes.
+  const reader = (request.body as ReadableStream<Uint8Array> | null)?.getReader();
+  for (let chunk = await reader?.read(); chunk?.value !== undefined; chunk = await reader?.read()) {
+    if (length + chunk.value.length > bytes.length) {
+      await reader?.cancel();
+      return undefined;
+    }
+    bytes.set(chunk.value, length);
+    length += chunk.value.length;
+  }
+  return bytes.subarray(0, length);
+}
+
+/** Of the `Idempotency-Key` header, bound to this very request. */
+export async function idempotencyOf(request: Request, body: string): Promise<Idempotency | null | Failure> {
+  const key = request.headers.get("idempotency-key");
+  if (key === null) return null;
+  if (!/^[!-~]+$/.test(key) || key.length > MAX_IDEMPOTENCY_KEY_LENGTH) {
+    return failure(
+      "invalid",
+      `The Idempotency-Key must be 1 to ${MAX_IDEMPOTENCY_KEY_LENGTH} visible ASCII characters.`,
+    );
+  }
+  const whole = new TextEncoder().encode(`${request.method}\n${new URL(request.url).pathname}\n${body}`);
+  return { key, fingerprint: toHex(new Uint8Array(await crypto.subtle.digest("SHA-256", whole))) };
+}
+
+/** A failure for what was thrown: an object that could not be reached may be asked again, anything else is a bug of ours. */
+export function failureOfThrown(error: unknown): Failure {
+  const hints = typeof error === "object" && error !== null ? error : {};
+  if (("retryable" in hints && hints.retryable === true) || ("overloaded" in hints && hints.overloaded === true)) {
+    return failure("unavailable", "It cannot be answered now; send the same request again.");
+  }
+  console.error(
+    `management request failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+  );
+  return failure("internal", "Something went wrong on our side.");
+}

@@ -1,0 +1,99 @@
+/** What /v1 takes: query parameters and bodies, refused with a sentence that names the member. */
+import { asUnixMs, type UnixMs } from "../../../core/clock.ts";
+import { failure, type Failure } from "../../../core/errors.ts";
+import { MAX_DESCRIPTION_LENGTH, MAX_PAGE_ITEMS } from "../../../core/limits.ts";
+import { isFailure, type Ordering } from "../../../core/management.ts";
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+const DEFAULT_LIMIT = 20;
+
+export interface PageQuery extends Ordering {
+  readonly page: number;
+  readonly limit: number;
+}
+
+/** An empty parameter counts as absent, as the SDK sends null ones. */
+export function pageQuery(query: URLSearchParams): PageQuery | Failure {
+  const page = wholeNumber(query, "page", 1, Number.MAX_SAFE_INTEGER, 1);
+  if (isFailure(page)) return page;
+  const limit = wholeNumber(query, "limit", 1, MAX_PAGE_ITEMS, DEFAULT_LIMIT);
+  if (isFailure(limit)) return limit;
+  const sort = oneOf(query, "sort", { created_at: "createdAt", updated_at: "updatedAt" } as const, "created_at");
+  if (isFailure(sort)) return sort;
+  const order = oneOf(query, "order", { asc: "asc", desc: "desc" } as const, "asc");
+  if (isFailure(order)) return order;
+  return { page, limit, sort, order, query: query.get("q") || null };
+}
+
+/** Null when it is null or absent. */
+export function descriptionOf(body: unknown): { readonly description: string | null } | Failure {
+  if (!isObject(body)) return failure("invalid", "The body must be a JSON object.");
+  const { description, ...others } = body;
+  const [unknown] = Object.keys(others);
+  if (unknown !== undefined)
+    return failure(
+      "invalid",
+      `The body has a member ${JSON.stringify(unknown.slice(0, 50))}, which is not known here.`,
+    );
+  if (description === undefined || description === null) return { description: null };
+  if (typeof description !== "string") return failure("invalid", "description must be a string or null.");
+  const length = Array.from(description).length;
+  if (length > MAX_DESCRIPTION_LENGTH) {
+    return failure("limit", `description has ${length} characters, at most ${MAX_DESCRIPTION_LENGTH} are allowed.`);
+  }
+  return { description };
+}
+
+/** At most a day; by default the day that ends now. */
+export function timeRange(
+  query: URLSearchParams,
+  now: UnixMs,
+): { readonly since: UnixMs; readonly until: UnixMs } | Failure {
+  const until = timeOf(query, "until") ?? now;
+  if (isFailure(until)) return until;
+  const since = timeOf(query, "since") ?? asUnixMs(until - DAY_MS);
+  if (isFailure(since)) return since;
+  if (since > until) return failure("invalid", "since is after until.");
+  if (until - since > DAY_MS) return failure("invalid", "since and until lie more than 24 hours apart.");
+  return { since, until };
+}
+
+function timeOf(query: URLSearchParams, name: string): UnixMs | Failure | undefined {
+  const text = query.get(name);
+  if (!text) return undefined;
+  const ms = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/.test(text)
+    ? Date.parse(text)
+    : Number.NaN;
+  return Number.isNaN(ms) ? failure("invalid", `${name} must be a time as in RFC 3339.`) : asUnixMs(ms);
+}
+
+function wholeNumber(
+  query: URLSearchParams,
+  name: string,
+  least: number,
+  most: number,
+  absent: number,
+): number | Failure {
+  const text = query.get(name);
+  if (!text) return absent;
+  const number = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
+  if (number >= least && number <= most) return number;
+  const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;
+  return failure("invalid", `${name} must be a whole number ${range}.`);
+}
+
+function oneOf<Words extends Record<string, string>>(
+  query: URLSearchParams,
+  name: string,
+  words: Words,
+  absent: keyof Words & string,
+): Words[keyof Words] | Failure {
+  const text = query.get(name) || absent;
+  // A word that is its own key was just shown to be one of them.
+  if (Object.hasOwn(words, text)) return words[text] as Words[keyof Words];
+  return failure("invalid", `${name} must be ${Object.keys(words).join(" or ")}.`);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

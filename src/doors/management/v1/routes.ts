@@ -1,0 +1,146 @@
+/**
+ * /v1: the Deno Deploy Subhosting API v1, as far as it is about organizations and databases, so that its programs and its SDK
+ * work with another base URL. Success is always 200; an error is `{code, message}`.
+ */
+import { failure, type Failure } from "../../../core/errors.ts";
+import { isFailure, type Caller } from "../../../core/management.ts";
+import { ask, failureOfThrown, readBody, type ManagementContext } from "../context.ts";
+import { descriptionOf, pageQuery, timeRange } from "./input.ts";
+import { analyticsJson, databaseJson, errorResponse, linkHeader, organizationJson } from "./wire.ts";
+
+interface Call {
+  readonly context: ManagementContext;
+  readonly caller: Caller;
+  readonly request: Request;
+  readonly url: URL;
+  /** The text of the path's one variable part. */
+  readonly id: string;
+}
+
+export interface V1Route {
+  readonly method: "GET" | "POST" | "PATCH" | "DELETE";
+  /** `:id` stands for the one variable part. */
+  readonly path: string;
+  readonly answer: (call: Call) => Promise<Response | Failure>;
+}
+
+const noSuchBackup = failure("not-found", "There is no such database backup.");
+
+export const V1_ROUTES: readonly V1Route[] = [
+  {
+    method: "GET",
+    path: "/v1/organizations/:id",
+    async answer({ context, caller, id }) {
+      const organization = await ask(context, caller, id, "organization.get", null);
+      return isFailure(organization) ? organization : Response.json(organizationJson(organization));
+    },
+  },
+  {
+    method: "GET",
+    path: "/v1/organizations/:id/databases",
+    async answer({ context, caller, id, url }) {
+      const query = pageQuery(url.searchParams);
+      if (isFailure(query)) return query;
+      const page = await ask(context, caller, id, "databases.page", query);
+      if (isFailure(page)) return page;
+      const headers = { link: linkHeader(url, query.page, query.limit, page.total) };
+      return Response.json(page.items.map(databaseJson), { headers });
+    },
+  },
+  {
+    method: "POST",
+    path: "/v1/organizations/:id/databases",
+    async answer({ context, caller, id, request }) {
+      const body = await bodyWithDescription(request);
+      if (isFailure(body)) return body;
+      const wishes = { name: "", locationHint: null, jurisdiction: null, idempotency: null };
+      const database = await ask(context, caller, id, "databases.create", {
+        ...wishes,
+        description: body.description ?? "",
+      });
+      return isFailure(database) ? database : Response.json(databaseJson(database));
+    },
+  },
+  {
+    method: "PATCH",
+    path: "/v1/databases/:id",
+    async answer({ context, caller, id, request }) {
+      const body = await bodyWithDescription(request);
+      if (isFailure(body)) return body;
+      const change = { databaseId: id, name: null, description: body.description };
+      const database = await ask(context, caller, null, "databases.update", change);
+      return isFailure(database) ? database : Response.json(databaseJson(database));
+    },
+  },
+  {
+    method: "POST",
+    path: "/v1/databases/:id/database_backups",
+    async answer({ context, caller, id }) {
+      // Changes nothing, and is allowed to whom a backup would be.
+      const database = await ask(context, caller, null, "databases.update", {
+        databaseId: id,
+        name: null,
+        description: null,
+      });
+      return isFailure(database) ? database : failure("conflict", "This deployment does not offer continuous backups.");
+    },
+  },
+  {
+    method: "GET",
+    path: "/v1/databases/:id/database_backups",
+    async answer({ context, caller, id }) {
+      const database = await ask(context, caller, null, "databases.get", { databaseId: id });
+      return isFailure(database) ? database : Response.json([]);
+    },
+  },
+  { method: "GET", path: "/v1/database_backups/:id", answer: backupThatIsNotThere },
+  { method: "DELETE", path: "/v1/database_backups/:id", answer: backupThatIsNotThere },
+  {
+    method: "GET",
+    path: "/v1/organizations/:id/analytics",
+    async answer({ context, caller, id, url }) {
+      const range = timeRange(url.searchParams, context.clock.now());
+      if (isFailure(range)) return range;
+      const analytics = await ask(context, caller, id, "analytics.get", range);
+      return isFailure(analytics) ? analytics : Response.json(analyticsJson(analytics.buckets));
+    },
+  },
+];
+
+const patterns = V1_ROUTES.map((route) => ({
+  route,
+  pattern: new RegExp(`^${route.path.replace(":id", "([^/]+)")}/?$`),
+}));
+
+/** Answers any request whose path begins with /v1. */
+export async function answerV1(request: Request, context: ManagementContext): Promise<Response> {
+  try {
+    const answer = await routed(request, context);
+    return isFailure(answer) ? errorResponse(answer) : answer;
+  } catch (error) {
+    return errorResponse(failureOfThrown(error));
+  }
+}
+
+async function routed(request: Request, context: ManagementContext): Promise<Response | Failure> {
+  const url = new URL(request.url);
+  for (const { route, pattern } of patterns) {
+    const [, id] = (route.method === request.method && pattern.exec(url.pathname)) || [];
+    if (id === undefined) continue;
+    const caller = await context.accessTokens.caller(request.headers.get("authorization"));
+    if (isFailure(caller)) return caller;
+    return route.answer({ context, caller, request, url, id: id.toLowerCase() });
+  }
+  return failure("not-found", `There is no ${request.method} ${url.pathname.slice(0, 200)}.`);
+}
+
+async function bodyWithDescription(request: Request): Promise<{ readonly description: string | null } | Failure> {
+  const body = await readBody(request);
+  return isFailure(body) ? body : descriptionOf(body.value);
+}
+
+/** No database has a backup: whoever may ask is told so. */
+async function backupThatIsNotThere({ context, caller }: Call): Promise<Failure> {
+  const organization = await ask(context, caller, null, "organization.get", null);
+  return isFailure(organization) ? organization : noSuchBackup;
+}

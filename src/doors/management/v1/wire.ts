@@ -1,0 +1,85 @@
+/** How /v1 writes: its objects, its errors, and the Link header of its lists (RFC 8288). */
+import type { ErrorCode, Failure } from "../../../core/errors.ts";
+import { unreachable } from "../../../core/assert.ts";
+import type { DatabaseInfo, OrganizationInfo, UsageBucket } from "../../../core/management.ts";
+
+export function organizationJson({ id, name, createdAt, updatedAt }: OrganizationInfo) {
+  return { id, name, createdAt: time(createdAt), updatedAt: time(updatedAt) };
+}
+
+export function databaseJson({ id, organizationId, description, updatedAt, createdAt }: DatabaseInfo) {
+  return { id, organizationId, description, updatedAt: time(updatedAt), createdAt: time(createdAt) };
+}
+
+export function analyticsJson(buckets: readonly UsageBucket[]) {
+  return {
+    fields: [
+      { name: "time", type: "time" },
+      { name: "kvReadCount", type: "number" },
+      { name: "kvWriteCount", type: "number" },
+      { name: "kvReadUnits", type: "number" },
+      { name: "kvWriteUnits", type: "number" },
+      { name: "kvStorageBytes", type: "number" },
+    ],
+    values: buckets.map(({ start, reads, writes, readUnits, writeUnits, bytes }) => [
+      time(start),
+      reads,
+      writes,
+      readUnits,
+      writeUnits,
+      bytes,
+    ]),
+  };
+}
+
+/** RFC 3339. */
+function time(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+export function errorResponse({ code, message }: Failure): Response {
+  const [status, name] = statusAndName(code);
+  const headers = status === 401 ? { "www-authenticate": "Bearer" } : undefined;
+  return Response.json({ code: name, message }, { status, ...(headers === undefined ? {} : { headers }) });
+}
+
+function statusAndName(code: ErrorCode): [number, string] {
+  switch (code) {
+    case "invalid":
+    case "limit":
+    case "type-mismatch":
+    case "unsupported":
+      return [400, "badRequest"];
+    case "unauthenticated":
+      return [401, "unauthorized"];
+    case "forbidden":
+      return [403, "forbidden"];
+    case "not-found":
+      return [404, "notFound"];
+    case "conflict":
+      return [409, "conflict"];
+    case "unavailable":
+      return [503, "unavailable"];
+    case "internal":
+      return [500, "internalServerError"];
+    default:
+      return unreachable(code);
+  }
+}
+
+/** Where the other pages of a list are: the request's own URL with another page. */
+export function linkHeader(url: URL, page: number, limit: number, total: number): string {
+  const last = Math.max(1, Math.ceil(total / limit));
+  const links: [string, number][] = [["first", 1]];
+  if (page > 1) links.push(["prev", Math.min(page - 1, last)]);
+  if (page < last) links.push(["next", page + 1]);
+  links.push(["last", last]);
+  return links.map(([rel, number]) => `<${urlOfPage(url, number, limit)}>; rel="${rel}"`).join(", ");
+}
+
+function urlOfPage(url: URL, page: number, limit: number): string {
+  const other = new URL(url);
+  other.searchParams.set("page", String(page));
+  other.searchParams.set("limit", String(limit));
+  return other.href;
+}

@@ -1,0 +1,88 @@
+/**
+ * The one row that is written ahead of versions (`version-clock.ts`), and what rides along in it for free: the counters of use.
+ * Between two marks the counters live in memory alone, so a crash or a sleep may lose the last of them; versions never.
+ */
+import type { Sql } from "../core/storage.ts";
+import { asVersion, type Version } from "../core/versionstamp.ts";
+
+/** Since the database was made. A unit of reading is 4 KiB of keys and values, a unit of writing 1 KiB; both are rounded up. */
+export interface Counters {
+  /** Entries stored, expired ones included until they are deleted. */
+  entries: number;
+  /** Ranges answered; a `get` is one. */
+  reads: number;
+  readUnits: number;
+  /** Entries set or deleted by commits. */
+  writes: number;
+  writeUnits: number;
+}
+
+const READ_UNIT_BYTES = 4096;
+const WRITE_UNIT_BYTES = 1024;
+
+/** Reads alone write no mark of their own; this many of them are worth a row. */
+const READS_PER_SAVE = 1_000;
+
+/** Up to this many entries are counted anew when somebody asks, in case a crash has lost some. */
+const RECOUNTED_ENTRIES = 10_000;
+
+export class Mark {
+  readonly counters: Counters;
+  readonly #sql: Sql;
+  #version: Version;
+  #unsavedReads = 0;
+  #recounted = false;
+
+  constructor(sql: Sql) {
+    this.#sql = sql;
+    const { version, ...counters } = sql
+      .exec<{ version: number } & Record<keyof Counters, number>>(
+        'SELECT version, entries, reads, read_units AS "readUnits", writes, write_units AS "writeUnits" FROM mark',
+      )
+      .one();
+    this.#version = asVersion(version);
+    this.counters = counters;
+  }
+
+  /** The mark as it was when this was opened or last written. */
+  get version(): Version {
+    return this.#version;
+  }
+
+  /** One row written, with the counters as they are. */
+  write(version: Version): void {
+    const { entries, reads, readUnits, writes, writeUnits } = this.counters;
+    this.#sql.exec(
+      "UPDATE mark SET version = ?1, entries = ?2, reads = ?3, read_units = ?4, writes = ?5, write_units = ?6",
+      version,
+      entries,
+      reads,
+      readUnits,
+      writes,
+      writeUnits,
+    );
+    this.#version = version;
+    this.#unsavedReads = 0;
+  }
+
+  countRead(bytes: number): void {
+    this.counters.reads += 1;
+    this.counters.readUnits += Math.max(1, Math.ceil(bytes / READ_UNIT_BYTES));
+    this.#unsavedReads += 1;
+    if (this.#unsavedReads >= READS_PER_SAVE) this.write(this.#version);
+  }
+
+  countWrite(bytes: number): void {
+    this.counters.writes += 1;
+    this.counters.writeUnits += Math.max(1, Math.ceil(bytes / WRITE_UNIT_BYTES));
+  }
+
+  /** The number of entries, once made sure of if that is cheap. */
+  countEntries(): number {
+    if (!this.#recounted && this.counters.entries <= RECOUNTED_ENTRIES) {
+      this.#recounted = true;
+      this.counters.entries = this.#sql.exec<{ n: number }>("SELECT count(*) AS n FROM entries").one().n;
+    }
+    return this.counters.entries;
+  }
+}

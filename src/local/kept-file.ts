@@ -1,0 +1,46 @@
+/** Files of the data folder that hold secrets: an object of texts as JSON, which only its owner reads. */
+import { chmodSync, closeSync, fsyncSync, openSync, readFileSync, renameSync, statSync, writeSync } from "node:fs";
+import { failure, type Failure } from "../core/errors.ts";
+
+export type Kept = Readonly<Record<string, string>>;
+
+/** What the file holds, nothing when there is none. `invalid`: it is not ours; the sentence names it and shows nothing of it. */
+export function readKept(file: string): { readonly values: Kept } | Failure {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+    if ((statSync(file).mode & 0o077) !== 0) chmodSync(file, 0o600);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return { values: {} };
+    return failure("invalid", `${file} cannot be read: ${String(error)}`);
+  }
+  const values = parseObject(text);
+  if (values === undefined || Object.values(values).some((value) => typeof value !== "string")) {
+    return failure("invalid", `${file} is not an object of texts. Put it right, or remove it to get new ones.`);
+  }
+  // Every value was just seen to be a string.
+  return { values: values as Kept };
+}
+
+/** Whole or not at all, also when the machine stops midway. The file's folder must exist. */
+export function writeKept(file: string, values: Kept): void {
+  const unfinished = `${file}.new`;
+  const descriptor = openSync(unfinished, "w", 0o600);
+  try {
+    writeSync(descriptor, `${JSON.stringify(values, null, 2)}\n`);
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+  renameSync(unfinished, file);
+}
+
+function parseObject(text: string): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    // A JSON object has string keys and nothing else is known of it.
+    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}

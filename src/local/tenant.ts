@@ -1,0 +1,208 @@
+/**
+ * What a server has from its first start on: an organization, a token of it with every permission, a database, and a token that
+ * reads and writes that database. They are made through the API, like anybody's, and kept in a file of the data folder.
+ *
+ * Each thing is made with an idempotency key that is in the file before the request is sent, so a start that was killed is
+ * carried on by the next one and nothing is made twice. What was deleted, revoked or has ended meanwhile is made anew.
+ */
+import { randomUUID } from "node:crypto";
+import { mkdirSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { failure, type Failure } from "../core/errors.ts";
+import { PERMISSIONS } from "../core/management.ts";
+import { ApiClient, textAt, type ProcessUrl } from "./api-client.ts";
+import { readKept, writeKept, type Kept } from "./kept-file.ts";
+import type { Secrets } from "./secrets.ts";
+import type { Preparation, Variables } from "./server.ts";
+
+export interface Tenant {
+  readonly organizationId: string;
+  /** Every permission, all databases. */
+  readonly adminToken: string;
+  readonly databaseId: string;
+  /** Reads and writes that database. */
+  readonly accessToken: string;
+}
+
+/** Made in this order: a thing is made with those before it. */
+const things = ["organizationId", "adminToken", "databaseId", "accessToken"] as const;
+type Thing = (typeof things)[number];
+
+/** What a person may choose as access token, or a sentence that names it and shows nothing of its value. */
+export function flawOfAccessToken(text: string): Failure | undefined {
+  if (/^[\w.~+/=-]{8,512}$/.test(text)) return undefined;
+  const form = "8 to 512 of the characters that a bearer token may have (letters, digits, - . _ ~ + / =)";
+  return failure("invalid", `CAIRN_ACCESS_TOKEN must be ${form}.`);
+}
+
+export class TenantKeeper implements Preparation {
+  readonly #file: string;
+  readonly #chosen: string | undefined;
+  readonly #say: (sentence: string) => void;
+  #tenant: Tenant | undefined;
+
+  /**
+   * `file`: its path inside of the data folder. `chosen`: a text that a person has chosen; it stands for the database's access
+   * token. `say` is told what had to be made anew.
+   */
+  constructor(file: string, chosen: string | undefined, say: (sentence: string) => void) {
+    this.#file = file;
+    this.#chosen = chosen;
+    this.#say = say;
+  }
+
+  /** Known once `settle` has succeeded. */
+  get tenant(): Tenant {
+    if (this.#tenant === undefined) throw new Error("expected the tenant to be settled before it is asked for");
+    return this.#chosen === undefined ? this.#tenant : { ...this.#tenant, accessToken: this.#chosen };
+  }
+
+  variables(folder: string): Variables | Failure {
+    const kept = readKept(join(folder, this.#file));
+    if ("ok" in kept) return kept;
+    const { accessToken } = kept.values;
+    if (this.#chosen === undefined || accessToken === undefined) return {};
+    return { CAIRN_TOKEN_ALIAS: `${this.#chosen}:${accessToken}` };
+  }
+
+  async settle(processUrl: ProcessUrl, folder: string, secrets: Secrets): Promise<Failure | undefined> {
+    const file = join(folder, this.#file);
+    mkdirSync(dirname(file), { recursive: true });
+    const kept = readKept(file);
+    if ("ok" in kept) return kept;
+    // The first of several is the current one.
+    const [deploymentToken = ""] = secrets.CAIRN_DEPLOYMENT_TOKEN.split(",");
+    const making = new Making(file, kept.values, new ApiClient(processUrl), deploymentToken);
+    const tenant = await making.finish(this.#say);
+    if ("ok" in tenant) return tenant;
+    this.#tenant = tenant;
+    return undefined;
+  }
+}
+
+class Making {
+  readonly #file: string;
+  readonly #api: ApiClient;
+  readonly #deploymentToken: string;
+  #kept: Kept;
+
+  constructor(file: string, kept: Kept, api: ApiClient, deploymentToken: string) {
+    this.#file = file;
+    this.#kept = kept;
+    this.#api = api;
+    this.#deploymentToken = deploymentToken;
+  }
+
+  async finish(say: (sentence: string) => void): Promise<Tenant | Failure> {
+    for (const thing of things) {
+      if (this.#kept[thing] !== undefined) {
+        const gone = await this.#gone(thing);
+        if (gone === undefined) continue;
+        if (typeof gone !== "string") return gone;
+        say(`${gone} Making another.`);
+        this.#forget(thing);
+      }
+      const flaw = await this.#make(thing);
+      if (flaw !== undefined) return flaw;
+    }
+    return this.#tenant;
+  }
+
+  /** What is kept so far; what is not is empty. */
+  get #tenant(): Tenant {
+    const { organizationId = "", adminToken = "", databaseId = "", accessToken = "" } = this.#kept;
+    return { organizationId, adminToken, databaseId, accessToken };
+  }
+
+  /** A sentence when the thing is there no more. */
+  async #gone(thing: Thing): Promise<string | Failure | undefined> {
+    const { organizationId, adminToken, databaseId, accessToken } = this.#tenant;
+    const organization = `/api/organizations/${organizationId}`;
+    const goneIf = async (status: number, method: string, path: string, token: string, sentence: string) => {
+      const answer = await this.#api.send(method, path, token);
+      if ("ok" in answer) return answer;
+      return answer.status === status ? sentence : undefined;
+    };
+    switch (thing) {
+      case "organizationId":
+        return goneIf(404, "GET", organization, this.#deploymentToken, "The organization was deleted.");
+      case "adminToken":
+        return goneIf(401, "GET", organization, adminToken, "The admin token is accepted no more.");
+      case "databaseId":
+        return goneIf(404, "GET", `/api/databases/${databaseId}`, adminToken, "The database was deleted.");
+      case "accessToken": {
+        const path = `/databases/${databaseId}/connect`;
+        return goneIf(401, "POST", path, accessToken, "The database's access token is accepted no more.");
+      }
+    }
+  }
+
+  async #make(thing: Thing): Promise<Failure | undefined> {
+    const { organizationId, adminToken, databaseId } = this.#tenant;
+    const organization = `/api/organizations/${organizationId}`;
+    switch (thing) {
+      case "organizationId":
+        return this.#create(thing, "/api/organizations", this.#deploymentToken, { name: "default" }, (made) => ({
+          organizationId: textAt(made, "organization", "id"),
+          adminToken: textAt(made, "token"),
+        }));
+      case "adminToken": {
+        const token = { name: "admin token", permissions: PERMISSIONS, databases: "all" };
+        return this.#create(thing, `${organization}/tokens`, this.#deploymentToken, token, (made) => ({
+          adminToken: textAt(made, "token"),
+        }));
+      }
+      case "databaseId":
+        return this.#create(thing, `${organization}/databases`, adminToken, { name: "default" }, (made) => ({
+          databaseId: textAt(made, "id"),
+        }));
+      case "accessToken": {
+        const token = { name: "default database", permissions: ["read", "write"], databases: [databaseId] };
+        return this.#create(thing, `${organization}/tokens`, adminToken, token, (made) => ({
+          accessToken: textAt(made, "token"),
+        }));
+      }
+    }
+  }
+
+  /** `kept`: what of the answer is kept. */
+  async #create(
+    thing: Thing,
+    path: string,
+    token: string,
+    body: object,
+    kept: (made: object) => Kept,
+  ): Promise<Failure | undefined> {
+    const idempotencyKey = this.#kept[keyOf(thing)] ?? randomUUID();
+    this.#write({ ...this.#kept, [keyOf(thing)]: idempotencyKey });
+    const answer = await this.#api.send("POST", path, token, { body, idempotencyKey });
+    if ("ok" in answer) return answer;
+    if (answer.status !== 201) {
+      return failure("internal", `The first start cannot be finished: POST ${path} was answered ${answer.status}.`);
+    }
+    // The next one that is made is another request, with a key of its own.
+    const { [keyOf(thing)]: _, ...others } = this.#kept;
+    this.#write({ ...others, ...kept(answer.body) });
+    return undefined;
+  }
+
+  /** With what cannot outlive it: tokens come and go, but a database goes with its organization. */
+  #forget(thing: Thing): void {
+    const kept = { ...this.#kept };
+    const gone = thing === "adminToken" ? [thing] : things.slice(things.indexOf(thing));
+    for (const one of gone) {
+      delete kept[one];
+      delete kept[keyOf(one)];
+    }
+    this.#write(kept);
+  }
+
+  #write(kept: Kept): void {
+    this.#kept = kept;
+    writeKept(this.#file, kept);
+  }
+}
+
+function keyOf(thing: Thing): string {
+  return `${thing}Key`;
+}

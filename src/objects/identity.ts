@@ -1,0 +1,32 @@
+/**
+ * Who a database's object is: which database, whose, or that it was deleted. A deleted one keeps a tombstone for good, so that its
+ * id is never used again and no late request brings it back.
+ */
+import type { DatabaseSetup } from "../core/management.ts";
+import type { Sql } from "../core/storage.ts";
+
+export type Identity =
+  | { readonly state: "unknown" | "deleted" }
+  | { readonly state: "live"; readonly setup: DatabaseSetup };
+
+export function identityOf(sql: Sql): Identity {
+  if (hasTable(sql, "tombstone")) return { state: "deleted" };
+  if (!hasTable(sql, "identity")) return { state: "unknown" };
+  const { setup } = sql.exec<{ setup: string }>("SELECT setup FROM identity").one();
+  // Written by `claim` alone.
+  return { state: "live", setup: JSON.parse(setup) as DatabaseSetup };
+}
+
+/** Makes an unknown object this database's. */
+export function claim(sql: Sql, setup: DatabaseSetup): void {
+  sql.exec("CREATE TABLE identity (setup TEXT NOT NULL)");
+  sql.exec("INSERT INTO identity (setup) VALUES (?1)", JSON.stringify(setup));
+}
+
+export function bury(sql: Sql): void {
+  sql.exec("CREATE TABLE IF NOT EXISTS tombstone (buried INTEGER)");
+}
+
+function hasTable(sql: Sql, name: string): boolean {
+  return sql.exec("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1", name).toArray().length > 0;
+}

@@ -1,0 +1,45 @@
+/** The Durable Object that lists the deployment's organizations; there is one, and no other request touches it. */
+import { DurableObject } from "cloudflare:workers";
+import type { Failure } from "../core/errors.ts";
+import type { Caller, CreatedOrganization, IndexStub, NewOrganization, Page } from "../core/management.ts";
+import { OrganizationIndex } from "../directory/organization-index.ts";
+import { AlarmClock } from "./alarm-clock.ts";
+import type { DirectoryEnv } from "./directory-env.ts";
+import { organizationStub, systemClock } from "./stubs.ts";
+
+export class IndexObject extends DurableObject<DirectoryEnv> implements IndexStub {
+  readonly #index: OrganizationIndex;
+  readonly #alarms: AlarmClock;
+
+  constructor(ctx: DurableObjectState, env: DirectoryEnv) {
+    super(ctx, env);
+    const index = new OrganizationIndex(ctx.storage, {
+      clock: systemClock,
+      organization: (id) => organizationStub(env, id),
+      dueBy: (at) => this.#alarms.dueBy(at),
+    });
+    this.#index = index;
+    this.#alarms = new AlarmClock(ctx.storage, systemClock, [
+      { name: "organizations", dueAt: () => index.dueAt(), run: () => index.work() },
+    ]);
+    void ctx.blockConcurrencyWhile(() => this.#alarms.start());
+  }
+
+  async create(caller: Caller, organization: NewOrganization): Promise<CreatedOrganization | Failure> {
+    this.#alarms.rescue();
+    return this.#index.create(caller, organization);
+  }
+
+  async list(caller: Caller, limit: number, cursor: string | null): Promise<Page<string> | Failure> {
+    this.#alarms.rescue();
+    return this.#index.list(caller, limit, cursor);
+  }
+
+  async forget(organizationId: string): Promise<void> {
+    await this.#index.forget(organizationId);
+  }
+
+  override async alarm(): Promise<void> {
+    await this.#alarms.ring();
+  }
+}

@@ -1,0 +1,91 @@
+/**
+ * The Durable Object of one organization: a thin shell that wires `directory/` to storage, alarm and the other objects. One that
+ * was never initialised has no schema, writes nothing and knows nobody.
+ */
+import { DurableObject } from "cloudflare:workers";
+import type { Grant } from "../core/authority.ts";
+import { failure, type Failure } from "../core/errors.ts";
+import type {
+  Caller,
+  CommandName,
+  Input,
+  OrganizationSetup,
+  OrganizationStub,
+  Output,
+  TokenCaller,
+  UsageCounters,
+} from "../core/management.ts";
+import { isInitialized, Organization } from "../directory/organization.ts";
+import { OrganizationService } from "../directory/organization-service.ts";
+import { AlarmClock } from "./alarm-clock.ts";
+import type { DirectoryEnv } from "./directory-env.ts";
+import { databaseControl, knowsJurisdictions, organizationIndex, systemClock, systemEntropy } from "./stubs.ts";
+
+interface Open {
+  readonly organization: Organization;
+  readonly service: OrganizationService;
+  readonly alarms: AlarmClock;
+}
+
+export class OrganizationObject extends DurableObject<DirectoryEnv> implements OrganizationStub {
+  #open: Open | null = null;
+
+  constructor(ctx: DurableObjectState, env: DirectoryEnv) {
+    super(ctx, env);
+    if (isInitialized(ctx.storage)) void ctx.blockConcurrencyWhile(() => this.#start(null));
+  }
+
+  async initialize(setup: OrganizationSetup): Promise<{ readonly initialized: true } | Failure> {
+    if (this.#open === null) await this.ctx.blockConcurrencyWhile(() => this.#start(setup));
+    return this.#open?.organization.checkAlive() ?? { initialized: true };
+  }
+
+  async run<Name extends CommandName>(
+    caller: Caller,
+    named: string | null,
+    name: Name,
+    input: Input<Name>,
+  ): Promise<Output<Name> | Failure> {
+    if (this.#open === null) return unknown(caller);
+    this.#open.alarms.rescue();
+    return this.#open.service.run(caller, named, name, input);
+  }
+
+  async exchange(caller: TokenCaller, databaseId: string): Promise<Grant | Failure> {
+    if (this.#open === null) return unknown(caller);
+    this.#open.alarms.rescue();
+    return this.#open.service.exchange(caller, databaseId);
+  }
+
+  async reportUsage(databaseId: string, counters: UsageCounters): Promise<void> {
+    this.#open?.service.reportUsage(databaseId, counters);
+  }
+
+  override async alarm(): Promise<void> {
+    await this.#open?.alarms.ring();
+  }
+
+  async #start(setup: OrganizationSetup | null): Promise<void> {
+    const { storage } = this.ctx;
+    const organization = new Organization(storage, setup);
+    const service = new OrganizationService(organization, {
+      clock: systemClock,
+      entropy: systemEntropy,
+      database: (id, placement) => databaseControl(this.env, id, placement),
+      knowsJurisdictions: () => knowsJurisdictions(this.env),
+      index: () => organizationIndex(this.env),
+      dueBy: (at) => alarms.dueBy(at),
+    });
+    const alarms = new AlarmClock(storage, systemClock, [
+      { name: "directory", dueAt: () => service.dueAt(), run: () => service.work() },
+    ]);
+    await alarms.start();
+    this.#open = { organization, service, alarms };
+  }
+}
+
+function unknown(caller: Caller): Failure {
+  return caller.kind === "deployment"
+    ? failure("not-found", "There is no such organization, or none that this token may know of.")
+    : failure("unauthenticated", "There is no such access token.");
+}

@@ -1,0 +1,39 @@
+/**
+ * The tokens whose grants this database refuses before their time. A data token is verified without asking anybody, so a
+ * revocation is carried here, and kept until the last data token that came from the revoked one is over.
+ */
+import { asUnixMs, type UnixMs } from "../core/clock.ts";
+import type { Sql } from "../core/storage.ts";
+
+export class Revocations {
+  readonly #sql: Sql;
+  readonly #until = new Map<string, UnixMs>();
+
+  constructor(sql: Sql) {
+    this.#sql = sql;
+    sql.exec("CREATE TABLE IF NOT EXISTS revoked_tokens (id TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID");
+    for (const { id, until } of sql.exec<{ id: string; until: number }>("SELECT id, until FROM revoked_tokens")) {
+      this.#until.set(id, asUnixMs(until));
+    }
+  }
+
+  has(tokenId: string): boolean {
+    return this.#until.has(tokenId);
+  }
+
+  /** Forgets, in passing, those that no valid data token names any more. */
+  add(tokenId: string, until: UnixMs, now: UnixMs): void {
+    for (const [id, end] of this.#until) {
+      if (end > now) continue;
+      this.#until.delete(id);
+      this.#sql.exec("DELETE FROM revoked_tokens WHERE id = ?1", id);
+    }
+    const kept = asUnixMs(Math.max(until, this.#until.get(tokenId) ?? 0));
+    this.#until.set(tokenId, kept);
+    this.#sql.exec(
+      "INSERT INTO revoked_tokens (id, until) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET until = excluded.until",
+      tokenId,
+      kept,
+    );
+  }
+}

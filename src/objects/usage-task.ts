@@ -1,0 +1,61 @@
+/** Tells the organization what its database was used for: every quarter of an hour in which it was, and never otherwise. */
+import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
+import type { UsageCounters } from "../core/management.ts";
+import type { Sql } from "../core/storage.ts";
+import type { Database } from "../engine/database.ts";
+import type { Task } from "./alarm-clock.ts";
+
+const INTERVAL_MS = 15 * 60 * 1000;
+
+export interface UsageTaskOptions {
+  readonly sql: Sql;
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly report: (counters: UsageCounters) => Promise<void>;
+}
+
+export class UsageTask implements Task {
+  readonly name = "usage";
+  readonly #options: UsageTaskOptions;
+  /** Reads and writes that the organization knows of. */
+  #reported: number;
+  /** When it was told, or began to be told; at first, when the database was made. */
+  #reportedAt: UnixMs;
+
+  constructor(options: UsageTaskOptions) {
+    this.#options = options;
+    const { sql } = options;
+    sql.exec("CREATE TABLE IF NOT EXISTS usage_report (operations INTEGER NOT NULL, at INTEGER NOT NULL)");
+    const [row] = sql.exec<{ operations: number; at: number }>("SELECT operations, at FROM usage_report").toArray();
+    this.#reported = row?.operations ?? 0;
+    this.#reportedAt = asUnixMs(row?.at ?? options.clock.now());
+    if (row === undefined) sql.exec("INSERT INTO usage_report (operations, at) VALUES (0, ?1)", this.#reportedAt);
+  }
+
+  /** The first whole quarter of an hour after the last report: when there is something to report, it is due then. */
+  nextReport(): UnixMs {
+    return asUnixMs((Math.floor(this.#reportedAt / INTERVAL_MS) + 1) * INTERVAL_MS);
+  }
+
+  dueAt(): UnixMs | null {
+    return this.#options.database.operations === this.#reported ? null : this.nextReport();
+  }
+
+  async run(): Promise<void> {
+    const { database, sql, clock, report } = this.#options;
+    const { operations } = database;
+    const { reads, writes, readUnits, writeUnits } = database.counters();
+    const before = this.#reportedAt;
+    // Before the organization answers, so that what is done meanwhile waits for the next report.
+    this.#reportedAt = clock.now();
+    try {
+      await report({ reads, writes, readUnits, writeUnits, bytes: sql.databaseSize });
+    } catch (error) {
+      this.#reportedAt = before;
+      throw error;
+    }
+    this.#reported = operations;
+    database.saveCounters();
+    sql.exec("UPDATE usage_report SET operations = ?1, at = ?2", this.#reported, this.#reportedAt);
+  }
+}

@@ -1,0 +1,75 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { runBench } from "./bench.ts";
+import { scattered } from "./operations.ts";
+import { parseBenchOptions, partNames } from "./options.ts";
+import { formatTable } from "./table.ts";
+
+/** Runs for moments: what it finds says nothing, but that every part still finds something. */
+test("every part of the bench measures what it is for", { timeout: 120_000 }, async () => {
+  const options = parseBenchOptions([
+    "--connections",
+    "2",
+    "--rounds",
+    "1",
+    "--seconds",
+    "0.05",
+    "--max-entries",
+    "10000",
+  ]);
+  if (options === undefined) throw new Error("expected options");
+  const folder = mkdtempSync(join(tmpdir(), "cairn-bench-test-"));
+  const printed: string[] = [];
+  try {
+    const { tables, targets } = await runBench(options, folder, (text) => printed.push(text));
+    expect(tables).toHaveLength(partNames.length);
+    const byTitle = new Map(tables.map((table) => [table.title, table.rows]));
+    expect(byTitle.get("KV Connect, HTTP/1.1, bare workerd")?.map(([what, server]) => `${what}, ${server}`)).toEqual([
+      "empty Worker, baseline",
+      "empty object call, baseline",
+      "one upsert, baseline",
+      "both, 90/10, baseline",
+      ...["get", "getMany10", "list100", "set", "atomic10", "sum", "mix90/10"].map((name) => `${name}, cairn`),
+    ]);
+    expect(byTitle.get("Rows per operation")).toContainEqual(["set of a new key", 0, 1]);
+    expect(targets.filter(({ measured }) => !(measured > 0 && measured < 1_000_000))).toEqual([]);
+    expect(targets.map(({ what }) => what)).toContain("get at 10000 entries, × at 1000");
+    expect(printed.at(-1)).toContain("What it must reach");
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test("a peer is named by its connect URL and a token; anything else is refused by name", () => {
+  expect(parseBenchOptions(["--peer", "denokv=http://127.0.0.1:4600/,secret,2"])?.peers).toEqual([
+    { name: "denokv", connectUrl: "http://127.0.0.1:4600/", accessToken: "secret,2" },
+  ]);
+  expect(() => parseBenchOptions(["--peer", "denokv"])).toThrow("--peer");
+  expect(() => parseBenchOptions(["--only", "got"])).toThrow('--only: there is no "got"');
+  expect(() => parseBenchOptions(["--rounds", "0"])).toThrow("--rounds");
+  expect(parseBenchOptions(["--help"])).toBeUndefined();
+});
+
+test("keys are scattered without missing or repeating any", () => {
+  for (const count of [1000, 1024, 10_000]) {
+    const places = Array.from({ length: count }, (_, index) => scattered(index, count));
+    expect(new Set(places).size).toBe(count);
+    expect(Math.min(...places)).toBe(0);
+    expect(Math.max(...places)).toBe(count - 1);
+  }
+});
+
+test("tables align texts to the left and numbers to the right", () => {
+  expect(
+    formatTable(
+      "T",
+      ["what", "n"],
+      [
+        ["a", 12345],
+        ["longer", 1.5],
+      ],
+    ),
+  ).toBe("\nT\nwhat         n\na       12,345\nlonger    1.50");
+});

@@ -1,0 +1,34 @@
+/** Runs the parts that were asked for, one after the other. */
+import type { BenchOptions, PartName } from "./options.ts";
+import { measureEngine } from "./parts/engine.ts";
+import { measureFront } from "./parts/front.ts";
+import { measureGrowth } from "./parts/growth.ts";
+import { measureKvConnect } from "./parts/kv-connect.ts";
+import { countRows } from "./parts/rows.ts";
+import { measureSpace } from "./parts/space.ts";
+import { targetTable, type Report, type Table } from "./report.ts";
+import { formatTable } from "./table.ts";
+
+const PARTS: Record<PartName, (options: BenchOptions, folder: string) => Promise<Report>> = {
+  "kv-connect": measureKvConnect,
+  engine: measureEngine,
+  rows: countRows,
+  growth: measureGrowth,
+  space: measureSpace,
+  front: measureFront,
+};
+
+/** `folder`: for the servers' data; the caller removes it. `print` gets each table as soon as it is known. */
+export async function runBench(options: BenchOptions, folder: string, print: (text: string) => void): Promise<Report> {
+  const tables: Table[] = [];
+  const targets: Report["targets"][number][] = [];
+  const show = ({ title, columns, rows }: Table) => print(formatTable(title, columns, rows));
+  for (const part of options.parts) {
+    const report = await PARTS[part](options, folder);
+    report.tables.forEach(show);
+    tables.push(...report.tables);
+    targets.push(...report.targets);
+  }
+  if (targets.length > 0) show(targetTable(targets));
+  return { tables, targets };
+}

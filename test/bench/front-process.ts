@@ -1,0 +1,7 @@
+/** The front of `npm start` alone, in a process of its own as there: `front-process.ts <port of the server behind>`. */
+import { Front } from "../../src/local/front.ts";
+
+const upstreamPort = Number(process.argv[2]);
+const front = await Front.listen("127.0.0.1", 0, () => upstreamPort);
+if ("ok" in front) throw new Error(front.message);
+process.stdout.write(`${front.port}\n`);

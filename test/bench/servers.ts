@@ -1,0 +1,148 @@
+/**
+ * The servers that are measured, each in processes of its own that end with this one: the built Worker on bare workerd, the
+ * baselines on another workerd, the front of `npm start`, and whatever other server a peer names.
+ */
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { bundleWorker } from "../../src/local/bundle.ts";
+import { spawnGuarded } from "../../src/local/guarded-process.ts";
+import { deploymentSecrets } from "../../src/local/secrets.ts";
+import { TenantKeeper } from "../../src/local/tenant.ts";
+import {
+  cairnDeployment,
+  compatibilityDateOf,
+  workerdConfig,
+  type Deployment,
+} from "../../src/local/workerd-config.ts";
+import { startWorkerd } from "../../src/local/workerd-process.ts";
+import { Connections, postRequest, type Address } from "./load.ts";
+import type { Call } from "./workloads.ts";
+import type { EngineTask, EngineTaskResult } from "./worker/engine-tasks.ts";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const STOP_GRACE_MS = 2000;
+const JSON_HEADERS = { "content-type": "application/json" };
+
+export interface RunningServer {
+  readonly address: Address;
+  stop(): Promise<void>;
+}
+
+/** A database behind KV Connect, exchanged with: turns calls into requests. */
+export interface KvConnectServer {
+  readonly address: Address;
+  /** Of every request of the data path. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly request: (call: Call) => Buffer;
+}
+
+const built = new Map<string, Promise<string>>();
+
+/** `entry`: the Worker's source, from the project's root. `folder`: for its data. */
+async function serve(
+  entry: string,
+  deployment: Deployment,
+  environment: Readonly<NodeJS.ProcessEnv>,
+  folder: string,
+): Promise<RunningServer> {
+  const building = built.get(entry) ?? bundle(entry);
+  built.set(entry, building);
+  const config = workerdConfig(deployment, compatibilityDateOf(readFileSync(join(root, "wrangler.toml"), "utf8")));
+  const workerd = await startWorkerd(folder, { worker: await building, config }, { ...process.env, ...environment });
+  if ("ok" in workerd) throw new Error(workerd.message);
+  return { address: { host: "127.0.0.1", port: workerd.port }, stop: () => workerd.stop(STOP_GRACE_MS) };
+}
+
+async function bundle(entry: string): Promise<string> {
+  const worker = await bundleWorker(join(root, entry));
+  if (typeof worker !== "string") throw new Error(worker.message);
+  return worker;
+}
+
+export interface Cairn extends RunningServer, KvConnectServer {}
+
+/** The deployment's Worker with a new database. */
+export async function serveCairn(folder: string): Promise<Cairn> {
+  mkdirSync(folder, { recursive: true });
+  const secrets = deploymentSecrets(folder, {});
+  if ("ok" in secrets) throw new Error(secrets.message);
+  const server = await serve("src/worker.ts", cairnDeployment, secrets, folder);
+  const url = `http://127.0.0.1:${server.address.port}`;
+  const keeper = new TenantKeeper("tenant.json", undefined, (sentence) => process.stderr.write(`${sentence}\n`));
+  const flaw = await keeper.settle(() => url, folder, secrets);
+  if (flaw !== undefined) throw new Error(flaw.message);
+  const { databaseId, accessToken } = keeper.tenant;
+  const connectUrl = `${url}/databases/${databaseId}/connect`;
+  return { ...server, ...(await exchange(connectUrl, accessToken)) };
+}
+
+export interface Bench extends RunningServer {
+  run(task: EngineTask): Promise<EngineTaskResult>;
+}
+
+/** The baselines, and objects to measure the engine in. */
+export async function serveBench(folder: string): Promise<Bench> {
+  const deployment: Deployment = { variables: [], namespaces: [{ binding: "BENCH", className: "BenchObject" }] };
+  const server = await serve("test/bench/worker/bench-worker.ts", deployment, {}, folder);
+  const connections = await Connections.open(server.address, 1);
+  return {
+    address: server.address,
+    async run(task) {
+      const url = new URL(`http://127.0.0.1:${server.address.port}/engine`);
+      const request = postRequest(url, JSON_HEADERS, new TextEncoder().encode(JSON.stringify(task)));
+      const { status, body } = await connections.exchange(request);
+      if (status !== 200) throw new Error(`${task.task} was answered ${status}: ${body.toString()}`);
+      // Our own Worker writes these.
+      return JSON.parse(body.toString()) as EngineTaskResult;
+    },
+    async stop() {
+      connections.close();
+      await server.stop();
+    },
+  };
+}
+
+export async function serveFront(upstream: Address): Promise<RunningServer> {
+  const script = fileURLToPath(new URL("front-process.ts", import.meta.url));
+  const front = await spawnGuarded(process.execPath, [script, String(upstream.port)], process.env);
+  front.stderr.pipe(process.stderr);
+  for await (const line of createInterface({ input: front.stdout })) {
+    return { address: { host: "127.0.0.1", port: Number(line) }, stop: () => front.stop(STOP_GRACE_MS) };
+  }
+  throw new Error(`the front did not start: ${await front.exited}`);
+}
+
+interface Metadata {
+  readonly databaseId: string;
+  readonly endpoints: readonly { readonly url: string; readonly consistency: string }[];
+  readonly token: string;
+}
+
+/** The metadata exchange, after which the data path of a KV Connect server is known. */
+export async function exchange(connectUrl: string, accessToken: string): Promise<KvConnectServer> {
+  const response = await fetch(connectUrl, {
+    method: "POST",
+    headers: { ...JSON_HEADERS, authorization: `Bearer ${accessToken}` },
+    body: JSON.stringify({ supportedVersions: [1, 2, 3] }),
+  });
+  if (response.status !== 200) throw new Error(`${connectUrl} answered ${response.status}: ${await response.text()}`);
+  // The protocol's shape; a server that speaks another fails at the first use.
+  const { databaseId, endpoints, token } = (await response.json()) as Metadata;
+  const strong = endpoints.find(({ consistency }) => consistency === "strong");
+  if (strong === undefined) throw new Error(`${connectUrl} names no strongly consistent endpoint`);
+  const endpoint = new URL(strong.url, connectUrl).href.replace(/\/$/, "");
+  const { hostname, port } = new URL(endpoint);
+  const headers = {
+    authorization: `Bearer ${token}`,
+    "content-type": "application/x-protobuf",
+    "x-denokv-database-id": databaseId,
+    "x-denokv-version": "3",
+  };
+  return {
+    address: { host: hostname, port: Number(port || "80") },
+    headers,
+    request: ({ method, body }) => postRequest(new URL(`${endpoint}/${method}`), headers, body),
+  };
+}

@@ -1,0 +1,430 @@
+import { describe, expect, test } from "vitest";
+import { asUnixMs } from "../../src/core/clock.ts";
+import type { Input } from "../../src/core/management.ts";
+import type { SyncStorage } from "../../src/core/storage.ts";
+import { Organization } from "../../src/directory/organization.ts";
+import { ok, withStorage } from "../support/workerd/directory.ts";
+import { callerOf, killed, TestOrganization } from "../support/workerd/organization.ts";
+
+const hour = 3_600_000;
+const everything = { sort: "createdAt", order: "asc", query: null, limit: 100, cursor: null } as const;
+const wishes = { name: "n", description: "d", locationHint: null, jurisdiction: null };
+
+function idempotent(key: string, fingerprint = "f"): Input<"databases.create"> {
+  return { ...wishes, idempotency: { key, fingerprint } };
+}
+
+/** A test with an organization of its own. */
+function organizationTest(title: string, run: (o: TestOrganization, storage: SyncStorage) => Promise<void>): void {
+  // The titles and the assertions are those of the callers.
+  // oxlint-disable-next-line vitest/valid-title vitest/expect-expect
+  test(title, () => withStorage(async (storage) => run(await TestOrganization.make(storage), storage)));
+}
+
+/** Until everything that can go on has done so. */
+function someTime(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 10));
+}
+
+async function listed(o: TestOrganization): Promise<string[]> {
+  return (await o.run("databases.list", everything)).items.map(({ id }) => id);
+}
+
+describe("creating a database", () => {
+  organizationTest("its object is initialized before it is seen", async (o) => {
+    o.onStep = (when) => {
+      if (when === "before") expect(o.organization.databases.count()).toBe(0);
+    };
+    const id = await o.newDatabase();
+    expect(o.toldTo(id).initialized).toBe(1);
+    expect(await listed(o)).toEqual([id]);
+    expect(o.organization.outbox.dueAt()).toBeNull();
+  });
+
+  for (const when of ["before", "after"] as const) {
+    organizationTest(`killed ${when} its object was told, it is not seen, and is there after a while`, async (o) => {
+      o.onStep = (step) => (step === when ? killed() : undefined);
+      void o.run("databases.create", idempotent("i"));
+      await someTime();
+      o.onStep = () => {};
+      o.restart();
+      expect([...o.told.values()].map(({ initialized }) => initialized)).toEqual([when === "before" ? 0 : 1]);
+      expect(await listed(o)).toEqual([]);
+      await o.settle();
+      const [id] = await listed(o);
+      expect([...o.told.keys()]).toEqual([id]);
+      expect(o.organization.databases.count()).toBe(1);
+      expect(await o.run("databases.create", idempotent("i"))).toMatchObject({ id });
+    });
+  }
+
+  organizationTest(
+    "an object that does not answer is asked again, the request says so, its key finds it later",
+    async (o) => {
+      const original = o.toldTo.bind(o);
+      let asked = 0;
+      o.onStep = (when) => {
+        if (when === "before" && ++asked <= 3) throw new Error("out of order");
+      };
+      const answer = await o.service.run(o.root, null, "databases.create", idempotent("i"));
+      expect(answer).toMatchObject({ code: "unavailable" });
+      expect(await listed(o)).toEqual([]);
+      expect(o.alarmAt).toBeGreaterThan(o.clock.now());
+      await o.settle();
+      const [id = ""] = await listed(o);
+      expect(await o.run("databases.create", idempotent("i"))).toMatchObject({ id });
+      expect(original(id).initialized).toBe(1);
+    },
+  );
+
+  organizationTest(
+    "the same idempotency key answers with the same one for a day, with another request it is a conflict",
+    async (o) => {
+      const first = await o.run("databases.create", idempotent("i"));
+      expect(await o.run("databases.create", idempotent("i"))).toEqual(first);
+      expect(await o.service.run(o.root, null, "databases.create", idempotent("i", "g"))).toMatchObject({
+        code: "conflict",
+      });
+      const other = await o.newToken("other", {});
+      expect((await o.run("databases.create", idempotent("i"), other)).id).not.toBe(first.id);
+      o.clock.pass(24 * hour);
+      expect((await o.run("databases.create", idempotent("i"))).id).not.toBe(first.id);
+      expect(await listed(o)).toHaveLength(3);
+    },
+  );
+
+  organizationTest("the key of a database that was deleted makes no other", async (o) => {
+    const { id } = await o.run("databases.create", idempotent("i"));
+    await o.run("databases.delete", { databaseId: id, deleteBackups: false });
+    expect(await o.service.run(o.root, null, "databases.create", idempotent("i"))).toMatchObject({ code: "conflict" });
+  });
+});
+
+describe("a jurisdiction", () => {
+  organizationTest(
+    "is kept where the platform knows them, and elsewhere refused before anything is made",
+    async (o) => {
+      const inEurope = { ...wishes, jurisdiction: "eu", idempotency: null } as const;
+      expect(await o.run("databases.create", inEurope)).toMatchObject({ jurisdiction: "eu" });
+      o.knowsJurisdictions = false;
+      expect(await o.service.run(o.root, null, "databases.create", inEurope)).toMatchObject({ code: "unsupported" });
+      expect(await listed(o)).toHaveLength(1);
+      expect(o.told.size).toBe(1);
+    },
+  );
+});
+
+describe("deleting a database", () => {
+  organizationTest("it is gone at once, its data with the job, and asking twice answers the same", async (o) => {
+    const id = await o.newDatabase();
+    const { job } = await o.run("databases.delete", { databaseId: id, deleteBackups: false });
+    expect(job).toMatchObject({ kind: "database.delete", databaseId: id, status: "completed", done: 1, total: 1 });
+    expect(o.toldTo(id).wiped).toBe(1);
+    expect(await listed(o)).toEqual([]);
+    expect(await o.run("databases.delete", { databaseId: id, deleteBackups: false })).toEqual({ job });
+    expect(o.toldTo(id).wiped).toBe(1);
+    expect(await o.run("jobs.get", { jobId: job?.id ?? "" })).toEqual(job);
+  });
+
+  for (const when of ["before", "after"] as const) {
+    organizationTest(`killed ${when} its object was told, it is gone, and wiped after a while`, async (o) => {
+      const id = await o.newDatabase();
+      o.onStep = (step) => (step === when ? killed() : undefined);
+      void o.run("databases.delete", { databaseId: id, deleteBackups: false });
+      await someTime();
+      o.onStep = () => {};
+      o.restart();
+      expect(o.toldTo(id).wiped).toBe(when === "before" ? 0 : 1);
+      expect(await o.service.run(o.root, null, "databases.get", { databaseId: id })).toMatchObject({
+        code: "not-found",
+      });
+      const jobId = o.organization.databases.get(id)?.deletionJob ?? "";
+      expect(await o.run("jobs.get", { jobId })).toMatchObject({ status: "running" });
+      await o.settle();
+      expect(o.toldTo(id).wiped).toBeGreaterThan(0);
+      expect(await o.run("jobs.get", { jobId })).toMatchObject({ status: "completed", error: null });
+    });
+  }
+
+  organizationTest("its job is kept for a week, after that the answer has none", async (o) => {
+    const id = await o.newDatabase();
+    const { job } = await o.run("databases.delete", { databaseId: id, deleteBackups: false });
+    o.clock.pass(7 * 24 * hour - 1);
+    await o.service.work();
+    expect(await o.run("jobs.get", { jobId: job?.id ?? "" })).toEqual(job);
+    o.clock.pass(25 * hour);
+    await o.service.work();
+    expect(await o.service.run(o.root, null, "jobs.get", { jobId: job?.id ?? "" })).toMatchObject({
+      code: "not-found",
+    });
+    expect(await o.run("databases.delete", { databaseId: id, deleteBackups: false })).toEqual({ job: null });
+    expect(o.service.dueAt()).toBeNull();
+  });
+
+  organizationTest("what never was is not found", async (o) => {
+    const input = { databaseId: crypto.randomUUID(), deleteBackups: false };
+    expect(await o.service.run(o.root, null, "databases.delete", input)).toMatchObject({ code: "not-found" });
+  });
+});
+
+describe("authentication", () => {
+  organizationTest("a wrong secret and an unknown token are told the same", async (o) => {
+    const unknown = await o.service.run(await callerOf("nobody"), null, "organization.get", null);
+    const wrong = await o.service.run(await callerOf("root", "guess"), null, "organization.get", null);
+    expect(unknown).toMatchObject({ code: "unauthenticated" });
+    expect(wrong).toEqual(unknown);
+  });
+
+  organizationTest("only who has the secret learns that a token was revoked or has expired", async (o) => {
+    const revoked = await o.newToken("revoked", {});
+    const ending = await o.newToken("ending", { expiresAt: asUnixMs(o.clock.now() + hour) });
+    await o.run("tokens.revoke", { tokenId: "revoked" });
+    expect(await o.service.run(ending, null, "organization.get", null)).toMatchObject({ name: "name" });
+    o.clock.pass(hour);
+    expect(await o.service.run(revoked, null, "organization.get", null)).toMatchObject({
+      message: expect.stringContaining("revoked"),
+    });
+    expect(await o.service.run(ending, null, "organization.get", null)).toMatchObject({
+      message: expect.stringContaining("expired"),
+    });
+    expect(await o.service.run(await callerOf("revoked", "guess"), null, "organization.get", null)).toMatchObject({
+      message: expect.not.stringContaining("revoked"),
+    });
+  });
+
+  organizationTest("the last use is written at most once an hour", async (o, { sql }) => {
+    const start = o.clock.now();
+    const lastUsed = () =>
+      sql.exec<{ at: number | null }>("SELECT last_used_at AS at FROM tokens WHERE id = 'root'").one().at;
+    expect(lastUsed()).toBeNull();
+    await o.run("organization.get", null);
+    o.clock.pass(hour - 1);
+    await o.run("organization.get", null);
+    expect(lastUsed()).toBe(start);
+    o.clock.pass(1);
+    await o.run("organization.get", null);
+    expect(lastUsed()).toBe(start + hour);
+  });
+
+  organizationTest("a token keeps its secret as a SHA-256 and nothing else", async (o, { sql }) => {
+    const caller = await o.newToken("t", {});
+    const [row] = sql.exec<{ secret_hash: ArrayBuffer }>("SELECT secret_hash FROM tokens WHERE id = 't'").toArray();
+    expect(new Uint8Array(row?.secret_hash ?? new ArrayBuffer(0))).toEqual(caller.secretHash);
+  });
+});
+
+describe("exchange", () => {
+  organizationTest("grants what the token allows, no longer than it lives", async (o) => {
+    const id = await o.newDatabase();
+    const prefix = "026100";
+    const caller = await o.newToken("t", {
+      permissions: ["read"],
+      keyPrefix: prefix,
+      expiresAt: asUnixMs(o.clock.now() + 5000),
+    });
+    const grant = o.service.exchange(caller, id);
+    expect(grant).toEqual({
+      tokenId: "t",
+      read: true,
+      write: false,
+      keyPrefix: prefix,
+      expiresAt: o.clock.now() + 5000,
+    });
+    o.clock.pass(5000);
+    expect(o.service.exchange(caller, id)).toMatchObject({ code: "unauthenticated" });
+  });
+
+  organizationTest("a token without an end is granted a little more than a data token lives", async (o) => {
+    const id = await o.newDatabase();
+    expect(o.service.exchange(o.root, id)).toMatchObject({
+      read: true,
+      write: true,
+      expiresAt: o.clock.now() + 75 * 60_000,
+    });
+  });
+
+  organizationTest("backup reads; admin and metrics alone open nothing", async (o) => {
+    const id = await o.newDatabase();
+    expect(o.service.exchange(await o.newToken("b", { permissions: ["backup"] }), id)).toMatchObject({
+      read: true,
+      write: false,
+    });
+    for (const permission of ["admin", "metrics"] as const) {
+      const caller = await o.newToken(permission, { permissions: [permission] });
+      expect(o.service.exchange(caller, id)).toMatchObject({ code: "forbidden" });
+    }
+  });
+
+  organizationTest("a database that is not covered and one that does not exist are told the same", async (o) => {
+    const [a, b] = [await o.newDatabase(), await o.newDatabase()];
+    const caller = await o.newToken("t", { databases: [a] });
+    expect(o.service.exchange(caller, a)).toMatchObject({ tokenId: "t" });
+    const notCovered = o.service.exchange(caller, b);
+    expect(notCovered).toMatchObject({ code: "not-found" });
+    expect(o.service.exchange(caller, crypto.randomUUID())).toEqual(notCovered);
+  });
+
+  organizationTest("is recorded once for an hour's worth of them", async (o, { sql }) => {
+    const id = await o.newDatabase();
+    const recorded = () => sql.exec<{ until: number }>("SELECT until FROM exchanges").toArray();
+    o.service.exchange(o.root, id);
+    const before = recorded();
+    expect(before).toHaveLength(1);
+    o.clock.pass(hour);
+    o.service.exchange(o.root, id);
+    expect(recorded()).toEqual(before);
+    o.clock.pass(1);
+    o.service.exchange(o.root, id);
+    expect(recorded()[0]?.until).toBeGreaterThan(before[0]?.until ?? 0);
+  });
+});
+
+describe("revocation", () => {
+  organizationTest(
+    "reaches exactly the databases that the token was exchanged to, until the last grant is over",
+    async (o) => {
+      const [a, b, c] = [await o.newDatabase(), await o.newDatabase(), await o.newDatabase()];
+      const caller = await o.newToken("t", {});
+      const grants = [a, b].map((id) => ok(o.service.exchange(caller, id)));
+      o.service.exchange(o.root, c);
+      expect(await o.run("tokens.revoke", { tokenId: "t" })).toMatchObject({ id: "t", revokedAt: o.clock.now() });
+      for (const [index, id] of [a, b].entries()) {
+        expect(o.toldTo(id).revoked.get("t")).toBeGreaterThanOrEqual(
+          grants[index]?.expiresAt ?? Number.POSITIVE_INFINITY,
+        );
+      }
+      expect(o.toldTo(c).revoked.size).toBe(0);
+      expect(o.service.exchange(caller, a)).toMatchObject({ code: "unauthenticated" });
+      expect(o.service.exchange(o.root, a)).toMatchObject({ tokenId: "root" });
+    },
+  );
+
+  organizationTest("is not answered before every database has it, and goes on by itself until they have", async (o) => {
+    const [a, b] = [await o.newDatabase(), await o.newDatabase()];
+    const caller = await o.newToken("t", {});
+    for (const id of [a, b]) o.service.exchange(caller, id);
+    o.outOfOrder.add(b);
+    const revoke = () => o.service.run(o.root, null, "tokens.revoke", { tokenId: "t" });
+    expect(await revoke()).toMatchObject({ code: "unavailable" });
+    expect(o.service.exchange(caller, a)).toMatchObject({ code: "unauthenticated" });
+    expect(o.toldTo(a).revoked.has("t")).toBe(true);
+    o.restart();
+    expect(await revoke()).toMatchObject({ code: "unavailable" });
+    o.outOfOrder.clear();
+    await o.settle();
+    expect(o.toldTo(b).revoked.has("t")).toBe(true);
+    expect(await revoke()).toMatchObject({ id: "t" });
+  });
+
+  for (const when of ["before", "after"] as const) {
+    organizationTest(
+      `killed ${when} a database was told, the token is refused, and the database knows after a while`,
+      async (o) => {
+        const id = await o.newDatabase();
+        const caller = await o.newToken("t", {});
+        o.service.exchange(caller, id);
+        o.onStep = (step) => (step === when ? killed() : undefined);
+        void o.run("tokens.revoke", { tokenId: "t" });
+        await someTime();
+        o.onStep = () => {};
+        o.restart();
+        expect(o.service.exchange(caller, id)).toMatchObject({ code: "unauthenticated" });
+        await o.settle();
+        expect(o.toldTo(id).revoked.has("t")).toBe(true);
+        expect(o.organization.outbox.dueAt()).toBeNull();
+      },
+    );
+  }
+
+  organizationTest("reaches more databases than one batch holds", async (o) => {
+    const caller = await o.newToken("t", {});
+    const ids = await Promise.all(Array.from({ length: 250 }, () => o.newDatabase()));
+    for (const id of ids) o.service.exchange(caller, id);
+    await o.run("tokens.revoke", { tokenId: "t" });
+    expect(ids.filter((id) => o.toldTo(id).revoked.has("t"))).toHaveLength(250);
+  });
+
+  organizationTest(
+    "of a token that the caller's does not cover is not found, as one that does not exist",
+    async (o) => {
+      const [a, b] = [await o.newDatabase(), await o.newDatabase()];
+      const narrow = await o.newToken("narrow", { databases: [a] });
+      await o.newToken("mine", { databases: [a], permissions: ["read"] });
+      await o.newToken("others", { databases: [b], permissions: ["read"] });
+      expect(await o.service.run(narrow, null, "tokens.revoke", { tokenId: "mine" })).toMatchObject({ id: "mine" });
+      const refused = await o.service.run(narrow, null, "tokens.revoke", { tokenId: "others" });
+      expect(refused).toMatchObject({ code: "not-found" });
+      expect(await o.service.run(narrow, null, "tokens.revoke", { tokenId: "none" })).toEqual(refused);
+      const seen = await o.run("tokens.list", { limit: 100, cursor: null }, narrow);
+      expect(seen.items.map(({ id }) => id).toSorted()).toEqual(["mine", "narrow"]);
+    },
+  );
+});
+
+describe("deleting the organization", () => {
+  organizationTest(
+    "is refused while it has databases; after it nothing of it works, and the index is told",
+    async (o, storage) => {
+      const id = await o.newDatabase();
+      expect(await o.service.run(o.root, null, "organization.delete", null)).toMatchObject({ code: "conflict" });
+      await o.run("databases.delete", { databaseId: id, deleteBackups: false });
+      await o.run("organization.delete", null);
+      expect(o.forgotten).toEqual([o.organization.id]);
+      expect(await o.service.run(o.root, null, "organization.get", null)).toMatchObject({ code: "unauthenticated" });
+      const deployment = { kind: "deployment" } as const;
+      expect(await o.service.run(deployment, null, "organization.get", null)).toMatchObject({ code: "not-found" });
+      expect(new Organization(storage, null).checkAlive()).toMatchObject({ code: "conflict" });
+    },
+  );
+});
+
+describe("usage", () => {
+  const counters = { reads: 10, writes: 5, readUnits: 20, writeUnits: 7, bytes: 1000 };
+
+  organizationTest(
+    "what a report adds to the one before counts in the quarter of an hour that it is about",
+    async (o) => {
+      const id = await o.newDatabase();
+      o.clock.time = asUnixMs(1_800_000_000_000 + 5 * 60_000);
+      o.service.reportUsage(id, counters);
+      o.service.reportUsage(id, counters);
+      // A few seconds after the third quarter of an hour is over.
+      o.clock.time = asUnixMs(1_800_000_000_000 + 45 * 60_000 + 5_000);
+      o.service.reportUsage(id, { ...counters, reads: 12, bytes: 900 });
+      const { buckets } = await o.run("analytics.get", {
+        since: asUnixMs(1_800_000_000_000),
+        until: asUnixMs(1_800_000_000_000 + 45 * 60_000),
+      });
+      const nothing = { reads: 0, writes: 0, readUnits: 0, writeUnits: 0 };
+      expect(buckets).toEqual([
+        { start: 1_800_000_000_000, ...counters },
+        { start: 1_800_000_900_000, ...nothing, bytes: 1000 },
+        { start: 1_800_001_800_000, ...nothing, reads: 2, bytes: 900 },
+      ]);
+      expect(await o.run("metrics.get", null)).toMatchObject({
+        totals: { reads: 12, writes: 5, bytes: 900 },
+        databases: 1,
+      });
+    },
+  );
+
+  organizationTest("counters that a crash set back count nothing twice", async (o) => {
+    const id = await o.newDatabase();
+    o.service.reportUsage(id, counters);
+    o.service.reportUsage(id, { ...counters, reads: 8 });
+    o.service.reportUsage(id, { ...counters, reads: 9 });
+    expect(await o.run("metrics.get", null)).toMatchObject({ totals: { reads: 11 } });
+  });
+
+  organizationTest("a deleted database's bytes are gone, its reads stay counted, its late report is not", async (o) => {
+    const id = await o.newDatabase();
+    o.service.reportUsage(id, counters);
+    await o.run("databases.delete", { databaseId: id, deleteBackups: false });
+    o.service.reportUsage(id, { ...counters, reads: 100 });
+    expect(await o.run("metrics.get", null)).toMatchObject({
+      totals: { reads: 10, bytes: 0 },
+      databases: 0,
+      perDatabase: [],
+    });
+  });
+});

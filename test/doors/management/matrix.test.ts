@@ -1,0 +1,205 @@
+/**
+ * Every route of the management doors against every kind of caller. The routes come from the code: one without a row here fails.
+ * A row gives the status for each caller in the order of `CALLERS`; bad credentials are 401 everywhere.
+ */
+import { beforeAll, describe, expect, test } from "vitest";
+import { API_ROUTES } from "../../../src/doors/management/api/routes.ts";
+import { V1_ROUTES } from "../../../src/doors/management/v1/routes.ts";
+import {
+  DEPLOYMENT_TOKEN,
+  newDatabase,
+  newTenant,
+  newToken,
+  send,
+  type Answer,
+  type Tenant,
+} from "../../support/workerd/directory.ts";
+
+/**
+ * `other`: every permission, at another tenant. Then one permission each, for all databases. `elsewhere` and `here`: every
+ * permission for one database, another one or the one that is asked about. `prefix`: read and write under a key prefix.
+ */
+const CALLERS = [
+  "other",
+  "read",
+  "write",
+  "admin",
+  "backup",
+  "metrics",
+  "elsewhere",
+  "here",
+  "prefix",
+  "deployment",
+] as const;
+type Caller = (typeof CALLERS)[number];
+
+const MATRIX: Record<string, readonly number[]> = {
+  //                                                         other read write admin backup metrics elsewhere here prefix deployment
+  "GET /v1/organizations/:id": [404, 200, 403, 200, 200, 403, 200, 200, 403, 200],
+  "GET /v1/organizations/:id/databases": [404, 200, 403, 200, 200, 403, 200, 200, 403, 403],
+  "POST /v1/organizations/:id/databases": [404, 403, 403, 200, 403, 403, 403, 403, 403, 403],
+  "PATCH /v1/databases/:id": [404, 403, 403, 200, 403, 403, 404, 200, 403, 403],
+  "POST /v1/databases/:id/database_backups": [404, 403, 403, 409, 403, 403, 404, 409, 403, 403],
+  "GET /v1/databases/:id/database_backups": [404, 200, 403, 200, 200, 403, 404, 200, 403, 403],
+  "GET /v1/database_backups/:id": [404, 404, 403, 404, 404, 403, 404, 404, 403, 403],
+  "DELETE /v1/database_backups/:id": [404, 404, 403, 404, 404, 403, 404, 404, 403, 403],
+  "GET /v1/organizations/:id/analytics": [404, 200, 403, 200, 200, 403, 403, 403, 403, 403],
+  "POST /api/organizations": [403, 403, 403, 403, 403, 403, 403, 403, 403, 201],
+  "GET /api/organizations": [403, 403, 403, 403, 403, 403, 403, 403, 403, 200],
+  "GET /api/organizations/:organizationId": [404, 200, 403, 200, 200, 403, 200, 200, 403, 200],
+  "PATCH /api/organizations/:organizationId": [404, 403, 403, 200, 403, 403, 403, 403, 403, 200],
+  "DELETE /api/organizations/:organizationId": [404, 403, 403, 409, 403, 403, 403, 403, 403, 409],
+  "POST /api/organizations/:organizationId/databases": [404, 403, 403, 201, 403, 403, 403, 403, 403, 403],
+  "GET /api/organizations/:organizationId/databases": [404, 200, 403, 200, 200, 403, 200, 200, 403, 403],
+  "GET /api/databases/:databaseId": [404, 200, 403, 200, 200, 403, 404, 200, 403, 403],
+  "PATCH /api/databases/:databaseId": [404, 403, 403, 200, 403, 403, 404, 200, 403, 403],
+  "DELETE /api/databases/:databaseId": [404, 403, 403, 202, 403, 403, 404, 202, 403, 403],
+  "GET /api/databases/:databaseId/stats": [404, 200, 403, 200, 200, 403, 404, 200, 403, 403],
+  "POST /api/organizations/:organizationId/tokens": [404, 403, 403, 201, 403, 403, 403, 403, 403, 201],
+  "GET /api/organizations/:organizationId/tokens": [404, 403, 403, 200, 403, 403, 200, 200, 403, 200],
+  "DELETE /api/organizations/:organizationId/tokens/:tokenId": [404, 403, 403, 200, 403, 403, 404, 404, 403, 200],
+  "GET /api/jobs/:jobId": [404, 200, 403, 200, 200, 403, 404, 404, 403, 403],
+  "POST /api/jobs/:jobId[:]cancel": [404, 403, 403, 409, 403, 403, 404, 404, 403, 403],
+  "GET /metrics": [200, 403, 403, 403, 403, 200, 403, 403, 403, 403],
+};
+
+/** What is sent where a body is needed. The token that is asked for has admin for all databases. */
+const BODIES: Record<string, unknown> = {
+  "POST /v1/organizations/:id/databases": { description: "x" },
+  "PATCH /v1/databases/:id": { description: "x" },
+  "POST /v1/databases/:id/database_backups": {},
+  "POST /api/organizations": { name: "x" },
+  "PATCH /api/organizations/:organizationId": { name: "x" },
+  "POST /api/organizations/:organizationId/databases": { name: "x" },
+  "PATCH /api/databases/:databaseId": { name: "x" },
+  "POST /api/organizations/:organizationId/tokens": { name: "x", permissions: ["admin"], databases: "all" },
+};
+
+const ROUTES = [
+  ...V1_ROUTES.map(({ method, path }) => `${method} ${path}`),
+  ...API_ROUTES.map(({ method, path }) => `${method.toUpperCase()} ${path}`),
+];
+
+interface Target {
+  readonly databaseId: string;
+  readonly tokenId: string;
+  readonly jobId: string;
+}
+
+let tenant: Tenant;
+let other: Tenant;
+let elsewhere: string;
+/** Tokens that need no target. */
+let tokens: Record<Exclude<Caller, "here">, string>;
+let bad: Record<string, string | null>;
+
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+beforeAll(async () => {
+  [tenant, other] = [await newTenant(), await newTenant()];
+  elsewhere = await newDatabase(tenant);
+  const withPermissions = async (...permissions: string[]) => (await newToken(tenant, { permissions })).token;
+  const everywhere = ["read", "write", "admin", "backup", "metrics"];
+  tokens = {
+    other: other.token,
+    read: await withPermissions("read"),
+    write: await withPermissions("write"),
+    admin: await withPermissions("admin"),
+    backup: await withPermissions("backup"),
+    metrics: await withPermissions("metrics"),
+    elsewhere: (await newToken(tenant, { permissions: everywhere, databases: [elsewhere] })).token,
+    prefix: (await newToken(tenant, { permissions: ["read", "write"], keyPrefix: ["a"] })).token,
+    deployment: DEPLOYMENT_TOKEN,
+  };
+  const ending = await newToken(tenant, {
+    permissions: everywhere,
+    expiresAt: new Date(Date.now() + 200).toISOString(),
+  });
+  const revoked = await newToken(tenant, { permissions: everywhere });
+  await send("DELETE", `/api/organizations/${tenant.organizationId}/tokens/${revoked.id}`, tenant);
+  const [cairn, organization, id, secret = "", check] = tenant.token.split("_");
+  bad = {
+    "no token": null,
+    "a malformed token": "cairn_nonsense",
+    "another scheme's token": "eyJhbGciOiJub25lIn0.e30.",
+    "a token with a made-up check": [cairn, organization, id, secret, "0".repeat(24)].join("_"),
+    "a token with a wrong secret": [cairn, organization, id, "0".repeat(64), check].join("_"),
+    "an expired token": ending.token,
+    "a revoked token": revoked.token,
+    "the deployment's token and a bit": `${DEPLOYMENT_TOKEN}x`,
+  };
+  await sleep(200);
+});
+
+/** A database, a token that has every permission for all of them, and a job about another database. */
+async function newTarget(): Promise<Target> {
+  const databaseId = await newDatabase(tenant);
+  const { id: tokenId } = await newToken(tenant, { permissions: ["admin"] });
+  const deleted = await send("DELETE", `/api/databases/${await newDatabase(tenant)}`, tenant);
+  return { databaseId, tokenId, jobId: deleted.body.id };
+}
+
+function pathOf(route: string, organizationId: string, { databaseId, tokenId, jobId }: Target): string {
+  const path = route.slice(route.indexOf(" ") + 1);
+  const id = path.startsWith("/v1/organizations") ? organizationId : databaseId;
+  return path
+    .replace(":organizationId", organizationId)
+    .replace(":databaseId", databaseId)
+    .replace(":tokenId", tokenId)
+    .replace(":jobId", jobId)
+    .replace(":id", id)
+    .replace("[:]", ":");
+}
+
+function ask(
+  route: string,
+  token: string | null,
+  target: Target,
+  organizationId = tenant.organizationId,
+): Promise<Answer> {
+  const body = BODIES[route];
+  const method = route.slice(0, route.indexOf(" "));
+  return send(method, pathOf(route, organizationId, target), { token, ...(body === undefined ? {} : { body }) });
+}
+
+test("every route has a row, and every row a route", () => {
+  expect(ROUTES.toSorted()).toEqual(Object.keys(MATRIX).toSorted());
+});
+
+describe.each(ROUTES)("%s", (route) => {
+  test("lets through who may, and nobody else", async () => {
+    const seen: Partial<Record<Caller, number>> = {};
+    for (const caller of CALLERS) {
+      const target = await newTarget();
+      const here = { permissions: ["read", "write", "admin", "backup"], databases: [target.databaseId] };
+      const token = caller === "here" ? (await newToken(tenant, here)).token : tokens[caller];
+      const answer = await ask(route, token, target);
+      seen[caller] = answer.status;
+      const secret = token.split("_")[3] ?? token;
+      expect(JSON.stringify([answer.body, [...answer.headers]])).not.toContain(secret);
+    }
+    expect(seen).toEqual(Object.fromEntries(CALLERS.map((caller, index) => [caller, MATRIX[route]?.[index]])));
+  });
+
+  test("refuses bad credentials alike, whatever else is sent", async () => {
+    const target = await newTarget();
+    for (const [what, token] of Object.entries(bad)) {
+      const answer = await ask(route, token, target);
+      expect([what, answer.status]).toEqual([what, 401]);
+      expect(answer.headers.get("www-authenticate")).toBe("Bearer");
+      const nowhere = { databaseId: crypto.randomUUID(), tokenId: "0".repeat(16), jobId: crypto.randomUUID() };
+      expect((await ask(route, token, nowhere, crypto.randomUUID())).body).toEqual(answer.body);
+    }
+  });
+});
+
+const ROUTES_WITH_IDS = ROUTES.filter((route) => /:(id|organizationId|databaseId|tokenId|jobId)/.test(route));
+
+test.each(ROUTES_WITH_IDS)("%s answers about another tenant's ids as about ids that do not exist", async (route) => {
+  const target = await newTarget();
+  const nowhere = { databaseId: crypto.randomUUID(), tokenId: "0".repeat(16), jobId: crypto.randomUUID() };
+  const foreign = await ask(route, other.token, target);
+  const unknown = await ask(route, other.token, nowhere, crypto.randomUUID());
+  expect([foreign.status, foreign.body]).toEqual([unknown.status, unknown.body]);
+  expect(foreign.status).toBe(404);
+});

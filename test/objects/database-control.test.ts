@@ -1,0 +1,121 @@
+import { evictDurableObject, runInDurableObject } from "cloudflare:test";
+import { expect, test } from "vitest";
+import { asUnixMs } from "../../src/core/clock.ts";
+import { toHex } from "../../src/core/bytes.ts";
+import { commit, everything, newDatabase, read, TestWatch } from "../support/workerd/database-object.ts";
+import { key, numeric, point, prefix, remove, set, text, u64, write } from "../support/workerd/engine.ts";
+
+const a = key("a");
+const never = asUnixMs(8e15);
+
+test("the same setup again changes nothing, another one is a conflict", async () => {
+  const stub = await newDatabase();
+  await commit(stub, write([set(a, text("1"))]));
+  const setup = await runInDurableObject(stub, (_instance, { storage }) =>
+    JSON.parse(storage.sql.exec<{ setup: string }>("SELECT setup FROM identity").one().setup),
+  );
+  expect(await stub.initialize(setup)).toEqual({ initialized: true });
+  expect(await stub.initialize({ ...setup, organizationId: "somebody else" })).toMatchObject({ code: "conflict" });
+  expect((await read(stub, [point(a)]))[0]).toHaveLength(1);
+});
+
+test("a revoked token is refused at once, also after an eviction, its watches end, and another token's go on", async () => {
+  const stub = await newDatabase();
+  const one = { ...everything, tokenId: "one" };
+  const two = { ...everything, tokenId: "two" };
+  const [first, second] = [await TestWatch.open(stub, [a], one), await TestWatch.open(stub, [a], two)];
+  await first.next();
+  await second.next();
+  second.acknowledge();
+  await stub.revoke("one", never);
+  expect(JSON.parse((await first.nextRaw()) as string)).toMatchObject({ code: "unauthenticated" });
+  await expect.poll(() => first.closedWith?.code).toBe(1008);
+  for (let i = 0; i < 2; i++) {
+    await expect(read(stub, [point(a)], one)).rejects.toThrow("unauthenticated");
+    await expect(commit(stub, write([set(a, text("1"))]), one)).rejects.toThrow("unauthenticated");
+    await expect(TestWatch.open(stub, [a], one)).rejects.toThrow("unauthenticated");
+    await evictDurableObject(stub);
+  }
+  await commit(stub, write([set(a, text("2"))]), two);
+  expect((await second.next())[0]?.entryIfChanged?.value).toEqual(text("2"));
+});
+
+test("a revocation is forgotten when no data token of its can be valid any more", async () => {
+  const stub = await newDatabase();
+  await stub.revoke("old", asUnixMs(Date.now() + 50));
+  await scheduler.wait(60);
+  await stub.revoke("new", never);
+  const kept = await runInDurableObject(stub, (_i, { storage }) =>
+    storage.sql.exec("SELECT id FROM revoked_tokens").toArray(),
+  );
+  expect(kept).toEqual([{ id: "new" }]);
+});
+
+test("a wiped database keeps nothing but a tombstone: late requests are refused and write nothing, sockets are closed", async () => {
+  const stub = await newDatabase();
+  await commit(stub, write([set(a, new Uint8Array(5000), { expiresAt: Date.now() + 60_000 })]));
+  const watch = await TestWatch.open(stub, [a]);
+  await watch.next();
+  await stub.wipe({ deleteBackups: false });
+  expect(JSON.parse((await watch.nextRaw()) as string)).toMatchObject({ code: "not-found" });
+  for (let i = 0; i < 2; i++) {
+    await expect(read(stub, [point(a)])).rejects.toThrow("not-found");
+    await expect(commit(stub, write([set(a, text("1"))]))).rejects.toThrow("not-found");
+    const again = { organizationId: "nobody", databaseId: "database", jurisdiction: null };
+    expect(await stub.initialize(again)).toMatchObject({ code: "conflict" });
+    expect(await stub.stats()).toMatchObject({ code: "not-found" });
+    await stub.revoke("x", never);
+    await stub.wipe({ deleteBackups: false });
+    const left = await runInDurableObject(stub, async (_instance, { storage }) => ({
+      tables: storage.sql.exec("SELECT name FROM sqlite_schema WHERE name NOT LIKE '\\_cf\\_%' ESCAPE '\\'").toArray(),
+      alarm: await storage.getAlarm(),
+    }));
+    expect(left).toEqual({ tables: [{ name: "tombstone" }], alarm: null });
+    await evictDurableObject(stub);
+  }
+});
+
+test("counters: entries stay exact through every way of writing, also across evictions; reads and writes are counted", async () => {
+  const stub = await newDatabase();
+  const large = new Uint8Array(3000);
+  await commit(stub, write([set(a, text("1")), set(key("b"), large), set(key("c"), text("1"))]));
+  await commit(
+    stub,
+    write([set(a, large), set(key("b"), text("1")), numeric("sum", key("n"), u64(1n)), remove(key("c"))]),
+  );
+  await commit(stub, write([set(a, text("2")), remove(key("none")), numeric("sum", key("n"), u64(1n))]));
+  await read(stub, [point(a), prefix(key("x"), 10)]);
+  expect(await stub.stats()).toMatchObject({ entries: 3, reads: 2, writes: 9, readUnits: 2, watchers: 0 });
+  const { versionstamp } = await commit(stub, write([remove(a)]));
+  expect(await stub.stats()).toMatchObject({ entries: 2, versionstamp: toHex(versionstamp) });
+  await evictDurableObject(stub);
+  expect(await stub.stats()).toMatchObject({ entries: 2 });
+});
+
+test("a key prefix: reads see what lies under it, whatever else names another key is refused whole", async () => {
+  const stub = await newDatabase();
+  const grant = { ...everything, keyPrefix: toHex(key("tenant")) };
+  const [inside, itself, beside, longer] = [key("tenant", 1), key("tenant"), key("other"), key("tenants", 1)];
+  await commit(stub, write([inside, itself, beside, longer].map((name) => set(name, text("1")))));
+  const all = { start: Uint8Array.of(0), end: Uint8Array.of(255), limit: 100, reverse: false };
+  const seen = await read(stub, [all, { ...all, limit: 1, reverse: true }, point(beside), point(inside)], grant);
+  expect(seen.map((entries) => entries.map((entry) => toHex(entry.key)))).toEqual([
+    [toHex(itself), toHex(inside)],
+    [toHex(inside)],
+    [],
+    [toHex(inside)],
+  ]);
+  for (const refused of [
+    write([set(beside, text("2"))]),
+    write([set(inside, text("2")), remove(longer)]),
+    write([set(inside, text("2"))], [{ key: beside, version: null }]),
+    write([numeric("sum", longer, u64(1n))]),
+  ]) {
+    await expect(commit(stub, refused, grant)).rejects.toThrow("forbidden");
+  }
+  expect((await read(stub, [point(inside)]))[0]?.[0]?.value).toEqual(text("1"));
+  await commit(stub, write([set(inside, text("3")), set(itself, text("4"), { versionstampedKey: true })]), grant);
+  const watch = await TestWatch.open(stub, [inside, beside], grant);
+  expect(JSON.parse((await watch.nextRaw()) as string)).toMatchObject({ code: "forbidden" });
+  expect(await (await TestWatch.open(stub, [inside], grant)).next()).toHaveLength(1);
+});

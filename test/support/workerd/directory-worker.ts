@@ -1,0 +1,69 @@
+/** A Worker with the directory's real objects over databases that only note what they were told. */
+import { DurableObject } from "cloudflare:workers";
+import type { UnixMs } from "../../../src/core/clock.ts";
+import { failure, type Failure } from "../../../src/core/errors.ts";
+import type { DatabaseControl, DatabaseSetup, DatabaseStats } from "../../../src/core/management.ts";
+
+export { IndexObject } from "../../../src/objects/index-object.ts";
+export { OrganizationObject } from "../../../src/objects/organization-object.ts";
+
+interface Told {
+  readonly setup?: DatabaseSetup;
+  readonly revoked?: Record<string, UnixMs>;
+  readonly wiped?: { readonly deleteBackups: boolean };
+  /** Calls that throw before the next one succeeds. */
+  readonly outages?: number;
+}
+
+export class FakeDatabaseObject extends DurableObject implements DatabaseControl {
+  async initialize(setup: DatabaseSetup): Promise<{ readonly initialized: true } | Failure> {
+    this.#mayBeOut();
+    const told = this.told();
+    if (told.wiped !== undefined) return failure("conflict", "The database was deleted.");
+    if (told.setup !== undefined && told.setup.organizationId !== setup.organizationId)
+      return failure("conflict", "Another's.");
+    this.#note({ setup });
+    return { initialized: true };
+  }
+
+  async revoke(tokenId: string, until: UnixMs): Promise<void> {
+    this.#mayBeOut();
+    this.#note({ revoked: { ...this.told().revoked, [tokenId]: until } });
+  }
+
+  async wipe(options: { readonly deleteBackups: boolean }): Promise<void> {
+    this.#mayBeOut();
+    this.#note({ wiped: options });
+  }
+
+  async stats(): Promise<DatabaseStats | Failure> {
+    if (this.told().setup === undefined) return failure("not-found", "There is no such database.");
+    const counters = { reads: 3, writes: 2, readUnits: 4, writeUnits: 5, bytes: 4096 };
+    return { entries: 1, versionstamp: null, logBacklog: 0, watchers: 0, ...counters };
+  }
+
+  told(): Told {
+    return this.ctx.storage.kv.get<Told>("told") ?? {};
+  }
+
+  fail(outages: number): void {
+    this.#note({ outages });
+  }
+
+  #mayBeOut(): void {
+    const { outages = 0 } = this.told();
+    if (outages === 0) return;
+    this.#note({ outages: outages - 1 });
+    throw new Error("out of order");
+  }
+
+  #note(more: Told): void {
+    this.ctx.storage.kv.put("told", { ...this.told(), ...more });
+  }
+}
+
+export default {
+  fetch(): Response {
+    return new Response(null, { status: 404 });
+  },
+};

@@ -1,0 +1,130 @@
+/** What the directory's tests share: keys, a context of the management doors over the real objects, and a clock that is moved. */
+import { env } from "cloudflare:workers";
+import { runInDurableObject } from "cloudflare:test";
+import { asUnixMs, type Clock, type UnixMs } from "../../../src/core/clock.ts";
+import type { Failure } from "../../../src/core/errors.ts";
+import { isFailure } from "../../../src/core/management.ts";
+import type { SyncStorage } from "../../../src/core/storage.ts";
+import { AccessTokenKeys } from "../../../src/directory/access-token.ts";
+import { DataTokens } from "../../../src/directory/data-token.ts";
+import type { TokenAlias } from "../../../src/directory/deployment.ts";
+import { signingKeys, type SigningKeys } from "../../../src/core/signing-keys.ts";
+import type { ManagementContext } from "../../../src/doors/management/context.ts";
+import { managementDoor } from "../../../src/doors/management/door.ts";
+import type { DirectoryEnv } from "../../../src/objects/directory-env.ts";
+import { organizationIndex, organizationStub, systemClock, systemEntropy } from "../../../src/objects/stubs.ts";
+import type { FakeDatabaseObject } from "./directory-worker.ts";
+
+interface TestEnv extends Omit<DirectoryEnv, "DATABASES"> {
+  readonly DATABASES: DurableObjectNamespace<FakeDatabaseObject>;
+}
+
+// The bindings of test/support/workerd/directory.wrangler.toml.
+export const bindings = env as unknown as TestEnv;
+
+export const DEPLOYMENT_TOKEN = "deployment-token-of-the-tests";
+
+export function keysOf(...names: string[]): SigningKeys {
+  return ok(signingKeys(names.map((name) => `${name}:${btoa(name.padEnd(32, "."))}`).join(",")));
+}
+
+export function accessTokenKeys(keys: SigningKeys, alias: TokenAlias | null = null): AccessTokenKeys {
+  return new AccessTokenKeys({ keys, deploymentTokens: [DEPLOYMENT_TOKEN], alias }, systemEntropy);
+}
+
+export const accessTokens = accessTokenKeys(keysOf("k1"));
+export const dataTokens = new DataTokens(keysOf("k1"));
+
+export const context: ManagementContext = {
+  accessTokens,
+  clock: systemClock,
+  entropy: systemEntropy,
+  organization: (id) => organizationStub(bindings, id),
+  index: () => organizationIndex(bindings),
+};
+
+const door = managementDoor(context);
+
+export class MovedClock implements Clock {
+  time: UnixMs;
+
+  constructor(time = 1_800_000_000_000) {
+    this.time = asUnixMs(time);
+  }
+
+  now(): UnixMs {
+    return this.time;
+  }
+
+  pass(ms: number): void {
+    this.time = asUnixMs(this.time + ms);
+  }
+}
+
+export function ok<T>(value: T | Failure): T {
+  if (isFailure(value)) throw new Error(`${value.code}: ${value.message}`);
+  return value;
+}
+
+/** Runs with the storage of an object of its own. */
+export async function withStorage(run: (storage: SyncStorage) => void | Promise<void>): Promise<void> {
+  const stub = bindings.DATABASES.getByName(crypto.randomUUID());
+  await runInDurableObject(stub, async (_, state) => run(state.storage));
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  /** As JSON when it is JSON, otherwise as text. */
+  // What an answer holds is what the tests are about.
+  // oxlint-disable-next-line typescript/no-explicit-any
+  readonly body: any;
+}
+
+export interface Sending {
+  readonly token?: string | null;
+  readonly body?: unknown;
+  readonly headers?: Record<string, string>;
+}
+
+/** Sends to the management doors, as the Worker does. */
+export async function send(method: string, path: string, { token, body, headers }: Sending = {}): Promise<Answer> {
+  const request = new Request(`https://cairn.test${path}`, {
+    method,
+    headers: { ...(token ? { authorization: `Bearer ${token}` } : {}), ...headers },
+    ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
+  });
+  const response = await door(request, new URL(request.url).pathname);
+  if (response === undefined) throw new Error(`${path} is no path of the management doors`);
+  const text = await response.text();
+  const isJson = response.headers.get("content-type")?.includes("json") === true;
+  return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text };
+}
+
+export interface Tenant {
+  readonly organizationId: string;
+  readonly token: string;
+  readonly tokenId: string;
+}
+
+export async function newTenant(name = "tenant"): Promise<Tenant> {
+  const { body } = await send("POST", "/api/organizations", { token: DEPLOYMENT_TOKEN, body: { name } });
+  return { organizationId: body.organization.id, token: body.token, tokenId: body.tokenId };
+}
+
+export async function newDatabase(tenant: Tenant, name = "database"): Promise<string> {
+  const path = `/api/organizations/${tenant.organizationId}/databases`;
+  return (await send("POST", path, { token: tenant.token, body: { name } })).body.id;
+}
+
+/** A token minted with the tenant's first one. */
+export async function newToken(
+  tenant: Tenant,
+  scopes: Record<string, unknown>,
+): Promise<{ id: string; token: string }> {
+  const path = `/api/organizations/${tenant.organizationId}/tokens`;
+  const body = { name: "token", permissions: ["read"], databases: "all", ...scopes };
+  const answer = await send("POST", path, { token: tenant.token, body });
+  if (answer.status !== 201) throw new Error(JSON.stringify(answer.body));
+  return answer.body;
+}

@@ -1,0 +1,151 @@
+/** The Worker as it is deployed: what it refuses to run without, which door gets which path, and what reaches from one object to another. */
+import { env } from "cloudflare:workers";
+import { runDurableObjectAlarm } from "cloudflare:test";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import type { Grant } from "../../src/core/authority.ts";
+import { encodeAtomicWrite } from "../../src/core/datapath-requests.ts";
+import { DataTokens, FOREVER } from "../../src/directory/data-token.ts";
+import { deploymentOf } from "../../src/directory/deployment.ts";
+import type { Env } from "../../src/objects/env.ts";
+import { systemClock } from "../../src/objects/stubs.ts";
+import worker from "../../src/worker.ts";
+import { key, set, text, write } from "../support/workerd/engine.ts";
+
+const CAIRN_DEPLOYMENT_TOKEN = "deployment-token-of-the-tests";
+const CAIRN_SIGNING_KEYS = `k1:${btoa("a key of thirty-two bytes or more")}`;
+
+// The plugin's environment is the deployment's, without its secrets.
+const bindings = env as unknown as Env;
+const configured: Env = { ...bindings, CAIRN_DEPLOYMENT_TOKEN, CAIRN_SIGNING_KEYS };
+
+function send(method: string, path: string, token?: string, body?: object | Uint8Array, by = configured) {
+  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  const sent = body === undefined ? {} : { body: body instanceof Uint8Array ? body : JSON.stringify(body) };
+  return worker.fetch(new Request(`https://cairn.test${path}`, { method, headers, ...sent }), by);
+}
+
+async function json(answer: Promise<Response>): Promise<Record<string, string>> {
+  // What the doors' own tests hold.
+  return (await (await answer).json()) as Record<string, string>;
+}
+
+interface Opened {
+  readonly token: string;
+  readonly databaseId: string;
+  readonly dataToken: string;
+}
+
+/** A database of an organization of its own, exchanged with. */
+async function openDatabase(): Promise<Opened> {
+  const made = (await json(send("POST", "/api/organizations", CAIRN_DEPLOYMENT_TOKEN, { name: "o" }))) as unknown as {
+    token: string;
+    organization: { id: string };
+  };
+  const databases = `/api/organizations/${made.organization.id}/databases`;
+  const { id: databaseId = "" } = await json(send("POST", databases, made.token, {}));
+  const body = { supportedVersions: [3] };
+  const { token: dataToken = "" } = await json(send("POST", `/databases/${databaseId}/connect`, made.token, body));
+  return { token: made.token, databaseId, dataToken };
+}
+
+describe("a deployment", () => {
+  test.each([
+    ["CAIRN_DEPLOYMENT_TOKEN is not set.", { CAIRN_SIGNING_KEYS }],
+    ["CAIRN_SIGNING_KEYS is not set.", { CAIRN_DEPLOYMENT_TOKEN }],
+    [/CAIRN_SIGNING_KEYS, entry 1: /, { CAIRN_DEPLOYMENT_TOKEN, CAIRN_SIGNING_KEYS: "k1:c2hvcnQ=" }],
+  ])("refuses everything and says why: %s", async (why, secrets) => {
+    for (const path of ["/healthz", "/api", "/v1/organizations/x", "/databases/x/connect", "/"]) {
+      const answer = await send("POST", path, CAIRN_DEPLOYMENT_TOKEN, undefined, { ...bindings, ...secrets });
+      expect(answer.status).toBe(500);
+      const sentence = await answer.text();
+      expect(sentence).toMatch(/^This deployment is not configured: [^\n]+\n$/);
+      expect(sentence).toMatch(why);
+      expect(sentence).not.toContain("c2hvcnQ");
+    }
+  });
+});
+
+describe("a path", () => {
+  test.each([
+    ["GET", "/healthz", 200],
+    ["GET", "/openapi.json", 200],
+    ["GET", "/api", 200],
+    ["GET", "/metrics", 401],
+    ["GET", "/v1/organizations/x", 401],
+    ["GET", "/api/organizations", 401],
+    ["POST", "/databases/x/connect", 401],
+    ["POST", "/databases/x/snapshot_read", 401],
+    ["GET", "/", 404],
+    ["GET", "/v1", 404],
+    ["GET", "/apix", 404],
+    ["GET", "/metrics/x", 404],
+    ["POST", "/databases", 404],
+  ])("%s %s is answered %i", async (method, path, status) => {
+    expect((await send(method, path)).status).toBe(status);
+  });
+});
+
+test("the data path asks the object in the jurisdiction that the grant names, and nobody where that is", async () => {
+  const asked: [string | undefined, string][] = [];
+  const namespaceIn = (jurisdiction?: string): object => ({
+    jurisdiction: (name: string) => namespaceIn(name),
+    getByName(id: string) {
+      asked.push([jurisdiction, id]);
+      return bindings.DATABASES.getByName(id);
+    },
+  });
+  // As much of a namespace as is used here; the local platform knows no jurisdictions.
+  const by: Env = { ...configured, DATABASES: namespaceIn() as Env["DATABASES"] };
+  const deployment = deploymentOf(configured);
+  if ("ok" in deployment) throw new Error(deployment.message);
+  const dataTokens = new DataTokens(deployment.keys);
+  const grant: Grant = { tokenId: "t", read: true, write: true, expiresAt: FOREVER };
+  const request = encodeAtomicWrite(write([set(key("a"), text("1"))]));
+  for (const [id, placed] of [
+    ["here", grant],
+    ["there", { ...grant, jurisdiction: "eu" as const }],
+  ] as const) {
+    const { token } = await dataTokens.mint(placed, id, systemClock.now());
+    expect((await send("POST", `/databases/${id}/atomic_write`, token, request, by)).status).toBe(404);
+  }
+  expect(asked).toEqual([
+    [undefined, "here"],
+    ["eu", "there"],
+  ]);
+});
+
+describe("usage", () => {
+  afterEach(() => void vi.useRealTimers());
+
+  test("is told to the organization at the next quarter of an hour, and shows in its metrics and analytics", async () => {
+    const quarter = 15 * 60_000;
+    const minuteAfterQuarter = Math.floor(Date.now() / quarter) * quarter + 60_000;
+    vi.useFakeTimers({ toFake: ["Date"], now: minuteAfterQuarter });
+    const { token, databaseId, dataToken } = await openDatabase();
+    const written = encodeAtomicWrite(write([set(key("a"), text("1"))]));
+    for (let i = 0; i < 3; i++) {
+      expect((await send("POST", `/databases/${databaseId}/atomic_write`, dataToken, written)).status).toBe(200);
+    }
+    const metrics = async () => (await send("GET", "/metrics", token)).text();
+    const database = bindings.DATABASES.getByName(databaseId);
+    await runDurableObjectAlarm(database);
+    expect(await metrics()).toContain("\ncairn_kv_writes_total 0\n");
+
+    vi.setSystemTime(minuteAfterQuarter + quarter);
+    await runDurableObjectAlarm(database);
+    expect(await metrics()).toContain("\ncairn_kv_writes_total 3\n");
+    expect(await metrics()).toContain(`\ncairn_database_writes_total{database="${databaseId}"} 3\n`);
+    const { organizationId = "" } = await json(send("GET", `/api/databases/${databaseId}`, token));
+    const analytics = (await json(send("GET", `/v1/organizations/${organizationId}/analytics`, token))) as unknown as {
+      readonly values: readonly (readonly unknown[])[];
+    };
+    expect(analytics.values.at(-1)).toMatchObject([
+      expect.any(String),
+      0,
+      3,
+      0,
+      expect.any(Number),
+      expect.any(Number),
+    ]);
+  });
+});

@@ -51,7 +51,8 @@ export class Exporter {
     for (const waiting of this.#waiting.values()) {
       const before = waiting.bytes;
       waiting.bytes += bytes;
-      if (waiting.since === null) {
+      // A clock that was set back must not make what waits wait until it has caught up.
+      if (waiting.since === null || waiting.since > now) {
         waiting.since = now;
         dueBy(asUnixMs(now + this.#intervalMs));
       }
@@ -113,9 +114,12 @@ export class Exporter {
   }
 
   #dueOf(generation: Generation): UnixMs | null {
-    const { bytes, since } = this.#waitingOf(generation);
-    if (since === null) return null;
+    const waiting = this.#waitingOf(generation);
+    if (waiting.since === null) return null;
     const now = this.#options.clock.now();
+    const since = asUnixMs(Math.min(waiting.since, now));
+    waiting.since = since;
+    const { bytes } = waiting;
     // A snapshot that is whole waits for the log to reach it; a log that ends waits for nothing more.
     const awaited = this.#options.generations.awaitsLog(generation) || generation.endsAt !== null;
     const atOnce = bytes >= this.#options.policy.rangeBytes || generation.pendingUpTo !== null || awaited;

@@ -87,9 +87,9 @@ async function compare(without: ServedDatabase, withBackup: ServedDatabase): Pro
 async function lag(database: ServedDatabase): Promise<object> {
   const waiting: { version: Version; at: number }[] = [];
   const lags: number[] = [];
-  let writing = true;
+  const state = { writing: true };
   const watcher = async (): Promise<void> => {
-    while (writing || waiting.length > 0) {
+    while (state.writing || waiting.length > 0) {
       const { generations } = await database.info();
       const upTo = Math.max(...generations.map((generation) => generation.upTo ?? 0));
       const now = performance.now();
@@ -112,7 +112,7 @@ async function lag(database: ServedDatabase): Promise<object> {
   }
   await Promise.all(under);
   const seconds = (performance.now() - began) / 1_000;
-  writing = false;
+  state.writing = false;
   waiting.sort((a, b) => a.version - b.version);
   await watching;
   const sorted = lags.toSorted((a, b) => a - b);

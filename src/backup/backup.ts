@@ -286,12 +286,16 @@ export class Backup {
   /** Takes care, whether or not the destination answers, that the log does not outgrow its bound. */
   #backlogTask(): BackupTask {
     const { clock, database } = this.#options;
-    const isOver = () => this.#configurations.get() !== null && this.#exporter.overBound().length > 0;
+    const isDue = () =>
+      this.#configurations.get() !== null &&
+      (this.#exporter.overBound().length > 0 || this.#exporter.uncounted().length > 0);
     return {
       name: "backup backlog",
-      dueAt: () => (isOver() ? clock.now() : null),
+      dueAt: () => (isDue() ? clock.now() : null),
       run: async () => {
-        if (!isOver()) return;
+        if (!isDue()) return;
+        this.#exporter.keepCount();
+        if (this.#exporter.overBound().length === 0) return;
         const cause = `The destination took nothing until ${this.#policy.backlogBytes} bytes of log were waiting.`;
         for (const { start } of this.#exporter.overBound()) this.#generations.breakOff(start, cause);
         this.#configurations.manifestIsStale();

@@ -173,6 +173,33 @@ test("ten minutes without a destination, under load: commits go on, and all is t
   });
 });
 
+test("what waits is known after a restart without counting all of it", async () => {
+  await withStorage(async (inner) => {
+    const storage = new CountingStorage(inner);
+    const tested = new TestBackup(storage, { store: new MemoryDestination() });
+    await tested.enable();
+    await tested.settle();
+    await tested.ask({ command: "pause" });
+    for (let i = 0; i < 200; i++) {
+      tested.commit(set(key("k", i % 3), new Uint8Array(300_000)));
+      await tested.pass(10);
+    }
+    const { backlogBytes } = await tested.info();
+    expect(backlogBytes).toBeGreaterThan(60_000_000);
+    const { read } = storage.count(() => tested.reopen());
+    expect(read).toBeLessThan(120);
+    expect((await tested.info()).backlogBytes).toBe(backlogBytes);
+    await tested.ask({ command: "resume" });
+    await tested.ring();
+    const partly = (await tested.info()).backlogBytes;
+    expect(partly).toBeGreaterThan(0);
+    expect(partly).toBeLessThan(backlogBytes);
+    tested.reopen();
+    expect((await tested.info()).backlogBytes).toBe(partly);
+    expect((await tested.settle()).backlogBytes).toBe(0);
+  });
+});
+
 test("a clock that is set back an hour holds up nothing", async () => {
   await withStorage(async (storage) => {
     const logs = new WatchedLogs();

@@ -21,6 +21,8 @@ export class Backoff {
   /** `due`, or when the wait is over, if that is later. */
   notBefore(due: UnixMs | null): UnixMs | null {
     if (due === null || this.#until === null) return due;
+    // The clock was set back.
+    if (this.#until > this.#clock.now() + LONGEST_WAIT_MS) this.#until = this.#clock.now();
     return asUnixMs(Math.max(due, this.#until));
   }
 

@@ -12,15 +12,14 @@ import type {
 } from "../core/backup-commands.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
-import { MAX_BACKUP_INTERVAL_MS, MAX_BACKUP_RETENTION_DAYS, MIN_BACKUP_INTERVAL_MS } from "../core/limits.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import type { Version } from "../core/versionstamp.ts";
 import { Backoff } from "./backoff.ts";
 import { type Configuration, ConfigurationTable } from "./configuration.ts";
 import type { Destination, DestinationFailure } from "./destinations/destination.ts";
+import { checkTimes, divide, earlierManifest } from "./enabling.ts";
 import { Exporter } from "./exporter.ts";
-import { type Manifest, parseManifest } from "./format/manifest.ts";
-import { manifestName } from "./format/object-names.ts";
+import type { Manifest } from "./format/manifest.ts";
 import { Generations } from "./generations.ts";
 import { backupInfo } from "./info.ts";
 import { ManifestWriter } from "./manifest-writer.ts";
@@ -286,12 +285,16 @@ export class Backup {
   /** Takes care, whether or not the destination answers, that the log does not outgrow its bound. */
   #backlogTask(): BackupTask {
     const { clock, database } = this.#options;
-    const isOver = () => this.#configurations.get() !== null && this.#exporter.overBound().length > 0;
+    const isDue = () =>
+      this.#configurations.get() !== null &&
+      (this.#exporter.overBound().length > 0 || this.#exporter.uncounted().length > 0);
     return {
       name: "backup backlog",
-      dueAt: () => (isOver() ? clock.now() : null),
+      dueAt: () => (isDue() ? clock.now() : null),
       run: async () => {
-        if (!isOver()) return;
+        if (!isDue()) return;
+        this.#exporter.keepCount();
+        if (this.#exporter.overBound().length === 0) return;
         const cause = `The destination took nothing until ${this.#policy.backlogBytes} bytes of log were waiting.`;
         for (const { start } of this.#exporter.overBound()) this.#generations.breakOff(start, cause);
         this.#configurations.manifestIsStale();
@@ -437,41 +440,6 @@ export class Backup {
     const sealed: SealedCredentials = { secretAccessKey, sessionToken };
     return secrets.seal(JSON.stringify(sealed), { databaseId, backupId: id });
   }
-}
-
-function divide(given: NewBackupDestination): {
-  readonly destination: BackupDestination;
-  readonly credentials: BackupCredentials | null;
-} {
-  if (given.kind === "r2") return { destination: given, credentials: null };
-  const { secretAccessKey, sessionToken, ...destination } = given;
-  return { destination, credentials: { accessKeyId: given.accessKeyId, secretAccessKey, sessionToken } };
-}
-
-function checkTimes({
-  intervalMs,
-  retentionDays,
-}: Pick<Configuration, "intervalMs" | "retentionDays">): Failure | null {
-  if (!(intervalMs >= MIN_BACKUP_INTERVAL_MS && intervalMs <= MAX_BACKUP_INTERVAL_MS)) {
-    return failure("limit", `The interval must be ${MIN_BACKUP_INTERVAL_MS} to ${MAX_BACKUP_INTERVAL_MS} ms.`);
-  }
-  if (!(Number.isInteger(retentionDays) && retentionDays >= 1 && retentionDays <= MAX_BACKUP_RETENTION_DAYS)) {
-    return failure("limit", `The retention must be 1 to ${MAX_BACKUP_RETENTION_DAYS} whole days.`);
-  }
-  return null;
-}
-
-/** What an earlier backup of this database left behind at the destination; a manifest that cannot be read is not written over. */
-async function earlierManifest(
-  destination: Destination,
-  databaseId: string,
-): Promise<{ readonly manifest: Manifest | null } | Failure> {
-  const got = await destination.get(manifestName(databaseId));
-  if (!got.ok) return got.class === "not-found" ? { manifest: null } : failure("invalid", got.message);
-  const parsed = parseManifest(databaseId, got.bytes);
-  if (parsed.ok) return parsed;
-  const name = `${destination.prefix}${parsed.object}`;
-  return failure("conflict", `There is an object ${name} that ${parsed.problem}: remove it, or choose another prefix.`);
 }
 
 function noBackup(): Failure {

@@ -19,9 +19,14 @@ import type { DatabaseSource } from "./sources.ts";
 /** Requests of one slice; the drivers try each a few times. */
 const RANGES_PER_SLICE = 8;
 
+/** After so much more has come, the count of what waits is stored: a restart reads no more than that to know it. */
+const COUNT_EVERY_BYTES = 16 * 1024 * 1024;
+
 /** What of the log a generation still lacks. */
 interface Waiting {
   bytes: number;
+  /** Of which so many were stored as counted. */
+  countedBytes: number;
   /** Since when, by our clock; null: nothing waits. */
   since: UnixMs | null;
 }
@@ -51,11 +56,12 @@ export class Exporter {
     for (const waiting of this.#waiting.values()) {
       const before = waiting.bytes;
       waiting.bytes += bytes;
-      if (waiting.since === null) {
+      // A clock that was set back must not make what waits wait until it has caught up.
+      if (waiting.since === null || waiting.since > now) {
         waiting.since = now;
         dueBy(asUnixMs(now + this.#intervalMs));
       }
-      for (const bound of [policy.rangeBytes, policy.backlogBytes + 1]) {
+      for (const bound of [policy.rangeBytes, policy.backlogBytes + 1, waiting.countedBytes + COUNT_EVERY_BYTES]) {
         if (before < bound && waiting.bytes >= bound) dueBy(now);
       }
     }
@@ -91,6 +97,23 @@ export class Exporter {
     return this.#live().filter((generation) => this.#waitingOf(generation).bytes > this.#options.policy.backlogBytes);
   }
 
+  /** Live generations of whose waiting log more has come than a restart should have to count. */
+  uncounted(): Generation[] {
+    return this.#live().filter((generation) => {
+      const { bytes, countedBytes } = this.#waitingOf(generation);
+      return bytes - countedBytes >= COUNT_EVERY_BYTES;
+    });
+  }
+
+  /** Stores what was counted: one row each. */
+  keepCount(): void {
+    for (const generation of this.uncounted()) {
+      const waiting = this.#waitingOf(generation);
+      this.#options.generations.counted(generation.start, waiting.bytes);
+      waiting.countedBytes = waiting.bytes;
+    }
+  }
+
   /** What the generation that lacks most lacks: bytes, and for how long the oldest commit has been waiting. */
   backlog(): { readonly bytes: number; readonly lagMs: number } {
     const now = this.#options.clock.now();
@@ -113,9 +136,12 @@ export class Exporter {
   }
 
   #dueOf(generation: Generation): UnixMs | null {
-    const { bytes, since } = this.#waitingOf(generation);
-    if (since === null) return null;
+    const waiting = this.#waitingOf(generation);
+    if (waiting.since === null) return null;
     const now = this.#options.clock.now();
+    const since = asUnixMs(Math.min(waiting.since, now));
+    waiting.since = since;
+    const { bytes } = waiting;
     // A snapshot that is whole waits for the log to reach it; a log that ends waits for nothing more.
     const awaited = this.#options.generations.awaitsLog(generation) || generation.endsAt !== null;
     const atOnce = bytes >= this.#options.policy.rangeBytes || generation.pendingUpTo !== null || awaited;
@@ -123,12 +149,13 @@ export class Exporter {
   }
 
   #waitingOf(generation: Generation): Waiting {
-    const { start, exported, endsAt } = generation;
+    const { start, exported, counted, endsAt } = generation;
     const known = this.#waiting.get(start);
     if (known !== undefined && endsAt === null) return known;
     const ended = endsAt !== null && this.#options.generations.hasStored(generation, endsAt);
-    const bytes = ended ? 0 : this.#options.database.log.bytesAfter(exported);
-    const waiting = { bytes, since: ended ? null : this.#sinceOf(exported) };
+    const countedBytes = ended || counted === null ? 0 : counted.bytes;
+    const bytes = ended ? 0 : countedBytes + this.#options.database.log.bytesAfter(counted?.upTo ?? exported);
+    const waiting = { bytes, countedBytes, since: ended ? null : this.#sinceOf(exported) };
     this.#waiting.set(start, waiting);
     return waiting;
   }
@@ -155,10 +182,12 @@ export class Exporter {
     const now = generations.get(start);
     if (now === null || !isLive(now) || now.pendingUpTo !== upTo) return null;
     const first = commits.find(({ version }) => now.consistentFrom !== null && version > now.consistentFrom);
-    generations.logStored(start, storedObject(place, name, bytes), first?.version ?? null, clock.now());
     const waiting = this.#waitingOf(now);
     waiting.bytes -= commits.reduce((sum, { parts }) => sum + parts.reduce((size, part) => size + part.length, 0), 0);
+    waiting.countedBytes = waiting.bytes;
     waiting.since = this.#sinceOf(upTo);
+    const stored = storedObject(place, name, bytes);
+    generations.logStored(start, stored, first?.version ?? null, waiting.bytes, clock.now());
     return null;
   }
 

@@ -31,6 +31,8 @@ export interface Generation {
   readonly exportedAt: UnixMs | null;
   /** The range above `exported` up to and with this commit is being sent, or was when the object stopped. */
   readonly pendingUpTo: Version | null;
+  /** Above `exported` and up to here, so many bytes of log wait. null: they were not counted. */
+  readonly counted: { readonly upTo: Version; readonly bytes: number } | null;
   readonly log: Folder;
   /** The greatest key when the generation began: what is above it now is in the log. null: there was no entry. */
   readonly snapshotEnd: Uint8Array | null;
@@ -59,6 +61,8 @@ interface Row extends Record<string, SqlValue> {
   exported: number;
   exported_at: number | null;
   pending_up_to: number | null;
+  counted_up_to: number | null;
+  counted_bytes: number;
   first_point: number | null;
   log_objects: number;
   log_bytes: number;
@@ -163,14 +167,24 @@ export class Generations {
     this.#change(start, { pending_up_to: upTo });
   }
 
-  /** The destination has the pending range. `firstPoint`: its first commit above `consistentFrom`, if this generation had none. */
-  logStored(start: Version, stored: StoredObject, firstPoint: Version | null, now: UnixMs): void {
+  /** So many bytes of log wait: kept, so that a restart does not have to count them all. */
+  counted(start: Version, bytes: number): void {
+    this.#change(start, { counted_up_to: this.#database.lastVersion, counted_bytes: bytes });
+  }
+
+  /**
+   * The destination has the pending range. `firstPoint`: its first commit above `consistentFrom`, if this generation had none.
+   * `waitingBytes`: of the log that still waits.
+   */
+  logStored(start: Version, stored: StoredObject, firstPoint: Version | null, waitingBytes: number, now: UnixMs): void {
     const { pendingUpTo, log, exported, firstPoint: known } = this.#existing(start);
     assert(pendingUpTo !== null && pendingUpTo > exported, `a range of generation ${start} to be pending`);
     this.#storage.transactionSync(() => {
       this.#change(start, {
         exported: pendingUpTo,
         pending_up_to: null,
+        counted_up_to: this.#database.lastVersion,
+        counted_bytes: waitingBytes,
         exported_at: now,
         first_point: known ?? firstPoint,
         log_objects: log.objects + 1,
@@ -322,6 +336,7 @@ function generationOf(row: Row): Generation {
     exported: asVersion(row.exported),
     exportedAt: row.exported_at === null ? null : asUnixMs(row.exported_at),
     pendingUpTo: versionOrNull(row.pending_up_to),
+    counted: row.counted_up_to === null ? null : { upTo: asVersion(row.counted_up_to), bytes: row.counted_bytes },
     log: folder(row.log_objects, row.log_bytes, row.log_head, row.log_sha256),
     snapshotEnd: bytesOrNull(row.snapshot_end),
     snapshotAfter: bytesOrNull(row.snapshot_after),

@@ -20,6 +20,7 @@ const MIGRATIONS: readonly (readonly string[])[] = [
     `CREATE TABLE backup_generations (
        start INTEGER PRIMARY KEY, state TEXT NOT NULL, created_at INTEGER NOT NULL,
        exported INTEGER NOT NULL, pending_up_to INTEGER, exported_at INTEGER, first_point INTEGER,
+       counted_up_to INTEGER, counted_bytes INTEGER NOT NULL DEFAULT 0,
        log_objects INTEGER NOT NULL DEFAULT 0, log_bytes INTEGER NOT NULL DEFAULT 0, log_head TEXT, log_sha256 TEXT,
        snapshot_end BLOB, snapshot_after BLOB, snapshot_pending BLOB, sequence INTEGER NOT NULL DEFAULT 0, scanned_at INTEGER,
        snapshot_objects INTEGER NOT NULL DEFAULT 0, snapshot_bytes INTEGER NOT NULL DEFAULT 0,

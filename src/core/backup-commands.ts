@@ -17,12 +17,12 @@ export interface S3BackupDestination {
 }
 
 /** The R2 bucket that is bound to the deployment. */
-export interface R2BackupDestination {
+export interface BoundBucketDestination {
   readonly kind: "r2";
   readonly prefix: string;
 }
 
-export type BackupDestination = S3BackupDestination | R2BackupDestination;
+export type BackupDestination = S3BackupDestination | BoundBucketDestination;
 
 export interface BackupCredentials {
   readonly accessKeyId: string;
@@ -31,7 +31,9 @@ export interface BackupCredentials {
   readonly sessionToken: string | null;
 }
 
-export type NewBackupDestination = (Omit<S3BackupDestination, "accessKeyId"> & BackupCredentials) | R2BackupDestination;
+export type NewBackupDestination =
+  | (Omit<S3BackupDestination, "accessKeyId"> & BackupCredentials)
+  | BoundBucketDestination;
 
 export interface BackupTimes {
   /** At most this long after a commit its log is sent, in milliseconds. */

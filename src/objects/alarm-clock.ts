@@ -191,7 +191,9 @@ export class AlarmClock {
     if (this.#stopped) return null;
     const due = task.dueAt();
     const retryAt = this.#failed.get(task.name)?.retryAt;
-    return due === null || retryAt === undefined || retryAt <= due ? due : retryAt;
+    if (due === null || retryAt === undefined || retryAt <= due) return due;
+    // Further away than any backoff: the clock was set back.
+    return retryAt > this.#clock.now() + LONGEST_RETRY_MS ? due : retryAt;
   }
 
   #nextDue(): UnixMs | null {

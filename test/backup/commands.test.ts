@@ -168,10 +168,10 @@ describe("disabling", () => {
 
   test("goes through when the destination does not answer", async () => {
     await withStorage(async (storage) => {
-      let fault: DestinationFailure | undefined;
-      const tested = new TestBackup(storage, { through: failing(() => fault) });
+      const faults: DestinationFailure[] = [];
+      const tested = new TestBackup(storage, { through: failing(() => faults[0]) });
       await tested.enable();
-      fault = destinationFailure("retry", "It is out of service.");
+      faults.push(destinationFailure("retry", "It is out of service."));
       await tested.pass(10_000);
       const answer = await tested.backup.run({ command: "disable", evenWhilePending: true });
       expect(answer).toEqual({ ok: true, backup: null });

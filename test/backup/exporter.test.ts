@@ -4,6 +4,9 @@ import { type Destination, destinationFailure } from "../../src/backup/destinati
 import type { Mutation } from "../../src/core/operations.ts";
 import { Database } from "../../src/engine/database.ts";
 import { CountingStorage } from "../support/counting-storage.ts";
+import { MemoryDestination } from "../support/memory-destination.ts";
+import { listGenerations, readGeneration } from "../support/reference-reader.ts";
+import { History } from "../support/workerd/backup-history.ts";
 import { TestBackup } from "../support/workerd/backup.ts";
 import { key, MovableClock, set, text, versionOf, withStorage, write } from "../support/workerd/engine.ts";
 
@@ -12,6 +15,7 @@ const down = destinationFailure("retry", "The destination is out of service.");
 /** The real destination, with what was put into the logs, and what is to be done to the next puts there. */
 class WatchedLogs {
   readonly puts: { readonly name: string; readonly bytes: Uint8Array }[] = [];
+  refuseAll = false;
   faults: ("refuse" | "lose the answer")[] = [];
   underWay = 0;
   mostUnderWay = 0;
@@ -22,7 +26,7 @@ class WatchedLogs {
       if (!name.includes("/logs/")) return destination.put(name, bytes);
       this.puts.push({ name, bytes: bytes.slice() });
       this.mostUnderWay = Math.max(this.mostUnderWay, ++this.underWay);
-      const fault = this.faults.shift();
+      const fault = this.refuseAll ? "refuse" : this.faults.shift();
       const outcome = fault === "refuse" ? down : await destination.put(name, bytes);
       this.underWay -= 1;
       return fault === undefined ? outcome : down;
@@ -134,6 +138,90 @@ test("a full range is sent at once, the rest at its time, and never two at once"
     await tested.pass(100);
     expect(logs.puts.length).toBe(5);
     expect(logs.mostUnderWay).toBe(1);
+  });
+});
+
+test("ten minutes without a destination, under load: commits go on, and all is there within two minutes after", async () => {
+  await withStorage(async (storage) => {
+    const logs = new WatchedLogs();
+    const tested = new TestBackup(storage, {
+      policy: { rangeBytes: 100_000 },
+      store: new MemoryDestination(),
+      through: (destination) => logs.through(destination),
+    });
+    await tested.enable();
+    await tested.settle();
+    logs.refuseAll = true;
+    const outageBegan = tested.clock.time;
+    let count = 0;
+    for (let second = 0; second < 600; second++) {
+      for (let i = 0; i < 20; i++) tested.commit(set(key("k", count++), text("x")));
+      await tested.pass(1_000);
+    }
+    const during = await tested.info();
+    expect(during).toMatchObject({ status: { code: "active" }, lastError: { message: down.message } });
+    expect(during.lagMs).toBeGreaterThan(590_000);
+    expect(during.lastError?.since).toBeLessThan(outageBegan + 10_000);
+    const tries = logs.puts.length;
+    expect(tries, "not more often than every half minute, after the first tries").toBeLessThan(30);
+    logs.refuseAll = false;
+    await tested.pass(120_000);
+    expect(await tested.info()).toMatchObject({ backlogBytes: 0, lagMs: 0, lastError: null });
+    const [folder = ""] = await listGenerations(tested.store, tested.databaseId);
+    const generation = await readGeneration(tested.store, tested.databaseId, folder);
+    expect([...generation.states()].at(-1)?.entries.size).toBe(count);
+  });
+});
+
+test("what waits is known after a restart without counting all of it", async () => {
+  await withStorage(async (inner) => {
+    const storage = new CountingStorage(inner);
+    const tested = new TestBackup(storage, { store: new MemoryDestination() });
+    await tested.enable();
+    await tested.settle();
+    await tested.ask({ command: "pause" });
+    for (let i = 0; i < 200; i++) {
+      tested.commit(set(key("k", i % 3), new Uint8Array(300_000)));
+      await tested.pass(10);
+    }
+    const { backlogBytes } = await tested.info();
+    expect(backlogBytes).toBeGreaterThan(60_000_000);
+    const { read } = storage.count(() => tested.reopen());
+    expect(read).toBeLessThan(120);
+    expect((await tested.info()).backlogBytes).toBe(backlogBytes);
+    await tested.ask({ command: "resume" });
+    await tested.ring();
+    const partly = (await tested.info()).backlogBytes;
+    expect(partly).toBeGreaterThan(0);
+    expect(partly).toBeLessThan(backlogBytes);
+    tested.reopen();
+    expect((await tested.info()).backlogBytes).toBe(partly);
+    expect((await tested.settle()).backlogBytes).toBe(0);
+  });
+});
+
+test("a clock that is set back an hour holds up nothing", async () => {
+  await withStorage(async (storage) => {
+    const logs = new WatchedLogs();
+    const tested = new TestBackup(storage, { through: (destination) => logs.through(destination) });
+    const history = new History(tested, 60, 6);
+    await tested.enable();
+    await history.write(20);
+    await tested.settle();
+    // Once while a commit waits for its time, once while the destination fails.
+    tested.commit(set(key("waits"), text("1")));
+    tested.clock.time -= 3_600_000;
+    await history.write(20);
+    await tested.pass(5_000);
+    expect((await tested.info()).backlogBytes).toBe(0);
+    logs.refuseAll = true;
+    await history.write(10);
+    await tested.pass(20_000);
+    tested.clock.time -= 3_600_000;
+    logs.refuseAll = false;
+    await history.write(10);
+    await tested.pass(35_000);
+    expect(await tested.info()).toMatchObject({ backlogBytes: 0, lastError: null });
   });
 });
 

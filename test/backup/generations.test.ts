@@ -195,9 +195,8 @@ test("when the log outgrows its snapshot a new generation begins, both get the l
     expect(info.generations.length).toBeGreaterThan(2);
     const { generations } = await history.check();
     expect(history.missing(generations)).toEqual([]);
-    for (const [i, generation] of generations.entries()) {
-      const next = generations[i + 1];
-      if (next !== undefined) expect(generation.points.at(-1)).toBeGreaterThanOrEqual(next.consistentFrom ?? Infinity);
+    for (const [i, next] of generations.slice(1).entries()) {
+      expect(generations[i]?.points.at(-1)).toBeGreaterThanOrEqual(next.consistentFrom ?? Infinity);
     }
     const manifest = await manifestOf(tested);
     expect(manifest.generations.map(({ start }) => start)).toEqual(

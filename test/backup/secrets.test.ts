@@ -35,16 +35,17 @@ describe("a sealed secret", () => {
     const sealed = await box.seal("secret", place);
     expect(await secretBox(`b:${keyB}`).open(sealed, place)).toMatchObject({ message: expect.stringContaining('"a"') });
     expect(await secretBox(`a:${keyB}`).open(sealed, place)).toMatchObject({ ok: false });
-    for (let i = sealed.indexOf(".", 2) + 1; i < sealed.length; i++) {
-      const other = sealed[i] === "A" ? "B" : "A";
-      const altered = sealed.slice(0, i) + other + sealed.slice(i + 1);
-      const opened = await box.open(altered, place);
-      // Base64 leaves bits of its last digit unused: what decodes to the same bytes opens.
-      if (opened.ok)
-        expect([opened.text, altered.replace(/[AB]=*$/, "")]).toEqual(["secret", sealed.replace(/.=*$/, "")]);
-      else expect(opened.code).toBe("internal");
+    const [version, kid, ...parts] = sealed.split(".");
+    for (const [index, part] of parts.entries()) {
+      const bytes = atob(part);
+      for (let i = 0; i < bytes.length; i++) {
+        const flipped = bytes.slice(0, i) + String.fromCharCode(bytes.charCodeAt(i) ^ 1) + bytes.slice(i + 1);
+        const altered = [version, kid, ...parts.with(index, btoa(flipped))].join(".");
+        expect(await box.open(altered, place)).toMatchObject({ ok: false, code: "internal" });
+      }
     }
     expect(await box.open(sealed.slice(0, -4), place)).toMatchObject({ ok: false });
+    expect(await box.open(`${sealed}!`, place)).toMatchObject({ ok: false });
     expect(await box.open("", place)).toMatchObject({ ok: false });
   });
 });

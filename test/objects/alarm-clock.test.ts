@@ -117,6 +117,36 @@ test("a task that throws does not stop the others, and is tried again with a gro
   });
 });
 
+test("an alarm that rings twice runs what is due once", async () => {
+  await withClock(async ({ time, alarm, one, open }) => {
+    const clock = open();
+    await clock.start();
+    const slow = Promise.withResolvers<void>();
+    one.waitsFor = slow.promise;
+    one.due = asUnixMs(time.time);
+    const rings = [clock.ring(), clock.ring()];
+    slow.resolve();
+    await Promise.all(rings);
+    expect(one.runs).toBe(1);
+    expect(alarm.at).toBeNull();
+  });
+});
+
+test("a task that failed does not wait for a clock that was set back", async () => {
+  await withClock(async ({ time, one, open }) => {
+    const clock = open();
+    await clock.start();
+    one.fails = true;
+    one.due = asUnixMs(time.time);
+    await clock.ring();
+    time.time -= 3_600_000;
+    one.fails = false;
+    one.due = asUnixMs(time.time);
+    await clock.ring();
+    expect(one.runs).toBe(2);
+  });
+});
+
 test("an alarm that was lost is set at the start, one that is overdue by a request", async () => {
   await withClock(async ({ time, alarm, one, open }) => {
     one.due = asUnixMs(time.time + 100);

@@ -86,14 +86,14 @@ async function expectEverythingIn(database: ServedDatabase, load: Load): Promise
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-const outages: readonly (readonly [string, FaultKind, expected: RegExp | null])[] = [
+const outages: readonly (readonly [string, FaultKind, expected: RegExp])[] = [
   ["answers 500", { do: "answer", status: 500, code: "InternalError" }, /HTTP 500/],
   [
     "answers 503 and asks for a pause",
     { do: "answer", status: 503, code: "SlowDown", headers: { "retry-after": "2" } },
     /503/,
   ],
-  ["is slow", { do: "delay", ms: 1_500 }, null],
+  ["is slow", { do: "delay", ms: 1_500 }, /^$/],
   ["closes every connection", { do: "reset" }, /could not be reached/],
   ["stores objects and loses the answers", { do: "lose-answer" }, /could not be reached/],
   ["answers 403", { do: "answer", status: 403, code: "AccessDenied" }, /AccessDenied/],
@@ -103,27 +103,26 @@ const outages: readonly (readonly [string, FaultKind, expected: RegExp | null])[
 
 describe.concurrent.each(outages)("while the destination %s", (_, fault, expected) => {
   test.each([
-    ["during the snapshot", 0],
-    ["later", 1_000],
-  ])("%s, commits go on and none is missing afterwards", { timeout: 180_000 }, async (_when, afterMs) => {
+    ["during the snapshot", 0, /pending|active/],
+    ["later", 1_000, /^active$/],
+  ])("%s, commits go on and none is missing afterwards", { timeout: 180_000 }, async (_when, afterMs, status) => {
     const database = server.database();
     const load = new Load(database);
     await sleep(500);
     await database.enable({ ...s3, endpoint: proxy.endpoint });
-    if (afterMs > 0) await database.until("active", ({ status }) => status.code === "active");
+    if (afterMs > 0) await database.until("active", (info) => info.status.code === "active");
     await sleep(afterMs);
     const heal = proxy.add({ fault, path: new RegExp(database.id) });
     await sleep(6_000);
     const during = await database.info();
-    if (expected === null) expect(during.lastError).toBeNull();
-    else expect(during.lastError?.message).toMatch(expected);
-    if (afterMs > 0) expect(during.status.code).toBe("active");
+    expect(during.lastError?.message ?? "").toMatch(expected);
+    expect(during.status.code).toMatch(status);
     heal();
     await sleep(1_000);
     await load.stop();
     const after = await database.until(
       "settled",
-      ({ status, backlogBytes, lastError }) => status.code === "active" && backlogBytes === 0 && lastError === null,
+      (info) => info.status.code === "active" && info.backlogBytes === 0 && info.lastError === null,
     );
     expect(after.generations.map(({ state }) => state)).toEqual(["complete"]);
     expect(load.refused, "commits that failed").toBe(0);
@@ -137,7 +136,7 @@ test.concurrent(
   async () => {
     const database = server.database();
     await database.enable({ ...s3, endpoint: proxy.endpoint });
-    await database.until("active", ({ status }) => status.code === "active");
+    await database.until("active", (info) => info.status.code === "active");
     const load = new Load(database);
     const heal = proxy.add({ fault: { do: "hang" }, path: new RegExp(database.id) });
     await sleep(20_000);

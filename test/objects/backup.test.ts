@@ -1,0 +1,97 @@
+/** A backup in the real object: its real alarm, clock and storage, through evictions and a lost alarm. */
+import { env } from "cloudflare:workers";
+import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { inject } from "vitest";
+import { expect, test } from "vitest";
+import type { BackupInfo, NewBackupDestination } from "../../src/core/backup-commands.ts";
+import { toHex } from "../../src/core/bytes.ts";
+import type { Env } from "../../src/objects/env.ts";
+import { listGenerations, readGeneration } from "../support/reference-reader.ts";
+import { openS3 } from "../support/workerd/backup.ts";
+import { commit, type Stub } from "../support/workerd/database-object.ts";
+import { key, set, text, write } from "../support/workerd/engine.ts";
+
+// The plugin's environment is the deployment's.
+const { DATABASES } = env as unknown as Env;
+
+function s3(): NewBackupDestination {
+  const { endpoint, bucket, region, accessKeyId, secretAccessKey } = inject("s3");
+  return {
+    kind: "s3",
+    endpoint,
+    bucketName: bucket,
+    bucketRegion: region,
+    accessKeyId,
+    secretAccessKey,
+    sessionToken: null,
+    prefix: "",
+  };
+}
+
+async function enabled(): Promise<{ id: string; stub: Stub }> {
+  const id = crypto.randomUUID();
+  const stub = DATABASES.getByName(id);
+  await stub.initialize({ organizationId: "nobody", databaseId: id, jurisdiction: null });
+  const answer = await stub.backup({
+    command: "enable",
+    id: crypto.randomUUID(),
+    databaseId: id,
+    destination: s3(),
+    intervalMs: 500,
+    retentionDays: 7,
+  });
+  expect(answer).toMatchObject({ ok: true, backup: { status: { code: "pending" } } });
+  return { id, stub };
+}
+
+async function until(stub: Stub, holds: (info: BackupInfo) => boolean): Promise<void> {
+  await expect
+    .poll(
+      async () => {
+        const answer = await stub.backup({ command: "status" });
+        return answer.ok && answer.backup !== null && holds(answer.backup);
+      },
+      { timeout: 15_000 },
+    )
+    .toBe(true);
+}
+
+const isSettled = ({ status, backlogBytes }: BackupInfo): boolean => status.code === "active" && backlogBytes === 0;
+
+async function keysInBackup(id: string): Promise<Set<string>> {
+  const [folder = "", ...others] = await listGenerations(openS3(), id);
+  expect(others).toEqual([]);
+  const generation = await readGeneration(openS3(), id, folder);
+  return new Set([...generation.states()].at(-1)?.entries.keys());
+}
+
+test("commits are in the backup within seconds, whatever is evicted meanwhile, and then the object sleeps", async () => {
+  const { id, stub } = await enabled();
+  for (let i = 0; i < 60; i++) {
+    await commit(stub, write([set(key("a", i), text(`${i}`))]));
+    if (i % 12 === 5) await evictDurableObject(stub);
+    await scheduler.wait(20);
+  }
+  await until(stub, isSettled);
+  const keys = await keysInBackup(id);
+  for (let i = 0; i < 60; i++) expect(keys.has(toHex(key("a", i)))).toBe(true);
+  const answer = await stub.backup({ command: "disable", evenWhilePending: false });
+  expect(answer).toEqual({ ok: true, backup: null });
+  while (await runDurableObjectAlarm(stub)) await scheduler.wait(10);
+  expect(await runInDurableObject(stub, (_, { storage }) => storage.getAlarm())).toBeNull();
+});
+
+test("an alarm that was lost is set again when the object starts", async () => {
+  const { id, stub } = await enabled();
+  await until(stub, isSettled);
+  await commit(stub, write([set(key("lost"), text("1"))]));
+  await runInDurableObject(stub, (_, { storage }) => storage.deleteAlarm());
+  await evictDurableObject(stub);
+  await until(stub, isSettled);
+  expect((await keysInBackup(id)).has(toHex(key("lost")))).toBe(true);
+});
+
+test("an object where no database was made knows no backup", async () => {
+  const stub = DATABASES.getByName(crypto.randomUUID());
+  expect(await stub.backup({ command: "status" })).toMatchObject({ ok: false, code: "not-found" });
+});

@@ -110,6 +110,15 @@ test("a reader that takes nothing is given up, and its place is free", async () 
   await expect(drain(stuck)).rejects.toThrow("connection lost");
 });
 
+test("a reader that stops is given up as soon as one that never began, before the next has waited too long", async () => {
+  const large = reads();
+  const slow = streamOf(await large.answer(mebibytes(72))).getReader();
+  await take(slow, 20 * MIB);
+  const waiting = large.answer(mebibytes(72));
+  await vi.advanceTimersByTimeAsync(MAX_READ_WAIT_MS - 1);
+  expect(await drain(await waiting)).toBe(72);
+});
+
 test("a reader that takes something now and then is given up when it falls below the least rate", async () => {
   const large = reads();
   const trickle = streamOf(await large.answer(mebibytes(72))).getReader();
@@ -140,9 +149,10 @@ test("reads past what may wait are refused at once, and those that wait too long
   const slow = streamOf(await large.answer(mebibytes(72))).getReader();
   const waiting = Array.from({ length: MAX_WAITING_READS }, () => large.answer(mebibytes(72)));
   expect(await large.answer(mebibytes(72))).toMatchObject({ ok: false, code: "unavailable" });
-  // So much that it is not too slow for a while.
-  await take(slow, 8 * MIB);
-  await vi.advanceTimersByTimeAsync(MAX_READ_WAIT_MS - 1);
+  for (const ms of [MAX_READ_WAIT_MS / 2, MAX_READ_WAIT_MS / 2 - 1]) {
+    await take(slow, 3 * MIB);
+    await vi.advanceTimersByTimeAsync(ms);
+  }
   expect(await settled(Promise.race(waiting))).toBe(false);
   await vi.advanceTimersByTimeAsync(1);
   for (const answer of await Promise.all(waiting)) expect(answer).toMatchObject({ ok: false, code: "unavailable" });

@@ -30,11 +30,26 @@ export const MAX_READ_RANGES = 10;
 /** Entries that one read may ask for, all its ranges together. */
 export const MAX_READ_ENTRIES = 1000;
 
-/** A read is answered whole or not at all; Deno's own limits (1,000 values of 64 KiB) stay below this. */
+/**
+ * A read is answered whole or not at all; Deno's own limits (1,000 values of 64 KiB) stay below this. Also all the answers together
+ * that are being streamed from one object, which has 128 MB of memory.
+ */
 export const MAX_READ_ANSWER_BYTES = 72 * MIB;
 
-/** An answer up to this size is one RPC result; a larger one is streamed, one at a time, for the object's 128 MB of memory. */
+/** An answer up to this size is one RPC result; a larger one is streamed. */
 export const MAX_RPC_ANSWER_BYTES = 2 * MIB;
+
+/** The least rate at which a streamed answer is taken, so that nobody holds the object's memory for long: 2 Mbit/s. */
+export const MIN_READER_BYTES_PER_SECOND = 256 * KIB;
+
+/** How far a reader may fall behind that rate. */
+export const READER_GRACE_MS = 10_000;
+
+/** Reads that wait for memory: each holds up to 40 KiB of bounds. */
+export const MAX_WAITING_READS = 100;
+
+/** How long they wait, and then are asked again by their clients: longer than a reader that takes nothing is waited for. */
+export const MAX_READ_WAIT_MS = 15_000;
 
 /** Keys of one watch, as in the protocol. */
 export const MAX_WATCHED_KEYS = 10;

@@ -6,9 +6,12 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 import { setTimeout as sleep } from "node:timers/promises";
 import { failure, type Failure } from "../core/errors.ts";
 import { Http2Bridge } from "./h2-bridge.ts";
-import { unavailableResponse } from "./unavailable.ts";
+import { connectRefusedResponse, unavailableResponse } from "./refusals.ts";
 
 const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+
+/** workerd answers it 500 and logs an error of ours. */
+const CONNECT = Buffer.from("CONNECT ");
 
 /** A connection that sends nothing at all is closed after this; browsers open such ones ahead of need. */
 const SILENT_CONNECTION_MS = 60_000;
@@ -80,17 +83,19 @@ function dispatch(socket: Socket, bridge: Http2Bridge, upstreamPort: () => numbe
     const chunk: Buffer | null = socket.read();
     if (chunk === null) return;
     head = head.length === 0 ? chunk : Buffer.concat([head, chunk]);
-    const shared = Math.min(head.length, PREFACE.length);
-    const matches = head.compare(PREFACE, 0, shared, 0, shared) === 0;
-    if (matches && head.length < PREFACE.length) return;
+    const isPreface = beginsWith(head, PREFACE);
+    const isConnect = beginsWith(head, CONNECT);
+    if (isPreface === undefined || isConnect === undefined) return;
 
     socket.off("readable", look);
     socket.off("end", destroy);
     socket.off("error", destroy);
     socket.setTimeout(0);
-    if (matches) {
+    if (isPreface) {
       socket.unshift(head);
       bridge.accept(socket);
+    } else if (isConnect) {
+      refuse(socket, connectRefusedResponse);
     } else {
       passThrough(socket, head, upstreamPort());
     }
@@ -102,10 +107,17 @@ function dispatch(socket: Socket, bridge: Http2Bridge, upstreamPort: () => numbe
   socket.setTimeout(SILENT_CONNECTION_MS, destroy);
 }
 
+/** Undefined: too few bytes to tell. */
+function beginsWith(head: Buffer, start: Buffer): boolean | undefined {
+  const shared = Math.min(head.length, start.length);
+  if (head.compare(start, 0, shared, 0, shared) !== 0) return false;
+  return shared === start.length ? true : undefined;
+}
+
 /** Joins the two connections until both sides of both have ended; if one breaks, so does the other. */
 function passThrough(client: Socket, head: Buffer, port: number | undefined): void {
   if (port === undefined) {
-    refuse(client);
+    refuse(client, unavailableResponse);
     return;
   }
   const upstream = connect({ host: "127.0.0.1", port, allowHalfOpen: true, noDelay: true });
@@ -115,7 +127,7 @@ function passThrough(client: Socket, head: Buffer, port: number | undefined): vo
   client.on("error", () => upstream.resetAndDestroy());
   upstream.on("error", () => {
     if (connected) client.destroy();
-    else refuse(client);
+    else refuse(client, unavailableResponse);
   });
   client.once("close", (broken) => {
     // An end of ours may have been sent before: only a reset tells the server at once that nobody reads any more.
@@ -129,13 +141,13 @@ function passThrough(client: Socket, head: Buffer, port: number | undefined): vo
   upstream.pipe(client);
 }
 
-/** Answers 503. What the client is still sending is read, for an answer to unread bytes would be lost to a reset. */
-function refuse(client: Socket): void {
+/** What the client is still sending is read, for an answer to unread bytes would be lost to a reset. */
+function refuse(client: Socket, response: string): void {
   client.unpipe();
   client.on("error", () => client.destroy());
   client.once("end", () => client.destroySoon());
   client.setTimeout(LINGER_MS, () => client.destroy());
-  client.end(unavailableResponse);
+  client.end(response);
   client.resume();
 }
 

@@ -2,6 +2,10 @@
  * HTTP/2 with prior knowledge in front of a server that speaks HTTP/1.1: each stream becomes one request on a kept-alive
  * connection, both bodies streamed, with backpressure both ways. A stream that the client gives up ends its request, and a
  * request that the server breaks off resets its stream: what was sent may have been done, so it is never sent a second time.
+ *
+ * Clients share the connections behind, so each request must say where its body ends. A content-length may: a stream whose DATA
+ * is shorter or longer is reset by the protocol's own rules (RFC 9113, section 8.1.1), and its connection with it. Any other
+ * body is chunked, whatever its method.
  */
 import {
   Agent,
@@ -12,13 +16,14 @@ import {
   type OutgoingHttpHeaders,
 } from "node:http";
 import {
+  constants,
   performServerHandshake,
   type IncomingHttpHeaders as Http2Headers,
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from "node:http2";
 import type { Socket } from "node:net";
-import { unavailableHeaders, unavailableSentence } from "./unavailable.ts";
+import { connectRefusedHeaders, connectRefusedSentence, unavailableHeaders, unavailableSentence } from "./refusals.ts";
 
 /** Well below the 15 seconds after which workerd closes an idle connection, so that no request meets a closing one. */
 const IDLE_CONNECTION_MS = 5000;
@@ -34,6 +39,9 @@ const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
 
 /** Megabytes of one session's buffers; node's own 10 are passed by a few large reads at once. */
 const MAX_SESSION_MEMORY = 256;
+
+/** How long a client may still send after its answer has ended. */
+const LINGER_MS = 5000;
 
 /** Headers of one connection, not of the message (RFC 9113, section 8.2.2), and `expect`, which the front has answered. */
 const ofTheConnection = new Set([
@@ -87,8 +95,9 @@ export class Http2Bridge {
   #forward(stream: ServerHttp2Stream, headers: Http2Headers): void {
     // What went wrong with a stream is told to its client by the reset itself.
     stream.on("error", () => undefined);
+    if (headers[":method"] === "CONNECT") return refuse(stream, 405, connectRefusedHeaders, connectRefusedSentence);
     const port = this.#port();
-    if (port === undefined) return answerUnavailable(stream);
+    if (port === undefined) return refuse(stream, 503, unavailableHeaders, unavailableSentence);
 
     const outgoing = request({
       agent: this.#agent,
@@ -96,7 +105,7 @@ export class Http2Bridge {
       port,
       method: headers[":method"],
       path: headers[":path"],
-      headers: forwardedHeaders(headers),
+      headers: forwardedHeaders(headers, stream.endAfterHeaders),
     });
     let connected = false;
     outgoing.once("socket", (socket) => {
@@ -104,10 +113,14 @@ export class Http2Bridge {
       else connected = true;
     });
     outgoing.on("error", () => {
+      // The answer is there, and tells of itself if it breaks off.
+      if (stream.headersSent) return;
       // Nothing was sent if there was never a connection; else only a reset is honest.
-      if (connected || stream.headersSent) reset(stream);
-      else answerUnavailable(stream);
+      if (connected) reset(stream);
+      else refuse(stream, 503, unavailableHeaders, unavailableSentence);
     });
+    // A server may answer and hang up before the client has sent all: the rest is read and dropped.
+    outgoing.once("close", () => stream.resume());
     outgoing.once("response", (response) => passBack(response, stream));
     stream.once("close", () => abandon(outgoing));
     stream.pipe(outgoing);
@@ -125,7 +138,16 @@ function passBack(response: IncomingMessage, stream: ServerHttp2Stream): void {
   // node answers a request of method HEAD with END_STREAM by itself, and a stream that is over takes no body.
   stream.respond({ ":status": response.statusCode, ...returnedHeaders(response.headers) });
   response.on("error", () => reset(stream));
+  response.once("end", () => letGo(stream));
   response.pipe(stream);
+}
+
+/** After the answer: HTTP/2 lets a server ask for no more of a request that is answered (RFC 9113, section 8.1). */
+function letGo(stream: ServerHttp2Stream): void {
+  const timer = setTimeout(() => {
+    if (!stream.readableEnded) stream.close(constants.NGHTTP2_NO_ERROR);
+  }, LINGER_MS);
+  stream.once("close", () => clearTimeout(timer));
 }
 
 /** `close(code)` would end the stream in good order first, and a cut answer would look like a whole one. */
@@ -133,14 +155,15 @@ function reset(stream: ServerHttp2Stream): void {
   stream.destroy(new Error("the server broke off"));
 }
 
-function answerUnavailable(stream: ServerHttp2Stream): void {
+function refuse(stream: ServerHttp2Stream, status: number, headers: OutgoingHttpHeaders, sentence: string): void {
   if (stream.destroyed || stream.headersSent) return;
-  stream.respond({ ":status": 503, ...unavailableHeaders });
-  stream.end(unavailableSentence);
+  stream.respond({ ":status": status, ...headers });
+  stream.end(sentence);
   stream.resume();
+  letGo(stream);
 }
 
-function forwardedHeaders(headers: Http2Headers): OutgoingHttpHeaders {
+function forwardedHeaders(headers: Http2Headers, withoutBody: boolean): OutgoingHttpHeaders {
   const forwarded: OutgoingHttpHeaders = {};
   for (const [name, value] of Object.entries(headers)) {
     if (name.startsWith(":") || ofTheConnection.has(name)) continue;
@@ -148,6 +171,8 @@ function forwardedHeaders(headers: Http2Headers): OutgoingHttpHeaders {
   }
   const authority = headers[":authority"];
   if (authority !== undefined) forwarded["host"] = authority;
+  // By itself node would send the body of a GET, a HEAD, a DELETE and some others bare.
+  if (!withoutBody && headers["content-length"] === undefined) forwarded["transfer-encoding"] = "chunked";
   return forwarded;
 }
 

@@ -196,9 +196,11 @@ export class DatabaseObject
     const open = this.#allow(grant, "read");
     if ("ok" in open) return refusal(open);
     if (request.headers.get("upgrade") === "websocket") return this.#acceptWatch(open, grant);
-    const read = decodeSnapshotRead(new Uint8Array(await request.arrayBuffer()));
-    if (!read.ok) return refusal(read);
-    const answer = await open.largeReads.answer(admittedRanges(grant, read.ranges));
+    // The body, of which the ranges are views, is not kept here while the read waits for its turn.
+    const answer = await request.arrayBuffer().then((body) => {
+      const read = decodeSnapshotRead(new Uint8Array(body));
+      return read.ok ? open.largeReads.answer(admittedRanges(grant, read.ranges)) : read;
+    });
     return "ok" in answer ? refusal(answer) : new Response(answer);
   }
 

@@ -1,34 +1,78 @@
 /**
- * Answers too large for one RPC result, one after the other, since each is held in memory as a whole: a read is one snapshot and is
- * answered whole or not at all. A client that stops reading is given up after a while, so that it does not keep the others waiting.
+ * Answers too large for one RPC result. Each is held in memory until it has left, since a read is one snapshot and is answered
+ * whole or not at all. So they leave beside each other only as far as they fit together, the others wait in order of arrival, and
+ * a reader that falls behind the least rate is given up.
  */
 import { snapshotReadOutputChunks } from "../core/datapath.ts";
 import { type Failure, failure } from "../core/errors.ts";
-import { MAX_READ_ANSWER_BYTES } from "../core/limits.ts";
+import {
+  MAX_READ_ANSWER_BYTES,
+  MAX_READ_WAIT_MS,
+  MAX_WAITING_READS,
+  MIN_READER_BYTES_PER_SECOND,
+  READER_GRACE_MS,
+} from "../core/limits.ts";
 import type { ReadRange } from "../core/operations.ts";
 import type { Database } from "../engine/database.ts";
+import { systemClock } from "./stubs.ts";
 
-/** No byte taken for this long: the reader is gone or stuck. */
-const STALLED_READER_MS = 30_000;
+/** Written at once: what the reader's rate is measured in. */
+const PIECE_BYTES = 1024 * 1024;
+
+type LargeAnswer = ReadableStream<Uint8Array> | Failure;
+
+interface Waiting {
+  readonly ranges: readonly ReadRange[];
+  readonly settle: (answer: LargeAnswer) => void;
+}
 
 export class LargeReads {
-  readonly #database: Database;
-  /** Settles when the answer before has left. */
-  #previous: Promise<void> = Promise.resolve();
+  readonly #database: Pick<Database, "read" | "readBytes">;
+  readonly #waiting: Waiting[] = [];
+  /** Of keys and values that were read and have not left yet. */
+  #bytesInFlight = 0;
 
-  constructor(database: Database) {
+  constructor(database: Pick<Database, "read" | "readBytes">) {
     this.#database = database;
   }
 
-  async answer(ranges: readonly ReadRange[]): Promise<ReadableStream<Uint8Array> | Failure> {
-    const turn = Promise.withResolvers<void>();
-    const previous = this.#previous;
-    this.#previous = turn.promise;
-    await previous;
-    const bytes = this.#database.readBytes(ranges);
+  /** "limit" when the answer is too large at all; "unavailable" when too many wait, or no memory was free in time. */
+  answer(ranges: readonly ReadRange[]): Promise<LargeAnswer> {
+    if (this.#waiting.length >= MAX_WAITING_READS) return Promise.resolve(BUSY);
+    // Not inside the closure, which would keep what was given for as long as it waits.
+    const own = ranges.map(ownRange);
+    return new Promise((resolve) => {
+      const giveUp = (): void => {
+        this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
+        resolve(BUSY);
+        this.#admit();
+      };
+      const timer = setTimeout(giveUp, MAX_READ_WAIT_MS);
+      const waiting: Waiting = {
+        ranges: own,
+        settle: (answer) => {
+          clearTimeout(timer);
+          resolve(answer);
+        },
+      };
+      this.#waiting.push(waiting);
+      if (this.#waiting.length === 1) this.#admit();
+    });
+  }
+
+  /** Answers those who wait, in order, until one does not fit. */
+  #admit(): void {
+    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+      const bytes = this.#database.readBytes(next.ranges);
+      if (bytes <= MAX_READ_ANSWER_BYTES && this.#bytesInFlight + bytes > MAX_READ_ANSWER_BYTES) return;
+      this.#waiting.shift();
+      next.settle(this.#read(next.ranges, bytes));
+    }
+  }
+
+  #read(ranges: readonly ReadRange[], bytes: number): LargeAnswer {
     const entries = bytes > MAX_READ_ANSWER_BYTES ? null : this.#database.read(ranges, MAX_READ_ANSWER_BYTES);
     if (entries === null) {
-      turn.resolve();
       return failure(
         "limit",
         `The entries of this read have ${bytes} bytes: at most ${MAX_READ_ANSWER_BYTES} can be read at once. Lower batchSize or limit`,
@@ -36,24 +80,71 @@ export class LargeReads {
     }
     const { size, chunks } = snapshotReadOutputChunks(entries);
     const { readable, writable } = new FixedLengthStream(size);
-    void pour(chunks, writable).then(turn.resolve, turn.resolve);
+    this.#bytesInFlight += bytes;
+    void this.#send(chunks.toReversed(), bytes, writable);
     return readable;
+  }
+
+  /** `chunks`: the last one first; emptied on the way, so that what has left is not kept. Never rejects. */
+  async #send(chunks: Uint8Array[], bytes: number, writable: WritableStream<Uint8Array>): Promise<void> {
+    const writer = writable.getWriter();
+    const deadline = new ReaderDeadline();
+    let held = bytes;
+    try {
+      for (let chunk = chunks.pop(); chunk !== undefined; chunk = chunks.pop()) {
+        for (let from = 0; from < chunk.length; from += PIECE_BYTES) {
+          const piece = chunk.subarray(from, from + PIECE_BYTES);
+          await deadline.within(writer.write(piece), piece.length);
+        }
+        // The other chunks are parts of one buffer, which is there until the end.
+        if (chunk.length === chunk.buffer.byteLength) {
+          const freed = Math.min(held, chunk.length);
+          held -= freed;
+          this.#free(freed);
+        }
+      }
+      await deadline.within(writer.close(), 0);
+    } catch (error) {
+      // It is gone, or too slow, which it learns from its stream.
+      void writer.abort(error).catch(() => undefined);
+    }
+    this.#free(held);
+  }
+
+  #free(bytes: number): void {
+    this.#bytesInFlight -= bytes;
+    this.#admit();
   }
 }
 
-async function pour(chunks: readonly Uint8Array[], writable: WritableStream<Uint8Array>): Promise<void> {
-  const writer = writable.getWriter();
-  for (const chunk of chunks) {
-    const stalled = Promise.withResolvers<never>();
-    const timer = setTimeout(() => stalled.reject(new Error("the reader stalled")), STALLED_READER_MS);
+/** By when a reader has to have taken what it was sent so far. */
+class ReaderDeadline {
+  #at = systemClock.now() + READER_GRACE_MS;
+
+  /** The outcome of a write of this many bytes; rejects when they are not taken in time. */
+  async within(written: Promise<void>, bytes: number): Promise<void> {
+    const now = systemClock.now();
+    // What was taken faster than asked for is no credit: buffers on the way take megabytes for a reader that takes nothing.
+    this.#at = Math.min(this.#at, now + READER_GRACE_MS) + (bytes / MIN_READER_BYTES_PER_SECOND) * 1000;
+    const late = Promise.withResolvers<never>();
+    const timer = setTimeout(
+      () => late.reject(new Error("The answer was taken too slowly, and the rest of it is not sent.")),
+      this.#at - now,
+    );
     try {
-      await Promise.race([writer.write(chunk), stalled.promise]);
-    } catch (error) {
-      await writer.abort(error);
-      throw error;
+      await Promise.race([written, late.promise]);
     } finally {
       clearTimeout(timer);
     }
   }
-  await writer.close();
 }
+
+/** The bounds are views of the request's body, which may be many times as large. */
+function ownRange(range: ReadRange): ReadRange {
+  return { ...range, start: range.start.slice(), end: range.end.slice() };
+}
+
+const BUSY = failure(
+  "unavailable",
+  "Large answers to others take all the memory that this database has for them: try again",
+);

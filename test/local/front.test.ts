@@ -113,6 +113,97 @@ test("HEAD and 204 have no body over HTTP/2", async () => {
   expect(await http2Request(session, { ":method": "DELETE" })).toMatchObject({ status: 204, body: "" });
 });
 
+test.each(["GET", "HEAD", "DELETE", "OPTIONS", "PUT", "PROPFIND"])(
+  "the body of a %s without a length is that request's and no request of its own",
+  async (method) => {
+    const seen: string[] = [];
+    const bodies: string[] = [];
+    const { port } = await serverWith((request, response) => {
+      seen.push(`${request.method} ${request.url}`);
+      let body = "";
+      request.on("data", (chunk: Buffer) => (body += chunk.toString()));
+      request.on("end", () => {
+        bodies.push(body);
+        response.end();
+      });
+    });
+    const session = http2Session((await frontBefore(port)).url);
+    const hidden = "GET /hidden HTTP/1.1\r\nHost: h\r\n\r\n";
+    expect((await http2Request(session, { ":method": method }, hidden)).status).toBe(200);
+    expect((await http2Request(session, { ":method": "GET", ":path": "/next" })).status).toBe(200);
+    expect(seen).toEqual([`${method} /`, "GET /next"]);
+    expect(bodies).toEqual([hidden, ""]);
+  },
+);
+
+test.each([
+  ["less than the body", "GET", "2", "GET /hidden HTTP/1.1\r\nHost: h\r\n\r\n"],
+  ["less than the body", "POST", "2", "GET /hidden HTTP/1.1\r\nHost: h\r\n\r\n"],
+  ["more than the body", "POST", "200", "hi"],
+  ["more than no body at all", "POST", "200", undefined],
+  ["more than no body at all", "GET", "200", undefined],
+])("a content-length that says %s, of a %s, breaks the stream and never becomes another request", async (...row) => {
+  const [, method, length, body] = row;
+  const seen: string[] = [];
+  const { port } = await serverWith((request, response) => {
+    seen.push(`${request.method} ${request.url}`);
+    request.resume().on("end", () => response.end());
+  });
+  const { url } = await frontBefore(port);
+  const headers = { ":method": method, "content-length": length };
+  const stream = http2Session(url).request(headers, { endStream: body === undefined });
+  if (body !== undefined) stream.end(body);
+  await expect(http2Answer(stream)).rejects.toMatchObject({
+    code: expect.stringMatching(/^ERR_HTTP2_(STREAM|SESSION)_ERROR$/),
+  });
+  expect((await http2Request(http2Session(url), { ":path": "/next" })).status).toBe(200);
+  expect(seen.filter((line) => line !== `${method} /`)).toEqual(["GET /next"]);
+});
+
+test.each([
+  ["after it has read a part", 1],
+  ["before it reads", 0],
+])("an answer that a server gives and then hangs up, %s, reaches the client", async (_, parts) => {
+  const { port } = await serverWith((request, response) => {
+    const answer = (): void => {
+      response.writeHead(401, { connection: "close", "content-length": "7" });
+      response.end("refused", () => request.socket.destroySoon());
+    };
+    if (parts === 0) answer();
+    else request.once("data", answer);
+  });
+  const session = http2Session((await frontBefore(port)).url);
+  const stream = session.request({ ":method": "POST" });
+  const answer = http2Answer(stream);
+  stream.write(Buffer.alloc(100_000));
+  await new Promise((resolve) => stream.once("response", resolve));
+  // Both more than the stream's window, which opens on only if somebody reads.
+  stream.end(Buffer.alloc(3_000_000));
+  expect(await answer).toMatchObject({ status: 401, body: "refused" });
+});
+
+test("a client that is still sending long after its answer has ended is let go, without an error", async () => {
+  const { port } = await serverWith((_, response) => response.end("answer"));
+  const session = http2Session((await frontBefore(port)).url);
+  const stream = session.request({ ":method": "POST" });
+  const answer = http2Answer(stream);
+  stream.write("a part");
+  expect(await answer).toMatchObject({ status: 200, body: "answer" });
+  expect(stream.rstCode).toBe(constants.NGHTTP2_NO_ERROR);
+});
+
+test("CONNECT is refused with 405 on both protocols", async () => {
+  const { url, port } = await frontBefore((await serverWith(echo)).port);
+  const stream = http2Session(url).request({ ":method": "CONNECT", ":authority": "a:1" }, { endStream: false });
+  expect(await http2Answer(stream)).toMatchObject({ status: 405, body: "CONNECT is not allowed here.\n" });
+  const { socket, text } = await rawConnection(port);
+  for (const part of ["CONN", "ECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n"]) {
+    socket.write(part);
+    await pause(50);
+  }
+  await expect.poll(text).toMatch(/^HTTP\/1\.1 405 [^]*\r\n\r\nCONNECT is not allowed here\.\n$/);
+});
+
 test("300 streams of one session each get their own answer, of 100 kB", async () => {
   const session = http2Session((await frontBefore((await serverWith(echo)).port)).url);
   const bodies = Array.from({ length: 300 }, (_, index) => `${index}:`.repeat(25_000).slice(0, 100_000));

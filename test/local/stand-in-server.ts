@@ -57,8 +57,8 @@ export function http2Request(
   headers: OutgoingHttpHeaders,
   body?: string | Buffer,
 ): Promise<Answer> {
-  const stream = session.request(headers);
-  stream.end(body);
+  const stream = session.request(headers, { endStream: body === undefined });
+  if (body !== undefined) stream.end(body);
   return http2Answer(stream);
 }
 

@@ -54,7 +54,7 @@ test("a database that does not start says in the log which and why", async () =>
   );
   await evictDurableObject(stub);
   const log = vi.spyOn(console, "error").mockImplementation(() => undefined);
-  await expect(read(stub, [point(a)])).rejects.toThrow();
+  await expect(read(stub, [point(a)])).rejects.toThrow("one result");
   expect(log.mock.calls).toEqual([
     [expect.stringMatching(/^the database database \d+ does not start$/), expect.any(Error)],
   ]);

@@ -1,0 +1,176 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import {
+  MAX_READ_ANSWER_BYTES,
+  MAX_READ_WAIT_MS,
+  MAX_WAITING_READS,
+  MIN_READER_BYTES_PER_SECOND,
+  READER_GRACE_MS,
+} from "../../src/core/limits.ts";
+import type { Entry, ReadRange } from "../../src/core/operations.ts";
+import { asVersion } from "../../src/core/versionstamp.ts";
+import { LargeReads } from "../../src/objects/large-reads.ts";
+
+const MIB = 1024 * 1024;
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+/** A read of as many values of 1 MiB as the range's limit says. */
+function reads(onRead: (ranges: readonly ReadRange[]) => void = () => undefined): LargeReads {
+  const sum = (ranges: readonly ReadRange[]) => ranges.reduce((bytes, { limit }) => bytes + limit * MIB, 0);
+  return new LargeReads({
+    readBytes: sum,
+    read: (ranges, maxBytes) => {
+      onRead(ranges);
+      if (sum(ranges) > maxBytes) return null;
+      return ranges.map(({ limit }) => Array.from({ length: limit }, () => entryOf(MIB - 1)));
+    },
+  });
+}
+
+function entryOf(bytes: number): Entry {
+  return { key: Uint8Array.of(2), value: new Uint8Array(bytes), encoding: 3, version: asVersion(1) };
+}
+
+const mebibytes = (limit: number): ReadRange[] => [
+  { start: Uint8Array.of(2), end: Uint8Array.of(3), limit, reverse: false },
+];
+
+type Answer = Awaited<ReturnType<LargeReads["answer"]>>;
+
+function streamOf(answer: Answer): ReadableStream<Uint8Array> {
+  if ("ok" in answer) throw new Error(answer.message);
+  return answer;
+}
+
+/** How many MiB come out of it until its end. */
+async function drain(answer: Answer): Promise<number> {
+  let bytes = 0;
+  for await (const chunk of streamOf(answer)) bytes += chunk.length;
+  return Math.floor(bytes / (MIB - 100));
+}
+
+/** Reads at least this much. */
+async function take(reader: ReadableStreamDefaultReader<Uint8Array>, bytes: number): Promise<void> {
+  for (let taken = 0; taken < bytes;) {
+    const { value, done } = await reader.read();
+    if (done) throw new Error(`the end, after ${taken} bytes`);
+    taken += value.length;
+  }
+}
+
+/** Whether it has settled by the time that everything which could happen at once has happened. */
+async function settled(promise: Promise<unknown>): Promise<boolean> {
+  let yes = false;
+  void promise.then(() => (yes = true));
+  await vi.advanceTimersByTimeAsync(0);
+  await scheduler.wait(5);
+  return yes;
+}
+
+test("answers that are within the limit together leave beside each other, however slow one is", async () => {
+  const large = reads();
+  const stuck = await large.answer(mebibytes(30));
+  const others = [large.answer(mebibytes(20)), large.answer(mebibytes(20))];
+  expect(await settled(Promise.all(others))).toBe(true);
+  expect(await Promise.all(others.map(async (answer) => drain(await answer)))).toEqual([20, 20]);
+  expect(await drain(stuck)).toBe(30);
+});
+
+test("what does not fit waits in order of arrival, and only for as much as is still to be sent", async () => {
+  const large = reads();
+  const first = streamOf(await large.answer(mebibytes(60)));
+  const second = large.answer(mebibytes(30));
+  const third = large.answer(mebibytes(5));
+  expect(await settled(second)).toBe(false);
+  expect(await settled(third)).toBe(false);
+  await take(first.getReader(), 30 * MIB);
+  expect(await settled(Promise.all([second, third]))).toBe(true);
+  expect(await drain(await second)).toBe(30);
+  expect(await drain(await third)).toBe(5);
+});
+
+test("a read of more than fits at all names its size, and what waits behind it is answered", async () => {
+  const large = reads();
+  const [refused, answered] = await Promise.all([large.answer(mebibytes(73)), large.answer(mebibytes(72))]);
+  expect(refused).toMatchObject({ ok: false, code: "limit", message: expect.stringContaining(`${73 * MIB} bytes`) });
+  expect(MAX_READ_ANSWER_BYTES).toBe(72 * MIB);
+  expect(await drain(answered)).toBe(72);
+});
+
+test("a reader that takes nothing is given up, and its place is free", async () => {
+  const large = reads();
+  const stuck = streamOf(await large.answer(mebibytes(72)));
+  const waiting = large.answer(mebibytes(72));
+  await vi.advanceTimersByTimeAsync(READER_GRACE_MS - 1);
+  expect(await settled(waiting)).toBe(false);
+  await vi.advanceTimersByTimeAsync((MIB / MIN_READER_BYTES_PER_SECOND) * 1000);
+  expect(await settled(waiting)).toBe(true);
+  expect(await drain(await waiting)).toBe(72);
+  await expect(drain(stuck)).rejects.toThrow("connection lost");
+});
+
+test("a reader that stops is given up as soon as one that never began, before the next has waited too long", async () => {
+  const large = reads();
+  const slow = streamOf(await large.answer(mebibytes(72))).getReader();
+  await take(slow, 20 * MIB);
+  const waiting = large.answer(mebibytes(72));
+  await vi.advanceTimersByTimeAsync(MAX_READ_WAIT_MS - 1);
+  expect(await drain(await waiting)).toBe(72);
+});
+
+test("a reader that takes something now and then is given up when it falls below the least rate", async () => {
+  const large = reads();
+  const trickle = streamOf(await large.answer(mebibytes(72))).getReader();
+  const pauseMs = (1.5 * 1000 * MIB) / MIN_READER_BYTES_PER_SECOND;
+  let ms = 0;
+  const readOn = async () => {
+    for (; ms < 20 * pauseMs; ms += pauseMs) {
+      await take(trickle, MIB);
+      await vi.advanceTimersByTimeAsync(pauseMs);
+    }
+  };
+  await expect(readOn()).rejects.toThrow("connection lost");
+  expect(ms).toBeGreaterThan(READER_GRACE_MS);
+  expect(await drain(await large.answer(mebibytes(72)))).toBe(72);
+});
+
+test("a reader that keeps the least rate gets all of it", async () => {
+  const reader = streamOf(await reads().answer(mebibytes(20))).getReader();
+  for (let i = 0; i < 20; i++) {
+    await take(reader, MIB - 1);
+    await vi.advanceTimersByTimeAsync((MIB / MIN_READER_BYTES_PER_SECOND) * 1000);
+  }
+  await expect(take(reader, 10 * MIB)).rejects.toThrow("the end");
+});
+
+test("reads past what may wait are refused at once, and those that wait too long then", async () => {
+  const large = reads();
+  const slow = streamOf(await large.answer(mebibytes(72))).getReader();
+  const waiting = Array.from({ length: MAX_WAITING_READS }, () => large.answer(mebibytes(72)));
+  expect(await large.answer(mebibytes(72))).toMatchObject({ ok: false, code: "unavailable" });
+  for (const ms of [MAX_READ_WAIT_MS / 2, MAX_READ_WAIT_MS / 2 - 1]) {
+    await take(slow, 3 * MIB);
+    await vi.advanceTimersByTimeAsync(ms);
+  }
+  expect(await settled(Promise.race(waiting))).toBe(false);
+  await vi.advanceTimersByTimeAsync(1);
+  for (const answer of await Promise.all(waiting)) expect(answer).toMatchObject({ ok: false, code: "unavailable" });
+  await slow.cancel();
+  expect(await drain(await large.answer(mebibytes(72)))).toBe(72);
+});
+
+test("a read that waits keeps nothing of its request", async () => {
+  let asked: readonly ReadRange[] = [];
+  const large = reads((ranges) => (asked = ranges));
+  const stuck = streamOf(await large.answer(mebibytes(72)));
+  const body = new Uint8Array(9 * MIB);
+  body.set([2, 3]);
+  const range = { start: body.subarray(0, 1), end: body.subarray(1, 2), limit: 1, reverse: false };
+  const waiting = large.answer([range]);
+  body.fill(0);
+  await stuck.cancel();
+  expect(await drain(await waiting)).toBe(1);
+  expect(asked).toEqual([{ start: Uint8Array.of(2), end: Uint8Array.of(3), limit: 1, reverse: false }]);
+  expect([asked[0]?.start.buffer.byteLength, asked[0]?.end.buffer.byteLength]).toEqual([1, 1]);
+});

@@ -28,7 +28,7 @@ import { LargeReads } from "./large-reads.ts";
 import { Revocations } from "./revocations.ts";
 import { organizationStub, systemClock } from "./stubs.ts";
 import { UsageTask } from "./usage-task.ts";
-import { WatchSockets } from "./watch-sockets.ts";
+import { endSockets, WatchSockets } from "./watch-sockets.ts";
 
 /** Everything that exists only once the database does. */
 interface Open {
@@ -70,19 +70,18 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, 
   }
 
   async revoke(tokenId: string, until: UnixMs): Promise<void> {
-    if (this.#open === null) return;
-    const { revocations, watches } = this.#open;
-    revocations.add(tokenId, until, systemClock.now());
-    watches.end(this.ctx.getWebSockets(tokenId), REVOKED);
+    const sockets = this.ctx.getWebSockets(tokenId);
+    this.#open?.revocations.add(tokenId, until, systemClock.now());
+    this.#open?.watches.forget(sockets);
+    endSockets(sockets, REVOKED);
   }
 
   async wipe(_options: { readonly deleteBackups: boolean }): Promise<void> {
     const { storage } = this.ctx;
-    const open = this.#open;
     this.#open = null;
-    open?.watches.end(this.ctx.getWebSockets(), NO_DATABASE);
     // Marked first, so that a kill in between leaves no database; marked again, because the mark goes with the rest.
     bury(storage.sql);
+    endSockets(this.ctx.getWebSockets(), NO_DATABASE);
     await storage.deleteAlarm();
     await storage.deleteAll();
     bury(storage.sql);

@@ -78,6 +78,7 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, 
 
   async wipe(_options: { readonly deleteBackups: boolean }): Promise<void> {
     const { storage } = this.ctx;
+    this.#open?.largeReads.close(NO_DATABASE);
     this.#open = null;
     // Marked first, so that a kill in between leaves no database; marked again, because the mark goes with the rest.
     bury(storage.sql);

@@ -25,7 +25,7 @@ import { JURISDICTIONS, LOCATION_HINTS } from "../../../core/placement.ts";
 const CONTROL_CHARACTERS = /\p{Cc}/u;
 
 /** JSON can spell half of a surrogate pair, which no UTF-8 can: it would come back, or reach a key, as something else. */
-const wellFormed = (text: string): boolean => text.isWellFormed();
+const wellFormed = (given: string): boolean => given.isWellFormed();
 const MUST_BE_WELL_FORMED = "must be well-formed Unicode";
 
 const name = z

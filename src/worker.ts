@@ -9,6 +9,7 @@ import { DataTokens } from "./directory/data-token.ts";
 import { deploymentOf } from "./directory/deployment.ts";
 import { DirectoryAuthority } from "./directory/directory-authority.ts";
 import { kvConnectDoor } from "./doors/kv-connect/door.ts";
+import { discardBody } from "./doors/kv-connect/request-body.ts";
 import type { Timers } from "./doors/kv-connect/timers.ts";
 import { managementDoor } from "./doors/management/door.ts";
 import type { Env } from "./objects/env.ts";
@@ -31,10 +32,13 @@ const timers: Timers = {
 const handlers = new WeakMap<Env, Handler>();
 
 export default {
-  fetch(request: Request, env: Env): Promise<Response> {
+  async fetch(request: Request, env: Env): Promise<Response> {
     let handler = handlers.get(env);
     if (handler === undefined) handlers.set(env, (handler = compose(env)));
-    return handler(request);
+    const answer = await handler(request);
+    // What was carried out was read before, and no client sends much with a GET or a DELETE.
+    if (answer.status >= 400) await discardBody(request, timers);
+    return answer;
   },
 };
 
@@ -55,9 +59,10 @@ function compose(env: Env): Handler {
     organization,
     index: () => organizationIndex(env),
   });
-  return (request) => {
+  return async (request) => {
+    if (!URL.canParse(request.url)) return notAnUrl();
     const path = pathOf(request.url);
-    return kvConnect(request, path) ?? management(request, path) ?? Promise.resolve(nothingHere());
+    return kvConnect(request, path) ?? management(request, path) ?? nothingHere();
   };
 }
 
@@ -70,6 +75,11 @@ function pathOf(url: string): string {
 
 function nothingHere(): Response {
   return new Response("There is nothing at this address.\n", { status: 404 });
+}
+
+/** A host that none can have is part of the URL as it came. */
+function notAnUrl(): Response {
+  return new Response("The host or the path of the request is malformed.\n", { status: 400 });
 }
 
 function notConfigured(what: string): Response {

@@ -321,7 +321,8 @@ export class Organization {
     this.#storage.transactionSync(() => {
       this.outbox.postpone({ id, attempts, message }, error, now);
       const job = message.kind === "wipe" ? this.databases.get(message.subject)?.deletionJob : null;
-      if (typeof job === "string") this.#jobs.stumbled(job, error);
+      // The detail stays with the message: what a tenant is shown says nothing of our insides.
+      if (typeof job === "string") this.#jobs.stumbled(job, "The database could not be reached. It is tried again.");
     });
   }
 

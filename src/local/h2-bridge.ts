@@ -124,6 +124,10 @@ export class Http2Bridge {
     outgoing.once("response", (response) => passBack(response, stream));
     stream.once("close", () => abandon(outgoing));
     stream.pipe(outgoing);
+    // By itself node sends the head with the body's first part, which a client may hold back until it has an answer.
+    setImmediate(() => {
+      if (!outgoing.headersSent && !outgoing.destroyed) outgoing.flushHeaders();
+    });
   }
 }
 

@@ -37,7 +37,7 @@ import { databaseRestores, isVacant, modeFor } from "./restore-wiring.ts";
 import { Revocations } from "./revocations.ts";
 import { organizationStub, systemClock } from "./stubs.ts";
 import { UsageTask } from "./usage-task.ts";
-import { WatchSockets } from "./watch-sockets.ts";
+import { endSockets, WatchSockets } from "./watch-sockets.ts";
 
 /** Everything that exists only once the database does. */
 interface Open {
@@ -91,21 +91,22 @@ export class DatabaseObject
   }
 
   async revoke(tokenId: string, until: UnixMs): Promise<void> {
-    if (this.#open === null) return;
-    const { revocations, watches } = this.#open;
-    revocations.add(tokenId, until, systemClock.now());
-    watches.end(this.ctx.getWebSockets(tokenId), REVOKED);
+    const sockets = this.ctx.getWebSockets(tokenId);
+    this.#open?.revocations.add(tokenId, until, systemClock.now());
+    this.#open?.watches.forget(sockets);
+    endSockets(sockets, REVOKED);
   }
 
   async wipe(_options: { readonly deleteBackups: boolean }): Promise<void> {
     const { storage } = this.ctx;
     const open = this.#open;
     this.#open = null;
+    open?.largeReads.close(NO_DATABASE);
     open?.alarms.stop();
     open?.restores.close();
-    open?.watches.end(this.ctx.getWebSockets(), NO_DATABASE);
     // Marked first, so that a kill in between leaves no database; marked again, because the mark goes with the rest.
     bury(storage.sql);
+    endSockets(this.ctx.getWebSockets(), NO_DATABASE);
     // Copies of it go too; one that cannot be told goes by itself when nobody reads it any more.
     await open?.restores.forgetPast().catch((error: unknown) => console.error("states of the past are left:", error));
     await storage.deleteAlarm();

@@ -31,6 +31,7 @@ export class LargeReads {
   readonly #waiting: Waiting[] = [];
   /** Of keys and values that were read and have not left yet. */
   #bytesInFlight = 0;
+  #closed: Failure | null = null;
 
   constructor(database: Pick<Database, "read" | "readBytes">) {
     this.#database = database;
@@ -38,6 +39,7 @@ export class LargeReads {
 
   /** "limit" when the answer is too large at all; "unavailable" when too many wait, or no memory was free in time. */
   answer(ranges: readonly ReadRange[]): Promise<LargeAnswer> {
+    if (this.#closed !== null) return Promise.resolve(this.#closed);
     if (this.#waiting.length >= MAX_WAITING_READS) return Promise.resolve(BUSY);
     // Not inside the closure, which would keep what was given for as long as it waits.
     const own = ranges.map(ownRange);
@@ -58,6 +60,12 @@ export class LargeReads {
       this.#waiting.push(waiting);
       if (this.#waiting.length === 1) this.#admit();
     });
+  }
+
+  /** Nothing is read any more: those who wait are told why. Answers that are on their way go on. */
+  close(why: Failure): void {
+    this.#closed = why;
+    for (const { settle } of this.#waiting.splice(0)) settle(why);
   }
 
   /** Answers those who wait, in order, until one does not fit. */

@@ -78,12 +78,9 @@ export class WatchSockets {
     this.#watchers.delete(socket);
   }
 
-  /** Ends these, saying why. */
-  end(sockets: Iterable<WebSocket>, why: Failure): void {
-    for (const socket of sockets) {
-      this.closed(socket);
-      refuse(socket, why);
-    }
+  /** Nothing is sent to these any more. */
+  forget(sockets: Iterable<WebSocket>): void {
+    for (const socket of sockets) this.closed(socket);
   }
 
   #remember(socket: WebSocket, keys: readonly Uint8Array[]): void {
@@ -109,9 +106,20 @@ export class WatchSockets {
   }
 }
 
+/** Ends these, saying why; those that are on their way out already are left to it. */
+export function endSockets(sockets: Iterable<WebSocket>, why: Failure): void {
+  for (const socket of sockets) {
+    if (socket.readyState === WebSocket.OPEN) refuse(socket, why);
+  }
+}
+
 function refuse(socket: WebSocket, why: Failure): void {
-  socket.send(JSON.stringify(why));
-  socket.close(why.code === "unavailable" ? CLOSE_NORMAL : CLOSE_POLICY, why.code);
+  try {
+    socket.send(JSON.stringify(why));
+    socket.close(why.code === "unavailable" ? CLOSE_NORMAL : CLOSE_POLICY, why.code);
+  } catch {
+    // It closed in this moment: the peer is gone, which is all that was wanted.
+  }
 }
 
 function attach(socket: WebSocket, attachment: Attachment): void {

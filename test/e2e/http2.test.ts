@@ -27,6 +27,25 @@ test("neither a stream's window nor the connection's makes an upload of 800 KB w
   await once(session, "close");
 });
 
+test("a write that is refused is answered on both protocols, however much of it there is", async () => {
+  const url = new URL(connection.url("atomic_write"));
+  const session = connect(server.url, { maxSessionMemory: 256 });
+  for (const size of [64_000, 300_000, 9_000_000]) {
+    for (let round = 0; round < 4; round++) {
+      const headers = { authorization: "Bearer wrong" };
+      const first = await fetch(url, { method: "POST", headers, body: new Uint8Array(size) });
+      expect([first.status, await first.text()]).toEqual([401, expect.stringContaining("token")]);
+      const stream = session.request({ ":method": "POST", ":path": url.pathname, ...headers });
+      stream.end(new Uint8Array(size));
+      const [answer] = await once(stream, "response");
+      expect(answer).toMatchObject({ ":status": 401 });
+      stream.resume();
+      await once(stream, "close");
+    }
+  }
+  session.close();
+});
+
 describe.skipIf(process.platform !== "linux")("a client that goes away", () => {
   const openFiles = (): number => readdirSync(`/proc/${server.workerdPid()}/fd`).length;
 

@@ -182,6 +182,15 @@ test.each([
   expect(await answer).toMatchObject({ status: 401, body: "refused" });
 });
 
+test("a client that holds back its body gets the answer that needs none of it", async () => {
+  const { port } = await serverWith((_, response) => response.end("answer"));
+  const stream = http2Session((await frontBefore(port)).url).request({ ":method": "POST" });
+  const answer = http2Answer(stream);
+  await new Promise((resolve) => stream.once("response", resolve));
+  stream.end("the body");
+  expect((await answer).body).toBe("answer");
+});
+
 test("a client that is still sending long after its answer has ended is let go, without an error", async () => {
   const { port } = await serverWith((_, response) => response.end("answer"));
   const session = http2Session((await frontBefore(port)).url);

@@ -40,6 +40,25 @@ test("a revoked token is refused at once, also after an eviction, its watches en
   expect((await second.next())[0]?.entryIfChanged?.value).toEqual(text("2"));
 });
 
+test("revocations and a deletion at the same moment end every watch, and asking again is no error", async () => {
+  const stub = await newDatabase();
+  const watches = await Promise.all(
+    Array.from({ length: 10 }, (_, i) =>
+      TestWatch.open(stub, [a], { ...everything, tokenId: i % 2 === 0 ? "one" : "two" }),
+    ),
+  );
+  for (const watch of watches) await watch.next();
+  await Promise.all([
+    stub.revoke("one", never),
+    stub.revoke("one", never),
+    stub.wipe({ deleteBackups: false }),
+    stub.revoke("one", never),
+    stub.wipe({ deleteBackups: false }),
+    stub.revoke("two", never),
+  ]);
+  for (const watch of watches) await expect.poll(() => watch.closedWith?.code).toBe(1008);
+});
+
 test("a revocation is forgotten when no data token of its can be valid any more", async () => {
   const stub = await newDatabase();
   await stub.revoke("old", asUnixMs(Date.now() + 50));

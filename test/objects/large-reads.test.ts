@@ -174,3 +174,15 @@ test("a read that waits keeps nothing of its request", async () => {
   expect(asked).toEqual([{ start: Uint8Array.of(2), end: Uint8Array.of(3), limit: 1, reverse: false }]);
   expect([asked[0]?.start.buffer.byteLength, asked[0]?.end.buffer.byteLength]).toEqual([1, 1]);
 });
+
+test("when the database goes, those who wait are told so at once, and nothing is read any more", async () => {
+  let count = 0;
+  const large = reads(() => (count += 1));
+  const first = await large.answer(mebibytes(60));
+  const waiting = [large.answer(mebibytes(60)), large.answer(mebibytes(60))];
+  const gone = { ok: false, code: "not-found", message: "There is no such database" } as const;
+  large.close(gone);
+  expect(await Promise.all([...waiting, large.answer(mebibytes(1))])).toEqual([gone, gone, gone]);
+  expect(await drain(first)).toBe(60);
+  expect(count).toBe(1);
+});

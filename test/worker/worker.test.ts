@@ -85,6 +85,68 @@ describe("a path", () => {
   });
 });
 
+describe("the body of a request that is refused", () => {
+  const MIB = 1024 * 1024;
+
+  /** `send` with a body of that many MiB, or one that stops there without an end; what of it was taken, in MiB. */
+  async function sendParts(path: string, token: string | undefined, count: number, ends = true) {
+    let taken = 0;
+    const body = new ReadableStream<Uint8Array>(
+      {
+        async pull(controller) {
+          if (taken < count) {
+            taken++;
+            controller.enqueue(new Uint8Array(MIB));
+          } else if (ends) controller.close();
+          else await new Promise(() => undefined);
+        },
+      },
+      { highWaterMark: 0 },
+    );
+    const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+    const answer = await worker.fetch(
+      new Request(`https://cairn.test${path}`, { method: "POST", headers, body }),
+      configured,
+    );
+    return { status: answer.status, taken };
+  }
+
+  test.each([
+    ["/databases/x/atomic_write", undefined, 401],
+    ["/databases/x/atomic_write", "wrong", 401],
+    ["/databases/x/connect", "wrong", 400],
+    ["/databases/x/other", undefined, 404],
+    ["/v1/organizations/x/databases", undefined, 401],
+    ["/api/organizations", "wrong", 401],
+    ["/api/organizations", CAIRN_DEPLOYMENT_TOKEN, 400],
+    ["/nothing", undefined, 404],
+  ])(
+    "is taken to its end, so that its client gets to read why: %s with the token %s is %i",
+    async (path, token, status) => {
+      expect(await sendParts(path, token, 5)).toEqual({ status, taken: 5 });
+    },
+  );
+
+  test("is taken no further than 32 MiB and one part", async () => {
+    expect(await sendParts("/nothing", undefined, 1000)).toEqual({ status: 404, taken: 33 });
+  });
+
+  test("is not waited for when it pauses", async () => {
+    expect(await sendParts("/nothing", undefined, 2, false)).toEqual({ status: 404, taken: 2 });
+  });
+});
+
+test.each(["http://a b/databases/x/connect", "http://a b/api", "http://[::1/v1/x"])(
+  "a URL that is none is refused: %s",
+  async (url) => {
+    // The runtime hands on what the Host header says; the constructor would refuse it.
+    const request = new Proxy(new Request("https://cairn.test/", { method: "GET" }), {
+      get: (target, name) => (name === "url" ? url : Reflect.get(target, name, target)),
+    });
+    expect((await worker.fetch(request, configured)).status).toBe(400);
+  },
+);
+
 test("the data path asks the object in the jurisdiction that the grant names, and nobody where that is", async () => {
   const asked: [string | undefined, string][] = [];
   const namespaceIn = (jurisdiction?: string): object => ({

@@ -2,6 +2,10 @@
 import { concatBytes } from "../../core/bytes.ts";
 import { failure, type Failure } from "../../core/errors.ts";
 import { MAX_DISCARDED_BODY_BYTES } from "../../core/limits.ts";
+import type { Timers } from "./timers.ts";
+
+/** A client that pauses longer may be waiting for the answer before it sends the rest. */
+const DISCARD_PAUSE_MS = 3000;
 
 /** The whole body, or a failure for one of more than `limit` bytes (code "limit") or one that breaks off (code "invalid"). */
 export async function readBody(request: Request, limit: number): Promise<Uint8Array | Failure> {
@@ -13,6 +17,30 @@ export async function readBody(request: Request, limit: number): Promise<Uint8Ar
     return bytes.length > limit ? tooLarge(`has ${bytes.length} bytes`, limit) : bytes;
   } catch {
     return failure("invalid", "The body of the request broke off.");
+  }
+}
+
+/**
+ * Takes and drops what nobody has read of a body: the platform closes a connection whose request was answered before all of it
+ * was read, and the answer is lost to clients that look for it only when they have sent all. Resolves at the body's end, after
+ * 32 MiB or a pause, or at once if another has the body. Never rejects.
+ */
+export async function discardBody(request: Request, timers: Timers): Promise<void> {
+  if (request.body === null || request.body.locked) return;
+  const reader = request.body.getReader();
+  try {
+    for (let length = 0; length <= MAX_DISCARDED_BODY_BYTES;) {
+      const { promise: pause, resolve } = Promise.withResolvers<undefined>();
+      const cancelTimer = timers.after(DISCARD_PAUSE_MS, () => resolve(undefined));
+      const part = await Promise.race([reader.read(), pause]);
+      cancelTimer();
+      if (part === undefined) break;
+      if (part.done) return;
+      length += part.value.length;
+    }
+    await reader.cancel();
+  } catch {
+    // The client broke off: nobody is there to be answered.
   }
 }
 

@@ -63,7 +63,7 @@ export async function readBody(request: Request): Promise<RequestBody | Failure>
   }
 }
 
-/** Undefined past the limit, without reading on. */
+/** Undefined past the limit: the rest is left to be read. */
 async function readBounded(request: Request): Promise<Uint8Array | undefined> {
   const bytes = new Uint8Array(MAX_MANAGEMENT_BODY_BYTES);
   let length = 0;
@@ -71,7 +71,7 @@ async function readBounded(request: Request): Promise<Uint8Array | undefined> {
   const reader = (request.body as ReadableStream<Uint8Array> | null)?.getReader();
   for (let chunk = await reader?.read(); chunk?.value !== undefined; chunk = await reader?.read()) {
     if (length + chunk.value.length > bytes.length) {
-      await reader?.cancel();
+      reader?.releaseLock();
       return undefined;
     }
     bytes.set(chunk.value, length);

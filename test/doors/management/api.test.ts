@@ -220,6 +220,7 @@ describe("tokens", () => {
     ["a database that is no UUID", { databases: ["x"] }],
     ["an empty prefix", { keyPrefix: [] }],
     ["a prefix of null", { keyPrefix: [null] }],
+    ["a prefix with half a surrogate pair", { keyPrefix: ["\ud800"] }],
     ["a prefix with admin", { permissions: ["admin"], keyPrefix: ["a"] }],
     ["an end in the past", { expiresAt: "2020-01-01T00:00:00Z" }],
     ["an end that is no time", { expiresAt: "soon" }],

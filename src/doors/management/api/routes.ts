@@ -336,7 +336,8 @@ async function notGenuine(context: ManagementContext, caller: Caller): Promise<F
 }
 
 function created(location: string, body: unknown): Response {
-  return Response.json(body, { status: 201, headers: { location } });
+  // Some of these show a token, once.
+  return Response.json(body, { status: 201, headers: { location, "cache-control": "no-store" } });
 }
 
 /** The cursor is left out at the end. */

@@ -24,18 +24,23 @@ import { JURISDICTIONS, LOCATION_HINTS } from "../../../core/placement.ts";
 
 const CONTROL_CHARACTERS = /\p{Cc}/u;
 
+/** JSON can spell half of a surrogate pair, which no UTF-8 can: it would come back, or reach a key, as something else. */
+const wellFormed = (given: string): boolean => given.isWellFormed();
+const MUST_BE_WELL_FORMED = "must be well-formed Unicode";
+
 const name = z
   .string()
   .min(1)
   .max(MAX_NAME_LENGTH)
-  .refine((line) => !CONTROL_CHARACTERS.test(line), "must be one line without control characters");
-const description = z.string().max(MAX_DESCRIPTION_LENGTH);
+  .refine((line) => !CONTROL_CHARACTERS.test(line), "must be one line without control characters")
+  .refine(wellFormed, MUST_BE_WELL_FORMED);
+const description = z.string().max(MAX_DESCRIPTION_LENGTH).refine(wellFormed, MUST_BE_WELL_FORMED);
 const time = z.iso.datetime({ offset: true });
 const uuid = z.uuid();
 
 const keyPart = z
   .union([
-    z.string(),
+    z.string().refine(wellFormed, MUST_BE_WELL_FORMED),
     z.number(),
     z.boolean(),
     z.strictObject({ type: z.literal("bigint"), value: z.string().regex(/^-?\d{1,640}$/) }),

@@ -42,6 +42,8 @@ export interface BackupTimes {
   readonly retentionDays: number;
 }
 
+export const DEFAULT_BACKUP_TIMES: BackupTimes = { intervalMs: 2_000, retentionDays: 30 };
+
 export type BackupCommand =
   /**
    * Probes the destination (write, read back, list, delete), then starts. "invalid" with what is wrong when the probe fails;

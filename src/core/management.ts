@@ -3,9 +3,11 @@
  * request asks (`Commands`), who asks it (`Caller`) and what is answered. Plain data, so that it crosses between objects as it is.
  */
 import type { Grant } from "./authority.ts";
+import type { BackupAnswer, BackupCommand, BackupInfo, BackupTimes, NewBackupDestination } from "./backup-commands.ts";
 import type { UnixMs } from "./clock.ts";
 import type { Failure } from "./errors.ts";
 import type { Jurisdiction, LocationHint } from "./placement.ts";
+import type { RestoreAnswer, RestoreCommand } from "./restore-commands.ts";
 
 export const PERMISSIONS = ["read", "write", "admin", "backup", "metrics"] as const;
 export type Permission = (typeof PERMISSIONS)[number];
@@ -160,6 +162,15 @@ export interface Commands {
   /** The job is null when it was deleted so long ago that its job is no longer kept. */
   "databases.delete": { input: { databaseId: string; deleteBackups: boolean }; output: { job: Job | null } };
   "databases.stats": { input: { databaseId: string }; output: DatabaseStats };
+  /** Answers when the destination has been probed. */
+  "backups.enable": {
+    input: { databaseId: string; destination: NewBackupDestination } & BackupTimes;
+    output: BackupInfo;
+  };
+  "backups.get": { input: { databaseId: string }; output: { readonly backup: BackupInfo | null } };
+  /** By its own id alone. */
+  "backups.find": { input: { backupId: string }; output: BackupInfo };
+  "backups.delete": { input: { backupId: string }; output: { readonly deleted: true } };
   "tokens.create": { input: { token: NewToken; scopes: Scopes; idempotency: Idempotency | null }; output: TokenInfo };
   "tokens.list": { input: { limit: number; cursor: string | null }; output: Page<TokenInfo> };
   "tokens.revoke": { input: { tokenId: string }; output: TokenInfo };
@@ -251,6 +262,9 @@ export interface DatabaseControl {
   /** Removes everything but a tombstone and closes what is open. */
   wipe(options: { readonly deleteBackups: boolean }): Promise<void>;
   stats(): Promise<DatabaseStats | Failure>;
+  backup(command: BackupCommand): Promise<BackupAnswer>;
+  /** Going back in time. */
+  restore(command: RestoreCommand): Promise<RestoreAnswer | Failure>;
 }
 
 export interface MintedToken {

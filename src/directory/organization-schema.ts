@@ -3,7 +3,8 @@
  *
  * `organization` has one row; `databases` in it counts those that are ready and `databases_ever` all rows, so that nothing counts rows. A database's row stays
  * for good, as its tombstone in the end. `outbox` is what databases (or the index) must still be told: written in the transaction
- * that decided it, removed when it was told. `exchanges` says which databases may hold grants of a token, until when.
+ * that decided it, removed when it was told. `exchanges` says which databases may hold grants of a token, until when. `backups` says
+ * of which database a backup may be; the database itself knows whether it is.
  */
 export const ORGANIZATION_MIGRATIONS: readonly (readonly string[])[] = [
   [
@@ -54,5 +55,9 @@ export const ORGANIZATION_MIGRATIONS: readonly (readonly string[])[] = [
        start INTEGER PRIMARY KEY, reads INTEGER NOT NULL, writes INTEGER NOT NULL,
        read_units INTEGER NOT NULL, write_units INTEGER NOT NULL, bytes INTEGER NOT NULL
      ) STRICT`,
+  ],
+  [
+    `CREATE TABLE backups (id TEXT PRIMARY KEY, database_id TEXT NOT NULL) STRICT, WITHOUT ROWID`,
+    `CREATE INDEX backups_database_id ON backups (database_id)`,
   ],
 ];

@@ -19,6 +19,7 @@ import {
   type UsageCounters,
 } from "../core/management.ts";
 import type { Jurisdiction, LocationHint } from "../core/placement.ts";
+import { BackupService } from "./backup-service.ts";
 import type { Admitted, Organization } from "./organization.ts";
 import type { Delivery } from "./outbox.ts";
 
@@ -57,6 +58,7 @@ export class OrganizationService {
     this.#organization = organization;
     this.#around = around;
     const now = () => around.clock.now();
+    const backups = new BackupService(organization, around);
     this.#handlers = {
       "organization.get": () => organization.info(),
       "organization.rename": (_, { name }) => organization.rename(name, now()),
@@ -68,6 +70,10 @@ export class OrganizationService {
       "databases.update": (who, input) => organization.updateDatabase(who, input, now()),
       "databases.delete": (who, input) => this.#deleteDatabase(who, input),
       "databases.stats": (who, { databaseId }) => this.#stats(who, databaseId),
+      "backups.enable": (who, input) => backups.enable(who, input),
+      "backups.get": (who, { databaseId }) => backups.get(who, databaseId),
+      "backups.find": (who, { backupId }) => backups.find(who, backupId),
+      "backups.delete": (who, { backupId }) => backups.delete(who, backupId),
       "tokens.create": (who, input) => organization.createToken(who, input, now()),
       "tokens.list": (who, input) => organization.listTokens(who, input),
       "tokens.revoke": (who, { tokenId }) => this.#revokeToken(who, tokenId),

@@ -24,6 +24,7 @@ import {
 } from "../core/management.ts";
 import type { SqlValue, SyncStorage } from "../core/storage.ts";
 import { CLIENT_LIFETIME_MS, FOREVER, GRACE_MS } from "./data-token.ts";
+import { BackupIds } from "./backup-ids.ts";
 import { Databases, databaseInfo } from "./databases.ts";
 import { IdempotencyKeys } from "./idempotency.ts";
 import { Jobs } from "./jobs.ts";
@@ -77,6 +78,7 @@ export class Organization {
   /** Read and emptied by the service, in transactions of `delivered` and `notDelivered`. */
   readonly outbox: Outbox;
   readonly databases: Databases;
+  readonly backupIds: BackupIds;
   readonly id: string;
 
   /** `setup` makes the organization if there is none; without it there must be one. */
@@ -88,6 +90,7 @@ export class Organization {
     this.#tokens = new Tokens(sql);
     this.#usage = new Usage(sql);
     this.outbox = new Outbox(sql);
+    this.backupIds = new BackupIds(sql);
     storage.transactionSync(() => {
       migrate(storage, ORGANIZATION_MIGRATIONS);
       if (setup !== null) this.#make(setup);
@@ -310,6 +313,7 @@ export class Organization {
       if (message.kind === "wipe") {
         this.databases.becomeDeleted(message.subject);
         this.#tokens.forgetDatabase(message.subject);
+        this.backupIds.removeOfDatabase(message.subject);
         const job = this.databases.get(message.subject)?.deletionJob;
         if (typeof job === "string") this.#jobs.complete(job, now);
       }

@@ -67,6 +67,25 @@ export const POLICY: Readonly<Record<CommandName | "exchange", Rule>> = {
     deployment: false,
     does: "see a database's statistics",
   },
+  "backups.enable": {
+    needs: ["admin"],
+    reach: "database",
+    deployment: false,
+    does: "give a database a continuous backup",
+  },
+  "backups.get": {
+    needs: ["backup", "admin"],
+    reach: "database",
+    deployment: false,
+    does: "see a database's backup",
+  },
+  "backups.find": {
+    needs: ["backup", "admin"],
+    reach: "database",
+    deployment: false,
+    does: "find a backup by its id",
+  },
+  "backups.delete": { needs: ["admin"], reach: "database", deployment: false, does: "end a database's backup" },
   "tokens.create": {
     needs: ["admin"],
     reach: "covered",

@@ -29,7 +29,7 @@ import type { DirectoryEnv } from "./directory-env.ts";
 import type { BackupEnv } from "./env.ts";
 import { alarmForExpiry, expiryTask } from "./expiry-task.ts";
 import { bury, claim, identityOf } from "./identity.ts";
-import { type DatabaseBackups, type DatabaseStub, type LargeAnswer, watchProtocol } from "./interface.ts";
+import { type DatabaseStub, type LargeAnswer, watchProtocol } from "./interface.ts";
 import { admittedRanges, keysOf, refusedKeys } from "./key-access.ts";
 import { LargeReads } from "./large-reads.ts";
 import { type Mode, ObjectMode } from "./object-mode.ts";
@@ -58,10 +58,7 @@ interface Env extends Pick<DirectoryEnv, "ORGANIZATIONS">, BackupEnv {
   readonly DATABASES: DurableObjectNamespace<DatabaseObject>;
 }
 
-export class DatabaseObject
-  extends DurableObject<Env>
-  implements DatabaseStub, DatabaseControl, DatabaseBackups, RestoreStub
-{
+export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, DatabaseControl, RestoreStub {
   #open: Open | null = null;
 
   constructor(ctx: DurableObjectState, env: Env) {

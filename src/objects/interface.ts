@@ -3,9 +3,7 @@
  * `core/datapath.ts`, in bytes: they are decoded once, in the object, and nothing is structured twice on the way.
  */
 import type { Grant } from "../core/authority.ts";
-import type { BackupAnswer, BackupCommand } from "../core/backup-commands.ts";
 import type { Failure } from "../core/errors.ts";
-import type { RestoreAnswer, RestoreCommand } from "../core/restore-commands.ts";
 
 /** The answer is too large for one RPC result: ask the same through `fetch`, which streams it. */
 export interface LargeAnswer {
@@ -23,13 +21,6 @@ export interface DatabaseStub {
    * `GET /watch` with `Upgrade: websocket`: see `watchProtocol`. Both carry the grant as JSON in `x-cairn-grant`.
    */
   fetch(request: Request): Promise<Response>;
-}
-
-/** What the object offers to whoever manages databases, after judging that the caller may. */
-export interface DatabaseBackups {
-  backup(command: BackupCommand): Promise<BackupAnswer>;
-  /** Going back in time. */
-  restore(command: RestoreCommand): Promise<RestoreAnswer | Failure>;
 }
 
 /**

@@ -1,7 +1,8 @@
 /** /v1 through the official client of Deno Deploy's Subhosting API, as a program uses it that was written for that. */
 import { Subhosting } from "subhosting";
-import { afterAll, expect, test, vi } from "vitest";
+import { afterAll, expect, onTestFinished, test, vi } from "vitest";
 import { startManagedServer, Tenant } from "../support/management.ts";
+import { startS3Server } from "../support/s3-server.ts";
 import { startDeno } from "./clients/deno-client.ts";
 
 const server = await startManagedServer();
@@ -127,22 +128,27 @@ test("errors are those of the client's own classes, with code and message", asyn
   expect(forbidden.message).toMatch(/needs the permission admin/);
 });
 
-test("backups are answered as for a deployment that makes none", async () => {
+test("a backup to a bucket is made, seen to get active, and deleted", async () => {
+  const s3 = await startS3Server();
+  onTestFinished(() => s3.close());
   const database = await tenant.newDatabase();
   const path = `/databases/${database}/database_backups`;
-  const body = {
-    kind: "s3",
-    endpoint: "https://s3.example",
-    bucketName: "bucket",
-    bucketRegion: "auto",
-    accessKeyId: "id",
-    secretAccessKey: "secret",
-  };
+  const { endpoint, region: bucketRegion, bucket: bucketName, accessKeyId, secretAccessKey } = s3;
+  const body = { kind: "s3", endpoint, bucketName, bucketRegion, accessKeyId, secretAccessKey };
   expect(await client.get(path)).toEqual([]);
+  const refused = await errorOf(client.post(path, { body: { ...body, secretAccessKey: "wrong" } }));
+  expect(refused).toBeInstanceOf(Subhosting.BadRequestError);
+  expect(await client.get(path)).toEqual([]);
+  const { secretAccessKey: _, ...shown } = body;
+  const made = await client.post<typeof body, { readonly id: string }>(path, { body });
+  expect(made).toEqual({ id: expect.any(String), ...shown, prefix: "", status: { code: expect.any(String) } });
+  const byId = `/database_backups/${made.id}`;
+  await expect.poll(() => client.get(byId)).toMatchObject({ id: made.id, status: { code: "active" } });
+  expect(await client.get(path)).toHaveLength(1);
   expect(await errorOf(client.post(path, { body }))).toBeInstanceOf(Subhosting.ConflictError);
-  const backup = "/database_backups/00000000-0000-4000-8000-000000000000";
-  expect(await errorOf(client.get(backup))).toBeInstanceOf(Subhosting.NotFoundError);
-  expect(await errorOf(client.delete(backup))).toBeInstanceOf(Subhosting.NotFoundError);
+  expect(await client.delete(byId)).toEqual({});
+  expect(await errorOf(client.get(byId))).toBeInstanceOf(Subhosting.NotFoundError);
+  expect(await errorOf(client.delete(byId))).toBeInstanceOf(Subhosting.NotFoundError);
   const elsewhere = `/databases/${await other.newDatabase()}/database_backups`;
   expect(await errorOf(client.get(elsewhere))).toBeInstanceOf(Subhosting.NotFoundError);
   expect(await errorOf(client.post(elsewhere, { body }))).toBeInstanceOf(Subhosting.NotFoundError);

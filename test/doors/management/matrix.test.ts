@@ -40,9 +40,9 @@ const MATRIX: Record<string, readonly number[]> = {
   "POST /v1/organizations/:id/databases": [404, 403, 403, 200, 403, 403, 403, 403, 403, 403],
   "PATCH /v1/databases/:id": [404, 403, 403, 200, 403, 403, 404, 200, 403, 403],
   "POST /v1/databases/:id/database_backups": [404, 403, 403, 409, 403, 403, 404, 409, 403, 403],
-  "GET /v1/databases/:id/database_backups": [404, 200, 403, 200, 200, 403, 404, 200, 403, 403],
-  "GET /v1/database_backups/:id": [404, 404, 403, 404, 404, 403, 404, 404, 403, 403],
-  "DELETE /v1/database_backups/:id": [404, 404, 403, 404, 404, 403, 404, 404, 403, 403],
+  "GET /v1/databases/:id/database_backups": [404, 403, 403, 200, 200, 403, 404, 200, 403, 403],
+  "GET /v1/database_backups/:id": [404, 403, 403, 200, 200, 403, 404, 200, 403, 403],
+  "DELETE /v1/database_backups/:id": [404, 403, 403, 200, 403, 403, 404, 200, 403, 403],
   "GET /v1/organizations/:id/analytics": [404, 200, 403, 200, 200, 403, 403, 403, 403, 403],
   "POST /api/organizations": [403, 403, 403, 403, 403, 403, 403, 403, 403, 201],
   "GET /api/organizations": [403, 403, 403, 403, 403, 403, 403, 403, 403, 200],
@@ -63,11 +63,20 @@ const MATRIX: Record<string, readonly number[]> = {
   "GET /metrics": [200, 403, 403, 403, 403, 200, 403, 403, 403, 403],
 };
 
+const BACKUP = {
+  kind: "s3",
+  endpoint: "https://s3.example",
+  bucketName: "bucket",
+  bucketRegion: "auto",
+  accessKeyId: "id",
+  secretAccessKey: "hidden",
+};
+
 /** What is sent where a body is needed. The token that is asked for has admin for all databases. */
 const BODIES: Record<string, unknown> = {
   "POST /v1/organizations/:id/databases": { description: "x" },
   "PATCH /v1/databases/:id": { description: "x" },
-  "POST /v1/databases/:id/database_backups": {},
+  "POST /v1/databases/:id/database_backups": BACKUP,
   "POST /api/organizations": { name: "x" },
   "PATCH /api/organizations/:organizationId": { name: "x" },
   "POST /api/organizations/:organizationId/databases": { name: "x" },
@@ -84,6 +93,7 @@ interface Target {
   readonly databaseId: string;
   readonly tokenId: string;
   readonly jobId: string;
+  readonly backupId: string;
 }
 
 let tenant: Tenant;
@@ -131,17 +141,24 @@ beforeAll(async () => {
   await sleep(200);
 });
 
-/** A database, a token that has every permission for all of them, and a job about another database. */
+/** A database with a backup, a token that has every permission for all of them, and a job about another database. */
 async function newTarget(): Promise<Target> {
   const databaseId = await newDatabase(tenant);
   const { id: tokenId } = await newToken(tenant, { permissions: ["admin"] });
   const deleted = await send("DELETE", `/api/databases/${await newDatabase(tenant)}`, tenant);
-  return { databaseId, tokenId, jobId: deleted.body.id };
+  const backup = await send("POST", `/v1/databases/${databaseId}/database_backups`, { ...tenant, body: BACKUP });
+  return { databaseId, tokenId, jobId: deleted.body.id, backupId: backup.body.id };
 }
 
-function pathOf(route: string, organizationId: string, { databaseId, tokenId, jobId }: Target): string {
+function newNowhere(): Target {
+  const [databaseId, jobId, backupId] = [crypto.randomUUID(), crypto.randomUUID(), crypto.randomUUID()];
+  return { databaseId, tokenId: "0".repeat(16), jobId, backupId };
+}
+
+function pathOf(route: string, organizationId: string, { databaseId, tokenId, jobId, backupId }: Target): string {
   const path = route.slice(route.indexOf(" ") + 1);
-  const id = path.startsWith("/v1/organizations") ? organizationId : databaseId;
+  const ids = { organizations: organizationId, databases: databaseId, database_backups: backupId };
+  const id = Object.entries(ids).find(([name]) => path.startsWith(`/v1/${name}/`))?.[1] ?? "";
   return path
     .replace(":organizationId", organizationId)
     .replace(":databaseId", databaseId)
@@ -187,7 +204,7 @@ describe.each(ROUTES)("%s", (route) => {
       const answer = await ask(route, token, target);
       expect([what, answer.status]).toEqual([what, 401]);
       expect(answer.headers.get("www-authenticate")).toBe("Bearer");
-      const nowhere = { databaseId: crypto.randomUUID(), tokenId: "0".repeat(16), jobId: crypto.randomUUID() };
+      const nowhere = newNowhere();
       expect((await ask(route, token, nowhere, crypto.randomUUID())).body).toEqual(answer.body);
     }
   });
@@ -197,7 +214,7 @@ const ROUTES_WITH_IDS = ROUTES.filter((route) => /:(id|organizationId|databaseId
 
 test.each(ROUTES_WITH_IDS)("%s answers about another tenant's ids as about ids that do not exist", async (route) => {
   const target = await newTarget();
-  const nowhere = { databaseId: crypto.randomUUID(), tokenId: "0".repeat(16), jobId: crypto.randomUUID() };
+  const nowhere = newNowhere();
   const foreign = await ask(route, other.token, target);
   const unknown = await ask(route, other.token, nowhere, crypto.randomUUID());
   expect([foreign.status, foreign.body]).toEqual([unknown.status, unknown.body]);

@@ -166,17 +166,57 @@ describe("/v1 lists", () => {
 });
 
 describe("/v1 backups", () => {
-  test("there are none, and none can be made here", async () => {
+  const body = {
+    kind: "s3",
+    endpoint: "https://s3.example",
+    bucketName: "bucket",
+    bucketRegion: "auto",
+    accessKeyId: "id",
+    secretAccessKey: "hidden",
+  };
+  const { secretAccessKey: _, ...shown } = body;
+
+  test("one is made, listed, found by its id and deleted; the secret never comes back", async () => {
     const path = `/v1/databases/${await newDatabase(tenant)}/database_backups`;
     expect(await send("GET", path, tenant)).toMatchObject({ status: 200, body: [] });
-    expect(await send("POST", path, { ...tenant, body: {} })).toMatchObject({
-      status: 409,
-      body: { code: "conflict" },
-    });
+    const made = await send("POST", path, { ...tenant, body: { ...body, prefix: "p" } });
+    const backup = { id: expect.any(String), ...shown, prefix: "p", status: { code: "active" } };
+    expect([made.status, made.body]).toEqual([200, backup]);
+    expect((await send("GET", path, tenant)).body).toEqual([backup]);
+    const byId = `/v1/database_backups/${made.body.id}`;
+    expect((await send("GET", byId, tenant)).body).toEqual(backup);
+    const again = await send("POST", path, { ...tenant, body });
+    expect(again).toMatchObject({ status: 409, body: { code: "conflict" } });
+    expect((await send("GET", byId, tenant)).body).toEqual(backup);
+    expect(await send("DELETE", byId, tenant)).toMatchObject({ status: 200, body: {} });
     for (const method of ["GET", "DELETE"]) {
-      const answer = await send(method, `/v1/database_backups/${crypto.randomUUID()}`, tenant);
-      expect(answer).toMatchObject({ status: 404, body: { code: "notFound" } });
+      expect(await send(method, byId, tenant)).toMatchObject({ status: 404, body: { code: "notFound" } });
     }
+    expect((await send("GET", path, tenant)).body).toEqual([]);
+  });
+
+  test.each([
+    ["kind", { kind: "gcs" }],
+    ["endpoint", { endpoint: "" }],
+    ["secretAccessKey", { secretAccessKey: 1 }],
+    ["prefix", { prefix: 1 }],
+    ["colour", { colour: "red" }],
+    ["The bucket refuses the key.", { prefix: "refused" }],
+  ])("what is wrong is 400 and named, and nothing is made: %s", async (named, change) => {
+    const path = `/v1/databases/${await newDatabase(tenant)}/database_backups`;
+    const answer = await send("POST", path, { ...tenant, body: { ...body, ...change } });
+    expect(answer).toMatchObject({
+      status: 400,
+      body: { code: "badRequest", message: expect.stringContaining(named) },
+    });
+    expect((await send("GET", path, tenant)).body).toEqual([]);
+  });
+
+  test("an id ends with its database", async () => {
+    const databaseId = await newDatabase(tenant);
+    const { body: made } = await send("POST", `/v1/databases/${databaseId}/database_backups`, { ...tenant, body });
+    await send("DELETE", `/api/databases/${databaseId}`, tenant);
+    expect(await send("GET", `/v1/database_backups/${made.id}`, tenant)).toMatchObject({ status: 404 });
   });
 });
 

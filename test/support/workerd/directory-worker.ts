@@ -1,8 +1,10 @@
 /** A Worker with the directory's real objects over databases that only note what they were told. */
 import { DurableObject } from "cloudflare:workers";
-import type { UnixMs } from "../../../src/core/clock.ts";
+import type { BackupAnswer, BackupCommand, BackupInfo } from "../../../src/core/backup-commands.ts";
+import { asUnixMs, type UnixMs } from "../../../src/core/clock.ts";
 import { failure, type Failure } from "../../../src/core/errors.ts";
 import type { DatabaseControl, DatabaseSetup, DatabaseStats } from "../../../src/core/management.ts";
+import type { RestoreAnswer } from "../../../src/core/restore-commands.ts";
 
 export { IndexObject } from "../../../src/objects/index-object.ts";
 export { OrganizationObject } from "../../../src/objects/organization-object.ts";
@@ -11,6 +13,7 @@ interface Told {
   readonly setup?: DatabaseSetup;
   readonly revoked?: Record<string, UnixMs>;
   readonly wiped?: { readonly deleteBackups: boolean };
+  readonly backup?: BackupInfo | null;
   /** Calls that throw before the next one succeeds. */
   readonly outages?: number;
 }
@@ -42,6 +45,32 @@ export class FakeDatabaseObject extends DurableObject implements DatabaseControl
     return { entries: 1, versionstamp: null, logBacklog: 0, watchers: 0, ...counters };
   }
 
+  async backup(command: BackupCommand): Promise<BackupAnswer> {
+    this.#mayBeOut();
+    const { backup = null } = this.told();
+    switch (command.command) {
+      case "enable":
+        if (command.destination.prefix === "refused") return failure("invalid", "The bucket refuses the key.");
+        if (backup !== null) return failure("conflict", "There is a backup already.");
+        this.#note({ backup: newBackup(command) });
+        break;
+      case "disable":
+        this.#note({ backup: null });
+        break;
+      case "pause":
+      case "resume":
+        if (backup !== null) this.#note({ backup: { ...backup, paused: command.command === "pause" } });
+        break;
+      case "rotate":
+      case "status":
+    }
+    return { ok: true, backup: this.told().backup ?? null };
+  }
+
+  async restore(): Promise<RestoreAnswer | Failure> {
+    return failure("not-found", "This database has no backup.");
+  }
+
   told(): Told {
     return this.ctx.storage.kv.get<Told>("told") ?? {};
   }
@@ -60,6 +89,26 @@ export class FakeDatabaseObject extends DurableObject implements DatabaseControl
   #note(more: Told): void {
     this.ctx.storage.kv.put("told", { ...this.told(), ...more });
   }
+}
+
+function newBackup(command: Extract<BackupCommand, { command: "enable" }>): BackupInfo {
+  const { id, intervalMs, retentionDays, destination } = command;
+  const shown = { ...destination, secretAccessKey: undefined, sessionToken: undefined };
+  return {
+    id,
+    intervalMs,
+    retentionDays,
+    // Without its secret it is what is shown.
+    destination: JSON.parse(JSON.stringify(shown)) as BackupInfo["destination"],
+    status: { code: "active" },
+    paused: false,
+    createdAt: asUnixMs(0),
+    lagMs: 0,
+    backlogBytes: 0,
+    lastObject: null,
+    lastError: null,
+    generations: [],
+  };
 }
 
 export default {

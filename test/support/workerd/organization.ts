@@ -130,6 +130,8 @@ export class TestOrganization {
       revoke: (tokenId, until) => step(() => told.revoked.set(tokenId, until)),
       wipe: () => step(() => told.wiped++),
       stats: () => Promise.reject(new Error("not asked here")),
+      backup: () => Promise.reject(new Error("not asked here")),
+      restore: () => Promise.reject(new Error("not asked here")),
     };
   }
 }

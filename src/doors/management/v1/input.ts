@@ -1,4 +1,5 @@
 /** What /v1 takes: query parameters and bodies, refused with a sentence that names the member. */
+import type { NewBackupDestination } from "../../../core/backup-commands.ts";
 import { asUnixMs, type UnixMs } from "../../../core/clock.ts";
 import { failure, type Failure } from "../../../core/errors.ts";
 import { MAX_DESCRIPTION_LENGTH, MAX_PAGE_ITEMS } from "../../../core/limits.ts";
@@ -30,11 +31,7 @@ export function descriptionOf(body: unknown): { readonly description: string | n
   if (!isObject(body)) return failure("invalid", "The body must be a JSON object.");
   const { description, ...others } = body;
   const [unknown] = Object.keys(others);
-  if (unknown !== undefined)
-    return failure(
-      "invalid",
-      `The body has a member ${JSON.stringify(unknown.slice(0, 50))}, which is not known here.`,
-    );
+  if (unknown !== undefined) return unknownMember(unknown);
   if (description === undefined || description === null) return { description: null };
   if (typeof description !== "string") return failure("invalid", "description must be a string or null.");
   const length = Array.from(description).length;
@@ -42,6 +39,32 @@ export function descriptionOf(body: unknown): { readonly description: string | n
     return failure("limit", `description has ${length} characters, at most ${MAX_DESCRIPTION_LENGTH} are allowed.`);
   }
   return { description };
+}
+
+/** Of a body that asks for a backup. What the members say is judged where the destination is. */
+export function destinationOf(body: unknown): NewBackupDestination | Failure {
+  if (!isObject(body)) return failure("invalid", "The body must be a JSON object.");
+  const { kind, endpoint, bucketName, bucketRegion, accessKeyId, secretAccessKey, prefix, ...others } = body;
+  const [unknown] = Object.keys(others);
+  if (unknown !== undefined) return unknownMember(unknown);
+  if (kind !== "s3") return failure("invalid", 'kind must be "s3".');
+  if (prefix !== undefined && prefix !== null && typeof prefix !== "string")
+    return failure("invalid", "prefix must be a string.");
+  const texts = { endpoint, bucketName, bucketRegion, accessKeyId, secretAccessKey };
+  for (const [name, value] of Object.entries(texts)) {
+    if (typeof value !== "string" || value === "")
+      return failure("invalid", `${name} must be a string that is not empty.`);
+  }
+  return {
+    kind,
+    endpoint: String(endpoint),
+    bucketName: String(bucketName),
+    bucketRegion: String(bucketRegion),
+    accessKeyId: String(accessKeyId),
+    secretAccessKey: String(secretAccessKey),
+    sessionToken: null,
+    prefix: prefix ?? "",
+  };
 }
 
 /** At most a day; by default the day that ends now. */
@@ -56,6 +79,10 @@ export function timeRange(
   if (since > until) return failure("invalid", "since is after until.");
   if (until - since > DAY_MS) return failure("invalid", "since and until lie more than 24 hours apart.");
   return { since, until };
+}
+
+function unknownMember(name: string): Failure {
+  return failure("invalid", `The body has a member ${JSON.stringify(name.slice(0, 50))}, which is not known here.`);
 }
 
 function timeOf(query: URLSearchParams, name: string): UnixMs | Failure | undefined {

@@ -5,8 +5,9 @@
 import { failure, type Failure } from "../../../core/errors.ts";
 import { isFailure, type Caller } from "../../../core/management.ts";
 import { ask, failureOfThrown, readBody, type ManagementContext } from "../context.ts";
-import { descriptionOf, pageQuery, timeRange } from "./input.ts";
-import { analyticsJson, databaseJson, errorResponse, linkHeader, organizationJson } from "./wire.ts";
+import { DEFAULT_BACKUP_TIMES } from "../../../core/backup-commands.ts";
+import { descriptionOf, destinationOf, pageQuery, timeRange } from "./input.ts";
+import { analyticsJson, backupJson, databaseJson, errorResponse, linkHeader, organizationJson } from "./wire.ts";
 
 interface Call {
   readonly context: ManagementContext;
@@ -23,8 +24,6 @@ export interface V1Route {
   readonly path: string;
   readonly answer: (call: Call) => Promise<Response | Failure>;
 }
-
-const noSuchBackup = failure("not-found", "There is no such database backup.");
 
 export const V1_ROUTES: readonly V1Route[] = [
   {
@@ -75,26 +74,41 @@ export const V1_ROUTES: readonly V1Route[] = [
   {
     method: "POST",
     path: "/v1/databases/:id/database_backups",
-    async answer({ context, caller, id }) {
-      // Changes nothing, and is allowed to whom a backup would be.
-      const database = await ask(context, caller, null, "databases.update", {
-        databaseId: id,
-        name: null,
-        description: null,
-      });
-      return isFailure(database) ? database : failure("conflict", "This deployment does not offer continuous backups.");
+    async answer({ context, caller, id, request }) {
+      const body = await readBody(request);
+      if (isFailure(body)) return body;
+      const destination = destinationOf(body.value);
+      if (isFailure(destination)) return destination;
+      const wanted = { databaseId: id, destination, ...DEFAULT_BACKUP_TIMES };
+      const backup = await ask(context, caller, null, "backups.enable", wanted);
+      return isFailure(backup) ? backup : Response.json(backupJson(backup));
     },
   },
   {
     method: "GET",
     path: "/v1/databases/:id/database_backups",
     async answer({ context, caller, id }) {
-      const database = await ask(context, caller, null, "databases.get", { databaseId: id });
-      return isFailure(database) ? database : Response.json([]);
+      const found = await ask(context, caller, null, "backups.get", { databaseId: id });
+      if (isFailure(found)) return found;
+      return Response.json(found.backup === null ? [] : [backupJson(found.backup)]);
     },
   },
-  { method: "GET", path: "/v1/database_backups/:id", answer: backupThatIsNotThere },
-  { method: "DELETE", path: "/v1/database_backups/:id", answer: backupThatIsNotThere },
+  {
+    method: "GET",
+    path: "/v1/database_backups/:id",
+    async answer({ context, caller, id }) {
+      const backup = await ask(context, caller, null, "backups.find", { backupId: id });
+      return isFailure(backup) ? backup : Response.json(backupJson(backup));
+    },
+  },
+  {
+    method: "DELETE",
+    path: "/v1/database_backups/:id",
+    async answer({ context, caller, id }) {
+      const deleted = await ask(context, caller, null, "backups.delete", { backupId: id });
+      return isFailure(deleted) ? deleted : Response.json({});
+    },
+  },
   {
     method: "GET",
     path: "/v1/organizations/:id/analytics",
@@ -137,10 +151,4 @@ async function routed(request: Request, context: ManagementContext): Promise<Res
 async function bodyWithDescription(request: Request): Promise<{ readonly description: string | null } | Failure> {
   const body = await readBody(request);
   return isFailure(body) ? body : descriptionOf(body.value);
-}
-
-/** No database has a backup: whoever may ask is told so. */
-async function backupThatIsNotThere({ context, caller }: Call): Promise<Failure> {
-  const organization = await ask(context, caller, null, "organization.get", null);
-  return isFailure(organization) ? organization : noSuchBackup;
 }

@@ -1,4 +1,5 @@
 /** How /v1 writes: its objects, its errors, and the Link header of its lists (RFC 8288). */
+import type { BackupInfo } from "../../../core/backup-commands.ts";
 import type { ErrorCode, Failure } from "../../../core/errors.ts";
 import { unreachable } from "../../../core/assert.ts";
 import type { DatabaseInfo, OrganizationInfo, UsageBucket } from "../../../core/management.ts";
@@ -9,6 +10,13 @@ export function organizationJson({ id, name, createdAt, updatedAt }: Organizatio
 
 export function databaseJson({ id, organizationId, description, updatedAt, createdAt }: DatabaseInfo) {
   return { id, organizationId, description, updatedAt: time(updatedAt), createdAt: time(createdAt) };
+}
+
+/** Of one that goes to the deployment's own bucket, which `/api` knows, what says where an S3 bucket is stays out. */
+export function backupJson({ id, destination, status }: BackupInfo) {
+  if (destination.kind === "r2") return { id, ...destination, status };
+  const { kind, endpoint, bucketName, bucketRegion, accessKeyId, prefix } = destination;
+  return { id, kind, endpoint, bucketName, bucketRegion, accessKeyId, prefix, status };
 }
 
 export function analyticsJson(buckets: readonly UsageBucket[]) {

@@ -1,0 +1,68 @@
+/** Commands about backups: judged by what the caller's token covers, and carried out by the database's object. */
+import type { BackupInfo } from "../core/backup-commands.ts";
+import { failure, type Failure } from "../core/errors.ts";
+import { isFailure, type DatabaseControl, type Input, type Output } from "../core/management.ts";
+import type { Admitted, Organization } from "./organization.ts";
+import type { Surroundings } from "./organization-service.ts";
+
+const noSuchBackup = failure("not-found", "There is no such backup, or none that this token may know of.");
+
+export class BackupService {
+  readonly #organization: Organization;
+  readonly #around: Surroundings;
+
+  constructor(organization: Organization, around: Surroundings) {
+    this.#organization = organization;
+    this.#around = around;
+  }
+
+  async enable(who: Admitted, input: Input<"backups.enable">): Promise<BackupInfo | Failure> {
+    const { databaseId } = input;
+    const database = this.#database(who, databaseId);
+    if (isFailure(database)) return database;
+    const id = this.#around.entropy.uuid();
+    this.#organization.backupIds.add(id, databaseId);
+    const answer = await database.backup({ command: "enable", id, ...input });
+    if (answer.ok && answer.backup !== null) return answer.backup;
+    this.#organization.backupIds.remove(id);
+    return answer.ok ? failure("conflict", "The backup was deleted while it was made.") : answer;
+  }
+
+  async get(who: Admitted, databaseId: string): Promise<Output<"backups.get"> | Failure> {
+    const database = this.#database(who, databaseId);
+    if (isFailure(database)) return database;
+    const answer = await database.backup({ command: "status" });
+    return answer.ok ? { backup: answer.backup } : answer;
+  }
+
+  async find(who: Admitted, backupId: string): Promise<BackupInfo | Failure> {
+    const found = await this.#find(who, backupId);
+    return isFailure(found) ? found : found.backup;
+  }
+
+  async delete(who: Admitted, backupId: string): Promise<Output<"backups.delete"> | Failure> {
+    const found = await this.#find(who, backupId);
+    if (isFailure(found)) return found;
+    const answer = await found.database.backup({ command: "disable", evenWhilePending: false });
+    if (!answer.ok) return answer;
+    this.#organization.backupIds.remove(backupId);
+    return { deleted: true };
+  }
+
+  async #find(
+    who: Admitted,
+    backupId: string,
+  ): Promise<{ readonly database: DatabaseControl; readonly backup: BackupInfo } | Failure> {
+    const databaseId = this.#organization.backupIds.databaseOf(backupId);
+    const database = databaseId === undefined ? noSuchBackup : this.#database(who, databaseId);
+    if (isFailure(database)) return noSuchBackup;
+    const answer = await database.backup({ command: "status" });
+    if (!answer.ok) return answer;
+    return answer.backup?.id === backupId ? { database, backup: answer.backup } : noSuchBackup;
+  }
+
+  #database(who: Admitted, databaseId: string): DatabaseControl | Failure {
+    const database = this.#organization.database(who, databaseId);
+    return isFailure(database) ? database : this.#around.database(databaseId, database);
+  }
+}

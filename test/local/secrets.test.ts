@@ -63,7 +63,11 @@ const keyA = Buffer.alloc(32, 1).toString("base64");
 const keyB = Buffer.alloc(40, 2).toString("base64");
 
 test("two signing keys may have a space between them", () => {
-  const given = { CAIRN_DEPLOYMENT_TOKEN: "given-deployment-token", CAIRN_SIGNING_KEYS: `k1:${keyA}, k2:${keyB}` };
+  const given = {
+    CAIRN_DEPLOYMENT_TOKEN: "given-deployment-token",
+    CAIRN_SIGNING_KEYS: `k1:${keyA}, k2:${keyB}`,
+    CAIRN_ENCRYPTION_KEYS: `k1:${keyA}`,
+  };
   expect(deploymentSecrets(temporaryFolder(), given)).toEqual(given);
   expect(deploymentOf(given)).toMatchObject({ keys: [{ kid: "k1" }, { kid: "k2" }] });
 });

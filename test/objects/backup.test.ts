@@ -77,8 +77,10 @@ test("commits are in the backup within seconds, whatever is evicted meanwhile, a
   for (let i = 0; i < 60; i++) expect(keys.has(toHex(key("a", i)))).toBe(true);
   const answer = await stub.backup({ command: "disable", evenWhilePending: false });
   expect(answer).toEqual({ ok: true, backup: null });
-  while (await runDurableObjectAlarm(stub)) await scheduler.wait(10);
-  expect(await runInDurableObject(stub, (_, { storage }) => storage.getAlarm())).toBeNull();
+  for (let i = 0; i < 3; i++) await runDurableObjectAlarm(stub);
+  // What is left is the report of what was used, at the next quarter of an hour.
+  const alarm = await runInDurableObject(stub, (_, { storage }) => storage.getAlarm());
+  expect((alarm ?? 0) % (15 * 60_000)).toBe(0);
 });
 
 test("an alarm that was lost is set again when the object starts", async () => {

@@ -18,7 +18,7 @@ import { checkName } from "../core/restore-commands.ts";
 import { toHex } from "../core/bytes.ts";
 import type { Jurisdiction } from "../core/placement.ts";
 import type { SyncStorage } from "../core/storage.ts";
-import type { Version } from "../core/versionstamp.ts";
+import { timeOfVersion, type Version } from "../core/versionstamp.ts";
 import type { Destination } from "./destinations/destination.ts";
 import type { RestorePoint } from "./format/manifest.ts";
 import { BackupJobs } from "./jobs.ts";
@@ -107,6 +107,8 @@ export class RestoreService {
         return this.#range();
       case "points":
         return this.#points(command);
+      case "resolve":
+        return this.#resolve(command.at);
       case "restore":
         return this.#restoreInPlace(command);
       case "fork":
@@ -182,6 +184,13 @@ export class RestoreService {
     const page = await pointsAround(opened.bucket, opened.catalog, moment.version, direction, limit);
     if (!page.ok) return asFailure(page);
     return { ok: true, kind: "points", points: page.points.map(info), next: page.next };
+  }
+
+  async #resolve(at: string): Promise<RestoreAnswer | Failure> {
+    const found = await this.#find(at);
+    if (!found.ok) return found;
+    const { version } = found.resolved;
+    return { ok: true, kind: "points", points: [{ version, time: timeOfVersion(version) }], next: null };
   }
 
   async #restoreInPlace(command: Extract<RestoreCommand, { command: "restore" }>): Promise<RestoreAnswer | Failure> {

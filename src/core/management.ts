@@ -3,11 +3,18 @@
  * request asks (`Commands`), who asks it (`Caller`) and what is answered. Plain data, so that it crosses between objects as it is.
  */
 import type { Grant } from "./authority.ts";
-import type { BackupAnswer, BackupCommand, BackupInfo, BackupTimes, NewBackupDestination } from "./backup-commands.ts";
+import type {
+  BackupAnswer,
+  BackupCommand,
+  BackupCredentials,
+  BackupInfo,
+  BackupTimes,
+  NewBackupDestination,
+} from "./backup-commands.ts";
 import type { UnixMs } from "./clock.ts";
 import type { Failure } from "./errors.ts";
 import type { Jurisdiction, LocationHint } from "./placement.ts";
-import type { RestoreAnswer, RestoreCommand } from "./restore-commands.ts";
+import type { RestoreAnswer, RestoreCommand, RestorePointInfo, VerificationReport } from "./restore-commands.ts";
 
 export const PERMISSIONS = ["read", "write", "admin", "backup", "metrics"] as const;
 export type Permission = (typeof PERMISSIONS)[number];
@@ -56,9 +63,22 @@ export interface TokenInfo {
 
 export type JobStatus = "pending" | "running" | "completed" | "failed" | "cancelled";
 
+export type JobKind = "database.delete" | "database.restore" | "database.fork" | "backup.verify";
+
+/** What a job about a backup has come to, or how far it is. */
+export interface BackupJobResult {
+  /** Where it is, in a word or two. */
+  readonly phase: string;
+  /** The commit whose state it brings or compares, as 20 hex digits; null: not known yet. */
+  readonly versionstamp: string | null;
+  /** The object of the backup that is missing or damaged, when that is why it failed. */
+  readonly damagedObject: string | null;
+  readonly verification: VerificationReport | null;
+}
+
 export interface Job {
   readonly id: string;
-  readonly kind: "database.delete";
+  readonly kind: JobKind;
   readonly databaseId: string;
   readonly status: JobStatus;
   readonly done: number;
@@ -66,7 +86,8 @@ export interface Job {
   /** Units per second; null while it is unknown. */
   readonly rate: number | null;
   readonly error: string | null;
-  readonly result: null;
+  /** null for a deletion. */
+  readonly result: BackupJobResult | null;
   readonly createdAt: UnixMs;
   readonly finishedAt: UnixMs | null;
 }
@@ -171,6 +192,30 @@ export interface Commands {
   /** By its own id alone. */
   "backups.find": { input: { backupId: string }; output: BackupInfo };
   "backups.delete": { input: { backupId: string }; output: { readonly deleted: true } };
+  "backups.pause": { input: { databaseId: string; paused: boolean }; output: BackupInfo };
+  /** New credentials for the same place. */
+  "backups.rotate": { input: { databaseId: string; credentials: BackupCredentials }; output: BackupInfo };
+  /** null: there is nothing to go back to yet. */
+  "backups.range": {
+    input: { databaseId: string };
+    output: { readonly range: { readonly first: RestorePointInfo; readonly last: RestorePointInfo } | null };
+  };
+  "backups.points": {
+    input: { databaseId: string; at: string; direction: "before" | "after"; limit: number };
+    output: { readonly points: readonly RestorePointInfo[]; readonly next: string | null };
+  };
+  "backups.verify": { input: { databaseId: string }; output: Job };
+  /** In place. The caller has confirmed it. */
+  "restores.create": { input: { databaseId: string; at: string }; output: Job };
+  "forks.create": {
+    input: { databaseId: string; at: string; name: string };
+    output: { readonly database: DatabaseInfo; readonly job: Job };
+  };
+  /** Into a new database, from a bucket alone. `databaseId`: whose backup it is. */
+  "restores.createFromBucket": {
+    input: { destination: NewBackupDestination; databaseId: string; at: string; name: string };
+    output: { readonly database: DatabaseInfo; readonly job: Job };
+  };
   "tokens.create": { input: { token: NewToken; scopes: Scopes; idempotency: Idempotency | null }; output: TokenInfo };
   "tokens.list": { input: { limit: number; cursor: string | null }; output: Page<TokenInfo> };
   "tokens.revoke": { input: { tokenId: string }; output: TokenInfo };

@@ -18,6 +18,8 @@ export type RestoreCommand =
       readonly direction: "before" | "after";
       readonly limit: number;
     }
+  /** Finds the commit that the moment is rounded down to and makes sure that it is in the backup: one point. */
+  | { readonly command: "resolve"; readonly at: string }
   /** Brings this database back to the moment. The caller has asked for confirmation. */
   | { readonly command: "restore"; readonly jobId: string; readonly at: string }
   /** Makes another database, which was made and never written to, what this one was at the moment. The job is that database's: ask it, cancel it there. */

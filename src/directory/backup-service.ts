@@ -1,5 +1,5 @@
 /** Commands about backups: judged by what the caller's token covers, and carried out by the database's object. */
-import type { BackupInfo } from "../core/backup-commands.ts";
+import type { BackupCommand, BackupInfo } from "../core/backup-commands.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import { isFailure, type DatabaseControl, type Input, type Output } from "../core/management.ts";
 import type { Admitted, Organization } from "./organization.ts";
@@ -47,6 +47,21 @@ export class BackupService {
     if (!answer.ok) return answer;
     this.#organization.backupIds.remove(backupId);
     return { deleted: true };
+  }
+
+  pause(who: Admitted, { databaseId, paused }: Input<"backups.pause">): Promise<BackupInfo | Failure> {
+    return this.#change(who, databaseId, { command: paused ? "pause" : "resume" });
+  }
+
+  rotate(who: Admitted, { databaseId, credentials }: Input<"backups.rotate">): Promise<BackupInfo | Failure> {
+    return this.#change(who, databaseId, { command: "rotate", ...credentials });
+  }
+
+  async #change(who: Admitted, databaseId: string, command: BackupCommand): Promise<BackupInfo | Failure> {
+    const database = this.#database(who, databaseId);
+    if (isFailure(database)) return database;
+    const answer = await database.backup(command);
+    return answer.ok ? (answer.backup ?? noSuchBackup) : answer;
   }
 
   async #find(

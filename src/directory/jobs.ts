@@ -1,9 +1,12 @@
 /** Long work of one organization, to be followed by its id and kept for a week after its end. Callers hold the transaction. */
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
-import type { Job, JobStatus } from "../core/management.ts";
+import type { BackupJobResult, Job, JobStatus } from "../core/management.ts";
 import type { Sql, SqlValue } from "../core/storage.ts";
 
 const KEPT_MS = 7 * 24 * 60 * 60 * 1000;
+
+/** A database's own job has ended long before, though nobody may ever have asked. */
+const LONGEST_MS = 30 * 24 * 60 * 60 * 1000;
 
 interface Row extends Record<string, SqlValue> {
   id: string;
@@ -13,6 +16,7 @@ interface Row extends Record<string, SqlValue> {
   done: number;
   total: number;
   error: string | null;
+  result: string | null;
   created_at: number;
   finished_at: number | null;
 }
@@ -46,7 +50,8 @@ export class Jobs {
       total: row.total,
       rate: null,
       error: row.error,
-      result: null,
+      // Written by `finish`, from a value of this type.
+      result: row.result === null ? null : (JSON.parse(row.result) as BackupJobResult),
       createdAt: asUnixMs(row.created_at),
       finishedAt: row.finished_at === null ? null : asUnixMs(row.finished_at),
     };
@@ -65,7 +70,30 @@ export class Jobs {
     );
   }
 
+  /** What somebody else, who did the work, says of a job that is over. */
+  finish({ id, status, done, total, error, result, finishedAt }: Job): void {
+    this.#sql.exec(
+      `UPDATE jobs SET status = ?2, done = ?3, total = ?4, error = ?5, result = ?6, finished_at = ?7
+       WHERE id = ?1 AND status = 'running'`,
+      id,
+      status,
+      done,
+      total,
+      error,
+      result === null ? null : JSON.stringify(result),
+      finishedAt,
+    );
+  }
+
+  remove(id: string): void {
+    this.#sql.exec("DELETE FROM jobs WHERE id = ?1", id);
+  }
+
   purge(now: UnixMs): void {
-    this.#sql.exec("DELETE FROM jobs WHERE finished_at < ?1", now - KEPT_MS);
+    this.#sql.exec(
+      "DELETE FROM jobs WHERE finished_at < ?1 OR (finished_at IS NULL AND kind <> 'database.delete' AND created_at < ?2)",
+      now - KEPT_MS,
+      now - LONGEST_MS,
+    );
   }
 }

@@ -59,5 +59,6 @@ export const ORGANIZATION_MIGRATIONS: readonly (readonly string[])[] = [
   [
     `CREATE TABLE backups (id TEXT PRIMARY KEY, database_id TEXT NOT NULL) STRICT, WITHOUT ROWID`,
     `CREATE INDEX backups_database_id ON backups (database_id)`,
+    `ALTER TABLE jobs ADD COLUMN result TEXT`,
   ],
 ];

@@ -22,6 +22,7 @@ import type { Jurisdiction, LocationHint } from "../core/placement.ts";
 import { BackupService } from "./backup-service.ts";
 import type { Admitted, Organization } from "./organization.ts";
 import type { Delivery } from "./outbox.ts";
+import { RestoreCommands } from "./restore-commands.ts";
 
 /** At most so many objects are called at once. */
 const CONCURRENT_DELIVERIES = 6;
@@ -59,6 +60,10 @@ export class OrganizationService {
     this.#around = around;
     const now = () => around.clock.now();
     const backups = new BackupService(organization, around);
+    const restores = new RestoreCommands(organization, around, {
+      create: (who, input) => this.#createDatabase(who, input),
+      delete: (who, databaseId) => this.#deleteDatabase(who, { databaseId, deleteBackups: false }),
+    });
     this.#handlers = {
       "organization.get": () => organization.info(),
       "organization.rename": (_, { name }) => organization.rename(name, now()),
@@ -74,11 +79,19 @@ export class OrganizationService {
       "backups.get": (who, { databaseId }) => backups.get(who, databaseId),
       "backups.find": (who, { backupId }) => backups.find(who, backupId),
       "backups.delete": (who, { backupId }) => backups.delete(who, backupId),
+      "backups.pause": (who, input) => backups.pause(who, input),
+      "backups.rotate": (who, input) => backups.rotate(who, input),
+      "backups.range": (who, input) => restores.range(who, input),
+      "backups.points": (who, input) => restores.points(who, input),
+      "backups.verify": (who, input) => restores.verify(who, input),
+      "restores.create": (who, input) => restores.inPlace(who, input),
+      "forks.create": (who, input) => restores.fork(who, input),
+      "restores.createFromBucket": (who, input) => restores.fromBucket(who, input),
       "tokens.create": (who, input) => organization.createToken(who, input, now()),
       "tokens.list": (who, input) => organization.listTokens(who, input),
       "tokens.revoke": (who, { tokenId }) => this.#revokeToken(who, tokenId),
-      "jobs.get": (who, { jobId }) => organization.job(who, jobId),
-      "jobs.cancel": (who, { jobId }) => organization.cancelJob(who, jobId),
+      "jobs.get": (who, { jobId }) => restores.job(who, jobId),
+      "jobs.cancel": (who, { jobId }) => restores.cancel(who, jobId),
       "analytics.get": (_, { since, until }) => ({ buckets: organization.buckets(since, until) }),
       "metrics.get": () => organization.metrics(),
     };

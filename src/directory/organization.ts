@@ -256,6 +256,23 @@ export class Organization {
     return job;
   }
 
+  /** A row for work that a database will do; written before it is asked to. */
+  addJob(jobId: string, kind: Job["kind"], databaseId: string, now: UnixMs): void {
+    this.#storage.transactionSync(() => {
+      this.#jobs.add(jobId, kind, databaseId, now);
+      this.#keepHouse(now);
+    });
+  }
+
+  finishJob(job: Job): void {
+    this.#jobs.finish(job);
+  }
+
+  removeJob(jobId: string): void {
+    this.#jobs.remove(jobId);
+  }
+
+  /** Of a job that is the organization's own. */
   cancelJob(who: Admitted, jobId: string): Job | Failure {
     const job = this.job(who, jobId);
     if (isFailure(job)) return job;

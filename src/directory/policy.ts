@@ -86,6 +86,49 @@ export const POLICY: Readonly<Record<CommandName | "exchange", Rule>> = {
     does: "find a backup by its id",
   },
   "backups.delete": { needs: ["admin"], reach: "database", deployment: false, does: "end a database's backup" },
+  "backups.pause": {
+    needs: ["backup", "admin"],
+    reach: "database",
+    deployment: false,
+    does: "pause and resume a backup",
+  },
+  "backups.rotate": {
+    needs: ["admin"],
+    reach: "database",
+    deployment: false,
+    does: "give a backup new credentials",
+  },
+  "backups.range": {
+    needs: ["backup", "admin"],
+    reach: "database",
+    deployment: false,
+    does: "see how far a backup reaches back",
+  },
+  "backups.points": {
+    needs: ["backup", "admin"],
+    reach: "database",
+    deployment: false,
+    does: "list the commits of a backup",
+  },
+  "backups.verify": { needs: ["backup", "admin"], reach: "database", deployment: false, does: "verify a backup" },
+  "restores.create": {
+    needs: ["backup", "admin"],
+    reach: "database",
+    deployment: false,
+    does: "restore a database in place",
+  },
+  "forks.create": {
+    needs: ["backup", "admin"],
+    reach: "organization",
+    deployment: false,
+    does: "fork a database as it was",
+  },
+  "restores.createFromBucket": {
+    needs: ["admin"],
+    reach: "organization",
+    deployment: false,
+    does: "restore into a new database from a bucket",
+  },
   "tokens.create": {
     needs: ["admin"],
     reach: "covered",
@@ -105,7 +148,7 @@ export const POLICY: Readonly<Record<CommandName | "exchange", Rule>> = {
     does: "revoke tokens that are within its own permissions and databases",
   },
   "jobs.get": { needs: ["read", "admin"], reach: "covered", deployment: false, does: "follow a job" },
-  "jobs.cancel": { needs: ["admin"], reach: "covered", deployment: false, does: "cancel a job" },
+  "jobs.cancel": { needs: ["backup", "admin"], reach: "covered", deployment: false, does: "cancel a job" },
   "analytics.get": {
     needs: ["read", "admin"],
     reach: "organization",

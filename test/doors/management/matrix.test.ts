@@ -55,11 +55,23 @@ const MATRIX: Record<string, readonly number[]> = {
   "PATCH /api/databases/:databaseId": [404, 403, 403, 200, 403, 403, 404, 200, 403, 403],
   "DELETE /api/databases/:databaseId": [404, 403, 403, 202, 403, 403, 404, 202, 403, 403],
   "GET /api/databases/:databaseId/stats": [404, 200, 403, 200, 200, 403, 404, 200, 403, 403],
+  "POST /api/databases/:databaseId/backup": [404, 403, 403, 409, 403, 403, 404, 409, 403, 403],
+  "GET /api/databases/:databaseId/backup": [404, 403, 403, 200, 200, 403, 404, 200, 403, 403],
+  "DELETE /api/databases/:databaseId/backup": [404, 403, 403, 204, 403, 403, 404, 204, 403, 403],
+  "POST /api/databases/:databaseId/backup[:]pause": [404, 403, 403, 200, 200, 403, 404, 200, 403, 403],
+  "POST /api/databases/:databaseId/backup[:]resume": [404, 403, 403, 200, 200, 403, 404, 200, 403, 403],
+  "POST /api/databases/:databaseId/backup[:]rotateCredentials": [404, 403, 403, 200, 403, 403, 404, 200, 403, 403],
+  "POST /api/databases/:databaseId/backup[:]verify": [404, 403, 403, 202, 202, 403, 404, 202, 403, 403],
+  "GET /api/databases/:databaseId/backup/range": [404, 403, 403, 200, 200, 403, 404, 200, 403, 403],
+  "GET /api/databases/:databaseId/backup/points": [404, 403, 403, 200, 200, 403, 404, 200, 403, 403],
+  "POST /api/databases/:databaseId/restores": [404, 403, 403, 202, 202, 403, 404, 202, 403, 403],
+  "POST /api/databases/:databaseId/forks": [404, 403, 403, 202, 202, 403, 403, 403, 403, 403],
+  "POST /api/organizations/:organizationId/restores": [404, 403, 403, 202, 403, 403, 403, 403, 403, 403],
   "POST /api/organizations/:organizationId/tokens": [404, 403, 403, 201, 403, 403, 403, 403, 403, 201],
   "GET /api/organizations/:organizationId/tokens": [404, 403, 403, 200, 403, 403, 200, 200, 403, 200],
   "DELETE /api/organizations/:organizationId/tokens/:tokenId": [404, 403, 403, 200, 403, 403, 404, 404, 403, 200],
   "GET /api/jobs/:jobId": [404, 200, 403, 200, 200, 403, 404, 404, 403, 403],
-  "POST /api/jobs/:jobId[:]cancel": [404, 403, 403, 409, 403, 403, 404, 404, 403, 403],
+  "POST /api/jobs/:jobId[:]cancel": [404, 403, 403, 409, 409, 403, 404, 404, 403, 403],
   "GET /metrics": [200, 403, 403, 403, 403, 200, 403, 403, 403, 403],
 };
 
@@ -77,6 +89,15 @@ const BODIES: Record<string, unknown> = {
   "POST /v1/organizations/:id/databases": { description: "x" },
   "PATCH /v1/databases/:id": { description: "x" },
   "POST /v1/databases/:id/database_backups": BACKUP,
+  "POST /api/databases/:databaseId/backup": { destination: BACKUP },
+  "POST /api/databases/:databaseId/backup[:]rotateCredentials": { accessKeyId: "id", secretAccessKey: "hidden" },
+  "POST /api/databases/:databaseId/restores": { at: "2026-01-01T00:00:00Z", confirm: true },
+  "POST /api/databases/:databaseId/forks": { at: "2026-01-01T00:00:00Z" },
+  "POST /api/organizations/:organizationId/restores": {
+    destination: BACKUP,
+    databaseId: "00000000-0000-4000-8000-000000000000",
+    at: "2026-01-01T00:00:00Z",
+  },
   "POST /api/organizations": { name: "x" },
   "PATCH /api/organizations/:organizationId": { name: "x" },
   "POST /api/organizations/:organizationId/databases": { name: "x" },
@@ -165,7 +186,8 @@ function pathOf(route: string, organizationId: string, { databaseId, tokenId, jo
     .replace(":tokenId", tokenId)
     .replace(":jobId", jobId)
     .replace(":id", id)
-    .replace("[:]", ":");
+    .replace("[:]", ":")
+    .replace(/points$/, "points?at=2026-01-01T00:00:00Z");
 }
 
 function ask(

@@ -4,7 +4,8 @@ import type { BackupAnswer, BackupCommand, BackupInfo } from "../../../src/core/
 import { asUnixMs, type UnixMs } from "../../../src/core/clock.ts";
 import { failure, type Failure } from "../../../src/core/errors.ts";
 import type { DatabaseControl, DatabaseSetup, DatabaseStats } from "../../../src/core/management.ts";
-import type { RestoreAnswer } from "../../../src/core/restore-commands.ts";
+import type { RestoreAnswer, RestoreCommand, RestoreJobStatus } from "../../../src/core/restore-commands.ts";
+import { asVersion } from "../../../src/core/versionstamp.ts";
 
 export { IndexObject } from "../../../src/objects/index-object.ts";
 export { OrganizationObject } from "../../../src/objects/organization-object.ts";
@@ -14,6 +15,7 @@ interface Told {
   readonly revoked?: Record<string, UnixMs>;
   readonly wiped?: { readonly deleteBackups: boolean };
   readonly backup?: BackupInfo | null;
+  readonly jobs?: RestoreJobStatus;
   /** Calls that throw before the next one succeeds. */
   readonly outages?: number;
 }
@@ -67,8 +69,40 @@ export class FakeDatabaseObject extends DurableObject implements DatabaseControl
     return { ok: true, backup: this.told().backup ?? null };
   }
 
-  async restore(): Promise<RestoreAnswer | Failure> {
-    return failure("not-found", "This database has no backup.");
+  async restore(command: RestoreCommand): Promise<RestoreAnswer | Failure> {
+    this.#mayBeOut();
+    const point = { version: asVersion(1_000), time: asUnixMs(1) };
+    switch (command.command) {
+      case "range":
+        return { ok: true, kind: "range", range: { first: point, last: point } };
+      case "points":
+      case "resolve":
+        if (command.at === "never") return failure("invalid", "There is no such moment.");
+        return { ok: true, kind: "points", points: [point], next: null };
+      case "job":
+      case "cancel":
+        return this.#job(command.jobId, command.command === "cancel" ? "cancelled" : (this.told().jobs ?? "running"));
+      case "restore":
+      case "fork":
+      case "restore from":
+      case "verify":
+        if (command.command === "restore from" && command.at === "never") return failure("invalid", "Never.");
+        return this.#job(command.jobId, "running");
+      default:
+        return { ok: true, kind: "done" };
+    }
+  }
+
+  /** What jobs are from now on. */
+  endJobs(status: RestoreJobStatus): void {
+    this.#note({ jobs: status });
+  }
+
+  #job(id: string, status: RestoreJobStatus): RestoreAnswer {
+    const finishedAt = status === "running" ? null : asUnixMs(2);
+    const nothing = { rate: null, error: null, damagedObject: null, verification: null };
+    const job = { id, kind: "verify", status, phase: "reading", done: 1, total: 2, version: asVersion(1_000) } as const;
+    return { ok: true, kind: "job", job: { ...job, ...nothing, createdAt: asUnixMs(1), finishedAt } };
   }
 
   told(): Told {

@@ -3,6 +3,7 @@ import { toHex } from "../../../core/bytes.ts";
 import type { Failure } from "../../../core/errors.ts";
 import { isFailure, type Caller, type Page } from "../../../core/management.ts";
 import { ask, idempotencyOf, type ManagementContext } from "../context.ts";
+import { BACKUP_ROUTES } from "./backup-routes.ts";
 import { metricsText } from "./metrics.ts";
 import { route, type ApiRoute } from "./route.ts";
 import * as schemas from "./schemas.ts";
@@ -326,7 +327,7 @@ const others: readonly ApiRoute[] = [
   }),
 ];
 
-export const API_ROUTES: readonly ApiRoute[] = [...organizations, ...databases, ...tokens, ...others];
+export const API_ROUTES: readonly ApiRoute[] = [...organizations, ...databases, ...BACKUP_ROUTES, ...tokens, ...others];
 
 /** The index knows no secrets, so before it says what a token lacks, the token's organization says whether it is one. */
 async function notGenuine(context: ManagementContext, caller: Caller): Promise<Failure | undefined> {

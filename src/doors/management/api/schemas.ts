@@ -21,6 +21,8 @@ import {
   type TokenInfo,
 } from "../../../core/management.ts";
 import { JURISDICTIONS, LOCATION_HINTS } from "../../../core/placement.ts";
+import type { RestorePointInfo, VerificationReport } from "../../../core/restore-commands.ts";
+import { versionstampHex } from "../../../core/versionstamp.ts";
 
 const CONTROL_CHARACTERS = /\p{Cc}/u;
 
@@ -141,17 +143,41 @@ export const createdToken = token
   .extend({ token: z.string().meta({ description: "The token itself. Shown once." }) })
   .meta({ id: "CreatedToken" });
 
+const digest = z.object({ count: z.number(), sum: z.string(), sumWithExpiries: z.string() });
+export const restorePoint = z.object({ versionstamp: z.string(), time });
+
+const verification = z
+  .object({
+    good: z.boolean(),
+    range: z.object({ first: restorePoint, last: restorePoint }).nullable(),
+    live: digest.nullable(),
+    backup: digest.nullable(),
+    objects: z.number(),
+    bytes: z.number(),
+    problems: z.array(z.string()),
+    tookMs: z.number(),
+  })
+  .meta({ id: "Verification" });
+
 export const job = z
   .object({
     id: uuid,
-    kind: z.enum(["database.delete"]),
+    kind: z.enum(["database.delete", "database.restore", "database.fork", "backup.verify"]),
     databaseId: uuid,
     status: z.enum(["pending", "running", "completed", "failed", "cancelled"]),
     done: z.number(),
     total: z.number(),
     rate: z.number().nullable(),
     error: z.string().nullable(),
-    result: z.null(),
+    result: z
+      .object({
+        phase: z.string(),
+        versionstamp: z.string().nullable(),
+        damagedObject: z.string().nullable(),
+        verification: verification.nullable(),
+      })
+      .nullable()
+      .meta({ description: "Of jobs about backups, also while they run." }),
     createdAt: time,
     finishedAt: time.nullable(),
   })
@@ -206,7 +232,21 @@ export function tokenJson({ scopes, ...info }: TokenInfo) {
 }
 
 export function jobJson(info: Job) {
-  return { ...info, createdAt: text(info.createdAt), finishedAt: textOrNull(info.finishedAt) };
+  const { result, createdAt, finishedAt } = info;
+  const shown =
+    result === null
+      ? null
+      : { ...result, verification: result.verification === null ? null : verificationJson(result.verification) };
+  return { ...info, result: shown, createdAt: text(createdAt), finishedAt: textOrNull(finishedAt) };
+}
+
+function verificationJson({ range, ...report }: VerificationReport) {
+  const shown = range === null ? null : { first: restorePointJson(range.first), last: restorePointJson(range.last) };
+  return { ...report, range: shown };
+}
+
+export function restorePointJson({ version, time: at }: RestorePointInfo) {
+  return { versionstamp: versionstampHex(version), time: text(at) };
 }
 
 export function scopesOf(body: z.output<typeof newToken>): Scopes | Failure {

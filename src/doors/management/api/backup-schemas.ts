@@ -1,0 +1,165 @@
+/** What /api takes and gives about backups and going back in time. */
+import { z } from "zod";
+import {
+  DEFAULT_BACKUP_TIMES,
+  type BackupCredentials,
+  type BackupInfo,
+  type NewBackupDestination,
+} from "../../../core/backup-commands.ts";
+import {
+  MAX_BACKUP_INTERVAL_MS,
+  MAX_BACKUP_RETENTION_DAYS,
+  MAX_NAME_LENGTH,
+  MAX_RESTORE_POINTS,
+  MIN_BACKUP_INTERVAL_MS,
+} from "../../../core/limits.ts";
+import { versionstampHex, type Version } from "../../../core/versionstamp.ts";
+import { database, job, restorePoint } from "./schemas.ts";
+
+const time = z.iso.datetime({ offset: true });
+const versionstamp = z.string().meta({ description: "20 hexadecimal digits." });
+const filled = z.string().min(1);
+const name = z
+  .string()
+  .max(MAX_NAME_LENGTH)
+  .regex(/^\P{Cc}*$/u);
+const moment = filled.meta({ description: "A versionstamp or a time as in RFC 3339; it is rounded down to a commit." });
+
+const place = {
+  kind: z.literal("s3"),
+  endpoint: filled.meta({ description: "A URL with https, without the bucket." }),
+  bucketName: filled,
+  bucketRegion: filled,
+  accessKeyId: filled,
+};
+const prefix = z.string().meta({ description: "The path below which everything is put." });
+
+const newDestination = z
+  .discriminatedUnion("kind", [
+    z.strictObject({
+      ...place,
+      secretAccessKey: filled,
+      sessionToken: filled.optional(),
+      prefix: prefix.default(""),
+    }),
+    z.strictObject({ kind: z.literal("r2"), prefix: prefix.default("") }),
+  ])
+  .meta({ id: "NewDestination", description: "An S3 bucket, or the R2 bucket that the deployment has for backups." });
+
+export const newBackup = z.strictObject({
+  destination: newDestination,
+  intervalMs: z
+    .int()
+    .min(MIN_BACKUP_INTERVAL_MS)
+    .max(MAX_BACKUP_INTERVAL_MS)
+    .default(DEFAULT_BACKUP_TIMES.intervalMs)
+    .meta({ description: "A commit is sent at most so long after it was made." }),
+  retentionDays: z
+    .int()
+    .min(1)
+    .max(MAX_BACKUP_RETENTION_DAYS)
+    .default(DEFAULT_BACKUP_TIMES.retentionDays)
+    .meta({ description: "Every moment of so many days back stays restorable." }),
+});
+
+export const newCredentials = z.strictObject({
+  accessKeyId: filled,
+  secretAccessKey: filled,
+  sessionToken: filled.optional(),
+});
+
+export const pointsQuery = z.strictObject({
+  at: moment,
+  direction: z.enum(["before", "after"]).default("before"),
+  limit: z.coerce.number().int().min(1).max(MAX_RESTORE_POINTS).default(20),
+});
+
+export const newRestore = z.strictObject({
+  at: moment,
+  confirm: z.literal(true).meta({ description: "What was written since is undone." }),
+});
+
+export const newFork = z.strictObject({ at: moment, name: name.default("") });
+
+export const newRestoreFromBucket = z.strictObject({
+  destination: newDestination,
+  databaseId: z.uuid().meta({ description: "Whose backup it is." }),
+  at: moment,
+  name: name.default(""),
+});
+
+export const backup = z
+  .object({
+    id: z.uuid(),
+    destination: z.discriminatedUnion("kind", [
+      z.object({ ...place, prefix }),
+      z.object({ kind: z.literal("r2"), prefix }),
+    ]),
+    intervalMs: z.number(),
+    retentionDays: z.number(),
+    status: z.object({
+      code: z.enum(["pending", "active", "failed"]),
+      message: z.string().optional().meta({ description: "Why it failed." }),
+    }),
+    paused: z.boolean(),
+    createdAt: time,
+    lagMs: z.number().meta({ description: "For how long the oldest commit that is not stored has been waiting." }),
+    backlogBytes: z.number(),
+    lastObject: z.object({ name: z.string(), storedAt: time }).nullable(),
+    lastError: z
+      .object({ message: z.string(), since: time, at: time })
+      .nullable()
+      .meta({ description: "null when the last attempt succeeded." }),
+    generations: z.array(
+      z.object({
+        prefix: z.string(),
+        state: z.enum(["snapshotting", "complete", "retired", "broken", "deleting"]),
+        after: versionstamp.nullable(),
+        upTo: versionstamp.nullable(),
+        objects: z.number(),
+        bytes: z.number(),
+        deletedAfter: time.nullable(),
+      }),
+    ),
+  })
+  .meta({ id: "Backup" });
+
+export const range = z.object({ range: z.object({ first: restorePoint, last: restorePoint }).nullable() });
+
+export const points = z.object({
+  items: z.array(restorePoint),
+  next: versionstamp.optional().meta({ description: "The `at` of the next page; left out at the end." }),
+});
+
+export const filling = z.object({ database, job });
+
+export function destinationOf(given: z.output<typeof newDestination>): NewBackupDestination {
+  return given.kind === "r2" ? given : { ...given, sessionToken: given.sessionToken ?? null };
+}
+
+export function credentialsOf(given: z.output<typeof newCredentials>): BackupCredentials {
+  return { ...given, sessionToken: given.sessionToken ?? null };
+}
+
+export function backupJson({ createdAt, lastObject, lastError, generations, ...info }: BackupInfo) {
+  return {
+    ...info,
+    createdAt: text(createdAt),
+    lastObject: lastObject === null ? null : { ...lastObject, storedAt: text(lastObject.storedAt) },
+    lastError: lastError === null ? null : { ...lastError, since: text(lastError.since), at: text(lastError.at) },
+    generations: generations.map(({ after, upTo, deletedAfter, ...generation }) => ({
+      ...generation,
+      after: hex(after),
+      upTo: hex(upTo),
+      deletedAfter: deletedAfter === null ? null : text(deletedAfter),
+    })),
+  };
+}
+
+function hex(version: Version | null): string | null {
+  return version === null ? null : versionstampHex(version);
+}
+
+function text(ms: number): string {
+  return new Date(ms).toISOString();
+}

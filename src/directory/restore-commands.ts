@@ -76,6 +76,7 @@ export class RestoreCommands {
       jobId,
       at: versionstampHex(point.version),
       intoDatabaseId,
+      intoJurisdiction: jurisdiction,
     }));
   }
 

@@ -103,7 +103,10 @@ describe("databases", () => {
     const { body: page } = await send("GET", `${organization}/databases?sort=updatedAt&order=desc`, tenant);
     expect(page.items).toContainEqual(expect.objectContaining({ id: created.body.id }));
     expect(page).not.toHaveProperty("next");
-    const deleted = await send("DELETE", `${path}?backups=delete`, tenant);
+    expect(await send("DELETE", `${path}?backups=delete`, tenant), "they stay in their bucket").toMatchObject({
+      status: 400,
+    });
+    const deleted = await send("DELETE", `${path}?backups=keep`, tenant);
     expect(deleted).toMatchObject({ status: 202, body: { status: "completed", databaseId: created.body.id } });
     const job = await send("GET", deleted.headers.get("location") ?? "", tenant);
     expect(job.body).toEqual(deleted.body);
@@ -111,7 +114,7 @@ describe("databases", () => {
     expect(await send("POST", `/api/jobs/${job.body.id}:cancel`, tenant)).toMatchObject({ status: 409 });
     expect((await send("GET", path, tenant)).status).toBe(404);
     expect(await bindings.DATABASES.getByName(created.body.id).told()).toMatchObject({
-      wiped: { deleteBackups: true },
+      wiped: { deleteBackups: false },
     });
   });
 

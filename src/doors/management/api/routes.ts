@@ -190,8 +190,8 @@ const databases: readonly ApiRoute[] = [
       description: "The job that deletes it; 204 when that is no longer kept",
       schema: schemas.job,
     },
-    async answer({ context, caller, params, query }) {
-      const input = { ...params, deleteBackups: query.backups === "delete" };
+    async answer({ context, caller, params }) {
+      const input = { ...params, deleteBackups: false };
       const deletion = await ask(context, caller, null, "databases.delete", input);
       if (isFailure(deletion)) return deletion;
       if (deletion.job === null) return new Response(null, { status: 204 });

@@ -81,7 +81,10 @@ export const databasesQuery = pageQuery.extend({
 });
 
 export const deletionQuery = z.strictObject({
-  backups: z.enum(["keep", "delete"]).default("keep").meta({ description: "What becomes of its backups in buckets." }),
+  backups: z
+    .literal("keep")
+    .default("keep")
+    .meta({ description: "What becomes of its backups in buckets: they stay." }),
 });
 
 export const newOrganization = z.strictObject({ name });

@@ -19,10 +19,7 @@ import {
 import { Encoding, type Check, type Enqueue, type Mutation, type ReadRange } from "./operations.ts";
 import type { ProtobufReader } from "./protobuf.ts";
 import { storableV8 } from "./v8/storable.ts";
-import { VERSIONSTAMP_BYTES, versionOfBytes } from "./versionstamp.ts";
-
-/** A string part of 20 hex digits in a key: its tag, the digits and its end. */
-const VERSIONSTAMP_SUFFIX_BYTES = 22;
+import { VERSIONSTAMP_BYTES, versionOfBytes, VERSIONSTAMP_SUFFIX_BYTES } from "./versionstamp.ts";
 
 const LE64_BYTES = 8;
 

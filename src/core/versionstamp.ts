@@ -12,6 +12,9 @@ declare const version: unique symbol;
 export type Version = number & { readonly [version]: true };
 
 export const VERSIONSTAMP_BYTES = 10;
+
+/** What a versionstamped key is longer than the key in its mutation: a string part of 20 hex digits. */
+export const VERSIONSTAMP_SUFFIX_BYTES = 22;
 export const LOG_STAMP_BYTES = 12;
 
 /** The order that the last log entry of a commit carries: it marks a point that can be restored. */

@@ -11,7 +11,7 @@ import { type Failure, failure } from "../core/errors.ts";
 import { MAX_SUM_BYTES } from "../core/limits.ts";
 import type { AtomicWrite, CommitResult, Entry, ReadRange } from "../core/operations.ts";
 import type { SyncStorage } from "../core/storage.ts";
-import type { Version } from "../core/versionstamp.ts";
+import { type Version, VERSIONSTAMP_SUFFIX_BYTES } from "../core/versionstamp.ts";
 import { type EntryBounds, EntryTable, type StoredEntry } from "./entry-table.ts";
 import { logEntryBound } from "./log-entry.ts";
 import { MutationLog } from "./mutation-log.ts";
@@ -21,9 +21,6 @@ import { migrate } from "./schema.ts";
 import type { SideState } from "./side-state.ts";
 import { VersionClock } from "./version-clock.ts";
 import { WatchHub } from "./watch-hub.ts";
-
-/** What a versionstamped key is longer than the key in the mutation. */
-const VERSIONSTAMP_SUFFIX_BYTES = 22;
 
 export type CommitOutcome = CommitResult | Failure;
 

@@ -7,18 +7,17 @@ import type { RetryPolicy, Timing } from "../backup/destinations/retry.ts";
 import { S3Destination } from "../backup/destinations/s3.ts";
 import { parseS3Settings } from "../backup/destinations/s3-settings.ts";
 import { SecretBox } from "../backup/secrets.ts";
-import type { DatabaseSource, Entropy } from "../backup/sources.ts";
+import type { DatabaseSource } from "../backup/sources.ts";
 import type { BackupCredentials, BackupDestination } from "../core/backup-commands.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
 import { encryptionKeys } from "../core/encryption-keys.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import type { BackupEnv } from "./env.ts";
+import { systemEntropy } from "./stubs.ts";
 
 /** The backup's tasks try again by themselves: one second try covers a connection that went stale. */
 const retryPolicy: RetryPolicy = { tries: 2, firstWaitMs: 200, longestWaitMs: 5_000 };
-
-export const entropy: Entropy = { bytes: (length) => crypto.getRandomValues(new Uint8Array(length)) };
 
 export interface BackupParts {
   readonly storage: SyncStorage;
@@ -34,7 +33,7 @@ export function databaseBackup({ storage, database, clock, env, dueBy }: BackupP
     storage,
     database,
     clock,
-    entropy,
+    entropy: systemEntropy,
     secrets: secretBox(env),
     openDestination: (destination, credentials) => openDestination(destination, credentials, env, timing),
     dueBy,
@@ -54,7 +53,7 @@ export function timingBy(clock: Clock): Timing {
 
 export function secretBox({ CAIRN_ENCRYPTION_KEYS: text = "" }: BackupEnv): SecretBox | Failure {
   const keys = encryptionKeys(text);
-  if (!("ok" in keys)) return new SecretBox(keys, entropy);
+  if (!("ok" in keys)) return new SecretBox(keys, systemEntropy);
   return failure(
     "unsupported",
     `This deployment cannot keep the secrets of a destination: CAIRN_ENCRYPTION_KEYS, ${keys.message}`,

@@ -9,10 +9,11 @@ import { NO_VERSION } from "../core/versionstamp.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import type { Database } from "../engine/database.ts";
 import { SideState } from "../engine/side-state.ts";
-import { entropy, openDestination, secretBox, timingBy } from "./backup-wiring.ts";
+import { openDestination, secretBox, timingBy } from "./backup-wiring.ts";
 import type { DatabaseObject } from "./database-object.ts";
 import type { BackupEnv } from "./env.ts";
 import type { Mode, ObjectMode } from "./object-mode.ts";
+import { systemEntropy } from "./stubs.ts";
 
 type RestoreEnv = BackupEnv & { readonly DATABASES: DurableObjectNamespace<DatabaseObject> };
 
@@ -36,7 +37,7 @@ export function databaseRestores(parts: RestoreParts): RestoreService {
   return new RestoreService({
     storage,
     clock,
-    entropy,
+    entropy: systemEntropy,
     database,
     side,
     adopt: (entries, floor, also) => database.adopt(side, entries, floor, also),

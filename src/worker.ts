@@ -10,23 +10,22 @@ import { deploymentOf } from "./directory/deployment.ts";
 import { DirectoryAuthority } from "./directory/directory-authority.ts";
 import { kvConnectDoor } from "./doors/kv-connect/door.ts";
 import { discardBody } from "./doors/kv-connect/request-body.ts";
-import type { Timers } from "./doors/kv-connect/timers.ts";
 import { managementDoor } from "./doors/management/door.ts";
 import type { Env } from "./objects/env.ts";
-import { databaseStub, organizationIndex, organizationStub, systemClock, systemEntropy } from "./objects/stubs.ts";
+import {
+  databaseStub,
+  organizationIndex,
+  organizationStub,
+  systemClock,
+  systemEntropy,
+  systemTimers,
+} from "./objects/stubs.ts";
 
 export { DatabaseObject } from "./objects/database-object.ts";
 export { IndexObject } from "./objects/index-object.ts";
 export { OrganizationObject } from "./objects/organization-object.ts";
 
 type Handler = (request: Request) => Promise<Response>;
-
-const timers: Timers = {
-  after(ms, callback) {
-    const timer = setTimeout(callback, ms);
-    return () => clearTimeout(timer);
-  },
-};
 
 /** The bindings of an isolate never change, but tests give each their own. */
 const handlers = new WeakMap<Env, Handler>();
@@ -37,7 +36,7 @@ export default {
     if (handler === undefined) handlers.set(env, (handler = compose(env)));
     const answer = await handler(request);
     // What was carried out was read before, and no client sends much with a GET or a DELETE.
-    if (answer.status >= 400) await discardBody(request, timers);
+    if (answer.status >= 400) await discardBody(request, systemTimers);
     return answer;
   },
 };
@@ -51,7 +50,7 @@ function compose(env: Env): Handler {
   const organization = (id: string) => organizationStub(env, id);
   const authority = new DirectoryAuthority({ accessTokens, dataTokens, clock, organization });
   const database = (id: string, grant: Grant) => databaseStub(env, id, grant);
-  const kvConnect = kvConnectDoor({ authority, database, clock, timers });
+  const kvConnect = kvConnectDoor({ authority, database, clock, timers: systemTimers });
   const management = managementDoor({
     accessTokens,
     clock,

@@ -11,6 +11,7 @@ import type {
   NewBackupDestination,
 } from "../core/backup-commands.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
+import type { Entropy } from "../core/entropy.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import type { Version } from "../core/versionstamp.ts";
@@ -28,7 +29,7 @@ import { probe } from "./probe.ts";
 import { Retention } from "./retention.ts";
 import type { SecretBox } from "./secrets.ts";
 import { Snapshotter } from "./snapshotter.ts";
-import type { BackupTask, DatabaseSource, Entropy } from "./sources.ts";
+import type { BackupTask, DatabaseSource } from "./sources.ts";
 
 export interface BackupOptions {
   readonly storage: SyncStorage;

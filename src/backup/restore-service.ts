@@ -4,6 +4,7 @@
  */
 import type { NewBackupDestination } from "../core/backup-commands.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
+import type { Entropy } from "../core/entropy.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_RESTORE_POINTS } from "../core/limits.ts";
 import type {
@@ -29,7 +30,7 @@ import { parseMoment } from "./replay/moment.ts";
 import { highestVersion, pointsAround, type ResolvedMoment, resolveMoment, restorableRange } from "./replay/points.ts";
 import { type RestorePurpose, Restores, type SideStore } from "./restore.ts";
 import type { SecretBox } from "./secrets.ts";
-import type { BackupTask, Entropy } from "./sources.ts";
+import type { BackupTask } from "./sources.ts";
 import { type VerifiableDatabase, Verifier } from "./verify.ts";
 import { VerificationSchedule } from "./verification-schedule.ts";
 

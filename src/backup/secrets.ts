@@ -3,9 +3,9 @@
  * the key's id in the clear. The database's and the backup's ids are associated data, so that a secret copied to another place
  * opens nowhere else. What was sealed under an older key says so when it is opened, and is to be sealed again.
  */
+import type { Entropy } from "../core/entropy.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import type { KeyList } from "../core/key-list.ts";
-import type { Entropy } from "./sources.ts";
 
 /** What GCM is made for (NIST SP 800-38D, section 5.2.1.1). */
 const IV_BYTES = 12;

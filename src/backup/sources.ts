@@ -35,11 +35,6 @@ export interface DatabaseSource {
   logMarker(): Version;
 }
 
-/** Bytes that nobody can guess, and ids. */
-export interface Entropy {
-  bytes(length: number): Uint8Array<ArrayBuffer>;
-}
-
 /** A piece of work that the object's alarm runs: fits the alarm clock's interface. */
 export interface BackupTask {
   readonly name: string;

@@ -335,12 +335,6 @@ export interface AccessTokens {
   ): Promise<MintedToken | Failure>;
 }
 
-/** Randomness is passed in, as time is. */
-export interface Entropy {
-  bytes(length: number): Uint8Array<ArrayBuffer>;
-  uuid(): string;
-}
-
 /** For answers that have no member `ok` of their own. */
 export function isFailure(value: unknown): value is Failure {
   return typeof value === "object" && value !== null && "ok" in value && value.ok === false;

@@ -5,15 +5,9 @@
  * RFC 5869): when one of those is dropped, the tokens whose check was made with it end.
  */
 import { toHex } from "../core/bytes.ts";
+import type { Entropy } from "../core/entropy.ts";
 import { failure, type Failure } from "../core/errors.ts";
-import {
-  isFailure,
-  type AccessTokens,
-  type Caller,
-  type Entropy,
-  type MintedToken,
-  type TokenCaller,
-} from "../core/management.ts";
+import { isFailure, type AccessTokens, type Caller, type MintedToken, type TokenCaller } from "../core/management.ts";
 import type { Deployment, TokenAlias } from "./deployment.ts";
 import { equalInConstantTime, sha256 } from "./digest.ts";
 import type { SigningKey, SigningKeys } from "../core/signing-keys.ts";

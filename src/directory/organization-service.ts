@@ -4,6 +4,7 @@
  */
 import type { Grant } from "../core/authority.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
+import type { Entropy } from "../core/entropy.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import {
   isFailure,
@@ -11,7 +12,6 @@ import {
   type CommandName,
   type Commands,
   type DatabaseControl,
-  type Entropy,
   type IndexStub,
   type Input,
   type Output,

@@ -14,7 +14,7 @@ import { encryptionKeys } from "../core/encryption-keys.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import type { BackupEnv } from "./env.ts";
-import { systemEntropy } from "./stubs.ts";
+import { systemEntropy, systemTimers } from "./stubs.ts";
 
 /** The backup's tasks try again by themselves: one second try covers a connection that went stale. */
 const retryPolicy: RetryPolicy = { tries: 2, firstWaitMs: 200, longestWaitMs: 5_000 };
@@ -41,14 +41,7 @@ export function databaseBackup({ storage, database, clock, env, dueBy }: BackupP
 }
 
 export function timingBy(clock: Clock): Timing {
-  return {
-    clock,
-    random: Math.random,
-    after(ms, run) {
-      const timer = setTimeout(run, ms);
-      return () => clearTimeout(timer);
-    },
-  };
+  return { clock, random: Math.random, ...systemTimers };
 }
 
 export function secretBox({ CAIRN_ENCRYPTION_KEYS: text = "" }: BackupEnv): SecretBox | Failure {

@@ -1,8 +1,10 @@
-/** Where each object is found, and the real clock and randomness. */
+/** Where each object is found, and the real clock, timers and randomness. */
 import type { Grant } from "../core/authority.ts";
 import { asUnixMs, type Clock } from "../core/clock.ts";
-import type { DatabaseControl, Entropy, IndexStub, OrganizationStub } from "../core/management.ts";
+import type { Entropy } from "../core/entropy.ts";
+import type { DatabaseControl, IndexStub, OrganizationStub } from "../core/management.ts";
 import type { Jurisdiction, LocationHint } from "../core/placement.ts";
+import type { Timers } from "../core/timers.ts";
 import type { DirectoryEnv } from "./directory-env.ts";
 import type { Env } from "./env.ts";
 import type { DatabaseStub } from "./interface.ts";
@@ -12,6 +14,13 @@ export const systemClock: Clock = { now: () => asUnixMs(Date.now()) };
 export const systemEntropy: Entropy = {
   bytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
   uuid: () => crypto.randomUUID(),
+};
+
+export const systemTimers: Timers = {
+  after(ms, callback) {
+    const timer = setTimeout(callback, ms);
+    return () => clearTimeout(timer);
+  },
 };
 
 /** The one index of the deployment. */

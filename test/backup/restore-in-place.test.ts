@@ -6,7 +6,8 @@ import { manifestName } from "../../src/backup/format/object-names.ts";
 import type { RestoreCommand, RestoreJob } from "../../src/core/restore-commands.ts";
 import { asVersion, type Version, versionstampHex } from "../../src/core/versionstamp.ts";
 import { SideState } from "../../src/engine/side-state.ts";
-import { entropy, openS3, secretBox, TestBackup } from "../support/workerd/backup.ts";
+import { systemEntropy } from "../../src/objects/stubs.ts";
+import { openS3, secretBox, TestBackup } from "../support/workerd/backup.ts";
 import { key, set, text, withStorage } from "../support/workerd/engine.ts";
 import { describe as describeEntries } from "../support/workerd/restore.ts";
 
@@ -26,7 +27,7 @@ class Restorable {
     this.service = new RestoreService({
       storage,
       clock,
-      entropy,
+      entropy: systemEntropy,
       database,
       side,
       adopt: (entries, floor, also) => database.adopt(side, entries, floor, also),

@@ -3,15 +3,14 @@
  * outages are the caller's, who backs off without holding anything open.
  */
 import type { Clock } from "../../core/clock.ts";
+import type { Timers } from "../../core/timers.ts";
 import { destinationFailure, type DestinationFailure } from "./destination.ts";
 
 /** Time and chance, passed in so that tests move them. */
-export interface Timing {
+export interface Timing extends Timers {
   readonly clock: Clock;
   /** Uniform in [0, 1). */
   random(): number;
-  /** Calls `run` once after so many milliseconds, unless the function that it returns is called before. */
-  after(ms: number, run: () => void): () => void;
 }
 
 export interface RetryPolicy {

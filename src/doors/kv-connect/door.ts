@@ -11,11 +11,11 @@ import type { Authority, Grant } from "../../core/authority.ts";
 import type { Clock } from "../../core/clock.ts";
 import { failure, type Failure } from "../../core/errors.ts";
 import { MAX_REQUEST_BODY_BYTES } from "../../core/limits.ts";
+import type { Timers } from "../../core/timers.ts";
 import { watchProtocol, type DatabaseStub } from "../../objects/interface.ts";
 import { answerExchange, PROTOCOL_VERSIONS } from "./exchange.ts";
 import { readBody } from "./request-body.ts";
 import { failureOfCall, failureOfJson, failureResponse, PROTOBUF_ANSWER, sentence } from "./responses.ts";
-import type { Timers } from "./timers.ts";
 import { answerWatch } from "./watch.ts";
 
 export interface KvConnectParts {

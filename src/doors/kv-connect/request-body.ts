@@ -2,7 +2,7 @@
 import { concatBytes } from "../../core/bytes.ts";
 import { failure, type Failure } from "../../core/errors.ts";
 import { MAX_DISCARDED_BODY_BYTES } from "../../core/limits.ts";
-import type { Timers } from "./timers.ts";
+import type { Timers } from "../../core/timers.ts";
 
 /** A client that pauses longer may be waiting for the answer before it sends the rest. */
 const DISCARD_PAUSE_MS = 3000;

@@ -13,9 +13,9 @@ import type { Clock } from "../../core/clock.ts";
 import { decodeWatch } from "../../core/datapath.ts";
 import { encodeWatch } from "../../core/datapath-requests.ts";
 import { failure, type Failure } from "../../core/errors.ts";
+import type { Timers } from "../../core/timers.ts";
 import type { DatabaseStub } from "../../objects/interface.ts";
 import { failureOfCall, failureResponse, WATCH_ANSWER } from "./responses.ts";
-import type { Timers } from "./timers.ts";
 import { openLink, WatchLink, type LinkEvent } from "./watch-link.ts";
 
 export const KEEP_ALIVE_MS = 5000;

@@ -1,13 +1,13 @@
 /** What the management doors are given, and the steps that every request of theirs takes before it is answered. */
 import { toHex } from "../../core/bytes.ts";
 import type { Clock } from "../../core/clock.ts";
+import type { Entropy } from "../../core/entropy.ts";
 import { failure, type Failure } from "../../core/errors.ts";
 import { MAX_IDEMPOTENCY_KEY_LENGTH, MAX_MANAGEMENT_BODY_BYTES } from "../../core/limits.ts";
 import {
   type AccessTokens,
   type Caller,
   type CommandName,
-  type Entropy,
   type Idempotency,
   type IndexStub,
   type Input,

@@ -7,25 +7,23 @@ import { Backup } from "../../../src/backup/backup.ts";
 import { type BackupPolicy, defaultPolicy } from "../../../src/backup/policy.ts";
 import { SecretBox } from "../../../src/backup/secrets.ts";
 import { encryptionKeys } from "../../../src/core/encryption-keys.ts";
-import type { Entropy } from "../../../src/backup/sources.ts";
 import type { BackupCommand, BackupInfo } from "../../../src/core/backup-commands.ts";
 import { asUnixMs } from "../../../src/core/clock.ts";
 import type { AtomicWrite, Mutation } from "../../../src/core/operations.ts";
 import type { SyncStorage } from "../../../src/core/storage.ts";
 import type { Version } from "../../../src/core/versionstamp.ts";
 import { Database } from "../../../src/engine/database.ts";
+import { systemEntropy } from "../../../src/objects/stubs.ts";
 import type { S3Place } from "../s3-place.ts";
 import { realTiming } from "../timing.ts";
 import { MovableClock, versionOf, write } from "./engine.ts";
-
-export const entropy: Entropy = { bytes: (length) => crypto.getRandomValues(new Uint8Array(length)) };
 
 export const testKeys = `k1:${btoa("1".repeat(32))}`;
 
 export function secretBox(keys = testKeys): SecretBox {
   const parsed = encryptionKeys(keys);
   if ("ok" in parsed) throw new Error(parsed.message);
-  return new SecretBox(parsed, entropy);
+  return new SecretBox(parsed, systemEntropy);
 }
 
 /** The endpoint that all tests share: each test has a database id of its own. */
@@ -86,7 +84,7 @@ export class TestBackup {
       storage,
       database: this.database,
       clock,
-      entropy,
+      entropy: systemEntropy,
       secrets: secrets ?? secretBox(),
       openDestination: () => through?.(this.store) ?? this.store,
       dueBy: (at) => {

@@ -12,8 +12,9 @@ import type { Sql, SyncStorage } from "../../../src/core/storage.ts";
 import { type Version, versionstampHex } from "../../../src/core/versionstamp.ts";
 import { Database } from "../../../src/engine/database.ts";
 import { SideState } from "../../../src/engine/side-state.ts";
+import { systemEntropy } from "../../../src/objects/stubs.ts";
 import type { ModelState } from "../backup-writer.ts";
-import { entropy, secretBox } from "./backup.ts";
+import { secretBox } from "./backup.ts";
 import { MovableClock } from "./engine.ts";
 
 const place: NewBackupDestination = { kind: "r2", prefix: "" };
@@ -59,7 +60,7 @@ export class TestRestore {
     this.service = new RestoreService({
       storage,
       clock,
-      entropy,
+      entropy: systemEntropy,
       database: this.database,
       side: this.side,
       adopt: (entries, floor, also) => this.database.adopt(this.side, entries, floor, also),

@@ -13,8 +13,9 @@ import {
   MAX_RESTORE_POINTS,
   MIN_BACKUP_INTERVAL_MS,
 } from "../../../core/limits.ts";
+import type { Output } from "../../../core/management.ts";
 import { versionstampHex, type Version } from "../../../core/versionstamp.ts";
-import { database, job, restorePoint } from "./schemas.ts";
+import { database, job, restorePoint, restorePointJson } from "./schemas.ts";
 
 const time = z.iso.datetime({ offset: true });
 const versionstamp = z.string().meta({ description: "20 hexadecimal digits." });
@@ -139,6 +140,12 @@ export function destinationOf(given: z.output<typeof newDestination>): NewBackup
 
 export function credentialsOf(given: z.output<typeof newCredentials>): BackupCredentials {
   return { ...given, sessionToken: given.sessionToken ?? null };
+}
+
+export function rangeJson({ range: found }: Output<"backups.range">) {
+  return {
+    range: found === null ? null : { first: restorePointJson(found.first), last: restorePointJson(found.last) },
+  };
 }
 
 export function backupJson({ createdAt, lastObject, lastError, generations, ...info }: BackupInfo) {

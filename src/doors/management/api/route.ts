@@ -4,37 +4,70 @@
  */
 import { z } from "zod";
 import { failure, type Failure } from "../../../core/errors.ts";
-import { isFailure, type Caller } from "../../../core/management.ts";
-import { readBody, type ManagementContext } from "../context.ts";
+import {
+  isFailure,
+  type Caller,
+  type CommandName,
+  type Idempotency,
+  type Input,
+  type Job,
+  type Output,
+} from "../../../core/management.ts";
+import { ask, idempotencyOf, readBody, type ManagementContext } from "../context.ts";
 
 export interface Call<Params, Query, Body> {
   readonly context: ManagementContext;
   readonly caller: Caller;
-  readonly request: Request;
   readonly params: Params;
   readonly query: Query;
   readonly body: Body;
-  /** As it was sent. */
-  readonly bodyText: string;
+  /** null: none was sent, or the route takes none. */
+  readonly idempotency: Idempotency | null;
+  readonly ask: Ask;
 }
 
-interface Definition<Params extends z.ZodType, Query extends z.ZodType, Body extends z.ZodType> {
-  readonly method: "get" | "post" | "patch" | "delete";
+/** Asks the caller's organization; `named` is the one in the path, if there is one. */
+export type Ask = <Name extends CommandName>(
+  name: Name,
+  input: Input<Name>,
+  named?: string,
+) => Promise<Output<Name> | Failure>;
+
+interface Described {
+  readonly method: "get" | "post" | "put" | "patch" | "delete";
   /** With `:name` for each member of `params`. */
   readonly path: string;
   readonly summary: string;
-  readonly params: Params;
-  readonly query: Query;
-  /** Null: a body is not looked at. */
-  readonly body: Body | null;
-  /** Whether it takes an Idempotency-Key. */
-  readonly idempotent: boolean;
+  /** Without a schema the answer has no body. */
   readonly success: { readonly status: number; readonly description: string; readonly schema: z.ZodType | null };
-  readonly answer: (call: Call<z.output<Params>, z.output<Query>, z.output<Body>>) => Promise<Response | Failure>;
+}
+
+interface Definition<
+  Params extends z.ZodType,
+  Query extends z.ZodType,
+  Body extends z.ZodType,
+  Found,
+> extends Described {
+  readonly params?: Params;
+  readonly query?: Query;
+  /** Without one a body is not looked at. */
+  readonly body?: Body;
+  /** Whether it takes an Idempotency-Key; no, unless it says so. */
+  readonly idempotent?: boolean;
+  /** What was found or made; a response is the answer as it is. */
+  readonly answer: (call: Call<z.output<Params>, z.output<Query>, z.output<Body>>) => Promise<Found | Failure>;
+  /** As JSON. Without it, as it is. */
+  readonly show?: (found: Exclude<Found, Response>) => unknown;
+  /** Where what was made is found. */
+  readonly location?: (found: Exclude<Found, Response>, params: z.output<Params>) => string;
 }
 
 /** A definition whose schemas are only to be read any more. */
-export interface ApiRoute extends Omit<Definition<z.ZodObject, z.ZodObject, z.ZodType>, "answer"> {
+export interface ApiRoute extends Described {
+  readonly params: z.ZodObject;
+  readonly query: z.ZodObject;
+  readonly body: z.ZodType | null;
+  readonly idempotent: boolean;
   readonly respond: (
     request: Request,
     params: Record<string, string>,
@@ -42,28 +75,63 @@ export interface ApiRoute extends Omit<Definition<z.ZodObject, z.ZodObject, z.Zo
   ) => Promise<Response | Failure>;
 }
 
-export function route<Params extends z.ZodObject, Query extends z.ZodObject, Body extends z.ZodObject>(
-  definition: Definition<Params, Query, Body>,
+const nothing = z.strictObject({});
+
+export function route<Params extends z.ZodObject, Query extends z.ZodObject, Body extends z.ZodObject, Found>(
+  definition: Definition<Params, Query, Body, Found>,
 ): ApiRoute {
-  const { answer, ...described } = definition;
+  const { method, path, summary, success, answer } = definition;
+  const described = { method, path, summary, success, idempotent: definition.idempotent === true };
+  const schemas = { params: definition.params ?? nothing, query: definition.query ?? nothing };
   return {
     ...described,
+    ...schemas,
+    body: definition.body ?? null,
     async respond(request, givenParams, context) {
       const caller = await context.accessTokens.caller(request.headers.get("authorization"));
       if (isFailure(caller)) return caller;
-      const params = checked(definition.params, lowerCased(givenParams), "the path");
+      const params = checked(schemas.params, lowerCased(givenParams), "the path");
       if (isFailure(params)) return params;
-      const query = checked(definition.query, queryOf(new URL(request.url)), "the query");
+      const query = checked(schemas.query, queryOf(new URL(request.url)), "the query");
       if (isFailure(query)) return query;
-      const raw = definition.body === null ? { text: "", value: {} } : await readBody(request);
+      const raw = definition.body === undefined ? { text: "", value: {} } : await readBody(request);
       if (isFailure(raw)) return raw;
       const body = checked(definition.body ?? anything, raw.value, "the body");
       if (isFailure(body)) return body;
-      // Without a schema a body is typed as nothing that could be read from it.
-      const typedBody = body as z.output<Body>;
-      return answer({ context, caller, request, params, query, body: typedBody, bodyText: raw.text });
+      const idempotency = described.idempotent ? await idempotencyOf(request, raw.text) : null;
+      if (isFailure(idempotency)) return idempotency;
+      const found = await answer({
+        context,
+        caller,
+        // Without a schema each is typed as nothing that could be read from it.
+        params: params as z.output<Params>,
+        query: query as z.output<Query>,
+        body: body as z.output<Body>,
+        idempotency,
+        ask: (name, input, named) => ask(context, caller, named ?? null, name, input),
+      });
+      if (found instanceof Response || isFailure(found)) return found;
+      // The two that were excluded have just been returned.
+      return shown(definition, found as Exclude<Found, Response>, params as z.output<Params>);
     },
   };
+}
+
+function shown<Params extends z.ZodObject, Query extends z.ZodObject, Body extends z.ZodObject, Found>(
+  { success, show, location }: Definition<Params, Query, Body, Found>,
+  found: Exclude<Found, Response>,
+  params: z.output<Params>,
+): Response {
+  const { status } = success;
+  if (success.schema === null) return new Response(null, { status });
+  const headers = new Headers(location === undefined ? {} : { location: location(found, params) });
+  // What is made may be shown with a secret, once.
+  if (status === 201) headers.set("cache-control", "no-store");
+  return Response.json(show === undefined ? found : show(found), { status, headers });
+}
+
+export function jobLocation({ id }: Job): string {
+  return `/api/jobs/${id}`;
 }
 
 const anything = z.unknown();

@@ -17,6 +17,7 @@ import {
   type DatabaseInfo,
   type Job,
   type OrganizationInfo,
+  type Page,
   type Scopes,
   type TokenInfo,
 } from "../../../core/management.ts";
@@ -67,7 +68,6 @@ export const organizationParams = z.strictObject({ organizationId: z.string() })
 export const databaseParams = z.strictObject({ databaseId: z.string() });
 export const tokenParams = z.strictObject({ organizationId: z.string(), tokenId: z.string() });
 export const jobParams = z.strictObject({ jobId: z.string() });
-export const nothing = z.strictObject({});
 
 export const pageQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(MAX_PAGE_ITEMS).default(20),
@@ -208,6 +208,11 @@ export function pageOf<Item extends z.ZodType>(item: Item) {
     items: z.array(item),
     next: z.string().optional().meta({ description: "The cursor of the next page; left out at the end." }),
   });
+}
+
+/** Shows a page; the cursor is left out at the end. */
+export function pageJson<Item, Json>(itemJson: (item: Item) => Json) {
+  return ({ items, next }: Page<Item>) => ({ items: items.map(itemJson), ...(next === null ? {} : { next }) });
 }
 
 export function organizationJson(info: OrganizationInfo) {

@@ -3,6 +3,7 @@
  * the key's id in the clear. The database's and the backup's ids are associated data, so that a secret copied to another place
  * opens nowhere else. What was sealed under an older key says so when it is opened, and is to be sealed again.
  */
+import { fromBase64, toBase64 } from "../core/bytes.ts";
 import type { Entropy } from "../core/entropy.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import type { KeyList } from "../core/key-list.ts";
@@ -77,12 +78,4 @@ function importKey(secret: Uint8Array<ArrayBuffer>, usage: "encrypt" | "decrypt"
 
 function associatedData({ databaseId, backupId }: SecretPlace, kid: string): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(["cairn backup secret", VERSION, kid, databaseId, backupId]));
-}
-
-function toBase64(bytes: Uint8Array): string {
-  return btoa(String.fromCharCode(...bytes));
-}
-
-function fromBase64(text: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
 }

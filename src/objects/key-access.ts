@@ -5,6 +5,7 @@
 import type { Grant } from "../core/authority.ts";
 import { fromHex } from "../core/bytes.ts";
 import { type Failure, failure } from "../core/errors.ts";
+import { textOfKey } from "../core/key-json.ts";
 import { admitsKey, intersectRange } from "../core/key-prefix.ts";
 import type { AtomicWrite, ReadRange } from "../core/operations.ts";
 
@@ -25,7 +26,7 @@ export function refusedKeys(grant: Grant, keys: Iterable<Uint8Array>): Failure |
     if (!admitsKey(prefix, key)) {
       return failure(
         "forbidden",
-        "This token allows only keys under its key prefix, and the request names another one",
+        `This token allows only keys under its key prefix; the request names ${textOfKey(key)}`,
       );
     }
   }

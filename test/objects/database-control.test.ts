@@ -132,6 +132,8 @@ test("a key prefix: reads see what lies under it, whatever else names another ke
   ]) {
     await expect(commit(stub, refused, grant)).rejects.toThrow("forbidden");
   }
+  const onBeside = write([set(inside, text("2")), remove(beside)]);
+  await expect(commit(stub, onBeside, grant)).rejects.toThrow('under its key prefix; the request names ["other"]');
   expect((await read(stub, [point(inside)]))[0]?.[0]?.value).toEqual(text("1"));
   await commit(stub, write([set(inside, text("3")), set(itself, text("4"), { versionstampedKey: true })]), grant);
   const watch = await TestWatch.open(stub, [inside, beside], grant);

@@ -166,8 +166,14 @@ export const MAX_KEY_PREFIX_BYTES = 512;
 /** Databases of one organization, deleted ones included: its object keeps a row of each for good. */
 export const MAX_DATABASES = 100_000;
 
-/** Tokens of one organization that are neither revoked nor expired. */
+/** Tokens of one organization that are neither revoked nor expired, without those of the next limit: its object keeps them all. */
 export const MAX_TOKENS = 10_000;
+
+/** Such tokens that were minted with one token that lists its databases, or with what it minted: its holder takes no one else's room. */
+export const MAX_DELEGATED_TOKENS = 1_000;
+
+/** Revoked and expired tokens that stay in a list, beside each of these two. */
+export const MAX_ENDED_TOKENS = 1_000;
 
 /** A request of the management API: the longest description, with room. */
 export const MAX_MANAGEMENT_BODY_BYTES = 64 * KIB;

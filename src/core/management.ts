@@ -218,7 +218,8 @@ export interface Commands {
   };
   "tokens.create": { input: { token: NewToken; scopes: Scopes; idempotency: Idempotency | null }; output: TokenInfo };
   "tokens.list": { input: { limit: number; cursor: string | null }; output: Page<TokenInfo> };
-  "tokens.revoke": { input: { tokenId: string }; output: TokenInfo };
+  /** `minted`: what becomes of the tokens that were minted with it, and with these. */
+  "tokens.revoke": { input: { tokenId: string; minted: "keep" | "revoke" }; output: TokenInfo };
   "jobs.get": { input: { jobId: string }; output: Job };
   "jobs.cancel": { input: { jobId: string }; output: Job };
   "analytics.get": { input: { since: UnixMs; until: UnixMs }; output: { buckets: readonly UsageBucket[] } };

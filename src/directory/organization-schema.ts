@@ -4,7 +4,8 @@
  * `organization` has one row; `databases` in it counts those that are ready and `databases_ever` all rows, so that nothing counts rows. A database's row stays
  * for good, as its tombstone in the end. `outbox` is what databases (or the index) must still be told: written in the transaction
  * that decided it, removed when it was told. `exchanges` says which databases may hold grants of a token, until when. `backups` says
- * of which database a backup may be; the database itself knows whether it is.
+ * of which database a backup may be; the database itself knows whether it is. What `pool`, `parent`, `children` and `ended_at` of a
+ * token are is said in `token-pools.ts`; `cascades` has the tokens whose minted ones are being revoked.
  */
 export const ORGANIZATION_MIGRATIONS: readonly (readonly string[])[] = [
   [
@@ -60,5 +61,20 @@ export const ORGANIZATION_MIGRATIONS: readonly (readonly string[])[] = [
     `CREATE TABLE backups (id TEXT PRIMARY KEY, database_id TEXT NOT NULL) STRICT, WITHOUT ROWID`,
     `CREATE INDEX backups_database_id ON backups (database_id)`,
     `ALTER TABLE jobs ADD COLUMN result TEXT`,
+  ],
+  [
+    `ALTER TABLE tokens ADD COLUMN pool TEXT NOT NULL DEFAULT ''`,
+    `ALTER TABLE tokens ADD COLUMN parent TEXT`,
+    `ALTER TABLE tokens ADD COLUMN children INTEGER NOT NULL DEFAULT 0`,
+    `ALTER TABLE tokens ADD COLUMN ended_at INTEGER`,
+    `CREATE INDEX tokens_parent ON tokens (parent, id) WHERE parent IS NOT NULL`,
+    `CREATE INDEX tokens_expires_at ON tokens (pool, expires_at) WHERE ended_at IS NULL`,
+    `CREATE INDEX tokens_ended_at ON tokens (pool, ended_at) WHERE ended_at IS NOT NULL`,
+    `CREATE INDEX tokens_unnamed ON tokens (pool, ended_at) WHERE ended_at IS NOT NULL AND children = 0`,
+    `UPDATE tokens SET ended_at = revoked_at, parent = (SELECT id FROM tokens AS minter WHERE minter.id = tokens.created_by)`,
+    `UPDATE tokens SET children = (SELECT count(*) FROM tokens AS minted WHERE minted.parent = tokens.id)`,
+    `CREATE TABLE token_pools (pool TEXT PRIMARY KEY, live INTEGER NOT NULL, ended INTEGER NOT NULL) STRICT, WITHOUT ROWID`,
+    `INSERT INTO token_pools SELECT '', count(*) - count(ended_at), count(ended_at) FROM tokens`,
+    `CREATE TABLE cascades (token_id TEXT PRIMARY KEY, after TEXT NOT NULL, due_at INTEGER NOT NULL) STRICT, WITHOUT ROWID`,
   ],
 ];

@@ -89,7 +89,7 @@ export class OrganizationService {
       "restores.createFromBucket": (who, input) => restores.fromBucket(who, input),
       "tokens.create": (who, input) => organization.createToken(who, input, now()),
       "tokens.list": (who, input) => organization.listTokens(who, input),
-      "tokens.revoke": (who, { tokenId }) => this.#revokeToken(who, tokenId),
+      "tokens.revoke": (who, input) => this.#revokeToken(who, input),
       "jobs.get": (who, { jobId }) => restores.job(who, jobId),
       "jobs.cancel": (who, { jobId }) => restores.cancel(who, jobId),
       "analytics.get": (_, { since, until }) => ({ buckets: organization.buckets(since, until) }),
@@ -123,14 +123,17 @@ export class OrganizationService {
 
   /** When the alarm is needed next. */
   dueAt(): UnixMs | null {
-    const times = [this.#organization.outbox.dueAt(), this.#organization.housekeepingAt()].filter(
+    const { outbox, cascades } = this.#organization;
+    const times = [outbox.dueAt(), cascades.dueAt(), this.#organization.housekeepingAt()].filter(
       (time) => time !== null,
     );
     return times.length === 0 ? null : times.reduce((a, b) => (a < b ? a : b));
   }
 
-  /** What is due: a batch of deliveries, and old records. */
+  /** What is due: a step of a cascade, a batch of deliveries, and old records. */
   async work(): Promise<void> {
+    const cascadesAt = this.#organization.cascades.dueAt();
+    if (cascadesAt !== null && cascadesAt <= this.#now()) await this.#carryCascadeOn();
     await this.#deliver(this.#organization.outbox.due(this.#now()));
     const housekeepingAt = this.#organization.housekeepingAt();
     if (housekeepingAt !== null && housekeepingAt <= this.#now()) this.#organization.housekeep(this.#now());
@@ -179,22 +182,33 @@ export class OrganizationService {
     return deleted;
   }
 
-  /** Answers when every database that may hold grants of the token refuses them. */
-  async #revokeToken(who: Admitted, tokenId: string): Promise<Output<"tokens.revoke"> | Failure> {
-    const token = this.#organization.revokeToken(who, tokenId, this.#now());
+  /** Answers when every database that may hold grants of the token, or of what is revoked with it, refuses them. */
+  async #revokeToken(who: Admitted, input: Input<"tokens.revoke">): Promise<Output<"tokens.revoke"> | Failure> {
+    const token = this.#organization.revokeToken(who, input, this.#now());
     if (isFailure(token)) return token;
     this.#setAlarm();
-    for (;;) {
-      const waiting = this.#organization.outbox.ofToken(tokenId);
-      if (waiting.length === 0) return token;
-      const arrived = await this.#deliver(waiting);
-      if (arrived < waiting.length) {
-        return failure(
-          "unavailable",
-          "The token is revoked and opens nothing any more, but a database that it had open could not be told yet. It will be; the same request answers when it has been.",
-        );
+    const { outbox } = this.#organization;
+    // Also with databases that cannot be told: what was minted is refused here first.
+    while ((await this.#carryCascadeOn()) !== null);
+    for (const tokenId of this.#organization.undelivered(input)) {
+      for (let waiting = outbox.ofToken(tokenId); waiting.length > 0; waiting = outbox.ofToken(tokenId)) {
+        const arrived = await this.#deliver(waiting);
+        if (arrived < waiting.length) {
+          return failure(
+            "unavailable",
+            "What was to be revoked is revoked and opens nothing any more, but a database that it had open could not be told yet. It will be; the same request answers when it has been.",
+          );
+        }
       }
     }
+    return token;
+  }
+
+  /** One step, and the databases told of it. Null: nothing was left to do. */
+  async #carryCascadeOn(): Promise<readonly string[] | null> {
+    const revoked = this.#organization.revokeMinted(this.#now());
+    await this.#deliver((revoked ?? []).flatMap((tokenId) => this.#organization.outbox.ofToken(tokenId)));
+    return revoked;
   }
 
   async #stats(who: Admitted, databaseId: string): Promise<Output<"databases.stats"> | Failure> {

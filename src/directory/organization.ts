@@ -3,10 +3,11 @@
  * kill right after it. Synchronous, and never talks to anybody: what others must be told it leaves in its outbox, which
  * `organization-service.ts` delivers.
  */
+import { assert } from "../core/assert.ts";
 import type { Grant } from "../core/authority.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
-import { MAX_DATABASES, MAX_TOKENS } from "../core/limits.ts";
+import { MAX_DATABASES } from "../core/limits.ts";
 import {
   isFailure,
   PERMISSIONS,
@@ -25,6 +26,7 @@ import {
 import type { SqlValue, SyncStorage } from "../core/storage.ts";
 import { CLIENT_LIFETIME_MS, FOREVER, GRACE_MS } from "./data-token.ts";
 import { BackupIds } from "./backup-ids.ts";
+import { Cascades } from "./cascades.ts";
 import { Databases, databaseInfo } from "./databases.ts";
 import { IdempotencyKeys } from "./idempotency.ts";
 import { Jobs } from "./jobs.ts";
@@ -33,10 +35,13 @@ import { ORGANIZATION_MIGRATIONS } from "./organization-schema.ts";
 import { Outbox, type Message } from "./outbox.ts";
 import { refuses, refusesDeployment } from "./policy.ts";
 import { allows, beyond, checkScopes, coversDatabase } from "./scopes.ts";
-import { Tokens } from "./tokens.ts";
+import { DEPLOYMENT, Tokens } from "./tokens.ts";
 import { Usage } from "./usage.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
+
+/** Housekeeping that was not done with everything goes on. */
+const SOON_MS = 10_000;
 
 /** A Worker's clock may run ahead of this object's by so much before a data token gets shorter for it. */
 const CLOCK_DIFFERENCE_MS = 5 * 60 * 1000;
@@ -77,6 +82,7 @@ export class Organization {
   readonly #usage: Usage;
   /** Read and emptied by the service, in transactions of `delivered` and `notDelivered`. */
   readonly outbox: Outbox;
+  readonly cascades: Cascades;
   readonly databases: Databases;
   readonly backupIds: BackupIds;
   readonly id: string;
@@ -90,6 +96,7 @@ export class Organization {
     this.#tokens = new Tokens(sql);
     this.#usage = new Usage(sql);
     this.outbox = new Outbox(sql);
+    this.cascades = new Cascades(sql);
     this.backupIds = new BackupIds(sql);
     storage.transactionSync(() => {
       migrate(storage, ORGANIZATION_MIGRATIONS);
@@ -207,29 +214,19 @@ export class Organization {
   }
 
   createToken(who: Admitted, { token, scopes, idempotency }: Input<"tokens.create">, now: UnixMs): TokenInfo | Failure {
-    const refused = checkScopes(scopes, now) ?? this.#unknownDatabase(who, scopes);
-    if (refused !== undefined) return refused;
-    const tooMuch = who.scopes === null ? undefined : beyond(scopes, who.scopes);
-    if (tooMuch !== undefined) {
-      return failure(
-        "forbidden",
-        `A token mints only tokens within its own scopes; this one would have ${tooMuch}, which it has not.`,
-      );
-    }
     return this.#storage.transactionSync(() => {
+      // Before anything is judged: what was made stays the answer when its databases are gone or its end has come.
       const made = idempotency === null ? null : this.#idempotency.find(who.name, idempotency, now);
       if (isFailure(made)) return made;
       if (made !== null)
         return this.#tokens.get(made) ?? failure("conflict", "What this Idempotency-Key made is no longer there.");
-      if (this.#tokens.countLive(now) >= MAX_TOKENS) {
-        return failure(
-          "limit",
-          `An organization has at most ${MAX_TOKENS} tokens that are neither revoked nor expired.`,
-        );
-      }
-      this.#tokens.add(token, scopes, who.name, now);
+      const refused =
+        checkScopes(scopes, now) ?? this.#unknownDatabase(who, scopes) ?? mintsBeyondItself(who.scopes, scopes);
+      if (refused !== undefined) return refused;
+      const added = this.#tokens.add(token, scopes, who.scopes === null ? null : who.name, now);
+      if (isFailure(added)) return added;
       if (idempotency !== null) this.#remember(who, idempotency, token.id, now);
-      return this.#tokens.get(token.id) ?? noSuchToken;
+      return added;
     });
   }
 
@@ -237,17 +234,34 @@ export class Organization {
     return this.#tokens.list(who.scopes, limit, cursor);
   }
 
-  /** From here on the token is refused; the databases that hold grants of it are in the outbox. */
-  revokeToken(who: Admitted, tokenId: string, now: UnixMs): TokenInfo | Failure {
+  /**
+   * From here on the token is refused; the databases that hold grants of it are in the outbox. `minted`: what was minted with it is
+   * to be revoked too, which `revokeMinted` does.
+   */
+  revokeToken(who: Admitted, { tokenId, minted }: Input<"tokens.revoke">, now: UnixMs): TokenInfo | Failure {
     return this.#storage.transactionSync(() => {
       const token = this.#tokens.get(tokenId);
       if (token === undefined || (who.scopes !== null && beyond(token.scopes, who.scopes, true) !== undefined))
         return noSuchToken;
-      for (const { databaseId, until } of this.#tokens.revoke(tokenId, now)) {
-        this.outbox.add({ kind: "revoke", subject: databaseId, tokenId, until }, now);
-      }
+      this.#revoke(tokenId, now);
+      if (minted === "revoke") this.cascades.begin(tokenId, now);
+      this.#keepHouse(now);
       return this.#tokens.get(tokenId) ?? noSuchToken;
     });
+  }
+
+  /** Carries cascades on by one bounded step. The tokens that it revoked; null when nothing is left to do. */
+  revokeMinted(now: UnixMs): readonly string[] | null {
+    return this.#storage.transactionSync(() => {
+      const tokens = this.cascades.step(now);
+      for (const tokenId of tokens ?? []) this.#revoke(tokenId, now);
+      return tokens;
+    });
+  }
+
+  /** The tokens of this revocation of which databases may still have to be told. */
+  undelivered({ tokenId, minted }: Input<"tokens.revoke">): readonly string[] {
+    return minted === "revoke" ? [tokenId, ...this.#tokens.undeliveredUnder(tokenId)] : [tokenId];
   }
 
   job(who: Admitted, jobId: string): Job | Failure {
@@ -358,12 +372,14 @@ export class Organization {
     this.#storage.transactionSync(() => {
       this.#idempotency.purge(now);
       this.#jobs.purge(now);
-      this.#tokens.purge(now);
+      // A cascade goes through the tokens as they are.
+      const moreTokens = this.cascades.dueAt() === null && this.#tokens.purge(now);
       this.#usage.purge(now);
       this.#storage.sql.exec(
         `UPDATE organization SET housekeeping_at = CASE WHEN
-           EXISTS (SELECT 1 FROM idempotency) OR EXISTS (SELECT 1 FROM jobs) OR EXISTS (SELECT 1 FROM exchanges) THEN ?1 END`,
-        now + DAY_MS,
+           ?2 OR EXISTS (SELECT 1 FROM idempotency) OR EXISTS (SELECT 1 FROM jobs) THEN ?1 END`,
+        now + (moreTokens ? SOON_MS : DAY_MS),
+        this.#tokens.anyToPurge() ? 1 : 0,
       );
     });
   }
@@ -377,7 +393,14 @@ export class Organization {
       setup.name,
       setup.createdAt,
     );
-    this.#tokens.add(setup.token, EVERY_SCOPE, deployment.name, setup.createdAt);
+    const added = this.#tokens.add(setup.token, EVERY_SCOPE, null, setup.createdAt);
+    assert(!isFailure(added), "room for an organization's first token");
+  }
+
+  #revoke(tokenId: string, now: UnixMs): void {
+    for (const { databaseId, until } of this.#tokens.revoke(tokenId, now)) {
+      this.outbox.add({ kind: "revoke", subject: databaseId, tokenId, until }, now);
+    }
   }
 
   #authenticate(caller: TokenCaller, now: UnixMs): TokenInfo | Failure {
@@ -413,4 +436,13 @@ export class Organization {
   }
 }
 
-const deployment: Admitted = { scopes: null, name: "deployment" };
+const deployment: Admitted = { scopes: null, name: DEPLOYMENT };
+
+function mintsBeyondItself(minter: Scopes | null, scopes: Scopes): Failure | undefined {
+  const tooMuch = minter === null ? undefined : beyond(scopes, minter);
+  if (tooMuch === undefined) return undefined;
+  return failure(
+    "forbidden",
+    `A token mints only tokens within its own scopes; this one would have ${tooMuch}, which it has not.`,
+  );
+}

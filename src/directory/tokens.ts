@@ -1,4 +1,7 @@
-/** The tokens of one organization: rows, authentication, and which database each was exchanged to. Callers hold the transaction. */
+/**
+ * The tokens of one organization: rows, authentication, and which database each was exchanged to. How many there may be is kept in
+ * `token-pools.ts`. Callers hold the transaction.
+ */
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import {
@@ -14,11 +17,9 @@ import type { Sql, SqlValue } from "../core/storage.ts";
 import { decodeCursor, encodeCursor } from "./cursor.ts";
 import { equalInConstantTime } from "./digest.ts";
 import { beyond, hasEnded } from "./scopes.ts";
+import { OWN_POOL, TokenPools } from "./token-pools.ts";
 
 const HOUR_MS = 60 * 60 * 1000;
-
-/** How long a token that has ended stays in the list. */
-const ENDED_TOKENS_KEPT_MS = 30 * 24 * HOUR_MS;
 
 /** An exchange is recorded this much further ahead than asked, so that one row serves many. */
 const EXCHANGE_RECORD_SLACK_MS = HOUR_MS;
@@ -36,21 +37,43 @@ interface Row extends Record<string, SqlValue> {
   created_at: number;
   last_used_at: number | null;
   revoked_at: number | null;
+  ended_at: number | null;
+  pool: string;
 }
+
+/** Tokens of others that one page looks past. */
+const MAX_PASSED_OVER = 1000;
 
 const LIST_ORDERING = "tokens";
 
+/** What `createdBy` says of a token that no other token minted. */
+export const DEPLOYMENT = "deployment";
+
 export class Tokens {
   readonly #sql: Sql;
+  readonly #pools: TokenPools;
 
   constructor(sql: Sql) {
     this.#sql = sql;
+    this.#pools = new TokenPools(sql);
   }
 
-  add(token: NewToken, scopes: Scopes, createdBy: string, now: UnixMs): void {
+  /**
+   * `minter`: the id of a token; null for the deployment. `limit` when there is no room for another one; reads and writes a number
+   * of rows that does not depend on how many tokens there are.
+   */
+  add(token: NewToken, scopes: Scopes, minter: string | null, now: UnixMs): TokenInfo | Failure {
+    const minterRow = minter === null ? undefined : this.#row(minter);
+    const parent = minterRow?.id ?? null;
+    const pool =
+      minterRow === undefined ? OWN_POOL : this.#pools.poolUnder({ ...tokenInfo(minterRow), pool: minterRow.pool });
+    const full = this.#pools.makeRoom(pool, now);
+    if (full !== undefined) return full;
+    this.#pools.added(pool, parent);
     this.#sql.exec(
-      `INSERT INTO tokens (id, secret_hash, signing_key, name, permissions, databases, key_prefix, expires_at, created_by, created_at)
-       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)`,
+      `INSERT INTO tokens (id, secret_hash, signing_key, name, permissions, databases, key_prefix, expires_at, created_by,
+         created_at, pool, parent)
+       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)`,
       token.id,
       token.secretHash,
       token.signingKey,
@@ -59,9 +82,12 @@ export class Tokens {
       JSON.stringify(scopes.databases),
       scopes.keyPrefix,
       scopes.expiresAt,
-      createdBy,
+      parent ?? DEPLOYMENT,
       now,
+      pool,
+      parent,
     );
+    return tokenInfo(this.#sql.exec<Row>("SELECT * FROM tokens WHERE id = ?1", token.id).one());
   }
 
   get(id: string): TokenInfo | undefined {
@@ -87,7 +113,10 @@ export class Tokens {
     return token;
   }
 
-  /** Oldest first; only those within the scopes of who asks (null: all). */
+  /**
+   * Oldest first; only those within the scopes of who asks (null: all). A page may hold fewer than its limit, though there are more:
+   * it looks past a bounded number of others.
+   */
   list(within: Scopes | null, limit: number, cursor: string | null): Page<TokenInfo> | Failure {
     let after = { value: 0, id: "" };
     if (cursor !== null) {
@@ -95,34 +124,39 @@ export class Tokens {
       if (isFailure(position)) return position;
       after = position;
     }
+    const most = limit + MAX_PASSED_OVER;
+    const rows = this.#sql
+      .exec<Row>(
+        "SELECT * FROM tokens WHERE (created_at, id) > (?1, ?2) ORDER BY created_at, id LIMIT ?3",
+        after.value,
+        after.id,
+        (within === null ? limit : most) + 1,
+      )
+      .toArray();
     const items: TokenInfo[] = [];
-    const rows = this.#sql.exec<Row>(
-      "SELECT * FROM tokens WHERE (created_at, id) > (?1, ?2) ORDER BY created_at, id",
-      after.value,
-      after.id,
-    );
-    for (const row of rows) {
-      const token = tokenInfo(row);
-      if (within !== null && beyond(token.scopes, within, true) !== undefined) continue;
-      const last = items.at(-1);
-      if (items.length === limit && last !== undefined) {
-        return { items, next: encodeCursor({ ordering: LIST_ORDERING, value: last.createdAt, id: last.id }) };
+    for (const [index, row] of rows.entries()) {
+      const previous = rows[index - 1];
+      if ((items.length === limit || index === most) && previous !== undefined) {
+        return {
+          items,
+          next: encodeCursor({ ordering: LIST_ORDERING, value: previous.created_at, id: previous.id }),
+        };
       }
-      items.push(token);
+      const token = tokenInfo(row);
+      if (within === null || beyond(token.scopes, within, true) === undefined) items.push(token);
     }
     return { items, next: null };
   }
 
-  /** Those that are neither revoked nor expired. */
-  countLive(now: UnixMs): number {
-    const query =
-      "SELECT count(*) AS n FROM tokens WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?1)";
-    return this.#sql.exec<{ n: number }>(query, now).one().n;
-  }
-
   /** The databases that may hold grants of the token, each with the time when the last of them ends. */
   revoke(id: string, now: UnixMs): readonly { databaseId: string; until: UnixMs }[] {
-    this.#sql.exec("UPDATE tokens SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL", id, now);
+    const token = this.#row(id);
+    if (token?.ended_at === null) this.#pools.ended(token.pool);
+    this.#sql.exec(
+      "UPDATE tokens SET revoked_at = ?2, ended_at = coalesce(ended_at, ?2) WHERE id = ?1 AND revoked_at IS NULL",
+      id,
+      now,
+    );
     const rows = this.#sql
       .exec<{ database_id: string; until: number }>("SELECT database_id, until FROM exchanges WHERE token_id = ?1", id)
       .toArray();
@@ -148,11 +182,26 @@ export class Tokens {
     this.#sql.exec("DELETE FROM exchanges WHERE database_id = ?1", databaseId);
   }
 
-  /** Removes what says nothing any more: exchanges whose grants are over, tokens that ended a month ago. */
-  purge(now: UnixMs): void {
+  /** Ids of those that were minted with the token, or with one of these, that the outbox still has revocations of. */
+  undeliveredUnder(id: string): readonly string[] {
+    const query = `WITH RECURSIVE minted(id) AS (
+        SELECT id FROM tokens WHERE parent = ?1 UNION SELECT tokens.id FROM tokens JOIN minted ON tokens.parent = minted.id
+      ) SELECT id FROM minted WHERE EXISTS (SELECT 1 FROM outbox WHERE token_id = minted.id)`;
+    return this.#sql
+      .exec<{ id: string }>(query, id)
+      .toArray()
+      .map((row) => row.id);
+  }
+
+  /** Whether there is something that will have to be removed one day. */
+  anyToPurge(): boolean {
+    return this.#pools.anyEnded() || this.#sql.exec("SELECT 1 FROM exchanges LIMIT 1").toArray().length > 0;
+  }
+
+  /** Removes what says nothing any more: exchanges whose grants are over, and what `TokenPools.purge` does. Whether there is more. */
+  purge(now: UnixMs): boolean {
     this.#sql.exec("DELETE FROM exchanges WHERE until <= ?1", now);
-    const ended = now - ENDED_TOKENS_KEPT_MS;
-    this.#sql.exec("DELETE FROM tokens WHERE revoked_at < ?1 OR expires_at < ?1", ended);
+    return this.#pools.purge(now);
   }
 
   #row(id: string): Row | undefined {

@@ -178,7 +178,7 @@ describe("authentication", () => {
   organizationTest("only who has the secret learns that a token was revoked or has expired", async (o) => {
     const revoked = await o.newToken("revoked", {});
     const ending = await o.newToken("ending", { expiresAt: asUnixMs(o.clock.now() + hour) });
-    await o.run("tokens.revoke", { tokenId: "revoked" });
+    await o.run("tokens.revoke", { tokenId: "revoked", minted: "keep" });
     expect(await o.service.run(ending, null, "organization.get", null)).toMatchObject({ name: "name" });
     o.clock.pass(hour);
     expect(await o.service.run(revoked, null, "organization.get", null)).toMatchObject({
@@ -287,7 +287,10 @@ describe("revocation", () => {
       const caller = await o.newToken("t", {});
       const grants = [a, b].map((id) => ok(o.service.exchange(caller, id)));
       o.service.exchange(o.root, c);
-      expect(await o.run("tokens.revoke", { tokenId: "t" })).toMatchObject({ id: "t", revokedAt: o.clock.now() });
+      expect(await o.run("tokens.revoke", { tokenId: "t", minted: "keep" })).toMatchObject({
+        id: "t",
+        revokedAt: o.clock.now(),
+      });
       for (const [index, id] of [a, b].entries()) {
         expect(o.toldTo(id).revoked.get("t")).toBeGreaterThanOrEqual(
           grants[index]?.expiresAt ?? Number.POSITIVE_INFINITY,
@@ -304,7 +307,7 @@ describe("revocation", () => {
     const caller = await o.newToken("t", {});
     for (const id of [a, b]) o.service.exchange(caller, id);
     o.outOfOrder.add(b);
-    const revoke = () => o.service.run(o.root, null, "tokens.revoke", { tokenId: "t" });
+    const revoke = () => o.service.run(o.root, null, "tokens.revoke", { tokenId: "t", minted: "keep" });
     expect(await revoke()).toMatchObject({ code: "unavailable" });
     expect(o.service.exchange(caller, a)).toMatchObject({ code: "unauthenticated" });
     expect(o.toldTo(a).revoked.has("t")).toBe(true);
@@ -324,7 +327,7 @@ describe("revocation", () => {
         const caller = await o.newToken("t", {});
         o.service.exchange(caller, id);
         o.onStep = (step) => (step === when ? killed() : undefined);
-        void o.run("tokens.revoke", { tokenId: "t" });
+        void o.run("tokens.revoke", { tokenId: "t", minted: "keep" });
         await someTime();
         o.onStep = () => {};
         o.restart();
@@ -340,7 +343,7 @@ describe("revocation", () => {
     const caller = await o.newToken("t", {});
     const ids = await Promise.all(Array.from({ length: 250 }, () => o.newDatabase()));
     for (const id of ids) o.service.exchange(caller, id);
-    await o.run("tokens.revoke", { tokenId: "t" });
+    await o.run("tokens.revoke", { tokenId: "t", minted: "keep" });
     expect(ids.filter((id) => o.toldTo(id).revoked.has("t"))).toHaveLength(250);
   });
 
@@ -351,10 +354,12 @@ describe("revocation", () => {
       const narrow = await o.newToken("narrow", { databases: [a] });
       await o.newToken("mine", { databases: [a], permissions: ["read"] });
       await o.newToken("others", { databases: [b], permissions: ["read"] });
-      expect(await o.service.run(narrow, null, "tokens.revoke", { tokenId: "mine" })).toMatchObject({ id: "mine" });
-      const refused = await o.service.run(narrow, null, "tokens.revoke", { tokenId: "others" });
+      expect(await o.service.run(narrow, null, "tokens.revoke", { tokenId: "mine", minted: "keep" })).toMatchObject({
+        id: "mine",
+      });
+      const refused = await o.service.run(narrow, null, "tokens.revoke", { tokenId: "others", minted: "keep" });
       expect(refused).toMatchObject({ code: "not-found" });
-      expect(await o.service.run(narrow, null, "tokens.revoke", { tokenId: "none" })).toEqual(refused);
+      expect(await o.service.run(narrow, null, "tokens.revoke", { tokenId: "none", minted: "keep" })).toEqual(refused);
       const seen = await o.run("tokens.list", { limit: 100, cursor: null }, narrow);
       expect(seen.items.map(({ id }) => id).toSorted()).toEqual(["mine", "narrow"]);
     },

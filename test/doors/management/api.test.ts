@@ -170,6 +170,35 @@ describe("databases", () => {
     expect(await send("GET", `${organization}/databases?${query}`, tenant)).toMatchObject({ status: 400 }),
   );
 
+  test.each(["limit=0x10", "limit=1e1", "limit=+1", "limit=%205", "limit=1.0", "limit="])(
+    "a list with ?%s is 400: a number is decimal digits",
+    async (query) => {
+      const { status, body } = await send("GET", `${organization}/databases?${query}`, tenant);
+      expect([status, body.detail]).toEqual([
+        400,
+        "In the query, limit: must be a whole number from 1 to 100, in decimal digits.",
+      ]);
+    },
+  );
+
+  test("unknown members are named one and not all, shortened", async () => {
+    const body = Object.fromEntries(
+      Array.from({ length: 500 }, (_, i) => [`${"x".repeat(40)}\n"${i}${"y".repeat(40)}`, 1]),
+    );
+    const { status, body: problem } = await send("POST", `${organization}/databases`, { ...tenant, body });
+    expect([status, problem.detail]).toEqual([
+      400,
+      `In the body: it has a member ${JSON.stringify(`${"x".repeat(40)}\n"0${"y".repeat(7)}`)}, which is not known here.`,
+    ]);
+    const token = { name: "t", permissions: ["read"], databases: "all" };
+    const nested = { ...token, keyPrefix: [{ type: "bigint", value: "1", more: 1 }] };
+    expect((await send("POST", `${organization}/tokens`, { ...tenant, body: nested })).body.detail.length).toBeLessThan(
+      200,
+    );
+    const { body: queried } = await send("GET", `${organization}/databases?${"x".repeat(5000)}=1`, tenant);
+    expect(queried.detail).toBe(`In the query: it has a member "${"x".repeat(50)}", which is not known here.`);
+  });
+
   test.each(["", "x".repeat(256), "a b", "é"])("the Idempotency-Key %j is 400", async (key) => {
     const sending = { ...tenant, body: {}, headers: { "idempotency-key": key } };
     expect(await send("POST", `${organization}/databases`, sending)).toMatchObject({ status: 400 });
@@ -210,6 +239,26 @@ describe("tokens", () => {
     expect((await send("GET", organization, { token: first.body.token })).status).toBe(200);
   });
 
+  test("made with an Idempotency-Key are answered again when what they are for is gone or over", async () => {
+    const databaseId = await newDatabase(tenant);
+    const body = { name: "t", permissions: ["read"], databases: [databaseId] };
+    const forDatabase = { ...tenant, body, headers: { "idempotency-key": crypto.randomUUID() } };
+    const expiresAt = new Date(Date.now() + 1000).toISOString();
+    const ending = { ...forDatabase, body: { ...body, databases: "all", expiresAt } };
+    ending.headers = { "idempotency-key": crypto.randomUUID() };
+    const first = await Promise.all(
+      [forDatabase, ending].map((sending) => send("POST", `${organization}/tokens`, sending)),
+    );
+    expect(first.map(({ status }) => status)).toEqual([201, 201]);
+    await send("DELETE", `/api/databases/${databaseId}`, tenant);
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    for (const [i, sending] of [forDatabase, ending].entries()) {
+      expect((await send("POST", `${organization}/tokens`, sending)).body).toEqual(first[i]?.body);
+      const anew = { ...sending, headers: {} };
+      expect(await send("POST", `${organization}/tokens`, anew)).toMatchObject({ status: 400 });
+    }
+  });
+
   test("may be minted by the deployment, for an organization that lost its own", async () => {
     const body = { name: "found again", permissions: ["admin"], databases: "all" };
     const { body: minted } = await send("POST", `${organization}/tokens`, { ...deployment, body });
@@ -245,6 +294,24 @@ describe("tokens", () => {
     expect(await mint({ databases: "all" })).toMatchObject({ status: 403 });
     expect(await mint({ permissions: ["write"] })).toMatchObject({ status: 403 });
     expect(await mint({ databases: [await newDatabase(tenant)] })).toMatchObject({ status: 400 });
+  });
+
+  test("are revoked with what they minted when that is asked, and otherwise without it", async () => {
+    const first = await newToken(tenant, { permissions: ["read", "admin"] });
+    const mint = { name: "minted", permissions: ["read"], databases: "all" };
+    const { body: second } = await send("POST", `${organization}/tokens`, { token: first.token, body: mint });
+    expect(second.createdBy).toBe(first.id);
+    const isGood = async () => (await send("GET", organization, { token: second.token })).status === 200;
+    const path = `${organization}/tokens/${first.id}`;
+    expect(await send("DELETE", `${path}?minted=all`, tenant)).toMatchObject({ status: 400 });
+    expect((await send("GET", organization, { token: first.token })).status).toBe(200);
+    expect(await send("DELETE", path, tenant)).toMatchObject({ status: 200 });
+    expect(await isGood()).toBe(true);
+    expect(await send("DELETE", `${path}?minted=revoke`, tenant)).toMatchObject({
+      status: 200,
+      body: { id: first.id },
+    });
+    expect(await isGood()).toBe(false);
   });
 
   test("are revoked for exactly the databases that they opened, before the answer", async () => {

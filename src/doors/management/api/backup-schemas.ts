@@ -15,7 +15,7 @@ import {
 } from "../../../core/limits.ts";
 import type { Output } from "../../../core/management.ts";
 import { versionstampHex, type Version } from "../../../core/versionstamp.ts";
-import { database, job, restorePoint, restorePointJson } from "./schemas.ts";
+import { database, job, restorePoint, restorePointJson, wholeNumber } from "./schemas.ts";
 
 const time = z.iso.datetime({ offset: true });
 const versionstamp = z.string().meta({ description: "20 hexadecimal digits." });
@@ -72,7 +72,7 @@ export const newCredentials = z.strictObject({
 export const pointsQuery = z.strictObject({
   at: moment,
   direction: z.enum(["before", "after"]).default("before"),
-  limit: z.coerce.number().int().min(1).max(MAX_RESTORE_POINTS).default(20),
+  limit: wholeNumber(1, MAX_RESTORE_POINTS, 20),
 });
 
 export const newRestore = z.strictObject({

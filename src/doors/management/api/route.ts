@@ -141,7 +141,14 @@ function checked<Schema extends z.ZodType>(schema: Schema, value: unknown, where
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   const path = issue?.path.map(String).join(".") ?? "";
-  return failure("invalid", `In ${where}${path === "" ? "" : `, ${path}`}: ${issue?.message ?? "it is not valid"}.`);
+  return failure("invalid", `In ${where}${path === "" ? "" : `, ${path}`}: ${sentenceOf(issue)}.`);
+}
+
+/** Of bounded length: of what was sent it shows at most the beginning of one name. */
+function sentenceOf(issue: z.core.$ZodIssue | undefined): string {
+  if (issue?.code !== "unrecognized_keys") return issue?.message ?? "it is not valid";
+  const [name = ""] = issue.keys;
+  return `it has a member ${JSON.stringify(name.slice(0, 50))}, which is not known here`;
 }
 
 /** A parameter given twice is an array, which no schema takes. */

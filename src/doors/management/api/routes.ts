@@ -221,8 +221,10 @@ const tokens: readonly ApiRoute[] = [
     path: "/api/organizations/:organizationId/tokens/:tokenId",
     summary: "Revoke a token; answers when no database takes it any more",
     params: schemas.tokenParams,
+    query: schemas.revocationQuery,
     success: { status: 200, description: "The revoked token", schema: schemas.token },
-    answer: ({ ask, params: { organizationId, tokenId } }) => ask("tokens.revoke", { tokenId }, organizationId),
+    answer: ({ ask, params: { organizationId, tokenId }, query: { minted } }) =>
+      ask("tokens.revoke", { tokenId, minted }, organizationId),
     show: schemas.tokenJson,
   }),
 ];

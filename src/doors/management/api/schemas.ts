@@ -1,6 +1,7 @@
 /** What /api takes and gives, as schemas: requests are checked with them, and the OpenAPI document is made from them. */
 import { z } from "zod";
 import { decodeKey, encodeKey, type KeyPart } from "../../../core/key-codec.ts";
+import { jsonOfKey, type KeyPartJson } from "../../../core/key-json.ts";
 import {
   MAX_DATABASES_OF_TOKEN,
   MAX_DESCRIPTION_LENGTH,
@@ -8,7 +9,7 @@ import {
   MAX_PAGE_ITEMS,
 } from "../../../core/limits.ts";
 import { assert } from "../../../core/assert.ts";
-import { fromHex, toHex } from "../../../core/bytes.ts";
+import { fromBase64, fromHex, toHex } from "../../../core/bytes.ts";
 import { asUnixMs } from "../../../core/clock.ts";
 import type { Failure } from "../../../core/errors.ts";
 import {
@@ -69,8 +70,16 @@ export const databaseParams = z.strictObject({ databaseId: z.string() });
 export const tokenParams = z.strictObject({ organizationId: z.string(), tokenId: z.string() });
 export const jobParams = z.strictObject({ jobId: z.string() });
 
+/** A number in a query: decimal digits and nothing else. */
+export function wholeNumber(least: number, most: number, absent: number) {
+  const digits = (given: unknown): unknown =>
+    typeof given === "string" && /^\d{1,9}$/.test(given) ? Number(given) : given;
+  const error = `must be a whole number from ${least} to ${most}, in decimal digits`;
+  return z.preprocess(digits, z.number({ error }).int().min(least).max(most)).default(absent);
+}
+
 export const pageQuery = z.strictObject({
-  limit: z.coerce.number().int().min(1).max(MAX_PAGE_ITEMS).default(20),
+  limit: wholeNumber(1, MAX_PAGE_ITEMS, 20),
   cursor: z.string().min(1).optional().meta({ description: "`next` of the page before." }),
 });
 
@@ -85,6 +94,12 @@ export const deletionQuery = z.strictObject({
     .literal("keep")
     .default("keep")
     .meta({ description: "What becomes of its backups in buckets: they stay." }),
+});
+
+export const revocationQuery = z.strictObject({
+  minted: z.enum(["keep", "revoke"]).default("keep").meta({
+    description: "What becomes of the tokens that were minted with it, and with these: revoke them too, or not.",
+  }),
 });
 
 export const newOrganization = z.strictObject({ name });
@@ -278,13 +293,10 @@ function prefixOfParts(parts: readonly z.output<typeof keyPart>[]): string | Fai
   return encoded.ok ? toHex(encoded.bytes) : encoded;
 }
 
-function partsOfPrefix(hex: string): z.output<typeof keyPart>[] {
+function partsOfPrefix(hex: string): KeyPartJson[] {
   const decoded = decodeKey(fromHex(hex));
   assert(decoded.ok, "a stored key prefix to be an encoded key");
-  return decoded.key.map((part) => {
-    if (typeof part === "bigint") return { type: "bigint", value: String(part) };
-    return part instanceof Uint8Array ? { type: "bytes", value: toBase64(part) } : part;
-  });
+  return jsonOfKey(decoded.key);
 }
 
 /** RFC 3339. */
@@ -294,13 +306,4 @@ function text(ms: number): string {
 
 function textOrNull(ms: number | null): string | null {
   return ms === null ? null : text(ms);
-}
-
-/** Of what the schema has found to be base64. */
-function fromBase64(encoded: string): Uint8Array {
-  return Uint8Array.from(atob(encoded), (character) => character.charCodeAt(0));
-}
-
-function toBase64(bytes: Uint8Array): string {
-  return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
 }

@@ -27,6 +27,9 @@ export interface Sql {
 /** A type that no promise fits, so that an async callback to a transaction does not compile. */
 export type Synchronous<T> = T extends PromiseLike<unknown> ? never : T;
 
+/** Does all of the work or, when it throws, none. */
+export type Transact = <T>(work: () => Synchronous<T>) => T;
+
 export interface SyncStorage {
   readonly sql: Sql;
   /** Rolls back when the callback throws; nests as savepoints. Open cursors must be finished before it rolls back. */

@@ -10,7 +10,7 @@ import type { Clock, UnixMs } from "../core/clock.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_SUM_BYTES } from "../core/limits.ts";
 import type { AtomicWrite, CommitResult, Entry, ReadRange } from "../core/operations.ts";
-import type { SyncStorage } from "../core/storage.ts";
+import type { SyncStorage, Transact } from "../core/storage.ts";
 import { type Version, VERSIONSTAMP_SUFFIX_BYTES } from "../core/versionstamp.ts";
 import { type EntryBounds, EntryTable, type StoredEntry } from "./entry-table.ts";
 import { logEntryBound } from "./log-entry.ts";
@@ -71,6 +71,7 @@ export class Database {
   readonly #onExpirySet: (at: UnixMs) => void;
   readonly #onLogged: (bytes: number) => void;
   readonly #onError: (error: unknown) => void;
+  #inTransaction = false;
   readonly #observers = new Set<(changes: readonly Change[]) => void>();
 
   /** Opens the database in `storage`, making or migrating its schema. */
@@ -89,7 +90,7 @@ export class Database {
     this.#onExpirySet = onExpirySet;
     this.#onLogged = onLogged;
     this.#onError = onError;
-    this.#entries = new EntryTable(storage.sql);
+    this.#entries = new EntryTable(storage.sql, this.#transact);
     this.#mark = new Mark(storage.sql);
     this.#versions = new VersionClock(this.#mark);
     this.log = new MutationLog(storage);
@@ -143,7 +144,9 @@ export class Database {
     if (keys.length === 0) return 0;
     const effects = keys.map((key): Effect => ({ type: "delete", key }));
     const width = this.log.versionsFor(effects.reduce((sum, { key }) => sum + logEntryBound(key.length, 0), 0));
-    this.#announce(this.#transaction(width, now, () => [this.#carryOut(effects, this.#versions.take(width, now))]));
+    this.#announce(
+      this.#withVersions(width, now, this.#transact, () => [this.#carryOut(effects, this.#versions.take(width, now))]),
+    );
     return keys.length;
   }
 
@@ -169,7 +172,7 @@ export class Database {
   /** A commit that changes nothing but stands in the log: a clear of the empty key, which is no key of an entry. */
   logMarker(): Version {
     const now = this.#clock.now();
-    const applied = this.#transaction(1, now, () => {
+    const applied = this.#withVersions(1, now, this.#transact, () => {
       const version = this.#versions.take(1, now);
       const loggedBytes = this.log.append(version, [{ type: "delete", key: new Uint8Array() }]);
       return [{ outcome: { ok: true, version }, effects: [], added: 0, changes: [], loggedBytes }];
@@ -234,7 +237,8 @@ export class Database {
   #applyTogether(writes: readonly AtomicWrite[], now: UnixMs): Applied[] {
     try {
       const versions = writes.reduce((sum, write) => sum + this.#versionsFor(write), 0);
-      return this.#transaction(versions, now, () => writes.map((write) => this.#apply(write, now)));
+      const transact = this.#isOneChange(writes) ? unguarded : this.#transact;
+      return this.#withVersions(versions, now, transact, () => writes.map((write) => this.#apply(write, now)));
     } catch (error) {
       if (writes.length > 1) return writes.flatMap((write) => this.#applyTogether([write], now));
       this.#onError(error);
@@ -242,16 +246,36 @@ export class Database {
     }
   }
 
+  /**
+   * Whether carrying out the writes takes one call of the table, which is whole by itself: a transaction around it would cost more
+   * than the change.
+   */
+  #isOneChange(writes: readonly AtomicWrite[]): boolean {
+    if (this.log.isWritten || this.#derivedTables.length > 0) return false;
+    return writes.length === 1 && writes.every(({ mutations }) => mutations.length <= 1);
+  }
+
   /** What was done counts when this has returned, and only then may be announced. */
-  #transaction(versions: number, now: UnixMs, work: () => Applied[]): Applied[] {
+  #withVersions(count: number, now: UnixMs, transact: Transact, work: () => Applied[]): Applied[] {
     let markStored: () => void = () => undefined;
-    const applied = this.#storage.transactionSync(() => {
-      markStored = this.#versions.reserve(versions, now);
+    const applied = transact(() => {
+      markStored = this.#versions.reserve(count, now);
       return work();
     });
     markStored();
     return applied;
   }
+
+  /** In the transaction that is open, or else in one of its own. */
+  readonly #transact: Transact = (work) => {
+    if (this.#inTransaction) return work();
+    this.#inTransaction = true;
+    try {
+      return this.#storage.transactionSync(work);
+    } finally {
+      this.#inTransaction = false;
+    }
+  };
 
   #apply(write: AtomicWrite, now: UnixMs): Applied {
     if (write.enqueues.length > 0) {
@@ -320,6 +344,9 @@ export class Database {
     for (const observer of this.#observers) observer(changes);
   }
 }
+
+/** For work that is whole by itself. */
+const unguarded: Transact = (work) => work();
 
 function refused(outcome: CommitOutcome): Applied {
   return { outcome, effects: [], added: 0, changes: [], loggedBytes: 0 };

@@ -8,7 +8,7 @@
 import type { UnixMs } from "../core/clock.ts";
 import { MAX_INLINE_ROW_BYTES } from "../core/limits.ts";
 import type { Encoding, Entry, ReadRange } from "../core/operations.ts";
-import type { Sql } from "../core/storage.ts";
+import type { Sql, Transact } from "../core/storage.ts";
 import type { Version } from "../core/versionstamp.ts";
 
 /** What the columns besides key and value can take in a row, at the most. */
@@ -49,11 +49,14 @@ export const LIVE_TABLES: TableNames = { entries: "entries", largeValues: "large
 
 export class EntryTable {
   readonly #sql: Sql;
+  readonly #transact: Transact;
   readonly #statements: ReturnType<typeof statementsFor>;
   #lastWasNew = true;
 
-  constructor(sql: Sql, names: TableNames = LIVE_TABLES) {
+  /** `transact`: what takes more than one statement is done within it. */
+  constructor(sql: Sql, transact: Transact, names: TableNames = LIVE_TABLES) {
     this.#sql = sql;
+    this.#transact = transact;
     this.#statements = statementsFor(names);
   }
 
@@ -133,7 +136,7 @@ export class EntryTable {
    */
   set(key: Uint8Array, value: Uint8Array, encoding: Encoding, version: Version, expiresAt: UnixMs | null): number {
     if (key.length + value.length + ROW_OVERHEAD_BYTES > MAX_INLINE_ROW_BYTES) {
-      return this.#setLarge(key, value, encoding, version, expiresAt);
+      return this.#transact(() => this.#setLarge(key, value, encoding, version, expiresAt));
     }
     const { insert, updateInline, update, deleteLarge } = this.#statements;
     if (this.#lastWasNew) {
@@ -147,9 +150,11 @@ export class EntryTable {
       this.#lastWasNew = true;
       return 1;
     }
-    this.#sql.exec(deleteLarge, large);
-    this.#sql.exec(update, key, value, null, encoding, version, expiresAt);
-    return 0;
+    return this.#transact(() => {
+      this.#sql.exec(deleteLarge, large);
+      this.#sql.exec(update, key, value, null, encoding, version, expiresAt);
+      return 0;
+    });
   }
 
   /** Whether there was an entry, expired or not. */
@@ -158,9 +163,11 @@ export class EntryTable {
     if (this.#sql.exec(deleteInline, key).rowsWritten > 0) return true;
     const large = this.#largeOf(key);
     if (large === undefined) return false;
-    this.#sql.exec(deleteLarge, large);
-    this.#sql.exec(deleteAny, key);
-    return true;
+    return this.#transact(() => {
+      this.#sql.exec(deleteLarge, large);
+      this.#sql.exec(deleteAny, key);
+      return true;
+    });
   }
 
   /** Keys whose expiry is at or before `now`, the longest expired first. */

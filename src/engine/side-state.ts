@@ -18,7 +18,7 @@ export class SideState {
   /** `exists` tells whether one is under way; any other call needs that it is. */
   constructor(storage: SyncStorage) {
     this.#storage = storage;
-    this.#table = new EntryTable(storage.sql, SIDE_TABLES);
+    this.#table = new EntryTable(storage.sql, (work) => work(), SIDE_TABLES);
   }
 
   get exists(): boolean {
@@ -50,7 +50,7 @@ export class SideState {
     this.#storage.transactionSync(() => dropTables(this.#storage.sql, SIDE_TABLES));
   }
 
-  /** Puts entries as they are, over what is there. Returns how many more there are then. */
+  /** Puts entries as they are, over what is there. Returns how many more there are then. In the caller's transaction. */
   load(entries: Iterable<StoredEntry>): number {
     let added = 0;
     for (const { key, value, encoding, version, expiresAt } of entries) {
@@ -59,7 +59,7 @@ export class SideState {
     return added;
   }
 
-  /** One entry of a log. Returns how many entries more there are then: 1, 0 or -1. */
+  /** One entry of a log. Returns how many entries more there are then: 1, 0 or -1. In the caller's transaction. */
   apply(effect: Effect, version: Version): number {
     if (effect.type === "delete") return this.#table.delete(effect.key) ? -1 : 0;
     return this.#table.set(effect.key, effect.value, effect.encoding, version, effect.expiresAt);

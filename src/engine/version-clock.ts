@@ -32,8 +32,8 @@ export class VersionClock {
 
   /**
    * Makes sure that the next `count` versions may be given out: writes a mark above them if the stored one is not. To be called
-   * inside the transaction that uses the versions, before its first change. Returns what to call once that transaction has
-   * returned; a mark written by one that was rolled back does not count.
+   * before the first change that uses the versions, inside its transaction if it has one. Returns what to call once that is done:
+   * a mark does not count that may have been rolled back.
    */
   reserve(count: number, now: UnixMs): () => void {
     const next = this.#next(1, now);

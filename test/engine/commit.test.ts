@@ -254,3 +254,32 @@ test("versions follow the clock, never go back with it, and start above the mark
     expect(last).toBeLessThan(asVersion(later + 5_000_000 + 50 * 1_100));
   });
 });
+
+test("a write alone whose change takes several statements is undone whole when one of them throws", async () => {
+  await withStorage((storage) => {
+    let broken = false;
+    const fragile = Object.create(storage, {
+      sql: {
+        value: {
+          exec: (query: string, ...bindings: (ArrayBuffer | null)[]) => {
+            if (broken && /^(UPDATE|DELETE FROM) entries .*WHERE k = \?1$/.test(query)) throw new Error("disk");
+            return storage.sql.exec(query, ...bindings);
+          },
+        },
+      },
+      transactionSync: { value: (work: () => void) => storage.transactionSync(work) },
+    });
+    const errors: unknown[] = [];
+    const database = new Database({ storage: fragile, clock: new MovableClock(), onError: (e) => errors.push(e) });
+    const large = new Uint8Array(5000).fill(1);
+    database.commit([write([set(a, large)])]);
+    for (const change of [set(a, text("small")), remove(a)]) {
+      broken = true;
+      expect(database.commit([write([change])])[0]).toMatchObject({ code: "internal" });
+      broken = false;
+      expect(entryOrNull(database.read([point(a)], 10_000))?.value).toEqual(large);
+    }
+    expect(errors).toHaveLength(2);
+    expect(database.countEntries()).toBe(1);
+  });
+});

@@ -11,6 +11,7 @@ const write: AtomicWrite = { checks: [], mutations: [], enqueues: [] };
 class SlowDisk {
   readonly groups: number[] = [];
   readonly errors: unknown[] = [];
+  flushes = 0;
   broken = false;
   version = 0;
   #flushed: (() => void) | null = null;
@@ -20,7 +21,10 @@ class SlowDisk {
       if (this.broken) throw new Error("broken");
       return writes.map(() => ({ ok: true, version: asVersion((this.version += 1)) }));
     },
-    flushed: () => new Promise((resolve) => (this.#flushed = resolve)),
+    flushed: () => {
+      this.flushes += 1;
+      return new Promise((resolve) => (this.#flushed = resolve));
+    },
     onError: (error) => void this.errors.push(error),
   });
 
@@ -84,4 +88,31 @@ test("when applying a group throws, its writes are answered, and the next ones g
   for (const outcome of await Promise.all(lost)) expect(outcome).toMatchObject({ code: "internal" });
   expect(await after).toMatchObject({ ok: true });
   expect(disk.errors).toEqual([new Error("broken")]);
+});
+
+test("a writer that has long been alone is followed to the disk only at every eighth write, until it has company", async () => {
+  const disk = new SlowDisk();
+  for (let i = 0; i < 8; i++) {
+    await disk.queue.submit(write, 1);
+    expect(disk.flushes).toBe(i + 1);
+    await disk.flush();
+  }
+  const alone = async (writes: number) => {
+    for (let i = 0; i < writes; i++) expect(disk.queue.submit(write, 1)).toMatchObject({ ok: true });
+  };
+  await disk.queue.submit(write, 1);
+  expect(disk.flushes).toBe(9);
+  await disk.flush();
+  await alone(7);
+  expect(disk.flushes).toBe(9);
+
+  const others = Array.from({ length: 5 }, () => disk.queue.submit(write, 1));
+  await disk.flush();
+  expect(disk.groups.slice(-2)).toEqual([1, 4]);
+  await disk.flush();
+  await Promise.all(others);
+  const next = [disk.queue.submit(write, 1), disk.queue.submit(write, 1)];
+  await disk.flush();
+  await Promise.all(next);
+  expect(disk.groups.slice(-2)).toEqual([1, 1]);
 });

@@ -28,6 +28,10 @@ class SlowDisk {
     onError: (error) => void this.errors.push(error),
   });
 
+  async submit(bytes: number): Promise<CommitOutcome> {
+    return this.queue.submit(write, bytes);
+  }
+
   /** Ends the flush that is under way and lets what follows from it happen. */
   async flush(): Promise<void> {
     this.#flushed?.();
@@ -37,9 +41,9 @@ class SlowDisk {
 
 test("a write alone is applied at once; those that arrive during its flush form one group, in order", async () => {
   const disk = new SlowDisk();
-  const first = disk.queue.submit(write, 100);
+  const first = disk.submit(100);
   expect(disk.groups).toEqual([1]);
-  const others = Array.from({ length: 20 }, () => disk.queue.submit(write, 100));
+  const others = Array.from({ length: 20 }, () => disk.submit(100));
   expect(disk.groups).toEqual([1]);
   await disk.flush();
   expect(disk.groups).toEqual([1, 20]);
@@ -48,15 +52,15 @@ test("a write alone is applied at once; those that arrive during its flush form 
     Array.from({ length: 21 }, (_, i) => i + 1),
   );
   await disk.flush();
-  await disk.queue.submit(write, 100);
+  await disk.submit(100);
   expect(disk.groups).toEqual([1, 20, 1]);
 });
 
 test("a group is bounded in commits and in bytes", async () => {
   const disk = new SlowDisk();
-  const all = [disk.queue.submit(write, 1)];
-  for (let i = 0; i < MAX_COMMITS_PER_GROUP + 5; i++) all.push(disk.queue.submit(write, 1));
-  for (let i = 0; i < 2; i++) all.push(disk.queue.submit(write, MAX_GROUP_BYTES - 1000));
+  const all = [disk.submit(1)];
+  for (let i = 0; i < MAX_COMMITS_PER_GROUP + 5; i++) all.push(disk.submit(1));
+  for (let i = 0; i < 2; i++) all.push(disk.submit(MAX_GROUP_BYTES - 1000));
   for (let i = 0; i < 6; i++) await disk.flush();
   await Promise.all(all);
   expect(disk.groups).toEqual([1, MAX_COMMITS_PER_GROUP, 6, 1]);
@@ -64,12 +68,12 @@ test("a group is bounded in commits and in bytes", async () => {
 
 test("writes past what may wait are refused until the disk has caught up", async () => {
   const disk = new SlowDisk();
-  const applied = [disk.queue.submit(write, 100)];
+  const applied = [disk.submit(100)];
   const half = MAX_WAITING_WRITE_BYTES / 2;
-  applied.push(disk.queue.submit(write, half), disk.queue.submit(write, half));
-  expect(await disk.queue.submit(write, 100)).toMatchObject({ code: "unavailable" });
+  applied.push(disk.submit(half), disk.submit(half));
+  expect(await disk.submit(100)).toMatchObject({ code: "unavailable" });
   await disk.flush();
-  applied.push(disk.queue.submit(write, 100));
+  applied.push(disk.submit(100));
   await disk.flush();
   await disk.flush();
   expect((await Promise.all(applied)).every(({ ok }) => ok)).toBe(true);
@@ -77,12 +81,12 @@ test("writes past what may wait are refused until the disk has caught up", async
 
 test("when applying a group throws, its writes are answered, and the next ones go on", async () => {
   const disk = new SlowDisk();
-  const first = disk.queue.submit(write, 1);
+  const first = disk.submit(1);
   disk.broken = true;
-  const lost = [disk.queue.submit(write, 1), disk.queue.submit(write, 1)];
+  const lost = [disk.submit(1), disk.submit(1)];
   await disk.flush();
   disk.broken = false;
-  const after = disk.queue.submit(write, 1);
+  const after = disk.submit(1);
   await disk.flush();
   expect(await first).toMatchObject({ ok: true });
   for (const outcome of await Promise.all(lost)) expect(outcome).toMatchObject({ code: "internal" });
@@ -93,25 +97,25 @@ test("when applying a group throws, its writes are answered, and the next ones g
 test("a writer that has long been alone is followed to the disk only at every eighth write, until it has company", async () => {
   const disk = new SlowDisk();
   for (let i = 0; i < 8; i++) {
-    await disk.queue.submit(write, 1);
+    await disk.submit(1);
     expect(disk.flushes).toBe(i + 1);
     await disk.flush();
   }
   const alone = async (writes: number) => {
     for (let i = 0; i < writes; i++) expect(disk.queue.submit(write, 1)).toMatchObject({ ok: true });
   };
-  await disk.queue.submit(write, 1);
+  await disk.submit(1);
   expect(disk.flushes).toBe(9);
   await disk.flush();
   await alone(7);
   expect(disk.flushes).toBe(9);
 
-  const others = Array.from({ length: 5 }, () => disk.queue.submit(write, 1));
+  const others = Array.from({ length: 5 }, () => disk.submit(1));
   await disk.flush();
   expect(disk.groups.slice(-2)).toEqual([1, 4]);
   await disk.flush();
   await Promise.all(others);
-  const next = [disk.queue.submit(write, 1), disk.queue.submit(write, 1)];
+  const next = [disk.submit(1), disk.submit(1)];
   await disk.flush();
   await Promise.all(next);
   expect(disk.groups.slice(-2)).toEqual([1, 1]);

@@ -16,6 +16,7 @@ import {
   databaseStub,
   organizationIndex,
   organizationStub,
+  pastKeeper,
   systemClock,
   systemEntropy,
   systemTimers,
@@ -48,7 +49,13 @@ function compose(env: Env): Handler {
   const accessTokens = new AccessTokenKeys(deployment, entropy);
   const dataTokens = new DataTokens(deployment.keys);
   const organization = (id: string) => organizationStub(env, id);
-  const authority = new DirectoryAuthority({ accessTokens, dataTokens, clock, organization });
+  const authority = new DirectoryAuthority({
+    accessTokens,
+    dataTokens,
+    clock,
+    organization,
+    pastKeeper: (id, grant) => pastKeeper(env, id, grant),
+  });
   const database = (id: string, grant: Grant) => databaseStub(env, id, grant);
   const kvConnect = kvConnectDoor({ authority, database, clock, timers: systemTimers });
   const management = managementDoor({

@@ -166,6 +166,11 @@ export class Backup {
     });
   }
 
+  isStopped(): boolean {
+    const configuration = this.#configurations.get();
+    return configuration !== null && (configuration.paused || configuration.failed !== null);
+  }
+
   /**
    * The database is being brought to another state, in the transaction that is open. Commits up to here go to the generation that
    * they belong to; then it ends in a gap, and a new one begins.

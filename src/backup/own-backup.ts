@@ -21,6 +21,8 @@ export interface OwnBackup {
   >;
   /** Whether every commit up to and with this one is stored, in a generation that is complete. */
   hasShipped(version: Version): boolean;
+  /** Nothing more is stored until somebody changes that: it is paused, or could not be set up. */
+  isStopped(): boolean;
   /** The database was brought to another state, in the transaction that is open: what is in the bucket does not lead to it. */
   restored(): void;
 }

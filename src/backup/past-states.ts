@@ -1,11 +1,21 @@
 /**
  * The states of the past that can be read: each is built in an object of its own, which wipes itself when nobody has read it for a
- * while. Here it is known which there are, at most two: for another one the least recently asked for goes.
+ * while. Here it is known which there are, at most two: for another one the least recently used goes. A state that is not known
+ * here is nowhere: its row is written before its object gets anything, and removed after that holds nothing any more.
+ *
+ * Whatever is done to these objects is done one after the other. So two who ask for one moment get one state, and a revocation
+ * either finds an object, or is in the list that the object is given with its order.
  */
 import type { Clock } from "../core/clock.ts";
 import { type Failure, failure } from "../core/errors.ts";
-import { MAX_PAST_STATES } from "../core/limits.ts";
-import { type PastInfo, pastName, type RestoreStub } from "../core/restore-commands.ts";
+import { MAX_PAST_STATES, PAST_STATE_HELD_MS } from "../core/limits.ts";
+import {
+  type PastInfo,
+  pastName,
+  type PastRoom,
+  type RestoreStub,
+  type RevokedToken,
+} from "../core/restore-commands.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import { asVersion, type Version } from "../core/versionstamp.ts";
 import type { OpenBackup } from "./own-backup.ts";
@@ -15,28 +25,59 @@ import { hasBackupTables } from "./schema.ts";
 /** Such an object has this one job. */
 const JOB_ID = "past";
 
+const GONE = failure("not-found", "There is no such database");
+
 export interface PastStatesOptions {
   readonly storage: SyncStorage;
   readonly clock: Clock;
   readonly object: (name: string) => RestoreStub;
+  readonly revoked: () => readonly RevokedToken[];
 }
 
 export class PastStates {
   readonly #options: PastStatesOptions;
+  /** Settles, never rejects, when everything that was begun here is done. */
+  #last: Promise<unknown> = Promise.resolve();
+  #closed = false;
 
   constructor(options: PastStatesOptions) {
     this.#options = options;
   }
 
-  /** Whether the state of exactly this commit was asked for before, so that nobody needs to look in the bucket. */
-  knows(version: Version): boolean {
-    const { storage } = this.#options;
-    if (!hasBackupTables(storage)) return false;
-    return storage.sql.exec("SELECT 1 FROM past_states WHERE version = ?1", version).toArray().length > 0;
+  /** The state of exactly this commit, without a look into the bucket; null: nobody has had it built, or it is gone. */
+  async find(databaseId: string, version: Version): Promise<PastInfo | Failure | null> {
+    return this.#inTurn(async () => {
+      if (this.#closed) return GONE;
+      const isKnown = knownVersions(this.#options.storage).includes(version);
+      return isKnown ? this.#find(databaseId, version) : null;
+    });
   }
 
-  /** null: its object holds nothing, and is to be given `build`. */
-  async find(databaseId: string, version: Version): Promise<PastInfo | Failure | null> {
+  /** The state of this commit; has it built if it is not there. */
+  async open(backup: OpenBackup, moment: ResolvedMoment, room: PastRoom): Promise<PastInfo | Failure> {
+    const { databaseId } = backup.bucket;
+    return this.#inTurn(async () => {
+      if (this.#closed) return GONE;
+      return (await this.#find(databaseId, moment.version)) ?? (await this.#build(backup, moment, room));
+    });
+  }
+
+  /** Resolves when every state refuses the token. */
+  async revoke(databaseId: string, { tokenId, until }: RevokedToken): Promise<void> {
+    const { storage, object } = this.#options;
+    await this.#inTurn(async () => {
+      for (const version of knownVersions(storage)) await object(pastName(databaseId, version)).revoke(tokenId, until);
+    });
+  }
+
+  /** The database is being deleted: nothing is built any more. Resolves when its states are wiped. */
+  async close(databaseId: string): Promise<void> {
+    const { storage, object } = this.#options;
+    this.#closed = true;
+    await this.#inTurn(() => discardPastStates(storage, object, databaseId));
+  }
+
+  async #find(databaseId: string, version: Version): Promise<PastInfo | Failure | null> {
     const name = pastName(databaseId, version);
     const stub = this.#options.object(name);
     const answer = await stub.restore({ command: "job", jobId: JOB_ID });
@@ -52,12 +93,15 @@ export class PastStates {
     return failure("conflict", `The state of that moment could not be built: ${error ?? "it was cancelled"}`);
   }
 
-  async build(
+  async #build(
     { bucket, destination }: OpenBackup,
     { generation, version }: ResolvedMoment,
+    room: PastRoom,
   ): Promise<PastInfo | Failure> {
     const { databaseId } = bucket;
-    await this.#makeRoom(databaseId, version);
+    const refused = await this.#makeRoom(databaseId, version, room);
+    if (refused !== null) return refused;
+    this.#touch(version);
     const name = pastName(databaseId, version);
     const received = await this.#options.object(name).receive({
       purpose: "past",
@@ -67,29 +111,38 @@ export class PastStates {
       version,
       floor: version,
       generation: JSON.stringify(generation),
+      revoked: this.#options.revoked(),
     });
     return received.ok ? { version, name, ready: false } : received;
   }
 
-  async discardAll(databaseId: string): Promise<void> {
-    const { storage, object } = this.#options;
-    if (!hasBackupTables(storage)) return;
-    for (const { version } of storage.sql.exec<{ version: number }>("SELECT version FROM past_states").toArray()) {
-      await object(pastName(databaseId, asVersion(version))).discard();
-      storage.sql.exec("DELETE FROM past_states WHERE version = ?1", version);
+  /** For one that is not among them, or holds nothing. */
+  async #makeRoom(databaseId: string, version: Version, room: PastRoom): Promise<Failure | null> {
+    const { storage, clock } = this.#options;
+    const others = storage.sql
+      .exec<{ version: number; used_at: number }>("SELECT version, used_at FROM past_states")
+      .toArray()
+      .filter((one) => one.version !== version);
+    if (others.length < MAX_PAST_STATES) return null;
+    const uses = await Promise.all(others.map((one) => this.#useOf(databaseId, asVersion(one.version), one.used_at)));
+    const going = uses.toSorted((a, b) => b.at - a.at).slice(MAX_PAST_STATES - 1);
+    if (room === "unused" && going.some(({ at }) => at > clock.now() - PAST_STATE_HELD_MS)) {
+      return failure("unavailable", "Other moments of this database are being read, the most at a time: try again");
     }
+    for (const one of going) await discardState(storage, this.#options.object, databaseId, one.version);
+    return null;
   }
 
-  async #makeRoom(databaseId: string, version: Version): Promise<void> {
-    const { storage, object } = this.#options;
-    this.#touch(version);
-    const others = storage.sql
-      .exec<{ version: number }>("SELECT version FROM past_states WHERE version <> ?1 ORDER BY used_at DESC", version)
-      .toArray();
-    for (const other of others.slice(MAX_PAST_STATES - 1)) {
-      await object(pastName(databaseId, asVersion(other.version))).discard();
-      storage.sql.exec("DELETE FROM past_states WHERE version = ?1", other.version);
-    }
+  /** When it was last read or asked for; one that wiped itself counts as never. */
+  async #useOf(databaseId: string, version: Version, askedAt: number): Promise<{ version: Version; at: number }> {
+    const readAt = await this.#options.object(pastName(databaseId, version)).lastUse();
+    return { version, at: readAt === null ? 0 : Math.max(readAt, askedAt) };
+  }
+
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(work);
+    this.#last = turn.catch(() => undefined);
+    return turn;
   }
 
   #touch(version: Version): void {
@@ -99,4 +152,32 @@ export class PastStates {
       this.#options.clock.now(),
     );
   }
+}
+
+/** Wipes every state of the past of a database that is being deleted. To be asked again after a failure in the middle. */
+export async function discardPastStates(
+  storage: SyncStorage,
+  object: (name: string) => RestoreStub,
+  databaseId: string,
+): Promise<void> {
+  for (const version of knownVersions(storage)) await discardState(storage, object, databaseId, version);
+}
+
+async function discardState(
+  storage: SyncStorage,
+  object: (name: string) => RestoreStub,
+  databaseId: string,
+  version: Version,
+): Promise<void> {
+  await object(pastName(databaseId, version)).discard();
+  storage.sql.exec("DELETE FROM past_states WHERE version = ?1", version);
+}
+
+function knownVersions(storage: SyncStorage): Version[] {
+  // The tables come with the first backup.
+  if (!hasBackupTables(storage)) return [];
+  return storage.sql
+    .exec<{ version: number }>("SELECT version FROM past_states")
+    .toArray()
+    .map(({ version }) => asVersion(version));
 }

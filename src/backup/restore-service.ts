@@ -8,25 +8,28 @@ import type { Entropy } from "../core/entropy.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_RESTORE_POINTS } from "../core/limits.ts";
 import type {
+  PastInfo,
+  PastRoom,
   ReceiveOrder,
   RestoreAnswer,
   RestoreCommand,
   RestoreJob,
   RestorePointInfo,
   RestoreStub,
+  RevokedToken,
 } from "../core/restore-commands.ts";
 import { checkName } from "../core/restore-commands.ts";
 import { toHex } from "../core/bytes.ts";
 import type { Jurisdiction } from "../core/placement.ts";
 import type { SyncStorage } from "../core/storage.ts";
-import { timeOfVersion, type Version } from "../core/versionstamp.ts";
+import { timeOfVersion, type Version, versionAtTime } from "../core/versionstamp.ts";
 import type { Destination } from "./destinations/destination.ts";
 import type { RestorePoint } from "./format/manifest.ts";
 import { BackupJobs } from "./jobs.ts";
 import { asFailure, type OpenBackup, openBackup, type OwnBackup } from "./own-backup.ts";
 import { PastStates } from "./past-states.ts";
 import type { Generation } from "./replay/catalog.ts";
-import { parseMoment } from "./replay/moment.ts";
+import { momentText, parseMoment } from "./replay/moment.ts";
 import { highestVersion, pointsAround, type ResolvedMoment, resolveMoment, restorableRange } from "./replay/points.ts";
 import { type RestorePurpose, Restores, type SideStore } from "./restore.ts";
 import type { SecretBox } from "./secrets.ts";
@@ -56,6 +59,8 @@ export interface RestoreServiceOptions {
   readonly objectName: string;
   /** Objects of this database's: states of the past, trials. */
   readonly object: (name: string) => RestoreStub;
+  /** The tokens of which no grant is good here any more. */
+  readonly revoked: () => readonly RevokedToken[];
   readonly otherDatabase: (id: string, jurisdiction: Jurisdiction | null) => RestoreStub;
   /** The task may be due earlier than it was. */
   readonly dueBy: (at: UnixMs) => void;
@@ -121,7 +126,7 @@ export class RestoreService {
       case "verify every":
         return this.#verifyEvery(command.hours);
       case "past":
-        return this.#pastState(command.at);
+        return this.#pastState(command.at, command.room);
       case "job":
         return jobAnswer(this.#jobs.get(command.jobId));
       case "jobs":
@@ -148,9 +153,14 @@ export class RestoreService {
     });
   }
 
-  /** Discards the states of the past that were built of this database. */
-  async forgetPast(): Promise<void> {
-    await this.#past.discardAll(this.#options.objectName);
+  /** Has the states of the past refuse a token; those that are built later learn of it from `revoked`. */
+  async revokeInPast(token: RevokedToken): Promise<void> {
+    await this.#past.revoke(this.#options.objectName, token);
+  }
+
+  /** The database is being deleted: wipes the states of the past that were built of it. */
+  async closePast(): Promise<void> {
+    await this.#past.close(this.#options.objectName);
   }
 
   /** What the object held is gone. */
@@ -272,21 +282,32 @@ export class RestoreService {
     return { ok: true, kind: "done" };
   }
 
-  async #pastState(at: string): Promise<RestoreAnswer | Failure> {
-    const source = await this.#options.own.source();
+  async #pastState(at: string, room: PastRoom): Promise<RestoreAnswer | Failure> {
+    const { clock, database, own } = this.#options;
+    const source = await own.source();
     if (!source.ok) return source;
     const moment = parseMoment(at);
     if (!moment.ok) return moment;
-    if (this.#past.knows(moment.version)) {
-      const known = await this.#past.find(source.databaseId, moment.version);
-      if (known !== null) return "ok" in known ? known : { ok: true, kind: "past", past: known };
+    const known = await this.#past.find(source.databaseId, moment.version);
+    if (known !== null) return pastAnswer(known);
+    // While its millisecond lasts, a moment may get another commit.
+    if (moment.version > database.lastVersion && moment.version >= versionAtTime(clock.now())) {
+      return this.#withRange(failure("not-found", `${momentText(moment.version)} is not over yet: it is not the past`));
     }
     const found = await this.#find(at);
-    if (!found.ok) return found;
-    const { opened, resolved } = found;
-    const past =
-      (await this.#past.find(source.databaseId, resolved.version)) ?? (await this.#past.build(opened, resolved));
-    return "ok" in past ? past : { ok: true, kind: "past", past };
+    if (!found.ok) return found.code === "not-found" ? this.#withRange(found) : found;
+    return pastAnswer(await this.#past.open(found.opened, found.resolved, room));
+  }
+
+  /** The failure, and from when to when there is something to be had. */
+  async #withRange(why: Failure): Promise<Failure> {
+    const answer = await this.#range();
+    if (!answer.ok || answer.kind !== "range" || answer.range === null) return why;
+    const { first, last } = answer.range;
+    return {
+      ...why,
+      message: `${why.message}. The commits in the backup are those from ${momentText(first.version)} to ${momentText(last.version)}`,
+    };
   }
 
   async #cancel(jobId: string): Promise<RestoreAnswer | Failure> {
@@ -311,10 +332,12 @@ export class RestoreService {
     // What lies in the future of this database is its present.
     const wanted = moment.version < database.lastVersion ? moment.version : database.lastVersion;
     if (!own.hasShipped(wanted)) {
-      return failure(
-        "unavailable",
-        "The backup does not hold the commits up to that moment yet: try again in a few seconds",
-      );
+      return own.isStopped()
+        ? failure("conflict", "The backup does not hold the commits up to that moment, and stands still: resume it")
+        : failure(
+            "unavailable",
+            "The backup does not hold the commits up to that moment yet: try again in a few seconds",
+          );
     }
     const resolved = await resolveMoment(opened.bucket, opened.catalog, moment.version);
     return resolved.ok ? { ok: true, opened, resolved } : asFailure(resolved);
@@ -331,6 +354,10 @@ function jobAnswer(
 ): RestoreAnswer | Failure {
   if (!("ok" in job)) return { ok: true, kind: "job", job };
   return job.ok ? { ok: true, kind: "job", job: job.job } : job;
+}
+
+function pastAnswer(past: PastInfo | Failure): RestoreAnswer | Failure {
+  return "ok" in past ? past : { ok: true, kind: "past", past };
 }
 
 function info({ versionstamp, time }: RestorePoint): RestorePointInfo {

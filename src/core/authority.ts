@@ -16,6 +16,8 @@ export interface Grant {
   readonly expiresAt: UnixMs;
   /** An encoded key in hexadecimal: only that key and those that begin with all of its parts (`key-prefix.ts`). */
   readonly keyPrefix?: string;
+  /** 20 hex digits: the database as of this commit, which can only be read. Undefined: the database as it is. */
+  readonly at?: string;
   /** Where the database's object is found: its name alone does not say, and nobody is asked. */
   readonly jurisdiction?: Jurisdiction;
 }
@@ -24,11 +26,19 @@ export interface DataToken {
   readonly token: string;
   /** When a client should exchange again; the token itself lives a little longer. */
   readonly expiresAt: UnixMs;
+  /** 20 hex digits: the commit as of which it opens the database. Undefined: the database as it is. */
+  readonly at?: string;
 }
 
 export interface Authority {
-  /** Verifies an access token for a database and mints a data token that can do no more than it. */
-  exchange(accessToken: string, databaseId: string): Promise<DataToken | Failure>;
-  /** Verifies a data token for a database. Answers at once (not a promise) for one that it has verified before. */
-  verify(dataToken: string, databaseId: string): Grant | Failure | Promise<Grant | Failure>;
+  /**
+   * Verifies an access token for a database and mints a data token that can do no more than it. With a moment, a versionstamp or a
+   * time by RFC 3339, it opens the database as of the last commit up to then, and nothing else.
+   */
+  exchange(accessToken: string, databaseId: string, moment?: string): Promise<DataToken | Failure>;
+  /**
+   * Verifies a data token for a database, or for a database as of a commit (20 hex digits). Answers at once (not a promise) for one
+   * that it has verified before.
+   */
+  verify(dataToken: string, databaseId: string, at?: string): Grant | Failure | Promise<Grant | Failure>;
 }

@@ -142,6 +142,9 @@ export const MAX_PAST_STATES = 2;
 /** Nobody has read such a state for so long: it goes. */
 export const PAST_STATE_IDLE_MS = 15 * 60 * 1000;
 
+/** And while it was read so short a time ago, nobody who was reading another one before has it make room. */
+export const PAST_STATE_HELD_MS = 10_000;
+
 /** One page of points to restore to. */
 export const MAX_RESTORE_POINTS = 1000;
 

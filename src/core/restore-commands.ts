@@ -2,9 +2,10 @@
  * What a database's object is asked about going back in time and what it answers: plain data, as `backup-commands.ts`. A moment is
  * text, as people write it: a versionstamp of 20 hex digits or a time by RFC 3339; it is rounded down to a commit.
  */
+import type { Grant } from "./authority.ts";
 import type { NewBackupDestination } from "./backup-commands.ts";
 import type { UnixMs } from "./clock.ts";
-import type { Failure } from "./errors.ts";
+import { type Failure, failure } from "./errors.ts";
 import type { Jurisdiction } from "./placement.ts";
 import type { Version } from "./versionstamp.ts";
 
@@ -45,7 +46,7 @@ export type RestoreCommand =
   /** From now on that many hours after each other; null: never by itself. */
   | { readonly command: "verify every"; readonly hours: number | null }
   /** Makes sure that the database as of the moment is there to be read, in an object named `pastName`. */
-  | { readonly command: "past"; readonly at: string }
+  | { readonly command: "past"; readonly at: string; readonly room: PastRoom }
   | { readonly command: "job"; readonly jobId: string }
   /** The newest first, at most a hundred. */
   | { readonly command: "jobs" }
@@ -65,11 +66,23 @@ export type ReceiveOrder = {
   readonly generation: string;
 } & (
   | { readonly purpose: "fork" }
-  /** To be read as of that version, and wiped when nobody does for a while. */
-  | { readonly purpose: "past" }
+  /** To be read as of that version, and wiped when nobody does for a while. Grants of the revoked tokens are refused there. */
+  | { readonly purpose: "past"; readonly revoked: readonly RevokedToken[] }
   /** To be compared. The older generations are checked too. */
   | { readonly purpose: "check"; readonly olderGenerations: readonly string[] }
 );
+
+/**
+ * Which state of the past goes when another one needs its place: the least recently used of them, or only one that is not being
+ * read just now ("unavailable" when there is none).
+ */
+export type PastRoom = "any" | "unused";
+
+/** Grants of this token are refused until then, when the last of them is over. */
+export interface RevokedToken {
+  readonly tokenId: string;
+  readonly until: UnixMs;
+}
 
 export interface RestorePointInfo {
   readonly version: Version;
@@ -166,4 +179,27 @@ export interface RestoreStub {
   restore(command: RestoreCommand): Promise<RestoreAnswer | Failure>;
   /** Only for objects that hold the past or try out a backup: leaves nothing. "conflict" for a database. */
   discard(): Promise<{ readonly ok: true } | Failure>;
+  /** When the state of the past that this object holds was last read; null: it holds nothing. */
+  lastUse(): Promise<UnixMs | null>;
+  /** As `DatabaseControl.revoke`. */
+  revoke(tokenId: string, until: UnixMs): Promise<void>;
 }
+
+/** What a database's object does for those who read its past. */
+export interface PastKeeper {
+  /**
+   * Makes sure that the database as of a moment is there to be read, or is being built. `unauthenticated`: the grant's token was
+   * revoked; `not-found` and `conflict` say why there is no such state, `unavailable` that it should be asked again.
+   */
+  openPast(grant: Grant, at: string, room: PastRoom): Promise<PastInfo | Failure>;
+}
+
+export const PAST_IS_READ_ONLY = failure(
+  "forbidden",
+  "This is a database as it was at a moment: it can be read and not written",
+);
+
+export const PAST_IS_BEING_BUILT = failure(
+  "unavailable",
+  "The state of that moment is being built: try again in a few seconds",
+);

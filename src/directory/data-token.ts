@@ -73,17 +73,21 @@ export class DataTokens {
     return { token, expiresAt: asUnixMs(expiresAt) };
   }
 
-  /** The grant, which ends when the token does; or `unauthenticated`, saying why. At once for a token verified before. */
-  verify(token: string, databaseId: string, now: UnixMs): Grant | Failure | Promise<Grant | Failure> {
+  /**
+   * The grant, which ends when the token does; or `unauthenticated`, saying why. At once for a token verified before. `at`: as in
+   * `Grant`; a token of the database as it is opens no state of the past, and the other way round.
+   */
+  verify(token: string, databaseId: string, now: UnixMs, at?: string): Grant | Failure | Promise<Grant | Failure> {
     const kept = this.#verified.get(token);
-    if (kept === undefined) return this.#verifyNew(token, databaseId, now);
+    if (kept === undefined) return this.#verifyNew(token, databaseId, now, at);
     if (kept.databaseId !== databaseId) return otherDatabase();
+    if (kept.grant.at !== at) return otherMoment();
     if (kept.grant.expiresAt > now) return kept.grant;
     this.#verified.delete(token);
     return expired();
   }
 
-  async #verifyNew(token: string, databaseId: string, now: UnixMs): Promise<Grant | Failure> {
+  async #verifyNew(token: string, databaseId: string, now: UnixMs, at: string | undefined): Promise<Grant | Failure> {
     if (token.length > MAX_DATA_TOKEN_LENGTH || !FORM.test(token)) return malformed();
     const signer = this.#signers.get(token.slice(0, token.indexOf(".")));
     if (signer === undefined) return malformed();
@@ -105,6 +109,7 @@ export class DataTokens {
     }
     const grant = grantOf(payload);
     if (grant === undefined) return malformed();
+    if (grant.at !== at) return otherMoment();
     this.#keep(token, { databaseId, grant });
     return grant;
   }
@@ -141,22 +146,24 @@ async function keyOf(signer: Signer): Promise<CryptoKey> {
 
 function claimsOf(grant: Grant): JWTPayload {
   const scope = [...(grant.read ? ["read"] : []), ...(grant.write ? ["write"] : [])].join(" ");
-  const { keyPrefix, jurisdiction } = grant;
+  const { keyPrefix, jurisdiction, at } = grant;
   return {
     sub: grant.tokenId,
     scope,
     ...(keyPrefix === undefined ? {} : { prefix: keyPrefix }),
     ...(jurisdiction === undefined ? {} : { jurisdiction }),
+    ...(at === undefined ? {} : { at }),
   };
 }
 
 /** Undefined for claims that `mint` does not write. */
 function grantOf(payload: JWTPayload): Grant | undefined {
   const { sub, exp } = payload;
-  const { scope, prefix, jurisdiction } = payload;
+  const { scope, prefix, jurisdiction, at } = payload;
   if (typeof sub !== "string" || typeof exp !== "number" || typeof scope !== "string") return undefined;
   if (prefix !== undefined && typeof prefix !== "string") return undefined;
   if (jurisdiction !== undefined && !isJurisdiction(jurisdiction)) return undefined;
+  if (at !== undefined && typeof at !== "string") return undefined;
   const scopes = scope.split(" ");
   return {
     tokenId: sub,
@@ -165,6 +172,7 @@ function grantOf(payload: JWTPayload): Grant | undefined {
     expiresAt: asUnixMs(exp * 1000),
     ...(prefix === undefined ? {} : { keyPrefix: prefix }),
     ...(jurisdiction === undefined ? {} : { jurisdiction }),
+    ...(at === undefined ? {} : { at }),
   };
 }
 
@@ -187,4 +195,11 @@ function expired(): Failure {
 
 function otherDatabase(): Failure {
   return failure("unauthenticated", `The data token is for another database than the one that was asked. ${again}`);
+}
+
+function otherMoment(): Failure {
+  return failure(
+    "unauthenticated",
+    "The data token is for the same database at another moment: as it is now, or as of another commit. Exchange the access token at the connect URL of the moment that is wanted.",
+  );
 }

@@ -4,8 +4,10 @@
  */
 import type { Authority, DataToken, Grant } from "../core/authority.ts";
 import type { Clock } from "../core/clock.ts";
-import type { Failure } from "../core/errors.ts";
+import { failure, type Failure } from "../core/errors.ts";
 import { isFailure, type OrganizationStub } from "../core/management.ts";
+import type { PastKeeper } from "../core/restore-commands.ts";
+import { versionstampHex } from "../core/versionstamp.ts";
 import type { AccessTokenKeys } from "./access-token.ts";
 import type { DataTokens } from "./data-token.ts";
 
@@ -14,6 +16,8 @@ export interface DirectoryAuthorityParts {
   readonly dataTokens: DataTokens;
   readonly clock: Clock;
   organization(id: string): Pick<OrganizationStub, "exchange">;
+  /** The database's object; the grant says where it is. */
+  pastKeeper(databaseId: string, grant: Grant): PastKeeper;
 }
 
 export class DirectoryAuthority implements Authority {
@@ -23,16 +27,24 @@ export class DirectoryAuthority implements Authority {
     this.#parts = parts;
   }
 
-  async exchange(accessToken: string, databaseId: string): Promise<DataToken | Failure> {
+  async exchange(accessToken: string, databaseId: string, moment?: string): Promise<DataToken | Failure> {
     const { accessTokens, dataTokens, clock } = this.#parts;
     const caller = await accessTokens.tokenCaller(accessToken);
     if (isFailure(caller)) return caller;
     const grant = await this.#parts.organization(caller.organizationId).exchange(caller, databaseId);
-    return isFailure(grant) ? grant : dataTokens.mint(grant, databaseId, clock.now());
+    if (isFailure(grant)) return grant;
+    if (moment === undefined) return dataTokens.mint(grant, databaseId, clock.now());
+    if (!grant.read)
+      return failure("forbidden", "This access token does not allow to read, and the past is only read.");
+    // The same exchange was recorded as for the live database, so a revocation reaches that one, which hands it on.
+    const past = await this.#parts.pastKeeper(databaseId, grant).openPast(grant, moment, "any");
+    if (isFailure(past)) return past;
+    const at = versionstampHex(past.version);
+    return { ...(await dataTokens.mint({ ...grant, write: false, at }, databaseId, clock.now())), at };
   }
 
   /** As `DataTokens.verify`. */
-  verify(dataToken: string, databaseId: string): Grant | Failure | Promise<Grant | Failure> {
-    return this.#parts.dataTokens.verify(dataToken, databaseId, this.#parts.clock.now());
+  verify(dataToken: string, databaseId: string, at?: string): Grant | Failure | Promise<Grant | Failure> {
+    return this.#parts.dataTokens.verify(dataToken, databaseId, this.#parts.clock.now(), at);
   }
 }

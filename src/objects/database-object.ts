@@ -5,6 +5,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { Backup } from "../backup/backup.ts";
+import { discardPastStates } from "../backup/past-states.ts";
 import type { RestoreService } from "../backup/restore-service.ts";
 import type { BackupAnswer, BackupCommand } from "../core/backup-commands.ts";
 import type { UnixMs } from "../core/clock.ts";
@@ -18,7 +19,16 @@ import {
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_RPC_ANSWER_BYTES } from "../core/limits.ts";
 import type { DatabaseControl, DatabaseSetup, DatabaseStats } from "../core/management.ts";
-import type { ReceiveOrder, RestoreAnswer, RestoreCommand, RestoreJob, RestoreStub } from "../core/restore-commands.ts";
+import type {
+  PastInfo,
+  PastKeeper,
+  PastRoom,
+  ReceiveOrder,
+  RestoreAnswer,
+  RestoreCommand,
+  RestoreJob,
+  RestoreStub,
+} from "../core/restore-commands.ts";
 import { versionstampHex } from "../core/versionstamp.ts";
 import { Database } from "../engine/database.ts";
 import { isInitialized, migrate } from "../engine/schema.ts";
@@ -33,7 +43,7 @@ import { type DatabaseStub, type LargeAnswer, watchProtocol } from "./interface.
 import { admittedRanges, keysOf, refusedKeys } from "./key-access.ts";
 import { LargeReads } from "./large-reads.ts";
 import { type Mode, ObjectMode } from "./object-mode.ts";
-import { databaseRestores, isVacant, modeFor } from "./restore-wiring.ts";
+import { databaseRestores, isVacant, modeFor, objectIn } from "./restore-wiring.ts";
 import { Revocations } from "./revocations.ts";
 import { organizationStub, systemClock } from "./stubs.ts";
 import { UsageTask } from "./usage-task.ts";
@@ -58,7 +68,9 @@ interface Env extends Pick<DirectoryEnv, "ORGANIZATIONS">, BackupEnv {
   readonly DATABASES: DurableObjectNamespace<DatabaseObject>;
 }
 
-export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, DatabaseControl, RestoreStub {
+type Roles = DatabaseStub & DatabaseControl & RestoreStub & PastKeeper;
+
+export class DatabaseObject extends DurableObject<Env> implements Roles {
   #open: Open | null = null;
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -92,11 +104,13 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, 
     this.#open?.revocations.add(tokenId, until, systemClock.now());
     this.#open?.watches.forget(sockets);
     endSockets(sockets, REVOKED);
+    await this.#open?.restores.revokeInPast({ tokenId, until });
   }
 
   async wipe(_options: { readonly deleteBackups: boolean }): Promise<void> {
     const { storage } = this.ctx;
     const open = this.#open;
+    const identity = identityOf(storage.sql);
     this.#open = null;
     open?.largeReads.close(NO_DATABASE);
     open?.alarms.stop();
@@ -104,8 +118,13 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, 
     // Marked first, so that a kill in between leaves no database; marked again, because the mark goes with the rest.
     bury(storage.sql);
     endSockets(this.ctx.getWebSockets(), NO_DATABASE);
-    // Copies of it go too; one that cannot be told goes by itself when nobody reads it any more.
-    await open?.restores.forgetPast().catch((error: unknown) => console.error("states of the past are left:", error));
+    // Its states of the past first: where they are is known here alone. What fails here is asked for again.
+    if (open !== null) {
+      await open.restores.closePast();
+    } else if (identity.state !== "unknown" && identity.setup !== null) {
+      const { databaseId, jurisdiction } = identity.setup;
+      await discardPastStates(storage, (name) => objectIn(this.env, jurisdiction, name), databaseId);
+    }
     await storage.deleteAlarm();
     await storage.deleteAll();
     bury(storage.sql);
@@ -175,6 +194,9 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, 
     }
     const open = this.#open;
     if (open === null) return NO_DATABASE;
+    for (const { tokenId, until } of order.purpose === "past" ? order.revoked : []) {
+      open.revocations.add(tokenId, until, systemClock.now());
+    }
     const begun = await this.#fill(open, modeFor(order.purpose), (restores) => restores.receive(order));
     if (!begun.ok && isNew) await this.#erase();
     return begun;
@@ -186,6 +208,25 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, 
     }
     await this.#erase();
     return { ok: true };
+  }
+
+  async lastUse(): Promise<UnixMs | null> {
+    if (this.#open === null) return null;
+    return this.#isWatched() ? systemClock.now() : this.#open.mode.usedAt;
+  }
+
+  async openPast(grant: Grant, at: string, room: PastRoom): Promise<PastInfo | Failure> {
+    const open = this.#allow(grant, "read");
+    if ("ok" in open) return open;
+    try {
+      const answer = await open.restores.run({ command: "past", at, room });
+      if (!answer.ok) return answer;
+      return answer.kind === "past" ? answer.past : failure("internal", "The database answered another question.");
+    } catch (error) {
+      // The platform's marks on it, by which the door would know what may be tried again, do not cross another object.
+      console.error("a state of the past was not opened:", error);
+      return failure("unavailable", "The state of that moment could not be reached: try again in a few seconds");
+    }
   }
 
   override async fetch(request: Request): Promise<Response> {
@@ -244,12 +285,14 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, 
     return begun;
   }
 
-  /** As if nothing had ever been here. */
+  /** As if nothing had ever been here. Who still reads it is to ask again. */
   async #erase(): Promise<void> {
     await this.ctx.blockConcurrencyWhile(async () => {
+      this.#open?.largeReads.close(STATE_IS_GONE);
       this.#open?.alarms.stop();
       this.#open?.restores.close();
       this.#open = null;
+      endSockets(this.ctx.getWebSockets(), STATE_IS_GONE);
       await this.ctx.storage.deleteAlarm();
       await this.ctx.storage.deleteAll();
     });
@@ -268,7 +311,8 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, 
   async #start(setup: DatabaseSetup | null): Promise<void> {
     const { storage } = this.ctx;
     migrate(storage);
-    const mode = new ObjectMode(storage, systemClock);
+    // What is nobody's database is never open: it holds nothing until a backup was brought there.
+    const mode = new ObjectMode(storage, systemClock, setup === null ? "check" : "open");
     // Set just below, before anything can set an expiry or commit.
     let alarms: AlarmClock | null = null;
     let backup: Backup | null = null;
@@ -284,7 +328,9 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, 
     backup = databaseBackup(common);
     const objectName = setup?.databaseId ?? this.ctx.id.name ?? this.ctx.id.toString();
     const jurisdiction = setup?.jurisdiction ?? null;
-    const restores = databaseRestores({ ...common, backup, mode, objectName, jurisdiction });
+    const revocations = new Revocations(storage.sql);
+    const revoked = () => revocations.list();
+    const restores = databaseRestores({ ...common, backup, mode, revoked, objectName, jurisdiction });
     const usage = setup === null ? null : this.#usage(database, setup);
     alarms = new AlarmClock(storage, systemClock, [
       expiryTask(database, () => mode.mode === "open"),
@@ -292,7 +338,10 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, 
       ...backup.tasks,
       restores.task,
       restores.scheduleTask,
-      mode.idleTask(() => this.#erase()),
+      mode.idleTask(
+        () => this.#isWatched(),
+        () => this.#erase(),
+      ),
     ]);
     await alarms.start();
     this.#open = {
@@ -308,9 +357,13 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseStub, 
       }),
       watches: new WatchSockets(database.watches, this.ctx.getWebSockets()),
       largeReads: new LargeReads(database),
-      revocations: new Revocations(storage.sql),
+      revocations,
       usage,
     };
+  }
+
+  #isWatched(): boolean {
+    return this.ctx.getWebSockets().some(({ readyState }) => readyState === WebSocket.OPEN);
   }
 
   #usage(database: Database, { organizationId, databaseId }: DatabaseSetup): UsageTask {
@@ -348,6 +401,7 @@ function logError(error: unknown): void {
 
 const NO_DATABASE = failure("not-found", "There is no such database");
 const REVOKED = failure("unauthenticated", "The token was revoked");
+const STATE_IS_GONE = failure("unavailable", "This state of the past is being wiped: try again");
 
 function refusal(why: Failure): Response {
   return Response.json(why, { status: 400 });

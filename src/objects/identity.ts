@@ -6,15 +6,17 @@ import type { DatabaseSetup } from "../core/management.ts";
 import type { Sql } from "../core/storage.ts";
 
 export type Identity =
-  | { readonly state: "unknown" | "deleted" }
-  | { readonly state: "live"; readonly setup: DatabaseSetup };
+  | { readonly state: "unknown" }
+  | { readonly state: "live"; readonly setup: DatabaseSetup }
+  /** With its setup as long as not everything of it is gone. */
+  | { readonly state: "deleted"; readonly setup: DatabaseSetup | null };
 
 export function identityOf(sql: Sql): Identity {
-  if (hasTable(sql, "tombstone")) return { state: "deleted" };
-  if (!hasTable(sql, "identity")) return { state: "unknown" };
+  const isBuried = hasTable(sql, "tombstone");
+  if (!hasTable(sql, "identity")) return isBuried ? { state: "deleted", setup: null } : { state: "unknown" };
   const { setup } = sql.exec<{ setup: string }>("SELECT setup FROM identity").one();
   // Written by `claim` alone.
-  return { state: "live", setup: JSON.parse(setup) as DatabaseSetup };
+  return { state: isBuried ? "deleted" : "live", setup: JSON.parse(setup) as DatabaseSetup };
 }
 
 /** Makes an unknown object this database's. */

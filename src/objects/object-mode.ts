@@ -5,6 +5,7 @@
 import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { PAST_STATE_IDLE_MS } from "../core/limits.ts";
+import { PAST_IS_BEING_BUILT, PAST_IS_READ_ONLY } from "../core/restore-commands.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import { asVersion, timeOfVersion, type Version } from "../core/versionstamp.ts";
 import type { Task } from "./alarm-clock.ts";
@@ -16,13 +17,13 @@ export type Mode =
   /** A state of the past, the first not whole yet. */
   | "past, restoring"
   | "past"
-  /** A backup is tried out here: nobody reads it. */
+  /** A backup is tried out here, or nothing has been brought here yet: nobody reads it. */
   | "check";
 
-/** How exactly the last use is kept: a row written for each. */
+/** How exactly the last use survives a restart: a row written for each. */
 const USE_NOTED_EVERY_MS = 60_000;
 
-/** No trial takes this long. */
+/** No trial takes this long, and nobody waits so long for a state without asking. */
 const FORGOTTEN_AFTER_MS = 24 * 60 * 60 * 1000;
 
 export class ObjectMode {
@@ -31,20 +32,27 @@ export class ObjectMode {
   #mode: Mode;
   #asOf: Version | null;
   #usedAt: UnixMs;
+  #notedAt: UnixMs;
 
-  /** The engine's schema must be there. */
-  constructor(storage: SyncStorage, clock: Clock) {
+  /** The engine's schema must be there. `initial`: what it is until it becomes something. */
+  constructor(storage: SyncStorage, clock: Clock, initial: "open" | "check") {
     this.#storage = storage;
     this.#clock = clock;
     // Written below, from a value of this type.
-    this.#mode = (this.#read("mode") ?? "open") as Mode;
+    this.#mode = (this.#read("mode") ?? initial) as Mode;
     const asOf = this.#read("as_of");
     this.#asOf = asOf === null ? null : asVersion(Number(asOf));
     this.#usedAt = asUnixMs(Number(this.#read("used_at") ?? 0));
+    this.#notedAt = this.#usedAt;
   }
 
   get mode(): Mode {
     return this.#mode;
+  }
+
+  /** When somebody last read what is here, or asked for it. */
+  get usedAt(): UnixMs {
+    return this.#usedAt;
   }
 
   /** By which expiry is judged: the time of its commit in a state of the past. */
@@ -58,7 +66,8 @@ export class ObjectMode {
     if (asOf !== null) this.#write("as_of", asOf);
     this.#mode = mode;
     this.#asOf = asOf;
-    this.#used();
+    this.#usedAt = this.#clock.now();
+    this.#noteUse();
   }
 
   /** Why this may not be done here; null: it may. */
@@ -69,33 +78,54 @@ export class ObjectMode {
       case "restoring":
         return failure("unavailable", "This database is being restored: try again in a few seconds");
       case "past, restoring":
-        return failure("unavailable", "The state of that moment is being built: try again in a few seconds");
+        this.used();
+        return PAST_IS_BEING_BUILT;
       case "past":
-        if (this.#clock.now() - this.#usedAt >= USE_NOTED_EVERY_MS) this.#used();
-        return access === "read"
-          ? null
-          : failure("forbidden", "This is a database as it was at a moment: it can be read and not written");
+        this.used();
+        return access === "read" ? null : PAST_IS_READ_ONLY;
       case "check":
         return failure("not-found", "There is no such database");
     }
   }
 
-  /** Wipes a state of the past that nobody has read for a while, and a trial that whoever began it has forgotten. */
-  idleTask(wipe: () => Promise<void>): Task {
-    const idleMs = (): number | null =>
-      this.#mode === "past" ? PAST_STATE_IDLE_MS : this.#mode === "check" ? FORGOTTEN_AFTER_MS : null;
+  /** A state of the past is in use just now. */
+  used(): void {
+    this.#usedAt = this.#clock.now();
+    if (Math.abs(this.#usedAt - this.#notedAt) >= USE_NOTED_EVERY_MS) this.#noteUse();
+  }
+
+  /**
+   * Wipes a state of the past that nobody has read for a while, and a trial or a state half built that whoever wanted it has
+   * forgotten. `isRead`: somebody holds it open.
+   */
+  idleTask(isRead: () => boolean, wipe: () => Promise<void>): Task {
+    const idleMs = (): number | null => {
+      switch (this.#mode) {
+        case "open":
+        case "restoring":
+          return null;
+        case "past":
+          return PAST_STATE_IDLE_MS;
+        case "past, restoring":
+        case "check":
+          return FORGOTTEN_AFTER_MS;
+      }
+    };
     return {
       name: "idle state",
       dueAt: () => {
         const idle = idleMs();
         return idle === null ? null : asUnixMs(this.#usedAt + idle);
       },
-      run: wipe,
+      run: async () => {
+        if (isRead()) this.used();
+        else await wipe();
+      },
     };
   }
 
-  #used(): void {
-    this.#usedAt = this.#clock.now();
+  #noteUse(): void {
+    this.#notedAt = this.#usedAt;
     this.#write("used_at", this.#usedAt);
   }
 

@@ -4,7 +4,7 @@ import { RestoreService } from "../backup/restore-service.ts";
 import type { NewBackupDestination } from "../core/backup-commands.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
 import type { Jurisdiction } from "../core/placement.ts";
-import type { ReceiveOrder, RestoreStub } from "../core/restore-commands.ts";
+import type { ReceiveOrder, RestoreStub, RevokedToken } from "../core/restore-commands.ts";
 import { NO_VERSION } from "../core/versionstamp.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import type { Database } from "../engine/database.ts";
@@ -24,6 +24,7 @@ export interface RestoreParts {
   readonly mode: ObjectMode;
   readonly clock: Clock;
   readonly env: RestoreEnv;
+  readonly revoked: () => readonly RevokedToken[];
   readonly objectName: string;
   /** Where the objects of this database are kept. */
   readonly jurisdiction: Jurisdiction | null;
@@ -31,7 +32,7 @@ export interface RestoreParts {
 }
 
 export function databaseRestores(parts: RestoreParts): RestoreService {
-  const { storage, database, backup, mode, clock, env, objectName, jurisdiction, dueBy } = parts;
+  const { storage, database, backup, mode, clock, env, revoked, objectName, jurisdiction, dueBy } = parts;
   const side = new SideState(storage);
   const timing = timingBy(clock);
   return new RestoreService({
@@ -52,6 +53,7 @@ export function databaseRestores(parts: RestoreParts): RestoreService {
     },
     secrets: secretBox(env),
     objectName,
+    revoked,
     object: (name) => objectIn(env, jurisdiction, name),
     otherDatabase: (id, where) => objectIn(env, where, id),
     dueBy,
@@ -59,7 +61,7 @@ export function databaseRestores(parts: RestoreParts): RestoreService {
   });
 }
 
-function objectIn(env: RestoreEnv, jurisdiction: Jurisdiction | null, name: string): RestoreStub {
+export function objectIn(env: RestoreEnv, jurisdiction: Jurisdiction | null, name: string): RestoreStub {
   const namespace = jurisdiction === null ? env.DATABASES : env.DATABASES.jurisdiction(jurisdiction);
   return namespace.getByName(name);
 }

@@ -3,6 +3,7 @@
  * revocation is carried here, and kept until the last data token that came from the revoked one is over.
  */
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
+import type { RevokedToken } from "../core/restore-commands.ts";
 import type { Sql } from "../core/storage.ts";
 
 export class Revocations {
@@ -19,6 +20,10 @@ export class Revocations {
 
   has(tokenId: string): boolean {
     return this.#until.has(tokenId);
+  }
+
+  list(): RevokedToken[] {
+    return [...this.#until].map(([tokenId, until]) => ({ tokenId, until }));
   }
 
   /** Forgets, in passing, those that no valid data token names any more. */

@@ -1,13 +1,18 @@
 /** Where each object is found, and the real clock, timers and randomness. */
+import { assert } from "../core/assert.ts";
 import type { Grant } from "../core/authority.ts";
 import { asUnixMs, type Clock } from "../core/clock.ts";
 import type { Entropy } from "../core/entropy.ts";
 import type { DatabaseControl, IndexStub, OrganizationStub } from "../core/management.ts";
 import type { Jurisdiction, LocationHint } from "../core/placement.ts";
+import { type PastKeeper, pastName } from "../core/restore-commands.ts";
 import type { Timers } from "../core/timers.ts";
+import { versionOfHex } from "../core/versionstamp.ts";
+import type { DatabaseObject } from "./database-object.ts";
 import type { DirectoryEnv } from "./directory-env.ts";
 import type { Env } from "./env.ts";
 import type { DatabaseStub } from "./interface.ts";
+import { PastDatabase } from "./past-database.ts";
 
 export const systemClock: Clock = { now: () => asUnixMs(Date.now()) };
 
@@ -49,10 +54,26 @@ export function databaseControl(
   return namespace.getByName(id, options);
 }
 
-/** The same object for the data path. The grant says where it is, so nobody has to be asked. */
-export function databaseStub(env: Pick<Env, "DATABASES">, id: string, { jurisdiction }: Grant): DatabaseStub {
+/** The same object for the data path, or the one of its past. The grant says where it is, so nobody has to be asked. */
+export function databaseStub(env: Pick<Env, "DATABASES">, id: string, grant: Grant): DatabaseStub {
+  if (grant.at === undefined) return granted(env, id, grant);
+  const version = versionOfHex(grant.at);
+  assert(version !== undefined, `the versionstamp of a commit in a grant, got ${grant.at}`);
+  return new PastDatabase(granted(env, pastName(id, version), grant), granted(env, id, grant), grant, grant.at);
+}
+
+/** The object of the database itself, which keeps its states of the past. */
+export function pastKeeper(env: Pick<Env, "DATABASES">, id: string, grant: Grant): PastKeeper {
+  return granted(env, id, grant);
+}
+
+function granted(
+  env: Pick<Env, "DATABASES">,
+  name: string,
+  { jurisdiction }: Grant,
+): DurableObjectStub<DatabaseObject> {
   const namespace = jurisdiction === undefined ? env.DATABASES : env.DATABASES.jurisdiction(jurisdiction);
-  return namespace.getByName(id);
+  return namespace.getByName(name);
 }
 
 /** Whether the platform can keep objects to a jurisdiction: plain workerd cannot. */

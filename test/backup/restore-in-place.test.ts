@@ -36,6 +36,7 @@ class Restorable {
       connect: ({ prefix }) => openS3(prefix),
       secrets: secretBox(),
       objectName: databaseId,
+      revoked: () => [],
       object: nobody,
       otherDatabase: nobody,
       dueBy: () => undefined,

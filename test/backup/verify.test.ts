@@ -49,6 +49,7 @@ test("the live digest is that of the state at the commit where its scan ends, wh
           shipped = version;
           return false;
         },
+        isStopped: () => false,
         restored: () => undefined,
       },
       connect: () => failure("internal", "nobody connects"),

@@ -76,6 +76,33 @@ describe("life of a data token", () => {
   });
 });
 
+describe("of a state of the past", () => {
+  const [at, otherAt] = ["000638a1b2c3d4e50000", "000638a1b2c3d4e60000"];
+
+  test("it opens that state and no other, and not the live database", async () => {
+    const { token } = await tokens.mint({ ...grant, at }, database, now);
+    const refused = { code: "unauthenticated", message: expect.stringContaining("another moment") };
+    expect(await tokens.verify(token, database, now)).toMatchObject(refused);
+    expect(await tokens.verify(token, database, now, otherAt)).toMatchObject(refused);
+    expect(await tokens.verify(token, database, now, at)).toEqual({ ...grant, at, expiresAt: now + 70 * minute });
+    // And once it is kept.
+    expect(tokens.verify(token, database, now)).toMatchObject(refused);
+    expect(tokens.verify(token, database, now, otherAt)).toMatchObject(refused);
+    expect(tokens.verify(token, database, now, at)).toMatchObject({ at });
+    expect(tokens.verify(token, other, now, at)).toMatchObject({
+      message: expect.stringContaining("another database"),
+    });
+  });
+
+  test("one of the live database opens none", async () => {
+    const { token } = await tokens.mint(grant, database, now);
+    const refused = { code: "unauthenticated", message: expect.stringContaining("another moment") };
+    expect(await tokens.verify(token, database, now, at)).toMatchObject(refused);
+    expect(await tokens.verify(token, database, now)).not.toHaveProperty("at");
+    expect(tokens.verify(token, database, now, at)).toMatchObject(refused);
+  });
+});
+
 describe("verified tokens are kept", () => {
   test("the second time is answered at once, with the same checks", async () => {
     const { token } = await tokens.mint(grant, database, now);

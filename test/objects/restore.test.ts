@@ -104,7 +104,7 @@ async function finished(stub: Stub, jobId: string): Promise<RestoreJob> {
 }
 
 async function past(stub: Stub, at: string): Promise<PastInfo> {
-  const answer = await ask(stub, { command: "past", at });
+  const answer = await ask(stub, { command: "past", at, room: "any" });
   if (!answer.ok || answer.kind !== "past") throw new Error(JSON.stringify(answer));
   return answer.past;
 }
@@ -296,7 +296,9 @@ describe("a state of the past", () => {
     const { object } = await pastReady(stub, versionstampHex(at));
     await stub.wipe({ deleteBackups: false });
     expect(await object.snapshotRead(everything, new Uint8Array())).toMatchObject({ code: "not-found" });
-    expect(await stub.restore({ command: "past", at: versionstampHex(at) })).toMatchObject({ code: "not-found" });
+    expect(await stub.restore({ command: "past", at: versionstampHex(at), room: "any" })).toMatchObject({
+      code: "not-found",
+    });
   });
 });
 

@@ -1,7 +1,7 @@
 /** A moment to go back to, as people write it: a versionstamp, or a time by RFC 3339. */
 import { failure, type Failure } from "../../core/errors.ts";
 import { MAX_TIME_MS } from "../../core/limits.ts";
-import { asVersion, type Version, versionOfHex } from "../../core/versionstamp.ts";
+import { asVersion, timeOfVersion, type Version, versionOfHex, versionstampHex } from "../../core/versionstamp.ts";
 
 const rfc3339 = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/;
 
@@ -24,4 +24,9 @@ export function parseMoment(text: string): { readonly ok: true; readonly version
     return failure("invalid", `${text} lies outside the times that a database can have: 1970 to 2255`);
   }
   return { ok: true, version: asVersion(greatest) };
+}
+
+/** For people. */
+export function momentText(version: Version): string {
+  return `${versionstampHex(version)} (${new Date(timeOfVersion(version)).toISOString()})`;
 }

@@ -3,7 +3,7 @@
  * after its generation's `differential`. Most of it is in the objects' names; an object is read when its commits are needed.
  */
 import { failure, type Failure } from "../../core/errors.ts";
-import { asVersion, timeOfVersion, type Version, versionstampHex } from "../../core/versionstamp.ts";
+import { asVersion, timeOfVersion, type Version } from "../../core/versionstamp.ts";
 import { damage } from "../format/damage.ts";
 import { isLastOfCommit } from "../format/log-stamp.ts";
 import type { RestorePoint } from "../format/manifest.ts";
@@ -11,6 +11,7 @@ import { openMutationRange } from "../format/mutation-range.ts";
 import { generationPrefix } from "../format/object-names.ts";
 import type { BackupBucket, ReadProblem } from "./backup-bucket.ts";
 import { type Catalog, type Generation, generationAfter, generationFor } from "./catalog.ts";
+import { momentText } from "./moment.ts";
 import { type LogNeighbours, type LogObject, logObjectsAround } from "./log-index.ts";
 
 export interface ResolvedMoment {
@@ -224,10 +225,10 @@ function beyondTheEnd(
   const newer = generationAfter(catalog, generation);
   if (end >= moment || (newer === null && !generation.broken)) return null;
   const cause = generation.gaps.find(({ after }) => after <= moment)?.cause ?? "Nothing is known of its cause.";
-  const until = newer === null ? "it is still open" : `it ends with ${textOf(newer.consistentFrom)}`;
+  const until = newer === null ? "it is still open" : `it ends with ${momentText(newer.consistentFrom)}`;
   return failure(
     "not-found",
-    `The backup has a gap there: it holds nothing after ${textOf(end)}, and ${until}. ${cause}`,
+    `The backup has a gap there: it holds nothing after ${momentText(end)}, and ${until}. ${cause}`,
   );
 }
 
@@ -238,11 +239,6 @@ function outside(catalog: Catalog, moment: Version): Failure {
   }
   return failure(
     "not-found",
-    `${textOf(moment)} lies before the oldest moment that this backup can give back, ${textOf(oldest.consistentFrom)}`,
+    `${momentText(moment)} lies before the oldest moment that this backup can give back, ${momentText(oldest.consistentFrom)}`,
   );
-}
-
-/** For people. */
-function textOf(version: Version): string {
-  return `${versionstampHex(version)} (${new Date(timeOfVersion(version)).toISOString()})`;
 }

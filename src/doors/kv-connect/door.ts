@@ -5,12 +5,15 @@
  *
  *   POST /databases/{id}/connect, /v2/databases/{id}/connect       the metadata exchange
  *   POST /databases/{id}/snapshot_read, /atomic_write, /watch      the data path
+ *
+ * With `/at/{moment}` behind the id they are about the database as of that moment; an exchange's endpoint then names the commit.
  */
 import { unreachable } from "../../core/assert.ts";
 import type { Authority, Grant } from "../../core/authority.ts";
 import type { Clock } from "../../core/clock.ts";
 import { failure, type Failure } from "../../core/errors.ts";
 import { MAX_REQUEST_BODY_BYTES } from "../../core/limits.ts";
+import { PAST_IS_READ_ONLY } from "../../core/restore-commands.ts";
 import type { Timers } from "../../core/timers.ts";
 import { watchProtocol, type DatabaseStub } from "../../objects/interface.ts";
 import { answerExchange, PROTOCOL_VERSIONS } from "./exchange.ts";
@@ -41,15 +44,36 @@ export function kvConnectDoor(parts: KvConnectParts): KvConnectDoor {
     const operation = rest.slice(slash + 1);
     switch (operation) {
       case "connect":
-        return answerConnect(parts, databaseId, request);
+        return answerConnect(parts, databaseId, undefined, request);
       case "snapshot_read":
       case "atomic_write":
       case "watch":
-        return rest === path ? answerData(parts, operation, databaseId, request) : undefined;
+        return rest === path ? answerData(parts, operation, databaseId, undefined, request) : undefined;
       default:
-        return undefined;
+        return answerAsOf(parts, databaseId, operation, rest === path, request);
     }
   };
+}
+
+/** `path`: what follows the id. */
+function answerAsOf(
+  parts: KvConnectParts,
+  databaseId: string,
+  path: string,
+  takesData: boolean,
+  request: Request,
+): Promise<Response> | undefined {
+  const [, moment = "", operation] = /^at\/([^/]+)\/([a-z_]+)$/.exec(path) ?? [];
+  switch (operation) {
+    case "connect":
+      return answerConnect(parts, databaseId, moment, request);
+    case "snapshot_read":
+    case "atomic_write":
+    case "watch":
+      return takesData ? answerData(parts, operation, databaseId, moment, request) : undefined;
+    default:
+      return undefined;
+  }
 }
 
 const DATABASES = "/databases/";
@@ -57,13 +81,16 @@ const DATABASES = "/databases/";
 async function answerConnect(
   { authority, clock }: KvConnectParts,
   databaseId: string,
+  encodedMoment: string | undefined,
   request: Request,
 ): Promise<Response> {
   if (request.method !== "POST") return onlyPost(request);
   const token = bearerToken(request);
   if (typeof token !== "string") return failureResponse(token);
+  const moment = encodedMoment === undefined ? undefined : decoded(encodedMoment);
+  if (typeof moment === "object") return failureResponse(moment);
   try {
-    return await answerExchange(authority, token, databaseId, request, new URL(request.url));
+    return await answerExchange(authority, token, databaseId, moment, request, new URL(request.url));
   } catch (error) {
     return failureResponse(failureOfCall(error, clock));
   }
@@ -73,12 +100,13 @@ async function answerData(
   parts: KvConnectParts,
   operation: Operation,
   databaseId: string,
+  at: string | undefined,
   request: Request,
 ): Promise<Response> {
   if (request.method !== "POST") return onlyPost(request);
   const token = bearerToken(request);
   if (typeof token !== "string") return failureResponse(token);
-  const verified = parts.authority.verify(token, databaseId);
+  const verified = parts.authority.verify(token, databaseId, at);
   const grant = verified instanceof Promise ? await verified : verified;
   if ("ok" in grant) return failureResponse(grant);
   const flaw = flawOfHeaders(request.headers, databaseId) ?? flawOfGrant(grant, operation);
@@ -119,6 +147,15 @@ async function streamRead(stub: DatabaseStub, grant: Grant, body: Uint8Array): P
   return new Response(answer.body, PROTOBUF_ANSWER);
 }
 
+/** A part of a path; a time in it may have come percent-encoded. */
+function decoded(part: string): string | Failure {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return failure("invalid", "The moment in the path is not a versionstamp or a time, percent-encoded or as it is.");
+  }
+}
+
 function bearerToken(request: Request): string | Failure {
   const header = request.headers.get("authorization");
   if (header !== null && /^bearer +\S/i.test(header)) return header.slice("bearer ".length).trim();
@@ -145,6 +182,7 @@ function otherDatabase(header: string): Failure {
 
 function flawOfGrant(grant: Grant, operation: Operation): Failure | undefined {
   if (operation === "atomic_write" ? grant.write : grant.read) return undefined;
+  if (operation === "atomic_write" && grant.at !== undefined) return PAST_IS_READ_ONLY;
   return failure("forbidden", `The token does not allow ${operation === "atomic_write" ? "writing" : "reading"}.`);
 }
 

@@ -1,4 +1,4 @@
-/** The metadata exchange of KV Connect: an access token in, the endpoint and a data token out. */
+/** The metadata exchange of KV Connect: an access token in, the endpoint and a data token out; for a database, or for it as of a moment. */
 import type { Authority } from "../../core/authority.ts";
 import { failure, type Failure } from "../../core/errors.ts";
 import { MAX_EXCHANGE_BODY_BYTES } from "../../core/limits.ts";
@@ -11,6 +11,7 @@ export async function answerExchange(
   authority: Authority,
   accessToken: string,
   databaseId: string,
+  moment: string | undefined,
   request: Request,
   url: URL,
 ): Promise<Response> {
@@ -18,10 +19,10 @@ export async function answerExchange(
   if ("ok" in body) return failureResponse(body);
   const version = newestCommonVersion(body);
   if (typeof version !== "number") return failureResponse(version);
-  const minted = await authority.exchange(accessToken, databaseId);
+  const minted = await authority.exchange(accessToken, databaseId, moment);
   if ("ok" in minted) return failureResponse(minted);
   // Version 1 knows no relative URLs. No slash at the end: clients append "/" and the operation.
-  const path = `/databases/${databaseId}`;
+  const path = `/databases/${databaseId}${minted.at === undefined ? "" : `/at/${minted.at}`}`;
   const metadata = {
     version,
     databaseId,

@@ -10,25 +10,32 @@ export const DATABASE = "7c1c5bd5-6e4c-4d5c-8d4a-1f0a3f6b2e11";
 export const ORIGIN = "https://cairn.example";
 export const NOW = asUnixMs(1_750_000_000_000);
 
+/** The commit that every moment is rounded down to. */
+export const PAST = "000638a1b2c3d4e50000";
+
 export const ACCESS_TOKEN = "access";
 /** Each data token is the name of what it grants. */
 export const grants: Record<string, Grant> = {
   all: { tokenId: "t", read: true, write: true, expiresAt: asUnixMs(NOW + 3_600_000) },
   "read-only": { tokenId: "t", read: true, write: false, expiresAt: asUnixMs(NOW + 3_600_000) },
   "write-only": { tokenId: "t", read: false, write: true, expiresAt: asUnixMs(NOW + 3_600_000) },
+  past: { tokenId: "t", read: true, write: false, at: PAST, expiresAt: asUnixMs(NOW + 3_600_000) },
   "seven-seconds": { tokenId: "t", read: true, write: true, expiresAt: asUnixMs(NOW + 7000) },
 };
 
 export const authority: Authority = {
-  async exchange(accessToken, databaseId) {
+  async exchange(accessToken, databaseId, moment) {
     if (accessToken !== ACCESS_TOKEN) return failure("unauthenticated", "The access token is wrong.");
     if (databaseId !== DATABASE) return failure("not-found", "There is no such database.");
+    if (moment === "too early") return failure("not-found", "There was no such moment.");
+    if (moment !== undefined) return { token: "past", expiresAt: asUnixMs(NOW + 3_600_000), at: PAST };
     return { token: "all", expiresAt: asUnixMs(NOW + 3_600_000) };
   },
-  verify(dataToken, databaseId) {
+  verify(dataToken, databaseId, at) {
     const grant = grants[dataToken];
     if (grant === undefined) return failure("unauthenticated", "The token is wrong or has expired.");
     if (databaseId !== DATABASE) return failure("unauthenticated", "The token is for another database.");
+    if (grant.at !== at) return failure("unauthenticated", "The token is for another moment.");
     return dataToken === "read-only" ? Promise.resolve(grant) : grant;
   },
 };

@@ -10,17 +10,28 @@ import {
   type Tenant,
 } from "../../support/workerd/directory.ts";
 import { accessTokens, context, ok } from "../../support/workerd/directory.ts";
-import { DirectoryAuthority } from "../../../src/directory/directory-authority.ts";
+import { asVersion, versionstampHex } from "../../../src/core/versionstamp.ts";
+import { DirectoryAuthority, type DirectoryAuthorityParts } from "../../../src/directory/directory-authority.ts";
 import { isFailure } from "../../../src/core/management.ts";
 import { systemClock } from "../../../src/objects/stubs.ts";
 
 const deployment = { token: DEPLOYMENT_TOKEN };
-const authority = new DirectoryAuthority({
+/** What databases were asked about their past. */
+const askedOfPast: unknown[] = [];
+const commitOfThePast = asVersion(1_234_567);
+const parts: DirectoryAuthorityParts = {
   accessTokens,
   dataTokens,
   clock: systemClock,
   organization: (id) => context.organization(id),
-});
+  pastKeeper: (databaseId) => ({
+    async openPast({ tokenId, read, write }, at, room) {
+      askedOfPast.push([databaseId, { tokenId, read, write }, at, room]);
+      return { version: commitOfThePast, name: "", ready: false };
+    },
+  }),
+};
+const authority = new DirectoryAuthority(parts);
 
 let tenant: Tenant;
 let organization: string;
@@ -366,12 +377,34 @@ describe("the exchange", () => {
     expect(await authority.exchange(token, crypto.randomUUID())).toEqual(refused);
   });
 
+  test("as of a moment, gives what the token may read of that database as of the commit before", async () => {
+    const databaseId = await newDatabase(tenant);
+    const { id, token } = await newToken(tenant, { permissions: ["write", "backup"], databases: [databaseId] });
+    const exchanged = ok(await authority.exchange(token, databaseId, "2026-11-17T12:00:00Z"));
+    const at = versionstampHex(commitOfThePast);
+    expect(exchanged.at).toBe(at);
+    expect(askedOfPast.splice(0)).toEqual([
+      [databaseId, { tokenId: id, read: true, write: true }, "2026-11-17T12:00:00Z", "any"],
+    ]);
+    expect(await authority.verify(exchanged.token, databaseId, at)).toMatchObject({ read: true, write: false, at });
+    expect(await authority.verify(exchanged.token, databaseId)).toMatchObject({ code: "unauthenticated" });
+  });
+
+  test("as of a moment, asks no database for who may not read it or may not know of it", async () => {
+    const databaseId = await newDatabase(tenant);
+    const writer = await newToken(tenant, { permissions: ["write"] });
+    expect(await authority.exchange(writer.token, databaseId, "x")).toMatchObject({ code: "forbidden" });
+    const stranger = await newTenant();
+    const foreign = await authority.exchange(stranger.token, databaseId, "x");
+    expect(foreign).toMatchObject({ code: "not-found" });
+    expect(await authority.exchange(stranger.token, crypto.randomUUID(), "x")).toEqual(foreign);
+    expect(askedOfPast).toEqual([]);
+  });
+
   test("reaches no object with a token that nobody minted", async () => {
     const asked: string[] = [];
     const watched = new DirectoryAuthority({
-      accessTokens,
-      dataTokens,
-      clock: systemClock,
+      ...parts,
       organization(id) {
         asked.push(id);
         return context.organization(id);

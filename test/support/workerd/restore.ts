@@ -69,6 +69,7 @@ export class TestRestore {
         source: async () =>
           manifest === undefined ? nothing : { ok: true, databaseId, destination: place, manifest: manifest() },
         hasShipped,
+        isStopped: () => false,
         restored: () => {
           this.restored += 1;
         },
@@ -76,6 +77,7 @@ export class TestRestore {
       connect: () => destination,
       secrets: secretBox(),
       objectName: this.#options.objectName ?? databaseId,
+      revoked: () => [],
       object: this.#options.object ?? noObject,
       otherDatabase: noObject,
       dueBy: () => undefined,

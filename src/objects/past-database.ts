@@ -1,0 +1,50 @@
+/**
+ * A database as of a commit, as the doors see it. Its state lies in an object of its own, which may be gone although grants for it
+ * are still good: nobody has read it for a while, or it made room for another one. Whoever reads it then has it built again, and is
+ * told to ask again meanwhile; an object that holds nothing never answers for it.
+ */
+import type { Grant } from "../core/authority.ts";
+import type { Failure } from "../core/errors.ts";
+import { isFailure } from "../core/management.ts";
+import { PAST_IS_BEING_BUILT, PAST_IS_READ_ONLY, type PastKeeper } from "../core/restore-commands.ts";
+import type { DatabaseStub, LargeAnswer } from "./interface.ts";
+
+export class PastDatabase implements DatabaseStub {
+  readonly #state: DatabaseStub;
+  readonly #keeper: PastKeeper;
+  readonly #grant: Grant;
+  readonly #at: string;
+
+  /** `at` is the grant's. */
+  constructor(state: DatabaseStub, keeper: PastKeeper, grant: Grant, at: string) {
+    this.#state = state;
+    this.#keeper = keeper;
+    this.#grant = grant;
+    this.#at = at;
+  }
+
+  async snapshotRead(grant: Grant, request: Uint8Array): Promise<Uint8Array | LargeAnswer | Failure> {
+    const answer = await this.#state.snapshotRead(grant, request);
+    return answer instanceof Uint8Array || answer.ok ? answer : this.#reason(answer);
+  }
+
+  async atomicWrite(): Promise<Failure> {
+    return PAST_IS_READ_ONLY;
+  }
+
+  async fetch(request: Request): Promise<Response> {
+    const answer = await this.#state.fetch(request);
+    if (answer.status < 400) return answer;
+    // The body of a refusal is a Failure, as `DatabaseStub` says.
+    const refused: Failure = await answer.json();
+    return Response.json(await this.#reason(refused), { status: answer.status });
+  }
+
+  /** What to answer where the state's object has refused: the database itself knows whether the state can be had at all. */
+  async #reason(refused: Failure): Promise<Failure> {
+    if (refused.code !== "not-found" && refused.code !== "unavailable") return refused;
+    const opened = await this.#keeper.openPast(this.#grant, this.#at, "unused");
+    if (isFailure(opened)) return opened;
+    return opened.ready && refused.code === "unavailable" ? refused : PAST_IS_BEING_BUILT;
+  }
+}

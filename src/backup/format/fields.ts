@@ -11,11 +11,24 @@ export const SHA256_BYTES = 32;
 /** Ours, in both kinds of object: the SHA-256 of the object before it in its folder, zeroes in the first. Other readers skip it. */
 export const PREVIOUS_SHA256_FIELD = 100;
 
+/** Ours too, the last field of both: the SHA-256 of all bytes before it (`seal.ts`). */
+export const OWN_SHA256_FIELD = 101;
+
 export const NO_OBJECT_BEFORE: Uint8Array = new Uint8Array(SHA256_BYTES);
 
-export const MutationRangeField = { entries: 1, timestampMs: 2, previousSha256: PREVIOUS_SHA256_FIELD } as const;
+export const MutationRangeField = {
+  entries: 1,
+  timestampMs: 2,
+  previousSha256: PREVIOUS_SHA256_FIELD,
+  ownSha256: OWN_SHA256_FIELD,
+} as const;
 export const LogEntryField = { versionstamp: 1, kind: 2, key: 3, value: 4, valueEncoding: 5, expireAtMs: 6 } as const;
-export const SnapshotRangeField = { dataList: 1, metadataList: 2, previousSha256: PREVIOUS_SHA256_FIELD } as const;
+export const SnapshotRangeField = {
+  dataList: 1,
+  metadataList: 2,
+  previousSha256: PREVIOUS_SHA256_FIELD,
+  ownSha256: OWN_SHA256_FIELD,
+} as const;
 export const PairField = { key: 1, value: 2 } as const;
 
 /** The format has sum, max and min too; they are written as sets of their results. */

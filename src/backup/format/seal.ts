@@ -5,9 +5,8 @@
 import { equalBytes } from "../../core/bytes.ts";
 import type { ProtobufWriter } from "../../core/protobuf.ts";
 import { DamageFound } from "./damage.ts";
+import { OWN_SHA256_FIELD } from "./fields.ts";
 import { sha256 } from "./sha256.ts";
-
-const OWN_SHA256_FIELD = 101;
 
 /** Field 101, length-delimited, 32 bytes. */
 const HEAD = Uint8Array.of(0xaa, 0x06, 0x20);

@@ -8,31 +8,17 @@ import { problem } from "../../src/doors/management/api/problem.ts";
 import { API_ROUTES } from "../../src/doors/management/api/routes.ts";
 import { V1_ROUTES } from "../../src/doors/management/v1/routes.ts";
 import { errorResponse } from "../../src/doors/management/v1/wire.ts";
-import { announced, runScript } from "../local/program.ts";
 import { temporaryFolder } from "../local/stand-in-server.ts";
 import { blockWith, codeBlocks, readPage, repository, tableRows } from "./markdown.ts";
-import { startShell, type Shell } from "./shell.ts";
+import { startWithShell, typed } from "./server-shell.ts";
 
 const management = readPage("docs/management-api.md");
 const operations = readPage("docs/operations.md");
 
-async function shellAgainst(folder: string): Promise<Shell> {
-  const server = await announced(runScript("start", ["--port=0", "--json", `--persist-to=${join(folder, ".cairn")}`]));
-  const { url: CAIRN_URL, organizationId: ORGANIZATION_ID, adminToken: ADMIN_TOKEN, databaseId: DATABASE_ID } = server;
-  // The checkout, where the SDK is.
-  return startShell(repository, { CAIRN_URL, ORGANIZATION_ID, ADMIN_TOKEN, DATABASE_ID });
-}
-
-/** Types the block, and gives what it has written. */
-async function typed(shell: Shell, block: string): Promise<string> {
-  const before = shell.output().length;
-  await shell.type(block);
-  return shell.output().slice(before);
-}
-
 test("every command of the management page works, and so does its program", async () => {
   const folder = temporaryFolder();
-  const shell = await shellAgainst(folder);
+  // In the checkout, where the SDK is.
+  const { shell } = await startWithShell(folder, {}, repository);
   const [variables, ...blocks] = codeBlocks(management);
   // It only says which variables the others need.
   expect(variables?.text).toContain("export CAIRN_URL=");
@@ -59,7 +45,7 @@ test("every command of the management page works, and so does its program", asyn
 });
 
 test("every command of the operations page works", async () => {
-  const shell = await shellAgainst(temporaryFolder());
+  const { shell } = await startWithShell(temporaryFolder());
   const outputs: string[] = [];
   for (const { text } of codeBlocks(operations)) outputs.push(await typed(shell, text));
   expect(outputs).toEqual([expect.stringContaining("\ncairn_databases 1\n")]);

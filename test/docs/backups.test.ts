@@ -1,0 +1,67 @@
+/** docs/backups.md: its commands typed into a shell, against npm start and a bucket on this machine; its tables held against the code. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { DEFAULT_BACKUP_TIMES } from "../../src/core/backup-commands.ts";
+import { parseEndpoint, parseRegion } from "../../src/backup/destinations/destination-url.ts";
+import { temporaryFolder } from "../local/stand-in-server.ts";
+import { blockWith, codeBlocks, readPage, tableRows } from "./markdown.ts";
+import { bucketVariables, startWithShell, typed } from "./server-shell.ts";
+
+const page = readPage("docs/backups.md");
+const [variables, ...blocks] = codeBlocks(page.slice(0, page.indexOf("\n## Reading it with denokv")));
+
+test("half the data is deleted by mistake, found, forked, compared, restored and verified as the page says", async () => {
+  const folder = temporaryFolder();
+  const bucket = await bucketVariables();
+  expect(variables?.text.match(/(?<=export )\w+/g)).toEqual([
+    "CAIRN_URL",
+    "ORGANIZATION_ID",
+    "ADMIN_TOKEN",
+    "DATABASE_ID",
+    ...Object.keys(bucket),
+  ]);
+  const { shell } = await startWithShell(folder, bucket);
+  writeFileSync(join(folder, "orders.ts"), blockWith(page, "ts", "orders"));
+  const outputs: string[] = [];
+  for (const { text } of blocks.filter(({ language }) => language === "sh")) {
+    // As `npx` would find it in the checkout, where a reader is.
+    outputs.push(await typed(shell, text.replaceAll("npx deno", "deno")));
+  }
+  const [, enabled, watched, changed, orders, points, , forked, compared, restored, verified, fromBucket, ...rest] =
+    outputs;
+  expect(rest).toEqual([]);
+  expect(enabled).toMatch(/^\{"id":.*"intervalMs":2000,"retentionDays":30,.*"status":\{"code":"pending"\}/);
+  expect(enabled).not.toContain(bucket.S3_SECRET_ACCESS_KEY);
+  expect(watched).toContain('"status":{"code":"active"}');
+  expect(changed?.match(/"paused":\w+/g)).toEqual(['"paused":true', '"paused":false', '"paused":false']);
+  const made = Array.from({ length: 20 }, (_, n) => `order ${n}`);
+  expect(orders?.match(/^order \d+$/gm)).toEqual([...made, ...made.slice(10)]);
+  expect(points?.match(/^[0-9a-f]{20} 20.*Z$/gm)).toHaveLength(20);
+  expect(forked).toMatch(/"kind":"database.fork".*"status":"completed"/);
+  expect(compared?.match(/^[<>].*$/gm)).toEqual(made.slice(0, 10).map((order) => `< ${order}`));
+  expect(compared).toContain(blockWith(page, "text", "< order").trim());
+  expect(restored).toMatch(/"kind":"database.restore".*"status":"completed"/);
+  expect(restored?.match(/^order \d+$/gm)).toEqual(made);
+  expect(verified).toMatch(/"kind":"backup.verify".*"status":"completed".*"verification":\{"good":true/);
+  expect(fromBucket).toMatch(/"status":"completed"/);
+  expect(shell.output()).not.toMatch(/curl:|"code":"(invalid|conflict|unavailable)"/);
+});
+
+test("what is to be entered for each store is an endpoint and a region that a deployment takes", () => {
+  const stores = tableRows(page).filter((cells) => cells.length === 4 && cells[0] !== "store");
+  const literals = stores.flatMap(([, endpoint = "", region = ""]) =>
+    endpoint.startsWith("`https") ? [[endpoint, region].map((cell) => cell.replaceAll("`", ""))] : [],
+  );
+  expect(literals).toHaveLength(4);
+  for (const [endpoint = "", region = ""] of literals) {
+    const literal = endpoint.replace("ACCOUNT_ID", "0123456789abcdef0123456789abcdef");
+    expect(parseEndpoint(literal, { strict: true })).toEqual({ ok: true, endpoint: literal });
+    expect(parseRegion(region)).toMatchObject({ ok: true });
+  }
+});
+
+test("the defaults are those of the code", () => {
+  expect(page).toContain(`\`"intervalMs"\` (${DEFAULT_BACKUP_TIMES.intervalMs}, if it is not given)`);
+  expect(page).toContain(`\`"retentionDays"\` (${DEFAULT_BACKUP_TIMES.retentionDays})`);
+});

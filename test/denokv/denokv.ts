@@ -1,5 +1,6 @@
 /** The existing tool, as its users run it: processes of `denokv`, and the SQLite files that it makes. */
 import { spawn, spawnSync } from "node:child_process";
+import { createServer } from "node:net";
 import { DatabaseSync } from "node:sqlite";
 import { toHex } from "../../src/core/bytes.ts";
 import { type Version, versionOfHex } from "../../src/core/versionstamp.ts";
@@ -82,4 +83,26 @@ export function entriesOf(file: string, maxValueBytes: number): Map<string, File
   database.close();
   // The columns of the query.
   return new Map(rows.map((row) => [toHex(row["k"] as Uint8Array), row as unknown as FileEntry]));
+}
+
+/** What `attempt` gives, once it gives something: until a standby listens and has caught up, it refuses or answers with what it had. */
+export async function eventually<T>(attempt: () => Promise<T | undefined>): Promise<T> {
+  const deadline = Date.now() + 40_000;
+  for (;;) {
+    const value = await attempt().catch(() => undefined);
+    if (value !== undefined) return value;
+    if (Date.now() > deadline) throw new Error("the standby does not follow");
+    await new Promise((resolve) => setTimeout(resolve, 250));
+  }
+}
+
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer().listen(0, "127.0.0.1", () => {
+      const address = probe.address();
+      probe.close(() =>
+        typeof address === "object" && address !== null ? resolve(address.port) : reject(new Error("no port")),
+      );
+    });
+  });
 }

@@ -1,7 +1,6 @@
 /** `denokv serve --sync-from-s3`, unmodified, follows our bucket while we write: a standby that Deno's clients read from. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openKv } from "@deno/kv";
@@ -9,7 +8,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { BackupServer, type ServedDatabase } from "../support/backup-server.ts";
 import { set, v8 } from "../support/backup-workload.ts";
 import { type S3Server, startS3Server } from "../support/s3-server.ts";
-import { denokvProgram, s3Arguments, s3Environment } from "./denokv.ts";
+import { denokvProgram, eventually, freePort, s3Arguments, s3Environment } from "./denokv.ts";
 
 const token = "standby-token-for-tests";
 const folder = mkdtempSync(join(tmpdir(), "cairn-standby-"));
@@ -66,25 +65,3 @@ test("a standby serves the state and follows it", { timeout: 120_000 }, async ()
     expect(value).toEqual([1, round]);
   }
 });
-
-async function eventually<T>(attempt: () => Promise<T | undefined>): Promise<T> {
-  const deadline = Date.now() + 40_000;
-  for (;;) {
-    // Until it listens and has caught up, it refuses or answers with what it had.
-    const value = await attempt().catch(() => undefined);
-    if (value !== undefined) return value;
-    if (Date.now() > deadline) throw new Error("the standby does not follow");
-    await new Promise((resolve) => setTimeout(resolve, 250));
-  }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer().listen(0, "127.0.0.1", () => {
-      const address = probe.address();
-      probe.close(() =>
-        typeof address === "object" && address !== null ? resolve(address.port) : reject(new Error("no port")),
-      );
-    });
-  });
-}

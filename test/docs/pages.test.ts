@@ -15,9 +15,41 @@ test.each(pages)("every file that %s names exists", (path) => {
 });
 
 test.each(pages)("every link of %s to a file leads somewhere", (path) => {
-  const targets = [...readPage(path).matchAll(/\]\(([^)#]+)\)/g)].map(([, target = ""]) => target);
-  const files = targets.filter((target) => !target.startsWith("https://"));
-  expect(files.filter((file) => !existsSync(join(repository, dirname(path), file)))).toEqual([]);
+  const targets = [...readPage(path).matchAll(/\]\(([^)]+)\)/g)].map(([, target = ""]) => target);
+  const own = targets.filter((target) => !target.startsWith("https://"));
+  const leadsNowhere = own.filter((target) => {
+    const [file = "", anchor] = target.split("#");
+    const found = file === "" ? path : join(dirname(path), file);
+    if (!existsSync(join(repository, found))) return true;
+    return anchor !== undefined && !anchorsOf(readPage(found)).includes(anchor);
+  });
+  expect(leadsNowhere).toEqual([]);
+});
+
+/** Of its headings, as GitHub makes them. */
+function anchorsOf(page: string): string[] {
+  return [...page.matchAll(/^#+ (.*)$/gm)].map(([, heading = ""]) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\w\- ]/g, "")
+      .replaceAll(" ", "-"),
+  );
+}
+
+test("the README lists every page", () => {
+  const inReadme = tableRows(readPage("README.md")).flatMap(
+    ([first = ""]) => /^\[(docs\/\S+)\]/.exec(first)?.[1] ?? [],
+  );
+  expect(inReadme.toSorted()).toEqual(pages.filter((path) => path.startsWith("docs/")).toSorted());
+});
+
+test("every page that a comment of the source names exists", () => {
+  const sources = readdirSync(join(repository, "src"), { recursive: true, encoding: "utf8" }).filter((name) =>
+    name.endsWith(".ts"),
+  );
+  const named = sources.flatMap((name) => readPage(join("src", name)).match(/\bdocs\/[\w-]+\.md\b/g) ?? []);
+  expect(named).not.toEqual([]);
+  expect(named.filter((file) => !existsSync(join(repository, file)))).toEqual([]);
 });
 
 test.each(pages)("every npm script that %s names exists", (path) => {

@@ -8,6 +8,7 @@ import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 import { afterAll, expect, test } from "vitest";
+import { encryptionKeys } from "../../src/core/encryption-keys.ts";
 import { deploymentOf } from "../../src/directory/deployment.ts";
 import { announcement } from "../../src/local/announcement.ts";
 import { helpText } from "../../src/local/options.ts";
@@ -116,11 +117,12 @@ test("the options are those of --help", () => {
 
 test("the commands that make secrets make good ones", async () => {
   const commands = blockWith(readme, "sh", "SIGNING_KEYS=$(");
-  const print = `printf '%s\\n' "$DEPLOYMENT_TOKEN" "$SIGNING_KEYS"`;
+  const print = `printf '%s\\n' "$DEPLOYMENT_TOKEN" "$SIGNING_KEYS" "$ENCRYPTION_KEYS"`;
   const made = await shell(`${commands}\n${print}`, {}, folder);
-  const [CAIRN_DEPLOYMENT_TOKEN = "", CAIRN_SIGNING_KEYS = ""] = made.split("\n");
+  const [CAIRN_DEPLOYMENT_TOKEN = "", CAIRN_SIGNING_KEYS = "", keys = ""] = made.split("\n");
   expect(CAIRN_DEPLOYMENT_TOKEN).toMatch(/^cairn_deployment_[\w-]{43}$/);
   expect(deploymentOf({ CAIRN_DEPLOYMENT_TOKEN, CAIRN_SIGNING_KEYS })).toMatchObject({ keys: [{ kid: "k1" }] });
+  expect(encryptionKeys(keys)).toMatchObject([{ kid: "k1" }]);
 });
 
 test("wrangler builds what would be deployed, with its bindings", async () => {

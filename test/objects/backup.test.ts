@@ -5,6 +5,7 @@ import { inject } from "vitest";
 import { expect, test } from "vitest";
 import type { BackupInfo, NewBackupDestination } from "../../src/core/backup-commands.ts";
 import { toHex } from "../../src/core/bytes.ts";
+import { secretBox } from "../../src/objects/backup-wiring.ts";
 import type { Env } from "../../src/objects/env.ts";
 import { listGenerations, readGeneration } from "../support/reference-reader.ts";
 import { openS3 } from "../support/workerd/backup.ts";
@@ -96,4 +97,10 @@ test("an alarm that was lost is set again when the object starts", async () => {
 test("an object where no database was made knows no backup", async () => {
   const stub = DATABASES.getByName(crypto.randomUUID());
   expect(await stub.backup({ command: "status" })).toMatchObject({ ok: false, code: "not-found" });
+});
+
+test("without CAIRN_ENCRYPTION_KEYS there is nowhere to keep a destination's secret, and the refusal names the variable", () => {
+  const refused = secretBox({});
+  expect(refused).toMatchObject({ code: "unsupported", message: expect.stringContaining("CAIRN_ENCRYPTION_KEYS, ") });
+  expect(secretBox({ CAIRN_ENCRYPTION_KEYS: `k:${btoa("1".repeat(32))}` })).not.toHaveProperty("code");
 });

@@ -1,0 +1,98 @@
+/** What docs/operations.md says of the variables that backups need, against servers that are started with them. */
+import { randomBytes } from "node:crypto";
+import { expect, test } from "vitest";
+import { parseEndpoint } from "../../src/backup/destinations/destination-url.ts";
+import { encryptionKeys } from "../../src/core/encryption-keys.ts";
+import { announced, runScript } from "../local/program.ts";
+import { temporaryFolder } from "../local/stand-in-server.ts";
+import { readPage, tableRows } from "./markdown.ts";
+import { type BucketVariables, bucketVariables } from "./server-shell.ts";
+
+const page = readPage("docs/operations.md");
+const key = (kid: string, bytes = 32): string => `${kid}:${randomBytes(bytes).toString("base64")}`;
+
+type Send = (
+  method: string,
+  path: string,
+  body?: unknown,
+) => Promise<{ readonly status: number; readonly text: string }>;
+
+/** A server on the folder, with these keys, until `work` is done. */
+async function withServer<T>(
+  folder: string,
+  environment: Readonly<Record<string, string>>,
+  work: (send: Send) => Promise<T>,
+): Promise<T> {
+  const program = runScript("start", ["--port=0", "--json", `--persist-to=${folder}`], environment);
+  const { url, adminToken, databaseId } = await announced(program);
+  const answer = await work(async (method, path, body) => {
+    const response = await fetch(`${url}/api/databases/${databaseId}/${path}`, {
+      method,
+      headers: { authorization: `Bearer ${adminToken}` },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    return { status: response.status, text: await response.text() };
+  });
+  program.process.kill("SIGTERM");
+  await program.exited;
+  return answer;
+}
+
+const destinationOf = (bucket: BucketVariables) => ({
+  kind: "s3",
+  endpoint: bucket.S3_ENDPOINT,
+  bucketName: bucket.S3_BUCKET,
+  bucketRegion: bucket.S3_REGION,
+  accessKeyId: bucket.S3_ACCESS_KEY_ID,
+  secretAccessKey: bucket.S3_SECRET_ACCESS_KEY,
+});
+
+test("an encryption key is replaced as the page says; dropped too early, it is named, and listed again it opens", async () => {
+  const folder = temporaryFolder();
+  const bucket = await bucketVariables();
+  const [old, next] = [key("old"), key("new")];
+  const rangeWith = (keys: string) =>
+    withServer(folder, { CAIRN_ENCRYPTION_KEYS: keys }, (send) => send("GET", "backup/range"));
+  await withServer(folder, { CAIRN_ENCRYPTION_KEYS: old }, async (send) => {
+    expect((await send("POST", "backup", { destination: destinationOf(bucket) })).status).toBe(201);
+    await expect.poll(async () => (await send("GET", "backup")).text).toContain('"status":{"code":"active"}');
+    await expect.poll(async () => (await send("GET", "backup")).text).toContain('"backlogBytes":0');
+    // Nothing is sent by itself any more: the secret is used by what asks for it alone.
+    expect((await send("POST", "backup:pause")).status).toBe(200);
+  });
+  const tooEarly = await rangeWith(next);
+  expect(tooEarly.status).toBe(500);
+  expect(tooEarly.text).toContain("CAIRN_ENCRYPTION_KEYS does not list any more: list it again");
+  expect((await rangeWith(`${next},${old}`)).status).toBe(200);
+  expect((await rangeWith(next)).status).toBe(200);
+  expect((await rangeWith(old)).text).toContain('encrypted under key \\"new\\"');
+  await withServer(folder, { CAIRN_ENCRYPTION_KEYS: key("third") }, async (send) => {
+    const { accessKeyId, secretAccessKey } = destinationOf(bucket);
+    expect((await send("POST", "backup:rotateCredentials", { accessKeyId, secretAccessKey })).status).toBe(200);
+    expect((await send("GET", "backup/range")).status).toBe(200);
+  });
+});
+
+test("with CAIRN_DESTINATIONS=public npm start takes no bucket on its own machine", async () => {
+  const destination = destinationOf(await bucketVariables());
+  const refused = await withServer(temporaryFolder(), { CAIRN_DESTINATIONS: "public" }, (send) =>
+    send("POST", "backup", { destination }),
+  );
+  expect(refused).toMatchObject({ status: 400, text: expect.stringContaining("must begin with https://") });
+});
+
+test("what endpoints are taken is on the page as the code has it", () => {
+  const rows = tableRows(page).filter((cells) => cells.length === 3 && /^`https?:/.test(cells[0] ?? ""));
+  expect(rows.length).toBeGreaterThan(5);
+  const taken = (endpoint: string, strict: boolean): string => (parseEndpoint(endpoint, { strict }).ok ? "yes" : "no");
+  for (const [cell = "", any, strict] of rows) {
+    const endpoint = cell.replaceAll("`", "");
+    expect([endpoint, any, strict]).toEqual([endpoint, taken(endpoint, false), taken(endpoint, true)]);
+  }
+});
+
+test("a key has 32 bytes", () => {
+  expect(encryptionKeys(key("k"))).toMatchObject([{ kid: "k" }]);
+  expect(encryptionKeys(key("k", 31))).toMatchObject({ code: "invalid" });
+  expect(encryptionKeys(key("k", 33))).toMatchObject({ code: "invalid" });
+});

@@ -1,6 +1,6 @@
 /**
  * The databases of one organization: rows and lists. A database is creating, ready, deleting or deleted, in this order; only a
- * ready one is ever seen. Callers hold the transaction.
+ * ready one is ever seen. One that could not be made goes from creating to deleted. Callers hold the transaction.
  */
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { assert } from "../core/assert.ts";
@@ -21,7 +21,7 @@ export type DatabaseState = "creating" | "ready" | "deleting" | "deleted";
 
 export interface DatabaseRecord extends DatabaseInfo {
   readonly state: DatabaseState;
-  /** The job that deletes it, from "deleting" on. */
+  /** The job that deletes it, from "deleting" on; null also for a deleted one that could not be made. */
   readonly deletionJob: string | null;
 }
 
@@ -85,6 +85,15 @@ export class Databases {
       id,
     );
     if (rowsWritten > 0) this.#count(1);
+  }
+
+  /** From creating to deleted: it could not be made. Whether it was creating. */
+  giveUp(id: string): boolean {
+    const { rowsWritten } = this.#sql.exec(
+      "UPDATE databases SET state = 'deleted' WHERE id = ?1 AND state = 'creating'",
+      id,
+    );
+    return rowsWritten > 0;
   }
 
   /** From ready to deleting. */
@@ -208,6 +217,10 @@ export class Databases {
       deletionJob: row.deletion_job,
     };
   }
+}
+
+export function couldNotBeMade({ state, deletionJob }: DatabaseRecord): boolean {
+  return state === "deleted" && deletionJob === null;
 }
 
 /** What is shown of a record. */

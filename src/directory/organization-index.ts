@@ -93,7 +93,9 @@ export class OrganizationIndex implements IndexStub {
     if (row.state === "creating") {
       return failure(
         "unavailable",
-        "The organization is being made. The same request with the same Idempotency-Key answers with it.",
+        idempotency === null
+          ? "The organization is being made and will appear in the list. The same request again makes another one."
+          : "The organization is being made. The same request with the same Idempotency-Key answers with it.",
       );
     }
     return {

@@ -20,6 +20,7 @@ import {
 } from "../core/management.ts";
 import type { Jurisdiction, LocationHint } from "../core/placement.ts";
 import { BackupService } from "./backup-service.ts";
+import { couldNotBeMade } from "./databases.ts";
 import type { Admitted, Organization } from "./organization.ts";
 import type { Delivery } from "./outbox.ts";
 import { RestoreCommands } from "./restore-commands.ts";
@@ -154,7 +155,15 @@ export class OrganizationService {
     if (record?.state === "creating") {
       return failure(
         "unavailable",
-        "The database is being made and will appear. The same request with the same Idempotency-Key answers with it.",
+        input.idempotency === null
+          ? "The database is being made and will appear in the list. The same request again makes another one."
+          : "The database is being made and will appear. The same request with the same Idempotency-Key answers with it.",
+      );
+    }
+    if (record !== undefined && couldNotBeMade(record)) {
+      return failure(
+        "unavailable",
+        "The database could not be made, and nothing of it is left. Send the same request again.",
       );
     }
     const database = this.#organization.database(who, id);
@@ -229,20 +238,14 @@ export class OrganizationService {
     return arrived;
   }
 
-  async #deliverOne({ id, attempts, message }: Delivery): Promise<boolean> {
-    let error: string;
-    try {
-      const refused = await this.#tell(message);
-      if (refused === undefined) {
-        this.#organization.delivered(id, message, this.#now());
-        return true;
-      }
-      error = refused.message;
-    } catch (thrown) {
-      error = String(thrown);
-    }
-    this.#organization.notDelivered(id, attempts, message, error, this.#now());
-    return false;
+  async #deliverOne(delivery: Delivery): Promise<boolean> {
+    const why = await this.#tell(delivery.message).then(
+      (refusal) => (refusal === undefined ? null : { refused: true, error: refusal.message }),
+      (thrown: unknown) => ({ refused: false, error: String(thrown) }),
+    );
+    if (why === null) this.#organization.delivered(delivery.id, delivery.message, this.#now());
+    else this.#organization.notDelivered(delivery, why, this.#now());
+    return why === null;
   }
 
   async #tell(message: Delivery["message"]): Promise<Failure | undefined> {

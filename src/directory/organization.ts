@@ -27,18 +27,21 @@ import type { SqlValue, SyncStorage } from "../core/storage.ts";
 import { CLIENT_LIFETIME_MS, FOREVER, GRACE_MS } from "./data-token.ts";
 import { BackupIds } from "./backup-ids.ts";
 import { Cascades } from "./cascades.ts";
-import { Databases, databaseInfo } from "./databases.ts";
+import { couldNotBeMade, Databases, databaseInfo } from "./databases.ts";
 import { IdempotencyKeys } from "./idempotency.ts";
 import { Jobs } from "./jobs.ts";
 import { hasSchema, migrate } from "./migrations.ts";
 import { ORGANIZATION_MIGRATIONS } from "./organization-schema.ts";
-import { Outbox, type Message } from "./outbox.ts";
+import { Outbox, type Delivery, type Message } from "./outbox.ts";
 import { refuses, refusesDeployment } from "./policy.ts";
 import { allows, beyond, checkScopes, coversDatabase } from "./scopes.ts";
 import { DEPLOYMENT, Tokens } from "./tokens.ts";
 import { Usage } from "./usage.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
+
+/** How long it is tried to make a database: after that nobody waits for it. */
+const MAKING_MS = 60 * 60 * 1000;
 
 /** Housekeeping that was not done with everything goes on. */
 const SOON_MS = 10_000;
@@ -50,6 +53,12 @@ const CLOCK_DIFFERENCE_MS = 5 * 60 * 1000;
 export interface Admitted {
   readonly scopes: Scopes | null;
   readonly name: string;
+}
+
+export interface NotDelivered {
+  /** The receiver answered, and will not answer otherwise. */
+  readonly refused: boolean;
+  readonly error: string;
 }
 
 interface Row extends Record<string, SqlValue> {
@@ -140,7 +149,7 @@ export class Organization {
       if (this.databases.any()) {
         return failure(
           "conflict",
-          "The organization still has databases, or some that are being deleted. Delete them first.",
+          "The organization still has databases, or some that are being made or deleted. Delete them first.",
         );
       }
       this.#storage.sql.exec("UPDATE organization SET state = 'deleted', updated_at = ?1", now);
@@ -149,12 +158,17 @@ export class Organization {
     });
   }
 
-  /** The id of the new database, or of the one that the idempotency key made. It is not visible before it is ready. */
+  /**
+   * The id of the new database, or of the one that the idempotency key made; one that could not be made counts as none. It is not
+   * visible before it is ready.
+   */
   createDatabase(who: Admitted, input: Input<"databases.create">, newId: string, now: UnixMs): string | Failure {
     const { idempotency, ...wishes } = input;
     return this.#storage.transactionSync(() => {
       const made = idempotency === null ? null : this.#idempotency.find(who.name, idempotency, now);
-      if (made !== null) return made;
+      if (isFailure(made)) return made;
+      const record = made === null ? undefined : this.databases.get(made);
+      if (record !== undefined && !couldNotBeMade(record)) return record.id;
       if (this.databases.countEver() >= MAX_DATABASES) {
         return failure("limit", `An organization has at most ${MAX_DATABASES} databases, deleted ones included.`);
       }
@@ -351,11 +365,19 @@ export class Organization {
     });
   }
 
-  /** A message did not arrive; it is tried again later. */
-  notDelivered(id: number, attempts: number, message: Message, error: string, now: UnixMs): void {
+  /**
+   * A message did not arrive: it is tried again later. But a database whose object refuses to be made, or could not be reached for
+   * an hour, is given up, so that it does not stay in the way for ever.
+   */
+  notDelivered({ id, attempts, message }: Delivery, why: NotDelivered, now: UnixMs): void {
     this.#storage.transactionSync(() => {
-      this.outbox.postpone({ id, attempts, message }, error, now);
-      const job = message.kind === "wipe" ? this.databases.get(message.subject)?.deletionJob : null;
+      const record = this.databases.get(message.subject);
+      if (message.kind === "initialize" && record !== undefined) {
+        const late = record.createdAt + MAKING_MS <= now;
+        if (why.refused || late) return this.#giveUp(id, record.id, why.refused, now);
+      }
+      this.outbox.postpone({ id, attempts, message }, why.error, now);
+      const job = message.kind === "wipe" ? record?.deletionJob : null;
       // The detail stays with the message: what a tenant is shown says nothing of our insides.
       if (typeof job === "string") this.#jobs.stumbled(job, "The database could not be reached. It is tried again.");
     });
@@ -395,6 +417,14 @@ export class Organization {
     );
     const added = this.#tokens.add(setup.token, EVERY_SCOPE, null, setup.createdAt);
     assert(!isFailure(added), "room for an organization's first token");
+  }
+
+  #giveUp(messageId: number, databaseId: string, refused: boolean, now: UnixMs): void {
+    this.outbox.remove(messageId);
+    // One that never answered may have been made all the same; one that refuses is not ours.
+    if (this.databases.giveUp(databaseId) && !refused) {
+      this.outbox.add({ kind: "wipe", subject: databaseId, deleteBackups: false }, now);
+    }
   }
 
   #revoke(tokenId: string, now: UnixMs): void {

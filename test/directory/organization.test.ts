@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { asUnixMs } from "../../src/core/clock.ts";
-import type { Input } from "../../src/core/management.ts";
+import { isFailure, type Input } from "../../src/core/management.ts";
 import type { SyncStorage } from "../../src/core/storage.ts";
 import { Organization } from "../../src/directory/organization.ts";
 import { ok, withStorage } from "../support/workerd/directory.ts";
@@ -92,6 +92,67 @@ describe("creating a database", () => {
       expect(await listed(o)).toHaveLength(3);
     },
   );
+
+  organizationTest(
+    "one whose object refuses it is given up at once: nothing is left, and it can be asked for again",
+    async (o) => {
+      o.refusing = "There is another database with this id.";
+      const make = () => o.service.run(o.root, null, "databases.create", idempotent("i"));
+      expect(await make()).toMatchObject({
+        code: "unavailable",
+        message: expect.stringContaining("could not be made"),
+      });
+      const [refused = ""] = o.told.keys();
+      expect(o.organization.outbox.dueAt()).toBeNull();
+      expect(o.toldTo(refused).wiped).toBe(0);
+      expect(
+        await o.service.run(o.root, null, "databases.delete", { databaseId: refused, deleteBackups: false }),
+      ).toEqual({ job: null });
+      o.refusing = null;
+      const { id } = ok(await make());
+      expect(id).not.toBe(refused);
+      expect(await make()).toMatchObject({ id });
+      expect(await listed(o)).toEqual([id]);
+    },
+  );
+
+  organizationTest(
+    "one whose object does not answer is given up after an hour, and does not keep the organization from being deleted",
+    async (o) => {
+      o.onStep = () => {
+        throw new Error("out of order");
+      };
+      expect(await o.service.run(o.root, null, "databases.create", idempotent("i"))).toMatchObject({
+        code: "unavailable",
+      });
+      const [id = ""] = o.told.keys();
+      o.clock.pass(hour - 60_000);
+      await o.service.work();
+      expect(o.organization.databases.get(id)?.state).toBe("creating");
+      expect(await o.service.run(o.root, null, "organization.delete", null)).toMatchObject({ code: "conflict" });
+      o.clock.pass(hour);
+      await o.service.work();
+      expect(o.organization.databases.get(id)?.state).toBe("deleted");
+      expect(await o.run("organization.delete", null)).toEqual({ deleted: true });
+      // Perhaps it was made, and only the answer was lost.
+      o.onStep = () => {};
+      await o.settle();
+      expect(o.toldTo(id)).toMatchObject({ initialized: 0, wiped: 1 });
+      expect(o.organization.outbox.dueAt()).toBeNull();
+    },
+  );
+
+  organizationTest("what says that it will appear names an Idempotency-Key only to who sent one", async (o) => {
+    o.onStep = () => {
+      throw new Error("out of order");
+    };
+    const keyed = await o.service.run(o.root, null, "databases.create", idempotent("i"));
+    const unkeyed = await o.service.run(o.root, null, "databases.create", { ...wishes, idempotency: null });
+    expect([keyed, unkeyed].map((answer) => isFailure(answer) && answer.message)).toEqual([
+      "The database is being made and will appear. The same request with the same Idempotency-Key answers with it.",
+      "The database is being made and will appear in the list. The same request again makes another one.",
+    ]);
+  });
 
   organizationTest("the key of a database that was deleted makes no other", async (o) => {
     const { id } = await o.run("databases.create", idempotent("i"));

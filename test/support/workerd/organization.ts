@@ -1,5 +1,6 @@
 /** An organization over real storage whose databases are kept in memory, so that tests kill and restart it between any two steps. */
 import { asUnixMs, type UnixMs } from "../../../src/core/clock.ts";
+import { failure } from "../../../src/core/errors.ts";
 import type {
   Caller,
   CommandName,
@@ -40,6 +41,8 @@ export class TestOrganization {
   readonly outOfOrder = new Set<string>();
   /** Called before and after a database is told something: may throw, or be `killed`. */
   onStep: (when: "before" | "after") => void | Promise<void> = () => {};
+  /** What databases answer instead of being initialized. */
+  refusing: string | null = null;
   knowsJurisdictions = true;
   alarmAt: UnixMs | null = null;
   organization: Organization;
@@ -124,6 +127,7 @@ export class TestOrganization {
     };
     return {
       initialize: async () => {
+        if (this.refusing !== null) return failure("conflict", this.refusing);
         await step(() => told.initialized++);
         return { initialized: true };
       },

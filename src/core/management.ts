@@ -267,8 +267,8 @@ export interface OrganizationStub {
   ): Promise<Output<Name> | Failure>;
   /** What the token allows at the database. Recorded before it is answered, so that a revocation finds the database. */
   exchange(caller: TokenCaller, databaseId: string): Promise<Grant | Failure>;
-  /** Called by the organization's databases every 15 minutes in which they were used. */
-  reportUsage(databaseId: string, counters: UsageCounters): Promise<void>;
+  /** Called by the organization's databases every 15 minutes in which they were used. `usedAt`: the first use since the last report. */
+  reportUsage(databaseId: string, counters: UsageCounters, usedAt: UnixMs): Promise<void>;
 }
 
 export interface NewOrganization {

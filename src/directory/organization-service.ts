@@ -117,8 +117,8 @@ export class OrganizationService {
     return grant;
   }
 
-  reportUsage(databaseId: string, counters: UsageCounters): void {
-    this.#organization.reportUsage(databaseId, counters, this.#now());
+  reportUsage(databaseId: string, counters: UsageCounters, usedAt: UnixMs): void {
+    this.#organization.reportUsage(databaseId, counters, usedAt, this.#now());
     this.#setAlarm();
   }
 

@@ -315,9 +315,9 @@ export class Organization {
     return this.#usage.metrics();
   }
 
-  reportUsage(databaseId: string, counters: UsageCounters, now: UnixMs): void {
+  reportUsage(databaseId: string, counters: UsageCounters, usedAt: UnixMs, now: UnixMs): void {
     this.#storage.transactionSync(() => {
-      this.#usage.report(databaseId, now, counters);
+      this.#usage.report(databaseId, counters, usedAt, now);
       this.#keepHouse(now);
     });
   }

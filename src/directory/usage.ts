@@ -1,17 +1,14 @@
 /**
- * What an organization's databases were used for. A database reports its counters since it was made; what they grew by since
- * its last report belongs to the bucket of 15 minutes in which the report arrives, or, when it arrives within a minute of the
- * bucket's beginning, to the one before: a database reports when a quarter of an hour is over. Reports are absolute, so one that arrives
- * twice counts once and a lost one is made up for by the next. Callers hold the transaction.
+ * What an organization's databases were used for. A database reports its counters since it was made, when a quarter of an hour in
+ * which it was used is over, and says when the use began; what the counters grew by belongs to that bucket of 15 minutes, with the
+ * moments between its end and the report. Reports are absolute, so one that arrives twice counts once and a lost one is made up for
+ * by the next, in the bucket of the lost one. Callers hold the transaction.
  */
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import type { OrganizationMetrics, UsageBucket, UsageCounters } from "../core/management.ts";
 import type { Sql, SqlValue } from "../core/storage.ts";
 
 export const BUCKET_MS = 15 * 60 * 1000;
-
-/** How long after its quarter of an hour a report may be on its way. */
-const REPORT_DELAY_MS = 60 * 1000;
 
 /** A question reaches back a day; one day more for clocks and time zones. */
 const KEPT_MS = 48 * 60 * 60 * 1000;
@@ -34,7 +31,7 @@ export class Usage {
   }
 
   /** For a database that is not ready: nothing. */
-  report(databaseId: string, now: UnixMs, counters: UsageCounters): void {
+  report(databaseId: string, counters: UsageCounters, usedAt: UnixMs, now: UnixMs): void {
     const [before] = this.#sql
       .exec<CounterRow>(
         "SELECT reads, writes, read_units, write_units, bytes FROM databases WHERE id = ?1 AND state = 'ready'",
@@ -49,7 +46,7 @@ export class Usage {
       now,
     );
     // A crash may take the last seconds of a database's counters: then they grew by nothing.
-    this.#grow(asUnixMs(now - REPORT_DELAY_MS), {
+    this.#grow(asUnixMs(Math.max(now - KEPT_MS, Math.min(now, usedAt))), {
       reads: Math.max(0, counters.reads - before.reads),
       writes: Math.max(0, counters.writes - before.writes),
       readUnits: Math.max(0, counters.readUnits - before.read_units),

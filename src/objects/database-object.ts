@@ -371,7 +371,8 @@ export class DatabaseObject extends DurableObject<Env> implements Roles {
       sql: this.ctx.storage.sql,
       database,
       clock: systemClock,
-      report: (counters) => organizationStub(this.env, organizationId).reportUsage(databaseId, counters),
+      report: (counters, usedAt) =>
+        organizationStub(this.env, organizationId).reportUsage(databaseId, counters, usedAt),
     });
   }
 
@@ -392,7 +393,7 @@ const DECODED_MUTATION_BYTES = 500;
 
 /** Something was done that the organization is to be told of. */
 function noteUse({ alarms, usage }: Open): void {
-  if (usage !== null) alarms.dueBy(usage.nextReport());
+  if (usage !== null) alarms.dueBy(usage.used());
 }
 
 function logError(error: unknown): void {

@@ -4,6 +4,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { Grant } from "../core/authority.ts";
+import type { UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import type {
   Caller,
@@ -57,8 +58,8 @@ export class OrganizationObject extends DurableObject<DirectoryEnv> implements O
     return this.#open.service.exchange(caller, databaseId);
   }
 
-  async reportUsage(databaseId: string, counters: UsageCounters): Promise<void> {
-    this.#open?.service.reportUsage(databaseId, counters);
+  async reportUsage(databaseId: string, counters: UsageCounters, usedAt: UnixMs): Promise<void> {
+    this.#open?.service.reportUsage(databaseId, counters, usedAt);
   }
 
   override async alarm(): Promise<void> {

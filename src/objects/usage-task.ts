@@ -7,11 +7,15 @@ import type { Task } from "./alarm-clock.ts";
 
 const INTERVAL_MS = 15 * 60 * 1000;
 
+/** An alarm that rings this late is as good as punctual. */
+const ALARM_DELAY_MS = 60 * 1000;
+
 export interface UsageTaskOptions {
   readonly sql: Sql;
   readonly database: Database;
   readonly clock: Clock;
-  readonly report: (counters: UsageCounters) => Promise<void>;
+  /** `usedAt`: the first use since the last report. */
+  readonly report: (counters: UsageCounters, usedAt: UnixMs) => Promise<void>;
 }
 
 export class UsageTask implements Task {
@@ -21,6 +25,8 @@ export class UsageTask implements Task {
   #reported: number;
   /** When it was told, or began to be told; at first, when the database was made. */
   #reportedAt: UnixMs;
+  /** The first use since then; null while there is none. Kept in memory only. */
+  #usedAt: UnixMs | null;
 
   constructor(options: UsageTaskOptions) {
     this.#options = options;
@@ -30,28 +36,47 @@ export class UsageTask implements Task {
     this.#reported = row?.operations ?? 0;
     this.#reportedAt = asUnixMs(row?.at ?? options.clock.now());
     if (row === undefined) sql.exec("INSERT INTO usage_report (operations, at) VALUES (0, ?1)", this.#reportedAt);
+    this.#usedAt = this.dueAt() === null ? null : this.#usedBefore();
+  }
+
+  /** It is used now. When that is to be reported. */
+  used(): UnixMs {
+    this.#usedAt ??= this.#options.clock.now();
+    return this.#nextReport();
   }
 
   /** The first whole quarter of an hour after the last report: when there is something to report, it is due then. */
-  nextReport(): UnixMs {
+  #nextReport(): UnixMs {
     return asUnixMs((Math.floor(this.#reportedAt / INTERVAL_MS) + 1) * INTERVAL_MS);
   }
 
   dueAt(): UnixMs | null {
-    return this.#options.database.operations === this.#reported ? null : this.nextReport();
+    return this.#options.database.operations === this.#reported ? null : this.#nextReport();
+  }
+
+  /**
+   * About when it was used that has not been reported, after a restart: after the last report, if the next one is not overdue. A
+   * use that finds it overdue is reported at once.
+   */
+  #usedBefore(): UnixMs {
+    const now = this.#options.clock.now();
+    return now < this.#nextReport() + ALARM_DELAY_MS ? this.#reportedAt : now;
   }
 
   async run(): Promise<void> {
     const { database, sql, clock, report } = this.#options;
     const { operations } = database;
     const { reads, writes, readUnits, writeUnits } = database.counters();
-    const before = this.#reportedAt;
+    const before = { reportedAt: this.#reportedAt, usedAt: this.#usedAt };
     // Before the organization answers, so that what is done meanwhile waits for the next report.
     this.#reportedAt = clock.now();
+    this.#usedAt = null;
     try {
-      await report({ reads, writes, readUnits, writeUnits, bytes: sql.databaseSize });
+      const counters = { reads, writes, readUnits, writeUnits, bytes: sql.databaseSize };
+      await report(counters, before.usedAt ?? this.#reportedAt);
     } catch (error) {
-      this.#reportedAt = before;
+      this.#reportedAt = before.reportedAt;
+      this.#usedAt = before.usedAt ?? this.#usedAt;
       throw error;
     }
     this.#reported = operations;

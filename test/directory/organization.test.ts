@@ -451,24 +451,29 @@ describe("usage", () => {
     "what a report adds to the one before counts in the quarter of an hour that it is about",
     async (o) => {
       const id = await o.newDatabase();
-      o.clock.time = asUnixMs(1_800_000_000_000 + 5 * 60_000);
-      o.service.reportUsage(id, counters);
-      o.service.reportUsage(id, counters);
-      // A few seconds after the third quarter of an hour is over.
-      o.clock.time = asUnixMs(1_800_000_000_000 + 45 * 60_000 + 5_000);
-      o.service.reportUsage(id, { ...counters, reads: 12, bytes: 900 });
+      const at = (minutes: number) => asUnixMs(1_800_000_000_000 + minutes * 60_000);
+      o.clock.time = at(5);
+      o.service.reportUsage(id, counters, at(5));
+      o.service.reportUsage(id, counters, at(5));
+      // Used in the third quarter of an hour, told in the fourth.
+      o.clock.time = at(45.1);
+      o.service.reportUsage(id, { ...counters, reads: 12, bytes: 900 }, at(30));
+      // A database's clock that is ahead of this one.
+      o.service.reportUsage(id, { ...counters, reads: 13, bytes: 900 }, at(61));
       const { buckets } = await o.run("analytics.get", {
         since: asUnixMs(1_800_000_000_000),
-        until: asUnixMs(1_800_000_000_000 + 45 * 60_000),
+        until: asUnixMs(1_800_000_000_000 + 75 * 60_000),
       });
       const nothing = { reads: 0, writes: 0, readUnits: 0, writeUnits: 0 };
       expect(buckets).toEqual([
         { start: 1_800_000_000_000, ...counters },
         { start: 1_800_000_900_000, ...nothing, bytes: 1000 },
         { start: 1_800_001_800_000, ...nothing, reads: 2, bytes: 900 },
+        { start: 1_800_002_700_000, ...nothing, reads: 1, bytes: 900 },
+        { start: 1_800_003_600_000, ...nothing, bytes: 900 },
       ]);
       expect(await o.run("metrics.get", null)).toMatchObject({
-        totals: { reads: 12, writes: 5, bytes: 900 },
+        totals: { reads: 13, writes: 5, bytes: 900 },
         databases: 1,
       });
     },
@@ -476,17 +481,17 @@ describe("usage", () => {
 
   organizationTest("counters that a crash set back count nothing twice", async (o) => {
     const id = await o.newDatabase();
-    o.service.reportUsage(id, counters);
-    o.service.reportUsage(id, { ...counters, reads: 8 });
-    o.service.reportUsage(id, { ...counters, reads: 9 });
+    o.service.reportUsage(id, counters, o.clock.now());
+    o.service.reportUsage(id, { ...counters, reads: 8 }, o.clock.now());
+    o.service.reportUsage(id, { ...counters, reads: 9 }, o.clock.now());
     expect(await o.run("metrics.get", null)).toMatchObject({ totals: { reads: 11 } });
   });
 
   organizationTest("a deleted database's bytes are gone, its reads stay counted, its late report is not", async (o) => {
     const id = await o.newDatabase();
-    o.service.reportUsage(id, counters);
+    o.service.reportUsage(id, counters, o.clock.now());
     await o.run("databases.delete", { databaseId: id, deleteBackups: false });
-    o.service.reportUsage(id, { ...counters, reads: 100 });
+    o.service.reportUsage(id, { ...counters, reads: 100 }, o.clock.now());
     expect(await o.run("metrics.get", null)).toMatchObject({
       totals: { reads: 10, bytes: 0 },
       databases: 0,

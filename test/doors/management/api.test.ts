@@ -459,7 +459,7 @@ describe("/metrics", () => {
     const metered = await newTenant();
     const databaseId = await newDatabase(metered);
     const counters = { reads: 1, writes: 2, readUnits: 3, writeUnits: 4, bytes: 5 };
-    await context.organization(metered.organizationId).reportUsage(databaseId, counters);
+    await context.organization(metered.organizationId).reportUsage(databaseId, counters, systemClock.now());
     const { token } = await newToken(metered, { permissions: ["metrics"] });
     const { status, body, headers } = await send("GET", "/metrics", { token });
     expect(status).toBe(200);

@@ -40,8 +40,10 @@ export class MutationLog {
   #segments: number[] = [];
   /** Rows in the last segment, up to SEGMENT_ROWS; null: not counted yet. */
   #lastSegmentRows: number | null = null;
-  /** How many readers are registered: asked on every commit, so it is kept. */
-  #readers = 0;
+  /** How many readers are registered: asked on every commit, so it is kept. null: not counted since it changed. */
+  #readers: number | null = null;
+  /** Readers were changed just now, in a transaction that may still be rolled back: until it is over the table alone is right. */
+  #unsettled = false;
 
   constructor(storage: SyncStorage) {
     this.#storage = storage;
@@ -49,7 +51,7 @@ export class MutationLog {
   }
 
   get isWritten(): boolean {
-    return this.#readers > 0;
+    return this.#countReaders() > 0;
   }
 
   /** How many consecutive versions a commit has to take so that each of its rows has one: 1 but for a commit past a row's size. */
@@ -76,13 +78,13 @@ export class MutationLog {
   /** From the next commit on the log is written and kept for this reader, which has seen everything up to `after`. */
   register(name: string, after: Version): void {
     this.#storage.sql.exec("INSERT INTO log_readers (name, after) VALUES (?1, ?2)", name, after);
-    this.#readers += 1;
+    this.#readersChanged();
   }
 
   /** Nothing is kept for this reader any more. The last one to go takes the log with it, at the next `trim`. */
   unregister(name: string): void {
-    const { rowsWritten } = this.#storage.sql.exec("DELETE FROM log_readers WHERE name = ?1", name);
-    if (rowsWritten > 0) this.#readers -= 1;
+    this.#storage.sql.exec("DELETE FROM log_readers WHERE name = ?1", name);
+    this.#readersChanged();
   }
 
   /** The reader needs nothing up to and with `after` any more. One row written. */
@@ -171,7 +173,7 @@ export class MutationLog {
   trim(): void {
     const needed = this.#neededAfter();
     const full = this.#countLastSegment() >= SEGMENT_ROWS;
-    const abandoned = this.#readers === 0 && this.#countLastSegment() > 0;
+    const abandoned = !this.isWritten && this.#countLastSegment() > 0;
     if (!full && !abandoned && this.#segments.length === 1) return;
     const { sql } = this.#storage;
     try {
@@ -197,11 +199,27 @@ export class MutationLog {
 
   /** Everything up to and with this version may go. */
   #neededAfter(): Version {
-    if (this.#readers === 0) return asVersion(Number.MAX_SAFE_INTEGER);
+    if (!this.isWritten) return asVersion(Number.MAX_SAFE_INTEGER);
     const { after } = this.#storage.sql
       .exec<{ after: number | null }>("SELECT min(after) AS after FROM log_readers")
       .one();
     return asVersion(after ?? NO_VERSION);
+  }
+
+  #countReaders(): number {
+    if (this.#readers !== null) return this.#readers;
+    const { n } = this.#storage.sql.exec<{ n: number }>("SELECT count(*) AS n FROM log_readers").one();
+    if (!this.#unsettled) this.#readers = n;
+    return n;
+  }
+
+  /** Transactions are synchronous, so the one that this may be part of is over, for good or not, when a microtask runs. */
+  #readersChanged(): void {
+    this.#readers = null;
+    this.#unsettled = true;
+    queueMicrotask(() => {
+      this.#unsettled = false;
+    });
   }
 
   #countLastSegment(): number {
@@ -243,7 +261,6 @@ export class MutationLog {
       .map(({ name }) => Number(name.slice(SEGMENT_PREFIX.length)))
       .toSorted((a, b) => a - b);
     assert(this.#segments.length > 0, "the mutation log to have a segment");
-    this.#readers = sql.exec<{ n: number }>("SELECT count(*) AS n FROM log_readers").one().n;
   }
 }
 

@@ -228,6 +228,43 @@ test("the log is written only while it has a reader, and what all have passed go
   });
 });
 
+test("a reader that was registered or unregistered in a transaction that was rolled back changes nothing", async () => {
+  await withStorage(async (storage) => {
+    const database = new Database({ storage, clock: new MovableClock() });
+    const { log } = database;
+    const undone = (work: () => void) =>
+      expect(() =>
+        storage.transactionSync(() => {
+          work();
+          throw new Error("undone");
+        }),
+      ).toThrow("undone");
+    const isLogged = () => {
+      const version = versionOf(database.commit([write([set(a, text("1"))])])[0]);
+      return log.bounds()?.last === version;
+    };
+    undone(() => {
+      log.register("one", database.lastVersion);
+      expect(log.isWritten, "within the transaction").toBe(true);
+    });
+    expect(isLogged()).toBe(false);
+    await Promise.resolve();
+    expect(isLogged()).toBe(false);
+    log.register("one", database.lastVersion);
+    expect(isLogged()).toBe(true);
+    undone(() => {
+      log.unregister("one");
+      expect(log.isWritten, "within the transaction").toBe(false);
+    });
+    expect(isLogged()).toBe(true);
+    await Promise.resolve();
+    expect(isLogged()).toBe(true);
+    log.unregister("one");
+    log.unregister("one");
+    expect(isLogged()).toBe(false);
+  });
+});
+
 test("versions follow the clock, never go back with it, and start above the mark after a restart, which do not add up", async () => {
   await withStorage((storage) => {
     const clock = new MovableClock();

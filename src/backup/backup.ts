@@ -187,7 +187,7 @@ export class Backup {
       case "enable":
         return this.#exclusively(() => this.#enable(command));
       case "disable":
-        return this.#exclusively(() => this.#disable(command.evenWhilePending));
+        return this.#exclusively(() => this.#disable());
       case "rotate":
         return this.#exclusively(() => this.#rotate(command));
       case "pause":
@@ -236,11 +236,15 @@ export class Backup {
     return this.#answer();
   }
 
-  async #disable(evenWhilePending: boolean): Promise<BackupAnswer> {
+  async #disable(): Promise<BackupAnswer> {
     const configuration = this.#configurations.get();
     if (configuration === null) return noBackup();
-    if (!evenWhilePending && !configuration.active && configuration.failed === null) {
-      return failure("conflict", "This database's backup is still being set up. Delete it when it is active.");
+    const { active, failed, paused, error } = configuration;
+    if (!active && failed === null && !paused && error === null) {
+      return failure(
+        "conflict",
+        "This database's backup is being set up just now. Delete it when it is active, or pause it first.",
+      );
     }
     // So that the bucket alone says all that there is in it. A destination that does not answer is no reason to keep the backup.
     const destination = configuration.failed === null ? await this.#open(configuration) : null;

@@ -55,8 +55,11 @@ export type BackupCommand =
       readonly databaseId: string;
       readonly destination: NewBackupDestination;
     } & BackupTimes)
-  /** Stops it and leaves its objects where they are. "conflict" while it is being set up, unless `evenWhilePending`. */
-  | { readonly command: "disable"; readonly evenWhilePending: boolean }
+  /**
+   * Stops it and leaves its objects where they are. "conflict" while it is being set up: it is pending and getting on, neither
+   * paused nor held up by its destination.
+   */
+  | { readonly command: "disable" }
   | { readonly command: "status" }
   /** Nothing is sent until `resume`; what is committed meanwhile waits, up to the bound of the backlog. */
   | { readonly command: "pause" }

@@ -43,7 +43,7 @@ export class BackupService {
   async delete(who: Admitted, backupId: string): Promise<Output<"backups.delete"> | Failure> {
     const found = await this.#find(who, backupId);
     if (isFailure(found)) return found;
-    const answer = await found.database.backup({ command: "disable", evenWhilePending: false });
+    const answer = await found.database.backup({ command: "disable" });
     if (!answer.ok) return answer;
     this.#organization.backupIds.remove(backupId);
     return { deleted: true };

@@ -116,7 +116,7 @@ describe("enabling", () => {
       await tested.enable();
       await history.write(100);
       await tested.settle();
-      const answer = await tested.backup.run({ command: "disable", evenWhilePending: false });
+      const answer = await tested.backup.run({ command: "disable" });
       expect(answer).toEqual({ ok: true, backup: null });
       expect(tested.database.log.isWritten).toBe(false);
       expect(tested.database.log.bounds()).toBeNull();
@@ -148,32 +148,44 @@ describe("enabling", () => {
 });
 
 describe("disabling", () => {
-  test("while it is being set up is a conflict, unless it is insisted upon; objects stay", async () => {
+  test("while it is being set up is a conflict; afterwards it goes through, and objects stay", async () => {
     await withStorage(async (storage) => {
       const tested = new TestBackup(storage);
       tested.commit(set(key("a"), text("1")));
       await tested.enable();
-      const asked = await tested.backup.run({ command: "disable", evenWhilePending: false });
-      expect(asked).toMatchObject({ ok: false, code: "conflict" });
+      expect(await tested.backup.run({ command: "disable" })).toMatchObject({ ok: false, code: "conflict" });
       await tested.settle();
-      await tested.backup.run({ command: "disable", evenWhilePending: false });
+      expect(await tested.backup.run({ command: "disable" })).toEqual({ ok: true, backup: null });
       const [folder = ""] = await listGenerations(openS3(), tested.databaseId);
       const generation = await readGeneration(openS3(), tested.databaseId, folder);
       expect(generation.points.length).toBeGreaterThan(0);
-      expect(await tested.backup.run({ command: "disable", evenWhilePending: true })).toMatchObject({
-        code: "not-found",
-      });
+      expect(await tested.backup.run({ command: "disable" })).toMatchObject({ code: "not-found" });
     });
   });
 
-  test("goes through when the destination does not answer", async () => {
+  test("goes through while the set-up is paused, and another backup is made in its place", async () => {
+    await withStorage(async (storage) => {
+      const tested = new TestBackup(storage);
+      await tested.enable();
+      await tested.ask({ command: "pause" });
+      await tested.pass(10_000);
+      expect(await tested.info()).toMatchObject({ paused: true, status: { code: "pending" } });
+      expect(await tested.backup.run({ command: "disable" })).toEqual({ ok: true, backup: null });
+      tested.commit(set(key("a"), text("1")));
+      expect(tested.database.log.bounds()).toBeNull();
+      await tested.enable();
+      await tested.settle();
+    });
+  });
+
+  test("goes through while the set-up is held up by a destination that does not answer", async () => {
     await withStorage(async (storage) => {
       const faults: DestinationFailure[] = [];
       const tested = new TestBackup(storage, { through: failing(() => faults[0]) });
       await tested.enable();
       faults.push(destinationFailure("retry", "It is out of service."));
       await tested.pass(10_000);
-      const answer = await tested.backup.run({ command: "disable", evenWhilePending: true });
+      const answer = await tested.backup.run({ command: "disable" });
       expect(answer).toEqual({ ok: true, backup: null });
       tested.commit(set(key("a"), text("1")));
       expect(tested.database.log.bounds()).toBeNull();
@@ -298,7 +310,7 @@ describe("a set-up that does not work", () => {
       expect(tested.database.log.bounds()).toBeNull();
       expect(await tested.ring()).toEqual([]);
       fault = undefined;
-      expect(await tested.backup.run({ command: "disable", evenWhilePending: false })).toEqual({
+      expect(await tested.backup.run({ command: "disable" })).toEqual({
         ok: true,
         backup: null,
       });

@@ -76,7 +76,7 @@ test("commits are in the backup within seconds, whatever is evicted meanwhile, a
   await until(stub, isSettled);
   const keys = await keysInBackup(id);
   for (let i = 0; i < 60; i++) expect(keys.has(toHex(key("a", i)))).toBe(true);
-  const answer = await stub.backup({ command: "disable", evenWhilePending: false });
+  const answer = await stub.backup({ command: "disable" });
   expect(answer).toEqual({ ok: true, backup: null });
   for (let i = 0; i < 3; i++) await runDurableObjectAlarm(stub);
   // What is left is the report of what was used, at the next quarter of an hour.

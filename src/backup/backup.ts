@@ -129,6 +129,11 @@ export class Backup {
     this.#exporter.noted(bytes);
   }
 
+  /** Bytes of log that wait for the destination; 0 without a backup. Asks no more than the rows of the generations. */
+  get backlogBytes(): number {
+    return this.#configurations.get() === null ? 0 : this.#exporter.backlog().bytes;
+  }
+
   /** What is known of the backup; newer than the manifest in the bucket. null: there is no backup. */
   manifest(): Manifest | null {
     const configuration = this.#configurations.get();

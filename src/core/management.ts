@@ -106,7 +106,7 @@ export interface DatabaseStats extends UsageCounters {
   readonly entries: number;
   /** 20 hex digits; null before the first commit. */
   readonly versionstamp: string | null;
-  /** Commits in the mutation log that a reader still waits for. */
+  /** Bytes of the mutation log that are not in the database's backup yet; 0 without one. */
   readonly logBacklog: number;
   readonly watchers: number;
 }

@@ -133,13 +133,13 @@ export class DatabaseObject extends DurableObject<Env> implements Roles {
 
   async stats(): Promise<DatabaseStats | Failure> {
     if (this.#open === null) return NO_DATABASE;
-    const { database } = this.#open;
+    const { database, backup } = this.#open;
     const { reads, writes, readUnits, writeUnits } = database.counters();
     return {
       entries: database.countEntries(),
       bytes: this.ctx.storage.sql.databaseSize,
       versionstamp: database.lastVersion === 0 ? null : versionstampHex(database.lastVersion),
-      logBacklog: 0,
+      logBacklog: backup.backlogBytes,
       watchers: database.watches.size,
       reads,
       writes,

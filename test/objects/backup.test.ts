@@ -9,7 +9,7 @@ import { secretBox } from "../../src/objects/backup-wiring.ts";
 import type { Env } from "../../src/objects/env.ts";
 import { listGenerations, readGeneration } from "../support/reference-reader.ts";
 import { openS3 } from "../support/workerd/backup.ts";
-import { commit, type Stub } from "../support/workerd/database-object.ts";
+import { commit, newDatabase, type Stub } from "../support/workerd/database-object.ts";
 import { key, set, text, write } from "../support/workerd/engine.ts";
 
 // The plugin's environment is the deployment's.
@@ -92,6 +92,26 @@ test("an alarm that was lost is set again when the object starts", async () => {
   await evictDurableObject(stub);
   await until(stub, isSettled);
   expect((await keysInBackup(id)).has(toHex(key("lost")))).toBe(true);
+});
+
+test("the statistics tell how many bytes of log wait for the destination", async () => {
+  const stub = await newDatabase();
+  await commit(stub, write([set(key("a"), new Uint8Array(500))]));
+  expect(await stub.stats(), "without a backup").toMatchObject({ logBacklog: 0 });
+  const { stub: backedUp } = await enabled();
+  await until(backedUp, isSettled);
+  await backedUp.backup({ command: "pause" });
+  for (let i = 0; i < 3; i++) await commit(backedUp, write([set(key("a", i), new Uint8Array(500))]));
+  const answer = await backedUp.backup({ command: "status" });
+  const waiting = answer.ok ? answer.backup?.backlogBytes : undefined;
+  expect(waiting).toBeGreaterThan(1_500);
+  expect(waiting).toBeLessThan(2_000);
+  expect(await backedUp.stats()).toMatchObject({ logBacklog: waiting });
+  await evictDurableObject(backedUp);
+  expect(await backedUp.stats()).toMatchObject({ logBacklog: waiting });
+  await backedUp.backup({ command: "resume" });
+  await until(backedUp, isSettled);
+  expect(await backedUp.stats()).toMatchObject({ logBacklog: 0 });
 });
 
 test("an object where no database was made knows no backup", async () => {

@@ -206,7 +206,7 @@ export const stats = z
     entries: z.number(),
     bytes: z.number(),
     versionstamp: z.string().nullable(),
-    logBacklog: z.number(),
+    logBacklog: z.number().meta({ description: "Bytes of the mutation log that are not in the backup yet." }),
     watchers: z.number(),
     reads: z.number(),
     writes: z.number(),

@@ -17,6 +17,7 @@ import type { SyncStorage } from "../core/storage.ts";
 import type { Version } from "../core/versionstamp.ts";
 import { Backoff } from "./backoff.ts";
 import { type Configuration, ConfigurationTable } from "./configuration.ts";
+import { openCredentials, sealCredentials } from "./credentials.ts";
 import type { Destination, DestinationFailure } from "./destinations/destination.ts";
 import { checkTimes, divide, earlierManifest } from "./enabling.ts";
 import { Exporter } from "./exporter.ts";
@@ -48,9 +49,6 @@ export interface BackupOptions {
   readonly policy?: BackupPolicy;
 }
 
-/** What of the credentials is secret, as it is sealed. */
-type SealedCredentials = Pick<BackupCredentials, "secretAccessKey" | "sessionToken">;
-
 type Work = (destination: Destination, configuration: Configuration) => Promise<DestinationFailure | null>;
 
 export class Backup {
@@ -68,6 +66,9 @@ export class Backup {
   #trimDue = false;
   /** A command that asks the destination is under way. */
   #commanded = false;
+  /** Slices of tasks that are. */
+  #slices = 0;
+  #closed = false;
 
   constructor(options: BackupOptions) {
     const { storage, database, clock, dueBy, policy = defaultPolicy } = options;
@@ -129,6 +130,18 @@ export class Backup {
     this.#exporter.noted(bytes);
   }
 
+  /** Whether something is being done that may be sending to the destination. */
+  get isBusy(): boolean {
+    return this.#commanded || this.#slices > 0;
+  }
+
+  /** What the object held is gone. Requests that are under way end as they may; none follows, and nothing is written. */
+  close(): void {
+    this.#closed = true;
+    this.#configurations.close();
+    this.#generations.close();
+  }
+
   /** Bytes of log that wait for the destination; 0 without a backup. Asks no more than the rows of the generations. */
   get backlogBytes(): number {
     return this.#configurations.get() === null ? 0 : this.#exporter.backlog().bytes;
@@ -153,8 +166,9 @@ export class Backup {
     const configuration = this.#configurations.get();
     if (configuration === null) return noBackup();
     const { databaseId, destination } = configuration;
-    const credentials = await this.#credentials(configuration);
-    if (credentials !== null && "code" in credentials) return credentials;
+    const opened = await this.#credentials(configuration);
+    if (!opened.ok) return opened;
+    const { credentials } = opened;
     const manifest = this.#manifests.current(configuration);
     if (destination.kind === "r2") return { ok: true, databaseId, destination, manifest };
     assert(credentials !== null, "credentials for a destination that needs them");
@@ -223,17 +237,18 @@ export class Backup {
     const wrong = checkTimes(command);
     if (wrong !== null) return wrong;
     const { destination, credentials } = divide(command.destination);
-    const secret = await this.#seal(credentials, { id, databaseId });
+    const secret = await sealCredentials(this.#options.secrets, credentials, { id, databaseId });
     if (typeof secret === "object" && secret !== null) return secret;
     const opened = await this.#probed(destination, credentials, databaseId);
     if ("code" in opened) return opened;
     const earlier = await earlierManifest(opened, databaseId);
     if ("code" in earlier) return earlier;
 
+    if (this.#closed) return failure("not-found", "The database was deleted.");
     const createdAt = this.#options.clock.now();
-    // Outside of the transaction: it makes its tables in one of its own.
-    this.#configurations.insert({ id, databaseId, destination, secret, intervalMs, retentionDays, createdAt });
+    this.#configurations.prepare();
     this.#options.storage.transactionSync(() => {
+      this.#configurations.insert({ id, databaseId, destination, secret, intervalMs, retentionDays, createdAt });
       for (const found of earlier.manifest?.generations ?? []) this.#generations.adopt(found, createdAt);
       this.#generations.begin(createdAt);
     });
@@ -254,6 +269,7 @@ export class Backup {
     // So that the bucket alone says all that there is in it. A destination that does not answer is no reason to keep the backup.
     const destination = configuration.failed === null ? await this.#open(configuration) : null;
     if (destination !== null && !("code" in destination)) await this.#manifests.run(destination, configuration);
+    if (this.#configurations.get() === null) return noBackup();
     this.#options.storage.transactionSync(() => {
       for (const { start } of this.#generations.all()) this.#generations.forget(start);
       this.#configurations.delete();
@@ -267,12 +283,12 @@ export class Backup {
     const before = this.#configurations.get();
     if (before === null) return noBackup();
     if (before.destination.kind !== "s3") return failure("invalid", "This backup's destination has no credentials.");
-    const { accessKeyId, secretAccessKey, sessionToken } = credentials;
-    const destination = { ...before.destination, accessKeyId };
-    const secret = await this.#seal({ accessKeyId, secretAccessKey, sessionToken }, before);
+    const destination = { ...before.destination, accessKeyId: credentials.accessKeyId };
+    const secret = await sealCredentials(this.#options.secrets, credentials, before);
     if (typeof secret === "object") return secret ?? noBackup();
     const opened = await this.#probed(destination, credentials, before.databaseId);
     if ("code" in opened) return opened;
+    if (this.#configurations.get() === null) return noBackup();
     this.#configurations.setSecret(destination, secret);
     this.#wake();
     return this.#answer();
@@ -334,14 +350,21 @@ export class Backup {
       run: async () => {
         const configuration = current();
         if (configuration === null) return;
-        const destination = await this.#open(configuration);
-        const failed = "code" in destination ? destination : await work(destination, configuration);
+        this.#slices += 1;
+        const failed = await this.#slice(configuration, work).finally(() => {
+          this.#slices -= 1;
+        });
         if (this.#configurations.get()?.id !== configuration.id) return;
         if (failed === null) this.#succeeded(backoff);
         else this.#failed(backoff, failed);
         this.#advance();
       },
     };
+  }
+
+  async #slice(configuration: Configuration, work: Work): Promise<DestinationFailure | Failure | null> {
+    const destination = await this.#open(configuration);
+    return "code" in destination ? destination : work(destination, configuration);
   }
 
   #succeeded(backoff: Backoff): void {
@@ -417,43 +440,23 @@ export class Backup {
     const { id, destination, secret } = configuration;
     const key = secret ?? id;
     if (this.#opened?.of === key) return this.#opened.destination;
-    const credentials = await this.#credentials(configuration);
-    if (credentials !== null && "code" in credentials) return credentials;
-    const opened = this.#options.openDestination(destination, credentials);
+    const found = await this.#credentials(configuration);
+    if (!found.ok) return found;
+    const opened = this.#options.openDestination(destination, found.credentials);
     if (!("code" in opened)) this.#opened = { of: key, destination: opened };
     return opened;
   }
 
-  /** Decrypted; null for a destination that needs none. */
-  async #credentials(configuration: Configuration): Promise<BackupCredentials | null | Failure> {
-    const { id, databaseId, destination, secret } = configuration;
-    if (destination.kind !== "s3") return null;
+  /** Encrypted anew if their key is an old one. */
+  async #credentials(configuration: Configuration): ReturnType<typeof openCredentials> {
     const { secrets } = this.#options;
-    if ("code" in secrets) return secrets;
-    const text = await secrets.open(secret ?? "", { databaseId, backupId: id });
-    if (!text.ok) return text;
-    // Sealed below, from a value of this type.
-    const credentials = { accessKeyId: destination.accessKeyId, ...(JSON.parse(text.text) as SealedCredentials) };
-    if (text.stale) await this.#sealAnew(configuration, credentials);
-    return credentials;
-  }
-
-  async #sealAnew(before: Configuration, credentials: BackupCredentials): Promise<void> {
-    const secret = await this.#seal(credentials, before);
-    if (typeof secret !== "string" || this.#configurations.get()?.secret !== before.secret) return;
-    this.#configurations.setSecret(before.destination, secret);
-  }
-
-  async #seal(
-    credentials: BackupCredentials | null,
-    { id, databaseId }: Pick<Configuration, "id" | "databaseId">,
-  ): Promise<string | null | Failure> {
-    if (credentials === null) return null;
-    const { secrets } = this.#options;
-    if ("code" in secrets) return secrets;
-    const { secretAccessKey, sessionToken } = credentials;
-    const sealed: SealedCredentials = { secretAccessKey, sessionToken };
-    return secrets.seal(JSON.stringify(sealed), { databaseId, backupId: id });
+    const opened = await openCredentials(secrets, configuration);
+    if (!opened.ok || !opened.stale) return opened;
+    const secret = await sealCredentials(secrets, opened.credentials, configuration);
+    if (typeof secret === "string" && this.#configurations.get()?.secret === configuration.secret) {
+      this.#configurations.setSecret(configuration.destination, secret);
+    }
+    return opened;
   }
 }
 

@@ -64,10 +64,19 @@ export class ConfigurationTable {
     return row === undefined ? null : configurationOf(row);
   }
 
-  /** Makes the tables if need be. There must be no row yet. */
-  insert(configuration: NewConfiguration): void {
+  /** Makes the tables if need be: to be called before the transaction that inserts. */
+  prepare(): void {
     migrateBackupTables(this.#storage);
     this.#exists = true;
+  }
+
+  /** What the object held is gone: there is no row, and none is written any more. */
+  close(): void {
+    this.#exists = false;
+  }
+
+  /** There must be no row yet. */
+  insert(configuration: NewConfiguration): void {
     const { id, databaseId, destination, secret, intervalMs, retentionDays, createdAt } = configuration;
     this.#storage.sql.exec(
       `INSERT INTO backup (only, id, database_id, destination, secret, interval_ms, retention_days, created_at)
@@ -83,45 +92,45 @@ export class ConfigurationTable {
   }
 
   delete(): void {
-    if (this.#exists) this.#storage.sql.exec("DELETE FROM backup");
+    this.#change("DELETE FROM backup");
   }
 
   setSecret(destination: BackupDestination, secret: string): void {
-    this.#storage.sql.exec("UPDATE backup SET destination = ?1, secret = ?2", JSON.stringify(destination), secret);
+    this.#change("UPDATE backup SET destination = ?1, secret = ?2", JSON.stringify(destination), secret);
   }
 
   setPaused(paused: boolean): void {
-    this.#storage.sql.exec("UPDATE backup SET paused = ?1", Number(paused));
+    this.#change("UPDATE backup SET paused = ?1", Number(paused));
   }
 
   setActive(): void {
-    this.#storage.sql.exec("UPDATE backup SET active = 1");
+    this.#change("UPDATE backup SET active = 1");
   }
 
   setFailed(message: string): void {
-    this.#storage.sql.exec("UPDATE backup SET failed = ?1", message);
+    this.#change("UPDATE backup SET failed = ?1", message);
   }
 
   /** `since` stays what it was while the attempts go on failing. */
   noteError(message: string, at: UnixMs): void {
-    this.#storage.sql.exec(
-      "UPDATE backup SET error = ?1, error_since = coalesce(error_since, ?2), error_at = ?2",
-      message,
-      at,
-    );
+    this.#change("UPDATE backup SET error = ?1, error_since = coalesce(error_since, ?2), error_at = ?2", message, at);
   }
 
   clearError(): void {
-    this.#storage.sql.exec("UPDATE backup SET error = NULL, error_since = NULL, error_at = NULL");
+    this.#change("UPDATE backup SET error = NULL, error_since = NULL, error_at = NULL");
   }
 
   /** `changes`: those that it tells of. */
   manifestWritten(at: UnixMs, changes: number): void {
-    this.#storage.sql.exec("UPDATE backup SET manifest_at = ?1, manifest_stale = manifest_stale - ?2", at, changes);
+    this.#change("UPDATE backup SET manifest_at = ?1, manifest_stale = manifest_stale - ?2", at, changes);
   }
 
   manifestIsStale(): void {
-    this.#storage.sql.exec("UPDATE backup SET manifest_stale = manifest_stale + 1");
+    this.#change("UPDATE backup SET manifest_stale = manifest_stale + 1");
+  }
+
+  #change(statement: string, ...values: (string | number)[]): void {
+    if (this.#exists) this.#storage.sql.exec(statement, ...values);
   }
 }
 

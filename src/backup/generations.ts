@@ -97,18 +97,26 @@ export interface StoredObject {
 export class Generations {
   readonly #storage: SyncStorage;
   readonly #database: DatabaseSource;
+  #closed = false;
 
   constructor(storage: SyncStorage, database: DatabaseSource) {
     this.#storage = storage;
     this.#database = database;
   }
 
+  /** What the object held is gone: from now on there are no generations, and whatever is under way for one ends. */
+  close(): void {
+    this.#closed = true;
+  }
+
   /** The oldest first. The tables must be there. */
   all(): Generation[] {
+    if (this.#closed) return [];
     return this.#storage.sql.exec<Row>("SELECT * FROM backup_generations ORDER BY start").toArray().map(generationOf);
   }
 
   get(start: Version): Generation | null {
+    if (this.#closed) return null;
     const [row] = this.#storage.sql.exec<Row>("SELECT * FROM backup_generations WHERE start = ?1", start).toArray();
     return row === undefined ? null : generationOf(row);
   }

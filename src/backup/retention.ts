@@ -6,14 +6,12 @@
 import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
 import { timeOfVersion } from "../core/versionstamp.ts";
 import type { Configuration } from "./configuration.ts";
+import { deleteSome } from "./delete-objects.ts";
 import type { Destination, DestinationFailure } from "./destinations/destination.ts";
 import { generationPrefix } from "./format/object-names.ts";
 import type { Generation, Generations } from "./generations.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
-
-/** Requests of one slice. */
-const DELETIONS_PER_SLICE = 30;
 
 /** When a generation may be deleted; null: not before something else happens. */
 export function deletedAfter(
@@ -75,15 +73,9 @@ export class Retention {
     destination: Destination,
     databaseId: string,
   ): Promise<DestinationFailure | null> {
-    const place = { databaseId, start };
-    // In the order of names, `differential` is the first.
-    const page = await destination.list(generationPrefix(place), { limit: DELETIONS_PER_SLICE });
-    if (!page.ok) return page;
-    for (const { name } of page.objects) {
-      const outcome = await destination.delete(name);
-      if (!outcome.ok) return outcome;
-    }
-    if (page.next === null) this.#options.generations.forget(start);
+    const outcome = await deleteSome(destination, generationPrefix({ databaseId, start }));
+    if (!outcome.ok) return outcome;
+    if (outcome.isEmpty) this.#options.generations.forget(start);
     return null;
   }
 }

@@ -108,3 +108,23 @@ export interface BackupGenerationInfo {
   /** When it will be deleted, if that is known: standbys that follow it have to move to a newer one before. */
   readonly deletedAfter: UnixMs | null;
 }
+
+/** What is left to do of a database that is being deleted with its backup. */
+export interface BackupDeletionOrder {
+  readonly databaseId: string;
+  /** The backup's. */
+  readonly id: string;
+  readonly destination: BackupDestination;
+  /** Sealed; null for a destination that needs none. */
+  readonly secret: string | null;
+  /** About how many objects there are. */
+  readonly objects: number;
+  /** Until then an object may still arrive that was on its way when the database was deleted. */
+  readonly arrivalsUntil: UnixMs;
+}
+
+/** The object that carries it out. */
+export interface DeletionStub {
+  /** From now on the backup will be deleted. The same again changes nothing; "conflict" in any other object. */
+  deleteBackup(order: BackupDeletionOrder): Promise<{ readonly ok: true } | Failure>;
+}

@@ -151,6 +151,9 @@ export const MAX_RESTORE_POINTS = 1000;
 /** A backup is verified by itself at least once a quarter, or not at all. */
 export const MAX_VERIFICATION_INTERVAL_HOURS = 24 * 92;
 
+/** A bucket that lets nothing be deleted for so long is given up: its secret is not kept for ever. */
+export const MAX_BACKUP_DELETION_OUTAGE_MS = 7 * 24 * 60 * 60 * 1000;
+
 /** A page of databases or tokens: `/v1`'s own limit. */
 export const MAX_PAGE_ITEMS = 100;
 

@@ -86,7 +86,7 @@ export interface Job {
   /** Units per second; null while it is unknown. */
   readonly rate: number | null;
   readonly error: string | null;
-  /** null for a deletion. */
+  /** null for a deletion, unless there is a backup to be deleted. */
   readonly result: BackupJobResult | null;
   readonly createdAt: UnixMs;
   readonly finishedAt: UnixMs | null;
@@ -305,7 +305,10 @@ export interface DatabaseControl {
   initialize(setup: DatabaseSetup): Promise<{ readonly initialized: true } | Failure>;
   /** From now to `until` grants of this token are refused; what is open under it is closed. On a wiped one: nothing. */
   revoke(tokenId: string, until: UnixMs): Promise<void>;
-  /** Removes everything but a tombstone and closes what is open. */
+  /**
+   * Removes everything but a tombstone and closes what is open. `deleteBackups`: and leaves its backup, if it has one, to the
+   * object `deletionName`, which deletes it.
+   */
   wipe(options: { readonly deleteBackups: boolean }): Promise<void>;
   stats(): Promise<DatabaseStats | Failure>;
   backup(command: BackupCommand): Promise<BackupAnswer>;

@@ -89,7 +89,7 @@ export interface RestorePointInfo {
   readonly time: UnixMs;
 }
 
-export type RestoreJobKind = "restore" | "fork" | "past" | "check" | "verify";
+export type RestoreJobKind = "restore" | "fork" | "past" | "check" | "verify" | "deletion";
 
 export type RestoreJobStatus = "running" | "completed" | "failed" | "cancelled";
 
@@ -99,7 +99,7 @@ export interface RestoreJob {
   readonly status: RestoreJobStatus;
   /** Where it is, in a word or two. */
   readonly phase: string;
-  /** Bytes of the backup's objects; of the live entries while a verification reads those. `total` 0: not known yet. */
+  /** Bytes of the backup's objects; of the live entries while a verification reads those; objects, of a deletion. `total` 0: not known yet. */
   readonly done: number;
   readonly total: number;
   /** Bytes per second since it began; null while it is unknown. */
@@ -172,6 +172,14 @@ export function pastName(databaseId: string, version: Version): string {
 export function checkName(databaseId: string): string {
   return `${databaseId}/check`;
 }
+
+/** The name of the object that deletes a database's backup when the database has been deleted. */
+export function deletionName(databaseId: string): string {
+  return `${databaseId}/deletion`;
+}
+
+/** Such an object has this one job: no other command means anything to it than asking for it and cancelling it. */
+export const DELETION_JOB = "deletion";
 
 /** What one database object asks of another for this. */
 export interface RestoreStub {

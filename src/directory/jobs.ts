@@ -89,9 +89,11 @@ export class Jobs {
     this.#sql.exec("DELETE FROM jobs WHERE id = ?1", id);
   }
 
+  /** Of those that are not over, only deletions stay that nobody could be told of. */
   purge(now: UnixMs): void {
     this.#sql.exec(
-      "DELETE FROM jobs WHERE finished_at < ?1 OR (finished_at IS NULL AND kind <> 'database.delete' AND created_at < ?2)",
+      `DELETE FROM jobs WHERE finished_at < ?1 OR (finished_at IS NULL AND created_at < ?2 AND NOT EXISTS (
+         SELECT 1 FROM outbox WHERE outbox.subject = jobs.database_id AND outbox.kind = 'wipe' AND jobs.kind = 'database.delete'))`,
       now - KEPT_MS,
       now - LONGEST_MS,
     );

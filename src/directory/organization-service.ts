@@ -74,7 +74,12 @@ export class OrganizationService {
       "databases.page": (who, input) => organization.pageOfDatabases(who, input),
       "databases.get": (who, { databaseId }) => organization.database(who, databaseId),
       "databases.update": (who, input) => organization.updateDatabase(who, input, now()),
-      "databases.delete": (who, input) => this.#deleteDatabase(who, input),
+      "databases.delete": async (who, input) => {
+        const deletion = await this.#deleteDatabase(who, input);
+        if (isFailure(deletion) || deletion.job === null) return deletion;
+        const job = await restores.job(who, deletion.job.id);
+        return isFailure(job) ? job : { job };
+      },
       "databases.stats": (who, { databaseId }) => this.#stats(who, databaseId),
       "backups.enable": (who, input) => backups.enable(who, input),
       "backups.get": (who, { databaseId }) => backups.get(who, databaseId),
@@ -179,8 +184,7 @@ export class OrganizationService {
     if (isFailure(begun) || begun.job === null) return begun;
     this.#setAlarm();
     await this.#deliver(this.#organization.outbox.ofSubject(input.databaseId));
-    const job = this.#organization.job(who, begun.job.id);
-    return isFailure(job) ? job : { job };
+    return begun;
   }
 
   async #deleteOrganization(): Promise<Output<"organization.delete"> | Failure> {

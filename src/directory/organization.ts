@@ -197,7 +197,10 @@ export class Organization {
     return this.database(who, databaseId);
   }
 
-  /** It is gone from every list at once; its job says when its data is. The same job for one that is being or was deleted. */
+  /**
+   * It is gone from every list at once; its job says when its data is, and its backup if that goes too. The same job for one that
+   * is being or was deleted.
+   */
   deleteDatabase(
     who: Admitted,
     { databaseId, deleteBackups }: Input<"databases.delete">,
@@ -360,7 +363,8 @@ export class Organization {
         this.#tokens.forgetDatabase(message.subject);
         this.backupIds.removeOfDatabase(message.subject);
         const job = this.databases.get(message.subject)?.deletionJob;
-        if (typeof job === "string") this.#jobs.complete(job, now);
+        // With its backup, the job goes on elsewhere: `restore-commands.ts` follows it.
+        if (typeof job === "string" && !message.deleteBackups) this.#jobs.complete(job, now);
       }
     });
   }

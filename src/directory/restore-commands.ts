@@ -2,7 +2,7 @@
  * Commands about going back in time: judged by what the caller's token covers, carried out by the databases' objects. The jobs that
  * come of them run there; the organization keeps of which database each is, and what it came to.
  */
-import { asUnixMs } from "../core/clock.ts";
+import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import {
   isFailure,
@@ -13,7 +13,13 @@ import {
   type JobKind,
   type Output,
 } from "../core/management.ts";
-import type { RestoreAnswer, RestoreCommand, RestoreJob } from "../core/restore-commands.ts";
+import {
+  DELETION_JOB,
+  deletionName,
+  type RestoreAnswer,
+  type RestoreCommand,
+  type RestoreJob,
+} from "../core/restore-commands.ts";
 import { versionstampHex } from "../core/versionstamp.ts";
 import type { Admitted, Organization } from "./organization.ts";
 import type { Surroundings } from "./organization-service.ts";
@@ -95,20 +101,37 @@ export class RestoreCommands {
     }));
   }
 
-  /** As it is now, if a database does it. What it came to is kept here from the first time that it is seen to be over. */
+  /** As it is now, wherever it is done. What it came to is kept here from the first time that it is seen to be over. */
   async job(who: Admitted, jobId: string): Promise<Job | Failure> {
     const job = this.#organization.job(who, jobId);
-    if (isFailure(job) || job.kind === "database.delete" || job.finishedAt !== null) return job;
-    return this.#followed(job, await this.#askAnyway(job.databaseId, { command: "job", jobId }));
+    if (isFailure(job) || job.finishedAt !== null) return job;
+    if (job.kind !== "database.delete") {
+      return this.#followed(job, await this.#askAnyway(job.databaseId, { command: "job", jobId }));
+    }
+    const deletion = this.#deletionOf(job);
+    return deletion === null
+      ? job
+      : this.#followed(job, await deletion.restore({ command: "job", jobId: DELETION_JOB }));
   }
 
   async cancel(who: Admitted, jobId: string): Promise<Job | Failure> {
     const job = await this.job(who, jobId);
-    if (isFailure(job) || job.kind === "database.delete" || job.finishedAt !== null) {
-      return this.#organization.cancelJob(who, jobId);
-    }
-    const answer = await this.#askAnyway(job.databaseId, { command: "cancel", jobId });
+    if (isFailure(job) || job.finishedAt !== null) return this.#organization.cancelJob(who, jobId);
+    const deletion = this.#deletionOf(job);
+    if (job.kind === "database.delete" && deletion === null) return this.#organization.cancelJob(who, jobId);
+    const answer =
+      deletion === null
+        ? await this.#askAnyway(job.databaseId, { command: "cancel", jobId })
+        : await deletion.restore({ command: "cancel", jobId: DELETION_JOB });
     return answer.ok ? this.#followed(job, answer) : answer;
+  }
+
+  /** What deletes the backup of a database that is gone already; null: the job is no such deletion, or has not come so far. */
+  #deletionOf({ kind, databaseId }: Job): DatabaseControl | null {
+    const record = this.#organization.databases.get(databaseId);
+    return kind === "database.delete" && record?.state === "deleted"
+      ? this.#control(deletionName(databaseId), record)
+      : null;
   }
 
   /** Has `asked` begin a job that runs in `databaseId`. The row is there before, so that no job is ever lost sight of. */
@@ -150,11 +173,7 @@ export class RestoreCommands {
   #followed(job: Job, answer: RestoreAnswer | Failure): Job | Failure {
     const now = asUnixMs(this.#around.clock.now());
     if (!answer.ok && answer.code !== "not-found") return answer;
-    const current: Job = !answer.ok
-      ? { ...job, status: "failed", error: "The database knows nothing of this job.", finishedAt: now }
-      : answer.kind === "job"
-        ? shown(job, answer.job)
-        : job;
+    const current: Job = !answer.ok ? unknownTo(job, now) : answer.kind === "job" ? shown(job, answer.job) : job;
     if (current.finishedAt !== null) this.#organization.finishJob(current);
     return current;
   }
@@ -174,6 +193,15 @@ export class RestoreCommands {
   #control(databaseId: string, placement: DatabaseInfo): DatabaseControl {
     return this.#around.database(databaseId, placement);
   }
+}
+
+/** What a job is that is not known where it would be done. */
+function unknownTo(job: Job, finishedAt: UnixMs): Job {
+  // The database was wiped and had no backup: there is nothing more to do.
+  if (job.kind === "database.delete") {
+    return { ...job, status: "completed", done: job.total, error: null, finishedAt };
+  }
+  return { ...job, status: "failed", error: "The database knows nothing of this job.", finishedAt };
 }
 
 function shown(job: Job, { status, done, total, rate, error, finishedAt, ...more }: RestoreJob): Job {

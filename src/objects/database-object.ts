@@ -7,7 +7,8 @@ import { DurableObject } from "cloudflare:workers";
 import type { Backup } from "../backup/backup.ts";
 import { discardPastStates } from "../backup/past-states.ts";
 import type { RestoreService } from "../backup/restore-service.ts";
-import type { BackupAnswer, BackupCommand } from "../core/backup-commands.ts";
+import { deletionOrder } from "../backup/deletion.ts";
+import type { BackupAnswer, BackupCommand, BackupDeletionOrder, DeletionStub } from "../core/backup-commands.ts";
 import type { UnixMs } from "../core/clock.ts";
 import type { Grant } from "../core/authority.ts";
 import {
@@ -19,15 +20,16 @@ import {
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_RPC_ANSWER_BYTES } from "../core/limits.ts";
 import type { DatabaseControl, DatabaseSetup, DatabaseStats } from "../core/management.ts";
-import type {
-  PastInfo,
-  PastKeeper,
-  PastRoom,
-  ReceiveOrder,
-  RestoreAnswer,
-  RestoreCommand,
-  RestoreJob,
-  RestoreStub,
+import {
+  deletionName,
+  type PastInfo,
+  type PastKeeper,
+  type PastRoom,
+  type ReceiveOrder,
+  type RestoreAnswer,
+  type RestoreCommand,
+  type RestoreJob,
+  type RestoreStub,
 } from "../core/restore-commands.ts";
 import { versionstampHex } from "../core/versionstamp.ts";
 import { Database } from "../engine/database.ts";
@@ -38,6 +40,7 @@ import { CommitQueue } from "./commit-queue.ts";
 import type { DirectoryEnv } from "./directory-env.ts";
 import type { BackupEnv } from "./env.ts";
 import { alarmForExpiry, expiryTask } from "./expiry-task.ts";
+import { isDeletion, type OpenDeletion, openDeletion } from "./deletion-wiring.ts";
 import { bury, claim, identityOf } from "./identity.ts";
 import { type DatabaseStub, type LargeAnswer, watchProtocol } from "./interface.ts";
 import { admittedRanges, keysOf, refusedKeys } from "./key-access.ts";
@@ -68,10 +71,14 @@ interface Env extends Pick<DirectoryEnv, "ORGANIZATIONS">, BackupEnv {
   readonly DATABASES: DurableObjectNamespace<DatabaseObject>;
 }
 
-type Roles = DatabaseStub & DatabaseControl & RestoreStub & PastKeeper;
+type Roles = DatabaseStub & DatabaseControl & RestoreStub & PastKeeper & DeletionStub;
 
 export class DatabaseObject extends DurableObject<Env> implements Roles {
   #open: Open | null = null;
+  /** Instead of a database: the object deletes the backup of one. */
+  #deletion: OpenDeletion | null = null;
+  /** When the database was deleted, something was being sent to its backup. */
+  #wasSending = false;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -80,6 +87,9 @@ export class DatabaseObject extends DurableObject<Env> implements Roles {
     // What has entries and no identity holds a state of the past, or tries a backup out.
     const isScratch = identity.state === "unknown" && isInitialized(ctx.storage);
     if (setup !== null || isScratch) void ctx.blockConcurrencyWhile(() => this.#restart(setup));
+    else if (identity.state === "unknown" && isDeletion(ctx.storage)) {
+      void ctx.blockConcurrencyWhile(async () => void (await this.#openDeletion()));
+    }
   }
 
   async initialize(setup: DatabaseSetup): Promise<{ readonly initialized: true } | Failure> {
@@ -107,7 +117,7 @@ export class DatabaseObject extends DurableObject<Env> implements Roles {
     await this.#open?.restores.revokeInPast({ tokenId, until });
   }
 
-  async wipe(_options: { readonly deleteBackups: boolean }): Promise<void> {
+  async wipe({ deleteBackups }: { readonly deleteBackups: boolean }): Promise<void> {
     const { storage } = this.ctx;
     const open = this.#open;
     const identity = identityOf(storage.sql);
@@ -115,6 +125,8 @@ export class DatabaseObject extends DurableObject<Env> implements Roles {
     open?.largeReads.close(NO_DATABASE);
     open?.alarms.stop();
     open?.restores.close();
+    this.#wasSending ||= open?.backup.isBusy ?? false;
+    open?.backup.close();
     // Marked first, so that a kill in between leaves no database; marked again, because the mark goes with the rest.
     bury(storage.sql);
     endSockets(this.ctx.getWebSockets(), NO_DATABASE);
@@ -124,6 +136,9 @@ export class DatabaseObject extends DurableObject<Env> implements Roles {
     } else if (identity.state !== "unknown" && identity.setup !== null) {
       const { databaseId, jurisdiction } = identity.setup;
       await discardPastStates(storage, (name) => objectIn(this.env, jurisdiction, name), databaseId);
+    }
+    if (deleteBackups && identity.state !== "unknown" && identity.setup !== null) {
+      await this.#leaveBackup(identity.setup);
     }
     await storage.deleteAlarm();
     await storage.deleteAll();
@@ -178,7 +193,8 @@ export class DatabaseObject extends DurableObject<Env> implements Roles {
   }
 
   async restore(command: RestoreCommand): Promise<RestoreAnswer | Failure> {
-    if (this.#open === null) return NO_DATABASE;
+    this.#deletion?.alarms.rescue();
+    if (this.#open === null) return this.#deletion?.deletion.run(command) ?? NO_DATABASE;
     this.#open.alarms.rescue();
     if (command.command !== "restore from") return this.#open.restores.run(command);
     return this.#fill(this.#open, "restoring", (restores) => restores.run(command));
@@ -229,6 +245,16 @@ export class DatabaseObject extends DurableObject<Env> implements Roles {
     }
   }
 
+  async deleteBackup(order: BackupDeletionOrder): Promise<{ readonly ok: true } | Failure> {
+    const { storage } = this.ctx;
+    if (identityOf(storage.sql).state !== "unknown" || isInitialized(storage)) {
+      return failure("conflict", "This object is something else");
+    }
+    const { deletion } = this.#deletion ?? (await this.ctx.blockConcurrencyWhile(() => this.#openDeletion()));
+    deletion.take(order);
+    return { ok: true };
+  }
+
   override async fetch(request: Request): Promise<Response> {
     // Only our own doors reach this object, and they send the grant that they verified.
     const grant = JSON.parse(request.headers.get(watchProtocol.grantHeader) ?? "{}") as Grant;
@@ -244,7 +270,7 @@ export class DatabaseObject extends DurableObject<Env> implements Roles {
   }
 
   override async alarm(): Promise<void> {
-    await this.#open?.alarms.ring();
+    await (this.#open ?? this.#deletion)?.alarms.ring();
   }
 
   override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): void {
@@ -285,6 +311,25 @@ export class DatabaseObject extends DurableObject<Env> implements Roles {
     return begun;
   }
 
+  /** Before the data goes, its backup is another object's to delete: whatever happens after, it will be. */
+  async #leaveBackup({ databaseId, jurisdiction }: DatabaseSetup): Promise<void> {
+    const order = deletionOrder(this.ctx.storage, this.#wasSending, systemClock.now());
+    if (order === null) return;
+    const taken = await objectIn(this.env, jurisdiction, deletionName(databaseId)).deleteBackup(order);
+    if (!taken.ok) throw new Error(taken.message);
+  }
+
+  async #openDeletion(): Promise<OpenDeletion> {
+    const { ctx, env } = this;
+    this.#deletion ??= await openDeletion({
+      storage: ctx.storage,
+      clock: systemClock,
+      env,
+      erase: () => this.#erase(),
+    });
+    return this.#deletion;
+  }
+
   /** As if nothing had ever been here. Who still reads it is to ask again. */
   async #erase(): Promise<void> {
     await this.ctx.blockConcurrencyWhile(async () => {
@@ -292,6 +337,8 @@ export class DatabaseObject extends DurableObject<Env> implements Roles {
       this.#open?.alarms.stop();
       this.#open?.restores.close();
       this.#open = null;
+      this.#deletion?.alarms.stop();
+      this.#deletion = null;
       endSockets(this.ctx.getWebSockets(), STATE_IS_GONE);
       await this.ctx.storage.deleteAlarm();
       await this.ctx.storage.deleteAll();

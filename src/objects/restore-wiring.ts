@@ -1,7 +1,7 @@
 /** Builds what brings a database back in time from what the object has, and says what an object becomes when a state is adopted. */
 import type { Backup } from "../backup/backup.ts";
 import { RestoreService } from "../backup/restore-service.ts";
-import type { NewBackupDestination } from "../core/backup-commands.ts";
+import type { DeletionStub, NewBackupDestination } from "../core/backup-commands.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
 import type { Jurisdiction } from "../core/placement.ts";
 import type { ReceiveOrder, RestoreStub, RevokedToken } from "../core/restore-commands.ts";
@@ -61,7 +61,12 @@ export function databaseRestores(parts: RestoreParts): RestoreService {
   });
 }
 
-export function objectIn(env: RestoreEnv, jurisdiction: Jurisdiction | null, name: string): RestoreStub {
+/** Another object of databases, in the jurisdiction that this one is in. */
+export function objectIn(
+  env: Pick<RestoreEnv, "DATABASES">,
+  jurisdiction: Jurisdiction | null,
+  name: string,
+): RestoreStub & DeletionStub {
   const namespace = jurisdiction === null ? env.DATABASES : env.DATABASES.jurisdiction(jurisdiction);
   return namespace.getByName(name);
 }

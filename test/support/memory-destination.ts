@@ -23,7 +23,7 @@ export class MemoryDestination implements Destination {
   readonly objects = new Map<string, Uint8Array>();
   requests = 0;
   /** Asked before each request; what it returns is answered instead. */
-  fault: (method: "get" | "list" | "put", name: string) => DestinationFailure | undefined = () => undefined;
+  fault: (method: "get" | "list" | "put" | "delete", name: string) => DestinationFailure | undefined = () => undefined;
 
   /** Names in the order of listing. */
   get names(): string[] {
@@ -73,6 +73,8 @@ export class MemoryDestination implements Destination {
   }
 
   async delete(name: string): Promise<Done | DestinationFailure> {
+    const fault = this.#ask("delete", name);
+    if (fault !== undefined) return fault;
     this.objects.delete(name);
     return { ok: true };
   }
@@ -93,7 +95,7 @@ export class MemoryDestination implements Destination {
     return notHere;
   }
 
-  #ask(method: "get" | "list" | "put", name: string): DestinationFailure | undefined {
+  #ask(method: "get" | "list" | "put" | "delete", name: string): DestinationFailure | undefined {
     this.requests += 1;
     return this.fault(method, name);
   }

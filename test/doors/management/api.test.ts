@@ -114,9 +114,7 @@ describe("databases", () => {
     const { body: page } = await send("GET", `${organization}/databases?sort=updatedAt&order=desc`, tenant);
     expect(page.items).toContainEqual(expect.objectContaining({ id: created.body.id }));
     expect(page).not.toHaveProperty("next");
-    expect(await send("DELETE", `${path}?backups=delete`, tenant), "they stay in their bucket").toMatchObject({
-      status: 400,
-    });
+    expect(await send("DELETE", `${path}?backups=burn`, tenant)).toMatchObject({ status: 400 });
     const deleted = await send("DELETE", `${path}?backups=keep`, tenant);
     expect(deleted).toMatchObject({ status: 202, body: { status: "completed", databaseId: created.body.id } });
     const job = await send("GET", deleted.headers.get("location") ?? "", tenant);

@@ -1,5 +1,6 @@
 /** Jobs that databases do, as the organization shows them. */
 import { expect, test } from "vitest";
+import { deletionName } from "../../../src/core/restore-commands.ts";
 import { bindings, newDatabase, newTenant, send } from "../../support/workerd/directory.ts";
 
 const tenant = await newTenant();
@@ -38,4 +39,43 @@ test("a restore from a bucket that is refused leaves no database and no job", as
   const from = { destination: { kind: "r2" }, databaseId: crypto.randomUUID(), at: "never" };
   expect(await send("POST", `${path}/restores`, { ...other, body: from })).toMatchObject({ status: 400 });
   expect((await send("GET", `${path}/databases`, other)).body.items).toEqual([]);
+});
+
+test("a database is deleted with its backup: the job goes on until the backup is gone, and the database is gone before", async () => {
+  const id = await newDatabase(tenant);
+  const deleter = bindings.DATABASES.getByName(deletionName(id));
+  await deleter.endJobs("running");
+  const deleted = await send("DELETE", `/api/databases/${id}?backups=delete`, tenant);
+  const running = { kind: "database.delete", databaseId: id, status: "running", done: 1, total: 2 };
+  expect(deleted).toMatchObject({ status: 202, body: { ...running, result: { phase: "reading" } } });
+  expect(await bindings.DATABASES.getByName(id).told()).toMatchObject({ wiped: { deleteBackups: true } });
+  expect((await send("GET", `/api/databases/${id}`, tenant)).status).toBe(404);
+  const again = await send("DELETE", `/api/databases/${id}?backups=keep`, tenant);
+  expect(again, "the first request has decided").toMatchObject({ status: 202, body: deleted.body });
+  await deleter.endJobs("completed");
+  const ended = await send("GET", `/api/jobs/${deleted.body.id}`, tenant);
+  expect(ended.body).toMatchObject({ status: "completed", error: null, finishedAt: "1970-01-01T00:00:00.002Z" });
+  await deleter.endJobs("running");
+  expect((await send("GET", `/api/jobs/${deleted.body.id}`, tenant)).body).toEqual(ended.body);
+});
+
+test("the deletion of a backup can be cancelled, the deletion of the database cannot", async () => {
+  const id = await newDatabase(tenant);
+  await bindings.DATABASES.getByName(deletionName(id)).endJobs("running");
+  await bindings.DATABASES.getByName(id).fail(1);
+  const { body } = await send("DELETE", `/api/databases/${id}?backups=delete`, tenant);
+  expect(body, "its object does not answer").toMatchObject({ status: "running", result: null });
+  const cancelling = () => send("POST", `/api/jobs/${body.id}:cancel`, tenant);
+  expect(await cancelling()).toMatchObject({ status: 409, body: { detail: "A deletion cannot be cancelled." } });
+  await expect
+    .poll(async () => (await send("GET", `/api/jobs/${body.id}`, tenant)).body.result, { timeout: 10_000 })
+    .not.toBeNull();
+  expect(await cancelling()).toMatchObject({ status: 200, body: { status: "cancelled" } });
+  expect(await cancelling()).toMatchObject({ status: 409 });
+});
+
+test("with no backup there is nothing more to delete than the database", async () => {
+  const id = await newDatabase(tenant);
+  const { body } = await send("DELETE", `/api/databases/${id}?backups=delete`, tenant);
+  expect(body).toMatchObject({ status: "completed", done: 1, total: 1, error: null });
 });

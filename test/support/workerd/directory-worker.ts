@@ -72,6 +72,8 @@ export class FakeDatabaseObject extends DurableObject implements DatabaseControl
   async restore(command: RestoreCommand): Promise<RestoreAnswer | Failure> {
     this.#mayBeOut();
     const point = { version: asVersion(1_000), time: asUnixMs(1) };
+    const nothingToDelete = this.told().setup === undefined && this.told().jobs === undefined;
+    if (nothingToDelete) return failure("not-found", "There is no such job.");
     switch (command.command) {
       case "range":
         return { ok: true, kind: "range", range: { first: point, last: point } };

@@ -159,8 +159,8 @@ const databases: readonly ApiRoute[] = [
       description: "The job that deletes it; 204 when that is no longer kept",
       schema: schemas.job,
     },
-    async answer({ ask, params }) {
-      const deletion = await ask("databases.delete", { ...params, deleteBackups: false });
+    async answer({ ask, params, query }) {
+      const deletion = await ask("databases.delete", { ...params, deleteBackups: query.backups === "delete" });
       if (isFailure(deletion)) return deletion;
       return deletion.job ?? new Response(null, { status: 204 });
     },

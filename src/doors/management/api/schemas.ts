@@ -90,10 +90,9 @@ export const databasesQuery = pageQuery.extend({
 });
 
 export const deletionQuery = z.strictObject({
-  backups: z
-    .literal("keep")
-    .default("keep")
-    .meta({ description: "What becomes of its backups in buckets: they stay." }),
+  backups: z.enum(["keep", "delete"]).default("keep").meta({
+    description: "What becomes of its backup in a bucket: it stays, or its objects are deleted by the same job.",
+  }),
 });
 
 export const revocationQuery = z.strictObject({

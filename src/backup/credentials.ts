@@ -1,0 +1,46 @@
+/** A destination's credentials as they are kept: what of them is secret is sealed, bound to the database and the backup. */
+import type { BackupCredentials, BackupDestination } from "../core/backup-commands.ts";
+import type { Failure } from "../core/errors.ts";
+import type { SecretBox } from "./secrets.ts";
+
+/** Of which backup they are. */
+export interface CredentialsPlace {
+  readonly id: string;
+  readonly databaseId: string;
+}
+
+/** Where a backup goes. `secret` is null for a destination that needs none. */
+export interface SealedDestination extends CredentialsPlace {
+  readonly destination: BackupDestination;
+  readonly secret: string | null;
+}
+
+/** What of the credentials is secret, as it is sealed. */
+type SecretPart = Pick<BackupCredentials, "secretAccessKey" | "sessionToken">;
+
+/** null when there are none to seal. */
+export async function sealCredentials(
+  secrets: SecretBox | Failure,
+  credentials: BackupCredentials | null,
+  { id, databaseId }: CredentialsPlace,
+): Promise<string | null | Failure> {
+  if (credentials === null) return null;
+  if ("code" in secrets) return secrets;
+  const { secretAccessKey, sessionToken } = credentials;
+  const secretPart: SecretPart = { secretAccessKey, sessionToken };
+  return secrets.seal(JSON.stringify(secretPart), { databaseId, backupId: id });
+}
+
+/** `credentials` null: the destination needs none. `stale`: they are to be sealed anew, under the deployment's first key. */
+export async function openCredentials(
+  secrets: SecretBox | Failure,
+  { id, databaseId, destination, secret }: SealedDestination,
+): Promise<{ readonly ok: true; readonly credentials: BackupCredentials | null; readonly stale: boolean } | Failure> {
+  if (destination.kind !== "s3") return { ok: true, credentials: null, stale: false };
+  if ("code" in secrets) return secrets;
+  const opened = await secrets.open(secret ?? "", { databaseId, backupId: id });
+  if (!opened.ok) return opened;
+  // Sealed above, from a value of this type.
+  const credentials = { accessKeyId: destination.accessKeyId, ...(JSON.parse(opened.text) as SecretPart) };
+  return { ok: true, credentials, stale: opened.stale };
+}

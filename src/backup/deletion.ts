@@ -1,0 +1,165 @@
+/**
+ * Deletes the backup of a database that has been deleted, in an object of its own: everything below `{prefix}{databaseId}/` and
+ * nothing else, the manifest first, so that what is half deleted is no backup any more. A slice at a time, as one job; a
+ * destination that fails is tried again, ever later, for a week. The secret goes when the job ends, however it ends; the job
+ * itself is kept for a month, and then the object is as if it had never been.
+ */
+import type { BackupCredentials, BackupDeletionOrder, BackupDestination } from "../core/backup-commands.ts";
+import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
+import { failure, type Failure } from "../core/errors.ts";
+import { MAX_BACKUP_DELETION_OUTAGE_MS } from "../core/limits.ts";
+import { DELETION_JOB, type RestoreAnswer, type RestoreCommand } from "../core/restore-commands.ts";
+import type { SyncStorage } from "../core/storage.ts";
+import { ConfigurationTable } from "./configuration.ts";
+import { openCredentials } from "./credentials.ts";
+import { deleteSome } from "./delete-objects.ts";
+import type { Destination, DestinationFailure } from "./destinations/destination.ts";
+import { parsePrefix } from "./destinations/object-name.ts";
+import { databasePrefix, manifestName } from "./format/object-names.ts";
+import { BackupJobs, type RunningJob } from "./jobs.ts";
+import type { SecretBox } from "./secrets.ts";
+import type { BackupTask } from "./sources.ts";
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+/** Longer than an organization keeps a job that it has not seen the end of. */
+const FORGOTTEN_AFTER_MS = 31 * DAY_MS;
+
+/** No request to a destination lasts longer, its drivers' own retries included. */
+const LONGEST_REQUEST_MS = 5 * 60 * 1000;
+
+/** The longer a destination has been failing, the longer it is left alone: between these. */
+const FIRST_WAIT_MS = 1_000;
+const LONGEST_WAIT_MS = 15 * 60 * 1000;
+
+export interface BackupDeletionOptions {
+  readonly storage: SyncStorage;
+  readonly clock: Clock;
+  /** Or why the deployment cannot keep secrets. */
+  readonly secrets: SecretBox | Failure;
+  readonly openDestination: (
+    destination: BackupDestination,
+    credentials: BackupCredentials | null,
+  ) => Destination | Failure;
+  readonly dueBy: (at: UnixMs) => void;
+  /** Leaves nothing of the object. */
+  readonly erase: () => Promise<void>;
+}
+
+interface State {
+  readonly deleted: number;
+  /** When the destination last did what it was asked to. */
+  readonly wellAt: UnixMs;
+}
+
+/**
+ * What there is to be deleted of the backup of the database in `storage`; null: it has none. `isBusy`: something was being sent
+ * just now.
+ */
+export function deletionOrder(storage: SyncStorage, isBusy: boolean, now: UnixMs): BackupDeletionOrder | null {
+  const configuration = new ConfigurationTable(storage).get();
+  if (configuration === null) return null;
+  const { id, databaseId, destination, secret } = configuration;
+  const counted = "SELECT coalesce(sum(log_objects + snapshot_objects + 1), 0) AS n FROM backup_generations";
+  const objects = 1 + storage.sql.exec<{ n: number }>(counted).one().n;
+  const arrivalsUntil = asUnixMs(isBusy ? now + LONGEST_REQUEST_MS : now);
+  return { id, databaseId, destination, secret, objects, arrivalsUntil };
+}
+
+export class BackupDeletion {
+  readonly tasks: readonly BackupTask[];
+  readonly #options: BackupDeletionOptions;
+  readonly #jobs: BackupJobs;
+
+  constructor(options: BackupDeletionOptions) {
+    const { storage, clock, erase } = options;
+    this.#options = options;
+    this.#jobs = new BackupJobs(storage, clock);
+    this.tasks = [
+      { name: "backup deletion", dueAt: () => this.#jobs.dueAt(), run: () => this.#slice() },
+      { name: "backup deletion's end", dueAt: () => this.#forgottenAt(), run: erase },
+    ];
+  }
+
+  /** From here on the backup will be deleted. The same again changes nothing. */
+  take(order: BackupDeletionOrder): void {
+    if (!("ok" in this.#jobs.get(DELETION_JOB))) return;
+    this.#jobs.start(DELETION_JOB, "deletion", order, null);
+    this.#options.dueBy(this.#options.clock.now());
+  }
+
+  run(command: RestoreCommand): RestoreAnswer | Failure {
+    if (command.command !== "job" && command.command !== "cancel") {
+      return failure("not-found", "There is no such database");
+    }
+    const job = command.command === "job" ? this.#jobs.get(command.jobId) : this.#jobs.cancel(command.jobId);
+    return "ok" in job ? job : { ok: true, kind: "job", job };
+  }
+
+  #forgottenAt(): UnixMs | null {
+    const job = this.#jobs.get(DELETION_JOB);
+    return "ok" in job ? null : asUnixMs(job.createdAt + FORGOTTEN_AFTER_MS);
+  }
+
+  async #slice(): Promise<void> {
+    const job = this.#jobs.running;
+    if (job === null) return;
+    // Both are written here, from values of these types.
+    const order = JSON.parse(job.input) as BackupDeletionOrder;
+    const state = job.state === null ? null : (JSON.parse(job.state) as State);
+    const outcome = await this.#deleteSome(order, state === null);
+    if (!outcome.ok) return this.#stumbled(job, order, state, outcome);
+    const { clock } = this.#options;
+    const now = clock.now();
+    const deleted = (state?.deleted ?? 0) + outcome.deleted;
+    const awaits = outcome.isEmpty && now < order.arrivalsUntil;
+    const total = outcome.isEmpty ? deleted : Math.max(order.objects, deleted);
+    const phase = awaits ? "waiting for what may still arrive" : "deleting the backup";
+    this.#jobs.progress(job.id, { deleted, wellAt: now } satisfies State, { phase, done: deleted, total });
+    if (awaits) this.#jobs.wait(job.id, null, order.arrivalsUntil - now);
+    else if (outcome.isEmpty) this.#jobs.complete(job.id);
+  }
+
+  async #deleteSome(
+    order: BackupDeletionOrder,
+    isFirst: boolean,
+  ): Promise<
+    { readonly ok: true; readonly deleted: number; readonly isEmpty: boolean } | DestinationFailure | Failure
+  > {
+    const { secrets, openDestination } = this.#options;
+    const opened = await openCredentials(secrets, order);
+    if (!opened.ok) return opened;
+    const destination = openDestination(order.destination, opened.credentials);
+    if ("code" in destination) return destination;
+    const { databaseId } = order;
+    if (!isFirst) return deleteSome(destination, databasePrefix(databaseId));
+    const manifest = await destination.delete(manifestName(databaseId));
+    return manifest.ok ? { ok: true, deleted: 1, isEmpty: false } : manifest;
+  }
+
+  #stumbled(
+    job: RunningJob,
+    order: BackupDeletionOrder,
+    state: State | null,
+    failed: DestinationFailure | Failure,
+  ): void {
+    const failingMs = this.#options.clock.now() - (state?.wellAt ?? job.createdAt);
+    if (failingMs >= MAX_BACKUP_DELETION_OUTAGE_MS) {
+      const days = MAX_BACKUP_DELETION_OUTAGE_MS / DAY_MS;
+      const left = `What is left of the backup lies in ${placeOf(order)} (objects deleted: ${state?.deleted ?? 0}).`;
+      return this.#jobs.fail(job.id, `Given up after ${days} days. ${failed.message} ${left}`);
+    }
+    const asked = "class" in failed ? (failed.retryAfterMs ?? 0) : 0;
+    const wait = Math.max(FIRST_WAIT_MS, failingMs / 2, asked);
+    this.#jobs.wait(job.id, failed.message, Math.min(wait, LONGEST_WAIT_MS));
+  }
+}
+
+/** For whoever has to delete by hand what is left. */
+function placeOf({ destination, databaseId }: BackupDeletionOrder): string {
+  const prefix = parsePrefix(destination.prefix);
+  const below = (prefix.ok ? prefix.prefix : "") + databasePrefix(databaseId);
+  return destination.kind === "r2"
+    ? `the deployment's bucket below ${below}`
+    : `bucket ${destination.bucketName} of ${destination.endpoint} below ${below}`;
+}

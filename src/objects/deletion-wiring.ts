@@ -1,0 +1,40 @@
+/** Builds what deletes a backup, in an object that is nothing else: it has the tables of jobs and none of a database. */
+import { BackupDeletion } from "../backup/deletion.ts";
+import { hasBackupTables } from "../backup/schema.ts";
+import type { Clock } from "../core/clock.ts";
+import { isInitialized } from "../engine/schema.ts";
+import { AlarmClock } from "./alarm-clock.ts";
+import { openDestination, secretBox, timingBy } from "./backup-wiring.ts";
+import type { BackupEnv } from "./env.ts";
+
+export interface OpenDeletion {
+  readonly deletion: BackupDeletion;
+  readonly alarms: AlarmClock;
+}
+
+export interface DeletionParts {
+  readonly storage: DurableObjectStorage;
+  readonly clock: Clock;
+  readonly env: BackupEnv;
+  readonly erase: () => Promise<void>;
+}
+
+/** Whether the object was given a backup to delete. To be asked only of one that is no database's (`identityOf`: unknown). */
+export function isDeletion(storage: DurableObjectStorage): boolean {
+  return hasBackupTables(storage) && !isInitialized(storage);
+}
+
+export async function openDeletion({ storage, clock, env, erase }: DeletionParts): Promise<OpenDeletion> {
+  const timing = timingBy(clock);
+  const deletion = new BackupDeletion({
+    storage,
+    clock,
+    erase,
+    secrets: secretBox(env),
+    openDestination: (destination, credentials) => openDestination(destination, credentials, env, timing),
+    dueBy: (at) => alarms.dueBy(at),
+  });
+  const alarms = new AlarmClock(storage, clock, deletion.tasks);
+  await alarms.start();
+  return { deletion, alarms };
+}

@@ -6,34 +6,20 @@ import {
   type DestinationFailure,
   destinationFailure,
 } from "../../src/backup/destinations/destination.ts";
-import type { BackupCommand, NewBackupDestination } from "../../src/core/backup-commands.ts";
+import type { BackupCommand } from "../../src/core/backup-commands.ts";
 import { listGenerations, readGeneration } from "../support/reference-reader.ts";
 import { History } from "../support/workerd/backup-history.ts";
-import { openS3, secretBox, TestBackup, testKeys } from "../support/workerd/backup.ts";
+import { openS3, s3Destination, secretBox, TestBackup, testKeys } from "../support/workerd/backup.ts";
 import { key, set, text, withStorage } from "../support/workerd/engine.ts";
 
 const refused = destinationFailure("credentials", "The credentials were refused.");
-
-function s3(): Extract<NewBackupDestination, { kind: "s3" }> {
-  const { endpoint, bucket, region, accessKeyId, secretAccessKey } = inject("s3");
-  return {
-    kind: "s3",
-    endpoint,
-    bucketName: bucket,
-    bucketRegion: region,
-    accessKeyId,
-    secretAccessKey,
-    sessionToken: null,
-    prefix: "",
-  };
-}
 
 function enable({ databaseId }: TestBackup, more: Partial<Extract<BackupCommand, { command: "enable" }>> = {}) {
   return {
     command: "enable",
     id: crypto.randomUUID(),
     databaseId,
-    destination: s3(),
+    destination: s3Destination(),
     intervalMs: 2_000,
     retentionDays: 7,
     ...more,
@@ -74,7 +60,7 @@ describe("enabling", () => {
       const listed = await openS3().list(`${tested.databaseId}/`);
       expect(listed).toMatchObject({ ok: true, objects: [] });
       expect(info.status).toEqual({ code: "pending" });
-      const { secretAccessKey, sessionToken, ...shown } = s3();
+      const { secretAccessKey, sessionToken, ...shown } = s3Destination();
       expect(info.destination).toEqual(shown);
       expect(JSON.stringify([info, sessionToken])).not.toContain(secretAccessKey);
       const rows = storage.sql.exec("SELECT * FROM backup").toArray();
@@ -133,6 +119,24 @@ describe("enabling", () => {
       });
       await tested.pass(25 * 60 * 60 * 1000);
       expect((await listGenerations(openS3(), tested.databaseId)).length, "retention holds for it too").toBe(1);
+    });
+  });
+
+  test("is all or nothing: what is thrown while it is made leaves nothing of it, and it can be asked for again", async () => {
+    await withStorage(async (storage) => {
+      const tested = new TestBackup(storage);
+      const { database } = tested;
+      const lastKey = database.lastKey.bind(database);
+      database.lastKey = () => {
+        throw new Error("the disk is full");
+      };
+      await expect(tested.enable()).rejects.toThrow("the disk is full");
+      expect(await tested.backup.run({ command: "status" })).toEqual({ ok: true, backup: null });
+      expect(database.log.isWritten).toBe(false);
+      expect(await tested.ring()).toEqual([]);
+      database.lastKey = lastKey;
+      await tested.enable();
+      await tested.settle();
     });
   });
 
@@ -221,6 +225,36 @@ test("a paused backup sends nothing, keeps the log, and goes on when it is resum
     await history.write(50);
     await tested.settle();
     expect((await history.check()).points).toBeGreaterThan(90);
+  });
+});
+
+test("closed while it is sending, a backup ends with the request that is under way, and writes nothing", async () => {
+  await withStorage(async (storage) => {
+    let requests = 0;
+    let rows: unknown = null;
+    const rowsNow = () => storage.sql.exec("SELECT * FROM backup_generations, backup, log_readers").toArray();
+    const tested: TestBackup = new TestBackup(storage, {
+      policy: { rangeBytes: 1_000 },
+      through: failing(() => {
+        requests += 1;
+        if (rows !== null) return undefined;
+        expect(tested.backup.isBusy).toBe(true);
+        tested.backup.close();
+        rows = rowsNow();
+        return undefined;
+      }),
+    });
+    rows = "not yet";
+    await tested.enable();
+    await tested.settle();
+    await tested.pass(120_000);
+    for (let i = 0; i < 10; i++) tested.commit(set(key("a"), new Uint8Array(500)));
+    [requests, rows] = [0, null];
+    await tested.pass(120_000);
+    expect(requests).toBe(1);
+    expect(rowsNow()).toEqual(rows);
+    expect(tested.backup.isBusy).toBe(false);
+    expect(await tested.backup.run({ command: "status" })).toEqual({ ok: true, backup: null });
   });
 });
 

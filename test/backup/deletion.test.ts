@@ -5,6 +5,7 @@ import { sealCredentials } from "../../src/backup/credentials.ts";
 import { destinationFailure } from "../../src/backup/destinations/destination.ts";
 import type { BackupDeletionOrder } from "../../src/core/backup-commands.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
+import { failure } from "../../src/core/errors.ts";
 import { DELETION_JOB, type RestoreJob } from "../../src/core/restore-commands.ts";
 import type { SyncStorage } from "../../src/core/storage.ts";
 import { MemoryDestination } from "../support/memory-destination.ts";
@@ -45,7 +46,7 @@ class TestDeletion {
       clock: this.clock,
       secrets: secretBox(),
       openDestination: (_, credentials) =>
-        credentials?.secretAccessKey === "the secret" ? this.store : destinationFailure("credentials", "Wrong."),
+        credentials?.secretAccessKey === "the secret" ? this.store : failure("internal", "The secret is another one."),
       dueBy: () => undefined,
       erase: async () => void this.erased++,
     });

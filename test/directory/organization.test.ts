@@ -222,6 +222,24 @@ describe("deleting a database", () => {
     expect(o.service.dueAt()).toBeNull();
   });
 
+  organizationTest(
+    "a job that nobody asks about is dropped after a month, unless its database could not be told",
+    async (o) => {
+      const [told, untold] = [await o.newDatabase(), await o.newDatabase()];
+      o.outOfOrder.add(untold);
+      const jobOf = (id: string) => o.organization.databases.get(id)?.deletionJob ?? "";
+        for (const databaseId of [told, untold]) {
+        await o.service.run(o.root, null, "databases.delete", { databaseId, deleteBackups: true }).catch(String);
+      }
+      o.clock.pass(31 * 24 * hour);
+      await o.service.work();
+      expect(await o.service.run(o.root, null, "jobs.get", { jobId: jobOf(told) })).toMatchObject({
+        code: "not-found",
+      });
+      expect(await o.run("jobs.get", { jobId: jobOf(untold) })).toMatchObject({ status: "running" });
+    },
+  );
+
   organizationTest("what never was is not found", async (o) => {
     const input = { databaseId: crypto.randomUUID(), deleteBackups: false };
     expect(await o.service.run(o.root, null, "databases.delete", input)).toMatchObject({ code: "not-found" });

@@ -1,33 +1,18 @@
 /** A backup in the real object: its real alarm, clock and storage, through evictions and a lost alarm. */
 import { env } from "cloudflare:workers";
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
-import { inject } from "vitest";
 import { expect, test } from "vitest";
-import type { BackupInfo, NewBackupDestination } from "../../src/core/backup-commands.ts";
+import type { BackupInfo } from "../../src/core/backup-commands.ts";
 import { toHex } from "../../src/core/bytes.ts";
 import { secretBox } from "../../src/objects/backup-wiring.ts";
 import type { Env } from "../../src/objects/env.ts";
 import { listGenerations, readGeneration } from "../support/reference-reader.ts";
-import { openS3 } from "../support/workerd/backup.ts";
+import { openS3, s3Destination } from "../support/workerd/backup.ts";
 import { commit, newDatabase, type Stub } from "../support/workerd/database-object.ts";
 import { key, set, text, write } from "../support/workerd/engine.ts";
 
 // The plugin's environment is the deployment's.
 const { DATABASES } = env as unknown as Env;
-
-function s3(): NewBackupDestination {
-  const { endpoint, bucket, region, accessKeyId, secretAccessKey } = inject("s3");
-  return {
-    kind: "s3",
-    endpoint,
-    bucketName: bucket,
-    bucketRegion: region,
-    accessKeyId,
-    secretAccessKey,
-    sessionToken: null,
-    prefix: "",
-  };
-}
 
 async function enabled(): Promise<{ id: string; stub: Stub }> {
   const id = crypto.randomUUID();
@@ -37,7 +22,7 @@ async function enabled(): Promise<{ id: string; stub: Stub }> {
     command: "enable",
     id: crypto.randomUUID(),
     databaseId: id,
-    destination: s3(),
+    destination: s3Destination(),
     intervalMs: 500,
     retentionDays: 7,
   });

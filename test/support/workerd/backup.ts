@@ -7,7 +7,7 @@ import { Backup } from "../../../src/backup/backup.ts";
 import { type BackupPolicy, defaultPolicy } from "../../../src/backup/policy.ts";
 import { SecretBox } from "../../../src/backup/secrets.ts";
 import { encryptionKeys } from "../../../src/core/encryption-keys.ts";
-import type { BackupCommand, BackupInfo } from "../../../src/core/backup-commands.ts";
+import type { BackupCommand, BackupInfo, NewBackupDestination } from "../../../src/core/backup-commands.ts";
 import { asUnixMs } from "../../../src/core/clock.ts";
 import type { AtomicWrite, Mutation } from "../../../src/core/operations.ts";
 import type { SyncStorage } from "../../../src/core/storage.ts";
@@ -33,6 +33,21 @@ export function openS3(prefix = ""): Destination {
   if (!parsed.ok) throw new Error(parsed.message);
   const policy = { tries: 2, firstWaitMs: 5, longestWaitMs: 5 };
   return new S3Destination(parsed.settings, (url, init) => fetch(url, init), realTiming, policy);
+}
+
+/** The same endpoint, as an owner names it. */
+export function s3Destination(): Extract<NewBackupDestination, { kind: "s3" }> {
+  const { endpoint, bucket, region, accessKeyId, secretAccessKey } = inject("s3");
+  return {
+    kind: "s3",
+    endpoint,
+    bucketName: bucket,
+    bucketRegion: region,
+    accessKeyId,
+    secretAccessKey,
+    sessionToken: null,
+    prefix: "",
+  };
 }
 
 let databases = 0;
@@ -98,21 +113,11 @@ export class TestBackup {
   }
 
   async enable(times: { intervalMs?: number; retentionDays?: number } = {}): Promise<BackupInfo> {
-    const { endpoint, bucket, region, accessKeyId, secretAccessKey } = inject("s3");
     return this.ask({
       command: "enable",
       id: crypto.randomUUID(),
       databaseId: this.databaseId,
-      destination: {
-        kind: "s3",
-        endpoint,
-        bucketName: bucket,
-        bucketRegion: region,
-        accessKeyId,
-        secretAccessKey,
-        sessionToken: null,
-        prefix: "",
-      },
+      destination: s3Destination(),
       intervalMs: 2_000,
       retentionDays: 7,
       ...times,

@@ -1,0 +1,138 @@
+/** Databases deleted with their backups, in the real objects: what is left of them, here and in the bucket. */
+import { env } from "cloudflare:workers";
+import { evictDurableObject, runInDurableObject } from "cloudflare:test";
+import { expect, test } from "vitest";
+import type { BackupDeletionOrder } from "../../src/core/backup-commands.ts";
+import { DELETION_JOB, deletionName, type RestoreJob } from "../../src/core/restore-commands.ts";
+import { asUnixMs } from "../../src/core/clock.ts";
+import type { DatabaseObject } from "../../src/objects/database-object.ts";
+import type { Env } from "../../src/objects/env.ts";
+import { openS3, s3Destination } from "../support/workerd/backup.ts";
+import { commit, newDatabase, type Stub } from "../support/workerd/database-object.ts";
+import { key, set, text, write } from "../support/workerd/engine.ts";
+
+// The plugin's environment is the deployment's.
+const { DATABASES } = env as unknown as Env;
+
+async function made(): Promise<{ readonly id: string; readonly stub: Stub }> {
+  const id = crypto.randomUUID();
+  const stub = DATABASES.getByName(id);
+  await stub.initialize({ organizationId: "nobody", databaseId: id, jurisdiction: null });
+  return { id, stub };
+}
+
+function enabling(databaseId: string) {
+  const times = { intervalMs: 500, retentionDays: 7 };
+  return { command: "enable", id: crypto.randomUUID(), databaseId, destination: s3Destination(), ...times } as const;
+}
+
+async function backedUp() {
+  const { id, stub } = await made();
+  await commit(stub, write([set(key("a"), text("1"))]));
+  expect(await stub.backup(enabling(id))).toMatchObject({ ok: true });
+  await expect
+    .poll(async () => stub.backup({ command: "status" }), { timeout: 15_000 })
+    .toMatchObject({ backup: { status: { code: "active" }, backlogBytes: 0 } });
+  return { id, stub, deleter: DATABASES.getByName(deletionName(id)) };
+}
+
+async function namesOf(id: string): Promise<string[]> {
+  const listed = await openS3().list(`${id}/`);
+  if (!listed.ok) throw new Error(listed.message);
+  return listed.objects.map(({ name }) => name);
+}
+
+async function jobOf(deleter: Stub, command: "job" | "cancel" = "job"): Promise<RestoreJob> {
+  const answer = await deleter.restore({ command, jobId: DELETION_JOB });
+  if (!answer.ok || answer.kind !== "job") throw new Error(JSON.stringify(answer));
+  return answer.job;
+}
+
+const tablesOf = (stub: Stub) =>
+  runInDurableObject(stub, (_, { storage }) =>
+    storage.sql
+      .exec<{ name: string }>("SELECT name FROM sqlite_schema WHERE name NOT LIKE '\\_cf\\_%' ESCAPE '\\'")
+      .toArray()
+      .map(({ name }) => name),
+  );
+
+const completed = { timeout: 15_000 };
+
+test("the database is gone at once, then its backup, and nobody else's; asking twice is not an error", async () => {
+  const [{ id, stub, deleter }, other] = await Promise.all([backedUp(), backedUp()]);
+  const others = await namesOf(other.id);
+  await stub.wipe({ deleteBackups: true });
+  expect(await tablesOf(stub)).toEqual(["tombstone"]);
+  expect(await stub.stats()).toMatchObject({ code: "not-found" });
+  await stub.wipe({ deleteBackups: true });
+  await evictDurableObject(deleter);
+  await expect.poll(async () => (await jobOf(deleter)).status, completed).toBe("completed");
+  expect(await namesOf(id)).toEqual([]);
+  expect(await namesOf(other.id)).toEqual(others);
+  expect(await deleter.stats()).toMatchObject({ code: "not-found" });
+  expect(await deleter.restore({ command: "range" })).toMatchObject({ code: "not-found" });
+  expect(await deleter.restore({ command: "cancel", jobId: DELETION_JOB })).toMatchObject({ code: "conflict" });
+});
+
+test("without being asked to, the backup stays", async () => {
+  const { id, stub, deleter } = await backedUp();
+  const names = await namesOf(id);
+  await stub.wipe({ deleteBackups: false });
+  expect(await deleter.restore({ command: "job", jobId: DELETION_JOB })).toMatchObject({ code: "not-found" });
+  expect(await namesOf(id)).toEqual(names);
+});
+
+test("killed after the order was given and before the data went, the rest is done when it is asked again", async () => {
+  const { id, stub, deleter } = await backedUp();
+  // What a kill leaves: closed to everybody, and everything still there.
+  await runInDurableObject(stub, (_, { storage }) => void storage.sql.exec("CREATE TABLE tombstone (buried INTEGER)"));
+  await evictDurableObject(stub);
+  expect(await stub.stats()).toMatchObject({ code: "not-found" });
+  await stub.wipe({ deleteBackups: true });
+  expect(await tablesOf(stub)).toEqual(["tombstone"]);
+  await expect.poll(async () => (await jobOf(deleter)).status, completed).toBe("completed");
+  expect(await namesOf(id)).toEqual([]);
+});
+
+test("a backup that is being enabled when its database is deleted is not made, and nothing of it is kept", async () => {
+  const { id, stub } = await made();
+  const [enabled] = await Promise.all([stub.backup(enabling(id)), stub.wipe({ deleteBackups: true })]);
+  expect(enabled).toMatchObject({ ok: false, code: "not-found" });
+  expect(await tablesOf(stub)).toEqual(["tombstone"]);
+  expect(await namesOf(id)).toEqual([]);
+});
+
+test("what a backup is sending when its database is deleted is waited for", async () => {
+  const { stub, deleter } = await backedUp();
+  const big = new Uint8Array(1_000_000);
+  for (let i = 0; i < 20; i++) await commit(stub, write([set(key("big", i), big)]));
+  await runInDurableObject(stub, async (instance: DatabaseObject) => {
+    const ringing = instance.alarm();
+    await scheduler.wait(30);
+    await instance.wipe({ deleteBackups: true });
+    await ringing;
+  });
+  const order = await runInDurableObject(deleter, (_, { storage }) =>
+    storage.sql.exec<{ input: string }>("SELECT input FROM backup_jobs").one(),
+  );
+  // Written by the object, from a value of this type.
+  const { arrivalsUntil } = JSON.parse(order.input) as BackupDeletionOrder;
+  expect(arrivalsUntil).toBeGreaterThan(Date.now() + 4 * 60_000);
+  await expect.poll(async () => (await jobOf(deleter)).phase, completed).toBe("waiting for what may still arrive");
+  expect(await jobOf(deleter, "cancel")).toMatchObject({ status: "cancelled" });
+});
+
+test("an order is taken by no other object than one that nothing was ever in", async () => {
+  const stub = await newDatabase();
+  const order: BackupDeletionOrder = {
+    databaseId: "somebodys",
+    id: "backup",
+    destination: { kind: "r2", prefix: "" },
+    secret: null,
+    objects: 1,
+    arrivalsUntil: asUnixMs(0),
+  };
+  expect(await stub.deleteBackup(order)).toMatchObject({ ok: false, code: "conflict" });
+  await stub.wipe({ deleteBackups: true });
+  expect(await stub.deleteBackup(order)).toMatchObject({ ok: false, code: "conflict" });
+});

@@ -135,17 +135,13 @@ describe("workerd is killed while a backup is enabled", () => {
     ]);
     const found = await send("GET", `${path}/backup`);
     const again = await enable(path);
-    if (found.status === 404) {
-      expect(again, "nothing was made, so it can be").toMatchObject({ status: 201 });
-    } else {
-      expect(found).toMatchObject({ status: 200, body: { paused: false } });
-      expect(again, "it was made, and is there").toMatchObject({ status: 409 });
-      const { id: backupId } = found.body;
-      expect(await send("GET", `/v1/database_backups/${backupId}`)).toMatchObject({
-        status: 200,
-        body: { id: backupId },
-      });
-    }
+    expect(again.status, "nothing was made and it can be, or it was made and is there").toBe(
+      found.status === 404 ? 201 : 409,
+    );
+    const { body: backup } = await send("GET", `${path}/backup`);
+    expect(backup).toMatchObject({ paused: false, intervalMs: 500 });
+    const byItsId = await send("GET", `/v1/database_backups/${backup.id}`);
+    expect(byItsId).toMatchObject({ status: 200, body: { id: backup.id } });
     await write(id, ENTRIES);
     await settled(path);
     const [folder = "", ...others] = await listGenerations(bucket, id);

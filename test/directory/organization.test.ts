@@ -228,7 +228,7 @@ describe("deleting a database", () => {
       const [told, untold] = [await o.newDatabase(), await o.newDatabase()];
       o.outOfOrder.add(untold);
       const jobOf = (id: string) => o.organization.databases.get(id)?.deletionJob ?? "";
-        for (const databaseId of [told, untold]) {
+      for (const databaseId of [told, untold]) {
         await o.service.run(o.root, null, "databases.delete", { databaseId, deleteBackups: true }).catch(String);
       }
       o.clock.pass(31 * 24 * hour);

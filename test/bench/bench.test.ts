@@ -36,6 +36,7 @@ test("every part of the bench measures what it is for", { timeout: 120_000 }, as
     expect(byTitle.get("Rows per operation")).toContainEqual(["set of a new key", 0, 1]);
     expect(targets.filter(({ measured }) => !(measured > 0 && measured < 1_000_000))).toEqual([]);
     expect(targets.map(({ what }) => what)).toContain("get at 10000 entries, × at 1000");
+    expect(targets.map(({ what }) => what)).toContain("create among 1000 databases, × among 100");
     expect(printed.at(-1)).toContain("What it must reach");
   } finally {
     rmSync(folder, { recursive: true, force: true });

@@ -1,5 +1,6 @@
 /** Runs the parts that were asked for, one after the other. */
 import type { BenchOptions, PartName } from "./options.ts";
+import { measureDirectory } from "./parts/directory.ts";
 import { measureEngine } from "./parts/engine.ts";
 import { measureFront } from "./parts/front.ts";
 import { measureGrowth } from "./parts/growth.ts";
@@ -16,6 +17,7 @@ const PARTS: Record<PartName, (options: BenchOptions, folder: string) => Promise
   growth: measureGrowth,
   space: measureSpace,
   front: measureFront,
+  directory: measureDirectory,
 };
 
 /** `folder`: for the servers' data; the caller removes it. `print` gets each table as soon as it is known. */

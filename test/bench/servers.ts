@@ -61,7 +61,10 @@ async function bundle(entry: string): Promise<string> {
   return worker;
 }
 
-export interface Cairn extends RunningServer, KvConnectServer {}
+export interface Cairn extends RunningServer, KvConnectServer {
+  readonly url: string;
+  readonly deploymentToken: string;
+}
 
 /** The deployment's Worker with a new database. */
 export async function serveCairn(folder: string): Promise<Cairn> {
@@ -75,7 +78,8 @@ export async function serveCairn(folder: string): Promise<Cairn> {
   if (flaw !== undefined) throw new Error(flaw.message);
   const { databaseId, accessToken } = keeper.tenant;
   const connectUrl = `${url}/databases/${databaseId}/connect`;
-  return { ...server, ...(await exchange(connectUrl, accessToken)) };
+  const deploymentToken = secrets.CAIRN_DEPLOYMENT_TOKEN;
+  return { ...server, url, deploymentToken, ...(await exchange(connectUrl, accessToken)) };
 }
 
 export interface Bench extends RunningServer {

@@ -3,7 +3,9 @@
  * reads and writes that database. They are made through the API, like anybody's, and kept in a file of the data folder.
  *
  * Each thing is made with an idempotency key that is in the file before the request is sent, so a start that was killed is
- * carried on by the next one and nothing is made twice. What was deleted, revoked or has ended meanwhile is made anew.
+ * carried on by the next one and nothing is made twice. The server knows a key for a day; after that what was made is found by its
+ * name and its time, which the key tells: before this is done no client is let in, so nobody else has made anything since. What was
+ * deleted, revoked or has ended meanwhile is made anew.
  */
 import { randomUUID } from "node:crypto";
 import { mkdirSync } from "node:fs";
@@ -23,6 +25,9 @@ export interface Tenant {
   /** Reads and writes that database. */
   readonly accessToken: string;
 }
+
+/** The server knows an idempotency key for a day from its arrival; an hour less is certain. */
+const KEYS_KNOWN_MS = 23 * 60 * 60 * 1000;
 
 /** Made in this order: a thing is made with those before it. */
 const things = ["organizationId", "adminToken", "databaseId", "accessToken"] as const;
@@ -170,20 +175,69 @@ class Making {
     thing: Thing,
     path: string,
     token: string,
-    body: object,
+    body: { readonly name: string },
     kept: (made: object) => Kept,
   ): Promise<Failure | undefined> {
-    const idempotencyKey = this.#kept[keyOf(thing)] ?? randomUUID();
+    let idempotencyKey = this.#kept[keyOf(thing)];
+    if (idempotencyKey !== undefined && isForgotten(idempotencyKey)) {
+      const left = await this.#leftBehind(path, token, body.name, timeOf(idempotencyKey));
+      if ("ok" in left) return left;
+      const adopted = await this.#adopt(thing, path, token, left);
+      if (adopted !== "nothing") return adopted;
+      idempotencyKey = undefined;
+    }
+    idempotencyKey ??= `${new Date().toISOString()}/${randomUUID()}`;
     this.#write({ ...this.#kept, [keyOf(thing)]: idempotencyKey });
     const answer = await this.#api.send("POST", path, token, { body, idempotencyKey });
     if ("ok" in answer) return answer;
     if (answer.status !== 201) {
-      return failure("internal", `The first start cannot be finished: POST ${path} was answered ${answer.status}.`);
+      return cannotBeFinished("POST", path, answer.status);
     }
-    // The next one that is made is another request, with a key of its own.
-    const { [keyOf(thing)]: _, ...others } = this.#kept;
-    this.#write({ ...others, ...kept(answer.body) });
+    this.#keep(thing, kept(answer.body));
     return undefined;
+  }
+
+  /** Ids in the list at this path of what has this name, was made since then and was not revoked. */
+  async #leftBehind(path: string, token: string, name: string, since: number): Promise<readonly string[] | Failure> {
+    const ids: string[] = [];
+    for (let next: string | undefined = ""; next !== undefined;) {
+      const cursor: string = next === "" ? "" : `&cursor=${encodeURIComponent(next)}`;
+      const answer = await this.#api.send("GET", `${path}?limit=100${cursor}`, token);
+      if ("ok" in answer) return answer;
+      if (answer.status !== 200) return cannotBeFinished("GET", path, answer.status);
+      // The API's own shape of a page.
+      const page = answer.body as { readonly items: readonly Listed[]; readonly next?: string };
+      const ours = page.items.filter((item) => item.name === name && Date.parse(item.createdAt) >= since);
+      ids.push(...ours.filter(({ revokedAt = null }) => revokedAt === null).map(({ id }) => id));
+      next = page.next;
+    }
+    return ids;
+  }
+
+  /** Takes an organization or a database over. Tokens, whose secrets no answer brought, are revoked and made anew. */
+  async #adopt(
+    thing: Thing,
+    path: string,
+    token: string,
+    [id, ...others]: readonly string[],
+  ): Promise<"nothing" | Failure | undefined> {
+    if (id === undefined) return "nothing";
+    if (thing === "organizationId" || thing === "databaseId") {
+      this.#keep(thing, { [thing]: id });
+      return undefined;
+    }
+    for (const tokenId of [id, ...others]) {
+      const answer = await this.#api.send("DELETE", `${path}/${tokenId}`, token);
+      if ("ok" in answer) return answer;
+      if (answer.status !== 200) return cannotBeFinished("DELETE", path, answer.status);
+    }
+    return "nothing";
+  }
+
+  /** The next one that is made is another request, with a key of its own. */
+  #keep(thing: Thing, made: Kept): void {
+    const { [keyOf(thing)]: _, ...others } = this.#kept;
+    this.#write({ ...others, ...made });
   }
 
   /** With what cannot outlive it: tokens come and go, but a database goes with its organization. */
@@ -201,6 +255,28 @@ class Making {
     this.#kept = kept;
     writeKept(this.#file, kept);
   }
+}
+
+interface Listed {
+  readonly id: string;
+  readonly name: string;
+  /** RFC 3339. */
+  readonly createdAt: string;
+  /** Of tokens. */
+  readonly revokedAt?: string | null;
+}
+
+/** When the key was first sent, or just before; NaN for one that does not tell. */
+function timeOf(idempotencyKey: string): number {
+  return Date.parse(idempotencyKey.split("/")[0] ?? "");
+}
+
+function isForgotten(idempotencyKey: string): boolean {
+  return timeOf(idempotencyKey) + KEYS_KNOWN_MS < Date.now();
+}
+
+function cannotBeFinished(method: string, path: string, status: number): Failure {
+  return failure("internal", `The first start cannot be finished: ${method} ${path} was answered ${status}.`);
 }
 
 function keyOf(thing: Thing): string {

@@ -1,5 +1,5 @@
 /** What the first start makes, through the real API: made once whatever dies, kept, and made anew only when it is gone. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -121,7 +121,9 @@ async function dyingProxy(
     if (last && when === "before") return dead.resolve();
     const { authorization = "", "idempotency-key": key = "" } = request.headers;
     const headers = { authorization, "idempotency-key": String(key) };
-    const answer = await fetch(`${target}${request.url}`, { method: "POST", headers, body: await text(request) });
+    const body = await text(request);
+    const { method = "GET" } = request;
+    const answer = await fetch(`${target}${request.url}`, { method, headers, ...(body === "" ? {} : { body }) });
     const answered = await answer.text();
     if (last) dead.resolve();
     else response.writeHead(answer.status).end(answered);
@@ -135,6 +137,9 @@ async function dyingProxy(
   // A TCP server that listens has such an address.
   return { url: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`, dead: dead.promise };
 }
+
+/** Of a first start: the organization, its token is tried, the database, the database's token. */
+const REQUESTS = 4;
 
 test("killed before or after any of its requests was done, it makes nothing twice", async () => {
   const startUpstream = await onWorkerd(join(repository, "src/worker.ts"), cairnDeployment);
@@ -150,7 +155,7 @@ test("killed before or after any of its requests was done, it makes nothing twic
   };
   const seen = new Set<string>();
   for (const when of ["before", "after"] as const) {
-    for (let dies = 0; dies < 3; dies++) {
+    for (let dies = 0; dies < REQUESTS; dies++) {
       const file = `killed-${when}-${dies}.json`;
       const proxy = await dyingProxy(server.url, dies, when);
       const killed = settle(file, proxy.url);
@@ -164,8 +169,56 @@ test("killed before or after any of its requests was done, it makes nothing twic
       expect(organizations).toEqual([...seen]);
     }
   }
-  expect(seen.size).toBe(6);
+  expect(seen.size).toBe(2 * REQUESTS);
 });
+
+/** As if the file had been written 25 hours earlier: the server knows the idempotency keys in it no more. */
+function age(file: string): void {
+  const kept = JSON.parse(readFileSync(file, "utf8")) as Record<string, string>;
+  const dayAndHour = 25 * 3_600_000;
+  const older = (key: string) => key.replace(/^[^/]+/, (at) => new Date(Date.parse(at) - dayAndHour).toISOString());
+  const aged = Object.entries(kept).map(([name, value]) => [name, name.endsWith("Key") ? older(value) : value]);
+  writeFileSync(file, JSON.stringify(Object.fromEntries(aged)));
+}
+
+const USUAL = ["first token", "default database"];
+
+test.each([
+  ["before", 0, USUAL],
+  ["before", 2, USUAL],
+  ["before", 3, USUAL],
+  // Secrets that were in no answer are nobody's.
+  ["after", 0, ["first token", "admin token", "default database"]],
+  ["after", 2, USUAL],
+  ["after", 3, ["first token", "default database, revoked", "default database"]],
+] as const)(
+  "killed %s request %i was done and carried on when its key is forgotten, it finds what it made",
+  async (when, dies, made) => {
+    const startUpstream = await onWorkerd(join(repository, "src/worker.ts"), cairnDeployment);
+    if ("ok" in startUpstream) throw new Error(startUpstream.message);
+    const folder = temporaryFolder();
+    const server = await startServer({ host: "127.0.0.1", port: 0, persistTo: folder, secrets: {}, startUpstream });
+    if ("ok" in server) throw new Error(server.message);
+    onTestFinished(() => server.close(0));
+    const settle = (url: string) => {
+      const keeper = new TenantKeeper("tenant.json", undefined, (sentence) => expect.unreachable(sentence));
+      return keeper.settle(() => url, folder, server.secrets).then((flaw) => flaw ?? keeper.tenant);
+    };
+    const proxy = await dyingProxy(server.url, dies, when);
+    await Promise.race([proxy.dead, settle(proxy.url)]);
+    age(join(folder, "tenant.json"));
+    const tenant = await settle(server.url);
+    if ("ok" in tenant) throw new Error(tenant.message);
+    const there = { ...tenant, url: server.url, connectUrl: `${server.url}/databases/${tenant.databaseId}/connect` };
+    expect([await opens(there, there.accessToken), await opens(there, there.adminToken)]).toEqual([true, true]);
+    const { databases, organizations } = await inventory(there, folder);
+    expect([databases, organizations]).toEqual([[tenant.databaseId], [tenant.organizationId]]);
+    const { body } = await api(there, "GET", `/api/organizations/${tenant.organizationId}/tokens`);
+    expect(body.items.map(({ name, revokedAt }) => (revokedAt === null ? name : `${String(name)}, revoked`))).toEqual(
+      made,
+    );
+  },
+);
 
 test("a chosen access token stands for the database's own, for its run alone, from the first start on", async () => {
   const folder = temporaryFolder();

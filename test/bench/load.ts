@@ -229,14 +229,14 @@ export function postRequest(
   body: Uint8Array,
 ): Buffer<ArrayBuffer> {
   const lines = Object.entries({ host: url.host, ...headers, "content-length": String(body.length) });
-  return Buffer.concat([head("POST", url, lines), body]);
+  return Buffer.concat([headOf("POST", url, lines), body]);
 }
 
 export function getRequest(url: URL, headers: Readonly<Record<string, string>>): Buffer<ArrayBuffer> {
-  return head("GET", url, Object.entries({ host: url.host, ...headers }));
+  return headOf("GET", url, Object.entries({ host: url.host, ...headers }));
 }
 
-function head(method: string, url: URL, lines: readonly (readonly [string, string])[]): Buffer<ArrayBuffer> {
+function headOf(method: string, url: URL, lines: readonly (readonly [string, string])[]): Buffer<ArrayBuffer> {
   const headers = lines.map(([name, value]) => `${name}: ${value}\r\n`).join("");
   return Buffer.from(`${method} ${url.pathname}${url.search} HTTP/1.1\r\n${headers}\r\n`, "latin1");
 }

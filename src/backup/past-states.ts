@@ -6,7 +6,7 @@
  * Whatever is done to these objects is done one after the other. So two who ask for one moment get one state, and a revocation
  * either finds an object, or is in the list that the object is given with its order.
  */
-import type { Clock } from "../core/clock.ts";
+import type { Clock, UnixMs } from "../core/clock.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_PAST_STATES, PAST_STATE_HELD_MS } from "../core/limits.ts";
 import {
@@ -25,6 +25,9 @@ import { hasBackupTables } from "./schema.ts";
 /** Such an object has this one job. */
 const JOB_ID = "past";
 
+/** A client that waits for a state asks several times a second: not each time is worth a row. */
+const ASKED_NOTED_EVERY_MS = 1_000;
+
 const GONE = failure("not-found", "There is no such database");
 
 export interface PastStatesOptions {
@@ -39,6 +42,8 @@ export class PastStates {
   /** Settles, never rejects, when everything that was begun here is done. */
   #last: Promise<unknown> = Promise.resolve();
   #closed = false;
+  /** When each was last asked for, exactly; its row is up to a second behind. */
+  readonly #askedAt = new Map<Version, UnixMs>();
 
   constructor(options: PastStatesOptions) {
     this.#options = options;
@@ -129,14 +134,17 @@ export class PastStates {
     if (room === "unused" && going.some(({ at }) => at > clock.now() - PAST_STATE_HELD_MS)) {
       return failure("unavailable", "Other moments of this database are being read, the most at a time: try again");
     }
-    for (const one of going) await discardState(storage, this.#options.object, databaseId, one.version);
+    for (const one of going) {
+      await discardState(storage, this.#options.object, databaseId, one.version);
+      this.#askedAt.delete(one.version);
+    }
     return null;
   }
 
   /** When it was last read or asked for; one that wiped itself counts as never. */
-  async #useOf(databaseId: string, version: Version, askedAt: number): Promise<{ version: Version; at: number }> {
+  async #useOf(databaseId: string, version: Version, notedAt: number): Promise<{ version: Version; at: number }> {
     const readAt = await this.#options.object(pastName(databaseId, version)).lastUse();
-    return { version, at: readAt === null ? 0 : Math.max(readAt, askedAt) };
+    return { version, at: readAt === null ? 0 : Math.max(readAt, notedAt, this.#askedAt.get(version) ?? 0) };
   }
 
   async #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -146,10 +154,14 @@ export class PastStates {
   }
 
   #touch(version: Version): void {
+    const now = this.#options.clock.now();
+    this.#askedAt.set(version, now);
     this.#options.storage.sql.exec(
-      "INSERT INTO past_states (version, used_at) VALUES (?1, ?2) ON CONFLICT (version) DO UPDATE SET used_at = excluded.used_at",
+      `INSERT INTO past_states (version, used_at) VALUES (?1, ?2) ON CONFLICT (version)
+       DO UPDATE SET used_at = excluded.used_at WHERE abs(excluded.used_at - used_at) >= ?3`,
       version,
-      this.#options.clock.now(),
+      now,
+      ASKED_NOTED_EVERY_MS,
     );
   }
 }

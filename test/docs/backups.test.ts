@@ -28,8 +28,22 @@ test("half the data is deleted by mistake, found, forked, compared, restored and
     // As `npx` would find it in the checkout, where a reader is.
     outputs.push(await typed(shell, text.replaceAll("npx deno", "deno")));
   }
-  const [, enabled, watched, changed, orders, points, , forked, compared, restored, verified, fromBucket, ...rest] =
-    outputs;
+  const [
+    ,
+    enabled,
+    watched,
+    changed,
+    orders,
+    points,
+    ,
+    forked,
+    compared,
+    restored,
+    verified,
+    fromBucket,
+    past,
+    ...rest
+  ] = outputs;
   expect(rest).toEqual([]);
   expect(enabled).toMatch(/^\{"id":.*"intervalMs":2000,"retentionDays":30,.*"status":\{"code":"pending"\}/);
   expect(enabled).not.toContain(bucket.S3_SECRET_ACCESS_KEY);
@@ -45,6 +59,7 @@ test("half the data is deleted by mistake, found, forked, compared, restored and
   expect(restored?.match(/^order \d+$/gm)).toEqual(made);
   expect(verified).toMatch(/"kind":"backup.verify".*"status":"completed".*"verification":\{"good":true/);
   expect(fromBucket).toMatch(/"status":"completed"/);
+  expect(past?.match(/^order \d+$/gm)).toEqual(made.slice(10));
   expect(shell.output()).not.toMatch(/curl:|"code":"(invalid|conflict|unavailable)"/);
 });
 

@@ -180,6 +180,17 @@ describe("a moment", () => {
     expect(await Promise.all(both.map((one) => waitAndRead(one, a)))).toEqual(["0", "0", "0"]);
   });
 
+  test("is built although its object and the database's are killed meanwhile", async () => {
+    const database = await newDatabase();
+    const [at = ""] = database.commits;
+    const then = await opened(database.id, at);
+    await Promise.all([
+      evictDurableObject(stateOf(database, at)),
+      evictDurableObject(DATABASES.getByName(database.id)),
+    ]);
+    expect(await waitAndRead(then, a)).toBe("0");
+  });
+
   test("that is no moment, lies before the backup or is not over yet is refused with what there is", async () => {
     const { id, commits } = await newDatabase();
     await opened(id, commits[2] ?? "");
@@ -329,6 +340,7 @@ describe("a state", () => {
     await runInDurableObject(DATABASES.getByName(id), (_, { storage }) => {
       storage.sql.exec("UPDATE past_states SET used_at = ?1", Date.now() - 11_000);
     });
+    await evictDurableObject(DATABASES.getByName(id));
     expect(await waitAndRead(second, a)).toBe("1");
     expect(await read(first, a)).toBe("0");
     expect(await stateOf(database, commits[2]).lastUse()).toBeNull();

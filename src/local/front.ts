@@ -137,13 +137,22 @@ function passThrough(client: Socket, head: Buffer, port: number | undefined): vo
   upstream.once("end", () => client.setTimeout(LINGER_MS, () => client.destroy()));
 
   upstream.write(head);
-  client.pipe(upstream);
-  upstream.pipe(client);
+  passOn(client, upstream);
+  passOn(upstream, client);
+}
+
+/** What `pipe` does, at half the cost for a small piece: it is most of what the front costs. Errors are the caller's. */
+function passOn(from: Socket, to: Socket): void {
+  from.on("data", (piece) => {
+    if (!to.write(piece)) from.pause();
+  });
+  to.on("drain", () => from.resume());
+  from.once("end", () => to.end());
 }
 
 /** What the client is still sending is read, for an answer to unread bytes would be lost to a reset. */
 function refuse(client: Socket, response: string): void {
-  client.unpipe();
+  client.removeAllListeners("data");
   client.on("error", () => client.destroy());
   client.once("end", () => client.destroySoon());
   client.setTimeout(LINGER_MS, () => client.destroy());

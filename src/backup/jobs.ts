@@ -63,7 +63,7 @@ export class BackupJobs {
     if (hasBackupTables(storage)) migrateBackupTables(storage);
   }
 
-  /** "conflict" while another one runs, or when this id was used before. */
+  /** "conflict" while another one runs. The id is new. */
   start(id: string, kind: RestoreJobKind, input: unknown, version: Version | null): RestoreJob | Failure {
     migrateBackupTables(this.#storage);
     const running = this.#runningRow();
@@ -73,7 +73,6 @@ export class BackupJobs {
         `The job ${running.id} (${running.kind}) is running: one at a time per database. Wait for it or cancel it`,
       );
     }
-    if (this.#row(id) !== null) return failure("conflict", `There is a job ${id} already`);
     const now = this.#clock.now();
     const { sql } = this.#storage;
     this.#running = undefined;
@@ -110,8 +109,12 @@ export class BackupJobs {
     return this.#runningRow()?.id === id;
   }
 
+  knows(id: string): boolean {
+    return this.#row(id) !== null;
+  }
+
   get(id: string): RestoreJob | Failure {
-    return this.#row(id) === null
+    return !this.knows(id)
       ? failure("not-found", `There is no job ${id}, or it was over a week ago`)
       : this.#existing(id);
   }

@@ -107,7 +107,9 @@ export class RestoreService {
     };
   }
 
+  /** A command that begins a job may come again: the answer is the job as it is. */
   async run(command: RestoreCommand): Promise<RestoreAnswer | Failure> {
+    if (begins(command) && this.knows(command.jobId)) return jobAnswer(this.#jobs.get(command.jobId));
     switch (command.command) {
       case "range":
         return this.#range();
@@ -136,7 +138,11 @@ export class RestoreService {
     }
   }
 
-  /** Another database's object sends what is to be built here. */
+  knows(jobId: string): boolean {
+    return this.#jobs.knows(jobId);
+  }
+
+  /** Another database's object sends what is to be built here. It may do so again. */
   async receive(order: ReceiveOrder): Promise<{ readonly ok: true; readonly job: RestoreJob } | Failure> {
     const { jobId, purpose, databaseId, destination, version, floor } = order;
     const older = order.purpose === "check" ? order.olderGenerations : [];
@@ -270,7 +276,7 @@ export class RestoreService {
   async #verify(jobId: string): Promise<RestoreAnswer | Failure> {
     const source = await this.#options.own.source();
     if (!source.ok) return source;
-    const job = this.#jobs.start(jobId, "verify", {}, null);
+    const job = this.knows(jobId) ? this.#jobs.get(jobId) : this.#jobs.start(jobId, "verify", {}, null);
     if (!("ok" in job)) this.#options.dueBy(this.#options.clock.now());
     return jobAnswer(job);
   }
@@ -347,6 +353,14 @@ export class RestoreService {
     const source = await this.#options.own.source();
     return source.ok ? openBackup({ ...source, withoutManifest: false }, this.#options.connect) : source;
   }
+}
+
+/** A fork's job is another database's. */
+function begins(
+  command: RestoreCommand,
+): command is Extract<RestoreCommand, { command: "restore" | "restore from" | "verify" }> {
+  const { command: name } = command;
+  return name === "restore" || name === "restore from" || name === "verify";
 }
 
 function jobAnswer(

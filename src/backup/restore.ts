@@ -118,6 +118,7 @@ export class Restores {
     }
     const input: Input = { ...rest, sealed };
     return storage.transactionSync(() => {
+      if (jobs.knows(jobId)) return jobs.get(jobId);
       const job = jobs.start(jobId, request.purpose, input, request.version);
       // The tag must be new in this object, and job ids are.
       if (!("ok" in job)) side.begin(jobId.replaceAll(/[^0-9a-z]/g, ""));

@@ -206,14 +206,20 @@ export interface Commands {
   };
   "backups.verify": { input: { databaseId: string }; output: Job };
   /** In place. The caller has confirmed it. */
-  "restores.create": { input: { databaseId: string; at: string }; output: Job };
+  "restores.create": { input: { databaseId: string; at: string; idempotency: Idempotency | null }; output: Job };
   "forks.create": {
-    input: { databaseId: string; at: string; name: string };
+    input: { databaseId: string; at: string; name: string; idempotency: Idempotency | null };
     output: { readonly database: DatabaseInfo; readonly job: Job };
   };
   /** Into a new database, from a bucket alone. `databaseId`: whose backup it is. */
   "restores.createFromBucket": {
-    input: { destination: NewBackupDestination; databaseId: string; at: string; name: string };
+    input: {
+      destination: NewBackupDestination;
+      databaseId: string;
+      at: string;
+      name: string;
+      idempotency: Idempotency | null;
+    };
     output: { readonly database: DatabaseInfo; readonly job: Job };
   };
   "tokens.create": { input: { token: NewToken; scopes: Scopes; idempotency: Idempotency | null }; output: TokenInfo };

@@ -77,4 +77,5 @@ export const ORGANIZATION_MIGRATIONS: readonly (readonly string[])[] = [
     `INSERT INTO token_pools SELECT '', count(*) - count(ended_at), count(ended_at) FROM tokens`,
     `CREATE TABLE cascades (token_id TEXT PRIMARY KEY, after TEXT NOT NULL, due_at INTEGER NOT NULL) STRICT, WITHOUT ROWID`,
   ],
+  [`ALTER TABLE outbox ADD COLUMN filling TEXT`],
 ];

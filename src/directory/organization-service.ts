@@ -13,6 +13,7 @@ import {
   type Commands,
   type DatabaseControl,
   type IndexStub,
+  type Idempotency,
   type Input,
   type Output,
   type TokenCaller,
@@ -21,8 +22,8 @@ import {
 import type { Jurisdiction, LocationHint } from "../core/placement.ts";
 import { BackupService } from "./backup-service.ts";
 import { couldNotBeMade } from "./databases.ts";
-import type { Admitted, Organization } from "./organization.ts";
-import type { Delivery } from "./outbox.ts";
+import type { Admitted, NotDelivered, Organization } from "./organization.ts";
+import type { Delivery, Message } from "./outbox.ts";
 import { RestoreCommands } from "./restore-commands.ts";
 
 /** At most so many objects are called at once. */
@@ -33,12 +34,25 @@ export interface Placement {
   readonly locationHint: LocationHint | null;
 }
 
+/** The place is authenticated: what was sealed for one opens for no other. */
+export interface Secrets {
+  seal(text: string, place: SecretPlace): Promise<string>;
+  open(sealed: string, place: SecretPlace): Promise<{ readonly ok: true; readonly text: string } | Failure>;
+}
+
+interface SecretPlace {
+  readonly databaseId: string;
+  readonly backupId: string;
+}
+
 export interface Surroundings {
   readonly clock: Clock;
   readonly entropy: Entropy;
   database(id: string, placement: Placement): DatabaseControl;
   /** Whether databases can be kept to a jurisdiction here. */
   knowsJurisdictions(): boolean;
+  /** Encrypts what is kept of a destination's secret; or why the deployment cannot. */
+  readonly secrets: Secrets | Failure;
   index(): Pick<IndexStub, "forget">;
   /** Something in the outbox or in the housekeeping became due at this time. */
   dueBy(at: UnixMs): void;
@@ -55,16 +69,15 @@ export class OrganizationService {
   readonly #organization: Organization;
   readonly #around: Surroundings;
   readonly #handlers: Handlers;
+  readonly #restores: RestoreCommands;
 
   constructor(organization: Organization, around: Surroundings) {
     this.#organization = organization;
     this.#around = around;
     const now = () => around.clock.now();
     const backups = new BackupService(organization, around);
-    const restores = new RestoreCommands(organization, around, {
-      create: (who, input) => this.#createDatabase(who, input),
-      delete: (who, databaseId) => this.#deleteDatabase(who, { databaseId, deleteBackups: false }),
-    });
+    const restores = new RestoreCommands(organization, around, (id, idempotency) => this.#tellNew(id, idempotency));
+    this.#restores = restores;
     this.#handlers = {
       "organization.get": () => organization.info(),
       "organization.rename": (_, { name }) => organization.rename(name, now()),
@@ -154,26 +167,31 @@ export class OrganizationService {
     }
     const id = this.#organization.createDatabase(who, input, this.#around.entropy.uuid(), this.#now());
     if (isFailure(id)) return id;
+    const notReady = await this.#tellNew(id, input.idempotency);
+    const database = this.#organization.database(who, id);
+    if (!isFailure(database)) return database;
+    return notReady ?? failure("conflict", "What this Idempotency-Key made has been deleted.");
+  }
+
+  /** A new database is told that it is one, and filled if it is to be; why it is not ready, unless it was deleted since. */
+  async #tellNew(databaseId: string, idempotency: Idempotency | null): Promise<Failure | undefined> {
     this.#setAlarm();
-    await this.#deliver(this.#organization.outbox.ofSubject(id));
-    const record = this.#organization.databases.get(id);
+    const [failed] = await this.#deliver(this.#organization.outbox.ofSubject(databaseId));
+    if (failed?.refused?.by === "fill") return failed.refused.why;
+    const record = this.#organization.databases.get(databaseId);
     if (record?.state === "creating") {
       return failure(
         "unavailable",
-        input.idempotency === null
+        idempotency === null
           ? "The database is being made and will appear in the list. The same request again makes another one."
           : "The database is being made and will appear. The same request with the same Idempotency-Key answers with it.",
       );
     }
-    if (record !== undefined && couldNotBeMade(record)) {
-      return failure(
-        "unavailable",
-        "The database could not be made, and nothing of it is left. Send the same request again.",
-      );
-    }
-    const database = this.#organization.database(who, id);
-    if (isFailure(database)) return failure("conflict", "What this Idempotency-Key made has been deleted.");
-    return database;
+    if (record === undefined || !couldNotBeMade(record)) return undefined;
+    return failure(
+      "unavailable",
+      "The database could not be made, and nothing of it is left. Send the same request again.",
+    );
   }
 
   async #deleteDatabase(
@@ -205,8 +223,8 @@ export class OrganizationService {
     while ((await this.#carryCascadeOn()) !== null);
     for (const tokenId of this.#organization.undelivered(input)) {
       for (let waiting = outbox.ofToken(tokenId); waiting.length > 0; waiting = outbox.ofToken(tokenId)) {
-        const arrived = await this.#deliver(waiting);
-        if (arrived < waiting.length) {
+        const failed = await this.#deliver(waiting);
+        if (failed.length > 0) {
           return failure(
             "unavailable",
             "What was to be revoked is revoked and opens nothing any more, but a database that it had open could not be told yet. It will be; the same request answers when it has been.",
@@ -229,30 +247,31 @@ export class OrganizationService {
     return isFailure(database) ? database : this.#around.database(databaseId, database).stats();
   }
 
-  /** How many arrived. */
-  async #deliver(deliveries: readonly Delivery[]): Promise<number> {
+  /** Those that did not arrive. */
+  async #deliver(deliveries: readonly Delivery[]): Promise<readonly NotDelivered[]> {
     const queue = deliveries.values();
-    let arrived = 0;
+    const failed: NotDelivered[] = [];
     const deliverer = async () => {
       for (const delivery of queue) {
-        if (await this.#deliverOne(delivery)) arrived++;
+        const outcome = await this.#deliverOne(delivery);
+        if (outcome !== undefined) failed.push(outcome);
       }
     };
     await Promise.all(Array.from({ length: Math.min(CONCURRENT_DELIVERIES, deliveries.length) }, deliverer));
-    return arrived;
+    return failed;
   }
 
-  async #deliverOne(delivery: Delivery): Promise<boolean> {
-    const why = await this.#tell(delivery.message).then(
-      (refusal) => (refusal === undefined ? null : { refused: true, error: refusal.message }),
-      (thrown: unknown) => ({ refused: false, error: String(thrown) }),
-    );
-    if (why === null) this.#organization.delivered(delivery.id, delivery.message, this.#now());
+  async #deliverOne(delivery: Delivery): Promise<NotDelivered | undefined> {
+    const why = await this.#tell(delivery.message).catch((thrown: unknown): NotDelivered => ({
+      refused: null,
+      error: String(thrown),
+    }));
+    if (why === undefined) this.#organization.delivered(delivery.id, delivery.message, this.#now());
     else this.#organization.notDelivered(delivery, why, this.#now());
-    return why === null;
+    return why;
   }
 
-  async #tell(message: Delivery["message"]): Promise<Failure | undefined> {
+  async #tell(message: Message): Promise<NotDelivered | undefined> {
     if (message.kind === "forget") {
       await this.#around.index().forget(message.subject);
       return undefined;
@@ -265,7 +284,9 @@ export class OrganizationService {
         const { jurisdiction } = placement;
         const setup = { organizationId: this.#organization.id, databaseId: message.subject, jurisdiction };
         const answer = await database.initialize(setup);
-        return isFailure(answer) ? answer : undefined;
+        if (isFailure(answer)) return refused("initialize", answer);
+        const why = message.filling === null ? undefined : await this.#restores.fill(message.subject, message.filling);
+        return why === undefined ? undefined : refused("fill", why);
       }
       case "revoke":
         await database.revoke(message.tokenId, message.until);
@@ -284,4 +305,8 @@ export class OrganizationService {
   #now(): UnixMs {
     return this.#around.clock.now();
   }
+}
+
+function refused(by: "initialize" | "fill", why: Failure): NotDelivered {
+  return { refused: { by, why }, error: why.message };
 }

@@ -14,6 +14,7 @@ import {
   type Caller,
   type CommandName,
   type DatabaseInfo,
+  type Idempotency,
   type Input,
   type Job,
   type OrganizationInfo,
@@ -32,7 +33,7 @@ import { IdempotencyKeys } from "./idempotency.ts";
 import { Jobs } from "./jobs.ts";
 import { hasSchema, migrate } from "./migrations.ts";
 import { ORGANIZATION_MIGRATIONS } from "./organization-schema.ts";
-import { Outbox, type Delivery, type Message } from "./outbox.ts";
+import { type Filling, Outbox, type Delivery, type Message } from "./outbox.ts";
 import { refuses, refusesDeployment } from "./policy.ts";
 import { allows, beyond, checkScopes, coversDatabase } from "./scopes.ts";
 import { DEPLOYMENT, Tokens } from "./tokens.ts";
@@ -56,9 +57,19 @@ export interface Admitted {
 }
 
 export interface NotDelivered {
-  /** The receiver answered, and will not answer otherwise. */
-  readonly refused: boolean;
+  /** What the receiver answered, and will not answer otherwise; null: it could not be reached. */
+  readonly refused: { readonly by: "initialize" | "fill"; readonly why: Failure } | null;
   readonly error: string;
+}
+
+export type DatabaseWishes = Pick<DatabaseInfo, "name" | "description" | "locationHint" | "jurisdiction">;
+
+type NewDatabase = Extract<Message, { kind: "initialize" }>;
+
+export interface JobWishes {
+  readonly kind: Job["kind"];
+  readonly databaseId: string;
+  readonly idempotency: Idempotency | null;
 }
 
 interface Row extends Record<string, SqlValue> {
@@ -165,18 +176,42 @@ export class Organization {
   createDatabase(who: Admitted, input: Input<"databases.create">, newId: string, now: UnixMs): string | Failure {
     const { idempotency, ...wishes } = input;
     return this.#storage.transactionSync(() => {
-      const made = idempotency === null ? null : this.#idempotency.find(who.name, idempotency, now);
+      const made = this.#madeBefore(who, idempotency, now);
       if (isFailure(made)) return made;
       const record = made === null ? undefined : this.databases.get(made);
       if (record !== undefined && !couldNotBeMade(record)) return record.id;
-      if (this.databases.countEver() >= MAX_DATABASES) {
-        return failure("limit", `An organization has at most ${MAX_DATABASES} databases, deleted ones included.`);
-      }
-      this.databases.add({ ...wishes, id: newId, organizationId: this.id, createdAt: now, updatedAt: now });
-      this.outbox.add({ kind: "initialize", subject: newId }, now);
-      if (idempotency !== null) this.#remember(who, idempotency, newId, now);
+      const refused = this.#addDatabase(wishes, newId, null, now);
+      if (refused !== undefined) return refused;
+      this.#remember(who, idempotency, newId, now);
       return newId;
     });
+  }
+
+  /**
+   * The job that fills a new database, or the one that the idempotency key made. The database is not visible before the job has
+   * begun; when that is refused, nothing is left of either.
+   */
+  createFilled(
+    who: Admitted,
+    wishes: DatabaseWishes,
+    newId: string,
+    filling: Filling,
+    idempotency: Idempotency | null,
+    now: UnixMs,
+  ): Job | Failure {
+    return this.#storage.transactionSync(() => {
+      const before = this.jobMadeBefore(who, idempotency, now);
+      if (before !== null) return before;
+      const refused = this.#addDatabase(wishes, newId, filling, now);
+      if (refused !== undefined) return refused;
+      return this.#addJob(who, filling.jobId, "database.fork", newId, idempotency, now);
+    });
+  }
+
+  /** The job of an earlier request with this key, unless it was refused; `conflict` when that was another request. */
+  jobMadeBefore(who: Admitted, idempotency: Idempotency | null, now: UnixMs): Job | null | Failure {
+    const made = this.#madeBefore(who, idempotency, now);
+    return typeof made === "string" ? (this.#jobs.get(made) ?? null) : made;
   }
 
   /** A database that is ready and covered; the same answer for one that is neither there nor covered. */
@@ -233,7 +268,7 @@ export class Organization {
   createToken(who: Admitted, { token, scopes, idempotency }: Input<"tokens.create">, now: UnixMs): TokenInfo | Failure {
     return this.#storage.transactionSync(() => {
       // Before anything is judged: what was made stays the answer when its databases are gone or its end has come.
-      const made = idempotency === null ? null : this.#idempotency.find(who.name, idempotency, now);
+      const made = this.#madeBefore(who, idempotency, now);
       if (isFailure(made)) return made;
       if (made !== null)
         return this.#tokens.get(made) ?? failure("conflict", "What this Idempotency-Key made is no longer there.");
@@ -242,7 +277,7 @@ export class Organization {
       if (refused !== undefined) return refused;
       const added = this.#tokens.add(token, scopes, who.scopes === null ? null : who.name, now);
       if (isFailure(added)) return added;
-      if (idempotency !== null) this.#remember(who, idempotency, token.id, now);
+      this.#remember(who, idempotency, token.id, now);
       return added;
     });
   }
@@ -287,12 +322,14 @@ export class Organization {
     return job;
   }
 
-  /** A row for work that a database will do; written before it is asked to. */
-  addJob(jobId: string, kind: Job["kind"], databaseId: string, now: UnixMs): void {
-    this.#storage.transactionSync(() => {
-      this.#jobs.add(jobId, kind, databaseId, now);
-      this.#keepHouse(now);
-    });
+  /**
+   * A row for work that a database will do, written before it is asked to; or the row that the idempotency key made, for which
+   * the database may not have been asked.
+   */
+  beginJob(who: Admitted, { kind, databaseId, idempotency }: JobWishes, newId: string, now: UnixMs): Job | Failure {
+    return this.#storage.transactionSync(
+      () => this.jobMadeBefore(who, idempotency, now) ?? this.#addJob(who, newId, kind, databaseId, idempotency, now),
+    );
   }
 
   finishJob(job: Job): void {
@@ -378,7 +415,7 @@ export class Organization {
       const record = this.databases.get(message.subject);
       if (message.kind === "initialize" && record !== undefined) {
         const late = record.createdAt + MAKING_MS <= now;
-        if (why.refused || late) return this.#giveUp(id, record.id, why.refused, now);
+        if (why.refused !== null || late) return this.#giveUp(id, message, why, now);
       }
       this.outbox.postpone({ id, attempts, message }, why.error, now);
       const job = message.kind === "wipe" ? record?.deletionJob : null;
@@ -423,12 +460,12 @@ export class Organization {
     assert(!isFailure(added), "room for an organization's first token");
   }
 
-  #giveUp(messageId: number, databaseId: string, refused: boolean, now: UnixMs): void {
-    this.outbox.remove(messageId);
-    // One that never answered may have been made all the same; one that refuses is not ours.
-    if (this.databases.giveUp(databaseId) && !refused) {
-      this.outbox.add({ kind: "wipe", subject: databaseId, deleteBackups: false }, now);
-    }
+  #giveUp(id: number, { subject, filling }: NewDatabase, { refused }: NotDelivered, now: UnixMs): void {
+    this.outbox.remove(id);
+    if (!this.databases.giveUp(subject)) return;
+    if (filling !== null) this.#jobs.remove(filling.jobId);
+    // One that never answered may have been made all the same; one that refuses to be initialized is not ours.
+    if (refused?.by !== "initialize") this.outbox.add({ kind: "wipe", subject, deleteBackups: false }, now);
   }
 
   #revoke(tokenId: string, now: UnixMs): void {
@@ -449,12 +486,35 @@ export class Organization {
     return index === -1 ? undefined : failure("invalid", `databases[${index}]: ${noSuchDatabase.message}`);
   }
 
-  #remember(
+  #addDatabase(wishes: DatabaseWishes, id: string, filling: Filling | null, now: UnixMs): Failure | undefined {
+    if (this.databases.countEver() >= MAX_DATABASES) {
+      return failure("limit", `An organization has at most ${MAX_DATABASES} databases, deleted ones included.`);
+    }
+    this.databases.add({ ...wishes, id, organizationId: this.id, createdAt: now, updatedAt: now });
+    this.outbox.add({ kind: "initialize", subject: id, filling }, now);
+    return undefined;
+  }
+
+  #addJob(
     who: Admitted,
-    idempotency: NonNullable<Input<"databases.create">["idempotency"]>,
-    resource: string,
+    id: string,
+    kind: Job["kind"],
+    databaseId: string,
+    idempotency: Idempotency | null,
     now: UnixMs,
-  ): void {
+  ): Job | Failure {
+    this.#jobs.add(id, kind, databaseId, now);
+    this.#keepHouse(now);
+    this.#remember(who, idempotency, id, now);
+    return this.#jobs.get(id) ?? noSuchJob;
+  }
+
+  #madeBefore(who: Admitted, idempotency: Idempotency | null, now: UnixMs): string | null | Failure {
+    return idempotency === null ? null : this.#idempotency.find(who.name, idempotency, now);
+  }
+
+  #remember(who: Admitted, idempotency: Idempotency | null, resource: string, now: UnixMs): void {
+    if (idempotency === null) return;
     this.#idempotency.add(who.name, idempotency, resource, now);
     this.#keepHouse(now);
   }

@@ -5,9 +5,18 @@
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import type { Sql, SqlValue } from "../core/storage.ts";
 
+/** What a new database is filled with: it is ready when the job that fills it has begun. */
+export interface Filling {
+  readonly jobId: string;
+  /** The database whose object begins the job: the new one itself, or the one that it becomes a fork of. */
+  readonly asked: string;
+  /** The command to it, encrypted: it may hold a destination's secret. */
+  readonly sealed: string;
+}
+
 /** `subject` is the database, or for "forget" the organization, which the index forgets. */
 export type Message =
-  | { readonly kind: "initialize"; readonly subject: string }
+  | { readonly kind: "initialize"; readonly subject: string; readonly filling: Filling | null }
   | { readonly kind: "revoke"; readonly subject: string; readonly tokenId: string; readonly until: UnixMs }
   | { readonly kind: "wipe"; readonly subject: string; readonly deleteBackups: boolean }
   | { readonly kind: "forget"; readonly subject: string };
@@ -33,6 +42,7 @@ interface Row extends Record<string, SqlValue> {
   token_id: string | null;
   until: number | null;
   delete_backups: number;
+  filling: string | null;
   attempts: number;
 }
 
@@ -45,12 +55,13 @@ export class Outbox {
 
   add(message: Message, now: UnixMs): void {
     this.#sql.exec(
-      "INSERT INTO outbox (kind, subject, token_id, until, delete_backups, due_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+      "INSERT INTO outbox (kind, subject, token_id, until, delete_backups, filling, due_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
       message.kind,
       message.subject,
       message.kind === "revoke" ? message.tokenId : null,
       message.kind === "revoke" ? message.until : null,
       message.kind === "wipe" && message.deleteBackups ? 1 : 0,
+      message.kind === "initialize" && message.filling !== null ? JSON.stringify(message.filling) : null,
       now + FIRST_ALARM_MS,
     );
   }
@@ -99,27 +110,19 @@ export class Outbox {
   }
 }
 
-function deliveryOf({ id, kind, subject, token_id, until, delete_backups, attempts }: Row): Delivery {
-  return {
-    id,
-    attempts,
-    message: messageOf(kind, subject, token_id ?? "", asUnixMs(until ?? 0), delete_backups === 1),
-  };
+function deliveryOf(row: Row): Delivery {
+  return { id: row.id, attempts: row.attempts, message: messageOf(row) };
 }
 
-function messageOf(
-  kind: Message["kind"],
-  subject: string,
-  tokenId: string,
-  until: UnixMs,
-  deleteBackups: boolean,
-): Message {
+function messageOf({ kind, subject, token_id, until, delete_backups, filling }: Row): Message {
   switch (kind) {
     case "revoke":
-      return { kind, subject, tokenId, until };
+      return { kind, subject, tokenId: token_id ?? "", until: asUnixMs(until ?? 0) };
     case "wipe":
-      return { kind, subject, deleteBackups };
+      return { kind, subject, deleteBackups: delete_backups === 1 };
     case "initialize":
+      // Written above, from a value of this type.
+      return { kind, subject, filling: filling === null ? null : (JSON.parse(filling) as Filling) };
     case "forget":
       return { kind, subject };
   }

@@ -2,15 +2,15 @@
  * Commands about going back in time: judged by what the caller's token covers, carried out by the databases' objects. The jobs that
  * come of them run there; the organization keeps of which database each is, and what it came to.
  */
-import { asUnixMs, type UnixMs } from "../core/clock.ts";
+import type { UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import {
   isFailure,
   type DatabaseControl,
   type DatabaseInfo,
+  type Idempotency,
   type Input,
   type Job,
-  type JobKind,
   type Output,
 } from "../core/management.ts";
 import {
@@ -21,24 +21,31 @@ import {
   type RestoreJob,
 } from "../core/restore-commands.ts";
 import { versionstampHex } from "../core/versionstamp.ts";
-import type { Admitted, Organization } from "./organization.ts";
+import type { Admitted, JobWishes, Organization } from "./organization.ts";
 import type { Surroundings } from "./organization-service.ts";
+import type { Filling } from "./outbox.ts";
 
-/** Makes a database, and deletes one that nothing came of. */
-interface NewDatabases {
-  create(who: Admitted, input: Input<"databases.create">): Promise<DatabaseInfo | Failure>;
-  delete(who: Admitted, databaseId: string): Promise<unknown>;
+const databaseDeleted = failure("not-found", "The database was deleted.");
+
+/** A new database that is to be filled. `asked`: whose object begins that; null: its own. */
+interface Order {
+  readonly wishes: Pick<DatabaseInfo, "name" | "locationHint" | "jurisdiction">;
+  readonly asked: string | null;
+  readonly command: (jobId: string, databaseId: string) => RestoreCommand;
 }
+
+/** Tells a new database what is in the outbox for it; why it is not ready, unless it was deleted since. */
+type TellNew = (databaseId: string, idempotency: Idempotency | null) => Promise<Failure | undefined>;
 
 export class RestoreCommands {
   readonly #organization: Organization;
   readonly #around: Surroundings;
-  readonly #databases: NewDatabases;
+  readonly #tellNew: TellNew;
 
-  constructor(organization: Organization, around: Surroundings, databases: NewDatabases) {
+  constructor(organization: Organization, around: Surroundings, tellNew: TellNew) {
     this.#organization = organization;
     this.#around = around;
-    this.#databases = databases;
+    this.#tellNew = tellNew;
   }
 
   async range(who: Admitted, { databaseId }: Input<"backups.range">): Promise<Output<"backups.range"> | Failure> {
@@ -58,47 +65,64 @@ export class RestoreCommands {
   }
 
   async verify(who: Admitted, { databaseId }: Input<"backups.verify">): Promise<Job | Failure> {
-    return this.#begin(who, "backup.verify", databaseId, databaseId, (jobId) => ({ command: "verify", jobId }));
+    const wishes = { kind: "backup.verify", databaseId, idempotency: null } as const;
+    return this.#begin(who, wishes, (jobId) => ({ command: "verify", jobId }));
   }
 
-  async inPlace(who: Admitted, { databaseId, at }: Input<"restores.create">): Promise<Job | Failure> {
-    return this.#begin(who, "database.restore", databaseId, databaseId, (jobId) => ({ command: "restore", jobId, at }));
+  async inPlace(who: Admitted, { at, ...wishes }: Input<"restores.create">): Promise<Job | Failure> {
+    const job = { kind: "database.restore", ...wishes } as const;
+    return this.#begin(who, job, (jobId) => ({ command: "restore", jobId, at }));
   }
 
   /** The moment is found before a database is made for it. */
   async fork(
     who: Admitted,
-    { databaseId, at, name }: Input<"forks.create">,
+    { databaseId, at, name, idempotency }: Input<"forks.create">,
   ): Promise<Output<"forks.create"> | Failure> {
-    const source = this.#organization.database(who, databaseId);
-    if (isFailure(source)) return source;
-    const found = await this.#ask(who, databaseId, { command: "resolve", at });
-    if (!found.ok) return found;
-    const [point] = found.kind === "points" ? found.points : [];
-    if (point === undefined) return unexpected(found);
-    const { locationHint, jurisdiction } = source;
-    return this.#intoNew(who, { name, locationHint, jurisdiction }, databaseId, (jobId, intoDatabaseId) => ({
-      command: "fork",
-      jobId,
-      at: versionstampHex(point.version),
-      intoDatabaseId,
-      intoJurisdiction: jurisdiction,
-    }));
+    return this.#intoNew(who, idempotency, async () => {
+      const source = this.#organization.database(who, databaseId);
+      if (isFailure(source)) return source;
+      const found = await this.#ask(who, databaseId, { command: "resolve", at });
+      if (!found.ok) return found;
+      const [point] = found.kind === "points" ? found.points : [];
+      if (point === undefined) return unexpected(found);
+      const { locationHint, jurisdiction } = source;
+      return {
+        wishes: { name, locationHint, jurisdiction },
+        asked: databaseId,
+        command: (jobId, intoDatabaseId) => ({
+          command: "fork",
+          jobId,
+          at: versionstampHex(point.version),
+          intoDatabaseId,
+          intoJurisdiction: jurisdiction,
+        }),
+      };
+    });
   }
 
   async fromBucket(
     who: Admitted,
-    { destination, databaseId, at, name }: Input<"restores.createFromBucket">,
+    { name, idempotency, ...from }: Input<"restores.createFromBucket">,
   ): Promise<Output<"restores.createFromBucket"> | Failure> {
-    const wishes = { name, locationHint: null, jurisdiction: null };
-    return this.#intoNew(who, wishes, null, (jobId) => ({
-      command: "restore from",
-      jobId,
-      databaseId,
-      destination,
-      at,
-      withoutManifest: false,
+    return this.#intoNew(who, idempotency, async () => ({
+      wishes: { name, locationHint: null, jurisdiction: null },
+      asked: null,
+      command: (jobId) => ({ command: "restore from", jobId, ...from, withoutManifest: false }),
     }));
+  }
+
+  /** Has the job that fills a new database begin, as its outbox says; why it was refused. Twice is once. */
+  async fill(databaseId: string, { jobId, asked, sealed }: Filling): Promise<Failure | undefined> {
+    const { secrets } = this.#around;
+    if ("code" in secrets) return secrets;
+    const opened = await secrets.open(sealed, { databaseId, backupId: jobId });
+    if (!opened.ok) return opened;
+    const record = this.#organization.databases.get(asked);
+    if (record === undefined || (asked !== databaseId && record.state !== "ready")) return databaseDeleted;
+    // Sealed below, from a value of this type.
+    const answer = await this.#control(asked, record).restore(JSON.parse(opened.text) as RestoreCommand);
+    return answer.ok ? undefined : answer;
   }
 
   /** As it is now, wherever it is done. What it came to is kept here from the first time that it is seen to be over. */
@@ -134,44 +158,55 @@ export class RestoreCommands {
       : null;
   }
 
-  /** Has `asked` begin a job that runs in `databaseId`. The row is there before, so that no job is ever lost sight of. */
-  async #begin(
-    who: Admitted,
-    kind: JobKind,
-    databaseId: string,
-    asked: string,
-    command: (jobId: string) => RestoreCommand,
-  ): Promise<Job | Failure> {
+  /** Has a database begin a job. The row is there before, so that no job is ever lost sight of; asking twice is asking once. */
+  async #begin(who: Admitted, wishes: JobWishes, command: (jobId: string) => RestoreCommand): Promise<Job | Failure> {
+    const { databaseId } = wishes;
     const covered = this.#organization.database(who, databaseId);
     if (isFailure(covered)) return covered;
-    const jobId = this.#around.entropy.uuid();
-    this.#organization.addJob(jobId, kind, databaseId, this.#around.clock.now());
-    const answer = await this.#askAnyway(asked, command(jobId));
-    const job = this.#organization.job(who, jobId);
-    if (isFailure(job)) return job;
+    const { clock, entropy } = this.#around;
+    const job = this.#organization.beginJob(who, wishes, entropy.uuid(), clock.now());
+    if (isFailure(job) || job.finishedAt !== null) return job;
+    const answer = await this.#askAnyway(databaseId, command(job.id));
     if (answer.ok) return this.#followed(job, answer);
-    this.#organization.removeJob(jobId);
+    this.#organization.removeJob(job.id);
     return answer;
   }
 
-  /** A new database, and the job that fills it, which `asked` begins, or the new database itself. */
+  /** A new database, and the job that fills it; or those that the idempotency key made, for which nothing is prepared. */
   async #intoNew(
     who: Admitted,
-    wishes: Pick<Input<"databases.create">, "name" | "locationHint" | "jurisdiction">,
-    asked: string | null,
-    command: (jobId: string, databaseId: string) => RestoreCommand,
+    idempotency: Idempotency | null,
+    prepare: () => Promise<Order | Failure>,
   ): Promise<{ readonly database: DatabaseInfo; readonly job: Job } | Failure> {
-    const database = await this.#databases.create(who, { ...wishes, description: "", idempotency: null });
-    if (isFailure(database)) return database;
-    const { id } = database;
-    const job = await this.#begin(who, "database.fork", id, asked ?? id, (jobId) => command(jobId, id));
-    if (!isFailure(job)) return { database, job };
-    await this.#databases.delete(who, id);
-    return job;
+    const before = this.#organization.jobMadeBefore(who, idempotency, this.#around.clock.now());
+    const job = before ?? (await this.#create(who, idempotency, prepare));
+    if (isFailure(job)) return job;
+    const notReady = await this.#tellNew(job.databaseId, idempotency);
+    const database = this.#organization.database(who, job.databaseId);
+    if (isFailure(database)) return notReady ?? databaseDeleted;
+    const current = await this.job(who, job.id);
+    return isFailure(current) ? current : { database, job: current };
+  }
+
+  async #create(
+    who: Admitted,
+    idempotency: Idempotency | null,
+    prepare: () => Promise<Order | Failure>,
+  ): Promise<Job | Failure> {
+    const { secrets, entropy, clock } = this.#around;
+    if ("code" in secrets) return secrets;
+    const order = await prepare();
+    if (isFailure(order)) return order;
+    const [databaseId, jobId] = [entropy.uuid(), entropy.uuid()];
+    const command = JSON.stringify(order.command(jobId, databaseId));
+    const sealed = await secrets.seal(command, { databaseId, backupId: jobId });
+    const filling = { jobId, asked: order.asked ?? databaseId, sealed };
+    const wishes = { ...order.wishes, description: "" };
+    return this.#organization.createFilled(who, wishes, databaseId, filling, idempotency, clock.now());
   }
 
   #followed(job: Job, answer: RestoreAnswer | Failure): Job | Failure {
-    const now = asUnixMs(this.#around.clock.now());
+    const now = this.#around.clock.now();
     if (!answer.ok && answer.code !== "not-found") return answer;
     const current: Job = !answer.ok ? unknownTo(job, now) : answer.kind === "job" ? shown(job, answer.job) : job;
     if (current.finishedAt !== null) this.#organization.finishJob(current);
@@ -186,7 +221,7 @@ export class RestoreCommands {
   /** Of a database that the caller was found to cover, though it may have been deleted since. */
   async #askAnyway(databaseId: string, command: RestoreCommand): Promise<RestoreAnswer | Failure> {
     const record = this.#organization.databases.get(databaseId);
-    if (record?.state !== "ready") return failure("not-found", "The database was deleted.");
+    if (record?.state !== "ready") return databaseDeleted;
     return this.#control(databaseId, record).restore(command);
   }
 

@@ -79,6 +79,8 @@ export class DatabaseObject extends DurableObject<Env> implements Roles {
   #deletion: OpenDeletion | null = null;
   /** When the database was deleted, something was being sent to its backup. */
   #wasSending = false;
+  /** Fillings begin one after the other: the same order may come again while it is begun. */
+  #filling: Promise<unknown> = Promise.resolve();
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -197,7 +199,7 @@ export class DatabaseObject extends DurableObject<Env> implements Roles {
     if (this.#open === null) return this.#deletion?.deletion.run(command) ?? NO_DATABASE;
     this.#open.alarms.rescue();
     if (command.command !== "restore from") return this.#open.restores.run(command);
-    return this.#fill(this.#open, "restoring", (restores) => restores.run(command));
+    return this.#fill(this.#open, "restoring", command.jobId, (restores) => restores.run(command));
   }
 
   async receive(order: ReceiveOrder): Promise<{ readonly ok: true; readonly job: RestoreJob } | Failure> {
@@ -213,7 +215,7 @@ export class DatabaseObject extends DurableObject<Env> implements Roles {
     for (const { tokenId, until } of order.purpose === "past" ? order.revoked : []) {
       open.revocations.add(tokenId, until, systemClock.now());
     }
-    const begun = await this.#fill(open, modeFor(order.purpose), (restores) => restores.receive(order));
+    const begun = await this.#fill(open, modeFor(order.purpose), order.jobId, (restores) => restores.receive(order));
     if (!begun.ok && isNew) await this.#erase();
     return begun;
   }
@@ -294,20 +296,28 @@ export class DatabaseObject extends DurableObject<Env> implements Roles {
 
   /** Has this object filled from a backup. Until it is whole it is of that mode; if nothing comes of it, it is as it was. */
   async #fill<T extends { readonly ok: true }>(
-    { database, mode, restores }: Open,
+    open: Open,
     becoming: Mode,
+    jobId: string,
     begin: (restores: RestoreService) => Promise<T | Failure>,
   ): Promise<T | Failure> {
-    if (!isVacant(database, mode)) {
-      return failure(
-        "conflict",
-        "This database is not empty: a backup is restored into a new one, or into its own in place",
-      );
-    }
-    const before = mode.mode;
-    mode.become(becoming);
-    const begun = await begin(restores);
-    if (!begun.ok) mode.become(before);
+    const begun = this.#filling.then(async () => {
+      const { database, mode, restores } = open;
+      if (this.#open !== open) return NO_DATABASE;
+      if (restores.knows(jobId)) return begin(restores);
+      if (!isVacant(database, mode)) {
+        return failure(
+          "conflict",
+          "This database is not empty: a backup is restored into a new one, or into its own in place",
+        );
+      }
+      const before = mode.mode;
+      mode.become(becoming);
+      const outcome = await begin(restores);
+      if (!outcome.ok && this.#open === open) mode.become(before);
+      return outcome;
+    });
+    this.#filling = begun.catch(() => undefined);
     return begun;
   }
 

@@ -19,7 +19,9 @@ import type {
 import { isInitialized, Organization } from "../directory/organization.ts";
 import { OrganizationService } from "../directory/organization-service.ts";
 import { AlarmClock } from "./alarm-clock.ts";
+import { secretBox } from "./backup-wiring.ts";
 import type { DirectoryEnv } from "./directory-env.ts";
+import type { BackupEnv } from "./env.ts";
 import { databaseControl, knowsJurisdictions, organizationIndex, systemClock, systemEntropy } from "./stubs.ts";
 
 interface Open {
@@ -28,10 +30,12 @@ interface Open {
   readonly alarms: AlarmClock;
 }
 
-export class OrganizationObject extends DurableObject<DirectoryEnv> implements OrganizationStub {
+type OrganizationEnv = DirectoryEnv & Pick<BackupEnv, "CAIRN_ENCRYPTION_KEYS">;
+
+export class OrganizationObject extends DurableObject<OrganizationEnv> implements OrganizationStub {
   #open: Open | null = null;
 
-  constructor(ctx: DurableObjectState, env: DirectoryEnv) {
+  constructor(ctx: DurableObjectState, env: OrganizationEnv) {
     super(ctx, env);
     if (isInitialized(ctx.storage)) void ctx.blockConcurrencyWhile(() => this.#start(null));
   }
@@ -74,6 +78,7 @@ export class OrganizationObject extends DurableObject<DirectoryEnv> implements O
       entropy: systemEntropy,
       database: (id, placement) => databaseControl(this.env, id, placement),
       knowsJurisdictions: () => knowsJurisdictions(this.env),
+      secrets: secretBox(this.env),
       index: () => organizationIndex(this.env),
       dueBy: (at) => alarms.dueBy(at),
     });

@@ -179,6 +179,56 @@ describe("a fork", () => {
   });
 });
 
+describe("an order that comes again", () => {
+  test("while it is begun, while it is carried out, and after: is one job", async () => {
+    const { id, stub } = await withBackup();
+    const at = versionstampHex(await put(stub, set(a, text("then"))));
+    await ask(stub, { command: "resolve", at });
+    const [{ stub: target }, { id: forkId, stub: fork }] = [await newDatabase(), await newDatabase()];
+    const destination = { kind: "r2", prefix: "" } as const;
+    const from = { command: "restore from", databaseId: id, destination, at, withoutManifest: false } as const;
+    const orders: readonly [Stub, Stub, RestoreCommand & { readonly jobId: string }][] = [
+      [target, target, { ...from, jobId: "alone" }],
+      [stub, fork, { ...into(forkId), jobId: "fork", at }],
+      [stub, stub, { command: "restore", jobId: "in place", at }],
+      [stub, stub, { command: "verify", jobId: "verify" }],
+    ];
+    for (const [asked, where, order] of orders) {
+      const beside = await Promise.all([job(asked, order), job(asked, order), job(asked, order)]);
+      expect(beside.map((one) => one.id)).toEqual([order.jobId, order.jobId, order.jobId]);
+      expect(await finished(where, order.jobId)).toMatchObject({ status: "completed" });
+      expect(await job(asked, order)).toMatchObject({ status: "completed" });
+      const jobs = await where.restore({ command: "jobs" });
+      expect(
+        jobs.ok && jobs.kind === "jobs" ? jobs.jobs.filter(({ id: one }) => one === order.jobId) : [],
+      ).toHaveLength(1);
+    }
+    // What is filled is open by now, and an order that comes late changes nothing.
+    await put(target, set(a, text("mine")));
+    expect(await job(target, { ...from, jobId: "alone" })).toMatchObject({ status: "completed" });
+    expect(await get(target, a)).toBe("mine");
+  });
+
+  test("beside another that is refused leaves the database closed until it is whole", async () => {
+    const { id, stub } = await withBackup();
+    const at = versionstampHex(await put(stub, set(a, text("then"))));
+    await ask(stub, { command: "resolve", at });
+    const { stub: target } = await newDatabase();
+    const destination = { kind: "r2", prefix: "" } as const;
+    const from = { command: "restore from", databaseId: id, destination, withoutManifest: false } as const;
+    const [refused, begun] = await Promise.all([
+      target.restore({ ...from, jobId: "a", at: "1999-01-01T00:00:00Z" }),
+      target.restore({ ...from, jobId: "b", at }),
+    ]);
+    expect([refused.ok, begun.ok]).toEqual([false, true]);
+    const early = await target.snapshotRead(everything, new Uint8Array());
+    const wasRunning = (await job(target, { command: "job", jobId: "b" })).status === "running";
+    expect(wasRunning ? early : { code: "unavailable" }).toMatchObject({ code: "unavailable" });
+    expect(await finished(target, "b")).toMatchObject({ status: "completed" });
+    expect(await get(target, a)).toBe("then");
+  });
+});
+
 function into(id: string) {
   return { command: "fork", intoDatabaseId: id, intoJurisdiction: null } as const;
 }

@@ -33,6 +33,33 @@ test("a job is cancelled where it runs", async () => {
   expect(await send("POST", `/api/jobs/${body.id}:cancel`, tenant)).toMatchObject({ status: 409 });
 });
 
+test.each([
+  ["/restores", { at: "2026-01-01T00:00:00Z", confirm: true }],
+  ["/forks", { at: "2026-01-01T00:00:00Z", name: "fork" }],
+])("a request to %s that is repeated with its Idempotency-Key is answered with the same job", async (path, body) => {
+  const id = await newDatabase(tenant);
+  const headers = { "idempotency-key": `for${path}` };
+  const first = await send("POST", `/api/databases/${id}${path}`, { ...tenant, body, headers });
+  expect(first.status).toBe(202);
+  const again = await send("POST", `/api/databases/${id}${path}`, { ...tenant, body, headers });
+  expect([again.status, again.body]).toEqual([202, first.body]);
+  expect(again.headers.get("location")).toBe(first.headers.get("location"));
+  const other = { ...body, at: "2026-01-02T00:00:00Z" };
+  expect(await send("POST", `/api/databases/${id}${path}`, { ...tenant, body: other, headers })).toMatchObject({
+    status: 409,
+  });
+});
+
+test("a restore from a bucket that is repeated with its Idempotency-Key makes one database", async () => {
+  const other = await newTenant();
+  const path = `/api/organizations/${other.organizationId}`;
+  const body = { destination: { kind: "r2" }, databaseId: crypto.randomUUID(), at: "2026-01-01T00:00:00Z" };
+  const request = { ...other, body, headers: { "idempotency-key": "i" } };
+  const first = await send("POST", `${path}/restores`, request);
+  expect(await send("POST", `${path}/restores`, request)).toMatchObject({ status: 202, body: first.body });
+  expect((await send("GET", `${path}/databases`, other)).body.items).toEqual([first.body.database]);
+});
+
 test("a restore from a bucket that is refused leaves no database and no job", async () => {
   const other = await newTenant();
   const path = `/api/organizations/${other.organizationId}`;

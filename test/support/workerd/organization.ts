@@ -1,6 +1,6 @@
 /** An organization over real storage whose databases are kept in memory, so that tests kill and restart it between any two steps. */
 import { asUnixMs, type UnixMs } from "../../../src/core/clock.ts";
-import { failure } from "../../../src/core/errors.ts";
+import { type Failure, failure } from "../../../src/core/errors.ts";
 import type {
   Caller,
   CommandName,
@@ -11,10 +11,13 @@ import type {
   Scopes,
   TokenCaller,
 } from "../../../src/core/management.ts";
+import type { RestoreAnswer, RestoreCommand } from "../../../src/core/restore-commands.ts";
 import type { SyncStorage } from "../../../src/core/storage.ts";
+import { asVersion } from "../../../src/core/versionstamp.ts";
 import { sha256 } from "../../../src/directory/digest.ts";
 import { EVERY_SCOPE, Organization } from "../../../src/directory/organization.ts";
 import { OrganizationService } from "../../../src/directory/organization-service.ts";
+import { secretBox } from "../../../src/objects/backup-wiring.ts";
 import { systemEntropy } from "../../../src/objects/stubs.ts";
 import { MovedClock, ok } from "./directory.ts";
 
@@ -25,6 +28,8 @@ export interface Told {
   initialized: number;
   wiped: number;
   revoked: Map<string, UnixMs>;
+  /** Ids of the jobs that have begun in it. */
+  readonly jobs: Set<string>;
 }
 
 /** In place of going on: an object that is killed never does, and what it held in memory is left behind. */
@@ -39,7 +44,9 @@ export class TestOrganization {
   readonly root: TokenCaller;
   /** Databases that do not answer. */
   readonly outOfOrder = new Set<string>();
-  /** Called before and after a database is told something: may throw, or be `killed`. */
+  /** Why databases refuse to begin jobs. */
+  refusal: Failure | null = null;
+  /** Called before and after a database is told or asked something: may throw, or be `killed`. */
   onStep: (when: "before" | "after") => void | Promise<void> = () => {};
   /** What databases answer instead of being initialized. */
   refusing: string | null = null;
@@ -93,7 +100,7 @@ export class TestOrganization {
   }
 
   toldTo(id: string): Told {
-    const told = this.told.get(id) ?? { initialized: 0, wiped: 0, revoked: new Map() };
+    const told = this.told.get(id) ?? { initialized: 0, wiped: 0, revoked: new Map(), jobs: new Set() };
     this.told.set(id, told);
     return told;
   }
@@ -110,6 +117,7 @@ export class TestOrganization {
       entropy: systemEntropy,
       database: (id) => this.#control(id),
       knowsJurisdictions: () => this.knowsJurisdictions,
+      secrets: secretBox({ CAIRN_ENCRYPTION_KEYS: `k1:${btoa("1".repeat(32))}` }),
       index: () => ({ forget: async (id) => void this.forgotten.push(id) }),
       dueBy: (at) => {
         this.alarmAt = at;
@@ -119,11 +127,12 @@ export class TestOrganization {
 
   #control(id: string): DatabaseControl {
     const told = this.toldTo(id);
-    const step = async (change: () => void) => {
+    const step = async <T>(change: () => T): Promise<T> => {
       if (this.outOfOrder.has(id)) throw new Error("out of order");
       await this.onStep("before");
-      change();
+      const outcome = change();
       await this.onStep("after");
+      return outcome;
     };
     return {
       initialize: async () => {
@@ -131,13 +140,49 @@ export class TestOrganization {
         await step(() => told.initialized++);
         return { initialized: true };
       },
-      revoke: (tokenId, until) => step(() => told.revoked.set(tokenId, until)),
-      wipe: () => step(() => told.wiped++),
+      revoke: (tokenId, until) => step(() => void told.revoked.set(tokenId, until)),
+      wipe: () => step(() => void told.wiped++),
       stats: () => Promise.reject(new Error("not asked here")),
       backup: () => Promise.reject(new Error("not asked here")),
-      restore: () => Promise.reject(new Error("not asked here")),
+      restore: (command) => step(() => this.#answer(id, command)),
     };
   }
+
+  /** As a database answers: what begins a job begins it once. */
+  #answer(id: string, command: RestoreCommand): RestoreAnswer | Failure {
+    const point = { version: asVersion(1_000), time: asUnixMs(1) };
+    switch (command.command) {
+      case "resolve":
+        return { ok: true, kind: "points", points: [point], next: null };
+      case "restore":
+      case "restore from":
+      case "verify":
+        return this.#begun(id, command.jobId);
+      case "fork":
+        return this.#begun(command.intoDatabaseId, command.jobId);
+      case "job":
+        return this.toldTo(id).jobs.has(command.jobId)
+          ? runningJob(command.jobId)
+          : failure("not-found", "No such job");
+      default:
+        throw new Error(`${command.command} is not asked here`);
+    }
+  }
+
+  #begun(id: string, jobId: string): RestoreAnswer | Failure {
+    const { initialized, wiped, jobs } = this.toldTo(id);
+    if (initialized === 0 || wiped > 0) return failure("not-found", "There is no such database");
+    if (this.refusal !== null) return this.refusal;
+    if (!jobs.has(jobId) && jobs.size > 0) return failure("conflict", "Another job is running");
+    jobs.add(jobId);
+    return runningJob(jobId);
+  }
+}
+
+function runningJob(id: string): RestoreAnswer {
+  const progress = { phase: "reading", done: 1, total: 2, rate: null, error: null, finishedAt: null } as const;
+  const about = { kind: "fork", status: "running", version: null, damagedObject: null, verification: null } as const;
+  return { ok: true, kind: "job", job: { id, ...about, ...progress, createdAt: asUnixMs(1) } };
 }
 
 export async function callerOf(tokenId: string, secret = tokenId): Promise<TokenCaller> {

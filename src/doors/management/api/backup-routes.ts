@@ -120,7 +120,8 @@ export const BACKUP_ROUTES: readonly ApiRoute[] = [
     summary: "Bring a database back to a moment, in place",
     params: schemas.databaseParams,
     body: backups.newRestore,
-    answer: ({ ask, params, body }) => ask("restores.create", { ...params, at: body.at }),
+    idempotent: true,
+    answer: ({ ask, params, body, idempotency }) => ask("restores.create", { ...params, at: body.at, idempotency }),
   }),
   route({
     ...fillingRoute,
@@ -129,7 +130,8 @@ export const BACKUP_ROUTES: readonly ApiRoute[] = [
     summary: "Make another database what this one was at a moment",
     params: schemas.databaseParams,
     body: backups.newFork,
-    answer: ({ ask, params, body }) => ask("forks.create", { ...params, ...body }),
+    idempotent: true,
+    answer: ({ ask, params, body, idempotency }) => ask("forks.create", { ...params, ...body, idempotency }),
   }),
   route({
     ...fillingRoute,
@@ -138,9 +140,10 @@ export const BACKUP_ROUTES: readonly ApiRoute[] = [
     summary: "Make a new database from a bucket alone",
     params: schemas.organizationParams,
     body: backups.newRestoreFromBucket,
-    answer({ ask, params, body }) {
+    idempotent: true,
+    answer({ ask, params, body, idempotency }) {
       const databaseId = body.databaseId.toLowerCase();
-      const wanted = { ...body, databaseId, destination: backups.destinationOf(body.destination) };
+      const wanted = { ...body, databaseId, destination: backups.destinationOf(body.destination), idempotency };
       return ask("restores.createFromBucket", wanted, params.organizationId);
     },
   }),

@@ -10,7 +10,6 @@ import { failure, type Failure } from "../core/errors.ts";
 import { MAX_DATABASES } from "../core/limits.ts";
 import {
   isFailure,
-  PERMISSIONS,
   type Caller,
   type CommandName,
   type DatabaseInfo,
@@ -30,12 +29,13 @@ import { BackupIds } from "./backup-ids.ts";
 import { Cascades } from "./cascades.ts";
 import { couldNotBeMade, Databases, databaseInfo } from "./databases.ts";
 import { IdempotencyKeys } from "./idempotency.ts";
+import { type DatabaseWishes, JobOrders } from "./job-orders.ts";
 import { Jobs } from "./jobs.ts";
 import { hasSchema, migrate } from "./migrations.ts";
 import { ORGANIZATION_MIGRATIONS } from "./organization-schema.ts";
 import { type Filling, Outbox, type Delivery, type Message } from "./outbox.ts";
 import { refuses, refusesDeployment } from "./policy.ts";
-import { allows, beyond, checkScopes, coversDatabase } from "./scopes.ts";
+import { allows, beyond, checkScopes, coversDatabase, EVERY_SCOPE, mintsBeyondItself } from "./scopes.ts";
 import { DEPLOYMENT, Tokens } from "./tokens.ts";
 import { Usage } from "./usage.ts";
 
@@ -62,15 +62,7 @@ export interface NotDelivered {
   readonly error: string;
 }
 
-export type DatabaseWishes = Pick<DatabaseInfo, "name" | "description" | "locationHint" | "jurisdiction">;
-
 type NewDatabase = Extract<Message, { kind: "initialize" }>;
-
-export interface JobWishes {
-  readonly kind: Job["kind"];
-  readonly databaseId: string;
-  readonly idempotency: Idempotency | null;
-}
 
 interface Row extends Record<string, SqlValue> {
   id: string;
@@ -86,9 +78,6 @@ const noSuchDatabase = failure("not-found", "There is no such database, or none 
 const noSuchToken = failure("not-found", "There is no such token, or none that this token may know of.");
 const noSuchJob = failure("not-found", "There is no such job, or none that this token may know of.");
 
-/** The full scopes of an organization's first token. */
-export const EVERY_SCOPE: Scopes = { permissions: PERMISSIONS, databases: "all", keyPrefix: null, expiresAt: null };
-
 /** Whether an organization was ever made in this storage. Writes nothing. */
 export function isInitialized(storage: SyncStorage): boolean {
   return hasSchema(storage);
@@ -97,13 +86,14 @@ export function isInitialized(storage: SyncStorage): boolean {
 export class Organization {
   readonly #storage: SyncStorage;
   readonly #idempotency: IdempotencyKeys;
-  readonly #jobs: Jobs;
   readonly #tokens: Tokens;
   readonly #usage: Usage;
   /** Read and emptied by the service, in transactions of `delivered` and `notDelivered`. */
   readonly outbox: Outbox;
   readonly cascades: Cascades;
   readonly databases: Databases;
+  readonly jobs: Jobs;
+  readonly orders: JobOrders;
   readonly backupIds: BackupIds;
   readonly id: string;
 
@@ -112,7 +102,7 @@ export class Organization {
     const { sql } = storage;
     this.#storage = storage;
     this.#idempotency = new IdempotencyKeys(sql);
-    this.#jobs = new Jobs(sql);
+    this.jobs = new Jobs(sql);
     this.#tokens = new Tokens(sql);
     this.#usage = new Usage(sql);
     this.outbox = new Outbox(sql);
@@ -124,6 +114,14 @@ export class Organization {
     });
     this.id = this.#row().id;
     this.databases = new Databases(sql, this.id);
+    this.orders = new JobOrders(storage, this.jobs, {
+      madeBefore: (who, idempotency, now) => this.#madeBefore(who, idempotency, now),
+      addDatabase: (wishes, id, filling, now) => this.#addDatabase(wishes, id, filling, now),
+      added: (who, idempotency, jobId, now) => {
+        this.#keepHouse(now);
+        this.#remember(who, idempotency, jobId, now);
+      },
+    });
   }
 
   /** `conflict` when it was deleted: its id is never used again. */
@@ -187,33 +185,6 @@ export class Organization {
     });
   }
 
-  /**
-   * The job that fills a new database, or the one that the idempotency key made. The database is not visible before the job has
-   * begun; when that is refused, nothing is left of either.
-   */
-  createFilled(
-    who: Admitted,
-    wishes: DatabaseWishes,
-    newId: string,
-    filling: Filling,
-    idempotency: Idempotency | null,
-    now: UnixMs,
-  ): Job | Failure {
-    return this.#storage.transactionSync(() => {
-      const before = this.jobMadeBefore(who, idempotency, now);
-      if (before !== null) return before;
-      const refused = this.#addDatabase(wishes, newId, filling, now);
-      if (refused !== undefined) return refused;
-      return this.#addJob(who, filling.jobId, "database.fork", newId, idempotency, now);
-    });
-  }
-
-  /** The job of an earlier request with this key, unless it was refused; `conflict` when that was another request. */
-  jobMadeBefore(who: Admitted, idempotency: Idempotency | null, now: UnixMs): Job | null | Failure {
-    const made = this.#madeBefore(who, idempotency, now);
-    return typeof made === "string" ? (this.#jobs.get(made) ?? null) : made;
-  }
-
   /** A database that is ready and covered; the same answer for one that is neither there nor covered. */
   database(who: Admitted, databaseId: string): DatabaseInfo | Failure {
     if (who.scopes !== null && !coversDatabase(who.scopes, databaseId)) return noSuchDatabase;
@@ -249,11 +220,11 @@ export class Organization {
       if (record.state === "ready") {
         this.#usage.forgetDatabase(databaseId, now);
         this.databases.beginDeletion(databaseId, jobId, now);
-        this.#jobs.add(jobId, "database.delete", databaseId, now);
+        this.jobs.add(jobId, "database.delete", databaseId, now);
         this.outbox.add({ kind: "wipe", subject: databaseId, deleteBackups }, now);
         this.#keepHouse(now);
       }
-      return { job: this.#jobs.get(record.deletionJob ?? jobId) ?? null };
+      return { job: this.jobs.get(record.deletionJob ?? jobId) ?? null };
     });
   }
 
@@ -317,27 +288,9 @@ export class Organization {
   }
 
   job(who: Admitted, jobId: string): Job | Failure {
-    const job = this.#jobs.get(jobId);
+    const job = this.jobs.get(jobId);
     if (job === undefined || (who.scopes !== null && !coversDatabase(who.scopes, job.databaseId))) return noSuchJob;
     return job;
-  }
-
-  /**
-   * A row for work that a database will do, written before it is asked to; or the row that the idempotency key made, for which
-   * the database may not have been asked.
-   */
-  beginJob(who: Admitted, { kind, databaseId, idempotency }: JobWishes, newId: string, now: UnixMs): Job | Failure {
-    return this.#storage.transactionSync(
-      () => this.jobMadeBefore(who, idempotency, now) ?? this.#addJob(who, newId, kind, databaseId, idempotency, now),
-    );
-  }
-
-  finishJob(job: Job): void {
-    this.#jobs.finish(job);
-  }
-
-  removeJob(jobId: string): void {
-    this.#jobs.remove(jobId);
   }
 
   /** Of a job that is the organization's own. */
@@ -401,7 +354,7 @@ export class Organization {
         this.backupIds.removeOfDatabase(message.subject);
         const job = this.databases.get(message.subject)?.deletionJob;
         // With its backup, the job goes on elsewhere: `restore-commands.ts` follows it.
-        if (typeof job === "string" && !message.deleteBackups) this.#jobs.complete(job, now);
+        if (typeof job === "string" && !message.deleteBackups) this.jobs.complete(job, now);
       }
     });
   }
@@ -420,7 +373,7 @@ export class Organization {
       this.outbox.postpone({ id, attempts, message }, why.error, now);
       const job = message.kind === "wipe" ? record?.deletionJob : null;
       // The detail stays with the message: what a tenant is shown says nothing of our insides.
-      if (typeof job === "string") this.#jobs.stumbled(job, "The database could not be reached. It is tried again.");
+      if (typeof job === "string") this.jobs.stumbled(job, "The database could not be reached. It is tried again.");
     });
   }
 
@@ -434,7 +387,7 @@ export class Organization {
   housekeep(now: UnixMs): void {
     this.#storage.transactionSync(() => {
       this.#idempotency.purge(now);
-      this.#jobs.purge(now);
+      this.jobs.purge(now);
       // A cascade goes through the tokens as they are.
       const moreTokens = this.cascades.dueAt() === null && this.#tokens.purge(now);
       this.#usage.purge(now);
@@ -463,7 +416,7 @@ export class Organization {
   #giveUp(id: number, { subject, filling }: NewDatabase, { refused }: NotDelivered, now: UnixMs): void {
     this.outbox.remove(id);
     if (!this.databases.giveUp(subject)) return;
-    if (filling !== null) this.#jobs.remove(filling.jobId);
+    if (filling !== null) this.jobs.remove(filling.jobId);
     // One that never answered may have been made all the same; one that refuses to be initialized is not ours.
     if (refused?.by !== "initialize") this.outbox.add({ kind: "wipe", subject, deleteBackups: false }, now);
   }
@@ -495,20 +448,6 @@ export class Organization {
     return undefined;
   }
 
-  #addJob(
-    who: Admitted,
-    id: string,
-    kind: Job["kind"],
-    databaseId: string,
-    idempotency: Idempotency | null,
-    now: UnixMs,
-  ): Job | Failure {
-    this.#jobs.add(id, kind, databaseId, now);
-    this.#keepHouse(now);
-    this.#remember(who, idempotency, id, now);
-    return this.#jobs.get(id) ?? noSuchJob;
-  }
-
   #madeBefore(who: Admitted, idempotency: Idempotency | null, now: UnixMs): string | null | Failure {
     return idempotency === null ? null : this.#idempotency.find(who.name, idempotency, now);
   }
@@ -531,12 +470,3 @@ export class Organization {
 }
 
 const deployment: Admitted = { scopes: null, name: DEPLOYMENT };
-
-function mintsBeyondItself(minter: Scopes | null, scopes: Scopes): Failure | undefined {
-  const tooMuch = minter === null ? undefined : beyond(scopes, minter);
-  if (tooMuch === undefined) return undefined;
-  return failure(
-    "forbidden",
-    `A token mints only tokens within its own scopes; this one would have ${tooMuch}, which it has not.`,
-  );
-}

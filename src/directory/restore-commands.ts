@@ -21,7 +21,8 @@ import {
   type RestoreJob,
 } from "../core/restore-commands.ts";
 import { versionstampHex } from "../core/versionstamp.ts";
-import type { Admitted, JobWishes, Organization } from "./organization.ts";
+import type { JobWishes } from "./job-orders.ts";
+import type { Admitted, Organization } from "./organization.ts";
 import type { Surroundings } from "./organization-service.ts";
 import type { Filling } from "./outbox.ts";
 
@@ -164,11 +165,11 @@ export class RestoreCommands {
     const covered = this.#organization.database(who, databaseId);
     if (isFailure(covered)) return covered;
     const { clock, entropy } = this.#around;
-    const job = this.#organization.beginJob(who, wishes, entropy.uuid(), clock.now());
+    const job = this.#organization.orders.add(who, wishes, entropy.uuid(), clock.now());
     if (isFailure(job) || job.finishedAt !== null) return job;
     const answer = await this.#askAnyway(databaseId, command(job.id));
     if (answer.ok) return this.#followed(job, answer);
-    this.#organization.removeJob(job.id);
+    this.#organization.jobs.remove(job.id);
     return answer;
   }
 
@@ -178,7 +179,7 @@ export class RestoreCommands {
     idempotency: Idempotency | null,
     prepare: () => Promise<Order | Failure>,
   ): Promise<{ readonly database: DatabaseInfo; readonly job: Job } | Failure> {
-    const before = this.#organization.jobMadeBefore(who, idempotency, this.#around.clock.now());
+    const before = this.#organization.orders.madeBefore(who, idempotency, this.#around.clock.now());
     const job = before ?? (await this.#create(who, idempotency, prepare));
     if (isFailure(job)) return job;
     const notReady = await this.#tellNew(job.databaseId, idempotency);
@@ -202,14 +203,14 @@ export class RestoreCommands {
     const sealed = await secrets.seal(command, { databaseId, backupId: jobId });
     const filling = { jobId, asked: order.asked ?? databaseId, sealed };
     const wishes = { ...order.wishes, description: "" };
-    return this.#organization.createFilled(who, wishes, databaseId, filling, idempotency, clock.now());
+    return this.#organization.orders.addFilled(who, wishes, databaseId, filling, idempotency, clock.now());
   }
 
   #followed(job: Job, answer: RestoreAnswer | Failure): Job | Failure {
     const now = this.#around.clock.now();
     if (!answer.ok && answer.code !== "not-found") return answer;
     const current: Job = !answer.ok ? unknownTo(job, now) : answer.kind === "job" ? shown(job, answer.job) : job;
-    if (current.finishedAt !== null) this.#organization.finishJob(current);
+    if (current.finishedAt !== null) this.#organization.jobs.finish(current);
     return current;
   }
 

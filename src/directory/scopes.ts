@@ -4,7 +4,10 @@ import type { UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import { admitsKey } from "../core/key-prefix.ts";
 import { MAX_DATABASES_OF_TOKEN, MAX_KEY_PREFIX_BYTES } from "../core/limits.ts";
-import type { Permission, Scopes } from "../core/management.ts";
+import { PERMISSIONS, type Permission, type Scopes } from "../core/management.ts";
+
+/** The full scopes of an organization's first token. */
+export const EVERY_SCOPE: Scopes = { permissions: PERMISSIONS, databases: "all", keyPrefix: null, expiresAt: null };
 
 /** `backup` includes `read`. */
 export function allows(scopes: Scopes, permission: Permission): boolean {
@@ -71,4 +74,13 @@ export function beyond(inner: Scopes, outer: Scopes, ignoreExpiry = false): stri
 
 function liesUnder(inner: string | null, outer: string): boolean {
   return inner !== null && admitsKey(fromHex(outer), fromHex(inner));
+}
+
+export function mintsBeyondItself(minter: Scopes | null, scopes: Scopes): Failure | undefined {
+  const tooMuch = minter === null ? undefined : beyond(scopes, minter);
+  if (tooMuch === undefined) return undefined;
+  return failure(
+    "forbidden",
+    `A token mints only tokens within its own scopes; this one would have ${tooMuch}, which it has not.`,
+  );
 }

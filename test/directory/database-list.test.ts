@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { asUnixMs } from "../../src/core/clock.ts";
 import { isFailure, type DatabaseInfo, type Ordering, type Page } from "../../src/core/management.ts";
-import { EVERY_SCOPE } from "../../src/directory/organization.ts";
+import { EVERY_SCOPE } from "../../src/directory/scopes.ts";
 import { CountingStorage } from "../support/counting-storage.ts";
 import { ok, withStorage } from "../support/workerd/directory.ts";
 import { ORGANIZATION_ID, TestOrganization } from "../support/workerd/organization.ts";

@@ -6,7 +6,8 @@ import { isFailure, type Page, type Scopes, type TokenInfo } from "../../src/cor
 import type { Failure } from "../../src/core/errors.ts";
 import { migrate } from "../../src/directory/migrations.ts";
 import { ORGANIZATION_MIGRATIONS } from "../../src/directory/organization-schema.ts";
-import { EVERY_SCOPE, Organization } from "../../src/directory/organization.ts";
+import { Organization } from "../../src/directory/organization.ts";
+import { EVERY_SCOPE } from "../../src/directory/scopes.ts";
 import { CountingStorage } from "../support/counting-storage.ts";
 import { ok, withStorage } from "../support/workerd/directory.ts";
 import { callerOf, killed, ORGANIZATION_ID, TestOrganization } from "../support/workerd/organization.ts";

@@ -15,7 +15,8 @@ import type { RestoreAnswer, RestoreCommand } from "../../../src/core/restore-co
 import type { SyncStorage } from "../../../src/core/storage.ts";
 import { asVersion } from "../../../src/core/versionstamp.ts";
 import { sha256 } from "../../../src/directory/digest.ts";
-import { EVERY_SCOPE, Organization } from "../../../src/directory/organization.ts";
+import { Organization } from "../../../src/directory/organization.ts";
+import { EVERY_SCOPE } from "../../../src/directory/scopes.ts";
 import { OrganizationService } from "../../../src/directory/organization-service.ts";
 import { secretBox } from "../../../src/objects/backup-wiring.ts";
 import { systemEntropy } from "../../../src/objects/stubs.ts";

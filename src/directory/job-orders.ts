@@ -1,0 +1,82 @@
+/**
+ * Orders for work that databases do: the row of each job is written before its database is asked, so that a kill in between loses
+ * sight of none, and with the idempotency key that it was ordered with, so that it is ordered once. What becomes of a job only its
+ * database knows.
+ */
+import { assert } from "../core/assert.ts";
+import type { UnixMs } from "../core/clock.ts";
+import type { Failure } from "../core/errors.ts";
+import type { DatabaseInfo, Idempotency, Job } from "../core/management.ts";
+import type { SyncStorage } from "../core/storage.ts";
+import type { Jobs } from "./jobs.ts";
+import type { Admitted } from "./organization.ts";
+import type { Filling } from "./outbox.ts";
+
+export type DatabaseWishes = Pick<DatabaseInfo, "name" | "description" | "locationHint" | "jurisdiction">;
+
+export interface JobWishes {
+  readonly kind: Job["kind"];
+  readonly databaseId: string;
+  readonly idempotency: Idempotency | null;
+}
+
+/** What the organization keeps beside jobs. Called in a transaction. */
+interface Books {
+  /** The id of what an earlier request with this key made; `conflict` when that was another request. */
+  madeBefore(who: Admitted, idempotency: Idempotency | null, now: UnixMs): string | null | Failure;
+  addDatabase(wishes: DatabaseWishes, id: string, filling: Filling | null, now: UnixMs): Failure | undefined;
+  added(who: Admitted, idempotency: Idempotency | null, jobId: string, now: UnixMs): void;
+}
+
+export class JobOrders {
+  readonly #storage: SyncStorage;
+  readonly #jobs: Jobs;
+  readonly #books: Books;
+
+  constructor(storage: SyncStorage, jobs: Jobs, books: Books) {
+    this.#storage = storage;
+    this.#jobs = jobs;
+    this.#books = books;
+  }
+
+  /** The job of an earlier request with this key, unless it was refused; `conflict` when that was another request. */
+  madeBefore(who: Admitted, idempotency: Idempotency | null, now: UnixMs): Job | null | Failure {
+    const made = this.#books.madeBefore(who, idempotency, now);
+    return typeof made === "string" ? (this.#jobs.get(made) ?? null) : made;
+  }
+
+  /** The job is the one that the idempotency key made, if there is one, of which the database may not know. */
+  add(who: Admitted, wishes: JobWishes, newId: string, now: UnixMs): Job | Failure {
+    return this.#storage.transactionSync(
+      () => this.madeBefore(who, wishes.idempotency, now) ?? this.#add(who, wishes, newId, now),
+    );
+  }
+
+  /**
+   * A new database and the job that fills it, or the job that the idempotency key made. The database is not visible before the job
+   * has begun; when that is refused, nothing is left of either.
+   */
+  addFilled(
+    who: Admitted,
+    wishes: DatabaseWishes,
+    databaseId: string,
+    filling: Filling,
+    idempotency: Idempotency | null,
+    now: UnixMs,
+  ): Job | Failure {
+    return this.#storage.transactionSync(
+      () =>
+        this.madeBefore(who, idempotency, now) ??
+        this.#books.addDatabase(wishes, databaseId, filling, now) ??
+        this.#add(who, { kind: "database.fork", databaseId, idempotency }, filling.jobId, now),
+    );
+  }
+
+  #add(who: Admitted, { kind, databaseId, idempotency }: JobWishes, id: string, now: UnixMs): Job {
+    this.#jobs.add(id, kind, databaseId, now);
+    this.#books.added(who, idempotency, id, now);
+    const job = this.#jobs.get(id);
+    assert(job !== undefined, "the job that was just added");
+    return job;
+  }
+}

@@ -79,7 +79,10 @@ export class ReadGeneration {
 /** The names of the generations' folders, the oldest first. */
 export async function listGenerations(destination: Destination, databaseId: string): Promise<string[]> {
   const names = await listAll(destination, `${databaseId}/`);
-  const folders = names.map((name) => name.split("/")[1] ?? "").filter((folder) => folder !== "manifest.json");
+  // Beside them lie the manifest and what is left of a probe that was killed.
+  const folders = names
+    .map((name) => name.split("/")[1] ?? "")
+    .filter((folder) => !/^(manifest\.json|probe)$/.test(folder));
   return [...new Set(folders)];
 }
 

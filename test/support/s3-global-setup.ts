@@ -1,4 +1,7 @@
-/** One S3 endpoint for all tests that run inside workerd, where no server can be started: `inject("s3")` says where it is. */
+/**
+ * What tests that run inside workerd are told: `inject("s3")` is where the S3 endpoint of them all is, since no server can be started
+ * there; `inject("simulation")` the seeds that the environment asks for.
+ */
 import type { TestProject } from "vitest/node";
 import type { S3Place } from "./s3-place.ts";
 import { startS3Server } from "./s3-server.ts";
@@ -8,5 +11,9 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const { endpoint, region, accessKeyId, secretAccessKey, bucket } = server;
   const place: S3Place = { endpoint, region, accessKeyId, secretAccessKey, bucket };
   project.provide("s3", place);
+  project.provide("simulation", {
+    from: Number(process.env["CAIRN_SIMULATION_FROM"] ?? 1),
+    count: Number(process.env["CAIRN_SIMULATION_SEEDS"] ?? 8),
+  });
   return () => server.close();
 }

@@ -11,5 +11,7 @@ export interface S3Place {
 declare module "vitest" {
   interface ProvidedContext {
     s3: S3Place;
+    /** Which seeds the simulation of a backup runs. */
+    simulation: { readonly from: number; readonly count: number };
   }
 }

@@ -65,6 +65,8 @@ export interface TestBackupOptions {
   /** Stands before the destination. */
   readonly through?: (destination: Destination) => Destination;
   readonly secrets?: SecretBox;
+  /** Tasks that are due together run beside each other, as the object's do; else one after the other. */
+  readonly beside?: boolean;
 }
 
 /** Engine and backup on one storage. `reopen` forgets everything that is not stored, as an eviction does. */
@@ -81,6 +83,7 @@ export class TestBackup {
   /** How often the alarm was moved: each is billed as a row. */
   alarmsSet = 0;
   readonly #options: TestBackupOptions;
+  #ringing = false;
 
   constructor(storage: SyncStorage, options: TestBackupOptions = {}, clock = new MovableClock()) {
     this.storage = storage;
@@ -112,8 +115,12 @@ export class TestBackup {
     this.alarm = this.#nextDue();
   }
 
-  async enable(times: { intervalMs?: number; retentionDays?: number } = {}): Promise<BackupInfo> {
-    return this.ask({
+  enable(times: { intervalMs?: number; retentionDays?: number } = {}): Promise<BackupInfo> {
+    return this.ask(this.enabling(times));
+  }
+
+  enabling(times: { intervalMs?: number; retentionDays?: number } = {}): BackupCommand {
+    return {
       command: "enable",
       id: crypto.randomUUID(),
       databaseId: this.databaseId,
@@ -121,7 +128,7 @@ export class TestBackup {
       intervalMs: 2_000,
       retentionDays: 7,
       ...times,
-    });
+    };
   }
 
   /** Must succeed. */
@@ -144,15 +151,26 @@ export class TestBackup {
     return versionOf(this.database.commit([one])[0]);
   }
 
-  /** Runs what is due, as the alarm does. Returns the names of what ran. */
+  /** Runs what is due, as the alarm does; nothing while it is doing so. Returns the names of what ran. */
   async ring(): Promise<string[]> {
+    if (this.#ringing) return [];
+    this.#ringing = true;
     this.alarm = null;
     const ran: string[] = [];
-    for (const task of this.backup.tasks) {
-      const due = task.dueAt();
-      if (due === null || due > this.clock.now()) continue;
-      ran.push(task.name);
-      await task.run();
+    const running: Promise<void>[] = [];
+    try {
+      for (const task of this.backup.tasks) {
+        const due = task.dueAt();
+        if (due === null || due > this.clock.now()) continue;
+        ran.push(task.name);
+        const run = task.run();
+        if (this.#options.beside === true) running.push(run);
+        else await run;
+      }
+      const ended = await Promise.allSettled(running);
+      for (const end of ended) if (end.status === "rejected") throw end.reason;
+    } finally {
+      this.#ringing = false;
     }
     const next = this.#nextDue();
     if (next !== null && (this.alarm === null || next < this.alarm)) {

@@ -136,14 +136,21 @@ function variablesOf(
   return isFailure(others) ? others : { all: { ...secrets, ...others } };
 }
 
-/** Builds the Worker once and runs it on plain workerd with its disk storage. `invalid` when it does not build. */
-export async function onWorkerd(entry: string, deployment: Deployment): Promise<StartUpstream | Failure> {
+/**
+ * Builds the Worker once and runs it on plain workerd with its disk storage. `invalid` when it does not build. `flags`: of
+ * workerd and of V8, for measurements.
+ */
+export async function onWorkerd(
+  entry: string,
+  deployment: Deployment,
+  flags: { readonly workerd?: readonly string[]; readonly v8?: readonly string[] } = {},
+): Promise<StartUpstream | Failure> {
   const worker = await bundleWorker(entry);
   if (typeof worker !== "string") return worker;
   const date = compatibilityDateOf(readFileSync(join(repository, "wrangler.toml"), "utf8"));
-  const files = { worker, config: workerdConfig(deployment, date) };
+  const files = { worker, config: workerdConfig(deployment, date, flags.v8) };
   return (folder, variables) =>
-    startWorkerd(folder, files, { CAIRN_DESTINATIONS: "any", ...process.env, ...variables });
+    startWorkerd(folder, files, { CAIRN_DESTINATIONS: "any", ...process.env, ...variables }, flags.workerd);
 }
 
 function urlHost(host: string): string {

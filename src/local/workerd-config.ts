@@ -34,7 +34,11 @@ export const workerdNames = { socket: "http", objects: "objects" } as const;
  * The file's text; "worker.js" lies beside it. A class's objects are stored under a key made from its name, so renaming a class
  * needs a migration.
  */
-export function workerdConfig(deployment: Deployment, compatibilityDate: string): string {
+export function workerdConfig(
+  deployment: Deployment,
+  compatibilityDate: string,
+  v8Flags: readonly string[] = [],
+): string {
   const bindings = [
     ...deployment.variables.map((name) => `(name = "${name}", fromEnvironment = "${name}")`),
     `(name = "DESTINATIONS", service = "destinations")`,
@@ -52,6 +56,7 @@ const config :Workerd.Config = (
     (name = "destinations", network = (allow = ["public", "private"], tlsOptions = (trustBrowserCas = true))),
   ],
   sockets = [(name = "${workerdNames.socket}", http = (), service = "main")],
+  v8Flags = [${v8Flags.map((flag) => `"${flag}"`).join(", ")}],
 );
 
 const main :Workerd.Worker = (

@@ -21,11 +21,15 @@ export interface WorkerdFiles {
 /** Of what workerd wrote last, this much is told when it dies. */
 const LAST_LINES = 10;
 
-/** Writes the files into the folder's run/, starts workerd on them and resolves when it listens. */
+/**
+ * Writes the files into the folder's run/, starts workerd on them and resolves when it listens. `flags`: more of workerd's own,
+ * for measurements.
+ */
 export async function startWorkerd(
   folder: string,
   files: WorkerdFiles,
   environment: Readonly<NodeJS.ProcessEnv>,
+  flags: readonly string[] = [],
 ): Promise<Upstream | Failure> {
   const [run, objects] = [join(folder, "run"), join(folder, "objects")];
   for (const each of [run, objects]) mkdirSync(each, { recursive: true });
@@ -38,6 +42,7 @@ export async function startWorkerd(
     `--socket-addr=${workerdNames.socket}=127.0.0.1:0`,
     `--directory-path=${workerdNames.objects}=${objects}`,
     "--control-fd=4",
+    ...flags,
   ];
   const workerd = await spawnGuarded(workerdProgram(), args, environment);
   writeFileSync(pidFile(folder), `${workerd.pid}\n`);
@@ -60,11 +65,12 @@ export async function startWorkerd(
   return { port, pid: workerd.pid, exited, stop: (graceMs) => workerd.stop(graceMs) };
 }
 
-/** From workerd's control messages: a line of JSON for each socket that listens, of which there is one. */
+/** From workerd's control messages: a line of JSON for each that listens, our socket and perhaps its inspector. */
 async function listeningPort(control: Readable): Promise<number> {
   for await (const line of createInterface({ input: control })) {
     const message: unknown = JSON.parse(line);
-    if (typeof message === "object" && message !== null && "port" in message && typeof message.port === "number") {
+    if (typeof message !== "object" || message === null || !("socket" in message)) continue;
+    if (message.socket === workerdNames.socket && "port" in message && typeof message.port === "number") {
       return message.port;
     }
   }

@@ -126,7 +126,7 @@ test("a whole backup: every object is checked, and the digest is the model's; a 
   });
 });
 
-test("each object of each generation, removed or changed in one bit, one at a time, is named", async () => {
+test("each object of each generation, removed, cut short or changed in one bit, one at a time, is named", async () => {
   const destination = new MemoryDestination();
   const writer = await writeBackup(destination, databaseId, 53, 20);
   const [older] = writer.generations;
@@ -138,12 +138,12 @@ test("each object of each generation, removed or changed in one bit, one at a ti
     const target = new TestRestore({ storage, destination, databaseId });
     for (const [index, name] of names.entries()) {
       const whole = destination.objects.get(name) ?? new Uint8Array();
-      for (const harm of ["removed", "changed"]) {
+      for (const harm of ["removed", "cut short", "changed"]) {
         const what = await order(destination, writer, `${harm} ${index}`);
         const bit = writer.random(whole.length * 8);
         const changed = whole.map((byte, i) => (i === bit >> 3 ? byte ^ (1 << (bit & 7)) : byte));
         if (harm === "removed") destination.objects.delete(name);
-        else destination.objects.set(name, changed);
+        else destination.objects.set(name, harm === "changed" ? changed : whole.slice(0, writer.random(whole.length)));
         const { status, error, verification } = await checked(target, what);
         destination.objects.set(name, whole);
 

@@ -42,6 +42,12 @@ async function until(stub: Stub, holds: (info: BackupInfo) => boolean): Promise<
     .toBe(true);
 }
 
+async function objectsOf(stub: Stub): Promise<number> {
+  const answer = await stub.backup({ command: "status" });
+  if (!answer.ok) throw new Error(answer.message);
+  return answer.backup?.generations[0]?.objects ?? 0;
+}
+
 const isSettled = ({ status, backlogBytes }: BackupInfo): boolean => status.code === "active" && backlogBytes === 0;
 
 async function keysInBackup(id: string): Promise<Set<string>> {
@@ -97,6 +103,27 @@ test("the statistics tell how many bytes of log wait for the destination", async
   await backedUp.backup({ command: "resume" });
   await until(backedUp, isSettled);
   expect(await backedUp.stats()).toMatchObject({ logBacklog: 0 });
+});
+
+test("an alarm that rings twice at once stores each range once", async () => {
+  const { id, stub } = await enabled();
+  await until(stub, isSettled);
+  const objectsBefore = await objectsOf(stub);
+  await commit(stub, write([set(key("once"), text("1"))]));
+  await scheduler.wait(600);
+  await Promise.all([runDurableObjectAlarm(stub), runDurableObjectAlarm(stub)]);
+  await until(stub, isSettled);
+  expect(await objectsOf(stub)).toBe(objectsBefore + 1);
+  expect((await keysInBackup(id)).has(toHex(key("once")))).toBe(true);
+});
+
+test("an alarm that is lost while the object is there is overdue for the next request, which sets it again", async () => {
+  const { id, stub } = await enabled();
+  await until(stub, isSettled);
+  await commit(stub, write([set(key("overdue"), text("1"))]));
+  await runInDurableObject(stub, (_, { storage }) => storage.deleteAlarm());
+  await until(stub, isSettled);
+  expect((await keysInBackup(id)).has(toHex(key("overdue")))).toBe(true);
 });
 
 test("an object where no database was made knows no backup", async () => {

@@ -3,16 +3,10 @@
  * never failed by it, and once the destination is well every acknowledged commit is in the backup and nothing is divided.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { S3Destination } from "../../src/backup/destinations/s3.ts";
-import { parseS3Settings } from "../../src/backup/destinations/s3-settings.ts";
-import { toHex } from "../../src/core/bytes.ts";
-import type { AtomicWrite } from "../../src/core/operations.ts";
-import { BackupServer, type ServedDatabase } from "../support/backup-server.ts";
-import { set, v8 } from "../support/backup-workload.ts";
+import { BackupServer } from "../support/backup-server.ts";
 import { type FaultKind, type FaultProxy, startFaultProxy } from "../support/fault-proxy.ts";
-import { listGenerations, readGeneration } from "../support/reference-reader.ts";
 import { type S3Server, startS3Server } from "../support/s3-server.ts";
-import { realTiming } from "../support/timing.ts";
+import { expectEverythingIn, ServedLoad } from "../support/served-load.ts";
 
 let s3: S3Server;
 let proxy: FaultProxy;
@@ -29,60 +23,6 @@ afterAll(async () => {
   await proxy.close();
   await s3.close();
 });
-
-/** Writes one key after another until it is stopped; knows which commits were acknowledged. */
-class Load {
-  readonly acknowledged: number[] = [];
-  refused = 0;
-  readonly #database: ServedDatabase;
-  readonly #done: Promise<void>[];
-  #next = 0;
-  #stopped = false;
-
-  constructor(database: ServedDatabase, writers = 2) {
-    this.#database = database;
-    this.#done = Array.from({ length: writers }, () => this.#write());
-  }
-
-  async stop(): Promise<void> {
-    this.#stopped = true;
-    await Promise.all(this.#done);
-  }
-
-  async #write(): Promise<void> {
-    while (!this.#stopped) {
-      const number = this.#next++;
-      try {
-        await this.#database.commit(writeOf(number));
-        this.acknowledged.push(number);
-      } catch {
-        this.refused += 1;
-      }
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
-}
-
-/** Two entries, so that a commit that is divided would show. */
-function writeOf(number: number): AtomicWrite {
-  const mutations = [set(["load", number], v8(number)), set(["twin", number], v8(number))];
-  return { checks: [], mutations, enqueues: [] };
-}
-
-async function expectEverythingIn(database: ServedDatabase, load: Load): Promise<void> {
-  const parsed = parseS3Settings({ ...s3, sessionToken: null, prefix: "" }, { strict: false });
-  if (!parsed.ok) throw new Error(parsed.message);
-  const destination = new S3Destination(parsed.settings, (url, init) => fetch(url, init), realTiming);
-  const [folder = "", ...others] = await listGenerations(destination, database.id);
-  expect(others).toEqual([]);
-  const generation = await readGeneration(destination, database.id, folder);
-  const last = [...generation.states()].at(-1);
-  const missing = load.acknowledged.filter((number) =>
-    writeOf(number).mutations.some(({ key }) => last?.entries.has(toHex(key)) !== true),
-  );
-  expect(missing).toEqual([]);
-  expect(load.acknowledged.length).toBeGreaterThan(100);
-}
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -107,7 +47,7 @@ describe.concurrent.each(outages)("while the destination %s", (_, fault, expecte
     ["later", 1_000, /^active$/],
   ])("%s, commits go on and none is missing afterwards", { timeout: 180_000 }, async (_when, afterMs, status) => {
     const database = server.database();
-    const load = new Load(database);
+    const load = new ServedLoad(database);
     await sleep(500);
     await database.enable({ ...s3, endpoint: proxy.endpoint });
     if (afterMs > 0) await database.until("active", (info) => info.status.code === "active");
@@ -126,7 +66,8 @@ describe.concurrent.each(outages)("while the destination %s", (_, fault, expecte
     );
     expect(after.generations.map(({ state }) => state)).toEqual(["complete"]);
     expect(load.refused, "commits that failed").toBe(0);
-    await expectEverythingIn(database, load);
+    expect(load.slowMs(), "commits do not wait for the destination").toBeLessThan(1_000);
+    await expectEverythingIn(s3, database, load);
   });
 });
 
@@ -137,7 +78,7 @@ test.concurrent(
     const database = server.database();
     await database.enable({ ...s3, endpoint: proxy.endpoint });
     await database.until("active", (info) => info.status.code === "active");
-    const load = new Load(database);
+    const load = new ServedLoad(database);
     const heal = proxy.add({ fault: { do: "hang" }, path: new RegExp(database.id) });
     await sleep(20_000);
     expect((await database.info()).lagMs).toBeGreaterThan(15_000);
@@ -145,7 +86,8 @@ test.concurrent(
     await load.stop();
     await database.until("settled", ({ backlogBytes }) => backlogBytes === 0, 120_000);
     expect(load.refused).toBe(0);
-    await expectEverythingIn(database, load);
+    expect(load.slowMs(), "commits do not wait for the destination").toBeLessThan(1_000);
+    await expectEverythingIn(s3, database, load);
   },
 );
 
@@ -154,7 +96,7 @@ test(
   { timeout: 180_000 },
   async () => {
     const database = server.database();
-    const load = new Load(database);
+    const load = new ServedLoad(database);
     await sleep(300);
     await database.enable({ ...s3, endpoint: proxy.endpoint });
     // Slow enough that most kills find a request under way.
@@ -170,9 +112,48 @@ test(
     heal();
     await database.until("settled", ({ status, backlogBytes }) => status.code === "active" && backlogBytes === 0);
     expect(load.refused).toBeGreaterThan(0);
-    await expectEverythingIn(database, load);
+    await expectEverythingIn(s3, database, load);
   },
 );
+
+test.concurrent(
+  "credentials that expire are shown, and those that replace them ship what waited",
+  { timeout: 120_000 },
+  async () => {
+    const database = server.database();
+    const load = new ServedLoad(database);
+    await database.enable({ ...s3, endpoint: proxy.endpoint });
+    await database.until("active", (info) => info.status.code === "active");
+    // What tries new ones out lies beside the generations.
+    const fault = { do: "answer", status: 400, code: "ExpiredToken" } as const;
+    const heal = proxy.add({ fault, path: new RegExp(`${database.id}/[0-9a-f]{16}/`) });
+    const failing = await database.until("failing", ({ lastError }) => lastError !== null);
+    expect(failing.lastError?.message).toMatch(/have expired/);
+    expect(failing.status).toEqual({ code: "active" });
+    // By now it waits for half a minute between two tries.
+    await sleep(18_000);
+    const { accessKeyId, secretAccessKey } = s3;
+    const rotate = { command: "rotate", accessKeyId, secretAccessKey, sessionToken: null } as const;
+    expect(await database.run({ ...rotate, secretAccessKey: "wrong" })).toMatchObject({ ok: false, code: "invalid" });
+    heal();
+    await database.ask(rotate);
+    await load.stop();
+    await database.until("settled", (info) => info.backlogBytes === 0 && info.lastError === null, 10_000);
+    expect(load.refused).toBe(0);
+    await expectEverythingIn(s3, database, load);
+  },
+);
+
+test("a bucket that is missing refuses a backup; once it is made the same request is taken", async () => {
+  const database = server.database();
+  const enabling = database.enabling({ ...s3, endpoint: proxy.endpoint });
+  const fault = { do: "answer", status: 404, code: "NoSuchBucket" } as const;
+  const heal = proxy.add({ fault, path: new RegExp(database.id) });
+  expect(await database.run(enabling)).toMatchObject({ ok: false, code: "invalid" });
+  heal();
+  await database.ask(enabling);
+  await database.until("active", (info) => info.status.code === "active");
+});
 
 describe("enabling a backup that cannot work is refused with the reason", () => {
   test.each([

@@ -20,8 +20,9 @@ export class BackupServer {
     this.server = server;
   }
 
-  static async start(): Promise<BackupServer> {
-    const startUpstream = await onWorkerd(join(import.meta.dirname, "workerd/backup-worker.ts"), cairnDeployment);
+  static async start(flags: Parameters<typeof onWorkerd>[2] = {}): Promise<BackupServer> {
+    const entry = join(import.meta.dirname, "workerd/backup-worker.ts");
+    const startUpstream = await onWorkerd(entry, cairnDeployment, flags);
     if ("ok" in startUpstream) throw new Error(startUpstream.message);
     const persistTo = mkdtempSync(join(tmpdir(), "cairn-backup-"));
     const server = await startServer({ host: "127.0.0.1", port: 0, persistTo, secrets: {}, startUpstream });
@@ -32,6 +33,12 @@ export class BackupServer {
   /** A new, empty one. */
   database(): ServedDatabase {
     return new ServedDatabase(this.server.url, randomUUID());
+  }
+
+  /** Of a server that was started with V8's flag for it. */
+  async collectGarbage(): Promise<void> {
+    const response = await fetch(`${this.server.url}/test/collect`, { method: "POST" });
+    if (!response.ok) throw new Error(await response.text());
   }
 
   /** As a crash of the machine ends it, at once; another takes its place. */

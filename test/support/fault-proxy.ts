@@ -23,7 +23,14 @@ export type FaultKind =
   /** The server gets the request that much later. */
   | { readonly do: "delay"; readonly ms: number }
   /** Neither forwarded nor answered; the connection stays open. */
-  | { readonly do: "hang" };
+  | { readonly do: "hang" }
+  /**
+   * Ends whoever sent it: before the server has seen the request, when the server has carried it out and nobody has been answered, or
+   * when the answer has been sent.
+   */
+  | { readonly do: "kill"; readonly when: KillMoment; readonly kill: () => void };
+
+export type KillMoment = "before" | "after" | "answered";
 
 export interface Fault {
   readonly fault: FaultKind;
@@ -174,8 +181,37 @@ function apply(
     case "delay":
       setTimeout(() => apply(undefined, target, incoming, outgoing, body), fault.ms);
       return;
+    case "kill":
+      killAt(fault, target, incoming, outgoing, body);
+      return;
     case "hang":
   }
+}
+
+function killAt(
+  { when, kill }: Extract<FaultKind, { do: "kill" }>,
+  target: URL,
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+  body: Buffer,
+): void {
+  if (when === "before") {
+    kill();
+    incoming.socket.destroy();
+    return;
+  }
+  const answered = (answer: IncomingMessage): void => {
+    if (when === "answered") {
+      outgoing.writeHead(answer.statusCode ?? 502, answer.rawHeaders);
+      answer.pipe(outgoing).on("finish", kill);
+      return;
+    }
+    answer.resume().on("end", () => {
+      kill();
+      incoming.socket.destroy();
+    });
+  };
+  forward(target, incoming, body, answered, outgoing);
 }
 
 function forward(

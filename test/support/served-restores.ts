@@ -36,8 +36,12 @@ export class ServedRestores {
   }
 
   /** Until the job is over, with `meanwhile` called again and again. */
-  async finished(jobId: string, meanwhile: (job: RestoreJob) => Promise<void> = () => sleep(100)): Promise<RestoreJob> {
-    const deadline = Date.now() + 120_000;
+  async finished(
+    jobId: string,
+    meanwhile: (job: RestoreJob) => Promise<void> = () => sleep(100),
+    withinMs = 120_000,
+  ): Promise<RestoreJob> {
+    const deadline = Date.now() + withinMs;
     for (;;) {
       const job = await this.job({ command: "job", jobId });
       if (job.status !== "running") return job;

@@ -8,10 +8,11 @@ import type { RestoreCommand } from "../../../src/core/restore-commands.ts";
 import type { Env } from "../../../src/objects/env.ts";
 import worker from "../../../src/worker.ts";
 
-export { DatabaseObject } from "../../../src/worker.ts";
+export { DatabaseObject, IndexObject, OrganizationObject } from "../../../src/worker.ts";
 
 export default {
   async fetch(request: Request, env: Env): Promise<Response> {
+    if (new URL(request.url).pathname === "/test/collect") return collectGarbage();
     const [, what, databaseId] =
       /^\/test\/(backup|restore|commit|read)\/([\w-]+)$/.exec(new URL(request.url).pathname) ?? [];
     if (what === undefined || databaseId === undefined) return worker.fetch(request, env);
@@ -32,3 +33,11 @@ export default {
     return answer instanceof Uint8Array ? new Response(answer) : Response.json(answer, { status: 400 });
   },
 };
+
+/** With V8's flag `--expose-gc`. */
+function collectGarbage(): Response {
+  const collect: unknown = Reflect.get(globalThis, "gc");
+  if (typeof collect !== "function") return new Response("V8 was started without --expose-gc", { status: 501 });
+  collect();
+  return new Response();
+}

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { equalBytes } from "../../src/core/bytes.ts";
 import type { BackupInfo } from "../../src/core/backup-commands.ts";
-import type { AtomicWrite } from "../../src/core/operations.ts";
+import type { AtomicWrite, Mutation } from "../../src/core/operations.ts";
 import { timeOfVersion, type Version, versionstampHex } from "../../src/core/versionstamp.ts";
 import { readOnlyOwner, runDeno } from "../core/deno.ts";
 import { BackupServer, type ServedDatabase } from "../support/backup-server.ts";
@@ -83,6 +83,29 @@ describe("a backup that denokv reads", () => {
     expect(info.lastError).toBeNull();
   });
 
+  test("has thousands of commits of every kind, in each generation, and some between the ranges of its snapshot", () => {
+    for (const { prefix, after, upTo } of info.generations) {
+      const start = Number.parseInt(prefix.split("/").at(-2) ?? "", 16);
+      const within = (from: number, to: number): AtomicWrite[] =>
+        committed.filter(({ version }) => version > from && version <= to).map(({ write }) => write);
+      const points = within(after ?? Infinity, upTo ?? 0);
+      const kinds = new Set(points.flatMap(({ mutations }) => mutations.map(kindOf)));
+      expect([...kinds].toSorted()).toEqual([
+        "delete",
+        "expiring set",
+        "max",
+        "min",
+        "set",
+        "sum",
+        "versionstamped set",
+      ]);
+      expect(points.length).toBeGreaterThan(500);
+      expect(points.some(({ mutations }) => mutations.length === 1_000)).toBe(true);
+      expect(within(start, after ?? 0).length, "commits while the snapshot was taken").toBeGreaterThan(0);
+    }
+    expect(committed.length).toBeGreaterThan(2_500);
+  });
+
   test.each([0, 1])(
     "generation %i: every listed point checked out is the state at that commit",
     { timeout: 900_000 },
@@ -128,6 +151,12 @@ describe("a backup that denokv reads", () => {
     expect(counted).toMatchObject({ counts: { blob: BLOBS, many: 1_000 }, last: expect.stringMatching(/ 999$/) });
   });
 });
+
+function kindOf(mutation: Mutation): string {
+  if (mutation.type !== "set") return mutation.type;
+  if (mutation.versionstampedKey) return "versionstamped set";
+  return mutation.expiresAt === null ? "set" : "expiring set";
+}
 
 /** A commit whose every delete met nothing leaves no trace; these are not expected to be points. */
 function changes({ mutations }: AtomicWrite): boolean {

@@ -184,9 +184,11 @@ export class Databases {
     limit: number,
     offset: number,
   ): DatabaseInfo[] {
+    const inOrder = `ORDER BY ${column} ${order}, id ${order}`;
+    // What is skipped is skipped in the index alone.
+    const ids = `SELECT id FROM databases WHERE ${conditions.texts.join(" AND ")} ${inOrder} LIMIT ? OFFSET ?`;
     const rows = this.#sql.exec<Row>(
-      `SELECT ${COLUMNS} FROM databases WHERE ${conditions.texts.join(" AND ")}
-       ORDER BY ${column} ${order}, id ${order} LIMIT ? OFFSET ?`,
+      `SELECT ${COLUMNS} FROM databases WHERE id IN (${ids}) ${inOrder}`,
       ...conditions.values,
       limit,
       offset,

@@ -1,14 +1,15 @@
 /**
- * The tables of a backup, made when the first one is enabled: a database that never had one pays nothing. `MIGRATIONS` is
- * append-only: what has run somewhere is never edited. Each runs in one transaction with the number that records it.
+ * The tables of a backup, made when the first one is enabled: a database that never had one pays nothing. Append-only: see
+ * `core/migrations.ts`.
  */
+import { hasSchema, migrate, schemaOf } from "../core/migrations.ts";
 import type { SyncStorage } from "../core/storage.ts";
 
 /**
  * `backup` has at most one row. `backup_generations` has one row for each generation that is in the bucket as far as is known here;
  * what is pending in it was stored before it was sent; it gets no commit after `ends_at`. `backup_jobs` are restores and verifications, at most one of them running.
  */
-const MIGRATIONS: readonly (readonly string[])[] = [
+const SCHEMA = schemaOf("backup_schema", [
   [
     `CREATE TABLE backup (
        only INTEGER PRIMARY KEY CHECK (only = 1), id TEXT NOT NULL, database_id TEXT NOT NULL, destination TEXT NOT NULL,
@@ -41,28 +42,14 @@ const MIGRATIONS: readonly (readonly string[])[] = [
      )`,
   ],
   [`ALTER TABLE backup_generations ADD COLUMN ends_at INTEGER`],
-];
+]);
 
 /** Writes nothing. */
 export function hasBackupTables(storage: SyncStorage): boolean {
-  return storage.sql.exec("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'backup'").toArray().length > 0;
+  return hasSchema(storage, SCHEMA);
 }
 
-/** Brings the tables to the newest version. */
+/** Brings the tables to their newest version. */
 export function migrateBackupTables(storage: SyncStorage): void {
-  const { sql } = storage;
-  const current = hasBackupTables(storage)
-    ? sql.exec<{ version: number }>("SELECT version FROM backup_schema").one().version
-    : 0;
-  for (const [index, statements] of MIGRATIONS.entries()) {
-    if (index < current) continue;
-    storage.transactionSync(() => {
-      if (index === 0) {
-        sql.exec("CREATE TABLE backup_schema (version INTEGER NOT NULL)");
-        sql.exec("INSERT INTO backup_schema (version) VALUES (0)");
-      }
-      for (const statement of statements) sql.exec(statement);
-      sql.exec("UPDATE backup_schema SET version = ?1", index + 1);
-    });
-  }
+  migrate(storage, SCHEMA);
 }

@@ -14,14 +14,14 @@ import {
   type OrganizationStub,
   type Page,
 } from "../core/management.ts";
+import { hasSchema, migrate, schemaOf } from "../core/migrations.ts";
 import type { SqlValue, SyncStorage } from "../core/storage.ts";
 import { decodeCursor, encodeCursor } from "./cursor.ts";
 import { IdempotencyKeys } from "./idempotency.ts";
-import { hasSchema, migrate } from "./migrations.ts";
 import { refusesIndex } from "./policy.ts";
 
 /** `secret_hash` is there only until the organization has been made: then its own object keeps it. */
-const MIGRATIONS: readonly (readonly string[])[] = [
+const SCHEMA = schemaOf("schema_version", [
   [
     `CREATE TABLE organizations (
        id TEXT PRIMARY KEY, name TEXT NOT NULL, state TEXT NOT NULL CHECK (state IN ('creating', 'ready')),
@@ -35,7 +35,7 @@ const MIGRATIONS: readonly (readonly string[])[] = [
        PRIMARY KEY (caller, key)
      ) STRICT, WITHOUT ROWID`,
   ],
-];
+]);
 
 const FIRST_ALARM_MS = 5_000;
 const LONGEST_RETRY_MS = 5 * 60_000;
@@ -75,7 +75,7 @@ export class OrganizationIndex implements IndexStub {
   async create(caller: Caller, { setup, idempotency }: NewOrganization): Promise<CreatedOrganization | Failure> {
     const refused = refusesIndex(caller);
     if (refused !== undefined) return refused;
-    migrate(this.#storage, MIGRATIONS);
+    migrate(this.#storage, SCHEMA);
     const now = this.#around.clock.now();
     const id = this.#storage.transactionSync(() => {
       const made = idempotency === null ? null : this.#idempotency.find(DEPLOYMENT, idempotency, now);
@@ -117,7 +117,7 @@ export class OrganizationIndex implements IndexStub {
       if (isFailure(position)) return position;
       after = position;
     }
-    if (!hasSchema(this.#storage)) return { items: [], next: null };
+    if (!hasSchema(this.#storage, SCHEMA)) return { items: [], next: null };
     const rows = this.#storage.sql
       .exec<{ id: string; created_at: number }>(
         `SELECT id, created_at FROM organizations WHERE state = 'ready' AND (created_at, id) > (?1, ?2)
@@ -137,12 +137,13 @@ export class OrganizationIndex implements IndexStub {
   }
 
   async forget(organizationId: string): Promise<void> {
-    if (hasSchema(this.#storage)) this.#storage.sql.exec("DELETE FROM organizations WHERE id = ?1", organizationId);
+    if (hasSchema(this.#storage, SCHEMA))
+      this.#storage.sql.exec("DELETE FROM organizations WHERE id = ?1", organizationId);
   }
 
   /** When an organization that is still being made is tried again. */
   dueAt(): UnixMs | null {
-    if (!hasSchema(this.#storage)) return null;
+    if (!hasSchema(this.#storage, SCHEMA)) return null;
     const due = this.#storage.sql
       .exec<{ due: number | null }>("SELECT min(due_at) AS due FROM organizations")
       .one().due;

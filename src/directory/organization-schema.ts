@@ -1,5 +1,5 @@
 /**
- * The tables of one organization. Times are milliseconds since 1970. Append-only: see `migrations.ts`.
+ * The tables of one organization. Times are milliseconds since 1970. Append-only: see `core/migrations.ts`.
  *
  * `organization` has one row; `databases` in it counts those that are ready and `databases_ever` all rows, so that nothing counts rows. A database's row stays
  * for good, as its tombstone in the end. `outbox` is what databases (or the index) must still be told: written in the transaction
@@ -7,7 +7,9 @@
  * of which database a backup may be; the database itself knows whether it is. What `pool`, `parent`, `children` and `ended_at` of a
  * token are is said in `token-pools.ts`; `cascades` has the tokens whose minted ones are being revoked.
  */
-export const ORGANIZATION_MIGRATIONS: readonly (readonly string[])[] = [
+import { schemaOf } from "../core/migrations.ts";
+
+export const ORGANIZATION_SCHEMA = schemaOf("schema_version", [
   [
     `CREATE TABLE organization (
        one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL, name TEXT NOT NULL,
@@ -78,4 +80,4 @@ export const ORGANIZATION_MIGRATIONS: readonly (readonly string[])[] = [
     `CREATE TABLE cascades (token_id TEXT PRIMARY KEY, after TEXT NOT NULL, due_at INTEGER NOT NULL) STRICT, WITHOUT ROWID`,
   ],
   [`ALTER TABLE outbox ADD COLUMN filling TEXT`],
-];
+]);

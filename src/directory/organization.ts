@@ -8,6 +8,7 @@ import type { Grant } from "../core/authority.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import { MAX_DATABASES } from "../core/limits.ts";
+import { hasSchema, migrate } from "../core/migrations.ts";
 import {
   isFailure,
   type Caller,
@@ -31,8 +32,7 @@ import { couldNotBeMade, Databases, databaseInfo } from "./databases.ts";
 import { IdempotencyKeys } from "./idempotency.ts";
 import { type DatabaseWishes, JobOrders } from "./job-orders.ts";
 import { Jobs } from "./jobs.ts";
-import { hasSchema, migrate } from "./migrations.ts";
-import { ORGANIZATION_MIGRATIONS } from "./organization-schema.ts";
+import { ORGANIZATION_SCHEMA } from "./organization-schema.ts";
 import { type Filling, Outbox, type Delivery, type Message } from "./outbox.ts";
 import { refuses, refusesDeployment } from "./policy.ts";
 import { allows, beyond, checkScopes, coversDatabase, EVERY_SCOPE, mintsBeyondItself } from "./scopes.ts";
@@ -80,7 +80,7 @@ const noSuchJob = failure("not-found", "There is no such job, or none that this 
 
 /** Whether an organization was ever made in this storage. Writes nothing. */
 export function isInitialized(storage: SyncStorage): boolean {
-  return hasSchema(storage);
+  return hasSchema(storage, ORGANIZATION_SCHEMA);
 }
 
 export class Organization {
@@ -109,7 +109,7 @@ export class Organization {
     this.cascades = new Cascades(sql);
     this.backupIds = new BackupIds(sql);
     storage.transactionSync(() => {
-      migrate(storage, ORGANIZATION_MIGRATIONS);
+      migrate(storage, ORGANIZATION_SCHEMA);
       if (setup !== null) this.#make(setup);
     });
     this.id = this.#row().id;

@@ -17,7 +17,7 @@ import { logEntryBound } from "./log-entry.ts";
 import { MutationLog } from "./mutation-log.ts";
 import { type Effect, failedChecks, planEffects } from "./plan.ts";
 import { type Counters, Mark } from "./mark.ts";
-import { migrate } from "./schema.ts";
+import { migrateDatabase } from "./schema.ts";
 import type { SideState } from "./side-state.ts";
 import { VersionClock } from "./version-clock.ts";
 import { WatchHub } from "./watch-hub.ts";
@@ -74,7 +74,7 @@ export class Database {
   #inTransaction = false;
   readonly #observers = new Set<(changes: readonly Change[]) => void>();
 
-  /** Opens the database in `storage`, making or migrating its schema. */
+  /** Opens the database in `storage`, making or migrating its schema. Looks at no clock. */
   constructor({
     storage,
     clock,
@@ -83,7 +83,7 @@ export class Database {
     onLogged = () => undefined,
     onError = () => undefined,
   }: DatabaseOptions) {
-    migrate(storage);
+    migrateDatabase(storage);
     this.#storage = storage;
     this.#clock = clock;
     this.#derivedTables = derivedTables;

@@ -1,7 +1,5 @@
-/**
- * The tables of one database and how they came about. `MIGRATIONS` is append-only: what has run somewhere is never edited. Each
- * runs in a transaction of its own together with its number, so a kill in between leaves a database of the version before.
- */
+/** The tables of one database and how they came about. Append-only: see `core/migrations.ts`. */
+import { hasSchema, migrate, type Schema } from "../core/migrations.ts";
 import type { SyncStorage } from "../core/storage.ts";
 
 /**
@@ -31,26 +29,23 @@ const MIGRATIONS: readonly (readonly string[])[] = [
   ],
 ];
 
-/** Whether `migrate` has ever run here. Reads nothing but the schema, and writes nothing. */
+const SCHEMA: Schema = {
+  table: "meta",
+  create: [
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID",
+    "INSERT INTO meta (name, value) VALUES ('schema_version', 0)",
+  ],
+  read: "SELECT value AS version FROM meta WHERE name = 'schema_version'",
+  write: "UPDATE meta SET value = ?1 WHERE name = 'schema_version'",
+  migrations: MIGRATIONS,
+};
+
+/** Whether there has ever been a database here. Writes nothing. */
 export function isInitialized(storage: SyncStorage): boolean {
-  return storage.sql.exec("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'meta'").toArray().length > 0;
+  return hasSchema(storage, SCHEMA);
 }
 
-/** Brings the schema to the newest version. Costs one row read when there is nothing to do. */
-export function migrate(storage: SyncStorage): void {
-  const { sql } = storage;
-  if (!isInitialized(storage)) {
-    storage.transactionSync(() => {
-      sql.exec("CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID");
-      sql.exec("INSERT INTO meta (name, value) VALUES ('schema_version', 0)");
-    });
-  }
-  const current = sql.exec<{ value: number }>("SELECT value FROM meta WHERE name = 'schema_version'").one().value;
-  for (const [index, statements] of MIGRATIONS.entries()) {
-    if (index < current) continue;
-    storage.transactionSync(() => {
-      for (const statement of statements) sql.exec(statement);
-      sql.exec("UPDATE meta SET value = ?1 WHERE name = 'schema_version'", index + 1);
-    });
-  }
+/** Brings the tables to their newest version. Costs one row read when there is nothing to do. */
+export function migrateDatabase(storage: SyncStorage): void {
+  migrate(storage, SCHEMA);
 }

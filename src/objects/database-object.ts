@@ -33,7 +33,7 @@ import {
 } from "../core/restore-commands.ts";
 import { versionstampHex } from "../core/versionstamp.ts";
 import { Database } from "../engine/database.ts";
-import { isInitialized, migrate } from "../engine/schema.ts";
+import { isInitialized } from "../engine/schema.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import { databaseBackup } from "./backup-wiring.ts";
 import { CommitQueue } from "./commit-queue.ts";
@@ -367,19 +367,18 @@ export class DatabaseObject extends DurableObject<Env> implements Roles {
 
   async #start(setup: DatabaseSetup | null): Promise<void> {
     const { storage } = this.ctx;
-    migrate(storage);
-    // What is nobody's database is never open: it holds nothing until a backup was brought there.
-    const mode = new ObjectMode(storage, systemClock, setup === null ? "check" : "open");
-    // Set just below, before anything can set an expiry or commit.
+    // Set just below, before anything can read, set an expiry or commit.
     let alarms: AlarmClock | null = null;
     let backup: Backup | null = null;
     const database = new Database({
       storage,
-      clock: mode.clock,
+      clock: { now: () => mode.now() },
       onExpirySet: (at) => alarms?.dueBy(alarmForExpiry(at)),
       onLogged: (bytes) => backup?.noted(bytes),
       onError: logError,
     });
+    // What is nobody's database is never open: it holds nothing until a backup was brought there.
+    const mode = new ObjectMode(storage, systemClock, setup === null ? "check" : "open");
     const dueBy = (at: UnixMs) => alarms?.dueBy(at);
     const common = { storage, database, clock: systemClock, env: this.env, dueBy };
     backup = databaseBackup(common);

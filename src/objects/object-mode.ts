@@ -56,8 +56,8 @@ export class ObjectMode {
   }
 
   /** By which expiry is judged: the time of its commit in a state of the past. */
-  get clock(): Clock {
-    return { now: () => (this.#asOf === null ? this.#clock.now() : timeOfVersion(this.#asOf)) };
+  now(): UnixMs {
+    return this.#asOf === null ? this.#clock.now() : timeOfVersion(this.#asOf);
   }
 
   /** In the caller's transaction, if there is one. It must not be rolled back after this. */

@@ -4,8 +4,8 @@ import { asUnixMs } from "../../src/core/clock.ts";
 import { MAX_DELEGATED_TOKENS, MAX_ENDED_TOKENS, MAX_TOKENS } from "../../src/core/limits.ts";
 import { isFailure, type Page, type Scopes, type TokenInfo } from "../../src/core/management.ts";
 import type { Failure } from "../../src/core/errors.ts";
-import { migrate } from "../../src/directory/migrations.ts";
-import { ORGANIZATION_MIGRATIONS } from "../../src/directory/organization-schema.ts";
+import { migrate } from "../../src/core/migrations.ts";
+import { ORGANIZATION_SCHEMA } from "../../src/directory/organization-schema.ts";
 import { Organization } from "../../src/directory/organization.ts";
 import { EVERY_SCOPE } from "../../src/directory/scopes.ts";
 import { CountingStorage } from "../support/counting-storage.ts";
@@ -205,7 +205,7 @@ describe("room for tokens", () => {
 
   test("tokens that were there before are counted, and know what they minted", () =>
     withStorage(async (storage) => {
-      migrate(storage, ORGANIZATION_MIGRATIONS.slice(0, 2));
+      migrate(storage, { ...ORGANIZATION_SCHEMA, migrations: ORGANIZATION_SCHEMA.migrations.slice(0, 2) });
       const insert = (id: string, by: string, revokedAt: number | null) =>
         storage.sql.exec(
           `INSERT INTO tokens (id, secret_hash, signing_key, name, permissions, databases, created_by, created_at, revoked_at)

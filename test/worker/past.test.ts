@@ -7,7 +7,7 @@ import { encodeAtomicWrite, encodeSnapshotRead, encodeWatch } from "../../src/co
 import type { Mutation } from "../../src/core/operations.ts";
 import { pastName } from "../../src/core/restore-commands.ts";
 import { timeOfVersion, versionOfBytes, versionOfHex, versionstampHex } from "../../src/core/versionstamp.ts";
-import { migrate } from "../../src/engine/schema.ts";
+import { migrateDatabase } from "../../src/engine/schema.ts";
 import type { Env } from "../../src/objects/env.ts";
 import { bury } from "../../src/objects/identity.ts";
 import worker from "../../src/worker.ts";
@@ -314,7 +314,7 @@ describe("a state", () => {
     expect(await waitAndRead(then, a)).toBe("0");
     const state = stateOf(database, at);
     await state.discard();
-    await runInDurableObject(state, (_, { storage }) => migrate(storage));
+    await runInDurableObject(state, (_, { storage }) => migrateDatabase(storage));
     await evictDurableObject(state);
     expect(await read(then, a)).toEqual([503, expect.stringMatching(/is being built/)]);
     expect(await waitAndRead(then, a)).toBe("0");

@@ -1,0 +1,48 @@
+/**
+ * Brings the tables of a part of an object to their newest version. Lists of migrations are append-only: what has run somewhere is
+ * never edited. Each runs in one transaction with the number that records it, so a kill leaves the version before.
+ */
+import type { SyncStorage } from "./storage.ts";
+
+export interface Schema {
+  /** The table that the number is kept in. It is there from the first migration on. */
+  readonly table: string;
+  /** Makes it, with the number 0. */
+  readonly create: readonly string[];
+  /** One row with the number, as `version`. */
+  readonly read: string;
+  /** Sets the number to ?1. */
+  readonly write: string;
+  readonly migrations: readonly (readonly string[])[];
+}
+
+/** A schema whose number has a table of its own. */
+export function schemaOf(table: string, migrations: Schema["migrations"]): Schema {
+  return {
+    table,
+    create: [`CREATE TABLE ${table} (version INTEGER NOT NULL) STRICT`, `INSERT INTO ${table} VALUES (0)`],
+    read: `SELECT version FROM ${table}`,
+    write: `UPDATE ${table} SET version = ?1`,
+    migrations,
+  };
+}
+
+/** Whether any migration has run here. Reads nothing but SQLite's own schema, and writes nothing. */
+export function hasSchema({ sql }: SyncStorage, { table }: Schema): boolean {
+  return sql.exec("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1", table).toArray().length > 0;
+}
+
+/** Costs one row read when there is nothing to do. */
+export function migrate(storage: SyncStorage, schema: Schema): void {
+  const { sql } = storage;
+  const isNew = !hasSchema(storage, schema);
+  const current = isNew ? 0 : sql.exec<{ version: number }>(schema.read).one().version;
+  for (const [index, statements] of schema.migrations.entries()) {
+    if (index < current) continue;
+    storage.transactionSync(() => {
+      if (isNew && index === 0) for (const statement of schema.create) sql.exec(statement);
+      for (const statement of statements) sql.exec(statement);
+      sql.exec(schema.write, index + 1);
+    });
+  }
+}

@@ -58,7 +58,10 @@ export const MAX_WATCHED_KEYS = 10;
 export const MAX_WATCHERS = 10_000;
 
 /** The protobuf framing of an atomic write around its payload: 1,100 messages of a few bytes each, with room. */
-export const MAX_REQUEST_BODY_BYTES = MAX_ATOMIC_WRITE_BYTES + 1 * MIB;
+export const MAX_WRITE_BODY_BYTES = MAX_ATOMIC_WRITE_BYTES + 1 * MIB;
+
+/** The largest valid snapshot read has 41 KiB, a watch 21; the Worker keeps the body of a large read while that waits for its turn. */
+export const MAX_READ_BODY_BYTES = 64 * KIB;
 
 /** A row of the entries table stays in its page up to this many bytes (SQLite spills rows of WITHOUT ROWID tables at 1,002). */
 export const MAX_INLINE_ROW_BYTES = 1000;

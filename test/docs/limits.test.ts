@@ -78,7 +78,8 @@ const past: Readonly<Record<string, () => Outcome | Promise<Outcome>>> = {
     // The key of `false` is one byte.
     return write({ mutations: [...times(8, eighth), { type: "delete", key: Uint8Array.of(0x26) }] });
   },
-  MAX_REQUEST_BODY_BYTES: () => body(limits.MAX_REQUEST_BODY_BYTES + 1, limits.MAX_REQUEST_BODY_BYTES),
+  MAX_WRITE_BODY_BYTES: () => body(limits.MAX_WRITE_BODY_BYTES + 1, limits.MAX_WRITE_BODY_BYTES),
+  MAX_READ_BODY_BYTES: () => body(limits.MAX_READ_BODY_BYTES + 1, limits.MAX_READ_BODY_BYTES),
   MAX_CHECKS: () => write({ checks: times(limits.MAX_CHECKS + 1, { key, version: null }) }),
   MAX_MUTATIONS: () => write({ mutations: times(limits.MAX_MUTATIONS + 1, mutation) }),
   MAX_TIME_MS: () => set({ expiresAt: asUnixMs(limits.MAX_TIME_MS + 1) }),
@@ -106,6 +107,21 @@ test.each(Object.entries(past))("passing %s is the error that the page shows", a
   const outcome = await attempt();
   expect(outcome).toMatchObject({ ok: false });
   expect(rows.get(name)?.[3]).toBe(`\`${"message" in outcome ? outcome.message : ""}\``);
+});
+
+test("the largest read and the largest watch that are valid fit into their bodies", () => {
+  const bound = (first: number) => keyOf(limits.MAX_RANGE_BOUND_BYTES).fill(first, 1, 2);
+  const wide = {
+    start: bound(0x61),
+    end: bound(0x62),
+    limit: limits.MAX_READ_ENTRIES / limits.MAX_READ_RANGES,
+    reverse: true,
+  };
+  const largestRead = encodeSnapshotRead(times(limits.MAX_READ_RANGES, wide));
+  expect(decodeSnapshotRead(largestRead)).toMatchObject({ ok: true });
+  const largestWatch = encodeWatch(times(limits.MAX_WATCHED_KEYS, keyOf(limits.MAX_KEY_BYTES)));
+  expect(decodeWatch(largestWatch)).toMatchObject({ ok: true });
+  expect(Math.max(largestRead.length, largestWatch.length)).toBeLessThanOrEqual(limits.MAX_READ_BODY_BYTES);
 });
 
 test("a key that gets a versionstamp has 22 bytes less", () => {

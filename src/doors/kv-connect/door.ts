@@ -12,7 +12,7 @@ import { unreachable } from "../../core/assert.ts";
 import type { Authority, Grant } from "../../core/authority.ts";
 import type { Clock } from "../../core/clock.ts";
 import { failure, type Failure } from "../../core/errors.ts";
-import { MAX_REQUEST_BODY_BYTES } from "../../core/limits.ts";
+import { MAX_READ_BODY_BYTES, MAX_WRITE_BODY_BYTES } from "../../core/limits.ts";
 import { PAST_IS_READ_ONLY } from "../../core/restore-commands.ts";
 import type { Timers } from "../../core/timers.ts";
 import { watchProtocol, type DatabaseStub } from "../../objects/interface.ts";
@@ -114,7 +114,7 @@ async function answerData(
   if (!isProtobuf(request.headers.get("content-type"))) {
     return sentence(415, "The content type of the request must be application/x-protobuf.");
   }
-  const body = await readBody(request, MAX_REQUEST_BODY_BYTES);
+  const body = await readBody(request, operation === "atomic_write" ? MAX_WRITE_BODY_BYTES : MAX_READ_BODY_BYTES);
   if ("ok" in body) return failureResponse(body);
 
   const stub = parts.database(databaseId, grant);

@@ -11,6 +11,8 @@ import type {
   NewBackupDestination,
 } from "../core/backup-commands.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
+import { lastVerification } from "./jobs.ts";
+import { VerificationSchedule } from "./verification-schedule.ts";
 import type { Entropy } from "../core/entropy.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import type { SyncStorage } from "../core/storage.ts";
@@ -59,6 +61,7 @@ export class Backup {
   readonly #generations: Generations;
   readonly #exporter: Exporter;
   readonly #manifests: ManifestWriter;
+  readonly schedule: VerificationSchedule;
   readonly #backoffs: Backoff[] = [];
   /** The driver for the configuration with this sealed secret. */
   #opened: { readonly of: string; readonly destination: Destination } | null = null;
@@ -76,6 +79,7 @@ export class Backup {
     this.#policy = policy;
     this.#configurations = new ConfigurationTable(storage);
     this.#generations = new Generations(storage, database);
+    this.schedule = new VerificationSchedule(storage, clock);
     const generations = this.#generations;
     this.#exporter = new Exporter({ database, generations, clock, policy, dueBy });
     this.#manifests = new ManifestWriter({ configurations: this.#configurations, generations, clock, policy });
@@ -212,6 +216,8 @@ export class Backup {
       case "pause":
       case "resume":
         return this.#setPaused(command.command === "pause");
+      case "verify every":
+        return this.#verifyEvery(command.hours);
       case "status":
         return this.#answer();
     }
@@ -272,6 +278,7 @@ export class Backup {
     if (this.#configurations.get() === null) return noBackup();
     this.#options.storage.transactionSync(() => {
       for (const { start } of this.#generations.all()) this.#generations.forget(start);
+      this.schedule.set(null);
       this.#configurations.delete();
     });
     this.#opened = null;
@@ -301,10 +308,24 @@ export class Backup {
     return this.#answer();
   }
 
+  #verifyEvery(hours: number | null): BackupAnswer {
+    if (this.#configurations.get() === null) return noBackup();
+    const refused = this.schedule.set(hours);
+    if (refused !== null) return refused;
+    this.#options.dueBy(this.#options.clock.now());
+    return this.#answer();
+  }
+
   #answer(): BackupAnswer {
     const configuration = this.#configurations.get();
     if (configuration === null) return { ok: true, backup: null };
-    return { ok: true, backup: backupInfo(configuration, this.#generations.all(), this.#exporter.backlog()) };
+    const verification = {
+      everyHours: this.schedule.everyHours,
+      nextAt: this.schedule.dueAt(),
+      last: lastVerification(this.#options.storage, configuration.createdAt),
+    };
+    const backlog = this.#exporter.backlog();
+    return { ok: true, backup: backupInfo(configuration, this.#generations.all(), backlog, verification) };
   }
 
   /** What has been waiting for a destination need not wait any longer. */

@@ -1,5 +1,10 @@
 /** How a backup is shown to its owner. */
-import type { BackupGenerationInfo, BackupInfo, BackupStatus } from "../core/backup-commands.ts";
+import type {
+  BackupGenerationInfo,
+  BackupInfo,
+  BackupStatus,
+  BackupVerificationInfo,
+} from "../core/backup-commands.ts";
 import type { Configuration } from "./configuration.ts";
 import { parsePrefix } from "./destinations/object-name.ts";
 import { generationPrefix } from "./format/object-names.ts";
@@ -10,6 +15,7 @@ export function backupInfo(
   configuration: Configuration,
   generations: readonly Generation[],
   backlog: { readonly bytes: number; readonly lagMs: number },
+  verification: BackupVerificationInfo,
 ): BackupInfo {
   const { id, destination, intervalMs, retentionDays, createdAt, paused, error } = configuration;
   return {
@@ -24,6 +30,7 @@ export function backupInfo(
     backlogBytes: backlog.bytes,
     lastObject: lastObjectOf(configuration, generations),
     lastError: error,
+    verification,
     generations: generations.map((generation) => describe(generation, generations, configuration)),
   };
 }

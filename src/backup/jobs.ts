@@ -2,6 +2,7 @@
  * Long work of one database, one piece at a time: restores and verifications. Each has a row that holds all there is to go on from
  * after a restart. A row is changed together with the work that it describes, in the caller's transaction.
  */
+import type { BackupVerificationInfo } from "../core/backup-commands.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import type { RestoreJob, RestoreJobKind, RestoreJobStatus, VerificationReport } from "../core/restore-commands.ts";
@@ -50,6 +51,27 @@ interface Row extends Record<string, SqlValue> {
   finished_at: number | null;
 }
 
+/** It is kept until there is another, so that what it has found stays visible. */
+const LAST_VERIFICATION = `SELECT id FROM backup_jobs WHERE kind = 'verify' AND status IN ('completed', 'failed')
+  ORDER BY finished_at DESC LIMIT 1`;
+
+/** What the last verification that came to an end has found, of those that began at that time or later. */
+export function lastVerification(storage: SyncStorage, since: UnixMs): BackupVerificationInfo["last"] {
+  const [row] = hasBackupTables(storage)
+    ? storage.sql
+        .exec<Row>(`SELECT * FROM backup_jobs WHERE id IN (${LAST_VERIFICATION}) AND created_at >= ?1`, since)
+        .toArray()
+    : [];
+  if (row === undefined || row.finished_at === null) return null;
+  return {
+    good: row.status === "completed",
+    finishedAt: asUnixMs(row.finished_at),
+    error: row.error,
+    damagedObject: row.damaged_object,
+    report: reportOf(row),
+  };
+}
+
 export class BackupJobs {
   readonly #storage: SyncStorage;
   readonly #clock: Clock;
@@ -76,7 +98,7 @@ export class BackupJobs {
     const now = this.#clock.now();
     const { sql } = this.#storage;
     this.#running = undefined;
-    sql.exec("DELETE FROM backup_jobs WHERE finished_at < ?1", now - KEPT_MS);
+    sql.exec(`DELETE FROM backup_jobs WHERE finished_at < ?1 AND id NOT IN (${LAST_VERIFICATION})`, now - KEPT_MS);
     sql.exec(
       `INSERT INTO backup_jobs (id, kind, status, input, phase, version, created_at)
        VALUES (?1, ?2, 'running', ?3, 'starting', ?4, ?5)`,
@@ -222,10 +244,14 @@ export class BackupJobs {
       error: row.error,
       damagedObject: row.damaged_object,
       version: row.version === null ? null : asVersion(row.version),
-      // Written above, from a value of this type.
-      verification: row.report === null ? null : (JSON.parse(row.report) as VerificationReport),
+      verification: reportOf(row),
       createdAt: asUnixMs(row.created_at),
       finishedAt: row.finished_at === null ? null : asUnixMs(row.finished_at),
     };
   }
+}
+
+function reportOf({ report }: Row): VerificationReport | null {
+  // Written by `BackupJobs`, from a value of this type.
+  return report === null ? null : (JSON.parse(report) as VerificationReport);
 }

@@ -7,6 +7,7 @@ import type { Manifest } from "./format/manifest.ts";
 import { BackupBucket, problemText, type ReadProblem } from "./replay/backup-bucket.ts";
 import { type Catalog, loadCatalog } from "./replay/catalog.ts";
 import { failure } from "../core/errors.ts";
+import type { VerificationSchedule } from "./verification-schedule.ts";
 
 export interface OwnBackup {
   /** Where it goes, with the secret, and what is known of it now. "not-found": the database has no backup. */
@@ -23,6 +24,7 @@ export interface OwnBackup {
   hasShipped(version: Version): boolean;
   /** Nothing more is stored until somebody changes that: it is paused, or could not be set up. */
   isStopped(): boolean;
+  readonly schedule: VerificationSchedule;
   /** The database was brought to another state, in the transaction that is open: what is in the bucket does not lead to it. */
   restored(): void;
 }

@@ -35,7 +35,6 @@ import { type RestorePurpose, Restores, type SideStore } from "./restore.ts";
 import type { SecretBox } from "./secrets.ts";
 import type { BackupTask } from "./sources.ts";
 import { type VerifiableDatabase, Verifier } from "./verify.ts";
-import { VerificationSchedule } from "./verification-schedule.ts";
 
 /** The engine's `Database` fits, with its `SideState` as the side. */
 export interface RestorableDatabase extends VerifiableDatabase {
@@ -75,7 +74,6 @@ export class RestoreService {
   readonly #restores: Restores;
   readonly #verifier: Verifier;
   readonly #past: PastStates;
-  readonly #schedule: VerificationSchedule;
 
   constructor(options: RestoreServiceOptions) {
     const { storage, clock, own } = options;
@@ -94,13 +92,12 @@ export class RestoreService {
     const scratch = (): RestoreStub => options.object(checkName(options.objectName));
     this.#verifier = new Verifier({ ...options, jobs, scratch });
     this.#past = new PastStates(options);
-    this.#schedule = new VerificationSchedule(storage, clock);
     this.task = { name: "restore", dueAt: () => jobs.dueAt(), run: () => this.#runSlice() };
     this.scheduleTask = {
       name: "verification schedule",
-      dueAt: () => this.#schedule.dueAt(),
+      dueAt: () => own.schedule.dueAt(),
       run: async () => {
-        if (!this.#schedule.take(jobs.running !== null)) return;
+        if (!own.schedule.take(jobs.running !== null)) return;
         const started = jobs.start(toHex(options.entropy.bytes(16)), "verify", {}, null);
         if (!("ok" in started)) options.dueBy(clock.now());
       },
@@ -125,8 +122,6 @@ export class RestoreService {
         return this.#restoreFrom(command);
       case "verify":
         return this.#verify(command.jobId);
-      case "verify every":
-        return this.#verifyEvery(command.hours);
       case "past":
         return this.#pastState(command.at, command.room);
       case "job":
@@ -279,13 +274,6 @@ export class RestoreService {
     const job = this.knows(jobId) ? this.#jobs.get(jobId) : this.#jobs.start(jobId, "verify", {}, null);
     if (!("ok" in job)) this.#options.dueBy(this.#options.clock.now());
     return jobAnswer(job);
-  }
-
-  #verifyEvery(hours: number | null): RestoreAnswer | Failure {
-    const refused = this.#schedule.set(hours);
-    if (refused !== null) return refused;
-    this.#options.dueBy(this.#options.clock.now());
-    return { ok: true, kind: "done" };
   }
 
   async #pastState(at: string, room: PastRoom): Promise<RestoreAnswer | Failure> {

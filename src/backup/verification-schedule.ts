@@ -47,6 +47,12 @@ export class VerificationSchedule {
     return this.#read()?.nextAt ?? null;
   }
 
+  /** null: never. */
+  get everyHours(): number | null {
+    const row = this.#read();
+    return row === null ? null : row.everyMs / HOUR_MS;
+  }
+
   /** Whether it is time now. The next time is set. */
   take(busy: boolean): boolean {
     const row = this.#read();

@@ -4,6 +4,7 @@
  */
 import type { UnixMs } from "./clock.ts";
 import type { Failure } from "./errors.ts";
+import type { VerificationReport } from "./restore-commands.ts";
 import type { Version } from "./versionstamp.ts";
 
 export interface S3BackupDestination {
@@ -65,7 +66,9 @@ export type BackupCommand =
   | { readonly command: "pause" }
   | { readonly command: "resume" }
   /** New credentials for the same place, probed before they replace the old ones. */
-  | ({ readonly command: "rotate" } & BackupCredentials);
+  | ({ readonly command: "rotate" } & BackupCredentials)
+  /** From now on it is verified so many hours after each other; null: never by itself. Ends with the backup. */
+  | { readonly command: "verify every"; readonly hours: number | null };
 
 /** null: the database has no backup. */
 export type BackupAnswer = { readonly ok: true; readonly backup: BackupInfo | null } | Failure;
@@ -90,8 +93,25 @@ export interface BackupInfo extends BackupTimes {
   readonly lastObject: { readonly name: string; readonly storedAt: UnixMs } | null;
   /** null when the last attempt succeeded. */
   readonly lastError: { readonly message: string; readonly since: UnixMs; readonly at: UnixMs } | null;
+  readonly verification: BackupVerificationInfo;
   /** The oldest first. */
   readonly generations: readonly BackupGenerationInfo[];
+}
+
+export interface BackupVerificationInfo {
+  /** null: never by itself. */
+  readonly everyHours: number | null;
+  readonly nextAt: UnixMs | null;
+  /** What the last one that came to an end has found, whether it was asked for or begun by itself; null: there was none. */
+  readonly last: {
+    readonly good: boolean;
+    readonly finishedAt: UnixMs;
+    readonly error: string | null;
+    /** The object of the backup that is missing or damaged, when that is why. */
+    readonly damagedObject: string | null;
+    /** null when it could not be carried out. */
+    readonly report: VerificationReport | null;
+  } | null;
 }
 
 export interface BackupGenerationInfo {

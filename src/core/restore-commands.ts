@@ -43,8 +43,6 @@ export type RestoreCommand =
     }
   /** Replays the backup elsewhere and compares it with this database. */
   | { readonly command: "verify"; readonly jobId: string }
-  /** From now on that many hours after each other; null: never by itself. */
-  | { readonly command: "verify every"; readonly hours: number | null }
   /** Makes sure that the database as of the moment is there to be read, in an object named `pastName`. */
   | { readonly command: "past"; readonly at: string; readonly room: PastRoom }
   | { readonly command: "job"; readonly jobId: string }

@@ -57,6 +57,10 @@ export class BackupService {
     return this.#change(who, databaseId, { command: "rotate", ...credentials });
   }
 
+  verifyEvery(who: Admitted, { databaseId, hours }: Input<"backups.verifyEvery">): Promise<BackupInfo | Failure> {
+    return this.#change(who, databaseId, { command: "verify every", hours });
+  }
+
   async #change(who: Admitted, databaseId: string, command: BackupCommand): Promise<BackupInfo | Failure> {
     const database = this.#database(who, databaseId);
     if (isFailure(database)) return database;

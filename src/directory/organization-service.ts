@@ -100,6 +100,7 @@ export class OrganizationService {
       "backups.delete": (who, { backupId }) => backups.delete(who, backupId),
       "backups.pause": (who, input) => backups.pause(who, input),
       "backups.rotate": (who, input) => backups.rotate(who, input),
+      "backups.verifyEvery": (who, input) => backups.verifyEvery(who, input),
       "backups.range": (who, input) => restores.range(who, input),
       "backups.points": (who, input) => restores.points(who, input),
       "backups.verify": (who, input) => restores.verify(who, input),

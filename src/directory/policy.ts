@@ -111,6 +111,12 @@ export const POLICY: Readonly<Record<CommandName | "exchange", Rule>> = {
     does: "list the commits of a backup",
   },
   "backups.verify": { needs: ["backup", "admin"], reach: "database", deployment: false, does: "verify a backup" },
+  "backups.verifyEvery": {
+    needs: ["backup", "admin"],
+    reach: "database",
+    deployment: false,
+    does: "set how often a backup is verified",
+  },
   "restores.create": {
     needs: ["backup", "admin"],
     reach: "database",

@@ -1,9 +1,10 @@
 /** A verification: the live digest under writes, what it compares, what it reports, and how it ends early. */
 import { expect, test } from "vitest";
 import { generationPrefix, manifestName } from "../../src/backup/format/object-names.ts";
-import { BackupJobs } from "../../src/backup/jobs.ts";
+import { BackupJobs, lastVerification } from "../../src/backup/jobs.ts";
 import { BackupBucket } from "../../src/backup/replay/backup-bucket.ts";
 import { loadCatalog } from "../../src/backup/replay/catalog.ts";
+import { VerificationSchedule } from "../../src/backup/verification-schedule.ts";
 import { Verifier } from "../../src/backup/verify.ts";
 import { failure } from "../../src/core/errors.ts";
 import type { ReceiveOrder, RestoreJob } from "../../src/core/restore-commands.ts";
@@ -50,6 +51,7 @@ test("the live digest is that of the state at the commit where its scan ends, wh
           return false;
         },
         isStopped: () => false,
+        schedule: new VerificationSchedule(storage, clock),
         restored: () => undefined,
       },
       connect: () => failure("internal", "nobody connects"),
@@ -171,9 +173,9 @@ test("by itself: when its time has come, not while another job runs, and never a
     const { scheduleTask } = target.service;
     expect(scheduleTask.dueAt()).toBeNull();
     for (const hours of [0, 0.5, 24 * 93, Number.NaN]) {
-      expect(await target.service.run({ command: "verify every", hours })).toMatchObject({ ok: false, code: "limit" });
+      expect(target.schedule.set(hours)).toMatchObject({ ok: false, code: "limit" });
     }
-    await target.ask({ command: "verify every", hours: 24 });
+    expect(target.schedule.set(24)).toBeNull();
     const due = target.clock.time + 24 * 3_600_000;
     expect(scheduleTask.dueAt()).toBe(due);
     target.reopen();
@@ -190,7 +192,35 @@ test("by itself: when its time has come, not while another job runs, and never a
       jobs: [{ kind: "verify", status: "running" }, { id: "r" }],
     });
     expect(target.service.scheduleTask.dueAt()).toBe(target.clock.time + 24 * 3_600_000);
-    await target.ask({ command: "verify every", hours: null });
+    expect(target.schedule.set(null)).toBeNull();
     expect(target.service.scheduleTask.dueAt()).toBeNull();
+  });
+});
+
+test("what the last one has found is kept until another has come to its end, however long that takes", async () => {
+  await withStorage(async (storage) => {
+    const clock = new MovableClock();
+    const jobs = new BackupJobs(storage, clock);
+    const start = (id: string, kind: "verify" | "restore") => void jobs.start(id, kind, {}, null);
+    const since = clock.now();
+    expect(lastVerification(storage, since)).toBeNull();
+    start("a", "verify");
+    jobs.fail("a", "altered", "an/object");
+    const found = { good: false, error: "altered", damagedObject: "an/object", report: null, finishedAt: clock.now() };
+    expect(lastVerification(storage, since)).toEqual(found);
+    clock.time += 8 * 24 * 3_600_000;
+    start("b", "restore");
+    jobs.complete("b");
+    start("c", "verify");
+    expect(lastVerification(storage, since)).toEqual(found);
+    jobs.cancel("c");
+    expect(lastVerification(storage, since)).toEqual(found);
+    expect(lastVerification(storage, clock.now())).toBeNull();
+    start("d", "verify");
+    jobs.complete("d");
+    expect(lastVerification(storage, since)).toMatchObject({ good: true, error: null, damagedObject: null });
+    clock.time += 8 * 24 * 3_600_000;
+    start("e", "verify");
+    expect(jobs.list().map(({ id }) => id)).toEqual(["e", "d"]);
   });
 });

@@ -61,6 +61,7 @@ const MATRIX: Record<string, readonly number[]> = {
   "POST /api/databases/:databaseId/backup[:]pause": [404, 403, 403, 200, 200, 403, 404, 200, 403, 403],
   "POST /api/databases/:databaseId/backup[:]resume": [404, 403, 403, 200, 200, 403, 404, 200, 403, 403],
   "POST /api/databases/:databaseId/backup[:]rotateCredentials": [404, 403, 403, 200, 403, 403, 404, 200, 403, 403],
+  "POST /api/databases/:databaseId/backup[:]verifyEvery": [404, 403, 403, 200, 200, 403, 404, 200, 403, 403],
   "POST /api/databases/:databaseId/backup[:]verify": [404, 403, 403, 202, 202, 403, 404, 202, 403, 403],
   "GET /api/databases/:databaseId/backup/range": [404, 403, 403, 200, 200, 403, 404, 200, 403, 403],
   "GET /api/databases/:databaseId/backup/points": [404, 403, 403, 200, 200, 403, 404, 200, 403, 403],
@@ -91,6 +92,7 @@ const BODIES: Record<string, unknown> = {
   "POST /v1/databases/:id/database_backups": BACKUP,
   "POST /api/databases/:databaseId/backup": { destination: BACKUP },
   "POST /api/databases/:databaseId/backup[:]rotateCredentials": { accessKeyId: "id", secretAccessKey: "hidden" },
+  "POST /api/databases/:databaseId/backup[:]verifyEvery": { hours: 24 },
   "POST /api/databases/:databaseId/restores": { at: "2026-01-01T00:00:00Z", confirm: true },
   "POST /api/databases/:databaseId/forks": { at: "2026-01-01T00:00:00Z" },
   "POST /api/organizations/:organizationId/restores": {

@@ -63,6 +63,11 @@ export class FakeDatabaseObject extends DurableObject implements DatabaseControl
       case "resume":
         if (backup !== null) this.#note({ backup: { ...backup, paused: command.command === "pause" } });
         break;
+      case "verify every":
+        if (backup !== null) {
+          this.#note({ backup: { ...backup, verification: { ...backup.verification, everyHours: command.hours } } });
+        }
+        break;
       case "rotate":
       case "status":
     }
@@ -143,6 +148,7 @@ function newBackup(command: Extract<BackupCommand, { command: "enable" }>): Back
     backlogBytes: 0,
     lastObject: null,
     lastError: null,
+    verification: { everyHours: null, nextAt: null, last: null },
     generations: [],
   };
 }

@@ -12,6 +12,7 @@ import type { Sql, SyncStorage } from "../../../src/core/storage.ts";
 import { type Version, versionstampHex } from "../../../src/core/versionstamp.ts";
 import { Database } from "../../../src/engine/database.ts";
 import { SideState } from "../../../src/engine/side-state.ts";
+import { VerificationSchedule } from "../../../src/backup/verification-schedule.ts";
 import { systemEntropy } from "../../../src/objects/stubs.ts";
 import type { ModelState } from "../backup-writer.ts";
 import { secretBox } from "./backup.ts";
@@ -37,6 +38,7 @@ export class TestRestore {
   database!: Database;
   side!: SideState;
   service!: RestoreService;
+  schedule!: VerificationSchedule;
   /** How often a restore told the backup. */
   restored = 0;
   /** What adoptions came to, in order. */
@@ -56,6 +58,7 @@ export class TestRestore {
     const { destination, databaseId, manifest, hasShipped = () => true } = this.#options;
     this.database = new Database({ storage, clock });
     this.side = new SideState(storage);
+    this.schedule = new VerificationSchedule(storage, clock);
     const nothing = failure("not-found", "This database has no backup.");
     this.service = new RestoreService({
       storage,
@@ -70,6 +73,7 @@ export class TestRestore {
           manifest === undefined ? nothing : { ok: true, databaseId, destination: place, manifest: manifest() },
         hasShipped,
         isStopped: () => false,
+        schedule: this.schedule,
         restored: () => {
           this.restored += 1;
         },

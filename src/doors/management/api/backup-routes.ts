@@ -87,6 +87,14 @@ export const BACKUP_ROUTES: readonly ApiRoute[] = [
     answer: ({ ask, params, body }) => ask("backups.rotate", { ...params, credentials: backups.credentialsOf(body) }),
   }),
   route({
+    ...backupRoute,
+    method: "post",
+    path: "/api/databases/:databaseId/backup[:]verifyEvery",
+    summary: "Have a backup verified by itself every so many hours, or no more",
+    body: backups.verificationInterval,
+    answer: ({ ask, params, body }) => ask("backups.verifyEvery", { ...params, ...body }),
+  }),
+  route({
     ...jobRoute,
     method: "post",
     path: "/api/databases/:databaseId/backup[:]verify",

@@ -11,11 +11,20 @@ import {
   MAX_BACKUP_RETENTION_DAYS,
   MAX_NAME_LENGTH,
   MAX_RESTORE_POINTS,
+  MAX_VERIFICATION_INTERVAL_HOURS,
   MIN_BACKUP_INTERVAL_MS,
 } from "../../../core/limits.ts";
 import type { Output } from "../../../core/management.ts";
 import { versionstampHex, type Version } from "../../../core/versionstamp.ts";
-import { database, job, restorePoint, restorePointJson, wholeNumber } from "./schemas.ts";
+import {
+  database,
+  job,
+  restorePoint,
+  restorePointJson,
+  verification,
+  verificationJson,
+  wholeNumber,
+} from "./schemas.ts";
 
 const time = z.iso.datetime({ offset: true });
 const versionstamp = z.string().meta({ description: "20 hexadecimal digits." });
@@ -69,6 +78,15 @@ export const newCredentials = z.strictObject({
   sessionToken: filled.optional(),
 });
 
+export const verificationInterval = z.strictObject({
+  hours: z
+    .number()
+    .min(1)
+    .max(MAX_VERIFICATION_INTERVAL_HOURS)
+    .nullable()
+    .meta({ description: "null: never by itself." }),
+});
+
 export const pointsQuery = z.strictObject({
   at: moment,
   direction: z.enum(["before", "after"]).default("before"),
@@ -111,6 +129,20 @@ export const backup = z
       .object({ message: z.string(), since: time, at: time })
       .nullable()
       .meta({ description: "null when the last attempt succeeded." }),
+    verification: z.object({
+      everyHours: z.number().nullable().meta({ description: "null: never by itself." }),
+      nextAt: time.nullable(),
+      last: z
+        .object({
+          good: z.boolean(),
+          finishedAt: time,
+          error: z.string().nullable(),
+          damagedObject: z.string().nullable(),
+          report: verification.nullable(),
+        })
+        .nullable()
+        .meta({ description: "What the last that came to an end has found; null: there was none." }),
+    }),
     generations: z.array(
       z.object({
         prefix: z.string(),
@@ -148,12 +180,18 @@ export function rangeJson({ range: found }: Output<"backups.range">) {
   };
 }
 
-export function backupJson({ createdAt, lastObject, lastError, generations, ...info }: BackupInfo) {
+export function backupJson(backupInfo: BackupInfo) {
+  const { createdAt, lastObject, lastError, verification: verified, generations, ...info } = backupInfo;
   return {
     ...info,
     createdAt: text(createdAt),
     lastObject: lastObject === null ? null : { ...lastObject, storedAt: text(lastObject.storedAt) },
     lastError: lastError === null ? null : { ...lastError, since: text(lastError.since), at: text(lastError.at) },
+    verification: {
+      ...verified,
+      nextAt: verified.nextAt === null ? null : text(verified.nextAt),
+      last: verified.last === null ? null : lastVerificationJson(verified.last),
+    },
     generations: generations.map(({ after, upTo, deletedAfter, ...generation }) => ({
       ...generation,
       after: hex(after),
@@ -161,6 +199,10 @@ export function backupJson({ createdAt, lastObject, lastError, generations, ...i
       deletedAfter: deletedAfter === null ? null : text(deletedAfter),
     })),
   };
+}
+
+function lastVerificationJson({ finishedAt, report, ...last }: NonNullable<BackupInfo["verification"]["last"]>) {
+  return { ...last, finishedAt: text(finishedAt), report: report === null ? null : verificationJson(report) };
 }
 
 function hex(version: Version | null): string | null {

@@ -163,7 +163,7 @@ export const createdToken = token
 const digest = z.object({ count: z.number(), sum: z.string(), sumWithExpiries: z.string() });
 export const restorePoint = z.object({ versionstamp: z.string(), time });
 
-const verification = z
+export const verification = z
   .object({
     good: z.boolean(),
     range: z.object({ first: restorePoint, last: restorePoint }).nullable(),
@@ -262,7 +262,7 @@ export function jobJson(info: Job) {
   return { ...info, result: shown, createdAt: text(createdAt), finishedAt: textOrNull(finishedAt) };
 }
 
-function verificationJson({ range, ...report }: VerificationReport) {
+export function verificationJson({ range, ...report }: VerificationReport) {
   const shown = range === null ? null : { first: restorePointJson(range.first), last: restorePointJson(range.last) };
   return { ...report, range: shown };
 }

@@ -13,6 +13,7 @@ import { openDestination, secretBox, timingBy } from "./backup-wiring.ts";
 import type { DatabaseObject } from "./database-object.ts";
 import type { BackupEnv } from "./env.ts";
 import type { Mode, ObjectMode } from "./object-mode.ts";
+import { withPlainAnswers } from "./plain-answers.ts";
 import { systemEntropy } from "./stubs.ts";
 
 type RestoreEnv = BackupEnv & { readonly DATABASES: DurableObjectNamespace<DatabaseObject> };
@@ -68,7 +69,7 @@ export function objectIn(
   name: string,
 ): RestoreStub & DeletionStub {
   const namespace = jurisdiction === null ? env.DATABASES : env.DATABASES.jurisdiction(jurisdiction);
-  return namespace.getByName(name);
+  return withPlainAnswers(namespace.getByName(name));
 }
 
 /** What an object is while it is filled for this. */

@@ -13,6 +13,7 @@ import type { DirectoryEnv } from "./directory-env.ts";
 import type { Env } from "./env.ts";
 import type { DatabaseStub } from "./interface.ts";
 import { PastDatabase } from "./past-database.ts";
+import { withPlainAnswers } from "./plain-answers.ts";
 
 export const systemClock: Clock = { now: () => asUnixMs(Date.now()) };
 
@@ -32,11 +33,11 @@ export const systemTimers: Timers = {
 const INDEX_NAME = "organizations";
 
 export function organizationStub(env: Pick<DirectoryEnv, "ORGANIZATIONS">, id: string): OrganizationStub {
-  return env.ORGANIZATIONS.getByName(id);
+  return withPlainAnswers(env.ORGANIZATIONS.getByName(id));
 }
 
 export function organizationIndex(env: Pick<DirectoryEnv, "INDEX">): IndexStub {
-  return env.INDEX.getByName(INDEX_NAME);
+  return withPlainAnswers(env.INDEX.getByName(INDEX_NAME));
 }
 
 export interface Placement {
@@ -51,7 +52,7 @@ export function databaseControl(
 ): DatabaseControl {
   const namespace = jurisdiction ? env.DATABASES.jurisdiction(jurisdiction) : env.DATABASES;
   const options = locationHint ? { locationHint } : {};
-  return namespace.getByName(id, options);
+  return withPlainAnswers(namespace.getByName(id, options));
 }
 
 /** The same object for the data path, or the one of its past. The grant says where it is, so nobody has to be asked. */

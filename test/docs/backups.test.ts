@@ -40,6 +40,7 @@ test("half the data is deleted by mistake, found, forked, compared, restored and
     compared,
     restored,
     verified,
+    scheduled,
     fromBucket,
     past,
     ...rest
@@ -58,6 +59,7 @@ test("half the data is deleted by mistake, found, forked, compared, restored and
   expect(restored).toMatch(/"kind":"database.restore".*"status":"completed"/);
   expect(restored?.match(/^order \d+$/gm)).toEqual(made);
   expect(verified).toMatch(/"kind":"backup.verify".*"status":"completed".*"verification":\{"good":true/);
+  expect(scheduled).toMatch(/"verification":\{"everyHours":24,.*"last":\{"good":true/);
   expect(fromBucket).toMatch(/"status":"completed"/);
   expect(past?.match(/^order \d+$/gm)).toEqual(made.slice(10));
   expect(shell.output()).not.toMatch(/curl:|"code":"(invalid|conflict|unavailable)"/);

@@ -4,6 +4,7 @@ import { failure, type Failure } from "../core/errors.ts";
 import { isFailure, type DatabaseControl, type Input, type Output } from "../core/management.ts";
 import type { Admitted, Organization } from "./organization.ts";
 import type { Surroundings } from "./organization-service.ts";
+import { destinationOf } from "./shared-bucket.ts";
 
 const noSuchBackup = failure("not-found", "There is no such backup, or none that this token may know of.");
 
@@ -22,7 +23,8 @@ export class BackupService {
     if (isFailure(database)) return database;
     const id = this.#around.entropy.uuid();
     this.#organization.backupIds.add(id, databaseId);
-    const answer = await database.backup({ command: "enable", id, ...input });
+    const destination = destinationOf(this.#organization.id, input.destination);
+    const answer = await database.backup({ command: "enable", id, ...input, destination });
     if (answer.ok && answer.backup !== null) return answer.backup;
     this.#organization.backupIds.remove(id);
     return answer.ok ? failure("conflict", "The backup was deleted while it was made.") : answer;

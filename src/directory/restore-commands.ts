@@ -25,6 +25,7 @@ import type { JobWishes } from "./job-orders.ts";
 import type { Admitted, Organization } from "./organization.ts";
 import type { Surroundings } from "./organization-service.ts";
 import type { Filling } from "./outbox.ts";
+import { destinationOf } from "./shared-bucket.ts";
 
 const databaseDeleted = failure("not-found", "The database was deleted.");
 
@@ -104,8 +105,9 @@ export class RestoreCommands {
 
   async fromBucket(
     who: Admitted,
-    { name, idempotency, ...from }: Input<"restores.createFromBucket">,
+    { name, idempotency, ...entered }: Input<"restores.createFromBucket">,
   ): Promise<Output<"restores.createFromBucket"> | Failure> {
+    const from = { ...entered, destination: destinationOf(this.#organization.id, entered.destination) };
     return this.#intoNew(who, idempotency, async () => ({
       wishes: { name, locationHint: null, jurisdiction: null },
       asked: null,

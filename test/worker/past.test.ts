@@ -377,7 +377,7 @@ describe("a state", () => {
     const { id, commits } = database;
     await opened(id, commits[2] ?? "");
     const { BACKUPS } = configured;
-    const stored = await BACKUPS?.list({ prefix: `${id}/` });
+    const stored = await BACKUPS?.list({ prefix: `${organization}/${id}/` });
     const ranges = stored?.objects.map((one) => one.key).filter((name) => name.includes("/snapshots/")) ?? [];
     expect(ranges).not.toEqual([]);
     for (const name of ranges) await BACKUPS?.put(name, "damaged");
@@ -408,5 +408,41 @@ describe("a state", () => {
     await live.wipe({ deleteBackups: false });
     expect(await stateOf(database, at).lastUse()).toBeNull();
     await live.wipe({ deleteBackups: false });
+  });
+});
+
+describe("the deployment's own bucket, which its organizations share", () => {
+  const restore = (organizationId: string, token: string, databaseId: string, prefix: string) =>
+    send("POST", `/api/organizations/${organizationId}/restores`, token, {
+      destination: { kind: "r2", prefix },
+      databaseId,
+      at: new Date().toISOString(),
+    });
+
+  test("gives back to an organization its own backups, whatever prefix is entered, and nobody else's", async () => {
+    const { id } = await newDatabase();
+    const other = await newTenant();
+    for (const prefix of ["", organization, `/${organization}`, `${organization}/`]) {
+      const refused = await restore(other.organization, other.admin, id, prefix);
+      expect([prefix, refused.status]).toEqual([prefix, 404]);
+      expect((await restore(organization, admin, id, prefix)).status).toBe(202);
+    }
+  });
+
+  test("takes nothing of one organization's below what another one's backups are read by", async () => {
+    const { id: theirs } = await newDatabase();
+    const other = await newTenant();
+    const { id = "" } = await made("POST", `/api/organizations/${other.organization}/databases`, other.admin, {});
+    const destination = { kind: "r2", prefix: `${organization}/${theirs}` };
+    const { generations } = (await made("POST", `/api/databases/${id}/backup`, other.admin, {
+      destination,
+    })) as unknown as {
+      generations: { prefix: string }[];
+    };
+    expect(generations[0]?.prefix).toMatch(new RegExp(`^${other.organization}/${organization}/${theirs}/${id}/`));
+    const backups = (env as unknown as Required<Env>).BACKUPS;
+    const { objects } = await backups.list({ prefix: `${organization}/${theirs}/` });
+    expect(objects.filter(({ key: name }) => name.includes(id))).toEqual([]);
+    expect(objects.length).toBeGreaterThan(0);
   });
 });

@@ -3,6 +3,9 @@ import { measureBackupMemory } from "../support/backup-memory.ts";
 
 const mebibytes = (bytes: number): number => Math.round(bytes / 2 ** 20);
 
-await measureBackupMemory(Number(process.argv[2] ?? 1_000_000), ({ phase, found, live, seconds }) => {
-  process.stdout.write(`${JSON.stringify({ phase, found: mebibytes(found), live: mebibytes(live), seconds })}\n`);
-});
+await measureBackupMemory(
+  { entries: Number(process.argv[2] ?? 1_000_000), valueBytes: 100 },
+  ({ phase, found, live, seconds }) => {
+    process.stdout.write(`${JSON.stringify({ phase, found: mebibytes(found), live: mebibytes(live), seconds })}\n`);
+  },
+);

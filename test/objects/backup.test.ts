@@ -105,14 +105,19 @@ test("the statistics tell how many bytes of log wait for the destination", async
   expect(await backedUp.stats()).toMatchObject({ logBacklog: 0 });
 });
 
-test("an alarm that rings twice at once stores each range once", async () => {
+test("an alarm that rings twice at once stores each range once, and nothing fails over it", async () => {
   const { id, stub } = await enabled();
   await until(stub, isSettled);
   const objectsBefore = await objectsOf(stub);
   await commit(stub, write([set(key("once"), text("1"))]));
-  await scheduler.wait(600);
-  await Promise.all([runDurableObjectAlarm(stub), runDurableObjectAlarm(stub)]);
-  await until(stub, isSettled);
+  await scheduler.wait(450);
+  const failed = await runInDurableObject(stub, async (instance, { storage }) => {
+    // Both find the range due: nothing else rings while the events of this one are waited for.
+    while (Number(await storage.getAlarm()) > Date.now()) await scheduler.wait(1);
+    await Promise.all([instance.alarm(), instance.alarm()]);
+    return storage.sql.exec("SELECT name, error FROM failed_tasks").toArray();
+  });
+  expect(failed).toEqual([]);
   expect(await objectsOf(stub)).toBe(objectsBefore + 1);
   expect((await keysInBackup(id)).has(toHex(key("once")))).toBe(true);
 });

@@ -17,19 +17,29 @@ const HOUR_MS = 3_600_000;
 /** From so many entries on the second round of writing makes a log that a new generation begins after. */
 const COMPACTED_FROM = 500_000;
 
+const ENTRIES_OF_A_COMMIT = 500;
+
 export interface MemoryPhase extends Peaks {
   readonly phase: string;
   readonly seconds: number;
 }
 
-/** Entries have 100 bytes. `note` is called after each phase. */
-export async function measureBackupMemory(entries: number, note: (phase: MemoryPhase) => void): Promise<void> {
+export interface MeasuredDatabase {
+  readonly entries: number;
+  readonly valueBytes: number;
+}
+
+/** `note` is called after each phase. */
+export async function measureBackupMemory(
+  measured: MeasuredDatabase,
+  note: (phase: MemoryPhase) => void,
+): Promise<void> {
   const port = await freePort();
   const s3 = await startS3Server();
   const server = await BackupServer.start(IsolateMemory.flags(port));
   try {
     const memory = await IsolateMemory.open(port, () => server.collectGarbage());
-    await measure(entries, s3, server, async (phase, work) => {
+    await measure(measured, s3, server, async (phase, work) => {
       const began = performance.now();
       const { result, peaks } = await memory.during(work);
       note({ phase, ...peaks, seconds: Math.round((performance.now() - began) / 100) / 10 });
@@ -43,23 +53,23 @@ export async function measureBackupMemory(entries: number, note: (phase: MemoryP
 }
 
 async function measure(
-  entries: number,
+  measured: MeasuredDatabase,
   s3: S3Server,
   server: BackupServer,
   phase: <T>(name: string, work: () => Promise<T>) => Promise<T>,
 ): Promise<void> {
   const database = server.database();
   const restores = new ServedRestores(server, database.id);
-  await phase("writing without a backup", () => fill(database, entries, 1));
+  await phase("writing without a backup", () => fill(database, measured, 1));
   await database.enable(s3);
   const first = await phase("snapshot", () => database.until("active", hasCompleteAfter(null), HOUR_MS));
   await phase("writing and exporting the log", async () => {
-    await fill(database, entries, 2);
+    await fill(database, measured, 2);
     await database.until("shipped", ({ backlogBytes }) => backlogBytes === 0, HOUR_MS);
   });
-  if (entries >= COMPACTED_FROM) {
+  if (measured.entries >= COMPACTED_FROM) {
     await phase("writing until there is a new generation, and its snapshot", async () => {
-      await fill(database, entries, 3);
+      await fill(database, measured, 3);
       await database.until("compacted", hasCompleteAfter(first), HOUR_MS);
     });
   }
@@ -84,10 +94,10 @@ async function measure(
   });
 }
 
-async function fill(database: ServedDatabase, entries: number, round: number): Promise<void> {
-  const value = raw(new Uint8Array(100).fill(round));
-  for (let from = 0; from < entries; from += 1000) {
-    const mutations = Array.from({ length: 1000 }, (_, i) => set(["entries", from + i], value));
+async function fill(database: ServedDatabase, { entries, valueBytes }: MeasuredDatabase, round: number): Promise<void> {
+  const value = raw(new Uint8Array(valueBytes).fill(round));
+  for (let from = 0; from < entries; from += ENTRIES_OF_A_COMMIT) {
+    const mutations = Array.from({ length: ENTRIES_OF_A_COMMIT }, (_, i) => set(["entries", from + i], value));
     await database.commit({ checks: [], mutations, enqueues: [] });
   }
 }

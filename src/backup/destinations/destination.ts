@@ -6,7 +6,9 @@
  * Drivers try again by themselves, a few times and for seconds at the most. A failure of class "retry" that comes out is for the
  * caller's own, longer backoff. Every operation may be done again: after a time-out nobody knows whether it was done.
  */
+import { assert } from "../../core/assert.ts";
 import type { UnixMs } from "../../core/clock.ts";
+import { MAX_DESTINATION_READ_BYTES } from "../../core/limits.ts";
 
 export type DestinationFailureClass =
   /** It may work later with nothing changed: unreachable, overloaded, timed out, out of service. */
@@ -35,6 +37,8 @@ export interface Done {
   readonly ok: true;
 }
 
+export const done: Done = { ok: true };
+
 export interface PutIfAbsentDone extends Done {
   /** The same bytes were there already: an earlier try of ours had arrived. */
   readonly alreadyThere: boolean;
@@ -44,6 +48,11 @@ export interface ByteRange {
   readonly offset: number;
   /** At least 1. The end may lie behind the object's: the answer is then shorter. */
   readonly length: number;
+}
+
+export function assertRange({ offset, length }: ByteRange): void {
+  const sound = Number.isSafeInteger(offset) && offset >= 0 && length >= 1 && length <= MAX_DESTINATION_READ_BYTES;
+  assert(sound, `a range within the limits, got ${offset}+${length}`);
 }
 
 export interface ObjectBytes extends Done {

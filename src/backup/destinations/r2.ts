@@ -3,16 +3,17 @@
  * that names the platform's types. The binding throws its errors; their number, in parentheses at the message's end, says which.
  */
 import { assert } from "../../core/assert.ts";
-import { equalBytes } from "../../core/bytes.ts";
 import { asUnixMs } from "../../core/clock.ts";
 import { MAX_DESTINATION_READ_BYTES } from "../../core/limits.ts";
 import {
+  assertRange,
   type ByteRange,
   type Destination,
   type DestinationFailure,
   type DestinationFailureClass,
   type Done,
   destinationFailure,
+  done,
   type ListOptions,
   type ListPage,
   type ObjectBytes,
@@ -23,11 +24,11 @@ import {
   type UploadStarted,
 } from "./destination.ts";
 import { assertNamePrefix, assertObjectName } from "./object-name.ts";
+import { alreadyCompleted, alreadyWritten } from "./repeats.ts";
 import { defaultRetryPolicy, lateFailure, type RetryPolicy, type Timing, withDeadline, withRetries } from "./retry.ts";
 
 /** The binding tells nothing of its progress: one deadline for all, with room for the largest part. */
 const CALL_DEADLINE_MS = 60_000;
-const done: Done = { ok: true };
 
 /** developers.cloudflare.com/r2/api/error-codes; what is not here is "retry", for the binding itself cannot be misconfigured. */
 const classOfNumber = new Map<number, DestinationFailureClass>([
@@ -79,21 +80,13 @@ export class R2Destination implements Destination {
       return { ok: true, alreadyThere: stored === null };
     });
     if (!outcome.ok || !outcome.alreadyThere) return outcome;
-    const head = await this.head(name);
-    const there = head.ok && head.size === bytes.length ? await this.get(name) : head;
-    if (there.ok && "bytes" in there && equalBytes(there.bytes, bytes)) return outcome;
-    if (there.ok) return destinationFailure("conflict", `The R2 bucket has another object "${key}" already.`);
-    // Deleted between the two requests: another try finds it absent.
-    return there.class === "not-found" ? destinationFailure("retry", `Object "${key}" was deleted just now.`) : there;
+    const refusal = destinationFailure("conflict", `The R2 bucket has another object "${key}" already.`);
+    return alreadyWritten(this, name, bytes, refusal);
   }
 
   get(name: string, range?: ByteRange): Promise<ObjectBytes | DestinationFailure> {
     const key = this.#key(name);
-    if (range !== undefined) {
-      const { offset, length } = range;
-      const sound = Number.isSafeInteger(offset) && offset >= 0 && length >= 1 && length <= MAX_DESTINATION_READ_BYTES;
-      assert(sound, `a range within the limits, got ${offset}+${length}`);
-    }
+    if (range !== undefined) assertRange(range);
     return this.#call<ObjectBytes>(async () => {
       const object = await this.#bucket.get(key, range === undefined ? {} : { range });
       if (object === null) return notFound(key);
@@ -172,12 +165,7 @@ export class R2Destination implements Destination {
       await this.#bucket.resumeMultipartUpload(key, uploadId).complete(list);
       return done;
     });
-    if (outcome.ok || outcome.class !== "not-found") return outcome;
-    // A try whose answer was lost has completed the upload, if the object is what it was to become.
-    const object = await this.head(name);
-    const size = parts.reduce((sum, part) => sum + part.size, 0);
-    if (object.ok) return object.size === size ? done : outcome;
-    return object.class === "not-found" ? outcome : object;
+    return outcome.ok || outcome.class !== "not-found" ? outcome : alreadyCompleted(this, name, parts, outcome);
   }
 
   async abortUpload(name: string, uploadId: string): Promise<Done | DestinationFailure> {

@@ -1,14 +1,15 @@
 /** The driver for everything that speaks S3 over HTTP: AWS, R2's S3 endpoint, MinIO, Google, Backblaze, and what is like them. */
 import { assert } from "../../core/assert.ts";
-import { equalBytes } from "../../core/bytes.ts";
 import { asUnixMs } from "../../core/clock.ts";
 import { MAX_DESTINATION_LIST_ANSWER_BYTES, MAX_DESTINATION_READ_BYTES } from "../../core/limits.ts";
 import {
+  assertRange,
   type ByteRange,
   type Destination,
   type DestinationFailure,
   type Done,
   destinationFailure,
+  done,
   type ListOptions,
   type ListPage,
   type ObjectBytes,
@@ -19,6 +20,7 @@ import {
   type UploadStarted,
 } from "./destination.ts";
 import { assertNamePrefix, assertObjectName } from "./object-name.ts";
+import { alreadyCompleted, alreadyWritten } from "./repeats.ts";
 import { defaultRetryPolicy, type RetryPolicy, type Timing } from "./retry.ts";
 import { type OutboundFetch, S3Client, type S3Request } from "./s3-client.ts";
 import { classifyS3Error, type S3Failure } from "./s3-errors.ts";
@@ -28,7 +30,6 @@ import { completeUploadBody, isCompleteAnswer, parseErrorCode, parseListAnswer, 
 /** Answers of which only the headers or a few elements are read. */
 const SMALL_ANSWER_BYTES = 64 * 1024;
 const octets = { "content-type": "application/octet-stream" };
-const done: Done = { ok: true };
 
 export class S3Destination implements Destination {
   readonly prefix: string;
@@ -52,11 +53,11 @@ export class S3Destination implements Destination {
     const headers = { ...octets, "if-none-match": "*" };
     const outcome = await this.#send("PUT", name, { headers, body: bytes });
     if (outcome.ok) return { ok: true, alreadyThere: false };
-    if (outcome.class === "conflict") return this.#isSame(name, bytes, outcome);
+    if (outcome.class === "conflict") return alreadyWritten(this, name, bytes, plain(outcome));
     if (outcome.status !== 501) return plain(outcome);
     // A server without conditional writes. Looking first leaves a moment for another writer, and a database has only one.
     const there = await this.head(name);
-    if (there.ok) return this.#isSame(name, bytes, conflict(this.#bucket));
+    if (there.ok) return alreadyWritten(this, name, bytes, plain(conflict(this.#bucket)));
     if (there.class !== "not-found") return there;
     const put = await this.put(name, bytes);
     return put.ok ? { ok: true, alreadyThere: false } : put;
@@ -68,9 +69,8 @@ export class S3Destination implements Destination {
       if (!outcome.ok) return plain(outcome);
       return { ok: true, bytes: outcome.bytes, size: outcome.bytes.length };
     }
+    assertRange(range);
     const { offset, length } = range;
-    const sound = Number.isSafeInteger(offset) && offset >= 0 && length >= 1 && length <= MAX_DESTINATION_READ_BYTES;
-    assert(sound, `a range within the limits, got ${offset}+${length}`);
     const headers = { range: `bytes=${offset}-${offset + length - 1}` };
     const outcome = await this.#send("GET", name, { headers, readLimit: length });
     if (!outcome.ok) return plain(outcome);
@@ -165,12 +165,8 @@ export class S3Destination implements Destination {
       const error = { status: 500, code, retryAfter: null, bucketRegion: null };
       return plain(classifyS3Error(error, this.#bucket, this.#timing.clock.now()));
     }
-    if (outcome.class !== "not-found") return plain(outcome);
-    // A try whose answer was lost has completed the upload, if the object is what it was to become.
-    const object = await this.head(name);
-    const size = parts.reduce((sum, part) => sum + part.size, 0);
-    if (object.ok) return object.size === size ? done : plain(outcome);
-    return object.class === "not-found" ? plain(outcome) : object;
+    const refusal = plain(outcome);
+    return outcome.class === "not-found" ? alreadyCompleted(this, name, parts, refusal) : refusal;
   }
 
   async abortUpload(name: string, uploadId: string): Promise<Done | DestinationFailure> {
@@ -185,17 +181,6 @@ export class S3Destination implements Destination {
   ): ReturnType<S3Client["send"]> {
     assertObjectName(name);
     return this.#client.send({ method, key: this.prefix + name, readLimit: SMALL_ANSWER_BYTES, ...rest });
-  }
-
-  /** After a refusal to overwrite: is what is there what we wanted there? */
-  async #isSame(name: string, bytes: Uint8Array, otherwise: S3Failure): Promise<PutIfAbsentDone | DestinationFailure> {
-    const head = await this.head(name);
-    if (head.ok && head.size !== bytes.length) return plain(otherwise);
-    const there = head.ok ? await this.get(name) : head;
-    if (there.ok) return equalBytes(there.bytes, bytes) ? { ok: true, alreadyThere: true } : plain(otherwise);
-    // Deleted between the two requests: another try finds it absent.
-    if (there.class === "not-found") return destinationFailure("retry", `Object "${name}" was deleted just now.`);
-    return there;
   }
 }
 

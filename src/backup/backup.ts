@@ -3,13 +3,7 @@
  * (`tasks`). Commits are never slowed or failed by it; what a destination does not take waits in the log, visible, up to a bound.
  */
 import { assert } from "../core/assert.ts";
-import type {
-  BackupAnswer,
-  BackupCommand,
-  BackupCredentials,
-  BackupDestination,
-  NewBackupDestination,
-} from "../core/backup-commands.ts";
+import type { BackupAnswer, BackupCommand, BackupCredentials, BackupDestination } from "../core/backup-commands.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
 import { lastVerification } from "./jobs.ts";
 import { VerificationSchedule } from "./verification-schedule.ts";
@@ -28,11 +22,12 @@ import { Generations } from "./generations.ts";
 import { backupInfo } from "./info.ts";
 import { ManifestWriter } from "./manifest-writer.ts";
 import { type BackupPolicy, defaultPolicy, isOutgrown } from "./policy.ts";
+import type { BackupSource } from "./own-backup.ts";
 import { probe } from "./probe.ts";
 import { Retention } from "./retention.ts";
 import type { SecretBox } from "./secrets.ts";
 import { Snapshotter } from "./snapshotter.ts";
-import type { BackupTask, DatabaseSource } from "./sources.ts";
+import type { BackupTask, DatabaseSource, OpenDestination } from "./sources.ts";
 
 export interface BackupOptions {
   readonly storage: SyncStorage;
@@ -41,11 +36,7 @@ export interface BackupOptions {
   readonly entropy: Entropy;
   /** Or why the deployment cannot keep secrets. */
   readonly secrets: SecretBox | Failure;
-  /** Checks the settings and makes the driver; sends nothing. Credentials are null for a destination that needs none. */
-  readonly openDestination: (
-    destination: BackupDestination,
-    credentials: BackupCredentials | null,
-  ) => Destination | Failure;
+  readonly openDestination: OpenDestination;
   /** A task is due at this time, perhaps earlier than it was. */
   readonly dueBy: (at: UnixMs) => void;
   readonly policy?: BackupPolicy;
@@ -158,15 +149,7 @@ export class Backup {
   }
 
   /** Where it goes, with the secret, and what is known of it now, for whoever reads it. */
-  async source(): Promise<
-    | {
-        readonly ok: true;
-        readonly databaseId: string;
-        readonly destination: NewBackupDestination;
-        readonly manifest: Manifest;
-      }
-    | Failure
-  > {
+  async source(): Promise<BackupSource | Failure> {
     const configuration = this.#configurations.get();
     if (configuration === null) return noBackup();
     const { databaseId, destination } = configuration;

@@ -4,7 +4,7 @@
  * destination that fails is tried again, ever later, for a week. The secret goes when the job ends, however it ends; the job
  * itself is kept for a month, and then the object is as if it had never been.
  */
-import type { BackupCredentials, BackupDeletionOrder, BackupDestination } from "../core/backup-commands.ts";
+import type { BackupDeletionOrder } from "../core/backup-commands.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import { MAX_BACKUP_DELETION_OUTAGE_MS } from "../core/limits.ts";
@@ -13,12 +13,12 @@ import type { SyncStorage } from "../core/storage.ts";
 import { ConfigurationTable } from "./configuration.ts";
 import { openCredentials } from "./credentials.ts";
 import { deleteSome } from "./delete-objects.ts";
-import type { Destination, DestinationFailure } from "./destinations/destination.ts";
+import type { DestinationFailure } from "./destinations/destination.ts";
 import { parsePrefix } from "./destinations/object-name.ts";
 import { databasePrefix, manifestName } from "./format/object-names.ts";
 import { BackupJobs, type RunningJob } from "./jobs.ts";
 import type { SecretBox } from "./secrets.ts";
-import type { BackupTask } from "./sources.ts";
+import type { BackupTask, OpenDestination } from "./sources.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
@@ -37,10 +37,7 @@ export interface BackupDeletionOptions {
   readonly clock: Clock;
   /** Or why the deployment cannot keep secrets. */
   readonly secrets: SecretBox | Failure;
-  readonly openDestination: (
-    destination: BackupDestination,
-    credentials: BackupCredentials | null,
-  ) => Destination | Failure;
+  readonly openDestination: OpenDestination;
   readonly dueBy: (at: UnixMs) => void;
   /** Leaves nothing of the object. */
   readonly erase: () => Promise<void>;

@@ -9,17 +9,17 @@ import { type Catalog, loadCatalog } from "./replay/catalog.ts";
 import { failure } from "../core/errors.ts";
 import type { VerificationSchedule } from "./verification-schedule.ts";
 
+/** Where a backup goes, with the secret, and what is known of it now. */
+export interface BackupSource {
+  readonly ok: true;
+  readonly databaseId: string;
+  readonly destination: NewBackupDestination;
+  readonly manifest: Manifest;
+}
+
 export interface OwnBackup {
-  /** Where it goes, with the secret, and what is known of it now. "not-found": the database has no backup. */
-  source(): Promise<
-    | {
-        readonly ok: true;
-        readonly databaseId: string;
-        readonly destination: NewBackupDestination;
-        readonly manifest: Manifest;
-      }
-    | Failure
-  >;
+  /** "not-found": the database has no backup. */
+  source(): Promise<BackupSource | Failure>;
   /** Whether every commit up to and with this one is stored, in a generation that is complete. */
   hasShipped(version: Version): boolean;
   /** Nothing more is stored until somebody changes that: it is paused, or could not be set up. */

@@ -1,6 +1,9 @@
-/** What a backup needs of a database. The engine's classes fit as they are; `objects/` hands them in. */
+/** What a backup needs of what is around it, handed in by `objects/`. The engine's classes fit as they are. */
+import type { BackupCredentials, BackupDestination } from "../core/backup-commands.ts";
 import type { UnixMs } from "../core/clock.ts";
+import type { Failure } from "../core/errors.ts";
 import type { Version } from "../core/versionstamp.ts";
+import type { Destination } from "./destinations/destination.ts";
 import type { CommitInWireForm } from "./format/mutation-range.ts";
 import type { SnapshotEntry } from "./format/snapshot-range.ts";
 
@@ -34,6 +37,12 @@ export interface DatabaseSource {
   /** A commit that changes nothing and stands in the log, if there are readers. Its version was never used before. */
   logMarker(): Version;
 }
+
+/** Checks the settings and makes the driver; sends nothing. Credentials are null for a destination that needs none. */
+export type OpenDestination = (
+  destination: BackupDestination,
+  credentials: BackupCredentials | null,
+) => Destination | Failure;
 
 /** A piece of work that the object's alarm runs: fits the alarm clock's interface. */
 export interface BackupTask {

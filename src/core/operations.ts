@@ -60,6 +60,17 @@ export interface NumericMutation {
 
 export type Mutation = SetMutation | DeleteMutation | NumericMutation;
 
+/** One key's change, with sums resolved and expiries judged: what the tables, the log, its replay and the watchers all act on. */
+export type Effect =
+  | {
+      readonly type: "set";
+      readonly key: Uint8Array;
+      readonly value: Uint8Array;
+      readonly encoding: Encoding;
+      readonly expiresAt: UnixMs | null;
+    }
+  | DeleteMutation;
+
 export interface Enqueue {
   readonly payload: Uint8Array;
   readonly deliverAt: UnixMs;

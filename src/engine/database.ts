@@ -9,13 +9,13 @@
 import type { Clock, UnixMs } from "../core/clock.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_SUM_BYTES } from "../core/limits.ts";
-import type { AtomicWrite, CommitResult, Entry, ReadRange } from "../core/operations.ts";
+import type { AtomicWrite, CommitResult, Effect, Entry, ReadRange } from "../core/operations.ts";
 import type { SyncStorage, Transact } from "../core/storage.ts";
 import { type Version, VERSIONSTAMP_SUFFIX_BYTES } from "../core/versionstamp.ts";
 import { type EntryBounds, EntryTable, type StoredEntry } from "./entry-table.ts";
 import { logEntryBound } from "./log-entry.ts";
 import { MutationLog } from "./mutation-log.ts";
-import { type Effect, failedChecks, planEffects } from "./plan.ts";
+import { failedChecks, planEffects } from "./plan.ts";
 import { type Counters, Mark } from "./mark.ts";
 import { migrateDatabase } from "./schema.ts";
 import type { SideState } from "./side-state.ts";

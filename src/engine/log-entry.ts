@@ -3,9 +3,9 @@
  * BackupReplicationLogEntry. Every entry carries a 12-byte stamp, the commit's versionstamp and the entry's order in it; the
  * last one's order is ffff.
  */
+import type { Effect } from "../core/operations.ts";
 import { bytesFieldSize, ProtobufWriter, varintFieldSize } from "../core/protobuf.ts";
 import { LAST_ORDER, LOG_STAMP_BYTES, type Version, writeVersionstamp } from "../core/versionstamp.ts";
-import type { Effect } from "./plan.ts";
 
 const ENTRIES_FIELD = 1;
 const EntryField = { versionstamp: 1, kind: 2, key: 3, value: 4, valueEncoding: 5, expireAtMs: 6 } as const;

@@ -11,10 +11,10 @@
  */
 import { assert } from "../core/assert.ts";
 import { MAX_LOG_ROW_BYTES } from "../core/limits.ts";
+import type { Effect } from "../core/operations.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import { asVersion, NO_VERSION, type Version } from "../core/versionstamp.ts";
 import { encodeLogEntries } from "./log-entry.ts";
-import type { Effect } from "./plan.ts";
 
 export interface LogCommit {
   readonly version: Version;

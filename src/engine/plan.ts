@@ -7,21 +7,10 @@ import { toHex } from "../core/bytes.ts";
 import type { UnixMs } from "../core/clock.ts";
 import type { Failure } from "../core/errors.ts";
 import { appendStringPart } from "../core/key-codec.ts";
-import type { AtomicWrite, Encoding, Mutation, NumericMutation, SetMutation } from "../core/operations.ts";
+import type { AtomicWrite, Effect, Mutation, NumericMutation, SetMutation } from "../core/operations.ts";
 import { type Version, versionstampHex } from "../core/versionstamp.ts";
 import type { EntryTable } from "./entry-table.ts";
 import { resolveNumeric, type StoredValue } from "./numeric.ts";
-
-/** One key's change, with sums resolved and expiries judged: what the tables, the log and the watchers all act on. */
-export type Effect =
-  | {
-      readonly type: "set";
-      readonly key: Uint8Array;
-      readonly value: Uint8Array;
-      readonly encoding: Encoding;
-      readonly expiresAt: UnixMs | null;
-    }
-  | { readonly type: "delete"; readonly key: Uint8Array };
 
 /** The indexes of the checks that do not hold, ascending. */
 export function failedChecks(write: AtomicWrite, table: EntryTable, now: UnixMs): number[] {

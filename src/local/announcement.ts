@@ -1,17 +1,24 @@
 /** What a server says when it is ready: for people, and for scripts. */
 import type { Tenant } from "./tenant.ts";
 
+/** The line that scripts depend on. */
+export interface Announcement extends Tenant {
+  readonly url: string;
+  readonly connectUrl: string;
+}
+
 export interface Announced extends Tenant {
   readonly url: string;
   /** The data folder. */
   readonly folder: string;
 }
 
-/** One line of JSON; scripts depend on these six members. */
+/** One line of JSON: an `Announcement` with these six members. */
 export function announcementJson(announced: Announced): string {
   const { url, databaseId, accessToken, organizationId, adminToken } = announced;
   const connectUrl = connectUrlOf(announced);
-  return JSON.stringify({ url, connectUrl, databaseId, accessToken, organizationId, adminToken });
+  const line: Announcement = { url, connectUrl, databaseId, accessToken, organizationId, adminToken };
+  return JSON.stringify(line);
 }
 
 export function announcement(announced: Announced): string {

@@ -3,22 +3,11 @@ import { describe, expect, test } from "vitest";
 import { toHex } from "../../src/core/bytes.ts";
 import type { Failure } from "../../src/core/errors.ts";
 import { decodeV8, encodeV8 } from "../../src/core/v8/codec.ts";
+import { decoded, encoded } from "./v8-ours.ts";
 import { MAX_DEPTH } from "../../src/core/v8/format.ts";
 import { difference } from "./v8-difference.ts";
 import { build, graph } from "./v8-graphs.ts";
 import { v8Deserialize, v8Serialize } from "./v8-oracle.ts";
-
-function encoded(value: unknown): Uint8Array {
-  const result = encodeV8(value);
-  if (!result.ok) throw new Error(result.message);
-  return result.bytes;
-}
-
-function decoded(bytes: Uint8Array): unknown {
-  const result = decodeV8(bytes);
-  if (!result.ok) throw new Error(result.message);
-  return result.value;
-}
 
 function fromHex(hex: string): Uint8Array {
   return new Uint8Array(Buffer.from(hex.replaceAll(" ", ""), "hex"));

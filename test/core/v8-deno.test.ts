@@ -5,7 +5,8 @@ import { DatabaseSync } from "node:sqlite";
 import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { toHex } from "../../src/core/bytes.ts";
-import { decodeV8, encodeV8 } from "../../src/core/v8/codec.ts";
+import { decodeV8 } from "../../src/core/v8/codec.ts";
+import { decoded, encoded } from "./v8-ours.ts";
 import { storableV8 } from "../../src/core/v8/storable.ts";
 import { runDeno } from "./deno.ts";
 import { difference } from "./v8-difference.ts";
@@ -17,18 +18,6 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 /** Deno's ValueSerializer, without a database. */
 const core = "const { serialize, deserialize } = Deno[Deno.internal].core;";
-
-function encoded(value: unknown): Uint8Array {
-  const result = encodeV8(value);
-  if (!result.ok) throw new Error(result.message);
-  return result.bytes;
-}
-
-function decoded(bytes: Uint8Array): unknown {
-  const result = decodeV8(bytes);
-  if (!result.ok) throw new Error(result.message);
-  return result.value;
-}
 
 function fromHex(hex: unknown): Uint8Array {
   return new Uint8Array(Buffer.from(String(hex), "hex"));

@@ -2,12 +2,13 @@
 import { afterAll, expect, test } from "vitest";
 import { openKv } from "@deno/kv";
 import { startManagedServer, Tenant, type Answer } from "../support/management.ts";
+import { destinationAt } from "../support/s3-place.ts";
 import { startS3Server } from "../support/s3-server.ts";
 
 const [server, s3] = await Promise.all([startManagedServer(), startS3Server()]);
 const tenant = await Tenant.make(server);
-const { endpoint, region: bucketRegion, bucket: bucketName, accessKeyId, secretAccessKey } = s3;
-const destination = { kind: "s3", endpoint, bucketName, bucketRegion, accessKeyId, secretAccessKey };
+const { accessKeyId, secretAccessKey } = s3;
+const destination = destinationAt(s3);
 
 afterAll(async () => {
   await Promise.all([server.close(), s3.close()]);

@@ -2,6 +2,7 @@
 import { afterAll, expect, onTestFinished, test } from "vitest";
 import { openKv } from "@deno/kv";
 import { startManagedServer, Tenant, tryExchange } from "../support/management.ts";
+import { destinationAt } from "../support/s3-place.ts";
 import { startS3Server } from "../support/s3-server.ts";
 import { startDeno } from "./clients/deno-client.ts";
 import type { Client } from "./clients/client.ts";
@@ -9,8 +10,7 @@ import type { Operation, Outcome, Watched } from "./clients/operations.ts";
 
 const [server, s3] = await Promise.all([startManagedServer(), startS3Server()]);
 const tenant = await Tenant.make(server);
-const { endpoint, region: bucketRegion, bucket: bucketName, accessKeyId, secretAccessKey } = s3;
-const destination = { kind: "s3", endpoint, bucketName, bucketRegion, accessKeyId, secretAccessKey };
+const destination = destinationAt(s3);
 
 afterAll(async () => {
   await Promise.all([server.close(), s3.close()]);

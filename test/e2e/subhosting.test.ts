@@ -2,6 +2,7 @@
 import { Subhosting } from "subhosting";
 import { afterAll, expect, onTestFinished, test, vi } from "vitest";
 import { startManagedServer, Tenant } from "../support/management.ts";
+import { destinationAt } from "../support/s3-place.ts";
 import { startS3Server } from "../support/s3-server.ts";
 import { startDeno } from "./clients/deno-client.ts";
 
@@ -133,8 +134,7 @@ test("a backup to a bucket is made, seen to get active, and deleted", async () =
   onTestFinished(() => s3.close());
   const database = await tenant.newDatabase();
   const path = `/databases/${database}/database_backups`;
-  const { endpoint, region: bucketRegion, bucket: bucketName, accessKeyId, secretAccessKey } = s3;
-  const body = { kind: "s3", endpoint, bucketName, bucketRegion, accessKeyId, secretAccessKey };
+  const body = destinationAt(s3);
   expect(await client.get(path)).toEqual([]);
   const refused = await errorOf(client.post(path, { body: { ...body, secretAccessKey: "wrong" } }));
   expect(refused).toBeInstanceOf(Subhosting.BadRequestError);

@@ -3,6 +3,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
+import type { Announcement } from "../../src/local/announcement.ts";
 
 export const repository = join(import.meta.dirname, "../..");
 
@@ -37,15 +38,6 @@ export function runScript(
     await exited;
   });
   return { process: child, stdout: () => stdout, stderr: () => stderr, exited };
-}
-
-export interface Announcement {
-  readonly url: string;
-  readonly connectUrl: string;
-  readonly databaseId: string;
-  readonly accessToken: string;
-  readonly organizationId: string;
-  readonly adminToken: string;
 }
 
 /** Waits for the line of `--json`. */

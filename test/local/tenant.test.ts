@@ -9,7 +9,8 @@ import { expect, onTestFinished, test } from "vitest";
 import { onWorkerd, startServer } from "../../src/local/server.ts";
 import { TenantKeeper } from "../../src/local/tenant.ts";
 import { cairnDeployment } from "../../src/local/workerd-config.ts";
-import { announced, repository, runScript, type Announcement, type Program } from "./program.ts";
+import type { Announcement } from "../../src/local/announcement.ts";
+import { announced, repository, runScript, type Program } from "./program.ts";
 import { temporaryFolder } from "./stand-in-server.ts";
 
 function startOn(folder: string, environment: Readonly<Record<string, string>> = {}): Program {

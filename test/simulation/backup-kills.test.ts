@@ -11,6 +11,7 @@ import { parseS3Settings } from "../../src/backup/destinations/s3-settings.ts";
 import { type FaultProxy, startFaultProxy } from "../support/fault-proxy.ts";
 import { type Answer, type ManagedServer, startManagedServer, Tenant } from "../support/management.ts";
 import { listGenerations, readGeneration } from "../support/reference-reader.ts";
+import { destinationAt } from "../support/s3-place.ts";
 import { type S3Server, startS3Server } from "../support/s3-server.ts";
 import { realTiming } from "../support/timing.ts";
 
@@ -71,8 +72,7 @@ async function write(id: string, from: number): Promise<void> {
 }
 
 function destination() {
-  const { region: bucketRegion, bucket: bucketName, accessKeyId, secretAccessKey } = s3;
-  return { kind: "s3", endpoint: proxy.endpoint, bucketName, bucketRegion, accessKeyId, secretAccessKey };
+  return destinationAt({ ...s3, endpoint: proxy.endpoint });
 }
 
 const enable = (path: string) => send("POST", `${path}/backup`, { destination: destination(), intervalMs: 500 });

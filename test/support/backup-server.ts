@@ -11,7 +11,7 @@ import { type Version, versionOfBytes } from "../../src/core/versionstamp.ts";
 import { onWorkerd, type RunningServer, startServer } from "../../src/local/server.ts";
 import { cairnDeployment } from "../../src/local/workerd-config.ts";
 import { AtomicWriteOutputSchema } from "./proto/generated/com/deno/kv/datapath/datapath_pb.js";
-import type { S3Place } from "./s3-place.ts";
+import { destinationAt, type S3Place } from "./s3-place.ts";
 
 export class BackupServer {
   readonly server: RunningServer;
@@ -81,21 +81,11 @@ export class ServedDatabase {
   }
 
   enabling(place: S3Place, prefix = ""): Extract<BackupCommand, { command: "enable" }> {
-    const { endpoint, region, accessKeyId, secretAccessKey, bucket } = place;
     return {
       command: "enable",
       id: randomUUID(),
       databaseId: this.id,
-      destination: {
-        kind: "s3",
-        endpoint,
-        bucketName: bucket,
-        bucketRegion: region,
-        accessKeyId,
-        secretAccessKey,
-        sessionToken: null,
-        prefix,
-      },
+      destination: { ...destinationAt(place), sessionToken: null, prefix },
       intervalMs: 2_000,
       retentionDays: 7,
     };

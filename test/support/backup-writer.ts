@@ -27,10 +27,9 @@ import { toHex } from "../../src/core/bytes.ts";
 import { asUnixMs, type UnixMs } from "../../src/core/clock.ts";
 import { encodeKey, type Key } from "../../src/core/key-codec.ts";
 import { MAX_LOG_ROW_BYTES } from "../../src/core/limits.ts";
-import { Encoding } from "../../src/core/operations.ts";
+import { type Effect, Encoding } from "../../src/core/operations.ts";
 import { asVersion, timeOfVersion, type Version } from "../../src/core/versionstamp.ts";
 import { encodeLogEntries } from "../../src/engine/log-entry.ts";
-import type { Effect } from "../../src/engine/plan.ts";
 
 /** Everything stored, by the key in hex. */
 export type ModelState = ReadonlyMap<string, SnapshotEntry>;

@@ -8,6 +8,11 @@ export interface S3Place {
   readonly bucket: string;
 }
 
+/** The place as the owner of a backup names it. */
+export function destinationAt({ endpoint, bucket, region, accessKeyId, secretAccessKey }: S3Place) {
+  return { kind: "s3", endpoint, bucketName: bucket, bucketRegion: region, accessKeyId, secretAccessKey } as const;
+}
+
 declare module "vitest" {
   interface ProvidedContext {
     s3: S3Place;

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import type { Announcement } from "../../src/local/announcement.ts";
 import { spawnGuarded } from "../../src/local/guarded-process.ts";
 
 const program = fileURLToPath(new URL("../../src/local/start.ts", import.meta.url));
@@ -12,14 +13,7 @@ const program = fileURLToPath(new URL("../../src/local/start.ts", import.meta.ur
 /** More than the server itself gives what is under way when it is told to end. */
 const GRACE_MS = 5000;
 
-export interface TestServer {
-  readonly url: string;
-  readonly connectUrl: string;
-  readonly databaseId: string;
-  readonly accessToken: string;
-  readonly organizationId: string;
-  /** Every permission in that organization. */
-  readonly adminToken: string;
+export interface TestServer extends Announcement {
   /** Of the workerd that runs now; it changes when that one dies. */
   workerdPid(): number;
   /** Everything that the server and its workerd have written to stderr. */
@@ -52,7 +46,7 @@ export async function startTestServer(environment: Readonly<Record<string, strin
     throw new Error(`the server did not start:\n${log}`);
   }
   // The line is what `npm start -- --json` promises.
-  const announced = JSON.parse(line) as Omit<TestServer, "workerdPid" | "log" | "close">;
+  const announced = JSON.parse(line) as Announcement;
   return {
     ...announced,
     workerdPid: () => Number(readFileSync(join(folder, "workerd.pid"), "utf8")),

@@ -5,8 +5,7 @@
  * is wrong is answered as damage of an object and nothing more is read.
  */
 import { toHex } from "../../core/bytes.ts";
-import type { UnixMs } from "../../core/clock.ts";
-import type { Encoding } from "../../core/operations.ts";
+import type { Effect } from "../../core/operations.ts";
 import { type Version, versionstampHex } from "../../core/versionstamp.ts";
 import { type Damage, damage } from "../format/damage.ts";
 import { isLastOfCommit } from "../format/log-stamp.ts";
@@ -27,22 +26,11 @@ import { checkDifferential, type Generation } from "./catalog.ts";
 import { type FetchedObject, ObjectQueue } from "./object-queue.ts";
 import { enter, type ReplayCursor, type ReplayPart, START } from "./replay-cursor.ts";
 
-/** A change of one key, as the engine takes it. */
-export type ReplayedEffect =
-  | {
-      readonly type: "set";
-      readonly key: Uint8Array;
-      readonly value: Uint8Array;
-      readonly encoding: Encoding;
-      readonly expiresAt: UnixMs | null;
-    }
-  | { readonly type: "delete"; readonly key: Uint8Array };
-
 /** Where the state is built: `engine/side-state.ts` fits. Doing the same again must come to the same. */
 export interface ReplaySink {
   /** Each returns how many entries more there are then. */
   load(entries: Iterable<SnapshotEntry>): number;
-  apply(effect: ReplayedEffect, version: Version): number;
+  apply(effect: Effect, version: Version): number;
 }
 
 export interface ReplayPlan {

@@ -14,7 +14,7 @@ import type { SyncStorage } from "../../../src/core/storage.ts";
 import type { Version } from "../../../src/core/versionstamp.ts";
 import { Database } from "../../../src/engine/database.ts";
 import { systemEntropy } from "../../../src/objects/stubs.ts";
-import type { S3Place } from "../s3-place.ts";
+import { destinationAt, type S3Place } from "../s3-place.ts";
 import { realTiming } from "../timing.ts";
 import { MovableClock, versionOf, write } from "./engine.ts";
 
@@ -37,17 +37,7 @@ export function openS3(prefix = ""): Destination {
 
 /** The same endpoint, as an owner names it. */
 export function s3Destination(): Extract<NewBackupDestination, { kind: "s3" }> {
-  const { endpoint, bucket, region, accessKeyId, secretAccessKey } = inject("s3");
-  return {
-    kind: "s3",
-    endpoint,
-    bucketName: bucket,
-    bucketRegion: region,
-    accessKeyId,
-    secretAccessKey,
-    sessionToken: null,
-    prefix: "",
-  };
+  return { ...destinationAt(inject("s3")), sessionToken: null, prefix: "" };
 }
 
 let databases = 0;

@@ -3,31 +3,32 @@
  * (`tasks`). Commits are never slowed or failed by it; what a destination does not take waits in the log, visible, up to a bound.
  */
 import { assert } from "../core/assert.ts";
-import type { BackupAnswer, BackupCommand, BackupCredentials, BackupDestination } from "../core/backup-commands.ts";
+import type { BackupAnswer, BackupCommand, BackupCredentials } from "../core/backup-commands.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
-import { lastVerification } from "./jobs.ts";
-import { VerificationSchedule } from "./verification-schedule.ts";
 import type { Entropy } from "../core/entropy.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import type { Version } from "../core/versionstamp.ts";
 import { Backoff } from "./backoff.ts";
 import { type Configuration, ConfigurationTable } from "./configuration.ts";
-import { openCredentials, sealCredentials } from "./credentials.ts";
+import { sealCredentials } from "./credentials.ts";
 import type { Destination, DestinationFailure } from "./destinations/destination.ts";
 import { checkTimes, divide, earlierManifest } from "./enabling.ts";
 import { Exporter } from "./exporter.ts";
 import type { Manifest } from "./format/manifest.ts";
 import { Generations } from "./generations.ts";
 import { backupInfo } from "./info.ts";
+import { lastVerification } from "./jobs.ts";
 import { ManifestWriter } from "./manifest-writer.ts";
-import { type BackupPolicy, defaultPolicy, isOutgrown } from "./policy.ts";
 import type { BackupSource } from "./own-backup.ts";
-import { probe } from "./probe.ts";
+import { OwnDestination } from "./own-destination.ts";
+import { type BackupPolicy, defaultPolicy } from "./policy.ts";
 import { Retention } from "./retention.ts";
 import type { SecretBox } from "./secrets.ts";
 import { Snapshotter } from "./snapshotter.ts";
 import type { BackupTask, DatabaseSource, OpenDestination } from "./sources.ts";
+import { Succession } from "./succession.ts";
+import { VerificationSchedule } from "./verification-schedule.ts";
 
 export interface BackupOptions {
   readonly storage: SyncStorage;
@@ -50,12 +51,12 @@ export class Backup {
   readonly #policy: BackupPolicy;
   readonly #configurations: ConfigurationTable;
   readonly #generations: Generations;
+  readonly #succession: Succession;
+  readonly #destination: OwnDestination;
   readonly #exporter: Exporter;
   readonly #manifests: ManifestWriter;
   readonly schedule: VerificationSchedule;
   readonly #backoffs: Backoff[] = [];
-  /** The driver for the configuration with this sealed secret. */
-  #opened: { readonly of: string; readonly destination: Destination } | null = null;
   /** Something was exported since the log was trimmed. */
   #trimDue = false;
   /** A command that asks the destination is under way. */
@@ -72,6 +73,8 @@ export class Backup {
     this.#generations = new Generations(storage, database);
     this.schedule = new VerificationSchedule(storage, clock);
     const generations = this.#generations;
+    this.#succession = new Succession(this.#configurations, generations, policy);
+    this.#destination = new OwnDestination({ ...options, configurations: this.#configurations });
     this.#exporter = new Exporter({ database, generations, clock, policy, dueBy });
     this.#manifests = new ManifestWriter({ configurations: this.#configurations, generations, clock, policy });
     const snapshotter = new Snapshotter({ database, generations, clock, policy });
@@ -153,7 +156,7 @@ export class Backup {
     const configuration = this.#configurations.get();
     if (configuration === null) return noBackup();
     const { databaseId, destination } = configuration;
-    const opened = await this.#credentials(configuration);
+    const opened = await this.#destination.credentials(configuration);
     if (!opened.ok) return opened;
     const { credentials } = opened;
     const manifest = this.#manifests.current(configuration);
@@ -228,7 +231,7 @@ export class Backup {
     const { destination, credentials } = divide(command.destination);
     const secret = await sealCredentials(this.#options.secrets, credentials, { id, databaseId });
     if (typeof secret === "object" && secret !== null) return secret;
-    const opened = await this.#probed(destination, credentials, databaseId);
+    const opened = await this.#destination.probed(destination, credentials, databaseId);
     if ("code" in opened) return opened;
     const earlier = await earlierManifest(opened, databaseId);
     if ("code" in earlier) return earlier;
@@ -256,7 +259,7 @@ export class Backup {
       );
     }
     // So that the bucket alone says all that there is in it. A destination that does not answer is no reason to keep the backup.
-    const destination = configuration.failed === null ? await this.#open(configuration) : null;
+    const destination = configuration.failed === null ? await this.#destination.open(configuration) : null;
     if (destination !== null && !("code" in destination)) await this.#manifests.run(destination, configuration);
     if (this.#configurations.get() === null) return noBackup();
     this.#options.storage.transactionSync(() => {
@@ -264,7 +267,7 @@ export class Backup {
       this.schedule.set(null);
       this.#configurations.delete();
     });
-    this.#opened = null;
+    this.#destination.forget();
     this.#options.database.log.trim();
     return this.#answer();
   }
@@ -276,7 +279,7 @@ export class Backup {
     const destination = { ...before.destination, accessKeyId: credentials.accessKeyId };
     const secret = await sealCredentials(this.#options.secrets, credentials, before);
     if (typeof secret === "object") return secret ?? noBackup();
-    const opened = await this.#probed(destination, credentials, before.databaseId);
+    const opened = await this.#destination.probed(destination, credentials, before.databaseId);
     if ("code" in opened) return opened;
     if (this.#configurations.get() === null) return noBackup();
     this.#configurations.setSecret(destination, secret);
@@ -361,13 +364,13 @@ export class Backup {
         if (this.#configurations.get()?.id !== configuration.id) return;
         if (failed === null) this.#succeeded(backoff);
         else this.#failed(backoff, failed);
-        this.#advance();
+        this.#succession.advance(this.#options.clock.now());
       },
     };
   }
 
   async #slice(configuration: Configuration, work: Work): Promise<DestinationFailure | Failure | null> {
-    const destination = await this.#open(configuration);
+    const destination = await this.#destination.open(configuration);
     return "code" in destination ? destination : work(destination, configuration);
   }
 
@@ -388,79 +391,6 @@ export class Backup {
     this.#configurations.setFailed(failed.message);
     for (const { start } of this.#generations.live()) this.#generations.delete(start);
     this.#options.database.log.trim();
-  }
-
-  /** What follows from what is known by now: who takes over from whom, and whether a new generation begins. */
-  #advance(): void {
-    const configuration = this.#configurations.get();
-    if (configuration === null || configuration.failed !== null) return;
-    const now = this.#options.clock.now();
-    this.#endThoseThatAreDone();
-    const live = this.#generations.live();
-    const newest = live.at(-1);
-    if (newest !== undefined && newest.endsAt !== null) return this.#begin(now);
-    if (newest === undefined) {
-      // After a gap: the manifest that says so was just taken, so the destination is well.
-      if (configuration.manifestChanges === 0) this.#begin(now);
-      return;
-    }
-    if (newest.state !== "complete") return;
-    for (const { start, exported } of live.slice(0, -1)) {
-      assert(newest.consistentFrom !== null, "a complete generation to be consistent from somewhere");
-      if (exported < newest.consistentFrom) continue;
-      this.#generations.retire(start);
-      this.#configurations.manifestIsStale();
-    }
-    if (live.length === 1 && isOutgrown(newest, this.#policy, now)) this.#begin(now);
-  }
-
-  #endThoseThatAreDone(): void {
-    for (const generation of this.#generations.live()) {
-      const { start, endsAt } = generation;
-      if (endsAt === null || !this.#generations.hasStored(generation, endsAt)) continue;
-      this.#generations.breakOff(start, "The database was restored in place.");
-      this.#configurations.manifestIsStale();
-    }
-  }
-
-  #begin(now: UnixMs): void {
-    this.#generations.begin(now);
-    this.#configurations.manifestIsStale();
-  }
-
-  async #probed(
-    destination: BackupDestination,
-    credentials: BackupCredentials | null,
-    databaseId: string,
-  ): Promise<Destination | Failure> {
-    const opened = this.#options.openDestination(destination, credentials);
-    if ("code" in opened) return opened;
-    const refused = await probe(opened, databaseId, this.#options.entropy.bytes(32));
-    return refused === null ? opened : failure("invalid", refused.message);
-  }
-
-  /** The configured destination, with its secret decrypted, and encrypted anew if its key is an old one. */
-  async #open(configuration: Configuration): Promise<Destination | Failure> {
-    const { id, destination, secret } = configuration;
-    const key = secret ?? id;
-    if (this.#opened?.of === key) return this.#opened.destination;
-    const found = await this.#credentials(configuration);
-    if (!found.ok) return found;
-    const opened = this.#options.openDestination(destination, found.credentials);
-    if (!("code" in opened)) this.#opened = { of: key, destination: opened };
-    return opened;
-  }
-
-  /** Encrypted anew if their key is an old one. */
-  async #credentials(configuration: Configuration): ReturnType<typeof openCredentials> {
-    const { secrets } = this.#options;
-    const opened = await openCredentials(secrets, configuration);
-    if (!opened.ok || !opened.stale) return opened;
-    const secret = await sealCredentials(secrets, opened.credentials, configuration);
-    if (typeof secret === "string" && this.#configurations.get()?.secret === configuration.secret) {
-      this.#configurations.setSecret(configuration.destination, secret);
-    }
-    return opened;
   }
 }
 

@@ -110,10 +110,10 @@ export class Database {
     const now = this.#clock.now();
     let bytes = 0;
     const answer: Entry[][] = [];
-    for (const range of ranges) {
+    for (const found of this.#entries.ranges(ranges, now)) {
       const entries: Entry[] = [];
       const before = bytes;
-      for (const entry of this.#entries.range(range, now)) {
+      for (const entry of found) {
         bytes += entry.key.length + entry.value.length;
         if (bytes > maxBytes) return null;
         entries.push(entry);

@@ -5,11 +5,13 @@
  * Rows written: 1 for a set, an overwrite or a delete; 1 more with an expiry (its index); 1 more where a large value is written,
  * replaced or removed. Rows read: 1 for a point read, 2 if it is large.
  */
+import { assert } from "../core/assert.ts";
 import type { UnixMs } from "../core/clock.ts";
-import { MAX_INLINE_ROW_BYTES } from "../core/limits.ts";
+import { MAX_INLINE_ROW_BYTES, MAX_READ_RANGES } from "../core/limits.ts";
 import type { Encoding, Entry, ReadRange } from "../core/operations.ts";
 import type { Sql, Transact } from "../core/storage.ts";
-import { asVersion, type Version } from "../core/versionstamp.ts";
+import type { Version } from "../core/versionstamp.ts";
+import { NO_ROW_IN_PAGE, type PagedRow, ROW_IN_PAGE, RowPage } from "./row-page.ts";
 
 /** What the columns besides key and value can take in a row, at the most. */
 const ROW_OVERHEAD_BYTES = 40;
@@ -19,13 +21,6 @@ const ROW_OVERHEAD_BYTES = 40;
  * lies in `large_values`, under the id in `large`. (A type and not an interface: storage wants an index signature.)
  */
 type EntryRow = { v: ArrayBuffer | null; large: number | null; encoding: Encoding; version: Version };
-
-/**
- * Rows of a range as one: the bytes of keys and inline values after each other, and four numbers of each row, divided by commas:
- * the key's length; the value's, or its id in `large_values` negated; encoding; version. Nulls when there are none. A page of
- * rows this way takes half the time: an ArrayBuffer for each key and value costs more than to copy what is in it.
- */
-type PageRow = [bytes: ArrayBuffer, numbers: string] | [null, null];
 
 /** All columns, in the order in which a scan's statement names them. */
 type FullRow = [
@@ -53,9 +48,6 @@ const SCAN_PAGE_ROWS = 500;
 
 /** The same of a range: together they must stay within what SQLite takes for one value (2 MB), and a key may have 2 KiB. */
 const RANGE_PAGE_ROWS = 500;
-
-/** Of a `PageRow`. */
-const NUMBERS_OF_ROW = 4;
 
 export interface TableNames {
   readonly entries: string;
@@ -89,10 +81,32 @@ export class EntryTable {
   }
 
   /**
-   * The entries of a range in its order. Up to `RANGE_PAGE_ROWS` rows, each of at most `MAX_INLINE_ROW_BYTES`, are read at once; a
-   * large value only when its entry's turn comes: the caller may stop early, and must finish or stop before it awaits.
+   * For each range its entries, in its order. Several ranges of one key each are one statement; otherwise up to
+   * `RANGE_PAGE_ROWS` rows of a range are read at once. A row has at most `MAX_INLINE_ROW_BYTES`; a large value is read when its
+   * entry's turn comes. The caller may stop early, and must finish or stop before it awaits.
    */
-  *range(range: ReadRange, now: UnixMs): Generator<Entry, void, undefined> {
+  *ranges(ranges: readonly ReadRange[], now: UnixMs): Generator<Iterable<Entry>, void, undefined> {
+    if (ranges.length > 1 && ranges.length <= MAX_READ_RANGES && ranges.every(holdsOneKey)) {
+      yield* this.#points(
+        ranges.map(({ start }) => start),
+        now,
+      );
+    } else {
+      for (const range of ranges) yield this.#range(range, now);
+    }
+  }
+
+  *#points(keys: readonly Uint8Array[], now: UnixMs): Generator<Iterable<Entry>, void, undefined> {
+    const statement = this.#statements.points[keys.length];
+    assert(statement !== undefined, `at most ${MAX_READ_RANGES} keys, got ${keys.length}`);
+    const page = this.#page(statement, now, ...keys);
+    while (page.hasMore) {
+      const row = page.next();
+      yield row === null ? [] : [this.#entryIn(row)];
+    }
+  }
+
+  *#range(range: ReadRange, now: UnixMs): Generator<Entry, void, undefined> {
     if (holdsOneKey(range)) {
       const entry = this.get(range.start, now);
       if (entry !== null) yield entry;
@@ -102,23 +116,16 @@ export class EntryTable {
     let { start, end } = range;
     for (let left = range.limit; left > 0; left -= RANGE_PAGE_ROWS) {
       const asked = Math.min(left, RANGE_PAGE_ROWS);
-      const page = only(this.#sql.exec(statement, start, end, now, asked).raw<PageRow>());
-      if (page === undefined || page[0] === null) return;
-      const [bytes, text] = page;
-      const numbers = text.split(",");
-      let at = 0;
+      const page = this.#page(statement, start, end, now, asked);
+      let rows = 0;
       let last = start;
-      for (let i = 0; i < numbers.length; i += NUMBERS_OF_ROW) {
-        last = new Uint8Array(bytes, at, Number(numbers[i]));
-        at += last.length;
-        const valueOrId = Number(numbers[i + 1]);
-        const value = valueOrId < 0 ? this.#largeValue(-valueOrId) : new Uint8Array(bytes, at, valueOrId);
-        if (valueOrId > 0) at += valueOrId;
-        // Our own writes vouch for the two brands.
-        const encoding = Number(numbers[i + 2]) as Encoding;
-        yield { key: last, value, encoding, version: asVersion(Number(numbers[i + 3])) };
+      for (; page.hasMore; rows += 1) {
+        const row = page.next();
+        assert(row !== null, "a range to have only rows that exist");
+        last = row.key;
+        yield this.#entryIn(row);
       }
-      if (numbers.length < asked * NUMBERS_OF_ROW) return;
+      if (rows < asked) return;
       if (range.reverse) end = last;
       else start = justAfter(last);
     }
@@ -221,6 +228,15 @@ export class EntryTable {
     return { key, value: v === null ? this.#largeValue(large) : new Uint8Array(v), encoding, version };
   }
 
+  #page(statement: string, ...bindings: (Uint8Array | number)[]): RowPage {
+    const { page } = this.#sql.exec<{ page: ArrayBuffer | null }>(statement, ...bindings).one();
+    return new RowPage(page ?? new ArrayBuffer(0));
+  }
+
+  #entryIn({ key, value, large, encoding, version }: PagedRow): Entry {
+    return { key, value: value ?? this.#largeValue(large), encoding, version };
+  }
+
   #largeValue(id: number | null): Uint8Array {
     return new Uint8Array(this.#sql.exec<{ v: ArrayBuffer }>(this.#statements.largeValue, id).one().v);
   }
@@ -272,12 +288,16 @@ function justAfter(key: Uint8Array): Uint8Array {
 function statementsFor({ entries, largeValues }: TableNames) {
   const valueLength = `CASE WHEN large IS NULL THEN length(v) ELSE (SELECT length(v) FROM ${largeValues} WHERE id = large) END`;
   const alive = (now: string) => `(expires_at IS NULL OR expires_at > ${now})`;
-  // The rows come in the order of the subquery, because that has a limit.
-  const pageOf = (rows: string) =>
-    `SELECT CAST(group_concat(CASE WHEN large IS NULL THEN k || v ELSE k END, '') AS BLOB),
-            group_concat(length(k) || ',' || CASE WHEN large IS NULL THEN length(v) ELSE -large END || ',' || encoding || ',' || version)
-     FROM (SELECT k, v, large, encoding, version ${rows})`;
+  const rowOf = (key: string) =>
+    `coalesce((SELECT ${ROW_IN_PAGE} FROM ${entries} WHERE k = ${key} AND ${alive("?1")}), '${NO_ROW_IN_PAGE}')`;
+  const pointsOf = (count: number) => {
+    const rows = Array.from({ length: count }, (_, i) => rowOf(`?${i + 2}`));
+    return `SELECT CAST(${rows.join(" || ")} AS BLOB) AS page`;
+  };
   const within = `FROM ${entries} WHERE k >= ?1 AND k < ?2 AND ${alive("?3")} ORDER BY k`;
+  // The rows are concatenated in the order of the subquery, because that has a limit.
+  const pageOf = (rows: string) =>
+    `SELECT CAST(group_concat(row, '') AS BLOB) AS page FROM (SELECT ${ROW_IN_PAGE} AS row ${rows})`;
   // SQLite prepares a statement anew each time that a parameter is bound which alone is its LIMIT.
   const limit = "LIMIT ?4 + 0";
   return {
@@ -289,6 +309,7 @@ function statementsFor({ entries, largeValues }: TableNames) {
     version: `SELECT version FROM ${entries} WHERE k = ?1 AND ${alive("?2")}`,
     range: pageOf(`${within} ${limit}`),
     rangeReverse: pageOf(`${within} DESC ${limit}`),
+    points: Array.from({ length: MAX_READ_RANGES + 1 }, (_, count) => pointsOf(count)),
     rangeBytes: `SELECT coalesce(sum(bytes), 0) AS bytes FROM (SELECT length(k) + ${valueLength} AS bytes ${within} ${limit})`,
     rangeBytesReverse: `SELECT coalesce(sum(bytes), 0) AS bytes FROM (SELECT length(k) + ${valueLength} AS bytes ${within} DESC ${limit})`,
     largeValue: `SELECT v FROM ${largeValues} WHERE id = ?1`,

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { MAX_KEY_BYTES, MAX_READ_ENTRIES, MAX_VALUE_BYTES } from "../../src/core/limits.ts";
 import type { Entry } from "../../src/core/operations.ts";
 import { Database } from "../../src/engine/database.ts";
-import { key, MovableClock, set, withStorage, write } from "../support/workerd/engine.ts";
+import { key, MovableClock, point, set, withStorage, write } from "../support/workerd/engine.ts";
 
 /** Past two pages of a range's statement. */
 const ENTRIES = 1_200;
@@ -57,5 +57,44 @@ test("a page of the longest keys with values beside the table is read", async ()
     expect(entries?.[0]?.value).toHaveLength(MAX_VALUE_BYTES);
     expect(entries?.at(-1)?.key).toEqual(longest(MAX_READ_ENTRIES - 1));
     expect(entries?.at(-1)?.value).toEqual(bytes(10, MAX_READ_ENTRIES - 1));
+  });
+});
+
+test("several keys at once, some of them twice, some expired or not there, are each answered in their place", async () => {
+  await withStorage((storage) => {
+    const clock = new MovableClock();
+    const database = new Database({ storage, clock });
+    const small = key("small");
+    const large = key("large");
+    const empty = key("empty");
+    const expired = key("expired");
+    database.commit([
+      write([
+        set(small, bytes(60, 1)),
+        set(large, bytes(5_000, 2)),
+        set(empty, new Uint8Array()),
+        set(expired, bytes(10, 3), { expiresAt: clock.time + 10 }),
+      ]),
+    ]);
+    clock.time += 10;
+    const asked = [key("none"), large, small, expired, empty, small, key("a"), large];
+    const values = (keys: readonly Uint8Array[]) =>
+      database
+        .read(keys.map(point), 100_000)
+        ?.map(([entry]) => (entry === undefined ? null : [entry.key, entry.value]));
+    const expected = [
+      null,
+      [large, bytes(5_000, 2)],
+      [small, bytes(60, 1)],
+      null,
+      [empty, new Uint8Array()],
+      [small, bytes(60, 1)],
+      null,
+      [large, bytes(5_000, 2)],
+    ];
+    expect(values(asked)).toEqual(expected);
+    for (let from = 0; from < asked.length - 1; from++) expect(values(asked.slice(from))).toEqual(expected.slice(from));
+    expect(values([key("x"), key("y")])).toEqual([null, null]);
+    expect(database.read(asked.map(point), 9_000)).toBeNull();
   });
 });

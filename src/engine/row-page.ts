@@ -1,0 +1,77 @@
+/**
+ * Many rows as one value: an ArrayBuffer for each key and value costs more than to copy what is in it. Of each row there is a head
+ * of decimal numbers, "key bytes,value bytes,encoding,version;", then the key, then the value. A large value is not in it: its id
+ * in `large_values` stands in the head, negated. A "-" stands for a row that does not exist.
+ */
+import { assert } from "../core/assert.ts";
+import type { Encoding } from "../core/operations.ts";
+import type { Version } from "../core/versionstamp.ts";
+
+/** A row as it stands in a page, in SQL. To be concatenated in order and cast to a blob. */
+export const ROW_IN_PAGE = `length(k) || ',' || iif(large IS NULL, length(v), -large) || ',' || encoding || ',' || version || ';'
+                            || k || coalesce(v, '')`;
+
+export const NO_ROW_IN_PAGE = "-";
+
+/** `value` is null when it lies in `large_values`, under the id in `large`. */
+export interface PagedRow {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array | null;
+  readonly large: number;
+  readonly encoding: Encoding;
+  readonly version: Version;
+}
+
+const COMMA = 0x2c;
+const MINUS = 0x2d;
+const ZERO = 0x30;
+const SEMICOLON = 0x3b;
+
+/** Reads a page from its start. Keys and values are views of it. */
+export class RowPage {
+  readonly #bytes: Uint8Array;
+  #at = 0;
+
+  constructor(page: ArrayBuffer) {
+    this.#bytes = new Uint8Array(page);
+  }
+
+  get hasMore(): boolean {
+    return this.#at < this.#bytes.length;
+  }
+
+  /** The next row; null for one that does not exist. */
+  next(): PagedRow | null {
+    if (this.#bytes[this.#at] === MINUS) {
+      this.#at += 1;
+      return null;
+    }
+    const keyLength = this.#number(COMMA);
+    const isLarge = this.#bytes[this.#at] === MINUS;
+    if (isLarge) this.#at += 1;
+    const valueLengthOrId = this.#number(COMMA);
+    // Our own writes vouch for the brands.
+    const encoding = this.#number(COMMA) as Encoding;
+    const version = this.#number(SEMICOLON) as Version;
+    const key = this.#take(keyLength);
+    if (isLarge) return { key, value: null, large: valueLengthOrId, encoding, version };
+    return { key, value: this.#take(valueLengthOrId), large: 0, encoding, version };
+  }
+
+  #number(end: number): number {
+    let value = 0;
+    for (;;) {
+      const byte = this.#bytes[this.#at];
+      assert(byte !== undefined, "a page to end with a row");
+      this.#at += 1;
+      if (byte === end) return value;
+      value = value * 10 + byte - ZERO;
+    }
+  }
+
+  #take(length: number): Uint8Array {
+    const from = this.#at;
+    this.#at += length;
+    return this.#bytes.subarray(from, this.#at);
+  }
+}

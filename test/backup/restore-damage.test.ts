@@ -85,16 +85,19 @@ test("objects that were swapped are named", async () => {
   });
 });
 
-test("a name that the format does not know is named", async () => {
-  const { destination, writer } = await written(23);
-  const newest = writer.generations.at(-1);
-  const name = `${generationPrefix(newest?.place ?? never())}logs/notes.txt`;
-  destination.objects.set(name, text("hello"));
-  await withStorage(async (storage) => {
-    const target = new TestRestore({ storage, destination, databaseId });
-    expect(await outcomeOf(target, "a", writer)).toContain(name);
-  });
-});
+test.for(["logs/notes.txt", "logs/my notes (1).txt", "snapshots/notes.txt", "snapshots/../é"])(
+  "a name that the format does not know is named: %s",
+  async (unknown) => {
+    const { destination, writer } = await written(23);
+    const newest = writer.generations.at(-1);
+    const name = `${generationPrefix(newest?.place ?? never())}${unknown}`;
+    destination.objects.set(name, text("hello"));
+    await withStorage(async (storage) => {
+      const target = new TestRestore({ storage, destination, databaseId });
+      expect(await outcomeOf(target, "a", writer)).toContain(name);
+    });
+  },
+);
 
 test("without its manifest a backup is restored by the listing, when that is asked for", async () => {
   const { destination, writer } = await written(24);

@@ -14,6 +14,7 @@ import type {
   UploadStarted,
 } from "../../src/backup/destinations/destination.ts";
 import { destinationFailure } from "../../src/backup/destinations/destination.ts";
+import { assertObjectName } from "../../src/backup/destinations/object-name.ts";
 
 const notFound = destinationFailure("not-found", "The bucket has no such object.");
 const notHere = destinationFailure("bad", "No multipart uploads in memory.");
@@ -48,6 +49,7 @@ export class MemoryDestination implements Destination {
   }
 
   async get(name: string, range?: ByteRange): Promise<ObjectBytes | DestinationFailure> {
+    assertObjectName(name);
     const fault = this.#ask("get", name);
     if (fault !== undefined) return fault;
     const bytes = this.objects.get(name);

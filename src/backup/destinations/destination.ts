@@ -122,7 +122,7 @@ export interface Destination {
   /** One page of the names that begin with `namePrefix` (which may be empty and need not end at a "/"). */
   list(namePrefix: string, options?: ListOptions): Promise<ListPage | DestinationFailure>;
 
-  /** Well done also when there is no such object. */
+  /** Well done also when there is no such object. Whatever a listing names can be given: somebody else may have put it there. */
   delete(name: string): Promise<Done | DestinationFailure>;
 
   startUpload(name: string): Promise<UploadStarted | DestinationFailure>;

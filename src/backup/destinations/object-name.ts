@@ -20,6 +20,11 @@ export function assertNamePrefix(namePrefix: string): void {
   assertObjectName(`${namePrefix}x`);
 }
 
+/** Whether an object that a listing named, whoever put it there, can be named in a URL, which would resolve parts of dots. */
+export function isAddressable(key: string): boolean {
+  return key.isWellFormed() && !key.split("/").some(isDots);
+}
+
 /** Empty, or segments that each end in "/"; a missing last slash is added, slashes before the first segment are dropped. */
 export function parsePrefix(text: string): { readonly ok: true; readonly prefix: string } | Failure {
   if (text.length > MAX_DESTINATION_PREFIX_CHARACTERS) {

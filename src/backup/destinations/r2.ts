@@ -131,7 +131,7 @@ export class R2Destination implements Destination {
   }
 
   delete(name: string): Promise<Done | DestinationFailure> {
-    const key = this.#key(name);
+    const key = this.prefix + name;
     return this.#call(async () => {
       await this.#bucket.delete(key);
       return done;

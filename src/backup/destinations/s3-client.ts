@@ -21,6 +21,9 @@ const SLOW_BYTES_PER_MS = 256;
 /** S3 tolerates 15 minutes between the clocks; a Date that is nearer is no reason to mistrust ours. */
 const NOTABLE_SKEW_MS = 300_000;
 
+/** A Date that is further away is no clock's: with it no request could be signed. */
+const GREATEST_SKEW_MS = 100 * 365 * 24 * 60 * 60 * 1000;
+
 export interface S3Request {
   readonly method: "GET" | "HEAD" | "PUT" | "POST" | "DELETE";
   /** null: the request is about the bucket. */
@@ -78,7 +81,9 @@ export class S3Client {
       await response.body?.cancel();
       return tooLarge(announced, limit);
     }
-    const bytes = await this.#inTime(announced ?? limit, () => readBody(response, limit));
+    const bytes = await this.#inTime(Math.min(announced ?? limit, limit), (signal) =>
+      readBody(response, limit, signal),
+    );
     if (good) {
       if (!(bytes instanceof Uint8Array)) return bytes ?? tooLarge(null, limit);
       if (announced !== null && bytes.length !== announced) return unreachableFailure(url.host);
@@ -92,8 +97,9 @@ export class S3Client {
   #failureOf(request: S3Request, response: Response, code: string | null, signedAt: number): S3Failure {
     const theirs = Date.parse(response.headers.get("date") ?? "");
     const skewed = response.status === 403 && (code === "RequestTimeTooSkewed" || code === null);
-    if (skewed && Math.abs(theirs - signedAt) > NOTABLE_SKEW_MS) {
-      this.#skewMs = theirs - this.#timing.clock.now();
+    const skewMs = theirs - this.#timing.clock.now();
+    if (skewed && Math.abs(theirs - signedAt) > NOTABLE_SKEW_MS && Math.abs(skewMs) < GREATEST_SKEW_MS) {
+      this.#skewMs = skewMs;
       code = "RequestTimeTooSkewed";
     }
     // Only an object that is read or deleted can be missing itself: everything else needs the bucket alone.
@@ -155,14 +161,21 @@ function announcedLength(response: Response): number | null {
   return Number(text);
 }
 
-/** undefined when the body is longer than the limit. The rest of it is not read. */
-async function readBody(response: Response, limit: number): Promise<Uint8Array | undefined> {
+/** undefined when the body is longer than the limit. The rest of it is not read, nor is anything after the signal. */
+async function readBody(response: Response, limit: number, signal: AbortSignal): Promise<Uint8Array | undefined> {
   if (response.body === null) return new Uint8Array();
+  const reader = (response.body as ReadableStream<Uint8Array>).getReader();
+  signal.addEventListener("abort", () => void reader.cancel());
   const chunks: Uint8Array[] = [];
   let length = 0;
-  for await (const chunk of response.body as ReadableStream<Uint8Array>) {
+  for (;;) {
+    const { done, value: chunk } = await reader.read();
+    if (done) break;
     length += chunk.length;
-    if (length > limit) return undefined;
+    if (length > limit) {
+      await reader.cancel();
+      return undefined;
+    }
     chunks.push(chunk);
   }
   if (chunks.length === 1 && chunks[0] !== undefined) return chunks[0];

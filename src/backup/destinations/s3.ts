@@ -19,7 +19,7 @@ import {
   type UploadedPart,
   type UploadStarted,
 } from "./destination.ts";
-import { assertNamePrefix, assertObjectName } from "./object-name.ts";
+import { assertNamePrefix, assertObjectName, isAddressable } from "./object-name.ts";
 import { alreadyCompleted, alreadyWritten } from "./repeats.ts";
 import { defaultRetryPolicy, type RetryPolicy, type Timing } from "./retry.ts";
 import { type OutboundFetch, S3Client, type S3Request } from "./s3-client.ts";
@@ -125,7 +125,14 @@ export class S3Destination implements Destination {
   }
 
   async delete(name: string): Promise<Done | DestinationFailure> {
-    const outcome = await this.#send("DELETE", name, {});
+    const key = this.prefix + name;
+    if (!isAddressable(key)) {
+      return destinationFailure(
+        "bad",
+        `Bucket "${this.#bucket}" has an object ${JSON.stringify(key)}, which no URL can name: delete it by other means.`,
+      );
+    }
+    const outcome = await this.#client.send({ method: "DELETE", key, readLimit: SMALL_ANSWER_BYTES });
     return outcome.ok || outcome.class === "not-found" ? done : plain(outcome);
   }
 

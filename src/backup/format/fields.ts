@@ -1,7 +1,8 @@
 /** Field numbers and enumerations of the messages in a backup (package com.deno.kv.backup), and what their decoders share. */
 import { assert } from "../../core/assert.ts";
 import { asUnixMs, type UnixMs } from "../../core/clock.ts";
-import { MAX_TIME_MS } from "../../core/limits.ts";
+import { isEncodedKey } from "../../core/key-codec.ts";
+import { MAX_KEY_BYTES, MAX_TIME_MS, MAX_VALUE_BYTES } from "../../core/limits.ts";
 import { Encoding } from "../../core/operations.ts";
 import { MalformedProtobuf, type ProtobufReader } from "../../core/protobuf.ts";
 import { type Damage, damage, DamageFound } from "./damage.ts";
@@ -61,6 +62,11 @@ export function readPreviousSha256(reader: ProtobufReader): Uint8Array {
   return hash;
 }
 
+/** Whether an entry of ours can have this key. */
+export function isKey(bytes: Uint8Array): boolean {
+  return bytes.length <= MAX_KEY_BYTES && isEncodedKey(bytes);
+}
+
 /** `expireAtMs` 0: never. undefined when no entry of ours can be so. */
 export function checkValue(
   value: Uint8Array,
@@ -68,7 +74,7 @@ export function checkValue(
   expireAtMs: number,
 ): { readonly encoding: Encoding; readonly expiresAt: UnixMs | null } | undefined {
   if (encoding !== Encoding.v8 && encoding !== Encoding.le64 && encoding !== Encoding.bytes) return undefined;
-  if (encoding === Encoding.le64 && value.length !== 8) return undefined;
+  if (encoding === Encoding.le64 ? value.length !== 8 : value.length > MAX_VALUE_BYTES) return undefined;
   if (expireAtMs < 0 || expireAtMs > MAX_TIME_MS) return undefined;
   return { encoding, expiresAt: expireAtMs === 0 ? null : asUnixMs(expireAtMs) };
 }

@@ -14,6 +14,7 @@ import {
   checkValue,
   decoding,
   eachOnce,
+  isKey,
   LogEntryField,
   MutationKind,
   MutationRangeField,
@@ -220,7 +221,7 @@ function readEntry(reader: ProtobufReader): LogEntry {
     return { type: "clear", stamp, key };
   }
   if (kind !== MutationKind.set) throw new DamageFound(`has kind ${kind} in entry ${logStampHex(stamp)}`);
-  if (key.length === 0) throw new DamageFound(`has no key in entry ${logStampHex(stamp)}`);
+  if (!isKey(key)) throw new DamageFound(`has no key, or none that can be, in entry ${logStampHex(stamp)}`);
   const checked = checkValue(value, encoding, expireAtMs);
   if (checked === undefined) throw new DamageFound(`has an impossible value or expiry in entry ${logStampHex(stamp)}`);
   return { type: "set", stamp, key, value, ...checked };

@@ -16,6 +16,7 @@ import {
   checkValue,
   decoding,
   eachOnce,
+  isKey,
   PairField,
   readPreviousSha256,
   SnapshotRangeField,
@@ -142,10 +143,11 @@ class PairWalker {
     }
     const metadata = readPair(reader);
     const key = data.key.subarray(1);
-    const belongs = data.key[0] === DATA && metadata.key[0] === METADATA && key.length > 0;
+    const belongs = data.key[0] === DATA && metadata.key[0] === METADATA;
     if (!belongs || !equalBytes(key, metadata.key.subarray(1))) {
       throw new DamageFound(`has data and metadata of different keys in entry ${index}`);
     }
+    if (!isKey(key)) throw new DamageFound(`has no key, or none that can be, in entry ${index}`);
     if (metadata.value.length !== METADATA_BYTES)
       throw new DamageFound(`has metadata of another length in entry ${index}`);
     const version = versionOfBytes(metadata.value.subarray(0, VERSIONSTAMP_BYTES));

@@ -17,6 +17,7 @@ import {
   generationPrefix,
   logsPrefix,
   parseLogObjectName,
+  parseSnapshotObjectName,
   snapshotsPrefix,
 } from "../format/object-names.ts";
 import { sha256Hex } from "../format/sha256.ts";
@@ -121,6 +122,10 @@ export class Replay {
     spent.requests += 1;
     const page = await bucket.list(snapshotsPrefix(generation.place), this.cursor.object);
     if (!page.ok) return page;
+    for (const { name } of page.objects) {
+      const parsed = parseSnapshotObjectName(generation.place, name);
+      if (!parsed.ok) return parsed;
+    }
     const bytes = page.objects.reduce((sum, { size }) => sum + size, this.cursor.snapshotBytes);
     const sized = { ...this.cursor, snapshotBytes: bytes, object: page.next };
     return this.#store(() => (page.next === null ? enter(sized, "size of the log") : sized));

@@ -1,6 +1,6 @@
 /** Both drivers where they really run: in workerd, over its binding and its own fetch. */
 import { env } from "cloudflare:workers";
-import { inject } from "vitest";
+import { expect, inject, test } from "vitest";
 import { R2Destination } from "../../../src/backup/destinations/r2.ts";
 import { S3Destination } from "../../../src/backup/destinations/s3.ts";
 import { parseS3Settings } from "../../../src/backup/destinations/s3-settings.ts";
@@ -24,3 +24,13 @@ function testBucket(): R2Bucket {
   // Bindings that only tests have are in no declaration.
   return env.TEST_BUCKET as R2Bucket;
 }
+
+test("the R2 binding deletes what a listing names, whoever put it there", async () => {
+  const bucket = testBucket();
+  const destination = new R2Destination(bucket, "theirs/", realTiming);
+  for (const name of ["x/my notes (1)é.txt", "x/../y"]) {
+    await bucket.put(`theirs/${name}`, "hello");
+    expect(await destination.delete(name)).toEqual({ ok: true });
+  }
+  expect((await bucket.list({ prefix: "theirs/" })).objects).toEqual([]);
+});

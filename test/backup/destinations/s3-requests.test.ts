@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { S3Destination } from "../../../src/backup/destinations/s3.ts";
 import type { OutboundFetch } from "../../../src/backup/destinations/s3-client.ts";
+import type { Timing } from "../../../src/backup/destinations/retry.ts";
 import { parseS3Settings } from "../../../src/backup/destinations/s3-settings.ts";
 import { asUnixMs } from "../../../src/core/clock.ts";
 import { failed, text } from "./contract.ts";
@@ -16,12 +17,12 @@ const timing = {
   },
 };
 
-function open(fetch: OutboundFetch, sessionToken: string | null = null): S3Destination {
+function open(fetch: OutboundFetch, sessionToken: string | null = null, within: Timing = timing): S3Destination {
   const place = { endpoint: "https://s3.example.com/sub", bucket: "bucket", region: "eu-1", prefix: "a b+c/" };
   const credentials = { accessKeyId: "AKIA", secretAccessKey: "secret", sessionToken };
   const parsed = parseS3Settings({ ...place, ...credentials }, { strict: true });
   if (!parsed.ok) throw new Error(parsed.message);
-  return new S3Destination(parsed.settings, fetch, timing);
+  return new S3Destination(parsed.settings, fetch, within);
 }
 
 const endless = (status: number, chunk: Uint8Array): { response: Response; pulled: () => number } => {
@@ -59,6 +60,22 @@ describe("a request", () => {
     expect(headers.get("authorization")).toMatch(
       /^AWS4-HMAC-SHA256 Credential=AKIA\/20261102\/eu-1\/s3\/aws4_request, SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-security-token, Signature=[0-9a-f]{64}$/,
     );
+  });
+
+  it("deletes what a listing names, whatever it is called, and nothing that a URL would resolve to another name", async () => {
+    const sent: string[] = [];
+    const destination = open(async (url) => {
+      sent.push(url);
+      return new Response(null, { status: 204 });
+    });
+    expect(await destination.delete("x/my notes (1)é.txt")).toEqual({ ok: true });
+    expect(await destination.delete("x//y")).toEqual({ ok: true });
+    const url = "https://s3.example.com/sub/bucket/a%20b%2Bc/x/";
+    expect(sent).toEqual([`${url}my%20notes%20%281%29%C3%A9.txt`, `${url}/y`]);
+    for (const name of ["x/../y", "x/./y", "..", "\ud800"]) {
+      expect(failed(await destination.delete(name)).message).toContain("no URL can name");
+    }
+    expect(sent.length).toBe(2);
   });
 
   it("is signed anew for each try, with the same bytes", async () => {
@@ -114,4 +131,45 @@ describe("an answer", () => {
       next: "x",
     });
   });
+
+  it.each([
+    [200, null],
+    [500, "999999999999999"],
+  ])(
+    "of status %i that is never finished is given up after its deadline, and read no further",
+    async (status, length) => {
+      const deadlines: number[] = [];
+      let cancelled = 0;
+      const fetch: OutboundFetch = async () => {
+        const body = new ReadableStream<Uint8Array>({ cancel: () => void cancelled++ });
+        return new Response(body, { status, headers: length === null ? {} : { "content-length": length } });
+      };
+      const hurried: Timing = {
+        ...timing,
+        after(ms, run) {
+          // What is waited for the headers is never over, what is waited for the body at once.
+          if (ms > 15_000) deadlines.push(ms);
+          if (ms !== 15_000) setTimeout(run);
+          return () => {};
+        },
+      };
+      expect(failed(await open(fetch, null, hurried).get("x")).class).toBe("retry");
+      expect(cancelled).toBe(4);
+      expect(deadlines.every((ms) => ms < 150_000)).toBe(true);
+    },
+  );
+
+  it.each(["Sat, 13 Sep 275760 00:00:00 GMT", "soon"])(
+    "that is dated %s does not keep later requests from being signed",
+    async (date) => {
+      const dates: (string | null)[] = [];
+      const destination = open(async (_, init) => {
+        dates.push(new Headers(init.headers).get("x-amz-date"));
+        return new Response(null, { status: 403, headers: { date } });
+      });
+      expect(failed(await destination.get("x")).class).toBe("credentials");
+      expect(failed(await destination.get("x")).class).toBe("credentials");
+      expect(dates).toEqual(["20261102T030405Z", "20261102T030405Z"]);
+    },
+  );
 });

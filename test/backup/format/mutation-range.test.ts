@@ -213,6 +213,13 @@ describe("a damaged log object", () => {
     ["no kind", [set(end, { kind: 0 })], "kind 0"],
     ["a clear with a value", [set(end, { kind: 2 })], "a value in the clear"],
     ["a set of the empty key", [set(end, { key: new Uint8Array() })], "no key"],
+    ["a set of what is no key", [set(end, { key: Uint8Array.of(0x6e, 0x6f) })], "none that can be"],
+    [
+      "a key of 2,049 bytes",
+      [set(end, { key: Uint8Array.of(2, ...new Uint8Array(2047).fill(97), 0) })],
+      "none that can be",
+    ],
+    ["a value of more than 1 MiB", [set(end, { value: new Uint8Array(2 ** 20 + 1) })], "impossible value"],
     ["an unknown encoding", [set(end, { valueEncoding: 4 })], "impossible value"],
     ["a counter of 7 bytes", [set(end, { valueEncoding: 2, value: new Uint8Array(7) })], "impossible value"],
     ["an expiry past all dates", [set(end, { expireAtMs: 8_640_000_000_000_001n })], "impossible value or expiry"],

@@ -21,6 +21,9 @@ import { BackupSnapshotRangeSchema } from "../../support/proto/generated/com/den
 const place = { databaseId: "db", start: asVersion(1000) };
 const name = "db/00000000000003e8/snapshots/0001_0000000000000001_0000000000000000.bin";
 const hash = new Uint8Array(32).fill(0xcd);
+const text = (of: string): Uint8Array => new TextEncoder().encode(of);
+/** One string part. */
+const tooLongKey = text(`\u0002${"a".repeat(2047)}\u0000`);
 
 const arbitraryEntries: fc.Arbitrary<SnapshotEntry[]> = fc
   .array(fc.tuple(arbitraryEntry, fc.option(fc.integer({ min: 1, max: 8_640_000_000_000_000 }).map(asUnixMs))), {
@@ -151,7 +154,25 @@ describe("a damaged snapshot object", () => {
     [
       "empty keys",
       { dataList: [{ ...data, key: Uint8Array.of(0x64) }], metadataList: [{ ...about, key: Uint8Array.of(0x6d) }] },
-      "different keys",
+      "none that can be",
+    ],
+    [
+      "keys that are none",
+      { dataList: [{ ...data, key: text("dno") }], metadataList: [{ ...about, key: text("mno") }] },
+      "none that can be",
+    ],
+    [
+      "keys of 2,049 bytes",
+      {
+        dataList: [{ ...data, key: Uint8Array.of(0x64, ...tooLongKey) }],
+        metadataList: [{ ...about, key: Uint8Array.of(0x6d, ...tooLongKey) }],
+      },
+      "none that can be",
+    ],
+    [
+      "a value of more than 1 MiB",
+      { dataList: [{ ...data, value: new Uint8Array(2 ** 20 + 1) }], metadataList: [about] },
+      "impossible versionstamp, value",
     ],
     [
       "metadata cut short",

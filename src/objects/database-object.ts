@@ -4,7 +4,6 @@
  * was deleted, for good.
  */
 import { DurableObject } from "cloudflare:workers";
-import type { Backup } from "../backup/backup.ts";
 import { discardPastStates } from "../backup/past-states.ts";
 import type { RestoreService } from "../backup/restore-service.ts";
 import { deletionOrder } from "../backup/deletion.ts";
@@ -32,49 +31,22 @@ import {
   type RestoreStub,
 } from "../core/restore-commands.ts";
 import { versionstampHex } from "../core/versionstamp.ts";
-import { Database } from "../engine/database.ts";
 import { isInitialized } from "../engine/schema.ts";
-import { AlarmClock } from "./alarm-clock.ts";
-import { databaseBackup } from "./backup-wiring.ts";
-import { CommitQueue } from "./commit-queue.ts";
-import type { DirectoryEnv } from "./directory-env.ts";
-import type { BackupEnv } from "./env.ts";
-import { alarmForExpiry, expiryTask } from "./expiry-task.ts";
+import { type DatabaseEnv, isWatched, type OpenDatabase, openDatabase } from "./database-wiring.ts";
 import { isDeletion, type OpenDeletion, openDeletion } from "./deletion-wiring.ts";
 import { bury, claim, identityOf } from "./identity.ts";
 import { type DatabaseStub, type LargeAnswer, watchProtocol } from "./interface.ts";
 import { admittedRanges, keysOf, refusedKeys } from "./key-access.ts";
-import { LargeReads } from "./large-reads.ts";
-import { type Mode, ObjectMode } from "./object-mode.ts";
-import { databaseRestores, isVacant, modeFor, objectIn } from "./restore-wiring.ts";
-import { Revocations } from "./revocations.ts";
-import { organizationStub, systemClock } from "./stubs.ts";
-import { UsageTask } from "./usage-task.ts";
-import { endSockets, WatchSockets } from "./watch-sockets.ts";
-
-/** Everything that exists only once the database does. */
-interface Open {
-  readonly database: Database;
-  readonly commits: CommitQueue;
-  readonly alarms: AlarmClock;
-  readonly watches: WatchSockets;
-  readonly largeReads: LargeReads;
-  readonly revocations: Revocations;
-  /** null: the object is no database of anybody's, but holds a state of the past or tries a backup out. */
-  readonly usage: UsageTask | null;
-  readonly backup: Backup;
-  readonly mode: ObjectMode;
-  readonly restores: RestoreService;
-}
-
-interface Env extends Pick<DirectoryEnv, "ORGANIZATIONS">, BackupEnv {
-  readonly DATABASES: DurableObjectNamespace<DatabaseObject>;
-}
+import type { Mode } from "./object-mode.ts";
+import { isVacant, modeFor, objectIn } from "./restore-wiring.ts";
+import { systemClock } from "./stubs.ts";
+import { endSockets } from "./watch-sockets.ts";
 
 type Roles = DatabaseStub & DatabaseControl & RestoreStub & PastKeeper & DeletionStub;
 
-export class DatabaseObject extends DurableObject<Env> implements Roles {
-  #open: Open | null = null;
+export class DatabaseObject extends DurableObject<DatabaseEnv> implements Roles {
+  /** Only once there is a database here. */
+  #open: OpenDatabase | null = null;
   /** Instead of a database: the object deletes the backup of one. */
   #deletion: OpenDeletion | null = null;
   /** When the database was deleted, something was being sent to its backup. */
@@ -82,7 +54,7 @@ export class DatabaseObject extends DurableObject<Env> implements Roles {
   /** Fillings begin one after the other: the same order may come again while it is begun. */
   #filling: Promise<unknown> = Promise.resolve();
 
-  constructor(ctx: DurableObjectState, env: Env) {
+  constructor(ctx: DurableObjectState, env: DatabaseEnv) {
     super(ctx, env);
     const identity = identityOf(ctx.storage.sql);
     const setup = identity.state === "live" ? identity.setup : null;
@@ -230,7 +202,7 @@ export class DatabaseObject extends DurableObject<Env> implements Roles {
 
   async lastUse(): Promise<UnixMs | null> {
     if (this.#open === null) return null;
-    return this.#isWatched() ? systemClock.now() : this.#open.mode.usedAt;
+    return isWatched(this.ctx) ? systemClock.now() : this.#open.mode.usedAt;
   }
 
   async openPast(grant: Grant, at: string, room: PastRoom): Promise<PastInfo | Failure> {
@@ -287,7 +259,7 @@ export class DatabaseObject extends DurableObject<Env> implements Roles {
     this.#open?.watches.closed(socket);
   }
 
-  #acceptWatch(open: Open, grant: Grant): Response {
+  #acceptWatch(open: OpenDatabase, grant: Grant): Response {
     const { 0: client, 1: server } = new WebSocketPair();
     this.ctx.acceptWebSocket(server, [grant.tokenId]);
     open.watches.opened(server, grant);
@@ -296,7 +268,7 @@ export class DatabaseObject extends DurableObject<Env> implements Roles {
 
   /** Has this object filled from a backup. Until it is whole it is of that mode; if nothing comes of it, it is as it was. */
   async #fill<T extends { readonly ok: true }>(
-    open: Open,
+    open: OpenDatabase,
     becoming: Mode,
     jobId: string,
     begin: (restores: RestoreService) => Promise<T | Failure>,
@@ -366,74 +338,12 @@ export class DatabaseObject extends DurableObject<Env> implements Roles {
   }
 
   async #start(setup: DatabaseSetup | null): Promise<void> {
-    const { storage } = this.ctx;
-    // Set just below, before anything can read, set an expiry or commit.
-    let alarms: AlarmClock | null = null;
-    let backup: Backup | null = null;
-    const database = new Database({
-      storage,
-      clock: { now: () => mode.now() },
-      onExpirySet: (at) => alarms?.dueBy(alarmForExpiry(at)),
-      onLogged: (bytes) => backup?.noted(bytes),
-      onError: logError,
-    });
-    // What is nobody's database is never open: it holds nothing until a backup was brought there.
-    const mode = new ObjectMode(storage, systemClock, setup === null ? "check" : "open");
-    const dueBy = (at: UnixMs) => alarms?.dueBy(at);
-    const common = { storage, database, clock: systemClock, env: this.env, dueBy };
-    backup = databaseBackup(common);
-    const objectName = setup?.databaseId ?? this.ctx.id.name ?? this.ctx.id.toString();
-    const jurisdiction = setup?.jurisdiction ?? null;
-    const revocations = new Revocations(storage.sql);
-    const revoked = () => revocations.list();
-    const restores = databaseRestores({ ...common, backup, mode, revoked, objectName, jurisdiction });
-    const usage = setup === null ? null : this.#usage(database, setup);
-    alarms = new AlarmClock(storage, systemClock, [
-      expiryTask(database, () => mode.mode === "open"),
-      ...(usage === null ? [] : [usage]),
-      ...backup.tasks,
-      restores.task,
-      restores.scheduleTask,
-      mode.idleTask(
-        () => this.#isWatched(),
-        () => this.#erase(),
-      ),
-    ]);
-    await alarms.start();
-    this.#open = {
-      database,
-      alarms,
-      backup,
-      mode,
-      restores,
-      commits: new CommitQueue({
-        commit: (writes) => database.commit(writes),
-        flushed: () => storage.sync(),
-        onError: logError,
-      }),
-      watches: new WatchSockets(database.watches, this.ctx.getWebSockets()),
-      largeReads: new LargeReads(database),
-      revocations,
-      usage,
-    };
-  }
-
-  #isWatched(): boolean {
-    return this.ctx.getWebSockets().some(({ readyState }) => readyState === WebSocket.OPEN);
-  }
-
-  #usage(database: Database, { organizationId, databaseId }: DatabaseSetup): UsageTask {
-    return new UsageTask({
-      sql: this.ctx.storage.sql,
-      database,
-      clock: systemClock,
-      report: (counters, usedAt) =>
-        organizationStub(this.env, organizationId).reportUsage(databaseId, counters, usedAt),
-    });
+    const { ctx, env } = this;
+    this.#open = await openDatabase({ ctx, env, setup, erase: () => this.#erase() });
   }
 
   /** The open database, if there is one and the grant allows this. */
-  #allow(grant: Grant, access: "read" | "write"): Open | Failure {
+  #allow(grant: Grant, access: "read" | "write"): OpenDatabase | Failure {
     const open = this.#open;
     if (open === null) return NO_DATABASE;
     open.alarms.rescue();
@@ -448,12 +358,8 @@ export class DatabaseObject extends DurableObject<Env> implements Roles {
 const DECODED_MUTATION_BYTES = 500;
 
 /** Something was done that the organization is to be told of. */
-function noteUse({ alarms, usage }: Open): void {
+function noteUse({ alarms, usage }: OpenDatabase): void {
   if (usage !== null) alarms.dueBy(usage.used());
-}
-
-function logError(error: unknown): void {
-  console.error("a commit failed:", error);
 }
 
 const NO_DATABASE = failure("not-found", "There is no such database");

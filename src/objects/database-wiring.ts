@@ -1,0 +1,121 @@
+/** Builds everything that an object has once it holds a database, a state of the past, or a backup that is tried out. */
+import type { Backup } from "../backup/backup.ts";
+import type { RestoreService } from "../backup/restore-service.ts";
+import type { UnixMs } from "../core/clock.ts";
+import type { DatabaseSetup } from "../core/management.ts";
+import { Database } from "../engine/database.ts";
+import { AlarmClock } from "./alarm-clock.ts";
+import { databaseBackup } from "./backup-wiring.ts";
+import { CommitQueue } from "./commit-queue.ts";
+import type { DatabaseObject } from "./database-object.ts";
+import type { DirectoryEnv } from "./directory-env.ts";
+import type { BackupEnv } from "./env.ts";
+import { alarmForExpiry, expiryTask } from "./expiry-task.ts";
+import { LargeReads } from "./large-reads.ts";
+import { ObjectMode } from "./object-mode.ts";
+import { databaseRestores } from "./restore-wiring.ts";
+import { Revocations } from "./revocations.ts";
+import { organizationStub, systemClock } from "./stubs.ts";
+import { UsageTask } from "./usage-task.ts";
+import { WatchSockets } from "./watch-sockets.ts";
+
+export interface OpenDatabase {
+  readonly database: Database;
+  readonly commits: CommitQueue;
+  readonly alarms: AlarmClock;
+  readonly watches: WatchSockets;
+  readonly largeReads: LargeReads;
+  readonly revocations: Revocations;
+  /** null: the object is no database of anybody's, but holds a state of the past or tries a backup out. */
+  readonly usage: UsageTask | null;
+  readonly backup: Backup;
+  readonly mode: ObjectMode;
+  readonly restores: RestoreService;
+}
+
+export interface DatabaseEnv extends Pick<DirectoryEnv, "ORGANIZATIONS">, BackupEnv {
+  readonly DATABASES: DurableObjectNamespace<DatabaseObject>;
+}
+
+export interface DatabaseParts {
+  readonly ctx: DurableObjectState;
+  readonly env: DatabaseEnv;
+  /** null: it is nobody's. */
+  readonly setup: DatabaseSetup | null;
+  /** Leaves nothing of the object. */
+  readonly erase: () => Promise<void>;
+}
+
+/** Makes or migrates the tables, and sets the alarm. */
+export async function openDatabase({ ctx, env, setup, erase }: DatabaseParts): Promise<OpenDatabase> {
+  const { storage } = ctx;
+  // Set just below, before anything can read, set an expiry or commit.
+  let alarms: AlarmClock | null = null;
+  let backup: Backup | null = null;
+  const database = new Database({
+    storage,
+    clock: { now: () => mode.now() },
+    onExpirySet: (at) => alarms?.dueBy(alarmForExpiry(at)),
+    onLogged: (bytes) => backup?.noted(bytes),
+    onError: logError,
+  });
+  // What is nobody's database is never open: it holds nothing until a backup was brought there.
+  const mode = new ObjectMode(storage, systemClock, setup === null ? "check" : "open");
+  const dueBy = (at: UnixMs) => alarms?.dueBy(at);
+  const common = { storage, database, clock: systemClock, env, dueBy };
+  backup = databaseBackup(common);
+  const objectName = setup?.databaseId ?? ctx.id.name ?? ctx.id.toString();
+  const jurisdiction = setup?.jurisdiction ?? null;
+  const revocations = new Revocations(storage.sql);
+  const revoked = () => revocations.list();
+  const restores = databaseRestores({ ...common, backup, mode, revoked, objectName, jurisdiction });
+  const usage = setup === null ? null : usageOf(database, setup, ctx, env);
+  alarms = new AlarmClock(storage, systemClock, [
+    expiryTask(database, () => mode.mode === "open"),
+    ...(usage === null ? [] : [usage]),
+    ...backup.tasks,
+    restores.task,
+    restores.scheduleTask,
+    mode.idleTask(() => isWatched(ctx), erase),
+  ]);
+  await alarms.start();
+  return {
+    database,
+    alarms,
+    backup,
+    mode,
+    restores,
+    commits: new CommitQueue({
+      commit: (writes) => database.commit(writes),
+      flushed: () => storage.sync(),
+      onError: logError,
+    }),
+    watches: new WatchSockets(database.watches, ctx.getWebSockets()),
+    largeReads: new LargeReads(database),
+    revocations,
+    usage,
+  };
+}
+
+/** Whether somebody holds a watch open. */
+export function isWatched(ctx: DurableObjectState): boolean {
+  return ctx.getWebSockets().some(({ readyState }) => readyState === WebSocket.OPEN);
+}
+
+function usageOf(
+  database: Database,
+  { organizationId, databaseId }: DatabaseSetup,
+  { storage }: DurableObjectState,
+  env: DatabaseEnv,
+): UsageTask {
+  return new UsageTask({
+    sql: storage.sql,
+    database,
+    clock: systemClock,
+    report: (counters, usedAt) => organizationStub(env, organizationId).reportUsage(databaseId, counters, usedAt),
+  });
+}
+
+function logError(error: unknown): void {
+  console.error("a commit failed:", error);
+}

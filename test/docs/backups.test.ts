@@ -65,6 +65,23 @@ test("half the data is deleted by mistake, found, forked, compared, restored and
   expect(shell.output()).not.toMatch(/curl:|"code":"(invalid|conflict|unavailable)"/);
 });
 
+test("what is asked again and again ends on an error, a failure and a cancellation, and shows which", async () => {
+  const { shell } = await startWithShell(temporaryFolder(), await bucketVariables());
+  await typed(shell, blockWith(page, "sh", "follow() {"));
+  const ended = async (commands: string): Promise<string> => typed(shell, `${commands}; echo "it ended with $?"`);
+  const active = blockWith(page, "sh", '"code":"active"').trim();
+  expect(await ended(active)).toMatch(/"code":"not-found".*\n.*it ended with 1/s);
+  expect(await ended(`(ADMIN_TOKEN=wrong; ${active})`)).toMatch(/"code":"unauthenticated".*it ended with 1/s);
+  expect(await ended(`(CAIRN_URL=http://127.0.0.1:9; ${active})`)).toMatch(/curl: .*it ended with 1/s);
+  expect(await ended("follow")).toMatch(/"code":"not-found".*it ended with 1/s);
+  for (const status of ["failed", "cancelled"]) {
+    const answer = `{"status":"${status}","finishedAt":"2026-11-22T14:03:07.000Z"}`;
+    expect(await ended(`(api() { echo '${answer}'; }; follow 1)`)).toMatch(
+      new RegExp(`^${answer}\nit ended with 1$`, "m"),
+    );
+  }
+});
+
 test("what is to be entered for each store is an endpoint and a region that a deployment takes", () => {
   const stores = tableRows(page).filter((cells) => cells.length === 4 && cells[0] !== "store");
   const literals = stores.flatMap(([, endpoint = "", region = ""]) =>

@@ -16,6 +16,9 @@ const MOST_LISTED = 100;
 const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 30_000;
 
+/** Whoever asks for a longer one is asked again before. */
+const LONGEST_ASKED_WAIT_MS = 15 * 60 * 1000;
+
 /** What a job says of itself at each step. */
 export interface Progress {
   readonly phase: string;
@@ -124,7 +127,9 @@ export class BackupJobs {
   /** When the running one wants its next slice. */
   dueAt(): UnixMs | null {
     const row = this.#runningRow();
-    return row === null ? null : asUnixMs(Math.max(row.retry_at, row.created_at));
+    if (row === null) return null;
+    // Further away than any wait: the clock was set back.
+    return asUnixMs(row.retry_at > this.#clock.now() + LONGEST_ASKED_WAIT_MS ? this.#clock.now() : row.retry_at);
   }
 
   isRunning(id: string): boolean {
@@ -172,7 +177,7 @@ export class BackupJobs {
   wait(id: string, why: string | null, afterMs?: number): void {
     const attempts = this.#runningRow()?.attempts ?? 0;
     const backoff = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(attempts, 10));
-    const retryAt = this.#clock.now() + (afterMs ?? backoff);
+    const retryAt = this.#clock.now() + Math.min(afterMs ?? backoff, LONGEST_ASKED_WAIT_MS);
     this.#change(id, "error = ?2, attempts = attempts + 1, retry_at = ?3", [why, retryAt]);
   }
 

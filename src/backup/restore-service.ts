@@ -6,7 +6,7 @@ import type { NewBackupDestination } from "../core/backup-commands.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
 import type { Entropy } from "../core/entropy.ts";
 import { type Failure, failure } from "../core/errors.ts";
-import { MAX_RESTORE_POINTS } from "../core/limits.ts";
+import { MAX_BACKUP_AHEAD_MS, MAX_RESTORE_POINTS } from "../core/limits.ts";
 import type {
   PastInfo,
   PastRoom,
@@ -219,11 +219,11 @@ export class RestoreService {
     const found = await this.#find(command.at);
     if (!found.ok) return found;
     const { opened, resolved } = found;
-    const highest = await highestVersion(opened.bucket, opened.catalog);
-    if (!highest.ok) return asFailure(highest);
+    const floor = await this.#floorOf(opened);
+    if (!floor.ok) return floor;
     const received = await this.#options.otherDatabase(command.intoDatabaseId, command.intoJurisdiction).receive({
       purpose: "fork",
-      floor: highest.version,
+      floor: floor.version,
       jobId: command.jobId,
       databaseId: opened.bucket.databaseId,
       destination: opened.destination,
@@ -246,16 +246,29 @@ export class RestoreService {
   async #startHere(
     jobId: string,
     purpose: "restore" | "fork",
-    { bucket, catalog }: OpenBackup,
+    opened: OpenBackup,
     { generation, version }: ResolvedMoment,
     from: { readonly databaseId: string; readonly destination: NewBackupDestination } | null,
   ): Promise<RestoreAnswer | Failure> {
-    const highest = await highestVersion(bucket, catalog);
-    if (!highest.ok) return asFailure(highest);
-    const { databaseId } = bucket;
+    const highest = await this.#floorOf(opened);
+    if (!highest.ok) return highest;
+    const { databaseId } = opened.bucket;
     const floor = highest.version;
     return jobAnswer(
       await this.#start({ jobId, purpose, from, databaseId, generation, version, floor, olderGenerations: [] }),
+    );
+  }
+
+  /** What later commits go on above: everything that the backup has seen, unless no clock of ours can have made that. */
+  async #floorOf({ bucket, catalog }: OpenBackup): Promise<{ readonly ok: true; readonly version: Version } | Failure> {
+    const highest = await highestVersion(bucket, catalog);
+    if (!highest.ok) return asFailure(highest);
+    const { clock, database } = this.#options;
+    const isAhead = timeOfVersion(highest.version) > clock.now() + MAX_BACKUP_AHEAD_MS;
+    if (!isAhead || highest.version <= database.lastVersion) return highest;
+    return failure(
+      "conflict",
+      `The backup has objects of ${momentText(highest.version)}, more than ten years from now: later commits would have to follow that. Take what does not belong to the backup out of the bucket`,
     );
   }
 

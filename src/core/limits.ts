@@ -139,6 +139,12 @@ export const MIN_BACKUP_INTERVAL_MS = 500;
 /** An object holds 10 GB: the state that is there, the one that is built beside it, and room for the log and for SQLite's own. */
 export const MAX_RESTORE_IN_PLACE_BYTES = 4 * 1024 * MIB;
 
+/** Generations that are looked for in a bucket beyond those of its manifest, a request each: a bucket without end is none. */
+export const MAX_GENERATIONS_LISTED = 1_000;
+
+/** Ten years. Commits go on above those of a backup: one of a time further away than any wrong clock's would leave no room for them. */
+export const MAX_BACKUP_AHEAD_MS = 10 * 365 * 24 * 60 * 60 * 1000;
+
 /** States of the past that one database keeps for reading: each is a whole copy in an object of its own. */
 export const MAX_PAST_STATES = 2;
 

@@ -1,9 +1,10 @@
 /** A restore, from a bucket alone and in place, over backups of a model that knows the state after every commit. */
 import { describe, expect, test } from "vitest";
 import { asVersion, timeOfVersion, type Version } from "../../src/core/versionstamp.ts";
-import { type BackupWriter, writeBackup } from "../support/backup-writer.ts";
+import { destinationFailure } from "../../src/backup/destinations/destination.ts";
+import { BackupWriter, writeBackup } from "../support/backup-writer.ts";
 import { MemoryDestination } from "../support/memory-destination.ts";
-import { key, set, text, versionOf, withStorage, write } from "../support/workerd/engine.ts";
+import { key, MovableClock, set, text, versionOf, withStorage, write } from "../support/workerd/engine.ts";
 import { describeModel, sideTables, TestRestore } from "../support/workerd/restore.ts";
 
 const databaseId = "5f0c-a";
@@ -101,6 +102,76 @@ describe("from a bucket alone", () => {
       const other = new TestRestore({ storage, destination, databaseId: "other" });
       expect(await other.fork("a", writer.lastVersion)).toMatchObject({ ok: false, code: "not-found" });
       expect(target.service.task.dueAt()).toBeNull();
+    });
+  });
+});
+
+describe("a backup with an object of a time that nobody has had", () => {
+  const generation = (ms: number): string => `${databaseId}/${(ms * 1000).toString(16).padStart(16, "0")}/x`;
+  const YEAR_MS = 365 * 24 * 60 * 60 * 1000;
+
+  test("is not restored: no commit could follow", async () => {
+    const destination = new MemoryDestination();
+    const writer = await writeBackup(destination, databaseId, 31);
+    await withStorage(async (storage) => {
+      const clock = new MovableClock(writer.now);
+      const target = new TestRestore({ storage, destination, databaseId, clock });
+      for (const name of [generation(writer.now + 11 * YEAR_MS), `${databaseId}/001fffffffffffff/x`]) {
+        destination.objects.set(name, new Uint8Array(1));
+        const refused = await target.fork("a", writer.lastVersion);
+        expect(refused).toMatchObject({ code: "conflict", message: expect.stringContaining("ten years from now") });
+        destination.objects.delete(name);
+      }
+      // A clock that was wrong by less is no reason to lose the backup.
+      const ahead = writer.now + 9 * YEAR_MS;
+      destination.objects.set(generation(ahead), new Uint8Array(1));
+      expect(await target.fork("b", writer.lastVersion)).toMatchObject({ ok: true });
+      expect(await target.finish("b")).toMatchObject({ status: "completed" });
+      const [commit] = target.database.commit([write([set(key("a"), text("1"))])]);
+      expect(commit).toMatchObject({ ok: true, version: ahead * 1000 + 1 });
+    });
+  });
+
+  test("in its snapshot is damaged", async () => {
+    const destination = new MemoryDestination();
+    const writer = new BackupWriter(destination, databaseId, 32);
+    for (let i = 0; i < 5; i++) writer.randomCommit();
+    const [[name = "", entry] = []] = writer.state;
+    if (entry === undefined) throw new Error("nothing was written");
+    writer.state.set(name, { ...entry, version: asVersion(writer.lastVersion + 1e15) });
+    await writer.snapshot(writer.begin(), 100, async () => undefined);
+    await writer.writeManifest();
+    await withStorage(async (storage) => {
+      const target = new TestRestore({ storage, destination, databaseId });
+      expect(await target.fork("a", writer.lastVersion)).toMatchObject({ ok: true });
+      const job = await target.finish("a");
+      expect(job).toMatchObject({ status: "failed", error: expect.stringContaining("has an entry of") });
+    });
+  });
+});
+
+test("neither a pause that a destination asks for nor a clock that is set back holds a restore up for long", async () => {
+  const destination = new MemoryDestination();
+  const writer = await writeBackup(destination, databaseId, 33);
+  await withStorage(async (storage) => {
+    const clock = new MovableClock(writer.now);
+    const target = new TestRestore({ storage, destination, databaseId, clock });
+    expect(await target.fork("a", writer.lastVersion)).toMatchObject({ ok: true });
+    clock.time -= 3_600_000;
+    destination.fault = () => destinationFailure("retry", "Not now.", 1e12);
+    await target.slice();
+    expect(await target.job({ command: "job", jobId: "a" })).toMatchObject({ status: "running", error: "Not now." });
+    destination.fault = () => undefined;
+    clock.time += 15 * 60_000;
+    await target.slice();
+    expect(await target.job({ command: "job", jobId: "a" })).toMatchObject({ error: null });
+    destination.fault = () => destinationFailure("retry", "Not now.");
+    await target.slice();
+    destination.fault = () => undefined;
+    clock.time -= 3_600_000;
+    expect(await target.finish("a")).toMatchObject({
+      status: "completed",
+      slices: expect.toSatisfy((n: number) => n < 60),
     });
   });
 });

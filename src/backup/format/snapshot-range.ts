@@ -8,7 +8,13 @@ import { compareBytes, equalBytes } from "../../core/bytes.ts";
 import type { UnixMs } from "../../core/clock.ts";
 import type { Entry } from "../../core/operations.ts";
 import { bytesFieldSize, ProtobufReader, ProtobufWriter } from "../../core/protobuf.ts";
-import { VERSIONSTAMP_BYTES, versionOfBytes, writeVersionstamp } from "../../core/versionstamp.ts";
+import {
+  NO_VERSION,
+  type Version,
+  VERSIONSTAMP_BYTES,
+  versionOfBytes,
+  writeVersionstamp,
+} from "../../core/versionstamp.ts";
 import { type Damage, DamageFound } from "./damage.ts";
 import { EXPIRY_BYTES, readExpiry, writeExpiry } from "./expiry.ts";
 import {
@@ -34,6 +40,8 @@ export interface SnapshotRange {
   readonly entries: number;
   readonly firstKey: Uint8Array;
   readonly lastKey: Uint8Array;
+  /** Of the entry that was changed last. */
+  readonly newest: Version;
   /** NO_OBJECT_BEFORE in the first object of its folder. */
   readonly previousSha256: Uint8Array;
   /** Keys and values are views of the object's bytes. */
@@ -85,6 +93,7 @@ export function openSnapshotRange(place: GenerationPlace, object: string, bytes:
     const walker = new PairWalker(content);
     let firstKey: Uint8Array | undefined;
     let lastKey: Uint8Array | undefined;
+    let newest = NO_VERSION;
     let entries = 0;
     for (let entry = walker.next(); entry !== undefined; entry = walker.next()) {
       if (lastKey !== undefined && compareBytes(lastKey, entry.key) >= 0) {
@@ -92,12 +101,13 @@ export function openSnapshotRange(place: GenerationPlace, object: string, bytes:
       }
       firstKey ??= entry.key;
       lastKey = entry.key;
+      if (entry.version > newest) newest = entry.version;
       entries += 1;
     }
     if (firstKey === undefined || lastKey === undefined) throw new DamageFound("holds no entry");
     const { previousSha256 } = walker;
     if (previousSha256 === null) throw new DamageFound("lacks the hash of the object before it");
-    return { ok: true, entries, firstKey, lastKey, previousSha256, read: () => walk(content) };
+    return { ok: true, entries, firstKey, lastKey, newest, previousSha256, read: () => walk(content) };
   });
 }
 

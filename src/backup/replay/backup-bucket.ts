@@ -2,8 +2,15 @@
  * One database's backup as it lies in a destination: which objects there are, and their bytes. Everything that is read goes through
  * here, one page of names or one object at a time. What an object means is for others.
  */
+import { MAX_GENERATIONS_LISTED } from "../../core/limits.ts";
 import type { Version } from "../../core/versionstamp.ts";
-import type { Destination, DestinationFailure, ListedObject, ListPage } from "../destinations/destination.ts";
+import {
+  type Destination,
+  type DestinationFailure,
+  destinationFailure,
+  type ListedObject,
+  type ListPage,
+} from "../destinations/destination.ts";
 import { type Damage, damage } from "../format/damage.ts";
 import { type Manifest, parseManifest } from "../format/manifest.ts";
 import {
@@ -48,12 +55,14 @@ export class BackupBucket {
     return got.class === "not-found" ? { ok: true, manifest: null } : got;
   }
 
-  /** The starts of all generations of which any object is there, ascending. One request for each, and one. */
-  async generations(): Promise<{ readonly ok: true; readonly starts: readonly Version[] } | DestinationFailure> {
+  /** The starts of all generations newer than this one (null: all) of which any object is there, ascending. One request for each, and one. */
+  async generations(
+    newerThan: Version | null,
+  ): Promise<{ readonly ok: true; readonly starts: readonly Version[] } | DestinationFailure> {
     const starts: Version[] = [];
     const prefix = databasePrefix(this.databaseId);
-    let after = prefix;
-    for (;;) {
+    let after = newerThan === null ? prefix : afterGeneration(this.place(newerThan));
+    for (let requests = 0; requests <= MAX_GENERATIONS_LISTED; requests++) {
       const page = await this.#destination.list(prefix, { after, limit: 1 });
       if (!page.ok) return page;
       const [object] = page.objects;
@@ -62,6 +71,10 @@ export class BackupBucket {
       if (start !== undefined) starts.push(start);
       after = start === undefined ? object.name : afterGeneration(this.place(start));
     }
+    return destinationFailure(
+      "bad",
+      `There are more than ${MAX_GENERATIONS_LISTED} generations, or other objects, below ${this.#destination.prefix}${prefix} than the manifest names.`,
+    );
   }
 
   /** What `differential` says; null: it is not there, and so the generation is not readable. */

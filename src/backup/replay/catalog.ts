@@ -28,7 +28,7 @@ export interface Catalog {
   readonly ok: true;
   /** The oldest first. */
   readonly generations: readonly Generation[];
-  /** The starts of all of which anything is there, readable or not, ascending. */
+  /** The starts of all that the manifest names or of which anything is there, readable or not, ascending. */
   readonly starts: readonly Version[];
 }
 
@@ -43,10 +43,11 @@ export async function loadCatalog(
   bucket: BackupBucket,
   options: CatalogOptions,
 ): Promise<Catalog | ReadProblem | Failure> {
-  const listed = await bucket.generations();
-  if (!listed.ok) return listed;
   const manifest = await chooseManifest(bucket, options);
   if (!manifest.ok) return manifest;
+  const named = manifest.manifest?.generations.map(({ start }) => start) ?? [];
+  const listed = await bucket.generations(named.at(-1) ?? null);
+  if (!listed.ok) return listed;
   if (listed.starts.length === 0 && manifest.manifest === null) {
     return failure("not-found", "There is no backup of this database at the destination, or nothing of it is left");
   }
@@ -58,7 +59,7 @@ export async function loadCatalog(
   }
   if (manifest.manifest !== null) {
     const generations = manifest.manifest.generations.flatMap((one) => describedGeneration(bucket, one));
-    return { ok: true, generations, starts: listed.starts };
+    return { ok: true, generations, starts: [...named, ...listed.starts] };
   }
   const generations: Generation[] = [];
   for (const start of listed.starts) {

@@ -4,7 +4,7 @@
  */
 import { asVersion, type Version } from "../../core/versionstamp.ts";
 import type { DestinationFailure, ListedObject } from "../destinations/destination.ts";
-import type { Damage } from "../format/damage.ts";
+import { type Damage, damage } from "../format/damage.ts";
 import {
   beforeLogObjects,
   type GenerationPlace,
@@ -65,6 +65,10 @@ export async function logPage(
   for (const object of page.objects) {
     const name = parseLogObjectName(place, object.name);
     if (!name.ok) return name;
+    const before = objects.at(-1);
+    if (before !== undefined && name.first.version <= before.last.version) {
+      return damage(object.name, "begins with a commit that objects before it have passed");
+    }
     objects.push({ ...object, first: name.first, last: name.last });
   }
   return { ok: true, objects, last: page.next === null };

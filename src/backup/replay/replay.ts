@@ -230,6 +230,10 @@ export class Replay {
     const replaces = cursor.object !== null && follows === cursor.previousSha256;
     if (follows !== cursor.sha256 && !replaces) return brokenChain(cursor, name);
     const lastKeyBefore = replaces ? cursor.lastKeyBefore : cursor.lastKey;
+    const { consistentFrom } = this.#plan.generation;
+    if (range.newest > consistentFrom) {
+      return damage(name, `has an entry of ${versionstampHex(range.newest)}, after ${versionstampHex(consistentFrom)}`);
+    }
     if (toHex(range.firstKey) <= lastKeyBefore)
       return damage(name, "begins with a key that objects before it have passed");
     const whenTaken: ReplayCursor = {

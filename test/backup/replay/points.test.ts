@@ -208,3 +208,63 @@ test("the object at a version is found in a log of thousands by a few requests",
     }
   }
 });
+
+describe("a bucket that was made to be read without end", () => {
+  class Endless extends MemoryDestination {
+    readonly invent: (after: string) => { readonly name: string; readonly size: number }[];
+
+    constructor(invent: (after: string) => { readonly name: string; readonly size: number }[]) {
+      super();
+      this.invent = invent;
+    }
+
+    override async list(_: string, { after = "" } = {}) {
+      this.requests += 1;
+      if (this.requests > 2_000) throw new Error("it was read without end");
+      const objects = this.invent(after);
+      return { ok: true, objects, next: objects.at(-1)?.name ?? null } as const;
+    }
+  }
+
+  const hex16 = (number: number): string => number.toString(16).padStart(16, "0");
+
+  test.for([
+    ["generations", (after: string) => `${hex16(Number.parseInt(after.split("/")[1] || "0", 16) + 1)}/x`],
+    ["objects that are none of ours", (after: string) => `z${hex16(Number(after.split("/z")[1] ?? 0) + 1)}`],
+  ] as const)("has too many %s", async ([, next]) => {
+    const endless = new Endless((after) => [{ name: `${databaseId}/${next(after)}`, size: 1 }]);
+    const bucket = new BackupBucket(endless, databaseId);
+    const catalog = await loadCatalog(bucket, { known: null, withoutManifest: true });
+    expect(catalog).toMatchObject({ ok: false, class: "bad", message: expect.stringContaining("1000 generations") });
+    expect(endless.requests).toBeLessThan(1_100);
+  });
+
+  test("has log objects that begin where others did", async () => {
+    const start = asVersion(1_000);
+    const stamp = (version: number, order: string): string => `${hex16(version)}0000${order}`;
+    const endless = new Endless((after) => {
+      const first = Number.parseInt(after.slice(-16), 16);
+      return Array.from({ length: 1_000 }, (_, i) => ({
+        name: `${databaseId}/${hex16(start)}/logs/0001_${hex16(first)}_${stamp(first, "ffff")}_${stamp(first + i, "ffff")}.bin`,
+        size: 1,
+      }));
+    });
+    const found = await logObjectsAround(
+      new BackupBucket(endless, databaseId),
+      { databaseId, start },
+      asVersion(2_000),
+    );
+    expect(found).toMatchObject({ ok: false, problem: expect.stringContaining("have passed") });
+    expect(endless.requests).toBeLessThan(100);
+  });
+
+  test("is not asked again for what its manifest names", async () => {
+    const { destination, writer } = await written(5);
+    for (let i = 0; i < 20; i++) writer.begin();
+    await writer.writeManifest();
+    const before = destination.requests;
+    const { catalog } = await open(destination);
+    expect(destination.requests - before).toBe(3);
+    expect(catalog.starts.length).toBe(22);
+  });
+});

@@ -74,13 +74,16 @@ async function opened(id: string) {
   };
 }
 
+/** Where the organization's prefix "in/r2" is in the bucket that it shares. */
+const ownFolder = () => `${organizationId}/in/r2`;
+
 /** A database with a backup in the bound bucket, which is active and has all. */
 async function withBackup(): Promise<{ id: string; backup: string; versions: readonly string[] }> {
   const made = await send("POST", `/api/organizations/${organizationId}/databases`, { name: "shop" });
   const { id } = made.body;
   const backup = `/api/databases/${id}/backup`;
   const enabled = await send("POST", backup, { destination: { kind: "r2", prefix: "in/r2" }, intervalMs: 500 });
-  expect(enabled).toMatchObject({ status: 201, body: { destination: { kind: "r2", prefix: "in/r2" } } });
+  expect(enabled).toMatchObject({ status: 201, body: { destination: { kind: "r2", prefix: ownFolder() } } });
   await until(async () => (await send("GET", backup)).body, { status: { code: "active" } });
   const database = await opened(id);
   const versions = [await database.put("a", "one"), await database.put("a", "two")];
@@ -137,7 +140,7 @@ describe("a backup in the deployment's bucket", () => {
 
     expect((await send("DELETE", backup)).status).toBe(204);
     expect((await send("GET", backup)).status).toBe(404);
-    expect((await BACKUPS?.list({ prefix: `in/r2/${id}/` }))?.objects.length).toBeGreaterThan(1);
+    expect((await BACKUPS?.list({ prefix: `${ownFolder()}/${id}/` }))?.objects.length).toBeGreaterThan(1);
   });
 
   test("one that is damaged is found by the verification that goes on by itself, and named", async () => {
@@ -149,10 +152,10 @@ describe("a backup in the deployment's bucket", () => {
     expect([status, body.verification.everyHours, body.verification.last]).toEqual([200, 24, null]);
     expect(Date.parse(body.verification.nextAt) - before).toBeGreaterThanOrEqual(24 * 3_600_000);
 
-    const { objects } = (await BACKUPS?.list({ prefix: `in/r2/${id}/` })) ?? { objects: [] };
+    const { objects } = (await BACKUPS?.list({ prefix: `${ownFolder()}/${id}/` })) ?? { objects: [] };
     const damaged = objects.map((object) => object.key).find((name) => name.includes("/logs/")) ?? "";
     // Objects are named as they are below the destination's prefix.
-    const named = damaged.slice("in/r2/".length);
+    const named = damaged.slice(`${ownFolder()}/`.length);
     const bytes = new Uint8Array((await (await BACKUPS?.get(damaged))?.arrayBuffer()) ?? new ArrayBuffer(0));
     bytes[20] = (bytes[20] ?? 0) ^ 4;
     await BACKUPS?.put(damaged, bytes);

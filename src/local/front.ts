@@ -10,7 +10,10 @@ import { connectRefusedResponse, unavailableResponse } from "./refusals.ts";
 
 const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 
-/** workerd answers it 500 and logs an error of ours. */
+/**
+ * workerd answers it 500 and logs an error of ours. Refused only where a connection begins with it: to find one behind other requests,
+ * the front would have to know where each of their bodies ends.
+ */
 const CONNECT = Buffer.from("CONNECT ");
 
 /** A connection that sends nothing at all is closed after this; browsers open such ones ahead of need. */

@@ -10,6 +10,7 @@ import type { Clock, UnixMs } from "../core/clock.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_PAST_STATES, PAST_STATE_HELD_MS } from "../core/limits.ts";
 import {
+  checkName,
   type PastInfo,
   pastName,
   type PastRoom,
@@ -75,11 +76,11 @@ export class PastStates {
     });
   }
 
-  /** The database is being deleted: nothing is built any more. Resolves when its states are wiped. */
+  /** The database is being deleted: nothing is built any more. Resolves when its copies are wiped. */
   async close(databaseId: string): Promise<void> {
     const { storage, object } = this.#options;
     this.#closed = true;
-    await this.#inTurn(() => discardPastStates(storage, object, databaseId));
+    await this.#inTurn(() => discardCopies(storage, object, databaseId));
   }
 
   async #find(databaseId: string, version: Version): Promise<PastInfo | Failure | null> {
@@ -166,13 +167,18 @@ export class PastStates {
   }
 }
 
-/** Wipes every state of the past of a database that is being deleted. To be asked again after a failure in the middle. */
-export async function discardPastStates(
+/**
+ * Wipes what holds a copy of a database that is being deleted: its states of the past, and the trial of its backup. To be asked again
+ * after a failure in the middle.
+ */
+export async function discardCopies(
   storage: SyncStorage,
   object: (name: string) => RestoreStub,
   databaseId: string,
 ): Promise<void> {
   for (const version of knownVersions(storage)) await discardState(storage, object, databaseId, version);
+  // Whether there is a trial, only its object knows; without the tables there never was one.
+  if (hasBackupTables(storage)) await object(checkName(databaseId)).discard();
 }
 
 async function discardState(

@@ -198,6 +198,8 @@ export class Verifier {
       purpose: "check",
       olderGenerations: older.map((one) => JSON.stringify(one)),
     });
+    // Cancelled meanwhile, or the database deleted: whoever did that may have wiped the trial before it began.
+    if (!jobs.isRunning(id)) return void (await scratch().discard());
     if (!("id" in received) && !received.ok) return this.#refuse(id, received);
     const range = found.range === null ? null : { first: info(found.range.first), last: info(found.range.last) };
     const problems = await manifestProblems(bucket);

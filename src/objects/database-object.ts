@@ -4,7 +4,7 @@
  * was deleted, for good.
  */
 import { DurableObject } from "cloudflare:workers";
-import { discardPastStates } from "../backup/past-states.ts";
+import { discardCopies } from "../backup/past-states.ts";
 import type { RestoreService } from "../backup/restore-service.ts";
 import { deletionOrder } from "../backup/deletion.ts";
 import type { BackupAnswer, BackupCommand, BackupDeletionOrder, DeletionStub } from "../core/backup-commands.ts";
@@ -104,12 +104,12 @@ export class DatabaseObject extends DurableObject<DatabaseEnv> implements Roles 
     // Marked first, so that a kill in between leaves no database; marked again, because the mark goes with the rest.
     bury(storage.sql);
     endSockets(this.ctx.getWebSockets(), NO_DATABASE);
-    // Its states of the past first: where they are is known here alone. What fails here is asked for again.
+    // Its copies first: where they are is known here alone. What fails here is asked for again.
     if (open !== null) {
       await open.restores.closePast();
     } else if (identity.state !== "unknown" && identity.setup !== null) {
       const { databaseId, jurisdiction } = identity.setup;
-      await discardPastStates(storage, (name) => objectIn(this.env, jurisdiction, name), databaseId);
+      await discardCopies(storage, (name) => objectIn(this.env, jurisdiction, name), databaseId);
     }
     if (deleteBackups && identity.state !== "unknown" && identity.setup !== null) {
       await this.#leaveBackup(identity.setup);

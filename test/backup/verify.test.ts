@@ -7,7 +7,7 @@ import { loadCatalog } from "../../src/backup/replay/catalog.ts";
 import { VerificationSchedule } from "../../src/backup/verification-schedule.ts";
 import { Verifier } from "../../src/backup/verify.ts";
 import { failure } from "../../src/core/errors.ts";
-import type { ReceiveOrder, RestoreJob } from "../../src/core/restore-commands.ts";
+import type { ReceiveOrder, RestoreJob, RestoreStub } from "../../src/core/restore-commands.ts";
 import { type Version, versionstampHex } from "../../src/core/versionstamp.ts";
 import { Database } from "../../src/engine/database.ts";
 import { BackupWriter, writeBackup } from "../support/backup-writer.ts";
@@ -222,5 +222,44 @@ test("what the last one has found is kept until another has come to its end, how
     clock.time += 8 * 24 * 3_600_000;
     start("e", "verify");
     expect(jobs.list().map(({ id }) => id)).toEqual(["e", "d"]);
+  });
+});
+
+test("cancelled while the trial begins, it leaves none behind", async () => {
+  const destination = new MemoryDestination();
+  const writer = await writeBackup(destination, databaseId, 55);
+  await withStorage(async (storage) => {
+    const clock = new MovableClock(writer.now);
+    const told: string[] = [];
+    const begun = Promise.withResolvers<void>();
+    const goOn = Promise.withResolvers<void>();
+    const object = (): RestoreStub => ({
+      async receive() {
+        begun.resolve();
+        await goOn.promise;
+        told.push("begun");
+        return failure("unavailable", "its answer is lost");
+      },
+      restore: async () => failure("not-found", "nothing is here"),
+      async discard() {
+        told.push("wiped");
+        return { ok: true };
+      },
+      lastUse: async () => null,
+      revoke: async () => undefined,
+    });
+    const manifest = () => writer.manifest();
+    const target = new TestRestore({ storage, destination, databaseId, clock, manifest, object });
+    const { lastVersion } = writer;
+    target.database.logMarker = () => lastVersion;
+    await target.ask({ command: "verify", jobId: "a" });
+    await target.slice();
+    const slice = target.slice();
+    await begun.promise;
+    await target.ask({ command: "cancel", jobId: "a" });
+    goOn.resolve();
+    await slice;
+    expect(told.at(-1)).toBe("wiped");
+    expect(await target.job({ command: "job", jobId: "a" })).toMatchObject({ status: "cancelled" });
   });
 });

@@ -3,8 +3,9 @@ import { env } from "cloudflare:workers";
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { expect, test } from "vitest";
 import type { BackupDeletionOrder } from "../../src/core/backup-commands.ts";
-import { DELETION_JOB, deletionName, type RestoreJob } from "../../src/core/restore-commands.ts";
+import { checkName, DELETION_JOB, deletionName, type RestoreJob } from "../../src/core/restore-commands.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
+import { asVersion } from "../../src/core/versionstamp.ts";
 import type { DatabaseObject } from "../../src/objects/database-object.ts";
 import type { Env } from "../../src/objects/env.ts";
 import { openS3, s3Destination } from "../support/workerd/backup.ts";
@@ -135,4 +136,19 @@ test("an order is taken by no other object than one that nothing was ever in", a
   expect(await stub.deleteBackup(order)).toMatchObject({ ok: false, code: "conflict" });
   await stub.wipe({ deleteBackups: true });
   expect(await stub.deleteBackup(order)).toMatchObject({ ok: false, code: "conflict" });
+});
+
+test("a trial of its backup goes with the database, whenever it is deleted", async () => {
+  const { id, stub } = await backedUp();
+  const trial = DATABASES.getByName(checkName(id));
+  const version = asVersion(1_000);
+  const place = { databaseId: id, start: version };
+  const unheard = { place, consistentFrom: version, broken: false, gaps: [], snapshotHead: null, logHead: null };
+  // It waits for a destination that nobody is at.
+  const destination = { ...s3Destination(), endpoint: "http://127.0.0.1:1" };
+  const order = { jobId: "trial", databaseId: id, destination, version, floor: version, olderGenerations: [] };
+  await trial.receive({ purpose: "check", generation: JSON.stringify(unheard), ...order });
+  expect(await tablesOf(trial)).toContain("backup_jobs");
+  await stub.wipe({ deleteBackups: false });
+  expect(await tablesOf(trial)).toEqual([]);
 });

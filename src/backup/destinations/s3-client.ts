@@ -86,7 +86,7 @@ export class S3Client {
     );
     if (good) {
       if (!(bytes instanceof Uint8Array)) return bytes ?? tooLarge(null, limit);
-      if (announced !== null && bytes.length !== announced) return unreachableFailure(url.host);
+      if (announced !== null && bytes.length !== announced) return unreachableFailure(url);
       return { ok: true, status: response.status, headers: response.headers, bytes };
     }
     // An error's body only refines its status: one that cannot be read changes nothing.
@@ -146,7 +146,7 @@ export class S3Client {
         try {
           return await work(signal);
         } catch {
-          return unreachableFailure(new URL(this.#settings.endpoint).host);
+          return unreachableFailure(new URL(this.#settings.endpoint));
         }
       },
       () => ({ ...lateFailure(ms), status: null, code: null }),

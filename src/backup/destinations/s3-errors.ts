@@ -1,6 +1,6 @@
 /**
  * What an S3 answer that is not a success means to its caller. The error's code decides where it is known, because providers
- * disagree on the status; else the status does. The remote's own words are never repeated: only its code, when it looks like one.
+ * disagree on the status; else the status does, except that 404 with a code that nobody here knows may be about anything but an object. The remote's own words are never repeated: only its code, when it looks like one.
  */
 import { type DestinationFailure, type DestinationFailureClass, destinationFailure } from "./destination.ts";
 import { isRegionName } from "./destination-url.ts";
@@ -46,6 +46,8 @@ const classOfCode = new Map<string, DestinationFailureClass>([
   ["ExpiredRequest", "credentials"],
   ["InvalidToken", "credentials"],
   ["TokenRefreshRequired", "credentials"],
+  // What versitygw says of an access key that it does not know, with 404.
+  ["XAdminUserNotFound", "credentials"],
   ["NotEntitled", "credentials"],
   ["AccountProblem", "credentials"],
   ["AllAccessDisabled", "credentials"],
@@ -62,15 +64,17 @@ const classOfCode = new Map<string, DestinationFailureClass>([
 export function classifyS3Error(answer: S3ErrorAnswer, bucket: string, now: number): S3Failure {
   const code = answer.code !== null && /^[A-Za-z0-9.]{1,64}$/.test(answer.code) ? answer.code : null;
   const known = code === null ? undefined : classOfCode.get(code);
-  const failureClass = known ?? classOfStatus(answer.status);
+  const failureClass = known ?? (code !== null && answer.status === 404 ? "bad" : classOfStatus(answer.status));
   const seen = code === null ? `HTTP ${answer.status}` : `HTTP ${answer.status}, ${code}`;
   const message = sentence(failureClass, code, answer, bucket, seen);
   const retryAfterMs = failureClass === "retry" ? parseRetryAfter(answer.retryAfter, now) : undefined;
   return { ...destinationFailure(failureClass, message, retryAfterMs), status: answer.status, code };
 }
 
-export function unreachableFailure(host: string): S3Failure {
-  const message = `The destination at ${host} could not be reached, or closed the connection before it had answered.`;
+export function unreachableFailure({ host, protocol }: URL): S3Failure {
+  const closed = "closed the connection before it had answered";
+  const why = protocol === "https:" ? `does not speak https there, or ${closed}` : `or ${closed}`;
+  const message = `The destination at ${host} could not be reached, ${why}.`;
   return { ...destinationFailure("retry", message), status: null, code: null };
 }
 
@@ -121,7 +125,7 @@ function badSentence(answer: S3ErrorAnswer, bucket: string, seen: string): strin
     const hint = region !== null && isRegionName(region) ? ` The bucket is in region "${region}".` : "";
     return `The destination sends requests for bucket "${bucket}" elsewhere (${seen}): the endpoint or the region is wrong.${hint}`;
   }
-  return `The destination does not accept the request (${seen}): check the endpoint, the region and the name of bucket "${bucket}".`;
+  return `The destination does not accept the request (${seen}): check the access key, the region, the name of bucket "${bucket}", and the endpoint, which is without the bucket.`;
 }
 
 /** RFC 9110, 10.2.3: seconds, or a date. Undefined when it is neither. */

@@ -105,6 +105,8 @@ export class S3Destination implements Destination {
     };
     const request: S3Request = { method: "GET", key: null, query, readLimit: MAX_DESTINATION_LIST_ANSWER_BYTES };
     const outcome = await this.#client.send(request);
+    // It was taken for the request for an object: an endpoint with the bucket in it makes one of the bucket's name.
+    if (!outcome.ok && outcome.class === "not-found") return notLikeS3();
     if (!outcome.ok) return plain(outcome);
     const answer = parseListAnswer(outcome.bytes);
     if (answer === undefined) return notLikeS3();
@@ -201,5 +203,8 @@ function conflict(bucket: string): S3Failure {
 }
 
 function notLikeS3(): DestinationFailure {
-  return destinationFailure("bad", "The destination does not answer as S3 does: check the endpoint.");
+  return destinationFailure(
+    "bad",
+    "The destination does not answer as S3 does: check the endpoint, which is without the bucket.",
+  );
 }

@@ -96,6 +96,40 @@ describe("an answer", () => {
     expect(pulled()).toBeLessThan(100_000);
   });
 
+  it("of 404 with a code that is not known is not for an object that is missing", async () => {
+    const answer = (code: string) => new Response(`<Error><Code>${code}</Code></Error>`, { status: 404 });
+    const unknown = open(async () => answer("NobodyKnows"));
+    for (const outcome of [await unknown.get("x"), await unknown.delete("x")]) {
+      expect(failed(outcome)).toMatchObject({
+        class: "bad",
+        message: expect.stringMatching(
+          /NobodyKnows.*access key.*region.*bucket "bucket".*endpoint.*without the bucket/,
+        ),
+      });
+    }
+    expect(failed(await open(async () => answer("XAdminUserNotFound")).put("x", text("")))).toMatchObject({
+      class: "credentials",
+      message: expect.stringContaining("check the access key"),
+    });
+    expect(failed(await open(async () => answer("NoSuchKey")).get("x")).class).toBe("not-found");
+  });
+
+  it("of a missing object to a listing says that the endpoint is without the bucket", async () => {
+    const answer = async () => new Response("<Error><Code>NoSuchKey</Code></Error>", { status: 404 });
+    expect(failed(await open(answer).list(""))).toMatchObject({
+      class: "bad",
+      message: expect.stringContaining("the endpoint, which is without the bucket"),
+    });
+  });
+
+  it("that does not come over https may be because nobody speaks it there", async () => {
+    const closed = async () => Promise.reject(new TypeError("fetch failed"));
+    expect(failed(await open(closed).get("x"))).toMatchObject({
+      class: "retry",
+      message: expect.stringContaining("s3.example.com could not be reached, does not speak https there, or closed"),
+    });
+  });
+
   it("of a listing is read to 4 MiB", async () => {
     const { response, pulled } = endless(200, new Uint8Array(100_000));
     expect(failed(await open(async () => response).list("")).class).toBe("bad");

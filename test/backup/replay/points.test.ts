@@ -163,6 +163,10 @@ describe("a moment", () => {
       "1800000000000",
     ]) {
       expect(parseMoment(text)).toMatchObject({ ok: false, code: "invalid" });
+      expect(parseMoment(text)).not.toMatchObject({ message: expect.stringContaining("%2B") });
+    }
+    for (const text of ["2027-01-15T09:00:00 01:00", "2027-01-15T09:00:00.123 01:00"]) {
+      expect(parseMoment(text)).toMatchObject({ message: expect.stringContaining("write + as %2B, or use Z") });
     }
   });
 });

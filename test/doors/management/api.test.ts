@@ -190,6 +190,30 @@ describe("databases", () => {
     },
   );
 
+  test.each([
+    ["databases", { name: "" }, "In the body, name: must not be empty."],
+    ["tokens", { name: "t", permissions: [], databases: "all" }, "In the body, permissions: must not be empty."],
+    [
+      "restores",
+      { destination: { kind: "r2" }, databaseId: crypto.randomUUID(), at: "" },
+      "In the body, at: must not be empty.",
+    ],
+  ])("what must not be empty to make %s is said so", async (path, body, detail) =>
+    expect(await send("POST", `${organization}/${path}`, { ...tenant, body })).toMatchObject({
+      status: 400,
+      body: { detail },
+    }),
+  );
+
+  test("a restore in place that is not confirmed is 400, and says what it undoes", async () => {
+    const path = `/api/databases/${await newDatabase(tenant)}/restores`;
+    const { status, body } = await send("POST", path, { ...tenant, body: { at: "2026-01-01T00:00:00Z" } });
+    expect([status, body.detail]).toEqual([
+      400,
+      "In the body, confirm: must be true, because what was written since that moment is undone.",
+    ]);
+  });
+
   test("unknown members are named one and not all, shortened", async () => {
     const body = Object.fromEntries(
       Array.from({ length: 500 }, (_, i) => [`${"x".repeat(40)}\n"${i}${"y".repeat(40)}`, 1]),
@@ -436,6 +460,20 @@ describe("what everybody may ask", () => {
       "keyPrefix",
       "expiresAt",
     ]);
+  });
+
+  test("every pattern of /openapi.json is a regular expression as JSON Schema has it, without flags", async () => {
+    const { body } = await send("GET", "/openapi.json");
+    const patterns: string[] = [];
+    JSON.stringify(body, (name, value: unknown) => {
+      if (name === "pattern" && typeof value === "string") patterns.push(value);
+      return value;
+    });
+    expect(patterns).not.toEqual([]);
+    for (const pattern of patterns) {
+      expect(() => new RegExp(pattern, "u")).not.toThrow();
+      expect(pattern).not.toMatch(/\/[a-z]*$/);
+    }
   });
 
   test("/api is a page that loads nothing", async () => {

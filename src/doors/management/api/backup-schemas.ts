@@ -9,7 +9,6 @@ import {
 import {
   MAX_BACKUP_INTERVAL_MS,
   MAX_BACKUP_RETENTION_DAYS,
-  MAX_NAME_LENGTH,
   MAX_RESTORE_POINTS,
   MAX_VERIFICATION_INTERVAL_HOURS,
   MIN_BACKUP_INTERVAL_MS,
@@ -19,6 +18,7 @@ import { versionstampHex, type Version } from "../../../core/versionstamp.ts";
 import {
   database,
   job,
+  nameOrEmpty,
   restorePoint,
   restorePointJson,
   verification,
@@ -29,19 +29,20 @@ import {
 const time = z.iso.datetime({ offset: true });
 const versionstamp = z.string().meta({ description: "20 hexadecimal digits." });
 const filled = z.string().min(1);
-const name = z
-  .string()
-  .max(MAX_NAME_LENGTH)
-  .regex(/^\P{Cc}*$/u);
 const moment = filled.meta({ description: "A versionstamp or a time as in RFC 3339; it is rounded down to a commit." });
 
 const place = {
   kind: z.literal("s3"),
-  endpoint: filled.meta({ description: "A URL with https, without the bucket." }),
+  endpoint: filled.meta({
+    description: "A URL, without the bucket. With https, unless the deployment takes other addresses too.",
+  }),
   bucketName: filled,
   bucketRegion: filled,
   accessKeyId: filled,
 };
+const sessionToken = filled.optional().meta({
+  description: "Comes with credentials that expire, as AWS STS gives them. Enter new ones before they do.",
+});
 const prefix = z.string().meta({ description: "The path below which everything is put." });
 
 const newDestination = z
@@ -49,7 +50,7 @@ const newDestination = z
     z.strictObject({
       ...place,
       secretAccessKey: filled,
-      sessionToken: filled.optional(),
+      sessionToken,
       prefix: prefix.default(""),
     }),
     z.strictObject({ kind: z.literal("r2"), prefix: prefix.default("") }),
@@ -75,7 +76,7 @@ export const newBackup = z.strictObject({
 export const newCredentials = z.strictObject({
   accessKeyId: filled,
   secretAccessKey: filled,
-  sessionToken: filled.optional(),
+  sessionToken,
 });
 
 export const verificationInterval = z.strictObject({
@@ -95,16 +96,18 @@ export const pointsQuery = z.strictObject({
 
 export const newRestore = z.strictObject({
   at: moment,
-  confirm: z.literal(true).meta({ description: "What was written since is undone." }),
+  confirm: z
+    .literal(true, { error: "must be true, because what was written since that moment is undone" })
+    .meta({ description: "What was written since is undone." }),
 });
 
-export const newFork = z.strictObject({ at: moment, name: name.default("") });
+export const newFork = z.strictObject({ at: moment, name: nameOrEmpty.default("") });
 
 export const newRestoreFromBucket = z.strictObject({
   destination: newDestination,
   databaseId: z.uuid().meta({ description: "Whose backup it is." }),
   at: moment,
-  name: name.default(""),
+  name: nameOrEmpty.default(""),
 });
 
 export const backup = z

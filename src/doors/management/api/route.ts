@@ -146,6 +146,7 @@ function checked<Schema extends z.ZodType>(schema: Schema, value: unknown, where
 
 /** Of bounded length: of what was sent it shows at most the beginning of one name. */
 function sentenceOf(issue: z.core.$ZodIssue | undefined): string {
+  if (issue?.code === "too_small" && issue.minimum === 1 && issue.origin !== "number") return "must not be empty";
   if (issue?.code !== "unrecognized_keys") return issue?.message ?? "it is not valid";
   const [name = ""] = issue.keys;
   return `it has a member ${JSON.stringify(name.slice(0, 50))}, which is not known here`;

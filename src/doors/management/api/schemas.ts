@@ -32,12 +32,13 @@ const CONTROL_CHARACTERS = /\p{Cc}/u;
 const wellFormed = (given: string): boolean => given.isWellFormed();
 const MUST_BE_WELL_FORMED = "must be well-formed Unicode";
 
-const name = z
+/** The OpenAPI document would write the flags of a regular expression into its pattern: only one without flags may be a schema's. */
+export const nameOrEmpty = z
   .string()
-  .min(1)
   .max(MAX_NAME_LENGTH)
   .refine((line) => !CONTROL_CHARACTERS.test(line), "must be one line without control characters")
   .refine(wellFormed, MUST_BE_WELL_FORMED);
+const name = nameOrEmpty.min(1);
 const description = z.string().max(MAX_DESCRIPTION_LENGTH).refine(wellFormed, MUST_BE_WELL_FORMED);
 const time = z.iso.datetime({ offset: true });
 const uuid = z.uuid();

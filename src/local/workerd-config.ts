@@ -27,6 +27,9 @@ export const cairnDeployment: Deployment = {
   variables: [...secretNames, "CAIRN_TOKEN_ALIAS", "CAIRN_DESTINATIONS"],
 };
 
+/** Where clouds keep a machine's credentials, whatever name leads there. */
+const metadataNetworks = ["169.254.0.0/16", "fe80::/10", "fd00:ec2::/32"];
+
 /** Names on workerd's command line and in its control messages. */
 export const workerdNames = { socket: "http", objects: "objects" } as const;
 
@@ -53,7 +56,11 @@ const config :Workerd.Config = (
   services = [
     (name = "main", worker = .main),
     (name = "${workerdNames.objects}", disk = (writable = true)),
-    (name = "destinations", network = (allow = ["public", "private"], tlsOptions = (trustBrowserCas = true))),
+    (name = "destinations", network = (
+      allow = ["public", "private"],
+      deny = ${JSON.stringify(metadataNetworks)},
+      tlsOptions = (trustBrowserCas = true),
+    )),
   ],
   sockets = [(name = "${workerdNames.socket}", http = (), service = "main")],
   v8Flags = [${v8Flags.map((flag) => `"${flag}"`).join(", ")}],

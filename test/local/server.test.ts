@@ -25,6 +25,16 @@ test("both protocols reach the Worker, with its secrets and the client's host", 
   expect((await http2Request(session, { ":path": "/host", ":authority": "kv.test:99" })).body).toBe("kv.test:99");
 });
 
+test("the way to backup destinations leads to the machine's own network, and not to where clouds keep credentials", async () => {
+  const server = await startStandIn(temporaryFolder());
+  const sent = async (url: string) => (await fetch(`${server.url}/destination`, { method: "POST", body: url })).text();
+  expect(await sent(server.url)).toBe("answered");
+  // Whatever name led there: workerd looks at the address, and says no more than this of one that it does not connect to.
+  for (const address of ["169.254.169.254", "[fd00:ec2::254]", "[fe80::1]"]) {
+    expect(await sent(`http://${address}:${new URL(server.url).port}/`)).toMatch(/^Error: internal error/);
+  }
+});
+
 test("a WebSocket passes through the front", async () => {
   const server = await startStandIn(temporaryFolder());
   const socket = new WebSocket(`${server.url.replace("http:", "ws:")}/socket`);

@@ -124,12 +124,15 @@ function placeOfIpv6(groups: readonly number[]): "public" | "private" | "link-lo
     // IPv4 in IPv6 (::ffff:a.b.c.d, ::a.b.c.d) is private whatever it carries: no public server needs to be written so.
     return placeOfIpv4(seventh * 0x1_0000 + eighth) === "link-local" ? "link-local" : "private";
   }
+  // IPv4 behind a translator: 64:ff9b::/96 (RFC 6052) and 6to4.
+  const translated = first === 0x64 && second === 0xff9b ? seventh * 0x1_0000 + eighth : null;
+  const carried = first === 0x2002 ? second * 0x1_0000 + third : translated;
+  if (carried !== null) return placeOfIpv4(carried) === "link-local" ? "link-local" : "private";
   if ((first & 0xffc0) === 0xfe80 || (first === 0xfd00 && second === 0xec2)) return "link-local";
   if ((first & 0xe000) !== 0x2000) return "private";
   const reserved =
     (first === 0x2001 && second < 0x200) || // protocol assignments, Teredo
     (first === 0x2001 && second === 0xdb8) || // documentation
-    first === 0x2002 || // 6to4, which carries an IPv4 address
     (first === 0x3fff && second < 0x1000); // documentation
   return reserved ? "private" : "public";
 }

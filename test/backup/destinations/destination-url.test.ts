@@ -72,6 +72,8 @@ describe("an endpoint", () => {
     "https://2852039166",
     "https://0xa9fea9fe",
     "https://[::ffff:169.254.169.254]",
+    "https://[64:ff9b::a9fe:a9fe]",
+    "https://[2002:a9fe:a9fe::]",
     "https://[fe80::1]",
     "https://[fd00:ec2::254]",
     "https://metadata.google.internal",

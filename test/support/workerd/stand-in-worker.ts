@@ -4,6 +4,7 @@ import { DurableObject } from "cloudflare:workers";
 interface Env {
   readonly COUNTERS: DurableObjectNamespace<Counter>;
   readonly CAIRN_DEPLOYMENT_TOKEN: string;
+  readonly DESTINATIONS: Fetcher;
 }
 
 export class Counter extends DurableObject {
@@ -31,6 +32,8 @@ export default {
         return new Response(env.CAIRN_DEPLOYMENT_TOKEN);
       case "/host":
         return new Response(request.headers.get("host"));
+      case "/destination":
+        return new Response(await env.DESTINATIONS.fetch(await request.text()).then(() => "answered", String));
       case "/slow":
         await scheduler.wait(700);
         return new Response("finished");

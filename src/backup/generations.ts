@@ -2,7 +2,7 @@
  * The generations of a backup as they are known here, one row each, and how they change. Every change is one row, written before
  * or after a request and never during one, so that a kill at any moment leaves what was last known to be true.
  *
- * snapshotting → complete → retired → deleting → gone. A complete one becomes broken instead when its log outgrew the bound, a
+ * snapshotting → complete → retired → deleting → gone. A complete one becomes ended instead when its log outgrew the bound or the database was brought to another state, a
  * snapshotting one is deleted then. Snapshotting and complete ones are live: they have a reader of the mutation log.
  */
 import { assert } from "../core/assert.ts";
@@ -12,7 +12,7 @@ import { asVersion, type Version } from "../core/versionstamp.ts";
 import type { Gap, ManifestGeneration } from "./format/manifest.ts";
 import type { DatabaseSource } from "./sources.ts";
 
-export type GenerationState = "snapshotting" | "complete" | "retired" | "broken" | "deleting";
+export type GenerationState = "snapshotting" | "complete" | "retired" | "ended" | "deleting";
 
 /** One of the two folders of objects. */
 export interface Folder {
@@ -149,7 +149,7 @@ export class Generations {
     this.#storage.sql.exec(
       "INSERT INTO backup_generations (start, state, created_at, exported) VALUES (?1, ?2, ?3, ?4)",
       found.start,
-      complete ? (found.state === "broken" ? "broken" : "retired") : "deleting",
+      complete ? (found.state === "ended" ? "ended" : "retired") : "deleting",
       now,
       upTo,
     );
@@ -262,7 +262,7 @@ export class Generations {
   breakOff(start: Version, cause: string): void {
     const { state, exported } = this.#existing(start);
     if (state === "snapshotting") return this.#end(start, { state: "deleting" });
-    this.#end(start, { state: "broken", gap_after: exported, gap_up_to: null, gap_cause: cause });
+    this.#end(start, { state: "ended", gap_after: exported, gap_up_to: null, gap_cause: cause });
   }
 
   /** The database is being brought to another state, in the transaction that is open: what it was goes on up to here. */

@@ -45,13 +45,14 @@ function describe(
   all: readonly Generation[],
   configuration: Configuration,
 ): BackupGenerationInfo {
-  const { state, consistentFrom, log, snapshot } = generation;
+  const { state, consistentFrom, log, snapshot, gap } = generation;
   const readable = state !== "snapshotting" && state !== "deleting";
   return {
     prefix: prefixOf(configuration, generation),
     state,
     after: readable ? consistentFrom : null,
     upTo: readable ? (lastPointOf(generation) ?? consistentFrom) : null,
+    endedBecause: gap?.cause ?? null,
     objects: log.objects + snapshot.objects,
     bytes: log.bytes + snapshot.bytes,
     deletedAfter: deletedAfter(generation, all, configuration),

@@ -50,7 +50,7 @@ function describe(generation: Generation): ManifestGeneration {
   const { start, state, consistentFrom, firstPoint, log, snapshot, gap } = generation;
   return {
     start,
-    state: state === "snapshotting" || state === "broken" ? state : "complete",
+    state: state === "snapshotting" || state === "ended" ? state : "complete",
     // Decided before it is stored: until then the generation is not readable.
     consistentFrom: state === "snapshotting" ? null : consistentFrom,
     firstPoint: pointOf(firstPoint),

@@ -19,7 +19,7 @@ export function deletedAfter(
   all: readonly Generation[],
   { retentionDays }: Pick<Configuration, "retentionDays">,
 ): UnixMs | null {
-  if (generation.state !== "retired" && generation.state !== "broken") return null;
+  if (generation.state !== "retired" && generation.state !== "ended") return null;
   const next = all.find(
     ({ start, state, consistentFrom }) =>
       start > generation.start && consistentFrom !== null && (state === "complete" || state === "retired"),

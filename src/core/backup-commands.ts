@@ -117,12 +117,14 @@ export interface BackupVerificationInfo {
 export interface BackupGenerationInfo {
   /** In the bucket, ending in "/": what `denokv pitr sync --s3-prefix` is given. */
   readonly prefix: string;
-  /** `retired`: a newer one has taken over. `broken`: it ends in a gap. `deleting`: no longer to be used. */
-  readonly state: "snapshotting" | "complete" | "retired" | "broken" | "deleting";
+  /** `retired`: a newer one has taken over. `ended`: it has nothing later than `upTo`. `deleting`: no longer to be used. */
+  readonly state: "snapshotting" | "complete" | "retired" | "ended" | "deleting";
   /** Restorable are the commits after this one. null while there is no whole snapshot. */
   readonly after: Version | null;
   /** The last commit in it. */
   readonly upTo: Version | null;
+  /** Why there is nothing later, when what follows `upTo` is in no generation or belongs to another state of the database. */
+  readonly endedBecause: string | null;
   readonly objects: number;
   readonly bytes: number;
   /** When it will be deleted, if that is known: standbys that follow it have to move to a newer one before. */

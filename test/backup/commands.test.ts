@@ -266,10 +266,10 @@ test("a backup that is paused for too long has a gap, and a new generation when 
     await tested.ask({ command: "pause" });
     for (let i = 0; i < 30; i++) tested.commit(set(key("a"), new Uint8Array(500)));
     await tested.pass(10_000);
-    expect((await tested.info()).generations).toMatchObject([{ state: "broken" }]);
+    expect((await tested.info()).generations).toMatchObject([{ state: "ended" }]);
     expect(tested.database.log.bounds()).toBeNull();
     await tested.ask({ command: "resume" });
-    expect((await tested.settle()).generations.map(({ state }) => state)).toEqual(["broken", "complete"]);
+    expect((await tested.settle()).generations.map(({ state }) => state)).toEqual(["ended", "complete"]);
   });
 });
 

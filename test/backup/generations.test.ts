@@ -267,7 +267,7 @@ test("an outage that outgrows the bound breaks the generation, marked with its g
     watched.fault = () => down;
     await history.write(300);
     const during = await tested.info();
-    expect(during.generations).toMatchObject([{ state: "broken" }]);
+    expect(during.generations).toMatchObject([{ state: "ended" }]);
     expect(during.status).toEqual({ code: "active" });
     expect(during.lastError?.message).toBe(down.message);
     expect(tested.database.log.bounds(), "nothing is kept for a backup that has a gap").toBeNull();
@@ -276,7 +276,10 @@ test("an outage that outgrows the bound breaks the generation, marked with its g
     await tested.pass(31_000);
     await history.write(history.left);
     const info = await tested.settle();
-    expect(info.generations.map(({ state }) => state)).toEqual(["broken", "complete"]);
+    expect(info.generations).toMatchObject([
+      { state: "ended", endedBecause: expect.stringMatching(/100000 bytes/) },
+      { state: "complete", endedBecause: null },
+    ]);
     expect(info.lastError).toBeNull();
     const { generations } = await history.check();
     const { gaps } = (await manifestOf(tested)).generations[0] ?? {};
@@ -297,7 +300,7 @@ test("an outage that outgrows the bound breaks the generation, marked with its g
   });
 });
 
-test("a broken generation is deleted only when the one after it is complete and old enough", async () => {
+test("an ended generation is deleted only when the one after it is complete and old enough", async () => {
   await withStorage(async (storage) => {
     const watched = new Watched();
     const tested = new TestBackup(storage, { policy: { backlogBytes: 5_000 }, through: watched.through });
@@ -306,11 +309,11 @@ test("a broken generation is deleted only when the one after it is complete and 
     watched.fault = () => down;
     for (let i = 0; i < 20; i++) tested.commit(set(key("a"), new Uint8Array(500)));
     await tested.pass(1.2 * DAY_MS);
-    expect((await tested.info()).generations).toMatchObject([{ state: "broken", deletedAfter: null }]);
+    expect((await tested.info()).generations).toMatchObject([{ state: "ended", deletedAfter: null }]);
     watched.fault = () => undefined;
     await tested.settle();
     await tested.pass(DAY_MS - 60_000);
-    expect((await tested.info()).generations).toMatchObject([{ state: "broken" }, { state: "complete" }]);
+    expect((await tested.info()).generations).toMatchObject([{ state: "ended" }, { state: "complete" }]);
     await tested.pass(120_000);
     expect((await tested.info()).generations).toMatchObject([{ state: "complete" }]);
   });

@@ -106,7 +106,7 @@ test("after a restore in place the old log ends there, a gap is told, and every 
     if (!parsed.ok) throw new Error(parsed.problem);
     const [old, next] = parsed.manifest.generations;
     expect(parsed.manifest.generations).toHaveLength(2);
-    expect(old).toMatchObject({ state: "broken", lastPoint: { versionstamp: lastBefore } });
+    expect(old).toMatchObject({ state: "ended", lastPoint: { versionstamp: lastBefore } });
     expect(old?.gaps).toEqual([
       { after: lastBefore, upTo: next?.consistentFrom, cause: "The database was restored in place." },
     ]);

@@ -4,11 +4,17 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { DEFAULT_BACKUP_TIMES } from "../../src/core/backup-commands.ts";
 import { parseEndpoint, parseRegion } from "../../src/backup/destinations/destination-url.ts";
+import { backup } from "../../src/doors/management/api/backup-schemas.ts";
 import { temporaryFolder } from "../local/stand-in-server.ts";
 import { blockWith, codeBlocks, readPage, tableRows } from "./markdown.ts";
 import { bucketVariables, startWithShell, typed } from "./server-shell.ts";
 
 const page = readPage("docs/backups.md");
+/** The rows below the heading whose first cell is this. */
+function rowsBelow(heading: string): string[][] {
+  const rows = tableRows(page.slice(page.indexOf(`\n| \`${heading}\` |`)).split("\n\n")[0] ?? "");
+  return rows.slice(2);
+}
 const [variables, ...blocks] = codeBlocks(page.slice(0, page.indexOf("\n## Reading it with denokv")));
 
 test("half the data is deleted by mistake, found, forked, compared, restored and verified as the page says", async () => {
@@ -93,6 +99,11 @@ test("what is to be entered for each store is an endpoint and a region that a de
     expect(parseEndpoint(literal, { strict: true })).toEqual({ ok: true, endpoint: literal });
     expect(parseRegion(region)).toMatchObject({ ok: true });
   }
+});
+
+test("every state of a generation is listed, in the order in which it has them", () => {
+  const states = rowsBelow("state").map(([state = ""]) => state.replaceAll("`", ""));
+  expect(states).toEqual(backup.shape.generations.element.shape.state.options);
 });
 
 test("the defaults are those of the code", () => {

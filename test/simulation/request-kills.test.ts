@@ -117,7 +117,7 @@ describe.concurrent("killed at a PUT", () => {
           ({ generations, backlogBytes }) => backlogBytes === 0 && generations.at(-1)?.state === "complete",
         );
         expect(kills.map((killed) => killed())).toEqual([true, true, true, true]);
-        expect(settled.generations.map(({ state }) => state)).toEqual(["broken", "complete"]);
+        expect(settled.generations.map(({ state }) => state)).toEqual(["ended", "complete"]);
         expect(await restores.entries()).toEqual(wanted);
         await restores.job({ command: "verify", jobId: "v" });
         expect(await restores.finished("v")).toMatchObject({ status: "completed", verification: { good: true } });

@@ -131,7 +131,7 @@ test(
       "settled",
       ({ backlogBytes, generations }) => backlogBytes === 0 && generations.at(-1)?.state === "complete",
     );
-    expect(settled.generations.map(({ state }) => state)).toEqual(["broken", "complete"]);
+    expect(settled.generations.map(({ state }) => state)).toEqual(["ended", "complete"]);
     await subject.job({ command: "verify", jobId: "v" });
     expect(await subject.finished("v")).toMatchObject({ status: "completed", verification: { good: true } });
   },

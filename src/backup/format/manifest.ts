@@ -12,8 +12,8 @@ import { sha256Hex } from "./sha256.ts";
 
 const MANIFEST_FORMAT = 1;
 
-/** `broken`: it ends in a gap that cannot be closed; what was restorable before stays so. */
-export type GenerationState = "snapshotting" | "complete" | "broken";
+/** `ended`: nothing after its last commit will ever be in it, and its gap says why; what it has stays restorable. */
+export type GenerationState = "snapshotting" | "complete" | "ended";
 
 /** A commit that can be restored to. */
 export interface RestorePoint {
@@ -140,7 +140,7 @@ export function parseManifest(
 
 function parseGeneration(node: JsonNode): ManifestGeneration {
   const state = node.field("state").text();
-  if (state !== "snapshotting" && state !== "complete" && state !== "broken") {
+  if (state !== "snapshotting" && state !== "complete" && state !== "ended") {
     throw new DamageFound(`has an unknown state in ${node.path}`);
   }
   return {

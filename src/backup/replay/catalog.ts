@@ -15,8 +15,8 @@ import type { BackupBucket, ReadProblem } from "./backup-bucket.ts";
 export interface Generation {
   readonly place: GenerationPlace;
   readonly consistentFrom: Version;
-  /** It ends in a gap that cannot be closed. */
-  readonly broken: boolean;
+  /** Nothing after its last commit will ever be in it. */
+  readonly ended: boolean;
   readonly gaps: readonly Gap[];
   /** What its snapshot ends with; null: it is empty. undefined: nobody says. */
   readonly snapshotHead: ChainHead | null | undefined;
@@ -68,7 +68,7 @@ export async function loadCatalog(
     if (!stored.ok) return stored;
     const { consistentFrom } = stored;
     if (consistentFrom === null) continue;
-    generations.push({ place, consistentFrom, broken: false, gaps: [], snapshotHead: undefined, logHead: null });
+    generations.push({ place, consistentFrom, ended: false, gaps: [], snapshotHead: undefined, logHead: null });
   }
   return { ok: true, generations, starts: listed.starts };
 }
@@ -115,7 +115,7 @@ function describedGeneration(bucket: BackupBucket, described: ManifestGeneration
     {
       place: bucket.place(start),
       consistentFrom,
-      broken: state === "broken",
+      ended: state === "ended",
       gaps,
       snapshotHead: snapshot.head,
       logHead: log.head,

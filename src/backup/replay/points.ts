@@ -223,7 +223,7 @@ function beyondTheEnd(
   if (head !== null && (last === undefined || last.name < head)) return damage(head, "is missing");
   const end = last?.last.version ?? consistentFrom;
   const newer = generationAfter(catalog, generation);
-  if (end >= moment || (newer === null && !generation.broken)) return null;
+  if (end >= moment || (newer === null && !generation.ended)) return null;
   const cause = generation.gaps.find(({ after }) => after <= moment)?.cause ?? "Nothing is known of its cause.";
   const until = newer === null ? "it is still open" : `it ends with ${momentText(newer.consistentFrom)}`;
   return failure(

@@ -10,7 +10,7 @@ const manifest: Manifest = {
   generations: [
     {
       start: asVersion(1_800_000_000_000_000),
-      state: "broken",
+      state: "ended",
       consistentFrom: asVersion(1_800_000_000_000_100),
       firstPoint: { versionstamp: asVersion(1_800_000_000_000_200), time: asUnixMs(1_800_000_000_000) },
       lastPoint: { versionstamp: asVersion(1_800_000_000_900_000), time: asUnixMs(1_800_000_000_900) },

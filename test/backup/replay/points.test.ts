@@ -120,7 +120,7 @@ describe("a moment", () => {
     await writer.snapshot(first, 5, async () => undefined);
     const last = writer.randomCommit();
     await writer.flush();
-    Object.assign(first, { state: "broken", live: false });
+    Object.assign(first, { state: "ended", live: false });
     const lost = writer.randomCommit();
     const second = writer.begin();
     await writer.snapshot(second, 5, async () => undefined);

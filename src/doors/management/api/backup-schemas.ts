@@ -149,9 +149,13 @@ export const backup = z
     generations: z.array(
       z.object({
         prefix: z.string(),
-        state: z.enum(["snapshotting", "complete", "retired", "broken", "deleting"]),
-        after: versionstamp.nullable(),
-        upTo: versionstamp.nullable(),
+        state: z.enum(["snapshotting", "complete", "retired", "ended", "deleting"]).meta({
+          description:
+            "snapshotting: it cannot be read yet. complete: what is committed goes into it. retired: a newer one has taken over. ended: it gives back what is between `after` and `upTo` and nothing later. deleting: not to be used any more.",
+        }),
+        after: versionstamp.nullable().meta({ description: "The commits after this one can be gone back to." }),
+        upTo: versionstamp.nullable().meta({ description: "The last commit in it." }),
+        endedBecause: z.string().nullable().meta({ description: "Why there is nothing after `upTo` in it." }),
         objects: z.number(),
         bytes: z.number(),
         deletedAfter: time.nullable(),

@@ -260,7 +260,8 @@ export class Restores {
       const digest = new StateDigest(value);
       for (const entry of entries) digest.add(entry);
       state = { ...state, digest: { after: toHex(last.key), value: digest.value() } };
-      jobs.progress(id, state, { phase: "digest", done: state.bytes + state.cursor.bytes, total: 0 });
+      const read = state.bytes + state.cursor.bytes;
+      jobs.progress(id, state, { phase: "digest", done: read, total: read });
       await breathe();
     }
   }

@@ -221,6 +221,7 @@ export class Verifier {
       return jobs.progress(id, again, { phase: "waiting for the export", done: 0, total: 0 });
     }
     const report = await this.#judge(state, job, clock.now() - createdAt);
+    jobs.progress(id, state, { ...job, phase: "compared" });
     if (report.good) jobs.complete(id, report);
     else jobs.fail(id, report.problems[0] ?? "The states differ", job.damagedObject, report);
     await scratch().discard();

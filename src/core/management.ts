@@ -83,7 +83,7 @@ export interface Job {
   readonly status: JobStatus;
   readonly done: number;
   readonly total: number;
-  /** Units per second; null while it is unknown. */
+  /** What `done` counts, per second since it began; null while it is unknown. */
   readonly rate: number | null;
   readonly error: string | null;
   /** null for a deletion, unless there is a backup to be deleted. */

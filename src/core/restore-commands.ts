@@ -97,7 +97,10 @@ export interface RestoreJob {
   readonly status: RestoreJobStatus;
   /** Where it is, in a word or two. */
   readonly phase: string;
-  /** Bytes of the backup's objects; of the live entries while a verification reads those; objects, of a deletion. `total` 0: not known yet. */
+  /**
+   * Bytes of the backup's objects; of the live entries while a verification reads those; objects, of a deletion. `total` 0: not
+   * known yet. A verification's grows with each generation that it comes to.
+   */
   readonly done: number;
   readonly total: number;
   /** Bytes per second since it began; null while it is unknown. */

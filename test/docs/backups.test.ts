@@ -65,6 +65,9 @@ test("half the data is deleted by mistake, found, forked, compared, restored and
   expect(restored).toMatch(/"kind":"database.restore".*"status":"completed"/);
   expect(restored?.match(/^order \d+$/gm)).toEqual(made);
   expect(verified).toMatch(/"kind":"backup.verify".*"status":"completed".*"verification":\{"good":true/);
+  const { done, total, result } = JSON.parse(verified?.match(/^\{.*$/gm)?.at(-1) ?? "");
+  expect([done, result.phase]).toEqual([total, "compared"]);
+  expect(total).toBe(result.verification.bytes);
   expect(scheduled).toMatch(/"verification":\{"everyHours":24,.*"last":\{"good":true/);
   expect(fromBucket).toMatch(/"status":"completed"/);
   expect(past?.match(/^order \d+$/gm)).toEqual(made.slice(10));

@@ -183,13 +183,19 @@ export const job = z
     kind: z.enum(["database.delete", "database.restore", "database.fork", "backup.verify"]),
     databaseId: uuid,
     status: z.enum(["pending", "running", "completed", "failed", "cancelled"]),
-    done: z.number(),
-    total: z.number(),
-    rate: z.number().nullable(),
+    done: z.number().meta({
+      description:
+        "Bytes of the backup's objects that were read; of the database's entries while a verification reads those; deleted objects, of a deletion.",
+    }),
+    total: z.number().meta({
+      description:
+        "Of them, as far as it is known; 0: not yet. A verification's grows with each generation that it comes to.",
+    }),
+    rate: z.number().nullable().meta({ description: "What `done` counts, per second since the job began." }),
     error: z.string().nullable(),
     result: z
       .object({
-        phase: z.string(),
+        phase: z.string().meta({ description: "Where it is, in a word or two, for people." }),
         versionstamp: z.string().nullable(),
         damagedObject: z.string().nullable(),
         verification: verification.nullable(),

@@ -25,6 +25,7 @@ import type { JobWishes } from "./job-orders.ts";
 import type { Admitted, Organization } from "./organization.ts";
 import type { Surroundings } from "./organization-service.ts";
 import type { Filling } from "./outbox.ts";
+import { refuses } from "./policy.ts";
 import { destinationOf } from "./shared-bucket.ts";
 
 const databaseDeleted = failure("not-found", "The database was deleted.");
@@ -143,6 +144,12 @@ export class RestoreCommands {
 
   async cancel(who: Admitted, jobId: string): Promise<Job | Failure> {
     const job = await this.job(who, jobId);
+    // Who could not have ordered a deletion does not stop one either.
+    const refused =
+      isFailure(job) || job.kind !== "database.delete" || who.scopes === null
+        ? undefined
+        : refuses(who.scopes, "databases.delete");
+    if (refused !== undefined) return refused;
     if (isFailure(job) || job.finishedAt !== null) return this.#organization.cancelJob(who, jobId);
     const deletion = this.#deletionOf(job);
     if (job.kind === "database.delete" && deletion === null) return this.#organization.cancelJob(who, jobId);

@@ -251,3 +251,15 @@ describe("a restore in place", () => {
     }),
   );
 });
+
+test(
+  "a deletion is stopped by nobody who could not have ordered it",
+  inOrganization(async (o, id) => {
+    const { job } = await o.run("databases.delete", { databaseId: id, deleteBackups: true });
+    const cancel = { jobId: job?.id ?? "" };
+    const backup = await o.newToken("b", { permissions: ["read", "backup"] });
+    expect(await o.service.run(backup, null, "jobs.get", cancel)).toMatchObject({ kind: "database.delete" });
+    expect(await o.service.run(backup, null, "jobs.cancel", cancel)).toMatchObject({ code: "forbidden" });
+    expect(await o.service.run(o.root, null, "jobs.cancel", cancel)).toMatchObject({ code: "conflict" });
+  }),
+);

@@ -72,7 +72,7 @@ const MATRIX: Record<string, readonly number[]> = {
   "GET /api/organizations/:organizationId/tokens": [404, 403, 403, 200, 403, 403, 200, 200, 403, 200],
   "DELETE /api/organizations/:organizationId/tokens/:tokenId": [404, 403, 403, 200, 403, 403, 404, 404, 403, 200],
   "GET /api/jobs/:jobId": [404, 200, 403, 200, 200, 403, 404, 404, 403, 403],
-  "POST /api/jobs/:jobId[:]cancel": [404, 403, 403, 409, 409, 403, 404, 404, 403, 403],
+  "POST /api/jobs/:jobId[:]cancel": [404, 403, 403, 409, 403, 403, 404, 404, 403, 403],
   "GET /metrics": [200, 403, 403, 403, 403, 200, 403, 403, 403, 403],
 };
 

@@ -27,6 +27,7 @@ import type { Destination } from "./destinations/destination.ts";
 import type { RestorePoint } from "./format/manifest.ts";
 import { BackupJobs } from "./jobs.ts";
 import { asFailure, type OpenBackup, openBackup, type OwnBackup } from "./own-backup.ts";
+import { Lookups } from "./lookups.ts";
 import { PastStates } from "./past-states.ts";
 import type { Generation } from "./replay/catalog.ts";
 import { momentText, parseMoment } from "./replay/moment.ts";
@@ -74,6 +75,7 @@ export class RestoreService {
   readonly #restores: Restores;
   readonly #verifier: Verifier;
   readonly #past: PastStates;
+  readonly #lookups = new Lookups();
 
   constructor(options: RestoreServiceOptions) {
     const { storage, clock, own } = options;
@@ -109,11 +111,11 @@ export class RestoreService {
     if (begins(command) && this.knows(command.jobId)) return jobAnswer(this.#jobs.get(command.jobId));
     switch (command.command) {
       case "range":
-        return this.#range();
+        return this.#lookups.run(() => this.#range());
       case "points":
-        return this.#points(command);
+        return this.#lookups.run(() => this.#points(command));
       case "resolve":
-        return this.#resolve(command.at);
+        return this.#lookups.run(() => this.#resolve(command.at));
       case "restore":
         return this.#restoreInPlace(command);
       case "fork":
@@ -123,7 +125,7 @@ export class RestoreService {
       case "verify":
         return this.#verify(command.jobId);
       case "past":
-        return this.#pastState(command.at, command.room);
+        return this.#lookups.run(() => this.#pastState(command.at, command.room));
       case "job":
         return jobAnswer(this.#jobs.get(command.jobId));
       case "jobs":

@@ -154,6 +154,13 @@ export const PAST_STATE_IDLE_MS = 15 * 60 * 1000;
 /** And while it was read so short a time ago, nobody who was reading another one before has it make room. */
 export const PAST_STATE_HELD_MS = 10_000;
 
+/**
+ * Questions about a backup's range, points and moments that one database answers at once: each holds an object of the bucket.
+ * And those that wait for their turn.
+ */
+export const MAX_BACKUP_LOOKUPS_AT_ONCE = 2;
+export const MAX_BACKUP_LOOKUPS_WAITING = 50;
+
 /** One page of points to restore to. */
 export const MAX_RESTORE_POINTS = 1000;
 

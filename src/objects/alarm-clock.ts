@@ -41,6 +41,8 @@ const LOOK_MS = 1_000;
 /** An alarm that the runtime has not rung this long after its time is taken for lost. */
 const OVERDUE_MS = 5_000;
 
+const FIRST_ALARM_MS = 1;
+
 interface FailedTask {
   readonly attempts: number;
   readonly retryAt: UnixMs;
@@ -200,8 +202,11 @@ export class AlarmClock {
     return earliest(this.#tasks.map((task) => this.#dueAt(task)));
   }
 
-  #set(at: UnixMs): void {
+  #set(wanted: UnixMs): void {
     if (this.#stopped) return;
+    // The platform takes no time before 1970, which is as good as any other in the past.
+    const at = asUnixMs(Math.max(wanted, FIRST_ALARM_MS));
+    if (at === this.#setTo) return;
     this.#setTo = at;
     // The write is ordered with the storage's others and the output gate waits for it; a failure resets the object.
     void this.#storage.setAlarm(at);

@@ -36,6 +36,7 @@ class TestAlarm implements AlarmStorage {
     return this.at;
   }
   async setAlarm(at: number): Promise<void> {
+    if (at <= 0) throw new TypeError("setAlarm() cannot be called with an alarm time <= 0");
     this.at = at;
     this.sets += 1;
   }
@@ -228,5 +229,18 @@ test("a clock that was stopped runs, records and sets nothing more, whatever is 
     clock.rescue();
     await clock.ring();
     expect([one.runs, two.runs, alarm.sets - sets]).toEqual([1, 1, 0]);
+  });
+});
+
+test("what has been due since the beginning of time is due now, and asks for its alarm once", async () => {
+  await withClock(async ({ alarm, one, open }) => {
+    one.due = asUnixMs(0);
+    const clock = open();
+    await clock.start();
+    clock.dueBy(asUnixMs(0));
+    expect(alarm.sets).toBe(1);
+    await clock.ring();
+    expect(one.runs).toBe(1);
+    expect(alarm.sets).toBe(1);
   });
 });

@@ -48,12 +48,17 @@ export class MemoryDestination implements Destination {
     return put.ok ? { ok: true, alreadyThere: false } : put;
   }
 
-  async get(name: string, range?: ByteRange): Promise<ObjectBytes | DestinationFailure> {
+  async get(
+    name: string,
+    range?: ByteRange,
+    maxBytes = Number.POSITIVE_INFINITY,
+  ): Promise<ObjectBytes | DestinationFailure> {
     assertObjectName(name);
     const fault = this.#ask("get", name);
     if (fault !== undefined) return fault;
     const bytes = this.objects.get(name);
     if (bytes === undefined) return notFound;
+    if (range === undefined && bytes.length > maxBytes) return destinationFailure("bad", "The object is too large.");
     const part = range === undefined ? bytes : bytes.subarray(range.offset, range.offset + range.length);
     return { ok: true, bytes: part.slice(), size: bytes.length };
   }

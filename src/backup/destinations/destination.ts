@@ -112,10 +112,11 @@ export interface Destination {
   putIfAbsent(name: string, bytes: Uint8Array): Promise<PutIfAbsentDone | DestinationFailure>;
 
   /**
-   * Reads an object or a part of one, up to MAX_DESTINATION_READ_BYTES; a larger object without a range is "bad", and so is a
-   * range that begins behind the object's end. What is returned is complete: an answer that was cut short is "retry".
+   * Reads an object or a part of one. An object of more than `maxBytes` (MAX_DESTINATION_READ_BYTES, if it is not given) without a
+   * range is "bad", whatever a listing said of it, and so is a range that begins behind the object's end. What is returned is
+   * complete: an answer that was cut short is "retry".
    */
-  get(name: string, range?: ByteRange): Promise<ObjectBytes | DestinationFailure>;
+  get(name: string, range?: ByteRange, maxBytes?: number): Promise<ObjectBytes | DestinationFailure>;
 
   head(name: string): Promise<ObjectHead | DestinationFailure>;
 

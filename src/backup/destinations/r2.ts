@@ -84,14 +84,21 @@ export class R2Destination implements Destination {
     return alreadyWritten(this, name, bytes, refusal);
   }
 
-  get(name: string, range?: ByteRange): Promise<ObjectBytes | DestinationFailure> {
+  get(
+    name: string,
+    range?: ByteRange,
+    maxBytes: number = MAX_DESTINATION_READ_BYTES,
+  ): Promise<ObjectBytes | DestinationFailure> {
     const key = this.#key(name);
     if (range !== undefined) assertRange(range);
     return this.#call<ObjectBytes>(async () => {
       const object = await this.#bucket.get(key, range === undefined ? {} : { range });
       if (object === null) return notFound(key);
       const expected = range === undefined ? object.size : Math.min(range.length, object.size - range.offset);
-      if (expected > MAX_DESTINATION_READ_BYTES || expected < 1 - Number(range === undefined)) {
+      if (
+        expected > (range === undefined ? maxBytes : MAX_DESTINATION_READ_BYTES) ||
+        expected < 1 - Number(range === undefined)
+      ) {
         await object.body.cancel();
         return destinationFailure(
           "bad",

@@ -63,9 +63,13 @@ export class S3Destination implements Destination {
     return put.ok ? { ok: true, alreadyThere: false } : put;
   }
 
-  async get(name: string, range?: ByteRange): Promise<ObjectBytes | DestinationFailure> {
+  async get(
+    name: string,
+    range?: ByteRange,
+    maxBytes: number = MAX_DESTINATION_READ_BYTES,
+  ): Promise<ObjectBytes | DestinationFailure> {
     if (range === undefined) {
-      const outcome = await this.#send("GET", name, { readLimit: MAX_DESTINATION_READ_BYTES });
+      const outcome = await this.#send("GET", name, { readLimit: maxBytes });
       if (!outcome.ok) return plain(outcome);
       return { ok: true, bytes: outcome.bytes, size: outcome.bytes.length };
     }

@@ -91,18 +91,21 @@ export class BackupBucket {
     return this.#destination.list(folder, after === null ? {} : { after });
   }
 
-  /** The bytes of an object that a listing named or that must be there. */
-  async read(name: string): Promise<{ readonly ok: true; readonly bytes: Uint8Array } | ReadProblem> {
-    const got = await this.#destination.get(name);
+  /** The bytes of an object that must be there; at most as many as a listing said that it has, if one named it. */
+  async read(
+    name: string,
+    listedSize?: number,
+  ): Promise<{ readonly ok: true; readonly bytes: Uint8Array } | ReadProblem> {
+    const got = await this.#destination.get(name, undefined, listedSize);
     if (got.ok) return got;
     return got.class === "not-found" ? damage(name, "is missing") : got;
   }
 
-  /** As `read`, of several at once. The caller bounds how many bytes they come to. */
+  /** As `read`, of several at once. The caller bounds how many bytes they come to, by what the listing said. */
   async readAll(
     objects: readonly ListedObject[],
   ): Promise<{ readonly ok: true; readonly bytes: readonly Uint8Array[] } | ReadProblem> {
-    const answers = await Promise.all(objects.map(({ name }) => this.read(name)));
+    const answers = await Promise.all(objects.map(({ name, size }) => this.read(name, size)));
     const bytes: Uint8Array[] = [];
     for (const answer of answers) {
       if (!answer.ok) return answer;

@@ -33,6 +33,12 @@ export function describeDestination(title: string, open: () => Promise<Destinati
       expect(firstDifference(got.bytes, bytes)).toBe(-1);
     });
 
+    it("does not read an object that has more bytes than it was said to have", async () => {
+      done(await destination.put(`${run}/longer`, new Uint8Array(1001)));
+      expect(await destination.get(`${run}/longer`, undefined, 1000)).toMatchObject({ ok: false, class: "bad" });
+      expect(done(await destination.get(`${run}/longer`, undefined, 1001)).size).toBe(1001);
+    });
+
     it("stores an object without bytes", async () => {
       done(await destination.put(`${run}/empty`, new Uint8Array()));
       const got = done(await destination.get(`${run}/empty`));

@@ -26,11 +26,11 @@ export interface CommitQueueOptions {
   readonly onError: (error: unknown) => void;
 }
 
-/**
- * A writer that had no company during so many flushes in a row is taken to be alone; from then on each so many of its writes is
- * followed to the end of its flush, to see whether it still is.
- */
+/** A writer that had no company during so many flushes in a row is taken to be alone. */
 const LONE_WRITES = 8;
+
+/** From then on each so many of its writes is followed to the end of its flush, to see whether it still is. */
+const LONE_WRITES_PER_LOOK = 32;
 
 const UNKNOWN_OUTCOME = failure("internal", "Whether the write was stored is unknown: this is a bug of Cairn");
 
@@ -81,7 +81,7 @@ export class CommitQueue {
   }
 
   #awaitsNextFlush(): boolean {
-    return this.#alone < LONE_WRITES || this.#alone % LONE_WRITES === 0;
+    return this.#alone < LONE_WRITES || this.#alone % LONE_WRITES_PER_LOOK === 0;
   }
 
   /** Nobody is left waiting, whatever happens. */

@@ -94,7 +94,7 @@ test("when applying a group throws, its writes are answered, and the next ones g
   expect(disk.errors).toEqual([new Error("broken")]);
 });
 
-test("a writer that has long been alone is followed to the disk only at every eighth write, until it has company", async () => {
+test("a writer that has long been alone is followed to the disk only now and then, until it has company", async () => {
   const disk = new SlowDisk();
   for (let i = 0; i < 8; i++) {
     await disk.submit(1);
@@ -104,10 +104,12 @@ test("a writer that has long been alone is followed to the disk only at every ei
   const alone = async (writes: number) => {
     for (let i = 0; i < writes; i++) expect(disk.queue.submit(write, 1)).toMatchObject({ ok: true });
   };
+  await alone(24);
+  expect(disk.flushes).toBe(8);
   await disk.submit(1);
   expect(disk.flushes).toBe(9);
   await disk.flush();
-  await alone(7);
+  await alone(31);
   expect(disk.flushes).toBe(9);
 
   const others = Array.from({ length: 5 }, () => disk.submit(1));

@@ -85,21 +85,21 @@ export class EntryTable {
    * `RANGE_PAGE_ROWS` rows of a range are read at once. A row has at most `MAX_INLINE_ROW_BYTES`; a large value is read when its
    * entry's turn comes. The caller may stop early, and must finish or stop before it awaits.
    */
-  *ranges(ranges: readonly ReadRange[], now: UnixMs): Generator<Iterable<Entry>, void, undefined> {
-    if (ranges.length > 1 && ranges.length <= MAX_READ_RANGES && ranges.every(holdsOneKey)) {
-      yield* this.#points(
-        ranges.map(({ start }) => start),
-        now,
-      );
-    } else {
-      for (const range of ranges) yield this.#range(range, now);
+  ranges(ranges: readonly ReadRange[], now: UnixMs): Iterable<Iterable<Entry>> {
+    if (!ranges.every(holdsOneKey) || ranges.length > MAX_READ_RANGES) {
+      return ranges.map((range) => this.#range(range, now));
     }
+    const [first, ...others] = ranges;
+    if (first === undefined) return [];
+    if (others.length > 0) return this.#points(ranges, now);
+    const entry = this.get(first.start, now);
+    return [entry === null ? [] : [entry]];
   }
 
-  *#points(keys: readonly Uint8Array[], now: UnixMs): Generator<Iterable<Entry>, void, undefined> {
-    const statement = this.#statements.points[keys.length];
-    assert(statement !== undefined, `at most ${MAX_READ_RANGES} keys, got ${keys.length}`);
-    const page = this.#page(statement, now, ...keys);
+  *#points(ranges: readonly ReadRange[], now: UnixMs): Generator<Iterable<Entry>, void, undefined> {
+    const statement = this.#statements.points[ranges.length];
+    assert(statement !== undefined, `at most ${MAX_READ_RANGES} keys, got ${ranges.length}`);
+    const page = this.#page(statement, now, ...ranges.map(({ start }) => start));
     while (page.hasMore) {
       const row = page.next();
       yield row === null ? [] : [this.#entryIn(row)];

@@ -1,8 +1,8 @@
 /** When to try a destination again that has failed: after one second, then two, up to thirty, or when it asks to, if that is sooner. */
+import { backoffMs } from "../core/backoff.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
 import type { DestinationFailure } from "./destinations/destination.ts";
 
-const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 30_000;
 
 export class Backoff {
@@ -27,9 +27,9 @@ export class Backoff {
   }
 
   failed({ retryAfterMs = 0 }: Pick<DestinationFailure, "retryAfterMs">): void {
-    const wait = Math.max(FIRST_WAIT_MS * 2 ** Math.min(this.#failures, 10), retryAfterMs);
+    const wait = Math.max(backoffMs(this.#failures, LONGEST_WAIT_MS), Math.min(retryAfterMs, LONGEST_WAIT_MS));
     this.#failures += 1;
-    this.#until = asUnixMs(this.#clock.now() + Math.min(wait, LONGEST_WAIT_MS));
+    this.#until = asUnixMs(this.#clock.now() + wait);
   }
 
   succeeded(): void {

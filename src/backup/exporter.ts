@@ -7,7 +7,7 @@
  * what waits is counted in memory, and counted again from the log after a restart.
  */
 import { assert } from "../core/assert.ts";
-import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
+import { asUnixMs, type Clock, earliest, type UnixMs } from "../core/clock.ts";
 import { timeOfVersion, type Version } from "../core/versionstamp.ts";
 import type { Destination, DestinationFailure } from "./destinations/destination.ts";
 import { previousOf, storedObject } from "./folder-chain.ts";
@@ -69,12 +69,7 @@ export class Exporter {
 
   dueAt(intervalMs: number): UnixMs | null {
     this.#intervalMs = intervalMs;
-    let due: UnixMs | null = null;
-    for (const generation of this.#live()) {
-      const at = this.#dueOf(generation);
-      if (at !== null && (due === null || at < due)) due = at;
-    }
-    return due;
+    return earliest(this.#live().map((generation) => this.#dueOf(generation)));
   }
 
   /** Exports what is due. The failure that ended it early, or null. */

@@ -2,6 +2,7 @@
  * Long work of one database, one piece at a time: restores and verifications. Each has a row that holds all there is to go on from
  * after a restart. A row is changed together with the work that it describes, in the caller's transaction.
  */
+import { backoffMs } from "../core/backoff.ts";
 import type { BackupVerificationInfo } from "../core/backup-commands.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
 import { type Failure, failure } from "../core/errors.ts";
@@ -13,7 +14,6 @@ import { hasBackupTables, migrateBackupTables } from "./schema.ts";
 const KEPT_MS = 7 * 24 * 60 * 60 * 1000;
 const MOST_LISTED = 100;
 
-const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 30_000;
 
 /** Whoever asks for a longer one is asked again before. */
@@ -111,7 +111,7 @@ export class BackupJobs {
       version,
       now,
     );
-    return this.#existing(id);
+    return this.get(id);
   }
 
   /** What the object held is gone: no job runs here any more, whatever is still under way for one. */
@@ -141,9 +141,8 @@ export class BackupJobs {
   }
 
   get(id: string): RestoreJob | Failure {
-    return !this.knows(id)
-      ? failure("not-found", `There is no job ${id}, or it was over a week ago`)
-      : this.#existing(id);
+    const row = this.#row(id);
+    return row === null ? failure("not-found", `There is no job ${id}, or it was over a week ago`) : this.#info(row);
   }
 
   list(): RestoreJob[] {
@@ -175,8 +174,7 @@ export class BackupJobs {
 
   /** It cannot go on now. It is tried again, ever later up to half a minute; or after `afterMs`. */
   wait(id: string, why: string | null, afterMs?: number): void {
-    const attempts = this.#runningRow()?.attempts ?? 0;
-    const backoff = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(attempts, 10));
+    const backoff = backoffMs(this.#runningRow()?.attempts ?? 0, LONGEST_WAIT_MS);
     const retryAt = this.#clock.now() + Math.min(afterMs ?? backoff, LONGEST_ASKED_WAIT_MS);
     this.#change(id, "error = ?2, attempts = attempts + 1, retry_at = ?3", [why, retryAt]);
   }
@@ -230,10 +228,6 @@ export class BackupJobs {
   #row(id: string): Row | null {
     if (!hasBackupTables(this.#storage)) return null;
     return this.#storage.sql.exec<Row>("SELECT * FROM backup_jobs WHERE id = ?1", id).toArray()[0] ?? null;
-  }
-
-  #existing(id: string): RestoreJob {
-    return this.#info(this.#storage.sql.exec<Row>("SELECT * FROM backup_jobs WHERE id = ?1", id).one());
   }
 
   #info(row: Row): RestoreJob {

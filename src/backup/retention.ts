@@ -3,7 +3,7 @@
  * `differential`, without which nobody can read them, then everything else. One is deleted only when a newer one is complete and
  * holds every moment that the retention promises.
  */
-import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
+import { asUnixMs, type Clock, earliest, type UnixMs } from "../core/clock.ts";
 import { timeOfVersion } from "../core/versionstamp.ts";
 import type { Configuration } from "./configuration.ts";
 import { deleteSome } from "./delete-objects.ts";
@@ -44,13 +44,11 @@ export class Retention {
 
   dueAt(configuration: Configuration): UnixMs | null {
     const all = this.#options.generations.all();
-    let due: UnixMs | null = null;
-    for (const generation of all) {
+    const dueOf = (generation: Generation): UnixMs | null => {
       const deletable = generation.state === "deleting" && configuration.manifestChanges === 0;
-      const at = deletable ? this.#options.clock.now() : deletedAfter(generation, all, configuration);
-      if (at !== null && (due === null || at < due)) due = at;
-    }
-    return due;
+      return deletable ? this.#options.clock.now() : deletedAfter(generation, all, configuration);
+    };
+    return earliest(all.map(dueOf));
   }
 
   async run(destination: Destination, configuration: Configuration): Promise<DestinationFailure | null> {

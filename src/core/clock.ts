@@ -12,3 +12,10 @@ export function asUnixMs(ms: number): UnixMs {
 export interface Clock {
   now(): UnixMs;
 }
+
+/** null when there is none among them. */
+export function earliest(times: readonly (UnixMs | null)[]): UnixMs | null {
+  let first: UnixMs | null = null;
+  for (const time of times) if (time !== null && (first === null || time < first)) first = time;
+  return first;
+}

@@ -2,6 +2,7 @@
  * The deployment's list of organizations. Creating one is recorded here before its object is asked to make it, and shows when
  * that has answered; what a kill left in between is carried on by the alarm.
  */
+import { backoffMs } from "../core/backoff.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import {
@@ -193,11 +194,10 @@ export class OrganizationIndex implements IndexStub {
       );
     } catch (error) {
       console.error(`organization ${id} could not be made (attempt ${row.attempts + 1}): ${String(error)}`);
-      const delay = Math.min(LONGEST_RETRY_MS, 1_000 * 2 ** Math.min(row.attempts, 20));
       this.#storage.sql.exec(
         "UPDATE organizations SET attempts = attempts + 1, due_at = ?2 WHERE id = ?1",
         id,
-        this.#around.clock.now() + delay,
+        this.#around.clock.now() + backoffMs(row.attempts, LONGEST_RETRY_MS),
       );
     }
   }

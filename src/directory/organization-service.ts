@@ -3,7 +3,7 @@
  * once by the request that caused it and again by the alarm until it has arrived; every receiver takes it twice for once.
  */
 import type { Grant } from "../core/authority.ts";
-import type { Clock, UnixMs } from "../core/clock.ts";
+import { type Clock, earliest, type UnixMs } from "../core/clock.ts";
 import type { Entropy } from "../core/entropy.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import {
@@ -144,10 +144,7 @@ export class OrganizationService {
   /** When the alarm is needed next. */
   dueAt(): UnixMs | null {
     const { outbox, cascades } = this.#organization;
-    const times = [outbox.dueAt(), cascades.dueAt(), this.#organization.housekeepingAt()].filter(
-      (time) => time !== null,
-    );
-    return times.length === 0 ? null : times.reduce((a, b) => (a < b ? a : b));
+    return earliest([outbox.dueAt(), cascades.dueAt(), this.#organization.housekeepingAt()]);
   }
 
   /** What is due: a step of a cascade, a batch of deliveries, and old records. */

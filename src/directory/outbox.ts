@@ -2,6 +2,7 @@
  * What other objects must still be told. A message is written in the transaction that decided it and removed once it was
  * delivered, so it is delivered at least once whatever dies in between. Callers hold the transaction.
  */
+import { backoffMs } from "../core/backoff.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import type { Sql, SqlValue } from "../core/storage.ts";
 
@@ -29,7 +30,6 @@ export interface Delivery {
 
 /** The request that wrote a message delivers it itself; the alarm takes over when that has not happened by then. */
 const FIRST_ALARM_MS = 5_000;
-const FIRST_RETRY_MS = 1_000;
 const LONGEST_RETRY_MS = 5 * 60_000;
 
 /** How many are read at once: a bound on memory, and on what one alarm does. */
@@ -100,11 +100,10 @@ export class Outbox {
 
   /** It did not arrive: again after a while, which doubles each time. */
   postpone({ id, attempts }: Delivery, error: string, now: UnixMs): void {
-    const delay = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(attempts, 20));
     this.#sql.exec(
       "UPDATE outbox SET attempts = attempts + 1, due_at = ?2, error = ?3 WHERE id = ?1",
       id,
-      now + delay,
+      now + backoffMs(attempts, LONGEST_RETRY_MS),
       error.slice(0, 500),
     );
   }

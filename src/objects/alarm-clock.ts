@@ -5,7 +5,8 @@
  * the alarm handler never throws. The alarm is set again last, on every path, and a request sets it again when it finds it
  * missing or overdue.
  */
-import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
+import { backoffMs } from "../core/backoff.ts";
+import { asUnixMs, type Clock, earliest, type UnixMs } from "../core/clock.ts";
 
 export interface Task {
   readonly name: string;
@@ -23,7 +24,6 @@ export interface AlarmStorage {
   deleteAlarm(): Promise<void>;
 }
 
-const FIRST_RETRY_MS = 1_000;
 const LONGEST_RETRY_MS = 30_000;
 
 /**
@@ -174,8 +174,9 @@ export class AlarmClock {
 
   #hasFailed(task: Task, error: unknown): void {
     if (this.#stopped) return;
-    const attempts = (this.#failed.get(task.name)?.attempts ?? 0) + 1;
-    const delay = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(attempts - 1, 10));
+    const failuresBefore = this.#failed.get(task.name)?.attempts ?? 0;
+    const attempts = failuresBefore + 1;
+    const delay = backoffMs(failuresBefore, LONGEST_RETRY_MS);
     const retryAt = asUnixMs(this.#clock.now() + delay);
     this.#failed.set(task.name, { attempts, retryAt });
     console.error(`task ${task.name} failed (attempt ${attempts}, next in ${delay} ms): ${String(error)}`);
@@ -211,10 +212,4 @@ export class AlarmClock {
     // The write is ordered with the storage's others and the output gate waits for it; a failure resets the object.
     void this.#storage.setAlarm(at);
   }
-}
-
-function earliest(times: readonly (UnixMs | null)[]): UnixMs | null {
-  let first: UnixMs | null = null;
-  for (const time of times) if (time !== null && (first === null || time < first)) first = time;
-  return first;
 }

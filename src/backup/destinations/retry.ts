@@ -2,6 +2,7 @@
  * The short retries that every driver does by itself: a few tries within seconds, with exponential waits and jitter. Longer
  * outages are the caller's, who backs off without holding anything open.
  */
+import { backoffMs } from "../../core/backoff.ts";
 import type { Clock } from "../../core/clock.ts";
 import type { Timers } from "../../core/timers.ts";
 import { destinationFailure, type DestinationFailure } from "./destination.ts";
@@ -35,7 +36,7 @@ export async function withRetries<T extends { readonly ok: true }, F extends Des
     if (outcome.ok || outcome.class !== "retry" || tryNumber >= policy.tries) return outcome;
     const asked = outcome.retryAfterMs ?? 0;
     if (asked > policy.longestWaitMs) return outcome;
-    const backoff = Math.min(policy.firstWaitMs * 2 ** (tryNumber - 1), policy.longestWaitMs);
+    const backoff = backoffMs(tryNumber - 1, policy.longestWaitMs, policy.firstWaitMs);
     await sleep(timing, Math.max(asked, backoff * (0.5 + timing.random() / 2)));
   }
 }

@@ -2,6 +2,7 @@
  * A deployment's keys of one kind as its environment has them: `kid:base64,kid2:base64`. The first is current; the others are still
  * accepted, so that a key is rotated without an interruption: add the new one in front, drop the old one when nothing needs it.
  */
+import { fromBase64 } from "./bytes.ts";
 import { failure, type Failure } from "./errors.ts";
 
 export interface NamedKey {
@@ -52,7 +53,7 @@ export function parseKeyList(text: string, { atLeast, atMost }: KeyLength): KeyL
 function decodeBase64(text: string): Uint8Array<ArrayBuffer> | undefined {
   if (!/^[A-Za-z0-9+/]+={0,2}$/.test(text)) return undefined;
   try {
-    return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+    return fromBase64(text);
   } catch {
     return undefined;
   }

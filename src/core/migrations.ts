@@ -2,7 +2,7 @@
  * Brings the tables of a part of an object to their newest version. Lists of migrations are append-only: what has run somewhere is
  * never edited. Each runs in one transaction with the number that records it, so a kill leaves the version before.
  */
-import type { SyncStorage } from "./storage.ts";
+import type { Sql, SyncStorage } from "./storage.ts";
 
 export interface Schema {
   /** The table that the number is kept in. It is there from the first migration on. */
@@ -29,7 +29,12 @@ export function schemaOf(table: string, migrations: Schema["migrations"]): Schem
 
 /** Whether any migration has run here. Reads nothing but SQLite's own schema, and writes nothing. */
 export function hasSchema({ sql }: SyncStorage, { table }: Schema): boolean {
-  return sql.exec("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1", table).toArray().length > 0;
+  return hasTable(sql, table);
+}
+
+/** Reads nothing but SQLite's own schema. */
+export function hasTable(sql: Sql, name: string): boolean {
+  return sql.exec("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1", name).toArray().length > 0;
 }
 
 /** Costs one row read when there is nothing to do. */

@@ -4,6 +4,7 @@
  * database pays nothing for it but the space.
  */
 import type { UnixMs } from "../core/clock.ts";
+import { hasTable } from "../core/migrations.ts";
 import type { Effect } from "../core/operations.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import type { Version } from "../core/versionstamp.ts";
@@ -22,11 +23,7 @@ export class SideState {
   }
 
   get exists(): boolean {
-    const tables = this.#storage.sql.exec(
-      "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1",
-      SIDE_TABLES.entries,
-    );
-    return tables.toArray().length > 0;
+    return hasTable(this.#storage.sql, SIDE_TABLES.entries);
   }
 
   /** Begins a new, empty one in place of any other. `tag` names its index and must never have been used in this object. */

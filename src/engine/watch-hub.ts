@@ -25,8 +25,7 @@ interface Watch {
   told: readonly (Version | null)[] | undefined;
   awaitingAcknowledgement: boolean;
   changed: boolean;
-  /** All its keys' entries, in their order. */
-  /** Must not throw: a commit that others are told of has happened. */
+  /** All its keys' entries, in their order. Must not throw: a commit that others are told of has happened. */
   readonly deliver: (entries: readonly (Entry | null)[]) => void;
 }
 

@@ -3,6 +3,7 @@
  * id is never used again and no late request brings it back.
  */
 import type { DatabaseSetup } from "../core/management.ts";
+import { hasTable } from "../core/migrations.ts";
 import type { Sql } from "../core/storage.ts";
 
 export type Identity =
@@ -27,8 +28,4 @@ export function claim(sql: Sql, setup: DatabaseSetup): void {
 
 export function bury(sql: Sql): void {
   sql.exec("CREATE TABLE IF NOT EXISTS tombstone (buried INTEGER)");
-}
-
-function hasTable(sql: Sql, name: string): boolean {
-  return sql.exec("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1", name).toArray().length > 0;
 }

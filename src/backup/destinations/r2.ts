@@ -95,10 +95,8 @@ export class R2Destination implements Destination {
       const object = await this.#bucket.get(key, range === undefined ? {} : { range });
       if (object === null) return notFound(key);
       const expected = range === undefined ? object.size : Math.min(range.length, object.size - range.offset);
-      if (
-        expected > (range === undefined ? maxBytes : MAX_DESTINATION_READ_BYTES) ||
-        expected < 1 - Number(range === undefined)
-      ) {
+      const [least, most] = range === undefined ? [0, maxBytes] : [1, MAX_DESTINATION_READ_BYTES];
+      if (expected < least || expected > most) {
         await object.body.cancel();
         return destinationFailure(
           "bad",

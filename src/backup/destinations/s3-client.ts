@@ -3,7 +3,7 @@
  * reading, short retries. What the operations mean is in `s3.ts`.
  */
 import { AwsV4Signer } from "aws4fetch";
-import { toHex } from "../../core/bytes.ts";
+import { concatBytes, toHex } from "../../core/bytes.ts";
 import { MAX_DESTINATION_ERROR_ANSWER_BYTES } from "../../core/limits.ts";
 import { encodeKeyPath, encodeStrictly } from "./object-name.ts";
 import { lateFailure, type RetryPolicy, type Timing, withDeadline, withRetries } from "./retry.ts";
@@ -179,13 +179,7 @@ async function readBody(response: Response, limit: number, signal: AbortSignal):
     chunks.push(chunk);
   }
   if (chunks.length === 1 && chunks[0] !== undefined) return chunks[0];
-  const bytes = new Uint8Array(length);
-  let offset = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, offset);
-    offset += chunk.length;
-  }
-  return bytes;
+  return concatBytes(chunks);
 }
 
 function tooLarge(announced: number | null, limit: number): S3Failure {

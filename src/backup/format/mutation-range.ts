@@ -112,15 +112,7 @@ export function openMutationRange(place: GenerationPlace, object: string, bytes:
   });
 }
 
-interface Checked {
-  readonly first: LogStamp;
-  readonly last: LogStamp;
-  readonly entries: number;
-  readonly commits: number;
-  readonly previousSha256: Uint8Array;
-}
-
-function check(bytes: Uint8Array): Checked {
+function check(bytes: Uint8Array): Omit<MutationRange, "ok" | "read"> {
   const reader = new ProtobufReader(bytes);
   let first: LogStamp | undefined;
   let last: LogStamp | undefined;

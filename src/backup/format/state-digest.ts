@@ -10,25 +10,17 @@
 import { createHash } from "node:crypto";
 import { assert } from "../../core/assert.ts";
 import { toHex } from "../../core/bytes.ts";
+import type { EntriesDigest } from "../../core/restore-commands.ts";
 import { VERSIONSTAMP_BYTES, writeVersionstamp } from "../../core/versionstamp.ts";
 import { EXPIRY_BYTES, writeExpiry } from "./expiry.ts";
 import type { SnapshotEntry } from "./snapshot-range.ts";
-
-/** As it is stored, compared and shown. */
-export interface StateDigestValue {
-  readonly count: number;
-  /** 64 hex digits. */
-  readonly sum: string;
-  /** 64 hex digits. */
-  readonly sumWithExpiries: string;
-}
 
 export class StateDigest {
   #count = 0;
   readonly #sum: Sum;
   readonly #sumWithExpiries: Sum;
 
-  constructor(from: StateDigestValue = { count: 0, sum: "", sumWithExpiries: "" }) {
+  constructor(from: EntriesDigest = { count: 0, sum: "", sumWithExpiries: "" }) {
     this.#count = from.count;
     this.#sum = new Sum(from.sum);
     this.#sumWithExpiries = new Sum(from.sumWithExpiries);
@@ -49,7 +41,8 @@ export class StateDigest {
     this.#sumWithExpiries.subtract(withExpiry);
   }
 
-  value(): StateDigestValue {
+  /** As it is stored, compared and shown. */
+  value(): EntriesDigest {
     return { count: this.#count, sum: this.#sum.hex(), sumWithExpiries: this.#sumWithExpiries.hex() };
   }
 }

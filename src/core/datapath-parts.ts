@@ -51,10 +51,11 @@ export function readRange(reader: ProtobufReader, index: number): ReadRange | Fa
     }
   }
   reader.leave(outer);
-  const bound = Math.max(start.length, end.length);
-  if (bound > MAX_RANGE_BOUND_BYTES) {
-    const name = start.length > MAX_RANGE_BOUND_BYTES ? "start" : "end";
-    return overLimit(`ranges[${index}]: its ${name}`, bound, "bytes", MAX_RANGE_BOUND_BYTES);
+  const isStartTooLong = start.length > MAX_RANGE_BOUND_BYTES;
+  if (isStartTooLong || end.length > MAX_RANGE_BOUND_BYTES) {
+    const name = isStartTooLong ? "start" : "end";
+    const { length } = isStartTooLong ? start : end;
+    return overLimit(`ranges[${index}]: its ${name}`, length, "bytes", MAX_RANGE_BOUND_BYTES);
   }
   if (limit < 1) return failure("invalid", `ranges[${index}]: its limit is ${limit}; it must be at least 1.`);
   if (compareBytes(start, end) > 0) return failure("invalid", `ranges[${index}]: its start lies after its end.`);

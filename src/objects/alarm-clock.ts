@@ -43,6 +43,9 @@ const OVERDUE_MS = 5_000;
 
 const FIRST_ALARM_MS = 1;
 
+/** In the year 2255. The platform counts nanoseconds in 64 bits, and throws for a time that does not fit: from 2262 on. */
+const LAST_ALARM_MS = 9_000_000_000_000;
+
 interface FailedTask {
   readonly attempts: number;
   readonly retryAt: UnixMs;
@@ -205,8 +208,8 @@ export class AlarmClock {
 
   #set(wanted: UnixMs): void {
     if (this.#stopped) return;
-    // The platform takes no time before 1970, which is as good as any other in the past.
-    const at = asUnixMs(Math.max(wanted, FIRST_ALARM_MS));
+    // The platform takes no time before 1970, which is as good as any other in the past; an alarm that rings before its time is set again.
+    const at = asUnixMs(Math.min(Math.max(wanted, FIRST_ALARM_MS), LAST_ALARM_MS));
     if (at === this.#setTo) return;
     this.#setTo = at;
     // The write is ordered with the storage's others and the output gate waits for it; a failure resets the object.

@@ -74,6 +74,9 @@ describe("a snapshot read", () => {
     expect(read({ ...range, end: new Uint8Array(2050).fill(255) })).toEqual(
       limit("ranges[0]: its end has 2050 bytes; the limit is 2049."),
     );
+    expect(read({ ...range, start: zeroes(2050), end: new Uint8Array(3000).fill(255) })).toEqual(
+      limit("ranges[0]: its start has 2050 bytes; the limit is 2049."),
+    );
   });
 
   it("may have an empty range, but none that starts after its end", () => {

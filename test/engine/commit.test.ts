@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { concatBytes } from "../../src/core/bytes.ts";
 import { MAX_VALUE_BYTES } from "../../src/core/limits.ts";
 import { Encoding } from "../../src/core/operations.ts";
+import { encodeV8 } from "../../src/core/v8/codec.ts";
 import { asVersion, NO_VERSION, versionAtTime } from "../../src/core/versionstamp.ts";
 import { Database, type DerivedTable } from "../../src/engine/database.ts";
 import { CountingStorage } from "../support/counting-storage.ts";
@@ -88,6 +89,21 @@ test("a set whose expiry is over succeeds and leaves no entry", async () => {
   });
 });
 
+test("the earliest expiry of a group is what an alarm is asked for, and what expired first is deleted first", async () => {
+  await withStorage((storage) => {
+    const clock = new MovableClock();
+    const asked: number[] = [];
+    const database = new Database({ storage, clock, onExpirySet: (at) => void asked.push(at) });
+    const { time } = clock;
+    const until = (name: Uint8Array, ms: number) => set(name, text("1"), { expiresAt: time + ms });
+    database.commit([write([until(a, 30), until(b, 20)]), write([until(key("c"), 10), until(key("d"), 40)])]);
+    expect(asked).toEqual([time + 10]);
+    clock.time += 100;
+    expect(database.deleteExpired(2)).toBe(2);
+    expect(database.nextExpiry()).toBe(time + 30);
+  });
+});
+
 test("the result of a sum has no expiry, and an expired value is no operand", async () => {
   await withStorage((storage) => {
     const clock = new MovableClock();
@@ -131,6 +147,10 @@ test("a derived table changes in the commit's transaction; when it throws, that 
       { version: versionOf(outcomes[0]), keys: 2 },
       { version: versionOf(outcomes[2]), keys: 1 },
     ]);
+    expect(database.commit([write([remove(a)])])[0], "also of a write of one change").toMatchObject({
+      code: "internal",
+    });
+    expect(entryOrNull(database.read([point(a)], 100))?.value).toEqual(text("1"));
   });
 });
 
@@ -152,6 +172,29 @@ test("a failure to tell watchers changes nothing of what was stored", async () =
     expect(entryOrNull(database.read([point(a)], 100))?.value).toEqual(u64(3n));
     watcher.acknowledge();
     expect(database.commit([write([set(b, text("1"))])])[0]).toMatchObject({ ok: true });
+  });
+});
+
+test("an expiry that a watcher has seen already, with another change, is not told again", async () => {
+  await withStorage((storage) => {
+    const clock = new MovableClock();
+    const database = new Database({ storage, clock });
+    database.commit([write([set(a, text("1"), { expiresAt: clock.time + 10 })])]);
+    const told: (string | null)[][] = [];
+    const watcher = database.watches.add(
+      [a, b],
+      (entries) => void told.push(entries.map((entry) => entry && new TextDecoder().decode(entry.value))),
+      { resumed: false },
+    );
+    watcher.acknowledge();
+    clock.time += 10;
+    database.commit([write([set(b, text("2"))])]);
+    watcher.acknowledge();
+    expect(database.deleteExpired(10)).toBe(1);
+    expect(told).toEqual([
+      ["1", null],
+      [null, "2"],
+    ]);
   });
 });
 
@@ -180,6 +223,26 @@ test("a commit past a row's size is divided in the log between entries and read 
     // A bound on the bytes ends at a whole commit.
     expect(database.log.read(NO_VERSION, 1).map(({ version }) => version)).toEqual([first]);
     expect(database.log.read(first, 1).map(({ version }) => version)).toEqual([second]);
+  });
+});
+
+test("a commit whose sums come to more than a row of the log takes room for all of them", async () => {
+  await withStorage((storage) => {
+    const database = new Database({ storage, clock: new MovableClock() });
+    const big = encodeV8((1n << 32_000n) - 1n);
+    const one = encodeV8(1n);
+    if (!big.ok || !one.ok) throw new Error("a bigint can be encoded");
+    const keys = Array.from({ length: 1000 }, (_, i) => key(i));
+    database.commit([write(keys.map((name) => set(name, big.bytes, { encoding: Encoding.v8 })))]);
+    database.log.register("reader", database.lastVersion);
+    const before = versionOf(database.commit([write([set(a, text("1"))])])[0]);
+    const sums = keys.map((name) => numeric("sum", name, one.bytes, { encoding: Encoding.v8 }));
+    const after = versionOf(database.commit([write(sums)])[0]);
+    const commits = database.log.read(NO_VERSION, Number.MAX_SAFE_INTEGER);
+    expect(commits.map(({ version, parts }) => [version, parts.length])).toEqual([
+      [before, 1],
+      [after, 3],
+    ]);
   });
 });
 
@@ -292,14 +355,33 @@ test("versions follow the clock, never go back with it, and start above the mark
   });
 });
 
+test("a mark that was rolled back does not count: after a restart, versions go on above what was committed without it", async () => {
+  await withStorage((storage) => {
+    const failing: DerivedTable = {
+      apply(effects) {
+        if (effects.some((effect) => effect.type === "delete")) throw new Error("cannot index this");
+      },
+    };
+    const clock = new MovableClock();
+    const database = new Database({ storage, clock, derivedTables: [failing] });
+    database.commit([write([set(a, text("1"))])]);
+    clock.time += 3_600_000;
+    const outcomes = database.commit([write([set(b, text("1"))]), write([remove(a)]), write([set(b, text("2"))])]);
+    expect(outcomes[1]).toMatchObject({ code: "internal" });
+    clock.time -= 3_600_000;
+    const reopened = new Database({ storage, clock });
+    expect(versionOf(reopened.commit([write([])])[0])).toBeGreaterThan(versionOf(outcomes[2]));
+  });
+});
+
 test("a write alone whose change takes several statements is undone whole when one of them throws", async () => {
   await withStorage((storage) => {
-    let broken = false;
+    let broken: RegExp | null = null;
     const fragile = Object.create(storage, {
       sql: {
         value: {
           exec: (query: string, ...bindings: (ArrayBuffer | null)[]) => {
-            if (broken && /^(UPDATE|DELETE FROM) entries .*WHERE k = \?1$/.test(query)) throw new Error("disk");
+            if (broken?.test(query) === true) throw new Error("disk");
             return storage.sql.exec(query, ...bindings);
           },
         },
@@ -311,12 +393,17 @@ test("a write alone whose change takes several statements is undone whole when o
     const large = new Uint8Array(5000).fill(1);
     database.commit([write([set(a, large)])]);
     for (const change of [set(a, text("small")), remove(a)]) {
-      broken = true;
+      broken = /^(UPDATE|DELETE FROM) entries .*WHERE k = \?1$/;
       expect(database.commit([write([change])])[0]).toMatchObject({ code: "internal" });
-      broken = false;
+      broken = null;
       expect(entryOrNull(database.read([point(a)], 10_000))?.value).toEqual(large);
     }
-    expect(errors).toHaveLength(2);
+    database.log.register("reader", database.lastVersion);
+    broken = /^INSERT INTO mutation_log/;
+    expect(database.commit([write([set(b, text("not logged"))])])[0]).toMatchObject({ code: "internal" });
+    broken = null;
+    expect(entryOrNull(database.read([point(b)], 100))).toBeNull();
+    expect(errors).toHaveLength(3);
     expect(database.countEntries()).toBe(1);
   });
 });

@@ -60,6 +60,8 @@ test("a state built beside takes the live one's place at once: versionstamps kep
       expect(armed.at(-1)).toBe(clock.time - 1);
     }
     expect(told).toHaveLength(2);
+    const restarted = new Database({ storage, clock });
+    expect(restarted.lastVersion, "known before anything is written").toBeGreaterThanOrEqual(before + 1_000_000_000);
     const after = versionOf(database.commit([write([set(a, text("new"))])])[0]);
     expect(after).toBeGreaterThan(before + 1_000_000_000);
     const reopened = new Database({ storage, clock });

@@ -1,5 +1,6 @@
 import { expect, test, vi } from "vitest";
 import { asUnixMs, type UnixMs } from "../../src/core/clock.ts";
+import { MAX_TIME_MS } from "../../src/core/limits.ts";
 import { AlarmClock, type AlarmStorage, type Task } from "../../src/objects/alarm-clock.ts";
 import { MovableClock, withStorage } from "../support/workerd/engine.ts";
 
@@ -242,5 +243,20 @@ test("what has been due since the beginning of time is due now, and asks for its
     await clock.ring();
     expect(one.runs).toBe(1);
     expect(alarm.sets).toBe(1);
+  });
+});
+
+test("what is due later than the platform can count gets the latest alarm that it takes", async () => {
+  await withStorage(async (storage) => {
+    const one = new TestTask("one");
+    one.due = asUnixMs(MAX_TIME_MS);
+    const clock = new AlarmClock(storage, new MovableClock(), [one]);
+    await clock.start();
+    clock.dueBy(asUnixMs(MAX_TIME_MS - 1));
+    expect(await storage.getAlarm()).toBeGreaterThan(Date.UTC(2250));
+    await clock.ring();
+    expect(one.runs).toBe(0);
+    expect(await storage.getAlarm()).toBeGreaterThan(Date.UTC(2250));
+    await storage.deleteAlarm();
   });
 });

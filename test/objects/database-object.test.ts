@@ -3,10 +3,14 @@ import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "c
 import { expect, test, vi } from "vitest";
 import { asUnixMs } from "../../src/core/clock.ts";
 import { toHex } from "../../src/core/bytes.ts";
+import { encodeWatch } from "../../src/core/datapath-requests.ts";
+import { MAX_WATCHERS } from "../../src/core/limits.ts";
+import { Database } from "../../src/engine/database.ts";
 import type { Env } from "../../src/objects/env.ts";
 import { watchProtocol } from "../../src/objects/interface.ts";
+import { WatchSockets } from "../../src/objects/watch-sockets.ts";
 import { commit, everything, newDatabase, read, TestWatch } from "../support/workerd/database-object.ts";
-import { key, numeric, point, prefix, remove, set, text, u64, write } from "../support/workerd/engine.ts";
+import { key, MovableClock, numeric, point, prefix, remove, set, text, u64, write } from "../support/workerd/engine.ts";
 
 const a = key("a");
 const b = key("b");
@@ -144,6 +148,15 @@ test("an expired entry is not read from its millisecond on, and is deleted withi
   });
 });
 
+test("the alarm for an expiry stands at a whole second", async () => {
+  const stub = await newDatabase();
+  const second = Math.floor(Date.now() / 1000) * 1000;
+  await commit(stub, write([set(a, text("1"), { expiresAt: second + 5_001 })]));
+  const at = await runInDurableObject(stub, (_instance, { storage }) => storage.getAlarm());
+  expect(at).toBeLessThanOrEqual(second + 6_000);
+  expect(at).toBe(Math.floor((at ?? 0.5) / 1000) * 1000);
+});
+
 test("expired entries are deleted in batches, and the alarm is set again while there are more", async () => {
   const stub = await newDatabase();
   const expiresAt = Date.now() + 60_000;
@@ -240,6 +253,38 @@ test("a watcher that is gone leaves nothing behind", async () => {
   for (const watch of watches) watch.socket.close(1000);
   await expect.poll(open).toBe(0);
   await commit(stub, write([set(a, text("1"))]));
+});
+
+test("a watch more than a database takes is refused, and one that ends makes room", async () => {
+  const stub = await newDatabase();
+  await runInDurableObject(stub, async (_instance, state) => {
+    const hub = new Database({ storage: state.storage, clock: new MovableClock() }).watches;
+    const watchers = Array.from({ length: MAX_WATCHERS - 1 }, () => hub.add([a], () => undefined, { resumed: false }));
+    const sockets = new WatchSockets(hub, []);
+    const ask = () => {
+      const { 0: client, 1: server } = new WebSocketPair();
+      state.acceptWebSocket(server);
+      const watch = new TestWatch(client);
+      sockets.opened(server, everything);
+      sockets.message(server, encodeWatch([a]).buffer);
+      return watch.nextRaw();
+    };
+    expect(await ask()).toBeInstanceOf(Uint8Array);
+    expect(await ask()).toContain(`"unavailable","message":"This database has ${MAX_WATCHERS} watchers`);
+    watchers[0]?.remove();
+    expect(await ask()).toBeInstanceOf(Uint8Array);
+  });
+});
+
+test("a door that says more on a watch than it may is told so and cut off", async () => {
+  const stub = await newDatabase();
+  for (const more of [encodeWatch([b]), "hello"]) {
+    const watch = await TestWatch.open(stub, [a]);
+    await watch.next();
+    watch.socket.send(more);
+    expect(JSON.parse((await watch.nextRaw()) as string)).toMatchObject({ ok: false, code: "invalid" });
+    await expect.poll(() => watch.closedWith?.code).toBe(1008);
+  }
 });
 
 test("a malformed watch is refused with a sentence and closed", async () => {

@@ -162,22 +162,23 @@ function bearerToken(request: Request): string | Failure {
   return failure("unauthenticated", "A token is missing: send the header Authorization: Bearer <token>.");
 }
 
+/** The first is sent by versions 2 and 3, the second by version 1. */
+const DATABASE_HEADERS = ["x-denokv-database-id", "x-transaction-domain-id"] as const;
+
+const VERSION_TEXTS = PROTOCOL_VERSIONS.map(String);
+
 /** A client names the database and the version in headers, which must not contradict the URL. None of them is required. */
 function flawOfHeaders(headers: Headers, databaseId: string): Failure | undefined {
-  const named = headers.get("x-denokv-database-id");
-  if (named !== null && named !== databaseId) return otherDatabase("x-denokv-database-id");
-  const version = headers.get("x-denokv-version");
-  if (version !== null) {
-    if (PROTOCOL_VERSIONS.includes(Number(version))) return undefined;
-    const known = PROTOCOL_VERSIONS.join(", ");
-    return failure("invalid", `x-denokv-version names a version that is not known; this server speaks ${known}.`);
+  for (const header of DATABASE_HEADERS) {
+    const named = headers.get(header);
+    if (named !== null && named !== databaseId) {
+      return failure("invalid", `The header ${header} names another database than the URL.`);
+    }
   }
-  const domain = headers.get("x-transaction-domain-id");
-  return domain !== null && domain !== databaseId ? otherDatabase("x-transaction-domain-id") : undefined;
-}
-
-function otherDatabase(header: string): Failure {
-  return failure("invalid", `The header ${header} names another database than the URL.`);
+  const version = headers.get("x-denokv-version");
+  if (version === null || VERSION_TEXTS.includes(version)) return undefined;
+  const known = VERSION_TEXTS.join(", ");
+  return failure("invalid", `x-denokv-version names a version that is not known; this server speaks ${known}.`);
 }
 
 function flawOfGrant(grant: Grant, operation: Operation): Failure | undefined {

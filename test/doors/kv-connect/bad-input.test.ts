@@ -43,12 +43,14 @@ describe.each(operations)("%s", (operation, limit) => {
       refused(400, "The header x-denokv-database-id names another database than the URL."),
     );
     const version1 = { authorization: "Bearer all", "x-transaction-domain-id": OTHER };
-    expect(await outcome(closed(post(`/databases/${DATABASE}/${operation}`, none, version1)))).toEqual(
-      refused(400, "The header x-transaction-domain-id names another database than the URL."),
-    );
+    for (const headers of [version1, { ...version1, "x-denokv-version": "3", "x-denokv-database-id": DATABASE }]) {
+      expect(await outcome(closed(post(`/databases/${DATABASE}/${operation}`, none, headers)))).toEqual(
+        refused(400, "The header x-transaction-domain-id names another database than the URL."),
+      );
+    }
   });
 
-  it.each(["0", "4", "three", "", "2.5"])("refuses the protocol version %j", async (version) => {
+  it.each(["0", "4", "three", "", "2.5", "3.0", "0x3"])("refuses the protocol version %j", async (version) => {
     expect(await send({ "x-denokv-version": version })).toEqual(
       refused(400, "x-denokv-version names a version that is not known; this server speaks 1, 2, 3."),
     );

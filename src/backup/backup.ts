@@ -11,9 +11,9 @@ import type { SyncStorage } from "../core/storage.ts";
 import type { Version } from "../core/versionstamp.ts";
 import { Backoff } from "./backoff.ts";
 import { type Configuration, ConfigurationTable } from "./configuration.ts";
-import { sealCredentials } from "./credentials.ts";
+import { divide, sealCredentials } from "./credentials.ts";
 import type { Destination, DestinationFailure } from "./destinations/destination.ts";
-import { checkTimes, divide, earlierManifest } from "./enabling.ts";
+import { checkTimes, earlierManifest } from "./enabling.ts";
 import { Exporter } from "./exporter.ts";
 import type { Manifest } from "./format/manifest.ts";
 import { Generations } from "./generations.ts";
@@ -81,7 +81,7 @@ export class Backup {
     const retention = new Retention({
       generations,
       clock,
-      manifestIsStale: () => this.#configurations.manifestIsStale(),
+      markManifestStale: () => this.#configurations.markManifestStale(),
     });
     this.tasks = [
       this.#backlogTask(),
@@ -107,7 +107,7 @@ export class Backup {
         (destination, { databaseId }) =>
           snapshotter.run(destination, databaseId, () => {
             this.#configurations.setActive();
-            this.#configurations.manifestIsStale();
+            this.#configurations.markManifestStale();
           }),
       ),
       this.#task(
@@ -187,7 +187,7 @@ export class Backup {
   restored(): void {
     if (this.#configurations.get() === null) return;
     this.#generations.endAll();
-    this.#configurations.manifestIsStale();
+    this.#configurations.markManifestStale();
   }
 
   /** Carries out one command. Two that ask the destination exclude each other: the second is a "conflict". */
@@ -335,7 +335,7 @@ export class Backup {
         if (this.#exporter.overBound().length === 0) return;
         const cause = `The destination took nothing until ${this.#policy.backlogBytes} bytes of log were waiting.`;
         for (const { start } of this.#exporter.overBound()) this.#generations.breakOff(start, cause);
-        this.#configurations.manifestIsStale();
+        this.#configurations.markManifestStale();
         database.log.trim();
       },
     };

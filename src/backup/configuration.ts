@@ -125,7 +125,7 @@ export class ConfigurationTable {
     this.#change("UPDATE backup SET manifest_at = ?1, manifest_stale = manifest_stale - ?2", at, changes);
   }
 
-  manifestIsStale(): void {
+  markManifestStale(): void {
     this.#change("UPDATE backup SET manifest_stale = manifest_stale + 1");
   }
 

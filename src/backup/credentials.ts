@@ -1,5 +1,5 @@
 /** A destination's credentials as they are kept: what of them is secret is sealed, bound to the database and the backup. */
-import type { BackupCredentials, BackupDestination } from "../core/backup-commands.ts";
+import type { BackupCredentials, BackupDestination, NewBackupDestination } from "../core/backup-commands.ts";
 import type { Failure } from "../core/errors.ts";
 import type { SecretBox } from "./secrets.ts";
 
@@ -17,6 +17,16 @@ export interface SealedDestination extends CredentialsPlace {
 
 /** What of the credentials is secret, as it is sealed. */
 type SecretPart = Pick<BackupCredentials, "secretAccessKey" | "sessionToken">;
+
+/** What is stored in the clear, and what is sealed. */
+export function divide(given: NewBackupDestination): {
+  readonly destination: BackupDestination;
+  readonly credentials: BackupCredentials | null;
+} {
+  if (given.kind === "r2") return { destination: given, credentials: null };
+  const { secretAccessKey, sessionToken, ...destination } = given;
+  return { destination, credentials: { accessKeyId: given.accessKeyId, secretAccessKey, sessionToken } };
+}
 
 /** null when there are none to seal. */
 export async function sealCredentials(

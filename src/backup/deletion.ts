@@ -14,7 +14,7 @@ import { ConfigurationTable } from "./configuration.ts";
 import { openCredentials } from "./credentials.ts";
 import { deleteSome } from "./delete-objects.ts";
 import type { DestinationFailure } from "./destinations/destination.ts";
-import { parsePrefix } from "./destinations/object-name.ts";
+import { knownPrefix } from "./destinations/object-name.ts";
 import { databasePrefix, manifestName } from "./format/object-names.ts";
 import { BackupJobs, type RunningJob } from "./jobs.ts";
 import type { SecretBox } from "./secrets.ts";
@@ -154,8 +154,7 @@ export class BackupDeletion {
 
 /** For whoever has to delete by hand what is left. */
 function placeOf({ destination, databaseId }: BackupDeletionOrder): string {
-  const prefix = parsePrefix(destination.prefix);
-  const below = (prefix.ok ? prefix.prefix : "") + databasePrefix(databaseId);
+  const below = knownPrefix(destination.prefix) + databasePrefix(databaseId);
   return destination.kind === "r2"
     ? `the deployment's bucket below ${below}`
     : `bucket ${destination.bucketName} of ${destination.endpoint} below ${below}`;

@@ -1,12 +1,13 @@
 /** The hash chain of a folder: each object carries the SHA-256 of the one before it. */
 import { fromHex } from "../core/bytes.ts";
 import { NO_OBJECT_BEFORE } from "./format/fields.ts";
+import type { FolderState } from "./format/manifest.ts";
 import { generationPrefix, type GenerationPlace } from "./format/object-names.ts";
 import { sha256Hex } from "./format/sha256.ts";
-import type { Folder, StoredObject } from "./generations.ts";
+import type { StoredObject } from "./generations.ts";
 
 /** What the next object of the folder has to carry. */
-export function previousOf({ head }: Folder): Uint8Array {
+export function previousOf({ head }: FolderState): Uint8Array {
   return head === null ? NO_OBJECT_BEFORE : fromHex(head.sha256);
 }
 

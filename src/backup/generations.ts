@@ -2,25 +2,18 @@
  * The generations of a backup as they are known here, one row each, and how they change. Every change is one row, written before
  * or after a request and never during one, so that a kill at any moment leaves what was last known to be true.
  *
- * snapshotting → complete → retired → deleting → gone. A complete one becomes ended instead when its log outgrew the bound or the database was brought to another state, a
- * snapshotting one is deleted then. Snapshotting and complete ones are live: they have a reader of the mutation log.
+ * snapshotting → complete → retired → deleting → gone. A complete one becomes ended instead when its log outgrew the bound or the
+ * database was brought to another state, a snapshotting one is deleted then. Snapshotting and complete ones are live: they have a
+ * reader of the mutation log.
  */
 import { assert } from "../core/assert.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import type { SqlValue, SyncStorage } from "../core/storage.ts";
 import { asVersion, type Version } from "../core/versionstamp.ts";
-import type { Gap, ManifestGeneration } from "./format/manifest.ts";
+import type { FolderState, Gap, ManifestGeneration } from "./format/manifest.ts";
 import type { DatabaseSource } from "./sources.ts";
 
 export type GenerationState = "snapshotting" | "complete" | "retired" | "ended" | "deleting";
-
-/** One of the two folders of objects. */
-export interface Folder {
-  readonly objects: number;
-  readonly bytes: number;
-  /** The newest object below the generation's prefix, and its hash in hex. */
-  readonly head: { readonly object: string; readonly sha256: string } | null;
-}
 
 export interface Generation {
   readonly start: Version;
@@ -33,7 +26,7 @@ export interface Generation {
   readonly pendingUpTo: Version | null;
   /** Above `exported` and up to here, so many bytes of log wait. null: they were not counted. */
   readonly counted: { readonly upTo: Version; readonly bytes: number } | null;
-  readonly log: Folder;
+  readonly log: FolderState;
   /** The greatest key when the generation began: what is above it now is in the log. null: there was no entry. */
   readonly snapshotEnd: Uint8Array | null;
   /** Entries up to and with this key are stored. */
@@ -44,7 +37,7 @@ export interface Generation {
   readonly sequence: number;
   /** The last entry was read at this version; null while there are more to read. */
   readonly scannedAt: Version | null;
-  readonly snapshot: Folder;
+  readonly snapshot: FolderState;
   /** What `differential` says; decided before it is stored. */
   readonly consistentFrom: Version | null;
   /** The first commit after `consistentFrom` that is stored. */
@@ -362,7 +355,7 @@ function generationOf(row: Row): Generation {
   };
 }
 
-function folder(objects: number, bytes: number, object: string | null, sha256: string | null): Folder {
+function folder(objects: number, bytes: number, object: string | null, sha256: string | null): FolderState {
   return { objects, bytes, head: object === null || sha256 === null ? null : { object, sha256 } };
 }
 

@@ -6,7 +6,7 @@ import type {
   BackupVerificationInfo,
 } from "../core/backup-commands.ts";
 import type { Configuration } from "./configuration.ts";
-import { parsePrefix } from "./destinations/object-name.ts";
+import { knownPrefix } from "./destinations/object-name.ts";
 import { generationPrefix } from "./format/object-names.ts";
 import { type Generation, lastPointOf } from "./generations.ts";
 import { deletedAfter } from "./retention.ts";
@@ -70,6 +70,5 @@ function lastObjectOf(configuration: Configuration, generations: readonly Genera
 }
 
 function prefixOf({ destination, databaseId }: Configuration, { start }: Generation): string {
-  const prefix = parsePrefix(destination.prefix);
-  return (prefix.ok ? prefix.prefix : "") + generationPrefix({ databaseId, start });
+  return knownPrefix(destination.prefix) + generationPrefix({ databaseId, start });
 }

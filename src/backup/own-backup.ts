@@ -1,12 +1,11 @@
 /** What going back in time needs of a database's own backup: the exporting side provides it. */
 import type { NewBackupDestination } from "../core/backup-commands.ts";
-import type { Failure } from "../core/errors.ts";
+import { type Failure, failure } from "../core/errors.ts";
 import type { Version } from "../core/versionstamp.ts";
 import type { Destination } from "./destinations/destination.ts";
 import type { Manifest } from "./format/manifest.ts";
 import { BackupBucket, problemText, type ReadProblem } from "./replay/backup-bucket.ts";
 import { type Catalog, loadCatalog } from "./replay/catalog.ts";
-import { failure } from "../core/errors.ts";
 import type { VerificationSchedule } from "./verification-schedule.ts";
 
 /** Where a backup goes, with the secret, and what is known of it now. */

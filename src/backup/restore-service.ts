@@ -3,35 +3,40 @@
  * slice at a time. What each does is in `restore.ts`, `verify.ts` and `past-states.ts`.
  */
 import type { NewBackupDestination } from "../core/backup-commands.ts";
+import { toHex } from "../core/bytes.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
 import type { Entropy } from "../core/entropy.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_BACKUP_AHEAD_MS, MAX_RESTORE_POINTS } from "../core/limits.ts";
-import type {
-  PastInfo,
-  PastRoom,
-  ReceiveOrder,
-  RestoreAnswer,
-  RestoreCommand,
-  RestoreJob,
-  RestorePointInfo,
-  RestoreStub,
-  RevokedToken,
-} from "../core/restore-commands.ts";
-import { checkName } from "../core/restore-commands.ts";
-import { toHex } from "../core/bytes.ts";
 import type { Jurisdiction } from "../core/placement.ts";
+import {
+  checkName,
+  type PastInfo,
+  type PastRoom,
+  type ReceiveOrder,
+  type RestoreAnswer,
+  type RestoreCommand,
+  type RestoreJob,
+  type RestoreStub,
+  type RevokedToken,
+} from "../core/restore-commands.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import { timeOfVersion, type Version, versionAtTime } from "../core/versionstamp.ts";
 import type { Destination } from "./destinations/destination.ts";
-import type { RestorePoint } from "./format/manifest.ts";
 import { BackupJobs } from "./jobs.ts";
-import { asFailure, type OpenBackup, openBackup, type OwnBackup } from "./own-backup.ts";
 import { Lookups } from "./lookups.ts";
+import { asFailure, type OpenBackup, openBackup, type OwnBackup } from "./own-backup.ts";
 import { PastStates } from "./past-states.ts";
 import type { Generation } from "./replay/catalog.ts";
 import { momentText, parseMoment } from "./replay/moment.ts";
-import { highestVersion, pointsAround, type ResolvedMoment, resolveMoment, restorableRange } from "./replay/points.ts";
+import {
+  highestVersion,
+  pointAt,
+  pointsAround,
+  type ResolvedMoment,
+  resolveMoment,
+  restorableRange,
+} from "./replay/points.ts";
 import { type RestorePurpose, Restores, type SideStore } from "./restore.ts";
 import type { SecretBox } from "./secrets.ts";
 import type { BackupTask } from "./sources.ts";
@@ -182,8 +187,7 @@ export class RestoreService {
     if (!opened.ok) return opened;
     const found = await restorableRange(opened.bucket, opened.catalog);
     if (!found.ok) return asFailure(found);
-    const range = found.range === null ? null : { first: info(found.range.first), last: info(found.range.last) };
-    return { ok: true, kind: "range", range };
+    return { ok: true, kind: "range", range: found.range };
   }
 
   async #points(command: Extract<RestoreCommand, { command: "points" }>): Promise<RestoreAnswer | Failure> {
@@ -197,14 +201,13 @@ export class RestoreService {
     if (!opened.ok) return opened;
     const page = await pointsAround(opened.bucket, opened.catalog, moment.version, direction, limit);
     if (!page.ok) return asFailure(page);
-    return { ok: true, kind: "points", points: page.points.map(info), next: page.next };
+    return { ok: true, kind: "points", points: page.points, next: page.next };
   }
 
   async #resolve(at: string): Promise<RestoreAnswer | Failure> {
     const found = await this.#find(at);
     if (!found.ok) return found;
-    const { version } = found.resolved;
-    return { ok: true, kind: "points", points: [{ version, time: timeOfVersion(version) }], next: null };
+    return { ok: true, kind: "points", points: [pointAt(found.resolved.version)], next: null };
   }
 
   async #restoreInPlace(command: Extract<RestoreCommand, { command: "restore" }>): Promise<RestoreAnswer | Failure> {
@@ -375,8 +378,4 @@ function jobAnswer(
 
 function pastAnswer(past: PastInfo | Failure): RestoreAnswer | Failure {
   return "ok" in past ? past : { ok: true, kind: "past", past };
-}
-
-function info({ versionstamp, time }: RestorePoint): RestorePointInfo {
-  return { version: versionstamp, time };
 }

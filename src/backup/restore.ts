@@ -12,7 +12,6 @@ import type { EntriesDigest, ReceiveOrder, RestoreJob } from "../core/restore-co
 import type { SyncStorage } from "../core/storage.ts";
 import type { Version } from "../core/versionstamp.ts";
 import type { Destination } from "./destinations/destination.ts";
-import type { SnapshotEntry } from "./format/snapshot-range.ts";
 import { StateDigest } from "./format/state-digest.ts";
 import type { BackupJobs, Progress, RunningJob } from "./jobs.ts";
 import { BackupBucket, problemText, type ReadProblem } from "./replay/backup-bucket.ts";
@@ -20,15 +19,12 @@ import type { Generation } from "./replay/catalog.ts";
 import { type ReplaySink, Replay } from "./replay/replay.ts";
 import { type ReplayCursor, START } from "./replay/replay-cursor.ts";
 import type { SecretBox } from "./secrets.ts";
+import type { EntrySource } from "./sources.ts";
 
 /** A state beside the live one: `engine/side-state.ts` fits. */
-export interface SideStore extends ReplaySink {
+export interface SideStore extends ReplaySink, EntrySource {
   begin(tag: string): void;
   drop(): void;
-  scan(
-    after: Uint8Array | null,
-    bounds: { readonly maxBytes: number; readonly maxEntries: number },
-  ): readonly SnapshotEntry[];
 }
 
 export type RestorePurpose = "restore" | ReceiveOrder["purpose"];

@@ -32,7 +32,7 @@ export interface RetentionOptions {
   readonly generations: Generations;
   readonly clock: Clock;
   /** A generation has gone from what the manifest has to say. */
-  readonly manifestIsStale: () => void;
+  readonly markManifestStale: () => void;
 }
 
 export class Retention {
@@ -52,13 +52,13 @@ export class Retention {
   }
 
   async run(destination: Destination, configuration: Configuration): Promise<DestinationFailure | null> {
-    const { generations, clock, manifestIsStale } = this.#options;
+    const { generations, clock, markManifestStale } = this.#options;
     const all = generations.all();
     for (const generation of all) {
       const at = deletedAfter(generation, all, configuration);
       if (at === null || at > clock.now()) continue;
       generations.delete(generation.start);
-      manifestIsStale();
+      markManifestStale();
       return null;
     }
     const doomed = all.find(({ state }) => state === "deleting");

@@ -7,7 +7,8 @@ import type { SyncStorage } from "../core/storage.ts";
 
 /**
  * `backup` has at most one row. `backup_generations` has one row for each generation that is in the bucket as far as is known here;
- * what is pending in it was stored before it was sent; it gets no commit after `ends_at`. `backup_jobs` are restores and verifications, at most one of them running.
+ * what is pending in it was stored before it was sent; it gets no commit after `ends_at`. `backup_jobs` are restores and
+ * verifications, at most one of them running.
  */
 const SCHEMA = schemaOf("backup_schema", [
   [

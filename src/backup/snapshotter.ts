@@ -2,7 +2,8 @@
  * Stores every entry of the database beside the log, while writes go on: ranges of keys, each one consistent read. A range's last
  * key and the sequence number of its name are stored before it is sent; one that is sent again, with what is there by then, takes
  * another number, since the first may have arrived. What changed in between is in the log, which began before; so is all above the
- * greatest key of that time, where the snapshot ends, however fast writers append. When every range is stored and the log has reached the last read, `differential` says so, once, and the generation is complete.
+ * greatest key of that time, where the snapshot ends, however fast writers append. When every range is stored and the log has
+ * reached the last read, `differential` says so, once, and the generation is complete.
  */
 import { compareBytes } from "../core/bytes.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";

@@ -23,15 +23,19 @@ export interface LogSource {
   trim(): void;
 }
 
-export interface DatabaseSource {
-  readonly log: LogSource;
-  /** At or above the version of every commit so far. */
-  readonly lastVersion: Version;
-  /** Stored entries above `after` in key order, from one snapshot; none means the end. */
+/** Entries in the order of their keys. */
+export interface EntrySource {
+  /** What is stored above `after` (null: from the start), from one snapshot, until the bounds are reached; none means the end. */
   scan(
     after: Uint8Array | null,
     bounds: { readonly maxBytes: number; readonly maxEntries: number },
   ): readonly SnapshotEntry[];
+}
+
+export interface DatabaseSource extends EntrySource {
+  readonly log: LogSource;
+  /** At or above the version of every commit so far. */
+  readonly lastVersion: Version;
   /** The greatest key stored; null: there is none. */
   lastKey(): Uint8Array | null;
   /** A commit that changes nothing and stands in the log, if there are readers. Its version was never used before. */

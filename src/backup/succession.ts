@@ -34,7 +34,7 @@ export class Succession {
       assert(newest.consistentFrom !== null, "a complete generation to be consistent from somewhere");
       if (exported < newest.consistentFrom) continue;
       this.#generations.retire(start);
-      this.#configurations.manifestIsStale();
+      this.#configurations.markManifestStale();
     }
     if (live.length === 1 && isOutgrown(newest, this.#policy, now)) this.#begin(now);
   }
@@ -44,12 +44,12 @@ export class Succession {
       const { start, endsAt } = generation;
       if (endsAt === null || !this.#generations.hasStored(generation, endsAt)) continue;
       this.#generations.breakOff(start, "The database was restored in place.");
-      this.#configurations.manifestIsStale();
+      this.#configurations.markManifestStale();
     }
   }
 
   #begin(now: UnixMs): void {
     this.#generations.begin(now);
-    this.#configurations.manifestIsStale();
+    this.#configurations.markManifestStale();
   }
 }

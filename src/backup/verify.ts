@@ -4,19 +4,18 @@
  * scan ends. When the exporter has shipped that far, a scratch object replays the backup up to there, every object checked, and
  * computes the same digest. Nothing here changes the database but a marker commit in its log.
  */
-import { compareBytes } from "../core/bytes.ts";
-import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
 import type { NewBackupDestination } from "../core/backup-commands.ts";
+import { compareBytes } from "../core/bytes.ts";
+import type { Clock, UnixMs } from "../core/clock.ts";
 import type { Failure } from "../core/errors.ts";
 import type {
   EntriesDigest,
+  RestorableRange,
   RestoreJob,
-  RestorePointInfo,
   RestoreStub,
   VerificationReport,
 } from "../core/restore-commands.ts";
-import type { Version } from "../core/versionstamp.ts";
-import { versionstampHex } from "../core/versionstamp.ts";
+import { type Version, versionstampHex } from "../core/versionstamp.ts";
 import type { Destination } from "./destinations/destination.ts";
 import { generationPrefix, manifestName } from "./format/object-names.ts";
 import type { SnapshotEntry } from "./format/snapshot-range.ts";
@@ -26,6 +25,7 @@ import { asFailure, openBackup, type OwnBackup } from "./own-backup.ts";
 import { type BackupBucket, problemText } from "./replay/backup-bucket.ts";
 import { resolveMoment, restorableRange } from "./replay/points.ts";
 import { DIGEST_BOUNDS } from "./restore.ts";
+import type { EntrySource } from "./sources.ts";
 
 /** One key's change as the engine tells it. */
 interface ObservedChange {
@@ -34,11 +34,7 @@ interface ObservedChange {
 }
 
 /** The engine's `Database` fits. */
-export interface VerifiableDatabase {
-  scan(
-    after: Uint8Array | null,
-    bounds: { readonly maxBytes: number; readonly maxEntries: number },
-  ): readonly SnapshotEntry[];
+export interface VerifiableDatabase extends EntrySource {
   observe(observer: (changes: readonly ObservedChange[]) => void): () => void;
   logMarker(): Version;
 }
@@ -65,7 +61,7 @@ interface Replaying {
   readonly stage: "replaying";
   readonly version: Version;
   readonly live: EntriesDigest;
-  readonly range: { readonly first: RestorePointInfo; readonly last: RestorePointInfo } | null;
+  readonly range: RestorableRange | null;
   /** What was wrong before anything was replayed. */
   readonly problems: readonly string[];
 }
@@ -200,10 +196,9 @@ export class Verifier {
     });
     // Cancelled meanwhile, or the database deleted: whoever did that may have wiped the trial before it began.
     if (!jobs.isRunning(id)) return void (await scratch().discard());
-    if (!("id" in received) && !received.ok) return this.#refuse(id, received);
-    const range = found.range === null ? null : { first: info(found.range.first), last: info(found.range.last) };
+    if (!received.ok) return this.#refuse(id, received);
     const problems = await manifestProblems(bucket);
-    const next: Replaying = { stage: "replaying", version, live: state.live, range, problems };
+    const next: Replaying = { stage: "replaying", version, live: state.live, range: found.range, problems };
     jobs.progress(id, next, { phase: "replaying", done: 0, total: 0 });
   }
 
@@ -277,8 +272,4 @@ async function manifestProblems(bucket: BackupBucket): Promise<string[]> {
 
 function isSame(a: EntriesDigest, b: EntriesDigest): boolean {
   return a.count === b.count && a.sum === b.sum && a.sumWithExpiries === b.sumWithExpiries;
-}
-
-function info({ versionstamp, time }: { readonly versionstamp: Version; readonly time: UnixMs }): RestorePointInfo {
-  return { version: versionstamp, time: asUnixMs(time) };
 }

@@ -14,7 +14,13 @@ import type {
 import type { UnixMs } from "./clock.ts";
 import type { Failure } from "./errors.ts";
 import type { Jurisdiction, LocationHint } from "./placement.ts";
-import type { RestoreAnswer, RestoreCommand, RestorePointInfo, VerificationReport } from "./restore-commands.ts";
+import type {
+  RestorableRange,
+  RestoreAnswer,
+  RestoreCommand,
+  RestorePointInfo,
+  VerificationReport,
+} from "./restore-commands.ts";
 
 export const PERMISSIONS = ["read", "write", "admin", "backup", "metrics"] as const;
 export type Permission = (typeof PERMISSIONS)[number];
@@ -198,7 +204,7 @@ export interface Commands {
   /** null: there is nothing to go back to yet. */
   "backups.range": {
     input: { databaseId: string };
-    output: { readonly range: { readonly first: RestorePointInfo; readonly last: RestorePointInfo } | null };
+    output: { readonly range: RestorableRange | null };
   };
   "backups.points": {
     input: { databaseId: string; at: string; direction: "before" | "after"; limit: number };

@@ -23,7 +23,10 @@ export type RestoreCommand =
   | { readonly command: "resolve"; readonly at: string }
   /** Brings this database back to the moment. The caller has asked for confirmation. */
   | { readonly command: "restore"; readonly jobId: string; readonly at: string }
-  /** Makes another database, which was made and never written to, what this one was at the moment. The job is that database's: ask it, cancel it there. */
+  /**
+   * Makes another database, which was made and never written to, what this one was at the moment. The job is that database's: ask
+   * it, cancel it there.
+   */
   | {
       readonly command: "fork";
       readonly jobId: string;
@@ -87,6 +90,12 @@ export interface RestorePointInfo {
   readonly time: UnixMs;
 }
 
+/** What a backup gives back reaches from one commit to the other; there may be gaps between. */
+export interface RestorableRange {
+  readonly first: RestorePointInfo;
+  readonly last: RestorePointInfo;
+}
+
 export type RestoreJobKind = "restore" | "fork" | "past" | "check" | "verify" | "deletion";
 
 export type RestoreJobStatus = "running" | "completed" | "failed" | "cancelled";
@@ -127,7 +136,7 @@ export interface VerificationReport {
   /** Whether everything that was looked at is whole, and the states are the same. */
   readonly good: boolean;
   /** null when nothing can be restored. */
-  readonly range: { readonly first: RestorePointInfo; readonly last: RestorePointInfo } | null;
+  readonly range: RestorableRange | null;
   /** The live database's and the backup's; null for what was not reached. */
   readonly live: EntriesDigest | null;
   readonly backup: EntriesDigest | null;
@@ -150,7 +159,7 @@ export type RestoreAnswer =
   | {
       readonly ok: true;
       readonly kind: "range";
-      readonly range: { readonly first: RestorePointInfo; readonly last: RestorePointInfo } | null;
+      readonly range: RestorableRange | null;
     }
   | {
       readonly ok: true;

@@ -4,9 +4,9 @@ import type { SyncStorage } from "../core/storage.ts";
 
 /**
  * `entries` has no rowid: one row written per entry and rows in key order on disk. A row past 1,000 bytes would spill into pages
- * of its own, so such a value lies in `large_values` and the entry holds its id. `mutation_log_1` and its successors (`mutation-log.ts`) have one row per commit, whose
- * number is the commit's version; only a commit too big for one row has more, on the versions just below it, which it reserved:
- * `parts_after` counts those that follow.
+ * of its own, so such a value lies in `large_values` and the entry holds its id. `mutation_log_1` and its successors
+ * (`mutation-log.ts`) have one row per commit, whose number is the commit's version; only a commit too big for one row has more, on
+ * the versions just below it, which it reserved: `parts_after` counts those that follow.
  */
 const MIGRATIONS: readonly (readonly string[])[] = [
   [

@@ -1,7 +1,8 @@
 /** Builds what brings a database back in time from what the object has, and says what an object becomes when a state is adopted. */
 import type { Backup } from "../backup/backup.ts";
+import { divide } from "../backup/credentials.ts";
 import { RestoreService } from "../backup/restore-service.ts";
-import type { DeletionStub, NewBackupDestination } from "../core/backup-commands.ts";
+import type { DeletionStub } from "../core/backup-commands.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
 import type { Jurisdiction } from "../core/placement.ts";
 import type { ReceiveOrder, RestoreStub, RevokedToken } from "../core/restore-commands.ts";
@@ -48,9 +49,9 @@ export function databaseRestores(parts: RestoreParts): RestoreService {
       else if (purpose === "past") mode.become("past", version);
     },
     own: backup,
-    connect: (destination) => {
-      const { place, credentials } = divide(destination);
-      return openDestination(place, credentials, env, timing);
+    connect: (given) => {
+      const { destination, credentials } = divide(given);
+      return openDestination(destination, credentials, env, timing);
     },
     secrets: secretBox(env),
     objectName,
@@ -89,10 +90,4 @@ export function isVacant(database: Database, mode: ObjectMode): boolean {
   if (mode.mode !== "open") return true;
   const isEmpty = database.scan(null, { maxBytes: 1, maxEntries: 1 }).length === 0;
   return isEmpty && database.lastVersion === NO_VERSION;
-}
-
-function divide(given: NewBackupDestination) {
-  if (given.kind === "r2") return { place: given, credentials: null };
-  const { secretAccessKey, sessionToken, ...place } = given;
-  return { place, credentials: { accessKeyId: given.accessKeyId, secretAccessKey, sessionToken } };
 }

@@ -45,6 +45,12 @@ export function parsePrefix(text: string): { readonly ok: true; readonly prefix:
   return { ok: true, prefix: `${trimmed}/` };
 }
 
+/** The prefix of a destination that was taken with it, as it stands before names. */
+export function knownPrefix(text: string): string {
+  const parsed = parsePrefix(text);
+  return parsed.ok ? parsed.prefix : "";
+}
+
 /** The key as the path of a URL: every segment percent-encoded but for RFC 3986's unreserved characters. */
 export function encodeKeyPath(key: string): string {
   return key.split("/").map(encodeStrictly).join("/");

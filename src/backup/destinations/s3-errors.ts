@@ -1,6 +1,7 @@
 /**
  * What an S3 answer that is not a success means to its caller. The error's code decides where it is known, because providers
- * disagree on the status; else the status does, except that 404 with a code that nobody here knows may be about anything but an object. The remote's own words are never repeated: only its code, when it looks like one.
+ * disagree on the status; else the status does, except that 404 with a code that nobody here knows may be about anything but an
+ * object. The remote's own words are never repeated: only its code, when it looks like one.
  */
 import { type DestinationFailure, type DestinationFailureClass, destinationFailure } from "./destination.ts";
 import { isRegionName } from "./destination-url.ts";

@@ -7,7 +7,7 @@
 import { asUnixMs, type UnixMs } from "../../core/clock.ts";
 import { type Version, versionOfHex, versionstampHex } from "../../core/versionstamp.ts";
 import { type Damage, damage, DamageFound } from "./damage.ts";
-import { manifestName } from "./object-names.ts";
+import { type GenerationPlace, generationPrefix, manifestName } from "./object-names.ts";
 import { sha256Hex } from "./sha256.ts";
 
 const MANIFEST_FORMAT = 1;
@@ -63,6 +63,11 @@ export interface Manifest {
   readonly writtenAt: UnixMs;
   /** The oldest first. */
   readonly generations: readonly ManifestGeneration[];
+}
+
+/** The head's whole name. */
+export function headName(place: GenerationPlace, head: ChainHead): string {
+  return generationPrefix(place) + head.object;
 }
 
 /** The same manifest is always the same bytes. */

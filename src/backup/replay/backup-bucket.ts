@@ -55,7 +55,10 @@ export class BackupBucket {
     return got.class === "not-found" ? { ok: true, manifest: null } : got;
   }
 
-  /** The starts of all generations newer than this one (null: all) of which any object is there, ascending. One request for each, and one. */
+  /**
+   * The starts of all generations newer than this one (null: all) of which any object is there, ascending. One request for each,
+   * and one.
+   */
   async generations(
     newerThan: Version | null,
   ): Promise<{ readonly ok: true; readonly starts: readonly Version[] } | DestinationFailure> {

@@ -3,12 +3,12 @@
  * after its generation's `differential`. Most of it is in the objects' names; an object is read when its commits are needed.
  */
 import { failure, type Failure } from "../../core/errors.ts";
+import type { RestorableRange, RestorePointInfo } from "../../core/restore-commands.ts";
 import { asVersion, timeOfVersion, type Version } from "../../core/versionstamp.ts";
 import { damage } from "../format/damage.ts";
 import { isLastOfCommit } from "../format/log-stamp.ts";
-import type { RestorePoint } from "../format/manifest.ts";
+import { headName } from "../format/manifest.ts";
 import { openMutationRange } from "../format/mutation-range.ts";
-import { generationPrefix } from "../format/object-names.ts";
 import type { BackupBucket, ReadProblem } from "./backup-bucket.ts";
 import { type Catalog, type Generation, generationAfter, generationFor } from "./catalog.ts";
 import { momentText } from "./moment.ts";
@@ -24,7 +24,7 @@ export interface ResolvedMoment {
 export interface PointPage {
   readonly ok: true;
   /** From the moment on outwards: ascending for "after", descending for "before". */
-  readonly points: readonly RestorePoint[];
+  readonly points: readonly RestorePointInfo[];
   /** Where the next page begins, in the same direction; null: there is nothing more. */
   readonly next: Version | null;
 }
@@ -57,14 +57,11 @@ export async function resolveMoment(
   return { ok: true, generation, version: asVersion(Math.max(version, generation.consistentFrom)) };
 }
 
-/** From the first moment that can be restored to the last; there may be gaps between. null: nothing can. */
+/** From the first moment that can be restored to the last. null: nothing can. */
 export async function restorableRange(
   bucket: BackupBucket,
   catalog: Catalog,
-): Promise<
-  | { readonly ok: true; readonly range: { readonly first: RestorePoint; readonly last: RestorePoint } | null }
-  | ReadProblem
-> {
+): Promise<{ readonly ok: true; readonly range: RestorableRange | null } | ReadProblem> {
   const [oldest] = catalog.generations;
   const newest = catalog.generations.at(-1);
   if (oldest === undefined || newest === undefined) return { ok: true, range: null };
@@ -104,7 +101,7 @@ class Pager {
   readonly #bucket: BackupBucket;
   readonly #catalog: Catalog;
   readonly #limit: number;
-  readonly #points: RestorePoint[] = [];
+  readonly #points: RestorePointInfo[] = [];
   #requests = 0;
 
   constructor(bucket: BackupBucket, catalog: Catalog, limit: number) {
@@ -207,8 +204,8 @@ async function commitsOf(
   return { ok: true, versions };
 }
 
-function pointAt(version: Version): RestorePoint {
-  return { versionstamp: version, time: timeOfVersion(version) };
+export function pointAt(version: Version): RestorePointInfo {
+  return { version, time: timeOfVersion(version) };
 }
 
 /** The moment lies behind the last object of its generation: fine at the backup's end, and else a gap or damage. */
@@ -219,7 +216,7 @@ function beyondTheEnd(
   moment: Version,
 ): ReadProblem | Failure | null {
   const { place, logHead, consistentFrom } = generation;
-  const head = logHead === null ? null : generationPrefix(place) + logHead.object;
+  const head = logHead === null ? null : headName(place, logHead);
   if (head !== null && (last === undefined || last.name < head)) return damage(head, "is missing");
   const end = last?.last.version ?? consistentFrom;
   const newer = generationAfter(catalog, generation);

@@ -9,12 +9,10 @@ import type { Effect } from "../../core/operations.ts";
 import { type Version, versionstampHex } from "../../core/versionstamp.ts";
 import { type Damage, damage } from "../format/damage.ts";
 import { isLastOfCommit } from "../format/log-stamp.ts";
-import type { ChainHead } from "../format/manifest.ts";
+import { headName } from "../format/manifest.ts";
 import { type LogEntry, openMutationRange } from "../format/mutation-range.ts";
 import {
   differentialName,
-  type GenerationPlace,
-  generationPrefix,
   logsPrefix,
   parseLogObjectName,
   parseSnapshotObjectName,
@@ -360,10 +358,6 @@ function hasCommit(entries: Iterable<LogEntry>, version: Version): boolean {
     if (stamp.version > version) return false;
   }
   return false;
-}
-
-function headName(place: GenerationPlace, head: ChainHead): string {
-  return generationPrefix(place) + head.object;
 }
 
 function notAsDescribed(object: string): Damage {

@@ -53,7 +53,7 @@ async function collect(
     const page: PointPage = good(await pointsAround(bucket, catalog, next, direction, limit));
     expect(destination.requests - before).toBeLessThanOrEqual(45);
     expect(page.points.length).toBeLessThanOrEqual(limit);
-    found.push(...page.points.map(({ versionstamp }) => versionstamp));
+    found.push(...page.points.map(({ version }) => version));
     next = page.next;
   }
   return found;
@@ -174,8 +174,8 @@ describe("a moment", () => {
 test("the range goes from the oldest differential to the newest commit, and every version seen lies below the highest", async () => {
   const { bucket, catalog, writer, destination } = await written(7);
   const { range } = good(await restorableRange(bucket, catalog));
-  expect(range?.first.versionstamp).toBe(writer.generations[0]?.consistentFrom);
-  expect(range?.last.versionstamp).toBe(writer.lastVersion);
+  expect(range?.first.version).toBe(writer.generations[0]?.consistentFrom);
+  expect(range?.last.version).toBe(writer.lastVersion);
   expect(good(await highestVersion(bucket, catalog)).version).toBe(writer.lastVersion);
   const generation = writer.begin();
   const beyond = writer.randomCommit();

@@ -133,39 +133,28 @@ export class RestoreCommands {
   async job(who: Admitted, jobId: string): Promise<Job | Failure> {
     const job = this.#organization.job(who, jobId);
     if (isFailure(job) || job.finishedAt !== null) return job;
-    if (job.kind !== "database.delete") {
-      return this.#followed(job, await this.#askAnyway(job.databaseId, { command: "job", jobId }));
-    }
-    const deletion = this.#deletionOf(job);
-    return deletion === null
-      ? job
-      : this.#followed(job, await deletion.restore({ command: "job", jobId: DELETION_JOB }));
+    const answer = await this.#askOfJob(job, "job");
+    return answer === null ? job : this.#followed(job, answer);
   }
 
   async cancel(who: Admitted, jobId: string): Promise<Job | Failure> {
     const job = await this.job(who, jobId);
+    if (isFailure(job)) return job;
     // Who could not have ordered a deletion does not stop one either.
     const refused =
-      isFailure(job) || job.kind !== "database.delete" || who.scopes === null
-        ? undefined
-        : refuses(who.scopes, "databases.delete");
+      job.kind === "database.delete" && who.scopes !== null ? refuses(who.scopes, "databases.delete") : undefined;
     if (refused !== undefined) return refused;
-    if (isFailure(job) || job.finishedAt !== null) return this.#organization.cancelJob(who, jobId);
-    const deletion = this.#deletionOf(job);
-    if (job.kind === "database.delete" && deletion === null) return this.#organization.cancelJob(who, jobId);
-    const answer =
-      deletion === null
-        ? await this.#askAnyway(job.databaseId, { command: "cancel", jobId })
-        : await deletion.restore({ command: "cancel", jobId: DELETION_JOB });
+    const answer = job.finishedAt === null ? await this.#askOfJob(job, "cancel") : null;
+    if (answer === null) return this.#organization.cancelJob(who, jobId);
     return answer.ok ? this.#followed(job, answer) : answer;
   }
 
-  /** What deletes the backup of a database that is gone already; null: the job is no such deletion, or has not come so far. */
-  #deletionOf({ kind, databaseId }: Job): DatabaseControl | null {
+  /** Asks where the job is done; null: only here, as the deletion of a database whose backup's turn has not come. */
+  async #askOfJob({ id, kind, databaseId }: Job, command: "job" | "cancel"): Promise<RestoreAnswer | Failure | null> {
+    if (kind !== "database.delete") return this.#askAnyway(databaseId, { command, jobId: id });
     const record = this.#organization.databases.get(databaseId);
-    return kind === "database.delete" && record?.state === "deleted"
-      ? this.#control(deletionName(databaseId), record)
-      : null;
+    if (record?.state !== "deleted") return null;
+    return this.#control(deletionName(databaseId), record).restore({ command, jobId: DELETION_JOB });
   }
 
   /** Has a database begin a job. The row is there before, so that no job is ever lost sight of; asking twice is asking once. */

@@ -6,6 +6,7 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { encryptionKeys } from "../core/encryption-keys.ts";
 import { failure, type Failure } from "../core/errors.ts";
+import type { KeyList } from "../core/key-list.ts";
 import { signingKeys } from "../core/signing-keys.ts";
 import { readKept, writeKept } from "./kept-file.ts";
 
@@ -26,21 +27,19 @@ const kinds = {
         ? undefined
         : " must be 16 to 512 of the characters that a bearer token may have (letters, digits, - . _ ~ + / =), or several such, separated by commas.",
   },
-  CAIRN_SIGNING_KEYS: {
-    make: () => `k${randomBytes(4).toString("hex")}:${randomBytes(32).toString("base64")}`,
-    flaw(value) {
-      const keys = signingKeys(value);
-      return "ok" in keys ? `, ${keys.message}` : undefined;
-    },
-  },
-  CAIRN_ENCRYPTION_KEYS: {
-    make: () => `k${randomBytes(4).toString("hex")}:${randomBytes(32).toString("base64")}`,
-    flaw(value) {
-      const keys = encryptionKeys(value);
-      return "ok" in keys ? `, ${keys.message}` : undefined;
-    },
-  },
+  CAIRN_SIGNING_KEYS: keyList(signingKeys),
+  CAIRN_ENCRYPTION_KEYS: keyList(encryptionKeys),
 } satisfies Record<string, SecretKind>;
+
+function keyList(parse: (text: string) => KeyList | Failure): SecretKind {
+  return {
+    make: () => `k${randomBytes(4).toString("hex")}:${randomBytes(32).toString("base64")}`,
+    flaw(value) {
+      const keys = parse(value);
+      return "ok" in keys ? `, ${keys.message}` : undefined;
+    },
+  };
+}
 
 export type SecretName = keyof typeof kinds;
 export type Secrets = Readonly<Record<SecretName, string>>;

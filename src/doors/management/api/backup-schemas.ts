@@ -19,14 +19,17 @@ import {
   database,
   job,
   nameOrEmpty,
+  restorableRange,
+  restorableRangeJson,
   restorePoint,
-  restorePointJson,
+  timeText,
+  timeTextOrNull,
+  time,
   verification,
   verificationJson,
   wholeNumber,
 } from "./schemas.ts";
 
-const time = z.iso.datetime({ offset: true });
 const versionstamp = z.string().meta({ description: "20 hexadecimal digits." });
 const filled = z.string().min(1);
 const moment = filled.meta({ description: "A versionstamp or a time as in RFC 3339; it is rounded down to a commit." });
@@ -164,7 +167,7 @@ export const backup = z
   })
   .meta({ id: "Backup" });
 
-export const range = z.object({ range: z.object({ first: restorePoint, last: restorePoint }).nullable() });
+export const range = z.object({ range: restorableRange });
 
 export const points = z.object({
   items: z.array(restorePoint),
@@ -182,40 +185,35 @@ export function credentialsOf(given: z.output<typeof newCredentials>): BackupCre
 }
 
 export function rangeJson({ range: found }: Output<"backups.range">) {
-  return {
-    range: found === null ? null : { first: restorePointJson(found.first), last: restorePointJson(found.last) },
-  };
+  return { range: restorableRangeJson(found) };
 }
 
 export function backupJson(backupInfo: BackupInfo) {
   const { createdAt, lastObject, lastError, verification: verified, generations, ...info } = backupInfo;
   return {
     ...info,
-    createdAt: text(createdAt),
-    lastObject: lastObject === null ? null : { ...lastObject, storedAt: text(lastObject.storedAt) },
-    lastError: lastError === null ? null : { ...lastError, since: text(lastError.since), at: text(lastError.at) },
+    createdAt: timeText(createdAt),
+    lastObject: lastObject === null ? null : { ...lastObject, storedAt: timeText(lastObject.storedAt) },
+    lastError:
+      lastError === null ? null : { ...lastError, since: timeText(lastError.since), at: timeText(lastError.at) },
     verification: {
       ...verified,
-      nextAt: verified.nextAt === null ? null : text(verified.nextAt),
+      nextAt: timeTextOrNull(verified.nextAt),
       last: verified.last === null ? null : lastVerificationJson(verified.last),
     },
     generations: generations.map(({ after, upTo, deletedAfter, ...generation }) => ({
       ...generation,
       after: hex(after),
       upTo: hex(upTo),
-      deletedAfter: deletedAfter === null ? null : text(deletedAfter),
+      deletedAfter: timeTextOrNull(deletedAfter),
     })),
   };
 }
 
 function lastVerificationJson({ finishedAt, report, ...last }: NonNullable<BackupInfo["verification"]["last"]>) {
-  return { ...last, finishedAt: text(finishedAt), report: report === null ? null : verificationJson(report) };
+  return { ...last, finishedAt: timeText(finishedAt), report: report === null ? null : verificationJson(report) };
 }
 
 function hex(version: Version | null): string | null {
   return version === null ? null : versionstampHex(version);
-}
-
-function text(ms: number): string {
-  return new Date(ms).toISOString();
 }

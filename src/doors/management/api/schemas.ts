@@ -23,7 +23,7 @@ import {
   type TokenInfo,
 } from "../../../core/management.ts";
 import { JURISDICTIONS, LOCATION_HINTS } from "../../../core/placement.ts";
-import type { RestorePointInfo, VerificationReport } from "../../../core/restore-commands.ts";
+import type { RestorableRange, RestorePointInfo, VerificationReport } from "../../../core/restore-commands.ts";
 import { versionstampHex } from "../../../core/versionstamp.ts";
 
 const CONTROL_CHARACTERS = /\p{Cc}/u;
@@ -40,7 +40,7 @@ export const nameOrEmpty = z
   .refine(wellFormed, MUST_BE_WELL_FORMED);
 const name = nameOrEmpty.min(1);
 const description = z.string().max(MAX_DESCRIPTION_LENGTH).refine(wellFormed, MUST_BE_WELL_FORMED);
-const time = z.iso.datetime({ offset: true });
+export const time = z.iso.datetime({ offset: true });
 const uuid = z.uuid();
 
 const keyPart = z
@@ -163,11 +163,12 @@ export const createdToken = token
 
 const digest = z.object({ count: z.number(), sum: z.string(), sumWithExpiries: z.string() });
 export const restorePoint = z.object({ versionstamp: z.string(), time });
+export const restorableRange = z.object({ first: restorePoint, last: restorePoint }).nullable();
 
 export const verification = z
   .object({
     good: z.boolean(),
-    range: z.object({ first: restorePoint, last: restorePoint }).nullable(),
+    range: restorableRange,
     live: digest.nullable(),
     backup: digest.nullable(),
     objects: z.number(),
@@ -237,11 +238,11 @@ export function pageJson<Item, Json>(itemJson: (item: Item) => Json) {
 }
 
 export function organizationJson(info: OrganizationInfo) {
-  return { id: info.id, name: info.name, createdAt: text(info.createdAt), updatedAt: text(info.updatedAt) };
+  return { id: info.id, name: info.name, createdAt: timeText(info.createdAt), updatedAt: timeText(info.updatedAt) };
 }
 
 export function databaseJson(info: DatabaseInfo) {
-  return { ...info, createdAt: text(info.createdAt), updatedAt: text(info.updatedAt) };
+  return { ...info, createdAt: timeText(info.createdAt), updatedAt: timeText(info.updatedAt) };
 }
 
 export function tokenJson({ scopes, ...info }: TokenInfo) {
@@ -251,12 +252,12 @@ export function tokenJson({ scopes, ...info }: TokenInfo) {
     permissions: scopes.permissions,
     databases: scopes.databases,
     keyPrefix: scopes.keyPrefix === null ? null : partsOfPrefix(scopes.keyPrefix),
-    expiresAt: textOrNull(scopes.expiresAt),
+    expiresAt: timeTextOrNull(scopes.expiresAt),
     signingKey: info.signingKey,
     createdBy: info.createdBy,
-    createdAt: text(info.createdAt),
-    lastUsedAt: textOrNull(info.lastUsedAt),
-    revokedAt: textOrNull(info.revokedAt),
+    createdAt: timeText(info.createdAt),
+    lastUsedAt: timeTextOrNull(info.lastUsedAt),
+    revokedAt: timeTextOrNull(info.revokedAt),
   };
 }
 
@@ -266,16 +267,19 @@ export function jobJson(info: Job) {
     result === null
       ? null
       : { ...result, verification: result.verification === null ? null : verificationJson(result.verification) };
-  return { ...info, result: shown, createdAt: text(createdAt), finishedAt: textOrNull(finishedAt) };
+  return { ...info, result: shown, createdAt: timeText(createdAt), finishedAt: timeTextOrNull(finishedAt) };
 }
 
 export function verificationJson({ range, ...report }: VerificationReport) {
-  const shown = range === null ? null : { first: restorePointJson(range.first), last: restorePointJson(range.last) };
-  return { ...report, range: shown };
+  return { ...report, range: restorableRangeJson(range) };
+}
+
+export function restorableRangeJson(range: RestorableRange | null) {
+  return range === null ? null : { first: restorePointJson(range.first), last: restorePointJson(range.last) };
 }
 
 export function restorePointJson({ version, time: at }: RestorePointInfo) {
-  return { versionstamp: versionstampHex(version), time: text(at) };
+  return { versionstamp: versionstampHex(version), time: timeText(at) };
 }
 
 export function scopesOf(body: z.output<typeof newToken>): Scopes | Failure {
@@ -306,10 +310,10 @@ function partsOfPrefix(hex: string): KeyPartJson[] {
 }
 
 /** RFC 3339. */
-function text(ms: number): string {
+export function timeText(ms: number): string {
   return new Date(ms).toISOString();
 }
 
-function textOrNull(ms: number | null): string | null {
-  return ms === null ? null : text(ms);
+export function timeTextOrNull(ms: number | null): string | null {
+  return ms === null ? null : timeText(ms);
 }

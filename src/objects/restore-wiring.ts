@@ -15,7 +15,7 @@ import type { DatabaseObject } from "./database-object.ts";
 import type { BackupEnv } from "./env.ts";
 import type { Mode, ObjectMode } from "./object-mode.ts";
 import { withPlainAnswers } from "./plain-answers.ts";
-import { systemEntropy } from "./stubs.ts";
+import { systemEntropy, within } from "./stubs.ts";
 
 type RestoreEnv = BackupEnv & { readonly DATABASES: DurableObjectNamespace<DatabaseObject> };
 
@@ -69,8 +69,7 @@ export function objectIn(
   jurisdiction: Jurisdiction | null,
   name: string,
 ): RestoreStub & DeletionStub {
-  const namespace = jurisdiction === null ? env.DATABASES : env.DATABASES.jurisdiction(jurisdiction);
-  return withPlainAnswers(namespace.getByName(name));
+  return withPlainAnswers(within(env.DATABASES, jurisdiction).getByName(name));
 }
 
 /** What an object is while it is filled for this. */

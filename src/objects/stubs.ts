@@ -50,9 +50,8 @@ export function databaseControl(
   id: string,
   { jurisdiction, locationHint }: Placement,
 ): DatabaseControl {
-  const namespace = jurisdiction ? env.DATABASES.jurisdiction(jurisdiction) : env.DATABASES;
   const options = locationHint ? { locationHint } : {};
-  return withPlainAnswers(namespace.getByName(id, options));
+  return withPlainAnswers(within(env.DATABASES, jurisdiction).getByName(id, options));
 }
 
 /** The same object for the data path, or the one of its past. The grant says where it is, so nobody has to be asked. */
@@ -73,8 +72,15 @@ function granted(
   name: string,
   { jurisdiction }: Grant,
 ): DurableObjectStub<DatabaseObject> {
-  const namespace = jurisdiction === undefined ? env.DATABASES : env.DATABASES.jurisdiction(jurisdiction);
-  return namespace.getByName(name);
+  return within(env.DATABASES, jurisdiction).getByName(name);
+}
+
+/** The objects that are kept in a jurisdiction, or those that are kept in none. */
+export function within<Kind extends Rpc.DurableObjectBranded>(
+  namespace: DurableObjectNamespace<Kind>,
+  jurisdiction: Jurisdiction | null | undefined,
+): DurableObjectNamespace<Kind> {
+  return jurisdiction ? namespace.jurisdiction(jurisdiction) : namespace;
 }
 
 /** Whether the platform can keep objects to a jurisdiction: plain workerd cannot. */

@@ -3,8 +3,10 @@ import { expect, test } from "vitest";
 import type { Destination } from "../../src/backup/destinations/destination.ts";
 import { History } from "../support/workerd/backup-history.ts";
 import { TestBackup } from "../support/workerd/backup.ts";
+import { guarded } from "../support/guarded-destination.ts";
 import { MemoryDestination } from "../support/memory-destination.ts";
 import { withStorage } from "../support/workerd/engine.ts";
+import { Killed } from "../support/workerd/weather.ts";
 
 /** Small enough that a short history has many objects of both kinds. */
 const policy = { rangeBytes: 3_000, snapshotRangeEntries: 12 };
@@ -26,31 +28,15 @@ test("every point is the state at its commit: all kinds of writes, expiries, a s
   });
 });
 
-class Killed extends Error {}
-
 /** Dies at its nth request, before or after the destination carries it out. */
 function mortal(destination: Destination, dies: { at: number; after: boolean }): Destination {
-  const { prefix } = destination;
-  const guard = async <T>(work: () => Promise<T>): Promise<T> => {
+  return guarded(destination, async (work) => {
     dies.at -= 1;
     if (dies.at === 0 && !dies.after) throw new Killed();
     const outcome = await work();
     if (dies.at === 0) throw new Killed();
     return outcome;
-  };
-  return {
-    prefix,
-    put: (...args) => guard(() => destination.put(...args)),
-    putIfAbsent: (...args) => guard(() => destination.putIfAbsent(...args)),
-    get: (...args) => guard(() => destination.get(...args)),
-    head: (...args) => guard(() => destination.head(...args)),
-    list: (...args) => guard(() => destination.list(...args)),
-    delete: (...args) => guard(() => destination.delete(...args)),
-    startUpload: (...args) => guard(() => destination.startUpload(...args)),
-    putPart: (...args) => guard(() => destination.putPart(...args)),
-    completeUpload: (...args) => guard(() => destination.completeUpload(...args)),
-    abortUpload: (...args) => guard(() => destination.abortUpload(...args)),
-  };
+  });
 }
 
 /** As `ring`, but a death forgets everything that is not stored. */

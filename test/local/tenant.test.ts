@@ -142,18 +142,23 @@ async function dyingProxy(
 /** Of a first start: the organization, its token is tried, the database, the database's token. */
 const REQUESTS = 4;
 
-test("killed before or after any of its requests was done, it makes nothing twice", async () => {
+/** A server until the test is over. `settle`: what a start does there, through this URL, with what it keeps in this file. */
+async function serverToStartOn() {
   const startUpstream = await onWorkerd(join(repository, "src/worker.ts"), cairnDeployment);
   if ("ok" in startUpstream) throw new Error(startUpstream.message);
   const folder = temporaryFolder();
   const server = await startServer({ host: "127.0.0.1", port: 0, persistTo: folder, secrets: {}, startUpstream });
   if ("ok" in server) throw new Error(server.message);
   onTestFinished(() => server.close(0));
-
   const settle = (file: string, url: string) => {
     const keeper = new TenantKeeper(file, undefined, (sentence) => expect.unreachable(sentence));
     return keeper.settle(() => url, folder, server.secrets).then((flaw) => flaw ?? keeper.tenant);
   };
+  return { server, folder, settle };
+}
+
+test("killed before or after any of its requests was done, it makes nothing twice", async () => {
+  const { server, folder, settle } = await serverToStartOn();
   const seen = new Set<string>();
   for (const when of ["before", "after"] as const) {
     for (let dies = 0; dies < REQUESTS; dies++) {
@@ -195,20 +200,12 @@ test.each([
 ] as const)(
   "killed %s request %i was done and carried on when its key is forgotten, it finds what it made",
   async (when, dies, made) => {
-    const startUpstream = await onWorkerd(join(repository, "src/worker.ts"), cairnDeployment);
-    if ("ok" in startUpstream) throw new Error(startUpstream.message);
-    const folder = temporaryFolder();
-    const server = await startServer({ host: "127.0.0.1", port: 0, persistTo: folder, secrets: {}, startUpstream });
-    if ("ok" in server) throw new Error(server.message);
-    onTestFinished(() => server.close(0));
-    const settle = (url: string) => {
-      const keeper = new TenantKeeper("tenant.json", undefined, (sentence) => expect.unreachable(sentence));
-      return keeper.settle(() => url, folder, server.secrets).then((flaw) => flaw ?? keeper.tenant);
-    };
+    const { server, folder, settle } = await serverToStartOn();
+    const file = "tenant.json";
     const proxy = await dyingProxy(server.url, dies, when);
-    await Promise.race([proxy.dead, settle(proxy.url)]);
-    age(join(folder, "tenant.json"));
-    const tenant = await settle(server.url);
+    await Promise.race([proxy.dead, settle(file, proxy.url)]);
+    age(join(folder, file));
+    const tenant = await settle(file, server.url);
     if ("ok" in tenant) throw new Error(tenant.message);
     const there = { ...tenant, url: server.url, connectUrl: `${server.url}/databases/${tenant.databaseId}/connect` };
     expect([await opens(there, there.accessToken), await opens(there, there.adminToken)]).toEqual([true, true]);

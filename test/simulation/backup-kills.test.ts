@@ -108,10 +108,16 @@ async function settled(path: string): Promise<void> {
     .toMatchObject({ status: { code: "active" }, backlogBytes: 0, lastError: null });
 }
 
-const moments: readonly Moment[] = ["before", "after"];
+/** What is done to the bucket, by which request it is known. */
+type Step = readonly [what: string, method: string, pattern: RegExp];
+
+function beforeAndAfter(steps: readonly Step[]) {
+  const moments: readonly Moment[] = ["before", "after"];
+  return steps.flatMap(([what, method, pattern]) => moments.map((moment) => [moment, what, method, pattern] as const));
+}
 
 describe("workerd is killed while a backup is enabled", () => {
-  const steps: readonly (readonly [string, string, RegExp])[] = [
+  const steps: readonly Step[] = [
     ["the probe is stored", "PUT", /probe/],
     ["the probe is read", "GET", /probe$/],
     ["the probe is removed", "DELETE", /probe/],
@@ -121,10 +127,7 @@ describe("workerd is killed while a backup is enabled", () => {
     ["the log is stored", "PUT", /logs/],
     ["the snapshot is declared whole", "PUT", /differential/],
   ];
-  const cases = steps.flatMap(([what, method, pattern]) =>
-    moments.map((moment) => [moment, what, method, pattern] as const),
-  );
-  test.each(cases)("%s %s", { timeout: 120_000 }, async (moment, _, method, pattern) => {
+  test.each(beforeAndAfter(steps))("%s %s", { timeout: 120_000 }, async (moment, _, method, pattern) => {
     const { id, path } = await newDatabase();
     const killed = killAt(id, method, pattern, moment);
     await Promise.all([
@@ -153,15 +156,12 @@ describe("workerd is killed while a backup is enabled", () => {
 });
 
 describe("workerd is killed while a database is deleted with its backup", () => {
-  const steps: readonly (readonly [string, string, RegExp])[] = [
+  const steps: readonly Step[] = [
     ["the manifest is removed", "DELETE", /manifest/],
     ["a generation is made unusable", "DELETE", /differential/],
     ["the rest is removed", "DELETE", /logs/],
   ];
-  const cases = steps.flatMap(([what, method, pattern]) =>
-    moments.map((moment) => [moment, what, method, pattern] as const),
-  );
-  test.each(cases)("%s %s", { timeout: 120_000 }, async (moment, _, method, pattern) => {
+  test.each(beforeAndAfter(steps))("%s %s", { timeout: 120_000 }, async (moment, _, method, pattern) => {
     const { id, path } = await newDatabase();
     expect((await enable(path)).status).toBe(201);
     await settled(path);

@@ -7,6 +7,7 @@ import {
   type DestinationFailure,
   destinationFailure,
 } from "../../../src/backup/destinations/destination.ts";
+import { guarded } from "../guarded-destination.ts";
 
 /** The object is gone: what it was doing comes to nothing. */
 export class Killed extends Error {}
@@ -69,24 +70,8 @@ export class Weather {
   }
 
   readonly through = (store: Destination): Destination => {
-    const { prefix } = store;
     const mine = this.#alive;
-    const guard = <T extends { readonly ok: true }>(
-      work: () => Promise<T | DestinationFailure>,
-    ): Promise<T | DestinationFailure> => this.#request(() => mine === this.#alive, work);
-    return {
-      prefix,
-      put: (...args) => guard(() => store.put(...args)),
-      putIfAbsent: (...args) => guard(() => store.putIfAbsent(...args)),
-      get: (...args) => guard(() => store.get(...args)),
-      head: (...args) => guard(() => store.head(...args)),
-      list: (...args) => guard(() => store.list(...args)),
-      delete: (...args) => guard(() => store.delete(...args)),
-      startUpload: (...args) => guard(() => store.startUpload(...args)),
-      putPart: (...args) => guard(() => store.putPart(...args)),
-      completeUpload: (...args) => guard(() => store.completeUpload(...args)),
-      abortUpload: (...args) => guard(() => store.abortUpload(...args)),
-    };
+    return guarded(store, (work) => this.#request(() => mine === this.#alive, work));
   };
 
   async #request<T extends { readonly ok: true }>(

@@ -207,8 +207,9 @@ describe("damaged requests never make the codec throw", () => {
     const property = fc.property(damaged(requests), (bytes) => {
       const ours = decode(bytes);
       const copy = cleanCopy(schema, bytes);
-      const expected = copy === undefined || isMalformed(ours) ? { ok: false } : decode(copy);
-      expect(ours).toMatchObject(expected);
+      const judged = copy === undefined || isMalformed(ours) ? undefined : decode(copy);
+      // Of several flaws the first is named, and the copy may have its fields in another order.
+      expect(ours).toMatchObject(judged?.ok === true ? judged : { ok: false });
     });
     fc.assert(property, { numRuns: 2000 });
   });

@@ -172,6 +172,20 @@ describe("the mutations of an atomic write", () => {
     expect(write({ mutations: [...eight, { ...set, value: bytesValue(rest + 1) }] })).toEqual(
       limit("The atomic write has 8388609 bytes of keys and values; the limit is 8388608."),
     );
+    // Whatever else brings keys and values counts too; the rest is one byte less than what is left.
+    const almost = { mutations: [...eight, { ...set, value: bytesValue(rest - 4) }] };
+    const tooMuch = { code: "limit", message: expect.stringContaining("bytes of keys and values") };
+    for (const [few, more] of [
+      [{ checks: [{ key: key("a") }] }, { checks: [{ key: key("abc") }] }],
+      [{ enqueues: [{ payload: zeroes(4) }] }, { enqueues: [{ payload: zeroes(5) }] }],
+      [{ enqueues: [{ keysIfUndelivered: [key("a")] }] }, { enqueues: [{ keysIfUndelivered: [key("abc")] }] }],
+    ] satisfies [WriteMessage, WriteMessage][]) {
+      expect(write({ ...almost, ...few })).toEqual(good);
+      expect(write({ ...almost, ...more })).toMatchObject(tooMuch);
+    }
+    const sum = { key: key(""), mutationType: 3, value: bytesValue(0) };
+    const withSum = (size: number) => write({ mutations: [...almost.mutations, { ...sum, sumMax: zeroes(size) }] });
+    expect([withSum(2), withSum(3)]).toEqual([good, expect.objectContaining(tooMuch)]);
   });
 
   it.each([1, 3, 4, 5, 9])("of type %i need a value", (mutationType) => {

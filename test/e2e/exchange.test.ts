@@ -1,5 +1,5 @@
 /** What one client writes the other reads: every kind of value and every type of key part, in all directions. */
-import { makeRemoteService } from "@deno/kv";
+import { makeRemoteService, openKv } from "@deno/kv";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestServer } from "../support/server.ts";
 import { kinds } from "./cases/kinds.ts";
@@ -52,4 +52,27 @@ test("the serializer that makeRemoteService brings reads what Deno wrote, and De
   }
   kv.close();
   expect(await deno.order({ do: "read kinds", prefix: ["service", "from the service"], names })).toBe(PASSED);
+});
+
+describe("what Deno's client does not send and `@deno/kv` does", () => {
+  test("a value of nearly 1 MiB is taken, and Deno reads it by get and by list", async () => {
+    const [key, value] = [["exchange", "large", 1], "x".repeat(1_048_000)];
+    expect(await node.order({ do: "attempt", operation: { type: "set", key, value } })).toEqual({ value: true });
+    expect(await deno.order({ do: "attempt", operation: { type: "get", key } })).toEqual({ value });
+    const selector = { prefix: key.slice(0, -1) };
+    const listed = await deno.order({ do: "attempt", operation: { type: "list", selector } });
+    expect(listed).toEqual({ value: [[key, value]] });
+  });
+
+  test("a value past 1 MiB and an enqueued message are refused in our own words", async () => {
+    const kv = await openKv(server.connectUrl, { accessToken: server.accessToken });
+    await expect(kv.set(["exchange", "too large"], new Uint8Array(1_048_577))).rejects.toThrow(
+      "400 mutations[0] (set): its value has 1048577 bytes; the limit is 1048576.",
+    );
+    await expect(kv.enqueue("message")).rejects.toThrow(
+      "400 This database has no queues: an atomic write cannot enqueue messages",
+    );
+    expect((await kv.get(["exchange", "too large"])).versionstamp).toBeNull();
+    kv.close();
+  });
 });

@@ -92,8 +92,11 @@ describe("KvU64", () => {
 
   test("there is no range for it", () => {
     const message = "Cannot use min/max parameters with KvU64 operands";
-    expect(resolveNumeric(numeric("sum", n, u64(1n), { sumMin: v8(0n) }), null)).toMatchObject({ message });
-    expect(sum(storedU64(1n), 1n, { max: 5n })).toBe(message);
+    for (const range of [{ sumMin: v8(0n) }, { sumMax: v8(9n) }, { clamp: true }]) {
+      expect(resolveNumeric(numeric("sum", n, u64(1n), range), null)).toMatchObject({ message });
+    }
+    for (const range of [{ min: 0n }, { max: 5n }, { clamp: true }])
+      expect(sum(storedU64(1n), 1n, range)).toBe(message);
   });
 });
 

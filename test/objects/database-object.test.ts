@@ -85,6 +85,7 @@ test("a grant that has ended, or that does not allow it, is refused", async () =
   );
   await expect(read(stub, [point(a)], { ...everything, read: false })).rejects.toThrow("forbidden");
   await expect(commit(stub, write([set(a, text("1"))]), { ...everything, write: false })).rejects.toThrow("forbidden");
+  await expect(TestWatch.open(stub, [a], { ...everything, read: false })).rejects.toThrow("forbidden");
   expect(await read(stub, [point(a)])).toEqual([[]]);
 });
 

@@ -31,6 +31,8 @@ describe("the metadata exchange", () => {
         const response = await exchange(JSON.stringify({ supportedVersions: supported }), path);
         expect(response.status).toBe(200);
         expect(response.headers.get("content-type")).toBe("application/json");
+        // There is a token in it.
+        expect(response.headers.get("cache-control")).toBe("no-store");
         expect(await response.json()).toEqual(metadata(version, `/databases/${DATABASE}`));
       }
     },

@@ -109,6 +109,11 @@ export const kinds: Readonly<Record<string, Kind>> = {
   Uint16Array: viewKind((buffer) => new Uint16Array(buffer)),
   Int32Array: viewKind((buffer) => new Int32Array(buffer)),
   Uint32Array: viewKind((buffer) => new Uint32Array(buffer)),
+  Float16Array: viewKind((buffer) => {
+    // The types of this language level do not know it yet; Deno and Node do.
+    const found = Reflect.get(globalThis, "Float16Array") as new (from: ArrayBuffer) => ArrayBufferView;
+    return new found(buffer);
+  }),
   Float32Array: viewKind((buffer) => new Float32Array(buffer)),
   Float64Array: viewKind((buffer) => new Float64Array(buffer)),
   BigInt64Array: viewKind((buffer) => new BigInt64Array(buffer)),

@@ -6,14 +6,12 @@
 import { openKv } from "@deno/kv";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Destination } from "../../src/backup/destinations/destination.ts";
-import { S3Destination } from "../../src/backup/destinations/s3.ts";
-import { parseS3Settings } from "../../src/backup/destinations/s3-settings.ts";
 import { type FaultProxy, startFaultProxy } from "../support/fault-proxy.ts";
 import { type Answer, type ManagedServer, startManagedServer, Tenant } from "../support/management.ts";
+import { openS3At } from "../support/open-s3.ts";
 import { listGenerations, readGeneration } from "../support/reference-reader.ts";
 import { destinationAt } from "../support/s3-place.ts";
 import { type S3Server, startS3Server } from "../support/s3-server.ts";
-import { realTiming } from "../support/timing.ts";
 
 /** One server may die four times in a minute before it gives up. */
 const KILLS_OF_ONE_SERVER = 3;
@@ -30,9 +28,7 @@ let kills = 0;
 beforeAll(async () => {
   s3 = await startS3Server();
   proxy = await startFaultProxy(s3.endpoint);
-  const parsed = parseS3Settings({ ...s3, sessionToken: null, prefix: "" }, { strict: false });
-  if (!parsed.ok) throw new Error(parsed.message);
-  bucket = new S3Destination(parsed.settings, (url, init) => fetch(url, init), realTiming);
+  bucket = openS3At(s3);
 });
 
 afterAll(async () => {

@@ -1,14 +1,12 @@
 /** A served database under a steady load from outside, and whether all that it acknowledged is in its backup. */
 import { expect } from "vitest";
-import { S3Destination } from "../../src/backup/destinations/s3.ts";
-import { parseS3Settings } from "../../src/backup/destinations/s3-settings.ts";
 import { toHex } from "../../src/core/bytes.ts";
 import type { AtomicWrite } from "../../src/core/operations.ts";
 import type { ServedDatabase } from "./backup-server.ts";
 import { set, v8 } from "./backup-workload.ts";
+import { openS3At } from "./open-s3.ts";
 import { listGenerations, readGeneration } from "./reference-reader.ts";
 import type { S3Place } from "./s3-place.ts";
-import { realTiming } from "./timing.ts";
 
 /** Writes one key after another until it is stopped; knows which commits were acknowledged. */
 export class ServedLoad {
@@ -59,9 +57,7 @@ function writeOf(number: number): AtomicWrite {
 
 /** Once the destination is well: every acknowledged commit is in the one generation that there is, whole. */
 export async function expectEverythingIn(s3: S3Place, database: ServedDatabase, load: ServedLoad): Promise<void> {
-  const parsed = parseS3Settings({ ...s3, sessionToken: null, prefix: "" }, { strict: false });
-  if (!parsed.ok) throw new Error(parsed.message);
-  const destination = new S3Destination(parsed.settings, (url, init) => fetch(url, init), realTiming);
+  const destination = openS3At(s3);
   const [folder = "", ...others] = await listGenerations(destination, database.id);
   expect(others).toEqual([]);
   const generation = await readGeneration(destination, database.id, folder);

@@ -2,21 +2,14 @@
 import { env } from "cloudflare:workers";
 import { expect, inject, test } from "vitest";
 import { R2Destination } from "../../../src/backup/destinations/r2.ts";
-import { S3Destination } from "../../../src/backup/destinations/s3.ts";
-import { parseS3Settings } from "../../../src/backup/destinations/s3-settings.ts";
-import type { S3Place } from "../../support/s3-place.ts";
+import { openS3At } from "../../support/open-s3.ts";
 import { realTiming } from "../../support/timing.ts";
 import { describeDestination } from "./contract.ts";
 
 describeDestination("the R2 binding", () => new R2Destination(testBucket(), "", realTiming));
 describeDestination("the R2 binding, below a prefix", () => new R2Destination(testBucket(), "some where/", realTiming));
 
-describeDestination("S3 over workerd's fetch", () => {
-  const place: S3Place = inject("s3");
-  const parsed = parseS3Settings({ ...place, sessionToken: null, prefix: "below/" }, { strict: false });
-  if (!parsed.ok) throw new Error(parsed.message);
-  return new S3Destination(parsed.settings, (url, init) => fetch(url, init), realTiming);
-});
+describeDestination("S3 over workerd's fetch", () => openS3At(inject("s3"), { prefix: "below/" }));
 
 /** Bound by vitest.config.ts. */
 function testBucket(): R2Bucket {

@@ -1,11 +1,11 @@
 /** What the S3 driver does when the network or the server does not: against a real server behind a proxy that makes the faults. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Timing } from "../../../src/backup/destinations/retry.ts";
-import { S3Destination } from "../../../src/backup/destinations/s3.ts";
-import { parseS3Settings } from "../../../src/backup/destinations/s3-settings.ts";
+import type { S3Destination } from "../../../src/backup/destinations/s3.ts";
 import { asUnixMs } from "../../../src/core/clock.ts";
 import { done, failed, text } from "../../backup/destinations/contract.ts";
 import { type FaultProxy, startFaultProxy } from "../../support/fault-proxy.ts";
+import { openS3At } from "../../support/open-s3.ts";
 import { type S3Server, startS3Server } from "../../support/s3-server.ts";
 import { realTiming } from "../../support/timing.ts";
 
@@ -37,10 +37,7 @@ beforeEach(() => {
 
 /** Through the proxy unless told otherwise. */
 function open(changes: Partial<S3Server> = {}, changedTiming: Timing = timing): S3Destination {
-  const input = { ...server, endpoint: proxy.endpoint, sessionToken: null, prefix: "", ...changes };
-  const parsed = parseS3Settings(input, { strict: false });
-  if (!parsed.ok) throw new Error(parsed.message);
-  return new S3Destination(parsed.settings, fetch, changedTiming);
+  return openS3At({ ...server, endpoint: proxy.endpoint, ...changes }, { timing: changedTiming });
 }
 
 function triesOf(method: string): number {

@@ -4,10 +4,8 @@
  * CAIRN_TEST_S3_SECRET_ACCESS_KEY. Everything is written below one prefix and deleted at the end.
  */
 import { afterAll, beforeAll } from "vitest";
-import { S3Destination } from "../../../src/backup/destinations/s3.ts";
-import { parseS3Settings } from "../../../src/backup/destinations/s3-settings.ts";
+import { openS3At } from "../../support/open-s3.ts";
 import { s3FromEnvironment, type S3Server, startS3Server } from "../../support/s3-server.ts";
-import { realTiming } from "../../support/timing.ts";
 import { describeDestination } from "../../backup/destinations/contract.ts";
 
 let server: S3Server;
@@ -17,9 +15,5 @@ beforeAll(async () => {
 afterAll(() => server.close());
 
 for (const prefix of ["", "some where/a+b=(c)!*$,:@/"]) {
-  describeDestination(`S3 over HTTP, prefix "${prefix}"`, () => {
-    const parsed = parseS3Settings({ ...server, sessionToken: null, prefix }, { strict: false });
-    if (!parsed.ok) throw new Error(parsed.message);
-    return new S3Destination(parsed.settings, fetch, realTiming);
-  });
+  describeDestination(`S3 over HTTP, prefix "${prefix}"`, () => openS3At(server, { prefix }));
 }

@@ -1,8 +1,6 @@
 /** A database with a backup inside a Durable Object, over the real S3 endpoint, with a clock and an alarm that the test moves. */
 import { inject } from "vitest";
 import type { Destination } from "../../../src/backup/destinations/destination.ts";
-import { S3Destination } from "../../../src/backup/destinations/s3.ts";
-import { parseS3Settings } from "../../../src/backup/destinations/s3-settings.ts";
 import { Backup } from "../../../src/backup/backup.ts";
 import { type BackupPolicy, defaultPolicy } from "../../../src/backup/policy.ts";
 import { SecretBox } from "../../../src/backup/secrets.ts";
@@ -14,8 +12,8 @@ import type { SyncStorage } from "../../../src/core/storage.ts";
 import type { Version } from "../../../src/core/versionstamp.ts";
 import { Database } from "../../../src/engine/database.ts";
 import { systemEntropy } from "../../../src/objects/stubs.ts";
-import { destinationAt, type S3Place } from "../s3-place.ts";
-import { realTiming } from "../timing.ts";
+import { openS3At } from "../open-s3.ts";
+import { destinationAt } from "../s3-place.ts";
 import { MovableClock, versionOf, write } from "./engine.ts";
 
 export const testKeys = `k1:${btoa("1".repeat(32))}`;
@@ -28,11 +26,7 @@ export function secretBox(keys = testKeys): SecretBox {
 
 /** The endpoint that all tests share: each test has a database id of its own. */
 export function openS3(prefix = ""): Destination {
-  const place: S3Place = inject("s3");
-  const parsed = parseS3Settings({ ...place, sessionToken: null, prefix }, { strict: false });
-  if (!parsed.ok) throw new Error(parsed.message);
-  const policy = { tries: 2, firstWaitMs: 5, longestWaitMs: 5 };
-  return new S3Destination(parsed.settings, (url, init) => fetch(url, init), realTiming, policy);
+  return openS3At(inject("s3"), { prefix, policy: { tries: 2, firstWaitMs: 5, longestWaitMs: 5 } });
 }
 
 /** The same endpoint, as an owner names it. */

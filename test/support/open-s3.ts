@@ -1,0 +1,21 @@
+/** The driver for an S3 server of the tests. */
+import type { RetryPolicy, Timing } from "../../src/backup/destinations/retry.ts";
+import { S3Destination } from "../../src/backup/destinations/s3.ts";
+import { parseS3Settings } from "../../src/backup/destinations/s3-settings.ts";
+import type { S3Place } from "./s3-place.ts";
+import { realTiming } from "./timing.ts";
+
+export interface OpenOptions {
+  readonly prefix?: string;
+  readonly timing?: Timing;
+  readonly policy?: RetryPolicy;
+}
+
+export function openS3At(
+  place: S3Place,
+  { prefix = "", timing = realTiming, policy }: OpenOptions = {},
+): S3Destination {
+  const parsed = parseS3Settings({ ...place, sessionToken: null, prefix }, { strict: false });
+  if (!parsed.ok) throw new Error(parsed.message);
+  return new S3Destination(parsed.settings, (url, init) => fetch(url, init), timing, policy);
+}

@@ -43,7 +43,10 @@ const MAX_SESSION_MEMORY = 256;
 /** How long a client may still send after its answer has ended. */
 const LINGER_MS = 5000;
 
-/** Headers of one connection, not of the message (RFC 9113, section 8.2.2), and `expect`, which the front has answered. */
+/**
+ * Headers of one connection, not of the message (RFC 9113, section 8.2.2); `expect`, which the front has answered; and `trailer`:
+ * trailers are not passed on, and node throws when a body that is not chunked announces some.
+ */
 const ofTheConnection = new Set([
   "connection",
   "keep-alive",
@@ -52,6 +55,7 @@ const ofTheConnection = new Set([
   "upgrade",
   "http2-settings",
   "te",
+  "trailer",
   "expect",
 ]);
 

@@ -102,6 +102,18 @@ test("the bridge keeps method, path, query, host, headers and body, and drops he
   expect(answer.headers).not.toHaveProperty("transfer-encoding");
 });
 
+test.each([
+  ["no body", {}, undefined],
+  ["a body of a given length", { "content-length": "2" }, "hi"],
+  ["a body of no given length", {}, "hi"],
+])("a request that announces trailers passes with %s, and its trailers do not", async (_, length, body) => {
+  const session = http2Session((await frontBefore((await serverWith(echo)).port)).url);
+  const headers = { ":method": "POST", trailer: "x-checksum", ...length };
+  const answer = await http2Request(session, headers, body);
+  expect(answer).toMatchObject({ status: 200, body: body ?? "" });
+  expect(answer.headers["x-seen"]).not.toContain("trailer");
+});
+
 test("HEAD and 204 have no body over HTTP/2", async () => {
   const { port } = await serverWith((request, response) => {
     if (request.method === "HEAD") response.setHeader("content-length", "5");

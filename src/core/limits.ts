@@ -39,7 +39,7 @@ export const MAX_READ_ANSWER_BYTES = 72 * MIB;
 /** An answer up to this size is one RPC result; a larger one is streamed. */
 export const MAX_RPC_ANSWER_BYTES = 2 * MIB;
 
-/** The least rate at which a streamed answer is taken, so that nobody holds the object's memory for long: 2 Mbit/s. */
+/** The least rate at which a streamed answer or a watch's message is taken while others wait for its memory: 2 Mbit/s. */
 export const MIN_READER_BYTES_PER_SECOND = 256 * KIB;
 
 /** How far a reader may fall behind that rate. */
@@ -56,6 +56,12 @@ export const MAX_WATCHED_KEYS = 10;
 
 /** Watches of one database: each holds its keys in the object's memory. The platform allows 32,768 sockets. */
 export const MAX_WATCHERS = 10_000;
+
+/**
+ * Keys and values in the messages that the watchers of a database were sent and have not taken yet. One more is sent as long as they
+ * are below this, so the object holds at most that much and one message of 10 values.
+ */
+export const MAX_WATCH_BYTES_UNDER_WAY = 4 * MIB;
 
 /** The protobuf framing of an atomic write around its payload: 1,100 messages of a few bytes each, with room. */
 export const MAX_WRITE_BODY_BYTES = MAX_ATOMIC_WRITE_BYTES + 1 * MIB;

@@ -2,15 +2,19 @@
  * The watches of a database as hibernatable WebSockets (`watchProtocol` in `interface.ts`). The object may be put to sleep while
  * they wait: what a socket watches is in its attachment. An attachment holds 16 KB, and a watch of the longest keys does not fit;
  * such a socket is closed when the object wakes, and its door connects again.
+ *
+ * A message that is not taken holds memory. While others wait for that, whoever takes its message too slowly is cut off.
  */
 import type { Grant } from "../core/authority.ts";
+import { asUnixMs, earliest, type UnixMs } from "../core/clock.ts";
 import { decodeWatch, encodeWatchOutput } from "../core/datapath.ts";
 import { type Failure, failure } from "../core/errors.ts";
-import { MAX_WATCHERS } from "../core/limits.ts";
+import { MAX_WATCHERS, MIN_READER_BYTES_PER_SECOND, READER_GRACE_MS } from "../core/limits.ts";
 import type { Entry } from "../core/operations.ts";
 import type { Watcher, WatchHub } from "../engine/watch-hub.ts";
 import { watchProtocol } from "./interface.ts";
 import { refusedKeys } from "./key-access.ts";
+import { systemClock } from "./stubs.ts";
 
 /** The platform's limit is 16,384; the rest of the attachment stays far below the difference. */
 const MAX_ATTACHED_KEY_BYTES = 15_000;
@@ -28,10 +32,14 @@ interface Attachment {
 export class WatchSockets {
   readonly #hub: WatchHub;
   readonly #watchers = new Map<WebSocket, Watcher>();
+  /** By when each that was sent a message is to have taken it. */
+  readonly #takenBy = new Map<WebSocket, UnixMs>();
+  #cutOff: number | null = null;
 
   /** `sockets`: those that are open from before the object slept. */
   constructor(hub: WatchHub, sockets: readonly WebSocket[]) {
     this.#hub = hub;
+    hub.onCrowded(() => this.#planToCutOff());
     for (const socket of sockets) {
       const { keys } = attachmentOf(socket);
       if (keys === "too long") socket.close(CLOSE_CONNECT_AGAIN, "connect again");
@@ -47,7 +55,7 @@ export class WatchSockets {
   message(socket: WebSocket, message: string | ArrayBuffer): void {
     const watcher = this.#watchers.get(socket);
     if (typeof message === "string") {
-      if (message === watchProtocol.ack) watcher?.acknowledge();
+      if (message === watchProtocol.ack) this.#taken(socket);
       else refuse(socket, failure("invalid", `Unknown watch message ${JSON.stringify(message.slice(0, 40))}`));
       return;
     }
@@ -74,8 +82,10 @@ export class WatchSockets {
   }
 
   closed(socket: WebSocket): void {
-    this.#watchers.get(socket)?.remove();
+    const watcher = this.#watchers.get(socket);
     this.#watchers.delete(socket);
+    this.#takenBy.delete(socket);
+    watcher?.remove();
   }
 
   /** Nothing is sent to these any more. */
@@ -96,15 +106,46 @@ export class WatchSockets {
     this.#watchers.set(socket, watcher);
   }
 
+  #taken(socket: WebSocket): void {
+    this.#takenBy.delete(socket);
+    this.#watchers.get(socket)?.acknowledge();
+  }
+
   #send(socket: WebSocket, entries: readonly (Entry | null)[]): void {
+    const output = encodeWatchOutput(entries);
     try {
-      socket.send(encodeWatchOutput(entries));
+      socket.send(output);
+      const rateMs = (output.length / MIN_READER_BYTES_PER_SECOND) * 1000;
+      this.#takenBy.set(socket, asUnixMs(systemClock.now() + READER_GRACE_MS + rateMs));
     } catch {
-      // The peer is gone and its close event is on the way, or was lost: either way nobody waits here any more.
-      this.closed(socket);
+      // The peer is gone and its close event is on the way, or was lost: either way nobody waits here any more. Not at once, because
+      // the hub is telling others.
+      queueMicrotask(() => this.closed(socket));
     }
   }
+
+  /** As long as others wait, those that are late are cut off when they are. */
+  #planToCutOff(): void {
+    clearTimeout(this.#cutOff);
+    const next = this.#hub.isCrowded ? earliest([...this.#takenBy.values()]) : null;
+    if (next === null) return;
+    this.#cutOff = setTimeout(
+      () => {
+        const now = systemClock.now();
+        const late = [...this.#takenBy].filter(([, takenBy]) => takenBy <= now).map(([socket]) => socket);
+        endSockets(late, TOO_SLOW);
+        this.forget(late);
+        this.#planToCutOff();
+      },
+      Math.max(0, next - systemClock.now()),
+    );
+  }
 }
+
+const TOO_SLOW = failure(
+  "unavailable",
+  "What changed was taken too slowly, and others waited for the memory: watch again",
+);
 
 /** Ends these, saying why; those that are on their way out already are left to it. */
 export function endSockets(sockets: Iterable<WebSocket>, why: Failure): void {

@@ -6,7 +6,8 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 import { setTimeout as sleep } from "node:timers/promises";
 import { failure, type Failure } from "../core/errors.ts";
 import { Http2Bridge } from "./h2-bridge.ts";
-import { connectRefusedResponse, unavailableResponse } from "./refusals.ts";
+import type { Places } from "./places.ts";
+import { connectRefusedResponse, crowdedResponse, unavailableResponse } from "./refusals.ts";
 
 const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 
@@ -40,22 +41,28 @@ export class Front {
   }
 
   /**
-   * `upstreamPort`: where the server listens now on 127.0.0.1, or undefined while none runs, when clients get 503. A failure
-   * names what is wrong with the host or the port.
+   * `upstreamPort`: where the server listens now on 127.0.0.1, or undefined while none runs, when clients get 503, as they do
+   * when all places are taken. A failure names what is wrong with the host or the port.
    */
-  static async listen(host: string, port: number, upstreamPort: () => number | undefined): Promise<Front | Failure> {
-    const bridge = new Http2Bridge(upstreamPort);
+  static async listen(
+    host: string,
+    port: number,
+    upstreamPort: () => number | undefined,
+    places: Places,
+  ): Promise<Front | Failure> {
+    const bridge = new Http2Bridge(upstreamPort, places);
     const sockets = new Set<Socket>();
     const server = createServer(
       { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
       (socket) => {
         sockets.add(socket);
         socket.once("close", () => sockets.delete(socket));
-        dispatch(socket, bridge, upstreamPort);
+        dispatch(socket, bridge, upstreamPort, places);
       },
     );
     const problem = await new Promise<Error | undefined>((resolve) => {
-      server.once("error", resolve);
+      // Later ones are of connections that could not be accepted, for which there is nobody to tell.
+      server.on("error", resolve);
       server.listen(port, host, () => resolve(undefined));
     });
     return problem === undefined ? new Front(server, bridge, sockets) : listenFailure(problem, host, port);
@@ -80,7 +87,7 @@ export class Front {
 }
 
 /** Reads until the first bytes tell the protocols apart: "PRI" is the name of no HTTP/1.1 method. */
-function dispatch(socket: Socket, bridge: Http2Bridge, upstreamPort: () => number | undefined): void {
+function dispatch(socket: Socket, bridge: Http2Bridge, upstreamPort: () => number | undefined, places: Places): void {
   let head: Buffer = Buffer.alloc(0);
   const look = (): void => {
     const chunk: Buffer | null = socket.read();
@@ -100,7 +107,7 @@ function dispatch(socket: Socket, bridge: Http2Bridge, upstreamPort: () => numbe
     } else if (isConnect) {
       refuse(socket, connectRefusedResponse);
     } else {
-      passThrough(socket, head, upstreamPort());
+      passThrough(socket, head, upstreamPort(), places);
     }
   };
   const destroy = (): void => void socket.destroy();
@@ -118,9 +125,13 @@ function beginsWith(head: Buffer, start: Buffer): boolean | undefined {
 }
 
 /** Joins the two connections until both sides of both have ended; if one breaks, so does the other. */
-function passThrough(client: Socket, head: Buffer, port: number | undefined): void {
+function passThrough(client: Socket, head: Buffer, port: number | undefined, places: Places): void {
   if (port === undefined) {
     refuse(client, unavailableResponse);
+    return;
+  }
+  if (!places.take(client)) {
+    refuse(client, crowdedResponse);
     return;
   }
   const upstream = connect({ host: "127.0.0.1", port, allowHalfOpen: true, noDelay: true });

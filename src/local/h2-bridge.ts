@@ -23,7 +23,14 @@ import {
   type ServerHttp2Stream,
 } from "node:http2";
 import type { Socket } from "node:net";
-import { connectRefusedHeaders, connectRefusedSentence, unavailableHeaders, unavailableSentence } from "./refusals.ts";
+import type { Places } from "./places.ts";
+import {
+  connectRefusedHeaders,
+  connectRefusedSentence,
+  crowdedSentence,
+  unavailableHeaders,
+  unavailableSentence,
+} from "./refusals.ts";
 
 /** Well below the 15 seconds after which workerd closes an idle connection, so that no request meets a closing one. */
 const IDLE_CONNECTION_MS = 5000;
@@ -61,12 +68,14 @@ const ofTheConnection = new Set([
 
 export class Http2Bridge {
   readonly #port: () => number | undefined;
+  readonly #places: Places;
   readonly #agent = new Agent({ keepAlive: true, timeout: IDLE_CONNECTION_MS, scheduling: "lifo" });
   readonly #sessions = new Set<ServerHttp2Session>();
 
   /** `port`: where the server listens now on 127.0.0.1, or undefined while none runs. */
-  constructor(port: () => number | undefined) {
+  constructor(port: () => number | undefined, places: Places) {
     this.#port = port;
+    this.#places = places;
   }
 
   /** Takes over a connection whose first bytes, still unread, are the HTTP/2 preface. */
@@ -102,6 +111,7 @@ export class Http2Bridge {
     if (headers[":method"] === "CONNECT") return refuse(stream, 405, connectRefusedHeaders, connectRefusedSentence);
     const port = this.#port();
     if (port === undefined) return refuse(stream, 503, unavailableHeaders, unavailableSentence);
+    if (!this.#places.take(stream)) return refuse(stream, 503, unavailableHeaders, crowdedSentence);
 
     const outgoing = request({
       agent: this.#agent,

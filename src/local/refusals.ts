@@ -5,6 +5,9 @@ import type { OutgoingHttpHeaders } from "node:http";
 export const unavailableSentence = "The database server is starting. Send the request again in a moment.\n";
 export const unavailableHeaders = { "content-type": "text/plain; charset=utf-8", "retry-after": "1" } as const;
 
+/** More connections and requests under way than the server process has room for. */
+export const crowdedSentence = "There are too many connections at once. Send the request again in a moment.\n";
+
 /** Nothing here is a proxy. */
 export const connectRefusedSentence = "CONNECT is not allowed here.\n";
 export const connectRefusedHeaders = {
@@ -13,6 +16,7 @@ export const connectRefusedHeaders = {
 } as const;
 
 export const unavailableResponse = response("503 Service Unavailable", unavailableHeaders, unavailableSentence);
+export const crowdedResponse = response("503 Service Unavailable", unavailableHeaders, crowdedSentence);
 export const connectRefusedResponse = response("405 Method Not Allowed", connectRefusedHeaders, connectRefusedSentence);
 
 /** A whole HTTP/1.1 answer, after which the connection is closed. */

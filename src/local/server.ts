@@ -10,6 +10,7 @@ import { isFailure } from "../core/management.ts";
 import { bundleWorker } from "./bundle.ts";
 import { lockFolder } from "./folder-lock.ts";
 import { Front } from "./front.ts";
+import { Places } from "./places.ts";
 import { deploymentSecrets, type SecretName, type Secrets } from "./secrets.ts";
 import { KeptUpstream, type Upstream } from "./upstream.ts";
 import { compatibilityDateOf, workerdConfig, type Deployment } from "./workerd-config.ts";
@@ -62,7 +63,7 @@ const LAST_BYTES_MS = 500;
 /** Resolves when the server answers. A failure leaves nothing running and nothing locked. */
 export async function startServer(options: ServerOptions): Promise<RunningServer | Failure> {
   let upstreamPort = (): number | undefined => undefined;
-  const front = await Front.listen(options.host, options.port, () => upstreamPort());
+  const front = await Front.listen(options.host, options.port, () => upstreamPort(), Places.forDescriptors());
   if ("ok" in front) return front;
   const lock = lockFolder(options.persistTo);
   if ("ok" in lock) {

@@ -4,6 +4,7 @@ import { constants } from "node:http2";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
 import { Front } from "../../src/local/front.ts";
+import { Places } from "../../src/local/places.ts";
 import { http2Answer, http2Request, http2Session } from "./stand-in-server.ts";
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
@@ -19,8 +20,11 @@ async function serverWith(handler: Handler): Promise<{ readonly server: Server; 
   return { server, port: (server.address() as AddressInfo).port };
 }
 
-async function frontBefore(port: number | undefined): Promise<{ readonly url: string; readonly port: number }> {
-  const front = await Front.listen("127.0.0.1", 0, () => port);
+async function frontBefore(
+  port: number | undefined,
+  places = 1000,
+): Promise<{ readonly url: string; readonly port: number }> {
+  const front = await Front.listen("127.0.0.1", 0, () => port, new Places(places));
   if ("ok" in front) throw new Error(front.message);
   onTestFinished(() => front.close(0));
   return { url: `http://127.0.0.1:${front.port}`, port: front.port };
@@ -368,8 +372,32 @@ test.each(["none runs", "its port is dead"])(
   },
 );
 
+test("more requests and connections at once than the server takes are refused with 503 until others end", async () => {
+  const handler: Handler = (request, response) => void (request.url === "/wait" ? response.write("w") : response.end());
+  const { url, port } = await frontBefore((await serverWith(handler)).port, 2);
+  const session = http2Session(url);
+  const connection = await rawConnection(port);
+  connection.socket.write("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
+  await expect.poll(connection.text).toMatch(/^HTTP\/1.1 200/);
+  const stream = session.request({ ":path": "/wait" });
+  await new Promise((resolve) => stream.once("response", resolve));
+
+  const crowded = expect.stringContaining("too many connections") as string;
+  expect(await http2Request(session, {})).toMatchObject({ status: 503, body: crowded });
+  const another = await rawConnection(port);
+  another.socket.end("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  await expect.poll(another.text).toMatch(/^HTTP\/1.1 503 .*too many connections/s);
+
+  connection.socket.destroy();
+  await expect.poll(async () => (await http2Request(session, {})).status).toBe(200);
+  stream.close();
+  const [third, fourth] = [await rawConnection(port), await rawConnection(port)];
+  for (const { socket } of [third, fourth]) socket.write("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  for (const { text } of [third, fourth]) await expect.poll(text).toMatch(/^HTTP\/1.1 200/);
+});
+
 test("a refused client is gone as soon as it has sent everything, and a closed front keeps no connection", async () => {
-  const front = await Front.listen("127.0.0.1", 0, () => undefined);
+  const front = await Front.listen("127.0.0.1", 0, () => undefined, new Places(1000));
   if ("ok" in front) throw new Error(front.message);
   const { socket, text } = await rawConnection(front.port);
   socket.end(`POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3000000\r\n\r\n${"x".repeat(3_000_000)}`);
@@ -381,7 +409,7 @@ test("a refused client is gone as soon as it has sent everything, and a closed f
 
 test("closing the front ends its connections to the server", async () => {
   const { server, port: upstream } = await serverWith((_, response) => response.write("start"));
-  const front = await Front.listen("127.0.0.1", 0, () => upstream);
+  const front = await Front.listen("127.0.0.1", 0, () => upstream, new Places(1000));
   if ("ok" in front) throw new Error(front.message);
   const connections = (): Promise<number> => new Promise((resolve) => server.getConnections((_, n) => resolve(n)));
   const { socket, text } = await rawConnection(front.port);
@@ -408,7 +436,7 @@ test("bytes that are neither protocol get the server's own answer, and the front
 
 test("closing lets an answer under way finish, on both protocols, and takes no new connection", async () => {
   const { port } = await serverWith((_, response) => void setTimeout(() => response.end("done"), 300));
-  const front = await Front.listen("127.0.0.1", 0, () => port);
+  const front = await Front.listen("127.0.0.1", 0, () => port, new Places(1000));
   if ("ok" in front) throw new Error(front.message);
   const url = `http://127.0.0.1:${front.port}`;
   const one = new Promise<string>((resolve, reject) => {

@@ -15,14 +15,19 @@ export interface Program {
   readonly exited: Promise<number | string | null>;
 }
 
-/** In `root`, a checkout of the repository. Killed when the test ends, if it still runs. */
+/**
+ * In `root`, a checkout of the repository. Killed when the test ends, if it still runs. `shell`: what is done before it in the same
+ * process, as setting a limit.
+ */
 export function runScript(
   script: "start" | "dev",
   args: readonly string[],
   environment: Readonly<Record<string, string>> = {},
   root = repository,
+  shell = "",
 ): Program {
-  const child = spawn(process.execPath, [join(root, `src/local/${script}.ts`), ...args], {
+  const command = [process.execPath, join(root, `src/local/${script}.ts`), ...args];
+  const child = spawn("/bin/sh", ["-c", `${shell}\nexec "$0" "$@"`, ...command], {
     env: { ...process.env, ...environment },
     stdio: ["ignore", "pipe", "pipe"],
   });

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { openKv } from "@deno/kv";
 import { expect, onTestFinished, test } from "vitest";
 import { announced, isRunning, repository, runScript, workerdPid } from "./program.ts";
-import { temporaryFolder } from "./stand-in-server.ts";
+import { http2Session, temporaryFolder } from "./stand-in-server.ts";
 
 function shell(command: string): Promise<{ readonly stdout: string; readonly stderr: string }> {
   return new Promise((resolve) => {
@@ -89,6 +89,24 @@ test("workerd killed five times within a minute ends it with the reason", async 
   }
   expect(await program.exited).toBe(1);
   expect(program.stderr()).toMatch(/died 5 times within a minute.*SIGKILL/);
+});
+
+test("more requests at once than workerd can have descriptors open are refused, and it lives on", async () => {
+  const folder = temporaryFolder();
+  const args = ["--port=0", "--json", `--persist-to=${folder}`];
+  const { url } = await announced(runScript("start", args, {}, repository, "ulimit -n 256"));
+  const workerd = workerdPid(folder);
+  const session = http2Session(url);
+  let refused = 0;
+  for (let opened = 0; opened < 300; opened++) {
+    const stream = session.request({ ":method": "POST", ":path": "/" }, { endStream: false });
+    stream.on("error", () => undefined);
+    stream.on("response", (headers) => (refused += headers[":status"] === 503 ? 1 : 0));
+  }
+  await expect.poll(() => refused).toBeGreaterThan(200);
+  session.destroy();
+  await expect.poll(async () => (await fetch(url)).status).toBe(404);
+  expect(workerdPid(folder)).toBe(workerd);
 });
 
 test("a port in use is an error of one line that names it, and leaves no folder behind", async () => {

@@ -80,7 +80,9 @@ function pathOf(url: string): string {
 }
 
 function nothingHere(): Response {
-  return new Response("There is nothing at this address.\n", { status: 404 });
+  const text =
+    "There is nothing at this address. A database's connect URL is /databases/{id}/connect; the API's reference is at /api.\n";
+  return new Response(text, { status: 404 });
 }
 
 /** A host that none can have is part of the URL as it came. */

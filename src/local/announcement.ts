@@ -50,7 +50,7 @@ From Node, with npm's @deno/kv:
 
 More databases and tokens, with the admin token, which may do everything in its organization; keep it to yourself:
 
-  curl -sS ${url}/api/organizations/${organizationId}/databases -H 'Authorization: Bearer ${adminToken}'
+  curl -sS ${url}/api/organizations/${organizationId}/databases -H 'Authorization: Bearer ${adminToken}' -d '{"name":"orders"}'
 
 The API's reference is at ${url}/api. Ctrl-C stops it.
 `;

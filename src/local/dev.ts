@@ -5,6 +5,6 @@ import { startWrangler } from "./wrangler-process.ts";
 
 await runProgram(
   "npm run dev",
-  "wrangler/tenant.json",
+  "wrangler",
   async () => (folder, variables) => startWrangler(repository, folder, variables),
 );

@@ -20,9 +20,9 @@ export function helpText(script: "npm start" | "npm run dev"): string {
   --port <number>         port to listen on (${DEFAULT_PORT}; 0 takes a free one)
   --host <name>           address to listen on (127.0.0.1; 0.0.0.0 for every one)
   --persist-to <folder>   where the data lies (.cairn)
-  --access-token <token>  a text of your own that stands for the database's access token, for this
-                          run; CAIRN_ACCESS_TOKEN says the same without showing it in the list of
-                          processes
+  --access-token <token>  a text of your own, of 8 to 512 characters, that stands for the database's
+                          access token, for this run; CAIRN_ACCESS_TOKEN says the same without
+                          showing it in the list of processes
   --json                  print one line of JSON when ready: url, connectUrl, databaseId, accessToken,
                           organizationId, adminToken
   --help                  print this
@@ -51,7 +51,8 @@ export function parseOptions(args: readonly string[]): Options | Failure {
     if (!(error instanceof TypeError)) throw error;
     // Node's first sentence names the option; what follows is advice for programmers.
     const sentence = error.message.split(/\.?[ \n](?=[A-Z])/, 1)[0] ?? error.message;
-    return failure("invalid", `${sentence}. --help lists the options.`);
+    const forgotten = sentence.startsWith("Unexpected argument") ? ' Options of npm scripts come after "--".' : "";
+    return failure("invalid", `${sentence}.${forgotten} --help lists the options.`);
   }
   if (!/^\d{1,5}$/.test(values.port) || Number(values.port) > 65_535) {
     return failure("invalid", `--port must be a number from 0 to 65535, got "${values.port}".`);

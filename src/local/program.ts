@@ -1,4 +1,5 @@
 /** What `npm start` and `npm run dev` have in common as programs: options, signals, exit codes. */
+import { join } from "node:path";
 import type { Failure } from "../core/errors.ts";
 import { announcement, announcementJson } from "./announcement.ts";
 import { helpText, parseOptions } from "./options.ts";
@@ -7,12 +8,13 @@ import { startServer, type StartUpstream } from "./server.ts";
 import { flawOfAccessToken, TenantKeeper } from "./tenant.ts";
 
 /**
- * `tenantFile`: where in the data folder it is kept what the first start has made in the data of this script. Runs until a signal (exit code 0, everything ended cleanly) or until it cannot (1, with the reason on stderr). A second signal
- * does not wait for what is under way.
+ * `dataFolder`: where in the data folder this script's own data lies, and the file of what its first start has made there. Runs
+ * until a signal (exit code 0, everything ended cleanly) or until it cannot (1, with the reason on stderr). A second signal does
+ * not wait for what is under way.
  */
 export async function runProgram(
   script: "npm start" | "npm run dev",
-  tenantFile: string,
+  dataFolder: string,
   upstream: () => Promise<StartUpstream | Failure>,
 ): Promise<void> {
   const options = parseOptions(process.argv.slice(2));
@@ -22,7 +24,8 @@ export async function runProgram(
     return;
   }
   const accessToken = options.accessToken ?? process.env["CAIRN_ACCESS_TOKEN"];
-  const flaw = accessToken === undefined ? undefined : flawOfAccessToken(accessToken);
+  const givenBy = options.accessToken === undefined ? "CAIRN_ACCESS_TOKEN" : "--access-token";
+  const flaw = accessToken === undefined ? undefined : flawOfAccessToken(accessToken, givenBy);
   if (flaw !== undefined) return fail(flaw);
   const secrets: Partial<Record<SecretName, string>> = {};
   for (const name of secretNames) {
@@ -32,12 +35,14 @@ export async function runProgram(
   const signal = nextSignal();
   const startUpstream = await upstream();
   if ("ok" in startUpstream) return fail(startUpstream);
-  const preparation = new TenantKeeper(tenantFile, accessToken, (sentence) => process.stderr.write(`${sentence}\n`));
+  const preparation = new TenantKeeper(`${dataFolder}/tenant.json`, accessToken, (sentence) =>
+    process.stderr.write(`${sentence}\n`),
+  );
   const server = await Promise.race([startServer({ ...options, secrets, startUpstream, preparation }), signal]);
   // What was started so far ends with this process, and the next start carries on.
   if (server === "signal") process.exit(0);
   if ("ok" in server) return fail(server);
-  const announced = { ...preparation.tenant, url: server.url, folder: server.folder };
+  const announced = { ...preparation.tenant, url: server.url, folder: join(server.folder, dataFolder) };
   process.stdout.write(options.json ? `${announcementJson(announced)}\n` : announcement(announced));
 
   const ending = await Promise.race([signal, server.givenUp]);

@@ -4,4 +4,4 @@ import { runProgram } from "./program.ts";
 import { onWorkerd, repository } from "./server.ts";
 import { cairnDeployment } from "./workerd-config.ts";
 
-await runProgram("npm start", "tenant.json", () => onWorkerd(join(repository, "src/worker.ts"), cairnDeployment));
+await runProgram("npm start", ".", () => onWorkerd(join(repository, "src/worker.ts"), cairnDeployment));

@@ -33,11 +33,11 @@ const KEYS_KNOWN_MS = 23 * 60 * 60 * 1000;
 const things = ["organizationId", "adminToken", "databaseId", "accessToken"] as const;
 type Thing = (typeof things)[number];
 
-/** What a person may choose as access token, or a sentence that names it and shows nothing of its value. */
-export function flawOfAccessToken(text: string): Failure | undefined {
+/** What is wrong with the access token that a person chose; the sentence says by which `name` it was given and shows nothing of it. */
+export function flawOfAccessToken(text: string, name: "--access-token" | "CAIRN_ACCESS_TOKEN"): Failure | undefined {
   if (/^[\w.~+/=-]{8,512}$/.test(text)) return undefined;
   const form = "8 to 512 of the characters that a bearer token may have (letters, digits, - . _ ~ + / =)";
-  return failure("invalid", `CAIRN_ACCESS_TOKEN must be ${form}.`);
+  return failure("invalid", `${name} must be ${form}.`);
 }
 
 export class TenantKeeper implements Preparation {

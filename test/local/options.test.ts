@@ -27,6 +27,7 @@ test("every option is understood", () => {
 test.each([
   [["--prot", "1"], "'--prot'"],
   [["serve"], "'serve'"],
+  [["4600"], 'Options of npm scripts come after "--".'],
   [["--port"], "'--port <value>'"],
   [["--json=yes"], "'--json'"],
   [["--port", "65536"], '--port must be a number from 0 to 65535, got "65536"'],

@@ -151,7 +151,7 @@ test.each([
   [["--host=no-such-host.invalid"], /^The host no-such-host\.invalid cannot be resolved: .*\n$/],
   [["--host=192.0.2.1"], /^192\.0\.2\.1 is not an address of this machine: .*\n$/],
   [["--prot=1"], /^Unknown option '--prot'.*\n$/],
-  [["--access-token=with space"], /^CAIRN_ACCESS_TOKEN must be .*\n$/],
+  [["--access-token=with space"], /^--access-token must be 8 to 512 of .*\n$/],
 ])("%j is an error of one line", async (args, sentence) => {
   const program = runScript("start", ["--port=0", `--persist-to=${temporaryFolder()}`, ...args]);
   expect(await program.exited).toBe(1);

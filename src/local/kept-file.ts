@@ -1,5 +1,6 @@
 /** Files of the data folder that hold secrets: an object of texts as JSON, which only its owner reads. */
-import { chmodSync, closeSync, fsyncSync, openSync, readFileSync, renameSync, statSync, writeSync } from "node:fs";
+import { chmodSync, closeSync, fsyncSync, openSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { failure, type Failure } from "../core/errors.ts";
 
 export type Kept = Readonly<Record<string, string>>;
@@ -22,24 +23,27 @@ export function readKept(file: string): { readonly values: Kept } | Failure {
   return { values: values as Kept };
 }
 
-/** Whole or not at all, also when the machine stops midway. The file's folder must exist. */
+/** Whole or not at all, also when the machine stops midway, and for good once it has returned. The file's folder must exist. */
 export function writeKept(file: string, values: Kept): void {
   const unfinished = `${file}.new`;
-  const descriptor = openSync(unfinished, "w", 0o600);
-  try {
-    writeSync(descriptor, `${JSON.stringify(values, null, 2)}\n`);
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
+  writeFileSync(unfinished, `${JSON.stringify(values, null, 2)}\n`, { mode: 0o600, flush: true });
   renameSync(unfinished, file);
+  // The new name is the folder's: without this, a machine that stops may forget it after what was made with the values was stored.
+  const folder = openSync(dirname(file), "r");
+  try {
+    fsyncSync(folder);
+  } finally {
+    closeSync(folder);
+  }
 }
 
 function parseObject(text: string): Readonly<Record<string, unknown>> | undefined {
   try {
     const value: unknown = JSON.parse(text);
     // A JSON object has string keys and nothing else is known of it.
-    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : undefined;
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : undefined;
   } catch {
     return undefined;
   }

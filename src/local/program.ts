@@ -17,6 +17,8 @@ export async function runProgram(
   dataFolder: string,
   upstream: () => Promise<StartUpstream | Failure>,
 ): Promise<void> {
+  // Whoever read what is printed may be gone, a pipe's other end, and the server is still there for its clients.
+  for (const output of [process.stdout, process.stderr]) output.on("error", () => undefined);
   const options = parseOptions(process.argv.slice(2));
   if ("ok" in options) return fail(options);
   if (options.help) {

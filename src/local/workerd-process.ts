@@ -45,7 +45,13 @@ export async function startWorkerd(
     ...flags,
   ];
   const workerd = await spawnGuarded(workerdProgram(), args, environment);
-  writeFileSync(pidFile(folder), `${workerd.pid}\n`);
+  try {
+    writeFileSync(pidFile(folder), `${workerd.pid}\n`);
+  } catch (error) {
+    // Nobody would know of it, and the next would run beside it on the same folder.
+    await workerd.stop(0);
+    throw error;
+  }
 
   const lastLines: string[] = [];
   const outputsEnd = [workerd.stdout, workerd.stderr].map(async (output) => {

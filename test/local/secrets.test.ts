@@ -86,7 +86,7 @@ test.each([
   expect(refused).not.toMatchObject({ message: expect.stringMatching(/CAIRN_SIGNING_KEYS.*CAIRN_SIGNING_KEYS/) });
 });
 
-test.each(["{", "[1]", '{"CAIRN_DEPLOYMENT_TOKEN": 1}', "null"])(
+test.each(["{", "[1]", "[]", "", '{"CAIRN_DEPLOYMENT_TOKEN": 1}', "null"])(
   "a file with %s in it is refused and left alone",
   (text) => {
     const folder = temporaryFolder();

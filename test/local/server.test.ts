@@ -1,5 +1,6 @@
 /** The whole local server around a stand-in Worker on workerd: what it passes on, what survives, what it does when workerd dies. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { onWorkerd, startServer, type RunningServer } from "../../src/local/server.ts";
@@ -99,6 +100,23 @@ test("workerd killed: what it acknowledged is there, it runs again by itself, me
   expect(server.upstream?.pid).not.toBe(before);
   expect(Number(readFileSync(join(server.folder, "workerd.pid"), "utf8"))).toBe(server.upstream?.pid);
   expect(Number((await http2Request(session, { ":path": "/count" })).body)).toBe(3);
+});
+
+test("a workerd whose process id cannot be written down is ended before the next one is started", async () => {
+  const folder = temporaryFolder();
+  const pidFile = join(folder, "workerd.pid");
+  let starts = 0;
+  const server = await startStandIn(folder, () => {
+    starts++;
+    if (starts === 2) mkdirSync(pidFile);
+    if (starts === 3) rmdirSync(pidFile);
+    return Promise.resolve();
+  });
+  killUpstream(server);
+  await expect.poll(() => [starts, server.upstream !== undefined]).toEqual([3, true]);
+  const processes = execFileSync("ps", ["-eo", "pid,args"], { encoding: "utf8" }).split("\n");
+  const onFolder = processes.filter((line) => line.includes(`workerd serve ${folder}`) && !line.includes("/bin/sh"));
+  expect(onFolder.map((line) => Number.parseInt(line, 10))).toEqual([server.upstream?.pid]);
 });
 
 test("a server whose process is being started again, however long that takes, closes all the same", async () => {

@@ -91,6 +91,20 @@ test("workerd killed five times within a minute ends it with the reason", async 
   expect(program.stderr()).toMatch(/died 5 times within a minute.*SIGKILL/);
 });
 
+test("it goes on when nobody reads any more what it prints", async () => {
+  const folder = temporaryFolder();
+  const program = runScript("start", ["--port=0", "--json", `--persist-to=${folder}`]);
+  const { url } = await announced(program);
+  program.process.stdout?.destroy();
+  program.process.stderr?.destroy();
+  const workerd = workerdPid(folder);
+  process.kill(workerd, "SIGKILL");
+  await expect.poll(() => isRunning(workerd)).toBe(false);
+  await expect.poll(async () => (await fetch(url)).status).toBe(404);
+  program.process.kill("SIGTERM");
+  expect(await program.exited).toBe(0);
+});
+
 test("more requests at once than workerd can have descriptors open are refused, and it lives on", async () => {
   const folder = temporaryFolder();
   const args = ["--port=0", "--json", `--persist-to=${folder}`];

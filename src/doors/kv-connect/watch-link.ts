@@ -45,6 +45,11 @@ export class WatchLink {
     return this.#events.shift();
   }
 
+  /** Whether a failure is among the events that were not taken yet. */
+  get hasFailed(): boolean {
+    return this.#events.some(({ type }) => type === "failure");
+  }
+
   /** `wake` is called at the next event, once. */
   onNextEvent(wake: (() => void) | undefined): void {
     this.#wake = wake;

@@ -25,6 +25,9 @@ export const RECONNECT_DELAYS_MS = [100, 200, 400, 800, 1600] as const;
 
 const LENGTH_BYTES = 4;
 
+/** Enqueued at once. The runtime asks for the next piece while it still writes the one before, which is thus all it holds too much. */
+const PIECE_BYTES = 256 * 1024;
+
 /** Timers cannot be set further ahead. */
 const MAX_TIMER_MS = 0x7fff_ffff;
 
@@ -63,6 +66,8 @@ class WatchSource {
   #interrupt: (() => void) | undefined;
   #cancelDeadline: (() => void) | undefined;
   #first: Uint8Array | undefined;
+  /** Of the output that is on its way: what was not asked for yet. */
+  #rest: Uint8Array = NOTHING;
 
   constructor(parts: WatchParts) {
     this.#parts = parts;
@@ -103,18 +108,21 @@ class WatchSource {
   /** Called when the client has taken everything before, and not again until it has settled. */
   async #pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
     const first = this.#first;
-    if (first !== undefined) {
-      this.#first = undefined;
-      controller.enqueue(framed(first));
+    this.#first = undefined;
+    if (first !== undefined) this.#begin(controller, framed(first));
+    if (this.#rest.length > 0) {
+      controller.enqueue(this.#rest.subarray(0, PIECE_BYTES));
+      this.#rest = this.#rest.subarray(PIECE_BYTES);
       return;
     }
+    this.#link?.onNextEvent(undefined);
     if (this.#owesAcknowledgement) this.#link?.acknowledge();
     this.#owesAcknowledgement = false;
     const step = await this.#next();
     switch (step.type) {
       case "output":
-        controller.enqueue(framed(step.bytes));
-        return;
+        this.#begin(controller, framed(step.bytes));
+        return this.#pull(controller);
       case "quiet":
         controller.enqueue(new Uint8Array(LENGTH_BYTES));
         return;
@@ -127,6 +135,17 @@ class WatchSource {
       default:
         unreachable(step);
     }
+  }
+
+  /** A client that the object gives up while it takes the output, too slowly, is not sent the rest, which is not kept for it. */
+  #begin(controller: ReadableStreamDefaultController<Uint8Array>, frame: Uint8Array): void {
+    this.#rest = frame;
+    const link = this.#link;
+    link?.onNextEvent(() => {
+      if (!link.hasFailed || this.#rest.length === 0) return;
+      this.#end();
+      controller.error(new Error("The database has ended the watch in the middle of a message."));
+    });
   }
 
   async #next(): Promise<Step> {
@@ -201,12 +220,15 @@ class WatchSource {
 
   #end(): void {
     this.#over = true;
+    this.#rest = NOTHING;
     this.#link?.close();
     this.#link = undefined;
     this.#cancelDeadline?.();
     this.#interrupt?.();
   }
 }
+
+const NOTHING = new Uint8Array(0);
 
 function framed(output: Uint8Array): Uint8Array {
   const frame = new Uint8Array(LENGTH_BYTES + output.length);

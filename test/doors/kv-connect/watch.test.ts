@@ -126,6 +126,58 @@ describe("a watch", () => {
     await reader.cancel();
   });
 
+  it("hands a large output on in pieces, and acknowledges it when the client has taken them all", async () => {
+    const { socket, reader } = await opened();
+    await reader.read();
+    const large = new Uint8Array(900_000).fill(5);
+    const pieces = [reader.read()];
+    await settle();
+    socket.send(large);
+    await pieces[0];
+    for (let i = 0; i < 3; i++) pieces.push(reader.read());
+    const values = (await Promise.all(pieces)).map(({ value }) => value ?? new Uint8Array());
+    expect(values.map(({ length }) => length)).toEqual([262_144, 262_144, 262_144, 900_004 - 3 * 262_144]);
+    await settle();
+    expect(socket.received).toEqual([watch, "ack"]);
+    const next = reader.read();
+    await settle();
+    expect(socket.received).toEqual([watch, "ack", "ack"]);
+    socket.send(Uint8Array.of(7));
+    expect(await next).toEqual({ done: false, value: Uint8Array.of(1, 0, 0, 0, 7) });
+    await reader.cancel();
+  });
+
+  it("breaks off in the middle of an output when the object gives its client up", async () => {
+    const { socket, reader } = await opened();
+    await reader.read();
+    const piece = reader.read();
+    await settle();
+    socket.send(new Uint8Array(900_000));
+    await piece;
+    socket.send(JSON.stringify(failure("unavailable", "too slow")));
+    await settle();
+    await expect(reader.read()).rejects.toThrow("in the middle of a message");
+    expect(socket.closed).toBe(true);
+  });
+
+  it("finishes an output when its connection is lost meanwhile, and connects again", async () => {
+    const { socket, reader } = await opened();
+    await reader.read();
+    const piece = reader.read();
+    await settle();
+    socket.send(new Uint8Array(300_000));
+    await piece;
+    socket.close();
+    await settle();
+    expect((await reader.read()).value?.length).toBe(300_004 - 262_144);
+    const next = reader.read();
+    await settle();
+    timers.advance(RECONNECT_DELAYS_MS[0]);
+    (await connection(1)).send(Uint8Array.of(8));
+    expect(await next).toEqual({ done: false, value: Uint8Array.of(1, 0, 0, 0, 8) });
+    await reader.cancel();
+  });
+
   it("acknowledges an output when the client has taken it and asks for more, not before", async () => {
     const { socket, reader } = await opened();
     await reader.read();

@@ -1,11 +1,14 @@
 /** docs/kv-connect.md, held against the code: the status of each error, the versions of protocol and clients. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { openKv } from "@deno/kv";
+import { expect, onTestFinished, test } from "vitest";
 import { failure, type ErrorCode } from "../../src/core/errors.ts";
 import { PROTOCOL_VERSIONS } from "../../src/doors/kv-connect/exchange.ts";
 import { failureResponse } from "../../src/doors/kv-connect/responses.ts";
-import { readPage, repository, tableRows } from "./markdown.ts";
+import { startTestServer } from "../support/server.ts";
+import { blockWith, readPage, repository, tableRows } from "./markdown.ts";
+import { startShell } from "./shell.ts";
 
 const page = readPage("docs/kv-connect.md");
 
@@ -48,4 +51,24 @@ test("the clients are those of the tests, in their versions", () => {
   expect(page).toContain(
     `| \`@deno/kv\` ${devDependencies["@deno/kv"]} on Node ${devDependencies["node"]?.split(".")[0]} |`,
   );
+});
+
+test("the loop of @deno/kv goes on when the connection of its watch breaks, and begins with keys that are absent", async () => {
+  const server = await startTestServer();
+  onTestFinished(() => server.close());
+  const { connectUrl: CONNECT_URL, accessToken: DENO_KV_ACCESS_TOKEN } = server;
+  const kv = await openKv(CONNECT_URL, { accessToken: DENO_KV_ACCESS_TOKEN });
+  onTestFinished(() => kv.close());
+  const program = blockWith(page, "js", "raw: true");
+  // `@deno/kv` is found from the checkout.
+  const shell = startShell(repository, { CONNECT_URL, DENO_KV_ACCESS_TOKEN, PROGRAM: program });
+  await shell.type('node --input-type=module --eval "$PROGRAM" &');
+  await shell.saw(["order: null"]);
+  await kv.set(["orders", 1], "placed");
+  await shell.saw(["order: placed"]);
+  process.kill(server.workerdPid(), "SIGKILL");
+  await shell.saw(["watching again: TypeError: terminated"]);
+  // While workerd is started again this is answered with 503, and the client tries again.
+  await kv.set(["orders", 1], "shipped");
+  await shell.saw(["order: shipped"]);
 });

@@ -30,6 +30,8 @@ test("every command works as it stands: a refused write, a revoked token, its wa
     text: (text) => shell.saw(text.trim().split("\n")),
   };
   for (const { language, text } of codeBlocks(section())) await steps[language]?.(text);
+  // What went on in the background has ended by itself, as the page says.
+  await shell.type("wait");
   const seen = shell
     .output()
     .match(/^(first|second) (sees|ended).*$/gm)

@@ -71,4 +71,7 @@ test("the loop of @deno/kv goes on when the connection of its watch breaks, and 
   // While workerd is started again this is answered with 503, and the client tries again.
   await kv.set(["orders", 1], "shipped");
   await shell.saw(["order: shipped"]);
+  const states = shell.output().match(/^order: .*$/gm) ?? [];
+  // As the page says, a state may come twice.
+  expect([...new Set(states)]).toEqual(["order: null", "order: placed", "order: shipped"]);
 });

@@ -32,7 +32,8 @@ export async function startWorkerd(
   flags: readonly string[] = [],
 ): Promise<Upstream | Failure> {
   const [run, objects] = [join(folder, "run"), join(folder, "objects")];
-  for (const each of [run, objects]) mkdirSync(each, { recursive: true });
+  // Not the folder itself: one that was removed took the data and the lock along, and must not come back empty and unlocked.
+  for (const each of [run, objects]) if (!existsSync(each)) mkdirSync(each);
   writeFileSync(join(run, "worker.js"), files.worker);
   writeFileSync(join(run, "config.capnp"), files.config);
 

@@ -1,6 +1,6 @@
 /** The whole local server around a stand-in Worker on workerd: what it passes on, what survives, what it does when workerd dies. */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { onWorkerd, startServer, type RunningServer } from "../../src/local/server.ts";
@@ -153,6 +153,15 @@ test("after five deaths within a minute the server gives up and says how the las
   killUpstream(server);
   await expect.poll(() => reason).toMatch(/died 5 times within a minute.*workerd ended \(SIGKILL\)/);
   expect((await fetch(server.url)).status).toBe(503);
+});
+
+test("a server whose folder was removed does not start again on an empty one, and says what is missing", async () => {
+  const folder = temporaryFolder();
+  const server = await startStandIn(folder);
+  rmSync(folder, { recursive: true });
+  killUpstream(server);
+  expect(await server.givenUp).toMatchObject({ message: expect.stringContaining("ENOENT") as string });
+  expect(existsSync(folder)).toBe(false);
 });
 
 test("a request under way when the server closes is answered", async () => {

@@ -94,7 +94,10 @@ class WatchSource {
         start: (controller) => {
           const left = Math.max(0, grant.expiresAt - clock.now());
           this.#cancelDeadline = timers.after(Math.min(left, MAX_TIMER_MS), () => {
+            const rest = this.#rest;
             this.#end();
+            // A message that was begun is whole when the stream ends.
+            if (rest.length > 0) controller.enqueue(rest);
             controller.close();
           });
         },

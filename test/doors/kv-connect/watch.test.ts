@@ -232,6 +232,20 @@ describe("a watch", () => {
     expect(await reader.read()).toEqual(end);
   });
 
+  it("ends with a whole message when the grant ends while the client takes one", async () => {
+    const { socket, reader } = await opened("seven-seconds");
+    await reader.read();
+    const piece = reader.read();
+    await settle();
+    socket.send(new Uint8Array(900_000));
+    let taken = (await piece).value?.length ?? 0;
+    timers.advance(7000);
+    for (let next = await reader.read(); !next.done; next = await reader.read()) taken += next.value.length;
+    expect(taken).toBe(900_004);
+    await settle();
+    expect(socket.closed).toBe(true);
+  });
+
   it("connects again when the object went away, and goes on with the whole state", async () => {
     const { socket, reader } = await opened();
     await reader.read();

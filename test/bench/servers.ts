@@ -47,6 +47,7 @@ async function serve(
   environment: Readonly<NodeJS.ProcessEnv>,
   folder: string,
 ): Promise<RunningServer> {
+  mkdirSync(folder, { recursive: true });
   const building = built.get(entry) ?? bundle(entry);
   built.set(entry, building);
   const config = workerdConfig(deployment, compatibilityDateOf(readFileSync(join(root, "wrangler.toml"), "utf8")));

@@ -75,3 +75,24 @@ test("the loop of @deno/kv goes on when the connection of its watch breaks, and 
   // As the page says, a state may come twice.
   expect([...new Set(states)]).toEqual(["order: null", "order: placed", "order: shipped"]);
 });
+
+test("the request with which @deno/kv notices that its token ends carries that one, and the next a new one", async () => {
+  const server = await startTestServer();
+  onTestFinished(() => server.close());
+  const over = { expiresAt: new Date(Date.now() - 600_000).toISOString(), token: "one that has ended" };
+  let exchanges = 0;
+  const fetcher: typeof fetch = async (input, init) => {
+    const response = await fetch(input, init);
+    if (input !== server.connectUrl || ++exchanges > 1) return response;
+    // As it is more than an hour later.
+    const metadata = (await response.json()) as object;
+    const answer = new Response(JSON.stringify({ ...metadata, ...over }), { headers: response.headers });
+    Object.defineProperty(answer, "url", { value: response.url });
+    return answer;
+  };
+  const kv = await openKv(server.connectUrl, { accessToken: server.accessToken, fetcher });
+  onTestFinished(() => kv.close());
+  await expect(kv.get(["a"])).rejects.toThrow("Unexpected response status: 401");
+  expect((await kv.get(["a"])).value).toBeNull();
+  expect(exchanges).toBe(2);
+});

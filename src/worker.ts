@@ -9,7 +9,8 @@ import { DataTokens } from "./directory/data-token.ts";
 import { deploymentOf } from "./directory/deployment.ts";
 import { DirectoryAuthority } from "./directory/directory-authority.ts";
 import { kvConnectDoor } from "./doors/kv-connect/door.ts";
-import { discardBody } from "./doors/kv-connect/request-body.ts";
+import { afterItsBody } from "./doors/kv-connect/request-body.ts";
+import { malformedUrl } from "./doors/kv-connect/responses.ts";
 import { managementDoor } from "./doors/management/door.ts";
 import type { Env } from "./objects/env.ts";
 import {
@@ -32,13 +33,10 @@ type Handler = (request: Request) => Promise<Response>;
 const handlers = new WeakMap<Env, Handler>();
 
 export default {
-  async fetch(request: Request, env: Env): Promise<Response> {
+  fetch(request: Request, env: Env): Promise<Response> {
     let handler = handlers.get(env);
     if (handler === undefined) handlers.set(env, (handler = compose(env)));
-    const answer = await handler(request);
-    // What was carried out was read before, and no client sends much with a GET or a DELETE.
-    if (answer.status >= 400) await discardBody(request, systemTimers);
-    return answer;
+    return handler(request);
   },
 };
 
@@ -65,10 +63,13 @@ function compose(env: Env): Handler {
     organization,
     index: () => organizationIndex(env),
   });
-  return async (request) => {
-    if (!URL.canParse(request.url)) return notAnUrl();
-    const path = pathOf(request.url);
-    return kvConnect(request, path) ?? management(request, path) ?? nothingHere();
+  return (request) => {
+    const { url } = request;
+    const path = pathOf(url);
+    const data = kvConnect(request, path);
+    if (data !== undefined) return data;
+    const other = URL.canParse(url) ? (management(request, path) ?? nothingHere()) : malformedUrl();
+    return afterItsBody(request, other, systemTimers);
   };
 }
 
@@ -83,11 +84,6 @@ function nothingHere(): Response {
   const text =
     "There is nothing at this address. A database's connect URL is /databases/{id}/connect; the API's reference is at /api.\n";
   return new Response(text, { status: 404 });
-}
-
-/** A host that none can have is part of the URL as it came. */
-function notAnUrl(): Response {
-  return new Response("The host or the path of the request is malformed.\n", { status: 400 });
 }
 
 function notConfigured(what: string): Response {

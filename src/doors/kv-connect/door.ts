@@ -17,8 +17,8 @@ import { PAST_IS_READ_ONLY } from "../../core/restore-commands.ts";
 import type { Timers } from "../../core/timers.ts";
 import { watchProtocol, type DatabaseStub } from "../../objects/interface.ts";
 import { answerExchange, PROTOCOL_VERSIONS } from "./exchange.ts";
-import { readBody } from "./request-body.ts";
-import { failureOfCall, failureOfJson, failureResponse, PROTOBUF_ANSWER, sentence } from "./responses.ts";
+import { afterItsBody, readBody } from "./request-body.ts";
+import { failureOfCall, failureOfJson, failureResponse, malformedUrl, PROTOBUF_ANSWER, sentence } from "./responses.ts";
 import { answerWatch } from "./watch.ts";
 
 export interface KvConnectParts {
@@ -78,19 +78,29 @@ function answerAsOf(
 
 const DATABASES = "/databases/";
 
-async function answerConnect(
+function answerConnect(
+  parts: KvConnectParts,
+  databaseId: string,
+  encodedMoment: string | undefined,
+  request: Request,
+): Promise<Response> {
+  return afterItsBody(request, exchanged(parts, databaseId, encodedMoment, request), parts.timers);
+}
+
+async function exchanged(
   { authority, clock }: KvConnectParts,
   databaseId: string,
   encodedMoment: string | undefined,
   request: Request,
 ): Promise<Response> {
+  if (!URL.canParse(request.url)) return malformedUrl();
   if (request.method !== "POST") return onlyPost(request);
-  const token = bearerToken(request);
+  const token = bearerToken(request.headers);
   if (typeof token !== "string") return failureResponse(token);
   const moment = encodedMoment === undefined ? undefined : decoded(encodedMoment);
   if (typeof moment === "object") return failureResponse(moment);
   try {
-    return await answerExchange(authority, token, databaseId, moment, request, new URL(request.url));
+    return await answerExchange(authority, token, databaseId, moment, request);
   } catch (error) {
     return failureResponse(failureOfCall(error, clock));
   }
@@ -103,16 +113,18 @@ async function answerData(
   at: string | undefined,
   request: Request,
 ): Promise<Response> {
-  if (request.method !== "POST") return onlyPost(request);
-  const token = bearerToken(request);
-  if (typeof token !== "string") return failureResponse(token);
+  const refuse = (answer: Response) => afterItsBody(request, answer, parts.timers);
+  if (request.method !== "POST") return refuse(onlyPost(request));
+  const { headers } = request;
+  const token = bearerToken(headers);
+  if (typeof token !== "string") return refuse(failureResponse(token));
   const verified = parts.authority.verify(token, databaseId, at);
   const grant = verified instanceof Promise ? await verified : verified;
-  if ("ok" in grant) return failureResponse(grant);
-  const flaw = flawOfHeaders(request.headers, databaseId) ?? flawOfGrant(grant, operation);
-  if (flaw !== undefined) return failureResponse(flaw);
-  if (!isProtobuf(request.headers.get("content-type"))) {
-    return sentence(415, "The content type of the request must be application/x-protobuf.");
+  if ("ok" in grant) return refuse(failureResponse(grant));
+  const flaw = flawOfHeaders(headers, databaseId) ?? flawOfGrant(grant, operation);
+  if (flaw !== undefined) return refuse(failureResponse(flaw));
+  if (!isProtobuf(headers.get("content-type"))) {
+    return refuse(sentence(415, "The content type of the request must be application/x-protobuf."));
   }
   const body = await readBody(request, operation === "atomic_write" ? MAX_WRITE_BODY_BYTES : MAX_READ_BODY_BYTES);
   if ("ok" in body) return failureResponse(body);
@@ -156,8 +168,8 @@ function decoded(part: string): string | Failure {
   }
 }
 
-function bearerToken(request: Request): string | Failure {
-  const header = request.headers.get("authorization");
+function bearerToken(headers: Headers): string | Failure {
+  const header = headers.get("authorization");
   if (header !== null && /^bearer +\S/i.test(header)) return header.slice("bearer ".length).trim();
   return failure("unauthenticated", "A token is missing: send the header Authorization: Bearer <token>.");
 }

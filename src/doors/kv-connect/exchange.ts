@@ -13,7 +13,6 @@ export async function answerExchange(
   databaseId: string,
   moment: string | undefined,
   request: Request,
-  url: URL,
 ): Promise<Response> {
   const body = await readBody(request, MAX_EXCHANGE_BODY_BYTES);
   if ("ok" in body) return failureResponse(body);
@@ -21,12 +20,14 @@ export async function answerExchange(
   if (typeof version !== "number") return failureResponse(version);
   const minted = await authority.exchange(accessToken, databaseId, moment);
   if ("ok" in minted) return failureResponse(minted);
-  // Version 1 knows no relative URLs. No slash at the end: clients append "/" and the operation.
+  // No slash at the end: clients append "/" and the operation.
   const path = `/databases/${databaseId}${minted.at === undefined ? "" : `/at/${minted.at}`}`;
+  // Version 1 knows no relative URLs.
+  const url = version === 1 ? new URL(path, request.url).href : path;
   const metadata = {
     version,
     databaseId,
-    endpoints: [{ url: version === 1 ? `${url.origin}${path}` : path, consistency: "strong" }],
+    endpoints: [{ url, consistency: "strong" }],
     token: minted.token,
     expiresAt: new Date(minted.expiresAt).toISOString(),
   };

@@ -20,12 +20,24 @@ export async function readBody(request: Request, limit: number): Promise<Uint8Ar
   }
 }
 
+/** The answer; one that refuses the request, when what nobody has read of the request's body is out of the way. */
+export async function afterItsBody(
+  request: Request,
+  answer: Response | Promise<Response>,
+  timers: Timers,
+): Promise<Response> {
+  const settled = await answer;
+  // What was carried out was read before, and no client sends much with a GET or a DELETE.
+  if (settled.status >= 400) await discardBody(request, timers);
+  return settled;
+}
+
 /**
  * Takes and drops what nobody has read of a body: the platform closes a connection whose request was answered before all of it
  * was read, and the answer is lost to clients that look for it only when they have sent all. Resolves at the body's end, after
  * 32 MiB or a pause, or at once if another has the body. Never rejects.
  */
-export async function discardBody(request: Request, timers: Timers): Promise<void> {
+async function discardBody(request: Request, timers: Timers): Promise<void> {
   if (request.body === null || request.body.locked) return;
   const reader = request.body.getReader();
   try {

@@ -7,7 +7,7 @@ import type { Clock, UnixMs } from "../../core/clock.ts";
 import { failure, type ErrorCode, type Failure } from "../../core/errors.ts";
 
 /** Exactly these content types: clients compare them as text. */
-export const PROTOBUF_ANSWER: ResponseInit = { headers: { "content-type": "application/x-protobuf" } };
+export const PROTOBUF_ANSWER: ResponseInit = { headers: new Headers({ "content-type": "application/x-protobuf" }) };
 export const WATCH_ANSWER: ResponseInit = { headers: { "content-type": "application/octet-stream" } };
 export const JSON_ANSWER: ResponseInit = {
   headers: { "content-type": "application/json", "cache-control": "no-store" },
@@ -22,6 +22,11 @@ export function sentence(status: number, text: string): Response {
   if (status === 401) headers["www-authenticate"] = "Bearer";
   if (status === 405) headers["allow"] = "POST";
   return new Response(text, { status, headers });
+}
+
+/** A host that none can have is part of the URL as it came. */
+export function malformedUrl(): Response {
+  return sentence(400, "The host or the path of the request is malformed.");
 }
 
 function statusOf(code: ErrorCode): number {

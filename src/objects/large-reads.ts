@@ -23,7 +23,7 @@ type LargeAnswer = ReadableStream<Uint8Array> | Failure;
 
 interface Waiting {
   readonly ranges: readonly ReadRange[];
-  readonly settle: (answer: LargeAnswer) => void;
+  readonly settle: (answer: LargeAnswer | Promise<never>) => void;
 }
 
 export class LargeReads {
@@ -37,7 +37,7 @@ export class LargeReads {
     this.#database = database;
   }
 
-  /** "limit" when the answer is too large at all; "unavailable" when too many wait, or no memory was free in time. */
+  /** "limit" when the answer is too large at all; "unavailable" when too many wait, or no memory was free in time. Rejects when it cannot be read. */
   answer(ranges: readonly ReadRange[]): Promise<LargeAnswer> {
     if (this.#closed !== null) return Promise.resolve(this.#closed);
     if (this.#waiting.length >= MAX_WAITING_READS) return Promise.resolve(BUSY);
@@ -71,10 +71,14 @@ export class LargeReads {
   /** Answers those who wait, in order, until one does not fit. */
   #admit(): void {
     for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
-      const bytes = this.#database.readBytes(next.ranges);
-      if (bytes <= MAX_READ_ANSWER_BYTES && this.#bytesInFlight + bytes > MAX_READ_ANSWER_BYTES) return;
+      try {
+        const bytes = this.#database.readBytes(next.ranges);
+        if (bytes <= MAX_READ_ANSWER_BYTES && this.#bytesInFlight + bytes > MAX_READ_ANSWER_BYTES) return;
+        next.settle(this.#read(next.ranges, bytes));
+      } catch (error) {
+        next.settle(Promise.reject(error));
+      }
       this.#waiting.shift();
-      next.settle(this.#read(next.ranges, bytes));
     }
   }
 

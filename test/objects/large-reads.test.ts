@@ -98,6 +98,20 @@ test("a read of more than fits at all names its size, and what waits behind it i
   expect(await drain(answered)).toBe(72);
 });
 
+test("a read that fails fails alone, and keeps nobody's place", async () => {
+  let readsLeft = 1;
+  const large = reads(() => {
+    if (readsLeft-- === 0) throw new Error("the disk is broken");
+  });
+  const first = await large.answer(mebibytes(72));
+  const [second, third] = [large.answer(mebibytes(1)), large.answer(mebibytes(2))];
+  const outcomes = await Promise.allSettled([drain(first), second]);
+  expect(outcomes).toMatchObject([{ value: 72 }, { reason: new Error("the disk is broken") }]);
+  expect(await drain(await third)).toBe(2);
+  await vi.advanceTimersByTimeAsync(MAX_READ_WAIT_MS);
+  expect(await drain(await large.answer(mebibytes(3)))).toBe(3);
+});
+
 test("a reader that takes nothing is given up, and its place is free", async () => {
   const large = reads();
   const stuck = streamOf(await large.answer(mebibytes(72)));

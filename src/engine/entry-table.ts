@@ -89,10 +89,10 @@ export class EntryTable {
     if (!ranges.every(holdsOneKey) || ranges.length > MAX_READ_RANGES) {
       return ranges.map((range) => this.#range(range, now));
     }
-    const [first, ...others] = ranges;
-    if (first === undefined) return [];
-    if (others.length > 0) return this.#points(ranges, now);
-    const entry = this.get(first.start, now);
+    if (ranges.length > 1) return this.#points(ranges, now);
+    const [range] = ranges;
+    if (range === undefined) return [];
+    const entry = this.get(range.start, now);
     return [entry === null ? [] : [entry]];
   }
 

@@ -107,10 +107,10 @@ describe.concurrent("killed at a PUT", () => {
           at("before", "GET", "differential"),
           at("answered", "GET", "snapshots/"),
           at("after", "GET", "logs/"),
+          // The old generation's snapshot is stored, so the next such PUT is the first thing that the generation after the switch stores.
+          at("before", "PUT", "snapshots/"),
         ];
         await restores.job({ command: "restore", jobId: "a", at: versionstampHex(then) });
-        // With the switch the old generation ends; the fourth is at the first thing that the new one stores.
-        kills.push(at("before", "PUT", "snapshots/"));
         expect(await restores.finished("a")).toMatchObject({ status: "completed", version: then });
         const settled = await database.until(
           "settled",

@@ -109,6 +109,13 @@ export class WatchHub {
     };
   }
 
+  /** Forgets all watchers, whose handles must not be used any more: the entries are gone, and nobody is told of that here. */
+  clear(): void {
+    for (const watches of [this.#watches, this.#toTell, this.#waiting]) watches.clear();
+    this.#bytesUnderWay = 0;
+    this.#size = 0;
+  }
+
   /** A commit changed this key. Nobody is told before `flush`. */
   note(key: Uint8Array): void {
     if (this.#size === 0) return;

@@ -103,6 +103,7 @@ export class DatabaseObject extends DurableObject<DatabaseEnv> implements Roles 
     open?.backup.close();
     // Marked first, so that a kill in between leaves no database; marked again, because the mark goes with the rest.
     bury(storage.sql);
+    open?.watches.close();
     endSockets(this.ctx.getWebSockets(), NO_DATABASE);
     // Its copies first: where they are is known here alone. What fails here is asked for again.
     if (open !== null) {
@@ -316,6 +317,7 @@ export class DatabaseObject extends DurableObject<DatabaseEnv> implements Roles 
   async #erase(): Promise<void> {
     await this.ctx.blockConcurrencyWhile(async () => {
       this.#open?.largeReads.close(STATE_IS_GONE);
+      this.#open?.watches.close();
       this.#open?.alarms.stop();
       this.#open?.restores.close();
       this.#open = null;

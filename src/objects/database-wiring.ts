@@ -15,7 +15,7 @@ import { LargeReads } from "./large-reads.ts";
 import { ObjectMode } from "./object-mode.ts";
 import { databaseRestores } from "./restore-wiring.ts";
 import { Revocations } from "./revocations.ts";
-import { organizationStub, systemClock } from "./stubs.ts";
+import { organizationStub, systemClock, systemTimers } from "./stubs.ts";
 import { UsageTask } from "./usage-task.ts";
 import { WatchSockets } from "./watch-sockets.ts";
 
@@ -90,8 +90,8 @@ export async function openDatabase({ ctx, env, setup, erase }: DatabaseParts): P
       flushed: () => storage.sync(),
       onError: logError,
     }),
-    watches: new WatchSockets(database.watches, ctx.getWebSockets()),
-    largeReads: new LargeReads(database),
+    watches: new WatchSockets(database.watches, ctx.getWebSockets(), systemClock, systemTimers),
+    largeReads: new LargeReads(database, systemClock, systemTimers),
     revocations,
     usage,
   };

@@ -3,6 +3,7 @@
  * whole or not at all. So they leave beside each other only as far as they fit together, the others wait in order of arrival, and
  * a reader that falls behind the least rate is given up.
  */
+import type { Clock } from "../core/clock.ts";
 import { snapshotReadOutputChunks } from "../core/datapath.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import {
@@ -13,8 +14,8 @@ import {
   READER_GRACE_MS,
 } from "../core/limits.ts";
 import type { ReadRange } from "../core/operations.ts";
+import type { Timers } from "../core/timers.ts";
 import type { Database } from "../engine/database.ts";
-import { systemClock } from "./stubs.ts";
 
 /** Written at once: what the reader's rate is measured in. */
 const PIECE_BYTES = 1024 * 1024;
@@ -28,13 +29,17 @@ interface Waiting {
 
 export class LargeReads {
   readonly #database: Pick<Database, "read" | "readBytes">;
+  readonly #clock: Clock;
+  readonly #timers: Timers;
   readonly #waiting: Waiting[] = [];
   /** Of keys and values that were read and have not left yet. */
   #bytesInFlight = 0;
   #closed: Failure | null = null;
 
-  constructor(database: Pick<Database, "read" | "readBytes">) {
+  constructor(database: Pick<Database, "read" | "readBytes">, clock: Clock, timers: Timers) {
     this.#database = database;
+    this.#clock = clock;
+    this.#timers = timers;
   }
 
   /** "limit" when the answer is too large at all; "unavailable" when too many wait, or no memory was free in time. Rejects when it cannot be read. */
@@ -49,11 +54,11 @@ export class LargeReads {
         resolve(BUSY);
         this.#admit();
       };
-      const timer = setTimeout(giveUp, MAX_READ_WAIT_MS);
+      const cancelTimer = this.#timers.after(MAX_READ_WAIT_MS, giveUp);
       const waiting: Waiting = {
         ranges: own,
         settle: (answer) => {
-          clearTimeout(timer);
+          cancelTimer();
           resolve(answer);
         },
       };
@@ -100,7 +105,7 @@ export class LargeReads {
   /** `chunks`: the last one first; emptied on the way, so that what has left is not kept. Never rejects. */
   async #send(chunks: Uint8Array[], bytes: number, writable: WritableStream<Uint8Array>): Promise<void> {
     const writer = writable.getWriter();
-    const deadline = new ReaderDeadline();
+    const deadline = new ReaderDeadline(this.#clock, this.#timers);
     let held = bytes;
     try {
       for (let chunk = chunks.pop(); chunk !== undefined; chunk = chunks.pop()) {
@@ -131,22 +136,29 @@ export class LargeReads {
 
 /** By when a reader has to have taken what it was sent so far. */
 class ReaderDeadline {
-  #at = systemClock.now() + READER_GRACE_MS;
+  readonly #clock: Clock;
+  readonly #timers: Timers;
+  #at: number;
+
+  constructor(clock: Clock, timers: Timers) {
+    this.#clock = clock;
+    this.#timers = timers;
+    this.#at = clock.now() + READER_GRACE_MS;
+  }
 
   /** The outcome of a write of this many bytes; rejects when they are not taken in time. */
   async within(written: Promise<void>, bytes: number): Promise<void> {
-    const now = systemClock.now();
+    const now = this.#clock.now();
     // What was taken faster than asked for is no credit: buffers on the way take megabytes for a reader that takes nothing.
     this.#at = Math.min(this.#at, now + READER_GRACE_MS) + (bytes / MIN_READER_BYTES_PER_SECOND) * 1000;
     const late = Promise.withResolvers<never>();
-    const timer = setTimeout(
-      () => late.reject(new Error("The answer was taken too slowly, and the rest of it is not sent.")),
-      this.#at - now,
+    const cancelTimer = this.#timers.after(this.#at - now, () =>
+      late.reject(new Error("The answer was taken too slowly, and the rest of it is not sent.")),
     );
     try {
       await Promise.race([written, late.promise]);
     } finally {
-      clearTimeout(timer);
+      cancelTimer();
     }
   }
 }

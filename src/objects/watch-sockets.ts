@@ -6,15 +6,15 @@
  * A message that is not taken holds memory. While others wait for that, whoever takes its message too slowly is cut off.
  */
 import type { Grant } from "../core/authority.ts";
-import { asUnixMs, earliest, type UnixMs } from "../core/clock.ts";
+import { asUnixMs, type Clock, earliest, type UnixMs } from "../core/clock.ts";
 import { decodeWatch, encodeWatchOutput } from "../core/datapath.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_WATCHERS, MIN_READER_BYTES_PER_SECOND, READER_GRACE_MS } from "../core/limits.ts";
 import type { Entry } from "../core/operations.ts";
+import type { Timers } from "../core/timers.ts";
 import type { Watcher, WatchHub } from "../engine/watch-hub.ts";
 import { watchProtocol } from "./interface.ts";
 import { refusedKeys } from "./key-access.ts";
-import { systemClock } from "./stubs.ts";
 
 /** The platform's limit is 16,384; the rest of the attachment stays far below the difference. */
 const MAX_ATTACHED_KEY_BYTES = 15_000;
@@ -31,14 +31,19 @@ interface Attachment {
 
 export class WatchSockets {
   readonly #hub: WatchHub;
+  readonly #clock: Clock;
+  readonly #timers: Timers;
   readonly #watchers = new Map<WebSocket, Watcher>();
   /** By when each that was sent a message is to have taken it. */
   readonly #takenBy = new Map<WebSocket, UnixMs>();
-  #cutOff: number | null = null;
+  #cancelCutOff: () => void = () => undefined;
+  #closed = false;
 
   /** `sockets`: those that are open from before the object slept. */
-  constructor(hub: WatchHub, sockets: readonly WebSocket[]) {
+  constructor(hub: WatchHub, sockets: readonly WebSocket[], clock: Clock, timers: Timers) {
     this.#hub = hub;
+    this.#clock = clock;
+    this.#timers = timers;
     hub.onCrowded(() => this.#planToCutOff());
     for (const socket of sockets) {
       const { keys } = attachmentOf(socket);
@@ -53,6 +58,7 @@ export class WatchSockets {
   }
 
   message(socket: WebSocket, message: string | ArrayBuffer): void {
+    if (this.#closed) return;
     const watcher = this.#watchers.get(socket);
     if (typeof message === "string") {
       if (message === watchProtocol.ack) this.#taken(socket);
@@ -93,6 +99,15 @@ export class WatchSockets {
     for (const socket of sockets) this.closed(socket);
   }
 
+  /** The database is gone: nothing is read or told any more, whatever was under way. The sockets are the caller's to end. */
+  close(): void {
+    this.#closed = true;
+    this.#cancelCutOff();
+    this.#hub.clear();
+    this.#watchers.clear();
+    this.#takenBy.clear();
+  }
+
   #remember(socket: WebSocket, keys: readonly Uint8Array[]): void {
     const bytes = keys.reduce((sum, key) => sum + key.length, 0);
     attach(socket, {
@@ -116,7 +131,7 @@ export class WatchSockets {
     try {
       socket.send(output);
       const rateMs = (output.length / MIN_READER_BYTES_PER_SECOND) * 1000;
-      this.#takenBy.set(socket, asUnixMs(systemClock.now() + READER_GRACE_MS + rateMs));
+      this.#takenBy.set(socket, asUnixMs(this.#clock.now() + READER_GRACE_MS + rateMs));
     } catch {
       // The peer is gone and its close event is on the way, or was lost: either way nobody waits here any more. Not at once, because
       // the hub is telling others.
@@ -126,19 +141,16 @@ export class WatchSockets {
 
   /** As long as others wait, those that are late are cut off when they are. */
   #planToCutOff(): void {
-    clearTimeout(this.#cutOff);
+    this.#cancelCutOff();
     const next = this.#hub.isCrowded ? earliest([...this.#takenBy.values()]) : null;
     if (next === null) return;
-    this.#cutOff = setTimeout(
-      () => {
-        const now = systemClock.now();
-        const late = [...this.#takenBy].filter(([, takenBy]) => takenBy <= now).map(([socket]) => socket);
-        endSockets(late, TOO_SLOW);
-        this.forget(late);
-        this.#planToCutOff();
-      },
-      Math.max(0, next - systemClock.now()),
-    );
+    this.#cancelCutOff = this.#timers.after(Math.max(0, next - this.#clock.now()), () => {
+      const now = this.#clock.now();
+      const late = [...this.#takenBy].filter(([, takenBy]) => takenBy <= now).map(([socket]) => socket);
+      endSockets(late, TOO_SLOW);
+      this.forget(late);
+      this.#planToCutOff();
+    });
   }
 }
 

@@ -9,6 +9,7 @@ import { Database } from "../../src/engine/database.ts";
 import type { Env } from "../../src/objects/env.ts";
 import { watchProtocol } from "../../src/objects/interface.ts";
 import { WatchSockets } from "../../src/objects/watch-sockets.ts";
+import { FakeTimers } from "../support/fake-timers.ts";
 import { commit, everything, newDatabase, read, TestWatch } from "../support/workerd/database-object.ts";
 import { key, MovableClock, numeric, point, prefix, remove, set, text, u64, write } from "../support/workerd/engine.ts";
 
@@ -261,7 +262,7 @@ test("a watch more than a database takes is refused, and one that ends makes roo
   await runInDurableObject(stub, async (_instance, state) => {
     const hub = new Database({ storage: state.storage, clock: new MovableClock() }).watches;
     const watchers = Array.from({ length: MAX_WATCHERS - 1 }, () => hub.add([a], () => undefined, { resumed: false }));
-    const sockets = new WatchSockets(hub, []);
+    const sockets = new WatchSockets(hub, [], new FakeTimers(), new FakeTimers());
     const ask = () => {
       const { 0: client, 1: server } = new WebSocketPair();
       state.acceptWebSocket(server);

@@ -1,15 +1,14 @@
-/** An authority, an object and timers in memory, for tests of the door alone. */
+/** An authority and an object in memory, for tests of the door alone. */
 import { expect } from "vitest";
 import type { Authority, Grant } from "../../../src/core/authority.ts";
-import { asUnixMs, type UnixMs } from "../../../src/core/clock.ts";
+import { asUnixMs } from "../../../src/core/clock.ts";
 import { failure } from "../../../src/core/errors.ts";
 import { kvConnectDoor } from "../../../src/doors/kv-connect/door.ts";
 import type { DatabaseStub } from "../../../src/objects/interface.ts";
+import { FakeTimers, NOW } from "../../support/fake-timers.ts";
 
 export const DATABASE = "7c1c5bd5-6e4c-4d5c-8d4a-1f0a3f6b2e11";
 export const ORIGIN = "https://cairn.example";
-export const NOW = asUnixMs(1_750_000_000_000);
-
 /** The commit that every moment is rounded down to. */
 export const PAST = "000638a1b2c3d4e50000";
 
@@ -42,33 +41,6 @@ export const authority: Authority = {
 
 function notExpected(): Promise<never> {
   return Promise.reject(new Error("the object was not to be called"));
-}
-
-export class FakeTimers {
-  #now: UnixMs = NOW;
-  readonly #waiting = new Set<{ readonly at: number; readonly callback: () => void }>();
-
-  now(): UnixMs {
-    return this.#now;
-  }
-
-  after(ms: number, callback: () => void): () => void {
-    const timer = { at: this.#now + ms, callback };
-    this.#waiting.add(timer);
-    return () => this.#waiting.delete(timer);
-  }
-
-  /** How many are set. */
-  get size(): number {
-    return this.#waiting.size;
-  }
-
-  advance(ms: number): void {
-    this.#now = asUnixMs(this.#now + ms);
-    for (const timer of [...this.#waiting].toSorted((a, b) => a.at - b.at)) {
-      if (timer.at <= this.#now && this.#waiting.delete(timer)) timer.callback();
-    }
-  }
 }
 
 export type FakeObject = Partial<Pick<DatabaseStub, "snapshotRead" | "atomicWrite" | "fetch">>;

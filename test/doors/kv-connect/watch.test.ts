@@ -2,7 +2,8 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { failure } from "../../../src/core/errors.ts";
 import { KEEP_ALIVE_MS, RECONNECT_DELAYS_MS } from "../../../src/doors/kv-connect/watch.ts";
 import { encodeWatch } from "../../../src/core/datapath-requests.ts";
-import { dataRequest, doorBefore, FakeTimers, grants, outcome, refused } from "./fakes.ts";
+import { FakeTimers, turns } from "../../support/fake-timers.ts";
+import { dataRequest, doorBefore, grants, outcome, refused } from "./fakes.ts";
 
 const watch = encodeWatch([Uint8Array.of(2, 0x61, 0)]);
 
@@ -71,14 +72,11 @@ afterEach(() => {
   expect(timers.size).toBe(0);
 });
 
-/** Lets everything that can happen without a timer of the door happen. */
-const settle = () => new Promise((resolve) => setTimeout(resolve, 5));
-
 async function connection(number: number): Promise<FakeSocket> {
-  for (let tries = 0; tries < 50 && sockets[number] === undefined; tries++) await settle();
+  for (let tries = 0; tries < 50 && sockets[number] === undefined; tries++) await turns();
   const socket = sockets[number];
   if (socket === undefined) throw new Error(`there is no connection ${number}`);
-  await settle();
+  await turns();
   return socket;
 }
 
@@ -117,7 +115,7 @@ describe("a watch", () => {
     expect(socket.received).toEqual([watch]);
     expect(await reader.read()).toEqual(first);
     const second = reader.read();
-    await settle();
+    await turns();
     const large = new Uint8Array(70_000).fill(5);
     socket.send(large);
     const { value } = await second;
@@ -131,16 +129,16 @@ describe("a watch", () => {
     await reader.read();
     const large = new Uint8Array(900_000).fill(5);
     const pieces = [reader.read()];
-    await settle();
+    await turns();
     socket.send(large);
     await pieces[0];
     for (let i = 0; i < 3; i++) pieces.push(reader.read());
     const values = (await Promise.all(pieces)).map(({ value }) => value ?? new Uint8Array());
     expect(values.map(({ length }) => length)).toEqual([262_144, 262_144, 262_144, 900_004 - 3 * 262_144]);
-    await settle();
+    await turns();
     expect(socket.received).toEqual([watch, "ack"]);
     const next = reader.read();
-    await settle();
+    await turns();
     expect(socket.received).toEqual([watch, "ack", "ack"]);
     socket.send(Uint8Array.of(7));
     expect(await next).toEqual({ done: false, value: Uint8Array.of(1, 0, 0, 0, 7) });
@@ -151,11 +149,11 @@ describe("a watch", () => {
     const { socket, reader } = await opened();
     await reader.read();
     const piece = reader.read();
-    await settle();
+    await turns();
     socket.send(new Uint8Array(900_000));
     await piece;
     socket.send(JSON.stringify(failure("unavailable", "too slow")));
-    await settle();
+    await turns();
     await expect(reader.read()).rejects.toThrow("in the middle of a message");
     expect(socket.closed).toBe(true);
   });
@@ -164,14 +162,14 @@ describe("a watch", () => {
     const { socket, reader } = await opened();
     await reader.read();
     const piece = reader.read();
-    await settle();
+    await turns();
     socket.send(new Uint8Array(300_000));
     await piece;
     socket.close();
-    await settle();
+    await turns();
     expect((await reader.read()).value?.length).toBe(300_004 - 262_144);
     const next = reader.read();
-    await settle();
+    await turns();
     timers.advance(RECONNECT_DELAYS_MS[0]);
     (await connection(1)).send(Uint8Array.of(8));
     expect(await next).toEqual({ done: false, value: Uint8Array.of(1, 0, 0, 0, 8) });
@@ -181,14 +179,14 @@ describe("a watch", () => {
   it("acknowledges an output when the client has taken it and asks for more, not before", async () => {
     const { socket, reader } = await opened();
     await reader.read();
-    await settle();
+    await turns();
     expect(socket.received).toEqual([watch]);
     const next = reader.read();
-    await settle();
+    await turns();
     expect(socket.received).toEqual([watch, "ack"]);
     socket.send(Uint8Array.of(7));
     expect(await next).toEqual({ done: false, value: Uint8Array.of(1, 0, 0, 0, 7) });
-    await settle();
+    await turns();
     expect(socket.received).toEqual([watch, "ack"]);
     await reader.cancel();
   });
@@ -198,7 +196,7 @@ describe("a watch", () => {
     await reader.read();
     for (let times = 0; times < 3; times++) {
       const next = reader.read();
-      await settle();
+      await turns();
       timers.advance(KEEP_ALIVE_MS);
       expect(await next).toEqual(keepAlive);
     }
@@ -210,10 +208,10 @@ describe("a watch", () => {
     const { socket, reader } = await opened();
     await reader.read();
     const next = reader.read();
-    await settle();
+    await turns();
     await reader.cancel();
     expect(await next).toEqual(end);
-    await settle();
+    await turns();
     expect(socket.closed).toBe(true);
   });
 
@@ -221,13 +219,13 @@ describe("a watch", () => {
     const { socket, reader } = await opened("seven-seconds");
     await reader.read();
     const next = reader.read();
-    await settle();
+    await turns();
     timers.advance(6999);
     expect(await next).toEqual(keepAlive);
-    await settle();
+    await turns();
     expect(socket.closed).toBe(false);
     timers.advance(1);
-    await settle();
+    await turns();
     expect(socket.closed).toBe(true);
     expect(await reader.read()).toEqual(end);
   });
@@ -236,13 +234,13 @@ describe("a watch", () => {
     const { socket, reader } = await opened("seven-seconds");
     await reader.read();
     const piece = reader.read();
-    await settle();
+    await turns();
     socket.send(new Uint8Array(900_000));
     let taken = (await piece).value?.length ?? 0;
     timers.advance(7000);
     for (let next = await reader.read(); !next.done; next = await reader.read()) taken += next.value.length;
     expect(taken).toBe(900_004);
-    await settle();
+    await turns();
     expect(socket.closed).toBe(true);
   });
 
@@ -250,9 +248,9 @@ describe("a watch", () => {
     const { socket, reader } = await opened();
     await reader.read();
     const next = reader.read();
-    await settle();
+    await turns();
     socket.close();
-    await settle();
+    await turns();
     timers.advance(RECONNECT_DELAYS_MS[0]);
     const again = await connection(1);
     expect(again.received).toEqual([watch]);
@@ -265,9 +263,9 @@ describe("a watch", () => {
     const { socket, reader } = await opened();
     await reader.read();
     socket.close();
-    await settle();
+    await turns();
     const next = reader.read();
-    await settle();
+    await turns();
     timers.advance(RECONNECT_DELAYS_MS[0]);
     const again = await connection(1);
     expect(again.received).toEqual([watch]);
@@ -283,10 +281,10 @@ describe("a watch", () => {
     };
     answers = RECONNECT_DELAYS_MS.map(() => unreachable);
     const next = reader.read();
-    await settle();
+    await turns();
     socket.close();
     for (const delay of RECONNECT_DELAYS_MS) {
-      await settle();
+      await turns();
       timers.advance(delay);
     }
     expect(await next).toEqual(end);
@@ -297,13 +295,13 @@ describe("a watch", () => {
     const { socket, reader } = await opened();
     await reader.read();
     const next = reader.read();
-    await settle();
+    await turns();
     socket.close();
-    await settle();
+    await turns();
     const connecting = Promise.withResolvers<void>();
     answers = [() => connecting.promise.then(accepted)];
     timers.advance(RECONNECT_DELAYS_MS[0]);
-    await settle();
+    await turns();
     await reader.cancel();
     await next;
     connecting.resolve();
@@ -314,10 +312,10 @@ describe("a watch", () => {
     const { socket, reader } = await opened();
     await reader.read();
     const next = reader.read();
-    await settle();
+    await turns();
     socket.send(JSON.stringify(failure("unauthenticated", "The token was revoked.")));
     expect(await next).toEqual(end);
-    await settle();
+    await turns();
     expect(socket.closed).toBe(true);
     expect(asked.length).toBe(1);
   });
@@ -342,7 +340,7 @@ describe("before its first output", () => {
     const socket = await connection(0);
     timers.advance(KEEP_ALIVE_MS);
     expect(await answer).toEqual(refused(503, "The database did not answer the watch in time. Try again."));
-    await settle();
+    await turns();
     expect(socket.closed).toBe(true);
   });
 
@@ -352,7 +350,7 @@ describe("before its first output", () => {
     });
     const answer = outcome(door(dataRequest("watch", watch)));
     for (const delay of RECONNECT_DELAYS_MS) {
-      await settle();
+      await turns();
       timers.advance(delay);
     }
     expect(await answer).toEqual(refused(503, "The database was restarted or moved while it answered. Try again."));

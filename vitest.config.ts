@@ -4,6 +4,7 @@
  */
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { configDefaults, defineConfig } from "vitest/config";
+import { CAIRN_ENCRYPTION_KEYS } from "./test/support/deployment-secrets.ts";
 
 /** The folders of test/ that run inside workerd; a folder not named here runs in Node. */
 const insideWorkerd = ["engine", "documents", "backup", "objects", "doors", "worker"];
@@ -48,7 +49,7 @@ export default defineConfig({
             miniflare: {
               r2Buckets: ["TEST_BUCKET", "BACKUPS"],
               bindings: {
-                CAIRN_ENCRYPTION_KEYS: `k1:${Buffer.from("1".repeat(32)).toString("base64")}`,
+                CAIRN_ENCRYPTION_KEYS,
                 CAIRN_DESTINATIONS: "any",
               },
             },

@@ -4,6 +4,7 @@
  */
 import type { Grant } from "./core/authority.ts";
 import { isFailure } from "./core/management.ts";
+import { isLoopback } from "./core/secret-text.ts";
 import { AccessTokenKeys } from "./directory/access-token.ts";
 import { DataTokens } from "./directory/data-token.ts";
 import { deploymentOf } from "./directory/deployment.ts";
@@ -63,8 +64,12 @@ function compose(env: Env): Handler {
     organization,
     index: () => organizationIndex(env),
   });
+  const { loopbackOnly } = deployment;
   return (request) => {
     const { url } = request;
+    if (loopbackOnly !== null && !(URL.canParse(url) && isLoopback(new URL(url).hostname))) {
+      return Promise.resolve(notConfigured(loopbackOnly.message));
+    }
     const path = pathOf(url);
     const data = kvConnect(request, path);
     if (data !== undefined) return data;

@@ -35,7 +35,7 @@ export class AccessTokenKeys implements AccessTokens {
   readonly #derived = new Map<string, CryptoKey>();
 
   /** The deployment's tokens are those that create and list organizations. */
-  constructor({ keys, deploymentTokens, alias }: Deployment, entropy: Entropy) {
+  constructor({ keys, deploymentTokens, alias }: Omit<Deployment, "loopbackOnly">, entropy: Entropy) {
     this.#keys = keys;
     this.#deploymentTokens = deploymentTokens;
     this.#alias = alias;

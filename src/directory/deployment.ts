@@ -4,6 +4,7 @@
  */
 import { failure, type Failure } from "../core/errors.ts";
 import { isFailure } from "../core/management.ts";
+import { placeholderAmong, type SecretTexts } from "../core/secret-text.ts";
 import { signingKeys, type SigningKeys } from "../core/signing-keys.ts";
 
 /** What a person can still choose and nobody guesses over the network. */
@@ -15,12 +16,8 @@ export interface TokenAlias {
   readonly token: string;
 }
 
-/** As the Worker's environment has them; what is not set is missing, null or empty. */
-export interface DeploymentSecrets {
-  /** One token, or several separated by commas, so that one is replaced without an interruption. All are accepted. */
-  readonly CAIRN_DEPLOYMENT_TOKEN?: string | null;
-  /** As `signingKeys` takes them. */
-  readonly CAIRN_SIGNING_KEYS?: string | null;
+/** As the Worker's environment has them. Several deployment tokens are all accepted, so that one is replaced without an interruption. */
+export interface DeploymentSecrets extends SecretTexts {
   /** `text:token`; `npm start` sets it for `--access-token`. */
   readonly CAIRN_TOKEN_ALIAS?: string | null;
 }
@@ -29,11 +26,13 @@ export interface Deployment {
   readonly deploymentTokens: readonly string[];
   readonly keys: SigningKeys;
   readonly alias: TokenAlias | null;
+  /** Why it answers only what is asked of it under a loopback name; null: it answers everybody. */
+  readonly loopbackOnly: Failure | null;
 }
 
 export function deploymentOf(secrets: DeploymentSecrets): Deployment | Failure {
   const tokens = secrets.CAIRN_DEPLOYMENT_TOKEN;
-  if (!tokens) return failure("invalid", "CAIRN_DEPLOYMENT_TOKEN is not set.");
+  if (!tokens) return notSet("CAIRN_DEPLOYMENT_TOKEN");
   const deploymentTokens = tokens.split(",").map((token) => token.trim());
   for (const [index, token] of deploymentTokens.entries()) {
     if (token.length < MIN_DEPLOYMENT_TOKEN_LENGTH || !/^[!-~]+$/.test(token)) {
@@ -43,12 +42,16 @@ export function deploymentOf(secrets: DeploymentSecrets): Deployment | Failure {
       );
     }
   }
-  if (!secrets.CAIRN_SIGNING_KEYS) return failure("invalid", "CAIRN_SIGNING_KEYS is not set.");
+  if (!secrets.CAIRN_SIGNING_KEYS) return notSet("CAIRN_SIGNING_KEYS");
   const keys = signingKeys(secrets.CAIRN_SIGNING_KEYS);
   if (isFailure(keys)) return failure(keys.code, `CAIRN_SIGNING_KEYS, ${keys.message}`);
   const alias = secrets.CAIRN_TOKEN_ALIAS ? aliasOf(secrets.CAIRN_TOKEN_ALIAS) : null;
   if (isFailure(alias)) return alias;
-  return { deploymentTokens, keys, alias };
+  return { deploymentTokens, keys, alias, loopbackOnly: placeholderAmong(secrets) ?? null };
+}
+
+function notSet(name: string): Failure {
+  return failure("invalid", `${name} is not set. Make one: npm run --silent secrets.`);
 }
 
 function aliasOf(value: string): TokenAlias | Failure {

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { encryptionKeys } from "../core/encryption-keys.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import type { KeyList } from "../core/key-list.ts";
+import { isLoopback, lineBreakIn, placeholderAmong } from "../core/secret-text.ts";
 import { signingKeys } from "../core/signing-keys.ts";
 import { readKept, writeKept } from "./kept-file.ts";
 
@@ -50,11 +51,22 @@ export const secretNames: readonly SecretName[] = [
   "CAIRN_ENCRYPTION_KEYS",
 ];
 
+export function newSecrets(): Secrets {
+  const made = secretNames.map((name) => [name, kinds[name].make()]);
+  // One entry for each name.
+  return Object.fromEntries(made) as Secrets;
+}
+
 /**
- * Secrets for a data folder that exists and is locked. `given` goes first, then the file, then new ones, which are added to the
- * file. `invalid`: one has the wrong form, or the file is not ours; the sentence names it and shows nothing of its value.
+ * Secrets for a data folder that exists and is locked, of a server that listens on `host`. `given` goes first, then the file, then
+ * new ones, which are added to the file. `invalid`: one has the wrong form, or is a placeholder where others can reach the server,
+ * or the file is not ours; the sentence names it and shows nothing of its value.
  */
-export function deploymentSecrets(folder: string, given: Partial<Record<SecretName, string>>): Secrets | Failure {
+export function deploymentSecrets(
+  folder: string,
+  given: Partial<Record<SecretName, string>>,
+  host: string,
+): Secrets | Failure {
   const file = join(folder, "secrets.json");
   const kept = readKept(file);
   if ("ok" in kept) return kept;
@@ -63,7 +75,7 @@ export function deploymentSecrets(folder: string, given: Partial<Record<SecretNa
   const secrets: Partial<Record<SecretName, string>> = {};
   for (const name of secretNames) {
     const known = given[name] ?? kept.values[name];
-    const flaw = known === undefined ? undefined : kinds[name].flaw(known);
+    const flaw = known === undefined ? undefined : flawOf(name, known);
     if (flaw !== undefined) {
       const where = given[name] === undefined ? `${name} in ${file}` : name;
       return failure("invalid", `${where}${flaw}`);
@@ -72,7 +84,15 @@ export function deploymentSecrets(folder: string, given: Partial<Record<SecretNa
     if (known === undefined) made[name] = value;
     secrets[name] = value;
   }
+  const placeholder = isLoopback(host) ? undefined : placeholderAmong(secrets);
+  if (placeholder !== undefined) return placeholder;
   if (Object.keys(made).length > 0) writeKept(file, { ...kept.values, ...made });
   // The loop has set every name.
   return secrets as Secrets;
+}
+
+/** What is to be put behind the secret's name. */
+function flawOf(name: SecretName, value: string): string | undefined {
+  const lineBreak = lineBreakIn(value);
+  return lineBreak === undefined ? kinds[name].flaw(value) : ` ${lineBreak}`;
 }

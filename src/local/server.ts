@@ -105,7 +105,7 @@ async function startInside(
   folder: string,
   options: ServerOptions,
 ): Promise<{ readonly secrets: Secrets; readonly kept: KeptUpstream } | Failure> {
-  const secrets = deploymentSecrets(folder, options.secrets);
+  const secrets = deploymentSecrets(folder, options.secrets, options.host);
   if ("ok" in secrets) return secrets;
   const orphan = await orphanGone(folder);
   if (orphan !== undefined) return orphan;

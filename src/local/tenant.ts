@@ -12,6 +12,7 @@ import { mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { failure, type Failure } from "../core/errors.ts";
 import { PERMISSIONS } from "../core/management.ts";
+import { lineBreakIn } from "../core/secret-text.ts";
 import { ApiClient, textAt, type ProcessUrl } from "./api-client.ts";
 import { readKept, writeKept, type Kept } from "./kept-file.ts";
 import type { Secrets } from "./secrets.ts";
@@ -35,6 +36,8 @@ type Thing = (typeof things)[number];
 
 /** What is wrong with the access token that a person chose; the sentence says by which `name` it was given and shows nothing of it. */
 export function flawOfAccessToken(text: string, name: "--access-token" | "CAIRN_ACCESS_TOKEN"): Failure | undefined {
+  const lineBreak = lineBreakIn(text);
+  if (lineBreak !== undefined) return failure("invalid", `${name} ${lineBreak}`);
   if (/^[\w.~+/=-]{8,512}$/.test(text)) return undefined;
   const form = "8 to 512 of the characters that a bearer token may have (letters, digits, - . _ ~ + / =)";
   return failure("invalid", `${name} must be ${form}.`);

@@ -44,8 +44,8 @@ export function timingBy(clock: Clock): Timing {
   return { clock, random: Math.random, ...systemTimers };
 }
 
-export function secretBox({ CAIRN_ENCRYPTION_KEYS: text = "" }: BackupEnv): SecretBox | Failure {
-  const keys = encryptionKeys(text);
+export function secretBox({ CAIRN_ENCRYPTION_KEYS: text }: BackupEnv): SecretBox | Failure {
+  const keys = text ? encryptionKeys(text) : failure("invalid", "it is not set.");
   if (!("ok" in keys)) return new SecretBox(keys, systemEntropy);
   return failure(
     "unsupported",

@@ -6,7 +6,7 @@ import type { DirectoryEnv } from "./directory-env.ts";
 /** What backups need of the environment. */
 export interface BackupEnv {
   /** `kid:base64,…`, 32 bytes each: the first encrypts the secrets of backup destinations, all decrypt them. */
-  readonly CAIRN_ENCRYPTION_KEYS?: string;
+  readonly CAIRN_ENCRYPTION_KEYS?: string | null;
   /** "any": backups may go to http and private addresses too, as they may on somebody's own machine. */
   readonly CAIRN_DESTINATIONS?: string;
   /** The way out to backup destinations, where there is one of its own; else the global fetch is. */

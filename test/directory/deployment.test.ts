@@ -21,7 +21,7 @@ describe("the deployment's secrets", () => {
 
   test.each([
     ["CAIRN_DEPLOYMENT_TOKEN is not set.", { CAIRN_SIGNING_KEYS }],
-    ["CAIRN_DEPLOYMENT_TOKEN is not set.", { ...good, CAIRN_DEPLOYMENT_TOKEN: "" }],
+    ["CAIRN_DEPLOYMENT_TOKEN is not set. Make one: npm run --silent secrets.", { ...good, CAIRN_DEPLOYMENT_TOKEN: "" }],
     ["CAIRN_SIGNING_KEYS is not set.", { CAIRN_DEPLOYMENT_TOKEN }],
     ["CAIRN_SIGNING_KEYS is not set.", { ...good, CAIRN_SIGNING_KEYS: null }],
     [/^CAIRN_DEPLOYMENT_TOKEN, entry 1: /, { ...good, CAIRN_DEPLOYMENT_TOKEN: "fifteen-letters" }],

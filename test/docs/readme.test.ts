@@ -1,7 +1,7 @@
 /** README.md followed literally: the server started with npm, its programs run by the clients that they are for. */
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
@@ -123,6 +123,19 @@ test("the commands that make secrets make good ones", async () => {
   expect(CAIRN_DEPLOYMENT_TOKEN).toMatch(/^cairn_deployment_[\w-]{43}$/);
   expect(deploymentOf({ CAIRN_DEPLOYMENT_TOKEN, CAIRN_SIGNING_KEYS })).toMatchObject({ keys: [{ kid: "k1" }] });
   expect(encryptionKeys(keys)).toMatchObject([{ kid: "k1" }]);
+});
+
+test("the example of a .dev.vars holds no secret, and the command that makes one makes what it names", async () => {
+  const named = (text: string) =>
+    [...text.matchAll(/^(\w+)="(.*)"$/gm)].map(([, name = "", value = ""]) => [name, value]);
+  const example = Object.fromEntries(named(readFileSync(join(repository, ".dev.vars.example"), "utf8")));
+  expect(Object.values(example).join("")).toBe("");
+  const command = blockWith(readme, "sh", ".dev.vars").trim();
+  await shell(command.replace("> .dev.vars", '> "$FILE"'), { FILE: join(folder, "vars") }, repository);
+  const { CAIRN_DESTINATIONS: _, ...secrets } = example;
+  const made = Object.fromEntries(named(readFileSync(join(folder, "vars"), "utf8")));
+  expect(Object.keys(made)).toEqual(Object.keys(secrets));
+  expect(deploymentOf(made)).toMatchObject({ loopbackOnly: null });
 });
 
 test("wrangler builds what would be deployed, with its bindings", async () => {

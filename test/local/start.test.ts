@@ -172,6 +172,15 @@ test.each([
   expect(program.stderr()).toMatch(sentence);
 });
 
+test("a placeholder for a secret is an error where others can reach the server, and nothing is made", async () => {
+  const folder = temporaryFolder();
+  const args = ["--port=0", "--host=0.0.0.0", `--persist-to=${folder}`];
+  const program = runScript("start", args, { CAIRN_DEPLOYMENT_TOKEN: "choose-a-long-random-token" });
+  expect(await program.exited).toBe(1);
+  expect(program.stderr()).toMatch(/^CAIRN_DEPLOYMENT_TOKEN, entry 1: it is a placeholder .*\n$/);
+  expect(existsSync(join(folder, "secrets.json"))).toBe(false);
+});
+
 test("--help lists the options", async () => {
   const program = runScript("start", ["--help"]);
   expect(await program.exited).toBe(0);

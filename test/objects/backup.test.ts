@@ -138,7 +138,9 @@ test("an object where no database was made knows no backup", async () => {
 });
 
 test("without CAIRN_ENCRYPTION_KEYS there is nowhere to keep a destination's secret, and the refusal names the variable", () => {
-  const refused = secretBox({});
-  expect(refused).toMatchObject({ code: "unsupported", message: expect.stringContaining("CAIRN_ENCRYPTION_KEYS, ") });
+  for (const none of [{}, { CAIRN_ENCRYPTION_KEYS: "" }, { CAIRN_ENCRYPTION_KEYS: null }]) {
+    const message = expect.stringMatching(/: CAIRN_ENCRYPTION_KEYS, it is not set\.$/);
+    expect(secretBox(none)).toMatchObject({ code: "unsupported", message });
+  }
   expect(secretBox({ CAIRN_ENCRYPTION_KEYS: `k:${btoa("1".repeat(32))}` })).not.toHaveProperty("code");
 });

@@ -6,15 +6,13 @@ import { encodeAtomicWrite, encodeSnapshotRead } from "../../src/core/datapath-r
 import { toHex } from "../../src/core/bytes.ts";
 import type { Env } from "../../src/objects/env.ts";
 import worker from "../../src/worker.ts";
+import { CAIRN_DEPLOYMENT_TOKEN, CAIRN_SIGNING_KEYS } from "../support/deployment-secrets.ts";
 import { fromBinary } from "@bufbuild/protobuf";
 import {
   AtomicWriteOutputSchema,
   SnapshotReadOutputSchema,
 } from "../support/proto/generated/com/deno/kv/datapath/datapath_pb.js";
 import { key, prefix, set, text, write } from "../support/workerd/engine.ts";
-
-const CAIRN_DEPLOYMENT_TOKEN = "deployment-token-of-the-tests";
-const CAIRN_SIGNING_KEYS = `k1:${btoa("a key of thirty-two bytes or more")}`;
 
 // The plugin's environment is the deployment's, without its secrets.
 const configured: Env = { ...(env as unknown as Env), CAIRN_DEPLOYMENT_TOKEN, CAIRN_SIGNING_KEYS };

@@ -11,19 +11,18 @@ import { migrateDatabase } from "../../src/engine/schema.ts";
 import type { Env } from "../../src/objects/env.ts";
 import { bury } from "../../src/objects/identity.ts";
 import worker from "../../src/worker.ts";
+import { CAIRN_DEPLOYMENT_TOKEN, CAIRN_SIGNING_KEYS } from "../support/deployment-secrets.ts";
 import {
   AtomicWriteOutputSchema,
   SnapshotReadOutputSchema,
 } from "../support/proto/generated/com/deno/kv/datapath/datapath_pb.js";
 import { key, point, set, text, write } from "../support/workerd/engine.ts";
 
-const CAIRN_DEPLOYMENT_TOKEN = "deployment-token-of-the-tests";
-
 // The plugin's environment is the deployment's, without its secrets.
 const configured: Env = {
   ...(env as unknown as Env),
   CAIRN_DEPLOYMENT_TOKEN,
-  CAIRN_SIGNING_KEYS: `k1:${btoa("a key of thirty-two bytes or more")}`,
+  CAIRN_SIGNING_KEYS,
 };
 const { DATABASES } = configured;
 

@@ -9,10 +9,8 @@ import { deploymentOf } from "../../src/directory/deployment.ts";
 import type { Env } from "../../src/objects/env.ts";
 import { systemClock } from "../../src/objects/stubs.ts";
 import worker from "../../src/worker.ts";
+import { CAIRN_DEPLOYMENT_TOKEN, CAIRN_SIGNING_KEYS } from "../support/deployment-secrets.ts";
 import { key, set, text, write } from "../support/workerd/engine.ts";
-
-const CAIRN_DEPLOYMENT_TOKEN = "deployment-token-of-the-tests";
-const CAIRN_SIGNING_KEYS = `k1:${btoa("a key of thirty-two bytes or more")}`;
 
 // The plugin's environment is the deployment's, without its secrets.
 const bindings = env as unknown as Env;
@@ -61,6 +59,22 @@ describe("a deployment", () => {
       expect(sentence).toMatch(/^This deployment is not configured: [^\n]+\n$/);
       expect(sentence).toMatch(why);
       expect(sentence).not.toContain("c2hvcnQ");
+    }
+  });
+
+  /** What `.dev.vars.example` once held: whoever copied the file to a deployment was open to everybody. */
+  test.each([
+    ["CAIRN_DEPLOYMENT_TOKEN", "choose-a-long-random-token"],
+    ["CAIRN_SIGNING_KEYS", "k1:c2lnbmluZyBrZXkgZm9yIGxvY2FsIGRldmVsb3BtZW50IQ=="],
+    ["CAIRN_ENCRYPTION_KEYS", "k1:ZW5jcnlwdGlvbiBrZXkgZm9yIGxvY2FsIHVzZSAgISE="],
+  ])("whose %s was published answers on loopback names only", async (name, value) => {
+    const published = { ...configured, [name]: value };
+    const at = (host: string) => worker.fetch(new Request(`http://${host}/healthz`), published);
+    for (const host of ["localhost:8787", "127.0.0.1:4512", "[::1]:4512"]) expect((await at(host)).status).toBe(200);
+    for (const host of ["cairn.example.workers.dev", "localhost.example.com", "10.0.0.5:4512", "127.0.0.1.nip.io"]) {
+      const answer = await at(host);
+      expect(answer.status).toBe(500);
+      expect(await answer.text()).toMatch(new RegExp(`^This deployment is not configured: ${name}, entry 1: .*\n$`));
     }
   });
 });

@@ -101,7 +101,7 @@ export class PastStates {
 
   async #build(
     { bucket, destination }: OpenBackup,
-    { generation, version }: ResolvedMoment,
+    { generation, version, isExact }: ResolvedMoment,
     room: PastRoom,
   ): Promise<PastInfo | Failure> {
     const { databaseId } = bucket;
@@ -115,6 +115,7 @@ export class PastStates {
       databaseId,
       destination,
       version,
+      isExact,
       floor: version,
       generation: JSON.stringify(generation),
       revoked: this.#options.revoked(),

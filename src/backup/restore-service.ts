@@ -146,7 +146,7 @@ export class RestoreService {
 
   /** Another database's object sends what is to be built here. It may do so again. */
   async receive(order: ReceiveOrder): Promise<{ readonly ok: true; readonly job: RestoreJob } | Failure> {
-    const { jobId, purpose, databaseId, destination, version, floor } = order;
+    const { jobId, purpose, databaseId, destination, version, isExact, floor } = order;
     const older = order.purpose === "check" ? order.olderGenerations : [];
     return this.#start({
       jobId,
@@ -157,6 +157,7 @@ export class RestoreService {
       generation: JSON.parse(order.generation) as Generation,
       olderGenerations: older.map((one) => JSON.parse(one) as Generation),
       version,
+      isExact,
       floor,
     });
   }
@@ -233,6 +234,7 @@ export class RestoreService {
       databaseId: opened.bucket.databaseId,
       destination: opened.destination,
       version: resolved.version,
+      isExact: resolved.isExact,
       generation: JSON.stringify(resolved.generation),
     });
     return received.ok ? { ok: true, kind: "job", job: received.job } : received;
@@ -252,7 +254,7 @@ export class RestoreService {
     jobId: string,
     purpose: "restore" | "fork",
     opened: OpenBackup,
-    { generation, version }: ResolvedMoment,
+    { generation, version, isExact }: ResolvedMoment,
     from: { readonly databaseId: string; readonly destination: NewBackupDestination } | null,
   ): Promise<RestoreAnswer | Failure> {
     const highest = await this.#floorOf(opened);
@@ -260,7 +262,17 @@ export class RestoreService {
     const { databaseId } = opened.bucket;
     const floor = highest.version;
     return jobAnswer(
-      await this.#start({ jobId, purpose, from, databaseId, generation, version, floor, olderGenerations: [] }),
+      await this.#start({
+        jobId,
+        purpose,
+        from,
+        databaseId,
+        generation,
+        version,
+        isExact,
+        floor,
+        olderGenerations: [],
+      }),
     );
   }
 

@@ -60,6 +60,7 @@ export interface RestoreRequest {
   readonly databaseId: string;
   readonly generation: Generation;
   readonly version: Version;
+  readonly isExact: boolean;
   readonly floor: Version;
   /** Only checked, before anything else. */
   readonly olderGenerations: readonly Generation[];
@@ -168,7 +169,7 @@ export class Restores {
       {
         bucket: new BackupBucket(destination, input.databaseId),
         generation: older ?? input.generation,
-        until: older === undefined ? input.version : null,
+        until: older === undefined ? { version: input.version, isExact: input.isExact } : null,
         sink: older === undefined ? side : null,
         breathe,
         store: (step) => {

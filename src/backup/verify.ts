@@ -189,6 +189,7 @@ export class Verifier {
       databaseId: source.databaseId,
       destination,
       version,
+      isExact: true,
       floor: version,
       generation: JSON.stringify(generation),
       purpose: "check",

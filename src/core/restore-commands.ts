@@ -61,6 +61,8 @@ export type ReceiveOrder = {
   readonly databaseId: string;
   readonly destination: NewBackupDestination;
   readonly version: Version;
+  /** Somebody asked for that very commit, and not for a later moment that is rounded down to it. */
+  readonly isExact: boolean;
   /** Later commits get versions above this one. */
   readonly floor: Version;
   /** `backup/replay/catalog.ts` has its type: what is known of the generation that holds this version, as JSON. */

@@ -1,7 +1,14 @@
 /** Each object of a backup removed, cut short or with one bit flipped, one at a time: it is named, and nothing is changed. */
 import { describe, expect, test } from "vitest";
-import { differentialName, generationPrefix, manifestName } from "../../src/backup/format/object-names.ts";
-import { asVersion } from "../../src/core/versionstamp.ts";
+import { destinationFailure } from "../../src/backup/destinations/destination.ts";
+import {
+  differentialName,
+  generationPrefix,
+  logsPrefix,
+  manifestName,
+  parseLogObjectName,
+} from "../../src/backup/format/object-names.ts";
+import { asVersion, type Version, versionstampHex } from "../../src/core/versionstamp.ts";
 import { type BackupWriter, writeBackup } from "../support/backup-writer.ts";
 import { MemoryDestination } from "../support/memory-destination.ts";
 import { key, set, text, withStorage, write } from "../support/workerd/engine.ts";
@@ -67,6 +74,63 @@ describe.for(harms)("an object that was $what", ({ what, to }) => {
       expect(target.stored()).toBe(describeModel(writer.history.get(writer.lastVersion)));
     });
   });
+});
+
+describe("the last commit before an object that was", () => {
+  const after = (last: Version): string => versionstampHex(asVersion(last + 1));
+  const seal = 35;
+
+  /** The newest log object but one, the one behind it, and the last commit of the first. */
+  function lastTwo({ generations }: BackupWriter, { names }: MemoryDestination) {
+    const place = (generations.at(-1) ?? never()).place;
+    const [intact = "", next = ""] = names.filter((name) => name.startsWith(logsPrefix(place))).slice(-2);
+    const parsed = parseLogObjectName(place, intact);
+    return { next, last: parsed.ok ? parsed.last.version : never() };
+  }
+
+  test.for([
+    { what: "removed", to: () => null, at: "the moment after it is refused" },
+    { what: "emptied", to: () => new Uint8Array(), at: "the moment after it is refused" },
+    { what: "cut short", to: (bytes: Uint8Array) => bytes.slice(0, -1), at: "the moment after it is refused" },
+    // Its hash of the object before is whole, and shows that nothing is missing in between.
+    { what: "changed in its commits", to: (bytes: Uint8Array) => flipped(bytes, 9), at: "so does the moment after it" },
+    {
+      what: "changed in its hash of the one before",
+      to: (bytes: Uint8Array) => flipped(bytes, bytes.length - seal - 1),
+      at: "the moment after it is refused",
+    },
+  ])("$what comes back, and $at", async ({ to, at }) => {
+    const { destination, writer } = await written(25);
+    const { next, last } = lastTwo(writer, destination);
+    const bytes = to(destination.objects.get(next) ?? new Uint8Array());
+    if (bytes === null) destination.objects.delete(next);
+    else destination.objects.set(next, bytes);
+    await withStorage(async (storage) => {
+      const target = new TestRestore({ storage, destination, databaseId });
+      expect(await target.fork("exact", last)).toMatchObject({ ok: true });
+      expect(await target.finish("exact")).toMatchObject({ status: "completed", version: last });
+      expect(target.stored()).toBe(describeModel(writer.history.get(last)));
+      const rounded = await target.fork("rounded", after(last));
+      const said = rounded.ok ? ((await target.finish("rounded")).error ?? "completed") : rounded.message;
+      expect(said).toContain(at.startsWith("so does") ? "completed" : next);
+    });
+  });
+
+  test("listed and cannot be read comes back: objects behind the moment are fetched with those before it", async () => {
+    const { destination, writer } = await written(26);
+    const { next, last } = lastTwo(writer, destination);
+    const gone = destinationFailure("not-found", "It was deleted just now.");
+    destination.fault = (method, name) => (method === "get" && name === next ? gone : undefined);
+    await withStorage(async (storage) => {
+      const target = new TestRestore({ storage, destination, databaseId });
+      expect(await target.fork("exact", last)).toMatchObject({ ok: true });
+      expect(await target.finish("exact")).toMatchObject({ status: "completed", version: last });
+    });
+  });
+
+  function flipped(bytes: Uint8Array, at: number): Uint8Array {
+    return bytes.map((byte, i) => (i === at ? byte ^ 1 : byte));
+  }
 });
 
 test("objects that were swapped are named", async () => {

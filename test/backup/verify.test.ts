@@ -95,6 +95,7 @@ async function order(destination: MemoryDestination, writer: BackupWriter, jobId
     databaseId,
     destination: { kind: "r2", prefix: "" },
     version: writer.lastVersion,
+    isExact: true,
     floor: writer.lastVersion,
     generation: newest ?? "",
     olderGenerations: [older ?? ""],

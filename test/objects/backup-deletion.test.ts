@@ -146,7 +146,15 @@ test("a trial of its backup goes with the database, whenever it is deleted", asy
   const unheard = { place, consistentFrom: version, broken: false, gaps: [], snapshotHead: null, logHead: null };
   // It waits for a destination that nobody is at.
   const destination = { ...s3Destination(), endpoint: "http://127.0.0.1:1" };
-  const order = { jobId: "trial", databaseId: id, destination, version, floor: version, olderGenerations: [] };
+  const order = {
+    jobId: "trial",
+    databaseId: id,
+    destination,
+    version,
+    isExact: true,
+    floor: version,
+    olderGenerations: [],
+  };
   await trial.receive({ purpose: "check", generation: JSON.stringify(unheard), ...order });
   expect(await tablesOf(trial)).toContain("backup_jobs");
   await stub.wipe({ deleteBackups: false });

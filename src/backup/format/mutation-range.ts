@@ -4,6 +4,7 @@
  * that whoever applies the entries meets no damage halfway.
  */
 import { assert } from "../../core/assert.ts";
+import { toHex } from "../../core/bytes.ts";
 import type { UnixMs } from "../../core/clock.ts";
 import type { Encoding } from "../../core/operations.ts";
 import { bytesFieldSize, ProtobufReader, ProtobufWriter, varintFieldSize } from "../../core/protobuf.ts";
@@ -19,6 +20,7 @@ import {
   MutationKind,
   MutationRangeField,
   readPreviousSha256,
+  SHA256_BYTES,
 } from "./fields.ts";
 import { isLastOfCommit, type LogStamp, logStampHex, logStampOfBytes } from "./log-stamp.ts";
 import { type GenerationPlace, logObjectName, parseLogObjectName } from "./object-names.ts";
@@ -110,6 +112,13 @@ export function openMutationRange(place: GenerationPlace, object: string, bytes:
     const { entries, commits, previousSha256 } = checked;
     return { ok: true, first, last, entries, commits, previousSha256, read: () => walk(content) };
   });
+}
+
+/** What an object carries as the hash of the one before it, in hex, by its place alone: also of an object that is damaged elsewhere. */
+export function previousSha256Of(bytes: Uint8Array): string {
+  return toHex(
+    bytes.subarray(Math.max(0, bytes.length - SEAL_BYTES - SHA256_BYTES), Math.max(0, bytes.length - SEAL_BYTES)),
+  );
 }
 
 function check(bytes: Uint8Array): Omit<MutationRange, "ok" | "read"> {

@@ -26,6 +26,11 @@ import {
 /** Why reading a backup came to nothing: an object is not what it should be, or the destination did not answer. */
 export type ReadProblem = Damage | DestinationFailure;
 
+export interface FetchedObject {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+}
+
 export function isDamage(problem: ReadProblem): problem is Damage {
   return "object" in problem;
 }
@@ -104,16 +109,21 @@ export class BackupBucket {
     return got.class === "not-found" ? damage(name, "is missing") : got;
   }
 
-  /** As `read`, of several at once. The caller bounds how many bytes they come to, by what the listing said. */
-  async readAll(
+  /**
+   * As `read`, of several at once: those before the first that cannot be read, or its problem when it is the first of all. The
+   * caller bounds how many bytes they come to, by what the listing said.
+   */
+  async readSome(
     objects: readonly ListedObject[],
-  ): Promise<{ readonly ok: true; readonly bytes: readonly Uint8Array[] } | ReadProblem> {
+  ): Promise<{ readonly ok: true; readonly objects: readonly FetchedObject[] } | ReadProblem> {
     const answers = await Promise.all(objects.map(({ name, size }) => this.read(name, size)));
-    const bytes: Uint8Array[] = [];
-    for (const answer of answers) {
-      if (!answer.ok) return answer;
-      bytes.push(answer.bytes);
+    const read: FetchedObject[] = [];
+    for (const [i, { name }] of objects.entries()) {
+      const answer = answers[i];
+      if (answer?.ok === true) read.push({ name, bytes: answer.bytes });
+      else if (answer !== undefined && read.length === 0) return answer;
+      else break;
     }
-    return { ok: true, bytes };
+    return { ok: true, objects: read };
   }
 }

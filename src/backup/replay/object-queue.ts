@@ -1,11 +1,6 @@
 /** The objects of one folder in their order, with their bytes. Small ones are fetched a few at a time, large ones one by one. */
 import type { ListedObject } from "../destinations/destination.ts";
-import type { BackupBucket, ReadProblem } from "./backup-bucket.ts";
-
-export interface FetchedObject {
-  readonly name: string;
-  readonly bytes: Uint8Array;
-}
+import type { BackupBucket, FetchedObject, ReadProblem } from "./backup-bucket.ts";
 
 /** An object keeps 6 connections at a time, and the exporter wants some of them. */
 const MAX_AT_ONCE = 4;
@@ -63,10 +58,10 @@ export class ObjectQueue {
       group.push(object);
     }
     this.requests += group.length;
-    const read = await this.#bucket.readAll(group);
+    const read = await this.#bucket.readSome(group);
     if (!read.ok) return read;
-    this.#listed = this.#listed.slice(group.length);
-    this.#fetched = group.map(({ name }, i) => ({ name, bytes: read.bytes[i] ?? new Uint8Array() }));
+    this.#listed = this.#listed.slice(read.objects.length);
+    this.#fetched = [...read.objects];
     return null;
   }
 }

@@ -19,6 +19,8 @@ export interface ResolvedMoment {
   readonly generation: Generation;
   /** The last commit at or before the moment, or the generation's `differential` when there is none after it. */
   readonly version: Version;
+  /** The moment names this commit. Else that nothing lies between the two is part of what is asked for. */
+  readonly isExact: boolean;
 }
 
 export interface PointPage {
@@ -50,11 +52,14 @@ export async function resolveMoment(
     const beyond = beyondTheEnd(catalog, generation, object, moment);
     if (beyond !== null) return beyond;
   }
-  if (object === undefined) return { ok: true, generation, version: generation.consistentFrom };
+  const resolvedTo = (version: number): ResolvedMoment => {
+    const atLeast = asVersion(Math.max(version, generation.consistentFrom));
+    return { ok: true, generation, version: atLeast, isExact: atLeast === moment };
+  };
+  if (object === undefined) return resolvedTo(generation.consistentFrom);
   const commits = await commitsOf(bucket, generation, object);
   if (!commits.ok) return commits;
-  const version = commits.versions.findLast((one) => one <= moment) ?? object.first.version;
-  return { ok: true, generation, version: asVersion(Math.max(version, generation.consistentFrom)) };
+  return resolvedTo(commits.versions.findLast((one) => one <= moment) ?? object.first.version);
 }
 
 /** From the first moment that can be restored to the last. null: nothing can. */

@@ -10,7 +10,7 @@ import { type Version, versionstampHex } from "../../core/versionstamp.ts";
 import { type Damage, damage } from "../format/damage.ts";
 import { isLastOfCommit } from "../format/log-stamp.ts";
 import { headName } from "../format/manifest.ts";
-import { type LogEntry, openMutationRange } from "../format/mutation-range.ts";
+import { type LogEntry, openMutationRange, previousSha256Of } from "../format/mutation-range.ts";
 import {
   differentialName,
   logsPrefix,
@@ -20,9 +20,9 @@ import {
 } from "../format/object-names.ts";
 import { sha256Hex } from "../format/sha256.ts";
 import { openSnapshotRange, type SnapshotEntry } from "../format/snapshot-range.ts";
-import type { BackupBucket, ReadProblem } from "./backup-bucket.ts";
+import type { BackupBucket, FetchedObject, ReadProblem } from "./backup-bucket.ts";
 import { checkDifferential, type Generation } from "./catalog.ts";
-import { type FetchedObject, ObjectQueue } from "./object-queue.ts";
+import { ObjectQueue } from "./object-queue.ts";
 import { enter, type ReplayCursor, type ReplayPart, START } from "./replay-cursor.ts";
 
 /** Where the state is built: `engine/side-state.ts` fits. Doing the same again must come to the same. */
@@ -35,8 +35,11 @@ export interface ReplaySink {
 export interface ReplayPlan {
   readonly bucket: BackupBucket;
   readonly generation: Generation;
-  /** The commit whose state is wanted, at or after the generation's `differential`; null: all there is. */
-  readonly until: Version | null;
+  /**
+   * The commit whose state is wanted, at or after the generation's `differential`; null: all there is. `isExact`: the commit was
+   * asked for by its version. Else a later moment was rounded down to it, and that no commit is missing in between must show.
+   */
+  readonly until: { readonly version: Version; readonly isExact: boolean } | null;
   /** null: everything is checked and nothing kept. */
   readonly sink: ReplaySink | null;
   /** Takes a step and keeps the cursor that it comes to, both in one transaction. False: nobody wants this replay any more. */
@@ -73,11 +76,14 @@ interface Spent {
 export class Replay {
   cursor: ReplayCursor;
   readonly #plan: ReplayPlan;
+  /** The commit that is wanted; null: all there is. */
+  readonly #until: Version | null;
   #queue: ObjectQueue | null = null;
   #open: OpenObject | null = null;
 
   constructor(plan: ReplayPlan, cursor: ReplayCursor = START) {
     this.#plan = plan;
+    this.#until = plan.until?.version ?? null;
     this.cursor = cursor;
   }
 
@@ -130,7 +136,8 @@ export class Replay {
   }
 
   async #sizeLog(spent: Spent): Promise<ReadProblem | "stop" | null> {
-    const { bucket, generation, until } = this.#plan;
+    const { bucket, generation } = this.#plan;
+    const until = this.#until;
     const { cursor } = this;
     spent.requests += 1;
     const page = await bucket.list(logsPrefix(generation.place), cursor.object);
@@ -150,9 +157,10 @@ export class Replay {
   /** Takes the next object of the folder, a part of one, or the folder's end. */
   async #advance(part: "snapshot" | "log", spent: Spent): Promise<ReadProblem | "stop" | null> {
     if (this.#open !== null) return this.#apply(this.#open, spent);
-    const { until } = this.#plan;
+    const until = this.#until;
     const { lastVersion } = this.cursor;
     if (part === "log" && until !== null && lastVersion > until) return this.#endOfLog(null);
+    if (part === "log" && lastVersion === until && this.#plan.until?.isExact === true) return this.#enterEnd();
     const next = await this.#peek(part, spent);
     if (!next.ok) return next;
     const { object } = next;
@@ -176,7 +184,8 @@ export class Replay {
   }
 
   async #apply(open: OpenObject, spent: Spent): Promise<ReadProblem | "stop" | null> {
-    const { until, sink, generation } = this.#plan;
+    const { sink, generation } = this.#plan;
+    const until = this.#until;
     const loaded: SnapshotEntry[] = [];
     const logged: LogEntry[] = [];
     let bytes = 0;
@@ -245,7 +254,8 @@ export class Replay {
 
   #openLogObject({ name, bytes }: FetchedObject): OpenObject | Damage {
     const { cursor } = this;
-    const { generation, until } = this.#plan;
+    const { generation } = this.#plan;
+    const until = this.#until;
     const range = openMutationRange(generation.place, name, bytes);
     if (!range.ok) return range;
     if (toHex(range.previousSha256) !== cursor.sha256) return brokenChain(cursor, name);
@@ -289,22 +299,40 @@ export class Replay {
   /** `next`: the object after the last one that was wanted; null: there is none, or the wanted commit was not its object's last. */
   #endOfLog(next: FetchedObject | null): ReadProblem | "stop" | null {
     const { cursor } = this;
-    const { generation, until } = this.#plan;
+    const { generation } = this.#plan;
+    const until = this.#until;
     if (next !== null) {
-      // Whether a commit is missing between the wanted one and the next shows in what follows alone.
-      const range = openMutationRange(generation.place, next.name, next.bytes);
-      if (!range.ok) return range;
-      if (toHex(range.previousSha256) !== cursor.sha256) return brokenChain(cursor, next.name);
+      const flaw = this.#flawBefore(next);
+      if (flaw !== null) return flaw;
     } else if (until === null || cursor.lastVersion <= until) {
       const flaw = this.#flawAtLogHead(null, cursor.sha256);
       if (flaw !== null) return flaw;
     }
-    if (!cursor.metConsistentFrom) return this.#notMet();
     if (until !== null && cursor.lastVersion < until) {
       const last = cursor.object ?? logsPrefix(generation.place);
       return damage(last, `is the log's last; ${versionstampHex(until)} lies behind it`);
     }
-    return this.#enter("end");
+    return this.#enterEnd();
+  }
+
+  #enterEnd(): Damage | "stop" | null {
+    return this.cursor.metConsistentFrom ? this.#enter("end") : this.#notMet();
+  }
+
+  /**
+   * Whether a commit is missing between the last one that was read and this object: its hash of the object before shows it. That
+   * hash is enough: when the object itself is damaged, what comes before it is still whole.
+   */
+  #flawBefore({ name, bytes }: FetchedObject): Damage | null {
+    const { cursor } = this;
+    if (previousSha256Of(bytes) === cursor.sha256) return null;
+    const range = openMutationRange(this.#plan.generation.place, name, bytes);
+    if (range.ok) return brokenChain(cursor, name);
+    const last = versionstampHex(cursor.lastVersion);
+    return damage(
+      name,
+      `${range.problem}, so that nobody can tell whether commits before it are missing: the commit ${last} can be asked for by its versionstamp`,
+    );
   }
 
   /** Of the log object that anybody knows to be there: whether it is passed over, or another one. `name` null: the log's end. */

@@ -44,6 +44,8 @@ export interface DatabaseOptions {
   readonly onExpirySet?: (at: UnixMs) => void;
   /** After a transaction that the mutation log has a record of: the bytes that it took there. */
   readonly onLogged?: (bytes: number) => void;
+  /** After something was counted: a read, or entries that were set or deleted. Must not throw. */
+  readonly onUse?: () => void;
   /** A write was undone by something that no request should be able to cause; its outcome says no more than that. */
   readonly onError?: (error: unknown) => void;
 }
@@ -70,6 +72,7 @@ export class Database {
   readonly #derivedTables: readonly DerivedTable[];
   readonly #onExpirySet: (at: UnixMs) => void;
   readonly #onLogged: (bytes: number) => void;
+  readonly #onUse: () => void;
   readonly #onError: (error: unknown) => void;
   #inTransaction = false;
   readonly #observers = new Set<(changes: readonly Change[]) => void>();
@@ -81,6 +84,7 @@ export class Database {
     derivedTables = [],
     onExpirySet = () => undefined,
     onLogged = () => undefined,
+    onUse = () => undefined,
     onError = () => undefined,
   }: DatabaseOptions) {
     migrateDatabase(storage);
@@ -89,6 +93,7 @@ export class Database {
     this.#derivedTables = derivedTables;
     this.#onExpirySet = onExpirySet;
     this.#onLogged = onLogged;
+    this.#onUse = onUse;
     this.#onError = onError;
     this.#entries = new EntryTable(storage.sql, this.#transact);
     this.#mark = new Mark(storage.sql);
@@ -110,6 +115,7 @@ export class Database {
     const now = this.#clock.now();
     let bytes = 0;
     const answer: Entry[][] = [];
+    const sizes: number[] = [];
     for (const found of this.#entries.ranges(ranges, now)) {
       const entries: Entry[] = [];
       const before = bytes;
@@ -118,9 +124,12 @@ export class Database {
         if (bytes > maxBytes) return null;
         entries.push(entry);
       }
-      this.#mark.countRead(bytes - before);
+      sizes.push(bytes - before);
       answer.push(entries);
     }
+    // Only now: what is not answered is asked for again, and counted then.
+    for (const size of sizes) this.#mark.countRead(size);
+    this.#onUse();
     return answer;
   }
 
@@ -195,7 +204,7 @@ export class Database {
         also();
         this.#mark.counters.entries = entries;
         const counted = this.#versions.raise(floor);
-        this.saveCounters();
+        this.#mark.write(this.#mark.version);
         return counted;
       });
     } catch (error) {
@@ -216,7 +225,17 @@ export class Database {
 
   /** Reads and writes together: whether anything happened, at no cost. */
   get operations(): number {
-    return this.#mark.counters.reads + this.#mark.counters.writes;
+    return this.#mark.operations;
+  }
+
+  /** Whether a sleep now would lose something that was counted. */
+  get isUnsaved(): boolean {
+    return this.#mark.isUnsaved;
+  }
+
+  /** Changes whenever the counters are stored: by `saveCounters`, and along with the mark of versions. */
+  get saves(): number {
+    return this.#mark.saves;
   }
 
   /** How many entries are stored, expired ones included; made sure of, once, if that is cheap. */
@@ -224,9 +243,9 @@ export class Database {
     return this.#mark.countEntries();
   }
 
-  /** Stores the counters as they are. One row written. */
+  /** Stores the counters as they are, and where versions are. One row written; none if nothing was counted since the last time. */
   saveCounters(): void {
-    this.#mark.write(this.#mark.version);
+    if (this.#mark.isUnsaved) this.#versions.settle();
   }
 
   /** When the next entry expires or has expired; null when none will. */
@@ -338,6 +357,7 @@ export class Database {
     }
     if (earliest !== null) this.#onExpirySet(earliest);
     if (logged > 0) this.#onLogged(logged);
+    if (applied.some(({ effects }) => effects.length > 0)) this.#onUse();
     this.watches.flush();
     if (this.#observers.size === 0) return;
     const changes = applied.flatMap((one) => one.changes);

@@ -1,6 +1,7 @@
 /**
  * The one row that is written ahead of versions (`version-clock.ts`), and what rides along in it for free: the counters of use.
- * Between two marks the counters live in memory alone, so a crash or a sleep may lose the last of them; versions never.
+ * Between two writes the counters live in memory alone. Whoever holds the object saves them before it sleeps
+ * (`objects/counters-task.ts`), so that only a crash loses the last of them; versions are never lost.
  */
 import type { Sql } from "../core/storage.ts";
 import { asVersion, type Version } from "../core/versionstamp.ts";
@@ -20,9 +21,6 @@ export interface Counters {
 const READ_UNIT_BYTES = 4096;
 const WRITE_UNIT_BYTES = 1024;
 
-/** Reads alone write no mark of their own; this many of them are worth a row. */
-const READS_PER_SAVE = 1_000;
-
 /** Up to this many entries are counted anew when somebody asks, in case a crash has lost some. */
 const RECOUNTED_ENTRIES = 10_000;
 
@@ -30,7 +28,10 @@ export class Mark {
   readonly counters: Counters;
   readonly #sql: Sql;
   #version: Version;
-  #unsavedReads = 0;
+  /** Reads and writes in the row as it was last written. */
+  #saved: number;
+  /** How often the row was written here. */
+  #saves = 0;
   #recounted = false;
 
   constructor(sql: Sql) {
@@ -42,6 +43,22 @@ export class Mark {
       .one();
     this.#version = asVersion(version);
     this.counters = counters;
+    this.#saved = this.operations;
+  }
+
+  /** Reads and writes together. */
+  get operations(): number {
+    return this.counters.reads + this.counters.writes;
+  }
+
+  /** Whether something was counted that the row does not have. */
+  get isUnsaved(): boolean {
+    return this.operations !== this.#saved;
+  }
+
+  /** Changes whenever the row is written. */
+  get saves(): number {
+    return this.#saves;
   }
 
   /** The mark as it was when this was opened or last written. */
@@ -62,14 +79,13 @@ export class Mark {
       writeUnits,
     );
     this.#version = version;
-    this.#unsavedReads = 0;
+    this.#saved = this.operations;
+    this.#saves += 1;
   }
 
   countRead(bytes: number): void {
     this.counters.reads += 1;
     this.counters.readUnits += Math.max(1, Math.ceil(bytes / READ_UNIT_BYTES));
-    this.#unsavedReads += 1;
-    if (this.#unsavedReads >= READS_PER_SAVE) this.write(this.#version);
   }
 
   countWrite(bytes: number): void {

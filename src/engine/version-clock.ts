@@ -1,7 +1,8 @@
 /**
  * Where versions come from: a hybrid logical clock, `max(last + 1, now)`, in microseconds. The last version is not written with
- * each commit. A mark ahead of it is, every few seconds of writing, and a restart continues above the mark: versions may then
- * run a few seconds ahead of the time, and never go back.
+ * each commit. A mark ahead of it is, every few seconds of writing, and a restart continues above the mark: after a crash versions may
+ * run a few seconds ahead of the time, and never go back. An object that saves its counters before it sleeps sets the mark back to
+ * the last version (`settle`), so a sleep leaves no such gap.
  */
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { asVersion, type Version, versionAtTime } from "../core/versionstamp.ts";
@@ -50,6 +51,15 @@ export class VersionClock {
   take(width: number, now: UnixMs): Version {
     this.#last = this.#next(width, now);
     return this.#last;
+  }
+
+  /**
+   * Stores the mark where versions are, one row written: a restart then goes on from here, and not from some seconds ahead of the
+   * clock. Not to be called in a transaction.
+   */
+  settle(): void {
+    this.#stored.write(this.#last);
+    this.#mark = this.#last;
   }
 
   /** Every later version will be above `floor`: for restores and imports. In the caller's transaction. */

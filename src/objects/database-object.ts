@@ -144,7 +144,6 @@ export class DatabaseObject extends DurableObject<DatabaseEnv> implements Roles 
     const read = decodeSnapshotRead(request);
     if (!read.ok) return read;
     const entries = open.database.read(admittedRanges(grant, read.ranges), MAX_RPC_ANSWER_BYTES);
-    noteUse(open);
     return entries === null ? { ok: true, large: true } : encodeSnapshotReadOutput(entries);
   }
 
@@ -157,7 +156,6 @@ export class DatabaseObject extends DurableObject<DatabaseEnv> implements Roles 
     if (refused !== null) return refused;
     const kept = request.byteLength + decoded.write.mutations.length * DECODED_MUTATION_BYTES;
     const outcome = await open.commits.submit(decoded.write, kept);
-    noteUse(open);
     return "code" in outcome ? outcome : encodeAtomicWriteOutput(outcome);
   }
 
@@ -358,11 +356,6 @@ export class DatabaseObject extends DurableObject<DatabaseEnv> implements Roles 
 
 /** About what a decoded mutation takes in memory beside its bytes. */
 const DECODED_MUTATION_BYTES = 500;
-
-/** Something was done that the organization is to be told of. */
-function noteUse({ alarms, usage }: OpenDatabase): void {
-  if (usage !== null) alarms.dueBy(usage.used());
-}
 
 const NO_DATABASE = failure("not-found", "There is no such database");
 const REVOKED = failure("unauthenticated", "The token was revoked");

@@ -7,6 +7,7 @@ import { Database } from "../engine/database.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import { databaseBackup } from "./backup-wiring.ts";
 import { CommitQueue } from "./commit-queue.ts";
+import { CountersTask } from "./counters-task.ts";
 import type { DatabaseObject } from "./database-object.ts";
 import type { DirectoryEnv } from "./directory-env.ts";
 import type { BackupEnv } from "./env.ts";
@@ -26,8 +27,6 @@ export interface OpenDatabase {
   readonly watches: WatchSockets;
   readonly largeReads: LargeReads;
   readonly revocations: Revocations;
-  /** null: the object is no database of anybody's, but holds a state of the past or tries a backup out. */
-  readonly usage: UsageTask | null;
   readonly backup: Backup;
   readonly mode: ObjectMode;
   readonly restores: RestoreService;
@@ -52,11 +51,15 @@ export async function openDatabase({ ctx, env, setup, erase }: DatabaseParts): P
   // Set just below, before anything can read, set an expiry or commit.
   let alarms: AlarmClock | null = null;
   let backup: Backup | null = null;
+  let uses: readonly (CountersTask | UsageTask)[] = [];
   const database = new Database({
     storage,
     clock: { now: () => mode.now() },
     onExpirySet: (at) => alarms?.dueBy(alarmForExpiry(at)),
     onLogged: (bytes) => backup?.noted(bytes),
+    onUse: () => {
+      for (const use of uses) alarms?.dueBy(use.used());
+    },
     onError: logError,
   });
   // What is nobody's database is never open: it holds nothing until a backup was brought there.
@@ -69,10 +72,11 @@ export async function openDatabase({ ctx, env, setup, erase }: DatabaseParts): P
   const revocations = new Revocations(storage.sql);
   const revoked = () => revocations.list();
   const restores = databaseRestores({ ...common, backup, mode, revoked, objectName, jurisdiction });
-  const usage = setup === null ? null : usageOf(database, setup, ctx, env);
+  // An object that is no database of anybody's, but holds a state of the past or tries a backup out, is not metered.
+  if (setup !== null) uses = [new CountersTask(database, systemClock), usageOf(database, setup, ctx, env)];
   alarms = new AlarmClock(storage, systemClock, [
     expiryTask(database, () => mode.mode === "open"),
-    ...(usage === null ? [] : [usage]),
+    ...uses,
     ...backup.tasks,
     restores.task,
     restores.scheduleTask,
@@ -93,7 +97,6 @@ export async function openDatabase({ ctx, env, setup, erase }: DatabaseParts): P
     watches: new WatchSockets(database.watches, ctx.getWebSockets(), systemClock, systemTimers),
     largeReads: new LargeReads(database, systemClock, systemTimers),
     revocations,
-    usage,
   };
 }
 

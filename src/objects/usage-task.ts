@@ -1,9 +1,13 @@
-/** Tells the organization what its database was used for: every quarter of an hour in which it was, and never otherwise. */
+/**
+ * Tells the organization what its database was used for: every quarter of an hour in which it was, and never otherwise. After an idle
+ * quarter it tells as soon as the counters are saved, with the same alarm, so that a burst is one report.
+ */
 import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
 import type { UsageCounters } from "../core/management.ts";
 import type { Sql } from "../core/storage.ts";
 import type { Database } from "../engine/database.ts";
 import type { Task } from "./alarm-clock.ts";
+import { COUNTERS_SAVED_AFTER_MS } from "./counters-task.ts";
 
 const INTERVAL_MS = 15 * 60 * 1000;
 
@@ -41,26 +45,34 @@ export class UsageTask implements Task {
 
   /** It is used now. When that is to be reported. */
   used(): UnixMs {
-    this.#usedAt ??= this.#options.clock.now();
+    const now = this.#options.clock.now();
+    // A clock that was set back must not make reports wait until it has caught up.
+    if (this.#usedAt === null || this.#usedAt > now) this.#usedAt = now;
+    if (this.#reportedAt > now) {
+      this.#reportedAt = now;
+      this.#note();
+    }
     return this.#nextReport();
   }
 
-  /** The first whole quarter of an hour after the last report: when there is something to report, it is due then. */
+  /** When there is something to report: the next whole quarter of an hour, or when the first use is saved, if that is later. */
   #nextReport(): UnixMs {
-    return asUnixMs((Math.floor(this.#reportedAt / INTERVAL_MS) + 1) * INTERVAL_MS);
+    const saved = this.#usedAt === null ? 0 : this.#usedAt + COUNTERS_SAVED_AFTER_MS;
+    return asUnixMs(Math.max(this.#quarterEnd(), saved));
   }
 
+  /** Of the quarter of an hour in which the last report was made. */
+  #quarterEnd(): UnixMs {
+    return asUnixMs((Math.floor(this.#reportedAt / INTERVAL_MS) + 1) * INTERVAL_MS);
+  }
   dueAt(): UnixMs | null {
     return this.#options.database.operations === this.#reported ? null : this.#nextReport();
   }
 
-  /**
-   * About when it was used that has not been reported, after a restart: after the last report, if the next one is not overdue. A
-   * use that finds it overdue is reported at once.
-   */
+  /** About when it was used that has not been reported, after a restart: after the last report, if the next one is not overdue. */
   #usedBefore(): UnixMs {
     const now = this.#options.clock.now();
-    return now < this.#nextReport() + ALARM_DELAY_MS ? this.#reportedAt : now;
+    return now < this.#quarterEnd() + ALARM_DELAY_MS ? this.#reportedAt : now;
   }
 
   async run(): Promise<void> {
@@ -81,6 +93,11 @@ export class UsageTask implements Task {
     }
     this.#reported = operations;
     database.saveCounters();
+    this.#note();
+  }
+
+  #note(): void {
+    const { sql } = this.#options;
     sql.exec("UPDATE usage_report SET operations = ?1, at = ?2", this.#reported, this.#reportedAt);
   }
 }

@@ -9,7 +9,7 @@ import type { Entropy } from "../core/entropy.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import type { Version } from "../core/versionstamp.ts";
-import { Backoff } from "./backoff.ts";
+import { Backoff, type Failing } from "./backoff.ts";
 import { type Configuration, ConfigurationTable } from "./configuration.ts";
 import { divide, sealCredentials } from "./credentials.ts";
 import type { Destination, DestinationFailure } from "./destinations/destination.ts";
@@ -45,6 +45,13 @@ export interface BackupOptions {
 
 type Work = (destination: Destination, configuration: Configuration) => Promise<DestinationFailure | null>;
 
+/** A task that asks the destination. */
+interface Asking {
+  readonly name: string;
+  readonly backoff: Backoff;
+  readonly due: (configuration: Configuration) => UnixMs | null;
+}
+
 export class Backup {
   readonly tasks: readonly BackupTask[];
   readonly #options: BackupOptions;
@@ -56,7 +63,7 @@ export class Backup {
   readonly #exporter: Exporter;
   readonly #manifests: ManifestWriter;
   readonly schedule: VerificationSchedule;
-  readonly #backoffs: Backoff[] = [];
+  readonly #asking: Asking[] = [];
   /** Something was exported since the log was trimmed. */
   #trimDue = false;
   /** A command that asks the destination is under way. */
@@ -316,7 +323,8 @@ export class Backup {
 
   /** What has been waiting for a destination need not wait any longer. */
   #wake(): void {
-    for (const backoff of this.#backoffs) backoff.succeeded();
+    for (const { backoff } of this.#asking) backoff.succeeded();
+    this.#configurations.noteFailing({});
     this.#options.dueBy(this.#options.clock.now());
   }
 
@@ -342,8 +350,9 @@ export class Backup {
   }
 
   #task(name: string, due: (configuration: Configuration) => UnixMs | null, work: Work): BackupTask {
-    const backoff = new Backoff(this.#options.clock);
-    this.#backoffs.push(backoff);
+    const before = this.#configurations.get()?.failing[name] ?? null;
+    const backoff = new Backoff(this.#options.clock, before);
+    this.#asking.push({ name, backoff, due });
     const current = (): Configuration | null => {
       const configuration = this.#configurations.get();
       return configuration === null || configuration.paused || configuration.failed !== null ? null : configuration;
@@ -362,7 +371,7 @@ export class Backup {
           this.#slices -= 1;
         });
         if (this.#configurations.get()?.id !== configuration.id) return;
-        if (failed === null) this.#succeeded(backoff);
+        if (failed === null) this.#succeeded(backoff, configuration);
         else this.#failed(backoff, failed);
         this.#succession.advance(this.#options.clock.now());
       },
@@ -374,16 +383,32 @@ export class Backup {
     return "code" in destination ? destination : work(destination, configuration);
   }
 
-  #succeeded(backoff: Backoff): void {
+  #succeeded(backoff: Backoff, configuration: Configuration): void {
+    const failedBefore = backoff.failing !== null;
     backoff.succeeded();
-    if (this.#backoffs.some(({ isFailing }) => isFailing)) return;
-    if (this.#configurations.get()?.error !== null) this.#configurations.clearError();
+    // What failed and has nothing to do any more will never succeed.
+    for (const asking of this.#asking) {
+      if (asking.backoff.failing !== null && asking.due(configuration) === null) asking.backoff.succeeded();
+    }
+    const failing = this.#failing();
+    if (Object.keys(failing).length > 0) {
+      if (failedBefore) this.#configurations.noteFailing(failing);
+    } else if (this.#configurations.get()?.error !== null) {
+      this.#configurations.clearError();
+    }
+  }
+
+  /** The tasks that fail, by name. */
+  #failing(): Record<string, Failing> {
+    return Object.fromEntries(
+      this.#asking.flatMap(({ name, backoff: { failing } }) => (failing === null ? [] : [[name, failing]])),
+    );
   }
 
   #failed(backoff: Backoff, failed: DestinationFailure | Failure): void {
     const now = this.#options.clock.now();
     backoff.failed("class" in failed ? failed : {});
-    this.#configurations.noteError(failed.message, now);
+    this.#configurations.noteError(failed.message, now, this.#failing());
     const configuration = this.#configurations.get();
     if (configuration === null || configuration.active || configuration.error === null) return;
     const mayPass = "class" in failed && failed.class === "retry";

@@ -2,6 +2,7 @@
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import type { BackupDestination } from "../core/backup-commands.ts";
 import type { SqlValue, SyncStorage } from "../core/storage.ts";
+import type { Failing } from "./backoff.ts";
 import { hasBackupTables, migrateBackupTables } from "./schema.ts";
 
 export interface Configuration {
@@ -19,6 +20,8 @@ export interface Configuration {
   /** Why it was never set up and never will be. */
   readonly failed: string | null;
   readonly error: { readonly message: string; readonly since: UnixMs; readonly at: UnixMs } | null;
+  /** The tasks whose last attempt failed, by name. */
+  readonly failing: Readonly<Record<string, Failing>>;
   /** 0: never. */
   readonly manifestAt: UnixMs;
   /** How often generations have changed since. */
@@ -44,6 +47,7 @@ interface Row extends Record<string, SqlValue> {
   error: string | null;
   error_since: number | null;
   error_at: number | null;
+  failing: string | null;
   manifest_at: number;
   manifest_stale: number;
 }
@@ -112,12 +116,21 @@ export class ConfigurationTable {
   }
 
   /** `since` stays what it was while the attempts go on failing. */
-  noteError(message: string, at: UnixMs): void {
-    this.#change("UPDATE backup SET error = ?1, error_since = coalesce(error_since, ?2), error_at = ?2", message, at);
+  noteError(message: string, at: UnixMs, failing: Configuration["failing"]): void {
+    this.#change(
+      "UPDATE backup SET error = ?1, error_since = coalesce(error_since, ?2), error_at = ?2, failing = ?3",
+      message,
+      at,
+      JSON.stringify(failing),
+    );
+  }
+
+  noteFailing(failing: Configuration["failing"]): void {
+    this.#change("UPDATE backup SET failing = ?1", JSON.stringify(failing));
   }
 
   clearError(): void {
-    this.#change("UPDATE backup SET error = NULL, error_since = NULL, error_at = NULL");
+    this.#change("UPDATE backup SET error = NULL, error_since = NULL, error_at = NULL, failing = NULL");
   }
 
   /** `changes`: those that it tells of. */
@@ -152,6 +165,8 @@ function configurationOf(row: Row): Configuration {
       error === null || since === null || at === null
         ? null
         : { message: error, since: asUnixMs(since), at: asUnixMs(at) },
+    // Written above, from a value of this type.
+    failing: row.failing === null ? {} : (JSON.parse(row.failing) as Configuration["failing"]),
     manifestAt: asUnixMs(row.manifest_at),
     manifestChanges: row.manifest_stale,
   };

@@ -51,15 +51,17 @@ interface State {
 
 /**
  * What there is to be deleted of the backup of the database in `storage`; null: it has none. `isBusy`: something was being sent
- * just now.
+ * just now. So it may have been where a range was chosen and not stored, when the object was stopped in between.
  */
 export function deletionOrder(storage: SyncStorage, isBusy: boolean, now: UnixMs): BackupDeletionOrder | null {
   const configuration = new ConfigurationTable(storage).get();
   if (configuration === null) return null;
   const { id, databaseId, destination, secret } = configuration;
-  const counted = "SELECT coalesce(sum(log_objects + snapshot_objects + 1), 0) AS n FROM backup_generations";
-  const objects = 1 + storage.sql.exec<{ n: number }>(counted).one().n;
-  const arrivalsUntil = asUnixMs(isBusy ? now + LONGEST_REQUEST_MS : now);
+  const counted = `SELECT coalesce(sum(log_objects + snapshot_objects + 1), 0) AS n,
+    count(coalesce(pending_up_to, snapshot_pending)) AS pending FROM backup_generations`;
+  const { n, pending } = storage.sql.exec<{ n: number; pending: number }>(counted).one();
+  const objects = 1 + n;
+  const arrivalsUntil = asUnixMs(isBusy || pending > 0 ? now + LONGEST_REQUEST_MS : now);
   return { id, databaseId, destination, secret, objects, arrivalsUntil };
 }
 

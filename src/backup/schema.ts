@@ -44,6 +44,7 @@ const SCHEMA = schemaOf("backup_schema", [
   ],
   [`ALTER TABLE backup_generations ADD COLUMN ends_at INTEGER`],
   [`UPDATE backup_generations SET state = 'ended' WHERE state = 'broken'`],
+  [`ALTER TABLE backup ADD COLUMN failing TEXT`],
 ]);
 
 /** Writes nothing. */

@@ -98,7 +98,7 @@ export interface Job {
   readonly finishedAt: UnixMs | null;
 }
 
-/** Counters since the database was made. They live in memory between marks, so a crash may lose the last seconds of them. */
+/** Counters since the database was made. They live in memory for a few seconds, so a crash may lose the last of them; a sleep loses none. */
 export interface UsageCounters {
   readonly reads: number;
   readonly writes: number;

@@ -34,7 +34,7 @@ import { versionstampHex } from "../core/versionstamp.ts";
 import { isInitialized } from "../engine/schema.ts";
 import { type DatabaseEnv, isWatched, type OpenDatabase, openDatabase } from "./database-wiring.ts";
 import { isDeletion, type OpenDeletion, openDeletion } from "./deletion-wiring.ts";
-import { bury, claim, identityOf } from "./identity.ts";
+import { bury, claim, identityOf, wasSending } from "./identity.ts";
 import { type DatabaseStub, type LargeAnswer, watchProtocol } from "./interface.ts";
 import { admittedRanges, keysOf, refusedKeys } from "./key-access.ts";
 import type { Mode } from "./object-mode.ts";
@@ -49,8 +49,6 @@ export class DatabaseObject extends DurableObject<DatabaseEnv> implements Roles 
   #open: OpenDatabase | null = null;
   /** Instead of a database: the object deletes the backup of one. */
   #deletion: OpenDeletion | null = null;
-  /** When the database was deleted, something was being sent to its backup. */
-  #wasSending = false;
   /** Fillings begin one after the other: the same order may come again while it is begun. */
   #filling: Promise<unknown> = Promise.resolve();
 
@@ -99,10 +97,10 @@ export class DatabaseObject extends DurableObject<DatabaseEnv> implements Roles 
     open?.largeReads.close(NO_DATABASE);
     open?.alarms.stop();
     open?.restores.close();
-    this.#wasSending ||= open?.backup.isBusy ?? false;
+    const sending = open?.backup.isBusy ?? false;
     open?.backup.close();
     // Marked first, so that a kill in between leaves no database; marked again, because the mark goes with the rest.
-    bury(storage.sql);
+    bury(storage.sql, { sending });
     open?.watches.close();
     endSockets(this.ctx.getWebSockets(), NO_DATABASE);
     // Its copies first: where they are is known here alone. What fails here is asked for again.
@@ -294,7 +292,8 @@ export class DatabaseObject extends DurableObject<DatabaseEnv> implements Roles 
 
   /** Before the data goes, its backup is another object's to delete: whatever happens after, it will be. */
   async #leaveBackup({ databaseId, jurisdiction }: DatabaseSetup): Promise<void> {
-    const order = deletionOrder(this.ctx.storage, this.#wasSending, systemClock.now());
+    const { storage } = this.ctx;
+    const order = deletionOrder(storage, wasSending(storage.sql), systemClock.now());
     if (order === null) return;
     const taken = await objectIn(this.env, jurisdiction, deletionName(databaseId)).deleteBackup(order);
     if (!taken.ok) throw new Error(taken.message);

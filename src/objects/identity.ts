@@ -26,6 +26,13 @@ export function claim(sql: Sql, setup: DatabaseSetup): void {
   sql.exec("INSERT INTO identity (setup) VALUES (?1)", JSON.stringify(setup));
 }
 
-export function bury(sql: Sql): void {
+/** `sending`: something was on its way to its backup just then, which is remembered until everything of it is gone. */
+export function bury(sql: Sql, { sending }: { readonly sending: boolean } = { sending: false }): void {
   sql.exec("CREATE TABLE IF NOT EXISTS tombstone (buried INTEGER)");
+  if (sending) sql.exec("INSERT INTO tombstone (buried) VALUES (1)");
+}
+
+/** Whether something was on its way to its backup when it was deleted. */
+export function wasSending(sql: Sql): boolean {
+  return sql.exec("SELECT 1 FROM tombstone LIMIT 1").toArray().length > 0;
 }

@@ -281,5 +281,11 @@ test("an order names the backup that the database has, and how much there is; wi
     expect(order).toMatchObject({ id, databaseId: tested.databaseId, destination, arrivalsUntil: now });
     expect(order?.objects).toBe(listed.ok ? listed.objects.length : 0);
     expect(deletionOrder(storage, true, now)?.arrivalsUntil).toBe(5 * MINUTE_MS + now);
+    // A range was chosen and may be on its way, though the object that sent it has been stopped.
+    const [generation] = (await tested.info()).generations;
+    storage.sql.exec("UPDATE backup_generations SET pending_up_to = exported + 1");
+    tested.reopen();
+    expect(generation?.state).toBe("complete");
+    expect(deletionOrder(storage, false, now)?.arrivalsUntil).toBe(5 * MINUTE_MS + now);
   });
 });

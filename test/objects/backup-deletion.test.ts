@@ -8,6 +8,7 @@ import { asUnixMs } from "../../src/core/clock.ts";
 import { asVersion } from "../../src/core/versionstamp.ts";
 import type { DatabaseObject } from "../../src/objects/database-object.ts";
 import type { Env } from "../../src/objects/env.ts";
+import { bury, wasSending } from "../../src/objects/identity.ts";
 import { openS3, s3Destination } from "../support/workerd/backup.ts";
 import { commit, newDatabase, type Stub } from "../support/workerd/database-object.ts";
 import { key, set, text, write } from "../support/workerd/engine.ts";
@@ -58,6 +59,14 @@ const tablesOf = (stub: Stub) =>
   );
 
 const completed = { timeout: 15_000 };
+
+async function arrivalsUntil(deleter: Stub): Promise<number> {
+  const order = await runInDurableObject(deleter, (_, { storage }) =>
+    storage.sql.exec<{ input: string }>("SELECT input FROM backup_jobs").one(),
+  );
+  // Written by the object, from a value of this type.
+  return (JSON.parse(order.input) as BackupDeletionOrder).arrivalsUntil;
+}
 
 test("the database is gone at once, then its backup, and nobody else's; asking twice is not an error", async () => {
   const [{ id, stub, deleter }, other] = await Promise.all([backedUp(), backedUp()]);
@@ -113,13 +122,19 @@ test("what a backup is sending when its database is deleted is waited for", asyn
     await instance.wipe({ deleteBackups: true });
     await ringing;
   });
-  const order = await runInDurableObject(deleter, (_, { storage }) =>
-    storage.sql.exec<{ input: string }>("SELECT input FROM backup_jobs").one(),
-  );
-  // Written by the object, from a value of this type.
-  const { arrivalsUntil } = JSON.parse(order.input) as BackupDeletionOrder;
-  expect(arrivalsUntil).toBeGreaterThan(Date.now() + 4 * 60_000);
+  expect(await arrivalsUntil(deleter)).toBeGreaterThan(Date.now() + 4 * 60_000);
   await expect.poll(async () => (await jobOf(deleter)).phase, completed).toBe("waiting for what may still arrive");
+  expect(await jobOf(deleter, "cancel")).toMatchObject({ status: "cancelled" });
+});
+
+test("that something was being sent is remembered when the deletion is asked for again after a sleep", async () => {
+  const { stub, deleter } = await backedUp();
+  // What a first try leaves that could not hand the backup over.
+  await runInDurableObject(stub, (_, { storage }) => bury(storage.sql, { sending: true }));
+  await evictDurableObject(stub);
+  await stub.wipe({ deleteBackups: true });
+  expect(await arrivalsUntil(deleter)).toBeGreaterThan(Date.now() + 4 * 60_000);
+  expect(await runInDurableObject(stub, (_, { storage }) => wasSending(storage.sql))).toBe(false);
   expect(await jobOf(deleter, "cancel")).toMatchObject({ status: "cancelled" });
 });
 

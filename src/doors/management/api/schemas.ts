@@ -222,7 +222,8 @@ export const stats = z
   })
   .meta({
     id: "Stats",
-    description: "Counters live in memory between marks: the last seconds may be missing after a crash.",
+    description:
+      "Counters are stored six seconds after the first use that is not stored: a crash loses at most those seconds.",
   });
 
 export function pageOf<Item extends z.ZodType>(item: Item) {

@@ -27,7 +27,7 @@ export class UsageTask implements Task {
   readonly #options: UsageTaskOptions;
   /** Reads and writes that the organization knows of. */
   #reported: number;
-  /** When it was told, or began to be told; at first, when the database was made. */
+  /** When it was told, or began to be told; at first, long ago: a new database's first burst is told without delay. */
   #reportedAt: UnixMs;
   /** The first use since then; null while there is none. Kept in memory only. */
   #usedAt: UnixMs | null;
@@ -38,8 +38,8 @@ export class UsageTask implements Task {
     sql.exec("CREATE TABLE IF NOT EXISTS usage_report (operations INTEGER NOT NULL, at INTEGER NOT NULL)");
     const [row] = sql.exec<{ operations: number; at: number }>("SELECT operations, at FROM usage_report").toArray();
     this.#reported = row?.operations ?? 0;
-    this.#reportedAt = asUnixMs(row?.at ?? options.clock.now());
-    if (row === undefined) sql.exec("INSERT INTO usage_report (operations, at) VALUES (0, ?1)", this.#reportedAt);
+    this.#reportedAt = asUnixMs(row?.at ?? 0);
+    if (row === undefined) sql.exec("INSERT INTO usage_report (operations, at) VALUES (0, 0)");
     this.#usedAt = this.dueAt() === null ? null : this.#usedBefore();
   }
 

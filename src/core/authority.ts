@@ -18,6 +18,8 @@ export interface Grant {
   readonly keyPrefix?: string;
   /** 20 hex digits: the database as of this commit, which can only be read. Undefined: the database as it is. */
   readonly at?: string;
+  /** The origin of the web page that it was exchanged by: pages of other origins may not use it. Undefined: no page may. */
+  readonly origin?: string;
   /** Where the database's object is found: its name alone does not say, and nobody is asked. */
   readonly jurisdiction?: Jurisdiction;
 }
@@ -33,9 +35,15 @@ export interface DataToken {
 export interface Authority {
   /**
    * Verifies an access token for a database and mints a data token that can do no more than it. With a moment, a versionstamp or a
-   * time by RFC 3339, it opens the database as of the last commit up to then, and nothing else.
+   * time by RFC 3339, it opens the database as of the last commit up to then, and nothing else. `origin`: of the foreign page that
+   * asks, if one does; the data token is then that page's.
    */
-  exchange(accessToken: string, databaseId: string, moment?: string): Promise<DataToken | Failure>;
+  exchange(
+    accessToken: string,
+    databaseId: string,
+    moment: string | undefined,
+    origin: string | null,
+  ): Promise<DataToken | Failure>;
   /**
    * Verifies a data token for a database, or for a database as of a commit (20 hex digits). Answers at once (not a promise) for one
    * that it has verified before.

@@ -13,6 +13,8 @@ export type ErrorCode =
   | "unauthenticated"
   /** The credentials are good and do not allow this. */
   | "forbidden"
+  /** The credentials are good, and a web page of this origin may not use them. */
+  | "forbidden-origin"
   /** No such thing, or none that these credentials may know of. */
   | "not-found"
   /** It exists already, or something that excludes it is under way. */

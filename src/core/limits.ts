@@ -188,6 +188,12 @@ export const MAX_DESCRIPTION_LENGTH = 1000;
 /** Databases that one token lists: they are compared one by one at every use of it. */
 export const MAX_DATABASES_OF_TOKEN = 100;
 
+/** Origins that one token names: they are compared one by one at each use of it by a page. */
+export const MAX_ORIGINS_OF_TOKEN = 20;
+
+/** The longest host name, 253 characters, with https:// and a port. One origin travels in a data token, and so in a header of every request. */
+export const MAX_ORIGIN_CHARACTERS = 267;
+
 /** A key prefix travels in every data token, and so in a header of every request. */
 export const MAX_KEY_PREFIX_BYTES = 512;
 

@@ -13,6 +13,7 @@ import type {
 } from "./backup-commands.ts";
 import type { UnixMs } from "./clock.ts";
 import type { Failure } from "./errors.ts";
+import type { AllowedOrigins } from "./origins.ts";
 import type { Jurisdiction, LocationHint } from "./placement.ts";
 import type {
   RestorableRange,
@@ -33,6 +34,8 @@ export interface Scopes {
   /** The encoded key in hexadecimal; only keys that begin with all of its parts. Null: every key. */
   readonly keyPrefix: string | null;
   readonly expiresAt: UnixMs | null;
+  /** The web pages that may use it. */
+  readonly allowedOrigins: AllowedOrigins;
 }
 
 export interface OrganizationInfo {
@@ -251,6 +254,8 @@ export interface TokenCaller {
   readonly tokenId: string;
   /** SHA-256 of the secret that was presented. */
   readonly secretHash: Uint8Array;
+  /** Of the foreign web page that presented it; null: none did. */
+  readonly origin: string | null;
 }
 
 /** The deployment's own token was presented and is right. */
@@ -339,8 +344,11 @@ export interface MintedToken {
 
 /** How the doors read and make access tokens. */
 export interface AccessTokens {
-  /** Who sends this Authorization header; `unauthenticated` for anything but a bearer token with a right check. */
-  caller(authorization: string | null): Promise<Caller | Failure>;
+  /**
+   * Who sends this Authorization header; `unauthenticated` for anything but a bearer token with a right check. `origin`: of the
+   * foreign web page that sends it; the deployment's token is for no page.
+   */
+  caller(authorization: string | null, origin: string | null): Promise<Caller | Failure>;
   /**
    * With an idempotency key the secret is derived from it, so that a repeated request is answered with the same token although
    * none is stored; `signingKey` then names the key that the first one was made with. `conflict` if that is no longer there.

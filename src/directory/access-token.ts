@@ -8,6 +8,7 @@ import { toHex } from "../core/bytes.ts";
 import type { Entropy } from "../core/entropy.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import { isFailure, type AccessTokens, type Caller, type MintedToken, type TokenCaller } from "../core/management.ts";
+import { originRefusal } from "../core/origins.ts";
 import type { Deployment, TokenAlias } from "./deployment.ts";
 import { equalInConstantTime, sha256 } from "./digest.ts";
 import type { SigningKey, SigningKeys } from "../core/signing-keys.ts";
@@ -42,23 +43,24 @@ export class AccessTokenKeys implements AccessTokens {
     this.#entropy = entropy;
   }
 
-  async caller(authorization: string | null): Promise<Caller | Failure> {
+  async caller(authorization: string | null, origin: string | null): Promise<Caller | Failure> {
     const bearer = /^bearer ([!-~]+)$/i.exec(authorization ?? "")?.[1];
     if (bearer === undefined) {
       return failure("unauthenticated", "Send an access token in the Authorization header: Bearer cairn_…");
     }
-    return (await isOneOf(bearer, this.#deploymentTokens)) ? { kind: "deployment" } : this.tokenCaller(bearer);
+    if (!(await isOneOf(bearer, this.#deploymentTokens))) return this.tokenCaller(bearer, origin);
+    return originRefusal(null, origin) ?? { kind: "deployment" };
   }
 
   /** Who presents this access token, or its alias; `unauthenticated` when its form or its check is wrong. */
-  async tokenCaller(token: string): Promise<TokenCaller | Failure> {
+  async tokenCaller(token: string, origin: string | null): Promise<TokenCaller | Failure> {
     let parsed = await this.parse(token);
     if (isFailure(parsed) && this.#alias !== null && (await isOneOf(token, [this.#alias.text]))) {
       parsed = await this.parse(this.#alias.token);
     }
     if (isFailure(parsed)) return parsed;
     const { organizationId, tokenId, secret } = parsed;
-    return { kind: "token", organizationId, tokenId, secretHash: await sha256(secret) };
+    return { kind: "token", organizationId, tokenId, secretHash: await sha256(secret), origin };
   }
 
   async parse(token: string): Promise<ParsedToken | Failure> {

@@ -26,7 +26,7 @@ export const GRACE_MS = 10 * 60 * 1000;
 export const MAX_KEPT_TOKENS = 10_000;
 
 /** Longer than any that is minted; bounds what a made-up one costs. */
-export const MAX_DATA_TOKEN_LENGTH = 2048;
+export const MAX_DATA_TOKEN_LENGTH = 2560;
 
 const ALGORITHM = "HS256";
 
@@ -146,11 +146,12 @@ async function keyOf(signer: Signer): Promise<CryptoKey> {
 
 function claimsOf(grant: Grant): JWTPayload {
   const scope = [...(grant.read ? ["read"] : []), ...(grant.write ? ["write"] : [])].join(" ");
-  const { keyPrefix, jurisdiction, at } = grant;
+  const { keyPrefix, origin, jurisdiction, at } = grant;
   return {
     sub: grant.tokenId,
     scope,
     ...(keyPrefix === undefined ? {} : { prefix: keyPrefix }),
+    ...(origin === undefined ? {} : { origin }),
     ...(jurisdiction === undefined ? {} : { jurisdiction }),
     ...(at === undefined ? {} : { at }),
   };
@@ -159,9 +160,10 @@ function claimsOf(grant: Grant): JWTPayload {
 /** Undefined for claims that `mint` does not write. */
 function grantOf(payload: JWTPayload): Grant | undefined {
   const { sub, exp } = payload;
-  const { scope, prefix, jurisdiction, at } = payload;
+  const { scope, prefix, origin, jurisdiction, at } = payload;
   if (typeof sub !== "string" || typeof exp !== "number" || typeof scope !== "string") return undefined;
   if (prefix !== undefined && typeof prefix !== "string") return undefined;
+  if (origin !== undefined && typeof origin !== "string") return undefined;
   if (jurisdiction !== undefined && !isJurisdiction(jurisdiction)) return undefined;
   if (at !== undefined && typeof at !== "string") return undefined;
   const scopes = scope.split(" ");
@@ -171,6 +173,7 @@ function grantOf(payload: JWTPayload): Grant | undefined {
     write: scopes.includes("write"),
     expiresAt: asUnixMs(exp * 1000),
     ...(prefix === undefined ? {} : { keyPrefix: prefix }),
+    ...(origin === undefined ? {} : { origin }),
     ...(jurisdiction === undefined ? {} : { jurisdiction }),
     ...(at === undefined ? {} : { at }),
   };

@@ -27,9 +27,14 @@ export class DirectoryAuthority implements Authority {
     this.#parts = parts;
   }
 
-  async exchange(accessToken: string, databaseId: string, moment?: string): Promise<DataToken | Failure> {
+  async exchange(
+    accessToken: string,
+    databaseId: string,
+    moment: string | undefined,
+    origin: string | null,
+  ): Promise<DataToken | Failure> {
     const { accessTokens, dataTokens, clock } = this.#parts;
-    const caller = await accessTokens.tokenCaller(accessToken);
+    const caller = await accessTokens.tokenCaller(accessToken, origin);
     if (isFailure(caller)) return caller;
     const grant = await this.#parts.organization(caller.organizationId).exchange(caller, databaseId);
     if (isFailure(grant)) return grant;

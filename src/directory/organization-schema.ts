@@ -80,4 +80,5 @@ export const ORGANIZATION_SCHEMA = schemaOf("schema_version", [
     `CREATE TABLE cascades (token_id TEXT PRIMARY KEY, after TEXT NOT NULL, due_at INTEGER NOT NULL) STRICT, WITHOUT ROWID`,
   ],
   [`ALTER TABLE outbox ADD COLUMN filling TEXT`],
+  [`ALTER TABLE tokens ADD COLUMN allowed_origins TEXT`],
 ]);

@@ -338,6 +338,7 @@ export class Organization {
         write: allows(scopes, "write"),
         expiresAt,
         ...(scopes.keyPrefix === null ? {} : { keyPrefix: scopes.keyPrefix }),
+        ...(caller.origin === null ? {} : { origin: caller.origin }),
         ...(database.jurisdiction === null ? {} : { jurisdiction: database.jurisdiction }),
       };
     });

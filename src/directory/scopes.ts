@@ -3,11 +3,18 @@ import { fromHex } from "../core/bytes.ts";
 import type { UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import { admitsKey } from "../core/key-prefix.ts";
-import { MAX_DATABASES_OF_TOKEN, MAX_KEY_PREFIX_BYTES } from "../core/limits.ts";
+import { MAX_DATABASES_OF_TOKEN, MAX_KEY_PREFIX_BYTES, MAX_ORIGINS_OF_TOKEN } from "../core/limits.ts";
 import { PERMISSIONS, type Permission, type Scopes } from "../core/management.ts";
+import { EVERY_ORIGIN, type AllowedOrigins } from "../core/origins.ts";
 
 /** The full scopes of an organization's first token. */
-export const EVERY_SCOPE: Scopes = { permissions: PERMISSIONS, databases: "all", keyPrefix: null, expiresAt: null };
+export const EVERY_SCOPE: Scopes = {
+  permissions: PERMISSIONS,
+  databases: "all",
+  keyPrefix: null,
+  expiresAt: null,
+  allowedOrigins: null,
+};
 
 /** `backup` includes `read`. */
 export function allows(scopes: Scopes, permission: Permission): boolean {
@@ -50,14 +57,30 @@ export function checkScopes(scopes: Scopes, now: UnixMs): Failure | undefined {
     }
   }
   if (hasEnded(scopes, now)) return failure("invalid", "expiresAt is not in the future.");
-  return undefined;
+  return checkOrigins(scopes.allowedOrigins);
+}
+
+function checkOrigins(origins: AllowedOrigins): Failure | undefined {
+  if (origins === null) return undefined;
+  if (origins.length === 0) {
+    return failure("invalid", 'allowedOrigins must name at least one origin, or "*"; leave it out for no page at all.');
+  }
+  if (new Set(origins).size !== origins.length) return failure("invalid", "allowedOrigins names an origin twice.");
+  if (origins.includes(EVERY_ORIGIN) && origins.length > 1) {
+    return failure("invalid", 'allowedOrigins has "*", which admits every page, beside others: name either.');
+  }
+  if (origins.length <= MAX_ORIGINS_OF_TOKEN) return undefined;
+  return failure(
+    "limit",
+    `allowedOrigins names ${origins.length} origins, at most ${MAX_ORIGINS_OF_TOKEN} are allowed.`,
+  );
 }
 
 /**
- * A sentence that says what of `inner` goes beyond `outer`; undefined when nothing does. A token mints only within its own
- * scopes. `ignoreExpiry`: for what ends no later anyhow, such as being revoked.
+ * What of `inner` goes beyond `outer`, as part of a sentence; undefined when nothing does. A token mints only within its own scopes.
+ * `ofData`: only what it may do with which data counts, as for being listed and revoked.
  */
-export function beyond(inner: Scopes, outer: Scopes, ignoreExpiry = false): string | undefined {
+export function beyond(inner: Scopes, outer: Scopes, ofData = false): string | undefined {
   const permission = inner.permissions.find((one) => !allows(outer, one));
   if (permission !== undefined) return `the permission ${permission}`;
   if (outer.databases !== "all") {
@@ -66,10 +89,17 @@ export function beyond(inner: Scopes, outer: Scopes, ignoreExpiry = false): stri
     if (database !== undefined) return `the database ${database}`;
   }
   if (outer.keyPrefix !== null && !liesUnder(inner.keyPrefix, outer.keyPrefix)) return "keys outside of its prefix";
-  if (!ignoreExpiry && outer.expiresAt !== null && (inner.expiresAt === null || inner.expiresAt > outer.expiresAt)) {
-    return "a later end";
-  }
-  return undefined;
+  if (ofData) return undefined;
+  if (outer.expiresAt !== null && (inner.expiresAt === null || inner.expiresAt > outer.expiresAt)) return "a later end";
+  return pagesBeyond(inner.allowedOrigins, outer.allowedOrigins);
+}
+
+/** A token that no page may use is for servers, which give others to pages: what these may be is not bounded by it. */
+function pagesBeyond(inner: AllowedOrigins, outer: AllowedOrigins): string | undefined {
+  if (outer === null || outer.includes(EVERY_ORIGIN)) return undefined;
+  const other = inner?.find((origin) => !outer.includes(origin));
+  if (other === undefined) return undefined;
+  return other === EVERY_ORIGIN ? "every page" : `pages of ${other}`;
 }
 
 function liesUnder(inner: string | null, outer: string): boolean {

@@ -13,6 +13,7 @@ import {
   type TokenCaller,
   type TokenInfo,
 } from "../core/management.ts";
+import { originRefusal } from "../core/origins.ts";
 import type { Sql, SqlValue } from "../core/storage.ts";
 import { decodeCursor, encodeCursor } from "./cursor.ts";
 import { equalInConstantTime } from "./digest.ts";
@@ -32,6 +33,7 @@ interface Row extends Record<string, SqlValue> {
   permissions: string;
   databases: string;
   key_prefix: string | null;
+  allowed_origins: string | null;
   expires_at: number | null;
   created_by: string;
   created_at: number;
@@ -72,8 +74,8 @@ export class Tokens {
     this.#pools.added(pool, parent);
     this.#sql.exec(
       `INSERT INTO tokens (id, secret_hash, signing_key, name, permissions, databases, key_prefix, expires_at, created_by,
-         created_at, pool, parent)
-       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)`,
+         created_at, pool, parent, allowed_origins)
+       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)`,
       token.id,
       token.secretHash,
       token.signingKey,
@@ -86,6 +88,7 @@ export class Tokens {
       now,
       pool,
       parent,
+      scopes.allowedOrigins === null ? null : JSON.stringify(scopes.allowedOrigins),
     );
     return tokenInfo(this.#sql.exec<Row>("SELECT * FROM tokens WHERE id = ?1", token.id).one());
   }
@@ -96,8 +99,8 @@ export class Tokens {
   }
 
   /**
-   * The token, if the secret is right and it lives; `unauthenticated` otherwise, telling only who has the secret why. Notes the
-   * use, with at most one write an hour.
+   * The token, if the secret is right and it lives; `unauthenticated` otherwise, telling only who has the secret why;
+   * `forbidden-origin` when a page asks that may not use it. Notes the use, with at most one write an hour.
    */
   authenticate(caller: TokenCaller, now: UnixMs): TokenInfo | Failure {
     const row = this.#row(caller.tokenId);
@@ -107,6 +110,8 @@ export class Tokens {
     const token = tokenInfo(row);
     if (token.revokedAt !== null) return failure("unauthenticated", "The access token has been revoked.");
     if (hasEnded(token.scopes, now)) return failure("unauthenticated", "The access token has expired.");
+    const refused = originRefusal(token.scopes.allowedOrigins, caller.origin);
+    if (refused !== undefined) return refused;
     if (token.lastUsedAt === null || token.lastUsedAt + HOUR_MS <= now) {
       this.#sql.exec("UPDATE tokens SET last_used_at = ?2 WHERE id = ?1", token.id, now);
     }
@@ -214,10 +219,11 @@ function tokenInfo(row: Row): TokenInfo {
     id: row.id,
     name: row.name,
     scopes: {
-      // Both were written by `add`, from these types.
+      // All were written by `add`, from these types.
       permissions: JSON.parse(row.permissions) as Permission[],
       databases: JSON.parse(row.databases) as "all" | string[],
       keyPrefix: row.key_prefix,
+      allowedOrigins: row.allowed_origins === null ? null : (JSON.parse(row.allowed_origins) as string[]),
       expiresAt: row.expires_at === null ? null : asUnixMs(row.expires_at),
     },
     signingKey: row.signing_key,

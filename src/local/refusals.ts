@@ -3,7 +3,13 @@ import type { OutgoingHttpHeaders } from "node:http";
 
 /** While no server process runs behind the front. */
 export const unavailableSentence = "The database server is starting. Send the request again in a moment.\n";
-export const unavailableHeaders = { "content-type": "text/plain; charset=utf-8", "retry-after": "1" } as const;
+export const unavailableHeaders = {
+  "content-type": "text/plain; charset=utf-8",
+  "retry-after": "1",
+  // It says nothing that a stranger is not told, so a page may read it and wait.
+  "access-control-allow-origin": "*",
+  "access-control-expose-headers": "retry-after",
+} as const;
 
 /** More connections and requests under way than the server process has room for. */
 export const crowdedSentence = "There are too many connections at once. Send the request again in a moment.\n";
@@ -12,7 +18,7 @@ export const crowdedSentence = "There are too many connections at once. Send the
 export const connectRefusedSentence = "CONNECT is not allowed here.\n";
 export const connectRefusedHeaders = {
   "content-type": "text/plain; charset=utf-8",
-  allow: "GET, HEAD, POST, PUT, PATCH, DELETE",
+  allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
 } as const;
 
 export const unavailableResponse = response("503 Service Unavailable", unavailableHeaders, unavailableSentence);

@@ -12,7 +12,13 @@ describe("access tokens", () => {
     const { token, secretHash, signingKey } = ok(await keys.mint(organizationId, tokenId, null, null));
     expect(token).toMatch(/^cairn_6f1b3e0a111142228333444455556666_0123456789abcdef_[0-9a-f]{64}_[0-9a-f]{24}$/);
     expect(signingKey).toBe("k1");
-    expect(await keys.caller(`Bearer ${token}`)).toEqual({ kind: "token", organizationId, tokenId, secretHash });
+    expect(await keys.caller(`Bearer ${token}`, null)).toEqual({
+      kind: "token",
+      organizationId,
+      tokenId,
+      secretHash,
+      origin: null,
+    });
   });
 
   test("have a new secret each time", async () => {
@@ -42,9 +48,9 @@ describe("access tokens", () => {
   test("are taken while any accepted key made their check, and no longer", async () => {
     const { token } = ok(await keys.mint(organizationId, tokenId, null, null));
     const rotated = accessTokenKeys(keysOf("k2", "k1"));
-    expect(await rotated.tokenCaller(token)).toMatchObject({ tokenId });
+    expect(await rotated.tokenCaller(token, null)).toMatchObject({ tokenId });
     const dropped = accessTokenKeys(keysOf("k2"));
-    expect(await dropped.tokenCaller(token)).toMatchObject({ code: "unauthenticated" });
+    expect(await dropped.tokenCaller(token, null)).toMatchObject({ code: "unauthenticated" });
   });
 
   test("with anything but the secret changed are refused before anybody is asked", async () => {
@@ -59,12 +65,12 @@ describe("access tokens", () => {
       [cairn, organization, id, secret?.toUpperCase(), check?.toUpperCase()],
     ].map((parts) => parts.join("_"));
     for (const text of [...made, "", "cairn", `${token}\n`, "é", "x".repeat(100_000)]) {
-      expect(await keys.tokenCaller(text)).toMatchObject({ ok: false, code: "unauthenticated" });
+      expect(await keys.tokenCaller(text, null)).toMatchObject({ ok: false, code: "unauthenticated" });
     }
   });
 
   test("the deployment's token is itself and nothing near it", async () => {
-    expect(await keys.caller(`Bearer ${DEPLOYMENT_TOKEN}`)).toEqual({ kind: "deployment" });
+    expect(await keys.caller(`Bearer ${DEPLOYMENT_TOKEN}`, null)).toEqual({ kind: "deployment" });
     for (const header of [
       null,
       "",
@@ -74,7 +80,7 @@ describe("access tokens", () => {
       `Basic ${DEPLOYMENT_TOKEN}`,
       `Bearer ${DEPLOYMENT_TOKEN}x`,
     ]) {
-      expect(await keys.caller(header)).toMatchObject({ code: "unauthenticated" });
+      expect(await keys.caller(header, null)).toMatchObject({ code: "unauthenticated" });
     }
   });
 
@@ -82,9 +88,9 @@ describe("access tokens", () => {
     const deploymentTokens = ["a-new-deployment-token", "the-old-deployment-token"];
     const several = new AccessTokenKeys({ keys: keysOf("k1"), deploymentTokens, alias: null }, systemEntropy);
     for (const token of deploymentTokens)
-      expect(await several.caller(`Bearer ${token}`)).toEqual({ kind: "deployment" });
+      expect(await several.caller(`Bearer ${token}`, null)).toEqual({ kind: "deployment" });
     for (const token of [deploymentTokens.join(","), "", "a-new-deployment-toke"]) {
-      expect(await several.caller(`Bearer ${token}`)).toMatchObject({ code: "unauthenticated" });
+      expect(await several.caller(`Bearer ${token}`, null)).toMatchObject({ code: "unauthenticated" });
     }
   });
 
@@ -92,12 +98,12 @@ describe("access tokens", () => {
     const { token } = ok(await keys.mint(organizationId, tokenId, null, null));
     const other = ok(await keys.mint(organizationId, "0123456789abcdee", null, null)).token;
     const withAlias = accessTokenKeys(keysOf("k1"), { text: "my-own-text", token });
-    expect(await withAlias.caller("Bearer my-own-text")).toEqual(await keys.caller(`Bearer ${token}`));
-    expect(await withAlias.tokenCaller("my-own-text")).toEqual(await keys.tokenCaller(token));
-    expect(await withAlias.tokenCaller("my-own-tex")).toMatchObject({ code: "unauthenticated" });
+    expect(await withAlias.caller("Bearer my-own-text", null)).toEqual(await keys.caller(`Bearer ${token}`, null));
+    expect(await withAlias.tokenCaller("my-own-text", null)).toEqual(await keys.tokenCaller(token, null));
+    expect(await withAlias.tokenCaller("my-own-tex", null)).toMatchObject({ code: "unauthenticated" });
     const spelledLikeIt = accessTokenKeys(keysOf("k1"), { text: other, token });
-    expect(await spelledLikeIt.tokenCaller(other)).toMatchObject({ tokenId: "0123456789abcdee" });
+    expect(await spelledLikeIt.tokenCaller(other, null)).toMatchObject({ tokenId: "0123456789abcdee" });
     const madeUp = accessTokenKeys(keysOf("k1"), { text: "my-own-text", token: token.replace(/.$/, "x") });
-    expect(await madeUp.tokenCaller("my-own-text")).toMatchObject({ code: "unauthenticated" });
+    expect(await madeUp.tokenCaller("my-own-text", null)).toMatchObject({ code: "unauthenticated" });
   });
 });

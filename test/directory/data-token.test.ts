@@ -2,6 +2,7 @@ import { SignJWT, base64url } from "jose";
 import { beforeEach, describe, expect, test } from "vitest";
 import type { Grant } from "../../src/core/authority.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
+import { MAX_KEY_PREFIX_BYTES, MAX_ORIGIN_CHARACTERS } from "../../src/core/limits.ts";
 import { DataTokens, FOREVER, MAX_DATA_TOKEN_LENGTH, MAX_KEPT_TOKENS } from "../../src/directory/data-token.ts";
 import { signingKeys, type SigningKeys } from "../../src/core/signing-keys.ts";
 
@@ -100,6 +101,35 @@ describe("of a state of the past", () => {
     expect(await tokens.verify(token, database, now, at)).toMatchObject(refused);
     expect(await tokens.verify(token, database, now)).not.toHaveProperty("at");
     expect(tokens.verify(token, database, now, at)).toMatchObject(refused);
+  });
+});
+
+describe("of a page", () => {
+  const origin = "https://app.example";
+
+  test("it carries the page's origin", async () => {
+    const { token } = await tokens.mint({ ...grant, origin }, database, now);
+    expect(await tokens.verify(token, database, now)).toMatchObject({ origin });
+    const nobodys = await tokens.mint(grant, database, now);
+    expect(await tokens.verify(nobodys.token, database, now)).not.toHaveProperty("origin");
+  });
+
+  test("the longest that can be minted is accepted", async () => {
+    const longest: Grant = {
+      tokenId: "0".repeat(16),
+      read: true,
+      write: true,
+      expiresAt: FOREVER,
+      keyPrefix: "f".repeat(2 * MAX_KEY_PREFIX_BYTES),
+      origin: "o".repeat(MAX_ORIGIN_CHARACTERS),
+      jurisdiction: "fedramp",
+      at: "0".repeat(20),
+    };
+    const keys = keysOf("k".repeat(64));
+    const { token } = await new DataTokens(keys).mint(longest, database, now);
+    expect(await new DataTokens(keys).verify(token, database, now, longest.at)).toMatchObject({
+      origin: longest.origin,
+    });
   });
 });
 

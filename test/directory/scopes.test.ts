@@ -14,6 +14,7 @@ const all: Scopes = {
   databases: "all",
   keyPrefix: null,
   expiresAt: null,
+  allowedOrigins: null,
 };
 
 function prefix(...parts: KeyPart[]): string {

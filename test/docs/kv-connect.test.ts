@@ -19,6 +19,7 @@ const codes: Readonly<Record<ErrorCode, true>> = {
   "type-mismatch": true,
   unauthenticated: true,
   forbidden: true,
+  "forbidden-origin": true,
   "not-found": true,
   conflict: true,
   unavailable: true,

@@ -7,8 +7,9 @@ import { asUnixMs } from "../../src/core/clock.ts";
 import type { Failure } from "../../src/core/errors.ts";
 import * as limits from "../../src/core/limits.ts";
 import { isFailure, type Scopes } from "../../src/core/management.ts";
+import { canonicalOrigin } from "../../src/core/origins.ts";
 import type { AtomicWrite, Enqueue, ReadRange, SetMutation } from "../../src/core/operations.ts";
-import { checkScopes } from "../../src/directory/scopes.ts";
+import { checkScopes, EVERY_SCOPE } from "../../src/directory/scopes.ts";
 import { readBody } from "../../src/doors/kv-connect/request-body.ts";
 import { idempotencyOf, readBody as readManagementBody } from "../../src/doors/management/context.ts";
 import { descriptionOf } from "../../src/doors/management/v1/input.ts";
@@ -59,9 +60,7 @@ const body = (bytes: number, limit: number) =>
   readBody(new Request("https://cairn.example", { method: "POST", body: new Uint8Array(bytes) }), limit);
 
 const scopes = (part: Partial<Scopes>): Outcome =>
-  checked(
-    checkScopes({ permissions: ["read"], databases: "all", keyPrefix: null, expiresAt: null, ...part }, asUnixMs(0)),
-  );
+  checked(checkScopes({ ...EVERY_SCOPE, permissions: ["read"], ...part }, asUnixMs(0)));
 const post = (headers: Record<string, string>, text: string): Request =>
   new Request("https://cairn.example", { method: "POST", headers, body: text });
 /** A failure, or that there is none. */
@@ -92,6 +91,9 @@ const past: Readonly<Record<string, () => Outcome | Promise<Outcome>>> = {
   MAX_BACKOFF_DELAY_MS: () => send({ backoffSchedule: [limits.MAX_BACKOFF_DELAY_MS + 1] }),
   MAX_DATABASES_OF_TOKEN: () =>
     scopes({ databases: times(limits.MAX_DATABASES_OF_TOKEN + 1, "").map((_, i) => `${i}`) }),
+  MAX_ORIGINS_OF_TOKEN: () =>
+    scopes({ allowedOrigins: times(limits.MAX_ORIGINS_OF_TOKEN + 1, "").map((_, i) => `${i}`) }),
+  MAX_ORIGIN_CHARACTERS: () => checked(canonicalOrigin(`app://${"h".repeat(limits.MAX_ORIGIN_CHARACTERS - 5)}`)),
   MAX_KEY_PREFIX_BYTES: () => scopes({ keyPrefix: toHex(keyOf(limits.MAX_KEY_PREFIX_BYTES + 1)) }),
   MAX_DESCRIPTION_LENGTH: () => checked(descriptionOf({ description: "x".repeat(limits.MAX_DESCRIPTION_LENGTH + 1) })),
   MAX_MANAGEMENT_BODY_BYTES: async () =>

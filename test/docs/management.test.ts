@@ -36,7 +36,9 @@ test("every command of the management page works, and so does its program", asyn
   const [list, created, minted, tokens, stats, deleted] = seen;
   expect(list).toContain('"items":[{"id":');
   expect(created).toContain('"name":"logs","description":"of the web site","locationHint":"weur"');
-  expect(minted).toMatch(/"keyPrefix":\["users","alice"\],"expiresAt":"2031-01-01T00:00:00.000Z".*"token":"cairn_/);
+  expect(minted).toMatch(
+    /"keyPrefix":\["users","alice"\],"expiresAt":"2031-01-01T00:00:00.000Z","allowedOrigins":\["https:\/\/app\.example\.com"\].*"token":"cairn_/,
+  );
   expect(tokens).toContain('"name":"alice"');
   expect(tokens).not.toContain('"token":');
   expect(stats).toContain('"watchers":0');
@@ -79,7 +81,7 @@ test("the table of errors has the status of each code, and /v1 differs where the
   const shown = tableRows(management).flatMap(([status = "", code = ""]) =>
     /^\d{3}$/.test(status) ? [[code.replaceAll("`", ""), Number(status)]] : [],
   );
-  expect(shown.length).toBe(9);
+  expect(shown.length).toBe(10);
   for (const [code, status] of shown) {
     // The page's codes are checked by their statuses: another word would be none.
     const example = failure(code as ErrorCode, "");

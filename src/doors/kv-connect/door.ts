@@ -5,6 +5,7 @@
  *
  *   POST /databases/{id}/connect, /v2/databases/{id}/connect       the metadata exchange
  *   POST /databases/{id}/snapshot_read, /atomic_write, /watch      the data path
+ *   OPTIONS                                                        on each of them
  *
  * With `/at/{moment}` behind the id they are about the database as of that moment; an exchange's endpoint then names the commit.
  */
@@ -16,6 +17,7 @@ import { MAX_READ_BODY_BYTES, MAX_WRITE_BODY_BYTES } from "../../core/limits.ts"
 import { PAST_IS_READ_ONLY } from "../../core/restore-commands.ts";
 import type { Timers } from "../../core/timers.ts";
 import { watchProtocol, type DatabaseStub } from "../../objects/interface.ts";
+import { answerOptions, foreignOriginOf, readableBy } from "../http/cors.ts";
 import { answerExchange, PROTOCOL_VERSIONS } from "./exchange.ts";
 import { afterItsBody, readBody } from "./request-body.ts";
 import { failureOfCall, failureOfJson, failureResponse, malformedUrl, PROTOBUF_ANSWER, sentence } from "./responses.ts";
@@ -84,7 +86,10 @@ function answerConnect(
   encodedMoment: string | undefined,
   request: Request,
 ): Promise<Response> {
-  return afterItsBody(request, exchanged(parts, databaseId, encodedMoment, request), parts.timers);
+  const origin = foreignOriginOf(request);
+  const answer = exchanged(parts, databaseId, encodedMoment, request, origin);
+  const readable = answer.then((settled) => readableBy(origin, settled));
+  return afterItsBody(request, readable, parts.timers);
 }
 
 async function exchanged(
@@ -92,6 +97,7 @@ async function exchanged(
   databaseId: string,
   encodedMoment: string | undefined,
   request: Request,
+  origin: string | null,
 ): Promise<Response> {
   if (!URL.canParse(request.url)) return malformedUrl();
   if (request.method !== "POST") return onlyPost(request);
@@ -100,18 +106,32 @@ async function exchanged(
   const moment = encodedMoment === undefined ? undefined : decoded(encodedMoment);
   if (typeof moment === "object") return failureResponse(moment);
   try {
-    return await answerExchange(authority, token, databaseId, moment, request);
+    return await answerExchange(authority, token, databaseId, moment, origin, request);
   } catch (error) {
     return failureResponse(failureOfCall(error, clock));
   }
 }
 
-async function answerData(
+function answerData(
   parts: KvConnectParts,
   operation: Operation,
   databaseId: string,
   at: string | undefined,
   request: Request,
+): Promise<Response> {
+  const origin = foreignOriginOf(request);
+  const answer = dataAnswer(parts, operation, databaseId, at, request, origin);
+  return origin === null ? answer : answer.then((settled) => readableBy(origin, settled));
+}
+
+/** `origin`: of the foreign page that asks, if one does. */
+async function dataAnswer(
+  parts: KvConnectParts,
+  operation: Operation,
+  databaseId: string,
+  at: string | undefined,
+  request: Request,
+  origin: string | null,
 ): Promise<Response> {
   const refuse = (answer: Response) => afterItsBody(request, answer, parts.timers);
   if (request.method !== "POST") return refuse(onlyPost(request));
@@ -121,7 +141,7 @@ async function answerData(
   const verified = parts.authority.verify(token, databaseId, at);
   const grant = verified instanceof Promise ? await verified : verified;
   if ("ok" in grant) return refuse(failureResponse(grant));
-  const flaw = flawOfHeaders(headers, databaseId) ?? flawOfGrant(grant, operation);
+  const flaw = flawOfOrigin(grant, origin) ?? flawOfHeaders(headers, databaseId) ?? flawOfGrant(grant, operation);
   if (flaw !== undefined) return refuse(failureResponse(flaw));
   if (!isProtobuf(headers.get("content-type"))) {
     return refuse(sentence(415, "The content type of the request must be application/x-protobuf."));
@@ -193,6 +213,16 @@ function flawOfHeaders(headers: Headers, databaseId: string): Failure | undefine
   return failure("invalid", `x-denokv-version names a version that is not known; this server speaks ${known}.`);
 }
 
+/** A data token is for pages of the origin that exchanged it, which its access token admitted, and for programs that are no page. */
+function flawOfOrigin(grant: Grant, origin: string | null): Failure | undefined {
+  if (origin === null || origin === grant.origin) return undefined;
+  const whose = grant.origin === undefined ? "no page" : `a page of ${grant.origin}`;
+  return failure(
+    "forbidden-origin",
+    `A page of ${origin} may not use this data token: ${whose} exchanged it. Exchange the access token from the page.`,
+  );
+}
+
 function flawOfGrant(grant: Grant, operation: Operation): Failure | undefined {
   if (operation === "atomic_write" ? grant.write : grant.read) return undefined;
   if (operation === "atomic_write" && grant.at !== undefined) return PAST_IS_READ_ONLY;
@@ -207,5 +237,6 @@ function isProtobuf(contentType: string | null): boolean {
 }
 
 function onlyPost(request: Request): Response {
+  if (request.method === "OPTIONS") return answerOptions(request, ["POST"]);
   return sentence(405, `${request.method} is not allowed here: KV Connect uses POST.`);
 }

@@ -12,13 +12,14 @@ export async function answerExchange(
   accessToken: string,
   databaseId: string,
   moment: string | undefined,
+  origin: string | null,
   request: Request,
 ): Promise<Response> {
   const body = await readBody(request, MAX_EXCHANGE_BODY_BYTES);
   if ("ok" in body) return failureResponse(body);
   const version = newestCommonVersion(body);
   if (typeof version !== "number") return failureResponse(version);
-  const minted = await authority.exchange(accessToken, databaseId, moment);
+  const minted = await authority.exchange(accessToken, databaseId, moment, origin);
   if ("ok" in minted) return failureResponse(minted);
   // No slash at the end: clients append "/" and the operation.
   const path = `/databases/${databaseId}${minted.at === undefined ? "" : `/at/${minted.at}`}`;

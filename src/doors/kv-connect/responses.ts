@@ -5,6 +5,7 @@
 import { unreachable } from "../../core/assert.ts";
 import type { Clock, UnixMs } from "../../core/clock.ts";
 import { failure, type ErrorCode, type Failure } from "../../core/errors.ts";
+import { NOT_FOR_OTHER_PAGES } from "../http/cors.ts";
 
 /** Exactly these content types: clients compare them as text. */
 export const PROTOBUF_ANSWER: ResponseInit = { headers: new Headers({ "content-type": "application/x-protobuf" }) };
@@ -14,13 +15,14 @@ export const JSON_ANSWER: ResponseInit = {
 };
 
 export function failureResponse(problem: Failure): Response {
-  return sentence(statusOf(problem.code), problem.message);
+  const headers = problem.code === "forbidden-origin" ? NOT_FOR_OTHER_PAGES : {};
+  return sentence(statusOf(problem.code), problem.message, headers);
 }
 
-export function sentence(status: number, text: string): Response {
-  const headers: Record<string, string> = { "content-type": "text/plain; charset=utf-8" };
+export function sentence(status: number, text: string, more: Readonly<Record<string, string>> = {}): Response {
+  const headers: Record<string, string> = { "content-type": "text/plain; charset=utf-8", ...more };
   if (status === 401) headers["www-authenticate"] = "Bearer";
-  if (status === 405) headers["allow"] = "POST";
+  if (status === 405) headers["allow"] = "POST, OPTIONS";
   return new Response(text, { status, headers });
 }
 
@@ -40,6 +42,7 @@ function statusOf(code: ErrorCode): number {
     case "unauthenticated":
       return 401;
     case "forbidden":
+    case "forbidden-origin":
       return 403;
     case "not-found":
       return 404;

@@ -14,6 +14,7 @@ import {
   type OrganizationStub,
   type Output,
 } from "../../core/management.ts";
+import { foreignOriginOf } from "../http/cors.ts";
 
 export interface ManagementContext {
   readonly accessTokens: AccessTokens;
@@ -43,6 +44,11 @@ export async function ask<Name extends CommandName>(
   if (!UUID.test(named))
     return failure("not-found", "There is no such organization, or none that this token may know of.");
   return context.organization(named).run(caller, named, name, input);
+}
+
+/** Who sends the request; `named` in what it asks is for `ask`. */
+export function callerOf(request: Request, { accessTokens }: ManagementContext): Promise<Caller | Failure> {
+  return accessTokens.caller(request.headers.get("authorization"), foreignOriginOf(request));
 }
 
 export interface RequestBody {

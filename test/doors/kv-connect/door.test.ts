@@ -85,7 +85,7 @@ describe("the metadata exchange", () => {
 
   it("refuses other methods", async () => {
     const answer = await closed(new Request(`${ORIGIN}/databases/${DATABASE}/connect`));
-    expect(answer.headers.get("allow")).toBe("POST");
+    expect(answer.headers.get("allow")).toBe("POST, OPTIONS");
     expect(await outcome(Promise.resolve(answer))).toEqual(
       refused(405, "GET is not allowed here: KV Connect uses POST."),
     );
@@ -180,6 +180,7 @@ describe("the data path", () => {
     unsupported: 400,
     unauthenticated: 401,
     forbidden: 403,
+    "forbidden-origin": 403,
     "not-found": 404,
     conflict: 409,
     internal: 500,

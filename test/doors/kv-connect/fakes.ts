@@ -9,6 +9,8 @@ import { FakeTimers, NOW } from "../../support/fake-timers.ts";
 
 export const DATABASE = "7c1c5bd5-6e4c-4d5c-8d4a-1f0a3f6b2e11";
 export const ORIGIN = "https://cairn.example";
+/** Of the web page that may exchange, and that the data token "paged" is for. */
+export const PAGE = "https://app.example";
 /** The commit that every moment is rounded down to. */
 export const PAST = "000638a1b2c3d4e50000";
 
@@ -19,12 +21,14 @@ export const grants: Record<string, Grant> = {
   "read-only": { tokenId: "t", read: true, write: false, expiresAt: asUnixMs(NOW + 3_600_000) },
   "write-only": { tokenId: "t", read: false, write: true, expiresAt: asUnixMs(NOW + 3_600_000) },
   past: { tokenId: "t", read: true, write: false, at: PAST, expiresAt: asUnixMs(NOW + 3_600_000) },
+  paged: { tokenId: "t", read: true, write: true, origin: PAGE, expiresAt: asUnixMs(NOW + 3_600_000) },
   "seven-seconds": { tokenId: "t", read: true, write: true, expiresAt: asUnixMs(NOW + 7000) },
 };
 
 export const authority: Authority = {
-  async exchange(accessToken, databaseId, moment) {
+  async exchange(accessToken, databaseId, moment, origin) {
     if (accessToken !== ACCESS_TOKEN) return failure("unauthenticated", "The access token is wrong.");
+    if (origin !== null && origin !== PAGE) return failure("forbidden-origin", "The token is not for this page.");
     if (databaseId !== DATABASE) return failure("not-found", "There is no such database.");
     if (moment === "too early") return failure("not-found", "There was no such moment.");
     if (moment !== undefined) return { token: "past", expiresAt: asUnixMs(NOW + 3_600_000), at: PAST };

@@ -97,7 +97,7 @@ export async function send(method: string, path: string, { token, body, headers 
   const response = await door(request, new URL(request.url).pathname);
   if (response === undefined) throw new Error(`${path} is no path of the management doors`);
   const text = await response.text();
-  const isJson = response.headers.get("content-type")?.includes("json") === true;
+  const isJson = response.headers.get("content-type")?.includes("json") === true && text !== "";
   return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text };
 }
 

@@ -186,6 +186,6 @@ function runningJob(id: string): RestoreAnswer {
   return { ok: true, kind: "job", job: { id, ...about, ...progress, createdAt: asUnixMs(1) } };
 }
 
-export async function callerOf(tokenId: string, secret = tokenId): Promise<TokenCaller> {
-  return { kind: "token", organizationId: ORGANIZATION_ID, tokenId, secretHash: await sha256(secret) };
+export async function callerOf(tokenId: string, secret = tokenId, origin: string | null = null): Promise<TokenCaller> {
+  return { kind: "token", organizationId: ORGANIZATION_ID, tokenId, secretHash: await sha256(secret), origin };
 }

@@ -9,6 +9,7 @@ import { assert } from "../../../core/assert.ts";
 import { failure, type Failure } from "../../../core/errors.ts";
 import { isFailure } from "../../../core/management.ts";
 import { failureOfThrown, type ManagementContext } from "../context.ts";
+import { answerOptions, FOR_EVERY_PAGE, methodsTaken } from "../../http/cors.ts";
 import { problem } from "./problem.ts";
 import { referencePage, type OpenApiDocument } from "./reference.ts";
 import type { ApiRoute } from "./route.ts";
@@ -44,9 +45,14 @@ described.registry.registerComponent("securitySchemes", "token", {
 });
 for (const route of API_ROUTES) described[route.method](route.path, describedRoute(route));
 
+/** Answers any request for /api and what belongs to it, except HEAD. */
 export async function answerApi(request: Request, context: ManagementContext): Promise<Response> {
   try {
-    return (await open(request)) ?? (await routed(request, context));
+    const { pathname } = new URL(request.url);
+    const methods = request.method === "OPTIONS" ? methodsOf(pathname) : [];
+    if (methods.length > 0) return answerOptions(request, methods);
+    const open = request.method === "GET" ? OPEN[pathname] : undefined;
+    return open === undefined ? await routed(request, context) : open();
   } catch (error) {
     return problem(failureOfThrown(error));
   }
@@ -61,20 +67,23 @@ export function openApiDocument(): OpenApiDocument {
   return document;
 }
 
-/** What everybody may ask. */
-async function open(request: Request): Promise<Response | undefined> {
-  if (request.method !== "GET") return undefined;
-  switch (new URL(request.url).pathname) {
-    case "/healthz":
-      return Response.json({ ok: true });
-    case "/openapi.json":
-      return Response.json(openApiDocument());
-    case "/api":
-    case "/api/":
-      return referencePage(openApiDocument());
-    default:
-      return undefined;
-  }
+/** What everybody may get, by its path. */
+const OPEN: Readonly<Record<string, () => Response>> = {
+  "/healthz": () => Response.json({ ok: true }, { headers: FOR_EVERY_PAGE }),
+  "/openapi.json": () => Response.json(openApiDocument(), { headers: FOR_EVERY_PAGE }),
+  "/api": () => referencePage(openApiDocument()),
+  "/api/": () => referencePage(openApiDocument()),
+};
+
+const patterns = API_ROUTES.map(({ method, path }) => ({
+  method: method.toUpperCase(),
+  pattern: new RegExp(`^${path.replaceAll("[:]", "\0").replaceAll(/:\w+/g, "[^/]+").replaceAll("\0", ":")}/?$`),
+}));
+
+/** What the path takes; none for one that is not there. */
+function methodsOf(path: string): string[] {
+  const routes = patterns.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method);
+  return methodsTaken(path in OPEN ? ["GET"] : routes);
 }
 
 async function routed(request: Request, context: ManagementContext): Promise<Response> {

@@ -1,12 +1,15 @@
 /** Errors of /api: problem details (RFC 9457) with a `code` that programs can rely on. */
 import { unreachable } from "../../../core/assert.ts";
 import type { ErrorCode, Failure } from "../../../core/errors.ts";
+import { NOT_FOR_OTHER_PAGES } from "../../http/cors.ts";
 
 export function problem({ code, message }: Failure): Response {
   const [status, title] = statusAndTitle(code);
   const headers = new Headers({ "content-type": "application/problem+json" });
   if (status === 401) headers.set("www-authenticate", "Bearer");
   if (status === 503) headers.set("retry-after", "1");
+  if (code === "forbidden-origin")
+    for (const [name, value] of Object.entries(NOT_FOR_OTHER_PAGES)) headers.set(name, value);
   return new Response(JSON.stringify({ type: "about:blank", title, status, detail: message, code }), {
     status,
     headers,
@@ -22,6 +25,7 @@ function statusAndTitle(code: ErrorCode): [number, string] {
     case "unauthenticated":
       return [401, "Unauthorized"];
     case "forbidden":
+    case "forbidden-origin":
       return [403, "Forbidden"];
     case "not-found":
       return [404, "Not Found"];

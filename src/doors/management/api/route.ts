@@ -13,7 +13,7 @@ import {
   type Job,
   type Output,
 } from "../../../core/management.ts";
-import { ask, idempotencyOf, readBody, type ManagementContext } from "../context.ts";
+import { ask, callerOf, idempotencyOf, readBody, type ManagementContext } from "../context.ts";
 
 export interface Call<Params, Query, Body> {
   readonly context: ManagementContext;
@@ -88,7 +88,7 @@ export function route<Params extends z.ZodObject, Query extends z.ZodObject, Bod
     ...schemas,
     body: definition.body ?? null,
     async respond(request, givenParams, context) {
-      const caller = await context.accessTokens.caller(request.headers.get("authorization"));
+      const caller = await callerOf(request, context);
       if (isFailure(caller)) return caller;
       const params = checked(schemas.params, lowerCased(givenParams), "the path");
       if (isFailure(params)) return params;

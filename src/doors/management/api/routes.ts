@@ -268,9 +268,10 @@ const others: readonly ApiRoute[] = [
 
 export const API_ROUTES: readonly ApiRoute[] = [...organizations, ...databases, ...BACKUP_ROUTES, ...tokens, ...others];
 
-/** The index knows no secrets, so before it says what a token lacks, the token's organization says whether it is one. */
+/** The index knows no tokens, so before it says what one lacks, the token's organization says whether it is one, and whose pages may use it. */
 async function notGenuine(ask: Ask, caller: Caller): Promise<Failure | undefined> {
   if (caller.kind === "deployment") return undefined;
   const answer = await ask("organization.get", null);
-  return isFailure(answer) && answer.code === "unauthenticated" ? answer : undefined;
+  if (!isFailure(answer)) return undefined;
+  return answer.code === "unauthenticated" || answer.code === "forbidden-origin" ? answer : undefined;
 }

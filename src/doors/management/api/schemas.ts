@@ -22,6 +22,7 @@ import {
   type Scopes,
   type TokenInfo,
 } from "../../../core/management.ts";
+import { canonicalOrigin } from "../../../core/origins.ts";
 import { JURISDICTIONS, LOCATION_HINTS } from "../../../core/placement.ts";
 import type { RestorableRange, RestorePointInfo, VerificationReport } from "../../../core/restore-commands.ts";
 import { versionstampHex } from "../../../core/versionstamp.ts";
@@ -115,6 +116,10 @@ export const newToken = z.strictObject({
   ...scopeMembers,
   keyPrefix: keyPrefix.optional(),
   expiresAt: time.optional(),
+  allowedOrigins: z.array(z.string()).min(1).optional().meta({
+    description:
+      'Origins of the web pages that may use it, each a scheme, a host and perhaps a port; or "*" alone: every page. Without it no page may.',
+  }),
 });
 
 export const organization = z
@@ -147,6 +152,7 @@ export const token = z
     ...scopeMembers,
     keyPrefix: keyPrefix.nullable(),
     expiresAt: time.nullable(),
+    allowedOrigins: z.array(z.string()).nullable(),
     signingKey: z
       .string()
       .meta({ description: "The key id that the token's check was made with; the token ends with it." }),
@@ -254,6 +260,7 @@ export function tokenJson({ scopes, ...info }: TokenInfo) {
     databases: scopes.databases,
     keyPrefix: scopes.keyPrefix === null ? null : partsOfPrefix(scopes.keyPrefix),
     expiresAt: timeTextOrNull(scopes.expiresAt),
+    allowedOrigins: scopes.allowedOrigins,
     signingKey: info.signingKey,
     createdBy: info.createdBy,
     createdAt: timeText(info.createdAt),
@@ -286,11 +293,18 @@ export function restorePointJson({ version, time: at }: RestorePointInfo) {
 export function scopesOf(body: z.output<typeof newToken>): Scopes | Failure {
   const prefix = body.keyPrefix === undefined ? null : prefixOfParts(body.keyPrefix);
   if (isFailure(prefix)) return prefix;
+  const origins: string[] = [];
+  for (const text of body.allowedOrigins ?? []) {
+    const origin = canonicalOrigin(text);
+    if (isFailure(origin)) return origin;
+    origins.push(origin);
+  }
   return {
     permissions: body.permissions,
     databases: body.databases === "all" ? "all" : body.databases.map((id) => id.toLowerCase()),
     keyPrefix: prefix,
     expiresAt: body.expiresAt === undefined ? null : asUnixMs(Date.parse(body.expiresAt)),
+    allowedOrigins: body.allowedOrigins === undefined ? null : origins,
   };
 }
 

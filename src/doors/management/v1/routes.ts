@@ -4,8 +4,9 @@
  */
 import { failure, type Failure } from "../../../core/errors.ts";
 import { isFailure, type Caller } from "../../../core/management.ts";
-import { ask, failureOfThrown, readBody, type ManagementContext } from "../context.ts";
+import { ask, callerOf, failureOfThrown, readBody, type ManagementContext } from "../context.ts";
 import { DEFAULT_BACKUP_TIMES } from "../../../core/backup-commands.ts";
+import { answerOptions, methodsTaken } from "../../http/cors.ts";
 import { descriptionOf, destinationOf, pageQuery, timeRange } from "./input.ts";
 import { analyticsJson, backupJson, databaseJson, errorResponse, linkHeader, organizationJson } from "./wire.ts";
 
@@ -126,9 +127,11 @@ const patterns = V1_ROUTES.map((route) => ({
   pattern: new RegExp(`^${route.path.replace(":id", "([^/]+)")}/?$`),
 }));
 
-/** Answers any request whose path begins with /v1. */
+/** Answers any request whose path begins with /v1, except HEAD. */
 export async function answerV1(request: Request, context: ManagementContext): Promise<Response> {
   try {
+    const methods = request.method === "OPTIONS" ? methodsOf(new URL(request.url).pathname) : [];
+    if (methods.length > 0) return answerOptions(request, methods);
     const answer = await routed(request, context);
     return isFailure(answer) ? errorResponse(answer) : answer;
   } catch (error) {
@@ -136,12 +139,17 @@ export async function answerV1(request: Request, context: ManagementContext): Pr
   }
 }
 
+/** What the path takes; none for one that is not there. */
+function methodsOf(path: string): string[] {
+  return methodsTaken(patterns.filter(({ pattern }) => pattern.test(path)).map(({ route }) => route.method));
+}
+
 async function routed(request: Request, context: ManagementContext): Promise<Response | Failure> {
   const url = new URL(request.url);
   for (const { route, pattern } of patterns) {
     const [, id] = (route.method === request.method && pattern.exec(url.pathname)) || [];
     if (id === undefined) continue;
-    const caller = await context.accessTokens.caller(request.headers.get("authorization"));
+    const caller = await callerOf(request, context);
     if (isFailure(caller)) return caller;
     return route.answer({ context, caller, request, url, id: id.toLowerCase() });
   }

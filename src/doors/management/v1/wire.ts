@@ -2,6 +2,7 @@
 import type { BackupInfo } from "../../../core/backup-commands.ts";
 import type { ErrorCode, Failure } from "../../../core/errors.ts";
 import { unreachable } from "../../../core/assert.ts";
+import { NOT_FOR_OTHER_PAGES } from "../../http/cors.ts";
 import type { DatabaseInfo, OrganizationInfo, UsageBucket } from "../../../core/management.ts";
 
 export function organizationJson({ id, name, createdAt, updatedAt }: OrganizationInfo) {
@@ -47,8 +48,11 @@ function time(ms: number): string {
 
 export function errorResponse({ code, message }: Failure): Response {
   const [status, name] = statusAndName(code);
-  const headers = status === 401 ? { "www-authenticate": "Bearer" } : undefined;
-  return Response.json({ code: name, message }, { status, ...(headers === undefined ? {} : { headers }) });
+  const headers = {
+    ...(status === 401 ? { "www-authenticate": "Bearer" } : {}),
+    ...(code === "forbidden-origin" ? NOT_FOR_OTHER_PAGES : {}),
+  };
+  return Response.json({ code: name, message }, { status, headers });
 }
 
 function statusAndName(code: ErrorCode): [number, string] {
@@ -61,6 +65,7 @@ function statusAndName(code: ErrorCode): [number, string] {
     case "unauthenticated":
       return [401, "unauthorized"];
     case "forbidden":
+    case "forbidden-origin":
       return [403, "forbidden"];
     case "not-found":
       return [404, "notFound"];

@@ -1,0 +1,48 @@
+/**
+ * Origins of web pages (RFC 6454), and which of them may use a token. A browser names a page's origin with every request that leads
+ * elsewhere and lets no script change it; everybody else may say what they like or nothing. So this keeps other people's pages from
+ * using a token in the browser that it was given to. It is no second secret: who has the token and is no page is not asked.
+ */
+import { failure, type Failure } from "./errors.ts";
+import { MAX_ORIGIN_CHARACTERS } from "./limits.ts";
+
+/** Every page, also those of no origin. */
+export const EVERY_ORIGIN = "*";
+
+/** What a browser sends for a page of no origin: a sandboxed frame, a file. */
+export const NO_ORIGIN = "null";
+
+/** Canonical origins that may use a token, or `*` alone; null: no page may. */
+export type AllowedOrigins = readonly string[] | null;
+
+const FORM = /^[a-z][a-z0-9+.-]*:\/\/[^\s/?#@\\*]+$/i;
+
+/**
+ * The origin as browsers spell it: lower case, without the scheme's own port, the host's name in ASCII. `invalid` for anything that is
+ * no origin. Schemes of apps and extensions are origins too: capacitor://localhost.
+ */
+export function canonicalOrigin(text: string): string | Failure {
+  if (text === EVERY_ORIGIN) return text;
+  const shown = JSON.stringify(text.slice(0, 100));
+  const notOne = failure(
+    "invalid",
+    `allowedOrigins: ${shown} is not an origin: name a scheme, a host and perhaps a port, as "https://app.example.com", without a path, or "*" for every page.`,
+  );
+  if (!FORM.test(text) || !URL.canParse(text)) return notOne;
+  const { origin, protocol } = new URL(text);
+  if (protocol === "file:") return notOne;
+  const canonical = origin === NO_ORIGIN ? text.toLowerCase() : origin;
+  if (!/^[!-~]+$/.test(canonical)) return notOne;
+  if (canonical.length <= MAX_ORIGIN_CHARACTERS) return canonical;
+  return failure(
+    "limit",
+    `allowedOrigins: an origin has ${canonical.length} characters, at most ${MAX_ORIGIN_CHARACTERS} are allowed.`,
+  );
+}
+
+/** `forbidden-origin` unless the page's origin is among them. `origin`: null for a request that is no foreign page's. */
+export function originRefusal(allowed: AllowedOrigins, origin: string | null): Failure | undefined {
+  if (origin === null || allowed?.some((one) => one === EVERY_ORIGIN || one === origin) === true) return undefined;
+  const why = allowed === null ? "it has no allowedOrigins" : "its allowedOrigins do not name that origin";
+  return failure("forbidden-origin", `A page of ${origin} may not use this token: ${why}.`);
+}

@@ -120,6 +120,18 @@ export const MAX_DESTINATION_LIST_ANSWER_BYTES = 4 * MIB;
 /** Of an error's body only the code is read. */
 export const MAX_DESTINATION_ERROR_ANSWER_BYTES = 64 * KIB;
 
+/** Elements, attributes, comments and the like in one XML answer: a listing has about 12 for each of its 1,000 objects. */
+export const MAX_XML_PIECES = 50_000;
+
+/** S3's answers are 4 elements deep. */
+export const MAX_XML_DEPTH = 16;
+
+/** The longest name of an element that S3 documents has 46 characters. */
+export const MAX_XML_NAME_CHARACTERS = 128;
+
+/** A key has at most 1,024 bytes, each of which may be written as a reference of 10 characters. */
+export const MAX_XML_TEXT_CHARACTERS = 16 * KIB;
+
 /** One object of a backup, a log range or a snapshot range: what is read, hashed and sent at once (and one commit or entry more). */
 export const MAX_BACKUP_RANGE_BYTES = 8 * MIB;
 

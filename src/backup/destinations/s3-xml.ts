@@ -2,55 +2,60 @@
  * The few XML answers of S3 that are read, and the one body that is sent. An answer counts only when it is well-formed to its
  * end and has the root that belongs to the request: half a listing must never look like a short one.
  */
-import { XMLParser, XMLValidator } from "fast-xml-parser";
-
-/** A body without external or declared entities is all that S3 sends; the five of XML itself are decoded. */
-const parser = new XMLParser({
-  ignoreAttributes: true,
-  removeNSPrefix: true,
-  parseTagValue: false,
-  trimValues: false,
-  maxNestedTags: 16,
-  isArray: (tag) => tag === "Contents",
-});
+import { MalformedXml, XmlReader } from "./xml-reader.ts";
 
 export interface ListAnswer {
   readonly objects: readonly { readonly key: string; readonly size: number }[];
   readonly truncated: boolean;
 }
 
-/** undefined when it is no ListBucketResult. */
-export function parseListAnswer(bytes: Uint8Array): ListAnswer | undefined {
-  const list = rootElement(bytes, "ListBucketResult");
-  if (list === undefined) return undefined;
-  const truncated = list["IsTruncated"];
-  if (truncated !== "true" && truncated !== "false") return undefined;
-  const contents: unknown = list["Contents"] ?? [];
-  if (!Array.isArray(contents)) return undefined;
-  const objects: { key: string; size: number }[] = [];
-  for (const item of contents) {
-    if (!isRecord(item)) return undefined;
-    const key = item["Key"];
-    const size = item["Size"];
-    if (typeof key !== "string" || typeof size !== "string" || !/^\d{1,15}$/.test(size)) return undefined;
-    objects.push({ key, size: Number(size) });
+/** undefined when it is no ListBucketResult, or has more than `maxObjects`. */
+export function parseListAnswer(bytes: Uint8Array, maxObjects: number): ListAnswer | undefined {
+  return readRoot(bytes, "ListBucketResult", (reader) => {
+    const objects: { key: string; size: number }[] = [];
+    let truncated: string | undefined;
+    while (reader.nextChild()) {
+      if (reader.name === "IsTruncated") truncated = once(truncated, reader.text());
+      else if (reader.name === "Contents") objects.push(readObject(reader));
+      else reader.skip();
+      if (objects.length > maxObjects) throw new MalformedXml(`The listing has more than ${maxObjects} objects.`);
+    }
+    if (truncated !== "true" && truncated !== "false")
+      throw new MalformedXml("The listing does not say whether it ends.");
+    return { objects, truncated: truncated === "true" };
+  });
+}
+
+function readObject(reader: XmlReader): { key: string; size: number } {
+  let key: string | undefined;
+  let size: string | undefined;
+  while (reader.nextChild()) {
+    if (reader.name === "Key") key = once(key, reader.text());
+    else if (reader.name === "Size") size = once(size, reader.text());
+    else reader.skip();
   }
-  return { objects, truncated: truncated === "true" };
+  if (key === undefined || size === undefined || !/^\d{1,15}$/.test(size)) {
+    throw new MalformedXml("The listing has an object without a key or a size.");
+  }
+  return { key, size: Number(size) };
 }
 
 /** The Code of an S3 error; null when the body is none. */
 export function parseErrorCode(bytes: Uint8Array): string | null {
-  const code = rootElement(bytes, "Error")?.["Code"];
-  return typeof code === "string" ? code : null;
+  return readElement(bytes, "Error", "Code") ?? null;
 }
 
 export function parseUploadId(bytes: Uint8Array): string | undefined {
-  const id = rootElement(bytes, "InitiateMultipartUploadResult")?.["UploadId"];
-  return typeof id === "string" && /^[\x21-\x7e]{1,2048}$/.test(id) ? id : undefined;
+  const id = readElement(bytes, "InitiateMultipartUploadResult", "UploadId");
+  return id !== undefined && /^[\x21-\x7e]{1,2048}$/.test(id) ? id : undefined;
 }
 
 export function isCompleteAnswer(bytes: Uint8Array): boolean {
-  return rootElement(bytes, "CompleteMultipartUploadResult") !== undefined;
+  const complete = readRoot(bytes, "CompleteMultipartUploadResult", (reader) => {
+    reader.skip();
+    return true;
+  });
+  return complete === true;
 }
 
 /** ETags are the destination's words and so are escaped. */
@@ -65,15 +70,34 @@ function escapeXml(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
 }
 
-function rootElement(bytes: Uint8Array, name: string): Record<string, unknown> | undefined {
-  const text = new TextDecoder().decode(bytes);
-  if (text.includes("<!DOCTYPE") || XMLValidator.validate(text) !== true) return undefined;
-  const document: unknown = parser.parse(text);
-  const root = isRecord(document) ? document[name] : undefined;
-  // An element without children is an empty string to the parser.
-  return isRecord(root) ? root : root === "" ? {} : undefined;
+/** The text of the root's child of this name; undefined when there is none, or more than one. */
+function readElement(bytes: Uint8Array, root: string, name: string): string | undefined {
+  return readRoot(bytes, root, (reader) => {
+    let found: string | undefined;
+    while (reader.nextChild()) {
+      if (reader.name === name) found = once(found, reader.text());
+      else reader.skip();
+    }
+    return found;
+  });
 }
 
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+/** What `read` makes of the root element, which it leaves; undefined when the document is malformed or has another root. */
+function readRoot<T>(bytes: Uint8Array, name: string, read: (reader: XmlReader) => T): T | undefined {
+  const reader = new XmlReader(new TextDecoder().decode(bytes));
+  try {
+    reader.enterRoot();
+    if (reader.name !== name) return undefined;
+    const value = read(reader);
+    reader.end();
+    return value;
+  } catch (error) {
+    if (error instanceof MalformedXml) return undefined;
+    throw error;
+  }
+}
+
+function once(before: string | undefined, text: string): string {
+  if (before !== undefined) throw new MalformedXml("An element comes twice that belongs there once.");
+  return text;
 }

@@ -112,7 +112,7 @@ export class S3Destination implements Destination {
     // It was taken for the request for an object: an endpoint with the bucket in it makes one of the bucket's name.
     if (!outcome.ok && outcome.class === "not-found") return notLikeS3();
     if (!outcome.ok) return plain(outcome);
-    const answer = parseListAnswer(outcome.bytes);
+    const answer = parseListAnswer(outcome.bytes, limit);
     if (answer === undefined) return notLikeS3();
     let last = after === undefined ? "" : this.prefix + after;
     for (const { key } of answer.objects) {

@@ -1,4 +1,5 @@
 /** The project's own lint rules, as an oxlint plugin; `.oxlintrc.json` turns them on. */
+import { guardedHandlers } from "./guarded-handlers.ts";
 import { importArrows } from "./import-arrows.ts";
 import { injectedClock } from "./injected-clock.ts";
 import { platformTypes } from "./platform-types.ts";
@@ -6,6 +7,7 @@ import { platformTypes } from "./platform-types.ts";
 export default {
   meta: { name: "cairn" },
   rules: {
+    "guarded-handlers": guardedHandlers,
     "import-arrows": importArrows,
     "injected-clock": injectedClock,
     "platform-types": platformTypes,

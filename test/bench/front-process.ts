@@ -1,6 +1,6 @@
 /** The front of `npm start` alone, in a process of its own as there: `front-process.ts <port of the server behind>`. */
-import { Front } from "../../src/local/front.ts";
-import { Places } from "../../src/local/places.ts";
+import { Front } from "../../src/local/front/front.ts";
+import { Places } from "../../src/local/front/places.ts";
 
 const upstreamPort = Number(process.argv[2]);
 const front = await Front.listen("127.0.0.1", 0, () => upstreamPort, Places.forDescriptors());

@@ -3,8 +3,8 @@ import { createServer, get, type IncomingMessage, type Server, type ServerRespon
 import { constants } from "node:http2";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
-import { Front } from "../../src/local/front.ts";
-import { Places } from "../../src/local/places.ts";
+import { Front } from "../../src/local/front/front.ts";
+import { Places } from "../../src/local/front/places.ts";
 import { http2Answer, http2Request, http2Session } from "./stand-in-server.ts";
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;

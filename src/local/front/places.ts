@@ -3,6 +3,9 @@
  * descriptor left to accept a connection with, and takes everybody's requests with it.
  */
 import { execFileSync } from "node:child_process";
+import type { ServerHttp2Stream } from "node:http2";
+import type { Socket } from "node:net";
+import type { Guard } from "./guard.ts";
 
 /** workerd takes two descriptors for a connection, so this leaves it a fifth for its databases. */
 const PLACES_PER_DESCRIPTOR = 0.4;
@@ -27,10 +30,10 @@ export class Places {
   }
 
   /** Whether there was one; it is the holder's until its "close". */
-  take(holder: { once(event: "close", listener: () => void): unknown }): boolean {
+  take(guard: Guard, holder: Socket | ServerHttp2Stream): boolean {
     if (this.#taken >= this.#count) return false;
     this.#taken += 1;
-    holder.once("close", () => (this.#taken -= 1));
+    guard.once(holder, "close", () => (this.#taken -= 1));
     return true;
   }
 }

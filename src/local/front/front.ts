@@ -4,10 +4,11 @@
  */
 import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { failure, type Failure } from "../core/errors.ts";
+import { failure, type Failure } from "../../core/errors.ts";
+import { boundedReport, Guard, type ReportBug } from "./guard.ts";
 import { Http2Bridge } from "./h2-bridge.ts";
 import type { Places } from "./places.ts";
-import { connectRefusedResponse, crowdedResponse, unavailableResponse } from "./refusals.ts";
+import { connectRefusal, crowdedRefusal, unavailableRefusal, wholeAnswer, type Refusal } from "./refusals.ts";
 
 const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 
@@ -31,13 +32,15 @@ export class Front {
   readonly #server: Server;
   readonly #bridge: Http2Bridge;
   readonly #sockets: Set<Socket>;
+  readonly #guard: Guard;
 
-  private constructor(server: Server, bridge: Http2Bridge, sockets: Set<Socket>) {
+  private constructor(server: Server, bridge: Http2Bridge, sockets: Set<Socket>, guard: Guard) {
     // A TCP server that listens has such an address.
     this.port = (server.address() as AddressInfo).port;
     this.#server = server;
     this.#bridge = bridge;
     this.#sockets = sockets;
+    this.#guard = guard;
   }
 
   /**
@@ -49,23 +52,34 @@ export class Front {
     port: number,
     upstreamPort: () => number | undefined,
     places: Places,
+    report: ReportBug = boundedReport((line) => process.stderr.write(line)),
   ): Promise<Front | Failure> {
-    const bridge = new Http2Bridge(upstreamPort, places);
+    const bridge = new Http2Bridge(upstreamPort, places, report);
     const sockets = new Set<Socket>();
-    const server = createServer(
-      { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
-      (socket) => {
+    const accept = (socket: Socket): void => {
+      const guard = new Guard(() => socket.destroy(), report);
+      const begin = guard.wrap(() => {
         sockets.add(socket);
-        socket.once("close", () => sockets.delete(socket));
-        dispatch(socket, bridge, upstreamPort, places);
-      },
-    );
+        guard.once(socket, "close", () => sockets.delete(socket));
+        dispatch(guard, socket, bridge, upstreamPort, places);
+      });
+      begin();
+    };
+    const server = createServer({
+      allowHalfOpen: true,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: KEEP_ALIVE_MS,
+    });
+    const ofServer = new Guard(() => undefined, report);
+    ofServer.on(server, "connection", accept);
     const problem = await new Promise<Error | undefined>((resolve) => {
       // Later ones are of connections that could not be accepted, for which there is nobody to tell.
-      server.on("error", resolve);
-      server.listen(port, host, () => resolve(undefined));
+      ofServer.on(server, "error", resolve);
+      ofServer.once(server, "listening", () => resolve(undefined));
+      server.listen(port, host);
     });
-    return problem === undefined ? new Front(server, bridge, sockets) : listenFailure(problem, host, port);
+    return problem === undefined ? new Front(server, bridge, sockets, ofServer) : listenFailure(problem, host, port);
   }
 
   /** Takes no new connections and no new streams; what is under way goes on. */
@@ -78,7 +92,7 @@ export class Front {
   async close(graceMs: number): Promise<void> {
     this.drain();
     const closed = Promise.all(
-      [...this.#sockets].map((socket) => new Promise((resolve) => socket.once("close", resolve))),
+      [...this.#sockets].map((socket) => new Promise((resolve) => this.#guard.once(socket, "close", resolve))),
     );
     await Promise.race([closed, sleep(graceMs)]);
     this.#bridge.destroy();
@@ -87,8 +101,18 @@ export class Front {
 }
 
 /** Reads until the first bytes tell the protocols apart: "PRI" is the name of no HTTP/1.1 method. */
-function dispatch(socket: Socket, bridge: Http2Bridge, upstreamPort: () => number | undefined, places: Places): void {
+function dispatch(
+  guard: Guard,
+  socket: Socket,
+  bridge: Http2Bridge,
+  upstreamPort: () => number | undefined,
+  places: Places,
+): void {
   let head: Buffer = Buffer.alloc(0);
+  const destroy = (): void => void socket.destroy();
+  const until = [guard.on(socket, "error", destroy), guard.once(socket, "end", destroy)];
+  until.push(guard.on(socket, "timeout", destroy));
+  socket.setTimeout(SILENT_CONNECTION_MS);
   const look = (): void => {
     const chunk: Buffer | null = socket.read();
     if (chunk === null) return;
@@ -97,24 +121,18 @@ function dispatch(socket: Socket, bridge: Http2Bridge, upstreamPort: () => numbe
     const isConnect = beginsWith(head, CONNECT);
     if (isPreface === undefined || isConnect === undefined) return;
 
-    socket.off("readable", look);
-    socket.off("end", destroy);
-    socket.off("error", destroy);
+    for (const off of until) off();
     socket.setTimeout(0);
     if (isPreface) {
       socket.unshift(head);
       bridge.accept(socket);
     } else if (isConnect) {
-      refuse(socket, connectRefusedResponse);
+      refuse(guard, socket, connectRefusal);
     } else {
-      passThrough(socket, head, upstreamPort(), places);
+      passThrough(guard, socket, head, upstreamPort(), places);
     }
   };
-  const destroy = (): void => void socket.destroy();
-  socket.on("readable", look);
-  socket.once("end", destroy);
-  socket.once("error", destroy);
-  socket.setTimeout(SILENT_CONNECTION_MS, destroy);
+  until.push(guard.on(socket, "readable", look));
 }
 
 /** Undefined: too few bytes to tell. */
@@ -125,53 +143,58 @@ function beginsWith(head: Buffer, start: Buffer): boolean | undefined {
 }
 
 /** Joins the two connections until both sides of both have ended; if one breaks, so does the other. */
-function passThrough(client: Socket, head: Buffer, port: number | undefined, places: Places): void {
+function passThrough(guard: Guard, client: Socket, head: Buffer, port: number | undefined, places: Places): void {
   if (port === undefined) {
-    refuse(client, unavailableResponse);
+    refuse(guard, client, unavailableRefusal);
     return;
   }
-  if (!places.take(client)) {
-    refuse(client, crowdedResponse);
+  if (!places.take(guard, client)) {
+    refuse(guard, client, crowdedRefusal);
     return;
   }
   const upstream = connect({ host: "127.0.0.1", port, allowHalfOpen: true, noDelay: true });
   let connected = false;
-  upstream.once("connect", () => (connected = true));
+  guard.once(upstream, "connect", () => (connected = true));
   // Which of the two broke is of no use to the other: it sees its connection broken, as without us.
-  client.on("error", () => upstream.resetAndDestroy());
-  upstream.on("error", () => {
+  guard.on(client, "error", () => upstream.resetAndDestroy());
+  guard.on(upstream, "error", () => {
     if (connected) client.destroy();
-    else refuse(client, unavailableResponse);
+    else refuse(guard, client, unavailableRefusal);
   });
-  client.once("close", (broken) => {
+  guard.once(client, "close", (broken) => {
     // An end of ours may have been sent before: only a reset tells the server at once that nobody reads any more.
     if (broken) upstream.resetAndDestroy();
     else upstream.destroy();
   });
-  upstream.once("end", () => client.setTimeout(LINGER_MS, () => client.destroy()));
+  guard.once(upstream, "end", () => destroyAfter(guard, client, LINGER_MS));
 
   upstream.write(head);
-  passOn(client, upstream);
-  passOn(upstream, client);
+  passOn(guard, client, upstream);
+  passOn(guard, upstream, client);
 }
 
 /** What `pipe` does, at half the cost for a small piece: it is most of what the front costs. Errors are the caller's. */
-function passOn(from: Socket, to: Socket): void {
-  from.on("data", (piece) => {
+function passOn(guard: Guard, from: Socket, to: Socket): void {
+  guard.on(from, "data", (piece) => {
     if (!to.write(piece)) from.pause();
   });
-  to.on("drain", () => from.resume());
-  from.once("end", () => to.end());
+  guard.on(to, "drain", () => from.resume());
+  guard.once(from, "end", () => to.end());
 }
 
 /** What the client is still sending is read, for an answer to unread bytes would be lost to a reset. */
-function refuse(client: Socket, response: string): void {
+function refuse(guard: Guard, client: Socket, refusal: Refusal): void {
   client.removeAllListeners("data");
-  client.on("error", () => client.destroy());
-  client.once("end", () => client.destroySoon());
-  client.setTimeout(LINGER_MS, () => client.destroy());
-  client.end(response);
+  guard.on(client, "error", () => client.destroy());
+  guard.once(client, "end", () => client.destroySoon());
+  destroyAfter(guard, client, LINGER_MS);
+  client.end(wholeAnswer(refusal));
   client.resume();
+}
+
+function destroyAfter(guard: Guard, socket: Socket, ms: number): void {
+  guard.on(socket, "timeout", () => socket.destroy());
+  socket.setTimeout(ms);
 }
 
 function listenFailure(problem: Error, host: string, port: number): Failure {

@@ -23,14 +23,10 @@ import {
   type ServerHttp2Stream,
 } from "node:http2";
 import type { Socket } from "node:net";
+import type { Readable, Writable } from "node:stream";
+import { Guard, type ReportBug } from "./guard.ts";
 import type { Places } from "./places.ts";
-import {
-  connectRefusedHeaders,
-  connectRefusedSentence,
-  crowdedSentence,
-  unavailableHeaders,
-  unavailableSentence,
-} from "./refusals.ts";
+import { connectRefusal, crowdedRefusal, unavailableRefusal, type Refusal } from "./refusals.ts";
 
 /** Well below the 15 seconds after which workerd closes an idle connection, so that no request meets a closing one. */
 const IDLE_CONNECTION_MS = 5000;
@@ -69,30 +65,37 @@ const ofTheConnection = new Set([
 export class Http2Bridge {
   readonly #port: () => number | undefined;
   readonly #places: Places;
+  readonly #report: ReportBug;
   readonly #agent = new Agent({ keepAlive: true, timeout: IDLE_CONNECTION_MS, scheduling: "lifo" });
   readonly #sessions = new Set<ServerHttp2Session>();
 
   /** `port`: where the server listens now on 127.0.0.1, or undefined while none runs. */
-  constructor(port: () => number | undefined, places: Places) {
+  constructor(port: () => number | undefined, places: Places, report: ReportBug) {
     this.#port = port;
     this.#places = places;
+    this.#report = report;
   }
 
-  /** Takes over a connection whose first bytes, still unread, are the HTTP/2 preface. */
+  /** Takes over a connection whose first bytes, still unread, are the HTTP/2 preface. Called by a handler of that connection. */
   accept(socket: Socket): void {
     const session = performServerHandshake(socket, {
       maxSessionMemory: MAX_SESSION_MEMORY,
       settings: { maxConcurrentStreams: MAX_STREAMS, initialWindowSize: WINDOW_BYTES },
     });
+    // Destroying a session lets what is queued leave first, and the socket is what must go.
+    const guard = new Guard(() => {
+      session.destroy();
+      socket.destroy();
+    }, this.#report);
     // A setting says nothing of the connection's own window, which would stay at 64 KiB.
     session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
     // HTTP/2 knows no half-closed connection: a client that ends its side is gone.
-    socket.once("end", () => session.destroy());
+    guard.once(socket, "end", () => session.destroy());
     this.#sessions.add(session);
-    session.once("close", () => this.#sessions.delete(session));
+    guard.once(session, "close", () => this.#sessions.delete(session));
     // A connection that breaks or breaks the protocol closes the session and each of its streams, which end their requests.
-    session.on("error", () => undefined);
-    session.on("stream", (stream, headers) => this.#forward(stream, headers));
+    guard.on(session, "error", () => undefined);
+    guard.on(session, "stream", (stream, headers) => this.#forward(guard, stream, headers));
   }
 
   /** Takes no new streams; those under way may finish. */
@@ -105,13 +108,17 @@ export class Http2Bridge {
     this.#agent.destroy();
   }
 
-  #forward(stream: ServerHttp2Stream, headers: Http2Headers): void {
+  #forward(guard: Guard, stream: ServerHttp2Stream, headers: Http2Headers): void {
     // What went wrong with a stream is told to its client by the reset itself.
-    stream.on("error", () => undefined);
-    if (headers[":method"] === "CONNECT") return refuse(stream, 405, connectRefusedHeaders, connectRefusedSentence);
+    guard.on(stream, "error", () => undefined);
+    // The client may have reset it by now, in the same segment.
+    if (isOver(stream)) return;
+    const answerBy = (refusal: Refusal): void => refuse(guard, stream, refusal);
+    // In any case: node's client sends every method in upper case.
+    if (headers[":method"]?.toUpperCase() === "CONNECT") return answerBy(connectRefusal);
     const port = this.#port();
-    if (port === undefined) return refuse(stream, 503, unavailableHeaders, unavailableSentence);
-    if (!this.#places.take(stream)) return refuse(stream, 503, unavailableHeaders, crowdedSentence);
+    if (port === undefined) return answerBy(unavailableRefusal);
+    if (!this.#places.take(guard, stream)) return answerBy(crowdedRefusal);
 
     const outgoing = request({
       agent: this.#agent,
@@ -122,27 +129,41 @@ export class Http2Bridge {
       headers: forwardedHeaders(headers, stream.endAfterHeaders),
     });
     let connected = false;
-    outgoing.once("socket", (socket) => {
-      if (socket.connecting) socket.once("connect", () => (connected = true));
+    guard.once(outgoing, "socket", (socket) => {
+      if (socket.connecting) guard.once(socket, "connect", () => (connected = true));
       else connected = true;
     });
-    outgoing.on("error", () => {
+    guard.on(outgoing, "error", () => {
       // The answer is there, and tells of itself if it breaks off.
       if (stream.headersSent) return;
       // Nothing was sent if there was never a connection; else only a reset is honest.
       if (connected) reset(stream);
-      else refuse(stream, 503, unavailableHeaders, unavailableSentence);
+      else answerBy(unavailableRefusal);
     });
+    guard.once(outgoing, "response", (response) => passBack(guard, response, stream));
+    guard.once(stream, "close", () => abandon(outgoing));
+    passOn(guard, stream, outgoing);
     // A server may answer and hang up before the client has sent all: the rest is read and dropped.
-    outgoing.once("close", () => stream.resume());
-    outgoing.once("response", (response) => passBack(response, stream));
-    stream.once("close", () => abandon(outgoing));
-    stream.pipe(outgoing);
+    guard.once(outgoing, "close", () => stream.resume());
     // By itself node sends the head with the body's first part, which a client may hold back until it has an answer.
-    setImmediate(() => {
+    guard.soon(() => {
       if (!outgoing.headersSent && !outgoing.destroyed) outgoing.flushHeaders();
     });
   }
+}
+
+/** What `pipe` does, by handlers of our own: what throws inside of node's is in no guard. */
+function passOn(guard: Guard, from: Readable, to: Writable): void {
+  guard.on(from, "data", (piece: Buffer) => {
+    if (!to.destroyed && !to.write(piece)) from.pause();
+  });
+  guard.on(to, "drain", () => from.resume());
+  guard.once(from, "end", () => to.end());
+}
+
+/** The client has reset it, or its connection is gone: nothing may be sent on it, though node may not have destroyed it yet. */
+function isOver(stream: ServerHttp2Stream): boolean {
+  return stream.destroyed || stream.closed;
 }
 
 /** Ends a request that is still under way with a reset: of a mere end the server would learn at its second write from now. */
@@ -151,21 +172,21 @@ function abandon(outgoing: ClientRequest): void {
   outgoing.destroy();
 }
 
-function passBack(response: IncomingMessage, stream: ServerHttp2Stream): void {
-  if (stream.destroyed) return;
+function passBack(guard: Guard, response: IncomingMessage, stream: ServerHttp2Stream): void {
+  guard.on(response, "error", () => reset(stream));
+  if (isOver(stream)) return;
   // node answers a request of method HEAD with END_STREAM by itself, and a stream that is over takes no body.
   stream.respond({ ":status": response.statusCode, ...returnedHeaders(response.headers) });
-  response.on("error", () => reset(stream));
-  response.once("end", () => letGo(stream));
-  response.pipe(stream);
+  guard.once(response, "end", () => letGo(guard, stream));
+  passOn(guard, response, stream);
 }
 
 /** After the answer: HTTP/2 lets a server ask for no more of a request that is answered (RFC 9113, section 8.1). */
-function letGo(stream: ServerHttp2Stream): void {
-  const timer = setTimeout(() => {
+function letGo(guard: Guard, stream: ServerHttp2Stream): void {
+  const cancel = guard.after(LINGER_MS, () => {
     if (!stream.readableEnded) stream.close(constants.NGHTTP2_NO_ERROR);
-  }, LINGER_MS);
-  stream.once("close", () => clearTimeout(timer));
+  });
+  guard.once(stream, "close", cancel);
 }
 
 /** `close(code)` would end the stream in good order first, and a cut answer would look like a whole one. */
@@ -173,12 +194,13 @@ function reset(stream: ServerHttp2Stream): void {
   stream.destroy(new Error("the server broke off"));
 }
 
-function refuse(stream: ServerHttp2Stream, status: number, headers: OutgoingHttpHeaders, sentence: string): void {
-  if (stream.destroyed || stream.headersSent) return;
+function refuse(guard: Guard, stream: ServerHttp2Stream, { status, headers, sentence }: Refusal): void {
+  if (isOver(stream) || stream.headersSent) return;
+  // node ends the stream itself where the request was a HEAD, and what is written then would be an error.
   stream.respond({ ":status": status, ...headers });
-  stream.end(sentence);
+  if (!stream.writableEnded) stream.end(sentence);
   stream.resume();
-  letGo(stream);
+  letGo(guard, stream);
 }
 
 function forwardedHeaders(headers: Http2Headers, withoutBody: boolean): OutgoingHttpHeaders {

@@ -191,9 +191,9 @@ export class Backup {
    * The database is being brought to another state, in the transaction that is open. Commits up to here go to the generation that
    * they belong to; then it ends in a gap, and a new one begins.
    */
-  restored(): void {
+  restored(heldUpTo: Version): void {
     if (this.#configurations.get() === null) return;
-    this.#generations.endAll();
+    this.#generations.endAll(heldUpTo);
     this.#configurations.markManifestStale();
   }
 
@@ -267,7 +267,9 @@ export class Backup {
     }
     // So that the bucket alone says all that there is in it. A destination that does not answer is no reason to keep the backup.
     const destination = configuration.failed === null ? await this.#destination.open(configuration) : null;
-    if (destination !== null && !("code" in destination)) await this.#manifests.run(destination, configuration);
+    if (destination !== null && !("code" in destination)) {
+      await this.#manifests.run(destination, configuration, "The backup was disabled.");
+    }
     if (this.#configurations.get() === null) return noBackup();
     this.#options.storage.transactionSync(() => {
       for (const { start } of this.#generations.all()) this.#generations.forget(start);

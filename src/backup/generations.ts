@@ -253,18 +253,36 @@ export class Generations {
 
   /** What is committed after its last object will never be in it. */
   breakOff(start: Version, cause: string): void {
-    const { state, exported } = this.#existing(start);
-    if (state === "snapshotting") return this.#end(start, { state: "deleting" });
-    this.#end(start, { state: "ended", gap_after: exported, gap_up_to: null, gap_cause: cause });
+    const generation = this.#existing(start);
+    if (generation.state === "snapshotting") return this.#end(start, { state: "deleting" });
+    const after = this.#currentUpTo(generation);
+    this.#end(start, { state: "ended", gap_after: after, gap_up_to: null, gap_cause: cause });
   }
 
-  /** The database is being brought to another state, in the transaction that is open: what it was goes on up to here. */
-  endAll(): void {
-    const { lastVersion } = this.#database;
+  /** As they would be if nothing more were stored from now on. */
+  allAsEnded(cause: string): Generation[] {
+    return this.all().map((generation) => {
+      if (generation.state !== "complete") return generation;
+      return { ...generation, state: "ended", gap: { after: this.#currentUpTo(generation), upTo: null, cause } };
+    });
+  }
+
+  /**
+   * The database is being brought to another state, in the transaction that is open: what it was it held up to this version, at or
+   * above that of every commit so far.
+   */
+  endAll(heldUpTo: Version): void {
     for (const { start, state, endsAt } of this.live()) {
       if (state === "snapshotting") this.delete(start);
-      else if (endsAt === null) this.#change(start, { ends_at: lastVersion });
+      else if (endsAt === null) this.#change(start, { ends_at: heldUpTo });
     }
+  }
+
+  /** It has every commit of its own up to here: a quiet time behind the last one is part of it. */
+  #currentUpTo({ exported, endsAt }: Generation): Version {
+    const waiting = this.#database.log.firstAfter(exported);
+    if (waiting !== null && (endsAt === null || waiting <= endsAt)) return asVersion(waiting - 1);
+    return endsAt ?? this.#database.closeNow();
   }
 
   /** Its snapshot is stored whole, and commits that are in it may not be in its log. */

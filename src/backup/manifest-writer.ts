@@ -29,16 +29,22 @@ export class ManifestWriter {
     return newest >= manifestAt && newest > 0 ? asUnixMs(manifestAt + policy.manifestEveryMs) : null;
   }
 
-  /** What is known of the backup now. */
-  current({ databaseId }: Pick<Configuration, "databaseId">): Manifest {
-    const generations = this.#options.generations.all().filter(({ state }) => state !== "deleting");
-    return { databaseId, writtenAt: this.#options.clock.now(), generations: generations.map(describe) };
+  /** What is known of the backup now. `endsBecause`: nothing more will be stored, for this reason. */
+  current({ databaseId }: Pick<Configuration, "databaseId">, endsBecause: string | null = null): Manifest {
+    const { generations, clock } = this.#options;
+    const all = endsBecause === null ? generations.all() : generations.allAsEnded(endsBecause);
+    const shown = all.filter(({ state }) => state !== "deleting");
+    return { databaseId, writtenAt: clock.now(), generations: shown.map(describe) };
   }
 
-  async run(destination: Destination, configuration: Configuration): Promise<DestinationFailure | null> {
+  async run(
+    destination: Destination,
+    configuration: Configuration,
+    endsBecause: string | null = null,
+  ): Promise<DestinationFailure | null> {
     const { configurations } = this.#options;
     const now = configurations.get() ?? configuration;
-    const manifest = this.current(now);
+    const manifest = this.current(now, endsBecause);
     const outcome = await destination.put(manifestName(manifest.databaseId), encodeManifest(manifest));
     if (!outcome.ok) return outcome;
     configurations.manifestWritten(manifest.writtenAt, now.manifestChanges);

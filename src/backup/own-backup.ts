@@ -24,8 +24,11 @@ export interface OwnBackup {
   /** Nothing more is stored until somebody changes that: it is paused, or could not be set up. */
   isStopped(): boolean;
   readonly schedule: VerificationSchedule;
-  /** The database was brought to another state, in the transaction that is open: what is in the bucket does not lead to it. */
-  restored(): void;
+  /**
+   * The database was brought to another state, in the transaction that is open: what is in the bucket does not lead to it. What it
+   * was it held up to that version.
+   */
+  restored(heldUpTo: Version): void;
 }
 
 /** A backup that is open for reading. */

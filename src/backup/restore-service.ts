@@ -53,7 +53,7 @@ export interface RestoreServiceOptions {
   readonly entropy: Entropy;
   readonly database: RestorableDatabase;
   readonly side: SideStore;
-  readonly adopt: (entries: number, floor: Version, also: () => void) => void;
+  readonly adopt: (entries: number, floor: Version, also: (heldUpTo: Version) => void) => void;
   /** In the transaction of an adoption: what becomes of the database then. */
   readonly adopted: (purpose: Exclude<RestorePurpose, "check">, version: Version) => void;
   readonly own: OwnBackup;
@@ -91,9 +91,9 @@ export class RestoreService {
       ...options,
       jobs,
       ownDestination: () => own.source(),
-      adopted: (purpose, version) => {
+      adopted: (purpose, version, heldUpTo) => {
         options.adopted(purpose, version);
-        if (purpose === "restore") own.restored();
+        if (purpose === "restore") own.restored(heldUpTo);
       },
     });
     const scratch = (): RestoreStub => options.object(checkName(options.objectName));

@@ -36,11 +36,11 @@ export interface RestoreOptions {
   readonly side: SideStore;
   /**
    * Puts the side, of so many entries, in the live state's place; versions go on above `floor`; `also` is done in the same
-   * transaction.
+   * transaction, and told up to when the database held what it held before.
    */
-  readonly adopt: (entries: number, floor: Version, also: () => void) => void;
+  readonly adopt: (entries: number, floor: Version, also: (heldUpTo: Version) => void) => void;
   /** In that transaction: what becomes of the database then. */
-  readonly adopted: (purpose: Exclude<RestorePurpose, "check">, version: Version) => void;
+  readonly adopted: (purpose: Exclude<RestorePurpose, "check">, version: Version, heldUpTo: Version) => void;
   readonly connect: (destination: NewBackupDestination) => Destination | Failure;
   /** Where this database's own backup goes. */
   readonly ownDestination: () => Promise<{ readonly ok: true; readonly destination: NewBackupDestination } | Failure>;
@@ -231,9 +231,9 @@ export class Restores {
     const { jobs, adopt, adopted } = this.#options;
     const { purpose, version, floor } = input;
     if (purpose === "check") return this.#digest(id, state);
-    adopt(state.cursor.stored, floor, () => {
+    adopt(state.cursor.stored, floor, (heldUpTo) => {
       jobs.complete(id);
-      adopted(purpose, version);
+      adopted(purpose, version, heldUpTo);
     });
     this.#active = null;
   }

@@ -38,6 +38,8 @@ export interface DatabaseSource extends EntrySource {
   readonly lastVersion: Version;
   /** The greatest key stored; null: there is none. */
   lastKey(): Uint8Array | null;
+  /** Every commit so far is at or below the version that this returns, and every later one above. */
+  closeNow(): Version;
   /** A commit that changes nothing and stands in the log, if there are readers. Its version was never used before. */
   logMarker(): Version;
 }

@@ -11,7 +11,7 @@ import { type Failure, failure } from "../core/errors.ts";
 import { MAX_SUM_BYTES } from "../core/limits.ts";
 import type { AtomicWrite, CommitResult, Effect, Entry, ReadRange } from "../core/operations.ts";
 import type { SyncStorage, Transact } from "../core/storage.ts";
-import { type Version, VERSIONSTAMP_SUFFIX_BYTES } from "../core/versionstamp.ts";
+import { asVersion, type Version, VERSIONSTAMP_SUFFIX_BYTES } from "../core/versionstamp.ts";
 import { type EntryBounds, EntryTable, type StoredEntry } from "./entry-table.ts";
 import { logEntryBound } from "./log-entry.ts";
 import { MutationLog } from "./mutation-log.ts";
@@ -191,19 +191,30 @@ export class Database {
   }
 
   /**
-   * Makes the state that was built beside this one, of so many entries, the database's, in one transaction. Entries keep their
-   * versionstamps, and new commits go on above `floor` and above everything seen here. `also` is done in the same transaction.
-   * Watchers are told.
+   * Every commit so far is at or below the version that this returns, and every later one above, whatever the clock does: what the
+   * database holds now is what it held up to then. One row written, if that.
    */
-  adopt(side: SideState, entries: number, floor: Version, also: () => void): void {
+  closeNow(): Version {
+    const upTo = this.#versions.upToNow(this.#clock.now());
+    this.#transact(() => this.#versions.raise(upTo))();
+    return upTo;
+  }
+
+  /**
+   * Makes the state that was built beside this one, of so many entries, the database's, in one transaction. Entries keep their
+   * versionstamps, and new commits go on above `floor` and above everything seen here. `also` is done in the same transaction, and
+   * told up to when the database held what it held before. Watchers are told.
+   */
+  adopt(side: SideState, entries: number, floor: Version, also: (heldUpTo: Version) => void): void {
+    const heldUpTo = this.#versions.upToNow(this.#clock.now());
     const before = this.#mark.counters.entries;
     let raised: () => void;
     try {
       raised = this.#storage.transactionSync(() => {
         side.takeOver();
-        also();
+        also(heldUpTo);
         this.#mark.counters.entries = entries;
-        const counted = this.#versions.raise(floor);
+        const counted = this.#versions.raise(asVersion(Math.max(floor, heldUpTo)));
         this.#mark.write(this.#mark.version);
         return counted;
       });

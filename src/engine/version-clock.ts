@@ -73,6 +73,11 @@ export class VersionClock {
     };
   }
 
+  /** At or above every version so far, and as near to now as a version of a later commit can be told from it. */
+  upToNow(now: UnixMs): Version {
+    return asVersion(Math.max(this.#last, versionAtTime(now) - 1));
+  }
+
   #next(width: number, now: UnixMs): Version {
     return asVersion(Math.max(this.#last + width, versionAtTime(now)));
   }

@@ -104,6 +104,7 @@ describe("enabling", () => {
       await tested.settle();
       const answer = await tested.backup.run({ command: "disable" });
       expect(answer).toEqual({ ok: true, backup: null });
+      const disabledAt = tested.database.lastVersion;
       expect(tested.database.log.isWritten).toBe(false);
       expect(tested.database.log.bounds()).toBeNull();
       expect(tested.alarm === null || (await tested.ring()).length === 0, "nothing is left to do").toBe(true);
@@ -111,11 +112,11 @@ describe("enabling", () => {
       await tested.enable({ retentionDays: 1 });
       await history.write(100);
       const info = await tested.settle();
-      expect(info.generations.map(({ state }) => state)).toEqual(["retired", "complete"]);
+      expect(info.generations.map(({ state }) => state)).toEqual(["ended", "complete"]);
       expect((await listGenerations(openS3(), tested.databaseId)).length).toBe(2);
       const { generations } = await history.check();
       expect(tested.backup.manifest()?.generations[0]).toMatchObject({
-        gaps: [{ after: generations[0]?.points.at(-1), upTo: generations[1]?.consistentFrom }],
+        gaps: [{ after: disabledAt, upTo: generations[1]?.consistentFrom, cause: "The backup was disabled." }],
       });
       await tested.pass(25 * 60 * 60 * 1000);
       expect((await listGenerations(openS3(), tested.databaseId)).length, "retention holds for it too").toBe(1);

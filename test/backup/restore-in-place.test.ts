@@ -1,5 +1,6 @@
 /** A real backup over a real S3 endpoint, and the database brought back in place: what becomes of the backup. */
 import { expect, test } from "vitest";
+import { type Destination, destinationFailure } from "../../src/backup/destinations/destination.ts";
 import { RestoreService } from "../../src/backup/restore-service.ts";
 import { parseManifest } from "../../src/backup/format/manifest.ts";
 import { manifestName } from "../../src/backup/format/object-names.ts";
@@ -7,6 +8,7 @@ import type { RestoreCommand, RestoreJob } from "../../src/core/restore-commands
 import { asVersion, type Version, versionstampHex } from "../../src/core/versionstamp.ts";
 import { SideState } from "../../src/engine/side-state.ts";
 import { systemEntropy } from "../../src/objects/stubs.ts";
+import { guarded } from "../support/guarded-destination.ts";
 import { openS3, secretBox, TestBackup } from "../support/workerd/backup.ts";
 import { key, set, text, withStorage } from "../support/workerd/engine.ts";
 import { describe as describeEntries } from "../support/workerd/restore.ts";
@@ -53,6 +55,10 @@ class Restorable {
   /** Restores in place while the export runs beside. */
   async restore(jobId: string, at: Version, meanwhile: () => void): Promise<RestoreJob> {
     await this.job({ command: "restore", jobId, at: versionstampHex(at) });
+    return this.finish(jobId, meanwhile);
+  }
+
+  async finish(jobId: string, meanwhile: () => void = () => undefined): Promise<RestoreJob> {
     for (let i = 0; i < 100; i++) {
       meanwhile();
       await this.service.task.run();
@@ -108,7 +114,11 @@ test("after a restore in place the old log ends there, a gap is told, and every 
     expect(parsed.manifest.generations).toHaveLength(2);
     expect(old).toMatchObject({ state: "ended", lastPoint: { versionstamp: lastBefore } });
     expect(old?.gaps).toEqual([
-      { after: lastBefore, upTo: next?.consistentFrom, cause: "The database was restored in place." },
+      {
+        after: expect.toSatisfy((at: number) => at >= lastBefore && at < lost),
+        upTo: next?.consistentFrom,
+        cause: "The database was restored in place.",
+      },
     ]);
     expect(next).toMatchObject({ state: "complete", gaps: [] });
     expect(next?.consistentFrom ?? 0).toBeGreaterThanOrEqual(lost);
@@ -131,4 +141,90 @@ test("after a restore in place the old log ends there, a gap is told, and every 
     });
     expect(fork).toBe(states.get(version));
   }
+});
+
+/** A moment by the clock, as a person writes it. */
+function time(at: number): string {
+  return new Date(at).toISOString();
+}
+
+test("the moment just before a restore in place can be gone back to, also when nobody wrote in the seconds before", async () => {
+  await withStorage(async (storage) => {
+    const backup = new TestBackup(storage);
+    await backup.enable({ intervalMs: 500 });
+    const subject = new Restorable(backup);
+    const good = backup.commit(set(key("x"), text("good")));
+    await backup.pass(5_000);
+    backup.commit(set(key("x"), text("newer")));
+    const newer = subject.stored();
+    await backup.settle();
+    await backup.pass(60_000);
+    const before = backup.clock.time;
+    await backup.pass(1_000);
+    expect(await subject.restore("a", good, () => undefined)).toMatchObject({ status: "completed" });
+    // The clock goes back, to before that moment: what is written now belongs to the new state all the same.
+    backup.clock.time = before - 30_000;
+    backup.commit(set(key("x"), text("in between")));
+    backup.clock.time = before + 30_000;
+    await backup.settle();
+    await backup.pass(60_000);
+
+    await subject.job({ command: "restore", jobId: "b", at: time(before) });
+    expect(await subject.finish("b")).toMatchObject({ status: "completed" });
+    expect(subject.stored()).toBe(newer);
+  });
+});
+
+test("a quiet time before a backup was deleted and made anew is no gap; the time between the two is one", async () => {
+  await withStorage(async (storage) => {
+    const backup = new TestBackup(storage);
+    await backup.enable();
+    const subject = new Restorable(backup);
+    const written = backup.commit(set(key("x"), text("1")));
+    await backup.settle();
+    await backup.pass(60_000);
+    const before = backup.clock.time;
+    await backup.pass(1_000);
+    expect(await backup.backup.run({ command: "disable" })).toMatchObject({ ok: true });
+    await backup.pass(5_000);
+    const between = backup.clock.time;
+    backup.commit(set(key("x"), text("2")));
+    await backup.pass(5_000);
+    await backup.enable();
+    await backup.settle();
+
+    const resolve = (at: number) => subject.service.run({ command: "resolve", at: time(at) });
+    expect(await resolve(before)).toMatchObject({
+      ok: true,
+      points: [{ version: expect.toSatisfy((v) => v >= written) }],
+    });
+    expect(await resolve(between)).toMatchObject({ ok: false, code: "not-found" });
+    await subject.job({ command: "restore", jobId: "a", at: time(before) });
+    await subject.finish("a");
+    expect(subject.stored()).toContain("31");
+  });
+});
+
+test("what the destination did not take when it was given up begins the gap: a quiet time before it is none", async () => {
+  await withStorage(async (storage) => {
+    let down = false;
+    const outage = destinationFailure("retry", "The destination is out of service.");
+    const through = (store: Destination) => guarded(store, (work) => (down ? Promise.resolve(outage) : work()));
+    const backup = new TestBackup(storage, { policy: { backlogBytes: 5_000 }, through });
+    await backup.enable();
+    const subject = new Restorable(backup);
+    backup.commit(set(key("x"), text("1")));
+    await backup.settle();
+    await backup.pass(60_000);
+    const quiet = backup.clock.time;
+    await backup.pass(1_000);
+    down = true;
+    for (let i = 0; i < 20; i++) backup.commit(set(key("x"), new Uint8Array(500)));
+    const lost = backup.clock.time;
+    await backup.pass(10_000);
+    down = false;
+    await backup.settle();
+    expect(await subject.service.run({ command: "resolve", at: time(quiet) })).toMatchObject({ ok: true });
+    expect(await subject.service.run({ command: "resolve", at: time(lost) })).toMatchObject({ code: "not-found" });
+  });
 });

@@ -407,3 +407,25 @@ test("a write alone whose change takes several statements is undone whole when o
     expect(database.countEntries()).toBe(1);
   });
 });
+
+test("what is closed stays closed: later commits are above it, also when the clock goes back and after a restart", async () => {
+  await withStorage((storage) => {
+    const clock = new MovableClock();
+    let database = new Database({ storage, clock });
+    const one = () => versionOf(database.commit([write([set(a, text("1"))])])[0]);
+    const before = one();
+    clock.time += 60_000;
+    const closed = database.closeNow();
+    expect(closed).toBe(versionAtTime(clock.now()) - 1);
+    expect(closed).toBeGreaterThan(before);
+    expect(one(), "in the same millisecond").toBeGreaterThan(closed);
+    clock.time += 60_000;
+    const again = database.closeNow();
+    clock.time -= 3_600_000;
+    expect(one()).toBeGreaterThan(again);
+    const last = database.closeNow();
+    database = new Database({ storage, clock });
+    expect(database.lastVersion).toBeGreaterThanOrEqual(last);
+    expect(one()).toBeGreaterThan(last);
+  });
+});

@@ -36,7 +36,10 @@ export interface FolderState {
   readonly head: ChainHead | null;
 }
 
-/** Commits that happened and are not in the backup: all above `after`, up to and with `upTo` (null: it is still open). */
+/**
+ * Commits that happened and are not in the backup: all above `after`, up to and with `upTo` (null: it is still open). Up to `after`,
+ * which need not be a commit's version, the generation has them all.
+ */
 export interface Gap {
   readonly after: Version;
   readonly upTo: Version | null;

@@ -223,7 +223,9 @@ function beyondTheEnd(
   const { place, logHead, consistentFrom } = generation;
   const head = logHead === null ? null : headName(place, logHead);
   if (head !== null && (last === undefined || last.name < head)) return damage(head, "is missing");
-  const end = last?.last.version ?? consistentFrom;
+  // A quiet time behind the last commit belongs to the generation, up to where its gap begins.
+  const heldUpTo = generation.gaps.find(({ after }) => after >= consistentFrom)?.after ?? consistentFrom;
+  const end = asVersion(Math.max(last?.last.version ?? consistentFrom, heldUpTo));
   const newer = generationAfter(catalog, generation);
   if (end >= moment || (newer === null && !generation.ended)) return null;
   const cause = generation.gaps.find(({ after }) => after <= moment)?.cause ?? "Nothing is known of its cause.";

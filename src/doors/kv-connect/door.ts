@@ -18,9 +18,10 @@ import { PAST_IS_READ_ONLY } from "../../core/restore-commands.ts";
 import type { Timers } from "../../core/timers.ts";
 import { watchProtocol, type DatabaseStub } from "../../objects/interface.ts";
 import { answerOptions, foreignOriginOf, readableBy } from "../http/cors.ts";
+import { failureOfThrown } from "../http/thrown.ts";
 import { answerExchange, PROTOCOL_VERSIONS } from "./exchange.ts";
 import { afterItsBody, readBody } from "./request-body.ts";
-import { failureOfCall, failureOfJson, failureResponse, malformedUrl, PROTOBUF_ANSWER, sentence } from "./responses.ts";
+import { failureOfJson, failureResponse, malformedUrl, PROTOBUF_ANSWER, sentence } from "./responses.ts";
 import { answerWatch } from "./watch.ts";
 
 export interface KvConnectParts {
@@ -108,7 +109,7 @@ async function exchanged(
   try {
     return await answerExchange(authority, token, databaseId, moment, origin, request);
   } catch (error) {
-    return failureResponse(failureOfCall(error, clock));
+    return failureResponse(failureOfThrown(error, "organization", clock));
   }
 }
 
@@ -167,7 +168,7 @@ async function dataAnswer(
         return unreachable(operation);
     }
   } catch (error) {
-    return failureResponse(failureOfCall(error, parts.clock));
+    return failureResponse(failureOfThrown(error, "database", parts.clock));
   }
 }
 

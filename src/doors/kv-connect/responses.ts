@@ -3,7 +3,6 @@
  * exchange again on 401 and 403, retry 5xx, and show the text of any other 4xx to their user.
  */
 import { unreachable } from "../../core/assert.ts";
-import type { Clock, UnixMs } from "../../core/clock.ts";
 import { failure, type ErrorCode, type Failure } from "../../core/errors.ts";
 import { NOT_FOR_OTHER_PAGES } from "../http/cors.ts";
 
@@ -69,40 +68,4 @@ export function failureOfJson(text: string): Failure {
     // Not JSON: answered below, like any other text that is no failure.
   }
   return failure("internal", "The database answered in a way that this server does not understand.");
-}
-
-/**
- * What a call that threw means to the client. The platform marks what may be sent again: the object was moved or restarted, or
- * has more to do than it can. That is logged too, at most one line in ten seconds: a full disk looks the same and lasts. Anything
- * else is a bug of ours, which is logged and not shown.
- */
-export function failureOfCall(error: unknown, clock: Clock): Failure {
-  if (isMarked(error, "overloaded")) {
-    logLostCall(error, clock.now());
-    return failure("unavailable", "The database has more requests than it can answer. Try again in a moment.");
-  }
-  if (isMarked(error, "retryable") || isMarked(error, "durableObjectReset")) {
-    logLostCall(error, clock.now());
-    return failure("unavailable", "The database was restarted or moved while it answered. Try again.");
-  }
-  console.error("a call of the database's object failed", error);
-  return failure("internal", "The request failed because of an error in this server.");
-}
-
-const LOST_CALLS_LINE_MS = 10_000;
-
-/** Of this isolate: calls since the last line, and when that was written. */
-const lostCalls = { count: 0, loggedAt: Number.NEGATIVE_INFINITY };
-
-function logLostCall(error: unknown, now: UnixMs): void {
-  lostCalls.count += 1;
-  // Also when the clock was set back by more than that.
-  if (Math.abs(now - lostCalls.loggedAt) < LOST_CALLS_LINE_MS) return;
-  console.error(`calls of database objects that were answered with 503: ${lostCalls.count}, the latest`, error);
-  lostCalls.count = 0;
-  lostCalls.loggedAt = now;
-}
-
-function isMarked(error: unknown, mark: string): boolean {
-  return error instanceof Error && Reflect.get(error, mark) === true;
 }

@@ -15,7 +15,8 @@ import { encodeWatch } from "../../core/datapath-requests.ts";
 import { failure, type Failure } from "../../core/errors.ts";
 import type { Timers } from "../../core/timers.ts";
 import type { DatabaseStub } from "../../objects/interface.ts";
-import { failureOfCall, failureResponse, WATCH_ANSWER } from "./responses.ts";
+import { failureOfThrown } from "../http/thrown.ts";
+import { failureResponse, WATCH_ANSWER } from "./responses.ts";
 import { openLink, WatchLink, type LinkEvent } from "./watch-link.ts";
 
 export const KEEP_ALIVE_MS = 5000;
@@ -181,7 +182,9 @@ class WatchSource {
         await this.#pause(delay);
       }
       if (this.#over) return undefined;
-      const opened = await openLink(stub, grant, watch).catch((error: unknown) => failureOfCall(error, clock));
+      const opened = await openLink(stub, grant, watch).catch((error: unknown) =>
+        failureOfThrown(error, "database", clock),
+      );
       if (opened instanceof WatchLink) {
         this.#link = opened;
         // The watch may have ended while the connection was made: what `#end` then found was no link.

@@ -99,15 +99,3 @@ export async function idempotencyOf(request: Request, body: string): Promise<Ide
   const whole = new TextEncoder().encode(`${request.method}\n${new URL(request.url).pathname}\n${body}`);
   return { key, fingerprint: toHex(new Uint8Array(await crypto.subtle.digest("SHA-256", whole))) };
 }
-
-/** A failure for what was thrown: an object that could not be reached may be asked again, anything else is a bug of ours. */
-export function failureOfThrown(error: unknown): Failure {
-  const hints = typeof error === "object" && error !== null ? error : {};
-  if (("retryable" in hints && hints.retryable === true) || ("overloaded" in hints && hints.overloaded === true)) {
-    return failure("unavailable", "It cannot be answered now; send the same request again.");
-  }
-  console.error(
-    `management request failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
-  );
-  return failure("internal", "Something went wrong on our side.");
-}

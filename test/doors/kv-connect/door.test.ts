@@ -1,7 +1,5 @@
-import { describe, expect, it, vi } from "vitest";
-import { asUnixMs } from "../../../src/core/clock.ts";
+import { describe, expect, it } from "vitest";
 import { failure, type ErrorCode } from "../../../src/core/errors.ts";
-import { failureOfCall } from "../../../src/doors/kv-connect/responses.ts";
 import { ACCESS_TOKEN, DATABASE, dataRequest, doorBefore, grants, ORIGIN, outcome, post, refused } from "./fakes.ts";
 
 const closed = doorBefore({});
@@ -213,25 +211,5 @@ describe("the data path", () => {
     expect(await outcome(throwing({})(write()))).toEqual(
       refused(500, "The request failed because of an error in this server."),
     );
-  });
-
-  it("logs calls that were lost at most once in ten seconds, with their number and the latest error", () => {
-    const lines: unknown[][] = [];
-    const log = vi.spyOn(console, "error").mockImplementation((...line) => void lines.push(line));
-    const lose = (ms: number, mark: string) => {
-      const error = Object.assign(new Error(`lost at ${ms}`), { [mark]: true });
-      expect(failureOfCall(error, { now: () => asUnixMs(5e12 + ms) })).toMatchObject({ code: "unavailable" });
-    };
-    lose(0, "retryable");
-    for (let ms = 1; ms <= 100; ms++) lose(ms, "durableObjectReset");
-    lose(9_999, "overloaded");
-    lose(10_000, "overloaded");
-    lose(-60_000, "retryable");
-    log.mockRestore();
-    expect(lines.map(([text, error]) => `${String(text)} ${String(error)}`)).toEqual([
-      expect.stringMatching(/503: \d+, .* lost at 0$/),
-      expect.stringMatching(/503: 102, .* lost at 10000$/),
-      expect.stringMatching(/503: 1, .* lost at -60000$/),
-    ]);
   });
 });

@@ -4,9 +4,10 @@
  */
 import { failure, type Failure } from "../../../core/errors.ts";
 import { isFailure, type Caller } from "../../../core/management.ts";
-import { ask, callerOf, failureOfThrown, readBody, type ManagementContext } from "../context.ts";
 import { DEFAULT_BACKUP_TIMES } from "../../../core/backup-commands.ts";
 import { answerOptions, methodsTaken } from "../../http/cors.ts";
+import { failureOfThrown } from "../../http/thrown.ts";
+import { ask, callerOf, readBody, type ManagementContext } from "../context.ts";
 import { descriptionOf, destinationOf, pageQuery, timeRange } from "./input.ts";
 import { analyticsJson, backupJson, databaseJson, errorResponse, linkHeader, organizationJson } from "./wire.ts";
 
@@ -135,7 +136,7 @@ export async function answerV1(request: Request, context: ManagementContext): Pr
     const answer = await routed(request, context);
     return isFailure(answer) ? errorResponse(answer) : answer;
   } catch (error) {
-    return errorResponse(failureOfThrown(error));
+    return errorResponse(failureOfThrown(error, "organization", context.clock));
   }
 }
 

@@ -6,7 +6,7 @@
  * serves the grouping, and costs a tenth of a lone writer's time. So one that has been alone for a while is looked for company only
  * now and then.
  */
-import { failure } from "../core/errors.ts";
+import { type Failure, failure } from "../core/errors.ts";
 import { MAX_COMMITS_PER_GROUP, MAX_GROUP_BYTES, MAX_WAITING_WRITE_BYTES } from "../core/limits.ts";
 import type { AtomicWrite } from "../core/operations.ts";
 import type { CommitOutcome } from "../engine/database.ts";
@@ -41,6 +41,7 @@ export class CommitQueue {
   #busy = false;
   /** Writes in a row that had no company, as far as anybody looked. */
   #alone = 0;
+  #closed: Failure | null = null;
 
   constructor(options: CommitQueueOptions) {
     this.#options = options;
@@ -48,6 +49,7 @@ export class CommitQueue {
 
   /** `bytes`: what the write keeps in memory while it waits. "unavailable" when too much waits already. */
   submit(write: AtomicWrite, bytes: number): CommitOutcome | Promise<CommitOutcome> {
+    if (this.#closed !== null) return this.#closed;
     if (!this.#busy && !this.#awaitsNextFlush()) {
       this.#alone += 1;
       return this.#commit([write])[0] ?? UNKNOWN_OUTCOME;
@@ -63,6 +65,13 @@ export class CommitQueue {
       this.#waitingBytes += bytes;
       if (!this.#busy) void this.#drain();
     });
+  }
+
+  /** The database is gone: nothing is applied any more, and those who wait are told why. What was applied is answered as it was. */
+  close(why: Failure): void {
+    this.#closed = why;
+    this.#waitingBytes = 0;
+    for (const { settle } of this.#waiting.splice(0)) settle(why);
   }
 
   async #drain(): Promise<void> {

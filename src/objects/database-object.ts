@@ -94,6 +94,7 @@ export class DatabaseObject extends DurableObject<DatabaseEnv> implements Roles 
     const open = this.#open;
     const identity = identityOf(storage.sql);
     this.#open = null;
+    open?.commits.close(NO_DATABASE);
     open?.largeReads.close(NO_DATABASE);
     open?.alarms.stop();
     open?.restores.close();
@@ -313,6 +314,7 @@ export class DatabaseObject extends DurableObject<DatabaseEnv> implements Roles 
   /** As if nothing had ever been here. Who still reads it is to ask again. */
   async #erase(): Promise<void> {
     await this.ctx.blockConcurrencyWhile(async () => {
+      this.#open?.commits.close(STATE_IS_GONE);
       this.#open?.largeReads.close(STATE_IS_GONE);
       this.#open?.watches.close();
       this.#open?.alarms.stop();

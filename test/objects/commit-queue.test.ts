@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { MAX_COMMITS_PER_GROUP, MAX_GROUP_BYTES, MAX_WAITING_WRITE_BYTES } from "../../src/core/limits.ts";
+import { failure } from "../../src/core/errors.ts";
 import type { AtomicWrite } from "../../src/core/operations.ts";
 import { asVersion } from "../../src/core/versionstamp.ts";
 import type { CommitOutcome } from "../../src/engine/database.ts";
@@ -121,4 +122,17 @@ test("a writer that has long been alone is followed to the disk only now and the
   await disk.flush();
   await Promise.all(next);
   expect(disk.groups.slice(-2)).toEqual([1, 1]);
+});
+
+test("when the database goes, writes that wait are told so and not applied, and those that were applied are answered", async () => {
+  const disk = new SlowDisk();
+  const applied = disk.submit(100);
+  const waiting = [disk.submit(MAX_WAITING_WRITE_BYTES / 2), disk.submit(MAX_WAITING_WRITE_BYTES / 2)];
+  const gone = failure("not-found", "There is no such database");
+  disk.queue.close(gone);
+  expect(await Promise.all([...waiting, disk.submit(1)])).toEqual([gone, gone, gone]);
+  await disk.flush();
+  expect(await applied).toMatchObject({ ok: true });
+  expect(await disk.submit(1)).toEqual(gone);
+  expect(disk.groups).toEqual([1]);
 });

@@ -1,7 +1,8 @@
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { asUnixMs } from "../../src/core/clock.ts";
 import { toHex } from "../../src/core/bytes.ts";
+import { encodeAtomicWrite } from "../../src/core/datapath-requests.ts";
 import { commit, everything, newDatabase, read, TestWatch } from "../support/workerd/database-object.ts";
 import { key, numeric, point, prefix, remove, set, text, u64, write } from "../support/workerd/engine.ts";
 
@@ -92,6 +93,26 @@ test("a wiped database keeps nothing but a tombstone: late requests are refused 
     expect(left).toEqual({ tables: [{ name: "tombstone" }], alarm: null });
     await evictDurableObject(stub);
   }
+});
+
+test("writers are told that their database is gone, whenever it is deleted: none of them meets a bug", async () => {
+  const log = vi.spyOn(console, "error").mockImplementation(() => undefined);
+  for (let round = 0; round < 5; round++) {
+    const stub = await newDatabase();
+    const big = new Uint8Array(200_000);
+    const writer = async (name: number): Promise<string> => {
+      for (let n = 0; ; n++) {
+        const answer = await stub.atomicWrite(everything, encodeAtomicWrite(write([set(key(name, n), big)])));
+        if (!(answer instanceof Uint8Array)) return answer.code;
+      }
+    };
+    const writers = Array.from({ length: 30 }, (_, name) => writer(name));
+    for (let turn = 0; turn < round; turn++) await stub.stats();
+    await stub.wipe({ deleteBackups: false });
+    expect(new Set(await Promise.all(writers))).toEqual(new Set(["not-found"]));
+  }
+  expect(log.mock.calls).toEqual([]);
+  log.mockRestore();
 });
 
 test("counters: entries stay exact through every way of writing, also across evictions; reads and writes are counted", async () => {

@@ -45,10 +45,13 @@ export interface DatabaseOptions {
   /** After a transaction that the mutation log has a record of: the bytes that it took there. */
   readonly onLogged?: (bytes: number) => void;
   /** After something was counted: a read, or entries that were set or deleted. Must not throw. */
-  readonly onUse?: () => void;
+  readonly onUse?: (use: Use) => void;
   /** A write was undone by something that no request should be able to cause; its outcome says no more than that. */
   readonly onError?: (error: unknown) => void;
 }
+
+/** Whether the use that was counted wrote something itself. */
+export type Use = "read" | "write";
 
 /** A committed write and what it came to, kept until its transaction has returned. */
 interface Applied {
@@ -72,7 +75,7 @@ export class Database {
   readonly #derivedTables: readonly DerivedTable[];
   readonly #onExpirySet: (at: UnixMs) => void;
   readonly #onLogged: (bytes: number) => void;
-  readonly #onUse: () => void;
+  readonly #onUse: (use: Use) => void;
   readonly #onError: (error: unknown) => void;
   #inTransaction = false;
   readonly #observers = new Set<(changes: readonly Change[]) => void>();
@@ -129,7 +132,7 @@ export class Database {
     }
     // Only now: what is not answered is asked for again, and counted then.
     for (const size of sizes) this.#mark.countRead(size);
-    this.#onUse();
+    this.#onUse("read");
     return answer;
   }
 
@@ -368,7 +371,7 @@ export class Database {
     }
     if (earliest !== null) this.#onExpirySet(earliest);
     if (logged > 0) this.#onLogged(logged);
-    if (applied.some(({ effects }) => effects.length > 0)) this.#onUse();
+    if (applied.some(({ effects }) => effects.length > 0)) this.#onUse("write");
     this.watches.flush();
     if (this.#observers.size === 0) return;
     const changes = applied.flatMap((one) => one.changes);

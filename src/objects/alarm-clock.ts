@@ -2,11 +2,13 @@
  * An object has one alarm; this gives it to many tasks. The alarm stands at the earliest time that any task is due. Tasks run
  * beside each other, each one once at a time: one that waits for a slow destination keeps none of the others. A task that
  * throws is recorded and tried again after a backoff of ours: the platform's own retries end after a few minutes, for good, so
- * the alarm handler never throws. The alarm is set again last, on every path, and a request sets it again when it finds it
- * missing or overdue.
+ * the alarm handler never throws. The alarm is set again last, on every path, and a request has it set again, after its answer, when
+ * it finds it missing or overdue.
  */
 import { backoffMs } from "../core/backoff.ts";
 import { asUnixMs, type Clock, earliest, type UnixMs } from "../core/clock.ts";
+import type { Timers } from "../core/timers.ts";
+import { DeferredAlarm } from "./deferred-alarm.ts";
 
 export interface Task {
   readonly name: string;
@@ -22,6 +24,7 @@ export interface AlarmStorage {
   getAlarm(): Promise<number | null>;
   setAlarm(at: number): Promise<void>;
   deleteAlarm(): Promise<void>;
+  sync(): Promise<void>;
 }
 
 const LONGEST_RETRY_MS = 30_000;
@@ -51,8 +54,16 @@ interface FailedTask {
   readonly retryAt: UnixMs;
 }
 
+export interface AlarmSurroundings {
+  /** Names the object among all that there are. */
+  readonly object: string;
+  readonly clock: Clock;
+  readonly timers: Timers;
+}
+
 export class AlarmClock {
   readonly #storage: AlarmStorage;
+  readonly #deferred: DeferredAlarm;
   readonly #clock: Clock;
   readonly #tasks: readonly Task[];
   readonly #failed = new Map<string, FailedTask>();
@@ -63,10 +74,15 @@ export class AlarmClock {
   /** Ends the wait between two looks at what is due. */
   #look: () => void = () => undefined;
 
-  constructor(storage: AlarmStorage, clock: Clock, tasks: readonly Task[]) {
+  constructor(storage: AlarmStorage, around: AlarmSurroundings, tasks: readonly Task[]) {
     this.#storage = storage;
-    this.#clock = clock;
+    this.#clock = around.clock;
     this.#tasks = tasks;
+    this.#deferred = new DeferredAlarm({
+      ...around,
+      set: (at) => this.#setDeferred(at),
+      stored: () => storage.sync(),
+    });
     storage.sql.exec(
       "CREATE TABLE IF NOT EXISTS failed_tasks (name TEXT PRIMARY KEY, attempts INTEGER NOT NULL, retry_at INTEGER NOT NULL, error TEXT NOT NULL)",
     );
@@ -78,12 +94,12 @@ export class AlarmClock {
     }
   }
 
-  /** Learns where the alarm stands and makes sure that it is early enough. To be awaited before the first request. */
+  /** Learns where the alarm stands and has it set if that is not early enough. To be awaited before the first request. */
   async start(): Promise<void> {
     const at = await this.#storage.getAlarm();
     this.#setTo = at === null ? null : asUnixMs(at);
     const next = this.#nextDue();
-    if (next !== null && (this.#setTo === null || this.#setTo > next)) this.#set(next);
+    if (next !== null) this.dueLater(next);
   }
 
   /** A task became due at this time: moves the alarm if it stands later. Costs nothing when it does not. */
@@ -93,15 +109,23 @@ export class AlarmClock {
     else if (this.#setTo === null || at < this.#setTo) this.#set(at);
   }
 
-  /** For every request: an alarm whose time is long over without having rung is set again. */
+  /** As `dueBy`, for a task that nothing depends on which is being written: the alarm is moved after the answer that is under way. */
+  dueLater(at: UnixMs): void {
+    if (this.#ringing) this.#look();
+    else if (this.#setTo === null || at < this.#setTo) this.#deferred.ask(at);
+  }
+
+  /** For every request: an alarm whose time is long over without having rung is set again, or one that could not be set before. */
   rescue(): void {
-    if (this.#ringing || this.#setTo === null) return;
-    if (this.#setTo + OVERDUE_MS < this.#clock.now()) this.#set(this.#clock.now());
+    if (this.#ringing) return;
+    if (this.#isOverdue()) this.#deferred.ask(this.#clock.now());
+    else this.#deferred.retry();
   }
 
   /** What the object held is gone: nothing is run, recorded or set any more, and what runs just now ends as it may. */
   stop(): void {
     this.#stopped = true;
+    this.#deferred.stop();
     this.#look();
   }
 
@@ -204,6 +228,16 @@ export class AlarmClock {
 
   #nextDue(): UnixMs | null {
     return earliest(this.#tasks.map((task) => this.#dueAt(task)));
+  }
+
+  #isOverdue(): boolean {
+    return this.#setTo !== null && this.#setTo + OVERDUE_MS < this.#clock.now();
+  }
+
+  /** Meanwhile it may have been set earlier than that, or have rung. */
+  #setDeferred(at: UnixMs): void {
+    if (this.#ringing) return;
+    if (this.#setTo === null || at < this.#setTo || this.#isOverdue()) this.#set(at);
   }
 
   #set(wanted: UnixMs): void {

@@ -303,7 +303,7 @@ export class DatabaseObject extends DurableObject<DatabaseEnv> implements Roles 
   async #openDeletion(): Promise<OpenDeletion> {
     const { ctx, env } = this;
     this.#deletion ??= await openDeletion({
-      storage: ctx.storage,
+      ctx,
       clock: systemClock,
       env,
       erase: () => this.#erase(),

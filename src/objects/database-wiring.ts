@@ -16,7 +16,7 @@ import { LargeReads } from "./large-reads.ts";
 import { ObjectMode } from "./object-mode.ts";
 import { databaseRestores } from "./restore-wiring.ts";
 import { Revocations } from "./revocations.ts";
-import { organizationStub, systemClock, systemTimers } from "./stubs.ts";
+import { alarmSurroundings, organizationStub, systemClock, systemTimers } from "./stubs.ts";
 import { UsageTask } from "./usage-task.ts";
 import { WatchSockets } from "./watch-sockets.ts";
 
@@ -57,8 +57,12 @@ export async function openDatabase({ ctx, env, setup, erase }: DatabaseParts): P
     clock: { now: () => mode.now() },
     onExpirySet: (at) => alarms?.dueBy(alarmForExpiry(at)),
     onLogged: (bytes) => backup?.noted(bytes),
-    onUse: () => {
-      for (const use of uses) alarms?.dueBy(use.used());
+    onUse: (how) => {
+      // A read writes nothing, so it is not to wait for the alarm of its own bookkeeping.
+      for (const use of uses) {
+        if (how === "write") alarms?.dueBy(use.used());
+        else alarms?.dueLater(use.used());
+      }
     },
     onError: logError,
   });
@@ -74,7 +78,7 @@ export async function openDatabase({ ctx, env, setup, erase }: DatabaseParts): P
   const restores = databaseRestores({ ...common, backup, mode, revoked, objectName, jurisdiction });
   // An object that is no database of anybody's, but holds a state of the past or tries a backup out, is not metered.
   if (setup !== null) uses = [new CountersTask(database, systemClock), usageOf(database, setup, ctx, env)];
-  alarms = new AlarmClock(storage, systemClock, [
+  alarms = new AlarmClock(storage, alarmSurroundings(ctx.id), [
     expiryTask(database, () => mode.mode === "open"),
     ...uses,
     ...backup.tasks,

@@ -6,6 +6,7 @@ import { isInitialized } from "../engine/schema.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import { openDestination, secretBox, timingBy } from "./backup-wiring.ts";
 import type { BackupEnv } from "./env.ts";
+import { alarmSurroundings } from "./stubs.ts";
 
 export interface OpenDeletion {
   readonly deletion: BackupDeletion;
@@ -13,7 +14,7 @@ export interface OpenDeletion {
 }
 
 export interface DeletionParts {
-  readonly storage: DurableObjectStorage;
+  readonly ctx: DurableObjectState;
   readonly clock: Clock;
   readonly env: BackupEnv;
   readonly erase: () => Promise<void>;
@@ -24,7 +25,8 @@ export function isDeletion(storage: DurableObjectStorage): boolean {
   return hasBackupTables(storage) && !isInitialized(storage);
 }
 
-export async function openDeletion({ storage, clock, env, erase }: DeletionParts): Promise<OpenDeletion> {
+export async function openDeletion({ ctx, clock, env, erase }: DeletionParts): Promise<OpenDeletion> {
+  const { storage } = ctx;
   const timing = timingBy(clock);
   const deletion = new BackupDeletion({
     storage,
@@ -34,7 +36,7 @@ export async function openDeletion({ storage, clock, env, erase }: DeletionParts
     openDestination: (destination, credentials) => openDestination(destination, credentials, env, timing),
     dueBy: (at) => alarms.dueBy(at),
   });
-  const alarms = new AlarmClock(storage, clock, deletion.tasks);
+  const alarms = new AlarmClock(storage, alarmSurroundings(ctx.id), deletion.tasks);
   await alarms.start();
   return { deletion, alarms };
 }

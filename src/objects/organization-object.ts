@@ -22,7 +22,14 @@ import { AlarmClock } from "./alarm-clock.ts";
 import { secretBox } from "./backup-wiring.ts";
 import type { DirectoryEnv } from "./directory-env.ts";
 import type { BackupEnv } from "./env.ts";
-import { databaseControl, knowsJurisdictions, organizationIndex, systemClock, systemEntropy } from "./stubs.ts";
+import {
+  alarmSurroundings,
+  databaseControl,
+  knowsJurisdictions,
+  organizationIndex,
+  systemClock,
+  systemEntropy,
+} from "./stubs.ts";
 
 interface Open {
   readonly organization: Organization;
@@ -82,7 +89,7 @@ export class OrganizationObject extends DurableObject<OrganizationEnv> implement
       index: () => organizationIndex(this.env),
       dueBy: (at) => alarms.dueBy(at),
     });
-    const alarms = new AlarmClock(storage, systemClock, [
+    const alarms = new AlarmClock(storage, alarmSurroundings(this.ctx.id), [
       { name: "directory", dueAt: () => service.dueAt(), run: () => service.work() },
     ]);
     await alarms.start();

@@ -8,6 +8,7 @@ import type { Jurisdiction, LocationHint } from "../core/placement.ts";
 import { type PastKeeper, pastName } from "../core/restore-commands.ts";
 import type { Timers } from "../core/timers.ts";
 import { versionOfHex } from "../core/versionstamp.ts";
+import type { AlarmSurroundings } from "./alarm-clock.ts";
 import type { DatabaseObject } from "./database-object.ts";
 import type { DirectoryEnv } from "./directory-env.ts";
 import type { Env } from "./env.ts";
@@ -28,6 +29,10 @@ export const systemTimers: Timers = {
     return () => clearTimeout(timer);
   },
 };
+
+export function alarmSurroundings(id: DurableObjectId): AlarmSurroundings {
+  return { object: id.toString(), clock: systemClock, timers: systemTimers };
+}
 
 /** The one index of the deployment. */
 const INDEX_NAME = "organizations";

@@ -2,6 +2,7 @@ import { expect, test, vi } from "vitest";
 import { asUnixMs, type UnixMs } from "../../src/core/clock.ts";
 import { MAX_TIME_MS } from "../../src/core/limits.ts";
 import { AlarmClock, type AlarmStorage, type Task } from "../../src/objects/alarm-clock.ts";
+import { HeldTimers } from "../support/held-timers.ts";
 import { MovableClock, withStorage } from "../support/workerd/engine.ts";
 
 class TestTask implements Task {
@@ -44,7 +45,10 @@ class TestAlarm implements AlarmStorage {
   async deleteAlarm(): Promise<void> {
     this.at = null;
   }
+  async sync(): Promise<void> {}
 }
+
+let alarms = 0;
 
 async function withClock(
   work: (parts: {
@@ -52,7 +56,10 @@ async function withClock(
     alarm: TestAlarm;
     one: TestTask;
     two: TestTask;
+    timers: HeldTimers;
     open: () => AlarmClock;
+    /** One that has started, in a request that is answered. */
+    started: () => Promise<AlarmClock>;
   }) => Promise<void>,
 ) {
   await withStorage(async (storage) => {
@@ -60,16 +67,24 @@ async function withClock(
     const alarm = new TestAlarm(storage);
     const one = new TestTask("one");
     const two = new TestTask("two");
-    await work({ time, alarm, one, two, open: () => new AlarmClock(alarm, time, [one, two]) });
+    const timers = new HeldTimers();
+    const around = { object: `alarm ${++alarms}`, clock: time, timers };
+    const open = () => new AlarmClock(alarm, around, [one, two]);
+    const started = async () => {
+      const clock = open();
+      await clock.start();
+      timers.run();
+      return clock;
+    };
+    await work({ time, alarm, one, two, timers, open, started });
   });
 }
 
 test("the alarm stands at the earliest due time and is moved only for an earlier one", async () => {
-  await withClock(async ({ time, alarm, one, two, open }) => {
+  await withClock(async ({ time, alarm, one, two, started }) => {
     one.due = asUnixMs(time.time + 500);
     two.due = asUnixMs(time.time + 300);
-    const clock = open();
-    await clock.start();
+    const clock = await started();
     expect(alarm.at).toBe(two.due);
     clock.dueBy(asUnixMs(time.time + 400));
     expect(alarm.sets).toBe(1);
@@ -79,9 +94,8 @@ test("the alarm stands at the earliest due time and is moved only for an earlier
 });
 
 test("what is due runs, what is not waits, and the alarm is set for the rest", async () => {
-  await withClock(async ({ time, alarm, one, two, open }) => {
-    const clock = open();
-    await clock.start();
+  await withClock(async ({ time, alarm, one, two, started }) => {
+    const clock = await started();
     one.due = asUnixMs(time.time);
     two.due = asUnixMs(time.time + 100);
     await clock.ring();
@@ -90,9 +104,8 @@ test("what is due runs, what is not waits, and the alarm is set for the rest", a
 });
 
 test("a task that throws does not stop the others, and is tried again with a growing delay, also after a restart", async () => {
-  await withClock(async ({ time, alarm, one, two, open }) => {
-    let clock = open();
-    await clock.start();
+  await withClock(async ({ time, alarm, one, two, started }) => {
+    let clock = await started();
     one.fails = true;
     one.due = two.due = asUnixMs(time.time);
     await clock.ring();
@@ -102,8 +115,7 @@ test("a task that throws does not stop the others, and is tried again with a gro
     const delays: number[] = [];
     for (let i = 0; i < 8; i++) {
       time.time = alarm.at ?? 0;
-      clock = open();
-      await clock.start();
+      clock = await started();
       await clock.ring();
       delays.push((alarm.at ?? 0) - time.time);
     }
@@ -120,9 +132,8 @@ test("a task that throws does not stop the others, and is tried again with a gro
 });
 
 test("an alarm that rings twice runs what is due once", async () => {
-  await withClock(async ({ time, alarm, one, open }) => {
-    const clock = open();
-    await clock.start();
+  await withClock(async ({ time, alarm, one, started }) => {
+    const clock = await started();
     const slow = Promise.withResolvers<void>();
     one.waitsFor = slow.promise;
     one.due = asUnixMs(time.time);
@@ -135,9 +146,8 @@ test("an alarm that rings twice runs what is due once", async () => {
 });
 
 test("a task that failed does not wait for a clock that was set back", async () => {
-  await withClock(async ({ time, one, open }) => {
-    const clock = open();
-    await clock.start();
+  await withClock(async ({ time, one, started }) => {
+    const clock = await started();
     one.fails = true;
     one.due = asUnixMs(time.time);
     await clock.ring();
@@ -150,27 +160,27 @@ test("a task that failed does not wait for a clock that was set back", async () 
 });
 
 test("an alarm that was lost is set at the start, one that is overdue by a request", async () => {
-  await withClock(async ({ time, alarm, one, open }) => {
+  await withClock(async ({ time, alarm, one, timers, started }) => {
     one.due = asUnixMs(time.time + 100);
-    let clock = open();
-    await clock.start();
+    let clock = await started();
     alarm.at = null;
-    clock = open();
-    await clock.start();
+    clock = await started();
     expect(alarm.at).toBe(one.due);
     time.time += 4_000;
     clock.rescue();
+    timers.run();
     expect(alarm.at).toBe(one.due);
     time.time += 2_000;
     clock.rescue();
+    expect(alarm.at, "not before the answer").toBe(one.due);
+    timers.run();
     expect(alarm.at).toBe(time.time);
   });
 });
 
 test("a task that waits keeps no other from its turns, and the alarm is set once, at the end", async () => {
-  await withClock(async ({ time, alarm, one, two, open }) => {
-    const clock = open();
-    await clock.start();
+  await withClock(async ({ time, alarm, one, two, started }) => {
+    const clock = await started();
     const slow = Promise.withResolvers<void>();
     one.waitsFor = slow.promise;
     one.due = asUnixMs(time.time);
@@ -188,9 +198,8 @@ test("a task that waits keeps no other from its turns, and the alarm is set once
 });
 
 test("a task that is always due runs beside a waiting one for a while only", async () => {
-  await withClock(async ({ time, alarm, one, two, open }) => {
-    const clock = open();
-    await clock.start();
+  await withClock(async ({ time, alarm, one, two, started }) => {
+    const clock = await started();
     const slow = Promise.withResolvers<void>();
     one.waitsFor = slow.promise;
     one.due = two.due = asUnixMs(time.time);
@@ -210,9 +219,8 @@ test("a task that is always due runs beside a waiting one for a while only", asy
 });
 
 test("a clock that was stopped runs, records and sets nothing more, whatever is still under way", async () => {
-  await withClock(async ({ time, alarm, one, two, open }) => {
-    const clock = open();
-    await clock.start();
+  await withClock(async ({ time, alarm, one, two, started }) => {
+    const clock = await started();
     const release = Promise.withResolvers<void>();
     one.due = time.now();
     one.fails = true;
@@ -234,10 +242,9 @@ test("a clock that was stopped runs, records and sets nothing more, whatever is 
 });
 
 test("what has been due since the beginning of time is due now, and asks for its alarm once", async () => {
-  await withClock(async ({ alarm, one, open }) => {
+  await withClock(async ({ alarm, one, started }) => {
     one.due = asUnixMs(0);
-    const clock = open();
-    await clock.start();
+    const clock = await started();
     clock.dueBy(asUnixMs(0));
     expect(alarm.sets).toBe(1);
     await clock.ring();
@@ -250,7 +257,8 @@ test("what is due later than the platform can count gets the latest alarm that i
   await withStorage(async (storage) => {
     const one = new TestTask("one");
     one.due = asUnixMs(MAX_TIME_MS);
-    const clock = new AlarmClock(storage, new MovableClock(), [one]);
+    const around = { object: "the last alarm", clock: new MovableClock(), timers: new HeldTimers() };
+    const clock = new AlarmClock(storage, around, [one]);
     await clock.start();
     clock.dueBy(asUnixMs(MAX_TIME_MS - 1));
     expect(await storage.getAlarm()).toBeGreaterThan(Date.UTC(2250));
@@ -258,5 +266,58 @@ test("what is due later than the platform can count gets the latest alarm that i
     expect(one.runs).toBe(0);
     expect(await storage.getAlarm()).toBeGreaterThan(Date.UTC(2250));
     await storage.deleteAlarm();
+  });
+});
+
+test("an alarm that can wait is set after the answer, and never later than what was set meanwhile", async () => {
+  await withClock(async ({ time, alarm, timers, started }) => {
+    const clock = await started();
+    clock.dueLater(asUnixMs(time.time + 6_000));
+    clock.dueLater(asUnixMs(time.time + 5_000));
+    expect(alarm.at).toBeNull();
+    timers.run();
+    expect([alarm.at, alarm.sets]).toEqual([time.time + 5_000, 1]);
+    clock.dueLater(asUnixMs(time.time + 4_000));
+    clock.dueBy(asUnixMs(time.time + 1_000));
+    timers.run();
+    expect([alarm.at, alarm.sets]).toEqual([time.time + 1_000, 2]);
+    clock.dueLater(asUnixMs(time.time));
+    clock.stop();
+    timers.run();
+    expect(alarm.sets).toBe(2);
+  });
+});
+
+test("an alarm that could not be stored is tried again half a minute later, by whatever object comes after, and one that was stored at once", async () => {
+  await withClock(async ({ time, alarm, one, timers, started }) => {
+    // The disk is full: the object is reset, and what waited for the disk never goes on.
+    alarm.sync = () => new Promise(() => undefined);
+    one.due = asUnixMs(time.time + 100);
+    await started();
+    expect(alarm.sets).toBe(1);
+    const ask = async () => {
+      alarm.at = null;
+      const clock = await started();
+      clock.rescue();
+      clock.dueLater(time.now());
+      timers.run();
+      return clock;
+    };
+    const clock = await ask();
+    time.time += 29_000;
+    await ask();
+    expect(alarm.sets).toBe(1);
+    time.time += 1_000;
+    clock.rescue();
+    timers.run();
+    expect(alarm.sets).toBe(2);
+    await ask();
+    expect(alarm.sets).toBe(2);
+    alarm.sync = async () => undefined;
+    time.time += 30_000;
+    await ask();
+    const { sets } = alarm;
+    await ask();
+    expect(alarm.sets).toBeGreaterThan(sets);
   });
 });

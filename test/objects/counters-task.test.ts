@@ -11,6 +11,7 @@ import { CountersTask } from "../../src/objects/counters-task.ts";
 import { watchProtocol } from "../../src/objects/interface.ts";
 import { UsageTask } from "../../src/objects/usage-task.ts";
 import { CountingStorage } from "../support/counting-storage.ts";
+import { HeldTimers } from "../support/held-timers.ts";
 import { commit, everything, newDatabase, read, type Stub } from "../support/workerd/database-object.ts";
 import { key, MovableClock, point, prefix, set, text, withStorage, write } from "../support/workerd/engine.ts";
 
@@ -28,6 +29,8 @@ describe("in the real object", () => {
   async function sleep(stub: Stub, afterMs: number): Promise<void> {
     const until = Date.now() + afterMs;
     const alarm = () => runInDurableObject(stub, (_, { storage }) => storage.getAlarm());
+    // A read has its alarm set just after its answer.
+    await expect.poll(async () => (await alarm()) ?? Infinity, { interval: 5 }).toBeLessThanOrEqual(until);
     for (let at = await alarm(); at !== null && at <= until; at = await alarm()) {
       vi.setSystemTime(at);
       await runDurableObjectAlarm(stub);
@@ -69,6 +72,7 @@ class Metered {
   readonly storage: CountingStorage;
   readonly reports: (UsageCounters & { at: number; usedAt: number })[] = [];
   readonly #inner: DurableObjectStorage;
+  readonly #timers = new HeldTimers();
   alarm: number | null = null;
   alarmsSet = 0;
   database!: Database;
@@ -90,8 +94,11 @@ class Metered {
     const database = new Database({
       storage,
       clock,
-      onUse: () => {
-        for (const use of uses) this.#alarms.dueBy(use.used());
+      onUse: (how) => {
+        for (const use of uses) {
+          if (how === "write") this.#alarms.dueBy(use.used());
+          else this.#alarms.dueLater(use.used());
+        }
       },
     });
     const uses = [
@@ -109,9 +116,11 @@ class Metered {
     };
     const { sql } = this.#inner;
     const deleteAlarm = async () => void (this.alarm = null);
-    this.#alarms = new AlarmClock({ sql, getAlarm: async () => this.alarm, setAlarm, deleteAlarm }, clock, uses);
+    const alarms = { sql, getAlarm: async () => this.alarm, setAlarm, deleteAlarm, sync: async () => undefined };
+    this.#alarms = new AlarmClock(alarms, { object: "metered", clock, timers: this.#timers }, uses);
     this.database = database;
     await this.#alarms.start();
+    this.#timers.run();
   }
 
   /** Alarms ring at their time; whatever has nothing to do for ten seconds sleeps. */
@@ -139,6 +148,7 @@ class Metered {
   burst(writes: number, reads: number): void {
     for (let i = 0; i < writes; i++) this.database.commit([write([set(key("k"), text(`${this.clock.time} ${i}`))])]);
     for (let i = 0; i < reads; i++) this.database.read([point(key("k"))], 1_000);
+    this.#timers.run();
   }
 }
 

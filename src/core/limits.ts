@@ -99,6 +99,24 @@ export const MAX_KEYS_IF_UNDELIVERED = 10;
 /** The last millisecond that JavaScript's Date knows: a later time could not be shown, nor told from a mistake. */
 export const MAX_TIME_MS = 8_640_000_000_000_000;
 
+/**
+ * A value as the text of the JSON notation; a longer one is written as its stored bytes. Every string that may be stored fits,
+ * unless most of it is control characters; and what the runtime's parser makes of so much text fits into 128 MB beside others.
+ */
+export const MAX_NOTATION_CHARACTERS = 4 * MIB;
+
+/** A line with such a value, and with a key whose parts are 2,048 booleans. */
+export const MAX_ENTRY_LINE_CHARACTERS = MAX_NOTATION_CHARACTERS + 128 * KIB;
+
+/** Objects and arrays in JSON from outside: 25 MB when they are empty. A value of 1 MiB has no more, at 3 bytes each. */
+export const MAX_JSON_CONTAINERS = 350_000;
+
+/** Of a bigint in JSON. Printing and parsing take time that grows with the square: a value full of these takes 0.1 s. */
+export const MAX_NOTATION_BIGINT_DIGITS = 5_000;
+
+/** The path form of a key of 2,048 booleans, the most characters that a key can have there, is as long. */
+export const MAX_KEY_PATH_CHARACTERS = 8 * MAX_KEY_BYTES;
+
 /** The body of a metadata exchange: a list of protocol versions. */
 export const MAX_EXCHANGE_BODY_BYTES = 4 * KIB;
 

@@ -15,6 +15,7 @@ import {
 } from "./format.ts";
 import { OLDEST_VERSION, refusedTags, regExpFlags, Tag, viewClasses, ViewFlag } from "./format.ts";
 import { Cursor } from "./cursor.ts";
+import { hide, newError } from "./errors.ts";
 import { Refusal } from "./refusal.ts";
 
 /** Elements further apart make no room for what might lie between them. */
@@ -396,21 +397,6 @@ export class V8Reader {
     const length = this.#version >= 16 ? this.#cursor.varint64() : this.#cursor.varint32();
     this.longestLength = Math.max(this.longestLength, length);
     return length;
-  }
-}
-
-function hide(target: Error, key: string, value: unknown): void {
-  Object.defineProperty(target, key, { value, writable: true, enumerable: false, configurable: true });
-}
-
-/** Without the stack of this program, which would take many times the memory of a short error. */
-function newError(constructor: ErrorConstructor): Error {
-  const limit: unknown = Reflect.get(Error, "stackTraceLimit");
-  Reflect.set(Error, "stackTraceLimit", 0);
-  try {
-    return new constructor();
-  } finally {
-    Reflect.set(Error, "stackTraceLimit", limit);
   }
 }
 

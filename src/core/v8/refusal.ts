@@ -1,8 +1,8 @@
 import { failure, type ErrorCode, type Failure } from "../errors.ts";
 
 /**
- * How reader and writer leave from any depth of a value. It never gets past `decodeV8`, `encodeV8` and `storableV8`, which return
- * the failure that it carries.
+ * How readers and writers leave from any depth of a value, here and in the JSON notation. It never gets past the functions that
+ * they offer (`decodeV8`, `encodeV8`, `storableV8`, `storedOfJson`, …), which return the failure that it carries.
  */
 export class Refusal extends Error {
   readonly failure: Failure;

@@ -1,0 +1,58 @@
+/** Values as plain JSON, where JSON can say them. */
+import { MAX_DEPTH } from "../v8/format.ts";
+import { isNotation } from "./types.ts";
+
+/**
+ * The JSON text of a value, or undefined when something of it would be lost: undefined, holes, -0, NaN, bigints, every class but
+ * Object and Array. And when the JSON would have the form of the notation, because it would be read as that. An object that stands
+ * in two places is written in both, because JSON has no identity to lose; cycles and repeats beyond `maxLength` are not.
+ */
+export function plainTextOf(value: unknown, maxLength: number): string | undefined {
+  if (isNotation(value) || !new PlainCheck(maxLength).admits(value, 0)) return undefined;
+  const text = JSON.stringify(value);
+  return text.length <= maxLength ? text : undefined;
+}
+
+class PlainCheck {
+  /** Characters that are left, without escapes: a bound for what repeats can come to. */
+  #left: number;
+
+  constructor(maxLength: number) {
+    this.#left = maxLength;
+  }
+
+  /** `depth`: of the containers around it. */
+  admits(value: unknown, depth: number): boolean {
+    this.#left -= 2;
+    if (this.#left < 0) return false;
+    switch (typeof value) {
+      case "string":
+        this.#left -= value.length;
+        return true;
+      case "number":
+        return Number.isFinite(value) && !Object.is(value, -0);
+      case "boolean":
+        return true;
+      case "object":
+        return value === null || (depth < MAX_DEPTH && this.#admitsMembers(value, depth + 1));
+      default:
+        return false;
+    }
+  }
+
+  #admitsMembers(object: object, depth: number): boolean {
+    const names = Object.keys(object);
+    if (Array.isArray(object)) {
+      // Each other property is a name too many, unless there is a hole, which is undefined here.
+      if (names.length !== object.length) return false;
+      for (let i = 0; i < object.length; i++) if (!this.admits(object[i], depth)) return false;
+      return true;
+    }
+    if (Object.getPrototypeOf(object) !== Object.prototype) return false;
+    for (const name of names) {
+      this.#left -= name.length;
+      if (!this.admits(Reflect.get(object, name), depth)) return false;
+    }
+    return true;
+  }
+}

@@ -5,6 +5,9 @@ import { toHex } from "../../src/core/bytes.ts";
 import { encodeAtomicWrite, encodeSnapshotRead, encodeWatch } from "../../src/core/datapath-requests.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
 import type { Failure } from "../../src/core/errors.ts";
+import { entryOfLine } from "../../src/core/json-notation/entry-line.ts";
+import { keyOfPath } from "../../src/core/json-notation/key-path.ts";
+import { storedOfJson } from "../../src/core/json-notation/stored-value.ts";
 import * as limits from "../../src/core/limits.ts";
 import { isFailure, type Scopes } from "../../src/core/management.ts";
 import { canonicalOrigin } from "../../src/core/origins.ts";
@@ -59,6 +62,7 @@ const read = (...ranges: ReadRange[]) => decodeSnapshotRead(encodeSnapshotRead(r
 const body = (bytes: number, limit: number) =>
   readBody(new Request("https://cairn.example", { method: "POST", body: new Uint8Array(bytes) }), limit);
 
+const line = (text: string) => entryOfLine(text, { plain: false });
 const scopes = (part: Partial<Scopes>): Outcome =>
   checked(checkScopes({ ...EVERY_SCOPE, permissions: ["read"], ...part }, asUnixMs(0)));
 const post = (headers: Record<string, string>, text: string): Request =>
@@ -101,6 +105,13 @@ const past: Readonly<Record<string, () => Outcome | Promise<Outcome>>> = {
   MAX_IDEMPOTENCY_KEY_LENGTH: async () => {
     const tooLong = "x".repeat(limits.MAX_IDEMPOTENCY_KEY_LENGTH + 1);
     return checked(await idempotencyOf(post({ "idempotency-key": tooLong }, ""), ""));
+  },
+  MAX_ENTRY_LINE_CHARACTERS: () => line(" ".repeat(limits.MAX_ENTRY_LINE_CHARACTERS + 1)),
+  MAX_JSON_CONTAINERS: () => line(`[${"[],".repeat(limits.MAX_JSON_CONTAINERS)}1]`),
+  MAX_KEY_PATH_CHARACTERS: () => keyOfPath("x".repeat(limits.MAX_KEY_PATH_CHARACTERS + 1)),
+  MAX_NOTATION_BIGINT_DIGITS: () => {
+    const value = "9".repeat(limits.MAX_NOTATION_BIGINT_DIGITS + 1);
+    return storedOfJson({ type: "bigint", value }, "value", { plain: false });
   },
   MAX_KEYS_IF_UNDELIVERED: () => send({ keysIfUndelivered: times(limits.MAX_KEYS_IF_UNDELIVERED + 1, key) }),
 };

@@ -3,7 +3,7 @@
  * the notation does not know are ignored, as the ecosystem's readers ignore ours.
  */
 import { hide, newError } from "../v8/errors.ts";
-import { MAX_DEPTH } from "../v8/format.ts";
+import { MAX_DEPTH, MAX_ERRORS } from "../v8/format.ts";
 import { described, type Place } from "./place.ts";
 import { readBigint, readBoolean, readBytes, readNumber, readString } from "./scalars.ts";
 import { msOfTime } from "./time-text.ts";
@@ -13,6 +13,7 @@ import { errorsByName, isObject, isTypeName, type JsonObject, viewsByName } from
 export class ValueReader {
   readonly #place: Place;
   #depth = 0;
+  #errors = 0;
 
   constructor(place: Place) {
     this.#place = place;
@@ -119,11 +120,12 @@ export class ValueReader {
     return object;
   }
 
+  /** A bare null is what the ecosystem's writers make of a hole. */
   #array(list: readonly unknown[]): unknown[] {
     const array: unknown[] = [];
     for (let i = 0; i < list.length; i++) {
       const json = list[i];
-      if (isObject(json) && json["type"] === "undefined" && json["hole"] === true) array.length++;
+      if (json === null || isHole(json)) array.length++;
       else array.push(this.#member(json, i));
     }
     return array;
@@ -181,6 +183,8 @@ export class ValueReader {
     const { value } = json;
     if (!isObject(value))
       throw this.#place.refusal(`is ${described(value)}; it must be an object like {"message":"…","stack":"…"}.`);
+    if (++this.#errors > MAX_ERRORS)
+      throw this.#place.refusal(`is one of more than ${MAX_ERRORS} errors, which is the limit.`, undefined, "limit");
     const error = newError(constructor);
     // A new error may have a stack of its own.
     hide(error, "stack", undefined);
@@ -193,4 +197,8 @@ export class ValueReader {
     if (value["cause"] !== undefined) hide(error, "cause", this.#member(value["cause"], "cause"));
     return error;
   }
+}
+
+function isHole(json: unknown): boolean {
+  return isObject(json) && json["type"] === "undefined" && json["hole"] === true;
 }

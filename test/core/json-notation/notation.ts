@@ -67,7 +67,7 @@ export function kept(value: unknown): unknown {
     if (from instanceof ArrayBuffer || from instanceof RegExp) return structuredClone(from);
     if (from instanceof Map) return new Map([...from].map(([key, member]) => [copy(key), copy(member)]));
     if (from instanceof Set) return new Set([...from].map(copy));
-    const to = from instanceof Error ? bareError(from) : Array.isArray(from) ? new Array<unknown>(from.length) : {};
+    const to = from instanceof Error ? bareError(from) : Array.isArray(from) ? emptyArray(from.length) : {};
     for (const key of Reflect.ownKeys(from)) {
       // In V8 an error's stack is an accessor of its own.
       if (key === (Array.isArray(from) ? "length" : from instanceof Error ? "stack" : undefined)) continue;
@@ -77,6 +77,12 @@ export function kept(value: unknown): unknown {
     return to;
   };
   return copy(value);
+}
+
+function emptyArray(length: number): unknown[] {
+  const array: unknown[] = [];
+  array.length = length;
+  return array;
 }
 
 function ownBytes(view: ArrayBufferView): ArrayBufferView {

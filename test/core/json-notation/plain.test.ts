@@ -89,7 +89,7 @@ test("plain JSON nested too deep is refused", () => {
 
 test("any JSON comes back as itself", () => {
   fc.assert(
-    fc.property(fc.json({ maxDepth: 3, depthSize: "small", stringUnit: "binary" }), (text) => {
+    fc.property(fc.json({ maxDepth: 3 }), (text) => {
       const json: unknown = JSON.parse(text);
       expect(difference(valueOf(JSON.parse(textOf(json, true).text), true), json)).toBeUndefined();
     }),

@@ -16,7 +16,7 @@ import {
   partsOfKey,
 } from "./key-parts.ts";
 import { quotedExcerpt } from "./place.ts";
-import { hasTooManyDigits, isDecimalInteger, numberOfText, textOfNumber } from "./scalars.ts";
+import { isDecimalInteger, numberOfText, textOfNumber } from "./scalars.ts";
 
 const FORMS =
   "a typed part is ~n1.5 (number), ~i-12 (bigint), ~btrue or ~bfalse, ~uAP8B (bytes in base64url), ~s (a string, also an empty one) or ~~ (a string that begins with ~)";
@@ -89,7 +89,6 @@ function partOfSegment(segment: string, refuse: (text: string) => Refusal): Part
     }
     case "i":
       if (!isDecimalInteger(rest)) throw refuse("is no bigint; one is written ~i-12.");
-      if (hasTooManyDigits(rest)) throw refuse("is a bigint of more than 255 bytes, which a key cannot hold.");
       return BigInt(rest);
     case "b":
       if (rest === "true" || rest === "false") return rest === "true";

@@ -46,7 +46,7 @@ function textOfStep(step: string | number): string {
 /** A text in a sentence: quoted, of a bounded length. */
 export function quotedExcerpt(text: string): string {
   if (text.length <= MAX_NAME_LENGTH) return JSON.stringify(text);
-  return `${JSON.stringify(text.slice(0, MAX_NAME_LENGTH).toWellFormed())}…`;
+  return `${JSON.stringify(text.slice(0, MAX_NAME_LENGTH))}…`;
 }
 
 /** What JSON has in a place, in a sentence. */

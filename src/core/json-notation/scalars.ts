@@ -49,11 +49,6 @@ export function isDecimalInteger(text: string): boolean {
   return decimalInteger.test(text);
 }
 
-/** Parsing takes time that grows with the square of the digits. The sign is none. */
-export function hasTooManyDigits(text: string): boolean {
-  return text.length > MAX_NOTATION_BIGINT_DIGITS + (text.startsWith("-") ? 1 : 0);
-}
-
 const tooLarge = 10n ** BigInt(MAX_NOTATION_BIGINT_DIGITS);
 
 export function isWritable(value: bigint): boolean {
@@ -70,7 +65,7 @@ export function readBigint(json: JsonObject, place: Place): bigint {
       "value",
     );
   }
-  if (hasTooManyDigits(value)) {
+  if (value.length > MAX_NOTATION_BIGINT_DIGITS + (value.startsWith("-") ? 1 : 0)) {
     throw place.refusal(
       `has ${value.length} characters; the limit is ${MAX_NOTATION_BIGINT_DIGITS} digits. A larger bigint is written as the v8 form.`,
       "value",

@@ -104,7 +104,6 @@ export class ValueWriter {
     // Elements come before other properties.
     if (last !== undefined && elementIndex(last) === undefined) return false;
     const holes = array.length - keys.length;
-    if (holes * HOLE.length > this.#maxLength) return false;
     this.#text += '{"type":"Array","value":[';
     for (let i = 0; i < array.length; i++) {
       if (i > 0) this.#text += ",";

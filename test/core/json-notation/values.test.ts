@@ -25,6 +25,7 @@ cycle.push(cycle);
 describe("each class has its form", () => {
   test.each<[unknown, string]>([
     ['a\n"ü\ud800', String.raw`{"type":"string","value":"a\n\"ü\ud800"}`],
+    ["\u001f\u007f", '{"type":"string","value":"\\u001f\u007f"}'],
     [1.5, '{"type":"number","value":1.5}'],
     [1e21, '{"type":"number","value":1e+21}'],
     [-0, '{"type":"number","value":"-0"}'],
@@ -80,7 +81,7 @@ describe("each class has its form", () => {
 });
 
 describe("what the notation cannot say is written as its bytes", () => {
-  const tooDeep = Array.from({ length: 500 }).reduce<unknown>((inner) => [inner], day);
+  const nested = (leaf: unknown): unknown => Array.from({ length: 500 }).reduce<unknown>((inner) => [inner], leaf);
   const asKey = { a: new Map([[day, 1]]), b: day };
   // oxlint-disable-next-line unicorn/no-new-array -- a length without elements
   const sparse = Object.assign(new Array<unknown>(5_000), { 7: 1 });
@@ -100,7 +101,8 @@ describe("what the notation cannot say is written as its bytes", () => {
     ["an array of one element and a great length", sparse],
     ["a bigint of too many digits", 10n ** BigInt(MAX_NOTATION_BIGINT_DIGITS)],
     ["a negative one", -(10n ** BigInt(MAX_NOTATION_BIGINT_DIGITS))],
-    ["an object deeper than the codec writes it", tooDeep],
+    ["a date deeper than the codec writes it", nested(day)],
+    ["another object so deep", nested(/a/)],
     ["a text that would be too long", "\u0001".repeat(MAX_NOTATION_CHARACTERS / 6)],
     ["a shared buffer, seen in many places", Array.from({ length: 1000 }, () => new Uint8Array(buffer))],
   ])("%s", (_, value) => {

@@ -1,13 +1,13 @@
 /**
- * Values to the notation's text. A value is written only if it comes back as the same value: what `structuredClone` would keep is
- * kept, except the part of a buffer that its view does not show. What the notation cannot say makes the whole value unwritable:
- * - an object that stands in two places, cycles among them, because two copies of it would come back. A Date may: whether two
- *   equal dates are one object is nothing that programs ask, and `{createdAt: now, updatedAt: now}` is what they write. As the key
- *   of a Map or the member of a Set even a Date is looked up as an object, so there it may not;
+ * Values to the notation's text. A value is written only if it comes back as the same value: all that `structuredClone` keeps is
+ * kept, except the part of a buffer that a view does not show. The whole value is unwritable if it holds
+ * - an object in two places (a cycle is one), because two copies would come back. A Date may stand in two places: programs write
+ *   `{createdAt: now, updatedAt: now}` and never ask whether the two are one object. Only as the key of a Map or the member of a
+ *   Set is a Date looked up by identity, and there it may not;
  * - views that share bytes;
- * - boxed primitives, invalid dates, resizable buffers, Float16Array (which the ecosystem's readers do not know), arrays with
- *   properties, bigints of too many digits;
- * - a text that grows too long, as that of an array of which a million elements are holes.
+ * - a boxed primitive, an invalid date, a resizable buffer, a Float16Array (which the ecosystem's readers do not know), an array
+ *   with properties, a bigint of too many digits;
+ * - or so much that the text would pass its limit, for example an array with a million holes.
  */
 import { elementIndex, MAX_DEPTH } from "../v8/format.ts";
 import { base64UrlLength, toBase64Url } from "./base64url.ts";

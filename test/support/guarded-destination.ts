@@ -11,6 +11,7 @@ export function guarded(store: Destination, guard: Guard): Destination {
     prefix: store.prefix,
     put: (...args) => guard(() => store.put(...args)),
     putIfAbsent: (...args) => guard(() => store.putIfAbsent(...args)),
+    putIfUnchanged: (...args) => guard(() => store.putIfUnchanged(...args)),
     get: (...args) => guard(() => store.get(...args)),
     head: (...args) => guard(() => store.head(...args)),
     list: (...args) => guard(() => store.list(...args)),

@@ -14,10 +14,15 @@ import type {
   UploadStarted,
 } from "../../src/backup/destinations/destination.ts";
 import { destinationFailure } from "../../src/backup/destinations/destination.ts";
+import { sha256Hex } from "../../src/backup/format/sha256.ts";
 import { assertObjectName } from "../../src/backup/destinations/object-name.ts";
 
 const notFound = destinationFailure("not-found", "The bucket has no such object.");
 const notHere = destinationFailure("bad", "No multipart uploads in memory.");
+
+function etagOf(bytes: Uint8Array): string {
+  return `"${sha256Hex(bytes)}"`;
+}
 
 export class MemoryDestination implements Destination {
   readonly prefix = "";
@@ -48,6 +53,14 @@ export class MemoryDestination implements Destination {
     return put.ok ? { ok: true, alreadyThere: false } : put;
   }
 
+  async putIfUnchanged(name: string, bytes: Uint8Array, etag: string | null): Promise<Done | DestinationFailure> {
+    const there = this.objects.get(name);
+    if (etag !== null && (there === undefined || (etagOf(there) !== etag && !equalBytes(there, bytes)))) {
+      return destinationFailure("conflict", "There is another object by now.");
+    }
+    return this.put(name, bytes);
+  }
+
   async get(
     name: string,
     range?: ByteRange,
@@ -60,7 +73,7 @@ export class MemoryDestination implements Destination {
     if (bytes === undefined) return notFound;
     if (range === undefined && bytes.length > maxBytes) return destinationFailure("bad", "The object is too large.");
     const part = range === undefined ? bytes : bytes.subarray(range.offset, range.offset + range.length);
-    return { ok: true, bytes: part.slice(), size: bytes.length };
+    return { ok: true, bytes: part.slice(), size: bytes.length, etag: etagOf(bytes) };
   }
 
   async head(name: string): Promise<ObjectHead | DestinationFailure> {

@@ -59,6 +59,8 @@ export interface ObjectBytes extends Done {
   readonly bytes: Uint8Array;
   /** Of the whole object, also when a range was read. */
   readonly size: number;
+  /** What `putIfUnchanged` knows this very object by; null when the destination does not say. */
+  readonly etag: string | null;
 }
 
 export interface ObjectHead extends Done {
@@ -110,6 +112,12 @@ export interface Destination {
 
   /** Writes unless there is such an object. One with the same bytes counts as written; other bytes are a "conflict". */
   putIfAbsent(name: string, bytes: Uint8Array): Promise<PutIfAbsentDone | DestinationFailure>;
+
+  /**
+   * Replaces the object that was read with this etag. Another one, or none, is a "conflict", unless it has these very bytes. A
+   * destination that has no such condition, or no etag, replaces whatever is there: the caller looks afterwards.
+   */
+  putIfUnchanged(name: string, bytes: Uint8Array, etag: string | null): Promise<Done | DestinationFailure>;
 
   /**
    * Reads an object or a part of one. An object of more than `maxBytes` (MAX_DESTINATION_READ_BYTES, if it is not given) without a

@@ -84,6 +84,19 @@ export class R2Destination implements Destination {
     return alreadyWritten(this, name, bytes, refusal);
   }
 
+  async putIfUnchanged(name: string, bytes: Uint8Array, etag: string | null): Promise<Done | DestinationFailure> {
+    if (etag === null) return this.put(name, bytes);
+    const key = this.#key(name);
+    const outcome = await this.#call<PutIfAbsentDone>(async () => {
+      // null: it has another etag, or is not there.
+      const stored = await this.#bucket.put(key, bytes, { onlyIf: new Headers({ "if-match": etag }) });
+      return { ok: true, alreadyThere: stored === null };
+    });
+    if (!outcome.ok || !outcome.alreadyThere) return outcome;
+    const refusal = destinationFailure("conflict", `The R2 bucket has another object "${key}" by now.`);
+    return alreadyWritten(this, name, bytes, refusal);
+  }
+
   get(
     name: string,
     range?: ByteRange,
@@ -104,7 +117,7 @@ export class R2Destination implements Destination {
         );
       }
       const bytes = new Uint8Array(await object.arrayBuffer());
-      if (bytes.length === expected) return { ok: true, bytes, size: object.size };
+      if (bytes.length === expected) return { ok: true, bytes, size: object.size, etag: object.httpEtag };
       return destinationFailure("retry", "The R2 bucket's answer was cut short.");
     });
   }

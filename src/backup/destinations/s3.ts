@@ -63,6 +63,16 @@ export class S3Destination implements Destination {
     return put.ok ? { ok: true, alreadyThere: false } : put;
   }
 
+  async putIfUnchanged(name: string, bytes: Uint8Array, etag: string | null): Promise<Done | DestinationFailure> {
+    if (etag === null) return this.put(name, bytes);
+    const outcome = await this.#send("PUT", name, { headers: { ...octets, "if-match": etag }, body: bytes });
+    if (outcome.ok) return done;
+    // A server without conditional writes.
+    if (outcome.status === 501) return this.put(name, bytes);
+    const isAnother = outcome.class === "conflict" || outcome.class === "not-found";
+    return isAnother ? alreadyWritten(this, name, bytes, plain(conflict(this.#bucket))) : plain(outcome);
+  }
+
   async get(
     name: string,
     range?: ByteRange,
@@ -71,7 +81,7 @@ export class S3Destination implements Destination {
     if (range === undefined) {
       const outcome = await this.#send("GET", name, { readLimit: maxBytes });
       if (!outcome.ok) return plain(outcome);
-      return { ok: true, bytes: outcome.bytes, size: outcome.bytes.length };
+      return { ok: true, bytes: outcome.bytes, size: outcome.bytes.length, etag: strongEtag(outcome.headers) };
     }
     assertRange(range);
     const { offset, length } = range;
@@ -82,7 +92,7 @@ export class S3Destination implements Destination {
     const [, first, size] = /^bytes (\d+)-\d+\/(\d+)$/.exec(outcome.headers.get("content-range") ?? "") ?? [];
     const expected = Math.min(length, Number(size) - offset);
     if (outcome.status === 206 && Number(first) === offset && bytes.length === expected) {
-      return { ok: true, bytes, size: Number(size) };
+      return { ok: true, bytes, size: Number(size), etag: strongEtag(outcome.headers) };
     }
     return destinationFailure("bad", "The destination does not answer requests for a part of an object as S3 does.");
   }
@@ -195,6 +205,12 @@ export class S3Destination implements Destination {
     assertObjectName(name);
     return this.#client.send({ method, key: this.prefix + name, readLimit: SMALL_ANSWER_BYTES, ...rest });
   }
+}
+
+/** A weak one, as of something in between that compresses, fits no condition. */
+function strongEtag(headers: Headers): string | null {
+  const etag = headers.get("etag");
+  return etag === null || !etag.startsWith('"') ? null : etag;
 }
 
 /** Without what only the driver looks at. */

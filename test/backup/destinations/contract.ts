@@ -104,6 +104,31 @@ export function describeDestination(title: string, open: () => Promise<Destinati
       expect(firstDifference(done(await destination.get(name)).bytes, text("ours"))).toBe(-1);
     });
 
+    it("replaces an object only if it is the one that was read, and knows its own bytes again", async () => {
+      const name = `${run}/unchanged`;
+      done(await destination.put(name, text("first")));
+      const { etag } = done(await destination.get(name));
+      expect(etag).toMatch(/^"/);
+      done(await destination.putIfUnchanged(name, text("second"), etag));
+      done(await destination.putIfUnchanged(name, text("second"), etag));
+      expect(failed(await destination.putIfUnchanged(name, text("third"), etag)).class).toBe("conflict");
+      expect(firstDifference(done(await destination.get(name)).bytes, text("second"))).toBe(-1);
+      done(await destination.delete(name));
+      expect(failed(await destination.putIfUnchanged(name, text("third"), etag)).class).toBe("retry");
+      expect(failed(await destination.get(name)).class).toBe("not-found");
+    });
+
+    it("lets one of many who replace the same object win", async () => {
+      const name = `${run}/replacers`;
+      done(await destination.put(name, text("first")));
+      const { etag } = done(await destination.get(name));
+      const outcomes = await Promise.all(
+        Array.from({ length: 5 }, (_, i) => destination.putIfUnchanged(name, text(`writer ${i}`), etag)),
+      );
+      const told = outcomes.map((outcome) => (outcome.ok ? "stored" : outcome.class));
+      expect(told.toSorted()).toEqual(["conflict", "conflict", "conflict", "conflict", "stored"]);
+    });
+
     it("lets one of many who put if absent win", async () => {
       const name = `${run}/race`;
       const outcomes = await Promise.all(

@@ -123,6 +123,25 @@ describe("faults that pass", () => {
     expect(done(await destination.putIfAbsent(name, text("ours"))).alreadyThere).toBe(true);
     expect(failed(await destination.putIfAbsent(name, text("their"))).class).toBe("conflict");
   });
+
+  it("on such a server a replacement is made whatever is there", async () => {
+    const destination = open();
+    done(await destination.put(name, text("first")));
+    const { etag } = done(await destination.get(name));
+    done(await destination.put(name, text("second")));
+    proxy.add({ fault: { do: "answer", status: 501, code: "NotImplemented" }, method: "PUT", times: 1 });
+    done(await destination.putIfUnchanged(name, text("third"), etag));
+    expect(done(await destination.get(name)).bytes).toEqual(text("third"));
+  });
+
+  it("a replacement whose answer was lost is known again", async () => {
+    const destination = open();
+    done(await destination.put(name, text("first")));
+    const { etag } = done(await destination.get(name));
+    proxy.add({ fault: { do: "lose-answer" }, method: "PUT", times: 1 });
+    done(await destination.putIfUnchanged(name, text("second"), etag));
+    expect(triesOf("PUT")).toBe(2 + 1);
+  });
 });
 
 describe("faults that stay", () => {

@@ -88,6 +88,7 @@ export class Backup {
     const retention = new Retention({
       generations,
       clock,
+      policy,
       markManifestStale: () => this.#configurations.markManifestStale(),
     });
     this.tasks = [

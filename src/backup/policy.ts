@@ -1,6 +1,7 @@
 /** The sizes and times by which a backup decides. Deployments use `defaultPolicy`; tests make them small. */
 import {
   MAX_BACKUP_BACKLOG_BYTES,
+  MAX_BACKUP_GENERATIONS,
   MAX_BACKUP_RANGE_BYTES,
   MAX_LOG_OBJECTS_OF_GENERATION,
   MAX_SNAPSHOT_RANGE_ENTRIES,
@@ -17,6 +18,8 @@ export interface BackupPolicy {
   readonly compactionBytes: number;
   readonly compactionObjects: number;
   readonly compactionAgeMs: number;
+  /** So many are kept: beyond them the oldest goes, whatever the retention. The nearer that is, the longer the logs become. */
+  readonly generations: number;
   readonly manifestEveryMs: number;
   /** A set-up that has been failing for so long, for a reason that somebody must remove, is over. */
   readonly setUpGivesUpMs: number;
@@ -29,15 +32,21 @@ export const defaultPolicy: BackupPolicy = {
   compactionBytes: MIN_COMPACTION_LOG_BYTES,
   compactionObjects: MAX_LOG_OBJECTS_OF_GENERATION,
   compactionAgeMs: 7 * 24 * 60 * 60 * 1000,
+  generations: MAX_BACKUP_GENERATIONS,
   manifestEveryMs: 60_000,
   setUpGivesUpMs: 15 * 60 * 1000,
 };
 
-/** Whether the log behind a complete generation's snapshot has grown so long or old that a new generation is worth its snapshot. */
-export function isOutgrown(generation: Generation, policy: BackupPolicy, now: number): boolean {
+/**
+ * Whether the log behind a complete generation's snapshot has grown so long or old that a new generation is worth its snapshot. With
+ * each eighth of the generations that may be kept, the log may be twice as long: a database that writes without end for years then
+ * keeps what its retention promises, at the price of a longer replay.
+ */
+export function isOutgrown(generation: Generation, kept: number, policy: BackupPolicy, now: number): boolean {
   const { log, snapshot, createdAt, firstPoint, exported } = generation;
-  if (log.bytes >= Math.max(policy.compactionBytes, snapshot.bytes)) return true;
-  if (log.objects >= policy.compactionObjects) return true;
+  const stretch = 2 ** Math.floor((8 * kept) / policy.generations);
+  if (log.bytes >= Math.max(policy.compactionBytes * stretch, snapshot.bytes)) return true;
+  if (log.objects >= policy.compactionObjects * stretch) return true;
   // Its first point is the marker behind its own snapshot: a log that ends there holds nothing.
   return firstPoint !== null && exported > firstPoint && now - createdAt >= policy.compactionAgeMs;
 }

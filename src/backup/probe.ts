@@ -12,7 +12,7 @@ export async function probe(
   const name = `${databasePrefix(databaseId)}probe`;
   const put = await destination.put(name, mark);
   if (!put.ok) return put;
-  const got = await destination.get(name);
+  const got = await destination.get(name, undefined, mark.length);
   if (!got.ok) return got;
   if (!equalBytes(got.bytes, mark)) return notLikeAStore("gave other bytes back than were stored");
   const listed = await destination.list(name);

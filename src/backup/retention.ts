@@ -10,6 +10,7 @@ import { deleteSome } from "./delete-objects.ts";
 import type { Destination, DestinationFailure } from "./destinations/destination.ts";
 import { generationPrefix } from "./format/object-names.ts";
 import type { Generation, Generations } from "./generations.ts";
+import type { BackupPolicy } from "./policy.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
@@ -28,9 +29,25 @@ export function deletedAfter(
   return asUnixMs(timeOfVersion(next.consistentFrom) + retentionDays * DAY_MS);
 }
 
+/** Those that will go by themselves, and when; the oldest at once where there are more than are kept. */
+function departures(
+  all: readonly Generation[],
+  configuration: Configuration,
+  most: number,
+): readonly { readonly generation: Generation; readonly at: UnixMs }[] {
+  let surplus = all.filter(({ state }) => state !== "deleting").length - most;
+  return all.flatMap((generation) => {
+    const at = deletedAfter(generation, all, configuration);
+    if (at === null) return [];
+    surplus -= 1;
+    return [{ generation, at: surplus >= 0 ? generation.createdAt : at }];
+  });
+}
+
 export interface RetentionOptions {
   readonly generations: Generations;
   readonly clock: Clock;
+  readonly policy: BackupPolicy;
   /** A generation has gone from what the manifest has to say. */
   readonly markManifestStale: () => void;
 }
@@ -43,21 +60,19 @@ export class Retention {
   }
 
   dueAt(configuration: Configuration): UnixMs | null {
-    const all = this.#options.generations.all();
-    const dueOf = (generation: Generation): UnixMs | null => {
-      const deletable = generation.state === "deleting" && configuration.manifestChanges === 0;
-      return deletable ? this.#options.clock.now() : deletedAfter(generation, all, configuration);
-    };
-    return earliest(all.map(dueOf));
+    const { clock, policy, generations } = this.#options;
+    const all = generations.all();
+    const deletable = configuration.manifestChanges === 0 && all.some(({ state }) => state === "deleting");
+    const departing = departures(all, configuration, policy.generations).map(({ at }) => at);
+    return earliest(deletable ? [clock.now(), ...departing] : departing);
   }
 
   async run(destination: Destination, configuration: Configuration): Promise<DestinationFailure | null> {
-    const { generations, clock, markManifestStale } = this.#options;
+    const { generations, clock, policy, markManifestStale } = this.#options;
     const all = generations.all();
-    for (const generation of all) {
-      const at = deletedAfter(generation, all, configuration);
-      if (at === null || at > clock.now()) continue;
-      generations.delete(generation.start);
+    const gone = departures(all, configuration, policy.generations).find(({ at }) => at <= clock.now());
+    if (gone !== undefined) {
+      generations.delete(gone.generation.start);
       markManifestStale();
       return null;
     }

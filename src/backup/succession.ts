@@ -36,7 +36,8 @@ export class Succession {
       this.#generations.retire(start);
       this.#configurations.markManifestStale();
     }
-    if (live.length === 1 && isOutgrown(newest, this.#policy, now)) this.#begin(now);
+    const kept = this.#generations.all().length;
+    if (live.length === 1 && isOutgrown(newest, kept, this.#policy, now)) this.#begin(now);
   }
 
   #endThoseThatAreDone(): void {

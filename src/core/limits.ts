@@ -129,8 +129,11 @@ export const MAX_DESTINATION_PREFIX_CHARACTERS = 512;
 /** An endpoint is a host and perhaps a short path. */
 export const MAX_DESTINATION_URL_CHARACTERS = 500;
 
-/** One read from a destination is held in memory whole, in an object that has 128 MB for everything. */
-export const MAX_DESTINATION_READ_BYTES = 32 * MIB;
+/**
+ * One read from a destination is held in memory whole, in an object that has 128 MB for everything. The largest object of a backup is
+ * a range of 8 MiB and one commit more: 8 MiB of keys and values, whose sums may come to 4 KiB each, and their framing.
+ */
+export const MAX_DESTINATION_READ_BYTES = 24 * MIB;
 
 /** A page of 1,000 keys at S3's longest, with its XML, is less. */
 export const MAX_DESTINATION_LIST_ANSWER_BYTES = 4 * MIB;
@@ -155,6 +158,24 @@ export const MAX_BACKUP_RANGE_BYTES = 8 * MIB;
 
 /** Entries of one snapshot range: a scan of so many is a pause of some tens of milliseconds. */
 export const MAX_SNAPSHOT_RANGE_ENTRIES = 20_000;
+
+/** Entries of one log object that is read: a range of the smallest there are, 20 bytes each, and one commit more. */
+export const MAX_LOG_OBJECT_ENTRIES = Math.ceil(MAX_BACKUP_RANGE_BYTES / 20) + MAX_MUTATIONS;
+
+/** Objects of one folder of a backup that is read: a hundred times what ours have. A listing without end is none. */
+export const MAX_FOLDER_OBJECTS = 1_000_000;
+
+/** Generations that a backup keeps, and that its manifest may name: each is read with every restore. */
+export const MAX_BACKUP_GENERATIONS = 1_000;
+
+/** A manifest: a generation takes about 1,300 bytes of it. */
+export const MAX_MANIFEST_BYTES = 4 * MIB;
+
+/** Values in a manifest, counted before it is parsed: a generation has about 35. Each takes memory, however short its text is. */
+export const MAX_MANIFEST_VALUES = 100 * MAX_BACKUP_GENERATIONS;
+
+/** One text in a manifest: the cause of a gap is a sentence. */
+export const MAX_MANIFEST_TEXT_CHARACTERS = 500;
 
 /** Log that waits for a destination: beyond it the backup has a gap. The rest of the object's 10 GB stays the data's. */
 export const MAX_BACKUP_BACKLOG_BYTES = 1024 * MIB;

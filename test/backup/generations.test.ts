@@ -250,6 +250,35 @@ test("a generation is deleted when a newer one holds all that is promised: from 
   });
 });
 
+test("no more generations are kept than a manifest may name: logs grow longer first, then the oldest goes", async () => {
+  await withStorage(async (storage) => {
+    const generations = 16;
+    const tested = new TestBackup(storage, { policy: { compactionBytes: 1_000, generations } });
+    const history = new History(tested, 1_200, 23);
+    await tested.enable({ retentionDays: 30 });
+    const logs: number[] = [];
+    let most = 0;
+    while (history.left > 0) {
+      await history.write(20, 300);
+      const kept = (await tested.info()).generations.filter(({ state }) => state !== "deleting");
+      most = Math.max(most, kept.length);
+      logs.splice(0, logs.length, ...kept.filter(({ state }) => state === "retired").map(({ bytes }) => bytes));
+    }
+    expect(most).toBeGreaterThan(generations / 2);
+    expect(most).toBeLessThanOrEqual(generations + 1);
+    expect(logs.at(-1)).toBeGreaterThan(4 * (logs[0] ?? Infinity));
+    // Where outages end generations, none of which outgrows its log, the oldest go.
+    for (let i = 0; i < generations; i++) {
+      storage.transactionSync(() => tested.backup.restored(tested.database.lastVersion));
+      tested.commit(set(key("n"), text(String(i))));
+      await tested.settle();
+    }
+    const kept = (await tested.info()).generations.filter(({ state }) => state !== "deleting");
+    expect(kept.length).toBeLessThanOrEqual(generations);
+    expect((await manifestOf(tested)).generations.length).toBeLessThanOrEqual(generations);
+  });
+});
+
 test("an outage that outgrows the bound breaks the generation, marked with its gap, and a new one begins when it is over", async () => {
   await withStorage(async (storage) => {
     const watched = new Watched();

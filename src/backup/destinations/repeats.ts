@@ -19,7 +19,7 @@ export async function alreadyWritten(
 ): Promise<PutIfAbsentDone | DestinationFailure> {
   const head = await destination.head(name);
   if (head.ok && head.size !== bytes.length) return refusal;
-  const there = head.ok ? await destination.get(name) : head;
+  const there = head.ok ? await destination.get(name, undefined, bytes.length) : head;
   if (there.ok) return equalBytes(there.bytes, bytes) ? { ok: true, alreadyThere: true } : refusal;
   // Deleted between the two requests: another try finds it absent.
   if (there.class === "not-found") return destinationFailure("retry", `Object "${name}" was deleted just now.`);

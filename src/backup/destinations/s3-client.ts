@@ -3,7 +3,7 @@
  * reading, short retries. What the operations mean is in `s3.ts`.
  */
 import { AwsV4Signer } from "aws4fetch";
-import { concatBytes, toHex } from "../../core/bytes.ts";
+import { toHex } from "../../core/bytes.ts";
 import { MAX_DESTINATION_ERROR_ANSWER_BYTES } from "../../core/limits.ts";
 import { encodeKeyPath, encodeStrictly } from "./object-name.ts";
 import { lateFailure, type RetryPolicy, type Timing, withDeadline, withRetries } from "./retry.ts";
@@ -79,13 +79,13 @@ export class S3Client {
     const announced = request.method === "HEAD" ? null : announcedLength(response);
     if (good && announced !== null && announced > limit) {
       await response.body?.cancel();
-      return tooLarge(announced, limit);
+      return tooLarge(request, announced, limit);
     }
     const bytes = await this.#inTime(Math.min(announced ?? limit, limit), (signal) =>
-      readBody(response, limit, signal),
+      readBody(response, limit, announced ?? PIECE_BYTES, signal),
     );
     if (good) {
-      if (!(bytes instanceof Uint8Array)) return bytes ?? tooLarge(null, limit);
+      if (!(bytes instanceof Uint8Array)) return bytes ?? tooLarge(request, null, limit);
       if (announced !== null && bytes.length !== announced) return unreachableFailure(url);
       return { ok: true, status: response.status, headers: response.headers, bytes };
     }
@@ -161,33 +161,63 @@ function announcedLength(response: Response): number | null {
   return Number(text);
 }
 
-/** undefined when the body is longer than the limit. The rest of it is not read, nor is anything after the signal. */
-async function readBody(response: Response, limit: number, signal: AbortSignal): Promise<Uint8Array | undefined> {
+/** What arrives is waited for in pieces of this size, however small the sender's are: each chunk costs the platform a buffer. */
+const PIECE_BYTES = 64 * 1024;
+
+/** The platform's reader with `min`, which the standard has and its types lack. */
+interface ByteReader {
+  /** The view's buffer is handed over, and comes back with the value. */
+  read(
+    view: Uint8Array<ArrayBuffer>,
+    options: { readonly min: number },
+  ): Promise<{ readonly done: boolean; readonly value?: Uint8Array<ArrayBuffer> | undefined }>;
+  cancel(): Promise<void>;
+}
+
+/**
+ * undefined when the body is longer than the limit. The rest of it is not read, nor is anything after the signal. `expected`: how
+ * long it probably is.
+ */
+async function readBody(
+  response: Response,
+  limit: number,
+  expected: number,
+  signal: AbortSignal,
+): Promise<Uint8Array | undefined> {
   if (response.body === null) return new Uint8Array();
-  const reader = (response.body as ReadableStream<Uint8Array>).getReader();
+  // The same object under the interface above.
+  const reader = response.body.getReader({ mode: "byob" }) as unknown as ByteReader;
   signal.addEventListener("abort", () => void reader.cancel());
-  const chunks: Uint8Array[] = [];
+  let bytes = new Uint8Array(Math.min(expected, limit));
   let length = 0;
+  let buffer = new ArrayBuffer(PIECE_BYTES);
   for (;;) {
-    const { done, value: chunk } = await reader.read();
-    if (done) break;
-    length += chunk.length;
-    if (length > limit) {
+    const room = Math.min(PIECE_BYTES, limit + 1 - length);
+    const { done, value } = await reader.read(new Uint8Array(buffer, 0, room), { min: room });
+    const end = length + (value?.length ?? 0);
+    if (end > limit) {
       await reader.cancel();
       return undefined;
     }
-    chunks.push(chunk);
+    if (end > bytes.length) {
+      const longer = new Uint8Array(Math.min(limit, Math.max(end, 2 * bytes.length)));
+      longer.set(bytes.subarray(0, length));
+      bytes = longer;
+    }
+    if (value !== undefined) bytes.set(value, length);
+    length = end;
+    if (done) return bytes.subarray(0, length);
+    buffer = value?.buffer ?? new ArrayBuffer(PIECE_BYTES);
   }
-  if (chunks.length === 1 && chunks[0] !== undefined) return chunks[0];
-  return concatBytes(chunks);
 }
 
-function tooLarge(announced: number | null, limit: number): S3Failure {
+function tooLarge({ key }: S3Request, announced: number | null, limit: number): S3Failure {
+  const what = key === null ? "The destination's answer" : `The object ${JSON.stringify(key)}`;
   const size = announced === null ? "longer" : `${announced} bytes long`;
   return {
     ok: false,
     class: "bad",
-    message: `The destination's answer is ${size}; at most ${limit} bytes are read at once.`,
+    message: `${what} is ${size}; at most ${limit} bytes are read of it.`,
     status: null,
     code: null,
   };

@@ -2,15 +2,24 @@
  * `manifest.json`: what a database's backup holds, so that a restore needs the bucket alone. It is written now and then; log and
  * snapshot objects younger than it are found by listing. Times are RFC 3339, versionstamps 20 hex digits, both as people read them.
  * A reader takes what it knows of format 1 and leaves the rest; another format it refuses. The text ends with its own seal, the
- * SHA-256 of all that comes before: what was altered, be it one digit, is not believed.
+ * SHA-256 of all that comes before: what was altered, be it one digit, is not believed. A seal proves no more than that, for anybody can
+ * make one: size and number of values are limited before anything is parsed.
  */
 import { asUnixMs, type UnixMs } from "../../core/clock.ts";
+import {
+  MAX_BACKUP_GENERATIONS,
+  MAX_MANIFEST_BYTES,
+  MAX_MANIFEST_TEXT_CHARACTERS,
+  MAX_MANIFEST_VALUES,
+} from "../../core/limits.ts";
 import { type Version, versionOfHex, versionstampHex } from "../../core/versionstamp.ts";
 import { type Damage, damage, DamageFound } from "./damage.ts";
 import { type GenerationPlace, generationPrefix, manifestName } from "./object-names.ts";
 import { sha256Hex } from "./sha256.ts";
 
 const MANIFEST_FORMAT = 1;
+
+const [COMMA, OPEN_LIST, OPEN_OBJECT] = [0x2c, 0x5b, 0x7b];
 
 /** `ended`: nothing after its last commit will ever be in it, and its gap says why; what it has stays restorable. */
 export type GenerationState = "snapshotting" | "complete" | "ended";
@@ -116,6 +125,12 @@ export function parseManifest(
   bytes: Uint8Array,
 ): { readonly ok: true; readonly manifest: Manifest } | Damage {
   const object = manifestName(databaseId);
+  if (bytes.length > MAX_MANIFEST_BYTES) {
+    return damage(object, `has ${bytes.length} bytes; a manifest has at most ${MAX_MANIFEST_BYTES}`);
+  }
+  if (boundOfValues(bytes) > MAX_MANIFEST_VALUES) {
+    return damage(object, `has more than ${MAX_MANIFEST_VALUES} values, the most that a manifest has`);
+  }
   let json: unknown;
   try {
     const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
@@ -132,7 +147,7 @@ export function parseManifest(
     const manifest = {
       databaseId: root.field("databaseId").text(),
       writtenAt: root.field("writtenAt").time(),
-      generations: root.field("generations").list().map(parseGeneration),
+      generations: root.field("generations").list(MAX_BACKUP_GENERATIONS).map(parseGeneration),
     };
     if (manifest.databaseId !== databaseId) return damage(object, "is another database's");
     for (const [i, { start }] of manifest.generations.entries()) {
@@ -144,6 +159,13 @@ export function parseManifest(
     if (error instanceof DamageFound) return damage(object, error.message);
     throw error;
   }
+}
+
+/** How many values this JSON has at the most: each but the first follows a comma or an opening bracket. */
+function boundOfValues(bytes: Uint8Array): number {
+  let count = 1;
+  for (const byte of bytes) if (byte === COMMA || byte === OPEN_LIST || byte === OPEN_OBJECT) count += 1;
+  return count;
 }
 
 function parseGeneration(node: JsonNode): ManifestGeneration {
@@ -161,7 +183,7 @@ function parseGeneration(node: JsonNode): ManifestGeneration {
     snapshot: parseFolder(node.field("snapshot")),
     gaps: node
       .field("gaps")
-      .list()
+      .list(MAX_BACKUP_GENERATIONS)
       .map((gap) => ({
         after: gap.field("after").stamp(),
         upTo: gap.field("upTo").orNull((value) => value.stamp()),
@@ -219,13 +241,16 @@ class JsonNode {
     return new JsonNode((value as Record<string, unknown>)[name], `${name} of ${this.path}`);
   }
 
-  list(): JsonNode[] {
+  list(longest: number): JsonNode[] {
     if (!Array.isArray(this.#value)) this.#wrong("a list");
+    if (this.#value.length > longest) throw new DamageFound(`has more than ${longest} items in ${this.path}`);
     return this.#value.map((item, i) => new JsonNode(item, `item ${i} of ${this.path}`));
   }
 
   text(): string {
-    return typeof this.#value === "string" ? this.#value : this.#wrong("a text");
+    if (typeof this.#value !== "string") this.#wrong("a text");
+    if (this.#value.length <= MAX_MANIFEST_TEXT_CHARACTERS) return this.#value;
+    throw new DamageFound(`has more than ${MAX_MANIFEST_TEXT_CHARACTERS} characters in ${this.path}`);
   }
 
   integer(): number {

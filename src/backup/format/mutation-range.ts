@@ -6,6 +6,7 @@
 import { assert } from "../../core/assert.ts";
 import { toHex } from "../../core/bytes.ts";
 import type { UnixMs } from "../../core/clock.ts";
+import { MAX_LOG_OBJECT_ENTRIES } from "../../core/limits.ts";
 import type { Encoding } from "../../core/operations.ts";
 import { bytesFieldSize, ProtobufReader, ProtobufWriter, varintFieldSize } from "../../core/protobuf.ts";
 import { LAST_ORDER, timeOfVersion, type Version } from "../../core/versionstamp.ts";
@@ -140,6 +141,7 @@ function check(bytes: Uint8Array): Omit<MutationRange, "ok" | "read"> {
         first ??= stamp;
         last = stamp;
         entries += 1;
+        if (entries > MAX_LOG_OBJECT_ENTRIES) throw new DamageFound(`has more than ${MAX_LOG_OBJECT_ENTRIES} entries`);
         if (isLastOfCommit(stamp)) commits += 1;
         break;
       }

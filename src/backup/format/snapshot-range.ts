@@ -6,6 +6,7 @@
 import { assert } from "../../core/assert.ts";
 import { compareBytes, equalBytes } from "../../core/bytes.ts";
 import type { UnixMs } from "../../core/clock.ts";
+import { MAX_SNAPSHOT_RANGE_ENTRIES } from "../../core/limits.ts";
 import type { Entry } from "../../core/operations.ts";
 import { bytesFieldSize, ProtobufReader, ProtobufWriter } from "../../core/protobuf.ts";
 import {
@@ -103,6 +104,9 @@ export function openSnapshotRange(place: GenerationPlace, object: string, bytes:
       lastKey = entry.key;
       if (entry.version > newest) newest = entry.version;
       entries += 1;
+      if (entries > MAX_SNAPSHOT_RANGE_ENTRIES) {
+        throw new DamageFound(`has more than ${MAX_SNAPSHOT_RANGE_ENTRIES} entries`);
+      }
     }
     if (firstKey === undefined || lastKey === undefined) throw new DamageFound("holds no entry");
     const { previousSha256 } = walker;

@@ -2,7 +2,7 @@
  * One database's backup as it lies in a destination: which objects there are, and their bytes. Everything that is read goes through
  * here, one page of names or one object at a time. What an object means is for others.
  */
-import { MAX_GENERATIONS_LISTED } from "../../core/limits.ts";
+import { MAX_DESTINATION_READ_BYTES, MAX_GENERATIONS_LISTED, MAX_MANIFEST_BYTES } from "../../core/limits.ts";
 import type { Version } from "../../core/versionstamp.ts";
 import {
   type Destination,
@@ -40,6 +40,9 @@ export function problemText(problem: ReadProblem): string {
   return isDamage(problem) ? `The object ${problem.object} ${problem.problem}` : problem.message;
 }
 
+/** A versionstamp in hex, with room for what was put there by mistake and is to be told. */
+const MAX_DIFFERENTIAL_BYTES = 1024;
+
 export class BackupBucket {
   readonly databaseId: string;
   readonly #destination: Destination;
@@ -55,7 +58,7 @@ export class BackupBucket {
 
   /** null: there is none. */
   async manifest(): Promise<{ readonly ok: true; readonly manifest: Manifest | null } | ReadProblem> {
-    const got = await this.#destination.get(manifestName(this.databaseId));
+    const got = await this.#destination.get(manifestName(this.databaseId), undefined, MAX_MANIFEST_BYTES);
     if (got.ok) return parseManifest(this.databaseId, got.bytes);
     return got.class === "not-found" ? { ok: true, manifest: null } : got;
   }
@@ -89,7 +92,7 @@ export class BackupBucket {
   async consistentFrom(
     place: GenerationPlace,
   ): Promise<{ readonly ok: true; readonly consistentFrom: Version | null } | ReadProblem> {
-    const got = await this.#destination.get(differentialName(place));
+    const got = await this.#destination.get(differentialName(place), undefined, MAX_DIFFERENTIAL_BYTES);
     if (got.ok) return parseDifferential(place, got.bytes);
     return got.class === "not-found" ? { ok: true, consistentFrom: null } : got;
   }
@@ -104,6 +107,9 @@ export class BackupBucket {
     name: string,
     listedSize?: number,
   ): Promise<{ readonly ok: true; readonly bytes: Uint8Array } | ReadProblem> {
+    if (listedSize !== undefined && listedSize > MAX_DESTINATION_READ_BYTES) {
+      return damage(name, `has ${listedSize} bytes; an object of a backup has at most ${MAX_DESTINATION_READ_BYTES}`);
+    }
     const got = await this.#destination.get(name, undefined, listedSize);
     if (got.ok) return got;
     return got.class === "not-found" ? damage(name, "is missing") : got;

@@ -30,6 +30,8 @@ export interface ReplayCursor {
   readonly bytes: number;
   readonly snapshotBytes: number;
   readonly logBytes: number;
+  /** Objects of the part's folder that were listed for its size. */
+  readonly listed: number;
 }
 
 const ZEROES = toHex(NO_OBJECT_BEFORE);
@@ -50,6 +52,7 @@ export const START: ReplayCursor = {
   bytes: 0,
   snapshotBytes: 0,
   logBytes: 0,
+  listed: 0,
 };
 
 /** The beginning of the next part. */

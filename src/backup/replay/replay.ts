@@ -5,6 +5,7 @@
  * is wrong is answered as damage of an object and nothing more is read.
  */
 import { toHex } from "../../core/bytes.ts";
+import { MAX_FOLDER_OBJECTS } from "../../core/limits.ts";
 import type { Effect } from "../../core/operations.ts";
 import { type Version, versionstampHex } from "../../core/versionstamp.ts";
 import { type Damage, damage } from "../format/damage.ts";
@@ -130,8 +131,10 @@ export class Replay {
       const parsed = parseSnapshotObjectName(generation.place, name);
       if (!parsed.ok) return parsed;
     }
+    const listed = this.cursor.listed + page.objects.length;
+    if (listed > MAX_FOLDER_OBJECTS) return tooManyObjects(snapshotsPrefix(generation.place));
     const bytes = page.objects.reduce((sum, { size }) => sum + size, this.cursor.snapshotBytes);
-    const sized = { ...this.cursor, snapshotBytes: bytes, object: page.next };
+    const sized = { ...this.cursor, snapshotBytes: bytes, listed, object: page.next };
     return this.#store(() => (page.next === null ? enter(sized, "size of the log") : sized));
   }
 
@@ -150,7 +153,9 @@ export class Replay {
       if (until !== null && parsed.first.version > until) passed = true;
       else logBytes += size;
     }
-    const sized = { ...cursor, logBytes, object: page.next };
+    const listed = cursor.listed + page.objects.length;
+    if (listed > MAX_FOLDER_OBJECTS) return tooManyObjects(logsPrefix(generation.place));
+    const sized = { ...cursor, logBytes, listed, object: page.next };
     return this.#store(() => (passed ? enter(sized, "snapshot") : sized));
   }
 
@@ -386,6 +391,10 @@ function hasCommit(entries: Iterable<LogEntry>, version: Version): boolean {
     if (stamp.version > version) return false;
   }
   return false;
+}
+
+function tooManyObjects(folder: string): Damage {
+  return damage(folder, `holds more than ${MAX_FOLDER_OBJECTS} objects, the most that a folder of a backup has`);
 }
 
 function notAsDescribed(object: string): Damage {

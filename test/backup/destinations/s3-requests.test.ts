@@ -27,11 +27,12 @@ function open(fetch: OutboundFetch, sessionToken: string | null = null, within: 
 
 const endless = (status: number, chunk: Uint8Array): { response: Response; pulled: () => number } => {
   let pulled = 0;
-  const body = new ReadableStream<Uint8Array>({
+  const body = new ReadableStream({
+    type: "bytes",
     pull(controller) {
       pulled += chunk.length;
       if (pulled > 100_000_000) throw new Error("read without end");
-      controller.enqueue(chunk);
+      controller.enqueue(chunk.slice());
     },
   });
   return { response: new Response(body, { status }), pulled: () => pulled };
@@ -138,8 +139,10 @@ describe("an answer", () => {
 
   it("that announces more than is read at once is refused unread", async () => {
     const { response, pulled } = endless(200, new Uint8Array(100_000));
-    const announced = new Response(response.body, { headers: { "content-length": "33554433" } });
-    expect(failed(await open(async () => announced).get("x")).message).toContain("33554433 bytes long");
+    const announced = new Response(response.body, { headers: { "content-length": "25165825" } });
+    expect(failed(await open(async () => announced).get("x")).message).toContain(
+      'The object "a b+c/x" is 25165825 bytes long',
+    );
     expect(pulled()).toBeLessThan(1_000_000);
   });
 
@@ -155,6 +158,13 @@ describe("an answer", () => {
     ["of nothing", ""],
   ])("that is a listing %s is refused", async (_, xml) => {
     expect(failed(await open(async () => new Response(xml)).list("")).class).toBe("bad");
+  });
+
+  it("that is a listing of more objects than were asked for is refused", async () => {
+    const xml = list(`<IsTruncated>true</IsTruncated>${item("a b+c/x")}${item("a b+c/y")}`);
+    const destination = open(async () => new Response(xml));
+    expect((await destination.list("", { limit: 2 })).ok).toBe(true);
+    expect(failed(await destination.list("", { limit: 1 })).class).toBe("bad");
   });
 
   it("that is a listing of one object is taken", async () => {
@@ -175,7 +185,7 @@ describe("an answer", () => {
       const deadlines: number[] = [];
       let cancelled = 0;
       const fetch: OutboundFetch = async () => {
-        const body = new ReadableStream<Uint8Array>({ cancel: () => void cancelled++ });
+        const body = new ReadableStream({ type: "bytes", cancel: () => void cancelled++ });
         return new Response(body, { status, headers: length === null ? {} : { "content-length": length } });
       };
       const hurried: Timing = {

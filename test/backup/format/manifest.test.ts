@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { encodeManifest, type Manifest, parseManifest, sealManifest } from "../../../src/backup/format/manifest.ts";
+import * as limits from "../../../src/core/limits.ts";
 import { asUnixMs } from "../../../src/core/clock.ts";
 import { asVersion } from "../../../src/core/versionstamp.ts";
 
@@ -115,5 +116,48 @@ describe("a manifest", () => {
       expect(parseManifest("db", flipped)).toMatchObject({ ok: false, object: "db/manifest.json" });
     }
     expect(parseManifest("db", new TextEncoder().encode(unsealed)).ok).toBe(false);
+  });
+
+  describe("of a size that no backup has", () => {
+    const generation = manifest.generations[0];
+    if (generation === undefined) throw new Error("no generation");
+    const ofGenerations = (count: number, causeLength: number): Manifest => ({
+      ...manifest,
+      generations: Array.from({ length: count }, (_, i) => ({
+        ...generation,
+        start: asVersion(1_800_000_000_000_000 + i),
+        gaps: [{ after: generation.start, upTo: generation.start, cause: '"'.repeat(causeLength) }],
+      })),
+    });
+
+    it("is never written: the most generations, with the longest texts, are within all limits", () => {
+      const largest = ofGenerations(limits.MAX_BACKUP_GENERATIONS, limits.MAX_MANIFEST_TEXT_CHARACTERS);
+      expect(parseManifest("db", encodeManifest(largest))).toEqual({ ok: true, manifest: largest });
+    });
+
+    it.each([
+      [
+        "one generation more",
+        ofGenerations(limits.MAX_BACKUP_GENERATIONS + 1, 1),
+        "more than 1000 items in generations",
+      ],
+      [
+        "a text of a character more",
+        ofGenerations(1, limits.MAX_MANIFEST_TEXT_CHARACTERS + 1),
+        "more than 500 characters in cause",
+      ],
+    ])("is refused: %s", (_, tooLarge, problem) => {
+      expect(parseManifest("db", encodeManifest(tooLarge))).toHaveProperty("problem", expect.stringContaining(problem));
+    });
+
+    it.each(["1", "{}", "[]", '"",{"":[', "1,[[["])("is refused before it is parsed: values like %s", (value) => {
+      const values = `${value},`.repeat(limits.MAX_MANIFEST_VALUES);
+      expect(parse(`{"x":[${values}1]}`)).toHaveProperty("problem", expect.stringContaining("more than 100000 values"));
+    });
+
+    it("is refused before it is parsed: a text of more bytes", () => {
+      const text = " ".repeat(limits.MAX_MANIFEST_BYTES);
+      expect(parse(`{"x":"${text}"}`)).toHaveProperty("problem", expect.stringMatching(/has 4\d{6} bytes; .* 4194304/));
+    });
   });
 });

@@ -14,8 +14,9 @@ import {
 import { encodeLogEntries } from "../../../src/engine/log-entry.ts";
 import { asUnixMs } from "../../../src/core/clock.ts";
 import { toHex } from "../../../src/core/bytes.ts";
+import { MAX_BACKUP_RANGE_BYTES, MAX_LOG_OBJECT_ENTRIES } from "../../../src/core/limits.ts";
 import { Encoding } from "../../../src/core/operations.ts";
-import { asVersion, timeOfVersion, type Version } from "../../../src/core/versionstamp.ts";
+import { asVersion, timeOfVersion, type Version, writeVersionstamp } from "../../../src/core/versionstamp.ts";
 import { arbitraryEntry } from "../../support/operations.ts";
 import { sealed } from "../../support/sealed.ts";
 import { BackupMutationRangeSchema } from "../../support/proto/generated/com/deno/kv/backup/backup_pb.js";
@@ -263,4 +264,32 @@ it("the empty key may be cleared: that makes a point where nothing changed", () 
   expect([...opened(openMutationRange(place, marker.name, marker.bytes)).read()]).toMatchObject([
     { type: "clear", key: new Uint8Array() },
   ]);
+});
+
+it("of the most entries there can be is taken, and of one more refused", () => {
+  // A marker is the smallest commit: no entry of ours takes less room.
+  const [marker = new Uint8Array()] = encodeLogEntries(
+    asVersion(1_800_000_000_000_000),
+    [{ type: "delete", key: new Uint8Array() }],
+    100,
+  );
+  expect(marker.length).toBe(20);
+  const most = MAX_LOG_OBJECT_ENTRIES;
+  expect(most).toBeGreaterThan(Math.ceil(MAX_BACKUP_RANGE_BYTES / marker.length) + 1);
+  const part = (i: number): Uint8Array => {
+    const bytes = marker.slice();
+    writeVersionstamp(bytes, 4, asVersion(1_800_000_000_000_000 + i));
+    return bytes;
+  };
+  const commits = Array.from({ length: most + 1 }, (_, i) => ({
+    version: asVersion(1_800_000_000_000_000 + i),
+    parts: [part(i)],
+  }));
+  const [fits, tooMany] = [commits.slice(0, -1), commits].map((each) => encodeMutationRange(place, each, hash));
+  if (fits === undefined || tooMany === undefined) throw new Error("no objects");
+  expect(openMutationRange(place, fits.name, fits.bytes)).toMatchObject({ ok: true, commits: most });
+  expect(openMutationRange(place, tooMany.name, tooMany.bytes)).toHaveProperty(
+    "problem",
+    `has more than ${most} entries`,
+  );
 });

@@ -2,6 +2,7 @@
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { MAX_SNAPSHOT_RANGE_ENTRIES } from "../../../src/core/limits.ts";
 import { NO_OBJECT_BEFORE } from "../../../src/backup/format/fields.ts";
 import type { Damage } from "../../../src/backup/format/damage.ts";
 import {
@@ -210,5 +211,17 @@ describe("a damaged snapshot object", () => {
     expect(openSnapshotRange(place, name, bytes)).toHaveProperty("problem", expect.stringContaining("order of keys"));
     const twice = encodeSnapshotRange([entry(98, null), entry(98, null)], hash);
     expect(openSnapshotRange(place, name, twice)).toHaveProperty("problem", expect.stringContaining("order of keys"));
+  });
+
+  it("by more entries than a scan gives is refused", () => {
+    const entries = Array.from({ length: MAX_SNAPSHOT_RANGE_ENTRIES + 1 }, (_, i) => ({
+      ...entry(97, null),
+      key: Uint8Array.of(2, ...text(String(i).padStart(5, "0")), 0),
+    }));
+    expect(openSnapshotRange(place, name, encodeSnapshotRange(entries.slice(0, -1), hash)).ok).toBe(true);
+    expect(openSnapshotRange(place, name, encodeSnapshotRange(entries, hash))).toHaveProperty(
+      "problem",
+      "has more than 20000 entries",
+    );
   });
 });

@@ -1,4 +1,7 @@
 /** The management API of a server process on this machine, asked as often as it takes while that process starts. */
+import { once } from "node:events";
+import { Agent, request, type IncomingMessage } from "node:http";
+import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { failure, type Failure } from "../core/errors.ts";
 
@@ -13,6 +16,12 @@ export interface ApiAnswer {
 
 const ATTEMPTS = 50;
 const PAUSE_MS = 200;
+
+/** A process that takes a request and never answers is asked again. */
+const ANSWER_MS = 30_000;
+
+/** Of its own, because node's may send requests through the environment's proxy, for which this machine is another one. */
+const agent = new Agent();
 
 export class ApiClient {
   readonly #processUrl: ProcessUrl;
@@ -30,31 +39,38 @@ export class ApiClient {
     token: string,
     { body, idempotencyKey }: { readonly body?: object; readonly idempotencyKey?: string } = {},
   ): Promise<ApiAnswer | Failure> {
-    const request: RequestInit = {
-      method,
-      headers: {
-        authorization: `Bearer ${token}`,
-        ...(idempotencyKey === undefined ? {} : { "idempotency-key": idempotencyKey }),
-      },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    const headers = {
+      authorization: `Bearer ${token}`,
+      ...(idempotencyKey === undefined ? {} : { "idempotency-key": idempotencyKey }),
     };
+    const sent = body === undefined ? "" : JSON.stringify(body);
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-      const answer = await this.#once(path, request);
+      const answer = await this.#once(method, path, headers, sent);
       if (answer !== undefined && answer.status !== 503) return answer;
       await sleep(PAUSE_MS);
     }
     return failure("unavailable", `The server process does not answer ${method} ${path}.`);
   }
 
-  async #once(path: string, request: RequestInit): Promise<ApiAnswer | undefined> {
+  /** Undefined when no answer came, or not all of it. */
+  async #once(
+    method: string,
+    path: string,
+    headers: Readonly<Record<string, string>>,
+    body: string,
+  ): Promise<ApiAnswer | undefined> {
     const url = this.#processUrl();
     if (url === undefined) return undefined;
+    const signal = AbortSignal.timeout(ANSWER_MS);
     try {
-      const answer = await fetch(`${url}${path}`, request);
-      return { status: answer.status, body: objectOf(await answer.text()) };
+      const sent = request(`${url}${path}`, { method, headers, agent, signal });
+      sent.end(body);
+      // The event's only argument.
+      const [answer] = (await once(sent, "response")) as [IncomingMessage];
+      return { status: answer.statusCode ?? 0, body: objectOf(await text(answer)) };
     } catch (error) {
-      // What fetch throws when the connection cannot be made or breaks.
-      if (error instanceof TypeError) return undefined;
+      // The connection could not be made, broke, or was given up.
+      if (error instanceof Error && ("code" in error || error.name === "AbortError")) return undefined;
       throw error;
     }
   }
@@ -69,9 +85,9 @@ export function textAt(body: object, ...path: readonly string[]): string {
   return value;
 }
 
-function objectOf(text: string): object {
+function objectOf(json: string): object {
   try {
-    const value: unknown = JSON.parse(text);
+    const value: unknown = JSON.parse(json);
     return typeof value === "object" && value !== null ? value : {};
   } catch {
     return {};

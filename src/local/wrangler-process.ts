@@ -34,13 +34,20 @@ export async function startWrangler(
     `--env-file=${variables}`,
     "--show-interactive-dev-session=false",
   ];
-  const wrangler = await spawnGuarded(process.execPath, args, process.env);
+  const wrangler = await spawnGuarded(process.execPath, args, { ...process.env, ...withoutProxyToItself() });
   wrangler.stderr.pipe(process.stderr, { end: false });
   const exited = wrangler.exited.then((how) => `wrangler ended (${how}); what it said is above`);
   const port = await Promise.race([readyPort(wrangler.stdout), exited]);
 
   if (typeof port === "string") return failure("internal", port);
   return { port, pid: wrangler.pid, exited, stop: (graceMs) => wrangler.stop(graceMs) };
+}
+
+/** Wrangler talks to processes of its own on this machine, through the environment's proxy if that does not leave them out. */
+function withoutProxyToItself(): Variables {
+  const given = process.env["no_proxy"] ?? process.env["NO_PROXY"];
+  const all = [...(given === undefined ? [] : [given]), "localhost", "127.0.0.1", "::1"].join(",");
+  return { no_proxy: all, NO_PROXY: all };
 }
 
 /** Passes the lines on, those after the one that names the port too. */

@@ -56,7 +56,9 @@ test("SIGTERM ends it also while wrangler is not ready, as with a source that la
 
 test("SIGTERM ends it cleanly, wrangler and its children too", async () => {
   const root = copyOfSources();
-  const program = runScript("dev", ["--port=0", "--json", `--persist-to=${join(root, "data")}`], {}, root);
+  // And it makes no call to itself through the environment's proxy, also where that leaves something else out.
+  const proxy = { HTTP_PROXY: "http://127.0.0.1:9", NODE_USE_ENV_PROXY: "1", NO_PROXY: "company.example" };
+  const program = runScript("dev", ["--port=0", "--json", `--persist-to=${join(root, "data")}`], proxy, root);
   await announced(program);
   program.process.kill("SIGTERM");
   expect(await program.exited).toBe(0);

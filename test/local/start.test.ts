@@ -42,6 +42,12 @@ test("the snippet that it prints runs in a shell as it stands, in Deno; and @den
   expect((await kv.get(["greeting"])).value).toBe("Hello from Cairn");
 });
 
+test("it makes no call to itself through the environment's proxy", async () => {
+  const proxy = { NODE_USE_ENV_PROXY: "1", HTTP_PROXY: "http://127.0.0.1:9", http_proxy: "http://127.0.0.1:9" };
+  const program = runScript("start", ["--port=0", "--json", `--persist-to=${temporaryFolder()}`], proxy);
+  expect((await announced(program)).databaseId).toMatch(/^[0-9a-f-]{36}$/);
+});
+
 test.each(["SIGINT", "SIGTERM"] as const)(
   "%s ends it cleanly, workerd too, and frees port and folder",
   async (signal) => {

@@ -4,6 +4,7 @@
  */
 import type { Grant } from "./core/authority.ts";
 import { isFailure } from "./core/management.ts";
+import type { PublicAddress } from "./core/public-address.ts";
 import { isLoopback } from "./core/secret-text.ts";
 import { AccessTokenKeys } from "./directory/access-token.ts";
 import { DataTokens } from "./directory/data-token.ts";
@@ -44,6 +45,7 @@ export default {
 function compose(env: Env): Handler {
   const deployment = deploymentOf(env);
   if (isFailure(deployment)) return async () => notConfigured(deployment.message);
+  const { loopbackOnly, publicAddress } = deployment;
   const [clock, entropy] = [systemClock, systemEntropy];
   const accessTokens = new AccessTokenKeys(deployment, entropy);
   const dataTokens = new DataTokens(deployment.keys);
@@ -56,18 +58,18 @@ function compose(env: Env): Handler {
     pastKeeper: (id, grant) => pastKeeper(env, id, grant),
   });
   const database = (id: string, grant: Grant) => databaseStub(env, id, grant);
-  const kvConnect = kvConnectDoor({ authority, database, clock, timers: systemTimers });
+  const kvConnect = kvConnectDoor({ authority, database, clock, timers: systemTimers, publicAddress });
   const management = managementDoor({
     accessTokens,
     clock,
     entropy,
+    publicAddress,
     organization,
     index: () => organizationIndex(env),
   });
-  const { loopbackOnly } = deployment;
   return (request) => {
     const { url } = request;
-    if (loopbackOnly !== null && !(URL.canParse(url) && isLoopback(new URL(url).hostname))) {
+    if (loopbackOnly !== null && !leadsToLoopback(url, publicAddress)) {
       return Promise.resolve(notConfigured(loopbackOnly.message));
     }
     const path = pathOf(url);
@@ -83,6 +85,11 @@ function pathOf(url: string): string {
   const from = url.indexOf("/", url.indexOf("//") + 2);
   const to = url.indexOf("?", from);
   return url.slice(from, to === -1 ? url.length : to);
+}
+
+/** As far as names tell. */
+function leadsToLoopback(url: string, address: PublicAddress): boolean {
+  return [url, address.url ?? url].every((one) => URL.canParse(one) && isLoopback(new URL(one).hostname));
 }
 
 function nothingHere(): Response {

@@ -36,7 +36,10 @@ export class AccessTokenKeys implements AccessTokens {
   readonly #derived = new Map<string, CryptoKey>();
 
   /** The deployment's tokens are those that create and list organizations. */
-  constructor({ keys, deploymentTokens, alias }: Omit<Deployment, "loopbackOnly">, entropy: Entropy) {
+  constructor(
+    { keys, deploymentTokens, alias }: Pick<Deployment, "keys" | "deploymentTokens" | "alias">,
+    entropy: Entropy,
+  ) {
     this.#keys = keys;
     this.#deploymentTokens = deploymentTokens;
     this.#alias = alias;

@@ -4,6 +4,7 @@
  */
 import { failure, type Failure } from "../core/errors.ts";
 import { isFailure } from "../core/management.ts";
+import { publicAddressFrom, type PublicAddress, type PublicAddressTexts } from "../core/public-address.ts";
 import { placeholderAmong, type SecretTexts } from "../core/secret-text.ts";
 import { signingKeys, type SigningKeys } from "../core/signing-keys.ts";
 
@@ -17,7 +18,7 @@ export interface TokenAlias {
 }
 
 /** As the Worker's environment has them. Several deployment tokens are all accepted, so that one is replaced without an interruption. */
-export interface DeploymentSecrets extends SecretTexts {
+export interface DeploymentSecrets extends SecretTexts, PublicAddressTexts {
   /** `text:token`; `npm start` sets it for `--access-token`. */
   readonly CAIRN_TOKEN_ALIAS?: string | null;
 }
@@ -28,6 +29,7 @@ export interface Deployment {
   readonly alias: TokenAlias | null;
   /** Why it answers only what is asked of it under a loopback name; null: it answers everybody. */
   readonly loopbackOnly: Failure | null;
+  readonly publicAddress: PublicAddress;
 }
 
 export function deploymentOf(secrets: DeploymentSecrets): Deployment | Failure {
@@ -47,7 +49,9 @@ export function deploymentOf(secrets: DeploymentSecrets): Deployment | Failure {
   if (isFailure(keys)) return failure(keys.code, `CAIRN_SIGNING_KEYS, ${keys.message}`);
   const alias = secrets.CAIRN_TOKEN_ALIAS ? aliasOf(secrets.CAIRN_TOKEN_ALIAS) : null;
   if (isFailure(alias)) return alias;
-  return { deploymentTokens, keys, alias, loopbackOnly: placeholderAmong(secrets) ?? null };
+  const publicAddress = publicAddressFrom(secrets);
+  if (isFailure(publicAddress)) return publicAddress;
+  return { deploymentTokens, keys, alias, loopbackOnly: placeholderAmong(secrets) ?? null, publicAddress };
 }
 
 function notSet(name: string): Failure {

@@ -3,12 +3,17 @@ import type { Tenant } from "./tenant.ts";
 
 /** The line that scripts depend on. */
 export interface Announcement extends Tenant {
+  /** Where it listens. */
   readonly url: string;
+  /** What clients open, through a proxy if there is one. */
   readonly connectUrl: string;
 }
 
 export interface Announced extends Tenant {
+  /** Where it listens. */
   readonly url: string;
+  /** Where clients reach it. */
+  readonly publicUrl: string;
   /** The data folder. */
   readonly folder: string;
 }
@@ -22,7 +27,8 @@ export function announcementJson(announced: Announced): string {
 }
 
 export function announcement(announced: Announced): string {
-  const { url, folder, accessToken, organizationId, adminToken } = announced;
+  const { url, publicUrl, folder, accessToken, organizationId, adminToken } = announced;
+  const behindProxy = publicUrl === url ? "" : `\n  listening on  ${url}`;
   const connectUrl = connectUrlOf(announced);
   const program = [
     `const kv = await Deno.openKv("${connectUrl}")`,
@@ -37,7 +43,7 @@ Cairn is running.
   access token  ${accessToken}
   organization  ${organizationId}
   admin token   ${adminToken}
-  data folder   ${folder}
+  data folder   ${folder}${behindProxy}
 
 Try it with Deno, in another shell:
 
@@ -50,12 +56,12 @@ From Node, with npm's @deno/kv:
 
 More databases and tokens, with the admin token, which may do everything in its organization; keep it to yourself:
 
-  curl -sS ${url}/api/organizations/${organizationId}/databases -H 'Authorization: Bearer ${adminToken}' -d '{"name":"orders"}'
+  curl -sS ${publicUrl}/api/organizations/${organizationId}/databases -H 'Authorization: Bearer ${adminToken}' -d '{"name":"orders"}'
 
-The API's reference is at ${url}/api. Ctrl-C stops it.
+The API's reference is at ${publicUrl}/api. Ctrl-C stops it.
 `;
 }
 
-function connectUrlOf({ url, databaseId }: Announced): string {
-  return `${url}/databases/${databaseId}/connect`;
+function connectUrlOf({ publicUrl, databaseId }: Announced): string {
+  return `${publicUrl}/databases/${databaseId}/connect`;
 }

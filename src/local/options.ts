@@ -1,6 +1,7 @@
 /** What `npm start` and `npm run dev` understand on their command line. */
 import { parseArgs } from "node:util";
 import { failure, type Failure } from "../core/errors.ts";
+import { publicUrlOf } from "../core/public-address.ts";
 
 export interface Options {
   readonly port: number;
@@ -8,6 +9,9 @@ export interface Options {
   /** The data folder, as given: relative to the working directory. */
   readonly persistTo: string;
   readonly accessToken: string | undefined;
+  /** Under which clients reach the server, when a proxy is between them; without a slash at the end. */
+  readonly publicUrl: string | undefined;
+  readonly trustProxy: boolean;
   readonly json: boolean;
   readonly help: boolean;
 }
@@ -23,6 +27,10 @@ export function helpText(script: "npm start" | "npm run dev"): string {
   --access-token <token>  a text of your own, of 8 to 512 characters, that stands for the database's
                           access token, for this run; CAIRN_ACCESS_TOKEN says the same without
                           showing it in the list of processes
+  --public-url <url>      where clients reach the server through a proxy, as https://kv.example.com:
+                          links in answers and what is printed begin with it (CAIRN_PUBLIC_URL)
+  --trust-proxy           take that from X-Forwarded-Proto and X-Forwarded-Host instead: only when
+                          all requests come through a proxy that sets them (CAIRN_TRUST_PROXY=true)
   --json                  print one line of JSON when ready: url, connectUrl, databaseId, accessToken,
                           organizationId, adminToken
   --help                  print this
@@ -43,6 +51,8 @@ export function parseOptions(args: readonly string[]): Options | Failure {
         host: { type: "string", default: "127.0.0.1" },
         "persist-to": { type: "string", default: ".cairn" },
         "access-token": { type: "string" },
+        "public-url": { type: "string" },
+        "trust-proxy": { type: "boolean", default: false },
         json: { type: "boolean", default: false },
         help: { type: "boolean", default: false },
       },
@@ -60,11 +70,15 @@ export function parseOptions(args: readonly string[]): Options | Failure {
   for (const name of ["host", "persist-to", "access-token"] as const) {
     if (values[name] === "") return failure("invalid", `--${name} must not be empty.`);
   }
+  const publicUrl = values["public-url"] === undefined ? undefined : publicUrlOf(values["public-url"]);
+  if (typeof publicUrl === "object") return failure("invalid", `--public-url ${publicUrl.message}`);
   return {
     port: Number(values.port),
     host: values.host,
     persistTo: values["persist-to"],
     accessToken: values["access-token"],
+    publicUrl,
+    trustProxy: values["trust-proxy"],
     json: values.json,
     help: values.help,
   };

@@ -2,7 +2,8 @@
 import { join } from "node:path";
 import type { Failure } from "../core/errors.ts";
 import { announcement, announcementJson } from "./announcement.ts";
-import { helpText, parseOptions } from "./options.ts";
+import { publicAddressFrom, type PublicAddress } from "../core/public-address.ts";
+import { helpText, parseOptions, type Options } from "./options.ts";
 import { secretNames, type SecretName } from "./secrets.ts";
 import { startServer, type StartUpstream } from "./server.ts";
 import { flawOfAccessToken, TenantKeeper } from "./tenant.ts";
@@ -29,6 +30,8 @@ export async function runProgram(
   const givenBy = options.accessToken === undefined ? "CAIRN_ACCESS_TOKEN" : "--access-token";
   const flaw = accessToken === undefined ? undefined : flawOfAccessToken(accessToken, givenBy);
   if (flaw !== undefined) return fail(flaw);
+  const publicAddress = publicAddressOf(options);
+  if ("ok" in publicAddress) return fail(publicAddress);
   const secrets: Partial<Record<SecretName, string>> = {};
   for (const name of secretNames) {
     const given = process.env[name];
@@ -40,11 +43,19 @@ export async function runProgram(
   const preparation = new TenantKeeper(`${dataFolder}/tenant.json`, accessToken, (sentence) =>
     process.stderr.write(`${sentence}\n`),
   );
-  const server = await Promise.race([startServer({ ...options, secrets, startUpstream, preparation }), signal]);
+  const server = await Promise.race([
+    startServer({ ...options, publicAddress, secrets, startUpstream, preparation }),
+    signal,
+  ]);
   // What was started so far ends with this process, and the next start carries on.
   if (server === "signal") process.exit(0);
   if ("ok" in server) return fail(server);
-  const announced = { ...preparation.tenant, url: server.url, folder: join(server.folder, dataFolder) };
+  const announced = {
+    ...preparation.tenant,
+    url: server.url,
+    publicUrl: publicAddress.url ?? server.url,
+    folder: join(server.folder, dataFolder),
+  };
   process.stdout.write(options.json ? `${announcementJson(announced)}\n` : announcement(announced));
 
   const ending = await Promise.race([signal, server.givenUp]);
@@ -52,6 +63,14 @@ export async function runProgram(
   await server.close();
   if (ending !== "signal") return fail(ending);
   process.exit(0);
+}
+
+/** The command line goes before the environment. */
+function publicAddressOf({ publicUrl, trustProxy }: Options): PublicAddress | Failure {
+  return publicAddressFrom({
+    CAIRN_PUBLIC_URL: publicUrl ?? process.env["CAIRN_PUBLIC_URL"],
+    CAIRN_TRUST_PROXY: trustProxy ? "true" : process.env["CAIRN_TRUST_PROXY"],
+  });
 }
 
 function nextSignal(): Promise<"signal"> {

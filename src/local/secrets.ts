@@ -58,14 +58,14 @@ export function newSecrets(): Secrets {
 }
 
 /**
- * Secrets for a data folder that exists and is locked, of a server that listens on `host`. `given` goes first, then the file, then
+ * Secrets for a data folder that exists and is locked, of a server that is reached by these `hosts`. `given` goes first, then the file, then
  * new ones, which are added to the file. `invalid`: one has the wrong form, or is a placeholder where others can reach the server,
  * or the file is not ours; the sentence names it and shows nothing of its value.
  */
 export function deploymentSecrets(
   folder: string,
   given: Partial<Record<SecretName, string>>,
-  host: string,
+  hosts: readonly string[],
 ): Secrets | Failure {
   const file = join(folder, "secrets.json");
   const kept = readKept(file);
@@ -84,7 +84,7 @@ export function deploymentSecrets(
     if (known === undefined) made[name] = value;
     secrets[name] = value;
   }
-  const placeholder = isLoopback(host) ? undefined : placeholderAmong(secrets);
+  const placeholder = hosts.every(isLoopback) ? undefined : placeholderAmong(secrets);
   if (placeholder !== undefined) return placeholder;
   if (Object.keys(made).length > 0) writeKept(file, { ...kept.values, ...made });
   // The loop has set every name.

@@ -6,6 +6,7 @@ import { readFileSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import type { Failure } from "../core/errors.ts";
+import type { PublicAddress } from "../core/public-address.ts";
 import { isFailure } from "../core/management.ts";
 import { bundleWorker } from "./bundle.ts";
 import { lockFolder } from "./folder-lock.ts";
@@ -40,6 +41,8 @@ export interface ServerOptions {
   /** What is missing is taken from the folder or made. */
   readonly secrets: Partial<Record<SecretName, string>>;
   readonly startUpstream: StartUpstream;
+  /** How clients reach the front; without it, as their requests say. */
+  readonly publicAddress?: PublicAddress;
   readonly preparation?: Preparation;
 }
 
@@ -105,7 +108,9 @@ async function startInside(
   folder: string,
   options: ServerOptions,
 ): Promise<{ readonly secrets: Secrets; readonly kept: KeptUpstream } | Failure> {
-  const secrets = deploymentSecrets(folder, options.secrets, options.host);
+  const { host, publicAddress } = options;
+  const reachedBy = [host, ...(publicAddress?.url ? [new URL(publicAddress.url).hostname] : [])];
+  const secrets = deploymentSecrets(folder, options.secrets, reachedBy);
   if ("ok" in secrets) return secrets;
   const orphan = await orphanGone(folder);
   if (orphan !== undefined) return orphan;
@@ -130,11 +135,16 @@ async function startInside(
 
 function variablesOf(
   folder: string,
-  { preparation }: ServerOptions,
+  { preparation, publicAddress }: ServerOptions,
   secrets: Secrets,
 ): { readonly all: Variables } | Failure {
   const others = preparation?.variables(folder) ?? {};
-  return isFailure(others) ? others : { all: { ...secrets, ...others } };
+  if (isFailure(others)) return others;
+  const address = {
+    CAIRN_PUBLIC_URL: publicAddress?.url ?? "",
+    CAIRN_TRUST_PROXY: publicAddress?.trustsProxy === true ? "true" : "",
+  };
+  return { all: { ...secrets, ...address, ...others } };
 }
 
 /**

@@ -24,7 +24,7 @@ export const cairnDeployment: Deployment = {
     { binding: "ORGANIZATIONS", className: "OrganizationObject" },
     { binding: "INDEX", className: "IndexObject" },
   ],
-  variables: [...secretNames, "CAIRN_TOKEN_ALIAS", "CAIRN_DESTINATIONS"],
+  variables: [...secretNames, "CAIRN_TOKEN_ALIAS", "CAIRN_DESTINATIONS", "CAIRN_PUBLIC_URL", "CAIRN_TRUST_PROXY"],
 };
 
 /** Where clouds keep a machine's credentials, whatever name leads there. */

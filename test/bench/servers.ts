@@ -70,7 +70,7 @@ export interface Cairn extends RunningServer, KvConnectServer {
 /** The deployment's Worker with a new database. */
 export async function serveCairn(folder: string): Promise<Cairn> {
   mkdirSync(folder, { recursive: true });
-  const secrets = deploymentSecrets(folder, {}, "127.0.0.1");
+  const secrets = deploymentSecrets(folder, {}, ["127.0.0.1"]);
   if ("ok" in secrets) throw new Error(secrets.message);
   const server = await serve("src/worker.ts", cairnDeployment, secrets, folder);
   const url = `http://127.0.0.1:${server.address.port}`;

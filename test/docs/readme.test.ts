@@ -102,6 +102,7 @@ test("what npm start prints is shown as it is", () => {
   const connectUrl = valueOf("connect URL");
   const printed = announcement({
     url: new URL(connectUrl).origin,
+    publicUrl: new URL(connectUrl).origin,
     folder: valueOf("data folder"),
     databaseId: /databases\/([^/]+)/.exec(connectUrl)?.[1] ?? "",
     accessToken: valueOf("access token"),

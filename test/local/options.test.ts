@@ -7,6 +7,8 @@ test("without options: port 4512 on the loopback address, data in .cairn", () =>
     host: "127.0.0.1",
     persistTo: ".cairn",
     accessToken: undefined,
+    publicUrl: undefined,
+    trustProxy: false,
     json: false,
     help: false,
   });
@@ -14,11 +16,14 @@ test("without options: port 4512 on the loopback address, data in .cairn", () =>
 
 test("every option is understood", () => {
   const args = ["--port=0", "--host", "::", "--persist-to", "/d", "--access-token", "t", "--json", "--help"];
+  args.push("--public-url=https://kv.example.com/", "--trust-proxy");
   expect(parseOptions(args)).toEqual({
     port: 0,
     host: "::",
     persistTo: "/d",
     accessToken: "t",
+    publicUrl: "https://kv.example.com",
+    trustProxy: true,
     json: true,
     help: true,
   });
@@ -35,6 +40,8 @@ test.each([
   [["--port", "4k"], '--port must be a number from 0 to 65535, got "4k"'],
   [["--host", ""], "--host must not be empty"],
   [["--persist-to="], "--persist-to must not be empty"],
+  [["--public-url", "kv.example.com"], "--public-url must be the URL under which clients reach the server"],
+  [["--public-url", "https://kv.example.com/x"], "--public-url must be "],
 ])("%j is refused with a sentence that names it", (args, named) => {
   const refused = parseOptions(args);
   expect(refused).toMatchObject({ ok: false, code: "invalid", message: expect.stringContaining(named) });

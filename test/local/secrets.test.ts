@@ -7,7 +7,7 @@ import { CAIRN_ENCRYPTION_KEYS, CAIRN_SIGNING_KEYS } from "../support/deployment
 import { temporaryFolder } from "./stand-in-server.ts";
 
 function secretsOf(folder: string, given: Partial<Secrets> = {}): Secrets {
-  const secrets = deploymentSecrets(folder, given, "127.0.0.1");
+  const secrets = deploymentSecrets(folder, given, ["127.0.0.1"]);
   if ("ok" in secrets) throw new Error(secrets.message);
   return secrets;
 }
@@ -56,7 +56,7 @@ test.each([
   ["CAIRN_SIGNING_KEYS", "no-colon"],
   ["CAIRN_DEPLOYMENT_TOKEN", "a-good-deployment-token\n"],
 ])("a %s of the wrong form is refused by name, its value not shown", (name, value) => {
-  const refused = deploymentSecrets(temporaryFolder(), { [name]: value }, "127.0.0.1");
+  const refused = deploymentSecrets(temporaryFolder(), { [name]: value }, ["127.0.0.1"]);
   expect(refused).toMatchObject({ ok: false, message: expect.stringContaining(name) });
   expect(refused).not.toMatchObject({ message: expect.stringContaining(value) });
 });
@@ -67,18 +67,18 @@ test.each([
   ["CAIRN_SIGNING_KEYS", `${CAIRN_SIGNING_KEYS}\n`, "CAIRN_SIGNING_KEYS ends with a line break, "],
   ["CAIRN_ENCRYPTION_KEYS", `${CAIRN_ENCRYPTION_KEYS}\n`, "CAIRN_ENCRYPTION_KEYS ends with a line break, "],
 ])("%s read from a file with its last line break is refused by saying so", (name, value, sentence) => {
-  const refused = deploymentSecrets(temporaryFolder(), { [name]: value }, "127.0.0.1");
+  const refused = deploymentSecrets(temporaryFolder(), { [name]: value }, ["127.0.0.1"]);
   expect(refused).toMatchObject({ ok: false, code: "invalid", message: expect.stringContaining(sentence) });
 });
 
 test("placeholders are taken where only this machine reaches the server, and nowhere else", () => {
   const placeholders = { CAIRN_DEPLOYMENT_TOKEN: "choose-a-long-random-token" };
   for (const host of ["127.0.0.1", "127.8.0.1", "localhost", "::1"]) {
-    expect(deploymentSecrets(temporaryFolder(), placeholders, host)).toMatchObject(placeholders);
+    expect(deploymentSecrets(temporaryFolder(), placeholders, [host])).toMatchObject(placeholders);
   }
   for (const host of ["0.0.0.0", "::", "192.168.1.5", "kv.example.com"]) {
     const folder = temporaryFolder();
-    expect(deploymentSecrets(folder, placeholders, host)).toMatchObject({
+    expect(deploymentSecrets(folder, placeholders, [host])).toMatchObject({
       ok: false,
       message: expect.stringMatching(/^CAIRN_DEPLOYMENT_TOKEN, entry 1: it is a placeholder /),
     });
@@ -95,7 +95,7 @@ test("two signing keys may have a space between them", () => {
     CAIRN_SIGNING_KEYS: `k1:${keyA}, k2:${keyB}`,
     CAIRN_ENCRYPTION_KEYS: `k1:${keyA}`,
   };
-  expect(deploymentSecrets(temporaryFolder(), given, "127.0.0.1")).toEqual(given);
+  expect(deploymentSecrets(temporaryFolder(), given, ["127.0.0.1"])).toEqual(given);
   expect(deploymentOf(given)).toMatchObject({ keys: [{ kid: "k1" }, { kid: "k2" }] });
 });
 
@@ -107,7 +107,7 @@ test.each([
   ["a comma at the end", `k1:${keyA},`, /entry 2: expected kid:base64/],
 ])("signing keys, %s: refused by the local server as by the Worker, naming the variable once", (_, value, sentence) => {
   const given = { CAIRN_DEPLOYMENT_TOKEN: "given-deployment-token", CAIRN_SIGNING_KEYS: value };
-  const refused = deploymentSecrets(temporaryFolder(), given, "127.0.0.1");
+  const refused = deploymentSecrets(temporaryFolder(), given, ["127.0.0.1"]);
   expect(refused).toMatchObject({ ok: false, code: "invalid", message: expect.stringMatching(sentence) });
   expect(deploymentOf(given)).toEqual(refused);
   expect(refused).not.toMatchObject({ message: expect.stringMatching(/CAIRN_SIGNING_KEYS.*CAIRN_SIGNING_KEYS/) });
@@ -119,7 +119,7 @@ test.each(["{", "[1]", "[]", "", '{"CAIRN_DEPLOYMENT_TOKEN": 1}', "null"])(
     const folder = temporaryFolder();
     const file = join(folder, "secrets.json");
     writeFileSync(file, text);
-    expect(deploymentSecrets(folder, {}, "127.0.0.1")).toMatchObject({
+    expect(deploymentSecrets(folder, {}, ["127.0.0.1"])).toMatchObject({
       ok: false,
       message: expect.stringContaining(file),
     });

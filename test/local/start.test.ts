@@ -42,6 +42,32 @@ test("the snippet that it prints runs in a shell as it stands, in Deno; and @den
   expect((await kv.get(["greeting"])).value).toBe("Hello from Cairn");
 });
 
+/** `link-behind-tls-proxy`: the next page's request would carry the token in the clear, or meet a closed port. */
+test("behind a proxy its links are those that it was told of, and never the header's where it was not told to trust that", async () => {
+  const links = async (...options: string[]) => {
+    const program = runScript("start", ["--port=0", "--json", `--persist-to=${temporaryFolder()}`, ...options]);
+    const { url, connectUrl, organizationId, databaseId, adminToken } = await announced(program);
+    const curl = `curl -sS -H 'Host: kv.example.com' -H 'X-Forwarded-Proto: https' -H 'Authorization: Bearer ${adminToken}'`;
+    const list = `/v1/organizations/${organizationId}/databases`;
+    const [page, exchange] = await Promise.all([
+      shell(`${curl} -D - -o /dev/null '${url}${list}'`),
+      shell(`${curl} -X POST '${url}/databases/${databaseId}/connect'`),
+    ]);
+    const link = /^link: <([^>]*)>/im.exec(page.stdout)?.[1]?.replace(list, "/…");
+    const [endpoint] = (JSON.parse(exchange.stdout) as { endpoints: { url: string }[] }).endpoints;
+    return { link, endpoint: endpoint?.url.replace(databaseId, "…"), connectUrl: connectUrl.replace(databaseId, "…") };
+  };
+  const [untold, told, trusting] = await Promise.all([
+    links(),
+    links("--public-url=https://kv.example.com"),
+    links("--trust-proxy"),
+  ]);
+  expect(untold).toMatchObject({ link: "/…?page=1&limit=20", endpoint: "http://kv.example.com/databases/…" });
+  const right = { link: "https://kv.example.com/…?page=1&limit=20", endpoint: "https://kv.example.com/databases/…" };
+  expect(told).toEqual({ ...right, connectUrl: "https://kv.example.com/databases/…/connect" });
+  expect(trusting).toMatchObject(right);
+});
+
 test("it makes no call to itself through the environment's proxy", async () => {
   const proxy = { NODE_USE_ENV_PROXY: "1", HTTP_PROXY: "http://127.0.0.1:9", http_proxy: "http://127.0.0.1:9" };
   const program = runScript("start", ["--port=0", "--json", `--persist-to=${temporaryFolder()}`], proxy);

@@ -14,6 +14,7 @@ import type { Authority, Grant } from "../../core/authority.ts";
 import type { Clock } from "../../core/clock.ts";
 import { failure, type Failure } from "../../core/errors.ts";
 import { MAX_READ_BODY_BYTES, MAX_WRITE_BODY_BYTES } from "../../core/limits.ts";
+import type { PublicAddress } from "../../core/public-address.ts";
 import { PAST_IS_READ_ONLY } from "../../core/restore-commands.ts";
 import type { Timers } from "../../core/timers.ts";
 import { watchProtocol, type DatabaseStub } from "../../objects/interface.ts";
@@ -30,6 +31,7 @@ export interface KvConnectParts {
   readonly database: (databaseId: string, grant: Grant) => DatabaseStub;
   readonly clock: Clock;
   readonly timers: Timers;
+  readonly publicAddress: PublicAddress;
 }
 
 type Operation = "snapshot_read" | "atomic_write" | "watch";
@@ -94,7 +96,7 @@ function answerConnect(
 }
 
 async function exchanged(
-  { authority, clock }: KvConnectParts,
+  { authority, clock, publicAddress }: KvConnectParts,
   databaseId: string,
   encodedMoment: string | undefined,
   request: Request,
@@ -107,7 +109,7 @@ async function exchanged(
   const moment = encodedMoment === undefined ? undefined : decoded(encodedMoment);
   if (typeof moment === "object") return failureResponse(moment);
   try {
-    return await answerExchange(authority, token, databaseId, moment, origin, request);
+    return await answerExchange({ authority, publicAddress, token, databaseId, moment, origin }, request);
   } catch (error) {
     return failureResponse(failureOfThrown(error, "organization", clock));
   }

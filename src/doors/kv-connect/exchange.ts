@@ -2,29 +2,38 @@
 import type { Authority } from "../../core/authority.ts";
 import { failure, type Failure } from "../../core/errors.ts";
 import { MAX_EXCHANGE_BODY_BYTES } from "../../core/limits.ts";
+import type { PublicAddress } from "../../core/public-address.ts";
+import { publicOrigin } from "../http/public-url.ts";
 import { readBody } from "./request-body.ts";
 import { failureResponse, JSON_ANSWER } from "./responses.ts";
 
 export const PROTOCOL_VERSIONS: readonly number[] = [1, 2, 3];
 
+export interface Exchange {
+  readonly authority: Authority;
+  readonly publicAddress: PublicAddress;
+  /** The access token. */
+  readonly token: string;
+  readonly databaseId: string;
+  readonly moment: string | undefined;
+  /** Of the foreign web page that asks; null: none does. */
+  readonly origin: string | null;
+}
+
 export async function answerExchange(
-  authority: Authority,
-  accessToken: string,
-  databaseId: string,
-  moment: string | undefined,
-  origin: string | null,
+  { authority, publicAddress, token, databaseId, moment, origin }: Exchange,
   request: Request,
 ): Promise<Response> {
   const body = await readBody(request, MAX_EXCHANGE_BODY_BYTES);
   if ("ok" in body) return failureResponse(body);
   const version = newestCommonVersion(body);
   if (typeof version !== "number") return failureResponse(version);
-  const minted = await authority.exchange(accessToken, databaseId, moment, origin);
+  const minted = await authority.exchange(token, databaseId, moment, origin);
   if ("ok" in minted) return failureResponse(minted);
   // No slash at the end: clients append "/" and the operation.
   const path = `/databases/${databaseId}${minted.at === undefined ? "" : `/at/${minted.at}`}`;
   // Version 1 knows no relative URLs.
-  const url = version === 1 ? new URL(path, request.url).href : path;
+  const url = version === 1 ? publicOrigin(request, publicAddress) + path : path;
   const metadata = {
     version,
     databaseId,

@@ -14,12 +14,14 @@ import {
   type OrganizationStub,
   type Output,
 } from "../../core/management.ts";
+import type { PublicAddress } from "../../core/public-address.ts";
 import { foreignOriginOf } from "../http/cors.ts";
 
 export interface ManagementContext {
   readonly accessTokens: AccessTokens;
   readonly clock: Clock;
   readonly entropy: Entropy;
+  readonly publicAddress: PublicAddress;
   organization(id: string): OrganizationStub;
   index(): IndexStub;
 }

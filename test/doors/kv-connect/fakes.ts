@@ -14,6 +14,8 @@ export const PAGE = "https://app.example";
 /** The commit that every moment is rounded down to. */
 export const PAST = "000638a1b2c3d4e50000";
 
+const AS_ASKED = { url: null, trustsProxy: false };
+
 export const ACCESS_TOKEN = "access";
 /** Each data token is the name of what it grants. */
 export const grants: Record<string, Grant> = {
@@ -57,7 +59,7 @@ export function doorBefore(object: FakeObject, timers = new FakeTimers()) {
     fetch: notExpected,
     ...object,
   };
-  const door = kvConnectDoor({ authority, database: () => stub, clock: timers, timers });
+  const door = kvConnectDoor({ authority, database: () => stub, clock: timers, timers, publicAddress: AS_ASKED });
   return (request: Request): Promise<Response> => {
     const answer = door(request, new URL(request.url).pathname);
     return answer ?? Promise.resolve(new Response("not this door's", { status: 599 }));

@@ -39,6 +39,7 @@ export const context: ManagementContext = {
   accessTokens,
   clock: systemClock,
   entropy: systemEntropy,
+  publicAddress: { url: null, trustsProxy: false },
   organization: (id) => organizationStub(bindings, id),
   index: () => organizationIndex(bindings),
 };

@@ -6,6 +6,7 @@ import { failure, type Failure } from "../../../core/errors.ts";
 import { isFailure, type Caller } from "../../../core/management.ts";
 import { DEFAULT_BACKUP_TIMES } from "../../../core/backup-commands.ts";
 import { answerOptions, methodsTaken } from "../../http/cors.ts";
+import { linkOrigin } from "../../http/public-url.ts";
 import { failureOfThrown } from "../../http/thrown.ts";
 import { ask, callerOf, readBody, type ManagementContext } from "../context.ts";
 import { descriptionOf, destinationOf, pageQuery, timeRange } from "./input.ts";
@@ -39,12 +40,12 @@ export const V1_ROUTES: readonly V1Route[] = [
   {
     method: "GET",
     path: "/v1/organizations/:id/databases",
-    async answer({ context, caller, id, url }) {
+    async answer({ context, caller, request, id, url }) {
       const query = pageQuery(url.searchParams);
       if (isFailure(query)) return query;
       const page = await ask(context, caller, id, "databases.page", query);
       if (isFailure(page)) return page;
-      const headers = { link: linkHeader(url, query.page, query.limit, page.total) };
+      const headers = { link: linkHeader(url, linkOrigin(request, context.publicAddress), query, page.total) };
       return Response.json(page.items.map(databaseJson), { headers });
     },
   },

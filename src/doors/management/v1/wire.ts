@@ -3,6 +3,7 @@ import type { BackupInfo } from "../../../core/backup-commands.ts";
 import type { ErrorCode, Failure } from "../../../core/errors.ts";
 import { unreachable } from "../../../core/assert.ts";
 import { NOT_FOR_OTHER_PAGES } from "../../http/cors.ts";
+import type { PageQuery } from "./input.ts";
 import type { DatabaseInfo, OrganizationInfo, UsageBucket } from "../../../core/management.ts";
 
 export function organizationJson({ id, name, createdAt, updatedAt }: OrganizationInfo) {
@@ -80,19 +81,19 @@ function statusAndName(code: ErrorCode): [number, string] {
   }
 }
 
-/** Where the other pages of a list are: the request's own URL with another page. */
-export function linkHeader(url: URL, page: number, limit: number, total: number): string {
+/** Where the other pages of a list are: the request's own URL with another page. `origin`: what they begin with, or "". */
+export function linkHeader(url: URL, origin: string, { page, limit }: PageQuery, total: number): string {
   const last = Math.max(1, Math.ceil(total / limit));
   const links: [string, number][] = [["first", 1]];
   if (page > 1) links.push(["prev", Math.min(page - 1, last)]);
   if (page < last) links.push(["next", page + 1]);
   links.push(["last", last]);
-  return links.map(([rel, number]) => `<${urlOfPage(url, number, limit)}>; rel="${rel}"`).join(", ");
+  return links.map(([rel, number]) => `<${origin}${pathOfPage(url, number, limit)}>; rel="${rel}"`).join(", ");
 }
 
-function urlOfPage(url: URL, page: number, limit: number): string {
+function pathOfPage(url: URL, page: number, limit: number): string {
   const other = new URL(url);
   other.searchParams.set("page", String(page));
   other.searchParams.set("limit", String(limit));
-  return other.href;
+  return `${other.pathname}${other.search}`;
 }

@@ -273,6 +273,9 @@ export interface OrganizationSetup {
   readonly token: NewToken;
 }
 
+/** `unrecorded`: nothing is written; a record that is there must cover the grant. "recorded", if it is left out. */
+export type ExchangeMode = "recorded" | "unrecorded";
+
 /** One organization's object. */
 export interface OrganizationStub {
   /** Twice the same is not an error. `conflict` when it was deleted. */
@@ -284,8 +287,11 @@ export interface OrganizationStub {
     name: Name,
     input: Input<Name>,
   ): Promise<Output<Name> | Failure>;
-  /** What the token allows at the database. Recorded before it is answered, so that a revocation finds the database. */
-  exchange(caller: TokenCaller, databaseId: string): Promise<Grant | Failure>;
+  /**
+   * What the token allows at the database. Recorded before it is answered, so that a revocation finds the database. "unavailable"
+   * where nothing is to be written and no record is there that covers it.
+   */
+  exchange(caller: TokenCaller, databaseId: string, mode?: ExchangeMode): Promise<Grant | Failure>;
   /** Called by the organization's databases every 15 minutes in which they were used. `usedAt`: the first use since the last report. */
   reportUsage(databaseId: string, counters: UsageCounters, usedAt: UnixMs): Promise<void>;
 }

@@ -5,7 +5,7 @@
 import type { Authority, DataToken, Grant } from "../core/authority.ts";
 import type { Clock } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
-import { isFailure, type OrganizationStub } from "../core/management.ts";
+import { isFailure, type OrganizationStub, type TokenCaller } from "../core/management.ts";
 import type { PastKeeper } from "../core/restore-commands.ts";
 import { versionstampHex } from "../core/versionstamp.ts";
 import type { AccessTokenKeys } from "./access-token.ts";
@@ -36,7 +36,7 @@ export class DirectoryAuthority implements Authority {
     const { accessTokens, dataTokens, clock } = this.#parts;
     const caller = await accessTokens.tokenCaller(accessToken, origin);
     if (isFailure(caller)) return caller;
-    const grant = await this.#parts.organization(caller.organizationId).exchange(caller, databaseId);
+    const grant = await this.#grantOf(caller, databaseId);
     if (isFailure(grant)) return grant;
     if (moment === undefined) return dataTokens.mint(grant, databaseId, clock.now());
     if (!grant.read)
@@ -46,6 +46,23 @@ export class DirectoryAuthority implements Authority {
     if (isFailure(past)) return past;
     const at = versionstampHex(past.version);
     return { ...(await dataTokens.mint({ ...grant, write: false, at }, databaseId, clock.now())), at };
+  }
+
+  /**
+   * That a grant was given is recorded first, which fails where nothing can be written, as on a full disk. What an earlier record
+   * covers can be given without: reading goes on.
+   */
+  async #grantOf(caller: TokenCaller, databaseId: string): Promise<Grant | Failure> {
+    const organization = () => this.#parts.organization(caller.organizationId);
+    try {
+      return await organization().exchange(caller, databaseId);
+    } catch (error) {
+      // Asked twice it would have even more to do.
+      if (typeof error === "object" && error !== null && "overloaded" in error && error.overloaded === true) throw error;
+      const covered = await organization().exchange(caller, databaseId, "unrecorded");
+      if (isFailure(covered) && covered.code === "unavailable") throw error;
+      return covered;
+    }
   }
 
   /** As `DataTokens.verify`. */

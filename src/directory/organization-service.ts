@@ -12,6 +12,7 @@ import {
   type CommandName,
   type Commands,
   type DatabaseControl,
+  type ExchangeMode,
   type IndexStub,
   type Idempotency,
   type Input,
@@ -130,9 +131,9 @@ export class OrganizationService {
     return answer;
   }
 
-  exchange(caller: TokenCaller, databaseId: string): Grant | Failure {
-    const grant = this.#organization.exchange(caller, databaseId, this.#now());
-    this.#setAlarm();
+  exchange(caller: TokenCaller, databaseId: string, mode: ExchangeMode = "recorded"): Grant | Failure {
+    const grant = this.#organization.exchange(caller, databaseId, mode, this.#now());
+    if (mode === "recorded") this.#setAlarm();
     return grant;
   }
 

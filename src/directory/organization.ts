@@ -14,6 +14,7 @@ import {
   type Caller,
   type CommandName,
   type DatabaseInfo,
+  type ExchangeMode,
   type Idempotency,
   type Input,
   type Job,
@@ -50,6 +51,9 @@ const SOON_MS = 10_000;
 /** A Worker's clock may run ahead of this object's by so much before a data token gets shorter for it. */
 const CLOCK_DIFFERENCE_MS = 5 * 60 * 1000;
 
+/** A grant that ends sooner, for no reason of its token's, is not worth having: clients would exchange again and again. */
+const LEAST_GRANT_MS = GRACE_MS;
+
 /** What the gate lets through: the scopes of the caller (null: the deployment, which has no bounds) and its name in records. */
 export interface Admitted {
   readonly scopes: Scopes | null;
@@ -76,6 +80,7 @@ interface Row extends Record<string, SqlValue> {
 const noSuchOrganization = failure("not-found", "There is no such organization, or none that this token may know of.");
 const noSuchDatabase = failure("not-found", "There is no such database, or none that this token may know of.");
 const noSuchToken = failure("not-found", "There is no such token, or none that this token may know of.");
+const notRecorded = failure("unavailable", "The exchange could not be recorded. Try again.");
 const noSuchJob = failure("not-found", "There is no such job, or none that this token may know of.");
 
 /** Whether an organization was ever made in this storage. Writes nothing. */
@@ -136,8 +141,9 @@ export class Organization {
   admit(caller: Caller, named: string | null, command: CommandName, now: UnixMs): Admitted | Failure {
     const deleted = this.checkAlive() !== undefined;
     if (caller.kind === "deployment") return deleted ? noSuchOrganization : (refusesDeployment(command) ?? deployment);
-    const token = this.#authenticate(caller, now);
+    const token = this.#tokenOf(caller, now);
     if (isFailure(token)) return token;
+    this.#tokens.noteUse(token, now);
     if (named !== null && named !== this.id) return noSuchOrganization;
     return refuses(token.scopes, command) ?? { scopes: token.scopes, name: token.id };
   }
@@ -317,11 +323,12 @@ export class Organization {
 
   /**
    * What the token allows at the database, for as long as a data token may live. That it was given is recorded in the same
-   * step, so whoever holds a grant is reached by a revocation.
+   * step, so whoever holds a grant is reached by a revocation. One record serves the exchanges of an hour. With `unrecorded` nothing
+   * is written, and the grant ends with the record that is there; without one, or shortly before it ends, that is "unavailable".
    */
-  exchange(caller: TokenCaller, databaseId: string, now: UnixMs): Grant | Failure {
+  exchange(caller: TokenCaller, databaseId: string, mode: ExchangeMode, now: UnixMs): Grant | Failure {
     return this.#storage.transactionSync(() => {
-      const token = this.#authenticate(caller, now);
+      const token = this.#tokenOf(caller, now);
       if (isFailure(token)) return token;
       const { scopes } = token;
       const refused = refuses(scopes, "exchange");
@@ -329,9 +336,16 @@ export class Organization {
       const database = this.database({ scopes, name: token.id }, databaseId);
       if (isFailure(database)) return database;
       const longest = now + CLIENT_LIFETIME_MS + GRACE_MS + CLOCK_DIFFERENCE_MS;
-      const expiresAt = asUnixMs(Math.min(longest, scopes.expiresAt ?? FOREVER));
-      this.#tokens.recordExchange(token.id, databaseId, expiresAt);
-      this.#keepHouse(now);
+      let expiresAt = asUnixMs(Math.min(longest, scopes.expiresAt ?? FOREVER));
+      if (mode === "unrecorded") {
+        const recorded = this.#tokens.exchangedUntil(token.id, databaseId) ?? 0;
+        if (recorded < Math.min(expiresAt, now + LEAST_GRANT_MS)) return notRecorded;
+        expiresAt = asUnixMs(Math.min(expiresAt, recorded));
+      } else {
+        this.#tokens.noteUse(token, now);
+        this.#tokens.recordExchange(token.id, databaseId, expiresAt);
+        this.#keepHouse(now);
+      }
       return {
         tokenId: token.id,
         read: allows(scopes, "read"),
@@ -428,7 +442,7 @@ export class Organization {
     }
   }
 
-  #authenticate(caller: TokenCaller, now: UnixMs): TokenInfo | Failure {
+  #tokenOf(caller: TokenCaller, now: UnixMs): TokenInfo | Failure {
     if (this.checkAlive() !== undefined)
       return failure("unauthenticated", "The access token's organization was deleted.");
     return this.#tokens.authenticate(caller, now);

@@ -100,7 +100,7 @@ export class Tokens {
 
   /**
    * The token, if the secret is right and it lives; `unauthenticated` otherwise, telling only who has the secret why;
-   * `forbidden-origin` when a page asks that may not use it. Notes the use, with at most one write an hour.
+   * `forbidden-origin` when a page asks that may not use it. Writes nothing.
    */
   authenticate(caller: TokenCaller, now: UnixMs): TokenInfo | Failure {
     const row = this.#row(caller.tokenId);
@@ -112,10 +112,13 @@ export class Tokens {
     if (hasEnded(token.scopes, now)) return failure("unauthenticated", "The access token has expired.");
     const refused = originRefusal(token.scopes.allowedOrigins, caller.origin);
     if (refused !== undefined) return refused;
-    if (token.lastUsedAt === null || token.lastUsedAt + HOUR_MS <= now) {
-      this.#sql.exec("UPDATE tokens SET last_used_at = ?2 WHERE id = ?1", token.id, now);
-    }
     return token;
+  }
+
+  /** The token was used, with at most one write an hour. */
+  noteUse({ id, lastUsedAt }: TokenInfo, now: UnixMs): void {
+    if (lastUsedAt !== null && lastUsedAt + HOUR_MS > now) return;
+    this.#sql.exec("UPDATE tokens SET last_used_at = ?2 WHERE id = ?1", id, now);
   }
 
   /**
@@ -181,6 +184,18 @@ export class Tokens {
       until,
       EXCHANGE_RECORD_SLACK_MS,
     );
+  }
+
+  /** Until when grants of the token at the database are noted; null: none is. */
+  exchangedUntil(tokenId: string, databaseId: string): UnixMs | null {
+    const [row] = this.#sql
+      .exec<{ until: number }>(
+        "SELECT until FROM exchanges WHERE token_id = ?1 AND database_id = ?2",
+        tokenId,
+        databaseId,
+      )
+      .toArray();
+    return row === undefined ? null : asUnixMs(row.until);
   }
 
   forgetDatabase(databaseId: string): void {

@@ -9,6 +9,7 @@ import { failure, type Failure } from "../core/errors.ts";
 import type {
   Caller,
   CommandName,
+  ExchangeMode,
   Input,
   OrganizationSetup,
   OrganizationStub,
@@ -63,10 +64,10 @@ export class OrganizationObject extends DurableObject<OrganizationEnv> implement
     return this.#open.service.run(caller, named, name, input);
   }
 
-  async exchange(caller: TokenCaller, databaseId: string): Promise<Grant | Failure> {
+  async exchange(caller: TokenCaller, databaseId: string, mode?: ExchangeMode): Promise<Grant | Failure> {
     if (this.#open === null) return unknown(caller);
     this.#open.alarms.rescue();
-    return this.#open.service.exchange(caller, databaseId);
+    return this.#open.service.exchange(caller, databaseId, mode);
   }
 
   async reportUsage(databaseId: string, counters: UsageCounters, usedAt: UnixMs): Promise<void> {

@@ -58,7 +58,8 @@ export class DirectoryAuthority implements Authority {
       return await organization().exchange(caller, databaseId);
     } catch (error) {
       // Asked twice it would have even more to do.
-      if (typeof error === "object" && error !== null && "overloaded" in error && error.overloaded === true) throw error;
+      if (typeof error === "object" && error !== null && "overloaded" in error && error.overloaded === true)
+        throw error;
       const covered = await organization().exchange(caller, databaseId, "unrecorded");
       if (isFailure(covered) && covered.code === "unavailable") throw error;
       return covered;

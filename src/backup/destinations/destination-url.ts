@@ -5,45 +5,8 @@
  * is held by the network that requests go out through.
  */
 import { failure, type Failure } from "../../core/errors.ts";
+import { placeOfHost } from "../../core/host-place.ts";
 import { MAX_DESTINATION_URL_CHARACTERS } from "../../core/limits.ts";
-
-/** Suffixes that no public resolver answers, or that a network gives its own meaning to. */
-const privateSuffixes = [
-  "localhost",
-  "local",
-  "internal",
-  "localdomain",
-  "lan",
-  "home",
-  "corp",
-  "intranet",
-  "private",
-  "home.arpa",
-  "test",
-  "invalid",
-  "onion",
-];
-
-const metadataHosts = new Set(["metadata.google.internal", "metadata.goog", "instance-data"]);
-
-/** First address, prefix length: everything that RFC 6890 and its successors keep from being a public unicast address. */
-const privateIpv4: readonly (readonly [string, number])[] = [
-  ["0.0.0.0", 8],
-  ["10.0.0.0", 8],
-  ["100.64.0.0", 10],
-  ["127.0.0.0", 8],
-  ["169.254.0.0", 16],
-  ["172.16.0.0", 12],
-  ["192.0.0.0", 24],
-  ["192.0.2.0", 24],
-  ["192.88.99.0", 24],
-  ["192.168.0.0", 16],
-  ["198.18.0.0", 15],
-  ["198.51.100.0", 24],
-  ["203.0.113.0", 24],
-  ["224.0.0.0", 4],
-  ["240.0.0.0", 4],
-];
 
 export interface EndpointRules {
   /** https and public hosts only. */
@@ -95,61 +58,4 @@ export function parseRegion(text: string): { readonly ok: true; readonly region:
 
 export function isRegionName(text: string): boolean {
   return /^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/.test(text);
-}
-
-/** The host as a URL normalises it: IPv4 in decimal dots however it was written, IPv6 compressed and in brackets. */
-function placeOfHost(hostname: string): "public" | "private" | "link-local" {
-  if (hostname.startsWith("[")) return placeOfIpv6(ipv6Groups(hostname.slice(1, -1)));
-  if (/^\d+\.\d+\.\d+\.\d+$/.test(hostname)) return placeOfIpv4(ipv4Number(hostname));
-  const name = hostname.replace(/\.+$/, "");
-  if (metadataHosts.has(name)) return "link-local";
-  if (!name.includes(".")) return "private";
-  return privateSuffixes.some((suffix) => name.endsWith(`.${suffix}`)) ? "private" : "public";
-}
-
-function placeOfIpv4(address: number): "public" | "private" | "link-local" {
-  const within = ([first, bits]: readonly [string, number]): boolean => {
-    const size = 2 ** (32 - bits);
-    return Math.floor(address / size) === Math.floor(ipv4Number(first) / size);
-  };
-  if (within(["169.254.0.0", 16])) return "link-local";
-  return privateIpv4.some(within) ? "private" : "public";
-}
-
-/** Public is what lies in global unicast space (2000::/3) outside the blocks that are reserved or carry an IPv4 address. */
-function placeOfIpv6(groups: readonly number[]): "public" | "private" | "link-local" {
-  const [first = 0, second = 0, third = 0, fourth = 0, fifth = 0, sixth = 0, seventh = 0, eighth = 0] = groups;
-  const leading = [first, second, third, fourth, fifth].every((group) => group === 0);
-  if (leading && (sixth === 0xffff || sixth === 0)) {
-    // IPv4 in IPv6 (::ffff:a.b.c.d, ::a.b.c.d) is private whatever it carries: no public server needs to be written so.
-    return placeOfIpv4(seventh * 0x1_0000 + eighth) === "link-local" ? "link-local" : "private";
-  }
-  // IPv4 behind a translator: 64:ff9b::/96 (RFC 6052) and 6to4.
-  const translated = first === 0x64 && second === 0xff9b ? seventh * 0x1_0000 + eighth : null;
-  const carried = first === 0x2002 ? second * 0x1_0000 + third : translated;
-  if (carried !== null) return placeOfIpv4(carried) === "link-local" ? "link-local" : "private";
-  if ((first & 0xffc0) === 0xfe80 || (first === 0xfd00 && second === 0xec2)) return "link-local";
-  if ((first & 0xe000) !== 0x2000) return "private";
-  const reserved =
-    (first === 0x2001 && second < 0x200) || // protocol assignments, Teredo
-    (first === 0x2001 && second === 0xdb8) || // documentation
-    (first === 0x3fff && second < 0x1000); // documentation
-  return reserved ? "private" : "public";
-}
-
-function ipv4Number(text: string): number {
-  return text.split(".").reduce((address, part) => address * 256 + Number(part), 0);
-}
-
-/** Eight groups of a compressed IPv6 address in a URL's normal form, which has no dotted tail. */
-function ipv6Groups(text: string): number[] {
-  const [head = "", tail] = text.split("::");
-  const before = hexGroups(head);
-  if (tail === undefined) return before;
-  const after = hexGroups(tail);
-  return [...before, ...Array.from({ length: 8 - before.length - after.length }, () => 0), ...after];
-}
-
-function hexGroups(text: string): number[] {
-  return text === "" ? [] : text.split(":").map((group) => Number.parseInt(group, 16));
 }

@@ -3,7 +3,7 @@
  * (`tasks`). Commits are never slowed or failed by it; what a destination does not take waits in the log, visible, up to a bound.
  */
 import { assert } from "../core/assert.ts";
-import type { BackupAnswer, BackupCommand, BackupCredentials } from "../core/backup-commands.ts";
+import type { BackupAnswer, BackupCommand, BackupCredentials, BackupInfo } from "../core/backup-commands.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
 import type { Entropy } from "../core/entropy.ts";
 import { failure, type Failure } from "../core/errors.ts";
@@ -313,15 +313,20 @@ export class Backup {
   }
 
   #answer(): BackupAnswer {
+    return { ok: true, backup: this.info() };
+  }
+
+  /** How it is doing now; null: there is none. */
+  info(): BackupInfo | null {
     const configuration = this.#configurations.get();
-    if (configuration === null) return { ok: true, backup: null };
+    if (configuration === null) return null;
     const verification = {
       everyHours: this.schedule.everyHours,
       nextAt: this.schedule.dueAt(),
       last: lastVerification(this.#options.storage, configuration.createdAt),
     };
     const backlog = this.#exporter.backlog();
-    return { ok: true, backup: backupInfo(configuration, this.#generations.all(), backlog, verification) };
+    return backupInfo(configuration, this.#generations.all(), backlog, verification);
   }
 
   /** What has been waiting for a destination need not wait any longer. */

@@ -236,6 +236,9 @@ export const MAX_NAME_LENGTH = 100;
 /** `/v1`'s own limit. */
 export const MAX_DESCRIPTION_LENGTH = 1000;
 
+/** Databases of which an organization's metrics say something one by one: more would make every scrape long. */
+export const MAX_DATABASES_IN_METRICS = 1_000;
+
 /** Databases that one token lists: they are compared one by one at every use of it. */
 export const MAX_DATABASES_OF_TOKEN = 100;
 

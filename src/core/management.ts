@@ -11,6 +11,7 @@ import type {
   BackupTimes,
   NewBackupDestination,
 } from "./backup-commands.ts";
+import type { BackupHealth } from "./backup-health.ts";
 import type { UnixMs } from "./clock.ts";
 import type { Failure } from "./errors.ts";
 import type { AllowedOrigins } from "./origins.ts";
@@ -126,10 +127,27 @@ export interface UsageBucket extends UsageCounters {
 }
 
 export interface OrganizationMetrics {
+  readonly now: UnixMs;
   readonly totals: UsageCounters;
   readonly databases: number;
-  /** At most 1,000, those that reported last. */
+  /** At most `MAX_DATABASES_IN_METRICS`, those that reported last. */
   readonly perDatabase: readonly (UsageCounters & { readonly id: string })[];
+  readonly backups: BackupMetrics;
+}
+
+/** How many databases have a backup, and of how many it fails, is behind or paused, or was found bad by its last verification. */
+export interface BackupTotals {
+  readonly backups: number;
+  readonly failing: number;
+  readonly behind: number;
+  readonly paused: number;
+  readonly unverified: number;
+}
+
+export interface BackupMetrics {
+  readonly totals: BackupTotals;
+  /** At most `MAX_DATABASES_IN_METRICS`: those whose backup fails, then those that told of a change last. */
+  readonly perDatabase: readonly { readonly id: string; readonly reportedAt: UnixMs; readonly health: BackupHealth }[];
 }
 
 /** `next` is opaque; null at the end. */
@@ -294,6 +312,8 @@ export interface OrganizationStub {
   exchange(caller: TokenCaller, databaseId: string, mode?: ExchangeMode): Promise<Grant | Failure>;
   /** Called by the organization's databases every 15 minutes in which they were used. `usedAt`: the first use since the last report. */
   reportUsage(databaseId: string, counters: UsageCounters, usedAt: UnixMs): Promise<void>;
+  /** Called by the organization's databases when their backup's health has changed. null: there is no backup any more. */
+  reportBackup(databaseId: string, health: BackupHealth | null): Promise<void>;
 }
 
 export interface NewOrganization {

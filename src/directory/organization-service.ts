@@ -3,6 +3,7 @@
  * once by the request that caused it and again by the alarm until it has arrived; every receiver takes it twice for once.
  */
 import type { Grant } from "../core/authority.ts";
+import type { BackupHealth } from "../core/backup-health.ts";
 import { type Clock, earliest, type UnixMs } from "../core/clock.ts";
 import type { Entropy } from "../core/entropy.ts";
 import { failure, type Failure } from "../core/errors.ts";
@@ -114,7 +115,7 @@ export class OrganizationService {
       "jobs.get": (who, { jobId }) => restores.job(who, jobId),
       "jobs.cancel": (who, { jobId }) => restores.cancel(who, jobId),
       "analytics.get": (_, { since, until }) => ({ buckets: organization.buckets(since, until) }),
-      "metrics.get": () => organization.metrics(),
+      "metrics.get": () => organization.metrics(now()),
     };
   }
 
@@ -139,6 +140,11 @@ export class OrganizationService {
 
   reportUsage(databaseId: string, counters: UsageCounters, usedAt: UnixMs): void {
     this.#organization.reportUsage(databaseId, counters, usedAt, this.#now());
+    this.#setAlarm();
+  }
+
+  reportBackup(databaseId: string, health: BackupHealth | null): void {
+    this.#organization.reportBackup(databaseId, health, this.#now());
     this.#setAlarm();
   }
 

@@ -5,6 +5,7 @@
  */
 import { assert } from "../core/assert.ts";
 import type { Grant } from "../core/authority.ts";
+import type { BackupHealth } from "../core/backup-health.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import { MAX_DATABASES } from "../core/limits.ts";
@@ -19,6 +20,7 @@ import {
   type Input,
   type Job,
   type OrganizationInfo,
+  type OrganizationMetrics,
   type OrganizationSetup,
   type Scopes,
   type TokenCaller,
@@ -27,6 +29,7 @@ import {
 } from "../core/management.ts";
 import type { SqlValue, SyncStorage } from "../core/storage.ts";
 import { CLIENT_LIFETIME_MS, FOREVER, GRACE_MS } from "./data-token.ts";
+import { BackupHealths } from "./backup-healths.ts";
 import { BackupIds } from "./backup-ids.ts";
 import { Cascades } from "./cascades.ts";
 import { couldNotBeMade, Databases, databaseInfo } from "./databases.ts";
@@ -93,6 +96,7 @@ export class Organization {
   readonly #idempotency: IdempotencyKeys;
   readonly #tokens: Tokens;
   readonly #usage: Usage;
+  readonly #backupHealths: BackupHealths;
   /** Read and emptied by the service, in transactions of `delivered` and `notDelivered`. */
   readonly outbox: Outbox;
   readonly cascades: Cascades;
@@ -110,6 +114,7 @@ export class Organization {
     this.jobs = new Jobs(sql);
     this.#tokens = new Tokens(sql);
     this.#usage = new Usage(sql);
+    this.#backupHealths = new BackupHealths(storage);
     this.outbox = new Outbox(sql);
     this.cascades = new Cascades(sql);
     this.backupIds = new BackupIds(sql);
@@ -225,6 +230,7 @@ export class Organization {
       if (record === undefined || record.state === "creating") return noSuchDatabase;
       if (record.state === "ready") {
         this.#usage.forgetDatabase(databaseId, now);
+        this.#backupHealths.set(databaseId, null, now);
         this.databases.beginDeletion(databaseId, jobId, now);
         this.jobs.add(jobId, "database.delete", databaseId, now);
         this.outbox.add({ kind: "wipe", subject: databaseId, deleteBackups }, now);
@@ -310,8 +316,15 @@ export class Organization {
     return this.#usage.buckets(since, until);
   }
 
-  metrics() {
-    return this.#usage.metrics();
+  metrics(now: UnixMs): OrganizationMetrics {
+    return { now, ...this.#usage.metrics(), backups: this.#backupHealths.metrics() };
+  }
+
+  /** For a database that is not ready: nothing. */
+  reportBackup(databaseId: string, health: BackupHealth | null, now: UnixMs): void {
+    this.#storage.transactionSync(() => {
+      if (this.databases.get(databaseId)?.state === "ready") this.#backupHealths.set(databaseId, health, now);
+    });
   }
 
   reportUsage(databaseId: string, counters: UsageCounters, usedAt: UnixMs, now: UnixMs): void {

@@ -5,6 +5,7 @@
  * by the next, in the bucket of the lost one. Callers hold the transaction.
  */
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
+import { MAX_DATABASES_IN_METRICS } from "../core/limits.ts";
 import type { OrganizationMetrics, UsageBucket, UsageCounters } from "../core/management.ts";
 import type { Sql, SqlValue } from "../core/storage.ts";
 
@@ -12,8 +13,6 @@ export const BUCKET_MS = 15 * 60 * 1000;
 
 /** A question reaches back a day; one day more for clocks and time zones. */
 const KEPT_MS = 48 * 60 * 60 * 1000;
-
-const MAX_DATABASES_IN_METRICS = 1000;
 
 interface CounterRow extends Record<string, SqlValue> {
   reads: number;
@@ -87,7 +86,7 @@ export class Usage {
     return buckets;
   }
 
-  metrics(): OrganizationMetrics {
+  metrics(): Omit<OrganizationMetrics, "now" | "backups"> {
     const total = this.#sql.exec<CounterRow & { databases: number }>("SELECT * FROM organization").one();
     const perDatabase = this.#sql
       .exec<CounterRow & { id: string }>(

@@ -160,8 +160,14 @@ export class DatabaseObject extends DurableObject<DatabaseEnv> implements Roles 
 
   async backup(command: BackupCommand): Promise<BackupAnswer> {
     if (this.#open === null) return NO_DATABASE;
-    this.#open.alarms.rescue();
-    return this.#open.mode.refusal("write") ?? this.#open.backup.run(command);
+    const { alarms, backup, backupReport, mode } = this.#open;
+    alarms.rescue();
+    const refused = mode.refusal("write");
+    if (refused !== null) return refused;
+    const answer = await backup.run(command);
+    const reportAt = backupReport?.dueAt() ?? null;
+    if (reportAt !== null) alarms.dueLater(reportAt);
+    return answer;
   }
 
   async restore(command: RestoreCommand): Promise<RestoreAnswer | Failure> {

@@ -5,6 +5,7 @@ import type { UnixMs } from "../core/clock.ts";
 import type { DatabaseSetup } from "../core/management.ts";
 import { Database } from "../engine/database.ts";
 import { AlarmClock } from "./alarm-clock.ts";
+import { BackupReportTask } from "./backup-report-task.ts";
 import { databaseBackup } from "./backup-wiring.ts";
 import { CommitQueue } from "./commit-queue.ts";
 import { CountersTask } from "./counters-task.ts";
@@ -28,6 +29,8 @@ export interface OpenDatabase {
   readonly largeReads: LargeReads;
   readonly revocations: Revocations;
   readonly backup: Backup;
+  /** null: it is nobody's. */
+  readonly backupReport: BackupReportTask | null;
   readonly mode: ObjectMode;
   readonly restores: RestoreService;
 }
@@ -76,12 +79,14 @@ export async function openDatabase({ ctx, env, setup, erase }: DatabaseParts): P
   const revocations = new Revocations(storage.sql);
   const revoked = () => revocations.list();
   const restores = databaseRestores({ ...common, backup, mode, revoked, objectName, jurisdiction });
+  const backupReport = setup === null ? null : backupReportOf(backup, setup, ctx, env);
   // An object that is no database of anybody's, but holds a state of the past or tries a backup out, is not metered.
   if (setup !== null) uses = [new CountersTask(database, systemClock), usageOf(database, setup, ctx, env)];
   alarms = new AlarmClock(storage, alarmSurroundings(ctx.id), [
     expiryTask(database, () => mode.mode === "open"),
     ...uses,
     ...backup.tasks,
+    ...(backupReport === null ? [] : [backupReport]),
     restores.task,
     restores.scheduleTask,
     mode.idleTask(() => isWatched(ctx), erase),
@@ -91,6 +96,7 @@ export async function openDatabase({ ctx, env, setup, erase }: DatabaseParts): P
     database,
     alarms,
     backup,
+    backupReport,
     mode,
     restores,
     commits: new CommitQueue({
@@ -120,6 +126,21 @@ function usageOf(
     database,
     clock: systemClock,
     report: (counters, usedAt) => organizationStub(env, organizationId).reportUsage(databaseId, counters, usedAt),
+  });
+}
+
+function backupReportOf(
+  backup: Backup,
+  { organizationId, databaseId }: DatabaseSetup,
+  { storage }: DurableObjectState,
+  env: DatabaseEnv,
+): BackupReportTask {
+  return new BackupReportTask({
+    sql: storage.sql,
+    clock: systemClock,
+    databaseId,
+    info: () => backup.info(),
+    report: (health) => organizationStub(env, organizationId).reportBackup(databaseId, health),
   });
 }
 

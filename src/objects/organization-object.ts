@@ -4,6 +4,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { Grant } from "../core/authority.ts";
+import type { BackupHealth } from "../core/backup-health.ts";
 import type { UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import type {
@@ -72,6 +73,10 @@ export class OrganizationObject extends DurableObject<OrganizationEnv> implement
 
   async reportUsage(databaseId: string, counters: UsageCounters, usedAt: UnixMs): Promise<void> {
     this.#open?.service.reportUsage(databaseId, counters, usedAt);
+  }
+
+  async reportBackup(databaseId: string, health: BackupHealth | null): Promise<void> {
+    this.#open?.service.reportBackup(databaseId, health);
   }
 
   override async alarm(): Promise<void> {

@@ -1,23 +1,131 @@
 /** An organization's metrics in the text format of Prometheus, version 0.0.4. */
-import type { OrganizationMetrics, UsageCounters } from "../../../core/management.ts";
+import type { BackupTotals, OrganizationMetrics, UsageCounters } from "../../../core/management.ts";
 
-const FAMILIES: readonly { name: string; type: "counter" | "gauge"; help: string; member: keyof UsageCounters }[] = [
-  { name: "cairn_kv_reads_total", type: "counter", help: "Reads.", member: "reads" },
-  { name: "cairn_kv_writes_total", type: "counter", help: "Writes.", member: "writes" },
-  { name: "cairn_kv_read_units_total", type: "counter", help: "Read units.", member: "readUnits" },
-  { name: "cairn_kv_write_units_total", type: "counter", help: "Write units.", member: "writeUnits" },
-  { name: "cairn_kv_storage_bytes", type: "gauge", help: "Bytes stored.", member: "bytes" },
+type Kind = "counter" | "gauge";
+
+const USAGE: readonly { name: string; kind: Kind; help: string; member: keyof UsageCounters }[] = [
+  { name: "reads_total", kind: "counter", help: "Reads.", member: "reads" },
+  { name: "writes_total", kind: "counter", help: "Writes.", member: "writes" },
+  { name: "read_units_total", kind: "counter", help: "Read units.", member: "readUnits" },
+  { name: "write_units_total", kind: "counter", help: "Write units.", member: "writeUnits" },
+  { name: "storage_bytes", kind: "gauge", help: "Bytes stored.", member: "bytes" },
 ];
 
-/** Sums over the organization, and under names with `_database` in them the same for each database that reported lately. */
-export function metricsText({ totals, databases, perDatabase }: OrganizationMetrics): string {
-  const lines = ["# HELP cairn_databases Databases.", "# TYPE cairn_databases gauge", `cairn_databases ${databases}`];
-  for (const { name, type, help, member } of FAMILIES) {
-    lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, `${name} ${totals[member]}`);
-    if (perDatabase.length === 0) continue;
-    const each = name.replace("cairn_kv_", "cairn_database_");
-    lines.push(`# HELP ${each} ${help}`, `# TYPE ${each} ${type}`);
-    for (const database of perDatabase) lines.push(`${each}{database="${database.id}"} ${database[member]}`);
+const BACKUP_TOTALS: readonly { name: string; help: string; member: keyof BackupTotals }[] = [
+  { name: "cairn_backups", help: "Databases that have a backup.", member: "backups" },
+  { name: "cairn_backups_failing", help: "Of them, those whose attempts fail.", member: "failing" },
+  { name: "cairn_backups_behind", help: "Of them, those that lack commits older than a minute.", member: "behind" },
+  { name: "cairn_backups_paused", help: "Of them, those that are paused.", member: "paused" },
+  {
+    name: "cairn_backups_unverified",
+    help: "Of them, those that the last verification found bad or could not verify.",
+    member: "unverified",
+  },
+];
+
+type OneBackup = OrganizationMetrics["backups"]["perDatabase"][number];
+
+/** Of one database's backup. `value` null: it has none of it. Times are told in milliseconds and shown in seconds. */
+const BACKUP: readonly {
+  readonly name: string;
+  readonly help: string;
+  readonly value: (backup: OneBackup, now: number) => number | null;
+  readonly labels?: (backup: OneBackup) => Readonly<Record<string, string>>;
+}[] = [
+  {
+    name: "cairn_backup_lag_seconds",
+    help: "For how long the oldest commit that is not in the backup has been waiting; 0 below a minute.",
+    value: ({ health: { behindSince } }, now) => (behindSince === null ? 0 : Math.max(0, now - behindSince) / 1000),
+  },
+  {
+    name: "cairn_backup_backlog_bytes",
+    help: "Bytes of log that wait to be backed up; 0 while the lag is.",
+    value: ({ health }) => health.backlogBytes,
+  },
+  {
+    name: "cairn_backup_last_success_timestamp_seconds",
+    help: "When an object of the log was last stored.",
+    value: ({ health }) => inSeconds(health.lastSuccessAt),
+  },
+  {
+    name: "cairn_backup_failing",
+    help: "Whether the attempts have been failing for at least a minute: 1 or 0.",
+    value: ({ health }) => (health.failing === null ? 0 : 1),
+  },
+  {
+    name: "cairn_backup_failing_since_timestamp_seconds",
+    help: "Since when they have been.",
+    value: ({ health }) => inSeconds(health.failing?.since ?? null),
+  },
+  {
+    name: "cairn_backup_last_error_info",
+    help: "With the error that they fail with.",
+    value: ({ health }) => (health.failing === null ? null : 1),
+    labels: ({ health }) => ({ error: health.failing?.error ?? "" }),
+  },
+  {
+    name: "cairn_backup_paused",
+    help: "Whether it is paused: 1 or 0.",
+    value: ({ health }) => (health.paused ? 1 : 0),
+  },
+  {
+    name: "cairn_backup_generations",
+    help: "Generations that can be restored from.",
+    value: ({ health }) => health.generations,
+  },
+  {
+    name: "cairn_backup_last_verification_timestamp_seconds",
+    help: "When the last verification ended.",
+    value: ({ health }) => inSeconds(health.verification?.finishedAt ?? null),
+  },
+  {
+    name: "cairn_backup_last_verification_success",
+    help: "Whether it found the backup good: 1 or 0.",
+    value: ({ health: { verification } }) => (verification === null ? null : verification.good ? 1 : 0),
+  },
+  {
+    name: "cairn_backup_report_timestamp_seconds",
+    help: "When the database last told its organization of a change of all this.",
+    value: ({ reportedAt }) => inSeconds(reportedAt),
+  },
+];
+
+/** Sums over the organization, and for each of so many databases the same under names with `_database` in them, and its backup. */
+export function metricsText({ now, totals, databases, perDatabase, backups }: OrganizationMetrics): string {
+  const lines = family("cairn_databases", "gauge", "Databases.", [`cairn_databases ${databases}`]);
+  for (const { name, kind, help, member } of USAGE) {
+    const [all, each] = [`cairn_kv_${name}`, `cairn_database_${name}`];
+    const ofEach = perDatabase.map((one) => `${each}{database="${one.id}"} ${one[member]}`);
+    lines.push(...family(all, kind, help, [`${all} ${totals[member]}`]), ...family(each, kind, help, ofEach));
+  }
+  for (const { name, help, member } of BACKUP_TOTALS) {
+    lines.push(...family(name, "gauge", help, [`${name} ${backups.totals[member]}`]));
+  }
+  for (const { name, help, value, labels } of BACKUP) {
+    const samples = backups.perDatabase.flatMap((backup) => {
+      const found = value(backup, now);
+      return found === null ? [] : [`${name}${labelText({ database: backup.id, ...labels?.(backup) })} ${found}`];
+    });
+    lines.push(...family(name, "gauge", help, samples));
   }
   return `${lines.join("\n")}\n`;
+}
+
+/** Nothing for one without samples. */
+function family(name: string, kind: Kind, help: string, samples: readonly string[]): string[] {
+  return samples.length === 0 ? [] : [`# HELP ${name} ${help}`, `# TYPE ${name} ${kind}`, ...samples];
+}
+
+function labelText(labels: Readonly<Record<string, string>>): string {
+  const each = Object.entries(labels).map(([name, value]) => `${name}="${escaped(value)}"`);
+  return `{${each.join(",")}}`;
+}
+
+/** As the format wants it: backslash, quote and line feed. */
+function escaped(value: string): string {
+  return value.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
+}
+
+function inSeconds(at: number | null): number | null {
+  return at === null ? null : at / 1000;
 }

@@ -328,10 +328,8 @@ export class RestoreService {
     const answer = await this.#range();
     if (!answer.ok || answer.kind !== "range" || answer.range === null) return why;
     const { first, last } = answer.range;
-    return {
-      ...why,
-      message: `${why.message}. The commits in the backup are those from ${momentText(first.version)} to ${momentText(last.version)}`,
-    };
+    const range = `from ${momentText(first.version)} to ${momentText(last.version)}`;
+    return failure(why.code, `${why.message} The commits in the backup are those ${range}`);
   }
 
   async #cancel(jobId: string): Promise<RestoreAnswer | Failure> {

@@ -32,6 +32,13 @@ export interface Failure {
   readonly message: string;
 }
 
+/** The message ends with exactly one full stop, whatever it was put together from. */
 export function failure(code: ErrorCode, message: string): Failure {
-  return { ok: false, code, message };
+  return { ok: false, code, message: asSentence(message) };
+}
+
+/** With one full stop at its end, unless it ends with a question mark or breaks off. */
+export function asSentence(text: string): string {
+  const said = text.replace(/[\s.]+$/, "");
+  return /[?!…]$/.test(said) ? said : `${said}.`;
 }

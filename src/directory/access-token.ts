@@ -49,7 +49,10 @@ export class AccessTokenKeys implements AccessTokens {
   async caller(authorization: string | null, origin: string | null): Promise<Caller | Failure> {
     const bearer = /^bearer ([!-~]+)$/i.exec(authorization ?? "")?.[1];
     if (bearer === undefined) {
-      return failure("unauthenticated", "Send an access token in the Authorization header: Bearer cairn_…");
+      return failure(
+        "unauthenticated",
+        "An access token is missing: send the header Authorization: Bearer <access token>.",
+      );
     }
     if (!(await isOneOf(bearer, this.#deploymentTokens))) return this.tokenCaller(bearer, origin);
     return originRefusal(null, origin) ?? { kind: "deployment" };

@@ -74,7 +74,8 @@ export function parseOptions(args: readonly string[]): Options | Failure {
   if (typeof publicUrl === "object") return failure("invalid", `--public-url ${publicUrl.message}`);
   return {
     port: Number(values.port),
-    host: values.host,
+    // As in a URL, where an IPv6 address stands in brackets.
+    host: values.host.replace(/^\[(.+)\]$/, "$1"),
     persistTo: values["persist-to"],
     accessToken: values["access-token"],
     publicUrl,

@@ -238,7 +238,7 @@ describe("writing", () => {
     };
     expect(refusal(encodeV8(thrower))).toMatchObject({
       code: "invalid",
-      message: "the value could not be read: not today",
+      message: "the value could not be read: not today.",
     });
     expect(refusal(encodeV8(Object.create(Date.prototype)))).toMatchObject({ code: "invalid" });
   });

@@ -36,7 +36,7 @@ test("an atomic write whose last mutation is an error writes nothing of it, and 
     ]);
     expect(outcomes[1]).toMatchObject({
       code: "type-mismatch",
-      message: "Failed to perform 'sum' mutation on a non-U64 value in the database",
+      message: "Failed to perform 'sum' mutation on a non-U64 value in the database.",
     });
     expect(entryOrNull(database.read([point(a)], 100))?.value).toEqual(text("1"));
     expect(entryOrNull(database.read([point(b)], 100))?.version).toBe(versionOf(outcomes[2]));

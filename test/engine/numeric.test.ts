@@ -77,21 +77,21 @@ describe("KvU64", () => {
   });
 
   test.each(["sum", "min", "max"] as const)("%s on a stored value of another type is an error", (type) => {
-    const message = `Failed to perform '${type}' mutation on a non-U64 value in the database`;
+    const message = `Failed to perform '${type}' mutation on a non-U64 value in the database.`;
     for (const stored of [storedV8(1), storedV8(1n), storedV8("1"), storedBytes]) {
       expect(onU64(type, stored, 1n)).toBe(message);
     }
   });
 
   test.each(["min", "max"] as const)("%s with an operand of another type is an error", (type) => {
-    const message = `Failed to perform '${type}' mutation on a non-U64 operand`;
+    const message = `Failed to perform '${type}' mutation on a non-U64 operand.`;
     for (const encoding of [Encoding.v8, Encoding.bytes]) {
       expect(resolveNumeric(numeric(type, n, v8(1n), { encoding }), null)).toMatchObject({ message });
     }
   });
 
   test("there is no range for it", () => {
-    const message = "Cannot use min/max parameters with KvU64 operands";
+    const message = "Cannot use min/max parameters with KvU64 operands.";
     for (const range of [{ sumMin: v8(0n) }, { sumMax: v8(9n) }, { clamp: true }]) {
       expect(resolveNumeric(numeric("sum", n, u64(1n), range), null)).toMatchObject({ message });
     }
@@ -112,7 +112,7 @@ describe("V8 sums", () => {
     expect(sum(null, -0)).toBe(-0);
     expect(sum(null, 5n)).toBe(5n);
     expect(sum(null, 50, { max: 10, clamp: true })).toBe(10);
-    expect(sum(null, 50, { max: 10 })).toBe("The result of a Sum operation would exceed its range limit");
+    expect(sum(null, 50, { max: 10 })).toBe("The result of a Sum operation would exceed its range limit.");
   });
 
   test("out of range is clamped or an error; the bounds themselves are in range", () => {
@@ -120,29 +120,29 @@ describe("V8 sums", () => {
     expect(sum(storedV8(5), 6, { min: 0, max: 10, clamp: true })).toBe(10);
     expect(sum(storedV8(5n), -6n, { min: 0n, clamp: true })).toBe(0n);
     expect(sum(storedV8(5n), -5n, { min: 0n })).toBe(0n);
-    expect(sum(storedV8(5n), -6n, { min: 0n })).toBe("The result of a Sum operation would exceed its range limit");
+    expect(sum(storedV8(5n), -6n, { min: 0n })).toBe("The result of a Sum operation would exceed its range limit.");
     expect(sum(storedV8(5), 6, { clamp: true })).toBe(11);
   });
 
   test("a stored KvU64 takes a bigint that fits, as KvU64", () => {
     expect(sum(storedU64(1n), 2n)).toEqual({ u64: 3n });
     expect(sum(storedU64(greatest), 1n)).toEqual({ u64: 0n });
-    expect(sum(storedU64(1n), -1n)).toBe("Cannot sum KvU64 with BigInt");
-    expect(sum(storedU64(1n), 1n << 64n)).toBe("Cannot sum KvU64 with BigInt");
-    expect(sum(storedU64(1n), 1)).toBe("Cannot sum KvU64 with Number");
+    expect(sum(storedU64(1n), -1n)).toBe("Cannot sum KvU64 with BigInt.");
+    expect(sum(storedU64(1n), 1n << 64n)).toBe("Cannot sum KvU64 with BigInt.");
+    expect(sum(storedU64(1n), 1)).toBe("Cannot sum KvU64 with Number.");
   });
 
   test("types that do not fit each other are errors in Deno's words", () => {
-    expect(sum(storedV8(1), 1n)).toBe("Cannot sum Number with BigInt");
-    expect(sum(storedV8(1n), 1)).toBe("Cannot sum BigInt with Number");
-    expect(sum(storedV8(1), 1, { min: 0n })).toBe("Min/max parameters have different types than the operand");
-    expect(sum(storedV8(1n), 1n, { max: 5 })).toBe("Min/max parameters have different types than the operand");
-    expect(sum(storedV8("1"), 1)).toBe("unsupported value type");
-    expect(sum(storedV8({ n: 1 }), 1)).toBe("unsupported value type");
-    expect(sum(storedBytes, 1)).toBe("unsupported value type");
-    expect(sum(null, "1")).toBe("unsupported value type");
+    expect(sum(storedV8(1), 1n)).toBe("Cannot sum Number with BigInt.");
+    expect(sum(storedV8(1n), 1)).toBe("Cannot sum BigInt with Number.");
+    expect(sum(storedV8(1), 1, { min: 0n })).toBe("Min/max parameters have different types than the operand.");
+    expect(sum(storedV8(1n), 1n, { max: 5 })).toBe("Min/max parameters have different types than the operand.");
+    expect(sum(storedV8("1"), 1)).toBe("unsupported value type.");
+    expect(sum(storedV8({ n: 1 }), 1)).toBe("unsupported value type.");
+    expect(sum(storedBytes, 1)).toBe("unsupported value type.");
+    expect(sum(null, "1")).toBe("unsupported value type.");
     const broken = numeric("sum", n, new Uint8Array([0xff, 15, 0x5a]), { encoding: Encoding.v8 });
-    expect(resolveNumeric(broken, null)).toMatchObject({ message: "Some of the parameters are not valid V8 values" });
+    expect(resolveNumeric(broken, null)).toMatchObject({ message: "Some of the parameters are not valid V8 values." });
   });
 });
 

@@ -29,6 +29,10 @@ test("every option is understood", () => {
   });
 });
 
+test.each(["::1", "[::1]"])("--host %s is the same address", (host) => {
+  expect(parseOptions(["--host", host])).toMatchObject({ host: "::1" });
+});
+
 test.each([
   [["--prot", "1"], "'--prot'"],
   [["serve"], "'serve'"],

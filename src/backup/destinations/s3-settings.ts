@@ -1,5 +1,6 @@
 /** What an S3 destination is made of, checked whole before it is stored, probed or used. */
 import { failure, type Failure } from "../../core/errors.ts";
+import { lineBreakIn } from "../../core/secret-text.ts";
 import { type EndpointRules, parseBucketName, parseEndpoint, parseRegion } from "./destination-url.ts";
 import { parsePrefix } from "./object-name.ts";
 
@@ -31,6 +32,11 @@ export function parseS3Settings(
   if (!region.ok) return region;
   const prefix = parsePrefix(input.prefix);
   if (!prefix.ok) return prefix;
+  const { accessKeyId, secretAccessKey, sessionToken } = input;
+  for (const [what, value] of Object.entries({ accessKeyId, secretAccessKey, sessionToken })) {
+    const lineBreak = lineBreakIn(value ?? "");
+    if (lineBreak !== undefined) return failure("invalid", `${what} ${lineBreak}`);
+  }
   // These go into the Authorization header, where "/" and "," have a meaning.
   if (!/^[\x21-\x2b\x2d\x2e\x30-\x7e]{1,256}$/.test(input.accessKeyId)) {
     return failure("invalid", "The access key id must have 1 to 256 characters, without spaces, slashes and commas.");

@@ -20,6 +20,7 @@ import type { Timers } from "../../core/timers.ts";
 import { watchProtocol, type DatabaseStub } from "../../objects/interface.ts";
 import { answerOptions, foreignOriginOf, readableBy } from "../http/cors.ts";
 import { failureOfThrown } from "../http/thrown.ts";
+import { compressionIn } from "../http/text.ts";
 import { answerExchange, PROTOCOL_VERSIONS } from "./exchange.ts";
 import { afterItsBody, readBody } from "./request-body.ts";
 import { failureOfJson, failureResponse, malformedUrl, PROTOBUF_ANSWER, sentence } from "./responses.ts";
@@ -158,20 +159,27 @@ async function dataAnswer(
       case "snapshot_read": {
         const answer = await stub.snapshotRead(grant, body);
         if (answer instanceof Uint8Array) return new Response(answer, PROTOBUF_ANSWER);
-        return answer.ok ? await streamRead(stub, grant, body) : failureResponse(answer);
+        return answer.ok ? await streamRead(stub, grant, body) : unreadable(request, body, answer);
       }
       case "atomic_write": {
         const answer = await stub.atomicWrite(grant, body);
-        return answer instanceof Uint8Array ? new Response(answer, PROTOBUF_ANSWER) : failureResponse(answer);
+        return answer instanceof Uint8Array ? new Response(answer, PROTOBUF_ANSWER) : unreadable(request, body, answer);
       }
-      case "watch":
-        return await answerWatch({ stub, grant, watch: body, clock: parts.clock, timers: parts.timers });
+      case "watch": {
+        const answer = await answerWatch({ stub, grant, watch: body, clock: parts.clock, timers: parts.timers });
+        return answer instanceof Response ? answer : unreadable(request, body, answer);
+      }
       default:
         return unreachable(operation);
     }
   } catch (error) {
     return failureResponse(failureOfThrown(error, "database", parts.clock));
   }
+}
+
+/** What the object says of a body that it cannot read, unless the door knows better why. */
+function unreadable(request: Request, body: Uint8Array, why: Failure): Response {
+  return failureResponse((why.code === "invalid" ? compressionIn(request, body) : undefined) ?? why);
 }
 
 /** An answer too large for one result of a call: asked again through `fetch`, and its body handed on as it comes. */

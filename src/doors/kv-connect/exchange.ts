@@ -4,6 +4,7 @@ import { failure, type Failure } from "../../core/errors.ts";
 import { MAX_EXCHANGE_BODY_BYTES } from "../../core/limits.ts";
 import type { PublicAddress } from "../../core/public-address.ts";
 import { publicOrigin } from "../http/public-url.ts";
+import { compressionIn } from "../http/text.ts";
 import { readBody } from "./request-body.ts";
 import { failureResponse, JSON_ANSWER } from "./responses.ts";
 
@@ -27,7 +28,7 @@ export async function answerExchange(
   const body = await readBody(request, MAX_EXCHANGE_BODY_BYTES);
   if ("ok" in body) return failureResponse(body);
   const version = newestCommonVersion(body);
-  if (typeof version !== "number") return failureResponse(version);
+  if (typeof version !== "number") return failureResponse(compressionIn(request, body) ?? version);
   const minted = await authority.exchange(token, databaseId, moment, origin);
   if ("ok" in minted) return failureResponse(minted);
   // No slash at the end: clients append "/" and the operation.

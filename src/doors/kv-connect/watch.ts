@@ -16,7 +16,7 @@ import { failure, type Failure } from "../../core/errors.ts";
 import type { Timers } from "../../core/timers.ts";
 import type { DatabaseStub } from "../../objects/interface.ts";
 import { failureOfThrown } from "../http/thrown.ts";
-import { failureResponse, WATCH_ANSWER } from "./responses.ts";
+import { WATCH_ANSWER } from "./responses.ts";
 import { openLink, WatchLink, type LinkEvent } from "./watch-link.ts";
 
 export const KEEP_ALIVE_MS = 5000;
@@ -42,13 +42,13 @@ export interface WatchParts {
 }
 
 /** Answers with a stream once the object's first output is there; before that, a failure has a status of its own. */
-export async function answerWatch(parts: WatchParts): Promise<Response> {
+export async function answerWatch(parts: WatchParts): Promise<Response | Failure> {
   const decoded = decodeWatch(parts.watch);
-  if (!decoded.ok) return failureResponse(decoded);
+  if (!decoded.ok) return decoded;
   // Kept for as long as the watch lasts: its keys, and not all that the client may have sent with them.
   const source = new WatchSource({ ...parts, watch: encodeWatch(decoded.keys) });
   const flaw = await source.start();
-  if (flaw !== undefined) return failureResponse(flaw);
+  if (flaw !== undefined) return flaw;
   return new Response(source.stream(), WATCH_ANSWER);
 }
 

@@ -15,6 +15,8 @@ import {
   type Output,
 } from "../../core/management.ts";
 import type { PublicAddress } from "../../core/public-address.ts";
+import { parseJson } from "../../core/json-notation/bounded-json.ts";
+import { textOf } from "../http/text.ts";
 import { foreignOriginOf } from "../http/cors.ts";
 
 export interface ManagementContext {
@@ -63,12 +65,11 @@ export interface RequestBody {
 export async function readBody(request: Request): Promise<RequestBody | Failure> {
   const bytes = await readBounded(request);
   if (bytes === undefined) return failure("limit", `The body is longer than ${MAX_MANAGEMENT_BODY_BYTES} bytes.`);
-  try {
-    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
-    return { text, value: text.trim() === "" ? {} : (JSON.parse(text) as unknown) };
-  } catch {
-    return failure("invalid", "The body is not JSON in UTF-8.");
-  }
+  const text = textOf(request, bytes);
+  if (typeof text !== "string") return text;
+  if (text.trim() === "") return { text, value: {} };
+  const parsed = parseJson(text, "The body");
+  return parsed.ok ? { text, value: parsed.json } : parsed;
 }
 
 /** Undefined past the limit: the rest is left to be read. */

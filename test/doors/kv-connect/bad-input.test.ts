@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { decodeAtomicWrite, decodeSnapshotRead } from "../../../src/core/datapath.ts";
 import { failure } from "../../../src/core/errors.ts";
-import { DATABASE, dataRequest, doorBefore, ORIGIN, outcome, post, refused } from "./fakes.ts";
+import { ACCESS_TOKEN, DATABASE, dataRequest, doorBefore, ORIGIN, outcome, post, refused } from "./fakes.ts";
 
 const OTHER = "00000000-6e4c-4d5c-8d4a-1f0a3f6b2e11";
 const closed = doorBefore({});
@@ -157,5 +157,24 @@ describe("the metadata exchange", () => {
       expect(text).not.toBe("");
     });
     await fc.assert(property, { numRuns: 300 });
+  });
+});
+
+describe("a compressed body", () => {
+  const gzipped = Uint8Array.of(0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+  const sentence = "The body is compressed with gzip, which is not taken here: send it as it is.";
+
+  it.each(["snapshot_read", "atomic_write", "watch"])("of %s is called that", async (operation) => {
+    const refusal = failure("invalid", "The request is not well-formed.");
+    const door = doorBefore({ snapshotRead: async () => refusal, atomicWrite: async () => refusal });
+    for (const headers of [{}, { "content-encoding": "gzip" }]) {
+      expect(await outcome(door(dataRequest(operation, gzipped, headers)))).toEqual(refused(400, sentence));
+    }
+  });
+
+  it("of an exchange is called that", async () => {
+    const headers = { authorization: `Bearer ${ACCESS_TOKEN}` };
+    const answer = doorBefore({})(post(`/databases/${DATABASE}/connect`, gzipped, headers));
+    expect(await outcome(answer)).toEqual(refused(400, sentence));
   });
 });

@@ -83,11 +83,10 @@ export function dataRequest(operation: string, body: BodyInit, headers: Record<s
 
 export async function outcome(answer: Promise<Response>) {
   const response = await answer;
-  return {
-    status: response.status,
-    type: response.headers.get("content-type"),
-    text: new TextDecoder().decode(await response.arrayBuffer()),
-  };
+  const text = new TextDecoder().decode(await response.arrayBuffer());
+  const isSentence = /[^.…][.?!…]$/.test(text);
+  if (response.status >= 400 && response.status < 599 && !isSentence) throw new Error(`not a sentence: ${text}`);
+  return { status: response.status, type: response.headers.get("content-type"), text };
 }
 
 export function refused(status: number, text: string | RegExp) {

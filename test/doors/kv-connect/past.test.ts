@@ -78,7 +78,7 @@ describe("the data path", () => {
 
   it("refuses writes with 403 and says why", async () => {
     expect(await outcome(closed(data("atomic_write", "past")))).toEqual(
-      refused(403, "This is a database as it was at a moment: it can be read and not written"),
+      refused(403, "This is a database as it was at a moment: it can be read and not written."),
     );
   });
 

@@ -221,7 +221,7 @@ describe("databases", () => {
     const { status, body: problem } = await send("POST", `${organization}/databases`, { ...tenant, body });
     expect([status, problem.detail]).toEqual([
       400,
-      `In the body: it has a member ${JSON.stringify(`${"x".repeat(40)}\n"0${"y".repeat(7)}`)}, which is not known here.`,
+      `In the body: ${JSON.stringify(`${"x".repeat(40)}\n"0${"y".repeat(7)}`)} is not known here. It takes name, description, locationHint, jurisdiction.`,
     ]);
     const token = { name: "t", permissions: ["read"], databases: "all" };
     const nested = { ...token, keyPrefix: [{ type: "bigint", value: "1", more: 1 }] };
@@ -229,7 +229,9 @@ describe("databases", () => {
       200,
     );
     const { body: queried } = await send("GET", `${organization}/databases?${"x".repeat(5000)}=1`, tenant);
-    expect(queried.detail).toBe(`In the query: it has a member "${"x".repeat(50)}", which is not known here.`);
+    expect(queried.detail).toBe(
+      `In the query: "${"x".repeat(50)}" is not known here. It takes limit, cursor, q, sort, order.`,
+    );
   });
 
   test.each(["", "x".repeat(256), "a b", "é"])("the Idempotency-Key %j is 400", async (key) => {

@@ -85,7 +85,7 @@ export const counters: Cases = {
             .set([...prefix, "b"], 1)
             .mutate({ type, key, value: new KvU64(1n) })
             .commit(),
-          `Failed to perform '${type}' mutation on a non-U64 value in the database`,
+          `Failed to perform '${type}' mutation on a non-U64 value in the database.`,
         );
       }
       assert.deepEqual(await kv.get(key), { key, value, versionstamp });
@@ -101,7 +101,7 @@ export const counters: Cases = {
     await kv.atomic().sum(key, 1n).commit();
     await assertRefused(
       kv.atomic().set(key, "text").sum(key, 1n).commit(),
-      "Failed to perform 'sum' mutation on a non-U64 value in the database",
+      "Failed to perform 'sum' mutation on a non-U64 value in the database.",
     );
     assert.equal(await u64(kv, key), 1n);
   },

@@ -86,15 +86,15 @@ export const denoOnly: Cases = {
     const put = (name: keyof typeof stored) => kv.set([...prefix, name], stored[name]);
     for (const name of Object.keys(stored)) await put(name as keyof typeof stored);
     const refusals: [keyof typeof stored, unknown, string][] = [
-      ["number", 1n, "Cannot sum Number with BigInt"],
-      ["bigint", 1, "Cannot sum BigInt with Number"],
-      ["KvU64", 1, "Cannot sum KvU64 with Number"],
-      ["KvU64", -1n, "Cannot sum KvU64 with BigInt"],
-      ["KvU64", 2n ** 64n, "Cannot sum KvU64 with BigInt"],
-      ["text", 1, "unsupported value type"],
-      ["bytes", 1, "unsupported value type"],
-      ["number", "one", "unsupported value type"],
-      ["number", new Uint8Array(8), "unsupported value type"],
+      ["number", 1n, "Cannot sum Number with BigInt."],
+      ["bigint", 1, "Cannot sum BigInt with Number."],
+      ["KvU64", 1, "Cannot sum KvU64 with Number."],
+      ["KvU64", -1n, "Cannot sum KvU64 with BigInt."],
+      ["KvU64", 2n ** 64n, "Cannot sum KvU64 with BigInt."],
+      ["text", 1, "unsupported value type."],
+      ["bytes", 1, "unsupported value type."],
+      ["number", "one", "unsupported value type."],
+      ["number", new Uint8Array(8), "unsupported value type."],
     ];
     for (const [name, operand, sentence] of refusals) {
       await assertRefused(sumOf(kv, [...prefix, name], operand).commit(), sentence);
@@ -110,7 +110,7 @@ export const denoOnly: Cases = {
           .atomic()
           .mutate({ type, key: [...prefix, "a"], value })
           .commit(),
-        `Failed to perform '${type}' mutation on a non-U64 operand`,
+        `Failed to perform '${type}' mutation on a non-U64 operand.`,
       );
     }
   },

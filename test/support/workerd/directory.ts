@@ -93,13 +93,25 @@ export async function send(method: string, path: string, { token, body, headers 
   const request = new Request(`https://cairn.test${path}`, {
     method,
     headers: { ...(token ? { authorization: `Bearer ${token}` } : {}), ...headers },
-    ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
+    ...(body === undefined
+      ? {}
+      : { body: typeof body === "string" || body instanceof Uint8Array ? body : JSON.stringify(body) }),
   });
   const response = await door(request, new URL(request.url).pathname);
   if (response === undefined) throw new Error(`${path} is no path of the management doors`);
   const text = await response.text();
   const isJson = response.headers.get("content-type")?.includes("json") === true && text !== "";
-  return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text };
+  const answer: Answer = { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text };
+  if (answer.status >= 400 && method !== "HEAD") expectOurWords(answer.body.detail ?? answer.body.message);
+  return answer;
+}
+
+/** Every error is a sentence of ours, with one full stop at its end: not the validator's, and not the runtime's. */
+function expectOurWords(said: unknown): void {
+  const theirs =
+    /Invalid input|Invalid option|Invalid discriminator|expected \w+, received|Too (big|small): |Unrecognized key|\[object/;
+  if (typeof said === "string" && /[^.…][.?!…]$/.test(said) && !theirs.test(said)) return;
+  throw new Error(`not a sentence of ours: ${JSON.stringify(said)}`);
 }
 
 export interface Tenant {

@@ -13,6 +13,7 @@ import {
   MAX_VERIFICATION_INTERVAL_HOURS,
   MIN_BACKUP_INTERVAL_MS,
 } from "../../../core/limits.ts";
+import { asSentence } from "../../../core/errors.ts";
 import type { Output } from "../../../core/management.ts";
 import { versionstampHex, type Version } from "../../../core/versionstamp.ts";
 import {
@@ -29,18 +30,27 @@ import {
   verificationJson,
   wholeNumber,
 } from "./schemas.ts";
+import { sentenceOrNull, shownStatus } from "../sentences.ts";
+import { saying } from "./checked.ts";
 
 const versionstamp = z.string().meta({ description: "20 hexadecimal digits." });
 const filled = z.string().min(1);
-const moment = filled.meta({ description: "A versionstamp or a time as in RFC 3339; it is rounded down to a commit." });
+const moment = saying(
+  z.string().min(1).meta({ description: "A versionstamp or a time as in RFC 3339; it is rounded down to a commit." }),
+  { what: "a versionstamp or a time as in RFC 3339", example: "2026-11-22T14:03:07Z" },
+);
 
 const place = {
   kind: z.literal("s3"),
-  endpoint: filled.meta({
-    description: "A URL, without the bucket. With https, unless the deployment takes other addresses too.",
-  }),
+  endpoint: saying(
+    z
+      .string()
+      .min(1)
+      .meta({ description: "A URL, without the bucket. With https, unless the deployment takes other addresses too." }),
+    { what: "a URL without the bucket", example: "https://s3.eu-central-1.amazonaws.com" },
+  ),
   bucketName: filled,
-  bucketRegion: filled,
+  bucketRegion: saying(z.string().min(1), { example: "eu-central-1" }),
   accessKeyId: filled,
 };
 const sessionToken = filled.optional().meta({
@@ -59,6 +69,7 @@ const newDestination = z
     z.strictObject({ kind: z.literal("r2"), prefix: prefix.default("") }),
   ])
   .meta({ id: "NewDestination", description: "An S3 bucket, or the R2 bucket that the deployment has for backups." });
+saying(newDestination, { what: 'an object whose kind is "s3" or "r2"' });
 
 export const newBackup = z.strictObject({
   destination: newDestination,
@@ -192,17 +203,21 @@ export function backupJson(backupInfo: BackupInfo) {
   const { createdAt, lastObject, lastError, verification: verified, generations, ...info } = backupInfo;
   return {
     ...info,
+    status: shownStatus(info.status),
     createdAt: timeText(createdAt),
     lastObject: lastObject === null ? null : { ...lastObject, storedAt: timeText(lastObject.storedAt) },
     lastError:
-      lastError === null ? null : { ...lastError, since: timeText(lastError.since), at: timeText(lastError.at) },
+      lastError === null
+        ? null
+        : { message: asSentence(lastError.message), since: timeText(lastError.since), at: timeText(lastError.at) },
     verification: {
       ...verified,
       nextAt: timeTextOrNull(verified.nextAt),
       last: verified.last === null ? null : lastVerificationJson(verified.last),
     },
-    generations: generations.map(({ after, upTo, deletedAfter, ...generation }) => ({
+    generations: generations.map(({ after, upTo, deletedAfter, endedBecause, ...generation }) => ({
       ...generation,
+      endedBecause: sentenceOrNull(endedBecause),
       after: hex(after),
       upTo: hex(upTo),
       deletedAfter: timeTextOrNull(deletedAfter),
@@ -210,8 +225,13 @@ export function backupJson(backupInfo: BackupInfo) {
   };
 }
 
-function lastVerificationJson({ finishedAt, report, ...last }: NonNullable<BackupInfo["verification"]["last"]>) {
-  return { ...last, finishedAt: timeText(finishedAt), report: report === null ? null : verificationJson(report) };
+function lastVerificationJson({ finishedAt, report, error, ...last }: NonNullable<BackupInfo["verification"]["last"]>) {
+  return {
+    ...last,
+    error: sentenceOrNull(error),
+    finishedAt: timeText(finishedAt),
+    report: report === null ? null : verificationJson(report),
+  };
 }
 
 function hex(version: Version | null): string | null {

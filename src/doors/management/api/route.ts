@@ -3,7 +3,7 @@
  * they sent is looked at.
  */
 import { z } from "zod";
-import { failure, type Failure } from "../../../core/errors.ts";
+import type { Failure } from "../../../core/errors.ts";
 import {
   isFailure,
   type Caller,
@@ -13,6 +13,7 @@ import {
   type Job,
   type Output,
 } from "../../../core/management.ts";
+import { checked } from "./checked.ts";
 import { ask, callerOf, idempotencyOf, readBody, type ManagementContext } from "../context.ts";
 
 export interface Call<Params, Query, Body> {
@@ -135,22 +136,6 @@ export function jobLocation({ id }: Job): string {
 }
 
 const anything = z.unknown();
-
-function checked<Schema extends z.ZodType>(schema: Schema, value: unknown, where: string): z.output<Schema> | Failure {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  const path = issue?.path.map(String).join(".") ?? "";
-  return failure("invalid", `In ${where}${path === "" ? "" : `, ${path}`}: ${sentenceOf(issue)}.`);
-}
-
-/** Of bounded length: of what was sent it shows at most the beginning of one name. */
-function sentenceOf(issue: z.core.$ZodIssue | undefined): string {
-  if (issue?.code === "too_small" && issue.minimum === 1 && issue.origin !== "number") return "must not be empty";
-  if (issue?.code !== "unrecognized_keys") return issue?.message ?? "it is not valid";
-  const [name = ""] = issue.keys;
-  return `it has a member ${JSON.stringify(name.slice(0, 50))}, which is not known here`;
-}
 
 /** A parameter given twice is an array, which no schema takes. */
 function queryOf(url: URL): Record<string, string | string[]> {

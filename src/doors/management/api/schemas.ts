@@ -11,7 +11,9 @@ import {
 import { assert } from "../../../core/assert.ts";
 import { fromBase64, fromHex, toHex } from "../../../core/bytes.ts";
 import { asUnixMs } from "../../../core/clock.ts";
-import type { Failure } from "../../../core/errors.ts";
+import { sentenceOrNull } from "../sentences.ts";
+import { saying } from "./checked.ts";
+import { asSentence, type Failure } from "../../../core/errors.ts";
 import {
   isFailure,
   PERMISSIONS,
@@ -34,37 +36,58 @@ const wellFormed = (given: string): boolean => given.isWellFormed();
 const MUST_BE_WELL_FORMED = "must be well-formed Unicode";
 
 /** The OpenAPI document would write the flags of a regular expression into its pattern: only one without flags may be a schema's. */
-export const nameOrEmpty = z
-  .string()
-  .max(MAX_NAME_LENGTH)
-  .refine((line) => !CONTROL_CHARACTERS.test(line), "must be one line without control characters")
-  .refine(wellFormed, MUST_BE_WELL_FORMED);
-const name = nameOrEmpty.min(1);
-const description = z.string().max(MAX_DESCRIPTION_LENGTH).refine(wellFormed, MUST_BE_WELL_FORMED);
-export const time = z.iso.datetime({ offset: true });
-const uuid = z.uuid();
+export const nameOrEmpty = saying(
+  z
+    .string()
+    .max(MAX_NAME_LENGTH)
+    .refine((line) => !CONTROL_CHARACTERS.test(line), "must be one line without control characters")
+    .refine(wellFormed, MUST_BE_WELL_FORMED),
+  { example: "orders" },
+);
+const name = saying(nameOrEmpty.min(1), { example: "orders" });
+const description = saying(z.string().max(MAX_DESCRIPTION_LENGTH).refine(wellFormed, MUST_BE_WELL_FORMED), {
+  example: "of the web site",
+});
+export const time = saying(z.iso.datetime({ offset: true }), { example: "2031-01-01T00:00:00Z" });
+export const uuid = saying(z.uuid(), { example: "0190f3c2-5b1e-4d6f-9a53-6c1f4b7f2a10" });
 
 const keyPart = z
   .union([
     z.string().refine(wellFormed, MUST_BE_WELL_FORMED),
     z.number(),
     z.boolean(),
-    z.strictObject({ type: z.literal("bigint"), value: z.string().regex(/^-?\d{1,640}$/) }),
-    z.strictObject({ type: z.literal("bytes"), value: z.base64() }),
+    z.discriminatedUnion("type", [
+      z.strictObject({
+        type: z.literal("bigint"),
+        value: saying(z.string().regex(/^-?\d{1,640}$/), {
+          what: "a whole number in at most 640 decimal digits, in quotes",
+          example: "-12",
+        }),
+      }),
+      z.strictObject({ type: z.literal("bytes"), value: saying(z.base64(), { example: "AQI=" }) }),
+    ]),
   ])
   .meta({
     id: "KeyPart",
     description: 'A part of a key. Of JSON\'s own types, or {"type":"bigint"|"bytes","value":"…"}.',
   });
+saying(keyPart, { what: 'a string, a number, true, false, or {"type":"bigint"|"bytes","value":"…"}' });
 
 const keyPrefix = z
   .array(keyPart)
   .min(1)
   .meta({ description: "Only this key and keys that begin with all of these parts. Only with read and write." });
+saying(keyPrefix, { what: "an array of parts of a key", example: ["users", "alice"] });
 
 const scopeMembers = {
-  permissions: z.array(z.enum(PERMISSIONS)).min(1).meta({ description: "backup includes read." }),
-  databases: z.union([z.literal("all"), z.array(uuid).min(1).max(MAX_DATABASES_OF_TOKEN)]),
+  permissions: saying(z.array(z.enum(PERMISSIONS)).min(1).meta({ description: "backup includes read." }), {
+    what: "an array of permissions",
+    example: ["read", "write"],
+  }),
+  databases: saying(z.union([z.literal("all"), z.array(uuid).min(1).max(MAX_DATABASES_OF_TOKEN)]), {
+    what: '"all" or an array of ids of databases',
+    example: ["0190f3c2-5b1e-4d6f-9a53-6c1f4b7f2a10"],
+  }),
 };
 
 export const organizationParams = z.strictObject({ organizationId: z.string() });
@@ -116,10 +139,15 @@ export const newToken = z.strictObject({
   ...scopeMembers,
   keyPrefix: keyPrefix.optional(),
   expiresAt: time.optional(),
-  allowedOrigins: z.array(z.string()).min(1).optional().meta({
-    description:
-      'Origins of the web pages that may use it, each a scheme, a host and perhaps a port; or "*" alone: every page. Without it no page may.',
-  }),
+  allowedOrigins: saying(z.array(z.string()).min(1), {
+    what: "an array of origins",
+    example: ["https://app.example.com"],
+  })
+    .optional()
+    .meta({
+      description:
+        'Origins of the web pages that may use it, each a scheme, a host and perhaps a port; or "*" alone: every page. Without it no page may.',
+    }),
 });
 
 export const organization = z
@@ -275,11 +303,17 @@ export function jobJson(info: Job) {
     result === null
       ? null
       : { ...result, verification: result.verification === null ? null : verificationJson(result.verification) };
-  return { ...info, result: shown, createdAt: timeText(createdAt), finishedAt: timeTextOrNull(finishedAt) };
+  return {
+    ...info,
+    error: sentenceOrNull(info.error),
+    result: shown,
+    createdAt: timeText(createdAt),
+    finishedAt: timeTextOrNull(finishedAt),
+  };
 }
 
 export function verificationJson({ range, ...report }: VerificationReport) {
-  return { ...report, range: restorableRangeJson(range) };
+  return { ...report, problems: report.problems.map(asSentence), range: restorableRangeJson(range) };
 }
 
 export function restorableRangeJson(range: RestorableRange | null) {

@@ -2,6 +2,7 @@
 import type { BackupInfo } from "../../../core/backup-commands.ts";
 import type { ErrorCode, Failure } from "../../../core/errors.ts";
 import { unreachable } from "../../../core/assert.ts";
+import { shownStatus } from "../sentences.ts";
 import { NOT_FOR_OTHER_PAGES } from "../../http/cors.ts";
 import type { PageQuery } from "./input.ts";
 import type { DatabaseInfo, OrganizationInfo, UsageBucket } from "../../../core/management.ts";
@@ -16,9 +17,10 @@ export function databaseJson({ id, organizationId, description, updatedAt, creat
 
 /** Of one that goes to the deployment's own bucket, which `/api` knows, what says where an S3 bucket is stays out. */
 export function backupJson({ id, destination, status }: BackupInfo) {
-  if (destination.kind === "r2") return { id, ...destination, status };
+  const shown = shownStatus(status);
+  if (destination.kind === "r2") return { id, ...destination, status: shown };
   const { kind, endpoint, bucketName, bucketRegion, accessKeyId, prefix } = destination;
-  return { id, kind, endpoint, bucketName, bucketRegion, accessKeyId, prefix, status };
+  return { id, kind, endpoint, bucketName, bucketRegion, accessKeyId, prefix, status: shown };
 }
 
 export function analyticsJson(buckets: readonly UsageBucket[]) {

@@ -1,0 +1,11 @@
+/** What backups and jobs have to say, as both faces of the API show it: sentences, whatever they were put together from. */
+import type { BackupInfo } from "../../core/backup-commands.ts";
+import { asSentence } from "../../core/errors.ts";
+
+export function sentenceOrNull(text: string | null): string | null {
+  return text === null ? null : asSentence(text);
+}
+
+export function shownStatus(status: BackupInfo["status"]): BackupInfo["status"] {
+  return "message" in status ? { ...status, message: asSentence(status.message) } : status;
+}

@@ -5,6 +5,8 @@ import { DatabaseSync } from "node:sqlite";
 import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { toHex } from "../../src/core/bytes.ts";
+import { storedOfJson, textOfStored } from "../../src/core/json-notation/stored-value.ts";
+import { Encoding } from "../../src/core/operations.ts";
 import { decodeV8 } from "../../src/core/v8/codec.ts";
 import { decoded, encoded } from "./v8-ours.ts";
 import { storableV8 } from "../../src/core/v8/storable.ts";
@@ -69,6 +71,41 @@ describe("the real Deno", () => {
       storable.map((bytes) => toHex(bytes)),
     );
     expect(again).toEqual(stored.map((bytes) => toHex(bytes)));
+  });
+
+  test("what only it knows is refused by its name, and has a text all the same", () => {
+    const path = join(folder, "host-objects.sqlite3");
+    runDeno(
+      `const db = await Deno.openKv(input.path);
+      const key = await crypto.subtle.generateKey({ name: "AES-GCM", length: 128 }, true, ["encrypt"]);
+      await db.set(["Blob"], new Blob(["x"]));
+      await db.set(["CryptoKey"], [key]);
+      await db.set(["DOMException"], new Map([[1, new DOMException("m", "AbortError")]]));
+      await db.set(["File"], { f: new File(["x"], "n.txt") });
+      db.close();
+      console.log("null");`,
+      { path },
+    );
+    const database = new DatabaseSync(path, { readOnly: true });
+    const rows = database.prepare("select v from kv order by k").all();
+    database.close();
+    const bytes = rows.map(({ v }) => (v instanceof Uint8Array ? v : new Uint8Array()));
+    const only = "which only Deno can read.";
+    const nothing = "whose bytes Deno has not stored with it";
+    expect(bytes.map((each) => decodeV8(each))).toMatchObject(
+      [
+        `the V8 value holds a Blob of Deno's, ${nothing}, ${only}`,
+        `the V8 value holds a CryptoKey of Deno's, ${only}`,
+        `the V8 value holds a DOMException of Deno's, ${only}`,
+        `the V8 value holds a File of Deno's, ${nothing}, ${only}`,
+      ].map((message) => ({ ok: false, code: "unsupported", message })),
+    );
+    for (const value of bytes) {
+      const { text, form } = textOfStored({ value, encoding: Encoding.v8 }, { plain: true });
+      expect(form).toBe("v8");
+      const again = storedOfJson(JSON.parse(text), "value", { plain: true });
+      expect(again).toEqual({ ok: true, stored: { value: storableV8(value), encoding: Encoding.v8 } });
+    }
   });
 
   test("what is malformed for it is malformed here, and the rest is the same value", () => {

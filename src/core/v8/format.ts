@@ -68,6 +68,12 @@ export const refusedTags = new Map<number, string>([
   [Tag.wasmMemory, "a WebAssembly memory"],
 ]);
 
+/**
+ * What Deno since 2.8.1 puts behind the tag of a host object, before an object that describes it and names its class in `type`: a Blob, a
+ * File, a CryptoKey, a DOMException. Of a Blob and a File the description holds sizes and where the bytes lie in Deno's memory, not the bytes.
+ */
+export const DENO_HOST_OBJECT = 0xffff_ffff;
+
 export const ErrorTag = { message: 0x6d, cause: 0x63, stack: 0x73, end: 0x2e } as const;
 
 /** An Error of another class has no tag and comes back as an Error. */

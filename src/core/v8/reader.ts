@@ -4,6 +4,7 @@
  * input: nothing is allocated for a length that was only announced.
  */
 import {
+  DENO_HOST_OBJECT,
   elementIndex,
   ErrorTag,
   errorClasses,
@@ -118,6 +119,8 @@ export class V8Reader {
         return this.#set();
       case Tag.error:
         return this.#error();
+      case Tag.hostObject:
+        throw this.#hostObject();
       default:
         throw this.#unknown(tag);
     }
@@ -128,6 +131,25 @@ export class V8Reader {
     if (refused !== undefined)
       return new Refusal("unsupported", `the V8 value holds ${refused}, which cannot be read here`);
     return this.#cursor.malformed(`0x${tag.toString(16).padStart(2, "0")} is not the tag of a value`);
+  }
+
+  /** Says what it is: one of Deno's by its class, which its description names. */
+  #hostObject(): Refusal {
+    const unknown = this.#unknown(Tag.hostObject);
+    this.#descend();
+    try {
+      if (this.#cursor.varint32() !== DENO_HOST_OBJECT) return unknown;
+      const description = this.#value();
+      const name: unknown =
+        typeof description === "object" && description !== null ? Reflect.get(description, "type") : undefined;
+      if (typeof name !== "string" || !/^\w{1,40}$/.test(name)) return unknown;
+      const empty = name === "Blob" || name === "File" ? ", whose bytes Deno has not stored with it" : "";
+      return new Refusal("unsupported", `the V8 value holds a ${name} of Deno's${empty}, which only Deno can read`);
+    } catch (error) {
+      // Of a host object in the description of another, the innermost is named.
+      if (error instanceof Refusal) return error.failure.code === "unsupported" ? error : unknown;
+      throw error;
+    }
   }
 
   /** A view follows its buffer, or a reference to it, and takes its place. */

@@ -2,7 +2,7 @@
  * One server per data folder: workerd itself takes no lock, and two of them would corrupt each other's data. The lock is
  * SQLite's on `lock.db`, which the kernel drops when its holder ends, however it ends.
  */
-import { accessSync, constants, existsSync, mkdirSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { failure, type Failure } from "../core/errors.ts";
@@ -13,24 +13,70 @@ export interface FolderLock {
 
 const SQLITE_BUSY = 5;
 
-/** Makes the folder if it is missing. `conflict`: another server has it. `invalid`: it cannot be made or written. */
-export function lockFolder(folder: string): FolderLock | Failure {
+/** What the holder of the lock says of itself, for whoever is refused. */
+interface Holder {
+  readonly pid: number;
+  readonly url: string;
+  /** RFC 3339. */
+  readonly since: string;
+}
+
+/**
+ * Makes the folder if it is missing. `url`: where the server that wants it listens. `conflict`: another server has it. `invalid`: it
+ * cannot be made or written.
+ */
+export function lockFolder(folder: string, url: string): FolderLock | Failure {
   let database: DatabaseSync | undefined;
   try {
     makeFolder(folder);
     accessSync(folder, constants.W_OK | constants.X_OK);
     database = new DatabaseSync(join(folder, "lock.db"), { timeout: 0 });
     database.exec("BEGIN EXCLUSIVE");
+    const holder: Holder = { pid: process.pid, url, since: new Date().toISOString() };
+    writeFileSync(holderFile(folder), `${JSON.stringify(holder)}\n`, { mode: 0o600 });
   } catch (error) {
     database?.close();
     if (error instanceof Error && "errcode" in error && error.errcode === SQLITE_BUSY) {
-      return failure("conflict", `Another server is running on ${folder}: stop it, or choose another --persist-to.`);
+      const other = `Another server is running on ${folder}${holderOf(folder)}`;
+      return failure("conflict", `${other}: stop it, or choose another --persist-to.`);
     }
     const reason = error instanceof Error ? error.message : String(error);
     return failure("invalid", `The data folder ${folder} cannot be written (${reason}): choose another --persist-to.`);
   }
   const held = database;
-  return { release: () => held.close() };
+  return {
+    release() {
+      rmSync(holderFile(folder), { force: true });
+      held.close();
+    },
+  };
+}
+
+/** Whether other users of the machine can list it or reach what is in it. */
+export function isOpenToOthers(folder: string): boolean {
+  return (statSync(folder).mode & 0o055) !== 0;
+}
+
+const holderFile = (folder: string): string => join(folder, "server.json");
+
+/** " (process 123, http://127.0.0.1:4512, since …)", or nothing when it cannot be told: the file may be of a holder that was killed. */
+function holderOf(folder: string): string {
+  try {
+    // Only `lockFolder` writes it.
+    const { pid, url, since } = JSON.parse(readFileSync(holderFile(folder), "utf8")) as Holder;
+    if (!isRunning(pid)) return "";
+    return ` (process ${pid}, ${url}, since ${since})`;
+  } catch {
+    return "";
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return error instanceof Error && "code" in error && error.code === "EPERM";
+  }
 }
 
 /** Not `recursive`: with that, Node tries without end where the system does not let a folder be made in one that is there (/proc). */

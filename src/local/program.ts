@@ -18,6 +18,8 @@ export async function runProgram(
   dataFolder: string,
   upstream: () => Promise<StartUpstream | Failure>,
 ): Promise<void> {
+  // What is written from here on, by workerd and wrangler too, is its owner's alone.
+  process.umask(0o077);
   // Whoever read what is printed may be gone, a pipe's other end, and the server is still there for its clients.
   for (const output of [process.stdout, process.stderr]) output.on("error", () => undefined);
   const options = parseOptions(process.argv.slice(2));

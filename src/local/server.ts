@@ -9,10 +9,11 @@ import type { Failure } from "../core/errors.ts";
 import type { PublicAddress } from "../core/public-address.ts";
 import { isFailure } from "../core/management.ts";
 import { bundleWorker } from "./bundle.ts";
-import { lockFolder } from "./folder-lock.ts";
+import { isOpenToOthers, lockFolder } from "./folder-lock.ts";
 import { Front } from "./front/front.ts";
 import { Places } from "./front/places.ts";
 import { deploymentSecrets, type SecretName, type Secrets } from "./secrets.ts";
+import type { LivenessTimes } from "./liveness.ts";
 import { KeptUpstream, type Upstream } from "./upstream.ts";
 import { compatibilityDateOf, workerdConfig, type Deployment } from "./workerd-config.ts";
 import { orphanGone, startWorkerd } from "./workerd-process.ts";
@@ -68,7 +69,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   let upstreamPort = (): number | undefined => undefined;
   const front = await Front.listen(options.host, options.port, () => upstreamPort(), Places.forDescriptors());
   if ("ok" in front) return front;
-  const lock = lockFolder(options.persistTo);
+  const url = `http://${urlHost(options.host)}:${front.port}`;
+  const lock = lockFolder(options.persistTo, url);
   if ("ok" in lock) {
     await front.close(0);
     return lock;
@@ -79,6 +81,11 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   };
 
   const folder = realpathSync(options.persistTo);
+  if (isOpenToOthers(folder)) {
+    process.stderr.write(
+      `Other users of this machine can look into the data folder ${folder}. To keep them out: chmod 700 ${folder}\n`,
+    );
+  }
   const ready = await startInside(folder, options);
   if ("ok" in ready) {
     await release();
@@ -91,7 +98,6 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   };
   let closed: Promise<void> | undefined;
   upstreamPort = () => ready.kept.current?.port;
-  const url = `http://${urlHost(options.host)}:${front.port}`;
   return {
     url,
     folder,
@@ -148,20 +154,25 @@ function variablesOf(
 }
 
 /**
- * Builds the Worker once and runs it on plain workerd with its disk storage. `invalid` when it does not build. `flags`: of
- * workerd and of V8, for measurements.
+ * Builds the Worker once and runs it on plain workerd with its disk storage. `invalid` when it does not build. `tuning`: flags of
+ * workerd and of V8, for measurements, and when a workerd that hangs is given up.
  */
 export async function onWorkerd(
   entry: string,
   deployment: Deployment,
-  flags: { readonly workerd?: readonly string[]; readonly v8?: readonly string[] } = {},
+  tuning: {
+    readonly workerd?: readonly string[];
+    readonly v8?: readonly string[];
+    readonly liveness?: LivenessTimes | undefined;
+  } = {},
 ): Promise<StartUpstream | Failure> {
   const worker = await bundleWorker(entry);
   if (typeof worker !== "string") return worker;
   const date = compatibilityDateOf(readFileSync(join(repository, "wrangler.toml"), "utf8"));
-  const files = { worker, config: workerdConfig(deployment, date, flags.v8) };
+  const files = { worker, config: workerdConfig(deployment, date, tuning.v8) };
+  const { workerd: flags, liveness } = tuning;
   return (folder, variables) =>
-    startWorkerd(folder, files, { CAIRN_DESTINATIONS: "any", ...process.env, ...variables }, flags.workerd);
+    startWorkerd(folder, files, { CAIRN_DESTINATIONS: "any", ...process.env, ...variables }, { flags, liveness });
 }
 
 function urlHost(host: string): string {

@@ -8,6 +8,7 @@ import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { failure, type Failure } from "../core/errors.ts";
 import { spawnGuarded } from "./guarded-process.ts";
+import { askOverHttp, LIVENESS, systemTimers, watchLiveness, type LivenessTimes } from "./liveness.ts";
 import type { Upstream } from "./upstream.ts";
 import { workerdNames } from "./workerd-config.ts";
 
@@ -22,14 +23,17 @@ export interface WorkerdFiles {
 const LAST_LINES = 10;
 
 /**
- * Writes the files into the folder's run/, starts workerd on them and resolves when it listens. `flags`: more of workerd's own,
- * for measurements.
+ * Writes the files into the folder's run/, starts workerd on them and resolves when it listens. One that hangs, before that or later, is
+ * killed. `flags`: more of workerd's own, for measurements.
  */
 export async function startWorkerd(
   folder: string,
   files: WorkerdFiles,
   environment: Readonly<NodeJS.ProcessEnv>,
-  flags: readonly string[] = [],
+  {
+    flags = [],
+    liveness = LIVENESS,
+  }: { readonly flags?: readonly string[] | undefined; readonly liveness?: LivenessTimes | undefined } = {},
 ): Promise<Upstream | Failure> {
   const [run, objects] = [join(folder, "run"), join(folder, "objects")];
   // Not the folder itself: one that was removed took the data and the lock along, and must not come back empty and unlocked.
@@ -62,13 +66,22 @@ export async function startWorkerd(
       if (lastLines.length > LAST_LINES) lastLines.shift();
     }
   });
+  let hung = "";
+  const kill = (): void => {
+    hung = `, which had not answered for ${liveness.deadlineMs / 1000} seconds`;
+    void workerd.stop(0);
+  };
   const exited = workerd.exited.then(async (how) => {
     rmSync(pidFile(folder), { force: true });
     await Promise.all(outputsEnd);
-    return [`workerd ended (${how})`, ...lastLines].join("\n  ");
+    return [`workerd ended (${how})${hung}`, ...lastLines].join("\n  ");
   });
+  const cancelStart = systemTimers.after(liveness.deadlineMs, kill);
   const port = await Promise.race([listeningPort(workerd.control), exited]);
+  cancelStart();
   if (typeof port === "string") return failure("internal", port);
+  const stopWatching = watchLiveness(askOverHttp(port), liveness, systemTimers, kill);
+  void exited.then(stopWatching);
   return { port, pid: workerd.pid, exited, stop: (graceMs) => workerd.stop(graceMs) };
 }
 

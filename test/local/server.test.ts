@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { onWorkerd, startServer, type RunningServer } from "../../src/local/server.ts";
 import { http2Request, http2Session, startStandIn, temporaryFolder } from "./stand-in-server.ts";
 
@@ -102,6 +102,26 @@ test("workerd killed: what it acknowledged is there, it runs again by itself, me
   expect(Number((await http2Request(session, { ":path": "/count" })).body)).toBe(3);
 });
 
+test("workerd hung: it is killed and started anew, with what it acknowledged, and the log says so in a line", async () => {
+  const written: string[] = [];
+  const write = vi.spyOn(process.stderr, "write").mockImplementation((text) => written.push(String(text)) > 0);
+  onTestFinished(() => write.mockRestore());
+  const server = await startStandIn(temporaryFolder(), undefined, { everyMs: 100, deadlineMs: 2000 });
+  expect(await count(server)).toBe(1);
+  const hung = server.upstream?.pid;
+  if (hung === undefined) throw new Error("expected the server process to run");
+  process.kill(hung, "SIGSTOP");
+  const waiting = fetch(`${server.url}/count`).then(
+    (answer) => answer.status,
+    () => "broken off",
+  );
+  await expect.poll(() => server.upstream?.pid !== hung && server.upstream !== undefined).toBe(true);
+  // Whoever waited is told, and does not wait on.
+  expect(["broken off", 503]).toContain(await waiting);
+  expect(Number(await (await fetch(`${server.url}/count`)).text())).toBeGreaterThanOrEqual(2);
+  expect(written.join("")).toBe("workerd ended (SIGKILL), which had not answered for 2 seconds\nStarting it again.\n");
+});
+
 test("a workerd whose process id cannot be written down is ended before the next one is started", async () => {
   const folder = temporaryFolder();
   const pidFile = join(folder, "workerd.pid");
@@ -179,7 +199,9 @@ test("a request under way when the server closes is answered", async () => {
 test("a second server on the same folder is refused, and the folder is free again when the first has closed", async () => {
   const folder = temporaryFolder();
   const first = await startStandIn(folder);
-  await expect(startStandIn(folder)).rejects.toThrow(`Another server is running on ${folder}`);
+  await expect(startStandIn(folder)).rejects.toThrow(
+    `Another server is running on ${folder} (process ${process.pid}, ${first.url}, since 20`,
+  );
   expect(await count(first)).toBe(1);
   await first.close();
   expect(await count(await startStandIn(folder))).toBe(2);

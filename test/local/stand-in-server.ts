@@ -4,6 +4,7 @@ import { connect, type ClientHttp2Session, type ClientHttp2Stream, type Outgoing
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
+import type { LivenessTimes } from "../../src/local/liveness.ts";
 import { onWorkerd, startServer, type RunningServer, type StartUpstream } from "../../src/local/server.ts";
 import { secretNames } from "../../src/local/secrets.ts";
 
@@ -17,14 +18,15 @@ export function temporaryFolder(): string {
 
 /**
  * On a free port; closed when the test ends, if it was not before. `beforeStart` is waited for before each start of workerd, the
- * first and those after a death.
+ * first and those after a death. `liveness`: when a workerd that hangs is given up, if not as usual.
  */
 export async function startStandIn(
   persistTo: string,
   beforeStart: () => Promise<void> = () => Promise.resolve(),
+  liveness?: LivenessTimes,
 ): Promise<RunningServer> {
   const deployment = { namespaces: [{ binding: "COUNTERS", className: "Counter" }], variables: secretNames };
-  const startWorkerd = await onWorkerd(standInWorker, deployment);
+  const startWorkerd = await onWorkerd(standInWorker, deployment, { liveness });
   if ("ok" in startWorkerd) throw new Error(startWorkerd.message);
   const startUpstream: StartUpstream = async (folder, secrets) => {
     await beforeStart();

@@ -1,6 +1,6 @@
 /** `npm start` as a process: what it prints, how it ends, and what it refuses. */
 import { execFile } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { openKv } from "@deno/kv";
@@ -175,7 +175,11 @@ test("a second one on the same folder is an error that names the folder, and the
   const { url } = await announced(first);
   const second = runScript("start", ["--port=0", `--persist-to=${folder}`]);
   expect(await second.exited).toBe(1);
-  expect(second.stderr()).toMatch(new RegExp(`^Another server is running on ${folder}: .*\\n$`));
+  const { pid } = first.process;
+  const since = String.raw`since 20\d\d-\d\d-\d\dT[\d:.]+Z`;
+  expect(second.stderr()).toMatch(
+    new RegExp(`^Another server is running on ${folder} \\(process ${pid}, ${url}, ${since}\\): stop it, .*\\n$`),
+  );
   expect((await fetch(url)).status).toBe(404);
 });
 
@@ -211,6 +215,28 @@ test("a placeholder for a secret is an error where others can reach the server, 
   expect(await program.exited).toBe(1);
   expect(program.stderr()).toMatch(/^CAIRN_DEPLOYMENT_TOKEN, entry 1: it is a placeholder .*\n$/);
   expect(existsSync(join(folder, "secrets.json"))).toBe(false);
+});
+
+test("what it makes in its folder is for its owner alone, also in a folder that others may look into, of which it warns", async () => {
+  const folder = temporaryFolder();
+  chmodSync(folder, 0o755);
+  const args = ["--port=0", "--json", `--persist-to=${folder}`];
+  const program = runScript("start", args, {}, repository, "umask 022");
+  const { connectUrl, accessToken } = await announced(program);
+  expect(program.stderr()).toBe(
+    `Other users of this machine can look into the data folder ${folder}. To keep them out: chmod 700 ${folder}\n`,
+  );
+  const kv = await openKv(connectUrl, { accessToken });
+  await kv.set(["a"], 1);
+  kv.close();
+  const modes = readdirSync(folder, { recursive: true, encoding: "utf8" }).map((name) => [
+    name,
+    statSync(join(folder, name)).mode & 0o077,
+  ]);
+  const names = modes.map(([name]) => String(name));
+  for (const one of [/^lock\.db$/, /\.sqlite$/, /\.sqlite-wal$/])
+    expect(names).toContainEqual(expect.stringMatching(one));
+  expect(modes.filter(([, open]) => open !== 0)).toEqual([]);
 });
 
 test("--help lists the options", async () => {

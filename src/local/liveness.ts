@@ -1,0 +1,75 @@
+/**
+ * Notices a process that hangs without dying: it is asked over a connection of its own, and given up when it has not answered for longer
+ * than anything that it does can take.
+ */
+import { Agent, request } from "node:http";
+import type { Timers } from "../core/timers.ts";
+
+export interface LivenessTimes {
+  /** Between an answer and the next question. */
+  readonly everyMs: number;
+  /** How long an answer may take. */
+  readonly deadlineMs: number;
+}
+
+/**
+ * One thread of the process serves everybody. What it does at once, a parse or a batch, takes it seconds at most; a disk that stalls may
+ * take tens of seconds. These timers stand still while the machine sleeps.
+ */
+export const LIVENESS: LivenessTimes = { everyMs: 10_000, deadlineMs: 60_000 };
+
+/** Resolves or rejects when there was an answer, or the connection was refused or broke: whoever dies is noticed by its exit. */
+export type Ask = (signal: AbortSignal) => Promise<void>;
+
+/** Calls `hung` once, when an answer has taken longer than the deadline. Until then, or until the function that it returns is called. */
+export function watchLiveness(
+  ask: Ask,
+  { everyMs, deadlineMs }: LivenessTimes,
+  timers: Timers,
+  hung: () => void,
+): () => void {
+  const questions = new AbortController();
+  let cancelTimer: () => void = () => undefined;
+  const stop = (): void => {
+    cancelTimer();
+    questions.abort();
+  };
+  const giveUp = (): void => {
+    stop();
+    hung();
+  };
+  const askOnce = (): void => {
+    cancelTimer = timers.after(deadlineMs, giveUp);
+    const answered = (): void => {
+      if (questions.signal.aborted) return;
+      cancelTimer();
+      cancelTimer = timers.after(everyMs, askOnce);
+    };
+    ask(questions.signal).then(answered, answered);
+  };
+  askOnce();
+  return stop;
+}
+
+/** Asks an HTTP server on this machine, of whose answer only the beginning matters. */
+export function askOverHttp(port: number): Ask {
+  // Of its own, so that it waits for nobody's place and goes through no proxy.
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  return (signal) =>
+    new Promise((resolve, reject) => {
+      const question = request({ host: "127.0.0.1", port, path: "/healthz", agent, signal }, (answer) => {
+        answer.resume();
+        resolve();
+      });
+      question.on("error", reject);
+      question.end();
+    });
+}
+
+/** A timer does not keep this process running. */
+export const systemTimers: Timers = {
+  after(ms, callback) {
+    const timer = setTimeout(callback, ms).unref();
+    return () => clearTimeout(timer);
+  },
+};

@@ -165,7 +165,7 @@ export interface NumberedPage<Item> {
 export interface Ordering {
   readonly sort: "createdAt" | "updatedAt";
   readonly order: "asc" | "desc";
-  /** Text that the id contains; null: all. */
+  /** Text that the id contains, of a list by cursor the id or the name; null: all. */
   readonly query: string | null;
 }
 

@@ -127,12 +127,12 @@ export class Databases {
     return this.#sql.exec("SELECT 1 FROM databases WHERE state <> 'deleted' LIMIT 1").toArray().length > 0;
   }
 
-  /** The next page after a cursor, of what the scopes cover: as cheap at the end as at the start. */
+  /** The next page after a cursor, of what the scopes cover, and whose id or name holds the query's text: as cheap at the end as at the start. */
   list(scopes: Scopes, ordering: Ordering, limit: number, cursor: string | null): Page<DatabaseInfo> | Failure {
     const { sort, order, query } = ordering;
     const label = `${sort} ${order} ${query ?? ""}`;
     const column = SORT_COLUMNS[sort];
-    const conditions = this.#conditions(scopes, query);
+    const conditions = this.#conditions(scopes, query, ["id", "name"]);
     if (cursor !== null) {
       const after = decodeCursor(cursor, label);
       if (isFailure(after)) return after;
@@ -149,11 +149,11 @@ export class Databases {
     return { items, next };
   }
 
-  /** A page by its number, from 1. The nearer end is counted from, so a page in the middle is the dearest. */
+  /** A page by its number, from 1, of those whose id holds the query's text. The nearer end is counted from, so a page in the middle is the dearest. */
   page(scopes: Scopes, ordering: Ordering, limit: number, page: number): NumberedPage<DatabaseInfo> {
     const { sort, order, query } = ordering;
     const column = SORT_COLUMNS[sort];
-    const conditions = this.#conditions(scopes, query);
+    const conditions = this.#conditions(scopes, query, ["id"]);
     const total = scopes.databases === "all" && query === null ? this.count() : this.#countOf(conditions);
     const start = (page - 1) * limit;
     const end = Math.min(start + limit, total);
@@ -163,7 +163,12 @@ export class Databases {
     return { items: fromTheEnd.toReversed(), total };
   }
 
-  #conditions(scopes: Scopes, query: string | null): { texts: string[]; values: (string | number)[] } {
+  /** `columns`: in which of them the text may stand. ASCII letters are found in either case. */
+  #conditions(
+    scopes: Scopes,
+    query: string | null,
+    columns: readonly ("id" | "name")[],
+  ): { texts: string[]; values: (string | number)[] } {
     const texts = ["state = 'ready'"];
     const values: (string | number)[] = [];
     if (scopes.databases !== "all") {
@@ -171,8 +176,11 @@ export class Databases {
       values.push(JSON.stringify(scopes.databases));
     }
     if (query !== null) {
-      texts.push(isWholeId(query) ? "id = ?" : "instr(id, ?) > 0");
-      values.push(query.toLowerCase());
+      const isId = isWholeId(query);
+      texts.push(
+        isId ? "id = lower(?)" : `(${columns.map((column) => `instr(lower(${column}), lower(?)) > 0`).join(" OR ")})`,
+      );
+      for (const _ of isId ? ["id"] : columns) values.push(query);
     }
     return { texts, values };
   }

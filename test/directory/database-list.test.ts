@@ -58,6 +58,16 @@ describe("lists of databases", () => {
         databases.page(EVERY_SCOPE, { ...oldestFirst, query: b.slice(3, 12).toUpperCase() }, 10, 1).items,
       ).toMatchObject([{ id: b }]);
       expect(databases.page(scopes, { ...oldestFirst, query: b }, 10, 1)).toEqual({ items: [], total: 0 });
+      // By cursor in names too, which need not differ.
+      for (const id of [a, b]) databases.describe(id, "Orders Ä (100%)", "", asUnixMs(5000));
+      databases.describe(c, "logs", "", asUnixMs(5000));
+      const found = (query: string) =>
+        ok(databases.list(EVERY_SCOPE, { ...oldestFirst, query }, 10, null)).items.map(({ id }) => id);
+      for (const query of ["orders", "RDERS", "Ä", "100%"]) expect([query, found(query)]).toEqual([query, [a, b]]);
+      for (const query of ["Log", c.slice(9, 20), c.toUpperCase()]) expect([query, found(query)]).toEqual([query, [c]]);
+      for (const query of ["%", "_", "ordersx", "'"])
+        expect([query, found(query).length]).toEqual([query, query === "%" ? 2 : 0]);
+      expect(databases.page(EVERY_SCOPE, { ...oldestFirst, query: "orders" }, 10, 1)).toEqual({ items: [], total: 0 });
       expect(databases.page(EVERY_SCOPE, { ...oldestFirst, query: "%" }, 10, 1).total).toBe(0);
     }));
 

@@ -109,7 +109,11 @@ export const pageQuery = z.strictObject({
 });
 
 export const databasesQuery = pageQuery.extend({
-  q: z.string().min(1).optional().meta({ description: "Text that the id contains." }),
+  q: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({ description: "Text that the id or the name contains. Letters from A to Z are found in either case." }),
   sort: z.enum(["createdAt", "updatedAt"]).default("createdAt"),
   order: z.enum(["asc", "desc"]).default("asc"),
 });

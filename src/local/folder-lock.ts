@@ -36,7 +36,7 @@ export function lockFolder(folder: string, url: string): FolderLock | Failure {
     writeFileSync(holderFile(folder), `${JSON.stringify(holder)}\n`, { mode: 0o600 });
   } catch (error) {
     database?.close();
-    if (error instanceof Error && "errcode" in error && error.errcode === SQLITE_BUSY) {
+    if (isBusy(error)) {
       const other = `Another server is running on ${folder}${holderOf(folder)}`;
       return failure("conflict", `${other}: stop it, or choose another --persist-to.`);
     }
@@ -52,9 +52,30 @@ export function lockFolder(folder: string, url: string): FolderLock | Failure {
   };
 }
 
+/**
+ * Runs it while nobody else runs anything under the same lock file, which stays. Waits for up to ten seconds, blocking; `conflict` after
+ * that.
+ */
+export function underLock<T>(file: string, run: () => T): T | Failure {
+  const database = new DatabaseSync(file, { timeout: 10_000 });
+  try {
+    database.exec("BEGIN EXCLUSIVE");
+    return run();
+  } catch (error) {
+    if (!isBusy(error)) throw error;
+    return failure("conflict", `Another start holds ${file}: try again.`);
+  } finally {
+    database.close();
+  }
+}
+
 /** Whether other users of the machine can list it or reach what is in it. */
 export function isOpenToOthers(folder: string): boolean {
   return (statSync(folder).mode & 0o055) !== 0;
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof Error && "errcode" in error && error.errcode === SQLITE_BUSY;
 }
 
 const holderFile = (folder: string): string => join(folder, "server.json");

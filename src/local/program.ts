@@ -1,5 +1,4 @@
 /** What `npm start` and `npm run dev` have in common as programs: options, signals, exit codes. */
-import { join } from "node:path";
 import type { Failure } from "../core/errors.ts";
 import { announcement, announcementJson } from "./announcement.ts";
 import { publicAddressFrom, type PublicAddress } from "../core/public-address.ts";
@@ -9,7 +8,7 @@ import { startServer, type StartUpstream } from "./server.ts";
 import { flawOfAccessToken, TenantKeeper } from "./tenant.ts";
 
 /**
- * `dataFolder`: where in the data folder this script's own data lies, and the file of what its first start has made there. Runs
+ * `dataFolder`: where in the folder of --persist-to this script's own data lies, and the file of what its first start has made there. Runs
  * until a signal (exit code 0, everything ended cleanly) or until it cannot (1, with the reason on stderr). A second signal does
  * not wait for what is under way.
  */
@@ -42,11 +41,9 @@ export async function runProgram(
   const signal = nextSignal();
   const startUpstream = await upstream();
   if ("ok" in startUpstream) return fail(startUpstream);
-  const preparation = new TenantKeeper(`${dataFolder}/tenant.json`, accessToken, (sentence) =>
-    process.stderr.write(`${sentence}\n`),
-  );
+  const preparation = new TenantKeeper("tenant.json", accessToken, (sentence) => process.stderr.write(`${sentence}\n`));
   const server = await Promise.race([
-    startServer({ ...options, publicAddress, secrets, startUpstream, preparation }),
+    startServer({ ...options, dataFolder, publicAddress, secrets, startUpstream, preparation }),
     signal,
   ]);
   // What was started so far ends with this process, and the next start carries on.
@@ -56,7 +53,7 @@ export async function runProgram(
     ...preparation.tenant,
     url: server.url,
     publicUrl: publicAddress.url ?? server.url,
-    folder: join(server.folder, dataFolder),
+    folder: server.folder,
   };
   process.stdout.write(options.json ? `${announcementJson(announced)}\n` : announcement(announced));
 

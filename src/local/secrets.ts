@@ -6,9 +6,11 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { encryptionKeys } from "../core/encryption-keys.ts";
 import { failure, type Failure } from "../core/errors.ts";
+import { isFailure } from "../core/management.ts";
 import type { KeyList } from "../core/key-list.ts";
 import { isLoopback, lineBreakIn, placeholderAmong } from "../core/secret-text.ts";
 import { signingKeys } from "../core/signing-keys.ts";
+import { underLock } from "./folder-lock.ts";
 import { readKept, writeKept } from "./kept-file.ts";
 
 interface SecretKind {
@@ -58,9 +60,9 @@ export function newSecrets(): Secrets {
 }
 
 /**
- * Secrets for a data folder that exists and is locked, of a server that is reached by these `hosts`. `given` goes first, then the file, then
- * new ones, which are added to the file. `invalid`: one has the wrong form, or is a placeholder where others can reach the server,
- * or the file is not ours; the sentence names it and shows nothing of its value.
+ * Secrets for a folder that exists, of a server that is reached by these `hosts`. `given` goes first, then the file, then new ones, which
+ * are added to the file; `npm start` and `npm run dev` may do that at the same time. `invalid`: one has the wrong form, or is a
+ * placeholder where others can reach the server, or the file is not ours; the sentence names it and shows nothing of its value.
  */
 export function deploymentSecrets(
   folder: string,
@@ -68,27 +70,45 @@ export function deploymentSecrets(
   hosts: readonly string[],
 ): Secrets | Failure {
   const file = join(folder, "secrets.json");
-  const kept = readKept(file);
-  if ("ok" in kept) return kept;
+  const known = knownSecrets(file, given);
+  if (isFailure(known)) return known;
+  const placeholder = hosts.every(isLoopback) ? undefined : placeholderAmong(known);
+  if (placeholder !== undefined) return placeholder;
+  return isComplete(known) ? known : underLock(join(folder, "secrets-lock.db"), () => completed(file, given));
+}
 
-  const made: Partial<Record<SecretName, string>> = {};
+function completed(file: string, given: Partial<Record<SecretName, string>>): Secrets | Failure {
+  const known = knownSecrets(file, given);
+  if (isFailure(known)) return known;
+  const made = secretNames.filter((name) => known[name] === undefined).map((name) => [name, kinds[name].make()]);
+  const kept = readKept(file);
+  if (isFailure(kept)) return kept;
+  // What somebody else has made meanwhile is known by now.
+  if (made.length > 0) writeKept(file, { ...kept.values, ...Object.fromEntries(made) });
+  // The known ones, and each that is not.
+  return { ...Object.fromEntries(made), ...known } as Secrets;
+}
+
+/** Those that are given or in the file. */
+function knownSecrets(file: string, given: Partial<Record<SecretName, string>>): Partial<Secrets> | Failure {
+  const kept = readKept(file);
+  if (isFailure(kept)) return kept;
   const secrets: Partial<Record<SecretName, string>> = {};
   for (const name of secretNames) {
     const known = given[name] ?? kept.values[name];
-    const flaw = known === undefined ? undefined : flawOf(name, known);
+    if (known === undefined) continue;
+    const flaw = flawOf(name, known);
     if (flaw !== undefined) {
       const where = given[name] === undefined ? `${name} in ${file}` : name;
       return failure("invalid", `${where}${flaw}`);
     }
-    const value = known ?? kinds[name].make();
-    if (known === undefined) made[name] = value;
-    secrets[name] = value;
+    secrets[name] = known;
   }
-  const placeholder = hosts.every(isLoopback) ? undefined : placeholderAmong(secrets);
-  if (placeholder !== undefined) return placeholder;
-  if (Object.keys(made).length > 0) writeKept(file, { ...kept.values, ...made });
-  // The loop has set every name.
-  return secrets as Secrets;
+  return secrets;
+}
+
+function isComplete(secrets: Partial<Secrets>): secrets is Secrets {
+  return secretNames.every((name) => secrets[name] !== undefined);
 }
 
 /** What is to be put behind the secret's name. */

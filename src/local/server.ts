@@ -26,7 +26,7 @@ export type Variables = Readonly<Record<string, string>>;
 /** Starts one server process on the folder, which is locked and absolute. */
 export type StartUpstream = (folder: string, variables: Variables) => Promise<Upstream | Failure>;
 
-/** What is done with the server process before clients reach it. `folder` is locked and absolute. */
+/** What is done with the server process before clients reach it. `folder` is its own, locked and absolute. */
 export interface Preparation {
   /** What the process is given beside the secrets. */
   variables(folder: string): Variables | Failure;
@@ -39,6 +39,8 @@ export interface ServerOptions {
   /** 0: a free one. */
   readonly port: number;
   readonly persistTo: string;
+  /** Where below it this server's own data lies: two servers of one folder share its secrets. "." if not given. */
+  readonly dataFolder?: string;
   /** What is missing is taken from the folder or made. */
   readonly secrets: Partial<Record<SecretName, string>>;
   readonly startUpstream: StartUpstream;
@@ -50,7 +52,7 @@ export interface ServerOptions {
 export interface RunningServer {
   /** Where clients reach the front, without a slash at the end. */
   readonly url: string;
-  /** Absolute. */
+  /** Its own data's. Absolute. */
   readonly folder: string;
   readonly secrets: Secrets;
   /** The server process itself, past the front; undefined while it is being started again. */
@@ -70,7 +72,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const front = await Front.listen(options.host, options.port, () => upstreamPort(), Places.forDescriptors());
   if ("ok" in front) return front;
   const url = `http://${urlHost(options.host)}:${front.port}`;
-  const lock = lockFolder(options.persistTo, url);
+  const dataFolder = join(options.persistTo, options.dataFolder ?? ".");
+  const lock = lockFolder(dataFolder, url);
   if ("ok" in lock) {
     await front.close(0);
     return lock;
@@ -80,13 +83,13 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     lock.release();
   };
 
-  const folder = realpathSync(options.persistTo);
-  if (isOpenToOthers(folder)) {
+  const [whole, folder] = [realpathSync(options.persistTo), realpathSync(dataFolder)];
+  if (isOpenToOthers(whole)) {
     process.stderr.write(
-      `Other users of this machine can look into the data folder ${folder}. To keep them out: chmod 700 ${folder}\n`,
+      `Other users of this machine can look into the data folder ${whole}. To keep them out: chmod 700 ${whole}\n`,
     );
   }
-  const ready = await startInside(folder, options);
+  const ready = await startInside(whole, folder, options);
   if ("ok" in ready) {
     await release();
     return ready;
@@ -110,13 +113,15 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   };
 }
 
+/** `whole`: the folder that holds `folder`, and the secrets. */
 async function startInside(
+  whole: string,
   folder: string,
   options: ServerOptions,
 ): Promise<{ readonly secrets: Secrets; readonly kept: KeptUpstream } | Failure> {
   const { host, publicAddress } = options;
   const reachedBy = [host, ...(publicAddress?.url ? [new URL(publicAddress.url).hostname] : [])];
-  const secrets = deploymentSecrets(folder, options.secrets, reachedBy);
+  const secrets = deploymentSecrets(whole, options.secrets, reachedBy);
   if ("ok" in secrets) return secrets;
   const orphan = await orphanGone(folder);
   if (orphan !== undefined) return orphan;

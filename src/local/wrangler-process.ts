@@ -1,5 +1,5 @@
 /** One run of wrangler's development server: the Worker from its sources, built again when they change, with a local R2. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
@@ -9,17 +9,15 @@ import type { Variables } from "./server.ts";
 import type { Upstream } from "./upstream.ts";
 
 /**
- * Starts wrangler on the repository and resolves when it listens. Its data lies in the folder's wrangler/: another form than
- * that of plain workerd, so `npm start` does not see it. What it writes goes to stderr.
+ * Starts wrangler on the repository and resolves when it listens. Its data has another form than that of plain workerd, so the folder is
+ * not that of `npm start`. What it writes goes to stderr.
  */
 export async function startWrangler(
   repository: string,
   folder: string,
   environment: Variables,
 ): Promise<Upstream | Failure> {
-  const state = join(folder, "wrangler");
-  mkdirSync(state, { recursive: true });
-  const variables = join(state, "variables.env");
+  const variables = join(folder, "variables.env");
   const destinations = process.env["CAIRN_DESTINATIONS"] ?? "any";
   writeFileSync(variables, envFile({ CAIRN_DESTINATIONS: destinations, ...environment }), { mode: 0o600 });
 
@@ -30,7 +28,7 @@ export async function startWrangler(
     "--ip=127.0.0.1",
     "--port=0",
     "--inspector-port=0",
-    `--persist-to=${state}`,
+    `--persist-to=${folder}`,
     `--env-file=${variables}`,
     "--show-interactive-dev-session=false",
   ];

@@ -44,6 +44,31 @@ test("both protocols reach wrangler's server, a changed source is loaded, kill -
   await expect.poll(() => processesOn(root)).toEqual([]);
 });
 
+test("it runs beside npm start in the same folder: with its secrets, without its data", async () => {
+  const root = copyOfSources();
+  const folder = join(root, "data");
+  const args = ["--port=0", "--json", `--persist-to=${folder}`];
+  // Both at once, so that both find no secrets.
+  const [start, dev] = await Promise.all([
+    announced(runScript("start", args, {}, root)),
+    announced(runScript("dev", args, {}, root)),
+  ]);
+  expect(start.databaseId).not.toBe(dev.databaseId);
+  const kept = JSON.parse(readFileSync(join(folder, "secrets.json"), "utf8")) as Record<string, string>;
+  const token = kept["CAIRN_DEPLOYMENT_TOKEN"] ?? "";
+  for (const { url, connectUrl, accessToken } of [start, dev]) {
+    const organizations = await fetch(`${url}/api/organizations`, { headers: { authorization: `Bearer ${token}` } });
+    expect(organizations.status).toBe(200);
+    const kv = await openKv(connectUrl, { accessToken });
+    await kv.set(["a"], url);
+    expect((await kv.get(["a"])).value).toBe(url);
+    kv.close();
+  }
+  const second = runScript("dev", args, {}, root);
+  expect(await second.exited).toBe(1);
+  expect(second.stderr()).toContain(`Another server is running on ${join(folder, "wrangler")} (process `);
+});
+
 test("SIGTERM ends it also while wrangler is not ready, as with a source that lacks a class", async () => {
   const root = copyOfSources();
   writeFileSync(join(root, "src/worker.ts"), "export default {};");

@@ -18,7 +18,7 @@ test("secrets are made once, kept in a file that only its owner reads, and never
   expect(secretsOf(folder)).toEqual(made);
   expect(secretsOf(temporaryFolder()).CAIRN_DEPLOYMENT_TOKEN).not.toBe(made.CAIRN_DEPLOYMENT_TOKEN);
   expect(statSync(join(folder, "secrets.json")).mode & 0o777).toBe(0o600);
-  expect(readdirSync(folder)).toEqual(["secrets.json"]);
+  expect(readdirSync(folder)).toEqual(["secrets-lock.db", "secrets.json"]);
 });
 
 test("what is made has the form that the Worker asks for", () => {

@@ -4,6 +4,7 @@
  */
 import type { BackupInfo, BackupStatus } from "./backup-commands.ts";
 import { asUnixMs, type UnixMs } from "./clock.ts";
+import { asSentence } from "./errors.ts";
 
 /** What lasts less than this is no news: destinations have hiccups, and commits wait a moment before they are sent. */
 export const BACKUP_NEWS_AFTER_MS = 60_000;
@@ -76,5 +77,5 @@ function failingOf(info: BackupInfo, now: UnixMs, afterMs: number): BackupHealth
 }
 
 function shortened(text: string): string {
-  return text.length <= MAX_ERROR_CHARACTERS ? text : `${text.slice(0, MAX_ERROR_CHARACTERS - 1)}…`;
+  return text.length <= MAX_ERROR_CHARACTERS ? asSentence(text) : `${text.slice(0, MAX_ERROR_CHARACTERS - 1)}…`;
 }

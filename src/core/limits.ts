@@ -239,6 +239,27 @@ export const MAX_DESCRIPTION_LENGTH = 1000;
 /** Databases of which an organization's metrics say something one by one: more would make every scrape long. */
 export const MAX_DATABASES_IN_METRICS = 1_000;
 
+/** Webhooks of one organization: each gets every event that it asks for. */
+export const MAX_WEBHOOKS = 10;
+
+/** Some services put a token of hundreds of characters into the URL. */
+export const MAX_WEBHOOK_URL_CHARACTERS = 2_000;
+
+/** Databases that one event names, in some 40 KB: many receivers take no more than 64. What is left goes into further events. */
+export const MAX_DATABASES_IN_EVENT = 50;
+
+/** Events that wait for one webhook, in the organization's object: of more than that, nobody reads the oldest. */
+export const MAX_PENDING_DELIVERIES = 1_000;
+
+/** Deliveries of one webhook that stay visible after their end. */
+export const MAX_ENDED_DELIVERIES = 100;
+
+/** Requests to webhooks that one organization makes at a time: the platform's object has six connections for everything. */
+export const MAX_DELIVERIES_AT_ONCE = 4;
+
+/** How long a webhook's endpoint has to answer: Standard Webhooks recommends 15 to 30 seconds. */
+export const WEBHOOK_ANSWER_MS = 15_000;
+
 /** Databases that one token lists: they are compared one by one at every use of it. */
 export const MAX_DATABASES_OF_TOKEN = 100;
 

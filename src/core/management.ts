@@ -24,6 +24,8 @@ import type {
   VerificationReport,
 } from "./restore-commands.ts";
 
+import type { DeliveryInfo, NewWebhook, WebhookInfo, WebhookWithSecret } from "./webhooks.ts";
+
 export const PERMISSIONS = ["read", "write", "admin", "backup", "metrics"] as const;
 export type Permission = (typeof PERMISSIONS)[number];
 
@@ -133,6 +135,15 @@ export interface OrganizationMetrics {
   /** At most `MAX_DATABASES_IN_METRICS`, those that reported last. */
   readonly perDatabase: readonly (UsageCounters & { readonly id: string })[];
   readonly backups: BackupMetrics;
+  readonly webhooks: WebhookTotals;
+}
+
+/** How many there are, and what became of what was to be delivered to them. */
+export interface WebhookTotals {
+  readonly webhooks: number;
+  readonly pending: number;
+  readonly delivered: number;
+  readonly failed: number;
 }
 
 /** How many databases have a backup, and of how many it fails, is behind or paused, or was found bad by its last verification. */
@@ -255,6 +266,21 @@ export interface Commands {
   "tokens.list": { input: { limit: number; cursor: string | null }; output: Page<TokenInfo> };
   /** `minted`: what becomes of the tokens that were minted with it, and with these. */
   "tokens.revoke": { input: { tokenId: string; minted: "keep" | "revoke" }; output: TokenInfo };
+  /** With the secret, which is shown this once. */
+  "webhooks.create": { input: NewWebhook & { idempotency: Idempotency | null }; output: WebhookWithSecret };
+  "webhooks.list": { input: null; output: Page<WebhookInfo> };
+  "webhooks.get": { input: { webhookId: string }; output: WebhookInfo };
+  /** Null leaves a member as it is. */
+  "webhooks.update": {
+    input: { webhookId: string } & { readonly [Member in keyof NewWebhook]: NewWebhook[Member] | null };
+    output: WebhookInfo;
+  };
+  "webhooks.delete": { input: { webhookId: string }; output: { readonly deleted: true } };
+  /** The one before signs for a day more. */
+  "webhooks.rotateSecret": { input: { webhookId: string }; output: WebhookWithSecret };
+  /** Answers when the endpoint has, or has not in time. */
+  "webhooks.test": { input: { webhookId: string }; output: DeliveryInfo };
+  "webhooks.deliveries": { input: { webhookId: string }; output: Page<DeliveryInfo> };
   "jobs.get": { input: { jobId: string }; output: Job };
   "jobs.cancel": { input: { jobId: string }; output: Job };
   "analytics.get": { input: { since: UnixMs; until: UnixMs }; output: { buckets: readonly UsageBucket[] } };

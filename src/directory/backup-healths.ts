@@ -6,38 +6,37 @@ import type { BackupHealth } from "../core/backup-health.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { MAX_DATABASES_IN_METRICS } from "../core/limits.ts";
 import type { BackupMetrics, BackupTotals } from "../core/management.ts";
-import { hasSchema, migrate } from "../core/migrations.ts";
-import type { SyncStorage } from "../core/storage.ts";
-import { MONITORING_SCHEMA } from "./monitoring-schema.ts";
+import type { Sql } from "../core/storage.ts";
+import type { MonitoringTables } from "./monitoring-schema.ts";
 
 const NO_BACKUPS: BackupTotals = { backups: 0, failing: 0, behind: 0, paused: 0, unverified: 0 };
 
 export class BackupHealths {
-  readonly #storage: SyncStorage;
+  readonly #sql: Sql;
+  readonly #tables: MonitoringTables;
 
-  constructor(storage: SyncStorage) {
-    this.#storage = storage;
+  constructor(sql: Sql, tables: MonitoringTables) {
+    this.#sql = sql;
+    this.#tables = tables;
   }
 
   /** null: it has no backup, or none that was told of. */
   get(databaseId: string): BackupHealth | null {
-    if (!hasSchema(this.#storage, MONITORING_SCHEMA)) return null;
-    const [row] = this.#storage.sql
+    if (!this.#tables.exist) return null;
+    const [row] = this.#sql
       .exec<{ health: string }>("SELECT health FROM backup_health WHERE database_id = ?1", databaseId)
       .toArray();
     return row === undefined ? null : parsed(row.health);
   }
 
-  /** null: there is no backup any more. What was known before. */
+  /** null: there is no backup any more. The tables must be there for anything else. What was known before. */
   set(databaseId: string, health: BackupHealth | null, now: UnixMs): BackupHealth | null {
     const before = this.get(databaseId);
     if (JSON.stringify(health) === JSON.stringify(before)) return before;
-    migrate(this.#storage, MONITORING_SCHEMA);
-    const { sql } = this.#storage;
     if (health === null) {
-      sql.exec("DELETE FROM backup_health WHERE database_id = ?1", databaseId);
+      this.#sql.exec("DELETE FROM backup_health WHERE database_id = ?1", databaseId);
     } else {
-      sql.exec(
+      this.#sql.exec(
         `INSERT INTO backup_health (database_id, health, failing, reported_at) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (database_id)
          DO UPDATE SET health = excluded.health, failing = excluded.failing, reported_at = excluded.reported_at`,
@@ -53,12 +52,11 @@ export class BackupHealths {
 
   /** All in all, and of as many databases as are shown: those that fail first, then those that told of a change last. */
   metrics(): BackupMetrics {
-    if (!hasSchema(this.#storage, MONITORING_SCHEMA)) return { totals: NO_BACKUPS, perDatabase: [] };
-    const { sql } = this.#storage;
-    const { backups, failing, behind, paused, unverified } = sql
+    if (!this.#tables.exist) return { totals: NO_BACKUPS, perDatabase: [] };
+    const { backups, failing, behind, paused, unverified } = this.#sql
       .exec<Record<keyof BackupTotals, number>>("SELECT * FROM backup_totals")
       .one();
-    const perDatabase = sql
+    const perDatabase = this.#sql
       .exec<{ database_id: string; health: string; reported_at: number }>(
         "SELECT * FROM backup_health ORDER BY failing DESC, reported_at DESC LIMIT ?1",
         MAX_DATABASES_IN_METRICS,
@@ -78,7 +76,7 @@ export class BackupHealths {
       is.unverified - was.unverified,
     ];
     if (growth.every((difference) => difference === 0)) return;
-    this.#storage.sql.exec(
+    this.#sql.exec(
       `UPDATE backup_totals SET backups = backups + ?1, failing = failing + ?2, behind = behind + ?3,
          paused = paused + ?4, unverified = unverified + ?5`,
       ...growth,

@@ -4,8 +4,7 @@
  */
 import type { Grant } from "../core/authority.ts";
 import type { BackupHealth } from "../core/backup-health.ts";
-import { type Clock, earliest, type UnixMs } from "../core/clock.ts";
-import type { Entropy } from "../core/entropy.ts";
+import { earliest, type UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import {
   isFailure,
@@ -27,6 +26,7 @@ import { couldNotBeMade } from "./databases.ts";
 import type { Admitted, NotDelivered, Organization } from "./organization.ts";
 import type { Delivery, Message } from "./outbox.ts";
 import { RestoreCommands } from "./restore-commands.ts";
+import { WebhookService, type WebhookSurroundings } from "./webhook-service.ts";
 
 /** At most so many objects are called at once. */
 const CONCURRENT_DELIVERIES = 6;
@@ -39,7 +39,11 @@ export interface Placement {
 /** The place is authenticated: what was sealed for one opens for no other. */
 export interface Secrets {
   seal(text: string, place: SecretPlace): Promise<string>;
-  open(sealed: string, place: SecretPlace): Promise<{ readonly ok: true; readonly text: string } | Failure>;
+  /** `stale`: it was sealed under a key that is not the current one any more. */
+  open(
+    sealed: string,
+    place: SecretPlace,
+  ): Promise<{ readonly ok: true; readonly text: string; readonly stale: boolean } | Failure>;
 }
 
 interface SecretPlace {
@@ -47,17 +51,11 @@ interface SecretPlace {
   readonly backupId: string;
 }
 
-export interface Surroundings {
-  readonly clock: Clock;
-  readonly entropy: Entropy;
+export interface Surroundings extends WebhookSurroundings {
   database(id: string, placement: Placement): DatabaseControl;
   /** Whether databases can be kept to a jurisdiction here. */
   knowsJurisdictions(): boolean;
-  /** Encrypts what is kept of a destination's secret; or why the deployment cannot. */
-  readonly secrets: Secrets | Failure;
   index(): Pick<IndexStub, "forget">;
-  /** Something in the outbox or in the housekeeping became due at this time. */
-  dueBy(at: UnixMs): void;
 }
 
 type Handlers = {
@@ -71,6 +69,8 @@ export class OrganizationService {
   readonly #organization: Organization;
   readonly #around: Surroundings;
   readonly #handlers: Handlers;
+  /** Its own work, beside the organization's: a slow endpoint keeps nothing else. */
+  readonly webhooks: WebhookService;
   readonly #restores: RestoreCommands;
 
   constructor(organization: Organization, around: Surroundings) {
@@ -78,6 +78,8 @@ export class OrganizationService {
     this.#around = around;
     const now = () => around.clock.now();
     const backups = new BackupService(organization, around);
+    const webhooks = new WebhookService(organization, around);
+    this.webhooks = webhooks;
     const restores = new RestoreCommands(organization, around, (id, idempotency) => this.#tellNew(id, idempotency));
     this.#restores = restores;
     this.#handlers = {
@@ -112,6 +114,14 @@ export class OrganizationService {
       "tokens.create": (who, input) => organization.createToken(who, input, now()),
       "tokens.list": (who, input) => organization.listTokens(who, input),
       "tokens.revoke": (who, input) => this.#revokeToken(who, input),
+      "webhooks.create": (who, input) => webhooks.create(who, input),
+      "webhooks.list": () => webhooks.list(),
+      "webhooks.get": (_, input) => webhooks.get(input),
+      "webhooks.update": (_, input) => webhooks.update(input),
+      "webhooks.delete": (_, input) => webhooks.delete(input),
+      "webhooks.rotateSecret": (_, input) => webhooks.rotateSecret(input),
+      "webhooks.test": (_, input) => webhooks.test(input),
+      "webhooks.deliveries": (_, input) => webhooks.deliveries(input),
       "jobs.get": (who, { jobId }) => restores.job(who, jobId),
       "jobs.cancel": (who, { jobId }) => restores.cancel(who, jobId),
       "analytics.get": (_, { since, until }) => ({ buckets: organization.buckets(since, until) }),
@@ -303,7 +313,7 @@ export class OrganizationService {
   }
 
   #setAlarm(): void {
-    const due = this.dueAt();
+    const due = earliest([this.dueAt(), this.webhooks.dueAt()]);
     if (due !== null) this.#around.dueBy(due);
   }
 

@@ -29,13 +29,13 @@ import {
 } from "../core/management.ts";
 import type { SqlValue, SyncStorage } from "../core/storage.ts";
 import { CLIENT_LIFETIME_MS, FOREVER, GRACE_MS } from "./data-token.ts";
-import { BackupHealths } from "./backup-healths.ts";
 import { BackupIds } from "./backup-ids.ts";
 import { Cascades } from "./cascades.ts";
 import { couldNotBeMade, Databases, databaseInfo } from "./databases.ts";
 import { IdempotencyKeys } from "./idempotency.ts";
 import { type DatabaseWishes, JobOrders } from "./job-orders.ts";
 import { Jobs } from "./jobs.ts";
+import { Monitoring } from "./monitoring.ts";
 import { ORGANIZATION_SCHEMA } from "./organization-schema.ts";
 import { type Filling, Outbox, type Delivery, type Message } from "./outbox.ts";
 import { refuses, refusesDeployment } from "./policy.ts";
@@ -96,13 +96,13 @@ export class Organization {
   readonly #idempotency: IdempotencyKeys;
   readonly #tokens: Tokens;
   readonly #usage: Usage;
-  readonly #backupHealths: BackupHealths;
   /** Read and emptied by the service, in transactions of `delivered` and `notDelivered`. */
   readonly outbox: Outbox;
   readonly cascades: Cascades;
   readonly databases: Databases;
   readonly jobs: Jobs;
   readonly orders: JobOrders;
+  readonly monitoring: Monitoring;
   readonly backupIds: BackupIds;
   readonly id: string;
 
@@ -114,7 +114,7 @@ export class Organization {
     this.jobs = new Jobs(sql);
     this.#tokens = new Tokens(sql);
     this.#usage = new Usage(sql);
-    this.#backupHealths = new BackupHealths(storage);
+    this.monitoring = new Monitoring(storage);
     this.outbox = new Outbox(sql);
     this.cascades = new Cascades(sql);
     this.backupIds = new BackupIds(sql);
@@ -174,6 +174,7 @@ export class Organization {
       }
       this.#storage.sql.exec("UPDATE organization SET state = 'deleted', updated_at = ?1", now);
       this.outbox.add({ kind: "forget", subject: this.id }, now);
+      this.monitoring.organizationDeleted();
       return { deleted: true };
     });
   }
@@ -230,7 +231,7 @@ export class Organization {
       if (record === undefined || record.state === "creating") return noSuchDatabase;
       if (record.state === "ready") {
         this.#usage.forgetDatabase(databaseId, now);
-        this.#backupHealths.set(databaseId, null, now);
+        this.monitoring.databaseDeleted(databaseId, now);
         this.databases.beginDeletion(databaseId, jobId, now);
         this.jobs.add(jobId, "database.delete", databaseId, now);
         this.outbox.add({ kind: "wipe", subject: databaseId, deleteBackups }, now);
@@ -317,13 +318,28 @@ export class Organization {
   }
 
   metrics(now: UnixMs): OrganizationMetrics {
-    return { now, ...this.#usage.metrics(), backups: this.#backupHealths.metrics() };
+    const { healths } = this.monitoring;
+    return { now, ...this.#usage.metrics(), backups: healths.metrics(), webhooks: this.monitoring.webhookTotals() };
   }
 
   /** For a database that is not ready: nothing. */
   reportBackup(databaseId: string, health: BackupHealth | null, now: UnixMs): void {
-    this.#storage.transactionSync(() => {
-      if (this.databases.get(databaseId)?.state === "ready") this.#backupHealths.set(databaseId, health, now);
+    if (this.databases.get(databaseId)?.state === "ready") this.monitoring.report(databaseId, health, now);
+  }
+
+  /** Makes something with this id, unless the idempotency key made something before: the id of what is there. */
+  createOnce(
+    who: Admitted,
+    idempotency: Idempotency | null,
+    now: UnixMs,
+    newId: string,
+    make: () => Failure | undefined,
+  ): string | Failure {
+    return this.#storage.transactionSync(() => {
+      const made = this.#madeBefore(who, idempotency, now) ?? make();
+      if (made !== undefined) return made;
+      this.#remember(who, idempotency, newId, now);
+      return newId;
     });
   }
 

@@ -86,7 +86,7 @@ export class Usage {
     return buckets;
   }
 
-  metrics(): Omit<OrganizationMetrics, "now" | "backups"> {
+  metrics(): Pick<OrganizationMetrics, "totals" | "databases" | "perDatabase"> {
     const total = this.#sql.exec<CounterRow & { databases: number }>("SELECT * FROM organization").one();
     const perDatabase = this.#sql
       .exec<CounterRow & { id: string }>(

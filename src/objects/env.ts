@@ -15,6 +15,11 @@ export interface BackupEnv {
   readonly BACKUPS?: R2Bucket;
 }
 
-export interface Env extends Omit<DirectoryEnv, "DATABASES">, DeploymentSecrets, BackupEnv {
+export interface WebhookEnv {
+  /** The way out to the endpoints of webhooks, where there is one of its own; else the global fetch is. */
+  readonly WEBHOOKS?: Fetcher;
+}
+
+export interface Env extends Omit<DirectoryEnv, "DATABASES">, DeploymentSecrets, BackupEnv, WebhookEnv {
   readonly DATABASES: DurableObjectNamespace<DatabaseObject>;
 }

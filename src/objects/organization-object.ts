@@ -19,11 +19,11 @@ import type {
   UsageCounters,
 } from "../core/management.ts";
 import { isInitialized, Organization } from "../directory/organization.ts";
-import { OrganizationService } from "../directory/organization-service.ts";
+import { OrganizationService, type Surroundings } from "../directory/organization-service.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import { secretBox } from "./backup-wiring.ts";
 import type { DirectoryEnv } from "./directory-env.ts";
-import type { BackupEnv } from "./env.ts";
+import type { BackupEnv, WebhookEnv } from "./env.ts";
 import {
   alarmSurroundings,
   databaseControl,
@@ -31,6 +31,7 @@ import {
   organizationIndex,
   systemClock,
   systemEntropy,
+  systemTimers,
 } from "./stubs.ts";
 
 interface Open {
@@ -39,7 +40,7 @@ interface Open {
   readonly alarms: AlarmClock;
 }
 
-type OrganizationEnv = DirectoryEnv & Pick<BackupEnv, "CAIRN_ENCRYPTION_KEYS">;
+type OrganizationEnv = DirectoryEnv & Pick<BackupEnv, "CAIRN_ENCRYPTION_KEYS" | "CAIRN_DESTINATIONS"> & WebhookEnv;
 
 export class OrganizationObject extends DurableObject<OrganizationEnv> implements OrganizationStub {
   #open: Open | null = null;
@@ -92,15 +93,23 @@ export class OrganizationObject extends DurableObject<OrganizationEnv> implement
       database: (id, placement) => databaseControl(this.env, id, placement),
       knowsJurisdictions: () => knowsJurisdictions(this.env),
       secrets: secretBox(this.env),
+      webhooks: webhookParts(this.env),
       index: () => organizationIndex(this.env),
       dueBy: (at) => alarms.dueBy(at),
     });
     const alarms = new AlarmClock(storage, alarmSurroundings(this.ctx.id), [
       { name: "directory", dueAt: () => service.dueAt(), run: () => service.work() },
+      { name: "webhooks", dueAt: () => service.webhooks.dueAt(), run: () => service.webhooks.work() },
     ]);
     await alarms.start();
     this.#open = { organization, service, alarms };
   }
+}
+
+/** Events go where backups may go, by a way out of their own. */
+function webhookParts({ CAIRN_DESTINATIONS: trusted, WEBHOOKS: outbound }: OrganizationEnv): Surroundings["webhooks"] {
+  const send: typeof fetch = outbound === undefined ? fetch : outbound.fetch.bind(outbound);
+  return { strict: trusted !== "any", timers: systemTimers, fetch: (url, init) => send(url, init) };
 }
 
 function unknown(caller: Caller): Failure {

@@ -5,6 +5,7 @@
 import { assert } from "../../core/assert.ts";
 import { asUnixMs } from "../../core/clock.ts";
 import { MAX_DESTINATION_READ_BYTES } from "../../core/limits.ts";
+import { withDeadline } from "../../core/timers.ts";
 import {
   assertRange,
   type ByteRange,
@@ -25,7 +26,7 @@ import {
 } from "./destination.ts";
 import { assertNamePrefix, assertObjectName } from "./object-name.ts";
 import { alreadyCompleted, alreadyWritten } from "./repeats.ts";
-import { defaultRetryPolicy, lateFailure, type RetryPolicy, type Timing, withDeadline, withRetries } from "./retry.ts";
+import { defaultRetryPolicy, lateFailure, type RetryPolicy, type Timing, withRetries } from "./retry.ts";
 
 /** The binding tells nothing of its progress: one deadline for all, with room for the largest part. */
 const CALL_DEADLINE_MS = 60_000;

@@ -41,26 +41,6 @@ export async function withRetries<T extends { readonly ok: true }, F extends Des
   }
 }
 
-/**
- * Gives `work` so many milliseconds. When they are over, its signal aborts and the answer is `late`, whether or not the work
- * notices: some of the platform's calls cannot be aborted.
- */
-export function withDeadline<T>(
-  timing: Timing,
-  ms: number,
-  work: (signal: AbortSignal) => Promise<T>,
-  late: () => T,
-): Promise<T> {
-  const abort = new AbortController();
-  return new Promise((resolve, reject) => {
-    const cancel = timing.after(ms, () => {
-      resolve(late());
-      abort.abort();
-    });
-    void work(abort.signal).then(resolve, reject).finally(cancel);
-  });
-}
-
 /** What a driver answers when the time is over. */
 export function lateFailure(ms: number): DestinationFailure {
   return destinationFailure("retry", `The destination did not answer within ${Math.ceil(ms / 1000)} s.`);

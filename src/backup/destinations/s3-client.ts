@@ -5,8 +5,9 @@
 import { AwsV4Signer } from "aws4fetch";
 import { toHex } from "../../core/bytes.ts";
 import { MAX_DESTINATION_ERROR_ANSWER_BYTES } from "../../core/limits.ts";
+import { withDeadline } from "../../core/timers.ts";
 import { encodeKeyPath, encodeStrictly } from "./object-name.ts";
-import { lateFailure, type RetryPolicy, type Timing, withDeadline, withRetries } from "./retry.ts";
+import { lateFailure, type RetryPolicy, type Timing, withRetries } from "./retry.ts";
 import { classifyS3Error, type S3Failure, unreachableFailure } from "./s3-errors.ts";
 import { parseErrorCode } from "./s3-xml.ts";
 import type { S3Settings } from "./s3-settings.ts";

@@ -71,6 +71,20 @@ const MATRIX: Record<string, readonly number[]> = {
   "POST /api/organizations/:organizationId/tokens": [404, 403, 403, 201, 403, 403, 403, 403, 403, 201],
   "GET /api/organizations/:organizationId/tokens": [404, 403, 403, 200, 403, 403, 200, 200, 403, 200],
   "DELETE /api/organizations/:organizationId/tokens/:tokenId": [404, 403, 403, 200, 403, 403, 404, 404, 403, 200],
+  "POST /api/organizations/:organizationId/webhooks": [404, 403, 403, 201, 403, 403, 403, 403, 403, 403],
+  "GET /api/organizations/:organizationId/webhooks": [404, 403, 403, 200, 403, 403, 403, 403, 403, 403],
+  "GET /api/organizations/:organizationId/webhooks/:webhookId": [404, 403, 403, 200, 403, 403, 403, 403, 403, 403],
+  "PATCH /api/organizations/:organizationId/webhooks/:webhookId": [404, 403, 403, 200, 403, 403, 403, 403, 403, 403],
+  "DELETE /api/organizations/:organizationId/webhooks/:webhookId": [404, 403, 403, 204, 403, 403, 403, 403, 403, 403],
+  "GET /api/organizations/:organizationId/webhooks/:webhookId/deliveries": [
+    404, 403, 403, 200, 403, 403, 403, 403, 403, 403,
+  ],
+  "POST /api/organizations/:organizationId/webhooks/:webhookId[:]test": [
+    404, 403, 403, 200, 403, 403, 403, 403, 403, 403,
+  ],
+  "POST /api/organizations/:organizationId/webhooks/:webhookId[:]rotateSecret": [
+    404, 403, 403, 200, 403, 403, 403, 403, 403, 403,
+  ],
   "GET /api/jobs/:jobId": [404, 200, 403, 200, 200, 403, 404, 404, 403, 403],
   "POST /api/jobs/:jobId[:]cancel": [404, 403, 403, 409, 403, 403, 404, 404, 403, 403],
   "GET /metrics": [200, 403, 403, 403, 403, 200, 403, 403, 403, 403],
@@ -104,6 +118,8 @@ const BODIES: Record<string, unknown> = {
   "PATCH /api/organizations/:organizationId": { name: "x" },
   "POST /api/organizations/:organizationId/databases": { name: "x" },
   "PATCH /api/databases/:databaseId": { name: "x" },
+  "POST /api/organizations/:organizationId/webhooks": { url: "https://hooks.example" },
+  "PATCH /api/organizations/:organizationId/webhooks/:webhookId": { description: "x" },
   "POST /api/organizations/:organizationId/tokens": { name: "x", permissions: ["admin"], databases: "all" },
 };
 
@@ -117,6 +133,7 @@ interface Target {
   readonly tokenId: string;
   readonly jobId: string;
   readonly backupId: string;
+  readonly webhookId: string;
 }
 
 let tenant: Tenant;
@@ -165,20 +182,30 @@ beforeAll(async () => {
 });
 
 /** A database with a backup, a token that has every permission for all of them, and a job about another database. */
-async function newTarget(): Promise<Target> {
+async function newTarget(route: string): Promise<Target> {
   const databaseId = await newDatabase(tenant);
   const { id: tokenId } = await newToken(tenant, { permissions: ["admin"] });
   const deleted = await send("DELETE", `/api/databases/${await newDatabase(tenant)}`, tenant);
   const backup = await send("POST", `/v1/databases/${databaseId}/database_backups`, { ...tenant, body: BACKUP });
-  return { databaseId, tokenId, jobId: deleted.body.id, backupId: backup.body.id };
+  const webhookId = route.includes("/webhooks") ? await onlyWebhook() : "";
+  return { databaseId, tokenId, jobId: deleted.body.id, backupId: backup.body.id, webhookId };
+}
+
+/** There may be few, so there is one. */
+async function onlyWebhook(): Promise<string> {
+  const path = `/api/organizations/${tenant.organizationId}/webhooks`;
+  const { body } = await send("GET", path, tenant);
+  for (const { id } of body.items) await send("DELETE", `${path}/${id}`, tenant);
+  return (await send("POST", path, { ...tenant, body: { url: "https://hooks.example" } })).body.id;
 }
 
 function newNowhere(): Target {
   const [databaseId, jobId, backupId] = [crypto.randomUUID(), crypto.randomUUID(), crypto.randomUUID()];
-  return { databaseId, tokenId: "0".repeat(16), jobId, backupId };
+  return { databaseId, tokenId: "0".repeat(16), jobId, backupId, webhookId: crypto.randomUUID() };
 }
 
-function pathOf(route: string, organizationId: string, { databaseId, tokenId, jobId, backupId }: Target): string {
+function pathOf(route: string, organizationId: string, target: Target): string {
+  const { databaseId, tokenId, jobId, backupId, webhookId } = target;
   const path = route.slice(route.indexOf(" ") + 1);
   const ids = { organizations: organizationId, databases: databaseId, database_backups: backupId };
   const id = Object.entries(ids).find(([name]) => path.startsWith(`/v1/${name}/`))?.[1] ?? "";
@@ -187,6 +214,7 @@ function pathOf(route: string, organizationId: string, { databaseId, tokenId, jo
     .replace(":databaseId", databaseId)
     .replace(":tokenId", tokenId)
     .replace(":jobId", jobId)
+    .replace(":webhookId", webhookId)
     .replace(":id", id)
     .replace("[:]", ":")
     .replace(/points$/, "points?at=2026-01-01T00:00:00Z");
@@ -211,7 +239,7 @@ describe.each(ROUTES)("%s", (route) => {
   test("lets through who may, and nobody else", async () => {
     const seen: Partial<Record<Caller, number>> = {};
     for (const caller of CALLERS) {
-      const target = await newTarget();
+      const target = await newTarget(route);
       const here = { permissions: ["read", "write", "admin", "backup"], databases: [target.databaseId] };
       const token = caller === "here" ? (await newToken(tenant, here)).token : tokens[caller];
       const answer = await ask(route, token, target);
@@ -223,7 +251,7 @@ describe.each(ROUTES)("%s", (route) => {
   });
 
   test("refuses bad credentials alike, whatever else is sent", async () => {
-    const target = await newTarget();
+    const target = await newTarget(route);
     for (const [what, token] of Object.entries(bad)) {
       const answer = await ask(route, token, target);
       expect([what, answer.status]).toEqual([what, 401]);
@@ -234,10 +262,10 @@ describe.each(ROUTES)("%s", (route) => {
   });
 });
 
-const ROUTES_WITH_IDS = ROUTES.filter((route) => /:(id|organizationId|databaseId|tokenId|jobId)/.test(route));
+const ROUTES_WITH_IDS = ROUTES.filter((route) => /:(id|organizationId|databaseId|tokenId|jobId|webhookId)/.test(route));
 
 test.each(ROUTES_WITH_IDS)("%s answers about another tenant's ids as about ids that do not exist", async (route) => {
-  const target = await newTarget();
+  const target = await newTarget(route);
   const nowhere = newNowhere();
   const foreign = await ask(route, other.token, target);
   const unknown = await ask(route, other.token, nowhere, crypto.randomUUID());

@@ -117,6 +117,18 @@ describe("in a body", () => {
       "In the body, intervalMs: must be at most 60000, not 1000000000.",
     ],
     ["databases/backup", { destination, retentionDays: 1.5 }, "In the body, retentionDays: must be a whole number."],
+    ["webhooks", { url: 5 }, 'In the body, url: must be a URL, such as "https://example.com/cairn-events".'],
+    ["webhooks", { url: "http://example.com/" }, "url must begin with https://."],
+    [
+      "webhooks",
+      { url: "https://example.com/", events: "all" },
+      'In the body, events: must be an array of events, such as ["backup.failed","backup.recovered"].',
+    ],
+    [
+      "webhooks",
+      { url: "https://example.com/", events: ["backup"] },
+      'In the body, events[0]: must be "backup.failed", "backup.recovered", "backup.verification_failed" or "backup.verification_recovered".',
+    ],
     ["databases/backup:verifyEvery", { hours: "24" }, "In the body, hours: must be a number."],
     [
       "databases/restores",

@@ -20,6 +20,7 @@ import { EVERY_SCOPE } from "../../../src/directory/scopes.ts";
 import { OrganizationService } from "../../../src/directory/organization-service.ts";
 import { secretBox } from "../../../src/objects/backup-wiring.ts";
 import { systemEntropy } from "../../../src/objects/stubs.ts";
+import { HeldTimers } from "../held-timers.ts";
 import { MovedClock, ok } from "./directory.ts";
 
 export const ORGANIZATION_ID = "6f1b3e0a-1111-4222-8333-444455556666";
@@ -52,6 +53,9 @@ export class TestOrganization {
   /** What databases answer instead of being initialized. */
   refusing: string | null = null;
   knowsJurisdictions = true;
+  /** What the endpoints of webhooks answer. */
+  endpoint: (request: Request) => Promise<Response> = async () => new Response(null, { status: 204 });
+  readonly timers = new HeldTimers();
   alarmAt: UnixMs | null = null;
   organization: Organization;
   service: OrganizationService;
@@ -100,6 +104,18 @@ export class TestOrganization {
     }
   }
 
+  /** Time passes, and webhooks are told of what is due in it. */
+  async passForWebhooks(ms: number): Promise<void> {
+    const end = this.clock.now() + ms;
+    for (;;) {
+      const due = this.service.webhooks.dueAt();
+      if (due === null || due > end) break;
+      this.clock.time = asUnixMs(Math.max(this.clock.now(), due));
+      await this.service.webhooks.work();
+    }
+    this.clock.time = asUnixMs(end);
+  }
+
   toldTo(id: string): Told {
     const told = this.told.get(id) ?? { initialized: 0, wiped: 0, revoked: new Map(), jobs: new Set() };
     this.told.set(id, told);
@@ -120,6 +136,11 @@ export class TestOrganization {
       knowsJurisdictions: () => this.knowsJurisdictions,
       secrets: secretBox({ CAIRN_ENCRYPTION_KEYS: `k1:${btoa("1".repeat(32))}` }),
       index: () => ({ forget: async (id) => void this.forgotten.push(id) }),
+      webhooks: {
+        strict: false,
+        timers: this.timers,
+        fetch: (url, init) => this.endpoint(new Request(url, init)),
+      },
       dueBy: (at) => {
         this.alarmAt = at;
       },

@@ -91,7 +91,8 @@ const BACKUP: readonly {
 ];
 
 /** Sums over the organization, and for each of so many databases the same under names with `_database` in them, and its backup. */
-export function metricsText({ now, totals, databases, perDatabase, backups }: OrganizationMetrics): string {
+export function metricsText(metrics: OrganizationMetrics): string {
+  const { now, totals, databases, perDatabase, backups, webhooks } = metrics;
   const lines = family("cairn_databases", "gauge", "Databases.", [`cairn_databases ${databases}`]);
   for (const { name, kind, help, member } of USAGE) {
     const [all, each] = [`cairn_kv_${name}`, `cairn_database_${name}`];
@@ -108,6 +109,18 @@ export function metricsText({ now, totals, databases, perDatabase, backups }: Or
     });
     lines.push(...family(name, "gauge", help, samples));
   }
+  const { webhooks: count, pending, delivered, failed } = webhooks;
+  const ended = "cairn_webhook_deliveries_total";
+  lines.push(
+    ...family("cairn_webhooks", "gauge", "Webhooks.", [`cairn_webhooks ${count}`]),
+    ...family("cairn_webhook_deliveries_pending", "gauge", "Deliveries that wait for an attempt.", [
+      `cairn_webhook_deliveries_pending ${pending}`,
+    ]),
+    ...family(ended, "counter", "Deliveries that were taken, or given up, by the webhooks that are there.", [
+      `${ended}${labelText({ outcome: "delivered" })} ${delivered}`,
+      `${ended}${labelText({ outcome: "failed" })} ${failed}`,
+    ]),
+  );
   return `${lines.join("\n")}\n`;
 }
 

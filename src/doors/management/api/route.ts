@@ -55,6 +55,8 @@ interface Definition<
   readonly body?: Body;
   /** Whether it takes an Idempotency-Key; no, unless it says so. */
   readonly idempotent?: boolean;
+  /** Whether its answer shows a secret, besides one that says that something was made. */
+  readonly showsSecret?: boolean;
   /** What was found or made; a response is the answer as it is. */
   readonly answer: (call: Call<z.output<Params>, z.output<Query>, z.output<Body>>) => Promise<Found | Failure>;
   /** As JSON. Without it, as it is. */
@@ -119,7 +121,7 @@ export function route<Params extends z.ZodObject, Query extends z.ZodObject, Bod
 }
 
 function shown<Params extends z.ZodObject, Query extends z.ZodObject, Body extends z.ZodObject, Found>(
-  { success, show, location }: Definition<Params, Query, Body, Found>,
+  { success, show, location, showsSecret }: Definition<Params, Query, Body, Found>,
   found: Exclude<Found, Response>,
   params: z.output<Params>,
 ): Response {
@@ -127,7 +129,7 @@ function shown<Params extends z.ZodObject, Query extends z.ZodObject, Body exten
   if (success.schema === null) return new Response(null, { status });
   const headers = new Headers(location === undefined ? {} : { location: location(found, params) });
   // What is made may be shown with a secret, once.
-  if (status === 201) headers.set("cache-control", "no-store");
+  if (status === 201 || showsSecret === true) headers.set("cache-control", "no-store");
   return Response.json(show === undefined ? found : show(found), { status, headers });
 }
 

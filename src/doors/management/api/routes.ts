@@ -6,6 +6,7 @@ import { BACKUP_ROUTES } from "./backup-routes.ts";
 import { metricsText } from "./metrics.ts";
 import { jobLocation, route, type ApiRoute, type Ask } from "./route.ts";
 import * as schemas from "./schemas.ts";
+import { WEBHOOK_ROUTES } from "./webhook-routes.ts";
 
 const TOKEN_ID_BYTES = 8;
 
@@ -266,7 +267,14 @@ const others: readonly ApiRoute[] = [
   }),
 ];
 
-export const API_ROUTES: readonly ApiRoute[] = [...organizations, ...databases, ...BACKUP_ROUTES, ...tokens, ...others];
+export const API_ROUTES: readonly ApiRoute[] = [
+  ...organizations,
+  ...databases,
+  ...BACKUP_ROUTES,
+  ...tokens,
+  ...WEBHOOK_ROUTES,
+  ...others,
+];
 
 /** The index knows no tokens, so before it says what one lacks, the token's organization says whether it is one, and whose pages may use it. */
 async function notGenuine(ask: Ask, caller: Caller): Promise<Failure | undefined> {

@@ -45,7 +45,7 @@ export const nameOrEmpty = saying(
   { example: "orders" },
 );
 const name = saying(nameOrEmpty.min(1), { example: "orders" });
-const description = saying(z.string().max(MAX_DESCRIPTION_LENGTH).refine(wellFormed, MUST_BE_WELL_FORMED), {
+export const description = saying(z.string().max(MAX_DESCRIPTION_LENGTH).refine(wellFormed, MUST_BE_WELL_FORMED), {
   example: "of the web site",
 });
 export const time = saying(z.iso.datetime({ offset: true }), { example: "2031-01-01T00:00:00Z" });

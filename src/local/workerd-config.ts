@@ -1,7 +1,7 @@
 /**
  * What workerd is told to run: a Cap'n Proto text beside the bundled Worker. It holds no secret and no path of the machine:
  * secrets are read from workerd's environment, paths come on its command line. The global fetch reaches public hosts only; what
- * lies in private networks is reached by the binding for backup destinations alone.
+ * lies in private networks is reached by the ways out of their own that backup destinations and webhooks have, and by nothing else.
  */
 import { secretNames } from "./secrets.ts";
 
@@ -30,6 +30,12 @@ export const cairnDeployment: Deployment = {
 /** Where clouds keep a machine's credentials, whatever name leads there. */
 const metadataNetworks = ["169.254.0.0/16", "fe80::/10", "fd00:ec2::/32"];
 
+/** Ways out to what tenants enter: a binding, and the service behind it. */
+const waysOut = [
+  { binding: "DESTINATIONS", service: "destinations" },
+  { binding: "WEBHOOKS", service: "webhooks" },
+];
+
 /** Names on workerd's command line and in its control messages. */
 export const workerdNames = { socket: "http", objects: "objects" } as const;
 
@@ -44,7 +50,7 @@ export function workerdConfig(
 ): string {
   const bindings = [
     ...deployment.variables.map((name) => `(name = "${name}", fromEnvironment = "${name}")`),
-    `(name = "DESTINATIONS", service = "destinations")`,
+    ...waysOut.map(({ binding, service }) => `(name = "${binding}", service = "${service}")`),
     ...deployment.namespaces.map((each) => `(name = "${each.binding}", durableObjectNamespace = "${each.className}")`),
   ];
   const namespaces = deployment.namespaces.map(
@@ -56,11 +62,7 @@ const config :Workerd.Config = (
   services = [
     (name = "main", worker = .main),
     (name = "${workerdNames.objects}", disk = (writable = true)),
-    (name = "destinations", network = (
-      allow = ["public", "private"],
-      deny = ${JSON.stringify(metadataNetworks)},
-      tlsOptions = (trustBrowserCas = true),
-    )),
+${waysOut.map(({ service }) => networkService(service)).join("\n")}
   ],
   sockets = [(name = "${workerdNames.socket}", http = (), service = "main")],
   v8Flags = [${v8Flags.map((flag) => `"${flag}"`).join(", ")}],
@@ -74,6 +76,14 @@ const main :Workerd.Worker = (
   durableObjectStorage = (localDisk = "${workerdNames.objects}"),
 );
 `;
+}
+
+function networkService(name: string): string {
+  return `    (name = "${name}", network = (
+      allow = ["public", "private"],
+      deny = ${JSON.stringify(metadataNetworks)},
+      tlsOptions = (trustBrowserCas = true),
+    )),`;
 }
 
 /** The date that wrangler.toml names, so that the Worker runs alike everywhere. */

@@ -505,7 +505,7 @@ describe("/metrics", () => {
     const { status, body, headers } = await send("GET", "/metrics", { token });
     expect(status).toBe(200);
     expect(headers.get("content-type")).toBe("text/plain; version=0.0.4; charset=utf-8");
-    expect(body).toMatch(/^(# (HELP|TYPE) \w+ .+\n|\w+(\{database="[0-9a-f-]+"\})? \d+\n)+$/);
+    expect(body).toMatch(/^(# (HELP|TYPE) \w+ .+\n|\w+(\{(database|outcome)="[0-9a-z-]+"\})? \d+\n)+$/);
     expect(body).toContain("cairn_databases 1\n");
     expect(body).toContain("cairn_kv_writes_total 2\n");
     expect(body).toContain(`cairn_database_storage_bytes{database="${databaseId}"} 5\n`);

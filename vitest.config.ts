@@ -4,6 +4,7 @@
  */
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { configDefaults, defineConfig } from "vitest/config";
+import { noteEvents } from "./test/support/noted-events.ts";
 import { CAIRN_ENCRYPTION_KEYS } from "./test/support/deployment-secrets.ts";
 
 /** The folders of test/ that run inside workerd; a folder not named here runs in Node. */
@@ -48,6 +49,7 @@ export default defineConfig({
             wrangler: { configPath: "./wrangler.toml" },
             miniflare: {
               r2Buckets: ["TEST_BUCKET", "BACKUPS"],
+              serviceBindings: { WEBHOOKS: noteEvents() },
               bindings: {
                 CAIRN_ENCRYPTION_KEYS,
                 CAIRN_DESTINATIONS: "any",

@@ -28,10 +28,10 @@ import {
   type UsageCounters,
 } from "../core/management.ts";
 import type { SqlValue, SyncStorage } from "../core/storage.ts";
-import { CLIENT_LIFETIME_MS, FOREVER, GRACE_MS } from "./data-token.ts";
 import { BackupIds } from "./backup-ids.ts";
 import { Cascades } from "./cascades.ts";
 import { couldNotBeMade, Databases, databaseInfo } from "./databases.ts";
+import { grantEnd, grantOf, LEAST_GRANT_MS } from "./grants.ts";
 import { IdempotencyKeys } from "./idempotency.ts";
 import { type DatabaseWishes, JobOrders } from "./job-orders.ts";
 import { Jobs } from "./jobs.ts";
@@ -39,7 +39,7 @@ import { Monitoring } from "./monitoring.ts";
 import { ORGANIZATION_SCHEMA } from "./organization-schema.ts";
 import { type Filling, Outbox, type Delivery, type Message } from "./outbox.ts";
 import { refuses, refusesDeployment } from "./policy.ts";
-import { allows, beyond, checkScopes, coversDatabase, EVERY_SCOPE, mintsBeyondItself } from "./scopes.ts";
+import { beyond, checkScopes, coversDatabase, EVERY_SCOPE, mintsBeyondItself } from "./scopes.ts";
 import { DEPLOYMENT, Tokens } from "./tokens.ts";
 import { Usage } from "./usage.ts";
 
@@ -50,12 +50,6 @@ const MAKING_MS = 60 * 60 * 1000;
 
 /** Housekeeping that was not done with everything goes on. */
 const SOON_MS = 10_000;
-
-/** A Worker's clock may run ahead of this object's by so much before a data token gets shorter for it. */
-const CLOCK_DIFFERENCE_MS = 5 * 60 * 1000;
-
-/** A grant that ends sooner, for no reason of its token's, is not worth having: clients would exchange again and again. */
-const LEAST_GRANT_MS = GRACE_MS;
 
 /** What the gate lets through: the scopes of the caller (null: the deployment, which has no bounds) and its name in records. */
 export interface Admitted {
@@ -364,26 +358,16 @@ export class Organization {
       if (refused !== undefined) return refused;
       const database = this.database({ scopes, name: token.id }, databaseId);
       if (isFailure(database)) return database;
-      const longest = now + CLIENT_LIFETIME_MS + GRACE_MS + CLOCK_DIFFERENCE_MS;
-      let expiresAt = asUnixMs(Math.min(longest, scopes.expiresAt ?? FOREVER));
+      const end = grantEnd(scopes, now);
       if (mode === "unrecorded") {
         const recorded = this.#tokens.exchangedUntil(token.id, databaseId) ?? 0;
-        if (recorded < Math.min(expiresAt, now + LEAST_GRANT_MS)) return notRecorded;
-        expiresAt = asUnixMs(Math.min(expiresAt, recorded));
-      } else {
-        this.#tokens.noteUse(token, now);
-        this.#tokens.recordExchange(token.id, databaseId, expiresAt);
-        this.#keepHouse(now);
+        if (recorded < Math.min(end, now + LEAST_GRANT_MS)) return notRecorded;
+        return grantOf(token, caller, database, asUnixMs(Math.min(end, recorded)));
       }
-      return {
-        tokenId: token.id,
-        read: allows(scopes, "read"),
-        write: allows(scopes, "write"),
-        expiresAt,
-        ...(scopes.keyPrefix === null ? {} : { keyPrefix: scopes.keyPrefix }),
-        ...(caller.origin === null ? {} : { origin: caller.origin }),
-        ...(database.jurisdiction === null ? {} : { jurisdiction: database.jurisdiction }),
-      };
+      this.#tokens.noteUse(token, now);
+      this.#tokens.recordExchange(token.id, databaseId, end);
+      this.#keepHouse(now);
+      return grantOf(token, caller, database, end);
     });
   }
 

@@ -64,8 +64,11 @@ export class DeferredAlarm {
     unproven.set(object, clock.now());
     forgetFirst();
     set(at);
-    // When it fails, the object is reset, and nothing here goes on.
-    void stored().then(() => unproven.delete(object));
+    // When it fails, it stays unproven. The platform then resets the object, and mostly nothing here goes on.
+    void stored().then(
+      () => unproven.delete(object),
+      () => undefined,
+    );
   }
 
   #hasJustFailed(): boolean {

@@ -1,6 +1,7 @@
 /**
  * Runs inside Deno. `fill FILE` makes a database of all kinds of keys and values and prints how many entries it has; `compare FILE`
- * throws where the database `OTHER` in the environment differs from it in keys or values.
+ * throws where the database `OTHER` in the environment differs from it in keys or values. `expire FILE` makes one whose entries, of keys
+ * of all kinds, expire in an hour, but for one that never does and one that is over.
  */
 import assert from "node:assert/strict";
 import type { Kv, KvKey } from "@deno/kv";
@@ -31,6 +32,16 @@ function many(count: number, make: (index: number) => [KvKey, unknown]): [KvKey,
   return Array.from({ length: count }, (_, index) => make(index));
 }
 
+const expiring: readonly KvKey[] = [
+  ...[new Uint8Array([0, 255, 1]), "", "a\0b", "漢 😀", -Infinity, -1.5, -0, 0, 1e300, NaN, false, true].map((part) => [
+    part,
+  ]),
+  ...[0n, 1n, -1n, 255n, -256n, 2n ** 64n - 1n, 2n ** 64n, -(2n ** 64n), 2n ** 500n, -(2n ** 500n)].map((part) => [
+    part,
+    "b",
+  ]),
+];
+
 const [what, file] = Deno.args;
 const kv = await Deno.openKv(file);
 if (what === "fill") {
@@ -40,6 +51,10 @@ if (what === "fill") {
     await atomic.commit();
   }
   console.log(entries.length);
+} else if (what === "expire") {
+  for (const key of expiring) await kv.set(key, "soon over", { expireIn: 3_600_000 });
+  await kv.set(["users", "alice"], "never over");
+  await kv.set(["users", "bob"], "over", { expireIn: 1 });
 } else {
   const other = await Deno.openKv(Deno.env.get("OTHER"));
   const others = other.list({ prefix: [] }, { batchSize: 500 });

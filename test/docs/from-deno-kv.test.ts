@@ -1,9 +1,10 @@
 /** docs/from-deno-kv.md: its script between the real Deno's files and databases of Cairn, stopped midway, and the way back. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { DatabaseSync } from "node:sqlite";
 import { fileURLToPath } from "node:url";
 import { openKv } from "@deno/kv";
 import { expect, onTestFinished, test } from "vitest";
@@ -83,6 +84,50 @@ test("all kinds of entries go from a file to Cairn with a stop in between, to an
   expect(await compare(first, after.url)).toMatchObject({ code: 0, stderr: "" });
 });
 
+/** Each key and when it expires, in seconds, as Deno's own file has them; null: never. */
+function expiries(file: string): Map<string, number | null> {
+  const database = new DatabaseSync(file, { readOnly: true });
+  const rows = database.prepare("SELECT hex(k) AS k, expiration_ms AS e FROM kv").all();
+  database.close();
+  return new Map(rows.map(({ k, e }) => [String(k), Number(e) < 0 ? null : Math.round(Number(e) / 1000)]));
+}
+
+test("expiries go along from a file of Deno's, and a prefix takes its part alone", async () => {
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, "copy.ts"), blockWith(page, "ts", "copy-progress.json"));
+  expect(await run(`${helper} expire ./from.sqlite`, folder, {})).toMatchObject({ code: 0, stderr: "" });
+  const copied = await run(command, folder, { FROM: "./from.sqlite", TO: "./to.sqlite" });
+  expect(copied).toMatchObject({ code: 0, stderr: "" });
+  const [before, after] = ["from", "to"].map((name) => expiries(join(folder, `${name}.sqlite`)));
+  const times = [...(after ?? [])].map(([key, expiry]) => Math.abs((expiry ?? 0) - (before?.get(key) ?? 0)));
+  expect(times).toHaveLength(23);
+  // The client counts from now, and the time from there to the write is added.
+  expect(Math.max(...times)).toBeLessThan(30);
+  expect([...(after ?? [])].filter(([, expiry]) => expiry === null)).toHaveLength(1);
+
+  const part = await run(command, folder, { FROM: "./from.sqlite", TO: "./part.sqlite", PREFIX: '["users"]' });
+  expect(part).toMatchObject({ code: 0, stderr: "" });
+  expect([...expiries(join(folder, "part.sqlite")).values()]).toEqual([null]);
+});
+
+test.each([
+  ["./nothing.sqlite", "There is no file ./nothing.sqlite to copy from.\n"],
+  [".", ". is not a database of Deno KV.\n"],
+  ["./copy.ts", "./copy.ts is not a database of Deno KV.\n"],
+])("the source %s is refused, and nothing is made", async (from, sentence) => {
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, "copy.ts"), blockWith(page, "ts", "copy-progress.json"));
+  expect(await run(command, folder, { FROM: from, TO: "./to.sqlite" })).toMatchObject({ code: 2, stderr: sentence });
+  expect(readdirSync(folder)).toEqual(["copy.ts"]);
+});
+
+test.each(["users", "{}", '[{"a":1}]', "[null]"])("the prefix %s is refused", async (prefix) => {
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, "copy.ts"), blockWith(page, "ts", "copy-progress.json"));
+  const refused = await run(command, folder, { FROM: "./x", TO: "./y", PREFIX: prefix });
+  expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining("PREFIX must be the first parts of keys") });
+});
+
 test("a value that Deno does not write ends the copy with its key, and a variable that is missing is named", async () => {
   const folder = temporaryFolder();
   writeFileSync(join(folder, "copy.ts"), blockWith(page, "ts", "copy-progress.json"));
@@ -98,6 +143,6 @@ test("a value that Deno does not write ends the copy with its key, and a variabl
   expect(ended.stderr).toContain('cannot write [ "too", "large" ]');
   expect(await run(command, folder, env)).toMatchObject({
     code: 2,
-    stderr: "TO is not set: the URL or the file of a database\n",
+    stderr: "TO is not set: the URL or the file of a database.\n",
   });
 });

@@ -187,6 +187,11 @@ export class BackupJobs {
     this.#end(id, "failed", error, damagedObject, report);
   }
 
+  /** It cannot be done, and what it was to find out stays unknown. */
+  giveUp(id: string, why: string): void {
+    this.#end(id, "cancelled", why, null, null);
+  }
+
   cancel(id: string): RestoreJob | Failure {
     const job = this.get(id);
     if ("ok" in job) return job;

@@ -37,7 +37,7 @@ import {
   resolveMoment,
   restorableRange,
 } from "./replay/points.ts";
-import { type RestorePurpose, Restores, type SideStore } from "./restore.ts";
+import { type JobRoom, type RestorePurpose, Restores, type SideStore } from "./restore.ts";
 import type { SecretBox } from "./secrets.ts";
 import type { BackupTask } from "./sources.ts";
 import { type VerifiableDatabase, Verifier } from "./verify.ts";
@@ -61,6 +61,7 @@ export interface RestoreServiceOptions {
   readonly connect: (destination: NewBackupDestination) => Destination | Failure;
   /** Or why the deployment cannot keep secrets. */
   readonly secrets: SecretBox | Failure;
+  readonly room: JobRoom;
   readonly objectName: string;
   /** Objects of this database's: states of the past, trials. */
   readonly object: (name: string) => RestoreStub;

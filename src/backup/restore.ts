@@ -27,6 +27,14 @@ export interface SideStore extends ReplaySink, EntrySource {
   drop(): void;
 }
 
+/** Room for what a job stores beside everything else that is stored. */
+export interface JobRoom {
+  /** Why so many bytes more cannot be stored; null: they can, as far as is known. */
+  refusalOfJob(bytes: number): Promise<Failure | null>;
+  /** The same by what is known already. When they can, they are taken. */
+  takeForJob(bytes: number): Failure | null;
+}
+
 export type RestorePurpose = "restore" | ReceiveOrder["purpose"];
 
 export interface RestoreOptions {
@@ -46,6 +54,7 @@ export interface RestoreOptions {
   readonly ownDestination: () => Promise<{ readonly ok: true; readonly destination: NewBackupDestination } | Failure>;
   /** Or why the deployment cannot keep secrets. */
   readonly secrets: SecretBox | Failure;
+  readonly room: JobRoom;
   /** The name of this object: what is sealed here opens nowhere else. */
   readonly objectName: string;
   /** Lets requests have their turn. */
@@ -95,18 +104,25 @@ const BEGINNING: State = {
 export const DIGEST_BOUNDS = { maxEntries: 4_000, maxBytes: 2 * 1024 * 1024 };
 const DIGEST_BATCHES_PER_SLICE = 8;
 
+/** What one step of a replay stores at the most: half a MiB, and its pages in the write-ahead log. */
+const STEP_ROOM_BYTES = 1024 * 1024;
+
 export class Restores {
   readonly #options: RestoreOptions;
   /** What is in memory of the running job. */
   #active: { readonly id: string; readonly older: number; readonly replay: Replay } | null = null;
+  /** Why the last slice ended early. */
+  #noRoom: Failure | null = null;
 
   constructor(options: RestoreOptions) {
     this.#options = options;
   }
 
   async start(request: RestoreRequest): Promise<RestoreJob | Failure> {
-    const { jobs, storage, side, objectName } = this.#options;
+    const { jobs, storage, side, room, objectName } = this.#options;
     const { jobId, from, ...rest } = request;
+    const noRoom = jobs.knows(jobId) ? null : await room.refusalOfJob(0);
+    if (noRoom !== null) return noRoom;
     let sealed: string | null = null;
     if (from !== null) {
       const { secrets } = this.#options;
@@ -125,19 +141,24 @@ export class Restores {
 
   /** One slice. */
   async slice(job: RunningJob): Promise<void> {
-    const { jobs } = this.#options;
+    const { jobs, room } = this.#options;
     // Both are written here, from values of these types.
     const input = JSON.parse(job.input) as Input;
     const state = job.state === null ? BEGINNING : (JSON.parse(job.state) as State);
     const isOlder = state.older < input.olderGenerations.length;
+    const noRoom = isOlder ? null : await room.refusalOfJob(sizesAreKnown(state) ? storedBytes(state.cursor) : 0);
+    if (!jobs.isRunning(job.id)) return;
+    if (noRoom !== null) return this.#stop(job.id, input, state, noRoom);
     const tooLarge =
       sizesAreKnown(state) && input.purpose === "restore" ? this.tooLarge(state.cursor.snapshotBytes) : null;
     if (tooLarge !== null) return this.#stop(job.id, input, state, tooLarge);
     if (!isOlder && state.cursor.part === "end") return this.#finish(job.id, input, state);
     const replay = await this.#replay(job.id, input, state);
     if ("ok" in replay) return this.#stop(job.id, input, state, replay);
+    this.#noRoom = null;
     const outcome = await replay.slice();
     if (!jobs.isRunning(job.id)) this.#active = null;
+    else if (this.#noRoom !== null) this.#stop(job.id, input, { ...state, cursor: replay.cursor }, this.#noRoom);
     else if (!outcome.ok) this.#stop(job.id, input, { ...state, cursor: replay.cursor }, outcome);
     else if (isOlder && replay.cursor.part === "end") this.#olderChecked(job.id, state, replay.cursor, []);
   }
@@ -160,7 +181,7 @@ export class Restores {
 
   async #replay(id: string, input: Input, state: State): Promise<Replay | Failure> {
     if (this.#active?.id === id && this.#active.older === state.older) return this.#active.replay;
-    const { jobs, storage, side, breathe } = this.#options;
+    const { jobs, storage, side, room, breathe } = this.#options;
     const destination = await this.#open(id, input);
     if ("ok" in destination) return destination;
     const older = input.olderGenerations[state.older];
@@ -174,6 +195,10 @@ export class Restores {
         breathe,
         store: (step) => {
           if (!jobs.isRunning(id)) return false;
+          const { part } = replay.cursor;
+          const loads = older === undefined && (part === "snapshot" || part === "log");
+          this.#noRoom = loads ? room.takeForJob(STEP_ROOM_BYTES) : null;
+          if (this.#noRoom !== null) return false;
           storage.transactionSync(() => keep(step()));
           return true;
         },
@@ -204,7 +229,14 @@ export class Restores {
     if (state.older < input.olderGenerations.length && "object" in problem) {
       return this.#olderChecked(id, state, state.cursor, [textOf(problem)]);
     }
+    // Nothing is wrong with the backup then: whoever wanted it tried asks again.
+    const isUntried = input.purpose === "check" && "code" in problem && problem.code === "insufficient-storage";
     storage.transactionSync(() => {
+      if (isUntried) {
+        jobs.giveUp(id, problem.message);
+        this.abandon();
+        return;
+      }
       const report =
         input.purpose === "check"
           ? { ...this.#report(state, null), problems: [...state.problems, textOf(problem)] }
@@ -275,6 +307,11 @@ export class Restores {
       tookMs: 0,
     };
   }
+}
+
+/** What a snapshot takes in tables, at the least, about. */
+function storedBytes({ snapshotBytes }: ReplayCursor): number {
+  return snapshotBytes * 1.2;
 }
 
 /** After the sizes are known a slice ends, so this is asked before anything is loaded. */

@@ -212,6 +212,7 @@ export class Verifier {
       jobs.progress(id, state, job);
       return jobs.wait(id, job.error, POLL_MS);
     }
+    if (job?.status === "cancelled" && job.error !== null) return jobs.giveUp(id, job.error);
     if (job === null || job.status === "cancelled") {
       const again: Waiting = { stage: "shipping", version: state.version, live: state.live, since: clock.now() };
       return jobs.progress(id, again, { phase: "waiting for the export", done: 0, total: 0 });
@@ -261,6 +262,8 @@ export class Verifier {
   #refuse(id: string, why: Failure, damagedObject: string | null = null): void {
     const { jobs } = this.#options;
     if (why.code === "unavailable") jobs.wait(id, why.message);
+    // Nothing was found out about the backup.
+    else if (why.code === "insufficient-storage") jobs.giveUp(id, why.message);
     else jobs.fail(id, why.message, damagedObject);
   }
 }

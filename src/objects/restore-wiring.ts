@@ -14,6 +14,7 @@ import { openDestination, secretBox, timingBy } from "./backup-wiring.ts";
 import type { DatabaseObject } from "./database-object.ts";
 import type { BackupEnv } from "./env.ts";
 import type { Mode, ObjectMode } from "./object-mode.ts";
+import type { Room } from "./room.ts";
 import { withPlainAnswers } from "./plain-answers.ts";
 import { systemEntropy, within } from "./stubs.ts";
 
@@ -24,6 +25,7 @@ export interface RestoreParts {
   readonly database: Database;
   readonly backup: Backup;
   readonly mode: ObjectMode;
+  readonly room: Room;
   readonly clock: Clock;
   readonly env: RestoreEnv;
   readonly revoked: () => readonly RevokedToken[];
@@ -34,8 +36,8 @@ export interface RestoreParts {
 }
 
 export function databaseRestores(parts: RestoreParts): RestoreService {
-  const { storage, database, backup, mode, clock, env, revoked, objectName, jurisdiction, dueBy } = parts;
-  const side = new SideState(storage);
+  const { storage, database, backup, mode, room, clock, env, revoked, objectName, jurisdiction, dueBy } = parts;
+  const side = new SideState(storage, () => database.notePeak());
   const timing = timingBy(clock);
   return new RestoreService({
     storage,
@@ -54,6 +56,7 @@ export function databaseRestores(parts: RestoreParts): RestoreService {
       return openDestination(destination, credentials, env, timing);
     },
     secrets: secretBox(env),
+    room,
     objectName,
     revoked,
     object: (name) => objectIn(env, jurisdiction, name),

@@ -11,7 +11,7 @@ import { systemEntropy } from "../../src/objects/stubs.ts";
 import { guarded } from "../support/guarded-destination.ts";
 import { openS3, secretBox, TestBackup } from "../support/workerd/backup.ts";
 import { key, set, text, withStorage } from "../support/workerd/engine.ts";
-import { describe as describeEntries } from "../support/workerd/restore.ts";
+import { describe as describeEntries, endlessRoom } from "../support/workerd/restore.ts";
 
 function nobody(): never {
   throw new Error("nobody else is needed");
@@ -37,6 +37,7 @@ class Restorable {
       own: backup.backup,
       connect: ({ prefix }) => openS3(prefix),
       secrets: secretBox(),
+      room: endlessRoom,
       objectName: databaseId,
       revoked: () => [],
       object: nobody,

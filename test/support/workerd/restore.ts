@@ -3,6 +3,7 @@ import type { Destination } from "../../../src/backup/destinations/destination.t
 import type { Manifest } from "../../../src/backup/format/manifest.ts";
 import type { SnapshotEntry } from "../../../src/backup/format/snapshot-range.ts";
 import { StateDigest } from "../../../src/backup/format/state-digest.ts";
+import type { JobRoom } from "../../../src/backup/restore.ts";
 import { RestoreService } from "../../../src/backup/restore-service.ts";
 import type { NewBackupDestination } from "../../../src/core/backup-commands.ts";
 import { toHex } from "../../../src/core/bytes.ts";
@@ -20,6 +21,9 @@ import { MovableClock } from "./engine.ts";
 
 const place: NewBackupDestination = { kind: "r2", prefix: "" };
 
+/** A disk without end. */
+export const endlessRoom: JobRoom = { refusalOfJob: async () => null, takeForJob: () => null };
+
 export interface TestRestoreOptions {
   readonly storage: SyncStorage;
   readonly destination: Destination;
@@ -29,6 +33,7 @@ export interface TestRestoreOptions {
   readonly manifest?: () => Manifest;
   readonly objectName?: string;
   readonly object?: (name: string) => RestoreStub;
+  readonly room?: JobRoom;
   readonly hasShipped?: (version: Version) => boolean;
 }
 
@@ -57,7 +62,7 @@ export class TestRestore {
     const { storage, clock } = this;
     const { destination, databaseId, manifest, hasShipped = () => true } = this.#options;
     this.database = new Database({ storage, clock });
-    this.side = new SideState(storage);
+    this.side = new SideState(storage, () => this.database.notePeak());
     this.schedule = new VerificationSchedule(storage, clock);
     const nothing = failure("not-found", "This database has no backup.");
     this.service = new RestoreService({
@@ -80,6 +85,7 @@ export class TestRestore {
       },
       connect: () => destination,
       secrets: secretBox(),
+      room: this.#options.room ?? endlessRoom,
       objectName: this.#options.objectName ?? databaseId,
       revoked: () => [],
       object: this.#options.object ?? noObject,

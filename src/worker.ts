@@ -5,6 +5,7 @@
 import type { Grant } from "./core/authority.ts";
 import { isFailure } from "./core/management.ts";
 import type { PublicAddress } from "./core/public-address.ts";
+import { diskIsFull } from "./core/storage-room.ts";
 import { isLoopback } from "./core/secret-text.ts";
 import { AccessTokenKeys } from "./directory/access-token.ts";
 import { DataTokens } from "./directory/data-token.ts";
@@ -13,7 +14,9 @@ import { DirectoryAuthority } from "./directory/directory-authority.ts";
 import { kvConnectDoor } from "./doors/kv-connect/door.ts";
 import { afterItsBody } from "./doors/kv-connect/request-body.ts";
 import { malformedUrl } from "./doors/kv-connect/responses.ts";
+import { thrownCalls } from "./doors/http/thrown.ts";
 import { managementDoor } from "./doors/management/door.ts";
+import { askDisk, DiskSpace } from "./objects/disk-space.ts";
 import type { Env } from "./objects/env.ts";
 import {
   databaseStub,
@@ -57,13 +60,17 @@ function compose(env: Env): Handler {
     organization,
     pastKeeper: (id, grant) => pastKeeper(env, id, grant),
   });
+  const disk = new DiskSpace(askDisk(env.DISK), clock);
+  const noRoom = () => disk.refusalNow({ bytes: 0, leave: ({ reserve }) => reserve, refusal: diskIsFull });
+  const failureOfThrown = thrownCalls({ clock, noRoom });
   const database = (id: string, grant: Grant) => databaseStub(env, id, grant);
-  const kvConnect = kvConnectDoor({ authority, database, clock, timers: systemTimers, publicAddress });
+  const kvConnect = kvConnectDoor({ authority, database, clock, timers: systemTimers, publicAddress, failureOfThrown });
   const management = managementDoor({
     accessTokens,
     clock,
     entropy,
     publicAddress,
+    failureOfThrown,
     organization,
     index: () => organizationIndex(env),
   });

@@ -19,6 +19,8 @@ export type ErrorCode =
   | "not-found"
   /** It exists already, or something that excludes it is under way. */
   | "conflict"
+  /** There is no room for what the request would store: on the disk, or in the database. What is stored can still be read. */
+  | "insufficient-storage"
   /** It cannot be answered now (switching, restoring, starting): the same request may be sent again. */
   | "unavailable"
   /** The request is well-formed and we do not do that. */

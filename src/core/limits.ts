@@ -84,6 +84,18 @@ export const MAX_COMMITS_PER_GROUP = 256;
 /** And their requests' bytes: a transaction that large is a pause of some tens of milliseconds. */
 export const MAX_GROUP_BYTES = 16 * MIB;
 
+/**
+ * An object of the platform holds 10 GB. What is above this stays for deletes, for the mutation log and for jobs; where the server's own
+ * disk is the bound (`npm start`) this is not.
+ */
+export const MAX_DATABASE_BYTES = 9_800_000_000;
+
+/** What writes leave free of a disk, so that reads, deletes and bookkeeping go on when it is nearly full. */
+export const DISK_RESERVE_BYTES = 64 * MIB;
+
+/** But not more than so much of a small disk. */
+export const MAX_DISK_RESERVE_SHARE = 0.1;
+
 /** Requests that wait for the disk, in the object's 128 MB of memory. */
 export const MAX_WAITING_WRITE_BYTES = 32 * MIB;
 

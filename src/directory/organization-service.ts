@@ -55,6 +55,8 @@ export interface Surroundings extends WebhookSurroundings {
   database(id: string, placement: Placement): DatabaseControl;
   /** Whether databases can be kept to a jurisdiction here. */
   knowsJurisdictions(): boolean;
+  /** Why there is no room for another database; null: there is, as far as is known. */
+  roomForDatabase(): Promise<Failure | null>;
   index(): Pick<IndexStub, "forget">;
 }
 
@@ -180,7 +182,8 @@ export class OrganizationService {
     if (input.jurisdiction !== null && !this.#around.knowsJurisdictions()) {
       return failure("unsupported", "This deployment cannot keep a database to a jurisdiction: leave it out.");
     }
-    const id = this.#organization.createDatabase(who, input, this.#around.entropy.uuid(), this.#now());
+    const noRoom = await this.#around.roomForDatabase();
+    const id = this.#organization.createDatabase(who, input, this.#around.entropy.uuid(), this.#now(), noRoom);
     if (isFailure(id)) return id;
     const notReady = await this.#tellNew(id, input.idempotency);
     const database = this.#organization.database(who, id);

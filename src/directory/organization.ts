@@ -175,16 +175,22 @@ export class Organization {
 
   /**
    * The id of the new database, or of the one that the idempotency key made; one that could not be made counts as none. It is not
-   * visible before it is ready.
+   * visible before it is ready. `noRoom`: why there is no room for another one, if there is none.
    */
-  createDatabase(who: Admitted, input: Input<"databases.create">, newId: string, now: UnixMs): string | Failure {
+  createDatabase(
+    who: Admitted,
+    input: Input<"databases.create">,
+    newId: string,
+    now: UnixMs,
+    noRoom: Failure | null,
+  ): string | Failure {
     const { idempotency, ...wishes } = input;
     return this.#storage.transactionSync(() => {
       const made = this.#madeBefore(who, idempotency, now);
       if (isFailure(made)) return made;
       const record = made === null ? undefined : this.databases.get(made);
       if (record !== undefined && !couldNotBeMade(record)) return record.id;
-      const refused = this.#addDatabase(wishes, newId, null, now);
+      const refused = noRoom ?? this.#addDatabase(wishes, newId, null, now);
       if (refused !== undefined) return refused;
       this.#remember(who, idempotency, newId, now);
       return newId;

@@ -194,6 +194,8 @@ export class RestoreCommands {
   ): Promise<Job | Failure> {
     const { secrets, entropy, clock } = this.#around;
     if ("code" in secrets) return secrets;
+    const noRoom = await this.#around.roomForDatabase();
+    if (noRoom !== null) return noRoom;
     const order = await prepare();
     if (isFailure(order)) return order;
     const [databaseId, jobId] = [entropy.uuid(), entropy.uuid()];

@@ -214,6 +214,7 @@ export class Database {
     let raised: () => void;
     try {
       raised = this.#storage.transactionSync(() => {
+        this.#mark.notePeak();
         side.takeOver();
         also(heldUpTo);
         this.#mark.counters.entries = entries;
@@ -250,6 +251,16 @@ export class Database {
   /** Changes whenever the counters are stored: by `saveCounters`, and along with the mark of versions. */
   get saves(): number {
     return this.#mark.saves;
+  }
+
+  /** Much is about to be removed: what it leaves is spare. */
+  notePeak(): void {
+    this.#mark.notePeak();
+  }
+
+  /** Bytes that can be stored without the object's file becoming larger, at the least: what was deleted leaves them. */
+  get spareBytes(): number {
+    return this.#mark.spareBytes;
   }
 
   /** How many entries are stored, expired ones included; made sure of, once, if that is cheap. */

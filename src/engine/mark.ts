@@ -33,15 +33,19 @@ export class Mark {
   /** How often the row was written here. */
   #saves = 0;
   #recounted = false;
+  /** The most bytes that were seen in use: its file never becomes smaller than that. */
+  #peakBytes: number;
 
   constructor(sql: Sql) {
     this.#sql = sql;
-    const { version, ...counters } = sql
-      .exec<{ version: number } & Record<keyof Counters, number>>(
-        'SELECT version, entries, reads, read_units AS "readUnits", writes, write_units AS "writeUnits" FROM mark',
+    const { version, peakBytes, ...counters } = sql
+      .exec<{ version: number; peakBytes: number } & Record<keyof Counters, number>>(
+        `SELECT version, peak_bytes AS "peakBytes", entries, reads, read_units AS "readUnits", writes, write_units AS "writeUnits"
+         FROM mark`,
       )
       .one();
     this.#version = asVersion(version);
+    this.#peakBytes = peakBytes;
     this.counters = counters;
     this.#saved = this.operations;
   }
@@ -69,18 +73,30 @@ export class Mark {
   /** One row written, with the counters as they are. */
   write(version: Version): void {
     const { entries, reads, readUnits, writes, writeUnits } = this.counters;
+    this.notePeak();
     this.#sql.exec(
-      "UPDATE mark SET version = ?1, entries = ?2, reads = ?3, read_units = ?4, writes = ?5, write_units = ?6",
+      `UPDATE mark SET version = ?1, entries = ?2, reads = ?3, read_units = ?4, writes = ?5, write_units = ?6, peak_bytes = ?7`,
       version,
       entries,
       reads,
       readUnits,
       writes,
       writeUnits,
+      this.#peakBytes,
     );
     this.#version = version;
     this.#saved = this.operations;
     this.#saves += 1;
+  }
+
+  /** To be called before much is removed at once. */
+  notePeak(): void {
+    this.#peakBytes = Math.max(this.#peakBytes, this.#sql.databaseSize);
+  }
+
+  /** What was in use once and is not now, at the least: it is free in the object's file, and taken by nobody else. */
+  get spareBytes(): number {
+    return Math.max(0, this.#peakBytes - this.#sql.databaseSize);
   }
 
   countRead(bytes: number): void {

@@ -27,6 +27,7 @@ const MIGRATIONS: readonly (readonly string[])[] = [
        SELECT coalesce((SELECT value FROM meta WHERE name = 'version_mark'), 0), (SELECT count(*) FROM entries), 0, 0, 0, 0`,
     `DELETE FROM meta WHERE name = 'version_mark'`,
   ],
+  ["ALTER TABLE mark ADD COLUMN peak_bytes INTEGER NOT NULL DEFAULT 0"],
 ];
 
 const SCHEMA: Schema = {

@@ -15,10 +15,12 @@ const SIDE_TABLES: TableNames = { entries: "entries_side", largeValues: "large_v
 export class SideState {
   readonly #storage: SyncStorage;
   readonly #table: EntryTable;
+  readonly #beforeDrop: () => void;
 
-  /** `exists` tells whether one is under way; any other call needs that it is. */
-  constructor(storage: SyncStorage) {
+  /** `exists` tells whether one is under way; any other call needs that it is. `beforeDrop`: a whole state is about to be removed. */
+  constructor(storage: SyncStorage, beforeDrop: () => void = () => undefined) {
     this.#storage = storage;
+    this.#beforeDrop = beforeDrop;
     this.#table = new EntryTable(storage.sql, (work) => work(), SIDE_TABLES);
   }
 
@@ -44,6 +46,7 @@ export class SideState {
   }
 
   drop(): void {
+    this.#beforeDrop();
     this.#storage.transactionSync(() => dropTables(this.#storage.sql, SIDE_TABLES));
   }
 

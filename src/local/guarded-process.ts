@@ -20,9 +20,11 @@ export interface GuardedProcess {
 
 /**
  * Descriptor 3 is the guard's pipe; nothing is ever written to it. The program leads a process group of its own, so a Ctrl-C in
- * the terminal does not reach it past us, and the guard, a member of the group, can kill it whole.
+ * the terminal does not reach it past us, and the guard, a member of the group, can kill it whole. A file that may not become larger
+ * (`ulimit -f`) is an error of its writer and not the writer's end, where the shell knows the signal.
  */
-const GUARD = '(exec >/dev/null 2>&1 4>&-; read -r _ <&3; kill -9 -$$) & exec "$0" "$@" 3<&-';
+const GUARD =
+  '(trap "" XFSZ) 2>/dev/null && trap "" XFSZ; (exec >/dev/null 2>&1 4>&-; read -r _ <&3; kill -9 -$$) & exec "$0" "$@" 3<&-';
 
 /** Rejects when the program cannot be started at all. */
 export async function spawnGuarded(

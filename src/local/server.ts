@@ -9,14 +9,14 @@ import type { Failure } from "../core/errors.ts";
 import type { PublicAddress } from "../core/public-address.ts";
 import { isFailure } from "../core/management.ts";
 import { bundleWorker } from "./bundle.ts";
+import { diskReserveOf } from "./disk-space.ts";
 import { isOpenToOthers, lockFolder } from "./folder-lock.ts";
 import { Front } from "./front/front.ts";
 import { Places } from "./front/places.ts";
 import { deploymentSecrets, type SecretName, type Secrets } from "./secrets.ts";
-import type { LivenessTimes } from "./liveness.ts";
 import { KeptUpstream, type Upstream } from "./upstream.ts";
 import { compatibilityDateOf, workerdConfig, type Deployment } from "./workerd-config.ts";
-import { orphanGone, startWorkerd } from "./workerd-process.ts";
+import { orphanGone, startWorkerd, type WorkerdOptions } from "./workerd-process.ts";
 
 export const repository = join(import.meta.dirname, "../..");
 
@@ -159,25 +159,30 @@ function variablesOf(
 }
 
 /**
- * Builds the Worker once and runs it on plain workerd with its disk storage. `invalid` when it does not build. `tuning`: flags of
- * workerd and of V8, for measurements, and when a workerd that hangs is given up.
+ * Builds the Worker once and runs it on plain workerd with its disk storage. `invalid` when it does not build. `v8`: flags of V8, for
+ * measurements.
  */
 export async function onWorkerd(
   entry: string,
   deployment: Deployment,
-  tuning: {
-    readonly workerd?: readonly string[];
-    readonly v8?: readonly string[];
-    readonly liveness?: LivenessTimes | undefined;
-  } = {},
+  { v8 = [], ...options }: WorkerdOptions & { readonly v8?: readonly string[] } = {},
 ): Promise<StartUpstream | Failure> {
+  const reserve = diskReserveOf(process.env["CAIRN_DISK_RESERVE"]);
+  if (reserve !== null && typeof reserve === "object") return reserve;
   const worker = await bundleWorker(entry);
   if (typeof worker !== "string") return worker;
   const date = compatibilityDateOf(readFileSync(join(repository, "wrangler.toml"), "utf8"));
-  const files = { worker, config: workerdConfig(deployment, date, tuning.v8) };
-  const { workerd: flags, liveness } = tuning;
+  const files = { worker, config: workerdConfig(deployment, date, v8) };
   return (folder, variables) =>
-    startWorkerd(folder, files, { CAIRN_DESTINATIONS: "any", ...process.env, ...variables }, { flags, liveness });
+    startWorkerd(
+      folder,
+      files,
+      { CAIRN_DESTINATIONS: "any", ...process.env, ...variables },
+      {
+        ...options,
+        disk: { reserve, ...options.disk },
+      },
+    );
 }
 
 function urlHost(host: string): string {

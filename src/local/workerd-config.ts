@@ -37,7 +37,7 @@ const waysOut = [
 ];
 
 /** Names on workerd's command line and in its control messages. */
-export const workerdNames = { socket: "http", objects: "objects" } as const;
+export const workerdNames = { socket: "http", objects: "objects", disk: "disk" } as const;
 
 /**
  * The file's text; "worker.js" lies beside it. A class's objects are stored under a key made from its name, so renaming a class
@@ -51,6 +51,7 @@ export function workerdConfig(
   const bindings = [
     ...deployment.variables.map((name) => `(name = "${name}", fromEnvironment = "${name}")`),
     ...waysOut.map(({ binding, service }) => `(name = "${binding}", service = "${service}")`),
+    `(name = "DISK", service = "${workerdNames.disk}")`,
     ...deployment.namespaces.map((each) => `(name = "${each.binding}", durableObjectNamespace = "${each.className}")`),
   ];
   const namespaces = deployment.namespaces.map(
@@ -62,6 +63,7 @@ const config :Workerd.Config = (
   services = [
     (name = "main", worker = .main),
     (name = "${workerdNames.objects}", disk = (writable = true)),
+    (name = "${workerdNames.disk}", external = (http = ())),
 ${waysOut.map(({ service }) => networkService(service)).join("\n")}
   ],
   sockets = [(name = "${workerdNames.socket}", http = (), service = "main")],

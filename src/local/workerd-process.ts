@@ -1,12 +1,22 @@
 /** One run of workerd on a data folder: started, ready on a port of its own, and gone when it says so. */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { failure, type Failure } from "../core/errors.ts";
+import { defaultDiskOptions, type DiskOptions, DiskSpace } from "./disk-space.ts";
 import { spawnGuarded } from "./guarded-process.ts";
 import { askOverHttp, LIVENESS, systemTimers, watchLiveness, type LivenessTimes } from "./liveness.ts";
 import type { Upstream } from "./upstream.ts";
@@ -22,36 +32,47 @@ export interface WorkerdFiles {
 /** Of what workerd wrote last, this much is told when it dies. */
 const LAST_LINES = 10;
 
+export interface WorkerdOptions {
+  /** More of workerd's own, for measurements. */
+  readonly flags?: readonly string[];
+  /** When one that hangs is given up. */
+  readonly liveness?: LivenessTimes | undefined;
+  readonly disk?: Partial<DiskOptions>;
+}
+
 /**
  * Writes the files into the folder's run/, starts workerd on them and resolves when it listens. One that hangs, before that or later, is
- * killed. `flags`: more of workerd's own, for measurements.
+ * killed.
  */
 export async function startWorkerd(
   folder: string,
   files: WorkerdFiles,
   environment: Readonly<NodeJS.ProcessEnv>,
-  {
-    flags = [],
-    liveness = LIVENESS,
-  }: { readonly flags?: readonly string[] | undefined; readonly liveness?: LivenessTimes | undefined } = {},
+  { flags = [], liveness = LIVENESS, disk: diskOptions = {} }: WorkerdOptions = {},
 ): Promise<Upstream | Failure> {
   const [run, objects] = [join(folder, "run"), join(folder, "objects")];
   // Not the folder itself: one that was removed took the data and the lock along, and must not come back empty and unlocked.
   for (const each of [run, objects]) if (!existsSync(each)) mkdirSync(each);
-  writeFileSync(join(run, "worker.js"), files.worker);
-  writeFileSync(join(run, "config.capnp"), files.config);
+  writeIfChanged(join(run, "worker.js"), files.worker);
+  writeIfChanged(join(run, "config.capnp"), files.config);
 
+  const disk = await DiskSpace.serve(folder, { ...defaultDiskOptions, ...diskOptions });
   const args = [
     "serve",
     join(run, "config.capnp"),
     `--socket-addr=${workerdNames.socket}=127.0.0.1:0`,
     `--directory-path=${workerdNames.objects}=${objects}`,
+    `--external-addr=${workerdNames.disk}=${disk.address}`,
     "--control-fd=4",
     ...flags,
   ];
-  const workerd = await spawnGuarded(workerdProgram(), args, environment);
+  const workerd = await spawnGuarded(workerdProgram(), args, environment).catch((error: unknown) => {
+    disk.close();
+    throw error;
+  });
+  void workerd.exited.then(() => disk.close());
   try {
-    writeFileSync(pidFile(folder), `${workerd.pid}\n`);
+    writePid(folder, workerd.pid);
   } catch (error) {
     // Nobody would know of it, and the next would run beside it on the same folder.
     await workerd.stop(0);
@@ -60,8 +81,9 @@ export async function startWorkerd(
 
   const lastLines: string[] = [];
   const outputsEnd = [workerd.stdout, workerd.stderr].map(async (output) => {
+    const isKnown = repeatsFullDisk(disk);
     for await (const line of createInterface({ input: output })) {
-      process.stderr.write(`workerd: ${line}\n`);
+      if (!isKnown(line)) process.stderr.write(`workerd: ${line}\n`);
       lastLines.push(line);
       if (lastLines.length > LAST_LINES) lastLines.shift();
     }
@@ -72,7 +94,7 @@ export async function startWorkerd(
     void workerd.stop(0);
   };
   const exited = workerd.exited.then(async (how) => {
-    rmSync(pidFile(folder), { force: true });
+    retirePid(folder);
     await Promise.all(outputsEnd);
     return [`workerd ended (${how})${hung}`, ...lastLines].join("\n  ");
   });
@@ -83,6 +105,24 @@ export async function startWorkerd(
   const stopWatching = watchLiveness(askOverHttp(port), liveness, systemTimers, kill);
   void exited.then(stopWatching);
   return { port, pid: workerd.pid, exited, stop: (graceMs) => workerd.stop(graceMs) };
+}
+
+/**
+ * Tells lines that only repeat what the log says of the disk: while it is full, the runtime writes several with a stack for each write
+ * that fails.
+ */
+function repeatsFullDisk(disk: DiskSpace): (line: string) => boolean {
+  let repeats = false;
+  return (line) => {
+    const continues = /^(stack: |\s+at |\s*[\w]+: \w+,?$|\})/.test(line);
+    if (!continues) repeats = disk.isShort() && /\bSQLITE_(FULL|IOERR)/.test(line);
+    return repeats;
+  };
+}
+
+/** A workerd that died is started again also where nothing new can be written. */
+function writeIfChanged(file: string, text: string): void {
+  if (!existsSync(file) || readFileSync(file, "utf8") !== text) writeFileSync(file, text);
 }
 
 /** From workerd's control messages: a line of JSON for each that listens, our socket and perhaps its inspector. */
@@ -123,6 +163,26 @@ export async function orphanGone(folder: string): Promise<Failure | undefined> {
 }
 
 const pidFile = (folder: string): string => join(folder, "workerd.pid");
+
+const PID_BYTES = 20;
+
+/** Where the number of the last process lies, in as many bytes, until the next one is written over it: a full disk has no others. */
+const spareFile = (folder: string): string => join(folder, "run/last.pid");
+
+function writePid(folder: string, pid: number): void {
+  const spare = spareFile(folder);
+  const file = openSync(spare, existsSync(spare) ? "r+" : "w");
+  try {
+    writeSync(file, `${pid}`.padEnd(PID_BYTES - 1).concat("\n"), 0);
+  } finally {
+    closeSync(file);
+  }
+  renameSync(spare, pidFile(folder));
+}
+
+function retirePid(folder: string): void {
+  if (existsSync(pidFile(folder))) renameSync(pidFile(folder), spareFile(folder));
+}
 
 function readPid(folder: string): number | undefined {
   const file = pidFile(folder);

@@ -153,6 +153,9 @@ export class DatabaseObject extends DurableObject<DatabaseEnv> implements Roles 
     if (!decoded.ok) return decoded;
     const refused = refusedKeys(grant, keysOf(decoded.write));
     if (refused !== null) return refused;
+    const noRoom = open.room.refusal(decoded.write, request.byteLength);
+    const unstorable = noRoom instanceof Promise ? await noRoom : noRoom;
+    if (unstorable !== null) return unstorable;
     const kept = request.byteLength + decoded.write.mutations.length * DECODED_MUTATION_BYTES;
     const outcome = await open.commits.submit(decoded.write, kept);
     return "code" in outcome ? outcome : encodeAtomicWriteOutput(outcome);

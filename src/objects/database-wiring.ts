@@ -3,6 +3,7 @@ import type { Backup } from "../backup/backup.ts";
 import type { RestoreService } from "../backup/restore-service.ts";
 import type { UnixMs } from "../core/clock.ts";
 import type { DatabaseSetup } from "../core/management.ts";
+import { MAX_DATABASE_BYTES } from "../core/limits.ts";
 import { Database } from "../engine/database.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import { BackupReportTask } from "./backup-report-task.ts";
@@ -11,12 +12,14 @@ import { CommitQueue } from "./commit-queue.ts";
 import { CountersTask } from "./counters-task.ts";
 import type { DatabaseObject } from "./database-object.ts";
 import type { DirectoryEnv } from "./directory-env.ts";
-import type { BackupEnv } from "./env.ts";
+import { askDisk, DiskSpace } from "./disk-space.ts";
+import type { BackupEnv, StorageEnv } from "./env.ts";
 import { alarmForExpiry, expiryTask } from "./expiry-task.ts";
 import { LargeReads } from "./large-reads.ts";
 import { ObjectMode } from "./object-mode.ts";
 import { databaseRestores } from "./restore-wiring.ts";
 import { Revocations } from "./revocations.ts";
+import { Room } from "./room.ts";
 import { alarmSurroundings, organizationStub, systemClock, systemTimers } from "./stubs.ts";
 import { UsageTask } from "./usage-task.ts";
 import { WatchSockets } from "./watch-sockets.ts";
@@ -24,6 +27,7 @@ import { WatchSockets } from "./watch-sockets.ts";
 export interface OpenDatabase {
   readonly database: Database;
   readonly commits: CommitQueue;
+  readonly room: Room;
   readonly alarms: AlarmClock;
   readonly watches: WatchSockets;
   readonly largeReads: LargeReads;
@@ -35,7 +39,7 @@ export interface OpenDatabase {
   readonly restores: RestoreService;
 }
 
-export interface DatabaseEnv extends Pick<DirectoryEnv, "ORGANIZATIONS">, BackupEnv {
+export interface DatabaseEnv extends Pick<DirectoryEnv, "ORGANIZATIONS">, BackupEnv, StorageEnv {
   readonly DATABASES: DurableObjectNamespace<DatabaseObject>;
 }
 
@@ -78,7 +82,14 @@ export async function openDatabase({ ctx, env, setup, erase }: DatabaseParts): P
   const jurisdiction = setup?.jurisdiction ?? null;
   const revocations = new Revocations(storage.sql);
   const revoked = () => revocations.list();
-  const restores = databaseRestores({ ...common, backup, mode, revoked, objectName, jurisdiction });
+  const room = new Room({
+    sql: storage.sql,
+    database,
+    disk: new DiskSpace(askDisk(env.DISK), systemClock),
+    // Whoever tells how much the disk holds has no other bound.
+    limit: env.DISK === undefined ? MAX_DATABASE_BYTES : Number.POSITIVE_INFINITY,
+  });
+  const restores = databaseRestores({ ...common, room, backup, mode, revoked, objectName, jurisdiction });
   const backupReport = setup === null ? null : backupReportOf(backup, setup, ctx, env);
   // An object that is no database of anybody's, but holds a state of the past or tries a backup out, is not metered.
   if (setup !== null) uses = [new CountersTask(database, systemClock), usageOf(database, setup, ctx, env)];
@@ -99,6 +110,7 @@ export async function openDatabase({ ctx, env, setup, erase }: DatabaseParts): P
     backupReport,
     mode,
     restores,
+    room,
     commits: new CommitQueue({
       commit: (writes) => database.commit(writes),
       flushed: () => storage.sync(),

@@ -20,6 +20,12 @@ export interface WebhookEnv {
   readonly WEBHOOKS?: Fetcher;
 }
 
-export interface Env extends Omit<DirectoryEnv, "DATABASES">, DeploymentSecrets, BackupEnv, WebhookEnv {
+/** Where objects are stored. */
+export interface StorageEnv {
+  /** Tells how much room the disk has, under `npm start`. On Cloudflare there is no such disk. */
+  readonly DISK?: Fetcher;
+}
+
+export interface Env extends Omit<DirectoryEnv, "DATABASES">, DeploymentSecrets, BackupEnv, WebhookEnv, StorageEnv {
   readonly DATABASES: DurableObjectNamespace<DatabaseObject>;
 }

@@ -19,11 +19,13 @@ import type {
   UsageCounters,
 } from "../core/management.ts";
 import { isInitialized, Organization } from "../directory/organization.ts";
+import { noRoomForDatabase } from "../core/storage-room.ts";
 import { OrganizationService, type Surroundings } from "../directory/organization-service.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import { secretBox } from "./backup-wiring.ts";
 import type { DirectoryEnv } from "./directory-env.ts";
-import type { BackupEnv, WebhookEnv } from "./env.ts";
+import { askDisk, DiskSpace, type Need } from "./disk-space.ts";
+import type { BackupEnv, StorageEnv, WebhookEnv } from "./env.ts";
 import {
   alarmSurroundings,
   databaseControl,
@@ -40,7 +42,17 @@ interface Open {
   readonly alarms: AlarmClock;
 }
 
-type OrganizationEnv = DirectoryEnv & Pick<BackupEnv, "CAIRN_ENCRYPTION_KEYS" | "CAIRN_DESTINATIONS"> & WebhookEnv;
+type OrganizationEnv = DirectoryEnv &
+  Pick<BackupEnv, "CAIRN_ENCRYPTION_KEYS" | "CAIRN_DESTINATIONS"> &
+  WebhookEnv &
+  StorageEnv;
+
+/** A new database's file and write-ahead log, before anything is stored in it. */
+const DATABASE_NEED: Need = {
+  bytes: 512 * 1024,
+  leave: ({ reserve }) => reserve,
+  refusal: noRoomForDatabase,
+};
 
 export class OrganizationObject extends DurableObject<OrganizationEnv> implements OrganizationStub {
   #open: Open | null = null;
@@ -87,10 +99,12 @@ export class OrganizationObject extends DurableObject<OrganizationEnv> implement
   async #start(setup: OrganizationSetup | null): Promise<void> {
     const { storage } = this.ctx;
     const organization = new Organization(storage, setup);
+    const disk = new DiskSpace(askDisk(this.env.DISK), systemClock);
     const service = new OrganizationService(organization, {
       clock: systemClock,
       entropy: systemEntropy,
       database: (id, placement) => databaseControl(this.env, id, placement),
+      roomForDatabase: async () => disk.refusal(DATABASE_NEED),
       knowsJurisdictions: () => knowsJurisdictions(this.env),
       secrets: secretBox(this.env),
       webhooks: webhookParts(this.env),

@@ -107,7 +107,7 @@ describe("lists of databases", () => {
         const who = { scopes: EVERY_SCOPE, name: "root" };
         const wishes = { name: "", description: "", locationHint: null, jurisdiction: null, idempotency: null };
         const works: (() => unknown)[] = [
-          () => organization.createDatabase(who, wishes, crypto.randomUUID(), o.clock.now()),
+          () => organization.createDatabase(who, wishes, crypto.randomUUID(), o.clock.now(), null),
           () => databases.list(EVERY_SCOPE, oldestFirst, 20, middle),
           () => organization.database(who, ids[half] ?? ""),
           () => databases.page(EVERY_SCOPE, oldestFirst, 20, 1),

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { asUnixMs } from "../../src/core/clock.ts";
+import { failure } from "../../src/core/errors.ts";
 import { isFailure, type Input } from "../../src/core/management.ts";
 import type { SyncStorage } from "../../src/core/storage.ts";
 import { Organization } from "../../src/directory/organization.ts";
@@ -517,3 +518,20 @@ describe("usage", () => {
     });
   });
 });
+
+organizationTest(
+  "a disk without room for another database makes none, and answers for those that were made",
+  async (o) => {
+    const made = await o.run("databases.create", idempotent("k"));
+    o.noRoom = failure("insufficient-storage", "There is no room.");
+    const create = (input: Input<"databases.create">) => o.service.run(o.root, null, "databases.create", input);
+    expect(await create({ ...wishes, idempotency: null })).toEqual(o.noRoom);
+    expect(await create(idempotent("another"))).toEqual(o.noRoom);
+    expect(await create(idempotent("k"))).toMatchObject({ id: made.id });
+    const fork = { databaseId: made.id, at: "then", name: "fork", idempotency: null };
+    expect(await o.service.run(o.root, null, "forks.create", fork)).toEqual(o.noRoom);
+    expect((await o.run("databases.list", everything)).items).toHaveLength(1);
+    o.noRoom = null;
+    expect(await create(idempotent("another"))).toMatchObject({ name: "n" });
+  },
+);

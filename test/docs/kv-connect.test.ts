@@ -22,6 +22,7 @@ const codes: Readonly<Record<ErrorCode, true>> = {
   "forbidden-origin": true,
   "not-found": true,
   conflict: true,
+  "insufficient-storage": true,
   unavailable: true,
   unsupported: true,
   internal: true,

@@ -384,6 +384,7 @@ test("a write alone whose change takes several statements is undone whole when o
             if (broken?.test(query) === true) throw new Error("disk");
             return storage.sql.exec(query, ...bindings);
           },
+          databaseSize: 0,
         },
       },
       transactionSync: { value: (work: () => void) => storage.transactionSync(work) },

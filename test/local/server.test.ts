@@ -128,7 +128,10 @@ test("a workerd whose process id cannot be written down is ended before the next
   let starts = 0;
   const server = await startStandIn(folder, () => {
     starts++;
-    if (starts === 2) mkdirSync(pidFile);
+    if (starts === 2) {
+      rmSync(pidFile, { force: true });
+      mkdirSync(pidFile);
+    }
     if (starts === 3) rmdirSync(pidFile);
     return Promise.resolve();
   });

@@ -49,8 +49,8 @@ export class IsolateMemory {
   }
 
   /** What workerd must be started with. */
-  static flags(port: number): { workerd: string[]; v8: string[] } {
-    return { workerd: [`--inspector-addr=127.0.0.1:${port}`], v8: ["--expose-gc"] };
+  static flags(port: number): { flags: string[]; v8: string[] } {
+    return { flags: [`--inspector-addr=127.0.0.1:${port}`], v8: ["--expose-gc"] };
   }
 
   /** Of the workerd that was started with these flags. `collect` has it call `gc`: the inspector's own way waits for an idle isolate. */

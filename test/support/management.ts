@@ -24,9 +24,12 @@ export interface ManagedServer extends TestServer {
 }
 
 /** As `startTestServer`, with a deployment token that the test knows. */
-export async function startManagedServer(environment: Readonly<Record<string, string>> = {}): Promise<ManagedServer> {
+export async function startManagedServer(
+  environment: Readonly<Record<string, string>> = {},
+  before: Parameters<typeof startTestServer>[1] = {},
+): Promise<ManagedServer> {
   const deploymentToken = "deployment-token-of-the-tests";
-  const server = await startTestServer({ ...environment, CAIRN_DEPLOYMENT_TOKEN: deploymentToken });
+  const server = await startTestServer({ ...environment, CAIRN_DEPLOYMENT_TOKEN: deploymentToken }, before);
   return {
     ...server,
     deploymentToken,

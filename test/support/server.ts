@@ -16,6 +16,8 @@ const GRACE_MS = 5000;
 export interface TestServer extends Announcement {
   /** Of the workerd that runs now; it changes when that one dies. */
   workerdPid(): number;
+  /** `$FOLDER` as the server sees it, which may be on a disk of its own. */
+  readonly folder: string;
   /** Everything that the server and its workerd have written to stderr. */
   log(): string;
   /** Ends the server and removes its data. */
@@ -24,14 +26,20 @@ export interface TestServer extends Announcement {
 
 /**
  * Resolves when the server is ready, on a port that the system chose. Throws with what it wrote if it does not start.
- * `environment`: beside the test's own. The server does not outlive the test's process, however that ends.
+ * `environment`: beside the test's own. `shell`: what is done in the same process before, where `$FOLDER` is what holds the data
+ * folder; `through`: a command that runs it all. The server does not outlive the test's process, however that ends.
  */
-export async function startTestServer(environment: Readonly<Record<string, string>> = {}): Promise<TestServer> {
+export async function startTestServer(
+  environment: Readonly<Record<string, string>> = {},
+  { shell = "", through = [] }: { readonly shell?: string; readonly through?: readonly string[] } = {},
+): Promise<TestServer> {
   const folder = mkdtempSync(join(tmpdir(), "cairn-e2e-"));
-  const args = [program, "--json", "--port", "0", "--persist-to", folder];
-  const server = await spawnGuarded(process.execPath, args, { ...process.env, ...environment });
+  const args = [program, "--json", "--port", "0", "--persist-to", join(folder, "data")];
+  const [command = "", ...rest] = [...through, "/bin/sh", "-c", `${shell}\nexec "$0" "$@"`, process.execPath, ...args];
+  const server = await spawnGuarded(command, rest, { ...process.env, FOLDER: folder, ...environment });
   let log = "";
   server.stderr.setEncoding("utf8").on("data", (text: string) => (log += text));
+  const seen = through.length === 0 ? folder : `/proc/${server.pid}/root${folder}`;
   const close = async (): Promise<void> => {
     await server.stop(GRACE_MS);
     rmSync(folder, { recursive: true, force: true });
@@ -49,7 +57,8 @@ export async function startTestServer(environment: Readonly<Record<string, strin
   const announced = JSON.parse(line) as Announcement;
   return {
     ...announced,
-    workerdPid: () => Number(readFileSync(join(folder, "workerd.pid"), "utf8")),
+    folder: seen,
+    workerdPid: () => Number(readFileSync(join(seen, "data/workerd.pid"), "utf8")),
     log: () => log,
     close,
   };

@@ -1,40 +1,88 @@
 /**
  * What a call of an object that threw means to whoever sent the request. The platform marks what may be sent again: the object was
  * restarted or moved (`retryable`, `durableObjectReset`), or has more to do than it can (`overloaded`); the marks survive a call through
- * another object. Anything else is a bug of ours: it is logged and not shown.
+ * another object. A write that the disk refuses resets its object too, and everybody who is using it is thrown SQLite's words for
+ * that. Anything else is a bug of ours: it is logged and not shown.
  */
 import type { Clock, UnixMs } from "../../core/clock.ts";
 import { failure, type Failure } from "../../core/errors.ts";
+import { storageRefused } from "../../core/storage-room.ts";
 
-/** `what` is the object that was called. */
-export function failureOfThrown(error: unknown, what: "database" | "organization", clock: Clock): Failure {
-  if (isMarked(error, "overloaded")) {
-    logLostCall(error, clock.now());
-    return failure("unavailable", `The ${what} has more requests than it can answer. Try again in a moment.`);
-  }
-  if (isMarked(error, "retryable") || isMarked(error, "durableObjectReset")) {
-    logLostCall(error, clock.now());
-    return failure("unavailable", `The ${what} was restarted or moved while it answered. Try again.`);
-  }
-  console.error(`a call of the ${what}'s object failed`, error);
-  return failure("internal", "The request failed because of an error in this server.");
+export interface ThrownCallsParts {
+  readonly clock: Clock;
+  /** Why nothing can be stored just now; null: nobody knows of anything. Asked after a call that threw, when that may be why. */
+  readonly noRoom: () => Promise<Failure | null>;
+}
+
+/** `what` is the object that was called. `wanted`: what the request would have done, had it been answered. */
+export type FailureOfThrown = (
+  error: unknown,
+  what: "database" | "organization",
+  wanted: "read" | "write",
+) => Promise<Failure>;
+
+export function thrownCalls({ clock, noRoom }: ThrownCallsParts): FailureOfThrown {
+  const log = new LostCallsLog(clock);
+  return async (error, what, wanted) => {
+    if (isMarked(error, "overloaded")) {
+      log.note(error);
+      return failure("unavailable", `The ${what} has more requests than it can answer. Try again in a moment.`);
+    }
+    const code = storageCodeOf(error);
+    // The platform's own failures, which have no mark: on a full disk it can neither open an object nor set its alarm.
+    const why = code !== null || isOfThePlatform(error) ? await noRoom() : null;
+    if (code !== null || why !== null) {
+      // Who keeps the disk has said so in the log.
+      if (why === null) log.note(error);
+      if (wanted === "write") return why ?? storageRefused(code ?? "SQLITE_FULL");
+      return failure(
+        "unavailable",
+        `The ${what} was interrupted: the disk takes nothing more. Reads go on: try again.`,
+      );
+    }
+    if (isMarked(error, "retryable") || isMarked(error, "durableObjectReset")) {
+      log.note(error);
+      return failure("unavailable", `The ${what} was restarted or moved while it answered. Try again.`);
+    }
+    console.error(`a call of the ${what}'s object failed`, error);
+    return failure("internal", "The request failed because of an error in this server.");
+  };
 }
 
 function isMarked(error: unknown, mark: string): boolean {
   return typeof error === "object" && error !== null && Reflect.get(error, mark) === true;
 }
 
-const LOST_CALLS_LINE_MS = 10_000;
+/** Of an object that was reset because its storage took no more; SQLite's own code, the longer one if there are two. */
+function storageCodeOf(error: unknown): string | null {
+  if (!isMarked(error, "durableObjectReset") || !(error instanceof Error)) return null;
+  const codes = error.message.match(/\bSQLITE_(FULL|IOERR)(_[A-Z]+)?\b/g) ?? [];
+  return codes.at(-1) ?? null;
+}
 
-/** Of this isolate: calls since the last line, and when that was written. */
-const lostCalls = { count: 0, loggedAt: Number.NEGATIVE_INFINITY };
+function isOfThePlatform(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith("internal error; reference = ");
+}
+
+const LINE_EVERY_MS = 10_000;
 
 /** At most one line in ten seconds: whatever takes an object away may last. */
-function logLostCall(error: unknown, now: UnixMs): void {
-  lostCalls.count += 1;
-  // Also when the clock was set back by more than that.
-  if (Math.abs(now - lostCalls.loggedAt) < LOST_CALLS_LINE_MS) return;
-  console.error(`calls of objects that were answered with 503: ${lostCalls.count}, the latest`, error);
-  lostCalls.count = 0;
-  lostCalls.loggedAt = now;
+class LostCallsLog {
+  readonly #clock: Clock;
+  #count = 0;
+  #loggedAt: UnixMs | null = null;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  note(error: unknown): void {
+    this.#count += 1;
+    const now = this.#clock.now();
+    // Also when the clock was set back by more than that.
+    if (this.#loggedAt !== null && Math.abs(now - this.#loggedAt) < LINE_EVERY_MS) return;
+    console.error(`calls of objects that were lost: ${this.#count}, the latest`, error);
+    this.#count = 0;
+    this.#loggedAt = now;
+  }
 }

@@ -19,8 +19,8 @@ import { PAST_IS_READ_ONLY } from "../../core/restore-commands.ts";
 import type { Timers } from "../../core/timers.ts";
 import { watchProtocol, type DatabaseStub } from "../../objects/interface.ts";
 import { answerOptions, foreignOriginOf, readableBy } from "../http/cors.ts";
-import { failureOfThrown } from "../http/thrown.ts";
 import { compressionIn } from "../http/text.ts";
+import type { FailureOfThrown } from "../http/thrown.ts";
 import { answerExchange, PROTOCOL_VERSIONS } from "./exchange.ts";
 import { afterItsBody, readBody } from "./request-body.ts";
 import { failureOfJson, failureResponse, malformedUrl, PROTOBUF_ANSWER, sentence } from "./responses.ts";
@@ -33,6 +33,7 @@ export interface KvConnectParts {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly publicAddress: PublicAddress;
+  readonly failureOfThrown: FailureOfThrown;
 }
 
 type Operation = "snapshot_read" | "atomic_write" | "watch";
@@ -97,7 +98,7 @@ function answerConnect(
 }
 
 async function exchanged(
-  { authority, clock, publicAddress }: KvConnectParts,
+  { authority, publicAddress, failureOfThrown }: KvConnectParts,
   databaseId: string,
   encodedMoment: string | undefined,
   request: Request,
@@ -112,7 +113,8 @@ async function exchanged(
   try {
     return await answerExchange({ authority, publicAddress, token, databaseId, moment, origin }, request);
   } catch (error) {
-    return failureResponse(failureOfThrown(error, "organization", clock));
+    // A client that comes to read is to ask again.
+    return failureResponse(await failureOfThrown(error, "organization", "read"));
   }
 }
 
@@ -166,14 +168,15 @@ async function dataAnswer(
         return answer instanceof Uint8Array ? new Response(answer, PROTOBUF_ANSWER) : unreadable(request, body, answer);
       }
       case "watch": {
-        const answer = await answerWatch({ stub, grant, watch: body, clock: parts.clock, timers: parts.timers });
+        const answer = await answerWatch({ ...parts, stub, grant, watch: body });
         return answer instanceof Response ? answer : unreadable(request, body, answer);
       }
       default:
         return unreachable(operation);
     }
   } catch (error) {
-    return failureResponse(failureOfThrown(error, "database", parts.clock));
+    const wanted = operation === "atomic_write" ? "write" : "read";
+    return failureResponse(await parts.failureOfThrown(error, "database", wanted));
   }
 }
 

@@ -47,6 +47,9 @@ function statusOf(code: ErrorCode): number {
       return 404;
     case "conflict":
       return 409;
+    // Not 507: Deno would send it again without end, and @deno/kv for a minute; neither would show why.
+    case "insufficient-storage":
+      return 413;
     case "internal":
       return 500;
     case "unavailable":

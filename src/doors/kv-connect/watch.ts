@@ -15,7 +15,7 @@ import { encodeWatch } from "../../core/datapath-requests.ts";
 import { failure, type Failure } from "../../core/errors.ts";
 import type { Timers } from "../../core/timers.ts";
 import type { DatabaseStub } from "../../objects/interface.ts";
-import { failureOfThrown } from "../http/thrown.ts";
+import type { FailureOfThrown } from "../http/thrown.ts";
 import { WATCH_ANSWER } from "./responses.ts";
 import { openLink, WatchLink, type LinkEvent } from "./watch-link.ts";
 
@@ -39,6 +39,7 @@ export interface WatchParts {
   readonly watch: Uint8Array;
   readonly clock: Clock;
   readonly timers: Timers;
+  readonly failureOfThrown: FailureOfThrown;
 }
 
 /** Answers with a stream once the object's first output is there; before that, a failure has a status of its own. */
@@ -173,7 +174,7 @@ class WatchSource {
 
   /** Leaves a link behind, unless the watch has ended meanwhile; or says why there is none. */
   async #connect(): Promise<Failure | undefined> {
-    const { stub, grant, watch, clock } = this.#parts;
+    const { stub, grant, watch, failureOfThrown } = this.#parts;
     for (let flaw = failure("unavailable", "The database's connection was lost. Try again."); ;) {
       const tries = this.#tries++;
       if (tries > 0) {
@@ -183,7 +184,7 @@ class WatchSource {
       }
       if (this.#over) return undefined;
       const opened = await openLink(stub, grant, watch).catch((error: unknown) =>
-        failureOfThrown(error, "database", clock),
+        failureOfThrown(error, "database", "read"),
       );
       if (opened instanceof WatchLink) {
         this.#link = opened;

@@ -18,12 +18,14 @@ import type { PublicAddress } from "../../core/public-address.ts";
 import { parseJson } from "../../core/json-notation/bounded-json.ts";
 import { textOf } from "../http/text.ts";
 import { foreignOriginOf } from "../http/cors.ts";
+import type { FailureOfThrown } from "../http/thrown.ts";
 
 export interface ManagementContext {
   readonly accessTokens: AccessTokens;
   readonly clock: Clock;
   readonly entropy: Entropy;
   readonly publicAddress: PublicAddress;
+  readonly failureOfThrown: FailureOfThrown;
   organization(id: string): OrganizationStub;
   index(): IndexStub;
 }
@@ -53,6 +55,11 @@ export async function ask<Name extends CommandName>(
 /** Who sends the request; `named` in what it asks is for `ask`. */
 export function callerOf(request: Request, { accessTokens }: ManagementContext): Promise<Caller | Failure> {
   return accessTokens.caller(request.headers.get("authorization"), foreignOriginOf(request));
+}
+
+/** A failure for what was thrown while the request was answered. */
+export function failureOfLost(request: Request, error: unknown, context: ManagementContext): Promise<Failure> {
+  return context.failureOfThrown(error, "organization", request.method === "GET" ? "read" : "write");
 }
 
 export interface RequestBody {

@@ -181,6 +181,7 @@ describe("the data path", () => {
     "forbidden-origin": 403,
     "not-found": 404,
     conflict: 409,
+    "insufficient-storage": 413,
     internal: 500,
     unavailable: 503,
   };

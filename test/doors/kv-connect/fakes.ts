@@ -3,6 +3,7 @@ import { expect } from "vitest";
 import type { Authority, Grant } from "../../../src/core/authority.ts";
 import { asUnixMs } from "../../../src/core/clock.ts";
 import { failure } from "../../../src/core/errors.ts";
+import { thrownCalls } from "../../../src/doors/http/thrown.ts";
 import { kvConnectDoor } from "../../../src/doors/kv-connect/door.ts";
 import type { DatabaseStub } from "../../../src/objects/interface.ts";
 import { FakeTimers, NOW } from "../../support/fake-timers.ts";
@@ -59,7 +60,14 @@ export function doorBefore(object: FakeObject, timers = new FakeTimers()) {
     fetch: notExpected,
     ...object,
   };
-  const door = kvConnectDoor({ authority, database: () => stub, clock: timers, timers, publicAddress: AS_ASKED });
+  const door = kvConnectDoor({
+    authority,
+    database: () => stub,
+    clock: timers,
+    timers,
+    publicAddress: AS_ASKED,
+    failureOfThrown: thrownCalls({ clock: timers, noRoom: async () => null }),
+  });
   return (request: Request): Promise<Response> => {
     const answer = door(request, new URL(request.url).pathname);
     return answer ?? Promise.resolve(new Response("not this door's", { status: 599 }));

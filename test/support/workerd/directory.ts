@@ -10,6 +10,7 @@ import { DataTokens } from "../../../src/directory/data-token.ts";
 import type { TokenAlias } from "../../../src/directory/deployment.ts";
 import { signingKeys, type SigningKeys } from "../../../src/core/signing-keys.ts";
 import type { ManagementContext } from "../../../src/doors/management/context.ts";
+import { thrownCalls } from "../../../src/doors/http/thrown.ts";
 import { managementDoor } from "../../../src/doors/management/door.ts";
 import type { DirectoryEnv } from "../../../src/objects/directory-env.ts";
 import { organizationIndex, organizationStub, systemClock, systemEntropy } from "../../../src/objects/stubs.ts";
@@ -40,6 +41,7 @@ export const context: ManagementContext = {
   clock: systemClock,
   entropy: systemEntropy,
   publicAddress: { url: null, trustsProxy: false },
+  failureOfThrown: thrownCalls({ clock: systemClock, noRoom: async () => null }),
   organization: (id) => organizationStub(bindings, id),
   index: () => organizationIndex(bindings),
 };

@@ -56,6 +56,7 @@ export class TestOrganization {
   /** What the endpoints of webhooks answer. */
   endpoint: (request: Request) => Promise<Response> = async () => new Response(null, { status: 204 });
   readonly timers = new HeldTimers();
+  noRoom: Failure | null = null;
   alarmAt: UnixMs | null = null;
   organization: Organization;
   service: OrganizationService;
@@ -134,6 +135,7 @@ export class TestOrganization {
       entropy: systemEntropy,
       database: (id) => this.#control(id),
       knowsJurisdictions: () => this.knowsJurisdictions,
+      roomForDatabase: async () => this.noRoom,
       secrets: secretBox({ CAIRN_ENCRYPTION_KEYS: `k1:${btoa("1".repeat(32))}` }),
       index: () => ({ forget: async (id) => void this.forgotten.push(id) }),
       webhooks: {

@@ -9,8 +9,7 @@ import { assert } from "../../../core/assert.ts";
 import { failure, type Failure } from "../../../core/errors.ts";
 import { isFailure } from "../../../core/management.ts";
 import { answerOptions, FOR_EVERY_PAGE, methodsTaken } from "../../http/cors.ts";
-import { failureOfThrown } from "../../http/thrown.ts";
-import type { ManagementContext } from "../context.ts";
+import { failureOfLost, type ManagementContext } from "../context.ts";
 import { problem } from "./problem.ts";
 import { referencePage, type OpenApiDocument } from "./reference.ts";
 import type { ApiRoute } from "./route.ts";
@@ -55,7 +54,7 @@ export async function answerApi(request: Request, context: ManagementContext): P
     const open = request.method === "GET" ? OPEN[pathname] : undefined;
     return open === undefined ? await routed(request, context) : open();
   } catch (error) {
-    return problem(failureOfThrown(error, "organization", context.clock));
+    return problem(await failureOfLost(request, error, context));
   }
 }
 

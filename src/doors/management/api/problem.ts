@@ -31,6 +31,8 @@ function statusAndTitle(code: ErrorCode): [number, string] {
       return [404, "Not Found"];
     case "conflict":
       return [409, "Conflict"];
+    case "insufficient-storage":
+      return [507, "Insufficient Storage"];
     case "unavailable":
       return [503, "Service Unavailable"];
     case "unsupported":

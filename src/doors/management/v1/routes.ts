@@ -7,8 +7,7 @@ import { isFailure, type Caller } from "../../../core/management.ts";
 import { DEFAULT_BACKUP_TIMES } from "../../../core/backup-commands.ts";
 import { answerOptions, methodsTaken } from "../../http/cors.ts";
 import { linkOrigin } from "../../http/public-url.ts";
-import { failureOfThrown } from "../../http/thrown.ts";
-import { ask, callerOf, readBody, type ManagementContext } from "../context.ts";
+import { ask, callerOf, failureOfLost, readBody, type ManagementContext } from "../context.ts";
 import { descriptionOf, destinationOf, pageQuery, timeRange } from "./input.ts";
 import { analyticsJson, backupJson, databaseJson, errorResponse, linkHeader, organizationJson } from "./wire.ts";
 
@@ -137,7 +136,7 @@ export async function answerV1(request: Request, context: ManagementContext): Pr
     const answer = await routed(request, context);
     return isFailure(answer) ? errorResponse(answer) : answer;
   } catch (error) {
-    return errorResponse(failureOfThrown(error, "organization", context.clock));
+    return errorResponse(await failureOfLost(request, error, context));
   }
 }
 

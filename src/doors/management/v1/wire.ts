@@ -74,6 +74,8 @@ function statusAndName(code: ErrorCode): [number, string] {
       return [404, "notFound"];
     case "conflict":
       return [409, "conflict"];
+    case "insufficient-storage":
+      return [507, "insufficientStorage"];
     case "unavailable":
       return [503, "unavailable"];
     case "internal":

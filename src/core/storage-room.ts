@@ -1,0 +1,73 @@
+/**
+ * When there is no room to store more, in words: on the disk of the server, in a database of its platform's size, or because the
+ * platform refused a write and no more than that is known.
+ */
+import { failure, type Failure } from "./errors.ts";
+
+/** Of the file system that objects lie on, in bytes. */
+export interface DiskFigures {
+  readonly free: number;
+  /** What writes leave free, so that reads, deletes and bookkeeping go on. */
+  readonly reserve: number;
+}
+
+/** Below this share of the reserve nothing is written at all, and at the latest below so many bytes. */
+const LAST_SHARE = 16;
+const MAX_LAST_BYTES = 4 * 1024 * 1024;
+
+/** What even deletes leave free: a write that the disk refuses takes its database away from its readers for a moment. */
+export function lastReserve({ reserve }: Pick<DiskFigures, "reserve">): number {
+  return Math.min(Math.floor(reserve / LAST_SHARE), MAX_LAST_BYTES);
+}
+
+/** Of a write, by how little is left. */
+export function diskIsNearlyFull(figures: DiskFigures): Failure {
+  const { free, reserve } = figures;
+  if (free < lastReserve(figures)) return diskIsFull(figures);
+  return noRoom(
+    `The disk of the server is nearly full: ${mebibytes(free)} are free, and writes leave ${mebibytes(reserve)} so that reads and deletes go on. Make room on the disk, or delete entries of this database: what they took can be written again.`,
+  );
+}
+
+export function noRoomForDatabase({ free, reserve }: DiskFigures): Failure {
+  return noRoom(
+    `The disk of the server has no room for another database: ${mebibytes(free)} are free, and ${mebibytes(reserve)} are left so that reads and deletes go on. Make room on the disk, or delete databases.`,
+  );
+}
+
+export function diskIsFull({ free }: DiskFigures): Failure {
+  return noRoom(
+    `The disk of the server is full: ${mebibytes(free)} are free, too little for any write, a delete included. Reads go on. Make room on the disk.`,
+  );
+}
+
+export function noRoomForJob(bytes: number, { free, reserve }: DiskFigures): Failure {
+  const needs = bytes === 0 ? "" : `needs about ${mebibytes(bytes)} and `;
+  return noRoom(
+    `The disk of the server has too little room: this ${needs}leaves ${mebibytes(2 * reserve)} for other databases, and ${mebibytes(free)} are free. Make room on the disk and start it again.`,
+  );
+}
+
+export function databaseIsFull(bytes: number, limit: number): Failure {
+  return noRoom(
+    `The database is full: it has ${mebibytes(bytes)}, and the limit is ${mebibytes(limit)}. Delete entries, or delete the database's backup if its log has grown: what they took can be written again.`,
+  );
+}
+
+/** `code`: as SQLite names it. */
+export function storageRefused(code: string): Failure {
+  return noRoom(
+    code === "SQLITE_FULL"
+      ? "There is no room for the write: the disk is full, or the database has the size that its platform allows. Delete entries, or make room on the disk."
+      : `The disk refused the write (${code}), as it does when a quota is used up or the disk is broken. Ask who runs this server.`,
+  );
+}
+
+function noRoom(message: string): Failure {
+  return failure("insufficient-storage", message);
+}
+
+function mebibytes(bytes: number): string {
+  const mib = Math.max(0, bytes) / 2 ** 20;
+  return mib >= 10_240 ? `${(mib / 1024).toFixed(1)} GiB` : `${mib >= 10 ? Math.round(mib) : mib.toFixed(1)} MiB`;
+}

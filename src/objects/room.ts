@@ -1,0 +1,108 @@
+/**
+ * Whether what a database is to store has room: on the disk (`disk-space.ts`), and in the size that the platform allows for one
+ * object. Deleting gives room in the database's own file, which never becomes smaller and is used again by nobody else.
+ */
+import type { Failure } from "../core/errors.ts";
+import {
+  databaseIsFull,
+  diskIsFull,
+  diskIsNearlyFull,
+  lastReserve,
+  noRoomForJob,
+  type DiskFigures,
+} from "../core/storage-room.ts";
+import type { AtomicWrite } from "../core/operations.ts";
+import type { Sql } from "../core/storage.ts";
+import type { Database } from "../engine/database.ts";
+import type { DiskSpace, Need } from "./disk-space.ts";
+
+/** A change is written twice, into the write-ahead log and into the file, in whole pages of 4 KiB. */
+const PER_BYTE = 2;
+const PER_CHANGE = 8 * 1024;
+
+export interface RoomOptions {
+  readonly sql: Pick<Sql, "databaseSize">;
+  /** The engine's `Database`. */
+  readonly database: Pick<Database, "spareBytes" | "notePeak">;
+  readonly disk: DiskSpace;
+  /** Bytes that the object may have; Infinity: as many as the disk holds. */
+  readonly limit: number;
+}
+
+export class Room {
+  readonly #options: RoomOptions;
+  /** The database's size when it was last looked at, and by how much it may have grown since. */
+  #size: number;
+  #grown = 0;
+
+  constructor(options: RoomOptions) {
+    this.#options = options;
+    this.#size = options.sql.databaseSize;
+  }
+
+  /**
+   * Why the write is not to be applied. `bytes`: of its keys and values. One that only deletes is refused only where nothing at all
+   * can be written.
+   */
+  refusal(write: AtomicWrite, bytes: number): Failure | null | Promise<Failure | null> {
+    const stores = write.mutations.some(({ type }) => type !== "delete");
+    const cost = bytes * PER_BYTE + (write.mutations.length + 1) * PER_CHANGE;
+    const refused = this.#refusal(stores, cost);
+    if (refused === null) this.#note(cost);
+    return refused instanceof Promise ? refused.then((why) => (why === null ? this.#note(cost) : why)) : refused;
+  }
+
+  /** Why a job is not to store so many bytes beside everything else: more is left free than by a write. */
+  async refusalOfJob(bytes: number): Promise<Failure | null> {
+    return this.#options.disk.refusal(this.#needOfJob(bytes));
+  }
+
+  /** The same by what is known already, and noted as written if it may be. */
+  takeForJob(bytes: number): Failure | null {
+    const refused = this.#options.disk.judge(this.#needOfJob(bytes));
+    if (refused === null) this.#note(bytes);
+    return refused;
+  }
+
+  #refusal(stores: boolean, cost: number): Failure | null | Promise<Failure | null> {
+    const { disk, database } = this.#options;
+    if (!stores && !disk.hasPlenty) database.notePeak();
+    if (!stores) return disk.refusal({ bytes: 0, leave: lastReserve, refusal: diskIsFull });
+    const full = this.#databaseIsFull(cost);
+    if (full !== null) return full;
+    const need: Need = { bytes: cost, leave: reserveOf, refusal: diskIsNearlyFull };
+    const unlessSpare = (why: Failure | null): Failure | null | Promise<Failure | null> => {
+      if (why === null || database.spareBytes < cost) return why;
+      return disk.refusal({ bytes: 0, leave: lastReserve, refusal: diskIsFull });
+    };
+    const refused = disk.refusal(need);
+    return refused instanceof Promise ? refused.then(unlessSpare) : unlessSpare(refused);
+  }
+
+  #databaseIsFull(cost: number): Failure | null {
+    const { sql, limit } = this.#options;
+    if (this.#size + this.#grown + cost <= limit) return null;
+    this.#size = sql.databaseSize;
+    this.#grown = 0;
+    return this.#size + cost <= limit ? null : databaseIsFull(this.#size, limit);
+  }
+
+  #needOfJob(bytes: number): Need {
+    const { database } = this.#options;
+    return {
+      bytes: Math.max(0, bytes - database.spareBytes),
+      leave: ({ reserve }) => 2 * reserve,
+      refusal: (figures) => noRoomForJob(bytes, figures),
+    };
+  }
+
+  #note(bytes: number): null {
+    this.#grown += bytes;
+    this.#options.disk.note(bytes);
+    return null;
+  }
+}
+
+function reserveOf({ reserve }: DiskFigures): number {
+  return reserve;
+}

@@ -21,7 +21,7 @@ if (!hasDisks) {
   console.log("skipped: this system lets only root mount a file system; test/e2e/disk-space.test.ts holds the rest");
 }
 
-const NEARLY_FULL = /disk of the server is nearly full: [\d.]+ MiB are free, and writes leave 3\.2 MiB/;
+const NEARLY_FULL = /disk of the server is nearly full: [\d.]+ MiB are free, and writes leave 6\.4 MiB/;
 
 class SmallServer {
   readonly server: ManagedServer;
@@ -100,7 +100,7 @@ describe.runIf(hasDisks)("a disk of a few MiB", { concurrent: true }, () => {
     "filled by its writers: they are refused at once, and what is stored is read, deleted and written again",
     { timeout: 120_000 },
     async ({ expect, onTestFinished }) => {
-      const small = await SmallServer.start(32, onTestFinished);
+      const small = await SmallServer.start(64, onTestFinished);
       const { disk, tenant } = small;
       const id = await tenant.newDatabase();
       const kv = await small.open(id);
@@ -108,7 +108,8 @@ describe.runIf(hasDisks)("a disk of a few MiB", { concurrent: true }, () => {
       for (const error of errors) expect(error).toMatch(NEARLY_FULL);
       for (const error of errors) expect(error).toContain("status: 413");
       expect(acknowledged.length).toBeGreaterThan(50);
-      expect(disk.free()).toBeGreaterThan(2 * MIB);
+      // What lies in the write-ahead log is written again into the file, which the reserve is for as well.
+      expect(disk.free()).toBeGreaterThan(MIB / 4);
       kv.close();
 
       const other = await small.open(id);

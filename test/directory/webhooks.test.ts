@@ -129,6 +129,40 @@ describe("a webhook", () => {
   });
 });
 
+describe("the key that secrets are encrypted under", () => {
+  test("is replaced when a webhook next signs; one that was dropped too early is said to be missing", async () => {
+    await withWatched(async (w) => {
+      const { webhook, secret } = await w.newWebhook();
+      const keyOf = () =>
+        w.storage.sql.exec<{ secret: string }>("SELECT secret FROM webhooks").one().secret.split(".")[1];
+      const keyOfDigit = (digit: string) => `k${digit}:${btoa(digit.repeat(32))}`;
+      const [k1, k2] = [keyOfDigit("1"), keyOfDigit("2")];
+      const tested = async (keys: string) => {
+        w.o.encryptionKeys = keys;
+        w.o.restart();
+        return w.o.run("webhooks.test", { webhookId: webhook.id });
+      };
+      expect(await tested(`${k2},${k1}`)).toMatchObject({ state: "delivered" });
+      expect(keyOf()).toBe("k2");
+      expect(await tested(k1)).toMatchObject({
+        state: "failed",
+        error: "The webhook's secret cannot be decrypted. Replace it with :rotateSecret.",
+      });
+      expect(await tested(k2)).toMatchObject({ state: "delivered" });
+      expect(w.sent.map((sent) => isSignedWith(secret, sent))).toEqual([true, true]);
+    });
+  });
+
+  test("has to be there", async () => {
+    await withWatched(async (w) => {
+      w.o.encryptionKeys = null;
+      w.o.restart();
+      const made = await w.o.service.run(w.o.root, null, "webhooks.create", { ...wishes, idempotency: null });
+      expect(made).toMatchObject({ code: "unsupported", message: expect.stringContaining("CAIRN_ENCRYPTION_KEYS") });
+    });
+  });
+});
+
 describe("a delivery", () => {
   test("is a signed POST that names itself the same at each attempt, and the time of each", async () => {
     await withWatched(async (w) => {

@@ -57,6 +57,8 @@ export class TestOrganization {
   endpoint: (request: Request) => Promise<Response> = async () => new Response(null, { status: 204 });
   readonly timers = new HeldTimers();
   noRoom: Failure | null = null;
+  /** From the next restart on. */
+  encryptionKeys: string | null = `k1:${btoa("1".repeat(32))}`;
   alarmAt: UnixMs | null = null;
   organization: Organization;
   service: OrganizationService;
@@ -136,7 +138,7 @@ export class TestOrganization {
       database: (id) => this.#control(id),
       knowsJurisdictions: () => this.knowsJurisdictions,
       roomForDatabase: async () => this.noRoom,
-      secrets: secretBox({ CAIRN_ENCRYPTION_KEYS: `k1:${btoa("1".repeat(32))}` }),
+      secrets: secretBox({ CAIRN_ENCRYPTION_KEYS: this.encryptionKeys }),
       index: () => ({ forget: async (id) => void this.forgotten.push(id) }),
       webhooks: {
         strict: false,

@@ -7,6 +7,7 @@ import { toHex } from "../../src/core/bytes.ts";
 import { secretBox } from "../../src/objects/backup-wiring.ts";
 import type { DatabaseObject } from "../../src/objects/database-object.ts";
 import type { Env } from "../../src/objects/env.ts";
+import { passTime } from "../support/moved-date.ts";
 import { listGenerations, readGeneration } from "../support/reference-reader.ts";
 import { openS3, s3Destination } from "../support/workerd/backup.ts";
 import { commit, newDatabase, type Stub } from "../support/workerd/database-object.ts";
@@ -117,7 +118,7 @@ test("an alarm that rings twice at once stores each range once, and nothing fail
   const failed = await runInDurableObject(stub, async (instance: DatabaseObject, { storage }) => {
     // Instead of the one that it stands for, when the interval is over.
     await storage.deleteAlarm();
-    await scheduler.wait(700);
+    passTime(700);
     await Promise.all([instance.alarm(), instance.alarm()]);
     return storage.sql.exec("SELECT name, error FROM failed_tasks").toArray();
   });

@@ -10,6 +10,7 @@ import type { Env } from "../../src/objects/env.ts";
 import { watchProtocol } from "../../src/objects/interface.ts";
 import { WatchSockets } from "../../src/objects/watch-sockets.ts";
 import { FakeTimers } from "../support/fake-timers.ts";
+import { passTime } from "../support/moved-date.ts";
 import { commit, everything, newDatabase, read, TestWatch } from "../support/workerd/database-object.ts";
 import { key, MovableClock, numeric, point, prefix, remove, set, text, u64, write } from "../support/workerd/engine.ts";
 
@@ -132,16 +133,21 @@ test("a read past the limit names its size, and the next one is answered", async
   expect((await answered.arrayBuffer()).byteLength).toBeGreaterThan(20 * 1024 * 1024);
 });
 
-test("an expired entry is not read from its millisecond on, and is deleted within two seconds of it, telling watchers", async () => {
+test("an expired entry is not read from its millisecond on, and is deleted by the alarm, telling watchers", async () => {
   const stub = await newDatabase();
-  const expiresAt = Date.now() + 300;
+  const expiresAt = Date.now() + 60_000;
   await commit(stub, write([set(a, text("1"), { expiresAt }), set(b, new Uint8Array(5000), { expiresAt })]));
   const watch = await TestWatch.open(stub, [a]);
   expect((await watch.next())[0]?.entryIfChanged?.value).toEqual(text("1"));
   watch.acknowledge();
-  while (Date.now() < expiresAt) await scheduler.wait(10);
+  expect(await runInDurableObject(stub, (_instance, { storage }) => storage.getAlarm())).toBeLessThan(
+    expiresAt + 1_000,
+  );
+  passTime(60_000);
   expect(await read(stub, [point(a)])).toEqual([[]]);
-  const [state] = await watch.next(expiresAt + 2_000 - Date.now());
+  passTime(1_000);
+  expect(await runDurableObjectAlarm(stub)).toBe(true);
+  const [state] = await watch.next();
   expectNoEntry(state);
   await runInDurableObject(stub, (_instance, { storage }) => {
     expect(
@@ -179,14 +185,19 @@ test("expired entries are deleted in batches, and the alarm is set again while t
 
 test("a lost alarm is found and set again when the object starts", async () => {
   const stub = await newDatabase();
-  await commit(stub, write([set(a, text("1"), { expiresAt: Date.now() + 600 })]));
+  const expiresAt = Date.now() + 60_000;
+  await commit(stub, write([set(a, text("1"), { expiresAt })]));
+  const alarm = () => runInDurableObject(stub, (_instance, { storage }) => storage.getAlarm());
   await runInDurableObject(stub, (_instance, { storage }) => storage.deleteAlarm());
+  expect(await alarm()).toBeNull();
   await evictDurableObject(stub);
+  passTime(61_000);
   await read(stub, [point(b)]);
+  // After the answer: a read waits for no bookkeeping.
+  await expect.poll(alarm).not.toBeNull();
+  await runDurableObjectAlarm(stub);
   await expect
-    .poll(() => runInDurableObject(stub, (_i, { storage }) => storage.sql.exec("SELECT k FROM entries").toArray()), {
-      timeout: 3_000,
-    })
+    .poll(() => runInDurableObject(stub, (_i, { storage }) => storage.sql.exec("SELECT k FROM entries").toArray()))
     .toEqual([]);
 });
 
@@ -222,13 +233,13 @@ test("watchers outlive an object that sleeps, and changes that nobody remembered
   const watch = await TestWatch.open(stub, [a]);
   await watch.next();
   await commit(stub, write([set(a, text("1"))]));
-  await watch.silent(50);
+  await watch.silent();
   await evictDurableObject(stub);
   // The object forgot that it has something to tell.
   watch.acknowledge();
   expect((await watch.next())[0]?.entryIfChanged?.value).toEqual(text("1"));
   watch.acknowledge();
-  await watch.silent(50);
+  await watch.silent();
   await evictDurableObject(stub);
   await commit(stub, write([set(a, text("2"))]));
   expect((await watch.next())[0]?.entryIfChanged?.value).toEqual(text("2"));
@@ -240,7 +251,7 @@ test("a watch of keys too long to be remembered is told to connect again after a
   const watch = await TestWatch.open(stub, keys);
   await watch.next();
   watch.acknowledge();
-  await watch.silent(50);
+  await watch.silent();
   await evictDurableObject(stub);
   await read(stub, [point(a)]);
   await expect.poll(() => watch.closedWith, { timeout: 2_000 }).toEqual({ code: 1012, reason: "connect again" });

@@ -20,6 +20,7 @@ import {
   versionstampHex,
 } from "../../src/core/versionstamp.ts";
 import type { Env } from "../../src/objects/env.ts";
+import { passTime } from "../support/moved-date.ts";
 import { commit, everything, read, type Stub, TestWatch } from "../support/workerd/database-object.ts";
 import { key, point, prefix, set, text, write } from "../support/workerd/engine.ts";
 
@@ -144,7 +145,7 @@ describe("a fork", () => {
     const { stub } = await withBackup();
     const taken = await newDatabase();
     await put(taken.stub, set(a, text("mine")));
-    const command = { ...into(taken.id), jobId: "a", at: new Date().toISOString() };
+    const command = { ...into(taken.id), jobId: "a", at: new Date(Date.now()).toISOString() };
     expect(await ask(stub, command)).toMatchObject({ ok: false, code: "conflict" });
     expect(await get(taken.stub, a)).toBe("mine");
     expect(await taken.stub.restore({ ...command, ...into((await newDatabase()).id) })).toMatchObject({
@@ -267,12 +268,12 @@ describe("in place", () => {
 describe("a state of the past", () => {
   test("is read as of its commit, by that commit's clock, and cannot be written", async () => {
     const { id, stub } = await withBackup();
-    const soon = asUnixMs(Date.now() + 1_500);
+    const soon = asUnixMs(Date.now() + 60_000);
     const at = await put(stub, set(a, text("then"), { expiresAt: soon }));
     await put(stub, set(a, text("now")));
     const { object, name, version } = await pastReady(stub, versionstampHex(at));
     expect([name, version]).toEqual([pastName(id, at), at]);
-    await until(async () => Date.now() > soon + 1_000);
+    passTime(61_000);
     // It has expired by now, and had not then.
     expect(await get(object, a)).toBe("then");
     await evictDurableObject(object);
@@ -287,7 +288,7 @@ describe("a state of the past", () => {
   test("a time is rounded down to a commit, and finds the same object", async () => {
     const { stub } = await withBackup();
     const at = await put(stub, set(a, text("then")));
-    await scheduler.wait(20);
+    passTime(20);
     const between = new Date(timeOfVersion(at) + 10).toISOString();
     await put(stub, set(a, text("now")));
     const found = await pastReady(stub, between);
@@ -303,12 +304,12 @@ describe("a state of the past", () => {
     const [one = "", two = "", three = ""] = versions.map(versionstampHex);
     const first = await pastReady(stub, one);
     const second = await pastReady(stub, two);
-    await scheduler.wait(5);
+    passTime(5);
     await pastReady(stub, one);
     const third = await pastReady(stub, three);
     expect(await get(first.object, a)).toBe("0");
     // Uses are told apart by the millisecond.
-    await scheduler.wait(5);
+    passTime(5);
     expect(await get(third.object, a)).toBe("2");
     expect(await second.object.snapshotRead(everything, new Uint8Array())).toMatchObject({ code: "not-found" });
     // It is built again when it is asked for again.

@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from "vitest";
+import { passTime } from "../../support/moved-date.ts";
 import {
   DEPLOYMENT_TOKEN,
   bindings,
@@ -278,7 +279,7 @@ describe("tokens", () => {
     const databaseId = await newDatabase(tenant);
     const body = { name: "t", permissions: ["read"], databases: [databaseId] };
     const forDatabase = { ...tenant, body, headers: { "idempotency-key": crypto.randomUUID() } };
-    const expiresAt = new Date(Date.now() + 1000).toISOString();
+    const expiresAt = new Date(Date.now() + 60_000).toISOString();
     const ending = { ...forDatabase, body: { ...body, databases: "all", expiresAt } };
     ending.headers = { "idempotency-key": crypto.randomUUID() };
     const first = await Promise.all(
@@ -286,7 +287,7 @@ describe("tokens", () => {
     );
     expect(first.map(({ status }) => status)).toEqual([201, 201]);
     await send("DELETE", `/api/databases/${databaseId}`, tenant);
-    await new Promise((resolve) => setTimeout(resolve, 1000));
+    passTime(60_000);
     for (const [i, sending] of [forDatabase, ending].entries()) {
       expect((await send("POST", `${organization}/tokens`, sending)).body).toEqual(first[i]?.body);
       const anew = { ...sending, headers: {} };

@@ -5,6 +5,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { API_ROUTES } from "../../../src/doors/management/api/routes.ts";
 import { V1_ROUTES } from "../../../src/doors/management/v1/routes.ts";
+import { passTime, resetTime } from "../../support/moved-date.ts";
 import {
   DEPLOYMENT_TOKEN,
   newDatabase,
@@ -143,8 +144,6 @@ let elsewhere: string;
 let tokens: Record<Exclude<Caller, "here">, string>;
 let bad: Record<string, string | null>;
 
-const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-
 beforeAll(async () => {
   [tenant, other] = [await newTenant(), await newTenant()];
   elsewhere = await newDatabase(tenant);
@@ -161,10 +160,10 @@ beforeAll(async () => {
     prefix: (await newToken(tenant, { permissions: ["read", "write"], keyPrefix: ["a"] })).token,
     deployment: DEPLOYMENT_TOKEN,
   };
-  const ending = await newToken(tenant, {
-    permissions: everywhere,
-    expiresAt: new Date(Date.now() + 200).toISOString(),
-  });
+  passTime(-120_000);
+  const expiresAt = new Date(Date.now() + 60_000).toISOString();
+  const ending = await newToken(tenant, { permissions: everywhere, expiresAt });
+  resetTime();
   const revoked = await newToken(tenant, { permissions: everywhere });
   await send("DELETE", `/api/organizations/${tenant.organizationId}/tokens/${revoked.id}`, tenant);
   const [cairn, organization, id, secret = "", check] = tenant.token.split("_");
@@ -178,7 +177,6 @@ beforeAll(async () => {
     "a revoked token": revoked.token,
     "the deployment's token and a bit": `${DEPLOYMENT_TOKEN}x`,
   };
-  await sleep(200);
 });
 
 /** A database with a backup, a token that has every permission for all of them, and a job about another database. */

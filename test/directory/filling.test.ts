@@ -4,6 +4,7 @@ import { failure } from "../../src/core/errors.ts";
 import type { Idempotency, Job } from "../../src/core/management.ts";
 import type { SyncStorage } from "../../src/core/storage.ts";
 import { withStorage } from "../support/workerd/directory.ts";
+import { turns } from "../support/fake-timers.ts";
 import { killed, TestOrganization } from "../support/workerd/organization.ts";
 
 const everything = { sort: "createdAt", order: "asc", query: null, limit: 100, cursor: null } as const;
@@ -57,11 +58,6 @@ function inOrganization(
     });
 }
 
-/** Until everything that can go on has done so. */
-function someTime(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 10));
-}
-
 /** Ids of the databases that are seen, but for the source; each has its job. */
 async function seen(o: TestOrganization, source: string): Promise<string[]> {
   const ids = (await o.run("databases.list", everything)).items.map(({ id }) => id).filter((id) => id !== source);
@@ -102,7 +98,7 @@ describe.each(Object.entries(WAYS))("a database made by a %s", (way, begin) => {
         const key = keyed(`${way} ${killAt}`);
         const before = await seen(o, source);
         const answered = begin(o, source, key).then(() => (steps = step));
-        await Promise.race([answered, someTime()]);
+        await Promise.race([answered, turns()]);
         o.onStep = () => {};
         o.restart();
         await seen(o, source);
@@ -180,7 +176,7 @@ test(
     // Before the new object is told.
     o.onStep = () => (++step === 3 ? killed() : undefined);
     void WAYS.fork(o, source, keyed("i"));
-    await someTime();
+    await turns();
     o.onStep = () => {};
     o.restart();
     await o.run("databases.delete", { databaseId: source, deleteBackups: false });
@@ -196,7 +192,7 @@ test(
   inOrganization(async (o, source, { sql }) => {
     o.onStep = () => killed();
     void WAYS["restore from a bucket"](o, source, null);
-    await someTime();
+    await turns();
     const [row] = sql.exec<{ filling: string }>("SELECT filling FROM outbox").toArray();
     expect(row?.filling).toMatch(/"sealed":"1\.k1\./);
     expect(row?.filling).not.toContain(destination.secretAccessKey);
@@ -231,7 +227,7 @@ describe("a restore in place", () => {
     inOrganization(async (o, id) => {
       o.onStep = (when) => (when === killAt ? killed() : undefined);
       void restore(o, id, keyed("i"));
-      await someTime();
+      await turns();
       o.onStep = () => {};
       o.restart();
       const { jobs } = o.toldTo(id);

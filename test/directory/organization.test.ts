@@ -4,6 +4,7 @@ import { failure } from "../../src/core/errors.ts";
 import { isFailure, type Input } from "../../src/core/management.ts";
 import type { SyncStorage } from "../../src/core/storage.ts";
 import { Organization } from "../../src/directory/organization.ts";
+import { turns } from "../support/fake-timers.ts";
 import { ok, withStorage } from "../support/workerd/directory.ts";
 import { callerOf, killed, TestOrganization } from "../support/workerd/organization.ts";
 
@@ -20,11 +21,6 @@ function organizationTest(title: string, run: (o: TestOrganization, storage: Syn
   // The titles and the assertions are those of the callers.
   // oxlint-disable-next-line vitest/valid-title vitest/expect-expect
   test(title, () => withStorage(async (storage) => run(await TestOrganization.make(storage), storage)));
-}
-
-/** Until everything that can go on has done so. */
-function someTime(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 10));
 }
 
 async function listed(o: TestOrganization): Promise<string[]> {
@@ -46,7 +42,7 @@ describe("creating a database", () => {
     organizationTest(`killed ${when} its object was told, it is not seen, and is there after a while`, async (o) => {
       o.onStep = (step) => (step === when ? killed() : undefined);
       void o.run("databases.create", idempotent("i"));
-      await someTime();
+      await turns();
       o.onStep = () => {};
       o.restart();
       expect([...o.told.values()].map(({ initialized }) => initialized)).toEqual([when === "before" ? 0 : 1]);
@@ -193,7 +189,7 @@ describe("deleting a database", () => {
       const id = await o.newDatabase();
       o.onStep = (step) => (step === when ? killed() : undefined);
       void o.run("databases.delete", { databaseId: id, deleteBackups: false });
-      await someTime();
+      await turns();
       o.onStep = () => {};
       o.restart();
       expect(o.toldTo(id).wiped).toBe(when === "before" ? 0 : 1);
@@ -408,7 +404,7 @@ describe("revocation", () => {
         o.service.exchange(caller, id);
         o.onStep = (step) => (step === when ? killed() : undefined);
         void o.run("tokens.revoke", { tokenId: "t", minted: "keep" });
-        await someTime();
+        await turns();
         o.onStep = () => {};
         o.restart();
         expect(o.service.exchange(caller, id)).toMatchObject({ code: "unauthenticated" });

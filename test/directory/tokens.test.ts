@@ -9,6 +9,7 @@ import { ORGANIZATION_SCHEMA } from "../../src/directory/organization-schema.ts"
 import { Organization } from "../../src/directory/organization.ts";
 import { EVERY_SCOPE } from "../../src/directory/scopes.ts";
 import { CountingStorage } from "../support/counting-storage.ts";
+import { turns } from "../support/fake-timers.ts";
 import { ok, withStorage } from "../support/workerd/directory.ts";
 import { callerOf, killed, ORGANIZATION_ID, TestOrganization } from "../support/workerd/organization.ts";
 
@@ -293,7 +294,7 @@ describe("revoking what a token minted", () => {
     ok(o.service.exchange(caller, database));
     o.onStep = () => killed();
     void revoke(o, "beside", "revoke");
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await turns();
     o.onStep = () => {};
     o.restart();
     const left = (await living(o)).filter((id) => id.startsWith("many"));

@@ -1,16 +1,18 @@
 /** Databases deleted with their backups, in the real objects: what is left of them, here and in the bucket. */
 import { env } from "cloudflare:workers";
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import type { BackupDeletionOrder } from "../../src/core/backup-commands.ts";
 import { checkName, DELETION_JOB, deletionName, type RestoreJob } from "../../src/core/restore-commands.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
+import { encodeAtomicWrite } from "../../src/core/datapath-requests.ts";
 import { asVersion } from "../../src/core/versionstamp.ts";
 import type { DatabaseObject } from "../../src/objects/database-object.ts";
 import type { Env } from "../../src/objects/env.ts";
 import { bury, wasSending } from "../../src/objects/identity.ts";
 import { openS3, s3Destination } from "../support/workerd/backup.ts";
-import { commit, newDatabase, type Stub } from "../support/workerd/database-object.ts";
+import { passTime } from "../support/moved-date.ts";
+import { commit, everything, newDatabase, type Stub } from "../support/workerd/database-object.ts";
 import { key, set, text, write } from "../support/workerd/engine.ts";
 
 // The plugin's environment is the deployment's.
@@ -114,14 +116,28 @@ test("a backup that is being enabled when its database is deleted is not made, a
 
 test("what a backup is sending when its database is deleted is waited for", async () => {
   const { stub, deleter } = await backedUp();
-  const big = new Uint8Array(1_000_000);
-  for (let i = 0; i < 20; i++) await commit(stub, write([set(key("big", i), big)]));
-  await runInDurableObject(stub, async (instance: DatabaseObject) => {
+  // Opened anew, it sends as the test has it: the first PUT is on its way until the database is wiped.
+  await evictDurableObject(stub);
+  const [begun, over] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const send = globalThis.fetch;
+  const held = vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init) => {
+    if (init?.method === "PUT") {
+      begun.resolve();
+      await over.promise;
+    }
+    return send(input, init);
+  });
+  await runInDurableObject(stub, async (instance: DatabaseObject, { storage }) => {
+    await storage.deleteAlarm();
+    await instance.atomicWrite(everything, encodeAtomicWrite(write([set(key("b"), text("2"))])));
+    passTime(1_000);
     const ringing = instance.alarm();
-    await scheduler.wait(30);
+    await begun.promise;
     await instance.wipe({ deleteBackups: true });
+    over.resolve();
     await ringing;
   });
+  held.mockRestore();
   expect(await arrivalsUntil(deleter)).toBeGreaterThan(Date.now() + 4 * 60_000);
   await expect.poll(async () => (await jobOf(deleter)).phase, completed).toBe("waiting for what may still arrive");
   expect(await jobOf(deleter, "cancel")).toMatchObject({ status: "cancelled" });

@@ -54,12 +54,12 @@ export class Room {
 
   /** Why a job is not to store so many bytes beside everything else: more is left free than by a write. */
   async refusalOfJob(bytes: number): Promise<Failure | null> {
-    return this.#options.disk.refusal(this.#needOfJob(bytes));
+    return this.#databaseIsFull(bytes) ?? this.#options.disk.refusal(this.#needOfJob(bytes));
   }
 
   /** The same by what is known already, and noted as written if it may be. */
   takeForJob(bytes: number): Failure | null {
-    const refused = this.#options.disk.judge(this.#needOfJob(bytes));
+    const refused = this.#databaseIsFull(bytes) ?? this.#options.disk.judge(this.#needOfJob(bytes));
     if (refused === null) this.#note(bytes);
     return refused;
   }

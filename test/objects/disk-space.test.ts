@@ -211,6 +211,8 @@ test("a database of its platform's size takes deletes alone, and writes again on
   expect(refused).toMatchObject({
     message: expect.stringMatching(/^The database is full: it has 99 MiB, and the limit is 100 MiB/),
   });
+  expect(await disk.room.refusalOfJob(8 * MIB)).toEqual(refused);
+  expect(disk.room.takeForJob(8 * MIB)).toEqual(refused);
   expect(disk.remove()).toBeNull();
   disk.sql.databaseSize = limit / 2;
   expect(disk.set(8 * MIB)).toBeNull();

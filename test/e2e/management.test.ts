@@ -162,8 +162,9 @@ test("workerd killed while databases are made: each is made once, and what is li
   const making = Array.from({ length: 30 }, (_, index) => make(`key-${index}`));
   for (let kill = 0; kill < 2; kill++) {
     await making[kill * 10];
-    process.kill(server.workerdPid(), "SIGKILL");
-    await new Promise((resolve) => setTimeout(resolve, 800));
+    const pid = server.workerdPid();
+    process.kill(pid, "SIGKILL");
+    await expect.poll(() => server.workerdPid(), { timeout: 20_000 }).not.toBe(pid);
   }
   const made = await Promise.all(making);
   const listed = await server.send("GET", `${path}?limit=100`, killed.token);

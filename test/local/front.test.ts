@@ -435,7 +435,12 @@ test("bytes that are neither protocol get the server's own answer, and the front
 });
 
 test("closing lets an answer under way finish, on both protocols, and takes no new connection", async () => {
-  const { port } = await serverWith((_, response) => void setTimeout(() => response.end("done"), 300));
+  const held = Promise.withResolvers<void>();
+  let arrived = 0;
+  const { port } = await serverWith((_, response) => {
+    arrived += 1;
+    void held.promise.then(() => response.end("done"));
+  });
   const front = await Front.listen("127.0.0.1", 0, () => port, new Places(1000));
   if ("ok" in front) throw new Error(front.message);
   const url = `http://127.0.0.1:${front.port}`;
@@ -444,9 +449,10 @@ test("closing lets an answer under way finish, on both protocols, and takes no n
   });
   const stream = http2Session(url).request({ ":path": "/" });
   const two = http2Answer(stream);
-  await pause(100);
-  const closed = front.close(2000);
+  await expect.poll(() => arrived).toBe(2);
+  const closed = front.close(10_000);
   await expect(fetch(url)).rejects.toThrow("fetch failed");
+  held.resolve();
   expect([await one, (await two).body]).toEqual(["done", "done"]);
   await closed;
 });

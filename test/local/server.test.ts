@@ -194,8 +194,8 @@ test("a request under way when the server closes is answered", async () => {
     fetch(`${server.url}/slow`).then((answer) => answer.text()),
     http2Request(session, { ":path": "/slow" }).then((answer) => answer.body),
   ];
-  await new Promise((resolve) => setTimeout(resolve, 200));
-  await server.close();
+  await expect.poll(async () => (await fetch(`${server.url}/slow-requests`)).text(), { interval: 10 }).toBe("2");
+  await server.close(10_000);
   expect(await Promise.all(slow)).toEqual(["finished", "finished"]);
 });
 

@@ -20,6 +20,8 @@ export class Counter extends DurableObject {
 /** When each stream wrote last, in milliseconds. */
 const lastTicks: number[] = [];
 
+let slowRequests = 0;
+
 export default {
   async fetch(request: Request, env: Env): Promise<Response> {
     const { pathname } = new URL(request.url);
@@ -35,8 +37,11 @@ export default {
       case "/destination":
         return new Response(await env.DESTINATIONS.fetch(await request.text()).then(() => "answered", String));
       case "/slow":
-        await scheduler.wait(700);
+        slowRequests += 1;
+        await scheduler.wait(1_500);
         return new Response("finished");
+      case "/slow-requests":
+        return new Response(String(slowRequests));
       case "/ticks":
         return new Response(ticks(), { headers: { "content-type": "application/octet-stream" } });
       case "/open-streams":

@@ -3,8 +3,9 @@
  * (`tasks`). Commits are never slowed or failed by it; what a destination does not take waits in the log, visible, up to a bound.
  */
 import { assert } from "../core/assert.ts";
+import { toHex } from "../core/bytes.ts";
 import type { BackupAnswer, BackupCommand, BackupCredentials, BackupInfo } from "../core/backup-commands.ts";
-import type { Clock, UnixMs } from "../core/clock.ts";
+import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
 import type { Entropy } from "../core/entropy.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import type { SyncStorage } from "../core/storage.ts";
@@ -13,15 +14,17 @@ import { Backoff, type Failing } from "./backoff.ts";
 import { type Configuration, ConfigurationTable } from "./configuration.ts";
 import { divide, sealCredentials } from "./credentials.ts";
 import type { Destination, DestinationFailure } from "./destinations/destination.ts";
-import { checkTimes, earlierManifest } from "./enabling.ts";
+import { checkTimes, earlierGenerations } from "./enabling.ts";
 import { Exporter } from "./exporter.ts";
 import type { Manifest } from "./format/manifest.ts";
 import { Generations } from "./generations.ts";
 import { backupInfo } from "./info.ts";
+import { Inspection } from "./inspection.ts";
 import { lastVerification } from "./jobs.ts";
 import { ManifestWriter } from "./manifest-writer.ts";
 import type { BackupSource } from "./own-backup.ts";
 import { OwnDestination } from "./own-destination.ts";
+import { Ownership, type Trouble } from "./ownership.ts";
 import { type BackupPolicy, defaultPolicy } from "./policy.ts";
 import { Retention } from "./retention.ts";
 import type { SecretBox } from "./secrets.ts";
@@ -38,6 +41,8 @@ export interface BackupOptions {
   /** Or why the deployment cannot keep secrets. */
   readonly secrets: SecretBox | Failure;
   readonly openDestination: OpenDestination;
+  /** The name of the process that this runs in: 32 hex digits, made when it began, that no other process has. */
+  readonly writer: string;
   /** A task is due at this time, perhaps earlier than it was. */
   readonly dueBy: (at: UnixMs) => void;
   readonly policy?: BackupPolicy;
@@ -62,6 +67,7 @@ export class Backup {
   readonly #destination: OwnDestination;
   readonly #exporter: Exporter;
   readonly #manifests: ManifestWriter;
+  readonly #ownership: Ownership;
   readonly schedule: VerificationSchedule;
   readonly #asking: Asking[] = [];
   /** Something was exported since the log was trimmed. */
@@ -73,7 +79,7 @@ export class Backup {
   #closed = false;
 
   constructor(options: BackupOptions) {
-    const { storage, database, clock, dueBy, policy = defaultPolicy } = options;
+    const { storage, database, clock, entropy, writer, dueBy, policy = defaultPolicy } = options;
     this.#options = options;
     this.#policy = policy;
     this.#configurations = new ConfigurationTable(storage);
@@ -82,9 +88,14 @@ export class Backup {
     const generations = this.#generations;
     this.#succession = new Succession(this.#configurations, generations, policy);
     this.#destination = new OwnDestination({ ...options, configurations: this.#configurations });
-    this.#exporter = new Exporter({ database, generations, clock, policy, dueBy });
-    this.#manifests = new ManifestWriter({ configurations: this.#configurations, generations, clock, policy });
-    const snapshotter = new Snapshotter({ database, generations, clock, policy });
+    const leave = (trouble: Trouble): void => this.#leave(trouble);
+    const begun = (): void => inspection.noteBeginning();
+    const ownership = new Ownership({ database, generations, clock, writer, leave, begun });
+    const inspection = new Inspection({ configurations: this.#configurations, generations, ownership, clock, policy });
+    this.#ownership = ownership;
+    this.#exporter = new Exporter({ database, generations, clock, policy, ownership, dueBy });
+    this.#manifests = new ManifestWriter({ configurations: this.#configurations, generations, clock, entropy, policy });
+    const snapshotter = new Snapshotter({ database, generations, clock, policy, ownership });
     const retention = new Retention({
       generations,
       clock,
@@ -115,6 +126,7 @@ export class Backup {
         (destination, { databaseId }) =>
           snapshotter.run(destination, databaseId, () => {
             this.#configurations.setActive();
+            this.#configurations.endNotice();
             this.#configurations.markManifestStale();
           }),
       ),
@@ -127,6 +139,12 @@ export class Backup {
         "backup retention",
         (configuration) => retention.dueAt(configuration),
         (destination, configuration) => retention.run(destination, configuration),
+      ),
+      this.#task(
+        "backup inspection",
+        (configuration) => inspection.dueAt(configuration),
+        (destination, configuration) => inspection.run(destination, configuration),
+        "look",
       ),
     ];
   }
@@ -241,15 +259,18 @@ export class Backup {
     if (typeof secret === "object" && secret !== null) return secret;
     const opened = await this.#destination.probed(destination, credentials, databaseId);
     if ("code" in opened) return opened;
-    const earlier = await earlierManifest(opened, databaseId);
+    const claims = this.#generations.formerClaims();
+    const { writer, clock } = this.#options;
+    const earlier = await earlierGenerations({ destination: opened, databaseId, claims, writer, now: clock.now() });
     if ("code" in earlier) return earlier;
 
     if (this.#closed) return failure("not-found", "The database was deleted.");
-    const createdAt = this.#options.clock.now();
+    const createdAt = clock.now();
     this.#configurations.prepare();
     this.#options.storage.transactionSync(() => {
       this.#configurations.insert({ id, databaseId, destination, secret, intervalMs, retentionDays, createdAt });
-      for (const found of earlier.manifest?.generations ?? []) this.#generations.adopt(found, createdAt);
+      this.#configurations.setOthers(earlier.others);
+      for (const found of earlier.own) this.#generations.adopt(found, createdAt);
       this.#generations.begin(createdAt);
     });
     this.#wake();
@@ -269,11 +290,12 @@ export class Backup {
     // So that the bucket alone says all that there is in it. A destination that does not answer is no reason to keep the backup.
     const destination = configuration.failed === null ? await this.#destination.open(configuration) : null;
     if (destination !== null && !("code" in destination)) {
-      await this.#manifests.run(destination, configuration, "The backup was disabled.");
+      const refused = await this.#ownership.secure(destination, configuration.databaseId);
+      if (refused === null) await this.#manifests.run(destination, configuration, "The backup was disabled.");
     }
     if (this.#configurations.get() === null) return noBackup();
     this.#options.storage.transactionSync(() => {
-      for (const { start } of this.#generations.all()) this.#generations.forget(start);
+      this.#generations.forgetAll();
       this.schedule.set(null);
       this.#configurations.delete();
     });
@@ -326,7 +348,8 @@ export class Backup {
       last: lastVerification(this.#options.storage, configuration.createdAt),
     };
     const backlog = this.#exporter.backlog();
-    return backupInfo(configuration, this.#generations.all(), backlog, verification);
+    const now = this.#options.clock.now();
+    return backupInfo(configuration, this.#generations.all(), backlog, verification, now);
   }
 
   /** What has been waiting for a destination need not wait any longer. */
@@ -357,7 +380,13 @@ export class Backup {
     };
   }
 
-  #task(name: string, due: (configuration: Configuration) => UnixMs | null, work: Work): BackupTask {
+  /** `how`: what only looks takes no generation over from another process. */
+  #task(
+    name: string,
+    due: (configuration: Configuration) => UnixMs | null,
+    work: Work,
+    how: "write" | "look" = "write",
+  ): BackupTask {
     const before = this.#configurations.get()?.failing[name] ?? null;
     const backoff = new Backoff(this.#options.clock, before);
     this.#asking.push({ name, backoff, due });
@@ -375,7 +404,7 @@ export class Backup {
         const configuration = current();
         if (configuration === null) return;
         this.#slices += 1;
-        const failed = await this.#slice(configuration, work).finally(() => {
+        const failed = await this.#slice(configuration, work, how).finally(() => {
           this.#slices -= 1;
         });
         if (this.#configurations.get()?.id !== configuration.id) return;
@@ -386,9 +415,48 @@ export class Backup {
     };
   }
 
-  async #slice(configuration: Configuration, work: Work): Promise<DestinationFailure | Failure | null> {
+  async #slice(
+    configuration: Configuration,
+    work: Work,
+    how: "write" | "look",
+  ): Promise<DestinationFailure | Failure | null> {
     const destination = await this.#destination.open(configuration);
-    return "code" in destination ? destination : work(destination, configuration);
+    if ("code" in destination) return destination;
+    const { databaseId } = configuration;
+    const failed = how === "look" ? null : await this.#ownership.secure(destination, databaseId);
+    return failed ?? work(destination, this.#configurations.get() ?? configuration);
+  }
+
+  /** A generation cannot be written to any more: this history goes on in another one. */
+  #leave(trouble: Trouble): void {
+    const { storage, clock, entropy, database } = this.#options;
+    const { start, kind } = trouble;
+    const { renewalMs } = this.#policy;
+    const now = clock.now();
+    const begun = this.#generations.get(start)?.createdAt ?? now;
+    storage.transactionSync(() => {
+      switch (kind) {
+        case "taken":
+          this.#generations.forget(start);
+          break;
+        case "foreign": {
+          const cause = `${trouble.what} This database's own history goes on in a generation of its own.`;
+          this.#generations.displace(start, cause);
+          this.#configurations.setLine(toHex(entropy.bytes(16)));
+          this.#configurations.setNotice(cause, now, false);
+          break;
+        }
+        case "gone":
+          this.#generations.lose(start, trouble.what, trouble.heldUpTo);
+          this.#configurations.setNotice(`${trouble.what} ${renewal(begun, now, renewalMs)}`, now, false);
+          if (now - begun < renewalMs) this.#configurations.setRenewAt(asUnixMs(begun + renewalMs));
+          break;
+      }
+      this.#configurations.markManifestStale();
+      const isHeldUp = kind === "gone" && now - begun < renewalMs;
+      if (this.#generations.live().length === 0 && !isHeldUp) this.#generations.begin(now);
+    });
+    database.log.trim();
   }
 
   #succeeded(backoff: Backoff, configuration: Configuration): void {
@@ -425,6 +493,12 @@ export class Backup {
     for (const { start } of this.#generations.live()) this.#generations.delete(start);
     this.#options.database.log.trim();
   }
+}
+
+/** When a generation begins in place of one that is gone. */
+function renewal(begun: UnixMs, now: UnixMs, renewalMs: number): string {
+  if (now - begun >= renewalMs) return "A new generation begins.";
+  return `It was younger than an hour: a new generation begins at ${new Date(begun + renewalMs).toISOString()}.`;
 }
 
 function noBackup(): Failure {

@@ -57,7 +57,7 @@ export function deletionOrder(storage: SyncStorage, isBusy: boolean, now: UnixMs
   const configuration = new ConfigurationTable(storage).get();
   if (configuration === null) return null;
   const { id, databaseId, destination, secret } = configuration;
-  const counted = `SELECT coalesce(sum(log_objects + snapshot_objects + 1), 0) AS n,
+  const counted = `SELECT coalesce(sum(log_objects + snapshot_objects + 2), 0) AS n,
     count(coalesce(pending_up_to, snapshot_pending)) AS pending FROM backup_generations`;
   const { n, pending } = storage.sql.exec<{ n: number; pending: number }>(counted).one();
   const objects = 1 + n;

@@ -1,7 +1,8 @@
 /**
  * Ships the mutation log: bounded ranges of whole commits, one object each, one request at a time, to every live generation. A
  * range's end is stored before it is sent and its bytes are a function of the log and of the object before, so that doing it
- * again, after whatever happened, stores the same object. The cursor moves only after the destination's yes.
+ * again, after whatever happened, stores the same object. The cursor moves only after the destination's yes, and when the generation
+ * is this database's still.
  *
  * Rows written per range: its end, the cursor, the log reader's position; the alarm is the fourth. A commit costs nothing here:
  * what waits is counted in memory, and counted again from the log after a restart.
@@ -10,14 +11,17 @@ import { assert } from "../core/assert.ts";
 import { asUnixMs, type Clock, earliest, type UnixMs } from "../core/clock.ts";
 import { timeOfVersion, type Version } from "../core/versionstamp.ts";
 import type { Destination, DestinationFailure } from "./destinations/destination.ts";
-import { previousOf, storedObject } from "./folder-chain.ts";
-import { type CommitInWireForm, encodeMutationRange } from "./format/mutation-range.ts";
-import { type Generation, type Generations, isLive } from "./generations.ts";
+import { storedObject } from "./folder-chain.ts";
+import type { GenerationPlace } from "./format/object-names.ts";
+import { type Generation, isLive } from "./generation-row.ts";
+import type { Generations } from "./generations.ts";
+import { type LogRange, logRange, pendingRange } from "./log-range.ts";
+import type { Ownership } from "./ownership.ts";
 import type { BackupPolicy } from "./policy.ts";
 import type { DatabaseSource } from "./sources.ts";
 
-/** Requests of one slice; the drivers try each a few times. */
-const RANGES_PER_SLICE = 8;
+/** Each is a request to store it and one to see that it counts; the drivers try each twice. */
+const RANGES_PER_SLICE = 6;
 
 /** After so much more has come, the count of what waits is stored: a restart reads no more than that to know it. */
 const COUNT_EVERY_BYTES = 16 * 1024 * 1024;
@@ -36,6 +40,7 @@ export interface ExporterOptions {
   readonly generations: Generations;
   readonly clock: Clock;
   readonly policy: BackupPolicy;
+  readonly ownership: Ownership;
   /** The task is due at this time, earlier than it was. */
   readonly dueBy: (at: UnixMs) => void;
 }
@@ -81,7 +86,8 @@ export class Exporter {
         return due !== null && due <= now;
       });
       if (next === undefined) break;
-      const failure = await this.#exportRange(next, destination, databaseId);
+      const { start } = next;
+      const failure = await this.#options.ownership.inTurn(() => this.#exportRange(start, destination, databaseId));
       if (failure !== null) return failure;
     }
     return null;
@@ -161,21 +167,19 @@ export class Exporter {
     return first === null ? null : asUnixMs(Math.min(timeOfVersion(first), this.#options.clock.now()));
   }
 
-  async #exportRange(
-    generation: Generation,
-    destination: Destination,
-    databaseId: string,
-  ): Promise<DestinationFailure | null> {
-    const { generations, clock } = this.#options;
-    const { start } = generation;
+  async #exportRange(start: Version, destination: Destination, databaseId: string): Promise<DestinationFailure | null> {
+    const { generations, clock, ownership } = this.#options;
     const place = { databaseId, start };
-    const { commits, upTo } = this.#chooseRange(generation);
-    const { name, bytes } = encodeMutationRange(place, commits, previousOf(generation.log));
-    const outcome = await destination.put(name, bytes);
-    if (!outcome.ok) return outcome;
+    const range = this.#chooseRange(place);
+    if (range === null) return null;
+    const { commits, name, bytes } = range;
+    const outcome = await ownership.store(destination, place, name, bytes);
+    if (outcome === "left") return null;
+    if (outcome !== "ours") return outcome;
 
+    const upTo = commits.at(-1)?.version;
     const now = generations.get(start);
-    if (now === null || !isLive(now) || now.pendingUpTo !== upTo) return null;
+    if (upTo === undefined || now === null || !isLive(now) || now.pendingUpTo !== upTo) return null;
     const first = commits.find(({ version }) => now.consistentFrom !== null && version > now.consistentFrom);
     const waiting = this.#waitingOf(now);
     waiting.bytes -= commits.reduce((sum, { parts }) => sum + parts.reduce((size, part) => size + part.length, 0), 0);
@@ -186,18 +190,17 @@ export class Exporter {
     return null;
   }
 
-  /** The range that was chosen before, or a new one, whose end is then stored. */
-  #chooseRange({ start, exported, pendingUpTo, endsAt }: Generation): { commits: CommitInWireForm[]; upTo: Version } {
+  /** The range that was chosen before, or a new one, whose end is then stored. null: nobody wants it any more. */
+  #chooseRange(place: GenerationPlace): LogRange | null {
     const { database, generations, policy } = this.#options;
-    if (pendingUpTo !== null) {
-      const commits = database.log.read(exported, Number.MAX_SAFE_INTEGER, pendingUpTo);
-      assert(commits.at(-1)?.version === pendingUpTo, `the log to hold the commits up to ${pendingUpTo}`);
-      return { commits, upTo: pendingUpTo };
-    }
-    const commits = database.log.read(exported, policy.rangeBytes, endsAt ?? undefined);
+    const generation = generations.get(place.start);
+    if (generation === null || !isLive(generation)) return null;
+    const pending = pendingRange(database.log, place, generation);
+    if (pending !== null) return pending;
+    const commits = database.log.read(generation.exported, policy.rangeBytes, generation.endsAt ?? undefined);
     const last = commits.at(-1);
-    assert(last !== undefined, `a commit after ${exported} in the log`);
-    generations.logPending(start, last.version);
-    return { commits, upTo: last.version };
+    assert(last !== undefined, `a commit after ${generation.exported} in the log`);
+    generations.logPending(place.start, last.version);
+    return logRange(place, commits, generation);
   }
 }

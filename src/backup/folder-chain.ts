@@ -7,7 +7,7 @@ import { sha256Hex } from "./format/sha256.ts";
 import type { StoredObject } from "./generations.ts";
 
 /** What the next object of the folder has to carry. */
-export function previousOf({ head }: FolderState): Uint8Array {
+export function previousOf({ head }: Pick<FolderState, "head">): Uint8Array {
   return head === null ? NO_OBJECT_BEFORE : fromHex(head.sha256);
 }
 

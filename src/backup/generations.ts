@@ -2,82 +2,19 @@
  * The generations of a backup as they are known here, one row each, and how they change. Every change is one row, written before
  * or after a request and never during one, so that a kill at any moment leaves what was last known to be true.
  *
- * snapshotting → complete → retired → deleting → gone. A complete one becomes ended instead when its log outgrew the bound or the
- * database was brought to another state, a snapshotting one is deleted then. Snapshotting and complete ones are live: they have a
- * reader of the mutation log.
+ * snapshotting → complete → retired → deleting → gone. A complete one becomes ended instead when its log outgrew the bound, the
+ * database was brought to another state, or another writer has gone on with it; damaged when what it held is gone from the bucket. A
+ * snapshotting one is deleted then. Snapshotting and complete ones are live: they have a reader of the mutation log.
  */
 import { assert } from "../core/assert.ts";
-import { asUnixMs, type UnixMs } from "../core/clock.ts";
-import type { SqlValue, SyncStorage } from "../core/storage.ts";
+import type { UnixMs } from "../core/clock.ts";
+import type { SyncStorage } from "../core/storage.ts";
 import { asVersion, type Version } from "../core/versionstamp.ts";
-import type { FolderState, Gap, ManifestGeneration } from "./format/manifest.ts";
+import type { EarlierGeneration } from "./enabling.ts";
+import type { Predecessor } from "./format/manifest.ts";
+import { type Changes, endOf, type Generation, generationOf, isLive, type Row } from "./generation-row.ts";
+import { hasBackupTables } from "./schema.ts";
 import type { DatabaseSource } from "./sources.ts";
-
-export type GenerationState = "snapshotting" | "complete" | "retired" | "ended" | "deleting";
-
-export interface Generation {
-  readonly start: Version;
-  readonly state: GenerationState;
-  readonly createdAt: UnixMs;
-  /** Every commit above `start` up to and with this one is stored. */
-  readonly exported: Version;
-  readonly exportedAt: UnixMs | null;
-  /** The range above `exported` up to and with this commit is being sent, or was when the object stopped. */
-  readonly pendingUpTo: Version | null;
-  /** Above `exported` and up to here, so many bytes of log wait. null: they were not counted. */
-  readonly counted: { readonly upTo: Version; readonly bytes: number } | null;
-  readonly log: FolderState;
-  /** The greatest key when the generation began: what is above it now is in the log. null: there was no entry. */
-  readonly snapshotEnd: Uint8Array | null;
-  /** Entries up to and with this key are stored. */
-  readonly snapshotAfter: Uint8Array | null;
-  /** The range up to and with this key is being sent, under `sequence`. */
-  readonly snapshotPending: Uint8Array | null;
-  /** The last one used in a name. */
-  readonly sequence: number;
-  /** The last entry was read at this version; null while there are more to read. */
-  readonly scannedAt: Version | null;
-  readonly snapshot: FolderState;
-  /** What `differential` says; decided before it is stored. */
-  readonly consistentFrom: Version | null;
-  /** The first commit after `consistentFrom` that is stored. */
-  readonly firstPoint: Version | null;
-  readonly gap: Gap | null;
-  /** The database was brought to another state after this commit: later ones do not belong to this log. null: it goes on. */
-  readonly endsAt: Version | null;
-}
-
-interface Row extends Record<string, SqlValue> {
-  start: number;
-  state: GenerationState;
-  created_at: number;
-  exported: number;
-  exported_at: number | null;
-  pending_up_to: number | null;
-  counted_up_to: number | null;
-  counted_bytes: number;
-  first_point: number | null;
-  log_objects: number;
-  log_bytes: number;
-  log_head: string | null;
-  log_sha256: string | null;
-  snapshot_end: ArrayBuffer | null;
-  snapshot_after: ArrayBuffer | null;
-  snapshot_pending: ArrayBuffer | null;
-  sequence: number;
-  scanned_at: number | null;
-  snapshot_objects: number;
-  snapshot_bytes: number;
-  snapshot_head: string | null;
-  snapshot_sha256: string | null;
-  consistent_from: number | null;
-  gap_after: number | null;
-  gap_up_to: number | null;
-  gap_cause: string | null;
-  ends_at: number | null;
-}
-
-type Changes = { readonly [Column in keyof Row]?: Row[Column] | Uint8Array };
 
 /** An object that the destination has taken. */
 export interface StoredObject {
@@ -135,14 +72,15 @@ export class Generations {
   }
 
   /** One that an earlier backup of this database left in the bucket. */
-  adopt(found: ManifestGeneration, now: UnixMs): void {
+  adopt({ found, claim, openUpTo }: EarlierGeneration, now: UnixMs): void {
     const complete = found.consistentFrom !== null;
-    const upTo = found.lastPoint?.versionstamp ?? found.consistentFrom ?? found.start;
-    const gap = found.gaps[0] ?? { after: upTo, upTo: null, cause: "The backup was disabled." };
+    const upTo = openUpTo ?? found.lastPoint?.versionstamp ?? found.consistentFrom ?? found.start;
+    const disabled = { after: upTo, upTo: null, cause: "The backup was disabled." };
+    const gap = found.gaps[0] ?? (openUpTo === null ? null : disabled);
     this.#storage.sql.exec(
       "INSERT INTO backup_generations (start, state, created_at, exported) VALUES (?1, ?2, ?3, ?4)",
       found.start,
-      complete ? (found.state === "ended" ? "ended" : "retired") : "deleting",
+      complete ? (gap === null ? "retired" : "ended") : "deleting",
       now,
       upTo,
     );
@@ -157,10 +95,91 @@ export class Generations {
       snapshot_bytes: found.snapshot.bytes,
       snapshot_head: found.snapshot.head?.object ?? null,
       snapshot_sha256: found.snapshot.head?.sha256 ?? null,
-      gap_after: gap.after,
-      gap_up_to: gap.upTo,
-      gap_cause: gap.cause,
+      gap_after: gap?.after ?? null,
+      gap_up_to: gap?.upTo ?? null,
+      gap_cause: gap?.cause ?? null,
+      claim,
     });
+    this.#storage.sql.exec("DELETE FROM backup_claims WHERE start = ?1", found.start);
+  }
+
+  /** Under which names the generations of a backup were written that was disabled. */
+  formerClaims(): ReadonlyMap<Version, string> {
+    if (!hasBackupTables(this.#storage)) return new Map();
+    const rows = this.#storage.sql.exec<{ start: number; writer: string }>("SELECT start, writer FROM backup_claims");
+    return new Map(rows.toArray().map(({ start, writer }) => [asVersion(start), writer]));
+  }
+
+  /** The backup is disabled: nothing is known of it any more but under which names it was written. */
+  forgetAll(): void {
+    this.#storage.transactionSync(() => {
+      for (const { start, owned, claim } of this.all()) {
+        if (owned && claim !== null) {
+          this.#storage.sql.exec("INSERT OR REPLACE INTO backup_claims (start, writer) VALUES (?1, ?2)", start, claim);
+        }
+        this.forget(start);
+      }
+    });
+  }
+
+  /** To be called before the record that names this writer is sent. */
+  claiming(start: Version, writer: string): void {
+    const before = this.#existing(start).claiming.filter((name) => name !== writer);
+    this.#change(start, { claiming: [...before, writer].slice(-MOST_CLAIMING).join(" ") });
+  }
+
+  /** The record names this writer, and the log in the bucket ends with what was stored from here. */
+  claimed(start: Version, writer: string): void {
+    this.#change(start, { claim: writer, claiming: null });
+    this.sawLog(start);
+  }
+
+  /** The log in the bucket holds what was stored by this database, and nothing else. */
+  sawLog(start: Version): void {
+    const { log } = this.#existing(start);
+    this.#change(start, {
+      seen_head: log.head?.object ?? null,
+      seen_sha256: log.head?.sha256 ?? null,
+      seen_objects: log.objects,
+    });
+  }
+
+  /** Another writer has gone on with this generation, and so with all that are older: this history leaves it here. */
+  displace(start: Version, cause: string): void {
+    this.#storage.transactionSync(() => {
+      for (const generation of this.all()) {
+        if (generation.start > start || !generation.owned) continue;
+        const { state } = generation;
+        if (state === "snapshotting" || state === "deleting") {
+          this.forget(generation.start);
+          continue;
+        }
+        if (state === "complete") this.breakOff(generation.start, cause);
+        this.#change(generation.start, { owned: 0 });
+      }
+    });
+  }
+
+  /** What it holds in the bucket is gone or damaged behind this version; null: all of it. */
+  lose(start: Version, cause: string, heldUpTo: Version | null): void {
+    const { state, consistentFrom, gap } = this.#existing(start);
+    if (state === "snapshotting") return this.#end(start, { state: "deleting" });
+    const isReadable = heldUpTo !== null && consistentFrom !== null && heldUpTo >= consistentFrom;
+    this.#end(start, {
+      state: isReadable ? "ended" : "damaged",
+      gap_after: isReadable ? Math.min(heldUpTo, gap?.after ?? heldUpTo) : start,
+      gap_up_to: this.#nextConsistency(start),
+      gap_cause: cause,
+    });
+  }
+
+  /** From where on a later generation gives back every commit; null: none does yet. */
+  #nextConsistency(start: Version): Version | null {
+    const next = this.all().find(
+      (one) =>
+        one.start > start && one.consistentFrom !== null && (one.state === "complete" || one.state === "retired"),
+    );
+    return next?.consistentFrom ?? null;
   }
 
   /** To be called before the range is sent, so that a second try sends the same one. */
@@ -278,6 +297,17 @@ export class Generations {
     }
   }
 
+  /** The generation before it in this history, as the manifest tells it; null: there is none. */
+  predecessorOf(start: Version): Predecessor | null {
+    const isPart = ({ state, consistentFrom }: Generation): boolean =>
+      consistentFrom !== null && state !== "snapshotting" && state !== "deleting";
+    const before = this.all().findLast((one) => one.start < start && isPart(one));
+    if (before === undefined) return null;
+    const { endsAt } = before;
+    const left = endsAt === null ? null : { lastPoint: endsAt, heldUpTo: endsAt };
+    return { start: before.start, leftAt: endOf(before) ?? left };
+  }
+
   /** It has every commit of its own up to here: a quiet time behind the last one is part of it. */
   #currentUpTo({ exported, endsAt }: Generation): Version {
     const waiting = this.#database.log.firstAfter(exported);
@@ -334,53 +364,9 @@ export class Generations {
   }
 }
 
-export function isLive({ state }: Generation): boolean {
-  return state === "snapshotting" || state === "complete";
-}
-
-/** The last commit that can be restored from it; null when there is none. */
-export function lastPointOf({ firstPoint, exported }: Generation): Version | null {
-  return firstPoint === null ? null : exported;
-}
+/** Processes in a row that began with a generation and ended before they knew whether they had it. */
+const MOST_CLAIMING = 8;
 
 function readerOf(start: Version): string {
   return `backup ${start}`;
-}
-
-function generationOf(row: Row): Generation {
-  return {
-    start: asVersion(row.start),
-    state: row.state,
-    createdAt: asUnixMs(row.created_at),
-    exported: asVersion(row.exported),
-    exportedAt: row.exported_at === null ? null : asUnixMs(row.exported_at),
-    pendingUpTo: versionOrNull(row.pending_up_to),
-    counted: row.counted_up_to === null ? null : { upTo: asVersion(row.counted_up_to), bytes: row.counted_bytes },
-    log: folder(row.log_objects, row.log_bytes, row.log_head, row.log_sha256),
-    snapshotEnd: bytesOrNull(row.snapshot_end),
-    snapshotAfter: bytesOrNull(row.snapshot_after),
-    snapshotPending: bytesOrNull(row.snapshot_pending),
-    sequence: row.sequence,
-    scannedAt: versionOrNull(row.scanned_at),
-    snapshot: folder(row.snapshot_objects, row.snapshot_bytes, row.snapshot_head, row.snapshot_sha256),
-    consistentFrom: versionOrNull(row.consistent_from),
-    firstPoint: versionOrNull(row.first_point),
-    gap:
-      row.gap_after === null
-        ? null
-        : { after: asVersion(row.gap_after), upTo: versionOrNull(row.gap_up_to), cause: row.gap_cause ?? "" },
-    endsAt: versionOrNull(row.ends_at),
-  };
-}
-
-function folder(objects: number, bytes: number, object: string | null, sha256: string | null): FolderState {
-  return { objects, bytes, head: object === null || sha256 === null ? null : { object, sha256 } };
-}
-
-function bytesOrNull(value: ArrayBuffer | null): Uint8Array | null {
-  return value === null ? null : new Uint8Array(value);
-}
-
-function versionOrNull(value: number | null): Version | null {
-  return value === null ? null : asVersion(value);
 }

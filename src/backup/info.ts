@@ -5,10 +5,11 @@ import type {
   BackupStatus,
   BackupVerificationInfo,
 } from "../core/backup-commands.ts";
+import type { UnixMs } from "../core/clock.ts";
 import type { Configuration } from "./configuration.ts";
 import { knownPrefix } from "./destinations/object-name.ts";
 import { generationPrefix } from "./format/object-names.ts";
-import { type Generation, lastPointOf } from "./generations.ts";
+import { type Generation, lastPointOf } from "./generation-row.ts";
 import { deletedAfter } from "./retention.ts";
 
 export function backupInfo(
@@ -16,6 +17,7 @@ export function backupInfo(
   generations: readonly Generation[],
   backlog: { readonly bytes: number; readonly lagMs: number },
   verification: BackupVerificationInfo,
+  now: UnixMs,
 ): BackupInfo {
   const { id, destination, intervalMs, retentionDays, createdAt, paused, error } = configuration;
   return {
@@ -29,10 +31,18 @@ export function backupInfo(
     lagMs: backlog.lagMs,
     backlogBytes: backlog.bytes,
     lastObject: lastObjectOf(configuration, generations),
-    lastError: error,
+    lastError: error ?? noticeOf(configuration, now),
     verification,
     generations: generations.map((generation) => describe(generation, generations, configuration)),
   };
+}
+
+/** What was found and has been made good is shown for a while all the same: nobody looks all the time. */
+const NOTICE_SHOWN_MS = 60 * 60 * 1000;
+
+function noticeOf({ notice }: Configuration, now: UnixMs): BackupInfo["lastError"] {
+  if (notice === null || (notice.over && now - notice.since >= NOTICE_SHOWN_MS)) return null;
+  return { message: notice.message, since: notice.since, at: notice.since };
 }
 
 function statusOf({ failed, active }: Configuration): BackupStatus {
@@ -45,17 +55,18 @@ function describe(
   all: readonly Generation[],
   configuration: Configuration,
 ): BackupGenerationInfo {
-  const { state, consistentFrom, log, snapshot, gap } = generation;
-  const readable = state !== "snapshotting" && state !== "deleting";
+  const { state, consistentFrom, log, snapshot, gap, owned } = generation;
+  const readable = state !== "snapshotting" && state !== "deleting" && state !== "damaged";
   return {
     prefix: prefixOf(configuration, generation),
     state,
+    foreign: !owned,
     after: readable ? consistentFrom : null,
     upTo: readable ? (lastPointOf(generation) ?? consistentFrom) : null,
     endedBecause: gap?.cause ?? null,
     objects: log.objects + snapshot.objects,
     bytes: log.bytes + snapshot.bytes,
-    deletedAfter: deletedAfter(generation, all, configuration),
+    deletedAfter: owned ? deletedAfter(generation, all, configuration) : null,
   };
 }
 

@@ -5,7 +5,8 @@ import type { Version } from "../core/versionstamp.ts";
 import type { Destination } from "./destinations/destination.ts";
 import type { Manifest } from "./format/manifest.ts";
 import { BackupBucket, problemText, type ReadProblem } from "./replay/backup-bucket.ts";
-import { type Catalog, loadCatalog } from "./replay/catalog.ts";
+import { type Catalog, knownCatalog } from "./replay/catalog.ts";
+import { type Histories, loadHistories } from "./replay/histories.ts";
 import type { VerificationSchedule } from "./verification-schedule.ts";
 
 /** Where a backup goes, with the secret, and what is known of it now. */
@@ -39,22 +40,40 @@ export interface OpenBackup {
   readonly destination: NewBackupDestination;
 }
 
+/** By what the database itself knows of it. */
 export async function openBackup(
-  from: {
-    readonly databaseId: string;
-    readonly destination: NewBackupDestination;
-    /** null: the bucket's own manifest is read. */
-    readonly manifest: Manifest | null;
-    readonly withoutManifest: boolean;
-  },
+  { databaseId, destination, manifest }: BackupSource,
   connect: (destination: NewBackupDestination) => Destination | Failure,
 ): Promise<OpenBackup | Failure> {
-  const { databaseId, destination, manifest, withoutManifest } = from;
   const connected = connect(destination);
   if ("ok" in connected) return connected;
   const bucket = new BackupBucket(connected, databaseId);
-  const catalog = await loadCatalog(bucket, { known: manifest, withoutManifest });
+  const catalog = await knownCatalog(bucket, manifest);
   return catalog.ok ? { ok: true, bucket, catalog, destination } : asFailure(catalog);
+}
+
+/** By what lies in the bucket. */
+export interface OpenBucket {
+  readonly ok: true;
+  readonly bucket: BackupBucket;
+  readonly histories: Histories;
+  readonly destination: NewBackupDestination;
+}
+
+export async function openBucket(
+  from: {
+    readonly databaseId: string;
+    readonly destination: NewBackupDestination;
+    readonly withoutManifest: boolean;
+  },
+  connect: (destination: NewBackupDestination) => Destination | Failure,
+): Promise<OpenBucket | Failure> {
+  const { databaseId, destination, withoutManifest } = from;
+  const connected = connect(destination);
+  if ("ok" in connected) return connected;
+  const bucket = new BackupBucket(connected, databaseId);
+  const histories = await loadHistories(bucket, withoutManifest);
+  return histories.ok ? { ok: true, bucket, histories, destination } : asFailure(histories);
 }
 
 /** What a reader of the backup met, as an answer to whoever asked. */

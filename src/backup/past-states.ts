@@ -6,6 +6,7 @@
  * Whatever is done to these objects is done one after the other. So two who ask for one moment get one state, and a revocation
  * either finds an object, or is in the list that the object is given with its order.
  */
+import type { NewBackupDestination } from "../core/backup-commands.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_PAST_STATES, PAST_STATE_HELD_MS } from "../core/limits.ts";
@@ -19,7 +20,6 @@ import {
 } from "../core/restore-commands.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import { asVersion, type Version } from "../core/versionstamp.ts";
-import type { OpenBackup } from "./own-backup.ts";
 import type { ResolvedMoment } from "./replay/points.ts";
 import { hasBackupTables } from "./schema.ts";
 
@@ -60,11 +60,17 @@ export class PastStates {
   }
 
   /** The state of this commit; has it built if it is not there. */
-  async open(backup: OpenBackup, moment: ResolvedMoment, room: PastRoom): Promise<PastInfo | Failure> {
-    const { databaseId } = backup.bucket;
+  async open(
+    databaseId: string,
+    destination: NewBackupDestination,
+    moment: ResolvedMoment,
+    room: PastRoom,
+  ): Promise<PastInfo | Failure> {
     return this.#inTurn(async () => {
       if (this.#closed) return GONE;
-      return (await this.#find(databaseId, moment.version)) ?? (await this.#build(backup, moment, room));
+      return (
+        (await this.#find(databaseId, moment.version)) ?? (await this.#build(databaseId, destination, moment, room))
+      );
     });
   }
 
@@ -100,11 +106,11 @@ export class PastStates {
   }
 
   async #build(
-    { bucket, destination }: OpenBackup,
+    databaseId: string,
+    destination: NewBackupDestination,
     { generation, version, isExact }: ResolvedMoment,
     room: PastRoom,
   ): Promise<PastInfo | Failure> {
-    const { databaseId } = bucket;
     const refused = await this.#makeRoom(databaseId, version, room);
     if (refused !== null) return refused;
     this.#touch(version);

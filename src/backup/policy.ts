@@ -7,7 +7,8 @@ import {
   MAX_SNAPSHOT_RANGE_ENTRIES,
   MIN_COMPACTION_LOG_BYTES,
 } from "../core/limits.ts";
-import type { Generation } from "./generations.ts";
+import type { Configuration } from "./configuration.ts";
+import type { Generation } from "./generation-row.ts";
 
 export interface BackupPolicy {
   /** An object is closed when it has this much. */
@@ -21,6 +22,12 @@ export interface BackupPolicy {
   /** So many are kept: beyond them the oldest goes, whatever the retention. The nearer that is, the longer the logs become. */
   readonly generations: number;
   readonly manifestEveryMs: number;
+  /** How often the bucket is looked at for what should be there: while something is stored, else, and when a process begins to write. */
+  readonly inspectionMs: number;
+  readonly idleInspectionMs: number;
+  readonly firstInspectionMs: number;
+  /** No generation begins sooner after one that is gone from the bucket had begun: what deletes them again and again is no reason to. */
+  readonly renewalMs: number;
   /** A set-up that has been failing for so long, for a reason that somebody must remove, is over. */
   readonly setUpGivesUpMs: number;
 }
@@ -34,8 +41,21 @@ export const defaultPolicy: BackupPolicy = {
   compactionAgeMs: 7 * 24 * 60 * 60 * 1000,
   generations: MAX_BACKUP_GENERATIONS,
   manifestEveryMs: 60_000,
+  inspectionMs: 5 * 60 * 1000,
+  idleInspectionMs: 60 * 60 * 1000,
+  firstInspectionMs: 60 * 1000,
+  renewalMs: 60 * 60 * 1000,
   setUpGivesUpMs: 15 * 60 * 1000,
 };
+
+/** Whether a generation may begin in place of one that is gone. A time further away than any such wait: the clock was set back. */
+export function mayRenew(
+  { renewAt }: Pick<Configuration, "renewAt">,
+  { renewalMs }: BackupPolicy,
+  now: number,
+): boolean {
+  return now >= renewAt || renewAt > now + renewalMs;
+}
 
 /**
  * Whether the log behind a complete generation's snapshot has grown so long or old that a new generation is worth its snapshot. With

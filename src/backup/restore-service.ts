@@ -21,13 +21,15 @@ import {
   type RevokedToken,
 } from "../core/restore-commands.ts";
 import type { SyncStorage } from "../core/storage.ts";
-import { timeOfVersion, type Version, versionAtTime } from "../core/versionstamp.ts";
+import { timeOfVersion, type Version, versionAtTime, versionOfHex } from "../core/versionstamp.ts";
 import type { Destination } from "./destinations/destination.ts";
 import { BackupJobs } from "./jobs.ts";
 import { Lookups } from "./lookups.ts";
-import { asFailure, type OpenBackup, openBackup, type OwnBackup } from "./own-backup.ts";
+import { asFailure, type OpenBackup, openBackup, type OpenBucket, openBucket, type OwnBackup } from "./own-backup.ts";
 import { PastStates } from "./past-states.ts";
+import type { BackupBucket } from "./replay/backup-bucket.ts";
 import type { Generation } from "./replay/catalog.ts";
+import { resolveInHistories } from "./replay/histories.ts";
 import { momentText, parseMoment } from "./replay/moment.ts";
 import {
   highestVersion,
@@ -121,7 +123,7 @@ export class RestoreService {
       case "points":
         return this.#lookups.run(() => this.#points(command));
       case "resolve":
-        return this.#lookups.run(() => this.#resolve(command.at));
+        return this.#lookups.run(() => this.#resolve(command.at, command.generation ?? null));
       case "restore":
         return this.#restoreInPlace(command);
       case "fork":
@@ -206,8 +208,8 @@ export class RestoreService {
     return { ok: true, kind: "points", points: page.points, next: page.next };
   }
 
-  async #resolve(at: string): Promise<RestoreAnswer | Failure> {
-    const found = await this.#find(at);
+  async #resolve(at: string, generation: string | null): Promise<RestoreAnswer | Failure> {
+    const found = await this.#find(at, generation);
     if (!found.ok) return found;
     return { ok: true, kind: "points", points: [pointAt(found.resolved.version)], next: null };
   }
@@ -216,14 +218,14 @@ export class RestoreService {
     const { storage } = this.#options;
     const tooLarge = this.#restores.tooLarge(storage.sql.databaseSize);
     if (tooLarge !== null) return tooLarge;
-    const found = await this.#find(command.at);
+    const found = await this.#find(command.at, null);
     if (!found.ok) return found;
     const { opened, resolved } = found;
     return this.#startHere(command.jobId, "restore", opened, resolved, null);
   }
 
   async #fork(command: Extract<RestoreCommand, { command: "fork" }>): Promise<RestoreAnswer | Failure> {
-    const found = await this.#find(command.at);
+    const found = await this.#find(command.at, command.generation ?? null);
     if (!found.ok) return found;
     const { opened, resolved } = found;
     const floor = await this.#floorOf(opened);
@@ -244,17 +246,19 @@ export class RestoreService {
   async #restoreFrom(command: Extract<RestoreCommand, { command: "restore from" }>): Promise<RestoreAnswer | Failure> {
     const moment = parseMoment(command.at);
     if (!moment.ok) return moment;
-    const opened = await openBackup({ ...command, manifest: null }, this.#options.connect);
+    const generation = parseGeneration(command.generation ?? null);
+    if (generation !== null && typeof generation === "object") return generation;
+    const opened = await openBucket(command, this.#options.connect);
     if (!opened.ok) return opened;
-    const resolved = await resolveMoment(opened.bucket, opened.catalog, moment.version);
+    const resolved = await resolveInHistories(opened.bucket, opened.histories, moment.version, generation);
     if (!resolved.ok) return asFailure(resolved);
-    return this.#startHere(command.jobId, "fork", opened, resolved, command);
+    return this.#startHere(command.jobId, "fork", seenIn(opened), resolved, command);
   }
 
   async #startHere(
     jobId: string,
     purpose: "restore" | "fork",
-    opened: OpenBackup,
+    opened: Seen,
     { generation, version, isExact }: ResolvedMoment,
     from: { readonly databaseId: string; readonly destination: NewBackupDestination } | null,
   ): Promise<RestoreAnswer | Failure> {
@@ -278,8 +282,8 @@ export class RestoreService {
   }
 
   /** What later commits go on above: everything that the backup has seen, unless no clock of ours can have made that. */
-  async #floorOf({ bucket, catalog }: OpenBackup): Promise<{ readonly ok: true; readonly version: Version } | Failure> {
-    const highest = await highestVersion(bucket, catalog);
+  async #floorOf({ bucket, starts }: Seen): Promise<{ readonly ok: true; readonly version: Version } | Failure> {
+    const highest = await highestVersion(bucket, starts);
     if (!highest.ok) return asFailure(highest);
     const { clock, database } = this.#options;
     const isAhead = timeOfVersion(highest.version) > clock.now() + MAX_BACKUP_AHEAD_MS;
@@ -319,9 +323,10 @@ export class RestoreService {
     if (moment.version > database.lastVersion && moment.version >= versionAtTime(clock.now())) {
       return this.#withRange(failure("not-found", `${momentText(moment.version)} is not over yet: it is not the past`));
     }
-    const found = await this.#find(at);
+    const found = await this.#find(at, null);
     if (!found.ok) return found.code === "not-found" ? this.#withRange(found) : found;
-    return pastAnswer(await this.#past.open(found.opened, found.resolved, room));
+    const { bucket, destination } = found.opened;
+    return pastAnswer(await this.#past.open(bucket.databaseId, destination, found.resolved, room));
   }
 
   /** The failure, and from when to when there is something to be had. */
@@ -346,10 +351,14 @@ export class RestoreService {
 
   async #find(
     at: string,
-  ): Promise<{ readonly ok: true; readonly opened: OpenBackup; readonly resolved: ResolvedMoment } | Failure> {
+    named: string | null,
+  ): Promise<{ readonly ok: true; readonly opened: Seen; readonly resolved: ResolvedMoment } | Failure> {
     const { database, own } = this.#options;
     const moment = parseMoment(at);
     if (!moment.ok) return moment;
+    const generation = parseGeneration(named);
+    if (generation !== null && typeof generation === "object") return generation;
+    if (generation !== null) return this.#findIn(generation, moment.version);
     const opened = await this.#openOwn();
     if (!opened.ok) return opened;
     // What lies in the future of this database is its present.
@@ -362,14 +371,54 @@ export class RestoreService {
             "The backup does not hold the commits up to that moment yet: try again in a few seconds",
           );
     }
-    const resolved = await resolveMoment(opened.bucket, opened.catalog, moment.version);
-    return resolved.ok ? { ok: true, opened, resolved } : asFailure(resolved);
+    const { bucket, catalog, destination } = opened;
+    const resolved = await resolveMoment(bucket, catalog, moment.version);
+    if (!resolved.ok) return asFailure(resolved);
+    return { ok: true, opened: { bucket, starts: catalog.starts, destination }, resolved };
+  }
+
+  /** In this very generation, whoever has written it. */
+  async #findIn(
+    generation: Version,
+    moment: Version,
+  ): Promise<{ readonly ok: true; readonly opened: Seen; readonly resolved: ResolvedMoment } | Failure> {
+    const source = await this.#options.own.source();
+    if (!source.ok) return source;
+    const opened = await openBucket({ ...source, withoutManifest: false }, this.#options.connect);
+    if (!opened.ok) return opened;
+    const resolved = await resolveInHistories(opened.bucket, opened.histories, moment, generation);
+    return resolved.ok ? { ok: true, opened: seenIn(opened), resolved } : asFailure(resolved);
   }
 
   async #openOwn(): Promise<OpenBackup | Failure> {
     const source = await this.#options.own.source();
-    return source.ok ? openBackup({ ...source, withoutManifest: false }, this.#options.connect) : source;
+    return source.ok ? openBackup(source, this.#options.connect) : source;
   }
+}
+
+/** Where a state is taken from. */
+interface Seen {
+  readonly bucket: BackupBucket;
+  /** Of all generations there. */
+  readonly starts: readonly Version[];
+  readonly destination: NewBackupDestination;
+}
+
+function seenIn({ bucket, histories, destination }: OpenBucket): Seen {
+  return { bucket, starts: histories.starts, destination };
+}
+
+/** null: none is named. */
+function parseGeneration(text: string | null): Version | null | Failure {
+  if (text === null) return null;
+  const start = /^[0-9a-f]{16}$/.test(text) ? versionOfHex(`${text}0000`) : undefined;
+  return (
+    start ??
+    failure(
+      "invalid",
+      `A generation is named by its folder: 16 hexadecimal digits, as 0006444c9be62a40, not ${JSON.stringify(text.slice(0, 60))}`,
+    )
+  );
 }
 
 /** A fork's job is another database's. */

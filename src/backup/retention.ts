@@ -1,7 +1,8 @@
 /**
  * Which generations are still wanted, and taking the others out of the bucket: first out of the manifest, then their
  * `differential`, without which nobody can read them, then everything else. One is deleted only when a newer one is complete and
- * holds every moment that the retention promises.
+ * holds every moment that the retention promises. What another writer goes on with, who has a copy of this database, is only
+ * forgotten.
  */
 import { asUnixMs, type Clock, earliest, type UnixMs } from "../core/clock.ts";
 import { timeOfVersion } from "../core/versionstamp.ts";
@@ -9,18 +10,20 @@ import type { Configuration } from "./configuration.ts";
 import { deleteSome } from "./delete-objects.ts";
 import type { Destination, DestinationFailure } from "./destinations/destination.ts";
 import { generationPrefix } from "./format/object-names.ts";
-import type { Generation, Generations } from "./generations.ts";
+import { type Generation, isLive } from "./generation-row.ts";
+import type { Generations } from "./generations.ts";
 import type { BackupPolicy } from "./policy.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-/** When a generation may be deleted; null: not before something else happens. */
+/** When a generation may be deleted, or forgotten if it is another writer's; null: not before something else happens. */
 export function deletedAfter(
   generation: Generation,
   all: readonly Generation[],
   { retentionDays }: Pick<Configuration, "retentionDays">,
 ): UnixMs | null {
-  if (generation.state !== "retired" && generation.state !== "ended") return null;
+  const { state: its } = generation;
+  if (its !== "retired" && its !== "ended" && its !== "damaged") return null;
   const next = all.find(
     ({ start, state, consistentFrom }) =>
       start > generation.start && consistentFrom !== null && (state === "complete" || state === "retired"),
@@ -62,6 +65,8 @@ export class Retention {
   dueAt(configuration: Configuration): UnixMs | null {
     const { clock, policy, generations } = this.#options;
     const all = generations.all();
+    // Whether what is old is this database's shows in what it writes to.
+    if (!all.some(isLive)) return null;
     const deletable = configuration.manifestChanges === 0 && all.some(({ state }) => state === "deleting");
     const departing = departures(all, configuration, policy.generations).map(({ at }) => at);
     return earliest(deletable ? [clock.now(), ...departing] : departing);
@@ -72,7 +77,9 @@ export class Retention {
     const all = generations.all();
     const gone = departures(all, configuration, policy.generations).find(({ at }) => at <= clock.now());
     if (gone !== undefined) {
-      generations.delete(gone.generation.start);
+      const { start, owned } = gone.generation;
+      if (owned) generations.delete(start);
+      else generations.forget(start);
       markManifestStale();
       return null;
     }

@@ -7,8 +7,10 @@ import type { SyncStorage } from "../core/storage.ts";
 
 /**
  * `backup` has at most one row. `backup_generations` has one row for each generation that is in the bucket as far as is known here;
- * what is pending in it was stored before it was sent; it gets no commit after `ends_at`. `backup_jobs` are restores and
- * verifications, at most one of them running.
+ * what is pending in it was stored before it was sent; it gets no commit after `ends_at`. `backup_others` are those that other
+ * writers have put into the manifest, as it was seen last. `backup_claims` are the generations of a
+ * backup that was disabled, and under which name they were written. `backup_jobs` are restores and verifications, at most one of
+ * them running.
  */
 const SCHEMA = schemaOf("backup_schema", [
   [
@@ -45,6 +47,24 @@ const SCHEMA = schemaOf("backup_schema", [
   [`ALTER TABLE backup_generations ADD COLUMN ends_at INTEGER`],
   [`UPDATE backup_generations SET state = 'ended' WHERE state = 'broken'`],
   [`ALTER TABLE backup ADD COLUMN failing TEXT`],
+  [
+    `ALTER TABLE backup ADD COLUMN line TEXT`,
+    `ALTER TABLE backup ADD COLUMN notice TEXT`,
+    `ALTER TABLE backup ADD COLUMN notice_since INTEGER`,
+    `ALTER TABLE backup ADD COLUMN notice_over INTEGER NOT NULL DEFAULT 0`,
+    `ALTER TABLE backup ADD COLUMN inspected_at INTEGER NOT NULL DEFAULT 0`,
+    `ALTER TABLE backup ADD COLUMN manifest_sha256 TEXT`,
+    `ALTER TABLE backup ADD COLUMN renew_at INTEGER NOT NULL DEFAULT 0`,
+    `ALTER TABLE backup_generations ADD COLUMN owned INTEGER NOT NULL DEFAULT 1`,
+    `ALTER TABLE backup_generations ADD COLUMN claim TEXT`,
+    `ALTER TABLE backup_generations ADD COLUMN claiming TEXT`,
+    `ALTER TABLE backup_generations ADD COLUMN seen_head TEXT`,
+    `ALTER TABLE backup_generations ADD COLUMN seen_sha256 TEXT`,
+    `ALTER TABLE backup_generations ADD COLUMN seen_objects INTEGER NOT NULL DEFAULT 0`,
+    `UPDATE backup_generations SET seen_head = log_head, seen_sha256 = log_sha256, seen_objects = log_objects`,
+    `CREATE TABLE backup_others (only INTEGER PRIMARY KEY CHECK (only = 1), generations TEXT NOT NULL)`,
+    `CREATE TABLE backup_claims (start INTEGER PRIMARY KEY, writer TEXT NOT NULL)`,
+  ],
 ]);
 
 /** Writes nothing. */

@@ -3,7 +3,7 @@
  * key and the sequence number of its name are stored before it is sent; one that is sent again, with what is there by then, takes
  * another number, since the first may have arrived. What changed in between is in the log, which began before; so is all above the
  * greatest key of that time, where the snapshot ends, however fast writers append. When every range is stored and the log has
- * reached the last read, `differential` says so, once, and the generation is complete.
+ * reached the last read, the generation's record says with what the snapshot ends, then `differential` that it is whole, once.
  */
 import { compareBytes } from "../core/bytes.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
@@ -16,7 +16,9 @@ import {
   snapshotObjectName,
 } from "./format/object-names.ts";
 import { encodeSnapshotRange, snapshotEntryBound, type SnapshotEntry } from "./format/snapshot-range.ts";
-import type { Generation, Generations } from "./generations.ts";
+import type { Generation } from "./generation-row.ts";
+import type { Generations } from "./generations.ts";
+import type { Ownership } from "./ownership.ts";
 import type { BackupPolicy } from "./policy.ts";
 import type { DatabaseSource } from "./sources.ts";
 
@@ -29,6 +31,7 @@ export interface SnapshotterOptions {
   readonly generations: Generations;
   readonly clock: Clock;
   readonly policy: BackupPolicy;
+  readonly ownership: Ownership;
 }
 
 export class Snapshotter {
@@ -81,9 +84,10 @@ export class Snapshotter {
     generations.snapshotPending(start, last.key, sequence);
     const name = snapshotObjectName(place, { series: sequence, sequence });
     const bytes = encodeSnapshotRange(entries, previousOf(generation.snapshot));
-    const outcome = await destination.putIfAbsent(name, bytes);
-    if (!outcome.ok) return outcome;
-    if (this.#isStill(generation, sequence)) generations.snapshotStored(start, storedObject(place, name, bytes));
+    const outcome = await this.#options.ownership.store(destination, place, name, bytes);
+    if (typeof outcome !== "string") return outcome;
+    if (outcome === "ours" && this.#isStill(generation, sequence))
+      generations.snapshotStored(start, storedObject(place, name, bytes));
     return null;
   }
 
@@ -93,6 +97,8 @@ export class Snapshotter {
     destination: Destination,
     place: GenerationPlace,
   ): Promise<DestinationFailure | null> {
+    const standing = await this.#options.ownership.confirm(destination, place);
+    if (standing !== "ours") return standing === "left" ? null : standing;
     const outcome = await destination.delete(snapshotObjectName(place, { series: sequence, sequence }));
     if (!outcome.ok) return outcome;
     const now = this.#options.generations.get(start);
@@ -108,11 +114,15 @@ export class Snapshotter {
     place: GenerationPlace,
     completed: () => void,
   ): Promise<DestinationFailure | null> {
-    const { generations } = this.#options;
+    const { generations, ownership } = this.#options;
     const version = consistentFrom ?? generations.decideConsistency(start);
-    const outcome = await destination.putIfAbsent(differentialName(place), encodeDifferential(version));
-    if (!outcome.ok) return outcome;
-    if (generations.get(start)?.state === "snapshotting") {
+    // The record comes first: where there is a `differential`, it is known with what the snapshot ends.
+    let outcome = await ownership.update(destination, place);
+    if (outcome === "ours") {
+      outcome = await ownership.store(destination, place, differentialName(place), encodeDifferential(version));
+    }
+    if (typeof outcome !== "string") return outcome;
+    if (outcome === "ours" && generations.get(start)?.state === "snapshotting") {
       generations.complete(start);
       completed();
     }

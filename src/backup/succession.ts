@@ -3,7 +3,7 @@ import { assert } from "../core/assert.ts";
 import type { UnixMs } from "../core/clock.ts";
 import type { ConfigurationTable } from "./configuration.ts";
 import type { Generations } from "./generations.ts";
-import { type BackupPolicy, isOutgrown } from "./policy.ts";
+import { type BackupPolicy, isOutgrown, mayRenew } from "./policy.ts";
 
 export class Succession {
   readonly #configurations: ConfigurationTable;
@@ -26,7 +26,9 @@ export class Succession {
     if (newest !== undefined && newest.endsAt !== null) return this.#begin(now);
     if (newest === undefined) {
       // After a gap: the manifest that says so was just taken, so the destination is well.
-      if (configuration.manifestChanges === 0) this.#begin(now);
+      if (configuration.manifestChanges === 0 && mayRenew(configuration, this.#policy, now)) {
+        this.#begin(now);
+      }
       return;
     }
     if (newest.state !== "complete") return;

@@ -171,7 +171,7 @@ export class Verifier {
     }
     const source = await own.source();
     if (!source.ok) return this.#refuse(id, source);
-    const opened = await openBackup({ ...source, withoutManifest: false }, connect);
+    const opened = await openBackup(source, connect);
     if (!opened.ok) return this.#refuse(id, opened);
     const { bucket, catalog, destination } = opened;
     const resolved = await resolveMoment(bucket, catalog, state.version);

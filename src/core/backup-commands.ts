@@ -117,8 +117,13 @@ export interface BackupVerificationInfo {
 export interface BackupGenerationInfo {
   /** In the bucket, ending in "/": what `denokv pitr sync --s3-prefix` is given. */
   readonly prefix: string;
-  /** `retired`: a newer one has taken over. `ended`: it has nothing later than `upTo`. `deleting`: no longer to be used. */
-  readonly state: "snapshotting" | "complete" | "retired" | "ended" | "deleting";
+  /**
+   * `retired`: a newer one has taken over. `ended`: it has nothing later than `upTo`. `damaged`: what it held is not there any more.
+   * `deleting`: no longer to be used.
+   */
+  readonly state: "snapshotting" | "complete" | "retired" | "ended" | "damaged" | "deleting";
+  /** Whether it is another writer's, who has a copy of this database: it is not written to from here, and never deleted. */
+  readonly foreign: boolean;
   /** Restorable are the commits after this one. null while there is no whole snapshot. */
   readonly after: Version | null;
   /** The last commit in it. */

@@ -189,6 +189,12 @@ export const MAX_MANIFEST_VALUES = 100 * MAX_BACKUP_GENERATIONS;
 /** One text in a manifest: the cause of a gap is a sentence. */
 export const MAX_MANIFEST_TEXT_CHARACTERS = 500;
 
+/** The record of a generation: who writes it, and with what its snapshot ends. It has about 900 bytes. */
+export const MAX_GENERATION_RECORD_BYTES = 4 * KIB;
+
+/** Generations of other writers, who have copies of the database, that are left in its manifest: the newest. */
+export const MAX_OTHER_GENERATIONS = 200;
+
 /** Log that waits for a destination: beyond it the backup has a gap. The rest of the object's 10 GB stays the data's. */
 export const MAX_BACKUP_BACKLOG_BYTES = 1024 * MIB;
 

@@ -248,7 +248,13 @@ export interface Commands {
   /** In place. The caller has confirmed it. */
   "restores.create": { input: { databaseId: string; at: string; idempotency: Idempotency | null }; output: Job };
   "forks.create": {
-    input: { databaseId: string; at: string; name: string; idempotency: Idempotency | null };
+    input: {
+      databaseId: string;
+      at: string;
+      generation: string | null;
+      name: string;
+      idempotency: Idempotency | null;
+    };
     output: { readonly database: DatabaseInfo; readonly job: Job };
   };
   /** Into a new database, from a bucket alone. `databaseId`: whose backup it is. */
@@ -257,6 +263,7 @@ export interface Commands {
       destination: NewBackupDestination;
       databaseId: string;
       at: string;
+      generation: string | null;
       name: string;
       idempotency: Idempotency | null;
     };

@@ -20,22 +20,22 @@ export type RestoreCommand =
       readonly limit: number;
     }
   /** Finds the commit that the moment is rounded down to and makes sure that it is in the backup: one point. */
-  | { readonly command: "resolve"; readonly at: string }
+  | ({ readonly command: "resolve"; readonly at: string } & NamedGeneration)
   /** Brings this database back to the moment. The caller has asked for confirmation. */
   | { readonly command: "restore"; readonly jobId: string; readonly at: string }
   /**
    * Makes another database, which was made and never written to, what this one was at the moment. The job is that database's: ask
    * it, cancel it there.
    */
-  | {
+  | ({
       readonly command: "fork";
       readonly jobId: string;
       readonly at: string;
       readonly intoDatabaseId: string;
       readonly intoJurisdiction: Jurisdiction | null;
-    }
+    } & NamedGeneration)
   /** Makes this database, which was never written to, what another one was, from a bucket alone. */
-  | {
+  | ({
       readonly command: "restore from";
       readonly jobId: string;
       readonly databaseId: string;
@@ -43,7 +43,7 @@ export type RestoreCommand =
       readonly at: string;
       /** Go by the bucket's listing, for a manifest that is lost or damaged: then a loss at the end of the backup goes unnoticed. */
       readonly withoutManifest: boolean;
-    }
+    } & NamedGeneration)
   /** Replays the backup elsewhere and compares it with this database. */
   | { readonly command: "verify"; readonly jobId: string }
   /** Makes sure that the database as of the moment is there to be read, in an object named `pastName`. */
@@ -53,6 +53,14 @@ export type RestoreCommand =
   | { readonly command: "jobs" }
   /** "conflict" when it is over already. */
   | { readonly command: "cancel"; readonly jobId: string };
+
+export interface NamedGeneration {
+  /**
+   * The generation that the state is to be one of, by its folder's 16 hex digits: also one of another writer, who has a copy of the
+   * database. null, or left out as by earlier versions: the one of the database's history that holds the moment.
+   */
+  readonly generation?: string | null;
+}
 
 /** One database object to another. */
 export type ReceiveOrder = {

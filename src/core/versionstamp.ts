@@ -22,6 +22,9 @@ export const LAST_ORDER = 0xffff;
 
 export const NO_VERSION = asVersion(0);
 
+/** No commit has it: the year 2255. */
+export const LAST_VERSION = asVersion(Number.MAX_SAFE_INTEGER - 1);
+
 export function asVersion(value: number): Version {
   assert(Number.isSafeInteger(value) && value >= 0, `a version to be an integer in 0..2^53-1, got ${value}`);
   return value as Version;

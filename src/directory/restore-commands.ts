@@ -80,12 +80,12 @@ export class RestoreCommands {
   /** The moment is found before a database is made for it. */
   async fork(
     who: Admitted,
-    { databaseId, at, name, idempotency }: Input<"forks.create">,
+    { databaseId, at, generation, name, idempotency }: Input<"forks.create">,
   ): Promise<Output<"forks.create"> | Failure> {
     return this.#intoNew(who, idempotency, async () => {
       const source = this.#organization.database(who, databaseId);
       if (isFailure(source)) return source;
-      const found = await this.#ask(who, databaseId, { command: "resolve", at });
+      const found = await this.#ask(who, databaseId, { command: "resolve", at, generation });
       if (!found.ok) return found;
       const [point] = found.kind === "points" ? found.points : [];
       if (point === undefined) return unexpected(found);
@@ -97,6 +97,7 @@ export class RestoreCommands {
           command: "fork",
           jobId,
           at: versionstampHex(point.version),
+          generation,
           intoDatabaseId,
           intoJurisdiction: jurisdiction,
         }),

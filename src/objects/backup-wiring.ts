@@ -14,7 +14,7 @@ import { encryptionKeys } from "../core/encryption-keys.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import type { BackupEnv } from "./env.ts";
-import { systemEntropy, systemTimers } from "./stubs.ts";
+import { processName, systemEntropy, systemTimers } from "./stubs.ts";
 
 /** The backup's tasks try again by themselves: one second try covers a connection that went stale. */
 const retryPolicy: RetryPolicy = { tries: 2, firstWaitMs: 200, longestWaitMs: 5_000 };
@@ -34,6 +34,7 @@ export function databaseBackup({ storage, database, clock, env, dueBy }: BackupP
     database,
     clock,
     entropy: systemEntropy,
+    writer: processName(),
     secrets: secretBox(env),
     openDestination: (destination, credentials) => openDestination(destination, credentials, env, timing),
     dueBy,

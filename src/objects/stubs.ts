@@ -1,5 +1,6 @@
 /** Where each object is found, and the real clock, timers and randomness. */
 import { assert } from "../core/assert.ts";
+import { toHex } from "../core/bytes.ts";
 import type { Grant } from "../core/authority.ts";
 import { asUnixMs, type Clock } from "../core/clock.ts";
 import type { Entropy } from "../core/entropy.ts";
@@ -32,6 +33,17 @@ export const systemTimers: Timers = {
 
 export function alarmSurroundings(id: DurableObjectId): AlarmSurroundings {
   return { object: id.toString(), clock: systemClock, timers: systemTimers };
+}
+
+let nameOfProcess: string | null = null;
+
+/**
+ * 32 hex digits that tell this process from every other, also from one that runs on a copy of the same data: they are kept nowhere.
+ * Made at the first use, since the platform gives no randomness while a Worker is loaded.
+ */
+export function processName(): string {
+  nameOfProcess ??= toHex(systemEntropy.bytes(16));
+  return nameOfProcess;
 }
 
 /** The one index of the deployment. */

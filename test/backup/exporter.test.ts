@@ -4,6 +4,7 @@ import { type Destination, destinationFailure } from "../../src/backup/destinati
 import type { Mutation } from "../../src/core/operations.ts";
 import { Database } from "../../src/engine/database.ts";
 import { CountingStorage } from "../support/counting-storage.ts";
+import { guarded } from "../support/guarded-destination.ts";
 import { MemoryDestination } from "../support/memory-destination.ts";
 import { listGenerations, readGeneration } from "../support/reference-reader.ts";
 import { History } from "../support/workerd/backup-history.ts";
@@ -21,20 +22,16 @@ class WatchedLogs {
   mostUnderWay = 0;
 
   through(destination: Destination): Destination {
-    const watched = Object.create(destination) as Destination;
-    watched.put = async (name, bytes) => {
-      if (!name.includes("/logs/")) return destination.put(name, bytes);
+    const watched = guarded(destination, (work) => work());
+    watched.putIfAbsent = async (name, bytes) => {
+      if (!name.includes("/logs/")) return destination.putIfAbsent(name, bytes);
       this.puts.push({ name, bytes: bytes.slice() });
       this.mostUnderWay = Math.max(this.mostUnderWay, ++this.underWay);
       const fault = this.refuseAll ? "refuse" : this.faults.shift();
-      const outcome = fault === "refuse" ? down : await destination.put(name, bytes);
+      const outcome = fault === "refuse" ? down : await destination.putIfAbsent(name, bytes);
       this.underWay -= 1;
       return fault === undefined ? outcome : down;
     };
-    watched.putIfAbsent = (name, bytes) => destination.putIfAbsent(name, bytes);
-    watched.get = (name, range) => destination.get(name, range);
-    watched.list = (name, options) => destination.list(name, options);
-    watched.delete = (name) => destination.delete(name);
     return watched;
   }
 }

@@ -60,13 +60,13 @@ test.each([false, true])(
       const killed = await withStorage(async (storage) => {
         const dies = { at, after };
         const tested = new TestBackup(storage, {
-          policy: { ...policy, compactionBytes: 9_000 },
+          policy: { ...policy, compactionBytes: 5_000 },
           store: new MemoryDestination(),
           through: (destination) => mortal(destination, dies),
         });
-        const history = new History(tested, 100, at);
+        const history = new History(tested, 80, at);
         let died = await untilKilled(tested, async () => {
-          await history.write(40);
+          await history.write(20);
           await tested.enable();
         });
         if (died && (await tested.backup.run({ command: "status" })).ok) await tested.enable().catch(() => undefined);

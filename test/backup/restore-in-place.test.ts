@@ -135,7 +135,14 @@ test("after a restore in place the old log ends there, a gap is told, and every 
     const fork = await withStorage(async (storage) => {
       const target = new Restorable(new TestBackup(storage, { databaseId: source.databaseId }));
       const at = versionstampHex(version);
-      await target.job({ command: "restore from", jobId: "b", withoutManifest: false, at, ...source });
+      await target.job({
+        command: "restore from",
+        jobId: "b",
+        withoutManifest: false,
+        generation: null,
+        at,
+        ...source,
+      });
       for (let i = 0; i < 50; i++) await target.service.task.run();
       expect(await target.job({ command: "job", jobId: "b" })).toMatchObject({ status: "completed" });
       return target.stored();
@@ -225,7 +232,11 @@ test("what the destination did not take when it was given up begins the gap: a q
     await backup.pass(10_000);
     down = false;
     await backup.settle();
-    expect(await subject.service.run({ command: "resolve", at: time(quiet) })).toMatchObject({ ok: true });
-    expect(await subject.service.run({ command: "resolve", at: time(lost) })).toMatchObject({ code: "not-found" });
+    expect(await subject.service.run({ command: "resolve", at: time(quiet) })).toMatchObject({
+      ok: true,
+    });
+    expect(await subject.service.run({ command: "resolve", at: time(lost) })).toMatchObject({
+      code: "not-found",
+    });
   });
 });

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { lastVerification } from "../../src/backup/jobs.ts";
 import { BackupBucket } from "../../src/backup/replay/backup-bucket.ts";
-import { loadCatalog } from "../../src/backup/replay/catalog.ts";
+import { knownCatalog } from "../../src/backup/replay/catalog.ts";
 import type { JobRoom } from "../../src/backup/restore.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
 import { type Failure, failure } from "../../src/core/errors.ts";
@@ -136,10 +136,7 @@ test("a trial of a backup that has no room says nothing of the backup, and neith
     const room = new Limited(Infinity);
     const trial = new TestRestore({ storage, destination, databaseId, room, objectName: "trial" });
     const { lastVersion } = writer;
-    const catalog = await loadCatalog(new BackupBucket(destination, databaseId), {
-      known: writer.manifest(),
-      withoutManifest: false,
-    });
+    const catalog = await knownCatalog(new BackupBucket(destination, databaseId), writer.manifest());
     if (!catalog.ok) throw new Error(JSON.stringify(catalog));
     const order: ReceiveOrder = {
       purpose: "check",

@@ -171,12 +171,15 @@ class Simulation {
       await work();
     } catch (error) {
       if (!(error instanceof Killed)) throw error;
-      this.tested.reopen();
+      if (this.#random(2) === 0) this.tested.restart();
+      else this.tested.reopen();
     }
   }
 
+  /** The object alone, or the whole process with it. */
   #die(): void {
     this.weather.kill();
-    this.tested.reopen();
+    if (this.#random(2) === 0) this.tested.restart();
+    else this.tested.reopen();
   }
 }

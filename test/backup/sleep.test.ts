@@ -1,6 +1,7 @@
 /** What a backup knows of a destination that fails outlives the object's sleep, which comes between two tries. */
 import { expect, test } from "vitest";
 import { type Destination, destinationFailure } from "../../src/backup/destinations/destination.ts";
+import { guarded } from "../support/guarded-destination.ts";
 import { MemoryDestination } from "../support/memory-destination.ts";
 import { TestBackup } from "../support/workerd/backup.ts";
 import { key, set, text, withStorage } from "../support/workerd/engine.ts";
@@ -13,18 +14,14 @@ class RefusesLogs {
   refuses = false;
 
   through(destination: Destination): Destination {
-    const refusing = Object.create(destination) as Destination;
-    refusing.put = async (name, bytes) => {
-      if (!name.includes("/logs/")) return destination.put(name, bytes);
+    const refusing = guarded(destination, (work) => work());
+    refusing.putIfAbsent = async (name, bytes) => {
+      if (!name.includes("/logs/")) return destination.putIfAbsent(name, bytes);
       this.tries += 1;
       return this.refuses
         ? destinationFailure("retry", "The destination is out of service.")
-        : destination.put(name, bytes);
+        : destination.putIfAbsent(name, bytes);
     };
-    refusing.putIfAbsent = (name, bytes) => destination.putIfAbsent(name, bytes);
-    refusing.get = (name, range) => destination.get(name, range);
-    refusing.list = (name, options) => destination.list(name, options);
-    refusing.delete = (name) => destination.delete(name);
     return refusing;
   }
 }

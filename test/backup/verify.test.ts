@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { generationPrefix, manifestName } from "../../src/backup/format/object-names.ts";
 import { BackupJobs, lastVerification } from "../../src/backup/jobs.ts";
 import { BackupBucket } from "../../src/backup/replay/backup-bucket.ts";
-import { loadCatalog } from "../../src/backup/replay/catalog.ts";
+import { knownCatalog } from "../../src/backup/replay/catalog.ts";
 import { VerificationSchedule } from "../../src/backup/verification-schedule.ts";
 import { Verifier } from "../../src/backup/verify.ts";
 import { failure } from "../../src/core/errors.ts";
@@ -83,10 +83,7 @@ test("the live digest is that of the state at the commit where its scan ends, wh
 
 /** What the scratch object is sent: to check the whole backup, and to rebuild its last state. */
 async function order(destination: MemoryDestination, writer: BackupWriter, jobId: string): Promise<ReceiveOrder> {
-  const catalog = await loadCatalog(new BackupBucket(destination, databaseId), {
-    known: writer.manifest(),
-    withoutManifest: false,
-  });
+  const catalog = await knownCatalog(new BackupBucket(destination, databaseId), writer.manifest());
   if (!catalog.ok) throw new Error(JSON.stringify(catalog));
   const [older, newest] = catalog.generations.map((one) => JSON.stringify(one));
   return {

@@ -31,12 +31,19 @@ interface Filled {
 /** The two ways in which a database is filled, and where its job is found. */
 const WAYS = {
   fork: (o: TestOrganization, source: string, idempotency: Idempotency | null) =>
-    o.service.run(o.root, null, "forks.create", { databaseId: source, at: "then", name: "fork", idempotency }),
+    o.service.run(o.root, null, "forks.create", {
+      databaseId: source,
+      at: "then",
+      generation: null,
+      name: "fork",
+      idempotency,
+    }),
   "restore from a bucket": (o: TestOrganization, source: string, idempotency: Idempotency | null) =>
     o.service.run(o.root, null, "restores.createFromBucket", {
       destination,
       databaseId: source,
       at: "then",
+      generation: null,
       name: "again",
       idempotency,
     }),

@@ -17,9 +17,11 @@ import {
   PairField,
   SnapshotRangeField,
 } from "../../src/backup/format/fields.ts";
+import { encodeGenerationRecord, type GenerationRecord } from "../../src/backup/format/generation-record.ts";
 import { encodeManifest, type ManifestGeneration } from "../../src/backup/format/manifest.ts";
 import {
   differentialName,
+  generationRecordName,
   logObjectName,
   manifestName,
   snapshotObjectName,
@@ -81,6 +83,7 @@ test("the names in the example are names that the code makes, in the order of a 
   const names = [
     manifestName(place.databaseId),
     differentialName(place),
+    generationRecordName(place),
     logObjectName(place, { first, last }),
     snapshotObjectName(place, { series: 1, sequence: 1 }),
   ].join("\n");
@@ -89,6 +92,8 @@ test("the names in the example are names that the code makes, in the order of a 
 
 const generation: ManifestGeneration = {
   start: asVersion(1_000),
+  line: "0".repeat(32),
+  follows: { start: asVersion(500), leftAt: { lastPoint: asVersion(600), heldUpTo: asVersion(700) } },
   state: "complete",
   consistentFrom: asVersion(2_000),
   firstPoint: { versionstamp: asVersion(3_000), time: asUnixMs(3) },
@@ -99,8 +104,18 @@ const generation: ManifestGeneration = {
 };
 const manifest = encodeManifest({ databaseId: "a", writtenAt: asUnixMs(5), generations: [generation] });
 
-test("the manifest has the members that the page lists, and no other", () => {
+test("the record of a generation has the members that the page lists, and no other", () => {
   const listed = tableRows(page)
+    .filter(([first]) => /^`(format|writer|follows|snapshot)`/.test(first ?? ""))
+    .slice(0, 4)
+    .flatMap(([members = ""]) => codeWords(members));
+  const record: GenerationRecord = { writer: "0".repeat(32), since: asUnixMs(5), follows: null, snapshot: null };
+  const bytes = encodeGenerationRecord({ databaseId: "a", start: generation.start }, record);
+  expect([...listed, "sha256"]).toEqual(Object.keys(JSON.parse(new TextDecoder().decode(bytes))));
+});
+
+test("the manifest has the members that the page lists, and no other", () => {
+  const listed = tableRows(page.slice(page.indexOf("\n## The manifest\n")))
     .map(([member = ""]) => codeWords(member))
     .filter(([first = ""]) => /^(generations\[\]\.[\w.[\]]+|format|databaseId|writtenAt|sha256)$/.test(first))
     .flatMap(([first = "", ...others]) => [first, ...others.map((other) => first.replace(/\.\w+$/, other))]);

@@ -214,6 +214,8 @@ export class BackupWriter {
     const described = this.generations.map(
       ({ place, state, consistentFrom, firstPoint, lastPoint, log, snapshot, gaps }): ManifestGeneration => ({
         start: place.start,
+        line: null,
+        follows: null,
         state,
         consistentFrom,
         firstPoint: pointOf(firstPoint),

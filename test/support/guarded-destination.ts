@@ -6,7 +6,10 @@ export type Guard = <T extends { readonly ok: true }>(
 ) => Promise<T | DestinationFailure>;
 
 /** The same destination, with `guard` before every request to it. */
-export function guarded(store: Destination, guard: Guard): Destination {
+export function guarded(
+  store: Destination,
+  guard: Guard,
+): { -readonly [Member in keyof Destination]: Destination[Member] } {
   return {
     prefix: store.prefix,
     put: (...args) => guard(() => store.put(...args)),

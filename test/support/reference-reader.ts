@@ -104,6 +104,8 @@ export async function readGeneration(
       const text = new TextDecoder().decode(bytes);
       if (!/^[0-9a-f]{16}0000$/.test(text)) throw new Error(`differential holds ${text}`);
       consistentFrom = Number.parseInt(text.slice(0, 16), 16);
+    } else if (path === "generation.json") {
+      // Who writes it: nobody else's concern.
     } else if (path.startsWith("snapshots/")) {
       if (!/^snapshots\/0001_[0-9a-f]{16}_[0-9a-f]{16}\.bin$/.test(path)) throw new Error(`${name} is no snapshot`);
       snapshot.push({ name, sha256, range: fromBinary(BackupSnapshotRangeSchema, bytes) });

@@ -56,9 +56,23 @@ export interface Gap {
   readonly cause: string;
 }
 
+/** The generation before one in the same history. */
+export interface Predecessor {
+  readonly start: Version;
+  /**
+   * Where this history left it, when not by both having got the same commits for a while: at its last commit that belongs here, and
+   * up to which version the database held that. What lies behind in the predecessor's log is another history's.
+   */
+  readonly leftAt: { readonly lastPoint: Version; readonly heldUpTo: Version } | null;
+}
+
 export interface ManifestGeneration {
   /** The version at which it started; its folder is named after it. */
   readonly start: Version;
+  /** Whose it is: the writers of one history share a name. null in a manifest from before there were any. */
+  readonly line: string | null;
+  /** null: it is the first, or nobody says. */
+  readonly follows: Predecessor | null;
   readonly state: GenerationState;
   /** What `differential` says; null until it is stored. Restorable are the commits after it. */
   readonly consistentFrom: Version | null;
@@ -88,22 +102,33 @@ export function encodeManifest(manifest: Manifest): Uint8Array {
     format: MANIFEST_FORMAT,
     databaseId: manifest.databaseId,
     writtenAt: timeText(manifest.writtenAt),
-    generations: manifest.generations.map((generation) => ({
-      start: versionstampHex(generation.start),
-      state: generation.state,
-      consistentFrom: stampText(generation.consistentFrom),
-      firstPoint: pointJson(generation.firstPoint),
-      lastPoint: pointJson(generation.lastPoint),
-      log: folderJson(generation.log),
-      snapshot: folderJson(generation.snapshot),
-      gaps: generation.gaps.map(({ after, upTo, cause }) => ({
-        after: versionstampHex(after),
-        upTo: stampText(upTo),
-        cause,
-      })),
-    })),
+    generations: manifest.generations.map(generationJson),
   };
   return sealManifest(JSON.stringify(json, null, 2));
+}
+
+/** Tells whether these generations are in a manifest as they were written. */
+export function manifestDigest(generations: readonly ManifestGeneration[]): string {
+  return sha256Hex(new TextEncoder().encode(JSON.stringify(generations.map(generationJson))));
+}
+
+function generationJson(generation: ManifestGeneration): object {
+  return {
+    start: versionstampHex(generation.start),
+    line: generation.line,
+    follows: followsJson(generation.follows),
+    state: generation.state,
+    consistentFrom: stampText(generation.consistentFrom),
+    firstPoint: pointJson(generation.firstPoint),
+    lastPoint: pointJson(generation.lastPoint),
+    log: folderJson(generation.log),
+    snapshot: folderJson(generation.snapshot),
+    gaps: generation.gaps.map(({ after, upTo, cause }) => ({
+      after: versionstampHex(after),
+      upTo: stampText(upTo),
+      cause,
+    })),
+  };
 }
 
 const SEAL = /,\n {2}"sha256": "([0-9a-f]{64})"\n}\n$/;
@@ -115,7 +140,7 @@ export function sealManifest(json: string): Uint8Array {
   return new TextEncoder().encode(`${content},\n  "sha256": "${hash}"\n}\n`);
 }
 
-function isSealed(text: string): boolean {
+export function isSealed(text: string): boolean {
   const seal = SEAL.exec(text);
   return seal !== null && sha256Hex(new TextEncoder().encode(text.slice(0, seal.index))) === seal[1];
 }
@@ -175,6 +200,8 @@ function parseGeneration(node: JsonNode): ManifestGeneration {
   }
   return {
     start: node.field("start").stamp(),
+    line: node.optional("line")?.orNull((line) => line.text()) ?? null,
+    follows: node.optional("follows")?.orNull(parseFollows) ?? null,
     state,
     consistentFrom: node.field("consistentFrom").orNull((value) => value.stamp()),
     firstPoint: node.field("firstPoint").orNull(parsePoint),
@@ -192,11 +219,21 @@ function parseGeneration(node: JsonNode): ManifestGeneration {
   };
 }
 
+export function parseFollows(node: JsonNode): Predecessor {
+  return {
+    start: node.field("start").stamp(),
+    leftAt: node.field("leftAt").orNull((left) => ({
+      lastPoint: left.field("lastPoint").stamp(),
+      heldUpTo: left.field("heldUpTo").stamp(),
+    })),
+  };
+}
+
 function parsePoint(node: JsonNode): RestorePoint {
   return { versionstamp: node.field("versionstamp").stamp(), time: node.field("time").time() };
 }
 
-function parseFolder(node: JsonNode): FolderState {
+export function parseFolder(node: JsonNode): FolderState {
   return {
     objects: node.field("objects").integer(),
     bytes: node.field("bytes").integer(),
@@ -212,7 +249,19 @@ function pointJson(point: RestorePoint | null): unknown {
   return point === null ? null : { versionstamp: versionstampHex(point.versionstamp), time: timeText(point.time) };
 }
 
-function folderJson({ objects, bytes, head }: FolderState): unknown {
+export function followsJson(follows: Predecessor | null): unknown {
+  if (follows === null) return null;
+  const { start, leftAt } = follows;
+  return {
+    start: versionstampHex(start),
+    leftAt:
+      leftAt === null
+        ? null
+        : { lastPoint: versionstampHex(leftAt.lastPoint), heldUpTo: versionstampHex(leftAt.heldUpTo) },
+  };
+}
+
+export function folderJson({ objects, bytes, head }: FolderState): object {
   return { objects, bytes, head: head === null ? null : { object: head.object, sha256: head.sha256 } };
 }
 
@@ -225,7 +274,7 @@ function timeText(time: UnixMs): string {
 }
 
 /** A value of parsed JSON that knows where it was, and throws DamageFound for what it is not. */
-class JsonNode {
+export class JsonNode {
   readonly path: string;
   readonly #value: unknown;
 
@@ -239,6 +288,12 @@ class JsonNode {
     if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) this.#wrong(`a field ${name}`);
     // It is an object that has this field.
     return new JsonNode((value as Record<string, unknown>)[name], `${name} of ${this.path}`);
+  }
+
+  /** undefined: there is no such field, as in what an earlier version wrote. */
+  optional(name: string): JsonNode | undefined {
+    const value = this.#value;
+    return typeof value === "object" && value !== null && Object.hasOwn(value, name) ? this.field(name) : undefined;
   }
 
   list(longest: number): JsonNode[] {

@@ -44,6 +44,11 @@ export function manifestName(databaseId: string): string {
   return `${databasePrefix(databaseId)}manifest.json`;
 }
 
+/** Who writes the generation, and what it follows. */
+export function generationRecordName(place: GenerationPlace): string {
+  return `${generationPrefix(place)}generation.json`;
+}
+
 export function logsPrefix(place: GenerationPlace): string {
   return `${generationPrefix(place)}logs/`;
 }

@@ -2,7 +2,12 @@
  * One database's backup as it lies in a destination: which objects there are, and their bytes. Everything that is read goes through
  * here, one page of names or one object at a time. What an object means is for others.
  */
-import { MAX_DESTINATION_READ_BYTES, MAX_GENERATIONS_LISTED, MAX_MANIFEST_BYTES } from "../../core/limits.ts";
+import {
+  MAX_DESTINATION_READ_BYTES,
+  MAX_GENERATION_RECORD_BYTES,
+  MAX_GENERATIONS_LISTED,
+  MAX_MANIFEST_BYTES,
+} from "../../core/limits.ts";
 import type { Version } from "../../core/versionstamp.ts";
 import {
   type Destination,
@@ -12,6 +17,7 @@ import {
   type ListPage,
 } from "../destinations/destination.ts";
 import { type Damage, damage } from "../format/damage.ts";
+import { type GenerationRecord, parseGenerationRecord } from "../format/generation-record.ts";
 import { type Manifest, parseManifest } from "../format/manifest.ts";
 import {
   afterGeneration,
@@ -19,6 +25,7 @@ import {
   differentialName,
   type GenerationPlace,
   generationOf,
+  generationRecordName,
   manifestName,
   parseDifferential,
 } from "../format/object-names.ts";
@@ -57,18 +64,22 @@ export class BackupBucket {
   }
 
   /** null: there is none. */
-  async manifest(): Promise<{ readonly ok: true; readonly manifest: Manifest | null } | ReadProblem> {
+  async manifest(): Promise<
+    { readonly ok: true; readonly manifest: Manifest | null; readonly etag: string | null } | ReadProblem
+  > {
     const got = await this.#destination.get(manifestName(this.databaseId), undefined, MAX_MANIFEST_BYTES);
-    if (got.ok) return parseManifest(this.databaseId, got.bytes);
-    return got.class === "not-found" ? { ok: true, manifest: null } : got;
+    if (!got.ok) return got.class === "not-found" ? { ok: true, manifest: null, etag: null } : got;
+    const parsed = parseManifest(this.databaseId, got.bytes);
+    return parsed.ok ? { ok: true, manifest: parsed.manifest, etag: got.etag } : parsed;
   }
 
   /**
-   * The starts of all generations newer than this one (null: all) of which any object is there, ascending. One request for each,
-   * and one.
+   * The starts of all generations newer than the one and older than the other (null: all) of which any object is there, ascending.
+   * One request for each, and one.
    */
   async generations(
     newerThan: Version | null,
+    olderThan: Version | null = null,
   ): Promise<{ readonly ok: true; readonly starts: readonly Version[] } | DestinationFailure> {
     const starts: Version[] = [];
     const prefix = databasePrefix(this.databaseId);
@@ -79,6 +90,9 @@ export class BackupBucket {
       const [object] = page.objects;
       if (object === undefined) return { ok: true, starts };
       const start = generationOf(this.databaseId, object.name);
+      if (start !== undefined && olderThan !== null && start >= olderThan) return { ok: true, starts };
+      // The manifest and what else there may be comes behind every number.
+      if (start === undefined && object.name > `${prefix}g`) return { ok: true, starts };
       if (start !== undefined) starts.push(start);
       after = start === undefined ? object.name : afterGeneration(this.place(start));
     }
@@ -86,6 +100,18 @@ export class BackupBucket {
       "bad",
       `There are more than ${MAX_GENERATIONS_LISTED} generations, or other objects, below ${this.#destination.prefix}${prefix} than the manifest names.`,
     );
+  }
+
+  /** Who writes a generation; null: nobody has said so. */
+  async record(
+    place: GenerationPlace,
+  ): Promise<
+    { readonly ok: true; readonly record: GenerationRecord | null; readonly etag: string | null } | ReadProblem
+  > {
+    const got = await this.#destination.get(generationRecordName(place), undefined, MAX_GENERATION_RECORD_BYTES);
+    if (!got.ok) return got.class === "not-found" ? { ok: true, record: null, etag: null } : got;
+    const parsed = parseGenerationRecord(place, got.bytes);
+    return parsed.ok ? { ok: true, record: parsed.record, etag: got.etag } : parsed;
   }
 
   /** What `differential` says; null: it is not there, and so the generation is not readable. */

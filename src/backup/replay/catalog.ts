@@ -1,23 +1,27 @@
 /**
- * Which generations a backup has, what each can give back, and which one serves a moment. The manifest says so; without one a
- * listing does, and then nobody can tell whether the last objects of a snapshot or of a log are still there.
+ * Which generations a history of a backup has, what each can give back, and which one serves a moment. What the database itself knows
+ * of its backup says so; `histories.ts` finds it out from a bucket alone.
  *
  * A generation gives back every commit after its `differential` up to the end of its log, and the state at `differential` itself.
  */
-import { failure, type Failure } from "../../core/errors.ts";
 import { type Version, versionstampHex } from "../../core/versionstamp.ts";
+import type { DestinationFailure } from "../destinations/destination.ts";
 import { damage } from "../format/damage.ts";
-import type { ChainHead, Gap, Manifest, ManifestGeneration } from "../format/manifest.ts";
-import { differentialName, type GenerationPlace, manifestName } from "../format/object-names.ts";
+import type { ChainHead, Manifest, ManifestGeneration } from "../format/manifest.ts";
+import { differentialName, type GenerationPlace } from "../format/object-names.ts";
 import type { BackupBucket, ReadProblem } from "./backup-bucket.ts";
 
 /** One that can be read: its `differential` is stored. */
 export interface Generation {
   readonly place: GenerationPlace;
   readonly consistentFrom: Version;
-  /** Nothing after its last commit will ever be in it. */
-  readonly ended: boolean;
-  readonly gaps: readonly Gap[];
+  /**
+   * Where this history ends in it: commits above `lastPoint` are lost, or another history's, and the database held that commit's state
+   * up to `heldUpTo`. null: it goes on.
+   */
+  readonly end: { readonly lastPoint: Version; readonly heldUpTo: Version } | null;
+  /** Why it ends, or null. */
+  readonly endCause: string | null;
   /** What its snapshot ends with; null: it is empty. undefined: nobody says. */
   readonly snapshotHead: ChainHead | null | undefined;
   /** An object that its log has, the newest of which anybody says. */
@@ -28,49 +32,28 @@ export interface Catalog {
   readonly ok: true;
   /** The oldest first. */
   readonly generations: readonly Generation[];
+  /** Those that were whole once and give nothing back any more. */
+  readonly lost: readonly { readonly consistentFrom: Version; readonly cause: string }[];
   /** The starts of all that the manifest names or of which anything is there, readable or not, ascending. */
   readonly starts: readonly Version[];
 }
 
-export interface CatalogOptions {
-  /** What the database itself knows of its backup. It is newer than the manifest in the bucket, and used instead of it. */
-  readonly known: Manifest | null;
-  /** Go by the listing: the manifest is lost or damaged. */
-  readonly withoutManifest: boolean;
-}
-
-export async function loadCatalog(
-  bucket: BackupBucket,
-  options: CatalogOptions,
-): Promise<Catalog | ReadProblem | Failure> {
-  const manifest = await chooseManifest(bucket, options);
-  if (!manifest.ok) return manifest;
-  const named = manifest.manifest?.generations.map(({ start }) => start) ?? [];
+/** What the database itself knows of its backup, which is newer than the manifest in the bucket. */
+export async function knownCatalog(bucket: BackupBucket, known: Manifest): Promise<Catalog | DestinationFailure> {
+  const named = known.generations.map(({ start }) => start);
   const listed = await bucket.generations(named.at(-1) ?? null);
   if (!listed.ok) return listed;
-  if (listed.starts.length === 0 && manifest.manifest === null) {
-    return failure("not-found", "There is no backup of this database at the destination, or nothing of it is left");
-  }
-  if (manifest.manifest === null && !options.withoutManifest) {
-    return damage(
-      manifestName(bucket.databaseId),
-      "is missing; without it nobody can tell whether the last objects of the backup are all there",
-    );
-  }
-  if (manifest.manifest !== null) {
-    const generations = manifest.manifest.generations.flatMap((one) => describedGeneration(bucket, one));
-    return { ok: true, generations, starts: [...named, ...listed.starts] };
-  }
-  const generations: Generation[] = [];
-  for (const start of listed.starts) {
-    const place = bucket.place(start);
-    const stored = await bucket.consistentFrom(place);
-    if (!stored.ok) return stored;
-    const { consistentFrom } = stored;
-    if (consistentFrom === null) continue;
-    generations.push({ place, consistentFrom, ended: false, gaps: [], snapshotHead: undefined, logHead: null });
-  }
-  return { ok: true, generations, starts: listed.starts };
+  const all = known.generations.flatMap((one) => describedGeneration(bucket, one));
+  return { ok: true, ...divideLost(all), starts: [...named, ...listed.starts] };
+}
+
+/** Those that give something back, and those that do not any more. */
+export function divideLost(all: readonly Generation[]): Pick<Catalog, "generations" | "lost"> {
+  const isLost = ({ end, consistentFrom }: Generation): boolean => end !== null && end.heldUpTo < consistentFrom;
+  const lost = all
+    .filter(isLost)
+    .map(({ consistentFrom, endCause }) => ({ consistentFrom, cause: endCause ?? "Nothing is known of its cause." }));
+  return { generations: all.filter((one) => !isLost(one)), lost };
 }
 
 /** What `differential` holds must be what the generation is known by: wrong, it would name another state than the real one. */
@@ -99,24 +82,19 @@ export function generationAfter(catalog: Catalog, generation: Generation): Gener
   return catalog.generations.find(({ place }) => place.start > generation.place.start) ?? null;
 }
 
-async function chooseManifest(
-  bucket: BackupBucket,
-  { known, withoutManifest }: CatalogOptions,
-): Promise<{ readonly ok: true; readonly manifest: Manifest | null } | ReadProblem> {
-  if (withoutManifest) return { ok: true, manifest: null };
-  return known === null ? bucket.manifest() : { ok: true, manifest: known };
-}
-
 /** Nothing for one that is not readable: in a manifest that is a minute old, it may be so by now, and its end is not known. */
-function describedGeneration(bucket: BackupBucket, described: ManifestGeneration): Generation[] {
-  const { start, state, consistentFrom, gaps, snapshot, log } = described;
+export function describedGeneration(bucket: BackupBucket, described: ManifestGeneration): Generation[] {
+  const { start, state, consistentFrom, lastPoint, gaps, snapshot, log } = described;
   if (consistentFrom === null) return [];
+  const [gap] = gaps;
+  const last = lastPoint?.versionstamp ?? consistentFrom;
+  const heldUpTo = gap?.after ?? last;
   return [
     {
       place: bucket.place(start),
       consistentFrom,
-      ended: state === "ended",
-      gaps,
+      end: state === "ended" ? { lastPoint: last < heldUpTo ? last : heldUpTo, heldUpTo } : null,
+      endCause: gap?.cause ?? null,
       snapshotHead: snapshot.head,
       logHead: log.head,
     },

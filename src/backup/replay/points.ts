@@ -4,7 +4,7 @@
  */
 import { failure, type Failure } from "../../core/errors.ts";
 import type { RestorableRange, RestorePointInfo } from "../../core/restore-commands.ts";
-import { asVersion, timeOfVersion, type Version } from "../../core/versionstamp.ts";
+import { asVersion, LAST_VERSION, timeOfVersion, type Version } from "../../core/versionstamp.ts";
 import { damage } from "../format/damage.ts";
 import { isLastOfCommit } from "../format/log-stamp.ts";
 import { headName } from "../format/manifest.ts";
@@ -31,9 +31,6 @@ export interface PointPage {
   readonly next: Version | null;
 }
 
-/** No commit has it: the year 2255. */
-const LAST_VERSION = asVersion(Number.MAX_SAFE_INTEGER - 1);
-
 /** Requests that one page may take, about. */
 const PAGE_REQUESTS = 30;
 
@@ -45,21 +42,26 @@ export async function resolveMoment(
 ): Promise<ResolvedMoment | ReadProblem | Failure> {
   const generation = generationFor(catalog, moment);
   if (generation === null) return outside(catalog, moment);
-  const around = await logObjectsAround(bucket, generation.place, moment);
+  const { end } = generation;
+  if (end !== null && moment > end.heldUpTo) return inTheGap(catalog, generation, end.heldUpTo);
+  // What lies behind the last commit of this history in the same log is not its own.
+  const isBehind = end !== null && moment > end.lastPoint;
+  const wanted = isBehind ? end.lastPoint : moment;
+  const around = await logObjectsAround(bucket, generation.place, wanted);
   if (!around.ok) return around;
   const object = around.upTo.at(-1);
-  if (around.next === null && (object === undefined || object.last.version < moment)) {
-    const beyond = beyondTheEnd(catalog, generation, object, moment);
+  if (around.next === null && (object === undefined || object.last.version < wanted)) {
+    const beyond = beyondTheEnd(catalog, generation, object);
     if (beyond !== null) return beyond;
   }
   const resolvedTo = (version: number): ResolvedMoment => {
     const atLeast = asVersion(Math.max(version, generation.consistentFrom));
-    return { ok: true, generation, version: atLeast, isExact: atLeast === moment };
+    return { ok: true, generation, version: atLeast, isExact: isBehind || atLeast === moment };
   };
   if (object === undefined) return resolvedTo(generation.consistentFrom);
   const commits = await commitsOf(bucket, generation, object);
   if (!commits.ok) return commits;
-  return resolvedTo(commits.versions.findLast((one) => one <= moment) ?? object.first.version);
+  return resolvedTo(commits.versions.findLast((one) => one <= wanted) ?? object.first.version);
 }
 
 /** From the first moment that can be restored to the last. null: nothing can. */
@@ -70,19 +72,20 @@ export async function restorableRange(
   const [oldest] = catalog.generations;
   const newest = catalog.generations.at(-1);
   if (oldest === undefined || newest === undefined) return { ok: true, range: null };
-  const end = await logObjectsAround(bucket, newest.place, LAST_VERSION);
-  if (!end.ok) return end;
-  const last = end.upTo.at(-1)?.last.version ?? newest.consistentFrom;
+  const found = await logObjectsAround(bucket, newest.place, LAST_VERSION);
+  if (!found.ok) return found;
+  const last = newest.end?.lastPoint ?? found.upTo.at(-1)?.last.version ?? newest.consistentFrom;
   return { ok: true, range: { first: pointAt(oldest.consistentFrom), last: pointAt(last) } };
 }
 
-/** At or above every version that the backup has seen: of the newest two generations, since older ones end below. */
+/** At or above every version that the backup has seen: of the newest generations, since older ones end below. */
 export async function highestVersion(
   bucket: BackupBucket,
-  catalog: Catalog,
+  starts: readonly Version[],
 ): Promise<{ readonly ok: true; readonly version: Version } | ReadProblem> {
-  let highest: number = Math.max(0, ...catalog.starts, ...catalog.generations.map((one) => one.consistentFrom));
-  for (const start of catalog.starts.slice(-2)) {
+  let highest: number = Math.max(0, ...starts);
+  // Both that are written while one takes over from the other; and so of a copy that writes there, too.
+  for (const start of starts.slice(-4)) {
     const end = await logObjectsAround(bucket, bucket.place(start), LAST_VERSION);
     if (!end.ok) return end;
     highest = Math.max(highest, end.upTo.at(-1)?.last.version ?? 0);
@@ -120,6 +123,7 @@ class Pager {
     while (!this.#isFull()) {
       const generation = generationBefore(this.#catalog, from);
       if (generation === null) return this.#page(null);
+      from = Math.min(from, generation.end?.lastPoint ?? from);
       const around = await this.#around(generation, asVersion(from));
       if (!around.ok) return around;
       if (around.upTo.length === 0) from = generation.consistentFrom;
@@ -143,7 +147,8 @@ class Pager {
       if (generation === undefined) return this.#page(null);
       from = Math.max(from, generation.consistentFrom);
       const newer = generationAfter(this.#catalog, generation);
-      const end = newer?.consistentFrom ?? Number.MAX_SAFE_INTEGER;
+      const forever = Number.MAX_SAFE_INTEGER;
+      const end = Math.min(newer?.consistentFrom ?? forever, generation.end?.lastPoint ?? forever);
       const around = await this.#around(generation, asVersion(from));
       if (!around.ok) return around;
       const straddling = around.upTo.at(-1);
@@ -213,26 +218,30 @@ export function pointAt(version: Version): RestorePointInfo {
   return { version, time: timeOfVersion(version) };
 }
 
-/** The moment lies behind the last object of its generation: fine at the backup's end, and else a gap or damage. */
+/** What is wanted lies behind the last object of its generation: fine at the backup's end, and else a gap or damage. */
 function beyondTheEnd(
   catalog: Catalog,
   generation: Generation,
   last: LogObject | undefined,
-  moment: Version,
 ): ReadProblem | Failure | null {
-  const { place, logHead, consistentFrom } = generation;
+  const { place, logHead, consistentFrom, end } = generation;
   const head = logHead === null ? null : headName(place, logHead);
   if (head !== null && (last === undefined || last.name < head)) return damage(head, "is missing");
-  // A quiet time behind the last commit belongs to the generation, up to where its gap begins.
-  const heldUpTo = generation.gaps.find(({ after }) => after >= consistentFrom)?.after ?? consistentFrom;
-  const end = asVersion(Math.max(last?.last.version ?? consistentFrom, heldUpTo));
+  if (end !== null) return null;
   const newer = generationAfter(catalog, generation);
-  if (end >= moment || (newer === null && !generation.ended)) return null;
-  const cause = generation.gaps.find(({ after }) => after <= moment)?.cause ?? "Nothing is known of its cause.";
+  const isLast = newer === null && !catalog.lost.some((one) => one.consistentFrom > consistentFrom);
+  return isLast ? null : inTheGap(catalog, generation, last?.last.version ?? consistentFrom);
+}
+
+/** Nothing is known of the moments behind this one, up to where the next generation begins. */
+function inTheGap(catalog: Catalog, generation: Generation, heldUpTo: Version): Failure {
+  const newer = generationAfter(catalog, generation);
+  const lost = catalog.lost.find(({ consistentFrom }) => consistentFrom > generation.consistentFrom);
+  const cause = generation.endCause ?? lost?.cause ?? "Nothing is known of its cause.";
   const until = newer === null ? "it is still open" : `it ends with ${momentText(newer.consistentFrom)}`;
   return failure(
     "not-found",
-    `The backup has a gap there: it holds nothing after ${momentText(end)}, and ${until}. ${cause}`,
+    `The backup has a gap there: it holds nothing after ${momentText(heldUpTo)}, and ${until}. ${cause}`,
   );
 }
 

@@ -11,6 +11,8 @@ const manifest: Manifest = {
   generations: [
     {
       start: asVersion(1_800_000_000_000_000),
+      line: null,
+      follows: null,
       state: "ended",
       consistentFrom: asVersion(1_800_000_000_000_100),
       firstPoint: { versionstamp: asVersion(1_800_000_000_000_200), time: asUnixMs(1_800_000_000_000) },
@@ -28,6 +30,11 @@ const manifest: Manifest = {
     },
     {
       start: asVersion(1_900_000_000_000_000),
+      line: "ab".repeat(16),
+      follows: {
+        start: asVersion(1_800_000_000_000_000),
+        leftAt: { lastPoint: asVersion(1_800_000_000_900_000), heldUpTo: asVersion(1_800_000_000_950_000) },
+      },
       state: "snapshotting",
       consistentFrom: null,
       firstPoint: null,
@@ -83,7 +90,16 @@ describe("a manifest", () => {
     expect(parse(changed(["comment"], "hello")).ok).toBe(true);
   });
 
-  it.each(fields.map((path) => [path.join("."), path] as const))("without %s is refused", (_, path) => {
+  it("of an earlier version, which names no histories, is read", () => {
+    const { generations } = manifest;
+    const earlier = changed(["generations", 1, "follows"], undefined);
+    const parsed = parse(JSON.stringify(JSON.parse(earlier), (name, value) => (name === "line" ? undefined : value)));
+    const without = generations.map((one) => ({ ...one, line: null, follows: null }));
+    expect(parsed).toEqual({ ok: true, manifest: { ...manifest, generations: without } });
+  });
+
+  const needed = fields.filter((path) => path.at(-1) !== "line" && path.at(-1) !== "follows");
+  it.each(needed.map((path) => [path.join("."), path] as const))("without %s is refused", (_, path) => {
     expect(parse(changed(path, undefined))).toMatchObject({ ok: false, object: "db/manifest.json" });
   });
 

@@ -1,7 +1,8 @@
 /** Which moments a backup can give back: found by few requests, page by page, in both directions, over generations and gaps. */
 import { describe, expect, test } from "vitest";
 import { BackupBucket, type ReadProblem } from "../../../src/backup/replay/backup-bucket.ts";
-import { type Catalog, loadCatalog } from "../../../src/backup/replay/catalog.ts";
+import type { Catalog } from "../../../src/backup/replay/catalog.ts";
+import { loadHistories } from "../../../src/backup/replay/histories.ts";
 import { logObjectsAround } from "../../../src/backup/replay/log-index.ts";
 import { parseMoment } from "../../../src/backup/replay/moment.ts";
 import {
@@ -31,7 +32,10 @@ interface Opened {
 
 async function open(destination: MemoryDestination, withoutManifest = false): Promise<Opened> {
   const bucket = new BackupBucket(destination, databaseId);
-  return { destination, bucket, catalog: good(await loadCatalog(bucket, { known: null, withoutManifest })) };
+  const { histories } = good(await loadHistories(bucket, withoutManifest));
+  const [catalog] = histories;
+  if (catalog === undefined || histories.length > 1) throw new Error(`${histories.length} histories`);
+  return { destination, bucket, catalog };
 }
 
 async function written(seed: number): Promise<Opened & { writer: BackupWriter; points: Version[] }> {
@@ -176,14 +180,14 @@ test("the range goes from the oldest differential to the newest commit, and ever
   const { range } = good(await restorableRange(bucket, catalog));
   expect(range?.first.version).toBe(writer.generations[0]?.consistentFrom);
   expect(range?.last.version).toBe(writer.lastVersion);
-  expect(good(await highestVersion(bucket, catalog)).version).toBe(writer.lastVersion);
+  expect(good(await highestVersion(bucket, catalog.starts)).version).toBe(writer.lastVersion);
   const generation = writer.begin();
   const beyond = writer.randomCommit();
   await writer.flush();
   // A generation without a differential is not readable, and its versions were used all the same.
   expect(generation.consistentFrom).toBeNull();
   const later = await open(destination);
-  expect(good(await highestVersion(later.bucket, later.catalog)).version).toBe(beyond);
+  expect(good(await highestVersion(later.bucket, later.catalog.starts)).version).toBe(beyond);
   expect(later.catalog.generations).toHaveLength(2);
 });
 
@@ -234,11 +238,11 @@ describe("a bucket that was made to be read without end", () => {
 
   test.for([
     ["generations", (after: string) => `${hex16(Number.parseInt(after.split("/")[1] || "0", 16) + 1)}/x`],
-    ["objects that are none of ours", (after: string) => `z${hex16(Number(after.split("/z")[1] ?? 0) + 1)}`],
+    ["objects that are none of ours", (after: string) => `0z${hex16(Number(after.split("/0z")[1] ?? 0) + 1)}`],
   ] as const)("has too many %s", async ([, next]) => {
     const endless = new Endless((after) => [{ name: `${databaseId}/${next(after)}`, size: 1 }]);
     const bucket = new BackupBucket(endless, databaseId);
-    const catalog = await loadCatalog(bucket, { known: null, withoutManifest: true });
+    const catalog = await loadHistories(bucket, true);
     expect(catalog).toMatchObject({ ok: false, class: "bad", message: expect.stringContaining("1000 generations") });
     expect(endless.requests).toBeLessThan(1_100);
   });
@@ -268,7 +272,8 @@ describe("a bucket that was made to be read without end", () => {
     await writer.writeManifest();
     const before = destination.requests;
     const { catalog } = await open(destination);
-    expect(destination.requests - before).toBe(3);
+    // The manifest, one look behind each generation that it names, and one at the end of the last that can be read.
+    expect(destination.requests - before).toBeLessThanOrEqual(1 + 22 + 1);
     expect(catalog.starts.length).toBe(22);
   });
 });

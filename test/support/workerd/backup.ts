@@ -6,6 +6,7 @@ import { type BackupPolicy, defaultPolicy } from "../../../src/backup/policy.ts"
 import { SecretBox } from "../../../src/backup/secrets.ts";
 import { encryptionKeys } from "../../../src/core/encryption-keys.ts";
 import type { BackupCommand, BackupInfo, NewBackupDestination } from "../../../src/core/backup-commands.ts";
+import { toHex } from "../../../src/core/bytes.ts";
 import { asUnixMs } from "../../../src/core/clock.ts";
 import type { AtomicWrite, Mutation } from "../../../src/core/operations.ts";
 import type { SyncStorage } from "../../../src/core/storage.ts";
@@ -36,6 +37,10 @@ export function s3Destination(): Extract<NewBackupDestination, { kind: "s3" }> {
 
 let databases = 0;
 
+function newWriter(): string {
+  return toHex(systemEntropy.bytes(16));
+}
+
 export function newDatabaseId(): string {
   databases += 1;
   return `${crypto.randomUUID().slice(0, 8)}-${databases}`;
@@ -58,6 +63,8 @@ export class TestBackup {
   readonly storage: SyncStorage;
   readonly clock: MovableClock;
   readonly databaseId: string;
+  /** The name of the process that it runs in: see `restart`. */
+  writer = newWriter();
   /** What lies in the bucket, past what stands before it. */
   readonly store: Destination;
   database!: Database;
@@ -87,6 +94,7 @@ export class TestBackup {
       database: this.database,
       clock,
       entropy: systemEntropy,
+      writer: this.writer,
       secrets: secrets ?? secretBox(),
       openDestination: () => through?.(this.store) ?? this.store,
       dueBy: (at) => {
@@ -97,6 +105,12 @@ export class TestBackup {
       policy: { ...defaultPolicy, ...policy },
     });
     this.alarm = this.#nextDue();
+  }
+
+  /** As `reopen`, in another process: the server was stopped and started. */
+  restart(): void {
+    this.writer = newWriter();
+    this.reopen();
   }
 
   enable(times: { intervalMs?: number; retentionDays?: number } = {}): Promise<BackupInfo> {

@@ -29,10 +29,15 @@ let objects = 0;
 
 /** Runs the test with the storage of an object that nobody has used, and that stays uninitialised itself. */
 export async function withStorage<T>(work: (storage: DurableObjectStorage) => T | Promise<T>): Promise<T> {
+  return openObject()(work);
+}
+
+/** Another such object. What is done with its storage must run inside it, each time. */
+export function openObject(): <T>(work: (storage: DurableObjectStorage) => T | Promise<T>) => Promise<T> {
   objects += 1;
   // The plugin's environment is the deployment's.
   const stub = (env as unknown as Env).DATABASES.getByName(`engine test ${objects}`);
-  return runInDurableObject(stub, (_instance, state) => work(state.storage));
+  return (work) => runInDurableObject(stub, (_instance, state) => work(state.storage));
 }
 
 export function key(...parts: Key): Uint8Array {

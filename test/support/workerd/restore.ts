@@ -113,6 +113,7 @@ export class TestRestore {
     jobId: string,
     at: Version | string,
     withoutManifest = false,
+    generation: string | null = null,
   ): Promise<RestoreAnswer | { ok: false; code: string; message: string }> {
     const text = typeof at === "string" ? at : versionstampHex(at);
     const { databaseId } = this.#options;
@@ -123,6 +124,7 @@ export class TestRestore {
       destination: place,
       at: text,
       withoutManifest,
+      generation,
     });
   }
 

@@ -115,12 +115,25 @@ export const newRestore = z.strictObject({
     .meta({ description: "What was written since is undone." }),
 });
 
-export const newFork = z.strictObject({ at: moment, name: nameOrEmpty.default("") });
+const generationName = z
+  .string()
+  .regex(/^[0-9a-f]{16}$/, {
+    error: "must be the name of a generation's folder: 16 hexadecimal digits, as 0006444c9be62a40",
+  })
+  .nullable()
+  .default(null)
+  .meta({
+    description:
+      "The generation that the state is taken from, by its folder's 16 digits: also one of a copy of the database, which has gone on by itself. null: the one that holds the moment.",
+  });
+
+export const newFork = z.strictObject({ at: moment, generation: generationName, name: nameOrEmpty.default("") });
 
 export const newRestoreFromBucket = z.strictObject({
   destination: newDestination,
   databaseId: z.uuid().meta({ description: "Whose backup it is." }),
   at: moment,
+  generation: generationName,
   name: nameOrEmpty.default(""),
 });
 
@@ -163,9 +176,13 @@ export const backup = z
     generations: z.array(
       z.object({
         prefix: z.string(),
-        state: z.enum(["snapshotting", "complete", "retired", "ended", "deleting"]).meta({
+        state: z.enum(["snapshotting", "complete", "retired", "ended", "damaged", "deleting"]).meta({
           description:
-            "snapshotting: it cannot be read yet. complete: what is committed goes into it. retired: a newer one has taken over. ended: it gives back what is between `after` and `upTo` and nothing later. deleting: not to be used any more.",
+            "snapshotting: it cannot be read yet. complete: what is committed goes into it. retired: a newer one has taken over. ended: it gives back what is between `after` and `upTo` and nothing later. damaged: what it held is gone from the bucket. deleting: not to be used any more.",
+        }),
+        foreign: z.boolean().meta({
+          description:
+            "Another writer's, who has a copy of this database: not written to from here, and never deleted.",
         }),
         after: versionstamp.nullable().meta({ description: "The commits after this one can be gone back to." }),
         upTo: versionstamp.nullable().meta({ description: "The last commit in it." }),

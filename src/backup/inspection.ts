@@ -1,0 +1,121 @@
+/**
+ * Looks into the bucket now and then for what should be there: every few minutes while something is stored, every hour else, and soon
+ * after this process has begun to write. Objects that vanish, by hand, by a lifecycle rule or with their bucket, are noticed so, and
+ * an outdated manifest, and who else writes there. A look is a handful of requests for the headers of objects, and bounded.
+ */
+import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
+import type { Configuration, ConfigurationTable } from "./configuration.ts";
+import type { Destination, DestinationFailure } from "./destinations/destination.ts";
+import { manifestDigest } from "./format/manifest.ts";
+import { differentialName, manifestName } from "./format/object-names.ts";
+import { type Generation, isLive } from "./generation-row.ts";
+import type { Generations } from "./generations.ts";
+import type { Ownership } from "./ownership.ts";
+import { type BackupPolicy, mayRenew } from "./policy.ts";
+import { BackupBucket, isDamage, problemText } from "./replay/backup-bucket.ts";
+
+export interface InspectionOptions {
+  readonly configurations: ConfigurationTable;
+  readonly generations: Generations;
+  readonly ownership: Ownership;
+  readonly clock: Clock;
+  readonly policy: BackupPolicy;
+}
+
+export class Inspection {
+  readonly #options: InspectionOptions;
+
+  constructor(options: InspectionOptions) {
+    this.#options = options;
+  }
+
+  dueAt(configuration: Configuration): UnixMs | null {
+    const { generations, clock, policy } = this.#options;
+    const { inspectedAt, renewAt } = configuration;
+    const all = generations.all();
+    // Until a generation may begin in place of one that is gone, nothing else is due that would begin it.
+    if (!all.some(isLive) && inspectedAt < renewAt) {
+      return mayRenew(configuration, policy, clock.now()) ? clock.now() : renewAt;
+    }
+    const hasStored = all.some(({ exportedAt }) => exportedAt !== null && exportedAt > inspectedAt);
+    const every = hasStored ? policy.inspectionMs : policy.idleInspectionMs;
+    // A clock that was set back.
+    return asUnixMs(Math.min(inspectedAt, clock.now()) + every);
+  }
+
+  /** This process has begun to write to a generation: whoever did so before may have had something on its way. */
+  noteBeginning(): void {
+    const { configurations, clock, policy } = this.#options;
+    configurations.setInspected(asUnixMs(clock.now() + policy.firstInspectionMs - policy.inspectionMs));
+  }
+
+  async run(destination: Destination, { databaseId, id }: Configuration): Promise<DestinationFailure | null> {
+    const { configurations, generations, ownership, clock } = this.#options;
+    for (const { start } of generations.live()) {
+      const outcome = await ownership.inspect(destination, { databaseId, start });
+      if (typeof outcome !== "string") return outcome;
+    }
+    const failed =
+      (await this.#inspectOlder(destination, databaseId)) ?? (await this.#inspectManifest(destination, databaseId));
+    if (failed !== null) return failed;
+    if (configurations.get()?.id === id) configurations.setInspected(clock.now());
+    return null;
+  }
+
+  /** One of those that are not written to any more, another one each time. */
+  async #inspectOlder(destination: Destination, databaseId: string): Promise<DestinationFailure | null> {
+    const { configurations, generations, clock, policy } = this.#options;
+    const older = generations.all().filter(({ state }) => state === "retired" || state === "ended");
+    const turn = Math.floor(clock.now() / policy.inspectionMs) % Math.max(1, older.length);
+    const one = older[turn];
+    if (one === undefined) return null;
+    const name = differentialName({ databaseId, start: one.start });
+    const there = await destination.head(name);
+    if (there.ok || there.class !== "not-found") return there.ok ? null : there;
+    if (!isSame(one, generations.get(one.start))) return null;
+    if (one.owned) {
+      const what = `The object ${name} is gone from the bucket.`;
+      generations.lose(one.start, what, null);
+      configurations.setNotice(`${what} Nothing can be restored from its generation any more.`, clock.now(), true);
+    } else {
+      // Its owner has deleted it.
+      generations.forget(one.start);
+    }
+    configurations.markManifestStale();
+    return null;
+  }
+
+  async #inspectManifest(destination: Destination, databaseId: string): Promise<DestinationFailure | null> {
+    const { configurations, clock } = this.#options;
+    const before = configurations.get();
+    if (before === null || before.manifestSha256 === null) return null;
+    const read = await new BackupBucket(destination, databaseId).manifest();
+    const now = configurations.get();
+    // Written anew meanwhile, or about to be.
+    if (now === null || now.manifestAt !== before.manifestAt || now.manifestChanges > 0) return null;
+    if (!read.ok && !isDamage(read)) return read;
+    const name = manifestName(databaseId);
+    const what = !read.ok
+      ? problemText(read)
+      : read.manifest === null
+        ? `The object ${name} is gone from the bucket`
+        : isAsWritten(
+              read.manifest.generations.filter(({ line }) => line === now.line),
+              now.manifestSha256,
+            )
+          ? null
+          : `The object ${name} is not the one that was written last`;
+    if (what === null) return null;
+    configurations.setNotice(`${what}. It is written anew.`, clock.now(), true);
+    configurations.markManifestStale();
+    return null;
+  }
+}
+
+function isAsWritten(ours: Parameters<typeof manifestDigest>[0], sha256: string | null): boolean {
+  return manifestDigest(ours) === sha256;
+}
+
+function isSame(before: Generation, now: Generation | null): boolean {
+  return now !== null && now.state === before.state && now.owned === before.owned;
+}

@@ -85,11 +85,10 @@ export class DiskSpace {
     return this.judge(need);
   }
 
-  /** The same by what is known already. */
+  /** The same by what is known already. It is decided with the estimate and told as the disk has it. */
   judge(need: Need): Failure | null {
-    const { figures, written, counted } = this.#known;
-    if (figures === null || this.#left(figures, need) >= 0) return null;
-    return need.refusal({ ...figures, free: figures.free - (written - counted) });
+    const { figures } = this.#known;
+    return figures === null || this.#left(figures, need) >= 0 ? null : need.refusal(figures);
   }
 
   /** So many bytes are being written. */

@@ -12,7 +12,7 @@ import { DataTokens } from "./directory/data-token.ts";
 import { deploymentOf } from "./directory/deployment.ts";
 import { DirectoryAuthority } from "./directory/directory-authority.ts";
 import { kvConnectDoor } from "./doors/kv-connect/door.ts";
-import { afterItsBody } from "./doors/kv-connect/request-body.ts";
+import { answeringFirst } from "./doors/kv-connect/request-body.ts";
 import { malformedUrl } from "./doors/kv-connect/responses.ts";
 import { thrownCalls } from "./doors/http/thrown.ts";
 import { managementDoor } from "./doors/management/door.ts";
@@ -64,7 +64,16 @@ function compose(env: Env): Handler {
   const noRoom = () => disk.refusalNow({ bytes: 0, leave: ({ reserve }) => reserve, refusal: diskIsFull });
   const failureOfThrown = thrownCalls({ clock, noRoom });
   const database = (id: string, grant: Grant) => databaseStub(env, id, grant);
-  const kvConnect = kvConnectDoor({ authority, database, clock, timers: systemTimers, publicAddress, failureOfThrown });
+  const answeredFirst = answeringFirst(systemTimers, (bytes) => new FixedLengthStream(bytes));
+  const kvConnect = kvConnectDoor({
+    authority,
+    database,
+    clock,
+    timers: systemTimers,
+    publicAddress,
+    failureOfThrown,
+    answeredFirst,
+  });
   const management = managementDoor({
     accessTokens,
     clock,
@@ -82,8 +91,8 @@ function compose(env: Env): Handler {
     const path = pathOf(url);
     const data = kvConnect(request, path);
     if (data !== undefined) return data;
-    const other = URL.canParse(url) ? (management(request, path) ?? nothingHere()) : malformedUrl();
-    return afterItsBody(request, other, systemTimers);
+    const other = URL.canParse(url) ? management(request, path) : Promise.resolve(malformedUrl());
+    return (other ?? Promise.resolve(nothingHere())).then((answer) => answeredFirst(request, answer));
   };
 }
 

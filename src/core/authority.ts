@@ -4,6 +4,7 @@
  */
 import type { UnixMs } from "./clock.ts";
 import type { Failure } from "./errors.ts";
+import type { TokenCaller } from "./management.ts";
 import type { Jurisdiction } from "./placement.ts";
 
 /** What a request may do at one database. Plain data: it crosses to the database's object with every call. */
@@ -34,16 +35,15 @@ export interface DataToken {
 
 export interface Authority {
   /**
-   * Verifies an access token for a database and mints a data token that can do no more than it. With a moment, a versionstamp or a
-   * time by RFC 3339, it opens the database as of the last commit up to then, and nothing else. `origin`: of the foreign page that
-   * asks, if one does; the data token is then that page's.
+   * Who presents this access token; `unauthenticated` for one that nobody minted, which is found out without asking anybody. `origin`: of
+   * the foreign page that asks, if one does.
    */
-  exchange(
-    accessToken: string,
-    databaseId: string,
-    moment: string | undefined,
-    origin: string | null,
-  ): Promise<DataToken | Failure>;
+  caller(accessToken: string, origin: string | null): Promise<TokenCaller | Failure>;
+  /**
+   * Mints a data token for a database that can do no more than the caller's access token. With a moment, a versionstamp or a time by RFC
+   * 3339, it opens the database as of the last commit up to then, and nothing else. One that a foreign page has asked for is that page's.
+   */
+  exchange(caller: TokenCaller, databaseId: string, moment: string | undefined): Promise<DataToken | Failure>;
   /**
    * Verifies a data token for a database, or for a database as of a commit (20 hex digits). Answers at once (not a promise) for one
    * that it has verified before.

@@ -27,15 +27,12 @@ export class DirectoryAuthority implements Authority {
     this.#parts = parts;
   }
 
-  async exchange(
-    accessToken: string,
-    databaseId: string,
-    moment: string | undefined,
-    origin: string | null,
-  ): Promise<DataToken | Failure> {
-    const { accessTokens, dataTokens, clock } = this.#parts;
-    const caller = await accessTokens.tokenCaller(accessToken, origin);
-    if (isFailure(caller)) return caller;
+  caller(accessToken: string, origin: string | null): Promise<TokenCaller | Failure> {
+    return this.#parts.accessTokens.tokenCaller(accessToken, origin);
+  }
+
+  async exchange(caller: TokenCaller, databaseId: string, moment: string | undefined): Promise<DataToken | Failure> {
+    const { dataTokens, clock } = this.#parts;
     const grant = await this.#grantOf(caller, databaseId);
     if (isFailure(grant)) return grant;
     if (moment === undefined) return dataTokens.mint(grant, databaseId, clock.now());

@@ -4,7 +4,7 @@ import { asUnixMs } from "../../src/core/clock.ts";
 import type { OrganizationStub } from "../../src/core/management.ts";
 import { DirectoryAuthority } from "../../src/directory/directory-authority.ts";
 import { CountingStorage } from "../support/counting-storage.ts";
-import { accessTokens, dataTokens, ok, withStorage } from "../support/workerd/directory.ts";
+import { accessTokens, dataTokens, exchangeToken, ok, withStorage } from "../support/workerd/directory.ts";
 import { ORGANIZATION_ID, TestOrganization } from "../support/workerd/organization.ts";
 
 const minute = 60_000;
@@ -99,7 +99,7 @@ describe("where the organization cannot write", () => {
       },
     });
     const { token } = ok(await accessTokens.mint(ORGANIZATION_ID, "0".repeat(16), null, null));
-    const answer = await authority.exchange(token, databaseId, undefined, null).catch((error: unknown) => error);
+    const answer = await exchangeToken(authority, token, databaseId).catch((error: unknown) => error);
     return { asked, answer };
   }
 

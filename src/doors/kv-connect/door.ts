@@ -1,7 +1,7 @@
 /**
  * The door of KV Connect, the protocol of Deno's remote clients (https://github.com/denoland/denokv/blob/main/proto/kv-connect.md),
  * versions 1 to 3. It checks who asks and what HTTP says of the request, hands the body to the database's object as it is, and
- * maps failures. What is in the body, the object judges.
+ * maps failures. What is in the body, the object judges. Nothing of a body is taken from who has shown no token that could be one.
  *
  *   POST /databases/{id}/connect, /v2/databases/{id}/connect       the metadata exchange
  *   POST /databases/{id}/snapshot_read, /atomic_write, /watch      the data path
@@ -22,7 +22,7 @@ import { answerOptions, foreignOriginOf, readableBy } from "../http/cors.ts";
 import { compressionIn } from "../http/text.ts";
 import type { FailureOfThrown } from "../http/thrown.ts";
 import { answerExchange, PROTOCOL_VERSIONS } from "./exchange.ts";
-import { afterItsBody, readBody } from "./request-body.ts";
+import { readBody, type AnsweredFirst } from "./request-body.ts";
 import { failureOfJson, failureResponse, malformedUrl, PROTOBUF_ANSWER, sentence } from "./responses.ts";
 import { answerWatch } from "./watch.ts";
 
@@ -32,6 +32,8 @@ export interface KvConnectParts {
   readonly database: (databaseId: string, grant: Grant) => DatabaseStub;
   readonly clock: Clock;
   readonly timers: Timers;
+  /** What becomes of a body that nobody has read. */
+  readonly answeredFirst: AnsweredFirst;
   readonly publicAddress: PublicAddress;
   readonly failureOfThrown: FailureOfThrown;
 }
@@ -93,8 +95,7 @@ function answerConnect(
 ): Promise<Response> {
   const origin = foreignOriginOf(request);
   const answer = exchanged(parts, databaseId, encodedMoment, request, origin);
-  const readable = answer.then((settled) => readableBy(origin, settled));
-  return afterItsBody(request, readable, parts.timers);
+  return answer.then((settled) => parts.answeredFirst(request, readableBy(origin, settled)));
 }
 
 async function exchanged(
@@ -108,10 +109,12 @@ async function exchanged(
   if (request.method !== "POST") return onlyPost(request);
   const token = bearerToken(request.headers);
   if (typeof token !== "string") return failureResponse(token);
-  const moment = encodedMoment === undefined ? undefined : decoded(encodedMoment);
-  if (typeof moment === "object") return failureResponse(moment);
   try {
-    return await answerExchange({ authority, publicAddress, token, databaseId, moment, origin }, request);
+    const caller = await authority.caller(token, origin);
+    if ("ok" in caller) return failureResponse(caller);
+    const moment = encodedMoment === undefined ? undefined : decoded(encodedMoment);
+    if (typeof moment === "object") return failureResponse(moment);
+    return await answerExchange({ authority, publicAddress, caller, databaseId, moment }, request);
   } catch (error) {
     // A client that comes to read is to ask again.
     return failureResponse(await failureOfThrown(error, "organization", "read"));
@@ -139,7 +142,7 @@ async function dataAnswer(
   request: Request,
   origin: string | null,
 ): Promise<Response> {
-  const refuse = (answer: Response) => afterItsBody(request, answer, parts.timers);
+  const refuse = (answer: Response) => parts.answeredFirst(request, answer);
   if (request.method !== "POST") return refuse(onlyPost(request));
   const { headers } = request;
   const token = bearerToken(headers);

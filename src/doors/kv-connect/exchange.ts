@@ -2,6 +2,7 @@
 import type { Authority } from "../../core/authority.ts";
 import { failure, type Failure } from "../../core/errors.ts";
 import { MAX_EXCHANGE_BODY_BYTES } from "../../core/limits.ts";
+import type { TokenCaller } from "../../core/management.ts";
 import type { PublicAddress } from "../../core/public-address.ts";
 import { publicOrigin } from "../http/public-url.ts";
 import { compressionIn } from "../http/text.ts";
@@ -13,23 +14,21 @@ export const PROTOCOL_VERSIONS: readonly number[] = [1, 2, 3];
 export interface Exchange {
   readonly authority: Authority;
   readonly publicAddress: PublicAddress;
-  /** The access token. */
-  readonly token: string;
+  /** Who has shown the access token. */
+  readonly caller: TokenCaller;
   readonly databaseId: string;
   readonly moment: string | undefined;
-  /** Of the foreign web page that asks; null: none does. */
-  readonly origin: string | null;
 }
 
 export async function answerExchange(
-  { authority, publicAddress, token, databaseId, moment, origin }: Exchange,
+  { authority, publicAddress, caller, databaseId, moment }: Exchange,
   request: Request,
 ): Promise<Response> {
   const body = await readBody(request, MAX_EXCHANGE_BODY_BYTES);
   if ("ok" in body) return failureResponse(body);
   const version = newestCommonVersion(body);
   if (typeof version !== "number") return failureResponse(compressionIn(request, body) ?? version);
-  const minted = await authority.exchange(token, databaseId, moment, origin);
+  const minted = await authority.exchange(caller, databaseId, moment);
   if ("ok" in minted) return failureResponse(minted);
   // No slash at the end: clients append "/" and the operation.
   const path = `/databases/${databaseId}${minted.at === undefined ? "" : `/at/${minted.at}`}`;

@@ -3,6 +3,7 @@ import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { decodeAtomicWrite, decodeSnapshotRead } from "../../../src/core/datapath.ts";
 import { failure } from "../../../src/core/errors.ts";
+import { FakeTimers } from "../../support/fake-timers.ts";
 import { ACCESS_TOKEN, DATABASE, dataRequest, doorBefore, ORIGIN, outcome, post, refused } from "./fakes.ts";
 
 const OTHER = "00000000-6e4c-4d5c-8d4a-1f0a3f6b2e11";
@@ -115,6 +116,64 @@ describe.each(operations)("%s", (operation, limit) => {
       },
     });
     expect(await send({}, broken)).toEqual(refused(400, "The body of the request broke off."));
+  });
+});
+
+describe("the body of a request that is refused", () => {
+  const MIB = 1024 * 1024;
+  const sentence = "The token does not allow writing.";
+
+  /** A write with a token that only reads, in parts of 1 MiB; `next` says when each of them comes. */
+  async function refusedWrite(timers: FakeTimers, count: number, next: () => Promise<void> = () => Promise.resolve()) {
+    const sent = { parts: 0 };
+    const body = new ReadableStream<Uint8Array>(
+      {
+        async pull(controller) {
+          await next();
+          if (sent.parts === count) return controller.close();
+          sent.parts += 1;
+          controller.enqueue(new Uint8Array(MIB));
+        },
+      },
+      { highWaterMark: 0 },
+    );
+    const request = dataRequest("atomic_write", body, { authorization: "Bearer read-only" });
+    const answer = await doorBefore({}, timers)(request);
+    expect([answer.status, sent.parts]).toEqual([403, 0]);
+    const reader = answer.body?.getReader();
+    const first = await reader?.read();
+    expect(new TextDecoder().decode(first?.value)).toBe(sentence);
+    return { sent, ended: reader?.read() };
+  }
+
+  it("is taken to its end behind the answer, so that its client gets to read why", async () => {
+    const timers = new FakeTimers();
+    const { sent, ended } = await refusedWrite(timers, 5);
+    expect(await ended).toMatchObject({ done: true });
+    expect({ ...sent, timers: timers.size }).toEqual({ parts: 5, timers: 0 });
+  });
+
+  it("is taken no further than 32 MiB and one part", async () => {
+    const { sent, ended } = await refusedWrite(new FakeTimers(), 1000);
+    await ended;
+    expect(sent.parts).toBe(33);
+  });
+
+  it("is not waited for when it pauses", async () => {
+    const timers = new FakeTimers();
+    const { ended } = await refusedWrite(timers, 5, () => new Promise(() => undefined));
+    await timers.pass(3000);
+    expect(await ended).toMatchObject({ done: true });
+    expect(timers.size).toBe(0);
+  });
+
+  it("is waited for no longer than ten seconds when it trickles", async () => {
+    const timers = new FakeTimers();
+    const trickle = (): Promise<void> => new Promise((resolve) => timers.after(2500, resolve));
+    const { sent, ended } = await refusedWrite(timers, 1000, trickle);
+    for (let i = 0; i < 4; i++) await timers.pass(2500);
+    expect(await ended).toMatchObject({ done: true });
+    expect(sent.parts).toBeLessThan(5);
   });
 });
 

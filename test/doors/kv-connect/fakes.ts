@@ -5,6 +5,7 @@ import { asUnixMs } from "../../../src/core/clock.ts";
 import { failure } from "../../../src/core/errors.ts";
 import { thrownCalls } from "../../../src/doors/http/thrown.ts";
 import { kvConnectDoor } from "../../../src/doors/kv-connect/door.ts";
+import { answeringFirst } from "../../../src/doors/kv-connect/request-body.ts";
 import type { DatabaseStub } from "../../../src/objects/interface.ts";
 import { FakeTimers, NOW } from "../../support/fake-timers.ts";
 
@@ -29,8 +30,11 @@ export const grants: Record<string, Grant> = {
 };
 
 export const authority: Authority = {
-  async exchange(accessToken, databaseId, moment, origin) {
+  async caller(accessToken, origin) {
     if (accessToken !== ACCESS_TOKEN) return failure("unauthenticated", "The access token is wrong.");
+    return { kind: "token", organizationId: "o", tokenId: "t", secretHash: new Uint8Array(32), origin };
+  },
+  async exchange({ origin }, databaseId, moment) {
     if (origin !== null && origin !== PAGE) return failure("forbidden-origin", "The token is not for this page.");
     if (databaseId !== DATABASE) return failure("not-found", "There is no such database.");
     if (moment === "too early") return failure("not-found", "There was no such moment.");
@@ -60,6 +64,7 @@ export function doorBefore(object: FakeObject, timers = new FakeTimers()) {
     fetch: notExpected,
     ...object,
   };
+  const answeredFirst = answeringFirst(timers, (bytes) => new FixedLengthStream(bytes));
   const door = kvConnectDoor({
     authority,
     database: () => stub,
@@ -67,6 +72,7 @@ export function doorBefore(object: FakeObject, timers = new FakeTimers()) {
     timers,
     publicAddress: AS_ASKED,
     failureOfThrown: thrownCalls({ clock: timers, noRoom: async () => null }),
+    answeredFirst,
   });
   return (request: Request): Promise<Response> => {
     const answer = door(request, new URL(request.url).pathname);

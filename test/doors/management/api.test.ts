@@ -10,7 +10,7 @@ import {
   send,
   type Tenant,
 } from "../../support/workerd/directory.ts";
-import { accessTokens, context, ok } from "../../support/workerd/directory.ts";
+import { accessTokens, context, exchangeToken, ok } from "../../support/workerd/directory.ts";
 import { asVersion, versionstampHex } from "../../../src/core/versionstamp.ts";
 import { DirectoryAuthority, type DirectoryAuthorityParts } from "../../../src/directory/directory-authority.ts";
 import { isFailure } from "../../../src/core/management.ts";
@@ -353,7 +353,7 @@ describe("tokens", () => {
   test("are revoked for exactly the databases that they opened, before the answer", async () => {
     const databaseId = await newDatabase(tenant);
     const { id, token } = await newToken(tenant, { permissions: ["read"] });
-    const exchanged = ok(await authority.exchange(token, databaseId, undefined, null));
+    const exchanged = ok(await exchangeToken(authority, token, databaseId));
     expect(await authority.verify(exchanged.token, databaseId)).toMatchObject({
       tokenId: id,
       read: true,
@@ -367,14 +367,14 @@ describe("tokens", () => {
     expect(await bindings.DATABASES.getByName(databaseId).told()).toMatchObject({
       revoked: { [id]: expect.any(Number) },
     });
-    expect(await authority.exchange(token, databaseId, undefined, null)).toMatchObject({ code: "unauthenticated" });
+    expect(await exchangeToken(authority, token, databaseId)).toMatchObject({ code: "unauthenticated" });
     expect(await send("DELETE", path, tenant)).toMatchObject({ status: 200 });
   });
 
   test("a database that cannot be told makes it 503, and the same request answers later", async () => {
     const databaseId = await newDatabase(tenant);
     const { id, token } = await newToken(tenant, {});
-    ok(await authority.exchange(token, databaseId, undefined, null));
+    ok(await exchangeToken(authority, token, databaseId));
     await bindings.DATABASES.getByName(databaseId).fail(1);
     const refused = await send("DELETE", `${organization}/tokens/${id}`, tenant);
     expect(refused).toMatchObject({ status: 503, body: { code: "unavailable" } });
@@ -392,20 +392,20 @@ describe("the exchange", () => {
       keyPrefix: ["a"],
       expiresAt: expiresAt.toISOString(),
     });
-    const exchanged = ok(await authority.exchange(token, databaseId, undefined, null));
+    const exchanged = ok(await exchangeToken(authority, token, databaseId));
     expect(exchanged.expiresAt).toBe(expiresAt.getTime());
     const grant = await authority.verify(exchanged.token, databaseId);
     expect(grant).toMatchObject({ read: true, write: false, keyPrefix: "026100" });
     expect(isFailure(grant) ? 0 : grant.expiresAt).toBeLessThanOrEqual(expiresAt.getTime());
-    const refused = await authority.exchange(token, other, undefined, null);
+    const refused = await exchangeToken(authority, token, other);
     expect(refused).toMatchObject({ code: "not-found" });
-    expect(await authority.exchange(token, crypto.randomUUID(), undefined, null)).toEqual(refused);
+    expect(await exchangeToken(authority, token, crypto.randomUUID())).toEqual(refused);
   });
 
   test("as of a moment, gives what the token may read of that database as of the commit before", async () => {
     const databaseId = await newDatabase(tenant);
     const { id, token } = await newToken(tenant, { permissions: ["write", "backup"], databases: [databaseId] });
-    const exchanged = ok(await authority.exchange(token, databaseId, "2026-11-17T12:00:00Z", null));
+    const exchanged = ok(await exchangeToken(authority, token, databaseId, "2026-11-17T12:00:00Z"));
     const at = versionstampHex(commitOfThePast);
     expect(exchanged.at).toBe(at);
     expect(askedOfPast.splice(0)).toEqual([
@@ -418,11 +418,11 @@ describe("the exchange", () => {
   test("as of a moment, asks no database for who may not read it or may not know of it", async () => {
     const databaseId = await newDatabase(tenant);
     const writer = await newToken(tenant, { permissions: ["write"] });
-    expect(await authority.exchange(writer.token, databaseId, "x", null)).toMatchObject({ code: "forbidden" });
+    expect(await exchangeToken(authority, writer.token, databaseId, "x")).toMatchObject({ code: "forbidden" });
     const stranger = await newTenant();
-    const foreign = await authority.exchange(stranger.token, databaseId, "x", null);
+    const foreign = await exchangeToken(authority, stranger.token, databaseId, "x");
     expect(foreign).toMatchObject({ code: "not-found" });
-    expect(await authority.exchange(stranger.token, crypto.randomUUID(), "x", null)).toEqual(foreign);
+    expect(await exchangeToken(authority, stranger.token, crypto.randomUUID(), "x")).toEqual(foreign);
     expect(askedOfPast).toEqual([]);
   });
 
@@ -436,7 +436,7 @@ describe("the exchange", () => {
       },
     });
     const made = `cairn_${tenant.organizationId.replaceAll("-", "")}_${"0".repeat(16)}_${"0".repeat(64)}_${"0".repeat(24)}`;
-    expect(await watched.exchange(made, crypto.randomUUID(), undefined, null)).toMatchObject({
+    expect(await exchangeToken(watched, made, crypto.randomUUID())).toMatchObject({
       code: "unauthenticated",
     });
     expect(asked).toEqual([]);

@@ -1,6 +1,7 @@
 /** What the directory's tests share: keys, a context of the management doors over the real objects, and a clock that is moved. */
 import { env } from "cloudflare:workers";
 import { runInDurableObject } from "cloudflare:test";
+import type { Authority, DataToken } from "../../../src/core/authority.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../../../src/core/clock.ts";
 import type { Failure } from "../../../src/core/errors.ts";
 import { isFailure } from "../../../src/core/management.ts";
@@ -67,6 +68,17 @@ export class MovedClock implements Clock {
 export function ok<T>(value: T | Failure): T {
   if (isFailure(value)) throw new Error(`${value.code}: ${value.message}`);
   return value;
+}
+
+/** As the door of KV Connect does it, for a program that is no web page. */
+export async function exchangeToken(
+  authority: Authority,
+  accessToken: string,
+  databaseId: string,
+  moment?: string,
+): Promise<DataToken | Failure> {
+  const caller = await authority.caller(accessToken, null);
+  return isFailure(caller) ? caller : authority.exchange(caller, databaseId, moment);
 }
 
 /** Runs with the storage of an object of its own. */

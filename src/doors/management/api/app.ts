@@ -11,7 +11,7 @@ import { isFailure } from "../../../core/management.ts";
 import { answerOptions, FOR_EVERY_PAGE, methodsTaken } from "../../http/cors.ts";
 import { failureOfLost, type ManagementContext } from "../context.ts";
 import { problem } from "./problem.ts";
-import { referencePage, type OpenApiDocument } from "./reference.ts";
+import { referenceHtml, referenceResponse, type OpenApiDocument } from "./reference.ts";
 import type { ApiRoute } from "./route.ts";
 import { API_ROUTES } from "./routes.ts";
 
@@ -67,12 +67,26 @@ export function openApiDocument(): OpenApiDocument {
   return document;
 }
 
+/** Their texts take milliseconds to make, and anybody may ask for them: made once. */
+let documentJson: string | undefined;
+let reference: string | undefined;
+
+function answerDocument(): Response {
+  documentJson ??= JSON.stringify(openApiDocument());
+  return new Response(documentJson, { headers: { "content-type": "application/json", ...FOR_EVERY_PAGE } });
+}
+
+function answerReference(): Response {
+  reference ??= referenceHtml(openApiDocument());
+  return referenceResponse(reference);
+}
+
 /** What everybody may get, by its path. */
 const OPEN: Readonly<Record<string, () => Response>> = {
   "/healthz": () => Response.json({ ok: true }, { headers: FOR_EVERY_PAGE }),
-  "/openapi.json": () => Response.json(openApiDocument(), { headers: FOR_EVERY_PAGE }),
-  "/api": () => referencePage(openApiDocument()),
-  "/api/": () => referencePage(openApiDocument()),
+  "/openapi.json": answerDocument,
+  "/api": answerReference,
+  "/api/": answerReference,
 };
 
 const patterns = API_ROUTES.map(({ method, path }) => ({

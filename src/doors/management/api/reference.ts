@@ -28,17 +28,20 @@ const STYLE = `body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2r
 h2{font-size:1rem;margin-top:2.5rem}code,pre{font:13px/1.45 ui-monospace,monospace}
 pre{background:#8881;padding:.7rem;overflow:auto}dt{font-weight:600}b{text-transform:uppercase}`;
 
-export function referencePage(document: OpenApiDocument): Response {
+export function referenceHtml(document: OpenApiDocument): string {
   const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => operationHtml(method, path, operation)),
   );
   const schemas = Object.entries(document.components?.schemas ?? {}).map(
     ([name, schema]) => `<h2 id="${escaped(name)}">${escaped(name)}</h2>${schemaHtml(schema)}`,
   );
-  const html = `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+  return `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>${escaped(document.info.title)}</title><style>${STYLE}</style><h1>${escaped(document.info.title)}</h1>
 <p>${escaped(document.info.description ?? "")} The same for programs: <a href="/openapi.json">/openapi.json</a>.</p>
 ${operations.join("\n")}<h1>Schemas</h1>${schemas.join("\n")}</html>`;
+}
+
+export function referenceResponse(html: string): Response {
   return new Response(html, {
     headers: {
       "content-type": "text/html; charset=utf-8",

@@ -307,3 +307,57 @@ export const MAX_MANAGEMENT_BODY_BYTES = 64 * KIB;
 
 /** An idempotency key: a UUID or a digest, with room. */
 export const MAX_IDEMPOTENCY_KEY_LENGTH = 255;
+
+/**
+ * Connections that the front of `npm start` keeps open at the same time, if the system's limit of open files lets it: an idle one takes
+ * some 30 KB of its memory.
+ */
+export const MAX_CLIENT_CONNECTIONS = 20_000;
+
+/** Requests and HTTP/2 streams under way at the front, answered ones that were not taken yet among them: some 10 KB each. */
+export const MAX_CLIENT_REQUESTS = 20_000;
+
+/** Requests of one HTTP/1.1 connection that wait for the answers before theirs. Hardly a client sends a second one. */
+export const MAX_PIPELINED_REQUESTS = 32;
+
+/** Bytes of answers that clients of the front have not taken yet, all together. */
+export const MAX_UNTAKEN_ANSWER_BYTES = 256 * MIB;
+
+/**
+ * How many times the places that are free one address may hold. So one address alone can have four fifths of them, a proxy with all
+ * clients behind it as well, two addresses four ninths each, and there is always room for another.
+ */
+export const PLACES_OF_PEER_PER_FREE_PLACE = 4;
+
+/** Requests that the front passes on at a time, for each file that workerd may have open: it takes two for a connection. */
+export const PLACES_PER_DESCRIPTOR = 0.4;
+
+/** Of the requests that the server process takes, how many may be watches and WebSockets, which last: the others get their turn. */
+export const LASTING_SHARE_OF_PLACES = 0.75;
+
+/** A request whose body comes more slowly, after the pause below, is given up: a modem is faster. */
+export const MIN_CLIENT_BYTES_PER_SECOND = 1 * KIB;
+
+/** How long a client may send nothing of a request that it has begun: longer than any network is interrupted that comes back. */
+export const MAX_REQUEST_PAUSE_MS = 30_000;
+
+/** How long a client may take nothing of its answer: the system's buffers move in steps of up to a megabyte. */
+export const MAX_ANSWER_PAUSE_MS = 60_000;
+
+/** While places run short, who is slower than that, after the pause below, makes room for others: 0.5 Mbit/s. */
+export const CROWDED_CLIENT_BYTES_PER_SECOND = 64 * KIB;
+
+/** And how long a client may pause meanwhile. */
+export const MAX_CROWDED_PAUSE_MS = 2000;
+
+/** How long a client may pause that is still sending a request which is answered: it may look at the answer only when it has sent all. */
+export const MAX_LINGER_PAUSE_MS = 5000;
+
+/** And how long it may go on. */
+export const MAX_LINGER_MS = 30_000;
+
+/** An idle connection is kept this long, if there is room: longer than proxies keep theirs, Google's ten minutes among them. */
+export const MAX_IDLE_CONNECTION_MS = 11 * 60 * 1000;
+
+/** A connection on which nothing was ever sent: browsers open such ones ahead of need. */
+export const MAX_SILENT_CONNECTION_MS = 60_000;

@@ -12,7 +12,7 @@ import { bundleWorker } from "./bundle.ts";
 import { diskReserveOf } from "./disk-space.ts";
 import { isOpenToOthers, lockFolder } from "./folder-lock.ts";
 import { Front } from "./front/front.ts";
-import { Places } from "./front/places.ts";
+import { capacityFor, descriptorLimit } from "./front/capacity.ts";
 import { deploymentSecrets, type SecretName, type Secrets } from "./secrets.ts";
 import { KeptUpstream, type Upstream } from "./upstream.ts";
 import { compatibilityDateOf, workerdConfig, type Deployment } from "./workerd-config.ts";
@@ -69,7 +69,7 @@ const LAST_BYTES_MS = 500;
 /** Resolves when the server answers. A failure leaves nothing running and nothing locked. */
 export async function startServer(options: ServerOptions): Promise<RunningServer | Failure> {
   let upstreamPort = (): number | undefined => undefined;
-  const front = await Front.listen(options.host, options.port, () => upstreamPort(), Places.forDescriptors());
+  const front = await Front.listen(options.host, options.port, () => upstreamPort(), capacityFor(descriptorLimit()));
   if ("ok" in front) return front;
   const url = `http://${urlHost(options.host)}:${front.port}`;
   const dataFolder = join(options.persistTo, options.dataFolder ?? ".");

@@ -1,8 +1,8 @@
 /** The front of `npm start` alone, in a process of its own as there: `front-process.ts <port of the server behind>`. */
 import { Front } from "../../src/local/front/front.ts";
-import { Places } from "../../src/local/front/places.ts";
+import { capacityFor, descriptorLimit } from "../../src/local/front/capacity.ts";
 
 const upstreamPort = Number(process.argv[2]);
-const front = await Front.listen("127.0.0.1", 0, () => upstreamPort, Places.forDescriptors());
+const front = await Front.listen("127.0.0.1", 0, () => upstreamPort, capacityFor(descriptorLimit()));
 if ("ok" in front) throw new Error(front.message);
 process.stdout.write(`${front.port}\n`);

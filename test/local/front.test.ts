@@ -1,56 +1,17 @@
 /** The front and its bridge before a plain HTTP/1.1 server: what passes, what is refused, and what ends with what. */
-import { createServer, get, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { get, type ServerResponse } from "node:http";
 import { constants } from "node:http2";
-import { connect, type AddressInfo, type Socket } from "node:net";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, test } from "vitest";
 import { Front } from "../../src/local/front/front.ts";
-import { Places } from "../../src/local/front/places.ts";
+import { capacityOf } from "../../src/local/front/capacity.ts";
+import { echo, frontBefore, type Handler, rawConnection, serverWith } from "./fronts.ts";
 import { http2Answer, http2Request, http2Session } from "./stand-in-server.ts";
-
-type Handler = (request: IncomingMessage, response: ServerResponse) => void;
-
-async function serverWith(handler: Handler): Promise<{ readonly server: Server; readonly port: number }> {
-  const server = createServer(handler);
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  onTestFinished(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  // A TCP server that listens has such an address.
-  return { server, port: (server.address() as AddressInfo).port };
-}
-
-async function frontBefore(
-  port: number | undefined,
-  places = 1000,
-): Promise<{ readonly url: string; readonly port: number }> {
-  const front = await Front.listen("127.0.0.1", 0, () => port, new Places(places));
-  if ("ok" in front) throw new Error(front.message);
-  onTestFinished(() => front.close(0));
-  return { url: `http://127.0.0.1:${front.port}`, port: front.port };
-}
 
 /** A port on which nothing listens. */
 async function deadPort(): Promise<number> {
   const { server, port } = await serverWith(() => undefined);
   await new Promise((resolve) => server.close(resolve));
   return port;
-}
-
-const echo: Handler = (request, response) => {
-  response.setHeader("x-seen", JSON.stringify([request.method, request.url, request.headers]));
-  request.pipe(response);
-};
-
-async function rawConnection(port: number): Promise<{ readonly socket: Socket; readonly text: () => string }> {
-  const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true, noDelay: true });
-  onTestFinished(() => void socket.destroy());
-  let text = "";
-  socket.on("data", (chunk) => (text += chunk.toString()));
-  socket.on("error", () => undefined);
-  // What is written before that would arrive in one piece.
-  await new Promise<void>((resolve) => socket.once("connect", resolve));
-  return { socket, text: () => text };
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -374,7 +335,7 @@ test.each(["none runs", "its port is dead"])(
 
 test("more requests and connections at once than the server takes are refused with 503 until others end", async () => {
   const handler: Handler = (request, response) => void (request.url === "/wait" ? response.write("w") : response.end());
-  const { url, port } = await frontBefore((await serverWith(handler)).port, 2);
+  const { url, port } = await frontBefore((await serverWith(handler)).port, { capacity: capacityOf(1000, 2) });
   const session = http2Session(url);
   const connection = await rawConnection(port);
   connection.socket.write("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -388,7 +349,7 @@ test("more requests and connections at once than the server takes are refused wi
   another.socket.end("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
   await expect.poll(another.text).toMatch(/^HTTP\/1.1 503 .*too many connections/s);
 
-  connection.socket.destroy();
+  connection.socket.resetAndDestroy();
   await expect.poll(async () => (await http2Request(session, {})).status).toBe(200);
   stream.close();
   const [third, fourth] = [await rawConnection(port), await rawConnection(port)];
@@ -397,7 +358,7 @@ test("more requests and connections at once than the server takes are refused wi
 });
 
 test("a refused client is gone as soon as it has sent everything, and a closed front keeps no connection", async () => {
-  const front = await Front.listen("127.0.0.1", 0, () => undefined, new Places(1000));
+  const front = await Front.listen("127.0.0.1", 0, () => undefined, capacityOf(1000, 1000));
   if ("ok" in front) throw new Error(front.message);
   const { socket, text } = await rawConnection(front.port);
   socket.end(`POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3000000\r\n\r\n${"x".repeat(3_000_000)}`);
@@ -409,7 +370,7 @@ test("a refused client is gone as soon as it has sent everything, and a closed f
 
 test("closing the front ends its connections to the server", async () => {
   const { server, port: upstream } = await serverWith((_, response) => response.write("start"));
-  const front = await Front.listen("127.0.0.1", 0, () => upstream, new Places(1000));
+  const front = await Front.listen("127.0.0.1", 0, () => upstream, capacityOf(1000, 1000));
   if ("ok" in front) throw new Error(front.message);
   const connections = (): Promise<number> => new Promise((resolve) => server.getConnections((_, n) => resolve(n)));
   const { socket, text } = await rawConnection(front.port);
@@ -441,7 +402,7 @@ test("closing lets an answer under way finish, on both protocols, and takes no n
     arrived += 1;
     void held.promise.then(() => response.end("done"));
   });
-  const front = await Front.listen("127.0.0.1", 0, () => port, new Places(1000));
+  const front = await Front.listen("127.0.0.1", 0, () => port, capacityOf(1000, 1000));
   if ("ok" in front) throw new Error(front.message);
   const url = `http://127.0.0.1:${front.port}`;
   const one = new Promise<string>((resolve, reject) => {

@@ -3,8 +3,9 @@ import { EventEmitter } from "node:events";
 import { connect, type Socket } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
 import { Front } from "../../src/local/front/front.ts";
-import { boundedReport, Guard } from "../../src/local/front/guard.ts";
-import { Places } from "../../src/local/front/places.ts";
+import { BoundedLog } from "../../src/local/front/bounded-log.ts";
+import { capacityOf } from "../../src/local/front/capacity.ts";
+import { Guard } from "../../src/local/front/guard.ts";
 import { http2Request, http2Session } from "./stand-in-server.ts";
 
 const bug = new Error("a bug of the front");
@@ -48,12 +49,12 @@ test("a connection that cannot even be ended is told of too, and throws nothing"
 
 test("connections whose handlers throw end on both protocols, and others go on", async () => {
   let throws = false;
-  const reported: unknown[] = [];
-  const upstreamPort = (): undefined => {
+  const lines: string[] = [];
+  const serverPort = (): undefined => {
     if (throws) throw bug;
     return undefined;
   };
-  const front = await Front.listen("127.0.0.1", 0, upstreamPort, new Places(10), (error) => reported.push(error));
+  const front = await Front.listen("127.0.0.1", 0, serverPort, capacityOf(10, 10), (line) => lines.push(line));
   if ("ok" in front) throw new Error(front.message);
   onTestFinished(() => front.close(0));
   const url = `http://127.0.0.1:${front.port}`;
@@ -67,7 +68,9 @@ test("connections whose handlers throw end on both protocols, and others go on",
   const stream = second.request({});
   stream.on("error", () => undefined);
   await new Promise((resolve) => second.once("close", resolve));
-  expect(reported).toEqual([bug, bug]);
+  expect(lines).toEqual([
+    expect.stringMatching(/^Connections ended by an error of the front: 1\. .*a bug of the front/),
+  ]);
 
   throws = false;
   expect((await http2Request(before, {})).status).toBe(503);
@@ -82,13 +85,11 @@ function rawConnection(port: number): Socket {
 test("at most one line a minute is written, which counts those before it", () => {
   const lines: string[] = [];
   let now = 0;
-  const report = boundedReport(
+  const log = new BoundedLog(
     (line) => lines.push(line),
-    () => now,
+    (count, latest) => `${count}: ${latest}`,
+    { now: () => now },
   );
-  for (now of [0, 1, 59_999, 60_000, 60_001]) report("it broke");
-  expect(lines).toEqual([
-    "Connections ended by an error of the front: 1. The latest: it broke\n",
-    "Connections ended by an error of the front: 3. The latest: it broke\n",
-  ]);
+  for (now of [0, 1, 59_999, 60_000, 60_001]) log.add(`at ${now}`);
+  expect(lines).toEqual(["1: at 0\n", "3: at 60000\n"]);
 });

@@ -1,138 +1,208 @@
 /**
- * The one port that clients see. A connection that begins with the HTTP/2 preface goes to the bridge; anything else, HTTP/1.1
- * and WebSocket upgrades, is joined to a connection of its own to the server behind and passed through as bytes.
+ * The one port that clients see. A connection that begins with the HTTP/2 preface is served by `http2.ts`, any other by `http1.ts`; from
+ * there on both are under the same rules (`exchange.ts`). The front knows no tokens: what a request may do, the server process says.
  */
-import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { failure, type Failure } from "../../core/errors.ts";
-import { boundedReport, Guard, type ReportBug } from "./guard.ts";
-import { Http2Bridge } from "./h2-bridge.ts";
-import type { Places } from "./places.ts";
-import { connectRefusal, crowdedRefusal, unavailableRefusal, wholeAnswer, type Refusal } from "./refusals.ts";
+import { BoundedLog } from "./bounded-log.ts";
+import type { Capacity } from "./capacity.ts";
+import { ClientConnections, type ClientConnection } from "./client-connections.ts";
+import { Exchanges } from "./exchanges.ts";
+import { systemClock, type FrontClock } from "./clock.ts";
+import { Guard } from "./guard.ts";
+import { Http1Side } from "./http1.ts";
+import { Http2Side } from "./http2.ts";
+import { Places } from "./places.ts";
+import { ServerConnections } from "./server-connection.ts";
 
 const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 
-/**
- * workerd answers it 500 and logs an error of ours. Refused only where a connection begins with it: to find one behind other requests,
- * the front would have to know where each of their bodies ends.
- */
-const CONNECT = Buffer.from("CONNECT ");
-
-/** A connection that sends nothing at all is closed after this; browsers open such ones ahead of need. */
-const SILENT_CONNECTION_MS = 60_000;
-
-/** How long a client may still send, or keep its side open, after its answer has ended. */
-const LINGER_MS = 5000;
+/** A TLS record that begins a handshake, of any version (RFC 8446, section 5.1). */
+const TLS_HANDSHAKE = Buffer.of(0x16, 0x03);
 
 /** TCP asks whether a quiet client is still there, so that one that vanished without a word is noticed. */
 const KEEP_ALIVE_MS = 60_000;
 
+/** How often what waits is looked at. After a pause of the whole process, as a machine that slept, no client is to blame for it. */
+const CHECK_MS = 1000;
+
 export class Front {
   readonly port: number;
   readonly #server: Server;
-  readonly #bridge: Http2Bridge;
-  readonly #sockets: Set<Socket>;
-  readonly #guard: Guard;
+  readonly #inside: Inside;
 
-  private constructor(server: Server, bridge: Http2Bridge, sockets: Set<Socket>, guard: Guard) {
+  private constructor(server: Server, inside: Inside) {
     // A TCP server that listens has such an address.
     this.port = (server.address() as AddressInfo).port;
     this.#server = server;
-    this.#bridge = bridge;
-    this.#sockets = sockets;
-    this.#guard = guard;
+    this.#inside = inside;
   }
 
   /**
-   * `upstreamPort`: where the server listens now on 127.0.0.1, or undefined while none runs, when clients get 503, as they do
-   * when all places are taken. A failure names what is wrong with the host or the port.
+   * `serverPort`: where the server listens now on 127.0.0.1, or undefined while none runs, when clients get 503, as they do when there is
+   * no room for them. `write` takes lines for whoever runs the server. A failure names what is wrong with the host or the port.
    */
   static async listen(
     host: string,
     port: number,
-    upstreamPort: () => number | undefined,
-    places: Places,
-    report: ReportBug = boundedReport((line) => process.stderr.write(line)),
+    serverPort: () => number | undefined,
+    capacity: Capacity,
+    write: (line: string) => void = (line) => void process.stderr.write(line),
+    clock: FrontClock = systemClock,
   ): Promise<Front | Failure> {
-    const bridge = new Http2Bridge(upstreamPort, places, report);
-    const sockets = new Set<Socket>();
-    const accept = (socket: Socket): void => {
-      const guard = new Guard(() => socket.destroy(), report);
-      const begin = guard.wrap(() => {
-        sockets.add(socket);
-        guard.once(socket, "close", () => sockets.delete(socket));
-        dispatch(guard, socket, bridge, upstreamPort, places);
-      });
-      begin();
-    };
+    const inside = new Inside(serverPort, capacity, write, clock);
     const server = createServer({
       allowHalfOpen: true,
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: KEEP_ALIVE_MS,
     });
-    const ofServer = new Guard(() => undefined, report);
-    ofServer.on(server, "connection", accept);
+    inside.guard.on(server, "connection", (socket) => inside.accept(socket));
     const problem = await new Promise<Error | undefined>((resolve) => {
       // Later ones are of connections that could not be accepted, for which there is nobody to tell.
-      ofServer.on(server, "error", resolve);
-      ofServer.once(server, "listening", () => resolve(undefined));
+      inside.guard.on(server, "error", resolve);
+      inside.guard.once(server, "listening", () => resolve(undefined));
       server.listen(port, host);
     });
-    return problem === undefined ? new Front(server, bridge, sockets, ofServer) : listenFailure(problem, host, port);
+    if (problem === undefined) return new Front(server, inside);
+    inside.destroy();
+    return listenFailure(problem, host, port);
   }
 
   /** Takes no new connections and no new streams; what is under way goes on. */
   drain(): void {
     this.#server.close();
-    this.#bridge.drain();
+    this.#inside.drain();
   }
 
   /** Ends what is left: answers that have ended get this long to reach their clients. */
   async close(graceMs: number): Promise<void> {
     this.drain();
-    const closed = Promise.all(
-      [...this.#sockets].map((socket) => new Promise((resolve) => this.#guard.once(socket, "close", resolve))),
-    );
-    await Promise.race([closed, sleep(graceMs)]);
-    this.#bridge.destroy();
-    for (const socket of this.#sockets) socket.destroy();
+    await Promise.race([this.#inside.closed(), sleep(graceMs)]);
+    this.#inside.destroy();
   }
 }
 
-/** Reads until the first bytes tell the protocols apart: "PRI" is the name of no HTTP/1.1 method. */
-function dispatch(
-  guard: Guard,
-  socket: Socket,
-  bridge: Http2Bridge,
-  upstreamPort: () => number | undefined,
-  places: Places,
-): void {
-  let head: Buffer = Buffer.alloc(0);
-  const destroy = (): void => void socket.destroy();
-  const until = [guard.on(socket, "error", destroy), guard.once(socket, "end", destroy)];
-  until.push(guard.on(socket, "timeout", destroy));
-  socket.setTimeout(SILENT_CONNECTION_MS);
-  const look = (): void => {
-    const chunk: Buffer | null = socket.read();
-    if (chunk === null) return;
-    head = head.length === 0 ? chunk : Buffer.concat([head, chunk]);
-    const isPreface = beginsWith(head, PREFACE);
-    const isConnect = beginsWith(head, CONNECT);
-    if (isPreface === undefined || isConnect === undefined) return;
+/** What the connections of a front have in common. */
+class Inside {
+  /** Of what belongs to no connection. */
+  readonly guard: Guard;
+  readonly #connections: ClientConnections;
+  readonly #servers: ServerConnections;
+  readonly #exchanges: Exchanges;
+  readonly #http1: Http1Side;
+  readonly #http2: Http2Side;
+  readonly #undecided = new Set<Socket>();
+  readonly #hellos: BoundedLog;
+  readonly #stopChecking: () => void;
 
-    for (const off of until) off();
-    socket.setTimeout(0);
-    if (isPreface) {
-      socket.unshift(head);
-      bridge.accept(socket);
-    } else if (isConnect) {
-      refuse(guard, socket, connectRefusal);
-    } else {
-      passThrough(guard, socket, head, upstreamPort(), places);
-    }
-  };
-  until.push(guard.on(socket, "readable", look));
+  constructor(
+    serverPort: () => number | undefined,
+    capacity: Capacity,
+    write: (line: string) => void,
+    clock: FrontClock,
+  ) {
+    const bugs = new BoundedLog(
+      write,
+      (count, latest) => `Connections ended by an error of the front: ${count}. The latest: ${latest}`,
+      clock,
+    );
+    const report = (error: unknown): void =>
+      bugs.add(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    this.#hellos = new BoundedLog(
+      write,
+      (count, address) =>
+        `TLS handshakes on this port, which speaks plain HTTP: ${count}. The latest came from ${address}. ` +
+        "Use http:// in its URL, or put a proxy that speaks TLS before this server.",
+      clock,
+    );
+    this.guard = new Guard(() => undefined, report);
+    this.#connections = new ClientConnections(new Places(capacity.connections), capacity.connections, clock, report);
+    this.#servers = new ServerConnections(clock, report);
+    this.#exchanges = new Exchanges({
+      clients: new Places(capacity.clients),
+      requests: new Places(capacity.requests),
+      lasting: new Places(capacity.lasting),
+    });
+    const parts = { serverPort, servers: this.#servers, exchanges: this.#exchanges };
+    this.#http1 = new Http1Side(parts, report);
+    this.#http2 = new Http2Side(parts);
+    let checkedAt = clock.now();
+    const check = this.guard.wrap(() => {
+      const elapsedMs = clock.now() - checkedAt;
+      checkedAt += elapsedMs;
+      this.#check(Math.min(elapsedMs, 2 * CHECK_MS));
+    });
+    this.#stopChecking = clock.every(CHECK_MS, check);
+  }
+
+  accept(socket: Socket): void {
+    const connection = this.#connections.add(socket);
+    if (connection === undefined) socket.destroy();
+    else connection.guard.run(() => this.#dispatch(connection));
+  }
+
+  drain(): void {
+    this.#http1.drain();
+    this.#http2.drain();
+    for (const socket of this.#undecided) socket.destroy();
+  }
+
+  async closed(): Promise<void> {
+    const all = [...this.#connections];
+    await Promise.all(
+      all.map(({ guard, socket }) => new Promise<void>((resolve) => guard.once(socket, "close", () => resolve()))),
+    );
+  }
+
+  destroy(): void {
+    this.#stopChecking();
+    for (const { socket } of this.#connections) socket.destroy();
+    this.#servers.destroy();
+  }
+
+  #check(elapsedMs: number): void {
+    this.#exchanges.check(elapsedMs);
+    this.#connections.check();
+    this.#http2.check();
+    this.#servers.check();
+  }
+
+  /** Reads until the first bytes tell the protocols apart: "PRI" is the name of no HTTP/1.1 method. */
+  #dispatch(connection: ClientConnection): void {
+    const { socket, guard } = connection;
+    let head: Buffer = Buffer.alloc(0);
+    const destroy = (): void => void socket.destroy();
+    const until = [guard.on(socket, "error", destroy), guard.once(socket, "end", destroy)];
+    const decide = (): void => {
+      for (const off of until) off();
+      this.#undecided.delete(socket);
+    };
+    this.#undecided.add(socket);
+    until.push(
+      guard.once(socket, "close", decide),
+      guard.on(socket, "readable", () => {
+        const chunk: Buffer | null = socket.read();
+        if (chunk === null) return;
+        head = head.length === 0 ? chunk : Buffer.concat([head, chunk]);
+        const isPreface = beginsWith(head, PREFACE);
+        const isTls = beginsWith(head, TLS_HANDSHAKE);
+        if (isPreface === undefined || isTls === undefined) return;
+        decide();
+        // Later ones are the protocol's, which has handlers of its own as well.
+        guard.on(socket, "error", () => undefined);
+        if (isTls) {
+          this.#hellos.add(socket.remoteAddress ?? "a client that is gone");
+          socket.destroy();
+          return;
+        }
+        socket.unshift(head);
+        if (isPreface) this.#http2.accept(connection);
+        else this.#http1.accept(connection);
+      }),
+    );
+  }
 }
 
 /** Undefined: too few bytes to tell. */
@@ -140,61 +210,6 @@ function beginsWith(head: Buffer, start: Buffer): boolean | undefined {
   const shared = Math.min(head.length, start.length);
   if (head.compare(start, 0, shared, 0, shared) !== 0) return false;
   return shared === start.length ? true : undefined;
-}
-
-/** Joins the two connections until both sides of both have ended; if one breaks, so does the other. */
-function passThrough(guard: Guard, client: Socket, head: Buffer, port: number | undefined, places: Places): void {
-  if (port === undefined) {
-    refuse(guard, client, unavailableRefusal);
-    return;
-  }
-  if (!places.take(guard, client)) {
-    refuse(guard, client, crowdedRefusal);
-    return;
-  }
-  const upstream = connect({ host: "127.0.0.1", port, allowHalfOpen: true, noDelay: true });
-  let connected = false;
-  guard.once(upstream, "connect", () => (connected = true));
-  // Which of the two broke is of no use to the other: it sees its connection broken, as without us.
-  guard.on(client, "error", () => upstream.resetAndDestroy());
-  guard.on(upstream, "error", () => {
-    if (connected) client.destroy();
-    else refuse(guard, client, unavailableRefusal);
-  });
-  guard.once(client, "close", (broken) => {
-    // An end of ours may have been sent before: only a reset tells the server at once that nobody reads any more.
-    if (broken) upstream.resetAndDestroy();
-    else upstream.destroy();
-  });
-  guard.once(upstream, "end", () => destroyAfter(guard, client, LINGER_MS));
-
-  upstream.write(head);
-  passOn(guard, client, upstream);
-  passOn(guard, upstream, client);
-}
-
-/** What `pipe` does, at half the cost for a small piece: it is most of what the front costs. Errors are the caller's. */
-function passOn(guard: Guard, from: Socket, to: Socket): void {
-  guard.on(from, "data", (piece) => {
-    if (!to.write(piece)) from.pause();
-  });
-  guard.on(to, "drain", () => from.resume());
-  guard.once(from, "end", () => to.end());
-}
-
-/** What the client is still sending is read, for an answer to unread bytes would be lost to a reset. */
-function refuse(guard: Guard, client: Socket, refusal: Refusal): void {
-  client.removeAllListeners("data");
-  guard.on(client, "error", () => client.destroy());
-  guard.once(client, "end", () => client.destroySoon());
-  destroyAfter(guard, client, LINGER_MS);
-  client.end(wholeAnswer(refusal));
-  client.resume();
-}
-
-function destroyAfter(guard: Guard, socket: Socket, ms: number): void {
-  guard.on(socket, "timeout", () => socket.destroy());
-  socket.setTimeout(ms);
 }
 
 function listenFailure(problem: Error, host: string, port: number): Failure {

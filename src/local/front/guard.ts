@@ -3,17 +3,21 @@
  * one handler ends the process, and with it everybody. Every handler in this folder goes through the guard of its connection; the linter
  * (cairn/guarded-handlers) holds that.
  */
-import type { IncomingMessage } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 
 /** What was thrown is a bug of the front, or of node: told to whoever runs the server. */
 export type ReportBug = (error: unknown) => void;
 
 /** What handlers are given, by the name of their event. */
 interface Events {
-  readonly close: [broken?: boolean];
-  readonly connect: [];
+  readonly checkContinue: [request: IncomingMessage, response: ServerResponse];
+  readonly clientError: [error: Error & { readonly code?: string }, socket: Duplex];
+  readonly close: [];
+  /** Of a socket, which gives none; or of a server of HTTP/1.1. */
+  readonly connect: [request?: IncomingMessage, socket?: Duplex];
   readonly connection: [socket: Socket];
   readonly data: [piece: Buffer];
   readonly drain: [];
@@ -21,10 +25,9 @@ interface Events {
   readonly error: [error: Error];
   readonly listening: [];
   readonly readable: [];
-  readonly response: [response: IncomingMessage];
-  readonly socket: [socket: Socket];
+  readonly request: [request: IncomingMessage, response: ServerResponse];
   readonly stream: [stream: ServerHttp2Stream, headers: IncomingHttpHeaders];
-  readonly timeout: [];
+  readonly upgrade: [request: IncomingMessage, socket: Duplex, head: Buffer];
 }
 
 interface Emitter<Event extends keyof Events> {
@@ -86,6 +89,15 @@ export class Guard {
     };
   }
 
+  /** Does it now. */
+  run(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
   #fail(error: unknown): void {
     this.#report(error);
     try {
@@ -94,21 +106,4 @@ export class Guard {
       this.#report(endError);
     }
   }
-}
-
-/** At most one line a minute, so that a client that has found a bug fills no disk. */
-const REPORT_INTERVAL_MS = 60_000;
-
-/** Reports with `write`, which takes whole lines; what came in between is counted in the next. */
-export function boundedReport(write: (line: string) => void, now: () => number = () => performance.now()): ReportBug {
-  let reportedAt = Number.NEGATIVE_INFINITY;
-  let count = 0;
-  return (error) => {
-    count += 1;
-    if (now() - reportedAt < REPORT_INTERVAL_MS) return;
-    const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    write(`Connections ended by an error of the front: ${count}. The latest: ${what}\n`);
-    reportedAt = now();
-    count = 0;
-  };
 }

@@ -1,39 +1,52 @@
 /**
- * How many requests and connections the front lets through to the server behind it at the same time. workerd ends when it has no
- * descriptor left to accept a connection with, and takes everybody's requests with it.
+ * A number of places that clients share. One address may hold so many times the places that are free: while there is room that bounds
+ * nobody, and the fewer are free the less one may have, so whoever comes from elsewhere always finds one.
  */
-import { execFileSync } from "node:child_process";
-import type { ServerHttp2Stream } from "node:http2";
-import type { Socket } from "node:net";
-import type { Guard } from "./guard.ts";
+import { PLACES_OF_PEER_PER_FREE_PLACE } from "../../core/limits.ts";
 
-/** workerd takes two descriptors for a connection, so this leaves it a fifth for its databases. */
-const PLACES_PER_DESCRIPTOR = 0.4;
-
-/** What workerd and the front have open before anybody connects, with room. */
-const OWN_DESCRIPTORS = 100;
+/** "share": there are some, and this address has as many as it may. */
+export type Taken = "taken" | "share" | "full";
 
 export class Places {
-  readonly #count: number;
-  #taken = 0;
+  #free: number;
+  readonly #taken = new Map<string, number>();
 
   constructor(count: number) {
-    this.#count = count;
+    this.#free = count;
   }
 
-  /** As many as the server process can take, which inherits this one's limit of open files. */
-  static forDescriptors(): Places {
-    const limit = Number(execFileSync("/bin/sh", ["-c", "ulimit -n"], { encoding: "utf8" }));
-    // It may be "unlimited".
-    if (Number.isNaN(limit)) return new Places(Number.POSITIVE_INFINITY);
-    return new Places(Math.max(1, Math.floor((limit - OWN_DESCRIPTORS) * PLACES_PER_DESCRIPTOR)));
+  take(peer: string): Taken {
+    if (this.#free === 0) return "full";
+    const taken = this.#taken.get(peer) ?? 0;
+    if (taken >= this.#free * PLACES_OF_PEER_PER_FREE_PLACE) return "share";
+    this.#free -= 1;
+    this.#taken.set(peer, taken + 1);
+    return "taken";
   }
 
-  /** Whether there was one; it is the holder's until its "close". */
-  take(guard: Guard, holder: Socket | ServerHttp2Stream): boolean {
-    if (this.#taken >= this.#count) return false;
-    this.#taken += 1;
-    guard.once(holder, "close", () => (this.#taken -= 1));
-    return true;
+  /** Of a place that the peer has taken. */
+  giveBack(peer: string): void {
+    this.#free += 1;
+    const left = (this.#taken.get(peer) ?? 0) - 1;
+    if (left > 0) this.#taken.set(peer, left);
+    else this.#taken.delete(peer);
   }
+
+  takenBy(peer: string): number {
+    return this.#taken.get(peer) ?? 0;
+  }
+}
+
+/** What counts as one client's address: a network of IPv6 gives each of its machines as many addresses as it likes. */
+export function peerOf(address: string | undefined): string {
+  if (address === undefined) return "";
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
+  if (mapped !== undefined) return mapped;
+  if (!address.includes(":")) return address;
+  const [before = "", after] = address.split("%", 1)[0]?.split("::") ?? [];
+  const first = before === "" ? [] : before.split(":");
+  const last = after === undefined || after === "" ? [] : after.split(":");
+  const zeros = after === undefined ? 0 : 8 - first.length - last.length;
+  const groups = [...first, ...Array.from({ length: zeros }, () => "0"), ...last];
+  return `${groups.slice(0, 4).join(":")}::/64`;
 }

@@ -32,6 +32,36 @@ export const crowdedRefusal: Refusal = {
   sentence: "There are too many connections at once. Send the request again in a moment.\n",
 };
 
+/** The rest of a request did not come. */
+export const lateRefusal: Refusal = {
+  status: 408,
+  reason: "Request Timeout",
+  headers: TEXT,
+  sentence:
+    "The rest of the request did not come in time: nothing of it for 30 seconds, or less than 1 KiB a second.\n",
+};
+
+export const malformedRefusal: Refusal = {
+  status: 400,
+  reason: "Bad Request",
+  headers: TEXT,
+  sentence: "The request is not HTTP as RFC 9112 has it: its first line, a header or its body is malformed.\n",
+};
+
+export const largeHeadRefusal: Refusal = {
+  status: 431,
+  reason: "Request Header Fields Too Large",
+  headers: TEXT,
+  sentence: "The headers of the request are too large; at most 16 KiB are allowed.\n",
+};
+
+export const codingRefusal: Refusal = {
+  status: 501,
+  reason: "Not Implemented",
+  headers: TEXT,
+  sentence: "The transfer coding of the request is not known here; send it chunked, or with a content-length.\n",
+};
+
 /** Nothing here is a proxy. */
 export const connectRefusal: Refusal = {
   status: 405,

@@ -1,0 +1,34 @@
+/** Lines for whoever runs the server, of what clients can cause: never more than one a minute, so that none of them fills a disk. */
+
+import type { FrontClock } from "./clock.ts";
+
+const INTERVAL_MS = 60_000;
+
+export class BoundedLog {
+  readonly #write: (line: string) => void;
+  readonly #lineOf: (count: number, latest: string) => string;
+  readonly #clock: Pick<FrontClock, "now">;
+  #writtenAt = Number.NEGATIVE_INFINITY;
+  #count = 0;
+
+  /** `lineOf`: says that it happened so many times since the last line. */
+  constructor(
+    write: (line: string) => void,
+    lineOf: (count: number, latest: string) => string,
+    clock: Pick<FrontClock, "now">,
+  ) {
+    this.#write = write;
+    this.#lineOf = lineOf;
+    this.#clock = clock;
+  }
+
+  add(latest: string): void {
+    this.#count += 1;
+    const now = this.#clock.now();
+    if (now - this.#writtenAt < INTERVAL_MS) return;
+    this.#writtenAt = now;
+    const count = this.#count;
+    this.#count = 0;
+    this.#write(`${this.#lineOf(count, latest)}\n`);
+  }
+}

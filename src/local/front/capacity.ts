@@ -1,0 +1,40 @@
+/** How much the front takes at a time, by what the system lets it and the server process have open. */
+import { execFileSync } from "node:child_process";
+import {
+  LASTING_SHARE_OF_PLACES,
+  MAX_CLIENT_CONNECTIONS,
+  MAX_CLIENT_REQUESTS,
+  PLACES_PER_DESCRIPTOR,
+} from "../../core/limits.ts";
+
+export interface Capacity {
+  readonly connections: number;
+  readonly clients: number;
+  readonly requests: number;
+  readonly lasting: number;
+}
+
+/** What workerd and the front have open before anybody connects, with room. */
+const OWN_DESCRIPTORS = 100;
+
+/** Of a server process with this limit of open files, and a front with the same. */
+export function capacityFor(descriptors: number): Capacity {
+  const requests = Math.max(1, Math.floor((descriptors - OWN_DESCRIPTORS) * PLACES_PER_DESCRIPTOR));
+  return capacityOf(Math.max(1, descriptors - OWN_DESCRIPTORS - requests), requests);
+}
+
+export function capacityOf(connections: number, requests: number): Capacity {
+  return {
+    connections: Math.min(MAX_CLIENT_CONNECTIONS, connections),
+    clients: MAX_CLIENT_REQUESTS,
+    requests: Math.min(MAX_CLIENT_REQUESTS, requests),
+    lasting: Math.max(1, Math.floor(Math.min(MAX_CLIENT_REQUESTS, requests) * LASTING_SHARE_OF_PLACES)),
+  };
+}
+
+/** Of open files, of this process and of those that it starts: node has raised it to what the system allows at most. */
+export function descriptorLimit(): number {
+  const limit = Number(execFileSync("/bin/sh", ["-c", "ulimit -n"], { encoding: "utf8" }));
+  // It may be "unlimited".
+  return Number.isNaN(limit) ? Number.POSITIVE_INFINITY : limit;
+}

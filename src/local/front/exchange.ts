@@ -1,0 +1,303 @@
+/**
+ * One request of a client and its answer, on either protocol: it is passed on to the server process, and both bodies are streamed, with
+ * backpressure both ways. A client that goes away ends its request, and a server that breaks off breaks the answer off: what was sent may
+ * have been done.
+ *
+ * Whatever waits for its client has an end (`check`), and makes room for others before that when places run short (`Exchanges`).
+ */
+import type { Readable, Writable } from "node:stream";
+import {
+  CROWDED_CLIENT_BYTES_PER_SECOND,
+  MAX_ANSWER_PAUSE_MS,
+  MAX_CROWDED_PAUSE_MS,
+  MAX_DISCARDED_BODY_BYTES,
+  MAX_LINGER_MS,
+  MAX_LINGER_PAUSE_MS,
+  MAX_REQUEST_PAUSE_MS,
+  MIN_CLIENT_BYTES_PER_SECOND,
+} from "../../core/limits.ts";
+import type { ClientConnection } from "./client-connections.ts";
+import type { Exchanges } from "./exchanges.ts";
+import type { Places } from "./places.ts";
+import {
+  connectRefusal,
+  crowdedRefusal,
+  lateRefusal,
+  malformedRefusal,
+  unavailableRefusal,
+  type Refusal,
+} from "./refusals.ts";
+import type {
+  AnswerTaker,
+  HeaderPairs,
+  ServerConnection,
+  ServerConnections,
+  ServerRequest,
+} from "./server-connection.ts";
+
+/** A request as one of the protocols has it. The names of its headers are in lower case or as they came. */
+export interface Client extends ServerRequest {
+  readonly connection: ClientConnection;
+  /** What only its protocol can see to be wrong with it. */
+  readonly flaw: Refusal | undefined;
+  /** The request's body, of which nothing was read yet. */
+  readonly input: Readable;
+  /** The answer's body. */
+  readonly output: Writable;
+  /** Nothing can be sent to it any more. */
+  readonly isGone: boolean;
+  respond(status: number, reason: string, headers: HeaderPairs): void;
+  /** It may send the body that it holds back until it is told to. */
+  goOn(): void;
+  /** The answer is whole. */
+  end(): void;
+  /** So that it cannot take what it has for a whole answer. */
+  breakOff(): void;
+  /** It was answered, and is sending on: it need not. */
+  letGo(): void;
+  /** There is no room for it, not even for an answer. */
+  turnAway(): void;
+}
+
+export interface ExchangeParts {
+  /** Where the server listens now on 127.0.0.1, or undefined while none runs. */
+  readonly serverPort: () => number | undefined;
+  readonly servers: ServerConnections;
+  readonly exchanges: Exchanges;
+}
+
+export class Exchange implements AnswerTaker {
+  readonly #client: Client;
+  readonly #parts: ExchangeParts;
+  readonly #held = new Set<Places>();
+  #server: ServerConnection | undefined;
+  #requestEnded: boolean;
+  #inputPaused = false;
+  #answered = false;
+  #answerEnded = false;
+  readonly #sending = new Arrears();
+  readonly #taking = new Arrears();
+  #lingeredMs = 0;
+  #received = 0;
+  /** When the answer ended. */
+  #receivedByThen = 0;
+  #written = 0;
+
+  constructor(client: Client, parts: ExchangeParts) {
+    this.#client = client;
+    this.#parts = parts;
+    this.#requestEnded = client.body === "none" || client.body === 0;
+  }
+
+  get peer(): string {
+    return this.#client.connection.peer;
+  }
+
+  get connection(): ClientConnection {
+    return this.#client.connection;
+  }
+
+  holds(places: Places): boolean {
+    return this.#held.has(places);
+  }
+
+  start(): void {
+    const { exchanges } = this.#parts;
+    exchanges.add(this);
+    if (!this.#take(exchanges.places.clients)) return this.#client.turnAway();
+    if (!this.#requestEnded && this.#client.body !== "upgrade") this.#readRequest();
+    const refusal = this.#forward();
+    if (refusal !== undefined) this.#refuse(refusal);
+  }
+
+  /** The client has its answer and has sent its request, or it is gone. Nothing happens after it. */
+  over(): void {
+    this.#giveBackAll();
+    this.#parts.exchanges.delete(this);
+  }
+
+  /** Bytes of the answer that the client has not taken. */
+  get untaken(): number {
+    return this.#client.output.writableLength;
+  }
+
+  /** For a client that keeps others waiting. */
+  giveUp(): void {
+    this.#giveBackAll();
+    this.#client.breakOff();
+  }
+
+  /** For a request of which the rest will not come. */
+  cutShort(refusal: Refusal): void {
+    this.#server?.abandon();
+    this.#server = undefined;
+    if (this.#answered) this.giveUp();
+    else this.#refuse(refusal);
+  }
+
+  /** Ends it when its client has kept it waiting for too long; to be called every second or so. Returns whether it should make room for others. */
+  check(elapsedMs: number): boolean {
+    const { untaken } = this;
+    if (untaken > 0) this.#taking.wait(elapsedMs, this.#written - untaken);
+    else this.#taking.settle(this.#written);
+    if (this.#requestEnded) this.#sending.settle(0);
+    else if (!this.#inputPaused && (this.#client.body !== "upgrade" || this.#answerEnded))
+      this.#sending.wait(elapsedMs, this.#received);
+    const isLingering = this.#answerEnded && !this.#requestEnded;
+    const isStalled = isLingering || Math.max(this.#taking.crowdedMs, this.#sending.crowdedMs) > MAX_CROWDED_PAUSE_MS;
+
+    if (this.#taking.ms > MAX_ANSWER_PAUSE_MS) this.giveUp();
+    else if (isLingering) this.#linger(elapsedMs);
+    else if (this.#sending.ms > MAX_REQUEST_PAUSE_MS) this.cutShort(lateRefusal);
+    return isStalled;
+  }
+
+  /** Passes the request on, or says why not. */
+  #forward(): Refusal | undefined {
+    const { serverPort, servers, exchanges } = this.#parts;
+    const { method, path, body, flaw, output, connection } = this.#client;
+    if (method.toUpperCase() === "CONNECT") return connectRefusal;
+    if (flaw !== undefined) return flaw;
+    const port = serverPort();
+    if (port === undefined) return unavailableRefusal;
+    const { requests, lasting } = exchanges.places;
+    if (lasts(path, body === "upgrade") && !this.#take(lasting)) return crowdedRefusal;
+    if (!this.#take(requests)) return crowdedRefusal;
+
+    this.#server = servers.request(port, this.#client, this);
+    if (this.#server === undefined) return malformedRefusal;
+    this.#client.goOn();
+    connection.guard.on(output, "drain", () => this.#server?.resume());
+    return undefined;
+  }
+
+  #readRequest(): void {
+    const { input, connection } = this.#client;
+    const { guard } = connection;
+    guard.on(input, "data", (piece: Buffer) => {
+      this.#received += piece.length;
+      // After its answer the rest of a request is read and dropped.
+      if (this.#server === undefined || piece.length === 0 || this.#server.write(piece)) return;
+      this.#inputPaused = true;
+      input.pause();
+    });
+    guard.once(input, "end", () => {
+      this.#requestEnded = true;
+      this.#server?.end();
+    });
+  }
+
+  head(status: number, reason: string, headers: HeaderPairs): void {
+    if (this.#client.isGone) return;
+    this.#answered = true;
+    this.#client.respond(status, reason, headers);
+    if (status === 101) this.#readRequest();
+  }
+
+  piece(bytes: Buffer): void {
+    if (this.#client.isGone) return;
+    this.#written += bytes.length;
+    if (!this.#client.output.write(bytes)) this.#server?.pause();
+  }
+
+  end(): void {
+    this.#server = undefined;
+    this.#giveBack();
+    this.#finish();
+  }
+
+  drain(): void {
+    this.#inputPaused = false;
+    this.#client.input.resume();
+  }
+
+  broken(sent: boolean): void {
+    this.#server = undefined;
+    this.#giveBack();
+    // Nothing was sent if there was never a connection; else only a break is honest.
+    if (sent || this.#answered) this.#client.breakOff();
+    else this.#refuse(unavailableRefusal);
+  }
+
+  /** Whether there was a place, or somebody who kept others waiting could make room. */
+  #take(places: Places): boolean {
+    if (!this.#parts.exchanges.take(places, this.peer)) return false;
+    this.#held.add(places);
+    return true;
+  }
+
+  /** The server has done its part; the client keeps its own place until it has done its. */
+  #giveBack(): void {
+    const { clients } = this.#parts.exchanges.places;
+    for (const places of this.#held) {
+      if (places === clients) continue;
+      places.giveBack(this.peer);
+      this.#held.delete(places);
+    }
+  }
+
+  #giveBackAll(): void {
+    this.#server?.abandon();
+    this.#server = undefined;
+    for (const places of this.#held) places.giveBack(this.peer);
+    this.#held.clear();
+  }
+
+  #refuse({ status, reason, headers, sentence }: Refusal): void {
+    this.#giveBack();
+    if (this.#client.isGone || this.#answered) return;
+    this.#answered = true;
+    this.#client.respond(status, reason, [
+      ...Object.entries(headers).flat(),
+      "content-length",
+      String(Buffer.byteLength(sentence)),
+    ]);
+    // node ends the answer to a HEAD over HTTP/2 by itself, and what is written then would be an error.
+    if (this.#client.method !== "HEAD") this.#client.output.write(sentence);
+    this.#finish();
+  }
+
+  /** What the client is still sending is read, for an answer to unread bytes would be lost to a reset. */
+  #finish(): void {
+    this.#answerEnded = true;
+    this.#receivedByThen = this.#received;
+    this.#sending.settle(this.#received);
+    if (!this.#client.isGone) this.#client.end();
+    this.#inputPaused = false;
+    this.#client.input.resume();
+  }
+
+  #linger(elapsedMs: number): void {
+    this.#lingeredMs += elapsedMs;
+    const isEnough =
+      this.#lingeredMs > MAX_LINGER_MS || this.#received - this.#receivedByThen > MAX_DISCARDED_BODY_BYTES;
+    if (isEnough || this.#sending.ms > MAX_LINGER_PAUSE_MS) this.#client.letGo();
+  }
+}
+
+/** By how much a client is behind the two rates at which it should at least send or take, in milliseconds. */
+class Arrears {
+  ms = 0;
+  crowdedMs = 0;
+  #bytes = 0;
+
+  /** It was waited for. `bytes`: all that it has sent or taken so far. What was faster than the rate is no credit. */
+  wait(elapsedMs: number, bytes: number): void {
+    const moved = bytes - this.#bytes;
+    this.#bytes = bytes;
+    this.ms = Math.max(0, this.ms + elapsedMs - (moved / MIN_CLIENT_BYTES_PER_SECOND) * 1000);
+    this.crowdedMs = Math.max(0, this.crowdedMs + elapsedMs - (moved / CROWDED_CLIENT_BYTES_PER_SECOND) * 1000);
+  }
+
+  /** Nothing more is expected of it, for now. */
+  settle(bytes: number): void {
+    this.#bytes = bytes;
+    this.ms = 0;
+    this.crowdedMs = 0;
+  }
+}
+
+/** Watches and WebSockets are there to last; an unread answer or an endless body is not. */
+function lasts(path: string, isUpgrade: boolean): boolean {
+  return isUpgrade || /\/watch(\?|$)/.test(path);
+}

@@ -1,0 +1,75 @@
+/**
+ * All requests that are under way, and the places that they share. When places run short, the requests whose clients keep others waiting
+ * make room, the one that has done so longest first.
+ */
+import { MAX_UNTAKEN_ANSWER_BYTES } from "../../core/limits.ts";
+import type { Exchange } from "./exchange.ts";
+import type { Places } from "./places.ts";
+
+export interface ExchangePlaces {
+  /** At the front: from a request's arrival until its client has taken the answer. */
+  readonly clients: Places;
+  /** At the server process: until it has answered. */
+  readonly requests: Places;
+  /** Of these, for watches and WebSockets. */
+  readonly lasting: Places;
+}
+
+export class Exchanges {
+  readonly places: ExchangePlaces;
+  readonly #all = new Set<Exchange>();
+  /** In the order in which they began to keep others waiting. */
+  readonly #stalled = new Set<Exchange>();
+
+  constructor(places: ExchangePlaces) {
+    this.places = places;
+  }
+
+  add(exchange: Exchange): void {
+    this.#all.add(exchange);
+  }
+
+  delete(exchange: Exchange): void {
+    this.#all.delete(exchange);
+    this.#unstall(exchange);
+  }
+
+  /** Takes a place for a request of this peer; false: there is none, and nobody can make room. */
+  take(places: Places, peer: string): boolean {
+    const taken = places.take(peer);
+    if (taken === "taken") return true;
+    for (const exchange of this.#stalled) {
+      if (!exchange.holds(places) || (taken === "share" && exchange.peer !== peer)) continue;
+      exchange.giveUp();
+      if (places.take(peer) === "taken") return true;
+    }
+    return false;
+  }
+
+  /** Ends what its client has kept waiting for too long. To be called every second or so. */
+  check(elapsedMs: number): void {
+    let untaken = 0;
+    for (const exchange of this.#all) {
+      exchange.connection.guard.run(() => {
+        untaken += exchange.untaken;
+        if (exchange.check(elapsedMs)) this.#stall(exchange);
+        else this.#unstall(exchange);
+      });
+    }
+    for (const exchange of this.#stalled) {
+      if (untaken <= MAX_UNTAKEN_ANSWER_BYTES) return;
+      untaken -= exchange.untaken;
+      exchange.giveUp();
+    }
+  }
+
+  #stall(exchange: Exchange): void {
+    if (this.#stalled.has(exchange) || !this.#all.has(exchange)) return;
+    this.#stalled.add(exchange);
+    exchange.connection.stalled(1);
+  }
+
+  #unstall(exchange: Exchange): void {
+    if (this.#stalled.delete(exchange)) exchange.connection.stalled(-1);
+  }
+}

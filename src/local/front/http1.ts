@@ -1,0 +1,299 @@
+/**
+ * HTTP/1.1 clients: node's server parses their requests, and each becomes an exchange. One after the other on each connection: what was
+ * pipelined waits for the answer before it.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { MAX_LINGER_PAUSE_MS, MAX_PIPELINED_REQUESTS } from "../../core/limits.ts";
+import type { ClientConnection } from "./client-connections.ts";
+import { Exchange, type Client, type ExchangeParts } from "./exchange.ts";
+import { Guard, type ReportBug } from "./guard.ts";
+import {
+  codingRefusal,
+  connectRefusal,
+  largeHeadRefusal,
+  lateRefusal,
+  malformedRefusal,
+  wholeAnswer,
+  type Refusal,
+} from "./refusals.ts";
+import { ofTheConnection, type BodyKind, type HeaderPairs } from "./server-connection.ts";
+import { UpgradeClient } from "./upgrade.ts";
+
+const MAX_HEAD_BYTES = 16 * 1024;
+
+export class Http1Side {
+  readonly #parts: ExchangeParts;
+  readonly #server: Server;
+  readonly #connections = new Map<Duplex, Http1Connection>();
+
+  constructor(parts: ExchangeParts, report: ReportBug) {
+    this.#parts = parts;
+    this.#server = createServer({
+      maxHeaderSize: MAX_HEAD_BYTES,
+      // The front has its own (client-connections.ts, exchange.ts), which know what is slow and what stands still.
+      headersTimeout: 0,
+      requestTimeout: 0,
+      keepAliveTimeout: 0,
+      shouldUpgradeCallback: ({ method, headers }) =>
+        method === "GET" && headers.upgrade?.toLowerCase() === "websocket",
+    });
+    // A client that ends its side after its request gets the answer. Not among node's options, but a property since its first versions.
+    Object.assign(this.#server, { httpAllowHalfOpen: true });
+
+    // Each is for the connection that it comes from, whose guard is then inside of this one.
+    const guard = new Guard(() => undefined, report);
+    const of = (socket: Duplex, action: (connection: Http1Connection) => void): void => {
+      const connection = this.#connections.get(socket);
+      connection?.guard.run(() => action(connection));
+    };
+    guard.on(this.#server, "request", (request, response) =>
+      of(request.socket, (connection) => connection.add(request, response, false)),
+    );
+    guard.on(this.#server, "checkContinue", (request, response) =>
+      of(request.socket, (connection) => connection.add(request, response, true)),
+    );
+    guard.on(this.#server, "upgrade", (request, socket, head) =>
+      of(socket, (connection) => connection.addUpgrade(request, head)),
+    );
+    guard.on(this.#server, "connect", (_request, socket) => {
+      if (socket !== undefined) of(socket, (connection) => connection.refuse(connectRefusal));
+    });
+    guard.on(this.#server, "clientError", (error, socket) =>
+      of(socket, (connection) =>
+        connection.parserFailed(error.code === "HPE_HEADER_OVERFLOW" ? largeHeadRefusal : malformedRefusal),
+      ),
+    );
+  }
+
+  /** Takes over a connection whose first bytes are still unread. */
+  accept(client: ClientConnection): void {
+    const { socket, guard } = client;
+    const connection = new Http1Connection(client, this.#parts);
+    this.#connections.set(socket, connection);
+    guard.once(socket, "close", () => {
+      this.#connections.delete(socket);
+      connection.closed();
+    });
+    this.#server.emit("connection", socket);
+  }
+
+  /** Connections end when what is under way on them is over. */
+  drain(): void {
+    for (const connection of this.#connections.values()) connection.guard.run(() => connection.drain());
+  }
+}
+
+/** What is pipelined: the requests, and what may come after them. */
+type Pipelined = () => void;
+
+class Http1Connection {
+  readonly #connection: ClientConnection;
+  readonly #parts: ExchangeParts;
+  #current: Exchange | undefined;
+  /** Whose body may still be coming. */
+  #last: Http1Client | undefined;
+  readonly #waiting: Pipelined[] = [];
+  #isDraining = false;
+  #isRefused = false;
+
+  constructor(connection: ClientConnection, parts: ExchangeParts) {
+    this.#connection = connection;
+    this.#parts = parts;
+    connection.refuseLate = () => this.refuse(lateRefusal);
+  }
+
+  get guard(): Guard {
+    return this.#connection.guard;
+  }
+
+  add(request: IncomingMessage, response: ServerResponse, awaitsContinue: boolean): void {
+    if (this.#isRefused) return;
+    const client = new Http1Client(this.#connection, request, response, awaitsContinue);
+    this.#last = client;
+    this.#inTurn(() => {
+      if (this.#isDraining) response.shouldKeepAlive = false;
+      const exchange = this.#begin(client);
+      const finish = (): void => {
+        if (response.closed && client.hasWhole) this.#finish(exchange);
+      };
+      this.guard.once(response, "close", finish);
+      if (client.body !== "none" && client.body !== 0) this.guard.once(request, "end", finish);
+      exchange.start();
+      if (client.cutBy !== undefined) exchange.cutShort(client.cutBy);
+    });
+  }
+
+  addUpgrade(request: IncomingMessage, head: Buffer): void {
+    if (this.#isRefused) return;
+    this.#inTurn(() => {
+      const client = new UpgradeClient(this.#connection, request, head, headersOf(request));
+      // It ends with the connection.
+      this.#begin(client).start();
+    });
+  }
+
+  /** What came is not HTTP: of the last request, or after it. */
+  parserFailed(refusal: Refusal): void {
+    if (this.#isRefused) return;
+    if (this.#last === undefined || this.#last.hasWhole) return this.refuse(refusal);
+    this.#isRefused = true;
+    this.#last.cutBy = refusal;
+    if (this.#waiting.length === 0) this.#current?.cutShort(refusal);
+  }
+
+  /** Answers what is no request, after the requests before it, and ends the connection. */
+  refuse(refusal: Refusal): void {
+    if (this.#isRefused) return;
+    this.#isRefused = true;
+    this.#inTurn(() => {
+      const { socket, guard } = this.#connection;
+      socket.end(wholeAnswer(refusal));
+      // What the client is still sending is read, for an answer to unread bytes would be lost to a reset.
+      socket.resume();
+      guard.once(socket, "end", () => socket.destroySoon());
+      guard.once(
+        socket,
+        "close",
+        guard.after(MAX_LINGER_PAUSE_MS, () => socket.destroy()),
+      );
+    });
+  }
+
+  drain(): void {
+    this.#isDraining = true;
+    if (this.#current === undefined) this.#connection.socket.destroySoon();
+  }
+
+  closed(): void {
+    this.#waiting.length = 0;
+    if (this.#current !== undefined) this.#finish(this.#current);
+  }
+
+  #begin(client: Client): Exchange {
+    const exchange = new Exchange(client, this.#parts);
+    this.#current = exchange;
+    this.#connection.begin();
+    return exchange;
+  }
+
+  #finish(exchange: Exchange): void {
+    if (this.#current !== exchange) return;
+    this.#current = undefined;
+    exchange.over();
+    this.#connection.finish();
+    const next = this.#waiting.shift();
+    if (next !== undefined) next();
+    else if (this.#isDraining || this.#isRefused) this.#connection.socket.destroySoon();
+  }
+
+  #inTurn(next: Pipelined): void {
+    if (this.#current === undefined) next();
+    else if (this.#waiting.length < MAX_PIPELINED_REQUESTS) this.#waiting.push(next);
+    else this.#connection.socket.resetAndDestroy();
+  }
+}
+
+class Http1Client implements Client {
+  readonly connection: ClientConnection;
+  readonly method: string;
+  readonly path: string;
+  readonly headers: HeaderPairs;
+  readonly body: BodyKind;
+  readonly flaw: Refusal | undefined;
+  readonly input: IncomingMessage;
+  readonly output: ServerResponse;
+  /** Why the rest of its body will not come. */
+  cutBy: Refusal | undefined;
+  readonly #socket: Socket;
+  /** The body comes only when the client is told to send it. */
+  #awaitsContinue: boolean;
+  #endsWithRequest = false;
+
+  constructor(
+    connection: ClientConnection,
+    request: IncomingMessage,
+    response: ServerResponse,
+    awaitsContinue: boolean,
+  ) {
+    this.connection = connection;
+    // A server's request has both.
+    this.method = request.method ?? "";
+    this.path = request.url ?? "";
+    this.headers = headersOf(request);
+    this.body = bodyOf(request);
+    const coding = request.headers["transfer-encoding"];
+    this.flaw = coding === undefined || coding.toLowerCase() === "chunked" ? undefined : codingRefusal;
+    this.input = request;
+    this.output = response;
+    this.#socket = request.socket;
+    this.#awaitsContinue = awaitsContinue;
+  }
+
+  get isGone(): boolean {
+    return this.#socket.destroyed || this.output.destroyed;
+  }
+
+  /** The client has sent all of its request, or nothing more of it is read. */
+  get hasWhole(): boolean {
+    return this.input.complete || this.#awaitsContinue || this.cutBy !== undefined || this.#socket.destroyed;
+  }
+
+  respond(status: number, reason: string, headers: HeaderPairs): void {
+    // A client that was not told to go on may leave its body out, or send it: what comes next cannot be known.
+    if (this.#awaitsContinue) this.output.shouldKeepAlive = false;
+    this.output.writeHead(status, reason, [...headers]);
+  }
+
+  goOn(): void {
+    if (!this.#awaitsContinue) return;
+    this.#awaitsContinue = false;
+    this.output.writeContinue();
+  }
+
+  /** node closes a connection that ends with its answer, and a reset would take the answer along while the request is still coming. */
+  end(): void {
+    if (this.output.shouldKeepAlive || this.hasWhole) {
+      this.output.end();
+    } else if (!this.#endsWithRequest) {
+      this.#endsWithRequest = true;
+      this.connection.guard.once(this.input, "end", () => this.output.end());
+    }
+  }
+
+  breakOff(): void {
+    this.#socket.resetAndDestroy();
+  }
+
+  letGo(): void {
+    this.#socket.destroySoon();
+  }
+
+  turnAway(): void {
+    this.#socket.resetAndDestroy();
+  }
+}
+
+function bodyOf({ headers }: IncomingMessage): BodyKind {
+  if (headers["transfer-encoding"] !== undefined) return "chunked";
+  const length = headers["content-length"];
+  return length === undefined ? "none" : Number(length);
+}
+
+/** Without those of the connection and of the body's framing, and those that the client names as such (RFC 9110, section 7.6.1). */
+function headersOf({ rawHeaders, headers }: IncomingMessage): HeaderPairs {
+  const connection = headers.connection?.toLowerCase();
+  const named = connection === undefined || connection === "keep-alive" || connection === "close" ? "" : connection;
+  const ofThisConnection = new Set(named.split(",").map((name) => name.trim()));
+  const pairs: string[] = [];
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const [name = "", value = ""] = [rawHeaders[i], rawHeaders[i + 1]];
+    const lower = name.toLowerCase();
+    if (ofTheConnection.has(lower) || lower === "content-length" || lower === "expect") continue;
+    if (ofThisConnection.has(lower) && lower !== "host") continue;
+    pairs.push(name, value);
+  }
+  if (headers.host === undefined) pairs.push("Host", "localhost");
+  return pairs;
+}

@@ -1,0 +1,198 @@
+/** HTTP/2 clients with prior knowledge, as Deno's: each stream becomes an exchange. */
+import {
+  constants,
+  performServerHandshake,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from "node:http2";
+import type { ClientConnection } from "./client-connections.ts";
+import { Exchange, type Client, type ExchangeParts } from "./exchange.ts";
+import { ofTheConnection, type BodyKind, type HeaderPairs } from "./server-connection.ts";
+
+/** One client's streams at the same time, its watches among them. */
+const MAX_STREAMS = 1000;
+
+/** Uploads need not wait for a window update every 64 KiB. */
+const WINDOW_BYTES = 1024 * 1024;
+
+/** The same for the connection, which all its streams share; what a client may have under way unread. */
+const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
+
+/** Megabytes of one session's buffers; node's own 10 are passed by a few large reads at once. */
+const MAX_SESSION_MEMORY = 256;
+
+/** Streams of one connection within a second for which there was no room: each leaves a frame behind that its client may not take. */
+const MAX_TURNED_AWAY = 1000;
+
+export class Http2Side {
+  readonly #parts: ExchangeParts;
+  readonly #sessions = new Map<ServerHttp2Session, Http2Connection>();
+
+  constructor(parts: ExchangeParts) {
+    this.#parts = parts;
+  }
+
+  /** Takes over a connection whose first bytes, still unread, are the HTTP/2 preface. */
+  accept(connection: ClientConnection): void {
+    const { socket, guard } = connection;
+    const session = performServerHandshake(socket, {
+      maxSessionMemory: MAX_SESSION_MEMORY,
+      settings: { maxConcurrentStreams: MAX_STREAMS, initialWindowSize: WINDOW_BYTES },
+    });
+    // A setting says nothing of the connection's own window, which would stay at 64 KiB.
+    session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
+    // HTTP/2 knows no half-closed connection: a client that ends its side is gone.
+    guard.once(socket, "end", () => session.destroy());
+    const held = new Http2Connection(connection, session, this.#parts);
+    this.#sessions.set(session, held);
+    guard.once(session, "close", () => this.#sessions.delete(session));
+    // A connection that breaks or breaks the protocol closes the session and each of its streams, which end their requests.
+    guard.on(session, "error", () => undefined);
+    guard.on(session, "stream", (stream, headers) => held.add(stream, headers));
+  }
+
+  /** Takes no new streams; those under way may finish. */
+  drain(): void {
+    for (const session of this.#sessions.keys()) session.close();
+  }
+
+  /** To be called every second. */
+  check(): void {
+    for (const held of this.#sessions.values()) held.turnedAway = 0;
+  }
+}
+
+class Http2Connection {
+  /** Within this second. */
+  turnedAway = 0;
+  readonly #connection: ClientConnection;
+  readonly #session: ServerHttp2Session;
+  readonly #parts: ExchangeParts;
+
+  constructor(connection: ClientConnection, session: ServerHttp2Session, parts: ExchangeParts) {
+    this.#connection = connection;
+    this.#session = session;
+    this.#parts = parts;
+    connection.awaitsHead = false;
+    connection.end = () => {
+      // Says to the client that nothing of what it has not seen answered was done.
+      session.goaway(constants.NGHTTP2_NO_ERROR);
+      session.destroy();
+    };
+  }
+
+  add(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+    const { guard } = this.#connection;
+    // What went wrong with a stream is told to its client by the reset itself.
+    guard.on(stream, "error", () => undefined);
+    const client = new Http2Client(this.#connection, stream, headers, () => this.#turnAway(stream));
+    // The client may have reset it by now, in the same segment.
+    if (client.isGone) return;
+    const exchange = new Exchange(client, this.#parts);
+    this.#connection.begin();
+    guard.once(stream, "close", () => {
+      exchange.over();
+      this.#connection.finish();
+    });
+    exchange.start();
+    // A request without a body has an end, too, that is to be read.
+    if (client.body === "none" || client.body === 0) stream.resume();
+  }
+
+  #turnAway(stream: ServerHttp2Stream): void {
+    this.turnedAway += 1;
+    if (this.turnedAway > MAX_TURNED_AWAY) this.#session.destroy();
+    // It may be sent again: nothing was done (RFC 9113, section 8.7).
+    else stream.close(constants.NGHTTP2_REFUSED_STREAM);
+  }
+}
+
+class Http2Client implements Client {
+  readonly connection: ClientConnection;
+  readonly method: string;
+  readonly path: string;
+  readonly headers: HeaderPairs;
+  readonly body: BodyKind;
+  readonly flaw = undefined;
+  readonly input: ServerHttp2Stream;
+  readonly output: ServerHttp2Stream;
+  readonly turnAway: () => void;
+  readonly #awaitsContinue: boolean;
+
+  constructor(
+    connection: ClientConnection,
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    turnAway: () => void,
+  ) {
+    this.connection = connection;
+    this.method = headers[":method"] ?? "";
+    this.path = headers[":path"] ?? "";
+    this.headers = pairsOf(headers);
+    this.body = bodyOf(stream, headers);
+    this.input = stream;
+    this.output = stream;
+    this.turnAway = turnAway;
+    this.#awaitsContinue = headers.expect?.toLowerCase() === "100-continue";
+  }
+
+  /** It was reset, or its connection is gone: nothing may be sent on it, though node may not have destroyed it yet. */
+  get isGone(): boolean {
+    return this.output.destroyed || this.output.closed;
+  }
+
+  respond(status: number, _reason: string, pairs: HeaderPairs): void {
+    const headers: OutgoingHttpHeaders = { ":status": status };
+    for (let i = 0; i + 1 < pairs.length; i += 2) {
+      const [name = "", value = ""] = [pairs[i]?.toLowerCase(), pairs[i + 1]];
+      const before = headers[name];
+      if (before === undefined) headers[name] = value;
+      else headers[name] = [...(Array.isArray(before) ? before : [String(before)]), value];
+    }
+    // node answers a request of method HEAD with END_STREAM by itself, and a stream that is over takes no body.
+    this.output.respond(headers);
+  }
+
+  goOn(): void {
+    if (this.#awaitsContinue && !this.isGone) this.output.additionalHeaders({ ":status": 100 });
+  }
+
+  end(): void {
+    if (!this.output.writableEnded) this.output.end();
+  }
+
+  /** `close(code)` would end the stream in good order first, and a cut answer would look like a whole one. */
+  breakOff(): void {
+    this.output.destroy(new Error("the answer breaks off"));
+  }
+
+  /** HTTP/2 lets a server ask for no more of a request that is answered (RFC 9113, section 8.1). */
+  letGo(): void {
+    this.output.close(constants.NGHTTP2_NO_ERROR);
+  }
+}
+
+/**
+ * A content-length can be relied on: a stream whose DATA is shorter or longer is reset by the protocol's own rules (RFC 9113, section
+ * 8.1.1).
+ */
+function bodyOf(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): BodyKind {
+  if (stream.endAfterHeaders) return "none";
+  const length = headers["content-length"];
+  return length === undefined ? "chunked" : Number(length);
+}
+
+/** Without those of the connection; `:authority` is the host. */
+function pairsOf(headers: IncomingHttpHeaders): HeaderPairs {
+  const pairs: string[] = ["host", headers[":authority"] ?? headers.host ?? "localhost"];
+  for (const name in headers) {
+    if (name.startsWith(":") || name === "host" || name === "content-length" || name === "expect") continue;
+    if (ofTheConnection.has(name)) continue;
+    const value = headers[name];
+    if (typeof value === "string") pairs.push(name, value);
+    else for (const each of value ?? []) pairs.push(name, each);
+  }
+  return pairs;
+}

@@ -1,0 +1,389 @@
+/**
+ * HTTP/1.1 to the server process behind the front (RFC 9112), one request at a time on each connection, over connections that are kept
+ * for a moment. A request is never sent a second time: what was sent may have been done.
+ *
+ * Clients share these connections, so it must be certain where each request ends. Its head is written here from checked parts, and its
+ * body is of the length that was announced, or chunked here. The answers are those of our own server process.
+ */
+import { connect, type Socket } from "node:net";
+import type { FrontClock } from "./clock.ts";
+import { Guard, type ReportBug } from "./guard.ts";
+
+/** Names and values by turns. */
+export type HeaderPairs = readonly string[];
+
+/** "none"; a length; "chunked" for one that is not known; "upgrade" where bytes follow once the server has switched protocols. */
+export type BodyKind = "none" | number | "chunked" | "upgrade";
+
+export interface ServerRequest {
+  readonly method: string;
+  readonly path: string;
+  /** Without those of the connection and of the body's framing. */
+  readonly headers: HeaderPairs;
+  readonly body: BodyKind;
+}
+
+/** Who asked. Nothing is called any more after `end`, `broken`, or an `abandon`. */
+export interface AnswerTaker {
+  /** `headers`: without those of the connection. */
+  head(status: number, reason: string, headers: HeaderPairs): void;
+  /** A piece of the body, which is the taker's to keep. */
+  piece(bytes: Buffer): void;
+  end(): void;
+  /** More of the request's body may be sent. */
+  drain(): void;
+  /** `sent` is false if there was never a connection, so that nothing was done. */
+  broken(sent: boolean): void;
+}
+
+/** Well below the 15 seconds after which workerd closes an idle connection, so that no request meets a closing one. */
+const MAX_IDLE_MS = 5000;
+
+/** An answer's head, or the line before a chunk. Our own server's are far below. */
+const MAX_HEAD_BYTES = 1024 * 1024;
+
+/** Answers are taken out of it at once, so one is enough for all connections. */
+const receiveBuffer = Buffer.allocUnsafe(64 * 1024);
+
+const END_OF_HEAD = Buffer.from("\r\n\r\n");
+const LAST_CHUNK = Buffer.from("0\r\n\r\n");
+const CRLF = Buffer.from("\r\n");
+
+/** The connections to one server process at a time; those to the one before break by themselves. */
+export class ServerConnections {
+  readonly #clock: Pick<FrontClock, "now">;
+  readonly #report: ReportBug;
+  readonly #all = new Set<ServerConnection>();
+  /** The one that was used last is the last. */
+  readonly #idle: ServerConnection[] = [];
+
+  constructor(clock: Pick<FrontClock, "now">, report: ReportBug) {
+    this.#clock = clock;
+    this.#report = report;
+  }
+
+  /** Sends the head of the request; the rest goes through the connection that is returned. Undefined: no head can hold its parts. */
+  request(port: number, request: ServerRequest, taker: AnswerTaker): ServerConnection | undefined {
+    const head = headOf(request);
+    if (head === undefined) return undefined;
+    let connection = this.#idle.pop();
+    while (connection !== undefined && !connection.isFor(port)) {
+      connection.abandon();
+      connection = this.#idle.pop();
+    }
+    if (connection === undefined) {
+      connection = new ServerConnection(port, this.#report, {
+        idle: (idle) => {
+          idle.idleSince = this.#clock.now();
+          this.#idle.push(idle);
+        },
+        closed: (gone) => this.#forget(gone),
+      });
+      this.#all.add(connection);
+    }
+    connection.begin(head, request, taker);
+    return connection;
+  }
+
+  /** Closes those that nobody has used for a while. To be called every second or so. */
+  check(): void {
+    const now = this.#clock.now();
+    const old = this.#idle.findIndex((connection) => now - connection.idleSince < MAX_IDLE_MS);
+    for (const connection of old === -1 ? this.#idle.splice(0) : this.#idle.splice(0, old)) connection.abandon();
+  }
+
+  destroy(): void {
+    for (const connection of this.#all) connection.abandon();
+  }
+
+  #forget(connection: ServerConnection): void {
+    this.#all.delete(connection);
+    const at = this.#idle.indexOf(connection);
+    if (at !== -1) this.#idle.splice(at, 1);
+  }
+}
+
+/** What the next bytes are. "rest": all that comes until the connection ends. */
+type Expected = "nothing" | "head" | "body" | "chunk size" | "chunk" | "end of chunk" | "trailers" | "rest";
+
+interface Owner {
+  idle(connection: ServerConnection): void;
+  closed(connection: ServerConnection): void;
+}
+
+export class ServerConnection {
+  idleSince = 0;
+  readonly #port: number;
+  readonly #owner: Owner;
+  readonly #socket: Socket;
+  readonly #guard: Guard;
+  #connected = false;
+  #taker: AnswerTaker | undefined;
+  #request: ServerRequest | undefined;
+  /** Written, but not sent: it goes with the first piece of the body, if that comes soon. */
+  #head: string | undefined;
+  #requestEnded = false;
+  #bodyLeft = 0;
+  #expected: Expected = "nothing";
+  /** Of a head or a line that has come in part. */
+  #begun: Buffer | undefined;
+  #left = 0;
+  #keepAlive = false;
+
+  constructor(port: number, report: ReportBug, owner: Owner) {
+    this.#port = port;
+    this.#owner = owner;
+    this.#guard = new Guard(() => {
+      this.#socket.destroy();
+      this.#breakOff();
+    }, report);
+    const receive = this.#guard.wrap((count: number) => this.#receive(receiveBuffer.subarray(0, count)));
+    this.#socket = connect({
+      host: "127.0.0.1",
+      port,
+      noDelay: true,
+      onread: {
+        buffer: receiveBuffer,
+        callback: (count) => {
+          receive(count);
+          return true;
+        },
+      },
+    });
+    this.#guard.once(this.#socket, "connect", () => (this.#connected = true));
+    this.#guard.on(this.#socket, "drain", () => this.#taker?.drain());
+    // What went wrong is of no use to anybody: that the connection is closed says what follows from it.
+    this.#guard.on(this.#socket, "error", () => undefined);
+    this.#guard.once(this.#socket, "end", () => {
+      if (this.#expected === "rest") this.#finish();
+    });
+    this.#guard.once(this.#socket, "close", () => {
+      this.#owner.closed(this);
+      this.#breakOff();
+    });
+  }
+
+  isFor(port: number): boolean {
+    return this.#port === port && !this.#socket.destroyed;
+  }
+
+  begin(head: string, request: ServerRequest, taker: AnswerTaker): void {
+    this.#request = request;
+    this.#taker = taker;
+    this.#expected = "head";
+    this.#head = head;
+    this.#keepAlive = false;
+    this.#bodyLeft = typeof request.body === "number" ? request.body : 0;
+    this.#requestEnded = request.body === "none";
+    if (this.#requestEnded) this.#sendHead();
+    // A client may hold its body back until it has an answer.
+    else this.#guard.soon(() => this.#sendHead());
+  }
+
+  /** A piece of the request's body, of one byte or more; false: `drain` says when there is room for more. */
+  write(piece: Buffer): boolean {
+    const head = this.#head;
+    this.#head = undefined;
+    if (this.#request?.body === "chunked") {
+      const size = `${head ?? ""}${piece.length.toString(16)}\r\n`;
+      const framed = Buffer.allocUnsafe(size.length + piece.length + 2);
+      framed.write(size, "latin1");
+      piece.copy(framed, size.length);
+      CRLF.copy(framed, size.length + piece.length);
+      return this.#socket.write(framed);
+    }
+    if (this.#request?.body !== "upgrade") {
+      this.#bodyLeft -= piece.length;
+      if (this.#bodyLeft < 0) throw new Error("expected a body of no more than its content-length");
+    }
+    if (head === undefined) return this.#socket.write(piece);
+    const both = Buffer.allocUnsafe(head.length + piece.length);
+    both.write(head, "latin1");
+    piece.copy(both, head.length);
+    return this.#socket.write(both);
+  }
+
+  /** The request's body is whole. */
+  end(): void {
+    if (this.#bodyLeft > 0) throw new Error("expected a body of no less than its content-length");
+    this.#sendHead();
+    if (this.#request?.body === "chunked") this.#socket.write(LAST_CHUNK);
+    if (this.#request?.body === "upgrade") this.#socket.end();
+    this.#requestEnded = true;
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  /** With a reset: of a mere end the server would learn at its second write from now. */
+  abandon(): void {
+    this.#taker = undefined;
+    this.#socket.resetAndDestroy();
+  }
+
+  #sendHead(): void {
+    if (this.#head === undefined || this.#socket.destroyed) return;
+    this.#socket.write(this.#head, "latin1");
+    this.#head = undefined;
+  }
+
+  #receive(bytes: Buffer): void {
+    let rest: Buffer | undefined = bytes;
+    while (rest !== undefined && rest.length > 0 && !this.#socket.destroyed) rest = this.#take(rest);
+  }
+
+  /** What is left, or undefined when nothing may follow. */
+  #take(bytes: Buffer): Buffer | undefined {
+    switch (this.#expected) {
+      case "head": {
+        const end = this.#endOf(bytes, END_OF_HEAD);
+        return end === undefined ? undefined : this.#takeHead(end.text, end.rest);
+      }
+      case "body":
+      case "chunk": {
+        const piece = bytes.subarray(0, this.#left);
+        this.#left -= piece.length;
+        this.#taker?.piece(Buffer.from(piece));
+        if (this.#left === 0) {
+          if (this.#expected === "body") this.#finish();
+          else this.#expected = "end of chunk";
+        }
+        return bytes.subarray(piece.length);
+      }
+      case "rest":
+        this.#taker?.piece(Buffer.from(bytes));
+        return undefined;
+      case "chunk size":
+      case "end of chunk":
+      case "trailers": {
+        const end = this.#endOf(bytes, CRLF);
+        if (end === undefined) return undefined;
+        this.#takeLine(end.text);
+        return end.rest;
+      }
+      case "nothing":
+        // Nobody asked: what it belongs to cannot be known.
+        this.#socket.destroy();
+        return undefined;
+    }
+  }
+
+  /** The text up to the mark, which may have begun to come before, and what is after it; undefined while the mark has not come. */
+  #endOf(bytes: Buffer, mark: Buffer): { readonly text: string; readonly rest: Buffer } | undefined {
+    const all = this.#begun === undefined ? bytes : Buffer.concat([this.#begun, bytes]);
+    const at = all.indexOf(mark);
+    if (at === -1) {
+      if (all.length > MAX_HEAD_BYTES) throw new Error("expected a head of the server of at most 1 MiB");
+      this.#begun = this.#begun === undefined ? Buffer.from(all) : all;
+      return undefined;
+    }
+    this.#begun = undefined;
+    return { text: all.toString("latin1", 0, at), rest: all.subarray(at + mark.length) };
+  }
+
+  #takeHead(text: string, rest: Buffer): Buffer | undefined {
+    const [first = "", ...lines] = text.split("\r\n");
+    const status = Number(first.slice(9, 12));
+    if (!/^HTTP\/1\.[01] \d{3}( |$)/.test(first)) throw new Error(`expected an answer in HTTP/1.1, got ${first}`);
+    if (status < 200 && status !== 101) return rest;
+
+    const headers: string[] = [];
+    let length: number | undefined;
+    let chunked = false;
+    this.#keepAlive = true;
+    for (const line of lines) {
+      const colon = line.indexOf(":");
+      const name = line.slice(0, colon);
+      const value = line.slice(colon + 1).trim();
+      const lower = name.toLowerCase();
+      if (lower === "content-length") length = Number(value);
+      else if (lower === "transfer-encoding") chunked = value.toLowerCase() === "chunked";
+      else if (lower === "connection") this.#keepAlive &&= value.toLowerCase() !== "close";
+      if (!ofTheConnection.has(lower)) headers.push(name, value);
+    }
+    const taker = this.#taker;
+    const bodyless = this.#request?.method === "HEAD" || status === 204 || status === 304;
+    this.#left = length ?? 0;
+    if (status === 101) this.#expected = "rest";
+    else if (bodyless) this.#expected = "nothing";
+    else if (chunked) this.#expected = "chunk size";
+    else if (length === undefined) this.#expected = "rest";
+    else this.#expected = length === 0 ? "nothing" : "body";
+    taker?.head(status, first.slice(13), headers);
+    if (this.#expected === "nothing" && this.#taker !== undefined) this.#finish();
+    return rest;
+  }
+
+  #takeLine(line: string): void {
+    if (this.#expected === "end of chunk") {
+      this.#expected = "chunk size";
+    } else if (this.#expected === "trailers") {
+      if (line === "") this.#finish();
+    } else {
+      if (!/^[0-9a-f]{1,8}($|;)/i.test(line)) throw new Error(`expected the size of a chunk, got ${line}`);
+      this.#left = Number.parseInt(line, 16);
+      this.#expected = this.#left === 0 ? "trailers" : "chunk";
+    }
+  }
+
+  /** The answer is whole. */
+  #finish(): void {
+    const taker = this.#taker;
+    this.#taker = undefined;
+    const reusable = this.#keepAlive && this.#requestEnded && this.#expected !== "rest";
+    this.#expected = "nothing";
+    if (reusable) {
+      // The taker may have left it paused.
+      this.#socket.resume();
+      this.#owner.idle(this);
+    } else {
+      this.#socket.destroy();
+    }
+    taker?.end();
+  }
+
+  #breakOff(): void {
+    const taker = this.#taker;
+    this.#taker = undefined;
+    taker?.broken(this.#connected);
+  }
+}
+
+/** Headers of one connection, not of the message (RFC 9110, section 7.6.1). */
+export const ofTheConnection: ReadonlySet<string> = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "transfer-encoding",
+  "upgrade",
+  "http2-settings",
+  "te",
+  "trailer",
+]);
+
+const NO_PATH = /[^!-~\u0080-\u00ff]/;
+const NO_TOKEN = /[^!#$%&'*+\-.^_`|~0-9A-Za-z]/;
+const NO_VALUE = /[^\t -~\u0080-\u00ff]/;
+
+/**
+ * Undefined where a part has what cannot be in it: a line's end in one of them would begin a header, or a request, of the client's own
+ * making.
+ */
+function headOf({ method, path, headers, body }: ServerRequest): string | undefined {
+  if (method === "" || NO_TOKEN.test(method) || path === "" || NO_PATH.test(path)) return undefined;
+  let head = `${method} ${path} HTTP/1.1\r\n`;
+  for (let i = 0; i + 1 < headers.length; i += 2) {
+    const [name = "", value = ""] = [headers[i], headers[i + 1]];
+    if (name === "" || NO_TOKEN.test(name) || NO_VALUE.test(value)) return undefined;
+    head += `${name}: ${value}\r\n`;
+  }
+  if (typeof body === "number") head += `Content-Length: ${body}\r\n`;
+  else if (body === "chunked") head += "Transfer-Encoding: chunked\r\n";
+  else if (body === "upgrade") head += "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+  return `${head}\r\n`;
+}

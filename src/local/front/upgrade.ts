@@ -1,0 +1,61 @@
+/** A client that asks for a WebSocket: when the server process agrees, bytes pass both ways until one of them ends. */
+import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
+import type { ClientConnection } from "./client-connections.ts";
+import type { Client } from "./exchange.ts";
+import type { HeaderPairs } from "./server-connection.ts";
+
+export class UpgradeClient implements Client {
+  readonly connection: ClientConnection;
+  readonly method: string;
+  readonly path: string;
+  readonly headers: HeaderPairs;
+  readonly body = "upgrade";
+  readonly flaw = undefined;
+  readonly input: Socket;
+  readonly output: Socket;
+
+  /** `begun`: what the client has sent behind its request already. */
+  constructor(connection: ClientConnection, request: IncomingMessage, begun: Buffer, headers: HeaderPairs) {
+    this.connection = connection;
+    // A server's request has both.
+    this.method = request.method ?? "";
+    this.path = request.url ?? "";
+    this.headers = headers;
+    this.input = connection.socket;
+    this.output = connection.socket;
+    if (begun.length > 0) connection.socket.unshift(begun);
+  }
+
+  get isGone(): boolean {
+    return this.output.destroyed;
+  }
+
+  respond(status: number, reason: string, headers: HeaderPairs): void {
+    let head = `HTTP/1.1 ${status} ${reason}\r\n`;
+    for (let i = 0; i + 1 < headers.length; i += 2) head += `${headers[i]}: ${headers[i + 1]}\r\n`;
+    head += status === 101 ? "Connection: Upgrade\r\nUpgrade: websocket\r\n" : "Connection: close\r\n";
+    this.output.write(`${head}\r\n`, "latin1");
+  }
+
+  goOn(): void {
+    // What it sends before an answer is kept for the time after it.
+  }
+
+  end(): void {
+    this.output.end();
+    this.connection.guard.once(this.input, "end", () => this.output.destroySoon());
+  }
+
+  breakOff(): void {
+    this.output.resetAndDestroy();
+  }
+
+  letGo(): void {
+    this.output.destroySoon();
+  }
+
+  turnAway(): void {
+    this.output.resetAndDestroy();
+  }
+}

@@ -1,16 +1,30 @@
 /**
  * A file that takes room which is given back when the disk is full to its last byte. SQLite needs 32 KiB beside a database that it
  * opens, also to read it, and a database that nobody has used for ten seconds is closed: without this, somebody else's file that
- * fills the disk would take all sleeping databases away from their readers.
+ * fills the disk would take all sleeping databases away from their readers. A start needs a little room too.
  */
 import { randomFillSync } from "node:crypto";
-import { rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, rmSync, statfsSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+/** What a start on a folder that has all its files writes: locks, process numbers, SQLite's files beside what it opens. */
+const START_BYTES = 1024 * 1024;
+
+/** Before a start on this folder: gives the ballast back where the disk has no room for the start itself. */
+export function makeRoomToStart(folder: string, free: (folder: string) => number = freeBytes): void {
+  if (existsSync(folder) && free(folder) < START_BYTES) new Ballast(folder).release();
+}
+
+function freeBytes(folder: string): number {
+  const { bavail, bsize } = statfsSync(folder);
+  return bavail * bsize;
+}
 
 export class Ballast {
   readonly #file: string;
 
-  constructor(file: string) {
-    this.#file = file;
+  constructor(folder: string) {
+    this.#file = join(folder, "ballast");
   }
 
   /** How many bytes it has. */

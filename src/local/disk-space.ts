@@ -5,7 +5,6 @@
 import { statfs } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { join } from "node:path";
 import { failure, type Failure } from "../core/errors.ts";
 import { DISK_RESERVE_BYTES, MAX_DISK_RESERVE_SHARE } from "../core/limits.ts";
 import { type DiskFigures, lastReserve } from "../core/storage-room.ts";
@@ -56,7 +55,7 @@ export class DiskSpace {
   }
 
   static async serve(folder: string, { reserve, measure, say }: DiskOptions): Promise<DiskSpace> {
-    const ballast = new Ballast(join(folder, "ballast"));
+    const ballast = new Ballast(folder);
     let state: State = "has room";
     const look = async (): Promise<DiskFigures> => {
       const { free, size } = await measure(folder);

@@ -12,6 +12,7 @@ export interface FolderLock {
 }
 
 const SQLITE_BUSY = 5;
+const SQLITE_FULL = 13;
 
 /** What the holder of the lock says of itself, for whoever is refused. */
 interface Holder {
@@ -23,7 +24,7 @@ interface Holder {
 
 /**
  * Makes the folder if it is missing. `url`: where the server that wants it listens. `conflict`: another server has it. `invalid`: it
- * cannot be made or written.
+ * cannot be made or written. `insufficient-storage`: its disk is full.
  */
 export function lockFolder(folder: string, url: string): FolderLock | Failure {
   let database: DatabaseSync | undefined;
@@ -39,6 +40,10 @@ export function lockFolder(folder: string, url: string): FolderLock | Failure {
     if (isBusy(error)) {
       const other = `Another server is running on ${folder}${holderOf(folder)}`;
       return failure("conflict", `${other}: stop it, or choose another --persist-to.`);
+    }
+    if (isFull(error)) {
+      const sentence = `The disk of the data folder ${folder} is full: a start needs about 1 MiB. Make room on it, or choose another --persist-to.`;
+      return failure("insufficient-storage", sentence);
     }
     const reason = error instanceof Error ? error.message : String(error);
     return failure("invalid", `The data folder ${folder} cannot be written (${reason}): choose another --persist-to.`);
@@ -76,6 +81,11 @@ export function isOpenToOthers(folder: string): boolean {
 
 function isBusy(error: unknown): boolean {
   return error instanceof Error && "errcode" in error && error.errcode === SQLITE_BUSY;
+}
+
+function isFull(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return ("errcode" in error && error.errcode === SQLITE_FULL) || ("code" in error && error.code === "ENOSPC");
 }
 
 const holderFile = (folder: string): string => join(folder, "server.json");

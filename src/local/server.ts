@@ -8,6 +8,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Failure } from "../core/errors.ts";
 import type { PublicAddress } from "../core/public-address.ts";
 import { isFailure } from "../core/management.ts";
+import { makeRoomToStart } from "./ballast.ts";
 import { bundleWorker } from "./bundle.ts";
 import { diskReserveOf } from "./disk-space.ts";
 import { isOpenToOthers, lockFolder } from "./folder-lock.ts";
@@ -73,6 +74,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   if ("ok" in front) return front;
   const url = `http://${urlHost(options.host)}:${front.port}`;
   const dataFolder = join(options.persistTo, options.dataFolder ?? ".");
+  makeRoomToStart(dataFolder);
   const lock = lockFolder(dataFolder, url);
   if ("ok" in lock) {
     await front.close(0);

@@ -1,7 +1,8 @@
 /** What `npm start` says of its disk: to workerd, which asks, and in the log, once for each change. */
-import { statSync } from "node:fs";
+import { existsSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
+import { makeRoomToStart } from "../../src/local/ballast.ts";
 import { diskReserveOf, type DiskOptions, DiskSpace, measureDisk } from "../../src/local/disk-space.ts";
 import type { DiskFigures } from "../../src/core/storage-room.ts";
 import { announced, runScript } from "./program.ts";
@@ -99,6 +100,18 @@ test.each([
   const { ask, ballast } = await served({ reserve, measure: async () => ({ free: 2048 * GIB, size: 4096 * GIB }) });
   await ask();
   expect(ballast()).toBe(bytes);
+});
+
+test("a start on a disk without room for it is given the ballast, and no other start is", () => {
+  const folder = temporaryFolder();
+  const ballast = join(folder, "ballast");
+  writeFileSync(ballast, "x");
+  makeRoomToStart(folder, () => MIB);
+  expect(existsSync(ballast)).toBe(true);
+  makeRoomToStart(folder, () => MIB - 1);
+  expect(existsSync(ballast)).toBe(false);
+  makeRoomToStart(folder, () => 0);
+  makeRoomToStart(join(folder, "missing"), () => 0);
 });
 
 test("a disk that cannot be measured is an error to who asks, and the end of nothing", async () => {

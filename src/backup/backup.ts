@@ -3,11 +3,17 @@
  * (`tasks`). Commits are never slowed or failed by it; what a destination does not take waits in the log, visible, up to a bound.
  */
 import { assert } from "../core/assert.ts";
-import { toHex } from "../core/bytes.ts";
-import type { BackupAnswer, BackupCommand, BackupCredentials, BackupInfo } from "../core/backup-commands.ts";
-import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
+import type {
+  BackupAnswer,
+  BackupCommand,
+  BackupCredentials,
+  BackupInfo,
+  VerificationInterval,
+} from "../core/backup-commands.ts";
+import { type Clock, type UnixMs } from "../core/clock.ts";
 import type { Entropy } from "../core/entropy.ts";
 import { failure, type Failure } from "../core/errors.ts";
+import type { DamagedGeneration } from "../core/restore-commands.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import type { Version } from "../core/versionstamp.ts";
 import { Backoff, type Failing } from "./backoff.ts";
@@ -22,7 +28,8 @@ import { backupInfo } from "./info.ts";
 import { Inspection } from "./inspection.ts";
 import { lastVerification } from "./jobs.ts";
 import { ManifestWriter } from "./manifest-writer.ts";
-import type { BackupSource } from "./own-backup.ts";
+import { Leaving } from "./leaving.ts";
+import { asFailure, type BackupSource } from "./own-backup.ts";
 import { OwnDestination } from "./own-destination.ts";
 import { Ownership, type Trouble } from "./ownership.ts";
 import { type BackupPolicy, defaultPolicy } from "./policy.ts";
@@ -31,6 +38,7 @@ import type { SecretBox } from "./secrets.ts";
 import { Snapshotter } from "./snapshotter.ts";
 import type { BackupTask, DatabaseSource, OpenDestination } from "./sources.ts";
 import { Succession } from "./succession.ts";
+import { type GenerationsToVerify, settledAt, toBeVerified, verificationCost } from "./verification-plan.ts";
 import { VerificationSchedule } from "./verification-schedule.ts";
 
 export interface BackupOptions {
@@ -68,6 +76,7 @@ export class Backup {
   readonly #exporter: Exporter;
   readonly #manifests: ManifestWriter;
   readonly #ownership: Ownership;
+  readonly #leaving: Leaving;
   readonly schedule: VerificationSchedule;
   readonly #asking: Asking[] = [];
   /** Something was exported since the log was trimmed. */
@@ -84,17 +93,22 @@ export class Backup {
     this.#policy = policy;
     this.#configurations = new ConfigurationTable(storage);
     this.#generations = new Generations(storage, database);
-    this.schedule = new VerificationSchedule(storage, clock);
+    this.schedule = new VerificationSchedule(storage, clock, () =>
+      verificationCost(this.#generations.all(), database.counters().entries),
+    );
     const generations = this.#generations;
     this.#succession = new Succession(this.#configurations, generations, policy);
     this.#destination = new OwnDestination({ ...options, configurations: this.#configurations });
-    const leave = (trouble: Trouble): void => this.#leave(trouble);
+    const configurations = this.#configurations;
+    this.#leaving = new Leaving({ storage, database, configurations, generations, clock, entropy, policy });
+    const leave = (trouble: Trouble): void => this.#leaving.leave(trouble);
     const begun = (): void => inspection.noteBeginning();
     const ownership = new Ownership({ database, generations, clock, writer, leave, begun });
-    const inspection = new Inspection({ configurations: this.#configurations, generations, ownership, clock, policy });
     this.#ownership = ownership;
     this.#exporter = new Exporter({ database, generations, clock, policy, ownership, dueBy });
     this.#manifests = new ManifestWriter({ configurations: this.#configurations, generations, clock, entropy, policy });
+    const manifests = this.#manifests;
+    const inspection = new Inspection({ configurations, generations, ownership, manifests, clock, policy });
     const snapshotter = new Snapshotter({ database, generations, clock, policy, ownership });
     const retention = new Retention({
       generations,
@@ -216,6 +230,31 @@ export class Backup {
     this.#configurations.markManifestStale();
   }
 
+  settledAt(): Version | null {
+    return this.#configurations.get() === null ? null : settledAt(this.#generations, this.#options.database);
+  }
+
+  toBeVerified(everything: boolean): GenerationsToVerify {
+    return toBeVerified(this.#configurations.get() === null ? [] : this.#generations.all(), everything);
+  }
+
+  verified(whole: readonly Version[], damaged: readonly DamagedGeneration[]): void {
+    if (this.#configurations.get() === null) return;
+    const now = this.#options.clock.now();
+    for (const start of whole) if (this.#generations.get(start) !== null) this.#generations.verified(start, now);
+    this.#leaving.damaged(damaged);
+    this.#options.dueBy(now);
+  }
+
+  async inspectManifest(): Promise<{ readonly ok: true; readonly problem: string | null } | Failure> {
+    const configuration = this.#configurations.get();
+    if (configuration === null) return noBackup();
+    const destination = await this.#destination.open(configuration);
+    if ("code" in destination) return destination;
+    const inspected = await this.#manifests.inspect(destination, configuration);
+    return inspected.ok ? inspected : asFailure(inspected);
+  }
+
   /** Carries out one command. Two that ask the destination exclude each other: the second is a "conflict". */
   async run(command: BackupCommand): Promise<BackupAnswer> {
     switch (command.command) {
@@ -272,6 +311,7 @@ export class Backup {
       this.#configurations.setOthers(earlier.others);
       for (const found of earlier.own) this.#generations.adopt(found, createdAt);
       this.#generations.begin(createdAt);
+      this.schedule.set("automatic");
     });
     this.#wake();
     return this.#answer();
@@ -296,7 +336,7 @@ export class Backup {
     if (this.#configurations.get() === null) return noBackup();
     this.#options.storage.transactionSync(() => {
       this.#generations.forgetAll();
-      this.schedule.set(null);
+      this.schedule.clear();
       this.#configurations.delete();
     });
     this.#destination.forget();
@@ -326,7 +366,7 @@ export class Backup {
     return this.#answer();
   }
 
-  #verifyEvery(hours: number | null): BackupAnswer {
+  #verifyEvery(hours: VerificationInterval): BackupAnswer {
     if (this.#configurations.get() === null) return noBackup();
     const refused = this.schedule.set(hours);
     if (refused !== null) return refused;
@@ -344,6 +384,7 @@ export class Backup {
     if (configuration === null) return null;
     const verification = {
       everyHours: this.schedule.everyHours,
+      automatic: this.schedule.isAutomatic,
       nextAt: this.schedule.dueAt(),
       last: lastVerification(this.#options.storage, configuration.createdAt),
     };
@@ -427,38 +468,6 @@ export class Backup {
     return failed ?? work(destination, this.#configurations.get() ?? configuration);
   }
 
-  /** A generation cannot be written to any more: this history goes on in another one. */
-  #leave(trouble: Trouble): void {
-    const { storage, clock, entropy, database } = this.#options;
-    const { start, kind } = trouble;
-    const { renewalMs } = this.#policy;
-    const now = clock.now();
-    const begun = this.#generations.get(start)?.createdAt ?? now;
-    storage.transactionSync(() => {
-      switch (kind) {
-        case "taken":
-          this.#generations.forget(start);
-          break;
-        case "foreign": {
-          const cause = `${trouble.what} This database's own history goes on in a generation of its own.`;
-          this.#generations.displace(start, cause);
-          this.#configurations.setLine(toHex(entropy.bytes(16)));
-          this.#configurations.setNotice(cause, now, false);
-          break;
-        }
-        case "gone":
-          this.#generations.lose(start, trouble.what, trouble.heldUpTo);
-          this.#configurations.setNotice(`${trouble.what} ${renewal(begun, now, renewalMs)}`, now, false);
-          if (now - begun < renewalMs) this.#configurations.setRenewAt(asUnixMs(begun + renewalMs));
-          break;
-      }
-      this.#configurations.markManifestStale();
-      const isHeldUp = kind === "gone" && now - begun < renewalMs;
-      if (this.#generations.live().length === 0 && !isHeldUp) this.#generations.begin(now);
-    });
-    database.log.trim();
-  }
-
   #succeeded(backoff: Backoff, configuration: Configuration): void {
     const failedBefore = backoff.failing !== null;
     backoff.succeeded();
@@ -493,12 +502,6 @@ export class Backup {
     for (const { start } of this.#generations.live()) this.#generations.delete(start);
     this.#options.database.log.trim();
   }
-}
-
-/** When a generation begins in place of one that is gone. */
-function renewal(begun: UnixMs, now: UnixMs, renewalMs: number): string {
-  if (now - begun >= renewalMs) return "A new generation begins.";
-  return `It was younger than an hour: a new generation begins at ${new Date(begun + renewalMs).toISOString()}.`;
 }
 
 function noBackup(): Failure {

@@ -42,6 +42,8 @@ export interface Generation {
   readonly claiming: readonly string[];
   /** The log in the bucket was looked at up to here, and held nothing but what was stored by this database. */
   readonly seen: Omit<FolderState, "bytes">;
+  /** When a verification last found all of it whole. */
+  readonly verifiedAt: UnixMs | null;
   /** The database was brought to another state after this commit: later ones do not belong to this log. null: it goes on. */
   readonly endsAt: Version | null;
 }
@@ -80,6 +82,7 @@ export interface Row extends Record<string, SqlValue> {
   seen_head: string | null;
   seen_sha256: string | null;
   seen_objects: number;
+  verified_at: number | null;
 }
 
 export type Changes = { readonly [Column in keyof Row]?: Row[Column] | Uint8Array };
@@ -126,6 +129,7 @@ export function generationOf(row: Row): Generation {
     owned: row.owned === 1,
     claim: row.claim,
     claiming: row.claiming === null ? [] : row.claiming.split(" "),
+    verifiedAt: row.verified_at === null ? null : asUnixMs(row.verified_at),
     seen: folder(row.seen_objects, 0, row.seen_head, row.seen_sha256),
     endsAt: versionOrNull(row.ends_at),
   };

@@ -173,6 +173,11 @@ export class Generations {
     });
   }
 
+  /** A verification has found all of it whole. */
+  verified(start: Version, at: UnixMs): void {
+    this.#change(start, { verified_at: at });
+  }
+
   /** From where on a later generation gives back every commit; null: none does yet. */
   #nextConsistency(start: Version): Version | null {
     const next = this.all().find(

@@ -6,18 +6,18 @@
 import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
 import type { Configuration, ConfigurationTable } from "./configuration.ts";
 import type { Destination, DestinationFailure } from "./destinations/destination.ts";
-import { manifestDigest } from "./format/manifest.ts";
-import { differentialName, manifestName } from "./format/object-names.ts";
+import { differentialName } from "./format/object-names.ts";
 import { type Generation, isLive } from "./generation-row.ts";
 import type { Generations } from "./generations.ts";
+import type { ManifestWriter } from "./manifest-writer.ts";
 import type { Ownership } from "./ownership.ts";
 import { type BackupPolicy, mayRenew } from "./policy.ts";
-import { BackupBucket, isDamage, problemText } from "./replay/backup-bucket.ts";
 
 export interface InspectionOptions {
   readonly configurations: ConfigurationTable;
   readonly generations: Generations;
   readonly ownership: Ownership;
+  readonly manifests: ManifestWriter;
   readonly clock: Clock;
   readonly policy: BackupPolicy;
 }
@@ -49,14 +49,15 @@ export class Inspection {
     configurations.setInspected(asUnixMs(clock.now() + policy.firstInspectionMs - policy.inspectionMs));
   }
 
-  async run(destination: Destination, { databaseId, id }: Configuration): Promise<DestinationFailure | null> {
+  async run(destination: Destination, configuration: Configuration): Promise<DestinationFailure | null> {
+    const { databaseId, id } = configuration;
     const { configurations, generations, ownership, clock } = this.#options;
     for (const { start } of generations.live()) {
       const outcome = await ownership.inspect(destination, { databaseId, start });
       if (typeof outcome !== "string") return outcome;
     }
     const failed =
-      (await this.#inspectOlder(destination, databaseId)) ?? (await this.#inspectManifest(destination, databaseId));
+      (await this.#inspectOlder(destination, databaseId)) ?? (await this.#inspectManifest(destination, configuration));
     if (failed !== null) return failed;
     if (configurations.get()?.id === id) configurations.setInspected(clock.now());
     return null;
@@ -85,35 +86,14 @@ export class Inspection {
     return null;
   }
 
-  async #inspectManifest(destination: Destination, databaseId: string): Promise<DestinationFailure | null> {
-    const { configurations, clock } = this.#options;
-    const before = configurations.get();
-    if (before === null || before.manifestSha256 === null) return null;
-    const read = await new BackupBucket(destination, databaseId).manifest();
-    const now = configurations.get();
-    // Written anew meanwhile, or about to be.
-    if (now === null || now.manifestAt !== before.manifestAt || now.manifestChanges > 0) return null;
-    if (!read.ok && !isDamage(read)) return read;
-    const name = manifestName(databaseId);
-    const what = !read.ok
-      ? problemText(read)
-      : read.manifest === null
-        ? `The object ${name} is gone from the bucket`
-        : isAsWritten(
-              read.manifest.generations.filter(({ line }) => line === now.line),
-              now.manifestSha256,
-            )
-          ? null
-          : `The object ${name} is not the one that was written last`;
-    if (what === null) return null;
-    configurations.setNotice(`${what}. It is written anew.`, clock.now(), true);
-    configurations.markManifestStale();
+  async #inspectManifest(destination: Destination, configuration: Configuration): Promise<DestinationFailure | null> {
+    const { configurations, manifests, clock } = this.#options;
+    const inspected = await manifests.inspect(destination, configuration);
+    if (!inspected.ok) return inspected;
+    const { problem } = inspected;
+    if (problem !== null) configurations.setNotice(`${problem}. It is written anew.`, clock.now(), true);
     return null;
   }
-}
-
-function isAsWritten(ours: Parameters<typeof manifestDigest>[0], sha256: string | null): boolean {
-  return manifestDigest(ours) === sha256;
 }
 
 function isSame(before: Generation, now: Generation | null): boolean {

@@ -257,5 +257,8 @@ export class BackupJobs {
 
 function reportOf({ report }: Row): VerificationReport | null {
   // Written by `BackupJobs`, from a value of this type.
-  return report === null ? null : (JSON.parse(report) as VerificationReport);
+  if (report === null) return null;
+  const parsed = JSON.parse(report) as Omit<VerificationReport, "damaged"> & Partial<VerificationReport>;
+  // Earlier versions did not say which.
+  return { ...parsed, damaged: parsed.damaged ?? [] };
 }

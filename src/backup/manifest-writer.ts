@@ -20,7 +20,7 @@ import { manifestName } from "./format/object-names.ts";
 import { type Generation, lastPointOf } from "./generation-row.ts";
 import type { Generations } from "./generations.ts";
 import type { BackupPolicy } from "./policy.ts";
-import { BackupBucket, isDamage } from "./replay/backup-bucket.ts";
+import { BackupBucket, isDamage, problemText } from "./replay/backup-bucket.ts";
 
 export interface ManifestWriterOptions {
   readonly configurations: ConfigurationTable;
@@ -86,6 +86,33 @@ export class ManifestWriter {
       if (put.class !== "conflict") return put;
     }
     return destinationFailure("retry", "Another writer replaces the manifest of this backup again and again.");
+  }
+
+  /** Whether the one in the bucket is as it was written last: what is wrong with it, and whether that was just being changed. */
+  async inspect(
+    destination: Destination,
+    { databaseId }: Pick<Configuration, "databaseId">,
+  ): Promise<{ readonly ok: true; readonly problem: string | null } | DestinationFailure> {
+    const { configurations } = this.#options;
+    const before = configurations.get();
+    const fine = { ok: true, problem: null } as const;
+    if (before === null || before.manifestSha256 === null) return fine;
+    const read = await new BackupBucket(destination, databaseId).manifest();
+    const now = configurations.get();
+    // Written anew meanwhile, or about to be.
+    if (now === null || now.manifestAt !== before.manifestAt || now.manifestChanges > 0) return fine;
+    if (!read.ok && !isDamage(read)) return read;
+    const problem = !read.ok ? problemText(read) : this.#problemOf(read.manifest, now);
+    if (problem !== null) configurations.markManifestStale();
+    return { ok: true, problem };
+  }
+
+  #problemOf(found: Manifest | null, { databaseId, line, manifestSha256 }: Configuration): string | null {
+    const name = manifestName(databaseId);
+    if (found === null) return `The object ${name} is gone from the bucket`;
+    if (manifestDigest(found.generations.filter((one) => one.line === line)) === manifestSha256) return null;
+    const written = new Date(found.writtenAt).toISOString();
+    return `The object ${name} is not the one that was written last: it is an outdated one, or another writer's, of ${written}`;
   }
 
   #newLine(): string {

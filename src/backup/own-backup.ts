@@ -1,12 +1,14 @@
 /** What going back in time needs of a database's own backup: the exporting side provides it. */
 import type { NewBackupDestination } from "../core/backup-commands.ts";
 import { type Failure, failure } from "../core/errors.ts";
+import type { DamagedGeneration } from "../core/restore-commands.ts";
 import type { Version } from "../core/versionstamp.ts";
 import type { Destination } from "./destinations/destination.ts";
 import type { Manifest } from "./format/manifest.ts";
 import { BackupBucket, problemText, type ReadProblem } from "./replay/backup-bucket.ts";
 import { type Catalog, knownCatalog } from "./replay/catalog.ts";
 import { type Histories, loadHistories } from "./replay/histories.ts";
+import type { GenerationsToVerify } from "./verification-plan.ts";
 import type { VerificationSchedule } from "./verification-schedule.ts";
 
 /** Where a backup goes, with the secret, and what is known of it now. */
@@ -25,6 +27,14 @@ export interface OwnBackup {
   /** Nothing more is stored until somebody changes that: it is paused, or could not be set up. */
   isStopped(): boolean;
   readonly schedule: VerificationSchedule;
+  /** The last commit, when everything is stored; null: something waits, or there is no whole generation. */
+  settledAt(): Version | null;
+  /** What a verification is to read beside the generation that is written to. `everything`: also what was found whole before. */
+  toBeVerified(everything: boolean): GenerationsToVerify;
+  /** What a verification has found: generations that are damaged are left, and others begin. */
+  verified(whole: readonly Version[], damaged: readonly DamagedGeneration[]): void;
+  /** What is wrong with the manifest in the bucket, as a sentence without its full stop; it is written anew then. null: nothing. */
+  inspectManifest(): Promise<{ readonly ok: true; readonly problem: string | null } | Failure>;
   /**
    * The database was brought to another state, in the transaction that is open: what is in the bucket does not lead to it. What it
    * was it held up to that version.

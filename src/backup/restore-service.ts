@@ -42,7 +42,7 @@ import {
 import { type JobRoom, type RestorePurpose, Restores, type SideStore } from "./restore.ts";
 import type { SecretBox } from "./secrets.ts";
 import type { BackupTask } from "./sources.ts";
-import { type VerifiableDatabase, Verifier } from "./verify.ts";
+import { type VerifiableDatabase, Verifier, type VerifyInput } from "./verify.ts";
 
 /** The engine's `Database` fits, with its `SideState` as the side. */
 export interface RestorableDatabase extends VerifiableDatabase {
@@ -108,7 +108,12 @@ export class RestoreService {
       dueAt: () => own.schedule.dueAt(),
       run: async () => {
         if (!own.schedule.take(jobs.running !== null)) return;
-        const started = jobs.start(toHex(options.entropy.bytes(16)), "verify", {}, null);
+        const started = jobs.start(
+          toHex(options.entropy.bytes(16)),
+          "verify",
+          { bySchedule: true } satisfies VerifyInput,
+          null,
+        );
         if (!("ok" in started)) options.dueBy(clock.now());
       },
     };
@@ -306,7 +311,9 @@ export class RestoreService {
   async #verify(jobId: string): Promise<RestoreAnswer | Failure> {
     const source = await this.#options.own.source();
     if (!source.ok) return source;
-    const job = this.knows(jobId) ? this.#jobs.get(jobId) : this.#jobs.start(jobId, "verify", {}, null);
+    const job = this.knows(jobId)
+      ? this.#jobs.get(jobId)
+      : this.#jobs.start(jobId, "verify", { bySchedule: false } satisfies VerifyInput, null);
     if (!("ok" in job)) this.#options.dueBy(this.#options.clock.now());
     return jobAnswer(job);
   }

@@ -8,15 +8,16 @@ import { fromHex, toHex } from "../core/bytes.ts";
 import type { Clock } from "../core/clock.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_RESTORE_IN_PLACE_BYTES } from "../core/limits.ts";
-import type { EntriesDigest, ReceiveOrder, RestoreJob } from "../core/restore-commands.ts";
+import type { DamagedGeneration, EntriesDigest, ReceiveOrder, RestoreJob } from "../core/restore-commands.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import type { Version } from "../core/versionstamp.ts";
 import type { Destination } from "./destinations/destination.ts";
+import { generationFolder } from "./format/object-names.ts";
 import { StateDigest } from "./format/state-digest.ts";
 import type { BackupJobs, Progress, RunningJob } from "./jobs.ts";
 import { BackupBucket, problemText, type ReadProblem } from "./replay/backup-bucket.ts";
 import type { Generation } from "./replay/catalog.ts";
-import { type ReplaySink, Replay } from "./replay/replay.ts";
+import { type ReplayPlan, type ReplaySink, Replay } from "./replay/replay.ts";
 import { type ReplayCursor, START } from "./replay/replay-cursor.ts";
 import type { SecretBox } from "./secrets.ts";
 import type { EntrySource } from "./sources.ts";
@@ -82,6 +83,7 @@ interface State {
   /** How many of the older generations are checked. */
   readonly older: number;
   readonly problems: readonly string[];
+  readonly damaged: readonly DamagedGeneration[];
   /** Objects and bytes of those. */
   readonly objects: number;
   readonly bytes: number;
@@ -94,6 +96,7 @@ interface State {
 const BEGINNING: State = {
   older: 0,
   problems: [],
+  damaged: [],
   objects: 0,
   bytes: 0,
   cursor: START,
@@ -144,7 +147,8 @@ export class Restores {
     const { jobs, room } = this.#options;
     // Both are written here, from values of these types.
     const input = JSON.parse(job.input) as Input;
-    const state = job.state === null ? BEGINNING : (JSON.parse(job.state) as State);
+    const state: State =
+      job.state === null ? BEGINNING : { ...BEGINNING, ...(JSON.parse(job.state) as Partial<State>) };
     const isOlder = state.older < input.olderGenerations.length;
     const noRoom = isOlder ? null : await room.refusalOfJob(sizesAreKnown(state) ? storedBytes(state.cursor) : 0);
     if (!jobs.isRunning(job.id)) return;
@@ -190,7 +194,7 @@ export class Restores {
       {
         bucket: new BackupBucket(destination, input.databaseId),
         generation: older ?? input.generation,
-        until: older === undefined ? { version: input.version, isExact: input.isExact } : null,
+        until: older === undefined ? { version: input.version, isExact: input.isExact } : endOf(older),
         sink: older === undefined ? side : null,
         breathe,
         store: (step) => {
@@ -227,10 +231,11 @@ export class Restores {
     this.#active = null;
     if (mayPass(problem, input)) return jobs.wait(id, textOf(problem), retryAfter(problem));
     if (state.older < input.olderGenerations.length && "object" in problem) {
-      return this.#olderChecked(id, state, state.cursor, [textOf(problem)]);
+      return this.#olderChecked(id, withDamage(input, state, textOf(problem)), state.cursor, [textOf(problem)]);
     }
     // Nothing is wrong with the backup then: whoever wanted it tried asks again.
     const isUntried = input.purpose === "check" && "code" in problem && problem.code === "insufficient-storage";
+    const failed = "object" in problem ? withDamage(input, state, textOf(problem)) : state;
     storage.transactionSync(() => {
       if (isUntried) {
         jobs.giveUp(id, problem.message);
@@ -239,7 +244,7 @@ export class Restores {
       }
       const report =
         input.purpose === "check"
-          ? { ...this.#report(state, null), problems: [...state.problems, textOf(problem)] }
+          ? { ...this.#report(failed, null), problems: [...state.problems, textOf(problem)] }
           : null;
       jobs.fail(id, textOf(problem), "object" in problem ? problem.object : null, report);
       this.abandon();
@@ -295,7 +300,7 @@ export class Restores {
     }
   }
 
-  #report({ problems, objects, bytes, cursor }: State, backup: EntriesDigest | null) {
+  #report({ problems, damaged, objects, bytes, cursor }: State, backup: EntriesDigest | null) {
     return {
       good: problems.length === 0 && backup !== null,
       range: null,
@@ -304,9 +309,24 @@ export class Restores {
       objects: objects + cursor.objects,
       bytes: bytes + cursor.bytes,
       problems,
+      damaged,
       tookMs: 0,
     };
   }
+}
+
+/** Of an older generation that this history has left: only what belongs to it is checked. */
+function endOf({ end }: Generation): ReplayPlan["until"] {
+  return end === null ? null : { version: end.lastPoint, isExact: true };
+}
+
+/** The generation that is being read has this problem, behind what was read of it. */
+function withDamage({ olderGenerations, generation }: Input, state: State, problem: string): State {
+  const { place } = olderGenerations[state.older] ?? generation;
+  const { part, metConsistentFrom, lastVersion } = state.cursor;
+  const intactUpTo = part === "log" && metConsistentFrom ? lastVersion : null;
+  const one: DamagedGeneration = { generation: generationFolder(place), intactUpTo, problem };
+  return { ...state, damaged: [...state.damaged, one] };
 }
 
 /** What a snapshot takes in tables, at the least, about. */

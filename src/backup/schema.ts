@@ -65,6 +65,14 @@ const SCHEMA = schemaOf("backup_schema", [
     `CREATE TABLE backup_others (only INTEGER PRIMARY KEY CHECK (only = 1), generations TEXT NOT NULL)`,
     `CREATE TABLE backup_claims (start INTEGER PRIMARY KEY, writer TEXT NOT NULL)`,
   ],
+  [
+    `ALTER TABLE backup_generations ADD COLUMN verified_at INTEGER`,
+    `ALTER TABLE verification_schedule ADD COLUMN automatic INTEGER NOT NULL DEFAULT 0`,
+    // Backups from before that was the rule, each at another time of the day.
+    `INSERT INTO verification_schedule (only, every_ms, next_at, automatic)
+       SELECT 1, 0, (unixepoch() + abs(random()) % 86400) * 1000, 1 FROM backup
+       WHERE NOT EXISTS (SELECT 1 FROM verification_schedule)`,
+  ],
 ]);
 
 /** Writes nothing. */

@@ -36,6 +36,8 @@ export interface DatabaseSource extends EntrySource {
   readonly log: LogSource;
   /** At or above the version of every commit so far. */
   readonly lastVersion: Version;
+  /** Entries stored, about. */
+  counters(): { readonly entries: number };
   /** The greatest key stored; null: there is none. */
   lastKey(): Uint8Array | null;
   /** Every commit so far is at or below the version that this returns, and every later one above. */

@@ -17,12 +17,14 @@ import type {
 } from "../core/restore-commands.ts";
 import { type Version, versionstampHex } from "../core/versionstamp.ts";
 import type { Destination } from "./destinations/destination.ts";
-import { generationPrefix, manifestName } from "./format/object-names.ts";
+import { type Damage, damage } from "./format/damage.ts";
+import { generationFolder, generationPrefix } from "./format/object-names.ts";
 import type { SnapshotEntry } from "./format/snapshot-range.ts";
 import { StateDigest } from "./format/state-digest.ts";
 import type { BackupJobs, RunningJob } from "./jobs.ts";
 import { asFailure, openBackup, type OwnBackup } from "./own-backup.ts";
-import { type BackupBucket, problemText } from "./replay/backup-bucket.ts";
+import { type BackupBucket, isDamage, problemText, type ReadProblem } from "./replay/backup-bucket.ts";
+import type { Catalog, Generation } from "./replay/catalog.ts";
 import { resolveMoment, restorableRange } from "./replay/points.ts";
 import { DIGEST_BOUNDS } from "./restore.ts";
 import type { EntrySource } from "./sources.ts";
@@ -50,6 +52,12 @@ export interface VerifyOptions {
   readonly breathe: () => Promise<void>;
 }
 
+/** What a job's row holds of what was asked. */
+export interface VerifyInput {
+  /** Nobody asked for it: what was found whole before is not all read again. */
+  readonly bySchedule: boolean;
+}
+
 interface Waiting {
   readonly stage: "shipping";
   readonly version: Version;
@@ -64,6 +72,9 @@ interface Replaying {
   readonly range: RestorableRange | null;
   /** What was wrong before anything was replayed. */
   readonly problems: readonly string[];
+  /** The generation that is replayed, and those that are only checked. */
+  readonly generation: Version;
+  readonly older: readonly Version[];
 }
 
 /** The scan of the live entries, in memory alone: after a restart it begins again. */
@@ -97,7 +108,7 @@ export class Verifier {
       case undefined:
         return this.#scanLive(job.id);
       case "shipping":
-        return this.#awaitShipping(job.id, state);
+        return this.#awaitShipping(job, state);
       case "replaying":
         return this.#awaitReplay(job, state);
     }
@@ -110,14 +121,15 @@ export class Verifier {
   }
 
   async #scanLive(id: string): Promise<void> {
-    const { jobs, database, clock, breathe } = this.#options;
+    const { jobs, database, own, clock, breathe } = this.#options;
     const scan = this.#liveScan(id);
     for (let i = 0; i < SCAN_BATCHES_PER_SLICE; i++) {
       if (!jobs.isRunning(id)) return this.#endScan();
       const entries = database.scan(scan.after, DIGEST_BOUNDS);
       const last = entries.at(-1);
       if (last === undefined) {
-        const version = database.logMarker();
+        // A commit that is stored already is one to compare with, if nothing was committed since.
+        const version = own.settledAt() ?? database.logMarker();
         const live = scan.digest.value();
         this.#endScan();
         const state: Waiting = { stage: "shipping", version, live, since: clock.now() };
@@ -160,7 +172,7 @@ export class Verifier {
     this.#scan = null;
   }
 
-  async #awaitShipping(id: string, state: Waiting): Promise<void> {
+  async #awaitShipping({ id, input }: RunningJob, state: Waiting): Promise<void> {
     const { jobs, clock, own, connect, scratch } = this.#options;
     if (!own.hasShipped(state.version)) {
       if (clock.now() - state.since < SHIPPING_GIVES_UP_MS) return jobs.wait(id, null, POLL_MS);
@@ -175,14 +187,27 @@ export class Verifier {
     if (!opened.ok) return this.#refuse(id, opened);
     const { bucket, catalog, destination } = opened;
     const resolved = await resolveMoment(bucket, catalog, state.version);
-    if (!resolved.ok) return this.#refuse(id, asFailure(resolved), "object" in resolved ? resolved.object : null);
+    if (!resolved.ok)
+      return "object" in resolved ? this.#damaged(id, resolved, state) : this.#refuse(id, asFailure(resolved));
     if (resolved.version !== state.version) {
-      return jobs.fail(id, `The commit ${versionstampHex(state.version)} was shipped and is not in the backup`);
+      const { place } = resolved.generation;
+      const missing = damage(
+        generationPrefix(place),
+        `lacks the commit ${versionstampHex(state.version)}, which was stored`,
+      );
+      return this.#damaged(id, missing, state, resolved.version);
     }
     const found = await restorableRange(bucket, catalog);
     if (!found.ok) return this.#refuse(id, asFailure(found));
     const { generation, version } = resolved;
-    const older = catalog.generations.filter(({ place }) => place.start < generation.place.start);
+    // Written by the service, from a value of this type; earlier versions wrote none.
+    const { bySchedule = false } = JSON.parse(input) as Partial<VerifyInput>;
+    const wanted = own.toBeVerified(!bySchedule);
+    const candidates = catalog.generations.filter(({ place }) => wanted.older.includes(place.start));
+    const older = await this.#toCheck(bucket, candidates, wanted.foreign);
+    if (!older.ok) return this.#refuse(id, asFailure(older));
+    const manifest = await own.inspectManifest();
+    if (!manifest.ok) return this.#refuse(id, manifest);
     await scratch().discard();
     const received = await scratch().receive({
       jobId: id,
@@ -193,18 +218,72 @@ export class Verifier {
       floor: version,
       generation: JSON.stringify(generation),
       purpose: "check",
-      olderGenerations: older.map((one) => JSON.stringify(one)),
+      olderGenerations: older.generations.map((one) => JSON.stringify(one)),
     });
     // Cancelled meanwhile, or the database deleted: whoever did that may have wiped the trial before it began.
     if (!jobs.isRunning(id)) return void (await scratch().discard());
     if (!received.ok) return this.#refuse(id, received);
-    const problems = await manifestProblems(bucket);
-    const next: Replaying = { stage: "replaying", version, live: state.live, range: found.range, problems };
+    const next: Replaying = {
+      stage: "replaying",
+      version,
+      live: state.live,
+      range: found.range,
+      problems: manifest.problem === null ? [] : [manifest.problem],
+      generation: generation.place.start,
+      older: older.generations.map(({ place }) => place.start),
+    };
     jobs.progress(id, next, { phase: "replaying", done: 0, total: 0 });
   }
 
+  /** Each up to a commit that it has; without those that another writer has deleted, whose they are. */
+  async #toCheck(
+    bucket: BackupBucket,
+    candidates: readonly Generation[],
+    foreign: readonly Version[],
+  ): Promise<{ readonly ok: true; readonly generations: readonly Generation[] } | ReadProblem> {
+    const generations: Generation[] = [];
+    for (const one of candidates) {
+      if (foreign.includes(one.place.start)) {
+        const stored = await bucket.consistentFrom(one.place);
+        if (!stored.ok && !isDamage(stored)) return stored;
+        if (stored.ok && stored.consistentFrom === null) continue;
+      }
+      const { end } = one;
+      if (end === null) {
+        generations.push(one);
+        continue;
+      }
+      const alone: Catalog = { ok: true, generations: [one], lost: [], starts: [] };
+      const last = await resolveMoment(bucket, alone, end.lastPoint);
+      if (!last.ok && !("code" in last) && !isDamage(last)) return last;
+      generations.push(last.ok ? { ...one, end: { ...end, lastPoint: last.version } } : one);
+    }
+    return { ok: true, generations };
+  }
+
+  /** The generation that is written to cannot even be looked into. */
+  #damaged(id: string, problem: Damage, { live }: Waiting, intactUpTo: Version | null = null): void {
+    const { jobs, own, clock } = this.#options;
+    const text = problemText(problem);
+    const start = /\/([0-9a-f]{16})\//.exec(problem.object)?.[1];
+    const damaged = start === undefined ? [] : [{ generation: start, intactUpTo, problem: text }];
+    const report: VerificationReport = {
+      good: false,
+      range: null,
+      live,
+      backup: null,
+      objects: 0,
+      bytes: 0,
+      problems: [text],
+      damaged,
+      tookMs: clock.now() - (jobs.running?.createdAt ?? clock.now()),
+    };
+    own.verified([], damaged);
+    jobs.fail(id, asFailure(problem).message, problem.object, report);
+  }
+
   async #awaitReplay({ id, createdAt }: RunningJob, state: Replaying): Promise<void> {
-    const { jobs, clock, scratch } = this.#options;
+    const { jobs, own, clock, scratch } = this.#options;
     const answer = await scratch().restore({ command: "job", jobId: id });
     if (!answer.ok && answer.code !== "not-found") return this.#refuse(id, answer);
     const job = answer.ok && answer.kind === "job" ? answer.job : null;
@@ -218,6 +297,14 @@ export class Verifier {
       return jobs.progress(id, again, { phase: "waiting for the export", done: 0, total: 0 });
     }
     const report = await this.#judge(state, job, clock.now() - createdAt);
+    if (!jobs.isRunning(id)) return;
+    const bad = report.damaged.map(({ generation }) => generation);
+    const whole = [...state.older, ...(job.status === "completed" ? [state.generation] : [])];
+    // Found again, should the object be stopped in between, it comes to the same.
+    own.verified(
+      whole.filter((start) => !bad.includes(generationFolder({ start }))),
+      report.damaged,
+    );
     jobs.progress(id, state, { ...job, phase: "compared" });
     if (report.good) jobs.complete(id, report);
     else jobs.fail(id, report.problems[0] ?? "The states differ", job.damagedObject, report);
@@ -230,10 +317,11 @@ export class Verifier {
     const backup = checked?.backup ?? null;
     const found = [...state.problems, ...(checked?.problems ?? (job.error === null ? [] : [job.error]))];
     const problems = await this.#stillThere(found);
+    const damaged = (checked?.damaged ?? []).filter(({ problem }) => problems.includes(problem));
     if (backup !== null && !isSame(live, backup)) {
-      problems.push(
-        `The backup gives back another state than the database's at ${versionstampHex(state.version)}: ${backup.count} entries with the digest ${backup.sumWithExpiries}, not ${live.count} with ${live.sumWithExpiries}`,
-      );
+      const problem = `The backup gives back another state than the database's at ${versionstampHex(state.version)}: ${backup.count} entries with the digest ${backup.sumWithExpiries}, not ${live.count} with ${live.sumWithExpiries}`;
+      problems.push(problem);
+      damaged.push({ generation: generationFolder({ start: state.generation }), intactUpTo: null, problem });
     }
     return {
       good: backup !== null && problems.length === 0,
@@ -243,6 +331,7 @@ export class Verifier {
       objects: checked?.objects ?? 0,
       bytes: checked?.bytes ?? 0,
       problems,
+      damaged,
       tookMs,
     };
   }
@@ -266,12 +355,6 @@ export class Verifier {
     else if (why.code === "insufficient-storage") jobs.giveUp(id, why.message);
     else jobs.fail(id, why.message, damagedObject);
   }
-}
-
-async function manifestProblems(bucket: BackupBucket): Promise<string[]> {
-  const read = await bucket.manifest();
-  if (!read.ok) return [problemText(read)];
-  return read.manifest === null ? [`The object ${manifestName(bucket.databaseId)} is missing`] : [];
 }
 
 function isSame(a: EntriesDigest, b: EntriesDigest): boolean {

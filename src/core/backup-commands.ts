@@ -67,8 +67,11 @@ export type BackupCommand =
   | { readonly command: "resume" }
   /** New credentials for the same place, probed before they replace the old ones. */
   | ({ readonly command: "rotate" } & BackupCredentials)
-  /** From now on it is verified so many hours after each other; null: never by itself. Ends with the backup. */
-  | { readonly command: "verify every"; readonly hours: number | null };
+  /** Ends with the backup. */
+  | { readonly command: "verify every"; readonly hours: VerificationInterval };
+
+/** So many hours after each other; as often as it costs little, which is what a new backup begins with; or never by itself. */
+export type VerificationInterval = number | "automatic" | null;
 
 /** null: the database has no backup. */
 export type BackupAnswer = { readonly ok: true; readonly backup: BackupInfo | null } | Failure;
@@ -101,6 +104,8 @@ export interface BackupInfo extends BackupTimes {
 export interface BackupVerificationInfo {
   /** null: never by itself. */
   readonly everyHours: number | null;
+  /** Nobody has said how often: the less it costs, the more often. */
+  readonly automatic: boolean;
   readonly nextAt: UnixMs | null;
   /** What the last one that came to an end has found, whether it was asked for or begun by itself; null: there was none. */
   readonly last: {

@@ -8,6 +8,7 @@ import type {
   BackupCommand,
   BackupCredentials,
   BackupInfo,
+  VerificationInterval,
   BackupTimes,
   NewBackupDestination,
 } from "./backup-commands.ts";
@@ -242,8 +243,7 @@ export interface Commands {
     input: { databaseId: string; at: string; direction: "before" | "after"; limit: number };
     output: { readonly points: readonly RestorePointInfo[]; readonly next: string | null };
   };
-  /** null: never by itself. */
-  "backups.verifyEvery": { input: { databaseId: string; hours: number | null }; output: BackupInfo };
+  "backups.verifyEvery": { input: { databaseId: string; hours: VerificationInterval }; output: BackupInfo };
   "backups.verify": { input: { databaseId: string }; output: Job };
   /** In place. The caller has confirmed it. */
   "restores.create": { input: { databaseId: string; at: string; idempotency: Idempotency | null }; output: Job };

@@ -154,7 +154,18 @@ export interface VerificationReport {
   readonly bytes: number;
   /** Each names what is wrong, and where. */
   readonly problems: readonly string[];
+  /** The generations that this concerns. */
+  readonly damaged: readonly DamagedGeneration[];
   readonly tookMs: number;
+}
+
+export interface DamagedGeneration {
+  /** Its folder's 16 hex digits. */
+  readonly generation: string;
+  /** Every commit up to this one is whole; null: nothing of it can be relied on. */
+  readonly intactUpTo: Version | null;
+  /** A sentence. */
+  readonly problem: string;
 }
 
 export interface PastInfo {

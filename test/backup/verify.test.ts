@@ -1,10 +1,10 @@
 /** A verification: the live digest under writes, what it compares, what it reports, and how it ends early. */
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { generationPrefix, manifestName } from "../../src/backup/format/object-names.ts";
 import { BackupJobs, lastVerification } from "../../src/backup/jobs.ts";
 import { BackupBucket } from "../../src/backup/replay/backup-bucket.ts";
 import { knownCatalog } from "../../src/backup/replay/catalog.ts";
-import { VerificationSchedule } from "../../src/backup/verification-schedule.ts";
+import { automaticHours, type VerificationCost, VerificationSchedule } from "../../src/backup/verification-schedule.ts";
 import { Verifier } from "../../src/backup/verify.ts";
 import { failure } from "../../src/core/errors.ts";
 import type { ReceiveOrder, RestoreJob, RestoreStub } from "../../src/core/restore-commands.ts";
@@ -12,10 +12,12 @@ import { type Version, versionstampHex } from "../../src/core/versionstamp.ts";
 import { Database } from "../../src/engine/database.ts";
 import { BackupWriter, writeBackup } from "../support/backup-writer.ts";
 import { MemoryDestination } from "../support/memory-destination.ts";
+import { TestBackup } from "../support/workerd/backup.ts";
 import { key, MovableClock, remove, set, text, withStorage, write } from "../support/workerd/engine.ts";
 import { digestOf, sideTables, TestRestore } from "../support/workerd/restore.ts";
 
 const databaseId = "5f0c-f";
+const noCost = { bytes: 0, objects: 0, rows: 0 };
 
 test("the live digest is that of the state at the commit where its scan ends, whatever is written meanwhile", async () => {
   await withStorage(async (storage) => {
@@ -51,8 +53,12 @@ test("the live digest is that of the state at the commit where its scan ends, wh
           return false;
         },
         isStopped: () => false,
-        schedule: new VerificationSchedule(storage, clock),
+        schedule: new VerificationSchedule(storage, clock, () => noCost),
         restored: () => undefined,
+        settledAt: () => null,
+        toBeVerified: () => ({ older: [], foreign: [] }),
+        verified: () => undefined,
+        inspectManifest: async () => ({ ok: true, problem: null }),
       },
       connect: () => failure("internal", "nobody connects"),
       scratch: () => {
@@ -192,6 +198,107 @@ test("by itself: when its time has come, not while another job runs, and never a
     expect(target.service.scheduleTask.dueAt()).toBe(target.clock.time + 24 * 3_600_000);
     expect(target.schedule.set(null)).toBeNull();
     expect(target.service.scheduleTask.dueAt()).toBeNull();
+  });
+});
+
+describe("how often, when nobody has said", () => {
+  const cost = (part: Partial<VerificationCost>): VerificationCost => ({ ...noCost, ...part });
+
+  test.for([
+    ["a small backup", cost({ bytes: 1_000_000, objects: 300, rows: 2_000 }), 24],
+    ["a GiB, however few its entries", cost({ bytes: 2 ** 30 }), 4 * 24],
+    ["a million entries", cost({ bytes: 1e8, rows: 1e6 }), 20 * 24],
+    ["a hundred thousand objects", cost({ objects: 1e5 }), 20 * 24],
+    ["more than any", cost({ bytes: 1e13 }), 92 * 24],
+  ] as const)("%s", ([, what, hours]) => {
+    expect(automaticHours(what)).toBe(hours);
+  });
+
+  test("a backup begins so; what its owner says holds from then on, and never too", async () => {
+    await withStorage(async (storage) => {
+      const tested = new TestBackup(storage, { store: new MemoryDestination() });
+      const day = 24 * 3_600_000;
+      const enabled = await tested.enable();
+      expect(enabled.verification).toEqual({
+        everyHours: 24,
+        automatic: true,
+        nextAt: tested.clock.time + day,
+        last: null,
+      });
+      for (const [hours, expected] of [
+        [48, { everyHours: 48, automatic: false, nextAt: tested.clock.time + 2 * day }],
+        [null, { everyHours: null, automatic: false, nextAt: null }],
+        ["automatic", { everyHours: 24, automatic: true, nextAt: tested.clock.time + day }],
+      ] as const) {
+        const { verification } = await tested.ask({ command: "verify every", hours });
+        expect(verification).toMatchObject(expected);
+      }
+      tested.reopen();
+      expect((await tested.info()).verification).toMatchObject({ everyHours: 24, automatic: true });
+    });
+  });
+
+  test("what is idle is compared at the commit that is stored: nothing is added to its log for that", async () => {
+    await withStorage(async (storage) => {
+      const tested = new TestBackup(storage, { store: new MemoryDestination() });
+      await tested.enable();
+      await tested.settle();
+      const version = tested.commit(set(key("a"), text("1")));
+      expect(tested.backup.settledAt()).toBeNull();
+      await tested.settle();
+      expect(tested.backup.settledAt()).toBe(version);
+      tested.commit(set(key("a"), text("2")));
+      expect(tested.backup.settledAt()).toBeNull();
+    });
+  });
+});
+
+test("by itself it reads what was not found whole yet, and of the rest one in turn", async () => {
+  await withStorage(async (storage) => {
+    const tested = new TestBackup(storage, { store: new MemoryDestination(), policy: { compactionBytes: 3_000 } });
+    await tested.enable();
+    for (let i = 0; i < 60; i++) {
+      tested.commit(set(key("n", i % 3), new Uint8Array(300)));
+      await tested.pass(2_000);
+    }
+    await tested.settle();
+    const older = (): Version[] => [...tested.backup.toBeVerified(true).older];
+    const all = older();
+    expect(all.length).toBeGreaterThan(3);
+    expect(tested.backup.toBeVerified(false).older).toEqual(all);
+    const turns: Version[] = [];
+    tested.backup.verified(all, []);
+    for (let i = 0; i < all.length; i++) {
+      tested.clock.time += 1_000;
+      const { older: next } = tested.backup.toBeVerified(false);
+      expect(next).toHaveLength(1);
+      turns.push(...next);
+      tested.backup.verified(next, []);
+    }
+    expect(turns.toSorted((a, b) => a - b)).toEqual(all);
+  });
+});
+
+test("a generation that is found damaged is left: up to the damage it still gives back, and a new one begins", async () => {
+  await withStorage(async (storage) => {
+    const tested = new TestBackup(storage, { store: new MemoryDestination(), policy: { renewalMs: 0 } });
+    await tested.enable();
+    const versions: Version[] = [];
+    for (let i = 0; i < 5; i++) {
+      versions.push(tested.commit(set(key("n"), text(`${i}`))));
+      await tested.pass(2_000);
+    }
+    const [first] = (await tested.info()).generations;
+    const generation = first?.prefix.split("/")[1] ?? "";
+    const intactUpTo = versions[2] ?? null;
+    tested.backup.verified([], [{ generation, intactUpTo, problem: "The object x was altered" }]);
+    const { generations, lastError } = await tested.settle();
+    const endedBecause = "A verification has found: The object x was altered.";
+    expect(generations).toMatchObject([{ state: "ended", upTo: intactUpTo, endedBecause }, { state: "complete" }]);
+    expect(lastError?.message).toBe(`${endedBecause} A new generation begins.`);
+    // Told again, it changes nothing; nor does a generation that is gone.
+    tested.backup.verified([], [{ generation: "00000000000000ff", intactUpTo: null, problem: "x" }]);
+    expect((await tested.info()).generations).toEqual(generations);
   });
 });
 

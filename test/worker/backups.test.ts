@@ -4,6 +4,7 @@ import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "c
 import { beforeAll, describe, expect, test } from "vitest";
 import { encodeAtomicWrite, encodeSnapshotRead } from "../../src/core/datapath-requests.ts";
 import { toHex } from "../../src/core/bytes.ts";
+import { encodeManifest, parseManifest } from "../../src/backup/format/manifest.ts";
 import type { Env } from "../../src/objects/env.ts";
 import worker from "../../src/worker.ts";
 import { CAIRN_DEPLOYMENT_TOKEN, CAIRN_SIGNING_KEYS } from "../support/deployment-secrets.ts";
@@ -131,8 +132,8 @@ describe("a backup in the deployment's bucket", () => {
       result: { verification: { good: true, live: { count: 1 }, backup: { count: 1 } } },
     });
     expect((await send("GET", backup)).body.verification).toMatchObject({
-      everyHours: null,
-      nextAt: null,
+      everyHours: 24,
+      automatic: true,
       last: { good: true, error: null, damagedObject: null, report: { good: true } },
     });
 
@@ -168,14 +169,46 @@ describe("a backup in the deployment's bucket", () => {
       everyHours: 24,
       last: { good: false, damagedObject: named, error: expect.stringContaining(named), report: { good: false } },
     });
-    const { verification } = (await send("GET", backup)).body;
+    const { verification, generations, lastError } = (await send("GET", backup)).body;
     expect(Date.parse(verification.nextAt)).toBeGreaterThan(Date.now() + 23 * 3_600_000);
+    // Nothing is promised any more that is not there, and another generation takes its place, if this one is an hour old.
+    expect(generations[0]).toMatchObject({ state: "damaged", endedBecause: expect.stringContaining(named) });
+    expect(lastError.message).toMatch(/^A verification has found: .* a new generation begins at 20/);
+    const { body: range } = await send("GET", `${backup}/range`);
+    expect(range.range).toBeNull();
 
     expect((await send("POST", `${backup}:verifyEvery`, { hours: null })).body.verification).toMatchObject({
       everyHours: null,
       nextAt: null,
       last: { good: false },
     });
+  });
+
+  test("a manifest that is an outdated one is named by a verification, and written anew; the backup itself stays", async () => {
+    const { id, backup } = await withBackup();
+    const name = `${ownFolder()}/${id}/manifest.json`;
+    const stored = async (): Promise<Uint8Array> =>
+      new Uint8Array((await (await BACKUPS?.get(name))?.arrayBuffer()) ?? new ArrayBuffer(0));
+    // When it has this generation as it is, a minute goes by before it is written again.
+    await until(async () => parseManifest(id, await stored()), {
+      ok: true,
+      manifest: { generations: [{ state: "complete" }] },
+    });
+    const read = parseManifest(id, await stored());
+    if (!read.ok) throw new Error(read.problem);
+    const outdated = { ...read.manifest, generations: [] };
+    await BACKUPS?.put(name, encodeManifest(outdated));
+    const verify = await send("POST", `${backup}:verify`);
+    const { status, result } = await completed(verify.body.id);
+    expect([status, result.verification.good, result.verification.damaged]).toEqual(["failed", false, []]);
+    expect(result.verification.problems).toEqual([
+      expect.stringMatching(/manifest\.json is not the one that was written last/),
+    ]);
+    await until(async () => parseManifest(id, await stored()), {
+      ok: true,
+      manifest: { generations: [{ start: read.manifest.generations[0]?.start }] },
+    });
+    expect((await send("GET", backup)).body.generations).toMatchObject([{ state: "complete" }]);
   });
 
   test("the schedule and what was found end with it", async () => {
@@ -187,6 +220,7 @@ describe("a backup in the deployment's bucket", () => {
     expect((await send("DELETE", backup)).status).toBe(204);
     expect((await send("POST", `${backup}:verifyEvery`, { hours: 1 })).status).toBe(404);
     await send("POST", backup, { destination: { kind: "r2", prefix: "in/r2" }, intervalMs: 500 });
-    expect((await send("GET", backup)).body.verification).toEqual({ everyHours: null, nextAt: null, last: null });
+    const { verification } = (await send("GET", backup)).body;
+    expect(verification).toMatchObject({ everyHours: 24, automatic: true, last: null });
   });
 });

@@ -35,6 +35,11 @@ export function generationPrefix(place: GenerationPlace): string {
   return `${databasePrefix(place.databaseId)}${hex16(place.start)}/`;
 }
 
+/** 16 hex digits: how a generation is called. */
+export function generationFolder({ start }: Pick<GenerationPlace, "start">): string {
+  return hex16(start);
+}
+
 export function databasePrefix(databaseId: string): string {
   assert(/^[0-9a-z-]+$/.test(databaseId), `a database's id, got ${JSON.stringify(databaseId)}`);
   return `${databaseId}/`;

@@ -129,7 +129,11 @@ describe("in a body", () => {
       { url: "https://example.com/", events: ["backup"] },
       'In the body, events[0]: must be "backup.failed", "backup.recovered", "backup.verification_failed" or "backup.verification_recovered".',
     ],
-    ["databases/backup:verifyEvery", { hours: "24" }, "In the body, hours: must be a number."],
+    [
+      "databases/backup:verifyEvery",
+      { hours: "24" },
+      'In the body, hours: must be a number of hours, "automatic", or null for never.',
+    ],
     [
       "databases/restores",
       { at: "2026-01-01T00:00:00Z" },

@@ -65,7 +65,9 @@ export class FakeDatabaseObject extends DurableObject implements DatabaseControl
         break;
       case "verify every":
         if (backup !== null) {
-          this.#note({ backup: { ...backup, verification: { ...backup.verification, everyHours: command.hours } } });
+          const automatic = command.hours === "automatic";
+          const everyHours = command.hours === "automatic" ? 24 : command.hours;
+          this.#note({ backup: { ...backup, verification: { ...backup.verification, everyHours, automatic } } });
         }
         break;
       case "rotate":
@@ -148,7 +150,7 @@ function newBackup(command: Extract<BackupCommand, { command: "enable" }>): Back
     backlogBytes: 0,
     lastObject: null,
     lastError: null,
-    verification: { everyHours: null, nextAt: null, last: null },
+    verification: { everyHours: null, automatic: false, nextAt: null, last: null },
     generations: [],
   };
 }

@@ -63,7 +63,7 @@ export class TestRestore {
     const { destination, databaseId, manifest, hasShipped = () => true } = this.#options;
     this.database = new Database({ storage, clock });
     this.side = new SideState(storage, () => this.database.notePeak());
-    this.schedule = new VerificationSchedule(storage, clock);
+    this.schedule = new VerificationSchedule(storage, clock, () => ({ bytes: 0, objects: 0, rows: 0 }));
     const nothing = failure("not-found", "This database has no backup.");
     this.service = new RestoreService({
       storage,
@@ -82,6 +82,10 @@ export class TestRestore {
         restored: () => {
           this.restored += 1;
         },
+        settledAt: () => null,
+        toBeVerified: () => ({ older: manifest?.().generations.map(({ start }) => start) ?? [], foreign: [] }),
+        verified: () => undefined,
+        inspectManifest: async () => ({ ok: true, problem: null }),
       },
       connect: () => destination,
       secrets: secretBox(),

@@ -95,11 +95,12 @@ export const newCredentials = z.strictObject({
 
 export const verificationInterval = z.strictObject({
   hours: z
-    .number()
-    .min(1)
-    .max(MAX_VERIFICATION_INTERVAL_HOURS)
-    .nullable()
-    .meta({ description: "null: never by itself." }),
+    .union([z.number(), z.literal("automatic"), z.null()], {
+      error: `must be a number of hours, "automatic", or null for never`,
+    })
+    .meta({
+      description: `1 to ${MAX_VERIFICATION_INTERVAL_HOURS} hours; "automatic": as often as it costs little; null: never by itself.`,
+    }),
 });
 
 export const pointsQuery = z.strictObject({
@@ -161,6 +162,7 @@ export const backup = z
       .meta({ description: "null when the last attempt succeeded." }),
     verification: z.object({
       everyHours: z.number().nullable().meta({ description: "null: never by itself." }),
+      automatic: z.boolean().meta({ description: "Nobody has said how often: the less it costs, the more often." }),
       nextAt: time.nullable(),
       last: z
         .object({

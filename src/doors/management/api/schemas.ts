@@ -212,6 +212,13 @@ export const verification = z
     objects: z.number(),
     bytes: z.number(),
     problems: z.array(z.string()),
+    damaged: z.array(
+      z.object({
+        generation: z.string(),
+        intactUpTo: z.string().nullable().meta({ description: "null: nothing of it can be relied on." }),
+        problem: z.string(),
+      }),
+    ),
     tookMs: z.number(),
   })
   .meta({ id: "Verification" });
@@ -317,7 +324,16 @@ export function jobJson(info: Job) {
 }
 
 export function verificationJson({ range, ...report }: VerificationReport) {
-  return { ...report, problems: report.problems.map(asSentence), range: restorableRangeJson(range) };
+  return {
+    ...report,
+    problems: report.problems.map(asSentence),
+    damaged: report.damaged.map(({ intactUpTo, problem, ...one }) => ({
+      ...one,
+      intactUpTo: intactUpTo === null ? null : versionstampHex(intactUpTo),
+      problem: asSentence(problem),
+    })),
+    range: restorableRangeJson(range),
+  };
 }
 
 export function restorableRangeJson(range: RestorableRange | null) {

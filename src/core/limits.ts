@@ -361,3 +361,9 @@ export const MAX_IDLE_CONNECTION_MS = 11 * 60 * 1000;
 
 /** A connection on which nothing was ever sent: browsers open such ones ahead of need. */
 export const MAX_SILENT_CONNECTION_MS = 60_000;
+
+/**
+ * Work that was under way so often in a row when its object died may be why: it is given up, or tried again much later. Once may be
+ * the work beside it, or somebody who ended the server.
+ */
+export const MAX_DEATHS_OF_WORK = 2;

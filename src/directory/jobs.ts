@@ -70,6 +70,15 @@ export class Jobs {
     );
   }
 
+  fail(id: string, error: string, now: UnixMs): void {
+    this.#sql.exec(
+      "UPDATE jobs SET status = 'failed', error = ?2, finished_at = ?3 WHERE id = ?1 AND status = 'running'",
+      id,
+      error,
+      now,
+    );
+  }
+
   /** What somebody else, who did the work, says of a job that is over. */
   finish({ id, status, done, total, error, result, finishedAt }: Job): void {
     this.#sql.exec(

@@ -3,7 +3,7 @@
  *
  * `organization` has one row; `databases` in it counts those that are ready and `databases_ever` all rows, so that nothing counts
  * rows. A database's row stays for good, as its tombstone in the end. `outbox` is what databases (or the index) must still be told:
- * written in the transaction that decided it, removed when it was told. `exchanges` says which databases may hold grants of a token,
+ * written in the transaction that decided it, removed when it was told; `begun` and `held` of it are said in `outbox.ts`. `exchanges` says which databases may hold grants of a token,
  * until when. `backups` says of which database a backup may be; the database itself knows whether it is. What `pool`, `parent`,
  * `children` and `ended_at` of a token are is said in `token-pools.ts`; `cascades` has the tokens whose minted ones are being revoked.
  */
@@ -80,5 +80,9 @@ export const ORGANIZATION_SCHEMA = schemaOf("schema_version", [
     `CREATE TABLE cascades (token_id TEXT PRIMARY KEY, after TEXT NOT NULL, due_at INTEGER NOT NULL) STRICT, WITHOUT ROWID`,
   ],
   [`ALTER TABLE outbox ADD COLUMN filling TEXT`],
+  [
+    `ALTER TABLE outbox ADD COLUMN begun INTEGER NOT NULL DEFAULT 0`,
+    `ALTER TABLE outbox ADD COLUMN held INTEGER NOT NULL DEFAULT 0`,
+  ],
   [`ALTER TABLE tokens ADD COLUMN allowed_origins TEXT`],
 ]);

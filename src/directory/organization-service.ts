@@ -21,9 +21,11 @@ import {
   type UsageCounters,
 } from "../core/management.ts";
 import type { Jurisdiction, LocationHint } from "../core/placement.ts";
+import { isMarked, storageCodeOf } from "../core/platform-marks.ts";
 import { BackupService } from "./backup-service.ts";
 import { couldNotBeMade } from "./databases.ts";
-import type { Admitted, NotDelivered, Organization } from "./organization.ts";
+import type { NotDelivered } from "./deliveries.ts";
+import type { Admitted, Organization } from "./organization.ts";
 import type { Delivery, Message } from "./outbox.ts";
 import { RestoreCommands } from "./restore-commands.ts";
 import { WebhookService, type WebhookSurroundings } from "./webhook-service.ts";
@@ -74,6 +76,8 @@ export class OrganizationService {
   /** Its own work, beside the organization's: a slow endpoint keeps nothing else. */
   readonly webhooks: WebhookService;
   readonly #restores: RestoreCommands;
+  /** By their ids. */
+  readonly #underWay = new Map<number, Promise<NotDelivered | undefined>>();
 
   constructor(organization: Organization, around: Surroundings) {
     this.#organization = organization;
@@ -195,7 +199,7 @@ export class OrganizationService {
   async #tellNew(databaseId: string, idempotency: Idempotency | null): Promise<Failure | undefined> {
     this.#setAlarm();
     const [failed] = await this.#deliver(this.#organization.outbox.ofSubject(databaseId));
-    if (failed?.refused?.by === "fill") return failed.refused.why;
+    if (failed?.refused?.by === "fill" || failed?.refused?.by === "deaths") return failed.refused.why;
     const record = this.#organization.databases.get(databaseId);
     if (record?.state === "creating") {
       return failure(
@@ -265,27 +269,51 @@ export class OrganizationService {
     return isFailure(database) ? database : this.#around.database(databaseId, database).stats();
   }
 
-  /** Those that did not arrive. */
+  /** Those that did not arrive. What was under way when the object died goes last and alone: it may be what the object dies of. */
   async #deliver(deliveries: readonly Delivery[]): Promise<readonly NotDelivered[]> {
-    const queue = deliveries.values();
     const failed: NotDelivered[] = [];
-    const deliverer = async () => {
+    const deliverAll = async (queue: Iterable<Delivery>) => {
       for (const delivery of queue) {
         const outcome = await this.#deliverOne(delivery);
         if (outcome !== undefined) failed.push(outcome);
       }
     };
-    await Promise.all(Array.from({ length: Math.min(CONCURRENT_DELIVERIES, deliveries.length) }, deliverer));
+    const suspects = deliveries.filter(({ begun }) => begun > 0);
+    const others = deliveries.filter(({ begun }) => begun === 0);
+    const queue = others.values();
+    const deliverers = Math.min(CONCURRENT_DELIVERIES, others.length);
+    await Promise.all(Array.from({ length: deliverers }, () => deliverAll(queue)));
+    await deliverAll(suspects);
     return failed;
   }
 
-  async #deliverOne(delivery: Delivery): Promise<NotDelivered | undefined> {
+  /** Once at a time for each message, however many ask for it. */
+  #deliverOne({ id }: Delivery): Promise<NotDelivered | undefined> {
+    const underWay = this.#underWay.get(id);
+    if (underWay !== undefined) return underWay;
+    const attempt = this.#attempt(id).finally(() => this.#underWay.delete(id));
+    this.#underWay.set(id, attempt);
+    return attempt;
+  }
+
+  async #attempt(id: number): Promise<NotDelivered | undefined> {
+    // As it is now: since it was read, it may have arrived.
+    const delivery = this.#organization.outbox.get(id);
+    if (delivery === undefined) return undefined;
+    const { deliveries } = this.#organization;
+    const heldBack = deliveries.begin(delivery, this.#now());
+    if (heldBack !== undefined) {
+      const { kind, subject } = delivery.message;
+      console.error(`organization ${this.#organization.id}, message "${kind}" to ${subject}: ${heldBack.error}`);
+      return heldBack;
+    }
     const why = await this.#tell(delivery.message).catch((thrown: unknown): NotDelivered => ({
       refused: null,
       error: String(thrown),
+      died: isMarked(thrown, "durableObjectReset") && storageCodeOf(thrown) === null,
     }));
-    if (why === undefined) this.#organization.delivered(delivery.id, delivery.message, this.#now());
-    else this.#organization.notDelivered(delivery, why, this.#now());
+    if (why === undefined) deliveries.arrived(delivery, this.#now());
+    else deliveries.failed(delivery, why, this.#now());
     return why;
   }
 
@@ -326,5 +354,5 @@ export class OrganizationService {
 }
 
 function refused(by: "initialize" | "fill", why: Failure): NotDelivered {
-  return { refused: { by, why }, error: why.message };
+  return { refused: { by, why }, error: why.message, died: false };
 }

@@ -31,22 +31,20 @@ import type { SqlValue, SyncStorage } from "../core/storage.ts";
 import { BackupIds } from "./backup-ids.ts";
 import { Cascades } from "./cascades.ts";
 import { couldNotBeMade, Databases, databaseInfo } from "./databases.ts";
+import { Deliveries } from "./deliveries.ts";
 import { grantEnd, grantOf, LEAST_GRANT_MS } from "./grants.ts";
 import { IdempotencyKeys } from "./idempotency.ts";
 import { type DatabaseWishes, JobOrders } from "./job-orders.ts";
 import { Jobs } from "./jobs.ts";
 import { Monitoring } from "./monitoring.ts";
 import { ORGANIZATION_SCHEMA } from "./organization-schema.ts";
-import { type Filling, Outbox, type Delivery, type Message } from "./outbox.ts";
+import { type Filling, Outbox } from "./outbox.ts";
 import { refuses, refusesDeployment } from "./policy.ts";
 import { beyond, checkScopes, coversDatabase, EVERY_SCOPE, mintsBeyondItself } from "./scopes.ts";
 import { DEPLOYMENT, Tokens } from "./tokens.ts";
 import { Usage } from "./usage.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
-
-/** How long it is tried to make a database: after that nobody waits for it. */
-const MAKING_MS = 60 * 60 * 1000;
 
 /** Housekeeping that was not done with everything goes on. */
 const SOON_MS = 10_000;
@@ -56,14 +54,6 @@ export interface Admitted {
   readonly scopes: Scopes | null;
   readonly name: string;
 }
-
-export interface NotDelivered {
-  /** What the receiver answered, and will not answer otherwise; null: it could not be reached. */
-  readonly refused: { readonly by: "initialize" | "fill"; readonly why: Failure } | null;
-  readonly error: string;
-}
-
-type NewDatabase = Extract<Message, { kind: "initialize" }>;
 
 interface Row extends Record<string, SqlValue> {
   id: string;
@@ -90,8 +80,9 @@ export class Organization {
   readonly #idempotency: IdempotencyKeys;
   readonly #tokens: Tokens;
   readonly #usage: Usage;
-  /** Read and emptied by the service, in transactions of `delivered` and `notDelivered`. */
+  /** Read by the service, emptied by `deliveries`. */
   readonly outbox: Outbox;
+  readonly deliveries: Deliveries;
   readonly cascades: Cascades;
   readonly databases: Databases;
   readonly jobs: Jobs;
@@ -118,6 +109,14 @@ export class Organization {
     });
     this.id = this.#row().id;
     this.databases = new Databases(sql, this.id);
+    this.deliveries = new Deliveries({
+      storage,
+      outbox: this.outbox,
+      databases: this.databases,
+      jobs: this.jobs,
+      backupIds: this.backupIds,
+      tokens: this.#tokens,
+    });
     this.orders = new JobOrders(storage, this.jobs, {
       madeBefore: (who, idempotency, now) => this.#madeBefore(who, idempotency, now),
       addDatabase: (wishes, id, filling, now) => this.#addDatabase(wishes, id, filling, now),
@@ -377,40 +376,6 @@ export class Organization {
     });
   }
 
-  /** A message arrived: what waited for it happens, in one step with its removal. */
-  delivered(id: number, message: Message, now: UnixMs): void {
-    this.#storage.transactionSync(() => {
-      this.outbox.remove(id);
-      if (message.kind === "initialize") this.databases.becomeReady(message.subject);
-      if (message.kind === "wipe") {
-        this.databases.becomeDeleted(message.subject);
-        this.#tokens.forgetDatabase(message.subject);
-        this.backupIds.removeOfDatabase(message.subject);
-        const job = this.databases.get(message.subject)?.deletionJob;
-        // With its backup, the job goes on elsewhere: `restore-commands.ts` follows it.
-        if (typeof job === "string" && !message.deleteBackups) this.jobs.complete(job, now);
-      }
-    });
-  }
-
-  /**
-   * A message did not arrive: it is tried again later. But a database whose object refuses to be made, or could not be reached for
-   * an hour, is given up, so that it does not stay in the way for ever.
-   */
-  notDelivered({ id, attempts, message }: Delivery, why: NotDelivered, now: UnixMs): void {
-    this.#storage.transactionSync(() => {
-      const record = this.databases.get(message.subject);
-      if (message.kind === "initialize" && record !== undefined) {
-        const late = record.createdAt + MAKING_MS <= now;
-        if (why.refused !== null || late) return this.#giveUp(id, message, why, now);
-      }
-      this.outbox.postpone({ id, attempts, message }, why.error, now);
-      const job = message.kind === "wipe" ? record?.deletionJob : null;
-      // The detail stays with the message: what a tenant is shown says nothing of our insides.
-      if (typeof job === "string") this.jobs.stumbled(job, "The database could not be reached. It is tried again.");
-    });
-  }
-
   /** When old records should be looked through next; null when there are none. */
   housekeepingAt(): UnixMs | null {
     const at = this.#row().housekeeping_at;
@@ -445,14 +410,6 @@ export class Organization {
     );
     const added = this.#tokens.add(setup.token, EVERY_SCOPE, null, setup.createdAt);
     assert(!isFailure(added), "room for an organization's first token");
-  }
-
-  #giveUp(id: number, { subject, filling }: NewDatabase, { refused }: NotDelivered, now: UnixMs): void {
-    this.outbox.remove(id);
-    if (!this.databases.giveUp(subject)) return;
-    if (filling !== null) this.jobs.remove(filling.jobId);
-    // One that never answered may have been made all the same; one that refuses to be initialized is not ours.
-    if (refused?.by !== "initialize") this.outbox.add({ kind: "wipe", subject, deleteBackups: false }, now);
   }
 
   #revoke(tokenId: string, now: UnixMs): void {

@@ -1,9 +1,13 @@
 /**
  * What other objects must still be told. A message is written in the transaction that decided it and removed once it was
  * delivered, so it is delivered at least once whatever dies in between. Callers hold the transaction.
+ *
+ * What kills the object must not be delivered for ever. So a delivery is written down before it begins (`begun`, one row), and taken
+ * back by its end: what is found begun when the object starts was under way when the object died.
  */
 import { backoffMs } from "../core/backoff.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
+import { MAX_DEATHS_OF_WORK } from "../core/limits.ts";
 import type { Sql, SqlValue } from "../core/storage.ts";
 
 /** What a new database is filled with: it is ready when the job that fills it has begun. */
@@ -25,12 +29,20 @@ export type Message =
 export interface Delivery {
   readonly id: number;
   readonly attempts: number;
+  /** Deliveries in a row that have begun and not ended. While none is under way, the object has died of them or beside them. */
+  readonly begun: number;
+  /** After so many deaths it is not to be sent before this time; null: that is not decided yet. */
+  readonly heldUntil: UnixMs | null;
   readonly message: Message;
 }
 
 /** The request that wrote a message delivers it itself; the alarm takes over when that has not happened by then. */
 const FIRST_ALARM_MS = 5_000;
 const LONGEST_RETRY_MS = 5 * 60_000;
+
+/** What must arrive and was under way at many deaths waits so long, and with each death twice as long. */
+const FIRST_HOLD_MS = 15 * 60_000;
+const LONGEST_HOLD_MS = 6 * 60 * 60_000;
 
 /** How many are read at once: a bound on memory, and on what one alarm does. */
 const BATCH = 100;
@@ -44,6 +56,10 @@ interface Row extends Record<string, SqlValue> {
   delete_backups: number;
   filling: string | null;
   attempts: number;
+  due_at: number;
+  begun: number;
+  /** What `begun` was when it was held back last. */
+  held: number;
 }
 
 export class Outbox {
@@ -94,23 +110,43 @@ export class Outbox {
       .map(deliveryOf);
   }
 
+  get(id: number): Delivery | undefined {
+    return this.#sql.exec<Row>("SELECT * FROM outbox WHERE id = ?1", id).toArray().map(deliveryOf)[0];
+  }
+
+  /** To be called before a message is sent: one row written. */
+  begin(id: number): void {
+    this.#sql.exec("UPDATE outbox SET begun = begun + 1 WHERE id = ?1", id);
+  }
+
   remove(id: number): void {
     this.#sql.exec("DELETE FROM outbox WHERE id = ?1", id);
   }
 
-  /** It did not arrive: again after a while, which doubles each time. */
-  postpone({ id, attempts }: Delivery, error: string, now: UnixMs): void {
+  /** It did not arrive: again after a while, which doubles each time. Where the receiver died of it, it counts as not ended. */
+  postpone(
+    { id, attempts }: Delivery,
+    { error, died }: { readonly error: string; readonly died: boolean },
+    now: UnixMs,
+  ): void {
     this.#sql.exec(
-      "UPDATE outbox SET attempts = attempts + 1, due_at = ?2, error = ?3 WHERE id = ?1",
+      `UPDATE outbox SET attempts = attempts + 1, due_at = ?2, error = ?3, begun = ${died ? "begun" : "0"} WHERE id = ?1`,
       id,
       now + backoffMs(attempts, LONGEST_RETRY_MS),
       error.slice(0, 500),
     );
   }
+
+  /** It was under way at many deaths: again after a long while. */
+  holdBack({ id, begun }: Delivery, error: string, now: UnixMs): void {
+    const hold = backoffMs(begun - MAX_DEATHS_OF_WORK, LONGEST_HOLD_MS, FIRST_HOLD_MS);
+    this.#sql.exec("UPDATE outbox SET held = begun, due_at = ?2, error = ?3 WHERE id = ?1", id, now + hold, error);
+  }
 }
 
 function deliveryOf(row: Row): Delivery {
-  return { id: row.id, attempts: row.attempts, message: messageOf(row) };
+  const { id, attempts, begun, held, due_at } = row;
+  return { id, attempts, begun, heldUntil: held === begun ? asUnixMs(due_at) : null, message: messageOf(row) };
 }
 
 function messageOf({ kind, subject, token_id, until, delete_backups, filling }: Row): Message {

@@ -183,9 +183,15 @@ export class RestoreCommands {
     if (isFailure(job)) return job;
     const notReady = await this.#tellNew(job.databaseId, idempotency);
     const database = this.#organization.database(who, job.databaseId);
-    if (isFailure(database)) return notReady ?? databaseDeleted;
+    if (isFailure(database)) return this.#whyGivenUp(job.id) ?? notReady ?? databaseDeleted;
     const current = await this.job(who, job.id);
     return isFailure(current) ? current : { database, job: current };
+  }
+
+  /** Of the job that was to fill a database; null: it was not given up. */
+  #whyGivenUp(jobId: string): Failure | null {
+    const job = this.#organization.jobs.get(jobId);
+    return job?.status === "failed" && job.error !== null ? failure("conflict", job.error) : null;
   }
 
   async #create(

@@ -6,6 +6,7 @@
  */
 import type { Clock, UnixMs } from "../../core/clock.ts";
 import { failure, type Failure } from "../../core/errors.ts";
+import { isMarked, storageCodeOf } from "../../core/platform-marks.ts";
 import { storageRefused } from "../../core/storage-room.ts";
 
 export interface ThrownCallsParts {
@@ -47,17 +48,6 @@ export function thrownCalls({ clock, noRoom }: ThrownCallsParts): FailureOfThrow
     console.error(`a call of the ${what}'s object failed`, error);
     return failure("internal", "The request failed because of an error in this server.");
   };
-}
-
-function isMarked(error: unknown, mark: string): boolean {
-  return typeof error === "object" && error !== null && Reflect.get(error, mark) === true;
-}
-
-/** Of an object that was reset because its storage took no more; SQLite's own code, the longer one if there are two. */
-function storageCodeOf(error: unknown): string | null {
-  if (!isMarked(error, "durableObjectReset") || !(error instanceof Error)) return null;
-  const codes = error.message.match(/\bSQLITE_(FULL|IOERR)(_[A-Z]+)?\b/g) ?? [];
-  return codes.at(-1) ?? null;
 }
 
 function isOfThePlatform(error: unknown): boolean {

@@ -49,7 +49,7 @@ export class TestOrganization {
   /** Why databases refuse to begin jobs. */
   refusal: Failure | null = null;
   /** Called before and after a database is told or asked something: may throw, or be `killed`. */
-  onStep: (when: "before" | "after") => void | Promise<void> = () => {};
+  onStep: (when: "before" | "after", databaseId: string) => void | Promise<void> = () => {};
   /** What databases answer instead of being initialized. */
   refusing: string | null = null;
   knowsJurisdictions = true;
@@ -155,9 +155,9 @@ export class TestOrganization {
     const told = this.toldTo(id);
     const step = async <T>(change: () => T): Promise<T> => {
       if (this.outOfOrder.has(id)) throw new Error("out of order");
-      await this.onStep("before");
+      await this.onStep("before", id);
       const outcome = change();
-      await this.onStep("after");
+      await this.onStep("after", id);
       return outcome;
     };
     return {

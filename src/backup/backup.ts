@@ -437,6 +437,13 @@ export class Backup {
     };
     return {
       name,
+      heldBack: (reason) => {
+        const error = `${name}: ${reason}`;
+        if (current() === null || this.#configurations.get()?.error?.message === error) return;
+        // Until it succeeds, what else succeeds does not clear this.
+        backoff.failed({});
+        this.#configurations.noteError(error, this.#options.clock.now(), this.#failing());
+      },
       dueAt: () => {
         const configuration = current();
         return configuration === null ? null : backoff.notBefore(due(configuration));

@@ -75,7 +75,17 @@ export class BackupDeletion {
     this.#options = options;
     this.#jobs = new BackupJobs(storage, clock);
     this.tasks = [
-      { name: "backup deletion", dueAt: () => this.#jobs.dueAt(), run: () => this.#slice() },
+      {
+        name: "backup deletion",
+        keepsOwnRecord: true,
+        dueAt: () => this.#jobs.dueAt(),
+        run: () =>
+          this.#jobs.slice(
+            (job) => this.#slice(job),
+            // Written below, from a value of this type.
+            (job, why) => this.#giveUp(job, JSON.parse(job.input) as BackupDeletionOrder, why),
+          ),
+      },
       { name: "backup deletion's end", dueAt: () => this.#forgottenAt(), run: erase },
     ];
   }
@@ -100,9 +110,7 @@ export class BackupDeletion {
     return "ok" in job ? null : asUnixMs(job.createdAt + FORGOTTEN_AFTER_MS);
   }
 
-  async #slice(): Promise<void> {
-    const job = this.#jobs.running;
-    if (job === null) return;
+  async #slice(job: RunningJob): Promise<void> {
     // Both are written here, from values of these types.
     const order = JSON.parse(job.input) as BackupDeletionOrder;
     const state = job.state === null ? null : (JSON.parse(job.state) as State);
@@ -145,12 +153,18 @@ export class BackupDeletion {
     const failingMs = this.#options.clock.now() - (state?.wellAt ?? job.createdAt);
     if (failingMs >= MAX_BACKUP_DELETION_OUTAGE_MS) {
       const days = MAX_BACKUP_DELETION_OUTAGE_MS / DAY_MS;
-      const left = `What is left of the backup lies in ${placeOf(order)} (objects deleted: ${state?.deleted ?? 0}).`;
-      return this.#jobs.fail(job.id, `Given up after ${days} days. ${failed.message} ${left}`);
+      return this.#giveUp(job, order, `Given up after ${days} days. ${failed.message}`);
     }
     const asked = "class" in failed ? (failed.retryAfterMs ?? 0) : 0;
     const wait = Math.max(FIRST_WAIT_MS, failingMs / 2, asked);
     this.#jobs.wait(job.id, failed.message, Math.min(wait, LONGEST_WAIT_MS));
+  }
+
+  #giveUp(job: RunningJob, order: BackupDeletionOrder, why: string): void {
+    // Written above, from a value of this type.
+    const state = job.state === null ? null : (JSON.parse(job.state) as State);
+    const left = `What is left of the backup lies in ${placeOf(order)} (objects deleted: ${state?.deleted ?? 0}).`;
+    this.#jobs.fail(job.id, `${why} ${left}`);
   }
 }
 

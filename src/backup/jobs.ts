@@ -1,11 +1,16 @@
 /**
  * Long work of one database, one piece at a time: restores and verifications. Each has a row that holds all there is to go on from
  * after a restart. A row is changed together with the work that it describes, in the caller's transaction.
+ *
+ * What kills the object must not be tried for ever. So each slice is written down before it begins and when it has ended (`begun`, two
+ * rows): what is found begun when the object starts was under way when the object died. Progress begins the count anew: deaths at the
+ * same place count, those of a server that is often ended do not.
  */
 import { backoffMs } from "../core/backoff.ts";
 import type { BackupVerificationInfo } from "../core/backup-commands.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
 import { type Failure, failure } from "../core/errors.ts";
+import { MAX_DEATHS_OF_WORK } from "../core/limits.ts";
 import type { RestoreJob, RestoreJobKind, RestoreJobStatus, VerificationReport } from "../core/restore-commands.ts";
 import type { SqlValue, SyncStorage } from "../core/storage.ts";
 import { asVersion, type Version } from "../core/versionstamp.ts";
@@ -18,6 +23,18 @@ const LONGEST_WAIT_MS = 30_000;
 
 /** Whoever asks for a longer one is asked again before. */
 const LONGEST_ASKED_WAIT_MS = 15 * 60 * 1000;
+
+/**
+ * After a death the job waits for up to so long, each for another time: whatever it was that killed, the others are not under way
+ * with it again.
+ */
+const WAIT_AFTER_DEATH_MS = 5_000;
+
+/** After many it waits this long; and if the object dies of it once more, it is given up. */
+const HOLD_MS = 5 * 60 * 1000;
+
+/** The phase of a job that was given up because the object died of it. */
+export const GIVEN_UP_PHASE = "given up";
 
 /** What a job says of itself at each step. */
 export interface Progress {
@@ -50,6 +67,10 @@ interface Row extends Record<string, SqlValue> {
   report: string | null;
   attempts: number;
   retry_at: number;
+  /** Slices in a row that have begun and neither got on nor ended. */
+  begun: number;
+  /** What `begun` was when a death was noticed last. */
+  noticed: number;
   created_at: number;
   finished_at: number | null;
 }
@@ -86,6 +107,7 @@ export class BackupJobs {
     this.#storage = storage;
     this.#clock = clock;
     if (hasBackupTables(storage)) migrateBackupTables(storage);
+    this.#noticeDeaths();
   }
 
   /** "conflict" while another one runs. The id is new. */
@@ -124,6 +146,27 @@ export class BackupJobs {
     return row === null ? null : { ...row, createdAt: asUnixMs(row.created_at) };
   }
 
+  /** Runs one slice of the job that runs, if one does; or gives it up, when the object has died of it too often. */
+  async slice(
+    work: (job: RunningJob) => Promise<void>,
+    giveUp: (job: RunningJob, why: string) => void | Promise<void>,
+  ): Promise<void> {
+    const row = this.#runningRow();
+    if (row === null) return;
+    const job = { ...row, createdAt: asUnixMs(row.created_at) };
+    const deaths = row.begun;
+    if (deaths > MAX_DEATHS_OF_WORK) {
+      this.#change(row.id, "phase = ?2", [GIVEN_UP_PHASE]);
+      return giveUp(job, `Given up: the server ended ${deaths} times in a row while this was under way.`);
+    }
+    this.#change(row.id, "begun = ?2", [deaths + 1]);
+    try {
+      await work(job);
+    } finally {
+      if (this.isRunning(row.id)) this.#change(row.id, "begun = 0, noticed = 0", []);
+    }
+  }
+
   /** When the running one wants its next slice. */
   dueAt(): UnixMs | null {
     const row = this.#runningRow();
@@ -155,17 +198,19 @@ export class BackupJobs {
 
   /** One row written. Whatever held it up is over. */
   progress(id: string, state: unknown, { phase, done, total }: Progress): void {
-    this.#change(id, "state = ?2, phase = ?3, done = ?4, total = ?5, error = NULL, attempts = 0, retry_at = 0", [
-      JSON.stringify(state),
-      phase,
-      done,
-      total,
-    ]);
+    this.#change(
+      id,
+      "state = ?2, phase = ?3, done = ?4, total = ?5, error = NULL, attempts = 0, retry_at = 0, begun = 1, noticed = 0",
+      [JSON.stringify(state), phase, done, total],
+    );
   }
 
   /** Progress of what begins anew after a restart: there is no state to keep. */
   scanned(id: string, phase: string, done: number): void {
-    this.#change(id, "phase = ?2, done = ?3, error = NULL, attempts = 0, retry_at = 0", [phase, done]);
+    this.#change(id, "phase = ?2, done = ?3, error = NULL, attempts = 0, retry_at = 0, begun = 1, noticed = 0", [
+      phase,
+      done,
+    ]);
   }
 
   setVersion(id: string, version: Version): void {
@@ -228,6 +273,20 @@ export class BackupJobs {
       this.#running = rows[0] ?? null;
     }
     return this.#running;
+  }
+
+  /** When the object starts: what was under way when it died waits, and says so if that was often. */
+  #noticeDeaths(): void {
+    const row = this.#runningRow();
+    // Of a death that was noticed before, the wait goes on.
+    if (row === null || row.begun === row.noticed) return;
+    const isHeld = row.begun >= MAX_DEATHS_OF_WORK;
+    const wait = isHeld ? HOLD_MS : row.created_at % WAIT_AFTER_DEATH_MS;
+    const error = isHeld
+      ? `The server ended ${row.begun} times in a row while this was under way. It goes on after a while.`
+      : row.error;
+    const retryAt = Math.max(row.retry_at, this.#clock.now() + wait);
+    this.#change(row.id, "retry_at = ?2, error = ?3, noticed = begun", [retryAt, error]);
   }
 
   #row(id: string): Row | null {

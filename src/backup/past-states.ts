@@ -20,6 +20,7 @@ import {
 } from "../core/restore-commands.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import { asVersion, type Version } from "../core/versionstamp.ts";
+import { GIVEN_UP_PHASE } from "./jobs.ts";
 import type { ResolvedMoment } from "./replay/points.ts";
 import { hasBackupTables } from "./schema.ts";
 
@@ -28,6 +29,9 @@ const JOB_ID = "past";
 
 /** A client that waits for a state asks several times a second: not each time is worth a row. */
 const ASKED_NOTED_EVERY_MS = 1_000;
+
+/** Clients that ask for a state again and again must not have built what kills the server. */
+const HELD_AFTER_DEATHS_MS = 60 * 60 * 1000;
 
 const GONE = failure("not-found", "There is no such database");
 
@@ -95,13 +99,14 @@ export class PastStates {
     const answer = await stub.restore({ command: "job", jobId: JOB_ID });
     if (!answer.ok) return answer.code === "not-found" ? null : answer;
     if (answer.kind !== "job") return null;
-    const { status, error } = answer.job;
+    const { status, error, phase, finishedAt } = answer.job;
     if (status === "running" || status === "completed") {
       this.#touch(version);
       return { version, name, ready: status === "completed" };
     }
-    // Whoever asks next begins anew.
-    await stub.discard();
+    // Whoever asks next begins anew, unless the object that built it died of that a short time ago.
+    const isHeld = phase === GIVEN_UP_PHASE && (finishedAt ?? 0) > this.#options.clock.now() - HELD_AFTER_DEATHS_MS;
+    if (!isHeld) await stub.discard();
     return failure("conflict", `The state of that moment could not be built: ${error ?? "it was cancelled"}`);
   }
 

@@ -102,7 +102,7 @@ export class RestoreService {
     const scratch = (): RestoreStub => options.object(checkName(options.objectName));
     this.#verifier = new Verifier({ ...options, jobs, scratch });
     this.#past = new PastStates(options);
-    this.task = { name: "restore", dueAt: () => jobs.dueAt(), run: () => this.#runSlice() };
+    this.task = { name: "restore", keepsOwnRecord: true, dueAt: () => jobs.dueAt(), run: () => this.#runSlice() };
     this.scheduleTask = {
       name: "verification schedule",
       dueAt: () => own.schedule.dueAt(),
@@ -186,9 +186,10 @@ export class RestoreService {
   }
 
   async #runSlice(): Promise<void> {
-    const job = this.#jobs.running;
-    if (job === null) return;
-    await (job.kind === "verify" ? this.#verifier.slice(job) : this.#restores.slice(job));
+    await this.#jobs.slice(
+      (job) => (job.kind === "verify" ? this.#verifier.slice(job) : this.#restores.slice(job)),
+      (job, why) => (job.kind === "verify" ? this.#verifier.giveUp(job.id, why) : this.#restores.giveUp(job.id, why)),
+    );
   }
 
   async #range(): Promise<RestoreAnswer | Failure> {

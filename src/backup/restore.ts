@@ -177,6 +177,14 @@ export class Restores {
     );
   }
 
+  /** The object dies of it. */
+  giveUp(id: string, why: string): void {
+    this.#options.storage.transactionSync(() => {
+      this.#options.jobs.fail(id, why);
+      this.abandon();
+    });
+  }
+
   /** Drops what is built of a job that is over without having been completed. In the caller's transaction. */
   abandon(): void {
     this.#active = null;

@@ -10,7 +10,7 @@ import type { SyncStorage } from "../core/storage.ts";
  * what is pending in it was stored before it was sent; it gets no commit after `ends_at`. `backup_others` are those that other
  * writers have put into the manifest, as it was seen last. `backup_claims` are the generations of a
  * backup that was disabled, and under which name they were written. `backup_jobs` are restores and verifications, at most one of
- * them running.
+ * them running; `begun` and `noticed` of them are said in `jobs.ts`.
  */
 const SCHEMA = schemaOf("backup_schema", [
   [
@@ -72,6 +72,10 @@ const SCHEMA = schemaOf("backup_schema", [
     `INSERT INTO verification_schedule (only, every_ms, next_at, automatic)
        SELECT 1, 0, (unixepoch() + abs(random()) % 86400) * 1000, 1 FROM backup
        WHERE NOT EXISTS (SELECT 1 FROM verification_schedule)`,
+  ],
+  [
+    `ALTER TABLE backup_jobs ADD COLUMN begun INTEGER NOT NULL DEFAULT 0`,
+    `ALTER TABLE backup_jobs ADD COLUMN noticed INTEGER NOT NULL DEFAULT 0`,
   ],
 ]);
 

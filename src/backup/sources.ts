@@ -59,4 +59,8 @@ export interface BackupTask {
   dueAt(): UnixMs | null;
   /** One slice: about a second of work and at most 40 requests. */
   run(): Promise<void>;
+  /** It writes down by itself what the object may die of. */
+  readonly keepsOwnRecord?: true;
+  /** The object has died of it, or beside it, too often: it is not run for a while, for this reason. */
+  heldBack?(reason: string): void;
 }

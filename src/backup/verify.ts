@@ -114,6 +114,12 @@ export class Verifier {
     }
   }
 
+  /** The object dies of it. */
+  async giveUp(id: string, why: string): Promise<void> {
+    this.#options.jobs.fail(id, why);
+    await this.abandon();
+  }
+
   /** Of a verification that ended early. */
   async abandon(): Promise<void> {
     this.#endScan();

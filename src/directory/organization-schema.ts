@@ -80,9 +80,9 @@ export const ORGANIZATION_SCHEMA = schemaOf("schema_version", [
     `CREATE TABLE cascades (token_id TEXT PRIMARY KEY, after TEXT NOT NULL, due_at INTEGER NOT NULL) STRICT, WITHOUT ROWID`,
   ],
   [`ALTER TABLE outbox ADD COLUMN filling TEXT`],
+  [`ALTER TABLE tokens ADD COLUMN allowed_origins TEXT`],
   [
     `ALTER TABLE outbox ADD COLUMN begun INTEGER NOT NULL DEFAULT 0`,
     `ALTER TABLE outbox ADD COLUMN held INTEGER NOT NULL DEFAULT 0`,
   ],
-  [`ALTER TABLE tokens ADD COLUMN allowed_origins TEXT`],
 ]);

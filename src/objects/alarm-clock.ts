@@ -3,12 +3,13 @@
  * beside each other, each one once at a time: one that waits for a slow destination keeps none of the others. A task that
  * throws is recorded and tried again after a backoff of ours: the platform's own retries end after a few minutes, for good, so
  * the alarm handler never throws. The alarm is set again last, on every path, and a request has it set again, after its answer, when
- * it finds it missing or overdue.
+ * it finds it missing or overdue. A task that the object dies of is not run for ever either: `unfinished-tasks.ts`.
  */
 import { backoffMs } from "../core/backoff.ts";
 import { asUnixMs, type Clock, earliest, type UnixMs } from "../core/clock.ts";
 import type { Timers } from "../core/timers.ts";
 import { DeferredAlarm } from "./deferred-alarm.ts";
+import { LATE_MS, UnfinishedTasks } from "./unfinished-tasks.ts";
 
 export interface Task {
   readonly name: string;
@@ -16,6 +17,10 @@ export interface Task {
   dueAt(): UnixMs | null;
   /** One slice of its work. What is left shows in `dueAt`. */
   run(): void | Promise<void>;
+  /** It writes down by itself what the object may die of. */
+  readonly keepsOwnRecord?: true;
+  /** The object has died of it, or beside it, too often: it is not run for a while, for this reason. */
+  heldBack?(reason: string): void;
 }
 
 /** The part of DurableObjectStorage that is needed here. */
@@ -67,6 +72,7 @@ export class AlarmClock {
   readonly #clock: Clock;
   readonly #tasks: readonly Task[];
   readonly #failed = new Map<string, FailedTask>();
+  readonly #unfinished: UnfinishedTasks;
   /** Where the alarm stands; null: it is not set. */
   #setTo: UnixMs | null = null;
   #ringing = false;
@@ -92,12 +98,18 @@ export class AlarmClock {
     for (const { name, attempts, retry_at } of rows) {
       this.#failed.set(name, { attempts, retryAt: asUnixMs(retry_at) });
     }
+    this.#unfinished = new UnfinishedTasks(storage.sql, this.#clock);
   }
 
   /** Learns where the alarm stands and has it set if that is not early enough. To be awaited before the first request. */
   async start(): Promise<void> {
     const at = await this.#storage.getAlarm();
     this.#setTo = at === null ? null : asUnixMs(at);
+    if (at !== null && at + LATE_MS < this.#clock.now()) this.#suspectWhatIsDue();
+    for (const task of this.#tasks) {
+      const reason = this.#unfinished.reason(task.name);
+      if (reason !== null) task.heldBack?.(reason);
+    }
     const next = this.#nextDue();
     if (next !== null) this.dueLater(next);
   }
@@ -129,9 +141,10 @@ export class AlarmClock {
     this.#look();
   }
 
-  /** The alarm handler: runs what is due. Never throws. */
-  async ring(): Promise<void> {
+  /** The alarm handler: runs what is due. Never throws. `isRetry`: the platform has rung this alarm before, and the object died. */
+  async ring(isRetry = false): Promise<void> {
     if (this.#ringing) return;
+    if (isRetry) this.#suspectWhatIsDue();
     this.#ringing = true;
     this.#setTo = null;
     try {
@@ -187,11 +200,22 @@ export class AlarmClock {
 
   async #run(task: Task): Promise<void> {
     try {
+      if (task.keepsOwnRecord !== true) this.#unfinished.begin(task.name);
       await task.run();
       this.#succeeded(task);
     } catch (error) {
       this.#hasFailed(task, error);
     }
+    if (!this.#stopped) this.#unfinished.end(task.name);
+  }
+
+  #suspectWhatIsDue(): void {
+    const due = this.#tasks.filter((task) => {
+      const at = task.keepsOwnRecord === true ? null : task.dueAt();
+      // What is always due says so with a time that is later than any that was asked for before.
+      return at !== null && at <= this.#clock.now();
+    });
+    this.#unfinished.suspect(due.map(({ name }) => name));
   }
 
   #succeeded(task: Task): void {
@@ -220,10 +244,11 @@ export class AlarmClock {
   #dueAt(task: Task): UnixMs | null {
     if (this.#stopped) return null;
     const due = task.dueAt();
-    const retryAt = this.#failed.get(task.name)?.retryAt;
-    if (due === null || retryAt === undefined || retryAt <= due) return due;
+    if (due === null) return null;
+    const retryAt = this.#failed.get(task.name)?.retryAt ?? due;
     // Further away than any backoff: the clock was set back.
-    return retryAt > this.#clock.now() + LONGEST_RETRY_MS ? due : retryAt;
+    const retried = retryAt > this.#clock.now() + LONGEST_RETRY_MS ? due : Math.max(due, retryAt);
+    return asUnixMs(Math.max(retried, this.#unfinished.notBefore(task.name) ?? 0));
   }
 
   #nextDue(): UnixMs | null {

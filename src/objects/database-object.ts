@@ -250,8 +250,8 @@ export class DatabaseObject extends DurableObject<DatabaseEnv> implements Roles 
     return "ok" in answer ? refusal(answer) : new Response(answer);
   }
 
-  override async alarm(): Promise<void> {
-    await (this.#open ?? this.#deletion)?.alarms.ring();
+  override async alarm(info?: AlarmInvocationInfo): Promise<void> {
+    await (this.#open ?? this.#deletion)?.alarms.ring(info?.isRetry);
   }
 
   override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): void {

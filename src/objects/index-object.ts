@@ -39,7 +39,7 @@ export class IndexObject extends DurableObject<DirectoryEnv> implements IndexStu
     await this.#index.forget(organizationId);
   }
 
-  override async alarm(): Promise<void> {
-    await this.#alarms.ring();
+  override async alarm(info?: AlarmInvocationInfo): Promise<void> {
+    await this.#alarms.ring(info?.isRetry);
   }
 }

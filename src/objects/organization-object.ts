@@ -92,8 +92,8 @@ export class OrganizationObject extends DurableObject<OrganizationEnv> implement
     this.#open?.service.reportBackup(databaseId, health);
   }
 
-  override async alarm(): Promise<void> {
-    await this.#open?.alarms.ring();
+  override async alarm(info?: AlarmInvocationInfo): Promise<void> {
+    await this.#open?.alarms.ring(info?.isRetry);
   }
 
   async #start(setup: OrganizationSetup | null): Promise<void> {

@@ -114,6 +114,62 @@ describe("in place", () => {
     });
   });
 
+  test("killed twice at the same place it waits, says so, and goes on; killed there once more it is given up", async () => {
+    const destination = new MemoryDestination();
+    const writer = await writeBackup(destination, databaseId, 37, 40);
+    const at = versionstampHex(writer.lastVersion);
+    await withStorage(async (storage) => {
+      const target = new TestRestore({ storage, destination, databaseId, manifest: () => writer.manifest() });
+      target.database.commit([write([set(mine, text("old"))])]);
+      const before = target.stored();
+      let asked = 0;
+      const dieAt = async (part: "list" | null): Promise<void> => {
+        destination.never = part;
+        asked = destination.requests;
+        void target.slice();
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        target.reopen();
+      };
+      const job = () => target.job({ command: "job", jobId: "a" });
+      const waits = () => (target.service.task.dueAt() ?? 0) - target.clock.time;
+
+      await target.job({ command: "restore", jobId: "a", at });
+      await dieAt("list");
+      expect(waits()).toBeLessThanOrEqual(5_000);
+      expect(await job()).toMatchObject({ status: "running", error: null });
+      target.clock.time += 5_000;
+      await dieAt("list");
+      expect(waits()).toBe(300_000);
+      const held = "The server ended 2 times in a row while this was under way. It goes on after a while.";
+      expect(await job()).toMatchObject({ status: "running", error: held });
+      // Objects that start meanwhile do not put it off, and do nothing of it.
+      target.clock.time += 200_000;
+      await dieAt("list");
+      expect([waits(), destination.requests - asked]).toEqual([100_000, 0]);
+      // It goes on, and what it gets on begins the count anew.
+      target.clock.time += 100_000;
+      destination.never = null;
+      await target.slice();
+      for (let deaths = 1; deaths <= 3; deaths++) {
+        await dieAt("list");
+        target.clock.time += 300_000;
+      }
+      asked = destination.requests;
+      await target.slice();
+      expect(await job()).toMatchObject({
+        status: "failed",
+        phase: "given up",
+        error: "Given up: the server ended 3 times in a row while this was under way.",
+      });
+      expect(destination.requests).toBe(asked);
+      expect(target.stored()).toBe(before);
+      expect(sideTables(storage.sql)).toEqual([]);
+      destination.never = null;
+      await target.job({ command: "restore", jobId: "b", at });
+      expect(await target.finish("b")).toMatchObject({ status: "completed" });
+    });
+  });
+
   test("cancelled after any slice, nothing of it is left and another one may begin", async () => {
     const { destination, writer } = await large();
     await withStorage(async (storage) => {

@@ -24,6 +24,7 @@ const restoreFrom = (o: TestOrganization, idempotency: Idempotency | null = key)
     destination,
     databaseId: "source",
     at: "then",
+    generation: null,
     name: "again",
     idempotency,
   });

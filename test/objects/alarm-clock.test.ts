@@ -1,84 +1,10 @@
 import { expect, test, vi } from "vitest";
-import { asUnixMs, type UnixMs } from "../../src/core/clock.ts";
+import { asUnixMs } from "../../src/core/clock.ts";
 import { MAX_TIME_MS } from "../../src/core/limits.ts";
-import { AlarmClock, type AlarmStorage, type Task } from "../../src/objects/alarm-clock.ts";
+import { AlarmClock } from "../../src/objects/alarm-clock.ts";
 import { HeldTimers } from "../support/held-timers.ts";
+import { TestTask, withClock } from "../support/workerd/alarm.ts";
 import { MovableClock, withStorage } from "../support/workerd/engine.ts";
-
-class TestTask implements Task {
-  due: UnixMs | null = null;
-  runs = 0;
-  fails = false;
-  staysDue = false;
-  waitsFor: Promise<void> | null = null;
-  readonly name: string;
-  constructor(name: string) {
-    this.name = name;
-  }
-  dueAt(): UnixMs | null {
-    return this.due;
-  }
-  async run(): Promise<void> {
-    this.runs += 1;
-    if (this.fails) throw new Error(`${this.name} cannot`);
-    if (!this.staysDue) this.due = null;
-    await this.waitsFor;
-  }
-}
-
-/** The object's SQL storage with an alarm that the test looks at, and that rings only when the test says so. */
-class TestAlarm implements AlarmStorage {
-  at: number | null = null;
-  sets = 0;
-  readonly sql: SqlStorage;
-  constructor(storage: DurableObjectStorage) {
-    this.sql = storage.sql;
-  }
-  async getAlarm(): Promise<number | null> {
-    return this.at;
-  }
-  async setAlarm(at: number): Promise<void> {
-    if (at <= 0) throw new TypeError("setAlarm() cannot be called with an alarm time <= 0");
-    this.at = at;
-    this.sets += 1;
-  }
-  async deleteAlarm(): Promise<void> {
-    this.at = null;
-  }
-  async sync(): Promise<void> {}
-}
-
-let alarms = 0;
-
-async function withClock(
-  work: (parts: {
-    time: MovableClock;
-    alarm: TestAlarm;
-    one: TestTask;
-    two: TestTask;
-    timers: HeldTimers;
-    open: () => AlarmClock;
-    /** One that has started, in a request that is answered. */
-    started: () => Promise<AlarmClock>;
-  }) => Promise<void>,
-) {
-  await withStorage(async (storage) => {
-    const time = new MovableClock();
-    const alarm = new TestAlarm(storage);
-    const one = new TestTask("one");
-    const two = new TestTask("two");
-    const timers = new HeldTimers();
-    const around = { object: `alarm ${++alarms}`, clock: time, timers };
-    const open = () => new AlarmClock(alarm, around, [one, two]);
-    const started = async () => {
-      const clock = open();
-      await clock.start();
-      timers.run();
-      return clock;
-    };
-    await work({ time, alarm, one, two, timers, open, started });
-  });
-}
 
 test("the alarm stands at the earliest due time and is moved only for an earlier one", async () => {
   await withClock(async ({ time, alarm, one, two, started }) => {

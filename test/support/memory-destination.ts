@@ -28,6 +28,8 @@ export class MemoryDestination implements Destination {
   readonly prefix = "";
   readonly objects = new Map<string, Uint8Array>();
   requests = 0;
+  /** Requests that are never answered. */
+  never: "get" | "list" | null = null;
   /** Asked before each request; what it returns is answered instead. */
   fault: (method: "get" | "list" | "put" | "delete", name: string) => DestinationFailure | undefined = () => undefined;
 
@@ -69,6 +71,7 @@ export class MemoryDestination implements Destination {
     assertObjectName(name);
     const fault = this.#ask("get", name);
     if (fault !== undefined) return fault;
+    if (this.never === "get") return new Promise(() => undefined);
     const bytes = this.objects.get(name);
     if (bytes === undefined) return notFound;
     if (range === undefined && bytes.length > maxBytes) return destinationFailure("bad", "The object is too large.");
@@ -87,6 +90,7 @@ export class MemoryDestination implements Destination {
   ): Promise<ListPage | DestinationFailure> {
     const fault = this.#ask("list", namePrefix);
     if (fault !== undefined) return fault;
+    if (this.never === "list") return new Promise(() => undefined);
     const all = this.names.filter((name) => name.startsWith(namePrefix) && name > after);
     const objects = all.slice(0, limit).map((name) => ({ name, size: this.objects.get(name)?.length ?? 0 }));
     return { ok: true, objects, next: all.length > limit ? (objects.at(-1)?.name ?? null) : null };

@@ -70,6 +70,7 @@ export class AlarmClock {
   readonly #storage: AlarmStorage;
   readonly #deferred: DeferredAlarm;
   readonly #clock: Clock;
+  readonly #timers: Timers;
   readonly #tasks: readonly Task[];
   readonly #failed = new Map<string, FailedTask>();
   readonly #unfinished: UnfinishedTasks;
@@ -83,6 +84,7 @@ export class AlarmClock {
   constructor(storage: AlarmStorage, around: AlarmSurroundings, tasks: readonly Task[]) {
     this.#storage = storage;
     this.#clock = around.clock;
+    this.#timers = around.timers;
     this.#tasks = tasks;
     this.#deferred = new DeferredAlarm({
       ...around,
@@ -184,7 +186,7 @@ export class AlarmClock {
       }
       if (running.size === 0) return;
       await this.#untilAny([...running.values()], earliest(this.#tasks.map(startOf)));
-      if (running.size > 0) await scheduler.wait(TURN_MS);
+      if (running.size > 0) await new Promise<void>((resolve) => void this.#timers.after(TURN_MS, resolve));
     }
   }
 
@@ -193,9 +195,9 @@ export class AlarmClock {
     const wait = next === null ? LOOK_MS : Math.min(LOOK_MS, Math.max(TURN_MS, next - this.#clock.now()));
     const looked = Promise.withResolvers<void>();
     this.#look = looked.resolve;
-    const timer = setTimeout(looked.resolve, wait);
+    const cancelTimer = this.#timers.after(wait, looked.resolve);
     await Promise.race([...running, looked.promise]);
-    clearTimeout(timer);
+    cancelTimer();
   }
 
   async #run(task: Task): Promise<void> {

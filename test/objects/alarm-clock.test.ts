@@ -1,10 +1,29 @@
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { asUnixMs } from "../../src/core/clock.ts";
 import { MAX_TIME_MS } from "../../src/core/limits.ts";
 import { AlarmClock } from "../../src/objects/alarm-clock.ts";
+import { turns } from "../support/fake-timers.ts";
 import { HeldTimers } from "../support/held-timers.ts";
 import { TestTask, withClock } from "../support/workerd/alarm.ts";
 import { MovableClock, withStorage } from "../support/workerd/engine.ts";
+
+/** So many of the waits between two looks at what is due are over. */
+async function looks(timers: HeldTimers, count: number): Promise<void> {
+  for (let i = 0; i < count; i++) {
+    await turns();
+    timers.run();
+  }
+  await turns();
+}
+
+function rowsOf(sql: SqlStorage): unknown[] {
+  return sql
+    .exec<{ name: string }>(
+      "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE '\\_cf%' ESCAPE '\\'",
+    )
+    .toArray()
+    .map(({ name }) => [name, sql.exec(`SELECT * FROM ${name}`).toArray()]);
+}
 
 test("the alarm stands at the earliest due time and is moved only for an earlier one", async () => {
   await withClock(async ({ time, alarm, one, two, started }) => {
@@ -58,14 +77,19 @@ test("a task that throws does not stop the others, and is tried again with a gro
 });
 
 test("an alarm that rings twice runs what is due once", async () => {
-  await withClock(async ({ time, alarm, one, started }) => {
+  await withClock(async ({ time, alarm, one, timers, started }) => {
     const clock = await started();
     const slow = Promise.withResolvers<void>();
     one.waitsFor = slow.promise;
     one.due = asUnixMs(time.time);
+    // It is due until it has run.
+    one.staysDue = true;
     const rings = [clock.ring(), clock.ring()];
+    await turns();
+    expect(one.runs).toBe(1);
+    one.due = null;
     slow.resolve();
-    await Promise.all(rings);
+    await Promise.all([...rings, looks(timers, 3)]);
     expect(one.runs).toBe(1);
     expect(alarm.at).toBeNull();
   });
@@ -105,7 +129,7 @@ test("an alarm that was lost is set at the start, one that is overdue by a reque
 });
 
 test("a task that waits keeps no other from its turns, and the alarm is set once, at the end", async () => {
-  await withClock(async ({ time, alarm, one, two, started }) => {
+  await withClock(async ({ time, alarm, one, two, timers, started }) => {
     const clock = await started();
     const slow = Promise.withResolvers<void>();
     one.waitsFor = slow.promise;
@@ -114,56 +138,67 @@ test("a task that waits keeps no other from its turns, and the alarm is set once
     for (const turn of [1, 2, 3]) {
       two.due = asUnixMs(time.time);
       clock.dueBy(two.due);
-      await vi.waitFor(() => expect(two.runs).toBe(turn));
+      await looks(timers, 2);
+      expect(two.runs).toBe(turn);
     }
     two.due = asUnixMs(time.time + 700);
     slow.resolve();
-    await rung;
+    await Promise.all([rung, looks(timers, 3)]);
     expect([one.runs, two.runs, alarm.sets, alarm.at]).toEqual([1, 3, 1, two.due]);
   });
 });
 
 test("a task that is always due runs beside a waiting one for a while only", async () => {
-  await withClock(async ({ time, alarm, one, two, started }) => {
+  await withClock(async ({ time, alarm, one, two, timers, started }) => {
     const clock = await started();
     const slow = Promise.withResolvers<void>();
     one.waitsFor = slow.promise;
     one.due = two.due = asUnixMs(time.time);
     two.staysDue = true;
     const rung = clock.ring();
-    await vi.waitFor(() => expect(two.runs).toBeGreaterThan(3));
+    await looks(timers, 10);
+    expect(two.runs).toBeGreaterThan(3);
     time.time += 5_000;
-    await scheduler.wait(20);
+    await looks(timers, 2);
     const { runs } = two;
-    await scheduler.wait(50);
+    await looks(timers, 20);
     expect(two.runs).toBe(runs);
     slow.resolve();
-    await rung;
+    await Promise.all([rung, looks(timers, 3)]);
     expect(two.runs).toBe(runs);
     expect(alarm.at).toBe(two.due);
   });
 });
 
 test("a clock that was stopped runs, records and sets nothing more, whatever is still under way", async () => {
-  await withClock(async ({ time, alarm, one, two, started }) => {
+  await withClock(async ({ time, alarm, one, two, timers, started }) => {
     const clock = await started();
-    const release = Promise.withResolvers<void>();
-    one.due = time.now();
+    // Its success would take its failure back.
     one.fails = true;
-    two.due = time.now();
-    two.waitsFor = release.promise;
-    const ring = clock.ring();
-    await scheduler.wait(5);
-    clock.stop();
-    alarm.sql.exec("DROP TABLE failed_tasks");
-    const sets = alarm.sets;
     one.due = time.now();
-    release.resolve();
-    await ring;
+    await clock.ring();
+    one.fails = false;
+    time.time = alarm.at ?? 0;
+    const [succeeds, fails] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    one.due = two.due = time.now();
+    one.waitsFor = succeeds.promise;
+    two.waitsFor = fails.promise;
+    // A repeated alarm: that they are under way is written down, and would be taken back.
+    const ring = clock.ring(true);
+    await turns();
+    expect([one.runs, two.runs]).toEqual([2, 1]);
+    clock.stop();
+    const [sets, kept] = [alarm.sets, rowsOf(alarm.sql)];
+    one.due = time.now();
+    succeeds.resolve();
+    fails.reject(new Error("two cannot"));
+    await Promise.all([ring, looks(timers, 3)]);
     clock.dueBy(time.now());
     clock.rescue();
+    timers.run();
     await clock.ring();
-    expect([one.runs, two.runs, alarm.sets - sets]).toEqual([1, 1, 0]);
+    expect([one.runs, two.runs, alarm.sets - sets]).toEqual([2, 1, 0]);
+    expect(rowsOf(alarm.sql)).toEqual(kept);
   });
 });
 

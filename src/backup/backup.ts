@@ -15,7 +15,9 @@ import type { Entropy } from "../core/entropy.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import type { DamagedGeneration } from "../core/restore-commands.ts";
 import type { SyncStorage } from "../core/storage.ts";
+import type { Timers } from "../core/timers.ts";
 import type { Version } from "../core/versionstamp.ts";
+import { backlogTask } from "./backlog-task.ts";
 import { Backoff, type Failing } from "./backoff.ts";
 import { type Configuration, ConfigurationTable } from "./configuration.ts";
 import { divide, sealCredentials } from "./credentials.ts";
@@ -34,6 +36,7 @@ import { OwnDestination } from "./own-destination.ts";
 import { Ownership, type Trouble } from "./ownership.ts";
 import { type BackupPolicy, defaultPolicy } from "./policy.ts";
 import { Retention } from "./retention.ts";
+import { Shipments } from "./shipments.ts";
 import type { SecretBox } from "./secrets.ts";
 import { Snapshotter } from "./snapshotter.ts";
 import type { BackupTask, DatabaseSource, OpenDestination } from "./sources.ts";
@@ -45,6 +48,7 @@ export interface BackupOptions {
   readonly storage: SyncStorage;
   readonly database: DatabaseSource;
   readonly clock: Clock;
+  readonly timers: Timers;
   readonly entropy: Entropy;
   /** Or why the deployment cannot keep secrets. */
   readonly secrets: SecretBox | Failure;
@@ -65,6 +69,8 @@ interface Asking {
   readonly due: (configuration: Configuration) => UnixMs | null;
 }
 
+const EXPORT = "backup export";
+
 export class Backup {
   readonly tasks: readonly BackupTask[];
   readonly #options: BackupOptions;
@@ -75,6 +81,7 @@ export class Backup {
   readonly #destination: OwnDestination;
   readonly #exporter: Exporter;
   readonly #manifests: ManifestWriter;
+  readonly #shipments: Shipments;
   readonly #ownership: Ownership;
   readonly #leaving: Leaving;
   readonly schedule: VerificationSchedule;
@@ -88,7 +95,7 @@ export class Backup {
   #closed = false;
 
   constructor(options: BackupOptions) {
-    const { storage, database, clock, entropy, writer, dueBy, policy = defaultPolicy } = options;
+    const { storage, database, clock, timers, entropy, writer, dueBy, policy = defaultPolicy } = options;
     this.#options = options;
     this.#policy = policy;
     this.#configurations = new ConfigurationTable(storage);
@@ -109,6 +116,12 @@ export class Backup {
     this.#manifests = new ManifestWriter({ configurations: this.#configurations, generations, clock, entropy, policy });
     const manifests = this.#manifests;
     const inspection = new Inspection({ configurations, generations, ownership, manifests, clock, policy });
+    this.#shipments = new Shipments({
+      timers,
+      isStored: (version) => this.hasShipped(version),
+      goesOn: () => this.#isStoring(),
+      hurry: (upTo) => this.#exporter.hurry(upTo),
+    });
     const snapshotter = new Snapshotter({ database, generations, clock, policy, ownership });
     const retention = new Retention({
       generations,
@@ -117,9 +130,16 @@ export class Backup {
       markManifestStale: () => this.#configurations.markManifestStale(),
     });
     this.tasks = [
-      this.#backlogTask(),
+      backlogTask({
+        database,
+        clock,
+        policy,
+        generations,
+        configurations: this.#configurations,
+        exporter: this.#exporter,
+      }),
       this.#task(
-        "backup export",
+        EXPORT,
         ({ intervalMs }) => this.#exporter.dueAt(intervalMs),
         async (destination, { databaseId }) => {
           this.#trimDue = true;
@@ -178,6 +198,7 @@ export class Backup {
     this.#closed = true;
     this.#configurations.close();
     this.#generations.close();
+    this.#shipments.close();
   }
 
   /** Bytes of log that wait for the destination; 0 without a backup. Asks no more than the rows of the generations. */
@@ -213,6 +234,17 @@ export class Backup {
       const goesOn = generation.state === "complete" && generation.endsAt === null;
       return goesOn ? this.#generations.hasStored(generation, version) : generation.exported >= version;
     });
+  }
+
+  /** As `OwnBackup.ship`. */
+  ship(version: Version): Promise<boolean> {
+    return this.#shipments.wait(version);
+  }
+
+  #isStoring(): boolean {
+    if (this.#configurations.get() === null || this.isStopped()) return false;
+    const isFailing = this.#asking.some(({ name, backoff }) => name === EXPORT && backoff.failing !== null);
+    return !isFailing && this.#generations.live().some(({ state, endsAt }) => state === "complete" && endsAt === null);
   }
 
   isStopped(): boolean {
@@ -400,27 +432,6 @@ export class Backup {
     this.#options.dueBy(this.#options.clock.now());
   }
 
-  /** Takes care, whether or not the destination answers, that the log does not outgrow its bound. */
-  #backlogTask(): BackupTask {
-    const { clock, database } = this.#options;
-    const isDue = () =>
-      this.#configurations.get() !== null &&
-      (this.#exporter.overBound().length > 0 || this.#exporter.uncounted().length > 0);
-    return {
-      name: "backup backlog",
-      dueAt: () => (isDue() ? clock.now() : null),
-      run: async () => {
-        if (!isDue()) return;
-        this.#exporter.keepCount();
-        if (this.#exporter.overBound().length === 0) return;
-        const cause = `The destination took nothing until ${this.#policy.backlogBytes} bytes of log were waiting.`;
-        for (const { start } of this.#exporter.overBound()) this.#generations.breakOff(start, cause);
-        this.#configurations.markManifestStale();
-        database.log.trim();
-      },
-    };
-  }
-
   /** `how`: what only looks takes no generation over from another process. */
   #task(
     name: string,
@@ -458,6 +469,7 @@ export class Backup {
         if (this.#configurations.get()?.id !== configuration.id) return;
         if (failed === null) this.#succeeded(backoff, configuration);
         else this.#failed(backoff, failed);
+        this.#shipments.look();
         this.#succession.advance(this.#options.clock.now());
       },
     };

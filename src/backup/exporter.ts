@@ -9,7 +9,7 @@
  */
 import { assert } from "../core/assert.ts";
 import { asUnixMs, type Clock, earliest, type UnixMs } from "../core/clock.ts";
-import { timeOfVersion, type Version } from "../core/versionstamp.ts";
+import { NO_VERSION, timeOfVersion, type Version } from "../core/versionstamp.ts";
 import type { Destination, DestinationFailure } from "./destinations/destination.ts";
 import { storedObject } from "./folder-chain.ts";
 import type { GenerationPlace } from "./format/object-names.ts";
@@ -49,6 +49,8 @@ export class Exporter {
   readonly #options: ExporterOptions;
   readonly #waiting = new Map<Version, Waiting>();
   #intervalMs = 0;
+  /** What waits is sent at once up to here. */
+  #hurriedUpTo: Version = NO_VERSION;
 
   constructor(options: ExporterOptions) {
     this.#options = options;
@@ -70,6 +72,12 @@ export class Exporter {
         if (before < bound && waiting.bytes >= bound) dueBy(now);
       }
     }
+  }
+
+  /** Everything up to this version is waited for, and sent without delay; null: nothing is any more. */
+  hurry(upTo: Version | null): void {
+    this.#hurriedUpTo = upTo ?? NO_VERSION;
+    if (upTo !== null) this.#options.dueBy(this.#options.clock.now());
   }
 
   dueAt(intervalMs: number): UnixMs | null {
@@ -144,7 +152,8 @@ export class Exporter {
     waiting.since = since;
     const { bytes } = waiting;
     // A snapshot that is whole waits for the log to reach it; a log that ends waits for nothing more.
-    const awaited = this.#options.generations.awaitsLog(generation) || generation.endsAt !== null;
+    const isHurried = generation.exported < this.#hurriedUpTo;
+    const awaited = isHurried || this.#options.generations.awaitsLog(generation) || generation.endsAt !== null;
     const atOnce = bytes >= this.#options.policy.rangeBytes || generation.pendingUpTo !== null || awaited;
     return atOnce ? now : asUnixMs(since + this.#intervalMs);
   }

@@ -24,6 +24,8 @@ export interface OwnBackup {
   source(): Promise<BackupSource | Failure>;
   /** Whether every commit up to and with this one is stored, in a generation that is complete. */
   hasShipped(version: Version): boolean;
+  /** Resolves when that is so, within a few seconds; with false when it is not. What waits is sent at once. */
+  ship(version: Version): Promise<boolean>;
   /** Nothing more is stored until somebody changes that: it is paused, or could not be set up. */
   isStopped(): boolean;
   readonly schedule: VerificationSchedule;

@@ -8,6 +8,7 @@ import type { Clock, UnixMs } from "../core/clock.ts";
 import type { Entropy } from "../core/entropy.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_BACKUP_AHEAD_MS, MAX_RESTORE_POINTS } from "../core/limits.ts";
+import { type Moment, momentText, readMoment, tooLate, versionOfMoment } from "../core/moment.ts";
 import type { Jurisdiction } from "../core/placement.ts";
 import {
   checkName,
@@ -21,7 +22,7 @@ import {
   type RevokedToken,
 } from "../core/restore-commands.ts";
 import type { SyncStorage } from "../core/storage.ts";
-import { timeOfVersion, type Version, versionAtTime, versionOfHex } from "../core/versionstamp.ts";
+import { timeOfVersion, type Version, versionOfHex } from "../core/versionstamp.ts";
 import type { Destination } from "./destinations/destination.ts";
 import { BackupJobs } from "./jobs.ts";
 import { Lookups } from "./lookups.ts";
@@ -30,7 +31,6 @@ import { PastStates } from "./past-states.ts";
 import type { BackupBucket } from "./replay/backup-bucket.ts";
 import type { Generation } from "./replay/catalog.ts";
 import { resolveInHistories } from "./replay/histories.ts";
-import { momentText, parseMoment } from "./replay/moment.ts";
 import {
   highestVersion,
   pointAt,
@@ -128,7 +128,7 @@ export class RestoreService {
       case "points":
         return this.#lookups.run(() => this.#points(command));
       case "resolve":
-        return this.#lookups.run(() => this.#resolve(command.at, command.generation ?? null));
+        return this.#resolve(command.at, command.generation ?? null);
       case "restore":
         return this.#restoreInPlace(command);
       case "fork":
@@ -138,7 +138,7 @@ export class RestoreService {
       case "verify":
         return this.#verify(command.jobId);
       case "past":
-        return this.#lookups.run(() => this.#pastState(command.at, command.room));
+        return this.#pastState(command.at, command.room);
       case "job":
         return jobAnswer(this.#jobs.get(command.jobId));
       case "jobs":
@@ -205,17 +205,19 @@ export class RestoreService {
     if (!(Number.isInteger(limit) && limit >= 1 && limit <= MAX_RESTORE_POINTS)) {
       return failure("limit", `A page has 1 to ${MAX_RESTORE_POINTS} points, not ${limit}`);
     }
-    const moment = parseMoment(at);
-    if (!moment.ok) return moment;
+    const wanted = await this.#wanted(at);
+    if (!wanted.ok) return wanted;
     const opened = await this.#openOwn();
     if (!opened.ok) return opened;
-    const page = await pointsAround(opened.bucket, opened.catalog, moment.version, direction, limit);
+    const page = await pointsAround(opened.bucket, opened.catalog, wanted.version, direction, limit);
     if (!page.ok) return asFailure(page);
     return { ok: true, kind: "points", points: page.points, next: page.next };
   }
 
   async #resolve(at: string, generation: string | null): Promise<RestoreAnswer | Failure> {
-    const found = await this.#find(at, generation);
+    const wanted = await this.#stored(at, generation);
+    if (!wanted.ok) return wanted;
+    const found = await this.#lookups.run(() => this.#find(wanted));
     if (!found.ok) return found;
     return { ok: true, kind: "points", points: [pointAt(found.resolved.version)], next: null };
   }
@@ -224,14 +226,18 @@ export class RestoreService {
     const { storage } = this.#options;
     const tooLarge = this.#restores.tooLarge(storage.sql.databaseSize);
     if (tooLarge !== null) return tooLarge;
-    const found = await this.#find(command.at, null);
+    const wanted = await this.#stored(command.at, null);
+    if (!wanted.ok) return wanted;
+    const found = await this.#find(wanted);
     if (!found.ok) return found;
     const { opened, resolved } = found;
     return this.#startHere(command.jobId, "restore", opened, resolved, null);
   }
 
   async #fork(command: Extract<RestoreCommand, { command: "fork" }>): Promise<RestoreAnswer | Failure> {
-    const found = await this.#find(command.at, command.generation ?? null);
+    const wanted = await this.#stored(command.at, command.generation ?? null);
+    if (!wanted.ok) return wanted;
+    const found = await this.#find(wanted);
     if (!found.ok) return found;
     const { opened, resolved } = found;
     const floor = await this.#floorOf(opened);
@@ -250,14 +256,14 @@ export class RestoreService {
   }
 
   async #restoreFrom(command: Extract<RestoreCommand, { command: "restore from" }>): Promise<RestoreAnswer | Failure> {
-    const moment = parseMoment(command.at);
-    if (!moment.ok) return moment;
+    const read = readMoment(command.at, this.#options.clock.now());
+    if (!read.ok) return read;
     const generation = parseGeneration(command.generation ?? null);
     if (generation !== null && typeof generation === "object") return generation;
     const opened = await openBucket(command, this.#options.connect);
     if (!opened.ok) return opened;
-    const resolved = await resolveInHistories(opened.bucket, opened.histories, moment.version, generation);
-    if (!resolved.ok) return asFailure(resolved);
+    const resolved = await this.#resolveIn(opened, read.moment, generation);
+    if (!resolved.ok) return resolved;
     return this.#startHere(command.jobId, "fork", seenIn(opened), resolved, command);
   }
 
@@ -320,21 +326,20 @@ export class RestoreService {
   }
 
   async #pastState(at: string, room: PastRoom): Promise<RestoreAnswer | Failure> {
-    const { clock, database, own } = this.#options;
-    const source = await own.source();
+    const source = await this.#options.own.source();
     if (!source.ok) return source;
-    const moment = parseMoment(at);
-    if (!moment.ok) return moment;
-    const known = await this.#past.find(source.databaseId, moment.version);
+    const wanted = await this.#wanted(at);
+    if (!wanted.ok) return wanted;
+    const known = await this.#past.find(source.databaseId, wanted.version);
     if (known !== null) return pastAnswer(known);
-    // While its millisecond lasts, a moment may get another commit.
-    if (moment.version > database.lastVersion && moment.version >= versionAtTime(clock.now())) {
-      return this.#withRange(failure("not-found", `${momentText(moment.version)} is not over yet: it is not the past`));
-    }
-    const found = await this.#find(at, null);
-    if (!found.ok) return found.code === "not-found" ? this.#withRange(found) : found;
-    const { bucket, destination } = found.opened;
-    return pastAnswer(await this.#past.open(bucket.databaseId, destination, found.resolved, room));
+    const behind = await this.#ship(wanted);
+    if (behind !== null) return behind;
+    return this.#lookups.run(async () => {
+      const found = await this.#find(wanted);
+      if (!found.ok) return found.code === "not-found" ? this.#withRange(found) : found;
+      const { bucket, destination } = found.opened;
+      return pastAnswer(await this.#past.open(bucket.databaseId, destination, found.resolved, room));
+    });
   }
 
   /** The failure, and from when to when there is something to be had. */
@@ -357,30 +362,52 @@ export class RestoreService {
     return jobAnswer(cancelled);
   }
 
-  async #find(
-    at: string,
-    named: string | null,
-  ): Promise<{ readonly ok: true; readonly opened: Seen; readonly resolved: ResolvedMoment } | Failure> {
-    const { database, own } = this.#options;
-    const moment = parseMoment(at);
-    if (!moment.ok) return moment;
+  /** The moment. In this database's history it is over: what was held then will not change any more. */
+  async #wanted(at: string, generation: Version | null = null): Promise<Wanted | Failure> {
+    const { clock, database } = this.#options;
+    const now = clock.now();
+    const read = readMoment(at, now);
+    if (!read.ok) return read;
+    const version = versionOfMoment(read.moment, database.lastVersion);
+    const late = generation === null ? tooLate(version, database.lastVersion, now) : null;
+    if (late !== null) return this.#lookups.run(() => this.#withRange(late));
+    return { ok: true, moment: read.moment, version, generation };
+  }
+
+  /** The same, and what the backup needs for it is stored. A generation that is named may be another writer's: it has what it has. */
+  async #stored(at: string, named: string | null): Promise<Wanted | Failure> {
     const generation = parseGeneration(named);
     if (generation !== null && typeof generation === "object") return generation;
-    if (generation !== null) return this.#findIn(generation, moment.version);
+    const source = await this.#options.own.source();
+    if (!source.ok) return source;
+    const wanted = await this.#wanted(at, generation);
+    if (!wanted.ok || generation !== null) return wanted;
+    return (await this.#ship(wanted)) ?? wanted;
+  }
+
+  /** Why the backup does not hold what it needs for that moment; null: it does. */
+  async #ship({ version }: Wanted): Promise<Failure | null> {
+    const { database, own } = this.#options;
+    // What lies in the future of this database is its present.
+    if (await own.ship(version < database.lastVersion ? version : database.lastVersion)) return null;
+    return own.isStopped()
+      ? failure("conflict", "The backup does not hold the commits up to that moment, and stands still: resume it")
+      : failure(
+          "unavailable",
+          "The backup does not hold the commits up to that moment yet: try again in a few seconds",
+        );
+  }
+
+  async #find({
+    moment,
+    version,
+    generation,
+  }: Wanted): Promise<{ readonly ok: true; readonly opened: Seen; readonly resolved: ResolvedMoment } | Failure> {
+    if (generation !== null) return this.#findIn(generation, moment);
     const opened = await this.#openOwn();
     if (!opened.ok) return opened;
-    // What lies in the future of this database is its present.
-    const wanted = moment.version < database.lastVersion ? moment.version : database.lastVersion;
-    if (!own.hasShipped(wanted)) {
-      return own.isStopped()
-        ? failure("conflict", "The backup does not hold the commits up to that moment, and stands still: resume it")
-        : failure(
-            "unavailable",
-            "The backup does not hold the commits up to that moment yet: try again in a few seconds",
-          );
-    }
     const { bucket, catalog, destination } = opened;
-    const resolved = await resolveMoment(bucket, catalog, moment.version);
+    const resolved = await resolveMoment(bucket, catalog, version);
     if (!resolved.ok) return asFailure(resolved);
     return { ok: true, opened: { bucket, starts: catalog.starts, destination }, resolved };
   }
@@ -388,20 +415,44 @@ export class RestoreService {
   /** In this very generation, whoever has written it. */
   async #findIn(
     generation: Version,
-    moment: Version,
+    moment: Moment,
   ): Promise<{ readonly ok: true; readonly opened: Seen; readonly resolved: ResolvedMoment } | Failure> {
     const source = await this.#options.own.source();
     if (!source.ok) return source;
     const opened = await openBucket({ ...source, withoutManifest: false }, this.#options.connect);
     if (!opened.ok) return opened;
-    const resolved = await resolveInHistories(opened.bucket, opened.histories, moment, generation);
-    return resolved.ok ? { ok: true, opened: seenIn(opened), resolved } : asFailure(resolved);
+    const resolved = await this.#resolveIn(opened, moment, generation);
+    return resolved.ok ? { ok: true, opened: seenIn(opened), resolved } : resolved;
+  }
+
+  /** By what lies in the bucket, of which this database may know nothing. */
+  async #resolveIn(
+    { bucket, histories }: OpenBucket,
+    moment: Moment,
+    generation: Version | null,
+  ): Promise<ResolvedMoment | Failure> {
+    const highest = await highestVersion(bucket, histories.starts);
+    if (!highest.ok) return asFailure(highest);
+    const late = tooLate(versionOfMoment(moment, highest.version), highest.version, this.#options.clock.now());
+    if (late !== null) return late;
+    const resolved = await resolveInHistories(bucket, histories, moment, generation);
+    return resolved.ok ? resolved : asFailure(resolved);
   }
 
   async #openOwn(): Promise<OpenBackup | Failure> {
     const source = await this.#options.own.source();
     return source.ok ? openBackup(source, this.#options.connect) : source;
   }
+}
+
+/** What is gone back to. */
+interface Wanted {
+  readonly ok: true;
+  readonly moment: Moment;
+  /** Everything up to and with it was there at the moment, in the history of this database. */
+  readonly version: Version;
+  /** Whose state it is to be; null: the one of this database's history. */
+  readonly generation: Version | null;
 }
 
 /** Where a state is taken from. */

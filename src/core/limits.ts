@@ -236,6 +236,9 @@ export const PAST_STATE_HELD_MS = 10_000;
 export const MAX_BACKUP_LOOKUPS_AT_ONCE = 2;
 export const MAX_BACKUP_LOOKUPS_WAITING = 50;
 
+/** Who goes back to a moment just over waits so long for the backup to hold it. A client waits longer than that for an answer. */
+export const SHIPMENT_WAIT_MS = 5_000;
+
 /** One page of points to restore to. */
 export const MAX_RESTORE_POINTS = 1000;
 

@@ -20,6 +20,7 @@ import {
   type RestoreCommand,
   type RestoreJob,
 } from "../core/restore-commands.ts";
+import { fixedMoment, readMoment } from "../core/moment.ts";
 import { versionstampHex } from "../core/versionstamp.ts";
 import type { JobWishes } from "./job-orders.ts";
 import type { Admitted, Organization } from "./organization.ts";
@@ -109,7 +110,11 @@ export class RestoreCommands {
     who: Admitted,
     { name, idempotency, ...entered }: Input<"restores.createFromBucket">,
   ): Promise<Output<"restores.createFromBucket"> | Failure> {
-    const from = { ...entered, destination: destinationOf(this.#organization.id, entered.destination) };
+    // What was so long ago when it was asked for stays that, however late the order is delivered.
+    const read = readMoment(entered.at, this.#around.clock.now());
+    if (!read.ok) return read;
+    const destination = destinationOf(this.#organization.id, entered.destination);
+    const from = { ...entered, at: fixedMoment(read.moment), destination };
     return this.#intoNew(who, idempotency, async () => ({
       wishes: { name, locationHint: null, jurisdiction: null },
       asked: null,

@@ -33,6 +33,7 @@ export function databaseBackup({ storage, database, clock, env, dueBy }: BackupP
     storage,
     database,
     clock,
+    timers: systemTimers,
     entropy: systemEntropy,
     writer: processName(),
     secrets: secretBox(env),

@@ -43,7 +43,7 @@ test("an object that a listing says is larger than any is named, and not asked f
   };
   await withStorage(async (storage) => {
     const target = new TestRestore({ storage, destination: lying, databaseId });
-    expect(await target.fork("a", "2250-01-01T00:00:00Z")).toMatchObject({ ok: true });
+    expect(await target.fork("a", "latest")).toMatchObject({ ok: true });
     asked.length = 0;
     const job = await target.finish("a");
     expect(job).toMatchObject({
@@ -73,7 +73,7 @@ test("a listing without end is given up", async () => {
   };
   await withStorage(async (storage) => {
     const target = new TestRestore({ storage, destination: endless, databaseId });
-    expect(await target.fork("a", "2250-01-01T00:00:00Z")).toMatchObject({ ok: true });
+    expect(await target.fork("a", "latest")).toMatchObject({ ok: true });
     const job = await target.finish("a");
     expect(job).toMatchObject({ status: "failed", damagedObject: folder });
     expect(job.error).toContain(`holds more than ${MAX_FOLDER_OBJECTS} objects`);

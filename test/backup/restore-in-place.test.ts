@@ -1,79 +1,13 @@
 /** A real backup over a real S3 endpoint, and the database brought back in place: what becomes of the backup. */
 import { expect, test } from "vitest";
 import { type Destination, destinationFailure } from "../../src/backup/destinations/destination.ts";
-import { RestoreService } from "../../src/backup/restore-service.ts";
 import { parseManifest } from "../../src/backup/format/manifest.ts";
 import { manifestName } from "../../src/backup/format/object-names.ts";
-import type { RestoreCommand, RestoreJob } from "../../src/core/restore-commands.ts";
 import { asVersion, type Version, versionstampHex } from "../../src/core/versionstamp.ts";
-import { SideState } from "../../src/engine/side-state.ts";
-import { systemEntropy } from "../../src/objects/stubs.ts";
 import { guarded } from "../support/guarded-destination.ts";
-import { openS3, secretBox, TestBackup } from "../support/workerd/backup.ts";
+import { openS3, TestBackup } from "../support/workerd/backup.ts";
 import { key, set, text, withStorage } from "../support/workerd/engine.ts";
-import { describe as describeEntries, endlessRoom } from "../support/workerd/restore.ts";
-
-function nobody(): never {
-  throw new Error("nobody else is needed");
-}
-
-/** The backup, and what brings its database back, as an object has both. */
-class Restorable {
-  readonly backup: TestBackup;
-  readonly service: RestoreService;
-
-  constructor(backup: TestBackup) {
-    this.backup = backup;
-    const { storage, clock, databaseId, database } = backup;
-    const side = new SideState(storage);
-    this.service = new RestoreService({
-      storage,
-      clock,
-      entropy: systemEntropy,
-      database,
-      side,
-      adopt: (entries, floor, also) => database.adopt(side, entries, floor, also),
-      adopted: () => undefined,
-      own: backup.backup,
-      connect: ({ prefix }) => openS3(prefix),
-      secrets: secretBox(),
-      room: endlessRoom,
-      objectName: databaseId,
-      revoked: () => [],
-      object: nobody,
-      otherDatabase: nobody,
-      dueBy: () => undefined,
-      breathe: async () => undefined,
-    });
-  }
-
-  async job(command: RestoreCommand): Promise<RestoreJob> {
-    const answer = await this.service.run(command);
-    if (!answer.ok || answer.kind !== "job") throw new Error(JSON.stringify(answer));
-    return answer.job;
-  }
-
-  /** Restores in place while the export runs beside. */
-  async restore(jobId: string, at: Version, meanwhile: () => void): Promise<RestoreJob> {
-    await this.job({ command: "restore", jobId, at: versionstampHex(at) });
-    return this.finish(jobId, meanwhile);
-  }
-
-  async finish(jobId: string, meanwhile: () => void = () => undefined): Promise<RestoreJob> {
-    for (let i = 0; i < 100; i++) {
-      meanwhile();
-      await this.service.task.run();
-      const job = await this.job({ command: "job", jobId });
-      if (job.status !== "running") return job;
-      await this.backup.pass(500);
-    }
-    throw new Error("the restore does not end");
-  }
-
-  stored(): string {
-    return describeEntries(this.backup.database.scan(null, { maxBytes: Infinity, maxEntries: 1e9 }));
-  }
-}
+import { Restorable } from "../support/workerd/restorable.ts";
 
 test("after a restore in place the old log ends there, a gap is told, and every moment before and after can be had", async () => {
   const { source, states, versions } = await withStorage(async (storage) => {

@@ -211,7 +211,7 @@ describe("in place", () => {
     const writer = await writeBackup(destination, databaseId, 34, 40);
     for (const ahead of [-1_000_000, 1_000_000]) {
       await withStorage(async (storage) => {
-        const clock = new MovableClock(writer.now + ahead);
+        const clock = new MovableClock(writer.now + Math.max(ahead, 1));
         const target = new TestRestore({ storage, destination, databaseId, clock, manifest: () => writer.manifest() });
         const own = versionOf(target.database.commit([write([set(mine, text("old"))])])[0]);
         const told: unknown[] = [];
@@ -219,6 +219,7 @@ describe("in place", () => {
         target.database.watches.add([mine], seen, { resumed: false }).acknowledge();
         const points = [...writer.points];
         await target.job({ command: "restore", jobId: "a", at: versionstampHex(points[20] ?? asVersion(0)) });
+        clock.time = writer.now + ahead;
         expect(await target.finish("a")).toMatchObject({ status: "completed" });
         expect(told).toHaveLength(2);
         const next = versionOf(target.database.commit([write([set(mine, text("new"))])])[0]);

@@ -52,6 +52,7 @@ test("the live digest is that of the state at the commit where its scan ends, wh
           shipped = version;
           return false;
         },
+        ship: async () => false,
         isStopped: () => false,
         schedule: new VerificationSchedule(storage, clock, () => noCost),
         restored: () => undefined,

@@ -23,7 +23,7 @@ const restoreFrom = (o: TestOrganization, idempotency: Idempotency | null = key)
   o.service.run(o.root, null, "restores.createFromBucket", {
     destination,
     databaseId: "source",
-    at: "then",
+    at: "2026-01-01T00:00:00.000Z",
     generation: null,
     name: "again",
     idempotency,

@@ -33,7 +33,7 @@ const WAYS = {
   fork: (o: TestOrganization, source: string, idempotency: Idempotency | null) =>
     o.service.run(o.root, null, "forks.create", {
       databaseId: source,
-      at: "then",
+      at: "2026-01-01T00:00:00.000Z",
       generation: null,
       name: "fork",
       idempotency,
@@ -42,7 +42,7 @@ const WAYS = {
     o.service.run(o.root, null, "restores.createFromBucket", {
       destination,
       databaseId: source,
-      at: "then",
+      at: "2026-01-01T00:00:00.000Z",
       generation: null,
       name: "again",
       idempotency,
@@ -213,7 +213,7 @@ test(
 
 describe("a restore in place", () => {
   const restore = (o: TestOrganization, databaseId: string, idempotency: Idempotency | null) =>
-    o.service.run(o.root, null, "restores.create", { databaseId, at: "then", idempotency });
+    o.service.run(o.root, null, "restores.create", { databaseId, at: "2026-01-01T00:00:00.000Z", idempotency });
 
   test(
     "is one job for all requests with one key",

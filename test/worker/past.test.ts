@@ -194,7 +194,8 @@ describe("a moment", () => {
   test("that is no moment, lies before the backup or is not over yet is refused with what there is", async () => {
     const { id, commits } = await newDatabase();
     await opened(id, commits[2] ?? "");
-    expect(await exchange(id, "yesterday")).toEqual([400, expect.stringMatching(/neither a versionstamp/)]);
+    expect(await exchange(id, "yesterday")).toEqual([400, expect.stringMatching(/^"yesterday" is no moment/)]);
+    expect(await exchange(id, "2026-02-31T00:00:00Z")).toEqual([400, expect.stringMatching(/month 02 of 2026 has 28/)]);
     const range = new RegExp(`The commits in the backup are those from [0-9a-f]{20} .* to ${commits[2]}`);
     expect(await exchange(id, "2020-01-01T00:00:00Z")).toEqual([404, expect.stringMatching(/lies before the oldest/)]);
     expect(await exchange(id, "2020-01-01T00:00:00Z")).toEqual([404, expect.stringMatching(range)]);

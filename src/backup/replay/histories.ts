@@ -11,7 +11,7 @@ import { manifestName } from "../format/object-names.ts";
 import type { BackupBucket, ReadProblem } from "./backup-bucket.ts";
 import { type Catalog, describedGeneration, divideLost, type Generation } from "./catalog.ts";
 import { logObjectsAround } from "./log-index.ts";
-import { momentText } from "./moment.ts";
+import { type Moment, momentText, versionOfMoment } from "../../core/moment.ts";
 import { type ResolvedMoment, resolveMoment } from "./points.ts";
 
 export interface Histories {
@@ -73,7 +73,7 @@ export async function loadHistories(
 export async function resolveInHistories(
   bucket: BackupBucket,
   { histories, starts }: Histories,
-  moment: Version,
+  moment: Moment,
   generation: Version | null,
 ): Promise<ResolvedMoment | ReadProblem | Failure> {
   if (generation !== null) {
@@ -83,15 +83,18 @@ export async function resolveInHistories(
     if (most === undefined) {
       return failure("not-found", "The bucket has no such generation of this database, or nothing can be read from it");
     }
-    return resolveMoment(bucket, { ok: true, generations: [most], lost: [], starts }, moment);
+    const alone: Catalog = { ok: true, generations: [most], lost: [], starts };
+    return resolveMoment(bucket, alone, versionIn(alone, moment));
   }
   const outcomes: { readonly history: Catalog; readonly resolved: ResolvedMoment | Failure }[] = [];
   for (const history of histories) {
-    const resolved = await resolveMoment(bucket, history, moment);
+    const resolved = await resolveMoment(bucket, history, versionIn(history, moment));
     if (!resolved.ok && !("code" in resolved)) return resolved;
     outcomes.push({ history, resolved });
   }
-  const covering = outcomes.filter(({ history }) => (history.generations[0]?.consistentFrom ?? LAST_VERSION) <= moment);
+  const covering = outcomes.filter(
+    ({ history }) => (history.generations[0]?.consistentFrom ?? LAST_VERSION) <= versionIn(history, moment),
+  );
   const [first, ...others] = covering.length > 0 ? covering : outcomes;
   if (first === undefined) {
     return failure("not-found", "This backup has no complete generation yet: there is nothing that could be restored");
@@ -99,7 +102,7 @@ export async function resolveInHistories(
   if (others.every(({ resolved }) => isSame(resolved, first.resolved))) return first.resolved;
   const exact = covering
     .map(({ resolved }) => resolved)
-    .filter((one) => one.ok && one.version === moment && one.isExact);
+    .filter((one) => one.ok && moment.kind === "versionstamp" && one.version === moment.version && one.isExact);
   const [named, ...alike] = exact;
   if (named !== undefined && alike.every((one) => isSame(one, named))) return named;
   return ambiguous(
@@ -108,14 +111,23 @@ export async function resolveInHistories(
   );
 }
 
-function ambiguous(histories: readonly Catalog[], moment: Version): Failure {
+/** The newest state of a history that has ended is the one that it ended with. */
+function versionIn({ generations }: Catalog, moment: Moment): Version {
+  return versionOfMoment(moment, generations.at(-1)?.end?.heldUpTo ?? LAST_VERSION);
+}
+
+function ambiguous(histories: readonly Catalog[], moment: Moment): Failure {
   const names = histories
     .flatMap(({ generations }) => generations.slice(-1))
     .map(({ place, consistentFrom }) => `${hex(place.start)} (since ${momentText(consistentFrom)})`);
   return failure(
     "conflict",
-    `The bucket holds ${histories.length} histories of this database at ${momentText(moment)}, because a copy of it has gone on by itself. Name the newest generation of the one that is wanted as "generation", or ask for a commit by its versionstamp: the newest generations are ${names.join(" and ")}`,
+    `The bucket holds ${histories.length} histories of this database${shownMoment(moment)}, because a copy of it has gone on by itself. Name the newest generation of the one that is wanted as "generation", or ask for a commit by its versionstamp: the newest generations are ${names.join(" and ")}`,
   );
+}
+
+function shownMoment(moment: Moment): string {
+  return moment.kind === "latest" ? "" : ` at ${momentText(versionOfMoment(moment, LAST_VERSION))}`;
 }
 
 function isSame(a: ResolvedMoment | Failure, b: ResolvedMoment | Failure): boolean {

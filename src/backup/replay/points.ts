@@ -11,7 +11,7 @@ import { headName } from "../format/manifest.ts";
 import { openMutationRange } from "../format/mutation-range.ts";
 import type { BackupBucket, ReadProblem } from "./backup-bucket.ts";
 import { type Catalog, type Generation, generationAfter, generationFor } from "./catalog.ts";
-import { momentText } from "./moment.ts";
+import { momentText } from "../../core/moment.ts";
 import { type LogNeighbours, type LogObject, logObjectsAround } from "./log-index.ts";
 
 export interface ResolvedMoment {

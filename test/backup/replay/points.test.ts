@@ -4,7 +4,6 @@ import { BackupBucket, type ReadProblem } from "../../../src/backup/replay/backu
 import type { Catalog } from "../../../src/backup/replay/catalog.ts";
 import { loadHistories } from "../../../src/backup/replay/histories.ts";
 import { logObjectsAround } from "../../../src/backup/replay/log-index.ts";
-import { parseMoment } from "../../../src/backup/replay/moment.ts";
 import {
   highestVersion,
   type PointPage,
@@ -140,38 +139,6 @@ describe("a moment", () => {
     expect(refused).toHaveProperty("message", expect.stringContaining("The dog ate it."));
     expect(await collect({ destination, bucket, catalog }, asVersion(0), "after", 10)).toEqual([last, after]);
     expect(await collect({ destination, bucket, catalog }, after, "before", 10)).toEqual([after, last]);
-  });
-
-  test("as text is a versionstamp, or a time to the millisecond", () => {
-    const version = asVersion(1_800_000_000_123_456);
-    expect(parseMoment(versionstampHex(version))).toEqual({ ok: true, version });
-    expect(parseMoment(versionstampHex(version).toUpperCase())).toEqual({ ok: true, version });
-    for (const text of [
-      "2027-01-15T08:00:00.123Z",
-      "2027-01-15t08:00:00.123z",
-      "2027-01-15T09:00:00.123+01:00",
-      "2027-01-15 08:00:00.123999Z",
-    ]) {
-      expect(parseMoment(text)).toEqual({ ok: true, version: 1_800_000_000_123_999 });
-    }
-    expect(parseMoment("2027-01-15T08:00:00Z")).toEqual({ ok: true, version: 1_800_000_000_000_999 });
-    for (const text of [
-      "",
-      "now",
-      "2027-01-15",
-      "2027-01-15T08:00:00",
-      "2027-13-15T08:00:00Z",
-      "1960-01-01T00:00:00Z",
-      "2300-01-01T00:00:00Z",
-      "0006651728a3d9850001",
-      "1800000000000",
-    ]) {
-      expect(parseMoment(text)).toMatchObject({ ok: false, code: "invalid" });
-      expect(parseMoment(text)).not.toMatchObject({ message: expect.stringContaining("%2B") });
-    }
-    for (const text of ["2027-01-15T09:00:00 01:00", "2027-01-15T09:00:00.123 01:00"]) {
-      expect(parseMoment(text)).toMatchObject({ message: expect.stringContaining("write + as %2B, or use Z") });
-    }
   });
 });
 

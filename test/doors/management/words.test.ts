@@ -89,8 +89,13 @@ describe("in a body", () => {
     ],
     [
       "tokens",
-      { ...token, expiresAt: "2031-02-31T00:00:00Z" },
+      { ...token, expiresAt: "2031-01-01T00:00Z" },
       'In the body, expiresAt: must be a time as in RFC 3339, such as "2031-01-01T00:00:00Z".',
+    ],
+    [
+      "tokens",
+      { ...token, expiresAt: "2031-02-31T00:00:00Z" },
+      'In the body, expiresAt: must be a time as in RFC 3339, such as "2031-01-01T00:00:00Z": month 02 of 2031 has 28 days.',
     ],
     [
       "tokens",

@@ -10,6 +10,7 @@ import { toHex } from "../../../src/core/bytes.ts";
 import { asUnixMs } from "../../../src/core/clock.ts";
 import type { AtomicWrite, Mutation } from "../../../src/core/operations.ts";
 import type { SyncStorage } from "../../../src/core/storage.ts";
+import type { Timers } from "../../../src/core/timers.ts";
 import type { Version } from "../../../src/core/versionstamp.ts";
 import { Database } from "../../../src/engine/database.ts";
 import { systemEntropy } from "../../../src/objects/stubs.ts";
@@ -74,6 +75,20 @@ export class TestBackup {
   /** How often the alarm was moved: each is billed as a row. */
   alarmsSet = 0;
   readonly #options: TestBackupOptions;
+  /** Whoever waits here lets time pass, alarm after alarm. */
+  readonly timers: Timers = {
+    after: (ms, callback) => {
+      const ended = new AbortController();
+      const until = this.clock.time + ms;
+      const wait = async (): Promise<void> => {
+        while (!ended.signal.aborted && this.clock.time < until)
+          await this.pass(Math.min(500, until - this.clock.time));
+        if (!ended.signal.aborted) callback();
+      };
+      void wait();
+      return () => ended.abort();
+    },
+  };
   #ringing = false;
 
   constructor(storage: SyncStorage, options: TestBackupOptions = {}, clock = new MovableClock()) {
@@ -93,6 +108,7 @@ export class TestBackup {
       storage,
       database: this.database,
       clock,
+      timers: this.timers,
       entropy: systemEntropy,
       writer: this.writer,
       secrets: secrets ?? secretBox(),

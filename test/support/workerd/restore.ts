@@ -21,6 +21,9 @@ import { MovableClock } from "./engine.ts";
 
 const place: NewBackupDestination = { kind: "r2", prefix: "" };
 
+/** Every backup of a test was made before. */
+const LONG_AFTER = 1_800_100_000_000;
+
 /** A disk without end. */
 export const endlessRoom: JobRoom = { refusalOfJob: async () => null, takeForJob: () => null };
 
@@ -53,7 +56,7 @@ export class TestRestore {
   constructor(options: TestRestoreOptions) {
     this.#options = options;
     this.storage = options.storage;
-    this.clock = options.clock ?? new MovableClock();
+    this.clock = options.clock ?? new MovableClock(LONG_AFTER);
     this.reopen();
   }
 
@@ -77,6 +80,7 @@ export class TestRestore {
         source: async () =>
           manifest === undefined ? nothing : { ok: true, databaseId, destination: place, manifest: manifest() },
         hasShipped,
+        ship: async (version) => hasShipped(version),
         isStopped: () => false,
         schedule: this.schedule,
         restored: () => {

@@ -36,9 +36,16 @@ import { saying } from "./checked.ts";
 const versionstamp = z.string().meta({ description: "20 hexadecimal digits." });
 const filled = z.string().min(1);
 const moment = saying(
-  z.string().min(1).meta({ description: "A versionstamp or a time as in RFC 3339; it is rounded down to a commit." }),
-  { what: "a versionstamp or a time as in RFC 3339", example: "2026-11-22T14:03:07Z" },
+  z.string().min(1).meta({
+    description:
+      'A time as in RFC 3339, a versionstamp, how long ago ("-5m", "-1h30m", "-2d"), or "latest". It must be over, and is rounded down to a commit.',
+  }),
+  {
+    what: 'a time as in RFC 3339, a versionstamp, how long ago as in "-5m", or "latest"',
+    example: "2026-11-22T14:03:07Z",
+  },
 );
+const momentOrLatest = moment.default("latest");
 
 const place = {
   kind: z.literal("s3"),
@@ -104,7 +111,7 @@ export const verificationInterval = z.strictObject({
 });
 
 export const pointsQuery = z.strictObject({
-  at: moment,
+  at: momentOrLatest,
   direction: z.enum(["before", "after"]).default("before"),
   limit: wholeNumber(1, MAX_RESTORE_POINTS, 20),
 });
@@ -128,12 +135,16 @@ const generationName = z
       "The generation that the state is taken from, by its folder's 16 digits: also one of a copy of the database, which has gone on by itself. null: the one that holds the moment.",
   });
 
-export const newFork = z.strictObject({ at: moment, generation: generationName, name: nameOrEmpty.default("") });
+export const newFork = z.strictObject({
+  at: momentOrLatest,
+  generation: generationName,
+  name: nameOrEmpty.default(""),
+});
 
 export const newRestoreFromBucket = z.strictObject({
   destination: newDestination,
   databaseId: z.uuid().meta({ description: "Whose backup it is." }),
-  at: moment,
+  at: momentOrLatest,
   generation: generationName,
   name: nameOrEmpty.default(""),
 });

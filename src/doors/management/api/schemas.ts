@@ -10,7 +10,8 @@ import {
 } from "../../../core/limits.ts";
 import { assert } from "../../../core/assert.ts";
 import { fromBase64, fromHex, toHex } from "../../../core/bytes.ts";
-import { asUnixMs } from "../../../core/clock.ts";
+import type { UnixMs } from "../../../core/clock.ts";
+import { readTime, wantedOfTime } from "../../../core/rfc3339.ts";
 import { sentenceOrNull } from "../sentences.ts";
 import { saying } from "./checked.ts";
 import { asSentence, type Failure } from "../../../core/errors.ts";
@@ -48,7 +49,18 @@ const name = saying(nameOrEmpty.min(1), { example: "orders" });
 export const description = saying(z.string().max(MAX_DESCRIPTION_LENGTH).refine(wellFormed, MUST_BE_WELL_FORMED), {
   example: "of the web site",
 });
-export const time = saying(z.iso.datetime({ offset: true }), { example: "2031-01-01T00:00:00Z" });
+export const time = z.iso.datetime({ offset: true });
+/** One that is sent to us. */
+const givenTime = saying(
+  z
+    .string()
+    .superRefine((text, context) => {
+      const read = readTime(text);
+      if (!read.ok) context.addIssue({ code: "custom", message: `must be ${wantedOfTime(read)}` });
+    })
+    .meta({ format: "date-time" }),
+  { what: "a time as in RFC 3339", example: "2031-01-01T00:00:00Z" },
+);
 export const uuid = saying(z.uuid(), { example: "0190f3c2-5b1e-4d6f-9a53-6c1f4b7f2a10" });
 
 const keyPart = z
@@ -142,7 +154,7 @@ export const newToken = z.strictObject({
   name,
   ...scopeMembers,
   keyPrefix: keyPrefix.optional(),
-  expiresAt: time.optional(),
+  expiresAt: givenTime.optional(),
   allowedOrigins: saying(z.array(z.string()).min(1), {
     what: "an array of origins",
     example: ["https://app.example.com"],
@@ -357,9 +369,16 @@ export function scopesOf(body: z.output<typeof newToken>): Scopes | Failure {
     permissions: body.permissions,
     databases: body.databases === "all" ? "all" : body.databases.map((id) => id.toLowerCase()),
     keyPrefix: prefix,
-    expiresAt: body.expiresAt === undefined ? null : asUnixMs(Date.parse(body.expiresAt)),
+    expiresAt: body.expiresAt === undefined ? null : timeOf(body.expiresAt),
     allowedOrigins: body.allowedOrigins === undefined ? null : origins,
   };
+}
+
+/** Of a text that was found to be one. */
+function timeOf(text: string): UnixMs {
+  const read = readTime(text);
+  assert(read.ok, "a time as in RFC 3339");
+  return read.time;
 }
 
 function prefixOfParts(parts: readonly z.output<typeof keyPart>[]): string | Failure {

@@ -4,6 +4,7 @@ import { asUnixMs, type UnixMs } from "../../../core/clock.ts";
 import { failure, type Failure } from "../../../core/errors.ts";
 import { MAX_DESCRIPTION_LENGTH, MAX_PAGE_ITEMS } from "../../../core/limits.ts";
 import { isFailure, type Ordering } from "../../../core/management.ts";
+import { readTime, wantedOfTime } from "../../../core/rfc3339.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const DEFAULT_LIMIT = 20;
@@ -88,10 +89,8 @@ function unknownMember(name: string): Failure {
 function timeOf(query: URLSearchParams, name: string): UnixMs | Failure | undefined {
   const text = query.get(name);
   if (!text) return undefined;
-  const ms = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/.test(text)
-    ? Date.parse(text)
-    : Number.NaN;
-  return Number.isNaN(ms) ? failure("invalid", `${name} must be a time as in RFC 3339.`) : asUnixMs(ms);
+  const read = readTime(text);
+  return read.ok ? read.time : failure("invalid", `${name} must be ${wantedOfTime(read)}`);
 }
 
 function wholeNumber(

@@ -1,0 +1,70 @@
+/** A database with a backup over the real S3 endpoint that can be brought back, as an object has all of it. */
+import { RestoreService } from "../../../src/backup/restore-service.ts";
+import type { RestoreCommand, RestoreJob } from "../../../src/core/restore-commands.ts";
+import { type Version, versionstampHex } from "../../../src/core/versionstamp.ts";
+import { SideState } from "../../../src/engine/side-state.ts";
+import { systemEntropy } from "../../../src/objects/stubs.ts";
+import { openS3, secretBox, type TestBackup } from "./backup.ts";
+import { describe as describeEntries, endlessRoom } from "./restore.ts";
+
+function nobody(): never {
+  throw new Error("nobody else is needed");
+}
+
+/** The backup, and what brings its database back, as an object has both. */
+export class Restorable {
+  readonly backup: TestBackup;
+  readonly service: RestoreService;
+
+  constructor(backup: TestBackup) {
+    this.backup = backup;
+    const { storage, clock, databaseId, database } = backup;
+    const side = new SideState(storage);
+    this.service = new RestoreService({
+      storage,
+      clock,
+      entropy: systemEntropy,
+      database,
+      side,
+      adopt: (entries, floor, also) => database.adopt(side, entries, floor, also),
+      adopted: () => undefined,
+      own: backup.backup,
+      connect: ({ prefix }) => openS3(prefix),
+      secrets: secretBox(),
+      room: endlessRoom,
+      objectName: databaseId,
+      revoked: () => [],
+      object: nobody,
+      otherDatabase: nobody,
+      dueBy: () => undefined,
+      breathe: async () => undefined,
+    });
+  }
+
+  async job(command: RestoreCommand): Promise<RestoreJob> {
+    const answer = await this.service.run(command);
+    if (!answer.ok || answer.kind !== "job") throw new Error(JSON.stringify(answer));
+    return answer.job;
+  }
+
+  /** Restores in place while the export runs beside. */
+  async restore(jobId: string, at: Version, meanwhile: () => void): Promise<RestoreJob> {
+    await this.job({ command: "restore", jobId, at: versionstampHex(at) });
+    return this.finish(jobId, meanwhile);
+  }
+
+  async finish(jobId: string, meanwhile: () => void = () => undefined): Promise<RestoreJob> {
+    for (let i = 0; i < 100; i++) {
+      meanwhile();
+      await this.service.task.run();
+      const job = await this.job({ command: "job", jobId });
+      if (job.status !== "running") return job;
+      await this.backup.pass(500);
+    }
+    throw new Error("the restore does not end");
+  }
+
+  stored(): string {
+    return describeEntries(this.backup.database.scan(null, { maxBytes: Infinity, maxEntries: 1e9 }));
+  }
+}

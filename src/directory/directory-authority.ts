@@ -6,6 +6,7 @@ import type { Authority, DataToken, Grant } from "../core/authority.ts";
 import type { Clock } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import { isFailure, type OrganizationStub, type TokenCaller } from "../core/management.ts";
+import { isMarked } from "../core/platform-marks.ts";
 import type { PastKeeper } from "../core/restore-commands.ts";
 import { versionstampHex } from "../core/versionstamp.ts";
 import type { AccessTokenKeys } from "./access-token.ts";
@@ -55,8 +56,7 @@ export class DirectoryAuthority implements Authority {
       return await organization().exchange(caller, databaseId);
     } catch (error) {
       // Asked twice it would have even more to do.
-      if (typeof error === "object" && error !== null && "overloaded" in error && error.overloaded === true)
-        throw error;
+      if (isMarked(error, "overloaded")) throw error;
       const covered = await organization().exchange(caller, databaseId, "unrecorded");
       if (isFailure(covered) && covered.code === "unavailable") throw error;
       return covered;

@@ -215,15 +215,9 @@ export class DatabaseObject extends DurableObject<DatabaseEnv> implements Roles 
   async openPast(grant: Grant, at: string, room: PastRoom): Promise<PastInfo | Failure> {
     const open = this.#allow(grant, "read");
     if ("ok" in open) return open;
-    try {
-      const answer = await open.restores.run({ command: "past", at, room });
-      if (!answer.ok) return answer;
-      return answer.kind === "past" ? answer.past : failure("internal", "The database answered another question.");
-    } catch (error) {
-      // The platform's marks on it, by which the door would know what may be tried again, do not cross another object.
-      console.error("a state of the past was not opened:", error);
-      return failure("unavailable", "The state of that moment could not be reached: try again in a few seconds");
-    }
+    const answer = await open.restores.run({ command: "past", at, room });
+    if (!answer.ok) return answer;
+    return answer.kind === "past" ? answer.past : failure("internal", "The database answered another question.");
   }
 
   async deleteBackup(order: BackupDeletionOrder): Promise<{ readonly ok: true } | Failure> {

@@ -332,8 +332,15 @@ export const MAX_UNTAKEN_ANSWER_BYTES = 256 * MIB;
  */
 export const PLACES_OF_PEER_PER_FREE_PLACE = 4;
 
-/** Requests that the front passes on at a time, for each file that workerd may have open: it takes two for a connection. */
-export const PLACES_PER_DESCRIPTOR = 0.4;
+/** Files that workerd has open for a connection, and for a database: its file, its log and the index of that. */
+export const DESCRIPTORS_PER_CONNECTION = 2;
+export const DESCRIPTORS_PER_DATABASE = 3;
+
+/** How long workerd has a database open after its last use: some ten seconds, with room. */
+export const DATABASE_OPEN_MS = 12_000;
+
+/** Requests that the front passes on at a time, for each file that workerd may have open. What they leave is for databases. */
+export const PLACES_PER_DESCRIPTOR = 0.3;
 
 /** Of the requests that the server process takes, how many may be watches and WebSockets, which last: the others get their turn. */
 export const LASTING_SHARE_OF_PLACES = 0.75;

@@ -69,8 +69,8 @@ const LAST_BYTES_MS = 500;
 
 /** Resolves when the server answers. A failure leaves nothing running and nothing locked. */
 export async function startServer(options: ServerOptions): Promise<RunningServer | Failure> {
-  let upstreamPort = (): number | undefined => undefined;
-  const front = await Front.listen(options.host, options.port, () => upstreamPort(), capacityFor(descriptorLimit()));
+  let upstream = (): Upstream | undefined => undefined;
+  const front = await Front.listen(options.host, options.port, () => upstream(), capacityFor(descriptorLimit()));
   if ("ok" in front) return front;
   const url = `http://${urlHost(options.host)}:${front.port}`;
   const dataFolder = join(options.persistTo, options.dataFolder ?? ".");
@@ -102,7 +102,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     await release();
   };
   let closed: Promise<void> | undefined;
-  upstreamPort = () => ready.kept.current?.port;
+  upstream = () => ready.kept.current;
   return {
     url,
     folder,

@@ -3,6 +3,11 @@ import { Front } from "../../src/local/front/front.ts";
 import { capacityFor, descriptorLimit } from "../../src/local/front/capacity.ts";
 
 const upstreamPort = Number(process.argv[2]);
-const front = await Front.listen("127.0.0.1", 0, () => upstreamPort, capacityFor(descriptorLimit()));
+const front = await Front.listen(
+  "127.0.0.1",
+  0,
+  () => ({ port: upstreamPort, pid: process.pid }),
+  capacityFor(descriptorLimit()),
+);
 if ("ok" in front) throw new Error(front.message);
 process.stdout.write(`${front.port}\n`);

@@ -24,8 +24,8 @@ const watch = encodeWatch({ keys: [{ key: rawKey("a") }] });
 const read = encodeRead({ ranges: [rawPoint(rawKey("a"))] });
 
 /** Requests that workerd takes at a time with 2,000 open files, and connections of clients beside them. */
-const PLACES = 760;
-const CONNECTIONS = 1140;
+const PLACES = 570;
+const CONNECTIONS = 1330;
 
 /** Half a second on a quiet machine, two where the two seconds are waited for that a client may pause. */
 const BOUND_MS = 10_000;

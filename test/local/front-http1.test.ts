@@ -4,8 +4,7 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, onTestFinished, test } from "vitest";
-import { capacityOf } from "../../src/local/front/capacity.ts";
-import { echo, frontBefore, type Handler, type RawConnection, rawConnection, serverWith } from "./fronts.ts";
+import { echo, frontBefore, type Handler, type RawConnection, rawConnection, room, serverWith } from "./fronts.ts";
 import { http2Request, http2Session } from "./stand-in-server.ts";
 
 /** What the echo has seen. */
@@ -249,7 +248,7 @@ test("watches and WebSockets take at most three quarters of the places", async (
     if (request.url === "/watch") response.write("w");
     else response.end("answer");
   });
-  const front = await frontBefore(port, { capacity: capacityOf(1000, 8) });
+  const front = await frontBefore(port, { capacity: room(1000, 8) });
   const session = http2Session(front.url);
   const statuses: unknown[] = [];
   for (let i = 0; i < 9; i++) {
@@ -269,7 +268,7 @@ test("one address never has all places: another finds one", async () => {
   const { port } = await serverWith(
     (request, response) => void (request.url === "/wait" ? response.write("w") : response.end()),
   );
-  const front = await frontBefore(port, { capacity: capacityOf(1000, 20) });
+  const front = await frontBefore(port, { capacity: room(1000, 20) });
   const waiting = await Promise.all(Array.from({ length: 25 }, () => rawConnection(front.port)));
   for (const { socket } of waiting) socket.write("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
   await expect.poll(() => waiting.every(({ text }) => text().length > 0)).toBe(true);
@@ -312,7 +311,7 @@ test("places come back, however requests and connections end", async () => {
     else if (incoming.url === "/wait") response.write("w");
     else incoming.resume().on("end", () => response.end("answer"));
   });
-  const front = await frontBefore(port, { capacity: capacityOf(50, 5) });
+  const front = await frontBefore(port, { capacity: room(50, 5) });
   const post = (path: string): string => `POST ${path} HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhello`;
   for (let round = 0; round < 10; round++) {
     for (const path of ["/", "/breaks", "/early", "/large", "/wait", "/ä"]) {

@@ -3,8 +3,7 @@ import { get, type ServerResponse } from "node:http";
 import { constants } from "node:http2";
 import { expect, test } from "vitest";
 import { Front } from "../../src/local/front/front.ts";
-import { capacityOf } from "../../src/local/front/capacity.ts";
-import { echo, frontBefore, type Handler, rawConnection, serverWith } from "./fronts.ts";
+import { echo, frontBefore, type Handler, processAt, rawConnection, room, serverWith } from "./fronts.ts";
 import { http2Answer, http2Request, http2Session } from "./stand-in-server.ts";
 
 /** A port on which nothing listens. */
@@ -335,7 +334,7 @@ test.each(["none runs", "its port is dead"])(
 
 test("more requests and connections at once than the server takes are refused with 503 until others end", async () => {
   const handler: Handler = (request, response) => void (request.url === "/wait" ? response.write("w") : response.end());
-  const { url, port } = await frontBefore((await serverWith(handler)).port, { capacity: capacityOf(1000, 2) });
+  const { url, port } = await frontBefore((await serverWith(handler)).port, { capacity: room(1000, 2) });
   const session = http2Session(url);
   const connection = await rawConnection(port);
   connection.socket.write("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -358,7 +357,7 @@ test("more requests and connections at once than the server takes are refused wi
 });
 
 test("a refused client is gone as soon as it has sent everything, and a closed front keeps no connection", async () => {
-  const front = await Front.listen("127.0.0.1", 0, () => undefined, capacityOf(1000, 1000));
+  const front = await Front.listen("127.0.0.1", 0, () => undefined, room(1000, 1000));
   if ("ok" in front) throw new Error(front.message);
   const { socket, text } = await rawConnection(front.port);
   socket.end(`POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3000000\r\n\r\n${"x".repeat(3_000_000)}`);
@@ -370,7 +369,7 @@ test("a refused client is gone as soon as it has sent everything, and a closed f
 
 test("closing the front ends its connections to the server", async () => {
   const { server, port: upstream } = await serverWith((_, response) => response.write("start"));
-  const front = await Front.listen("127.0.0.1", 0, () => upstream, capacityOf(1000, 1000));
+  const front = await Front.listen("127.0.0.1", 0, () => processAt(upstream), room(1000, 1000));
   if ("ok" in front) throw new Error(front.message);
   const connections = (): Promise<number> => new Promise((resolve) => server.getConnections((_, n) => resolve(n)));
   const { socket, text } = await rawConnection(front.port);
@@ -402,7 +401,7 @@ test("closing lets an answer under way finish, on both protocols, and takes no n
     arrived += 1;
     void held.promise.then(() => response.end("done"));
   });
-  const front = await Front.listen("127.0.0.1", 0, () => port, capacityOf(1000, 1000));
+  const front = await Front.listen("127.0.0.1", 0, () => processAt(port), room(1000, 1000));
   if ("ok" in front) throw new Error(front.message);
   const url = `http://127.0.0.1:${front.port}`;
   const one = new Promise<string>((resolve, reject) => {

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { onTestFinished } from "vitest";
 import { capacityOf, type Capacity } from "../../src/local/front/capacity.ts";
 import { systemClock, type FrontClock } from "../../src/local/front/clock.ts";
+import type { ServerProcess } from "../../src/local/front/exchange.ts";
 import { Front } from "../../src/local/front/front.ts";
 
 export type Handler = (request: IncomingMessage, response: ServerResponse) => void;
@@ -20,6 +21,16 @@ export async function serverWith(handler: Handler): Promise<{ readonly server: S
   return { server, port: (server.address() as AddressInfo).port };
 }
 
+/** The test's own process, with a server at this port. */
+export function processAt(port: number | undefined): ServerProcess | undefined {
+  return port === undefined ? undefined : { port, pid: process.pid };
+}
+
+/** For so many connections of clients, and requests at the server. */
+export function room(connections: number, requests: number): Capacity {
+  return capacityOf({ descriptors: Number.POSITIVE_INFINITY, connections, requests, databases: 1000 });
+}
+
 export interface TestFront {
   readonly url: string;
   readonly port: number;
@@ -29,13 +40,13 @@ export interface TestFront {
 
 export async function frontBefore(
   port: number | undefined,
-  { capacity = capacityOf(1000, 1000), clock = systemClock }: { capacity?: Capacity; clock?: FrontClock } = {},
+  { capacity = room(1000, 1000), clock = systemClock }: { capacity?: Capacity; clock?: FrontClock } = {},
 ): Promise<TestFront> {
   const lines: string[] = [];
   const front = await Front.listen(
     "127.0.0.1",
     0,
-    () => port,
+    () => processAt(port),
     capacity,
     (line) => lines.push(line),
     clock,

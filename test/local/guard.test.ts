@@ -4,8 +4,8 @@ import { connect, type Socket } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
 import { Front } from "../../src/local/front/front.ts";
 import { BoundedLog } from "../../src/local/front/bounded-log.ts";
-import { capacityOf } from "../../src/local/front/capacity.ts";
 import { Guard } from "../../src/local/front/guard.ts";
+import { room } from "./fronts.ts";
 import { http2Request, http2Session } from "./stand-in-server.ts";
 
 const bug = new Error("a bug of the front");
@@ -50,11 +50,11 @@ test("a connection that cannot even be ended is told of too, and throws nothing"
 test("connections whose handlers throw end on both protocols, and others go on", async () => {
   let throws = false;
   const lines: string[] = [];
-  const serverPort = (): undefined => {
+  const server = (): undefined => {
     if (throws) throw bug;
     return undefined;
   };
-  const front = await Front.listen("127.0.0.1", 0, serverPort, capacityOf(10, 10), (line) => lines.push(line));
+  const front = await Front.listen("127.0.0.1", 0, server, room(10, 10), (line) => lines.push(line));
   if ("ok" in front) throw new Error(front.message);
   onTestFinished(() => front.close(0));
   const url = `http://127.0.0.1:${front.port}`;

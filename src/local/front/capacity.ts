@@ -1,6 +1,8 @@
 /** How much the front takes at a time, by what the system lets it and the server process have open. */
 import { execFileSync } from "node:child_process";
 import {
+  DESCRIPTORS_PER_CONNECTION,
+  DESCRIPTORS_PER_DATABASE,
   LASTING_SHARE_OF_PLACES,
   MAX_CLIENT_CONNECTIONS,
   MAX_CLIENT_REQUESTS,
@@ -12,6 +14,9 @@ export interface Capacity {
   readonly clients: number;
   readonly requests: number;
   readonly lasting: number;
+  readonly databases: number;
+  /** Files that the server process may have open. */
+  readonly descriptors: number;
 }
 
 /** What workerd and the front have open before anybody connects, with room. */
@@ -19,16 +24,25 @@ const OWN_DESCRIPTORS = 100;
 
 /** Of a server process with this limit of open files, and a front with the same. */
 export function capacityFor(descriptors: number): Capacity {
-  const requests = Math.max(1, Math.floor((descriptors - OWN_DESCRIPTORS) * PLACES_PER_DESCRIPTOR));
-  return capacityOf(Math.max(1, descriptors - OWN_DESCRIPTORS - requests), requests);
+  const free = Math.max(10, descriptors - OWN_DESCRIPTORS);
+  const requests = Math.min(MAX_CLIENT_REQUESTS, Math.floor(free * PLACES_PER_DESCRIPTOR));
+  const databases = Math.floor((free - requests * DESCRIPTORS_PER_CONNECTION) / DESCRIPTORS_PER_DATABASE);
+  return capacityOf({ descriptors, connections: free - requests, requests, databases });
 }
 
-export function capacityOf(connections: number, requests: number): Capacity {
+export function capacityOf({
+  descriptors,
+  connections,
+  requests,
+  databases,
+}: Pick<Capacity, "descriptors" | "connections" | "requests" | "databases">): Capacity {
   return {
+    descriptors,
     connections: Math.min(MAX_CLIENT_CONNECTIONS, connections),
     clients: MAX_CLIENT_REQUESTS,
-    requests: Math.min(MAX_CLIENT_REQUESTS, requests),
-    lasting: Math.max(1, Math.floor(Math.min(MAX_CLIENT_REQUESTS, requests) * LASTING_SHARE_OF_PLACES)),
+    requests,
+    lasting: Math.max(1, Math.floor(requests * LASTING_SHARE_OF_PLACES)),
+    databases,
   };
 }
 

@@ -18,11 +18,13 @@ import {
 } from "../../core/limits.ts";
 import type { ClientConnection } from "./client-connections.ts";
 import type { Exchanges } from "./exchanges.ts";
+import type { OpenDatabases, Use } from "./open-databases.ts";
 import type { Places } from "./places.ts";
 import {
   connectRefusal,
   crowdedRefusal,
   lateRefusal,
+  manyDatabasesRefusal,
   malformedRefusal,
   unavailableRefusal,
   type Refusal,
@@ -38,6 +40,8 @@ import type {
 /** A request as one of the protocols has it. The names of its headers are in lower case or as they came. */
 export interface Client extends ServerRequest {
   readonly connection: ClientConnection;
+  /** Whether it shows a token, good or not. */
+  readonly isAuthorized: boolean;
   /** What only its protocol can see to be wrong with it. */
   readonly flaw: Refusal | undefined;
   /** The request's body, of which nothing was read yet. */
@@ -59,9 +63,16 @@ export interface Client extends ServerRequest {
   turnAway(): void;
 }
 
+export interface ServerProcess {
+  /** On 127.0.0.1. */
+  readonly port: number;
+  readonly pid: number;
+}
+
 export interface ExchangeParts {
-  /** Where the server listens now on 127.0.0.1, or undefined while none runs. */
-  readonly serverPort: () => number | undefined;
+  /** The one that runs now, or undefined while none does. */
+  readonly server: () => ServerProcess | undefined;
+  readonly databases: OpenDatabases;
   readonly servers: ServerConnections;
   readonly exchanges: Exchanges;
 }
@@ -71,6 +82,7 @@ export class Exchange implements AnswerTaker {
   readonly #parts: ExchangeParts;
   readonly #held = new Set<Places>();
   #server: ServerConnection | undefined;
+  #use: Use | undefined;
   #requestEnded: boolean;
   #inputPaused = false;
   #answered = false;
@@ -113,6 +125,8 @@ export class Exchange implements AnswerTaker {
   /** The client has its answer and has sent its request, or it is gone. Nothing happens after it. */
   over(): void {
     this.#giveBackAll();
+    this.#use?.answered(undefined);
+    this.#use = undefined;
     this.#parts.exchanges.delete(this);
   }
 
@@ -154,17 +168,20 @@ export class Exchange implements AnswerTaker {
 
   /** Passes the request on, or says why not. */
   #forward(): Refusal | undefined {
-    const { serverPort, servers, exchanges } = this.#parts;
+    const { server, servers, exchanges, databases } = this.#parts;
     const { method, path, body, flaw, output, connection } = this.#client;
     if (method.toUpperCase() === "CONNECT") return connectRefusal;
     if (flaw !== undefined) return flaw;
-    const port = serverPort();
-    if (port === undefined) return unavailableRefusal;
+    const running = server();
+    if (running === undefined) return unavailableRefusal;
     const { requests, lasting } = exchanges.places;
     if (lasts(path, body === "upgrade") && !this.#take(lasting)) return crowdedRefusal;
     if (!this.#take(requests)) return crowdedRefusal;
+    const use = databases.use(method, path, this.#client.isAuthorized, this.peer);
+    if (use === undefined) return manyDatabasesRefusal;
+    this.#use = use;
 
-    this.#server = servers.request(port, this.#client, this);
+    this.#server = servers.request(running.port, this.#client, this);
     if (this.#server === undefined) return malformedRefusal;
     this.#client.goOn();
     connection.guard.on(output, "drain", () => this.#server?.resume());
@@ -188,6 +205,8 @@ export class Exchange implements AnswerTaker {
   }
 
   head(status: number, reason: string, headers: HeaderPairs): void {
+    this.#use?.answered(status);
+    this.#use = undefined;
     if (this.#client.isGone) return;
     this.#answered = true;
     this.#client.respond(status, reason, headers);

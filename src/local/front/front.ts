@@ -8,11 +8,13 @@ import { failure, type Failure } from "../../core/errors.ts";
 import { BoundedLog } from "./bounded-log.ts";
 import type { Capacity } from "./capacity.ts";
 import { ClientConnections, type ClientConnection } from "./client-connections.ts";
+import type { ServerProcess } from "./exchange.ts";
 import { Exchanges } from "./exchanges.ts";
 import { systemClock, type FrontClock } from "./clock.ts";
 import { Guard } from "./guard.ts";
 import { Http1Side } from "./http1.ts";
 import { Http2Side } from "./http2.ts";
+import { OpenDatabases, openFilesOf } from "./open-databases.ts";
 import { Places } from "./places.ts";
 import { ServerConnections } from "./server-connection.ts";
 
@@ -40,18 +42,18 @@ export class Front {
   }
 
   /**
-   * `serverPort`: where the server listens now on 127.0.0.1, or undefined while none runs, when clients get 503, as they do when there is
-   * no room for them. `write` takes lines for whoever runs the server. A failure names what is wrong with the host or the port.
+   * `serverProcess`: the one that runs now, or undefined while none does, when clients get 503, as they do when there is no room for
+   * them. `write` takes lines for whoever runs the server. A failure names what is wrong with the host or the port.
    */
   static async listen(
     host: string,
     port: number,
-    serverPort: () => number | undefined,
+    serverProcess: () => ServerProcess | undefined,
     capacity: Capacity,
     write: (line: string) => void = (line) => void process.stderr.write(line),
     clock: FrontClock = systemClock,
   ): Promise<Front | Failure> {
-    const inside = new Inside(serverPort, capacity, write, clock);
+    const inside = new Inside(serverProcess, capacity, write, clock);
     const server = createServer({
       allowHalfOpen: true,
       noDelay: true,
@@ -91,6 +93,7 @@ class Inside {
   readonly #connections: ClientConnections;
   readonly #servers: ServerConnections;
   readonly #exchanges: Exchanges;
+  readonly #databases: OpenDatabases;
   readonly #http1: Http1Side;
   readonly #http2: Http2Side;
   readonly #undecided = new Set<Socket>();
@@ -98,7 +101,7 @@ class Inside {
   readonly #stopChecking: () => void;
 
   constructor(
-    serverPort: () => number | undefined,
+    server: () => ServerProcess | undefined,
     capacity: Capacity,
     write: (line: string) => void,
     clock: FrontClock,
@@ -125,7 +128,17 @@ class Inside {
       requests: new Places(capacity.requests),
       lasting: new Places(capacity.lasting),
     });
-    const parts = { serverPort, servers: this.#servers, exchanges: this.#exchanges };
+    this.#databases = new OpenDatabases({
+      places: new Places(capacity.databases),
+      descriptors: capacity.descriptors,
+      clock,
+      openFiles() {
+        const running = server();
+        return running === undefined ? undefined : openFilesOf(running.pid);
+      },
+      connecting: () => this.#servers.connecting,
+    });
+    const parts = { server, servers: this.#servers, exchanges: this.#exchanges, databases: this.#databases };
     this.#http1 = new Http1Side(parts, report);
     this.#http2 = new Http2Side(parts);
     let checkedAt = clock.now();
@@ -167,6 +180,7 @@ class Inside {
     this.#connections.check();
     this.#http2.check();
     this.#servers.check();
+    this.#databases.check();
   }
 
   /** Reads until the first bytes tell the protocols apart: "PRI" is the name of no HTTP/1.1 method. */

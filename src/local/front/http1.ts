@@ -201,6 +201,7 @@ class Http1Client implements Client {
   readonly path: string;
   readonly headers: HeaderPairs;
   readonly body: BodyKind;
+  readonly isAuthorized: boolean;
   readonly flaw: Refusal | undefined;
   readonly input: IncomingMessage;
   readonly output: ServerResponse;
@@ -223,6 +224,7 @@ class Http1Client implements Client {
     this.path = request.url ?? "";
     this.headers = headersOf(request);
     this.body = bodyOf(request);
+    this.isAuthorized = request.headers.authorization !== undefined;
     const coding = request.headers["transfer-encoding"];
     this.flaw = coding === undefined || coding.toLowerCase() === "chunked" ? undefined : codingRefusal;
     this.input = request;

@@ -115,6 +115,7 @@ class Http2Client implements Client {
   readonly path: string;
   readonly headers: HeaderPairs;
   readonly body: BodyKind;
+  readonly isAuthorized: boolean;
   readonly flaw = undefined;
   readonly input: ServerHttp2Stream;
   readonly output: ServerHttp2Stream;
@@ -132,6 +133,7 @@ class Http2Client implements Client {
     this.path = headers[":path"] ?? "";
     this.headers = pairsOf(headers);
     this.body = bodyOf(stream, headers);
+    this.isAuthorized = headers.authorization !== undefined;
     this.input = stream;
     this.output = stream;
     this.turnAway = turnAway;

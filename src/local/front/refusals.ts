@@ -32,6 +32,14 @@ export const crowdedRefusal: Refusal = {
   sentence: "There are too many connections at once. Send the request again in a moment.\n",
 };
 
+/** More databases in use than the server process can have open. */
+export const manyDatabasesRefusal: Refusal = {
+  status: 503,
+  reason: "Service Unavailable",
+  headers: AGAIN,
+  sentence: "There are too many databases in use at once. Send the request again in a moment.\n",
+};
+
 /** The rest of a request did not come. */
 export const lateRefusal: Refusal = {
   status: 408,

@@ -54,6 +54,7 @@ export class ServerConnections {
   readonly #clock: Pick<FrontClock, "now">;
   readonly #report: ReportBug;
   readonly #all = new Set<ServerConnection>();
+  #connecting = 0;
   /** The one that was used last is the last. */
   readonly #idle: ServerConnection[] = [];
 
@@ -77,12 +78,19 @@ export class ServerConnections {
           idle.idleSince = this.#clock.now();
           this.#idle.push(idle);
         },
+        accepted: () => (this.#connecting -= 1),
         closed: (gone) => this.#forget(gone),
       });
       this.#all.add(connection);
+      this.#connecting += 1;
     }
     connection.begin(head, request, taker);
     return connection;
+  }
+
+  /** Those that the server has perhaps not accepted yet. */
+  get connecting(): number {
+    return this.#connecting;
   }
 
   /** Closes those that nobody has used for a while. To be called every second or so. */
@@ -107,6 +115,8 @@ export class ServerConnections {
 type Expected = "nothing" | "head" | "body" | "chunk size" | "chunk" | "end of chunk" | "trailers" | "rest";
 
 interface Owner {
+  /** It has answered for the first time, or closed before. */
+  accepted(): void;
   idle(connection: ServerConnection): void;
   closed(connection: ServerConnection): void;
 }
@@ -118,6 +128,7 @@ export class ServerConnection {
   readonly #socket: Socket;
   readonly #guard: Guard;
   #connected = false;
+  #accepted = false;
   #taker: AnswerTaker | undefined;
   #request: ServerRequest | undefined;
   /** Written, but not sent: it goes with the first piece of the body, if that comes soon. */
@@ -158,6 +169,7 @@ export class ServerConnection {
       if (this.#expected === "rest") this.#finish();
     });
     this.#guard.once(this.#socket, "close", () => {
+      this.#accept();
       this.#owner.closed(this);
       this.#breakOff();
     });
@@ -232,7 +244,13 @@ export class ServerConnection {
     this.#head = undefined;
   }
 
+  #accept(): void {
+    if (!this.#accepted) this.#owner.accepted();
+    this.#accepted = true;
+  }
+
   #receive(bytes: Buffer): void {
+    this.#accept();
     let rest: Buffer | undefined = bytes;
     while (rest !== undefined && rest.length > 0 && !this.#socket.destroyed) rest = this.#take(rest);
   }

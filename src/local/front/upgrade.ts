@@ -11,6 +11,8 @@ export class UpgradeClient implements Client {
   readonly path: string;
   readonly headers: HeaderPairs;
   readonly body = "upgrade";
+  /** A browser shows its token in another header, or later. */
+  readonly isAuthorized = true;
   readonly flaw = undefined;
   readonly input: Socket;
   readonly output: Socket;

@@ -1,0 +1,143 @@
+/**
+ * The databases that workerd has open. It takes three files for each, closes them some ten seconds after the last use, and ends when it can
+ * open no more; so what would open one too many is refused before. What the front does not see (alarms, jobs, connections to buckets) is in
+ * the number of files that workerd really has open, where the system tells it.
+ */
+import { readdirSync, statSync } from "node:fs";
+import { DATABASE_OPEN_MS, DESCRIPTORS_PER_CONNECTION, DESCRIPTORS_PER_DATABASE } from "../../core/limits.ts";
+import type { FrontClock } from "./clock.ts";
+import type { Places } from "./places.ts";
+
+/** Files that stay free for what workerd opens by itself. */
+const RESERVE = 50;
+
+/** The files of a process, as the system counts them: it costs a few microseconds. Undefined where it does not tell. */
+export function openFilesOf(pid: number): number | undefined {
+  const folder = `/proc/${pid}/fd`;
+  try {
+    // The folder's size is their number since Linux 6.2, and 0 before.
+    const { size } = statSync(folder);
+    return size > 0 ? size : readdirSync(folder).length;
+  } catch {
+    return undefined;
+  }
+}
+
+export interface OpenDatabasesParts {
+  readonly places: Places;
+  /** Files that workerd may have open. */
+  readonly descriptors: number;
+  readonly clock: Pick<FrontClock, "now">;
+  /** Files that workerd has open now; undefined where the system does not tell. */
+  readonly openFiles: () => number | undefined;
+  /** Connections that workerd has perhaps not accepted yet. */
+  readonly connecting: () => number;
+}
+
+/** What a request may open. */
+export interface Use {
+  /** To be called once, with the status of the answer, or undefined if there was none. */
+  answered(status: number | undefined): void;
+}
+
+interface Open {
+  readonly peer: string;
+  at: number;
+  /** The use that took its place, as long as there is no other. */
+  by: object | undefined;
+}
+
+export class OpenDatabases {
+  readonly #parts: OpenDatabasesParts;
+  /** By its name, the one that was used last at the end. */
+  readonly #open = new Map<string, Open>();
+  /** Places of requests that were not answered yet. */
+  #opening = 0;
+  /** Databases that are made, or told something by their organization, have no name in the request. */
+  #unnamed = 0;
+
+  constructor(parts: OpenDatabasesParts) {
+    this.#parts = parts;
+  }
+
+  /** Undefined: there is no room for what it would open. */
+  use(method: string, path: string, isAuthorized: boolean, peer: string): Use | undefined {
+    // Who shows no token opens nothing.
+    if (!isAuthorized) return OPENS_NOTHING;
+    const [, , data] = EXCHANGE_PATH.exec(path) ?? DATA_PATH.exec(path) ?? [];
+    if (data !== undefined) return this.#use([`/databases/${data}`], peer, refusesData);
+    const managed = MANAGEMENT_PATH.exec(path)?.[1];
+    if (managed === undefined) return OPENS_NOTHING;
+    const changes = method !== "GET" && method !== "HEAD" && method !== "OPTIONS";
+    const names = changes ? [managed, `unnamed ${this.#unnamed++}`] : [managed];
+    return this.#use(names, peer, refusesManagement);
+  }
+
+  /** Forgets those that workerd has closed by now. To be called every second or so. */
+  check(): void {
+    const closed = this.#parts.clock.now() - DATABASE_OPEN_MS;
+    for (const [name, { at }] of this.#open) {
+      if (at > closed) return;
+      this.#forget(name);
+    }
+  }
+
+  #use(names: readonly string[], peer: string, refused: Refused): Use | undefined {
+    const use: Use = { answered: (status) => this.#answered(use, taken, status, refused) };
+    const taken: string[] = [];
+    const now = this.#parts.clock.now();
+    for (const name of names) {
+      const before = this.#open.get(name);
+      if (before !== undefined) {
+        this.#open.delete(name);
+        this.#open.set(name, { ...before, at: now, by: undefined });
+      } else if (this.#take(peer)) {
+        taken.push(name);
+        this.#open.set(name, { peer, at: now, by: use });
+      } else {
+        this.#opening -= taken.length;
+        for (const each of taken) this.#forget(each);
+        return undefined;
+      }
+    }
+    return taken.length === 0 ? OPENS_NOTHING : use;
+  }
+
+  #take(peer: string): boolean {
+    const { places, descriptors, openFiles, connecting } = this.#parts;
+    const expected = connecting() * DESCRIPTORS_PER_CONNECTION + (this.#opening + 1) * DESCRIPTORS_PER_DATABASE;
+    if ((openFiles() ?? 0) + expected > descriptors - RESERVE) return false;
+    if (places.take(peer) !== "taken") return false;
+    this.#opening += 1;
+    return true;
+  }
+
+  #answered(use: Use, taken: readonly string[], status: number | undefined, refused: Refused): void {
+    this.#opening -= taken.length;
+    const opensNothing = status !== undefined && refused(status);
+    for (const name of taken) {
+      const open = this.#open.get(name);
+      if (open?.by !== use) continue;
+      if (opensNothing) this.#forget(name);
+      else open.by = undefined;
+    }
+  }
+
+  #forget(name: string): void {
+    const open = this.#open.get(name);
+    this.#open.delete(name);
+    if (open !== undefined) this.#parts.places.giveBack(open.peer);
+  }
+}
+
+const OPENS_NOTHING: Use = { answered: () => undefined };
+
+/** Names are cut off: longer ones are of no database, and would be kept for seconds. */
+const EXCHANGE_PATH = /^(\/v2)?\/databases\/([^/?]{1,64})[^/?]*\/(?:at\/[^/?]+\/)?connect(?:\?|$)/;
+const DATA_PATH = /^()\/databases\/([^/?]{1,64})[^/?]*\/(?:at\/[^/?]+\/)?(?:snapshot_read|atomic_write|watch)(?:\?|$)/;
+const MANAGEMENT_PATH = /^\/(?:api|v1)(\/(?:databases|organizations)\/[^/?:]{1,64})/;
+
+/** Of what is refused before a database is asked. */
+type Refused = (status: number) => boolean;
+const refusesData: Refused = (status) => [401, 403, 405, 415].includes(status);
+const refusesManagement: Refused = (status) => status >= 400 && status < 500;

@@ -1,0 +1,187 @@
+/** Databases that are open at the same time: how many the front lets there be, so that workerd never runs out of files. */
+import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { Agent, request } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { OpenDatabases, openFilesOf, type Use } from "../../src/local/front/open-databases.ts";
+import { Places } from "../../src/local/front/places.ts";
+import { SIGNING_KEYS, signDataToken } from "../support/data-token.ts";
+import { encodeRead, RawConnect, rawKey, rawPoint } from "../support/raw-connect.ts";
+import { startTestServer } from "../support/server.ts";
+import { FakeClock } from "./fronts.ts";
+
+describe("the count", () => {
+  function counting(places: number, descriptors = Number.POSITIVE_INFINITY) {
+    const clock = new FakeClock();
+    const workerd = { openFiles: 0, connecting: 0 };
+    const databases = new OpenDatabases({
+      places: new Places(places),
+      descriptors,
+      clock,
+      openFiles: () => workerd.openFiles,
+      connecting: () => workerd.connecting,
+    });
+    const read = (name: string, peer = "a", isAuthorized = true): Use | undefined =>
+      databases.use("POST", `/databases/${name}/snapshot_read`, isAuthorized, peer);
+    return { clock, workerd, databases, read };
+  }
+
+  test("a database that is used again takes no second place, and none twelve seconds after its last use", () => {
+    const { clock, databases, read } = counting(2);
+    for (let i = 0; i < 5; i++) read("1")?.answered(200);
+    read("2")?.answered(404);
+    expect(read("3")).toBeUndefined();
+    clock.jump(11);
+    read("2")?.answered(200);
+    databases.check();
+    expect(read("3")).toBeUndefined();
+    clock.jump(1);
+    databases.check();
+    expect([read("2"), read("3"), read("4")]).toEqual([expect.anything(), expect.anything(), undefined]);
+  });
+
+  test("what is refused before its database is asked takes none, unless another uses it meanwhile", () => {
+    const { databases, read } = counting(1);
+    for (let i = 0; i < 5; i++) read(`${i}`)?.answered(401);
+    for (let i = 0; i < 5; i++) databases.use("GET", `/api/databases/${i}`, true, "a")?.answered(404);
+    const refused = read("1");
+    read("1")?.answered(200);
+    refused?.answered(401);
+    expect(read("2")).toBeUndefined();
+  });
+
+  test("who shows no token takes none, and neither does a path that is no database's", () => {
+    const { databases, read } = counting(1);
+    for (let i = 0; i < 5; i++) {
+      expect(read(`${i}`, "a", false)).toBeDefined();
+      for (const path of [
+        "/healthz",
+        `/databases/${i}`,
+        `/databases/${i}/other`,
+        `/v2/databases/${i}/watch`,
+        "/api/jobs/1",
+      ]) {
+        expect(databases.use("POST", path, true, "a")).toBeDefined();
+      }
+    }
+    expect(read("1")).toBeDefined();
+  });
+
+  test("every path of a database is the same one's, and a change through the API may open another", () => {
+    const { databases } = counting(3);
+    const use = (method: string, path: string) => databases.use(method, path, true, "a");
+    for (const path of ["connect", "at/now/connect", "watch", "atomic_write?x", "at/2/snapshot_read"]) {
+      expect(use("POST", `/databases/1/${path}`)).toBeDefined();
+    }
+    expect(use("POST", "/v2/databases/1/connect")).toBeDefined();
+    expect(use("GET", "/api/databases/1/stats")).toBeDefined();
+    expect(use("GET", "/v1/databases/1")).toBeDefined();
+    expect(use("POST", "/api/organizations/2/databases")).toBeDefined();
+    expect(use("POST", "/api/organizations/2/databases")).toBeUndefined();
+    expect(use("GET", "/v1/organizations/2/databases?page=1")).toBeDefined();
+  });
+
+  test("one address leaves some for others", () => {
+    const { read } = counting(10);
+    const opened = Array.from({ length: 10 }, (_, i) => read(`${i}`, "a")).filter((use) => use !== undefined);
+    expect(opened).toHaveLength(8);
+    expect([read("8", "b"), read("9", "b"), read("10", "b")]).toEqual([
+      expect.anything(),
+      expect.anything(),
+      undefined,
+    ]);
+  });
+
+  test("what workerd has open by itself counts, with what it is about to open", () => {
+    const { workerd, read } = counting(1000, 500);
+    workerd.openFiles = 440;
+    const first = read("1");
+    expect(first).toBeDefined();
+    read("2");
+    read("3");
+    // 50 stay free, and three are being opened.
+    expect(read("4")).toBeUndefined();
+    first?.answered(200);
+    expect(read("4")).toBeDefined();
+    workerd.connecting = 5;
+    expect(read("5")).toBeUndefined();
+  });
+
+  test("the system's count of a process's files is right", () => {
+    expect(openFilesOf(process.pid)).toBeGreaterThan(5);
+    expect(openFilesOf(2 ** 22 + 1)).toBeUndefined();
+  });
+});
+
+describe.skipIf(process.platform !== "linux")("workerd", () => {
+  const read = encodeRead({ ranges: [rawPoint(rawKey("a"))] });
+
+  /** Asks a database that was never made: its object opens its files to find that out. */
+  async function touch(url: string, agent: Agent): Promise<number> {
+    const id = randomUUID();
+    const headers = { authorization: `Bearer ${await signDataToken(id)}`, "content-type": "application/x-protobuf" };
+    return new Promise((resolve, reject) => {
+      const asked = request(`${url}/databases/${id}/snapshot_read`, { method: "POST", headers, agent }, (answer) => {
+        answer.resume().on("end", () => resolve(answer.statusCode ?? 0));
+      });
+      asked.on("error", reject);
+      asked.end(read);
+    });
+  }
+
+  /** With 1,024 files, a plain Debian's limit, workerd ended at 330. CAIRN_TEST_DATABASES=10000 takes a quarter of an hour. */
+  const count = Number(process.env["CAIRN_TEST_DATABASES"] ?? 400);
+  const FILES = 1024;
+
+  test(
+    `${count} databases that are touched in turn end nobody, and keep nobody's database closed`,
+    { timeout: 3_600_000 },
+    async () => {
+      const server = await startTestServer({ CAIRN_SIGNING_KEYS: SIGNING_KEYS }, { shell: `ulimit -n ${FILES}` });
+      onTestFinished(() => server.close());
+      const pid = server.workerdPid();
+      const ordinary = await RawConnect.open(server);
+      onTestFinished(() => ordinary.close());
+      const agent = new Agent({ keepAlive: true, maxSockets: 12 });
+      const elsewhere = new Agent({ keepAlive: true, localAddress: "127.0.0.2" });
+      onTestFinished(() => {
+        agent.destroy();
+        elsewhere.destroy();
+      });
+
+      let [begun, touched, refused, mostFiles] = [0, 0, 0, 0];
+      const client = async (): Promise<void> => {
+        while (begun++ < count) {
+          for (;;) {
+            const status = await touch(server.url, agent);
+            mostFiles = Math.max(mostFiles, openFilesOf(pid) ?? 0);
+            expect([404, 503]).toContain(status);
+            if (status === 404) touched += 1;
+            else refused += 1;
+            if (status === 404 || count <= 400) break;
+            await sleep(1000);
+          }
+          expect((await ordinary.post("snapshot_read", read)).status).toBe(200);
+        }
+      };
+      await Promise.all(Array.from({ length: 12 }, client));
+      // Who comes from another address opens one, too.
+      expect(await touch(server.url, elsewhere)).toBe(404);
+      expect(touched).toBeGreaterThan(80);
+      expect(refused).toBeGreaterThan(0);
+      expect(mostFiles).toBeLessThan(FILES - 20);
+      expect(server.workerdPid()).toBe(pid);
+      expect(server.log()).toBe("");
+    },
+  );
+
+  test("may have as many files open as the system allows at most, whatever the shell has set", async () => {
+    const server = await startTestServer({}, { shell: "ulimit -Sn 256" });
+    onTestFinished(() => server.close());
+    const [, soft, hard] =
+      /Max open files +(\d+) +(\d+)/.exec(readFileSync(`/proc/${server.workerdPid()}/limits`, "utf8")) ?? [];
+    expect(Number(soft)).toBeGreaterThan(256);
+    expect(soft).toBe(hard);
+  });
+});

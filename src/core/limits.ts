@@ -36,6 +36,14 @@ export const MAX_READ_ENTRIES = 1000;
  */
 export const MAX_READ_ANSWER_BYTES = 72 * MIB;
 
+/**
+ * And all such answers of all objects in one process, which holds every database of `npm start`. One organization has at most half of it.
+ */
+export const MAX_PROCESS_ANSWER_BYTES = 288 * MIB;
+
+/** How often a read that waits for this memory asks again. */
+export const ANSWER_MEMORY_POLL_MS = 100;
+
 /** An answer up to this size is one RPC result; a larger one is streamed. */
 export const MAX_RPC_ANSWER_BYTES = 2 * MIB;
 
@@ -323,8 +331,14 @@ export const MAX_CLIENT_REQUESTS = 20_000;
 /** Requests of one HTTP/1.1 connection that wait for the answers before theirs. Hardly a client sends a second one. */
 export const MAX_PIPELINED_REQUESTS = 32;
 
-/** Bytes of answers that clients of the front have not taken yet, all together. */
+/** Bytes of answers that clients of the front have not taken yet, all together: the front holds some, and workerd the rest. */
 export const MAX_UNTAKEN_ANSWER_BYTES = 256 * MIB;
+
+/** Bytes of requests that workerd has not answered yet, all together: it may hold them all. */
+export const MAX_UNANSWERED_REQUEST_BYTES = 256 * MIB;
+
+/** They are counted in steps of this size, from the first on that is larger than any read. */
+export const REQUEST_BYTES_STEP = 256 * KIB;
 
 /**
  * How many times the places that are free one address may hold. So one address alone can have four fifths of them, a proxy with all

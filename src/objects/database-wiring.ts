@@ -15,6 +15,8 @@ import type { DirectoryEnv } from "./directory-env.ts";
 import { askDisk, DiskSpace } from "./disk-space.ts";
 import type { BackupEnv, StorageEnv } from "./env.ts";
 import { alarmForExpiry, expiryTask } from "./expiry-task.ts";
+import { MAX_PROCESS_ANSWER_BYTES } from "../core/limits.ts";
+import { AnswerMemory } from "./answer-memory.ts";
 import { LargeReads } from "./large-reads.ts";
 import { ObjectMode } from "./object-mode.ts";
 import { databaseRestores } from "./restore-wiring.ts";
@@ -53,6 +55,9 @@ export interface DatabaseParts {
 }
 
 /** Makes or migrates the tables, and sets the alarm. */
+/** Of all objects in this process. */
+const answerMemory = new AnswerMemory(MAX_PROCESS_ANSWER_BYTES, systemClock);
+
 export async function openDatabase({ ctx, env, setup, erase }: DatabaseParts): Promise<OpenDatabase> {
   const { storage } = ctx;
   // Set just below, before anything can read, set an expiry or commit.
@@ -117,7 +122,13 @@ export async function openDatabase({ ctx, env, setup, erase }: DatabaseParts): P
       onError: logError,
     }),
     watches: new WatchSockets(database.watches, ctx.getWebSockets(), systemClock, systemTimers),
-    largeReads: new LargeReads(database, systemClock, systemTimers),
+    largeReads: new LargeReads({
+      database,
+      clock: systemClock,
+      timers: systemTimers,
+      memory: answerMemory,
+      owner: setup?.organizationId ?? objectName,
+    }),
     revocations,
   };
 }

@@ -1,12 +1,13 @@
 /**
  * Answers too large for one RPC result. Each is held in memory until it has left, since a read is one snapshot and is answered
- * whole or not at all. So they leave beside each other only as far as they fit together, the others wait in order of arrival, and
- * a reader that falls behind the least rate is given up.
+ * whole or not at all. So they leave beside each other only as far as they fit together, in this object and in its process
+ * (`answer-memory.ts`), the others wait in order of arrival, and a reader that falls behind the least rate is given up.
  */
 import type { Clock } from "../core/clock.ts";
 import { snapshotReadOutputChunks } from "../core/datapath.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import {
+  ANSWER_MEMORY_POLL_MS,
   MAX_READ_ANSWER_BYTES,
   MAX_READ_WAIT_MS,
   MAX_WAITING_READS,
@@ -16,6 +17,7 @@ import {
 import type { ReadRange } from "../core/operations.ts";
 import type { Timers } from "../core/timers.ts";
 import type { Database } from "../engine/database.ts";
+import type { AnswerMemory, Lease } from "./answer-memory.ts";
 
 /** Written at once: what the reader's rate is measured in. */
 const PIECE_BYTES = 1024 * 1024;
@@ -24,22 +26,40 @@ type LargeAnswer = ReadableStream<Uint8Array> | Failure;
 
 interface Waiting {
   readonly ranges: readonly ReadRange[];
+  /** What it last came to, when the process had no memory for it. */
+  bytes: number;
   readonly settle: (answer: LargeAnswer | Promise<never>) => void;
+}
+
+export interface LargeReadsParts {
+  readonly database: Pick<Database, "read" | "readBytes">;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  /** Of the process. */
+  readonly memory: AnswerMemory;
+  /** Whose database it is, of those who share that memory. */
+  readonly owner: string;
 }
 
 export class LargeReads {
   readonly #database: Pick<Database, "read" | "readBytes">;
   readonly #clock: Clock;
   readonly #timers: Timers;
+  readonly #memory: AnswerMemory;
+  readonly #owner: string;
   readonly #waiting: Waiting[] = [];
   /** Of keys and values that were read and have not left yet. */
   #bytesInFlight = 0;
   #closed: Failure | null = null;
+  /** The process had no memory, and is asked again. */
+  #cancelPoll: (() => void) | undefined;
 
-  constructor(database: Pick<Database, "read" | "readBytes">, clock: Clock, timers: Timers) {
+  constructor({ database, clock, timers, memory, owner }: LargeReadsParts) {
     this.#database = database;
     this.#clock = clock;
     this.#timers = timers;
+    this.#memory = memory;
+    this.#owner = owner;
   }
 
   /** "limit" when the answer is too large at all; "unavailable" when too many wait, or no memory was free in time. Rejects when it cannot be read. */
@@ -57,6 +77,7 @@ export class LargeReads {
       const cancelTimer = this.#timers.after(MAX_READ_WAIT_MS, giveUp);
       const waiting: Waiting = {
         ranges: own,
+        bytes: 0,
         settle: (answer) => {
           cancelTimer();
           resolve(answer);
@@ -70,6 +91,7 @@ export class LargeReads {
   /** Nothing is read any more: those who wait are told why. Answers that are on their way go on. */
   close(why: Failure): void {
     this.#closed = why;
+    this.#cancelPoll?.();
     for (const { settle } of this.#waiting.splice(0)) settle(why);
   }
 
@@ -77,9 +99,9 @@ export class LargeReads {
   #admit(): void {
     for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
       try {
-        const bytes = this.#database.readBytes(next.ranges);
-        if (bytes <= MAX_READ_ANSWER_BYTES && this.#bytesInFlight + bytes > MAX_READ_ANSWER_BYTES) return;
-        next.settle(this.#read(next.ranges, bytes));
+        const answer = this.#answerNow(next);
+        if (answer === undefined) return;
+        next.settle(answer);
       } catch (error) {
         next.settle(Promise.reject(error));
       }
@@ -87,23 +109,49 @@ export class LargeReads {
     }
   }
 
-  #read(ranges: readonly ReadRange[], bytes: number): LargeAnswer {
-    const entries = bytes > MAX_READ_ANSWER_BYTES ? null : this.#database.read(ranges, MAX_READ_ANSWER_BYTES);
+  /** Undefined: there is no memory for it now, and it is tried again when there may be. */
+  #answerNow(next: Waiting): LargeAnswer | undefined {
+    // Measured again only when there may be room: that reads every row.
+    if (next.bytes > 0 && !this.#memory.hasRoom(this.#owner, next.bytes)) return this.#poll();
+    const { ranges } = next;
+    const bytes = this.#database.readBytes(ranges);
+    if (bytes > MAX_READ_ANSWER_BYTES) return tooLarge(bytes);
+    if (this.#bytesInFlight + bytes > MAX_READ_ANSWER_BYTES) return undefined;
+    const atMostMs = 2 * READER_GRACE_MS + (bytes / MIN_READER_BYTES_PER_SECOND) * 1000;
+    const lease = this.#memory.take(this.#owner, bytes, atMostMs);
+    if (lease === undefined) {
+      next.bytes = bytes;
+      return this.#poll();
+    }
+    try {
+      return this.#read(ranges, bytes, lease);
+    } catch (error) {
+      lease.giveBack(bytes);
+      throw error;
+    }
+  }
+
+  /** What another object gives back it cannot tell this one, whose storage is out of its reach. */
+  #poll(): undefined {
+    this.#cancelPoll?.();
+    this.#cancelPoll = this.#timers.after(ANSWER_MEMORY_POLL_MS, () => this.#admit());
+  }
+
+  #read(ranges: readonly ReadRange[], bytes: number, lease: Lease): LargeAnswer {
+    const entries = this.#database.read(ranges, MAX_READ_ANSWER_BYTES);
     if (entries === null) {
-      return failure(
-        "limit",
-        `The entries of this read have ${bytes} bytes: at most ${MAX_READ_ANSWER_BYTES} can be read at once. Lower batchSize or limit`,
-      );
+      lease.giveBack(bytes);
+      return tooLarge(bytes);
     }
     const { size, chunks } = snapshotReadOutputChunks(entries);
     const { readable, writable } = new FixedLengthStream(size);
     this.#bytesInFlight += bytes;
-    void this.#send(chunks.toReversed(), bytes, writable);
+    void this.#send(chunks.toReversed(), bytes, lease, writable);
     return readable;
   }
 
   /** `chunks`: the last one first; emptied on the way, so that what has left is not kept. Never rejects. */
-  async #send(chunks: Uint8Array[], bytes: number, writable: WritableStream<Uint8Array>): Promise<void> {
+  async #send(chunks: Uint8Array[], bytes: number, lease: Lease, writable: WritableStream<Uint8Array>): Promise<void> {
     const writer = writable.getWriter();
     const deadline = new ReaderDeadline(this.#clock, this.#timers);
     let held = bytes;
@@ -117,7 +165,7 @@ export class LargeReads {
         if (chunk.length === chunk.buffer.byteLength) {
           const freed = Math.min(held, chunk.length);
           held -= freed;
-          this.#free(freed);
+          this.#free(freed, lease);
         }
       }
       await deadline.within(writer.close(), 0);
@@ -125,10 +173,11 @@ export class LargeReads {
       // It is gone, or too slow, which it learns from its stream.
       void writer.abort(error).catch(() => undefined);
     }
-    this.#free(held);
+    this.#free(held, lease);
   }
 
-  #free(bytes: number): void {
+  #free(bytes: number, lease: Lease): void {
+    lease.giveBack(bytes);
     this.#bytesInFlight -= bytes;
     this.#admit();
   }
@@ -168,7 +217,11 @@ function ownRange(range: ReadRange): ReadRange {
   return { ...range, start: range.start.slice(), end: range.end.slice() };
 }
 
-const BUSY = failure(
-  "unavailable",
-  "Large answers to others take all the memory that this database has for them: try again",
-);
+function tooLarge(bytes: number): Failure {
+  return failure(
+    "limit",
+    `The entries of this read have ${bytes} bytes: at most ${MAX_READ_ANSWER_BYTES} can be read at once. Lower batchSize or limit`,
+  );
+}
+
+const BUSY = failure("unavailable", "Large answers to others take all the memory that there is for them: try again");

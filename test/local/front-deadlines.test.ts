@@ -15,7 +15,7 @@ import {
   uint32,
   type HeaderList,
 } from "../support/raw-http2.ts";
-import { FakeClock, frontBefore, type Handler, type RawConnection, rawConnection, serverWith } from "./fronts.ts";
+import { FakeClock, frontBefore, type Handler, type RawConnection, rawConnection, room, serverWith } from "./fronts.ts";
 
 const { DATA, WINDOW_UPDATE } = frameTypes;
 
@@ -187,6 +187,35 @@ test("an answer of which nothing is taken breaks off after a minute, over HTTP/1
   await expect.poll(() => seen[0]?.closed).toBe(true);
   socket.resume();
   expect(await closed).toBe(true);
+});
+
+test("of more answers than there is memory for, those end that nobody takes, the one that waits longest first", async () => {
+  const seen: ServerResponse[] = [];
+  const { port } = await serverWith((_, response) => void seen.push(response.on("error", () => undefined)));
+  const clock = new FakeClock();
+  const front = await frontBefore(port, { clock, capacity: { ...room(100, 100), answerBytes: 25_000_000 } });
+  const [idle, later, taking] = [
+    await rawConnection(front.port),
+    await rawConnection(front.port),
+    await rawConnection(front.port),
+  ];
+  for (const { socket } of [idle, later]) socket.pause();
+  const closed = new Set<number>();
+  for (const [index, { socket }] of [idle, later, taking].entries()) {
+    socket.write("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    await expect.poll(() => seen.length).toBe(index + 1);
+    seen[index]?.on("close", () => closed.add(index));
+    const body = Buffer.alloc(20_000_000, "x");
+    seen[index]?.setHeader("content-length", body.length);
+    if (index < 2) seen[index]?.end(body);
+    else seen[index]?.write(body.subarray(0, 1000));
+    await sleep(50);
+    await clock.pass(1);
+  }
+  await clock.pass(5);
+  await expect.poll(() => [...closed]).toEqual([0]);
+  await clock.pass(5);
+  expect([...closed]).toEqual([0]);
 });
 
 test("an answer that is taken at 2 KiB a second goes on for as long as it takes", async () => {

@@ -264,6 +264,30 @@ test("watches and WebSockets take at most three quarters of the places", async (
   expect((await fetch(front.url)).status).toBe(200);
 });
 
+test("requests whose bodies are more than the server may hold get 503, others go on, and there is room again after them", async () => {
+  const held = Promise.withResolvers<void>();
+  const bodies: number[] = [];
+  const { port } = await serverWith((incoming, response) => {
+    const at = bodies.push(0) - 1;
+    incoming.on("data", (piece: Buffer) => (bodies[at] = (bodies[at] ?? 0) + piece.length));
+    incoming.on("error", () => undefined);
+    incoming.on("end", () => void held.promise.then(() => response.end("answer")));
+  });
+  const front = await frontBefore(port, { capacity: { ...room(1000, 100), requestBytes: 4_000_000 } });
+  const session = http2Session(front.url);
+  const post = (bytes: number) =>
+    http2Request(session, { ":method": "POST" }, Buffer.alloc(bytes)).then(({ status }) => status);
+  // Of 4 MB one address has four fifths.
+  const [first, second] = [post(1_500_000), post(1_500_000)];
+  await expect.poll(() => bodies).toEqual([1_500_000, 1_500_000]);
+  expect(await post(1_500_000)).toBe(503);
+  const small = post(1000);
+  await expect.poll(() => bodies).toContain(1000);
+  held.resolve();
+  expect(await Promise.all([first, second, small])).toEqual([200, 200, 200]);
+  expect(await post(3_000_000)).toBe(200);
+});
+
 test("one address never has all places: another finds one", async () => {
   const { port } = await serverWith(
     (request, response) => void (request.url === "/wait" ? response.write("w") : response.end()),

@@ -1,5 +1,7 @@
 import { beforeEach, expect, test } from "vitest";
 import {
+  ANSWER_MEMORY_POLL_MS,
+  MAX_PROCESS_ANSWER_BYTES,
   MAX_READ_ANSWER_BYTES,
   MAX_READ_WAIT_MS,
   MAX_WAITING_READS,
@@ -8,6 +10,7 @@ import {
 } from "../../src/core/limits.ts";
 import type { Entry, ReadRange } from "../../src/core/operations.ts";
 import { asVersion } from "../../src/core/versionstamp.ts";
+import { AnswerMemory } from "../../src/objects/answer-memory.ts";
 import { LargeReads } from "../../src/objects/large-reads.ts";
 import { FakeTimers, turns } from "../support/fake-timers.ts";
 
@@ -17,7 +20,11 @@ let time: FakeTimers;
 beforeEach(() => void (time = new FakeTimers()));
 
 /** A read of as many values of 1 MiB as the range's limit says. */
-function reads(onRead: (ranges: readonly ReadRange[]) => void = () => undefined): LargeReads {
+function reads(
+  onRead: (ranges: readonly ReadRange[]) => void = () => undefined,
+  memory = new AnswerMemory(MAX_PROCESS_ANSWER_BYTES, time),
+  owner = "",
+): LargeReads {
   const sum = (ranges: readonly ReadRange[]) => ranges.reduce((bytes, { limit }) => bytes + limit * MIB, 0);
   const database = {
     readBytes: sum,
@@ -27,7 +34,7 @@ function reads(onRead: (ranges: readonly ReadRange[]) => void = () => undefined)
       return ranges.map(({ limit }) => Array.from({ length: limit }, () => entryOf(MIB - 1)));
     },
   };
-  return new LargeReads(database, time, time);
+  return new LargeReads({ database, clock: time, timers: time, memory, owner });
 }
 
 function entryOf(bytes: number): Entry {
@@ -197,4 +204,54 @@ test("when the database goes, those who wait are told so at once, and nothing is
   expect(await Promise.all([...waiting, large.answer(mebibytes(1))])).toEqual([gone, gone, gone]);
   expect(await drain(first)).toBe(60);
   expect(count).toBe(1);
+});
+
+test("objects of one process share its memory: an organization waits, or is refused, when it has as much as it leaves", async () => {
+  const memory = new AnswerMemory(MAX_PROCESS_ANSWER_BYTES, time);
+  const began: Answer[] = [];
+  for (let i = 0; i < 40; i++) {
+    const object = reads(undefined, memory, "attacker");
+    void object.answer(mebibytes(70)).then((answer) => began.push(answer));
+  }
+  await turns();
+  expect(began).toHaveLength(2);
+  // Another organization is answered meanwhile.
+  expect(await drain(await reads(undefined, memory, "other").answer(mebibytes(70)))).toBe(70);
+  await Promise.all(began.map((answer) => drain(answer)));
+  await time.pass(ANSWER_MEMORY_POLL_MS);
+  expect(began).toHaveLength(4);
+});
+
+test("memory of an object that ended in the middle of an answer is free when that answer would have been over", async () => {
+  const memory = new AnswerMemory(100 * MIB, time);
+  memory.take("a", 60 * MIB, 30_000);
+  const waiting = reads(undefined, memory, "b").answer(mebibytes(60));
+  expect(await settled(waiting)).toBe(false);
+  for (let ms = 0; ms < MAX_READ_WAIT_MS - ANSWER_MEMORY_POLL_MS; ms += ANSWER_MEMORY_POLL_MS)
+    time.advance(ANSWER_MEMORY_POLL_MS);
+  expect(await settled(waiting)).toBe(false);
+  time.advance(ANSWER_MEMORY_POLL_MS);
+  expect(await waiting).toMatchObject({ ok: false, code: "unavailable" });
+  time.advance(15_000);
+  expect(await drain(await reads(undefined, memory, "b").answer(mebibytes(60)))).toBe(60);
+});
+
+test("a read that waits for the process is measured again only when there may be room, and a closed one asks no more", async () => {
+  let measured = 0;
+  const memory = new AnswerMemory(100 * MIB, time);
+  const held = memory.take("a", 60 * MIB, 300_000);
+  const database = { readBytes: () => (measured++, 40 * MIB), read: () => [[entryOf(40 * MIB)]] };
+  const object = new LargeReads({ database, clock: time, timers: time, memory, owner: "b" });
+  const waiting = object.answer(mebibytes(40));
+  for (let i = 0; i < 10; i++) await time.pass(ANSWER_MEMORY_POLL_MS);
+  expect(measured).toBe(1);
+  held?.giveBack(40 * MIB);
+  await time.pass(ANSWER_MEMORY_POLL_MS);
+  expect(streamOf(await waiting)).toBeDefined();
+  expect(measured).toBe(2);
+
+  void object.answer(mebibytes(40));
+  object.close({ ok: false, code: "not-found", message: "There is no such database" });
+  for (let i = 0; i < 10; i++) await time.pass(ANSWER_MEMORY_POLL_MS);
+  expect(measured).toBeLessThan(5);
 });

@@ -6,6 +6,8 @@ import {
   LASTING_SHARE_OF_PLACES,
   MAX_CLIENT_CONNECTIONS,
   MAX_CLIENT_REQUESTS,
+  MAX_UNANSWERED_REQUEST_BYTES,
+  MAX_UNTAKEN_ANSWER_BYTES,
   PLACES_PER_DESCRIPTOR,
 } from "../../core/limits.ts";
 
@@ -17,6 +19,10 @@ export interface Capacity {
   readonly databases: number;
   /** Files that the server process may have open. */
   readonly descriptors: number;
+  /** Of requests that were not answered yet. */
+  readonly requestBytes: number;
+  /** Of answers that were not taken yet. */
+  readonly answerBytes: number;
 }
 
 /** What workerd and the front have open before anybody connects, with room. */
@@ -43,6 +49,8 @@ export function capacityOf({
     requests,
     lasting: Math.max(1, Math.floor(requests * LASTING_SHARE_OF_PLACES)),
     databases,
+    requestBytes: MAX_UNANSWERED_REQUEST_BYTES,
+    answerBytes: MAX_UNTAKEN_ANSWER_BYTES,
   };
 }
 

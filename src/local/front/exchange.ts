@@ -15,6 +15,7 @@ import {
   MAX_LINGER_PAUSE_MS,
   MAX_REQUEST_PAUSE_MS,
   MIN_CLIENT_BYTES_PER_SECOND,
+  REQUEST_BYTES_STEP,
 } from "../../core/limits.ts";
 import type { ClientConnection } from "./client-connections.ts";
 import type { Exchanges } from "./exchanges.ts";
@@ -80,7 +81,7 @@ export interface ExchangeParts {
 export class Exchange implements AnswerTaker {
   readonly #client: Client;
   readonly #parts: ExchangeParts;
-  readonly #held = new Set<Places>();
+  readonly #held = new Map<Places, number>();
   #server: ServerConnection | undefined;
   #use: Use | undefined;
   #requestEnded: boolean;
@@ -93,7 +94,11 @@ export class Exchange implements AnswerTaker {
   #received = 0;
   /** When the answer ended. */
   #receivedByThen = 0;
+  /** Bytes of the request that are counted. */
+  #counted = REQUEST_BYTES_STEP;
   #written = 0;
+  /** Bytes of the whole answer, if its length is known. */
+  #announced = 0;
 
   constructor(client: Client, parts: ExchangeParts) {
     this.#client = client;
@@ -130,9 +135,10 @@ export class Exchange implements AnswerTaker {
     this.#parts.exchanges.delete(this);
   }
 
-  /** Bytes of the answer that the client has not taken. */
+  /** Bytes of the answer that wait for the client to take some, as far as they are known; 0 for one that has taken all there was. */
   get untaken(): number {
-    return this.#client.output.writableLength;
+    const waiting = this.#client.output.writableLength;
+    return waiting === 0 ? 0 : Math.max(waiting, this.#announced - this.#written + waiting);
   }
 
   /** For a client that keeps others waiting. */
@@ -151,8 +157,8 @@ export class Exchange implements AnswerTaker {
 
   /** Ends it when its client has kept it waiting for too long; to be called every second or so. Returns whether it should make room for others. */
   check(elapsedMs: number): boolean {
-    const { untaken } = this;
-    if (untaken > 0) this.#taking.wait(elapsedMs, this.#written - untaken);
+    const waiting = this.#client.output.writableLength;
+    if (waiting > 0) this.#taking.wait(elapsedMs, this.#written - waiting);
     else this.#taking.settle(this.#written);
     if (this.#requestEnded) this.#sending.settle(0);
     else if (!this.#inputPaused && (this.#client.body !== "upgrade" || this.#answerEnded))
@@ -194,7 +200,9 @@ export class Exchange implements AnswerTaker {
     guard.on(input, "data", (piece: Buffer) => {
       this.#received += piece.length;
       // After its answer the rest of a request is read and dropped.
-      if (this.#server === undefined || piece.length === 0 || this.#server.write(piece)) return;
+      if (this.#server === undefined || piece.length === 0) return;
+      if (!this.#countReceived()) return this.cutShort(crowdedRefusal);
+      if (this.#server.write(piece)) return;
       this.#inputPaused = true;
       input.pause();
     });
@@ -204,7 +212,18 @@ export class Exchange implements AnswerTaker {
     });
   }
 
-  head(status: number, reason: string, headers: HeaderPairs): void {
+  /** Whether there is room for what the server may hold of the request by now. */
+  #countReceived(): boolean {
+    const { requestBytes } = this.#parts.exchanges.places;
+    while (this.#received > this.#counted) {
+      if (!this.#take(requestBytes, REQUEST_BYTES_STEP)) return false;
+      this.#counted += REQUEST_BYTES_STEP;
+    }
+    return true;
+  }
+
+  head(status: number, reason: string, headers: HeaderPairs, length: number | undefined): void {
+    this.#announced = length ?? 0;
     this.#use?.answered(status);
     this.#use = undefined;
     if (this.#client.isGone) return;
@@ -239,18 +258,18 @@ export class Exchange implements AnswerTaker {
   }
 
   /** Whether there was a place, or somebody who kept others waiting could make room. */
-  #take(places: Places): boolean {
-    if (!this.#parts.exchanges.take(places, this.peer)) return false;
-    this.#held.add(places);
+  #take(places: Places, count = 1): boolean {
+    if (!this.#parts.exchanges.take(places, this.peer, count)) return false;
+    this.#held.set(places, (this.#held.get(places) ?? 0) + count);
     return true;
   }
 
   /** The server has done its part; the client keeps its own place until it has done its. */
   #giveBack(): void {
     const { clients } = this.#parts.exchanges.places;
-    for (const places of this.#held) {
+    for (const [places, count] of this.#held) {
       if (places === clients) continue;
-      places.giveBack(this.peer);
+      places.giveBack(this.peer, count);
       this.#held.delete(places);
     }
   }
@@ -258,7 +277,7 @@ export class Exchange implements AnswerTaker {
   #giveBackAll(): void {
     this.#server?.abandon();
     this.#server = undefined;
-    for (const places of this.#held) places.giveBack(this.peer);
+    for (const [places, count] of this.#held) places.giveBack(this.peer, count);
     this.#held.clear();
   }
 

@@ -2,7 +2,6 @@
  * All requests that are under way, and the places that they share. When places run short, the requests whose clients keep others waiting
  * make room, the one that has done so longest first.
  */
-import { MAX_UNTAKEN_ANSWER_BYTES } from "../../core/limits.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Places } from "./places.ts";
 
@@ -13,16 +12,21 @@ export interface ExchangePlaces {
   readonly requests: Places;
   /** Of these, for watches and WebSockets. */
   readonly lasting: Places;
+  /** Bytes of requests that the server process has not answered: it may hold them all. */
+  readonly requestBytes: Places;
 }
 
 export class Exchanges {
   readonly places: ExchangePlaces;
+  readonly #answerBytes: number;
   readonly #all = new Set<Exchange>();
   /** In the order in which they began to keep others waiting. */
   readonly #stalled = new Set<Exchange>();
 
-  constructor(places: ExchangePlaces) {
+  /** `answerBytes`: of answers that were not taken yet, beyond which those end whose clients keep others waiting. */
+  constructor(places: ExchangePlaces, answerBytes: number) {
     this.places = places;
+    this.#answerBytes = answerBytes;
   }
 
   add(exchange: Exchange): void {
@@ -35,13 +39,13 @@ export class Exchanges {
   }
 
   /** Takes a place for a request of this peer; false: there is none, and nobody can make room. */
-  take(places: Places, peer: string): boolean {
-    const taken = places.take(peer);
+  take(places: Places, peer: string, count = 1): boolean {
+    const taken = places.take(peer, count);
     if (taken === "taken") return true;
     for (const exchange of this.#stalled) {
       if (!exchange.holds(places) || (taken === "share" && exchange.peer !== peer)) continue;
       exchange.giveUp();
-      if (places.take(peer) === "taken") return true;
+      if (places.take(peer, count) === "taken") return true;
     }
     return false;
   }
@@ -57,7 +61,7 @@ export class Exchanges {
       });
     }
     for (const exchange of this.#stalled) {
-      if (untaken <= MAX_UNTAKEN_ANSWER_BYTES) return;
+      if (untaken <= this.#answerBytes) return;
       untaken -= exchange.untaken;
       exchange.giveUp();
     }

@@ -123,11 +123,15 @@ class Inside {
     this.guard = new Guard(() => undefined, report);
     this.#connections = new ClientConnections(new Places(capacity.connections), capacity.connections, clock, report);
     this.#servers = new ServerConnections(clock, report);
-    this.#exchanges = new Exchanges({
-      clients: new Places(capacity.clients),
-      requests: new Places(capacity.requests),
-      lasting: new Places(capacity.lasting),
-    });
+    this.#exchanges = new Exchanges(
+      {
+        clients: new Places(capacity.clients),
+        requests: new Places(capacity.requests),
+        lasting: new Places(capacity.lasting),
+        requestBytes: new Places(capacity.requestBytes),
+      },
+      capacity.answerBytes,
+    );
     this.#databases = new OpenDatabases({
       places: new Places(capacity.databases),
       descriptors: capacity.descriptors,

@@ -15,19 +15,19 @@ export class Places {
     this.#free = count;
   }
 
-  take(peer: string): Taken {
-    if (this.#free === 0) return "full";
+  take(peer: string, count = 1): Taken {
+    if (this.#free < count) return "full";
     const taken = this.#taken.get(peer) ?? 0;
-    if (taken >= this.#free * PLACES_OF_PEER_PER_FREE_PLACE) return "share";
-    this.#free -= 1;
-    this.#taken.set(peer, taken + 1);
+    if (taken + count > this.#free * PLACES_OF_PEER_PER_FREE_PLACE) return "share";
+    this.#free -= count;
+    this.#taken.set(peer, taken + count);
     return "taken";
   }
 
-  /** Of a place that the peer has taken. */
-  giveBack(peer: string): void {
-    this.#free += 1;
-    const left = (this.#taken.get(peer) ?? 0) - 1;
+  /** Of places that the peer has taken. */
+  giveBack(peer: string, count = 1): void {
+    this.#free += count;
+    const left = (this.#taken.get(peer) ?? 0) - count;
     if (left > 0) this.#taken.set(peer, left);
     else this.#taken.delete(peer);
   }

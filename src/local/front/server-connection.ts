@@ -25,8 +25,8 @@ export interface ServerRequest {
 
 /** Who asked. Nothing is called any more after `end`, `broken`, or an `abandon`. */
 export interface AnswerTaker {
-  /** `headers`: without those of the connection. */
-  head(status: number, reason: string, headers: HeaderPairs): void;
+  /** `headers`: without those of the connection. `length`: of the body, if it is known. */
+  head(status: number, reason: string, headers: HeaderPairs, length: number | undefined): void;
   /** A piece of the body, which is the taker's to keep. */
   piece(bytes: Buffer): void;
   end(): void;
@@ -332,7 +332,7 @@ export class ServerConnection {
     else if (chunked) this.#expected = "chunk size";
     else if (length === undefined) this.#expected = "rest";
     else this.#expected = length === 0 ? "nothing" : "body";
-    taker?.head(status, first.slice(13), headers);
+    taker?.head(status, first.slice(13), headers, this.#expected === "body" ? length : undefined);
     if (this.#expected === "nothing" && this.#taker !== undefined) this.#finish();
     return rest;
   }

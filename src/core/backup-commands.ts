@@ -7,12 +7,17 @@ import type { Failure } from "./errors.ts";
 import type { VerificationReport } from "./restore-commands.ts";
 import type { Version } from "./versionstamp.ts";
 
+/** Where a request names the bucket: in the path of its URL, or in the host's name, as `bucket.s3.example.com`. */
+export type S3Addressing = "path" | "virtual-host";
+
 export interface S3BackupDestination {
   readonly kind: "s3";
   readonly endpoint: string;
   readonly bucketName: string;
   readonly bucketRegion: string;
   readonly accessKeyId: string;
+  /** "path", if it is left out. */
+  readonly addressing?: S3Addressing;
   /** Empty, or the path below which everything is put. */
   readonly prefix: string;
 }

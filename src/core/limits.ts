@@ -146,6 +146,9 @@ export const MAX_DISCARDED_BODY_BYTES = 32 * MIB;
 /** What the key of an object may carry before our own names (about 150 characters), below S3's 1,024 bytes. */
 export const MAX_DESTINATION_PREFIX_CHARACTERS = 512;
 
+/** A session token: those of AWS have some 2,000 characters, and grow with the policies in them. */
+export const MAX_SESSION_TOKEN_CHARACTERS = 16 * KIB;
+
 /** An endpoint is a host and perhaps a short path. */
 export const MAX_DESTINATION_URL_CHARACTERS = 500;
 

@@ -67,10 +67,10 @@ export function openDestination(
     if (env.BACKUPS === undefined) return failure("unsupported", "This deployment has no R2 bucket for backups.");
     return new R2Destination(env.BACKUPS, prefix.prefix, timing, retryPolicy);
   }
-  const { endpoint, bucketName: bucket, bucketRegion: region, accessKeyId, prefix } = destination;
+  const { endpoint, bucketName: bucket, bucketRegion: region, accessKeyId, prefix, addressing = "path" } = destination;
   const { secretAccessKey, sessionToken } = credentials ?? { secretAccessKey: "", sessionToken: null };
   const parsed = parseS3Settings(
-    { endpoint, bucket, region, accessKeyId, secretAccessKey, sessionToken, prefix },
+    { endpoint, bucket, region, accessKeyId, secretAccessKey, sessionToken, prefix, addressing },
     { strict: env.CAIRN_DESTINATIONS !== "any" },
   );
   if (!parsed.ok) return parsed;

@@ -46,7 +46,11 @@ describe("enabling", () => {
     await withStorage(async (storage) => {
       const tested = new TestBackup(storage, { through: failing(() => refused) });
       const answer = await tested.backup.run(enable(tested));
-      expect(answer).toEqual({ ok: false, code: "invalid", message: refused.message });
+      expect(answer).toEqual({
+        ok: false,
+        code: "invalid",
+        message: `The trial's put request failed. ${refused.message}`,
+      });
       expect(await tested.backup.run({ command: "status" })).toEqual({ ok: true, backup: null });
       expect(storage.sql.exec("SELECT 1 FROM sqlite_schema WHERE name LIKE 'backup%'").toArray()).toEqual([]);
       expect(tested.database.log.isWritten).toBe(false);
@@ -285,7 +289,10 @@ describe("credentials", () => {
       tested.commit(set(key("a"), text("1")));
       await tested.pass(300_000);
       const before = await tested.info();
-      expect(before).toMatchObject({ status: { code: "active" }, lastError: { message: refused.message } });
+      expect(before).toMatchObject({
+        status: { code: "active" },
+        lastError: { message: refused.message },
+      });
       expect((before.lastError?.at ?? 0) - (before.lastError?.since ?? 0)).toBeGreaterThan(240_000);
       const rotate = {
         command: "rotate",
@@ -293,7 +300,11 @@ describe("credentials", () => {
         secretAccessKey: inject("s3").secretAccessKey,
         sessionToken: null,
       } as const;
-      expect(await tested.backup.run(rotate)).toMatchObject({ ok: false, code: "invalid", message: refused.message });
+      expect(await tested.backup.run(rotate)).toMatchObject({
+        ok: false,
+        code: "invalid",
+        message: `The trial's put request failed. ${refused.message}`,
+      });
       fault = undefined;
       const sealed = storage.sql.exec("SELECT secret FROM backup").one();
       await tested.ask(rotate);

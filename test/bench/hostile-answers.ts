@@ -2,7 +2,7 @@
  * `npm run bench:hostile`: how long the answers of a hostile bucket hold the thread that all tenants share, in milliseconds of its CPU: the
  * median of some runs, so that neighbours on the machine do not count. It fails when one takes longer than what is promised.
  */
-import { parseErrorCode, parseListAnswer, parseUploadId } from "../../src/backup/destinations/s3-xml.ts";
+import { parseError, parseListAnswer, parseUploadId } from "../../src/backup/destinations/s3-xml.ts";
 import { hostileXml, longestPage } from "../support/hostile-xml.ts";
 
 const PROMISED_MS = 100;
@@ -10,7 +10,7 @@ const RUNS = 7;
 
 const parsers = {
   listing: (bytes: Uint8Array) => parseListAnswer(bytes, 1000),
-  error: parseErrorCode,
+  error: parseError,
   upload: parseUploadId,
 };
 

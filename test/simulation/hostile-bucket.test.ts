@@ -6,7 +6,13 @@ import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { sealManifest } from "../../src/backup/format/manifest.ts";
-import { type HostileStore, s3Error, startHostileStore, type StoreAnswer } from "../support/hostile-store.ts";
+import {
+  type HostileStore,
+  s3Error,
+  startHostileStore,
+  type StoreAnswer,
+  type StoreRequest,
+} from "../support/hostile-store.ts";
 import { type Answer, type ManagedServer, startManagedServer, Tenant } from "../support/management.ts";
 
 const databaseId = "6f1c1f0a-0000-4000-8000-000000000001";
@@ -97,5 +103,102 @@ describe("a manifest", () => {
       });
     }
     expect(elsewhere.seen).toEqual([]);
+  });
+});
+
+describe("a backup", () => {
+  /** A store that keeps objects by their path, and answers some requests otherwise. What it keeps is returned, too. */
+  async function storeBut(answer: (request: StoreRequest) => StoreAnswer | undefined) {
+    const objects = new Map<string, Buffer>();
+    const store = await startHostileStore((request) => {
+      const { method, path, body } = request;
+      const otherwise = answer(request);
+      if (otherwise !== undefined) return otherwise;
+      if (method === "PUT") objects.set(path, body);
+      if (method === "DELETE") objects.delete(path);
+      if (method === "PUT") return {};
+      if (method === "DELETE") return { status: 204 };
+      const there = objects.get(path);
+      return there === undefined ? s3Error(404, "NoSuchKey") : { body: there };
+    });
+    onTestFinished(() => store.close());
+    return { store, objects };
+  }
+
+  async function enableAt(endpoint: string, bucketName = "bucket"): Promise<Answer> {
+    const id = await tenant.newDatabase();
+    const destination = {
+      kind: "s3",
+      endpoint,
+      bucketName,
+      bucketRegion: "us-east-1",
+      accessKeyId: "key",
+      secretAccessKey: "secret",
+      prefix: "p",
+    };
+    return server.send("POST", `/api/databases/${id}/backup`, tenant.token, { destination });
+  }
+
+  it("whose trial fails leaves nothing in the bucket", async () => {
+    const { store, objects } = await storeBut(({ path }) =>
+      path.includes("list-type=2") ? s3Error(403, "AccessDenied") : undefined,
+    );
+    const answer = await enableAt(store.endpoint);
+    expect(answer).toMatchObject({
+      status: 400,
+      body: {
+        detail:
+          'The trial\'s list request failed. The credentials do not allow to list objects in bucket "bucket" (HTTP 403, AccessDenied): grant s3:ListBucket. A policy of the bucket, a lock on its objects or a cap of the account may be why, too.',
+      },
+    });
+    expect([...objects.keys()]).toEqual([]);
+    expect(store.seen.map(({ method }) => method)).toEqual(["PUT", "GET", "HEAD", "GET", "DELETE"]);
+  });
+
+  it("whose endpoint contains the bucket leaves nothing either", async () => {
+    const { store, objects } = await storeBut(() => undefined);
+    const { status, body } = await enableAt(`${store.endpoint}/bucket`);
+    expect(status).toBe(400);
+    expect(body.detail).toMatch(/^The trial's list request failed\. .*the endpoint, which is without the bucket\.$/);
+    expect([...objects.keys()]).toEqual([]);
+  });
+
+  it.each([
+    [403, "SecondLevelDomainForbidden", "virtual-host"],
+    [403, "KMS.DisabledException", "key management"],
+    [400, "XMinioAdminBucketQuotaExceeded", "quota"],
+    [400, "InvalidRequest", "InvalidRequest"],
+    [403, "<b>AccessDenied</b>", "HTTP 403)"],
+  ])("that is refused with %i %s is told what leads to the cause", async (status, code, words) => {
+    const { store } = await storeBut(() => s3Error(status, code));
+    const { body } = await enableAt(store.endpoint);
+    expect(body.detail).toMatch(/^The trial's put request failed\. /);
+    expect(body.detail).toContain(words);
+    expect(body.detail).not.toMatch(/secret words|<b>/);
+  });
+
+  it("can be kept in a bucket of Google's, with an underscore in its name", async () => {
+    const { store } = await storeBut(() => s3Error(404, "NoSuchBucket"));
+    expect((await enableAt(store.endpoint, "my_bucket")).body.detail).toContain('no bucket "my_bucket"');
+  });
+
+  it("is told what is wrong with how its bucket is to be addressed", async () => {
+    const id = await tenant.newDatabase();
+    const destination = {
+      kind: "s3",
+      endpoint: "http://127.0.0.1:9",
+      bucketName: "bucket",
+      bucketRegion: "us-east-1",
+      accessKeyId: "key",
+      secretAccessKey: "secret",
+      addressing: "virtual-host",
+    };
+    const path = `/api/databases/${id}/backup`;
+    expect((await server.send("POST", path, tenant.token, { destination })).body.detail).toContain(
+      "must have a name, not an address",
+    );
+    const wrong = await server.send("POST", path, tenant.token, { destination: { ...destination, addressing: "dns" } });
+    expect(wrong.status).toBe(400);
+    expect(JSON.stringify(wrong.body)).toContain("addressing");
   });
 });

@@ -31,7 +31,8 @@ export class MemoryDestination implements Destination {
   /** Requests that are never answered. */
   never: "get" | "list" | null = null;
   /** Asked before each request; what it returns is answered instead. */
-  fault: (method: "get" | "list" | "put" | "delete", name: string) => DestinationFailure | undefined = () => undefined;
+  fault: (method: "get" | "head" | "list" | "put" | "delete", name: string) => DestinationFailure | undefined = () =>
+    undefined;
 
   /** Names in the order of listing. */
   get names(): string[] {
@@ -80,6 +81,8 @@ export class MemoryDestination implements Destination {
   }
 
   async head(name: string): Promise<ObjectHead | DestinationFailure> {
+    const fault = this.#ask("head", name);
+    if (fault !== undefined) return fault;
     const bytes = this.objects.get(name);
     return bytes === undefined ? notFound : { ok: true, size: bytes.length, modified: null };
   }
@@ -119,7 +122,7 @@ export class MemoryDestination implements Destination {
     return notHere;
   }
 
-  #ask(method: "get" | "list" | "put" | "delete", name: string): DestinationFailure | undefined {
+  #ask(method: "get" | "head" | "list" | "put" | "delete", name: string): DestinationFailure | undefined {
     this.requests += 1;
     return this.fault(method, name);
   }

@@ -1,4 +1,5 @@
 /** The driver for an S3 server of the tests. */
+import type { S3Addressing } from "../../src/core/backup-commands.ts";
 import type { RetryPolicy, Timing } from "../../src/backup/destinations/retry.ts";
 import { S3Destination } from "../../src/backup/destinations/s3.ts";
 import { parseS3Settings } from "../../src/backup/destinations/s3-settings.ts";
@@ -9,13 +10,14 @@ export interface OpenOptions {
   readonly prefix?: string;
   readonly timing?: Timing;
   readonly policy?: RetryPolicy;
+  readonly addressing?: S3Addressing;
 }
 
 export function openS3At(
   place: S3Place,
-  { prefix = "", timing = realTiming, policy }: OpenOptions = {},
+  { prefix = "", timing = realTiming, policy, addressing = "path" }: OpenOptions = {},
 ): S3Destination {
-  const parsed = parseS3Settings({ ...place, sessionToken: null, prefix }, { strict: false });
+  const parsed = parseS3Settings({ ...place, sessionToken: null, prefix, addressing }, { strict: false });
   if (!parsed.ok) throw new Error(parsed.message);
   return new S3Destination(parsed.settings, (url, init) => fetch(url, init), timing, policy);
 }

@@ -4,6 +4,7 @@
  * addresses, where clouds keep their machines' credentials. The rules see names and literal addresses; what a public name resolves to
  * is held by the network that requests go out through.
  */
+import type { S3Addressing } from "../../core/backup-commands.ts";
 import { failure, type Failure } from "../../core/errors.ts";
 import { placeOfHost } from "../../core/host-place.ts";
 import { MAX_DESTINATION_URL_CHARACTERS } from "../../core/limits.ts";
@@ -32,23 +33,57 @@ export function parseEndpoint(
     return failure("invalid", "The endpoint's path may have letters, digits and _ ~ . - between single slashes only.");
   }
   if (rules.strict && url.protocol !== "https:") return failure("invalid", "The endpoint must begin with https://.");
-  const place = placeOfHost(url.hostname);
-  if (place === "link-local")
-    return failure("invalid", "The endpoint's host is reserved for a machine's own metadata.");
-  if (rules.strict && place === "private") {
-    return failure(
-      "invalid",
-      "The endpoint's host must be public: not localhost, and not a private or reserved address.",
-    );
-  }
+  const refused = hostRefusal(url.hostname, rules);
+  if (refused !== null) return refused;
   return { ok: true, endpoint: `${url.origin}${url.pathname.replace(/\/$/, "")}` };
 }
 
-/** 3 to 63 characters, as every S3 provider takes them; path-style addressing makes dots harmless. */
+function hostRefusal(hostname: string, rules: EndpointRules): Failure | null {
+  const place = placeOfHost(hostname);
+  if (place === "link-local")
+    return failure("invalid", "The endpoint's host is reserved for a machine's own metadata.");
+  if (!rules.strict || place === "public") return null;
+  return failure(
+    "invalid",
+    "The endpoint's host must be public: not localhost, and not a private or reserved address.",
+  );
+}
+
+/** 3 to 63 characters, as S3 providers take them: Google takes underscores too. */
 export function parseBucketName(text: string): { readonly ok: true; readonly bucket: string } | Failure {
-  const sound = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(text) && !text.includes("..") && !/^[\d.]+$/.test(text);
+  const sound = /^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$/.test(text) && !text.includes("..") && !/^[\d.]+$/.test(text);
   if (sound) return { ok: true, bucket: text };
-  return failure("invalid", "A bucket's name has 3 to 63 characters: lower-case letters, digits, dots and hyphens.");
+  return failure(
+    "invalid",
+    "A bucket's name has 3 to 63 characters: lower-case letters, digits, dots, hyphens and underscores.",
+  );
+}
+
+/** The URL that all of the bucket's begin with, without a slash at its end. Both are as they were parsed. */
+export function bucketAddress(
+  endpoint: string,
+  bucket: string,
+  addressing: S3Addressing,
+  rules: EndpointRules,
+): { readonly ok: true; readonly address: string } | Failure {
+  if (addressing === "path") return { ok: true, address: `${endpoint}/${bucket}` };
+  const { protocol, host, hostname, pathname } = new URL(endpoint);
+  if (hostname.startsWith("[") || /^[\d.]+$/.test(hostname)) {
+    return failure("invalid", 'With addressing "virtual-host" the endpoint must have a name, not an address.');
+  }
+  if (bucket.includes("_")) {
+    return failure("invalid", 'With addressing "virtual-host" the bucket\'s name must not have underscores.');
+  }
+  if (bucket.includes(".") && protocol === "https:") {
+    return failure(
+      "invalid",
+      'With addressing "virtual-host" the bucket\'s name must not have dots: no certificate of the store covers them.',
+    );
+  }
+  // The two together may be a name that the endpoint alone is not.
+  const refused = hostRefusal(`${bucket}.${hostname}`, rules);
+  if (refused !== null) return refused;
+  return { ok: true, address: `${protocol}//${bucket}.${host}${pathname.replace(/\/$/, "")}` };
 }
 
 export function parseRegion(text: string): { readonly ok: true; readonly region: string } | Failure {

@@ -13,7 +13,7 @@ import { MAX_DESTINATION_READ_BYTES } from "../../core/limits.ts";
 export type DestinationFailureClass =
   /** It may work later with nothing changed: unreachable, overloaded, timed out, out of service. */
   | "retry"
-  /** The credentials are wrong, expired, or not allowed to do this. Somebody must change them. */
+  /** The credentials, the account or the bucket's rules do not allow this. Somebody must change them. */
   | "credentials"
   /** The bucket does not exist. Somebody must make it or correct its name. */
   | "gone"

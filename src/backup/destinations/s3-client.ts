@@ -1,5 +1,5 @@
 /**
- * One signed S3 request and its answer: SigV4 with the payload's hash, path-style addresses, no redirects, deadlines, bounded
+ * One signed S3 request and its answer: SigV4 with the payload's hash, no redirects, deadlines, bounded
  * reading, short retries. What the operations mean is in `s3.ts`.
  */
 import { AwsV4Signer } from "aws4fetch";
@@ -8,8 +8,9 @@ import { MAX_DESTINATION_ERROR_ANSWER_BYTES } from "../../core/limits.ts";
 import { withDeadline } from "../../core/timers.ts";
 import { encodeKeyPath, encodeStrictly } from "./object-name.ts";
 import { lateFailure, type RetryPolicy, type Timing, withRetries } from "./retry.ts";
-import { classifyS3Error, type S3Failure, unreachableFailure } from "./s3-errors.ts";
-import { parseErrorCode } from "./s3-xml.ts";
+import { classifyS3Error, type S3Asked, type S3Failure, unreachableFailure } from "./s3-errors.ts";
+import { S3_ACTIONS } from "./s3-meanings.ts";
+import { type ErrorBody, parseError } from "./s3-xml.ts";
 import type { S3Settings } from "./s3-settings.ts";
 
 /** The only way out: `fetch` of the outbound service, which decides what may be reached. */
@@ -26,6 +27,7 @@ const NOTABLE_SKEW_MS = 300_000;
 const GREATEST_SKEW_MS = 100 * 365 * 24 * 60 * 60 * 1000;
 
 export interface S3Request {
+  readonly action: keyof typeof S3_ACTIONS;
   readonly method: "GET" | "HEAD" | "PUT" | "POST" | "DELETE";
   /** null: the request is about the bucket. */
   readonly key: string | null;
@@ -91,11 +93,12 @@ export class S3Client {
       return { ok: true, status: response.status, headers: response.headers, bytes };
     }
     // An error's body only refines its status: one that cannot be read changes nothing.
-    const code = bytes instanceof Uint8Array ? parseErrorCode(bytes) : null;
-    return this.#failureOf(request, response, code, signedAt);
+    const error = bytes instanceof Uint8Array ? parseError(bytes) : { code: null, region: null };
+    return this.#failureOf(request, response, error, signedAt);
   }
 
-  #failureOf(request: S3Request, response: Response, code: string | null, signedAt: number): S3Failure {
+  #failureOf(request: S3Request, response: Response, { code: given, region }: ErrorBody, signedAt: number): S3Failure {
+    let code = given;
     const theirs = Date.parse(response.headers.get("date") ?? "");
     const skewed = response.status === 403 && (code === "RequestTimeTooSkewed" || code === null);
     const skewMs = theirs - this.#timing.clock.now();
@@ -111,20 +114,27 @@ export class S3Client {
         status: response.status,
         code,
         retryAfter: response.headers.get("retry-after"),
-        bucketRegion: response.headers.get("x-amz-bucket-region"),
+        bucketRegion: response.headers.get("x-amz-bucket-region") ?? region,
       },
-      this.#settings.bucket,
+      this.asked(request.action),
       this.#timing.clock.now(),
     );
   }
 
+  /** What a refusal says was asked. */
+  asked(action: S3Request["action"]): S3Asked {
+    const { bucket, region } = this.#settings;
+    return { action: S3_ACTIONS[action], bucket, region };
+  }
+
   #sign(request: S3Request, payloadHash: string, signedAt: number): Promise<{ url: URL; headers: Headers }> {
-    const { endpoint, bucket, region, accessKeyId, secretAccessKey, sessionToken } = this.#settings;
-    const path = request.key === null ? bucket : `${bucket}/${encodeKeyPath(request.key)}`;
+    const { address, addressing, region, accessKeyId, secretAccessKey, sessionToken } = this.#settings;
+    const ofBucket = addressing === "path" ? "" : "/";
+    const path = request.key === null ? ofBucket : `/${encodeKeyPath(request.key)}`;
     const query = Object.entries(request.query ?? {}).map(([name, value]) => `${name}=${encodeStrictly(value)}`);
     const signer = new AwsV4Signer({
       method: request.method,
-      url: `${endpoint}/${path}${query.length === 0 ? "" : `?${query.join("&")}`}`,
+      url: `${address}${path}${query.length === 0 ? "" : `?${query.join("&")}`}`,
       headers: { ...request.headers, "x-amz-content-sha256": payloadHash },
       service: "s3",
       region,
@@ -147,7 +157,7 @@ export class S3Client {
         try {
           return await work(signal);
         } catch {
-          return unreachableFailure(new URL(this.#settings.endpoint));
+          return unreachableFailure(new URL(this.#settings.address));
         }
       },
       () => ({ ...lateFailure(ms), status: null, code: null }),

@@ -1,7 +1,9 @@
 /** What an S3 destination is made of, checked whole before it is stored, probed or used. */
+import type { S3Addressing } from "../../core/backup-commands.ts";
 import { failure, type Failure } from "../../core/errors.ts";
+import { MAX_SESSION_TOKEN_CHARACTERS } from "../../core/limits.ts";
 import { lineBreakIn } from "../../core/secret-text.ts";
-import { type EndpointRules, parseBucketName, parseEndpoint, parseRegion } from "./destination-url.ts";
+import { bucketAddress, type EndpointRules, parseBucketName, parseEndpoint, parseRegion } from "./destination-url.ts";
 import { parsePrefix } from "./object-name.ts";
 
 export interface S3SettingsInput {
@@ -13,12 +15,17 @@ export interface S3SettingsInput {
   /** Comes with credentials that expire; null with others. */
   readonly sessionToken: string | null;
   readonly prefix: string;
+  readonly addressing: S3Addressing;
 }
 
 declare const checked: unique symbol;
 
 /** Only `parseS3Settings` makes these. */
-export type S3Settings = S3SettingsInput & { readonly [checked]: true };
+export type S3Settings = S3SettingsInput & {
+  /** The URL that all of the bucket's begin with, without a slash at its end. */
+  readonly address: string;
+  readonly [checked]: true;
+};
 
 export function parseS3Settings(
   input: S3SettingsInput,
@@ -44,13 +51,22 @@ export function parseS3Settings(
   if (!/^[\x21-\x7e]{1,512}$/.test(input.secretAccessKey)) {
     return failure("invalid", "The secret access key must have 1 to 512 characters, without spaces.");
   }
-  if (input.sessionToken !== null && !/^[\x21-\x7e]{1,4096}$/.test(input.sessionToken)) {
-    return failure("invalid", "The session token must have 1 to 4,096 characters, without spaces.");
+  if (sessionToken !== null && !/^[\x21-\x7e]+$/.test(sessionToken)) {
+    return failure("invalid", "The session token must have at least one character, and no spaces.");
   }
+  if (sessionToken !== null && sessionToken.length > MAX_SESSION_TOKEN_CHARACTERS) {
+    return failure(
+      "limit",
+      `The session token has ${sessionToken.length} characters; the limit is ${MAX_SESSION_TOKEN_CHARACTERS}.`,
+    );
+  }
+  const address = bucketAddress(endpoint.endpoint, bucket.bucket, input.addressing, rules);
+  if (!address.ok) return address;
   const settings = {
     ...input,
     endpoint: endpoint.endpoint,
     bucket: bucket.bucket,
+    address: address.address,
     region: region.region,
     prefix: prefix.prefix,
   };

@@ -40,13 +40,20 @@ function readObject(reader: XmlReader): { key: string; size: number } {
   return { key, size: Number(size) };
 }
 
-/** The Code of an S3 error; null when the body is none. */
-export function parseErrorCode(bytes: Uint8Array): string | null {
-  return readElement(bytes, "Error", "Code") ?? null;
+/** What is read of an S3 error: which one it is, and where the bucket is, if it says so. */
+export interface ErrorBody {
+  readonly code: string | null;
+  readonly region: string | null;
+}
+
+/** Both are null when the body is no error of S3's. */
+export function parseError(bytes: Uint8Array): ErrorBody {
+  const [code, region] = readElements(bytes, "Error", ["Code", "Region"]) ?? [];
+  return { code: code ?? null, region: region ?? null };
 }
 
 export function parseUploadId(bytes: Uint8Array): string | undefined {
-  const id = readElement(bytes, "InitiateMultipartUploadResult", "UploadId");
+  const [id] = readElements(bytes, "InitiateMultipartUploadResult", ["UploadId"]) ?? [];
   return id !== undefined && /^[\x21-\x7e]{1,2048}$/.test(id) ? id : undefined;
 }
 
@@ -70,15 +77,20 @@ function escapeXml(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
 }
 
-/** The text of the root's child of this name; undefined when there is none, or more than one. */
-function readElement(bytes: Uint8Array, root: string, name: string): string | undefined {
+/** The texts of the root's children of these names; undefined when one of them comes twice, or the document is another. */
+function readElements(
+  bytes: Uint8Array,
+  root: string,
+  names: readonly string[],
+): readonly (string | undefined)[] | undefined {
   return readRoot(bytes, root, (reader) => {
-    let found: string | undefined;
+    const found = new Map<string, string>();
     while (reader.nextChild()) {
-      if (reader.name === name) found = once(found, reader.text());
+      const { name } = reader;
+      if (names.includes(name)) found.set(name, once(found.get(name), reader.text()));
       else reader.skip();
     }
-    return found;
+    return names.map((name) => found.get(name));
   });
 }
 

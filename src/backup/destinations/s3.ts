@@ -25,7 +25,7 @@ import { defaultRetryPolicy, type RetryPolicy, type Timing } from "./retry.ts";
 import { type OutboundFetch, S3Client, type S3Request } from "./s3-client.ts";
 import { classifyS3Error, type S3Failure } from "./s3-errors.ts";
 import type { S3Settings } from "./s3-settings.ts";
-import { completeUploadBody, isCompleteAnswer, parseErrorCode, parseListAnswer, parseUploadId } from "./s3-xml.ts";
+import { completeUploadBody, isCompleteAnswer, parseError, parseListAnswer, parseUploadId } from "./s3-xml.ts";
 
 /** Answers of which only the headers or a few elements are read. */
 const SMALL_ANSWER_BYTES = 64 * 1024;
@@ -45,19 +45,19 @@ export class S3Destination implements Destination {
   }
 
   async put(name: string, bytes: Uint8Array): Promise<Done | DestinationFailure> {
-    const outcome = await this.#send("PUT", name, { headers: octets, body: bytes });
+    const outcome = await this.#send("put", "PUT", name, { headers: octets, body: bytes });
     return outcome.ok ? done : plain(outcome);
   }
 
   async putIfAbsent(name: string, bytes: Uint8Array): Promise<PutIfAbsentDone | DestinationFailure> {
     const headers = { ...octets, "if-none-match": "*" };
-    const outcome = await this.#send("PUT", name, { headers, body: bytes });
+    const outcome = await this.#send("put", "PUT", name, { headers, body: bytes });
     if (outcome.ok) return { ok: true, alreadyThere: false };
     if (outcome.class === "conflict") return alreadyWritten(this, name, bytes, plain(outcome));
     if (outcome.status !== 501) return plain(outcome);
     // A server without conditional writes. Looking first leaves a moment for another writer, and a database has only one.
     const there = await this.head(name);
-    if (there.ok) return alreadyWritten(this, name, bytes, plain(conflict(this.#bucket)));
+    if (there.ok) return alreadyWritten(this, name, bytes, this.#conflict());
     if (there.class !== "not-found") return there;
     const put = await this.put(name, bytes);
     return put.ok ? { ok: true, alreadyThere: false } : put;
@@ -65,12 +65,12 @@ export class S3Destination implements Destination {
 
   async putIfUnchanged(name: string, bytes: Uint8Array, etag: string | null): Promise<Done | DestinationFailure> {
     if (etag === null) return this.put(name, bytes);
-    const outcome = await this.#send("PUT", name, { headers: { ...octets, "if-match": etag }, body: bytes });
+    const outcome = await this.#send("put", "PUT", name, { headers: { ...octets, "if-match": etag }, body: bytes });
     if (outcome.ok) return done;
     // A server without conditional writes.
     if (outcome.status === 501) return this.put(name, bytes);
     const isAnother = outcome.class === "conflict" || outcome.class === "not-found";
-    return isAnother ? alreadyWritten(this, name, bytes, plain(conflict(this.#bucket))) : plain(outcome);
+    return isAnother ? alreadyWritten(this, name, bytes, this.#conflict()) : plain(outcome);
   }
 
   async get(
@@ -79,14 +79,14 @@ export class S3Destination implements Destination {
     maxBytes: number = MAX_DESTINATION_READ_BYTES,
   ): Promise<ObjectBytes | DestinationFailure> {
     if (range === undefined) {
-      const outcome = await this.#send("GET", name, { readLimit: maxBytes });
+      const outcome = await this.#send("get", "GET", name, { readLimit: maxBytes });
       if (!outcome.ok) return plain(outcome);
       return { ok: true, bytes: outcome.bytes, size: outcome.bytes.length, etag: strongEtag(outcome.headers) };
     }
     assertRange(range);
     const { offset, length } = range;
     const headers = { range: `bytes=${offset}-${offset + length - 1}` };
-    const outcome = await this.#send("GET", name, { headers, readLimit: length });
+    const outcome = await this.#send("get", "GET", name, { headers, readLimit: length });
     if (!outcome.ok) return plain(outcome);
     const { bytes } = outcome;
     const [, first, size] = /^bytes (\d+)-\d+\/(\d+)$/.exec(outcome.headers.get("content-range") ?? "") ?? [];
@@ -98,7 +98,7 @@ export class S3Destination implements Destination {
   }
 
   async head(name: string): Promise<ObjectHead | DestinationFailure> {
-    const outcome = await this.#send("HEAD", name, {});
+    const outcome = await this.#send("head", "HEAD", name, {});
     if (!outcome.ok) return plain(outcome);
     const size = Number(outcome.headers.get("content-length") ?? Number.NaN);
     if (!Number.isSafeInteger(size)) return notLikeS3();
@@ -117,8 +117,8 @@ export class S3Destination implements Destination {
       ...(keyPrefix === "" ? {} : { prefix: keyPrefix }),
       ...(after === undefined ? {} : { "start-after": this.prefix + after }),
     };
-    const request: S3Request = { method: "GET", key: null, query, readLimit: MAX_DESTINATION_LIST_ANSWER_BYTES };
-    const outcome = await this.#client.send(request);
+    const readLimit = MAX_DESTINATION_LIST_ANSWER_BYTES;
+    const outcome = await this.#client.send({ action: "list", method: "GET", key: null, query, readLimit });
     // It was taken for the request for an object: an endpoint with the bucket in it makes one of the bucket's name.
     if (!outcome.ok && outcome.class === "not-found") return notLikeS3();
     if (!outcome.ok) return plain(outcome);
@@ -148,12 +148,17 @@ export class S3Destination implements Destination {
         `Bucket "${this.#bucket}" has an object ${JSON.stringify(key)}, which no URL can name: delete it by other means.`,
       );
     }
-    const outcome = await this.#client.send({ method: "DELETE", key, readLimit: SMALL_ANSWER_BYTES });
+    const outcome = await this.#client.send({
+      action: "delete",
+      method: "DELETE",
+      key,
+      readLimit: SMALL_ANSWER_BYTES,
+    });
     return outcome.ok || outcome.class === "not-found" ? done : plain(outcome);
   }
 
   async startUpload(name: string): Promise<UploadStarted | DestinationFailure> {
-    const outcome = await this.#send("POST", name, { query: { uploads: "" }, headers: octets });
+    const outcome = await this.#send("put", "POST", name, { query: { uploads: "" }, headers: octets });
     if (!outcome.ok) return plain(outcome);
     const uploadId = parseUploadId(outcome.bytes);
     return uploadId === undefined ? notLikeS3() : { ok: true, uploadId };
@@ -166,7 +171,7 @@ export class S3Destination implements Destination {
     bytes: Uint8Array,
   ): Promise<PartDone | DestinationFailure> {
     const query = { partNumber: String(number), uploadId };
-    const outcome = await this.#send("PUT", name, { query, body: bytes });
+    const outcome = await this.#send("put", "PUT", name, { query, body: bytes });
     if (!outcome.ok) return plain(outcome);
     const etag = outcome.headers.get("etag");
     return etag === null ? notLikeS3() : { ok: true, part: { number, etag, size: bytes.length } };
@@ -179,31 +184,37 @@ export class S3Destination implements Destination {
   ): Promise<Done | DestinationFailure> {
     const body = new TextEncoder().encode(completeUploadBody(parts));
     const headers = { "content-type": "application/xml" };
-    const outcome = await this.#send("POST", name, { query: { uploadId }, headers, body });
+    const outcome = await this.#send("put", "POST", name, { query: { uploadId }, headers, body });
     if (outcome.ok) {
       if (isCompleteAnswer(outcome.bytes)) return done;
       // S3 begins its answer before it is finished, and may have to end it with an error.
-      const code = parseErrorCode(outcome.bytes);
+      const { code, region } = parseError(outcome.bytes);
       if (code === null) return notLikeS3();
-      const error = { status: 500, code, retryAfter: null, bucketRegion: null };
-      return plain(classifyS3Error(error, this.#bucket, this.#timing.clock.now()));
+      const error = { status: 500, code, retryAfter: null, bucketRegion: region };
+      return plain(classifyS3Error(error, this.#client.asked("put"), this.#timing.clock.now()));
     }
     const refusal = plain(outcome);
     return outcome.class === "not-found" ? alreadyCompleted(this, name, parts, refusal) : refusal;
   }
 
   async abortUpload(name: string, uploadId: string): Promise<Done | DestinationFailure> {
-    const outcome = await this.#send("DELETE", name, { query: { uploadId } });
+    const outcome = await this.#send("abort", "DELETE", name, { query: { uploadId } });
     return outcome.ok || outcome.class === "not-found" ? done : plain(outcome);
   }
 
   #send(
+    action: S3Request["action"],
     method: S3Request["method"],
     name: string,
-    rest: Partial<Omit<S3Request, "method" | "key">>,
+    rest: Partial<Omit<S3Request, "action" | "method" | "key">>,
   ): ReturnType<S3Client["send"]> {
     assertObjectName(name);
-    return this.#client.send({ method, key: this.prefix + name, readLimit: SMALL_ANSWER_BYTES, ...rest });
+    return this.#client.send({ action, method, key: this.prefix + name, readLimit: SMALL_ANSWER_BYTES, ...rest });
+  }
+
+  #conflict(): DestinationFailure {
+    const answer = { status: 412, code: null, retryAfter: null, bucketRegion: null };
+    return plain(classifyS3Error(answer, this.#client.asked("put"), this.#timing.clock.now()));
   }
 }
 
@@ -216,10 +227,6 @@ function strongEtag(headers: Headers): string | null {
 /** Without what only the driver looks at. */
 function plain(failure: S3Failure): DestinationFailure {
   return destinationFailure(failure.class, failure.message, failure.retryAfterMs);
-}
-
-function conflict(bucket: string): S3Failure {
-  return classifyS3Error({ status: 412, code: null, retryAfter: null, bucketRegion: null }, bucket, 0);
 }
 
 function notLikeS3(): DestinationFailure {

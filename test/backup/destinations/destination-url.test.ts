@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { parseBucketName, parseEndpoint, parseRegion } from "../../../src/backup/destinations/destination-url.ts";
+import { MAX_SESSION_TOKEN_CHARACTERS } from "../../../src/core/limits.ts";
 import { parseS3Settings } from "../../../src/backup/destinations/s3-settings.ts";
 
 const strict = { strict: true };
@@ -125,7 +126,7 @@ describe("an endpoint", () => {
 });
 
 describe("a bucket's name", () => {
-  it.each(["abc", "my-bucket", "my.bucket.1", "a".repeat(63)])("%s", (text) => {
+  it.each(["abc", "my-bucket", "my_bucket", "my.bucket.1", "a".repeat(63)])("%s", (text) => {
     expect(parseBucketName(text)).toEqual({ ok: true, bucket: text });
   });
   it.each([
@@ -139,7 +140,8 @@ describe("a bucket's name", () => {
     "abc-",
     ".abc",
     "192.168.1.1",
-    "a_b",
+    "_ab",
+    "ab_",
     "a%2fb",
   ])("not %j", (text) => {
     expect(parseBucketName(text).ok).toBe(false);
@@ -164,12 +166,18 @@ describe("settings of an S3 destination", () => {
     secretAccessKey: "a/b+c=",
     sessionToken: null,
     prefix: "/some/where",
-  };
+    addressing: "path",
+  } as const;
 
   it("are kept in canonical form", () => {
     expect(parseS3Settings(input, strict)).toEqual({
       ok: true,
-      settings: { ...input, endpoint: "https://s3.example.com", prefix: "some/where/" },
+      settings: {
+        ...input,
+        endpoint: "https://s3.example.com",
+        prefix: "some/where/",
+        address: "https://s3.example.com/backups",
+      },
     });
   });
 
@@ -185,7 +193,42 @@ describe("settings of an S3 destination", () => {
     { secretAccessKey: "" },
     { secretAccessKey: "a b" },
     { sessionToken: "" },
+    { sessionToken: "a b" },
   ])("are refused with %j", (change) => {
     expect(parseS3Settings({ ...input, ...change }, strict).ok).toBe(false);
+  });
+
+  it("take a session token of up to 16 KiB", () => {
+    const longest = "t".repeat(MAX_SESSION_TOKEN_CHARACTERS);
+    expect(parseS3Settings({ ...input, sessionToken: longest }, strict).ok).toBe(true);
+    expect(parseS3Settings({ ...input, sessionToken: `${longest}t` }, strict)).toMatchObject({
+      code: "limit",
+      message: "The session token has 16385 characters; the limit is 16384.",
+    });
+  });
+
+  const virtualHost = { ...input, addressing: "virtual-host" } as const;
+
+  it.each([
+    ["https://s3.example.com", "backups", "https://backups.s3.example.com"],
+    ["https://s3.example.com:8443/sub/", "backups", "https://backups.s3.example.com:8443/sub"],
+    ["http://s3.example.com", "my.backups", "http://my.backups.s3.example.com"],
+  ])("with the bucket in the host: %s and %s are %s", (endpoint, bucket, address) => {
+    const parsed = parseS3Settings({ ...virtualHost, endpoint, bucket }, relaxed);
+    expect(parsed.ok && parsed.settings.address).toBe(address);
+  });
+
+  it.each([
+    [{ endpoint: "http://127.0.0.1:9000" }, /name, not an address/],
+    [{ endpoint: "https://[2600::1]" }, /name, not an address/],
+    [{ bucket: "my_bucket" }, /underscores/],
+    [{ bucket: "my.backups" }, /dots/],
+    // Each of the two is harmless, and both together are a cloud's metadata server.
+    [{ endpoint: "http://google.internal", bucket: "metadata" }, /metadata/],
+  ])("with the bucket in the host are refused with %j", (change, sentence) => {
+    expect(parseS3Settings({ ...virtualHost, ...change }, relaxed)).toMatchObject({
+      code: "invalid",
+      message: expect.stringMatching(sentence),
+    });
   });
 });

@@ -4,6 +4,7 @@ import { S3Destination } from "../../../src/backup/destinations/s3.ts";
 import type { OutboundFetch } from "../../../src/backup/destinations/s3-client.ts";
 import type { Timing } from "../../../src/backup/destinations/retry.ts";
 import { parseS3Settings } from "../../../src/backup/destinations/s3-settings.ts";
+import type { S3Addressing } from "../../../src/core/backup-commands.ts";
 import { asUnixMs } from "../../../src/core/clock.ts";
 import { failed, text } from "./contract.ts";
 
@@ -17,8 +18,19 @@ const timing = {
   },
 };
 
-function open(fetch: OutboundFetch, sessionToken: string | null = null, within: Timing = timing): S3Destination {
-  const place = { endpoint: "https://s3.example.com/sub", bucket: "bucket", region: "eu-1", prefix: "a b+c/" };
+function open(
+  fetch: OutboundFetch,
+  sessionToken: string | null = null,
+  within: Timing = timing,
+  addressing: S3Addressing = "path",
+): S3Destination {
+  const place = {
+    endpoint: "https://s3.example.com/sub",
+    bucket: "bucket",
+    region: "eu-1",
+    prefix: "a b+c/",
+    addressing,
+  } as const;
   const credentials = { accessKeyId: "AKIA", secretAccessKey: "secret", sessionToken };
   const parsed = parseS3Settings({ ...place, ...credentials }, { strict: true });
   if (!parsed.ok) throw new Error(parsed.message);

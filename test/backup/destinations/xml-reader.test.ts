@@ -4,7 +4,7 @@ import { XMLParser } from "fast-xml-parser";
 import { describe, expect, it } from "vitest";
 import {
   isCompleteAnswer,
-  parseErrorCode,
+  parseError,
   parseListAnswer,
   parseUploadId,
 } from "../../../src/backup/destinations/s3-xml.ts";
@@ -161,10 +161,10 @@ describe("an answer of S3", () => {
     const list = `<l:ListBucketResult xmlns:l="urn:s3"><Contents><Owner><ID>x</ID></Owner><Key>a<![CDATA[&]]>&#x9;b</Key><Size>12</Size></Contents><IsTruncated>false</IsTruncated></l:ListBucketResult>`;
     expect(parseListAnswer(text(list), 1)).toEqual({ objects: [{ key: "a&\tb", size: 12 }], truncated: false });
     expect(parseListAnswer(text(list), 0)).toBeUndefined();
-    expect(parseErrorCode(text("<?xml version='1.0'?><Error><Code>NoSuchKey</Code><Message/></Error>"))).toBe(
-      "NoSuchKey",
+    expect(parseError(text("<?xml version='1.0'?><Error><Code>NoSuchKey</Code><Region>eu-1</Region></Error>"))).toEqual(
+      { code: "NoSuchKey", region: "eu-1" },
     );
-    expect(parseErrorCode(text("<Error><Code>A</Code><Code>B</Code></Error>"))).toBeNull();
+    expect(parseError(text("<Error><Code>A</Code><Code>B</Code></Error>"))).toEqual({ code: null, region: null });
     const upload = "InitiateMultipartUploadResult";
     expect(parseUploadId(text(`<${upload}><Bucket>b</Bucket><UploadId>id</UploadId></${upload}>`))).toBe("id");
     expect(

@@ -60,6 +60,10 @@ const place = {
   bucketRegion: saying(z.string().min(1), { example: "eu-central-1" }),
   accessKeyId: filled,
 };
+const addressing = z.enum(["path", "virtual-host"]).meta({
+  description:
+    "Where requests name the bucket: in the path of the endpoint, or before the endpoint's name (bucket.endpoint), which some stores insist on.",
+});
 const sessionToken = filled.optional().meta({
   description: "Comes with credentials that expire, as AWS STS gives them. Enter new ones before they do.",
 });
@@ -71,6 +75,7 @@ const newDestination = z
       ...place,
       secretAccessKey: filled,
       sessionToken,
+      addressing: addressing.default("path"),
       prefix: prefix.default(""),
     }),
     z.strictObject({ kind: z.literal("r2"), prefix: prefix.default("") }),
@@ -153,7 +158,7 @@ export const backup = z
   .object({
     id: z.uuid(),
     destination: z.discriminatedUnion("kind", [
-      z.object({ ...place, prefix }),
+      z.object({ ...place, addressing, prefix }),
       z.object({ kind: z.literal("r2"), prefix }),
     ]),
     intervalMs: z.number(),
@@ -233,6 +238,7 @@ export function backupJson(backupInfo: BackupInfo) {
   const { createdAt, lastObject, lastError, verification: verified, generations, ...info } = backupInfo;
   return {
     ...info,
+    destination: info.destination.kind === "s3" ? { addressing: "path", ...info.destination } : info.destination,
     status: shownStatus(info.status),
     createdAt: timeText(createdAt),
     lastObject: lastObject === null ? null : { ...lastObject, storedAt: timeText(lastObject.storedAt) },

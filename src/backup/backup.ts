@@ -40,6 +40,7 @@ import { Shipments } from "./shipments.ts";
 import type { SecretBox } from "./secrets.ts";
 import { Snapshotter } from "./snapshotter.ts";
 import type { BackupTask, DatabaseSource, OpenDestination } from "./sources.ts";
+import { Stored } from "./stored.ts";
 import { Succession } from "./succession.ts";
 import { type GenerationsToVerify, settledAt, toBeVerified, verificationCost } from "./verification-plan.ts";
 import { VerificationSchedule } from "./verification-schedule.ts";
@@ -77,6 +78,7 @@ export class Backup {
   readonly #policy: BackupPolicy;
   readonly #configurations: ConfigurationTable;
   readonly #generations: Generations;
+  readonly #stored: Stored;
   readonly #succession: Succession;
   readonly #destination: OwnDestination;
   readonly #exporter: Exporter;
@@ -104,6 +106,7 @@ export class Backup {
       verificationCost(this.#generations.all(), database.counters().entries),
     );
     const generations = this.#generations;
+    this.#stored = new Stored(generations);
     this.#succession = new Succession(this.#configurations, generations, policy);
     this.#destination = new OwnDestination({ ...options, configurations: this.#configurations });
     const configurations = this.#configurations;
@@ -226,14 +229,16 @@ export class Backup {
     return { ok: true, databaseId, destination: { ...destination, ...credentials }, manifest };
   }
 
-  /** Whether every commit up to and with this one is stored. */
   hasShipped(version: Version): boolean {
-    if (this.#configurations.get() === null) return false;
-    const all = this.#generations.all().filter(({ state }) => state !== "deleting" && state !== "snapshotting");
-    return all.some((generation) => {
-      const goesOn = generation.state === "complete" && generation.endsAt === null;
-      return goesOn ? this.#generations.hasStored(generation, version) : generation.exported >= version;
-    });
+    return this.#configurations.get() !== null && this.#stored.hasShipped(version);
+  }
+
+  holds(version: Version): boolean {
+    return this.#configurations.get() !== null && this.#stored.holds(version);
+  }
+
+  storedUpTo(): Version | null {
+    return this.#configurations.get() === null ? null : this.#stored.upTo();
   }
 
   /** As `OwnBackup.ship`. */
@@ -244,7 +249,7 @@ export class Backup {
   #isStoring(): boolean {
     if (this.#configurations.get() === null || this.isStopped()) return false;
     const isFailing = this.#asking.some(({ name, backoff }) => name === EXPORT && backoff.failing !== null);
-    return !isFailing && this.#generations.live().some(({ state, endsAt }) => state === "complete" && endsAt === null);
+    return !isFailing && this.#stored.upTo() !== null;
   }
 
   isStopped(): boolean {

@@ -73,7 +73,7 @@ export class BackupDeletion {
   constructor(options: BackupDeletionOptions) {
     const { storage, clock, erase } = options;
     this.#options = options;
-    this.#jobs = new BackupJobs(storage, clock);
+    this.#jobs = new BackupJobs(storage, clock, () => false);
     this.tasks = [
       {
         name: "backup deletion",

@@ -11,7 +11,13 @@ import type { BackupVerificationInfo } from "../core/backup-commands.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_DEATHS_OF_WORK } from "../core/limits.ts";
-import type { RestoreJob, RestoreJobKind, RestoreJobStatus, VerificationReport } from "../core/restore-commands.ts";
+import type {
+  RestoreJob,
+  RestoreJobKind,
+  RestoreJobStatus,
+  RestoreOutcome,
+  VerificationReport,
+} from "../core/restore-commands.ts";
 import type { SqlValue, SyncStorage } from "../core/storage.ts";
 import { asVersion, type Version } from "../core/versionstamp.ts";
 import { hasBackupTables, migrateBackupTables } from "./schema.ts";
@@ -65,6 +71,7 @@ interface Row extends Record<string, SqlValue> {
   error: string | null;
   damaged_object: string | null;
   report: string | null;
+  outcome: string | null;
   attempts: number;
   retry_at: number;
   /** Slices in a row that have begun and neither got on nor ended. */
@@ -96,16 +103,32 @@ export function lastVerification(storage: SyncStorage, since: UnixMs): BackupVer
   };
 }
 
+/** How a job has ended. What is left out is null. */
+interface Ending {
+  readonly error?: string | null;
+  readonly damagedObject?: string | null;
+  readonly report?: VerificationReport | null;
+  readonly outcome?: KeptOutcome | null;
+}
+
+/** Whether the moment is stored is known when somebody asks. */
+export interface KeptOutcome extends Omit<RestoreOutcome, "before"> {
+  readonly before: Version | null;
+}
+
 export class BackupJobs {
   readonly #storage: SyncStorage;
   readonly #clock: Clock;
+  readonly #holds: (version: Version) => boolean;
   #closed = false;
   /** The one that runs, as its row has it, kept because every alarm asks. undefined: not read yet. */
   #running: Row | null | undefined;
 
-  constructor(storage: SyncStorage, clock: Clock) {
+  /** `holds`: whether the backup can give this moment back. */
+  constructor(storage: SyncStorage, clock: Clock, holds: (version: Version) => boolean) {
     this.#storage = storage;
     this.#clock = clock;
+    this.#holds = holds;
     if (hasBackupTables(storage)) migrateBackupTables(storage);
     this.#noticeDeaths();
   }
@@ -224,38 +247,32 @@ export class BackupJobs {
     this.#change(id, "error = ?2, attempts = attempts + 1, retry_at = ?3", [why, retryAt]);
   }
 
-  complete(id: string, report: VerificationReport | null = null): void {
-    this.#end(id, "completed", null, null, report);
+  complete(id: string, ending: Pick<Ending, "report" | "outcome"> = {}): void {
+    this.#end(id, "completed", ending);
   }
 
   fail(id: string, error: string, damagedObject: string | null = null, report: VerificationReport | null = null): void {
-    this.#end(id, "failed", error, damagedObject, report);
+    this.#end(id, "failed", { error, damagedObject, report });
   }
 
   /** It cannot be done, and what it was to find out stays unknown. */
   giveUp(id: string, why: string): void {
-    this.#end(id, "cancelled", why, null, null);
+    this.#end(id, "cancelled", { error: why });
   }
 
   cancel(id: string): RestoreJob | Failure {
     const job = this.get(id);
     if ("ok" in job) return job;
     if (job.status !== "running") return failure("conflict", `The job ${id} is ${job.status} already`);
-    this.#end(id, "cancelled", null, null, null);
+    this.#end(id, "cancelled", {});
     return this.get(id);
   }
 
-  #end(
-    id: string,
-    status: RestoreJobStatus,
-    error: string | null,
-    damagedObject: string | null,
-    report: VerificationReport | null,
-  ): void {
+  #end(id: string, status: RestoreJobStatus, { error, damagedObject, report, outcome }: Ending): void {
     this.#change(
       id,
-      `status = ?2, error = ?3, damaged_object = ?4, report = ?5, finished_at = ?6, input = '', state = NULL`,
-      [status, error, damagedObject, report === null ? null : JSON.stringify(report), this.#clock.now()],
+      `status = ?2, error = ?3, damaged_object = ?4, report = ?5, outcome = ?6, finished_at = ?7, input = '', state = NULL`,
+      [status, error ?? null, damagedObject ?? null, jsonOf(report), jsonOf(outcome), this.#clock.now()],
     );
   }
 
@@ -289,6 +306,13 @@ export class BackupJobs {
     this.#change(row.id, "retry_at = ?2, error = ?3, noticed = begun", [retryAt, error]);
   }
 
+  #outcomeOf({ outcome }: Row): RestoreOutcome | null {
+    if (outcome === null) return null;
+    // Written by `#end`, from a value of this type.
+    const { before, ...kept } = JSON.parse(outcome) as KeptOutcome;
+    return { ...kept, before: before === null ? null : { version: before, stored: this.#holds(before) } };
+  }
+
   #row(id: string): Row | null {
     if (!hasBackupTables(this.#storage)) return null;
     return this.#storage.sql.exec<Row>("SELECT * FROM backup_jobs WHERE id = ?1", id).toArray()[0] ?? null;
@@ -308,10 +332,15 @@ export class BackupJobs {
       damagedObject: row.damaged_object,
       version: row.version === null ? null : asVersion(row.version),
       verification: reportOf(row),
+      outcome: this.#outcomeOf(row),
       createdAt: asUnixMs(row.created_at),
       finishedAt: row.finished_at === null ? null : asUnixMs(row.finished_at),
     };
   }
+}
+
+function jsonOf(value: VerificationReport | KeptOutcome | null | undefined): string | null {
+  return value === null || value === undefined ? null : JSON.stringify(value);
 }
 
 function reportOf({ report }: Row): VerificationReport | null {

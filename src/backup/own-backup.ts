@@ -26,6 +26,10 @@ export interface OwnBackup {
   hasShipped(version: Version): boolean;
   /** Resolves when that is so, within a few seconds; with false when it is not. What waits is sent at once. */
   ship(version: Version): Promise<boolean>;
+  /** Up to where commits are stored in the generation that gets them; null: none does, or it is not whole yet. */
+  storedUpTo(): Version | null;
+  /** Whether the state of this moment can be given back by now. */
+  holds(version: Version): boolean;
   /** Nothing more is stored until somebody changes that: it is paused, or could not be set up. */
   isStopped(): boolean;
   readonly schedule: VerificationSchedule;

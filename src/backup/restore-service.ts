@@ -30,22 +30,19 @@ import { asFailure, type OpenBackup, openBackup, type OpenBucket, openBucket, ty
 import { PastStates } from "./past-states.ts";
 import type { BackupBucket } from "./replay/backup-bucket.ts";
 import type { Generation } from "./replay/catalog.ts";
+import { pointAt } from "./replay/commits.ts";
+import { pointsAround } from "./replay/point-pages.ts";
 import { resolveInHistories } from "./replay/histories.ts";
-import {
-  highestVersion,
-  pointAt,
-  pointsAround,
-  type ResolvedMoment,
-  resolveMoment,
-  restorableRange,
-} from "./replay/points.ts";
+import { highestVersion, type ResolvedMoment, resolveMoment, restorableRange } from "./replay/points.ts";
 import { type JobRoom, type RestorePurpose, Restores, type SideStore } from "./restore.ts";
 import type { SecretBox } from "./secrets.ts";
-import type { BackupTask } from "./sources.ts";
+import type { BackupTask, LogSource } from "./sources.ts";
+import { UndoneCounter } from "./undone.ts";
 import { type VerifiableDatabase, Verifier, type VerifyInput } from "./verify.ts";
 
 /** The engine's `Database` fits, with its `SideState` as the side. */
 export interface RestorableDatabase extends VerifiableDatabase {
+  readonly log: LogSource;
   readonly lastVersion: Version;
 }
 
@@ -88,11 +85,17 @@ export class RestoreService {
   constructor(options: RestoreServiceOptions) {
     const { storage, clock, own } = options;
     this.#options = options;
-    this.#jobs = new BackupJobs(storage, clock);
+    this.#jobs = new BackupJobs(storage, clock, (version) => own.holds(version));
     const jobs = this.#jobs;
     this.#restores = new Restores({
       ...options,
       jobs,
+      undone: new UndoneCounter({
+        log: options.database.log,
+        open: () => this.#openOwn(),
+        storedUpTo: () => own.storedUpTo(),
+        lastVersion: () => options.database.lastVersion,
+      }),
       ownDestination: () => own.source(),
       adopted: (purpose, version, heldUpTo) => {
         options.adopted(purpose, version);
@@ -209,7 +212,12 @@ export class RestoreService {
     if (!wanted.ok) return wanted;
     const opened = await this.#openOwn();
     if (!opened.ok) return opened;
-    const page = await pointsAround(opened.bucket, opened.catalog, wanted.version, direction, limit);
+    const page = await pointsAround(opened.bucket, opened.catalog, wanted.version, {
+      direction,
+      limit,
+      detail: null,
+      mostKeyBytes: 0,
+    });
     if (!page.ok) return asFailure(page);
     return { ok: true, kind: "points", points: page.points, next: page.next };
   }

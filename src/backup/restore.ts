@@ -8,7 +8,7 @@ import { fromHex, toHex } from "../core/bytes.ts";
 import type { Clock } from "../core/clock.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_RESTORE_IN_PLACE_BYTES } from "../core/limits.ts";
-import type { DamagedGeneration, EntriesDigest, ReceiveOrder, RestoreJob } from "../core/restore-commands.ts";
+import type { DamagedGeneration, EntriesDigest, ReceiveOrder, RestoreJob, Undone } from "../core/restore-commands.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import type { Version } from "../core/versionstamp.ts";
 import type { Destination } from "./destinations/destination.ts";
@@ -21,6 +21,7 @@ import { type ReplayPlan, type ReplaySink, Replay } from "./replay/replay.ts";
 import { type ReplayCursor, START } from "./replay/replay-cursor.ts";
 import type { SecretBox } from "./secrets.ts";
 import type { EntrySource } from "./sources.ts";
+import type { UndoneCount, UndoneCounter } from "./undone.ts";
 
 /** A state beside the live one: `engine/side-state.ts` fits. */
 export interface SideStore extends ReplaySink, EntrySource {
@@ -43,6 +44,7 @@ export interface RestoreOptions {
   readonly jobs: BackupJobs;
   readonly clock: Clock;
   readonly side: SideStore;
+  readonly undone: UndoneCounter;
   /**
    * Puts the side, of so many entries, in the live state's place; versions go on above `floor`; `also` is done in the same
    * transaction, and told up to when the database held what it held before.
@@ -89,6 +91,8 @@ interface State {
   readonly bytes: number;
   /** In the generation that is being read. */
   readonly cursor: ReplayCursor;
+  /** Of a restore in place, once the state is built: what it undoes. */
+  readonly undone: UndoneCount | null;
   /** Of the state that was built, for keys up to `after` (hex). */
   readonly digest: { readonly after: string; readonly value: EntriesDigest };
 }
@@ -100,12 +104,16 @@ const BEGINNING: State = {
   objects: 0,
   bytes: 0,
   cursor: START,
+  undone: null,
   digest: { after: "", value: new StateDigest().value() },
 };
 
 /** Entries hashed in one go: some tens of milliseconds. */
 export const DIGEST_BOUNDS = { maxEntries: 4_000, maxBytes: 2 * 1024 * 1024 };
 const DIGEST_BATCHES_PER_SLICE = 8;
+
+/** Pages of the mutation log that are counted in one slice. */
+const COUNTED_PAGES_PER_SLICE = 16;
 
 /** What one step of a replay stores at the most: half a MiB, and its pages in the write-ahead log. */
 const STEP_ROOM_BYTES = 1024 * 1024;
@@ -189,6 +197,7 @@ export class Restores {
   abandon(): void {
     this.#active = null;
     this.#options.side.drop();
+    this.#options.undone.end();
   }
 
   async #replay(id: string, input: Input, state: State): Promise<Replay | Failure> {
@@ -276,11 +285,39 @@ export class Restores {
     const { jobs, adopt, adopted } = this.#options;
     const { purpose, version, floor } = input;
     if (purpose === "check") return this.#digest(id, state);
+    const undone = purpose === "restore" ? await this.#countUndone(id, input, state) : null;
+    if (undone === "counting") return;
+    // Nothing is waited for between the end of the count and the switch, so that it is exact.
     adopt(state.cursor.stored, floor, (heldUpTo) => {
-      jobs.complete(id);
+      jobs.complete(id, undone === null ? {} : { outcome: { undone, before: heldUpTo } });
+      this.#options.undone.end();
       adopted(purpose, version, heldUpTo);
     });
     this.#active = null;
+  }
+
+  /** Goes on counting; or, when nothing is left to count, what it came to. */
+  async #countUndone(id: string, input: Input, state: State): Promise<Undone | "counting"> {
+    const { jobs, storage, undone: counter, breathe } = this.#options;
+    const keep = (undone: UndoneCount): "counting" => {
+      const { bytes } = state.cursor;
+      jobs.progress(id, { ...state, undone }, { phase: "counting what is undone", done: bytes, total: bytes });
+      return "counting";
+    };
+    if (state.undone === null) return storage.transactionSync(() => keep(counter.begin(input.version)));
+    if (!counter.isInLog(state.undone)) {
+      const counted = await counter.countStored(state.undone);
+      return jobs.isRunning(id) ? keep(counted) : "counting";
+    }
+    let count = state.undone;
+    for (let pages = 0; pages < COUNTED_PAGES_PER_SLICE; pages++) {
+      const counted = counter.countWaiting(count);
+      if (counted === count) return { commits: count.commits, isExact: count.isExact, first: count.first };
+      count = counted;
+      await breathe();
+      if (!jobs.isRunning(id)) return "counting";
+    }
+    return keep(count);
   }
 
   async #digest(id: string, from: State): Promise<void> {
@@ -294,7 +331,7 @@ export class Restores {
       if (last === undefined) {
         const report = this.#report(state, value);
         storage.transactionSync(() => {
-          jobs.complete(id, report);
+          jobs.complete(id, { report });
           this.abandon();
         });
         return;

@@ -77,6 +77,7 @@ const SCHEMA = schemaOf("backup_schema", [
     `ALTER TABLE backup_jobs ADD COLUMN begun INTEGER NOT NULL DEFAULT 0`,
     `ALTER TABLE backup_jobs ADD COLUMN noticed INTEGER NOT NULL DEFAULT 0`,
   ],
+  [`ALTER TABLE backup_jobs ADD COLUMN outcome TEXT`],
 ]);
 
 /** Writes nothing. */

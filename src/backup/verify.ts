@@ -312,7 +312,7 @@ export class Verifier {
       report.damaged,
     );
     jobs.progress(id, state, { ...job, phase: "compared" });
-    if (report.good) jobs.complete(id, report);
+    if (report.good) jobs.complete(id, { report });
     else jobs.fail(id, report.problems[0] ?? "The states differ", job.damagedObject, report);
     await scratch().discard();
   }

@@ -250,6 +250,9 @@ export const MAX_BACKUP_LOOKUPS_WAITING = 50;
 /** Who goes back to a moment just over waits so long for the backup to hold it. A client waits longer than that for an answer. */
 export const SHIPMENT_WAIT_MS = 5_000;
 
+/** How many pages of a backup are read to count what a restore undoes, some 30 requests each: beyond that it says "at least". */
+export const MAX_UNDONE_PAGES = 10;
+
 /** One page of points to restore to. */
 export const MAX_RESTORE_POINTS = 1000;
 

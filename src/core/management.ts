@@ -21,6 +21,7 @@ import type {
   RestorableRange,
   RestoreAnswer,
   RestoreCommand,
+  RestoreOutcome,
   RestorePointInfo,
   VerificationReport,
 } from "./restore-commands.ts";
@@ -87,6 +88,8 @@ export interface BackupJobResult {
   /** The object of the backup that is missing or damaged, when that is why it failed. */
   readonly damagedObject: string | null;
   readonly verification: VerificationReport | null;
+  /** Of a restore in place that is over. */
+  readonly outcome: RestoreOutcome | null;
 }
 
 export interface Job {

@@ -95,15 +95,33 @@ export interface RevokedToken {
   readonly until: UnixMs;
 }
 
-export interface RestorePointInfo {
+export interface RestorePoint {
   readonly version: Version;
   readonly time: UnixMs;
 }
 
+export interface RestorePointInfo extends RestorePoint {
+  /** What the commit has changed, if that was asked for: nothing, for one that is the backup's own. */
+  readonly changes: CommitChanges | null;
+}
+
+export interface CommitChanges {
+  /** The first that it changed, each once. */
+  readonly keys: readonly ChangedKey[];
+  /** How many it changed besides. */
+  readonly more: number;
+}
+
+export interface ChangedKey {
+  /** Encoded. */
+  readonly key: Uint8Array;
+  readonly change: "set" | "delete";
+}
+
 /** What a backup gives back reaches from one commit to the other; there may be gaps between. */
 export interface RestorableRange {
-  readonly first: RestorePointInfo;
-  readonly last: RestorePointInfo;
+  readonly first: RestorePoint;
+  readonly last: RestorePoint;
 }
 
 export type RestoreJobKind = "restore" | "fork" | "past" | "check" | "verify" | "deletion";
@@ -131,8 +149,26 @@ export interface RestoreJob {
   /** The state that it brings, or compares, is of this commit; null: not known yet. */
   readonly version: Version | null;
   readonly verification: VerificationReport | null;
+  /** Of a restore in place that is over. */
+  readonly outcome: RestoreOutcome | null;
   readonly createdAt: UnixMs;
   readonly finishedAt: UnixMs | null;
+}
+
+export interface RestoreOutcome {
+  /** The commits that it has undone; null: it has undone none, but changed some entries. */
+  readonly undone: Undone | null;
+  /** The moment just before it changed anything, which brings all of that back; null: it changed nothing. */
+  readonly before: { readonly version: Version; readonly stored: boolean } | null;
+}
+
+/** Commits after the moment of a restore in place. */
+export interface Undone {
+  /** Those that changed something: all of them, or, if that is not exact, at least so many. */
+  readonly commits: number;
+  readonly isExact: boolean;
+  /** The first of them; null: there was none. */
+  readonly first: Version | null;
 }
 
 export interface EntriesDigest {

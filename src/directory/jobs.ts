@@ -50,8 +50,7 @@ export class Jobs {
       total: row.total,
       rate: null,
       error: row.error,
-      // Written by `finish`, from a value of this type.
-      result: row.result === null ? null : (JSON.parse(row.result) as BackupJobResult),
+      result: resultOf(row),
       createdAt: asUnixMs(row.created_at),
       finishedAt: row.finished_at === null ? null : asUnixMs(row.finished_at),
     };
@@ -107,4 +106,11 @@ export class Jobs {
       now - LONGEST_MS,
     );
   }
+}
+
+function resultOf({ result }: Row): BackupJobResult | null {
+  if (result === null) return null;
+  // Written by `finish`, from a value of this type; earlier versions knew of no outcome.
+  const parsed = JSON.parse(result) as Omit<BackupJobResult, "outcome"> & Partial<BackupJobResult>;
+  return { ...parsed, outcome: parsed.outcome ?? null };
 }

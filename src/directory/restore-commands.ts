@@ -138,7 +138,8 @@ export class RestoreCommands {
   /** As it is now, wherever it is done. What it came to is kept here from the first time that it is seen to be over. */
   async job(who: Admitted, jobId: string): Promise<Job | Failure> {
     const job = this.#organization.job(who, jobId);
-    if (isFailure(job) || job.finishedAt !== null) return job;
+    if (isFailure(job)) return job;
+    if (job.finishedAt !== null) return this.#asStored(job);
     const answer = await this.#askOfJob(job, "job");
     return answer === null ? job : this.#followed(job, answer);
   }
@@ -218,6 +219,13 @@ export class RestoreCommands {
     return this.#organization.orders.addFilled(who, wishes, databaseId, filling, idempotency, clock.now());
   }
 
+  /** Whether what a restore has undone can be given back by now, its database knows, as long as it knows of the job. */
+  async #asStored(job: Job): Promise<Job> {
+    if ((job.result?.outcome?.before ?? null) === null) return job;
+    const answer = await this.#askAnyway(job.databaseId, { command: "job", jobId: job.id });
+    return answer.ok && answer.kind === "job" ? shown(job, answer.job) : job;
+  }
+
   #followed(job: Job, answer: RestoreAnswer | Failure): Job | Failure {
     const now = this.#around.clock.now();
     if (!answer.ok && answer.code !== "not-found") return answer;
@@ -253,9 +261,9 @@ function unknownTo(job: Job, finishedAt: UnixMs): Job {
 }
 
 function shown(job: Job, { status, done, total, rate, error, finishedAt, ...more }: RestoreJob): Job {
-  const { phase, version, damagedObject, verification } = more;
+  const { phase, version, damagedObject, verification, outcome } = more;
   const versionstamp = version === null ? null : versionstampHex(version);
-  const result = { phase, versionstamp, damagedObject, verification };
+  const result = { phase, versionstamp, damagedObject, verification, outcome };
   return { ...job, status, done, total, rate, error, finishedAt, result };
 }
 

@@ -38,7 +38,7 @@ test("the live digest is that of the state at the commit where its scan ends, wh
     for (let i = 0; i < 30_000; i += 1000) {
       database.commit([write(Array.from({ length: 1000 }, (_, j) => set(key("k", (i + j) * 2), text(`${i + j}`))))]);
     }
-    const jobs = new BackupJobs(storage, clock);
+    const jobs = new BackupJobs(storage, clock, () => false);
     jobs.start("a", "verify", {}, null);
     let changes = 0;
     let shipped: Version | null = null;
@@ -53,6 +53,8 @@ test("the live digest is that of the state at the commit where its scan ends, wh
           return false;
         },
         ship: async () => false,
+        storedUpTo: () => null,
+        holds: () => false,
         isStopped: () => false,
         schedule: new VerificationSchedule(storage, clock, () => noCost),
         restored: () => undefined,
@@ -306,7 +308,7 @@ test("a generation that is found damaged is left: up to the damage it still give
 test("what the last one has found is kept until another has come to its end, however long that takes", async () => {
   await withStorage(async (storage) => {
     const clock = new MovableClock();
-    const jobs = new BackupJobs(storage, clock);
+    const jobs = new BackupJobs(storage, clock, () => false);
     const start = (id: string, kind: "verify" | "restore") => void jobs.start(id, kind, {}, null);
     const since = clock.now();
     expect(lastVerification(storage, since)).toBeNull();

@@ -211,6 +211,20 @@ test(
     expect((await send("POST", `/api/jobs/${restore.body.id}:cancel`)).status).toBe(409);
     proxy.heal();
 
+    // Whoever restored is told what that has undone: the mistake, and what was acknowledged meanwhile; and how it comes back.
+    const blocks = Math.ceil(COUNT / 2 / BLOCK);
+    const { undone, before } = restoring.at(-1).result;
+    expect(undone).toMatchObject({ exact: true, first: mistake });
+    expect(undone.commits).toBeGreaterThan(blocks);
+    expect(undone.commits).toBeLessThanOrEqual(blocks + traffic.writes.filter((status) => status === 200).length);
+    expect(before.versionstamp > mistake).toBe(true);
+    const whatWas = async () => (await send("GET", `/api/jobs/${restore.body.id}`)).body.result.before;
+    await expect.poll(whatWas).toMatchObject({ stored: true });
+    const { fork: request } = await whatWas();
+    const { body: back } = await accepted(request.method, request.path, request.body);
+    expect(await finished(back.job.id)).toMatchObject({ status: "completed" });
+    expect(await entriesOf(back.database.id)).toEqual(left);
+
     const { body: alone } = await accepted("POST", `/api/organizations/${tenant.organizationId}/restores`, {
       destination,
       databaseId: id,

@@ -88,7 +88,7 @@ export function encodeMutationRange(
   writer.varintField(MutationRangeField.timestampMs, time);
   writer.bytesField(MutationRangeField.previousSha256, previousSha256);
   writeSeal(writer);
-  const stamps = { first: firstStamp(firstPart), last: { version: last.version, order: LAST_ORDER } };
+  const stamps = { first: firstEntry(firstPart).stamp, last: { version: last.version, order: LAST_ORDER } };
   return { name: logObjectName(place, stamps), bytes: writer.finish() };
 }
 
@@ -230,8 +230,13 @@ function readEntry(reader: ProtobufReader): LogEntry {
   return { type: "set", stamp, key, value, ...checked };
 }
 
-function firstStamp(part: Uint8Array): LogStamp {
+/** Whether it is the backup's own, which changes nothing: a clear of the empty key. */
+export function isMarker({ parts: [first] }: CommitInWireForm): boolean {
+  return first !== undefined && firstEntry(first).key.length === 0;
+}
+
+function firstEntry(part: Uint8Array): LogEntry {
   const reader = new ProtobufReader(part);
   assert(reader.next() && reader.field === MutationRangeField.entries, "a log row to begin with an entry");
-  return readEntry(reader).stamp;
+  return readEntry(reader);
 }

@@ -20,8 +20,8 @@ export interface LogNeighbours {
   readonly ok: true;
   /** Some objects in a row that begin at or before the version, ascending, the last of them included; empty: there is none. */
   readonly upTo: readonly LogObject[];
-  /** The first that begins after the version. */
-  readonly next: LogObject | null;
+  /** The first of those that begin after the version, ascending; empty: there is none. */
+  readonly following: readonly LogObject[];
 }
 
 /** Twenty minutes of a log that is flushed every two seconds are 600 objects, well within one page. */
@@ -43,7 +43,7 @@ export async function logObjectsAround(
     const last = upTo.at(-1);
     const whole = page.last || upTo.length < page.objects.length;
     if (whole && (last !== undefined || probe === low)) {
-      return { ok: true, upTo, next: page.objects[upTo.length] ?? null };
+      return { ok: true, upTo, following: page.objects.slice(upTo.length) };
     }
     if (last === undefined) high = probe;
     else low = last.first.version;

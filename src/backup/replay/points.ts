@@ -1,18 +1,17 @@
 /**
- * The moments that a backup can give back: the commit at or before one, and the points around it, page by page. A point is a commit
+ * The moments that a backup can give back: the commit at or before one, and from where to where they reach. A point is a commit
  * after its generation's `differential`. Most of it is in the objects' names; an object is read when its commits are needed.
  */
 import { failure, type Failure } from "../../core/errors.ts";
-import type { RestorableRange, RestorePointInfo } from "../../core/restore-commands.ts";
-import { asVersion, LAST_VERSION, timeOfVersion, type Version } from "../../core/versionstamp.ts";
+import type { RestorableRange } from "../../core/restore-commands.ts";
+import { asVersion, LAST_VERSION, type Version } from "../../core/versionstamp.ts";
 import { damage } from "../format/damage.ts";
-import { isLastOfCommit } from "../format/log-stamp.ts";
 import { headName } from "../format/manifest.ts";
-import { openMutationRange } from "../format/mutation-range.ts";
 import type { BackupBucket, ReadProblem } from "./backup-bucket.ts";
 import { type Catalog, type Generation, generationAfter, generationFor } from "./catalog.ts";
+import { commitsOf, pointAt } from "./commits.ts";
 import { momentText } from "../../core/moment.ts";
-import { type LogNeighbours, type LogObject, logObjectsAround } from "./log-index.ts";
+import { type LogObject, logObjectsAround } from "./log-index.ts";
 
 export interface ResolvedMoment {
   readonly ok: true;
@@ -22,17 +21,6 @@ export interface ResolvedMoment {
   /** The moment names this commit. Else that nothing lies between the two is part of what is asked for. */
   readonly isExact: boolean;
 }
-
-export interface PointPage {
-  readonly ok: true;
-  /** From the moment on outwards: ascending for "after", descending for "before". */
-  readonly points: readonly RestorePointInfo[];
-  /** Where the next page begins, in the same direction; null: there is nothing more. */
-  readonly next: Version | null;
-}
-
-/** Requests that one page may take, about. */
-const PAGE_REQUESTS = 30;
 
 /** The commit whose state a database had at this moment. "not-found": the backup does not hold it, and the message says what it does. */
 export async function resolveMoment(
@@ -50,7 +38,7 @@ export async function resolveMoment(
   const around = await logObjectsAround(bucket, generation.place, wanted);
   if (!around.ok) return around;
   const object = around.upTo.at(-1);
-  if (around.next === null && (object === undefined || object.last.version < wanted)) {
+  if (around.following.length === 0 && (object === undefined || object.last.version < wanted)) {
     const beyond = beyondTheEnd(catalog, generation, object);
     if (beyond !== null) return beyond;
   }
@@ -59,9 +47,9 @@ export async function resolveMoment(
     return { ok: true, generation, version: atLeast, isExact: isBehind || atLeast === moment };
   };
   if (object === undefined) return resolvedTo(generation.consistentFrom);
-  const commits = await commitsOf(bucket, generation, object);
-  if (!commits.ok) return commits;
-  return resolvedTo(commits.versions.findLast((one) => one <= wanted) ?? object.first.version);
+  const found = await commitsOf(bucket, generation, object, null);
+  if (!found.ok) return found;
+  return resolvedTo(found.commits.findLast(({ version }) => version <= wanted)?.version ?? object.first.version);
 }
 
 /** From the first moment that can be restored to the last. null: nothing can. */
@@ -91,131 +79,6 @@ export async function highestVersion(
     highest = Math.max(highest, end.upTo.at(-1)?.last.version ?? 0);
   }
   return { ok: true, version: asVersion(highest) };
-}
-
-/** At most `limit` points at or before the moment, the latest first, or after it, the earliest first. */
-export async function pointsAround(
-  bucket: BackupBucket,
-  catalog: Catalog,
-  moment: Version,
-  direction: "before" | "after",
-  limit: number,
-): Promise<PointPage | ReadProblem> {
-  const pager = new Pager(bucket, catalog, limit);
-  return direction === "before" ? pager.before(moment) : pager.after(moment);
-}
-
-class Pager {
-  readonly #bucket: BackupBucket;
-  readonly #catalog: Catalog;
-  readonly #limit: number;
-  readonly #points: RestorePointInfo[] = [];
-  #requests = 0;
-
-  constructor(bucket: BackupBucket, catalog: Catalog, limit: number) {
-    this.#bucket = bucket;
-    this.#catalog = catalog;
-    this.#limit = limit;
-  }
-
-  async before(moment: Version): Promise<PointPage | ReadProblem> {
-    let from: number = moment;
-    while (!this.#isFull()) {
-      const generation = generationBefore(this.#catalog, from);
-      if (generation === null) return this.#page(null);
-      from = Math.min(from, generation.end?.lastPoint ?? from);
-      const around = await this.#around(generation, asVersion(from));
-      if (!around.ok) return around;
-      if (around.upTo.length === 0) from = generation.consistentFrom;
-      for (const object of around.upTo.toReversed()) {
-        const commits = await this.#commits(generation, object);
-        if (!commits.ok) return commits;
-        const inside = commits.versions.filter((one) => one <= from && one > generation.consistentFrom);
-        const left = this.#add(inside.toReversed());
-        if (left !== undefined) return this.#page(left);
-        from = Math.max(object.first.version - 1, generation.consistentFrom);
-        if (from === generation.consistentFrom || this.#isFull()) break;
-      }
-    }
-    return this.#page(asVersion(from));
-  }
-
-  async after(moment: Version): Promise<PointPage | ReadProblem> {
-    let from: number = moment;
-    while (!this.#isFull()) {
-      const generation = generationFor(this.#catalog, asVersion(from)) ?? this.#catalog.generations[0];
-      if (generation === undefined) return this.#page(null);
-      from = Math.max(from, generation.consistentFrom);
-      const newer = generationAfter(this.#catalog, generation);
-      const forever = Number.MAX_SAFE_INTEGER;
-      const end = Math.min(newer?.consistentFrom ?? forever, generation.end?.lastPoint ?? forever);
-      const around = await this.#around(generation, asVersion(from));
-      if (!around.ok) return around;
-      const straddling = around.upTo.at(-1);
-      const object = straddling !== undefined && straddling.last.version > from ? straddling : around.next;
-      if (object === null || object.first.version > end) {
-        if (newer === null) return this.#page(null);
-        from = newer.consistentFrom;
-        continue;
-      }
-      const commits = await this.#commits(generation, object);
-      if (!commits.ok) return commits;
-      const left = this.#add(commits.versions.filter((one) => one > from && one <= end));
-      if (left !== undefined) return this.#page(asVersion(left - 1));
-      from = Math.min(object.last.version, end);
-    }
-    return this.#page(asVersion(from));
-  }
-
-  /** Adds as many as there is room for; returns the first for which there was none. */
-  #add(versions: readonly Version[]): Version | undefined {
-    const room = this.#limit - this.#points.length;
-    this.#points.push(...versions.slice(0, room).map(pointAt));
-    return versions[room];
-  }
-
-  #isFull(): boolean {
-    return this.#points.length >= this.#limit || this.#requests >= PAGE_REQUESTS;
-  }
-
-  #page(next: Version | null): PointPage {
-    return { ok: true, points: this.#points, next };
-  }
-
-  async #around(generation: Generation, version: Version): Promise<LogNeighbours | ReadProblem> {
-    this.#requests += 1;
-    return logObjectsAround(this.#bucket, generation.place, version);
-  }
-
-  async #commits(generation: Generation, object: LogObject): ReturnType<typeof commitsOf> {
-    if (object.first.version !== object.last.version) this.#requests += 1;
-    return commitsOf(this.#bucket, generation, object);
-  }
-}
-
-/** The newest generation that has points at or before this version. */
-function generationBefore(catalog: Catalog, version: number): Generation | null {
-  return catalog.generations.findLast(({ consistentFrom }) => consistentFrom < version) ?? null;
-}
-
-/** The commits of an object, ascending: from its name when it has only one. */
-async function commitsOf(
-  bucket: BackupBucket,
-  { place }: Generation,
-  { name, first, last }: LogObject,
-): Promise<{ readonly ok: true; readonly versions: readonly Version[] } | ReadProblem> {
-  if (first.version === last.version) return { ok: true, versions: [last.version] };
-  const read = await bucket.read(name);
-  if (!read.ok) return read;
-  const range = openMutationRange(place, name, read.bytes);
-  if (!range.ok) return range;
-  const versions: Version[] = [];
-  for (const { stamp } of range.read()) if (isLastOfCommit(stamp)) versions.push(stamp.version);
-  return { ok: true, versions };
-}
-
-export function pointAt(version: Version): RestorePointInfo {
-  return { version, time: timeOfVersion(version) };
 }
 
 /** What is wanted lies behind the last object of its generation: fine at the backup's end, and else a gap or damage. */

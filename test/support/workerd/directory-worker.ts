@@ -78,7 +78,7 @@ export class FakeDatabaseObject extends DurableObject implements DatabaseControl
 
   async restore(command: RestoreCommand): Promise<RestoreAnswer | Failure> {
     this.#mayBeOut();
-    const point = { version: asVersion(1_000), time: asUnixMs(1) };
+    const point = { version: asVersion(1_000), time: asUnixMs(1), changes: null };
     const nothingToDelete = this.told().setup === undefined && this.told().jobs === undefined;
     if (nothingToDelete) return failure("not-found", "There is no such job.");
     switch (command.command) {
@@ -109,7 +109,7 @@ export class FakeDatabaseObject extends DurableObject implements DatabaseControl
 
   #job(id: string, status: RestoreJobStatus): RestoreAnswer {
     const finishedAt = status === "running" ? null : asUnixMs(2);
-    const nothing = { rate: null, error: null, damagedObject: null, verification: null };
+    const nothing = { rate: null, error: null, damagedObject: null, verification: null, outcome: null };
     const job = { id, kind: "verify", status, phase: "reading", done: 1, total: 2, version: asVersion(1_000) } as const;
     return { ok: true, kind: "job", job: { ...job, ...nothing, createdAt: asUnixMs(1), finishedAt } };
   }

@@ -176,7 +176,7 @@ export class TestOrganization {
 
   /** As a database answers: what begins a job begins it once. */
   #answer(id: string, command: RestoreCommand): RestoreAnswer | Failure {
-    const point = { version: asVersion(1_000), time: asUnixMs(1) };
+    const point = { version: asVersion(1_000), time: asUnixMs(1), changes: null };
     switch (command.command) {
       case "resolve":
         return { ok: true, kind: "points", points: [point], next: null };
@@ -207,8 +207,9 @@ export class TestOrganization {
 
 function runningJob(id: string): RestoreAnswer {
   const progress = { phase: "reading", done: 1, total: 2, rate: null, error: null, finishedAt: null } as const;
-  const about = { kind: "fork", status: "running", version: null, damagedObject: null, verification: null } as const;
-  return { ok: true, kind: "job", job: { id, ...about, ...progress, createdAt: asUnixMs(1) } };
+  const nothing = { damagedObject: null, verification: null, outcome: null };
+  const about = { kind: "fork", status: "running", version: null } as const;
+  return { ok: true, kind: "job", job: { id, ...about, ...progress, ...nothing, createdAt: asUnixMs(1) } };
 }
 
 export async function callerOf(tokenId: string, secret = tokenId, origin: string | null = null): Promise<TokenCaller> {

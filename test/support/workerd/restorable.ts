@@ -1,4 +1,5 @@
 /** A database with a backup over the real S3 endpoint that can be brought back, as an object has all of it. */
+import type { Destination } from "../../../src/backup/destinations/destination.ts";
 import { RestoreService } from "../../../src/backup/restore-service.ts";
 import type { RestoreCommand, RestoreJob } from "../../../src/core/restore-commands.ts";
 import { type Version, versionstampHex } from "../../../src/core/versionstamp.ts";
@@ -16,7 +17,8 @@ export class Restorable {
   readonly backup: TestBackup;
   readonly service: RestoreService;
 
-  constructor(backup: TestBackup) {
+  /** `through`: stands before the destination when the backup is read. */
+  constructor(backup: TestBackup, through: (destination: Destination) => Destination = (one) => one) {
     this.backup = backup;
     const { storage, clock, databaseId, database } = backup;
     const side = new SideState(storage);
@@ -29,7 +31,7 @@ export class Restorable {
       adopt: (entries, floor, also) => database.adopt(side, entries, floor, also),
       adopted: () => undefined,
       own: backup.backup,
-      connect: ({ prefix }) => openS3(prefix),
+      connect: ({ prefix }) => through(openS3(prefix)),
       secrets: secretBox(),
       room: endlessRoom,
       objectName: databaseId,

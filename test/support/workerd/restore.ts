@@ -81,6 +81,8 @@ export class TestRestore {
           manifest === undefined ? nothing : { ok: true, databaseId, destination: place, manifest: manifest() },
         hasShipped,
         ship: async (version) => hasShipped(version),
+        storedUpTo: () => null,
+        holds: () => false,
         isStopped: () => false,
         schedule: this.schedule,
         restored: () => {

@@ -27,7 +27,12 @@ import {
 } from "../../../core/management.ts";
 import { canonicalOrigin } from "../../../core/origins.ts";
 import { JURISDICTIONS, LOCATION_HINTS } from "../../../core/placement.ts";
-import type { RestorableRange, RestorePointInfo, VerificationReport } from "../../../core/restore-commands.ts";
+import type {
+  RestorableRange,
+  RestoreOutcome,
+  RestorePoint,
+  VerificationReport,
+} from "../../../core/restore-commands.ts";
 import { versionstampHex } from "../../../core/versionstamp.ts";
 
 const CONTROL_CHARACTERS = /\p{Cc}/u;
@@ -235,6 +240,25 @@ export const verification = z
   })
   .meta({ id: "Verification" });
 
+const undone = z
+  .object({
+    commits: z.number().meta({ description: "Commits after the moment, up to the switch, that are undone." }),
+    exact: z.boolean().meta({ description: "false: there are at least so many." }),
+    first: z.string().nullable().meta({ description: "The versionstamp of the first of them." }),
+  })
+  .meta({ id: "Undone" });
+
+const before = z
+  .object({
+    versionstamp: z.string(),
+    stored: z.boolean().meta({ description: "Whether the backup holds that moment by now." }),
+    fork: z
+      .object({ method: z.literal("POST"), path: z.string(), body: z.object({ at: z.string() }) })
+      .nullable()
+      .meta({ description: "The request that makes a fork of that moment; null until the backup holds it." }),
+  })
+  .meta({ id: "Before" });
+
 export const job = z
   .object({
     id: uuid,
@@ -257,6 +281,10 @@ export const job = z
         versionstamp: z.string().nullable(),
         damagedObject: z.string().nullable(),
         verification: verification.nullable(),
+        undone: undone.nullable().meta({ description: "Of a restore in place that is over." }),
+        before: before.nullable().meta({
+          description: "The moment just before a restore in place changed anything: it brings back what was undone.",
+        }),
       })
       .nullable()
       .meta({ description: "Of jobs about backups, also while they run." }),
@@ -325,7 +353,14 @@ export function jobJson(info: Job) {
   const shown =
     result === null
       ? null
-      : { ...result, verification: result.verification === null ? null : verificationJson(result.verification) };
+      : {
+          phase: result.phase,
+          versionstamp: result.versionstamp,
+          damagedObject: result.damagedObject,
+          verification: result.verification === null ? null : verificationJson(result.verification),
+          undone: undoneJson(result.outcome?.undone ?? null),
+          before: beforeJson(info.databaseId, result.outcome?.before ?? null),
+        };
   return {
     ...info,
     error: sentenceOrNull(info.error),
@@ -348,11 +383,24 @@ export function verificationJson({ range, ...report }: VerificationReport) {
   };
 }
 
+function undoneJson(found: RestoreOutcome["undone"]) {
+  if (found === null) return null;
+  const { commits, isExact, first } = found;
+  return { commits, exact: isExact, first: first === null ? null : versionstampHex(first) };
+}
+
+function beforeJson(databaseId: string, found: RestoreOutcome["before"]) {
+  if (found === null) return null;
+  const versionstamp = versionstampHex(found.version);
+  const fork = { method: "POST", path: `/api/databases/${databaseId}/forks`, body: { at: versionstamp } };
+  return { versionstamp, stored: found.stored, fork: found.stored ? fork : null };
+}
+
 export function restorableRangeJson(range: RestorableRange | null) {
   return range === null ? null : { first: restorePointJson(range.first), last: restorePointJson(range.last) };
 }
 
-export function restorePointJson({ version, time: at }: RestorePointInfo) {
+export function restorePointJson({ version, time: at }: RestorePoint) {
   return { versionstamp: versionstampHex(version), time: timeText(at) };
 }
 

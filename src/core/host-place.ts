@@ -3,6 +3,8 @@
  * that requests go out through.
  */
 
+import { ipv4Number, isWithin, METADATA_IPV4, PRIVATE_IPV4 } from "./networks.ts";
+
 /** `link-local`: clouds keep their machines' credentials there. */
 export type HostPlace = "public" | "private" | "link-local";
 
@@ -25,25 +27,6 @@ const privateSuffixes = [
 
 const metadataHosts = new Set(["metadata.google.internal", "metadata.goog", "instance-data"]);
 
-/** First address, prefix length: everything that RFC 6890 and its successors keep from being a public unicast address. */
-const privateIpv4: readonly (readonly [string, number])[] = [
-  ["0.0.0.0", 8],
-  ["10.0.0.0", 8],
-  ["100.64.0.0", 10],
-  ["127.0.0.0", 8],
-  ["169.254.0.0", 16],
-  ["172.16.0.0", 12],
-  ["192.0.0.0", 24],
-  ["192.0.2.0", 24],
-  ["192.88.99.0", 24],
-  ["192.168.0.0", 16],
-  ["198.18.0.0", 15],
-  ["198.51.100.0", 24],
-  ["203.0.113.0", 24],
-  ["224.0.0.0", 4],
-  ["240.0.0.0", 4],
-];
-
 /** The host as a URL normalises it: IPv4 in decimal dots however it was written, IPv6 compressed and in brackets. */
 export function placeOfHost(hostname: string): HostPlace {
   if (hostname.startsWith("[")) return placeOfIpv6(ipv6Groups(hostname.slice(1, -1)));
@@ -55,12 +38,8 @@ export function placeOfHost(hostname: string): HostPlace {
 }
 
 function placeOfIpv4(address: number): HostPlace {
-  const within = ([first, bits]: readonly [string, number]): boolean => {
-    const size = 2 ** (32 - bits);
-    return Math.floor(address / size) === Math.floor(ipv4Number(first) / size);
-  };
-  if (within(["169.254.0.0", 16])) return "link-local";
-  return privateIpv4.some(within) ? "private" : "public";
+  if (METADATA_IPV4.some((network) => isWithin(address, network))) return "link-local";
+  return PRIVATE_IPV4.some((network) => isWithin(address, network)) ? "private" : "public";
 }
 
 /** Public is what lies in global unicast space (2000::/3) outside the blocks that are reserved or carry an IPv4 address. */
@@ -75,6 +54,7 @@ function placeOfIpv6(groups: readonly number[]): HostPlace {
   const translated = first === 0x64 && second === 0xff9b ? seventh * 0x1_0000 + eighth : null;
   const carried = first === 0x2002 ? second * 0x1_0000 + third : translated;
   if (carried !== null) return placeOfIpv4(carried) === "link-local" ? "link-local" : "private";
+  // METADATA_IPV6.
   if ((first & 0xffc0) === 0xfe80 || (first === 0xfd00 && second === 0xec2)) return "link-local";
   if ((first & 0xe000) !== 0x2000) return "private";
   const reserved =
@@ -82,10 +62,6 @@ function placeOfIpv6(groups: readonly number[]): HostPlace {
     (first === 0x2001 && second === 0xdb8) || // documentation
     (first === 0x3fff && second < 0x1000); // documentation
   return reserved ? "private" : "public";
-}
-
-function ipv4Number(text: string): number {
-  return text.split(".").reduce((address, part) => address * 256 + Number(part), 0);
 }
 
 /** Eight groups of a compressed IPv6 address in a URL's normal form, which has no dotted tail. */

@@ -16,7 +16,7 @@ import { Front } from "./front/front.ts";
 import { capacityFor, descriptorLimit } from "./front/capacity.ts";
 import { deploymentSecrets, type SecretName, type Secrets } from "./secrets.ts";
 import { KeptUpstream, type Upstream } from "./upstream.ts";
-import { compatibilityDateOf, workerdConfig, type Deployment } from "./workerd-config.ts";
+import { compatibilityDateOf, reachOf, workerdConfig, type Deployment } from "./workerd-config.ts";
 import { orphanGone, startWorkerd, type WorkerdOptions } from "./workerd-process.ts";
 
 export const repository = join(import.meta.dirname, "../..");
@@ -174,12 +174,13 @@ export async function onWorkerd(
   const worker = await bundleWorker(entry);
   if (typeof worker !== "string") return worker;
   const date = compatibilityDateOf(readFileSync(join(repository, "wrangler.toml"), "utf8"));
-  const files = { worker, config: workerdConfig(deployment, date, v8) };
+  const reach = reachOf(process.env["CAIRN_DESTINATIONS"]);
+  const files = { worker, config: workerdConfig(deployment, date, { reach, v8Flags: v8 }) };
   return (folder, variables) =>
     startWorkerd(
       folder,
       files,
-      { CAIRN_DESTINATIONS: "any", ...process.env, ...variables },
+      { CAIRN_DESTINATIONS: reach, ...process.env, ...variables },
       {
         ...options,
         disk: { reserve, ...options.disk },

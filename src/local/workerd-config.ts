@@ -1,8 +1,10 @@
 /**
  * What workerd is told to run: a Cap'n Proto text beside the bundled Worker. It holds no secret and no path of the machine:
  * secrets are read from workerd's environment, paths come on its command line. The global fetch reaches public hosts only; what
- * lies in private networks is reached by the ways out of their own that backup destinations and webhooks have, and by nothing else.
+ * lies in private networks is reached by the ways out of their own that backup destinations and webhooks have, and by nothing else;
+ * nor by these where tenants are not trusted with it. The network compares addresses, when it connects: a name may lead anywhere.
  */
+import { METADATA_IPV4, METADATA_IPV6, PRIVATE_IPV4, withTranslated } from "../core/networks.ts";
 import { secretNames } from "./secrets.ts";
 
 /** What the Worker sees in its environment, and where its objects lie. */
@@ -27,14 +29,25 @@ export const cairnDeployment: Deployment = {
   variables: [...secretNames, "CAIRN_TOKEN_ALIAS", "CAIRN_DESTINATIONS", "CAIRN_PUBLIC_URL", "CAIRN_TRUST_PROXY"],
 };
 
-/** Where clouds keep a machine's credentials, whatever name leads there. */
-const metadataNetworks = ["169.254.0.0/16", "fe80::/10", "fd00:ec2::/32"];
-
 /** Ways out to what tenants enter: a binding, and the service behind it. */
 const waysOut = [
   { binding: "DESTINATIONS", service: "destinations" },
   { binding: "WEBHOOKS", service: "webhooks" },
 ];
+
+/** How far tenants are trusted with what they enter: `CAIRN_DESTINATIONS`. */
+export type Reach = "any" | "public";
+
+/** None is "any": whoever runs the server is its only tenant, or says otherwise, with any other text. */
+export function reachOf(text: string | undefined): Reach {
+  return text === undefined || text === "any" ? "any" : "public";
+}
+
+export interface ConfigOptions {
+  readonly reach: Reach;
+  /** For measurements. */
+  readonly v8Flags?: readonly string[];
+}
 
 /** Names on workerd's command line and in its control messages. */
 export const workerdNames = { socket: "http", objects: "objects", disk: "disk" } as const;
@@ -46,7 +59,7 @@ export const workerdNames = { socket: "http", objects: "objects", disk: "disk" }
 export function workerdConfig(
   deployment: Deployment,
   compatibilityDate: string,
-  v8Flags: readonly string[] = [],
+  { reach, v8Flags = [] }: ConfigOptions,
 ): string {
   const bindings = [
     ...deployment.variables.map((name) => `(name = "${name}", fromEnvironment = "${name}")`),
@@ -64,7 +77,7 @@ const config :Workerd.Config = (
     (name = "main", worker = .main),
     (name = "${workerdNames.objects}", disk = (writable = true)),
     (name = "${workerdNames.disk}", external = (http = ())),
-${waysOut.map(({ service }) => networkService(service)).join("\n")}
+${waysOut.map(({ service }) => networkService(service, reach)).join("\n")}
   ],
   sockets = [(name = "${workerdNames.socket}", http = (), service = "main")],
   v8Flags = [${v8Flags.map((flag) => `"${flag}"`).join(", ")}],
@@ -80,10 +93,13 @@ const main :Workerd.Worker = (
 `;
 }
 
-function networkService(name: string): string {
+function networkService(name: string, reach: Reach): string {
+  const allow = reach === "any" ? ["public", "private"] : ["public"];
+  const denied = reach === "any" ? METADATA_IPV4 : [...METADATA_IPV4, ...PRIVATE_IPV4];
+  const deny = [...denied.flatMap(withTranslated), ...METADATA_IPV6];
   return `    (name = "${name}", network = (
-      allow = ["public", "private"],
-      deny = ${JSON.stringify(metadataNetworks)},
+      allow = ${JSON.stringify(allow)},
+      deny = ${JSON.stringify(deny)},
       tlsOptions = (trustBrowserCas = true),
     )),`;
 }

@@ -50,7 +50,9 @@ async function serve(
   mkdirSync(folder, { recursive: true });
   const building = built.get(entry) ?? bundle(entry);
   built.set(entry, building);
-  const config = workerdConfig(deployment, compatibilityDateOf(readFileSync(join(root, "wrangler.toml"), "utf8")));
+  const config = workerdConfig(deployment, compatibilityDateOf(readFileSync(join(root, "wrangler.toml"), "utf8")), {
+    reach: "any",
+  });
   const workerd = await startWorkerd(folder, { worker: await building, config }, { ...process.env, ...environment });
   if ("ok" in workerd) throw new Error(workerd.message);
   return { address: { host: "127.0.0.1", port: workerd.port }, stop: () => workerd.stop(STOP_GRACE_MS) };

@@ -70,6 +70,9 @@ describe("an endpoint", () => {
   it.each([
     "https://169.254.169.254",
     "https://169.254.0.1/x",
+    "https://100.100.100.200",
+    "https://168.63.129.16",
+    "https://192.0.0.192",
     "https://2852039166",
     "https://0xa9fea9fe",
     "https://[::ffff:169.254.169.254]",

@@ -29,7 +29,7 @@ export interface Configuration {
   readonly manifestSha256: string | null;
   /** The name of this history among those in the bucket, where a copy of this database may write another; null: it has none yet. */
   readonly line: string | null;
-  /** No generation begins before that in place of one that is gone. */
+  /** No generation begins before that in place of one that is gone: it is not long since another did. */
   readonly renewAt: UnixMs;
   /** The tasks whose last attempt failed, by name. */
   readonly failing: Readonly<Record<string, Failing>>;

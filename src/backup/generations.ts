@@ -144,8 +144,11 @@ export class Generations {
     });
   }
 
-  /** Another writer has gone on with this generation, and so with all that are older: this history leaves it here. */
-  displace(start: Version, cause: string): void {
+  /**
+   * Another writer has gone on with this generation, and so with all that are older: this history leaves it here. `intactUpTo`: what lies
+   * behind that in its log cannot be relied on; null: all of it can.
+   */
+  displace(start: Version, cause: string, intactUpTo: Version | null): void {
     this.#storage.transactionSync(() => {
       for (const generation of this.all()) {
         if (generation.start > start || !generation.owned) continue;
@@ -154,7 +157,11 @@ export class Generations {
           this.forget(generation.start);
           continue;
         }
-        if (state === "complete") this.breakOff(generation.start, cause);
+        if (state === "complete") {
+          const isDamaged = generation.start === start && intactUpTo !== null;
+          if (isDamaged) this.lose(start, cause, intactUpTo);
+          else this.breakOff(generation.start, cause);
+        }
         this.#change(generation.start, { owned: 0 });
       }
     });

@@ -6,11 +6,12 @@
 import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
 import type { Configuration, ConfigurationTable } from "./configuration.ts";
 import type { Destination, DestinationFailure } from "./destinations/destination.ts";
-import { differentialName } from "./format/object-names.ts";
+import { asVersion } from "../core/versionstamp.ts";
+import { differentialName, type GenerationPlace, parseLogObjectName } from "./format/object-names.ts";
 import { type Generation, isLive } from "./generation-row.ts";
 import type { Generations } from "./generations.ts";
 import type { ManifestWriter } from "./manifest-writer.ts";
-import type { Ownership } from "./ownership.ts";
+import { endName, type Ownership } from "./ownership.ts";
 import { type BackupPolicy, mayRenew } from "./policy.ts";
 
 export interface InspectionOptions {
@@ -65,25 +66,35 @@ export class Inspection {
 
   /** One of those that are not written to any more, another one each time. */
   async #inspectOlder(destination: Destination, databaseId: string): Promise<DestinationFailure | null> {
-    const { configurations, generations, clock, policy } = this.#options;
+    const { generations, clock, policy } = this.#options;
     const older = generations.all().filter(({ state }) => state === "retired" || state === "ended");
     const turn = Math.floor(clock.now() / policy.inspectionMs) % Math.max(1, older.length);
     const one = older[turn];
     if (one === undefined) return null;
-    const name = differentialName({ databaseId, start: one.start });
-    const there = await destination.head(name);
-    if (there.ok || there.class !== "not-found") return there.ok ? null : there;
-    if (!isSame(one, generations.get(one.start))) return null;
-    if (one.owned) {
-      const what = `The object ${name} is gone from the bucket.`;
-      generations.lose(one.start, what, null);
-      configurations.setNotice(`${what} Nothing can be restored from its generation any more.`, clock.now(), true);
-    } else {
+    const place = { databaseId, start: one.start };
+    for (const name of [differentialName(place), ...endName(place, one.snapshot), ...endName(place, one.log)]) {
+      const there = await destination.head(name);
+      if (there.ok) continue;
+      if (there.class !== "not-found") return there;
+      if (!isSame(one, generations.get(one.start))) return null;
+      this.#lostOlder(one, place, name);
+      return null;
+    }
+    return null;
+  }
+
+  #lostOlder({ start, owned }: Generation, place: GenerationPlace, name: string): void {
+    const { configurations, generations, clock } = this.#options;
+    const what = `The object ${name} is gone from the bucket.`;
+    const log = parseLogObjectName(place, name);
+    if (!owned && name === differentialName(place)) {
       // Its owner has deleted it.
-      generations.forget(one.start);
+      generations.forget(start);
+    } else {
+      generations.lose(start, what, log.ok ? asVersion(log.first.version - 1) : null);
+      configurations.setNotice(`${what} What was to be restored from it is lost.`, clock.now(), true);
     }
     configurations.markManifestStale();
-    return null;
   }
 
   async #inspectManifest(destination: Destination, configuration: Configuration): Promise<DestinationFailure | null> {

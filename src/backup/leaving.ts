@@ -14,7 +14,7 @@ import { generationFolder } from "./format/object-names.ts";
 import { isLive } from "./generation-row.ts";
 import type { Generations } from "./generations.ts";
 import type { Trouble } from "./ownership.ts";
-import type { BackupPolicy } from "./policy.ts";
+import { type BackupPolicy, mayRenew } from "./policy.ts";
 import type { DatabaseSource } from "./sources.ts";
 
 export interface LeavingOptions {
@@ -42,8 +42,8 @@ export class Leaving {
     const { storage, database, configurations, generations, clock, entropy, policy } = this.#options;
     const { start, kind } = trouble;
     const now = clock.now();
-    const begun = generations.get(start)?.createdAt ?? now;
-    const isYoung = kind === "gone" && now - begun < policy.renewalMs;
+    const configuration = configurations.get();
+    const waits = kind === "gone" && configuration !== null && !mayRenew(configuration, policy, now);
     storage.transactionSync(() => {
       switch (kind) {
         case "taken":
@@ -51,19 +51,19 @@ export class Leaving {
           break;
         case "foreign": {
           const cause = `${trouble.what} This database's own history goes on in a generation of its own.`;
-          generations.displace(start, cause);
+          generations.displace(start, cause, trouble.intactUpTo);
           configurations.setLine(toHex(entropy.bytes(16)));
           configurations.setNotice(cause, now, false);
           break;
         }
         case "gone":
           generations.lose(start, trouble.what, trouble.heldUpTo);
-          configurations.setNotice(`${trouble.what} ${renewal(begun, isYoung, policy.renewalMs)}`, now, false);
-          if (isYoung) configurations.setRenewAt(asUnixMs(begun + policy.renewalMs));
+          configurations.setNotice(`${trouble.what} ${renewal(waits ? configuration.renewAt : null)}`, now, false);
+          if (!waits) configurations.setRenewAt(asUnixMs(now + policy.renewalMs));
           break;
       }
       configurations.markManifestStale();
-      if (generations.live().length === 0 && !isYoung) generations.begin(now);
+      if (generations.live().length === 0 && !waits) generations.begin(now);
     });
     database.log.trim();
   }
@@ -87,10 +87,10 @@ export class Leaving {
   }
 }
 
-/** When a generation begins in place of one that is gone. */
-function renewal(begun: UnixMs, isYoung: boolean, renewalMs: number): string {
-  if (!isYoung) return "A new generation begins.";
-  return `It was younger than an hour: a new generation begins at ${new Date(begun + renewalMs).toISOString()}.`;
+/** When a generation begins in place of one that is gone; null: now. */
+function renewal(at: UnixMs | null): string {
+  if (at === null) return "A new generation begins.";
+  return `The one before it was gone less than an hour ago: a new generation begins at ${new Date(at).toISOString()}.`;
 }
 
 function shortened(text: string): string {

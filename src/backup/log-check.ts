@@ -11,10 +11,18 @@ import { toHex } from "../core/bytes.ts";
 import { previousOf } from "./folder-chain.ts";
 import type { Generation } from "./generation-row.ts";
 
-/** `what`: a sentence without its full stop. */
+/**
+ * "behind": an object lies behind the last one that was stored; "beside": there are more before that than were stored; "gone": fewer.
+ * `isIntact`: everything that was stored is there, and nothing beside it. `what`: a sentence without its full stop.
+ */
 export type LogVerdict =
   | { readonly ok: true; readonly verdict: "ours" }
-  | { readonly ok: true; readonly verdict: "foreign" | "gone"; readonly what: string };
+  | {
+      readonly ok: true;
+      readonly verdict: "behind" | "beside" | "gone";
+      readonly what: string;
+      readonly isIntact: boolean;
+    };
 
 /** So many objects are read to tell ours from others. */
 const MOST_SIFTED = 2_000;
@@ -26,33 +34,35 @@ export async function checkLog(
   { log, seen }: Generation,
   pending: string | null,
 ): Promise<LogVerdict | DestinationFailure> {
+  const folder = logsPrefix(place);
   const head = log.head === null ? null : headName(place, log.head);
   const expected = log.objects - seen.objects;
   let after = seen.head === null ? null : headName(place, seen.head);
   let found = 0;
   let hasHead = expected === 0;
+  let behind: string | null = null;
   do {
-    const page = await destination.list(logsPrefix(place), after === null ? {} : { after });
+    const page = await destination.list(folder, after === null ? {} : { after });
     if (!page.ok) return page;
     for (const { name } of page.objects) {
       if (name === pending) continue;
-      if (head === null || name > head) return foreign(name);
       if (name === head) hasHead = true;
-      found += 1;
+      if (head === null || name > head) behind ??= name;
+      else found += 1;
     }
     after = page.next;
-  } while (after !== null && found <= expected);
-  if (!hasHead && head !== null) return gone(`The object ${head} is gone from the bucket`);
+  } while (after !== null && behind === null && found < expected + MOST_SIFTED);
+  if (!hasHead && head !== null) return { ok: true, verdict: "gone", what: isGone(head), isIntact: false };
+  const isIntact = found === expected;
+  if (behind !== null) return { ok: true, verdict: "behind", what: isNotOurs(behind), isIntact };
+  if (isIntact) return { ok: true, verdict: "ours" };
   if (found > expected) {
-    return {
-      ok: true,
-      verdict: "foreign",
-      what: `There are objects in ${logsPrefix(place)} that this database has not stored`,
-    };
+    const what = `There are objects in ${folder} that this database has not stored`;
+    return { ok: true, verdict: "beside", what, isIntact };
   }
-  if (found === expected) return { ok: true, verdict: "ours" };
   const [count, verb] = [expected - found, expected - found === 1 ? "is" : "are"];
-  return gone(`${count} of the objects stored last in ${logsPrefix(place)} ${verb} gone from the bucket`);
+  const what = `${count} of the objects stored last in ${folder} ${verb} gone from the bucket`;
+  return { ok: true, verdict: "gone", what, isIntact };
 }
 
 /**
@@ -98,14 +108,10 @@ export async function straysIn(
   return follow ? { ok: true, strays: strays.map(([, name]) => name) } : undecided;
 }
 
-function foreign(name: string): LogVerdict {
-  return {
-    ok: true,
-    verdict: "foreign",
-    what: `The object ${name} is in the bucket, and this database has not stored it`,
-  };
+export function isNotOurs(name: string): string {
+  return `The object ${name} is in the bucket, and this database has not stored it`;
 }
 
-function gone(what: string): LogVerdict {
-  return { ok: true, verdict: "gone", what };
+export function isGone(name: string): string {
+  return `The object ${name} is gone from the bucket`;
 }

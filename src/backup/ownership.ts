@@ -28,15 +28,15 @@ import {
 } from "./format/object-names.ts";
 import { isLive, type Generation } from "./generation-row.ts";
 import type { Generations } from "./generations.ts";
-import { checkLog, straysIn } from "./log-check.ts";
+import { checkLog, isGone, isNotOurs, straysIn } from "./log-check.ts";
 import { pendingRange } from "./log-range.ts";
 import { BackupBucket, isDamage, problemText } from "./replay/backup-bucket.ts";
 import type { DatabaseSource } from "./sources.ts";
 
 /** Why a generation cannot be written to any more. */
 export type Trouble =
-  /** Another writer has gone on with it. */
-  | { readonly kind: "foreign"; readonly start: Version; readonly what: string }
+  /** Another writer has gone on with it. `intactUpTo`: what lies behind that in its log cannot be told apart; null: all of it can. */
+  | { readonly kind: "foreign"; readonly start: Version; readonly what: string; readonly intactUpTo: Version | null }
   /** Its number was taken by another writer's, before anything of it was stored. */
   | { readonly kind: "taken"; readonly start: Version }
   /** What was stored of it is not there. */
@@ -102,7 +102,7 @@ export class Ownership {
     const stored = await destination.putIfAbsent(name, bytes);
     if (!stored.ok && stored.class !== "conflict") return stored;
     if (!this.#isClaimed(place)) return "left";
-    if (!stored.ok) return this.#leave({ kind: "foreign", start: place.start, what: notOurs(name) });
+    if (!stored.ok) return this.#leaveForeign(destination, place, `${isNotOurs(name)}.`);
     return this.#confirm(destination, place);
   }
 
@@ -122,20 +122,29 @@ export class Ownership {
     if (this.#live(place.start) === null) return "left";
     if (!read.ok) return isDamage(read) ? this.#leaveLost(destination, place, problemText(read)) : read;
     if (read.record === null) return this.#leaveLost(destination, place, isGone(generationRecordName(place)));
-    if (read.record.writer !== writer) return this.#leave(taken(place, read.record));
+    if (read.record.writer !== writer) return this.#leaveForeign(destination, place, anotherWrites(read.record));
     this.#confirmedAt.set(place.start, clock.now());
     return "ours";
   }
 
-  /** Stores the record with what is known of the generation by now. */
-  async update(destination: Destination, place: GenerationPlace): Promise<Outcome> {
+  /**
+   * The snapshot is whole, as far as is known here, and the log has reached it: looks whether both are there, and says in the record
+   * with what the snapshot ends.
+   */
+  async conclude(destination: Destination, place: GenerationPlace): Promise<Outcome> {
     if (!this.#isClaimed(place)) return "left";
+    const log = await this.inTurn(() => this.#checkLog(destination, place, "sift"));
+    if (log !== "ours") return log;
+    const snapshot = await this.#countSnapshot(destination, place);
+    if (snapshot !== "ours") return snapshot;
     const read = await new BackupBucket(destination, place.databaseId).record(place);
     const generation = this.#live(place.start);
     if (generation === null) return "left";
     if (!read.ok) return isDamage(read) ? this.#leaveLost(destination, place, problemText(read)) : read;
     if (read.record === null) return this.#leaveLost(destination, place, isGone(generationRecordName(place)));
-    if (read.record.writer !== this.#options.writer) return this.#leave(taken(place, read.record));
+    if (read.record.writer !== this.#options.writer) {
+      return this.#leaveForeign(destination, place, anotherWrites(read.record));
+    }
     const bytes = encodeGenerationRecord(place, this.#record(generation));
     const put = await destination.putIfUnchanged(generationRecordName(place), bytes, read.etag);
     if (put.ok) return "ours";
@@ -164,13 +173,15 @@ export class Ownership {
       // It was not begun yet.
       if (read.record === null && claim === null) return "ours";
       if (read.record === null) return this.#leaveLost(destination, place, isGone(generationRecordName(place)));
-      if (![claim, ...claiming].includes(read.record.writer)) return this.#leave(taken(place, read.record));
+      if (![claim, ...claiming].includes(read.record.writer)) {
+        return this.#leaveForeign(destination, place, anotherWrites(read.record));
+      }
       const isWriting = claim === writer && read.record.writer === writer;
       const ends = state === "complete" ? [differentialName(place), ...endName(place, snapshot)] : [];
       if (log.objects === seen.objects) {
         ends.push(...endName(place, log));
       } else {
-        const checked = await this.#checkLog(destination, place, isWriting ? "sift" : "leave");
+        const checked = await this.#checkLog(destination, place, isWriting ? "sift" : "pass over");
         if (checked !== "ours") return checked;
       }
       for (const name of ends) {
@@ -179,27 +190,36 @@ export class Ownership {
         if (!end.ok && end.class !== "not-found") return end;
         if (!end.ok) return this.#leaveLost(destination, place, isGone(name));
       }
-      if (log.objects !== seen.objects) generations.sawLog(place.start);
+      if (isWriting && log.objects !== seen.objects) generations.sawLog(place.start);
       return "ours";
     });
   }
 
-  /** To be called in turn. */
-  async #checkLog(destination: Destination, place: GenerationPlace, strays: "sift" | "leave"): Promise<Outcome> {
+  /**
+   * To be called in turn. `beside`: what becomes of objects beside those that were stored. They are no concern before this process has
+   * the generation. Then they are taken out, those before the log's end: what lies behind it may be somebody's who had the generation
+   * until just now. Later, so is what lies behind.
+   */
+  async #checkLog(
+    destination: Destination,
+    place: GenerationPlace,
+    beside: "pass over" | "sift before the end" | "sift",
+  ): Promise<Outcome> {
     const generation = this.#live(place.start);
     if (generation === null) return "left";
     const pending = pendingRange(this.#options.database.log, place, generation)?.name ?? null;
     const checked = await checkLog(destination, place, generation, pending);
     if (!checked.ok) return checked;
     if (this.#live(place.start) === null) return "left";
-    if (checked.verdict === "ours") return "ours";
-    if (checked.verdict === "gone") return this.#leaveLost(destination, place, checked.what);
-    const isSifted = strays === "sift" ? await this.#sift(destination, place, generation, pending) : false;
-    if (typeof isSifted !== "boolean") return isSifted;
-    if (isSifted) return this.#checkLog(destination, place, "leave");
-    return this.#live(place.start) === null
-      ? "left"
-      : this.#leave({ kind: "foreign", start: place.start, what: `${checked.what}.` });
+    const { verdict } = checked;
+    if (verdict === "ours" || (verdict === "beside" && beside === "pass over")) return "ours";
+    if (verdict === "gone") return this.#leaveLost(destination, place, checked.what);
+    if (beside === "sift" || (beside === "sift before the end" && verdict === "beside")) {
+      const isSifted = await this.#sift(destination, place, generation, pending);
+      if (typeof isSifted !== "boolean") return isSifted;
+      if (isSifted) return "ours";
+    }
+    return this.#leaveForeign(destination, place, `${checked.what}.`);
   }
 
   /** Whether the log is as it should be then. */
@@ -212,13 +232,13 @@ export class Ownership {
     const found = await straysIn(destination, place, generation, pending);
     if (!found.ok) return found;
     if (found.strays === null || found.strays.length === 0) return false;
-    const standing = await this.confirm(destination, place);
+    const standing = await this.#confirm(destination, place);
     if (standing !== "ours") return standing === "left" ? false : standing;
     for (const name of found.strays) {
       const deleted = await destination.delete(name);
       if (!deleted.ok) return deleted;
     }
-    return true;
+    return this.#live(place.start) !== null;
   }
 
   async #secure(destination: Destination, place: GenerationPlace): Promise<Outcome> {
@@ -237,9 +257,11 @@ export class Ownership {
       return this.#leaveLost(destination, place, isGone(generationRecordName(place)));
     }
     if (record !== null && ![claim, ...claiming, writer].includes(record.writer)) {
-      return this.#leave(isUntouched(generation) ? { kind: "taken", start: place.start } : taken(place, record));
+      return isUntouched(generation)
+        ? this.#leave({ kind: "taken", start: place.start })
+        : this.#leaveForeign(destination, place, anotherWrites(record));
     }
-    const looked = await this.#checkFolders(destination, place);
+    const looked = await this.#checkFolders(destination, place, "pass over");
     if (looked !== "ours") return looked;
     const wasUntouched = isUntouched(generation);
     generations.claiming(place.start, writer);
@@ -256,15 +278,19 @@ export class Ownership {
     // Whoever has put theirs meanwhile shows in the record, and what they have stored before in the log.
     const confirmed = await this.#confirm(destination, place);
     if (confirmed !== "ours") return confirmed;
-    const again = await this.#checkFolders(destination, place);
+    const again = await this.#checkFolders(destination, place, "sift before the end");
     if (again !== "ours") return again;
     generations.claimed(place.start, writer);
     this.#options.begun();
     return "ours";
   }
 
-  async #checkFolders(destination: Destination, place: GenerationPlace): Promise<Outcome> {
-    const log = await this.#checkLog(destination, place, "leave");
+  async #checkFolders(
+    destination: Destination,
+    place: GenerationPlace,
+    beside: "pass over" | "sift before the end",
+  ): Promise<Outcome> {
+    const log = await this.#checkLog(destination, place, beside);
     const generation = this.#live(place.start);
     if (log !== "ours") return log;
     if (generation === null) return "left";
@@ -285,9 +311,26 @@ export class Ownership {
       const parsed = parseSnapshotObjectName(place, name);
       return !parsed.ok || parsed.sequence > sequence;
     });
-    return stray === undefined
-      ? "ours"
-      : this.#leave({ kind: "foreign", start: place.start, what: notOurs(stray.name) });
+    return stray === undefined ? "ours" : this.#leaveForeign(destination, place, `${isNotOurs(stray.name)}.`);
+  }
+
+  /** Whether as much of the snapshot is there as was stored. One that was sent twice may be there twice. */
+  async #countSnapshot(destination: Destination, place: GenerationPlace): Promise<Outcome> {
+    const folder = snapshotsPrefix(place);
+    let [objects, bytes] = [0, 0];
+    let after: string | null = null;
+    do {
+      const page = await destination.list(folder, after === null ? {} : { after });
+      if (!page.ok) return page;
+      objects += page.objects.length;
+      bytes += page.objects.reduce((sum, { size }) => sum + size, 0);
+      after = page.next;
+    } while (after !== null);
+    const generation = this.#live(place.start);
+    if (generation === null) return "left";
+    const { snapshot } = generation;
+    if (objects >= snapshot.objects && bytes >= snapshot.bytes) return "ours";
+    return this.#leaveLost(destination, place, `Of ${snapshot.objects} objects in ${folder} only ${objects} are there`);
   }
 
   #record({ start, consistentFrom, snapshot }: Generation): GenerationRecord {
@@ -299,6 +342,20 @@ export class Ownership {
       follows: generations.predecessorOf(start),
       snapshot: isWhole ? { ...snapshot, consistentFrom } : null,
     };
+  }
+
+  /** Another writer has gone on with it. How far it is intact, shows the log. */
+  async #leaveForeign(destination: Destination, place: GenerationPlace, what: string): Promise<Outcome> {
+    const { start } = place;
+    const generation = this.#live(start);
+    if (generation === null) return "left";
+    const pending = pendingRange(this.#options.database.log, place, generation)?.name ?? null;
+    const checked = await checkLog(destination, place, generation, pending);
+    if (!checked.ok) return checked;
+    if (this.#live(start) === null) return "left";
+    const isIntact = checked.verdict === "ours" || checked.isIntact;
+    const intactUpTo = isIntact ? null : (seenUpTo(place, generation) ?? start);
+    return this.#leave({ kind: "foreign", start, what, intactUpTo });
   }
 
   /**
@@ -330,9 +387,7 @@ export class Ownership {
       if (this.#live(start) === null) return "left";
       if (!end.ok) return this.#leave({ kind: "gone", start, what: `${what}.`, heldUpTo: null });
     }
-    const last = seen === undefined ? null : parseLogObjectName(place, seen);
-    const heldUpTo = last?.ok === true ? last.last.version : null;
-    return this.#leave({ kind: "gone", start, what: `${what}.`, heldUpTo });
+    return this.#leave({ kind: "gone", start, what: `${what}.`, heldUpTo: seenUpTo(place, generation) });
   }
 
   #leave(trouble: Trouble): "left" {
@@ -361,24 +416,21 @@ function isUntouched({ claim, claiming, log, sequence, pendingUpTo }: Generation
   return claim === null && claiming.length === 0 && log.objects === 0 && sequence === 0 && pendingUpTo === null;
 }
 
-function notOurs(name: string): string {
-  return `The object ${name} is in the bucket, and this database has not stored it.`;
+function anotherWrites({ since }: GenerationRecord): string {
+  return `Another server has been writing to this generation since ${new Date(since).toISOString()}.`;
 }
 
-function taken({ start }: GenerationPlace, { since }: GenerationRecord): Trouble {
-  const what = `Another server has been writing to this generation since ${new Date(since).toISOString()}.`;
-  return { kind: "foreign", start, what };
+/** The last commit of the log as it was seen to be whole; null: none was seen. */
+function seenUpTo(place: GenerationPlace, { seen }: Generation): Version | null {
+  const name = seen.head === null ? null : parseLogObjectName(place, headName(place, seen.head));
+  return name?.ok === true ? name.last.version : null;
 }
 
 /** The last object of a folder, if there is one. */
-function endName(place: GenerationPlace, { head }: Pick<FolderState, "head">): string[] {
+export function endName(place: GenerationPlace, { head }: Pick<FolderState, "head">): string[] {
   return head === null ? [] : [headName(place, head)];
 }
 
 function arriving(name: string): DestinationFailure {
   return destinationFailure("retry", `The object ${name} has arrived late.`);
-}
-
-function isGone(name: string): string {
-  return `The object ${name} is gone from the bucket`;
 }

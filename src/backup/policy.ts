@@ -26,7 +26,7 @@ export interface BackupPolicy {
   readonly inspectionMs: number;
   readonly idleInspectionMs: number;
   readonly firstInspectionMs: number;
-  /** No generation begins sooner after one that is gone from the bucket had begun: what deletes them again and again is no reason to. */
+  /** So long after a generation has begun in place of one that was gone, none does so again: something deletes them again and again. */
   readonly renewalMs: number;
   /** A set-up that has been failing for so long, for a reason that somebody must remove, is over. */
   readonly setUpGivesUpMs: number;

@@ -117,7 +117,7 @@ export class Snapshotter {
     const { generations, ownership } = this.#options;
     const version = consistentFrom ?? generations.decideConsistency(start);
     // The record comes first: where there is a `differential`, it is known with what the snapshot ends.
-    let outcome = await ownership.update(destination, place);
+    let outcome = await ownership.conclude(destination, place);
     if (outcome === "ours") {
       outcome = await ownership.store(destination, place, differentialName(place), encodeDifferential(version));
     }

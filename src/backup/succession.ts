@@ -1,6 +1,6 @@
 /** What follows for the generations from what is known by now: which end, who takes over from whom, and whether a new one begins. */
 import { assert } from "../core/assert.ts";
-import type { UnixMs } from "../core/clock.ts";
+import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import type { ConfigurationTable } from "./configuration.ts";
 import type { Generations } from "./generations.ts";
 import { type BackupPolicy, isOutgrown, mayRenew } from "./policy.ts";
@@ -28,6 +28,8 @@ export class Succession {
       // After a gap: the manifest that says so was just taken, so the destination is well.
       if (configuration.manifestChanges === 0 && mayRenew(configuration, this.#policy, now)) {
         this.#begin(now);
+        const isRenewal = configuration.notice?.over === false;
+        if (isRenewal) this.#configurations.setRenewAt(asUnixMs(now + this.#policy.renewalMs));
       }
       return;
     }

@@ -86,10 +86,12 @@ export async function listGenerations(destination: Destination, databaseId: stri
   return [...new Set(folders)];
 }
 
+/** `upTo`: the log goes on behind this commit, and is another writer's there. */
 export async function readGeneration(
   destination: Destination,
   databaseId: string,
   folder: string,
+  upTo = Infinity,
 ): Promise<ReadGeneration> {
   if (!/^[0-9a-f]{16}$/.test(folder)) throw new Error(`${folder} is no generation`);
   const prefix = `${databaseId}/${folder}/`;
@@ -112,7 +114,8 @@ export async function readGeneration(
     } else {
       const range = fromBinary(BackupMutationRangeSchema, bytes);
       checkLogName(path, range);
-      logs.push({ name, sha256, range });
+      const [first] = range.entries;
+      if (first === undefined || versionOf(first) <= upTo) logs.push({ name, sha256, range });
     }
   }
   checkLog(logs);

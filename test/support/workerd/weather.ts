@@ -33,7 +33,7 @@ export interface WeatherOptions {
   readonly random: Random;
   readonly now: () => number;
   /** Called while a request is under way. */
-  readonly meanwhile: () => void;
+  readonly meanwhile: () => void | Promise<void>;
 }
 
 export class Weather {
@@ -90,11 +90,11 @@ export class Weather {
     if (kind === 1) return this.#answer("refused", refusals[random(refusals.length)]);
     if (kind === 2) {
       this.#note("slow");
-      meanwhile();
+      await meanwhile();
     }
     const outcome = await work();
     if (kind === 3) this.kill();
-    if (kind === 4) meanwhile();
+    if (kind === 4) await meanwhile();
     lives();
     if (kind === 5) return this.#answer("answer lost", refusals[0]);
     return outcome;

@@ -16,6 +16,7 @@ import { Front } from "./front/front.ts";
 import { capacityFor, descriptorLimit } from "./front/capacity.ts";
 import { deploymentSecrets, type SecretName, type Secrets } from "./secrets.ts";
 import { KeptUpstream, type Upstream } from "./upstream.ts";
+import { trustedCertificates } from "./trusted-certificates.ts";
 import { compatibilityDateOf, reachOf, workerdConfig, type Deployment } from "./workerd-config.ts";
 import { orphanGone, startWorkerd, type WorkerdOptions } from "./workerd-process.ts";
 
@@ -175,7 +176,11 @@ export async function onWorkerd(
   if (typeof worker !== "string") return worker;
   const date = compatibilityDateOf(readFileSync(join(repository, "wrangler.toml"), "utf8"));
   const reach = reachOf(process.env["CAIRN_DESTINATIONS"]);
-  const files = { worker, config: workerdConfig(deployment, date, { reach, v8Flags: v8 }) };
+  const trusted = trustedCertificates(process.env["NODE_EXTRA_CA_CERTS"], (sentence) =>
+    process.stderr.write(`${sentence}\n`),
+  );
+  const config = workerdConfig(deployment, date, { reach, trustsMore: trusted !== null, v8Flags: v8 });
+  const files = { worker, config, trusted };
   return (folder, variables) =>
     startWorkerd(
       folder,

@@ -45,12 +45,14 @@ export function reachOf(text: string | undefined): Reach {
 
 export interface ConfigOptions {
   readonly reach: Reach;
+  /** "trusted.pem" lies beside the file, too: authorities beside those that browsers trust. */
+  readonly trustsMore: boolean;
   /** For measurements. */
   readonly v8Flags?: readonly string[];
 }
 
 /** Names on workerd's command line and in its control messages. */
-export const workerdNames = { socket: "http", objects: "objects", disk: "disk" } as const;
+export const workerdNames = { socket: "http", objects: "objects", disk: "disk", reasons: "reasons" } as const;
 
 /**
  * The file's text; "worker.js" lies beside it. A class's objects are stored under a key made from its name, so renaming a class
@@ -59,12 +61,13 @@ export const workerdNames = { socket: "http", objects: "objects", disk: "disk" }
 export function workerdConfig(
   deployment: Deployment,
   compatibilityDate: string,
-  { reach, v8Flags = [] }: ConfigOptions,
+  { reach, trustsMore, v8Flags = [] }: ConfigOptions,
 ): string {
   const bindings = [
     ...deployment.variables.map((name) => `(name = "${name}", fromEnvironment = "${name}")`),
     ...waysOut.map(({ binding, service }) => `(name = "${binding}", service = "${service}")`),
     `(name = "DISK", service = "${workerdNames.disk}")`,
+    `(name = "REASONS", service = "${workerdNames.reasons}")`,
     ...deployment.namespaces.map((each) => `(name = "${each.binding}", durableObjectNamespace = "${each.className}")`),
   ];
   const namespaces = deployment.namespaces.map(
@@ -77,7 +80,8 @@ const config :Workerd.Config = (
     (name = "main", worker = .main),
     (name = "${workerdNames.objects}", disk = (writable = true)),
     (name = "${workerdNames.disk}", external = (http = ())),
-${waysOut.map(({ service }) => networkService(service, reach)).join("\n")}
+    (name = "${workerdNames.reasons}", external = (http = ())),
+${waysOut.map(({ service }) => networkService(service, reach, trustsMore)).join("\n")}
   ],
   sockets = [(name = "${workerdNames.socket}", http = (), service = "main")],
   v8Flags = [${v8Flags.map((flag) => `"${flag}"`).join(", ")}],
@@ -93,14 +97,14 @@ const main :Workerd.Worker = (
 `;
 }
 
-function networkService(name: string, reach: Reach): string {
+function networkService(name: string, reach: Reach, trustsMore: boolean): string {
   const allow = reach === "any" ? ["public", "private"] : ["public"];
   const denied = reach === "any" ? METADATA_IPV4 : [...METADATA_IPV4, ...PRIVATE_IPV4];
   const deny = [...denied.flatMap(withTranslated), ...METADATA_IPV6];
   return `    (name = "${name}", network = (
       allow = ${JSON.stringify(allow)},
       deny = ${JSON.stringify(deny)},
-      tlsOptions = (trustBrowserCas = true),
+      tlsOptions = (trustBrowserCas = true${trustsMore ? ', trustedCertificates = [embed "trusted.pem"]' : ""}),
     )),`;
 }
 

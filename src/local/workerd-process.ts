@@ -17,6 +17,7 @@ import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { failure, type Failure } from "../core/errors.ts";
 import { defaultDiskOptions, type DiskOptions, DiskSpace } from "./disk-space.ts";
+import { ErrorReasons } from "./error-reasons.ts";
 import { spawnGuarded } from "./guarded-process.ts";
 import { askOverHttp, LIVENESS, systemTimers, watchLiveness, type LivenessTimes } from "./liveness.ts";
 import type { Upstream } from "./upstream.ts";
@@ -27,6 +28,8 @@ export interface WorkerdFiles {
   readonly worker: string;
   /** From `workerdConfig`. */
   readonly config: string;
+  /** Certificates in PEM, if the configuration names them. */
+  readonly trusted: string | null;
 }
 
 /** Of what workerd wrote last, this much is told when it dies. */
@@ -55,22 +58,29 @@ export async function startWorkerd(
   for (const each of [run, objects]) if (!existsSync(each)) mkdirSync(each);
   writeIfChanged(join(run, "worker.js"), files.worker);
   writeIfChanged(join(run, "config.capnp"), files.config);
+  if (files.trusted !== null) writeIfChanged(join(run, "trusted.pem"), files.trusted);
 
   const disk = await DiskSpace.serve(folder, { ...defaultDiskOptions, ...diskOptions });
+  const reasons = await ErrorReasons.serve();
+  const close = (): void => {
+    disk.close();
+    reasons.close();
+  };
   const args = [
     "serve",
     join(run, "config.capnp"),
     `--socket-addr=${workerdNames.socket}=127.0.0.1:0`,
     `--directory-path=${workerdNames.objects}=${objects}`,
     `--external-addr=${workerdNames.disk}=${disk.address}`,
+    `--external-addr=${workerdNames.reasons}=${reasons.address}`,
     "--control-fd=4",
     ...flags,
   ];
   const workerd = await spawnGuarded(workerdProgram(), args, environment).catch((error: unknown) => {
-    disk.close();
+    close();
     throw error;
   });
-  void workerd.exited.then(() => disk.close());
+  void workerd.exited.then(close);
   try {
     writePid(folder, workerd.pid);
   } catch (error) {
@@ -83,6 +93,7 @@ export async function startWorkerd(
   const outputsEnd = [workerd.stdout, workerd.stderr].map(async (output) => {
     const isKnown = repeatsFullDisk(disk);
     for await (const line of createInterface({ input: output })) {
+      reasons.note(line);
       if (!isKnown(line)) process.stderr.write(`workerd: ${line}\n`);
       lastLines.push(line);
       if (lastLines.length > LAST_LINES) lastLines.shift();

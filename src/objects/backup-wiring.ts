@@ -15,6 +15,7 @@ import { failure, type Failure } from "../core/errors.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import type { BackupEnv } from "./env.ts";
 import { processName, systemEntropy, systemTimers } from "./stubs.ts";
+import { wayOut } from "./way-out.ts";
 
 /** The backup's tasks try again by themselves: one second try covers a connection that went stale. */
 const retryPolicy: RetryPolicy = { tries: 2, firstWaitMs: 200, longestWaitMs: 5_000 };
@@ -74,7 +75,5 @@ export function openDestination(
     { strict: env.CAIRN_DESTINATIONS !== "any" },
   );
   if (!parsed.ok) return parsed;
-  const { DESTINATIONS: outbound } = env;
-  const send: typeof fetch = outbound === undefined ? fetch : outbound.fetch.bind(outbound);
-  return new S3Destination(parsed.settings, (url, init) => send(url, init), timing, retryPolicy);
+  return new S3Destination(parsed.settings, wayOut(env.DESTINATIONS, env.REASONS), timing, retryPolicy);
 }

@@ -11,6 +11,8 @@ export interface BackupEnv {
   readonly CAIRN_DESTINATIONS?: string;
   /** The way out to backup destinations, where there is one of its own; else the global fetch is. */
   readonly DESTINATIONS?: Fetcher;
+  /** Tells why a host could not be reached, under `npm start`. */
+  readonly REASONS?: Fetcher;
   /** The deployment's own bucket for backups. */
   readonly BACKUPS?: R2Bucket;
 }

@@ -35,6 +35,7 @@ import {
   systemEntropy,
   systemTimers,
 } from "./stubs.ts";
+import { wayOut } from "./way-out.ts";
 
 interface Open {
   readonly organization: Organization;
@@ -122,8 +123,7 @@ export class OrganizationObject extends DurableObject<OrganizationEnv> implement
 
 /** Events go where backups may go, by a way out of their own. */
 function webhookParts({ CAIRN_DESTINATIONS: trusted, WEBHOOKS: outbound }: OrganizationEnv): Surroundings["webhooks"] {
-  const send: typeof fetch = outbound === undefined ? fetch : outbound.fetch.bind(outbound);
-  return { strict: trusted !== "any", timers: systemTimers, fetch: (url, init) => send(url, init) };
+  return { strict: trusted !== "any", timers: systemTimers, fetch: wayOut(outbound, undefined) };
 }
 
 function unknown(caller: Caller): Failure {

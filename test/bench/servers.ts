@@ -52,8 +52,13 @@ async function serve(
   built.set(entry, building);
   const config = workerdConfig(deployment, compatibilityDateOf(readFileSync(join(root, "wrangler.toml"), "utf8")), {
     reach: "any",
+    trustsMore: false,
   });
-  const workerd = await startWorkerd(folder, { worker: await building, config }, { ...process.env, ...environment });
+  const workerd = await startWorkerd(
+    folder,
+    { worker: await building, config, trusted: null },
+    { ...process.env, ...environment },
+  );
   if ("ok" in workerd) throw new Error(workerd.message);
   return { address: { host: "127.0.0.1", port: workerd.port }, stop: () => workerd.stop(STOP_GRACE_MS) };
 }

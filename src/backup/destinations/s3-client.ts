@@ -6,6 +6,7 @@ import { AwsV4Signer } from "aws4fetch";
 import { toHex } from "../../core/bytes.ts";
 import { MAX_DESTINATION_ERROR_ANSWER_BYTES } from "../../core/limits.ts";
 import { withDeadline } from "../../core/timers.ts";
+import { Unreachable } from "../../core/unreachable.ts";
 import { encodeKeyPath, encodeStrictly } from "./object-name.ts";
 import { lateFailure, type RetryPolicy, type Timing, withRetries } from "./retry.ts";
 import { classifyS3Error, type S3Asked, type S3Failure, unreachableFailure } from "./s3-errors.ts";
@@ -89,7 +90,7 @@ export class S3Client {
     );
     if (good) {
       if (!(bytes instanceof Uint8Array)) return bytes ?? tooLarge(request, null, limit);
-      if (announced !== null && bytes.length !== announced) return unreachableFailure(url);
+      if (announced !== null && bytes.length !== announced) return unreachableFailure(url, null);
       return { ok: true, status: response.status, headers: response.headers, bytes };
     }
     // An error's body only refines its status: one that cannot be read changes nothing.
@@ -156,8 +157,9 @@ export class S3Client {
       async (signal) => {
         try {
           return await work(signal);
-        } catch {
-          return unreachableFailure(new URL(this.#settings.address));
+        } catch (error) {
+          const reason = error instanceof Unreachable ? error.reason : null;
+          return unreachableFailure(new URL(this.#settings.address), reason);
         }
       },
       () => ({ ...lateFailure(ms), status: null, code: null }),

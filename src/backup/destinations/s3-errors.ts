@@ -4,6 +4,7 @@
  * one, and the region that it names.
  */
 import { type DestinationFailure, destinationFailure } from "./destination.ts";
+import type { UnreachableReason } from "../../core/unreachable.ts";
 import { isRegionName } from "./destination-url.ts";
 import { meaningOf, meaningOfStatus, type S3Action } from "./s3-meanings.ts";
 
@@ -44,11 +45,34 @@ export function classifyS3Error(answer: S3ErrorAnswer, asked: S3Asked, now: numb
   return { ...destinationFailure(meaning.class, message, retryAfterMs), status: answer.status, code };
 }
 
-export function unreachableFailure({ host, protocol }: URL): S3Failure {
+/** `reason` null: nobody knows. */
+export function unreachableFailure(url: URL, reason: UnreachableReason | null): S3Failure {
+  const mayPass = reason === null || reason === "no-address";
+  const message = reason === null ? unreachableSomehow(url) : unreachableFor(reason, url);
+  return { ...destinationFailure(mayPass ? "retry" : "bad", message), status: null, code: null };
+}
+
+function unreachableSomehow({ host, protocol }: URL): string {
   const closed = "closed the connection before it had answered";
   const why = protocol === "https:" ? `does not speak https there, or ${closed}` : `or ${closed}`;
-  const message = `The destination at ${host} could not be reached, ${why}.`;
-  return { ...destinationFailure("retry", message), status: null, code: null };
+  return `The destination at ${host} could not be reached, ${why}.`;
+}
+
+function unreachableFor(reason: UnreachableReason, { host }: URL): string {
+  switch (reason) {
+    case "untrusted":
+      return `The certificate of the destination at ${host} is signed by an authority that this server does not trust, as a company's own is: name a file with that authority's certificate in NODE_EXTRA_CA_CERTS, and start the server again.`;
+    case "other-name":
+      return `The certificate of the destination at ${host} is for another name: correct the endpoint, or the addressing.`;
+    case "out-of-date":
+      return `The certificate of the destination at ${host} has expired, or is not valid yet.`;
+    case "no-tls":
+      return `The destination at ${host} does not speak https there: correct the port, or begin the endpoint with http://.`;
+    case "no-common-tls":
+      return `The destination at ${host} speaks no version of TLS that this server does, 1.2 or 1.3, or no cipher.`;
+    case "no-address":
+      return `The destination at ${host} has no address that this server connects to: its name cannot be looked up, or leads where no destination may be.`;
+  }
 }
 
 /** RFC 9110, 10.2.3: seconds, or a date. Undefined when it is neither. */

@@ -211,6 +211,12 @@ export function meaningOf(code: string): Meaning | undefined {
   return meaningOfCode.get(code) ?? meaningOfFamily.find(([family]) => family.test(code))?.[1];
 }
 
+/** What Cloudflare's network answers for a server that it does not talk to. */
+const certificate: Meaning = {
+  class: "bad",
+  sentence: ({ seen }) =>
+    `The destination has no certificate that Cloudflare trusts, or no TLS in common with it (${seen}): give it a certificate of a public authority.`,
+};
 const refusal: Meaning = {
   class: "credentials",
   sentence: ({ action, bucket, seen }) =>
@@ -232,6 +238,7 @@ export function meaningOfStatus(status: number, hasCode: boolean): Meaning {
   if (status === 412) return anotherObject;
   if (status === 501) return notSupported;
   if (status === 507) return full;
+  if (status === 525 || status === 526) return certificate;
   if (status === 408 || status === 409 || status === 425 || status === 429 || status >= 500) return busy;
   return unknown;
 }

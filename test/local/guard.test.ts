@@ -23,7 +23,7 @@ test("what a handler throws ends its connection, whichever way the handler was c
   };
   guard.on(emitter, "drain", fail);
   guard.once(emitter, "close", fail);
-  guard.once(emitter, "end", fail)();
+  guard.until(emitter, "end", fail)();
   for (const event of ["drain", "drain", "close", "close", "end"]) emitter.emit(event);
   guard.after(1, fail);
   guard.after(1, fail)();

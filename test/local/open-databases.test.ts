@@ -130,7 +130,7 @@ describe.skipIf(process.platform !== "linux")("workerd", () => {
     });
   }
 
-  /** With 1,024 files, a plain Debian's limit, workerd ended at 330. CAIRN_TEST_DATABASES=10000 takes a quarter of an hour. */
+  /** With 1,024 files, a plain Debian's limit, workerd ended at 330. CAIRN_TEST_DATABASES=10000 takes twenty minutes. */
   const count = Number(process.env["CAIRN_TEST_DATABASES"] ?? 400);
   const FILES = 1024;
 

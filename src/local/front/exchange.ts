@@ -30,12 +30,13 @@ import {
   unavailableRefusal,
   type Refusal,
 } from "./refusals.ts";
-import type {
-  AnswerTaker,
-  HeaderPairs,
-  ServerConnection,
-  ServerConnections,
-  ServerRequest,
+import {
+  headOf,
+  type AnswerTaker,
+  type HeaderPairs,
+  type ServerConnection,
+  type ServerConnections,
+  type ServerRequest,
 } from "./server-connection.ts";
 
 /** A request as one of the protocols has it. The names of its headers are in lower case or as they came. */
@@ -78,10 +79,15 @@ export interface ExchangeParts {
   readonly exchanges: Exchanges;
 }
 
+interface Held {
+  readonly places: Places;
+  readonly count: number;
+}
+
 export class Exchange implements AnswerTaker {
   readonly #client: Client;
   readonly #parts: ExchangeParts;
-  readonly #held = new Map<Places, number>();
+  readonly #held: Held[] = [];
   #server: ServerConnection | undefined;
   #use: Use | undefined;
   #requestEnded: boolean;
@@ -114,8 +120,13 @@ export class Exchange implements AnswerTaker {
     return this.#client.connection;
   }
 
+  /** Whether the server is at work on it. */
+  get isAtServer(): boolean {
+    return this.#server !== undefined;
+  }
+
   holds(places: Places): boolean {
-    return this.#held.has(places);
+    return this.#held.some((held) => held.places === places);
   }
 
   start(): void {
@@ -180,6 +191,8 @@ export class Exchange implements AnswerTaker {
     if (flaw !== undefined) return flaw;
     const running = server();
     if (running === undefined) return unavailableRefusal;
+    const head = headOf(this.#client);
+    if (head === undefined) return malformedRefusal;
     const { requests, lasting } = exchanges.places;
     if (lasts(path, body === "upgrade") && !this.#take(lasting)) return crowdedRefusal;
     if (!this.#take(requests)) return crowdedRefusal;
@@ -187,8 +200,7 @@ export class Exchange implements AnswerTaker {
     if (use === undefined) return manyDatabasesRefusal;
     this.#use = use;
 
-    this.#server = servers.request(running.port, this.#client, this);
-    if (this.#server === undefined) return malformedRefusal;
+    this.#server = servers.request(running.port, head, this.#client, this);
     this.#client.goOn();
     connection.guard.on(output, "drain", () => this.#server?.resume());
     return undefined;
@@ -260,25 +272,23 @@ export class Exchange implements AnswerTaker {
   /** Whether there was a place, or somebody who kept others waiting could make room. */
   #take(places: Places, count = 1): boolean {
     if (!this.#parts.exchanges.take(places, this.peer, count)) return false;
-    this.#held.set(places, (this.#held.get(places) ?? 0) + count);
+    this.#held.push({ places, count });
     return true;
   }
 
   /** The server has done its part; the client keeps its own place until it has done its. */
   #giveBack(): void {
     const { clients } = this.#parts.exchanges.places;
-    for (const [places, count] of this.#held) {
-      if (places === clients) continue;
-      places.giveBack(this.peer, count);
-      this.#held.delete(places);
+    for (const held of this.#held.splice(0)) {
+      if (held.places === clients) this.#held.push(held);
+      else held.places.giveBack(this.peer, held.count);
     }
   }
 
   #giveBackAll(): void {
     this.#server?.abandon();
     this.#server = undefined;
-    for (const [places, count] of this.#held) places.giveBack(this.peer, count);
-    this.#held.clear();
+    for (const { places, count } of this.#held.splice(0)) places.giveBack(this.peer, count);
   }
 
   #refuse({ status, reason, headers, sentence }: Refusal): void {

@@ -16,12 +16,17 @@ export interface ExchangePlaces {
   readonly requestBytes: Places;
 }
 
+/** How many are looked at for one that can make room: whoever asks when there is none must cost no more than that. */
+const MAX_LOOKS = 1000;
+
 export class Exchanges {
   readonly places: ExchangePlaces;
   readonly #answerBytes: number;
   readonly #all = new Set<Exchange>();
   /** In the order in which they began to keep others waiting. */
   readonly #stalled = new Set<Exchange>();
+  /** Of these, those that the server is at work on. */
+  readonly #stalledAtServer = new Set<Exchange>();
 
   /** `answerBytes`: of answers that were not taken yet, beyond which those end whose clients keep others waiting. */
   constructor(places: ExchangePlaces, answerBytes: number) {
@@ -42,7 +47,9 @@ export class Exchanges {
   take(places: Places, peer: string, count = 1): boolean {
     const taken = places.take(peer, count);
     if (taken === "taken") return true;
-    for (const exchange of this.#stalled) {
+    let looks = MAX_LOOKS;
+    for (const exchange of places === this.places.clients ? this.#stalled : this.#stalledAtServer) {
+      if (looks-- === 0) return false;
       if (!exchange.holds(places) || (taken === "share" && exchange.peer !== peer)) continue;
       exchange.giveUp();
       if (places.take(peer, count) === "taken") return true;
@@ -68,12 +75,16 @@ export class Exchanges {
   }
 
   #stall(exchange: Exchange): void {
-    if (this.#stalled.has(exchange) || !this.#all.has(exchange)) return;
+    if (!this.#all.has(exchange)) return;
+    if (exchange.isAtServer) this.#stalledAtServer.add(exchange);
+    else this.#stalledAtServer.delete(exchange);
+    if (this.#stalled.has(exchange)) return;
     this.#stalled.add(exchange);
     exchange.connection.stalled(1);
   }
 
   #unstall(exchange: Exchange): void {
+    this.#stalledAtServer.delete(exchange);
     if (this.#stalled.delete(exchange)) exchange.connection.stalled(-1);
   }
 }

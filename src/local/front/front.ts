@@ -192,15 +192,15 @@ class Inside {
     const { socket, guard } = connection;
     let head: Buffer = Buffer.alloc(0);
     const destroy = (): void => void socket.destroy();
-    const until = [guard.on(socket, "error", destroy), guard.once(socket, "end", destroy)];
+    const until = [guard.until(socket, "error", destroy), guard.until(socket, "end", destroy)];
     const decide = (): void => {
       for (const off of until) off();
       this.#undecided.delete(socket);
     };
     this.#undecided.add(socket);
     until.push(
-      guard.once(socket, "close", decide),
-      guard.on(socket, "readable", () => {
+      guard.until(socket, "close", decide),
+      guard.until(socket, "readable", () => {
         const chunk: Buffer | null = socket.read();
         if (chunk === null) return;
         head = head.length === 0 ? chunk : Buffer.concat([head, chunk]);

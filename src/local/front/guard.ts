@@ -46,24 +46,30 @@ export class Guard {
     this.#report = report;
   }
 
-  /** Returns what takes the handler away again. */
   on<Event extends keyof Events>(
     emitter: Emitter<NoInfer<Event>>,
     event: Event,
     handler: (...args: Events[Event]) => void,
-  ): () => void {
-    const guarded = this.wrap(handler);
-    emitter.on(event, guarded);
-    return () => void emitter.off(event, guarded);
+  ): void {
+    emitter.on(event, this.wrap(handler));
   }
 
   once<Event extends keyof Events>(
     emitter: Emitter<NoInfer<Event>>,
     event: Event,
     handler: (...args: Events[Event]) => void,
+  ): void {
+    emitter.once(event, this.wrap(handler));
+  }
+
+  /** As `on`; returns what takes the handler away again. */
+  until<Event extends keyof Events>(
+    emitter: Emitter<NoInfer<Event>>,
+    event: Event,
+    handler: (...args: Events[Event]) => void,
   ): () => void {
     const guarded = this.wrap(handler);
-    emitter.once(event, guarded);
+    emitter.on(event, guarded);
     return () => void emitter.off(event, guarded);
   }
 

@@ -136,7 +136,7 @@ class Http1Connection {
 
   /** What came is not HTTP: of the last request, or after it. */
   parserFailed(refusal: Refusal): void {
-    if (this.#isRefused) return;
+    if (this.#isRefused || !this.#connection.socket.writable) return;
     if (this.#last === undefined || this.#last.hasWhole) return this.refuse(refusal);
     this.#isRefused = true;
     this.#last.cutBy = refusal;

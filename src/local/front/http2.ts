@@ -77,6 +77,7 @@ class Http2Connection {
     this.#parts = parts;
     connection.awaitsHead = false;
     connection.end = () => {
+      if (session.destroyed) return;
       // Says to the client that nothing of what it has not seen answered was done.
       session.goaway(constants.NGHTTP2_NO_ERROR);
       session.destroy();

@@ -64,8 +64,10 @@ export class OpenDatabases {
   use(method: string, path: string, isAuthorized: boolean, peer: string): Use | undefined {
     // Who shows no token opens nothing.
     if (!isAuthorized) return OPENS_NOTHING;
-    const [, , data] = EXCHANGE_PATH.exec(path) ?? DATA_PATH.exec(path) ?? [];
-    if (data !== undefined) return this.#use([`/databases/${data}`], peer, refusesData);
+    const [, version, data, operation] = DATA_PATH.exec(path) ?? [];
+    if (data !== undefined && (version === undefined || operation === "connect")) {
+      return this.#use([`/databases/${data}`], peer, refusesData);
+    }
     const managed = MANAGEMENT_PATH.exec(path)?.[1];
     if (managed === undefined) return OPENS_NOTHING;
     const changes = method !== "GET" && method !== "HEAD" && method !== "OPTIONS";
@@ -83,14 +85,17 @@ export class OpenDatabases {
   }
 
   #use(names: readonly string[], peer: string, refused: Refused): Use | undefined {
-    const use: Use = { answered: (status) => this.#answered(use, taken, status, refused) };
-    const taken: string[] = [];
     const now = this.#parts.clock.now();
+    const taken: string[] = [];
+    const use: Use = { answered: (status) => this.#answered(use, taken, status, refused) };
     for (const name of names) {
       const before = this.#open.get(name);
       if (before !== undefined) {
+        before.at = now;
+        before.by = undefined;
+        // Those that were used last are the last.
         this.#open.delete(name);
-        this.#open.set(name, { ...before, at: now, by: undefined });
+        this.#open.set(name, before);
       } else if (this.#take(peer)) {
         taken.push(name);
         this.#open.set(name, { peer, at: now, by: use });
@@ -133,8 +138,8 @@ export class OpenDatabases {
 const OPENS_NOTHING: Use = { answered: () => undefined };
 
 /** Names are cut off: longer ones are of no database, and would be kept for seconds. */
-const EXCHANGE_PATH = /^(\/v2)?\/databases\/([^/?]{1,64})[^/?]*\/(?:at\/[^/?]+\/)?connect(?:\?|$)/;
-const DATA_PATH = /^()\/databases\/([^/?]{1,64})[^/?]*\/(?:at\/[^/?]+\/)?(?:snapshot_read|atomic_write|watch)(?:\?|$)/;
+const DATA_PATH =
+  /^(\/v2)?\/databases\/([^/?]{1,64})[^/?]*\/(?:at\/[^/?]+\/)?(connect|snapshot_read|atomic_write|watch)(?:\?|$)/;
 const MANAGEMENT_PATH = /^\/(?:api|v1)(\/(?:databases|organizations)\/[^/?:]{1,64})/;
 
 /** Of what is refused before a database is asked. */

@@ -63,10 +63,8 @@ export class ServerConnections {
     this.#report = report;
   }
 
-  /** Sends the head of the request; the rest goes through the connection that is returned. Undefined: no head can hold its parts. */
-  request(port: number, request: ServerRequest, taker: AnswerTaker): ServerConnection | undefined {
-    const head = headOf(request);
-    if (head === undefined) return undefined;
+  /** Sends the head, which is the request's; the rest of it goes through the connection that is returned. */
+  request(port: number, head: string, request: ServerRequest, taker: AnswerTaker): ServerConnection {
     let connection = this.#idle.pop();
     while (connection !== undefined && !connection.isFor(port)) {
       connection.abandon();
@@ -389,10 +387,10 @@ const NO_TOKEN = /[^!#$%&'*+\-.^_`|~0-9A-Za-z]/;
 const NO_VALUE = /[^\t -~\u0080-\u00ff]/;
 
 /**
- * Undefined where a part has what cannot be in it: a line's end in one of them would begin a header, or a request, of the client's own
+ * The head of a request. Undefined where a part has what cannot be in it: a line's end in one of them would begin a header, or a request, of the client's own
  * making.
  */
-function headOf({ method, path, headers, body }: ServerRequest): string | undefined {
+export function headOf({ method, path, headers, body }: ServerRequest): string | undefined {
   if (method === "" || NO_TOKEN.test(method) || path === "" || NO_PATH.test(path)) return undefined;
   let head = `${method} ${path} HTTP/1.1\r\n`;
   for (let i = 0; i + 1 < headers.length; i += 2) {

@@ -253,6 +253,12 @@ export const SHIPMENT_WAIT_MS = 5_000;
 /** How many pages of a backup are read to count what a restore undoes, some 30 requests each: beyond that it says "at least". */
 export const MAX_UNDONE_PAGES = 10;
 
+/**
+ * A day. What says that a token was revoked, and where its grants are, is kept for so much longer than those can live: a clock that is
+ * ahead by less, and is set back, brings no revoked token back to life.
+ */
+export const CLOCK_SET_BACK_MS = 24 * 60 * 60 * 1000;
+
 /** One page of points to restore to. */
 export const MAX_RESTORE_POINTS = 1000;
 

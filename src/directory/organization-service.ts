@@ -135,21 +135,28 @@ export class OrganizationService {
     };
   }
 
+  /** `askedAt`: by the clock of whoever verified the caller's token, which says whether it is over. */
   async run<Name extends CommandName>(
     caller: Caller,
     named: string | null,
     name: Name,
     input: Commands[Name]["input"],
+    askedAt: UnixMs = this.#now(),
   ): Promise<Output<Name> | Failure> {
-    const who = this.#organization.admit(caller, named, name, this.#now());
+    const who = this.#organization.admit(caller, named, name, askedAt);
     if (isFailure(who)) return who;
     const answer = await this.#handlers[name](who, input);
     this.#setAlarm();
     return answer;
   }
 
-  exchange(caller: TokenCaller, databaseId: string, mode: ExchangeMode = "recorded"): Grant | Failure {
-    const grant = this.#organization.exchange(caller, databaseId, mode, this.#now());
+  exchange(
+    caller: TokenCaller,
+    databaseId: string,
+    mode: ExchangeMode = "recorded",
+    askedAt: UnixMs = this.#now(),
+  ): Grant | Failure {
+    const grant = this.#organization.exchange(caller, databaseId, mode, askedAt);
     if (mode === "recorded") this.#setAlarm();
     return grant;
   }

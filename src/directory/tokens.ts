@@ -4,6 +4,7 @@
  */
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
+import { CLOCK_SET_BACK_MS } from "../core/limits.ts";
 import {
   isFailure,
   type NewToken,
@@ -170,7 +171,7 @@ export class Tokens {
       .toArray();
     this.#sql.exec("DELETE FROM exchanges WHERE token_id = ?1", id);
     return rows
-      .filter(({ until }) => until > now)
+      .filter(({ until }) => until + CLOCK_SET_BACK_MS > now)
       .map((row) => ({ databaseId: row.database_id, until: asUnixMs(row.until) }));
   }
 
@@ -220,7 +221,7 @@ export class Tokens {
 
   /** Removes what says nothing any more: exchanges whose grants are over, and what `TokenPools.purge` does. Whether there is more. */
   purge(now: UnixMs): boolean {
-    this.#sql.exec("DELETE FROM exchanges WHERE until <= ?1", now);
+    this.#sql.exec("DELETE FROM exchanges WHERE until <= ?1", now - CLOCK_SET_BACK_MS);
     return this.#pools.purge(now);
   }
 

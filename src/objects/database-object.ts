@@ -8,7 +8,7 @@ import { discardCopies } from "../backup/past-states.ts";
 import type { RestoreService } from "../backup/restore-service.ts";
 import { deletionOrder } from "../backup/deletion.ts";
 import type { BackupAnswer, BackupCommand, BackupDeletionOrder, DeletionStub } from "../core/backup-commands.ts";
-import type { UnixMs } from "../core/clock.ts";
+import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import type { Grant } from "../core/authority.ts";
 import {
   decodeAtomicWrite,
@@ -34,8 +34,9 @@ import { versionstampHex } from "../core/versionstamp.ts";
 import { isInitialized } from "../engine/schema.ts";
 import { type DatabaseEnv, isWatched, type OpenDatabase, openDatabase } from "./database-wiring.ts";
 import { isDeletion, type OpenDeletion, openDeletion } from "./deletion-wiring.ts";
+import { ClockWatch, STARTS_ANEW } from "./clock-watch.ts";
 import { bury, claim, identityOf, wasSending } from "./identity.ts";
-import { type DatabaseStub, type LargeAnswer, watchProtocol } from "./interface.ts";
+import { ASKED_AT_HEADER, type DatabaseStub, type LargeAnswer, watchProtocol } from "./interface.ts";
 import { admittedRanges, keysOf, refusedKeys } from "./key-access.ts";
 import type { Mode } from "./object-mode.ts";
 import { isVacant, modeFor, objectIn } from "./restore-wiring.ts";
@@ -49,6 +50,7 @@ export class DatabaseObject extends DurableObject<DatabaseEnv> implements Roles 
   #open: OpenDatabase | null = null;
   /** Instead of a database: the object deletes the backup of one. */
   #deletion: OpenDeletion | null = null;
+  readonly #clockWatch = new ClockWatch(systemClock, () => void this.#startAnew());
   /** Fillings begin one after the other: the same order may come again while it is begun. */
   #filling: Promise<unknown> = Promise.resolve();
 
@@ -137,8 +139,8 @@ export class DatabaseObject extends DurableObject<DatabaseEnv> implements Roles 
     };
   }
 
-  async snapshotRead(grant: Grant, request: Uint8Array): Promise<Uint8Array | LargeAnswer | Failure> {
-    const open = this.#allow(grant, "read");
+  async snapshotRead(grant: Grant, request: Uint8Array, askedAt?: UnixMs): Promise<Uint8Array | LargeAnswer | Failure> {
+    const open = this.#allow(grant, "read", askedAt);
     if ("ok" in open) return open;
     const read = decodeSnapshotRead(request);
     if (!read.ok) return read;
@@ -146,8 +148,8 @@ export class DatabaseObject extends DurableObject<DatabaseEnv> implements Roles 
     return entries === null ? { ok: true, large: true } : encodeSnapshotReadOutput(entries);
   }
 
-  async atomicWrite(grant: Grant, request: Uint8Array): Promise<Uint8Array | Failure> {
-    const open = this.#allow(grant, "write");
+  async atomicWrite(grant: Grant, request: Uint8Array, askedAt?: UnixMs): Promise<Uint8Array | Failure> {
+    const open = this.#allow(grant, "write", askedAt);
     if ("ok" in open) return open;
     const decoded = decodeAtomicWrite(request);
     if (!decoded.ok) return decoded;
@@ -161,7 +163,8 @@ export class DatabaseObject extends DurableObject<DatabaseEnv> implements Roles 
     return "code" in outcome ? outcome : encodeAtomicWriteOutput(outcome);
   }
 
-  async backup(command: BackupCommand): Promise<BackupAnswer> {
+  async backup(command: BackupCommand, askedAt?: UnixMs): Promise<BackupAnswer> {
+    if (!this.#goesOn(askedAt)) return STARTS_ANEW;
     if (this.#open === null) return NO_DATABASE;
     const { alarms, backup, backupReport, mode } = this.#open;
     alarms.rescue();
@@ -173,7 +176,8 @@ export class DatabaseObject extends DurableObject<DatabaseEnv> implements Roles 
     return answer;
   }
 
-  async restore(command: RestoreCommand): Promise<RestoreAnswer | Failure> {
+  async restore(command: RestoreCommand, askedAt?: UnixMs): Promise<RestoreAnswer | Failure> {
+    if (!this.#goesOn(askedAt)) return STARTS_ANEW;
     this.#deletion?.alarms.rescue();
     if (this.#open === null) return this.#deletion?.deletion.run(command) ?? NO_DATABASE;
     this.#open.alarms.rescue();
@@ -212,8 +216,8 @@ export class DatabaseObject extends DurableObject<DatabaseEnv> implements Roles 
     return isWatched(this.ctx) ? systemClock.now() : this.#open.mode.usedAt;
   }
 
-  async openPast(grant: Grant, at: string, room: PastRoom): Promise<PastInfo | Failure> {
-    const open = this.#allow(grant, "read");
+  async openPast(grant: Grant, at: string, room: PastRoom, askedAt?: UnixMs): Promise<PastInfo | Failure> {
+    const open = this.#allow(grant, "read", askedAt);
     if ("ok" in open) return open;
     const answer = await open.restores.run({ command: "past", at, room });
     if (!answer.ok) return answer;
@@ -233,7 +237,7 @@ export class DatabaseObject extends DurableObject<DatabaseEnv> implements Roles 
   override async fetch(request: Request): Promise<Response> {
     // Only our own doors reach this object, and they send the grant that they verified.
     const grant = JSON.parse(request.headers.get(watchProtocol.grantHeader) ?? "{}") as Grant;
-    const open = this.#allow(grant, "read");
+    const open = this.#allow(grant, "read", askedAtOf(request));
     if ("ok" in open) return refusal(open);
     if (request.headers.get("upgrade") === "websocket") return this.#acceptWatch(open, grant);
     // The body, of which the ranges are views, is not kept here while the read waits for its turn.
@@ -341,17 +345,30 @@ export class DatabaseObject extends DurableObject<DatabaseEnv> implements Roles 
     }
   }
 
+  /** What is counted and stored is kept; whatever is under way is asked again. */
+  async #startAnew(): Promise<void> {
+    this.#open?.database.saveCounters();
+    await this.ctx.storage.sync();
+    this.ctx.abort(STARTS_ANEW.message);
+  }
+
   async #start(setup: DatabaseSetup | null): Promise<void> {
     const { ctx, env } = this;
     this.#open = await openDatabase({ ctx, env, setup, erase: () => this.#erase() });
   }
 
-  /** The open database, if there is one and the grant allows this. */
-  #allow(grant: Grant, access: "read" | "write"): OpenDatabase | Failure {
+  /** False: the object starts anew. `askedAt`: by the caller's clock; undefined: the caller has none that is better than its own. */
+  #goesOn(askedAt: UnixMs | undefined): boolean {
+    return askedAt === undefined || this.#clockWatch.goesOn(askedAt);
+  }
+
+  /** The open database, if there is one and the grant allows this: it must not be over by the caller's clock. */
+  #allow(grant: Grant, access: "read" | "write", askedAt: UnixMs = systemClock.now()): OpenDatabase | Failure {
+    if (!this.#goesOn(askedAt)) return STARTS_ANEW;
     const open = this.#open;
     if (open === null) return NO_DATABASE;
     open.alarms.rescue();
-    if (systemClock.now() >= grant.expiresAt) return failure("unauthenticated", "The token has expired");
+    if (askedAt >= grant.expiresAt) return failure("unauthenticated", "The token has expired");
     if (open.revocations.has(grant.tokenId)) return REVOKED;
     if (!grant[access]) return failure("forbidden", `This token does not allow to ${access} here`);
     return open.mode.refusal(access) ?? open;
@@ -364,6 +381,11 @@ const DECODED_MUTATION_BYTES = 500;
 const NO_DATABASE = failure("not-found", "There is no such database");
 const REVOKED = failure("unauthenticated", "The token was revoked");
 const STATE_IS_GONE = failure("unavailable", "This state of the past is being wiped: try again");
+
+function askedAtOf({ headers }: Request): UnixMs | undefined {
+  const text = headers.get(ASKED_AT_HEADER);
+  return text === null ? undefined : asUnixMs(Number(text));
+}
 
 function refusal(why: Failure): Response {
   return Response.json(why, { status: 400 });

@@ -31,3 +31,6 @@ export interface DatabaseStub {
  * that the object went away (a restart, an eviction): the door connects again and gets the whole state.
  */
 export const watchProtocol = { path: "/watch", grantHeader: "x-cairn-grant", ack: "ack" } as const;
+
+/** When a call through `fetch` was made, by its caller's clock, in milliseconds since 1970. */
+export const ASKED_AT_HEADER = "x-cairn-asked-at";

@@ -23,6 +23,7 @@ import { noRoomForDatabase } from "../core/storage-room.ts";
 import { OrganizationService, type Surroundings } from "../directory/organization-service.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import { secretBox } from "./backup-wiring.ts";
+import { ClockWatch, STARTS_ANEW } from "./clock-watch.ts";
 import type { DirectoryEnv } from "./directory-env.ts";
 import { askDisk, DiskSpace, type Need } from "./disk-space.ts";
 import type { BackupEnv, StorageEnv, WebhookEnv } from "./env.ts";
@@ -57,6 +58,7 @@ const DATABASE_NEED: Need = {
 
 export class OrganizationObject extends DurableObject<OrganizationEnv> implements OrganizationStub {
   #open: Open | null = null;
+  readonly #clockWatch = new ClockWatch(systemClock, () => void this.#startAnew());
 
   constructor(ctx: DurableObjectState, env: OrganizationEnv) {
     super(ctx, env);
@@ -73,16 +75,24 @@ export class OrganizationObject extends DurableObject<OrganizationEnv> implement
     named: string | null,
     name: Name,
     input: Input<Name>,
+    askedAt: UnixMs = systemClock.now(),
   ): Promise<Output<Name> | Failure> {
+    if (!this.#clockWatch.goesOn(askedAt)) return STARTS_ANEW;
     if (this.#open === null) return unknown(caller);
     this.#open.alarms.rescue();
-    return this.#open.service.run(caller, named, name, input);
+    return this.#open.service.run(caller, named, name, input, askedAt);
   }
 
-  async exchange(caller: TokenCaller, databaseId: string, mode?: ExchangeMode): Promise<Grant | Failure> {
+  async exchange(
+    caller: TokenCaller,
+    databaseId: string,
+    mode: ExchangeMode = "recorded",
+    askedAt: UnixMs = systemClock.now(),
+  ): Promise<Grant | Failure> {
+    if (!this.#clockWatch.goesOn(askedAt)) return STARTS_ANEW;
     if (this.#open === null) return unknown(caller);
     this.#open.alarms.rescue();
-    return this.#open.service.exchange(caller, databaseId, mode);
+    return this.#open.service.exchange(caller, databaseId, mode, askedAt);
   }
 
   async reportUsage(databaseId: string, counters: UsageCounters, usedAt: UnixMs): Promise<void> {
@@ -95,6 +105,11 @@ export class OrganizationObject extends DurableObject<OrganizationEnv> implement
 
   override async alarm(info?: AlarmInvocationInfo): Promise<void> {
     await this.#open?.alarms.ring(info?.isRetry);
+  }
+
+  async #startAnew(): Promise<void> {
+    await this.ctx.storage.sync();
+    this.ctx.abort(STARTS_ANEW.message);
   }
 
   async #start(setup: OrganizationSetup | null): Promise<void> {

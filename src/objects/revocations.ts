@@ -3,6 +3,7 @@
  * revocation is carried here, and kept until the last data token that came from the revoked one is over.
  */
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
+import { CLOCK_SET_BACK_MS } from "../core/limits.ts";
 import type { RevokedToken } from "../core/restore-commands.ts";
 import type { Sql } from "../core/storage.ts";
 
@@ -29,7 +30,7 @@ export class Revocations {
   /** Forgets, in passing, those that no valid data token names any more. */
   add(tokenId: string, until: UnixMs, now: UnixMs): void {
     for (const [id, end] of this.#until) {
-      if (end > now) continue;
+      if (end + CLOCK_SET_BACK_MS > now) continue;
       this.#until.delete(id);
       this.#sql.exec("DELETE FROM revoked_tokens WHERE id = ?1", id);
     }

@@ -13,7 +13,7 @@ import type { AlarmSurroundings } from "./alarm-clock.ts";
 import type { DatabaseObject } from "./database-object.ts";
 import type { DirectoryEnv } from "./directory-env.ts";
 import type { Env } from "./env.ts";
-import type { DatabaseStub } from "./interface.ts";
+import { ASKED_AT_HEADER, type DatabaseStub } from "./interface.ts";
 import { PastDatabase } from "./past-database.ts";
 import { withPlainAnswers } from "./plain-answers.ts";
 
@@ -50,7 +50,14 @@ export function processName(): string {
 const INDEX_NAME = "organizations";
 
 export function organizationStub(env: Pick<DirectoryEnv, "ORGANIZATIONS">, id: string): OrganizationStub {
-  return withPlainAnswers(env.ORGANIZATIONS.getByName(id));
+  const object = withPlainAnswers(env.ORGANIZATIONS.getByName(id));
+  return {
+    initialize: (setup) => object.initialize(setup),
+    run: (caller, named, name, input) => object.run(caller, named, name, input, systemClock.now()),
+    exchange: (caller, databaseId, mode) => object.exchange(caller, databaseId, mode, systemClock.now()),
+    reportUsage: (databaseId, counters, usedAt) => object.reportUsage(databaseId, counters, usedAt),
+    reportBackup: (databaseId, health) => object.reportBackup(databaseId, health),
+  };
 }
 
 export function organizationIndex(env: Pick<DirectoryEnv, "INDEX">): IndexStub {
@@ -68,20 +75,42 @@ export function databaseControl(
   { jurisdiction, locationHint }: Placement,
 ): DatabaseControl {
   const options = locationHint ? { locationHint } : {};
-  return withPlainAnswers(within(env.DATABASES, jurisdiction).getByName(id, options));
+  const object = withPlainAnswers(within(env.DATABASES, jurisdiction).getByName(id, options));
+  return {
+    initialize: (setup) => object.initialize(setup),
+    revoke: (tokenId, until) => object.revoke(tokenId, until),
+    wipe: (wishes) => object.wipe(wishes),
+    stats: () => object.stats(),
+    backup: (command) => object.backup(command, systemClock.now()),
+    restore: (command) => object.restore(command, systemClock.now()),
+  };
 }
 
 /** The same object for the data path, or the one of its past. The grant says where it is, so nobody has to be asked. */
 export function databaseStub(env: Pick<Env, "DATABASES">, id: string, grant: Grant): DatabaseStub {
-  if (grant.at === undefined) return granted(env, id, grant);
+  if (grant.at === undefined) return dataPath(granted(env, id, grant));
   const version = versionOfHex(grant.at);
   assert(version !== undefined, `the versionstamp of a commit in a grant, got ${grant.at}`);
-  return new PastDatabase(granted(env, pastName(id, version), grant), granted(env, id, grant), grant, grant.at);
+  const state = dataPath(granted(env, pastName(id, version), grant));
+  return new PastDatabase(state, pastKeeper(env, id, grant), grant, grant.at);
 }
 
 /** The object of the database itself, which keeps its states of the past. */
 export function pastKeeper(env: Pick<Env, "DATABASES">, id: string, grant: Grant): PastKeeper {
-  return granted(env, id, grant);
+  const object = granted(env, id, grant);
+  return { openPast: (asked, at, room) => object.openPast(asked, at, room, systemClock.now()) };
+}
+
+/** Each call carries the time at which it is made, which the object's own clock may not tell (`clock-watch.ts`). */
+function dataPath(object: DurableObjectStub<DatabaseObject>): DatabaseStub {
+  return {
+    snapshotRead: (grant, request) => object.snapshotRead(grant, request, systemClock.now()),
+    atomicWrite: (grant, request) => object.atomicWrite(grant, request, systemClock.now()),
+    fetch: (request) => {
+      request.headers.set(ASKED_AT_HEADER, String(systemClock.now()));
+      return object.fetch(request);
+    },
+  };
 }
 
 function granted(

@@ -125,3 +125,31 @@ describe("where the organization cannot write", () => {
     expect(answer).toBe(overloaded);
   });
 });
+
+describe("a clock that is ahead and is set back", () => {
+  test("leaves no grant of a token that was revoked meanwhile: its databases are told, though they seemed to have none", async () => {
+    await withOrganization(async ({ o, databaseId }) => {
+      const other = await o.newToken("other", {});
+      const { expiresAt } = ok(o.service.exchange(o.root, databaseId));
+      o.clock.pass(20 * 60 * minute);
+      await o.run("tokens.revoke", { tokenId: o.root.tokenId, minted: "keep" }, other);
+      expect(o.toldTo(databaseId).revoked.get(o.root.tokenId)).toBeGreaterThanOrEqual(expiresAt);
+    });
+  });
+
+  test("ends no token before its time: it is judged by the clock of whoever verified it", async () => {
+    await withOrganization(async ({ o, databaseId }) => {
+      const token = await o.newToken("short", { expiresAt: asUnixMs(o.clock.now() + 10 * minute) });
+      const askedAt = o.clock.now();
+      o.clock.pass(60 * minute);
+      expect(o.service.exchange(token, databaseId)).toMatchObject({ code: "unauthenticated" });
+      expect(o.service.exchange(token, databaseId, "recorded", askedAt)).toMatchObject({ tokenId: "short" });
+      expect(await o.service.run(token, null, "databases.get", { databaseId })).toMatchObject({
+        code: "unauthenticated",
+      });
+      expect(await o.service.run(token, null, "databases.get", { databaseId }, askedAt)).toMatchObject({
+        id: databaseId,
+      });
+    });
+  });
+});

@@ -1,0 +1,60 @@
+/** A server's clock that is ahead for a while and is set back, under a database in use. */
+import { afterAll, describe, expect, test } from "vitest";
+import { startManagedServer, Tenant } from "../support/management.ts";
+import { MovedClock } from "../support/moved-clock.ts";
+import { encodeRead, encodeWrite, rawKey, rawPoint, rawSet } from "../support/raw-connect.ts";
+import { destinationAt } from "../support/s3-place.ts";
+import { startS3Server } from "../support/s3-server.ts";
+
+const clock = MovedClock.make();
+const s3 = await startS3Server();
+afterAll(async () => {
+  clock?.remove();
+  await s3.close();
+});
+
+const HOUR_S = 3_600;
+
+describe.skipIf(clock === null)("a clock that was ahead by three hours and is set back", () => {
+  test("keeps no fresh token from a database in use, no entry with an expiry from being stored, and no backup waiting", async ({
+    onTestFinished,
+  }) => {
+    const server = await startManagedServer(clock?.environment);
+    onTestFinished(() => server.close());
+    const tenant = await Tenant.make(server);
+    const id = await tenant.newDatabase();
+    const path = `/api/databases/${id}/backup`;
+    await server.send("POST", path, tenant.token, { destination: destinationAt(s3), intervalMs: 500 });
+    const backup = async () => (await server.send("GET", path, tenant.token)).body;
+    await expect.poll(async () => (await backup()).status.code, { timeout: 20_000 }).toBe("active");
+    /** The status with a fresh token: of the exchange, of a write, or of a read. */
+    const use = async (name: string, expireAtMs = 0n): Promise<string> => {
+      const exchanged = await tenant.connect(id).catch((error: unknown) => String(error).slice(7, 10));
+      if (typeof exchanged === "string") return `exchange ${exchanged}`;
+      const mutation = { ...rawSet(rawKey(name), new Uint8Array(8)), expireAtMs };
+      const wrote = await exchanged.post("atomic_write", encodeWrite({ mutations: [mutation] }));
+      const read = await exchanged.post("snapshot_read", encodeRead({ ranges: [rawPoint(rawKey(name))] }));
+      exchanged.close();
+      return wrote.status === 200 && read.status === 200 ? `read ${read.body.length > 20}` : `${wrote.status}`;
+    };
+    expect(await use("before")).toBe("read true");
+    clock?.setAhead(3 * HOUR_S);
+    await expect.poll(() => use("ahead")).toBe("read true");
+    clock?.setAhead(0);
+
+    const answers = new Set<string>();
+    const inTenMinutes = BigInt(Date.now() + 600_000);
+    await expect
+      .poll(
+        async () => {
+          const answer = await use("after", inTenMinutes);
+          answers.add(answer);
+          return answer;
+        },
+        { timeout: 8_000, interval: 100 },
+      )
+      .toBe("read true");
+    expect([...answers].filter((one) => one.includes("401"))).toEqual([]);
+    await expect.poll(async () => (await backup()).backlogBytes, { timeout: 8_000 }).toBe(0);
+  });
+});

@@ -1,10 +1,11 @@
 /**
  * Deletes the backup of a database that has been deleted, in an object of its own: everything below `{prefix}{databaseId}/` and
- * nothing else, the manifest first, so that what is half deleted is no backup any more. A slice at a time, as one job; a
+ * nothing else, the manifest first, so that what is half deleted is no backup any more. What another server goes on with, which has
+ * a copy of the database, stays (`own-objects.ts`). A slice at a time, as one job; a
  * destination that fails is tried again, ever later, for a week. The secret goes when the job ends, however it ends; the job
  * itself is kept for a month, and then the object is as if it had never been.
  */
-import type { BackupDeletionOrder } from "../core/backup-commands.ts";
+import type { BackupDeletionOrder, OwnGeneration } from "../core/backup-commands.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import { MAX_BACKUP_DELETION_OUTAGE_MS } from "../core/limits.ts";
@@ -12,11 +13,13 @@ import { DELETION_JOB, type RestoreAnswer, type RestoreCommand } from "../core/r
 import type { SyncStorage } from "../core/storage.ts";
 import { ConfigurationTable } from "./configuration.ts";
 import { openCredentials } from "./credentials.ts";
-import { deleteSome } from "./delete-objects.ts";
-import type { DestinationFailure } from "./destinations/destination.ts";
+import { destinationFailure, type Destination, type DestinationFailure } from "./destinations/destination.ts";
 import { knownPrefix } from "./destinations/object-name.ts";
+import { encodeManifest } from "./format/manifest.ts";
 import { databasePrefix, manifestName } from "./format/object-names.ts";
+import { generationOf, isLive, type Row } from "./generation-row.ts";
 import { BackupJobs, type RunningJob } from "./jobs.ts";
+import { deleteOwn, type OwnObjects, splitManifest } from "./own-objects.ts";
 import type { SecretBox } from "./secrets.ts";
 import type { BackupTask, OpenDestination } from "./sources.ts";
 
@@ -43,7 +46,7 @@ export interface BackupDeletionOptions {
   readonly erase: () => Promise<void>;
 }
 
-interface State {
+interface State extends OwnObjects {
   readonly deleted: number;
   /** When the destination last did what it was asked to. */
   readonly wellAt: UnixMs;
@@ -60,9 +63,16 @@ export function deletionOrder(storage: SyncStorage, isBusy: boolean, now: UnixMs
   const counted = `SELECT coalesce(sum(log_objects + snapshot_objects + 2), 0) AS n,
     count(coalesce(pending_up_to, snapshot_pending)) AS pending FROM backup_generations`;
   const { n, pending } = storage.sql.exec<{ n: number; pending: number }>(counted).one();
+  const rows = storage.sql.exec<Row>("SELECT * FROM backup_generations WHERE owned = 1 ORDER BY start").toArray();
+  const own = rows.map(generationOf).map((generation): OwnGeneration => {
+    const { start, claim, claiming, exported, pendingUpTo, log } = generation;
+    const isWritten = isLive(generation) && (log.objects > 0 || pendingUpTo !== null);
+    const writers = claim === null ? claiming : [claim, ...claiming];
+    return { start, writers, sentUpTo: isWritten ? (pendingUpTo ?? exported) : null };
+  });
   const objects = 1 + n;
   const arrivalsUntil = asUnixMs(isBusy || pending > 0 ? now + LONGEST_REQUEST_MS : now);
-  return { id, databaseId, destination, secret, objects, arrivalsUntil };
+  return { id, databaseId, destination, secret, objects, arrivalsUntil, own };
 }
 
 export class BackupDeletion {
@@ -114,34 +124,48 @@ export class BackupDeletion {
     // Both are written here, from values of these types.
     const order = JSON.parse(job.input) as BackupDeletionOrder;
     const state = job.state === null ? null : (JSON.parse(job.state) as State);
-    const outcome = await this.#deleteSome(order, state === null);
+    const opened = await this.#open(order);
+    const outcome = "code" in opened ? opened : await this.#deleteSome(opened, order, state);
     if (!outcome.ok) return this.#stumbled(job, order, state, outcome);
     const { clock } = this.#options;
     const now = clock.now();
+    const { after, theirs, ours } = outcome.objects;
+    const isThrough = after === null;
     const deleted = (state?.deleted ?? 0) + outcome.deleted;
-    const awaits = outcome.isEmpty && now < order.arrivalsUntil;
-    const total = outcome.isEmpty ? deleted : Math.max(order.objects, deleted);
-    const phase = awaits ? "waiting for what may still arrive" : "deleting the backup";
-    this.#jobs.progress(job.id, { deleted, wellAt: now } satisfies State, { phase, done: deleted, total });
+    const awaits = isThrough && now < order.arrivalsUntil;
+    const total = isThrough ? deleted : Math.max(order.objects, deleted);
+    const phase = awaits ? "waiting for what may still arrive" : `deleting the backup${stays(theirs.length)}`;
+    const next: State = { deleted, wellAt: now, after, theirs, ours };
+    this.#jobs.progress(job.id, next, { phase, done: deleted, total });
     if (awaits) this.#jobs.wait(job.id, null, order.arrivalsUntil - now);
-    else if (outcome.isEmpty) this.#jobs.complete(job.id);
+    else if (isThrough) this.#jobs.complete(job.id);
   }
 
-  async #deleteSome(
-    order: BackupDeletionOrder,
-    isFirst: boolean,
-  ): Promise<
-    { readonly ok: true; readonly deleted: number; readonly isEmpty: boolean } | DestinationFailure | Failure
-  > {
+  async #open(order: BackupDeletionOrder): Promise<Destination | Failure> {
     const { secrets, openDestination } = this.#options;
     const opened = await openCredentials(secrets, order);
-    if (!opened.ok) return opened;
-    const destination = openDestination(order.destination, opened.credentials);
-    if ("code" in destination) return destination;
-    const { databaseId } = order;
-    if (!isFirst) return deleteSome(destination, databasePrefix(databaseId));
-    const manifest = await destination.delete(manifestName(databaseId));
-    return manifest.ok ? { ok: true, deleted: 1, isEmpty: false } : manifest;
+    return opened.ok ? openDestination(order.destination, opened.credentials) : opened;
+  }
+
+  /** The manifest, to begin with and again after what may still have arrived; then everything else in the order of names. */
+  async #deleteSome(
+    destination: Destination,
+    { databaseId, own }: BackupDeletionOrder,
+    state: State | null,
+  ): Promise<{ readonly ok: true; readonly deleted: number; readonly objects: OwnObjects } | DestinationFailure> {
+    // Written by an earlier version it does not say.
+    if (typeof state?.after === "string") return deleteOwn(destination, databaseId, state, own ?? null);
+    const split = await splitManifest(destination, databaseId, own ?? null);
+    if (!split.ok) return split;
+    const name = manifestName(databaseId);
+    const { theirs, manifest, etag } = split;
+    const written =
+      manifest === null
+        ? await destination.delete(name)
+        : await destination.putIfUnchanged(name, encodeManifest(manifest), etag);
+    const objects = { after: databasePrefix(databaseId), theirs, ours: null };
+    if (written.ok) return { ok: true, deleted: manifest === null ? 1 : 0, objects };
+    return written.class === "conflict" ? destinationFailure("retry", `The object ${name} was just written.`) : written;
   }
 
   #stumbled(
@@ -166,6 +190,11 @@ export class BackupDeletion {
     const left = `What is left of the backup lies in ${placeOf(order)} (objects deleted: ${state?.deleted ?? 0}).`;
     this.#jobs.fail(job.id, `${why} ${left}`);
   }
+}
+
+function stays(theirs: number): string {
+  if (theirs === 0) return "";
+  return theirs === 1 ? ", but one generation of another server" : `, but ${theirs} generations of another server`;
 }
 
 /** For whoever has to delete by hand what is left. */

@@ -26,6 +26,8 @@ export interface Generation {
   readonly snapshotPending: Uint8Array | null;
   /** The last one used in a name. */
   readonly sequence: number;
+  /** Those of ranges that were sent again under another one, or came to nothing: such an object may have arrived, or may yet. */
+  readonly abandoned: readonly number[];
   /** The last entry was read at this version; null while there are more to read. */
   readonly scannedAt: Version | null;
   readonly snapshot: FolderState;
@@ -66,6 +68,7 @@ export interface Row extends Record<string, SqlValue> {
   snapshot_after: ArrayBuffer | null;
   snapshot_pending: ArrayBuffer | null;
   sequence: number;
+  abandoned: string | null;
   scanned_at: number | null;
   snapshot_objects: number;
   snapshot_bytes: number;
@@ -118,6 +121,7 @@ export function generationOf(row: Row): Generation {
     snapshotAfter: bytesOrNull(row.snapshot_after),
     snapshotPending: bytesOrNull(row.snapshot_pending),
     sequence: row.sequence,
+    abandoned: row.abandoned === null ? [] : row.abandoned.split(" ").map(Number),
     scannedAt: versionOrNull(row.scanned_at),
     snapshot: folder(row.snapshot_objects, row.snapshot_bytes, row.snapshot_head, row.snapshot_sha256),
     consistentFrom: versionOrNull(row.consistent_from),

@@ -230,15 +230,18 @@ export class Generations {
 
   /** To be called before the range is sent: a second try then takes another sequence number. */
   snapshotPending(start: Version, lastKey: Uint8Array, sequence: number): void {
-    this.#change(start, { snapshot_pending: lastKey, sequence });
+    const before = this.#existing(start);
+    const again = before.snapshotPending === null ? {} : withAbandoned(before);
+    this.#change(start, { snapshot_pending: lastKey, sequence, ...again });
   }
 
   /** The pending range is stored; null: nothing of it was left to store. */
   snapshotStored(start: Version, stored: StoredObject | null): void {
-    const { snapshotPending, snapshot } = this.#existing(start);
+    const before = this.#existing(start);
+    const { snapshotPending, snapshot } = before;
     assert(snapshotPending !== null, `a snapshot range of generation ${start} to be pending`);
     const moved: Changes = { snapshot_after: snapshotPending, snapshot_pending: null };
-    if (stored === null) return this.#change(start, moved);
+    if (stored === null) return this.#change(start, { ...moved, ...withAbandoned(before) });
     this.#change(start, {
       ...moved,
       snapshot_objects: snapshot.objects + 1,
@@ -378,6 +381,13 @@ export class Generations {
 
 /** Processes in a row that began with a generation and ended before they knew whether they had it. */
 const MOST_CLAIMING = 8;
+
+/** Ranges of a snapshot that were sent again. Of more the first are not looked for. */
+const MOST_ABANDONED = 1_000;
+
+function withAbandoned({ abandoned, sequence }: Generation): Changes {
+  return { abandoned: [...abandoned, sequence].slice(-MOST_ABANDONED).join(" ") };
+}
 
 function readerOf(start: Version): string {
   return `backup ${start}`;

@@ -57,6 +57,12 @@ export interface OwnershipOptions {
 /** A look at the record is good for so long: one who writes without a pause looks once for each object. */
 const FRESH_MS = 5_000;
 
+/**
+ * So long after this process has taken a generation over, no request of another one is on its way there any more: each lasts five minutes
+ * at the most, all tries included.
+ */
+const LATE_MS = 5 * 60 * 1000 + 2 * FRESH_MS;
+
 /** Of one slice: two generations, and one in place of each. */
 const MOST_SECURED = 4;
 
@@ -66,6 +72,8 @@ export class Ownership {
   readonly #options: OwnershipOptions;
   /** When the record was last seen to name this process. */
   readonly #confirmedAt = new Map<Version, UnixMs>();
+  /** When this process has taken it over; or later, when that was forgotten. */
+  readonly #begunAt = new Map<Version, UnixMs>();
   /** Settles, never rejects, when everything that was begun here is done. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -190,7 +198,7 @@ export class Ownership {
         if (!end.ok && end.class !== "not-found") return end;
         if (!end.ok) return this.#leaveLost(destination, place, isGone(name));
       }
-      if (isWriting && log.objects !== seen.objects) generations.sawLog(place.start);
+      if (isWriting && log.objects !== seen.objects && this.#nothingIsLate(place)) generations.sawLog(place.start);
       return "ours";
     });
   }
@@ -281,6 +289,7 @@ export class Ownership {
     const again = await this.#checkFolders(destination, place, "sift before the end");
     if (again !== "ours") return again;
     generations.claimed(place.start, writer);
+    this.#begunAt.set(place.start, this.#options.clock.now());
     this.#options.begun();
     return "ours";
   }
@@ -314,16 +323,21 @@ export class Ownership {
     return stray === undefined ? "ours" : this.#leaveForeign(destination, place, `${isNotOurs(stray.name)}.`);
   }
 
-  /** Whether as much of the snapshot is there as was stored. One that was sent twice may be there twice. */
+  /** Whether as much of the snapshot is there as was stored. Of what was sent again either may have arrived: it does not count. */
   async #countSnapshot(destination: Destination, place: GenerationPlace): Promise<Outcome> {
     const folder = snapshotsPrefix(place);
+    const abandoned = new Set(this.#live(place.start)?.abandoned);
     let [objects, bytes] = [0, 0];
     let after: string | null = null;
     do {
       const page = await destination.list(folder, after === null ? {} : { after });
       if (!page.ok) return page;
-      objects += page.objects.length;
-      bytes += page.objects.reduce((sum, { size }) => sum + size, 0);
+      for (const { name, size } of page.objects) {
+        const parsed = parseSnapshotObjectName(place, name);
+        if (parsed.ok && abandoned.has(parsed.sequence)) continue;
+        objects += 1;
+        bytes += size;
+      }
       after = page.next;
     } while (after !== null);
     const generation = this.#live(place.start);
@@ -392,6 +406,7 @@ export class Ownership {
 
   #leave(trouble: Trouble): "left" {
     this.#confirmedAt.delete(trouble.start);
+    this.#begunAt.delete(trouble.start);
     this.#options.leave(trouble);
     assert(this.#live(trouble.start) === null, `generation ${trouble.start} to have been left`);
     return "left";
@@ -400,6 +415,15 @@ export class Ownership {
   #live(start: Version): Generation | null {
     const generation = this.#options.generations.get(start);
     return generation !== null && isLive(generation) ? generation : null;
+  }
+
+  /** Until then each look begins where the first one did. */
+  #nothingIsLate({ start }: GenerationPlace): boolean {
+    const now = this.#options.clock.now();
+    const at = this.#begunAt.get(start) ?? now;
+    // A clock that was set back.
+    this.#begunAt.set(start, asUnixMs(Math.min(at, now)));
+    return now - at >= LATE_MS;
   }
 
   #isFresh({ start, claim }: Generation): boolean {

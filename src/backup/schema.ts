@@ -78,6 +78,7 @@ const SCHEMA = schemaOf("backup_schema", [
     `ALTER TABLE backup_jobs ADD COLUMN noticed INTEGER NOT NULL DEFAULT 0`,
   ],
   [`ALTER TABLE backup_jobs ADD COLUMN outcome TEXT`],
+  [`ALTER TABLE backup_generations ADD COLUMN abandoned TEXT`],
 ]);
 
 /** Writes nothing. */

@@ -158,6 +158,16 @@ export interface BackupDeletionOrder {
   readonly objects: number;
   /** Until then an object may still arrive that was on its way when the database was deleted. */
   readonly arrivalsUntil: UnixMs;
+  /** Those that are this database's, as far as it knows. An order of an earlier version does not say: all there are. */
+  readonly own?: readonly OwnGeneration[];
+}
+
+export interface OwnGeneration {
+  readonly start: Version;
+  /** The names under which this database has written to it. */
+  readonly writers: readonly string[];
+  /** The last commit that was sent to its log; null: nothing of its own log is there, or it is written to no more. */
+  readonly sentUpTo: Version | null;
 }
 
 /** The object that carries it out. */

@@ -8,10 +8,13 @@ import { asUnixMs } from "../../src/core/clock.ts";
 import { failure } from "../../src/core/errors.ts";
 import { DELETION_JOB, type RestoreJob } from "../../src/core/restore-commands.ts";
 import type { SyncStorage } from "../../src/core/storage.ts";
+import { asVersion } from "../../src/core/versionstamp.ts";
 import { MemoryDestination } from "../support/memory-destination.ts";
 import { History } from "../support/workerd/backup-history.ts";
 import { newDatabaseId, secretBox, TestBackup } from "../support/workerd/backup.ts";
-import { MovableClock, withStorage } from "../support/workerd/engine.ts";
+import { CopiedServer, copyOf } from "../support/workerd/copied-storage.ts";
+import { key, MovableClock, set, text, withStorage } from "../support/workerd/engine.ts";
+import { Side } from "../support/workerd/two-histories.ts";
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
@@ -27,7 +30,7 @@ const place = {
 /** An object that deletes, which a test evicts, and whose alarm it rings. */
 class TestDeletion {
   readonly clock = new MovableClock();
-  readonly store = new MemoryDestination();
+  readonly store: MemoryDestination;
   readonly databaseId = newDatabaseId();
   readonly storage: SyncStorage;
   erased = 0;
@@ -35,8 +38,9 @@ class TestDeletion {
   readonly slices: number[] = [];
   #deletion!: BackupDeletion;
 
-  constructor(storage: SyncStorage) {
+  constructor(storage: SyncStorage, store = new MemoryDestination()) {
     this.storage = storage;
+    this.store = store;
     this.evict();
   }
 
@@ -69,11 +73,18 @@ class TestDeletion {
 
   async order(more: Partial<BackupDeletionOrder> = {}): Promise<void> {
     const credentials = { accessKeyId: "k", secretAccessKey: "the secret", sessionToken: null };
-    const where = { id: "backup", databaseId: this.databaseId };
+    const where = { id: "backup", databaseId: more.databaseId ?? this.databaseId };
     const secret = await sealCredentials(secretBox(), credentials, where);
     if (typeof secret !== "string") throw new Error("not sealed");
     const destination = { ...place, prefix: "" };
-    this.#deletion.take({ ...where, destination, secret, objects: 10, arrivalsUntil: this.clock.now(), ...more });
+    const own = [1, 2].map((start) => ({ start: asVersion(start), writers: [], sentUpTo: null }));
+    this.#deletion.take({ ...where, destination, secret, objects: 10, arrivalsUntil: this.clock.now(), own, ...more });
+  }
+
+  /** Deletes what a database says is its own. */
+  async delete({ databaseId, own }: BackupDeletionOrder): Promise<void> {
+    await this.order({ databaseId, own: own ?? [] });
+    await this.pass(MINUTE_MS);
   }
 
   /** Lets time pass, slice after slice. */
@@ -140,7 +151,7 @@ describe("a backup is deleted", () => {
       expect(Math.max(...tested.slices)).toBe(20);
       expect(tested.slices.length).toBeGreaterThan(10);
       expect(seen.map(({ done }) => done)).toEqual(seen.map(({ done }) => done).toSorted((a, b) => a - b));
-      expect(seen[3]).toMatchObject({ status: "running", done: 58, total: 205, phase: "deleting the backup" });
+      expect(seen[3]).toMatchObject({ status: "running", done: 57, total: 205, phase: "deleting the backup" });
     });
   });
 
@@ -263,6 +274,95 @@ test("the job is kept for a month, and then nothing is", async () => {
     expect(tested.erased).toBe(0);
     await tested.pass(2 * DAY_MS);
     expect(tested.erased).toBe(1);
+  });
+});
+
+describe("a database of which there is a copy, deleted with its backup", () => {
+  /** The one that is deleted, which has the generation or not, and the one that goes on. */
+  async function twoOf(work: (store: MemoryDestination, x: Side, y: Side) => Promise<void>): Promise<void> {
+    await withStorage(async (storage) => {
+      const store = new MemoryDestination();
+      const tested = new TestBackup(storage, { store });
+      const x = new Side("x", async (run) => run(tested));
+      tested.commit(set(key("shared"), text("by both")));
+      await tested.enable();
+      await x.settle();
+      await x.write();
+      await x.settle();
+      const { databaseId, clock } = tested;
+      const server = await CopiedServer.start(copyOf(storage), { store, databaseId }, clock.time);
+      await work(store, x, new Side("y", (run) => server.do(run), new Map(x.states)));
+    });
+  }
+
+  async function deleted(store: MemoryDestination, side: Side): Promise<readonly string[]> {
+    const order = await side.do(({ storage, clock }) => deletionOrder(storage, false, clock.now()));
+    if (order === null) throw new Error("there is no backup");
+    const before = store.names;
+    await withStorage(async (storage) => {
+      const deletion = new TestDeletion(storage, store);
+      await deletion.delete(order);
+      expect(deletion.job()).toMatchObject({ status: "completed" });
+    });
+    return before.filter((name) => !store.names.includes(name));
+  }
+
+  async function goesOn(store: MemoryDestination, side: Side): Promise<void> {
+    await side.write();
+    await side.settle();
+    await side.pass(2 * 60 * MINUTE_MS);
+    expect((await side.info()).lastError).toBeNull();
+    expect(await side.missing(store)).toEqual([]);
+  }
+
+  test("takes nothing of what the other goes on with, though it does not know of the other yet", async () => {
+    await twoOf(async (store, x, y) => {
+      await y.write();
+      await y.settle();
+      expect(await deleted(store, x)).toEqual([]);
+      await goesOn(store, y);
+      expect((await y.info()).generations.map(({ state }) => state)).toEqual(["complete"]);
+    });
+  });
+
+  test("nor when the other has only written on under the name that both know", async () => {
+    await twoOf(async (store, x, y) => {
+      await x.write();
+      await x.settle();
+      expect(await deleted(store, y)).toEqual([]);
+      await goesOn(store, x);
+    });
+  });
+
+  test("takes its own generations, and what the manifest says of them, when each has its own", async () => {
+    await twoOf(async (store, x, y) => {
+      for (const side of [y, x]) {
+        await side.write();
+        await side.settle();
+        for (const each of [x, y]) await each.pass(MINUTE_MS);
+      }
+      const own = (await x.info()).generations.find(({ foreign }) => !foreign);
+      const taken = await deleted(store, x);
+      expect(taken.length).toBeGreaterThan(3);
+      expect(taken.filter((name) => !name.startsWith(own?.prefix ?? "?"))).toEqual([]);
+      expect(store.names.filter((name) => name.startsWith(own?.prefix ?? "?"))).toEqual([]);
+      const manifest = store.objects.get(`${await y.do(({ databaseId }) => databaseId)}/manifest.json`);
+      expect(new TextDecoder().decode(manifest)).not.toContain(own?.prefix.split("/")[1]);
+      await goesOn(store, y);
+      // And the other, too, then leaves nothing.
+      await deleted(store, y);
+      expect(store.names).toEqual([]);
+    });
+  });
+});
+
+test("an order from before it was said whose the generations are takes all of them", async () => {
+  await deletionTest(async (tested) => {
+    const { others } = tested.fill(3);
+    const { own: _, ...order } = { own: [], destination: { ...place, prefix: "" } };
+    await tested.order({ ...order, own: undefined as never });
+    await tested.pass(1_000);
+    expect(tested.store.names).toEqual(others);
   });
 });
 

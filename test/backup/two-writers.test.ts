@@ -163,6 +163,40 @@ test("a copy of a copy, and all of them restarted: each goes on in its own histo
   });
 });
 
+test("what had been on its way for minutes when another took over is taken out when it has arrived at last", async () => {
+  let meanwhile: (() => Promise<void>) | null = null;
+  const through = (store: Destination): Destination => {
+    const slow = guarded(store, (work) => work());
+    const { putIfAbsent } = slow;
+    slow.putIfAbsent = async (name, bytes) => {
+      const work = name.includes("/logs/") ? meanwhile : null;
+      if (work !== null) meanwhile = null;
+      await work?.();
+      return putIfAbsent(name, bytes);
+    };
+    return slow;
+  };
+  await split(async ({ store, x, copy }) => {
+    const y = await copy();
+    await x.write();
+    meanwhile = async () => {
+      for (let minutes = 0; minutes < 4; minutes++) {
+        await y.write();
+        await y.pass(60_000);
+      }
+    };
+    await x.pass(1_000);
+    expect((await x.info()).lastError?.message).toMatch(/Another server has been writing/);
+    await x.write();
+    await x.settle();
+    await y.write();
+    await y.pass(3 * 60_000);
+    expect((await y.info()).lastError).toBeNull();
+    expect(await y.missing(store)).toEqual([]);
+    await x.missing(store);
+  }, through);
+});
+
 /** A store that knows no conditions, and does not say so: it replaces what is there. */
 class Unconditional extends MemoryDestination {
   override async putIfAbsent(name: string, bytes: Uint8Array): Promise<PutIfAbsentDone | DestinationFailure> {

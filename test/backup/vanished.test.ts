@@ -1,6 +1,6 @@
 /** Objects that vanish from the bucket: they are noticed in a bounded time, said to be gone, and another generation begins. */
 import { describe, expect, test } from "vitest";
-import { destinationFailure } from "../../src/backup/destinations/destination.ts";
+import { type Destination, destinationFailure } from "../../src/backup/destinations/destination.ts";
 import { manifestName } from "../../src/backup/format/object-names.ts";
 import { parseManifest } from "../../src/backup/format/manifest.ts";
 import { type Version, versionstampHex } from "../../src/core/versionstamp.ts";
@@ -212,6 +212,59 @@ describe("one object that is gone", () => {
       expect(info.generations.map(({ state }) => state)).toEqual(["damaged", "complete"]);
       expect(info.generations[0]?.endedBecause).toContain(gone);
       expect((await subject.range())?.first).toBe(newer?.after);
+    });
+  });
+});
+
+test("a range of a snapshot that is gone before it is whole is missed, also when another one has arrived twice", async () => {
+  await withStorage(async (storage) => {
+    const store = new MemoryDestination();
+    let [ranges, harmed] = [0, 0];
+    const through = (to: MemoryDestination): Destination => {
+      const lossy = guarded(to, (work) => work());
+      const { putIfAbsent } = lossy;
+      lossy.putIfAbsent = async (name, bytes) => {
+        const put = await putIfAbsent(name, bytes);
+        if (!name.includes("/snapshots/") || harmed === 2) return put;
+        ranges += 1;
+        if (ranges === 3) {
+          harmed += 1;
+          return destinationFailure("retry", "The answer was lost.");
+        }
+        if (ranges === 5) {
+          harmed += 1;
+          store.objects.delete(store.names.find((one) => one.includes("/snapshots/")) ?? "");
+        }
+        return put;
+      };
+      return lossy;
+    };
+    const tested = new TestBackup(storage, {
+      store,
+      through: () => through(store),
+      policy: { snapshotRangeEntries: 3 },
+    });
+    for (let i = 0; i < 24; i++) tested.commit(set(key("n", 100 + i), text(`first ${1_000 + i}`)));
+    await tested.enable();
+    // One of them is new each time, so that what is sent again is another object.
+    for (let i = 0; i < 30; i++) {
+      tested.commit(set(key("n", 100 + (i % 24)), text(`again ${1_000 + i}`)));
+      await tested.pass(1_000);
+    }
+    expect(harmed).toBe(2);
+    expect((await tested.info()).lastError?.message).toMatch(
+      /^Of \d+ objects in .*\/snapshots\/ only \d+ are there\. A new/,
+    );
+    await tested.settle();
+    const { databaseId, database, backup } = tested;
+    const now = stateOf(tested);
+    const manifest = backup.manifest();
+    if (manifest === null) throw new Error("there is no backup");
+    await withStorage(async (inner) => {
+      const target = new TestRestore({ storage: inner, destination: store, databaseId, manifest: () => manifest });
+      await target.fork("a", database.lastVersion);
+      expect(await target.finish("a")).toMatchObject({ status: "completed" });
+      expect(target.stored()).toBe(now);
     });
   });
 });

@@ -22,7 +22,7 @@ import { MovableClock } from "./engine.ts";
 const place: NewBackupDestination = { kind: "r2", prefix: "" };
 
 /** Every backup of a test was made before. */
-const LONG_AFTER = 1_800_100_000_000;
+const LONG_AFTER = 1_900_000_000_000;
 
 /** A disk without end. */
 export const endlessRoom: JobRoom = { refusalOfJob: async () => null, takeForJob: () => null };

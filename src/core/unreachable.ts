@@ -18,9 +18,17 @@ export const UNREACHABLE_REASONS = [
    * are not to learn what names there are in a network.
    */
   "no-address",
+  /** The proxy that requests go through is not there. */
+  "no-proxy",
+  "refused-by-proxy",
+  /** It could not reach the host, or the connection broke behind it. */
+  "failed-behind-proxy",
 ] as const;
 
 export type UnreachableReason = (typeof UNREACHABLE_REASONS)[number];
+
+/** An answer with this header is none of the host's: the process beside the Worker says with it why there is none. */
+export const UNREACHABLE_HEADER = "x-cairn-unreachable";
 
 /** What a way out throws when it knows why. */
 export class Unreachable extends Error {

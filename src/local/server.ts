@@ -14,6 +14,7 @@ import { diskReserveOf } from "./disk-space.ts";
 import { isOpenToOthers, lockFolder } from "./folder-lock.ts";
 import { Front } from "./front/front.ts";
 import { capacityFor, descriptorLimit } from "./front/capacity.ts";
+import { proxiedRequests, proxySettings } from "./outbound-proxy.ts";
 import { deploymentSecrets, type SecretName, type Secrets } from "./secrets.ts";
 import { KeptUpstream, type Upstream } from "./upstream.ts";
 import { trustedCertificates } from "./trusted-certificates.ts";
@@ -172,6 +173,8 @@ export async function onWorkerd(
 ): Promise<StartUpstream | Failure> {
   const reserve = diskReserveOf(process.env["CAIRN_DISK_RESERVE"]);
   if (reserve !== null && typeof reserve === "object") return reserve;
+  const proxy = proxySettings(process.env);
+  if (proxy !== null && "code" in proxy) return proxy;
   const worker = await bundleWorker(entry);
   if (typeof worker !== "string") return worker;
   const date = compatibilityDateOf(readFileSync(join(repository, "wrangler.toml"), "utf8"));
@@ -179,13 +182,15 @@ export async function onWorkerd(
   const trusted = trustedCertificates(process.env["NODE_EXTRA_CA_CERTS"], (sentence) =>
     process.stderr.write(`${sentence}\n`),
   );
-  const config = workerdConfig(deployment, date, { reach, trustsMore: trusted !== null, v8Flags: v8 });
-  const files = { worker, config, trusted };
+  const hasProxy = proxy !== null;
+  const config = workerdConfig(deployment, date, { reach, trustsMore: trusted !== null, hasProxy, v8Flags: v8 });
+  const files = { worker, config, trusted, proxy };
+  const proxied = proxy === null ? {} : { CAIRN_PROXIED: JSON.stringify(proxiedRequests(proxy)) };
   return (folder, variables) =>
     startWorkerd(
       folder,
       files,
-      { CAIRN_DESTINATIONS: reach, ...process.env, ...variables },
+      { CAIRN_DESTINATIONS: reach, ...process.env, ...proxied, ...variables },
       {
         ...options,
         disk: { reserve, ...options.disk },

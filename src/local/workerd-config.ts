@@ -26,7 +26,14 @@ export const cairnDeployment: Deployment = {
     { binding: "ORGANIZATIONS", className: "OrganizationObject" },
     { binding: "INDEX", className: "IndexObject" },
   ],
-  variables: [...secretNames, "CAIRN_TOKEN_ALIAS", "CAIRN_DESTINATIONS", "CAIRN_PUBLIC_URL", "CAIRN_TRUST_PROXY"],
+  variables: [
+    ...secretNames,
+    "CAIRN_TOKEN_ALIAS",
+    "CAIRN_DESTINATIONS",
+    "CAIRN_PUBLIC_URL",
+    "CAIRN_TRUST_PROXY",
+    "CAIRN_PROXIED",
+  ],
 };
 
 /** Ways out to what tenants enter: a binding, and the service behind it. */
@@ -47,12 +54,20 @@ export interface ConfigOptions {
   readonly reach: Reach;
   /** "trusted.pem" lies beside the file, too: authorities beside those that browsers trust. */
   readonly trustsMore: boolean;
+  /** Some requests go through a proxy. */
+  readonly hasProxy: boolean;
   /** For measurements. */
   readonly v8Flags?: readonly string[];
 }
 
 /** Names on workerd's command line and in its control messages. */
-export const workerdNames = { socket: "http", objects: "objects", disk: "disk", reasons: "reasons" } as const;
+export const workerdNames = {
+  socket: "http",
+  objects: "objects",
+  disk: "disk",
+  reasons: "reasons",
+  proxy: "proxy",
+} as const;
 
 /**
  * The file's text; "worker.js" lies beside it. A class's objects are stored under a key made from its name, so renaming a class
@@ -61,13 +76,14 @@ export const workerdNames = { socket: "http", objects: "objects", disk: "disk", 
 export function workerdConfig(
   deployment: Deployment,
   compatibilityDate: string,
-  { reach, trustsMore, v8Flags = [] }: ConfigOptions,
+  { reach, trustsMore, hasProxy, v8Flags = [] }: ConfigOptions,
 ): string {
   const bindings = [
     ...deployment.variables.map((name) => `(name = "${name}", fromEnvironment = "${name}")`),
     ...waysOut.map(({ binding, service }) => `(name = "${binding}", service = "${service}")`),
     `(name = "DISK", service = "${workerdNames.disk}")`,
     `(name = "REASONS", service = "${workerdNames.reasons}")`,
+    ...(hasProxy ? [`(name = "PROXY", service = "${workerdNames.proxy}")`] : []),
     ...deployment.namespaces.map((each) => `(name = "${each.binding}", durableObjectNamespace = "${each.className}")`),
   ];
   const namespaces = deployment.namespaces.map(
@@ -80,7 +96,7 @@ const config :Workerd.Config = (
     (name = "main", worker = .main),
     (name = "${workerdNames.objects}", disk = (writable = true)),
     (name = "${workerdNames.disk}", external = (http = ())),
-    (name = "${workerdNames.reasons}", external = (http = ())),
+    (name = "${workerdNames.reasons}", external = (http = ())),${hasProxy ? `\n    (name = "${workerdNames.proxy}", external = (http = (style = proxy))),` : ""}
 ${waysOut.map(({ service }) => networkService(service, reach, trustsMore)).join("\n")}
   ],
   sockets = [(name = "${workerdNames.socket}", http = (), service = "main")],

@@ -19,6 +19,7 @@ import { failure, type Failure } from "../core/errors.ts";
 import { defaultDiskOptions, type DiskOptions, DiskSpace } from "./disk-space.ts";
 import { ErrorReasons } from "./error-reasons.ts";
 import { spawnGuarded } from "./guarded-process.ts";
+import { OutboundProxy, type ProxySettings } from "./outbound-proxy.ts";
 import { askOverHttp, LIVENESS, systemTimers, watchLiveness, type LivenessTimes } from "./liveness.ts";
 import type { Upstream } from "./upstream.ts";
 import { workerdNames } from "./workerd-config.ts";
@@ -30,6 +31,8 @@ export interface WorkerdFiles {
   readonly config: string;
   /** Certificates in PEM, if the configuration names them. */
   readonly trusted: string | null;
+  /** Where requests go through a proxy, if the configuration says that there is one. */
+  readonly proxy: ProxySettings | null;
 }
 
 /** Of what workerd wrote last, this much is told when it dies. */
@@ -62,9 +65,11 @@ export async function startWorkerd(
 
   const disk = await DiskSpace.serve(folder, { ...defaultDiskOptions, ...diskOptions });
   const reasons = await ErrorReasons.serve();
+  const proxy = files.proxy === null ? null : await OutboundProxy.serve(files.proxy);
   const close = (): void => {
     disk.close();
     reasons.close();
+    proxy?.close();
   };
   const args = [
     "serve",
@@ -73,6 +78,7 @@ export async function startWorkerd(
     `--directory-path=${workerdNames.objects}=${objects}`,
     `--external-addr=${workerdNames.disk}=${disk.address}`,
     `--external-addr=${workerdNames.reasons}=${reasons.address}`,
+    ...(proxy === null ? [] : [`--external-addr=${workerdNames.proxy}=${proxy.address}`]),
     "--control-fd=4",
     ...flags,
   ];

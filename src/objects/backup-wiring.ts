@@ -75,5 +75,5 @@ export function openDestination(
     { strict: env.CAIRN_DESTINATIONS !== "any" },
   );
   if (!parsed.ok) return parsed;
-  return new S3Destination(parsed.settings, wayOut(env.DESTINATIONS, env.REASONS), timing, retryPolicy);
+  return new S3Destination(parsed.settings, wayOut(env.DESTINATIONS, env), timing, retryPolicy);
 }

@@ -137,8 +137,8 @@ export class OrganizationObject extends DurableObject<OrganizationEnv> implement
 }
 
 /** Events go where backups may go, by a way out of their own. */
-function webhookParts({ CAIRN_DESTINATIONS: trusted, WEBHOOKS: outbound }: OrganizationEnv): Surroundings["webhooks"] {
-  return { strict: trusted !== "any", timers: systemTimers, fetch: wayOut(outbound, undefined) };
+function webhookParts(env: OrganizationEnv): Surroundings["webhooks"] {
+  return { strict: env.CAIRN_DESTINATIONS !== "any", timers: systemTimers, fetch: wayOut(env.WEBHOOKS, env) };
 }
 
 function unknown(caller: Caller): Failure {

@@ -1,14 +1,25 @@
 /**
- * A way out to what a tenant entered. Where the deployment can tell why a host was not reached (`npm start`, by the binding REASONS), a
- * request that fails throws that, as `Unreachable`.
+ * A way out to what a tenant entered: the network of the deployment's own for that, or the proxy of the environment that it runs in. Where
+ * the deployment can tell why a host was not reached (`npm start`), a request that fails throws that, as `Unreachable`.
  */
-import { isUnreachableReason, Unreachable } from "../core/unreachable.ts";
+import { goesThroughProxy, type ProxiedRequests } from "../core/outbound-proxy.ts";
+import { isUnreachableReason, Unreachable, UNREACHABLE_HEADER } from "../core/unreachable.ts";
+import type { OutboundEnv } from "./env.ts";
 
 export type WayOut = (url: string, init: RequestInit) => Promise<Response>;
 
-/** `outbound` undefined: the global fetch. `reasons` undefined: nobody knows more than that it failed. */
-export function wayOut(outbound: Fetcher | undefined, reasons: Fetcher | undefined): WayOut {
-  const send: typeof fetch = outbound === undefined ? fetch : outbound.fetch.bind(outbound);
+/** `network` undefined: the global fetch. */
+export function wayOut(network: Fetcher | undefined, env: OutboundEnv): WayOut {
+  const direct = directly(network, env.REASONS);
+  const { PROXY: proxy, CAIRN_PROXIED: proxied } = env;
+  if (proxy === undefined || proxied === undefined || proxied === null) return direct;
+  // Written by `src/local/`, from a value of this type.
+  const which = JSON.parse(proxied) as ProxiedRequests;
+  return (url, init) => (goesThroughProxy(new URL(url), which) ? throughProxy(proxy, url, init) : direct(url, init));
+}
+
+function directly(network: Fetcher | undefined, reasons: Fetcher | undefined): WayOut {
+  const send: typeof fetch = network === undefined ? fetch : network.fetch.bind(network);
   if (reasons === undefined) return (url, init) => send(url, init);
   return async (url, init) => {
     try {
@@ -19,6 +30,14 @@ export function wayOut(outbound: Fetcher | undefined, reasons: Fetcher | undefin
       throw reason === null ? error : new Unreachable(reason);
     }
   };
+}
+
+async function throughProxy(proxy: Fetcher, url: string, init: RequestInit): Promise<Response> {
+  const response = await proxy.fetch(url, init);
+  const reason = response.headers.get(UNREACHABLE_HEADER);
+  if (reason === null) return response;
+  await response.body?.cancel();
+  throw isUnreachableReason(reason) ? new Unreachable(reason) : new Error("the host could not be reached");
 }
 
 async function ask(reasons: Fetcher, reference: string) {

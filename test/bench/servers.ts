@@ -53,10 +53,11 @@ async function serve(
   const config = workerdConfig(deployment, compatibilityDateOf(readFileSync(join(root, "wrangler.toml"), "utf8")), {
     reach: "any",
     trustsMore: false,
+    hasProxy: false,
   });
   const workerd = await startWorkerd(
     folder,
-    { worker: await building, config, trusted: null },
+    { worker: await building, config, trusted: null, proxy: null },
     { ...process.env, ...environment },
   );
   if ("ok" in workerd) throw new Error(workerd.message);

@@ -45,9 +45,12 @@ export function classifyS3Error(answer: S3ErrorAnswer, asked: S3Asked, now: numb
   return { ...destinationFailure(meaning.class, message, retryAfterMs), status: answer.status, code };
 }
 
+/** What may be well again without anybody's change to the destination. */
+const passing = new Set<UnreachableReason>(["no-address", "no-proxy", "failed-behind-proxy"]);
+
 /** `reason` null: nobody knows. */
 export function unreachableFailure(url: URL, reason: UnreachableReason | null): S3Failure {
-  const mayPass = reason === null || reason === "no-address";
+  const mayPass = reason === null || passing.has(reason);
   const message = reason === null ? unreachableSomehow(url) : unreachableFor(reason, url);
   return { ...destinationFailure(mayPass ? "retry" : "bad", message), status: null, code: null };
 }
@@ -72,6 +75,12 @@ function unreachableFor(reason: UnreachableReason, { host }: URL): string {
       return `The destination at ${host} speaks no version of TLS that this server does, 1.2 or 1.3, or no cipher.`;
     case "no-address":
       return `The destination at ${host} has no address that this server connects to: its name cannot be looked up, or leads where no destination may be.`;
+    case "no-proxy":
+      return `The proxy that this server's environment names, in HTTPS_PROXY or HTTP_PROXY, could not be reached, and so the destination at ${host} neither.`;
+    case "refused-by-proxy":
+      return `The proxy that this server's environment names, in HTTPS_PROXY or HTTP_PROXY, refused the destination at ${host}: see what it allows and whether it wants a user name, or name the host in NO_PROXY.`;
+    case "failed-behind-proxy":
+      return `The proxy that this server's environment names, in HTTPS_PROXY or HTTP_PROXY, could not reach the destination at ${host}, or lost the connection.`;
   }
 }
 

@@ -3,10 +3,10 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { describeDestination, failed } from "../../backup/destinations/contract.ts";
 import { openS3At } from "../../support/open-s3.ts";
 import { type S3Server, startS3Server } from "../../support/s3-server.ts";
-import { startVirtualHostStore, type VirtualHostStore } from "../../support/virtual-host-proxy.ts";
+import { type RenamedStore, startVirtualHostStore } from "../../support/renamed-store.ts";
 
 let server: S3Server;
-let store: VirtualHostStore;
+let store: RenamedStore;
 beforeAll(async () => {
   server = await startS3Server();
   store = await startVirtualHostStore(server);

@@ -1,7 +1,6 @@
 /**
- * A store that takes requests with the bucket in the host's name only, before a real server that knows it from the path: it checks the
- * signature over the host as it was sent, and signs anew for the server behind it. While it runs, this process finds names that end in
- * `.s3.test` on its own machine.
+ * A store under a name of its own, before a real server that knows only itself: it checks the signature over the host as it was sent, and
+ * signs anew for the server behind it.
  */
 import dns from "node:dns";
 import { createServer, type IncomingMessage, request, type ServerResponse } from "node:http";
@@ -9,33 +8,59 @@ import type { AddressInfo } from "node:net";
 import { AwsV4Signer } from "aws4fetch";
 import type { S3Place } from "./s3-place.ts";
 
-export interface VirtualHostStore extends S3Place {
+export interface RenamedStore extends S3Place {
+  readonly port: number;
   close(): Promise<void>;
 }
 
 const SUFFIX = ".s3.test";
 
-export async function startVirtualHostStore(behind: S3Place): Promise<VirtualHostStore> {
+/** The bucket and the path that a request to this host is for; null: the store does not take it. */
+type Naming = (host: string, path: string) => string | null;
+
+/**
+ * It takes requests with the bucket in the host's name only. While it runs, this process finds names that end in `.s3.test` on its own
+ * machine.
+ */
+export async function startVirtualHostStore(behind: S3Place): Promise<RenamedStore> {
+  const { port, close } = await serve(behind, (host, path) => {
+    const [bucket = "", ...rest] = host.split(".");
+    return rest.join(".").split(":")[0] === `eu${SUFFIX}` ? `/${bucket}${path}` : null;
+  });
+  const { lookup } = dns;
+  dns.lookup = Object.assign(lookupHere(lookup), lookup);
+  return {
+    ...behind,
+    endpoint: `http://eu${SUFFIX}:${port}`,
+    port,
+    close: () => {
+      dns.lookup = lookup;
+      return close();
+    },
+  };
+}
+
+/** It takes requests to this host only, which the way there has to find and to speak TLS for. */
+export async function startStoreNamed(host: string, behind: S3Place): Promise<RenamedStore> {
+  const served = await serve(behind, (asked, path) => (asked.split(":")[0] === host ? path : null));
+  return { ...behind, endpoint: `https://${host}`, ...served };
+}
+
+async function serve(behind: S3Place, naming: Naming): Promise<{ port: number; close: () => Promise<void> }> {
   const server = createServer((incoming, outgoing) => {
-    answer(behind, incoming, outgoing).catch(() => outgoing.destroy());
+    answer(behind, naming, incoming, outgoing).catch(() => outgoing.destroy());
   });
   await new Promise<void>((resolve) => {
     server.listen(0, "127.0.0.1", resolve);
   });
   // A server that listens on TCP has such an address.
   const { port } = server.address() as AddressInfo;
-  const { lookup } = dns;
-  dns.lookup = Object.assign(lookupHere(lookup), lookup);
-  return {
-    ...behind,
-    endpoint: `http://eu${SUFFIX}:${port}`,
-    close: () =>
-      new Promise((resolve, reject) => {
-        dns.lookup = lookup;
-        server.close((error) => (error === undefined ? resolve() : reject(error)));
-        server.closeAllConnections();
-      }),
-  };
+  const close = (): Promise<void> =>
+    new Promise((resolve, reject) => {
+      server.close((error) => (error === undefined ? resolve() : reject(error)));
+      server.closeAllConnections();
+    });
+  return { port, close };
 }
 
 /** As `dns.lookup`, which the system's connections ask, with the store's names. */
@@ -46,7 +71,12 @@ function lookupHere(real: typeof dns.lookup): typeof dns.lookup {
   return lookup as typeof dns.lookup;
 }
 
-async function answer(behind: S3Place, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+async function answer(
+  behind: S3Place,
+  naming: Naming,
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+): Promise<void> {
   const { method = "GET", url: path = "/", headers } = incoming;
   const body = await readAll(incoming);
   const refuse = (code: string): void => {
@@ -54,8 +84,8 @@ async function answer(behind: S3Place, incoming: IncomingMessage, outgoing: Serv
     outgoing.end(method === "HEAD" ? "" : `<Error><Code>${code}</Code></Error>`);
   };
   const host = headers.host ?? "";
-  const [bucket, ...rest] = host.split(".");
-  if (rest.join(".").split(":")[0] !== `eu${SUFFIX}`) return refuse("SecondLevelDomainForbidden");
+  const named = naming(host, path);
+  if (named === null) return refuse("SecondLevelDomainForbidden");
   if (!(await isSigned(behind, method, `http://${host}${path}`, incoming))) return refuse("SignatureDoesNotMatch");
   const passed = Object.fromEntries(
     Object.entries(headers).flatMap(([name, value]) =>
@@ -65,7 +95,7 @@ async function answer(behind: S3Place, incoming: IncomingMessage, outgoing: Serv
     ),
   );
   const { accessKeyId, secretAccessKey, region, endpoint } = behind;
-  const url = `${endpoint}/${bucket}${path}`;
+  const url = endpoint + named;
   const signer = new AwsV4Signer({ method, url, headers: passed, accessKeyId, secretAccessKey, region, service: "s3" });
   const signed = await signer.sign();
   const target = new URL(url);

@@ -1,0 +1,176 @@
+/**
+ * The way out through the proxy that the server's environment names (HTTPS_PROXY, HTTP_PROXY). workerd speaks to no proxy that wants a
+ * tunnel for https, so it hands such requests on to this process, by a Unix socket that only its user can open: the request line has the
+ * whole URL, and what comes back is the answer. From here connections are made to the proxy alone, never to what a tenant entered.
+ */
+import http, { type IncomingMessage, type ServerResponse } from "node:http";
+import https from "node:https";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pipeline } from "node:stream";
+import { failure, type Failure } from "../core/errors.ts";
+import type { ProxiedRequests } from "../core/outbound-proxy.ts";
+import { UNREACHABLE_HEADER, type UnreachableReason } from "../core/unreachable.ts";
+
+export interface ProxySettings {
+  /** URLs of proxies, by the scheme of the requests that go through them. */
+  readonly proxies: Readonly<Partial<Record<"http" | "https", string>>>;
+  readonly noProxy: string;
+}
+
+/** What the environment says, in lower case first, as curl reads it; null: it names no proxy. */
+export function proxySettings(environment: Readonly<NodeJS.ProcessEnv>): ProxySettings | null | Failure {
+  const read = (name: string): string => environment[name.toLowerCase()] ?? environment[name] ?? "";
+  const proxies: Partial<Record<"http" | "https", string>> = {};
+  for (const scheme of ["http", "https"] as const) {
+    const name = `${scheme.toUpperCase()}_PROXY`;
+    const given = read(name);
+    if (given === "") continue;
+    const url = /^[a-z][a-z0-9+.-]*:\/\//i.test(given) ? given : `http://${given}`;
+    if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
+      return failure("invalid", `${name} must be the URL of an http proxy, such as http://proxy.example.com:3128.`);
+    }
+    proxies[scheme] = url;
+  }
+  return Object.keys(proxies).length === 0 ? null : { proxies, noProxy: read("NO_PROXY") };
+}
+
+/** What the Worker is told of it. */
+export function proxiedRequests({ proxies, noProxy }: ProxySettings): ProxiedRequests {
+  return { schemes: (["http", "https"] as const).filter((scheme) => proxies[scheme] !== undefined), noProxy };
+}
+
+export class OutboundProxy {
+  /** As workerd's command line takes it. */
+  readonly address: string;
+  readonly close: () => void;
+
+  private constructor(address: string, close: () => void) {
+    this.address = address;
+    this.close = close;
+  }
+
+  static async serve({ proxies }: ProxySettings): Promise<OutboundProxy> {
+    // A folder of its own, which the system opens to this user alone: a socket's path may not be as long as a data folder's.
+    const folder = mkdtempSync(join(tmpdir(), "cairn-proxy-"));
+    const path = join(folder, "socket");
+    const agents = {
+      "http:": new http.Agent({ keepAlive: true, proxyEnv: { HTTP_PROXY: proxies.http } }),
+      "https:": new https.Agent({ keepAlive: true, proxyEnv: { HTTPS_PROXY: proxies.https } }),
+    };
+    const options = { requireHostHeader: false };
+    const server = http.createServer(options, (incoming, outgoing) => {
+      incoming.on("error", () => outgoing.destroy());
+      outgoing.on("error", () => incoming.destroy());
+      try {
+        pass(agents, incoming, outgoing);
+      } catch {
+        // What node refuses to send. This is the process that serves everybody.
+        outgoing.destroy();
+      }
+    });
+    // Deadlines are the Worker's: a large object on a slow line takes its time.
+    server.requestTimeout = 0;
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(path, resolve);
+    });
+    server.unref();
+    return new OutboundProxy(`unix:${path}`, () => {
+      server.close();
+      server.closeAllConnections();
+      for (const agent of Object.values(agents)) agent.destroy();
+      rmSync(folder, { recursive: true, force: true });
+    });
+  }
+}
+
+interface Agents {
+  readonly "http:": http.Agent;
+  readonly "https:": https.Agent;
+}
+
+function pass(agents: Agents, incoming: IncomingMessage, outgoing: ServerResponse): void {
+  const url = URL.canParse(incoming.url ?? "") ? new URL(incoming.url ?? "") : null;
+  if (url === null || (url.protocol !== "https:" && url.protocol !== "http:")) {
+    outgoing.writeHead(400).end();
+    return;
+  }
+  // As a record, to which the agent can add what the proxy wants.
+  const headers: Record<string, string | string[]> = { host: url.host };
+  for (const [name, value] of passedOn(incoming.rawHeaders)) {
+    const before = headers[name];
+    headers[name] = before === undefined ? value : [before, value].flat();
+  }
+  const options = { method: incoming.method, headers };
+  const upstream =
+    url.protocol === "https:"
+      ? https.request(url, { ...options, agent: agents["https:"] })
+      : http.request(url, { ...options, agent: agents["http:"] });
+  const unreachable = (reason: UnreachableReason): void => {
+    outgoing.writeHead(502, { [UNREACHABLE_HEADER]: reason }).end();
+  };
+  upstream.on("response", (answer) => {
+    // Without a tunnel a proxy's own answers look like the host's, but for this one.
+    if (url.protocol === "http:" && answer.statusCode === 407) {
+      unreachable("refused-by-proxy");
+      answer.destroy();
+      return;
+    }
+    // What node refuses to pass on throws here; an answer that is cut short is cut short here too.
+    try {
+      outgoing.writeHead(answer.statusCode ?? 502, passedOn(answer.rawHeaders).flat());
+      pipeline(answer, outgoing, () => undefined);
+    } catch {
+      outgoing.destroy();
+    }
+  });
+  upstream.on("error", (error) => {
+    if (outgoing.headersSent) outgoing.destroy();
+    else unreachable(reasonOf(error));
+  });
+  incoming.pipe(upstream);
+  outgoing.on("close", () => upstream.destroy());
+}
+
+/** Those of a connection stay with it, and nobody but this file says what the last one says. */
+const ofConnections = /^(host|connection|keep-alive|proxy-.*|te|trailer|upgrade|x-cairn-unreachable)$/i;
+
+function passedOn(raw: readonly string[]): [string, string][] {
+  const headers: [string, string][] = [];
+  for (let i = 0; i < raw.length; i += 2) {
+    const [name = "", value = ""] = raw.slice(i, i + 2);
+    if (!ofConnections.test(name)) headers.push([name, value]);
+  }
+  return headers;
+}
+
+const reasonOfCode = new Map<string, UnreachableReason>([
+  ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", "untrusted"],
+  ["UNABLE_TO_GET_ISSUER_CERT", "untrusted"],
+  ["UNABLE_TO_GET_ISSUER_CERT_LOCALLY", "untrusted"],
+  ["SELF_SIGNED_CERT_IN_CHAIN", "untrusted"],
+  ["DEPTH_ZERO_SELF_SIGNED_CERT", "untrusted"],
+  ["ERR_TLS_CERT_ALTNAME_INVALID", "other-name"],
+  ["CERT_HAS_EXPIRED", "out-of-date"],
+  ["CERT_NOT_YET_VALID", "out-of-date"],
+  ["ERR_SSL_WRONG_VERSION_NUMBER", "no-tls"],
+  ["ERR_SSL_PACKET_LENGTH_TOO_LONG", "no-tls"],
+  ["ERR_SSL_UNSUPPORTED_PROTOCOL", "no-common-tls"],
+  ["ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE", "no-common-tls"],
+  ["ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION", "no-common-tls"],
+  ["ECONNREFUSED", "no-proxy"],
+  ["ENOTFOUND", "no-proxy"],
+  ["EAI_AGAIN", "no-proxy"],
+  ["ETIMEDOUT", "no-proxy"],
+  ["EHOSTUNREACH", "no-proxy"],
+  ["ENETUNREACH", "no-proxy"],
+]);
+
+function reasonOf(error: Error): UnreachableReason {
+  const code = String(Reflect.get(error, "code"));
+  const status = Reflect.get(error, "statusCode");
+  if (code === "ERR_PROXY_TUNNEL" && (status === 403 || status === 407)) return "refused-by-proxy";
+  return reasonOfCode.get(code) ?? "failed-behind-proxy";
+}

@@ -62,7 +62,7 @@ export default defineConfig({
           globalSetup: "./test/support/s3-global-setup.ts",
           include: inWorkerd,
           exclude: [...configDefaults.exclude, ...overFakeDatabases],
-          testTimeout: 30_000,
+          testTimeout: 60_000,
         },
       },
       {
@@ -70,7 +70,7 @@ export default defineConfig({
         test: {
           name: "directory",
           include: overFakeDatabases,
-          testTimeout: 30_000,
+          testTimeout: 60_000,
         },
       },
     ],

@@ -95,7 +95,8 @@ test(
     expect((await send("POST", `/api/organizations/${organizationId}/tokens`, permissions)).status).toBe(201);
 
     disk.free = MIB;
-    const full = { error: expect.stringMatching(/413.* The disk of the server is full: 1\.0 MiB are free/) };
+    // What the ballast gives back does not show here, and counts as taken.
+    const full = { error: expect.stringMatching(/413.* The disk of the server is full: [01]\.0 MiB are free/) };
     await expect.poll(() => attempt({ type: "delete", key: key(30) })).toEqual(full);
     expect(await attempt({ type: "delete", key: key(8) })).toEqual(full);
     expect(await attempt({ type: "set", key: key(8), value: 1 })).toEqual(full);

@@ -59,9 +59,9 @@ describe("a request to /api with", () => {
   });
 
   test.each<[string, number, Record<string, string>]>([
-    ["an Idempotency-Key of 100,000 characters", 400, { "idempotency-key": "x".repeat(100_000) }],
+    ["an Idempotency-Key of 10,000 characters", 400, { "idempotency-key": "x".repeat(10_000) }],
     ["an Idempotency-Key with a space", 400, { "idempotency-key": "a b" }],
-    ["an Authorization of 100,000 characters", 401, { authorization: `Bearer ${"x".repeat(100_000)}` }],
+    ["an Authorization of 10,000 characters", 401, { authorization: `Bearer ${"x".repeat(10_000)}` }],
     ["two Authorizations in one", 401, { authorization: `Bearer ${"x".repeat(60)}, Bearer y` }],
     ["another scheme", 401, { authorization: "Basic eDp5" }],
   ])("%s is a problem of status %i", async (_, status, headers) => {
@@ -69,6 +69,13 @@ describe("a request to /api with", () => {
     const answer = await server.send("POST", databases, token, { name: "x" }, headers);
     expect([answer.status, answer.headers.get("content-type")]).toEqual([status, "application/problem+json"]);
     expect(answer.body.detail.length).toBeLessThan(300);
+  });
+
+  test("more headers than any request has are refused by the front, in plain text", async () => {
+    for (const headers of [{ "idempotency-key": "x".repeat(100_000) }, { "x-a": "x".repeat(20_000) }]) {
+      const answer = await server.send("POST", databases, tenant.token, { name: "x" }, headers);
+      expect([answer.status, answer.body]).toEqual([431, expect.stringContaining("at most 16 KiB are allowed")]);
+    }
   });
 
   test("an encoded line break in its query or path starts no header", async () => {
@@ -97,7 +104,7 @@ describe("a request to /api with", () => {
     for (const [bytes, answer] of [
       [`${start}x-a: a\rb\r\n\r\n`, /^HTTP\/1\.1 400 /],
       [`${start}x-a: a\u0000b\r\n\r\n`, /^HTTP\/1\.1 400 /],
-      [`GET /api/${"a".repeat(100_000)} HTTP/1.1\r\nhost: x\r\n\r\n`, /^HTTP\/1\.1 414 /],
+      [`GET /api/${"a".repeat(100_000)} HTTP/1.1\r\nhost: x\r\n\r\n`, /^HTTP\/1\.1 431 /],
       ["nonsense\r\n\r\n", /^HTTP\/1\.1 [45]\d\d /],
     ] as const) {
       const text = await rawAnswer(bytes);
@@ -167,7 +174,10 @@ test("workerd killed while databases are made: each is made once, and what is li
     await expect.poll(() => server.workerdPid(), { timeout: 20_000 }).not.toBe(pid);
   }
   const made = await Promise.all(making);
-  const listed = await server.send("GET", `${path}?limit=100`, killed.token);
+  // All may have been made before the second kill: the server is there when it answers again.
+  const list = () => server.send("GET", `${path}?limit=100`, killed.token);
+  await expect.poll(async () => (await list()).status, { timeout: 20_000 }).toBe(200);
+  const listed = await list();
   expect(listed.body.items.map(({ id }: { id: string }) => id).toSorted()).toEqual(made.toSorted());
   for (const id of made) expect(await tryExchange(killed.opening(id))).toHaveProperty("token");
   await killed.connect(made[0] ?? "").then((connect) => connect.close());

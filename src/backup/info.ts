@@ -6,6 +6,7 @@ import type {
   BackupVerificationInfo,
 } from "../core/backup-commands.ts";
 import type { UnixMs } from "../core/clock.ts";
+import { timeOfVersion } from "../core/versionstamp.ts";
 import type { Configuration } from "./configuration.ts";
 import { knownPrefix } from "./destinations/object-name.ts";
 import { generationPrefix } from "./format/object-names.ts";
@@ -28,13 +29,19 @@ export function backupInfo(
     createdAt,
     paused,
     status: statusOf(configuration),
-    lagMs: backlog.lagMs,
+    lagMs: Math.max(backlog.lagMs, unheldMs(generations, now)),
     backlogBytes: backlog.bytes,
     lastObject: lastObjectOf(configuration, generations),
     lastError: error ?? noticeOf(configuration, now),
     verification,
     generations: generations.map((generation) => describe(generation, generations, configuration)),
   };
+}
+
+/** For how long a generation has been lost or left, while no later generation gives back what came after it. */
+function unheldMs(generations: readonly Generation[], now: UnixMs): number {
+  const since = generations.flatMap(({ gap }) => (gap === null || gap.upTo !== null ? [] : [timeOfVersion(gap.after)]));
+  return Math.max(0, now - Math.min(now, ...since));
 }
 
 /** What was found and has been made good is shown for a while all the same: nobody looks all the time. */

@@ -148,16 +148,19 @@ test("what is deleted again and again gets a new generation once in an hour, and
     const { tested, store } = subject;
     let generations = 0;
     const said: (string | undefined)[] = [];
+    const lags: number[] = [];
     for (let minute = 0; minute < 180; minute += 3) {
       store.objects.clear();
       await subject.busy(3 * MINUTE_MS);
       generations = Math.max(generations, (await tested.info()).generations.length);
       said.push((await tested.info()).lastError?.message);
+      lags.push((await tested.info()).lagMs);
     }
+    expect(lags[10], "nothing is stored while it waits").toBeGreaterThan(25 * MINUTE_MS);
     expect(said[10]).toMatch(/less than an hour ago: a new generation begins at 20/);
     expect(generations, "one in each hour, what it replaced, and the one before").toBeLessThanOrEqual(6);
     await tested.pass(HOUR_MS);
-    await tested.settle();
+    expect((await tested.settle()).lagMs).toBe(0);
     expect(await subject.restored(tested.database.lastVersion)).toBe(stateOf(tested));
   });
 });

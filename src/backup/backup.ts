@@ -116,7 +116,14 @@ export class Backup {
     const ownership = new Ownership({ database, generations, clock, writer, leave, begun });
     this.#ownership = ownership;
     this.#exporter = new Exporter({ database, generations, clock, policy, ownership, dueBy });
-    this.#manifests = new ManifestWriter({ configurations: this.#configurations, generations, clock, entropy, policy });
+    this.#manifests = new ManifestWriter({
+      configurations: this.#configurations,
+      generations,
+      clock,
+      entropy,
+      policy,
+      clockReadings: () => database.clockReadings(),
+    });
     const manifests = this.#manifests;
     const inspection = new Inspection({ configurations, generations, ownership, manifests, clock, policy });
     this.#shipments = new Shipments({

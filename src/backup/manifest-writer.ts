@@ -4,9 +4,10 @@
  */
 import { toHex } from "../core/bytes.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
+import type { ClockReading } from "../core/clock-spans.ts";
 import type { Entropy } from "../core/entropy.ts";
 import { MAX_BACKUP_GENERATIONS, MAX_OTHER_GENERATIONS } from "../core/limits.ts";
-import { timeOfVersion, type Version } from "../core/versionstamp.ts";
+import { LAST_VERSION, timeOfVersion, type Version } from "../core/versionstamp.ts";
 import type { Configuration, ConfigurationTable } from "./configuration.ts";
 import { type Destination, type DestinationFailure, destinationFailure } from "./destinations/destination.ts";
 import {
@@ -28,6 +29,7 @@ export interface ManifestWriterOptions {
   readonly clock: Clock;
   readonly entropy: Entropy;
   readonly policy: BackupPolicy;
+  readonly clockReadings: () => readonly ClockReading[];
 }
 
 /** How often it is read anew because another writer was faster. */
@@ -43,6 +45,8 @@ export class ManifestWriter {
   dueAt({ manifestAt, manifestChanges }: Configuration): UnixMs | null {
     const { generations, clock, policy } = this.#options;
     if (manifestChanges > 0) return clock.now();
+    // A clock that was set back must not keep the manifest as it is until it has caught up.
+    if (manifestAt > clock.now()) return clock.now();
     const newest = Math.max(0, ...generations.all().map(({ exportedAt }) => exportedAt ?? 0));
     return newest >= manifestAt && newest > 0 ? asUnixMs(manifestAt + policy.manifestEveryMs) : null;
   }
@@ -123,13 +127,15 @@ export class ManifestWriter {
   }
 
   #describe(all: readonly Generation[], line: string | null): ManifestGeneration[] {
+    const readings = this.#options.clockReadings();
     return all
       .filter(({ state }) => state !== "deleting")
-      .map((generation) => this.#describeOne(generation, generation.owned ? line : null));
+      .map((generation) => this.#describeOne(generation, generation.owned ? line : null, readings));
   }
 
-  #describeOne(generation: Generation, line: string | null): ManifestGeneration {
-    const { start, state, consistentFrom, firstPoint, log, snapshot, gap } = generation;
+  #describeOne(generation: Generation, line: string | null, readings: readonly ClockReading[]): ManifestGeneration {
+    const { start, state, consistentFrom, firstPoint, log, snapshot, gap, endsAt, exported } = generation;
+    const last = gap?.after ?? endsAt ?? (state === "retired" ? exported : LAST_VERSION);
     const hasEnded = state === "ended" || state === "damaged";
     return {
       start,
@@ -143,6 +149,7 @@ export class ManifestWriter {
       log,
       snapshot,
       gaps: gap === null ? [] : [gap],
+      clock: readings.filter(({ version }) => version > start && version <= last),
     };
   }
 }

@@ -35,6 +35,11 @@ const HELD_AFTER_DEATHS_MS = 60 * 60 * 1000;
 
 const GONE = failure("not-found", "There is no such database");
 
+/** `asOf`: what the clock said when the commit was made. */
+export interface DatedMoment extends ResolvedMoment {
+  readonly asOf: UnixMs;
+}
+
 export interface PastStatesOptions {
   readonly storage: SyncStorage;
   readonly clock: Clock;
@@ -67,7 +72,7 @@ export class PastStates {
   async open(
     databaseId: string,
     destination: NewBackupDestination,
-    moment: ResolvedMoment,
+    moment: DatedMoment,
     room: PastRoom,
   ): Promise<PastInfo | Failure> {
     return this.#inTurn(async () => {
@@ -113,7 +118,7 @@ export class PastStates {
   async #build(
     databaseId: string,
     destination: NewBackupDestination,
-    { generation, version, isExact }: ResolvedMoment,
+    { generation, version, isExact, asOf }: DatedMoment,
     room: PastRoom,
   ): Promise<PastInfo | Failure> {
     const refused = await this.#makeRoom(databaseId, version, room);
@@ -122,6 +127,7 @@ export class PastStates {
     const name = pastName(databaseId, version);
     const received = await this.#options.object(name).receive({
       purpose: "past",
+      asOf,
       jobId: JOB_ID,
       databaseId,
       destination,

@@ -5,6 +5,7 @@
 import type { NewBackupDestination } from "../core/backup-commands.ts";
 import { toHex } from "../core/bytes.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
+import { clockAt, type ClockReading } from "../core/clock-spans.ts";
 import type { Entropy } from "../core/entropy.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_BACKUP_AHEAD_MS, MAX_RESTORE_POINTS } from "../core/limits.ts";
@@ -30,10 +31,11 @@ import { asFailure, type OpenBackup, openBackup, type OpenBucket, openBucket, ty
 import { PastStates } from "./past-states.ts";
 import type { BackupBucket } from "./replay/backup-bucket.ts";
 import type { Generation } from "./replay/catalog.ts";
+import { readingsOf, resolveAt } from "./replay/clock-times.ts";
 import { pointAt } from "./replay/commits.ts";
 import { pointsAround } from "./replay/point-pages.ts";
 import { resolveInHistories } from "./replay/histories.ts";
-import { highestVersion, type ResolvedMoment, resolveMoment, restorableRange } from "./replay/points.ts";
+import { highestVersion, type ResolvedMoment, restorableRange } from "./replay/points.ts";
 import { type JobRoom, type RestorePurpose, Restores, type SideStore } from "./restore.ts";
 import type { SecretBox } from "./secrets.ts";
 import type { BackupTask, LogSource } from "./sources.ts";
@@ -54,7 +56,7 @@ export interface RestoreServiceOptions {
   readonly side: SideStore;
   readonly adopt: (entries: number, floor: Version, also: (heldUpTo: Version) => void) => void;
   /** In the transaction of an adoption: what becomes of the database then. */
-  readonly adopted: (purpose: Exclude<RestorePurpose, "check">, version: Version) => void;
+  readonly adopted: (purpose: Exclude<RestorePurpose, "check">, asOf: UnixMs) => void;
   readonly own: OwnBackup;
   /** Checks the settings and makes the driver; sends nothing. */
   readonly connect: (destination: NewBackupDestination) => Destination | Failure;
@@ -97,8 +99,8 @@ export class RestoreService {
         lastVersion: () => options.database.lastVersion,
       }),
       ownDestination: () => own.source(),
-      adopted: (purpose, version, heldUpTo) => {
-        options.adopted(purpose, version);
+      adopted: (purpose, asOf, heldUpTo) => {
+        options.adopted(purpose, asOf);
         if (purpose === "restore") own.restored(heldUpTo);
       },
     });
@@ -170,6 +172,7 @@ export class RestoreService {
       version,
       isExact,
       floor,
+      ...(order.purpose === "past" ? { asOf: order.asOf } : {}),
     });
   }
 
@@ -219,7 +222,9 @@ export class RestoreService {
       mostKeyBytes: 0,
     });
     if (!page.ok) return asFailure(page);
-    return { ok: true, kind: "points", points: page.points, next: page.next };
+    const readings = readingsOf(opened.catalog);
+    const points = page.points.map((point) => ({ ...point, clock: clockAt(readings, point.version) }));
+    return { ok: true, kind: "points", points, next: page.next };
   }
 
   async #resolve(at: string, generation: string | null): Promise<RestoreAnswer | Failure> {
@@ -345,8 +350,10 @@ export class RestoreService {
     return this.#lookups.run(async () => {
       const found = await this.#find(wanted);
       if (!found.ok) return found.code === "not-found" ? this.#withRange(found) : found;
-      const { bucket, destination } = found.opened;
-      return pastAnswer(await this.#past.open(bucket.databaseId, destination, found.resolved, room));
+      const { resolved } = found;
+      const { bucket, destination, clock } = found.opened;
+      const asOf = clockAt(clock, resolved.version) ?? timeOfVersion(resolved.version);
+      return pastAnswer(await this.#past.open(bucket.databaseId, destination, { ...resolved, asOf }, room));
     });
   }
 
@@ -412,12 +419,13 @@ export class RestoreService {
     generation,
   }: Wanted): Promise<{ readonly ok: true; readonly opened: Seen; readonly resolved: ResolvedMoment } | Failure> {
     if (generation !== null) return this.#findIn(generation, moment);
-    const opened = await this.#openOwn();
-    if (!opened.ok) return opened;
-    const { bucket, catalog, destination } = opened;
-    const resolved = await resolveMoment(bucket, catalog, version);
+    const backup = await this.#openOwn();
+    if (!backup.ok) return backup;
+    const { bucket, catalog, destination } = backup;
+    const resolved = await resolveAt(bucket, catalog, moment, version);
     if (!resolved.ok) return asFailure(resolved);
-    return { ok: true, opened: { bucket, starts: catalog.starts, destination }, resolved };
+    const opened = { bucket, starts: catalog.starts, destination, clock: readingsOf(catalog) };
+    return { ok: true, opened, resolved };
   }
 
   /** In this very generation, whoever has written it. */
@@ -469,10 +477,12 @@ interface Seen {
   /** Of all generations there. */
   readonly starts: readonly Version[];
   readonly destination: NewBackupDestination;
+  /** What the clock said while versions ran ahead of it, as far as that is wanted. */
+  readonly clock: readonly ClockReading[];
 }
 
 function seenIn({ bucket, histories, destination }: OpenBucket): Seen {
-  return { bucket, starts: histories.starts, destination };
+  return { bucket, starts: histories.starts, destination, clock: [] };
 }
 
 /** null: none is named. */

@@ -5,12 +5,12 @@
  */
 import type { NewBackupDestination } from "../core/backup-commands.ts";
 import { fromHex, toHex } from "../core/bytes.ts";
-import type { Clock } from "../core/clock.ts";
+import type { Clock, UnixMs } from "../core/clock.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_RESTORE_IN_PLACE_BYTES } from "../core/limits.ts";
 import type { DamagedGeneration, EntriesDigest, ReceiveOrder, RestoreJob, Undone } from "../core/restore-commands.ts";
 import type { SyncStorage } from "../core/storage.ts";
-import type { Version } from "../core/versionstamp.ts";
+import { timeOfVersion, type Version } from "../core/versionstamp.ts";
 import type { Destination } from "./destinations/destination.ts";
 import { generationFolder } from "./format/object-names.ts";
 import { StateDigest } from "./format/state-digest.ts";
@@ -51,7 +51,7 @@ export interface RestoreOptions {
    */
   readonly adopt: (entries: number, floor: Version, also: (heldUpTo: Version) => void) => void;
   /** In that transaction: what becomes of the database then. */
-  readonly adopted: (purpose: Exclude<RestorePurpose, "check">, version: Version, heldUpTo: Version) => void;
+  readonly adopted: (purpose: Exclude<RestorePurpose, "check">, asOf: UnixMs, heldUpTo: Version) => void;
   readonly connect: (destination: NewBackupDestination) => Destination | Failure;
   /** Where this database's own backup goes. */
   readonly ownDestination: () => Promise<{ readonly ok: true; readonly destination: NewBackupDestination } | Failure>;
@@ -74,6 +74,8 @@ export interface RestoreRequest {
   readonly version: Version;
   readonly isExact: boolean;
   readonly floor: Version;
+  /** When that commit was made, if that is known better than by its version. */
+  readonly asOf?: UnixMs;
   /** Only checked, before anything else. */
   readonly olderGenerations: readonly Generation[];
 }
@@ -283,7 +285,7 @@ export class Restores {
 
   async #finish(id: string, input: Input, state: State): Promise<void> {
     const { jobs, adopt, adopted } = this.#options;
-    const { purpose, version, floor } = input;
+    const { purpose, version, floor, asOf = timeOfVersion(version) } = input;
     if (purpose === "check") return this.#digest(id, state);
     const undone = purpose === "restore" ? await this.#countUndone(id, input, state) : null;
     if (undone === "counting") return;
@@ -291,7 +293,7 @@ export class Restores {
     adopt(state.cursor.stored, floor, (heldUpTo) => {
       jobs.complete(id, undone === null ? {} : { outcome: { undone, before: heldUpTo } });
       this.#options.undone.end();
-      adopted(purpose, version, heldUpTo);
+      adopted(purpose, asOf, heldUpTo);
     });
     this.#active = null;
   }

@@ -1,6 +1,7 @@
 /** What a backup needs of what is around it, handed in by `objects/`. The engine's classes fit as they are. */
 import type { BackupCredentials, BackupDestination } from "../core/backup-commands.ts";
 import type { UnixMs } from "../core/clock.ts";
+import type { ClockReading } from "../core/clock-spans.ts";
 import type { Failure } from "../core/errors.ts";
 import type { Version } from "../core/versionstamp.ts";
 import type { Destination } from "./destinations/destination.ts";
@@ -38,6 +39,8 @@ export interface DatabaseSource extends EntrySource {
   readonly lastVersion: Version;
   /** Entries stored, about. */
   counters(): { readonly entries: number };
+  /** What the clock said while versions ran ahead of it, ascending. */
+  clockReadings(): readonly ClockReading[];
   /** The greatest key stored; null: there is none. */
   lastKey(): Uint8Array | null;
   /** Every commit so far is at or below the version that this returns, and every later one above. */

@@ -84,7 +84,10 @@ export class VerificationSchedule {
   /** null: never. */
   dueAt(): UnixMs | null {
     const row = this.#read();
-    return row === null || (row.everyMs === 0 && !row.automatic) ? null : row.nextAt;
+    if (row === null || (row.everyMs === 0 && !row.automatic)) return null;
+    const now = this.#clock.now();
+    // Further away than any interval: the clock was set back.
+    return row.nextAt > now + MAX_VERIFICATION_INTERVAL_HOURS * HOUR_MS ? now : row.nextAt;
   }
 
   /** null: never. */

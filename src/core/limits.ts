@@ -259,6 +259,15 @@ export const MAX_UNDONE_PAGES = 10;
  */
 export const CLOCK_SET_BACK_MS = 24 * 60 * 60 * 1000;
 
+/**
+ * A clock that was set back by more than this is noted with the commits that follow. After a restart versions may be 5 seconds ahead of
+ * the clock, which is none.
+ */
+export const CLOCK_BEHIND_MS = 10_000;
+
+/** Readings of the clock that a database keeps, from when it had been set back: the oldest go. */
+export const MAX_CLOCK_READINGS = 1_000;
+
 /** One page of points to restore to. */
 export const MAX_RESTORE_POINTS = 1000;
 

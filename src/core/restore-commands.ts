@@ -77,8 +77,11 @@ export type ReceiveOrder = {
   readonly generation: string;
 } & (
   | { readonly purpose: "fork" }
-  /** To be read as of that version, and wiped when nobody does for a while. Grants of the revoked tokens are refused there. */
-  | { readonly purpose: "past"; readonly revoked: readonly RevokedToken[] }
+  /**
+   * To be read as of that version, whose commit was made at that time, and wiped when nobody does for a while. Grants of the revoked
+   * tokens are refused there.
+   */
+  | { readonly purpose: "past"; readonly asOf: UnixMs; readonly revoked: readonly RevokedToken[] }
   /** To be compared. The older generations are checked too. */
   | { readonly purpose: "check"; readonly olderGenerations: readonly string[] }
 );
@@ -101,6 +104,8 @@ export interface RestorePoint {
 }
 
 export interface RestorePointInfo extends RestorePoint {
+  /** What the clock said when it was made, or a little before, if it had been set back: the time of the version is another then. */
+  readonly clock: UnixMs | null;
   /** What the commit has changed, if that was asked for: nothing, for one that is the backup's own. */
   readonly changes: CommitChanges | null;
 }

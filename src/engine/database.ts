@@ -7,11 +7,13 @@
  * back, and the commits are then tried one by one, so that the one at fault fails alone.
  */
 import type { Clock, UnixMs } from "../core/clock.ts";
+import type { ClockReading } from "../core/clock-spans.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_SUM_BYTES } from "../core/limits.ts";
 import type { AtomicWrite, CommitResult, Effect, Entry, ReadRange } from "../core/operations.ts";
 import type { SyncStorage, Transact } from "../core/storage.ts";
 import { asVersion, type Version, VERSIONSTAMP_SUFFIX_BYTES } from "../core/versionstamp.ts";
+import { ClockReadings } from "./clock-readings.ts";
 import { type EntryBounds, EntryTable, type StoredEntry } from "./entry-table.ts";
 import { logEntryBound } from "./log-entry.ts";
 import { MutationLog } from "./mutation-log.ts";
@@ -72,6 +74,7 @@ export class Database {
   readonly #entries: EntryTable;
   readonly #mark: Mark;
   readonly #versions: VersionClock;
+  readonly #readings: ClockReadings;
   readonly #derivedTables: readonly DerivedTable[];
   readonly #onExpirySet: (at: UnixMs) => void;
   readonly #onLogged: (bytes: number) => void;
@@ -101,6 +104,7 @@ export class Database {
     this.#entries = new EntryTable(storage.sql, this.#transact);
     this.#mark = new Mark(storage.sql);
     this.#versions = new VersionClock(this.#mark);
+    this.#readings = new ClockReadings(storage.sql);
     this.log = new MutationLog(storage);
     this.watches = new WatchHub((keys) => keys.map((key) => this.#entries.get(key, this.#clock.now())));
   }
@@ -233,6 +237,11 @@ export class Database {
     this.watches.flush();
   }
 
+  /** What the clock said while versions ran ahead of it, ascending: only while there was a log. */
+  clockReadings(): ClockReading[] {
+    return this.#readings.all();
+  }
+
   /** What was counted since the database was made. */
   counters(): Readonly<Counters> {
     return { ...this.#mark.counters };
@@ -302,12 +311,20 @@ export class Database {
   /** What was done counts when this has returned, and only then may be announced. */
   #withVersions(count: number, now: UnixMs, transact: Transact, work: () => Applied[]): Applied[] {
     let markStored: () => void = () => undefined;
-    const applied = transact(() => {
-      markStored = this.#versions.reserve(count, now);
-      return work();
-    });
-    markStored();
-    return applied;
+    try {
+      const applied = transact(() => {
+        markStored = this.#versions.reserve(count, now);
+        const first = this.#versions.next(now);
+        const done = work();
+        if (done.some(({ loggedBytes }) => loggedBytes > 0)) this.#readings.note(first, now);
+        return done;
+      });
+      markStored();
+      return applied;
+    } catch (error) {
+      this.#readings.undone();
+      throw error;
+    }
   }
 
   /** In the transaction that is open, or else in one of its own. */

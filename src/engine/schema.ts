@@ -6,7 +6,8 @@ import type { SyncStorage } from "../core/storage.ts";
  * `entries` has no rowid: one row written per entry and rows in key order on disk. A row past 1,000 bytes would spill into pages
  * of its own, so such a value lies in `large_values` and the entry holds its id. `mutation_log_1` and its successors
  * (`mutation-log.ts`) have one row per commit, whose number is the commit's version; only a commit too big for one row has more, on
- * the versions just below it, which it reserved: `parts_after` counts those that follow.
+ * the versions just below it, which it reserved: `parts_after` counts those that follow. `clock_readings` says what
+ * the clock said when a version was given out that was far ahead of it (`clock-readings.ts`).
  */
 const MIGRATIONS: readonly (readonly string[])[] = [
   [
@@ -28,6 +29,7 @@ const MIGRATIONS: readonly (readonly string[])[] = [
     `DELETE FROM meta WHERE name = 'version_mark'`,
   ],
   ["ALTER TABLE mark ADD COLUMN peak_bytes INTEGER NOT NULL DEFAULT 0"],
+  ["CREATE TABLE clock_readings (version INTEGER PRIMARY KEY, time INTEGER NOT NULL)"],
 ];
 
 const SCHEMA: Schema = {

@@ -47,6 +47,11 @@ export class VersionClock {
     };
   }
 
+  /** The least version that can be given out next. */
+  next(now: UnixMs): Version {
+    return this.#next(1, now);
+  }
+
   /** Takes `width` consecutive versions within what `reserve` made sure of, and returns the greatest. */
   take(width: number, now: UnixMs): Version {
     this.#last = this.#next(width, now);

@@ -7,7 +7,7 @@ import { type Failure, failure } from "../core/errors.ts";
 import { PAST_STATE_IDLE_MS } from "../core/limits.ts";
 import { PAST_IS_BEING_BUILT, PAST_IS_READ_ONLY } from "../core/restore-commands.ts";
 import type { SyncStorage } from "../core/storage.ts";
-import { asVersion, timeOfVersion, type Version } from "../core/versionstamp.ts";
+import { asVersion, timeOfVersion } from "../core/versionstamp.ts";
 import type { Task } from "./alarm-clock.ts";
 
 export type Mode =
@@ -30,7 +30,7 @@ export class ObjectMode {
   readonly #storage: SyncStorage;
   readonly #clock: Clock;
   #mode: Mode;
-  #asOf: Version | null;
+  #asOf: UnixMs | null;
   #usedAt: UnixMs;
   #notedAt: UnixMs;
 
@@ -40,8 +40,11 @@ export class ObjectMode {
     this.#clock = clock;
     // Written below, from a value of this type.
     this.#mode = (this.#read("mode") ?? initial) as Mode;
-    const asOf = this.#read("as_of");
-    this.#asOf = asOf === null ? null : asVersion(Number(asOf));
+    const asOf = this.#read("as_of_ms");
+    // A state that an earlier version has built has only the version of its commit.
+    const version = asOf === null ? this.#read("as_of") : null;
+    this.#asOf =
+      asOf !== null ? asUnixMs(Number(asOf)) : version === null ? null : timeOfVersion(asVersion(Number(version)));
     this.#usedAt = asUnixMs(Number(this.#read("used_at") ?? 0));
     this.#notedAt = this.#usedAt;
   }
@@ -57,13 +60,13 @@ export class ObjectMode {
 
   /** By which expiry is judged: the time of its commit in a state of the past. */
   now(): UnixMs {
-    return this.#asOf === null ? this.#clock.now() : timeOfVersion(this.#asOf);
+    return this.#asOf ?? this.#clock.now();
   }
 
   /** In the caller's transaction, if there is one. It must not be rolled back after this. */
-  become(mode: Mode, asOf: Version | null = null): void {
+  become(mode: Mode, asOf: UnixMs | null = null): void {
     this.#write("mode", mode);
-    if (asOf !== null) this.#write("as_of", asOf);
+    if (asOf !== null) this.#write("as_of_ms", asOf);
     this.#mode = mode;
     this.#asOf = asOf;
     this.#usedAt = this.#clock.now();

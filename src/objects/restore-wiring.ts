@@ -46,9 +46,9 @@ export function databaseRestores(parts: RestoreParts): RestoreService {
     database,
     side,
     adopt: (entries, floor, also) => database.adopt(side, entries, floor, also),
-    adopted: (purpose, version) => {
+    adopted: (purpose, asOf) => {
       if (purpose === "fork") mode.become("open");
-      else if (purpose === "past") mode.become("past", version);
+      else if (purpose === "past") mode.become("past", asOf);
     },
     own: backup,
     connect: (given) => {

@@ -1,7 +1,7 @@
 /** A restore that is killed, cancelled, held up or crossed by others: wholly the old state or wholly the new one. */
 import { describe, expect, test } from "vitest";
 import { destinationFailure } from "../../src/backup/destinations/destination.ts";
-import { asVersion, versionstampHex } from "../../src/core/versionstamp.ts";
+import { asVersion, timeOfVersion, versionstampHex } from "../../src/core/versionstamp.ts";
 import { BackupWriter, writeBackup } from "../support/backup-writer.ts";
 import { MemoryDestination } from "../support/memory-destination.ts";
 import {
@@ -72,7 +72,7 @@ describe("in place", () => {
       expect(job.slices).toBeGreaterThan(5);
       expect(job.done).toBe(job.total);
       expect(target.stored()).toBe(describeModel(writer.history.get(writer.lastVersion)));
-      expect(target.adopted).toEqual([{ purpose: "restore", version: writer.lastVersion }]);
+      expect(target.adopted).toEqual([{ purpose: "restore", asOf: timeOfVersion(writer.lastVersion) }]);
       expect(target.restored).toBe(1);
       expect(sideTables(storage.sql)).toEqual([]);
     });

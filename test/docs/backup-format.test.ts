@@ -101,6 +101,7 @@ const generation: ManifestGeneration = {
   log: { objects: 1, bytes: 10, head: { object: "logs/x", sha256: "0".repeat(64) } },
   snapshot: { objects: 1, bytes: 10, head: { object: "snapshots/x", sha256: "0".repeat(64) } },
   gaps: [{ after: asVersion(5_000), upTo: null, cause: "a test" }],
+  clock: [{ version: asVersion(4_000), time: asUnixMs(1) }],
 };
 const manifest = encodeManifest({ databaseId: "a", writtenAt: asUnixMs(5), generations: [generation] });
 

@@ -16,7 +16,7 @@ afterAll(async () => {
 const HOUR_S = 3_600;
 
 describe.skipIf(clock === null)("a clock that was ahead by three hours and is set back", () => {
-  test("keeps no fresh token from a database in use, no entry with an expiry from being stored, and no backup waiting", async ({
+  test("keeps no fresh token from a database in use, no entry with an expiry from being stored, no backup waiting, and says which times are uncertain", async ({
     onTestFinished,
   }) => {
     const server = await startManagedServer(clock?.environment);
@@ -40,6 +40,7 @@ describe.skipIf(clock === null)("a clock that was ahead by three hours and is se
     expect(await use("before")).toBe("read true");
     clock?.setAhead(3 * HOUR_S);
     await expect.poll(() => use("ahead")).toBe("read true");
+    const meanwhile = new Date().toISOString();
     clock?.setAhead(0);
 
     const answers = new Set<string>();
@@ -56,5 +57,21 @@ describe.skipIf(clock === null)("a clock that was ahead by three hours and is se
       .toBe("read true");
     expect([...answers].filter((one) => one.includes("401"))).toEqual([]);
     await expect.poll(async () => (await backup()).backlogBytes, { timeout: 8_000 }).toBe(0);
+
+    // What was written while the clock was ahead is not taken for what was there at the real time.
+    const forks = `/api/databases/${id}/forks`;
+    const refused = await server.send("POST", forks, tenant.token, { at: meanwhile });
+    expect(refused).toMatchObject({ status: 409, body: { code: "conflict" } });
+    expect(refused.body.detail).toMatch(/ is ambiguous: the server's clock was ahead and was set back/);
+    const [first = "", last = ""] = refused.body.detail.match(/\b[0-9a-f]{16}0000\b/g);
+    expect(first < last).toBe(true);
+    const forked = await server.send("POST", forks, tenant.token, { at: last });
+    expect(forked.status).toBe(202);
+    const { body: listed } = await server.send(
+      "GET",
+      `/api/databases/${id}/backup/points?direction=before&limit=5`,
+      tenant.token,
+    );
+    expect(Date.parse(listed.items[0].clock) - Date.now()).toBeLessThan(HOUR_S * 1000);
   });
 });

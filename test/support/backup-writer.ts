@@ -223,6 +223,7 @@ export class BackupWriter {
         log,
         snapshot,
         gaps,
+        clock: [],
       }),
     );
     return { databaseId: this.databaseId, writtenAt: this.now, generations: described };

@@ -6,8 +6,10 @@
  * make one: size and number of values are limited before anything is parsed.
  */
 import { asUnixMs, type UnixMs } from "../../core/clock.ts";
+import type { ClockReading } from "../../core/clock-spans.ts";
 import {
   MAX_BACKUP_GENERATIONS,
+  MAX_CLOCK_READINGS,
   MAX_MANIFEST_BYTES,
   MAX_MANIFEST_TEXT_CHARACTERS,
   MAX_MANIFEST_VALUES,
@@ -82,6 +84,8 @@ export interface ManifestGeneration {
   readonly log: FolderState;
   readonly snapshot: FolderState;
   readonly gaps: readonly Gap[];
+  /** What the clock said while versions ran ahead of it, ascending: see docs/backup-format.md. */
+  readonly clock: readonly ClockReading[];
 }
 
 export interface Manifest {
@@ -127,6 +131,10 @@ function generationJson(generation: ManifestGeneration): object {
       after: versionstampHex(after),
       upTo: stampText(upTo),
       cause,
+    })),
+    clock: generation.clock.map(({ version, time }) => ({
+      versionstamp: versionstampHex(version),
+      time: timeText(time),
     })),
   };
 }
@@ -216,6 +224,10 @@ function parseGeneration(node: JsonNode): ManifestGeneration {
         upTo: gap.field("upTo").orNull((value) => value.stamp()),
         cause: gap.field("cause").text(),
       })),
+    clock: (node.optional("clock")?.list(MAX_CLOCK_READINGS) ?? []).map((reading) => ({
+      version: reading.field("versionstamp").stamp(),
+      time: reading.field("time").time(),
+    })),
   };
 }
 

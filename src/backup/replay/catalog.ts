@@ -4,6 +4,7 @@
  *
  * A generation gives back every commit after its `differential` up to the end of its log, and the state at `differential` itself.
  */
+import type { ClockReading } from "../../core/clock-spans.ts";
 import { type Version, versionstampHex } from "../../core/versionstamp.ts";
 import type { DestinationFailure } from "../destinations/destination.ts";
 import { damage } from "../format/damage.ts";
@@ -26,6 +27,8 @@ export interface Generation {
   readonly snapshotHead: ChainHead | null | undefined;
   /** An object that its log has, the newest of which anybody says. */
   readonly logHead: ChainHead | null;
+  /** What the clock said while versions ran ahead of it, as far as anybody says. */
+  readonly clock: readonly ClockReading[];
 }
 
 export interface Catalog {
@@ -84,7 +87,7 @@ export function generationAfter(catalog: Catalog, generation: Generation): Gener
 
 /** Nothing for one that is not readable: in a manifest that is a minute old, it may be so by now, and its end is not known. */
 export function describedGeneration(bucket: BackupBucket, described: ManifestGeneration): Generation[] {
-  const { start, state, consistentFrom, lastPoint, gaps, snapshot, log } = described;
+  const { start, state, consistentFrom, lastPoint, gaps, snapshot, log, clock } = described;
   if (consistentFrom === null) return [];
   const [gap] = gaps;
   const last = lastPoint?.versionstamp ?? consistentFrom;
@@ -97,6 +100,7 @@ export function describedGeneration(bucket: BackupBucket, described: ManifestGen
       endCause: gap?.cause ?? null,
       snapshotHead: snapshot.head,
       logHead: log.head,
+      clock,
     },
   ];
 }

@@ -38,7 +38,7 @@ export async function commitsOf(
 }
 
 export function pointAt(version: Version): RestorePointInfo {
-  return { version, time: timeOfVersion(version), changes: null };
+  return { version, time: timeOfVersion(version), clock: null, changes: null };
 }
 
 function versionsIn(entries: Iterable<LogEntry>): RestorePointInfo[] {

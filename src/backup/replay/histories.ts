@@ -12,7 +12,8 @@ import type { BackupBucket, ReadProblem } from "./backup-bucket.ts";
 import { type Catalog, describedGeneration, divideLost, type Generation } from "./catalog.ts";
 import { logObjectsAround } from "./log-index.ts";
 import { type Moment, momentText, versionOfMoment } from "../../core/moment.ts";
-import { type ResolvedMoment, resolveMoment } from "./points.ts";
+import { resolveAt } from "./clock-times.ts";
+import type { ResolvedMoment } from "./points.ts";
 
 export interface Histories {
   readonly ok: true;
@@ -84,16 +85,17 @@ export async function resolveInHistories(
       return failure("not-found", "The bucket has no such generation of this database, or nothing can be read from it");
     }
     const alone: Catalog = { ok: true, generations: [most], lost: [], starts };
-    return resolveMoment(bucket, alone, versionIn(alone, moment));
+    return resolveAt(bucket, alone, moment, latestIn(alone));
   }
   const outcomes: { readonly history: Catalog; readonly resolved: ResolvedMoment | Failure }[] = [];
   for (const history of histories) {
-    const resolved = await resolveMoment(bucket, history, versionIn(history, moment));
+    const resolved = await resolveAt(bucket, history, moment, latestIn(history));
     if (!resolved.ok && !("code" in resolved)) return resolved;
     outcomes.push({ history, resolved });
   }
   const covering = outcomes.filter(
-    ({ history }) => (history.generations[0]?.consistentFrom ?? LAST_VERSION) <= versionIn(history, moment),
+    ({ history }) =>
+      (history.generations[0]?.consistentFrom ?? LAST_VERSION) <= versionOfMoment(moment, latestIn(history)),
   );
   const [first, ...others] = covering.length > 0 ? covering : outcomes;
   if (first === undefined) {
@@ -112,8 +114,8 @@ export async function resolveInHistories(
 }
 
 /** The newest state of a history that has ended is the one that it ended with. */
-function versionIn({ generations }: Catalog, moment: Moment): Version {
-  return versionOfMoment(moment, generations.at(-1)?.end?.heldUpTo ?? LAST_VERSION);
+function latestIn({ generations }: Catalog): Version {
+  return generations.at(-1)?.end?.heldUpTo ?? LAST_VERSION;
 }
 
 function ambiguous(histories: readonly Catalog[], moment: Moment): Failure {
@@ -190,6 +192,7 @@ async function unnamedNode(
     endCause: null,
     snapshotHead: record?.snapshot?.head,
     logHead: null,
+    clock: [],
   };
   const [previous] = before.filter((node) => startOf(node) < start).toSorted((a, b) => startOf(b) - startOf(a));
   const old = previous === undefined ? null : { start: startOf(previous), leftAt: null };

@@ -27,6 +27,10 @@ const manifest: Manifest = {
         },
         { after: asVersion(1_800_000_002_000_000), upTo: null, cause: "The destination is away." },
       ],
+      clock: [
+        { version: asVersion(1_800_000_000_700_000), time: asUnixMs(1_799_999_000_000) },
+        { version: asVersion(1_800_000_000_700_009), time: asUnixMs(1_799_999_060_000) },
+      ],
     },
     {
       start: asVersion(1_900_000_000_000_000),
@@ -42,6 +46,7 @@ const manifest: Manifest = {
       log: { objects: 0, bytes: 0, head: null },
       snapshot: { objects: 0, bytes: 0, head: null },
       gaps: [],
+      clock: [],
     },
   ],
 };

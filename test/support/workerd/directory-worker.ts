@@ -78,7 +78,7 @@ export class FakeDatabaseObject extends DurableObject implements DatabaseControl
 
   async restore(command: RestoreCommand): Promise<RestoreAnswer | Failure> {
     this.#mayBeOut();
-    const point = { version: asVersion(1_000), time: asUnixMs(1), changes: null };
+    const point = { version: asVersion(1_000), time: asUnixMs(1), clock: null, changes: null };
     const nothingToDelete = this.told().setup === undefined && this.told().jobs === undefined;
     if (nothingToDelete) return failure("not-found", "There is no such job.");
     switch (command.command) {

@@ -176,7 +176,7 @@ export class TestOrganization {
 
   /** As a database answers: what begins a job begins it once. */
   #answer(id: string, command: RestoreCommand): RestoreAnswer | Failure {
-    const point = { version: asVersion(1_000), time: asUnixMs(1), changes: null };
+    const point = { version: asVersion(1_000), time: asUnixMs(1), clock: null, changes: null };
     switch (command.command) {
       case "resolve":
         return { ok: true, kind: "points", points: [point], next: null };

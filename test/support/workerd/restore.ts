@@ -6,6 +6,7 @@ import { StateDigest } from "../../../src/backup/format/state-digest.ts";
 import type { JobRoom } from "../../../src/backup/restore.ts";
 import { RestoreService } from "../../../src/backup/restore-service.ts";
 import type { NewBackupDestination } from "../../../src/core/backup-commands.ts";
+import type { UnixMs } from "../../../src/core/clock.ts";
 import { toHex } from "../../../src/core/bytes.ts";
 import { failure } from "../../../src/core/errors.ts";
 import type { RestoreAnswer, RestoreCommand, RestoreJob, RestoreStub } from "../../../src/core/restore-commands.ts";
@@ -50,7 +51,7 @@ export class TestRestore {
   /** How often a restore told the backup. */
   restored = 0;
   /** What adoptions came to, in order. */
-  readonly adopted: { readonly purpose: string; readonly version: Version }[] = [];
+  readonly adopted: { readonly purpose: string; readonly asOf: UnixMs }[] = [];
   readonly #options: TestRestoreOptions;
 
   constructor(options: TestRestoreOptions) {
@@ -75,7 +76,7 @@ export class TestRestore {
       database: this.database,
       side: this.side,
       adopt: (entries, floor, also) => this.database.adopt(this.side, entries, floor, also),
-      adopted: (purpose, version) => void this.adopted.push({ purpose, version }),
+      adopted: (purpose, asOf) => void this.adopted.push({ purpose, asOf }),
       own: {
         source: async () =>
           manifest === undefined ? nothing : { ok: true, databaseId, destination: place, manifest: manifest() },

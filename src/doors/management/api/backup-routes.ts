@@ -119,7 +119,7 @@ export const BACKUP_ROUTES: readonly ApiRoute[] = [
     query: backups.pointsQuery,
     success: { status: 200, description: "A page, the nearest to the moment first", schema: backups.points },
     answer: ({ ask, params, query }) => ask("backups.points", { ...params, ...query }),
-    show: ({ points, next }) => schemas.pageJson(schemas.restorePointJson)({ items: points, next }),
+    show: ({ points, next }) => schemas.pageJson(backups.pointJson)({ items: points, next }),
   }),
   route({
     ...jobRoute,

@@ -15,6 +15,7 @@ import {
 } from "../../../core/limits.ts";
 import { asSentence } from "../../../core/errors.ts";
 import type { Output } from "../../../core/management.ts";
+import type { RestorePointInfo } from "../../../core/restore-commands.ts";
 import { versionstampHex, type Version } from "../../../core/versionstamp.ts";
 import {
   database,
@@ -23,6 +24,7 @@ import {
   restorableRange,
   restorableRangeJson,
   restorePoint,
+  restorePointJson,
   timeText,
   timeTextOrNull,
   time,
@@ -215,8 +217,15 @@ export const backup = z
 
 export const range = z.object({ range: restorableRange });
 
+const listedPoint = restorePoint.extend({
+  clock: time.optional().meta({
+    description:
+      "What the server's clock said then, or a little before, if it had been set back: `time` is that of the versionstamp, which ran ahead of it.",
+  }),
+});
+
 export const points = z.object({
-  items: z.array(restorePoint),
+  items: z.array(listedPoint),
   next: versionstamp.optional().meta({ description: "The `at` of the next page; left out at the end." }),
 });
 
@@ -228,6 +237,10 @@ export function destinationOf(given: z.output<typeof newDestination>): NewBackup
 
 export function credentialsOf(given: z.output<typeof newCredentials>): BackupCredentials {
   return { ...given, sessionToken: given.sessionToken ?? null };
+}
+
+export function pointJson({ clock, ...point }: RestorePointInfo) {
+  return { ...restorePointJson(point), ...(clock === null ? {} : { clock: timeText(clock) }) };
 }
 
 export function rangeJson({ range: found }: Output<"backups.range">) {

@@ -95,15 +95,17 @@ describe("a manifest", () => {
     expect(parse(changed(["comment"], "hello")).ok).toBe(true);
   });
 
-  it("of an earlier version, which names no histories, is read", () => {
+  it("of an earlier version, which names no histories and no readings of the clock, is read", () => {
     const { generations } = manifest;
     const earlier = changed(["generations", 1, "follows"], undefined);
-    const parsed = parse(JSON.stringify(JSON.parse(earlier), (name, value) => (name === "line" ? undefined : value)));
-    const without = generations.map((one) => ({ ...one, line: null, follows: null }));
+    const parsed = parse(
+      JSON.stringify(JSON.parse(earlier), (name, value) => (["line", "clock"].includes(name) ? undefined : value)),
+    );
+    const without = generations.map((one) => ({ ...one, line: null, follows: null, clock: [] }));
     expect(parsed).toEqual({ ok: true, manifest: { ...manifest, generations: without } });
   });
 
-  const needed = fields.filter((path) => path.at(-1) !== "line" && path.at(-1) !== "follows");
+  const needed = fields.filter((path) => !["line", "follows", "clock"].includes(String(path.at(-1))));
   it.each(needed.map((path) => [path.join("."), path] as const))("without %s is refused", (_, path) => {
     expect(parse(changed(path, undefined))).toMatchObject({ ok: false, object: "db/manifest.json" });
   });

@@ -70,7 +70,18 @@ interface Asking {
   readonly due: (configuration: Configuration) => UnixMs | null;
 }
 
+interface TaskOptions {
+  /** What only looks takes no generation over from another process. */
+  readonly how?: "write" | "look";
+  /** Between two tries of what the destination refuses. */
+  readonly longestWaitMs?: number;
+}
+
 const EXPORT = "backup export";
+const RETENTION = "backup retention";
+
+/** What is older than the retention may stay for long where a bucket locks its objects. */
+const RETENTION_WAIT_MS = 6 * 60 * 60 * 1000;
 
 export class Backup {
   readonly tasks: readonly BackupTask[];
@@ -180,15 +191,17 @@ export class Backup {
         (destination, configuration) => this.#manifests.run(destination, configuration),
       ),
       this.#task(
-        "backup retention",
+        RETENTION,
         (configuration) => retention.dueAt(configuration),
-        (destination, configuration) => retention.run(destination, configuration),
+        (destination, configuration) =>
+          retention.run(destination, configuration, configuration.failing[RETENTION]?.failures ?? 0),
+        { longestWaitMs: RETENTION_WAIT_MS },
       ),
       this.#task(
         "backup inspection",
         (configuration) => inspection.dueAt(configuration),
         (destination, configuration) => inspection.run(destination, configuration),
-        "look",
+        { how: "look" },
       ),
     ];
   }
@@ -444,15 +457,14 @@ export class Backup {
     this.#options.dueBy(this.#options.clock.now());
   }
 
-  /** `how`: what only looks takes no generation over from another process. */
   #task(
     name: string,
     due: (configuration: Configuration) => UnixMs | null,
     work: Work,
-    how: "write" | "look" = "write",
+    { how = "write", longestWaitMs }: TaskOptions = {},
   ): BackupTask {
     const before = this.#configurations.get()?.failing[name] ?? null;
-    const backoff = new Backoff(this.#options.clock, before);
+    const backoff = new Backoff(this.#options.clock, before, longestWaitMs);
     this.#asking.push({ name, backoff, due });
     const current = (): Configuration | null => {
       const configuration = this.#configurations.get();
@@ -508,10 +520,15 @@ export class Backup {
     }
     const failing = this.#failing();
     if (Object.keys(failing).length > 0) {
-      if (failedBefore) this.#configurations.noteFailing(failing);
+      if (failedBefore) this.#configurations.noteFailing(this.#hurried());
     } else if (this.#configurations.get()?.error !== null) {
       this.#configurations.clearError();
     }
+  }
+
+  #hurried(): Record<string, Failing> {
+    for (const { backoff } of this.#asking) backoff.hurry();
+    return this.#failing();
   }
 
   /** The tasks that fail, by name. */

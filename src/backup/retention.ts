@@ -65,14 +65,19 @@ export class Retention {
   dueAt(configuration: Configuration): UnixMs | null {
     const { clock, policy, generations } = this.#options;
     const all = generations.all();
-    // Whether what is old is this database's shows in what it writes to.
-    if (!all.some(isLive)) return null;
+    // Whether what is old is this database's shows in what it writes to. That is set up first, whatever becomes of the old.
+    if (!configuration.active || !all.some(isLive)) return null;
     const deletable = configuration.manifestChanges === 0 && all.some(({ state }) => state === "deleting");
     const departing = departures(all, configuration, policy.generations).map(({ at }) => at);
     return earliest(deletable ? [clock.now(), ...departing] : departing);
   }
 
-  async run(destination: Destination, configuration: Configuration): Promise<DestinationFailure | null> {
+  /** `failures`: how often in a row it has failed before. */
+  async run(
+    destination: Destination,
+    configuration: Configuration,
+    failures: number,
+  ): Promise<DestinationFailure | null> {
     const { generations, clock, policy, markManifestStale } = this.#options;
     const all = generations.all();
     const gone = departures(all, configuration, policy.generations).find(({ at }) => at <= clock.now());
@@ -83,7 +88,9 @@ export class Retention {
       markManifestStale();
       return null;
     }
-    const doomed = all.find(({ state }) => state === "deleting");
+    const deleting = all.filter(({ state }) => state === "deleting");
+    // Where a bucket locks its objects, one generation may be free while another is not: each try takes the next one.
+    const doomed = deleting[failures % deleting.length];
     if (doomed === undefined || configuration.manifestChanges > 0) return null;
     return this.#deleteSome(doomed, destination, configuration.databaseId);
   }
@@ -94,7 +101,9 @@ export class Retention {
     databaseId: string,
   ): Promise<DestinationFailure | null> {
     const outcome = await deleteSome(destination, generationPrefix({ databaseId, start }));
-    if (!outcome.ok) return outcome;
+    if (!outcome.ok) {
+      return { ...outcome, message: `What is older than the retention stays in the bucket. ${outcome.message}` };
+    }
     if (outcome.isEmpty) this.#options.generations.forget(start);
     return null;
   }

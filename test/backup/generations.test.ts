@@ -252,6 +252,59 @@ test("a generation is deleted when a newer one holds all that is promised: from 
   });
 });
 
+test("where the bucket locks its objects the backup goes on, and what cannot be deleted is asked for rarely, and said", async () => {
+  await withStorage(async (storage) => {
+    const locked = destinationFailure("credentials", "A lock forbids to delete an object.");
+    const watched = new Watched();
+    const store = new MemoryDestination();
+    const tested = new TestBackup(storage, { policy: { compactionBytes: 1_000 }, through: watched.through, store });
+    const history = new History(tested, 200, 22);
+    const prefixes = async () => (await tested.info()).generations.map(({ prefix }) => prefix);
+    // The object sleeps in between.
+    const sleepThrough = async (days: number) => {
+      for (let quarter = 0; quarter < 4 * days; quarter++) {
+        await tested.pass(DAY_MS / 4);
+        tested.reopen();
+      }
+    };
+    await tested.enable({ retentionDays: 1 });
+    await history.write(100, 200);
+    await tested.settle();
+    const [held = "", ...others] = await prefixes();
+    expect(others.length).toBeGreaterThan(2);
+    let asked = 0;
+    const refuseHeld: typeof watched.fault = (what, name) => {
+      if (what !== "delete" || !name.startsWith(held)) return undefined;
+      asked += 1;
+      return locked;
+    };
+    watched.fault = refuseHeld;
+    // One that is held keeps no other.
+    await sleepThrough(2);
+    expect(await prefixes()).toEqual([held, others.at(-1)]);
+    asked = 0;
+    await sleepThrough(10);
+    expect(asked).toBeGreaterThan(30);
+    // Each generation that is deleted in between begins the waits anew.
+    expect(asked).toBeLessThan(100);
+    // What else there is to do is not held up, and what is well again does not hide it.
+    await history.write(50, 200);
+    watched.fault = () => down;
+    await history.write(history.left, 200);
+    watched.fault = refuseHeld;
+    await tested.pass(61_000);
+    expect((await tested.settle()).lastError).toMatchObject({
+      message: "What is older than the retention stays in the bucket. A lock forbids to delete an object.",
+    });
+    watched.fault = () => undefined;
+    await sleepThrough(2);
+    const after = await tested.info();
+    expect(after.lastError).toBeNull();
+    expect(after.generations.map(({ state }) => state)).toEqual(["complete"]);
+    await history.check();
+  });
+});
+
 test("no more generations are kept than a manifest may name: logs grow longer first, then the oldest goes", async () => {
   await withStorage(async (storage) => {
     const generations = 16;

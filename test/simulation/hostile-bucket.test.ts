@@ -3,6 +3,7 @@
  * and takes no more memory than its limits say.
  */
 import { readFileSync } from "node:fs";
+import { createHash } from "node:crypto";
 import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { sealManifest } from "../../src/backup/format/manifest.ts";
@@ -106,6 +107,17 @@ describe("a manifest", () => {
   });
 });
 
+/** A page with everything below the prefix. */
+function listing(path: string, objects: ReadonlyMap<string, Buffer>): StoreAnswer {
+  const query = new URL(path, "http://store").searchParams;
+  const keys = [...objects.keys()].map((key) => decodeURIComponent(key.replace("/bucket/", ""))).toSorted();
+  const found = keys.filter(
+    (key) => key.startsWith(query.get("prefix") ?? "") && key > (query.get("start-after") ?? ""),
+  );
+  const contents = found.map((key) => `<Contents><Key>${key}</Key><Size>1</Size></Contents>`).join("");
+  return { body: `<ListBucketResult><IsTruncated>false</IsTruncated>${contents}</ListBucketResult>` };
+}
+
 describe("a backup", () => {
   /** A store that keeps objects by their path, and answers some requests otherwise. What it keeps is returned, too. */
   async function storeBut(answer: (request: StoreRequest) => StoreAnswer | undefined) {
@@ -118,6 +130,7 @@ describe("a backup", () => {
       if (method === "DELETE") objects.delete(path);
       if (method === "PUT") return {};
       if (method === "DELETE") return { status: 204 };
+      if (path.startsWith("/bucket?")) return listing(path, objects);
       const there = objects.get(path);
       return there === undefined ? s3Error(404, "NoSuchKey") : { body: there };
     });
@@ -180,6 +193,27 @@ describe("a backup", () => {
   it("can be kept in a bucket of Google's, with an underscore in its name", async () => {
     const { store } = await storeBut(() => s3Error(404, "NoSuchBucket"));
     expect((await enableAt(store.endpoint, "my_bucket")).body.detail).toContain('no bucket "my_bucket"');
+  });
+
+  it("goes to a bucket that locks its objects, which takes none without its MD5", async () => {
+    const md5Of = (body: Buffer) => createHash("md5").update(body).digest("base64");
+    const { store, objects } = await storeBut(({ method, headers, body }) =>
+      method === "PUT" && headers["content-md5"] !== md5Of(body) ? s3Error(400, "InvalidRequest") : undefined,
+    );
+    expect(await enableAt(store.endpoint)).toMatchObject({ status: 201 });
+    await expect.poll(() => [...objects.keys()].some((key) => key.endsWith("/manifest.json"))).toBe(true);
+    // Known from then on: the trial is sent twice, and what begins at once when the database first writes there.
+    const without = store.seen.filter(({ method, headers }) => method === "PUT" && !("content-md5" in headers));
+    expect(without.length).toBeLessThanOrEqual(4);
+  });
+
+  it("that is refused whatever is sent is tried with an MD5 once", async () => {
+    const { store } = await storeBut(() => s3Error(400, "InvalidRequest"));
+    expect((await enableAt(store.endpoint)).body.detail).toContain("(HTTP 400, InvalidRequest)");
+    expect(store.seen.map(({ method, headers }) => [method, "content-md5" in headers])).toEqual([
+      ["PUT", false],
+      ["PUT", true],
+    ]);
   });
 
   it("is told what is wrong with how its bucket is to be addressed", async () => {

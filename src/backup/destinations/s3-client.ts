@@ -3,7 +3,7 @@
  * reading, short retries. What the operations mean is in `s3.ts`.
  */
 import { AwsV4Signer } from "aws4fetch";
-import { toHex } from "../../core/bytes.ts";
+import { toBase64, toHex } from "../../core/bytes.ts";
 import { MAX_DESTINATION_ERROR_ANSWER_BYTES } from "../../core/limits.ts";
 import { withDeadline } from "../../core/timers.ts";
 import { Unreachable } from "../../core/unreachable.ts";
@@ -54,6 +54,8 @@ export class S3Client {
   readonly #signingKeys = new Map<string, ArrayBuffer>();
   /** Added to our clock, once the destination has shown that its own differs. */
   #skewMs = 0;
+  /** The bucket locks its objects, and takes none without Content-MD5. */
+  #wantsMd5 = false;
 
   constructor(settings: S3Settings, fetch: OutboundFetch, timing: Timing, policy: RetryPolicy) {
     this.#settings = settings;
@@ -64,8 +66,16 @@ export class S3Client {
 
   async send(request: S3Request): Promise<S3Answer | S3Failure> {
     // The hash is of the whole body and the same for every try.
-    const payloadHash = toHex(new Uint8Array(await crypto.subtle.digest("SHA-256", request.body ?? new Uint8Array())));
-    return withRetries<S3Answer, S3Failure>(this.#timing, this.#policy, () => this.#attempt(request, payloadHash));
+    const payloadHash = toHex(await digest("SHA-256", request.body));
+    const tried = async (one: S3Request): Promise<S3Answer | S3Failure> =>
+      withRetries<S3Answer, S3Failure>(this.#timing, this.#policy, () => this.#attempt(one, payloadHash));
+    if (request.method !== "PUT") return tried(request);
+    if (this.#wantsMd5) return tried(await withMd5(request));
+    const outcome = await tried(request);
+    if (outcome.ok || outcome.code !== WANTS_MD5) return outcome;
+    const again = await tried(await withMd5(request));
+    this.#wantsMd5 = again.ok;
+    return again;
   }
 
   async #attempt(request: S3Request, payloadHash: string): Promise<S3Answer | S3Failure> {
@@ -165,6 +175,18 @@ export class S3Client {
       () => ({ ...lateFailure(ms), status: null, code: null }),
     );
   }
+}
+
+/** What AWS and others say of a PUT without Content-MD5 to a bucket that locks its objects. It has other meanings, too. */
+const WANTS_MD5 = "InvalidRequest";
+
+async function withMd5(request: S3Request): Promise<S3Request> {
+  const md5 = toBase64(await digest("MD5", request.body));
+  return { ...request, headers: { ...request.headers, "content-md5": md5 } };
+}
+
+async function digest(algorithm: "SHA-256" | "MD5", bytes: Uint8Array = new Uint8Array()): Promise<Uint8Array> {
+  return new Uint8Array(await crypto.subtle.digest(algorithm, bytes));
 }
 
 /** null when the length is not said, or is that of a compressed body. */

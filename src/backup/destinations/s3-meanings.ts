@@ -95,7 +95,7 @@ const account: Meaning = {
 const locked: Meaning = {
   class: "credentials",
   sentence: ({ action, bucket, seen }) =>
-    `A lock or a retention rule of bucket "${bucket}" forbids to ${action.what} (${seen}): shorten it to less than the backup's own retention, or take the prefix out of it.`,
+    `A lock or a retention rule of bucket "${bucket}" forbids to ${action.what} (${seen}): take the prefix out of it, or use a bucket whose lock keeps versions.`,
 };
 const pathStyle: Meaning = {
   class: "bad",

@@ -10,7 +10,8 @@ import type {
   BackupInfo,
   VerificationInterval,
 } from "../core/backup-commands.ts";
-import { type Clock, type UnixMs } from "../core/clock.ts";
+import type { Clock, UnixMs } from "../core/clock.ts";
+import type { ClockReading } from "../core/clock-spans.ts";
 import type { Entropy } from "../core/entropy.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import type { DamagedGeneration } from "../core/restore-commands.ts";
@@ -18,10 +19,9 @@ import type { SyncStorage } from "../core/storage.ts";
 import type { Timers } from "../core/timers.ts";
 import type { Version } from "../core/versionstamp.ts";
 import { backlogTask } from "./backlog-task.ts";
-import { Backoff, type Failing } from "./backoff.ts";
-import { type Configuration, ConfigurationTable } from "./configuration.ts";
+import { ConfigurationTable } from "./configuration.ts";
 import { divide, sealCredentials } from "./credentials.ts";
-import type { Destination, DestinationFailure } from "./destinations/destination.ts";
+import { DestinationTasks } from "./destination-tasks.ts";
 import { checkTimes, earlierGenerations } from "./enabling.ts";
 import { Exporter } from "./exporter.ts";
 import type { Manifest } from "./format/manifest.ts";
@@ -61,22 +61,6 @@ export interface BackupOptions {
   readonly policy?: BackupPolicy;
 }
 
-type Work = (destination: Destination, configuration: Configuration) => Promise<DestinationFailure | null>;
-
-/** A task that asks the destination. */
-interface Asking {
-  readonly name: string;
-  readonly backoff: Backoff;
-  readonly due: (configuration: Configuration) => UnixMs | null;
-}
-
-interface TaskOptions {
-  /** What only looks takes no generation over from another process. */
-  readonly how?: "write" | "look";
-  /** Between two tries of what the destination refuses. */
-  readonly longestWaitMs?: number;
-}
-
 const EXPORT = "backup export";
 const RETENTION = "backup retention";
 
@@ -86,7 +70,6 @@ const RETENTION_WAIT_MS = 6 * 60 * 60 * 1000;
 export class Backup {
   readonly tasks: readonly BackupTask[];
   readonly #options: BackupOptions;
-  readonly #policy: BackupPolicy;
   readonly #configurations: ConfigurationTable;
   readonly #generations: Generations;
   readonly #stored: Stored;
@@ -98,19 +81,16 @@ export class Backup {
   readonly #ownership: Ownership;
   readonly #leaving: Leaving;
   readonly schedule: VerificationSchedule;
-  readonly #asking: Asking[] = [];
+  readonly #sending: DestinationTasks;
   /** Something was exported since the log was trimmed. */
   #trimDue = false;
   /** A command that asks the destination is under way. */
   #commanded = false;
-  /** Slices of tasks that are. */
-  #slices = 0;
   #closed = false;
 
   constructor(options: BackupOptions) {
     const { storage, database, clock, timers, entropy, writer, dueBy, policy = defaultPolicy } = options;
     this.#options = options;
-    this.#policy = policy;
     this.#configurations = new ConfigurationTable(storage);
     this.#generations = new Generations(storage, database);
     this.schedule = new VerificationSchedule(storage, clock, () =>
@@ -127,14 +107,8 @@ export class Backup {
     const ownership = new Ownership({ database, generations, clock, writer, leave, begun });
     this.#ownership = ownership;
     this.#exporter = new Exporter({ database, generations, clock, policy, ownership, dueBy });
-    this.#manifests = new ManifestWriter({
-      configurations: this.#configurations,
-      generations,
-      clock,
-      entropy,
-      policy,
-      clockReadings: () => database.clockReadings(),
-    });
+    const clockReadings = (): readonly ClockReading[] => database.clockReadings();
+    this.#manifests = new ManifestWriter({ configurations, generations, clock, entropy, policy, clockReadings });
     const manifests = this.#manifests;
     const inspection = new Inspection({ configurations, generations, ownership, manifests, clock, policy });
     this.#shipments = new Shipments({
@@ -144,29 +118,31 @@ export class Backup {
       hurry: (upTo) => this.#exporter.hurry(upTo),
     });
     const snapshotter = new Snapshotter({ database, generations, clock, policy, ownership });
-    const retention = new Retention({
-      generations,
+    const markManifestStale = (): void => configurations.markManifestStale();
+    const retention = new Retention({ generations, clock, policy, markManifestStale });
+    const sending = new DestinationTasks({
       clock,
       policy,
-      markManifestStale: () => this.#configurations.markManifestStale(),
+      configurations,
+      destination: this.#destination,
+      ownership,
+      sliceEnded: () => {
+        this.#shipments.look();
+        this.#succession.advance(clock.now());
+      },
+      gaveUp: () => this.#giveUp(),
     });
+    this.#sending = sending;
     this.tasks = [
-      backlogTask({
-        database,
-        clock,
-        policy,
-        generations,
-        configurations: this.#configurations,
-        exporter: this.#exporter,
-      }),
-      this.#task(
-        EXPORT,
-        ({ intervalMs }) => this.#exporter.dueAt(intervalMs),
-        async (destination, { databaseId }) => {
+      backlogTask({ database, clock, policy, generations, configurations, exporter: this.#exporter }),
+      sending.add({
+        name: EXPORT,
+        due: ({ intervalMs }) => this.#exporter.dueAt(intervalMs),
+        work: async (destination, { databaseId }) => {
           this.#trimDue = true;
           return this.#exporter.run(destination, databaseId);
         },
-      ),
+      }),
       {
         name: "backup trim",
         dueAt: () => (this.#trimDue ? clock.now() : null),
@@ -175,34 +151,34 @@ export class Backup {
           this.#trimDue = false;
         },
       },
-      this.#task(
-        "backup snapshot",
-        () => snapshotter.dueAt(),
-        (destination, { databaseId }) =>
+      sending.add({
+        name: "backup snapshot",
+        due: () => snapshotter.dueAt(),
+        work: (destination, { databaseId }) =>
           snapshotter.run(destination, databaseId, () => {
-            this.#configurations.setActive();
-            this.#configurations.endNotice();
-            this.#configurations.markManifestStale();
+            configurations.setActive();
+            configurations.endNotice();
+            configurations.markManifestStale();
           }),
-      ),
-      this.#task(
-        "backup manifest",
-        (configuration) => this.#manifests.dueAt(configuration),
-        (destination, configuration) => this.#manifests.run(destination, configuration),
-      ),
-      this.#task(
-        RETENTION,
-        (configuration) => retention.dueAt(configuration),
-        (destination, configuration) =>
+      }),
+      sending.add({
+        name: "backup manifest",
+        due: (configuration) => manifests.dueAt(configuration),
+        work: (destination, configuration) => manifests.run(destination, configuration),
+      }),
+      sending.add({
+        name: RETENTION,
+        due: (configuration) => retention.dueAt(configuration),
+        work: (destination, configuration) =>
           retention.run(destination, configuration, configuration.failing[RETENTION]?.failures ?? 0),
-        { longestWaitMs: RETENTION_WAIT_MS },
-      ),
-      this.#task(
-        "backup inspection",
-        (configuration) => inspection.dueAt(configuration),
-        (destination, configuration) => inspection.run(destination, configuration),
-        { how: "look" },
-      ),
+        longestWaitMs: RETENTION_WAIT_MS,
+      }),
+      sending.add({
+        name: "backup inspection",
+        due: (configuration) => inspection.dueAt(configuration),
+        work: (destination, configuration) => inspection.run(destination, configuration),
+        onlyLooks: true,
+      }),
     ];
   }
 
@@ -213,7 +189,7 @@ export class Backup {
 
   /** Whether something is being done that may be sending to the destination. */
   get isBusy(): boolean {
-    return this.#commanded || this.#slices > 0;
+    return this.#commanded || this.#sending.isBusy;
   }
 
   /** What the object held is gone. Requests that are under way end as they may; none follows, and nothing is written. */
@@ -268,8 +244,7 @@ export class Backup {
 
   #isStoring(): boolean {
     if (this.#configurations.get() === null || this.isStopped()) return false;
-    const isFailing = this.#asking.some(({ name, backoff }) => name === EXPORT && backoff.failing !== null);
-    return !isFailing && this.#stored.upTo() !== null;
+    return !this.#sending.isFailing(EXPORT) && this.#stored.upTo() !== null;
   }
 
   isStopped(): boolean {
@@ -452,101 +427,12 @@ export class Backup {
 
   /** What has been waiting for a destination need not wait any longer. */
   #wake(): void {
-    for (const { backoff } of this.#asking) backoff.succeeded();
-    this.#configurations.noteFailing({});
+    this.#sending.wake();
     this.#options.dueBy(this.#options.clock.now());
   }
 
-  #task(
-    name: string,
-    due: (configuration: Configuration) => UnixMs | null,
-    work: Work,
-    { how = "write", longestWaitMs }: TaskOptions = {},
-  ): BackupTask {
-    const before = this.#configurations.get()?.failing[name] ?? null;
-    const backoff = new Backoff(this.#options.clock, before, longestWaitMs);
-    this.#asking.push({ name, backoff, due });
-    const current = (): Configuration | null => {
-      const configuration = this.#configurations.get();
-      return configuration === null || configuration.paused || configuration.failed !== null ? null : configuration;
-    };
-    return {
-      name,
-      heldBack: (reason) => {
-        const error = `${name}: ${reason}`;
-        if (current() === null || this.#configurations.get()?.error?.message === error) return;
-        // Until it succeeds, what else succeeds does not clear this.
-        backoff.failed({});
-        this.#configurations.noteError(error, this.#options.clock.now(), this.#failing());
-      },
-      dueAt: () => {
-        const configuration = current();
-        return configuration === null ? null : backoff.notBefore(due(configuration));
-      },
-      run: async () => {
-        const configuration = current();
-        if (configuration === null) return;
-        this.#slices += 1;
-        const failed = await this.#slice(configuration, work, how).finally(() => {
-          this.#slices -= 1;
-        });
-        if (this.#configurations.get()?.id !== configuration.id) return;
-        if (failed === null) this.#succeeded(backoff, configuration);
-        else this.#failed(backoff, failed);
-        this.#shipments.look();
-        this.#succession.advance(this.#options.clock.now());
-      },
-    };
-  }
-
-  async #slice(
-    configuration: Configuration,
-    work: Work,
-    how: "write" | "look",
-  ): Promise<DestinationFailure | Failure | null> {
-    const destination = await this.#destination.open(configuration);
-    if ("code" in destination) return destination;
-    const { databaseId } = configuration;
-    const failed = how === "look" ? null : await this.#ownership.secure(destination, databaseId);
-    return failed ?? work(destination, this.#configurations.get() ?? configuration);
-  }
-
-  #succeeded(backoff: Backoff, configuration: Configuration): void {
-    const failedBefore = backoff.failing !== null;
-    backoff.succeeded();
-    // What failed and has nothing to do any more will never succeed.
-    for (const asking of this.#asking) {
-      if (asking.backoff.failing !== null && asking.due(configuration) === null) asking.backoff.succeeded();
-    }
-    const failing = this.#failing();
-    if (Object.keys(failing).length > 0) {
-      if (failedBefore) this.#configurations.noteFailing(this.#hurried());
-    } else if (this.#configurations.get()?.error !== null) {
-      this.#configurations.clearError();
-    }
-  }
-
-  #hurried(): Record<string, Failing> {
-    for (const { backoff } of this.#asking) backoff.hurry();
-    return this.#failing();
-  }
-
-  /** The tasks that fail, by name. */
-  #failing(): Record<string, Failing> {
-    return Object.fromEntries(
-      this.#asking.flatMap(({ name, backoff: { failing } }) => (failing === null ? [] : [[name, failing]])),
-    );
-  }
-
-  #failed(backoff: Backoff, failed: DestinationFailure | Failure): void {
-    const now = this.#options.clock.now();
-    backoff.failed("class" in failed ? failed : {});
-    this.#configurations.noteError(failed.message, now, this.#failing());
-    const configuration = this.#configurations.get();
-    if (configuration === null || configuration.active || configuration.error === null) return;
-    const mayPass = "class" in failed && failed.class === "retry";
-    if (mayPass || now - configuration.error.since < this.#policy.setUpGivesUpMs) return;
-    this.#configurations.setFailed(failed.message);
+  /** The set-up came to nothing: what there is of it goes, and commits are not kept for it any longer. */
+  #giveUp(): void {
     for (const { start } of this.#generations.live()) this.#generations.delete(start);
     this.#options.database.log.trim();
   }

@@ -76,12 +76,15 @@ export interface OpenBucket {
   readonly destination: NewBackupDestination;
 }
 
+export interface BucketToOpen {
+  readonly databaseId: string;
+  readonly destination: NewBackupDestination;
+  /** Go by the listing alone. */
+  readonly withoutManifest: boolean;
+}
+
 export async function openBucket(
-  from: {
-    readonly databaseId: string;
-    readonly destination: NewBackupDestination;
-    readonly withoutManifest: boolean;
-  },
+  from: BucketToOpen,
   connect: (destination: NewBackupDestination) => Destination | Failure,
 ): Promise<OpenBucket | Failure> {
   const { databaseId, destination, withoutManifest } = from;

@@ -5,11 +5,10 @@
 import type { NewBackupDestination } from "../core/backup-commands.ts";
 import { toHex } from "../core/bytes.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
-import { clockAt, type ClockReading } from "../core/clock-spans.ts";
+import { clockAt } from "../core/clock-spans.ts";
 import type { Entropy } from "../core/entropy.ts";
 import { type Failure, failure } from "../core/errors.ts";
-import { MAX_BACKUP_AHEAD_MS, MAX_RESTORE_POINTS } from "../core/limits.ts";
-import { type Moment, momentText, readMoment, tooLate, versionOfMoment } from "../core/moment.ts";
+import { MAX_RESTORE_POINTS } from "../core/limits.ts";
 import type { Jurisdiction } from "../core/placement.ts";
 import {
   checkName,
@@ -23,19 +22,17 @@ import {
   type RevokedToken,
 } from "../core/restore-commands.ts";
 import type { SyncStorage } from "../core/storage.ts";
-import { timeOfVersion, type Version, versionOfHex } from "../core/versionstamp.ts";
+import { timeOfVersion, type Version } from "../core/versionstamp.ts";
 import type { Destination } from "./destinations/destination.ts";
 import { BackupJobs } from "./jobs.ts";
 import { Lookups } from "./lookups.ts";
-import { asFailure, type OpenBackup, openBackup, type OpenBucket, openBucket, type OwnBackup } from "./own-backup.ts";
+import { asFailure, type OwnBackup } from "./own-backup.ts";
+import { type Found, MomentFinder } from "./moment-finder.ts";
 import { PastStates } from "./past-states.ts";
-import type { BackupBucket } from "./replay/backup-bucket.ts";
 import type { Generation } from "./replay/catalog.ts";
-import { readingsOf, resolveAt } from "./replay/clock-times.ts";
+import { readingsOf } from "./replay/clock-times.ts";
 import { pointAt } from "./replay/commits.ts";
 import { pointsAround } from "./replay/point-pages.ts";
-import { resolveInHistories } from "./replay/histories.ts";
-import { highestVersion, type ResolvedMoment, restorableRange } from "./replay/points.ts";
 import { type JobRoom, type RestorePurpose, Restores, type SideStore } from "./restore.ts";
 import type { SecretBox } from "./secrets.ts";
 import type { BackupTask, LogSource } from "./sources.ts";
@@ -83,10 +80,12 @@ export class RestoreService {
   readonly #verifier: Verifier;
   readonly #past: PastStates;
   readonly #lookups = new Lookups();
+  readonly #moments: MomentFinder;
 
   constructor(options: RestoreServiceOptions) {
     const { storage, clock, own } = options;
     this.#options = options;
+    this.#moments = new MomentFinder({ ...options, lookups: this.#lookups });
     this.#jobs = new BackupJobs(storage, clock, (version) => own.holds(version));
     const jobs = this.#jobs;
     this.#restores = new Restores({
@@ -94,7 +93,7 @@ export class RestoreService {
       jobs,
       undone: new UndoneCounter({
         log: options.database.log,
-        open: () => this.#openOwn(),
+        open: () => this.#moments.openOwn(),
         storedUpTo: () => own.storedUpTo(),
         lastVersion: () => options.database.lastVersion,
       }),
@@ -129,9 +128,9 @@ export class RestoreService {
     if (begins(command) && this.knows(command.jobId)) return jobAnswer(this.#jobs.get(command.jobId));
     switch (command.command) {
       case "range":
-        return this.#lookups.run(() => this.#range());
+        return this.#range();
       case "points":
-        return this.#lookups.run(() => this.#points(command));
+        return this.#points(command);
       case "resolve":
         return this.#resolve(command.at, command.generation ?? null);
       case "restore":
@@ -199,11 +198,8 @@ export class RestoreService {
   }
 
   async #range(): Promise<RestoreAnswer | Failure> {
-    const opened = await this.#openOwn();
-    if (!opened.ok) return opened;
-    const found = await restorableRange(opened.bucket, opened.catalog);
-    if (!found.ok) return asFailure(found);
-    return { ok: true, kind: "range", range: found.range };
+    const found = await this.#lookups.run(() => this.#moments.range());
+    return found.ok ? { ok: true, kind: "range", range: found.range } : found;
   }
 
   async #points(command: Extract<RestoreCommand, { command: "points" }>): Promise<RestoreAnswer | Failure> {
@@ -211,26 +207,28 @@ export class RestoreService {
     if (!(Number.isInteger(limit) && limit >= 1 && limit <= MAX_RESTORE_POINTS)) {
       return failure("limit", `A page has 1 to ${MAX_RESTORE_POINTS} points, not ${limit}`);
     }
-    const wanted = await this.#wanted(at);
+    const wanted = await this.#moments.wanted(at);
     if (!wanted.ok) return wanted;
-    const opened = await this.#openOwn();
-    if (!opened.ok) return opened;
-    const page = await pointsAround(opened.bucket, opened.catalog, wanted.version, {
-      direction,
-      limit,
-      detail: null,
-      mostKeyBytes: 0,
+    return this.#lookups.run(async () => {
+      const opened = await this.#moments.openOwn();
+      if (!opened.ok) return opened;
+      const page = await pointsAround(opened.bucket, opened.catalog, wanted.version, {
+        direction,
+        limit,
+        detail: null,
+        mostKeyBytes: 0,
+      });
+      if (!page.ok) return asFailure(page);
+      const readings = readingsOf(opened.catalog);
+      const points = page.points.map((point) => ({ ...point, clock: clockAt(readings, point.version) }));
+      return { ok: true, kind: "points", points, next: page.next };
     });
-    if (!page.ok) return asFailure(page);
-    const readings = readingsOf(opened.catalog);
-    const points = page.points.map((point) => ({ ...point, clock: clockAt(readings, point.version) }));
-    return { ok: true, kind: "points", points, next: page.next };
   }
 
   async #resolve(at: string, generation: string | null): Promise<RestoreAnswer | Failure> {
-    const wanted = await this.#stored(at, generation);
+    const wanted = await this.#moments.stored(at, generation);
     if (!wanted.ok) return wanted;
-    const found = await this.#lookups.run(() => this.#find(wanted));
+    const found = await this.#lookups.run(() => this.#moments.find(wanted));
     if (!found.ok) return found;
     return { ok: true, kind: "points", points: [pointAt(found.resolved.version)], next: null };
   }
@@ -239,21 +237,19 @@ export class RestoreService {
     const { storage } = this.#options;
     const tooLarge = this.#restores.tooLarge(storage.sql.databaseSize);
     if (tooLarge !== null) return tooLarge;
-    const wanted = await this.#stored(command.at, null);
+    const wanted = await this.#moments.stored(command.at, null);
     if (!wanted.ok) return wanted;
-    const found = await this.#find(wanted);
-    if (!found.ok) return found;
-    const { opened, resolved } = found;
-    return this.#startHere(command.jobId, "restore", opened, resolved, null);
+    const found = await this.#moments.find(wanted);
+    return found.ok ? this.#startHere(command.jobId, "restore", found, null) : found;
   }
 
   async #fork(command: Extract<RestoreCommand, { command: "fork" }>): Promise<RestoreAnswer | Failure> {
-    const wanted = await this.#stored(command.at, command.generation ?? null);
+    const wanted = await this.#moments.stored(command.at, command.generation ?? null);
     if (!wanted.ok) return wanted;
-    const found = await this.#find(wanted);
+    const found = await this.#moments.find(wanted);
     if (!found.ok) return found;
-    const { opened, resolved } = found;
-    const floor = await this.#floorOf(opened);
+    const { in: opened, resolved } = found;
+    const floor = await this.#moments.floorOf(opened);
     if (!floor.ok) return floor;
     const received = await this.#options.otherDatabase(command.intoDatabaseId, command.intoJurisdiction).receive({
       purpose: "fork",
@@ -269,27 +265,20 @@ export class RestoreService {
   }
 
   async #restoreFrom(command: Extract<RestoreCommand, { command: "restore from" }>): Promise<RestoreAnswer | Failure> {
-    const read = readMoment(command.at, this.#options.clock.now());
-    if (!read.ok) return read;
-    const generation = parseGeneration(command.generation ?? null);
-    if (generation !== null && typeof generation === "object") return generation;
-    const opened = await openBucket(command, this.#options.connect);
-    if (!opened.ok) return opened;
-    const resolved = await this.#resolveIn(opened, read.moment, generation);
-    if (!resolved.ok) return resolved;
-    return this.#startHere(command.jobId, "fork", seenIn(opened), resolved, command);
+    const found = await this.#moments.findFrom(command, command.at, command.generation ?? null);
+    return found.ok ? this.#startHere(command.jobId, "fork", found, command) : found;
   }
 
   async #startHere(
     jobId: string,
     purpose: "restore" | "fork",
-    opened: Seen,
-    { generation, version, isExact }: ResolvedMoment,
+    found: Found,
     from: { readonly databaseId: string; readonly destination: NewBackupDestination } | null,
   ): Promise<RestoreAnswer | Failure> {
-    const highest = await this.#floorOf(opened);
+    const highest = await this.#moments.floorOf(found.in);
     if (!highest.ok) return highest;
-    const { databaseId } = opened.bucket;
+    const { generation, version, isExact } = found.resolved;
+    const { databaseId } = found.in.bucket;
     const floor = highest.version;
     return jobAnswer(
       await this.#start({
@@ -303,19 +292,6 @@ export class RestoreService {
         floor,
         olderGenerations: [],
       }),
-    );
-  }
-
-  /** What later commits go on above: everything that the backup has seen, unless no clock of ours can have made that. */
-  async #floorOf({ bucket, starts }: Seen): Promise<{ readonly ok: true; readonly version: Version } | Failure> {
-    const highest = await highestVersion(bucket, starts);
-    if (!highest.ok) return asFailure(highest);
-    const { clock, database } = this.#options;
-    const isAhead = timeOfVersion(highest.version) > clock.now() + MAX_BACKUP_AHEAD_MS;
-    if (!isAhead || highest.version <= database.lastVersion) return highest;
-    return failure(
-      "conflict",
-      `The backup has objects of ${momentText(highest.version)}, more than ten years from now: later commits would have to follow that. Take what does not belong to the backup out of the bucket`,
     );
   }
 
@@ -341,29 +317,20 @@ export class RestoreService {
   async #pastState(at: string, room: PastRoom): Promise<RestoreAnswer | Failure> {
     const source = await this.#options.own.source();
     if (!source.ok) return source;
-    const wanted = await this.#wanted(at);
+    const wanted = await this.#moments.wanted(at);
     if (!wanted.ok) return wanted;
     const known = await this.#past.find(source.databaseId, wanted.version);
     if (known !== null) return pastAnswer(known);
-    const behind = await this.#ship(wanted);
+    const behind = await this.#moments.ship(wanted);
     if (behind !== null) return behind;
     return this.#lookups.run(async () => {
-      const found = await this.#find(wanted);
-      if (!found.ok) return found.code === "not-found" ? this.#withRange(found) : found;
+      const found = await this.#moments.find(wanted);
+      if (!found.ok) return found.code === "not-found" ? this.#moments.withRange(found) : found;
       const { resolved } = found;
-      const { bucket, destination, clock } = found.opened;
+      const { bucket, destination, clock } = found.in;
       const asOf = clockAt(clock, resolved.version) ?? timeOfVersion(resolved.version);
       return pastAnswer(await this.#past.open(bucket.databaseId, destination, { ...resolved, asOf }, room));
     });
-  }
-
-  /** The failure, and from when to when there is something to be had. */
-  async #withRange(why: Failure): Promise<Failure> {
-    const answer = await this.#range();
-    if (!answer.ok || answer.kind !== "range" || answer.range === null) return why;
-    const { first, last } = answer.range;
-    const range = `from ${momentText(first.version)} to ${momentText(last.version)}`;
-    return failure(why.code, `${why.message} The commits in the backup are those ${range}`);
   }
 
   async #cancel(jobId: string): Promise<RestoreAnswer | Failure> {
@@ -376,126 +343,6 @@ export class RestoreService {
     if (!("ok" in cancelled) && cancelled.kind === "verify") await this.#verifier.abandon();
     return jobAnswer(cancelled);
   }
-
-  /** The moment. In this database's history it is over: what was held then will not change any more. */
-  async #wanted(at: string, generation: Version | null = null): Promise<Wanted | Failure> {
-    const { clock, database } = this.#options;
-    const now = clock.now();
-    const read = readMoment(at, now);
-    if (!read.ok) return read;
-    const version = versionOfMoment(read.moment, database.lastVersion);
-    const late = generation === null ? tooLate(version, database.lastVersion, now) : null;
-    if (late !== null) return this.#lookups.run(() => this.#withRange(late));
-    return { ok: true, moment: read.moment, version, generation };
-  }
-
-  /** The same, and what the backup needs for it is stored. A generation that is named may be another writer's: it has what it has. */
-  async #stored(at: string, named: string | null): Promise<Wanted | Failure> {
-    const generation = parseGeneration(named);
-    if (generation !== null && typeof generation === "object") return generation;
-    const source = await this.#options.own.source();
-    if (!source.ok) return source;
-    const wanted = await this.#wanted(at, generation);
-    if (!wanted.ok || generation !== null) return wanted;
-    return (await this.#ship(wanted)) ?? wanted;
-  }
-
-  /** Why the backup does not hold what it needs for that moment; null: it does. */
-  async #ship({ version }: Wanted): Promise<Failure | null> {
-    const { database, own } = this.#options;
-    // What lies in the future of this database is its present.
-    if (await own.ship(version < database.lastVersion ? version : database.lastVersion)) return null;
-    return own.isStopped()
-      ? failure("conflict", "The backup does not hold the commits up to that moment, and stands still: resume it")
-      : failure(
-          "unavailable",
-          "The backup does not hold the commits up to that moment yet: try again in a few seconds",
-        );
-  }
-
-  async #find({
-    moment,
-    version,
-    generation,
-  }: Wanted): Promise<{ readonly ok: true; readonly opened: Seen; readonly resolved: ResolvedMoment } | Failure> {
-    if (generation !== null) return this.#findIn(generation, moment);
-    const backup = await this.#openOwn();
-    if (!backup.ok) return backup;
-    const { bucket, catalog, destination } = backup;
-    const resolved = await resolveAt(bucket, catalog, moment, version);
-    if (!resolved.ok) return asFailure(resolved);
-    const opened = { bucket, starts: catalog.starts, destination, clock: readingsOf(catalog) };
-    return { ok: true, opened, resolved };
-  }
-
-  /** In this very generation, whoever has written it. */
-  async #findIn(
-    generation: Version,
-    moment: Moment,
-  ): Promise<{ readonly ok: true; readonly opened: Seen; readonly resolved: ResolvedMoment } | Failure> {
-    const source = await this.#options.own.source();
-    if (!source.ok) return source;
-    const opened = await openBucket({ ...source, withoutManifest: false }, this.#options.connect);
-    if (!opened.ok) return opened;
-    const resolved = await this.#resolveIn(opened, moment, generation);
-    return resolved.ok ? { ok: true, opened: seenIn(opened), resolved } : resolved;
-  }
-
-  /** By what lies in the bucket, of which this database may know nothing. */
-  async #resolveIn(
-    { bucket, histories }: OpenBucket,
-    moment: Moment,
-    generation: Version | null,
-  ): Promise<ResolvedMoment | Failure> {
-    const highest = await highestVersion(bucket, histories.starts);
-    if (!highest.ok) return asFailure(highest);
-    const late = tooLate(versionOfMoment(moment, highest.version), highest.version, this.#options.clock.now());
-    if (late !== null) return late;
-    const resolved = await resolveInHistories(bucket, histories, moment, generation);
-    return resolved.ok ? resolved : asFailure(resolved);
-  }
-
-  async #openOwn(): Promise<OpenBackup | Failure> {
-    const source = await this.#options.own.source();
-    return source.ok ? openBackup(source, this.#options.connect) : source;
-  }
-}
-
-/** What is gone back to. */
-interface Wanted {
-  readonly ok: true;
-  readonly moment: Moment;
-  /** Everything up to and with it was there at the moment, in the history of this database. */
-  readonly version: Version;
-  /** Whose state it is to be; null: the one of this database's history. */
-  readonly generation: Version | null;
-}
-
-/** Where a state is taken from. */
-interface Seen {
-  readonly bucket: BackupBucket;
-  /** Of all generations there. */
-  readonly starts: readonly Version[];
-  readonly destination: NewBackupDestination;
-  /** What the clock said while versions ran ahead of it, as far as that is wanted. */
-  readonly clock: readonly ClockReading[];
-}
-
-function seenIn({ bucket, histories, destination }: OpenBucket): Seen {
-  return { bucket, starts: histories.starts, destination, clock: [] };
-}
-
-/** null: none is named. */
-function parseGeneration(text: string | null): Version | null | Failure {
-  if (text === null) return null;
-  const start = /^[0-9a-f]{16}$/.test(text) ? versionOfHex(`${text}0000`) : undefined;
-  return (
-    start ??
-    failure(
-      "invalid",
-      `A generation is named by its folder: 16 hexadecimal digits, as 0006444c9be62a40, not ${JSON.stringify(text.slice(0, 60))}`,
-    )
-  );
 }
 
 /** A fork's job is another database's. */

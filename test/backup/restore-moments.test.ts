@@ -1,6 +1,7 @@
 /** Which moments a database can be brought back to, over a real backup: none that is not over, and the newest without waiting. */
 import { describe, expect, test } from "vitest";
 import { destinationFailure } from "../../src/backup/destinations/destination.ts";
+import { MAX_BACKUP_LOOKUPS_AT_ONCE } from "../../src/core/limits.ts";
 import type { RestoreCommand } from "../../src/core/restore-commands.ts";
 import { asVersion, type Version, versionstampHex } from "../../src/core/versionstamp.ts";
 import { guarded } from "../support/guarded-destination.ts";
@@ -70,6 +71,17 @@ describe("a moment that is not over yet", () => {
         ).toMatchObject({ code: "not-found", message: expect.stringContaining("is not over yet") });
       }
       expect(await subject.service.run({ command: "jobs" })).toMatchObject({ jobs: [] });
+    });
+  });
+
+  test("is refused to any number who ask at once", async () => {
+    await withStorage(async (storage) => {
+      const { subject } = await settled(storage);
+      const ask = { command: "points", at: "2099-12-01T17:00:00Z", direction: "before", limit: 1 } as const;
+      const answers = await Promise.all(
+        Array.from({ length: MAX_BACKUP_LOOKUPS_AT_ONCE + 2 }, () => subject.service.run(ask)),
+      );
+      for (const answer of answers) expect(answer).toMatchObject({ code: "not-found" });
     });
   });
 

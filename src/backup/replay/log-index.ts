@@ -36,6 +36,8 @@ export async function logObjectsAround(
   let low: number = place.start;
   let high: number = version + 1;
   let probe = Math.max(low, version - FIRST_PROBE);
+  // The end of a log is asked for by a version far above it: steps from below, each twice as long, come close to it sooner than halves.
+  let step = 0;
   for (;;) {
     const page = await logPage(bucket, place, asVersion(probe));
     if (!page.ok) return page;
@@ -45,9 +47,13 @@ export async function logObjectsAround(
     if (whole && (last !== undefined || probe === low)) {
       return { ok: true, upTo, following: page.objects.slice(upTo.length) };
     }
-    if (last === undefined) high = probe;
-    else low = last.first.version;
-    probe = low + Math.floor((high - low) / 2);
+    if (last === undefined) {
+      high = probe;
+    } else {
+      low = last.first.version;
+      step = Math.max(2 * step, low - probe);
+    }
+    probe = low + Math.min(step, Math.floor((high - low) / 2));
   }
 }
 

@@ -4,10 +4,11 @@ import { BackupBucket, type ReadProblem } from "../../../src/backup/replay/backu
 import type { Catalog } from "../../../src/backup/replay/catalog.ts";
 import { type PointPage, pointsAround } from "../../../src/backup/replay/point-pages.ts";
 import { loadHistories } from "../../../src/backup/replay/histories.ts";
+import { logObjectName } from "../../../src/backup/format/object-names.ts";
 import { logObjectsAround } from "../../../src/backup/replay/log-index.ts";
 import { highestVersion, resolveMoment, restorableRange } from "../../../src/backup/replay/points.ts";
 import type { Failure } from "../../../src/core/errors.ts";
-import { asVersion, type Version, versionstampHex } from "../../../src/core/versionstamp.ts";
+import { asVersion, LAST_ORDER, LAST_VERSION, type Version, versionstampHex } from "../../../src/core/versionstamp.ts";
 import { BackupWriter, writeBackup } from "../../support/backup-writer.ts";
 import { MemoryDestination } from "../../support/memory-destination.ts";
 
@@ -179,6 +180,29 @@ test("the object at a version is found in a log of thousands by a few requests",
       expect(around.following[0]?.first.version).toBe(versions.find((one) => one > version));
     }
   }
+});
+
+test.each([
+  [10, 2],
+  [900, 2],
+  [30_000, 12],
+])("the end of a log of %i objects is found by %i requests at most", async (objects, most) => {
+  const destination = new MemoryDestination();
+  const writer = new BackupWriter(destination, databaseId, 9);
+  const generation = writer.begin();
+  await writer.snapshot(generation, 5, async () => undefined);
+  const first = writer.lastVersion;
+  for (let i = 0; i < objects; i++) {
+    const version = asVersion(first + (i + 1) * 2_000_000);
+    const stamp = { version, order: LAST_ORDER };
+    destination.objects.set(logObjectName(generation.place, { first: stamp, last: stamp }), new Uint8Array());
+  }
+  const before = destination.requests;
+  const around = good(
+    await logObjectsAround(new BackupBucket(destination, databaseId), generation.place, LAST_VERSION),
+  );
+  expect(destination.requests - before).toBeLessThanOrEqual(most);
+  expect(around.upTo.at(-1)?.first.version).toBe(first + objects * 2_000_000);
 });
 
 describe("a bucket that was made to be read without end", () => {

@@ -8,42 +8,51 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, onTestFinished, test } from "vitest";
-import { names } from "../support/rebinding.ts";
+import { changingNames, type Found, names } from "../support/rebinding.ts";
 
 const run = promisify(execFile);
 const program = join(import.meta.dirname, "../support/rebinding.ts");
 
 /** Every address of both families is local there. */
-const network =
-  "ip link set lo up && ip route add local 0.0.0.0/0 dev lo && ip -6 route add local ::/0 dev lo && mount --bind";
+const network = "ip link set lo up && ip route add local 0.0.0.0/0 dev lo && ip -6 route add local ::/0 dev lo";
 const isPossible = spawnSync("unshare", ["-rmn", "sh", "-c", "ip link set lo up"]).status === 0;
 
+/** For each name what was connected to. */
 async function connections(reach: string): Promise<Record<string, readonly string[]>> {
   const folder = mkdtempSync(join(tmpdir(), "cairn-hosts-"));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   const hosts = join(folder, "hosts");
   const lines = Object.entries(names).flatMap(([name, addresses]) => addresses.map((address) => `${address} ${name}`));
   writeFileSync(hosts, `${["127.0.0.1 localhost", ...lines].join("\n")}\n`);
-  const script = `${network} "$0" /etc/hosts && exec "$@"`;
-  const { stdout } = await run("unshare", ["-rmn", "sh", "-c", script, hosts, process.execPath, program], {
+  const resolver = join(folder, "resolv.conf");
+  writeFileSync(resolver, "nameserver 127.0.0.1\n");
+  const script = `${network} && mount --bind "$0" /etc/hosts && mount --bind "$1" /etc/resolv.conf && shift && exec "$@"`;
+  const { stdout } = await run("unshare", ["-rmn", "sh", "-c", script, hosts, resolver, process.execPath, program], {
     env: { ...process.env, CAIRN_DESTINATIONS: reach },
   });
   // The program prints this.
-  const found = JSON.parse(stdout) as Record<string, { readonly connected: readonly string[]; readonly said: string }>;
-  for (const { connected, said } of Object.values(found)) {
-    expect(said).toContain(
-      connected.length > 0 ? "could not be reached" : "has no address that this server connects to",
-    );
+  const found = JSON.parse(stdout) as Record<string, Found>;
+  for (const [name, { connected, said, given }] of Object.entries(found)) {
+    const changing = changingNames[name];
+    if (changing !== undefined) expect(given).toEqual(expect.arrayContaining([...changing]));
+    else
+      expect(said).toContain(
+        connected.length > 0 ? "could not be reached" : "has no address that this server connects to",
+      );
   }
   return Object.fromEntries(Object.entries(found).map(([name, { connected }]) => [name, connected]));
 }
 
-const nowhere = Object.fromEntries(Object.keys(names).map((name) => [name, []]));
 const publicAddress = ["::ffff:93.184.216.34"];
+const expected = {
+  ...Object.fromEntries(Object.keys(names).map((name) => [name, []])),
+  // Where such a name leads is looked up and compared at each connection.
+  ...Object.fromEntries(Object.keys(changingNames).map((name) => [name, publicAddress])),
+};
 
 test.skipIf(!isPossible)("with CAIRN_DESTINATIONS=public a name leads to public addresses, or nowhere", async () => {
   expect(await connections("public")).toEqual({
-    ...nowhere,
+    ...expected,
     "public.example": publicAddress,
     "both.example": publicAddress,
     "nat64-public.example": ["64:ff9b::5db8:d822"],
@@ -54,9 +63,10 @@ test.skipIf(!isPossible)(
   "with CAIRN_DESTINATIONS=any a name leads to the own network too, and never to a machine's metadata",
   async () => {
     expect(await connections("any")).toEqual({
-      ...nowhere,
+      ...expected,
       "public.example": publicAddress,
       "both.example": publicAddress,
+      "loopback.changing.example": [...publicAddress, "::ffff:127.0.0.1"],
       "loopback.example": ["::ffff:127.0.0.1"],
       "loopback6.example": ["::1"],
       "mapped-loopback.example": ["::ffff:127.0.0.1"],

@@ -1,9 +1,11 @@
 /**
- * Run in a network of its own, where every address is this machine's and /etc/hosts is ours: starts a server, has it restore from
- * destinations whose names lead to addresses that they must not, and prints as one line of JSON which addresses were connected to.
+ * Run in a network of its own, where every address is this machine's and /etc/hosts and /etc/resolv.conf are ours: starts a server, has
+ * it restore from destinations whose names lead to addresses that they must not, and prints as one line of JSON which addresses were
+ * connected to.
  */
 import { createServer } from "node:net";
 import { startManagedServer, Tenant } from "./management.ts";
+import { startNameServer } from "./name-server.ts";
 
 /** Names that look public, and where they lead. */
 export const names: Readonly<Record<string, readonly string[]>> = {
@@ -30,6 +32,19 @@ export const names: Readonly<Record<string, readonly string[]>> = {
   "both.example": ["169.254.169.254", "93.184.216.34"],
 };
 
+/** Names that lead elsewhere each time they are looked up. */
+export const changingNames: Readonly<Record<string, readonly string[]>> = {
+  "loopback.changing.example": ["93.184.216.34", "127.0.0.1"],
+  "metadata.changing.example": ["93.184.216.34", "169.254.169.254"],
+};
+
+export interface Found {
+  readonly connected: readonly string[];
+  readonly said: string;
+  /** What a changing name led to, each time it was looked up. */
+  readonly given: readonly string[];
+}
+
 async function main(): Promise<void> {
   const connected = new Set<string>();
   const listener = createServer((socket) => {
@@ -39,11 +54,12 @@ async function main(): Promise<void> {
   await new Promise<void>((resolve) => {
     listener.listen({ port: 8443, host: "::" }, resolve);
   });
+  const nameServer = await startNameServer(53, changingNames);
   const server = await startManagedServer();
   const tenant = await Tenant.make(server);
   const scheme = process.env["CAIRN_DESTINATIONS"] === "public" ? "https" : "http";
-  const found: Record<string, { readonly connected: readonly string[]; readonly said: string }> = {};
-  for (const name of Object.keys(names)) {
+  const found: Record<string, Found> = {};
+  for (const name of Object.keys({ ...names, ...changingNames })) {
     connected.clear();
     const destination = {
       kind: "s3",
@@ -56,10 +72,11 @@ async function main(): Promise<void> {
     const order = { destination, databaseId: crypto.randomUUID(), at: "2026-11-02T00:00:00Z", name };
     const path = `/api/organizations/${tenant.organizationId}/restores`;
     const { body } = await server.send("POST", path, tenant.token, order);
-    found[name] = { connected: [...connected], said: String(body.detail) };
+    found[name] = { connected: [...connected], said: String(body.detail), given: nameServer.given.get(name) ?? [] };
   }
   await server.close();
   listener.close();
+  nameServer.close();
   process.stdout.write(`${JSON.stringify(found)}\n`);
 }
 

@@ -4,7 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { createHash } from "node:crypto";
-import { gzipSync } from "node:zlib";
+import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { sealManifest } from "../../src/backup/format/manifest.ts";
 import {
@@ -19,6 +19,7 @@ import { type Answer, type ManagedServer, startManagedServer, Tenant } from "../
 const databaseId = "6f1c1f0a-0000-4000-8000-000000000001";
 const at = "2026-11-02T00:00:00Z";
 const MIB = 2 ** 20;
+const GIB = 2 ** 30;
 
 let server: ManagedServer;
 let tenant: Tenant;
@@ -29,10 +30,18 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-/** What a restore from this store is answered. The server's process is the same one after it, and was not long away. */
-async function restoreFrom(store: HostileStore): Promise<Answer> {
+/** The server's process is the same one after this work, and did not need much memory for it. */
+async function unharmed(work: () => Promise<Answer>): Promise<Answer> {
   const pid = server.workerdPid();
   const before = memoryOf(pid);
+  const answer = await work();
+  expect(server.workerdPid()).toBe(pid);
+  expect(memoryOf(pid) - before).toBeLessThan(200 * MIB);
+  return answer;
+}
+
+/** What a restore from this store is answered. */
+function restoreFrom(store: HostileStore): Promise<Answer> {
   const destination = {
     kind: "s3",
     endpoint: store.endpoint,
@@ -42,10 +51,8 @@ async function restoreFrom(store: HostileStore): Promise<Answer> {
     secretAccessKey: "secret",
   };
   const path = `/api/organizations/${tenant.organizationId}/restores`;
-  const answer = await server.send("POST", path, tenant.token, { destination, databaseId, at, name: "restored" });
-  expect(server.workerdPid()).toBe(pid);
-  expect(memoryOf(pid) - before).toBeLessThan(200 * MIB);
-  return answer;
+  const order = { destination, databaseId, at, name: "restored" };
+  return unharmed(() => server.send("POST", path, tenant.token, order));
 }
 
 /** The most that the process ever held. */
@@ -82,7 +89,7 @@ describe("a manifest", () => {
 
   it("that unpacks to gigabytes is unpacked up to its limit", async () => {
     const headers = { "content-encoding": "gzip" };
-    const store = await storeWith({ body: gzipSync(Buffer.alloc(1024 * MIB), { level: 9 }), headers });
+    const store = await storeWith({ body: gzipSync(Buffer.alloc(GIB), { level: 9 }), headers });
     expect((await restoreFrom(store)).body.detail).toContain("is longer; at most 4194304 bytes are read of it");
   });
 
@@ -149,7 +156,7 @@ describe("a backup", () => {
       secretAccessKey: "secret",
       prefix: "p",
     };
-    return server.send("POST", `/api/databases/${id}/backup`, tenant.token, { destination });
+    return unharmed(() => server.send("POST", `/api/databases/${id}/backup`, tenant.token, { destination }));
   }
 
   it("whose trial fails leaves nothing in the bucket", async () => {
@@ -188,6 +195,44 @@ describe("a backup", () => {
     expect(body.detail).toMatch(/^The trial's put request failed\. /);
     expect(body.detail).toContain(words);
     expect(body.detail).not.toMatch(/secret words|<b>/);
+  });
+
+  describe.each([
+    ["gzip", gzipSync(Buffer.alloc(GIB), { level: 9 })],
+    ["br", brotliCompressSync(Buffer.alloc(GIB), { params: { [constants.BROTLI_PARAM_QUALITY]: 5 } })],
+  ])("whose answers are bombs of %s", (encoding, body) => {
+    const headers = { "content-encoding": encoding };
+
+    it.each([
+      ["PUT", 200, "The destination's answer is longer; at most"],
+      ["PUT", 403, 'The destination refused to store an object in bucket "bucket" (HTTP 403)'],
+      ["GET", 200, "is longer; at most"],
+      ["LIST", 200, "The destination's answer is longer; at most 4194304 bytes are read of it."],
+      ["LIST", 500, "could not take the request now (HTTP 500)"],
+      ["DELETE", 200, "The destination's answer is longer; at most"],
+    ])("to %s with %i reads them up to its limit", async (what, status, words) => {
+      const { store } = await storeBut(({ method, path }) => {
+        const asked = path.startsWith("/bucket?") ? "LIST" : method;
+        return asked === what ? { status, headers, body } : undefined;
+      });
+      const { body: answer } = await enableAt(store.endpoint);
+      expect(answer.detail).toContain(words);
+    });
+  });
+
+  it("that is said to belong elsewhere is not taken there", async () => {
+    const elsewhere = await startHostileStore(() => ({}));
+    onTestFinished(() => elsewhere.close());
+    for (const status of [301, 302, 303, 307, 308]) {
+      const { store } = await storeBut(({ path }) => ({
+        status,
+        headers: { location: `${elsewhere.endpoint}${path}` },
+      }));
+      expect((await enableAt(store.endpoint)).body.detail).toContain(
+        `put request failed. The destination sends requests for bucket "bucket" elsewhere (HTTP ${status})`,
+      );
+    }
+    expect(elsewhere.seen).toEqual([]);
   });
 
   it("can be kept in a bucket of Google's, with an underscore in its name", async () => {

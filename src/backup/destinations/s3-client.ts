@@ -246,8 +246,8 @@ async function readBody(
   }
 }
 
-function tooLarge({ key }: S3Request, announced: number | null, limit: number): S3Failure {
-  const what = key === null ? "The destination's answer" : `The object ${JSON.stringify(key)}`;
+function tooLarge({ key, method }: S3Request, announced: number | null, limit: number): S3Failure {
+  const what = key === null || method !== "GET" ? "The destination's answer" : `The object ${JSON.stringify(key)}`;
   const size = announced === null ? "longer" : `${announced} bytes long`;
   return {
     ok: false,

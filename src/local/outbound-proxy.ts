@@ -41,6 +41,9 @@ export function proxiedRequests({ proxies, noProxy }: ProxySettings): ProxiedReq
   return { schemes: (["http", "https"] as const).filter((scheme) => proxies[scheme] !== undefined), noProxy };
 }
 
+/** A session token, the name of an object where each byte is escaped, and what else S3 wants are less. */
+const MAX_REQUEST_HEAD_BYTES = 64 * 1024;
+
 export class OutboundProxy {
   /** As workerd's command line takes it. */
   readonly address: string;
@@ -59,7 +62,7 @@ export class OutboundProxy {
       "http:": new http.Agent({ keepAlive: true, proxyEnv: { HTTP_PROXY: proxies.http } }),
       "https:": new https.Agent({ keepAlive: true, proxyEnv: { HTTPS_PROXY: proxies.https } }),
     };
-    const options = { requireHostHeader: false };
+    const options = { requireHostHeader: false, maxHeaderSize: MAX_REQUEST_HEAD_BYTES };
     const server = http.createServer(options, (incoming, outgoing) => {
       incoming.on("error", () => outgoing.destroy());
       outgoing.on("error", () => incoming.destroy());

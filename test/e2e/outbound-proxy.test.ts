@@ -1,7 +1,9 @@
 /** A server in a company's network: destinations are reached through the proxy that its environment names, and through nothing else. */
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, onTestFinished, test } from "vitest";
 import { openKv } from "@deno/kv";
+import { MAX_SESSION_TOKEN_CHARACTERS } from "../../src/core/limits.ts";
 import { type ForwardProxy, startForwardProxy } from "../support/forward-proxy.ts";
+import { s3Error, startHostileStore } from "../support/hostile-store.ts";
 import { type Answer, type ManagedServer, startManagedServer, Tenant } from "../support/management.ts";
 import { type RenamedStore, startStoreNamed, startVirtualHostStore } from "../support/renamed-store.ts";
 import { destinationAt } from "../support/s3-place.ts";
@@ -102,6 +104,16 @@ test("a store that knows buckets by the host's name is reached by that name, ove
   const { answer } = await enableAt(byHost.endpoint, { addressing: "virtual-host" });
   expect(answer).toMatchObject({ status: 201, body: { destination: { addressing: "virtual-host" } } });
   expect(proxy.seen.at(-1)).toContain(`http://backups.${new URL(byHost.endpoint).host}/`);
+});
+
+test("a session token of the greatest length passes", async () => {
+  const store = await startHostileStore(() => s3Error(403, "ExpiredToken"));
+  onTestFinished(() => store.close());
+  proxy.ports["store.example:80"] = Number(new URL(store.endpoint).port);
+  const sessionToken = "t".repeat(MAX_SESSION_TOKEN_CHARACTERS);
+  const { answer } = await enableAt("http://store.example", { sessionToken });
+  expect(answer.body.detail).toContain("(HTTP 403, ExpiredToken)");
+  expect(store.seen.map(({ headers }) => headers["x-amz-security-token"])).toEqual([sessionToken]);
 });
 
 test("this machine, and what NO_PROXY names, is reached directly", async () => {

@@ -22,10 +22,10 @@ async function attempt(operation: Operation): Promise<unknown> {
 }
 
 /** Another workerd is starting when it answers. */
-async function kill({ workerdPid }: TestServer): Promise<void> {
-  const pid = workerdPid();
+async function kill(killed: TestServer): Promise<void> {
+  const pid = killed.workerdPid();
   process.kill(pid, "SIGKILL");
-  await expect.poll(workerdPid, { timeout: 20_000 }).not.toBe(pid);
+  await expect.poll(() => killed.workerdPid(), { timeout: 20_000 }).not.toBe(pid);
 }
 
 test("Deno's watches go on by themselves after each kill, with the latest state", async () => {

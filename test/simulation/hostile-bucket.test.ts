@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { MAX_SESSION_TOKEN_CHARACTERS } from "../../src/core/limits.ts";
 import { sealManifest } from "../../src/backup/format/manifest.ts";
 import {
   type HostileStore,
@@ -145,16 +146,17 @@ describe("a backup", () => {
     return { store, objects };
   }
 
-  async function enableAt(endpoint: string, bucketName = "bucket"): Promise<Answer> {
+  async function enableAt(endpoint: string, more: Readonly<Record<string, string>> = {}): Promise<Answer> {
     const id = await tenant.newDatabase();
     const destination = {
       kind: "s3",
       endpoint,
-      bucketName,
+      bucketName: "bucket",
       bucketRegion: "us-east-1",
       accessKeyId: "key",
       secretAccessKey: "secret",
       prefix: "p",
+      ...more,
     };
     return unharmed(() => server.send("POST", `/api/databases/${id}/backup`, tenant.token, { destination }));
   }
@@ -237,7 +239,19 @@ describe("a backup", () => {
 
   it("can be kept in a bucket of Google's, with an underscore in its name", async () => {
     const { store } = await storeBut(() => s3Error(404, "NoSuchBucket"));
-    expect((await enableAt(store.endpoint, "my_bucket")).body.detail).toContain('no bucket "my_bucket"');
+    expect((await enableAt(store.endpoint, { bucketName: "my_bucket" })).body.detail).toContain(
+      'no bucket "my_bucket"',
+    );
+  });
+
+  it("sends a session token of the greatest length", async () => {
+    const { store } = await storeBut(() => undefined);
+    const sessionToken = "t".repeat(MAX_SESSION_TOKEN_CHARACTERS);
+    expect(await enableAt(store.endpoint, { sessionToken })).toMatchObject({ status: 201 });
+    expect(new Set(store.seen.map(({ headers }) => headers["x-amz-security-token"]))).toEqual(new Set([sessionToken]));
+    const longer = await enableAt(store.endpoint, { sessionToken: `${sessionToken}t` });
+    expect(longer).toMatchObject({ status: 400 });
+    expect(longer.body.detail).toContain("16385");
   });
 
   it("goes to a bucket that locks its objects, which takes none without its MD5", async () => {

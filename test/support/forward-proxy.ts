@@ -5,6 +5,8 @@ import { type AddressInfo, connect } from "node:net";
 export interface ForwardProxy {
   /** As the environment names it. */
   readonly url: string;
+  /** Of this machine, by the name and port that clients ask for. */
+  readonly ports: Record<string, number>;
   /** What it was asked for, in order: `CONNECT host:port`, or a method and a URL. */
   readonly seen: readonly string[];
   /** "refuse" and "fail" answer 403 and 502 to what comes from now on. */
@@ -14,15 +16,14 @@ export interface ForwardProxy {
   close(): Promise<void>;
 }
 
-/** `ports`: of this machine, by the name and port that clients ask for. */
-export async function startForwardProxy(ports: Readonly<Record<string, number>>): Promise<ForwardProxy> {
+export async function startForwardProxy(ports: Record<string, number>): Promise<ForwardProxy> {
   const seen: string[] = [];
   const statusFor = (given: string | undefined): number | null => {
     const wanted = proxy.credentials === null ? undefined : `Basic ${btoa(proxy.credentials)}`;
     if (given !== wanted) return 407;
     return proxy.does === "pass" ? null : proxy.does === "refuse" ? 403 : 502;
   };
-  const server = createServer((incoming, outgoing) => {
+  const server = createServer({ maxHeaderSize: 64 * 1024 }, (incoming, outgoing) => {
     const { method = "", url = "", headers } = incoming;
     seen.push(`${method} ${url}`);
     const target = new URL(url);
@@ -64,6 +65,7 @@ export async function startForwardProxy(ports: Readonly<Record<string, number>>)
   const { port } = server.address() as AddressInfo;
   const proxy: ForwardProxy = {
     url: `http://127.0.0.1:${port}`,
+    ports,
     seen,
     does: "pass",
     credentials: null,

@@ -31,7 +31,7 @@ export async function startHostileStore(
   answer: (request: StoreRequest) => StoreAnswer | "hang",
 ): Promise<HostileStore> {
   const seen: StoreRequest[] = [];
-  const server = createServer((incoming, outgoing) => {
+  const server = createServer({ maxHeaderSize: 64 * 1024 }, (incoming, outgoing) => {
     const parts: Buffer[] = [];
     incoming.on("data", (part: Buffer) => parts.push(part));
     incoming.on("end", () => {

@@ -8,6 +8,7 @@ import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { MAX_SESSION_TOKEN_CHARACTERS } from "../../src/core/limits.ts";
 import { sealManifest } from "../../src/backup/format/manifest.ts";
+import { writeBackup } from "../support/backup-writer.ts";
 import {
   type HostileStore,
   s3Error,
@@ -16,11 +17,21 @@ import {
   type StoreRequest,
 } from "../support/hostile-store.ts";
 import { type Answer, type ManagedServer, startManagedServer, Tenant } from "../support/management.ts";
+import { MemoryDestination } from "../support/memory-destination.ts";
 
 const databaseId = "6f1c1f0a-0000-4000-8000-000000000001";
-const at = "2026-11-02T00:00:00Z";
 const MIB = 2 ** 20;
-const GIB = 2 ** 30;
+
+/** Bodies of a gigabyte, by their encoding. */
+const zeros = Buffer.alloc(2 ** 30);
+const bombs: Readonly<Record<string, Buffer>> = {
+  gzip: gzipSync(zeros, { level: 1 }),
+  br: brotliCompressSync(zeros, { params: { [constants.BROTLI_PARAM_QUALITY]: 1 } }),
+};
+const bombOf = (encoding: string): StoreAnswer => ({
+  body: bombs[encoding] ?? "",
+  headers: { "content-encoding": encoding },
+});
 
 let server: ManagedServer;
 let tenant: Tenant;
@@ -42,7 +53,7 @@ async function unharmed(work: () => Promise<Answer>): Promise<Answer> {
 }
 
 /** What a restore from this store is answered. */
-function restoreFrom(store: HostileStore): Promise<Answer> {
+function restoreFrom(store: HostileStore, at = "2026-11-02T00:00:00Z"): Promise<Answer> {
   const destination = {
     kind: "s3",
     endpoint: store.endpoint,
@@ -54,6 +65,15 @@ function restoreFrom(store: HostileStore): Promise<Answer> {
   const path = `/api/organizations/${tenant.organizationId}/restores`;
   const order = { destination, databaseId, at, name: "restored" };
   return unharmed(() => server.send("POST", path, tenant.token, order));
+}
+
+/** A job, when it has come to its end. */
+async function ended(jobId: string): Promise<Answer> {
+  let job: Answer | undefined;
+  const read = async () => (job = await server.send("GET", `/api/jobs/${jobId}`, tenant.token)).body.status;
+  await expect.poll(read, { timeout: 20_000 }).toMatch(/completed|failed/);
+  if (job === undefined) throw new Error("the job was not read");
+  return job;
 }
 
 /** The most that the process ever held. */
@@ -89,8 +109,7 @@ describe("a manifest", () => {
   });
 
   it("that unpacks to gigabytes is unpacked up to its limit", async () => {
-    const headers = { "content-encoding": "gzip" };
-    const store = await storeWith({ body: gzipSync(Buffer.alloc(GIB), { level: 9 }), headers });
+    const store = await storeWith(bombOf("gzip"));
     expect((await restoreFrom(store)).body.detail).toContain("is longer; at most 4194304 bytes are read of it");
   });
 
@@ -115,16 +134,44 @@ describe("a manifest", () => {
   });
 });
 
-/** A page with everything below the prefix. */
-function listing(path: string, objects: ReadonlyMap<string, Buffer>): StoreAnswer {
+/** A page of what lies below a prefix. */
+function listing(path: string, objects: ReadonlyMap<string, Uint8Array>): StoreAnswer {
   const query = new URL(path, "http://store").searchParams;
-  const keys = [...objects.keys()].map((key) => decodeURIComponent(key.replace("/bucket/", ""))).toSorted();
-  const found = keys.filter(
-    (key) => key.startsWith(query.get("prefix") ?? "") && key > (query.get("start-after") ?? ""),
+  const named = [...objects].map(([object, { length }]) => ({ key: decodeURIComponent(object.slice(8)), length }));
+  const below = named.filter(
+    ({ key }) => key.startsWith(query.get("prefix") ?? "") && key > (query.get("start-after") ?? ""),
   );
-  const contents = found.map((key) => `<Contents><Key>${key}</Key><Size>1</Size></Contents>`).join("");
-  return { body: `<ListBucketResult><IsTruncated>false</IsTruncated>${contents}</ListBucketResult>` };
+  const found = below.toSorted((a, b) => (a.key < b.key ? -1 : 1)).slice(0, Number(query.get("max-keys") ?? 1000));
+  const contents = found.map(({ key, length }) => `<Contents><Key>${key}</Key><Size>${length}</Size></Contents>`);
+  const isTruncated = found.length < below.length;
+  return {
+    body: `<ListBucketResult><IsTruncated>${isTruncated}</IsTruncated>${contents.join("")}</ListBucketResult>`,
+  };
 }
+
+describe("a restore of a backup", () => {
+  it.each([
+    ["a snapshot's object", "/snapshots/"],
+    ["an object of the log", "/logs/"],
+    ["the end of a generation's snapshot", "/differential"],
+  ])("of which %s unpacks to gigabytes fails with its name", async (_, part) => {
+    const backup = new MemoryDestination();
+    await writeBackup(backup, databaseId, 31, 40);
+    const objects = new Map([...backup.objects].map(([name, bytes]) => [`/bucket/${name}`, bytes]));
+    const store = await startHostileStore(({ path }) => {
+      if (path.startsWith("/bucket?")) return listing(path, objects);
+      const body = objects.get(path);
+      if (body === undefined) return s3Error(404, "NoSuchKey");
+      return path.includes(part) ? bombOf("gzip") : { body };
+    });
+    onTestFinished(() => store.close());
+    const job = await unharmed(async () => ended((await restoreFrom(store, "latest")).body.job.id));
+    expect(job.body.status).toBe("failed");
+    expect(job.body.error).toMatch(
+      new RegExp(`^The object "[^"]*${part}[^"]*" is longer; at most \\d+ bytes are read`),
+    );
+  });
+});
 
 describe("a backup", () => {
   /** A store that keeps objects by their path, and answers some requests otherwise. What it keeps is returned, too. */
@@ -199,12 +246,7 @@ describe("a backup", () => {
     expect(body.detail).not.toMatch(/secret words|<b>/);
   });
 
-  describe.each([
-    ["gzip", gzipSync(Buffer.alloc(GIB), { level: 9 })],
-    ["br", brotliCompressSync(Buffer.alloc(GIB), { params: { [constants.BROTLI_PARAM_QUALITY]: 5 } })],
-  ])("whose answers are bombs of %s", (encoding, body) => {
-    const headers = { "content-encoding": encoding };
-
+  describe.each(Object.keys(bombs))("whose answers are bombs of %s", (encoding) => {
     it.each([
       ["PUT", 200, "The destination's answer is longer; at most"],
       ["PUT", 403, 'The destination refused to store an object in bucket "bucket" (HTTP 403)'],
@@ -215,10 +257,9 @@ describe("a backup", () => {
     ])("to %s with %i reads them up to its limit", async (what, status, words) => {
       const { store } = await storeBut(({ method, path }) => {
         const asked = path.startsWith("/bucket?") ? "LIST" : method;
-        return asked === what ? { status, headers, body } : undefined;
+        return asked === what ? { ...bombOf(encoding), status } : undefined;
       });
-      const { body: answer } = await enableAt(store.endpoint);
-      expect(answer.detail).toContain(words);
+      expect((await enableAt(store.endpoint)).body.detail).toContain(words);
     });
   });
 

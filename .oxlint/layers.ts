@@ -1,41 +1,45 @@
 /**
- * Who may import whom in src/. A file's layer is the first folder below src/ (or the file itself, for src/worker.ts); a layer
- * imports itself and what is listed for it, and nothing else of ours. Each door is a layer of its own, so doors never know each
- * other; what they share is `doors/http`. The rule that reads this table is `import-arrows.ts`; test/lint shows that each arrow bites.
+ * Who may import whom in src/, of ours and of npm's. A file's layer is the row with the longest path that it lies below; a layer imports
+ * itself and what its row lists, and nothing else. Each door is a layer of its own, so doors never know each other; what they share is
+ * `doors/http`. The rule that reads this table is `import-arrows.ts`; test/lint shows that each arrow bites.
  */
 
 interface Layer {
-  /** Layers that it may import. */
+  /** Layers that it may import: rows of this table. */
   readonly imports: readonly string[];
-  /** Paths below src/ that it may import besides: one file of a layer that it must not know as a whole. */
-  readonly files?: readonly string[];
+  /** Packages of npm, and `node:` for Node's own modules. */
+  readonly packages?: readonly string[];
+  /** Paths below src/ that it must not import, though it may import their layer. */
+  readonly except?: readonly string[];
 }
 
-const everythingOnTheServer = [
-  "core",
-  "engine",
-  "documents",
-  "backup",
-  "directory",
-  "objects",
-  "doors/http",
-  "doors/*",
-];
+const values = ["core", "codec"];
+const shared = [...values, "contracts"];
+const backup = ["backup", "backup/format", "backup/destinations", "backup/continuous", "backup/recovery"];
 
 export const layers: Readonly<Record<string, Layer>> = {
   core: { imports: [] },
-  engine: { imports: ["core"] },
-  documents: { imports: ["core", "engine"] },
-  backup: { imports: ["core"] },
-  directory: { imports: ["core"] },
-  objects: { imports: ["core", "engine", "documents", "backup", "directory"] },
-  "doors/http": { imports: ["core"] },
-  "doors/*": { imports: ["core", "doors/http"], files: ["objects/interface.ts"] },
-  "worker.ts": { imports: everythingOnTheServer },
-  client: { imports: ["core"] },
-  cli: { imports: ["core", "client"] },
-  console: { imports: ["core", "client"] },
-  local: { imports: ["core", "client"] },
+  codec: { imports: ["core"] },
+  contracts: { imports: values },
+  engine: { imports: shared },
+  documents: { imports: [...shared, "engine"] },
+  "backup/format": { imports: shared, packages: ["node:"] },
+  "backup/destinations": { imports: shared, packages: ["aws4fetch"] },
+  // What its two halves share. Going back in time knows nothing of how a backup is made.
+  backup: { imports: [...shared, "backup/format", "backup/destinations"] },
+  "backup/recovery": { imports: [...shared, "backup", "backup/format", "backup/destinations"] },
+  "backup/continuous": { imports: [...shared, "backup", "backup/format", "backup/destinations", "backup/recovery"] },
+  directory: { imports: shared, packages: ["jose"] },
+  objects: { imports: [...shared, "engine", "documents", ...backup, "directory"] },
+  "doors/http": { imports: shared },
+  "doors/*": { imports: [...shared, "doors/http"] },
+  "doors/management": { imports: [...shared, "doors/http"], packages: ["chanfana", "itty-router", "zod"] },
+  "worker.ts": { imports: [...shared, "directory", "objects", "doors/http", "doors/*", "doors/management"] },
+  client: { imports: values, except: ["core/storage.ts", "core/migrations.ts"] },
+  cli: { imports: [...values, "client"], packages: ["node:"] },
+  console: { imports: [...values, "client"] },
+  // The front answers the data path by the doors' own code.
+  local: { imports: [...shared, "client", "doors/http", "doors/*"], packages: ["node:", "esbuild"] },
 };
 
 /** Paths below src/ whose code talks to the platform itself: they may import `cloudflare:*` and name its bindings' types. */
@@ -44,21 +48,29 @@ export const knowsThePlatform = [/^objects\//, /^worker\.ts$/, /^backup\/destina
 /** Paths below src/ that hand the real clock and the real randomness to the others. */
 export const ownsTheClock = [/^objects\//, /^worker\.ts$/, /^local\//];
 
-/** "core", "doors/kv-connect", "worker.ts": the layer of a path below src/. */
+/** "core", "backup/format", "doors/rest", "worker.ts": the layer of a path below src/. */
 export function layerOf(path: string): string {
-  const [first = "", second] = path.split("/");
-  return first === "doors" && second !== undefined ? `doors/${second}` : first;
+  const [first = "", second = ""] = path.split("/");
+  const below = `${first}/${second}`;
+  return below in layers || (first === "doors" && second !== "") ? below : first;
 }
 
-/** The table's row for a layer: all doors share one, but what they share has its own. */
+/** The table's row for a layer: doors share one, unless they have their own. */
 export function rowOf(layer: string): string {
   return layer in layers || !layer.startsWith("doors/") ? layer : "doors/*";
 }
 
+/** `from`, `to`: paths below src/. */
 export function mayImport(from: string, to: string): boolean {
   const [fromLayer, toLayer] = [layerOf(from), layerOf(to)];
   if (fromLayer === toLayer) return true;
   const row = layers[rowOf(fromLayer)];
-  if (row === undefined) return false;
-  return row.imports.includes(rowOf(toLayer)) || (row.files ?? []).includes(to);
+  if (row === undefined || row.except?.includes(to) === true) return false;
+  return row.imports.includes(rowOf(toLayer));
+}
+
+/** `specifier`: as it is imported, "jose" or "node:fs". */
+export function mayImportPackage(from: string, specifier: string): boolean {
+  const allowed = layers[rowOf(layerOf(from))]?.packages ?? [];
+  return allowed.some((one) => (one.endsWith(":") ? specifier.startsWith(one) : `${specifier}/`.startsWith(`${one}/`)));
 }

@@ -2,11 +2,11 @@
  * The Worker: which request goes to which door, and what the doors are made of. Everything is put together once per isolate and
  * configuration; a request that no door knows is 404.
  */
-import type { Grant } from "./core/authority.ts";
-import { isFailure } from "./core/management.ts";
+import type { Grant } from "./contracts/authority.ts";
+import { isFailure } from "./contracts/management.ts";
 import type { PublicAddress } from "./core/public-address.ts";
 import { diskIsFull } from "./core/storage-room.ts";
-import { isLoopback } from "./core/secret-text.ts";
+import { isLoopback } from "./contracts/secret-text.ts";
 import { AccessTokenKeys } from "./directory/access-token.ts";
 import { DataTokens } from "./directory/data-token.ts";
 import { deploymentOf } from "./directory/deployment.ts";

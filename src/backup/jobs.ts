@@ -7,7 +7,7 @@
  * same place count, those of a server that is often ended do not.
  */
 import { backoffMs } from "../core/backoff.ts";
-import type { BackupVerificationInfo } from "../core/backup-commands.ts";
+import type { BackupVerificationInfo } from "../contracts/backup-commands.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_DEATHS_OF_WORK } from "../core/limits.ts";
@@ -17,10 +17,10 @@ import type {
   RestoreJobStatus,
   RestoreOutcome,
   VerificationReport,
-} from "../core/restore-commands.ts";
+} from "../contracts/restore-commands.ts";
 import type { SqlValue, SyncStorage } from "../core/storage.ts";
 import { asVersion, type Version } from "../core/versionstamp.ts";
-import { hasBackupTables, migrateBackupTables } from "./schema.ts";
+import { hasBackupTables, migrateBackupTables } from "./backup-schema.ts";
 
 const KEPT_MS = 7 * 24 * 60 * 60 * 1000;
 const MOST_LISTED = 100;

@@ -7,11 +7,17 @@
 import { toHex } from "../core/bytes.ts";
 import type { Entropy } from "../core/entropy.ts";
 import { failure, type Failure } from "../core/errors.ts";
-import { isFailure, type AccessTokens, type Caller, type MintedToken, type TokenCaller } from "../core/management.ts";
+import {
+  isFailure,
+  type AccessTokens,
+  type Caller,
+  type MintedToken,
+  type TokenCaller,
+} from "../contracts/management.ts";
 import { originRefusal } from "../core/origins.ts";
 import type { Deployment, TokenAlias } from "./deployment.ts";
 import { equalInConstantTime, sha256 } from "./digest.ts";
-import type { SigningKey, SigningKeys } from "../core/signing-keys.ts";
+import type { SigningKey, SigningKeys } from "../contracts/signing-keys.ts";
 
 const SECRET_BYTES = 32;
 const CHECK_BYTES = 12;

@@ -2,10 +2,10 @@
  * How the backups of an organization's databases are doing, as the databases have told it. A report that says nothing new writes
  * nothing. Callers hold the transaction.
  */
-import type { BackupHealth } from "../core/backup-health.ts";
+import type { BackupHealth } from "../contracts/backup-health.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { MAX_DATABASES_IN_METRICS } from "../core/limits.ts";
-import type { BackupMetrics, BackupTotals } from "../core/management.ts";
+import type { BackupMetrics, BackupTotals } from "../contracts/management.ts";
 import type { Sql } from "../core/storage.ts";
 import type { MonitoringTables } from "./monitoring-schema.ts";
 

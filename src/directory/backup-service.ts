@@ -1,7 +1,7 @@
 /** Commands about backups: judged by what the caller's token covers, and carried out by the database's object. */
-import type { BackupCommand, BackupInfo } from "../core/backup-commands.ts";
+import type { BackupCommand, BackupInfo } from "../contracts/backup-commands.ts";
 import { failure, type Failure } from "../core/errors.ts";
-import { isFailure, type DatabaseControl, type Input, type Output } from "../core/management.ts";
+import { isFailure, type DatabaseControl, type Input, type Output } from "../contracts/management.ts";
 import type { Admitted, Organization } from "./organization.ts";
 import type { Surroundings } from "./organization-service.ts";
 import { destinationOf } from "./shared-bucket.ts";

@@ -7,11 +7,11 @@
  * unknown key id, `crit` or a member given twice are all the same: not ours.
  */
 import { errors, jwtVerify, SignJWT, type JWTPayload } from "jose";
-import type { DataToken, Grant } from "../core/authority.ts";
+import type { DataToken, Grant } from "../contracts/authority.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
-import { JURISDICTIONS, type Jurisdiction } from "../core/placement.ts";
-import type { SigningKey, SigningKeys } from "../core/signing-keys.ts";
+import { JURISDICTIONS, type Jurisdiction } from "../contracts/placement.ts";
+import type { SigningKey, SigningKeys } from "../contracts/signing-keys.ts";
 
 /** The `expiresAt` of a grant whose access token has no end: the last instant that a Date can hold. */
 export const FOREVER = asUnixMs(8_640_000_000_000_000);

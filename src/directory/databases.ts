@@ -12,8 +12,8 @@ import {
   type Ordering,
   type Page,
   type Scopes,
-} from "../core/management.ts";
-import type { Jurisdiction, LocationHint } from "../core/placement.ts";
+} from "../contracts/management.ts";
+import type { Jurisdiction, LocationHint } from "../contracts/placement.ts";
 import type { Sql, SqlValue } from "../core/storage.ts";
 import { decodeCursor, encodeCursor } from "./cursor.ts";
 

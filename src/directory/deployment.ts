@@ -3,10 +3,10 @@
  * that names the variable and shows nothing of its value.
  */
 import { failure, type Failure } from "../core/errors.ts";
-import { isFailure } from "../core/management.ts";
+import { isFailure } from "../contracts/management.ts";
 import { publicAddressFrom, type PublicAddress, type PublicAddressTexts } from "../core/public-address.ts";
-import { placeholderAmong, type SecretTexts } from "../core/secret-text.ts";
-import { signingKeys, type SigningKeys } from "../core/signing-keys.ts";
+import { placeholderAmong, type SecretTexts } from "../contracts/secret-text.ts";
+import { signingKeys, type SigningKeys } from "../contracts/signing-keys.ts";
 
 /** What a person can still choose and nobody guesses over the network. */
 export const MIN_DEPLOYMENT_TOKEN_LENGTH = 16;

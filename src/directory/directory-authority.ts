@@ -2,12 +2,12 @@
  * The authority over all databases of the deployment: an access token names its organization, whose object says what it allows;
  * what comes out is a data token that can do no more and ends no later. A made-up token reaches no object.
  */
-import type { Authority, DataToken, Grant } from "../core/authority.ts";
+import type { Authority, DataToken, Grant } from "../contracts/authority.ts";
 import type { Clock } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
-import { isFailure, type OrganizationStub, type TokenCaller } from "../core/management.ts";
-import { isMarked } from "../core/platform-marks.ts";
-import type { PastKeeper } from "../core/restore-commands.ts";
+import { isFailure, type OrganizationStub, type TokenCaller } from "../contracts/management.ts";
+import { isMarked } from "../contracts/platform-marks.ts";
+import type { PastKeeper } from "../contracts/restore-commands.ts";
 import { versionstampHex } from "../core/versionstamp.ts";
 import type { AccessTokenKeys } from "./access-token.ts";
 import type { DataTokens } from "./data-token.ts";

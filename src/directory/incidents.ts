@@ -3,11 +3,11 @@
  * verification that failed; and in the end that it is over. An incident is told of once, however often it is reported, and its end only
  * if its beginning was told. Many that come together are told together. Callers hold the transaction, and the tables are there.
  */
-import type { BackupHealth } from "../core/backup-health.ts";
+import type { BackupHealth } from "../contracts/backup-health.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { MAX_DATABASES_IN_EVENT } from "../core/limits.ts";
 import type { Sql, SqlValue } from "../core/storage.ts";
-import type { WebhookEvent } from "../core/webhooks.ts";
+import type { WebhookEvent } from "../contracts/webhooks.ts";
 
 /** A backup that fails for less is no incident: buckets have bad moments. */
 const FAILED_FOR_MS = 10 * 60 * 1000;

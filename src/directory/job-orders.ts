@@ -6,7 +6,7 @@
 import { assert } from "../core/assert.ts";
 import type { UnixMs } from "../core/clock.ts";
 import type { Failure } from "../core/errors.ts";
-import type { DatabaseInfo, Idempotency, Job } from "../core/management.ts";
+import type { DatabaseInfo, Idempotency, Job } from "../contracts/management.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import type { Jobs } from "./jobs.ts";
 import type { Admitted } from "./organization.ts";

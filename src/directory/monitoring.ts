@@ -1,7 +1,7 @@
 /** What an organization watches over: how backups are doing, what of it somebody is to be told, and who is. In one storage. */
-import type { BackupHealth } from "../core/backup-health.ts";
+import type { BackupHealth } from "../contracts/backup-health.ts";
 import type { UnixMs } from "../core/clock.ts";
-import type { WebhookTotals } from "../core/management.ts";
+import type { WebhookTotals } from "../contracts/management.ts";
 import type { SyncStorage, Synchronous } from "../core/storage.ts";
 import { BackupHealths } from "./backup-healths.ts";
 import { Incidents } from "./incidents.ts";

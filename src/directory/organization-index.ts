@@ -14,7 +14,7 @@ import {
   type OrganizationSetup,
   type OrganizationStub,
   type Page,
-} from "../core/management.ts";
+} from "../contracts/management.ts";
 import { hasSchema, migrate, schemaOf } from "../core/migrations.ts";
 import type { SqlValue, SyncStorage } from "../core/storage.ts";
 import { decodeCursor, encodeCursor } from "./cursor.ts";

@@ -2,8 +2,8 @@
  * An organization at work: answers commands and delivers what it decided to databases and index. Each message is delivered at
  * once by the request that caused it and again by the alarm until it has arrived; every receiver takes it twice for once.
  */
-import type { Grant } from "../core/authority.ts";
-import type { BackupHealth } from "../core/backup-health.ts";
+import type { Grant } from "../contracts/authority.ts";
+import type { BackupHealth } from "../contracts/backup-health.ts";
 import { earliest, type UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import {
@@ -19,15 +19,15 @@ import {
   type Output,
   type TokenCaller,
   type UsageCounters,
-} from "../core/management.ts";
-import type { Jurisdiction, LocationHint } from "../core/placement.ts";
-import { isMarked, storageCodeOf } from "../core/platform-marks.ts";
+} from "../contracts/management.ts";
+import type { Jurisdiction, LocationHint } from "../contracts/placement.ts";
+import { isMarked, storageCodeOf } from "../contracts/platform-marks.ts";
 import { BackupService } from "./backup-service.ts";
 import { couldNotBeMade } from "./databases.ts";
 import type { NotDelivered } from "./deliveries.ts";
 import type { Admitted, Organization } from "./organization.ts";
 import type { Delivery, Message } from "./outbox.ts";
-import { RestoreCommands } from "./restore-commands.ts";
+import { RestoreCommands } from "./restore-requests.ts";
 import { WebhookService, type WebhookSurroundings } from "./webhook-service.ts";
 
 /** At most so many objects are called at once. */

@@ -4,8 +4,8 @@
  * `organization-service.ts` delivers.
  */
 import { assert } from "../core/assert.ts";
-import type { Grant } from "../core/authority.ts";
-import type { BackupHealth } from "../core/backup-health.ts";
+import type { Grant } from "../contracts/authority.ts";
+import type { BackupHealth } from "../contracts/backup-health.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import { MAX_DATABASES } from "../core/limits.ts";
@@ -26,7 +26,7 @@ import {
   type TokenCaller,
   type TokenInfo,
   type UsageCounters,
-} from "../core/management.ts";
+} from "../contracts/management.ts";
 import type { SqlValue, SyncStorage } from "../core/storage.ts";
 import { BackupIds } from "./backup-ids.ts";
 import { Cascades } from "./cascades.ts";

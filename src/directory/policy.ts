@@ -3,7 +3,7 @@
  * documentation's table is made from it.
  */
 import { failure, type Failure } from "../core/errors.ts";
-import type { Caller, CommandName, Permission, Scopes } from "../core/management.ts";
+import type { Caller, CommandName, Permission, Scopes } from "../contracts/management.ts";
 import { allows } from "./scopes.ts";
 
 export interface Rule {

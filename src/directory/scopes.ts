@@ -2,9 +2,9 @@
 import { fromHex } from "../core/bytes.ts";
 import type { UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
-import { admitsKey } from "../core/key-prefix.ts";
+import { admitsKey } from "../codec/key-prefix.ts";
 import { MAX_DATABASES_OF_TOKEN, MAX_KEY_PREFIX_BYTES, MAX_ORIGINS_OF_TOKEN } from "../core/limits.ts";
-import { PERMISSIONS, type Permission, type Scopes } from "../core/management.ts";
+import { PERMISSIONS, type Permission, type Scopes } from "../contracts/management.ts";
 import { EVERY_ORIGIN, type AllowedOrigins } from "../core/origins.ts";
 
 /** The full scopes of an organization's first token. */

@@ -13,7 +13,7 @@ import {
   type Scopes,
   type TokenCaller,
   type TokenInfo,
-} from "../core/management.ts";
+} from "../contracts/management.ts";
 import { originRefusal } from "../core/origins.ts";
 import type { Sql, SqlValue } from "../core/storage.ts";
 import { decodeCursor, encodeCursor } from "./cursor.ts";

@@ -1,7 +1,7 @@
 /** What the events say of each database that they are about: `docs/webhooks.md` shows it. */
 import { unreachable } from "../core/assert.ts";
-import type { BackupHealth } from "../core/backup-health.ts";
-import type { WebhookEvent } from "../core/webhooks.ts";
+import type { BackupHealth } from "../contracts/backup-health.ts";
+import type { WebhookEvent } from "../contracts/webhooks.ts";
 import type { Incident } from "./incidents.ts";
 
 export interface DatabaseInEvent {

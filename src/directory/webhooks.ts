@@ -5,7 +5,7 @@
  */
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { MAX_ENDED_DELIVERIES, MAX_PENDING_DELIVERIES, WEBHOOK_ANSWER_MS } from "../core/limits.ts";
-import type { WebhookTotals } from "../core/management.ts";
+import type { WebhookTotals } from "../contracts/management.ts";
 import type { Sql, SqlValue } from "../core/storage.ts";
 import {
   type DeliveryInfo,
@@ -13,7 +13,7 @@ import {
   TEST_EVENT,
   type WebhookEvent,
   type WebhookInfo,
-} from "../core/webhooks.ts";
+} from "../contracts/webhooks.ts";
 
 const MINUTE_MS = 60 * 1000;
 const HOUR_MS = 60 * MINUTE_MS;

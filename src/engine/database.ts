@@ -19,7 +19,7 @@ import { logEntryBound } from "./log-entry.ts";
 import { MutationLog } from "./mutation-log.ts";
 import { failedChecks, planEffects } from "./plan.ts";
 import { type Counters, Mark } from "./mark.ts";
-import { migrateDatabase } from "./schema.ts";
+import { migrateDatabase } from "./engine-schema.ts";
 import type { SideState } from "./side-state.ts";
 import { VersionClock } from "./version-clock.ts";
 import { WatchHub } from "./watch-hub.ts";

@@ -4,7 +4,7 @@
  * last one's order is ffff.
  */
 import type { Effect } from "../core/operations.ts";
-import { bytesFieldSize, ProtobufWriter, varintFieldSize } from "../core/protobuf.ts";
+import { bytesFieldSize, ProtobufWriter, varintFieldSize } from "../codec/protobuf.ts";
 import { LAST_ORDER, LOG_STAMP_BYTES, type Version, writeVersionstamp } from "../core/versionstamp.ts";
 
 const ENTRIES_FIELD = 1;

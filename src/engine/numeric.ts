@@ -5,7 +5,7 @@
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_SUM_BYTES } from "../core/limits.ts";
 import { Encoding, type NumericMutation } from "../core/operations.ts";
-import { decodeV8, encodeV8 } from "../core/v8/codec.ts";
+import { decodeV8, encodeV8 } from "../codec/v8/codec.ts";
 
 export interface StoredValue {
   readonly value: Uint8Array;

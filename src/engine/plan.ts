@@ -6,7 +6,7 @@
 import { toHex } from "../core/bytes.ts";
 import type { UnixMs } from "../core/clock.ts";
 import type { Failure } from "../core/errors.ts";
-import { appendStringPart } from "../core/key-codec.ts";
+import { appendStringPart } from "../codec/key-codec.ts";
 import type { AtomicWrite, Effect, Mutation, NumericMutation, SetMutation } from "../core/operations.ts";
 import { type Version, versionstampHex } from "../core/versionstamp.ts";
 import type { EntryTable } from "./entry-table.ts";

@@ -4,12 +4,12 @@
  */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
-import { encryptionKeys } from "../core/encryption-keys.ts";
+import { encryptionKeys } from "../contracts/encryption-keys.ts";
 import { failure, type Failure } from "../core/errors.ts";
-import { isFailure } from "../core/management.ts";
-import type { KeyList } from "../core/key-list.ts";
-import { isLoopback, lineBreakIn, placeholderAmong } from "../core/secret-text.ts";
-import { signingKeys } from "../core/signing-keys.ts";
+import { isFailure } from "../contracts/management.ts";
+import type { KeyList } from "../contracts/key-list.ts";
+import { isLoopback, lineBreakIn, placeholderAmong } from "../contracts/secret-text.ts";
+import { signingKeys } from "../contracts/signing-keys.ts";
 import { underLock } from "./folder-lock.ts";
 import { readKept, writeKept } from "./kept-file.ts";
 

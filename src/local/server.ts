@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import type { Failure } from "../core/errors.ts";
 import type { PublicAddress } from "../core/public-address.ts";
-import { isFailure } from "../core/management.ts";
+import { isFailure } from "../contracts/management.ts";
 import { makeRoomToStart } from "./ballast.ts";
 import { bundleWorker } from "./bundle.ts";
 import { diskReserveOf } from "./disk-space.ts";

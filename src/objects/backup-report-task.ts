@@ -3,8 +3,8 @@
  * is over in which they changed. What was told is kept, so that nothing is told twice, and a database without a backup has nothing of
  * this.
  */
-import { BACKUP_NEWS_AFTER_MS, type BackupHealth, healthOf, nextHealthAt } from "../core/backup-health.ts";
-import type { BackupInfo } from "../core/backup-commands.ts";
+import { BACKUP_NEWS_AFTER_MS, type BackupHealth, healthOf, nextHealthAt } from "../contracts/backup-health.ts";
+import type { BackupInfo } from "../contracts/backup-commands.ts";
 import { asUnixMs, type Clock, earliest, type UnixMs } from "../core/clock.ts";
 import { hasTable } from "../core/migrations.ts";
 import type { Sql } from "../core/storage.ts";

@@ -1,5 +1,5 @@
 /** Builds a database's backup from what the object has: its storage, its environment, the real clock, timers and randomness. */
-import { Backup } from "../backup/backup.ts";
+import { Backup } from "../backup/continuous/backup.ts";
 import type { Destination } from "../backup/destinations/destination.ts";
 import { R2Destination } from "../backup/destinations/r2.ts";
 import { parsePrefix } from "../backup/destinations/object-name.ts";
@@ -8,9 +8,9 @@ import { S3Destination } from "../backup/destinations/s3.ts";
 import { parseS3Settings } from "../backup/destinations/s3-settings.ts";
 import { SecretBox } from "../backup/secrets.ts";
 import type { DatabaseSource } from "../backup/sources.ts";
-import type { BackupCredentials, BackupDestination } from "../core/backup-commands.ts";
+import type { BackupCredentials, BackupDestination } from "../contracts/backup-commands.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
-import { encryptionKeys } from "../core/encryption-keys.ts";
+import { encryptionKeys } from "../contracts/encryption-keys.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import type { BackupEnv } from "./env.ts";

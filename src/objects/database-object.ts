@@ -4,21 +4,21 @@
  * was deleted, for good.
  */
 import { DurableObject } from "cloudflare:workers";
-import { discardCopies } from "../backup/past-states.ts";
-import type { RestoreService } from "../backup/restore-service.ts";
-import { deletionOrder } from "../backup/deletion.ts";
-import type { BackupAnswer, BackupCommand, BackupDeletionOrder, DeletionStub } from "../core/backup-commands.ts";
+import { discardCopies } from "../backup/recovery/past-states.ts";
+import type { RestoreService } from "../backup/recovery/restore-service.ts";
+import { deletionOrder } from "../backup/continuous/deletion.ts";
+import type { BackupAnswer, BackupCommand, BackupDeletionOrder, DeletionStub } from "../contracts/backup-commands.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
-import type { Grant } from "../core/authority.ts";
+import type { Grant } from "../contracts/authority.ts";
 import {
   decodeAtomicWrite,
   decodeSnapshotRead,
   encodeAtomicWriteOutput,
   encodeSnapshotReadOutput,
-} from "../core/datapath.ts";
+} from "../codec/datapath.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_RPC_ANSWER_BYTES } from "../core/limits.ts";
-import type { DatabaseControl, DatabaseSetup, DatabaseStats } from "../core/management.ts";
+import type { DatabaseControl, DatabaseSetup, DatabaseStats } from "../contracts/management.ts";
 import {
   deletionName,
   type PastInfo,
@@ -29,14 +29,14 @@ import {
   type RestoreCommand,
   type RestoreJob,
   type RestoreStub,
-} from "../core/restore-commands.ts";
+} from "../contracts/restore-commands.ts";
 import { versionstampHex } from "../core/versionstamp.ts";
-import { isInitialized } from "../engine/schema.ts";
+import { isInitialized } from "../engine/engine-schema.ts";
 import { type DatabaseEnv, isWatched, type OpenDatabase, openDatabase } from "./database-wiring.ts";
 import { isDeletion, type OpenDeletion, openDeletion } from "./deletion-wiring.ts";
 import { ClockWatch, STARTS_ANEW } from "./clock-watch.ts";
 import { bury, claim, identityOf, wasSending } from "./identity.ts";
-import { ASKED_AT_HEADER, type DatabaseStub, type LargeAnswer, watchProtocol } from "./interface.ts";
+import { ASKED_AT_HEADER, type DatabaseStub, type LargeAnswer, watchProtocol } from "../contracts/database.ts";
 import { admittedRanges, keysOf, refusedKeys } from "./key-access.ts";
 import type { Mode } from "./object-mode.ts";
 import { isVacant, modeFor, objectIn } from "./restore-wiring.ts";

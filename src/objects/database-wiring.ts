@@ -1,8 +1,8 @@
 /** Builds everything that an object has once it holds a database, a state of the past, or a backup that is tried out. */
-import type { Backup } from "../backup/backup.ts";
-import type { RestoreService } from "../backup/restore-service.ts";
+import type { Backup } from "../backup/continuous/backup.ts";
+import type { RestoreService } from "../backup/recovery/restore-service.ts";
 import type { UnixMs } from "../core/clock.ts";
-import type { DatabaseSetup } from "../core/management.ts";
+import type { DatabaseSetup } from "../contracts/management.ts";
 import { MAX_DATABASE_BYTES } from "../core/limits.ts";
 import { Database } from "../engine/database.ts";
 import { AlarmClock } from "./alarm-clock.ts";

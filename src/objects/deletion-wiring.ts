@@ -1,8 +1,8 @@
 /** Builds what deletes a backup, in an object that is nothing else: it has the tables of jobs and none of a database. */
-import { BackupDeletion } from "../backup/deletion.ts";
-import { hasBackupTables } from "../backup/schema.ts";
+import { BackupDeletion } from "../backup/continuous/deletion.ts";
+import { hasBackupTables } from "../backup/backup-schema.ts";
 import type { Clock } from "../core/clock.ts";
-import { isInitialized } from "../engine/schema.ts";
+import { isInitialized } from "../engine/engine-schema.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import { openDestination, secretBox, timingBy } from "./backup-wiring.ts";
 import type { BackupEnv } from "./env.ts";

@@ -1,9 +1,9 @@
 /** What the directory's objects find in their environment. */
-import type { BackupAnswer, BackupCommand } from "../core/backup-commands.ts";
+import type { BackupAnswer, BackupCommand } from "../contracts/backup-commands.ts";
 import type { UnixMs } from "../core/clock.ts";
 import type { Failure } from "../core/errors.ts";
-import type { DatabaseControl } from "../core/management.ts";
-import type { RestoreAnswer, RestoreCommand } from "../core/restore-commands.ts";
+import type { DatabaseControl } from "../contracts/management.ts";
+import type { RestoreAnswer, RestoreCommand } from "../contracts/restore-commands.ts";
 import type { IndexObject } from "./index-object.ts";
 import type { OrganizationObject } from "./organization-object.ts";
 

@@ -2,7 +2,7 @@
  * Who a database's object is: which database, whose, or that it was deleted. A deleted one keeps a tombstone for good, so that its
  * id is never used again and no late request brings it back.
  */
-import type { DatabaseSetup } from "../core/management.ts";
+import type { DatabaseSetup } from "../contracts/management.ts";
 import { hasTable } from "../core/migrations.ts";
 import type { Sql } from "../core/storage.ts";
 

@@ -1,7 +1,7 @@
 /** The Durable Object that lists the deployment's organizations; there is one, and no other request touches it. */
 import { DurableObject } from "cloudflare:workers";
 import type { Failure } from "../core/errors.ts";
-import type { Caller, CreatedOrganization, IndexStub, NewOrganization, Page } from "../core/management.ts";
+import type { Caller, CreatedOrganization, IndexStub, NewOrganization, Page } from "../contracts/management.ts";
 import { OrganizationIndex } from "../directory/organization-index.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import type { DirectoryEnv } from "./directory-env.ts";

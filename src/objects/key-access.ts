@@ -2,11 +2,11 @@
  * What a grant with a key prefix may touch. Reads see the part of their ranges that lies under the prefix, so that a program that
  * lists everything lists everything it may see; whatever else names a key outside it is refused whole.
  */
-import type { Grant } from "../core/authority.ts";
+import type { Grant } from "../contracts/authority.ts";
 import { fromHex } from "../core/bytes.ts";
 import { type Failure, failure } from "../core/errors.ts";
-import { textOfKey } from "../core/key-json.ts";
-import { admitsKey, intersectRange } from "../core/key-prefix.ts";
+import { textOfKey } from "../codec/key-json.ts";
+import { admitsKey, intersectRange } from "../codec/key-prefix.ts";
 import type { AtomicWrite, ReadRange } from "../core/operations.ts";
 
 /** The ranges as far as the grant goes, in the same order; one that lies outside is empty. */

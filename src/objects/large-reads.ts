@@ -4,7 +4,7 @@
  * (`answer-memory.ts`), the others wait in order of arrival, and a reader that falls behind the least rate is given up.
  */
 import type { Clock } from "../core/clock.ts";
-import { snapshotReadOutputChunks } from "../core/datapath.ts";
+import { snapshotReadOutputChunks } from "../codec/datapath.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import {
   ANSWER_MEMORY_POLL_MS,

@@ -3,8 +3,8 @@
  * was never initialised has no schema, writes nothing and knows nobody.
  */
 import { DurableObject } from "cloudflare:workers";
-import type { Grant } from "../core/authority.ts";
-import type { BackupHealth } from "../core/backup-health.ts";
+import type { Grant } from "../contracts/authority.ts";
+import type { BackupHealth } from "../contracts/backup-health.ts";
 import type { UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import type {
@@ -17,7 +17,7 @@ import type {
   Output,
   TokenCaller,
   UsageCounters,
-} from "../core/management.ts";
+} from "../contracts/management.ts";
 import { isInitialized, Organization } from "../directory/organization.ts";
 import { noRoomForDatabase } from "../core/storage-room.ts";
 import { OrganizationService, type Surroundings } from "../directory/organization-service.ts";

@@ -1,11 +1,11 @@
 /** Builds what brings a database back in time from what the object has, and says what an object becomes when a state is adopted. */
-import type { Backup } from "../backup/backup.ts";
+import type { Backup } from "../backup/continuous/backup.ts";
 import { divide } from "../backup/credentials.ts";
-import { RestoreService } from "../backup/restore-service.ts";
-import type { DeletionStub } from "../core/backup-commands.ts";
+import { RestoreService } from "../backup/recovery/restore-service.ts";
+import type { DeletionStub } from "../contracts/backup-commands.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
-import type { Jurisdiction } from "../core/placement.ts";
-import type { ReceiveOrder, RestoreStub, RevokedToken } from "../core/restore-commands.ts";
+import type { Jurisdiction } from "../contracts/placement.ts";
+import type { ReceiveOrder, RestoreStub, RevokedToken } from "../contracts/restore-commands.ts";
 import { NO_VERSION } from "../core/versionstamp.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import type { Database } from "../engine/database.ts";

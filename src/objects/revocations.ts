@@ -4,7 +4,7 @@
  */
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { CLOCK_SET_BACK_MS } from "../core/limits.ts";
-import type { RevokedToken } from "../core/restore-commands.ts";
+import type { RevokedToken } from "../contracts/restore-commands.ts";
 import type { Sql } from "../core/storage.ts";
 
 export class Revocations {

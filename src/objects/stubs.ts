@@ -1,19 +1,19 @@
 /** Where each object is found, and the real clock, timers and randomness. */
 import { assert } from "../core/assert.ts";
 import { toHex } from "../core/bytes.ts";
-import type { Grant } from "../core/authority.ts";
+import type { Grant } from "../contracts/authority.ts";
 import { asUnixMs, type Clock } from "../core/clock.ts";
 import type { Entropy } from "../core/entropy.ts";
-import type { DatabaseControl, IndexStub, OrganizationStub } from "../core/management.ts";
-import type { Jurisdiction, LocationHint } from "../core/placement.ts";
-import { type PastKeeper, pastName } from "../core/restore-commands.ts";
+import type { DatabaseControl, IndexStub, OrganizationStub } from "../contracts/management.ts";
+import type { Jurisdiction, LocationHint } from "../contracts/placement.ts";
+import { type PastKeeper, pastName } from "../contracts/restore-commands.ts";
 import type { Timers } from "../core/timers.ts";
 import { versionOfHex } from "../core/versionstamp.ts";
 import type { AlarmSurroundings } from "./alarm-clock.ts";
 import type { DatabaseObject } from "./database-object.ts";
 import type { DirectoryEnv } from "./directory-env.ts";
 import type { Env } from "./env.ts";
-import { ASKED_AT_HEADER, type DatabaseStub } from "./interface.ts";
+import { ASKED_AT_HEADER, type DatabaseStub } from "../contracts/database.ts";
 import { PastDatabase } from "./past-database.ts";
 import { withPlainAnswers } from "./plain-answers.ts";
 

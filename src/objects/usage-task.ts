@@ -3,7 +3,7 @@
  * quarter it tells as soon as the counters are saved, with the same alarm, so that a burst is one report.
  */
 import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
-import type { UsageCounters } from "../core/management.ts";
+import type { UsageCounters } from "../contracts/management.ts";
 import type { Sql } from "../core/storage.ts";
 import type { Database } from "../engine/database.ts";
 import type { Task } from "./alarm-clock.ts";

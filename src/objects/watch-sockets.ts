@@ -5,15 +5,15 @@
  *
  * A message that is not taken holds memory. While others wait for that, whoever takes its message too slowly is cut off.
  */
-import type { Grant } from "../core/authority.ts";
+import type { Grant } from "../contracts/authority.ts";
 import { asUnixMs, type Clock, earliest, type UnixMs } from "../core/clock.ts";
-import { decodeWatch, encodeWatchOutput } from "../core/datapath.ts";
+import { decodeWatch, encodeWatchOutput } from "../codec/datapath.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_WATCHERS, MIN_READER_BYTES_PER_SECOND, READER_GRACE_MS } from "../core/limits.ts";
 import type { Entry } from "../core/operations.ts";
 import type { Timers } from "../core/timers.ts";
 import type { Watcher, WatchHub } from "../engine/watch-hub.ts";
-import { watchProtocol } from "./interface.ts";
+import { watchProtocol } from "../contracts/database.ts";
 import { refusedKeys } from "./key-access.ts";
 
 /** The platform's limit is 16,384; the rest of the attachment stays far below the difference. */

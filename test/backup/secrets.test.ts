@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { SecretBox } from "../../src/backup/secrets.ts";
-import { encryptionKeys } from "../../src/core/encryption-keys.ts";
+import { encryptionKeys } from "../../src/contracts/encryption-keys.ts";
 import { systemEntropy } from "../../src/objects/stubs.ts";
 import { secretBox } from "../support/workerd/backup.ts";
 

@@ -1,6 +1,6 @@
 /** The keys, values and operations that are measured: shared by the load generator and the object that measures the engine. */
 import type { UnixMs } from "../../src/core/clock.ts";
-import { encodeKey, type Key } from "../../src/core/key-codec.ts";
+import { encodeKey, type Key } from "../../src/codec/key-codec.ts";
 import {
   type AtomicWrite,
   Encoding,

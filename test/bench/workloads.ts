@@ -1,5 +1,5 @@
 /** What clients do in the measurement, as bodies of KV Connect requests, and what each is compared with. */
-import { encodeAtomicWrite, encodeSnapshotRead } from "../../src/core/datapath-requests.ts";
+import { encodeAtomicWrite, encodeSnapshotRead } from "../../src/codec/datapath-requests.ts";
 import type { AtomicWrite, ReadRange } from "../../src/core/operations.ts";
 import { counterKey, entryKey, listFrom, pointOf, scattered, setOf, sumOf, valueOf, writeOf } from "./operations.ts";
 

@@ -1,6 +1,6 @@
 /** What an organization keeps of its databases' backups, what that costs, and how it is shown. */
 import { expect, test } from "vitest";
-import type { BackupHealth } from "../../src/core/backup-health.ts";
+import type { BackupHealth } from "../../src/contracts/backup-health.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
 import { MAX_DATABASES_IN_METRICS } from "../../src/core/limits.ts";
 import { metricsText } from "../../src/doors/management/api/metrics.ts";

@@ -1,10 +1,10 @@
 import { SignJWT, base64url } from "jose";
 import { beforeEach, describe, expect, test } from "vitest";
-import type { Grant } from "../../src/core/authority.ts";
+import type { Grant } from "../../src/contracts/authority.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
 import { MAX_KEY_PREFIX_BYTES, MAX_ORIGIN_CHARACTERS } from "../../src/core/limits.ts";
 import { DataTokens, FOREVER, MAX_DATA_TOKEN_LENGTH, MAX_KEPT_TOKENS } from "../../src/directory/data-token.ts";
-import { signingKeys, type SigningKeys } from "../../src/core/signing-keys.ts";
+import { signingKeys, type SigningKeys } from "../../src/contracts/signing-keys.ts";
 
 const database = "6f1b3e0a-1111-4222-8333-444455556666";
 const other = "6f1b3e0a-1111-4222-8333-444455556667";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { asUnixMs } from "../../src/core/clock.ts";
-import { isFailure, type DatabaseInfo, type Ordering, type Page } from "../../src/core/management.ts";
+import { isFailure, type DatabaseInfo, type Ordering, type Page } from "../../src/contracts/management.ts";
 import { EVERY_SCOPE } from "../../src/directory/scopes.ts";
 import { CountingStorage } from "../support/counting-storage.ts";
 import { ok, withStorage } from "../support/workerd/directory.ts";

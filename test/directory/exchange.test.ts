@@ -1,7 +1,7 @@
 /** What an exchange writes, and that one whose record is there goes on where nothing can be written. */
 import { describe, expect, test } from "vitest";
 import { asUnixMs } from "../../src/core/clock.ts";
-import type { OrganizationStub } from "../../src/core/management.ts";
+import type { OrganizationStub } from "../../src/contracts/management.ts";
 import { DirectoryAuthority } from "../../src/directory/directory-authority.ts";
 import { CountingStorage } from "../support/counting-storage.ts";
 import { accessTokens, dataTokens, exchangeToken, ok, withStorage } from "../support/workerd/directory.ts";

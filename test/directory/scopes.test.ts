@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { toHex } from "../../src/core/bytes.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
-import { encodeKey, type KeyPart } from "../../src/core/key-codec.ts";
+import { encodeKey, type KeyPart } from "../../src/codec/key-codec.ts";
 import { MAX_DATABASES_OF_TOKEN, MAX_KEY_PREFIX_BYTES } from "../../src/core/limits.ts";
-import type { CommandName, Permission, Scopes } from "../../src/core/management.ts";
+import type { CommandName, Permission, Scopes } from "../../src/contracts/management.ts";
 import { POLICY, refuses } from "../../src/directory/policy.ts";
 import { beyond, checkScopes } from "../../src/directory/scopes.ts";
 import { ok } from "../support/workerd/directory.ts";

@@ -10,7 +10,7 @@ import {
   MAX_WEBHOOKS,
   WEBHOOK_ANSWER_MS,
 } from "../../src/core/limits.ts";
-import { type WebhookEvent, WEBHOOK_EVENTS } from "../../src/core/webhooks.ts";
+import { type WebhookEvent, WEBHOOK_EVENTS } from "../../src/contracts/webhooks.ts";
 import { ok } from "../support/workerd/directory.ts";
 import { killed } from "../support/workerd/organization.ts";
 import { hour, minute, type Sent, type WatchedOrganization, withWatched } from "../support/workerd/webhooks.ts";

@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { DEFAULT_BACKUP_TIMES } from "../../src/core/backup-commands.ts";
+import { DEFAULT_BACKUP_TIMES } from "../../src/contracts/backup-commands.ts";
 import { parseEndpoint, parseRegion } from "../../src/backup/destinations/destination-url.ts";
 import { backup } from "../../src/doors/management/api/backup-schemas.ts";
 import { temporaryFolder } from "../local/stand-in-server.ts";

@@ -1,13 +1,13 @@
 /** docs/json-notation.md, held against the code: each row of its tables is written and read. */
 import { runInThisContext } from "node:vm";
 import { expect, test } from "vitest";
-import { entryOfLine } from "../../src/core/json-notation/entry-line.ts";
-import { keyOfNotationText, textOfKeyNotation } from "../../src/core/json-notation/key-notation.ts";
-import { keyOfPath, pathOfKey } from "../../src/core/json-notation/key-path.ts";
-import { type StoredValue, storedOfJson, textOfStored } from "../../src/core/json-notation/stored-value.ts";
-import { encodeKey, type KeyPart } from "../../src/core/key-codec.ts";
+import { entryOfLine } from "../../src/codec/json-notation/entry-line.ts";
+import { keyOfNotationText, textOfKeyNotation } from "../../src/codec/json-notation/key-notation.ts";
+import { keyOfPath, pathOfKey } from "../../src/codec/json-notation/key-path.ts";
+import { type StoredValue, storedOfJson, textOfStored } from "../../src/codec/json-notation/stored-value.ts";
+import { encodeKey, type KeyPart } from "../../src/codec/key-codec.ts";
 import { Encoding } from "../../src/core/operations.ts";
-import { v8Serialize } from "../core/v8-oracle.ts";
+import { v8Serialize } from "../codec/v8-oracle.ts";
 import { codeBlocks, readPage, tableRows } from "./markdown.ts";
 
 const page = readPage("docs/json-notation.md");

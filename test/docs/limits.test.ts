@@ -1,15 +1,15 @@
 /** docs/limits.md, held against src/core/limits.ts and against the errors that the code gives. */
 import { expect, test } from "vitest";
-import { decodeAtomicWrite, decodeSnapshotRead, decodeWatch } from "../../src/core/datapath.ts";
+import { decodeAtomicWrite, decodeSnapshotRead, decodeWatch } from "../../src/codec/datapath.ts";
 import { toHex } from "../../src/core/bytes.ts";
-import { encodeAtomicWrite, encodeSnapshotRead, encodeWatch } from "../../src/core/datapath-requests.ts";
+import { encodeAtomicWrite, encodeSnapshotRead, encodeWatch } from "../../src/codec/datapath-requests.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
 import type { Failure } from "../../src/core/errors.ts";
-import { entryOfLine } from "../../src/core/json-notation/entry-line.ts";
-import { keyOfPath } from "../../src/core/json-notation/key-path.ts";
-import { storedOfJson } from "../../src/core/json-notation/stored-value.ts";
+import { entryOfLine } from "../../src/codec/json-notation/entry-line.ts";
+import { keyOfPath } from "../../src/codec/json-notation/key-path.ts";
+import { storedOfJson } from "../../src/codec/json-notation/stored-value.ts";
 import * as limits from "../../src/core/limits.ts";
-import { isFailure, type Scopes } from "../../src/core/management.ts";
+import { isFailure, type Scopes } from "../../src/contracts/management.ts";
 import { canonicalOrigin } from "../../src/core/origins.ts";
 import type { AtomicWrite, Enqueue, ReadRange, SetMutation } from "../../src/core/operations.ts";
 import { checkScopes, EVERY_SCOPE } from "../../src/directory/scopes.ts";

@@ -1,6 +1,6 @@
 /** The table of metrics in docs/operations.md, held against what the endpoint gives. */
 import { expect, test } from "vitest";
-import type { BackupHealth } from "../../src/core/backup-health.ts";
+import type { BackupHealth } from "../../src/contracts/backup-health.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
 import { metricsText } from "../../src/doors/management/api/metrics.ts";
 import { readPage, tableRows } from "./markdown.ts";

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { expect, test } from "vitest";
 import { parseEndpoint } from "../../src/backup/destinations/destination-url.ts";
-import { encryptionKeys } from "../../src/core/encryption-keys.ts";
+import { encryptionKeys } from "../../src/contracts/encryption-keys.ts";
 import { announced, runScript } from "../local/program.ts";
 import { temporaryFolder } from "../local/stand-in-server.ts";
 import { readPage, tableRows } from "./markdown.ts";

@@ -8,7 +8,7 @@ import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 import { afterAll, expect, test } from "vitest";
-import { encryptionKeys } from "../../src/core/encryption-keys.ts";
+import { encryptionKeys } from "../../src/contracts/encryption-keys.ts";
 import { deploymentOf } from "../../src/directory/deployment.ts";
 import { announcement } from "../../src/local/announcement.ts";
 import { helpText } from "../../src/local/options.ts";

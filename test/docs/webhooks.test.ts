@@ -2,9 +2,9 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import type { BackupHealth } from "../../src/core/backup-health.ts";
+import type { BackupHealth } from "../../src/contracts/backup-health.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
-import { TEST_EVENT, WEBHOOK_EVENTS } from "../../src/core/webhooks.ts";
+import { TEST_EVENT, WEBHOOK_EVENTS } from "../../src/contracts/webhooks.ts";
 import { aboutDatabase } from "../../src/directory/webhook-events.ts";
 import { temporaryFolder } from "../local/stand-in-server.ts";
 import { startEventReceiver } from "../support/event-receiver.ts";

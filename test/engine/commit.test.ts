@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { concatBytes } from "../../src/core/bytes.ts";
 import { MAX_VALUE_BYTES } from "../../src/core/limits.ts";
 import { Encoding } from "../../src/core/operations.ts";
-import { encodeV8 } from "../../src/core/v8/codec.ts";
+import { encodeV8 } from "../../src/codec/v8/codec.ts";
 import { asVersion, NO_VERSION, versionAtTime } from "../../src/core/versionstamp.ts";
 import { Database, type DerivedTable } from "../../src/engine/database.ts";
 import { CountingStorage } from "../support/counting-storage.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { MAX_SUM_BYTES } from "../../src/core/limits.ts";
 import { Encoding } from "../../src/core/operations.ts";
-import { decodeV8, encodeV8 } from "../../src/core/v8/codec.ts";
+import { decodeV8, encodeV8 } from "../../src/codec/v8/codec.ts";
 import { Database } from "../../src/engine/database.ts";
 import { resolveNumeric, type StoredValue } from "../../src/engine/numeric.ts";
 import {

@@ -2,10 +2,10 @@
 import { env } from "cloudflare:workers";
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { expect, test, vi } from "vitest";
-import type { BackupDeletionOrder } from "../../src/core/backup-commands.ts";
-import { checkName, DELETION_JOB, deletionName, type RestoreJob } from "../../src/core/restore-commands.ts";
+import type { BackupDeletionOrder } from "../../src/contracts/backup-commands.ts";
+import { checkName, DELETION_JOB, deletionName, type RestoreJob } from "../../src/contracts/restore-commands.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
-import { encodeAtomicWrite } from "../../src/core/datapath-requests.ts";
+import { encodeAtomicWrite } from "../../src/codec/datapath-requests.ts";
 import { asVersion } from "../../src/core/versionstamp.ts";
 import type { DatabaseObject } from "../../src/objects/database-object.ts";
 import type { Env } from "../../src/objects/env.ts";

@@ -1,7 +1,7 @@
 /** What a database tells its organization of its backup, and when. */
 import { expect, test } from "vitest";
 import { destinationFailure } from "../../src/backup/destinations/destination.ts";
-import type { BackupHealth } from "../../src/core/backup-health.ts";
+import type { BackupHealth } from "../../src/contracts/backup-health.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
 import { BackupReportTask } from "../../src/objects/backup-report-task.ts";
 import { CountingStorage } from "../support/counting-storage.ts";

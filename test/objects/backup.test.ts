@@ -2,7 +2,7 @@
 import { env } from "cloudflare:workers";
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { afterEach, expect, test, vi } from "vitest";
-import type { BackupInfo } from "../../src/core/backup-commands.ts";
+import type { BackupInfo } from "../../src/contracts/backup-commands.ts";
 import { toHex } from "../../src/core/bytes.ts";
 import { secretBox } from "../../src/objects/backup-wiring.ts";
 import type { DatabaseObject } from "../../src/objects/database-object.ts";

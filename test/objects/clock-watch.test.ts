@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { asUnixMs, type UnixMs } from "../../src/core/clock.ts";
-import { encodeAtomicWrite, encodeSnapshotRead } from "../../src/core/datapath-requests.ts";
+import { encodeAtomicWrite, encodeSnapshotRead } from "../../src/codec/datapath-requests.ts";
 import { ClockWatch } from "../../src/objects/clock-watch.ts";
 import type { Env } from "../../src/objects/env.ts";
 import { everything } from "../support/workerd/database-object.ts";

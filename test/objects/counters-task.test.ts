@@ -2,13 +2,13 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { asUnixMs } from "../../src/core/clock.ts";
-import { encodeSnapshotRead } from "../../src/core/datapath-requests.ts";
-import type { UsageCounters } from "../../src/core/management.ts";
+import { encodeSnapshotRead } from "../../src/codec/datapath-requests.ts";
+import type { UsageCounters } from "../../src/contracts/management.ts";
 import { timeOfVersion } from "../../src/core/versionstamp.ts";
 import { Database } from "../../src/engine/database.ts";
 import { AlarmClock } from "../../src/objects/alarm-clock.ts";
 import { CountersTask } from "../../src/objects/counters-task.ts";
-import { watchProtocol } from "../../src/objects/interface.ts";
+import { watchProtocol } from "../../src/contracts/database.ts";
 import { UsageTask } from "../../src/objects/usage-task.ts";
 import { CountingStorage } from "../support/counting-storage.ts";
 import { HeldTimers } from "../support/held-timers.ts";

@@ -2,7 +2,7 @@ import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { expect, test, vi } from "vitest";
 import { asUnixMs } from "../../src/core/clock.ts";
 import { toHex } from "../../src/core/bytes.ts";
-import { encodeAtomicWrite } from "../../src/core/datapath-requests.ts";
+import { encodeAtomicWrite } from "../../src/codec/datapath-requests.ts";
 import { CLOCK_SET_BACK_MS } from "../../src/core/limits.ts";
 import { passTime } from "../support/moved-date.ts";
 import { commit, everything, newDatabase, read, TestWatch } from "../support/workerd/database-object.ts";

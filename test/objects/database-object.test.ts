@@ -3,11 +3,11 @@ import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "c
 import { expect, test, vi } from "vitest";
 import { asUnixMs } from "../../src/core/clock.ts";
 import { toHex } from "../../src/core/bytes.ts";
-import { encodeWatch } from "../../src/core/datapath-requests.ts";
+import { encodeWatch } from "../../src/codec/datapath-requests.ts";
 import { MAX_WATCHERS } from "../../src/core/limits.ts";
 import { Database } from "../../src/engine/database.ts";
 import type { Env } from "../../src/objects/env.ts";
-import { watchProtocol } from "../../src/objects/interface.ts";
+import { watchProtocol } from "../../src/contracts/database.ts";
 import { WatchSockets } from "../../src/objects/watch-sockets.ts";
 import { FakeTimers } from "../support/fake-timers.ts";
 import { passTime } from "../support/moved-date.ts";
@@ -95,7 +95,7 @@ test("an answer too large for one call is streamed, whole", async () => {
   const stub = await newDatabase();
   const value = new Uint8Array(1024 * 1024).fill(3);
   for (let i = 0; i < 12; i += 4) await commit(stub, write([0, 1, 2, 3].map((n) => set(key("big", i + n), value))));
-  const { encodeSnapshotRead } = await import("../../src/core/datapath-requests.ts");
+  const { encodeSnapshotRead } = await import("../../src/codec/datapath-requests.ts");
   const request = encodeSnapshotRead([prefix(key("big"), 100)]);
   expect(await stub.snapshotRead(everything, request)).toEqual({ ok: true, large: true });
   const headers = { [watchProtocol.grantHeader]: JSON.stringify(everything) };
@@ -114,7 +114,7 @@ test("a read past the limit names its size, and the next one is answered", async
   const value = new Uint8Array(1024 * 1024);
   for (let i = 0; i < 77; i += 7)
     await commit(stub, write(Array.from({ length: 7 }, (_, n) => set(key("big", i + n), value))));
-  const { encodeSnapshotRead } = await import("../../src/core/datapath-requests.ts");
+  const { encodeSnapshotRead } = await import("../../src/codec/datapath-requests.ts");
   const headers = { [watchProtocol.grantHeader]: JSON.stringify(everything) };
   const ask = (limit: number) =>
     stub.fetch("http://object/snapshot_read", {

@@ -2,7 +2,7 @@
 import { env } from "cloudflare:workers";
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { describe, expect, test } from "vitest";
-import { encodeAtomicWrite } from "../../src/core/datapath-requests.ts";
+import { encodeAtomicWrite } from "../../src/codec/datapath-requests.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
 import type { Mutation } from "../../src/core/operations.ts";
 import {
@@ -11,7 +11,7 @@ import {
   pastName,
   type RestoreCommand,
   type RestoreJob,
-} from "../../src/core/restore-commands.ts";
+} from "../../src/contracts/restore-commands.ts";
 import {
   asVersion,
   timeOfVersion,

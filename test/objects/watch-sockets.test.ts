@@ -1,7 +1,7 @@
 /** Watchers that do not take what they are told, while others wait for the memory that it has. */
 import { runInDurableObject } from "cloudflare:test";
 import { beforeEach, expect, test } from "vitest";
-import { encodeWatch } from "../../src/core/datapath-requests.ts";
+import { encodeWatch } from "../../src/codec/datapath-requests.ts";
 import { MAX_WATCH_BYTES_UNDER_WAY, MIN_READER_BYTES_PER_SECOND, READER_GRACE_MS } from "../../src/core/limits.ts";
 import { Encoding } from "../../src/core/operations.ts";
 import { asVersion } from "../../src/core/versionstamp.ts";

@@ -4,7 +4,7 @@
  * at a verification, count together.
  */
 import { randomUUID } from "node:crypto";
-import type { BackupInfo } from "../../src/core/backup-commands.ts";
+import type { BackupInfo } from "../../src/contracts/backup-commands.ts";
 import { versionstampHex } from "../../src/core/versionstamp.ts";
 import { BackupServer, type ServedDatabase } from "./backup-server.ts";
 import { raw, set } from "./backup-workload.ts";

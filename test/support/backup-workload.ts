@@ -1,9 +1,9 @@
 /** Seeded writes of every kind, for backups of which every moment is compared with the model. */
 import * as fc from "fast-check";
 import { asUnixMs } from "../../src/core/clock.ts";
-import { encodeKey, type Key } from "../../src/core/key-codec.ts";
+import { encodeKey, type Key } from "../../src/codec/key-codec.ts";
 import { type AtomicWrite, Encoding, type Mutation, type SetMutation } from "../../src/core/operations.ts";
-import { encodeV8 } from "../../src/core/v8/codec.ts";
+import { encodeV8 } from "../../src/codec/v8/codec.ts";
 
 /** Milliseconds from now until an entry of the write expires. */
 const SHORT_LIVES_MS = [300, 1_000, 4_000, 3_600_000];

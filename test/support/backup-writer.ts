@@ -25,7 +25,7 @@ import { sha256 } from "../../src/backup/format/sha256.ts";
 import { encodeSnapshotRange, type SnapshotEntry } from "../../src/backup/format/snapshot-range.ts";
 import { toHex } from "../../src/core/bytes.ts";
 import { asUnixMs, type UnixMs } from "../../src/core/clock.ts";
-import { encodeKey, type Key } from "../../src/core/key-codec.ts";
+import { encodeKey, type Key } from "../../src/codec/key-codec.ts";
 import { MAX_LOG_ROW_BYTES } from "../../src/core/limits.ts";
 import { type Effect, Encoding } from "../../src/core/operations.ts";
 import { asVersion, timeOfVersion, type Version } from "../../src/core/versionstamp.ts";

@@ -1,10 +1,10 @@
 /** Arbitrary operations within the limits, for properties. */
 import * as fc from "fast-check";
 import { asUnixMs } from "../../src/core/clock.ts";
-import { encodeKey } from "../../src/core/key-codec.ts";
+import { encodeKey } from "../../src/codec/key-codec.ts";
 import type { AtomicWrite, Check, Encoding, Enqueue, Entry, Mutation, ReadRange } from "../../src/core/operations.ts";
 import { asVersion } from "../../src/core/versionstamp.ts";
-import { key as anyParts } from "../core/key-arbitraries.ts";
+import { key as anyParts } from "../codec/key-arbitraries.ts";
 
 const small = fc.uint8Array({ maxLength: 40 });
 

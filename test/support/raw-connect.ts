@@ -1,7 +1,7 @@
 /** KV Connect spoken by hand, over HTTP/1.1: for what real clients never send, and to see what they hide. */
 import { create, fromBinary, toBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import { Agent, request, type IncomingMessage } from "node:http";
-import { encodeKey, type Key } from "../../src/core/key-codec.ts";
+import { encodeKey, type Key } from "../../src/codec/key-codec.ts";
 import {
   AtomicWriteOutputSchema,
   AtomicWriteSchema,

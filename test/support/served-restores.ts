@@ -1,9 +1,9 @@
 /** What a test asks of a served database about going back in time, and all that is in it. A server that was killed is asked again. */
 import { fromBinary } from "@bufbuild/protobuf";
 import { toHex } from "../../src/core/bytes.ts";
-import { encodeSnapshotRead } from "../../src/core/datapath-requests.ts";
+import { encodeSnapshotRead } from "../../src/codec/datapath-requests.ts";
 import type { Failure } from "../../src/core/errors.ts";
-import type { RestoreAnswer, RestoreCommand, RestoreJob } from "../../src/core/restore-commands.ts";
+import type { RestoreAnswer, RestoreCommand, RestoreJob } from "../../src/contracts/restore-commands.ts";
 import type { BackupServer } from "./backup-server.ts";
 import { SnapshotReadOutputSchema } from "./proto/generated/com/deno/kv/datapath/datapath_pb.js";
 

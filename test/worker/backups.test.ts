@@ -2,7 +2,7 @@
 import { env } from "cloudflare:workers";
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { beforeAll, describe, expect, test } from "vitest";
-import { encodeAtomicWrite, encodeSnapshotRead } from "../../src/core/datapath-requests.ts";
+import { encodeAtomicWrite, encodeSnapshotRead } from "../../src/codec/datapath-requests.ts";
 import { toHex } from "../../src/core/bytes.ts";
 import { encodeManifest, parseManifest } from "../../src/backup/format/manifest.ts";
 import type { Env } from "../../src/objects/env.ts";

@@ -1,10 +1,10 @@
 /** Field numbers and enumerations of the messages in a backup (package com.deno.kv.backup), and what their decoders share. */
 import { assert } from "../../core/assert.ts";
 import { asUnixMs, type UnixMs } from "../../core/clock.ts";
-import { isEncodedKey } from "../../core/key-codec.ts";
+import { isEncodedKey } from "../../codec/key-codec.ts";
 import { MAX_KEY_BYTES, MAX_TIME_MS, MAX_VALUE_BYTES } from "../../core/limits.ts";
 import { Encoding } from "../../core/operations.ts";
-import { MalformedProtobuf, type ProtobufReader } from "../../core/protobuf.ts";
+import { MalformedProtobuf, type ProtobufReader } from "../../codec/protobuf.ts";
 import { type Damage, damage, DamageFound } from "./damage.ts";
 
 export const SHA256_BYTES = 32;

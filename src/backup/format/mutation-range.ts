@@ -8,7 +8,7 @@ import { toHex } from "../../core/bytes.ts";
 import type { UnixMs } from "../../core/clock.ts";
 import { MAX_LOG_OBJECT_ENTRIES } from "../../core/limits.ts";
 import type { Encoding } from "../../core/operations.ts";
-import { bytesFieldSize, ProtobufReader, ProtobufWriter, varintFieldSize } from "../../core/protobuf.ts";
+import { bytesFieldSize, ProtobufReader, ProtobufWriter, varintFieldSize } from "../../codec/protobuf.ts";
 import { LAST_ORDER, timeOfVersion, type Version } from "../../core/versionstamp.ts";
 import { type Damage, DamageFound } from "./damage.ts";
 import {

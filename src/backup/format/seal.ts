@@ -3,7 +3,7 @@
  * object shows in the object itself, also in the newest one, whose hash nothing carries yet. Other readers skip the field.
  */
 import { equalBytes } from "../../core/bytes.ts";
-import type { ProtobufWriter } from "../../core/protobuf.ts";
+import type { ProtobufWriter } from "../../codec/protobuf.ts";
 import { DamageFound } from "./damage.ts";
 import { OWN_SHA256_FIELD } from "./fields.ts";
 import { sha256 } from "./sha256.ts";

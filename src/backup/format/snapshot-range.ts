@@ -8,7 +8,7 @@ import { compareBytes, equalBytes } from "../../core/bytes.ts";
 import type { UnixMs } from "../../core/clock.ts";
 import { MAX_SNAPSHOT_RANGE_ENTRIES } from "../../core/limits.ts";
 import type { Entry } from "../../core/operations.ts";
-import { bytesFieldSize, ProtobufReader, ProtobufWriter } from "../../core/protobuf.ts";
+import { bytesFieldSize, ProtobufReader, ProtobufWriter } from "../../codec/protobuf.ts";
 import {
   NO_VERSION,
   type Version,

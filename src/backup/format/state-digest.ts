@@ -10,7 +10,7 @@
 import { createHash } from "node:crypto";
 import { assert } from "../../core/assert.ts";
 import { toHex } from "../../core/bytes.ts";
-import type { EntriesDigest } from "../../core/restore-commands.ts";
+import type { EntriesDigest } from "../../contracts/restore-commands.ts";
 import { VERSIONSTAMP_BYTES, writeVersionstamp } from "../../core/versionstamp.ts";
 import { EXPIRY_BYTES, writeExpiry } from "./expiry.ts";
 import type { SnapshotEntry } from "./snapshot-range.ts";

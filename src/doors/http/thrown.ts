@@ -6,7 +6,7 @@
  */
 import type { Clock, UnixMs } from "../../core/clock.ts";
 import { failure, type Failure } from "../../core/errors.ts";
-import { isMarked, storageCodeOf } from "../../core/platform-marks.ts";
+import { isMarked, storageCodeOf } from "../../contracts/platform-marks.ts";
 import { storageRefused } from "../../core/storage-room.ts";
 
 export interface ThrownCallsParts {

@@ -10,14 +10,14 @@
  * With `/at/{moment}` behind the id they are about the database as of that moment; an exchange's endpoint then names the commit.
  */
 import { unreachable } from "../../core/assert.ts";
-import type { Authority, Grant } from "../../core/authority.ts";
+import type { Authority, Grant } from "../../contracts/authority.ts";
 import type { Clock } from "../../core/clock.ts";
 import { failure, type Failure } from "../../core/errors.ts";
 import { MAX_READ_BODY_BYTES, MAX_WRITE_BODY_BYTES } from "../../core/limits.ts";
 import type { PublicAddress } from "../../core/public-address.ts";
-import { PAST_IS_READ_ONLY } from "../../core/restore-commands.ts";
+import { PAST_IS_READ_ONLY } from "../../contracts/restore-commands.ts";
 import type { Timers } from "../../core/timers.ts";
-import { watchProtocol, type DatabaseStub } from "../../objects/interface.ts";
+import { watchProtocol, type DatabaseStub } from "../../contracts/database.ts";
 import { answerOptions, foreignOriginOf, readableBy } from "../http/cors.ts";
 import { compressionIn } from "../http/text.ts";
 import type { FailureOfThrown } from "../http/thrown.ts";

@@ -1,8 +1,8 @@
 /** The metadata exchange of KV Connect: an access token in, the endpoint and a data token out; for a database, or for it as of a moment. */
-import type { Authority } from "../../core/authority.ts";
+import type { Authority } from "../../contracts/authority.ts";
 import { failure, type Failure } from "../../core/errors.ts";
 import { MAX_EXCHANGE_BODY_BYTES } from "../../core/limits.ts";
-import type { TokenCaller } from "../../core/management.ts";
+import type { TokenCaller } from "../../contracts/management.ts";
 import type { PublicAddress } from "../../core/public-address.ts";
 import { publicOrigin } from "../http/public-url.ts";
 import { compressionIn } from "../http/text.ts";

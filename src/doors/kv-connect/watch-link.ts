@@ -1,7 +1,7 @@
-/** The Worker's end of one WebSocket to a database's object; the protocol on it is `watchProtocol` in `objects/interface.ts`. */
-import type { Grant } from "../../core/authority.ts";
+/** The Worker's end of one WebSocket to a database's object; the protocol on it is `watchProtocol` in `contracts/database.ts`. */
+import type { Grant } from "../../contracts/authority.ts";
 import type { Failure } from "../../core/errors.ts";
-import { watchProtocol, type DatabaseStub } from "../../objects/interface.ts";
+import { watchProtocol, type DatabaseStub } from "../../contracts/database.ts";
 import { failureOfJson } from "./responses.ts";
 
 /** "lost": the object went away, and connecting again is worth a try. */

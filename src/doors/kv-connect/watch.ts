@@ -8,13 +8,13 @@
  * again, and learn the reason from that answer. Whichever way it ends, the socket is closed and no timer is left.
  */
 import { unreachable } from "../../core/assert.ts";
-import type { Grant } from "../../core/authority.ts";
+import type { Grant } from "../../contracts/authority.ts";
 import type { Clock } from "../../core/clock.ts";
-import { decodeWatch } from "../../core/datapath.ts";
-import { encodeWatch } from "../../core/datapath-requests.ts";
+import { decodeWatch } from "../../codec/datapath.ts";
+import { encodeWatch } from "../../codec/datapath-requests.ts";
 import { failure, type Failure } from "../../core/errors.ts";
 import type { Timers } from "../../core/timers.ts";
-import type { DatabaseStub } from "../../objects/interface.ts";
+import type { DatabaseStub } from "../../contracts/database.ts";
 import type { FailureOfThrown } from "../http/thrown.ts";
 import { WATCH_ANSWER } from "./responses.ts";
 import { openLink, WatchLink, type LinkEvent } from "./watch-link.ts";

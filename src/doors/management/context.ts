@@ -13,9 +13,9 @@ import {
   type Input,
   type OrganizationStub,
   type Output,
-} from "../../core/management.ts";
+} from "../../contracts/management.ts";
 import type { PublicAddress } from "../../core/public-address.ts";
-import { parseJson } from "../../core/json-notation/bounded-json.ts";
+import { parseJson } from "../../codec/json-notation/bounded-json.ts";
 import { textOf } from "../http/text.ts";
 import { foreignOriginOf } from "../http/cors.ts";
 import type { FailureOfThrown } from "../http/thrown.ts";

@@ -1,5 +1,5 @@
 /** What backups and jobs have to say, as both faces of the API show it: sentences, whatever they were put together from. */
-import type { BackupInfo } from "../../core/backup-commands.ts";
+import type { BackupInfo } from "../../contracts/backup-commands.ts";
 import { asSentence } from "../../core/errors.ts";
 
 export function sentenceOrNull(text: string | null): string | null {

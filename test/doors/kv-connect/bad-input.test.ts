@@ -1,7 +1,7 @@
 /** Whatever a client sends, the answer is a 4xx with a sentence; what the door can refuse itself never reaches the object. */
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { decodeAtomicWrite, decodeSnapshotRead } from "../../../src/core/datapath.ts";
+import { decodeAtomicWrite, decodeSnapshotRead } from "../../../src/codec/datapath.ts";
 import { failure } from "../../../src/core/errors.ts";
 import { FakeTimers } from "../../support/fake-timers.ts";
 import { ACCESS_TOKEN, DATABASE, dataRequest, doorBefore, ORIGIN, outcome, post, refused } from "./fakes.ts";

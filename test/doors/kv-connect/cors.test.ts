@@ -1,6 +1,6 @@
 /** Web pages of other origins on the data path. */
 import { describe, expect, it } from "vitest";
-import { encodeSnapshotRead } from "../../../src/core/datapath-requests.ts";
+import { encodeSnapshotRead } from "../../../src/codec/datapath-requests.ts";
 import { ACCESS_TOKEN, DATABASE, dataRequest, doorBefore, PAGE, post } from "./fakes.ts";
 
 const EVIL = "https://evil.example";

@@ -1,12 +1,12 @@
 /** An authority and an object in memory, for tests of the door alone. */
 import { expect } from "vitest";
-import type { Authority, Grant } from "../../../src/core/authority.ts";
+import type { Authority, Grant } from "../../../src/contracts/authority.ts";
 import { asUnixMs } from "../../../src/core/clock.ts";
 import { failure } from "../../../src/core/errors.ts";
 import { thrownCalls } from "../../../src/doors/http/thrown.ts";
 import { kvConnectDoor } from "../../../src/doors/kv-connect/door.ts";
 import { answeringFirst } from "../../../src/doors/kv-connect/request-body.ts";
-import type { DatabaseStub } from "../../../src/objects/interface.ts";
+import type { DatabaseStub } from "../../../src/contracts/database.ts";
 import { FakeTimers, NOW } from "../../support/fake-timers.ts";
 
 export const DATABASE = "7c1c5bd5-6e4c-4d5c-8d4a-1f0a3f6b2e11";

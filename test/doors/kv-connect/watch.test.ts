@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { failure } from "../../../src/core/errors.ts";
 import { KEEP_ALIVE_MS, RECONNECT_DELAYS_MS } from "../../../src/doors/kv-connect/watch.ts";
-import { encodeWatch } from "../../../src/core/datapath-requests.ts";
+import { encodeWatch } from "../../../src/codec/datapath-requests.ts";
 import { FakeTimers, turns } from "../../support/fake-timers.ts";
 import { dataRequest, doorBefore, grants, outcome, refused } from "./fakes.ts";
 

@@ -13,7 +13,7 @@ import {
 import { accessTokens, context, exchangeToken, ok } from "../../support/workerd/directory.ts";
 import { asVersion, versionstampHex } from "../../../src/core/versionstamp.ts";
 import { DirectoryAuthority, type DirectoryAuthorityParts } from "../../../src/directory/directory-authority.ts";
-import { isFailure } from "../../../src/core/management.ts";
+import { isFailure } from "../../../src/contracts/management.ts";
 import { systemClock } from "../../../src/objects/stubs.ts";
 
 const deployment = { token: DEPLOYMENT_TOKEN };

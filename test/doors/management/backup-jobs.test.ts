@@ -1,6 +1,6 @@
 /** Jobs that databases do, as the organization shows them. */
 import { expect, test } from "vitest";
-import { deletionName } from "../../../src/core/restore-commands.ts";
+import { deletionName } from "../../../src/contracts/restore-commands.ts";
 import { bindings, newDatabase, newTenant, send } from "../../support/workerd/directory.ts";
 
 const tenant = await newTenant();

@@ -1,6 +1,6 @@
 /** An object that goes away while it answers: 503 on every path, whatever mark the platform leaves on what is thrown. */
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import type { OrganizationStub } from "../../../src/core/management.ts";
+import type { OrganizationStub } from "../../../src/contracts/management.ts";
 import { managementDoor } from "../../../src/doors/management/door.ts";
 import { context, newTenant } from "../../support/workerd/directory.ts";
 

@@ -2,9 +2,9 @@
  * The Worker with some more doors, for tests that talk to a whole server: commands to a database's backup and to what brings it back,
  * writes and reads without a token. The real doors of backups have their own tests.
  */
-import type { BackupCommand } from "../../../src/core/backup-commands.ts";
+import type { BackupCommand } from "../../../src/contracts/backup-commands.ts";
 import { asUnixMs } from "../../../src/core/clock.ts";
-import type { RestoreCommand } from "../../../src/core/restore-commands.ts";
+import type { RestoreCommand } from "../../../src/contracts/restore-commands.ts";
 import type { Env } from "../../../src/objects/env.ts";
 import worker from "../../../src/worker.ts";
 

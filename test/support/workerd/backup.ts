@@ -1,11 +1,11 @@
 /** A database with a backup inside a Durable Object, over the real S3 endpoint, with a clock and an alarm that the test moves. */
 import { inject } from "vitest";
 import type { Destination } from "../../../src/backup/destinations/destination.ts";
-import { Backup } from "../../../src/backup/backup.ts";
-import { type BackupPolicy, defaultPolicy } from "../../../src/backup/policy.ts";
+import { Backup } from "../../../src/backup/continuous/backup.ts";
+import { type BackupPolicy, defaultPolicy } from "../../../src/backup/continuous/policy.ts";
 import { SecretBox } from "../../../src/backup/secrets.ts";
-import { encryptionKeys } from "../../../src/core/encryption-keys.ts";
-import type { BackupCommand, BackupInfo, NewBackupDestination } from "../../../src/core/backup-commands.ts";
+import { encryptionKeys } from "../../../src/contracts/encryption-keys.ts";
+import type { BackupCommand, BackupInfo, NewBackupDestination } from "../../../src/contracts/backup-commands.ts";
 import { toHex } from "../../../src/core/bytes.ts";
 import { asUnixMs } from "../../../src/core/clock.ts";
 import type { AtomicWrite, Mutation } from "../../../src/core/operations.ts";

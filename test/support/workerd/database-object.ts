@@ -1,13 +1,13 @@
 /** The real database object over its real interface, and what its answers mean. */
 import { env } from "cloudflare:workers";
 import { fromBinary } from "@bufbuild/protobuf";
-import type { Grant } from "../../../src/core/authority.ts";
+import type { Grant } from "../../../src/contracts/authority.ts";
 import { asUnixMs } from "../../../src/core/clock.ts";
-import { encodeAtomicWrite, encodeSnapshotRead, encodeWatch } from "../../../src/core/datapath-requests.ts";
+import { encodeAtomicWrite, encodeSnapshotRead, encodeWatch } from "../../../src/codec/datapath-requests.ts";
 import type { AtomicWrite, ReadRange } from "../../../src/core/operations.ts";
 import type { DatabaseObject } from "../../../src/objects/database-object.ts";
 import type { Env } from "../../../src/objects/env.ts";
-import { watchProtocol } from "../../../src/objects/interface.ts";
+import { watchProtocol } from "../../../src/contracts/database.ts";
 import { turns } from "../fake-timers.ts";
 import {
   AtomicWriteOutputSchema,

@@ -1,10 +1,10 @@
 /** A Worker with the directory's real objects over databases that only note what they were told. */
 import { DurableObject } from "cloudflare:workers";
-import type { BackupAnswer, BackupCommand, BackupInfo } from "../../../src/core/backup-commands.ts";
+import type { BackupAnswer, BackupCommand, BackupInfo } from "../../../src/contracts/backup-commands.ts";
 import { asUnixMs, type UnixMs } from "../../../src/core/clock.ts";
 import { failure, type Failure } from "../../../src/core/errors.ts";
-import type { DatabaseControl, DatabaseSetup, DatabaseStats } from "../../../src/core/management.ts";
-import type { RestoreAnswer, RestoreCommand, RestoreJobStatus } from "../../../src/core/restore-commands.ts";
+import type { DatabaseControl, DatabaseSetup, DatabaseStats } from "../../../src/contracts/management.ts";
+import type { RestoreAnswer, RestoreCommand, RestoreJobStatus } from "../../../src/contracts/restore-commands.ts";
 import { asVersion } from "../../../src/core/versionstamp.ts";
 
 export { IndexObject } from "../../../src/objects/index-object.ts";

@@ -1,15 +1,15 @@
 /** What the directory's tests share: keys, a context of the management doors over the real objects, and a clock that is moved. */
 import { env } from "cloudflare:workers";
 import { runInDurableObject } from "cloudflare:test";
-import type { Authority, DataToken } from "../../../src/core/authority.ts";
+import type { Authority, DataToken } from "../../../src/contracts/authority.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../../../src/core/clock.ts";
 import type { Failure } from "../../../src/core/errors.ts";
-import { isFailure } from "../../../src/core/management.ts";
+import { isFailure } from "../../../src/contracts/management.ts";
 import type { SyncStorage } from "../../../src/core/storage.ts";
 import { AccessTokenKeys } from "../../../src/directory/access-token.ts";
 import { DataTokens } from "../../../src/directory/data-token.ts";
 import type { TokenAlias } from "../../../src/directory/deployment.ts";
-import { signingKeys, type SigningKeys } from "../../../src/core/signing-keys.ts";
+import { signingKeys, type SigningKeys } from "../../../src/contracts/signing-keys.ts";
 import type { ManagementContext } from "../../../src/doors/management/context.ts";
 import { thrownCalls } from "../../../src/doors/http/thrown.ts";
 import { managementDoor } from "../../../src/doors/management/door.ts";

@@ -2,7 +2,7 @@
 import { env } from "cloudflare:workers";
 import { runInDurableObject } from "cloudflare:test";
 import { asUnixMs, type Clock, type UnixMs } from "../../../src/core/clock.ts";
-import { encodeKey, type Key } from "../../../src/core/key-codec.ts";
+import { encodeKey, type Key } from "../../../src/codec/key-codec.ts";
 import {
   type AtomicWrite,
   type Check,

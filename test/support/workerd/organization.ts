@@ -10,8 +10,8 @@ import type {
   Output,
   Scopes,
   TokenCaller,
-} from "../../../src/core/management.ts";
-import type { RestoreAnswer, RestoreCommand } from "../../../src/core/restore-commands.ts";
+} from "../../../src/contracts/management.ts";
+import type { RestoreAnswer, RestoreCommand } from "../../../src/contracts/restore-commands.ts";
 import type { SyncStorage } from "../../../src/core/storage.ts";
 import { asVersion } from "../../../src/core/versionstamp.ts";
 import { sha256 } from "../../../src/directory/digest.ts";

@@ -1,7 +1,7 @@
 /** A database with a backup over the real S3 endpoint that can be brought back, as an object has all of it. */
 import type { Destination } from "../../../src/backup/destinations/destination.ts";
-import { RestoreService } from "../../../src/backup/restore-service.ts";
-import type { RestoreCommand, RestoreJob } from "../../../src/core/restore-commands.ts";
+import { RestoreService } from "../../../src/backup/recovery/restore-service.ts";
+import type { RestoreCommand, RestoreJob } from "../../../src/contracts/restore-commands.ts";
 import { type Version, versionstampHex } from "../../../src/core/versionstamp.ts";
 import { SideState } from "../../../src/engine/side-state.ts";
 import { systemEntropy } from "../../../src/objects/stubs.ts";

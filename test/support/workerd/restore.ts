@@ -3,18 +3,23 @@ import type { Destination } from "../../../src/backup/destinations/destination.t
 import type { Manifest } from "../../../src/backup/format/manifest.ts";
 import type { SnapshotEntry } from "../../../src/backup/format/snapshot-range.ts";
 import { StateDigest } from "../../../src/backup/format/state-digest.ts";
-import type { JobRoom } from "../../../src/backup/restore.ts";
-import { RestoreService } from "../../../src/backup/restore-service.ts";
-import type { NewBackupDestination } from "../../../src/core/backup-commands.ts";
+import type { JobRoom } from "../../../src/backup/recovery/restore.ts";
+import { RestoreService } from "../../../src/backup/recovery/restore-service.ts";
+import type { NewBackupDestination } from "../../../src/contracts/backup-commands.ts";
 import type { UnixMs } from "../../../src/core/clock.ts";
 import { toHex } from "../../../src/core/bytes.ts";
 import { failure } from "../../../src/core/errors.ts";
-import type { RestoreAnswer, RestoreCommand, RestoreJob, RestoreStub } from "../../../src/core/restore-commands.ts";
+import type {
+  RestoreAnswer,
+  RestoreCommand,
+  RestoreJob,
+  RestoreStub,
+} from "../../../src/contracts/restore-commands.ts";
 import type { Sql, SyncStorage } from "../../../src/core/storage.ts";
 import { type Version, versionstampHex } from "../../../src/core/versionstamp.ts";
 import { Database } from "../../../src/engine/database.ts";
 import { SideState } from "../../../src/engine/side-state.ts";
-import { VerificationSchedule } from "../../../src/backup/verification-schedule.ts";
+import { VerificationSchedule } from "../../../src/backup/recovery/verification-schedule.ts";
 import { systemEntropy } from "../../../src/objects/stubs.ts";
 import type { ModelState } from "../backup-writer.ts";
 import { secretBox } from "./backup.ts";

@@ -3,7 +3,7 @@
  * back, whatever the two do to each other.
  */
 import { expect } from "vitest";
-import type { BackupInfo } from "../../../src/core/backup-commands.ts";
+import type { BackupInfo } from "../../../src/contracts/backup-commands.ts";
 import { type Version, versionstampHex } from "../../../src/core/versionstamp.ts";
 import type { MemoryDestination } from "../memory-destination.ts";
 import type { TestBackup } from "./backup.ts";

@@ -1,8 +1,8 @@
 /** An organization with databases whose backups do well or not, and an endpoint that notes what it is sent. */
-import type { BackupHealth } from "../../../src/core/backup-health.ts";
+import type { BackupHealth } from "../../../src/contracts/backup-health.ts";
 import { asUnixMs } from "../../../src/core/clock.ts";
 import type { SyncStorage } from "../../../src/core/storage.ts";
-import { WEBHOOK_EVENTS, type WebhookInfo } from "../../../src/core/webhooks.ts";
+import { WEBHOOK_EVENTS, type WebhookInfo } from "../../../src/contracts/webhooks.ts";
 import { CountingStorage } from "../counting-storage.ts";
 import { withStorage } from "./directory.ts";
 import { TestOrganization } from "./organization.ts";

@@ -7,7 +7,7 @@ import { IttyRouter, type IRequest } from "itty-router";
 import { z } from "zod";
 import { assert } from "../../../core/assert.ts";
 import { failure, type Failure } from "../../../core/errors.ts";
-import { isFailure } from "../../../core/management.ts";
+import { isFailure } from "../../../contracts/management.ts";
 import { answerOptions, FOR_EVERY_PAGE, methodsTaken } from "../../http/cors.ts";
 import { failureOfLost, type ManagementContext } from "../context.ts";
 import { problem } from "./problem.ts";

@@ -5,7 +5,7 @@ import {
   type BackupCredentials,
   type BackupInfo,
   type NewBackupDestination,
-} from "../../../core/backup-commands.ts";
+} from "../../../contracts/backup-commands.ts";
 import {
   MAX_BACKUP_INTERVAL_MS,
   MAX_BACKUP_RETENTION_DAYS,
@@ -14,8 +14,8 @@ import {
   MIN_BACKUP_INTERVAL_MS,
 } from "../../../core/limits.ts";
 import { asSentence } from "../../../core/errors.ts";
-import type { Output } from "../../../core/management.ts";
-import type { RestorePointInfo } from "../../../core/restore-commands.ts";
+import type { Output } from "../../../contracts/management.ts";
+import type { RestorePointInfo } from "../../../contracts/restore-commands.ts";
 import { versionstampHex, type Version } from "../../../core/versionstamp.ts";
 import {
   database,

@@ -12,7 +12,7 @@ import {
   type Input,
   type Job,
   type Output,
-} from "../../../core/management.ts";
+} from "../../../contracts/management.ts";
 import { checked } from "./checked.ts";
 import { ask, callerOf, idempotencyOf, readBody, type ManagementContext } from "../context.ts";
 

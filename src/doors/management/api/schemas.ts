@@ -1,7 +1,7 @@
 /** What /api takes and gives, as schemas: requests are checked with them, and the OpenAPI document is made from them. */
 import { z } from "zod";
-import { decodeKey, encodeKey, type KeyPart } from "../../../core/key-codec.ts";
-import { jsonOfKey, type KeyPartJson } from "../../../core/key-json.ts";
+import { decodeKey, encodeKey, type KeyPart } from "../../../codec/key-codec.ts";
+import { jsonOfKey, type KeyPartJson } from "../../../codec/key-json.ts";
 import {
   MAX_DATABASES_OF_TOKEN,
   MAX_DESCRIPTION_LENGTH,
@@ -24,15 +24,15 @@ import {
   type Page,
   type Scopes,
   type TokenInfo,
-} from "../../../core/management.ts";
+} from "../../../contracts/management.ts";
 import { canonicalOrigin } from "../../../core/origins.ts";
-import { JURISDICTIONS, LOCATION_HINTS } from "../../../core/placement.ts";
+import { JURISDICTIONS, LOCATION_HINTS } from "../../../contracts/placement.ts";
 import type {
   RestorableRange,
   RestoreOutcome,
   RestorePoint,
   VerificationReport,
-} from "../../../core/restore-commands.ts";
+} from "../../../contracts/restore-commands.ts";
 import { versionstampHex } from "../../../core/versionstamp.ts";
 
 const CONTROL_CHARACTERS = /\p{Cc}/u;

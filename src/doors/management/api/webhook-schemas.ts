@@ -7,7 +7,7 @@ import {
   WEBHOOK_EVENTS,
   type WebhookInfo,
   type WebhookWithSecret,
-} from "../../../core/webhooks.ts";
+} from "../../../contracts/webhooks.ts";
 import { saying } from "./checked.ts";
 import { description, time, timeText, timeTextOrNull } from "./schemas.ts";
 

@@ -3,8 +3,8 @@
  * work with another base URL. Success is always 200; an error is `{code, message}`.
  */
 import { failure, type Failure } from "../../../core/errors.ts";
-import { isFailure, type Caller } from "../../../core/management.ts";
-import { DEFAULT_BACKUP_TIMES } from "../../../core/backup-commands.ts";
+import { isFailure, type Caller } from "../../../contracts/management.ts";
+import { DEFAULT_BACKUP_TIMES } from "../../../contracts/backup-commands.ts";
 import { answerOptions, methodsTaken } from "../../http/cors.ts";
 import { linkOrigin } from "../../http/public-url.ts";
 import { ask, callerOf, failureOfLost, readBody, type ManagementContext } from "../context.ts";

@@ -1,11 +1,11 @@
 /** How /v1 writes: its objects, its errors, and the Link header of its lists (RFC 8288). */
-import type { BackupInfo } from "../../../core/backup-commands.ts";
+import type { BackupInfo } from "../../../contracts/backup-commands.ts";
 import type { ErrorCode, Failure } from "../../../core/errors.ts";
 import { unreachable } from "../../../core/assert.ts";
 import { shownStatus } from "../sentences.ts";
 import { NOT_FOR_OTHER_PAGES } from "../../http/cors.ts";
 import type { PageQuery } from "./input.ts";
-import type { DatabaseInfo, OrganizationInfo, UsageBucket } from "../../../core/management.ts";
+import type { DatabaseInfo, OrganizationInfo, UsageBucket } from "../../../contracts/management.ts";
 
 export function organizationJson({ id, name, createdAt, updatedAt }: OrganizationInfo) {
   return { id, name, createdAt: time(createdAt), updatedAt: time(updatedAt) };

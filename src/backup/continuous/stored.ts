@@ -1,0 +1,48 @@
+/** What the bucket has of this database, as far as is known here. The tables must be there. */
+import type { Version } from "../../core/versionstamp.ts";
+import type { Generation } from "./generation-row.ts";
+import type { Generations } from "./generations.ts";
+
+export class Stored {
+  readonly #generations: Generations;
+
+  constructor(generations: Generations) {
+    this.#generations = generations;
+  }
+
+  /** Whether every commit up to and with this one is stored, in a generation that is complete. */
+  hasShipped(version: Version): boolean {
+    const all = this.#generations.all().filter(({ state }) => state !== "deleting" && state !== "snapshotting");
+    return all.some((one) => (goesOn(one) ? this.#generations.hasStored(one, version) : one.exported >= version));
+  }
+
+  /** Up to where commits are stored in the generation that gets them; null: none does, or it is not whole yet. */
+  upTo(): Version | null {
+    return this.#generations.live().find(goesOn)?.exported ?? null;
+  }
+
+  /** Whether the state of this moment can be given back: the generation that it belongs to has all of it. */
+  holds(version: Version): boolean {
+    return this.#generations.all().some((one) => {
+      const { state, consistentFrom, exported, endsAt, gap } = one;
+      if (consistentFrom === null || consistentFrom > version) return false;
+      switch (state) {
+        case "complete":
+          return (endsAt === null || version <= endsAt) && this.#generations.hasStored(one, version);
+        case "retired":
+          return exported >= version;
+        case "ended":
+          return gap !== null && gap.after >= version;
+        case "snapshotting":
+        case "damaged":
+        case "deleting":
+          return false;
+      }
+    });
+  }
+}
+
+/** It gets every commit from now on. */
+export function goesOn({ state, endsAt }: Generation): boolean {
+  return state === "complete" && endsAt === null;
+}

@@ -1,0 +1,109 @@
+/** What going back in time needs of a database's own backup: the exporting side provides it. */
+import type { NewBackupDestination } from "../../contracts/backup-commands.ts";
+import { type Failure, failure } from "../../core/errors.ts";
+import type { DamagedGeneration } from "../../contracts/restore-commands.ts";
+import type { Version } from "../../core/versionstamp.ts";
+import type { Destination } from "../destinations/destination.ts";
+import type { Manifest } from "../format/manifest.ts";
+import { BackupBucket, problemText, type ReadProblem } from "./replay/backup-bucket.ts";
+import { type Catalog, knownCatalog } from "./replay/catalog.ts";
+import { type Histories, loadHistories } from "./replay/histories.ts";
+import type { VerificationSchedule } from "./verification-schedule.ts";
+
+/** Generations that are read beside the one that is written to. */
+export interface GenerationsToVerify {
+  readonly older: readonly Version[];
+  /** Those of all that are another writer's, who may delete them. */
+  readonly foreign: readonly Version[];
+}
+
+/** Where a backup goes, with the secret, and what is known of it now. */
+export interface BackupSource {
+  readonly ok: true;
+  readonly databaseId: string;
+  readonly destination: NewBackupDestination;
+  readonly manifest: Manifest;
+}
+
+export interface OwnBackup {
+  /** "not-found": the database has no backup. */
+  source(): Promise<BackupSource | Failure>;
+  /** Whether every commit up to and with this one is stored, in a generation that is complete. */
+  hasShipped(version: Version): boolean;
+  /** Resolves when that is so, within a few seconds; with false when it is not. What waits is sent at once. */
+  ship(version: Version): Promise<boolean>;
+  /** Up to where commits are stored in the generation that gets them; null: none does, or it is not whole yet. */
+  storedUpTo(): Version | null;
+  /** Whether the state of this moment can be given back by now. */
+  holds(version: Version): boolean;
+  /** Nothing more is stored until somebody changes that: it is paused, or could not be set up. */
+  isStopped(): boolean;
+  readonly schedule: VerificationSchedule;
+  /** The last commit, when everything is stored; null: something waits, or there is no whole generation. */
+  settledAt(): Version | null;
+  /** What a verification is to read beside the generation that is written to. `everything`: also what was found whole before. */
+  toBeVerified(everything: boolean): GenerationsToVerify;
+  /** What a verification has found: generations that are damaged are left, and others begin. */
+  verified(whole: readonly Version[], damaged: readonly DamagedGeneration[]): void;
+  /** What is wrong with the manifest in the bucket, as a sentence without its full stop; it is written anew then. null: nothing. */
+  inspectManifest(): Promise<{ readonly ok: true; readonly problem: string | null } | Failure>;
+  /**
+   * The database was brought to another state, in the transaction that is open: what is in the bucket does not lead to it. What it
+   * was it held up to that version.
+   */
+  restored(heldUpTo: Version): void;
+}
+
+/** A backup that is open for reading. */
+export interface OpenBackup {
+  readonly ok: true;
+  readonly bucket: BackupBucket;
+  readonly catalog: Catalog;
+  readonly destination: NewBackupDestination;
+}
+
+/** By what the database itself knows of it. */
+export async function openBackup(
+  { databaseId, destination, manifest }: BackupSource,
+  connect: (destination: NewBackupDestination) => Destination | Failure,
+): Promise<OpenBackup | Failure> {
+  const connected = connect(destination);
+  if ("ok" in connected) return connected;
+  const bucket = new BackupBucket(connected, databaseId);
+  const catalog = await knownCatalog(bucket, manifest);
+  return catalog.ok ? { ok: true, bucket, catalog, destination } : asFailure(catalog);
+}
+
+/** By what lies in the bucket. */
+export interface OpenBucket {
+  readonly ok: true;
+  readonly bucket: BackupBucket;
+  readonly histories: Histories;
+  readonly destination: NewBackupDestination;
+}
+
+export interface BucketToOpen {
+  readonly databaseId: string;
+  readonly destination: NewBackupDestination;
+  /** Go by the listing alone. */
+  readonly withoutManifest: boolean;
+}
+
+export async function openBucket(
+  from: BucketToOpen,
+  connect: (destination: NewBackupDestination) => Destination | Failure,
+): Promise<OpenBucket | Failure> {
+  const { databaseId, destination, withoutManifest } = from;
+  const connected = connect(destination);
+  if ("ok" in connected) return connected;
+  const bucket = new BackupBucket(connected, databaseId);
+  const histories = await loadHistories(bucket, withoutManifest);
+  return histories.ok ? { ok: true, bucket, histories, destination } : asFailure(histories);
+}
+
+/** What a reader of the backup met, as an answer to whoever asked. */
+export function asFailure(problem: ReadProblem | Failure): Failure {
+  if ("code" in problem) return problem;
+  if ("object" in problem) return failure("conflict", `The backup is damaged. ${problemText(problem)}`);
+  return failure(problem.class === "retry" ? "unavailable" : "invalid", problem.message);
+}

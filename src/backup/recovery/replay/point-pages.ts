@@ -1,0 +1,151 @@
+/** The commits around a moment, page by page. A page takes a bounded number of requests, and may be short for that. */
+import type { RestorePointInfo } from "../../../contracts/restore-commands.ts";
+import { asVersion, type Version } from "../../../core/versionstamp.ts";
+import type { BackupBucket, ReadProblem } from "./backup-bucket.ts";
+import { type Catalog, type Generation, generationAfter, generationFor } from "./catalog.ts";
+import { type CommitDetail, commitsOf, isNamedWhole } from "./commits.ts";
+import { type LogNeighbours, type LogObject, logObjectsAround } from "./log-index.ts";
+
+export interface PointPage {
+  readonly ok: true;
+  /** From the moment on outwards: ascending for "after", descending for "before". */
+  readonly points: readonly RestorePointInfo[];
+  /** Where the next page begins, in the same direction; null: there is nothing more. */
+  readonly next: Version | null;
+}
+
+export interface PageOptions {
+  readonly direction: "before" | "after";
+  /** How many points at the most. */
+  readonly limit: number;
+  readonly detail: CommitDetail | null;
+  /** Bytes of the keys that are told, at the most and one commit's; whatever `detail` says. */
+  readonly mostKeyBytes: number;
+}
+
+/** Requests that one page may take, about. */
+const PAGE_REQUESTS = 30;
+
+/** Points at or before the moment, the latest first, or after it, the earliest first. */
+export async function pointsAround(
+  bucket: BackupBucket,
+  catalog: Catalog,
+  moment: Version,
+  options: PageOptions,
+): Promise<PointPage | ReadProblem> {
+  const pager = new Pager(bucket, catalog, options);
+  return options.direction === "before" ? pager.before(moment) : pager.after(moment);
+}
+
+class Pager {
+  readonly #bucket: BackupBucket;
+  readonly #catalog: Catalog;
+  readonly #options: PageOptions;
+  readonly #points: RestorePointInfo[] = [];
+  #requests = 0;
+  #keyBytes = 0;
+
+  constructor(bucket: BackupBucket, catalog: Catalog, options: PageOptions) {
+    this.#bucket = bucket;
+    this.#catalog = catalog;
+    this.#options = options;
+  }
+
+  async before(moment: Version): Promise<PointPage | ReadProblem> {
+    let from: number = moment;
+    while (!this.#isFull()) {
+      const generation = generationBefore(this.#catalog, from);
+      if (generation === null) return this.#page(null);
+      from = Math.min(from, generation.end?.lastPoint ?? from);
+      const around = await this.#around(generation, asVersion(from));
+      if (!around.ok) return around;
+      if (around.upTo.length === 0) from = generation.consistentFrom;
+      for (const object of around.upTo.toReversed()) {
+        const found = await this.#commits(generation, object);
+        if (!found.ok) return found;
+        const inside = found.commits.filter(({ version }) => version <= from && version > generation.consistentFrom);
+        const left = this.#add(inside.toReversed());
+        if (left !== undefined) return this.#page(left);
+        from = Math.max(object.first.version - 1, generation.consistentFrom);
+        if (from === generation.consistentFrom || this.#isFull()) break;
+      }
+    }
+    return this.#page(asVersion(from));
+  }
+
+  async after(moment: Version): Promise<PointPage | ReadProblem> {
+    let from: number = moment;
+    while (!this.#isFull()) {
+      const generation = generationFor(this.#catalog, asVersion(from)) ?? this.#catalog.generations[0];
+      if (generation === undefined) return this.#page(null);
+      from = Math.max(from, generation.consistentFrom);
+      const newer = generationAfter(this.#catalog, generation);
+      const forever = Number.MAX_SAFE_INTEGER;
+      const end = Math.min(newer?.consistentFrom ?? forever, generation.end?.lastPoint ?? forever);
+      const ahead = await this.#objectsAfter(generation, asVersion(from), end);
+      if (!ahead.ok) return ahead;
+      if (ahead.objects.length === 0) {
+        if (newer === null) return this.#page(null);
+        from = newer.consistentFrom;
+      }
+      for (const object of ahead.objects) {
+        const found = await this.#commits(generation, object);
+        if (!found.ok) return found;
+        const left = this.#add(found.commits.filter(({ version }) => version > from && version <= end));
+        if (left !== undefined) return this.#page(asVersion(left - 1));
+        from = Math.min(object.last.version, end);
+        if (this.#isFull()) break;
+      }
+    }
+    return this.#page(asVersion(from));
+  }
+
+  /** Some in a row that have commits after this version and up to the end, the first of them included. */
+  async #objectsAfter(
+    generation: Generation,
+    version: Version,
+    end: number,
+  ): Promise<{ readonly ok: true; readonly objects: readonly LogObject[] } | ReadProblem> {
+    if (version >= end) return { ok: true, objects: [] };
+    const around = await this.#around(generation, version);
+    if (!around.ok) return around;
+    const objects = [...around.upTo.slice(-1), ...around.following];
+    return { ok: true, objects: objects.filter(({ first, last }) => last.version > version && first.version <= end) };
+  }
+
+  /** Adds as many as there is room for; returns the first for which there was none. */
+  #add(points: readonly RestorePointInfo[]): Version | undefined {
+    for (const point of points) {
+      if (this.#points.length >= this.#options.limit) return point.version;
+      const bytes = (point.changes?.keys ?? []).reduce((sum, { key }) => sum + key.length, 0);
+      if (this.#keyBytes > 0 && this.#keyBytes + bytes > this.#options.mostKeyBytes) return point.version;
+      this.#keyBytes += bytes;
+      this.#points.push(point);
+    }
+    return undefined;
+  }
+
+  #isFull(): boolean {
+    return this.#points.length >= this.#options.limit || this.#requests >= PAGE_REQUESTS;
+  }
+
+  #page(next: Version | null): PointPage {
+    return { ok: true, points: this.#points, next };
+  }
+
+  async #around(generation: Generation, version: Version): Promise<LogNeighbours | ReadProblem> {
+    this.#requests += 1;
+    return logObjectsAround(this.#bucket, generation.place, version);
+  }
+
+  async #commits(generation: Generation, object: LogObject): ReturnType<typeof commitsOf> {
+    const { detail } = this.#options;
+    if (!isNamedWhole(object, detail)) this.#requests += 1;
+    return commitsOf(this.#bucket, generation, object, detail);
+  }
+}
+
+/** The newest generation that has points at or before this version. */
+function generationBefore(catalog: Catalog, version: number): Generation | null {
+  return catalog.generations.findLast(({ consistentFrom }) => consistentFrom < version) ?? null;
+}

@@ -1,0 +1,120 @@
+/**
+ * The moments that a backup can give back: the commit at or before one, and from where to where they reach. A point is a commit
+ * after its generation's `differential`. Most of it is in the objects' names; an object is read when its commits are needed.
+ */
+import { failure, type Failure } from "../../../core/errors.ts";
+import type { RestorableRange } from "../../../contracts/restore-commands.ts";
+import { asVersion, LAST_VERSION, type Version } from "../../../core/versionstamp.ts";
+import { damage } from "../../format/damage.ts";
+import { headName } from "../../format/manifest.ts";
+import type { BackupBucket, ReadProblem } from "./backup-bucket.ts";
+import { type Catalog, type Generation, generationAfter, generationFor } from "./catalog.ts";
+import { commitsOf, pointAt } from "./commits.ts";
+import { momentText } from "../../../core/moment.ts";
+import { type LogObject, logObjectsAround } from "./log-index.ts";
+
+export interface ResolvedMoment {
+  readonly ok: true;
+  readonly generation: Generation;
+  /** The last commit at or before the moment, or the generation's `differential` when there is none after it. */
+  readonly version: Version;
+  /** The moment names this commit. Else that nothing lies between the two is part of what is asked for. */
+  readonly isExact: boolean;
+}
+
+/** The commit whose state a database had at this moment. "not-found": the backup does not hold it, and the message says what it does. */
+export async function resolveMoment(
+  bucket: BackupBucket,
+  catalog: Catalog,
+  moment: Version,
+): Promise<ResolvedMoment | ReadProblem | Failure> {
+  const generation = generationFor(catalog, moment);
+  if (generation === null) return outside(catalog, moment);
+  const { end } = generation;
+  if (end !== null && moment > end.heldUpTo) return inTheGap(catalog, generation, end.heldUpTo);
+  // What lies behind the last commit of this history in the same log is not its own.
+  const isBehind = end !== null && moment > end.lastPoint;
+  const wanted = isBehind ? end.lastPoint : moment;
+  const around = await logObjectsAround(bucket, generation.place, wanted);
+  if (!around.ok) return around;
+  const object = around.upTo.at(-1);
+  if (around.following.length === 0 && (object === undefined || object.last.version < wanted)) {
+    const beyond = beyondTheEnd(catalog, generation, object);
+    if (beyond !== null) return beyond;
+  }
+  const resolvedTo = (version: number): ResolvedMoment => {
+    const atLeast = asVersion(Math.max(version, generation.consistentFrom));
+    return { ok: true, generation, version: atLeast, isExact: isBehind || atLeast === moment };
+  };
+  if (object === undefined) return resolvedTo(generation.consistentFrom);
+  const found = await commitsOf(bucket, generation, object, null);
+  if (!found.ok) return found;
+  return resolvedTo(found.commits.findLast(({ version }) => version <= wanted)?.version ?? object.first.version);
+}
+
+/** From the first moment that can be restored to the last. null: nothing can. */
+export async function restorableRange(
+  bucket: BackupBucket,
+  catalog: Catalog,
+): Promise<{ readonly ok: true; readonly range: RestorableRange | null } | ReadProblem> {
+  const [oldest] = catalog.generations;
+  const newest = catalog.generations.at(-1);
+  if (oldest === undefined || newest === undefined) return { ok: true, range: null };
+  const found = await logObjectsAround(bucket, newest.place, LAST_VERSION);
+  if (!found.ok) return found;
+  const last = newest.end?.lastPoint ?? found.upTo.at(-1)?.last.version ?? newest.consistentFrom;
+  return { ok: true, range: { first: pointAt(oldest.consistentFrom), last: pointAt(last) } };
+}
+
+/** At or above every version that the backup has seen: of the newest generations, since older ones end below. */
+export async function highestVersion(
+  bucket: BackupBucket,
+  starts: readonly Version[],
+): Promise<{ readonly ok: true; readonly version: Version } | ReadProblem> {
+  let highest: number = Math.max(0, ...starts);
+  // Both that are written while one takes over from the other; and so of a copy that writes there, too.
+  for (const start of starts.slice(-4)) {
+    const end = await logObjectsAround(bucket, bucket.place(start), LAST_VERSION);
+    if (!end.ok) return end;
+    highest = Math.max(highest, end.upTo.at(-1)?.last.version ?? 0);
+  }
+  return { ok: true, version: asVersion(highest) };
+}
+
+/** What is wanted lies behind the last object of its generation: fine at the backup's end, and else a gap or damage. */
+function beyondTheEnd(
+  catalog: Catalog,
+  generation: Generation,
+  last: LogObject | undefined,
+): ReadProblem | Failure | null {
+  const { place, logHead, consistentFrom, end } = generation;
+  const head = logHead === null ? null : headName(place, logHead);
+  if (head !== null && (last === undefined || last.name < head)) return damage(head, "is missing");
+  if (end !== null) return null;
+  const newer = generationAfter(catalog, generation);
+  const isLast = newer === null && !catalog.lost.some((one) => one.consistentFrom > consistentFrom);
+  return isLast ? null : inTheGap(catalog, generation, last?.last.version ?? consistentFrom);
+}
+
+/** Nothing is known of the moments behind this one, up to where the next generation begins. */
+function inTheGap(catalog: Catalog, generation: Generation, heldUpTo: Version): Failure {
+  const newer = generationAfter(catalog, generation);
+  const lost = catalog.lost.find(({ consistentFrom }) => consistentFrom > generation.consistentFrom);
+  const cause = generation.endCause ?? lost?.cause ?? "Nothing is known of its cause.";
+  const until = newer === null ? "it is still open" : `it ends with ${momentText(newer.consistentFrom)}`;
+  return failure(
+    "not-found",
+    `The backup has a gap there: it holds nothing after ${momentText(heldUpTo)}, and ${until}. ${cause}`,
+  );
+}
+
+function outside(catalog: Catalog, moment: Version): Failure {
+  const [oldest] = catalog.generations;
+  if (oldest === undefined) {
+    return failure("not-found", "This backup has no complete generation yet: there is nothing that could be restored");
+  }
+  return failure(
+    "not-found",
+    `${momentText(moment)} lies before the oldest moment that this backup can give back, ${momentText(oldest.consistentFrom)}`,
+  );
+}

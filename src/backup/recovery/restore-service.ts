@@ -1,0 +1,365 @@
+/**
+ * Everything that a database's object does about going back in time: answers the commands, and runs the job that is under way, a
+ * slice at a time. What each does is in `restore.ts`, `verify.ts` and `past-states.ts`.
+ */
+import type { NewBackupDestination } from "../../contracts/backup-commands.ts";
+import { toHex } from "../../core/bytes.ts";
+import type { Clock, UnixMs } from "../../core/clock.ts";
+import { clockAt } from "../../core/clock-spans.ts";
+import type { Entropy } from "../../core/entropy.ts";
+import { type Failure, failure } from "../../core/errors.ts";
+import { MAX_RESTORE_POINTS } from "../../core/limits.ts";
+import type { Jurisdiction } from "../../contracts/placement.ts";
+import {
+  checkName,
+  type PastInfo,
+  type PastRoom,
+  type ReceiveOrder,
+  type RestoreAnswer,
+  type RestoreCommand,
+  type RestoreJob,
+  type RestoreStub,
+  type RevokedToken,
+} from "../../contracts/restore-commands.ts";
+import type { SyncStorage } from "../../core/storage.ts";
+import { timeOfVersion, type Version } from "../../core/versionstamp.ts";
+import type { Destination } from "../destinations/destination.ts";
+import { BackupJobs } from "../jobs.ts";
+import { Lookups } from "./lookups.ts";
+import { asFailure, type OwnBackup } from "./open-backup.ts";
+import { type Found, MomentFinder } from "./moment-finder.ts";
+import { PastStates } from "./past-states.ts";
+import type { Generation } from "./replay/catalog.ts";
+import { readingsOf } from "./replay/clock-times.ts";
+import { pointAt } from "./replay/commits.ts";
+import { pointsAround } from "./replay/point-pages.ts";
+import { type JobRoom, type RestorePurpose, Restores, type SideStore } from "./restore.ts";
+import type { SecretBox } from "../secrets.ts";
+import type { BackupTask, LogSource } from "../sources.ts";
+import { UndoneCounter } from "./undone.ts";
+import { type VerifiableDatabase, Verifier, type VerifyInput } from "./verify.ts";
+
+/** The engine's `Database` fits, with its `SideState` as the side. */
+export interface RestorableDatabase extends VerifiableDatabase {
+  readonly log: LogSource;
+  readonly lastVersion: Version;
+}
+
+export interface RestoreServiceOptions {
+  readonly storage: SyncStorage;
+  readonly clock: Clock;
+  readonly entropy: Entropy;
+  readonly database: RestorableDatabase;
+  readonly side: SideStore;
+  readonly adopt: (entries: number, floor: Version, also: (heldUpTo: Version) => void) => void;
+  /** In the transaction of an adoption: what becomes of the database then. */
+  readonly adopted: (purpose: Exclude<RestorePurpose, "check">, asOf: UnixMs) => void;
+  readonly own: OwnBackup;
+  /** Checks the settings and makes the driver; sends nothing. */
+  readonly connect: (destination: NewBackupDestination) => Destination | Failure;
+  /** Or why the deployment cannot keep secrets. */
+  readonly secrets: SecretBox | Failure;
+  readonly room: JobRoom;
+  readonly objectName: string;
+  /** Objects of this database's: states of the past, trials. */
+  readonly object: (name: string) => RestoreStub;
+  /** The tokens of which no grant is good here any more. */
+  readonly revoked: () => readonly RevokedToken[];
+  readonly otherDatabase: (id: string, jurisdiction: Jurisdiction | null) => RestoreStub;
+  /** The task may be due earlier than it was. */
+  readonly dueBy: (at: UnixMs) => void;
+  readonly breathe: () => Promise<void>;
+}
+
+export class RestoreService {
+  readonly task: BackupTask;
+  readonly scheduleTask: BackupTask;
+  readonly #options: RestoreServiceOptions;
+  readonly #jobs: BackupJobs;
+  readonly #restores: Restores;
+  readonly #verifier: Verifier;
+  readonly #past: PastStates;
+  readonly #lookups = new Lookups();
+  readonly #moments: MomentFinder;
+
+  constructor(options: RestoreServiceOptions) {
+    const { storage, clock, own } = options;
+    this.#options = options;
+    this.#moments = new MomentFinder({ ...options, lookups: this.#lookups });
+    this.#jobs = new BackupJobs(storage, clock, (version) => own.holds(version));
+    const jobs = this.#jobs;
+    this.#restores = new Restores({
+      ...options,
+      jobs,
+      undone: new UndoneCounter({
+        log: options.database.log,
+        open: () => this.#moments.openOwn(),
+        storedUpTo: () => own.storedUpTo(),
+        lastVersion: () => options.database.lastVersion,
+      }),
+      ownDestination: () => own.source(),
+      adopted: (purpose, asOf, heldUpTo) => {
+        options.adopted(purpose, asOf);
+        if (purpose === "restore") own.restored(heldUpTo);
+      },
+    });
+    const scratch = (): RestoreStub => options.object(checkName(options.objectName));
+    this.#verifier = new Verifier({ ...options, jobs, scratch });
+    this.#past = new PastStates(options);
+    this.task = { name: "restore", keepsOwnRecord: true, dueAt: () => jobs.dueAt(), run: () => this.#runSlice() };
+    this.scheduleTask = {
+      name: "verification schedule",
+      dueAt: () => own.schedule.dueAt(),
+      run: async () => {
+        if (!own.schedule.take(jobs.running !== null)) return;
+        const started = jobs.start(
+          toHex(options.entropy.bytes(16)),
+          "verify",
+          { bySchedule: true } satisfies VerifyInput,
+          null,
+        );
+        if (!("ok" in started)) options.dueBy(clock.now());
+      },
+    };
+  }
+
+  /** A command that begins a job may come again: the answer is the job as it is. */
+  async run(command: RestoreCommand): Promise<RestoreAnswer | Failure> {
+    if (begins(command) && this.knows(command.jobId)) return jobAnswer(this.#jobs.get(command.jobId));
+    switch (command.command) {
+      case "range":
+        return this.#range();
+      case "points":
+        return this.#points(command);
+      case "resolve":
+        return this.#resolve(command.at, command.generation ?? null);
+      case "restore":
+        return this.#restoreInPlace(command);
+      case "fork":
+        return this.#fork(command);
+      case "restore from":
+        return this.#restoreFrom(command);
+      case "verify":
+        return this.#verify(command.jobId);
+      case "past":
+        return this.#pastState(command.at, command.room);
+      case "job":
+        return jobAnswer(this.#jobs.get(command.jobId));
+      case "jobs":
+        return { ok: true, kind: "jobs", jobs: this.#jobs.list() };
+      case "cancel":
+        return this.#cancel(command.jobId);
+    }
+  }
+
+  knows(jobId: string): boolean {
+    return this.#jobs.knows(jobId);
+  }
+
+  /** Another database's object sends what is to be built here. It may do so again. */
+  async receive(order: ReceiveOrder): Promise<{ readonly ok: true; readonly job: RestoreJob } | Failure> {
+    const { jobId, purpose, databaseId, destination, version, isExact, floor } = order;
+    const older = order.purpose === "check" ? order.olderGenerations : [];
+    return this.#start({
+      jobId,
+      purpose,
+      databaseId,
+      from: { databaseId, destination },
+      // Both are what another object of ours made of values of this type.
+      generation: JSON.parse(order.generation) as Generation,
+      olderGenerations: older.map((one) => JSON.parse(one) as Generation),
+      version,
+      isExact,
+      floor,
+      ...(order.purpose === "past" ? { asOf: order.asOf } : {}),
+    });
+  }
+
+  /** Has the states of the past refuse a token; those that are built later learn of it from `revoked`. */
+  async revokeInPast(token: RevokedToken): Promise<void> {
+    await this.#past.revoke(this.#options.objectName, token);
+  }
+
+  /** The database is being deleted: wipes the states of the past that were built of it. */
+  async closePast(): Promise<void> {
+    await this.#past.close(this.#options.objectName);
+  }
+
+  /** What the object held is gone. */
+  close(): void {
+    this.#jobs.close();
+  }
+
+  async #runSlice(): Promise<void> {
+    await this.#jobs.slice(
+      (job) => (job.kind === "verify" ? this.#verifier.slice(job) : this.#restores.slice(job)),
+      (job, why) => (job.kind === "verify" ? this.#verifier.giveUp(job.id, why) : this.#restores.giveUp(job.id, why)),
+    );
+  }
+
+  async #range(): Promise<RestoreAnswer | Failure> {
+    const found = await this.#lookups.run(() => this.#moments.range());
+    return found.ok ? { ok: true, kind: "range", range: found.range } : found;
+  }
+
+  async #points(command: Extract<RestoreCommand, { command: "points" }>): Promise<RestoreAnswer | Failure> {
+    const { at, direction, limit } = command;
+    if (!(Number.isInteger(limit) && limit >= 1 && limit <= MAX_RESTORE_POINTS)) {
+      return failure("limit", `A page has 1 to ${MAX_RESTORE_POINTS} points, not ${limit}`);
+    }
+    const wanted = await this.#moments.wanted(at);
+    if (!wanted.ok) return wanted;
+    return this.#lookups.run(async () => {
+      const opened = await this.#moments.openOwn();
+      if (!opened.ok) return opened;
+      const page = await pointsAround(opened.bucket, opened.catalog, wanted.version, {
+        direction,
+        limit,
+        detail: null,
+        mostKeyBytes: 0,
+      });
+      if (!page.ok) return asFailure(page);
+      const readings = readingsOf(opened.catalog);
+      const points = page.points.map((point) => ({ ...point, clock: clockAt(readings, point.version) }));
+      return { ok: true, kind: "points", points, next: page.next };
+    });
+  }
+
+  async #resolve(at: string, generation: string | null): Promise<RestoreAnswer | Failure> {
+    const wanted = await this.#moments.stored(at, generation);
+    if (!wanted.ok) return wanted;
+    const found = await this.#lookups.run(() => this.#moments.find(wanted));
+    if (!found.ok) return found;
+    return { ok: true, kind: "points", points: [pointAt(found.resolved.version)], next: null };
+  }
+
+  async #restoreInPlace(command: Extract<RestoreCommand, { command: "restore" }>): Promise<RestoreAnswer | Failure> {
+    const { storage } = this.#options;
+    const tooLarge = this.#restores.tooLarge(storage.sql.databaseSize);
+    if (tooLarge !== null) return tooLarge;
+    const wanted = await this.#moments.stored(command.at, null);
+    if (!wanted.ok) return wanted;
+    const found = await this.#moments.find(wanted);
+    return found.ok ? this.#startHere(command.jobId, "restore", found, null) : found;
+  }
+
+  async #fork(command: Extract<RestoreCommand, { command: "fork" }>): Promise<RestoreAnswer | Failure> {
+    const wanted = await this.#moments.stored(command.at, command.generation ?? null);
+    if (!wanted.ok) return wanted;
+    const found = await this.#moments.find(wanted);
+    if (!found.ok) return found;
+    const { in: opened, resolved } = found;
+    const floor = await this.#moments.floorOf(opened);
+    if (!floor.ok) return floor;
+    const received = await this.#options.otherDatabase(command.intoDatabaseId, command.intoJurisdiction).receive({
+      purpose: "fork",
+      floor: floor.version,
+      jobId: command.jobId,
+      databaseId: opened.bucket.databaseId,
+      destination: opened.destination,
+      version: resolved.version,
+      isExact: resolved.isExact,
+      generation: JSON.stringify(resolved.generation),
+    });
+    return received.ok ? { ok: true, kind: "job", job: received.job } : received;
+  }
+
+  async #restoreFrom(command: Extract<RestoreCommand, { command: "restore from" }>): Promise<RestoreAnswer | Failure> {
+    const found = await this.#moments.findFrom(command, command.at, command.generation ?? null);
+    return found.ok ? this.#startHere(command.jobId, "fork", found, command) : found;
+  }
+
+  async #startHere(
+    jobId: string,
+    purpose: "restore" | "fork",
+    found: Found,
+    from: { readonly databaseId: string; readonly destination: NewBackupDestination } | null,
+  ): Promise<RestoreAnswer | Failure> {
+    const highest = await this.#moments.floorOf(found.in);
+    if (!highest.ok) return highest;
+    const { generation, version, isExact } = found.resolved;
+    const { databaseId } = found.in.bucket;
+    const floor = highest.version;
+    return jobAnswer(
+      await this.#start({
+        jobId,
+        purpose,
+        from,
+        databaseId,
+        generation,
+        version,
+        isExact,
+        floor,
+        olderGenerations: [],
+      }),
+    );
+  }
+
+  async #start(
+    request: Parameters<Restores["start"]>[0],
+  ): Promise<{ readonly ok: true; readonly job: RestoreJob } | Failure> {
+    const job = await this.#restores.start(request);
+    if ("ok" in job) return job;
+    this.#options.dueBy(this.#options.clock.now());
+    return { ok: true, job };
+  }
+
+  async #verify(jobId: string): Promise<RestoreAnswer | Failure> {
+    const source = await this.#options.own.source();
+    if (!source.ok) return source;
+    const job = this.knows(jobId)
+      ? this.#jobs.get(jobId)
+      : this.#jobs.start(jobId, "verify", { bySchedule: false } satisfies VerifyInput, null);
+    if (!("ok" in job)) this.#options.dueBy(this.#options.clock.now());
+    return jobAnswer(job);
+  }
+
+  async #pastState(at: string, room: PastRoom): Promise<RestoreAnswer | Failure> {
+    const source = await this.#options.own.source();
+    if (!source.ok) return source;
+    const wanted = await this.#moments.wanted(at);
+    if (!wanted.ok) return wanted;
+    const known = await this.#past.find(source.databaseId, wanted.version);
+    if (known !== null) return pastAnswer(known);
+    const behind = await this.#moments.ship(wanted);
+    if (behind !== null) return behind;
+    return this.#lookups.run(async () => {
+      const found = await this.#moments.find(wanted);
+      if (!found.ok) return found.code === "not-found" ? this.#moments.withRange(found) : found;
+      const { resolved } = found;
+      const { bucket, destination, clock } = found.in;
+      const asOf = clockAt(clock, resolved.version) ?? timeOfVersion(resolved.version);
+      return pastAnswer(await this.#past.open(bucket.databaseId, destination, { ...resolved, asOf }, room));
+    });
+  }
+
+  async #cancel(jobId: string): Promise<RestoreAnswer | Failure> {
+    const { storage } = this.#options;
+    const cancelled = storage.transactionSync(() => {
+      const job = this.#jobs.cancel(jobId);
+      if (!("ok" in job) && job.kind !== "verify") this.#restores.abandon();
+      return job;
+    });
+    if (!("ok" in cancelled) && cancelled.kind === "verify") await this.#verifier.abandon();
+    return jobAnswer(cancelled);
+  }
+}
+
+/** A fork's job is another database's. */
+function begins(
+  command: RestoreCommand,
+): command is Extract<RestoreCommand, { command: "restore" | "restore from" | "verify" }> {
+  const { command: name } = command;
+  return name === "restore" || name === "restore from" || name === "verify";
+}
+
+function jobAnswer(
+  job: RestoreJob | { readonly ok: true; readonly job: RestoreJob } | Failure,
+): RestoreAnswer | Failure {
+  if (!("ok" in job)) return { ok: true, kind: "job", job };
+  return job.ok ? { ok: true, kind: "job", job: job.job } : job;
+}
+
+function pastAnswer(past: PastInfo | Failure): RestoreAnswer | Failure {
+  return "ok" in past ? past : { ok: true, kind: "past", past };
+}

@@ -1,0 +1,414 @@
+/**
+ * Building the state of another moment, as a job that survives everything: beside the live state, in slices, and then in its place
+ * in one transaction; or only to be compared. Until that transaction the database is wholly the old one and pays nothing but the
+ * space; whatever is wrong with the backup ends the job with its name and changes nothing.
+ */
+import type { NewBackupDestination } from "../../contracts/backup-commands.ts";
+import { fromHex, toHex } from "../../core/bytes.ts";
+import type { Clock, UnixMs } from "../../core/clock.ts";
+import { type Failure, failure } from "../../core/errors.ts";
+import { MAX_RESTORE_IN_PLACE_BYTES } from "../../core/limits.ts";
+import type {
+  DamagedGeneration,
+  EntriesDigest,
+  ReceiveOrder,
+  RestoreJob,
+  Undone,
+} from "../../contracts/restore-commands.ts";
+import type { SyncStorage } from "../../core/storage.ts";
+import { timeOfVersion, type Version } from "../../core/versionstamp.ts";
+import type { Destination } from "../destinations/destination.ts";
+import { generationFolder } from "../format/object-names.ts";
+import { StateDigest } from "../format/state-digest.ts";
+import type { BackupJobs, Progress, RunningJob } from "../jobs.ts";
+import { BackupBucket, problemText, type ReadProblem } from "./replay/backup-bucket.ts";
+import type { Generation } from "./replay/catalog.ts";
+import { type ReplayPlan, type ReplaySink, Replay } from "./replay/replay.ts";
+import { type ReplayCursor, START } from "./replay/replay-cursor.ts";
+import type { SecretBox } from "../secrets.ts";
+import type { EntrySource } from "../sources.ts";
+import type { UndoneCount, UndoneCounter } from "./undone.ts";
+
+/** A state beside the live one: `engine/side-state.ts` fits. */
+export interface SideStore extends ReplaySink, EntrySource {
+  begin(tag: string): void;
+  drop(): void;
+}
+
+/** Room for what a job stores beside everything else that is stored. */
+export interface JobRoom {
+  /** Why so many bytes more cannot be stored; null: they can, as far as is known. */
+  refusalOfJob(bytes: number): Promise<Failure | null>;
+  /** The same by what is known already. When they can, they are taken. */
+  takeForJob(bytes: number): Failure | null;
+}
+
+export type RestorePurpose = "restore" | ReceiveOrder["purpose"];
+
+export interface RestoreOptions {
+  readonly storage: SyncStorage;
+  readonly jobs: BackupJobs;
+  readonly clock: Clock;
+  readonly side: SideStore;
+  readonly undone: UndoneCounter;
+  /**
+   * Puts the side, of so many entries, in the live state's place; versions go on above `floor`; `also` is done in the same
+   * transaction, and told up to when the database held what it held before.
+   */
+  readonly adopt: (entries: number, floor: Version, also: (heldUpTo: Version) => void) => void;
+  /** In that transaction: what becomes of the database then. */
+  readonly adopted: (purpose: Exclude<RestorePurpose, "check">, asOf: UnixMs, heldUpTo: Version) => void;
+  readonly connect: (destination: NewBackupDestination) => Destination | Failure;
+  /** Where this database's own backup goes. */
+  readonly ownDestination: () => Promise<{ readonly ok: true; readonly destination: NewBackupDestination } | Failure>;
+  /** Or why the deployment cannot keep secrets. */
+  readonly secrets: SecretBox | Failure;
+  readonly room: JobRoom;
+  /** The name of this object: what is sealed here opens nowhere else. */
+  readonly objectName: string;
+  /** Lets requests have their turn. */
+  readonly breathe: () => Promise<void>;
+}
+
+export interface RestoreRequest {
+  readonly jobId: string;
+  readonly purpose: RestorePurpose;
+  /** Whose backup it is; null: this database's own, whose credentials may change meanwhile. */
+  readonly from: { readonly databaseId: string; readonly destination: NewBackupDestination } | null;
+  readonly databaseId: string;
+  readonly generation: Generation;
+  readonly version: Version;
+  readonly isExact: boolean;
+  readonly floor: Version;
+  /** When that commit was made, if that is known better than by its version. */
+  readonly asOf?: UnixMs;
+  /** Only checked, before anything else. */
+  readonly olderGenerations: readonly Generation[];
+}
+
+/** What a job's row holds of the request. The destination is sealed, for its secret. */
+type Input = Omit<RestoreRequest, "jobId" | "from"> & { readonly sealed: string | null };
+
+interface State {
+  /** How many of the older generations are checked. */
+  readonly older: number;
+  readonly problems: readonly string[];
+  readonly damaged: readonly DamagedGeneration[];
+  /** Objects and bytes of those. */
+  readonly objects: number;
+  readonly bytes: number;
+  /** In the generation that is being read. */
+  readonly cursor: ReplayCursor;
+  /** Of a restore in place, once the state is built: what it undoes. */
+  readonly undone: UndoneCount | null;
+  /** Of the state that was built, for keys up to `after` (hex). */
+  readonly digest: { readonly after: string; readonly value: EntriesDigest };
+}
+
+const BEGINNING: State = {
+  older: 0,
+  problems: [],
+  damaged: [],
+  objects: 0,
+  bytes: 0,
+  cursor: START,
+  undone: null,
+  digest: { after: "", value: new StateDigest().value() },
+};
+
+/** Entries hashed in one go: some tens of milliseconds. */
+export const DIGEST_BOUNDS = { maxEntries: 4_000, maxBytes: 2 * 1024 * 1024 };
+const DIGEST_BATCHES_PER_SLICE = 8;
+
+/** Pages of the mutation log that are counted in one slice. */
+const COUNTED_PAGES_PER_SLICE = 16;
+
+/** What one step of a replay stores at the most: half a MiB, and its pages in the write-ahead log. */
+const STEP_ROOM_BYTES = 1024 * 1024;
+
+export class Restores {
+  readonly #options: RestoreOptions;
+  /** What is in memory of the running job. */
+  #active: { readonly id: string; readonly older: number; readonly replay: Replay } | null = null;
+  /** Why the last slice ended early. */
+  #noRoom: Failure | null = null;
+
+  constructor(options: RestoreOptions) {
+    this.#options = options;
+  }
+
+  async start(request: RestoreRequest): Promise<RestoreJob | Failure> {
+    const { jobs, storage, side, room, objectName } = this.#options;
+    const { jobId, from, ...rest } = request;
+    const noRoom = jobs.knows(jobId) ? null : await room.refusalOfJob(0);
+    if (noRoom !== null) return noRoom;
+    let sealed: string | null = null;
+    if (from !== null) {
+      const { secrets } = this.#options;
+      if ("code" in secrets) return secrets;
+      sealed = await secrets.seal(JSON.stringify(from.destination), { databaseId: objectName, backupId: jobId });
+    }
+    const input: Input = { ...rest, sealed };
+    return storage.transactionSync(() => {
+      if (jobs.knows(jobId)) return jobs.get(jobId);
+      const job = jobs.start(jobId, request.purpose, input, request.version);
+      // The tag must be new in this object, and job ids are.
+      if (!("ok" in job)) side.begin(jobId.replaceAll(/[^0-9a-z]/g, ""));
+      return job;
+    });
+  }
+
+  /** One slice. */
+  async slice(job: RunningJob): Promise<void> {
+    const { jobs, room } = this.#options;
+    // Both are written here, from values of these types.
+    const input = JSON.parse(job.input) as Input;
+    const state: State =
+      job.state === null ? BEGINNING : { ...BEGINNING, ...(JSON.parse(job.state) as Partial<State>) };
+    const isOlder = state.older < input.olderGenerations.length;
+    const noRoom = isOlder ? null : await room.refusalOfJob(sizesAreKnown(state) ? storedBytes(state.cursor) : 0);
+    if (!jobs.isRunning(job.id)) return;
+    if (noRoom !== null) return this.#stop(job.id, input, state, noRoom);
+    const tooLarge =
+      sizesAreKnown(state) && input.purpose === "restore" ? this.tooLarge(state.cursor.snapshotBytes) : null;
+    if (tooLarge !== null) return this.#stop(job.id, input, state, tooLarge);
+    if (!isOlder && state.cursor.part === "end") return this.#finish(job.id, input, state);
+    const replay = await this.#replay(job.id, input, state);
+    if ("ok" in replay) return this.#stop(job.id, input, state, replay);
+    this.#noRoom = null;
+    const outcome = await replay.slice();
+    if (!jobs.isRunning(job.id)) this.#active = null;
+    else if (this.#noRoom !== null) this.#stop(job.id, input, { ...state, cursor: replay.cursor }, this.#noRoom);
+    else if (!outcome.ok) this.#stop(job.id, input, { ...state, cursor: replay.cursor }, outcome);
+    else if (isOlder && replay.cursor.part === "end") this.#olderChecked(job.id, state, replay.cursor, []);
+  }
+
+  /** Whether two states of this size, one beside the other, are more than an object holds. */
+  tooLarge(bytes: number): Failure | null {
+    if (bytes <= MAX_RESTORE_IN_PLACE_BYTES) return null;
+    const [size, limit] = [bytes, MAX_RESTORE_IN_PLACE_BYTES].map((one) => (one / 2 ** 30).toFixed(1));
+    return failure(
+      "limit",
+      `${size} GiB cannot be restored in place, where the old state and the new one lie side by side (the limit is ${limit} GiB): restore into a new database instead`,
+    );
+  }
+
+  /** The object dies of it. */
+  giveUp(id: string, why: string): void {
+    this.#options.storage.transactionSync(() => {
+      this.#options.jobs.fail(id, why);
+      this.abandon();
+    });
+  }
+
+  /** Drops what is built of a job that is over without having been completed. In the caller's transaction. */
+  abandon(): void {
+    this.#active = null;
+    this.#options.side.drop();
+    this.#options.undone.end();
+  }
+
+  async #replay(id: string, input: Input, state: State): Promise<Replay | Failure> {
+    if (this.#active?.id === id && this.#active.older === state.older) return this.#active.replay;
+    const { jobs, storage, side, room, breathe } = this.#options;
+    const destination = await this.#open(id, input);
+    if ("ok" in destination) return destination;
+    const older = input.olderGenerations[state.older];
+    const keep = (cursor: ReplayCursor) => jobs.progress(id, { ...state, cursor }, progressOf(input, state, cursor));
+    const replay = new Replay(
+      {
+        bucket: new BackupBucket(destination, input.databaseId),
+        generation: older ?? input.generation,
+        until: older === undefined ? { version: input.version, isExact: input.isExact } : endOf(older),
+        sink: older === undefined ? side : null,
+        breathe,
+        store: (step) => {
+          if (!jobs.isRunning(id)) return false;
+          const { part } = replay.cursor;
+          const loads = older === undefined && (part === "snapshot" || part === "log");
+          this.#noRoom = loads ? room.takeForJob(STEP_ROOM_BYTES) : null;
+          if (this.#noRoom !== null) return false;
+          storage.transactionSync(() => keep(step()));
+          return true;
+        },
+      },
+      state.cursor,
+    );
+    this.#active = { id, older: state.older, replay };
+    return replay;
+  }
+
+  async #open(id: string, { sealed }: Input): Promise<Destination | Failure> {
+    const { connect, ownDestination, secrets, objectName } = this.#options;
+    if (sealed === null) {
+      const own = await ownDestination();
+      return own.ok ? connect(own.destination) : own;
+    }
+    if ("code" in secrets) return secrets;
+    const opened = await secrets.open(sealed, { databaseId: objectName, backupId: id });
+    // Sealed above, from a value of this type.
+    return opened.ok ? connect(JSON.parse(opened.text) as NewBackupDestination) : opened;
+  }
+
+  /** A problem: it may pass, it is of an older generation, or it ends the job. */
+  #stop(id: string, input: Input, state: State, problem: ReadProblem | Failure): void {
+    const { jobs, storage } = this.#options;
+    this.#active = null;
+    if (mayPass(problem, input)) return jobs.wait(id, textOf(problem), retryAfter(problem));
+    if (state.older < input.olderGenerations.length && "object" in problem) {
+      return this.#olderChecked(id, withDamage(input, state, textOf(problem)), state.cursor, [textOf(problem)]);
+    }
+    // Nothing is wrong with the backup then: whoever wanted it tried asks again.
+    const isUntried = input.purpose === "check" && "code" in problem && problem.code === "insufficient-storage";
+    const failed = "object" in problem ? withDamage(input, state, textOf(problem)) : state;
+    storage.transactionSync(() => {
+      if (isUntried) {
+        jobs.giveUp(id, problem.message);
+        this.abandon();
+        return;
+      }
+      const report =
+        input.purpose === "check"
+          ? { ...this.#report(failed, null), problems: [...state.problems, textOf(problem)] }
+          : null;
+      jobs.fail(id, textOf(problem), "object" in problem ? problem.object : null, report);
+      this.abandon();
+    });
+  }
+
+  #olderChecked(id: string, state: State, cursor: ReplayCursor, problems: readonly string[]): void {
+    this.#active = null;
+    const next: State = {
+      ...state,
+      older: state.older + 1,
+      problems: [...state.problems, ...problems],
+      objects: state.objects + cursor.objects,
+      bytes: state.bytes + cursor.bytes,
+      cursor: START,
+    };
+    this.#options.jobs.progress(id, next, { phase: "checking an older generation", done: next.bytes, total: 0 });
+  }
+
+  async #finish(id: string, input: Input, state: State): Promise<void> {
+    const { jobs, adopt, adopted } = this.#options;
+    const { purpose, version, floor, asOf = timeOfVersion(version) } = input;
+    if (purpose === "check") return this.#digest(id, state);
+    const undone = purpose === "restore" ? await this.#countUndone(id, input, state) : null;
+    if (undone === "counting") return;
+    // Nothing is waited for between the end of the count and the switch, so that it is exact.
+    adopt(state.cursor.stored, floor, (heldUpTo) => {
+      jobs.complete(id, undone === null ? {} : { outcome: { undone, before: heldUpTo } });
+      this.#options.undone.end();
+      adopted(purpose, asOf, heldUpTo);
+    });
+    this.#active = null;
+  }
+
+  /** Goes on counting; or, when nothing is left to count, what it came to. */
+  async #countUndone(id: string, input: Input, state: State): Promise<Undone | "counting"> {
+    const { jobs, storage, undone: counter, breathe } = this.#options;
+    const keep = (undone: UndoneCount): "counting" => {
+      const { bytes } = state.cursor;
+      jobs.progress(id, { ...state, undone }, { phase: "counting what is undone", done: bytes, total: bytes });
+      return "counting";
+    };
+    if (state.undone === null) return storage.transactionSync(() => keep(counter.begin(input.version)));
+    if (!counter.isInLog(state.undone)) {
+      const counted = await counter.countStored(state.undone);
+      return jobs.isRunning(id) ? keep(counted) : "counting";
+    }
+    let count = state.undone;
+    for (let pages = 0; pages < COUNTED_PAGES_PER_SLICE; pages++) {
+      const counted = counter.countWaiting(count);
+      if (counted === count) return { commits: count.commits, isExact: count.isExact, first: count.first };
+      count = counted;
+      await breathe();
+      if (!jobs.isRunning(id)) return "counting";
+    }
+    return keep(count);
+  }
+
+  async #digest(id: string, from: State): Promise<void> {
+    const { jobs, side, storage, breathe } = this.#options;
+    let state = from;
+    for (let i = 0; i < DIGEST_BATCHES_PER_SLICE; i++) {
+      if (!jobs.isRunning(id)) return;
+      const { after, value } = state.digest;
+      const entries = side.scan(after === "" ? null : fromHex(after), DIGEST_BOUNDS);
+      const last = entries.at(-1);
+      if (last === undefined) {
+        const report = this.#report(state, value);
+        storage.transactionSync(() => {
+          jobs.complete(id, { report });
+          this.abandon();
+        });
+        return;
+      }
+      const digest = new StateDigest(value);
+      for (const entry of entries) digest.add(entry);
+      state = { ...state, digest: { after: toHex(last.key), value: digest.value() } };
+      const read = state.bytes + state.cursor.bytes;
+      jobs.progress(id, state, { phase: "digest", done: read, total: read });
+      await breathe();
+    }
+  }
+
+  #report({ problems, damaged, objects, bytes, cursor }: State, backup: EntriesDigest | null) {
+    return {
+      good: problems.length === 0 && backup !== null,
+      range: null,
+      live: null,
+      backup,
+      objects: objects + cursor.objects,
+      bytes: bytes + cursor.bytes,
+      problems,
+      damaged,
+      tookMs: 0,
+    };
+  }
+}
+
+/** Of an older generation that this history has left: only what belongs to it is checked. */
+function endOf({ end }: Generation): ReplayPlan["until"] {
+  return end === null ? null : { version: end.lastPoint, isExact: true };
+}
+
+/** The generation that is being read has this problem, behind what was read of it. */
+function withDamage({ olderGenerations, generation }: Input, state: State, problem: string): State {
+  const { place } = olderGenerations[state.older] ?? generation;
+  const { part, metConsistentFrom, lastVersion } = state.cursor;
+  const intactUpTo = part === "log" && metConsistentFrom ? lastVersion : null;
+  const one: DamagedGeneration = { generation: generationFolder(place), intactUpTo, problem };
+  return { ...state, damaged: [...state.damaged, one] };
+}
+
+/** What a snapshot takes in tables, at the least, about. */
+function storedBytes({ snapshotBytes }: ReplayCursor): number {
+  return snapshotBytes * 1.2;
+}
+
+/** After the sizes are known a slice ends, so this is asked before anything is loaded. */
+function sizesAreKnown({ cursor }: State): boolean {
+  return cursor.part === "snapshot" && cursor.objects === 0 && cursor.applied === 0;
+}
+
+function progressOf(input: Input, state: State, { part, bytes, snapshotBytes, logBytes }: ReplayCursor): Progress {
+  const isOlder = state.older < input.olderGenerations.length;
+  const phase = isOlder ? "checking an older generation" : part === "end" ? "replayed" : part;
+  return { phase, done: state.bytes + bytes, total: state.bytes + snapshotBytes + logBytes };
+}
+
+function mayPass(problem: ReadProblem | Failure, { sealed }: Input): boolean {
+  if ("object" in problem) return false;
+  if ("code" in problem) return problem.code === "unavailable";
+  // Somebody may be about to enter new credentials for the database's own backup.
+  return problem.class === "retry" || (problem.class === "credentials" && sealed === null);
+}
+
+function retryAfter(problem: ReadProblem | Failure): number | undefined {
+  return "class" in problem ? problem.retryAfterMs : undefined;
+}
+
+function textOf(problem: ReadProblem | Failure): string {
+  return "code" in problem ? problem.message : problemText(problem);
+}

@@ -1,0 +1,114 @@
+/**
+ * How many commits a restore in place undoes: those after its moment that the backup holds, then those that wait in the mutation log.
+ * Whoever asked for the restore knows of the first ones; the others were acknowledged while it ran. Counting takes a bounded number
+ * of requests, and a backup that cannot be read keeps no restore: then it is said that there are at least so many.
+ */
+import type { Failure } from "../../core/errors.ts";
+import { MAX_UNDONE_PAGES } from "../../core/limits.ts";
+import type { Undone } from "../../contracts/restore-commands.ts";
+import type { Version } from "../../core/versionstamp.ts";
+import { type CommitInWireForm, isMarker } from "../format/mutation-range.ts";
+import type { OpenBackup } from "./open-backup.ts";
+import type { Catalog } from "./replay/catalog.ts";
+import { pointsAround } from "./replay/point-pages.ts";
+import type { LogSource } from "../sources.ts";
+
+/** What is known of them so far: plain JSON. */
+export interface UndoneCount extends Undone {
+  /** Counted are those up to and with this version. */
+  readonly upTo: Version;
+  /** Those above this one are in the mutation log, which is kept for this; those up to it in the bucket. */
+  readonly keptAfter: Version;
+  /** Of the bucket that were read. */
+  readonly pages: number;
+}
+
+export interface UndoneOptions {
+  readonly log: LogSource;
+  /** The backup, as far as it is known now. */
+  readonly open: () => Promise<OpenBackup | Failure>;
+  /** Up to where commits are stored, of the generation that gets them; null: none does. */
+  readonly storedUpTo: () => Version | null;
+  readonly lastVersion: () => Version;
+}
+
+/** The log's reader while it is counted. */
+const READER = "restore in place";
+
+const PAGE_POINTS = 10_000;
+const LOG_PAGE_BYTES = 2 * 1024 * 1024;
+
+export class UndoneCounter {
+  readonly #options: UndoneOptions;
+
+  constructor(options: UndoneOptions) {
+    this.#options = options;
+  }
+
+  /** From now on the log keeps what is not stored. In the caller's transaction. */
+  begin(moment: Version): UndoneCount {
+    const { log, storedUpTo, lastVersion } = this.#options;
+    const stored = storedUpTo();
+    this.end();
+    // Without a generation that goes on nobody knows what was lost between the last one's end and now.
+    const known = stored ?? lastVersion();
+    const keptAfter = known < moment ? moment : known;
+    log.register(READER, keptAfter);
+    return { commits: 0, isExact: stored !== null, first: null, upTo: moment, keptAfter, pages: 0 };
+  }
+
+  /** In the caller's transaction. */
+  end(): void {
+    this.#options.log.unregister(READER);
+  }
+
+  /** Whether what is left to count is all in the log. */
+  isInLog({ upTo, keptAfter }: UndoneCount): boolean {
+    return upTo >= keptAfter;
+  }
+
+  /** One page of the bucket. */
+  async countStored(count: UndoneCount): Promise<UndoneCount> {
+    const { keptAfter, pages } = count;
+    const opened = await this.#options.open();
+    const detail = { mostKeys: 0, prefix: null };
+    const options = { direction: "after", limit: PAGE_POINTS, detail, mostKeyBytes: 0 } as const;
+    const page = opened.ok ? await pointsAround(opened.bucket, opened.catalog, count.upTo, options) : opened;
+    if (!page.ok) return { ...count, isExact: false, upTo: keptAfter };
+    const changing = page.points.filter(({ version, changes }) => version <= keptAfter && (changes?.more ?? 0) > 0);
+    const counted = withMore(count, changing);
+    const isOver = page.next === null || page.next >= keptAfter;
+    const isGivenUp = !isOver && pages + 1 >= MAX_UNDONE_PAGES;
+    const isKnown = opened.ok && !hasGap(opened.catalog, count.upTo);
+    return {
+      ...counted,
+      isExact: count.isExact && isKnown && !isGivenUp,
+      upTo: isOver || isGivenUp ? keptAfter : page.next,
+      pages: pages + 1,
+    };
+  }
+
+  /** A part of what is in the log; the same count: there is nothing more just now. */
+  countWaiting(count: UndoneCount): UndoneCount {
+    const commits = this.#options.log.read(count.upTo, LOG_PAGE_BYTES);
+    const upTo = commits.at(-1)?.version;
+    return upTo === undefined ? count : { ...withMore(count, commits.filter(isChanging)), upTo };
+  }
+}
+
+/** Whether commits after this version are in no generation's log. */
+function hasGap({ generations, lost }: Catalog, after: Version): boolean {
+  const newest = generations.at(-1);
+  return (
+    generations.some((one) => one !== newest && one.end !== null && one.end.heldUpTo >= after) ||
+    lost.some(({ consistentFrom }) => consistentFrom > after)
+  );
+}
+
+function isChanging(commit: CommitInWireForm): boolean {
+  return !isMarker(commit);
+}
+
+function withMore(count: UndoneCount, commits: readonly { readonly version: Version }[]): UndoneCount {
+  return { ...count, commits: count.commits + commits.length, first: count.first ?? commits[0]?.version ?? null };
+}

@@ -1,0 +1,278 @@
+/**
+ * The messages of KV Connect's data path (package com.deno.kv.datapath) between bytes and the types of `operations.ts`, for the
+ * side that answers: requests are decoded and validated, answers encoded. Written by hand because a request is decoded in the
+ * database's object, whose CPU is what limits it; the tests hold it against generated code.
+ *
+ * A request that comes out well-formed keeps every limit and rule that can be judged without the stored state or the clock; the
+ * rest is the engine's. Decoded keys and values are views of the request's bytes.
+ */
+import { overLimit, readCheck, readEnqueue, readMutation, readRange, readWatchedKey } from "./datapath-parts.ts";
+import { failure, type Failure } from "../core/errors.ts";
+import {
+  MAX_ATOMIC_WRITE_BYTES,
+  MAX_CHECKS,
+  MAX_MUTATIONS,
+  MAX_READ_ENTRIES,
+  MAX_READ_RANGES,
+  MAX_WATCHED_KEYS,
+} from "../core/limits.ts";
+import type { AtomicWrite, Check, CommitResult, Enqueue, Entry, Mutation, ReadRange } from "../core/operations.ts";
+import { bytesFieldSize, MalformedProtobuf, ProtobufReader, ProtobufWriter, varintSize } from "./protobuf.ts";
+import { VERSIONSTAMP_BYTES, writeVersionstamp } from "../core/versionstamp.ts";
+
+/** SnapshotRead. No ranges are a read of nothing. */
+export function decodeSnapshotRead(bytes: Uint8Array): { readonly ok: true; readonly ranges: ReadRange[] } | Failure {
+  return decoding("The snapshot read", () => {
+    const reader = new ProtobufReader(bytes);
+    const ranges: ReadRange[] = [];
+    let count = 0;
+    let entries = 0;
+    while (reader.next()) {
+      if (reader.field !== 1 || ++count > MAX_READ_RANGES) {
+        reader.skip();
+        continue;
+      }
+      const range = readRange(reader, ranges.length);
+      if ("ok" in range) return range;
+      entries += range.limit;
+      ranges.push(range);
+    }
+    if (count > MAX_READ_RANGES) return overLimit("The snapshot read", count, "ranges", MAX_READ_RANGES);
+    if (entries > MAX_READ_ENTRIES) {
+      return failure(
+        "limit",
+        `The ranges of the snapshot read ask for ${entries} entries together; the limit is ${MAX_READ_ENTRIES}. Lower the limit or batchSize.`,
+      );
+    }
+    return { ok: true, ranges };
+  });
+}
+
+/** AtomicWrite. */
+export function decodeAtomicWrite(bytes: Uint8Array): { readonly ok: true; readonly write: AtomicWrite } | Failure {
+  return decoding("The atomic write", () => {
+    const reader = new ProtobufReader(bytes);
+    const checks: Check[] = [];
+    const mutations: Mutation[] = [];
+    const enqueues: Enqueue[] = [];
+    let checkCount = 0;
+    let changeCount = 0;
+    let size = 0;
+    while (reader.next()) {
+      if (reader.field === 1 && ++checkCount <= MAX_CHECKS) {
+        const check = readCheck(reader, checks.length);
+        if ("ok" in check) return check;
+        size += check.key.length;
+        checks.push(check);
+      } else if (reader.field === 2 && ++changeCount <= MAX_MUTATIONS) {
+        const mutation = readMutation(reader, mutations.length);
+        if ("ok" in mutation) return mutation;
+        size += sizeOfMutation(mutation);
+        mutations.push(mutation);
+      } else if (reader.field === 3 && ++changeCount <= MAX_MUTATIONS) {
+        const enqueue = readEnqueue(reader, enqueues.length);
+        if ("ok" in enqueue) return enqueue;
+        size += enqueue.payload.length;
+        for (const key of enqueue.keysIfUndelivered) size += key.length;
+        enqueues.push(enqueue);
+      } else {
+        reader.skip();
+      }
+    }
+    if (checkCount > MAX_CHECKS) return overLimit("The atomic write", checkCount, "checks", MAX_CHECKS);
+    if (changeCount > MAX_MUTATIONS) {
+      return overLimit("The atomic write", changeCount, "mutations and enqueues", MAX_MUTATIONS);
+    }
+    if (size > MAX_ATOMIC_WRITE_BYTES) {
+      return overLimit("The atomic write", size, "bytes of keys and values", MAX_ATOMIC_WRITE_BYTES);
+    }
+    return { ok: true, write: { checks, mutations, enqueues } };
+  });
+}
+
+function sizeOfMutation(mutation: Mutation): number {
+  switch (mutation.type) {
+    case "delete":
+      return mutation.key.length;
+    case "set":
+      return mutation.key.length + mutation.value.length;
+    default:
+      return (
+        mutation.key.length + mutation.value.length + (mutation.sumMin?.length ?? 0) + (mutation.sumMax?.length ?? 0)
+      );
+  }
+}
+
+/** Watch: 1 to 10 keys. */
+export function decodeWatch(bytes: Uint8Array): { readonly ok: true; readonly keys: Uint8Array[] } | Failure {
+  return decoding("The watch", () => {
+    const reader = new ProtobufReader(bytes);
+    const keys: Uint8Array[] = [];
+    let count = 0;
+    while (reader.next()) {
+      if (reader.field !== 1 || ++count > MAX_WATCHED_KEYS) {
+        reader.skip();
+        continue;
+      }
+      const key = readWatchedKey(reader, keys.length);
+      if ("ok" in key) return key;
+      keys.push(key);
+    }
+    if (count === 0) return failure("invalid", "The watch names no keys; it needs at least one.");
+    if (count > MAX_WATCHED_KEYS) return overLimit("The watch", count, "keys", MAX_WATCHED_KEYS);
+    return { ok: true, keys };
+  });
+}
+
+/** The codec's boundary: bytes that are not protobuf become a failure here. */
+function decoding<T extends { readonly ok: true }>(message: string, decode: () => T | Failure): T | Failure {
+  try {
+    return decode();
+  } catch (error) {
+    if (error instanceof MalformedProtobuf) return failure("invalid", `${message} ${error.message}.`);
+    throw error;
+  }
+}
+
+// Answers. Every tag below is one byte, and an encoding, a bool and a status are one byte more.
+const SMALL_FIELD_BYTES = 2;
+const VERSIONSTAMP_FIELD_BYTES = bytesFieldSize(4, VERSIONSTAMP_BYTES);
+
+/** SnapshotReadOutput of a strongly consistent read that succeeded, in one buffer. `ranges` are in the request's order. */
+export function encodeSnapshotReadOutput(ranges: readonly (readonly Entry[])[]): Uint8Array<ArrayBuffer> {
+  const sizes = ranges.map(sizeOfRange);
+  const writer = new ProtobufWriter(sizeOfOutput(sizes));
+  writeOutput(writer, ranges, sizes, undefined);
+  return writer.finish();
+}
+
+/** Values from this size on are handed on as they are; smaller ones are cheaper to copy than to send one by one. */
+const OWN_CHUNK_BYTES = 16 * 1024;
+
+/**
+ * The same bytes as `encodeSnapshotReadOutput`, `size` in all, in chunks that do not copy the large values: for an answer that
+ * is streamed, whose values would otherwise be in memory twice.
+ */
+export function snapshotReadOutputChunks(ranges: readonly (readonly Entry[])[]): {
+  readonly size: number;
+  readonly chunks: readonly Uint8Array[];
+} {
+  const sizes = ranges.map(sizeOfRange);
+  const size = sizeOfOutput(sizes);
+  let largeBytes = 0;
+  for (const entries of ranges) {
+    for (const { value } of entries) if (value.length >= OWN_CHUNK_BYTES) largeBytes += value.length;
+  }
+  const gaps: Gap[] = [];
+  const writer = new ProtobufWriter(size - largeBytes);
+  writeOutput(writer, ranges, sizes, gaps);
+  const rest = writer.finish();
+  const chunks: Uint8Array[] = [];
+  let from = 0;
+  for (const { offset, value } of gaps) {
+    chunks.push(rest.subarray(from, offset), value);
+    from = offset;
+  }
+  chunks.push(rest.subarray(from));
+  return { size, chunks };
+}
+
+/** A value that was left out of what was written, and where it belongs. */
+interface Gap {
+  readonly offset: number;
+  readonly value: Uint8Array;
+}
+
+function sizeOfOutput(rangeSizes: readonly number[]): number {
+  let size = 2 * SMALL_FIELD_BYTES;
+  for (const rangeSize of rangeSizes) size += bytesFieldSize(1, rangeSize);
+  return size;
+}
+
+function sizeOfRange(entries: readonly Entry[]): number {
+  let size = 0;
+  for (const entry of entries) size += bytesFieldSize(1, sizeOfEntry(entry));
+  return size;
+}
+
+function sizeOfEntry(entry: Entry): number {
+  return (
+    bytesFieldSize(1, entry.key.length) +
+    bytesFieldSize(2, entry.value.length) +
+    SMALL_FIELD_BYTES +
+    VERSIONSTAMP_FIELD_BYTES
+  );
+}
+
+function writeOutput(
+  writer: ProtobufWriter,
+  ranges: readonly (readonly Entry[])[],
+  rangeSizes: readonly number[],
+  gaps: Gap[] | undefined,
+): void {
+  for (const [index, entries] of ranges.entries()) {
+    // `rangeSizes` has one number for each range.
+    writer.messageField(1, rangeSizes[index] as number);
+    for (const entry of entries) {
+      writer.messageField(1, sizeOfEntry(entry));
+      writeEntry(writer, entry, gaps);
+    }
+  }
+  writer.varintField(4, 1);
+  writer.varintField(8, 1);
+}
+
+/** KvEntry. With `gaps`, a large value is noted there in place of being written. */
+function writeEntry(writer: ProtobufWriter, entry: Entry, gaps: Gap[] | undefined): void {
+  const { value } = entry;
+  writer.bytesField(1, entry.key);
+  writer.messageField(2, value.length);
+  if (gaps !== undefined && value.length >= OWN_CHUNK_BYTES) gaps.push({ offset: writer.position, value });
+  else writer.raw(value);
+  writer.varintField(3, entry.encoding);
+  writer.messageField(4, VERSIONSTAMP_BYTES);
+  writeVersionstamp(writer.target, writer.reserve(VERSIONSTAMP_BYTES), entry.version);
+}
+
+/** AtomicWriteOutput: the commit's versionstamp, or which checks failed. */
+export function encodeAtomicWriteOutput(result: CommitResult): Uint8Array<ArrayBuffer> {
+  if (result.ok) {
+    const writer = new ProtobufWriter(SMALL_FIELD_BYTES + bytesFieldSize(2, VERSIONSTAMP_BYTES));
+    writer.varintField(1, 1);
+    writer.messageField(2, VERSIONSTAMP_BYTES);
+    writeVersionstamp(writer.target, writer.reserve(VERSIONSTAMP_BYTES), result.version);
+    return writer.finish();
+  }
+  let packedSize = 0;
+  for (const index of result.failedChecks) packedSize += varintSize(index);
+  const writer = new ProtobufWriter(SMALL_FIELD_BYTES + bytesFieldSize(4, packedSize));
+  writer.varintField(1, 2);
+  writer.messageField(4, packedSize);
+  for (const index of result.failedChecks) writer.varint(index);
+  return writer.finish();
+}
+
+/**
+ * WatchOutput: the entries of the watch's keys, in its order, null where there is none. Every key is sent as changed: Deno's own
+ * client takes a key that is not for one that was deleted.
+ */
+export function encodeWatchOutput(entries: readonly (Entry | null)[]): Uint8Array<ArrayBuffer> {
+  const sizes = entries.map(sizeOfWatchedKey);
+  let size = SMALL_FIELD_BYTES;
+  for (const keySize of sizes) size += bytesFieldSize(2, keySize);
+  const writer = new ProtobufWriter(size);
+  writer.varintField(1, 1);
+  for (const [index, entry] of entries.entries()) {
+    // `sizes` has one number for each entry.
+    writer.messageField(2, sizes[index] as number);
+    writer.varintField(1, 1);
+    if (entry === null) continue;
+    writer.messageField(2, sizeOfEntry(entry));
+    writeEntry(writer, entry, undefined);
+  }
+  return writer.finish();
+}
+
+function sizeOfWatchedKey(entry: Entry | null): number {
+  return SMALL_FIELD_BYTES + (entry === null ? 0 : bytesFieldSize(2, sizeOfEntry(entry)));
+}

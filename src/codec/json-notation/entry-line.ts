@@ -1,0 +1,92 @@
+/**
+ * Entries as JSON text, one line each in an NDJSON file: `{"key":[…],"value":…,"versionstamp":"…"}` and, where an entry has one,
+ * `"expiresAt"`. Lines of the Deno KV ecosystem's files are read, and theirs read these.
+ */
+import { asUnixMs, type UnixMs } from "../../core/clock.ts";
+import { failure, type Failure } from "../../core/errors.ts";
+import { MAX_ENTRY_LINE_CHARACTERS, MAX_TIME_MS } from "../../core/limits.ts";
+import type { Entry } from "../../core/operations.ts";
+import { versionstampHex } from "../../core/versionstamp.ts";
+import { parseJson } from "./bounded-json.ts";
+import { keyOfNotation, textOfKeyNotation } from "./key-notation.ts";
+import { described } from "./place.ts";
+import { type NotationOptions, storedOfJson, type StoredValue, textOfStored, type ValueText } from "./stored-value.ts";
+import { msOfTime } from "./time-text.ts";
+import { isObject } from "./types.ts";
+
+/** The last millisecond that RFC 3339, whose years have four digits, can say. */
+const LAST_RFC3339_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+
+const BYTE_ORDER_MARK = "\ufeff";
+
+export interface ExpiringEntry extends Entry {
+  readonly expiresAt: UnixMs | null;
+}
+
+/** What a line says to write. Its versionstamp is none of it: an entry that is written gets a new one. */
+export interface EntryToWrite extends StoredValue {
+  readonly key: Uint8Array;
+  readonly expiresAt: UnixMs | null;
+}
+
+/** Without the line's end. `form` is that of the value, for the count of an export. */
+export function textOfEntry(entry: ExpiringEntry, options: NotationOptions): ValueText {
+  const { text, form } = textOfStored(entry, options);
+  const expiry = entry.expiresAt === null ? "" : `,"expiresAt":${textOfExpiry(entry.expiresAt)}`;
+  const stamp = versionstampHex(entry.version);
+  return { text: `{"key":${textOfKeyNotation(entry.key)},"value":${text},"versionstamp":"${stamp}"${expiry}}`, form };
+}
+
+function textOfExpiry(ms: UnixMs): string {
+  return ms >= 0 && ms <= LAST_RFC3339_MS ? `"${new Date(ms).toISOString()}"` : String(ms);
+}
+
+/**
+ * The entry of one line, with or without its end, or null for an empty one. A byte order mark before it is taken. Members that the
+ * notation does not know are ignored. A failure says which member is wrong and what is wanted; the line's number is the caller's.
+ */
+export function entryOfLine(
+  line: string,
+  options: NotationOptions,
+): { readonly ok: true; readonly entry: EntryToWrite | null } | Failure {
+  if (line.length > MAX_ENTRY_LINE_CHARACTERS) {
+    return failure("limit", `The line has ${line.length} characters; the limit is ${MAX_ENTRY_LINE_CHARACTERS}.`);
+  }
+  const text = line.startsWith(BYTE_ORDER_MARK) ? line.slice(BYTE_ORDER_MARK.length) : line;
+  if (text.trim() === "") return { ok: true, entry: null };
+  const parsed = parseJson(text, "The line");
+  return parsed.ok ? entryOfJson(parsed.json, options) : parsed;
+}
+
+function entryOfJson(
+  json: unknown,
+  options: NotationOptions,
+): { readonly ok: true; readonly entry: EntryToWrite } | Failure {
+  if (!isObject(json)) {
+    return failure(
+      "invalid",
+      `The line is ${described(json)}; it must be an object like {"key":["users",1],"value":{"type":"string","value":"a"}}.`,
+    );
+  }
+  const key = keyOfNotation(json["key"], "key");
+  if (!key.ok) return key;
+  if (!Object.hasOwn(json, "value"))
+    return failure("invalid", 'value is missing; it is written like {"type":"string","value":"a"}.');
+  const value = storedOfJson(json["value"], "value", options);
+  if (!value.ok) return value;
+  const expiresAt = expiryOfJson(json["expiresAt"]);
+  if (typeof expiresAt === "object" && expiresAt !== null) return expiresAt;
+  return { ok: true, entry: { key: key.bytes, ...value.stored, expiresAt } };
+}
+
+function expiryOfJson(json: unknown): UnixMs | null | Failure {
+  if (json === undefined || json === null) return null;
+  const ms = typeof json === "string" ? msOfTime(json) : json;
+  if (typeof ms !== "number" || !Number.isSafeInteger(ms) || ms < 0 || ms > MAX_TIME_MS) {
+    return failure(
+      "invalid",
+      `expiresAt is ${described(json)}; it must be a time from 1970 on, like "2026-11-26T12:00:00Z" or 1795694400000 (milliseconds).`,
+    );
+  }
+  return asUnixMs(ms);
+}

@@ -1,0 +1,137 @@
+/**
+ * Stored values (bytes and their encoding) as JSON text and from JSON. Every stored value has a text, and reading that text gives
+ * an equal value of the same encoding:
+ * - V8 values in the notation, in plain JSON, or where neither can say them as their bytes: `{"type":"v8","value":"<base64url>"}`;
+ * - `KvU64`: `{"type":"KvU64","value":"<decimal>"}`;
+ * - raw bytes: a Uint8Array, which is what Deno's clients make of them, and `"raw":true`, which other readers ignore.
+ */
+import { failure, type Failure } from "../../core/errors.ts";
+import { MAX_NOTATION_CHARACTERS, MAX_VALUE_BYTES } from "../../core/limits.ts";
+import { Encoding } from "../../core/operations.ts";
+import { decodeV8, encodeV8 } from "../v8/codec.ts";
+import { Refusal } from "../v8/refusal.ts";
+import { storableV8 } from "../v8/storable.ts";
+import { toBase64Url } from "./base64url.ts";
+import { described, Place } from "./place.ts";
+import { plainTextOf } from "./plain-value.ts";
+import { readBigint, readBytes } from "./scalars.ts";
+import { isNotation, isObject, type JsonObject } from "./types.ts";
+import { ValueReader } from "./value-reader.ts";
+import { ValueWriter } from "./value-writer.ts";
+
+export interface StoredValue {
+  readonly value: Uint8Array;
+  readonly encoding: Encoding;
+}
+
+/** `plain`: JSON that is not of the notation's form stands for itself. */
+export interface NotationOptions {
+  readonly plain: boolean;
+}
+
+/** `v8`: the notation could not say the value, and its bytes were written. */
+export interface ValueText {
+  readonly text: string;
+  readonly form: "notation" | "plain" | "v8";
+}
+
+const LE64_BYTES = 8;
+
+/**
+ * How much longer than a value its text may be: the densest values, arrays of holes, come to 33 characters a byte. What grows
+ * further, because it stands in many places or is an array of a few elements and a great length, is no more readable for it.
+ */
+const CHARACTERS_OF_A_BYTE = 64;
+const CHARACTERS_OF_ANY_VALUE = 4096;
+
+/** It costs time and memory in proportion to the value's bytes, whatever they are. */
+export function textOfStored({ value, encoding }: StoredValue, { plain }: NotationOptions): ValueText {
+  switch (encoding) {
+    case Encoding.v8: {
+      const decoded = decodeV8(value);
+      if (!decoded.ok) return { text: textOfBytes(value), form: "v8" };
+      const room = Math.min(MAX_NOTATION_CHARACTERS, CHARACTERS_OF_ANY_VALUE + CHARACTERS_OF_A_BYTE * value.length);
+      const asPlain = plain ? plainTextOf(decoded.value, room) : undefined;
+      if (asPlain !== undefined) return { text: asPlain, form: "plain" };
+      const text = new ValueWriter(room).write(decoded.value);
+      return text === undefined ? { text: textOfBytes(value), form: "v8" } : { text, form: "notation" };
+    }
+    case Encoding.le64: {
+      if (value.length !== LE64_BYTES) return { text: textOfBytes(value, encoding), form: "v8" };
+      const number = new DataView(value.buffer, value.byteOffset, LE64_BYTES).getBigUint64(0, true);
+      return { text: `{"type":"KvU64","value":"${number}"}`, form: "notation" };
+    }
+    case Encoding.bytes: {
+      const text = `{"type":"Uint8Array","value":"${toBase64Url(value)}","byteLength":${value.length},"raw":true}`;
+      return { text, form: "notation" };
+    }
+  }
+}
+
+/** `encoding` is written for damaged values only: no program can have stored a KvU64 of another length. */
+function textOfBytes(value: Uint8Array, encoding?: Encoding): string {
+  return `{"type":"v8","value":"${toBase64Url(value)}"${encoding === undefined ? "" : `,"encoding":${encoding}`}}`;
+}
+
+/**
+ * What to store of parsed JSON. `root` is what the caller calls it in errors: "value", "mutations[2].value". Fails with "invalid",
+ * or "limit" for what is too large or too deep.
+ */
+export function storedOfJson(
+  json: unknown,
+  root: string,
+  { plain }: NotationOptions,
+): { readonly ok: true; readonly stored: StoredValue } | Failure {
+  try {
+    const stored = plain && !isNotation(json) ? encoded(json, root) : storedOfNotation(json, root);
+    if (stored.value.length <= MAX_VALUE_BYTES) return { ok: true, stored };
+    return failure(
+      "limit",
+      `${root} has ${stored.value.length} bytes as it is stored; the limit is ${MAX_VALUE_BYTES}.`,
+    );
+  } catch (error) {
+    if (error instanceof Refusal) return error.failure;
+    throw error;
+  }
+}
+
+function storedOfNotation(json: unknown, root: string): StoredValue {
+  const place = new Place(root);
+  if (isObject(json)) {
+    switch (json["type"]) {
+      case "KvU64":
+        return { value: le64(json, place), encoding: Encoding.le64 };
+      case "v8":
+        return { value: storableV8(v8Bytes(json, place)), encoding: Encoding.v8 };
+      case "Uint8Array":
+        if (json["raw"] === true) return { value: readBytes(json, place), encoding: Encoding.bytes };
+        break;
+      default:
+    }
+  }
+  return encoded(new ValueReader(place).read(json), root);
+}
+
+function encoded(value: unknown, root: string): StoredValue {
+  const bytes = encodeV8(value);
+  if (bytes.ok) return { value: bytes.bytes, encoding: Encoding.v8 };
+  throw new Refusal(bytes.code, `${root}: ${bytes.message}.`);
+}
+
+function le64(json: JsonObject, place: Place): Uint8Array {
+  const number = readBigint(json, place);
+  if (BigInt.asUintN(64, number) !== number)
+    throw place.refusal(`is ${described(json["value"])}; a KvU64 is from 0 to 18446744073709551615.`, "value");
+  const bytes = new Uint8Array(LE64_BYTES);
+  new DataView(bytes.buffer).setBigUint64(0, number, true);
+  return bytes;
+}
+
+function v8Bytes(json: JsonObject, place: Place): Uint8Array {
+  const { encoding } = json;
+  if (encoding === undefined || encoding === Encoding.v8) return readBytes(json, place);
+  throw place.refusal(
+    `is ${described(encoding)}: such bytes were damaged where they were stored, and are no value.`,
+    "encoding",
+  );
+}

@@ -1,0 +1,29 @@
+/**
+ * Key prefixes, by parts: a prefix P admits the key P itself and the keys that begin with all of P's parts. Every part of an
+ * encoded key begins with a byte from 01 to 27, and a part that goes on where P's last one ended does so with ff, so encoded
+ * these are the keys from P (whose successor is P 00) to before P ff: one range of bytes, and never one of a part's bytes.
+ */
+import { compareBytes, concatBytes } from "../core/bytes.ts";
+
+const PAST_EVERY_PART = Uint8Array.of(0xff);
+
+/** Whether an encoded key is the prefix or lies under it. */
+export function admitsKey(prefix: Uint8Array, key: Uint8Array): boolean {
+  return compareBytes(key, prefix) >= 0 && compareBytes(key, endOf(prefix)) < 0;
+}
+
+/** The part of `start <= key < end` that the prefix admits; undefined when there is none. */
+export function intersectRange(
+  prefix: Uint8Array,
+  start: Uint8Array,
+  end: Uint8Array,
+): { readonly start: Uint8Array; readonly end: Uint8Array } | undefined {
+  const admittedEnd = endOf(prefix);
+  const from = compareBytes(start, prefix) > 0 ? start : prefix;
+  const to = compareBytes(end, admittedEnd) < 0 ? end : admittedEnd;
+  return compareBytes(from, to) < 0 ? { start: from, end: to } : undefined;
+}
+
+function endOf(prefix: Uint8Array): Uint8Array {
+  return concatBytes([prefix, PAST_EVERY_PART]);
+}

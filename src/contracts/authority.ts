@@ -1,0 +1,52 @@
+/**
+ * Who may do what, as the doors see it. An access token is long-lived and its owner keeps it; a data token is what the exchange
+ * returns: short-lived, for one database, and verified without asking anybody.
+ */
+import type { UnixMs } from "../core/clock.ts";
+import type { Failure } from "../core/errors.ts";
+import type { TokenCaller } from "./management.ts";
+import type { Jurisdiction } from "./placement.ts";
+
+/** What a request may do at one database. Plain data: it crosses to the database's object with every call. */
+export interface Grant {
+  /** The token that it came from, named by what revokes it. */
+  readonly tokenId: string;
+  readonly read: boolean;
+  readonly write: boolean;
+  /** Everything open under this grant ends then. */
+  readonly expiresAt: UnixMs;
+  /** An encoded key in hexadecimal: only that key and those that begin with all of its parts (`key-prefix.ts`). */
+  readonly keyPrefix?: string;
+  /** 20 hex digits: the database as of this commit, which can only be read. Undefined: the database as it is. */
+  readonly at?: string;
+  /** The origin of the web page that it was exchanged by: pages of other origins may not use it. Undefined: no page may. */
+  readonly origin?: string;
+  /** Where the database's object is found: its name alone does not say, and nobody is asked. */
+  readonly jurisdiction?: Jurisdiction;
+}
+
+export interface DataToken {
+  readonly token: string;
+  /** When a client should exchange again; the token itself lives a little longer. */
+  readonly expiresAt: UnixMs;
+  /** 20 hex digits: the commit as of which it opens the database. Undefined: the database as it is. */
+  readonly at?: string;
+}
+
+export interface Authority {
+  /**
+   * Who presents this access token; `unauthenticated` for one that nobody minted, which is found out without asking anybody. `origin`: of
+   * the foreign page that asks, if one does.
+   */
+  caller(accessToken: string, origin: string | null): Promise<TokenCaller | Failure>;
+  /**
+   * Mints a data token for a database that can do no more than the caller's access token. With a moment, a versionstamp or a time by RFC
+   * 3339, it opens the database as of the last commit up to then, and nothing else. One that a foreign page has asked for is that page's.
+   */
+  exchange(caller: TokenCaller, databaseId: string, moment: string | undefined): Promise<DataToken | Failure>;
+  /**
+   * Verifies a data token for a database, or for a database as of a commit (20 hex digits). Answers at once (not a promise) for one
+   * that it has verified before.
+   */
+  verify(dataToken: string, databaseId: string, at?: string): Grant | Failure | Promise<Grant | Failure>;
+}

@@ -1,0 +1,36 @@
+/**
+ * What a database's object offers to the doors. Requests and answers of the data path cross as the messages of
+ * `codec/datapath.ts`, in bytes: they are decoded once, in the object, and nothing is structured twice on the way.
+ */
+import type { Grant } from "./authority.ts";
+import type { Failure } from "../core/errors.ts";
+
+/** The answer is too large for one RPC result: ask the same through `fetch`, which streams it. */
+export interface LargeAnswer {
+  readonly ok: true;
+  readonly large: true;
+}
+
+export interface DatabaseStub {
+  /** SnapshotRead in, SnapshotReadOutput out. */
+  snapshotRead(grant: Grant, request: Uint8Array): Promise<Uint8Array | LargeAnswer | Failure>;
+  /** AtomicWrite in, AtomicWriteOutput out (failed checks are such an answer, not a failure). */
+  atomicWrite(grant: Grant, request: Uint8Array): Promise<Uint8Array | Failure>;
+  /**
+   * `POST /snapshot_read`: as above, streamed; a failure is a JSON body with status 400 or above.
+   * `GET /watch` with `Upgrade: websocket`: see `watchProtocol`. Both carry the grant as JSON in `x-cairn-grant`.
+   */
+  fetch(request: Request): Promise<Response>;
+}
+
+/**
+ * A watch between a door and the object. The door's first message is a Watch message (binary). Each binary message from the
+ * object is a WatchOutput with the state of every key, all from one snapshot.
+ * The door answers each with the text "ack" when its client has taken it; until then the object sends nothing more and keeps
+ * only that something changed. A text message from the object is a Failure as JSON, after which it closes. Any other close means
+ * that the object went away (a restart, an eviction): the door connects again and gets the whole state.
+ */
+export const watchProtocol = { path: "/watch", grantHeader: "x-cairn-grant", ack: "ack" } as const;
+
+/** When a call through `fetch` was made, by its caller's clock, in milliseconds since 1970. */
+export const ASKED_AT_HEADER = "x-cairn-asked-at";

@@ -1,0 +1,272 @@
+/**
+ * Commands about going back in time: judged by what the caller's token covers, carried out by the databases' objects. The jobs that
+ * come of them run there; the organization keeps of which database each is, and what it came to.
+ */
+import type { UnixMs } from "../core/clock.ts";
+import { failure, type Failure } from "../core/errors.ts";
+import {
+  isFailure,
+  type DatabaseControl,
+  type DatabaseInfo,
+  type Idempotency,
+  type Input,
+  type Job,
+  type Output,
+} from "../contracts/management.ts";
+import {
+  DELETION_JOB,
+  deletionName,
+  type RestoreAnswer,
+  type RestoreCommand,
+  type RestoreJob,
+} from "../contracts/restore-commands.ts";
+import { fixedMoment, readMoment } from "../core/moment.ts";
+import { versionstampHex } from "../core/versionstamp.ts";
+import type { JobWishes } from "./job-orders.ts";
+import type { Admitted, Organization } from "./organization.ts";
+import type { Surroundings } from "./organization-service.ts";
+import type { Filling } from "./outbox.ts";
+import { refuses } from "./policy.ts";
+import { destinationOf } from "./shared-bucket.ts";
+
+const databaseDeleted = failure("not-found", "The database was deleted.");
+
+/** A new database that is to be filled. `asked`: whose object begins that; null: its own. */
+interface Order {
+  readonly wishes: Pick<DatabaseInfo, "name" | "locationHint" | "jurisdiction">;
+  readonly asked: string | null;
+  readonly command: (jobId: string, databaseId: string) => RestoreCommand;
+}
+
+/** Tells a new database what is in the outbox for it; why it is not ready, unless it was deleted since. */
+type TellNew = (databaseId: string, idempotency: Idempotency | null) => Promise<Failure | undefined>;
+
+export class RestoreCommands {
+  readonly #organization: Organization;
+  readonly #around: Surroundings;
+  readonly #tellNew: TellNew;
+
+  constructor(organization: Organization, around: Surroundings, tellNew: TellNew) {
+    this.#organization = organization;
+    this.#around = around;
+    this.#tellNew = tellNew;
+  }
+
+  async range(who: Admitted, { databaseId }: Input<"backups.range">): Promise<Output<"backups.range"> | Failure> {
+    const answer = await this.#ask(who, databaseId, { command: "range" });
+    if (!answer.ok) return answer;
+    return answer.kind === "range" ? { range: answer.range } : unexpected(answer);
+  }
+
+  async points(
+    who: Admitted,
+    { databaseId, ...question }: Input<"backups.points">,
+  ): Promise<Output<"backups.points"> | Failure> {
+    const answer = await this.#ask(who, databaseId, { command: "points", ...question });
+    if (!answer.ok) return answer;
+    if (answer.kind !== "points") return unexpected(answer);
+    return { points: answer.points, next: answer.next === null ? null : versionstampHex(answer.next) };
+  }
+
+  async verify(who: Admitted, { databaseId }: Input<"backups.verify">): Promise<Job | Failure> {
+    const wishes = { kind: "backup.verify", databaseId, idempotency: null } as const;
+    return this.#begin(who, wishes, (jobId) => ({ command: "verify", jobId }));
+  }
+
+  async inPlace(who: Admitted, { at, ...wishes }: Input<"restores.create">): Promise<Job | Failure> {
+    const job = { kind: "database.restore", ...wishes } as const;
+    return this.#begin(who, job, (jobId) => ({ command: "restore", jobId, at }));
+  }
+
+  /** The moment is found before a database is made for it. */
+  async fork(
+    who: Admitted,
+    { databaseId, at, generation, name, idempotency }: Input<"forks.create">,
+  ): Promise<Output<"forks.create"> | Failure> {
+    return this.#intoNew(who, idempotency, async () => {
+      const source = this.#organization.database(who, databaseId);
+      if (isFailure(source)) return source;
+      const found = await this.#ask(who, databaseId, { command: "resolve", at, generation });
+      if (!found.ok) return found;
+      const [point] = found.kind === "points" ? found.points : [];
+      if (point === undefined) return unexpected(found);
+      const { locationHint, jurisdiction } = source;
+      return {
+        wishes: { name, locationHint, jurisdiction },
+        asked: databaseId,
+        command: (jobId, intoDatabaseId) => ({
+          command: "fork",
+          jobId,
+          at: versionstampHex(point.version),
+          generation,
+          intoDatabaseId,
+          intoJurisdiction: jurisdiction,
+        }),
+      };
+    });
+  }
+
+  async fromBucket(
+    who: Admitted,
+    { name, idempotency, ...entered }: Input<"restores.createFromBucket">,
+  ): Promise<Output<"restores.createFromBucket"> | Failure> {
+    // What was so long ago when it was asked for stays that, however late the order is delivered.
+    const read = readMoment(entered.at, this.#around.clock.now());
+    if (!read.ok) return read;
+    const destination = destinationOf(this.#organization.id, entered.destination);
+    const from = { ...entered, at: fixedMoment(read.moment), destination };
+    return this.#intoNew(who, idempotency, async () => ({
+      wishes: { name, locationHint: null, jurisdiction: null },
+      asked: null,
+      command: (jobId) => ({ command: "restore from", jobId, ...from, withoutManifest: false }),
+    }));
+  }
+
+  /** Has the job that fills a new database begin, as its outbox says; why it was refused. Twice is once. */
+  async fill(databaseId: string, { jobId, asked, sealed }: Filling): Promise<Failure | undefined> {
+    const { secrets } = this.#around;
+    if ("code" in secrets) return secrets;
+    const opened = await secrets.open(sealed, { databaseId, backupId: jobId });
+    if (!opened.ok) return opened;
+    const record = this.#organization.databases.get(asked);
+    if (record === undefined || (asked !== databaseId && record.state !== "ready")) return databaseDeleted;
+    // Sealed below, from a value of this type.
+    const answer = await this.#control(asked, record).restore(JSON.parse(opened.text) as RestoreCommand);
+    return answer.ok ? undefined : answer;
+  }
+
+  /** As it is now, wherever it is done. What it came to is kept here from the first time that it is seen to be over. */
+  async job(who: Admitted, jobId: string): Promise<Job | Failure> {
+    const job = this.#organization.job(who, jobId);
+    if (isFailure(job)) return job;
+    if (job.finishedAt !== null) return this.#asStored(job);
+    const answer = await this.#askOfJob(job, "job");
+    return answer === null ? job : this.#followed(job, answer);
+  }
+
+  async cancel(who: Admitted, jobId: string): Promise<Job | Failure> {
+    const job = await this.job(who, jobId);
+    if (isFailure(job)) return job;
+    // Who could not have ordered a deletion does not stop one either.
+    const refused =
+      job.kind === "database.delete" && who.scopes !== null ? refuses(who.scopes, "databases.delete") : undefined;
+    if (refused !== undefined) return refused;
+    const answer = job.finishedAt === null ? await this.#askOfJob(job, "cancel") : null;
+    if (answer === null) return this.#organization.cancelJob(who, jobId);
+    return answer.ok ? this.#followed(job, answer) : answer;
+  }
+
+  /** Asks where the job is done; null: only here, as the deletion of a database whose backup's turn has not come. */
+  async #askOfJob({ id, kind, databaseId }: Job, command: "job" | "cancel"): Promise<RestoreAnswer | Failure | null> {
+    if (kind !== "database.delete") return this.#askAnyway(databaseId, { command, jobId: id });
+    const record = this.#organization.databases.get(databaseId);
+    if (record?.state !== "deleted") return null;
+    return this.#control(deletionName(databaseId), record).restore({ command, jobId: DELETION_JOB });
+  }
+
+  /** Has a database begin a job. The row is there before, so that no job is ever lost sight of; asking twice is asking once. */
+  async #begin(who: Admitted, wishes: JobWishes, command: (jobId: string) => RestoreCommand): Promise<Job | Failure> {
+    const { databaseId } = wishes;
+    const covered = this.#organization.database(who, databaseId);
+    if (isFailure(covered)) return covered;
+    const { clock, entropy } = this.#around;
+    const job = this.#organization.orders.add(who, wishes, entropy.uuid(), clock.now());
+    if (isFailure(job) || job.finishedAt !== null) return job;
+    const answer = await this.#askAnyway(databaseId, command(job.id));
+    if (answer.ok) return this.#followed(job, answer);
+    this.#organization.jobs.remove(job.id);
+    return answer;
+  }
+
+  /** A new database, and the job that fills it; or those that the idempotency key made, for which nothing is prepared. */
+  async #intoNew(
+    who: Admitted,
+    idempotency: Idempotency | null,
+    prepare: () => Promise<Order | Failure>,
+  ): Promise<{ readonly database: DatabaseInfo; readonly job: Job } | Failure> {
+    const before = this.#organization.orders.madeBefore(who, idempotency, this.#around.clock.now());
+    const job = before ?? (await this.#create(who, idempotency, prepare));
+    if (isFailure(job)) return job;
+    const notReady = await this.#tellNew(job.databaseId, idempotency);
+    const database = this.#organization.database(who, job.databaseId);
+    if (isFailure(database)) return this.#whyGivenUp(job.id) ?? notReady ?? databaseDeleted;
+    const current = await this.job(who, job.id);
+    return isFailure(current) ? current : { database, job: current };
+  }
+
+  /** Of the job that was to fill a database; null: it was not given up. */
+  #whyGivenUp(jobId: string): Failure | null {
+    const job = this.#organization.jobs.get(jobId);
+    return job?.status === "failed" && job.error !== null ? failure("conflict", job.error) : null;
+  }
+
+  async #create(
+    who: Admitted,
+    idempotency: Idempotency | null,
+    prepare: () => Promise<Order | Failure>,
+  ): Promise<Job | Failure> {
+    const { secrets, entropy, clock } = this.#around;
+    if ("code" in secrets) return secrets;
+    const noRoom = await this.#around.roomForDatabase();
+    if (noRoom !== null) return noRoom;
+    const order = await prepare();
+    if (isFailure(order)) return order;
+    const [databaseId, jobId] = [entropy.uuid(), entropy.uuid()];
+    const command = JSON.stringify(order.command(jobId, databaseId));
+    const sealed = await secrets.seal(command, { databaseId, backupId: jobId });
+    const filling = { jobId, asked: order.asked ?? databaseId, sealed };
+    const wishes = { ...order.wishes, description: "" };
+    return this.#organization.orders.addFilled(who, wishes, databaseId, filling, idempotency, clock.now());
+  }
+
+  /** Whether what a restore has undone can be given back by now, its database knows, as long as it knows of the job. */
+  async #asStored(job: Job): Promise<Job> {
+    if ((job.result?.outcome?.before ?? null) === null) return job;
+    const answer = await this.#askAnyway(job.databaseId, { command: "job", jobId: job.id });
+    return answer.ok && answer.kind === "job" ? shown(job, answer.job) : job;
+  }
+
+  #followed(job: Job, answer: RestoreAnswer | Failure): Job | Failure {
+    const now = this.#around.clock.now();
+    if (!answer.ok && answer.code !== "not-found") return answer;
+    const current: Job = !answer.ok ? unknownTo(job, now) : answer.kind === "job" ? shown(job, answer.job) : job;
+    if (current.finishedAt !== null) this.#organization.jobs.finish(current);
+    return current;
+  }
+
+  async #ask(who: Admitted, databaseId: string, command: RestoreCommand): Promise<RestoreAnswer | Failure> {
+    const database = this.#organization.database(who, databaseId);
+    return isFailure(database) ? database : this.#control(databaseId, database).restore(command);
+  }
+
+  /** Of a database that the caller was found to cover, though it may have been deleted since. */
+  async #askAnyway(databaseId: string, command: RestoreCommand): Promise<RestoreAnswer | Failure> {
+    const record = this.#organization.databases.get(databaseId);
+    if (record?.state !== "ready") return databaseDeleted;
+    return this.#control(databaseId, record).restore(command);
+  }
+
+  #control(databaseId: string, placement: DatabaseInfo): DatabaseControl {
+    return this.#around.database(databaseId, placement);
+  }
+}
+
+/** What a job is that is not known where it would be done. */
+function unknownTo(job: Job, finishedAt: UnixMs): Job {
+  // The database was wiped and had no backup: there is nothing more to do.
+  if (job.kind === "database.delete") {
+    return { ...job, status: "completed", done: job.total, error: null, finishedAt };
+  }
+  return { ...job, status: "failed", error: "The database knows nothing of this job.", finishedAt };
+}
+
+function shown(job: Job, { status, done, total, rate, error, finishedAt, ...more }: RestoreJob): Job {
+  const { phase, version, damagedObject, verification, outcome } = more;
+  const versionstamp = version === null ? null : versionstampHex(version);
+  const result = { phase, versionstamp, damagedObject, verification, outcome };
+  return { ...job, status, done, total, rate, error, finishedAt, result };
+}
+
+function unexpected({ kind }: Extract<RestoreAnswer, { ok: true }>): Failure {
+  return failure("internal", `The database answered another question: ${kind}.`);
+}

@@ -97,14 +97,6 @@ export class MutationLog {
     assert(rowsWritten === 1, `log reader ${name} to be registered and at or before ${after}`);
   }
 
-  /** Null: no such reader. */
-  position(name: string): Version | null {
-    const [row] = this.#storage.sql
-      .exec<{ after: number }>("SELECT after FROM log_readers WHERE name = ?1", name)
-      .toArray();
-    return row === undefined ? null : asVersion(row.after);
-  }
-
   /**
    * Whole commits above `after` up to and with `upTo`, in order, until `maxBytes` are reached: at least one, if there is any, so
    * the last one may pass them.

@@ -4,7 +4,6 @@
  * database pays nothing for it but the space.
  */
 import type { UnixMs } from "../core/clock.ts";
-import { hasTable } from "../core/migrations.ts";
 import type { Effect } from "../core/operations.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import type { Version } from "../core/versionstamp.ts";
@@ -17,15 +16,11 @@ export class SideState {
   readonly #table: EntryTable;
   readonly #beforeDrop: () => void;
 
-  /** `exists` tells whether one is under way; any other call needs that it is. `beforeDrop`: a whole state is about to be removed. */
+  /** Whoever calls anything else than `begin` and `drop` knows that one is under way. `beforeDrop`: a whole state is about to be removed. */
   constructor(storage: SyncStorage, beforeDrop: () => void = () => undefined) {
     this.#storage = storage;
     this.#beforeDrop = beforeDrop;
     this.#table = new EntryTable(storage.sql, (work) => work(), SIDE_TABLES);
-  }
-
-  get exists(): boolean {
-    return hasTable(this.#storage.sql, SIDE_TABLES.entries);
   }
 
   /** Begins a new, empty one in place of any other. `tag` names its index and must never have been used in this object. */

@@ -3,7 +3,7 @@ import { Backup } from "../backup/continuous/backup.ts";
 import type { Destination } from "../backup/destinations/destination.ts";
 import { R2Destination } from "../backup/destinations/r2.ts";
 import { parsePrefix } from "../backup/destinations/object-name.ts";
-import type { RetryPolicy, Timing } from "../backup/destinations/retry.ts";
+import type { Timing } from "../backup/destinations/retry.ts";
 import { S3Destination } from "../backup/destinations/s3.ts";
 import { parseS3Settings } from "../backup/destinations/s3-settings.ts";
 import { SecretBox } from "../backup/secrets.ts";
@@ -16,9 +16,6 @@ import type { SyncStorage } from "../core/storage.ts";
 import type { BackupEnv } from "./env.ts";
 import { processName, systemEntropy, systemTimers } from "./stubs.ts";
 import { wayOut } from "./way-out.ts";
-
-/** The backup's tasks try again by themselves: one second try covers a connection that went stale. */
-const retryPolicy: RetryPolicy = { tries: 2, firstWaitMs: 200, longestWaitMs: 5_000 };
 
 export interface BackupParts {
   readonly storage: SyncStorage;
@@ -66,7 +63,7 @@ export function openDestination(
     const prefix = parsePrefix(destination.prefix);
     if (!prefix.ok) return prefix;
     if (env.BACKUPS === undefined) return failure("unsupported", "This deployment has no R2 bucket for backups.");
-    return new R2Destination(env.BACKUPS, prefix.prefix, timing, retryPolicy);
+    return new R2Destination(env.BACKUPS, prefix.prefix, timing);
   }
   const { endpoint, bucketName: bucket, bucketRegion: region, accessKeyId, prefix, addressing = "path" } = destination;
   const { secretAccessKey, sessionToken } = credentials ?? { secretAccessKey: "", sessionToken: null };
@@ -75,5 +72,5 @@ export function openDestination(
     { strict: env.CAIRN_DESTINATIONS !== "any" },
   );
   if (!parsed.ok) return parsed;
-  return new S3Destination(parsed.settings, wayOut(env.DESTINATIONS, env), timing, retryPolicy);
+  return new S3Destination(parsed.settings, wayOut(env.DESTINATIONS, env), timing);
 }

@@ -26,7 +26,7 @@ import {
 } from "./destination.ts";
 import { assertNamePrefix, assertObjectName } from "./object-name.ts";
 import { alreadyCompleted, alreadyWritten } from "./repeats.ts";
-import { defaultRetryPolicy, lateFailure, type RetryPolicy, type Timing, withRetries } from "./retry.ts";
+import { RETRY_POLICY, lateFailure, type RetryPolicy, type Timing, withRetries } from "./retry.ts";
 
 /** The binding tells nothing of its progress: one deadline for all, with room for the largest part. */
 const CALL_DEADLINE_MS = 60_000;
@@ -57,7 +57,7 @@ export class R2Destination implements Destination {
   readonly #policy: RetryPolicy;
 
   /** `prefix` as `parsePrefix` returns it. */
-  constructor(bucket: R2Bucket, prefix: string, timing: Timing, policy: RetryPolicy = defaultRetryPolicy) {
+  constructor(bucket: R2Bucket, prefix: string, timing: Timing, policy: RetryPolicy = RETRY_POLICY) {
     this.prefix = prefix;
     this.#bucket = bucket;
     this.#timing = timing;

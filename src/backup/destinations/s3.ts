@@ -21,7 +21,7 @@ import {
 } from "./destination.ts";
 import { assertNamePrefix, assertObjectName, isAddressable } from "./object-name.ts";
 import { alreadyCompleted, alreadyWritten } from "./repeats.ts";
-import { defaultRetryPolicy, type RetryPolicy, type Timing } from "./retry.ts";
+import { RETRY_POLICY, type RetryPolicy, type Timing } from "./retry.ts";
 import { type OutboundFetch, S3Client, type S3Request } from "./s3-client.ts";
 import { classifyS3Error, type S3Failure } from "./s3-errors.ts";
 import type { S3Settings } from "./s3-settings.ts";
@@ -37,7 +37,7 @@ export class S3Destination implements Destination {
   readonly #client: S3Client;
   readonly #timing: Timing;
 
-  constructor(settings: S3Settings, fetch: OutboundFetch, timing: Timing, policy: RetryPolicy = defaultRetryPolicy) {
+  constructor(settings: S3Settings, fetch: OutboundFetch, timing: Timing, policy: RetryPolicy = RETRY_POLICY) {
     this.prefix = settings.prefix;
     this.#bucket = settings.bucket;
     this.#client = new S3Client(settings, fetch, timing, policy);

@@ -1,5 +1,5 @@
 /** A destination's credentials as they are kept: what of them is secret is sealed, bound to the database and the backup. */
-import type { BackupCredentials, BackupDestination, NewBackupDestination } from "../contracts/backup-commands.ts";
+import type { BackupCredentials, BackupDestination, NewBackupDestination } from "../contracts/backup-destinations.ts";
 import type { Failure } from "../core/errors.ts";
 import type { SecretBox } from "./secrets.ts";
 

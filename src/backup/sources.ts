@@ -1,5 +1,5 @@
 /** What a backup needs of what is around it, handed in by `objects/`. The engine's classes fit as they are. */
-import type { BackupCredentials, BackupDestination } from "../contracts/backup-commands.ts";
+import type { BackupCredentials, BackupDestination } from "../contracts/backup-destinations.ts";
 import type { UnixMs } from "../core/clock.ts";
 import type { ClockReading } from "../core/clock-spans.ts";
 import type { Failure } from "../core/errors.ts";

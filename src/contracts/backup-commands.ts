@@ -4,42 +4,9 @@
  */
 import type { UnixMs } from "../core/clock.ts";
 import type { Failure } from "../core/errors.ts";
+import type { BackupCredentials, BackupDestination, NewBackupDestination } from "./backup-destinations.ts";
 import type { VerificationReport } from "./restore-commands.ts";
 import type { Version } from "../core/versionstamp.ts";
-
-/** Where a request names the bucket: in the path of its URL, or in the host's name, as `bucket.s3.example.com`. */
-export type S3Addressing = "path" | "virtual-host";
-
-export interface S3BackupDestination {
-  readonly kind: "s3";
-  readonly endpoint: string;
-  readonly bucketName: string;
-  readonly bucketRegion: string;
-  readonly accessKeyId: string;
-  /** "path", if it is left out. */
-  readonly addressing?: S3Addressing;
-  /** Empty, or the path below which everything is put. */
-  readonly prefix: string;
-}
-
-/** The R2 bucket that is bound to the deployment. */
-export interface BoundBucketDestination {
-  readonly kind: "r2";
-  readonly prefix: string;
-}
-
-export type BackupDestination = S3BackupDestination | BoundBucketDestination;
-
-export interface BackupCredentials {
-  readonly accessKeyId: string;
-  readonly secretAccessKey: string;
-  /** Comes with credentials that expire; null with others. */
-  readonly sessionToken: string | null;
-}
-
-export type NewBackupDestination =
-  | (Omit<S3BackupDestination, "accessKeyId"> & BackupCredentials)
-  | BoundBucketDestination;
 
 export interface BackupTimes {
   /** At most this long after a commit its log is sent, in milliseconds. */

@@ -2,7 +2,7 @@
  * What a database's object offers to the doors. Requests and answers of the data path cross as the messages of
  * `codec/datapath.ts`, in bytes: they are decoded once, in the object, and nothing is structured twice on the way.
  */
-import type { Grant } from "./authority.ts";
+import type { Grant } from "./grant.ts";
 import type { Failure } from "../core/errors.ts";
 
 /** The answer is too large for one RPC result: ask the same through `fetch`, which streams it. */

@@ -2,16 +2,9 @@
  * The words that doors, directory and objects share about organizations, their databases, tokens and jobs: what a management
  * request asks (`Commands`), who asks it (`Caller`) and what is answered. Plain data, so that it crosses between objects as it is.
  */
-import type { Grant } from "./authority.ts";
-import type {
-  BackupAnswer,
-  BackupCommand,
-  BackupCredentials,
-  BackupInfo,
-  VerificationInterval,
-  BackupTimes,
-  NewBackupDestination,
-} from "./backup-commands.ts";
+import type { Grant } from "./grant.ts";
+import type { BackupAnswer, BackupCommand, BackupInfo, VerificationInterval, BackupTimes } from "./backup-commands.ts";
+import type { BackupCredentials, NewBackupDestination } from "./backup-destinations.ts";
 import type { BackupHealth } from "./backup-health.ts";
 import type { UnixMs } from "../core/clock.ts";
 import type { Failure } from "../core/errors.ts";

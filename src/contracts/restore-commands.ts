@@ -2,8 +2,8 @@
  * What a database's object is asked about going back in time and what it answers: plain data, as `backup-commands.ts`. A moment is
  * text, as people write it: a versionstamp of 20 hex digits or a time by RFC 3339; it is rounded down to a commit.
  */
-import type { Grant } from "./authority.ts";
-import type { NewBackupDestination } from "./backup-commands.ts";
+import type { Grant } from "./grant.ts";
+import type { NewBackupDestination } from "./backup-destinations.ts";
 import type { UnixMs } from "../core/clock.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import type { Jurisdiction } from "./placement.ts";

@@ -7,7 +7,8 @@
  * unknown key id, `crit` or a member given twice are all the same: not ours.
  */
 import { errors, jwtVerify, SignJWT, type JWTPayload } from "jose";
-import type { DataToken, Grant } from "../contracts/authority.ts";
+import type { DataToken } from "../contracts/authority.ts";
+import type { Grant } from "../contracts/grant.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import { JURISDICTIONS, type Jurisdiction } from "../contracts/placement.ts";

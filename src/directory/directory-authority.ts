@@ -2,7 +2,8 @@
  * The authority over all databases of the deployment: an access token names its organization, whose object says what it allows;
  * what comes out is a data token that can do no more and ends no later. A made-up token reaches no object.
  */
-import type { Authority, DataToken, Grant } from "../contracts/authority.ts";
+import type { Authority, DataToken } from "../contracts/authority.ts";
+import type { Grant } from "../contracts/grant.ts";
 import type { Clock } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import { isFailure, type OrganizationStub, type TokenCaller } from "../contracts/management.ts";

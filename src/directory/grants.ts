@@ -1,5 +1,5 @@
 /** What an exchange gives: what a token allows at a database, and for how long. */
-import type { Grant } from "../contracts/authority.ts";
+import type { Grant } from "../contracts/grant.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import type { DatabaseInfo, Scopes, TokenCaller, TokenInfo } from "../contracts/management.ts";
 import { CLIENT_LIFETIME_MS, FOREVER, GRACE_MS } from "./data-token.ts";

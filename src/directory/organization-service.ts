@@ -2,7 +2,7 @@
  * An organization at work: answers commands and delivers what it decided to databases and index. Each message is delivered at
  * once by the request that caused it and again by the alarm until it has arrived; every receiver takes it twice for once.
  */
-import type { Grant } from "../contracts/authority.ts";
+import type { Grant } from "../contracts/grant.ts";
 import type { BackupHealth } from "../contracts/backup-health.ts";
 import { earliest, type UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";

@@ -4,7 +4,7 @@
  * `organization-service.ts` delivers.
  */
 import { assert } from "../core/assert.ts";
-import type { Grant } from "../contracts/authority.ts";
+import type { Grant } from "../contracts/grant.ts";
 import type { BackupHealth } from "../contracts/backup-health.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";

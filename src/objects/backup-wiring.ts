@@ -8,7 +8,7 @@ import { S3Destination } from "../backup/destinations/s3.ts";
 import { parseS3Settings } from "../backup/destinations/s3-settings.ts";
 import { SecretBox } from "../backup/secrets.ts";
 import type { DatabaseSource } from "../backup/sources.ts";
-import type { BackupCredentials, BackupDestination } from "../contracts/backup-commands.ts";
+import type { BackupCredentials, BackupDestination } from "../contracts/backup-destinations.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
 import { encryptionKeys } from "../contracts/encryption-keys.ts";
 import { failure, type Failure } from "../core/errors.ts";

@@ -9,7 +9,7 @@ import type { RestoreService } from "../backup/recovery/restore-service.ts";
 import { deletionOrder } from "../backup/continuous/deletion.ts";
 import type { BackupAnswer, BackupCommand, BackupDeletionOrder, DeletionStub } from "../contracts/backup-commands.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
-import type { Grant } from "../contracts/authority.ts";
+import type { Grant } from "../contracts/grant.ts";
 import {
   decodeAtomicWrite,
   decodeSnapshotRead,

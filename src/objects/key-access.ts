@@ -2,7 +2,7 @@
  * What a grant with a key prefix may touch. Reads see the part of their ranges that lies under the prefix, so that a program that
  * lists everything lists everything it may see; whatever else names a key outside it is refused whole.
  */
-import type { Grant } from "../contracts/authority.ts";
+import type { Grant } from "../contracts/grant.ts";
 import { fromHex } from "../core/bytes.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { textOfKey } from "../codec/key-json.ts";

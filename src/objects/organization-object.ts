@@ -3,7 +3,7 @@
  * was never initialised has no schema, writes nothing and knows nobody.
  */
 import { DurableObject } from "cloudflare:workers";
-import type { Grant } from "../contracts/authority.ts";
+import type { Grant } from "../contracts/grant.ts";
 import type { BackupHealth } from "../contracts/backup-health.ts";
 import type { UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";

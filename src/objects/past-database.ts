@@ -3,7 +3,7 @@
  * are still good: nobody has read it for a while, or it made room for another one. Whoever reads it then has it built again, and is
  * told to ask again meanwhile; an object that holds nothing never answers for it.
  */
-import type { Grant } from "../contracts/authority.ts";
+import type { Grant } from "../contracts/grant.ts";
 import type { Failure } from "../core/errors.ts";
 import { isFailure } from "../contracts/management.ts";
 import { PAST_IS_BEING_BUILT, PAST_IS_READ_ONLY, type PastKeeper } from "../contracts/restore-commands.ts";

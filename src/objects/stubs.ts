@@ -1,7 +1,7 @@
 /** Where each object is found, and the real clock, timers and randomness. */
 import { assert } from "../core/assert.ts";
 import { toHex } from "../core/bytes.ts";
-import type { Grant } from "../contracts/authority.ts";
+import type { Grant } from "../contracts/grant.ts";
 import { asUnixMs, type Clock } from "../core/clock.ts";
 import type { Entropy } from "../core/entropy.ts";
 import type { DatabaseControl, IndexStub, OrganizationStub } from "../contracts/management.ts";

@@ -5,7 +5,7 @@
  *
  * A message that is not taken holds memory. While others wait for that, whoever takes its message too slowly is cut off.
  */
-import type { Grant } from "../contracts/authority.ts";
+import type { Grant } from "../contracts/grant.ts";
 import { asUnixMs, type Clock, earliest, type UnixMs } from "../core/clock.ts";
 import { decodeWatch, encodeWatchOutput } from "../codec/datapath.ts";
 import { type Failure, failure } from "../core/errors.ts";

@@ -1,6 +1,6 @@
 import { SignJWT, base64url } from "jose";
 import { beforeEach, describe, expect, test } from "vitest";
-import type { Grant } from "../../src/contracts/authority.ts";
+import type { Grant } from "../../src/contracts/grant.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
 import { MAX_KEY_PREFIX_BYTES, MAX_ORIGIN_CHARACTERS } from "../../src/core/limits.ts";
 import { DataTokens, FOREVER, MAX_DATA_TOKEN_LENGTH, MAX_KEPT_TOKENS } from "../../src/directory/data-token.ts";

@@ -1,5 +1,5 @@
 /** The driver for an S3 server of the tests. */
-import type { S3Addressing } from "../../src/contracts/backup-commands.ts";
+import type { S3Addressing } from "../../src/contracts/backup-destinations.ts";
 import type { RetryPolicy, Timing } from "../../src/backup/destinations/retry.ts";
 import { S3Destination } from "../../src/backup/destinations/s3.ts";
 import { parseS3Settings } from "../../src/backup/destinations/s3-settings.ts";

@@ -2,7 +2,7 @@
 import { env } from "cloudflare:workers";
 import { evictDurableObject, runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import type { Grant } from "../../src/contracts/authority.ts";
+import type { Grant } from "../../src/contracts/grant.ts";
 import { encodeAtomicWrite } from "../../src/codec/datapath-requests.ts";
 import { DataTokens, FOREVER } from "../../src/directory/data-token.ts";
 import { deploymentOf } from "../../src/directory/deployment.ts";

@@ -3,13 +3,8 @@
  * (`tasks`). Commits are never slowed or failed by it; what a destination does not take waits in the log, visible, up to a bound.
  */
 import { assert } from "../../core/assert.ts";
-import type {
-  BackupAnswer,
-  BackupCommand,
-  BackupCredentials,
-  BackupInfo,
-  VerificationInterval,
-} from "../../contracts/backup-commands.ts";
+import type { BackupAnswer, BackupCommand, BackupInfo, VerificationInterval } from "../../contracts/backup-commands.ts";
+import type { BackupCredentials } from "../../contracts/backup-destinations.ts";
 import type { Clock, UnixMs } from "../../core/clock.ts";
 import type { ClockReading } from "../../core/clock-spans.ts";
 import type { Entropy } from "../../core/entropy.ts";

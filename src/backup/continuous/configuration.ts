@@ -1,6 +1,6 @@
 /** The one row that says whether a database has a backup, where it goes and how it fares. */
 import { asUnixMs, type UnixMs } from "../../core/clock.ts";
-import type { BackupDestination } from "../../contracts/backup-commands.ts";
+import type { BackupDestination } from "../../contracts/backup-destinations.ts";
 import type { SqlValue, SyncStorage } from "../../core/storage.ts";
 import type { Failing } from "./backoff.ts";
 import type { ManifestGeneration } from "../format/manifest.ts";

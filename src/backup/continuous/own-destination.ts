@@ -2,7 +2,7 @@
  * Drivers for the destination of a database's own backup: the one that is configured, kept while its secret is the same, and those
  * that an owner names, tried out first.
  */
-import type { BackupCredentials, BackupDestination } from "../../contracts/backup-commands.ts";
+import type { BackupCredentials, BackupDestination } from "../../contracts/backup-destinations.ts";
 import type { Entropy } from "../../core/entropy.ts";
 import { failure, type Failure } from "../../core/errors.ts";
 import type { Configuration, ConfigurationTable } from "./configuration.ts";

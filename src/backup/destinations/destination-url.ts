@@ -4,7 +4,7 @@
  * addresses, where clouds keep their machines' credentials. The rules see names and literal addresses; what a public name resolves to
  * is held by the network that requests go out through.
  */
-import type { S3Addressing } from "../../contracts/backup-commands.ts";
+import type { S3Addressing } from "../../contracts/backup-destinations.ts";
 import { failure, type Failure } from "../../core/errors.ts";
 import { placeOfHost } from "../../core/host-place.ts";
 import { MAX_DESTINATION_URL_CHARACTERS } from "../../core/limits.ts";

@@ -1,5 +1,5 @@
 /** What an S3 destination is made of, checked whole before it is stored, probed or used. */
-import type { S3Addressing } from "../../contracts/backup-commands.ts";
+import type { S3Addressing } from "../../contracts/backup-destinations.ts";
 import { failure, type Failure } from "../../core/errors.ts";
 import { MAX_SESSION_TOKEN_CHARACTERS } from "../../core/limits.ts";
 import { lineBreakIn } from "../../contracts/secret-text.ts";

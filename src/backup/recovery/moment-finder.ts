@@ -2,7 +2,7 @@
  * From the moment that somebody asks for to what lies in the bucket: which generation holds it, up to which version, and whether the
  * backup has it yet.
  */
-import type { NewBackupDestination } from "../../contracts/backup-commands.ts";
+import type { NewBackupDestination } from "../../contracts/backup-destinations.ts";
 import type { Clock } from "../../core/clock.ts";
 import type { ClockReading } from "../../core/clock-spans.ts";
 import { type Failure, failure } from "../../core/errors.ts";

@@ -1,5 +1,5 @@
 /** What going back in time needs of a database's own backup: the exporting side provides it. */
-import type { NewBackupDestination } from "../../contracts/backup-commands.ts";
+import type { NewBackupDestination } from "../../contracts/backup-destinations.ts";
 import { type Failure, failure } from "../../core/errors.ts";
 import type { DamagedGeneration } from "../../contracts/restore-commands.ts";
 import type { Version } from "../../core/versionstamp.ts";

@@ -6,7 +6,7 @@
  * Whatever is done to these objects is done one after the other. So two who ask for one moment get one state, and a revocation
  * either finds an object, or is in the list that the object is given with its order.
  */
-import type { NewBackupDestination } from "../../contracts/backup-commands.ts";
+import type { NewBackupDestination } from "../../contracts/backup-destinations.ts";
 import type { Clock, UnixMs } from "../../core/clock.ts";
 import { type Failure, failure } from "../../core/errors.ts";
 import { MAX_PAST_STATES, PAST_STATE_HELD_MS } from "../../core/limits.ts";

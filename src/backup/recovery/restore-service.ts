@@ -2,7 +2,7 @@
  * Everything that a database's object does about going back in time: answers the commands, and runs the job that is under way, a
  * slice at a time. What each does is in `restore.ts`, `verify.ts` and `past-states.ts`.
  */
-import type { NewBackupDestination } from "../../contracts/backup-commands.ts";
+import type { NewBackupDestination } from "../../contracts/backup-destinations.ts";
 import { toHex } from "../../core/bytes.ts";
 import type { Clock, UnixMs } from "../../core/clock.ts";
 import { clockAt } from "../../core/clock-spans.ts";

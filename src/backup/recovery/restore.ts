@@ -3,7 +3,7 @@
  * in one transaction; or only to be compared. Until that transaction the database is wholly the old one and pays nothing but the
  * space; whatever is wrong with the backup ends the job with its name and changes nothing.
  */
-import type { NewBackupDestination } from "../../contracts/backup-commands.ts";
+import type { NewBackupDestination } from "../../contracts/backup-destinations.ts";
 import { fromHex, toHex } from "../../core/bytes.ts";
 import type { Clock, UnixMs } from "../../core/clock.ts";
 import { type Failure, failure } from "../../core/errors.ts";

@@ -4,7 +4,7 @@
  * scan ends. When the exporter has shipped that far, a scratch object replays the backup up to there, every object checked, and
  * computes the same digest. Nothing here changes the database but a marker commit in its log.
  */
-import type { NewBackupDestination } from "../../contracts/backup-commands.ts";
+import type { NewBackupDestination } from "../../contracts/backup-destinations.ts";
 import { compareBytes } from "../../core/bytes.ts";
 import type { Clock, UnixMs } from "../../core/clock.ts";
 import type { Failure } from "../../core/errors.ts";

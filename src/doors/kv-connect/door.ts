@@ -10,7 +10,8 @@
  * With `/at/{moment}` behind the id they are about the database as of that moment; an exchange's endpoint then names the commit.
  */
 import { unreachable } from "../../core/assert.ts";
-import type { Authority, Grant } from "../../contracts/authority.ts";
+import type { Authority } from "../../contracts/authority.ts";
+import type { Grant } from "../../contracts/grant.ts";
 import type { Clock } from "../../core/clock.ts";
 import { failure, type Failure } from "../../core/errors.ts";
 import { MAX_READ_BODY_BYTES, MAX_WRITE_BODY_BYTES } from "../../core/limits.ts";

@@ -1,5 +1,5 @@
 /** The Worker's end of one WebSocket to a database's object; the protocol on it is `watchProtocol` in `contracts/database.ts`. */
-import type { Grant } from "../../contracts/authority.ts";
+import type { Grant } from "../../contracts/grant.ts";
 import type { Failure } from "../../core/errors.ts";
 import { watchProtocol, type DatabaseStub } from "../../contracts/database.ts";
 import { failureOfJson } from "./responses.ts";

@@ -8,7 +8,7 @@
  * again, and learn the reason from that answer. Whichever way it ends, the socket is closed and no timer is left.
  */
 import { unreachable } from "../../core/assert.ts";
-import type { Grant } from "../../contracts/authority.ts";
+import type { Grant } from "../../contracts/grant.ts";
 import type { Clock } from "../../core/clock.ts";
 import { decodeWatch } from "../../codec/datapath.ts";
 import { encodeWatch } from "../../codec/datapath-requests.ts";

@@ -4,7 +4,7 @@ import { S3Destination } from "../../../src/backup/destinations/s3.ts";
 import type { OutboundFetch } from "../../../src/backup/destinations/s3-client.ts";
 import { RETRY_POLICY, type Timing } from "../../../src/backup/destinations/retry.ts";
 import { parseS3Settings } from "../../../src/backup/destinations/s3-settings.ts";
-import type { S3Addressing } from "../../../src/contracts/backup-commands.ts";
+import type { S3Addressing } from "../../../src/contracts/backup-destinations.ts";
 import { asUnixMs } from "../../../src/core/clock.ts";
 import { failed, text } from "./contract.ts";
 

@@ -1,6 +1,7 @@
 /** An authority and an object in memory, for tests of the door alone. */
 import { expect } from "vitest";
-import type { Authority, Grant } from "../../../src/contracts/authority.ts";
+import type { Authority } from "../../../src/contracts/authority.ts";
+import type { Grant } from "../../../src/contracts/grant.ts";
 import { asUnixMs } from "../../../src/core/clock.ts";
 import { failure } from "../../../src/core/errors.ts";
 import { thrownCalls } from "../../../src/doors/http/thrown.ts";

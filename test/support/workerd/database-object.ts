@@ -1,7 +1,7 @@
 /** The real database object over its real interface, and what its answers mean. */
 import { env } from "cloudflare:workers";
 import { fromBinary } from "@bufbuild/protobuf";
-import type { Grant } from "../../../src/contracts/authority.ts";
+import type { Grant } from "../../../src/contracts/grant.ts";
 import { asUnixMs } from "../../../src/core/clock.ts";
 import { encodeAtomicWrite, encodeSnapshotRead, encodeWatch } from "../../../src/codec/datapath-requests.ts";
 import type { AtomicWrite, ReadRange } from "../../../src/core/operations.ts";

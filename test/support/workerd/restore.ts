@@ -5,7 +5,7 @@ import type { SnapshotEntry } from "../../../src/backup/format/snapshot-range.ts
 import { StateDigest } from "../../../src/backup/format/state-digest.ts";
 import type { JobRoom } from "../../../src/backup/recovery/restore.ts";
 import { RestoreService } from "../../../src/backup/recovery/restore-service.ts";
-import type { NewBackupDestination } from "../../../src/contracts/backup-commands.ts";
+import type { NewBackupDestination } from "../../../src/contracts/backup-destinations.ts";
 import type { UnixMs } from "../../../src/core/clock.ts";
 import { toHex } from "../../../src/core/bytes.ts";
 import { failure } from "../../../src/core/errors.ts";

@@ -1,11 +1,7 @@
 /** What /api takes and gives about backups and going back in time. */
 import { z } from "zod";
-import {
-  DEFAULT_BACKUP_TIMES,
-  type BackupCredentials,
-  type BackupInfo,
-  type NewBackupDestination,
-} from "../../../contracts/backup-commands.ts";
+import { DEFAULT_BACKUP_TIMES, type BackupInfo } from "../../../contracts/backup-commands.ts";
+import type { BackupCredentials, NewBackupDestination } from "../../../contracts/backup-destinations.ts";
 import {
   MAX_BACKUP_INTERVAL_MS,
   MAX_BACKUP_RETENTION_DAYS,

@@ -1,5 +1,5 @@
 /** What /v1 takes: query parameters and bodies, refused with a sentence that names the member. */
-import type { NewBackupDestination } from "../../../contracts/backup-commands.ts";
+import type { NewBackupDestination } from "../../../contracts/backup-destinations.ts";
 import { asUnixMs, type UnixMs } from "../../../core/clock.ts";
 import { failure, type Failure } from "../../../core/errors.ts";
 import { MAX_DESCRIPTION_LENGTH, MAX_PAGE_ITEMS } from "../../../core/limits.ts";

@@ -274,11 +274,6 @@ export interface PastKeeper {
   openPast(grant: Grant, at: string, room: PastRoom): Promise<PastInfo | Failure>;
 }
 
-export const PAST_IS_READ_ONLY = failure(
-  "forbidden",
-  "This is a database as it was at a moment: it can be read and not written",
-);
-
 export const PAST_IS_BEING_BUILT = failure(
   "unavailable",
   "The state of that moment is being built: try again in a few seconds",

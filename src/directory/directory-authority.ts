@@ -3,9 +3,9 @@
  * what comes out is a data token that can do no more and ends no later. A made-up token reaches no object.
  */
 import type { Authority, DataToken } from "../contracts/authority.ts";
-import type { Grant } from "../contracts/grant.ts";
+import { type Grant, grantOfPast, refusedAccess } from "../contracts/grant.ts";
 import type { Clock } from "../core/clock.ts";
-import { failure, type Failure } from "../core/errors.ts";
+import type { Failure } from "../core/errors.ts";
 import { isFailure, type OrganizationStub, type TokenCaller } from "../contracts/management.ts";
 import { isMarked } from "../contracts/platform-marks.ts";
 import type { PastKeeper } from "../contracts/restore-commands.ts";
@@ -38,13 +38,13 @@ export class DirectoryAuthority implements Authority {
     const grant = await this.#grantOf(caller, databaseId);
     if (isFailure(grant)) return grant;
     if (moment === undefined) return dataTokens.mint(grant, databaseId, clock.now());
-    if (!grant.read)
-      return failure("forbidden", "This access token does not allow to read, and the past is only read.");
+    const refused = refusedAccess(grant, "read", clock.now());
+    if (refused !== null) return refused;
     // The same exchange was recorded as for the live database, so a revocation reaches that one, which hands it on.
     const past = await this.#parts.pastKeeper(databaseId, grant).openPast(grant, moment, "any");
     if (isFailure(past)) return past;
     const at = versionstampHex(past.version);
-    return { ...(await dataTokens.mint({ ...grant, write: false, at }, databaseId, clock.now())), at };
+    return { ...(await dataTokens.mint(grantOfPast(grant, at), databaseId, clock.now())), at };
   }
 
   /**

@@ -9,7 +9,7 @@ import type { RestoreService } from "../backup/recovery/restore-service.ts";
 import { deletionOrder } from "../backup/continuous/deletion.ts";
 import type { BackupAnswer, BackupCommand, BackupDeletionOrder, DeletionStub } from "../contracts/backup-commands.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
-import type { Grant } from "../contracts/grant.ts";
+import { type Access, admittedRanges, type Grant, refusedAccess, refusedWrite } from "../contracts/grant.ts";
 import {
   decodeAtomicWrite,
   decodeSnapshotRead,
@@ -37,7 +37,6 @@ import { isDeletion, type OpenDeletion, openDeletion } from "./deletion-wiring.t
 import { ClockWatch, STARTS_ANEW } from "./clock-watch.ts";
 import { bury, claim, identityOf, wasSending } from "./identity.ts";
 import { ASKED_AT_HEADER, type DatabaseStub, type LargeAnswer, watchProtocol } from "../contracts/database.ts";
-import { admittedRanges, keysOf, refusedKeys } from "./key-access.ts";
 import type { Mode } from "./object-mode.ts";
 import { isVacant, modeFor, objectIn } from "./restore-wiring.ts";
 import { systemClock } from "./stubs.ts";
@@ -153,7 +152,7 @@ export class DatabaseObject extends DurableObject<DatabaseEnv> implements Roles 
     if ("ok" in open) return open;
     const decoded = decodeAtomicWrite(request);
     if (!decoded.ok) return decoded;
-    const refused = refusedKeys(grant, keysOf(decoded.write));
+    const refused = refusedWrite(grant, decoded.write);
     if (refused !== null) return refused;
     const noRoom = open.room.refusal(decoded.write, request.byteLength);
     const unstorable = noRoom instanceof Promise ? await noRoom : noRoom;
@@ -363,15 +362,13 @@ export class DatabaseObject extends DurableObject<DatabaseEnv> implements Roles 
   }
 
   /** The open database, if there is one and the grant allows this: it must not be over by the caller's clock. */
-  #allow(grant: Grant, access: "read" | "write", askedAt: UnixMs = systemClock.now()): OpenDatabase | Failure {
+  #allow(grant: Grant, access: Access, askedAt: UnixMs = systemClock.now()): OpenDatabase | Failure {
     if (!this.#goesOn(askedAt)) return STARTS_ANEW;
     const open = this.#open;
     if (open === null) return NO_DATABASE;
     open.alarms.rescue();
-    if (askedAt >= grant.expiresAt) return failure("unauthenticated", "The token has expired");
     if (open.revocations.has(grant.tokenId)) return REVOKED;
-    if (!grant[access]) return failure("forbidden", `This token does not allow to ${access} here`);
-    return open.mode.refusal(access) ?? open;
+    return refusedAccess(grant, access, askedAt) ?? open.mode.refusal(access) ?? open;
   }
 }
 

@@ -5,7 +5,8 @@
 import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { PAST_STATE_IDLE_MS } from "../core/limits.ts";
-import { PAST_IS_BEING_BUILT, PAST_IS_READ_ONLY } from "../contracts/restore-commands.ts";
+import { PAST_IS_BEING_BUILT } from "../contracts/restore-commands.ts";
+import { type Access, PAST_IS_READ_ONLY } from "../contracts/grant.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import { asVersion, timeOfVersion } from "../core/versionstamp.ts";
 import type { Task } from "./alarm-clock.ts";
@@ -74,7 +75,7 @@ export class ObjectMode {
   }
 
   /** Why this may not be done here; null: it may. */
-  refusal(access: "read" | "write"): Failure | null {
+  refusal(access: Access): Failure | null {
     switch (this.#mode) {
       case "open":
         return null;

@@ -6,7 +6,8 @@
 import type { Grant } from "../contracts/grant.ts";
 import type { Failure } from "../core/errors.ts";
 import { isFailure } from "../contracts/management.ts";
-import { PAST_IS_BEING_BUILT, PAST_IS_READ_ONLY, type PastKeeper } from "../contracts/restore-commands.ts";
+import { PAST_IS_BEING_BUILT, type PastKeeper } from "../contracts/restore-commands.ts";
+import { PAST_IS_READ_ONLY } from "../contracts/grant.ts";
 import type { DatabaseStub, LargeAnswer } from "../contracts/database.ts";
 
 export class PastDatabase implements DatabaseStub {

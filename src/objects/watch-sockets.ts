@@ -5,7 +5,7 @@
  *
  * A message that is not taken holds memory. While others wait for that, whoever takes its message too slowly is cut off.
  */
-import type { Grant } from "../contracts/grant.ts";
+import { type Grant, refusedKeys } from "../contracts/grant.ts";
 import { asUnixMs, type Clock, earliest, type UnixMs } from "../core/clock.ts";
 import { decodeWatch, encodeWatchOutput } from "../codec/datapath.ts";
 import { type Failure, failure } from "../core/errors.ts";
@@ -14,7 +14,6 @@ import type { Entry } from "../core/operations.ts";
 import type { Timers } from "../core/timers.ts";
 import type { Watcher, WatchHub } from "../engine/watch-hub.ts";
 import { watchProtocol } from "../contracts/database.ts";
-import { refusedKeys } from "./key-access.ts";
 
 /** The platform's limit is 16,384; the rest of the attachment stays far below the difference. */
 const MAX_ATTACHED_KEY_BYTES = 15_000;

@@ -253,7 +253,7 @@ describe("a token", () => {
     const outside = await send("POST", `${then.endpoint}/watch`, then.token, encodeWatch([a]));
     expect([outside.status, await outside.text()]).toEqual([403, expect.stringMatching(/key prefix/)]);
     const writer = await newToken({ permissions: ["write"] });
-    expect(await exchange(id, at, writer.token)).toEqual([403, expect.stringMatching(/does not allow to read/)]);
+    expect(await exchange(id, at, writer.token)).toEqual([403, expect.stringMatching(/does not allow reading/)]);
   });
 
   test("of another tenant learns what it would of a database that does not exist", async () => {

@@ -11,12 +11,11 @@
  */
 import { unreachable } from "../../core/assert.ts";
 import type { Authority } from "../../contracts/authority.ts";
-import type { Grant } from "../../contracts/grant.ts";
+import { type Grant, refusedAccess, refusedPage } from "../../contracts/grant.ts";
 import type { Clock } from "../../core/clock.ts";
 import { failure, type Failure } from "../../core/errors.ts";
 import { MAX_READ_BODY_BYTES, MAX_WRITE_BODY_BYTES } from "../../core/limits.ts";
 import type { PublicAddress } from "../../core/public-address.ts";
-import { PAST_IS_READ_ONLY } from "../../contracts/restore-commands.ts";
 import type { Timers } from "../../core/timers.ts";
 import { watchProtocol, type DatabaseStub } from "../../contracts/database.ts";
 import { answerOptions, foreignOriginOf, readableBy } from "../http/cors.ts";
@@ -151,12 +150,14 @@ async function dataAnswer(
   const verified = parts.authority.verify(token, databaseId, at);
   const grant = verified instanceof Promise ? await verified : verified;
   if ("ok" in grant) return refuse(failureResponse(grant));
-  const flaw = flawOfOrigin(grant, origin) ?? flawOfHeaders(headers, databaseId) ?? flawOfGrant(grant, operation);
-  if (flaw !== undefined) return refuse(failureResponse(flaw));
+  const access = operation === "atomic_write" ? "write" : "read";
+  const flaw =
+    refusedPage(grant, origin) ?? flawOfHeaders(headers, databaseId) ?? refusedAccess(grant, access, parts.clock.now());
+  if (flaw !== null) return refuse(failureResponse(flaw));
   if (!isProtobuf(headers.get("content-type"))) {
     return refuse(sentence(415, "The content type of the request must be application/x-protobuf."));
   }
-  const body = await readBody(request, operation === "atomic_write" ? MAX_WRITE_BODY_BYTES : MAX_READ_BODY_BYTES);
+  const body = await readBody(request, access === "write" ? MAX_WRITE_BODY_BYTES : MAX_READ_BODY_BYTES);
   if ("ok" in body) return failureResponse(body);
 
   const stub = parts.database(databaseId, grant);
@@ -179,8 +180,7 @@ async function dataAnswer(
         return unreachable(operation);
     }
   } catch (error) {
-    const wanted = operation === "atomic_write" ? "write" : "read";
-    return failureResponse(await parts.failureOfThrown(error, "database", wanted));
+    return failureResponse(await parts.failureOfThrown(error, "database", access));
   }
 }
 
@@ -218,7 +218,7 @@ const DATABASE_HEADERS = ["x-denokv-database-id", "x-transaction-domain-id"] as 
 const VERSION_TEXTS = PROTOCOL_VERSIONS.map(String);
 
 /** A client names the database and the version in headers, which must not contradict the URL. None of them is required. */
-function flawOfHeaders(headers: Headers, databaseId: string): Failure | undefined {
+function flawOfHeaders(headers: Headers, databaseId: string): Failure | null {
   for (const header of DATABASE_HEADERS) {
     const named = headers.get(header);
     if (named !== null && named !== databaseId) {
@@ -226,25 +226,9 @@ function flawOfHeaders(headers: Headers, databaseId: string): Failure | undefine
     }
   }
   const version = headers.get("x-denokv-version");
-  if (version === null || VERSION_TEXTS.includes(version)) return undefined;
+  if (version === null || VERSION_TEXTS.includes(version)) return null;
   const known = VERSION_TEXTS.join(", ");
   return failure("invalid", `x-denokv-version names a version that is not known; this server speaks ${known}.`);
-}
-
-/** A data token is for pages of the origin that exchanged it, which its access token admitted, and for programs that are no page. */
-function flawOfOrigin(grant: Grant, origin: string | null): Failure | undefined {
-  if (origin === null || origin === grant.origin) return undefined;
-  const whose = grant.origin === undefined ? "no page" : `a page of ${grant.origin}`;
-  return failure(
-    "forbidden-origin",
-    `A page of ${origin} may not use this data token: ${whose} exchanged it. Exchange the access token from the page.`,
-  );
-}
-
-function flawOfGrant(grant: Grant, operation: Operation): Failure | undefined {
-  if (operation === "atomic_write" ? grant.write : grant.read) return undefined;
-  if (operation === "atomic_write" && grant.at !== undefined) return PAST_IS_READ_ONLY;
-  return failure("forbidden", `The token does not allow ${operation === "atomic_write" ? "writing" : "reading"}.`);
 }
 
 /** denokv's own client sends no content type. */

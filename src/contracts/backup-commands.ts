@@ -66,8 +66,14 @@ export interface BackupInfo extends BackupTimes {
   /** Bytes of log that wait. */
   readonly backlogBytes: number;
   readonly lastObject: { readonly name: string; readonly storedAt: UnixMs } | null;
-  /** null when the last attempt succeeded. */
-  readonly lastError: { readonly message: string; readonly since: UnixMs; readonly at: UnixMs } | null;
+  /** null when the last attempt succeeded, and nothing was found in the bucket that should not be so. */
+  readonly lastError: {
+    readonly message: string;
+    readonly since: UnixMs;
+    readonly at: UnixMs;
+    /** It has been made good, and is shown until then; null: until it has. */
+    readonly shownUntil: UnixMs | null;
+  } | null;
   readonly verification: BackupVerificationInfo;
   /** The oldest first. */
   readonly generations: readonly BackupGenerationInfo[];

@@ -15,7 +15,10 @@ const MAX_ERROR_CHARACTERS = 300;
 export interface BackupHealth {
   readonly status: BackupStatus["code"];
   readonly paused: boolean;
-  /** Its attempts have been failing since then; null: they succeed, have not failed for long, or none is made. */
+  /**
+   * Its attempts have been failing since then, or something was found in the bucket then that should not be so. null: neither, not for
+   * long, or no attempt is made.
+   */
   readonly failing: { readonly since: UnixMs; readonly error: string } | null;
   /** Since when the oldest commit has been waiting that is not in the backup; null: none has for long. */
   readonly behindSince: UnixMs | null;
@@ -64,6 +67,7 @@ export function nextHealthAt(info: BackupInfo, now: UnixMs, afterMs: number): Un
   const { lastError, lagMs } = info;
   const times: number[] = [];
   if (lastError !== null && lastError.since + afterMs > now && !info.paused) times.push(lastError.since + afterMs);
+  if (lastError !== null && lastError.shownUntil !== null) times.push(lastError.shownUntil);
   if (lagMs > 0 && lagMs < afterMs) times.push(now - lagMs + afterMs);
   return times.length === 0 ? null : asUnixMs(Math.min(...times));
 }

@@ -130,6 +130,24 @@ test("a bucket that is down is told of a minute or so later, once, and that it i
   });
 });
 
+test("an emptied bucket is told of, though it is made good, and that it was made good when an hour is over", async () => {
+  await withReporting(async (r) => {
+    await r.tested.enable();
+    await r.pass(2 * minute);
+    r.store.objects.clear();
+    const found = r.tested.clock.time;
+    r.write();
+    const told = await r.pass(2 * minute);
+    expect((await r.tested.info()).generations.at(-1)?.state).toBe("complete");
+    expect(told.at(-1)?.failing?.error).toMatch(/ is gone from the bucket\. A new generation begins\.$/);
+    const since = told.at(-1)?.failing?.since ?? 0;
+    expect(since).toBeLessThan(found + minute);
+    await r.pass(30 * minute);
+    expect(r.task.dueAt(), "the object may sleep until then").toBe(since + 60 * minute);
+    expect((await r.pass(31 * minute)).at(-1)).toMatchObject({ failing: null });
+  });
+});
+
 test("a hiccup is not told of", async () => {
   await withReporting(async (r) => {
     await r.tested.enable();

@@ -5,7 +5,7 @@ import type {
   BackupStatus,
   BackupVerificationInfo,
 } from "../../contracts/backup-commands.ts";
-import type { UnixMs } from "../../core/clock.ts";
+import { asUnixMs, type UnixMs } from "../../core/clock.ts";
 import { timeOfVersion } from "../../core/versionstamp.ts";
 import type { Configuration } from "./configuration.ts";
 import { knownPrefix } from "../destinations/object-name.ts";
@@ -32,7 +32,7 @@ export function backupInfo(
     lagMs: Math.max(backlog.lagMs, unheldMs(generations, now)),
     backlogBytes: backlog.bytes,
     lastObject: lastObjectOf(configuration, generations),
-    lastError: error ?? noticeOf(configuration, now),
+    lastError: error === null ? noticeOf(configuration, now) : { ...error, shownUntil: null },
     verification,
     generations: generations.map((generation) => describe(generation, generations, configuration)),
   };
@@ -48,8 +48,11 @@ function unheldMs(generations: readonly Generation[], now: UnixMs): number {
 const NOTICE_SHOWN_MS = 60 * 60 * 1000;
 
 function noticeOf({ notice }: Configuration, now: UnixMs): BackupInfo["lastError"] {
-  if (notice === null || (notice.over && now - notice.since >= NOTICE_SHOWN_MS)) return null;
-  return { message: notice.message, since: notice.since, at: notice.since };
+  if (notice === null) return null;
+  const { message, since, over } = notice;
+  const shownUntil = over ? asUnixMs(since + NOTICE_SHOWN_MS) : null;
+  if (shownUntil !== null && now >= shownUntil) return null;
+  return { message, since, at: since, shownUntil };
 }
 
 function statusOf({ failed, active }: Configuration): BackupStatus {

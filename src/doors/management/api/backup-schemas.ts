@@ -173,7 +173,10 @@ export const backup = z
     lastError: z
       .object({ message: z.string(), since: time, at: time })
       .nullable()
-      .meta({ description: "null when the last attempt succeeded." }),
+      .meta({
+        description:
+          "null when the last attempt succeeded. What was found in the bucket and made good is shown for an hour.",
+      }),
     verification: z.object({
       everyHours: z.number().nullable().meta({ description: "null: never by itself." }),
       automatic: z.boolean().meta({ description: "Nobody has said how often: the less it costs, the more often." }),

@@ -97,7 +97,10 @@ export class Backup {
     this.#destination = new OwnDestination({ ...options, configurations: this.#configurations });
     const configurations = this.#configurations;
     this.#leaving = new Leaving({ storage, database, configurations, generations, clock, entropy, policy });
-    const leave = (trouble: Trouble): void => this.#leaving.leave(trouble);
+    const leave = (trouble: Trouble): void => {
+      this.#leaving.leave(trouble);
+      if (trouble.kind === "gone") inspection.noteLoss();
+    };
     const begun = (): void => inspection.noteBeginning();
     const ownership = new Ownership({ database, generations, clock, writer, leave, begun });
     this.#ownership = ownership;

@@ -1,12 +1,13 @@
 /**
  * Looks into the bucket now and then for what should be there: every few minutes while something is stored, every hour else, and soon
  * after this process has begun to write. Objects that vanish, by hand, by a lifecycle rule or with their bucket, are noticed so, and
- * an outdated manifest, and who else writes there. A look is a handful of requests for the headers of objects, and bounded.
+ * an outdated manifest, and who else writes there. A look is a handful of requests for the headers of objects, and bounded. Where
+ * something is gone more may be: then every older generation is looked at right away.
  */
 import { asUnixMs, type Clock, type UnixMs } from "../../core/clock.ts";
 import type { Configuration, ConfigurationTable } from "./configuration.ts";
 import type { Destination, DestinationFailure } from "../destinations/destination.ts";
-import { asVersion } from "../../core/versionstamp.ts";
+import { asVersion, type Version } from "../../core/versionstamp.ts";
 import { differentialName, type GenerationPlace, parseLogObjectName } from "../format/object-names.ts";
 import { type Generation, isLive } from "./generation-row.ts";
 import type { Generations } from "./generations.ts";
@@ -23,8 +24,21 @@ export interface InspectionOptions {
   readonly policy: BackupPolicy;
 }
 
+/** Older generations that a slice looks at when something was gone: at most three requests each. */
+const MOST_SWEPT = 10;
+
+/** `lost`: what an older generation lacks, and what follows from that, as sentences. */
+interface Looked {
+  readonly ok: true;
+  readonly lost: string | null;
+}
+
+const isThere: Looked = { ok: true, lost: null };
+
 export class Inspection {
   readonly #options: InspectionOptions;
+  /** Something was gone: the older generations up to and with this start were looked at since. null: nothing was. */
+  #sweptUpTo: Version | null = null;
 
   constructor(options: InspectionOptions) {
     this.#options = options;
@@ -32,6 +46,7 @@ export class Inspection {
 
   dueAt(configuration: Configuration): UnixMs | null {
     const { generations, clock, policy } = this.#options;
+    if (this.#sweptUpTo !== null) return clock.now();
     const { inspectedAt, renewAt } = configuration;
     const all = generations.all();
     // Until a generation may begin in place of one that is gone, nothing else is due that would begin it.
@@ -50,8 +65,14 @@ export class Inspection {
     configurations.setInspected(asUnixMs(clock.now() + policy.firstInspectionMs - policy.inspectionMs));
   }
 
+  /** What was stored is gone from a generation. */
+  noteLoss(): void {
+    this.#sweptUpTo = asVersion(0);
+  }
+
   async run(destination: Destination, configuration: Configuration): Promise<DestinationFailure | null> {
     const { databaseId, id } = configuration;
+    if (this.#sweptUpTo !== null) return this.#sweep(destination, databaseId, this.#sweptUpTo);
     const { configurations, generations, ownership, clock } = this.#options;
     for (const { start } of generations.live()) {
       const outcome = await ownership.inspect(destination, { databaseId, start });
@@ -66,35 +87,59 @@ export class Inspection {
 
   /** One of those that are not written to any more, another one each time. */
   async #inspectOlder(destination: Destination, databaseId: string): Promise<DestinationFailure | null> {
-    const { generations, clock, policy } = this.#options;
-    const older = generations.all().filter(({ state }) => state === "retired" || state === "ended");
+    const { clock, policy } = this.#options;
+    const older = this.#older();
     const turn = Math.floor(clock.now() / policy.inspectionMs) % Math.max(1, older.length);
     const one = older[turn];
     if (one === undefined) return null;
+    const looked = await this.#look(destination, databaseId, one);
+    if (!looked.ok) return looked;
+    if (looked.lost === null) return null;
+    this.#options.configurations.setNotice(looked.lost, clock.now(), true);
+    this.noteLoss();
+    return null;
+  }
+
+  async #sweep(destination: Destination, databaseId: string, after: Version): Promise<DestinationFailure | null> {
+    const left = this.#older().filter(({ start }) => start > after);
+    for (const one of left.slice(0, MOST_SWEPT)) {
+      const looked = await this.#look(destination, databaseId, one);
+      if (!looked.ok) return looked;
+      this.#sweptUpTo = one.start;
+    }
+    if (left.length <= MOST_SWEPT) this.#sweptUpTo = null;
+    return null;
+  }
+
+  #older(): Generation[] {
+    return this.#options.generations.all().filter(({ state }) => state === "retired" || state === "ended");
+  }
+
+  /** One that lacks something is marked. */
+  async #look(destination: Destination, databaseId: string, one: Generation): Promise<Looked | DestinationFailure> {
+    const { generations } = this.#options;
     const place = { databaseId, start: one.start };
     for (const name of [differentialName(place), ...endName(place, one.snapshot), ...endName(place, one.log)]) {
       const there = await destination.head(name);
       if (there.ok) continue;
       if (there.class !== "not-found") return there;
-      if (!isSame(one, generations.get(one.start))) return null;
-      this.#lostOlder(one, place, name);
-      return null;
+      return isSame(one, generations.get(one.start)) ? this.#lostOlder(one, place, name) : isThere;
     }
-    return null;
+    return isThere;
   }
 
-  #lostOlder({ start, owned }: Generation, place: GenerationPlace, name: string): void {
-    const { configurations, generations, clock } = this.#options;
+  #lostOlder({ start, owned }: Generation, place: GenerationPlace, name: string): Looked {
+    const { configurations, generations } = this.#options;
+    configurations.markManifestStale();
     const what = `The object ${name} is gone from the bucket.`;
     const log = parseLogObjectName(place, name);
     if (!owned && name === differentialName(place)) {
       // Its owner has deleted it.
       generations.forget(start);
-    } else {
-      generations.lose(start, what, log.ok ? asVersion(log.first.version - 1) : null);
-      configurations.setNotice(`${what} What was to be restored from it is lost.`, clock.now(), true);
+      return isThere;
     }
-    configurations.markManifestStale();
+    generations.lose(start, what, log.ok ? asVersion(log.first.version - 1) : null);
+    return { ok: true, lost: `${what} What was to be restored from it is lost.` };
   }
 
   async #inspectManifest(destination: Destination, configuration: Configuration): Promise<DestinationFailure | null> {

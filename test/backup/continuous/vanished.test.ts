@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { type Destination, destinationFailure } from "../../../src/backup/destinations/destination.ts";
 import { manifestName } from "../../../src/backup/format/object-names.ts";
 import { parseManifest } from "../../../src/backup/format/manifest.ts";
+import type { BackupPolicy } from "../../../src/backup/continuous/policy.ts";
 import { type Version, versionstampHex } from "../../../src/core/versionstamp.ts";
 import { guarded } from "../../support/guarded-destination.ts";
 import { MemoryDestination } from "../../support/memory-destination.ts";
@@ -21,7 +22,7 @@ class Vanishing {
   readonly requests = new Map<string, number>();
   #count = 0;
 
-  constructor(storage: DurableObjectStorage) {
+  constructor(storage: DurableObjectStorage, policy: Partial<BackupPolicy> = {}) {
     this.store = new MemoryDestination();
     const count = <Args extends unknown[], T>(what: string, work: (...args: Args) => T): ((...args: Args) => T) => {
       return (...args) => {
@@ -35,7 +36,7 @@ class Vanishing {
     counted.list = count("list", counted.list);
     counted.putIfAbsent = count("put", counted.putIfAbsent);
     counted.putIfUnchanged = count("put", counted.putIfUnchanged);
-    this.tested = new TestBackup(storage, { store: this.store, through: () => counted });
+    this.tested = new TestBackup(storage, { store: this.store, through: () => counted, policy });
   }
 
   write(): Version {
@@ -129,6 +130,28 @@ test("an emptied bucket is noticed by the next commit: it is said, and a new gen
     });
     await tested.pass(2 * HOUR_MS);
     expect((await tested.info()).lastError, "when it has been made good for a while").toBeNull();
+  });
+});
+
+test("when the bucket was emptied, older generations are missed at once with the newest", async () => {
+  await withStorage(async (storage) => {
+    const subject = new Vanishing(storage, { compactionAgeMs: MINUTE_MS });
+    const { tested, store } = subject;
+    await tested.enable();
+    await tested.settle();
+    for (let minutes = 0; minutes < 50; minutes += 2) {
+      subject.write();
+      await tested.pass(2 * MINUTE_MS);
+    }
+    const before = (await tested.info()).generations.length;
+    expect(before).toBeGreaterThan(20);
+    store.objects.clear();
+    subject.write();
+    await tested.pass(10_000);
+    const { generations } = await tested.info();
+    expect(generations.filter(({ state }) => state === "damaged")).toHaveLength(before);
+    expect((await subject.range())?.first, "only what is there is promised").toBe(generations.at(-1)?.after);
+    expect((await tested.info()).lastError?.message).toMatch(/^Everything below /);
   });
 });
 

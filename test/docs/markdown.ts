@@ -29,6 +29,13 @@ export function codeBlocks(page: string): Block[] {
   }));
 }
 
+/** What is below this heading of the second level, without the heading. Throws if there is none. */
+export function chapter(page: string, heading: string): string {
+  const [, text] = page.split(`\n## ${heading}\n`);
+  if (text === undefined) throw new Error(`expected a chapter ${JSON.stringify(heading)}`);
+  return text.split("\n## ")[0] ?? "";
+}
+
 /** The one block of this language that holds `words`. Throws if there is none, or another. */
 export function blockWith(page: string, language: string, words: string): string {
   const found = codeBlocks(page).filter((block) => block.language === language && block.text.includes(words));

@@ -1,12 +1,15 @@
-/** What docs/operations.md says of the variables that backups need, against servers that are started with them. */
+/** What docs/operations.md says of backups: the variables that they need, a copied folder, and an emptied bucket, with servers and a bucket. */
 import { randomBytes } from "node:crypto";
+import { cpSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { parseEndpoint } from "../../src/backup/destinations/destination-url.ts";
 import { encryptionKeys } from "../../src/contracts/encryption-keys.ts";
-import { announced, runScript } from "../local/program.ts";
+import { announced, type Program, runScript } from "../local/program.ts";
+import { openS3At } from "../support/open-s3.ts";
 import { temporaryFolder } from "../local/stand-in-server.ts";
-import { readPage, tableRows } from "./markdown.ts";
-import { type BucketVariables, bucketVariables } from "./server-shell.ts";
+import { blockWith, chapter, codeBlocks, readPage, tableRows } from "./markdown.ts";
+import { type BucketVariables, bucketVariables, startWithShell, typed } from "./server-shell.ts";
 
 const page = readPage("docs/operations.md");
 const key = (kid: string, bytes = 32): string => `${kid}:${randomBytes(bytes).toString("base64")}`;
@@ -46,6 +49,53 @@ const destinationOf = (bucket: BucketVariables) => ({
   accessKeyId: bucket.S3_ACCESS_KEY_ID,
   secretAccessKey: bucket.S3_SECRET_ACCESS_KEY,
 });
+
+test("a copied folder and an emptied bucket: what the pages say happens when their commands are typed", async () => {
+  const folder = temporaryFolder();
+  const bucket = await bucketVariables();
+  const { shell, server } = await startWithShell(folder, bucket);
+  const { port } = new URL((await announced(server)).url);
+  const copied = codeBlocks(chapter(page, "A copied folder")).filter(({ language }) => language === "sh");
+  const [enable, write, noticed, newest, fromBucket, ...others] = copied.map(({ text }) => text);
+  expect(others).toEqual([]);
+  const type = (block = ""): Promise<string> => typed(shell, block.replaceAll("npx deno", "deno"));
+  await type(blockWith(readPage("docs/backups.md"), "sh", "follow() {"));
+  expect(await type(enable)).toContain('"code":"active"');
+
+  server.process.kill("SIGTERM");
+  await server.exited;
+  cpSync(join(folder, ".cairn"), join(folder, "copy"), { recursive: true });
+  const start = (persistTo: string, at: string): Program =>
+    runScript("start", [`--port=${at}`, "--json", `--persist-to=${join(folder, persistTo)}`]);
+  await announced(start(".cairn", port));
+  const { url: copyUrl } = await announced(start("copy", "0"));
+  await type(write?.replace("http://127.0.0.1:4513", copyUrl));
+  const [ofCopy = "", ofFirst = ""] = (await type(noticed)).match(/^\{.*$/gm)?.slice(-2) ?? [];
+  expect(ofCopy).toMatch(/"lastError":\{"message":"Another server has been writing to this generation since 20/);
+  expect(ofFirst).toContain('"lastError":null');
+  expect(ofFirst).not.toContain('"foreign":true');
+  expect((await type(newest)).match(/^the .*$/gm)).toEqual(["the first", "the copy"]);
+  expect(await type(fromBucket)).toMatch(
+    /"status":409,.* the newest generations are [0-9a-f]{16} .* and [0-9a-f]{16} /,
+  );
+
+  const emptied = codeBlocks(chapter(page, "An emptied bucket")).filter(({ language }) => language === "sh");
+  const store = openS3At({
+    endpoint: bucket.S3_ENDPOINT,
+    region: bucket.S3_REGION,
+    bucket: bucket.S3_BUCKET,
+    accessKeyId: bucket.S3_ACCESS_KEY_ID,
+    secretAccessKey: bucket.S3_SECRET_ACCESS_KEY,
+  });
+  const listed = await store.list("cairn/");
+  if (!listed.ok) throw new Error(listed.message);
+  for (const { name } of listed.objects) expect(await store.delete(name)).toMatchObject({ ok: true });
+  const [lost, ...more] = emptied.map(({ text }) => text);
+  expect(more).toEqual([]);
+  const seen = await type(lost);
+  expect(seen).toMatch(/"message":"[^"]+ gone from the bucket\. A new generation begins\."/);
+  expect(seen, "the newest state comes back").toMatch(/^after the loss$/m);
+}, 120_000);
 
 test("an encryption key is replaced as the page says; dropped too early, it is named, and listed again it opens", async () => {
   const folder = temporaryFolder();

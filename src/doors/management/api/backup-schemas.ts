@@ -170,13 +170,10 @@ export const backup = z
     lagMs: z.number().meta({ description: "For how long the oldest commit that is not stored has been waiting." }),
     backlogBytes: z.number(),
     lastObject: z.object({ name: z.string(), storedAt: time }).nullable(),
-    lastError: z
-      .object({ message: z.string(), since: time, at: time })
-      .nullable()
-      .meta({
-        description:
-          "null when the last attempt succeeded. What was found in the bucket and made good is shown for an hour.",
-      }),
+    lastError: z.object({ message: z.string(), since: time, at: time }).nullable().meta({
+      description:
+        "null when the last attempt succeeded. What was found in the bucket and made good is shown for an hour.",
+    }),
     verification: z.object({
       everyHours: z.number().nullable().meta({ description: "null: never by itself." }),
       automatic: z.boolean().meta({ description: "Nobody has said how often: the less it costs, the more often." }),

@@ -2,6 +2,7 @@
  * Brings the tables of a part of an object to their newest version. Lists of migrations are append-only: what has run somewhere is
  * never edited. Each runs in one transaction with the number that records it, so a kill leaves the version before.
  */
+import { assert } from "./assert.ts";
 import type { Sql, SyncStorage } from "./storage.ts";
 
 export interface Schema {
@@ -37,11 +38,18 @@ export function hasTable(sql: Sql, name: string): boolean {
   return sql.exec("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1", name).toArray().length > 0;
 }
 
-/** Costs one row read when there is nothing to do. */
+/**
+ * Costs one row read when there is nothing to do. Throws, and changes nothing, where the tables are newer than this program: what it
+ * does not know of them, it would lose.
+ */
 export function migrate(storage: SyncStorage, schema: Schema): void {
   const { sql } = storage;
   const isNew = !hasSchema(storage, schema);
   const current = isNew ? 0 : sql.exec<{ version: number }>(schema.read).one().version;
+  assert(
+    current <= schema.migrations.length,
+    `${schema.table} of at most ${schema.migrations.length}, which is what this version of Cairn knows, got ${current}: a newer version wrote it`,
+  );
   for (const [index, statements] of schema.migrations.entries()) {
     if (index < current) continue;
     storage.transactionSync(() => {

@@ -46,12 +46,13 @@ test("the versions of the protocol are those of the door", () => {
 });
 
 test("the clients are those of the tests, in their versions", () => {
-  const { devDependencies } = JSON.parse(readFileSync(join(repository, "package.json"), "utf8")) as {
+  const { dependencies, devDependencies } = JSON.parse(readFileSync(join(repository, "package.json"), "utf8")) as {
+    readonly dependencies: Readonly<Record<string, string>>;
     readonly devDependencies: Readonly<Record<string, string>>;
   };
   expect(page).toContain(`| Deno ${devDependencies["deno"]}, `);
   expect(page).toContain(
-    `| \`@deno/kv\` ${devDependencies["@deno/kv"]} on Node ${devDependencies["node"]?.split(".")[0]} |`,
+    `| \`@deno/kv\` ${devDependencies["@deno/kv"]} on Node ${dependencies["node"]?.split(".")[0]} |`,
   );
 });
 

@@ -28,3 +28,14 @@ test("each migration runs once, whole or not at all, and a list that grew goes o
     expect({ written, readsLittle: read <= 10 }).toEqual({ written: 0, readsLittle: true });
     expect(names()).toEqual(["first", "second"]);
   }));
+
+test("tables of a newer version are refused, and left as they are", () =>
+  withStorage((storage) => {
+    const brought = (...migrations: string[][]) => migrate(storage, schemaOf("things_schema", migrations));
+    brought(first, second);
+    expect(() => brought(first)).toThrow(
+      "expected things_schema of at most 1, which is what this version of Cairn knows, got 2: a newer version wrote it",
+    );
+    brought(first, second);
+    expect(storage.sql.exec("SELECT name FROM things").toArray()).toHaveLength(2);
+  }));

@@ -7,6 +7,9 @@ export const repository = join(import.meta.dirname, "../..");
 /** Paths of the pages that users read, relative to the repository. */
 export const pages: readonly string[] = [
   "README.md",
+  "CONTRIBUTING.md",
+  "SECURITY.md",
+  "CHANGELOG.md",
   ...readdirSync(join(repository, "docs"))
     .filter((name) => name.endsWith(".md"))
     .map((name) => `docs/${name}`),

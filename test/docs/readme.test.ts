@@ -1,4 +1,4 @@
-/** README.md followed literally: the server started with npm, its programs run by the clients that they are for. */
+/** The front page and the first pages followed literally: the server started with npm, programs run by the clients that they are for. */
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -8,13 +8,15 @@ import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 import { afterAll, expect, test } from "vitest";
-import { encryptionKeys } from "../../src/contracts/encryption-keys.ts";
 import { deploymentOf } from "../../src/directory/deployment.ts";
 import { announcement } from "../../src/local/announcement.ts";
 import { helpText } from "../../src/local/options.ts";
-import { blockWith, readPage, repository } from "./markdown.ts";
+import { blockWith, pages, readPage, repository } from "./markdown.ts";
 
 const readme = readPage("README.md");
+const start = readPage("docs/getting-started.md");
+const machine = readPage("docs/one-machine.md");
+const contributing = readPage("CONTRIBUTING.md");
 const folder = mkdtempSync(join(tmpdir(), "cairn-readme-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -32,9 +34,9 @@ async function shell(command: string, variables: Readonly<Record<string, string>
   return (await run("/bin/sh", ["-c", command], { cwd, env: { ...environment, ...variables } })).stdout;
 }
 
-/** A program of the README under its name in the folder. */
-function save(name: string, language: string, words: string): void {
-  writeFileSync(join(folder, name), blockWith(readme, language, words));
+/** A program of a page under its name in the folder. */
+function save(name: string, page: string, words: string): void {
+  writeFileSync(join(folder, name), blockWith(page, "ts", words));
 }
 
 /** Whatever is left of npm and what it started, also where npm alone has ended. */
@@ -69,22 +71,26 @@ test("the Deno program and the Node program print what is shown, against npm sta
   try {
     const [line] = (await once(createInterface({ input: npm.stdout }), "line")) as [string];
     const server = JSON.parse(line) as Record<string, string>;
-    const shown = JSON.parse(blockWith(readme, "json", "connectUrl")) as object;
+    const shown = JSON.parse(blockWith(machine, "json", "connectUrl")) as object;
     expect(Object.keys(server)).toEqual(Object.keys(shown));
     const { url = "", connectUrl = "", accessToken = "" } = server;
     const variables = { CONNECT_URL: connectUrl, DENO_KV_ACCESS_TOKEN: accessToken };
 
-    save("hello.ts", "ts", "alice");
+    save("hello.ts", start, "alice");
     const deno = "npx deno run --allow-env --allow-net --unstable-kv hello.ts";
-    expect(readme).toContain(`\n${deno}\n`);
+    expect(start).toContain(`\n${deno}\n`);
     const greeting = await shell(deno.slice("npx ".length), variables, folder);
-    expect(greeting).toBe(blockWith(readme, "text", "first: true"));
+    expect(greeting).toBe(blockWith(start, "text", "first: true"));
 
-    // `@deno/kv` is found from the checkout, as the README says.
+    save("shop.ts", readme, "stock");
+    const sold = await shell(deno.slice("npx ".length).replace("hello.ts", "shop.ts"), variables, folder);
+    expect(sold).toBe(blockWith(readme, "text", "sold"));
+
+    // `@deno/kv` is found from the checkout, as the page says.
     const node = `node --input-type=module --eval "$PROGRAM"`;
-    const program = { PROGRAM: blockWith(readme, "js", "@deno/kv") };
+    const program = { PROGRAM: blockWith(start, "js", "@deno/kv") };
     expect(await shell(node, { ...variables, ...program }, repository)).toBe(
-      blockWith(readme, "text", "{ name: 'Alice'"),
+      blockWith(start, "text", "{ name: 'Alice'"),
     );
 
     npm.kill("SIGTERM");
@@ -97,7 +103,7 @@ test("the Deno program and the Node program print what is shown, against npm sta
 });
 
 test("what npm start prints is shown as it is", () => {
-  const block = blockWith(readme, "text", "Cairn is running.");
+  const block = blockWith(start, "text", "Cairn is running.");
   const valueOf = (label: string): string => new RegExp(`${label} +(.*)`).exec(block)?.[1] ?? "";
   const connectUrl = valueOf("connect URL");
   const printed = announcement({
@@ -113,17 +119,7 @@ test("what npm start prints is shown as it is", () => {
 });
 
 test("the options are those of --help", () => {
-  expect(blockWith(readme, "text", "Usage: npm start")).toBe(`${helpText("npm start")}\n`);
-});
-
-test("the commands that make secrets make good ones", async () => {
-  const commands = blockWith(readme, "sh", "SIGNING_KEYS=$(");
-  const print = `printf '%s\\n' "$DEPLOYMENT_TOKEN" "$SIGNING_KEYS" "$ENCRYPTION_KEYS"`;
-  const made = await shell(`${commands}\n${print}`, {}, folder);
-  const [CAIRN_DEPLOYMENT_TOKEN = "", CAIRN_SIGNING_KEYS = "", keys = ""] = made.split("\n");
-  expect(CAIRN_DEPLOYMENT_TOKEN).toMatch(/^cairn_deployment_[\w-]{43}$/);
-  expect(deploymentOf({ CAIRN_DEPLOYMENT_TOKEN, CAIRN_SIGNING_KEYS })).toMatchObject({ keys: [{ kid: "k1" }] });
-  expect(encryptionKeys(keys)).toMatchObject([{ kid: "k1" }]);
+  expect(blockWith(machine, "text", "Usage: npm start")).toBe(`${helpText("npm start")}\n`);
 });
 
 test("the example of a .dev.vars holds no secret, and the command that makes one makes what it names", async () => {
@@ -131,7 +127,7 @@ test("the example of a .dev.vars holds no secret, and the command that makes one
     [...text.matchAll(/^(\w+)="(.*)"$/gm)].map(([, name = "", value = ""]) => [name, value]);
   const example = Object.fromEntries(named(readFileSync(join(repository, ".dev.vars.example"), "utf8")));
   expect(Object.values(example).join("")).toBe("");
-  const command = blockWith(readme, "sh", ".dev.vars").trim();
+  const command = blockWith(contributing, "sh", ".dev.vars").trim();
   await shell(command.replace("> .dev.vars", '> "$FILE"'), { FILE: join(folder, "vars") }, repository);
   const { CAIRN_DESTINATIONS: _, ...secrets } = example;
   const made = Object.fromEntries(named(readFileSync(join(folder, "vars"), "utf8")));
@@ -139,10 +135,11 @@ test("the example of a .dev.vars holds no secret, and the command that makes one
   expect(deploymentOf(made)).toMatchObject({ loopbackOnly: null });
 });
 
-test("wrangler builds what would be deployed, with its bindings", async () => {
-  const command = blockWith(readme, "sh", "deploy --dry-run").trim();
-  const printed = await shell(`${command} --outdir "$OUT"`, { OUT: join(folder, "built") }, repository);
-  for (const binding of ["DATABASES (DatabaseObject)", "ORGANIZATIONS (OrganizationObject)", "INDEX (IndexObject)"]) {
-    expect(printed).toContain(`env.${binding}`);
-  }
+test("the front page is short, and shows no token that looks like a real one", () => {
+  expect(readme.trimEnd().split("\n").length).toBeLessThanOrEqual(150);
+  for (const path of pages) expect([path, readPage(path).match(/cairn_[0-9a-f]{8,}/g)]).toEqual([path, null]);
+});
+
+test("the front page begins with the two commands", () => {
+  expect(blockWith(readme, "sh", "npm ci")).toBe("npm ci\nnpm start\n");
 });

@@ -1,4 +1,4 @@
-/** The walk through organizations, databases and tokens in README.md, typed into a shell block by block. */
+/** The walk through organizations, databases and tokens in docs/tokens.md, typed into a shell block by block. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -7,13 +7,11 @@ import { temporaryFolder } from "../local/stand-in-server.ts";
 import { codeBlocks, readPage } from "./markdown.ts";
 import { startShell } from "./shell.ts";
 
-const HEADING = "## More databases, and tokens that can do less";
-
-/** Its text up to the next heading. */
+/** From making things to taking a token back. What follows tells of permissions, and has no commands to type. */
 function section(): string {
-  const page = readPage("README.md");
-  const from = page.indexOf(HEADING);
-  return page.slice(from, page.indexOf("\n## ", from + HEADING.length));
+  const page = readPage("docs/tokens.md");
+  const end = page.indexOf("\n## What a token may do\n");
+  return page.slice(0, end === -1 ? undefined : end);
 }
 
 test("every command works as it stands: a refused write, a revoked token, its watch ended and another's going on", async () => {

@@ -11,13 +11,15 @@ export interface OpenOptions {
   readonly timing?: Timing;
   readonly policy?: RetryPolicy;
   readonly addressing?: S3Addressing;
+  /** Between the driver and the server. */
+  readonly fetch?: typeof fetch;
 }
 
 export function openS3At(
   place: S3Place,
-  { prefix = "", timing = realTiming, policy, addressing = "path" }: OpenOptions = {},
+  { prefix = "", timing = realTiming, policy, addressing = "path", fetch: send = fetch }: OpenOptions = {},
 ): S3Destination {
   const parsed = parseS3Settings({ ...place, sessionToken: null, prefix, addressing }, { strict: false });
   if (!parsed.ok) throw new Error(parsed.message);
-  return new S3Destination(parsed.settings, (url, init) => fetch(url, init), timing, policy);
+  return new S3Destination(parsed.settings, (url, init) => send(url, init), timing, policy);
 }

@@ -55,7 +55,7 @@ export class S3Destination implements Destination {
     if (outcome.ok) return { ok: true, alreadyThere: false };
     if (outcome.class === "conflict") return alreadyWritten(this, name, bytes, plain(outcome));
     if (outcome.status !== 501) return plain(outcome);
-    // A server without conditional writes. Looking first leaves a moment for another writer, and a database has only one.
+    // A server without conditional writes. Looking first leaves a moment for another writer, whom the caller has to look for.
     const there = await this.head(name);
     if (there.ok) return alreadyWritten(this, name, bytes, this.#conflict());
     if (there.class !== "not-found") return there;

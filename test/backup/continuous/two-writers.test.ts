@@ -2,17 +2,21 @@
  * Two servers on copies of one data folder, whose backups go to one place: whoever finds what another has put there leaves the
  * generation and begins one of its own. Nothing that was stored is written over or deleted, and both histories come back.
  */
-import { describe, expect, test } from "vitest";
+import { describe, expect, inject, test } from "vitest";
 import type {
   Destination,
   DestinationFailure,
   Done,
   PutIfAbsentDone,
 } from "../../../src/backup/destinations/destination.ts";
+import { R2Destination } from "../../../src/backup/destinations/r2.ts";
 import { type Guard, guarded } from "../../support/guarded-destination.ts";
 import { MemoryDestination } from "../../support/memory-destination.ts";
+import { openS3At } from "../../support/open-s3.ts";
+import { realTiming } from "../../support/timing.ts";
 import { CopiedServer, copyOf } from "../../support/workerd/copied-storage.ts";
-import { TestBackup } from "../../support/workerd/backup.ts";
+import { openS3, TestBackup } from "../../support/workerd/backup.ts";
+import { testBucket } from "../../support/workerd/test-bucket.ts";
 import { key, set, text, withStorage } from "../../support/workerd/engine.ts";
 import { Side } from "../../support/workerd/two-histories.ts";
 
@@ -25,8 +29,8 @@ function immutable({ objects }: MemoryDestination): Map<string, string> {
   return new Map(kept.map(([name, bytes]) => [name, Buffer.from(bytes).toString("base64")]));
 }
 
-interface Split {
-  readonly store: MemoryDestination;
+interface Split<Store extends Destination = MemoryDestination> {
+  readonly store: Store;
   readonly databaseId: string;
   readonly x: Side;
   /** Starts a server on a copy as the folder is now. */
@@ -36,8 +40,15 @@ interface Split {
 /** A database with a complete generation and some commits in it, which can be copied. */
 async function split(
   work: (split: Split) => Promise<void>,
-  through: (store: Destination) => Destination = (store) => store,
-  store = new MemoryDestination(),
+  through?: (store: Destination) => Destination,
+): Promise<void> {
+  await splitIn(new MemoryDestination(), work, through);
+}
+
+async function splitIn<Store extends Destination>(
+  store: Store,
+  work: (split: Split<Store>) => Promise<void>,
+  through: (store: Destination) => Destination = (inner) => inner,
 ): Promise<void> {
   await withStorage(async (storage) => {
     const tested = new TestBackup(storage, { store, through });
@@ -255,13 +266,66 @@ describe("at the same moment: everything that one does, at each request of the o
         }
         for (const [i, side] of [x, y].entries()) {
           const missing = await side.missing(store);
-          const lost = missing.filter((version) => kind === "conditional" && stored[i]?.includes(version));
+          const lost = missing.filter((version) => stored[i]?.includes(version));
           expect(lost, `what ${side.name} was told is stored, at request ${at}`).toEqual([]);
         }
       };
-      await split(interleave, through, bucket);
+      await splitIn(bucket, interleave, through);
     }
     expect(at, "requests of one export, and one more").toBeGreaterThan(3);
     expect(at).toBeLessThan(40);
   });
 });
+
+/** What lies in the log folders, by name. */
+async function logsIn(store: Destination): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  const page = await store.list("");
+  if (!page.ok) throw new Error(page.message);
+  for (const { name } of page.objects.filter((object) => object.name.includes("/logs/"))) {
+    const got = await store.get(name);
+    if (!got.ok) throw new Error(got.message);
+    found.set(name, Buffer.from(got.bytes).toString("base64"));
+  }
+  return found;
+}
+
+/** A server that says that it knows no conditions. */
+const refusingConditions: typeof fetch = async (input, init) => {
+  const headers = new Headers(init?.headers);
+  if (!headers.has("if-none-match") && !headers.has("if-match")) return fetch(input, init);
+  return new Response("<Error><Code>NotImplemented</Code></Error>", { status: 501 });
+};
+
+test.for([
+  ["R2, over its binding", (): Destination => new R2Destination(testBucket(), "two/", realTiming)],
+  ["S3, over HTTP", (): Destination => openS3("two/")],
+  [
+    "S3 that answers 501 to conditions",
+    (): Destination => openS3At(inject("s3"), { prefix: "no-conditions/", fetch: refusingConditions }),
+  ],
+] as const)(
+  "in %s two copies that start at once keep to themselves, and both come back to their ends",
+  async ([, open]) => {
+    await splitIn(open(), async ({ store, x, copy }) => {
+      await x.do((tested) => tested.restart());
+      const y = await copy();
+      expect(await x.write(), "the versionstamps are the same").toBe(await y.write());
+      await x.pass(600);
+      const stored = await logsIn(store);
+      await y.pass(600);
+      await y.settle();
+      expect((await y.info()).lastError?.message).toMatch(/Another server has been writing to this generation since/);
+      for (const side of [x, y]) {
+        await side.write();
+        await side.settle();
+      }
+      const afterwards = await logsIn(store);
+      for (const [name, bytes] of stored) expect([name, afterwards.get(name)]).toEqual([name, bytes]);
+      expect(await generationsOf(x)).toEqual(["complete"]);
+      expect(await generationsOf(y)).toEqual(["ended, foreign", "complete"]);
+      expect(await x.missing(store)).toEqual([]);
+      expect((await y.missing(store)).length, "what it wrote before its own snapshot").toBeLessThan(2);
+    });
+  },
+);

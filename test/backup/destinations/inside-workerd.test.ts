@@ -1,22 +1,15 @@
 /** Both drivers where they really run: in workerd, over its binding and its own fetch. */
-import { env } from "cloudflare:workers";
 import { expect, inject, test } from "vitest";
 import { R2Destination } from "../../../src/backup/destinations/r2.ts";
 import { openS3At } from "../../support/open-s3.ts";
 import { realTiming } from "../../support/timing.ts";
+import { testBucket } from "../../support/workerd/test-bucket.ts";
 import { describeDestination } from "./contract.ts";
 
 describeDestination("the R2 binding", () => new R2Destination(testBucket(), "", realTiming));
 describeDestination("the R2 binding, below a prefix", () => new R2Destination(testBucket(), "some where/", realTiming));
 
 describeDestination("S3 over workerd's fetch", () => openS3At(inject("s3"), { prefix: "below/" }));
-
-/** Bound by vitest.config.ts. */
-function testBucket(): R2Bucket {
-  if (!("TEST_BUCKET" in env)) throw new Error("vitest.config.ts binds no TEST_BUCKET");
-  // Bindings that only tests have are in no declaration.
-  return env.TEST_BUCKET as R2Bucket;
-}
 
 test("the R2 binding deletes what a listing names, whoever put it there", async () => {
   const bucket = testBucket();

@@ -5,7 +5,7 @@
 import { expect } from "vitest";
 import type { BackupInfo } from "../../../src/contracts/backup-commands.ts";
 import { type Version, versionstampHex } from "../../../src/core/versionstamp.ts";
-import type { MemoryDestination } from "../memory-destination.ts";
+import type { Destination } from "../../../src/backup/destinations/destination.ts";
 import type { TestBackup } from "./backup.ts";
 import { key, set, text, withStorage } from "./engine.ts";
 import { describe as describeEntries, TestRestore } from "./restore.ts";
@@ -68,7 +68,7 @@ export class Side {
    * What comes back by its own knowledge of the backup: for each commit its very state, or a refusal that tells of a gap. What it holds
    * now always comes back. Returns the commits that did not.
    */
-  async missing(store: MemoryDestination): Promise<Version[]> {
+  async missing(store: Destination): Promise<Version[]> {
     const { databaseId, manifest } = await this.do(({ databaseId: id, backup }) => ({
       databaseId: id,
       manifest: backup.manifest(),

@@ -63,7 +63,10 @@ export class SecretBox {
       return { ok: true, text: new TextDecoder().decode(text), stale: known !== this.#keys[0] };
     } catch {
       // It is no base64, or Web Crypto, which says no more than that, did not open it.
-      return notOurs();
+      return failure(
+        "internal",
+        `The destination's secret cannot be decrypted with key ${JSON.stringify(kid)} of CAIRN_ENCRYPTION_KEYS: it was encrypted under other bytes of that name, or was altered. List the key as it was, or enter the credentials anew.`,
+      );
     }
   }
 }

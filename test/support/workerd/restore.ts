@@ -66,8 +66,8 @@ export class TestRestore {
     this.reopen();
   }
 
-  /** Forgets everything that is not stored, as an eviction does. */
-  reopen(): void {
+  /** Forgets everything that is not stored, as an eviction does. `secrets`: the deployment's keys are others from then on. */
+  reopen(secrets = secretBox()): void {
     const { storage, clock } = this;
     const { destination, databaseId, manifest, hasShipped = () => true } = this.#options;
     this.database = new Database({ storage, clock });
@@ -100,7 +100,7 @@ export class TestRestore {
         inspectManifest: async () => ({ ok: true, problem: null }),
       },
       connect: () => destination,
-      secrets: secretBox(),
+      secrets,
       room: this.#options.room ?? endlessRoom,
       objectName: this.#options.objectName ?? databaseId,
       revoked: () => [],

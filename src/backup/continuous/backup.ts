@@ -165,10 +165,19 @@ export class Backup {
         work: (destination, configuration) => manifests.run(destination, configuration),
       }),
       sending.add({
+        name: "backup expiry",
+        due: (configuration) => retention.expiresAt(configuration),
+        work: async (_, configuration) => {
+          retention.expire(configuration);
+          return null;
+        },
+      }),
+      sending.add({
         name: RETENTION,
-        due: (configuration) => retention.dueAt(configuration),
+        due: (configuration) => retention.deletesAt(configuration),
+        hasMore: () => retention.hasDoomed,
         work: (destination, configuration) =>
-          retention.run(destination, configuration, configuration.failing[RETENTION]?.failures ?? 0),
+          retention.delete(destination, configuration, configuration.failing[RETENTION]?.failures ?? 0),
         longestWaitMs: RETENTION_WAIT_MS,
       }),
       sending.add({

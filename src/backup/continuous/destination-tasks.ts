@@ -28,6 +28,8 @@ export interface DestinationTasksOptions {
 export interface DestinationTask {
   readonly name: string;
   readonly due: (configuration: Configuration) => UnixMs | null;
+  /** While it is not due: whether it has work that waits for another task. Then it stays failing. */
+  readonly hasMore?: () => boolean;
   /** One slice; null: it went well. */
   readonly work: (destination: Destination, configuration: Configuration) => Promise<DestinationFailure | null>;
   /** It stores nothing, and takes no generation over from another process. */
@@ -39,7 +41,8 @@ export interface DestinationTask {
 interface Standing {
   readonly name: string;
   readonly backoff: Backoff;
-  readonly due: DestinationTask["due"];
+  /** It has nothing to do, now or later. */
+  readonly isDone: (configuration: Configuration) => boolean;
 }
 
 export class DestinationTasks {
@@ -69,9 +72,10 @@ export class DestinationTasks {
   /** Names differ, and stay what they are: what is stored is found by them. */
   add(task: DestinationTask): BackupTask {
     const { clock, configurations, sliceEnded } = this.#options;
-    const { name, due, longestWaitMs } = task;
+    const { name, due, hasMore, longestWaitMs } = task;
     const backoff = new Backoff(clock, configurations.get()?.failing[name] ?? null, longestWaitMs);
-    this.#standings.push({ name, backoff, due });
+    const isDone = (configuration: Configuration) => due(configuration) === null && hasMore?.() !== true;
+    this.#standings.push({ name, backoff, isDone });
     const current = (): Configuration | null => {
       const configuration = configurations.get();
       return configuration === null || configuration.paused || configuration.failed !== null ? null : configuration;
@@ -121,7 +125,7 @@ export class DestinationTasks {
     backoff.succeeded();
     // What failed and has nothing to do any more will never succeed.
     for (const standing of this.#standings) {
-      if (standing.backoff.failing !== null && standing.due(configuration) === null) standing.backoff.succeeded();
+      if (standing.backoff.failing !== null && standing.isDone(configuration)) standing.backoff.succeeded();
     }
     const failing = this.#failing();
     if (Object.keys(failing).length > 0) {

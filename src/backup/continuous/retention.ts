@@ -62,37 +62,57 @@ export class Retention {
     this.#options = options;
   }
 
-  dueAt(configuration: Configuration): UnixMs | null {
-    const { clock, policy, generations } = this.#options;
-    const all = generations.all();
-    // Whether what is old is this database's shows in what it writes to. That is set up first, whatever becomes of the old.
-    if (!configuration.active || !all.some(isLive)) return null;
-    const deletable = configuration.manifestChanges === 0 && all.some(({ state }) => state === "deleting");
-    const departing = departures(all, configuration, policy.generations).map(({ at }) => at);
-    return earliest(deletable ? [clock.now(), ...departing] : departing);
+  /** When the next generation's time is over; null: not before something else happens. */
+  expiresAt(configuration: Configuration): UnixMs | null {
+    if (!this.#isSetUp(configuration)) return null;
+    return earliest(this.#departures(configuration).map(({ at }) => at));
+  }
+
+  /** Takes those whose time is over from what the manifest has to say. It must be known whose they are. */
+  expire(configuration: Configuration): void {
+    const { generations, clock, markManifestStale } = this.#options;
+    const gone = this.#departures(configuration).filter(({ at }) => at <= clock.now());
+    for (const { generation } of gone) {
+      if (generation.owned) generations.delete(generation.start);
+      else generations.forget(generation.start);
+    }
+    if (gone.length > 0) markManifestStale();
+  }
+
+  /** There is something to delete, be it now or when the manifest was written. */
+  get hasDoomed(): boolean {
+    return this.#doomed().length > 0;
+  }
+
+  deletesAt(configuration: Configuration): UnixMs | null {
+    if (configuration.manifestChanges > 0 || !this.#isSetUp(configuration)) return null;
+    return this.hasDoomed ? this.#options.clock.now() : null;
   }
 
   /** `failures`: how often in a row it has failed before. */
-  async run(
+  async delete(
     destination: Destination,
     configuration: Configuration,
     failures: number,
   ): Promise<DestinationFailure | null> {
-    const { generations, clock, policy, markManifestStale } = this.#options;
-    const all = generations.all();
-    const gone = departures(all, configuration, policy.generations).find(({ at }) => at <= clock.now());
-    if (gone !== undefined) {
-      const { start, owned } = gone.generation;
-      if (owned) generations.delete(start);
-      else generations.forget(start);
-      markManifestStale();
-      return null;
-    }
-    const deleting = all.filter(({ state }) => state === "deleting");
+    const all = this.#doomed();
     // Where a bucket locks its objects, one generation may be free while another is not: each try takes the next one.
-    const doomed = deleting[failures % deleting.length];
+    const doomed = all[failures % all.length];
     if (doomed === undefined || configuration.manifestChanges > 0) return null;
     return this.#deleteSome(doomed, destination, configuration.databaseId);
+  }
+
+  /** Whether what is old is this database's shows in what it writes to. That is set up first, whatever becomes of the old. */
+  #isSetUp({ active }: Configuration): boolean {
+    return active && this.#options.generations.all().some(isLive);
+  }
+
+  #departures(configuration: Configuration): ReturnType<typeof departures> {
+    return departures(this.#options.generations.all(), configuration, this.#options.policy.generations);
+  }
+
+  #doomed(): readonly Generation[] {
+    return this.#options.generations.all().filter(({ state }) => state === "deleting");
   }
 
   async #deleteSome(

@@ -40,7 +40,8 @@ export class Succession {
       this.#generations.retire(start);
       this.#configurations.markManifestStale();
     }
-    const kept = this.#generations.all().length;
+    // Those that a lock keeps from being deleted take no place.
+    const kept = this.#generations.all().filter(({ state }) => state !== "deleting").length;
     if (live.length === 1 && isOutgrown(newest, kept, this.#policy, now)) this.#begin(now);
   }
 

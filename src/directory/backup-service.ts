@@ -2,26 +2,27 @@
 import type { BackupCommand, BackupInfo } from "../contracts/backup-commands.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import { isFailure, type DatabaseControl, type Input, type Output } from "../contracts/management.ts";
-import type { Admitted, Organization } from "./organization.ts";
-import type { Surroundings } from "./organization-service.ts";
+import type { Organization } from "./organization.ts";
+import type { Admitted } from "./scopes.ts";
+import type { OrganizationParts } from "./organization-parts.ts";
 import { destinationOf } from "./shared-bucket.ts";
 
 const noSuchBackup = failure("not-found", "There is no such backup, or none that this token may know of.");
 
 export class BackupService {
   readonly #organization: Organization;
-  readonly #around: Surroundings;
+  readonly #parts: OrganizationParts;
 
-  constructor(organization: Organization, around: Surroundings) {
+  constructor(organization: Organization, parts: OrganizationParts) {
     this.#organization = organization;
-    this.#around = around;
+    this.#parts = parts;
   }
 
   async enable(who: Admitted, input: Input<"backups.enable">): Promise<BackupInfo | Failure> {
     const { databaseId } = input;
     const database = this.#database(who, databaseId);
     if (isFailure(database)) return database;
-    const id = this.#around.entropy.uuid();
+    const id = this.#parts.entropy.uuid();
     this.#organization.backupIds.add(id, databaseId);
     const destination = destinationOf(this.#organization.id, input.destination);
     const answer = await database.backup({ command: "enable", id, ...input, destination });
@@ -84,6 +85,6 @@ export class BackupService {
 
   #database(who: Admitted, databaseId: string): DatabaseControl | Failure {
     const database = this.#organization.database(who, databaseId);
-    return isFailure(database) ? database : this.#around.database(databaseId, database);
+    return isFailure(database) ? database : this.#parts.database(databaseId, database);
   }
 }

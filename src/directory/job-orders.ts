@@ -9,7 +9,7 @@ import type { Failure } from "../core/errors.ts";
 import type { DatabaseInfo, Idempotency, Job } from "../contracts/management.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import type { Jobs } from "./jobs.ts";
-import type { Admitted } from "./organization.ts";
+import type { Admitted } from "./scopes.ts";
 import type { Filling } from "./outbox.ts";
 
 export type DatabaseWishes = Pick<DatabaseInfo, "name" | "description" | "locationHint" | "jurisdiction">;

@@ -56,7 +56,7 @@ interface Row extends Record<string, SqlValue> {
   attempts: number;
 }
 
-export interface IndexSurroundings {
+export interface IndexParts {
   readonly clock: Clock;
   organization(id: string): Pick<OrganizationStub, "initialize">;
   dueBy(at: UnixMs): void;
@@ -64,12 +64,12 @@ export interface IndexSurroundings {
 
 export class OrganizationIndex implements IndexStub {
   readonly #storage: SyncStorage;
-  readonly #around: IndexSurroundings;
+  readonly #parts: IndexParts;
   readonly #idempotency: IdempotencyKeys;
 
-  constructor(storage: SyncStorage, around: IndexSurroundings) {
+  constructor(storage: SyncStorage, parts: IndexParts) {
     this.#storage = storage;
-    this.#around = around;
+    this.#parts = parts;
     this.#idempotency = new IdempotencyKeys(storage.sql);
   }
 
@@ -77,7 +77,7 @@ export class OrganizationIndex implements IndexStub {
     const refused = refusesIndex(caller);
     if (refused !== undefined) return refused;
     migrate(this.#storage, SCHEMA);
-    const now = this.#around.clock.now();
+    const now = this.#parts.clock.now();
     const id = this.#storage.transactionSync(() => {
       const made = idempotency === null ? null : this.#idempotency.find(DEPLOYMENT, idempotency, now);
       if (made !== null) return made;
@@ -87,7 +87,7 @@ export class OrganizationIndex implements IndexStub {
       return setup.id;
     });
     if (isFailure(id)) return id;
-    this.#around.dueBy(asUnixMs(now + FIRST_ALARM_MS));
+    this.#parts.dueBy(asUnixMs(now + FIRST_ALARM_MS));
     await this.#make(id);
     const row = this.#row(id);
     if (row === undefined) return failure("conflict", "What this Idempotency-Key made has been deleted.");
@@ -154,7 +154,7 @@ export class OrganizationIndex implements IndexStub {
   /** Tries those that are due. */
   async work(): Promise<void> {
     const ids = this.#storage.sql
-      .exec<{ id: string }>("SELECT id FROM organizations WHERE due_at <= ?1 LIMIT ?2", this.#around.clock.now(), BATCH)
+      .exec<{ id: string }>("SELECT id FROM organizations WHERE due_at <= ?1 LIMIT ?2", this.#parts.clock.now(), BATCH)
       .toArray();
     for (const { id } of ids) await this.#make(id);
   }
@@ -180,7 +180,7 @@ export class OrganizationIndex implements IndexStub {
     if (row === undefined || row.state === "ready" || row.secret_hash === null) return;
     const { token_id, token_name, signing_key, secret_hash } = row;
     try {
-      const made = await this.#around.organization(id).initialize({
+      const made = await this.#parts.organization(id).initialize({
         id,
         name: row.name,
         createdAt: asUnixMs(row.created_at),
@@ -197,7 +197,7 @@ export class OrganizationIndex implements IndexStub {
       this.#storage.sql.exec(
         "UPDATE organizations SET attempts = attempts + 1, due_at = ?2 WHERE id = ?1",
         id,
-        this.#around.clock.now() + backoffMs(row.attempts, LONGEST_RETRY_MS),
+        this.#parts.clock.now() + backoffMs(row.attempts, LONGEST_RETRY_MS),
       );
     }
   }

@@ -11,56 +11,26 @@ import {
   type Caller,
   type CommandName,
   type Commands,
-  type DatabaseControl,
   type ExchangeMode,
-  type IndexStub,
   type Idempotency,
   type Input,
   type Output,
   type TokenCaller,
   type UsageCounters,
 } from "../contracts/management.ts";
-import type { Jurisdiction, LocationHint } from "../contracts/placement.ts";
 import { isMarked, storageCodeOf } from "../contracts/platform-marks.ts";
 import { BackupService } from "./backup-service.ts";
 import { couldNotBeMade } from "./databases.ts";
 import type { NotDelivered } from "./deliveries.ts";
-import type { Admitted, Organization } from "./organization.ts";
+import type { Organization } from "./organization.ts";
+import type { Admitted } from "./scopes.ts";
 import type { Delivery, Message } from "./outbox.ts";
 import { RestoreCommands } from "./restore-requests.ts";
-import { WebhookService, type WebhookSurroundings } from "./webhook-service.ts";
+import { WebhookService } from "./webhook-service.ts";
+import type { OrganizationParts } from "./organization-parts.ts";
 
 /** At most so many objects are called at once. */
 const CONCURRENT_DELIVERIES = 6;
-
-export interface Placement {
-  readonly jurisdiction: Jurisdiction | null;
-  readonly locationHint: LocationHint | null;
-}
-
-/** The place is authenticated: what was sealed for one opens for no other. */
-export interface Secrets {
-  seal(text: string, place: SecretPlace): Promise<string>;
-  /** `stale`: it was sealed under a key that is not the current one any more. */
-  open(
-    sealed: string,
-    place: SecretPlace,
-  ): Promise<{ readonly ok: true; readonly text: string; readonly stale: boolean } | Failure>;
-}
-
-interface SecretPlace {
-  readonly databaseId: string;
-  readonly backupId: string;
-}
-
-export interface Surroundings extends WebhookSurroundings {
-  database(id: string, placement: Placement): DatabaseControl;
-  /** Whether databases can be kept to a jurisdiction here. */
-  knowsJurisdictions(): boolean;
-  /** Why there is no room for another database; null: there is, as far as is known. */
-  roomForDatabase(): Promise<Failure | null>;
-  index(): Pick<IndexStub, "forget">;
-}
 
 type Handlers = {
   readonly [Name in CommandName]: (
@@ -71,7 +41,7 @@ type Handlers = {
 
 export class OrganizationService {
   readonly #organization: Organization;
-  readonly #around: Surroundings;
+  readonly #parts: OrganizationParts;
   readonly #handlers: Handlers;
   /** Its own work, beside the organization's: a slow endpoint keeps nothing else. */
   readonly webhooks: WebhookService;
@@ -79,14 +49,14 @@ export class OrganizationService {
   /** By their ids. */
   readonly #underWay = new Map<number, Promise<NotDelivered | undefined>>();
 
-  constructor(organization: Organization, around: Surroundings) {
+  constructor(organization: Organization, parts: OrganizationParts) {
     this.#organization = organization;
-    this.#around = around;
-    const now = () => around.clock.now();
-    const backups = new BackupService(organization, around);
-    const webhooks = new WebhookService(organization, around);
+    this.#parts = parts;
+    const now = () => parts.clock.now();
+    const backups = new BackupService(organization, parts);
+    const webhooks = new WebhookService(organization, parts);
     this.webhooks = webhooks;
-    const restores = new RestoreCommands(organization, around, (id, idempotency) => this.#tellNew(id, idempotency));
+    const restores = new RestoreCommands(organization, parts, (id, idempotency) => this.#tellNew(id, idempotency));
     this.#restores = restores;
     this.#handlers = {
       "organization.get": () => organization.info(),
@@ -190,11 +160,11 @@ export class OrganizationService {
     who: Admitted,
     input: Input<"databases.create">,
   ): Promise<Output<"databases.create"> | Failure> {
-    if (input.jurisdiction !== null && !this.#around.knowsJurisdictions()) {
+    if (input.jurisdiction !== null && !this.#parts.knowsJurisdictions()) {
       return failure("unsupported", "This deployment cannot keep a database to a jurisdiction: leave it out.");
     }
-    const noRoom = await this.#around.roomForDatabase();
-    const id = this.#organization.createDatabase(who, input, this.#around.entropy.uuid(), this.#now(), noRoom);
+    const noRoom = await this.#parts.roomForDatabase();
+    const id = this.#organization.createDatabase(who, input, this.#parts.entropy.uuid(), this.#now(), noRoom);
     if (isFailure(id)) return id;
     const notReady = await this.#tellNew(id, input.idempotency);
     const database = this.#organization.database(who, id);
@@ -227,7 +197,7 @@ export class OrganizationService {
     who: Admitted,
     input: Input<"databases.delete">,
   ): Promise<Output<"databases.delete"> | Failure> {
-    const begun = this.#organization.deleteDatabase(who, input, this.#around.entropy.uuid(), this.#now());
+    const begun = this.#organization.deleteDatabase(who, input, this.#parts.entropy.uuid(), this.#now());
     if (isFailure(begun) || begun.job === null) return begun;
     this.#setAlarm();
     await this.#deliver(this.#organization.outbox.ofSubject(input.databaseId));
@@ -273,7 +243,7 @@ export class OrganizationService {
 
   async #stats(who: Admitted, databaseId: string): Promise<Output<"databases.stats"> | Failure> {
     const database = this.#organization.database(who, databaseId);
-    return isFailure(database) ? database : this.#around.database(databaseId, database).stats();
+    return isFailure(database) ? database : this.#parts.database(databaseId, database).stats();
   }
 
   /** Those that did not arrive. What was under way when the object died goes last and alone: it may be what the object dies of. */
@@ -326,12 +296,12 @@ export class OrganizationService {
 
   async #tell(message: Message): Promise<NotDelivered | undefined> {
     if (message.kind === "forget") {
-      await this.#around.index().forget(message.subject);
+      await this.#parts.index().forget(message.subject);
       return undefined;
     }
     const record = this.#organization.databases.get(message.subject);
     const placement = { jurisdiction: record?.jurisdiction ?? null, locationHint: record?.locationHint ?? null };
-    const database = this.#around.database(message.subject, placement);
+    const database = this.#parts.database(message.subject, placement);
     switch (message.kind) {
       case "initialize": {
         const { jurisdiction } = placement;
@@ -352,11 +322,11 @@ export class OrganizationService {
 
   #setAlarm(): void {
     const due = earliest([this.dueAt(), this.webhooks.dueAt()]);
-    if (due !== null) this.#around.dueBy(due);
+    if (due !== null) this.#parts.dueBy(due);
   }
 
   #now(): UnixMs {
-    return this.#around.clock.now();
+    return this.#parts.clock.now();
   }
 }
 

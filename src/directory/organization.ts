@@ -40,7 +40,7 @@ import { Monitoring } from "./monitoring.ts";
 import { ORGANIZATION_SCHEMA } from "./organization-schema.ts";
 import { type Filling, Outbox } from "./outbox.ts";
 import { refuses, refusesDeployment } from "./policy.ts";
-import { beyond, checkScopes, coversDatabase, EVERY_SCOPE, mintsBeyondItself } from "./scopes.ts";
+import { type Admitted, beyond, checkScopes, coversDatabase, EVERY_SCOPE, mintsBeyondItself } from "./scopes.ts";
 import { DEPLOYMENT, Tokens } from "./tokens.ts";
 import { Usage } from "./usage.ts";
 
@@ -48,12 +48,6 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 
 /** Housekeeping that was not done with everything goes on. */
 const SOON_MS = 10_000;
-
-/** What the gate lets through: the scopes of the caller (null: the deployment, which has no bounds) and its name in records. */
-export interface Admitted {
-  readonly scopes: Scopes | null;
-  readonly name: string;
-}
 
 interface Row extends Record<string, SqlValue> {
   id: string;

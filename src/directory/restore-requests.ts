@@ -23,8 +23,9 @@ import {
 import { fixedMoment, readMoment } from "../core/moment.ts";
 import { versionstampHex } from "../core/versionstamp.ts";
 import type { JobWishes } from "./job-orders.ts";
-import type { Admitted, Organization } from "./organization.ts";
-import type { Surroundings } from "./organization-service.ts";
+import type { Organization } from "./organization.ts";
+import type { Admitted } from "./scopes.ts";
+import type { OrganizationParts } from "./organization-parts.ts";
 import type { Filling } from "./outbox.ts";
 import { refuses } from "./policy.ts";
 import { destinationOf } from "./shared-bucket.ts";
@@ -43,12 +44,12 @@ type TellNew = (databaseId: string, idempotency: Idempotency | null) => Promise<
 
 export class RestoreCommands {
   readonly #organization: Organization;
-  readonly #around: Surroundings;
+  readonly #parts: OrganizationParts;
   readonly #tellNew: TellNew;
 
-  constructor(organization: Organization, around: Surroundings, tellNew: TellNew) {
+  constructor(organization: Organization, parts: OrganizationParts, tellNew: TellNew) {
     this.#organization = organization;
-    this.#around = around;
+    this.#parts = parts;
     this.#tellNew = tellNew;
   }
 
@@ -111,7 +112,7 @@ export class RestoreCommands {
     { name, idempotency, ...entered }: Input<"restores.createFromBucket">,
   ): Promise<Output<"restores.createFromBucket"> | Failure> {
     // What was so long ago when it was asked for stays that, however late the order is delivered.
-    const read = readMoment(entered.at, this.#around.clock.now());
+    const read = readMoment(entered.at, this.#parts.clock.now());
     if (!read.ok) return read;
     const destination = destinationOf(this.#organization.id, entered.destination);
     const from = { ...entered, at: fixedMoment(read.moment), destination };
@@ -124,7 +125,7 @@ export class RestoreCommands {
 
   /** Has the job that fills a new database begin, as its outbox says; why it was refused. Twice is once. */
   async fill(databaseId: string, { jobId, asked, sealed }: Filling): Promise<Failure | undefined> {
-    const { secrets } = this.#around;
+    const { secrets } = this.#parts;
     if ("code" in secrets) return secrets;
     const opened = await secrets.open(sealed, { databaseId, backupId: jobId });
     if (!opened.ok) return opened;
@@ -169,7 +170,7 @@ export class RestoreCommands {
     const { databaseId } = wishes;
     const covered = this.#organization.database(who, databaseId);
     if (isFailure(covered)) return covered;
-    const { clock, entropy } = this.#around;
+    const { clock, entropy } = this.#parts;
     const job = this.#organization.orders.add(who, wishes, entropy.uuid(), clock.now());
     if (isFailure(job) || job.finishedAt !== null) return job;
     const answer = await this.#askAnyway(databaseId, command(job.id));
@@ -184,7 +185,7 @@ export class RestoreCommands {
     idempotency: Idempotency | null,
     prepare: () => Promise<Order | Failure>,
   ): Promise<{ readonly database: DatabaseInfo; readonly job: Job } | Failure> {
-    const before = this.#organization.orders.madeBefore(who, idempotency, this.#around.clock.now());
+    const before = this.#organization.orders.madeBefore(who, idempotency, this.#parts.clock.now());
     const job = before ?? (await this.#create(who, idempotency, prepare));
     if (isFailure(job)) return job;
     const notReady = await this.#tellNew(job.databaseId, idempotency);
@@ -205,9 +206,9 @@ export class RestoreCommands {
     idempotency: Idempotency | null,
     prepare: () => Promise<Order | Failure>,
   ): Promise<Job | Failure> {
-    const { secrets, entropy, clock } = this.#around;
+    const { secrets, entropy, clock } = this.#parts;
     if ("code" in secrets) return secrets;
-    const noRoom = await this.#around.roomForDatabase();
+    const noRoom = await this.#parts.roomForDatabase();
     if (noRoom !== null) return noRoom;
     const order = await prepare();
     if (isFailure(order)) return order;
@@ -227,7 +228,7 @@ export class RestoreCommands {
   }
 
   #followed(job: Job, answer: RestoreAnswer | Failure): Job | Failure {
-    const now = this.#around.clock.now();
+    const now = this.#parts.clock.now();
     if (!answer.ok && answer.code !== "not-found") return answer;
     const current: Job = !answer.ok ? unknownTo(job, now) : answer.kind === "job" ? shown(job, answer.job) : job;
     if (current.finishedAt !== null) this.#organization.jobs.finish(current);
@@ -247,7 +248,7 @@ export class RestoreCommands {
   }
 
   #control(databaseId: string, placement: DatabaseInfo): DatabaseControl {
-    return this.#around.database(databaseId, placement);
+    return this.#parts.database(databaseId, placement);
   }
 }
 

@@ -7,6 +7,12 @@ import { MAX_DATABASES_OF_TOKEN, MAX_KEY_PREFIX_BYTES, MAX_ORIGINS_OF_TOKEN } fr
 import { PERMISSIONS, type Permission, type Scopes } from "../contracts/management.ts";
 import { EVERY_ORIGIN, type AllowedOrigins } from "../core/origins.ts";
 
+/** A caller whose token was found good: its scopes (null: the deployment, which has no bounds) and its name in records. */
+export interface Admitted {
+  readonly scopes: Scopes | null;
+  readonly name: string;
+}
+
 /** The full scopes of an organization's first token. */
 export const EVERY_SCOPE: Scopes = {
   permissions: PERMISSIONS,

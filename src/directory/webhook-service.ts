@@ -3,17 +3,17 @@
  * few at a time, so that ten thousand databases whose bucket is down make no more requests at once than one.
  */
 import { assert } from "../core/assert.ts";
-import { type Clock, earliest, type UnixMs } from "../core/clock.ts";
-import type { Entropy } from "../core/entropy.ts";
+import { earliest, type UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import { MAX_DELIVERIES_AT_ONCE, MAX_ENDED_DELIVERIES, MAX_WEBHOOKS } from "../core/limits.ts";
 import { isFailure, type Input, type Output } from "../contracts/management.ts";
 import { type DeliveryInfo, TEST_EVENT, type WebhookInfo } from "../contracts/webhooks.ts";
 import type { Told } from "./incidents.ts";
-import type { Admitted, Organization } from "./organization.ts";
-import type { Secrets } from "./organization-service.ts";
+import type { Organization } from "./organization.ts";
+import type { Admitted } from "./scopes.ts";
+import type { WebhookParts } from "./organization-parts.ts";
 import { aboutDatabase, timeText } from "./webhook-events.ts";
-import { type Sendable, sendEvent, type SenderParts } from "./webhook-sender.ts";
+import { type Sendable, sendEvent } from "./webhook-sender.ts";
 import { newWebhookSecret } from "./webhook-signature.ts";
 import { parseWebhookUrl } from "./webhook-url.ts";
 import type { DueDelivery, SealedSecrets } from "./webhooks.ts";
@@ -22,30 +22,17 @@ import type { DueDelivery, SealedSecrets } from "./webhooks.ts";
 const DELIVERIES_PER_RUN = 20;
 const EVENTS_PER_RUN = 20;
 
-export interface WebhookSurroundings {
-  readonly clock: Clock;
-  readonly entropy: Entropy;
-  /** Encrypts what signs; or why the deployment cannot. */
-  readonly secrets: Secrets | Failure;
-  readonly webhooks: Omit<SenderParts, "clock"> & {
-    /** Events go to https and public hosts only. */
-    readonly strict: boolean;
-  };
-  /** Something became due at this time. */
-  dueBy(at: UnixMs): void;
-}
-
 const noSuchWebhook = failure("not-found", "There is no such webhook, or none that this token may know of.");
 
 export class WebhookService {
   readonly #organization: Organization;
-  readonly #around: WebhookSurroundings;
+  readonly #parts: WebhookParts;
   /** Test events that are under way. */
   #testing = 0;
 
-  constructor(organization: Organization, around: WebhookSurroundings) {
+  constructor(organization: Organization, parts: WebhookParts) {
     this.#organization = organization;
-    this.#around = around;
+    this.#parts = parts;
   }
 
   /** With an idempotency key that made one before, that one, with the secret that it has now. */
@@ -53,7 +40,7 @@ export class WebhookService {
     who: Admitted,
     { idempotency, ...wishes }: Input<"webhooks.create">,
   ): Promise<Output<"webhooks.create"> | Failure> {
-    const { entropy, webhooks: rules } = this.#around;
+    const { entropy, webhooks: rules } = this.#parts;
     const { monitoring } = this.#organization;
     const parsed = parseWebhookUrl(wishes.url, rules);
     if (!parsed.ok) return parsed;
@@ -91,7 +78,7 @@ export class WebhookService {
   update({ webhookId, ...changes }: Input<"webhooks.update">): WebhookInfo | Failure {
     const before = this.get({ webhookId });
     if (isFailure(before)) return before;
-    const parsed = changes.url === null ? null : parseWebhookUrl(changes.url, this.#around.webhooks);
+    const parsed = changes.url === null ? null : parseWebhookUrl(changes.url, this.#parts.webhooks);
     if (parsed !== null && !parsed.ok) return parsed;
     const { monitoring } = this.#organization;
     const now = this.#now();
@@ -121,7 +108,7 @@ export class WebhookService {
   async rotateSecret({ webhookId }: Input<"webhooks.rotateSecret">): Promise<Output<"webhooks.create"> | Failure> {
     const found = this.get({ webhookId });
     if (isFailure(found)) return found;
-    const secret = newWebhookSecret(this.#around.entropy);
+    const secret = newWebhookSecret(this.#parts.entropy);
     const sealed = await this.#seal(webhookId, secret);
     if (typeof sealed !== "string") return sealed;
     this.#organization.monitoring.webhooks.replaceSecret(webhookId, sealed, this.#now());
@@ -210,7 +197,7 @@ export class WebhookService {
 
   /** Sends it, and notes what came of it; null when that is of no use any more. */
   async #attempt(delivery: Omit<DueDelivery, "secrets">, sealed: SealedSecrets | null): Promise<DeliveryInfo | null> {
-    const { webhooks: parts, clock } = this.#around;
+    const { webhooks: parts, clock } = this.#parts;
     const secrets = await this.#secretsOf(delivery.webhookId, sealed);
     const attempt = isFailure(secrets)
       ? { status: null, error: secrets.message }
@@ -235,7 +222,7 @@ export class WebhookService {
 
   /** Encrypted anew if its key is an old one. */
   async #open(webhookId: string, sealed: string): Promise<string | Failure> {
-    const { secrets } = this.#around;
+    const { secrets } = this.#parts;
     if ("code" in secrets) return secrets;
     const opened = await secrets.open(sealed, this.#placeOf(webhookId));
     if (!opened.ok) {
@@ -249,7 +236,7 @@ export class WebhookService {
   }
 
   async #seal(webhookId: string, secret: string): Promise<string | Failure> {
-    const { secrets } = this.#around;
+    const { secrets } = this.#parts;
     return "code" in secrets ? secrets : secrets.seal(secret, this.#placeOf(webhookId));
   }
 
@@ -264,7 +251,7 @@ export class WebhookService {
   }
 
   #newEventId(): string {
-    return `msg_${this.#around.entropy.uuid().replaceAll("-", "")}`;
+    return `msg_${this.#parts.entropy.uuid().replaceAll("-", "")}`;
   }
 
   #body(type: DeliveryInfo["event"], data: object, now: UnixMs): string {
@@ -277,10 +264,10 @@ export class WebhookService {
 
   #setAlarm(): void {
     const due = this.dueAt();
-    if (due !== null) this.#around.dueBy(due);
+    if (due !== null) this.#parts.dueBy(due);
   }
 
   #now(): UnixMs {
-    return this.#around.clock.now();
+    return this.#parts.clock.now();
   }
 }

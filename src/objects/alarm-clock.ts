@@ -59,7 +59,7 @@ interface FailedTask {
   readonly retryAt: UnixMs;
 }
 
-export interface AlarmSurroundings {
+export interface AlarmParts {
   /** Names the object among all that there are. */
   readonly object: string;
   readonly clock: Clock;
@@ -81,13 +81,13 @@ export class AlarmClock {
   /** Ends the wait between two looks at what is due. */
   #look: () => void = () => undefined;
 
-  constructor(storage: AlarmStorage, around: AlarmSurroundings, tasks: readonly Task[]) {
+  constructor(storage: AlarmStorage, parts: AlarmParts, tasks: readonly Task[]) {
     this.#storage = storage;
-    this.#clock = around.clock;
-    this.#timers = around.timers;
+    this.#clock = parts.clock;
+    this.#timers = parts.timers;
     this.#tasks = tasks;
     this.#deferred = new DeferredAlarm({
-      ...around,
+      ...parts,
       set: (at) => this.#setDeferred(at),
       stored: () => storage.sync(),
     });

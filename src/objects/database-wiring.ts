@@ -22,7 +22,7 @@ import { ObjectMode } from "./object-mode.ts";
 import { databaseRestores } from "./restore-wiring.ts";
 import { Revocations } from "./revocations.ts";
 import { Room } from "./room.ts";
-import { alarmSurroundings, organizationStub, systemClock, systemTimers } from "./stubs.ts";
+import { alarmParts, organizationStub, systemClock, systemTimers } from "./stubs.ts";
 import { UsageTask } from "./usage-task.ts";
 import { WatchSockets } from "./watch-sockets.ts";
 
@@ -98,7 +98,7 @@ export async function openDatabase({ ctx, env, setup, erase }: DatabaseParts): P
   const backupReport = setup === null ? null : backupReportOf(backup, setup, ctx, env);
   // An object that is no database of anybody's, but holds a state of the past or tries a backup out, is not metered.
   if (setup !== null) uses = [new CountersTask(database, systemClock), usageOf(database, setup, ctx, env)];
-  alarms = new AlarmClock(storage, alarmSurroundings(ctx.id), [
+  alarms = new AlarmClock(storage, alarmParts(ctx.id), [
     expiryTask(database, () => mode.mode === "open"),
     ...uses,
     ...backup.tasks,

@@ -6,7 +6,7 @@ import { isInitialized } from "../engine/engine-schema.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import { openDestination, secretBox, timingBy } from "./backup-wiring.ts";
 import type { BackupEnv } from "./env.ts";
-import { alarmSurroundings } from "./stubs.ts";
+import { alarmParts } from "./stubs.ts";
 
 export interface OpenDeletion {
   readonly deletion: BackupDeletion;
@@ -36,7 +36,7 @@ export async function openDeletion({ ctx, clock, env, erase }: DeletionParts): P
     openDestination: (destination, credentials) => openDestination(destination, credentials, env, timing),
     dueBy: (at) => alarms.dueBy(at),
   });
-  const alarms = new AlarmClock(storage, alarmSurroundings(ctx.id), deletion.tasks);
+  const alarms = new AlarmClock(storage, alarmParts(ctx.id), deletion.tasks);
   await alarms.start();
   return { deletion, alarms };
 }

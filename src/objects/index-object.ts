@@ -5,7 +5,7 @@ import type { Caller, CreatedOrganization, IndexStub, NewOrganization, Page } fr
 import { OrganizationIndex } from "../directory/organization-index.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import type { DirectoryEnv } from "./directory-env.ts";
-import { alarmSurroundings, organizationStub, systemClock } from "./stubs.ts";
+import { alarmParts, organizationStub, systemClock } from "./stubs.ts";
 
 export class IndexObject extends DurableObject<DirectoryEnv> implements IndexStub {
   readonly #index: OrganizationIndex;
@@ -19,7 +19,7 @@ export class IndexObject extends DurableObject<DirectoryEnv> implements IndexStu
       dueBy: (at) => this.#alarms.dueBy(at),
     });
     this.#index = index;
-    this.#alarms = new AlarmClock(ctx.storage, alarmSurroundings(ctx.id), [
+    this.#alarms = new AlarmClock(ctx.storage, alarmParts(ctx.id), [
       { name: "organizations", dueAt: () => index.dueAt(), run: () => index.work() },
     ]);
     void ctx.blockConcurrencyWhile(() => this.#alarms.start());

@@ -20,7 +20,8 @@ import type {
 } from "../contracts/management.ts";
 import { isInitialized, Organization } from "../directory/organization.ts";
 import { noRoomForDatabase } from "../core/storage-room.ts";
-import { OrganizationService, type Surroundings } from "../directory/organization-service.ts";
+import { OrganizationService } from "../directory/organization-service.ts";
+import type { OrganizationParts } from "../directory/organization-parts.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import { secretBox } from "./backup-wiring.ts";
 import { ClockWatch, STARTS_ANEW } from "./clock-watch.ts";
@@ -28,7 +29,7 @@ import type { DirectoryEnv } from "./directory-env.ts";
 import { askDisk, DiskSpace, type Need } from "./disk-space.ts";
 import type { BackupEnv, StorageEnv, WebhookEnv } from "./env.ts";
 import {
-  alarmSurroundings,
+  alarmParts,
   databaseControl,
   knowsJurisdictions,
   organizationIndex,
@@ -127,7 +128,7 @@ export class OrganizationObject extends DurableObject<OrganizationEnv> implement
       index: () => organizationIndex(this.env),
       dueBy: (at) => alarms.dueBy(at),
     });
-    const alarms = new AlarmClock(storage, alarmSurroundings(this.ctx.id), [
+    const alarms = new AlarmClock(storage, alarmParts(this.ctx.id), [
       { name: "directory", dueAt: () => service.dueAt(), run: () => service.work() },
       { name: "webhooks", dueAt: () => service.webhooks.dueAt(), run: () => service.webhooks.work() },
     ]);
@@ -137,7 +138,7 @@ export class OrganizationObject extends DurableObject<OrganizationEnv> implement
 }
 
 /** Events go where backups may go, by a way out of their own. */
-function webhookParts(env: OrganizationEnv): Surroundings["webhooks"] {
+function webhookParts(env: OrganizationEnv): OrganizationParts["webhooks"] {
   return { strict: env.CAIRN_DESTINATIONS !== "any", timers: systemTimers, fetch: wayOut(env.WEBHOOKS, env) };
 }
 

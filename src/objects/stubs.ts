@@ -9,7 +9,7 @@ import type { Jurisdiction, LocationHint } from "../contracts/placement.ts";
 import { type PastKeeper, pastName } from "../contracts/restore-commands.ts";
 import type { Timers } from "../core/timers.ts";
 import { versionOfHex } from "../core/versionstamp.ts";
-import type { AlarmSurroundings } from "./alarm-clock.ts";
+import type { AlarmParts } from "./alarm-clock.ts";
 import type { DatabaseObject } from "./database-object.ts";
 import type { DirectoryEnv } from "./directory-env.ts";
 import type { Env } from "./env.ts";
@@ -31,7 +31,7 @@ export const systemTimers: Timers = {
   },
 };
 
-export function alarmSurroundings(id: DurableObjectId): AlarmSurroundings {
+export function alarmParts(id: DurableObjectId): AlarmParts {
   return { object: id.toString(), clock: systemClock, timers: systemTimers };
 }
 

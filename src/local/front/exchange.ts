@@ -18,7 +18,7 @@ import {
   REQUEST_BYTES_STEP,
 } from "../../core/limits.ts";
 import type { ClientConnection } from "./client-connections.ts";
-import type { Exchanges } from "./exchanges.ts";
+import type { Exchanges, PlaceHolder } from "./exchanges.ts";
 import type { OpenDatabases, Use } from "./open-databases.ts";
 import type { Places } from "./places.ts";
 import {
@@ -84,7 +84,7 @@ interface Held {
   readonly count: number;
 }
 
-export class Exchange implements AnswerTaker {
+export class Exchange implements AnswerTaker, PlaceHolder {
   readonly #client: Client;
   readonly #parts: ExchangeParts;
   readonly #held: Held[] = [];

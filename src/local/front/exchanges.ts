@@ -2,7 +2,7 @@
  * All requests that are under way, and the places that they share. When places run short, the requests whose clients keep others waiting
  * make room, the one that has done so longest first.
  */
-import type { Exchange } from "./exchange.ts";
+import type { ClientConnection } from "./client-connections.ts";
 import type { Places } from "./places.ts";
 
 export interface ExchangePlaces {
@@ -16,17 +16,31 @@ export interface ExchangePlaces {
   readonly requestBytes: Places;
 }
 
+/** Of a request that is under way, what is asked when places run short: an `Exchange`. */
+export interface PlaceHolder {
+  readonly connection: ClientConnection;
+  readonly peer: string;
+  /** Whether the server is at work on it. */
+  readonly isAtServer: boolean;
+  /** Bytes of the answer that wait for the client. */
+  readonly untaken: number;
+  holds(places: Places): boolean;
+  giveUp(): void;
+  /** Ends it when its client has kept it waiting for too long. Returns whether it should make room for others. */
+  check(elapsedMs: number): boolean;
+}
+
 /** How many are looked at for one that can make room: whoever asks when there is none must cost no more than that. */
 const MAX_LOOKS = 1000;
 
 export class Exchanges {
   readonly places: ExchangePlaces;
   readonly #answerBytes: number;
-  readonly #all = new Set<Exchange>();
+  readonly #all = new Set<PlaceHolder>();
   /** In the order in which they began to keep others waiting. */
-  readonly #stalled = new Set<Exchange>();
+  readonly #stalled = new Set<PlaceHolder>();
   /** Of these, those that the server is at work on. */
-  readonly #stalledAtServer = new Set<Exchange>();
+  readonly #stalledAtServer = new Set<PlaceHolder>();
 
   /** `answerBytes`: of answers that were not taken yet, beyond which those end whose clients keep others waiting. */
   constructor(places: ExchangePlaces, answerBytes: number) {
@@ -34,11 +48,11 @@ export class Exchanges {
     this.#answerBytes = answerBytes;
   }
 
-  add(exchange: Exchange): void {
+  add(exchange: PlaceHolder): void {
     this.#all.add(exchange);
   }
 
-  delete(exchange: Exchange): void {
+  delete(exchange: PlaceHolder): void {
     this.#all.delete(exchange);
     this.#unstall(exchange);
   }
@@ -74,7 +88,7 @@ export class Exchanges {
     }
   }
 
-  #stall(exchange: Exchange): void {
+  #stall(exchange: PlaceHolder): void {
     if (!this.#all.has(exchange)) return;
     if (exchange.isAtServer) this.#stalledAtServer.add(exchange);
     else this.#stalledAtServer.delete(exchange);
@@ -83,7 +97,7 @@ export class Exchanges {
     exchange.connection.stalled(1);
   }
 
-  #unstall(exchange: Exchange): void {
+  #unstall(exchange: PlaceHolder): void {
     this.#stalledAtServer.delete(exchange);
     if (this.#stalled.delete(exchange)) exchange.connection.stalled(-1);
   }

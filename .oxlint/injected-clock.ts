@@ -1,16 +1,27 @@
-/** Time and randomness are passed in: calls of the real ones are refused outside of the layers that hand them out. */
+/** Time, waiting and randomness are passed in: the real ones are refused outside of the files that hand them out. */
 import { ownsTheClock } from "./layers.ts";
-import { identifierName, literalText, pathBelowSrc, type Node, type Rule } from "./rule.ts";
+import { identifierName, isNode, literalText, pathBelowSrc, type Node, type Rule } from "./rule.ts";
 
 const clock = "take the time from the Clock that was passed in (core/clock.ts)";
 const entropy = "take randomness from the source that was passed in";
+const timers = "wait by the Timers that were passed in (core/timers.ts)";
 
-const replacements = new Map([
+/** Of globals: members. */
+const members = new Map([
   ["Date.now", clock],
   ["performance.now", clock],
   ["Math.random", entropy],
   ["crypto.randomUUID", entropy],
   ["crypto.getRandomValues", entropy],
+  ["scheduler.wait", timers],
+  ["AbortSignal.timeout", timers],
+]);
+
+/** Globals themselves, called or handed on. */
+const globals = new Map([
+  ["setTimeout", timers],
+  ["setInterval", timers],
+  ["setImmediate", timers],
 ]);
 
 export const injectedClock: Rule = {
@@ -26,9 +37,18 @@ export const injectedClock: Rule = {
     };
     return {
       MemberExpression(node) {
-        const called = memberName(node);
-        const replacement = called === undefined ? undefined : replacements.get(called);
-        if (replacement !== undefined) context.report({ message: `${called} is the real one: ${replacement}`, node });
+        const name = memberName(node);
+        const replacement = name === undefined ? undefined : members.get(name);
+        if (replacement !== undefined) context.report({ message: `${name} is the real one: ${replacement}`, node });
+        const ofGlobalThis = globalProperty(node);
+        const instead = ofGlobalThis === undefined ? undefined : globals.get(ofGlobalThis);
+        if (instead !== undefined) context.report({ message: `${ofGlobalThis} is the real one: ${instead}`, node });
+      },
+      Identifier(node) {
+        const name = identifierName(node) ?? "";
+        const replacement = globals.get(name);
+        if (replacement === undefined || namesMember(node)) return;
+        context.report({ message: `${name} is the real one: ${replacement}`, node });
       },
       NewExpression: dateWithoutTime,
       CallExpression: dateWithoutTime,
@@ -36,15 +56,26 @@ export const injectedClock: Rule = {
   },
 };
 
+/** Whether an identifier is the name of a member, as in `socket.setTimeout(1)` or `{ setTimeout: 1 }`, and not of a variable. */
+function namesMember(node: Node): boolean {
+  const { parent } = node;
+  if (!isNode(parent) || parent["computed"] === true) return false;
+  return parent["property"] === node || (parent["key"] === node && parent["shorthand"] !== true);
+}
+
 /** "Date.now" for `Date.now`, `Date["now"]` and `globalThis.Date.now`. */
 function memberName(node: Node): string | undefined {
-  const property = node["computed"] === true ? literalText(node["property"]) : identifierName(node["property"]);
+  const property = propertyOf(node);
   const object = node["object"];
-  const owner = identifierName(object) ?? globalProperty(object);
+  const owner = identifierName(object) ?? (isNode(object) ? globalProperty(object) : undefined);
   return owner === undefined || property === undefined ? undefined : `${owner}.${property}`;
 }
 
-function globalProperty(node: unknown): string | undefined {
-  if (typeof node !== "object" || node === null || !("object" in node) || !("property" in node)) return undefined;
-  return identifierName(node.object) === "globalThis" ? identifierName(node.property) : undefined;
+/** "Date" for `globalThis.Date` and `globalThis["Date"]`. */
+function globalProperty(node: Node): string | undefined {
+  return identifierName(node["object"]) === "globalThis" ? propertyOf(node) : undefined;
+}
+
+function propertyOf(node: Node): string | undefined {
+  return node["computed"] === true ? literalText(node["property"]) : identifierName(node["property"]);
 }

@@ -45,8 +45,8 @@ export const layers: Readonly<Record<string, Layer>> = {
 /** Paths below src/ whose code talks to the platform itself: they may import `cloudflare:*` and name its bindings' types. */
 export const knowsThePlatform = [/^objects\//, /^worker\.ts$/, /^backup\/destinations\/r2/];
 
-/** Paths below src/ that hand the real clock and the real randomness to the others. */
-export const ownsTheClock = [/^objects\//, /^worker\.ts$/, /^local\//];
+/** Paths below src/ that hand the real clock, timers and randomness to the others. */
+export const ownsTheClock = [/^objects\/system\.ts$/, /^local\//];
 
 /** "core", "backup/format", "doors/rest", "worker.ts": the layer of a path below src/. */
 export function layerOf(path: string): string {

@@ -18,15 +18,8 @@ import { thrownCalls } from "./doors/http/thrown.ts";
 import { managementDoor } from "./doors/management/door.ts";
 import { askDisk, DiskSpace } from "./objects/disk-space.ts";
 import type { Env } from "./objects/env.ts";
-import {
-  databaseStub,
-  organizationIndex,
-  organizationStub,
-  pastKeeper,
-  systemClock,
-  systemEntropy,
-  systemTimers,
-} from "./objects/stubs.ts";
+import { databaseStub, organizationIndex, organizationStub, pastKeeper } from "./objects/stubs.ts";
+import { systemClock, systemEntropy, systemTimers } from "./objects/system.ts";
 
 export { DatabaseObject } from "./objects/database-object.ts";
 export { IndexObject } from "./objects/index-object.ts";
@@ -60,7 +53,7 @@ function compose(env: Env): Handler {
     organization,
     pastKeeper: (id, grant) => pastKeeper(env, id, grant),
   });
-  const disk = new DiskSpace(askDisk(env.DISK), clock);
+  const disk = new DiskSpace(askDisk(env.DISK, systemTimers), clock);
   const noRoom = () => disk.refusalNow({ bytes: 0, leave: ({ reserve }) => reserve, refusal: diskIsFull });
   const failureOfThrown = thrownCalls({ clock, noRoom });
   const database = (id: string, grant: Grant) => databaseStub(env, id, grant);

@@ -64,6 +64,8 @@ export interface AlarmParts {
   readonly object: string;
   readonly clock: Clock;
   readonly timers: Timers;
+  /** From 0 to 1: spreads what would be tried again at once. */
+  readonly random: () => number;
 }
 
 export class AlarmClock {
@@ -100,7 +102,7 @@ export class AlarmClock {
     for (const { name, attempts, retry_at } of rows) {
       this.#failed.set(name, { attempts, retryAt: asUnixMs(retry_at) });
     }
-    this.#unfinished = new UnfinishedTasks(storage.sql, this.#clock);
+    this.#unfinished = new UnfinishedTasks(storage.sql, this.#clock, parts.random);
   }
 
   /** Learns where the alarm stands and has it set if that is not early enough. To be awaited before the first request. */

@@ -13,15 +13,15 @@ import type { Clock, UnixMs } from "../core/clock.ts";
 import { encryptionKeys } from "../contracts/encryption-keys.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import type { SyncStorage } from "../core/storage.ts";
-import type { BackupEnv } from "./env.ts";
-import { processName, systemEntropy, systemTimers } from "./stubs.ts";
+import type { Env } from "./env.ts";
+import { processName, systemEntropy, systemRandom, systemTimers } from "./system.ts";
 import { wayOut } from "./way-out.ts";
 
 export interface BackupParts {
   readonly storage: SyncStorage;
   readonly database: DatabaseSource;
   readonly clock: Clock;
-  readonly env: BackupEnv;
+  readonly env: Env;
   readonly dueBy: (at: UnixMs) => void;
 }
 
@@ -41,10 +41,10 @@ export function databaseBackup({ storage, database, clock, env, dueBy }: BackupP
 }
 
 export function timingBy(clock: Clock): Timing {
-  return { clock, random: Math.random, ...systemTimers };
+  return { clock, random: systemRandom, ...systemTimers };
 }
 
-export function secretBox({ CAIRN_ENCRYPTION_KEYS: text }: BackupEnv): SecretBox | Failure {
+export function secretBox({ CAIRN_ENCRYPTION_KEYS: text }: Pick<Env, "CAIRN_ENCRYPTION_KEYS">): SecretBox | Failure {
   const keys = text ? encryptionKeys(text) : failure("invalid", "it is not set.");
   if (!("ok" in keys)) return new SecretBox(keys, systemEntropy);
   return failure(
@@ -56,7 +56,7 @@ export function secretBox({ CAIRN_ENCRYPTION_KEYS: text }: BackupEnv): SecretBox
 export function openDestination(
   destination: BackupDestination,
   credentials: BackupCredentials | null,
-  env: BackupEnv,
+  env: Env,
   timing: Timing,
 ): Destination | Failure {
   if (destination.kind === "r2") {

@@ -7,7 +7,7 @@ import { DurableObject } from "cloudflare:workers";
 import { discardCopies } from "../backup/recovery/past-states.ts";
 import type { RestoreService } from "../backup/recovery/restore-service.ts";
 import { deletionOrder } from "../backup/continuous/deletion.ts";
-import type { BackupAnswer, BackupCommand, BackupDeletionOrder, DeletionStub } from "../contracts/backup-commands.ts";
+import type { BackupAnswer, BackupCommand, BackupDeletionOrder } from "../contracts/backup-commands.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { type Access, admittedRanges, type Grant, refusedAccess, refusedWrite } from "../contracts/grant.ts";
 import {
@@ -18,33 +18,31 @@ import {
 } from "../codec/datapath.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_RPC_ANSWER_BYTES } from "../core/limits.ts";
-import type { DatabaseControl, DatabaseSetup, DatabaseStats } from "../contracts/management.ts";
+import type { DatabaseSetup, DatabaseStats } from "../contracts/management.ts";
 import {
   deletionName,
   type PastInfo,
-  type PastKeeper,
   type PastRoom,
   type ReceiveOrder,
   type RestoreAnswer,
   type RestoreCommand,
   type RestoreJob,
-  type RestoreStub,
 } from "../contracts/restore-commands.ts";
 import { versionstampHex } from "../core/versionstamp.ts";
 import { isInitialized } from "../engine/engine-schema.ts";
-import { type DatabaseEnv, isWatched, type OpenDatabase, openDatabase } from "./database-wiring.ts";
+import { isWatched, type OpenDatabase, openDatabase } from "./database-wiring.ts";
 import { isDeletion, type OpenDeletion, openDeletion } from "./deletion-wiring.ts";
 import { ClockWatch, STARTS_ANEW } from "./clock-watch.ts";
 import { bury, claim, identityOf, wasSending } from "./identity.ts";
-import { ASKED_AT_HEADER, type DatabaseStub, type LargeAnswer, watchProtocol } from "../contracts/database.ts";
+import { ASKED_AT_HEADER, type LargeAnswer, watchProtocol } from "../contracts/database.ts";
+import type { Env } from "./env.ts";
+import type { DatabaseRole } from "./roles.ts";
 import type { Mode } from "./object-mode.ts";
 import { isVacant, modeFor, objectIn } from "./restore-wiring.ts";
-import { systemClock } from "./stubs.ts";
+import { systemClock } from "./system.ts";
 import { endSockets } from "./watch-sockets.ts";
 
-type Roles = DatabaseStub & DatabaseControl & RestoreStub & PastKeeper & DeletionStub;
-
-export class DatabaseObject extends DurableObject<DatabaseEnv> implements Roles {
+export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
   /** Only once there is a database here. */
   #open: OpenDatabase | null = null;
   /** Instead of a database: the object deletes the backup of one. */
@@ -53,7 +51,7 @@ export class DatabaseObject extends DurableObject<DatabaseEnv> implements Roles 
   /** Fillings begin one after the other: the same order may come again while it is begun. */
   #filling: Promise<unknown> = Promise.resolve();
 
-  constructor(ctx: DurableObjectState, env: DatabaseEnv) {
+  constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     const identity = identityOf(ctx.storage.sql);
     const setup = identity.state === "live" ? identity.setup : null;

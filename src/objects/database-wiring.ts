@@ -10,10 +10,8 @@ import { BackupReportTask } from "./backup-report-task.ts";
 import { databaseBackup } from "./backup-wiring.ts";
 import { CommitQueue } from "./commit-queue.ts";
 import { CountersTask } from "./counters-task.ts";
-import type { DatabaseObject } from "./database-object.ts";
-import type { DirectoryEnv } from "./directory-env.ts";
 import { askDisk, DiskSpace } from "./disk-space.ts";
-import type { BackupEnv, StorageEnv } from "./env.ts";
+import type { Env } from "./env.ts";
 import { alarmForExpiry, expiryTask } from "./expiry-task.ts";
 import { MAX_PROCESS_ANSWER_BYTES } from "../core/limits.ts";
 import { AnswerMemory } from "./answer-memory.ts";
@@ -22,7 +20,8 @@ import { ObjectMode } from "./object-mode.ts";
 import { databaseRestores } from "./restore-wiring.ts";
 import { Revocations } from "./revocations.ts";
 import { Room } from "./room.ts";
-import { alarmParts, organizationStub, systemClock, systemTimers } from "./stubs.ts";
+import { organizationStub } from "./stubs.ts";
+import { alarmParts, systemClock, systemTimers } from "./system.ts";
 import { UsageTask } from "./usage-task.ts";
 import { WatchSockets } from "./watch-sockets.ts";
 
@@ -41,13 +40,9 @@ export interface OpenDatabase {
   readonly restores: RestoreService;
 }
 
-export interface DatabaseEnv extends Pick<DirectoryEnv, "ORGANIZATIONS">, BackupEnv, StorageEnv {
-  readonly DATABASES: DurableObjectNamespace<DatabaseObject>;
-}
-
 export interface DatabaseParts {
   readonly ctx: DurableObjectState;
-  readonly env: DatabaseEnv;
+  readonly env: Env;
   /** null: it is nobody's. */
   readonly setup: DatabaseSetup | null;
   /** Leaves nothing of the object. */
@@ -90,7 +85,7 @@ export async function openDatabase({ ctx, env, setup, erase }: DatabaseParts): P
   const room = new Room({
     sql: storage.sql,
     database,
-    disk: new DiskSpace(askDisk(env.DISK), systemClock),
+    disk: new DiskSpace(askDisk(env.DISK, systemTimers), systemClock),
     // Whoever tells how much the disk holds has no other bound.
     limit: env.DISK === undefined ? MAX_DATABASE_BYTES : Number.POSITIVE_INFINITY,
   });
@@ -142,7 +137,7 @@ function usageOf(
   database: Database,
   { organizationId, databaseId }: DatabaseSetup,
   { storage }: DurableObjectState,
-  env: DatabaseEnv,
+  env: Env,
 ): UsageTask {
   return new UsageTask({
     sql: storage.sql,
@@ -156,7 +151,7 @@ function backupReportOf(
   backup: Backup,
   { organizationId, databaseId }: DatabaseSetup,
   { storage }: DurableObjectState,
-  env: DatabaseEnv,
+  env: Env,
 ): BackupReportTask {
   return new BackupReportTask({
     sql: storage.sql,

@@ -5,8 +5,8 @@ import type { Clock } from "../core/clock.ts";
 import { isInitialized } from "../engine/engine-schema.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import { openDestination, secretBox, timingBy } from "./backup-wiring.ts";
-import type { BackupEnv } from "./env.ts";
-import { alarmParts } from "./stubs.ts";
+import type { Env } from "./env.ts";
+import { alarmParts } from "./system.ts";
 
 export interface OpenDeletion {
   readonly deletion: BackupDeletion;
@@ -16,7 +16,7 @@ export interface OpenDeletion {
 export interface DeletionParts {
   readonly ctx: DurableObjectState;
   readonly clock: Clock;
-  readonly env: BackupEnv;
+  readonly env: Env;
   readonly erase: () => Promise<void>;
 }
 

@@ -10,6 +10,7 @@
 import type { Clock } from "../core/clock.ts";
 import type { Failure } from "../core/errors.ts";
 import type { DiskFigures } from "../core/storage-room.ts";
+import { type Timers, withDeadline } from "../core/timers.ts";
 
 /** Further above what is to be left free than this, figures of a second ago decide: no disk is filled faster. */
 const PLENTY_BYTES = 512 * 1024 * 1024;
@@ -125,11 +126,16 @@ export class DiskSpace {
 }
 
 /** The figures as `npm start` serves them. */
-export function askDisk(disk: Fetcher | undefined): (() => Promise<DiskFigures>) | null {
+export function askDisk(disk: Pick<Fetcher, "fetch"> | undefined, timers: Timers): (() => Promise<DiskFigures>) | null {
   if (disk === undefined) return null;
-  return async () => {
-    const answer = await disk.fetch("http://disk/", { signal: AbortSignal.timeout(LONGEST_ANSWER_MS) });
+  const ask = async (signal: AbortSignal): Promise<DiskFigures> => {
+    const answer = await disk.fetch("http://disk/", { signal });
     // Served by us, from a value of this type.
     return answer.json<DiskFigures>();
+  };
+  return async () => {
+    const figures = await withDeadline<DiskFigures | null>(timers, LONGEST_ANSWER_MS, ask, () => null);
+    if (figures === null) throw new Error(`there was no answer within ${LONGEST_ANSWER_MS} ms`);
+    return figures;
   };
 }

@@ -1,17 +1,19 @@
 /** The Durable Object that lists the deployment's organizations; there is one, and no other request touches it. */
 import { DurableObject } from "cloudflare:workers";
 import type { Failure } from "../core/errors.ts";
-import type { Caller, CreatedOrganization, IndexStub, NewOrganization, Page } from "../contracts/management.ts";
+import type { Caller, CreatedOrganization, NewOrganization, Page } from "../contracts/management.ts";
 import { OrganizationIndex } from "../directory/organization-index.ts";
 import { AlarmClock } from "./alarm-clock.ts";
-import type { DirectoryEnv } from "./directory-env.ts";
-import { alarmParts, organizationStub, systemClock } from "./stubs.ts";
+import type { Env } from "./env.ts";
+import type { IndexRole } from "./roles.ts";
+import { organizationStub } from "./stubs.ts";
+import { alarmParts, systemClock } from "./system.ts";
 
-export class IndexObject extends DurableObject<DirectoryEnv> implements IndexStub {
+export class IndexObject extends DurableObject<Env> implements IndexRole {
   readonly #index: OrganizationIndex;
   readonly #alarms: AlarmClock;
 
-  constructor(ctx: DurableObjectState, env: DirectoryEnv) {
+  constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     const index = new OrganizationIndex(ctx.storage, {
       clock: systemClock,

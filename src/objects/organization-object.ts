@@ -13,7 +13,6 @@ import type {
   ExchangeMode,
   Input,
   OrganizationSetup,
-  OrganizationStub,
   Output,
   TokenCaller,
   UsageCounters,
@@ -25,18 +24,11 @@ import type { OrganizationParts } from "../directory/organization-parts.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import { secretBox } from "./backup-wiring.ts";
 import { ClockWatch, STARTS_ANEW } from "./clock-watch.ts";
-import type { DirectoryEnv } from "./directory-env.ts";
 import { askDisk, DiskSpace, type Need } from "./disk-space.ts";
-import type { BackupEnv, StorageEnv, WebhookEnv } from "./env.ts";
-import {
-  alarmParts,
-  databaseControl,
-  knowsJurisdictions,
-  organizationIndex,
-  systemClock,
-  systemEntropy,
-  systemTimers,
-} from "./stubs.ts";
+import type { Env } from "./env.ts";
+import type { OrganizationRole } from "./roles.ts";
+import { databaseControl, knowsJurisdictions, organizationIndex } from "./stubs.ts";
+import { alarmParts, systemClock, systemEntropy, systemTimers } from "./system.ts";
 import { wayOut } from "./way-out.ts";
 
 interface Open {
@@ -45,11 +37,6 @@ interface Open {
   readonly alarms: AlarmClock;
 }
 
-type OrganizationEnv = DirectoryEnv &
-  Pick<BackupEnv, "CAIRN_ENCRYPTION_KEYS" | "CAIRN_DESTINATIONS"> &
-  WebhookEnv &
-  StorageEnv;
-
 /** A new database's file and write-ahead log, before anything is stored in it. */
 const DATABASE_NEED: Need = {
   bytes: 512 * 1024,
@@ -57,11 +44,11 @@ const DATABASE_NEED: Need = {
   refusal: noRoomForDatabase,
 };
 
-export class OrganizationObject extends DurableObject<OrganizationEnv> implements OrganizationStub {
+export class OrganizationObject extends DurableObject<Env> implements OrganizationRole {
   #open: Open | null = null;
   readonly #clockWatch = new ClockWatch(systemClock, () => void this.#startAnew());
 
-  constructor(ctx: DurableObjectState, env: OrganizationEnv) {
+  constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     if (isInitialized(ctx.storage)) void ctx.blockConcurrencyWhile(() => this.#start(null));
   }
@@ -116,7 +103,7 @@ export class OrganizationObject extends DurableObject<OrganizationEnv> implement
   async #start(setup: OrganizationSetup | null): Promise<void> {
     const { storage } = this.ctx;
     const organization = new Organization(storage, setup);
-    const disk = new DiskSpace(askDisk(this.env.DISK), systemClock);
+    const disk = new DiskSpace(askDisk(this.env.DISK, systemTimers), systemClock);
     const service = new OrganizationService(organization, {
       clock: systemClock,
       entropy: systemEntropy,
@@ -138,7 +125,7 @@ export class OrganizationObject extends DurableObject<OrganizationEnv> implement
 }
 
 /** Events go where backups may go, by a way out of their own. */
-function webhookParts(env: OrganizationEnv): OrganizationParts["webhooks"] {
+function webhookParts(env: Env): OrganizationParts["webhooks"] {
   return { strict: env.CAIRN_DESTINATIONS !== "any", timers: systemTimers, fetch: wayOut(env.WEBHOOKS, env) };
 }
 

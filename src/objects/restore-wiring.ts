@@ -11,14 +11,12 @@ import type { SyncStorage } from "../core/storage.ts";
 import type { Database } from "../engine/database.ts";
 import { SideState } from "../engine/side-state.ts";
 import { openDestination, secretBox, timingBy } from "./backup-wiring.ts";
-import type { DatabaseObject } from "./database-object.ts";
-import type { BackupEnv } from "./env.ts";
+import type { Env } from "./env.ts";
 import type { Mode, ObjectMode } from "./object-mode.ts";
 import type { Room } from "./room.ts";
 import { withPlainAnswers } from "./plain-answers.ts";
-import { systemEntropy, within } from "./stubs.ts";
-
-type RestoreEnv = BackupEnv & { readonly DATABASES: DurableObjectNamespace<DatabaseObject> };
+import { within } from "./stubs.ts";
+import { systemEntropy, systemTurn } from "./system.ts";
 
 export interface RestoreParts {
   readonly storage: SyncStorage;
@@ -27,7 +25,7 @@ export interface RestoreParts {
   readonly mode: ObjectMode;
   readonly room: Room;
   readonly clock: Clock;
-  readonly env: RestoreEnv;
+  readonly env: Env;
   readonly revoked: () => readonly RevokedToken[];
   readonly objectName: string;
   /** Where the objects of this database are kept. */
@@ -62,13 +60,13 @@ export function databaseRestores(parts: RestoreParts): RestoreService {
     object: (name) => objectIn(env, jurisdiction, name),
     otherDatabase: (id, where) => objectIn(env, where, id),
     dueBy,
-    breathe: () => scheduler.wait(0),
+    breathe: systemTurn,
   });
 }
 
 /** Another object of databases, in the jurisdiction that this one is in. */
 export function objectIn(
-  env: Pick<RestoreEnv, "DATABASES">,
+  env: Pick<Env, "DATABASES">,
   jurisdiction: Jurisdiction | null,
   name: string,
 ): RestoreStub & DeletionStub {

@@ -1,55 +1,21 @@
-/** Where each object is found, and the real clock, timers and randomness. */
+/** Where each object is found. */
 import { assert } from "../core/assert.ts";
-import { toHex } from "../core/bytes.ts";
 import type { Grant } from "../contracts/grant.ts";
-import { asUnixMs, type Clock } from "../core/clock.ts";
-import type { Entropy } from "../core/entropy.ts";
 import type { DatabaseControl, IndexStub, OrganizationStub } from "../contracts/management.ts";
 import type { Jurisdiction, LocationHint } from "../contracts/placement.ts";
 import { type PastKeeper, pastName } from "../contracts/restore-commands.ts";
-import type { Timers } from "../core/timers.ts";
 import { versionOfHex } from "../core/versionstamp.ts";
-import type { AlarmParts } from "./alarm-clock.ts";
-import type { DatabaseObject } from "./database-object.ts";
-import type { DirectoryEnv } from "./directory-env.ts";
 import type { Env } from "./env.ts";
 import { ASKED_AT_HEADER, type DatabaseStub } from "../contracts/database.ts";
 import { PastDatabase } from "./past-database.ts";
 import { withPlainAnswers } from "./plain-answers.ts";
-
-export const systemClock: Clock = { now: () => asUnixMs(Date.now()) };
-
-export const systemEntropy: Entropy = {
-  bytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
-  uuid: () => crypto.randomUUID(),
-};
-
-export const systemTimers: Timers = {
-  after(ms, callback) {
-    const timer = setTimeout(callback, ms);
-    return () => clearTimeout(timer);
-  },
-};
-
-export function alarmParts(id: DurableObjectId): AlarmParts {
-  return { object: id.toString(), clock: systemClock, timers: systemTimers };
-}
-
-let nameOfProcess: string | null = null;
-
-/**
- * 32 hex digits that tell this process from every other, also from one that runs on a copy of the same data: they are kept nowhere.
- * Made at the first use, since the platform gives no randomness while a Worker is loaded.
- */
-export function processName(): string {
-  nameOfProcess ??= toHex(systemEntropy.bytes(16));
-  return nameOfProcess;
-}
+import type { DatabaseRole } from "./roles.ts";
+import { systemClock } from "./system.ts";
 
 /** The one index of the deployment. */
 const INDEX_NAME = "organizations";
 
-export function organizationStub(env: Pick<DirectoryEnv, "ORGANIZATIONS">, id: string): OrganizationStub {
+export function organizationStub(env: Pick<Env, "ORGANIZATIONS">, id: string): OrganizationStub {
   const object = withPlainAnswers(env.ORGANIZATIONS.getByName(id));
   return {
     initialize: (setup) => object.initialize(setup),
@@ -60,7 +26,7 @@ export function organizationStub(env: Pick<DirectoryEnv, "ORGANIZATIONS">, id: s
   };
 }
 
-export function organizationIndex(env: Pick<DirectoryEnv, "INDEX">): IndexStub {
+export function organizationIndex(env: Pick<Env, "INDEX">): IndexStub {
   return withPlainAnswers(env.INDEX.getByName(INDEX_NAME));
 }
 
@@ -70,7 +36,7 @@ export interface Placement {
 }
 
 export function databaseControl(
-  env: Pick<DirectoryEnv, "DATABASES">,
+  env: Pick<Env, "DATABASES">,
   id: string,
   { jurisdiction, locationHint }: Placement,
 ): DatabaseControl {
@@ -102,7 +68,7 @@ export function pastKeeper(env: Pick<Env, "DATABASES">, id: string, grant: Grant
 }
 
 /** Each call carries the time at which it is made, which the object's own clock may not tell (`clock-watch.ts`). */
-function dataPath(object: DurableObjectStub<DatabaseObject>): DatabaseStub {
+function dataPath(object: DurableObjectStub<DatabaseRole>): DatabaseStub {
   return {
     snapshotRead: (grant, request) => object.snapshotRead(grant, request, systemClock.now()),
     atomicWrite: (grant, request) => object.atomicWrite(grant, request, systemClock.now()),
@@ -113,11 +79,7 @@ function dataPath(object: DurableObjectStub<DatabaseObject>): DatabaseStub {
   };
 }
 
-function granted(
-  env: Pick<Env, "DATABASES">,
-  name: string,
-  { jurisdiction }: Grant,
-): DurableObjectStub<DatabaseObject> {
+function granted(env: Pick<Env, "DATABASES">, name: string, { jurisdiction }: Grant): DurableObjectStub<DatabaseRole> {
   return within(env.DATABASES, jurisdiction).getByName(name);
 }
 
@@ -130,7 +92,7 @@ export function within<Kind extends Rpc.DurableObjectBranded>(
 }
 
 /** Whether the platform can keep objects to a jurisdiction: plain workerd cannot. */
-export function knowsJurisdictions(env: Pick<DirectoryEnv, "DATABASES">): boolean {
+export function knowsJurisdictions(env: Pick<Env, "DATABASES">): boolean {
   try {
     env.DATABASES.jurisdiction("eu");
     return true;

@@ -36,14 +36,17 @@ interface Row extends Record<string, SqlStorageValue> {
 export class UnfinishedTasks {
   readonly #sql: SqlStorage;
   readonly #clock: Clock;
+  readonly #random: () => number;
   readonly #tasks = new Map<string, Unfinished>();
   /** Of those that are late, the ones that have not run since the object started. */
   readonly #suspects = new Set<string>();
   #hasTable: boolean;
 
-  constructor(sql: SqlStorage, clock: Clock) {
+  /** `random`: from 0 to 1. */
+  constructor(sql: SqlStorage, clock: Clock, random: () => number) {
     this.#sql = sql;
     this.#clock = clock;
+    this.#random = random;
     this.#hasTable = sql.exec("SELECT 1 FROM sqlite_schema WHERE name = 'unfinished_tasks'").toArray().length > 0;
     const rows = this.#hasTable ? sql.exec<Row>("SELECT name, begun, not_before FROM unfinished_tasks").toArray() : [];
     for (const { name, begun, not_before } of rows) this.#notice(name, begun, not_before);
@@ -90,7 +93,7 @@ export class UnfinishedTasks {
     const isHeld = begun >= MAX_DEATHS_OF_WORK;
     const wait = isHeld
       ? backoffMs(begun - MAX_DEATHS_OF_WORK, LONGEST_HOLD_MS, FIRST_HOLD_MS)
-      : Math.floor(Math.random() * WAIT_AFTER_DEATH_MS);
+      : Math.floor(this.#random() * WAIT_AFTER_DEATH_MS);
     this.#write(name, { begun, notBefore: asUnixMs(this.#clock.now() + wait) });
     console.error(`task ${name} was under way when the object died (${begun} in a row, next in ${wait} ms)`);
   }

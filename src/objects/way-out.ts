@@ -4,12 +4,12 @@
  */
 import { goesThroughProxy, type ProxiedRequests } from "../core/outbound-proxy.ts";
 import { isUnreachableReason, Unreachable, UNREACHABLE_HEADER } from "../core/unreachable.ts";
-import type { OutboundEnv } from "./env.ts";
+import type { Env } from "./env.ts";
 
 export type WayOut = (url: string, init: RequestInit) => Promise<Response>;
 
 /** `network` undefined: the global fetch. */
-export function wayOut(network: Fetcher | undefined, env: OutboundEnv): WayOut {
+export function wayOut(network: Fetcher | undefined, env: Pick<Env, "REASONS" | "PROXY" | "CAIRN_PROXIED">): WayOut {
   const direct = directly(network, env.REASONS);
   const { PROXY: proxy, CAIRN_PROXIED: proxied } = env;
   if (proxy === undefined || proxied === undefined || proxied === null) return direct;

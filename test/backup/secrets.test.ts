@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { SecretBox } from "../../src/backup/secrets.ts";
 import { encryptionKeys } from "../../src/contracts/encryption-keys.ts";
-import { systemEntropy } from "../../src/objects/stubs.ts";
+import { systemEntropy } from "../../src/objects/system.ts";
 import { secretBox } from "../support/workerd/backup.ts";
 
 const place = { databaseId: "db", backupId: "one" };

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { AccessTokenKeys } from "../../src/directory/access-token.ts";
-import { systemEntropy } from "../../src/objects/stubs.ts";
+import { systemEntropy } from "../../src/objects/system.ts";
 import { accessTokenKeys, DEPLOYMENT_TOKEN, keysOf, ok } from "../support/workerd/directory.ts";
 
 const organizationId = "6f1b3e0a-1111-4222-8333-444455556666";

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { MAX_WEBHOOK_URL_CHARACTERS } from "../../src/core/limits.ts";
 import { newWebhookSecret, signatureHeaders } from "../../src/directory/webhook-signature.ts";
 import { parseWebhookUrl } from "../../src/directory/webhook-url.ts";
-import { systemEntropy } from "../../src/objects/stubs.ts";
+import { systemEntropy } from "../../src/objects/system.ts";
 
 const [strict, lenient] = [{ strict: true }, { strict: false }];
 

@@ -117,7 +117,11 @@ class Metered {
     const { sql } = this.#inner;
     const deleteAlarm = async () => void (this.alarm = null);
     const alarms = { sql, getAlarm: async () => this.alarm, setAlarm, deleteAlarm, sync: async () => undefined };
-    this.#alarms = new AlarmClock(alarms, { object: "metered", clock, timers: this.#timers }, uses);
+    this.#alarms = new AlarmClock(
+      alarms,
+      { object: "metered", clock, timers: this.#timers, random: Math.random },
+      uses,
+    );
     this.database = database;
     await this.#alarms.start();
     this.#timers.run();

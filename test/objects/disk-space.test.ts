@@ -3,7 +3,7 @@ import { expect, test, vi } from "vitest";
 import type { Failure } from "../../src/core/errors.ts";
 import type { AtomicWrite, Mutation } from "../../src/core/operations.ts";
 import { diskIsFull, diskIsNearlyFull } from "../../src/core/storage-room.ts";
-import { DiskKnowledge, DiskSpace } from "../../src/objects/disk-space.ts";
+import { askDisk, DiskKnowledge, DiskSpace } from "../../src/objects/disk-space.ts";
 import { Room } from "../../src/objects/room.ts";
 import { FakeTimers, turns } from "../support/fake-timers.ts";
 import { key, remove, set, write } from "../support/workerd/engine.ts";
@@ -216,4 +216,21 @@ test("a database of its platform's size takes deletes alone, and writes again on
   expect(disk.remove()).toBeNull();
   disk.sql.databaseSize = limit / 2;
   expect(disk.set(8 * MIB)).toBeNull();
+});
+
+test("a keeper that does not answer is given a second", async () => {
+  const time = new FakeTimers();
+  let signal: AbortSignal | null | undefined;
+  const silent: Pick<Fetcher, "fetch"> = {
+    fetch: (_: unknown, init?: RequestInit) => {
+      signal = init?.signal;
+      return new Promise(() => undefined);
+    },
+  };
+  const outcome = askDisk(silent, time)?.().catch(String);
+  time.advance(999);
+  expect(signal?.aborted).toBe(false);
+  time.advance(1);
+  expect(await outcome).toBe("Error: there was no answer within 1000 ms");
+  expect(signal?.aborted).toBe(true);
 });

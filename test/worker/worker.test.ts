@@ -7,7 +7,7 @@ import { encodeAtomicWrite } from "../../src/codec/datapath-requests.ts";
 import { DataTokens, FOREVER } from "../../src/directory/data-token.ts";
 import { deploymentOf } from "../../src/directory/deployment.ts";
 import type { Env } from "../../src/objects/env.ts";
-import { systemClock } from "../../src/objects/stubs.ts";
+import { systemClock } from "../../src/objects/system.ts";
 import worker from "../../src/worker.ts";
 import { CAIRN_DEPLOYMENT_TOKEN, CAIRN_SIGNING_KEYS } from "../support/deployment-secrets.ts";
 import { key, set, text, write } from "../support/workerd/engine.ts";

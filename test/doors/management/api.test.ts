@@ -14,7 +14,7 @@ import { accessTokens, context, exchangeToken, ok } from "../../support/workerd/
 import { asVersion, versionstampHex } from "../../../src/core/versionstamp.ts";
 import { DirectoryAuthority, type DirectoryAuthorityParts } from "../../../src/directory/directory-authority.ts";
 import { isFailure } from "../../../src/contracts/management.ts";
-import { systemClock } from "../../../src/objects/stubs.ts";
+import { systemClock } from "../../../src/objects/system.ts";
 
 const deployment = { token: DEPLOYMENT_TOKEN };
 /** What databases were asked about their past. */

@@ -74,7 +74,7 @@ export async function withClock(
     const one = new TestTask("one");
     const two = new TestTask("two");
     const timers = new HeldTimers();
-    const around = { object: `alarm ${++alarms}`, clock: time, timers };
+    const around = { object: `alarm ${++alarms}`, clock: time, timers, random: Math.random };
     const open = () => new AlarmClock(alarm, around, [one, two]);
     const started = async () => {
       const clock = open();

@@ -14,7 +14,7 @@ import type { SyncStorage } from "../../../src/core/storage.ts";
 import type { Timers } from "../../../src/core/timers.ts";
 import type { Version } from "../../../src/core/versionstamp.ts";
 import { Database } from "../../../src/engine/database.ts";
-import { systemEntropy } from "../../../src/objects/stubs.ts";
+import { systemEntropy } from "../../../src/objects/system.ts";
 import { openS3At } from "../open-s3.ts";
 import { destinationAt } from "../s3-place.ts";
 import { MovableClock, versionOf, write } from "./engine.ts";

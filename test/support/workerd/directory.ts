@@ -13,11 +13,12 @@ import { signingKeys, type SigningKeys } from "../../../src/contracts/signing-ke
 import type { ManagementContext } from "../../../src/doors/management/context.ts";
 import { thrownCalls } from "../../../src/doors/http/thrown.ts";
 import { managementDoor } from "../../../src/doors/management/door.ts";
-import type { DirectoryEnv } from "../../../src/objects/directory-env.ts";
-import { organizationIndex, organizationStub, systemClock, systemEntropy } from "../../../src/objects/stubs.ts";
+import type { Env } from "../../../src/objects/env.ts";
+import { organizationIndex, organizationStub } from "../../../src/objects/stubs.ts";
+import { systemClock, systemEntropy } from "../../../src/objects/system.ts";
 import type { FakeDatabaseObject } from "./directory-worker.ts";
 
-interface TestEnv extends Omit<DirectoryEnv, "DATABASES"> {
+interface TestEnv extends Omit<Env, "DATABASES"> {
   readonly DATABASES: DurableObjectNamespace<FakeDatabaseObject>;
 }
 

@@ -19,7 +19,7 @@ import { Organization } from "../../../src/directory/organization.ts";
 import { EVERY_SCOPE } from "../../../src/directory/scopes.ts";
 import { OrganizationService } from "../../../src/directory/organization-service.ts";
 import { secretBox } from "../../../src/objects/backup-wiring.ts";
-import { systemEntropy } from "../../../src/objects/stubs.ts";
+import { systemEntropy } from "../../../src/objects/system.ts";
 import { HeldTimers } from "../held-timers.ts";
 import { MovedClock, ok } from "./directory.ts";
 

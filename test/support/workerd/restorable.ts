@@ -4,7 +4,7 @@ import { RestoreService } from "../../../src/backup/recovery/restore-service.ts"
 import type { RestoreCommand, RestoreJob } from "../../../src/contracts/restore-commands.ts";
 import { type Version, versionstampHex } from "../../../src/core/versionstamp.ts";
 import { SideState } from "../../../src/engine/side-state.ts";
-import { systemEntropy } from "../../../src/objects/stubs.ts";
+import { systemEntropy } from "../../../src/objects/system.ts";
 import { openS3, secretBox, type TestBackup } from "./backup.ts";
 import { describe as describeEntries, endlessRoom } from "./restore.ts";
 

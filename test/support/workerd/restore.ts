@@ -20,7 +20,7 @@ import { type Version, versionstampHex } from "../../../src/core/versionstamp.ts
 import { Database } from "../../../src/engine/database.ts";
 import { SideState } from "../../../src/engine/side-state.ts";
 import { VerificationSchedule } from "../../../src/backup/recovery/verification-schedule.ts";
-import { systemEntropy } from "../../../src/objects/stubs.ts";
+import { systemEntropy } from "../../../src/objects/system.ts";
 import type { ModelState } from "../backup-writer.ts";
 import { secretBox } from "./backup.ts";
 import { MovableClock } from "./engine.ts";

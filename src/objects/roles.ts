@@ -1,0 +1,53 @@
+/**
+ * What each class of objects can be asked by others, through its namespace. The namespaces are typed by these and not by the classes, so
+ * that whoever calls an object does not depend on what it is made of.
+ *
+ * `askedAt` is the time by the caller's clock, which the object's own may not tell (`clock-watch.ts`); undefined: the caller has none
+ * that is better than the object's own.
+ */
+import type { BackupAnswer, BackupCommand, DeletionStub } from "../contracts/backup-commands.ts";
+import type { DatabaseStub, LargeAnswer } from "../contracts/database.ts";
+import type { Grant } from "../contracts/grant.ts";
+import type {
+  Caller,
+  CommandName,
+  DatabaseControl,
+  ExchangeMode,
+  IndexStub,
+  Input,
+  OrganizationStub,
+  Output,
+  TokenCaller,
+} from "../contracts/management.ts";
+import type {
+  PastInfo,
+  PastKeeper,
+  PastRoom,
+  RestoreAnswer,
+  RestoreCommand,
+  RestoreStub,
+} from "../contracts/restore-commands.ts";
+import type { UnixMs } from "../core/clock.ts";
+import type { Failure } from "../core/errors.ts";
+
+export interface DatabaseRole
+  extends DatabaseStub, DatabaseControl, RestoreStub, PastKeeper, DeletionStub, Rpc.DurableObjectBranded {
+  snapshotRead(grant: Grant, request: Uint8Array, askedAt?: UnixMs): Promise<Uint8Array | LargeAnswer | Failure>;
+  atomicWrite(grant: Grant, request: Uint8Array, askedAt?: UnixMs): Promise<Uint8Array | Failure>;
+  backup(command: BackupCommand, askedAt?: UnixMs): Promise<BackupAnswer>;
+  restore(command: RestoreCommand, askedAt?: UnixMs): Promise<RestoreAnswer | Failure>;
+  openPast(grant: Grant, at: string, room: PastRoom, askedAt?: UnixMs): Promise<PastInfo | Failure>;
+}
+
+export interface OrganizationRole extends OrganizationStub, Rpc.DurableObjectBranded {
+  run<Name extends CommandName>(
+    caller: Caller,
+    named: string | null,
+    name: Name,
+    input: Input<Name>,
+    askedAt?: UnixMs,
+  ): Promise<Output<Name> | Failure>;
+  exchange(caller: TokenCaller, databaseId: string, mode?: ExchangeMode, askedAt?: UnixMs): Promise<Grant | Failure>;
+}
+
+export interface IndexRole extends IndexStub, Rpc.DurableObjectBranded {}

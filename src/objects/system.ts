@@ -1,0 +1,44 @@
+/**
+ * The real clock, timers and randomness: the only ones of the Worker. Whatever measures time, waits or needs chance is given these by the
+ * wiring beside, so that tests can give it others.
+ */
+import { toHex } from "../core/bytes.ts";
+import { asUnixMs, type Clock } from "../core/clock.ts";
+import type { Entropy } from "../core/entropy.ts";
+import type { Timers } from "../core/timers.ts";
+import type { AlarmParts } from "./alarm-clock.ts";
+
+export const systemClock: Clock = { now: () => asUnixMs(Date.now()) };
+
+export const systemEntropy: Entropy = {
+  bytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
+  uuid: () => crypto.randomUUID(),
+};
+
+/** From 0 to 1, for spreading what would happen at once; anybody may guess it. */
+export const systemRandom = (): number => Math.random();
+
+export const systemTimers: Timers = {
+  after(ms, callback) {
+    const timer = setTimeout(callback, ms);
+    return () => clearTimeout(timer);
+  },
+};
+
+export function alarmParts(id: DurableObjectId): AlarmParts {
+  return { object: id.toString(), clock: systemClock, timers: systemTimers, random: systemRandom };
+}
+
+/** Lets other requests of this object be answered in between. */
+export const systemTurn = (): Promise<void> => scheduler.wait(0);
+
+let nameOfProcess: string | null = null;
+
+/**
+ * 32 hex digits that tell this process from every other, also from one that runs on a copy of the same data: they are kept nowhere.
+ * Made at the first use, since the platform gives no randomness while a Worker is loaded.
+ */
+export function processName(): string {
+  nameOfProcess ??= toHex(systemEntropy.bytes(16));
+  return nameOfProcess;
+}

@@ -7,6 +7,7 @@ import { measureGrowth } from "./parts/growth.ts";
 import { measureKvConnect } from "./parts/kv-connect.ts";
 import { countRows } from "./parts/rows.ts";
 import { measureSpace } from "./parts/space.ts";
+import { measureStart } from "./parts/start.ts";
 import { targetTable, type Report, type Table } from "./report.ts";
 import { formatTable } from "./table.ts";
 
@@ -17,6 +18,7 @@ const PARTS: Record<PartName, (options: BenchOptions, folder: string) => Promise
   growth: measureGrowth,
   space: measureSpace,
   front: measureFront,
+  start: measureStart,
   directory: measureDirectory,
 };
 

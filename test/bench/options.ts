@@ -2,7 +2,7 @@
 import { parseArgs } from "node:util";
 import { workloadNames, type WorkloadName } from "./workloads.ts";
 
-export const partNames = ["kv-connect", "engine", "rows", "growth", "space", "front", "directory"] as const;
+export const partNames = ["kv-connect", "engine", "rows", "growth", "space", "front", "start", "directory"] as const;
 export type PartName = (typeof partNames)[number];
 
 export interface PeerOptions {

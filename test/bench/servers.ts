@@ -91,6 +91,18 @@ export async function serveCairn(folder: string): Promise<Cairn> {
   return { ...server, url, deploymentToken, ...(await exchange(connectUrl, accessToken)) };
 }
 
+/** What `serveCairn` has left in a folder, served once more. */
+export async function serveCairnAgain(folder: string): Promise<RunningServer> {
+  const secrets = deploymentSecrets(folder, {}, ["127.0.0.1"]);
+  if ("ok" in secrets) throw new Error(secrets.message);
+  return serve("src/worker.ts", cairnDeployment, secrets, folder);
+}
+
+/** A Worker that does nothing. */
+export function serveEmpty(folder: string): Promise<RunningServer> {
+  return serve("test/bench/worker/empty-worker.ts", { variables: [], namespaces: [] }, {}, folder);
+}
+
 export interface Bench extends RunningServer {
   run(task: EngineTask): Promise<EngineTaskResult>;
 }

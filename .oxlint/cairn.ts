@@ -2,7 +2,6 @@
 import { guardedHandlers } from "./guarded-handlers.ts";
 import { importArrows } from "./import-arrows.ts";
 import { injectedClock } from "./injected-clock.ts";
-import { platformTypes } from "./platform-types.ts";
 
 export default {
   meta: { name: "cairn" },
@@ -10,6 +9,5 @@ export default {
     "guarded-handlers": guardedHandlers,
     "import-arrows": importArrows,
     "injected-clock": injectedClock,
-    "platform-types": platformTypes,
   },
 };

@@ -42,8 +42,11 @@ export const layers: Readonly<Record<string, Layer>> = {
   local: { imports: [...shared, "client", "doors/http", "doors/*"], packages: ["node:", "esbuild"] },
 };
 
-/** Paths below src/ whose code talks to the platform itself: they may import `cloudflare:*` and name its bindings' types. */
-export const knowsThePlatform = [/^objects\//, /^worker\.ts$/, /^backup\/destinations\/r2/];
+/**
+ * Paths below src/ whose code talks to the platform itself: they may import `cloudflare:*` and name its types. Everything else is
+ * compiled without them (`tsconfig.portable.json`), or is Node's (`local/`).
+ */
+export const knowsThePlatform = [/^objects\//, /^worker\.ts$/, /^backup\/destinations\/r2\.ts$/];
 
 /** Paths below src/ that hand the real clock, timers and randomness to the others. */
 export const ownsTheClock = [/^objects\/system\.ts$/, /^local\//];

@@ -20,7 +20,18 @@ export interface DatabaseStub {
    * `POST /snapshot_read`: as above, streamed; a failure is a JSON body with status 400 or above.
    * `GET /watch` with `Upgrade: websocket`: see `watchProtocol`. Both carry the grant as JSON in `x-cairn-grant`.
    */
-  fetch(request: Request): Promise<Response>;
+  fetch(request: Request): Promise<Response & { readonly webSocket?: WatchSocket | null }>;
+}
+
+/** The door's end of a watch, of which the response to the upgrade has it. A part of workerd's WebSocket. */
+export interface WatchSocket {
+  binaryType: "blob" | "arraybuffer";
+  addEventListener(type: "message", handle: (event: { readonly data: string | ArrayBuffer }) => void): void;
+  addEventListener(type: "close" | "error", handle: () => void): void;
+  /** Events come from now on. */
+  accept(): void;
+  send(message: string | Uint8Array): void;
+  close(code: number): void;
 }
 
 /**

@@ -11,6 +11,12 @@ export function compareBytes(a: Uint8Array, b: Uint8Array): number {
   return a.length - b.length;
 }
 
+/** As the web's interfaces take bytes: in memory that no other thread writes to. */
+export function unshared(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  // Nothing of ours makes memory that is shared, and no protocol hands us any.
+  return bytes as Uint8Array<ArrayBuffer>;
+}
+
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && compareBytes(a, b) === 0;
 }

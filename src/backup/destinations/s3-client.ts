@@ -3,7 +3,7 @@
  * reading, short retries. What the operations mean is in `s3.ts`.
  */
 import { AwsV4Signer } from "aws4fetch";
-import { toBase64, toHex } from "../../core/bytes.ts";
+import { toBase64, toHex, unshared } from "../../core/bytes.ts";
 import { MAX_DESTINATION_ERROR_ANSWER_BYTES } from "../../core/limits.ts";
 import { withDeadline } from "../../core/timers.ts";
 import { Unreachable } from "../../core/unreachable.ts";
@@ -82,7 +82,7 @@ export class S3Client {
     const signedAt = this.#timing.clock.now() + this.#skewMs;
     const { url, headers } = await this.#sign(request, payloadHash, signedAt);
     const init: RequestInit = { method: request.method, headers, redirect: "manual" };
-    if (request.body !== undefined) init.body = request.body;
+    if (request.body !== undefined) init.body = unshared(request.body);
     const response = await this.#inTime(request.body?.length ?? 0, (signal) =>
       this.#fetch(url.href, { ...init, signal }),
     );
@@ -186,7 +186,7 @@ async function withMd5(request: S3Request): Promise<S3Request> {
 }
 
 async function digest(algorithm: "SHA-256" | "MD5", bytes: Uint8Array = new Uint8Array()): Promise<Uint8Array> {
-  return new Uint8Array(await crypto.subtle.digest(algorithm, bytes));
+  return new Uint8Array(await crypto.subtle.digest(algorithm, unshared(bytes)));
 }
 
 /** null when the length is not said, or is that of a compressed body. */

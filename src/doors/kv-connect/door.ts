@@ -10,6 +10,7 @@
  * With `/at/{moment}` behind the id they are about the database as of that moment; an exchange's endpoint then names the commit.
  */
 import { unreachable } from "../../core/assert.ts";
+import { unshared } from "../../core/bytes.ts";
 import type { Authority } from "../../contracts/authority.ts";
 import { type Grant, refusedAccess, refusedPage } from "../../contracts/grant.ts";
 import type { Clock } from "../../core/clock.ts";
@@ -165,12 +166,14 @@ async function dataAnswer(
     switch (operation) {
       case "snapshot_read": {
         const answer = await stub.snapshotRead(grant, body);
-        if (answer instanceof Uint8Array) return new Response(answer, PROTOBUF_ANSWER);
+        if (answer instanceof Uint8Array) return new Response(unshared(answer), PROTOBUF_ANSWER);
         return answer.ok ? await streamRead(stub, grant, body) : unreadable(request, body, answer);
       }
       case "atomic_write": {
         const answer = await stub.atomicWrite(grant, body);
-        return answer instanceof Uint8Array ? new Response(answer, PROTOBUF_ANSWER) : unreadable(request, body, answer);
+        return answer instanceof Uint8Array
+          ? new Response(unshared(answer), PROTOBUF_ANSWER)
+          : unreadable(request, body, answer);
       }
       case "watch": {
         const answer = await answerWatch({ ...parts, stub, grant, watch: body });
@@ -192,7 +195,9 @@ function unreadable(request: Request, body: Uint8Array, why: Failure): Response 
 /** An answer too large for one result of a call: asked again through `fetch`, and its body handed on as it comes. */
 async function streamRead(stub: DatabaseStub, grant: Grant, body: Uint8Array): Promise<Response> {
   const headers = { [watchProtocol.grantHeader]: JSON.stringify(grant) };
-  const answer = await stub.fetch(new Request("https://database/snapshot_read", { method: "POST", headers, body }));
+  const answer = await stub.fetch(
+    new Request("https://database/snapshot_read", { method: "POST", headers, body: unshared(body) }),
+  );
   if (answer.status >= 400) return failureResponse(failureOfJson(await answer.text()));
   return new Response(answer.body, PROTOBUF_ANSWER);
 }

@@ -1,7 +1,7 @@
 /** The Worker's end of one WebSocket to a database's object; the protocol on it is `watchProtocol` in `contracts/database.ts`. */
 import type { Grant } from "../../contracts/grant.ts";
 import type { Failure } from "../../core/errors.ts";
-import { watchProtocol, type DatabaseStub } from "../../contracts/database.ts";
+import { watchProtocol, type DatabaseStub, type WatchSocket } from "../../contracts/database.ts";
 import { failureOfJson } from "./responses.ts";
 
 /** "lost": the object went away, and connecting again is worth a try. */
@@ -15,20 +15,20 @@ export async function openLink(stub: DatabaseStub, grant: Grant, watch: Uint8Arr
   const headers = { upgrade: "websocket", [watchProtocol.grantHeader]: JSON.stringify(grant) };
   const response = await stub.fetch(new Request(`https://database${watchProtocol.path}`, { headers }));
   const socket = response.webSocket;
-  if (socket === null) return failureOfJson(await response.text());
+  if (socket === null || socket === undefined) return failureOfJson(await response.text());
   const link = new WatchLink(socket);
   socket.send(watch);
   return link;
 }
 
 export class WatchLink {
-  readonly #socket: WebSocket;
+  readonly #socket: WatchSocket;
   /** What came and was not taken. The object sends one output until it is acknowledged, and nothing after a failure. */
   readonly #events: LinkEvent[] = [];
   #wake: (() => void) | undefined;
   #open = true;
 
-  constructor(socket: WebSocket) {
+  constructor(socket: WatchSocket) {
     this.#socket = socket;
     socket.binaryType = "arraybuffer";
     socket.addEventListener("message", ({ data }) => {

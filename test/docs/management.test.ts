@@ -1,4 +1,4 @@
-/** docs/management-api.md and docs/operations.md: their commands typed into a shell, their tables held against the code. */
+/** docs/management-api.md and docs/monitoring.md: their commands typed into a shell; their tables and that of docs/tokens.md held against the code. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -13,7 +13,9 @@ import { blockWith, chapter, codeBlocks, readPage, repository, tableRows } from 
 import { startWithShell, typed } from "./server-shell.ts";
 
 const management = readPage("docs/management-api.md");
+const monitoring = readPage("docs/monitoring.md");
 const operations = readPage("docs/operations.md");
+const tokens = readPage("docs/tokens.md");
 
 test("every command of the management page works, and so does its program", async () => {
   const folder = temporaryFolder();
@@ -46,22 +48,25 @@ test("every command of the management page works, and so does its program", asyn
   expect(deleted).toContain('"status":"completed"');
 });
 
-test("every command of the operations page works", async () => {
+test("every command of the monitoring page works", async () => {
   const { shell } = await startWithShell(temporaryFolder());
   const outputs: string[] = [];
-  // These need a bucket, and servers that are stopped and started: operations-backups.test.ts types them.
-  const elsewhere = ["A copied folder", "An emptied bucket"].map((heading) => chapter(operations, heading));
-  const rest = elsewhere.reduce((page, text) => page.replace(text, ""), operations);
-  const commands = codeBlocks(rest).filter(({ language }) => language === "sh");
+  const commands = codeBlocks(monitoring).filter(({ language }) => language === "sh");
   for (const { text } of commands) outputs.push(await typed(shell, text));
   expect(outputs).toEqual([expect.stringContaining("\ncairn_databases 1\n")]);
+});
+
+test("every command of the operations page is in a chapter that operations-backups.test.ts types", () => {
+  const elsewhere = ["A copied folder", "An emptied bucket"].map((heading) => chapter(operations, heading));
+  const rest = elsewhere.reduce((page, text) => page.replace(text, ""), operations);
+  expect(codeBlocks(rest).filter(({ language }) => language === "sh")).toEqual([]);
 });
 
 test("what each permission allows is on the page as the policy has it", () => {
   const reach = { organization: "all databases", database: "that database", covered: "any" } as const;
   const rowOf = ({ does, needs, reach: covers, deployment }: Rule): string =>
     `${does}: ${needs.map((permission) => `\`${permission}\``).join(" or ")}, ${reach[covers]}, ${deployment ? "yes" : "no"}`;
-  const rows = tableRows(operations).filter((cells) => cells.length === 4 && /^(yes|no)$/.test(cells[3] ?? ""));
+  const rows = tableRows(tokens).filter((cells) => cells.length === 4 && /^(yes|no)$/.test(cells[3] ?? ""));
   expect(rows.map(([does, ...cells]) => `${does}: ${cells.join(", ")}`)).toEqual(Object.values(POLICY).map(rowOf));
 });
 

@@ -1,4 +1,4 @@
-/** The table of metrics in docs/operations.md, held against what the endpoint gives. */
+/** The table of metrics in docs/monitoring.md, held against what the endpoint gives. */
 import { expect, test } from "vitest";
 import type { BackupHealth } from "../../src/contracts/backup-health.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
@@ -30,7 +30,7 @@ const text = metricsText({
 });
 
 test("the page names every metric with its labels, and none that is not there", () => {
-  const rows = tableRows(readPage("docs/operations.md")).filter(([first = ""]) => first.startsWith("`cairn_"));
+  const rows = tableRows(readPage("docs/monitoring.md")).filter(([first = ""]) => first.startsWith("`cairn_"));
   const named = rows.flatMap(([names = "", labels = ""]) =>
     [...names.matchAll(/`(\w+)`/g)].map(([, name]) => `${name} ${labels.replaceAll(/[`,]/g, "")}`.trim()),
   );

@@ -15,7 +15,7 @@ import { startWithShell, typed } from "./server-shell.ts";
 const management = readPage("docs/management-api.md");
 const monitoring = readPage("docs/monitoring.md");
 const operations = readPage("docs/operations.md");
-const tokens = readPage("docs/tokens.md");
+const tokensPage = readPage("docs/tokens.md");
 
 test("every command of the management page works, and so does its program", async () => {
   const folder = temporaryFolder();
@@ -66,7 +66,7 @@ test("what each permission allows is on the page as the policy has it", () => {
   const reach = { organization: "all databases", database: "that database", covered: "any" } as const;
   const rowOf = ({ does, needs, reach: covers, deployment }: Rule): string =>
     `${does}: ${needs.map((permission) => `\`${permission}\``).join(" or ")}, ${reach[covers]}, ${deployment ? "yes" : "no"}`;
-  const rows = tableRows(tokens).filter((cells) => cells.length === 4 && /^(yes|no)$/.test(cells[3] ?? ""));
+  const rows = tableRows(tokensPage).filter((cells) => cells.length === 4 && /^(yes|no)$/.test(cells[3] ?? ""));
   expect(rows.map(([does, ...cells]) => `${does}: ${cells.join(", ")}`)).toEqual(Object.values(POLICY).map(rowOf));
 });
 

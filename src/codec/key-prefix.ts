@@ -5,6 +5,12 @@
  */
 import { compareBytes, concatBytes } from "../core/bytes.ts";
 
+/** Encoded keys from `start` to before `end`. */
+export interface KeyRange {
+  readonly start: Uint8Array;
+  readonly end: Uint8Array;
+}
+
 const PAST_EVERY_PART = Uint8Array.of(0xff);
 
 /** Whether an encoded key is the prefix or lies under it. */
@@ -12,12 +18,13 @@ export function admitsKey(prefix: Uint8Array, key: Uint8Array): boolean {
   return compareBytes(key, prefix) >= 0 && compareBytes(key, endOf(prefix)) < 0;
 }
 
+/** The keys that it admits. */
+export function rangeOfPrefix(prefix: Uint8Array): KeyRange {
+  return { start: prefix, end: endOf(prefix) };
+}
+
 /** The part of `start <= key < end` that the prefix admits; undefined when there is none. */
-export function intersectRange(
-  prefix: Uint8Array,
-  start: Uint8Array,
-  end: Uint8Array,
-): { readonly start: Uint8Array; readonly end: Uint8Array } | undefined {
+export function intersectRange(prefix: Uint8Array, start: Uint8Array, end: Uint8Array): KeyRange | undefined {
   const admittedEnd = endOf(prefix);
   const from = compareBytes(start, prefix) > 0 ? start : prefix;
   const to = compareBytes(end, admittedEnd) < 0 ? end : admittedEnd;

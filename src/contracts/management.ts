@@ -236,18 +236,29 @@ export interface Commands {
     output: { readonly range: RestorableRange | null };
   };
   "backups.points": {
-    input: { databaseId: string; at: string; direction: "before" | "after"; limit: number };
+    input: {
+      databaseId: string;
+      at: string;
+      direction: "before" | "after";
+      limit: number;
+      keys: boolean;
+      prefix: string | null;
+    };
     output: { readonly points: readonly RestorePointInfo[]; readonly next: string | null };
   };
   "backups.verifyEvery": { input: { databaseId: string; hours: VerificationInterval }; output: BackupInfo };
   "backups.verify": { input: { databaseId: string }; output: Job };
   /** In place. The caller has confirmed it. */
-  "restores.create": { input: { databaseId: string; at: string; idempotency: Idempotency | null }; output: Job };
+  "restores.create": {
+    input: { databaseId: string; at: string; prefix: string | null; idempotency: Idempotency | null };
+    output: Job;
+  };
   "forks.create": {
     input: {
       databaseId: string;
       at: string;
       generation: string | null;
+      prefix: string | null;
       name: string;
       idempotency: Idempotency | null;
     };
@@ -260,6 +271,7 @@ export interface Commands {
       databaseId: string;
       at: string;
       generation: string | null;
+      prefix: string | null;
       name: string;
       idempotency: Idempotency | null;
     };

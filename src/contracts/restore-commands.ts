@@ -13,16 +13,18 @@ export type RestoreCommand =
   /** What the backup can give back. */
   | { readonly command: "range" }
   /** At most `limit` (1 to 1,000) commits at or before the moment, the latest first, or after it, the earliest first. */
-  | {
+  | ({
       readonly command: "points";
       readonly at: string;
       readonly direction: "before" | "after";
       readonly limit: number;
-    }
+      /** Whether each is to say what it has changed. */
+      readonly keys: boolean;
+    } & WithPrefix)
   /** Finds the commit that the moment is rounded down to and makes sure that it is in the backup: one point. */
   | ({ readonly command: "resolve"; readonly at: string } & NamedGeneration)
-  /** Brings this database back to the moment. The caller has asked for confirmation. */
-  | { readonly command: "restore"; readonly jobId: string; readonly at: string }
+  /** Brings this database back to the moment, or what it has under the prefix. The caller has asked for confirmation. */
+  | ({ readonly command: "restore"; readonly jobId: string; readonly at: string } & WithPrefix)
   /**
    * Makes another database, which was made and never written to, what this one was at the moment. The job is that database's: ask
    * it, cancel it there.
@@ -33,7 +35,8 @@ export type RestoreCommand =
       readonly at: string;
       readonly intoDatabaseId: string;
       readonly intoJurisdiction: Jurisdiction | null;
-    } & NamedGeneration)
+    } & NamedGeneration &
+      WithPrefix)
   /** Makes this database, which was never written to, what another one was, from a bucket alone. */
   | ({
       readonly command: "restore from";
@@ -43,7 +46,8 @@ export type RestoreCommand =
       readonly at: string;
       /** Go by the bucket's listing, for a manifest that is lost or damaged: then a loss at the end of the backup goes unnoticed. */
       readonly withoutManifest: boolean;
-    } & NamedGeneration)
+    } & NamedGeneration &
+      WithPrefix)
   /** Replays the backup elsewhere and compares it with this database. */
   | { readonly command: "verify"; readonly jobId: string }
   /** Makes sure that the database as of the moment is there to be read, in an object named `pastName`. */
@@ -62,6 +66,14 @@ export interface NamedGeneration {
   readonly generation?: string | null;
 }
 
+export interface WithPrefix {
+  /**
+   * Only this key and those that begin with all of its parts (`key-prefix.ts`), encoded and in hex: the others are not brought, not
+   * touched, or not told of. null, or left out as by earlier versions: every key.
+   */
+  readonly prefix?: string | null;
+}
+
 /** One database object to another. */
 export type ReceiveOrder = {
   readonly jobId: string;
@@ -76,7 +88,7 @@ export type ReceiveOrder = {
   /** `backup/replay/catalog.ts` has its type: what is known of the generation that holds this version, as JSON. */
   readonly generation: string;
 } & (
-  | { readonly purpose: "fork" }
+  | ({ readonly purpose: "fork" } & WithPrefix)
   /**
    * To be read as of that version, whose commit was made at that time, and wiped when nobody does for a while. Grants of the revoked
    * tokens are refused there.
@@ -106,14 +118,14 @@ export interface RestorePoint {
 export interface RestorePointInfo extends RestorePoint {
   /** What the clock said when it was made, or a little before, if it had been set back: the time of the version is another then. */
   readonly clock: UnixMs | null;
-  /** What the commit has changed, if that was asked for: nothing, for one that is the backup's own. */
+  /** What the commit has changed, if that was asked for: nothing, for a commit of the backup's own. */
   readonly changes: CommitChanges | null;
 }
 
 export interface CommitChanges {
   /** The first that it changed, each once. */
   readonly keys: readonly ChangedKey[];
-  /** How many it changed besides. */
+  /** How many changes are left out. */
   readonly more: number;
 }
 
@@ -160,7 +172,7 @@ export interface RestoreJob {
   readonly finishedAt: UnixMs | null;
 }
 
-export interface RestoreOutcome {
+export interface RestoreOutcome extends WithPrefix {
   /** The commits that it has undone; null: it has undone none, but changed some entries. */
   readonly undone: Undone | null;
   /** The moment just before it changed anything, which brings all of that back; null: it changed nothing. */

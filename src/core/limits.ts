@@ -225,6 +225,15 @@ export const MIN_BACKUP_INTERVAL_MS = 500;
 /** An object holds 10 GB: the state that is there, the one that is built beside it, and room for the log and for SQLite's own. */
 export const MAX_RESTORE_IN_PLACE_BYTES = 4 * 1024 * MIB;
 
+/**
+ * Entries under the prefix of a restore in place, then and now: they are compared, and those that differ replaced, in one transaction.
+ * The object does nothing else meanwhile, for a second or two.
+ */
+export const MAX_PREFIX_IN_PLACE_ENTRIES = 500_000;
+
+/** And bytes that such a transaction writes: those of the entries that differ. */
+export const MAX_PREFIX_IN_PLACE_BYTES = 128 * MIB;
+
 /** Generations that are looked for in a bucket beyond those of its manifest, a request each: a bucket without end is none. */
 export const MAX_GENERATIONS_LISTED = 1_000;
 
@@ -270,6 +279,12 @@ export const MAX_CLOCK_READINGS = 1_000;
 
 /** One page of points to restore to. */
 export const MAX_RESTORE_POINTS = 1000;
+
+/** Keys that such a page names of one commit: enough to know the commit by. */
+export const MAX_KEYS_OF_POINT = 100;
+
+/** Bytes of the keys of one page, 64 more counted for each: in the notation a byte may become 30 characters. */
+export const MAX_KEY_BYTES_OF_POINTS = 128 * KIB;
 
 /** A backup is verified by itself at least once a quarter, or not at all. */
 export const MAX_VERIFICATION_INTERVAL_HOURS = 24 * 92;

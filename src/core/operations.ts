@@ -89,3 +89,13 @@ export interface AtomicWrite {
 export type CommitResult =
   | { readonly ok: true; readonly version: Version }
   | { readonly ok: false; readonly failedChecks: readonly number[] };
+
+/** How a state that was built beside the live one takes its place. */
+export interface Adoption {
+  /** How many entries it has. */
+  readonly entries: number;
+  /** New commits go on above this version. */
+  readonly floor: Version;
+  /** It is that of the keys under this one, encoded, and takes the place of these; null: of all keys. */
+  readonly prefix: Uint8Array | null;
+}

@@ -74,15 +74,15 @@ export class RestoreCommands {
     return this.#begin(who, wishes, (jobId) => ({ command: "verify", jobId }));
   }
 
-  async inPlace(who: Admitted, { at, ...wishes }: Input<"restores.create">): Promise<Job | Failure> {
+  async inPlace(who: Admitted, { at, prefix, ...wishes }: Input<"restores.create">): Promise<Job | Failure> {
     const job = { kind: "database.restore", ...wishes } as const;
-    return this.#begin(who, job, (jobId) => ({ command: "restore", jobId, at }));
+    return this.#begin(who, job, (jobId) => ({ command: "restore", jobId, at, prefix }));
   }
 
   /** The moment is found before a database is made for it. */
   async fork(
     who: Admitted,
-    { databaseId, at, generation, name, idempotency }: Input<"forks.create">,
+    { databaseId, at, generation, prefix, name, idempotency }: Input<"forks.create">,
   ): Promise<Output<"forks.create"> | Failure> {
     return this.#intoNew(who, idempotency, async () => {
       const source = this.#organization.database(who, databaseId);
@@ -100,6 +100,7 @@ export class RestoreCommands {
           jobId,
           at: versionstampHex(point.version),
           generation,
+          prefix,
           intoDatabaseId,
           intoJurisdiction: jurisdiction,
         }),

@@ -9,8 +9,9 @@
 import type { Clock, UnixMs } from "../core/clock.ts";
 import type { ClockReading } from "../core/clock-spans.ts";
 import { type Failure, failure } from "../core/errors.ts";
+import { rangeOfPrefix } from "../core/key-prefix.ts";
 import { MAX_SUM_BYTES } from "../core/limits.ts";
-import type { AtomicWrite, CommitResult, Effect, Entry, ReadRange } from "../core/operations.ts";
+import type { Adoption, AtomicWrite, CommitResult, Effect, Entry, ReadRange } from "../core/operations.ts";
 import type { SyncStorage, Transact } from "../core/storage.ts";
 import { asVersion, type Version, VERSIONSTAMP_SUFFIX_BYTES } from "../core/versionstamp.ts";
 import { ClockReadings } from "./clock-readings.ts";
@@ -208,20 +209,23 @@ export class Database {
   }
 
   /**
-   * Makes the state that was built beside this one, of so many entries, the database's, in one transaction. Entries keep their
-   * versionstamps, and new commits go on above `floor` and above everything seen here. `also` is done in the same transaction, and
-   * told up to when the database held what it held before. Watchers are told.
+   * Makes the state that was built beside this one the database's, in one transaction; or only what it is under a prefix. Entries
+   * keep their versionstamps, and new commits go on above everything seen here. `also` is done in the same transaction, and told up
+   * to when the database held what it held before. Watchers are told.
    */
-  adopt(side: SideState, entries: number, floor: Version, also: (heldUpTo: Version) => void): void {
+  adopt(side: SideState, { entries, floor, prefix }: Adoption, also: (heldUpTo: Version) => void): void {
     const heldUpTo = this.#versions.upToNow(this.#clock.now());
     const before = this.#mark.counters.entries;
+    const range = prefix === null ? null : rangeOfPrefix(prefix);
     let raised: () => void;
     try {
       raised = this.#storage.transactionSync(() => {
         this.#mark.notePeak();
-        side.takeOver();
+        let others = 0;
+        if (range === null) side.takeOver();
+        else others = before - side.takeOverWithin(range);
         also(heldUpTo);
-        this.#mark.counters.entries = entries;
+        this.#mark.counters.entries = others + entries;
         const counted = this.#versions.raise(asVersion(Math.max(floor, heldUpTo)));
         this.#mark.write(this.#mark.version);
         return counted;
@@ -233,7 +237,7 @@ export class Database {
     raised();
     const next = this.#entries.nextExpiry();
     if (next !== null) this.#onExpirySet(next);
-    this.watches.noteAll();
+    this.watches.noteAll(range);
     this.watches.flush();
   }
 

@@ -1,15 +1,35 @@
 /**
  * A whole state that is built beside the live one, in tables of a second name, from a snapshot and a log; it takes the live one's
- * place in one transaction (`Database.adopt`) or is dropped. It survives a restart half built. Until it is adopted the live
+ * place in one transaction (`Database.adopt`), whole or within a range of keys, or is dropped. It survives a restart half built. Until it is adopted the live
  * database pays nothing for it but the space.
  */
 import type { UnixMs } from "../core/clock.ts";
+import type { KeyRange } from "../codec/key-prefix.ts";
 import type { Effect } from "../core/operations.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import type { Version } from "../core/versionstamp.ts";
 import { type EntryBounds, EntryTable, LIVE_TABLES, type StoredEntry, type TableNames } from "./entry-table.ts";
 
 const SIDE_TABLES: TableNames = { entries: "entries_side", largeValues: "large_values_side" };
+
+const live = LIVE_TABLES;
+const side = SIDE_TABLES;
+const within = "k >= ?1 AND k < ?2";
+const inSide = `EXISTS (SELECT 1 FROM ${side.entries} s WHERE s.k = e.k AND s.version = e.version)`;
+const inLive = `EXISTS (SELECT 1 FROM ${live.entries} e WHERE e.k = s.k AND e.version = s.version)`;
+
+const COUNT_WITHIN = `SELECT count(*) AS replaced FROM (SELECT 1 FROM ${live.entries} WHERE ${within} LIMIT ?3)`;
+const NEW_BYTES = `SELECT coalesce(sum(length(s.k) + coalesce(length(s.v), length(l.v))), 0) AS bytes
+  FROM ${side.entries} s LEFT JOIN ${side.largeValues} l ON l.id = s.large WHERE NOT ${inLive}`;
+const DELETE_LARGE_WITHIN = `DELETE FROM ${live.largeValues} WHERE id IN (
+  SELECT large FROM ${live.entries} e WHERE ${within} AND large IS NOT NULL AND NOT ${inSide})`;
+const DELETE_WITHIN = `DELETE FROM ${live.entries} AS e WHERE ${within} AND NOT ${inSide}`;
+const HIGHEST_LARGE = `SELECT coalesce(max(id), 0) AS above FROM ${live.largeValues}`;
+// Both after the two before: what is in the live table by then is in it in the same version.
+const INSERT_LARGE = `INSERT INTO ${live.largeValues} (id, v) SELECT l.id + ?1, l.v
+  FROM ${side.entries} s JOIN ${side.largeValues} l ON l.id = s.large WHERE NOT ${inLive}`;
+const INSERT_ENTRIES = `INSERT INTO ${live.entries} (k, v, large, encoding, version, expires_at)
+  SELECT k, v, large + ?1, encoding, version, expires_at FROM ${side.entries} WHERE true ON CONFLICT (k) DO NOTHING`;
 
 export class SideState {
   readonly #storage: SyncStorage;
@@ -67,6 +87,34 @@ export class SideState {
 
   nextExpiry(): UnixMs | null {
     return this.#table.nextExpiry();
+  }
+
+  /**
+   * What takes the place of the live entries within the range: how many those are, counted up to `most` and one more, and the bytes
+   * of keys and values that would be written. Reads every entry of the side.
+   */
+  measureWithin({ start, end }: KeyRange, most: number): { readonly replaced: number; readonly bytes: number } {
+    const { sql } = this.#storage;
+    const { replaced } = sql.exec<{ replaced: number }>(COUNT_WITHIN, start, end, most + 1).one();
+    const { bytes } = sql.exec<{ bytes: number }>(NEW_BYTES).one();
+    return { replaced, bytes };
+  }
+
+  /**
+   * Puts the side's entries, all of which lie within the range, in the place of the live ones there, and drops the side. Returns how
+   * many were there. An entry that is on both sides in the same version stays as it is: a version is one commit's, and what the
+   * range costs is what has changed in it. In the caller's transaction.
+   */
+  takeOverWithin({ start, end }: KeyRange): number {
+    const { sql } = this.#storage;
+    const { replaced } = sql.exec<{ replaced: number }>(COUNT_WITHIN, start, end, Number.MAX_SAFE_INTEGER).one();
+    sql.exec(DELETE_LARGE_WITHIN, start, end);
+    sql.exec(DELETE_WITHIN, start, end);
+    const { above } = sql.exec<{ above: number }>(HIGHEST_LARGE).one();
+    sql.exec(INSERT_LARGE, above);
+    sql.exec(INSERT_ENTRIES, above);
+    dropTables(sql, SIDE_TABLES);
+    return replaced;
   }
 
   /** Puts the side's tables in the live ones' place. In the caller's transaction. */

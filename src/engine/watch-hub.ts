@@ -8,6 +8,7 @@
  * watcher is told everything.
  */
 import { toHex } from "../core/bytes.ts";
+import type { KeyRange } from "../core/key-prefix.ts";
 import { MAX_WATCH_BYTES_UNDER_WAY } from "../core/limits.ts";
 import type { Entry } from "../core/operations.ts";
 import type { Version } from "../core/versionstamp.ts";
@@ -125,9 +126,12 @@ export class WatchHub {
     }
   }
 
-  /** Every key may have changed: the state was replaced. */
-  noteAll(): void {
-    for (const watches of this.#watches.values()) {
+  /** Every key may have changed, or every one from `start` to before `end`: the state was replaced. */
+  noteAll(range: KeyRange | null): void {
+    // Names are hexadecimal digits of one width a byte, and so in the order of their keys.
+    const [from, to] = range === null ? ["", null] : [toHex(range.start), toHex(range.end)];
+    for (const [name, watches] of this.#watches) {
+      if (name < from || (to !== null && name >= to)) continue;
       for (const watch of watches) {
         watch.changed = true;
         this.#toTell.add(watch);

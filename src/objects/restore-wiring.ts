@@ -43,7 +43,7 @@ export function databaseRestores(parts: RestoreParts): RestoreService {
     entropy: systemEntropy,
     database,
     side,
-    adopt: (entries, floor, also) => database.adopt(side, entries, floor, also),
+    adopt: (adoption, also) => database.adopt(side, adoption, also),
     adopted: (purpose, asOf) => {
       if (purpose === "fork") mode.become("open");
       else if (purpose === "past") mode.become("past", asOf);

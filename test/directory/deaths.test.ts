@@ -25,6 +25,7 @@ const restoreFrom = (o: TestOrganization, idempotency: Idempotency | null = key)
     databaseId: "source",
     at: "2026-01-01T00:00:00.000Z",
     generation: null,
+    prefix: null,
     name: "again",
     idempotency,
   });

@@ -35,6 +35,7 @@ const WAYS = {
       databaseId: source,
       at: "2026-01-01T00:00:00.000Z",
       generation: null,
+      prefix: null,
       name: "fork",
       idempotency,
     }),
@@ -44,6 +45,7 @@ const WAYS = {
       databaseId: source,
       at: "2026-01-01T00:00:00.000Z",
       generation: null,
+      prefix: null,
       name: "again",
       idempotency,
     }),
@@ -213,7 +215,12 @@ test(
 
 describe("a restore in place", () => {
   const restore = (o: TestOrganization, databaseId: string, idempotency: Idempotency | null) =>
-    o.service.run(o.root, null, "restores.create", { databaseId, at: "2026-01-01T00:00:00.000Z", idempotency });
+    o.service.run(o.root, null, "restores.create", {
+      databaseId,
+      at: "2026-01-01T00:00:00.000Z",
+      prefix: null,
+      idempotency,
+    });
 
   test(
     "is one job for all requests with one key",

@@ -524,7 +524,7 @@ organizationTest(
     expect(await create({ ...wishes, idempotency: null })).toEqual(o.noRoom);
     expect(await create(idempotent("another"))).toEqual(o.noRoom);
     expect(await create(idempotent("k"))).toMatchObject({ id: made.id });
-    const fork = { databaseId: made.id, at: "then", generation: null, name: "fork", idempotency: null };
+    const fork = { databaseId: made.id, at: "then", generation: null, prefix: null, name: "fork", idempotency: null };
     expect(await o.service.run(o.root, null, "forks.create", fork)).toEqual(o.noRoom);
     expect((await o.run("databases.list", everything)).items).toHaveLength(1);
     o.noRoom = null;

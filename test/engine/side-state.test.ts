@@ -57,7 +57,8 @@ test("a state built beside takes the live one's place at once: versionstamps kep
       expect(reopened.scan(null, { maxBytes: 1e9, maxEntries: 100 })).toHaveLength(4);
       expect(entryOrNull(database.read([point(a)], 100))?.value).toEqual(text(round === "one" ? "live" : "one"));
 
-      database.adopt(reopened, 4, asVersion(before + 1_000_000_000), () => undefined);
+      const floor = asVersion(before + 1_000_000_000);
+      database.adopt(reopened, { entries: 4, floor, prefix: null }, () => undefined);
       expect(database.counters().entries).toBe(4);
       expect(isUnderWay(storage)).toBe(false);
       expect(entryOrNull(database.read([point(a)], 100))).toMatchObject({ value: text(round), version: 10 });
@@ -85,7 +86,7 @@ test("an adoption that fails leaves the live state and the side as they were", a
     const fail = () => {
       throw new Error("no");
     };
-    expect(() => database.adopt(side, 1, asVersion(5), fail)).toThrow("no");
+    expect(() => database.adopt(side, { entries: 1, floor: asVersion(5), prefix: null }, fail)).toThrow("no");
     expect(database.counters().entries).toBe(1);
     expect(entryOrNull(database.read([point(a)], 100))?.value).toEqual(text("live"));
     expect(side.scan(null, { maxBytes: 100, maxEntries: 100 })).toHaveLength(1);

@@ -47,9 +47,9 @@ test("a state that was built beside the live one leaves its room when it is drop
     expect(database.spareBytes).toBeGreaterThan(4 * MIB);
     build("two");
     expect(database.spareBytes).toBeLessThan(MIB / 2);
-    database.adopt(side, 50, database.lastVersion, () => undefined);
+    database.adopt(side, { entries: 50, floor: database.lastVersion, prefix: null }, () => undefined);
     build("three");
-    database.adopt(side, 50, database.lastVersion, () => undefined);
+    database.adopt(side, { entries: 50, floor: database.lastVersion, prefix: null }, () => undefined);
     expect(database.spareBytes).toBeGreaterThan(4 * MIB);
   });
 });

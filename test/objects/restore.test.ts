@@ -257,6 +257,7 @@ describe("in place", () => {
         at: versionstampHex(after),
         direction: "before",
         limit: 1,
+        keys: false,
       });
       return answer.ok && answer.kind === "points" && answer.points[0]?.version === after;
     });

@@ -106,7 +106,7 @@ test("when the database goes, nobody is read for or told any more, whoever was l
     const [first] = watches;
     first?.acknowledge();
     sockets.forget([]);
-    hub.noteAll();
+    hub.noteAll(null);
     hub.flush();
     await time.pass(10 * PATIENCE_MS);
     expect([reads() - before, hub.size, hub.isCrowded]).toEqual([0, 0, false]);

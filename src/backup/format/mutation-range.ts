@@ -235,6 +235,10 @@ export function isMarker({ parts: [first] }: CommitInWireForm): boolean {
   return first !== undefined && firstEntry(first).key.length === 0;
 }
 
+export function* entriesOf({ parts }: CommitInWireForm): Generator<LogEntry, void> {
+  for (const part of parts) yield* walk(part);
+}
+
 function firstEntry(part: Uint8Array): LogEntry {
   const reader = new ProtobufReader(part);
   assert(reader.next() && reader.field === MutationRangeField.entries, "a log row to begin with an entry");

@@ -3,12 +3,13 @@
  * slice at a time. What each does is in `restore.ts`, `verify.ts` and `past-states.ts`.
  */
 import type { NewBackupDestination } from "../../contracts/backup-destinations.ts";
-import { toHex } from "../../core/bytes.ts";
+import { fromHex, toHex } from "../../core/bytes.ts";
 import type { Clock, UnixMs } from "../../core/clock.ts";
 import { clockAt } from "../../core/clock-spans.ts";
 import type { Entropy } from "../../core/entropy.ts";
 import { type Failure, failure } from "../../core/errors.ts";
-import { MAX_RESTORE_POINTS } from "../../core/limits.ts";
+import { MAX_KEY_BYTES_OF_POINTS, MAX_KEYS_OF_POINT, MAX_RESTORE_POINTS } from "../../core/limits.ts";
+import type { Adoption } from "../../core/operations.ts";
 import type { Jurisdiction } from "../../contracts/placement.ts";
 import {
   checkName,
@@ -31,9 +32,9 @@ import { type Found, MomentFinder } from "./moment-finder.ts";
 import { PastStates } from "./past-states.ts";
 import type { Generation } from "./replay/catalog.ts";
 import { readingsOf } from "./replay/clock-times.ts";
-import { pointAt } from "./replay/commits.ts";
+import { type CommitDetail, pointAt } from "./replay/commits.ts";
 import { pointsAround } from "./replay/point-pages.ts";
-import { type JobRoom, type RestorePurpose, Restores, type SideStore } from "./restore.ts";
+import { type JobRoom, type RestorePurpose, type RestoreRequest, Restores, type SideStore } from "./restore.ts";
 import type { SecretBox } from "../secrets.ts";
 import type { BackupTask, LogSource } from "../sources.ts";
 import { UndoneCounter } from "./undone.ts";
@@ -51,7 +52,7 @@ export interface RestoreServiceOptions {
   readonly entropy: Entropy;
   readonly database: RestorableDatabase;
   readonly side: SideStore;
-  readonly adopt: (entries: number, floor: Version, also: (heldUpTo: Version) => void) => void;
+  readonly adopt: (adoption: Adoption, also: (heldUpTo: Version) => void) => void;
   /** In the transaction of an adoption: what becomes of the database then. */
   readonly adopted: (purpose: Exclude<RestorePurpose, "check">, asOf: UnixMs) => void;
   readonly own: OwnBackup;
@@ -171,6 +172,7 @@ export class RestoreService {
       version,
       isExact,
       floor,
+      prefix: order.purpose === "fork" ? (order.prefix ?? null) : null,
       ...(order.purpose === "past" ? { asOf: order.asOf } : {}),
     });
   }
@@ -203,24 +205,32 @@ export class RestoreService {
   }
 
   async #points(command: Extract<RestoreCommand, { command: "points" }>): Promise<RestoreAnswer | Failure> {
-    const { at, direction, limit } = command;
+    const { at, direction, limit, keys, prefix = null } = command;
     if (!(Number.isInteger(limit) && limit >= 1 && limit <= MAX_RESTORE_POINTS)) {
       return failure("limit", `A page has 1 to ${MAX_RESTORE_POINTS} points, not ${limit}`);
     }
     const wanted = await this.#moments.wanted(at);
     if (!wanted.ok) return wanted;
+    const detail: CommitDetail = {
+      mostKeys: keys ? MAX_KEYS_OF_POINT : 0,
+      mostKeyBytes: MAX_KEY_BYTES_OF_POINTS,
+      prefix: prefix === null ? null : fromHex(prefix),
+    };
     return this.#lookups.run(async () => {
       const opened = await this.#moments.openOwn();
       if (!opened.ok) return opened;
       const page = await pointsAround(opened.bucket, opened.catalog, wanted.version, {
         direction,
         limit,
-        detail: null,
-        mostKeyBytes: 0,
+        detail: keys || prefix !== null ? detail : null,
       });
       if (!page.ok) return asFailure(page);
       const readings = readingsOf(opened.catalog);
-      const points = page.points.map((point) => ({ ...point, clock: clockAt(readings, point.version) }));
+      const points = page.points.map((point) => ({
+        ...point,
+        clock: clockAt(readings, point.version),
+        changes: keys ? point.changes : null,
+      }));
       return { ok: true, kind: "points", points, next: page.next };
     });
   }
@@ -235,12 +245,13 @@ export class RestoreService {
 
   async #restoreInPlace(command: Extract<RestoreCommand, { command: "restore" }>): Promise<RestoreAnswer | Failure> {
     const { storage } = this.#options;
-    const tooLarge = this.#restores.tooLarge(storage.sql.databaseSize);
+    const { prefix = null } = command;
+    const tooLarge = prefix === null ? this.#restores.tooLarge(storage.sql.databaseSize) : null;
     if (tooLarge !== null) return tooLarge;
     const wanted = await this.#moments.stored(command.at, null);
     if (!wanted.ok) return wanted;
     const found = await this.#moments.find(wanted);
-    return found.ok ? this.#startHere(command.jobId, "restore", found, null) : found;
+    return found.ok ? this.#startHere(command.jobId, "restore", found, { prefix, from: null }) : found;
   }
 
   async #fork(command: Extract<RestoreCommand, { command: "fork" }>): Promise<RestoreAnswer | Failure> {
@@ -260,20 +271,24 @@ export class RestoreService {
       version: resolved.version,
       isExact: resolved.isExact,
       generation: JSON.stringify(resolved.generation),
+      prefix: command.prefix ?? null,
     });
     return received.ok ? { ok: true, kind: "job", job: received.job } : received;
   }
 
   async #restoreFrom(command: Extract<RestoreCommand, { command: "restore from" }>): Promise<RestoreAnswer | Failure> {
     const found = await this.#moments.findFrom(command, command.at, command.generation ?? null);
-    return found.ok ? this.#startHere(command.jobId, "fork", found, command) : found;
+    const { prefix = null, databaseId, destination } = command;
+    return found.ok
+      ? this.#startHere(command.jobId, "fork", found, { prefix, from: { databaseId, destination } })
+      : found;
   }
 
   async #startHere(
     jobId: string,
     purpose: "restore" | "fork",
     found: Found,
-    from: { readonly databaseId: string; readonly destination: NewBackupDestination } | null,
+    { prefix, from }: Pick<RestoreRequest, "prefix" | "from">,
   ): Promise<RestoreAnswer | Failure> {
     const highest = await this.#moments.floorOf(found.in);
     if (!highest.ok) return highest;
@@ -290,6 +305,7 @@ export class RestoreService {
         version,
         isExact,
         floor,
+        prefix,
         olderGenerations: [],
       }),
     );

@@ -7,7 +7,9 @@ import type { NewBackupDestination } from "../../contracts/backup-destinations.t
 import { fromHex, toHex } from "../../core/bytes.ts";
 import type { Clock, UnixMs } from "../../core/clock.ts";
 import { type Failure, failure } from "../../core/errors.ts";
-import { MAX_RESTORE_IN_PLACE_BYTES } from "../../core/limits.ts";
+import { type KeyRange, rangeOfPrefix } from "../../codec/key-prefix.ts";
+import { MAX_PREFIX_IN_PLACE_BYTES, MAX_PREFIX_IN_PLACE_ENTRIES, MAX_RESTORE_IN_PLACE_BYTES } from "../../core/limits.ts";
+import type { Adoption } from "../../core/operations.ts";
 import type {
   DamagedGeneration,
   EntriesDigest,
@@ -25,6 +27,7 @@ import { BackupBucket, problemText, type ReadProblem } from "./replay/backup-buc
 import type { Generation } from "./replay/catalog.ts";
 import { type ReplayPlan, type ReplaySink, Replay } from "./replay/replay.ts";
 import { type ReplayCursor, START } from "./replay/replay-cursor.ts";
+import { sinkUnder } from "./replay/prefix-sink.ts";
 import type { SecretBox } from "../secrets.ts";
 import type { EntrySource } from "../sources.ts";
 import type { UndoneCount, UndoneCounter } from "./undone.ts";
@@ -33,6 +36,8 @@ import type { UndoneCount, UndoneCounter } from "./undone.ts";
 export interface SideStore extends ReplaySink, EntrySource {
   begin(tag: string): void;
   drop(): void;
+  /** How many live entries it would replace in this range, counted up to `most` and one more, and the bytes that it would write. */
+  measureWithin(range: KeyRange, most: number): { readonly replaced: number; readonly bytes: number };
 }
 
 /** Room for what a job stores beside everything else that is stored. */
@@ -51,11 +56,8 @@ export interface RestoreOptions {
   readonly clock: Clock;
   readonly side: SideStore;
   readonly undone: UndoneCounter;
-  /**
-   * Puts the side, of so many entries, in the live state's place; versions go on above `floor`; `also` is done in the same
-   * transaction, and told up to when the database held what it held before.
-   */
-  readonly adopt: (entries: number, floor: Version, also: (heldUpTo: Version) => void) => void;
+  /** Puts the side in the live state's place: the engine's `Database.adopt`. */
+  readonly adopt: (adoption: Adoption, also: (heldUpTo: Version) => void) => void;
   /** In that transaction: what becomes of the database then. */
   readonly adopted: (purpose: Exclude<RestorePurpose, "check">, asOf: UnixMs, heldUpTo: Version) => void;
   readonly connect: (destination: NewBackupDestination) => Destination | Failure;
@@ -80,14 +82,19 @@ export interface RestoreRequest {
   readonly version: Version;
   readonly isExact: boolean;
   readonly floor: Version;
+  /** Only the keys under this one, encoded and in hex, are brought, and in place only they are replaced; null: all. */
+  readonly prefix: string | null;
   /** When that commit was made, if that is known better than by its version. */
   readonly asOf?: UnixMs;
   /** Only checked, before anything else. */
   readonly olderGenerations: readonly Generation[];
 }
 
-/** What a job's row holds of the request. The destination is sealed, for its secret. */
-type Input = Omit<RestoreRequest, "jobId" | "from"> & { readonly sealed: string | null };
+/** What a job's row holds of the request. The destination is sealed, for its secret. Earlier versions wrote no prefix. */
+type Input = Omit<RestoreRequest, "jobId" | "from" | "prefix"> & {
+  readonly sealed: string | null;
+  readonly prefix?: string | null;
+};
 
 interface State {
   /** How many of the older generations are checked. */
@@ -125,6 +132,11 @@ const COUNTED_PAGES_PER_SLICE = 16;
 
 /** What one step of a replay stores at the most: half a MiB, and its pages in the write-ahead log. */
 const STEP_ROOM_BYTES = 1024 * 1024;
+
+/** What is put under a prefix is written into the write-ahead log and then into the file. */
+const ROOM_PER_BYTE = 2;
+
+const INSTEAD_OF_PREFIX = "take a longer prefix, or a fork with this one and copy from that";
 
 export class Restores {
   readonly #options: RestoreOptions;
@@ -166,11 +178,12 @@ export class Restores {
     const state: State =
       job.state === null ? BEGINNING : { ...BEGINNING, ...(JSON.parse(job.state) as Partial<State>) };
     const isOlder = state.older < input.olderGenerations.length;
-    const noRoom = isOlder ? null : await room.refusalOfJob(sizesAreKnown(state) ? storedBytes(state.cursor) : 0);
+    const noRoom = isOlder
+      ? null
+      : await room.refusalOfJob(sizesAreKnown(state) ? storedBytes(input, state.cursor) : 0);
     if (!jobs.isRunning(job.id)) return;
     if (noRoom !== null) return this.#stop(job.id, input, state, noRoom);
-    const tooLarge =
-      sizesAreKnown(state) && input.purpose === "restore" ? this.tooLarge(state.cursor.snapshotBytes) : null;
+    const tooLarge = input.purpose === "restore" ? this.#tooLargeInPlace(input, state) : null;
     if (tooLarge !== null) return this.#stop(job.id, input, state, tooLarge);
     if (!isOlder && state.cursor.part === "end") return this.#finish(job.id, input, state);
     const replay = await this.#replay(job.id, input, state);
@@ -181,6 +194,11 @@ export class Restores {
     else if (this.#noRoom !== null) this.#stop(job.id, input, { ...state, cursor: replay.cursor }, this.#noRoom);
     else if (!outcome.ok) this.#stop(job.id, input, { ...state, cursor: replay.cursor }, outcome);
     else if (isOlder && replay.cursor.part === "end") this.#olderChecked(job.id, state, replay.cursor, []);
+  }
+
+  #tooLargeInPlace(input: Input, state: State): Failure | null {
+    if (prefixOf(input) !== null) return tooManyEntries(state.cursor.stored);
+    return sizesAreKnown(state) ? this.tooLarge(state.cursor.snapshotBytes) : null;
   }
 
   /** Whether two states of this size, one beside the other, are more than an object holds. */
@@ -211,6 +229,7 @@ export class Restores {
   async #replay(id: string, input: Input, state: State): Promise<Replay | Failure> {
     if (this.#active?.id === id && this.#active.older === state.older) return this.#active.replay;
     const { jobs, storage, side, room, breathe } = this.#options;
+    const prefix = prefixOf(input);
     const destination = await this.#open(id, input);
     if ("ok" in destination) return destination;
     const older = input.olderGenerations[state.older];
@@ -220,7 +239,7 @@ export class Restores {
         bucket: new BackupBucket(destination, input.databaseId),
         generation: older ?? input.generation,
         until: older === undefined ? { version: input.version, isExact: input.isExact } : endOf(older),
-        sink: older === undefined ? side : null,
+        sink: older === undefined ? (prefix === null ? side : sinkUnder(prefix, side)) : null,
         breathe,
         store: (step) => {
           if (!jobs.isRunning(id)) return false;
@@ -296,12 +315,30 @@ export class Restores {
     const undone = purpose === "restore" ? await this.#countUndone(id, input, state) : null;
     if (undone === "counting") return;
     // Nothing is waited for between the end of the count and the switch, so that it is exact.
-    adopt(state.cursor.stored, floor, (heldUpTo) => {
-      jobs.complete(id, undone === null ? {} : { outcome: { undone, before: heldUpTo } });
+    const prefix = purpose === "restore" ? prefixOf(input) : null;
+    const refused = prefix === null ? null : this.#refusalWithin(prefix);
+    if (refused !== null) return this.#stop(id, input, state, refused);
+    adopt({ entries: state.cursor.stored, floor, prefix }, (heldUpTo) => {
+      const outcome = undone === null ? null : { undone, before: heldUpTo, prefix: input.prefix ?? null };
+      jobs.complete(id, { outcome });
       this.#options.undone.end();
       adopted(purpose, asOf, heldUpTo);
     });
     this.#active = null;
+  }
+
+  /** Why what is under a prefix cannot be replaced in one transaction. */
+  #refusalWithin(prefix: Uint8Array): Failure | null {
+    const { side, room } = this.#options;
+    const { replaced, bytes } = side.measureWithin(rangeOfPrefix(prefix), MAX_PREFIX_IN_PLACE_ENTRIES);
+    const tooMany = tooManyEntries(replaced);
+    if (tooMany !== null) return tooMany;
+    if (bytes <= MAX_PREFIX_IN_PLACE_BYTES) return room.takeForJob(bytes * ROOM_PER_BYTE + STEP_ROOM_BYTES);
+    const [mib, limit] = [bytes, MAX_PREFIX_IN_PLACE_BYTES].map((one) => Math.ceil(one / 2 ** 20));
+    return failure(
+      "limit",
+      `${mib} MiB under the prefix have changed since that moment, more than are replaced at once (the limit is ${limit} MiB): ${INSTEAD_OF_PREFIX}`,
+    );
   }
 
   /** Goes on counting; or, when nothing is left to count, what it came to. */
@@ -313,13 +350,14 @@ export class Restores {
       return "counting";
     };
     if (state.undone === null) return storage.transactionSync(() => keep(counter.begin(input.version)));
+    const prefix = prefixOf(input);
     if (!counter.isInLog(state.undone)) {
-      const counted = await counter.countStored(state.undone);
+      const counted = await counter.countStored(state.undone, prefix);
       return jobs.isRunning(id) ? keep(counted) : "counting";
     }
     let count = state.undone;
     for (let pages = 0; pages < COUNTED_PAGES_PER_SLICE; pages++) {
-      const counted = counter.countWaiting(count);
+      const counted = counter.countWaiting(count, prefix);
       if (counted === count) return { commits: count.commits, isExact: count.isExact, first: count.first };
       count = counted;
       await breathe();
@@ -382,9 +420,22 @@ function withDamage({ olderGenerations, generation }: Input, state: State, probl
   return { ...state, damaged: [...state.damaged, one] };
 }
 
-/** What a snapshot takes in tables, at the least, about. */
-function storedBytes({ snapshotBytes }: ReplayCursor): number {
-  return snapshotBytes * 1.2;
+function prefixOf({ prefix }: Input): Uint8Array | null {
+  return prefix === undefined || prefix === null ? null : fromHex(prefix);
+}
+
+/** Of what is under a prefix, then or now. */
+function tooManyEntries(count: number): Failure | null {
+  if (count <= MAX_PREFIX_IN_PLACE_ENTRIES) return null;
+  return failure(
+    "limit",
+    `There are more than ${MAX_PREFIX_IN_PLACE_ENTRIES} entries under the prefix, the most that are compared and replaced at once: ${INSTEAD_OF_PREFIX}`,
+  );
+}
+
+/** What a snapshot takes in tables, at the least, about. How much of it lies under a prefix nobody knows before. */
+function storedBytes({ prefix }: Input, { snapshotBytes }: ReplayCursor): number {
+  return prefix === undefined || prefix === null ? snapshotBytes * 1.2 : 0;
 }
 
 /** After the sizes are known a slice ends, so this is asked before anything is loaded. */

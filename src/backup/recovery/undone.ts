@@ -4,10 +4,11 @@
  * of requests, and a backup that cannot be read keeps no restore: then it is said that there are at least so many.
  */
 import type { Failure } from "../../core/errors.ts";
+import { admitsKey } from "../../codec/key-prefix.ts";
 import { MAX_UNDONE_PAGES } from "../../core/limits.ts";
 import type { Undone } from "../../contracts/restore-commands.ts";
 import type { Version } from "../../core/versionstamp.ts";
-import { type CommitInWireForm, isMarker } from "../format/mutation-range.ts";
+import { type CommitInWireForm, entriesOf, isMarker } from "../format/mutation-range.ts";
 import type { OpenBackup } from "./open-backup.ts";
 import type { Catalog } from "./replay/catalog.ts";
 import { pointsAround } from "./replay/point-pages.ts";
@@ -67,12 +68,12 @@ export class UndoneCounter {
     return upTo >= keptAfter;
   }
 
-  /** One page of the bucket. */
-  async countStored(count: UndoneCount): Promise<UndoneCount> {
+  /** One page of the bucket. `prefix`: only commits that changed something under it count; null: all. */
+  async countStored(count: UndoneCount, prefix: Uint8Array | null): Promise<UndoneCount> {
     const { keptAfter, pages } = count;
     const opened = await this.#options.open();
-    const detail = { mostKeys: 0, prefix: null };
-    const options = { direction: "after", limit: PAGE_POINTS, detail, mostKeyBytes: 0 } as const;
+    const detail = { mostKeys: 0, mostKeyBytes: 0, prefix };
+    const options = { direction: "after", limit: PAGE_POINTS, detail } as const;
     const page = opened.ok ? await pointsAround(opened.bucket, opened.catalog, count.upTo, options) : opened;
     if (!page.ok) return { ...count, isExact: false, upTo: keptAfter };
     const changing = page.points.filter(({ version, changes }) => version <= keptAfter && (changes?.more ?? 0) > 0);
@@ -89,10 +90,12 @@ export class UndoneCounter {
   }
 
   /** A part of what is in the log; the same count: there is nothing more just now. */
-  countWaiting(count: UndoneCount): UndoneCount {
+  countWaiting(count: UndoneCount, prefix: Uint8Array | null): UndoneCount {
     const commits = this.#options.log.read(count.upTo, LOG_PAGE_BYTES);
     const upTo = commits.at(-1)?.version;
-    return upTo === undefined ? count : { ...withMore(count, commits.filter(isChanging)), upTo };
+    if (upTo === undefined) return count;
+    const changing = commits.filter((commit) => !isMarker(commit) && (prefix === null || changesUnder(commit, prefix)));
+    return { ...withMore(count, changing), upTo };
   }
 }
 
@@ -105,8 +108,9 @@ function hasGap({ generations, lost }: Catalog, after: Version): boolean {
   );
 }
 
-function isChanging(commit: CommitInWireForm): boolean {
-  return !isMarker(commit);
+function changesUnder(commit: CommitInWireForm, prefix: Uint8Array): boolean {
+  for (const { key } of entriesOf(commit)) if (admitsKey(prefix, key)) return true;
+  return false;
 }
 
 function withMore(count: UndoneCount, commits: readonly { readonly version: Version }[]): UndoneCount {

@@ -150,7 +150,13 @@ describe("after a clock was set back, a time", () => {
   test("is told with each point: what the clock said, beside the time of the versionstamp", async () => {
     await withStorage(async (storage) => {
       const { subject, right, ahead, behind, at } = await setAheadAndBack(storage);
-      const answer = await subject.service.run({ command: "points", at: "latest", direction: "before", limit: 100 });
+      const answer = await subject.service.run({
+        command: "points",
+        at: "latest",
+        direction: "before",
+        limit: 100,
+        keys: false,
+      });
       const points = new Map<Version, RestorePointInfo>();
       for (const point of answer.ok && answer.kind === "points" ? answer.points : []) points.set(point.version, point);
       const clocks = [right, ...ahead, ...behind].map((version) => points.get(version)?.clock ?? null);

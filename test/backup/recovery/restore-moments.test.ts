@@ -35,7 +35,7 @@ const doors: readonly ((at: string) => RestoreCommand)[] = [
   (at) => ({ command: "fork", jobId: "a", at, generation: null, intoDatabaseId: "other", intoJurisdiction: null }),
   (at) => ({ command: "resolve", at, generation: null }),
   (at) => ({ command: "past", at, room: "any" }),
-  (at) => ({ command: "points", at, direction: "before", limit: 10 }),
+  (at) => ({ command: "points", at, direction: "before", limit: 10, keys: false }),
 ];
 
 describe("a moment that is not over yet", () => {

@@ -28,7 +28,7 @@ export class Restorable {
       entropy: systemEntropy,
       database,
       side,
-      adopt: (entries, floor, also) => database.adopt(side, entries, floor, also),
+      adopt: (adoption, also) => database.adopt(side, adoption, also),
       adopted: () => undefined,
       own: backup.backup,
       connect: ({ prefix }) => through(openS3(prefix)),

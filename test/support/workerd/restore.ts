@@ -80,7 +80,7 @@ export class TestRestore {
       entropy: systemEntropy,
       database: this.database,
       side: this.side,
-      adopt: (entries, floor, also) => this.database.adopt(this.side, entries, floor, also),
+      adopt: (adoption, also) => this.database.adopt(this.side, adoption, also),
       adopted: (purpose, asOf) => void this.adopted.push({ purpose, asOf }),
       own: {
         source: async () =>

@@ -3,7 +3,7 @@ import type { RestorePointInfo } from "../../../contracts/restore-commands.ts";
 import { asVersion, type Version } from "../../../core/versionstamp.ts";
 import type { BackupBucket, ReadProblem } from "./backup-bucket.ts";
 import { type Catalog, type Generation, generationAfter, generationFor } from "./catalog.ts";
-import { type CommitDetail, commitsOf, isNamedWhole } from "./commits.ts";
+import { type CommitDetail, type CommitWindow, commitsOf, isNamedWhole, keyBytesOf } from "./commits.ts";
 import { type LogNeighbours, type LogObject, logObjectsAround } from "./log-index.ts";
 
 export interface PointPage {
@@ -19,8 +19,6 @@ export interface PageOptions {
   /** How many points at the most. */
   readonly limit: number;
   readonly detail: CommitDetail | null;
-  /** Bytes of the keys that are told, at the most and one commit's; whatever `detail` says. */
-  readonly mostKeyBytes: number;
 }
 
 /** Requests that one page may take, about. */
@@ -61,10 +59,10 @@ class Pager {
       if (!around.ok) return around;
       if (around.upTo.length === 0) from = generation.consistentFrom;
       for (const object of around.upTo.toReversed()) {
-        const found = await this.#commits(generation, object);
+        const window = { after: generation.consistentFrom, upTo: from, nearestTo: "upTo" } as const;
+        const found = await this.#commits(generation, object, window);
         if (!found.ok) return found;
-        const inside = found.commits.filter(({ version }) => version <= from && version > generation.consistentFrom);
-        const left = this.#add(inside.toReversed());
+        const left = this.#add(found.commits.toReversed());
         if (left !== undefined) return this.#page(left);
         from = Math.max(object.first.version - 1, generation.consistentFrom);
         if (from === generation.consistentFrom || this.#isFull()) break;
@@ -89,9 +87,9 @@ class Pager {
         from = newer.consistentFrom;
       }
       for (const object of ahead.objects) {
-        const found = await this.#commits(generation, object);
+        const found = await this.#commits(generation, object, { after: from, upTo: end, nearestTo: "after" });
         if (!found.ok) return found;
-        const left = this.#add(found.commits.filter(({ version }) => version > from && version <= end));
+        const left = this.#add(found.commits);
         if (left !== undefined) return this.#page(asVersion(left - 1));
         from = Math.min(object.last.version, end);
         if (this.#isFull()) break;
@@ -117,8 +115,9 @@ class Pager {
   #add(points: readonly RestorePointInfo[]): Version | undefined {
     for (const point of points) {
       if (this.#points.length >= this.#options.limit) return point.version;
-      const bytes = (point.changes?.keys ?? []).reduce((sum, { key }) => sum + key.length, 0);
-      if (this.#keyBytes > 0 && this.#keyBytes + bytes > this.#options.mostKeyBytes) return point.version;
+      const bytes = keyBytesOf(point);
+      const mostKeyBytes = this.#options.detail?.mostKeyBytes ?? 0;
+      if (this.#keyBytes > 0 && this.#keyBytes + bytes > mostKeyBytes) return point.version;
       this.#keyBytes += bytes;
       this.#points.push(point);
     }
@@ -138,10 +137,16 @@ class Pager {
     return logObjectsAround(this.#bucket, generation.place, version);
   }
 
-  async #commits(generation: Generation, object: LogObject): ReturnType<typeof commitsOf> {
-    const { detail } = this.#options;
+  /** One more than there is room for, so that where the next page begins is known. */
+  async #commits(
+    generation: Generation,
+    object: LogObject,
+    window: Omit<CommitWindow, "most">,
+  ): ReturnType<typeof commitsOf> {
+    const { detail, limit } = this.#options;
     if (!isNamedWhole(object, detail)) this.#requests += 1;
-    return commitsOf(this.#bucket, generation, object, detail);
+    const most = limit - this.#points.length + 1;
+    return commitsOf(this.#bucket, generation, object, { ...window, most }, detail);
   }
 }
 

@@ -47,9 +47,10 @@ export async function resolveMoment(
     return { ok: true, generation, version: atLeast, isExact: isBehind || atLeast === moment };
   };
   if (object === undefined) return resolvedTo(generation.consistentFrom);
-  const found = await commitsOf(bucket, generation, object, null);
+  const window = { after: 0, upTo: wanted, nearestTo: "upTo", most: 1 } as const;
+  const found = await commitsOf(bucket, generation, object, window, null);
   if (!found.ok) return found;
-  return resolvedTo(found.commits.findLast(({ version }) => version <= wanted)?.version ?? object.first.version);
+  return resolvedTo(found.commits.at(-1)?.version ?? object.first.version);
 }
 
 /** From the first moment that can be restored to the last. null: nothing can. */

@@ -3,6 +3,7 @@ import { failure } from "../../../core/errors.ts";
 import { isFailure, type DatabaseInfo, type Job } from "../../../contracts/management.ts";
 import * as backups from "./backup-schemas.ts";
 import { jobLocation, route, type ApiRoute } from "./route.ts";
+import { prefixOf, prefixOfText } from "./notation-schemas.ts";
 import * as schemas from "./schemas.ts";
 
 const noBackup = failure("not-found", "This database has no backup.");
@@ -118,18 +119,26 @@ export const BACKUP_ROUTES: readonly ApiRoute[] = [
     params: schemas.databaseParams,
     query: backups.pointsQuery,
     success: { status: 200, description: "A page, the nearest to the moment first", schema: backups.points },
-    answer: ({ ask, params, query }) => ask("backups.points", { ...params, ...query }),
+    async answer({ ask, params, query }) {
+      const read = prefixOfText(query.prefix);
+      if (!read.ok) return read;
+      return ask("backups.points", { ...params, ...query, keys: query.keys === "true", prefix: read.prefix });
+    },
     show: ({ points, next }) => schemas.pageJson(backups.pointJson)({ items: points, next }),
   }),
   route({
     ...jobRoute,
     method: "post",
     path: "/api/databases/:databaseId/restores",
-    summary: "Bring a database back to a moment, in place",
+    summary: "Bring a database back to a moment, in place; or only the keys under a prefix",
     params: schemas.databaseParams,
     body: backups.newRestore,
     idempotent: true,
-    answer: ({ ask, params, body, idempotency }) => ask("restores.create", { ...params, at: body.at, idempotency }),
+    async answer({ ask, params, body, idempotency }) {
+      const read = prefixOf(body.prefix);
+      if (!read.ok) return read;
+      return ask("restores.create", { ...params, at: body.at, prefix: read.prefix, idempotency });
+    },
   }),
   route({
     ...fillingRoute,
@@ -139,7 +148,11 @@ export const BACKUP_ROUTES: readonly ApiRoute[] = [
     params: schemas.databaseParams,
     body: backups.newFork,
     idempotent: true,
-    answer: ({ ask, params, body, idempotency }) => ask("forks.create", { ...params, ...body, idempotency }),
+    async answer({ ask, params, body, idempotency }) {
+      const read = prefixOf(body.prefix);
+      if (!read.ok) return read;
+      return ask("forks.create", { ...params, ...body, prefix: read.prefix, idempotency });
+    },
   }),
   route({
     ...fillingRoute,
@@ -149,9 +162,12 @@ export const BACKUP_ROUTES: readonly ApiRoute[] = [
     params: schemas.organizationParams,
     body: backups.newRestoreFromBucket,
     idempotent: true,
-    answer({ ask, params, body, idempotency }) {
+    async answer({ ask, params, body, idempotency }) {
+      const read = prefixOf(body.prefix);
+      if (!read.ok) return read;
       const databaseId = body.databaseId.toLowerCase();
-      const wanted = { ...body, databaseId, destination: backups.destinationOf(body.destination), idempotency };
+      const destination = backups.destinationOf(body.destination);
+      const wanted = { ...body, databaseId, destination, prefix: read.prefix, idempotency };
       return ask("restores.createFromBucket", wanted, params.organizationId);
     },
   }),

@@ -29,6 +29,7 @@ import {
   wholeNumber,
 } from "./schemas.ts";
 import { sentenceOrNull, shownStatus } from "../sentences.ts";
+import { changes, changesJson, keysInQuery, prefix as keyPrefix, prefixInQuery } from "./notation-schemas.ts";
 import { saying } from "./checked.ts";
 
 const versionstamp = z.string().meta({ description: "20 hexadecimal digits." });
@@ -117,10 +118,13 @@ export const pointsQuery = z.strictObject({
   at: momentOrLatest,
   direction: z.enum(["before", "after"]).default("before"),
   limit: wholeNumber(1, MAX_RESTORE_POINTS, 20),
+  keys: keysInQuery,
+  prefix: prefixInQuery,
 });
 
 export const newRestore = z.strictObject({
   at: moment,
+  prefix: keyPrefix,
   confirm: z
     .literal(true, { error: "must be true, because what was written since that moment is undone" })
     .meta({ description: "What was written since is undone." }),
@@ -141,6 +145,7 @@ const generationName = z
 export const newFork = z.strictObject({
   at: momentOrLatest,
   generation: generationName,
+  prefix: keyPrefix,
   name: nameOrEmpty.default(""),
 });
 
@@ -149,6 +154,7 @@ export const newRestoreFromBucket = z.strictObject({
   databaseId: z.uuid().meta({ description: "Whose backup it is." }),
   at: momentOrLatest,
   generation: generationName,
+  prefix: keyPrefix,
   name: nameOrEmpty.default(""),
 });
 
@@ -218,6 +224,7 @@ const listedPoint = restorePoint.extend({
     description:
       "What the server's clock said then, or a little before, if it had been set back: `time` is that of the versionstamp, which ran ahead of it.",
   }),
+  changes,
 });
 
 export const points = z.object({
@@ -235,8 +242,12 @@ export function credentialsOf(given: z.output<typeof newCredentials>): BackupCre
   return { ...given, sessionToken: given.sessionToken ?? null };
 }
 
-export function pointJson({ clock, ...point }: RestorePointInfo) {
-  return { ...restorePointJson(point), ...(clock === null ? {} : { clock: timeText(clock) }) };
+export function pointJson({ clock, changes: changed, ...point }: RestorePointInfo) {
+  return {
+    ...restorePointJson(point),
+    ...(clock === null ? {} : { clock: timeText(clock) }),
+    ...(changed === null ? {} : { changes: changesJson(changed) }),
+  };
 }
 
 export function rangeJson({ range: found }: Output<"backups.range">) {

@@ -14,6 +14,7 @@ import type { UnixMs } from "../../../core/clock.ts";
 import { readTime, wantedOfTime } from "../../../core/rfc3339.ts";
 import { sentenceOrNull } from "../sentences.ts";
 import { saying } from "./checked.ts";
+import { prefix as prefixOfKeys, prefixJson } from "./notation-schemas.ts";
 import { asSentence, type Failure } from "../../../core/errors.ts";
 import {
   isFailure,
@@ -253,7 +254,11 @@ const before = z
     versionstamp: z.string(),
     stored: z.boolean().meta({ description: "Whether the backup holds that moment by now." }),
     fork: z
-      .object({ method: z.literal("POST"), path: z.string(), body: z.object({ at: z.string() }) })
+      .object({
+        method: z.literal("POST"),
+        path: z.string(),
+        body: z.object({ at: z.string(), prefix: prefixOfKeys.optional() }),
+      })
       .nullable()
       .meta({ description: "The request that makes a fork of that moment; null until the backup holds it." }),
   })
@@ -359,7 +364,7 @@ export function jobJson(info: Job) {
           damagedObject: result.damagedObject,
           verification: result.verification === null ? null : verificationJson(result.verification),
           undone: undoneJson(result.outcome?.undone ?? null),
-          before: beforeJson(info.databaseId, result.outcome?.before ?? null),
+          before: result.outcome === null ? null : beforeJson(info.databaseId, result.outcome),
         };
   return {
     ...info,
@@ -389,10 +394,11 @@ function undoneJson(found: RestoreOutcome["undone"]) {
   return { commits, exact: isExact, first: first === null ? null : versionstampHex(first) };
 }
 
-function beforeJson(databaseId: string, found: RestoreOutcome["before"]) {
+function beforeJson(databaseId: string, { before: found, prefix }: RestoreOutcome) {
   if (found === null) return null;
   const versionstamp = versionstampHex(found.version);
-  const fork = { method: "POST", path: `/api/databases/${databaseId}/forks`, body: { at: versionstamp } };
+  const body = { at: versionstamp, ...(typeof prefix === "string" ? { prefix: prefixJson(prefix) } : {}) };
+  const fork = { method: "POST", path: `/api/databases/${databaseId}/forks`, body };
   return { versionstamp, stored: found.stored, fork: found.stored ? fork : null };
 }
 

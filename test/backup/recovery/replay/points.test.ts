@@ -55,9 +55,7 @@ async function collect(
   let next: Version | null = from;
   while (next !== null) {
     const before = destination.requests;
-    const page: PointPage = good(
-      await pointsAround(bucket, catalog, next, { direction, limit, detail: null, mostKeyBytes: 0 }),
-    );
+    const page: PointPage = good(await pointsAround(bucket, catalog, next, { direction, limit, detail: null }));
     expect(destination.requests - before).toBeLessThanOrEqual(45);
     expect(page.points.length).toBeLessThanOrEqual(limit);
     found.push(...page.points.map(({ version }) => version));

@@ -1,0 +1,10 @@
+/** Of what is replayed, the keys under a prefix: the others are checked like all, and not kept. */
+import { admitsKey } from "../../core/key-prefix.ts";
+import type { ReplaySink } from "./replay.ts";
+
+export function sinkUnder(prefix: Uint8Array, sink: ReplaySink): ReplaySink {
+  return {
+    load: (entries) => sink.load([...entries].filter(({ key }) => admitsKey(prefix, key))),
+    apply: (effect, version) => (admitsKey(prefix, effect.key) ? sink.apply(effect, version) : 0),
+  };
+}

@@ -1,6 +1,8 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { compareBytes } from "../../src/core/bytes.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
 import { hasTable } from "../../src/core/migrations.ts";
+import { rangeOfPrefix } from "../../src/codec/key-prefix.ts";
 import { Encoding, type Entry } from "../../src/core/operations.ts";
 import type { SyncStorage } from "../../src/core/storage.ts";
 import { asVersion } from "../../src/core/versionstamp.ts";
@@ -143,3 +145,107 @@ test("a marker is a commit in the log that clears the empty key, covered by the 
     expect(versionOf(new Database({ storage, clock }).commit([write([])])[0])).toBeGreaterThan(marker);
   });
 });
+
+describe("adopted under a prefix", () => {
+  const bounds = { maxBytes: 1e9, maxEntries: 1e6 };
+
+  test("it takes the place of that part and of nothing else, with what is large, and only that part's watchers are told", async () => {
+    await withStorage((storage) => {
+      const clock = new MovableClock();
+      const database = new Database({ storage, clock });
+      const under = (...parts: string[]) => key("part", ...parts);
+      const others = [key("par"), key("part\u0000"), key("party"), key("a"), key("z", "part")];
+      const [write1] = database.commit([
+        write([
+          ...others.map((other) => set(other, large)),
+          set(key("part"), large),
+          set(under("same"), large),
+          set(under("newer"), text("newer")),
+          set(under("smaller"), large),
+          set(under("gone"), large),
+        ]),
+      ]);
+      const version = versionOf(write1);
+      const told: string[] = [];
+      for (const [name, watched] of Object.entries({
+        part: under("newer"),
+        other: key("party"),
+        absent: under("back"),
+      })) {
+        database.watches.add([watched], () => void told.push(name), { resumed: true });
+      }
+      const rest = () => database.scan(null, bounds).filter(({ key: one }) => others.some((other) => same(other, one)));
+      const restBefore = rest();
+
+      const side = new SideState(storage);
+      side.begin("one");
+      const soon = clock.time + 500;
+      side.load([
+        entry(key("part"), text("root"), 5),
+        entry(under("same"), large, version),
+        entry(under("newer"), large, 6),
+        entry(under("smaller"), text("small"), 7),
+        entry(under("back"), large, 8, soon),
+      ]);
+      const want = side.scan(null, bounds);
+      const before = database.counters().entries;
+      expect(side.measureWithin(rangeOfPrefix(key("part")), 3).replaced).toBe(4);
+      const adoption = { entries: 5, floor: asVersion(version + 1_000_000_000), prefix: key("part") };
+      database.adopt(side, adoption, (heldUpTo) => expect(heldUpTo).toBeGreaterThanOrEqual(version));
+
+      const stored = database.scan(null, bounds);
+      expect(stored.filter(({ key: one }) => !others.some((other) => same(other, one)))).toEqual(want);
+      expect(rest()).toEqual(restBefore);
+      expect(told.toSorted()).toEqual(["absent", "part"]);
+      expect(database.counters().entries).toBe(before);
+      expect(new Database({ storage, clock }).countEntries()).toBe(stored.length);
+      expect(database.nextExpiry()).toBe(soon);
+      const held = storage.sql.exec<{ n: number }>("SELECT count(*) AS n FROM large_values").one().n;
+      expect(held, "no large value is orphaned or lost").toBe(
+        stored.filter(({ value }) => value.length === 5000).length,
+      );
+      expect(side.exists).toBe(false);
+      expect(versionOf(database.commit([write([set(a, text("next"))])])[0])).toBeGreaterThan(version + 1_000_000_000);
+    });
+  });
+
+  test("what has not changed since costs nothing: neither rows nor news", async () => {
+    await withStorage((storage) => {
+      const database = new Database({ storage, clock: new MovableClock() });
+      database.commit([
+        write(Array.from({ length: 200 }, (_, i) => set(key("part", i), i % 2 === 0 ? text("v") : large))),
+      ]);
+      const side = new SideState(storage);
+      side.begin("one");
+      side.load(database.scan(null, bounds));
+      database.commit([write([set(key("part", 7), text("changed")), remove(key("part", 8))])]);
+      expect(side.measureWithin(rangeOfPrefix(key("part")), 1e6)).toEqual({
+        replaced: 199,
+        bytes: large.length + key("part", 7).length + text("v").length + key("part", 8).length,
+      });
+    });
+  });
+
+  test("a failure in its transaction leaves both as they were", async () => {
+    await withStorage((storage) => {
+      const database = new Database({ storage, clock: new MovableClock() });
+      database.commit([write([set(key("part", 1), large), set(key("other"), text("x"))])]);
+      const before = database.scan(null, bounds);
+      const side = new SideState(storage);
+      side.begin("one");
+      side.load([entry(key("part", 2), large, 3)]);
+      const adoption = { entries: 1, floor: asVersion(5), prefix: key("part") };
+      const fail = () => {
+        throw new Error("no");
+      };
+      expect(() => database.adopt(side, adoption, fail)).toThrow("no");
+      expect(database.scan(null, bounds)).toEqual(before);
+      expect(database.counters().entries).toBe(2);
+      expect(side.scan(null, bounds)).toHaveLength(1);
+    });
+  });
+});
+
+function same(one: Uint8Array, other: Uint8Array): boolean {
+  return compareBytes(one, other) === 0;
+}

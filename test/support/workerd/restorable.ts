@@ -2,6 +2,7 @@
 import type { Destination } from "../../../src/backup/destinations/destination.ts";
 import { RestoreService } from "../../../src/backup/recovery/restore-service.ts";
 import type { RestoreCommand, RestoreJob } from "../../../src/contracts/restore-commands.ts";
+import { toHex } from "../../../src/core/bytes.ts";
 import { type Version, versionstampHex } from "../../../src/core/versionstamp.ts";
 import { SideState } from "../../../src/engine/side-state.ts";
 import { systemEntropy } from "../../../src/objects/system.ts";
@@ -50,8 +51,14 @@ export class Restorable {
   }
 
   /** Restores in place while the export runs beside. */
-  async restore(jobId: string, at: Version, meanwhile: () => void): Promise<RestoreJob> {
-    await this.job({ command: "restore", jobId, at: versionstampHex(at) });
+  async restore(
+    jobId: string,
+    at: Version,
+    meanwhile: () => void,
+    prefix: Uint8Array | null = null,
+  ): Promise<RestoreJob> {
+    const hex = prefix === null ? null : toHex(prefix);
+    await this.job({ command: "restore", jobId, at: versionstampHex(at), prefix: hex });
     return this.finish(jobId, meanwhile);
   }
 

@@ -15,8 +15,13 @@ import {
   type Version,
   versionstampHex,
 } from "../../../../src/core/versionstamp.ts";
-import { BackupWriter, writeBackup } from "../../../support/backup-writer.ts";
+import { BackupWriter, type ModelState, writeBackup } from "../../../support/backup-writer.ts";
 import { MemoryDestination } from "../../../support/memory-destination.ts";
+import type { CommitDetail } from "../../../../src/backup/recovery/replay/commits.ts";
+import { admitsKey } from "../../../../src/codec/key-prefix.ts";
+import type { RestorePointInfo } from "../../../../src/contracts/restore-commands.ts";
+import { toHex } from "../../../../src/core/bytes.ts";
+import { type Effect, Encoding } from "../../../../src/core/operations.ts";
 
 const databaseId = "5f0c-d";
 
@@ -267,5 +272,126 @@ describe("a bucket that was made to be read without end", () => {
     // The manifest, one look behind each generation that it names, and one at the end of the last that can be read.
     expect(destination.requests - before).toBeLessThanOrEqual(1 + 22 + 1);
     expect(catalog.starts.length).toBe(22);
+  });
+});
+
+describe("with keys", () => {
+  const all: CommitDetail = { mostKeys: 100, mostKeyBytes: 128 * 1024, prefix: null };
+
+  async function pages(
+    { bucket, catalog }: Opened,
+    from: Version,
+    direction: "before" | "after",
+    limit: number,
+    detail: CommitDetail,
+  ): Promise<(readonly RestorePointInfo[])[]> {
+    const found: (readonly RestorePointInfo[])[] = [];
+    for (let next: Version | null = from; next !== null;) {
+      const page: PointPage = good(await pointsAround(bucket, catalog, next, { direction, limit, detail }));
+      found.push(page.points);
+      next = page.next;
+    }
+    return found;
+  }
+
+  /** What the writer's states say of a commit. */
+  function changedBetween(before: ModelState, after: ModelState): string[] {
+    const names = new Set([...before.keys(), ...after.keys()]);
+    return [...names].filter((name) => before.get(name)?.version !== after.get(name)?.version).toSorted();
+  }
+
+  test("each commit says what it set and what it deleted, in both directions", async () => {
+    const backup = await written(21);
+    const { writer, points } = backup;
+    const versions = [...writer.history.keys()].toSorted((a, b) => a - b);
+    for (const direction of ["after", "before"] as const) {
+      const from = direction === "after" ? asVersion(0) : writer.lastVersion;
+      const found = (await pages(backup, from, direction, 7, all)).flat();
+      const sorted = direction === "after" ? found : found.toReversed();
+      expect(sorted.map(({ version }) => version)).toEqual(points);
+      for (const { version, changes } of sorted) {
+        const index = versions.indexOf(version);
+        const [before, after] = [versions[index - 1], version].map((one) => writer.history.get(one ?? asVersion(0)));
+        if (before === undefined || after === undefined) continue;
+        // A commit may delete what was not there, and set and delete one key: then the states are the same.
+        const told = new Map(changes?.keys.map(({ key, change }) => [toHex(key), change]));
+        for (const name of changedBetween(before, after)) {
+          expect(told.get(name)).toBe(after.has(name) ? "set" : "delete");
+        }
+        expect(changes?.more).toBe(0);
+      }
+    }
+  });
+
+  test("a prefix leaves only the commits that changed something under it, and only those keys", async () => {
+    const backup = await written(22);
+    const prefix = backup.writer.key("k", 7);
+    const everything = (await pages(backup, asVersion(0), "after", 50, all)).flat();
+    const wanted = everything
+      .map((point) => ({ ...point, keys: (point.changes?.keys ?? []).filter(({ key }) => admitsKey(prefix, key)) }))
+      .filter(({ keys }) => keys.length > 0);
+    expect(wanted.length).toBeGreaterThan(3);
+    const under = { ...all, prefix };
+    for (const [direction, from] of [
+      ["after", asVersion(0)],
+      ["before", backup.writer.lastVersion],
+    ] as const) {
+      const found = (await pages(backup, from, direction, 3, under)).flat();
+      const sorted = direction === "after" ? found : found.toReversed();
+      expect(sorted.map(({ version, changes }) => ({ version, keys: changes?.keys }))).toEqual(
+        wanted.map(({ version, keys }) => ({ version, keys })),
+      );
+    }
+  });
+
+  test("bounds hold: so many keys of a commit with the number of the others, and so many bytes of a page", async () => {
+    const destination = new MemoryDestination();
+    const writer = new BackupWriter(destination, databaseId, 23);
+    const generation = writer.begin();
+    writer.randomCommit();
+    await writer.snapshot(generation, 5, async () => undefined);
+    const value = new Uint8Array(3);
+    const sets = (commit: number, count: number): Effect[] =>
+      Array.from({ length: count }, (_, i) => ({
+        type: "set",
+        key: writer.key("k".repeat(1000), commit, i),
+        value,
+        encoding: Encoding.bytes,
+        expiresAt: null,
+      }));
+    const versions = [150, 1, 90, 90, 3].map((count, commit) => writer.commit(sets(commit, count)));
+    await writer.flush(5);
+    await writer.writeManifest();
+    const backup = await open(destination);
+    const from = asVersion((versions[0] ?? 0) - 1);
+    const found = await pages(backup, from, "after", 1000, all);
+    // 128 KiB of keys of 1,010 bytes, and of what is around each: 100 and the next one are too much, as are two times 90.
+    expect(found.map((page) => page.map(({ changes }) => [changes?.keys.length, changes?.more]))).toEqual([
+      [
+        [100, 50],
+        [1, 0],
+      ],
+      [[90, 0]],
+      [
+        [90, 0],
+        [3, 0],
+      ],
+    ]);
+    const backwards = await pages(backup, writer.lastVersion, "before", 1000, all);
+    expect(
+      backwards
+        .flat()
+        .map(({ version }) => version)
+        .slice(0, 5),
+    ).toEqual(versions.toReversed());
+    expect(backwards.length).toBeGreaterThanOrEqual(3);
+    const few = (await pages(backup, from, "after", 1000, { ...all, mostKeys: 2, mostKeyBytes: 3000 })).flat();
+    expect(few.map(({ changes }) => [changes?.keys.length, changes?.more])).toEqual([
+      [2, 148],
+      [1, 0],
+      [2, 88],
+      [2, 88],
+      [2, 1],
+    ]);
   });
 });

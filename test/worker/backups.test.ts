@@ -99,6 +99,45 @@ async function completed(jobId: string): Promise<Answer["body"]> {
   return (await send("GET", `/api/jobs/${jobId}`)).body;
 }
 
+describe("a prefix", () => {
+  test("is brought back alone, in place and into another database; the job counts what it undid there", async () => {
+    const { id, backup, versions } = await withBackup();
+    const [one = ""] = versions;
+    const database = await opened(id);
+    await database.put("b", "other");
+    await until(async () => (await send("GET", backup)).body, { backlogBytes: 0, lagMs: 0 });
+
+    const prefix = [{ type: "string", value: "n" }, "a"];
+    const restore = await send("POST", `/api/databases/${id}/restores`, { at: one, confirm: true, prefix });
+    expect(restore.status).toBe(202);
+    const done = await completed(restore.body.id);
+    expect(done).toMatchObject({
+      status: "completed",
+      result: { undone: { commits: 1, exact: true, first: versions[1] } },
+    });
+    expect(await database.values()).toEqual(["one", "other"]);
+    await database.put("c", "new");
+    await until(async () => (await send("GET", `/api/jobs/${restore.body.id}`)).body.result.before, {
+      stored: true,
+      fork: { body: { prefix: ["n", "a"].map((value) => ({ type: "string", value })) } },
+    });
+    const { fork } = (await send("GET", `/api/jobs/${restore.body.id}`)).body.result.before;
+    const brought = await send(fork.method, fork.path, fork.body);
+    expect(brought).toMatchObject({ status: 202 });
+    expect(await completed(brought.body.job.id)).toMatchObject({ status: "completed" });
+    expect(await (await opened(brought.body.database.id)).values()).toEqual(["two"]);
+
+    const alone = await send("POST", `/api/organizations/${organizationId}/restores`, {
+      destination: { kind: "r2", prefix: "in/r2" },
+      databaseId: id,
+      prefix: ["n", "b"],
+    });
+    expect(alone).toMatchObject({ status: 202 });
+    expect(await completed(alone.body.job.id)).toMatchObject({ status: "completed" });
+    expect(await (await opened(alone.body.database.id)).values()).toEqual(["other"]);
+  });
+});
+
 describe("a backup in the deployment's bucket", () => {
   test("is enabled, seen, gone back to in every way, verified and ended", async () => {
     const { id, backup, versions } = await withBackup();
@@ -121,6 +160,15 @@ describe("a backup in the deployment's bucket", () => {
     });
     expect(await completed(alone.body.job.id)).toMatchObject({ status: "completed" });
     expect(await (await opened(alone.body.database.id)).values()).toEqual(["one"]);
+
+    const { body: page } = await send("GET", `${backup}/points?at=latest&keys=true&prefix=["n","a"]`);
+    const typed = ["n", "a"].map((value) => ({ type: "string", value }));
+    expect(page.items.map(({ versionstamp, changes }: Answer["body"]) => ({ versionstamp, changes }))).toEqual(
+      versions.toReversed().map((versionstamp) => ({
+        versionstamp,
+        changes: { keys: [{ key: typed, change: "set" }], more: 0 },
+      })),
+    );
 
     const restore = await send("POST", `/api/databases/${id}/restores`, { at: one, confirm: true });
     expect(await completed(restore.body.id)).toMatchObject({ kind: "database.restore", status: "completed" });

@@ -10,10 +10,9 @@ export class Stored {
     this.#generations = generations;
   }
 
-  /** Whether every commit up to and with this one is stored, in a generation that is complete. */
+  /** Whether every commit up to and with this one is stored, in a generation that is or was complete. */
   hasShipped(version: Version): boolean {
-    const all = this.#generations.all().filter(({ state }) => state !== "deleting" && state !== "snapshotting");
-    return all.some((one) => (goesOn(one) ? this.#generations.hasStored(one, version) : one.exported >= version));
+    return this.#generations.all().some((one) => this.#hasAllUpTo(one, version));
   }
 
   /** Up to where commits are stored in the generation that gets them; null: none does, or it is not whole yet. */
@@ -24,21 +23,27 @@ export class Stored {
   /** Whether the state of this moment can be given back: the generation that it belongs to has all of it. */
   holds(version: Version): boolean {
     return this.#generations.all().some((one) => {
-      const { state, consistentFrom, exported, endsAt, gap } = one;
-      if (consistentFrom === null || consistentFrom > version) return false;
-      switch (state) {
-        case "complete":
-          return (endsAt === null || version <= endsAt) && this.#generations.hasStored(one, version);
-        case "retired":
-          return exported >= version;
-        case "ended":
-          return gap !== null && gap.after >= version;
-        case "snapshotting":
-        case "damaged":
-        case "deleting":
-          return false;
-      }
+      const { state, consistentFrom } = one;
+      if (state === "damaged" || consistentFrom === null || consistentFrom > version) return false;
+      return this.#hasAllUpTo(one, version);
     });
+  }
+
+  #hasAllUpTo(one: Generation, version: Version): boolean {
+    const { state, exported, endsAt, gap } = one;
+    switch (state) {
+      case "complete":
+        return (endsAt === null || version <= endsAt) && this.#generations.hasStored(one, version);
+      case "ended":
+        // Behind its last commit it holds what it held then, up to its gap.
+        return gap !== null && gap.after >= version;
+      case "retired":
+      case "damaged":
+        return exported >= version;
+      case "snapshotting":
+      case "deleting":
+        return false;
+    }
   }
 }
 

@@ -78,6 +78,20 @@ describe("a restore in place", () => {
     });
   });
 
+  test("once its `before` is stored, whoever goes back to that moment has nothing to wait for, also when nobody wrote just before", async () => {
+    await withStorage(async (storage) => {
+      const backup = new TestBackup(storage);
+      await backup.enable();
+      const subject = new Restorable(backup);
+      const { moment } = await written(backup, 3);
+      await backup.pass(5_000);
+      const { outcome } = await subject.restore("a", moment, () => undefined);
+      const before = outcome?.before?.version ?? asVersion(0);
+      for (let passed = 0; !backup.backup.holds(before) && passed < 20; passed++) await backup.pass(500);
+      expect([backup.backup.holds(before), backup.backup.hasShipped(before)]).toEqual([true, true]);
+    });
+  });
+
   test("counts what waits in the log while the backup is paused, over restarts", async () => {
     await withStorage(async (storage) => {
       const backup = new TestBackup(storage);

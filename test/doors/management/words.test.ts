@@ -144,6 +144,31 @@ describe("in a body", () => {
       { at: "2026-01-01T00:00:00Z" },
       "In the body, confirm: must be true, because what was written since that moment is undone.",
     ],
+    [
+      "databases/restores",
+      { at: "2026-01-01T00:00:00Z", confirm: true, prefix: "users" },
+      'In the body, prefix is "users"; a key is an array of its parts, for example ["users", 1].',
+    ],
+    [
+      "databases/restores",
+      { at: "2026-01-01T00:00:00Z", confirm: true, prefix: [] },
+      "In the body, prefix has no parts; a key needs at least one.",
+    ],
+    [
+      "databases/forks",
+      { prefix: ["users", null] },
+      'In the body, prefix[1] is null; a part is a string, a number, a boolean, or an object like {"type":"bigint","value":"12"}.',
+    ],
+    [
+      "databases/forks",
+      { prefix: ["x".repeat(2048)] },
+      "In the body, prefix has 2050 bytes as it is stored; the limit is 2048.",
+    ],
+    [
+      "restores",
+      { destination, databaseId: "0190f3c2-5b1e-4d6f-9a53-6c1f4b7f2a10", prefix: [{ type: "bytes", value: "AQI=" }] },
+      'In the body, prefix[0].type is "bytes"; the type of a part is "string", "number", "boolean", "bigint" or "Uint8Array".',
+    ],
   ])("of %s, %j", async (what, body, sentence) => {
     const answer = await send("POST", pathOf(what), { ...tenant, body });
     expect([answer.status, answer.body.detail]).toEqual([400, sentence]);
@@ -177,6 +202,15 @@ test.each([
   ["databases?cursor=", "In the query, cursor: must not be empty."],
   ["databases?limit=1&limit=2", "In the query, limit: must be a whole number from 1 to 100, in decimal digits."],
   ["databases?order=up&order=down", 'In the query, order: must be "asc" or "desc".'],
+  ["databases/backup/points?keys=yes", 'In the query, keys: must be "true" or "false".'],
+  [
+    "databases/backup/points?prefix=users",
+    `In the query, prefix is not JSON: Unexpected token 'u', "users" is not valid JSON.`,
+  ],
+  [
+    "databases/backup/points?prefix=[null]",
+    'In the query, prefix[0] is null; a part is a string, a number, a boolean, or an object like {"type":"bigint","value":"12"}.',
+  ],
   ["databases?page=1", 'In the query: "page" is not known here. It takes limit, cursor, q, sort, order.'],
 ])("in the query of %s", async (what, sentence) => {
   const answer = await send("GET", pathOf(what), tenant);

@@ -34,6 +34,7 @@ const WHICH = "Only this key and the keys that begin with all of its parts";
 /** Read by `prefixOf`, whose words are the notation's own. */
 export const prefix = z
   .unknown()
+  .optional()
   .meta({ ...KEY, type: ["array", "null"], description: `${WHICH}. Without it, or with null: every key.` });
 
 export const prefixInQuery = z

@@ -257,7 +257,7 @@ const before = z
       .object({
         method: z.literal("POST"),
         path: z.string(),
-        body: z.object({ at: z.string(), prefix: prefixOfKeys.optional() }),
+        body: z.object({ at: z.string(), prefix: prefixOfKeys }),
       })
       .nullable()
       .meta({ description: "The request that makes a fork of that moment; null until the backup holds it." }),

@@ -3,9 +3,10 @@
  * when its answer has been sent. So the range is stored and the cursor is not, or neither, or both.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { toHex } from "../../src/core/bytes.ts";
 import { versionstampHex } from "../../src/core/versionstamp.ts";
 import { BackupServer } from "../support/backup-server.ts";
-import { set, v8 } from "../support/backup-workload.ts";
+import { key, set, v8 } from "../support/backup-workload.ts";
 import { type FaultProxy, type KillMoment, startFaultProxy } from "../support/fault-proxy.ts";
 import { type S3Server, startS3Server } from "../support/s3-server.ts";
 import { expectEverythingIn, ServedLoad } from "../support/served-load.ts";
@@ -86,10 +87,13 @@ describe.concurrent("killed at a PUT", () => {
     },
   );
 
-  test(
-    "or at any step of a restore in place: it comes about, and the backup goes on in a new generation",
+  test.each([
+    ["all of it", null],
+    ["one part of it", key(["k"])],
+  ])(
+    "or at any step of a restore in place of %s: it comes about, the rest is kept, and the backup goes on in a new generation",
     { timeout: 120_000 },
-    async () => {
+    async (_, prefix) => {
       await served(async (server) => {
         const database = server.database();
         const restores = new ServedRestores(server, database.id);
@@ -99,6 +103,9 @@ describe.concurrent("killed at a PUT", () => {
         const then = await database.commit(block(0, "then"));
         const wanted = await restores.entries();
         await database.commit(block(0, "later"));
+        await database.commit({ checks: [], mutations: [set(["other"], v8("later"))], enqueues: [] });
+        const other = (await restores.entries())?.get(toHex(key(["other"]))) ?? "";
+        if (prefix !== null) wanted?.set(toHex(key(["other"])), other);
         await database.until("shipped", ({ backlogBytes }) => backlogBytes === 0);
 
         const at = (when: KillMoment, method: string, name: string): (() => boolean) =>
@@ -110,7 +117,8 @@ describe.concurrent("killed at a PUT", () => {
           // The old generation's snapshot is stored, so the next such PUT is the first thing that the generation after the switch stores.
           at("before", "PUT", "snapshots/"),
         ];
-        await restores.job({ command: "restore", jobId: "a", at: versionstampHex(then) });
+        const hex = prefix === null ? null : toHex(prefix);
+        await restores.job({ command: "restore", jobId: "a", at: versionstampHex(then), prefix: hex });
         expect(await restores.finished("a")).toMatchObject({ status: "completed", version: then });
         // The new generation may be a while in coming: what was under way at a death waits.
         const settled = await database.until(

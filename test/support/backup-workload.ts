@@ -87,7 +87,7 @@ export function v8(plain: unknown): Pick<SetMutation, "value" | "encoding"> {
   return { value: encoded.bytes, encoding: Encoding.v8 };
 }
 
-function key(parts: Key): Uint8Array {
+export function key(parts: Key): Uint8Array {
   const encoded = encodeKey(parts);
   if (!encoded.ok) throw new Error(encoded.message);
   return encoded.bytes;

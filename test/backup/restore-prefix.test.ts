@@ -83,11 +83,11 @@ describe("in place", () => {
       backup.commit(set(key("users", 0), text("new")));
       await backup.pass(10_000);
       const last = backup.commit(set(key("users", 0), text("newest")));
-      const state = subject.stored();
+      const newest = subject.stored();
       await backup.settle();
       const own = await backup.backup.source();
       if (!own.ok) throw new Error(own.message);
-      return { source: own, at: versionstampHex(last), state };
+      return { source: own, at: versionstampHex(last), state: newest };
     });
     await withStorage(async (storage) => {
       const target = new Restorable(new TestBackup(storage, { databaseId: source.databaseId }));

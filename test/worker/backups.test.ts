@@ -107,8 +107,8 @@ describe("a prefix", () => {
     await database.put("b", "other");
     await until(async () => (await send("GET", backup)).body, { backlogBytes: 0, lagMs: 0 });
 
-    const prefix = [{ type: "string", value: "n" }, "a"];
-    const restore = await send("POST", `/api/databases/${id}/restores`, { at: one, confirm: true, prefix });
+    const under = [{ type: "string", value: "n" }, "a"];
+    const restore = await send("POST", `/api/databases/${id}/restores`, { at: one, confirm: true, prefix: under });
     expect(restore.status).toBe(202);
     const done = await completed(restore.body.id);
     expect(done).toMatchObject({

@@ -9,7 +9,7 @@
 import type { Clock, UnixMs } from "../core/clock.ts";
 import type { ClockReading } from "../core/clock-spans.ts";
 import { type Failure, failure } from "../core/errors.ts";
-import { rangeOfPrefix } from "../core/key-prefix.ts";
+import { rangeOfPrefix } from "../codec/key-prefix.ts";
 import { MAX_SUM_BYTES } from "../core/limits.ts";
 import type { Adoption, AtomicWrite, CommitResult, Effect, Entry, ReadRange } from "../core/operations.ts";
 import type { SyncStorage, Transact } from "../core/storage.ts";

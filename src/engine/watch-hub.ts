@@ -8,7 +8,7 @@
  * watcher is told everything.
  */
 import { toHex } from "../core/bytes.ts";
-import type { KeyRange } from "../core/key-prefix.ts";
+import type { KeyRange } from "../codec/key-prefix.ts";
 import { MAX_WATCH_BYTES_UNDER_WAY } from "../core/limits.ts";
 import type { Entry } from "../core/operations.ts";
 import type { Version } from "../core/versionstamp.ts";

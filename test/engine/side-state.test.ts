@@ -204,7 +204,7 @@ describe("adopted under a prefix", () => {
       expect(held, "no large value is orphaned or lost").toBe(
         stored.filter(({ value }) => value.length === 5000).length,
       );
-      expect(side.exists).toBe(false);
+      expect(isUnderWay(storage)).toBe(false);
       expect(versionOf(database.commit([write([set(a, text("next"))])])[0])).toBeGreaterThan(version + 1_000_000_000);
     });
   });

@@ -8,7 +8,11 @@ import { fromHex, toHex } from "../../core/bytes.ts";
 import type { Clock, UnixMs } from "../../core/clock.ts";
 import { type Failure, failure } from "../../core/errors.ts";
 import { type KeyRange, rangeOfPrefix } from "../../codec/key-prefix.ts";
-import { MAX_PREFIX_IN_PLACE_BYTES, MAX_PREFIX_IN_PLACE_ENTRIES, MAX_RESTORE_IN_PLACE_BYTES } from "../../core/limits.ts";
+import {
+  MAX_PREFIX_IN_PLACE_BYTES,
+  MAX_PREFIX_IN_PLACE_ENTRIES,
+  MAX_RESTORE_IN_PLACE_BYTES,
+} from "../../core/limits.ts";
 import type { Adoption } from "../../core/operations.ts";
 import type {
   DamagedGeneration,

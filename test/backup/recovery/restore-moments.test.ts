@@ -77,7 +77,13 @@ describe("a moment that is not over yet", () => {
   test("is refused to any number who ask at once", async () => {
     await withStorage(async (storage) => {
       const { subject } = await settled(storage);
-      const ask = { command: "points", at: "2099-12-01T17:00:00Z", direction: "before", limit: 1 } as const;
+      const ask = {
+        command: "points",
+        at: "2099-12-01T17:00:00Z",
+        direction: "before",
+        limit: 1,
+        keys: false,
+      } as const;
       const answers = await Promise.all(
         Array.from({ length: MAX_BACKUP_LOOKUPS_AT_ONCE + 2 }, () => subject.service.run(ask)),
       );

@@ -1,5 +1,5 @@
 /** Of what is replayed, the keys under a prefix: the others are checked like all, and not kept. */
-import { admitsKey } from "../../core/key-prefix.ts";
+import { admitsKey } from "../../../codec/key-prefix.ts";
 import type { ReplaySink } from "./replay.ts";
 
 export function sinkUnder(prefix: Uint8Array, sink: ReplaySink): ReplaySink {

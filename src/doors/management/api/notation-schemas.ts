@@ -2,8 +2,8 @@
 import { z } from "zod";
 import { fromHex, toHex } from "../../../core/bytes.ts";
 import type { Failure } from "../../../core/errors.ts";
-import { keyOfNotation, keyOfNotationText, textOfKeyNotation } from "../../../core/json-notation/key-notation.ts";
-import type { CommitChanges } from "../../../core/restore-commands.ts";
+import { keyOfNotation, keyOfNotationText, textOfKeyNotation } from "../../../codec/json-notation/key-notation.ts";
+import type { CommitChanges } from "../../../contracts/restore-commands.ts";
 
 const PART = {
   anyOf: [

@@ -1,16 +1,16 @@
 /** A restore with a prefix: that part and nothing else, in place or into a fork. */
 import { describe, expect, test } from "vitest";
-import { toHex } from "../../src/core/bytes.ts";
-import { admitsKey } from "../../src/core/key-prefix.ts";
-import { MAX_PREFIX_IN_PLACE_BYTES, MAX_PREFIX_IN_PLACE_ENTRIES } from "../../src/core/limits.ts";
-import { type Version, versionstampHex } from "../../src/core/versionstamp.ts";
-import type { StoredEntry } from "../../src/engine/entry-table.ts";
-import { writeBackup } from "../support/backup-writer.ts";
-import { MemoryDestination } from "../support/memory-destination.ts";
-import { TestBackup } from "../support/workerd/backup.ts";
-import { key, remove, set, text, withStorage, write } from "../support/workerd/engine.ts";
-import { Restorable } from "../support/workerd/restorable.ts";
-import { describe as described, sideTables, TestRestore } from "../support/workerd/restore.ts";
+import { toHex } from "../../../src/core/bytes.ts";
+import { admitsKey } from "../../../src/codec/key-prefix.ts";
+import { MAX_PREFIX_IN_PLACE_BYTES, MAX_PREFIX_IN_PLACE_ENTRIES } from "../../../src/core/limits.ts";
+import { type Version, versionstampHex } from "../../../src/core/versionstamp.ts";
+import type { StoredEntry } from "../../../src/engine/entry-table.ts";
+import { writeBackup } from "../../support/backup-writer.ts";
+import { MemoryDestination } from "../../support/memory-destination.ts";
+import { TestBackup } from "../../support/workerd/backup.ts";
+import { key, remove, set, text, withStorage, write } from "../../support/workerd/engine.ts";
+import { Restorable } from "../../support/workerd/restorable.ts";
+import { describe as described, sideTables, TestRestore } from "../../support/workerd/restore.ts";
 
 const part = key("users");
 const everything = { maxBytes: Infinity, maxEntries: 1e9 };

@@ -12,8 +12,8 @@ import { DataTokens } from "./directory/data-token.ts";
 import { deploymentOf } from "./directory/deployment.ts";
 import { DirectoryAuthority } from "./directory/directory-authority.ts";
 import { kvConnectDoor } from "./doors/kv-connect/door.ts";
-import { answeringFirst } from "./doors/kv-connect/request-body.ts";
-import { malformedUrl } from "./doors/kv-connect/responses.ts";
+import { answeringFirst } from "./doors/http/answered-first.ts";
+import { malformedUrl, plainText } from "./doors/http/plain-text.ts";
 import { thrownCalls } from "./doors/http/thrown.ts";
 import { managementDoor } from "./doors/management/door.ts";
 import { askDisk, DiskSpace } from "./objects/disk-space.ts";
@@ -70,6 +70,7 @@ function compose(env: Env): Handler {
   const management = managementDoor({
     accessTokens,
     clock,
+    timers: systemTimers,
     entropy,
     publicAddress,
     failureOfThrown,
@@ -104,9 +105,9 @@ function leadsToLoopback(url: string, address: PublicAddress): boolean {
 function nothingHere(): Response {
   const text =
     "There is nothing at this address. A database's connect URL is /databases/{id}/connect; the API's reference is at /api.\n";
-  return new Response(text, { status: 404 });
+  return plainText(404, text);
 }
 
 function notConfigured(what: string): Response {
-  return new Response(`This deployment is not configured: ${what}\n`, { status: 500 });
+  return plainText(500, `This deployment is not configured: ${what}\n`);
 }

@@ -412,10 +412,10 @@ export interface MintedToken {
 /** How the doors read and make access tokens. */
 export interface AccessTokens {
   /**
-   * Who sends this Authorization header; `unauthenticated` for anything but a bearer token with a right check. `origin`: of the
-   * foreign web page that sends it; the deployment's token is for no page.
+   * Who presents this token; `unauthenticated` for one whose check is not right. `origin`: of the foreign web page that sends it; the
+   * deployment's token is for no page.
    */
-  caller(authorization: string | null, origin: string | null): Promise<Caller | Failure>;
+  caller(token: string, origin: string | null): Promise<Caller | Failure>;
   /**
    * With an idempotency key the secret is derived from it, so that a repeated request is answered with the same token although
    * none is stored; `signingKey` then names the key that the first one was made with. `conflict` if that is no longer there.

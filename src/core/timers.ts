@@ -4,6 +4,14 @@ export interface Timers {
   after(ms: number, callback: () => void): () => void;
 }
 
+/** What `work` comes to if that takes at most so many milliseconds, and else what `late` says. It goes on meanwhile. */
+export function inTime<T>(timers: Timers, ms: number, work: Promise<T>, late: () => T): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const cancel = timers.after(ms, () => resolve(late()));
+    void work.then(resolve, reject).finally(cancel);
+  });
+}
+
 /**
  * Gives `work` so many milliseconds. When they are over, its signal aborts and the answer is `late`, whether or not the work
  * notices: some of the platform's calls cannot be aborted.
@@ -15,11 +23,9 @@ export function withDeadline<T>(
   late: () => T,
 ): Promise<T> {
   const abort = new AbortController();
-  return new Promise((resolve, reject) => {
-    const cancel = timers.after(ms, () => {
-      resolve(late());
-      abort.abort();
-    });
-    void work(abort.signal).then(resolve, reject).finally(cancel);
+  return inTime(timers, ms, work(abort.signal), () => {
+    const answer = late();
+    abort.abort();
+    return answer;
   });
 }

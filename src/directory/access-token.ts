@@ -52,15 +52,8 @@ export class AccessTokenKeys implements AccessTokens {
     this.#entropy = entropy;
   }
 
-  async caller(authorization: string | null, origin: string | null): Promise<Caller | Failure> {
-    const bearer = /^bearer ([!-~]+)$/i.exec(authorization ?? "")?.[1];
-    if (bearer === undefined) {
-      return failure(
-        "unauthenticated",
-        "An access token is missing: send the header Authorization: Bearer <access token>.",
-      );
-    }
-    if (!(await isOneOf(bearer, this.#deploymentTokens))) return this.tokenCaller(bearer, origin);
+  async caller(token: string, origin: string | null): Promise<Caller | Failure> {
+    if (!(await isOneOf(token, this.#deploymentTokens))) return this.tokenCaller(token, origin);
     return originRefusal(null, origin) ?? { kind: "deployment" };
   }
 

@@ -13,7 +13,8 @@ import { isFailure, type Scopes } from "../../src/contracts/management.ts";
 import { canonicalOrigin } from "../../src/core/origins.ts";
 import type { AtomicWrite, Enqueue, ReadRange, SetMutation } from "../../src/core/operations.ts";
 import { checkScopes, EVERY_SCOPE } from "../../src/directory/scopes.ts";
-import { readBody } from "../../src/doors/kv-connect/request-body.ts";
+import { FakeTimers } from "../support/fake-timers.ts";
+import { readBody } from "../../src/doors/http/request-body.ts";
 import { idempotencyOf, readBody as readManagementBody } from "../../src/doors/management/context.ts";
 import { descriptionOf } from "../../src/doors/management/v1/input.ts";
 import { readPage, tableRows } from "./markdown.ts";
@@ -59,8 +60,10 @@ const write = (part: Partial<AtomicWrite>) =>
 const set = (part: Partial<SetMutation>) => write({ mutations: [{ ...mutation, ...part }] });
 const send = (part: Partial<Enqueue>) => write({ enqueues: [{ ...enqueue, ...part }] });
 const read = (...ranges: ReadRange[]) => decodeSnapshotRead(encodeSnapshotRead(ranges));
+const timers = new FakeTimers();
+const time = { clock: timers, timers };
 const body = (bytes: number, limit: number) =>
-  readBody(new Request("https://cairn.example", { method: "POST", body: new Uint8Array(bytes) }), limit);
+  readBody(new Request("https://cairn.example", { method: "POST", body: new Uint8Array(bytes) }), limit, time);
 
 const line = (text: string) => entryOfLine(text, { plain: false });
 const scopes = (part: Partial<Scopes>): Outcome =>
@@ -101,7 +104,7 @@ const past: Readonly<Record<string, () => Outcome | Promise<Outcome>>> = {
   MAX_KEY_PREFIX_BYTES: () => scopes({ keyPrefix: toHex(keyOf(limits.MAX_KEY_PREFIX_BYTES + 1)) }),
   MAX_DESCRIPTION_LENGTH: () => checked(descriptionOf({ description: "x".repeat(limits.MAX_DESCRIPTION_LENGTH + 1) })),
   MAX_MANAGEMENT_BODY_BYTES: async () =>
-    checked(await readManagementBody(post({}, "x".repeat(limits.MAX_MANAGEMENT_BODY_BYTES + 1)))),
+    checked(await readManagementBody(post({}, "x".repeat(limits.MAX_MANAGEMENT_BODY_BYTES + 1)), time)),
   MAX_IDEMPOTENCY_KEY_LENGTH: async () => {
     const tooLong = "x".repeat(limits.MAX_IDEMPOTENCY_KEY_LENGTH + 1);
     return checked(await idempotencyOf(post({ "idempotency-key": tooLong }, ""), ""));

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { failure, type ErrorCode } from "../../src/core/errors.ts";
 import { POLICY, type Rule } from "../../src/directory/policy.ts";
-import { problem } from "../../src/doors/management/api/problem.ts";
+import { problem } from "../../src/doors/http/problem.ts";
 import { API_ROUTES } from "../../src/doors/management/api/routes.ts";
 import { V1_ROUTES } from "../../src/doors/management/v1/routes.ts";
 import { errorResponse } from "../../src/doors/management/v1/wire.ts";

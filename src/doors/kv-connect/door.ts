@@ -20,11 +20,14 @@ import type { PublicAddress } from "../../core/public-address.ts";
 import type { Timers } from "../../core/timers.ts";
 import { watchProtocol, type DatabaseStub } from "../../contracts/database.ts";
 import { answerOptions, foreignOriginOf, readableBy } from "../http/cors.ts";
+import type { AnsweredFirst } from "../http/answered-first.ts";
+import { bearerToken } from "../http/bearer-token.ts";
+import { malformedUrl, plainText } from "../http/plain-text.ts";
+import { readBody } from "../http/request-body.ts";
 import { compressionIn } from "../http/text.ts";
 import type { FailureOfThrown } from "../http/thrown.ts";
 import { answerExchange, PROTOCOL_VERSIONS } from "./exchange.ts";
-import { readBody, type AnsweredFirst } from "./request-body.ts";
-import { failureOfJson, failureResponse, malformedUrl, PROTOBUF_ANSWER, sentence } from "./responses.ts";
+import { failureOfJson, failureResponse, PROTOBUF_ANSWER } from "./responses.ts";
 import { answerWatch } from "./watch.ts";
 
 export interface KvConnectParts {
@@ -100,12 +103,13 @@ function answerConnect(
 }
 
 async function exchanged(
-  { authority, publicAddress, failureOfThrown }: KvConnectParts,
+  parts: KvConnectParts,
   databaseId: string,
   encodedMoment: string | undefined,
   request: Request,
   origin: string | null,
 ): Promise<Response> {
+  const { authority, failureOfThrown } = parts;
   if (!URL.canParse(request.url)) return malformedUrl();
   if (request.method !== "POST") return onlyPost(request);
   const token = bearerToken(request.headers);
@@ -115,7 +119,7 @@ async function exchanged(
     if ("ok" in caller) return failureResponse(caller);
     const moment = encodedMoment === undefined ? undefined : decoded(encodedMoment);
     if (typeof moment === "object") return failureResponse(moment);
-    return await answerExchange({ authority, publicAddress, caller, databaseId, moment }, request);
+    return await answerExchange({ ...parts, caller, databaseId, moment }, request);
   } catch (error) {
     // A client that comes to read is to ask again.
     return failureResponse(await failureOfThrown(error, "organization", "read"));
@@ -156,9 +160,9 @@ async function dataAnswer(
     refusedPage(grant, origin) ?? flawOfHeaders(headers, databaseId) ?? refusedAccess(grant, access, parts.clock.now());
   if (flaw !== null) return refuse(failureResponse(flaw));
   if (!isProtobuf(headers.get("content-type"))) {
-    return refuse(sentence(415, "The content type of the request must be application/x-protobuf."));
+    return refuse(plainText(415, "The content type of the request must be application/x-protobuf."));
   }
-  const body = await readBody(request, access === "write" ? MAX_WRITE_BODY_BYTES : MAX_READ_BODY_BYTES);
+  const body = await readBody(request, access === "write" ? MAX_WRITE_BODY_BYTES : MAX_READ_BODY_BYTES, parts);
   if ("ok" in body) return failureResponse(body);
 
   const stub = parts.database(databaseId, grant);
@@ -211,12 +215,6 @@ function decoded(part: string): string | Failure {
   }
 }
 
-function bearerToken(headers: Headers): string | Failure {
-  const header = headers.get("authorization");
-  if (header !== null && /^bearer +\S/i.test(header)) return header.slice("bearer ".length).trim();
-  return failure("unauthenticated", "A token is missing: send the header Authorization: Bearer <token>.");
-}
-
 /** The first is sent by versions 2 and 3, the second by version 1. */
 const DATABASE_HEADERS = ["x-denokv-database-id", "x-transaction-domain-id"] as const;
 
@@ -245,5 +243,5 @@ function isProtobuf(contentType: string | null): boolean {
 
 function onlyPost(request: Request): Response {
   if (request.method === "OPTIONS") return answerOptions(request, ["POST"]);
-  return sentence(405, `${request.method} is not allowed here: KV Connect uses POST.`);
+  return plainText(405, `${request.method} is not allowed here: KV Connect uses POST.`, { allow: "POST, OPTIONS" });
 }

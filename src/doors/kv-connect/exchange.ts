@@ -5,13 +5,13 @@ import { MAX_EXCHANGE_BODY_BYTES } from "../../core/limits.ts";
 import type { TokenCaller } from "../../contracts/management.ts";
 import type { PublicAddress } from "../../core/public-address.ts";
 import { publicOrigin } from "../http/public-url.ts";
+import { readBody, type BodyTime } from "../http/request-body.ts";
 import { compressionIn } from "../http/text.ts";
-import { readBody } from "./request-body.ts";
 import { failureResponse, JSON_ANSWER } from "./responses.ts";
 
 export const PROTOCOL_VERSIONS: readonly number[] = [1, 2, 3];
 
-export interface Exchange {
+export interface Exchange extends BodyTime {
   readonly authority: Authority;
   readonly publicAddress: PublicAddress;
   /** Who has shown the access token. */
@@ -20,11 +20,9 @@ export interface Exchange {
   readonly moment: string | undefined;
 }
 
-export async function answerExchange(
-  { authority, publicAddress, caller, databaseId, moment }: Exchange,
-  request: Request,
-): Promise<Response> {
-  const body = await readBody(request, MAX_EXCHANGE_BODY_BYTES);
+export async function answerExchange(exchange: Exchange, request: Request): Promise<Response> {
+  const { authority, publicAddress, caller, databaseId, moment } = exchange;
+  const body = await readBody(request, MAX_EXCHANGE_BODY_BYTES, exchange);
   if ("ok" in body) return failureResponse(body);
   const version = newestCommonVersion(body);
   if (typeof version !== "number") return failureResponse(compressionIn(request, body) ?? version);

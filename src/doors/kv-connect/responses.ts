@@ -4,7 +4,8 @@
  */
 import { unreachable } from "../../core/assert.ts";
 import { failure, type ErrorCode, type Failure } from "../../core/errors.ts";
-import { NOT_FOR_OTHER_PAGES } from "../http/cors.ts";
+import { plainText } from "../http/plain-text.ts";
+import { refusalHeaders } from "../http/refusal-headers.ts";
 
 /** Exactly these content types: clients compare them as text. */
 export const PROTOBUF_ANSWER: ResponseInit = { headers: new Headers({ "content-type": "application/x-protobuf" }) };
@@ -13,21 +14,8 @@ export const JSON_ANSWER: ResponseInit = {
   headers: { "content-type": "application/json", "cache-control": "no-store" },
 };
 
-export function failureResponse(problem: Failure): Response {
-  const headers = problem.code === "forbidden-origin" ? NOT_FOR_OTHER_PAGES : {};
-  return sentence(statusOf(problem.code), problem.message, headers);
-}
-
-export function sentence(status: number, text: string, more: Readonly<Record<string, string>> = {}): Response {
-  const headers: Record<string, string> = { "content-type": "text/plain; charset=utf-8", ...more };
-  if (status === 401) headers["www-authenticate"] = "Bearer";
-  if (status === 405) headers["allow"] = "POST, OPTIONS";
-  return new Response(text, { status, headers });
-}
-
-/** A host that none can have is part of the URL as it came. */
-export function malformedUrl(): Response {
-  return sentence(400, "The host or the path of the request is malformed.");
+export function failureResponse(refusal: Failure): Response {
+  return plainText(statusOf(refusal.code), refusal.message, refusalHeaders(refusal));
 }
 
 function statusOf(code: ErrorCode): number {

@@ -1,6 +1,5 @@
 /** What the management doors are given, and the steps that every request of theirs takes before it is answered. */
 import { toHex } from "../../core/bytes.ts";
-import type { Clock } from "../../core/clock.ts";
 import type { Entropy } from "../../core/entropy.ts";
 import { failure, type Failure } from "../../core/errors.ts";
 import { MAX_IDEMPOTENCY_KEY_LENGTH, MAX_MANAGEMENT_BODY_BYTES } from "../../core/limits.ts";
@@ -15,14 +14,13 @@ import {
   type Output,
 } from "../../contracts/management.ts";
 import type { PublicAddress } from "../../core/public-address.ts";
-import { parseJson } from "../../codec/json-notation/bounded-json.ts";
-import { textOf } from "../http/text.ts";
+import { bearerToken } from "../http/bearer-token.ts";
+import { readJsonBody, type BodyTime, type JsonBody } from "../http/request-body.ts";
 import { foreignOriginOf } from "../http/cors.ts";
 import type { FailureOfThrown } from "../http/thrown.ts";
 
-export interface ManagementContext {
+export interface ManagementContext extends BodyTime {
   readonly accessTokens: AccessTokens;
-  readonly clock: Clock;
   readonly entropy: Entropy;
   readonly publicAddress: PublicAddress;
   readonly failureOfThrown: FailureOfThrown;
@@ -53,8 +51,9 @@ export async function ask<Name extends CommandName>(
 }
 
 /** Who sends the request; `named` in what it asks is for `ask`. */
-export function callerOf(request: Request, { accessTokens }: ManagementContext): Promise<Caller | Failure> {
-  return accessTokens.caller(request.headers.get("authorization"), foreignOriginOf(request));
+export async function callerOf(request: Request, { accessTokens }: ManagementContext): Promise<Caller | Failure> {
+  const token = bearerToken(request.headers);
+  return typeof token === "string" ? accessTokens.caller(token, foreignOriginOf(request)) : token;
 }
 
 /** A failure for what was thrown while the request was answered. */
@@ -62,38 +61,10 @@ export function failureOfLost(request: Request, error: unknown, context: Managem
   return context.failureOfThrown(error, "organization", request.method === "GET" ? "read" : "write");
 }
 
-export interface RequestBody {
-  readonly text: string;
-  /** An empty body counts as an object without members. */
-  readonly value: unknown;
-}
-
-/** `limit` for a body that is too long, `invalid` for one that is not JSON. */
-export async function readBody(request: Request): Promise<RequestBody | Failure> {
-  const bytes = await readBounded(request);
-  if (bytes === undefined) return failure("limit", `The body is longer than ${MAX_MANAGEMENT_BODY_BYTES} bytes.`);
-  const text = textOf(request, bytes);
-  if (typeof text !== "string") return text;
-  if (text.trim() === "") return { text, value: {} };
-  const parsed = parseJson(text, "The body");
-  return parsed.ok ? { text, value: parsed.json } : parsed;
-}
-
-/** Undefined past the limit: the rest is left to be read. */
-async function readBounded(request: Request): Promise<Uint8Array | undefined> {
-  const bytes = new Uint8Array(MAX_MANAGEMENT_BODY_BYTES);
-  let length = 0;
-  // A body that was sent is a stream of bytes.
-  const reader = (request.body as ReadableStream<Uint8Array> | null)?.getReader();
-  for (let chunk = await reader?.read(); chunk?.value !== undefined; chunk = await reader?.read()) {
-    if (length + chunk.value.length > bytes.length) {
-      reader?.releaseLock();
-      return undefined;
-    }
-    bytes.set(chunk.value, length);
-    length += chunk.value.length;
-  }
-  return bytes.subarray(0, length);
+/** An empty body counts as an object without members. */
+export async function readBody(request: Request, time: BodyTime): Promise<JsonBody | Failure> {
+  const body = await readJsonBody(request, MAX_MANAGEMENT_BODY_BYTES, time);
+  return "ok" in body || body.value !== undefined ? body : { ...body, value: {} };
 }
 
 /** Of the `Idempotency-Key` header, bound to this very request. */

@@ -6,7 +6,7 @@ import { asUnixMs } from "../../../src/core/clock.ts";
 import { failure } from "../../../src/core/errors.ts";
 import { thrownCalls } from "../../../src/doors/http/thrown.ts";
 import { kvConnectDoor } from "../../../src/doors/kv-connect/door.ts";
-import { answeringFirst } from "../../../src/doors/kv-connect/request-body.ts";
+import { answeringFirst } from "../../../src/doors/http/answered-first.ts";
 import type { DatabaseStub } from "../../../src/contracts/database.ts";
 import { FakeTimers, NOW } from "../../support/fake-timers.ts";
 

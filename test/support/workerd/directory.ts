@@ -15,7 +15,7 @@ import { thrownCalls } from "../../../src/doors/http/thrown.ts";
 import { managementDoor } from "../../../src/doors/management/door.ts";
 import type { Env } from "../../../src/objects/env.ts";
 import { organizationIndex, organizationStub } from "../../../src/objects/stubs.ts";
-import { systemClock, systemEntropy } from "../../../src/objects/system.ts";
+import { systemClock, systemEntropy, systemTimers } from "../../../src/objects/system.ts";
 import type { FakeDatabaseObject } from "./directory-worker.ts";
 
 interface TestEnv extends Omit<Env, "DATABASES"> {
@@ -41,6 +41,7 @@ export const dataTokens = new DataTokens(keysOf("k1"));
 export const context: ManagementContext = {
   accessTokens,
   clock: systemClock,
+  timers: systemTimers,
   entropy: systemEntropy,
   publicAddress: { url: null, trustsProxy: false },
   failureOfThrown: thrownCalls({ clock: systemClock, noRoom: async () => null }),

@@ -10,7 +10,7 @@ import { failure, type Failure } from "../../../core/errors.ts";
 import { isFailure } from "../../../contracts/management.ts";
 import { answerOptions, FOR_EVERY_PAGE, methodsTaken } from "../../http/cors.ts";
 import { failureOfLost, type ManagementContext } from "../context.ts";
-import { problem } from "./problem.ts";
+import { problem } from "../../http/problem.ts";
 import { referenceHtml, referenceResponse, type OpenApiDocument } from "./reference.ts";
 import type { ApiRoute } from "./route.ts";
 import { API_ROUTES } from "./routes.ts";

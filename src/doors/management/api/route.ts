@@ -97,7 +97,7 @@ export function route<Params extends z.ZodObject, Query extends z.ZodObject, Bod
       if (isFailure(params)) return params;
       const query = checked(schemas.query, queryOf(new URL(request.url)), "the query");
       if (isFailure(query)) return query;
-      const raw = definition.body === undefined ? { text: "", value: {} } : await readBody(request);
+      const raw = definition.body === undefined ? { text: "", value: {} } : await readBody(request, context);
       if (isFailure(raw)) return raw;
       const body = checked(definition.body ?? anything, raw.value, "the body");
       if (isFailure(body)) return body;

@@ -52,7 +52,7 @@ export const V1_ROUTES: readonly V1Route[] = [
     method: "POST",
     path: "/v1/organizations/:id/databases",
     async answer({ context, caller, id, request }) {
-      const body = await bodyWithDescription(request);
+      const body = await bodyWithDescription(request, context);
       if (isFailure(body)) return body;
       const wishes = { name: "", locationHint: null, jurisdiction: null, idempotency: null };
       const database = await ask(context, caller, id, "databases.create", {
@@ -66,7 +66,7 @@ export const V1_ROUTES: readonly V1Route[] = [
     method: "PATCH",
     path: "/v1/databases/:id",
     async answer({ context, caller, id, request }) {
-      const body = await bodyWithDescription(request);
+      const body = await bodyWithDescription(request, context);
       if (isFailure(body)) return body;
       const change = { databaseId: id, name: null, description: body.description };
       const database = await ask(context, caller, null, "databases.update", change);
@@ -77,7 +77,7 @@ export const V1_ROUTES: readonly V1Route[] = [
     method: "POST",
     path: "/v1/databases/:id/database_backups",
     async answer({ context, caller, id, request }) {
-      const body = await readBody(request);
+      const body = await readBody(request, context);
       if (isFailure(body)) return body;
       const destination = destinationOf(body.value);
       if (isFailure(destination)) return destination;
@@ -157,7 +157,10 @@ async function routed(request: Request, context: ManagementContext): Promise<Res
   return failure("not-found", `There is no ${request.method} ${url.pathname.slice(0, 200)}.`);
 }
 
-async function bodyWithDescription(request: Request): Promise<{ readonly description: string | null } | Failure> {
-  const body = await readBody(request);
+async function bodyWithDescription(
+  request: Request,
+  context: ManagementContext,
+): Promise<{ readonly description: string | null } | Failure> {
+  const body = await readBody(request, context);
   return isFailure(body) ? body : descriptionOf(body.value);
 }

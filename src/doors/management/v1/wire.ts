@@ -3,7 +3,7 @@ import type { BackupInfo } from "../../../contracts/backup-commands.ts";
 import type { ErrorCode, Failure } from "../../../core/errors.ts";
 import { unreachable } from "../../../core/assert.ts";
 import { shownStatus } from "../sentences.ts";
-import { NOT_FOR_OTHER_PAGES } from "../../http/cors.ts";
+import { refusalHeaders } from "../../http/refusal-headers.ts";
 import type { PageQuery } from "./input.ts";
 import type { DatabaseInfo, OrganizationInfo, UsageBucket } from "../../../contracts/management.ts";
 
@@ -49,13 +49,9 @@ function time(ms: number): string {
   return new Date(ms).toISOString();
 }
 
-export function errorResponse({ code, message }: Failure): Response {
-  const [status, name] = statusAndName(code);
-  const headers = {
-    ...(status === 401 ? { "www-authenticate": "Bearer" } : {}),
-    ...(code === "forbidden-origin" ? NOT_FOR_OTHER_PAGES : {}),
-  };
-  return Response.json({ code: name, message }, { status, headers });
+export function errorResponse(refusal: Failure): Response {
+  const [status, name] = statusAndName(refusal.code);
+  return Response.json({ code: name, message: refusal.message }, { status, headers: refusalHeaders(refusal) });
 }
 
 function statusAndName(code: ErrorCode): [number, string] {

@@ -1,15 +1,12 @@
-/** Errors of /api: problem details (RFC 9457) with a `code` that programs can rely on. */
-import { unreachable } from "../../../core/assert.ts";
-import type { ErrorCode, Failure } from "../../../core/errors.ts";
-import { NOT_FOR_OTHER_PAGES } from "../../http/cors.ts";
+/** Errors as problem details (RFC 9457) with a `code` that programs can rely on: of /api, and of every door that speaks JSON of its own. */
+import { unreachable } from "../../core/assert.ts";
+import type { ErrorCode, Failure } from "../../core/errors.ts";
+import { refusalHeaders } from "./refusal-headers.ts";
 
-export function problem({ code, message }: Failure): Response {
+export function problem(refusal: Failure): Response {
+  const { code, message } = refusal;
   const [status, title] = statusAndTitle(code);
-  const headers = new Headers({ "content-type": "application/problem+json" });
-  if (status === 401) headers.set("www-authenticate", "Bearer");
-  if (status === 503) headers.set("retry-after", "1");
-  if (code === "forbidden-origin")
-    for (const [name, value] of Object.entries(NOT_FOR_OTHER_PAGES)) headers.set(name, value);
+  const headers = { "content-type": "application/problem+json", ...refusalHeaders(refusal) };
   return new Response(JSON.stringify({ type: "about:blank", title, status, detail: message, code }), {
     status,
     headers,

@@ -1,0 +1,105 @@
+/**
+ * Request bodies: never more of them in memory than allowed, and never waited for without end. A body has to come at
+ * `MIN_CLIENT_BYTES_PER_SECOND`, after a first `MAX_REQUEST_PAUSE_MS`.
+ */
+import { parseJson } from "../../codec/json-notation/bounded-json.ts";
+import { concatBytes } from "../../core/bytes.ts";
+import type { Clock } from "../../core/clock.ts";
+import { failure, type Failure } from "../../core/errors.ts";
+import { MAX_DISCARDED_BODY_BYTES, MAX_REQUEST_PAUSE_MS, MIN_CLIENT_BYTES_PER_SECOND } from "../../core/limits.ts";
+import { inTime, type Timers } from "../../core/timers.ts";
+import { textOf } from "./text.ts";
+
+export interface BodyTime {
+  readonly clock: Clock;
+  readonly timers: Timers;
+}
+
+/**
+ * The whole body, or a failure: "limit" for one of more than `limit` bytes, "invalid" for one that breaks off or does not come in
+ * time.
+ */
+export async function readBody(request: Request, limit: number, time: BodyTime): Promise<Uint8Array | Failure> {
+  try {
+    const announced = request.headers.get("content-length");
+    if (announced === null || !(Number(announced) <= limit)) return await readStream(request.body, limit, time);
+    // HTTP ends the body where its content-length says; the check below is for callers inside the platform.
+    const whole = request.arrayBuffer();
+    const buffer = await inTime<ArrayBuffer | null>(time.timers, timeFor(Number(announced)), whole, () => null);
+    if (buffer === null) return LATE;
+    const bytes = new Uint8Array(buffer);
+    return bytes.length > limit ? tooLarge(`has ${bytes.length} bytes`, limit) : bytes;
+  } catch {
+    return failure("invalid", "The body of the request broke off.");
+  }
+}
+
+export interface JsonBody {
+  readonly text: string;
+  /** Undefined for a body that is empty. */
+  readonly value: unknown;
+}
+
+/** As `readBody`; "invalid" also for what is not JSON. */
+export async function readJsonBody(request: Request, limit: number, time: BodyTime): Promise<JsonBody | Failure> {
+  const bytes = await readBody(request, limit, time);
+  if ("ok" in bytes) return bytes;
+  const text = textOf(request, bytes);
+  if (typeof text !== "string") return text;
+  if (text.trim() === "") return { text, value: undefined };
+  const parsed = parseJson(text, "The body");
+  return parsed.ok ? { text, value: parsed.json } : parsed;
+}
+
+type Piece = Awaited<ReturnType<ReadableStreamDefaultReader<Uint8Array>["read"]>>;
+
+/**
+ * A body that is too large is read on for a while and dropped: many clients look at the answer only when they have sent all, and
+ * see nothing but a reset connection if it is closed before.
+ */
+async function readStream(
+  body: ReadableStream<Uint8Array> | null,
+  limit: number,
+  { clock, timers }: BodyTime,
+): Promise<Uint8Array | Failure> {
+  if (body === null) return new Uint8Array(0);
+  const reader = body.getReader();
+  const startedAt = clock.now();
+  let chunks: Uint8Array[] = [];
+  let length = 0;
+  for (;;) {
+    const left = startedAt + timeFor(length) - clock.now();
+    const mostMs = Math.max(0, Math.min(left, MAX_REQUEST_PAUSE_MS));
+    const piece = await inTime<Piece | null>(timers, mostMs, reader.read(), () => null);
+    if (piece === null) {
+      // Whether or not its client hears of it.
+      void reader.cancel().catch(() => undefined);
+      return LATE;
+    }
+    if (piece.done) return length > limit ? tooLarge(`has ${length} bytes`, limit) : concatBytes(chunks);
+    length += piece.value.length;
+    if (length <= limit) {
+      chunks.push(piece.value);
+    } else {
+      chunks = [];
+      if (length > limit + MAX_DISCARDED_BODY_BYTES) {
+        await reader.cancel();
+        return tooLarge(`has at least ${length} bytes`, limit);
+      }
+    }
+  }
+}
+
+/** In which so many bytes have to come, in milliseconds. */
+function timeFor(bytes: number): number {
+  return MAX_REQUEST_PAUSE_MS + (bytes / MIN_CLIENT_BYTES_PER_SECOND) * 1000;
+}
+
+const LATE = failure(
+  "invalid",
+  `The rest of the body did not come in time: nothing of it for ${MAX_REQUEST_PAUSE_MS / 1000} seconds, or less than ${MIN_CLIENT_BYTES_PER_SECOND} bytes a second.`,
+);
+
+function tooLarge(has: string, limit: number): Failure {
+  return failure("limit", `The body of the request ${has}; the limit is ${limit}.`);
+}

@@ -18,6 +18,15 @@ const withDenokv = {
   test: { name: "denokv", include: ["test/denokv/**/*.test.ts"], testTimeout: 60_000, hookTimeout: 60_000 },
 };
 
+/** `npm run test:unit`: no server and no workerd; the two long searches of the V8 codec are left to `npm test`. */
+const unit = {
+  test: {
+    name: "unit",
+    include: ["core", "codec", "contracts"].map((folder) => `test/${folder}/**/*.test.ts`),
+    exclude: [...configDefaults.exclude, "test/codec/v8-{deno,malformed}.test.ts"],
+  },
+};
+
 const inWorkerd = insideWorkerd.map((folder) => `test/${folder}/**/*.test.ts`);
 
 export default defineConfig({
@@ -26,6 +35,7 @@ export default defineConfig({
     maxWorkers: 2,
     maxConcurrency: 10,
     projects: [
+      ...(process.env["CAIRN_TEST_UNIT"] === undefined ? [] : [unit]),
       ...(process.env["CAIRN_TEST_DENOKV"] === undefined ? [] : [withDenokv]),
       {
         test: {

@@ -9,7 +9,7 @@ const keyA = btoa("a".repeat(32));
 const keyB = btoa("b".repeat(32));
 
 describe("a sealed secret", () => {
-  test("comes back, is never the same twice, and shows nothing of itself", async () => {
+  test("comes back, is never the same twice, and shows nothing of itself (B2)", async () => {
     const box = secretBox(`a:${keyA}`);
     const [one, two] = await Promise.all([box.seal("hunter2 ü", place), box.seal("hunter2 ü", place)]);
     expect(one).not.toBe(two);
@@ -17,7 +17,7 @@ describe("a sealed secret", () => {
     expect(await box.open(one, place)).toEqual({ ok: true, text: "hunter2 ü", stale: false });
   });
 
-  test("of an older key opens and says that it is to be sealed again", async () => {
+  test("of an older key opens and says that it is to be sealed again (B32)", async () => {
     const sealed = await secretBox(`a:${keyA}`).seal("secret", place);
     expect(await secretBox(`b:${keyB},a:${keyA}`).open(sealed, place)).toMatchObject({ text: "secret", stale: true });
   });
@@ -26,7 +26,7 @@ describe("a sealed secret", () => {
     ["another database", { ...place, databaseId: "other" }],
     ["another backup", { ...place, backupId: "two" }],
     ["ids that are the same when put together", { databaseId: "dbo", backupId: "ne" }],
-  ])("opens in no other place: %s", async (_, elsewhere) => {
+  ])("opens in no other place: %s (B2)", async (_, elsewhere) => {
     const box = secretBox(`a:${keyA}`);
     expect(await box.open(await box.seal("secret", place), elsewhere)).toMatchObject({ ok: false, code: "internal" });
   });

@@ -45,13 +45,13 @@ const limit = (message: string) => ({ ok: false, code: "limit", message });
 const good = expect.objectContaining({ ok: true });
 
 describe("a snapshot read", () => {
-  it("asks for at most 10 ranges; none is a read of nothing", () => {
+  it("asks for at most 10 ranges; none is a read of nothing (R15)", () => {
     expect(read()).toEqual({ ok: true, ranges: [] });
     expect(read(...times(10, () => range))).toEqual(good);
     expect(read(...times(11, () => range))).toEqual(limit("The snapshot read has 11 ranges; the limit is 10."));
   });
 
-  it("asks for at most 1,000 entries in all its ranges", () => {
+  it("asks for at most 1,000 entries in all its ranges (R15)", () => {
     expect(read({ ...range, limit: 999 }, range)).toEqual(good);
     expect(read({ ...range, limit: 1000 }, range)).toEqual(
       limit(
@@ -60,13 +60,13 @@ describe("a snapshot read", () => {
     );
   });
 
-  it.each([0, -1, -(2 ** 31)])("does not take %i as the limit of a range", (bad) => {
+  it.each([0, -1, -(2 ** 31)])("does not take %i as the limit of a range (R15)", (bad) => {
     expect(read(range, { ...range, limit: bad })).toEqual(
       invalid(`ranges[1]: its limit is ${bad}; it must be at least 1.`),
     );
   });
 
-  it("has bounds of at most 2,049 bytes, which need not be keys", () => {
+  it("has bounds of at most 2,049 bytes, which need not be keys (R16)", () => {
     expect(read({ ...range, start: zeroes(2049) })).toEqual(good);
     expect(read({ ...range, start: zeroes(2050) })).toEqual(
       limit("ranges[0]: its start has 2050 bytes; the limit is 2049."),
@@ -79,7 +79,7 @@ describe("a snapshot read", () => {
     );
   });
 
-  it("may have an empty range, but none that starts after its end", () => {
+  it("may have an empty range, but none that starts after its end (R16)", () => {
     expect(read({ ...range, start: range.end })).toEqual(good);
     expect(read({ ...range, start: Uint8Array.of(0xff, 0) })).toEqual(
       invalid("ranges[0]: its start lies after its end."),
@@ -88,7 +88,7 @@ describe("a snapshot read", () => {
 });
 
 describe("the checks of an atomic write", () => {
-  it("are at most 100", () => {
+  it("are at most 100 (W25)", () => {
     const check = { key: key("a") };
     expect(write({ checks: times(100, () => check) })).toEqual(good);
     expect(write({ checks: times(101, () => check) })).toEqual(
@@ -96,7 +96,7 @@ describe("the checks of an atomic write", () => {
     );
   });
 
-  it("name a well-formed key of at most 2,048 bytes", () => {
+  it("name a well-formed key of at most 2,048 bytes (K9, K12)", () => {
     expect(write({ checks: [{ key: keyOfSize(2048) }] })).toEqual(good);
     expect(write({ checks: [{ key: keyOfSize(2049) }] })).toEqual(
       limit("checks[0]: its key has 2049 bytes; the limit is 2048."),
@@ -107,13 +107,13 @@ describe("the checks of an atomic write", () => {
     expect(write({ checks: [{}] })).toEqual(invalid("checks[0]: its key is missing or empty."));
   });
 
-  it.each([1, 9, 11, 20])("do not take a versionstamp of %i bytes", (size) => {
+  it.each([1, 9, 11, 20])("do not take a versionstamp of %i bytes (W6)", (size) => {
     expect(write({ checks: [{ key: key("a"), versionstamp: zeroes(size) }] })).toEqual(
       invalid(`checks[0]: its versionstamp has ${size} bytes; it must have 10, or none for "no entry".`),
     );
   });
 
-  it("never hold with a stamp that no commit can have, zeroes among them", () => {
+  it("never hold with a stamp that no commit can have, zeroes among them (W6)", () => {
     const foreign = [zeroes(10), new Uint8Array(10).fill(1), new Uint8Array(10).fill(0xff)];
     expect(write({ checks: foreign.map((versionstamp) => ({ key: key("a"), versionstamp })) })).toMatchObject({
       write: { checks: foreign.map(() => ({ version: "other" })) },
@@ -122,7 +122,7 @@ describe("the checks of an atomic write", () => {
 });
 
 describe("the mutations of an atomic write", () => {
-  it("are at most 1,000, enqueues among them", () => {
+  it("are at most 1,000, enqueues among them (W25)", () => {
     const enqueues = [{ payload: zeroes(1) }];
     expect(write({ mutations: times(999, () => set), enqueues })).toEqual(good);
     expect(write({ mutations: times(1000, () => set), enqueues })).toEqual(
@@ -130,7 +130,7 @@ describe("the mutations of an atomic write", () => {
     );
   });
 
-  it("have a key of at most 2,048 bytes, 22 less if a versionstamp is to be added", () => {
+  it("have a key of at most 2,048 bytes, 22 less if a versionstamp is to be added (K9, K12, K13)", () => {
     expect(mutate({ ...set, key: keyOfSize(2048) })).toEqual(good);
     expect(mutate({ ...set, key: keyOfSize(2049) })).toEqual(
       limit("mutations[0] (set): its key has 2049 bytes; the limit is 2048."),
@@ -146,13 +146,13 @@ describe("the mutations of an atomic write", () => {
     );
   });
 
-  it.each([0, 6, 7, 8, 10, -1])("do not have the type %i", (mutationType) => {
+  it.each([0, 6, 7, 8, 10, -1])("do not have the type %i (W27)", (mutationType) => {
     expect(mutate({ ...set, mutationType })).toEqual(
       invalid(`mutations[0]: its type is ${mutationType}, which is not known.`),
     );
   });
 
-  it("have values of at most 1 MiB", () => {
+  it("have values of at most 1 MiB (V7)", () => {
     expect(mutate({ ...set, value: bytesValue(1_048_576) })).toEqual(good);
     expect(mutate({ ...set, value: bytesValue(1_048_577) })).toEqual(
       limit("mutations[0] (set): its value has 1048577 bytes; the limit is 1048576."),
@@ -164,7 +164,7 @@ describe("the mutations of an atomic write", () => {
     );
   });
 
-  it("are at most 8 MiB of keys and values in all", () => {
+  it("are at most 8 MiB of keys and values in all (W26)", () => {
     // 3 bytes of key each; the ninth value brings it to 8 MiB exactly.
     const eight = times(8, () => ({ ...set, value: bytesValue(1_000_000) }));
     const rest = 8 * 1_048_576 - 8_000_000 - 9 * 3;
@@ -188,20 +188,20 @@ describe("the mutations of an atomic write", () => {
     expect([withSum(2), withSum(3)]).toEqual([good, expect.objectContaining(tooMuch)]);
   });
 
-  it.each([1, 3, 4, 5, 9])("of type %i need a value", (mutationType) => {
+  it.each([1, 3, 4, 5, 9])("of type %i need a value (W27)", (mutationType) => {
     expect(mutate({ mutationType })).toMatchObject({
       code: "invalid",
       message: expect.stringContaining("it has no value."),
     });
   });
 
-  it.each([0, 4, -1])("do not have values with the encoding %i", (encoding) => {
+  it.each([0, 4, -1])("do not have values with the encoding %i (V1)", (encoding) => {
     expect(mutate({ ...set, value: { data: zeroes(1), encoding } })).toEqual(
       invalid(`mutations[0] (set): its value has the encoding ${encoding}, which is not known.`),
     );
   });
 
-  it.each([0, 7, 9])("do not have LE64 values of %i bytes", (size) => {
+  it.each([0, 7, 9])("do not have LE64 values of %i bytes (V6)", (size) => {
     expect(mutate({ ...set, value: { data: zeroes(size), encoding: 2 } })).toEqual(
       invalid(`mutations[0] (set): its LE64 value has ${size} bytes; it must have 8.`),
     );
@@ -216,7 +216,7 @@ describe("the mutations of an atomic write", () => {
     });
   });
 
-  it("store V8 values in a version that every client reads", () => {
+  it("store V8 values in a version that every client reads (V3)", () => {
     for (const mutationType of [1, 3, 9]) {
       expect(mutate({ mutationType, value: { data: Uint8Array.of(0xff, 0x10, 0x5f), encoding: 1 } })).toMatchObject({
         write: { mutations: [{ value: Uint8Array.of(0xff, 0x0f, 0x5f) }] },
@@ -224,7 +224,7 @@ describe("the mutations of an atomic write", () => {
     }
   });
 
-  it("take -1 and 0 as no expiry, and times that Date can show, long past ones too", () => {
+  it("take -1 and 0 as no expiry, and times that Date can show, long past ones too (W13)", () => {
     for (const none of [0n, -1n]) expect(setUntil(none)).toMatchObject({ write: { mutations: [{ expiresAt: null }] } });
     for (const time of [1n, -2n, 8_640_000_000_000_000n]) {
       expect(setUntil(time)).toMatchObject({ write: { mutations: [{ expiresAt: Number(time) }] } });
@@ -288,13 +288,13 @@ describe("the enqueues of an atomic write", () => {
 });
 
 describe("a watch", () => {
-  it("names 1 to 10 keys", () => {
+  it("names 1 to 10 keys (O9)", () => {
     expect(watch()).toEqual(invalid("The watch names no keys; it needs at least one."));
     expect(watch(...times(10, () => key("a")))).toEqual(good);
     expect(watch(...times(11, () => key("a")))).toEqual(limit("The watch has 11 keys; the limit is 10."));
   });
 
-  it("names well-formed keys of at most 2,048 bytes", () => {
+  it("names well-formed keys of at most 2,048 bytes (K9)", () => {
     expect(watch(keyOfSize(2048))).toEqual(good);
     expect(watch(key("a"), keyOfSize(2049))).toEqual(limit("keys[1]: the key has 2049 bytes; the limit is 2048."));
     expect(watch(zeroes(0))).toEqual(invalid("keys[0]: the key is missing or empty."));

@@ -109,13 +109,13 @@ describe("the encoding", () => {
     ["-0", [-0], "21 7fffffffffffffff"],
     ["NaN", [Number.NaN], "21 fff8000000000000"],
     ["booleans", [false, true], "26 27"],
-  ])("of %s is what the manual says", (_, parts, hex) => {
+  ])("of %s is what the manual says (K6)", (_, parts, hex) => {
     expect(toHex(encoded(parts))).toBe(hex.replaceAll(" ", ""));
     expect(decoded(fromHex(hex))).toEqual(parts);
     expect(isEncodedKey(fromHex(hex))).toBe(true);
   });
 
-  test("of a key decodes to that key", () => {
+  test("of a key decodes to that key (K7)", () => {
     fc.assert(
       fc.property(key, (parts) => {
         const bytes = encoded(parts);
@@ -126,7 +126,7 @@ describe("the encoding", () => {
     );
   });
 
-  test("replaces a lone surrogate by U+FFFD", () => {
+  test("replaces a lone surrogate by U+FFFD (K10)", () => {
     expect(decoded(encoded(["a\ud800", "\udc00b"]))).toEqual(["a\ufffd", "\ufffdb"]);
   });
 
@@ -145,7 +145,7 @@ describe("the encoding", () => {
     expect(parts).toEqual([Uint8Array.of(1, 2), -1.5, 0.5]);
   });
 
-  test("takes bigints of 255 bytes and no longer", () => {
+  test("takes bigints of 255 bytes and no longer (K11)", () => {
     for (const sign of [1n, -1n]) {
       const largest = sign * (2n ** 2040n - 1n);
       expect(decoded(encoded([largest]))).toEqual([largest]);
@@ -153,7 +153,7 @@ describe("the encoding", () => {
     }
   });
 
-  test("refuses an empty key and parts of other types", () => {
+  test("refuses an empty key and parts of other types (K1)", () => {
     expect(refusal(encodeKey([]))).toContain("at least one part");
     for (const part of [
       undefined,
@@ -173,7 +173,7 @@ describe("the encoding", () => {
     expect(refusal(encodeKey([, 1] as Key))).toContain("part 0 of the key is of type undefined");
   });
 
-  test("appends a string part", () => {
+  test("appends a string part (W23)", () => {
     fc.assert(
       fc.property(anyKey, fc.string(), (parts, text) => {
         expect(toHex(appendStringPart(encoded(parts), text))).toBe(toHex(encoded([...parts, text])));
@@ -183,7 +183,7 @@ describe("the encoding", () => {
 });
 
 describe("the order", () => {
-  test("of encoded bytes is the order of the keys", () => {
+  test("of encoded bytes is the order of the keys (K2, K6)", () => {
     fc.assert(
       fc.property(keyPair, ([a, b]) => {
         expect(Math.sign(compareBytes(encoded(a), encoded(b)))).toBe(Math.sign(compareKeys(a, b)));
@@ -192,7 +192,7 @@ describe("the order", () => {
     );
   });
 
-  test("of numbers runs from -NaN to NaN", () => {
+  test("of numbers runs from -NaN to NaN (K4)", () => {
     const ascending = [
       negativeNan,
       -Infinity,
@@ -259,7 +259,7 @@ describe("malformed keys", () => {
     );
   });
 
-  test("any bytes fail, or decode to a key that encodes to them, and the validator agrees", () => {
+  test("any bytes fail, or decode to a key that encodes to them, and the validator agrees (K8)", () => {
     const tag = fc.constantFrom(0x01, 0x02, 0x0b, 0x0c, 0x13, 0x14, 0x15, 0x1c, 0x1d, 0x21, 0x26, 0x27);
     const byte = fc.oneof(tag, fc.constantFrom(0x00, 0xff, 0x80, 0xbf, 0xc2, 0xe0, 0xed, 0xf0, 0xf4), fc.nat(255));
     fc.assert(
@@ -305,7 +305,7 @@ describe("the real Deno", () => {
   const keys = fc.sample(anyKey, { numRuns: 600, seed: 20261101 }).map((parts): Key => ["x", ...parts]);
   const distinct = [...new Map(keys.map((parts) => [toHex(encoded(parts)), parts])).values()];
 
-  test("stores each key as the same bytes and lists them in the same order", () => {
+  test("stores each key as the same bytes and lists them in the same order (K2)", () => {
     const path = join(folder, "deno.sqlite3");
     const listed = runDeno(
       `${rebuild}

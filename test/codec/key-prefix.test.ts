@@ -25,7 +25,7 @@ function startsWith(whole: KeyPart[], prefix: KeyPart[]): boolean {
 }
 
 describe("a key prefix", () => {
-  test("admits exactly the keys that begin with all of its parts", () => {
+  test("admits exactly the keys that begin with all of its parts (T8)", () => {
     fc.assert(
       fc.property(key, key, fc.boolean(), (prefix, other, under) => {
         const candidate = under ? [...prefix, ...other] : other;
@@ -51,7 +51,7 @@ describe("a key prefix", () => {
     ["a key that only ends with it", ["x", "user"]],
   ])("does not admit %s", (_, candidate) => expect(admitsKey(encoded("user"), encoded(...candidate))).toBe(false));
 
-  test("intersecting a range leaves exactly the admitted keys of the range", () => {
+  test("intersecting a range leaves exactly the admitted keys of the range (T9)", () => {
     const bound = fc.oneof(
       key.map((parts) => encoded(...parts)),
       fc.uint8Array({ maxLength: 4 }),

@@ -19,7 +19,7 @@ function refusal(result: { readonly ok: true } | Failure): Failure {
 }
 
 describe("against V8 itself, values with shared and cyclic references", () => {
-  test("what V8 writes is read as the same value", () => {
+  test("what V8 writes is read as the same value (V9)", () => {
     fc.assert(
       fc.property(graph, (plan) => {
         expect(difference(decoded(v8Serialize(build(plan))), build(plan))).toBeUndefined();
@@ -28,7 +28,7 @@ describe("against V8 itself, values with shared and cyclic references", () => {
     );
   });
 
-  test("V8 reads what is written as the same value", () => {
+  test("V8 reads what is written as the same value (V10)", () => {
     fc.assert(
       fc.property(graph, (plan) => {
         const read = v8Deserialize(encoded(build(plan)));
@@ -72,7 +72,7 @@ describe("against V8 itself, values with shared and cyclic references", () => {
     ["a map and a set", new Map<unknown, unknown>([[new Set([1]), cycle]])],
     ["boxed primitives", [Object(1), Object("s"), Object(true), Object(1n)]],
     ["a date and a regular expression", [new Date(1), /a\/b/dgimsvy]],
-  ])("%s: the bytes are V8's own", (_, value) => {
+  ])("%s: the bytes are V8's own (V10)", (_, value) => {
     expect(toHex(encoded(value))).toBe(toHex(v8Serialize(value)));
   });
 });
@@ -102,7 +102,7 @@ describe("reading", () => {
     ["a value that other bytes follow", "ff0f 49 02 ff00", 1],
     ["-0 as a key", "ff0f 6f 4e 0000000000000080 49 02 7b 01", { 0: 1 }],
     ["a bigint of digits that are not whole", "ff0f 5a 06 010203", 0x030201n],
-  ])("takes %s", (_, hex, value) => {
+  ])("takes %s (V9)", (_, hex, value) => {
     expect(difference(decoded(fromHex(hex)), value)).toBeUndefined();
   });
 
@@ -193,7 +193,7 @@ describe("depth", () => {
     sparse: "400102",
   };
 
-  test.each(Object.keys(open))("of %s is bounded", (kind) => {
+  test.each(Object.keys(open))("of %s is bounded (V12)", (kind) => {
     const nested = (depth: number): Uint8Array =>
       fromHex(`ff0f${open[kind]?.repeat(depth)}30${close[kind]?.repeat(depth)}`);
     const deepest = decodeV8(nested(MAX_DEPTH));

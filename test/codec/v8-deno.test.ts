@@ -50,7 +50,7 @@ describe("the real Deno", () => {
     stored = rows.map((row) => (row["v"] instanceof Uint8Array ? row["v"] : new Uint8Array()));
   });
 
-  test("reads what is written here, and what its kv.set sends is read as the same value", () => {
+  test("reads what is written here, and what its kv.set sends is read as the same value (V9)", () => {
     for (const [index, plan] of plans.entries()) {
       const bytes = stored[index] ?? new Uint8Array();
       expect(toHex(bytes.subarray(0, 2))).toBe("ff10");
@@ -58,7 +58,7 @@ describe("the real Deno", () => {
     }
   });
 
-  test("what is stored of its values is read as the same by Node, which knows no version 16, and by Deno", () => {
+  test("what is stored of its values is read as the same by Node, which knows no version 16, and by Deno (V4)", () => {
     const storable = stored.map((bytes) => storableV8(bytes));
     expect(storable.some((bytes) => bytes.includes(0x7e))).toBe(true);
     for (const [index, plan] of plans.entries()) {
@@ -143,21 +143,21 @@ describe("what is stored of a V8 value", () => {
     return fromHex(runDeno(`${core} console.log(JSON.stringify(serialize(${expression}).toHex()));`, null));
   }
 
-  test("is a relabelled copy of a value of version 16", () => {
+  test("is a relabelled copy of a value of version 16 (V3)", () => {
     const bytes = fromDeno("{ a: [1, 'b'] }");
     const before = toHex(bytes);
     expect(toHex(storableV8(bytes))).toBe(`ff0f${before.slice(4)}`);
     expect(toHex(bytes)).toBe(before);
   });
 
-  test("is the very same bytes of anything else", () => {
+  test("is the very same bytes of anything else (V2)", () => {
     for (const hex of ["", "ff", "10ff", "ff0f5f", "ff0e5f", "ff115f", "ff90005f", "616263"]) {
       const bytes = fromHex(hex);
       expect(storableV8(bytes)).toBe(bytes);
     }
   });
 
-  test("has version 15 also with the byte of a resizable buffer, unless a buffer may grow past 32 bits", () => {
+  test("has version 15 also with the byte of a resizable buffer, unless a buffer may grow past 32 bits (V3)", () => {
     for (const expression of [
       "'a~b'",
       "new Uint8Array([0x7e])",
@@ -182,7 +182,7 @@ describe("what is stored of a V8 value", () => {
     expect(runDeno(lengths, toHex(stored))).toEqual([1, 2]);
   });
 
-  test("is the same bytes of a malformed value with the byte of a resizable buffer", () => {
+  test("is the same bytes of a malformed value with the byte of a resizable buffer (V5)", () => {
     const bytes = fromHex("ff10 7e 05".replaceAll(" ", ""));
     expect(storableV8(bytes)).toBe(bytes);
   });

@@ -5,7 +5,7 @@ const secretA = btoa("a".repeat(32));
 const secretB = btoa("b".repeat(48));
 
 describe("signing keys", () => {
-  test("the first is current, the others follow in order", () => {
+  test("the first is current, the others follow in order (T25)", () => {
     const keys = signingKeys(`new:${secretA}, old-1:${secretB}`);
     expect(keys).toMatchObject([{ kid: "new" }, { kid: "old-1" }]);
     expect("ok" in keys ? undefined : keys[1]?.secret).toEqual(new TextEncoder().encode("b".repeat(48)));

@@ -86,7 +86,7 @@ describe("a time as in RFC 3339", () => {
 });
 
 describe("a moment", () => {
-  test("is a versionstamp in either case, a time to the millisecond, some time ago, or the latest state", () => {
+  test("is a versionstamp in either case, a time to the millisecond, some time ago, or the latest state (G1)", () => {
     const version = asVersion(1_800_000_000_123_456);
     expect(versionOf(versionstampHex(version))).toBe(version);
     expect(versionOf(versionstampHex(version).toUpperCase())).toBe(version);
@@ -126,14 +126,14 @@ describe("a moment", () => {
     "2027-01-15",
     "0006651728a3d9850001",
     "1800000000000",
-  ])("%j is none", (text) => {
+  ])("%j is none (G1)", (text) => {
     const refused = readMoment(text, NOW);
     expect(refused).toMatchObject({ ok: false, code: "invalid" });
     expect(refused).toMatchObject({ message: expect.stringContaining("must be a time as in RFC 3339") });
     expect(refused).not.toMatchObject({ message: expect.stringContaining("%2B") });
   });
 
-  test("that is no day is said to be none; one with a plus that was lost says how to write it", () => {
+  test("that is no day is said to be none; one with a plus that was lost says how to write it (G1)", () => {
     expect(readMoment("2026-02-31T00:00:00Z", NOW)).toEqual({
       ok: false,
       code: "invalid",

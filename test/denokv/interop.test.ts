@@ -107,7 +107,7 @@ describe("a backup that denokv reads", () => {
   });
 
   test.each([0, 1])(
-    "generation %i: every listed point checked out is the state at that commit",
+    "generation %i: every listed point checked out is the state at that commit (B21)",
     { timeout: 900_000 },
     async (index) => {
       const generation = info.generations[index];

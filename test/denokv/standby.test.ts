@@ -32,7 +32,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-test("a standby serves the state and follows it", { timeout: 120_000 }, async () => {
+test("a standby serves the state and follows it (B21)", { timeout: 120_000 }, async () => {
   await database.commit(write("before", 1));
   await database.enable(s3);
   const active = await database.until("active", ({ status }) => status.code === "active");

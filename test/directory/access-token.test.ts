@@ -8,7 +8,7 @@ const tokenId = "0123456789abcdef";
 const keys = accessTokenKeys(keysOf("k1"));
 
 describe("access tokens", () => {
-  test("have the form cairn_{organization}_{id}_{secret}_{check} and read back", async () => {
+  test("have the form cairn_{organization}_{id}_{secret}_{check} and read back (T1)", async () => {
     const { token, secretHash, signingKey } = ok(await keys.mint(organizationId, tokenId, null, null));
     expect(token).toMatch(/^cairn_6f1b3e0a111142228333444455556666_0123456789abcdef_[0-9a-f]{64}_[0-9a-f]{24}$/);
     expect(signingKey).toBe("k1");
@@ -21,12 +21,12 @@ describe("access tokens", () => {
     });
   });
 
-  test("have a new secret each time", async () => {
+  test("have a new secret each time (T1)", async () => {
     const first = ok(await keys.mint(organizationId, tokenId, null, null));
     expect(ok(await keys.mint(organizationId, tokenId, null, null)).token).not.toBe(first.token);
   });
 
-  test("made with an idempotency key come out the same again, and for another key, id or organization differ", async () => {
+  test("made with an idempotency key come out the same again, and for another key, id or organization differ (T27)", async () => {
     const first = ok(await keys.mint(organizationId, tokenId, "i1", null));
     expect(await keys.mint(organizationId, tokenId, "i1", "k1")).toEqual(first);
     const others = [
@@ -45,7 +45,7 @@ describe("access tokens", () => {
     expect(await dropped.mint(organizationId, tokenId, "i1", "k1")).toMatchObject({ code: "conflict" });
   });
 
-  test("are taken while any accepted key made their check, and no longer", async () => {
+  test("are taken while any accepted key made their check, and no longer (T25)", async () => {
     const { token } = ok(await keys.mint(organizationId, tokenId, null, null));
     const rotated = accessTokenKeys(keysOf("k2", "k1"));
     expect(await rotated.tokenCaller(token, null)).toMatchObject({ tokenId });
@@ -53,7 +53,7 @@ describe("access tokens", () => {
     expect(await dropped.tokenCaller(token, null)).toMatchObject({ code: "unauthenticated" });
   });
 
-  test("with anything but the secret changed are refused before anybody is asked", async () => {
+  test("with anything but the secret changed are refused before anybody is asked (T3)", async () => {
     const { token } = ok(await keys.mint(organizationId, tokenId, null, null));
     const [cairn, organization, id, secret, check] = token.split("_");
     const made = [
@@ -76,7 +76,7 @@ describe("access tokens", () => {
     }
   });
 
-  test("of the deployment may be several: each is taken, and nothing made of them", async () => {
+  test("of the deployment may be several: each is taken, and nothing made of them (T25)", async () => {
     const deploymentTokens = ["a-new-deployment-token", "the-old-deployment-token"];
     const several = new AccessTokenKeys({ keys: keysOf("k1"), deploymentTokens, alias: null }, systemEntropy);
     for (const token of deploymentTokens) expect(await several.caller(token, null)).toEqual({ kind: "deployment" });

@@ -35,7 +35,7 @@ beforeEach(() => {
 });
 
 describe("life of a data token", () => {
-  test("the client is told one hour, the token lives 10 minutes longer", async () => {
+  test("the client is told one hour, the token lives 10 minutes longer (T14)", async () => {
     const { token, expiresAt } = await tokens.mint(grant, database, now);
     expect(expiresAt).toBe(now + 60 * minute);
     expect(await tokens.verify(token, database, now)).toEqual({ ...grant, expiresAt: now + 70 * minute });
@@ -52,7 +52,7 @@ describe("life of a data token", () => {
     [30 * minute, 30 * minute, 30 * minute],
     [65 * minute, 60 * minute, 65 * minute],
     [30 * minute + 999, 30 * minute + 999, 30 * minute],
-  ])("of a grant that ends in %i ms: the client is told %i, and it lives %i", async (end, told, lives) => {
+  ])("of a grant that ends in %i ms: the client is told %i, and it lives %i (T14)", async (end, told, lives) => {
     const { token, expiresAt } = await tokens.mint({ ...grant, expiresAt: asUnixMs(now + end) }, database, now);
     expect(expiresAt).toBe(now + told);
     expect(await tokens.verify(token, database, now)).toMatchObject({ expiresAt: now + lives });
@@ -68,7 +68,7 @@ describe("life of a data token", () => {
     expect(await tokens.verify(token, database, now)).toMatchObject({ tokenId: "t1", read, write });
   });
 
-  test("a token of a key that is no longer current is accepted, of a dropped one refused", async () => {
+  test("a token of a key that is no longer current is accepted, of a dropped one refused (T25)", async () => {
     const { token } = await tokens.mint(grant, database, now);
     expect(await new DataTokens(keysOf("k2", "k1")).verify(token, database, now)).toMatchObject({ tokenId: "t1" });
     expect(await new DataTokens(keysOf("k2")).verify(token, database, now)).toMatchObject({ code: "unauthenticated" });
@@ -107,7 +107,7 @@ describe("of a state of the past", () => {
 describe("of a page", () => {
   const origin = "https://app.example";
 
-  test("it carries the page's origin", async () => {
+  test("it carries the page's origin (T23)", async () => {
     const { token } = await tokens.mint({ ...grant, origin }, database, now);
     expect(await tokens.verify(token, database, now)).toMatchObject({ origin });
     const nobodys = await tokens.mint(grant, database, now);
@@ -208,14 +208,14 @@ describe("what was not minted here is refused as malformed", () => {
     expect(refused).toMatchObject({ code: "unauthenticated" });
   });
 
-  test("the right key id with another key", async () => {
+  test("the right key id with another key (T16)", async () => {
     const token = await new SignJWT(claims).setProtectedHeader(header).sign(new Uint8Array(32));
     expect(await tokens.verify(token, database, now)).toMatchObject({
       message: expect.stringContaining("not a data token"),
     });
   });
 
-  test("without its signature, with a flipped bit, cut short, with a part more", async () => {
+  test("without its signature, with a flipped bit, cut short, with a part more (T16)", async () => {
     const { token } = await tokens.mint(grant, database, now);
     const dot = token.lastIndexOf(".");
     const flipped = token.slice(0, dot + 1) + (token[dot + 1] === "A" ? "B" : "A") + token.slice(dot + 2);

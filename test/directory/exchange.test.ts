@@ -127,7 +127,7 @@ describe("where the organization cannot write", () => {
 });
 
 describe("a clock that is ahead and is set back", () => {
-  test("leaves no grant of a token that was revoked meanwhile: its databases are told, though they seemed to have none", async () => {
+  test("leaves no grant of a token that was revoked meanwhile: its databases are told, though they seemed to have none (T20)", async () => {
     await withOrganization(async ({ o, databaseId }) => {
       const other = await o.newToken("other", {});
       const { expiresAt } = ok(o.service.exchange(o.root, databaseId));

@@ -6,7 +6,7 @@ import { ORGANIZATION_ID } from "../support/workerd/organization.ts";
 import { hour, minute, withWatched } from "../support/workerd/webhooks.ts";
 
 describe("a backup that fails", () => {
-  test("is told of after ten minutes, once, and that it has recovered", async () => {
+  test("is told of after ten minutes, once, and that it has recovered (B41)", async () => {
     await withWatched(async (w) => {
       await w.newWebhook();
       const id = await w.o.newDatabase();
@@ -127,7 +127,7 @@ describe("a verification that fails", () => {
     verification: { finishedAt: asUnixMs(finishedAt), good: false, error: "An object is missing.", damagedObject: "a" },
   });
 
-  test("is told of within a minute, each of them, and that a later one is good", async () => {
+  test("is told of within a minute, each of them, and that a later one is good (B41)", async () => {
     await withWatched(async (w) => {
       await w.newWebhook();
       const id = await w.o.newDatabase();

@@ -244,14 +244,14 @@ describe("deleting a database", () => {
 });
 
 describe("authentication", () => {
-  organizationTest("a wrong secret and an unknown token are told the same", async (o) => {
+  organizationTest("a wrong secret and an unknown token are told the same (T4)", async (o) => {
     const unknown = await o.service.run(await callerOf("nobody"), null, "organization.get", null);
     const wrong = await o.service.run(await callerOf("root", "guess"), null, "organization.get", null);
     expect(unknown).toMatchObject({ code: "unauthenticated" });
     expect(wrong).toEqual(unknown);
   });
 
-  organizationTest("only who has the secret learns that a token was revoked or has expired", async (o) => {
+  organizationTest("only who has the secret learns that a token was revoked or has expired (T4)", async (o) => {
     const revoked = await o.newToken("revoked", {});
     const ending = await o.newToken("ending", { expiresAt: asUnixMs(o.clock.now() + hour) });
     await o.run("tokens.revoke", { tokenId: "revoked", minted: "keep" });
@@ -282,7 +282,7 @@ describe("authentication", () => {
     expect(lastUsed()).toBe(start + hour);
   });
 
-  organizationTest("a token keeps its secret as a SHA-256 and nothing else", async (o, { sql }) => {
+  organizationTest("a token keeps its secret as a SHA-256 and nothing else (T2)", async (o, { sql }) => {
     const caller = await o.newToken("t", {});
     const [row] = sql.exec<{ secret_hash: ArrayBuffer }>("SELECT secret_hash FROM tokens WHERE id = 't'").toArray();
     expect(new Uint8Array(row?.secret_hash ?? new ArrayBuffer(0))).toEqual(caller.secretHash);
@@ -290,7 +290,7 @@ describe("authentication", () => {
 });
 
 describe("exchange", () => {
-  organizationTest("grants what the token allows, no longer than it lives", async (o) => {
+  organizationTest("grants what the token allows, no longer than it lives (T13)", async (o) => {
     const id = await o.newDatabase();
     const prefix = "026100";
     const caller = await o.newToken("t", {
@@ -319,7 +319,7 @@ describe("exchange", () => {
     });
   });
 
-  organizationTest("backup reads; admin and metrics alone open nothing", async (o) => {
+  organizationTest("backup reads; admin and metrics alone open nothing (T7)", async (o) => {
     const id = await o.newDatabase();
     expect(o.service.exchange(await o.newToken("b", { permissions: ["backup"] }), id)).toMatchObject({
       read: true,
@@ -331,7 +331,7 @@ describe("exchange", () => {
     }
   });
 
-  organizationTest("a database that is not covered and one that does not exist are told the same", async (o) => {
+  organizationTest("a database that is not covered and one that does not exist are told the same (T21)", async (o) => {
     const [a, b] = [await o.newDatabase(), await o.newDatabase()];
     const caller = await o.newToken("t", { databases: [a] });
     expect(o.service.exchange(caller, a)).toMatchObject({ tokenId: "t" });
@@ -378,26 +378,29 @@ describe("revocation", () => {
     },
   );
 
-  organizationTest("is not answered before every database has it, and goes on by itself until they have", async (o) => {
-    const [a, b] = [await o.newDatabase(), await o.newDatabase()];
-    const caller = await o.newToken("t", {});
-    for (const id of [a, b]) o.service.exchange(caller, id);
-    o.outOfOrder.add(b);
-    const revoke = () => o.service.run(o.root, null, "tokens.revoke", { tokenId: "t", minted: "keep" });
-    expect(await revoke()).toMatchObject({ code: "unavailable" });
-    expect(o.service.exchange(caller, a)).toMatchObject({ code: "unauthenticated" });
-    expect(o.toldTo(a).revoked.has("t")).toBe(true);
-    o.restart();
-    expect(await revoke()).toMatchObject({ code: "unavailable" });
-    o.outOfOrder.clear();
-    await o.settle();
-    expect(o.toldTo(b).revoked.has("t")).toBe(true);
-    expect(await revoke()).toMatchObject({ id: "t" });
-  });
+  organizationTest(
+    "is not answered before every database has it, and goes on by itself until they have (T17)",
+    async (o) => {
+      const [a, b] = [await o.newDatabase(), await o.newDatabase()];
+      const caller = await o.newToken("t", {});
+      for (const id of [a, b]) o.service.exchange(caller, id);
+      o.outOfOrder.add(b);
+      const revoke = () => o.service.run(o.root, null, "tokens.revoke", { tokenId: "t", minted: "keep" });
+      expect(await revoke()).toMatchObject({ code: "unavailable" });
+      expect(o.service.exchange(caller, a)).toMatchObject({ code: "unauthenticated" });
+      expect(o.toldTo(a).revoked.has("t")).toBe(true);
+      o.restart();
+      expect(await revoke()).toMatchObject({ code: "unavailable" });
+      o.outOfOrder.clear();
+      await o.settle();
+      expect(o.toldTo(b).revoked.has("t")).toBe(true);
+      expect(await revoke()).toMatchObject({ id: "t" });
+    },
+  );
 
   for (const when of ["before", "after"] as const) {
     organizationTest(
-      `killed ${when} a database was told, the token is refused, and the database knows after a while`,
+      `killed ${when} a database was told, the token is refused, and the database knows after a while (T18)`,
       async (o) => {
         const id = await o.newDatabase();
         const caller = await o.newToken("t", {});

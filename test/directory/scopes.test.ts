@@ -50,7 +50,7 @@ describe("scopes that no token may have", () => {
   ])("but %s is fine", (_, part) => expect(checkScopes({ ...all, ...part }, now)).toBeUndefined());
 });
 
-describe("a token mints only within its own scopes", () => {
+describe("a token mints only within its own scopes (T12)", () => {
   const listed: Scopes = { ...all, databases: ["a", "b"] };
   const ending: Scopes = { ...all, expiresAt: asUnixMs(50) };
   const narrow: Scopes = { ...all, permissions: ["read", "write"], keyPrefix: prefix("user") };
@@ -80,7 +80,7 @@ describe("a token mints only within its own scopes", () => {
 describe("the policy's table", () => {
   const commands = Object.keys(POLICY) as (CommandName | "exchange")[];
 
-  test.each(commands)("%s is allowed by each permission that it names, and by no other", (command) => {
+  test.each(commands)("%s is allowed by each permission that it names, and by no other (T5)", (command) => {
     for (const permission of ["read", "write", "admin", "backup", "metrics"] satisfies Permission[]) {
       const named =
         POLICY[command].needs.includes(permission) ||
@@ -97,7 +97,7 @@ describe("the policy's table", () => {
     },
   );
 
-  test("a token with a key prefix can open databases and nothing else", () => {
+  test("a token with a key prefix can open databases and nothing else (T11)", () => {
     const scopes: Scopes = { ...all, permissions: ["read", "write"], keyPrefix: prefix("a") };
     expect(commands.filter((command) => refuses(scopes, command) === undefined)).toEqual(["exchange"]);
   });

@@ -72,7 +72,7 @@ function inOrganization(title: string, run: (o: TestOrganization, counting: Coun
 }
 
 describe("room for tokens", () => {
-  inOrganization("a token that lists its databases uses up its own alone, with all that it minted", async (o) => {
+  inOrganization("a token that lists its databases uses up its own alone, with all that it minted (T26)", async (o) => {
     const { root, a, b } = await delegated(o);
     const child = ok(mint(o, "child", a));
     for (let i = 1; i < MAX_DELEGATED_TOKENS; i++) ok(mint(o, `a-${i}`, i % 2 === 0 ? a : child));
@@ -88,7 +88,7 @@ describe("room for tokens", () => {
     expect(mint(o, "one-more", child)).toMatchObject({ id: "one-more" });
   });
 
-  inOrganization("the organization's own is bounded, and what expires or is revoked makes room", async (o) => {
+  inOrganization("the organization's own is bounded, and what expires or is revoked makes room (T26)", async (o) => {
     const { root, a } = await delegated(o);
     const soon = asUnixMs(o.clock.now() + 1000);
     for (let i = 3; i < MAX_TOKENS; i++) ok(mint(o, `t-${i}`, root, i < 10 ? { expiresAt: soon } : {}));
@@ -253,17 +253,20 @@ describe("revoking what a token minted", () => {
     return { caller, database };
   }
 
-  inOrganization("alone it leaves them; with minted=revoke it reaches all under it, and nobody else", async (o) => {
-    const { caller, database } = await family(o);
-    await revoke(o, "leaked");
-    expect(o.service.exchange(caller, database)).toMatchObject({ tokenId: "grandchild" });
-    expect(await living(o)).toEqual(["admin-0", "admin-1", "beside", "grandchild", "root"]);
-    expect(await revoke(o, "leaked", "revoke")).toMatchObject({ id: "leaked" });
-    expect(o.service.exchange(caller, database)).toMatchObject({ code: "unauthenticated" });
-    expect(o.toldTo(database).revoked.has("grandchild")).toBe(true);
-    expect(await living(o)).toEqual(["admin-0", "admin-1", "beside", "root"]);
-    expect([o.organization.outbox.dueAt(), o.organization.cascades.dueAt()]).toEqual([null, null]);
-  });
+  inOrganization(
+    "alone it leaves them; with minted=revoke it reaches all under it, and nobody else (T19)",
+    async (o) => {
+      const { caller, database } = await family(o);
+      await revoke(o, "leaked");
+      expect(o.service.exchange(caller, database)).toMatchObject({ tokenId: "grandchild" });
+      expect(await living(o)).toEqual(["admin-0", "admin-1", "beside", "grandchild", "root"]);
+      expect(await revoke(o, "leaked", "revoke")).toMatchObject({ id: "leaked" });
+      expect(o.service.exchange(caller, database)).toMatchObject({ code: "unauthenticated" });
+      expect(o.toldTo(database).revoked.has("grandchild")).toBe(true);
+      expect(await living(o)).toEqual(["admin-0", "admin-1", "beside", "root"]);
+      expect([o.organization.outbox.dueAt(), o.organization.cascades.dueAt()]).toEqual([null, null]);
+    },
+  );
 
   inOrganization("is not answered before every database has it", async (o) => {
     const { caller, database } = await family(o);
@@ -277,7 +280,7 @@ describe("revoking what a token minted", () => {
     expect(o.toldTo(database).revoked.has("grandchild")).toBe(true);
   });
 
-  inOrganization("killed between any two steps, it is carried on by the alarm", async (o) => {
+  inOrganization("killed between any two steps, it is carried on by the alarm (T18)", async (o) => {
     const { database } = await family(o);
     const root = (await listed(o)).find(({ id }) => id === "beside");
     if (root === undefined) throw new Error("expected a token");

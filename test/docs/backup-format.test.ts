@@ -54,7 +54,7 @@ function typeOf(field: DescField): string {
   return fieldKind === "list" && field.message !== undefined ? `repeated \`${field.message.name}\`` : fieldKind;
 }
 
-test("the messages are those of the schema, and the numbers those that are written", () => {
+test("the messages are those of the schema, and the numbers those that are written (B13)", () => {
   const rows = tableRows(page).filter(([message = ""]) => message.startsWith("`Backup"));
   const fields = schemas.flatMap(({ name, fields: all }) =>
     all.map((field) => [`\`${name}\``, `\`${field.name}\``, String(field.number), typeOf(field)]),
@@ -115,7 +115,7 @@ test("the record of a generation has the members that the page lists, and no oth
   expect([...listed, "sha256"]).toEqual(Object.keys(JSON.parse(new TextDecoder().decode(bytes))));
 });
 
-test("the manifest has the members that the page lists, and no other", () => {
+test("the manifest has the members that the page lists, and no other (B19)", () => {
   const listed = tableRows(page.slice(page.indexOf("\n## The manifest\n")))
     .map(([member = ""]) => codeWords(member))
     .filter(([first = ""]) => /^(generations\[\]\.[\w.[\]]+|format|databaseId|writtenAt|sha256)$/.test(first))
@@ -132,7 +132,7 @@ test("the manifest has the members that the page lists, and no other", () => {
 
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
-test("the manifest and an object carry the hash of what the page says", () => {
+test("the manifest and an object carry the hash of what the page says (B17)", () => {
   const text = new TextDecoder().decode(manifest);
   const [before = "", hash = ""] = text.split(/,\s*"sha256": "([0-9a-f]{64})"\n}\n$/);
   expect(sha256(new TextEncoder().encode(before))).toBe(hash);
@@ -152,7 +152,7 @@ const entries: readonly SnapshotEntry[] = [
   { key: Uint8Array.of(2, 0x63, 0), value: new Uint8Array(70_000).fill(0xff), encoding: Encoding.v8 },
 ].map((entry, i) => ({ ...entry, version: asVersion(0x6444c9be62a40 + i), expiresAt: i === 2 ? asUnixMs(9) : null }));
 
-test("the program of the page computes the digest that a verification shows", () => {
+test("the program of the page computes the digest that a verification shows (B20)", () => {
   const folder = temporaryFolder();
   const file = join(folder, "copy.sqlite");
   const program = join(folder, "digest.mjs");

@@ -140,7 +140,7 @@ test("the largest read and the largest watch that are valid fit into their bodie
   expect(Math.max(largestRead.length, largestWatch.length)).toBeLessThanOrEqual(limits.MAX_READ_BODY_BYTES);
 });
 
-test("a key that gets a versionstamp has 22 bytes less", () => {
+test("a key that gets a versionstamp has 22 bytes less (K13)", () => {
   const longest = limits.MAX_KEY_BYTES - 22;
   expect(set({ key: keyOf(longest), versionstampedKey: true })).toMatchObject({ ok: true });
   const outcome = set({ key: keyOf(longest + 2), versionstampedKey: true });

@@ -62,7 +62,7 @@ test("every command of the operations page is in a chapter that operations-backu
   expect(codeBlocks(rest).filter(({ language }) => language === "sh")).toEqual([]);
 });
 
-test("what each permission allows is on the page as the policy has it", () => {
+test("what each permission allows is on the page as the policy has it (T5)", () => {
   const reach = { organization: "all databases", database: "that database", covered: "any" } as const;
   const rowOf = ({ does, needs, reach: covers, deployment }: Rule): string =>
     `${does}: ${needs.map((permission) => `\`${permission}\``).join(" or ")}, ${reach[covers]}, ${deployment ? "yes" : "no"}`;

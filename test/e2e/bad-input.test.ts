@@ -406,7 +406,7 @@ describe("a request with", () => {
     expectRefused(await withHeaders({ authorization: `Bearer ${token}` }), 401, /not a data token/);
   });
 
-  test("a token tampered with anywhere", async () => {
+  test("a token tampered with anywhere (T16)", async () => {
     const token = await sign({});
     for (let i = 0; i < token.length; i += 5) {
       const changed = token.slice(0, i) + (token[i] === "A" ? "B" : "A") + token.slice(i + 1);
@@ -472,7 +472,7 @@ describe("an exchange with", () => {
   });
 });
 
-test("after all that nothing was written, and the object is the one that was there before", async () => {
+test("after all that nothing was written, and the object is the one that was there before (W28)", async () => {
   const after = await everything();
   expect([after.status, after.body.toString("hex")]).toEqual([200, before.body.toString("hex")]);
   await connect.write({ mutations: [rawSet(witness, Uint8Array.of(2))] });

@@ -43,7 +43,7 @@ async function startOnDisk(disk: DiskSize) {
 }
 
 test(
-  "a disk that runs short, is full, and has room again: what clients of each kind are answered, and what the log says",
+  "a disk that runs short, is full, and has room again: what clients of each kind are answered, and what the log says (W32)",
   { timeout: 120_000 },
   async () => {
     const disk = { free: 10 * GIB, size: 100 * GIB };

@@ -23,7 +23,7 @@ const readableFromNode = all.filter((name) => kinds[name]?.exchange !== "not fro
 describe.each([
   { writer: deno, reader: node, names: all },
   { writer: node, reader: deno, names: readableFromNode },
-])("written by $writer.name, read by $reader.name", ({ writer, reader, names }) => {
+])("written by $writer.name, read by $reader.name (V4)", ({ writer, reader, names }) => {
   const prefix = ["exchange", writer.name];
 
   beforeAll(async () => {
@@ -55,7 +55,7 @@ test("the serializer that makeRemoteService brings reads what Deno wrote, and De
 });
 
 describe("what Deno's client does not send and `@deno/kv` does", () => {
-  test("a value of nearly 1 MiB is taken, and Deno reads it by get and by list", async () => {
+  test("a value of nearly 1 MiB is taken, and Deno reads it by get and by list (V7)", async () => {
     const [key, value] = [["exchange", "large", 1], "x".repeat(1_048_000)];
     expect(await node.order({ do: "attempt", operation: { type: "set", key, value } })).toEqual({ value: true });
     expect(await deno.order({ do: "attempt", operation: { type: "get", key } })).toEqual({ value });
@@ -64,7 +64,7 @@ describe("what Deno's client does not send and `@deno/kv` does", () => {
     expect(listed).toEqual({ value: [[key, value]] });
   });
 
-  test("a value past 1 MiB and an enqueued message are refused in our own words", async () => {
+  test("a value past 1 MiB and an enqueued message are refused in our own words (W24)", async () => {
     const kv = await openKv(server.connectUrl, { accessToken: server.accessToken });
     await expect(kv.set(["exchange", "too large"], new Uint8Array(1_048_577))).rejects.toThrow(
       "400 mutations[0] (set): its value has 1048577 bytes; the limit is 1048576.",

@@ -65,7 +65,7 @@ describe.skipIf(process.platform !== "linux")("a client that goes away", () => {
     }
   }
 
-  test("takes its watches with it at once, and leaves nothing in the database, which takes 10,000 of them", async () => {
+  test("takes its watches with it at once, and leaves nothing in the database, which takes 10,000 of them (O15)", async () => {
     const before = openFiles();
     for (let round = 0; round < 11; round++) {
       const session = connect(server.url);

@@ -9,7 +9,7 @@ const MIB = 1024 * 1024;
 const DEPLOYMENT_TOKEN = "deployment-token-of-this-test";
 const everything = encodeRead({ ranges: [{ ...rawPrefix("large"), limit: 1000 }] });
 
-test("answers that nobody takes are bounded together, and keep no other organization from its own", async () => {
+test("answers that nobody takes are bounded together, and keep no other organization from its own (R20)", async () => {
   const server = await startTestServer({ CAIRN_DEPLOYMENT_TOKEN: DEPLOYMENT_TOKEN });
   onTestFinished(() => server.close());
   const ask = async (path: string, token: string, body: object): Promise<Record<string, string>> => {

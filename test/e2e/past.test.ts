@@ -60,7 +60,7 @@ async function shopWithBackup(): Promise<Shop> {
   return { id, tuesday, versionstamp };
 }
 
-test("Deno reads it by its time, waits while it is built, watches it, and cannot write it", async () => {
+test("Deno reads it by its time, waits while it is built, watches it, and cannot write it (G27)", async () => {
   const { id, tuesday, versionstamp } = await shopWithBackup();
   const deno = startDeno(openingAt(id, tuesday));
   onTestFinished(() => deno.close());

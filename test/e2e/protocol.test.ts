@@ -73,7 +73,7 @@ describe("the data path", () => {
     expect(output.ranges[0]?.values[0]?.versionstamp).toEqual(versionstamp);
   });
 
-  test("bounds of a range are bytes, not keys, and start = end is empty", async () => {
+  test("bounds of a range are bytes, not keys, and start = end is empty (R16)", async () => {
     const keys = ["a", "b", "c"].map((name) => rawKey("bounds", name));
     await connect.write({ mutations: keys.map((key) => rawSet(key, Uint8Array.of(0))) });
     const prefix = rawKey("bounds");
@@ -87,7 +87,7 @@ describe("the data path", () => {
     expect(await count(prefix, longest)).toBe(3);
   });
 
-  test("failed checks are named by their indexes", async () => {
+  test("failed checks are named by their indexes (W3)", async () => {
     const [a, b] = [rawKey("checks", "a"), rawKey("checks", "b")];
     const { versionstamp } = await connect.write({ mutations: [rawSet(a, Uint8Array.of(1))] });
     const good = { key: a, versionstamp };
@@ -114,7 +114,7 @@ describe("the data path", () => {
     expect([answer.status, answer.contentType]).toEqual([200, "application/x-protobuf"]);
   });
 
-  test("100 checks, 1,000 mutations, 10 ranges and 1,000 entries are taken", async () => {
+  test("100 checks, 1,000 mutations, 10 ranges and 1,000 entries are taken (R15)", async () => {
     const keys = Array.from({ length: 1000 }, (_, i) => rawKey("many", i));
     const { versionstamp, status } = await connect.write({
       checks: keys.slice(0, 100).map((key) => ({ key })),
@@ -128,7 +128,7 @@ describe("the data path", () => {
     expect(output.ranges[1]?.values[0]?.key).toEqual(keys[999]);
   });
 
-  test("a value of 1 MiB and a write of almost 8 MiB are taken and read back whole", async () => {
+  test("a value of 1 MiB and a write of almost 8 MiB are taken and read back whole (V7, W26)", async () => {
     const keys = Array.from({ length: 7 }, (_, i) => rawKey("large", i));
     const value = (seed: number): Uint8Array => new Uint8Array(1024 * 1024).fill(seed);
     await connect.write({ mutations: keys.map((key, i) => rawSet(key, value(i))) });
@@ -139,7 +139,7 @@ describe("the data path", () => {
     }
   });
 
-  test("a V8 value of version 16 is stored as version 15; one that only 16 can say, and raw bytes, stay as they are", async () => {
+  test("a V8 value of version 16 is stored as version 15; one that only 16 can say, and raw bytes, stay as they are (V2, V3)", async () => {
     const key = rawKey("relabelled");
     const stored = async (data: Uint8Array, encoding: ValueEncoding): Promise<number[]> => {
       await connect.write({ mutations: [rawSet(key, data, encoding)] });
@@ -157,7 +157,7 @@ describe("the data path", () => {
     expect(await stored(Uint8Array.from(resizable), ValueEncoding.V8)).toEqual(resizable);
   });
 
-  test("sums within a range are clamped or refused, also the first one", async () => {
+  test("sums within a range are clamped or refused, also the first one (W19)", async () => {
     const key = rawKey("range");
     const int = (value: number): Uint8Array => Uint8Array.of(0xff, 0x0f, 0x49, value * 2);
     const sum = (value: number, sumClamp: boolean) => ({
@@ -185,7 +185,7 @@ describe("the data path", () => {
 });
 
 describe("a watch", () => {
-  test("begins with every key as changed, and a key without an entry has none", async () => {
+  test("begins with every key as changed, and a key without an entry has none (O1)", async () => {
     const [a, b] = [rawKey("watch", "a"), rawKey("watch", "b")];
     await connect.write({ mutations: [rawSet(a, Uint8Array.of(1))] });
     const watch = await connect.watch(a, b);
@@ -205,7 +205,7 @@ describe("a watch", () => {
     watch.vanish();
   });
 
-  test("sends a keep-alive when nothing happens for five seconds", async () => {
+  test("sends a keep-alive when nothing happens for five seconds (O10)", async () => {
     const watch = await connect.watch(rawKey("keep-alive"));
     await watch.next();
     const before = Date.now();
@@ -215,7 +215,7 @@ describe("a watch", () => {
     watch.vanish();
   });
 
-  test("that nobody reads holds back what is written, and gives the last state when somebody does", async () => {
+  test("that nobody reads holds back what is written, and gives the last state when somebody does (O7)", async () => {
     const key = rawKey("unread");
     const value = (i: number): Uint8Array => new Uint8Array(500_000).fill(i);
     await connect.write({ mutations: [rawSet(key, value(0))] });

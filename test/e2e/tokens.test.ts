@@ -36,7 +36,7 @@ async function watched(client: Client, name: string): Promise<Watched> {
 const refusedWith = (sentence: RegExp): unknown => ({ error: expect.stringMatching(sentence) });
 
 describe("two tenants", () => {
-  test("write the same keys side by side, and neither sees or reaches what is the other's", async () => {
+  test("write the same keys side by side, and neither sees or reaches what is the other's (T15, T21)", async () => {
     const tenants = [tenant, await Tenant.make(server)] as const;
     const opened = await Promise.all(
       tenants.map(async (each) => {
@@ -70,7 +70,7 @@ describe("two tenants", () => {
     expect([answer.status, answer.body.toString()]).toEqual([401, expect.stringMatching(/for another database/)]);
   });
 
-  test("Deno is told that there is no such database, be it another tenant's or nobody's", async () => {
+  test("Deno is told that there is no such database, be it another tenant's or nobody's (T21)", async () => {
     const foreign = await (await Tenant.make(server)).newDatabase();
     for (const id of [foreign, "00000000-0000-4000-8000-000000000000"]) {
       const deno = denoWith(tenant.token, id);
@@ -80,7 +80,7 @@ describe("two tenants", () => {
 });
 
 describe("a token", () => {
-  test("that may only read reads and watches; its writes are refused with a sentence, and change nothing", async () => {
+  test("that may only read reads and watches; its writes are refused with a sentence, and change nothing (T6)", async () => {
     const { token } = await tenant.newToken({ permissions: ["read"], databases: [databaseId] });
     const [writer, reader] = [denoWith(tenant.token), denoWith(token)];
     await attempt(writer, { type: "set", key: ["read only"], value: 1 });
@@ -98,7 +98,7 @@ describe("a token", () => {
     await expect.poll(async () => (await watched(reader, "w")).states.at(-1)).toEqual([3]);
   });
 
-  test("that may only write writes, and its reads are refused", async () => {
+  test("that may only write writes, and its reads are refused (T6)", async () => {
     const writer = denoWith((await tenant.newToken({ permissions: ["write"] })).token);
     expect(await attempt(writer, { type: "set", key: ["write only"], value: 1 })).toEqual({ value: true });
     const refused = refusedWith(/The token does not allow reading/);
@@ -106,7 +106,7 @@ describe("a token", () => {
     expect(await attempt(writer, { type: "watch", name: "w", keys: [["write only"]] })).toEqual(refused);
   });
 
-  test("for other databases, or for none of the data, opens nothing", async () => {
+  test("for other databases, or for none of the data, opens nothing (T7)", async () => {
     const elsewhere = await tenant.newToken({ databases: [await tenant.newDatabase()] });
     expect(await tryExchange(tenant.opening(databaseId, elsewhere.token))).toMatchObject({ status: 404 });
     for (const permissions of [["admin"], ["metrics"]]) {
@@ -118,7 +118,7 @@ describe("a token", () => {
     expect(await attempt(denoWith(backup.token), { type: "get", key: ["a"] })).toHaveProperty("value");
   });
 
-  test("with an end opens the database until then, and what it opened ends with it", async () => {
+  test("with an end opens the database until then, and what it opened ends with it (O11, T13)", async () => {
     const expiresAt = Date.now() + 4000;
     const { token } = await tenant.newToken({ expiresAt: new Date(expiresAt).toISOString() });
     const metadata = await tryExchange(tenant.opening(databaseId, token));
@@ -176,7 +176,7 @@ describe("a token with a key prefix", () => {
     await everywhere.close();
   });
 
-  test("gets what lies under it, and finds nothing elsewhere", async () => {
+  test("gets what lies under it, and finds nothing elsewhere (T8)", async () => {
     const keys = [users(), users("x"), ["users", "alicea"], ["users", "alice\u0000b"], ["users"], ["a"]];
     expect(await attempt(inside, { type: "getMany", keys })).toEqual({ value: [3, 4, null, null, null, null] });
   });
@@ -192,7 +192,7 @@ describe("a token with a key prefix", () => {
     ["a range around it", { start: ["a"], end: ["zz"] }, [3, 4, 5]],
     ["a range before it", { start: ["a"], end: users() }, []],
     ["a range after it", { start: ["users", "alicea"], end: ["zz"] }, []],
-  ] as const)("lists of %s only what lies under it", async (_, selector, values) => {
+  ] as const)("lists of %s only what lies under it (T9)", async (_, selector, values) => {
     const expected = values.map((value) => expect.arrayContaining([value]));
     expect(await attempt(inside, { type: "list", selector })).toEqual({ value: expected });
     const reversed = await attempt(inside, { type: "list", selector, reverse: true });
@@ -229,13 +229,13 @@ describe("a token with a key prefix", () => {
         ],
       },
     ],
-  ] as const)("is refused %s elsewhere, with a sentence, and nothing changes", async (_, operation) => {
+  ] as const)("is refused %s elsewhere, with a sentence, and nothing changes (T10)", async (_, operation) => {
     const before = await attempt(everywhere, { type: "list", selector: { prefix: [] } });
     expect(await attempt(inside, operation)).toEqual(refusedWith(/allows only keys under its key prefix/));
     expect(await attempt(everywhere, { type: "list", selector: { prefix: [] } })).toEqual(before);
   });
 
-  test("is answered 403 when a write names one key elsewhere among many", async () => {
+  test("is answered 403 when a write names one key elsewhere among many (T10)", async () => {
     const { token } = await tenant.newToken({ databases: [databaseId], keyPrefix: ["users", "alice"] });
     const connect = await tenant.connect(databaseId, token);
     onTestFinished(() => connect.close());
@@ -247,7 +247,7 @@ describe("a token with a key prefix", () => {
 });
 
 describe("a revoked token", () => {
-  test("is refused on the data path at once, its open watches end, and another token's go on", async () => {
+  test("is refused on the data path at once, its open watches end, and another token's go on (O12, T17)", async () => {
     const [leaving, staying] = [await tenant.newToken({}), await tenant.newToken({ permissions: ["read"] })];
     const [goes, stays] = [denoWith(leaving.token), denoWith(staying.token)];
     const writer = denoWith(tenant.token);
@@ -285,7 +285,7 @@ describe("a revoked token", () => {
     expect(await attempt(writer, { type: "get", key: ["late"] })).toEqual({ value: null });
   });
 
-  test("was for several databases: all of them refuse it", async () => {
+  test("was for several databases: all of them refuse it (T17)", async () => {
     const leaving = await tenant.newToken({});
     const ids = await Promise.all(Array.from({ length: 12 }, () => tenant.newDatabase()));
     const connects = await Promise.all(ids.map((id) => tenant.connect(id, leaving.token)));
@@ -298,7 +298,7 @@ describe("a revoked token", () => {
 });
 
 describe("a deleted database", () => {
-  test("cuts what is open, refuses what comes late, and its id opens nothing ever again", async () => {
+  test("cuts what is open, refuses what comes late, and its id opens nothing ever again (O12, T22)", async () => {
     const id = await tenant.newDatabase();
     const connect = await tenant.connect(id);
     onTestFinished(() => connect.close());
@@ -328,7 +328,7 @@ describe("a deleted database", () => {
   });
 });
 
-test("what is shown once is nowhere else: no secret is in what the server logs or in any list", async () => {
+test("what is shown once is nowhere else: no secret is in what the server logs or in any list (T2)", async () => {
   const minted: MintedToken[] = [await tenant.newToken({}), await tenant.newToken({ keyPrefix: ["a"] })];
   const listed = await server.send("GET", `/api/organizations/${tenant.organizationId}/tokens?limit=100`, tenant.token);
   await exchange(tenant.opening(databaseId, `${minted[0]?.token}x`), undefined);

@@ -47,7 +47,7 @@ async function expectConsistent(plan: TransferPlan, report: TransferReport): Pro
   kv.close();
 }
 
-test("hundreds of transfers at once never change the total that others see", async () => {
+test("hundreds of transfers at once never change the total that others see (R4)", async () => {
   const plan = { prefix: ["calm"], accounts: 100, initial: 1000, writers: 40, readers: 3, transfers: 15 };
   // The answer to this order.
   const report = (await deno.order({ do: "transfer", plan })) as TransferReport;
@@ -58,7 +58,7 @@ test("hundreds of transfers at once never change the total that others see", asy
   await expectConsistent(plan, report);
 });
 
-test("killed in the middle, three times: no acknowledged transfer is missing and none is half there", async () => {
+test("killed in the middle, three times: no acknowledged transfer is missing and none is half there (W1, W29)", async () => {
   const plan = { prefix: ["killed"], accounts: 100, initial: 1000, writers: 30, readers: 2, transfers: 120 };
   const order = deno.order({ do: "transfer", plan });
   const over = { yet: false };

@@ -28,7 +28,7 @@ async function kill(killed: TestServer): Promise<void> {
   await expect.poll(() => killed.workerdPid(), { timeout: 20_000 }).not.toBe(pid);
 }
 
-test("Deno's watches go on by themselves after each kill, with the latest state", async () => {
+test("Deno's watches go on by themselves after each kill, with the latest state (O19)", async () => {
   const kv = await openKv(server.connectUrl, { accessToken: server.accessToken });
   const watches = [
     { name: "one key", keys: [["a"]] },

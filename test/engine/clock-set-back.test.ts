@@ -23,7 +23,7 @@ function put(database: Database, expiresAt: number): Version {
   return versionOf(database.commit([write([set(brief, text("x"), { expiresAt })])])[0]);
 }
 
-test("an entry is gone while the clock is past its expiry, and there again when the clock is set back, until it was deleted", () =>
+test("an entry is gone while the clock is past its expiry, and there again when the clock is set back, until it was deleted (S9)", () =>
   withDatabase(({ clock, database }) => {
     put(database, clock.time + HOUR);
     clock.time += 2 * HOUR;
@@ -36,7 +36,7 @@ test("an entry is gone while the clock is past its expiry, and there again when 
     expect(isThere(database)).toBe(false);
   }));
 
-test("an expiry is judged by the clock, and not by versions that are ahead of it", () =>
+test("an expiry is judged by the clock, and not by versions that are ahead of it (S9)", () =>
   withDatabase(({ clock, database }) => {
     clock.time += 5 * HOUR;
     put(database, clock.time + HOUR);

@@ -26,7 +26,7 @@ import {
 const a = key("a");
 const b = key("b");
 
-test("an atomic write whose last mutation is an error writes nothing of it, and its neighbours in the group go on", async () => {
+test("an atomic write whose last mutation is an error writes nothing of it, and its neighbours in the group go on (W1)", async () => {
   await withStorage((storage) => {
     const database = new Database({ storage, clock: new MovableClock() });
     const outcomes = database.commit([
@@ -43,7 +43,7 @@ test("an atomic write whose last mutation is an error writes nothing of it, and 
   });
 });
 
-test("a write that enqueues is refused, and nothing of it is written", async () => {
+test("a write that enqueues is refused, and nothing of it is written (W24)", async () => {
   await withStorage((storage) => {
     const clock = new MovableClock();
     const database = new Database({ storage, clock });
@@ -54,7 +54,7 @@ test("a write that enqueues is refused, and nothing of it is written", async () 
   });
 });
 
-test("all checks that fail are named, in order", async () => {
+test("all checks that fail are named, in order (W3)", async () => {
   await withStorage((storage) => {
     const database = new Database({ storage, clock: new MovableClock() });
     const version = versionOf(database.commit([write([set(a, text("1"))])])[0]);
@@ -69,7 +69,7 @@ test("all checks that fail are named, in order", async () => {
   });
 });
 
-test("a commit of checks alone gets a versionstamp", async () => {
+test("a commit of checks alone gets a versionstamp (W7)", async () => {
   await withStorage((storage) => {
     const database = new Database({ storage, clock: new MovableClock() });
     const first = versionOf(database.commit([write([], [{ key: a, version: null }])])[0]);
@@ -78,7 +78,7 @@ test("a commit of checks alone gets a versionstamp", async () => {
   });
 });
 
-test("a set whose expiry is over succeeds and leaves no entry", async () => {
+test("a set whose expiry is over succeeds and leaves no entry (W12)", async () => {
   await withStorage((storage) => {
     const clock = new MovableClock();
     const database = new Database({ storage, clock });
@@ -104,7 +104,7 @@ test("the earliest expiry of a group is what an alarm is asked for, and what exp
   });
 });
 
-test("the result of a sum has no expiry, and an expired value is no operand", async () => {
+test("the result of a sum has no expiry, and an expired value is no operand (W15, W16)", async () => {
   await withStorage((storage) => {
     const clock = new MovableClock();
     const database = new Database({ storage, clock });
@@ -246,7 +246,7 @@ test("a commit whose sums come to more than a row of the log takes room for all 
   });
 });
 
-test("the log is written only while it has a reader, and what all have passed goes by whole segments", async () => {
+test("the log is written only while it has a reader, and what all have passed goes by whole segments (B48)", async () => {
   await withStorage((inner) => {
     const storage = new CountingStorage(inner);
     const open = () => new Database({ storage, clock: new MovableClock() });
@@ -328,7 +328,7 @@ test("a reader that was registered or unregistered in a transaction that was rol
   });
 });
 
-test("versions follow the clock, never go back with it, and start above the mark after a restart, which do not add up", async () => {
+test("versions follow the clock, never go back with it, and start above the mark after a restart, which do not add up (S5, S6, S7)", async () => {
   await withStorage((storage) => {
     const clock = new MovableClock();
     const open = () => new Database({ storage, clock });
@@ -355,7 +355,7 @@ test("versions follow the clock, never go back with it, and start above the mark
   });
 });
 
-test("a mark that was rolled back does not count: after a restart, versions go on above what was committed without it", async () => {
+test("a mark that was rolled back does not count: after a restart, versions go on above what was committed without it (S7)", async () => {
   await withStorage((storage) => {
     const failing: DerivedTable = {
       apply(effects) {
@@ -374,7 +374,7 @@ test("a mark that was rolled back does not count: after a restart, versions go o
   });
 });
 
-test("a write alone whose change takes several statements is undone whole when one of them throws", async () => {
+test("a write alone whose change takes several statements is undone whole when one of them throws (W1)", async () => {
   await withStorage((storage) => {
     let broken: RegExp | null = null;
     const fragile = Object.create(storage, {
@@ -409,7 +409,7 @@ test("a write alone whose change takes several statements is undone whole when o
   });
 });
 
-test("what is closed stays closed: later commits are above it, also when the clock goes back and after a restart", async () => {
+test("what is closed stays closed: later commits are above it, also when the clock goes back and after a restart (S10)", async () => {
   await withStorage((storage) => {
     const clock = new MovableClock();
     let database = new Database({ storage, clock });

@@ -354,7 +354,7 @@ class History {
   }
 }
 
-test("generated histories come out as in the model", async () => {
+test("generated histories come out as in the model (R6, W1, S4)", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 60 }), async (steps) => {
       await withStorage((storage) => {

@@ -60,30 +60,30 @@ function onU64(type: "sum" | "min" | "max", stored: StoredValue | null, operand:
 const greatest = (1n << 64n) - 1n;
 
 describe("KvU64", () => {
-  test("sum wraps at 2^64", () => {
+  test("sum wraps at 2^64 (W14)", () => {
     expect(onU64("sum", storedU64(greatest), 1n)).toBe(0n);
     expect(onU64("sum", storedU64(greatest), greatest)).toBe(greatest - 1n);
     expect(onU64("sum", storedU64(2n), 3n)).toBe(5n);
   });
 
-  test("min and max compare as unsigned", () => {
+  test("min and max compare as unsigned (W14)", () => {
     expect(onU64("min", storedU64(greatest), 1n)).toBe(1n);
     expect(onU64("max", storedU64(greatest), 1n)).toBe(greatest);
     expect(onU64("max", storedU64(1n), 1n << 63n)).toBe(1n << 63n);
   });
 
-  test("where there is no entry the operand becomes the value", () => {
+  test("where there is no entry the operand becomes the value (W15)", () => {
     for (const type of ["sum", "min", "max"] as const) expect(onU64(type, null, 7n)).toBe(7n);
   });
 
-  test.each(["sum", "min", "max"] as const)("%s on a stored value of another type is an error", (type) => {
+  test.each(["sum", "min", "max"] as const)("%s on a stored value of another type is an error (W17)", (type) => {
     const message = `Failed to perform '${type}' mutation on a non-U64 value in the database.`;
     for (const stored of [storedV8(1), storedV8(1n), storedV8("1"), storedBytes]) {
       expect(onU64(type, stored, 1n)).toBe(message);
     }
   });
 
-  test.each(["min", "max"] as const)("%s with an operand of another type is an error", (type) => {
+  test.each(["min", "max"] as const)("%s with an operand of another type is an error (W17)", (type) => {
     const message = `Failed to perform '${type}' mutation on a non-U64 operand.`;
     for (const encoding of [Encoding.v8, Encoding.bytes]) {
       expect(resolveNumeric(numeric(type, n, v8(1n), { encoding }), null)).toMatchObject({ message });
@@ -101,21 +101,21 @@ describe("KvU64", () => {
 });
 
 describe("V8 sums", () => {
-  test("number and number, bigint and bigint", () => {
+  test("number and number, bigint and bigint (W18)", () => {
     expect(sum(storedV8(1.5), 2)).toBe(3.5);
     expect(sum(storedV8(2 ** 31), 1)).toBe(2 ** 31 + 1);
     expect(sum(storedV8(10n ** 40n), -1n)).toBe(10n ** 40n - 1n);
     expect(sum(storedV8(1), Number.NaN)).toBeNaN();
   });
 
-  test("where there is no entry the operand becomes the value, -0 too, within the range", () => {
+  test("where there is no entry the operand becomes the value, -0 too, within the range (W19)", () => {
     expect(sum(null, -0)).toBe(-0);
     expect(sum(null, 5n)).toBe(5n);
     expect(sum(null, 50, { max: 10, clamp: true })).toBe(10);
     expect(sum(null, 50, { max: 10 })).toBe("The result of a Sum operation would exceed its range limit.");
   });
 
-  test("out of range is clamped or an error; the bounds themselves are in range", () => {
+  test("out of range is clamped or an error; the bounds themselves are in range (W19)", () => {
     expect(sum(storedV8(5), 5, { min: 0, max: 10 })).toBe(10);
     expect(sum(storedV8(5), 6, { min: 0, max: 10, clamp: true })).toBe(10);
     expect(sum(storedV8(5n), -6n, { min: 0n, clamp: true })).toBe(0n);
@@ -124,7 +124,7 @@ describe("V8 sums", () => {
     expect(sum(storedV8(5), 6, { clamp: true })).toBe(11);
   });
 
-  test("a stored KvU64 takes a bigint that fits, as KvU64", () => {
+  test("a stored KvU64 takes a bigint that fits, as KvU64 (W18)", () => {
     expect(sum(storedU64(1n), 2n)).toEqual({ u64: 3n });
     expect(sum(storedU64(greatest), 1n)).toEqual({ u64: 0n });
     expect(sum(storedU64(1n), -1n)).toBe("Cannot sum KvU64 with BigInt.");
@@ -132,7 +132,7 @@ describe("V8 sums", () => {
     expect(sum(storedU64(1n), 1)).toBe("Cannot sum KvU64 with Number.");
   });
 
-  test("types that do not fit each other are errors in Deno's words", () => {
+  test("types that do not fit each other are errors in Deno's words (W20)", () => {
     expect(sum(storedV8(1), 1n)).toBe("Cannot sum Number with BigInt.");
     expect(sum(storedV8(1n), 1)).toBe("Cannot sum BigInt with Number.");
     expect(sum(storedV8(1), 1, { min: 0n })).toBe("Min/max parameters have different types than the operand.");
@@ -146,7 +146,7 @@ describe("V8 sums", () => {
   });
 });
 
-test("what takes part in a sum is bounded, and so is what comes out of it; nothing changes where it is not", async () => {
+test("what takes part in a sum is bounded, and so is what comes out of it; nothing changes where it is not (W21)", async () => {
   await withStorage((storage) => {
     const database = new Database({ storage, clock: new MovableClock() });
     // As many 64-bit words of ones as fit: one bit more takes one word more.

@@ -21,7 +21,7 @@ function keyAndValue(index: number): [Uint8Array, Uint8Array] {
   return [target, bytes(index % 13 === 0 ? 1_500 : index % 90, index)];
 }
 
-test("a range of many pages gives every entry as it was set, in order, either way, from wherever it begins", async () => {
+test("a range of many pages gives every entry as it was set, in order, either way, from wherever it begins (R10)", async () => {
   await withStorage((storage) => {
     const database = new Database({ storage, clock: new MovableClock() });
     const expected: [Uint8Array, Uint8Array][] = [];
@@ -60,7 +60,7 @@ test("a page of the longest keys with values beside the table is read", async ()
   });
 });
 
-test("several keys at once, some of them twice, some expired or not there, are each answered in their place", async () => {
+test("several keys at once, some of them twice, some expired or not there, are each answered in their place (R3)", async () => {
   await withStorage((storage) => {
     const clock = new MovableClock();
     const database = new Database({ storage, clock });

@@ -106,23 +106,23 @@ async function rowsOf(before: AtomicWrite[], measured: AtomicWrite, withLog: boo
   });
 }
 
-test.each(writes)("%s reads and writes exactly its budget", async (_name, before, measured, rows) => {
+test.each(writes)("%s reads and writes exactly its budget (W35)", async (_name, before, measured, rows) => {
   expect(await rowsOf(before, measured, false)).toEqual(rows);
 });
 
 test.each(writes)(
-  "%s with a log reader reads and writes one row more",
+  "%s with a log reader reads and writes one row more (B47)",
   async (_name, before, measured, { read, written }) => {
     expect(await rowsOf(before, measured, true)).toEqual({ read: read + 1, written: written + 1 });
   },
 );
 
-test.each(nothing)("%s writes nothing, with a log reader neither", async (_name, before, measured, read) => {
+test.each(nothing)("%s writes nothing, with a log reader neither (W35)", async (_name, before, measured, read) => {
   expect(await rowsOf(before, measured, false)).toEqual({ read, written: 0 });
   expect(await rowsOf(before, measured, true)).toEqual({ read, written: 0 });
 });
 
-test("the versionstamp mark is one row for five seconds of writing", async () => {
+test("the versionstamp mark is one row for five seconds of writing (W35)", async () => {
   await withStorage((inner) => {
     const storage = new CountingStorage(inner);
     const clock = new MovableClock();
@@ -146,7 +146,7 @@ test("the versionstamp mark is one row for five seconds of writing", async () =>
   });
 });
 
-test("reads read what they give: a get 1 (2 if large), a full page n, one that reaches the end of its range at most n + 1", async () => {
+test("reads read what they give: a get 1 (2 if large), a full page n, one that reaches the end of its range at most n + 1 (R21)", async () => {
   await withStorage((inner) => {
     const storage = new CountingStorage(inner);
     const clock = new MovableClock();

@@ -36,7 +36,7 @@ function isUnderWay(storage: SyncStorage): boolean {
   return hasTable(storage.sql, "entries_side");
 }
 
-test("a state built beside takes the live one's place at once: versionstamps kept, new ones above all, watchers told", async () => {
+test("a state built beside takes the live one's place at once: versionstamps kept, new ones above all, watchers told (S8)", async () => {
   await withStorage((storage) => {
     const clock = new MovableClock();
     const armed: number[] = [];

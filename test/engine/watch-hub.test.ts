@@ -65,7 +65,7 @@ class Watched {
   }
 }
 
-test("who finds no room is told in turn, of what holds by then, when others have taken their messages or are gone", () => {
+test("who finds no room is told in turn, of what holds by then, when others have taken their messages or are gone (O17)", () => {
   const watched = new Watched(MIB);
   let crowded = 0;
   watched.hub.onCrowded(() => (crowded += 1));
@@ -104,7 +104,7 @@ test("a watcher that waits for room and leaves is not told", () => {
   expect([...watched.told.keys()]).toEqual([0, 2]);
 });
 
-test("whatever happens in which order, no more is under way than there is room for, and the last state reaches everybody", () => {
+test("whatever happens in which order, no more is under way than there is room for, and the last state reaches everybody (O6)", () => {
   const step = fc.oneof(
     fc.record({ do: fc.constant("add" as const), number: fc.nat(3) }),
     fc.record({ do: fc.constant("change" as const), number: fc.nat(3 * MIB) }),

@@ -90,7 +90,7 @@ test.each(["SIGINT", "SIGTERM"] as const)(
   },
 );
 
-test("kill -9 takes workerd along, and the next start finds folder, secrets and data", async () => {
+test("kill -9 takes workerd along, and the next start finds folder, secrets and data (W29)", async () => {
   const folder = temporaryFolder();
   const first = runScript("start", ["--port=0", "--json", `--persist-to=${folder}`]);
   const before = await announced(first);
@@ -208,7 +208,7 @@ test.each([
   expect(program.stderr()).toMatch(sentence);
 });
 
-test("a placeholder for a secret is an error where others can reach the server, and nothing is made", async () => {
+test("a placeholder for a secret is an error where others can reach the server, and nothing is made (T28)", async () => {
   const folder = temporaryFolder();
   const args = ["--port=0", "--host=0.0.0.0", `--persist-to=${folder}`];
   const program = runScript("start", args, { CAIRN_DEPLOYMENT_TOKEN: "choose-a-long-random-token" });

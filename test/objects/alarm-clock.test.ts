@@ -76,7 +76,7 @@ test("a task that throws does not stop the others, and is tried again with a gro
   });
 });
 
-test("an alarm that rings twice runs what is due once", async () => {
+test("a task runs once per due time, however often the alarm rings", async () => {
   await withClock(async ({ time, alarm, one, timers, started }) => {
     const clock = await started();
     const slow = Promise.withResolvers<void>();
@@ -170,7 +170,7 @@ test("a task that is always due runs beside a waiting one for a while only", asy
   });
 });
 
-test("a clock that was stopped runs, records and sets nothing more, whatever is still under way", async () => {
+test("an alarm clock that was stopped runs, records and sets nothing, whatever is still under way", async () => {
   await withClock(async ({ time, alarm, one, two, timers, started }) => {
     const clock = await started();
     // Its success would take its failure back.

@@ -70,7 +70,7 @@ async function arrivalsUntil(deleter: Stub): Promise<number> {
   return (JSON.parse(order.input) as BackupDeletionOrder).arrivalsUntil;
 }
 
-test("the database is gone at once, then its backup, and nobody else's; asking twice is not an error", async () => {
+test("the database is gone at once, then its backup, and nobody else's; asking twice is not an error (B29)", async () => {
   const [{ id, stub, deleter }, other] = await Promise.all([backedUp(), backedUp()]);
   const others = await namesOf(other.id);
   await stub.wipe({ deleteBackups: true });
@@ -86,7 +86,7 @@ test("the database is gone at once, then its backup, and nobody else's; asking t
   expect(await deleter.restore({ command: "cancel", jobId: DELETION_JOB })).toMatchObject({ code: "conflict" });
 });
 
-test("without being asked to, the backup stays", async () => {
+test("without being asked to, the backup stays (B30)", async () => {
   const { id, stub, deleter } = await backedUp();
   const names = await namesOf(id);
   await stub.wipe({ deleteBackups: false });
@@ -94,7 +94,7 @@ test("without being asked to, the backup stays", async () => {
   expect(await namesOf(id)).toEqual(names);
 });
 
-test("killed after the order was given and before the data went, the rest is done when it is asked again", async () => {
+test("killed after the order was given and before the data went, the rest is done when it is asked again (B31)", async () => {
   const { id, stub, deleter } = await backedUp();
   // What a kill leaves: closed to everybody, and everything still there.
   await runInDurableObject(stub, (_, { storage }) => void storage.sql.exec("CREATE TABLE tombstone (buried INTEGER)"));

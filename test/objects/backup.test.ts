@@ -61,7 +61,7 @@ async function keysInBackup(id: string): Promise<Set<string>> {
   return new Set([...generation.states()].at(-1)?.entries.keys());
 }
 
-test("commits are in the backup within seconds, whatever is evicted meanwhile, and then the object sleeps", async () => {
+test("commits are in the backup within seconds, whatever is evicted meanwhile, and then the object sleeps (B6)", async () => {
   const { id, stub } = await enabled();
   for (let i = 0; i < 60; i++) {
     await commit(stub, write([set(key("a", i), text(`${i}`))]));

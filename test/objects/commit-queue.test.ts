@@ -40,7 +40,7 @@ class SlowDisk {
   }
 }
 
-test("a write alone is applied at once; those that arrive during its flush form one group, in order", async () => {
+test("a write alone is applied at once; those that arrive during its flush form one group, in order (W30)", async () => {
   const disk = new SlowDisk();
   const first = disk.submit(100);
   expect(disk.groups).toEqual([1]);
@@ -67,7 +67,7 @@ test("a group is bounded in commits and in bytes", async () => {
   expect(disk.groups).toEqual([1, MAX_COMMITS_PER_GROUP, 6, 1]);
 });
 
-test("writes past what may wait are refused until the disk has caught up", async () => {
+test("writes past what may wait are refused until the disk has caught up (W31)", async () => {
   const disk = new SlowDisk();
   const applied = [disk.submit(100)];
   const half = MAX_WAITING_WRITE_BYTES / 2;
@@ -80,7 +80,7 @@ test("writes past what may wait are refused until the disk has caught up", async
   expect((await Promise.all(applied)).every(({ ok }) => ok)).toBe(true);
 });
 
-test("when applying a group throws, its writes are answered, and the next ones go on", async () => {
+test("when applying a group throws, its writes are answered, and the next ones go on (W30)", async () => {
   const disk = new SlowDisk();
   const first = disk.submit(1);
   disk.broken = true;

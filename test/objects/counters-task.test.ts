@@ -217,7 +217,7 @@ test("use without a pause is saved along with the mark of versions, and costs an
   });
 });
 
-test("versions go on at the clock after a sleep, and above the last one with a clock that was set back", async () => {
+test("versions go on at the clock after a sleep, and above the last one with a clock that was set back (S6)", async () => {
   await withMetered(async (m) => {
     m.burst(1, 0);
     const last = m.database.lastVersion;

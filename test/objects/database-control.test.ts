@@ -22,7 +22,7 @@ test("the same setup again changes nothing, another one is a conflict", async ()
   expect((await read(stub, [point(a)]))[0]).toHaveLength(1);
 });
 
-test("a revoked token is refused at once, also after an eviction, its watches end, and another token's go on", async () => {
+test("a revoked token is refused at once, also after an eviction, its watches end, and another token's go on (T20)", async () => {
   const stub = await newDatabase();
   const one = { ...everything, tokenId: "one" };
   const two = { ...everything, tokenId: "two" };
@@ -43,7 +43,7 @@ test("a revoked token is refused at once, also after an eviction, its watches en
   expect((await second.next())[0]?.entryIfChanged?.value).toEqual(text("2"));
 });
 
-test("revocations and a deletion at the same moment end every watch, and asking again is no error", async () => {
+test("revocations and a deletion at the same moment end every watch, and asking again is no error (O12)", async () => {
   const stub = await newDatabase();
   const watches = await Promise.all(
     Array.from({ length: 10 }, (_, i) =>
@@ -62,7 +62,7 @@ test("revocations and a deletion at the same moment end every watch, and asking 
   for (const watch of watches) await expect.poll(() => watch.closedWith?.code).toBe(1008);
 });
 
-test("a revocation is forgotten a day after the last data token of its was over, and not before", async () => {
+test("a revocation is forgotten a day after the last data token of its was over, and not before (T20)", async () => {
   const stub = await newDatabase();
   await stub.revoke("old", asUnixMs(Date.now() + 60_000));
   const kept = () =>
@@ -76,7 +76,7 @@ test("a revocation is forgotten a day after the last data token of its was over,
   expect(await kept()).toEqual([{ id: "new" }]);
 });
 
-test("a wiped database keeps nothing but a tombstone: late requests are refused and write nothing, sockets are closed", async () => {
+test("a wiped database keeps nothing but a tombstone: late requests are refused and write nothing, sockets are closed (T22)", async () => {
   const stub = await newDatabase();
   await commit(stub, write([set(a, new Uint8Array(5000), { expiresAt: Date.now() + 60_000 })]));
   const watch = await TestWatch.open(stub, [a]);

@@ -38,7 +38,7 @@ test("an object that was never initialised refuses everything and writes nothing
   });
 });
 
-test("what was committed is there after an eviction, and versionstamps go on above it", async () => {
+test("what was committed is there after an eviction, and versionstamps go on above it (W29, S7)", async () => {
   const stub = await newDatabase();
   let last = "";
   for (let i = 0; i < 5; i++) {
@@ -67,7 +67,7 @@ test("a database that does not start says in the log which and why", async () =>
   log.mockRestore();
 });
 
-test("writes that arrive together are each applied once and answered in the order of their versionstamps", async () => {
+test("writes that arrive together are each applied once and answered in the order of their versionstamps (W30)", async () => {
   const stub = await newDatabase();
   const answers = await Promise.all(
     Array.from({ length: 200 }, (_, i) =>
@@ -109,7 +109,7 @@ test("an answer too large for one call is streamed, whole", async () => {
   for (const size of answers) expect(size).toBeGreaterThan(12 * 1024 * 1024);
 });
 
-test("a read past the limit names its size, and the next one is answered", async () => {
+test("a read past the limit names its size, and the next one is answered (R17)", async () => {
   const stub = await newDatabase();
   const value = new Uint8Array(1024 * 1024);
   for (let i = 0; i < 77; i += 7)
@@ -133,7 +133,7 @@ test("a read past the limit names its size, and the next one is answered", async
   expect((await answered.arrayBuffer()).byteLength).toBeGreaterThan(20 * 1024 * 1024);
 });
 
-test("an expired entry is not read from its millisecond on, and is deleted by the alarm, telling watchers", async () => {
+test("an expired entry is not read from its millisecond on, and is deleted by the alarm, telling watchers (R13, W34)", async () => {
   const stub = await newDatabase();
   const expiresAt = Date.now() + 60_000;
   await commit(stub, write([set(a, text("1"), { expiresAt }), set(b, new Uint8Array(5000), { expiresAt })]));
@@ -165,7 +165,7 @@ test("the alarm for an expiry stands at a whole second", async () => {
   expect(at).toBe(Math.floor((at ?? 0.5) / 1000) * 1000);
 });
 
-test("expired entries are deleted in batches, and the alarm is set again while there are more", async () => {
+test("expired entries are deleted in batches, and the alarm is set again while there are more (W34)", async () => {
   const stub = await newDatabase();
   const expiresAt = Date.now() + 60_000;
   await commit(stub, write(Array.from({ length: 1000 }, (_, i) => set(key(i), text("x"), { expiresAt }))));
@@ -201,7 +201,7 @@ test("a lost alarm is found and set again when the object starts", async () => {
     .toEqual([]);
 });
 
-test("a watcher gets the state of all its keys, then of all again whenever one has changed", async () => {
+test("a watcher gets the state of all its keys, then of all again whenever one has changed (O2)", async () => {
   const stub = await newDatabase();
   await commit(stub, write([set(a, text("1"))]));
   const watch = await TestWatch.open(stub, [a, b]);
@@ -228,7 +228,7 @@ test("a watcher gets the state of all its keys, then of all again whenever one h
   expectNoEntry((await watch.next())[0]);
 });
 
-test("watchers outlive an object that sleeps, and changes that nobody remembered are told on the next acknowledgement", async () => {
+test("watchers outlive an object that sleeps, and changes that nobody remembered are told on the next acknowledgement (O14)", async () => {
   const stub = await newDatabase();
   const watch = await TestWatch.open(stub, [a]);
   await watch.next();
@@ -257,7 +257,7 @@ test("a watch of keys too long to be remembered is told to connect again after a
   await expect.poll(() => watch.closedWith, { timeout: 2_000 }).toEqual({ code: 1012, reason: "connect again" });
 });
 
-test("a watcher that is gone leaves nothing behind", async () => {
+test("a watcher that is gone leaves nothing behind (O15)", async () => {
   const stub = await newDatabase();
   const watches = await Promise.all(Array.from({ length: 20 }, () => TestWatch.open(stub, [a])));
   for (const watch of watches) await watch.next();
@@ -268,7 +268,7 @@ test("a watcher that is gone leaves nothing behind", async () => {
   await commit(stub, write([set(a, text("1"))]));
 });
 
-test("a watch more than a database takes is refused, and one that ends makes room", async () => {
+test("a watch more than a database takes is refused, and one that ends makes room (O16)", async () => {
   const stub = await newDatabase();
   await runInDurableObject(stub, async (_instance, state) => {
     const hub = new Database({ storage: state.storage, clock: new MovableClock() }).watches;

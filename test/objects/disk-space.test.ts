@@ -105,7 +105,7 @@ test("near the reserve a write goes by figures that are fresh, and is refused on
   expect(await disk.set(MIB), "there is room again at once").toBeNull();
 });
 
-test("deletes go on below the reserve, down to its last share, where nothing is written any more", async () => {
+test("deletes go on below the reserve, down to its last share, where nothing is written any more (W32)", async () => {
   const disk = new TestDisk(RESERVE - 1);
   expect(await disk.set()).toMatchObject(diskIsNearlyFull({ free: RESERVE - 1, reserve: RESERVE }));
   expect(await disk.remove()).toBeNull();
@@ -198,7 +198,7 @@ test("figures are those of all objects, and are asked for by each where it must 
   expect(disk.asked).toBe(2);
 });
 
-test("a database of its platform's size takes deletes alone, and writes again once there are enough of them", async () => {
+test("a database of its platform's size takes deletes alone, and writes again once there are enough of them (W33)", async () => {
   const limit = 100 * MIB;
   const disk = new TestDisk(100 * GIB, limit);
   expect(await disk.set()).toBeNull();

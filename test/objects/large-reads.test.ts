@@ -84,7 +84,7 @@ test("answers that are within the limit together leave beside each other, howeve
   expect(await drain(stuck)).toBe(30);
 });
 
-test("what does not fit waits in order of arrival, and only for as much as is still to be sent", async () => {
+test("what does not fit waits in order of arrival, and only for as much as is still to be sent (R18)", async () => {
   const large = reads();
   const first = streamOf(await large.answer(mebibytes(60)));
   const second = large.answer(mebibytes(30));
@@ -138,7 +138,7 @@ test("a reader that stops is given up as soon as one that never began, before th
   expect(await drain(await waiting)).toBe(72);
 });
 
-test("a reader that takes something now and then is given up when it falls below the least rate", async () => {
+test("a reader that takes something now and then is given up when it falls below the least rate (R19)", async () => {
   const large = reads();
   const trickle = streamOf(await large.answer(mebibytes(72))).getReader();
   const pauseMs = (1.5 * 1000 * MIB) / MIN_READER_BYTES_PER_SECOND;
@@ -154,7 +154,7 @@ test("a reader that takes something now and then is given up when it falls below
   expect(await drain(await large.answer(mebibytes(72)))).toBe(72);
 });
 
-test("a reader that keeps the least rate gets all of it", async () => {
+test("a reader that keeps the least rate gets all of it (R19)", async () => {
   const reader = streamOf(await reads().answer(mebibytes(20))).getReader();
   for (let i = 0; i < 20; i++) {
     await take(reader, MIB - 1);
@@ -163,7 +163,7 @@ test("a reader that keeps the least rate gets all of it", async () => {
   await expect(take(reader, 10 * MIB)).rejects.toThrow("the end");
 });
 
-test("reads past what may wait are refused at once, and those that wait too long then", async () => {
+test("reads past what may wait are refused at once, and those that wait too long then (R18)", async () => {
   const large = reads();
   const slow = streamOf(await large.answer(mebibytes(72))).getReader();
   const waiting = Array.from({ length: MAX_WAITING_READS }, () => large.answer(mebibytes(72)));
@@ -206,7 +206,7 @@ test("when the database goes, those who wait are told so at once, and nothing is
   expect(count).toBe(1);
 });
 
-test("objects of one process share its memory: an organization waits, or is refused, when it has as much as it leaves", async () => {
+test("objects of one process share its memory: an organization waits, or is refused, when it has as much as it leaves (R20)", async () => {
   const memory = new AnswerMemory(MAX_PROCESS_ANSWER_BYTES, time);
   const began: Answer[] = [];
   for (let i = 0; i < 40; i++) {

@@ -122,7 +122,7 @@ async function pastReady(stub: Stub, at: string): Promise<PastInfo & { object: S
 const a = key("a");
 
 describe("a fork", () => {
-  test("is unavailable until it is whole, and then the database as it was", async () => {
+  test("is unavailable until it is whole, and then the database as it was (G10)", async () => {
     const { stub } = await withBackup();
     const at = await put(stub, set(a, text("then")));
     await put(stub, set(a, text("now")));
@@ -181,7 +181,7 @@ describe("a fork", () => {
 });
 
 describe("an order that comes again", () => {
-  test("while it is begun, while it is carried out, and after: is one job", async () => {
+  test("while it is begun, while it is carried out, and after: is one job (G18)", async () => {
     const { id, stub } = await withBackup();
     const at = versionstampHex(await put(stub, set(a, text("then"))));
     await ask(stub, { command: "resolve", at });
@@ -235,7 +235,7 @@ function into(id: string) {
 }
 
 describe("in place", () => {
-  test("brings the database back while it is open; watchers see it; writes go on above", async () => {
+  test("brings the database back while it is open; watchers see it; writes go on above (O2, G13)", async () => {
     const { stub } = await withBackup();
     const at = await put(stub, set(a, text("then")));
     const last = await put(stub, set(a, text("now")), set(key("oops"), text("!")));
@@ -267,7 +267,7 @@ describe("in place", () => {
 });
 
 describe("a state of the past", () => {
-  test("is read as of its commit, by that commit's clock, and cannot be written", async () => {
+  test("is read as of its commit, by that commit's clock, and cannot be written (G28)", async () => {
     const { id, stub } = await withBackup();
     const soon = asUnixMs(Date.now() + 60_000);
     const at = await put(stub, set(a, text("then"), { expiresAt: soon }));
@@ -298,7 +298,7 @@ describe("a state of the past", () => {
     expect((await past(stub, versionstampHex(at))).name).toBe(found.name);
   });
 
-  test("there are two at most: the one that was used least recently goes", async () => {
+  test("there are two at most: the one that was used least recently goes (G30)", async () => {
     const { stub } = await withBackup();
     const versions: Version[] = [];
     for (let i = 0; i < 3; i++) versions.push(await put(stub, set(a, text(`${i}`))));
@@ -318,7 +318,7 @@ describe("a state of the past", () => {
     expect(await first.object.snapshotRead(everything, new Uint8Array())).toMatchObject({ code: "not-found" });
   });
 
-  test("nobody has read it for a quarter of an hour: it is gone, and leaves nothing", async () => {
+  test("nobody has read it for a quarter of an hour: it is gone, and leaves nothing (G31)", async () => {
     const { stub } = await withBackup();
     const at = await put(stub, set(a, text("then")));
     const { object } = await pastReady(stub, versionstampHex(at));

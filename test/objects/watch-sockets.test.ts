@@ -60,7 +60,7 @@ async function withWatches(count: number, work: (watches: TestWatch[], parts: Pa
 
 const messages = (watches: readonly TestWatch[]): number[] => watches.map((watch) => watch.messages.length);
 
-test("who takes a message too slowly is cut off while others wait, and those are told", async () => {
+test("who takes a message too slowly is cut off while others wait, and those are told (O17)", async () => {
   await withWatches(ROOM + 2, async (watches, { hub }) => {
     const [prompt, ...others] = watches;
     expect(messages(watches)).toEqual([1, 1, 1, 1, 0, 0]);

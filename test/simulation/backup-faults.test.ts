@@ -45,7 +45,7 @@ describe.concurrent.each(outages)("while the destination %s", (_, fault, expecte
   test.each([
     ["during the snapshot", 0, /pending|active/],
     ["later", 1_000, /^active$/],
-  ])("%s, commits go on and none is missing afterwards", { timeout: 180_000 }, async (_when, afterMs, status) => {
+  ])("%s, commits go on and none is missing afterwards (B8)", { timeout: 180_000 }, async (_when, afterMs, status) => {
     const database = server.database();
     const load = new ServedLoad(database);
     await sleep(500);
@@ -77,7 +77,7 @@ describe.concurrent.each(outages)("while the destination %s", (_, fault, expecte
 });
 
 test.concurrent(
-  "a destination that takes requests and never answers holds up nothing but itself",
+  "a destination that takes requests and never answers holds up nothing but itself (B8)",
   { timeout: 180_000 },
   async () => {
     const database = server.database();
@@ -97,7 +97,7 @@ test.concurrent(
 );
 
 test(
-  "workerd killed again and again under load: every acknowledged commit is in the backup",
+  "workerd killed again and again under load: every acknowledged commit is in the backup (B7)",
   { timeout: 180_000 },
   async () => {
     const database = server.database();
@@ -122,7 +122,7 @@ test(
 );
 
 test.concurrent(
-  "credentials that expire are shown, and those that replace them ship what waited",
+  "credentials that expire are shown, and those that replace them ship what waited (B27)",
   { timeout: 120_000 },
   async () => {
     const database = server.database();
@@ -160,7 +160,7 @@ test("a bucket that is missing refuses a backup; once it is made the same reques
   await database.until("active", (info) => info.status.code === "active");
 });
 
-describe("enabling a backup that cannot work is refused with the reason", () => {
+describe("enabling a backup that cannot work is refused with the reason (B1)", () => {
   test.each([
     ["a wrong secret", { secretAccessKey: "wrong" }, /credentials for bucket "backups" were refused/],
     ["a wrong key", { accessKeyId: "nobody" }, /credentials/],

@@ -109,7 +109,7 @@ describe("a manifest", () => {
     expect((await restoreFrom(store)).body.detail).toContain("has no field state");
   });
 
-  it("that unpacks to gigabytes is unpacked up to its limit", async () => {
+  it("that unpacks to gigabytes is unpacked up to its limit (B45)", async () => {
     const store = await storeWith(bombOf("gzip"));
     expect((await restoreFrom(store)).body.detail).toContain("is longer; at most 4194304 bytes are read of it");
   });
@@ -265,7 +265,7 @@ describe("a backup", () => {
     });
   });
 
-  it("that is said to belong elsewhere is not taken there", async () => {
+  it("that is said to belong elsewhere is not taken there (B43)", async () => {
     const elsewhere = await startHostileStore(() => ({}));
     onTestFinished(() => elsewhere.close());
     for (const status of [301, 302, 303, 307, 308]) {

@@ -96,26 +96,30 @@ describe("restored into another database, from the bucket alone", () => {
     },
   );
 
-  test("with workerd killed again and again, it is unavailable until it is whole", { timeout: 120_000 }, async () => {
-    const target = new ServedRestores(server, randomUUID());
-    const kills = killTwice();
-    proxy.add({ fault: { do: "delay", ms: 250 }, method: "GET", path: /snapshots/ });
-    await target.job({ ...fromBucket(), jobId: "a" });
-    const seen = new Set<number>();
-    const job = await target.finished("a", async () => {
-      const early = await target.entries().catch(() => null);
-      seen.add(early?.size ?? 0);
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    });
-    expect(job).toMatchObject({ status: "completed" });
-    expect(kills()).toBe(2);
-    expect([...seen]).toEqual(seen.has(ENTRIES + 1) ? [0, ENTRIES + 1] : [0]);
-    expect(await entriesOf(target.id)).toEqual(stateThen);
-  });
+  test(
+    "with workerd killed again and again, it is unavailable until it is whole (G10)",
+    { timeout: 120_000 },
+    async () => {
+      const target = new ServedRestores(server, randomUUID());
+      const kills = killTwice();
+      proxy.add({ fault: { do: "delay", ms: 250 }, method: "GET", path: /snapshots/ });
+      await target.job({ ...fromBucket(), jobId: "a" });
+      const seen = new Set<number>();
+      const job = await target.finished("a", async () => {
+        const early = await target.entries().catch(() => null);
+        seen.add(early?.size ?? 0);
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      });
+      expect(job).toMatchObject({ status: "completed" });
+      expect(kills()).toBe(2);
+      expect([...seen]).toEqual(seen.has(ENTRIES + 1) ? [0, ENTRIES + 1] : [0]);
+      expect(await entriesOf(target.id)).toEqual(stateThen);
+    },
+  );
 });
 
 test(
-  "in place, with writes going on and workerd killed: every read is of one state or the other",
+  "in place, with writes going on and workerd killed: every read is of one state or the other (G13)",
   { timeout: 120_000 },
   async () => {
     const subject = new ServedRestores(server, database.id);

@@ -233,7 +233,7 @@ describe("a backup in the deployment's bucket", () => {
     });
   });
 
-  test("a manifest that is an outdated one is named by a verification, and written anew; the backup itself stays", async () => {
+  test("a manifest that is an outdated one is named by a verification, and written anew; the backup itself stays (B36)", async () => {
     const { id, backup } = await withBackup();
     const name = `${ownFolder()}/${id}/manifest.json`;
     const stored = async (): Promise<Uint8Array> =>

@@ -151,7 +151,7 @@ function stateOf({ id }: TestDatabase, at = "") {
 }
 
 describe("a moment", () => {
-  test("is read as it was, before and after commits that follow, while the live database goes on", async () => {
+  test("is read as it was, before and after commits that follow, while the live database goes on (G27)", async () => {
     const { id, live, commits } = await newDatabase();
     const then = await opened(id, commits[1] ?? "");
     expect(then.endpoint).toBe(`/databases/${id}/at/${commits[1]}`);
@@ -171,7 +171,7 @@ describe("a moment", () => {
     expect(await waitAndRead(then, a)).toBe("1");
   });
 
-  test("asked for twice at once is built once", async () => {
+  test("asked for twice at once is built once (G29)", async () => {
     const database = await newDatabase();
     const [at = ""] = database.commits;
     await opened(database.id, at);
@@ -191,7 +191,7 @@ describe("a moment", () => {
     expect(await waitAndRead(then, a)).toBe("0");
   });
 
-  test("that is no moment, lies before the backup or is not over yet is refused with what there is", async () => {
+  test("that is no moment, lies before the backup or is not over yet is refused with what there is (G4)", async () => {
     const { id, commits } = await newDatabase();
     await opened(id, commits[2] ?? "");
     expect(await exchange(id, "yesterday")).toEqual([400, expect.stringMatching(/^"yesterday" is no moment/)]);
@@ -215,7 +215,7 @@ describe("a moment", () => {
     expect(await waitAndRead(await opened(id, commits[0] ?? ""), a)).toBe("0");
   });
 
-  test("stays readable when the backup ends, and is not built again", async () => {
+  test("stays readable when the backup ends, and is not built again (G32)", async () => {
     const database = await newDatabase();
     const [at = ""] = database.commits;
     const then = await opened(database.id, at);
@@ -229,7 +229,7 @@ describe("a moment", () => {
 });
 
 describe("a token", () => {
-  test("of a moment opens nothing live and no other moment, and a live one opens no moment", async () => {
+  test("of a moment opens nothing live and no other moment, and a live one opens no moment (T15)", async () => {
     const { id, live, commits } = await newDatabase();
     const then = await opened(id, commits[0] ?? "");
     expect(await waitAndRead(then, a)).toBe("0");
@@ -294,7 +294,7 @@ describe("a token", () => {
 });
 
 describe("a state", () => {
-  test("that was wiped is built again for a token that is still good, and never read as empty meanwhile", async () => {
+  test("that was wiped is built again for a token that is still good, and never read as empty meanwhile (G29)", async () => {
     const database = await newDatabase();
     const [at = ""] = database.commits;
     const then = await opened(database.id, at);
@@ -321,7 +321,7 @@ describe("a state", () => {
     expect(await waitAndRead(then, a)).toBe("0");
   });
 
-  test("makes room for a third moment unless it is the last that was read; its reader waits until another is idle", async () => {
+  test("makes room for a third moment unless it is the last that was read; its reader waits until another is idle (G30)", async () => {
     const database = await newDatabase();
     const { id, commits } = database;
     const [first, second] = [await opened(id, commits[0] ?? ""), await opened(id, commits[1] ?? "")];
@@ -347,7 +347,7 @@ describe("a state", () => {
     expect(await stateOf(database, commits[2]).lastUse()).toBeNull();
   });
 
-  test("is not wiped while somebody watches it", async () => {
+  test("is not wiped while somebody watches it (G31)", async () => {
     const database = await newDatabase();
     const [at = ""] = database.commits;
     const then = await opened(database.id, at);
@@ -386,7 +386,7 @@ describe("a state", () => {
     expect(await waitAndRead(then, a)).toEqual([409, expect.stringMatching(/could not be built: .*/)]);
   });
 
-  test("goes with its database", async () => {
+  test("goes with its database (G32)", async () => {
     const database = await newDatabase();
     const { id, commits } = database;
     const [at = ""] = commits;
@@ -420,7 +420,7 @@ describe("the deployment's own bucket, which its organizations share", () => {
       at: new Date(Date.now()).toISOString(),
     });
 
-  test("gives back to an organization its own backups, whatever prefix is entered, and nobody else's", async () => {
+  test("gives back to an organization its own backups, whatever prefix is entered, and nobody else's (B46)", async () => {
     const { id } = await newDatabase();
     const other = await newTenant();
     for (const prefix of ["", organization, `/${organization}`, `${organization}/`]) {
@@ -431,7 +431,7 @@ describe("the deployment's own bucket, which its organizations share", () => {
     }
   });
 
-  test("takes nothing of one organization's below what another one's backups are read by", async () => {
+  test("takes nothing of one organization's below what another one's backups are read by (B46)", async () => {
     const { id: theirs } = await newDatabase();
     const other = await newTenant();
     const { id = "" } = await made("POST", `/api/organizations/${other.organization}/databases`, other.admin, {});

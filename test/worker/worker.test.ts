@@ -67,7 +67,7 @@ describe("a deployment", () => {
     ["CAIRN_DEPLOYMENT_TOKEN", "choose-a-long-random-token"],
     ["CAIRN_SIGNING_KEYS", "k1:c2lnbmluZyBrZXkgZm9yIGxvY2FsIGRldmVsb3BtZW50IQ=="],
     ["CAIRN_ENCRYPTION_KEYS", "k1:ZW5jcnlwdGlvbiBrZXkgZm9yIGxvY2FsIHVzZSAgISE="],
-  ])("whose %s was published answers on loopback names only", async (name, value) => {
+  ])("whose %s was published answers on loopback names only (T28)", async (name, value) => {
     const published = { ...configured, [name]: value };
     const at = (host: string) => worker.fetch(new Request(`http://${host}/healthz`), published);
     for (const host of ["localhost:8787", "127.0.0.1:4512", "[::1]:4512"]) expect((await at(host)).status).toBe(200);
@@ -140,7 +140,7 @@ describe("the body of a request", () => {
     ["/api/organizations", "wrong", 401],
     ["/api/nothing", "wrong", 404],
     ["/nothing", undefined, 404],
-  ])("is not waited for without a token that could be one: %s with %s is %i", async (path, token, status) => {
+  ])("is not waited for without a token that could be one: %s with %s is %i (T29)", async (path, token, status) => {
     for (const ends of [true, false]) expect(await sendParts(path, token, 5, ends)).toEqual({ status, taken: 0 });
   });
 

@@ -72,7 +72,7 @@ function named(sentence: Version | string): string[] {
 }
 
 describe("after a clock was set back, a time", () => {
-  test("at which it was right is what it was, and one after it has caught up, too", async () => {
+  test("at which it was right is what it was, and one after it has caught up, too (G5)", async () => {
     await withStorage(async (storage) => {
       const history = await setAheadAndBack(storage);
       const { backup, right, behind, at } = history;
@@ -86,7 +86,7 @@ describe("after a clock was set back, a time", () => {
     });
   });
 
-  test("while it was ahead is ambiguous: the commits before and after are named, and each can be asked for", async () => {
+  test("while it was ahead is ambiguous: the commits before and after are named, and each can be asked for (G5)", async () => {
     await withStorage(async (storage) => {
       const history = await setAheadAndBack(storage);
       const { right, ahead, at } = history;

@@ -42,7 +42,7 @@ function failing(fault: () => DestinationFailure | undefined): (destination: Des
 }
 
 describe("enabling", () => {
-  test("probes the destination; one that fails is refused with its sentence, and nothing is made", async () => {
+  test("probes the destination; one that fails is refused with its sentence, and nothing is made (B1)", async () => {
     await withStorage(async (storage) => {
       const tested = new TestBackup(storage, { through: failing(() => refused) });
       const answer = await tested.backup.run(enable(tested));
@@ -57,7 +57,7 @@ describe("enabling", () => {
     });
   });
 
-  test("leaves nothing of the probe in the bucket, and gives no secret back", async () => {
+  test("leaves nothing of the probe in the bucket, and gives no secret back (B1, B2)", async () => {
     await withStorage(async (storage) => {
       const tested = new TestBackup(storage);
       const info = await tested.ask(enable(tested));
@@ -72,7 +72,7 @@ describe("enabling", () => {
     });
   });
 
-  test("a second backup is a conflict, also while the first is being probed", async () => {
+  test("a second backup is a conflict, also while the first is being probed (B3)", async () => {
     await withStorage(async (storage) => {
       const tested = new TestBackup(storage);
       const [first, meanwhile] = await Promise.all([
@@ -99,7 +99,7 @@ describe("enabling", () => {
     });
   });
 
-  test("takes over what an earlier backup of the same database left in the bucket", async () => {
+  test("takes over what an earlier backup of the same database left in the bucket (B34)", async () => {
     await withStorage(async (storage) => {
       const tested = new TestBackup(storage, { policy: { rangeBytes: 2_000 } });
       const history = new History(tested, 300, 9);
@@ -157,7 +157,7 @@ describe("enabling", () => {
 });
 
 describe("disabling", () => {
-  test("while it is being set up is a conflict; afterwards it goes through, and objects stay", async () => {
+  test("while it is being set up is a conflict; afterwards it goes through, and objects stay (B28)", async () => {
     await withStorage(async (storage) => {
       const tested = new TestBackup(storage);
       tested.commit(set(key("a"), text("1")));
@@ -202,7 +202,7 @@ describe("disabling", () => {
   });
 });
 
-test("a paused backup sends nothing, keeps the log, and goes on when it is resumed", async () => {
+test("a paused backup sends nothing, keeps the log, and goes on when it is resumed (B26)", async () => {
   await withStorage(async (storage) => {
     let requests = 0;
     const tested = new TestBackup(storage, {
@@ -263,7 +263,7 @@ test("closed while it is sending, a backup ends with the request that is under w
   });
 });
 
-test("a backup that is paused for too long has a gap, and a new generation when it is resumed", async () => {
+test("a backup that is paused for too long has a gap, and a new generation when it is resumed (B26)", async () => {
   await withStorage(async (storage) => {
     const tested = new TestBackup(storage, { policy: { backlogBytes: 10_000 } });
     await tested.enable();
@@ -279,7 +279,7 @@ test("a backup that is paused for too long has a gap, and a new generation when 
 });
 
 describe("credentials", () => {
-  test("new ones are probed before they replace the old, and what waited is sent at once", async () => {
+  test("new ones are probed before they replace the old, and what waited is sent at once (B27)", async () => {
     await withStorage(async (storage) => {
       let fault: DestinationFailure | undefined;
       const tested = new TestBackup(storage, { through: failing(() => fault) });
@@ -314,7 +314,7 @@ describe("credentials", () => {
     });
   });
 
-  test("are encrypted anew under a new key, and lost with the last key that opened them: which is shown", async () => {
+  test("are encrypted anew under a new key, and lost with the last key that opened them: which is shown (B32)", async () => {
     await withStorage(async (storage) => {
       const tested = new TestBackup(storage);
       await tested.enable();
@@ -340,7 +340,7 @@ describe("credentials", () => {
 });
 
 describe("a set-up that does not work", () => {
-  test("is tried for a quarter of an hour, then failed for good, with the reason; it logs no more and can be deleted", async () => {
+  test("is tried for a quarter of an hour, then failed for good, with the reason; it logs no more and can be deleted (B4)", async () => {
     await withStorage(async (storage) => {
       let fault: DestinationFailure | undefined;
       const tested = new TestBackup(storage, { through: failing(() => fault) });
@@ -365,7 +365,7 @@ describe("a set-up that does not work", () => {
     });
   });
 
-  test("for reasons that pass by themselves is tried for as long as it takes", async () => {
+  test("for reasons that pass by themselves is tried for as long as it takes (B4)", async () => {
     await withStorage(async (storage) => {
       let fault: DestinationFailure | undefined;
       const tested = new TestBackup(storage, { through: failing(() => fault) });

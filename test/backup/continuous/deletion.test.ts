@@ -120,7 +120,7 @@ async function deletionTest(work: (tested: TestDeletion) => Promise<void>): Prom
 }
 
 describe("a backup is deleted", () => {
-  test("whole, the manifest first, each generation's differential before the rest, and nothing of anybody else's", async () => {
+  test("whole, the manifest first, each generation's differential before the rest, and nothing of anybody else's (B29)", async () => {
     await deletionTest(async (tested) => {
       const { others } = tested.fill(30);
       const deleted: string[] = [];
@@ -210,7 +210,7 @@ describe("a backup is deleted", () => {
 const down = destinationFailure("retry", "It is out of service.");
 
 describe("a destination that fails", () => {
-  test("is tried again, ever later, and the job says why it does not get on; then it goes on", async () => {
+  test("is tried again, ever later, and the job says why it does not get on; then it goes on (B31)", async () => {
     await deletionTest(async (tested) => {
       const { others } = tested.fill(50);
       await tested.order();
@@ -226,7 +226,7 @@ describe("a destination that fails", () => {
     });
   });
 
-  test("for a week is given up: the job names what is left and where, and the secret is gone", async () => {
+  test("for a week is given up: the job names what is left and where, and the secret is gone (B31)", async () => {
     await deletionTest(async (tested) => {
       tested.fill(50);
       await tested.order({ destination: { ...place, prefix: "/backups/of/us" } });

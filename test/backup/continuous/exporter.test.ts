@@ -1,15 +1,27 @@
 /** What exporting costs, and that a range is always the same object. */
 import { expect, test } from "vitest";
 import { type Destination, destinationFailure } from "../../../src/backup/destinations/destination.ts";
-import type { Mutation } from "../../../src/core/operations.ts";
+import { toHex } from "../../../src/core/bytes.ts";
+import { Encoding, type Mutation } from "../../../src/core/operations.ts";
 import { Database } from "../../../src/engine/database.ts";
 import { CountingStorage } from "../../support/counting-storage.ts";
 import { guarded } from "../../support/guarded-destination.ts";
+import { BackupKvMutationKind } from "../../support/proto/generated/com/deno/kv/backup/backup_pb.js";
 import { MemoryDestination } from "../../support/memory-destination.ts";
 import { listGenerations, readGeneration } from "../../support/reference-reader.ts";
 import { History } from "../../support/workerd/backup-history.ts";
 import { TestBackup } from "../../support/workerd/backup.ts";
-import { key, MovableClock, set, text, versionOf, withStorage, write } from "../../support/workerd/engine.ts";
+import {
+  key,
+  MovableClock,
+  numeric,
+  set,
+  text,
+  u64,
+  versionOf,
+  withStorage,
+  write,
+} from "../../support/workerd/engine.ts";
 
 const down = destinationFailure("retry", "The destination is out of service.");
 
@@ -36,7 +48,7 @@ class WatchedLogs {
   }
 }
 
-test("a set writes one row more with a backup, and a range at most four, the alarm included", async () => {
+test("a set writes one row more with a backup, and a range at most four, the alarm included (B47)", async () => {
   await withStorage(async (inner) => {
     const storage = new CountingStorage(inner);
     // The manifest is a row and an alarm of its own, at most once a minute.
@@ -62,7 +74,7 @@ test("a set writes one row more with a backup, and a range at most four, the ala
   });
 });
 
-test("trimming costs two rows for every 1,000 commits", async () => {
+test("trimming costs two rows for every 1,000 commits (B47)", async () => {
   await withStorage(async (inner) => {
     const storage = new CountingStorage(inner);
     const tested = new TestBackup(storage, { policy: { manifestEveryMs: 1e12, compactionBytes: 1e12 } });
@@ -83,7 +95,7 @@ test("trimming costs two rows for every 1,000 commits", async () => {
   });
 });
 
-test("a range that is sent again is the same object, and the cursor waits for the destination's yes", async () => {
+test("a range that is sent again is the same object, and the cursor waits for the destination's yes (B10, B11)", async () => {
   await withStorage(async (storage) => {
     const logs = new WatchedLogs();
     const tested = new TestBackup(storage, { through: (destination) => logs.through(destination) });
@@ -113,7 +125,7 @@ test("a range that is sent again is the same object, and the cursor waits for th
   });
 });
 
-test("a full range is sent at once, the rest at its time, and never two at once", async () => {
+test("a full range is sent at once, the rest at its time, and never two at once (B5, B11)", async () => {
   await withStorage(async (storage) => {
     const logs = new WatchedLogs();
     const tested = new TestBackup(storage, {
@@ -138,7 +150,7 @@ test("a full range is sent at once, the rest at its time, and never two at once"
   });
 });
 
-test("ten minutes without a destination, under load: commits go on, and all is there within two minutes after", async () => {
+test("ten minutes without a destination, under load: commits go on, and all is there within two minutes after (B8)", async () => {
   await withStorage(async (storage) => {
     const logs = new WatchedLogs();
     const tested = new TestBackup(storage, {
@@ -167,6 +179,33 @@ test("ten minutes without a destination, under load: commits go on, and all is t
     const [folder = ""] = await listGenerations(tested.store, tested.databaseId);
     const generation = await readGeneration(tested.store, tested.databaseId, folder);
     expect([...generation.states()].at(-1)?.entries.size).toBe(count);
+  });
+});
+
+test("a sum is a set of its result in the log, and the deletion of an expired entry a clear (B15)", async () => {
+  await withStorage(async (storage) => {
+    const tested = new TestBackup(storage, { store: new MemoryDestination() });
+    await tested.enable();
+    await tested.settle();
+    const [counter, greatest, session] = [key("counter"), key("greatest"), key("session")];
+    tested.commit(set(counter, u64(40n), { encoding: Encoding.le64 }));
+    const expiresAt = tested.clock.time + 1_000;
+    tested.commit(numeric("sum", counter, u64(2n)), numeric("max", greatest, u64(7n)));
+    tested.commit(set(session, text("1"), { expiresAt }));
+    tested.clock.time = expiresAt;
+    expect(tested.database.deleteExpired(10)).toBe(1);
+    await tested.settle();
+    const [folder = ""] = await listGenerations(tested.store, tested.databaseId);
+    const { logs } = await readGeneration(tested.store, tested.databaseId, folder);
+    const entries = logs.flatMap(({ range }) => range.entries).filter((entry) => entry.key.length > 0);
+    const seen = (entry: (typeof entries)[number]) => [entry.kind, toHex(entry.key), toHex(entry.value)];
+    expect(entries.map(seen)).toEqual([
+      [BackupKvMutationKind.SET, toHex(counter), toHex(u64(40n))],
+      [BackupKvMutationKind.SET, toHex(counter), toHex(u64(42n))],
+      [BackupKvMutationKind.SET, toHex(greatest), toHex(u64(7n))],
+      [BackupKvMutationKind.SET, toHex(session), toHex(text("1"))],
+      [BackupKvMutationKind.CLEAR, toHex(session), ""],
+    ]);
   });
 });
 
@@ -222,7 +261,7 @@ test("a clock that is set back an hour holds up nothing", async () => {
   });
 });
 
-test("a database without a backup has no tables of it and logs nothing", async () => {
+test("a database without a backup has no tables of it and logs nothing (B48)", async () => {
   await withStorage((storage) => {
     const database = new Database({ storage, clock: new MovableClock() });
     versionOf(database.commit([write([set(key("a"), text("1"))])])[0]);

@@ -51,7 +51,7 @@ async function manifestOf({ databaseId, store }: TestBackup): Promise<Manifest> 
   return parsed.manifest;
 }
 
-test("a snapshot's ranges are stored first, then the log up to them, then differential, once", async () => {
+test("a snapshot's ranges are stored first, then the log up to them, then differential, once (B16)", async () => {
   await withStorage(async (storage) => {
     const watched = new Watched();
     const tested = new TestBackup(storage, { policy: { snapshotRangeEntries: 2 }, through: watched.through });
@@ -88,7 +88,7 @@ function isLast({ versionstamp }: { readonly versionstamp: Uint8Array }): boolea
   return versionstamp[11] === 0xff;
 }
 
-test("writers who append keys faster than the snapshot is stored do not keep it from ending", async () => {
+test("writers who append keys faster than the snapshot is stored do not keep it from ending (B25)", async () => {
   await withStorage(async (storage) => {
     const tested = new TestBackup(storage, { policy: { snapshotRangeEntries: 5 } });
     let next = 0;
@@ -127,7 +127,7 @@ test("an empty database that nobody writes to gets a commit to stand on and a po
   });
 });
 
-test("a snapshot range whose answer was lost is sent again under another number, and both lie in the chain", async () => {
+test("a snapshot range whose answer was lost is sent again under another number, and both lie in the chain (B17)", async () => {
   await withStorage(async (storage) => {
     const watched = new Watched();
     const tested = new TestBackup(storage, { policy: { snapshotRangeEntries: 4 }, through: watched.through });
@@ -174,7 +174,7 @@ test("a range of which nothing is left when it is sent again leaves no object be
   });
 });
 
-test("when the log outgrows its snapshot a new generation begins, both get the log until it is complete, and no commit is missing", async () => {
+test("when the log outgrows its snapshot a new generation begins, both get the log until it is complete, and no commit is missing (B22)", async () => {
   await withStorage(async (storage) => {
     const watched = new Watched();
     const policy = { compactionBytes: 20_000, snapshotRangeEntries: 20, rangeBytes: 4_000 };
@@ -206,7 +206,7 @@ test("when the log outgrows its snapshot a new generation begins, both get the l
   });
 });
 
-test("a generation is deleted when a newer one holds all that is promised: from the manifest, then differential, then the rest", async () => {
+test("a generation is deleted when a newer one holds all that is promised: from the manifest, then differential, then the rest (B23)", async () => {
   await withStorage(async (storage) => {
     const watched = new Watched();
     const tested = new TestBackup(storage, {
@@ -252,7 +252,7 @@ test("a generation is deleted when a newer one holds all that is promised: from 
   });
 });
 
-test("where the bucket locks its objects the backup goes on, and what cannot be deleted is asked for rarely, and said", async () => {
+test("where the bucket locks its objects the backup goes on, and what cannot be deleted is asked for rarely, and said (B24)", async () => {
   await withStorage(async (storage) => {
     const locked = destinationFailure("credentials", "A lock forbids to delete an object.");
     const watched = new Watched();
@@ -341,7 +341,7 @@ test("no more generations are kept than a manifest may name: logs grow longer fi
   });
 });
 
-test("an outage that outgrows the bound breaks the generation, marked with its gap, and a new one begins when it is over", async () => {
+test("an outage that outgrows the bound breaks the generation, marked with its gap, and a new one begins when it is over (B9)", async () => {
   await withStorage(async (storage) => {
     const watched = new Watched();
     const tested = new TestBackup(storage, {
@@ -391,7 +391,7 @@ test("an outage that outgrows the bound breaks the generation, marked with its g
   });
 });
 
-test("an ended generation is deleted only when the one after it is complete and old enough", async () => {
+test("an ended generation is deleted only when the one after it is complete and old enough (B23)", async () => {
   await withStorage(async (storage) => {
     const watched = new Watched();
     const store = new MemoryDestination();

@@ -11,7 +11,7 @@ import { Killed } from "../../support/workerd/weather.ts";
 /** Small enough that a short history has many objects of both kinds. */
 const policy = { rangeBytes: 3_000, snapshotRangeEntries: 12 };
 
-test("every point is the state at its commit: all kinds of writes, expiries, a snapshot while writes go on", async () => {
+test("every point is the state at its commit: all kinds of writes, expiries, a snapshot while writes go on (B6, B15)", async () => {
   await withStorage(async (storage) => {
     const tested = new TestBackup(storage, { policy });
     const history = new History(tested, 900, 11);
@@ -52,7 +52,7 @@ async function untilKilled(tested: TestBackup, work: () => Promise<unknown>): Pr
 }
 
 test.each([false, true])(
-  "killed at any request (after it was carried out: %s), the backup has no gap and divides no commit",
+  "killed at any request (after it was carried out: %s), the backup has no gap and divides no commit (B7, B14)",
   { timeout: 120_000 },
   async (after) => {
     let kills = 0;

@@ -68,7 +68,7 @@ function below(store: MemoryDestination, prefix: string): string[] {
   return store.names.filter((name) => name.startsWith(prefix) && !name.endsWith("/generation.json"));
 }
 
-test("enabled anew, a backup takes over its own generations and none of another writer's", async () => {
+test("enabled anew, a backup takes over its own generations and none of another writer's (B34)", async () => {
   await copied("enabled", async ({ store, x, copy }) => {
     const y = await copy();
     await goOn(x, y);
@@ -88,7 +88,7 @@ test("enabled anew, a backup takes over its own generations and none of another 
   });
 });
 
-test("what another writer goes on with is never deleted, however long the retention is over", async () => {
+test("what another writer goes on with is never deleted, however long the retention is over (B33)", async () => {
   await copied("enabled", async ({ store, x, copy }) => {
     const y = await copy();
     await goOn(y, x);

@@ -21,11 +21,11 @@ async function tried(failing: Partial<Record<Method, DestinationFailureClass>>, 
 }
 
 describe("a trial", () => {
-  it("that goes well leaves nothing", async () => {
+  it("that goes well leaves nothing (B1)", async () => {
     expect(await tried({})).toEqual({ failure: null, left: [] });
   });
 
-  it.each(["get", "head", "list"] as const)("of which %s fails says so, and leaves nothing", async (method) => {
+  it.each(["get", "head", "list"] as const)("of which %s fails says so, and leaves nothing (B1)", async (method) => {
     const { failure, left } = await tried({ [method]: "credentials" });
     expect(failure).toEqual({
       ok: false,
@@ -50,7 +50,7 @@ describe("a trial", () => {
     ["delete", { delete: "credentials" }],
     ["list", { list: "bad", delete: "credentials" }],
     ["put", { put: "retry", delete: "retry" }],
-  ] as const)("that cannot clean up after %s says what it leaves", async (method, failing) => {
+  ] as const)("that cannot clean up after %s says what it leaves (B1)", async (method, failing) => {
     const { failure, left } = await tried(failing);
     expect(failure?.message).toBe(
       `The trial's ${method} request failed. It was refused. It may have left the object db/probe behind.`,

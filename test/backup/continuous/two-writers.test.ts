@@ -113,7 +113,7 @@ test("an older copy that is started later leaves what the original has gone on w
   });
 });
 
-test("a copy that writes before the original goes on keeps the generation; the original leaves it", async () => {
+test("a copy that writes before the original goes on keeps the generation; the original leaves it (B33)", async () => {
   await split(async ({ store, x, copy }) => {
     const y = await copy();
     await y.write();
@@ -135,7 +135,7 @@ test("a copy that writes before the original goes on keeps the generation; the o
   });
 });
 
-test("two that start at once give their first commits the same versionstamp, and neither writes over the other's object", async () => {
+test("two that start at once give their first commits the same versionstamp, and neither writes over the other's object (B33)", async () => {
   await split(async ({ store, x, copy }) => {
     await x.do((tested) => tested.restart());
     const y = await copy();

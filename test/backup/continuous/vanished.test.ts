@@ -155,7 +155,7 @@ test("when the bucket was emptied, older generations are missed at once with the
   });
 });
 
-test("an emptied bucket is noticed within an hour when nobody writes", async () => {
+test("an emptied bucket is noticed within an hour when nobody writes (B35)", async () => {
   await vanishing(async (subject) => {
     const { tested, store } = subject;
     store.objects.clear();
@@ -196,7 +196,7 @@ describe("one object that is gone", () => {
     ["what says that the snapshot is whole", /\/differential$/, -1],
     ["the generation's record", /\/generation\.json$/, -1],
   ] as const)(
-    "%s, is named within five minutes of writing, and another generation begins",
+    "%s, is named within five minutes of writing, and another generation begins (B35)",
     async ([, pattern, index]) => {
       await vanishing(async (subject) => {
         const { tested, store } = subject;
@@ -219,7 +219,7 @@ describe("one object that is gone", () => {
     },
   );
 
-  test("of a generation that is not written to any more, is named within a day, and nothing of it is promised", async () => {
+  test("of a generation that is not written to any more, is named within a day, and nothing of it is promised (B35)", async () => {
     await withStorage(async (storage) => {
       const subject = new Vanishing(storage);
       const { tested, store } = subject;
@@ -304,7 +304,7 @@ describe("the manifest", () => {
       (_now: Uint8Array, before: Uint8Array) => before,
       /is not the one that was written last/,
     ],
-  ] as const)("%s, is written anew within an hour, and that is said", async ([, harm, said]) => {
+  ] as const)("%s, is written anew within an hour, and that is said (B36)", async ([, harm, said]) => {
     await withStorage(async (storage) => {
       const subject = new Vanishing(storage);
       const { tested, store } = subject;

@@ -62,7 +62,7 @@ describe("an endpoint", () => {
     "https://[2001::1]",
     "https://[2002:7f00:1::]",
     "https://[3fff::1]",
-  ])("%s is for relaxed deployments only", (text) => {
+  ])("%s is for relaxed deployments only (B42)", (text) => {
     expect(parseEndpoint(text, strict)).toMatchObject({ ok: false, code: "invalid" });
     expect(parseEndpoint(text, relaxed).ok).toBe(true);
   });
@@ -82,7 +82,7 @@ describe("an endpoint", () => {
     "https://[fd00:ec2::254]",
     "https://metadata.google.internal",
     "https://METADATA.google.internal.",
-  ])("%s is refused everywhere: machines' credentials are there", (text) => {
+  ])("%s is refused everywhere: machines' credentials are there (B42)", (text) => {
     expect(parseEndpoint(text, strict)).toMatchObject({ ok: false, code: "invalid" });
     expect(parseEndpoint(text, relaxed)).toMatchObject({ ok: false, code: "invalid" });
   });

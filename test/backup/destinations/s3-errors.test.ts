@@ -40,7 +40,7 @@ describe("a code", () => {
   });
 
   it.each(["<script>", "a b", "x".repeat(65), "", "Ünbekannt", "a\nb", "Code/../x"])(
-    "%j is none, and not repeated",
+    "%j is none, and not repeated (B44)",
     (code) => {
       const failure = said({ status: 403, code });
       expect(failure.code).toBeNull();

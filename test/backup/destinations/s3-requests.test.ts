@@ -55,7 +55,7 @@ const list = (inner: string): string =>
 const item = (key: string): string => `<Contents><Key>${key}</Key><Size>1</Size></Contents>`;
 
 describe("a request", () => {
-  it("is path-style, encoded, signed with its payload's hash, and follows no redirect", async () => {
+  it("is path-style, encoded, signed with its payload's hash, and follows no redirect (B43)", async () => {
     const calls: [string, RequestInit][] = [];
     const destination = open(async (url, init) => {
       calls.push([url, init]);
@@ -103,7 +103,7 @@ describe("a request", () => {
 });
 
 describe("an answer", () => {
-  it("of an error is read to 64 KiB, and its status still counts", async () => {
+  it("of an error is read to 64 KiB, and its status still counts (B45)", async () => {
     const { response, pulled } = endless(404, text(`<Error><Code>NoSuchBucket</Code>${" ".repeat(10_000)}`));
     expect(failed(await open(async () => response).get("x")).class).toBe("not-found");
     expect(pulled()).toBeLessThan(100_000);
@@ -143,13 +143,13 @@ describe("an answer", () => {
     });
   });
 
-  it("of a listing is read to 4 MiB", async () => {
+  it("of a listing is read to 4 MiB (B45)", async () => {
     const { response, pulled } = endless(200, new Uint8Array(100_000));
     expect(failed(await open(async () => response).list("")).class).toBe("bad");
     expect(pulled()).toBeLessThan(4_500_000);
   });
 
-  it("that announces more than is read at once is refused unread", async () => {
+  it("that announces more than is read at once is refused unread (B45)", async () => {
     const { response, pulled } = endless(200, new Uint8Array(100_000));
     const announced = new Response(response.body, { headers: { "content-length": "25165825" } });
     expect(failed(await open(async () => announced).get("x")).message).toContain(

@@ -80,7 +80,7 @@ function changed(path: readonly (string | number)[], value: unknown): string {
 const fields = paths(JSON.parse(unsealed)).filter((path) => typeof path.at(-1) === "string");
 
 describe("a manifest", () => {
-  it("comes back as it was, and is always the same bytes", () => {
+  it("comes back as it was, and is always the same bytes (B19)", () => {
     const parsed = parseManifest("db", bytes);
     expect(parsed).toEqual({ ok: true, manifest });
     expect(encodeManifest(structuredClone(manifest))).toEqual(bytes);
@@ -110,11 +110,14 @@ describe("a manifest", () => {
     expect(parse(changed(path, undefined))).toMatchObject({ ok: false, object: "db/manifest.json" });
   });
 
-  it.each(fields.map((path) => [path.join("."), path] as const))("with something else in %s is refused", (_, path) => {
-    for (const wrong of [-1, true, [1], { a: 1 }]) {
-      expect(parse(changed(path, wrong))).toMatchObject({ ok: false, object: "db/manifest.json" });
-    }
-  });
+  it.each(fields.map((path) => [path.join("."), path] as const))(
+    "with something else in %s is refused (B19)",
+    (_, path) => {
+      for (const wrong of [-1, true, [1], { a: 1 }]) {
+        expect(parse(changed(path, wrong))).toMatchObject({ ok: false, object: "db/manifest.json" });
+      }
+    },
+  );
 
   it.each([
     ["no JSON", "{", "is not JSON"],
@@ -129,7 +132,7 @@ describe("a manifest", () => {
     expect(parse(text)).toHaveProperty("problem", expect.stringContaining(problem));
   });
 
-  it("cut short anywhere, with any one bit flipped, or without its seal is refused", () => {
+  it("cut short anywhere, with any one bit flipped, or without its seal is refused (B18)", () => {
     for (let length = 0; length < bytes.length; length++) {
       expect(parseManifest("db", bytes.subarray(0, length))).toMatchObject({ ok: false, object: "db/manifest.json" });
     }

@@ -78,7 +78,7 @@ describe("a log object", () => {
     );
   });
 
-  it("is what the generated code reads and writes", () => {
+  it("is what the generated code reads and writes (B13)", () => {
     fc.assert(
       fc.property(arbitraryCommits, (commits) => {
         const { name, bytes } = encodeMutationRange(place, inWireForm(commits), hash);
@@ -137,7 +137,7 @@ const sample = encodeMutationRange(
 );
 
 describe("a damaged log object", () => {
-  it("is refused at every length but its own", () => {
+  it("is refused at every length but its own (B18)", () => {
     for (let length = 0; length < sample.bytes.length; length++) {
       const outcome = openMutationRange(place, sample.name, sample.bytes.subarray(0, length));
       expect(outcome).toMatchObject({ ok: false, object: sample.name });
@@ -145,7 +145,7 @@ describe("a damaged log object", () => {
     expect(openMutationRange(place, sample.name, sample.bytes).ok).toBe(true);
   });
 
-  it("with any one bit flipped is refused", () => {
+  it("with any one bit flipped is refused (B18)", () => {
     for (let bit = 0; bit < sample.bytes.length * 8; bit++) {
       const bytes = sample.bytes.slice();
       const at = Math.floor(bit / 8);
@@ -225,7 +225,7 @@ describe("a damaged log object", () => {
     ["a counter of 7 bytes", [set(end, { valueEncoding: 2, value: new Uint8Array(7) })], "impossible value"],
     ["an expiry past all dates", [set(end, { expireAtMs: 8_640_000_000_000_001n })], "impossible value or expiry"],
     ["an expiry past 2^63", [set(end, { expireAtMs: 2n ** 63n })], "impossible value or expiry"],
-  ])("by %s is refused, saying so", (_, entries, problem) => {
+  ])("by %s is refused, saying so (B14)", (_, entries, problem) => {
     const name = nameOf(entries);
     const outcome = open(entries);
     expect(outcome).toMatchObject({ ok: false, object: name });

@@ -22,7 +22,7 @@ const logName = `${folder}logs/0001_0005f0e123456790_0005f0e12345679000000000_00
 const text = (value: string): Uint8Array => new TextEncoder().encode(value);
 
 describe("names", () => {
-  it("are as the format says, to the character", () => {
+  it("are as the format says, to the character (B12)", () => {
     expect(generationPrefix(place)).toBe(folder);
     expect(manifestName(databaseId)).toBe(`${databaseId}/manifest.json`);
     expect(differentialName(place)).toBe(`${folder}differential`);
@@ -41,7 +41,7 @@ describe("names", () => {
     expect(generationOf(databaseId, manifestName(databaseId))).toBeUndefined();
   });
 
-  it("sort as they are replayed", () => {
+  it("sort as they are replayed (B12)", () => {
     const starts = [1, 15, 16, 255, 256, 2 ** 32, 2 ** 52].map(asVersion);
     const names = starts.map((version) =>
       logObjectName(place, { first: { version, order: 0 }, last: { version, order: LAST_ORDER } }),

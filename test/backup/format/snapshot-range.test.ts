@@ -58,7 +58,7 @@ describe("a snapshot object", () => {
     );
   });
 
-  it("is what the generated code reads", () => {
+  it("is what the generated code reads (B13)", () => {
     fc.assert(
       fc.property(arbitraryEntries, (entries) => {
         const bytes = encodeSnapshotRange(entries, hash);
@@ -102,7 +102,7 @@ describe("a damaged snapshot object", () => {
     expect(openSnapshotRange(place, name, sample).ok).toBe(true);
   });
 
-  it("with any one bit flipped is refused", () => {
+  it("with any one bit flipped is refused (B18)", () => {
     for (let bit = 0; bit < sample.length * 8; bit++) {
       const bytes = sample.slice();
       const at = Math.floor(bit / 8);

@@ -31,7 +31,7 @@ describe("the digest of a state", () => {
     expect(new StateDigest().value()).toEqual({ count: 0, sum: zero, sumWithExpiries: zero });
   });
 
-  it("of one entry is a number that anyone can compute", () => {
+  it("of one entry is a number that anyone can compute (B20)", () => {
     const digest = new StateDigest();
     const value = Uint8Array.of(0xff, 0x0f, 0x49, 0x02);
     digest.add({ key: Uint8Array.of(2, 97, 0), value, encoding: 1, version: asVersion(1000), expiresAt: null });
@@ -43,7 +43,7 @@ describe("the digest of a state", () => {
     });
   });
 
-  it("is the sum of the entries' hashes modulo 2^256, in any order", async () => {
+  it("is the sum of the entries' hashes modulo 2^256, in any order (B20)", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(arbitrary, { maxLength: 12 }), async (entries) => {
         const digest = new StateDigest();

@@ -62,7 +62,7 @@ describe("an outdated manifest", () => {
     });
   }
 
-  test("does not hide the newer generation: what was last is what comes back", async () => {
+  test("does not hide the newer generation: what was last is what comes back (G26)", async () => {
     await outdated(async (store, { databaseId, database }, before) => {
       const now = stateOf({ database } as TestBackup);
       expect(await restored(store, databaseId, { at: database.lastVersion })).toBe(now);
@@ -143,7 +143,7 @@ describe("two histories in one bucket", () => {
     });
   }
 
-  test("share what lies before; the versionstamp of a commit says whose state is meant, and so does a generation", async () => {
+  test("share what lies before; the versionstamp of a commit says whose state is meant, and so does a generation (G25)", async () => {
     await two(async ({ store, databaseId, shared, ofX, ofY, generations }) => {
       const from = (asked: Asked): Promise<string> => restored(store, databaseId, asked);
       expect(await from({ at: shared[0] })).toBe(shared[1]);
@@ -157,7 +157,7 @@ describe("two histories in one bucket", () => {
     });
   });
 
-  test("a time at which they differ is refused, and both are named; so it is without the manifest", async () => {
+  test("a time at which they differ is refused, and both are named; so it is without the manifest (G25)", async () => {
     await two(async ({ store, databaseId, ofX, ofY, generations }) => {
       for (const withoutManifest of [false, true]) {
         for (const at of [time(ofX[0] > ofY[0] ? ofX[0] : ofY[0]), "latest"]) {

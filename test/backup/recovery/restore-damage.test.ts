@@ -43,7 +43,7 @@ const harms: Harm[] = [
 ];
 
 describe.for(harms)("an object that was $what", ({ what, to }) => {
-  test("is named, and the database stays as it is", async () => {
+  test("is named, and the database stays as it is (G19)", async () => {
     const { destination, writer } = await written(21);
     const newest = writer.generations.at(-1);
     if (newest === undefined) throw new Error("no generation");
@@ -99,7 +99,7 @@ describe("the last commit before an object that was", () => {
       to: (bytes: Uint8Array) => flipped(bytes, bytes.length - seal - 1),
       at: "the moment after it is refused",
     },
-  ])("$what comes back, and $at", async ({ to, at }) => {
+  ])("$what comes back, and $at (G20)", async ({ to, at }) => {
     const { destination, writer } = await written(25);
     const { next, last } = lastTwo(writer, destination);
     const bytes = to(destination.objects.get(next) ?? new Uint8Array());
@@ -116,7 +116,7 @@ describe("the last commit before an object that was", () => {
     });
   });
 
-  test("listed and cannot be read comes back: objects behind the moment are fetched with those before it", async () => {
+  test("listed and cannot be read comes back: objects behind the moment are fetched with those before it (G20)", async () => {
     const { destination, writer } = await written(26);
     const { next, last } = lastTwo(writer, destination);
     const gone = destinationFailure("not-found", "It was deleted just now.");
@@ -133,7 +133,7 @@ describe("the last commit before an object that was", () => {
   }
 });
 
-test("objects that were swapped are named", async () => {
+test("objects that were swapped are named (G19)", async () => {
   const { destination, writer } = await written(22);
   const newest = writer.generations.at(-1);
   const logs = destination.names.filter((name) =>
@@ -153,7 +153,7 @@ test("objects that were swapped are named", async () => {
 });
 
 test.for(["logs/notes.txt", "logs/my notes (1).txt", "snapshots/notes.txt", "snapshots/../é"])(
-  "a name that the format does not know is named: %s",
+  "a name that the format does not know is named: %s (G19)",
   async (unknown) => {
     const { destination, writer } = await written(23);
     const newest = writer.generations.at(-1);
@@ -166,7 +166,7 @@ test.for(["logs/notes.txt", "logs/my notes (1).txt", "snapshots/notes.txt", "sna
   },
 );
 
-test("without its manifest a backup is restored by the listing, when that is asked for", async () => {
+test("without its manifest a backup is restored by the listing, when that is asked for (G11)", async () => {
   const { destination, writer } = await written(24);
   destination.objects.delete(manifestName(databaseId));
   await withStorage(async (storage) => {

@@ -9,7 +9,7 @@ import { openS3, TestBackup } from "../../support/workerd/backup.ts";
 import { key, set, text, withStorage } from "../../support/workerd/engine.ts";
 import { Restorable } from "../../support/workerd/restorable.ts";
 
-test("after a restore in place the old log ends there, a gap is told, and every moment before and after can be had", async () => {
+test("after a restore in place the old log ends there, a gap is told, and every moment before and after can be had (G16)", async () => {
   const { source, states, versions } = await withStorage(async (storage) => {
     const backup = new TestBackup(storage);
     await backup.enable({ intervalMs: 500 });
@@ -90,7 +90,7 @@ function time(at: number): string {
   return new Date(at).toISOString();
 }
 
-test("the moment just before a restore in place can be gone back to, also when nobody wrote in the seconds before", async () => {
+test("the moment just before a restore in place can be gone back to, also when nobody wrote in the seconds before (G16)", async () => {
   await withStorage(async (storage) => {
     const backup = new TestBackup(storage);
     await backup.enable({ intervalMs: 500 });

@@ -47,7 +47,7 @@ async function large(): Promise<{ destination: MemoryDestination; writer: Backup
 }
 
 describe("in place", () => {
-  test("a kill after any slice leaves the old state until the switch, and the job goes on", async () => {
+  test("a kill after any slice leaves the old state until the switch, and the job goes on (G14)", async () => {
     const { destination, writer } = await large();
     await withStorage(async (storage) => {
       const target = new TestRestore({ storage, destination, databaseId, manifest: () => writer.manifest() });
@@ -78,7 +78,7 @@ describe("in place", () => {
     });
   });
 
-  test("a kill in the middle of a slice, at any transaction, is as if the slice had not begun or had ended there", async () => {
+  test("a kill in the middle of a slice, at any transaction, is as if the slice had not begun or had ended there (G14)", async () => {
     const destination = new MemoryDestination();
     const writer = await writeBackup(destination, databaseId, 32, 40);
     await withStorage(async (storage) => {
@@ -114,7 +114,7 @@ describe("in place", () => {
     });
   });
 
-  test("killed twice at the same place it waits, says so, and goes on; killed there once more it is given up", async () => {
+  test("killed twice at the same place it waits, says so, and goes on; killed there once more it is given up (G24)", async () => {
     const destination = new MemoryDestination();
     const writer = await writeBackup(destination, databaseId, 37, 40);
     const at = versionstampHex(writer.lastVersion);
@@ -170,7 +170,7 @@ describe("in place", () => {
     });
   });
 
-  test("cancelled after any slice, nothing of it is left and another one may begin", async () => {
+  test("cancelled after any slice, nothing of it is left and another one may begin (G17)", async () => {
     const { destination, writer } = await large();
     await withStorage(async (storage) => {
       const target = new TestRestore({ storage, destination, databaseId, manifest: () => writer.manifest() });
@@ -192,7 +192,7 @@ describe("in place", () => {
     });
   });
 
-  test("one job at a time, and each once", async () => {
+  test("one job at a time, and each once (G18)", async () => {
     const destination = new MemoryDestination();
     const writer = await writeBackup(destination, databaseId, 33, 10);
     await withStorage(async (storage) => {
@@ -206,7 +206,7 @@ describe("in place", () => {
     });
   });
 
-  test("versions go on above the database's own and above the backup's, and watchers see the new state", async () => {
+  test("versions go on above the database's own and above the backup's, and watchers see the new state (S8)", async () => {
     const destination = new MemoryDestination();
     const writer = await writeBackup(destination, databaseId, 34, 40);
     for (const ahead of [-1_000_000, 1_000_000]) {
@@ -241,7 +241,7 @@ describe("in place", () => {
     });
   });
 
-  test("a database too large to hold two of itself is refused before anything starts", async () => {
+  test("a database too large to hold two of itself is refused before anything starts (G21)", async () => {
     const destination = new MemoryDestination();
     const writer = await writeBackup(destination, databaseId, 36, 10);
     await withStorage(async (storage) => {
@@ -266,7 +266,7 @@ describe("in place", () => {
 });
 
 describe("a destination that does not answer", () => {
-  test("holds the job up, which says why, and goes on where it was", async () => {
+  test("holds the job up, which says why, and goes on where it was (G23)", async () => {
     const { destination, writer } = await large();
     await withStorage(async (storage) => {
       const target = new TestRestore({ storage, destination, databaseId });
@@ -296,7 +296,7 @@ describe("a destination that does not answer", () => {
     });
   });
 
-  test("because its credentials are wrong ends a job that brought its own, and changes nothing", async () => {
+  test("because its credentials are wrong ends a job that brought its own, and changes nothing (G23)", async () => {
     const destination = new MemoryDestination();
     const writer = await writeBackup(destination, databaseId, 38, 10);
     await withStorage(async (storage) => {

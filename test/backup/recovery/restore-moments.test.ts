@@ -39,7 +39,7 @@ const doors: readonly ((at: string) => RestoreCommand)[] = [
 ];
 
 describe("a moment that is not over yet", () => {
-  test("is refused by every command, and nothing is begun: what is acknowledged now stays", async () => {
+  test("is refused by every command, and nothing is begun: what is acknowledged now stays (G3)", async () => {
     await withStorage(async (storage) => {
       const { backup, subject } = await settled(storage);
       const { clock } = backup;
@@ -101,7 +101,7 @@ describe("a moment that is not over yet", () => {
   });
 });
 
-test("a day that no calendar has is refused by every command", async () => {
+test("a day that no calendar has is refused by every command (G1)", async () => {
   await withStorage(async (storage) => {
     const { subject } = await settled(storage);
     for (const command of doors) {
@@ -132,7 +132,7 @@ test("some time ago is reckoned from now", async () => {
 });
 
 describe("the latest state", () => {
-  test("has every commit so far: those that are not stored yet are sent at once and waited for", async () => {
+  test("has every commit so far: those that are not stored yet are sent at once and waited for (G6)", async () => {
     await withStorage(async (storage) => {
       const { backup, subject } = await settled(storage);
       const written = backup.commit(set(key("x"), text("just now")));
@@ -145,7 +145,7 @@ describe("the latest state", () => {
     });
   });
 
-  test("is waited for no longer than some seconds; when the destination fails or the backup is paused, not at all", async () => {
+  test("is waited for no longer than some seconds; when the destination fails or the backup is paused, not at all (G6)", async () => {
     await withStorage(async (storage) => {
       let down = false;
       const outage = destinationFailure("retry", "The destination is out of service.");

@@ -62,7 +62,7 @@ class Limited implements JobRoom {
 
 const entries = (target: TestRestore) => target.database.scan(null, { maxBytes: Infinity, maxEntries: 1e9 }).length;
 
-test("none is begun on a disk without room, and none is begun in place that will not fit", async () => {
+test("none is begun on a disk without room, and none is begun in place that will not fit (G22)", async () => {
   const { destination, writer } = await large();
   await withStorage(async (storage) => {
     const room = new Limited(0);
@@ -86,7 +86,7 @@ test("none is begun on a disk without room, and none is begun in place that will
   });
 });
 
-test("one that runs out of room fails with the reason; reads and writes go on, its space is free again, and it can be begun anew", async () => {
+test("one that runs out of room fails with the reason; reads and writes go on, its space is free again, and it can be begun anew (G22)", async () => {
   const { destination, writer } = await large();
   await withStorage(async (storage) => {
     const room = new Limited(Infinity);

@@ -28,7 +28,7 @@ async function written(backup: TestBackup, count: number): Promise<Written> {
 }
 
 describe("a restore in place", () => {
-  test("says how many commits it has undone and from which on: those that were stored, and those that came while it ran", async () => {
+  test("says how many commits it has undone and from which on: those that were stored, and those that came while it ran (G15)", async () => {
     await withStorage(async (storage) => {
       const backup = new TestBackup(storage);
       await backup.enable();
@@ -65,7 +65,7 @@ describe("a restore in place", () => {
     });
   });
 
-  test("to the newest state undoes nothing, and says so", async () => {
+  test("to the newest state undoes nothing, and says so (G15)", async () => {
     await withStorage(async (storage) => {
       const backup = new TestBackup(storage);
       await backup.enable();

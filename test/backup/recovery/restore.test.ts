@@ -26,7 +26,7 @@ describe("from a bucket alone", () => {
     [2, 9],
     [3, 9],
   ] as const)(
-    "every point gives back exactly what the database held then (seed %i, each %ith)",
+    "every point gives back exactly what the database held then (seed %i, each %ith) (G8, G11)",
     async ([seed, each]) => {
       const { destination, writer } = await written(seed, 40);
       const all = restorable(writer);
@@ -46,7 +46,7 @@ describe("from a bucket alone", () => {
     },
   );
 
-  test("a moment between two commits is the one before it; versions go on above all that the backup has seen", async () => {
+  test("a moment between two commits is the one before it; versions go on above all that the backup has seen (S8, G2)", async () => {
     const { destination, writer } = await written(4);
     const points = restorable(writer);
     await withStorage(async (storage) => {
@@ -62,7 +62,7 @@ describe("from a bucket alone", () => {
     });
   });
 
-  test("a time is the last commit of that millisecond or before", async () => {
+  test("a time is the last commit of that millisecond or before (G2)", async () => {
     const { destination, writer } = await written(5);
     const points = restorable(writer);
     await withStorage(async (storage) => {
@@ -74,7 +74,7 @@ describe("from a bucket alone", () => {
     });
   });
 
-  test("an entry that has expired meanwhile is not seen again, and goes", async () => {
+  test("an entry that has expired meanwhile is not seen again, and goes (G9)", async () => {
     const { destination, writer } = await written(6);
     const version = restorable(writer).at(-1) ?? asVersion(0);
     const expiring = [...(writer.history.get(version)?.values() ?? [])].filter(({ expiresAt }) => expiresAt !== null);
@@ -92,7 +92,7 @@ describe("from a bucket alone", () => {
     });
   });
 
-  test("a moment before the backup, of another database, and no moment at all are refused", async () => {
+  test("a moment before the backup, of another database, and no moment at all are refused (G4)", async () => {
     const { destination, writer } = await written(7);
     await withStorage(async (storage) => {
       const target = new TestRestore({ storage, destination, databaseId });

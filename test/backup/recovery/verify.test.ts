@@ -23,7 +23,7 @@ import { digestOf, sideTables, TestRestore } from "../../support/workerd/restore
 const databaseId = "5f0c-f";
 const noCost = { bytes: 0, objects: 0, rows: 0 };
 
-test("the live digest is that of the state at the commit where its scan ends, whatever is written meanwhile", async () => {
+test("the live digest is that of the state at the commit where its scan ends, whatever is written meanwhile (B37)", async () => {
   await withStorage(async (storage) => {
     const clock = new MovableClock();
     const database = new Database({ storage, clock });
@@ -117,7 +117,7 @@ async function checked(target: TestRestore, what: ReceiveOrder): Promise<Restore
   return target.finish(what.jobId);
 }
 
-test("a whole backup: every object is checked, and the digest is the model's; a kill after any slice changes nothing of that", async () => {
+test("a whole backup: every object is checked, and the digest is the model's; a kill after any slice changes nothing of that (B37)", async () => {
   const destination = new MemoryDestination();
   const writer = await writeBackup(destination, databaseId, 52);
   const objects = destination.names.filter((name) => name.includes("/logs/") || name.includes("/snapshots/")).length;
@@ -139,7 +139,7 @@ test("a whole backup: every object is checked, and the digest is the model's; a 
   });
 });
 
-test("each object of each generation, removed, cut short or changed in one bit, one at a time, is named", async () => {
+test("each object of each generation, removed, cut short or changed in one bit, one at a time, is named (B38)", async () => {
   const destination = new MemoryDestination();
   const writer = await writeBackup(destination, databaseId, 53, 20);
   const [older] = writer.generations;
@@ -176,7 +176,7 @@ test("each object of each generation, removed, cut short or changed in one bit, 
   });
 });
 
-test("by itself: when its time has come, not while another job runs, and never again when that is taken back", async () => {
+test("by itself: when its time has come, not while another job runs, and never again when that is taken back (B39)", async () => {
   const destination = new MemoryDestination();
   const writer = await writeBackup(destination, databaseId, 54, 10);
   await withStorage(async (storage) => {
@@ -221,7 +221,7 @@ describe("how often, when nobody has said", () => {
     expect(automaticHours(what)).toBe(hours);
   });
 
-  test("a backup begins so; what its owner says holds from then on, and never too", async () => {
+  test("a backup begins so; what its owner says holds from then on, and never too (B39)", async () => {
     await withStorage(async (storage) => {
       const tested = new TestBackup(storage, { store: new MemoryDestination() });
       const day = 24 * 3_600_000;
@@ -286,7 +286,7 @@ test("by itself it reads what was not found whole yet, and of the rest one in tu
   });
 });
 
-test("a generation that is found damaged is left: up to the damage it still gives back, and a new one begins", async () => {
+test("a generation that is found damaged is left: up to the damage it still gives back, and a new one begins (B40)", async () => {
   await withStorage(async (storage) => {
     const tested = new TestBackup(storage, { store: new MemoryDestination(), policy: { renewalMs: 0 } });
     await tested.enable();

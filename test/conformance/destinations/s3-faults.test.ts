@@ -219,7 +219,7 @@ describe("faults that stay", () => {
     expect(failed(await open().head(name)).message).not.toContain("a b");
   });
 
-  it("repeats no code that does not look like one", async () => {
+  it("repeats no code that does not look like one (B44)", async () => {
     proxy.add({ fault: { do: "answer", status: 400, code: "go to http://evil.example" } });
     expect(failed(await open().put(name, text("x"))).message).not.toContain("evil");
   });

@@ -34,7 +34,7 @@ describe.each(operations)("%s", (operation, limit) => {
     expect(response.headers.get("www-authenticate")).toBe("Bearer");
   });
 
-  it("refuses a token of another database", async () => {
+  it("refuses a token of another database (T15)", async () => {
     const request = post(`/databases/${OTHER}/${operation}`, none, { authorization: "Bearer all" });
     expect(await outcome(closed(request))).toEqual(refused(401, "The token is for another database."));
   });

@@ -32,7 +32,7 @@ describe("a page of another origin", () => {
       expect(allowed).toContain(header);
   });
 
-  it("exchanges the access token that admits it, and no other page does", async () => {
+  it("exchanges the access token that admits it, and no other page does (T23)", async () => {
     const exchange = (origin: string, token = ACCESS_TOKEN, body = '{"supportedVersions":[3]}') =>
       seen(doorBefore({})(post(CONNECT, body, { authorization: `Bearer ${token}`, origin })));
     expect(await exchange(PAGE)).toEqual([200, PAGE]);
@@ -42,7 +42,7 @@ describe("a page of another origin", () => {
     expect(await exchange(EVIL, "made-up")).toEqual([401, EVIL]);
   });
 
-  it("reads with the data token that it exchanged, and nothing is asked of the object for another page", async () => {
+  it("reads with the data token that it exchanged, and nothing is asked of the object for another page (T23)", async () => {
     let calls = 0;
     const door = doorBefore({
       snapshotRead: async () => {

@@ -76,7 +76,7 @@ describe("the data path", () => {
     expect(calls).toEqual([[grants["past"], Uint8Array.of(1)]]);
   });
 
-  it("refuses writes with 403 and says why", async () => {
+  it("refuses writes with 403 and says why (G27)", async () => {
     expect(await outcome(closed(data("atomic_write", "past")))).toEqual(
       refused(403, "This is a database as it was at a moment: it can be read and not written."),
     );

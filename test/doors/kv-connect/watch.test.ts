@@ -191,7 +191,7 @@ describe("a watch", () => {
     await reader.cancel();
   });
 
-  it("is kept alive every five seconds without an output, and owes no acknowledgement for that", async () => {
+  it("is kept alive every five seconds without an output, and owes no acknowledgement for that (O10)", async () => {
     const { socket, reader } = await opened();
     await reader.read();
     for (let times = 0; times < 3; times++) {
@@ -204,7 +204,7 @@ describe("a watch", () => {
     await reader.cancel();
   });
 
-  it("closes its socket when the client goes away, in the middle of a wait too", async () => {
+  it("closes its socket when the client goes away, in the middle of a wait too (O15)", async () => {
     const { socket, reader } = await opened();
     await reader.read();
     const next = reader.read();
@@ -215,7 +215,7 @@ describe("a watch", () => {
     expect(socket.closed).toBe(true);
   });
 
-  it("ends when the grant ends, whether or not the client reads", async () => {
+  it("ends when the grant ends, whether or not the client reads (O11)", async () => {
     const { socket, reader } = await opened("seven-seconds");
     await reader.read();
     const next = reader.read();
@@ -244,7 +244,7 @@ describe("a watch", () => {
     expect(socket.closed).toBe(true);
   });
 
-  it("connects again when the object went away, and goes on with the whole state", async () => {
+  it("connects again when the object went away, and goes on with the whole state (O13)", async () => {
     const { socket, reader } = await opened();
     await reader.read();
     const next = reader.read();
@@ -273,7 +273,7 @@ describe("a watch", () => {
     await next;
   });
 
-  it("ends when the object cannot be reached for about three seconds", async () => {
+  it("ends when the object cannot be reached for about three seconds (O13)", async () => {
     const { socket, reader } = await opened();
     await reader.read();
     const unreachable = () => {
@@ -322,7 +322,7 @@ describe("a watch", () => {
 });
 
 describe("before its first output", () => {
-  it("a failure is the answer, with its status and sentence", async () => {
+  it("a failure is the answer, with its status and sentence (O18)", async () => {
     const answer = outcome(door(dataRequest("watch", watch)));
     const socket = await connection(0);
     socket.send(JSON.stringify(failure("limit", "The watch has 11 keys; the limit is 10.")));
@@ -335,7 +335,7 @@ describe("before its first output", () => {
     expect(await outcome(door(dataRequest("watch", watch)))).toEqual(refused(404, "There is no such database."));
   });
 
-  it("an object that never answers is 503 after five seconds", async () => {
+  it("an object that never answers is 503 after five seconds (O18)", async () => {
     const answer = outcome(door(dataRequest("watch", watch)));
     const socket = await connection(0);
     timers.advance(KEEP_ALIVE_MS);

@@ -206,7 +206,7 @@ describe("databases", () => {
     }),
   );
 
-  test("a restore in place that is not confirmed is 400, and says what it undoes", async () => {
+  test("a restore in place that is not confirmed is 400, and says what it undoes (G12)", async () => {
     const path = `/api/databases/${await newDatabase(tenant)}/restores`;
     const { status, body } = await send("POST", path, { ...tenant, body: { at: "2026-01-01T00:00:00Z" } });
     expect([status, body.detail]).toEqual([
@@ -244,7 +244,7 @@ describe("databases", () => {
 describe("tokens", () => {
   const keyPrefix = ["users", 1, true, { type: "bigint", value: "-12" }, { type: "bytes", value: "AAH/" }];
 
-  test("are shown once, listed without their secret, and come with what was asked", async () => {
+  test("are shown once, listed without their secret, and come with what was asked (T2)", async () => {
     const body = {
       name: "browser",
       permissions: ["read", "write"],
@@ -267,7 +267,7 @@ describe("tokens", () => {
     expect(JSON.stringify(list.body)).not.toContain(token.split("_")[3]);
   });
 
-  test("with the same Idempotency-Key are one, with the same secret", async () => {
+  test("with the same Idempotency-Key are one, with the same secret (T27)", async () => {
     const body = { name: "once", permissions: ["read"], databases: "all" };
     const sending = { ...tenant, body, headers: { "idempotency-key": "token" } };
     const first = await send("POST", `${organization}/tokens`, sending);
@@ -318,7 +318,7 @@ describe("tokens", () => {
     expect(await send("POST", `${organization}/tokens`, { ...tenant, body })).toMatchObject({ status: 400 });
   });
 
-  test("a narrower one cannot mint a wider one", async () => {
+  test("a narrower one cannot mint a wider one (T12)", async () => {
     const databaseId = await newDatabase(tenant);
     const { token } = await newToken(tenant, { permissions: ["read", "admin"], databases: [databaseId] });
     const mint = (part: object) =>
@@ -332,7 +332,7 @@ describe("tokens", () => {
     expect(await mint({ databases: [await newDatabase(tenant)] })).toMatchObject({ status: 400 });
   });
 
-  test("are revoked with what they minted when that is asked, and otherwise without it", async () => {
+  test("are revoked with what they minted when that is asked, and otherwise without it (T19)", async () => {
     const first = await newToken(tenant, { permissions: ["read", "admin"] });
     const mint = { name: "minted", permissions: ["read"], databases: "all" };
     const { body: second } = await send("POST", `${organization}/tokens`, { token: first.token, body: mint });
@@ -426,7 +426,7 @@ describe("the exchange", () => {
     expect(askedOfPast).toEqual([]);
   });
 
-  test("reaches no object with a token that nobody minted", async () => {
+  test("reaches no object with a token that nobody minted (T3)", async () => {
     const asked: string[] = [];
     const watched = new DirectoryAuthority({
       ...parts,

@@ -36,19 +36,22 @@ test("a job is cancelled where it runs", async () => {
 test.each([
   ["/restores", { at: "2026-01-01T00:00:00Z", confirm: true }],
   ["/forks", { at: "2026-01-01T00:00:00Z", name: "fork" }],
-])("a request to %s that is repeated with its Idempotency-Key is answered with the same job", async (path, body) => {
-  const id = await newDatabase(tenant);
-  const headers = { "idempotency-key": `for${path}` };
-  const first = await send("POST", `/api/databases/${id}${path}`, { ...tenant, body, headers });
-  expect(first.status).toBe(202);
-  const again = await send("POST", `/api/databases/${id}${path}`, { ...tenant, body, headers });
-  expect([again.status, again.body]).toEqual([202, first.body]);
-  expect(again.headers.get("location")).toBe(first.headers.get("location"));
-  const other = { ...body, at: "2026-01-02T00:00:00Z" };
-  expect(await send("POST", `/api/databases/${id}${path}`, { ...tenant, body: other, headers })).toMatchObject({
-    status: 409,
-  });
-});
+])(
+  "a request to %s that is repeated with its Idempotency-Key is answered with the same job (G18)",
+  async (path, body) => {
+    const id = await newDatabase(tenant);
+    const headers = { "idempotency-key": `for${path}` };
+    const first = await send("POST", `/api/databases/${id}${path}`, { ...tenant, body, headers });
+    expect(first.status).toBe(202);
+    const again = await send("POST", `/api/databases/${id}${path}`, { ...tenant, body, headers });
+    expect([again.status, again.body]).toEqual([202, first.body]);
+    expect(again.headers.get("location")).toBe(first.headers.get("location"));
+    const other = { ...body, at: "2026-01-02T00:00:00Z" };
+    expect(await send("POST", `/api/databases/${id}${path}`, { ...tenant, body: other, headers })).toMatchObject({
+      status: 409,
+    });
+  },
+);
 
 test("a restore from a bucket that is repeated with its Idempotency-Key makes one database", async () => {
   const other = await newTenant();

@@ -50,7 +50,7 @@ describe.each([...ROUTES, ...OPEN])("$method $path", ({ method, path }) => {
 });
 
 describe.each(ROUTES)("$method $path", ({ method, path }) => {
-  test("is refused to a page that the token does not admit, before anything else is looked at", async () => {
+  test("is refused to a page that the token does not admit, before anything else is looked at (T23)", async () => {
     const answer = await send(method, path, { token, headers: { origin: EVIL } });
     // What is malformed is said to anybody, before the token is looked at: it depends on nothing but the request.
     const seen = `${answer.status} ${answer.body.code} ${allowedOrigin(answer)}`;
@@ -93,7 +93,7 @@ test("nothing is done for a page that may not use the token", async () => {
   expect((await send("POST", databases, { token, body: { name: "x" }, headers: { origin: PAGE } })).status).toBe(201);
 });
 
-test("the deployment's token is for no page", async () => {
+test("the deployment's token is for no page (T24)", async () => {
   const headers = { origin: PAGE };
   const refused = await send("POST", "/api/organizations", { token: DEPLOYMENT_TOKEN, body: { name: "x" }, headers });
   expect([refused.status, refused.body.code, allowedOrigin(refused)]).toEqual([403, "forbidden-origin", null]);
@@ -133,7 +133,7 @@ describe("a token's origins", () => {
     expect([answer.status, answer.body.detail]).toEqual([400, expect.stringContaining(words)]);
   });
 
-  test("bound those of what it mints, when it has some itself", async () => {
+  test("bound those of what it mints, when it has some itself (T12)", async () => {
     const minter = (await mint([PAGE, "https://b.example"])).body.token;
     expect((await mint([PAGE], minter)).status).toBe(201);
     expect((await mint(undefined, minter)).status).toBe(201);

@@ -13,14 +13,14 @@ async function u64(kv: Kv, key: KvKey): Promise<bigint> {
 }
 
 export const counters: Cases = {
-  "sum, min and max of an absent key store the operand": async ({ kv, prefix }) => {
+  "sum, min and max of an absent key store the operand (W15)": async ({ kv, prefix }) => {
     const keys = ["sum", "min", "max"].map((name) => [...prefix, name]);
     const [sum = [], min = [], max = []] = keys;
     assert.ok((await kv.atomic().sum(sum, 1n).min(min, 2n).max(max, 3n).commit()).ok);
     assert.deepEqual(await Promise.all(keys.map((key) => u64(kv, key))), [1n, 2n, 3n]);
   },
 
-  "sum adds, min keeps the smaller, max the greater": async ({ kv, prefix, KvU64 }) => {
+  "sum adds, min keeps the smaller, max the greater (W14)": async ({ kv, prefix, KvU64 }) => {
     const key = [...prefix, "a"];
     await kv.set(key, new KvU64(10n));
     const steps: ["sum" | "min" | "max", bigint, bigint][] = [
@@ -40,7 +40,7 @@ export const counters: Cases = {
     }
   },
 
-  "sum wraps around at 2^64": async ({ kv, prefix, KvU64 }) => {
+  "sum wraps around at 2^64 (W14)": async ({ kv, prefix, KvU64 }) => {
     const key = [...prefix, "a"];
     await kv.set(key, new KvU64(MAX));
     await kv.atomic().sum(key, 1n).commit();
@@ -64,13 +64,13 @@ export const counters: Cases = {
     assert.equal(await u64(kv, key), 6n);
   },
 
-  "concurrent sums all count": async ({ kv, prefix }) => {
+  "concurrent sums all count (W22)": async ({ kv, prefix }) => {
     const key = [...prefix, "a"];
     await Promise.all(Array.from({ length: 200 }, () => kv.atomic().sum(key, 3n).commit()));
     assert.equal(await u64(kv, key), 600n);
   },
 
-  "sum, min and max of a stored value of another type fail, and nothing of the write is stored": async ({
+  "sum, min and max of a stored value of another type fail, and nothing of the write is stored (W17)": async ({
     kv,
     prefix,
     KvU64,

@@ -20,7 +20,7 @@ const refusedByDeno =
   };
 
 export const denoOnly: Cases = {
-  "a versionstamped key ends in the versionstamp of its commit": async ({ kv, prefix }) => {
+  "a versionstamped key ends in the versionstamp of its commit (W23)": async ({ kv, prefix }) => {
     const results = [];
     for (let i = 0; i < 5; i++) {
       const key = [...prefix, "log", versionstampOf(kv)];
@@ -56,7 +56,7 @@ export const denoOnly: Cases = {
     );
   },
 
-  "sum adds numbers to numbers and bigints to bigints": async ({ kv, prefix }) => {
+  "sum adds numbers to numbers and bigints to bigints (W18)": async ({ kv, prefix }) => {
     const [number, bigint] = [
       [...prefix, "number"],
       [...prefix, "bigint"],
@@ -74,14 +74,14 @@ export const denoOnly: Cases = {
     }
   },
 
-  "sum of a bigint and a stored KvU64 stays a KvU64": async ({ kv, prefix, KvU64 }) => {
+  "sum of a bigint and a stored KvU64 stays a KvU64 (W18)": async ({ kv, prefix, KvU64 }) => {
     const key = [...prefix, "a"];
     await kv.set(key, new KvU64(2n ** 64n - 1n));
     await sumOf(kv, key, 3n).commit();
     assert.deepEqual((await kv.get(key)).value, new KvU64(2n));
   },
 
-  "mixed sums are refused with a sentence that names both types": async ({ kv, prefix, KvU64 }) => {
+  "mixed sums are refused with a sentence that names both types (W20)": async ({ kv, prefix, KvU64 }) => {
     const stored = { number: 1, bigint: 1n, KvU64: new KvU64(1n), text: "one", bytes: new Uint8Array(8) };
     const put = (name: keyof typeof stored) => kv.set([...prefix, name], stored[name]);
     for (const name of Object.keys(stored)) await put(name as keyof typeof stored);
@@ -102,7 +102,7 @@ export const denoOnly: Cases = {
     }
   },
 
-  "min and max of an operand that is no KvU64 are refused": async ({ kv, prefix }) => {
+  "min and max of an operand that is no KvU64 are refused (W17)": async ({ kv, prefix }) => {
     for (const type of ["min", "max"] as const) {
       const value = 1 as unknown as { readonly value: bigint };
       await assertRefused(
@@ -115,7 +115,7 @@ export const denoOnly: Cases = {
     }
   },
 
-  "-0 is a key of its own, just before 0": async ({ kv, prefix }) => {
+  "-0 is a key of its own, just before 0 (K4)": async ({ kv, prefix }) => {
     await kv.set([...prefix, 0], "zero");
     await kv.set([...prefix, -0], "minus zero");
     await kv.set([...prefix, -Number.MIN_VALUE], "less");
@@ -129,14 +129,14 @@ export const denoOnly: Cases = {
     );
   },
 
-  "expireIn of 0 leaves no entry": async ({ kv, prefix }) => {
+  "expireIn of 0 leaves no entry (W12)": async ({ kv, prefix }) => {
     const key = [...prefix, "a"];
     await kv.set(key, 1);
     await kv.set(key, 2, { expireIn: 0 });
     assert.equal((await kv.get(key)).versionstamp, null);
   },
 
-  "a batchSize of 1,000 is one whole answer of 60 MB": async ({ kv, prefix }) => {
+  "a batchSize of 1,000 is one whole answer of 60 MB (R17)": async ({ kv, prefix }) => {
     const value = new Uint8Array(61_440).fill(7);
     await Promise.all(
       Array.from({ length: 4 }, async (_, worker) => {

@@ -31,7 +31,7 @@ async function sightings(read: () => Promise<boolean>, until: number): Promise<S
 }
 
 export const expiry: Cases = {
-  "an entry is there until its expiry and in no read from then on": async ({ kv, prefix }) => {
+  "an entry is there until its expiry and in no read from then on (R13)": async ({ kv, prefix }) => {
     const expireIn = 700;
     await Promise.all(
       Object.entries(reads).map(async ([name, read]) => {
@@ -59,7 +59,7 @@ export const expiry: Cases = {
     );
   },
 
-  "to a check an expired entry is no entry": async ({ kv, prefix }) => {
+  "to a check an expired entry is no entry (W5)": async ({ kv, prefix }) => {
     const key = [...prefix, "a"];
     const { versionstamp } = await kv.set(key, 1, { expireIn: 200 });
     assert.equal((await kv.atomic().check({ key, versionstamp: null }).set(key, 2).commit()).ok, false);
@@ -69,7 +69,7 @@ export const expiry: Cases = {
     assert.equal((await kv.get(key)).value, 2);
   },
 
-  "to a sum an expired entry is no entry, and the result has no expiry": async ({ kv, prefix, KvU64 }) => {
+  "to a sum an expired entry is no entry, and the result has no expiry (W16)": async ({ kv, prefix, KvU64 }) => {
     const [expired, alive] = [
       [...prefix, "expired"],
       [...prefix, "alive"],
@@ -86,7 +86,7 @@ export const expiry: Cases = {
     );
   },
 
-  "setting again without an expiry keeps the entry, with another one moves its end": async ({ kv, prefix }) => {
+  "setting again without an expiry keeps the entry, with another one moves its end (W9)": async ({ kv, prefix }) => {
     const [kept, sooner, later] = [
       [...prefix, "kept"],
       [...prefix, "sooner"],
@@ -106,7 +106,7 @@ export const expiry: Cases = {
     );
   },
 
-  "an expired entry takes no place in a limited list": async ({ kv, prefix }) => {
+  "an expired entry takes no place in a limited list (R14)": async ({ kv, prefix }) => {
     await kv.set([...prefix, 1], "expires", { expireIn: 100 });
     await kv.set([...prefix, 2], "stays");
     await sleep(120);

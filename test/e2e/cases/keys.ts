@@ -74,7 +74,7 @@ function shuffled<T>(items: readonly T[]): T[] {
 }
 
 export const keys: Cases = {
-  "every type of part is its own key, and list gives them in key order": async ({ kv, prefix }) => {
+  "every type of part is its own key, and list gives them in key order (K2)": async ({ kv, prefix }) => {
     await setAll(kv, shuffled(orderedParts.map((part, i) => [[...prefix, part], i] as const)));
     for (const [i, part] of orderedParts.entries()) {
       const key = [...prefix, part];
@@ -91,7 +91,7 @@ export const keys: Cases = {
     assert.deepEqual(backwards, forwards.toReversed());
   },
 
-  "a key sorts before the keys that it is a prefix of": async ({ kv, prefix }) => {
+  "a key sorts before the keys that it is a prefix of (K3)": async ({ kv, prefix }) => {
     const ordered = [
       ["a"],
       ["a", new Uint8Array(0)],
@@ -110,7 +110,7 @@ export const keys: Cases = {
     );
   },
 
-  "numbers and bigints of the same value are different keys": async ({ kv, prefix }) => {
+  "numbers and bigints of the same value are different keys (K5)": async ({ kv, prefix }) => {
     await kv.set([...prefix, 1], "number");
     await kv.set([...prefix, 1n], "bigint");
     const entries = await kv.getMany<string[]>([
@@ -123,7 +123,7 @@ export const keys: Cases = {
     );
   },
 
-  "ranges of every type of part select by value": async ({ kv, prefix }) => {
+  "ranges of every type of part select by value (R9)": async ({ kv, prefix }) => {
     await setAll(
       kv,
       orderedParts.map((part, i) => [[...prefix, part], i] as const),
@@ -147,14 +147,14 @@ export const keys: Cases = {
     }
   },
 
-  "a key of many parts and types comes back as it was": async ({ kv, prefix }) => {
+  "a key of many parts and types comes back as it was (K7)": async ({ kv, prefix }) => {
     const key = [...prefix, ...orderedParts];
     await kv.set(key, "deep");
     const [entry] = await collect(kv.list({ prefix }));
     assert.deepEqual(entry?.key, key);
   },
 
-  "keys of exactly 2,048 bytes are taken": async ({ kv, prefix, open }) => {
+  "keys of exactly 2,048 bytes are taken (K12)": async ({ kv, prefix, open }) => {
     const size = (parts: readonly KvKeyPart[]): number =>
       parts.reduce<number>((sum, part) => sum + (typeof part === "string" ? part.length + 2 : 9), 0);
     const key = [...prefix, "x".repeat(2048 - size(prefix) - 2)];

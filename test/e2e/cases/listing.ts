@@ -50,14 +50,14 @@ async function selectors(subject: Subject): Promise<(readonly [KvListSelector, K
 }
 
 export const listing: Cases = {
-  "every selector gives its keys in order, in both directions": async (subject) => {
+  "every selector gives its keys in order, in both directions (R9)": async (subject) => {
     for (const [selector, expected] of await selectors(subject)) {
       assert.deepEqual(await keysOf(subject, selector), expected);
       assert.deepEqual(await keysOf(subject, selector, { reverse: true }), expected.toReversed());
     }
   },
 
-  "limit and batchSize cut and batch without losing or repeating an entry": async (subject) => {
+  "limit and batchSize cut and batch without losing or repeating an entry (R10)": async (subject) => {
     for (const [selector, expected] of await selectors(subject)) {
       for (const reverse of [false, true]) {
         const ordered = reverse ? expected.toReversed() : expected;
@@ -82,7 +82,7 @@ export const listing: Cases = {
     }
   },
 
-  "paging with cursors goes through every selector, in both directions": async (subject) => {
+  "paging with cursors goes through every selector, in both directions (R11)": async (subject) => {
     for (const [selector, expected] of await selectors(subject)) {
       for (const reverse of [false, true]) {
         const pages: KvKey[] = [];
@@ -107,7 +107,7 @@ export const listing: Cases = {
     assert.deepEqual(await keysOf(subject, selector, { batchSize: 1, limit: 25 }), rows.slice(0, 25));
   },
 
-  "list gives values and versionstamps as get does": async (subject) => {
+  "list gives values and versionstamps as get does (R12)": async (subject) => {
     const { kv, prefix } = subject;
     await withRows(subject);
     const [entry] = await collect(kv.list({ prefix: [...prefix, "rows"] }, { limit: 1 }));
@@ -115,7 +115,7 @@ export const listing: Cases = {
     assert.deepEqual(entry, await kv.get(entry.key));
   },
 
-  "a prefix does not match the key that equals it": async ({ kv, prefix }) => {
+  "a prefix does not match the key that equals it (R8)": async ({ kv, prefix }) => {
     await setAll(kv, [
       [[...prefix, "p"], 0],
       [[...prefix, "p", "q"], 1],
@@ -127,14 +127,14 @@ export const listing: Cases = {
     );
   },
 
-  "the empty prefix lists the whole database": async (subject) => {
+  "the empty prefix lists the whole database (R8)": async (subject) => {
     const { all } = await withRows(subject);
     const ours = (key: KvKey): boolean => subject.prefix.every((part, i) => key[i] === part);
     const listed = await keysOf(subject, { prefix: [] }, { batchSize: 500 });
     assert.deepEqual(listed.filter(ours), all);
   },
 
-  "an entry that is deleted or set while a list is under way is seen at most once": async (subject) => {
+  "an entry that is deleted or set while a list is under way is seen at most once (R5)": async (subject) => {
     const { kv, prefix } = subject;
     const { rows, at } = await withRows(subject);
     const seen: KvKey[] = [];
@@ -149,7 +149,7 @@ export const listing: Cases = {
     );
   },
 
-  "an eventual list gives the same": async (subject) => {
+  "an eventual list gives the same (R7)": async (subject) => {
     const { rows } = await withRows(subject);
     const selector = { prefix: [...subject.prefix, "rows"] };
     assert.deepEqual(await keysOf(subject, selector, { consistency: "eventual" }), rows);

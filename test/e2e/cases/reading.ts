@@ -3,12 +3,12 @@ import assert from "node:assert/strict";
 import type { Cases } from "./case.ts";
 
 export const reading: Cases = {
-  "get of a key that was never set is null with no versionstamp": async ({ kv, prefix }) => {
+  "get of a key that was never set is null with no versionstamp (R1)": async ({ kv, prefix }) => {
     const key = [...prefix, "nothing"];
     assert.deepEqual(await kv.get(key), { key, value: null, versionstamp: null });
   },
 
-  "get gives the value and the versionstamp that set answered with": async ({ kv, prefix }) => {
+  "get gives the value and the versionstamp that set answered with (R1, R6, S4)": async ({ kv, prefix }) => {
     const key = [...prefix, "a"];
     const { ok, versionstamp } = await kv.set(key, { n: 1 });
     assert.equal(ok, true);
@@ -16,7 +16,7 @@ export const reading: Cases = {
     assert.deepEqual(await kv.get(key), { key, value: { n: 1 }, versionstamp });
   },
 
-  "get does not take a longer key, a shorter one or a neighbour for the key": async ({ kv, prefix }) => {
+  "get does not take a longer key, a shorter one or a neighbour for the key (R1)": async ({ kv, prefix }) => {
     await kv.set([...prefix, "a", "b"], 1);
     await kv.set(prefix, 1);
     await kv.set([...prefix, "aa"], 1);
@@ -24,7 +24,7 @@ export const reading: Cases = {
     assert.equal((await kv.get([...prefix, "a"])).versionstamp, null);
   },
 
-  "an eventual read sees what was written, here where there is one copy": async ({ kv, prefix }) => {
+  "an eventual read sees what was written, here where there is one copy (R7)": async ({ kv, prefix }) => {
     const key = [...prefix, "a"];
     await kv.set(key, 1);
     assert.equal((await kv.get(key, { consistency: "eventual" })).value, 1);
@@ -32,7 +32,7 @@ export const reading: Cases = {
     assert.equal(entry.value, 1);
   },
 
-  "getMany gives entries and nulls in the order asked": async ({ kv, prefix }) => {
+  "getMany gives entries and nulls in the order asked (R3)": async ({ kv, prefix }) => {
     const keys = ["c", "a", "nothing", "b", "a"].map((name) => [...prefix, name]);
     const stamps = new Map<string, string>();
     for (const name of ["a", "b", "c"]) {
@@ -57,7 +57,7 @@ export const reading: Cases = {
     );
   },
 
-  "getMany reads one snapshot while another connection writes": async ({ kv, prefix, open }) => {
+  "getMany reads one snapshot while another connection writes (R4)": async ({ kv, prefix, open }) => {
     const keys = Array.from({ length: 10 }, (_, i) => [...prefix, i]);
     const writer = await open();
     const writing = (async () => {

@@ -61,7 +61,7 @@ class Watch {
 }
 
 export const watching: Cases = {
-  "a watch gives the state of all its keys first": async ({ kv, prefix }) => {
+  "a watch gives the state of all its keys first (O1)": async ({ kv, prefix }) => {
     const keys = ["a", "b", "c"].map((name) => [...prefix, name]);
     const [a = [], b = [], c = []] = keys;
     const first = await kv.set(a, 1);
@@ -75,7 +75,7 @@ export const watching: Cases = {
     await watch.close();
   },
 
-  "sets, deletes, sums and writes of another connection are told": async ({ kv, prefix, open, KvU64 }) => {
+  "sets, deletes, sums and writes of another connection are told (O2)": async ({ kv, prefix, open, KvU64 }) => {
     const [a, b] = [
       [...prefix, "a"],
       [...prefix, "b"],
@@ -97,7 +97,7 @@ export const watching: Cases = {
     other.close();
   },
 
-  "the same value set again is told, for its versionstamp is new": async ({ kv, prefix }) => {
+  "the same value set again is told, for its versionstamp is new (O3)": async ({ kv, prefix }) => {
     const key = [...prefix, "a"];
     await kv.set(key, 1);
     const watch = new Watch(kv, [key]);
@@ -107,7 +107,7 @@ export const watching: Cases = {
     await watch.close();
   },
 
-  "nothing is told of other keys, of failed checks and of deletes of nothing": async ({ kv, prefix }) => {
+  "nothing is told of other keys, of failed checks and of deletes of nothing (O4)": async ({ kv, prefix }) => {
     const [a, b] = [
       [...prefix, "a"],
       [...prefix, "b"],
@@ -123,7 +123,7 @@ export const watching: Cases = {
     await watch.close();
   },
 
-  "an expiry is told within two seconds, and not before it": async ({ kv, prefix }) => {
+  "an expiry is told within two seconds, and not before it (O5)": async ({ kv, prefix }) => {
     const key = [...prefix, "a"];
     const before = Date.now();
     await kv.set(key, 1, { expireIn: 600 });
@@ -135,7 +135,10 @@ export const watching: Cases = {
     await watch.close();
   },
 
-  "keys that are written together are seen together, and the last state always comes": async ({ kv, prefix }) => {
+  "keys that are written together are seen together, and the last state always comes (O2, O6)": async ({
+    kv,
+    prefix,
+  }) => {
     const keys = Array.from({ length: 10 }, (_, i) => [...prefix, i]);
     const write = async (value: number): Promise<void> => {
       const atomic = kv.atomic();
@@ -153,7 +156,7 @@ export const watching: Cases = {
     await watch.close();
   },
 
-  "a slow reader is given the latest state and not all of them": async ({ kv, prefix }) => {
+  "a slow reader is given the latest state and not all of them (O7)": async ({ kv, prefix }) => {
     const keys = Array.from({ length: 10 }, (_, i) => [...prefix, i]);
     const padding = new Uint8Array(60_000);
     const write = async (i: number): Promise<void> => {
@@ -186,7 +189,7 @@ export const watching: Cases = {
     other.close();
   },
 
-  "a key named twice is told twice": async ({ kv, prefix }) => {
+  "a key named twice is told twice (O8)": async ({ kv, prefix }) => {
     const key = [...prefix, "a"];
     await kv.set(key, 1);
     const watch = new Watch(kv, [key, key]);

@@ -8,14 +8,14 @@ async function valueOf(kv: Kv, key: KvKey): Promise<unknown> {
 }
 
 export const writing: Cases = {
-  "set overwrites, and every write has a greater versionstamp": async ({ kv, prefix }) => {
+  "set overwrites, and every write has a greater versionstamp (W9, S2)": async ({ kv, prefix }) => {
     const stamps: string[] = [];
     for (let i = 0; i < 20; i++) stamps.push((await kv.set([...prefix, "a"], i)).versionstamp);
     assert.deepEqual(stamps, [...new Set(stamps)].toSorted());
     assert.deepEqual(await kv.get([...prefix, "a"]), { key: [...prefix, "a"], value: 19, versionstamp: stamps.at(-1) });
   },
 
-  "concurrent writes have versionstamps of their own, and the last one's value stays": async ({ kv, prefix }) => {
+  "concurrent writes have versionstamps of their own, and the last one's value stays (S2)": async ({ kv, prefix }) => {
     const key = [...prefix, "a"];
     const writes = await Promise.all(
       Array.from({ length: 100 }, async (_, i) => ({ i, versionstamp: (await kv.set(key, i)).versionstamp })),
@@ -26,7 +26,7 @@ export const writing: Cases = {
     assert.deepEqual({ i: value, versionstamp }, ordered.at(-1));
   },
 
-  "delete removes an entry, and the key can be set again": async ({ kv, prefix }) => {
+  "delete removes an entry, and the key can be set again (W10)": async ({ kv, prefix }) => {
     const key = [...prefix, "a"];
     await kv.set(key, 1);
     await kv.delete(key);
@@ -35,7 +35,7 @@ export const writing: Cases = {
     assert.equal(await valueOf(kv, key), 2);
   },
 
-  "delete of a key that is not there is no error": async ({ kv, prefix }) => {
+  "delete of a key that is not there is no error (W10)": async ({ kv, prefix }) => {
     await kv.delete([...prefix, "nothing"]);
     assert.equal(
       (
@@ -48,7 +48,7 @@ export const writing: Cases = {
     );
   },
 
-  "the mutations of an atomic write share one versionstamp": async ({ kv, prefix }) => {
+  "the mutations of an atomic write share one versionstamp (W2)": async ({ kv, prefix }) => {
     await kv.set([...prefix, "gone"], 0);
     const result = await kv
       .atomic()
@@ -65,7 +65,7 @@ export const writing: Cases = {
     );
   },
 
-  "later mutations of one key see the earlier ones": async ({ kv, prefix, KvU64 }) => {
+  "later mutations of one key see the earlier ones (W11)": async ({ kv, prefix, KvU64 }) => {
     const [a, b, c] = [
       [...prefix, "a"],
       [...prefix, "b"],
@@ -77,7 +77,7 @@ export const writing: Cases = {
     assert.equal(third.value?.value, new KvU64(11n).value);
   },
 
-  "1,000 mutations are one atomic write": async ({ kv, prefix }) => {
+  "1,000 mutations are one atomic write (W25)": async ({ kv, prefix }) => {
     const write = kv.atomic();
     for (let i = 0; i < 1000; i++) write.set([...prefix, i], i);
     const result = await write.commit();
@@ -90,13 +90,13 @@ export const writing: Cases = {
     assert.equal(count, 1000);
   },
 
-  "an atomic write without anything in it succeeds": async ({ kv }) => {
+  "an atomic write without anything in it succeeds (W7)": async ({ kv }) => {
     const result = await kv.atomic().commit();
     assert.ok(result.ok);
     assert.match(result.versionstamp, /^[0-9a-f]{20}$/);
   },
 
-  "a check for the entry's versionstamp lets the write through": async ({ kv, prefix }) => {
+  "a check for the entry's versionstamp lets the write through (W4)": async ({ kv, prefix }) => {
     const key = [...prefix, "a"];
     await kv.set(key, 1);
     const entry = await kv.get(key);
@@ -104,7 +104,7 @@ export const writing: Cases = {
     assert.equal(await valueOf(kv, key), 2);
   },
 
-  "a check for an older versionstamp fails, and nothing is written": async ({ kv, prefix }) => {
+  "a check for an older versionstamp fails, and nothing is written (W3)": async ({ kv, prefix }) => {
     const [a, b] = [
       [...prefix, "a"],
       [...prefix, "b"],
@@ -128,7 +128,7 @@ export const writing: Cases = {
     );
   },
 
-  "a check for no entry holds for a key never set and for a deleted one, and fails for another": async ({
+  "a check for no entry holds for a key never set and for a deleted one, and fails for another (W5)": async ({
     kv,
     prefix,
   }) => {
@@ -140,14 +140,14 @@ export const writing: Cases = {
     assert.equal((await insert()).ok, true);
   },
 
-  "a check for an entry fails when there is none": async ({ kv, prefix }) => {
+  "a check for an entry fails when there is none (W4)": async ({ kv, prefix }) => {
     const key = [...prefix, "a"];
     const { versionstamp } = await kv.set(key, 1);
     await kv.delete(key);
     assert.equal((await kv.atomic().check({ key, versionstamp }).set(key, 2).commit()).ok, false);
   },
 
-  "an atomic write of checks alone answers with a versionstamp": async ({ kv, prefix }) => {
+  "an atomic write of checks alone answers with a versionstamp (W7)": async ({ kv, prefix }) => {
     const key = [...prefix, "a"];
     const { versionstamp } = await kv.set(key, 1);
     const result = await kv.atomic().check({ key, versionstamp }).commit();
@@ -156,7 +156,7 @@ export const writing: Cases = {
     assert.equal((await kv.get(key)).versionstamp, versionstamp);
   },
 
-  "11 and 100 checks are taken, and one that fails among them stops the write": async ({ kv, prefix }) => {
+  "11 and 100 checks are taken, and one that fails among them stops the write (W25)": async ({ kv, prefix }) => {
     const keys = Array.from({ length: 100 }, (_, i) => [...prefix, "checked", i]);
     const first = kv.atomic();
     for (const key of keys) first.set(key, 1);
@@ -175,7 +175,7 @@ export const writing: Cases = {
     }
   },
 
-  "of writers that race with the same check one wins": async ({ kv, prefix }) => {
+  "of writers that race with the same check one wins (W8)": async ({ kv, prefix }) => {
     const key = [...prefix, "a"];
     await kv.set(key, "start");
     const entry = await kv.get(key);
@@ -189,7 +189,7 @@ export const writing: Cases = {
     );
   },
 
-  "counting with check and retry from many sides loses no count": async ({ kv, prefix }) => {
+  "counting with check and retry from many sides loses no count (W8)": async ({ kv, prefix }) => {
     const key = [...prefix, "count"];
     await kv.set(key, 0);
     const increment = async (): Promise<void> => {

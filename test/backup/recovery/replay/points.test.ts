@@ -71,7 +71,7 @@ async function collect(
 
 describe("points", () => {
   test.for([1, 2])(
-    "are every commit after the first differential, once, both ways, at any page size (seed %i)",
+    "are every commit after the first differential, once, both ways, at any page size (seed %i) (G7)",
     async (seed) => {
       const backup = await written(seed);
       const { points, writer } = backup;
@@ -89,7 +89,7 @@ describe("points", () => {
     },
   );
 
-  test("are the same without a manifest", async () => {
+  test("are the same without a manifest (G11)", async () => {
     const { destination, points } = await written(3);
     const listed = await open(destination, true);
     expect(await collect(listed, asVersion(0), "after", 100)).toEqual(points);
@@ -97,7 +97,7 @@ describe("points", () => {
 });
 
 describe("a moment", () => {
-  test("is rounded down to the commit at or before it; what is outside is refused", async () => {
+  test("is rounded down to the commit at or before it; what is outside is refused (G2)", async () => {
     const { bucket, catalog, points, writer } = await written(4);
     for (const [index, point] of points.entries()) {
       if (index % 7 > 0) continue;
@@ -122,7 +122,7 @@ describe("a moment", () => {
     expect(good(await resolveMoment(bucket, catalog, asVersion(change - 1))).generation.place).toEqual(older?.place);
   });
 
-  test("in a gap is refused with its cause, and one before or after it is not", async () => {
+  test("in a gap is refused with its cause, and one before or after it is not (G4)", async () => {
     const destination = new MemoryDestination();
     const writer = new BackupWriter(destination, databaseId, 6);
     const first = writer.begin();

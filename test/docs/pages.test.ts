@@ -54,6 +54,20 @@ test("every page that a comment of the source names exists", () => {
   expect(named.filter((file) => !existsSync(join(repository, file)))).toEqual([]);
 });
 
+test.each(pages.filter((path) => path !== "README.md"))("%s begins with what its reader can do after it", (path) => {
+  expect(readPage(path)).toMatch(/^# .*\n\nAfter this page /);
+});
+
+/** Words that were hard to read wherever they stood; a sentence with the common word is clearer. */
+const AVOIDED = /\b(but for|for ever|nothing but|whoever|whosoever|reckoned)\b/i;
+
+test.each(pages)("%s has the common word where there is one", (path) => {
+  const lines = readPage(path)
+    .replaceAll(/^ *```.*?^ *```$/gms, "")
+    .replaceAll(/`[^`\n]*`/g, "");
+  expect(lines.split("\n").filter((line) => AVOIDED.test(line))).toEqual([]);
+});
+
 test.each(pages)("every npm script that %s names exists", (path) => {
   const page = readPage(path);
   const text = [...codeWords(page), ...codeBlocks(page).map((block) => block.text)].join("\n");

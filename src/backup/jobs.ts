@@ -6,6 +6,7 @@
  * rows): what is found begun when the object starts was under way when the object died. Progress begins the count anew: deaths at the
  * same place count, those of a server that is often ended do not.
  */
+import { NO_DATABASE } from "../contracts/database.ts";
 import { backoffMs } from "../core/backoff.ts";
 import type { BackupVerificationInfo } from "../contracts/backup-commands.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
@@ -135,6 +136,8 @@ export class BackupJobs {
 
   /** "conflict" while another one runs. The id is new. */
   start(id: string, kind: RestoreJobKind, input: unknown, version: Version | null): RestoreJob | Failure {
+    // Whoever begins it may have waited for something meanwhile.
+    if (this.#closed) return NO_DATABASE;
     migrateBackupTables(this.#storage);
     const running = this.#runningRow();
     if (running !== null) {

@@ -3,7 +3,7 @@
  * `codec/datapath.ts`, in bytes: they are decoded once, in the object, and nothing is structured twice on the way.
  */
 import type { Grant } from "./grant.ts";
-import type { Failure } from "../core/errors.ts";
+import { type Failure, failure } from "../core/errors.ts";
 
 /** The answer is too large for one RPC result: ask the same through `fetch`, which streams it. */
 export interface LargeAnswer {
@@ -45,3 +45,6 @@ export const watchProtocol = { path: "/watch", grantHeader: "x-cairn-grant", ack
 
 /** When a call through `fetch` was made, by its caller's clock, in milliseconds since 1970. */
 export const ASKED_AT_HEADER = "x-cairn-asked-at";
+
+/** What an object answers that holds no database: it never did, or the database was deleted. */
+export const NO_DATABASE = failure("not-found", "There is no such database");

@@ -9,6 +9,7 @@ import { backoffMs } from "../core/backoff.ts";
 import { asUnixMs, type Clock, earliest, type UnixMs } from "../core/clock.ts";
 import type { Timers } from "../core/timers.ts";
 import { DeferredAlarm } from "./deferred-alarm.ts";
+import type { ObjectTables } from "./object-tables.ts";
 import { LATE_MS, UnfinishedTasks } from "./unfinished-tasks.ts";
 
 export interface Task {
@@ -25,7 +26,6 @@ export interface Task {
 
 /** The part of DurableObjectStorage that is needed here. */
 export interface AlarmStorage {
-  readonly sql: SqlStorage;
   getAlarm(): Promise<number | null>;
   setAlarm(at: number): Promise<void>;
   deleteAlarm(): Promise<void>;
@@ -70,6 +70,7 @@ export interface AlarmParts {
 
 export class AlarmClock {
   readonly #storage: AlarmStorage;
+  readonly #tables: ObjectTables;
   readonly #deferred: DeferredAlarm;
   readonly #clock: Clock;
   readonly #timers: Timers;
@@ -83,8 +84,10 @@ export class AlarmClock {
   /** Ends the wait between two looks at what is due. */
   #look: () => void = () => undefined;
 
-  constructor(storage: AlarmStorage, parts: AlarmParts, tasks: readonly Task[]) {
+  /** `tables`: of the same object. */
+  constructor(storage: AlarmStorage, tables: ObjectTables, parts: AlarmParts, tasks: readonly Task[]) {
     this.#storage = storage;
+    this.#tables = tables;
     this.#clock = parts.clock;
     this.#timers = parts.timers;
     this.#tasks = tasks;
@@ -93,16 +96,8 @@ export class AlarmClock {
       set: (at) => this.#setDeferred(at),
       stored: () => storage.sync(),
     });
-    storage.sql.exec(
-      "CREATE TABLE IF NOT EXISTS failed_tasks (name TEXT PRIMARY KEY, attempts INTEGER NOT NULL, retry_at INTEGER NOT NULL, error TEXT NOT NULL)",
-    );
-    const rows = storage.sql.exec<{ name: string; attempts: number; retry_at: number }>(
-      "SELECT name, attempts, retry_at FROM failed_tasks",
-    );
-    for (const { name, attempts, retry_at } of rows) {
-      this.#failed.set(name, { attempts, retryAt: asUnixMs(retry_at) });
-    }
-    this.#unfinished = new UnfinishedTasks(storage.sql, this.#clock, parts.random);
+    this.#readFailed();
+    this.#unfinished = new UnfinishedTasks(tables, this.#clock, parts.random);
   }
 
   /** Learns where the alarm stands and has it set if that is not early enough. To be awaited before the first request. */
@@ -222,9 +217,19 @@ export class AlarmClock {
     this.#unfinished.suspect(due.map(({ name }) => name));
   }
 
+  #readFailed(): void {
+    if (!this.#tables.has("failed_tasks")) return;
+    const rows = this.#tables.storage.sql.exec<{ name: string; attempts: number; retry_at: number }>(
+      "SELECT name, attempts, retry_at FROM failed_tasks",
+    );
+    for (const { name, attempts, retry_at } of rows) {
+      this.#failed.set(name, { attempts, retryAt: asUnixMs(retry_at) });
+    }
+  }
+
   #succeeded(task: Task): void {
     if (this.#stopped || !this.#failed.delete(task.name)) return;
-    this.#storage.sql.exec("DELETE FROM failed_tasks WHERE name = ?1", task.name);
+    this.#tables.storage.sql.exec("DELETE FROM failed_tasks WHERE name = ?1", task.name);
   }
 
   #hasFailed(task: Task, error: unknown): void {
@@ -235,7 +240,8 @@ export class AlarmClock {
     const retryAt = asUnixMs(this.#clock.now() + delay);
     this.#failed.set(task.name, { attempts, retryAt });
     console.error(`task ${task.name} failed (attempt ${attempts}, next in ${delay} ms): ${String(error)}`);
-    this.#storage.sql.exec(
+    this.#tables.make("failed_tasks");
+    this.#tables.storage.sql.exec(
       `INSERT INTO failed_tasks (name, attempts, retry_at, error) VALUES (?1, ?2, ?3, ?4)
        ON CONFLICT (name) DO UPDATE SET attempts = excluded.attempts, retry_at = excluded.retry_at, error = excluded.error`,
       task.name,

@@ -6,9 +6,8 @@
 import { BACKUP_NEWS_AFTER_MS, type BackupHealth, healthOf, nextHealthAt } from "../contracts/backup-health.ts";
 import type { BackupInfo } from "../contracts/backup-commands.ts";
 import { asUnixMs, type Clock, earliest, type UnixMs } from "../core/clock.ts";
-import { hasTable } from "../core/migrations.ts";
-import type { Sql } from "../core/storage.ts";
 import type { Task } from "./alarm-clock.ts";
+import type { ObjectTables } from "./object-tables.ts";
 
 const NUMBERS_EVERY_MS = 15 * 60 * 1000;
 
@@ -16,7 +15,7 @@ const NUMBERS_EVERY_MS = 15 * 60 * 1000;
 const SPREAD_MS = 30_000;
 
 export interface BackupReportOptions {
-  readonly sql: Sql;
+  readonly tables: ObjectTables;
   readonly clock: Clock;
   readonly databaseId: string;
   /** null: the database has none. */
@@ -69,21 +68,20 @@ export class BackupReportTask implements Task {
   }
 
   #read(): Told | null {
-    const { sql } = this.#options;
-    if (!hasTable(sql, "backup_report")) return null;
-    const [row] = sql.exec<{ health: string; at: number }>("SELECT health, at FROM backup_report").toArray();
+    const { tables } = this.#options;
+    if (!tables.has("backup_report")) return null;
+    const [row] = tables.storage.sql
+      .exec<{ health: string; at: number }>("SELECT health, at FROM backup_report")
+      .toArray();
     // Written below, from a value of this type.
     return row === undefined ? null : { health: JSON.parse(row.health) as BackupHealth, at: asUnixMs(row.at) };
   }
 
   #note(told: Told | null): void {
-    const { sql } = this.#options;
+    const { tables } = this.#options;
+    const { sql } = tables.storage;
     this.#told = told;
-    sql.exec(
-      `CREATE TABLE IF NOT EXISTS backup_report (
-         only INTEGER PRIMARY KEY CHECK (only = 1), health TEXT NOT NULL, at INTEGER NOT NULL
-       )`,
-    );
+    tables.make("backup_report");
     if (told === null) {
       sql.exec("DELETE FROM backup_report");
       return;

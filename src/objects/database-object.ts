@@ -1,12 +1,9 @@
 /**
  * The Durable Object of one database: a thin shell that hands requests to the engine and wires it to storage, alarm and sockets.
- * It holds no rules of its own. An object that was never initialised has no schema, writes nothing and refuses; so does one that
- * was deleted, for good.
+ * It holds no rules of its own. What an object is, and what it may become, is said in `lifecycle.ts`. One that was never initialised
+ * has no schema, writes nothing and refuses; so does one that was deleted, for good.
  */
 import { DurableObject } from "cloudflare:workers";
-import { discardCopies } from "../backup/recovery/past-states.ts";
-import type { RestoreService } from "../backup/recovery/restore-service.ts";
-import { deletionOrder } from "../backup/continuous/deletion.ts";
 import type { BackupAnswer, BackupCommand, BackupDeletionOrder } from "../contracts/backup-commands.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { type Access, admittedRanges, type Grant, refusedAccess, refusedWrite } from "../contracts/grant.ts";
@@ -20,7 +17,6 @@ import { type Failure, failure } from "../core/errors.ts";
 import { MAX_RPC_ANSWER_BYTES } from "../core/limits.ts";
 import type { DatabaseSetup, DatabaseStats } from "../contracts/management.ts";
 import {
-  deletionName,
   type PastInfo,
   type PastRoom,
   type ReceiveOrder,
@@ -29,99 +25,68 @@ import {
   type RestoreJob,
 } from "../contracts/restore-commands.ts";
 import { versionstampHex } from "../core/versionstamp.ts";
-import { isInitialized } from "../engine/engine-schema.ts";
 import { isWatched, type OpenDatabase, openDatabase } from "./database-wiring.ts";
-import { isDeletion, type OpenDeletion, openDeletion } from "./deletion-wiring.ts";
+import { type OpenDeletion, openDeletion } from "./deletion-wiring.ts";
 import { ClockWatch, STARTS_ANEW } from "./clock-watch.ts";
-import { bury, claim, identityOf, wasSending } from "./identity.ts";
-import { ASKED_AT_HEADER, type LargeAnswer, watchProtocol } from "../contracts/database.ts";
+import { ASKED_AT_HEADER, type LargeAnswer, NO_DATABASE, watchProtocol } from "../contracts/database.ts";
 import type { Env } from "./env.ts";
+import { Lifecycle } from "./lifecycle.ts";
 import type { DatabaseRole } from "./roles.ts";
-import type { Mode } from "./object-mode.ts";
-import { isVacant, modeFor, objectIn } from "./restore-wiring.ts";
+import { objectIn } from "./restore-wiring.ts";
 import { systemClock } from "./system.ts";
 import { endSockets } from "./watch-sockets.ts";
 
 export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
-  /** Only once there is a database here. */
-  #open: OpenDatabase | null = null;
-  /** Instead of a database: the object deletes the backup of one. */
-  #deletion: OpenDeletion | null = null;
+  readonly #life: Lifecycle<OpenDatabase, OpenDeletion>;
   readonly #clockWatch = new ClockWatch(systemClock, () => void this.#startAnew());
-  /** Fillings begin one after the other: the same order may come again while it is begun. */
-  #filling: Promise<unknown> = Promise.resolve();
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    const identity = identityOf(ctx.storage.sql);
-    const setup = identity.state === "live" ? identity.setup : null;
-    // What has entries and no identity holds a state of the past, or tries a backup out.
-    const isScratch = identity.state === "unknown" && isInitialized(ctx.storage);
-    if (setup !== null || isScratch) void ctx.blockConcurrencyWhile(() => this.#restart(setup));
-    else if (identity.state === "unknown" && isDeletion(ctx.storage)) {
-      void ctx.blockConcurrencyWhile(async () => void (await this.#openDeletion()));
-    }
-  }
-
-  async initialize(setup: DatabaseSetup): Promise<{ readonly initialized: true } | Failure> {
-    return this.ctx.blockConcurrencyWhile(async () => {
-      const { storage } = this.ctx;
-      const identity = identityOf(storage.sql);
-      const given = JSON.stringify(setup);
-      if (identity.state === "deleted")
-        return failure("conflict", "This database was deleted, and its id is not used again");
-      if (identity.state === "live") {
-        if (JSON.stringify(identity.setup) === given) return { initialized: true };
-        return failure("conflict", "There is another database with this id");
-      }
-      storage.transactionSync(() => claim(storage.sql, setup));
-      await this.#start(setup);
-      return { initialized: true };
+    const erase = () => this.#life.erase();
+    this.#life = new Lifecycle({
+      storage: ctx.storage,
+      clock: systemClock,
+      name: ctx.id.name ?? ctx.id.toString(),
+      alone: (work) => ctx.blockConcurrencyWhile(work),
+      openDatabase: (tables, setup) => openDatabase({ ctx, tables, env, setup, erase }),
+      openDeletion: (tables) => openDeletion({ ctx, tables, clock: systemClock, env, erase }),
+      endSockets: (why) => endSockets(ctx.getWebSockets(), why),
+      object: (jurisdiction, name) => objectIn(env, jurisdiction, name),
     });
   }
 
-  async revoke(tokenId: string, until: UnixMs): Promise<void> {
-    const sockets = this.ctx.getWebSockets(tokenId);
-    this.#open?.revocations.add(tokenId, until, systemClock.now());
-    this.#open?.watches.forget(sockets);
-    endSockets(sockets, REVOKED);
-    await this.#open?.restores.revokeInPast({ tokenId, until });
+  initialize(setup: DatabaseSetup): Promise<{ readonly initialized: true } | Failure> {
+    return this.#life.initialize(setup);
   }
 
-  async wipe({ deleteBackups }: { readonly deleteBackups: boolean }): Promise<void> {
-    const { storage } = this.ctx;
-    const open = this.#open;
-    const identity = identityOf(storage.sql);
-    this.#open = null;
-    open?.commits.close(NO_DATABASE);
-    open?.largeReads.close(NO_DATABASE);
-    open?.alarms.stop();
-    open?.restores.close();
-    const sending = open?.backup.isBusy ?? false;
-    open?.backup.close();
-    // Marked first, so that a kill in between leaves no database; marked again, because the mark goes with the rest.
-    bury(storage.sql, { sending });
-    open?.watches.close();
-    endSockets(this.ctx.getWebSockets(), NO_DATABASE);
-    // Its copies first: where they are is known here alone. What fails here is asked for again.
-    if (open !== null) {
-      await open.restores.closePast();
-    } else if (identity.state !== "unknown" && identity.setup !== null) {
-      const { databaseId, jurisdiction } = identity.setup;
-      await discardCopies(storage, (name) => objectIn(this.env, jurisdiction, name), databaseId);
-    }
-    if (deleteBackups && identity.state !== "unknown" && identity.setup !== null) {
-      await this.#leaveBackup(identity.setup);
-    }
-    await storage.deleteAlarm();
-    await storage.deleteAll();
-    bury(storage.sql);
-    await storage.sync();
+  wipe(options: { readonly deleteBackups: boolean }): Promise<void> {
+    return this.#life.wipe(options);
+  }
+
+  receive(order: ReceiveOrder): Promise<{ readonly ok: true; readonly job: RestoreJob } | Failure> {
+    return this.#life.receive(order);
+  }
+
+  discard(): Promise<{ readonly ok: true } | Failure> {
+    return this.#life.discard();
+  }
+
+  deleteBackup(order: BackupDeletionOrder): Promise<{ readonly ok: true } | Failure> {
+    return this.#life.deleteBackup(order);
+  }
+
+  async revoke(tokenId: string, until: UnixMs): Promise<void> {
+    const { database } = this.#life;
+    const sockets = this.ctx.getWebSockets(tokenId);
+    database?.revocations.add(tokenId, until, systemClock.now());
+    database?.watches.forget(sockets);
+    endSockets(sockets, REVOKED);
+    await database?.restores.revokeInPast({ tokenId, until });
   }
 
   async stats(): Promise<DatabaseStats | Failure> {
-    if (this.#open === null) return NO_DATABASE;
-    const { database, backup } = this.#open;
+    if (this.#life.database === null) return NO_DATABASE;
+    const { database, backup } = this.#life.database;
     const { reads, writes, readUnits, writeUnits } = database.counters();
     return {
       entries: database.countEntries(),
@@ -162,8 +127,8 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
 
   async backup(command: BackupCommand, askedAt?: UnixMs): Promise<BackupAnswer> {
     if (!this.#goesOn(askedAt)) return STARTS_ANEW;
-    if (this.#open === null) return NO_DATABASE;
-    const { alarms, backup, backupReport, mode } = this.#open;
+    if (this.#life.database === null) return NO_DATABASE;
+    const { alarms, backup, backupReport, mode } = this.#life.database;
     alarms.rescue();
     const refused = mode.refusal("write");
     if (refused !== null) return refused;
@@ -175,42 +140,16 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
 
   async restore(command: RestoreCommand, askedAt?: UnixMs): Promise<RestoreAnswer | Failure> {
     if (!this.#goesOn(askedAt)) return STARTS_ANEW;
-    this.#deletion?.alarms.rescue();
-    if (this.#open === null) return this.#deletion?.deletion.run(command) ?? NO_DATABASE;
-    this.#open.alarms.rescue();
-    if (command.command !== "restore from") return this.#open.restores.run(command);
-    return this.#fill(this.#open, "restoring", command.jobId, (restores) => restores.run(command));
-  }
-
-  async receive(order: ReceiveOrder): Promise<{ readonly ok: true; readonly job: RestoreJob } | Failure> {
-    const isNew = this.#open === null;
-    // A fork is made into a database that the directory has made; anything else into an object that is nobody's.
-    if (isNew && order.purpose !== "fork" && identityOf(this.ctx.storage.sql).state === "unknown") {
-      await this.ctx.blockConcurrencyWhile(async () => {
-        if (this.#open === null) await this.#start(null);
-      });
-    }
-    const open = this.#open;
-    if (open === null) return NO_DATABASE;
-    for (const { tokenId, until } of order.purpose === "past" ? order.revoked : []) {
-      open.revocations.add(tokenId, until, systemClock.now());
-    }
-    const begun = await this.#fill(open, modeFor(order.purpose), order.jobId, (restores) => restores.receive(order));
-    if (!begun.ok && isNew) await this.#erase();
-    return begun;
-  }
-
-  async discard(): Promise<{ readonly ok: true } | Failure> {
-    if (identityOf(this.ctx.storage.sql).state !== "unknown") {
-      return failure("conflict", "This is a database: it is deleted otherwise");
-    }
-    await this.#erase();
-    return { ok: true };
+    const { database, deletion } = this.#life;
+    (database ?? deletion)?.alarms.rescue();
+    if (database === null) return deletion?.deletion.run(command) ?? NO_DATABASE;
+    return command.command === "restore from" ? this.#life.fill(command) : database.restores.run(command);
   }
 
   async lastUse(): Promise<UnixMs | null> {
-    if (this.#open === null) return null;
-    return isWatched(this.ctx) ? systemClock.now() : this.#open.mode.usedAt;
+    const { database } = this.#life;
+    if (database === null) return null;
+    return isWatched(this.ctx) ? systemClock.now() : database.mode.usedAt;
   }
 
   async openPast(grant: Grant, at: string, room: PastRoom, askedAt?: UnixMs): Promise<PastInfo | Failure> {
@@ -219,16 +158,6 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     const answer = await open.restores.run({ command: "past", at, room });
     if (!answer.ok) return answer;
     return answer.kind === "past" ? answer.past : failure("internal", "The database answered another question.");
-  }
-
-  async deleteBackup(order: BackupDeletionOrder): Promise<{ readonly ok: true } | Failure> {
-    const { storage } = this.ctx;
-    if (identityOf(storage.sql).state !== "unknown" || isInitialized(storage)) {
-      return failure("conflict", "This object is something else");
-    }
-    const { deletion } = this.#deletion ?? (await this.ctx.blockConcurrencyWhile(() => this.#openDeletion()));
-    deletion.take(order);
-    return { ok: true };
   }
 
   override async fetch(request: Request): Promise<Response> {
@@ -246,19 +175,19 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
   }
 
   override async alarm(info?: AlarmInvocationInfo): Promise<void> {
-    await (this.#open ?? this.#deletion)?.alarms.ring(info?.isRetry);
+    await (this.#life.database ?? this.#life.deletion)?.alarms.ring(info?.isRetry);
   }
 
   override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): void {
-    this.#open?.watches.message(socket, message);
+    this.#life.database?.watches.message(socket, message);
   }
 
   override webSocketClose(socket: WebSocket): void {
-    this.#open?.watches.closed(socket);
+    this.#life.database?.watches.closed(socket);
   }
 
   override webSocketError(socket: WebSocket): void {
-    this.#open?.watches.closed(socket);
+    this.#life.database?.watches.closed(socket);
   }
 
   #acceptWatch(open: OpenDatabase, grant: Grant): Response {
@@ -268,90 +197,11 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     return new Response(null, { status: 101, webSocket: client });
   }
 
-  /** Has this object filled from a backup. Until it is whole it is of that mode; if nothing comes of it, it is as it was. */
-  async #fill<T extends { readonly ok: true }>(
-    open: OpenDatabase,
-    becoming: Mode,
-    jobId: string,
-    begin: (restores: RestoreService) => Promise<T | Failure>,
-  ): Promise<T | Failure> {
-    const begun = this.#filling.then(async () => {
-      const { database, mode, restores } = open;
-      if (this.#open !== open) return NO_DATABASE;
-      if (restores.knows(jobId)) return begin(restores);
-      if (!isVacant(database, mode)) {
-        return failure(
-          "conflict",
-          "This database is not empty: a backup is restored into a new one, or into its own in place",
-        );
-      }
-      const before = mode.mode;
-      mode.become(becoming);
-      const outcome = await begin(restores);
-      if (!outcome.ok && this.#open === open) mode.become(before);
-      return outcome;
-    });
-    this.#filling = begun.catch(() => undefined);
-    return begun;
-  }
-
-  /** Before the data goes, its backup is another object's to delete: whatever happens after, it will be. */
-  async #leaveBackup({ databaseId, jurisdiction }: DatabaseSetup): Promise<void> {
-    const { storage } = this.ctx;
-    const order = deletionOrder(storage, wasSending(storage.sql), systemClock.now());
-    if (order === null) return;
-    const taken = await objectIn(this.env, jurisdiction, deletionName(databaseId)).deleteBackup(order);
-    if (!taken.ok) throw new Error(taken.message);
-  }
-
-  async #openDeletion(): Promise<OpenDeletion> {
-    const { ctx, env } = this;
-    this.#deletion ??= await openDeletion({
-      ctx,
-      clock: systemClock,
-      env,
-      erase: () => this.#erase(),
-    });
-    return this.#deletion;
-  }
-
-  /** As if nothing had ever been here. Who still reads it is to ask again. */
-  async #erase(): Promise<void> {
-    await this.ctx.blockConcurrencyWhile(async () => {
-      this.#open?.commits.close(STATE_IS_GONE);
-      this.#open?.largeReads.close(STATE_IS_GONE);
-      this.#open?.watches.close();
-      this.#open?.alarms.stop();
-      this.#open?.restores.close();
-      this.#open = null;
-      this.#deletion?.alarms.stop();
-      this.#deletion = null;
-      endSockets(this.ctx.getWebSockets(), STATE_IS_GONE);
-      await this.ctx.storage.deleteAlarm();
-      await this.ctx.storage.deleteAll();
-    });
-  }
-
-  /** What is thrown here makes the platform start the object anew at the next request, and the client learns only that. */
-  async #restart(setup: DatabaseSetup | null): Promise<void> {
-    try {
-      await this.#start(setup);
-    } catch (error) {
-      console.error(`the database ${setup?.databaseId ?? this.ctx.id.name} does not start`, error);
-      throw error;
-    }
-  }
-
   /** What is counted and stored is kept; whatever is under way is asked again. */
   async #startAnew(): Promise<void> {
-    this.#open?.database.saveCounters();
+    this.#life.database?.database.saveCounters();
     await this.ctx.storage.sync();
     this.ctx.abort(STARTS_ANEW.message);
-  }
-
-  async #start(setup: DatabaseSetup | null): Promise<void> {
-    const { ctx, env } = this;
-    this.#open = await openDatabase({ ctx, env, setup, erase: () => this.#erase() });
   }
 
   /** False: the object starts anew. `askedAt`: by the caller's clock; undefined: the caller has none that is better than its own. */
@@ -362,7 +212,7 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
   /** The open database, if there is one and the grant allows this: it must not be over by the caller's clock. */
   #allow(grant: Grant, access: Access, askedAt: UnixMs = systemClock.now()): OpenDatabase | Failure {
     if (!this.#goesOn(askedAt)) return STARTS_ANEW;
-    const open = this.#open;
+    const open = this.#life.database;
     if (open === null) return NO_DATABASE;
     open.alarms.rescue();
     if (open.revocations.has(grant.tokenId)) return REVOKED;
@@ -373,9 +223,7 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
 /** About what a decoded mutation takes in memory beside its bytes. */
 const DECODED_MUTATION_BYTES = 500;
 
-const NO_DATABASE = failure("not-found", "There is no such database");
 const REVOKED = failure("unauthenticated", "The token was revoked");
-const STATE_IS_GONE = failure("unavailable", "This state of the past is being wiped: try again");
 
 function askedAtOf({ headers }: Request): UnixMs | undefined {
   const text = headers.get(ASKED_AT_HEADER);

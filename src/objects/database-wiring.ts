@@ -3,7 +3,7 @@ import type { Backup } from "../backup/continuous/backup.ts";
 import type { RestoreService } from "../backup/recovery/restore-service.ts";
 import type { UnixMs } from "../core/clock.ts";
 import type { DatabaseSetup } from "../contracts/management.ts";
-import { MAX_DATABASE_BYTES } from "../core/limits.ts";
+import { MAX_DATABASE_BYTES, MAX_PROCESS_ANSWER_BYTES } from "../core/limits.ts";
 import { Database } from "../engine/database.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import { BackupReportTask } from "./backup-report-task.ts";
@@ -13,11 +13,12 @@ import { CountersTask } from "./counters-task.ts";
 import { askDisk, DiskSpace } from "./disk-space.ts";
 import type { Env } from "./env.ts";
 import { alarmForExpiry, expiryTask } from "./expiry-task.ts";
-import { MAX_PROCESS_ANSWER_BYTES } from "../core/limits.ts";
 import { AnswerMemory } from "./answer-memory.ts";
 import { LargeReads } from "./large-reads.ts";
+import type { HeldDatabase } from "./lifecycle.ts";
 import { ObjectMode } from "./object-mode.ts";
-import { databaseRestores } from "./restore-wiring.ts";
+import type { ObjectTables } from "./object-tables.ts";
+import { databaseRestores, refusalToFill } from "./restore-wiring.ts";
 import { Revocations } from "./revocations.ts";
 import { Room } from "./room.ts";
 import { organizationStub } from "./stubs.ts";
@@ -25,7 +26,7 @@ import { alarmParts, systemClock, systemTimers } from "./system.ts";
 import { UsageTask } from "./usage-task.ts";
 import { WatchSockets } from "./watch-sockets.ts";
 
-export interface OpenDatabase {
+export interface OpenDatabase extends HeldDatabase {
   readonly database: Database;
   readonly commits: CommitQueue;
   readonly room: Room;
@@ -42,6 +43,7 @@ export interface OpenDatabase {
 
 export interface DatabaseParts {
   readonly ctx: DurableObjectState;
+  readonly tables: ObjectTables;
   readonly env: Env;
   /** null: it is nobody's. */
   readonly setup: DatabaseSetup | null;
@@ -49,11 +51,11 @@ export interface DatabaseParts {
   readonly erase: () => Promise<void>;
 }
 
-/** Makes or migrates the tables, and sets the alarm. */
 /** Of all objects in this process. */
 const answerMemory = new AnswerMemory(MAX_PROCESS_ANSWER_BYTES, systemClock);
 
-export async function openDatabase({ ctx, env, setup, erase }: DatabaseParts): Promise<OpenDatabase> {
+/** Makes or migrates the tables, and sets the alarm. */
+export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseParts): Promise<OpenDatabase> {
   const { storage } = ctx;
   // Set just below, before anything can read, set an expiry or commit.
   let alarms: AlarmClock | null = null;
@@ -74,13 +76,13 @@ export async function openDatabase({ ctx, env, setup, erase }: DatabaseParts): P
     onError: logError,
   });
   // What is nobody's database is never open: it holds nothing until a backup was brought there.
-  const mode = new ObjectMode(storage, systemClock, setup === null ? "check" : "open");
+  const mode = new ObjectMode(tables, systemClock, setup === null ? "check" : "open");
   const dueBy = (at: UnixMs) => alarms?.dueBy(at);
   const common = { storage, database, clock: systemClock, env, dueBy };
   backup = databaseBackup(common);
   const objectName = setup?.databaseId ?? ctx.id.name ?? ctx.id.toString();
   const jurisdiction = setup?.jurisdiction ?? null;
-  const revocations = new Revocations(storage.sql);
+  const revocations = new Revocations(tables);
   const revoked = () => revocations.list();
   const room = new Room({
     sql: storage.sql,
@@ -90,10 +92,10 @@ export async function openDatabase({ ctx, env, setup, erase }: DatabaseParts): P
     limit: env.DISK === undefined ? MAX_DATABASE_BYTES : Number.POSITIVE_INFINITY,
   });
   const restores = databaseRestores({ ...common, room, backup, mode, revoked, objectName, jurisdiction });
-  const backupReport = setup === null ? null : backupReportOf(backup, setup, ctx, env);
+  const backupReport = setup === null ? null : backupReportOf(backup, setup, tables, env);
   // An object that is no database of anybody's, but holds a state of the past or tries a backup out, is not metered.
-  if (setup !== null) uses = [new CountersTask(database, systemClock), usageOf(database, setup, ctx, env)];
-  alarms = new AlarmClock(storage, alarmParts(ctx.id), [
+  if (setup !== null) uses = [new CountersTask(database, systemClock), usageOf(database, setup, tables, env)];
+  alarms = new AlarmClock(storage, tables, alarmParts(ctx.id), [
     expiryTask(database, () => mode.mode === "open"),
     ...uses,
     ...backup.tasks,
@@ -103,28 +105,36 @@ export async function openDatabase({ ctx, env, setup, erase }: DatabaseParts): P
     mode.idleTask(() => isWatched(ctx), erase),
   ]);
   await alarms.start();
-  return {
+  const held = { database, alarms, backup, backupReport, mode, restores, room, revocations };
+  const commits = new CommitQueue({
+    commit: (writes) => database.commit(writes),
+    flushed: () => storage.sync(),
+    onError: logError,
+  });
+  const watches = new WatchSockets(database.watches, ctx.getWebSockets(), systemClock, systemTimers);
+  const largeReads = new LargeReads({
     database,
-    alarms,
-    backup,
-    backupReport,
-    mode,
-    restores,
-    room,
-    commits: new CommitQueue({
-      commit: (writes) => database.commit(writes),
-      flushed: () => storage.sync(),
-      onError: logError,
-    }),
-    watches: new WatchSockets(database.watches, ctx.getWebSockets(), systemClock, systemTimers),
-    largeReads: new LargeReads({
-      database,
-      clock: systemClock,
-      timers: systemTimers,
-      memory: answerMemory,
-      owner: setup?.organizationId ?? objectName,
-    }),
-    revocations,
+    clock: systemClock,
+    timers: systemTimers,
+    memory: answerMemory,
+    owner: setup?.organizationId ?? objectName,
+  });
+  return {
+    ...held,
+    commits,
+    watches,
+    largeReads,
+    refusalToFill: (purpose) => refusalToFill(purpose, database, mode),
+    close: (why) => {
+      commits.close(why);
+      largeReads.close(why);
+      held.alarms.stop();
+      restores.close();
+      const isSending = held.backup.isBusy;
+      held.backup.close();
+      watches.close();
+      return { isSending };
+    },
   };
 }
 
@@ -136,11 +146,11 @@ export function isWatched(ctx: DurableObjectState): boolean {
 function usageOf(
   database: Database,
   { organizationId, databaseId }: DatabaseSetup,
-  { storage }: DurableObjectState,
+  tables: ObjectTables,
   env: Env,
 ): UsageTask {
   return new UsageTask({
-    sql: storage.sql,
+    tables,
     database,
     clock: systemClock,
     report: (counters, usedAt) => organizationStub(env, organizationId).reportUsage(databaseId, counters, usedAt),
@@ -150,11 +160,11 @@ function usageOf(
 function backupReportOf(
   backup: Backup,
   { organizationId, databaseId }: DatabaseSetup,
-  { storage }: DurableObjectState,
+  tables: ObjectTables,
   env: Env,
 ): BackupReportTask {
   return new BackupReportTask({
-    sql: storage.sql,
+    tables,
     clock: systemClock,
     databaseId,
     info: () => backup.info(),

@@ -1,31 +1,27 @@
 /** Builds what deletes a backup, in an object that is nothing else: it has the tables of jobs and none of a database. */
 import { BackupDeletion } from "../backup/continuous/deletion.ts";
-import { hasBackupTables } from "../backup/backup-schema.ts";
 import type { Clock } from "../core/clock.ts";
-import { isInitialized } from "../engine/engine-schema.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import { openDestination, secretBox, timingBy } from "./backup-wiring.ts";
 import type { Env } from "./env.ts";
+import type { HeldDeletion } from "./lifecycle.ts";
+import type { ObjectTables } from "./object-tables.ts";
 import { alarmParts } from "./system.ts";
 
-export interface OpenDeletion {
+export interface OpenDeletion extends HeldDeletion {
   readonly deletion: BackupDeletion;
   readonly alarms: AlarmClock;
 }
 
 export interface DeletionParts {
   readonly ctx: DurableObjectState;
+  readonly tables: ObjectTables;
   readonly clock: Clock;
   readonly env: Env;
   readonly erase: () => Promise<void>;
 }
 
-/** Whether the object was given a backup to delete. To be asked only of one that is no database's (`identityOf`: unknown). */
-export function isDeletion(storage: DurableObjectStorage): boolean {
-  return hasBackupTables(storage) && !isInitialized(storage);
-}
-
-export async function openDeletion({ ctx, clock, env, erase }: DeletionParts): Promise<OpenDeletion> {
+export async function openDeletion({ ctx, tables, clock, env, erase }: DeletionParts): Promise<OpenDeletion> {
   const { storage } = ctx;
   const timing = timingBy(clock);
   const deletion = new BackupDeletion({
@@ -36,7 +32,7 @@ export async function openDeletion({ ctx, clock, env, erase }: DeletionParts): P
     openDestination: (destination, credentials) => openDestination(destination, credentials, env, timing),
     dueBy: (at) => alarms.dueBy(at),
   });
-  const alarms = new AlarmClock(storage, alarmParts(ctx.id), deletion.tasks);
+  const alarms = new AlarmClock(storage, tables, alarmParts(ctx.id), deletion.tasks);
   await alarms.start();
-  return { deletion, alarms };
+  return { deletion, alarms, take: (order) => deletion.take(order), close: () => alarms.stop() };
 }

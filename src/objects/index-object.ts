@@ -5,6 +5,7 @@ import type { Caller, CreatedOrganization, NewOrganization, Page } from "../cont
 import { OrganizationIndex } from "../directory/organization-index.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import type { Env } from "./env.ts";
+import { ObjectTables } from "./object-tables.ts";
 import type { IndexRole } from "./roles.ts";
 import { organizationStub } from "./stubs.ts";
 import { alarmParts, systemClock } from "./system.ts";
@@ -21,7 +22,7 @@ export class IndexObject extends DurableObject<Env> implements IndexRole {
       dueBy: (at) => this.#alarms.dueBy(at),
     });
     this.#index = index;
-    this.#alarms = new AlarmClock(ctx.storage, alarmParts(ctx.id), [
+    this.#alarms = new AlarmClock(ctx.storage, new ObjectTables(ctx.storage), alarmParts(ctx.id), [
       { name: "organizations", dueAt: () => index.dueAt(), run: () => index.work() },
     ]);
     void ctx.blockConcurrencyWhile(() => this.#alarms.start());

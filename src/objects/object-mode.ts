@@ -1,15 +1,15 @@
 /**
  * What an object is for. Most hold a database that is open to everybody. Some are being filled from a backup, hold a state of the
- * past that can only be read, or try a backup out. Kept with the engine's own rows, so that it changes with the state.
+ * past that can only be read, or try a backup out. Which may become which is said in `lifecycle.ts`.
  */
+import { NO_DATABASE } from "../contracts/database.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { PAST_STATE_IDLE_MS } from "../core/limits.ts";
 import { PAST_IS_BEING_BUILT } from "../contracts/restore-commands.ts";
 import { type Access, PAST_IS_READ_ONLY } from "../contracts/grant.ts";
-import type { SyncStorage } from "../core/storage.ts";
-import { asVersion, timeOfVersion } from "../core/versionstamp.ts";
 import type { Task } from "./alarm-clock.ts";
+import type { ObjectTables } from "./object-tables.ts";
 
 export type Mode =
   | "open"
@@ -27,8 +27,27 @@ const USE_NOTED_EVERY_MS = 60_000;
 /** No trial takes this long, and nobody waits so long for a state without asking. */
 const FORGOTTEN_AFTER_MS = 24 * 60 * 60 * 1000;
 
+interface StoredMode {
+  readonly mode: Mode;
+  /** The time that expiry is judged by; null: the clock's. */
+  readonly asOf: UnixMs | null;
+  readonly usedAt: UnixMs;
+}
+
+/** null: nothing is stored, and the object is what it began as. */
+export function storedMode(tables: ObjectTables): StoredMode | null {
+  if (!tables.has("mode")) return null;
+  const [row] = tables.storage.sql
+    .exec<{ mode: string; as_of_ms: number | null; used_at: number }>("SELECT mode, as_of_ms, used_at FROM mode")
+    .toArray();
+  if (row === undefined) return null;
+  const { mode, as_of_ms: asOf, used_at: usedAt } = row;
+  // Written below, from a value of this type.
+  return { mode: mode as Mode, asOf: asOf === null ? null : asUnixMs(asOf), usedAt: asUnixMs(usedAt) };
+}
+
 export class ObjectMode {
-  readonly #storage: SyncStorage;
+  readonly #tables: ObjectTables;
   readonly #clock: Clock;
   #mode: Mode;
   #asOf: UnixMs | null;
@@ -36,18 +55,15 @@ export class ObjectMode {
   #notedAt: UnixMs;
 
   /** The engine's schema must be there. `initial`: what it is until it becomes something. */
-  constructor(storage: SyncStorage, clock: Clock, initial: "open" | "check") {
-    this.#storage = storage;
+  constructor(tables: ObjectTables, clock: Clock, initial: "open" | "check") {
+    this.#tables = tables;
     this.#clock = clock;
-    // Written below, from a value of this type.
-    this.#mode = (this.#read("mode") ?? initial) as Mode;
-    const asOf = this.#read("as_of_ms");
-    // A state that an earlier version has built has only the version of its commit.
-    const version = asOf === null ? this.#read("as_of") : null;
-    this.#asOf =
-      asOf !== null ? asUnixMs(Number(asOf)) : version === null ? null : timeOfVersion(asVersion(Number(version)));
-    this.#usedAt = asUnixMs(Number(this.#read("used_at") ?? 0));
-    this.#notedAt = this.#usedAt;
+    if (isKeptInMeta(tables)) tables.make("mode");
+    const { mode, asOf, usedAt } = storedMode(tables) ?? { mode: initial, asOf: null, usedAt: asUnixMs(0) };
+    this.#mode = mode;
+    this.#asOf = asOf;
+    this.#usedAt = usedAt;
+    this.#notedAt = usedAt;
   }
 
   get mode(): Mode {
@@ -66,12 +82,10 @@ export class ObjectMode {
 
   /** In the caller's transaction, if there is one. It must not be rolled back after this. */
   become(mode: Mode, asOf: UnixMs | null = null): void {
-    this.#write("mode", mode);
-    if (asOf !== null) this.#write("as_of_ms", asOf);
     this.#mode = mode;
     this.#asOf = asOf;
     this.#usedAt = this.#clock.now();
-    this.#noteUse();
+    this.#store();
   }
 
   /** Why this may not be done here; null: it may. */
@@ -88,14 +102,14 @@ export class ObjectMode {
         this.used();
         return access === "read" ? null : PAST_IS_READ_ONLY;
       case "check":
-        return failure("not-found", "There is no such database");
+        return NO_DATABASE;
     }
   }
 
   /** A state of the past is in use just now. */
   used(): void {
     this.#usedAt = this.#clock.now();
-    if (Math.abs(this.#usedAt - this.#notedAt) >= USE_NOTED_EVERY_MS) this.#noteUse();
+    if (Math.abs(this.#usedAt - this.#notedAt) >= USE_NOTED_EVERY_MS) this.#store();
   }
 
   /**
@@ -128,23 +142,21 @@ export class ObjectMode {
     };
   }
 
-  #noteUse(): void {
+  #store(): void {
     this.#notedAt = this.#usedAt;
-    this.#write("used_at", this.#usedAt);
-  }
-
-  #read(name: string): string | number | null {
-    const [row] = this.#storage.sql
-      .exec<{ value: string | number }>("SELECT value FROM meta WHERE name = ?1", name)
-      .toArray();
-    return row?.value ?? null;
-  }
-
-  #write(name: string, value: string | number): void {
-    this.#storage.sql.exec(
-      "INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-      name,
-      value,
+    this.#tables.make("mode");
+    this.#tables.storage.sql.exec(
+      `INSERT INTO mode (only, mode, as_of_ms, used_at) VALUES (1, ?1, ?2, ?3)
+       ON CONFLICT (only) DO UPDATE SET mode = excluded.mode, as_of_ms = excluded.as_of_ms, used_at = excluded.used_at`,
+      this.#mode,
+      this.#asOf,
+      this.#usedAt,
     );
   }
+}
+
+/** Version 0.1 of Cairn kept it there. */
+function isKeptInMeta(tables: ObjectTables): boolean {
+  if (tables.has("mode")) return false;
+  return tables.storage.sql.exec("SELECT 1 FROM meta WHERE name = 'mode'").toArray().length > 0;
 }

@@ -26,6 +26,7 @@ import { secretBox } from "./backup-wiring.ts";
 import { ClockWatch, STARTS_ANEW } from "./clock-watch.ts";
 import { askDisk, DiskSpace, type Need } from "./disk-space.ts";
 import type { Env } from "./env.ts";
+import { ObjectTables } from "./object-tables.ts";
 import type { OrganizationRole } from "./roles.ts";
 import { databaseControl, knowsJurisdictions, organizationIndex } from "./stubs.ts";
 import { alarmParts, systemClock, systemEntropy, systemTimers } from "./system.ts";
@@ -115,7 +116,7 @@ export class OrganizationObject extends DurableObject<Env> implements Organizati
       index: () => organizationIndex(this.env),
       dueBy: (at) => alarms.dueBy(at),
     });
-    const alarms = new AlarmClock(storage, alarmParts(this.ctx.id), [
+    const alarms = new AlarmClock(storage, new ObjectTables(storage), alarmParts(this.ctx.id), [
       { name: "directory", dueAt: () => service.dueAt(), run: () => service.work() },
       { name: "webhooks", dueAt: () => service.webhooks.dueAt(), run: () => service.webhooks.work() },
     ]);

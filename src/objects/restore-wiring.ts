@@ -3,7 +3,9 @@ import type { Backup } from "../backup/continuous/backup.ts";
 import { divide } from "../backup/credentials.ts";
 import { RestoreService } from "../backup/recovery/restore-service.ts";
 import type { DeletionStub } from "../contracts/backup-commands.ts";
+import { assert } from "../core/assert.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
+import { type Failure, failure } from "../core/errors.ts";
 import type { Jurisdiction } from "../contracts/placement.ts";
 import type { ReceiveOrder, RestoreStub, RevokedToken } from "../contracts/restore-commands.ts";
 import { NO_VERSION } from "../core/versionstamp.ts";
@@ -12,6 +14,7 @@ import type { Database } from "../engine/database.ts";
 import { SideState } from "../engine/side-state.ts";
 import { openDestination, secretBox, timingBy } from "./backup-wiring.ts";
 import type { Env } from "./env.ts";
+import { modeAfter, type ModeMove } from "./lifecycle.ts";
 import type { Mode, ObjectMode } from "./object-mode.ts";
 import type { Room } from "./room.ts";
 import { withPlainAnswers } from "./plain-answers.ts";
@@ -44,9 +47,12 @@ export function databaseRestores(parts: RestoreParts): RestoreService {
     database,
     side,
     adopt: (adoption, also) => database.adopt(side, adoption, also),
+    refusal: (purpose) => (purpose === "restore" ? null : refusalToFill(purpose, database, mode)),
+    begun: (purpose) => {
+      if (purpose !== "restore") mode.become(after(`begin ${purpose}`, mode));
+    },
     adopted: (purpose, asOf) => {
-      if (purpose === "fork") mode.become("open");
-      else if (purpose === "past") mode.become("past", asOf);
+      if (purpose !== "restore") mode.become(after(`adopt ${purpose}`, mode), purpose === "past" ? asOf : null);
     },
     own: backup,
     connect: (given) => {
@@ -73,21 +79,28 @@ export function objectIn(
   return withPlainAnswers(within(env.DATABASES, jurisdiction).getByName(name));
 }
 
-/** What an object is while it is filled for this. */
-export function modeFor(purpose: ReceiveOrder["purpose"]): Mode {
-  switch (purpose) {
-    case "fork":
-      return "restoring";
-    case "past":
-      return "past, restoring";
-    case "check":
-      return "check";
-  }
+/** Why no job may bring a backup here; null: nothing was ever here, or only what an earlier try has left. */
+export function refusalToFill(
+  purpose: ReceiveOrder["purpose"],
+  database: Database,
+  { mode }: Pick<ObjectMode, "mode">,
+): Failure | null {
+  const mayBegin = modeAfter(`begin ${purpose}`, mode) !== null;
+  return mayBegin && (mode !== "open" || isEmpty(database)) ? null : NOT_EMPTY;
 }
 
-/** Whether a backup may be brought here: nothing was ever here, or only what an earlier try has left. */
-export function isVacant(database: Database, mode: ObjectMode): boolean {
-  if (mode.mode !== "open") return true;
-  const isEmpty = database.scan(null, { maxBytes: 1, maxEntries: 1 }).length === 0;
-  return isEmpty && database.lastVersion === NO_VERSION;
+function isEmpty(database: Database): boolean {
+  const entries = database.scan(null, { maxBytes: 1, maxEntries: 1 });
+  return entries.length === 0 && database.lastVersion === NO_VERSION;
 }
+
+function after(move: ModeMove, { mode }: ObjectMode): Mode {
+  const next = modeAfter(move, mode);
+  assert(next !== null, `an object in which "${move}" may be made, not one that is "${mode}"`);
+  return next;
+}
+
+const NOT_EMPTY = failure(
+  "conflict",
+  "This database is not empty: a backup is restored into a new one, or into its own in place",
+);

@@ -5,15 +5,16 @@
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { CLOCK_SET_BACK_MS } from "../core/limits.ts";
 import type { RevokedToken } from "../contracts/restore-commands.ts";
-import type { Sql } from "../core/storage.ts";
+import type { ObjectTables } from "./object-tables.ts";
 
 export class Revocations {
-  readonly #sql: Sql;
+  readonly #tables: ObjectTables;
   readonly #until = new Map<string, UnixMs>();
 
-  constructor(sql: Sql) {
-    this.#sql = sql;
-    sql.exec("CREATE TABLE IF NOT EXISTS revoked_tokens (id TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID");
+  constructor(tables: ObjectTables) {
+    this.#tables = tables;
+    if (!tables.has("revoked_tokens")) return;
+    const { sql } = tables.storage;
     for (const { id, until } of sql.exec<{ id: string; until: number }>("SELECT id, until FROM revoked_tokens")) {
       this.#until.set(id, asUnixMs(until));
     }
@@ -29,14 +30,16 @@ export class Revocations {
 
   /** Forgets, in passing, those that no valid data token names any more. */
   add(tokenId: string, until: UnixMs, now: UnixMs): void {
+    const { sql } = this.#tables.storage;
     for (const [id, end] of this.#until) {
       if (end + CLOCK_SET_BACK_MS > now) continue;
       this.#until.delete(id);
-      this.#sql.exec("DELETE FROM revoked_tokens WHERE id = ?1", id);
+      sql.exec("DELETE FROM revoked_tokens WHERE id = ?1", id);
     }
     const kept = asUnixMs(Math.max(until, this.#until.get(tokenId) ?? 0));
     this.#until.set(tokenId, kept);
-    this.#sql.exec(
+    this.#tables.make("revoked_tokens");
+    sql.exec(
       "INSERT INTO revoked_tokens (id, until) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET until = excluded.until",
       tokenId,
       kept,

@@ -9,6 +9,8 @@
 import { backoffMs } from "../core/backoff.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
 import { MAX_DEATHS_OF_WORK } from "../core/limits.ts";
+import type { SqlValue } from "../core/storage.ts";
+import type { ObjectTables } from "./object-tables.ts";
 
 /** No server starts again faster than this, and few alarms are later than this on a machine that is not busy. */
 export const LATE_MS = 100;
@@ -27,28 +29,27 @@ interface Unfinished {
   readonly notBefore: UnixMs | null;
 }
 
-interface Row extends Record<string, SqlStorageValue> {
+interface Row extends Record<string, SqlValue> {
   name: string;
   begun: number;
   not_before: number | null;
 }
 
 export class UnfinishedTasks {
-  readonly #sql: SqlStorage;
+  readonly #tables: ObjectTables;
   readonly #clock: Clock;
   readonly #random: () => number;
-  readonly #tasks = new Map<string, Unfinished>();
+  readonly #unfinished = new Map<string, Unfinished>();
   /** Of those that are late, the ones that have not run since the object started. */
   readonly #suspects = new Set<string>();
-  #hasTable: boolean;
 
   /** `random`: from 0 to 1. */
-  constructor(sql: SqlStorage, clock: Clock, random: () => number) {
-    this.#sql = sql;
+  constructor(tables: ObjectTables, clock: Clock, random: () => number) {
+    this.#tables = tables;
     this.#clock = clock;
     this.#random = random;
-    this.#hasTable = sql.exec("SELECT 1 FROM sqlite_schema WHERE name = 'unfinished_tasks'").toArray().length > 0;
-    const rows = this.#hasTable ? sql.exec<Row>("SELECT name, begun, not_before FROM unfinished_tasks").toArray() : [];
+    if (!tables.has("unfinished_tasks")) return;
+    const rows = tables.storage.sql.exec<Row>("SELECT name, begun, not_before FROM unfinished_tasks").toArray();
     for (const { name, begun, not_before } of rows) this.#notice(name, begun, not_before);
   }
 
@@ -59,12 +60,12 @@ export class UnfinishedTasks {
 
   /** When the task may be run; null: whenever it is due. */
   notBefore(name: string): UnixMs | null {
-    return this.#tasks.get(name)?.notBefore ?? null;
+    return this.#unfinished.get(name)?.notBefore ?? null;
   }
 
   /** To be called before each run. */
   begin(name: string): void {
-    const before = this.#tasks.get(name);
+    const before = this.#unfinished.get(name);
     if (before === undefined && !this.#suspects.has(name)) return;
     this.#write(name, { begun: (before?.begun ?? 0) + 1, notBefore: null });
   }
@@ -72,12 +73,13 @@ export class UnfinishedTasks {
   /** And when it has ended, however that was. */
   end(name: string): void {
     this.#suspects.delete(name);
-    if (this.#tasks.delete(name)) this.#sql.exec("DELETE FROM unfinished_tasks WHERE name = ?1", name);
+    if (!this.#unfinished.delete(name)) return;
+    this.#tables.storage.sql.exec("DELETE FROM unfinished_tasks WHERE name = ?1", name);
   }
 
   /** What is to be said of a task that waits because the object died of it, or beside it, too often; null: it does not. */
   reason(name: string): string | null {
-    const { begun, notBefore } = this.#tasks.get(name) ?? { begun: 0, notBefore: null };
+    const { begun, notBefore } = this.#unfinished.get(name) ?? { begun: 0, notBefore: null };
     if (begun < MAX_DEATHS_OF_WORK || notBefore === null) return null;
     const at = new Date(notBefore).toISOString();
     return `The server ended ${begun} times in a row while this was under way. It is tried again at ${at}.`;
@@ -87,7 +89,7 @@ export class UnfinishedTasks {
     // Of a death that was noticed before, the wait goes on; further away than any wait, the clock was set back.
     const latest = this.#clock.now() + LONGEST_HOLD_MS;
     if (noticed !== null && noticed <= latest) {
-      this.#tasks.set(name, { begun, notBefore: asUnixMs(noticed) });
+      this.#unfinished.set(name, { begun, notBefore: asUnixMs(noticed) });
       return;
     }
     const isHeld = begun >= MAX_DEATHS_OF_WORK;
@@ -99,19 +101,14 @@ export class UnfinishedTasks {
   }
 
   #write(name: string, unfinished: Unfinished): void {
-    if (!this.#hasTable) {
-      this.#sql.exec(
-        "CREATE TABLE unfinished_tasks (name TEXT PRIMARY KEY, begun INTEGER NOT NULL, not_before INTEGER) WITHOUT ROWID",
-      );
-      this.#hasTable = true;
-    }
-    this.#sql.exec(
+    this.#tables.make("unfinished_tasks");
+    this.#tables.storage.sql.exec(
       `INSERT INTO unfinished_tasks (name, begun, not_before) VALUES (?1, ?2, ?3)
        ON CONFLICT (name) DO UPDATE SET begun = excluded.begun, not_before = excluded.not_before`,
       name,
       unfinished.begun,
       unfinished.notBefore,
     );
-    this.#tasks.set(name, unfinished);
+    this.#unfinished.set(name, unfinished);
   }
 }

@@ -4,10 +4,10 @@
  */
 import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
 import type { UsageCounters } from "../contracts/management.ts";
-import type { Sql } from "../core/storage.ts";
 import type { Database } from "../engine/database.ts";
 import type { Task } from "./alarm-clock.ts";
 import { COUNTERS_SAVED_AFTER_MS } from "./counters-task.ts";
+import type { ObjectTables } from "./object-tables.ts";
 
 const INTERVAL_MS = 15 * 60 * 1000;
 
@@ -15,7 +15,7 @@ const INTERVAL_MS = 15 * 60 * 1000;
 const ALARM_DELAY_MS = 60 * 1000;
 
 export interface UsageTaskOptions {
-  readonly sql: Sql;
+  readonly tables: ObjectTables;
   readonly database: Database;
   readonly clock: Clock;
   /** `usedAt`: the first use since the last report. */
@@ -34,8 +34,9 @@ export class UsageTask implements Task {
 
   constructor(options: UsageTaskOptions) {
     this.#options = options;
-    const { sql } = options;
-    sql.exec("CREATE TABLE IF NOT EXISTS usage_report (operations INTEGER NOT NULL, at INTEGER NOT NULL)");
+    const { tables } = options;
+    const { sql } = tables.storage;
+    tables.make("usage_report");
     const [row] = sql.exec<{ operations: number; at: number }>("SELECT operations, at FROM usage_report").toArray();
     this.#reported = row?.operations ?? 0;
     this.#reportedAt = asUnixMs(row?.at ?? 0);
@@ -76,7 +77,7 @@ export class UsageTask implements Task {
   }
 
   async run(): Promise<void> {
-    const { database, sql, clock, report } = this.#options;
+    const { database, tables, clock, report } = this.#options;
     const { operations } = database;
     const { reads, writes, readUnits, writeUnits } = database.counters();
     const before = { reportedAt: this.#reportedAt, usedAt: this.#usedAt };
@@ -84,7 +85,7 @@ export class UsageTask implements Task {
     this.#reportedAt = clock.now();
     this.#usedAt = null;
     try {
-      const counters = { reads, writes, readUnits, writeUnits, bytes: sql.databaseSize };
+      const counters = { reads, writes, readUnits, writeUnits, bytes: tables.storage.sql.databaseSize };
       await report(counters, before.usedAt ?? this.#reportedAt);
     } catch (error) {
       this.#reportedAt = before.reportedAt;
@@ -97,7 +98,7 @@ export class UsageTask implements Task {
   }
 
   #note(): void {
-    const { sql } = this.#options;
+    const { sql } = this.#options.tables.storage;
     sql.exec("UPDATE usage_report SET operations = ?1, at = ?2", this.#reported, this.#reportedAt);
   }
 }

@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { asUnixMs } from "../../src/core/clock.ts";
 import { MAX_TIME_MS } from "../../src/core/limits.ts";
 import { AlarmClock } from "../../src/objects/alarm-clock.ts";
+import { ObjectTables } from "../../src/objects/object-tables.ts";
 import { turns } from "../support/fake-timers.ts";
 import { HeldTimers } from "../support/held-timers.ts";
 import { TestTask, withClock } from "../support/workerd/alarm.ts";
@@ -224,7 +225,7 @@ test("what is due later than the platform can count gets the latest alarm that i
       timers: new HeldTimers(),
       random: Math.random,
     };
-    const clock = new AlarmClock(storage, around, [one]);
+    const clock = new AlarmClock(storage, new ObjectTables(storage), around, [one]);
     await clock.start();
     clock.dueBy(asUnixMs(MAX_TIME_MS - 1));
     expect(await storage.getAlarm()).toBeGreaterThan(Date.UTC(2250));

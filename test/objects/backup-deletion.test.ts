@@ -10,6 +10,7 @@ import { asVersion } from "../../src/core/versionstamp.ts";
 import type { DatabaseObject } from "../../src/objects/database-object.ts";
 import type { Env } from "../../src/objects/env.ts";
 import { bury, wasSending } from "../../src/objects/identity.ts";
+import { ObjectTables } from "../../src/objects/object-tables.ts";
 import { openS3, s3Destination } from "../support/workerd/backup.ts";
 import { passTime } from "../support/moved-date.ts";
 import { commit, everything, newDatabase, type Stub } from "../support/workerd/database-object.ts";
@@ -146,11 +147,11 @@ test("what a backup is sending when its database is deleted is waited for", asyn
 test("that something was being sent is remembered when the deletion is asked for again after a sleep", async () => {
   const { stub, deleter } = await backedUp();
   // What a first try leaves that could not hand the backup over.
-  await runInDurableObject(stub, (_, { storage }) => bury(storage.sql, { sending: true }));
+  await runInDurableObject(stub, (_, { storage }) => bury(new ObjectTables(storage), { isSending: true }));
   await evictDurableObject(stub);
   await stub.wipe({ deleteBackups: true });
   expect(await arrivalsUntil(deleter)).toBeGreaterThan(Date.now() + 4 * 60_000);
-  expect(await runInDurableObject(stub, (_, { storage }) => wasSending(storage.sql))).toBe(false);
+  expect(await runInDurableObject(stub, (_, { storage }) => wasSending(new ObjectTables(storage)))).toBe(false);
   expect(await jobOf(deleter, "cancel")).toMatchObject({ status: "cancelled" });
 });
 

@@ -4,6 +4,7 @@ import { destinationFailure } from "../../src/backup/destinations/destination.ts
 import type { BackupHealth } from "../../src/contracts/backup-health.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
 import { BackupReportTask } from "../../src/objects/backup-report-task.ts";
+import { ObjectTables } from "../../src/objects/object-tables.ts";
 import { CountingStorage } from "../support/counting-storage.ts";
 import { MemoryDestination } from "../support/memory-destination.ts";
 import { TestBackup } from "../support/workerd/backup.ts";
@@ -32,7 +33,7 @@ class Reporting {
   open(): BackupReportTask {
     const { tested, storage } = this;
     this.task = new BackupReportTask({
-      sql: storage.sql,
+      tables: new ObjectTables(storage),
       clock: tested.clock,
       databaseId: tested.databaseId,
       info: () => tested.backup.info(),

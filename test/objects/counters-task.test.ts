@@ -7,6 +7,7 @@ import type { UsageCounters } from "../../src/contracts/management.ts";
 import { timeOfVersion } from "../../src/core/versionstamp.ts";
 import { Database } from "../../src/engine/database.ts";
 import { AlarmClock } from "../../src/objects/alarm-clock.ts";
+import { ObjectTables } from "../../src/objects/object-tables.ts";
 import { CountersTask } from "../../src/objects/counters-task.ts";
 import { watchProtocol } from "../../src/contracts/database.ts";
 import { UsageTask } from "../../src/objects/usage-task.ts";
@@ -91,6 +92,7 @@ class Metered {
 
   async wake(): Promise<void> {
     const { clock, storage } = this;
+    const tables = new ObjectTables(storage);
     const database = new Database({
       storage,
       clock,
@@ -104,7 +106,7 @@ class Metered {
     const uses = [
       new CountersTask(database, clock),
       new UsageTask({
-        sql: storage.sql,
+        tables,
         database,
         clock,
         report: async (counters, usedAt) => void this.reports.push({ ...counters, at: clock.time, usedAt }),
@@ -114,14 +116,10 @@ class Metered {
       this.alarm = at;
       this.alarmsSet += 1;
     };
-    const { sql } = this.#inner;
     const deleteAlarm = async () => void (this.alarm = null);
-    const alarms = { sql, getAlarm: async () => this.alarm, setAlarm, deleteAlarm, sync: async () => undefined };
-    this.#alarms = new AlarmClock(
-      alarms,
-      { object: "metered", clock, timers: this.#timers, random: Math.random },
-      uses,
-    );
+    const alarms = { getAlarm: async () => this.alarm, setAlarm, deleteAlarm, sync: async () => undefined };
+    const parts = { object: "metered", clock, timers: this.#timers, random: Math.random };
+    this.#alarms = new AlarmClock(alarms, tables, parts, uses);
     this.database = database;
     await this.#alarms.start();
     this.#timers.run();

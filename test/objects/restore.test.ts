@@ -323,7 +323,7 @@ describe("a state of the past", () => {
     const at = await put(stub, set(a, text("then")));
     const { object } = await pastReady(stub, versionstampHex(at));
     await runInDurableObject(object, (_, state) => {
-      state.storage.sql.exec("UPDATE meta SET value = ?1 WHERE name = 'used_at'", Date.now() - 15 * 60_000 - 1);
+      state.storage.sql.exec("UPDATE mode SET used_at = ?1", Date.now() - 15 * 60_000 - 1);
     });
     await evictDurableObject(object);
     await runDurableObjectAlarm(object);

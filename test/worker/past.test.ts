@@ -10,6 +10,7 @@ import { timeOfVersion, versionOfBytes, versionOfHex, versionstampHex } from "..
 import { migrateDatabase } from "../../src/engine/engine-schema.ts";
 import type { Env } from "../../src/objects/env.ts";
 import { bury } from "../../src/objects/identity.ts";
+import { ObjectTables } from "../../src/objects/object-tables.ts";
 import worker from "../../src/worker.ts";
 import { CAIRN_DEPLOYMENT_TOKEN, CAIRN_SIGNING_KEYS } from "../support/deployment-secrets.ts";
 import { passTime } from "../support/moved-date.ts";
@@ -404,7 +405,7 @@ describe("a state", () => {
     const [at = ""] = commits;
     expect(await waitAndRead(await opened(id, at), a)).toBe("0");
     const live = DATABASES.getByName(id);
-    await runInDurableObject(live, (_, { storage }) => bury(storage.sql));
+    await runInDurableObject(live, (_, { storage }) => bury(new ObjectTables(storage)));
     await evictDurableObject(live);
     await live.wipe({ deleteBackups: false });
     expect(await stateOf(database, at).lastUse()).toBeNull();

@@ -5,9 +5,10 @@
  * destination that fails is tried again, ever later, for a week. The secret goes when the job ends, however it ends; the job
  * itself is kept for a month, and then the object is as if it had never been.
  */
+import { NO_DATABASE } from "../../contracts/database.ts";
 import type { BackupDeletionOrder, OwnGeneration } from "../../contracts/backup-commands.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../../core/clock.ts";
-import { failure, type Failure } from "../../core/errors.ts";
+import type { Failure } from "../../core/errors.ts";
 import { MAX_BACKUP_DELETION_OUTAGE_MS } from "../../core/limits.ts";
 import { DELETION_JOB, type RestoreAnswer, type RestoreCommand } from "../../contracts/restore-commands.ts";
 import type { SyncStorage } from "../../core/storage.ts";
@@ -109,7 +110,7 @@ export class BackupDeletion {
 
   run(command: RestoreCommand): RestoreAnswer | Failure {
     if (command.command !== "job" && command.command !== "cancel") {
-      return failure("not-found", "There is no such database");
+      return NO_DATABASE;
     }
     const job = command.command === "job" ? this.#jobs.get(command.jobId) : this.#jobs.cancel(command.jobId);
     return "ok" in job ? job : { ok: true, kind: "job", job };

@@ -6,6 +6,7 @@
  * Whatever is done to these objects is done one after the other. So two who ask for one moment get one state, and a revocation
  * either finds an object, or is in the list that the object is given with its order.
  */
+import { NO_DATABASE } from "../../contracts/database.ts";
 import type { NewBackupDestination } from "../../contracts/backup-destinations.ts";
 import type { Clock, UnixMs } from "../../core/clock.ts";
 import { type Failure, failure } from "../../core/errors.ts";
@@ -32,8 +33,6 @@ const ASKED_NOTED_EVERY_MS = 1_000;
 
 /** Clients that ask for a state again and again must not have built what kills the server. */
 const HELD_AFTER_DEATHS_MS = 60 * 60 * 1000;
-
-const GONE = failure("not-found", "There is no such database");
 
 /** `asOf`: what the clock said when the commit was made. */
 export interface DatedMoment extends ResolvedMoment {
@@ -62,7 +61,7 @@ export class PastStates {
   /** The state of exactly this commit, without a look into the bucket; null: nobody has had it built, or it is gone. */
   async find(databaseId: string, version: Version): Promise<PastInfo | Failure | null> {
     return this.#inTurn(async () => {
-      if (this.#closed) return GONE;
+      if (this.#closed) return NO_DATABASE;
       const isKnown = knownVersions(this.#options.storage).includes(version);
       return isKnown ? this.#find(databaseId, version) : null;
     });
@@ -76,7 +75,7 @@ export class PastStates {
     room: PastRoom,
   ): Promise<PastInfo | Failure> {
     return this.#inTurn(async () => {
-      if (this.#closed) return GONE;
+      if (this.#closed) return NO_DATABASE;
       return (
         (await this.#find(databaseId, moment.version)) ?? (await this.#build(databaseId, destination, moment, room))
       );

@@ -53,6 +53,10 @@ export interface RestoreServiceOptions {
   readonly database: RestorableDatabase;
   readonly side: SideStore;
   readonly adopt: (adoption: Adoption, also: (heldUpTo: Version) => void) => void;
+  /** Why no job may begin for this; null: it may. */
+  readonly refusal: (purpose: RestorePurpose) => Failure | null;
+  /** In the transaction that stores a job, after everything else in it. */
+  readonly begun: (purpose: RestorePurpose) => void;
   /** In the transaction of an adoption: what becomes of the database then. */
   readonly adopted: (purpose: Exclude<RestorePurpose, "check">, asOf: UnixMs) => void;
   readonly own: OwnBackup;

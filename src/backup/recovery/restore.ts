@@ -62,7 +62,11 @@ export interface RestoreOptions {
   readonly undone: UndoneCounter;
   /** Puts the side in the live state's place: the engine's `Database.adopt`. */
   readonly adopt: (adoption: Adoption, also: (heldUpTo: Version) => void) => void;
-  /** In that transaction: what becomes of the database then. */
+  /** Why no job may begin for this; null: it may. */
+  readonly refusal: (purpose: RestorePurpose) => Failure | null;
+  /** In the transaction that stores a job, after everything else in it. */
+  readonly begun: (purpose: RestorePurpose) => void;
+  /** In the transaction of an adoption: what becomes of the database then. */
   readonly adopted: (purpose: Exclude<RestorePurpose, "check">, asOf: UnixMs, heldUpTo: Version) => void;
   readonly connect: (destination: NewBackupDestination) => Destination | Failure;
   /** Where this database's own backup goes. */
@@ -154,7 +158,7 @@ export class Restores {
   }
 
   async start(request: RestoreRequest): Promise<RestoreJob | Failure> {
-    const { jobs, storage, side, room, objectName } = this.#options;
+    const { jobs, storage, side, room, objectName, refusal, begun } = this.#options;
     const { jobId, from, ...rest } = request;
     const noRoom = jobs.knows(jobId) ? null : await room.refusalOfJob(0);
     if (noRoom !== null) return noRoom;
@@ -167,9 +171,14 @@ export class Restores {
     const input: Input = { ...rest, sealed };
     return storage.transactionSync(() => {
       if (jobs.knows(jobId)) return jobs.get(jobId);
+      // Looked at in the moment in which the job is stored: what was waited for before took time.
+      const refused = refusal(request.purpose);
+      if (refused !== null) return refused;
       const job = jobs.start(jobId, request.purpose, input, request.version);
+      if ("ok" in job) return job;
       // The tag must be new in this object, and job ids are.
-      if (!("ok" in job)) side.begin(jobId.replaceAll(/[^0-9a-z]/g, ""));
+      side.begin(jobId.replaceAll(/[^0-9a-z]/g, ""));
+      begun(request.purpose);
       return job;
     });
   }

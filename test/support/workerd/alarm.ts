@@ -1,6 +1,7 @@
 /** An alarm clock whose alarm, time and tasks are the test's. */
 import type { UnixMs } from "../../../src/core/clock.ts";
 import { AlarmClock, type AlarmStorage, type Task } from "../../../src/objects/alarm-clock.ts";
+import { ObjectTables } from "../../../src/objects/object-tables.ts";
 import { HeldTimers } from "../held-timers.ts";
 import { MovableClock, withStorage } from "./engine.ts";
 
@@ -75,7 +76,7 @@ export async function withClock(
     const two = new TestTask("two");
     const timers = new HeldTimers();
     const around = { object: `alarm ${++alarms}`, clock: time, timers, random: Math.random };
-    const open = () => new AlarmClock(alarm, around, [one, two]);
+    const open = () => new AlarmClock(alarm, new ObjectTables(storage), around, [one, two]);
     const started = async () => {
       const clock = open();
       await clock.start();

@@ -30,6 +30,8 @@ export class Restorable {
       database,
       side,
       adopt: (adoption, also) => database.adopt(side, adoption, also),
+      refusal: () => null,
+      begun: () => undefined,
       adopted: () => undefined,
       own: backup.backup,
       connect: ({ prefix }) => through(openS3(prefix)),

@@ -81,6 +81,8 @@ export class TestRestore {
       database: this.database,
       side: this.side,
       adopt: (adoption, also) => this.database.adopt(this.side, adoption, also),
+      refusal: () => null,
+      begun: () => undefined,
       adopted: (purpose, asOf) => void this.adopted.push({ purpose, asOf }),
       own: {
         source: async () =>

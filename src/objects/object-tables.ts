@@ -1,0 +1,116 @@
+/**
+ * The tables that `objects/` keeps in an object, beside those of the engine, of a backup and of the directory. Each is made by the
+ * first write to it, because making a table costs two rows and most objects never need most of them. Each has a version of its own,
+ * and its migrations are append-only (`core/migrations.ts`): to add a column, append a migration to the table's list.
+ *
+ * The first version of a table has no number: it is what version 0.1 of Cairn made, which kept none, and a new object is spared the row.
+ * The second and later ones are in `object_schema`, one row for each table.
+ */
+import { migrate, type Schema } from "../core/migrations.ts";
+import type { SyncStorage } from "../core/storage.ts";
+
+/** A table's migrations, first to newest. */
+type Migrations = readonly (readonly string[])[];
+
+/** What each holds is said in docs/ARCHITECTURE.md, "What is stored". */
+const TABLES = {
+  /** Only in a database's object. */
+  identity: [["CREATE TABLE IF NOT EXISTS identity (setup TEXT NOT NULL)"]],
+  /** Only in the object of a database that was deleted. */
+  tombstone: [["CREATE TABLE IF NOT EXISTS tombstone (buried INTEGER)"]],
+  /** Version 0.1 kept this in the engine's `meta`; before it had `as_of_ms`, it kept the version of the commit, in microseconds. */
+  mode: [
+    [
+      `CREATE TABLE IF NOT EXISTS mode (
+         only INTEGER PRIMARY KEY CHECK (only = 1), mode TEXT NOT NULL, as_of_ms INTEGER, used_at INTEGER NOT NULL
+       )`,
+      `INSERT INTO mode (only, mode, as_of_ms, used_at)
+         SELECT 1, value,
+           coalesce((SELECT value FROM meta WHERE name = 'as_of_ms'),
+             (SELECT CAST(value / 1000 AS INTEGER) FROM meta WHERE name = 'as_of')),
+           coalesce((SELECT value FROM meta WHERE name = 'used_at'), 0)
+         FROM meta WHERE name = 'mode'`,
+      `DELETE FROM meta WHERE name IN ('mode', 'as_of_ms', 'as_of', 'used_at')`,
+    ],
+  ],
+  revoked_tokens: [
+    ["CREATE TABLE IF NOT EXISTS revoked_tokens (id TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID"],
+  ],
+  usage_report: [["CREATE TABLE IF NOT EXISTS usage_report (operations INTEGER NOT NULL, at INTEGER NOT NULL)"]],
+  backup_report: [
+    [
+      `CREATE TABLE IF NOT EXISTS backup_report (
+         only INTEGER PRIMARY KEY CHECK (only = 1), health TEXT NOT NULL, at INTEGER NOT NULL
+       )`,
+    ],
+  ],
+  failed_tasks: [
+    [
+      `CREATE TABLE IF NOT EXISTS failed_tasks (
+         name TEXT PRIMARY KEY, attempts INTEGER NOT NULL, retry_at INTEGER NOT NULL, error TEXT NOT NULL
+       )`,
+    ],
+  ],
+  unfinished_tasks: [
+    [
+      `CREATE TABLE IF NOT EXISTS unfinished_tasks (
+         name TEXT PRIMARY KEY, begun INTEGER NOT NULL, not_before INTEGER
+       ) WITHOUT ROWID`,
+    ],
+  ],
+} satisfies Record<string, Migrations>;
+
+export type ObjectTable = keyof typeof TABLES;
+
+// `Object.keys` gives strings, although the keys are known.
+export const OBJECT_TABLES = Object.keys(TABLES) as readonly ObjectTable[];
+
+export class ObjectTables {
+  readonly storage: SyncStorage;
+  readonly #migrations: Readonly<Record<ObjectTable, Migrations>>;
+  readonly #made: Set<string>;
+
+  /**
+   * Looks once which of them are there, and brings those to their newest version. Writes nothing when they have it. Where everything is
+   * deleted from the storage, another one is needed.
+   */
+  constructor(storage: SyncStorage, migrations: Readonly<Record<ObjectTable, Migrations>> = TABLES) {
+    this.storage = storage;
+    this.#migrations = migrations;
+    const found = storage.sql.exec<{ name: string }>("SELECT name FROM sqlite_schema WHERE type = 'table'").toArray();
+    const names = new Set(found.map(({ name }) => name));
+    this.#made = new Set(OBJECT_TABLES.filter((table) => names.has(table)));
+    for (const table of OBJECT_TABLES) if (this.#made.has(table)) this.#bringUpToDate(table);
+  }
+
+  has(table: ObjectTable): boolean {
+    return this.#made.has(table);
+  }
+
+  /** To be called before each write to the table. Costs nothing once it is there. The caller's transaction, if any, must succeed. */
+  make(table: ObjectTable): void {
+    if (this.#made.has(table)) return;
+    this.storage.transactionSync(() => {
+      for (const statement of this.#migrations[table][0] ?? []) this.storage.sql.exec(statement);
+      this.#bringUpToDate(table);
+    });
+    this.#made.add(table);
+  }
+
+  #bringUpToDate(table: ObjectTable): void {
+    const migrations = this.#migrations[table];
+    if (migrations.length > 1) migrate(this.storage, numbered(table, migrations));
+  }
+}
+
+/** A table that is there, in its first version if it has no number. */
+function numbered(table: ObjectTable, [, ...later]: Migrations): Schema {
+  return {
+    table: "object_schema",
+    create: ["CREATE TABLE object_schema (name TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID"],
+    read: `SELECT coalesce((SELECT version FROM object_schema WHERE name = '${table}'), 0) AS version`,
+    write: `INSERT INTO object_schema (name, version) VALUES ('${table}', ?1)
+            ON CONFLICT (name) DO UPDATE SET version = excluded.version`,
+    migrations: later,
+  };
+}

@@ -136,7 +136,6 @@ export class BackupJobs {
 
   /** "conflict" while another one runs. The id is new. */
   start(id: string, kind: RestoreJobKind, input: unknown, version: Version | null): RestoreJob | Failure {
-    // Whoever begins it may have waited for something meanwhile.
     if (this.#closed) return NO_DATABASE;
     migrateBackupTables(this.#storage);
     const running = this.#runningRow();
@@ -165,6 +164,11 @@ export class BackupJobs {
   /** What the object held is gone: no job runs here any more, whatever is still under way for one. */
   close(): void {
     this.#closed = true;
+  }
+
+  /** Whoever begins a job may have waited for something meanwhile. */
+  get isClosed(): boolean {
+    return this.#closed;
   }
 
   get running(): RunningJob | null {

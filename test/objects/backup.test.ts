@@ -7,6 +7,7 @@ import { toHex } from "../../src/core/bytes.ts";
 import { secretBox } from "../../src/objects/backup-wiring.ts";
 import type { DatabaseObject } from "../../src/objects/database-object.ts";
 import type { Env } from "../../src/objects/env.ts";
+import { ObjectTables } from "../../src/objects/object-tables.ts";
 import { passTime } from "../support/moved-date.ts";
 import { listGenerations, readGeneration } from "../support/reference-reader.ts";
 import { openS3, s3Destination } from "../support/workerd/backup.ts";
@@ -120,9 +121,10 @@ test("an alarm that rings twice at once stores each range once, and nothing fail
     await storage.deleteAlarm();
     passTime(700);
     await Promise.all([instance.alarm(), instance.alarm()]);
-    return storage.sql.exec("SELECT name, error FROM failed_tasks").toArray();
+    // The table is made by the first task that fails.
+    return new ObjectTables(storage).has("failed_tasks");
   });
-  expect(failed).toEqual([]);
+  expect(failed).toBe(false);
   expect(await objectsOf(stub)).toBe(objectsBefore + 1);
   expect((await keysInBackup(id)).has(toHex(key("once")))).toBe(true);
 });

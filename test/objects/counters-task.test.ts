@@ -72,7 +72,6 @@ class Metered {
   readonly clock = new MovableClock(Math.ceil(1_800_000_000_000 / 900_000) * 900_000);
   readonly storage: CountingStorage;
   readonly reports: (UsageCounters & { at: number; usedAt: number })[] = [];
-  readonly #inner: DurableObjectStorage;
   readonly #timers = new HeldTimers();
   alarm: number | null = null;
   alarmsSet = 0;
@@ -80,7 +79,6 @@ class Metered {
   #alarms!: AlarmClock;
 
   private constructor(inner: DurableObjectStorage) {
-    this.#inner = inner;
     this.storage = new CountingStorage(inner);
   }
 

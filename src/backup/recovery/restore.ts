@@ -3,6 +3,7 @@
  * in one transaction; or only to be compared. Until that transaction the database is wholly the old one and pays nothing but the
  * space; whatever is wrong with the backup ends the job with its name and changes nothing.
  */
+import { NO_DATABASE } from "../../contracts/database.ts";
 import type { NewBackupDestination } from "../../contracts/backup-destinations.ts";
 import { fromHex, toHex } from "../../core/bytes.ts";
 import type { Clock, UnixMs } from "../../core/clock.ts";
@@ -170,6 +171,7 @@ export class Restores {
     }
     const input: Input = { ...rest, sealed };
     return storage.transactionSync(() => {
+      if (jobs.isClosed) return NO_DATABASE;
       if (jobs.knows(jobId)) return jobs.get(jobId);
       // Looked at in the moment in which the job is stored: what was waited for before took time.
       const refused = refusal(request.purpose);

@@ -1,0 +1,204 @@
+/** The life of a database's object, move by move: from each state, and ended before each write. */
+import { env } from "cloudflare:workers";
+import { evictDurableObject, runInDurableObject } from "cloudflare:test";
+import { describe, expect, test, vi } from "vitest";
+import { deletionName } from "../../src/contracts/restore-commands.ts";
+import { encodeAtomicWrite } from "../../src/codec/datapath-requests.ts";
+import type { DatabaseObject } from "../../src/objects/database-object.ts";
+import type { Env } from "../../src/objects/env.ts";
+import { MOVES, type Move, type State, stateOf } from "../../src/objects/lifecycle.ts";
+import { ObjectTables } from "../../src/objects/object-tables.ts";
+import { s3Destination } from "../support/workerd/backup.ts";
+import { everything, read } from "../support/workerd/database-object.ts";
+import { key, point, set, text, write } from "../support/workerd/engine.ts";
+import { deletion, LivingObject, orderFor, setupFor } from "../support/workerd/lifecycle.ts";
+
+// The plugin's environment is the deployment's.
+const { DATABASES } = env as unknown as Env;
+
+const STATES: readonly State[] = [
+  "empty",
+  "open",
+  "restoring",
+  "check",
+  "past, restoring",
+  "past",
+  "deletion",
+  "wiping",
+  "deleted",
+];
+
+/** [what is asked, of which moves it consists, how it is asked] */
+const requests: [string, Move[], (object: LivingObject) => Promise<unknown>][] = [
+  ["initialize", ["claim"], ({ name, stub }) => stub.initialize(setupFor(name))],
+  ["receive a fork", ["begin fork"], ({ stub }) => stub.receive(orderFor("fork"))],
+  ["receive a past", ["prepare", "begin past"], ({ stub }) => stub.receive(orderFor("past"))],
+  ["receive a check", ["prepare", "begin check"], ({ stub }) => stub.receive(orderFor("check"))],
+  ["delete a backup", ["take deletion"], ({ stub }) => stub.deleteBackup(deletion)],
+  ["discard", ["erase"], ({ stub }) => stub.discard()],
+  ["wipe", ["bury", "clear"], ({ stub }) => stub.wipe({ deleteBackups: true })],
+];
+
+/** Where the moves lead, one after the other, those that may be made; null: none of them may. */
+function after(moves: readonly Move[], from: State): State | null {
+  let state: State | null = null;
+  for (const move of moves) {
+    const next: Partial<Record<State, State>> = MOVES[move];
+    state = next[state ?? from] ?? state;
+  }
+  return state;
+}
+
+function isFailure(answer: unknown): boolean {
+  return typeof answer === "object" && answer !== null && "code" in answer;
+}
+
+describe.each(STATES)("an object that is: %s", (state) => {
+  test.each(requests)("%s: as the table of moves says, also after a sleep", async (name, moves, ask) => {
+    const object = await LivingObject.in(state);
+    const before = await object.stored();
+    const answer = await ask(object);
+    const to = after(moves, state);
+    expect(await object.state()).toBe(to ?? state);
+    // The same setup again is no error.
+    const isKnown = name === "initialize" && (state === "open" || state === "restoring");
+    expect(isFailure(answer)).toBe(to === null && !isKnown);
+    if (to === null) expect(await object.stored()).toBe(before);
+    await evictDurableObject(object.stub);
+    expect(await object.state()).toBe(to ?? state);
+  });
+
+  test("serves data exactly where the table of states says so", async () => {
+    const { stub } = await LivingObject.in(state);
+    const answer = await stub.stats();
+    const hasEntries = state === "open" || state === "restoring" || state === "check" || state.startsWith("past");
+    expect("code" in answer ? answer.code : "entries").toBe(hasEntries ? "entries" : "not-found");
+    const reads = await read(stub, [point(key("a"))]).then(
+      () => "read",
+      (error: Error) => error.message,
+    );
+    if (state === "open" || state === "past") expect(reads).toBe("read");
+    else if (state.endsWith("restoring")) expect(reads).toContain("unavailable");
+    else expect(reads).toContain("not-found");
+  });
+});
+
+/** Every move that a request makes, from each state that it is made from. */
+const killed = requests.flatMap(([name, moves, ask]) =>
+  // A state of the past is stored as one that is being built.
+  STATES.filter((state) => state !== "past").flatMap((state): [string, State, State, Move[], typeof ask][] => {
+    const to = after(moves, state);
+    return to === null ? [] : [[name, state, to, moves, ask]];
+  }),
+);
+
+test.each(killed)(
+  "%s of an object that is %s, ended before each write: what is asked again is done",
+  async (...row) => {
+    const [, from, to, moves, ask] = row;
+    vi.spyOn(console, "error").mockImplementation(() => undefined);
+    // Every state on the way. What is deleted whole is stored again as a tombstone in the next moment.
+    const onTheWay = new Set<State>([from, to, ...moves.flatMap((_, i) => after(moves.slice(0, i + 1), from) ?? [])]);
+    if (moves.includes("clear")) onTheWay.add("empty");
+    let ends = 0;
+    for (;;) {
+      const object = await LivingObject.in(from);
+      const { happened } = await object.endBefore(ends);
+      const outcome = await ask(object).catch(() => "ended");
+      if (!happened()) {
+        expect(isFailure(outcome)).toBe(false);
+        break;
+      }
+      ends += 1;
+      object.again();
+      expect([...onTheWay]).toContain(await object.state());
+      expect(isFailure(await ask(object))).toBe(false);
+      expect(await object.state()).toBe(to);
+    }
+    // What needs no write may be done already.
+    if (from !== to) expect(ends).toBeGreaterThan(0);
+    vi.restoreAllMocks();
+  },
+);
+
+test("a database that is wiped with its backup, ended before each write: the backup is always somebody's to delete", async () => {
+  const stateOfDeleter = (object: LivingObject) =>
+    runInDurableObject(DATABASES.getByName(deletionName(object.name)), (_, { storage }) =>
+      stateOf(new ObjectTables(storage)),
+    );
+  let ends = 0;
+  for (;;) {
+    const object = await LivingObject.in("open");
+    const times = { intervalMs: 60_000, retentionDays: 7 };
+    const destination = { kind: "r2", prefix: "" } as const;
+    const id = crypto.randomUUID();
+    const enabled = await object.stub.backup({ command: "enable", id, databaseId: object.name, destination, ...times });
+    expect(enabled).toMatchObject({ ok: true });
+    await runInDurableObject(object.stub, (_, { storage }) => storage.deleteAlarm());
+    const { happened } = await object.endBefore(ends);
+    await object.stub.wipe({ deleteBackups: true }).catch(() => undefined);
+    if (!happened()) break;
+    ends += 1;
+    object.again();
+    const state = await object.state();
+    if (state === "deleted" || state === "empty") expect(await stateOfDeleter(object)).toBe("deletion");
+    await object.stub.wipe({ deleteBackups: true });
+    expect([await object.state(), await stateOfDeleter(object)]).toEqual(["deleted", "deletion"]);
+    expect(await object.tables()).toEqual(["tombstone"]);
+  }
+  expect(ends).toBeGreaterThan(3);
+});
+
+/** What the object waits for, in its own context, until the test lets it go on. */
+function held(object: object, method: string) {
+  const [begun, mayGoOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const real = Reflect.get(object, method);
+  const spy = vi.spyOn(object as Record<string, (...input: unknown[]) => unknown>, method);
+  spy.mockImplementation(async (...input) => {
+    begun.resolve();
+    await mayGoOn.promise;
+    return Reflect.apply(real, object, input);
+  });
+  const goOn = (): void => {
+    spy.mockRestore();
+    mayGoOn.resolve();
+  };
+  return { begun: begun.promise, goOn };
+}
+
+test("a database that is written to while it is about to be filled keeps what it has", async () => {
+  const object = await LivingObject.in("open");
+  const answer = await runInDurableObject(object.stub, async (instance: DatabaseObject) => {
+    const { begun, goOn } = held(crypto.subtle, "encrypt");
+    const filled = instance.receive(orderFor("fork"));
+    await begun;
+    await instance.atomicWrite(everything, encodeAtomicWrite(write([set(key("a"), text("mine"))])));
+    goOn();
+    return filled;
+  });
+  expect(answer).toMatchObject({ ok: false, code: "conflict" });
+  expect(await object.state()).toBe("open");
+  expect((await read(object.stub, [point(key("a"))]))[0]?.[0]?.value).toEqual(text("mine"));
+});
+
+test.each(["receive", "restore"] as const)(
+  "%s: what is wiped while a job is about to begin stores nothing",
+  async (how) => {
+    const object = await LivingObject.in("open");
+    const answer = await runInDurableObject(object.stub, async (instance: DatabaseObject) => {
+      const { begun, goOn } = how === "receive" ? held(crypto.subtle, "encrypt") : held(globalThis, "fetch");
+      const destination = { ...s3Destination(), endpoint: "http://127.0.0.1:1" };
+      const place = { databaseId: "somebodys", destination, at: "00000000000010000000", withoutManifest: false };
+      const filled =
+        how === "receive"
+          ? instance.receive(orderFor("fork"))
+          : instance.restore({ command: "restore from", jobId: "job", ...place });
+      await begun;
+      await instance.wipe({ deleteBackups: false });
+      goOn();
+      return filled;
+    });
+    expect(answer.ok).toBe(false);
+    expect(await object.tables()).toEqual(["tombstone"]);
+  },
+);

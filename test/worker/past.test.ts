@@ -336,7 +336,7 @@ describe("a state", () => {
     expect(await read(first, a)).toBe("0");
     expect(await read(second, a)).toEqual([503, expect.stringMatching(/Other moments .* are being read/)]);
     await runInDurableObject(stateOf(database, commits[2]), (_, { storage }) => {
-      storage.sql.exec("UPDATE meta SET value = ?1 WHERE name = 'used_at'", Date.now() - 11_000);
+      storage.sql.exec("UPDATE mode SET used_at = ?1", Date.now() - 11_000);
     });
     await evictDurableObject(stateOf(database, commits[2]));
     await runInDurableObject(DATABASES.getByName(id), (_, { storage }) => {
@@ -357,7 +357,7 @@ describe("a state", () => {
     const state = stateOf(database, at);
     const passQuarterHour = async () => {
       await runInDurableObject(state, (_, { storage }) => {
-        storage.sql.exec("UPDATE meta SET value = ?1 WHERE name = 'used_at'", Date.now() - 16 * 60_000);
+        storage.sql.exec("UPDATE mode SET used_at = ?1", Date.now() - 16 * 60_000);
       });
       await evictDurableObject(state);
       await runDurableObjectAlarm(state);

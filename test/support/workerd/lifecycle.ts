@@ -155,3 +155,24 @@ export class LivingObject {
     await this.stub.restore({ command: "cancel", jobId });
   }
 }
+
+/** One object is ended before its first write, another before its second, and so on until one is not ended: each in its next life. */
+export async function* endedBeforeEachWrite(
+  make: () => Promise<LivingObject>,
+  ask: (object: LivingObject) => Promise<unknown>,
+): AsyncGenerator<LivingObject> {
+  for (let write = 0; ; write++) {
+    const object = await make();
+    const { happened } = await object.endBefore(write);
+    const asked = await ask(object).then(
+      () => null,
+      (error: unknown) => error,
+    );
+    if (!happened()) {
+      if (asked !== null) throw asked;
+      return;
+    }
+    object.again();
+    yield object;
+  }
+}

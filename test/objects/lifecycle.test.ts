@@ -137,12 +137,9 @@ test("a database that is wiped with its backup, ended before each write: the bac
     settled.push([await object.state(), await stateOfDeleter(object), await object.tables()]);
   }
   // Its data is never gone before its backup is the other's.
-  expect([...new Set(found)].toSorted()).toEqual([
-    "empty, deletion",
-    "open, empty",
-    "wiping, deletion",
-    "wiping, empty",
-  ]);
+  const allowed = ["open, empty", "wiping, empty", "wiping, deletion", "empty, deletion", "deleted, deletion"];
+  expect(found.filter((one) => !allowed.includes(one))).toEqual([]);
+  expect(found).toContain("wiping, deletion");
   expect(settled).toEqual(found.map(() => ["deleted", "deletion", ["tombstone"]]));
 });
 

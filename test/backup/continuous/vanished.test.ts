@@ -99,7 +99,7 @@ async function vanishing(work: (subject: Vanishing) => Promise<void>): Promise<v
   });
 }
 
-test("an emptied bucket is noticed by the next commit: it is said, and a new generation begins that gives everything back", async () => {
+test("an emptied bucket is noticed by the next commit: it is said, and a new generation begins that gives everything back (B35)", async () => {
   await vanishing(async (subject) => {
     const { tested, store } = subject;
     const old = tested.database.lastVersion;
@@ -133,7 +133,7 @@ test("an emptied bucket is noticed by the next commit: it is said, and a new gen
   });
 });
 
-test("when the bucket was emptied, older generations are missed at once with the newest", async () => {
+test("when the bucket was emptied, older generations are missed at once with the newest (B35)", async () => {
   await withStorage(async (storage) => {
     const subject = new Vanishing(storage, { compactionAgeMs: MINUTE_MS });
     const { tested, store } = subject;

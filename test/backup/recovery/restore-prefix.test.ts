@@ -22,7 +22,7 @@ function halves(entries: readonly StoredEntry[], prefix: Uint8Array): { under: s
 }
 
 describe("in place", () => {
-  test("brings back that part, keeps every write to the rest, counts what it undid there, and comes back; the backup goes on", async () => {
+  test("brings back that part, keeps every write to the rest, counts what it undid there, and comes back; the backup goes on (G33)", async () => {
     const { source, at, state } = await withStorage(async (storage) => {
       const backup = new TestBackup(storage);
       await backup.enable({ intervalMs: 500 });
@@ -97,7 +97,7 @@ describe("in place", () => {
     });
   });
 
-  test("killed at any transaction: the part is the old one or the new one, and the rest is never touched", async () => {
+  test("killed at any transaction: the part is the old one or the new one, and the rest is never touched (G33)", async () => {
     const destination = new MemoryDestination();
     const writer = await writeBackup(destination, "5f0c-p1", 51, 40);
     // The backup's keys are ["k", n]: only those of one are wanted.
@@ -155,7 +155,7 @@ describe("in place", () => {
     });
   });
 
-  test("more than can be replaced at once is refused before anything is, and says what to do instead", async () => {
+  test("more than can be replaced at once is refused before anything is, and says what to do instead (G35)", async () => {
     const destination = new MemoryDestination();
     const writer = await writeBackup(destination, "5f0c-p2", 52, 10);
     const cases = [
@@ -188,7 +188,7 @@ describe("in place", () => {
 });
 
 describe("into a new database", () => {
-  test("holds that part of the state and nothing else", async () => {
+  test("holds that part of the state and nothing else (G34)", async () => {
     const destination = new MemoryDestination();
     const writer = await writeBackup(destination, "5f0c-p3", 53, 40);
     const prefix = key("k", 7);

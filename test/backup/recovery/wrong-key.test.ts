@@ -31,7 +31,7 @@ const commands: readonly RestoreCommand[] = [
 ];
 
 describe.for(wrong)("$what", ({ keys, says }) => {
-  test.for(commands)("$command is refused, and nothing is begun", async (command) => {
+  test.for(commands)("$command is refused, and nothing is begun (B49)", async (command) => {
     await withStorage(async (storage) => {
       const backup = new TestBackup(storage);
       await backup.enable();

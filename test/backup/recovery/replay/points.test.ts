@@ -300,7 +300,7 @@ describe("with keys", () => {
     return [...names].filter((name) => before.get(name)?.version !== after.get(name)?.version).toSorted();
   }
 
-  test("each commit says what it set and what it deleted, in both directions", async () => {
+  test("each commit says what it set and what it deleted, in both directions (G36)", async () => {
     const backup = await written(21);
     const { writer, points } = backup;
     const versions = [...writer.history.keys()].toSorted((a, b) => a - b);
@@ -323,7 +323,7 @@ describe("with keys", () => {
     }
   });
 
-  test("a prefix leaves only the commits that changed something under it, and only those keys", async () => {
+  test("a prefix leaves only the commits that changed something under it, and only those keys (G36)", async () => {
     const backup = await written(22);
     const prefix = backup.writer.key("k", 7);
     const everything = (await pages(backup, asVersion(0), "after", 50, all)).flat();

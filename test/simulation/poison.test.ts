@@ -33,13 +33,15 @@ async function deadlyServer({ onTestFinished }: TestContext): Promise<Deadly> {
     tenant,
     destination: destinationAt({ ...s3, endpoint: proxy.endpoint }),
     killAt: (method, path) => {
-      let kills = 0;
+      // Of one that dies, more than one such request may have been on its way.
+      const killed = new Set<number>();
       const kill = (): void => {
-        process.kill(pidOf(server), "SIGKILL");
-        kills += 1;
+        const pid = pidOf(server);
+        killed.add(pid);
+        process.kill(pid, "SIGKILL");
       };
       proxy.add({ fault: { do: "kill", when: "before", kill }, method, path });
-      return () => kills;
+      return () => killed.size;
     },
     send: (method, path, body, key) =>
       server

@@ -29,7 +29,7 @@ export const layers: Readonly<Record<string, Layer>> = {
   backup: { imports: [...shared, "backup/format", "backup/destinations"] },
   "backup/recovery": { imports: [...shared, "backup", "backup/format", "backup/destinations"] },
   "backup/continuous": { imports: [...shared, "backup", "backup/format", "backup/destinations", "backup/recovery"] },
-  directory: { imports: shared, packages: ["jose"] },
+  directory: { imports: shared },
   objects: { imports: [...shared, "engine", "documents", ...backup, "directory"] },
   "doors/http": { imports: shared },
   "doors/*": { imports: [...shared, "doors/http"] },

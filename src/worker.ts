@@ -8,7 +8,7 @@ import type { PublicAddress } from "./core/public-address.ts";
 import { diskIsFull } from "./core/storage-room.ts";
 import { isLoopback } from "./contracts/secret-text.ts";
 import { AccessTokenKeys } from "./directory/access-token.ts";
-import { DataTokens } from "./directory/data-token.ts";
+import { DataTokens } from "./contracts/data-token.ts";
 import { deploymentOf } from "./directory/deployment.ts";
 import { DirectoryAuthority } from "./directory/directory-authority.ts";
 import { kvConnectDoor } from "./doors/kv-connect/door.ts";

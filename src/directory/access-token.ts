@@ -16,7 +16,8 @@ import {
 } from "../contracts/management.ts";
 import { originRefusal } from "../core/origins.ts";
 import type { Deployment, TokenAlias } from "./deployment.ts";
-import { equalInConstantTime, sha256 } from "./digest.ts";
+import { equalInConstantTime, sha256 } from "../core/digest.ts";
+import { DerivedKeys, type Purpose } from "../contracts/derived-keys.ts";
 import type { SigningKey, SigningKeys } from "../contracts/signing-keys.ts";
 
 const SECRET_BYTES = 32;
@@ -24,9 +25,6 @@ const CHECK_BYTES = 12;
 
 const FORM = /^cairn_([0-9a-f]{32})_([0-9a-f]{16})_([0-9a-f]{64})_([0-9a-f]{24})$/;
 const encoder = new TextEncoder();
-
-/** What a key is derived for: no two uses share one. */
-type Purpose = "access token check" | "access token secret";
 
 export interface ParsedToken {
   readonly organizationId: string;
@@ -39,7 +37,7 @@ export class AccessTokenKeys implements AccessTokens {
   readonly #deploymentTokens: readonly string[];
   readonly #alias: TokenAlias | null;
   readonly #entropy: Entropy;
-  readonly #derived = new Map<string, CryptoKey>();
+  readonly #derived = new DerivedKeys();
 
   /** The deployment's tokens are those that create and list organizations. */
   constructor(
@@ -114,24 +112,7 @@ export class AccessTokenKeys implements AccessTokens {
   }
 
   async #hmac(key: SigningKey, purpose: Purpose, text: string): Promise<string> {
-    const derived = await this.#keyFor(key, purpose);
-    return toHex(new Uint8Array(await crypto.subtle.sign("HMAC", derived, encoder.encode(text))));
-  }
-
-  async #keyFor(key: SigningKey, purpose: Purpose): Promise<CryptoKey> {
-    const name = `${key.kid} ${purpose}`;
-    const known = this.#derived.get(name);
-    if (known !== undefined) return known;
-    const input = await crypto.subtle.importKey("raw", key.secret, "HKDF", false, ["deriveKey"]);
-    const derived = await crypto.subtle.deriveKey(
-      { name: "HKDF", hash: "SHA-256", salt: new Uint8Array(0), info: encoder.encode(`cairn ${purpose}`) },
-      input,
-      { name: "HMAC", hash: "SHA-256", length: 256 },
-      false,
-      ["sign"],
-    );
-    this.#derived.set(name, derived);
-    return derived;
+    return toHex(await this.#derived.hmac(key, purpose, encoder.encode(text)));
   }
 }
 

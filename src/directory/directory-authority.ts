@@ -11,7 +11,7 @@ import { isMarked } from "../contracts/platform-marks.ts";
 import type { PastKeeper } from "../contracts/restore-commands.ts";
 import { versionstampHex } from "../core/versionstamp.ts";
 import type { AccessTokenKeys } from "./access-token.ts";
-import type { DataTokens } from "./data-token.ts";
+import type { DataTokens } from "../contracts/data-token.ts";
 
 export interface DirectoryAuthorityParts {
   readonly accessTokens: AccessTokenKeys;

@@ -2,7 +2,7 @@
 import type { Grant } from "../contracts/grant.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import type { DatabaseInfo, Scopes, TokenCaller, TokenInfo } from "../contracts/management.ts";
-import { CLIENT_LIFETIME_MS, FOREVER, GRACE_MS } from "./data-token.ts";
+import { CLIENT_LIFETIME_MS, FOREVER, GRACE_MS } from "../contracts/data-token.ts";
 import { allows } from "./scopes.ts";
 
 /** A Worker's clock may run ahead of this object's by so much before a data token gets shorter for it. */

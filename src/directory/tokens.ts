@@ -17,7 +17,7 @@ import {
 import { originRefusal } from "../core/origins.ts";
 import type { Sql, SqlValue } from "../core/storage.ts";
 import { decodeCursor, encodeCursor } from "./cursor.ts";
-import { equalInConstantTime } from "./digest.ts";
+import { equalInConstantTime } from "../core/digest.ts";
 import { beyond, hasEnded } from "./scopes.ts";
 import { OWN_POOL, TokenPools } from "./token-pools.ts";
 

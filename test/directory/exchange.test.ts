@@ -105,7 +105,7 @@ describe("where the organization cannot write", () => {
 
   test("what an earlier record covers is exchanged all the same", async () => {
     const expiresAt = asUnixMs(1_800_000_000_000 + 20 * minute);
-    const grant = { tokenId: "t", read: true, write: true, expiresAt };
+    const grant = { tokenId: "0".repeat(16), read: true, write: true, expiresAt };
     const { asked, answer } = await exchangeWith(async () => grant);
     expect(asked).toEqual(["recorded", "unrecorded"]);
     expect(answer).toMatchObject({ expiresAt });

@@ -67,7 +67,7 @@ describe("two tenants", () => {
       url: connect.url("snapshot_read", two.id),
       headers: connect.headers({ "x-denokv-database-id": two.id }),
     });
-    expect([answer.status, answer.body.toString()]).toEqual([401, expect.stringMatching(/for another database/)]);
+    expect([answer.status, answer.body.toString()]).toEqual([401, expect.stringMatching(/for this database/)]);
   });
 
   test("Deno is told that there is no such database, be it another tenant's or nobody's (T21)", async () => {

@@ -4,7 +4,7 @@ import { evictDurableObject, runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import type { Grant } from "../../src/contracts/grant.ts";
 import { encodeAtomicWrite } from "../../src/codec/datapath-requests.ts";
-import { DataTokens, FOREVER } from "../../src/directory/data-token.ts";
+import { DataTokens, FOREVER } from "../../src/contracts/data-token.ts";
 import { deploymentOf } from "../../src/directory/deployment.ts";
 import type { Env } from "../../src/objects/env.ts";
 import { systemClock } from "../../src/objects/system.ts";
@@ -174,7 +174,7 @@ test("the data path asks the object in the jurisdiction that the grant names, an
   const deployment = deploymentOf(configured);
   if ("ok" in deployment) throw new Error(deployment.message);
   const dataTokens = new DataTokens(deployment.keys);
-  const grant: Grant = { tokenId: "t", read: true, write: true, expiresAt: FOREVER };
+  const grant: Grant = { tokenId: "0".repeat(16), read: true, write: true, expiresAt: FOREVER };
   const request = encodeAtomicWrite(write([set(key("a"), text("1"))]));
   for (const [id, placed] of [
     ["here", grant],

@@ -4,7 +4,7 @@
  */
 import { MAX_KEY_BYTES } from "../../core/limits.ts";
 import { Refusal } from "../v8/refusal.ts";
-import { toBase64Url } from "./base64url.ts";
+import { toBase64Url } from "../base64url.ts";
 import { parseJson } from "./bounded-json.ts";
 import {
   encodedPart,

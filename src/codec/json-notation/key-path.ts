@@ -6,7 +6,7 @@
 import { failure } from "../../core/errors.ts";
 import { MAX_KEY_PATH_CHARACTERS } from "../../core/limits.ts";
 import { Refusal } from "../v8/refusal.ts";
-import { fromBase64Url, toBase64Url } from "./base64url.ts";
+import { fromBase64Url, toBase64Url } from "../base64url.ts";
 import {
   encodedPart,
   type EncodedKeyOrFailure,

@@ -1,6 +1,6 @@
 /** Numbers, bigints, texts, booleans and bytes: what keys and values have in common, in the notation and in paths. */
 import { MAX_NOTATION_BIGINT_DIGITS } from "../../core/limits.ts";
-import { fromBase64Url } from "./base64url.ts";
+import { fromBase64Url } from "../base64url.ts";
 import { described, type Place } from "./place.ts";
 import type { JsonObject } from "./types.ts";
 

@@ -11,7 +11,7 @@ import { Encoding } from "../../core/operations.ts";
 import { decodeV8, encodeV8 } from "../v8/codec.ts";
 import { Refusal } from "../v8/refusal.ts";
 import { storableV8 } from "../v8/storable.ts";
-import { toBase64Url } from "./base64url.ts";
+import { toBase64Url } from "../base64url.ts";
 import { described, Place } from "./place.ts";
 import { plainTextOf } from "./plain-value.ts";
 import { readBigint, readBytes } from "./scalars.ts";

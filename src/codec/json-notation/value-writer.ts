@@ -10,7 +10,7 @@
  * - or so much that the text would pass its limit, for example an array with a million holes.
  */
 import { elementIndex, MAX_DEPTH } from "../v8/format.ts";
-import { base64UrlLength, toBase64Url } from "./base64url.ts";
+import { base64UrlLength, toBase64Url } from "../base64url.ts";
 import { isWritable, jsonTextOfNumber, quoted } from "./scalars.ts";
 import { errorsByName, viewsByName } from "./types.ts";
 

@@ -7,7 +7,7 @@ import type { Failure } from "../../../src/core/errors.ts";
 import { isFailure } from "../../../src/contracts/management.ts";
 import type { SyncStorage } from "../../../src/core/storage.ts";
 import { AccessTokenKeys } from "../../../src/directory/access-token.ts";
-import { DataTokens } from "../../../src/directory/data-token.ts";
+import { DataTokens } from "../../../src/contracts/data-token.ts";
 import type { TokenAlias } from "../../../src/directory/deployment.ts";
 import { signingKeys, type SigningKeys } from "../../../src/contracts/signing-keys.ts";
 import type { ManagementContext } from "../../../src/doors/management/context.ts";

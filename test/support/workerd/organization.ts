@@ -14,7 +14,7 @@ import type {
 import type { RestoreAnswer, RestoreCommand } from "../../../src/contracts/restore-commands.ts";
 import type { SyncStorage } from "../../../src/core/storage.ts";
 import { asVersion } from "../../../src/core/versionstamp.ts";
-import { sha256 } from "../../../src/directory/digest.ts";
+import { sha256 } from "../../../src/core/digest.ts";
 import { Organization } from "../../../src/directory/organization.ts";
 import { EVERY_SCOPE } from "../../../src/directory/scopes.ts";
 import { OrganizationService } from "../../../src/directory/organization-service.ts";

@@ -2,7 +2,7 @@
  * One vitest, kept open in a process of its own with the copied tree as its working directory: a test file at a time is run on request.
  * A process of its own because a mutant may never end, and then takes vitest and workerd with it.
  */
-import { createVitest, type TestRunResult } from "vitest/node";
+import { createVitest, type TestModule } from "vitest/node";
 
 export interface Request {
   /** Absolute path of a test file. */
@@ -27,21 +27,24 @@ process.on("message", (request: Request) => {
 async function answerOf({ test, changed }: Request): Promise<Answer> {
   if (changed !== undefined) vitest.invalidateFile(changed);
   try {
-    const result = await vitest.runTestSpecifications(await vitest.globTestSpecifications([test]));
-    return { failure: firstFailure(result) };
+    const { testModules, unhandledErrors } = await vitest.runTestSpecifications(
+      await vitest.globTestSpecifications([test]),
+    );
+    // The modules of earlier runs are among them.
+    const module = testModules.find(({ moduleId }) => moduleId === test);
+    return { failure: module === undefined ? "no test ran" : failureOf(module, unhandledErrors) };
   } catch (error) {
     return { failure: String(error) };
   }
 }
 
-function firstFailure({ testModules, unhandledErrors }: TestRunResult): string | undefined {
-  if (testModules.length === 0) return "no test ran";
-  for (const module of testModules) {
-    for (const test of module.children.allTests("failed"))
-      return `${test.fullName}: ${messageOf(test.result().errors?.[0])}`;
-    if (!module.ok()) return messageOf(module.errors()[0]);
+function failureOf(module: TestModule, unhandledErrors: readonly unknown[]): string | undefined {
+  for (const test of module.children.allTests("failed")) {
+    return `${test.fullName}: ${messageOf(test.result().errors?.[0])}`;
   }
-  return unhandledErrors.length === 0 ? undefined : messageOf(unhandledErrors[0]);
+  const [error] = [...module.errors(), ...unhandledErrors];
+  if (error !== undefined) return messageOf(error);
+  return module.state() === "passed" ? undefined : `the file is ${module.state()}`;
 }
 
 function messageOf(error: unknown): string {

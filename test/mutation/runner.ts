@@ -7,8 +7,8 @@ import { createVitest, type TestModule } from "vitest/node";
 export interface Request {
   /** Absolute path of a test file. */
   readonly test: string;
-  /** Absolute path of the source file that was rewritten since the last request. */
-  readonly changed: string | undefined;
+  /** Absolute paths of the source files that were rewritten since the last request. */
+  readonly changed: readonly string[];
 }
 
 export interface Answer {
@@ -16,7 +16,6 @@ export interface Answer {
   readonly failure: string | undefined;
 }
 
-// One tree after the other, each with one test file at a time.
 const vitest = await createVitest({ watch: false, bail: 1, maxWorkers: 1, reporters: [{}] });
 
 process.once("disconnect", () => process.exit());
@@ -25,7 +24,7 @@ process.on("message", (request: Request) => {
 });
 
 async function answerOf({ test, changed }: Request): Promise<Answer> {
-  if (changed !== undefined) vitest.invalidateFile(changed);
+  for (const path of changed) vitest.invalidateFile(path);
   try {
     const { testModules, unhandledErrors } = await vitest.runTestSpecifications(
       await vitest.globTestSpecifications([test]),

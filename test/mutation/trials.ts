@@ -45,7 +45,7 @@ export class Trials {
   async measure(paths: readonly string[], onMeasured: (path: string, ms: number) => void): Promise<TestFile[]> {
     return this.#each(paths, async (tree, path) => {
       const startedAt = Date.now();
-      const outcome = await tree.run(path, undefined, this.#endsAt - startedAt);
+      const outcome = await tree.run(path, this.#endsAt - startedAt);
       const ms = Date.now() - startedAt;
       if (outcome.kind === "timeout") throw new Error(`${path} did not end within the time that --minutes gives.`);
       if (outcome.kind === "failed") throw new Error(`${path} fails without any change: ${outcome.failure}`);
@@ -59,7 +59,7 @@ export class Trials {
       const startedAt = Date.now();
       const original = readFileSync(join(this.#root, mutant.file), "utf8");
       tree.write(mutant.file, mutated(original, mutant));
-      const [verdict, by] = await this.#verdict(tree, mutant.file, inOrder(tests, mutant.file));
+      const [verdict, by] = await this.#verdict(tree, inOrder(tests, mutant.file));
       tree.write(mutant.file, original);
       const trial = { mutant, verdict, by, ms: Date.now() - startedAt };
       onTrial(trial);
@@ -72,12 +72,12 @@ export class Trials {
     for (const tree of this.#trees) tree.stop();
   }
 
-  async #verdict(tree: Tree, file: string, tests: readonly TestFile[]): Promise<[Verdict, string | undefined]> {
+  async #verdict(tree: Tree, tests: readonly TestFile[]): Promise<[Verdict, string | undefined]> {
     for (const { path, ms } of tests) {
       const deadline = Math.max(LEAST_DEADLINE_MS, ms * PATIENCE);
       const left = this.#endsAt - Date.now();
       if (left <= 0) return ["not tried", undefined];
-      const outcome = await tree.run(path, file, Math.min(deadline, left));
+      const outcome = await tree.run(path, Math.min(deadline, left));
       if (outcome.kind === "failed") return ["killed", `${basename(path)}: ${outcome.failure}`];
       if (outcome.kind === "timeout") return deadline < left ? ["timeout", path] : ["not tried", undefined];
     }
@@ -103,6 +103,8 @@ export class Trials {
 class Tree {
   readonly #folder: string;
   readonly #tests: TestProcess;
+  /** What the process of the tests does not know of yet: a mutated file, and the one that was mended before it. */
+  readonly #changed = new Set<string>();
 
   constructor(root: string, folder: string) {
     this.#folder = folder;
@@ -113,15 +115,15 @@ class Tree {
   }
 
   write(file: string, code: string): void {
-    writeFileSync(join(this.#folder, file), code);
+    const path = join(this.#folder, file);
+    writeFileSync(path, code);
+    this.#changed.add(path);
   }
 
-  run(test: string, changed: string | undefined, deadlineMs: number): Promise<Outcome> {
-    const request = {
-      test: join(this.#folder, test),
-      changed: changed === undefined ? undefined : join(this.#folder, changed),
-    };
-    return this.#tests.run(request, deadlineMs);
+  run(test: string, deadlineMs: number): Promise<Outcome> {
+    const changed = [...this.#changed];
+    this.#changed.clear();
+    return this.#tests.run({ test: join(this.#folder, test), changed }, deadlineMs);
   }
 
   stop(): void {

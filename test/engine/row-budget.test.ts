@@ -24,73 +24,120 @@ const later = 1_900_000_000_000;
 const count = key("count");
 const a = key("a");
 
-/** [what it is, what was there before, the write, its rows without a log reader] */
-const writes: [string, AtomicWrite[], AtomicWrite, Rows][] = [
-  ["a set of a new key", [], write([set(a, small)]), { read: 0, written: 1 }],
-  ["an overwrite", [write([set(a, small)])], write([set(a, other)]), { read: 1, written: 1 }],
-  ["a set with an expiry", [], write([set(a, small, { expiresAt: later })]), { read: 0, written: 2 }],
-  [
-    "an overwrite with an expiry",
-    [write([set(a, small)])],
-    write([set(a, other, { expiresAt: later })]),
-    { read: 1, written: 2 },
-  ],
-  [
-    "an overwrite that ends an expiry",
-    [write([set(a, small, { expiresAt: later })])],
-    write([set(a, other)]),
-    { read: 1, written: 1 },
-  ],
-  ["a set of a large value", [], write([set(a, large)]), { read: 1, written: 2 }],
-  [
-    "an overwrite of a large value by a large one",
-    [write([set(a, large)])],
-    write([set(a, larger)]),
-    { read: 3, written: 2 },
-  ],
-  [
-    "an overwrite of a large value by a small one",
-    [write([set(a, large)])],
-    write([set(a, small)]),
-    { read: 4, written: 2 },
-  ],
-  [
-    "an overwrite of a small value by a large one",
-    [write([set(a, small)])],
-    write([set(a, large)]),
-    { read: 3, written: 2 },
-  ],
-  ["a set of a large value with an expiry", [], write([set(a, large, { expiresAt: later })]), { read: 1, written: 3 }],
-  ["a delete", [write([set(a, small)])], write([remove(a)]), { read: 1, written: 1 }],
-  [
-    "a delete of an entry with an expiry",
-    [write([set(a, small, { expiresAt: later })])],
-    write([remove(a)]),
-    { read: 1, written: 1 },
-  ],
-  ["a delete of a large value", [write([set(a, large)])], write([remove(a)]), { read: 4, written: 2 }],
-  ["a sum of a new key", [], write([numeric("sum", count, u64(1n))]), { read: 0, written: 1 }],
-  [
-    "a sum",
-    [write([numeric("sum", count, u64(1n))])],
-    write([numeric("sum", count, u64(1n))]),
-    { read: 2, written: 1 },
-  ],
-  ["a checked set", [], write([set(a, small)], [{ key: a, version: null }]), { read: 0, written: 1 }],
-  ["ten sets", [], write(Array.from({ length: 10 }, (_, i) => set(key("n", i), small))), { read: 0, written: 10 }],
-  [
-    "ten overwrites",
-    [write(Array.from({ length: 10 }, (_, i) => set(key("n", i), small)))],
-    write(Array.from({ length: 10 }, (_, i) => set(key("n", i), other))),
-    { read: 10, written: 10 },
-  ],
+interface Case {
+  readonly what: string;
+  /** What was written before. */
+  readonly before: AtomicWrite[];
+  readonly measured: AtomicWrite;
+}
+
+/** With the rows without a log reader. */
+const writes: (Case & { readonly rows: Rows })[] = [
+  { what: "a set of a new key", before: [], measured: write([set(a, small)]), rows: { read: 0, written: 1 } },
+  {
+    what: "an overwrite",
+    before: [write([set(a, small)])],
+    measured: write([set(a, other)]),
+    rows: { read: 1, written: 1 },
+  },
+  {
+    what: "a set with an expiry",
+    before: [],
+    measured: write([set(a, small, { expiresAt: later })]),
+    rows: { read: 0, written: 2 },
+  },
+  {
+    what: "an overwrite with an expiry",
+    before: [write([set(a, small)])],
+    measured: write([set(a, other, { expiresAt: later })]),
+    rows: { read: 1, written: 2 },
+  },
+  {
+    what: "an overwrite that ends an expiry",
+    before: [write([set(a, small, { expiresAt: later })])],
+    measured: write([set(a, other)]),
+    rows: { read: 1, written: 1 },
+  },
+  { what: "a set of a large value", before: [], measured: write([set(a, large)]), rows: { read: 1, written: 2 } },
+  {
+    what: "an overwrite of a large value by a large one",
+    before: [write([set(a, large)])],
+    measured: write([set(a, larger)]),
+    rows: { read: 3, written: 2 },
+  },
+  {
+    what: "an overwrite of a large value by a small one",
+    before: [write([set(a, large)])],
+    measured: write([set(a, small)]),
+    rows: { read: 4, written: 2 },
+  },
+  {
+    what: "an overwrite of a small value by a large one",
+    before: [write([set(a, small)])],
+    measured: write([set(a, large)]),
+    rows: { read: 3, written: 2 },
+  },
+  {
+    what: "a set of a large value with an expiry",
+    before: [],
+    measured: write([set(a, large, { expiresAt: later })]),
+    rows: { read: 1, written: 3 },
+  },
+  { what: "a delete", before: [write([set(a, small)])], measured: write([remove(a)]), rows: { read: 1, written: 1 } },
+  {
+    what: "a delete of an entry with an expiry",
+    before: [write([set(a, small, { expiresAt: later })])],
+    measured: write([remove(a)]),
+    rows: { read: 1, written: 1 },
+  },
+  {
+    what: "a delete of a large value",
+    before: [write([set(a, large)])],
+    measured: write([remove(a)]),
+    rows: { read: 4, written: 2 },
+  },
+  {
+    what: "a sum of a new key",
+    before: [],
+    measured: write([numeric("sum", count, u64(1n))]),
+    rows: { read: 0, written: 1 },
+  },
+  {
+    what: "a sum",
+    before: [write([numeric("sum", count, u64(1n))])],
+    measured: write([numeric("sum", count, u64(1n))]),
+    rows: { read: 2, written: 1 },
+  },
+  {
+    what: "a checked set",
+    before: [],
+    measured: write([set(a, small)], [{ key: a, version: null }]),
+    rows: { read: 0, written: 1 },
+  },
+  {
+    what: "ten sets",
+    before: [],
+    measured: write(Array.from({ length: 10 }, (_, i) => set(key("n", i), small))),
+    rows: { read: 0, written: 10 },
+  },
+  {
+    what: "ten overwrites",
+    before: [write(Array.from({ length: 10 }, (_, i) => set(key("n", i), small)))],
+    measured: write(Array.from({ length: 10 }, (_, i) => set(key("n", i), other))),
+    rows: { read: 10, written: 10 },
+  },
 ];
 
-/** [what it is, what was there before, the write, the rows that it reads] */
-const nothing: [string, AtomicWrite[], AtomicWrite, number][] = [
-  ["a delete of nothing", [], write([remove(a)]), 0],
-  ["a check alone", [], write([], [{ key: a, version: null }]), 0],
-  ["a failed check", [write([set(a, small)])], write([set(a, other)], [{ key: a, version: null }]), 1],
+/** With the rows that are read. */
+const nothing: (Case & { readonly read: number })[] = [
+  { what: "a delete of nothing", before: [], measured: write([remove(a)]), read: 0 },
+  { what: "a check alone", before: [], measured: write([], [{ key: a, version: null }]), read: 0 },
+  {
+    what: "a failed check",
+    before: [write([set(a, small)])],
+    measured: write([set(a, other)], [{ key: a, version: null }]),
+    read: 1,
+  },
 ];
 
 async function rowsOf(before: AtomicWrite[], measured: AtomicWrite, withLog: boolean): Promise<Rows> {
@@ -106,18 +153,18 @@ async function rowsOf(before: AtomicWrite[], measured: AtomicWrite, withLog: boo
   });
 }
 
-test.each(writes)("%s reads and writes exactly its budget (W35)", async (_name, before, measured, rows) => {
+test.each(writes)("$what reads and writes exactly its budget (W35)", async ({ before, measured, rows }) => {
   expect(await rowsOf(before, measured, false)).toEqual(rows);
 });
 
 test.each(writes)(
-  "%s with a log reader reads and writes one row more (B47)",
-  async (_name, before, measured, { read, written }) => {
+  "$what with a log reader reads and writes one row more (B47)",
+  async ({ before, measured, rows: { read, written } }) => {
     expect(await rowsOf(before, measured, true)).toEqual({ read: read + 1, written: written + 1 });
   },
 );
 
-test.each(nothing)("%s writes nothing, with a log reader neither (W35)", async (_name, before, measured, read) => {
+test.each(nothing)("$what writes nothing, with a log reader neither (W35)", async ({ before, measured, read }) => {
   expect(await rowsOf(before, measured, false)).toEqual({ read, written: 0 });
   expect(await rowsOf(before, measured, true)).toEqual({ read, written: 0 });
 });

@@ -232,15 +232,51 @@ describe("a damaged log object", () => {
     expect(outcome).toHaveProperty("problem", expect.stringContaining(problem));
   });
 
-  it.each<[string, Entry[], string, bigint, string]>([
-    ["no entries", [], nameOf([set(end)]), 1n, "holds no entry"],
-    ["a stamp of 10 bytes", [set(end, { versionstamp: new Uint8Array(10) })], nameOf([set(end)]), 1n, "12 bytes"],
-    ["a stamp of no version", [set(end, { versionstamp: stampOf(0, end) })], nameOf([set(end)]), 1n, "12 bytes"],
-    ["another time than its last commit's", [set(end)], nameOf([set(end)]), 2n, "another time"],
-    ["the name of an object that begins earlier", [set(end)], nameOf([set(0), set(end)]), 1n, "begins with"],
-    ["the name of an object that ends later", [set(end)], nameOf([set(end), set(end, {}, 1001)]), 1n, "ends with"],
-    ["another folder", [set(end)], nameOf([set(end)]).replace("logs", "snapshots"), 1n, "is not the name"],
-  ])("by %s is refused, saying so", (_, entries, name, time, problem) => {
+  it.each<{ what: string; entries: Entry[]; name: string; time: bigint; problem: string }>([
+    { what: "no entries", entries: [], name: nameOf([set(end)]), time: 1n, problem: "holds no entry" },
+    {
+      what: "a stamp of 10 bytes",
+      entries: [set(end, { versionstamp: new Uint8Array(10) })],
+      name: nameOf([set(end)]),
+      time: 1n,
+      problem: "12 bytes",
+    },
+    {
+      what: "a stamp of no version",
+      entries: [set(end, { versionstamp: stampOf(0, end) })],
+      name: nameOf([set(end)]),
+      time: 1n,
+      problem: "12 bytes",
+    },
+    {
+      what: "another time than its last commit's",
+      entries: [set(end)],
+      name: nameOf([set(end)]),
+      time: 2n,
+      problem: "another time",
+    },
+    {
+      what: "the name of an object that begins earlier",
+      entries: [set(end)],
+      name: nameOf([set(0), set(end)]),
+      time: 1n,
+      problem: "begins with",
+    },
+    {
+      what: "the name of an object that ends later",
+      entries: [set(end)],
+      name: nameOf([set(end), set(end, {}, 1001)]),
+      time: 1n,
+      problem: "ends with",
+    },
+    {
+      what: "another folder",
+      entries: [set(end)],
+      name: nameOf([set(end)]).replace("logs", "snapshots"),
+      time: 1n,
+      problem: "is not the name",
+    },
+  ])("by $what is refused, saying so", ({ entries, name, time, problem }) => {
     const outcome = open(entries, name, time);
     expect(outcome).toMatchObject({ ok: false, object: name });
     expect(outcome).toHaveProperty("problem", expect.stringContaining(problem));

@@ -4,7 +4,7 @@
  */
 import { asUnixMs, type UnixMs } from "./clock.ts";
 import { CLOCK_BEHIND_MS } from "./limits.ts";
-import { timeOfVersion, type Version } from "./versionstamp.ts";
+import { asVersion, timeOfVersion, type Version } from "./versionstamp.ts";
 
 /** From this version on commits were made when the clock said this time, or later: the version's own time is further on. */
 export interface ClockReading {
@@ -23,6 +23,23 @@ export interface ClockSpan {
 export function areOfOneSpan(earlier: ClockReading, later: ClockReading): boolean {
   const wentOn = later.time >= earlier.time - CLOCK_BEHIND_MS;
   return wentOn && timeOfVersion(later.version) <= timeOfVersion(earlier.version) + CLOCK_BEHIND_MS;
+}
+
+/** Whether a commit that is made now gets a version that is ahead of the clock. */
+export function isAhead(lastVersion: Version, now: UnixMs): boolean {
+  return timeOfVersion(lastVersion) - now >= CLOCK_BEHIND_MS;
+}
+
+/** With the reading that a commit made now would have: until one is made, nothing else tells that the clock was set back. */
+export function withPresent(
+  readings: readonly ClockReading[],
+  lastVersion: Version,
+  now: UnixMs,
+): readonly ClockReading[] {
+  const present = { version: asVersion(lastVersion + 1), time: now };
+  const last = readings.at(-1);
+  const isKnown = last !== undefined && areOfOneSpan(last, present);
+  return !isAhead(lastVersion, now) || isKnown ? readings : [...readings, present];
 }
 
 /** `readings`: ascending by version. */
@@ -45,6 +62,6 @@ export function spansOf(readings: readonly ClockReading[]): ClockSpan[] {
 export function clockAt(readings: readonly ClockReading[], version: Version): UnixMs | null {
   const reading = readings.findLast((one) => one.version <= version);
   if (reading === undefined) return null;
-  const isAhead = timeOfVersion(version) <= timeOfVersion(reading.version) + CLOCK_BEHIND_MS;
-  return isAhead ? reading.time : null;
+  const isOfItsSpan = timeOfVersion(version) <= timeOfVersion(reading.version) + CLOCK_BEHIND_MS;
+  return isOfItsSpan ? reading.time : null;
 }

@@ -32,6 +32,16 @@ export class ClockWatch {
     this.#startAnew = startAnew;
   }
 
+  /**
+   * As `goesOn`, for a call whose answer depends on the object's own time: false also until it is known whether one that is ahead
+   * moves. Nothing can be waited for meanwhile, since timers stand still along with it: whoever asked asks again.
+   */
+  isRight(askedAt: UnixMs): boolean {
+    const before = this.#ahead;
+    if (!this.goesOn(askedAt)) return false;
+    return this.#ahead === null || (before !== null && before.own !== this.#ahead.own);
+  }
+
   /** A call was made at this time. False: the object starts anew, and the call is to be answered with `STARTS_ANEW`. */
   goesOn(askedAt: UnixMs): boolean {
     const own = this.#clock.now();

@@ -139,7 +139,8 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
   }
 
   async restore(command: RestoreCommand, askedAt?: UnixMs): Promise<RestoreAnswer | Failure> {
-    if (!this.#goesOn(askedAt)) return STARTS_ANEW;
+    // By the time it is judged which moment is meant, and whether it is ambiguous.
+    if (askedAt !== undefined && !this.#clockWatch.isRight(askedAt)) return STARTS_ANEW;
     const { database, deletion } = this.#life;
     (database ?? deletion)?.alarms.rescue();
     if (database === null) return deletion?.deletion.run(command) ?? NO_DATABASE;
@@ -153,6 +154,7 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
   }
 
   async openPast(grant: Grant, at: string, room: PastRoom, askedAt?: UnixMs): Promise<PastInfo | Failure> {
+    if (askedAt !== undefined && !this.#clockWatch.isRight(askedAt)) return STARTS_ANEW;
     const open = this.#allow(grant, "read", askedAt);
     if ("ok" in open) return open;
     const answer = await open.restores.run({ command: "past", at, room });

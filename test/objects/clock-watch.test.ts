@@ -18,7 +18,12 @@ describe("calls that were made", () => {
     const clock = new MovableClock(NOW);
     const anew: number[] = [];
     const subject = new ClockWatch(clock, () => anew.push(clock.time));
-    return { clock, anew, goesOn: (at: number) => subject.goesOn(asUnixMs(at)) };
+    return {
+      clock,
+      anew,
+      goesOn: (at: number) => subject.goesOn(asUnixMs(at)),
+      isRight: (at: number) => subject.isRight(asUnixMs(at)),
+    };
   }
 
   test("before the time at which the object's own stands still have it start anew, at once", () => {
@@ -36,6 +41,19 @@ describe("calls that were made", () => {
       clock.time += 700;
     }
     expect(anew).toEqual([]);
+  });
+
+  test("and depend on the object's time are not answered until it is known whether that moves", () => {
+    const { clock, isRight, anew } = watch();
+    expect(isRight(NOW - 4_999)).toBe(true);
+    const long = NOW - 3_600_000;
+    expect([isRight(long), isRight(long + 10)]).toEqual([false, false]);
+    clock.time += 20;
+    expect(isRight(long + 20)).toBe(true);
+    expect(isRight(long + 21)).toBe(false);
+    expect(anew).toEqual([]);
+    expect(isRight(long + 270)).toBe(false);
+    expect(anew).toHaveLength(1);
   });
 
   test("a little before, or after, are no reason", () => {

@@ -22,14 +22,17 @@ describe.skipIf(clock === null)("a clock that was ahead by three hours and is se
     const server = await startManagedServer(clock?.environment);
     onTestFinished(() => server.close());
     const tenant = await Tenant.make(server);
-    const id = await tenant.newDatabase();
-    const path = `/api/databases/${id}/backup`;
-    await server.send("POST", path, tenant.token, { destination: destinationAt(s3), intervalMs: 500 });
-    const backup = async () => (await server.send("GET", path, tenant.token)).body;
-    await expect.poll(async () => (await backup()).status.code, { timeout: 20_000 }).toBe("active");
+    // The second is not written to any more when the clock has been set back.
+    const [id, quiet] = [await tenant.newDatabase(), await tenant.newDatabase()];
+    const backup = async (of = id) => (await server.send("GET", `/api/databases/${of}/backup`, tenant.token)).body;
+    for (const of of [id, quiet]) {
+      const wanted = { destination: destinationAt(s3), intervalMs: 500 };
+      await server.send("POST", `/api/databases/${of}/backup`, tenant.token, wanted);
+      await expect.poll(async () => (await backup(of)).status.code, { timeout: 20_000 }).toBe("active");
+    }
     /** The status with a fresh token: of the exchange, of a write, or of a read. */
-    const use = async (name: string, expireAtMs = 0n): Promise<string> => {
-      const exchanged = await tenant.connect(id).catch((error: unknown) => String(error).slice(7, 10));
+    const use = async (name: string, expireAtMs = 0n, of = id): Promise<string> => {
+      const exchanged = await tenant.connect(of).catch((error: unknown) => String(error).slice(7, 10));
       if (typeof exchanged === "string") return `exchange ${exchanged}`;
       const mutation = { ...rawSet(rawKey(name), new Uint8Array(8)), expireAtMs };
       const wrote = await exchanged.post("atomic_write", encodeWrite({ mutations: [mutation] }));
@@ -37,9 +40,10 @@ describe.skipIf(clock === null)("a clock that was ahead by three hours and is se
       exchanged.close();
       return wrote.status === 200 && read.status === 200 ? `read ${read.body.length > 20}` : `${wrote.status}`;
     };
-    expect(await use("before")).toBe("read true");
+    expect([await use("before"), await use("before", 0n, quiet)]).toEqual(["read true", "read true"]);
+    await expect.poll(async () => (await backup(quiet)).backlogBytes, { timeout: 8_000 }).toBe(0);
     clock?.setAhead(3 * HOUR_S);
-    await expect.poll(() => use("ahead")).toBe("read true");
+    for (const of of [id, quiet]) await expect.poll(() => use("ahead", 0n, of)).toBe("read true");
     const meanwhile = new Date().toISOString();
     clock?.setAhead(0);
 
@@ -73,5 +77,19 @@ describe.skipIf(clock === null)("a clock that was ahead by three hours and is se
       tenant.token,
     );
     expect(Date.parse(listed.items[0].clock) - Date.now()).toBeLessThan(HOUR_S * 1000);
+
+    // Neither where nothing was written since, which would show that the clock was set back.
+    const early = new Set<number>();
+    const forkOfQuiet = async (): Promise<string> => {
+      const { status, body } = await server.send("POST", `/api/databases/${quiet}/forks`, tenant.token, {
+        at: meanwhile,
+      });
+      early.add(status);
+      return String(body.detail);
+    };
+    await expect
+      .poll(forkOfQuiet, { timeout: 30_000, interval: 100 })
+      .toMatch(/ is ambiguous: the server's clock was ahead and was set back/);
+    expect([...early].filter((status) => status < 300)).toEqual([]);
   });
 });

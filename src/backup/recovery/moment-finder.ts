@@ -4,7 +4,7 @@
  */
 import type { NewBackupDestination } from "../../contracts/backup-destinations.ts";
 import type { Clock } from "../../core/clock.ts";
-import type { ClockReading } from "../../core/clock-spans.ts";
+import { type ClockReading, isAhead } from "../../core/clock-spans.ts";
 import { type Failure, failure } from "../../core/errors.ts";
 import { MAX_BACKUP_AHEAD_MS } from "../../core/limits.ts";
 import { type Moment, momentText, readMoment, tooLate, versionOfMoment } from "../../core/moment.ts";
@@ -21,7 +21,7 @@ import {
   type OwnBackup,
 } from "./open-backup.ts";
 import type { BackupBucket } from "./replay/backup-bucket.ts";
-import { readingsOf, resolveAt } from "./replay/clock-times.ts";
+import { type Present, readingsOf, resolveAt } from "./replay/clock-times.ts";
 import { resolveInHistories } from "./replay/histories.ts";
 import { highestVersion, type ResolvedMoment, restorableRange } from "./replay/points.ts";
 
@@ -95,10 +95,12 @@ export class MomentFinder {
   }
 
   /** Why the backup does not hold what it needs for that moment; null: it does. */
-  async ship({ version }: Wanted): Promise<Failure | null> {
-    const { database, own } = this.#options;
-    // What lies in the future of this database is its present.
-    if (await own.ship(version < database.lastVersion ? version : database.lastVersion)) return null;
+  async ship({ moment, version }: Wanted): Promise<Failure | null> {
+    const { own } = this.#options;
+    const { lastVersion, now } = this.#present();
+    // What lies in the future of this database is its present. And a time that the versions are ahead of may be any commit's.
+    const needsAll = version > lastVersion || (moment.kind === "time" && isAhead(lastVersion, now));
+    if (await own.ship(needsAll ? lastVersion : version)) return null;
     return own.isStopped()
       ? failure("conflict", "The backup does not hold the commits up to that moment, and stands still: resume it")
       : failure(
@@ -116,7 +118,7 @@ export class MomentFinder {
     const opened = await this.openOwn();
     if (!opened.ok) return opened;
     const { bucket, catalog, destination } = opened;
-    const resolved = await resolveAt(bucket, catalog, moment, version);
+    const resolved = await resolveAt(bucket, catalog, moment, version, this.#present());
     if (!resolved.ok) return asFailure(resolved);
     const seen = { bucket, starts: catalog.starts, destination, clock: readingsOf(catalog) };
     return { ok: true, in: seen, resolved };
@@ -137,11 +139,17 @@ export class MomentFinder {
     const { bucket, histories, destination } = opened;
     const highest = await highestVersion(bucket, histories.starts);
     if (!highest.ok) return asFailure(highest);
-    const late = tooLate(versionOfMoment(moment, highest.version), highest.version, this.#options.clock.now());
+    const present = { lastVersion: highest.version, now: this.#options.clock.now() };
+    const late = tooLate(versionOfMoment(moment, highest.version), highest.version, present.now);
     if (late !== null) return late;
-    const resolved = await resolveInHistories(bucket, histories, moment, generation);
+    const resolved = await resolveInHistories(bucket, histories, moment, generation, present);
     if (!resolved.ok) return asFailure(resolved);
     return { ok: true, in: { bucket, starts: histories.starts, destination, clock: [] }, resolved };
+  }
+
+  #present(): Present {
+    const { clock, database } = this.#options;
+    return { lastVersion: database.lastVersion, now: clock.now() };
   }
 
   async openOwn(): Promise<OpenBackup | Failure> {
@@ -171,8 +179,8 @@ export class MomentFinder {
     const highest = await highestVersion(bucket, starts);
     if (!highest.ok) return asFailure(highest);
     const { clock, database } = this.#options;
-    const isAhead = timeOfVersion(highest.version) > clock.now() + MAX_BACKUP_AHEAD_MS;
-    if (!isAhead || highest.version <= database.lastVersion) return highest;
+    const isNoTime = timeOfVersion(highest.version) > clock.now() + MAX_BACKUP_AHEAD_MS;
+    if (!isNoTime || highest.version <= database.lastVersion) return highest;
     return failure(
       "conflict",
       `The backup has objects of ${momentText(highest.version)}, more than ten years from now: later commits would have to follow that. Take what does not belong to the backup out of the bucket`,

@@ -60,7 +60,7 @@ function time(at: number): string {
   return new Date(at).toISOString();
 }
 
-async function resolve({ subject }: History, at: string): Promise<Version | string> {
+async function resolve({ subject }: Pick<History, "subject">, at: string): Promise<Version | string> {
   const answer = await subject.service.run({ command: "resolve", at, generation: null });
   if (!answer.ok) return `${answer.code}: ${answer.message}`;
   return answer.kind === "points" ? (answer.points[0]?.version ?? asVersion(0)) : "no point";
@@ -91,7 +91,9 @@ describe("after a clock was set back, a time", () => {
       const history = await setAheadAndBack(storage);
       const { right, ahead, at } = history;
       const said = await resolve(history, time(at.ahead + 5 * MINUTE));
-      expect(said).toMatch(/^conflict: .* is ambiguous: the server's clock was ahead and was set back, at about /);
+      expect(said).toMatch(
+        /^conflict: .* is ambiguous: the server's clock was ahead and was set back, at the latest at /,
+      );
       expect(named(said)).toEqual([right, ahead[1]].map(versionstampHex));
       for (const versionstamp of named(said)) {
         expect(await resolve(history, versionstamp)).toBe(asVersion(Number.parseInt(versionstamp.slice(0, 16), 16)));
@@ -106,7 +108,7 @@ describe("after a clock was set back, a time", () => {
       const said = await resolve(history, time(at.back + 35 * MINUTE));
       expect(named(said)).toEqual([right, ahead[1], behind[1]].map(versionstampHex));
       expect(said).toContain(`${versionstampHex(right)}, the last one whose versionstamp is of that time or before`);
-      expect(said).toContain(`${versionstampHex(ahead[1])}, the last one before the clock was set back`);
+      expect(said).toContain(`${versionstampHex(ahead[1])}, the last one before that was noticed`);
       expect(said).toContain(`made when the clock, set back, said ${time(at.back + 31 * MINUTE)}`);
       expect(await history.subject.service.run({ command: "past", at: "-5m", room: "any" })).toMatchObject({
         code: "conflict",
@@ -114,6 +116,39 @@ describe("after a clock was set back, a time", () => {
       expect(
         await history.subject.service.run({ command: "restore", jobId: "a", at: time(at.back + 35 * MINUTE) }),
       ).toMatchObject({ code: "conflict", message: String(said).slice("conflict: ".length) });
+    });
+  });
+
+  test("is ambiguous before anything is written by the clock as it is now, too: in the database and from the bucket alone", async () => {
+    await withStorage(async (storage) => {
+      const backup = new TestBackup(storage);
+      const { clock, databaseId } = backup;
+      await backup.enable();
+      await backup.settle();
+      const right = backup.commit(set(key("x"), text("right")));
+      await backup.settle();
+      await backup.pass(MINUTE);
+      clock.time += 5 * HOUR;
+      backup.commit(set(key("x"), text("ahead")));
+      await backup.pass(MINUTE);
+      const meanwhile = clock.time - 5 * HOUR;
+      const ahead = backup.commit(set(key("x"), text("not stored yet")));
+      await backup.pass(100);
+      clock.time -= 5 * HOUR;
+      const subject = new Restorable(backup);
+      const said = await resolve({ subject }, time(meanwhile));
+      expect(said).toMatch(/^conflict: .* is ambiguous/);
+      expect(named(said)).toEqual([right, ahead].map(versionstampHex));
+      expect(await resolve({ subject }, time(timeOfVersion(right)))).toBe(right);
+      await backup.settle();
+      await withStorage(async (other) => {
+        const target = new Restorable(new TestBackup(other));
+        target.backup.clock.time = clock.time;
+        const from = { databaseId, destination: s3Destination(), at: time(meanwhile), withoutManifest: false };
+        const answer = await target.service.run({ command: "restore from", jobId: "a", ...from });
+        expect(answer).toMatchObject({ ok: false, code: "conflict" });
+        expect(named(answer.ok ? "" : answer.message)).toEqual(named(said));
+      });
     });
   });
 

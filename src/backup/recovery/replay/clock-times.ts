@@ -4,7 +4,7 @@
  * commit was the last; those that it may be are named instead, so that a person chooses.
  */
 import type { UnixMs } from "../../../core/clock.ts";
-import { type ClockReading, type ClockSpan, spansOf } from "../../../core/clock-spans.ts";
+import { type ClockReading, type ClockSpan, spansOf, withPresent } from "../../../core/clock-spans.ts";
 import { failure, type Failure } from "../../../core/errors.ts";
 import { type Moment, versionOfMoment } from "../../../core/moment.ts";
 import { asVersion, LAST_VERSION, timeOfVersion, type Version, versionstampHex } from "../../../core/versionstamp.ts";
@@ -12,15 +12,22 @@ import type { BackupBucket, ReadProblem } from "./backup-bucket.ts";
 import type { Catalog } from "./catalog.ts";
 import { type ResolvedMoment, resolveMoment } from "./points.ts";
 
+/** The last version that was given out, as far as is known, and the time. */
+export interface Present {
+  readonly lastVersion: Version;
+  readonly now: UnixMs;
+}
+
 /** As `resolveMoment`. "conflict" for a time that may be several commits'. `latest`: which version that is. */
 export async function resolveAt(
   bucket: BackupBucket,
   catalog: Catalog,
   moment: Moment,
   latest: Version,
+  { lastVersion, now }: Present,
 ): Promise<ResolvedMoment | ReadProblem | Failure> {
   if (moment.kind === "time") {
-    for (const span of spansOf(readingsOf(catalog))) {
+    for (const span of spansOf(withPresent(readingsOf(catalog), lastVersion, now))) {
       if (moment.time >= span.end) continue;
       const found = await candidatesIn(bucket, catalog, span, moment.time);
       if (!found.ok) return found;
@@ -69,7 +76,7 @@ async function candidatesIn(
   // Up to the last commit before the clock was ahead, versions are times.
   if (isBefore && earliest !== undefined && time <= timeOfVersion(earliest.version))
     return { ok: true, candidates: [] };
-  problem ??= await add(asVersion(first.version - 1), "the last one before the clock was set back");
+  problem ??= await add(asVersion(first.version - 1), "the last one before that was noticed");
   if (!isBefore) {
     const reading = readings.findLast((one) => one.time <= time) ?? first;
     const next = readings.find((one) => one.version > reading.version);
@@ -84,7 +91,7 @@ function ambiguous(time: UnixMs, { readings: [first] }: ClockSpan, candidates: r
   const named = candidates.map(({ version, what }) => `${versionstampHex(version)}, ${what}`);
   return failure(
     "conflict",
-    `${textOf(time)} is ambiguous: the server's clock was ahead and was set back, at about ${textOf(first.time)}, so that it is not known which commit was the last one at that time. Name one of these by its versionstamp: ${named.join("; ")}`,
+    `${textOf(time)} is ambiguous: the server's clock was ahead and was set back, at the latest at ${textOf(first.time)}, so that it is not known which commit was the last one at that time. Name one of these by its versionstamp: ${named.join("; ")}`,
   );
 }
 

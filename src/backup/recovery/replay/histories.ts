@@ -12,7 +12,7 @@ import type { BackupBucket, ReadProblem } from "./backup-bucket.ts";
 import { type Catalog, describedGeneration, divideLost, type Generation } from "./catalog.ts";
 import { logObjectsAround } from "./log-index.ts";
 import { type Moment, momentText, versionOfMoment } from "../../../core/moment.ts";
-import { resolveAt } from "./clock-times.ts";
+import { type Present, resolveAt } from "./clock-times.ts";
 import type { ResolvedMoment } from "./points.ts";
 
 export interface Histories {
@@ -76,6 +76,7 @@ export async function resolveInHistories(
   { histories, starts }: Histories,
   moment: Moment,
   generation: Version | null,
+  present: Present,
 ): Promise<ResolvedMoment | ReadProblem | Failure> {
   if (generation !== null) {
     const found = histories.flatMap((one) => one.generations).filter(({ place }) => place.start === generation);
@@ -85,11 +86,11 @@ export async function resolveInHistories(
       return failure("not-found", "The bucket has no such generation of this database, or nothing can be read from it");
     }
     const alone: Catalog = { ok: true, generations: [most], lost: [], starts };
-    return resolveAt(bucket, alone, moment, latestIn(alone));
+    return resolveAt(bucket, alone, moment, latestIn(alone), present);
   }
   const outcomes: { readonly history: Catalog; readonly resolved: ResolvedMoment | Failure }[] = [];
   for (const history of histories) {
-    const resolved = await resolveAt(bucket, history, moment, latestIn(history));
+    const resolved = await resolveAt(bucket, history, moment, latestIn(history), present);
     if (!resolved.ok && !("code" in resolved)) return resolved;
     outcomes.push({ history, resolved });
   }

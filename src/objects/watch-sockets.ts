@@ -1,5 +1,5 @@
 /**
- * The watches of a database as hibernatable WebSockets (`watchProtocol` in `interface.ts`). The object may be put to sleep while
+ * The watches of a database as hibernatable WebSockets (`watchProtocol` in `contracts/database.ts`). The object may be put to sleep while
  * they wait: what a socket watches is in its attachment. An attachment holds 16 KB, and a watch of the longest keys does not fit;
  * such a socket is closed when the object wakes, and its door connects again.
  *

@@ -1,0 +1,5 @@
+/** A page of the repository as a text, which Vite puts into the test: inside workerd there are no files. */
+declare module "*.md?raw" {
+  const text: string;
+  export default text;
+}

@@ -69,16 +69,19 @@ export class ObjectTables {
   readonly storage: SyncStorage;
   readonly #migrations: Readonly<Record<ObjectTable, Migrations>>;
   readonly #made: Set<string>;
+  /** Whether any table has a number. */
+  #isNumbered: boolean;
 
   /**
    * Looks once which of them are there, and brings those to their newest version. Writes nothing when they have it. Where everything is
-   * deleted from the storage, another one is needed.
+   * deleted from the storage, another one is needed. Throws, and changes nothing, where a newer version of Cairn has changed them.
    */
   constructor(storage: SyncStorage, migrations: Readonly<Record<ObjectTable, Migrations>> = TABLES) {
     this.storage = storage;
     this.#migrations = migrations;
     const found = storage.sql.exec<{ name: string }>("SELECT name FROM sqlite_schema WHERE type = 'table'").toArray();
     const names = new Set(found.map(({ name }) => name));
+    this.#isNumbered = names.has(NUMBERS);
     this.#made = new Set(OBJECT_TABLES.filter((table) => names.has(table)));
     for (const table of OBJECT_TABLES) if (this.#made.has(table)) this.#bringUpToDate(table);
   }
@@ -99,17 +102,22 @@ export class ObjectTables {
 
   #bringUpToDate(table: ObjectTable): void {
     const migrations = this.#migrations[table];
-    if (migrations.length > 1) migrate(this.storage, numbered(table, migrations));
+    // A number is looked at even where none is wanted: a newer version may have written it, and then this one must not go on.
+    if (migrations.length === 1 && !this.#isNumbered) return;
+    migrate(this.storage, numbered(table, migrations));
+    this.#isNumbered ||= migrations.length > 1;
   }
 }
 
-/** A table that is there, in its first version if it has no number. */
+const NUMBERS = "object_schema";
+
+/** The number of a table that is there: how many migrations it has beyond the first. */
 function numbered(table: ObjectTable, [, ...later]: Migrations): Schema {
   return {
-    table: "object_schema",
-    create: ["CREATE TABLE object_schema (name TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID"],
-    read: `SELECT coalesce((SELECT version FROM object_schema WHERE name = '${table}'), 0) AS version`,
-    write: `INSERT INTO object_schema (name, version) VALUES ('${table}', ?1)
+    table: NUMBERS,
+    create: [`CREATE TABLE ${NUMBERS} (name TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID`],
+    read: `SELECT coalesce((SELECT version FROM ${NUMBERS} WHERE name = '${table}'), 0) AS version`,
+    write: `INSERT INTO ${NUMBERS} (name, version) VALUES ('${table}', ?1)
             ON CONFLICT (name) DO UPDATE SET version = excluded.version`,
     migrations: later,
   };

@@ -158,6 +158,13 @@ test("a table gets its new column in an object that has it, with its rows, and i
     ]);
   }));
 
+test("a table that a newer version has changed is refused, and nothing is changed", () =>
+  withStorage((storage) => {
+    new ObjectTables(storage, LATER).make("tombstone");
+    expect(() => new ObjectTables(storage)).toThrow("a newer version wrote it");
+    expect(storage.sql.exec("SELECT * FROM object_schema").toArray()).toEqual([{ name: "tombstone", version: 2 }]);
+  }));
+
 test("a migration that fails leaves the table as it was, and a table is made whole or not at all", () =>
   withStorage((storage) => {
     const broken = (table: ObjectTable) => ({

@@ -17,12 +17,12 @@ import {
   MAX_WATCHED_KEYS,
 } from "../core/limits.ts";
 import type { AtomicWrite, Check, CommitResult, Enqueue, Entry, Mutation, ReadRange } from "../core/operations.ts";
-import { bytesFieldSize, MalformedProtobuf, ProtobufReader, ProtobufWriter, varintSize } from "./protobuf.ts";
+import { bytesFieldSize, decoding, ProtobufReader, ProtobufWriter, varintSize } from "./protobuf.ts";
 import { VERSIONSTAMP_BYTES, writeVersionstamp } from "../core/versionstamp.ts";
 
 /** SnapshotRead. No ranges are a read of nothing. */
 export function decodeSnapshotRead(bytes: Uint8Array): { readonly ok: true; readonly ranges: ReadRange[] } | Failure {
-  return decoding("The snapshot read", () => {
+  return decoding("The snapshot read", "invalid", () => {
     const reader = new ProtobufReader(bytes);
     const ranges: ReadRange[] = [];
     let count = 0;
@@ -50,7 +50,7 @@ export function decodeSnapshotRead(bytes: Uint8Array): { readonly ok: true; read
 
 /** AtomicWrite. */
 export function decodeAtomicWrite(bytes: Uint8Array): { readonly ok: true; readonly write: AtomicWrite } | Failure {
-  return decoding("The atomic write", () => {
+  return decoding("The atomic write", "invalid", () => {
     const reader = new ProtobufReader(bytes);
     const checks: Check[] = [];
     const mutations: Mutation[] = [];
@@ -105,7 +105,7 @@ function sizeOfMutation(mutation: Mutation): number {
 
 /** Watch: 1 to 10 keys. */
 export function decodeWatch(bytes: Uint8Array): { readonly ok: true; readonly keys: Uint8Array[] } | Failure {
-  return decoding("The watch", () => {
+  return decoding("The watch", "invalid", () => {
     const reader = new ProtobufReader(bytes);
     const keys: Uint8Array[] = [];
     let count = 0;
@@ -122,16 +122,6 @@ export function decodeWatch(bytes: Uint8Array): { readonly ok: true; readonly ke
     if (count > MAX_WATCHED_KEYS) return overLimit("The watch", count, "keys", MAX_WATCHED_KEYS);
     return { ok: true, keys };
   });
-}
-
-/** The codec's boundary: bytes that are not protobuf become a failure here. */
-function decoding<T extends { readonly ok: true }>(message: string, decode: () => T | Failure): T | Failure {
-  try {
-    return decode();
-  } catch (error) {
-    if (error instanceof MalformedProtobuf) return failure("invalid", `${message} ${error.message}.`);
-    throw error;
-  }
 }
 
 // Answers. Every tag below is one byte, and an encoding, a bool and a status are one byte more.

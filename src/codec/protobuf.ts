@@ -5,13 +5,28 @@
  * What a field means, and which fields there are, is left to the codecs.
  */
 import { assert } from "../core/assert.ts";
+import { failure, type ErrorCode, type Failure } from "../core/errors.ts";
 
 /**
- * Thrown by the reader for bytes that are not protobuf. A codec catches it at its boundary and answers with a failure, so it
+ * Thrown by the reader for bytes that are not protobuf, and by codecs for what no message of theirs has. A codec catches it at its boundary and answers with a failure, so it
  * never leaves `codec/`. Its message is the rest of a sentence that begins with the message's name.
  */
 export class MalformedProtobuf extends Error {
   override readonly name = "MalformedProtobuf";
+}
+
+/** A codec's boundary: bytes that are not protobuf become a failure with this code, in a sentence that begins with the message's name. */
+export function decoding<T extends { readonly ok: true }>(
+  message: string,
+  code: ErrorCode,
+  decode: () => T | Failure,
+): T | Failure {
+  try {
+    return decode();
+  } catch (error) {
+    if (error instanceof MalformedProtobuf) return failure(code, `${message} ${error.message}.`);
+    throw error;
+  }
 }
 
 export const WireType = { varint: 0, fixed64: 1, lengthDelimited: 2, fixed32: 5 } as const;

@@ -14,13 +14,13 @@ import {
   snapshotReadOutputChunks,
 } from "../../src/codec/datapath.ts";
 import { encodeAtomicWrite, encodeSnapshotRead, encodeWatch } from "../../src/codec/datapath-requests.ts";
-import type { AtomicWrite, Entry, Mutation } from "../../src/core/operations.ts";
+import type { AtomicWrite, Mutation } from "../../src/core/operations.ts";
 import { asVersion, versionstampBytes } from "../../src/core/versionstamp.ts";
+import { cleanCopy, damaged, entryMessage } from "./generated.ts";
 import { arbitraryEntry, arbitraryKey, arbitraryRange, arbitraryWrite } from "../support/operations.ts";
 import {
   AtomicWriteOutputSchema,
   AtomicWriteSchema,
-  KvEntrySchema,
   SnapshotReadOutputSchema,
   SnapshotReadSchema,
   WatchOutputSchema,
@@ -71,10 +71,6 @@ function writeMessage({ checks, mutations, enqueues }: AtomicWrite) {
       backoffSchedule: [...backoffSchedule],
     })),
   });
-}
-
-function entryMessage({ key, value, encoding, version }: Entry) {
-  return create(KvEntrySchema, { key, value, encoding, versionstamp: versionstampBytes(version) });
 }
 
 describe("requests", () => {
@@ -161,37 +157,12 @@ describe("answers", () => {
   });
 });
 
-/** Bytes of a request with some flipped, cut off, doubled or put in: mostly malformed, sometimes only unusual. */
-function damaged(requests: fc.Arbitrary<Uint8Array>): fc.Arbitrary<Uint8Array> {
-  return requests.chain((bytes) => {
-    const place = fc.nat(Math.max(0, bytes.length - 1));
-    return fc.oneof(
-      fc.uint8Array({ maxLength: 30 }),
-      place.map((length) => bytes.slice(0, length)),
-      fc.tuple(place, fc.nat(7)).map(([at, bit]) => bytes.map((byte, i) => (i === at ? byte ^ (1 << bit) : byte))),
-      fc
-        .tuple(place, fc.uint8Array({ minLength: 1, maxLength: 4 }))
-        .map(([at, extra]) => concatBytes([bytes.subarray(0, at), extra, bytes.subarray(at)])),
-      fc.constant(concatBytes([bytes, bytes])),
-    );
-  });
-}
-
 type Verdict =
   | ReturnType<typeof decodeSnapshotRead>
   | ReturnType<typeof decodeAtomicWrite>
   | ReturnType<typeof decodeWatch>;
 
 const isMalformed = (verdict: Verdict): boolean => !verdict.ok && verdict.message.includes("is not valid protobuf");
-
-/** The generated code's clean copy of a message, or undefined for bytes that it refuses. */
-function cleanCopy(schema: DescMessage, bytes: Uint8Array): Uint8Array | undefined {
-  try {
-    return toBinary(schema, fromBinary(schema, bytes));
-  } catch {
-    return undefined;
-  }
-}
 
 describe("damaged requests never make the codec throw", () => {
   const kinds: [string, (bytes: Uint8Array) => Verdict, DescMessage, fc.Arbitrary<Uint8Array>][] = [

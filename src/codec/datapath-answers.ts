@@ -1,0 +1,222 @@
+/**
+ * The data path's answers from bytes to the types of `operations.ts`: for whoever asks a database rather than being one. Decoding what
+ * `datapath.ts` encodes gives the same answers back.
+ *
+ * An answer holds no more than the largest request may ask for. Bytes that no database of ours sends, cut off or somebody else's, are a
+ * failure that says so, with the code "internal"; a database that takes no reads or writes just now is "unavailable". Decoded keys and
+ * values are views of the answer's bytes.
+ */
+import { failure, type Failure } from "../core/errors.ts";
+import { MAX_CHECKS, MAX_READ_ENTRIES, MAX_READ_RANGES, MAX_WATCHED_KEYS } from "../core/limits.ts";
+import { Encoding, type CommitResult, type Entry } from "../core/operations.ts";
+import { type Version, versionOfBytes } from "../core/versionstamp.ts";
+import { decoding, MalformedProtobuf, ProtobufReader } from "./protobuf.ts";
+
+/** SnapshotReadStatus and AtomicWriteStatus, whose 1 is success. */
+const SUCCESS = 1;
+const READ_DISABLED = 2;
+const CHECK_FAILURE = 2;
+const WRITE_DISABLED = 5;
+
+const NO_BYTES: Uint8Array = new Uint8Array(0);
+
+/** SnapshotReadOutput: the entries of each range, in the request's order. */
+export function decodeSnapshotReadOutput(
+  bytes: Uint8Array,
+): { readonly ok: true; readonly ranges: readonly (readonly Entry[])[] } | Failure {
+  return decoding("The answer to the read", "internal", () => {
+    const reader = new ProtobufReader(bytes);
+    const ranges: Entry[][] = [];
+    let entries = 0;
+    let disabled = false;
+    let status = 0;
+    while (reader.next()) {
+      switch (reader.field) {
+        case 1: {
+          if (ranges.length === MAX_READ_RANGES) return tooMany("read", MAX_READ_RANGES, "ranges");
+          const range = readEntries(reader, MAX_READ_ENTRIES - entries);
+          if (range === undefined) return tooMany("read", MAX_READ_ENTRIES, "entries");
+          entries += range.length;
+          ranges.push(range);
+          break;
+        }
+        case 2:
+          disabled = reader.bool();
+          break;
+        case 4:
+          // Whether it is strongly consistent: every read of ours is.
+          reader.bool();
+          break;
+        case 8:
+          status = reader.int32();
+          break;
+        default:
+          reader.skip();
+      }
+    }
+    if (disabled) status = READ_DISABLED;
+    return status === SUCCESS ? { ok: true, ranges } : unsuccessful("read", status, READ_DISABLED);
+  });
+}
+
+/** AtomicWriteOutput. Failed checks are a result, not a failure. */
+export function decodeAtomicWriteOutput(
+  bytes: Uint8Array,
+): { readonly ok: true; readonly result: CommitResult } | Failure {
+  return decoding("The answer to the write", "internal", () => {
+    const reader = new ProtobufReader(bytes);
+    const failedChecks: number[] = [];
+    let checkCount = 0;
+    let versionstamp = NO_BYTES;
+    let status = 0;
+    while (reader.next()) {
+      switch (reader.field) {
+        case 1:
+          status = reader.int32();
+          break;
+        case 2:
+          versionstamp = reader.bytes();
+          break;
+        case 4:
+          checkCount += reader.repeatedUint32(failedChecks, MAX_CHECKS - failedChecks.length);
+          break;
+        default:
+          reader.skip();
+      }
+    }
+    if (status === SUCCESS) return { ok: true, result: { ok: true, version: versionOf(versionstamp) } };
+    if (status !== CHECK_FAILURE) return unsuccessful("write", status, WRITE_DISABLED);
+    if (checkCount > MAX_CHECKS) return tooMany("write", MAX_CHECKS, "failed checks");
+    return { ok: true, result: { ok: false, failedChecks } };
+  });
+}
+
+/** WatchOutput: of each key of the watch, in its order, its entry; null where there is none. "unchanged": as it was before. */
+export function decodeWatchOutput(
+  bytes: Uint8Array,
+): { readonly ok: true; readonly entries: readonly (Entry | null | "unchanged")[] } | Failure {
+  return decoding("What the watch says", "internal", () => {
+    const reader = new ProtobufReader(bytes);
+    const entries: (Entry | null | "unchanged")[] = [];
+    let status = 0;
+    while (reader.next()) {
+      switch (reader.field) {
+        case 1:
+          status = reader.int32();
+          break;
+        case 2:
+          if (entries.length === MAX_WATCHED_KEYS) return tooMany("watch", MAX_WATCHED_KEYS, "keys");
+          entries.push(readWatchedEntry(reader));
+          break;
+        default:
+          reader.skip();
+      }
+    }
+    return status === SUCCESS ? { ok: true, entries } : unsuccessful("watch", status, READ_DISABLED);
+  });
+}
+
+/** ReadRangeOutput; undefined for one of more than `room` entries. */
+function readEntries(reader: ProtobufReader, room: number): Entry[] | undefined {
+  const entries: Entry[] = [];
+  const outer = reader.enter();
+  while (reader.next()) {
+    if (reader.field !== 1) {
+      reader.skip();
+      continue;
+    }
+    if (entries.length === room) return undefined;
+    entries.push(entryOf(readRawEntry(reader, undefined)));
+  }
+  reader.leave(outer);
+  return entries;
+}
+
+/** WatchKeyOutput. */
+function readWatchedEntry(reader: ProtobufReader): Entry | null | "unchanged" {
+  let changed = false;
+  let entry: RawEntry | undefined;
+  const outer = reader.enter();
+  while (reader.next()) {
+    switch (reader.field) {
+      case 1:
+        changed = reader.bool();
+        break;
+      case 2:
+        entry = readRawEntry(reader, entry);
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  reader.leave(outer);
+  if (!changed) return "unchanged";
+  return entry === undefined ? null : entryOf(entry);
+}
+
+interface RawEntry {
+  key: Uint8Array;
+  value: Uint8Array;
+  encoding: number;
+  versionstamp: Uint8Array;
+}
+
+/** KvEntry. A second one in the same place is merged into the first, as protobuf has it. */
+function readRawEntry(reader: ProtobufReader, earlier: RawEntry | undefined): RawEntry {
+  const entry = earlier ?? { key: NO_BYTES, value: NO_BYTES, encoding: 0, versionstamp: NO_BYTES };
+  const outer = reader.enter();
+  while (reader.next()) {
+    switch (reader.field) {
+      case 1:
+        entry.key = reader.bytes();
+        break;
+      case 2:
+        entry.value = reader.bytes();
+        break;
+      case 3:
+        entry.encoding = reader.int32();
+        break;
+      case 4:
+        entry.versionstamp = reader.bytes();
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  reader.leave(outer);
+  return entry;
+}
+
+function entryOf({ key, value, encoding, versionstamp }: RawEntry): Entry {
+  if (key.length === 0) throw new MalformedProtobuf("has an entry without a key");
+  return { key, value, encoding: encodingOf(encoding), version: versionOf(versionstamp) };
+}
+
+function encodingOf(encoding: number): Encoding {
+  switch (encoding) {
+    case Encoding.v8:
+    case Encoding.le64:
+    case Encoding.bytes:
+      return encoding;
+    default:
+      throw new MalformedProtobuf(`has a value with the encoding ${encoding}, which is not known`);
+  }
+}
+
+function versionOf(versionstamp: Uint8Array): Version {
+  const version = versionOfBytes(versionstamp);
+  // A stamp of zeroes is no commit's.
+  if (!version) throw new MalformedProtobuf("has a versionstamp that no commit can have");
+  return version;
+}
+
+type Asked = "read" | "write" | "watch";
+
+function unsuccessful(asked: Asked, status: number, disabled: number): Failure {
+  if (status === disabled) return failure("unavailable", `The database refuses every ${asked} now. Try again.`);
+  return failure("internal", `The answer to the ${asked} has the status ${status}, which is not known.`);
+}
+
+function tooMany(asked: Asked, most: number, what: string): Failure {
+  return failure("internal", `The answer to the ${asked} has more than ${most} ${what}, which nobody can ask for.`);
+}

@@ -147,47 +147,55 @@ async function dataAnswer(
   request: Request,
   origin: string | null,
 ): Promise<Response> {
-  const refuse = (answer: Response) => parts.answeredFirst(request, answer);
-  if (request.method !== "POST") return refuse(onlyPost(request));
-  const { headers } = request;
-  const token = bearerToken(headers);
-  if (typeof token !== "string") return refuse(failureResponse(token));
-  const verified = parts.authority.verify(token, databaseId, at);
-  const grant = verified instanceof Promise ? await verified : verified;
-  if ("ok" in grant) return refuse(failureResponse(grant));
   const access = operation === "atomic_write" ? "write" : "read";
-  const flaw =
-    refusedPage(grant, origin) ?? flawOfHeaders(headers, databaseId) ?? refusedAccess(grant, access, parts.clock.now());
-  if (flaw !== null) return refuse(failureResponse(flaw));
-  if (!isProtobuf(headers.get("content-type"))) {
-    return refuse(plainText(415, "The content type of the request must be application/x-protobuf."));
-  }
-  const body = await readBody(request, access === "write" ? MAX_WRITE_BODY_BYTES : MAX_READ_BODY_BYTES, parts);
-  if ("ok" in body) return failureResponse(body);
-
-  const stub = parts.database(databaseId, grant);
+  const refuse = (answer: Response) => parts.answeredFirst(request, answer);
   try {
-    switch (operation) {
-      case "snapshot_read": {
-        const answer = await stub.snapshotRead(grant, body);
-        if (answer instanceof Uint8Array) return new Response(unshared(answer), PROTOBUF_ANSWER);
-        return answer.ok ? await streamRead(stub, grant, body) : unreadable(request, body, answer);
-      }
-      case "atomic_write": {
-        const answer = await stub.atomicWrite(grant, body);
-        return answer instanceof Uint8Array
-          ? new Response(unshared(answer), PROTOBUF_ANSWER)
-          : unreadable(request, body, answer);
-      }
-      case "watch": {
-        const answer = await answerWatch({ ...parts, stub, grant, watch: body });
-        return answer instanceof Response ? answer : unreadable(request, body, answer);
-      }
-      default:
-        return unreachable(operation);
+    if (request.method !== "POST") return refuse(onlyPost(request));
+    const { headers } = request;
+    const token = bearerToken(headers);
+    if (typeof token !== "string") return refuse(failureResponse(token));
+    const verified = parts.authority.verify(token, databaseId, at);
+    const grant = verified instanceof Promise ? await verified : verified;
+    if ("ok" in grant) return refuse(failureResponse(grant));
+    const flaw =
+      refusedPage(grant, origin) ??
+      flawOfHeaders(headers, databaseId) ??
+      refusedAccess(grant, access, parts.clock.now());
+    if (flaw !== null) return refuse(failureResponse(flaw));
+    if (!isProtobuf(headers.get("content-type"))) {
+      return refuse(plainText(415, "The content type of the request must be application/x-protobuf."));
     }
+    const body = await readBody(request, access === "write" ? MAX_WRITE_BODY_BYTES : MAX_READ_BODY_BYTES, parts);
+    if ("ok" in body) return failureResponse(body);
+    const answer = await askDatabase(parts, operation, databaseId, grant, body);
+    return answer instanceof Response ? answer : unreadable(request, body, answer);
   } catch (error) {
     return failureResponse(await parts.failureOfThrown(error, "database", access));
+  }
+}
+
+async function askDatabase(
+  parts: KvConnectParts,
+  operation: Operation,
+  databaseId: string,
+  grant: Grant,
+  body: Uint8Array,
+): Promise<Response | Failure> {
+  const stub = parts.database(databaseId, grant);
+  switch (operation) {
+    case "snapshot_read": {
+      const answer = await stub.snapshotRead(grant, body);
+      if (answer instanceof Uint8Array) return new Response(unshared(answer), PROTOBUF_ANSWER);
+      return answer.ok ? streamRead(stub, grant, body) : answer;
+    }
+    case "atomic_write": {
+      const answer = await stub.atomicWrite(grant, body);
+      return answer instanceof Uint8Array ? new Response(unshared(answer), PROTOBUF_ANSWER) : answer;
+    }
+    case "watch":
+      return answerWatch({ ...parts, stub, grant, watch: body });
+    default:
+      return unreachable(operation);
   }
 }
 

@@ -1,6 +1,18 @@
 import { describe, expect, it } from "vitest";
 import { failure, type ErrorCode } from "../../../src/core/errors.ts";
-import { ACCESS_TOKEN, DATABASE, dataRequest, doorBefore, grants, ORIGIN, outcome, post, refused } from "./fakes.ts";
+import { FakeTimers } from "../../support/fake-timers.ts";
+import {
+  ACCESS_TOKEN,
+  authority,
+  DATABASE,
+  dataRequest,
+  doorBefore,
+  grants,
+  ORIGIN,
+  outcome,
+  post,
+  refused,
+} from "./fakes.ts";
 
 const closed = doorBefore({});
 const bearer = { authorization: `Bearer ${ACCESS_TOKEN}` };
@@ -212,5 +224,15 @@ describe("the data path", () => {
     expect(await outcome(throwing({})(write()))).toEqual(
       refused(500, "The request failed because of an error in this server."),
     );
+  });
+
+  it("answers 500 without details, too, when it fails before it asks the object", async () => {
+    const broken = { ...authority, verify: () => Promise.reject(new Error("secret")) };
+    const door = doorBefore({}, new FakeTimers(), { authority: broken });
+    for (const operation of ["snapshot_read", "atomic_write", "watch"]) {
+      expect(await outcome(door(dataRequest(operation, request)))).toEqual(
+        refused(500, "The request failed because of an error in this server."),
+      );
+    }
   });
 });

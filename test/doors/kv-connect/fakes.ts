@@ -5,7 +5,7 @@ import type { Grant } from "../../../src/contracts/grant.ts";
 import { asUnixMs } from "../../../src/core/clock.ts";
 import { failure } from "../../../src/core/errors.ts";
 import { thrownCalls } from "../../../src/doors/http/thrown.ts";
-import { kvConnectDoor } from "../../../src/doors/kv-connect/door.ts";
+import { kvConnectDoor, type KvConnectParts } from "../../../src/doors/kv-connect/door.ts";
 import { answeringFirst } from "../../../src/doors/http/answered-first.ts";
 import type { DatabaseStub } from "../../../src/contracts/database.ts";
 import { FakeTimers, NOW } from "../../support/fake-timers.ts";
@@ -57,8 +57,8 @@ function notExpected(): Promise<never> {
 
 export type FakeObject = Partial<Pick<DatabaseStub, "snapshotRead" | "atomicWrite" | "fetch">>;
 
-/** A door before this object; what the object lacks must not be called. */
-export function doorBefore(object: FakeObject, timers = new FakeTimers()) {
+/** A door before this object; what the object lacks must not be called. `more`: instead of the parts that it has otherwise. */
+export function doorBefore(object: FakeObject, timers = new FakeTimers(), more: Partial<KvConnectParts> = {}) {
   const stub: DatabaseStub = {
     snapshotRead: notExpected,
     atomicWrite: notExpected,
@@ -74,6 +74,7 @@ export function doorBefore(object: FakeObject, timers = new FakeTimers()) {
     publicAddress: AS_ASKED,
     failureOfThrown: thrownCalls({ clock: timers, noRoom: async () => null }),
     answeredFirst,
+    ...more,
   });
   return (request: Request): Promise<Response> => {
     const answer = door(request, new URL(request.url).pathname);

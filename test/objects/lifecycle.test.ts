@@ -8,7 +8,6 @@ import type { DatabaseObject } from "../../src/objects/database-object.ts";
 import type { Env } from "../../src/objects/env.ts";
 import { MOVES, type Move, type State, stateOf } from "../../src/objects/lifecycle.ts";
 import { ObjectTables } from "../../src/objects/object-tables.ts";
-import { s3Destination } from "../support/workerd/backup.ts";
 import { everything, read } from "../support/workerd/database-object.ts";
 import { key, point, set, text, write } from "../support/workerd/engine.ts";
 import { deletion, endedBeforeEachWrite, LivingObject, orderFor, setupFor } from "../support/workerd/lifecycle.ts";
@@ -99,14 +98,19 @@ test.each(killed)(
     // Every state on the way. What is deleted whole is stored again as a tombstone in the next moment.
     const onTheWay = new Set<State>([from, to, ...moves.flatMap((_, i) => after(moves.slice(0, i + 1), from) ?? [])]);
     if (moves.includes("clear")) onTheWay.add("empty");
-    const [found, again, settled]: [State[], boolean[], State[]] = [[], [], []];
+    const [found, again, settled, jobless]: [State[], boolean[], State[], State[]] = [[], [], [], []];
     for await (const object of endedBeforeEachWrite(() => LivingObject.in(from), ask)) {
-      found.push(await object.state());
+      const state = await object.state();
+      found.push(state);
+      const job = await object.stub.restore({ command: "job", jobId: "job" });
+      if (state !== from && state.endsWith("restoring") && !job.ok) jobless.push(state);
       again.push(isFailure(await ask(object)));
       settled.push(await object.state());
     }
     vi.restoreAllMocks();
     expect(found.filter((state) => !onTheWay.has(state))).toEqual([]);
+    // Nothing is being filled without a job that fills it.
+    expect(jobless).toEqual([]);
     expect(again).not.toContain(true);
     expect(new Set([to, ...settled])).toEqual(new Set([to]));
     // The same again may need no write.
@@ -175,24 +179,16 @@ test("a database that is written to while it is about to be filled keeps what it
   expect((await read(object.stub, [point(key("a"))]))[0]?.[0]?.value).toEqual(text("mine"));
 });
 
-test.each(["receive", "restore"] as const)(
-  "%s: what is wiped while a job is about to begin stores nothing",
-  async (how) => {
-    const object = await LivingObject.in("open");
-    const answer = await runInDurableObject(object.stub, async (instance: DatabaseObject) => {
-      const { begun, goOn } = how === "receive" ? held(crypto.subtle, "encrypt") : held(globalThis, "fetch");
-      const destination = { ...s3Destination(), endpoint: "http://127.0.0.1:1" };
-      const place = { databaseId: "somebodys", destination, at: "00000000000010000000", withoutManifest: false };
-      const filled =
-        how === "receive"
-          ? instance.receive(orderFor("fork"))
-          : instance.restore({ command: "restore from", jobId: "job", ...place });
-      await begun;
-      await instance.wipe({ deleteBackups: false });
-      goOn();
-      return filled;
-    });
-    expect(answer.ok).toBe(false);
-    expect(await object.tables()).toEqual(["tombstone"]);
-  },
-);
+test("what is wiped while a job is about to begin stores nothing", async () => {
+  const object = await LivingObject.in("open");
+  const answer = await runInDurableObject(object.stub, async (instance: DatabaseObject) => {
+    const { begun, goOn } = held(crypto.subtle, "encrypt");
+    const filled = instance.receive(orderFor("fork"));
+    await begun;
+    await instance.wipe({ deleteBackups: false });
+    goOn();
+    return filled;
+  });
+  expect(answer).toMatchObject({ ok: false, code: "not-found" });
+  expect(await object.tables()).toEqual(["tombstone"]);
+});

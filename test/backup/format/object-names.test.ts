@@ -80,6 +80,8 @@ describe("differential", () => {
     const bytes = encodeDifferential(last.version);
     expect(new TextDecoder().decode(bytes)).toBe("0005f0e1234567980000");
     expect(parseDifferential(place, bytes)).toEqual({ ok: true, consistentFrom: last.version });
+    const least = asVersion(1);
+    expect(parseDifferential(place, encodeDifferential(least))).toEqual({ ok: true, consistentFrom: least });
   });
 
   it.each([

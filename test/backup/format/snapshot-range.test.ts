@@ -186,6 +186,11 @@ describe("a damaged snapshot object", () => {
       "impossible versionstamp",
     ],
     [
+      "no versionstamp",
+      { dataList: [data], metadataList: [{ ...about, value: metadata.map((byte, i) => (i < 10 ? 0 : byte)) }] },
+      "impossible versionstamp",
+    ],
+    [
       "an unknown encoding",
       { dataList: [data], metadataList: [{ ...about, value: withByte(10, 0) }] },
       "impossible versionstamp",
@@ -204,6 +209,18 @@ describe("a damaged snapshot object", () => {
     const outcome = open(message);
     expect(outcome).toMatchObject({ ok: false, object: name });
     expect(outcome).toHaveProperty("problem", expect.stringContaining(problem));
+  });
+
+  it("by a field of an entry that the format does not know is refused", () => {
+    // Field 3 of two bytes, in place of the value.
+    const unknown = Uint8Array.of(0x1a, 1, 1);
+    const withUnknown = sealed(
+      concatBytes([
+        toBinary(BackupSnapshotRangeSchema, create(BackupSnapshotRangeSchema, { previousSha256: hash })),
+        Uint8Array.of(0x0a, 2 + data.key.length + unknown.length, 0x0a, data.key.length, ...data.key, ...unknown),
+      ]),
+    );
+    expect(openSnapshotRange(place, name, withUnknown)).toHaveProperty("problem", expect.stringContaining("a field 3"));
   });
 
   it("by keys out of order is refused", () => {

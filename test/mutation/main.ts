@@ -1,5 +1,5 @@
 /** `npm run mutate`: tries mutants of a folder on its tests, and prints which ones survived. `--help` lists the options. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { setPriority, tmpdir } from "node:os";
 import { join } from "node:path";
 import { formatTable, progress } from "../bench/table.ts";
@@ -10,14 +10,21 @@ import { Trials, type Trial, type Verdict } from "./trials.ts";
 const NICENESS = 10;
 const root = process.cwd();
 
-const options = readOptions();
-if (options === undefined) process.stdout.write(`${HELP}\n`);
-else await mutate(options);
+try {
+  const options = parseMutationOptions(process.argv.slice(2));
+  if (options === undefined) process.stdout.write(`${HELP}\n`);
+  else await mutate(options);
+  process.exit();
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)} --help lists the options.\n`);
+  process.exit(2);
+}
 
-async function mutate({ folder, files, sample, seed, workers, minutes }: MutationOptions): Promise<void> {
+async function mutate({ folder, files, tests, sample, seed, workers, minutes }: MutationOptions): Promise<void> {
   setPriority(NICENESS);
   const endsAt = Date.now() + minutes * 60_000;
   const mutants = drawn(sourcesOf(folder, files), sample, seed);
+  const paths = testsOf(folder, tests);
   const copies = mkdtempSync(join(tmpdir(), "cairn-mutation-"));
   const trials = new Trials(root, copies, workers, endsAt);
   process.once("exit", () => {
@@ -26,15 +33,14 @@ async function mutate({ folder, files, sample, seed, workers, minutes }: Mutatio
   });
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
 
-  const tests = await trials.measure(testsOf(folder), (path, ms) => progress(`${seconds(ms)}  ${path}`));
+  const measured = await trials.measure(paths, (path, ms) => progress(`${seconds(ms)}  ${path}`));
   let tried = 0;
-  const results = await trials.try(mutants, tests, ({ mutant, verdict, by, ms }) => {
+  const results = await trials.try(mutants, measured, ({ mutant, verdict, by, ms }) => {
     progress(
       `${++tried}/${mutants.length}  ${verdict}  ${seconds(ms)}  ${described(mutant)}${by === undefined ? "" : `  [${by}]`}`,
     );
   });
   report(`Mutants of ${folder}, seed ${seed}`, results);
-  process.exit();
 }
 
 function report(title: string, trials: readonly Trial[]): void {
@@ -42,8 +48,8 @@ function report(title: string, trials: readonly Trial[]): void {
   const rowOf = (name: string, of: readonly Trial[]) => {
     const counts = verdicts.map((verdict) => of.filter((trial) => trial.verdict === verdict).length);
     const [killed = 0, timeout = 0, survived = 0] = counts;
-    const noticed = killed + timeout;
-    return [name, ...counts, `${Math.round((100 * noticed) / (noticed + survived))} %`];
+    const tried = killed + timeout + survived;
+    return [name, ...counts, tried === 0 ? "" : `${Math.round((100 * (tried - survived)) / tried)} %`];
   };
   const files = [...new Set(trials.map(({ mutant }) => mutant.file))].toSorted();
   const rows = files.map((file) =>
@@ -81,24 +87,19 @@ function sourcesOf(folder: string, names: readonly string[]): string[] {
   return names.length === 0 ? sources : names.map((name) => `${folder}/${name}`);
 }
 
-function testsOf(folder: string): string[] {
-  return filesOf(folder.replace(/^src/, "test")).filter((file) => file.endsWith(".test.ts"));
+function testsOf(folder: string, others: readonly string[]): string[] {
+  const missing = others.find((path) => !existsSync(join(root, path)));
+  if (missing !== undefined) throw new Error(`--test: there is no ${missing}.`);
+  const own = filesOf(folder.replace(/^src/, "test")).filter((file) => file.endsWith(".test.ts"));
+  return [...new Set([...own, ...others])];
 }
 
 function filesOf(folder: string): string[] {
+  if (!existsSync(join(root, folder))) throw new Error(`--folder: there is no ${folder}.`);
   const names = readdirSync(join(root, folder), { recursive: true, encoding: "utf8" });
   return names.map((name) => `${folder}/${name}`).toSorted();
 }
 
 function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(1)} s`;
-}
-
-function readOptions(): MutationOptions | undefined {
-  try {
-    return parseMutationOptions(process.argv.slice(2));
-  } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)} --help lists the options.\n`);
-    process.exit(2);
-  }
 }

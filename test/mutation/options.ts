@@ -6,6 +6,8 @@ export interface MutationOptions {
   readonly folder: string;
   /** Below the folder; empty: all. */
   readonly files: readonly string[];
+  /** Test files besides the folder's own. */
+  readonly tests: readonly string[];
   readonly sample: number;
   readonly seed: number;
   readonly workers: number;
@@ -19,6 +21,7 @@ of the same name below test/. A change that no test notices has survived: it is 
 
   --folder <path>     whose sources are changed, as src/engine
   --file <name>       only this file of it, as plan.ts; may be repeated
+  --test <file>       run this test file as well, as test/worker/worker.test.ts; may be repeated
   --sample <number>   how many changes (60)
   --seed <number>     which ones: the same seed draws the same (1)
   --workers <number>  how many are tried at a time (2)
@@ -32,6 +35,7 @@ export function parseMutationOptions(args: readonly string[]): MutationOptions |
     options: {
       folder: { type: "string" },
       file: { type: "string", multiple: true, default: [] },
+      test: { type: "string", multiple: true, default: [] },
       sample: { type: "string", default: "60" },
       seed: { type: "string", default: "1" },
       workers: { type: "string", default: "2" },
@@ -46,6 +50,7 @@ export function parseMutationOptions(args: readonly string[]): MutationOptions |
   return {
     folder,
     files: values.file,
+    tests: values.test,
     sample: wholeNumber("--sample", values.sample),
     seed: wholeNumber("--seed", values.seed),
     workers: wholeNumber("--workers", values.workers),

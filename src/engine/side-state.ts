@@ -3,7 +3,6 @@
  * place in one transaction (`Database.adopt`), whole or within a range of keys, or is dropped. It survives a restart half built. Until it is adopted the live
  * database pays nothing for it but the space.
  */
-import type { UnixMs } from "../core/clock.ts";
 import type { KeyRange } from "../codec/key-prefix.ts";
 import type { Effect } from "../core/operations.ts";
 import type { SyncStorage } from "../core/storage.ts";
@@ -83,10 +82,6 @@ export class SideState {
   /** As `EntryTable.scan`. */
   scan(after: Uint8Array | null, bounds: EntryBounds): StoredEntry[] {
     return this.#table.scan(after, bounds);
-  }
-
-  nextExpiry(): UnixMs | null {
-    return this.#table.nextExpiry();
   }
 
   /**

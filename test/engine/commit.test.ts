@@ -104,6 +104,31 @@ test("the earliest expiry of a group is what an alarm is asked for, and what exp
   });
 });
 
+test("the owner is told of each read, and of commits that changed something, with the bytes that they took in the log", async () => {
+  await withStorage((storage) => {
+    const told: string[] = [];
+    const database = new Database({
+      storage,
+      clock: new MovableClock(),
+      onUse: (use) => void told.push(use),
+      onLogged: (bytes) => void told.push(`${bytes} bytes`),
+    });
+    const toldOf = (work: () => void) => {
+      told.length = 0;
+      work();
+      return [...told];
+    };
+    const change = write([set(a, text("1"))]);
+    const nothing = [write([]), write([remove(b)]), write([set(a, text("2"))], [{ key: a, version: null }])];
+    expect(toldOf(() => database.read([point(a)], 100))).toEqual(["read"]);
+    expect(toldOf(() => database.commit([change]))).toEqual(["write"]);
+    expect(toldOf(() => database.commit(nothing))).toEqual([]);
+    database.log.register("reader", database.lastVersion);
+    const logged = toldOf(() => database.commit([change, ...nothing, change]));
+    expect(logged).toEqual([`${database.log.bytesAfter(NO_VERSION)} bytes`, "write"]);
+  });
+});
+
 test("the result of a sum has no expiry, and an expired value is no operand (W15, W16)", async () => {
   await withStorage((storage) => {
     const clock = new MovableClock();

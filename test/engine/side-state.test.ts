@@ -49,10 +49,14 @@ test("a state built beside takes the live one's place at once: versionstamps kep
       const side = new SideState(storage);
       expect(isUnderWay(storage)).toBe(false);
       side.begin(round);
-      side.load([entry(a, text(round), 10), entry(key("gone"), text("x"), 11), entry(key("big"), large, 12)]);
-      side.apply({ type: "delete", key: key("gone") }, asVersion(13));
-      side.apply({ type: "set", ...entry(key("later"), text("y"), 14, clock.time + 500) }, asVersion(14));
-      side.load([entry(key("past"), text("z"), 15, clock.time - 1)]);
+      const gone = { type: "delete", key: key("gone") } as const;
+      const later = { type: "set", ...entry(key("later"), text("y"), 14, clock.time + 500) } as const;
+      const added = [
+        side.load([entry(a, text(round), 10), entry(gone.key, text("x"), 11), entry(key("big"), large, 12)]),
+        ...[gone, gone, later, later].map((effect, i) => side.apply(effect, asVersion(13 + i))),
+        side.load([entry(key("past"), text("z"), 15, clock.time - 1), entry(a, text(round), 10)]),
+      ];
+      expect(added).toEqual([3, -1, 0, 1, 0, 1]);
       // Reopened half way, as after a restart.
       const reopened = new SideState(storage);
       expect(isUnderWay(storage)).toBe(true);

@@ -50,3 +50,24 @@ test("an expiry is judged by the clock, and not by versions that are ahead of it
     clock.time = expiresAt;
     expect(isThere(database)).toBe(false);
   }));
+
+test("while there is a log, the clock is read with the first commit behind it, and at most once a minute after that", () =>
+  withDatabase(({ clock, database }) => {
+    const commit = () => put(database, clock.time + HOUR);
+    commit();
+    clock.time -= HOUR;
+    commit();
+    expect(database.clockReadings(), "without a log").toEqual([]);
+    database.log.register("reader", database.lastVersion);
+    const first = { version: commit(), time: clock.time };
+    clock.time += 59_999;
+    commit();
+    expect(database.clockReadings()).toEqual([first]);
+    clock.time += 1;
+    const second = { version: commit(), time: clock.time };
+    commit();
+    expect(database.clockReadings()).toEqual([first, second]);
+    clock.time += HOUR;
+    commit();
+    expect(database.clockReadings(), "the clock has caught up").toEqual([first, second]);
+  }));

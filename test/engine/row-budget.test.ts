@@ -149,7 +149,10 @@ async function rowsOf(before: AtomicWrite[], measured: AtomicWrite, withLog: boo
     await Promise.resolve();
     // The versionstamp mark is paid here, ahead of what is measured.
     database.commit([write([set(key("warm"), small)]), ...before]);
-    return storage.count(() => void database.commit([measured]));
+    const rows = storage.count(() => void database.commit([measured]));
+    const stored = inner.sql.exec<{ n: number }>("SELECT count(*) AS n FROM entries").one().n;
+    expect(database.counters().entries, "each entry is counted once").toBe(stored);
+    return rows;
   });
 }
 
@@ -167,6 +170,17 @@ test.each(writes)(
 test.each(nothing)("$what writes nothing, with a log reader neither (W35)", async ({ before, measured, read }) => {
   expect(await rowsOf(before, measured, false)).toEqual({ read, written: 0 });
   expect(await rowsOf(before, measured, true)).toEqual({ read, written: 0 });
+});
+
+test("entries are counted anew by the first who asks, and by nobody later", async () => {
+  await withStorage((inner) => {
+    const storage = new CountingStorage(inner);
+    const database = new Database({ storage, clock: new MovableClock() });
+    database.commit([write([set(a, small), set(count, small)])]);
+    inner.sql.exec("DELETE FROM entries WHERE k = ?1", a);
+    expect(storage.count(() => expect(database.countEntries()).toBe(1)).read).toBe(1);
+    expect(storage.count(() => expect(database.countEntries()).toBe(1)).read).toBe(0);
+  });
 });
 
 test("the versionstamp mark is one row for five seconds of writing (W35)", async () => {

@@ -96,6 +96,15 @@ test("a message larger than all the room is told alone", () => {
   }
 });
 
+test("what is under way is counted to the byte, also after a watcher took its message and left", () => {
+  const watched = new Watched(MAX_WATCH_BYTES_UNDER_WAY - a.length);
+  watched.add(1);
+  watched.acknowledge(0);
+  watched.remove(0);
+  watched.add(2);
+  expect([...watched.told.keys()]).toEqual([1]);
+});
+
 test("a watcher that waits for room and leaves is not told", () => {
   const watched = new Watched(MAX_WATCH_BYTES_UNDER_WAY);
   watched.add(3);

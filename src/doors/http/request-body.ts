@@ -6,7 +6,7 @@ import { parseJson } from "../../codec/json-notation/bounded-json.ts";
 import { concatBytes } from "../../core/bytes.ts";
 import type { Clock } from "../../core/clock.ts";
 import { failure, type Failure } from "../../core/errors.ts";
-import { MAX_DISCARDED_BODY_BYTES, MAX_REQUEST_PAUSE_MS, MIN_CLIENT_BYTES_PER_SECOND } from "../../core/limits.ts";
+import { MAX_REQUEST_PAUSE_MS, MIN_CLIENT_BYTES_PER_SECOND } from "../../core/limits.ts";
 import { inTime, type Timers } from "../../core/timers.ts";
 import { textOf } from "./text.ts";
 
@@ -17,15 +17,16 @@ export interface BodyTime {
 
 /**
  * The whole body, or a failure: "limit" for one of more than `limit` bytes, "invalid" for one that breaks off or does not come in
- * time.
+ * time. What was not read of it is left to `answeringFirst`.
  */
 export async function readBody(request: Request, limit: number, time: BodyTime): Promise<Uint8Array | Failure> {
   try {
-    const announced = request.headers.get("content-length");
-    if (announced === null || !(Number(announced) <= limit)) return await readStream(request.body, limit, time);
+    const announced = announcedLength(request.headers);
+    if (announced === null) return await readStream(request.body, limit, time);
+    if (announced > limit) return tooLarge(`has ${announced} bytes`, limit);
     // HTTP ends the body where its content-length says; the check below is for callers inside the platform.
     const whole = request.arrayBuffer();
-    const buffer = await inTime<ArrayBuffer | null>(time.timers, timeFor(Number(announced)), whole, () => null);
+    const buffer = await inTime<ArrayBuffer | null>(time.timers, timeFor(announced), whole, () => null);
     if (buffer === null) return LATE;
     const bytes = new Uint8Array(buffer);
     return bytes.length > limit ? tooLarge(`has ${bytes.length} bytes`, limit) : bytes;
@@ -53,10 +54,6 @@ export async function readJsonBody(request: Request, limit: number, time: BodyTi
 
 type Piece = Awaited<ReturnType<ReadableStreamDefaultReader<Uint8Array>["read"]>>;
 
-/**
- * A body that is too large is read on for a while and dropped: many clients look at the answer only when they have sent all, and
- * see nothing but a reset connection if it is closed before.
- */
 async function readStream(
   body: ReadableStream<Uint8Array> | null,
   limit: number,
@@ -65,7 +62,7 @@ async function readStream(
   if (body === null) return new Uint8Array(0);
   const reader = body.getReader();
   const startedAt = clock.now();
-  let chunks: Uint8Array[] = [];
+  const chunks: Uint8Array[] = [];
   let length = 0;
   for (;;) {
     const left = startedAt + timeFor(length) - clock.now();
@@ -76,18 +73,19 @@ async function readStream(
       void reader.cancel().catch(() => undefined);
       return LATE;
     }
-    if (piece.done) return length > limit ? tooLarge(`has ${length} bytes`, limit) : concatBytes(chunks);
+    if (piece.done) return concatBytes(chunks);
     length += piece.value.length;
-    if (length <= limit) {
-      chunks.push(piece.value);
-    } else {
-      chunks = [];
-      if (length > limit + MAX_DISCARDED_BODY_BYTES) {
-        await reader.cancel();
-        return tooLarge(`has at least ${length} bytes`, limit);
-      }
+    if (length > limit) {
+      reader.releaseLock();
+      return tooLarge(`has at least ${length} bytes`, limit);
     }
+    chunks.push(piece.value);
   }
+}
+
+function announcedLength(headers: Headers): number | null {
+  const text = headers.get("content-length");
+  return text === null || !/^\d{1,15}$/.test(text) ? null : Number(text);
 }
 
 /** In which so many bytes have to come, in milliseconds. */

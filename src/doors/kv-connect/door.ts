@@ -166,7 +166,7 @@ async function dataAnswer(
       return refuse(plainText(415, "The content type of the request must be application/x-protobuf."));
     }
     const body = await readBody(request, access === "write" ? MAX_WRITE_BODY_BYTES : MAX_READ_BODY_BYTES, parts);
-    if ("ok" in body) return failureResponse(body);
+    if ("ok" in body) return refuse(failureResponse(body));
     const answer = await askDatabase(parts, operation, databaseId, grant, body);
     return answer instanceof Response ? answer : unreadable(request, body, answer);
   } catch (error) {

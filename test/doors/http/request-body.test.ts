@@ -62,17 +62,29 @@ describe("a body of unknown length", () => {
     expect({ cancelled: client.cancelled, timers: client.timers.size }).toEqual({ cancelled: true, timers: 0 });
   });
 
-  test("that trickles is given up, also while it is read on because it is too large", async () => {
-    for (const limit of [LIMIT, 10]) {
-      const client = new SlowClient();
-      const read = readBody(requestOf(client.body), limit, client.time);
-      for (let seconds = 0; seconds < 50; seconds += 10) {
-        await client.timers.pass(10_000);
-        if (!client.cancelled) await client.send(1024);
-      }
-      expect(await read).toMatchObject(late);
-      expect(client.cancelled).toBe(true);
+  test("that trickles is given up", async () => {
+    const client = new SlowClient();
+    const read = readBody(requestOf(client.body), LIMIT, client.time);
+    for (let seconds = 0; seconds < 50; seconds += 10) {
+      await client.timers.pass(10_000);
+      if (!client.cancelled) await client.send(1024);
     }
+    expect(await read).toMatchObject(late);
+    expect(client.cancelled).toBe(true);
+  });
+
+  test("that passes the limit is read no further, and left to others", async () => {
+    const client = new SlowClient();
+    const request = requestOf(client.body);
+    const read = readBody(request, 10, client.time);
+    await client.send(11);
+    expect(await read).toEqual({
+      ok: false,
+      code: "limit",
+      message: "The body of the request has at least 11 bytes; the limit is 10.",
+    });
+    expect({ locked: request.body?.locked, cancelled: client.cancelled }).toEqual({ locked: false, cancelled: false });
+    expect(client.timers.size).toBe(0);
   });
 
   test("at the least rate comes whole", async () => {
@@ -102,6 +114,16 @@ describe("a body of a known length", () => {
     await client.timers.pass(1);
     expect(await read).toMatchObject(late);
     await writer.abort().catch(() => undefined);
+  });
+
+  test("that passes the limit is not read at all", async () => {
+    const client = new SlowClient();
+    const request = requestOf(client.body, { "content-length": "11" });
+    expect(await readBody(request, 10, client.time)).toMatchObject({
+      code: "limit",
+      message: "The body of the request has 11 bytes; the limit is 10.",
+    });
+    expect(request.body?.locked).toBe(false);
   });
 
   test("leaves no timer behind", async () => {

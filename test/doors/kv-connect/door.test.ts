@@ -72,7 +72,7 @@ describe("the metadata exchange", () => {
       refused(400, /^The body must be JSON/),
     );
     expect(await outcome(exchange(" ".repeat(4097)))).toEqual(
-      refused(400, "The body of the request has 4097 bytes; the limit is 4096."),
+      refused(400, "The body of the request has at least 4097 bytes; the limit is 4096."),
     );
   });
 

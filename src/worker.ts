@@ -2,8 +2,9 @@
  * The Worker: which request goes to which door, and what the doors are made of. Everything is put together once per isolate and
  * configuration; a request that no door knows is 404.
  */
+import { isFailure } from "./core/errors.ts";
 import type { Grant } from "./contracts/grant.ts";
-import { isFailure } from "./contracts/management.ts";
+
 import type { PublicAddress } from "./core/public-address.ts";
 import { diskIsFull } from "./core/storage-room.ts";
 import { isLoopback } from "./contracts/secret-text.ts";

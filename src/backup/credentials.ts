@@ -1,6 +1,6 @@
 /** A destination's credentials as they are kept: what of them is secret is sealed, bound to the database and the backup. */
 import type { BackupCredentials, BackupDestination, NewBackupDestination } from "../contracts/backup-destinations.ts";
-import type { Failure } from "../core/errors.ts";
+import { type Failure, isFailure } from "../core/errors.ts";
 import type { SecretBox } from "./secrets.ts";
 
 /** Of which backup they are. */
@@ -35,7 +35,7 @@ export async function sealCredentials(
   { id, databaseId }: CredentialsPlace,
 ): Promise<string | null | Failure> {
   if (credentials === null) return null;
-  if ("code" in secrets) return secrets;
+  if (isFailure(secrets)) return secrets;
   const { secretAccessKey, sessionToken } = credentials;
   const secretPart: SecretPart = { secretAccessKey, sessionToken };
   return secrets.seal(JSON.stringify(secretPart), { databaseId, backupId: id });
@@ -47,7 +47,7 @@ export async function openCredentials(
   { id, databaseId, destination, secret }: SealedDestination,
 ): Promise<{ readonly ok: true; readonly credentials: BackupCredentials | null; readonly stale: boolean } | Failure> {
   if (destination.kind !== "s3") return { ok: true, credentials: null, stale: false };
-  if ("code" in secrets) return secrets;
+  if (isFailure(secrets)) return secrets;
   const opened = await secrets.open(secret ?? "", { databaseId, backupId: id });
   if (!opened.ok) return opened;
   // Sealed above, from a value of this type.

@@ -10,11 +10,11 @@ import { NO_DATABASE } from "../contracts/database.ts";
 import { backoffMs } from "../core/backoff.ts";
 import type { BackupVerificationInfo } from "../contracts/backup-commands.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
-import { type Failure, failure } from "../core/errors.ts";
+import { type Failure, failure, isFailure } from "../core/errors.ts";
 import { MAX_DEATHS_OF_WORK } from "../core/limits.ts";
 import type {
-  RestoreJob,
-  RestoreJobKind,
+  BackupJob,
+  BackupJobKind,
   RestoreJobStatus,
   RestoreOutcome,
   VerificationReport,
@@ -52,7 +52,7 @@ export interface Progress {
 
 export interface RunningJob {
   readonly id: string;
-  readonly kind: RestoreJobKind;
+  readonly kind: BackupJobKind;
   /** What it was asked to do and how far it is, both JSON of its own. `state` null: not begun. */
   readonly input: string;
   readonly state: string | null;
@@ -61,7 +61,7 @@ export interface RunningJob {
 
 interface Row extends Record<string, SqlValue> {
   id: string;
-  kind: RestoreJobKind;
+  kind: BackupJobKind;
   status: RestoreJobStatus;
   input: string;
   state: string | null;
@@ -135,7 +135,7 @@ export class BackupJobs {
   }
 
   /** "conflict" while another one runs. The id is new. */
-  start(id: string, kind: RestoreJobKind, input: unknown, version: Version | null): RestoreJob | Failure {
+  start(id: string, kind: BackupJobKind, input: unknown, version: Version | null): BackupJob | Failure {
     if (this.#closed) return NO_DATABASE;
     migrateBackupTables(this.#storage);
     const running = this.#runningRow();
@@ -213,12 +213,12 @@ export class BackupJobs {
     return this.#row(id) !== null;
   }
 
-  get(id: string): RestoreJob | Failure {
+  get(id: string): BackupJob | Failure {
     const row = this.#row(id);
     return row === null ? failure("not-found", `There is no job ${id}, or it was over a week ago`) : this.#info(row);
   }
 
-  list(): RestoreJob[] {
+  list(): BackupJob[] {
     if (!hasBackupTables(this.#storage)) return [];
     return this.#storage.sql
       .exec<Row>("SELECT * FROM backup_jobs ORDER BY created_at DESC, id LIMIT ?1", MOST_LISTED)
@@ -267,9 +267,9 @@ export class BackupJobs {
     this.#end(id, "cancelled", { error: why });
   }
 
-  cancel(id: string): RestoreJob | Failure {
+  cancel(id: string): BackupJob | Failure {
     const job = this.get(id);
-    if ("ok" in job) return job;
+    if (isFailure(job)) return job;
     if (job.status !== "running") return failure("conflict", `The job ${id} is ${job.status} already`);
     this.#end(id, "cancelled", {});
     return this.get(id);
@@ -325,7 +325,7 @@ export class BackupJobs {
     return this.#storage.sql.exec<Row>("SELECT * FROM backup_jobs WHERE id = ?1", id).toArray()[0] ?? null;
   }
 
-  #info(row: Row): RestoreJob {
+  #info(row: Row): BackupJob {
     const elapsed = (row.finished_at ?? this.#clock.now()) - row.created_at;
     return {
       id: row.id,

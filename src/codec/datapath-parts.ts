@@ -5,7 +5,7 @@
  */
 import { compareBytes } from "../core/bytes.ts";
 import { asUnixMs } from "../core/clock.ts";
-import { failure, type Failure } from "../core/errors.ts";
+import { failure, type Failure, isFailure } from "../core/errors.ts";
 import { isEncodedKey } from "./key-codec.ts";
 import {
   MAX_BACKOFF_DELAY_MS,
@@ -144,7 +144,7 @@ export function readMutation(reader: ProtobufReader, index: number): Mutation | 
   if (name === "delete") return { type: "delete", key };
 
   const checked = checkValue(value);
-  if ("ok" in checked) return failure(checked.code, `mutations[${index}] (${name}): ${checked.message}`);
+  if (isFailure(checked)) return failure(checked.code, `mutations[${index}] (${name}): ${checked.message}`);
   const { data, encoding } = checked;
   if (name === "sum" || name === "min" || name === "max") {
     const bound = Math.max(sumMin?.length ?? 0, sumMax?.length ?? 0);

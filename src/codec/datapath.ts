@@ -7,7 +7,7 @@
  * rest is the engine's. Decoded keys and values are views of the request's bytes.
  */
 import { overLimit, readCheck, readEnqueue, readMutation, readRange, readWatchedKey } from "./datapath-parts.ts";
-import { failure, type Failure } from "../core/errors.ts";
+import { failure, type Failure, isFailure } from "../core/errors.ts";
 import {
   MAX_ATOMIC_WRITE_BYTES,
   MAX_CHECKS,
@@ -33,7 +33,7 @@ export function decodeSnapshotRead(bytes: Uint8Array): { readonly ok: true; read
         continue;
       }
       const range = readRange(reader, ranges.length);
-      if ("ok" in range) return range;
+      if (isFailure(range)) return range;
       entries += range.limit;
       ranges.push(range);
     }
@@ -61,17 +61,17 @@ export function decodeAtomicWrite(bytes: Uint8Array): { readonly ok: true; reado
     while (reader.next()) {
       if (reader.field === 1 && ++checkCount <= MAX_CHECKS) {
         const check = readCheck(reader, checks.length);
-        if ("ok" in check) return check;
+        if (isFailure(check)) return check;
         size += check.key.length;
         checks.push(check);
       } else if (reader.field === 2 && ++changeCount <= MAX_MUTATIONS) {
         const mutation = readMutation(reader, mutations.length);
-        if ("ok" in mutation) return mutation;
+        if (isFailure(mutation)) return mutation;
         size += sizeOfMutation(mutation);
         mutations.push(mutation);
       } else if (reader.field === 3 && ++changeCount <= MAX_MUTATIONS) {
         const enqueue = readEnqueue(reader, enqueues.length);
-        if ("ok" in enqueue) return enqueue;
+        if (isFailure(enqueue)) return enqueue;
         size += enqueue.payload.length;
         for (const key of enqueue.keysIfUndelivered) size += key.length;
         enqueues.push(enqueue);
@@ -115,7 +115,7 @@ export function decodeWatch(bytes: Uint8Array): { readonly ok: true; readonly ke
         continue;
       }
       const key = readWatchedKey(reader, keys.length);
-      if ("ok" in key) return key;
+      if (isFailure(key)) return key;
       keys.push(key);
     }
     if (count === 0) return failure("invalid", "The watch names no keys; it needs at least one.");

@@ -427,8 +427,3 @@ export interface AccessTokens {
     signingKey: string | null,
   ): Promise<MintedToken | Failure>;
 }
-
-/** For answers that have no member `ok` of their own. */
-export function isFailure(value: unknown): value is Failure {
-  return typeof value === "object" && value !== null && "ok" in value && value.ok === false;
-}

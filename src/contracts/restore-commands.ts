@@ -51,7 +51,7 @@ export type RestoreCommand =
   /** Replays the backup elsewhere and compares it with this database. */
   | { readonly command: "verify"; readonly jobId: string }
   /** Makes sure that the database as of the moment is there to be read, in an object named `pastName`. */
-  | { readonly command: "past"; readonly at: string; readonly room: PastRoom }
+  | { readonly command: "past"; readonly at: string; readonly eviction: PastEviction }
   | { readonly command: "job"; readonly jobId: string }
   /** The newest first, at most a hundred. */
   | { readonly command: "jobs" }
@@ -99,10 +99,10 @@ export type ReceiveOrder = {
 );
 
 /**
- * Which state of the past goes when another one needs its place: the least recently used of them, or only one that is not being
- * read just now ("unavailable" when there is none).
+ * Which state of the past is evicted when another one needs its place: the least recently used of them, or only one that is idle, which
+ * nobody is reading just now ("unavailable" when there is none).
  */
-export type PastRoom = "any" | "unused";
+export type PastEviction = "least-recently-used" | "idle";
 
 /** Grants of this token are refused until then, when the last of them is over. */
 export interface RevokedToken {
@@ -141,13 +141,13 @@ export interface RestorableRange {
   readonly last: RestorePoint;
 }
 
-export type RestoreJobKind = "restore" | "fork" | "past" | "check" | "verify" | "deletion";
+export type BackupJobKind = "restore" | "fork" | "past" | "check" | "verify" | "deletion";
 
 export type RestoreJobStatus = "running" | "completed" | "failed" | "cancelled";
 
-export interface RestoreJob {
+export interface BackupJob {
   readonly id: string;
-  readonly kind: RestoreJobKind;
+  readonly kind: BackupJobKind;
   readonly status: RestoreJobStatus;
   /** Where it is, in a word or two. */
   readonly phase: string;
@@ -242,8 +242,8 @@ export type RestoreAnswer =
       /** The moment to ask for next, in the same direction; null: there is nothing more. */
       readonly next: Version | null;
     }
-  | { readonly ok: true; readonly kind: "job"; readonly job: RestoreJob }
-  | { readonly ok: true; readonly kind: "jobs"; readonly jobs: readonly RestoreJob[] }
+  | { readonly ok: true; readonly kind: "job"; readonly job: BackupJob }
+  | { readonly ok: true; readonly kind: "jobs"; readonly jobs: readonly BackupJob[] }
   | { readonly ok: true; readonly kind: "past"; readonly past: PastInfo }
   | { readonly ok: true; readonly kind: "done" };
 
@@ -267,7 +267,7 @@ export const DELETION_JOB = "deletion";
 
 /** What one database object asks of another for this. */
 export interface RestoreStub {
-  receive(order: ReceiveOrder): Promise<{ readonly ok: true; readonly job: RestoreJob } | Failure>;
+  receive(order: ReceiveOrder): Promise<{ readonly ok: true; readonly job: BackupJob } | Failure>;
   restore(command: RestoreCommand): Promise<RestoreAnswer | Failure>;
   /** Only for objects that hold the past or try out a backup: leaves nothing. "conflict" for a database. */
   discard(): Promise<{ readonly ok: true } | Failure>;
@@ -283,7 +283,7 @@ export interface PastKeeper {
    * Makes sure that the database as of a moment is there to be read, or is being built. `unauthenticated`: the grant's token was
    * revoked; `not-found` and `conflict` say why there is no such state, `unavailable` that it should be asked again.
    */
-  openPast(grant: Grant, at: string, room: PastRoom): Promise<PastInfo | Failure>;
+  openPast(grant: Grant, at: string, eviction: PastEviction): Promise<PastInfo | Failure>;
 }
 
 export const PAST_IS_BEING_BUILT = failure(

@@ -3,7 +3,7 @@
  * placeholder. Placeholders guard nothing: the values that Cairn's own source once published, and what people type in their stead.
  * Sentences show nothing of the secret.
  */
-import { failure, type Failure } from "../core/errors.ts";
+import { failure, type Failure, isFailure } from "../core/errors.ts";
 import type { KeyList } from "./key-list.ts";
 import { encryptionKeys } from "./encryption-keys.ts";
 import { signingKeys } from "./signing-keys.ts";
@@ -52,7 +52,7 @@ export function placeholderAmong(secrets: SecretTexts): Failure | undefined {
     ["CAIRN_ENCRYPTION_KEYS", encryptionKeys],
   ] as const) {
     const keys = parse(secrets[name] ?? "");
-    const key = "ok" in keys ? -1 : placeholderKey(keys);
+    const key = isFailure(keys) ? -1 : placeholderKey(keys);
     if (key !== -1) return placeholder(name, key);
   }
   return undefined;

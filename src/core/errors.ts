@@ -39,6 +39,14 @@ export function failure(code: ErrorCode, message: string): Failure {
   return { ok: false, code, message: asSentence(message) };
 }
 
+/**
+ * Of what is a value or a failure of any kind (a destination's, an object's that is damaged), where the value has no member `ok`. An outcome
+ * that has one is asked for that.
+ */
+export function isFailure<T>(value: T): value is Extract<T, { readonly ok: false }> {
+  return typeof value === "object" && value !== null && "ok" in value && value.ok === false;
+}
+
 /** With one full stop at its end, unless it ends with a question mark or breaks off. */
 export function asSentence(text: string): string {
   const said = text.replace(/[\s.]+$/, "");

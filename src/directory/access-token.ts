@@ -6,14 +6,8 @@
  */
 import { toHex } from "../core/bytes.ts";
 import type { Entropy } from "../core/entropy.ts";
-import { failure, type Failure } from "../core/errors.ts";
-import {
-  isFailure,
-  type AccessTokens,
-  type Caller,
-  type MintedToken,
-  type TokenCaller,
-} from "../contracts/management.ts";
+import { failure, type Failure, isFailure } from "../core/errors.ts";
+import type { AccessTokens, Caller, MintedToken, TokenCaller } from "../contracts/management.ts";
 import { originRefusal } from "../core/origins.ts";
 import type { Deployment, TokenAlias } from "./deployment.ts";
 import { equalInConstantTime, sha256 } from "../core/digest.ts";

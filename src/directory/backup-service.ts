@@ -1,7 +1,7 @@
 /** Commands about backups: judged by what the caller's token covers, and carried out by the database's object. */
 import type { BackupCommand, BackupInfo } from "../contracts/backup-commands.ts";
-import { failure, type Failure } from "../core/errors.ts";
-import { isFailure, type DatabaseControl, type Input, type Output } from "../contracts/management.ts";
+import { failure, type Failure, isFailure } from "../core/errors.ts";
+import type { DatabaseControl, Input, Output } from "../contracts/management.ts";
 import type { Organization } from "./organization.ts";
 import type { Admitted } from "./scopes.ts";
 import type { OrganizationParts } from "./organization-parts.ts";

@@ -4,15 +4,8 @@
  */
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { assert } from "../core/assert.ts";
-import type { Failure } from "../core/errors.ts";
-import {
-  isFailure,
-  type DatabaseInfo,
-  type NumberedPage,
-  type Ordering,
-  type Page,
-  type Scopes,
-} from "../contracts/management.ts";
+import { type Failure, isFailure } from "../core/errors.ts";
+import type { DatabaseInfo, NumberedPage, Ordering, Page, Scopes } from "../contracts/management.ts";
 import type { Jurisdiction, LocationHint } from "../contracts/placement.ts";
 import type { Sql, SqlValue } from "../core/storage.ts";
 import { decodeCursor, encodeCursor } from "./cursor.ts";

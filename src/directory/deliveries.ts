@@ -72,7 +72,7 @@ export class Deliveries {
       storage.transactionSync(() => {
         outbox.holdBack(delivery, error, now);
         const job = message.kind === "wipe" ? databases.get(message.subject)?.deletionJob : null;
-        if (typeof job === "string") jobs.stumbled(job, error);
+        if (typeof job === "string") jobs.attemptFailed(job, error);
       });
     }
     return { refused: null, error, died: false };
@@ -111,7 +111,7 @@ export class Deliveries {
       outbox.postpone(delivery, why, now);
       const job = message.kind === "wipe" ? record?.deletionJob : null;
       // The detail stays with the message: what a tenant is shown says nothing of our insides.
-      if (typeof job === "string") jobs.stumbled(job, "The database could not be reached. It is tried again.");
+      if (typeof job === "string") jobs.attemptFailed(job, "The database could not be reached. It is tried again.");
     });
   }
 

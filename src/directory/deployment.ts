@@ -2,8 +2,8 @@
  * What the deployment's secrets say. A deployment without them, or with malformed ones, is refused as a whole, in a sentence
  * that names the variable and shows nothing of its value.
  */
-import { failure, type Failure } from "../core/errors.ts";
-import { isFailure } from "../contracts/management.ts";
+import { failure, type Failure, isFailure } from "../core/errors.ts";
+
 import { publicAddressFrom, type PublicAddress, type PublicAddressTexts } from "../core/public-address.ts";
 import { placeholderAmong, type SecretTexts } from "../contracts/secret-text.ts";
 import { signingKeys, type SigningKeys } from "../contracts/signing-keys.ts";

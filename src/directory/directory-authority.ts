@@ -5,8 +5,8 @@
 import type { Authority, DataToken } from "../contracts/authority.ts";
 import { type Grant, grantOfPast, refusedAccess } from "../contracts/grant.ts";
 import type { Clock } from "../core/clock.ts";
-import type { Failure } from "../core/errors.ts";
-import { isFailure, type OrganizationStub, type TokenCaller } from "../contracts/management.ts";
+import { type Failure, isFailure } from "../core/errors.ts";
+import type { OrganizationStub, TokenCaller } from "../contracts/management.ts";
 import { isMarked } from "../contracts/platform-marks.ts";
 import type { PastKeeper } from "../contracts/restore-commands.ts";
 import { versionstampHex } from "../core/versionstamp.ts";
@@ -41,7 +41,7 @@ export class DirectoryAuthority implements Authority {
     const refused = refusedAccess(grant, "read", clock.now());
     if (refused !== null) return refused;
     // The same exchange was recorded as for the live database, so a revocation reaches that one, which hands it on.
-    const past = await this.#parts.pastKeeper(databaseId, grant).openPast(grant, moment, "any");
+    const past = await this.#parts.pastKeeper(databaseId, grant).openPast(grant, moment, "least-recently-used");
     if (isFailure(past)) return past;
     const at = versionstampHex(past.version);
     return { ...(await dataTokens.mint(grantOfPast(grant, at), databaseId, clock.now())), at };

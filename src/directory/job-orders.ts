@@ -12,43 +12,43 @@ import type { Jobs } from "./jobs.ts";
 import type { Admitted } from "./scopes.ts";
 import type { Filling } from "./outbox.ts";
 
-export type DatabaseWishes = Pick<DatabaseInfo, "name" | "description" | "locationHint" | "jurisdiction">;
+export type NewDatabase = Pick<DatabaseInfo, "name" | "description" | "locationHint" | "jurisdiction">;
 
-export interface JobWishes {
+export interface NewJob {
   readonly kind: Job["kind"];
   readonly databaseId: string;
   readonly idempotency: Idempotency | null;
 }
 
 /** What the organization keeps beside jobs. Called in a transaction. */
-interface Books {
+interface OrganizationStore {
   /** The id of what an earlier request with this key made; `conflict` when that was another request. */
   madeBefore(who: Admitted, idempotency: Idempotency | null, now: UnixMs): string | null | Failure;
-  addDatabase(wishes: DatabaseWishes, id: string, filling: Filling | null, now: UnixMs): Failure | undefined;
+  addDatabase(wanted: NewDatabase, id: string, filling: Filling | null, now: UnixMs): Failure | undefined;
   added(who: Admitted, idempotency: Idempotency | null, jobId: string, now: UnixMs): void;
 }
 
 export class JobOrders {
   readonly #storage: SyncStorage;
   readonly #jobs: Jobs;
-  readonly #books: Books;
+  readonly #store: OrganizationStore;
 
-  constructor(storage: SyncStorage, jobs: Jobs, books: Books) {
+  constructor(storage: SyncStorage, jobs: Jobs, store: OrganizationStore) {
     this.#storage = storage;
     this.#jobs = jobs;
-    this.#books = books;
+    this.#store = store;
   }
 
   /** The job of an earlier request with this key, unless it was refused; `conflict` when that was another request. */
   madeBefore(who: Admitted, idempotency: Idempotency | null, now: UnixMs): Job | null | Failure {
-    const made = this.#books.madeBefore(who, idempotency, now);
+    const made = this.#store.madeBefore(who, idempotency, now);
     return typeof made === "string" ? (this.#jobs.get(made) ?? null) : made;
   }
 
   /** The job is the one that the idempotency key made, if there is one, of which the database may not know. */
-  add(who: Admitted, wishes: JobWishes, newId: string, now: UnixMs): Job | Failure {
+  add(who: Admitted, wanted: NewJob, newId: string, now: UnixMs): Job | Failure {
     return this.#storage.transactionSync(
-      () => this.madeBefore(who, wishes.idempotency, now) ?? this.#add(who, wishes, newId, now),
+      () => this.madeBefore(who, wanted.idempotency, now) ?? this.#add(who, wanted, newId, now),
     );
   }
 
@@ -58,7 +58,7 @@ export class JobOrders {
    */
   addFilled(
     who: Admitted,
-    wishes: DatabaseWishes,
+    wanted: NewDatabase,
     databaseId: string,
     filling: Filling,
     idempotency: Idempotency | null,
@@ -67,14 +67,14 @@ export class JobOrders {
     return this.#storage.transactionSync(
       () =>
         this.madeBefore(who, idempotency, now) ??
-        this.#books.addDatabase(wishes, databaseId, filling, now) ??
+        this.#store.addDatabase(wanted, databaseId, filling, now) ??
         this.#add(who, { kind: "database.fork", databaseId, idempotency }, filling.jobId, now),
     );
   }
 
-  #add(who: Admitted, { kind, databaseId, idempotency }: JobWishes, id: string, now: UnixMs): Job {
+  #add(who: Admitted, { kind, databaseId, idempotency }: NewJob, id: string, now: UnixMs): Job {
     this.#jobs.add(id, kind, databaseId, now);
-    this.#books.added(who, idempotency, id, now);
+    this.#store.added(who, idempotency, id, now);
     const job = this.#jobs.get(id);
     assert(job !== undefined, "the job that was just added");
     return job;

@@ -57,7 +57,7 @@ export class Jobs {
   }
 
   /** It goes on being tried; the sentence says why it is not done yet. */
-  stumbled(id: string, error: string): void {
+  attemptFailed(id: string, error: string): void {
     this.#sql.exec("UPDATE jobs SET error = ?2 WHERE id = ?1 AND status = 'running'", id, error.slice(0, 500));
   }
 

@@ -4,16 +4,15 @@
  */
 import { backoffMs } from "../core/backoff.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
-import { failure, type Failure } from "../core/errors.ts";
-import {
-  isFailure,
-  type Caller,
-  type CreatedOrganization,
-  type IndexStub,
-  type NewOrganization,
-  type OrganizationSetup,
-  type OrganizationStub,
-  type Page,
+import { failure, type Failure, isFailure } from "../core/errors.ts";
+import type {
+  Caller,
+  CreatedOrganization,
+  IndexStub,
+  NewOrganization,
+  OrganizationSetup,
+  OrganizationStub,
+  Page,
 } from "../contracts/management.ts";
 import { hasSchema, migrate, schemaOf } from "../core/migrations.ts";
 import type { SqlValue, SyncStorage } from "../core/storage.ts";

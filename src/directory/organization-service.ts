@@ -5,18 +5,17 @@
 import type { Grant } from "../contracts/grant.ts";
 import type { BackupHealth } from "../contracts/backup-health.ts";
 import { earliest, type UnixMs } from "../core/clock.ts";
-import { failure, type Failure } from "../core/errors.ts";
-import {
-  isFailure,
-  type Caller,
-  type CommandName,
-  type Commands,
-  type ExchangeMode,
-  type Idempotency,
-  type Input,
-  type Output,
-  type TokenCaller,
-  type UsageCounters,
+import { failure, type Failure, isFailure } from "../core/errors.ts";
+import type {
+  Caller,
+  CommandName,
+  Commands,
+  ExchangeMode,
+  Idempotency,
+  Input,
+  Output,
+  TokenCaller,
+  UsageCounters,
 } from "../contracts/management.ts";
 import { isMarked, storageCodeOf } from "../contracts/platform-marks.ts";
 import { BackupService } from "./backup-service.ts";

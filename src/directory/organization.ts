@@ -7,25 +7,24 @@ import { assert } from "../core/assert.ts";
 import type { Grant } from "../contracts/grant.ts";
 import type { BackupHealth } from "../contracts/backup-health.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
-import { failure, type Failure } from "../core/errors.ts";
+import { failure, type Failure, isFailure } from "../core/errors.ts";
 import { MAX_DATABASES } from "../core/limits.ts";
 import { hasSchema, migrate } from "../core/migrations.ts";
-import {
-  isFailure,
-  type Caller,
-  type CommandName,
-  type DatabaseInfo,
-  type ExchangeMode,
-  type Idempotency,
-  type Input,
-  type Job,
-  type OrganizationInfo,
-  type OrganizationMetrics,
-  type OrganizationSetup,
-  type Scopes,
-  type TokenCaller,
-  type TokenInfo,
-  type UsageCounters,
+import type {
+  Caller,
+  CommandName,
+  DatabaseInfo,
+  ExchangeMode,
+  Idempotency,
+  Input,
+  Job,
+  OrganizationInfo,
+  OrganizationMetrics,
+  OrganizationSetup,
+  Scopes,
+  TokenCaller,
+  TokenInfo,
+  UsageCounters,
 } from "../contracts/management.ts";
 import type { SqlValue, SyncStorage } from "../core/storage.ts";
 import { BackupIds } from "./backup-ids.ts";
@@ -34,7 +33,7 @@ import { couldNotBeMade, Databases, databaseInfo } from "./databases.ts";
 import { Deliveries } from "./deliveries.ts";
 import { grantEnd, grantOf, LEAST_GRANT_MS } from "./grants.ts";
 import { IdempotencyKeys } from "./idempotency.ts";
-import { type DatabaseWishes, JobOrders } from "./job-orders.ts";
+import { type NewDatabase, JobOrders } from "./job-orders.ts";
 import { Jobs } from "./jobs.ts";
 import { Monitoring } from "./monitoring.ts";
 import { ORGANIZATION_SCHEMA } from "./organization-schema.ts";
@@ -113,7 +112,7 @@ export class Organization {
     });
     this.orders = new JobOrders(storage, this.jobs, {
       madeBefore: (who, idempotency, now) => this.#madeBefore(who, idempotency, now),
-      addDatabase: (wishes, id, filling, now) => this.#addDatabase(wishes, id, filling, now),
+      addDatabase: (wanted, id, filling, now) => this.#addDatabase(wanted, id, filling, now),
       added: (who, idempotency, jobId, now) => {
         this.#keepHouse(now);
         this.#remember(who, idempotency, jobId, now);
@@ -177,13 +176,13 @@ export class Organization {
     now: UnixMs,
     noRoom: Failure | null,
   ): string | Failure {
-    const { idempotency, ...wishes } = input;
+    const { idempotency, ...wanted } = input;
     return this.#storage.transactionSync(() => {
       const made = this.#madeBefore(who, idempotency, now);
       if (isFailure(made)) return made;
       const record = made === null ? undefined : this.databases.get(made);
       if (record !== undefined && !couldNotBeMade(record)) return record.id;
-      const refused = noRoom ?? this.#addDatabase(wishes, newId, null, now);
+      const refused = noRoom ?? this.#addDatabase(wanted, newId, null, now);
       if (refused !== undefined) return refused;
       this.#remember(who, idempotency, newId, now);
       return newId;
@@ -424,11 +423,11 @@ export class Organization {
     return index === -1 ? undefined : failure("invalid", `databases[${index}]: ${noSuchDatabase.message}`);
   }
 
-  #addDatabase(wishes: DatabaseWishes, id: string, filling: Filling | null, now: UnixMs): Failure | undefined {
+  #addDatabase(wanted: NewDatabase, id: string, filling: Filling | null, now: UnixMs): Failure | undefined {
     if (this.databases.countEver() >= MAX_DATABASES) {
       return failure("limit", `An organization has at most ${MAX_DATABASES} databases, deleted ones included.`);
     }
-    this.databases.add({ ...wishes, id, organizationId: this.id, createdAt: now, updatedAt: now });
+    this.databases.add({ ...wanted, id, organizationId: this.id, createdAt: now, updatedAt: now });
     this.outbox.add({ kind: "initialize", subject: id, filling }, now);
     return undefined;
   }

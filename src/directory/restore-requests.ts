@@ -3,26 +3,18 @@
  * come of them run there; the organization keeps of which database each is, and what it came to.
  */
 import type { UnixMs } from "../core/clock.ts";
-import { failure, type Failure } from "../core/errors.ts";
-import {
-  isFailure,
-  type DatabaseControl,
-  type DatabaseInfo,
-  type Idempotency,
-  type Input,
-  type Job,
-  type Output,
-} from "../contracts/management.ts";
+import { failure, type Failure, isFailure } from "../core/errors.ts";
+import type { DatabaseControl, DatabaseInfo, Idempotency, Input, Job, Output } from "../contracts/management.ts";
 import {
   DELETION_JOB,
   deletionName,
   type RestoreAnswer,
   type RestoreCommand,
-  type RestoreJob,
+  type BackupJob,
 } from "../contracts/restore-commands.ts";
 import { fixedMoment, readMoment } from "../core/moment.ts";
 import { versionstampHex } from "../core/versionstamp.ts";
-import type { JobWishes } from "./job-orders.ts";
+import type { NewJob } from "./job-orders.ts";
 import type { Organization } from "./organization.ts";
 import type { Admitted } from "./scopes.ts";
 import type { OrganizationParts } from "./organization-parts.ts";
@@ -34,7 +26,7 @@ const databaseDeleted = failure("not-found", "The database was deleted.");
 
 /** A new database that is to be filled. `asked`: whose object begins that; null: its own. */
 interface Order {
-  readonly wishes: Pick<DatabaseInfo, "name" | "locationHint" | "jurisdiction">;
+  readonly wanted: Pick<DatabaseInfo, "name" | "locationHint" | "jurisdiction">;
   readonly asked: string | null;
   readonly command: (jobId: string, databaseId: string) => RestoreCommand;
 }
@@ -70,12 +62,12 @@ export class RestoreCommands {
   }
 
   async verify(who: Admitted, { databaseId }: Input<"backups.verify">): Promise<Job | Failure> {
-    const wishes = { kind: "backup.verify", databaseId, idempotency: null } as const;
-    return this.#begin(who, wishes, (jobId) => ({ command: "verify", jobId }));
+    const wanted = { kind: "backup.verify", databaseId, idempotency: null } as const;
+    return this.#begin(who, wanted, (jobId) => ({ command: "verify", jobId }));
   }
 
-  async inPlace(who: Admitted, { at, prefix, ...wishes }: Input<"restores.create">): Promise<Job | Failure> {
-    const job = { kind: "database.restore", ...wishes } as const;
+  async inPlace(who: Admitted, { at, prefix, ...wanted }: Input<"restores.create">): Promise<Job | Failure> {
+    const job = { kind: "database.restore", ...wanted } as const;
     return this.#begin(who, job, (jobId) => ({ command: "restore", jobId, at, prefix }));
   }
 
@@ -93,7 +85,7 @@ export class RestoreCommands {
       if (point === undefined) return unexpected(found);
       const { locationHint, jurisdiction } = source;
       return {
-        wishes: { name, locationHint, jurisdiction },
+        wanted: { name, locationHint, jurisdiction },
         asked: databaseId,
         command: (jobId, intoDatabaseId) => ({
           command: "fork",
@@ -118,7 +110,7 @@ export class RestoreCommands {
     const destination = destinationOf(this.#organization.id, entered.destination);
     const from = { ...entered, at: fixedMoment(read.moment), destination };
     return this.#intoNew(who, idempotency, async () => ({
-      wishes: { name, locationHint: null, jurisdiction: null },
+      wanted: { name, locationHint: null, jurisdiction: null },
       asked: null,
       command: (jobId) => ({ command: "restore from", jobId, ...from, withoutManifest: false }),
     }));
@@ -127,7 +119,7 @@ export class RestoreCommands {
   /** Has the job that fills a new database begin, as its outbox says; why it was refused. Twice is once. */
   async fill(databaseId: string, { jobId, asked, sealed }: Filling): Promise<Failure | undefined> {
     const { secrets } = this.#parts;
-    if ("code" in secrets) return secrets;
+    if (isFailure(secrets)) return secrets;
     const opened = await secrets.open(sealed, { databaseId, backupId: jobId });
     if (!opened.ok) return opened;
     const record = this.#organization.databases.get(asked);
@@ -167,12 +159,12 @@ export class RestoreCommands {
   }
 
   /** Has a database begin a job. The row is there before, so that no job is ever lost sight of; asking twice is asking once. */
-  async #begin(who: Admitted, wishes: JobWishes, command: (jobId: string) => RestoreCommand): Promise<Job | Failure> {
-    const { databaseId } = wishes;
+  async #begin(who: Admitted, wanted: NewJob, command: (jobId: string) => RestoreCommand): Promise<Job | Failure> {
+    const { databaseId } = wanted;
     const covered = this.#organization.database(who, databaseId);
     if (isFailure(covered)) return covered;
     const { clock, entropy } = this.#parts;
-    const job = this.#organization.orders.add(who, wishes, entropy.uuid(), clock.now());
+    const job = this.#organization.orders.add(who, wanted, entropy.uuid(), clock.now());
     if (isFailure(job) || job.finishedAt !== null) return job;
     const answer = await this.#askAnyway(databaseId, command(job.id));
     if (answer.ok) return this.#followed(job, answer);
@@ -208,7 +200,7 @@ export class RestoreCommands {
     prepare: () => Promise<Order | Failure>,
   ): Promise<Job | Failure> {
     const { secrets, entropy, clock } = this.#parts;
-    if ("code" in secrets) return secrets;
+    if (isFailure(secrets)) return secrets;
     const noRoom = await this.#parts.roomForDatabase();
     if (noRoom !== null) return noRoom;
     const order = await prepare();
@@ -217,8 +209,8 @@ export class RestoreCommands {
     const command = JSON.stringify(order.command(jobId, databaseId));
     const sealed = await secrets.seal(command, { databaseId, backupId: jobId });
     const filling = { jobId, asked: order.asked ?? databaseId, sealed };
-    const wishes = { ...order.wishes, description: "" };
-    return this.#organization.orders.addFilled(who, wishes, databaseId, filling, idempotency, clock.now());
+    const wanted = { ...order.wanted, description: "" };
+    return this.#organization.orders.addFilled(who, wanted, databaseId, filling, idempotency, clock.now());
   }
 
   /** Whether what a restore has undone can be given back by now, its database knows, as long as it knows of the job. */
@@ -262,7 +254,7 @@ function unknownTo(job: Job, finishedAt: UnixMs): Job {
   return { ...job, status: "failed", error: "The database knows nothing of this job.", finishedAt };
 }
 
-function shown(job: Job, { status, done, total, rate, error, finishedAt, ...more }: RestoreJob): Job {
+function shown(job: Job, { status, done, total, rate, error, finishedAt, ...more }: BackupJob): Job {
   const { phase, version, damagedObject, verification, outcome } = more;
   const versionstamp = version === null ? null : versionstampHex(version);
   const result = { phase, versionstamp, damagedObject, verification, outcome };

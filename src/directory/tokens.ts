@@ -3,17 +3,9 @@
  * `token-pools.ts`. Callers hold the transaction.
  */
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
-import { failure, type Failure } from "../core/errors.ts";
+import { failure, type Failure, isFailure } from "../core/errors.ts";
 import { CLOCK_SET_BACK_MS } from "../core/limits.ts";
-import {
-  isFailure,
-  type NewToken,
-  type Page,
-  type Permission,
-  type Scopes,
-  type TokenCaller,
-  type TokenInfo,
-} from "../contracts/management.ts";
+import type { NewToken, Page, Permission, Scopes, TokenCaller, TokenInfo } from "../contracts/management.ts";
 import { originRefusal } from "../core/origins.ts";
 import type { Sql, SqlValue } from "../core/storage.ts";
 import { decodeCursor, encodeCursor } from "./cursor.ts";

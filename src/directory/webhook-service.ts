@@ -4,9 +4,9 @@
  */
 import { assert } from "../core/assert.ts";
 import { earliest, type UnixMs } from "../core/clock.ts";
-import { failure, type Failure } from "../core/errors.ts";
+import { failure, type Failure, isFailure } from "../core/errors.ts";
 import { MAX_DELIVERIES_AT_ONCE, MAX_ENDED_DELIVERIES, MAX_WEBHOOKS } from "../core/limits.ts";
-import { isFailure, type Input, type Output } from "../contracts/management.ts";
+import type { Input, Output } from "../contracts/management.ts";
 import { type DeliveryInfo, TEST_EVENT, type WebhookInfo } from "../contracts/webhooks.ts";
 import type { Told } from "./incidents.ts";
 import type { Organization } from "./organization.ts";
@@ -223,7 +223,7 @@ export class WebhookService {
   /** Encrypted anew if its key is an old one. */
   async #open(webhookId: string, sealed: string): Promise<string | Failure> {
     const { secrets } = this.#parts;
-    if ("code" in secrets) return secrets;
+    if (isFailure(secrets)) return secrets;
     const opened = await secrets.open(sealed, this.#placeOf(webhookId));
     if (!opened.ok) {
       return failure("internal", "The webhook's secret cannot be decrypted. Replace it with :rotateSecret.");
@@ -237,7 +237,7 @@ export class WebhookService {
 
   async #seal(webhookId: string, secret: string): Promise<string | Failure> {
     const { secrets } = this.#parts;
-    return "code" in secrets ? secrets : secrets.seal(secret, this.#placeOf(webhookId));
+    return isFailure(secrets) ? secrets : secrets.seal(secret, this.#placeOf(webhookId));
   }
 
   #placeOf(webhookId: string): { readonly databaseId: string; readonly backupId: string } {

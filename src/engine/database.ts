@@ -8,7 +8,7 @@
  */
 import type { Clock, UnixMs } from "../core/clock.ts";
 import type { ClockReading } from "../core/clock-spans.ts";
-import { type Failure, failure } from "../core/errors.ts";
+import { type Failure, failure, isFailure } from "../core/errors.ts";
 import { rangeOfPrefix } from "../codec/key-prefix.ts";
 import { MAX_SUM_BYTES } from "../core/limits.ts";
 import type { Adoption, AtomicWrite, CommitResult, Effect, Entry, ReadRange } from "../core/operations.ts";
@@ -350,7 +350,7 @@ export class Database {
     if (failed.length > 0) return refused({ ok: false, failedChecks: failed });
     const version = this.#versions.take(this.#versionsFor(write), now);
     const effects = planEffects(write.mutations, this.#entries, version, now);
-    return "ok" in effects ? refused(effects) : this.#carryOut(effects, version);
+    return isFailure(effects) ? refused(effects) : this.#carryOut(effects, version);
   }
 
   /** Entries, derived tables, log: all in the transaction that is open. */

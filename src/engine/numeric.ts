@@ -2,7 +2,7 @@
  * What sum, min and max make of the stored value and the operand: pure. The wordings of the errors are those that Deno KV's users
  * know; the stored value stays as it is when there is one.
  */
-import { type Failure, failure } from "../core/errors.ts";
+import { type Failure, failure, isFailure } from "../core/errors.ts";
 import { MAX_SUM_BYTES } from "../core/limits.ts";
 import { Encoding, type NumericMutation } from "../core/operations.ts";
 import { decodeV8, encodeV8 } from "../codec/v8/codec.ts";
@@ -56,7 +56,7 @@ function sumV8(mutation: NumericMutation, stored: StoredValue | null): Resolved 
   const min = mutation.sumMin === null ? null : operandOf(mutation.sumMin, Encoding.v8);
   const max = mutation.sumMax === null ? null : operandOf(mutation.sumMax, Encoding.v8);
   const before = stored === null ? null : operandOf(stored.value, stored.encoding);
-  for (const parsed of [operand, min, max, before]) if (parsed !== null && "ok" in parsed) return parsed;
+  for (const parsed of [operand, min, max, before]) if (parsed !== null && isFailure(parsed)) return parsed;
   // The loop has sent every failure away; the compiler does not carry that over to the names.
   return addOperands(before as Operand | null, operand as Operand, {
     min: min as Operand | null,

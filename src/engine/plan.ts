@@ -5,7 +5,7 @@
  */
 import { toHex } from "../core/bytes.ts";
 import type { UnixMs } from "../core/clock.ts";
-import type { Failure } from "../core/errors.ts";
+import { type Failure, isFailure } from "../core/errors.ts";
 import { appendStringPart } from "../codec/key-codec.ts";
 import type { AtomicWrite, Effect, Mutation, NumericMutation, SetMutation } from "../core/operations.ts";
 import { type Version, versionstampHex } from "../core/versionstamp.ts";
@@ -32,7 +32,7 @@ export function planEffects(
   const effects: Effect[] = [];
   for (const mutation of mutations) {
     const effect = effectOf(mutation, overlay, version, now);
-    if ("ok" in effect) return effect;
+    if (isFailure(effect)) return effect;
     overlay?.note(effect);
     effects.push(effect);
   }

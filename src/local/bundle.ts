@@ -1,7 +1,7 @@
 /** The Worker as one ES module, as workerd takes it. */
 import { join } from "node:path";
 import { build } from "esbuild";
-import { failure, type Failure } from "../core/errors.ts";
+import { failure, type Failure, isFailure } from "../core/errors.ts";
 
 /** `invalid` with esbuild's messages when the sources do not build. */
 export async function bundleWorker(entry: string): Promise<string | Failure> {
@@ -19,7 +19,7 @@ export async function bundleWorker(entry: string): Promise<string | Failure> {
     external: ["cloudflare:*", "node:*"],
     logLevel: "silent",
   }).catch((error: unknown) => failure("invalid", `The Worker ${entry} does not build: ${String(error)}`));
-  if ("ok" in result) return result;
+  if (isFailure(result)) return result;
   const [output] = result.outputFiles;
   return output === undefined ? failure("invalid", `The Worker ${entry} builds to nothing.`) : output.text;
 }

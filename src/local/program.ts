@@ -1,5 +1,5 @@
 /** What `npm start` and `npm run dev` have in common as programs: options, signals, exit codes. */
-import type { Failure } from "../core/errors.ts";
+import { type Failure, isFailure } from "../core/errors.ts";
 import { announcement, announcementJson } from "./announcement.ts";
 import { publicAddressFrom, type PublicAddress } from "../core/public-address.ts";
 import { helpText, parseOptions, type Options } from "./options.ts";
@@ -22,7 +22,7 @@ export async function runProgram(
   // Whoever read what is printed may be gone, a pipe's other end, and the server is still there for its clients.
   for (const output of [process.stdout, process.stderr]) output.on("error", () => undefined);
   const options = parseOptions(process.argv.slice(2));
-  if ("ok" in options) return fail(options);
+  if (isFailure(options)) return fail(options);
   if (options.help) {
     process.stdout.write(`${helpText(script)}\n`);
     return;
@@ -32,7 +32,7 @@ export async function runProgram(
   const flaw = accessToken === undefined ? undefined : flawOfAccessToken(accessToken, givenBy);
   if (flaw !== undefined) return fail(flaw);
   const publicAddress = publicAddressOf(options);
-  if ("ok" in publicAddress) return fail(publicAddress);
+  if (isFailure(publicAddress)) return fail(publicAddress);
   const secrets: Partial<Record<SecretName, string>> = {};
   for (const name of secretNames) {
     const given = process.env[name];
@@ -40,7 +40,7 @@ export async function runProgram(
   }
   const signal = nextSignal();
   const startUpstream = await upstream();
-  if ("ok" in startUpstream) return fail(startUpstream);
+  if (isFailure(startUpstream)) return fail(startUpstream);
   const preparation = new TenantKeeper("tenant.json", accessToken, (sentence) => process.stderr.write(`${sentence}\n`));
   const server = await Promise.race([
     startServer({ ...options, dataFolder, publicAddress, secrets, startUpstream, preparation }),
@@ -48,7 +48,7 @@ export async function runProgram(
   ]);
   // What was started so far ends with this process, and the next start carries on.
   if (server === "signal") process.exit(0);
-  if ("ok" in server) return fail(server);
+  if (isFailure(server)) return fail(server);
   const announced = {
     ...preparation.tenant,
     url: server.url,

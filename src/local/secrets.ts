@@ -5,8 +5,8 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { encryptionKeys } from "../contracts/encryption-keys.ts";
-import { failure, type Failure } from "../core/errors.ts";
-import { isFailure } from "../contracts/management.ts";
+import { failure, type Failure, isFailure } from "../core/errors.ts";
+
 import type { KeyList } from "../contracts/key-list.ts";
 import { isLoopback, lineBreakIn, placeholderAmong } from "../contracts/secret-text.ts";
 import { signingKeys } from "../contracts/signing-keys.ts";
@@ -39,7 +39,7 @@ function keyList(parse: (text: string) => KeyList | Failure): SecretKind {
     make: () => `k${randomBytes(4).toString("hex")}:${randomBytes(32).toString("base64")}`,
     flaw(value) {
       const keys = parse(value);
-      return "ok" in keys ? `, ${keys.message}` : undefined;
+      return isFailure(keys) ? `, ${keys.message}` : undefined;
     },
   };
 }

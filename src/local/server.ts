@@ -5,9 +5,9 @@
 import { readFileSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import type { Failure } from "../core/errors.ts";
+import { type Failure, isFailure } from "../core/errors.ts";
 import type { PublicAddress } from "../core/public-address.ts";
-import { isFailure } from "../contracts/management.ts";
+
 import { makeRoomToStart } from "./ballast.ts";
 import { bundleWorker } from "./bundle.ts";
 import { diskReserveOf } from "./disk-space.ts";
@@ -73,12 +73,12 @@ const LAST_BYTES_MS = 500;
 export async function startServer(options: ServerOptions): Promise<RunningServer | Failure> {
   let upstream = (): Upstream | undefined => undefined;
   const front = await Front.listen(options.host, options.port, () => upstream(), capacityFor(descriptorLimit()));
-  if ("ok" in front) return front;
+  if (isFailure(front)) return front;
   const url = `http://${urlHost(options.host)}:${front.port}`;
   const dataFolder = join(options.persistTo, options.dataFolder ?? ".");
   makeRoomToStart(dataFolder);
   const lock = lockFolder(dataFolder, url);
-  if ("ok" in lock) {
+  if (isFailure(lock)) {
     await front.close(0);
     return lock;
   }
@@ -94,7 +94,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     );
   }
   const ready = await startInside(whole, folder, options);
-  if ("ok" in ready) {
+  if (isFailure(ready)) {
     await release();
     return ready;
   }
@@ -126,25 +126,25 @@ async function startInside(
   const { host, publicAddress } = options;
   const reachedBy = [host, ...(publicAddress?.url ? [new URL(publicAddress.url).hostname] : [])];
   const secrets = deploymentSecrets(whole, options.secrets, reachedBy);
-  if ("ok" in secrets) return secrets;
+  if (isFailure(secrets)) return secrets;
   const orphan = await orphanGone(folder);
   if (orphan !== undefined) return orphan;
   for (;;) {
     const variables = variablesOf(folder, options, secrets);
-    if ("ok" in variables) return variables;
+    if (isFailure(variables)) return variables;
     const kept = await KeptUpstream.start(
       () => options.startUpstream(folder, variables.all),
       (reason) => {
         process.stderr.write(`${reason}\nStarting it again.\n`);
       },
     );
-    if ("ok" in kept) return kept;
+    if (isFailure(kept)) return kept;
     const processUrl = () => (kept.current === undefined ? undefined : `http://127.0.0.1:${kept.current.port}`);
     const flaw = await options.preparation?.settle(processUrl, folder, secrets);
     const wanted = flaw ?? variablesOf(folder, options, secrets);
-    if (!("ok" in wanted) && isDeepStrictEqual(wanted, variables)) return { secrets, kept };
+    if (!isFailure(wanted) && isDeepStrictEqual(wanted, variables)) return { secrets, kept };
     await kept.stop(0);
-    if ("ok" in wanted) return wanted;
+    if (isFailure(wanted)) return wanted;
   }
 }
 
@@ -174,7 +174,7 @@ export async function onWorkerd(
   const reserve = diskReserveOf(process.env["CAIRN_DISK_RESERVE"]);
   if (reserve !== null && typeof reserve === "object") return reserve;
   const proxy = proxySettings(process.env);
-  if (proxy !== null && "code" in proxy) return proxy;
+  if (proxy !== null && isFailure(proxy)) return proxy;
   const worker = await bundleWorker(entry);
   if (typeof worker !== "string") return worker;
   const date = compatibilityDateOf(readFileSync(join(repository, "wrangler.toml"), "utf8"));

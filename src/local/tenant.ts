@@ -10,7 +10,7 @@
 import { randomUUID } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { failure, type Failure } from "../core/errors.ts";
+import { failure, type Failure, isFailure } from "../core/errors.ts";
 import { PERMISSIONS } from "../contracts/management.ts";
 import { lineBreakIn } from "../contracts/secret-text.ts";
 import { ApiClient, textAt, type ProcessUrl } from "./api-client.ts";
@@ -67,7 +67,7 @@ export class TenantKeeper implements Preparation {
 
   variables(folder: string): Variables | Failure {
     const kept = readKept(join(folder, this.#file));
-    if ("ok" in kept) return kept;
+    if (isFailure(kept)) return kept;
     const { accessToken } = kept.values;
     if (this.#chosen === undefined || accessToken === undefined) return {};
     return { CAIRN_TOKEN_ALIAS: `${this.#chosen}:${accessToken}` };
@@ -77,12 +77,12 @@ export class TenantKeeper implements Preparation {
     const file = join(folder, this.#file);
     mkdirSync(dirname(file), { recursive: true });
     const kept = readKept(file);
-    if ("ok" in kept) return kept;
+    if (isFailure(kept)) return kept;
     // The first of several is the current one.
     const [deploymentToken = ""] = secrets.CAIRN_DEPLOYMENT_TOKEN.split(",");
     const making = new Making(file, kept.values, new ApiClient(processUrl), deploymentToken);
     const tenant = await making.finish(this.#say);
-    if ("ok" in tenant) return tenant;
+    if (isFailure(tenant)) return tenant;
     this.#tenant = tenant;
     return undefined;
   }
@@ -128,7 +128,7 @@ class Making {
     const organization = `/api/organizations/${organizationId}`;
     const goneIf = async (status: number, method: string, path: string, token: string, sentence: string) => {
       const answer = await this.#api.send(method, path, token);
-      if ("ok" in answer) return answer;
+      if (isFailure(answer)) return answer;
       return answer.status === status ? sentence : undefined;
     };
     switch (thing) {
@@ -184,7 +184,7 @@ class Making {
     let idempotencyKey = this.#kept[keyOf(thing)];
     if (idempotencyKey !== undefined && isForgotten(idempotencyKey)) {
       const left = await this.#leftBehind(path, token, body.name, timeOf(idempotencyKey));
-      if ("ok" in left) return left;
+      if (isFailure(left)) return left;
       const adopted = await this.#adopt(thing, path, token, left);
       if (adopted !== "nothing") return adopted;
       idempotencyKey = undefined;
@@ -192,7 +192,7 @@ class Making {
     idempotencyKey ??= `${new Date().toISOString()}/${randomUUID()}`;
     this.#write({ ...this.#kept, [keyOf(thing)]: idempotencyKey });
     const answer = await this.#api.send("POST", path, token, { body, idempotencyKey });
-    if ("ok" in answer) return answer;
+    if (isFailure(answer)) return answer;
     if (answer.status !== 201) {
       return cannotBeFinished("POST", path, answer.status);
     }
@@ -206,7 +206,7 @@ class Making {
     for (let next: string | undefined = ""; next !== undefined;) {
       const cursor: string = next === "" ? "" : `&cursor=${encodeURIComponent(next)}`;
       const answer = await this.#api.send("GET", `${path}?limit=100${cursor}`, token);
-      if ("ok" in answer) return answer;
+      if (isFailure(answer)) return answer;
       if (answer.status !== 200) return cannotBeFinished("GET", path, answer.status);
       // The API's own shape of a page.
       const page = answer.body as { readonly items: readonly Listed[]; readonly next?: string };
@@ -231,7 +231,7 @@ class Making {
     }
     for (const tokenId of [id, ...others]) {
       const answer = await this.#api.send("DELETE", `${path}/${tokenId}`, token);
-      if ("ok" in answer) return answer;
+      if (isFailure(answer)) return answer;
       if (answer.status !== 200) return cannotBeFinished("DELETE", path, answer.status);
     }
     return "nothing";

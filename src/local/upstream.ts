@@ -1,6 +1,6 @@
 /** The server process behind the front, workerd or wrangler's development server, and how it is kept running. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { failure, type Failure } from "../core/errors.ts";
+import { failure, type Failure, isFailure } from "../core/errors.ts";
 
 export interface Upstream {
   /** On 127.0.0.1, speaking HTTP/1.1. */
@@ -40,7 +40,7 @@ export class KeptUpstream {
     onDeath: (reason: string) => void,
   ): Promise<KeptUpstream | Failure> {
     const first = await attempt(start);
-    if ("ok" in first) return first;
+    if (isFailure(first)) return first;
     const kept = new KeptUpstream(start, onDeath);
     kept.#watch(first);
     return kept;
@@ -81,8 +81,8 @@ export class KeptUpstream {
     await sleep(RESTART_DELAY_MS);
     if (this.#stopping) return;
     const next = await attempt(this.#start);
-    if (this.#stopping) return "ok" in next ? undefined : next.stop(0);
-    if ("ok" in next) return this.#afterDeath(next.message);
+    if (this.#stopping) return isFailure(next) ? undefined : next.stop(0);
+    if (isFailure(next)) return this.#afterDeath(next.message);
     this.#watch(next);
   }
 }

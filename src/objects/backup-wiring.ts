@@ -8,10 +8,15 @@ import { S3Destination } from "../backup/destinations/s3.ts";
 import { parseS3Settings } from "../backup/destinations/s3-settings.ts";
 import { SecretBox } from "../backup/secrets.ts";
 import type { DatabaseSource } from "../backup/sources.ts";
-import type { BackupCredentials, BackupDestination } from "../contracts/backup-destinations.ts";
+import type {
+  BackupCredentials,
+  BackupDestination,
+  BoundBucketDestination,
+  S3BackupDestination,
+} from "../contracts/backup-destinations.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
 import { encryptionKeys } from "../contracts/encryption-keys.ts";
-import { failure, type Failure } from "../core/errors.ts";
+import { failure, type Failure, isFailure } from "../core/errors.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import type { Env } from "./env.ts";
 import { processName, systemEntropy, systemRandom, systemTimers } from "./system.ts";
@@ -46,7 +51,7 @@ export function timingBy(clock: Clock): Timing {
 
 export function secretBox({ CAIRN_ENCRYPTION_KEYS: text }: Pick<Env, "CAIRN_ENCRYPTION_KEYS">): SecretBox | Failure {
   const keys = text ? encryptionKeys(text) : failure("invalid", "it is not set.");
-  if (!("ok" in keys)) return new SecretBox(keys, systemEntropy);
+  if (!isFailure(keys)) return new SecretBox(keys, systemEntropy);
   return failure(
     "unsupported",
     `This deployment cannot keep the secrets of a destination: CAIRN_ENCRYPTION_KEYS, ${keys.message}`,
@@ -59,12 +64,27 @@ export function openDestination(
   env: Env,
   timing: Timing,
 ): Destination | Failure {
-  if (destination.kind === "r2") {
-    const prefix = parsePrefix(destination.prefix);
-    if (!prefix.ok) return prefix;
-    if (env.BACKUPS === undefined) return failure("unsupported", "This deployment has no R2 bucket for backups.");
-    return new R2Destination(env.BACKUPS, prefix.prefix, timing);
+  switch (destination.kind) {
+    case "r2":
+      return openR2(destination, env, timing);
+    case "s3":
+      return openS3(destination, credentials, env, timing);
   }
+}
+
+function openR2({ prefix: text }: BoundBucketDestination, env: Env, timing: Timing): Destination | Failure {
+  const prefix = parsePrefix(text);
+  if (!prefix.ok) return prefix;
+  if (env.BACKUPS === undefined) return failure("unsupported", "This deployment has no R2 bucket for backups.");
+  return new R2Destination(env.BACKUPS, prefix.prefix, timing);
+}
+
+function openS3(
+  destination: S3BackupDestination,
+  credentials: BackupCredentials | null,
+  env: Env,
+  timing: Timing,
+): Destination | Failure {
   const { endpoint, bucketName: bucket, bucketRegion: region, accessKeyId, prefix, addressing = "path" } = destination;
   const { secretAccessKey, sessionToken } = credentials ?? { secretAccessKey: "", sessionToken: null };
   const parsed = parseS3Settings(

@@ -13,16 +13,16 @@ import {
   encodeAtomicWriteOutput,
   encodeSnapshotReadOutput,
 } from "../codec/datapath.ts";
-import { type Failure, failure } from "../core/errors.ts";
+import { type Failure, failure, isFailure } from "../core/errors.ts";
 import { MAX_RPC_ANSWER_BYTES } from "../core/limits.ts";
 import type { DatabaseSetup, DatabaseStats } from "../contracts/management.ts";
 import {
   type PastInfo,
-  type PastRoom,
+  type PastEviction,
   type ReceiveOrder,
   type RestoreAnswer,
   type RestoreCommand,
-  type RestoreJob,
+  type BackupJob,
 } from "../contracts/restore-commands.ts";
 import { versionstampHex } from "../core/versionstamp.ts";
 import { isWatched, type OpenDatabase, openDatabase } from "./database-wiring.ts";
@@ -63,7 +63,7 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     return this.#life.wipe(options);
   }
 
-  receive(order: ReceiveOrder): Promise<{ readonly ok: true; readonly job: RestoreJob } | Failure> {
+  receive(order: ReceiveOrder): Promise<{ readonly ok: true; readonly job: BackupJob } | Failure> {
     return this.#life.receive(order);
   }
 
@@ -103,7 +103,7 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
 
   async snapshotRead(grant: Grant, request: Uint8Array, askedAt?: UnixMs): Promise<Uint8Array | LargeAnswer | Failure> {
     const open = this.#allow(grant, "read", askedAt);
-    if ("ok" in open) return open;
+    if (isFailure(open)) return open;
     const read = decodeSnapshotRead(request);
     if (!read.ok) return read;
     const entries = open.database.read(admittedRanges(grant, read.ranges), MAX_RPC_ANSWER_BYTES);
@@ -112,7 +112,7 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
 
   async atomicWrite(grant: Grant, request: Uint8Array, askedAt?: UnixMs): Promise<Uint8Array | Failure> {
     const open = this.#allow(grant, "write", askedAt);
-    if ("ok" in open) return open;
+    if (isFailure(open)) return open;
     const decoded = decodeAtomicWrite(request);
     if (!decoded.ok) return decoded;
     const refused = refusedWrite(grant, decoded.write);
@@ -153,11 +153,11 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     return isWatched(this.ctx) ? systemClock.now() : database.mode.usedAt;
   }
 
-  async openPast(grant: Grant, at: string, room: PastRoom, askedAt?: UnixMs): Promise<PastInfo | Failure> {
+  async openPast(grant: Grant, at: string, eviction: PastEviction, askedAt?: UnixMs): Promise<PastInfo | Failure> {
     if (askedAt !== undefined && !this.#clockWatch.isRight(askedAt)) return STARTS_ANEW;
     const open = this.#allow(grant, "read", askedAt);
-    if ("ok" in open) return open;
-    const answer = await open.restores.run({ command: "past", at, room });
+    if (isFailure(open)) return open;
+    const answer = await open.restores.run({ command: "past", at, eviction });
     if (!answer.ok) return answer;
     return answer.kind === "past" ? answer.past : failure("internal", "The database answered another question.");
   }
@@ -166,14 +166,14 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     // Only our own doors reach this object, and they send the grant that they verified.
     const grant = JSON.parse(request.headers.get(watchProtocol.grantHeader) ?? "{}") as Grant;
     const open = this.#allow(grant, "read", askedAtOf(request));
-    if ("ok" in open) return refusal(open);
+    if (isFailure(open)) return refusal(open);
     if (request.headers.get("upgrade") === "websocket") return this.#acceptWatch(open, grant);
     // The body, of which the ranges are views, is not kept here while the read waits for its turn.
     const answer = await request.arrayBuffer().then((body) => {
       const read = decodeSnapshotRead(new Uint8Array(body));
       return read.ok ? open.largeReads.answer(admittedRanges(grant, read.ranges)) : read;
     });
-    return "ok" in answer ? refusal(answer) : new Response(answer);
+    return isFailure(answer) ? refusal(answer) : new Response(answer);
   }
 
   override async alarm(info?: AlarmInvocationInfo): Promise<void> {

@@ -28,7 +28,7 @@ import {
   type ReceiveOrder,
   type RestoreAnswer,
   type RestoreCommand,
-  type RestoreJob,
+  type BackupJob,
   type RestoreStub,
 } from "../contracts/restore-commands.ts";
 import type { Clock } from "../core/clock.ts";
@@ -185,7 +185,7 @@ export class Lifecycle<Database extends HeldDatabase, Deletion extends HeldDelet
   }
 
   /** Has a backup brought here that another object names. The same order again gets the same answer. */
-  async receive(order: ReceiveOrder): Filled<{ readonly ok: true; readonly job: RestoreJob }> {
+  async receive(order: ReceiveOrder): Filled<{ readonly ok: true; readonly job: BackupJob }> {
     let isNew = false;
     // A fork is made into a database that the directory has made; anything else into an object that is nobody's.
     if (this.#database === null && order.purpose !== "fork") {

@@ -4,8 +4,8 @@
  * told to ask again meanwhile; an object that holds nothing never answers for it.
  */
 import type { Grant } from "../contracts/grant.ts";
-import type { Failure } from "../core/errors.ts";
-import { isFailure } from "../contracts/management.ts";
+import { type Failure, isFailure } from "../core/errors.ts";
+
 import { PAST_IS_BEING_BUILT, type PastKeeper } from "../contracts/restore-commands.ts";
 import { PAST_IS_READ_ONLY } from "../contracts/grant.ts";
 import type { DatabaseStub, LargeAnswer } from "../contracts/database.ts";
@@ -44,7 +44,7 @@ export class PastDatabase implements DatabaseStub {
   /** What to answer where the state's object has refused: the database itself knows whether the state can be had at all. */
   async #reason(refused: Failure): Promise<Failure> {
     if (refused.code !== "not-found" && refused.code !== "unavailable") return refused;
-    const opened = await this.#keeper.openPast(this.#grant, this.#at, "unused");
+    const opened = await this.#keeper.openPast(this.#grant, this.#at, "idle");
     if (isFailure(opened)) return opened;
     return opened.ready && refused.code === "unavailable" ? refused : PAST_IS_BEING_BUILT;
   }

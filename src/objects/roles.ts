@@ -22,7 +22,7 @@ import type {
 import type {
   PastInfo,
   PastKeeper,
-  PastRoom,
+  PastEviction,
   RestoreAnswer,
   RestoreCommand,
   RestoreStub,
@@ -36,7 +36,7 @@ export interface DatabaseRole
   atomicWrite(grant: Grant, request: Uint8Array, askedAt?: UnixMs): Promise<Uint8Array | Failure>;
   backup(command: BackupCommand, askedAt?: UnixMs): Promise<BackupAnswer>;
   restore(command: RestoreCommand, askedAt?: UnixMs): Promise<RestoreAnswer | Failure>;
-  openPast(grant: Grant, at: string, room: PastRoom, askedAt?: UnixMs): Promise<PastInfo | Failure>;
+  openPast(grant: Grant, at: string, eviction: PastEviction, askedAt?: UnixMs): Promise<PastInfo | Failure>;
 }
 
 export interface OrganizationRole extends OrganizationStub, Rpc.DurableObjectBranded {

@@ -1,3 +1,4 @@
+import { isFailure } from "../../src/core/errors.ts";
 import { describe, expect, test } from "vitest";
 import { SecretBox } from "../../src/backup/secrets.ts";
 import { encryptionKeys } from "../../src/contracts/encryption-keys.ts";
@@ -65,6 +66,6 @@ test.each([
 
 test("a box with several keys seals with the first", async () => {
   const keys = encryptionKeys(`b:${keyB}, a:${keyA}`);
-  if ("ok" in keys) throw new Error(keys.message);
+  if (isFailure(keys)) throw new Error(keys.message);
   expect(await new SecretBox(keys, systemEntropy).seal("secret", place)).toMatch(/^1\.b\./);
 });

@@ -1,4 +1,5 @@
 /** The front of `npm start` alone, in a process of its own as there: `front-process.ts <port of the server behind>`. */
+import { isFailure } from "../../src/core/errors.ts";
 import { Front } from "../../src/local/front/front.ts";
 import { capacityFor, descriptorLimit } from "../../src/local/front/capacity.ts";
 
@@ -9,5 +10,5 @@ const front = await Front.listen(
   () => ({ port: upstreamPort, pid: process.pid }),
   capacityFor(descriptorLimit()),
 );
-if ("ok" in front) throw new Error(front.message);
+if (isFailure(front)) throw new Error(front.message);
 process.stdout.write(`${front.port}\n`);

@@ -2,6 +2,7 @@
  * The servers that are measured, each in processes of its own that end with this one: the built Worker on bare workerd, the
  * baselines on another workerd, the front of `npm start`, and whatever other server a peer names.
  */
+import { isFailure } from "../../src/core/errors.ts";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -60,7 +61,7 @@ async function serve(
     { worker: await building, config, trusted: null, proxy: null },
     { ...process.env, ...environment },
   );
-  if ("ok" in workerd) throw new Error(workerd.message);
+  if (isFailure(workerd)) throw new Error(workerd.message);
   return { address: { host: "127.0.0.1", port: workerd.port }, stop: () => workerd.stop(STOP_GRACE_MS) };
 }
 
@@ -79,7 +80,7 @@ export interface Cairn extends RunningServer, KvConnectServer {
 export async function serveCairn(folder: string): Promise<Cairn> {
   mkdirSync(folder, { recursive: true });
   const secrets = deploymentSecrets(folder, {}, ["127.0.0.1"]);
-  if ("ok" in secrets) throw new Error(secrets.message);
+  if (isFailure(secrets)) throw new Error(secrets.message);
   const server = await serve("src/worker.ts", cairnDeployment, secrets, folder);
   const url = `http://127.0.0.1:${server.address.port}`;
   const keeper = new TenantKeeper("tenant.json", undefined, (sentence) => process.stderr.write(`${sentence}\n`));
@@ -94,7 +95,7 @@ export async function serveCairn(folder: string): Promise<Cairn> {
 /** What `serveCairn` has left in a folder, served once more. */
 export async function serveCairnAgain(folder: string): Promise<RunningServer> {
   const secrets = deploymentSecrets(folder, {}, ["127.0.0.1"]);
-  if ("ok" in secrets) throw new Error(secrets.message);
+  if (isFailure(secrets)) throw new Error(secrets.message);
   return serve("src/worker.ts", cairnDeployment, secrets, folder);
 }
 

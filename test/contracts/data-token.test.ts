@@ -1,3 +1,4 @@
+import { isFailure } from "../../src/core/errors.ts";
 import fc from "fast-check";
 import { beforeEach, describe, expect, test } from "vitest";
 import type { Grant } from "../../src/contracts/grant.ts";
@@ -18,7 +19,7 @@ const grant: Grant = { tokenId, read: true, write: false, expiresAt: FOREVER };
 
 function keysOf(...names: string[]): SigningKeys {
   const keys = signingKeys(names.map((name) => `${name}:${btoa(name.padEnd(32, "."))}`).join(","));
-  if ("ok" in keys) throw new Error(keys.message);
+  if (isFailure(keys)) throw new Error(keys.message);
   return keys;
 }
 
@@ -216,7 +217,7 @@ describe("what was not minted here is refused", () => {
   test("a token of the same key id and another key (T16)", async () => {
     const { token } = await new DataTokens(keysOf("k1")).mint(grant, database, now);
     const others = signingKeys(`k1:${btoa("another".padEnd(32, "."))}`);
-    if ("ok" in others) throw new Error(others.message);
+    if (isFailure(others)) throw new Error(others.message);
     expect(await new DataTokens(others).verify(token, database, now)).toMatchObject(refused);
   });
 

@@ -1,3 +1,4 @@
+import { isFailure } from "../../src/core/errors.ts";
 import { describe, expect, test } from "vitest";
 import { signingKeys } from "../../src/contracts/signing-keys.ts";
 
@@ -8,7 +9,7 @@ describe("signing keys", () => {
   test("the first is current, the others follow in order (T25)", () => {
     const keys = signingKeys(`new:${secretA}, old-1:${secretB}`);
     expect(keys).toMatchObject([{ kid: "new" }, { kid: "old-1" }]);
-    expect("ok" in keys ? undefined : keys[1]?.secret).toEqual(new TextEncoder().encode("b".repeat(48)));
+    expect(isFailure(keys) ? undefined : keys[1]?.secret).toEqual(new TextEncoder().encode("b".repeat(48)));
   });
 
   test.each([
@@ -24,7 +25,7 @@ describe("signing keys", () => {
   ])("%s is refused with a sentence that shows nothing of it", (_, text, sentence) => {
     const refused = signingKeys(text);
     expect(refused).toMatchObject({ ok: false, code: "invalid", message: expect.stringMatching(sentence) });
-    const message = "ok" in refused ? refused.message : "";
+    const message = isFailure(refused) ? refused.message : "";
     for (const secret of [secretA, secretB, "hunter2", btoa("x".repeat(31))]) expect(message).not.toContain(secret);
   });
 });

@@ -1,6 +1,7 @@
+import { isFailure } from "../../src/core/errors.ts";
 import { describe, expect, test } from "vitest";
 import { asUnixMs } from "../../src/core/clock.ts";
-import { isFailure, type DatabaseInfo, type Ordering, type Page } from "../../src/contracts/management.ts";
+import type { DatabaseInfo, Ordering, Page } from "../../src/contracts/management.ts";
 import { EVERY_SCOPE } from "../../src/directory/scopes.ts";
 import { CountingStorage } from "../support/counting-storage.ts";
 import { ok, withStorage } from "../support/workerd/directory.ts";

@@ -1,6 +1,6 @@
 /** Databases that are filled from a backup, and jobs of databases: killed between any two steps, asked twice, refused. */
 import { describe, expect, test } from "vitest";
-import { failure } from "../../src/core/errors.ts";
+import { failure, isFailure } from "../../src/core/errors.ts";
 import type { Idempotency, Job } from "../../src/contracts/management.ts";
 import type { SyncStorage } from "../../src/core/storage.ts";
 import { withStorage } from "../support/workerd/directory.ts";
@@ -52,7 +52,7 @@ const WAYS = {
 };
 
 function filledBy(answer: Awaited<ReturnType<(typeof WAYS)["fork"]>>): Filled {
-  if ("ok" in answer) throw new Error(answer.message);
+  if (isFailure(answer)) throw new Error(answer.message);
   return answer;
 }
 

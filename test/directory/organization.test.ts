@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { asUnixMs } from "../../src/core/clock.ts";
-import { failure } from "../../src/core/errors.ts";
-import { isFailure, type Input } from "../../src/contracts/management.ts";
+import { failure, isFailure } from "../../src/core/errors.ts";
+import type { Input } from "../../src/contracts/management.ts";
 import type { SyncStorage } from "../../src/core/storage.ts";
 import { Organization } from "../../src/directory/organization.ts";
 import { turns } from "../support/fake-timers.ts";

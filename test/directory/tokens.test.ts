@@ -2,8 +2,8 @@
 import { describe, expect, test } from "vitest";
 import { asUnixMs } from "../../src/core/clock.ts";
 import { MAX_DELEGATED_TOKENS, MAX_ENDED_TOKENS, MAX_TOKENS } from "../../src/core/limits.ts";
-import { isFailure, type Page, type Scopes, type TokenInfo } from "../../src/contracts/management.ts";
-import type { Failure } from "../../src/core/errors.ts";
+import type { Page, Scopes, TokenInfo } from "../../src/contracts/management.ts";
+import { type Failure, isFailure } from "../../src/core/errors.ts";
 import { migrate } from "../../src/core/migrations.ts";
 import { ORGANIZATION_SCHEMA } from "../../src/directory/organization-schema.ts";
 import { Organization } from "../../src/directory/organization.ts";

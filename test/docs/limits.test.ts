@@ -4,12 +4,12 @@ import { decodeAtomicWrite, decodeSnapshotRead, decodeWatch } from "../../src/co
 import { toHex } from "../../src/core/bytes.ts";
 import { encodeAtomicWrite, encodeSnapshotRead, encodeWatch } from "../../src/codec/datapath-requests.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
-import type { Failure } from "../../src/core/errors.ts";
+import { type Failure, isFailure } from "../../src/core/errors.ts";
 import { entryOfLine } from "../../src/codec/json-notation/entry-line.ts";
 import { keyOfPath } from "../../src/codec/json-notation/key-path.ts";
 import { storedOfJson } from "../../src/codec/json-notation/stored-value.ts";
 import * as limits from "../../src/core/limits.ts";
-import { isFailure, type Scopes } from "../../src/contracts/management.ts";
+import type { Scopes } from "../../src/contracts/management.ts";
 import { canonicalOrigin } from "../../src/core/origins.ts";
 import type { AtomicWrite, Enqueue, ReadRange, SetMutation } from "../../src/core/operations.ts";
 import { checkScopes, EVERY_SCOPE } from "../../src/directory/scopes.ts";

@@ -2,6 +2,7 @@
  * What clients see of a disk that runs short, on any system: the test says how much is free, or files may not become larger. What
  * a disk that is really full does is held by test/simulation/full-disk.test.ts.
  */
+import { isFailure } from "../../src/core/errors.ts";
 import { join } from "node:path";
 import { openKv } from "@deno/kv";
 import { expect, onTestFinished, test } from "vitest";
@@ -24,11 +25,11 @@ async function startOnDisk(disk: DiskSize) {
   const startUpstream = await onWorkerd(join(repository, "src/worker.ts"), cairnDeployment, {
     disk: { measure: async () => disk, say: (sentence) => said.push(sentence) },
   });
-  if ("ok" in startUpstream) throw new Error(startUpstream.message);
+  if (isFailure(startUpstream)) throw new Error(startUpstream.message);
   const preparation = new TenantKeeper("tenant.json", undefined, () => undefined);
   const options = { host: "127.0.0.1", port: 0, persistTo: temporaryFolder(), secrets: {}, startUpstream, preparation };
   const server = await startServer(options);
-  if ("ok" in server) throw new Error(server.message);
+  if (isFailure(server)) throw new Error(server.message);
   onTestFinished(() => server.close(0));
   const { organizationId, databaseId, adminToken, accessToken } = preparation.tenant;
   const send = async (method: string, path: string, body?: unknown) => {

@@ -1,4 +1,5 @@
 /** The front and its bridge before a plain HTTP/1.1 server: what passes, what is refused, and what ends with what. */
+import { isFailure } from "../../src/core/errors.ts";
 import { get, type ServerResponse } from "node:http";
 import { constants } from "node:http2";
 import { expect, test } from "vitest";
@@ -358,7 +359,7 @@ test("more requests and connections at once than the server takes are refused wi
 
 test("a refused client is gone as soon as it has sent everything, and a closed front keeps no connection", async () => {
   const front = await Front.listen("127.0.0.1", 0, () => undefined, room(1000, 1000));
-  if ("ok" in front) throw new Error(front.message);
+  if (isFailure(front)) throw new Error(front.message);
   const { socket, text } = await rawConnection(front.port);
   socket.end(`POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3000000\r\n\r\n${"x".repeat(3_000_000)}`);
   await expect.poll(text).toMatch(/^HTTP\/1.1 503/);
@@ -370,7 +371,7 @@ test("a refused client is gone as soon as it has sent everything, and a closed f
 test("closing the front ends its connections to the server", async () => {
   const { server, port: upstream } = await serverWith((_, response) => response.write("start"));
   const front = await Front.listen("127.0.0.1", 0, () => processAt(upstream), room(1000, 1000));
-  if ("ok" in front) throw new Error(front.message);
+  if (isFailure(front)) throw new Error(front.message);
   const connections = (): Promise<number> => new Promise((resolve) => server.getConnections((_, n) => resolve(n)));
   const { socket, text } = await rawConnection(front.port);
   socket.write("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -402,7 +403,7 @@ test("closing lets an answer under way finish, on both protocols, and takes no n
     void held.promise.then(() => response.end("done"));
   });
   const front = await Front.listen("127.0.0.1", 0, () => processAt(port), room(1000, 1000));
-  if ("ok" in front) throw new Error(front.message);
+  if (isFailure(front)) throw new Error(front.message);
   const url = `http://127.0.0.1:${front.port}`;
   const one = new Promise<string>((resolve, reject) => {
     get(url, (response) => response.on("data", (chunk: Buffer) => resolve(chunk.toString()))).on("error", reject);

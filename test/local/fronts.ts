@@ -1,4 +1,5 @@
 /** A front before a plain HTTP/1.1 server of the test's own, raw connections to it, and a clock that the test moves. */
+import { isFailure } from "../../src/core/errors.ts";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -51,7 +52,7 @@ export async function frontBefore(
     (line) => lines.push(line),
     clock,
   );
-  if ("ok" in front) throw new Error(front.message);
+  if (isFailure(front)) throw new Error(front.message);
   onTestFinished(() => front.close(0));
   return { url: `http://127.0.0.1:${front.port}`, port: front.port, lines };
 }

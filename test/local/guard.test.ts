@@ -1,4 +1,5 @@
 /** A throw in a handler of the front ends the connection that the handler is of, is told to whoever runs the server, and does no more. */
+import { isFailure } from "../../src/core/errors.ts";
 import { EventEmitter } from "node:events";
 import { connect, type Socket } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
@@ -55,7 +56,7 @@ test("connections whose handlers throw end on both protocols, and others go on",
     return undefined;
   };
   const front = await Front.listen("127.0.0.1", 0, server, room(10, 10), (line) => lines.push(line));
-  if ("ok" in front) throw new Error(front.message);
+  if (isFailure(front)) throw new Error(front.message);
   onTestFinished(() => front.close(0));
   const url = `http://127.0.0.1:${front.port}`;
   const before = http2Session(url);

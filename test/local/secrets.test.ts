@@ -1,3 +1,4 @@
+import { isFailure } from "../../src/core/errors.ts";
 import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -8,7 +9,7 @@ import { temporaryFolder } from "./stand-in-server.ts";
 
 function secretsOf(folder: string, given: Partial<Secrets> = {}): Secrets {
   const secrets = deploymentSecrets(folder, given, ["127.0.0.1"]);
-  if ("ok" in secrets) throw new Error(secrets.message);
+  if (isFailure(secrets)) throw new Error(secrets.message);
   return secrets;
 }
 

@@ -1,4 +1,5 @@
 /** The whole local server around a stand-in Worker on workerd: what it passes on, what survives, what it does when workerd dies. */
+import { isFailure } from "../../src/core/errors.ts";
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -218,7 +219,7 @@ test("a Worker that does not build, or that workerd refuses, is a failure with t
   const worker = join(folder, "worker.js");
   writeFileSync(worker, 'throw new Error("this Worker does not load")');
   const startUpstream = await onWorkerd(worker, { namespaces: [], variables: [] });
-  if ("ok" in startUpstream) throw new Error(startUpstream.message);
+  if (isFailure(startUpstream)) throw new Error(startUpstream.message);
   const refused = await startServer({ host: "127.0.0.1", port: 0, persistTo: folder, secrets: {}, startUpstream });
   expect(refused).toMatchObject({ ok: false, message: expect.stringContaining("this Worker does not load") });
   expect(await count(await startStandIn(folder))).toBe(1);

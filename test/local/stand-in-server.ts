@@ -1,4 +1,5 @@
 /** The local server around the stand-in Worker, in a folder of its own, and clients for its two protocols. */
+import { isFailure } from "../../src/core/errors.ts";
 import { mkdtempSync, rmSync } from "node:fs";
 import { connect, type ClientHttp2Session, type ClientHttp2Stream, type OutgoingHttpHeaders } from "node:http2";
 import { tmpdir } from "node:os";
@@ -27,13 +28,13 @@ export async function startStandIn(
 ): Promise<RunningServer> {
   const deployment = { namespaces: [{ binding: "COUNTERS", className: "Counter" }], variables: secretNames };
   const startWorkerd = await onWorkerd(standInWorker, deployment, { liveness });
-  if ("ok" in startWorkerd) throw new Error(startWorkerd.message);
+  if (isFailure(startWorkerd)) throw new Error(startWorkerd.message);
   const startUpstream: StartUpstream = async (folder, secrets) => {
     await beforeStart();
     return startWorkerd(folder, secrets);
   };
   const server = await startServer({ host: "127.0.0.1", port: 0, persistTo, secrets: {}, startUpstream });
-  if ("ok" in server) throw new Error(server.message);
+  if (isFailure(server)) throw new Error(server.message);
   onTestFinished(() => server.close(0));
   return server;
 }

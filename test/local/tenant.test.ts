@@ -1,4 +1,5 @@
 /** What the first start makes, through the real API: made once whatever dies, kept, and made anew only when it is gone. */
+import { isFailure } from "../../src/core/errors.ts";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -145,10 +146,10 @@ const REQUESTS = 4;
 /** A server until the test is over. `settle`: what a start does there, through this URL, with what it keeps in this file. */
 async function serverToStartOn() {
   const startUpstream = await onWorkerd(join(repository, "src/worker.ts"), cairnDeployment);
-  if ("ok" in startUpstream) throw new Error(startUpstream.message);
+  if (isFailure(startUpstream)) throw new Error(startUpstream.message);
   const folder = temporaryFolder();
   const server = await startServer({ host: "127.0.0.1", port: 0, persistTo: folder, secrets: {}, startUpstream });
-  if ("ok" in server) throw new Error(server.message);
+  if (isFailure(server)) throw new Error(server.message);
   onTestFinished(() => server.close(0));
   const settle = (file: string, url: string) => {
     const keeper = new TenantKeeper(file, undefined, (sentence) => expect.unreachable(sentence));
@@ -167,7 +168,7 @@ test("killed before or after any of its requests was done, it makes nothing twic
       const killed = settle(file, proxy.url);
       await Promise.race([proxy.dead, killed]);
       const tenant = await settle(file, server.url);
-      if ("ok" in tenant) throw new Error(tenant.message);
+      if (isFailure(tenant)) throw new Error(tenant.message);
       seen.add(tenant.organizationId);
       const announcedThere = { ...tenant, url: server.url, connectUrl: "" };
       const { databases, tokens, organizations } = await inventory(announcedThere, folder);
@@ -206,7 +207,7 @@ test.each([
     await Promise.race([proxy.dead, settle(file, proxy.url)]);
     age(join(folder, file));
     const tenant = await settle(file, server.url);
-    if ("ok" in tenant) throw new Error(tenant.message);
+    if (isFailure(tenant)) throw new Error(tenant.message);
     const there = { ...tenant, url: server.url, connectUrl: `${server.url}/databases/${tenant.databaseId}/connect` };
     expect([await opens(there, there.accessToken), await opens(there, there.adminToken)]).toEqual([true, true]);
     const { databases, organizations } = await inventory(there, folder);

@@ -3,7 +3,7 @@ import { env } from "cloudflare:workers";
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { expect, test, vi } from "vitest";
 import type { BackupDeletionOrder } from "../../src/contracts/backup-commands.ts";
-import { checkName, DELETION_JOB, deletionName, type RestoreJob } from "../../src/contracts/restore-commands.ts";
+import { checkName, DELETION_JOB, deletionName, type BackupJob } from "../../src/contracts/restore-commands.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
 import { encodeAtomicWrite } from "../../src/codec/datapath-requests.ts";
 import { asVersion } from "../../src/core/versionstamp.ts";
@@ -47,7 +47,7 @@ async function namesOf(id: string): Promise<string[]> {
   return listed.objects.map(({ name }) => name);
 }
 
-async function jobOf(deleter: Stub, command: "job" | "cancel" = "job"): Promise<RestoreJob> {
+async function jobOf(deleter: Stub, command: "job" | "cancel" = "job"): Promise<BackupJob> {
   const answer = await deleter.restore({ command, jobId: DELETION_JOB });
   if (!answer.ok || answer.kind !== "job") throw new Error(JSON.stringify(answer));
   return answer.job;

@@ -1,3 +1,4 @@
+import { isFailure } from "../../src/core/errors.ts";
 import { beforeEach, expect, test } from "vitest";
 import {
   ANSWER_MEMORY_POLL_MS,
@@ -48,7 +49,7 @@ const mebibytes = (limit: number): ReadRange[] => [
 type Answer = Awaited<ReturnType<LargeReads["answer"]>>;
 
 function streamOf(answer: Answer): ReadableStream<Uint8Array> {
-  if ("ok" in answer) throw new Error(answer.message);
+  if (isFailure(answer)) throw new Error(answer.message);
   return answer;
 }
 

@@ -1,4 +1,5 @@
 /** The life of a database's object, move by move: from each state, and ended before each write. */
+import { isFailure } from "../../src/core/errors.ts";
 import { env } from "cloudflare:workers";
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { describe, expect, test, vi } from "vitest";
@@ -48,10 +49,6 @@ function after(moves: readonly Move[], from: State): State | null {
   return state;
 }
 
-function isFailure(answer: unknown): boolean {
-  return typeof answer === "object" && answer !== null && "code" in answer;
-}
-
 describe.each(STATES)("an object that is: %s", (state) => {
   test.each(requests)("%s: as the table of moves says, also after a sleep", async (name, moves, ask) => {
     const object = await LivingObject.in(state);
@@ -77,7 +74,7 @@ describe.each(STATES)("an object that is: %s", (state) => {
     const isBeingFilled = state === "restoring" || state === "past, restoring";
     expect(reads).toBe(state === "open" || state === "past" ? "read" : isBeingFilled ? "unavailable" : "not-found");
     const stats = await stub.stats();
-    expect("code" in stats).toBe(["empty", "deletion", "wiping", "deleted"].includes(state));
+    expect(isFailure(stats)).toBe(["empty", "deletion", "wiping", "deleted"].includes(state));
   });
 });
 

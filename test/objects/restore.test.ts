@@ -1,4 +1,5 @@
 /** Going back in time over the real objects: databases that back themselves up to the bound bucket, forks, states of the past. */
+import { isFailure } from "../../src/core/errors.ts";
 import { env } from "cloudflare:workers";
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { describe, expect, test } from "vitest";
@@ -10,7 +11,7 @@ import {
   type PastInfo,
   pastName,
   type RestoreCommand,
-  type RestoreJob,
+  type BackupJob,
 } from "../../src/contracts/restore-commands.ts";
 import {
   asVersion,
@@ -88,14 +89,14 @@ async function ask(stub: Stub, command: RestoreCommand) {
   }
 }
 
-async function job(stub: Stub, command: RestoreCommand): Promise<RestoreJob> {
+async function job(stub: Stub, command: RestoreCommand): Promise<BackupJob> {
   const answer = await ask(stub, command);
   if (!answer.ok || answer.kind !== "job") throw new Error(JSON.stringify(answer));
   return answer.job;
 }
 
-async function finished(stub: Stub, jobId: string): Promise<RestoreJob> {
-  let last: RestoreJob | null = null;
+async function finished(stub: Stub, jobId: string): Promise<BackupJob> {
+  let last: BackupJob | null = null;
   await until(async () => {
     last = await job(stub, { command: "job", jobId });
     return last.status !== "running";
@@ -105,7 +106,7 @@ async function finished(stub: Stub, jobId: string): Promise<RestoreJob> {
 }
 
 async function past(stub: Stub, at: string): Promise<PastInfo> {
-  const answer = await ask(stub, { command: "past", at, room: "any" });
+  const answer = await ask(stub, { command: "past", at, eviction: "least-recently-used" });
   if (!answer.ok || answer.kind !== "past") throw new Error(JSON.stringify(answer));
   return answer.past;
 }
@@ -329,7 +330,7 @@ describe("a state of the past", () => {
     await runDurableObjectAlarm(object);
     await until(async () => {
       const answer = await object.snapshotRead(everything, new Uint8Array());
-      return "code" in answer && answer.code === "not-found";
+      return isFailure(answer) && answer.code === "not-found";
     });
     const tables = await runInDurableObject(object, (_, state) =>
       state.storage.sql.exec("SELECT name FROM sqlite_schema").toArray(),
@@ -351,7 +352,9 @@ describe("a state of the past", () => {
     const { object } = await pastReady(stub, versionstampHex(at));
     await stub.wipe({ deleteBackups: false });
     expect(await object.snapshotRead(everything, new Uint8Array())).toMatchObject({ code: "not-found" });
-    expect(await stub.restore({ command: "past", at: versionstampHex(at), room: "any" })).toMatchObject({
+    expect(
+      await stub.restore({ command: "past", at: versionstampHex(at), eviction: "least-recently-used" }),
+    ).toMatchObject({
       code: "not-found",
     });
   });

@@ -1,4 +1,5 @@
 /** A server on plain workerd whose databases can be backed up from a test. */
+import { isFailure } from "../../src/core/errors.ts";
 import { randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -23,10 +24,10 @@ export class BackupServer {
   static async start(flags: Parameters<typeof onWorkerd>[2] = {}): Promise<BackupServer> {
     const entry = join(import.meta.dirname, "workerd/backup-worker.ts");
     const startUpstream = await onWorkerd(entry, cairnDeployment, flags);
-    if ("ok" in startUpstream) throw new Error(startUpstream.message);
+    if (isFailure(startUpstream)) throw new Error(startUpstream.message);
     const persistTo = mkdtempSync(join(tmpdir(), "cairn-backup-"));
     const server = await startServer({ host: "127.0.0.1", port: 0, persistTo, secrets: {}, startUpstream });
-    if ("ok" in server) throw new Error(server.message);
+    if (isFailure(server)) throw new Error(server.message);
     return new BackupServer(server);
   }
 

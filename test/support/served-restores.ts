@@ -3,7 +3,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { toHex } from "../../src/core/bytes.ts";
 import { encodeSnapshotRead } from "../../src/codec/datapath-requests.ts";
 import type { Failure } from "../../src/core/errors.ts";
-import type { RestoreAnswer, RestoreCommand, RestoreJob } from "../../src/contracts/restore-commands.ts";
+import type { RestoreAnswer, RestoreCommand, BackupJob } from "../../src/contracts/restore-commands.ts";
 import type { BackupServer } from "./backup-server.ts";
 import { SnapshotReadOutputSchema } from "./proto/generated/com/deno/kv/datapath/datapath_pb.js";
 
@@ -29,7 +29,7 @@ export class ServedRestores {
   }
 
   /** Must succeed. */
-  async job(command: RestoreCommand): Promise<RestoreJob> {
+  async job(command: RestoreCommand): Promise<BackupJob> {
     const answer = await this.ask(command);
     if (!answer.ok || answer.kind !== "job") throw new Error(JSON.stringify(answer));
     return answer.job;
@@ -38,9 +38,9 @@ export class ServedRestores {
   /** Until the job is over, with `meanwhile` called again and again. */
   async finished(
     jobId: string,
-    meanwhile: (job: RestoreJob) => Promise<void> = () => sleep(100),
+    meanwhile: (job: BackupJob) => Promise<void> = () => sleep(100),
     withinMs = 120_000,
-  ): Promise<RestoreJob> {
+  ): Promise<BackupJob> {
     const deadline = Date.now() + withinMs;
     for (;;) {
       const job = await this.job({ command: "job", jobId });

@@ -1,4 +1,5 @@
 /** The Worker as it is deployed: what it refuses to run without, which door gets which path, and what reaches from one object to another. */
+import { isFailure } from "../../src/core/errors.ts";
 import { env } from "cloudflare:workers";
 import { evictDurableObject, runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, describe, expect, test, vi } from "vitest";
@@ -172,7 +173,7 @@ test("the data path asks the object in the jurisdiction that the grant names, an
   // As much of a namespace as is used here; the local platform knows no jurisdictions.
   const by: Env = { ...configured, DATABASES: namespaceIn() as Env["DATABASES"] };
   const deployment = deploymentOf(configured);
-  if ("ok" in deployment) throw new Error(deployment.message);
+  if (isFailure(deployment)) throw new Error(deployment.message);
   const dataTokens = new DataTokens(deployment.keys);
   const grant: Grant = { tokenId: "0".repeat(16), read: true, write: true, expiresAt: FOREVER };
   const request = encodeAtomicWrite(write([set(key("a"), text("1"))]));

@@ -8,7 +8,7 @@ import type { BackupCredentials } from "../../contracts/backup-destinations.ts";
 import type { Clock, UnixMs } from "../../core/clock.ts";
 import type { ClockReading } from "../../core/clock-spans.ts";
 import type { Entropy } from "../../core/entropy.ts";
-import { failure, type Failure } from "../../core/errors.ts";
+import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import type { DamagedGeneration } from "../../contracts/restore-commands.ts";
 import type { SyncStorage } from "../../core/storage.ts";
 import type { Timers } from "../../core/timers.ts";
@@ -289,7 +289,7 @@ export class Backup {
     const configuration = this.#configurations.get();
     if (configuration === null) return noBackup();
     const destination = await this.#destination.open(configuration);
-    if ("code" in destination) return destination;
+    if (isFailure(destination)) return destination;
     const inspected = await this.#manifests.inspect(destination, configuration);
     return inspected.ok ? inspected : asFailure(inspected);
   }
@@ -336,11 +336,11 @@ export class Backup {
     const secret = await sealCredentials(this.#options.secrets, credentials, { id, databaseId });
     if (typeof secret === "object" && secret !== null) return secret;
     const opened = await this.#destination.probed(destination, credentials, databaseId);
-    if ("code" in opened) return opened;
+    if (isFailure(opened)) return opened;
     const claims = this.#generations.formerClaims();
     const { writer, clock } = this.#options;
     const earlier = await earlierGenerations({ destination: opened, databaseId, claims, writer, now: clock.now() });
-    if ("code" in earlier) return earlier;
+    if (isFailure(earlier)) return earlier;
 
     if (this.#closed) return failure("not-found", "The database was deleted.");
     const createdAt = clock.now();
@@ -368,7 +368,7 @@ export class Backup {
     }
     // So that the bucket alone says all that there is in it. A destination that does not answer is no reason to keep the backup.
     const destination = configuration.failed === null ? await this.#destination.open(configuration) : null;
-    if (destination !== null && !("code" in destination)) {
+    if (destination !== null && !isFailure(destination)) {
       const refused = await this.#ownership.secure(destination, configuration.databaseId);
       if (refused === null) await this.#manifests.run(destination, configuration, "The backup was disabled.");
     }
@@ -391,7 +391,7 @@ export class Backup {
     const secret = await sealCredentials(this.#options.secrets, credentials, before);
     if (typeof secret === "object") return secret ?? noBackup();
     const opened = await this.#destination.probed(destination, credentials, before.databaseId);
-    if ("code" in opened) return opened;
+    if (isFailure(opened)) return opened;
     if (this.#configurations.get() === null) return noBackup();
     this.#configurations.setSecret(destination, secret);
     this.#wake();

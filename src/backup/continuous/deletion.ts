@@ -8,7 +8,7 @@
 import { NO_DATABASE } from "../../contracts/database.ts";
 import type { BackupDeletionOrder, OwnGeneration } from "../../contracts/backup-commands.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../../core/clock.ts";
-import type { Failure } from "../../core/errors.ts";
+import { type Failure, isFailure } from "../../core/errors.ts";
 import { MAX_BACKUP_DELETION_OUTAGE_MS } from "../../core/limits.ts";
 import { DELETION_JOB, type RestoreAnswer, type RestoreCommand } from "../../contracts/restore-commands.ts";
 import type { SyncStorage } from "../../core/storage.ts";
@@ -103,7 +103,7 @@ export class BackupDeletion {
 
   /** From here on the backup will be deleted. The same again changes nothing. */
   take(order: BackupDeletionOrder): void {
-    if (!("ok" in this.#jobs.get(DELETION_JOB))) return;
+    if (!isFailure(this.#jobs.get(DELETION_JOB))) return;
     this.#jobs.start(DELETION_JOB, "deletion", order, null);
     this.#options.dueBy(this.#options.clock.now());
   }
@@ -113,12 +113,12 @@ export class BackupDeletion {
       return NO_DATABASE;
     }
     const job = command.command === "job" ? this.#jobs.get(command.jobId) : this.#jobs.cancel(command.jobId);
-    return "ok" in job ? job : { ok: true, kind: "job", job };
+    return isFailure(job) ? job : { ok: true, kind: "job", job };
   }
 
   #forgottenAt(): UnixMs | null {
     const job = this.#jobs.get(DELETION_JOB);
-    return "ok" in job ? null : asUnixMs(job.createdAt + FORGOTTEN_AFTER_MS);
+    return isFailure(job) ? null : asUnixMs(job.createdAt + FORGOTTEN_AFTER_MS);
   }
 
   async #slice(job: RunningJob): Promise<void> {
@@ -126,8 +126,8 @@ export class BackupDeletion {
     const order = JSON.parse(job.input) as BackupDeletionOrder;
     const state = job.state === null ? null : (JSON.parse(job.state) as State);
     const opened = await this.#open(order);
-    const outcome = "code" in opened ? opened : await this.#deleteSome(opened, order, state);
-    if (!outcome.ok) return this.#stumbled(job, order, state, outcome);
+    const outcome = isFailure(opened) ? opened : await this.#deleteSome(opened, order, state);
+    if (!outcome.ok) return this.#attemptFailed(job, order, state, outcome);
     const { clock } = this.#options;
     const now = clock.now();
     const { after, theirs, ours } = outcome.objects;
@@ -169,7 +169,7 @@ export class BackupDeletion {
     return written.class === "conflict" ? destinationFailure("retry", `The object ${name} was just written.`) : written;
   }
 
-  #stumbled(
+  #attemptFailed(
     job: RunningJob,
     order: BackupDeletionOrder,
     state: State | null,

@@ -4,7 +4,7 @@
  * long, for a reason that somebody must remove, is given up.
  */
 import type { Clock, UnixMs } from "../../core/clock.ts";
-import type { Failure } from "../../core/errors.ts";
+import { type Failure, isFailure } from "../../core/errors.ts";
 import { Backoff, type Failing } from "./backoff.ts";
 import type { Configuration, ConfigurationTable } from "./configuration.ts";
 import type { Destination, DestinationFailure } from "../destinations/destination.ts";
@@ -114,7 +114,7 @@ export class DestinationTasks {
   ): Promise<DestinationFailure | Failure | null> {
     const { configurations, ownership } = this.#options;
     const destination = await this.#options.destination.open(configuration);
-    if ("code" in destination) return destination;
+    if (isFailure(destination)) return destination;
     const failed = onlyLooks === true ? null : await ownership.secure(destination, configuration.databaseId);
     return failed ?? work(destination, configurations.get() ?? configuration);
   }

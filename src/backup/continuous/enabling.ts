@@ -1,6 +1,6 @@
 /** What is looked at before a backup is enabled: its settings, and what an earlier one may have left at the destination. */
 import type { UnixMs } from "../../core/clock.ts";
-import { failure, type Failure } from "../../core/errors.ts";
+import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import { MAX_BACKUP_INTERVAL_MS, MAX_BACKUP_RETENTION_DAYS, MIN_BACKUP_INTERVAL_MS } from "../../core/limits.ts";
 import { LAST_VERSION, type Version } from "../../core/versionstamp.ts";
 import type { Configuration } from "./configuration.ts";
@@ -69,7 +69,7 @@ export async function earlierGenerations(options: EarlierOptions): Promise<Earli
   for (const line of new Set(found.map((one) => one.line))) {
     const generations = found.filter((one) => one.line === line);
     const taken = await takeOver(options, bucket, generations);
-    if ("code" in taken) return taken;
+    if (isFailure(taken)) return taken;
     if (taken.isOwn) own.push(...taken.generations);
     else others.push(...generations);
   }

@@ -4,7 +4,7 @@
  */
 import type { BackupCredentials, BackupDestination } from "../../contracts/backup-destinations.ts";
 import type { Entropy } from "../../core/entropy.ts";
-import { failure, type Failure } from "../../core/errors.ts";
+import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import type { Configuration, ConfigurationTable } from "./configuration.ts";
 import { openCredentials, sealCredentials } from "../credentials.ts";
 import type { Destination } from "../destinations/destination.ts";
@@ -37,7 +37,7 @@ export class OwnDestination {
     const found = await this.credentials(configuration);
     if (!found.ok) return found;
     const opened = this.#options.openDestination(destination, found.credentials);
-    if (!("code" in opened)) this.#opened = { of: key, destination: opened };
+    if (!isFailure(opened)) this.#opened = { of: key, destination: opened };
     return opened;
   }
 
@@ -60,7 +60,7 @@ export class OwnDestination {
     databaseId: string,
   ): Promise<Destination | Failure> {
     const opened = this.#options.openDestination(destination, credentials);
-    if ("code" in opened) return opened;
+    if (isFailure(opened)) return opened;
     const refused = await probe(opened, databaseId, this.#options.entropy.bytes(32));
     return refused === null ? opened : failure("invalid", refused.message);
   }

@@ -1,6 +1,6 @@
 /** What going back in time needs of a database's own backup: the exporting side provides it. */
 import type { NewBackupDestination } from "../../contracts/backup-destinations.ts";
-import { type Failure, failure } from "../../core/errors.ts";
+import { type Failure, failure, isFailure } from "../../core/errors.ts";
 import type { DamagedGeneration } from "../../contracts/restore-commands.ts";
 import type { Version } from "../../core/versionstamp.ts";
 import type { Destination } from "../destinations/destination.ts";
@@ -68,7 +68,7 @@ export async function openBackup(
   connect: (destination: NewBackupDestination) => Destination | Failure,
 ): Promise<OpenBackup | Failure> {
   const connected = connect(destination);
-  if ("ok" in connected) return connected;
+  if (isFailure(connected)) return connected;
   const bucket = new BackupBucket(connected, databaseId);
   const catalog = await knownCatalog(bucket, manifest);
   return catalog.ok ? { ok: true, bucket, catalog, destination } : asFailure(catalog);
@@ -95,7 +95,7 @@ export async function openBucket(
 ): Promise<OpenBucket | Failure> {
   const { databaseId, destination, withoutManifest } = from;
   const connected = connect(destination);
-  if ("ok" in connected) return connected;
+  if (isFailure(connected)) return connected;
   const bucket = new BackupBucket(connected, databaseId);
   const histories = await loadHistories(bucket, withoutManifest);
   return histories.ok ? { ok: true, bucket, histories, destination } : asFailure(histories);

@@ -15,7 +15,7 @@ import {
   checkName,
   type PastInfo,
   pastName,
-  type PastRoom,
+  type PastEviction,
   type RestoreStub,
   type RevokedToken,
 } from "../../contracts/restore-commands.ts";
@@ -72,12 +72,12 @@ export class PastStates {
     databaseId: string,
     destination: NewBackupDestination,
     moment: DatedMoment,
-    room: PastRoom,
+    eviction: PastEviction,
   ): Promise<PastInfo | Failure> {
     return this.#inTurn(async () => {
       if (this.#closed) return NO_DATABASE;
       return (
-        (await this.#find(databaseId, moment.version)) ?? (await this.#build(databaseId, destination, moment, room))
+        (await this.#find(databaseId, moment.version)) ?? (await this.#build(databaseId, destination, moment, eviction))
       );
     });
   }
@@ -118,9 +118,9 @@ export class PastStates {
     databaseId: string,
     destination: NewBackupDestination,
     { generation, version, isExact, asOf }: DatedMoment,
-    room: PastRoom,
+    eviction: PastEviction,
   ): Promise<PastInfo | Failure> {
-    const refused = await this.#makeRoom(databaseId, version, room);
+    const refused = await this.#makeRoom(databaseId, version, eviction);
     if (refused !== null) return refused;
     this.#touch(version);
     const name = pastName(databaseId, version);
@@ -140,7 +140,7 @@ export class PastStates {
   }
 
   /** For one that is not among them, or holds nothing. */
-  async #makeRoom(databaseId: string, version: Version, room: PastRoom): Promise<Failure | null> {
+  async #makeRoom(databaseId: string, version: Version, eviction: PastEviction): Promise<Failure | null> {
     const { storage, clock } = this.#options;
     const others = storage.sql
       .exec<{ version: number; used_at: number }>("SELECT version, used_at FROM past_states")
@@ -149,7 +149,7 @@ export class PastStates {
     if (others.length < MAX_PAST_STATES) return null;
     const uses = await Promise.all(others.map((one) => this.#useOf(databaseId, asVersion(one.version), one.used_at)));
     const going = uses.toSorted((a, b) => b.at - a.at).slice(MAX_PAST_STATES - 1);
-    if (room === "unused" && going.some(({ at }) => at > clock.now() - PAST_STATE_HELD_MS)) {
+    if (eviction === "idle" && going.some(({ at }) => at > clock.now() - PAST_STATE_HELD_MS)) {
       return failure("unavailable", "Other moments of this database are being read, the most at a time: try again");
     }
     for (const one of going) {

@@ -7,18 +7,18 @@ import { fromHex, toHex } from "../../core/bytes.ts";
 import type { Clock, UnixMs } from "../../core/clock.ts";
 import { clockAt } from "../../core/clock-spans.ts";
 import type { Entropy } from "../../core/entropy.ts";
-import { type Failure, failure } from "../../core/errors.ts";
+import { type Failure, failure, isFailure } from "../../core/errors.ts";
 import { MAX_KEY_BYTES_OF_POINTS, MAX_KEYS_OF_POINT, MAX_RESTORE_POINTS } from "../../core/limits.ts";
 import type { Adoption } from "../../core/operations.ts";
 import type { Jurisdiction } from "../../contracts/placement.ts";
 import {
   checkName,
   type PastInfo,
-  type PastRoom,
+  type PastEviction,
   type ReceiveOrder,
   type RestoreAnswer,
   type RestoreCommand,
-  type RestoreJob,
+  type BackupJob,
   type RestoreStub,
   type RevokedToken,
 } from "../../contracts/restore-commands.ts";
@@ -123,7 +123,7 @@ export class RestoreService {
           { bySchedule: true } satisfies VerifyInput,
           null,
         );
-        if (!("ok" in started)) options.dueBy(clock.now());
+        if (!isFailure(started)) options.dueBy(clock.now());
       },
     };
   }
@@ -147,7 +147,7 @@ export class RestoreService {
       case "verify":
         return this.#verify(command.jobId);
       case "past":
-        return this.#pastState(command.at, command.room);
+        return this.#pastState(command.at, command.eviction);
       case "job":
         return jobAnswer(this.#jobs.get(command.jobId));
       case "jobs":
@@ -162,7 +162,7 @@ export class RestoreService {
   }
 
   /** Another database's object sends what is to be built here. It may do so again. */
-  async receive(order: ReceiveOrder): Promise<{ readonly ok: true; readonly job: RestoreJob } | Failure> {
+  async receive(order: ReceiveOrder): Promise<{ readonly ok: true; readonly job: BackupJob } | Failure> {
     const { jobId, purpose, databaseId, destination, version, isExact, floor } = order;
     const older = order.purpose === "check" ? order.olderGenerations : [];
     return this.#start({
@@ -317,9 +317,9 @@ export class RestoreService {
 
   async #start(
     request: Parameters<Restores["start"]>[0],
-  ): Promise<{ readonly ok: true; readonly job: RestoreJob } | Failure> {
+  ): Promise<{ readonly ok: true; readonly job: BackupJob } | Failure> {
     const job = await this.#restores.start(request);
-    if ("ok" in job) return job;
+    if (isFailure(job)) return job;
     this.#options.dueBy(this.#options.clock.now());
     return { ok: true, job };
   }
@@ -330,11 +330,11 @@ export class RestoreService {
     const job = this.knows(jobId)
       ? this.#jobs.get(jobId)
       : this.#jobs.start(jobId, "verify", { bySchedule: false } satisfies VerifyInput, null);
-    if (!("ok" in job)) this.#options.dueBy(this.#options.clock.now());
+    if (!isFailure(job)) this.#options.dueBy(this.#options.clock.now());
     return jobAnswer(job);
   }
 
-  async #pastState(at: string, room: PastRoom): Promise<RestoreAnswer | Failure> {
+  async #pastState(at: string, eviction: PastEviction): Promise<RestoreAnswer | Failure> {
     const source = await this.#options.own.source();
     if (!source.ok) return source;
     const wanted = await this.#moments.wanted(at);
@@ -349,7 +349,7 @@ export class RestoreService {
       const { resolved } = found;
       const { bucket, destination, clock } = found.in;
       const asOf = clockAt(clock, resolved.version) ?? timeOfVersion(resolved.version);
-      return pastAnswer(await this.#past.open(bucket.databaseId, destination, { ...resolved, asOf }, room));
+      return pastAnswer(await this.#past.open(bucket.databaseId, destination, { ...resolved, asOf }, eviction));
     });
   }
 
@@ -357,10 +357,10 @@ export class RestoreService {
     const { storage } = this.#options;
     const cancelled = storage.transactionSync(() => {
       const job = this.#jobs.cancel(jobId);
-      if (!("ok" in job) && job.kind !== "verify") this.#restores.abandon();
+      if (!isFailure(job) && job.kind !== "verify") this.#restores.abandon();
       return job;
     });
-    if (!("ok" in cancelled) && cancelled.kind === "verify") await this.#verifier.abandon();
+    if (!isFailure(cancelled) && cancelled.kind === "verify") await this.#verifier.abandon();
     return jobAnswer(cancelled);
   }
 }
@@ -373,13 +373,11 @@ function begins(
   return name === "restore" || name === "restore from" || name === "verify";
 }
 
-function jobAnswer(
-  job: RestoreJob | { readonly ok: true; readonly job: RestoreJob } | Failure,
-): RestoreAnswer | Failure {
-  if (!("ok" in job)) return { ok: true, kind: "job", job };
-  return job.ok ? { ok: true, kind: "job", job: job.job } : job;
+function jobAnswer(job: BackupJob | { readonly ok: true; readonly job: BackupJob } | Failure): RestoreAnswer | Failure {
+  if (isFailure(job)) return job;
+  return { ok: true, kind: "job", job: "ok" in job ? job.job : job };
 }
 
 function pastAnswer(past: PastInfo | Failure): RestoreAnswer | Failure {
-  return "ok" in past ? past : { ok: true, kind: "past", past };
+  return isFailure(past) ? past : { ok: true, kind: "past", past };
 }

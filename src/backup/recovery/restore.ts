@@ -7,7 +7,7 @@ import { NO_DATABASE } from "../../contracts/database.ts";
 import type { NewBackupDestination } from "../../contracts/backup-destinations.ts";
 import { fromHex, toHex } from "../../core/bytes.ts";
 import type { Clock, UnixMs } from "../../core/clock.ts";
-import { type Failure, failure } from "../../core/errors.ts";
+import { type Failure, failure, isFailure } from "../../core/errors.ts";
 import { type KeyRange, rangeOfPrefix } from "../../codec/key-prefix.ts";
 import {
   MAX_PREFIX_IN_PLACE_BYTES,
@@ -19,7 +19,7 @@ import type {
   DamagedGeneration,
   EntriesDigest,
   ReceiveOrder,
-  RestoreJob,
+  BackupJob,
   Undone,
 } from "../../contracts/restore-commands.ts";
 import type { SyncStorage } from "../../core/storage.ts";
@@ -158,7 +158,7 @@ export class Restores {
     this.#options = options;
   }
 
-  async start(request: RestoreRequest): Promise<RestoreJob | Failure> {
+  async start(request: RestoreRequest): Promise<BackupJob | Failure> {
     const { jobs, storage, side, room, objectName, refusal, begun } = this.#options;
     const { jobId, from, ...rest } = request;
     const noRoom = jobs.knows(jobId) ? null : await room.refusalOfJob(0);
@@ -166,7 +166,7 @@ export class Restores {
     let sealed: string | null = null;
     if (from !== null) {
       const { secrets } = this.#options;
-      if ("code" in secrets) return secrets;
+      if (isFailure(secrets)) return secrets;
       sealed = await secrets.seal(JSON.stringify(from.destination), { databaseId: objectName, backupId: jobId });
     }
     const input: Input = { ...rest, sealed };
@@ -177,7 +177,7 @@ export class Restores {
       const refused = refusal(request.purpose);
       if (refused !== null) return refused;
       const job = jobs.start(jobId, request.purpose, input, request.version);
-      if ("ok" in job) return job;
+      if (isFailure(job)) return job;
       // The tag must be new in this object, and job ids are.
       side.begin(jobId.replaceAll(/[^0-9a-z]/g, ""));
       begun(request.purpose);
@@ -202,7 +202,7 @@ export class Restores {
     if (tooLarge !== null) return this.#stop(job.id, input, state, tooLarge);
     if (!isOlder && state.cursor.part === "end") return this.#finish(job.id, input, state);
     const replay = await this.#replay(job.id, input, state);
-    if ("ok" in replay) return this.#stop(job.id, input, state, replay);
+    if (isFailure(replay)) return this.#stop(job.id, input, state, replay);
     this.#noRoom = null;
     const outcome = await replay.slice();
     if (!jobs.isRunning(job.id)) this.#active = null;
@@ -246,7 +246,7 @@ export class Restores {
     const { jobs, storage, side, room, breathe } = this.#options;
     const prefix = prefixOf(input);
     const destination = await this.#open(id, input);
-    if ("ok" in destination) return destination;
+    if (isFailure(destination)) return destination;
     const older = input.olderGenerations[state.older];
     const keep = (cursor: ReplayCursor) => jobs.progress(id, { ...state, cursor }, progressOf(input, state, cursor));
     const replay = new Replay(
@@ -278,7 +278,7 @@ export class Restores {
       const own = await ownDestination();
       return own.ok ? connect(own.destination) : own;
     }
-    if ("code" in secrets) return secrets;
+    if (isFailure(secrets)) return secrets;
     const opened = await secrets.open(sealed, { databaseId: objectName, backupId: id });
     // Sealed above, from a value of this type.
     return opened.ok ? connect(JSON.parse(opened.text) as NewBackupDestination) : opened;

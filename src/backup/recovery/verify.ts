@@ -7,11 +7,11 @@
 import type { NewBackupDestination } from "../../contracts/backup-destinations.ts";
 import { compareBytes } from "../../core/bytes.ts";
 import type { Clock, UnixMs } from "../../core/clock.ts";
-import type { Failure } from "../../core/errors.ts";
+import { type Failure } from "../../core/errors.ts";
 import type {
   EntriesDigest,
   RestorableRange,
-  RestoreJob,
+  BackupJob,
   RestoreStub,
   VerificationReport,
 } from "../../contracts/restore-commands.ts";
@@ -317,7 +317,7 @@ export class Verifier {
     await scratch().discard();
   }
 
-  async #judge(state: Replaying, job: RestoreJob, tookMs: number): Promise<VerificationReport> {
+  async #judge(state: Replaying, job: BackupJob, tookMs: number): Promise<VerificationReport> {
     const { live, range } = state;
     const checked = job.verification;
     const backup = checked?.backup ?? null;

@@ -5,7 +5,7 @@
 import { parseJson } from "../../codec/json-notation/bounded-json.ts";
 import { concatBytes } from "../../core/bytes.ts";
 import type { Clock } from "../../core/clock.ts";
-import { failure, type Failure } from "../../core/errors.ts";
+import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import { MAX_REQUEST_PAUSE_MS, MIN_CLIENT_BYTES_PER_SECOND } from "../../core/limits.ts";
 import { inTime, type Timers } from "../../core/timers.ts";
 import { textOf } from "./text.ts";
@@ -44,7 +44,7 @@ export interface JsonBody {
 /** As `readBody`; "invalid" also for what is not JSON. */
 export async function readJsonBody(request: Request, limit: number, time: BodyTime): Promise<JsonBody | Failure> {
   const bytes = await readBody(request, limit, time);
-  if ("ok" in bytes) return bytes;
+  if (isFailure(bytes)) return bytes;
   const text = textOf(request, bytes);
   if (typeof text !== "string") return text;
   if (text.trim() === "") return { text, value: undefined };

@@ -14,7 +14,7 @@ import { unshared } from "../../core/bytes.ts";
 import type { Authority } from "../../contracts/authority.ts";
 import { type Grant, refusedAccess, refusedPage } from "../../contracts/grant.ts";
 import type { Clock } from "../../core/clock.ts";
-import { failure, type Failure } from "../../core/errors.ts";
+import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import { MAX_READ_BODY_BYTES, MAX_WRITE_BODY_BYTES } from "../../core/limits.ts";
 import type { PublicAddress } from "../../core/public-address.ts";
 import type { Timers } from "../../core/timers.ts";
@@ -116,7 +116,7 @@ async function exchanged(
   if (typeof token !== "string") return failureResponse(token);
   try {
     const caller = await authority.caller(token, origin);
-    if ("ok" in caller) return failureResponse(caller);
+    if (isFailure(caller)) return failureResponse(caller);
     const moment = encodedMoment === undefined ? undefined : decoded(encodedMoment);
     if (typeof moment === "object") return failureResponse(moment);
     return await answerExchange({ ...parts, caller, databaseId, moment }, request);
@@ -156,7 +156,7 @@ async function dataAnswer(
     if (typeof token !== "string") return refuse(failureResponse(token));
     const verified = parts.authority.verify(token, databaseId, at);
     const grant = verified instanceof Promise ? await verified : verified;
-    if ("ok" in grant) return refuse(failureResponse(grant));
+    if (isFailure(grant)) return refuse(failureResponse(grant));
     const flaw =
       refusedPage(grant, origin) ??
       flawOfHeaders(headers, databaseId) ??
@@ -166,7 +166,7 @@ async function dataAnswer(
       return refuse(plainText(415, "The content type of the request must be application/x-protobuf."));
     }
     const body = await readBody(request, access === "write" ? MAX_WRITE_BODY_BYTES : MAX_READ_BODY_BYTES, parts);
-    if ("ok" in body) return refuse(failureResponse(body));
+    if (isFailure(body)) return refuse(failureResponse(body));
     const answer = await askDatabase(parts, operation, databaseId, grant, body);
     return answer instanceof Response ? answer : unreadable(request, body, answer);
   } catch (error) {

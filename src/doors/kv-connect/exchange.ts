@@ -1,6 +1,6 @@
 /** The metadata exchange of KV Connect: an access token in, the endpoint and a data token out; for a database, or for it as of a moment. */
 import type { Authority } from "../../contracts/authority.ts";
-import { failure, type Failure } from "../../core/errors.ts";
+import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import { MAX_EXCHANGE_BODY_BYTES } from "../../core/limits.ts";
 import type { TokenCaller } from "../../contracts/management.ts";
 import type { PublicAddress } from "../../core/public-address.ts";
@@ -23,11 +23,11 @@ export interface Exchange extends BodyTime {
 export async function answerExchange(exchange: Exchange, request: Request): Promise<Response> {
   const { authority, publicAddress, caller, databaseId, moment } = exchange;
   const body = await readBody(request, MAX_EXCHANGE_BODY_BYTES, exchange);
-  if ("ok" in body) return failureResponse(body);
+  if (isFailure(body)) return failureResponse(body);
   const version = newestCommonVersion(body);
   if (typeof version !== "number") return failureResponse(compressionIn(request, body) ?? version);
   const minted = await authority.exchange(caller, databaseId, moment);
-  if ("ok" in minted) return failureResponse(minted);
+  if (isFailure(minted)) return failureResponse(minted);
   // No slash at the end: clients append "/" and the operation.
   const path = `/databases/${databaseId}${minted.at === undefined ? "" : `/at/${minted.at}`}`;
   // Version 1 knows no relative URLs.

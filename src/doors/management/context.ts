@@ -1,7 +1,7 @@
 /** What the management doors are given, and the steps that every request of theirs takes before it is answered. */
 import { toHex } from "../../core/bytes.ts";
 import type { Entropy } from "../../core/entropy.ts";
-import { failure, type Failure } from "../../core/errors.ts";
+import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import { MAX_IDEMPOTENCY_KEY_LENGTH, MAX_MANAGEMENT_BODY_BYTES } from "../../core/limits.ts";
 import {
   type AccessTokens,
@@ -64,7 +64,7 @@ export function failureOfLost(request: Request, error: unknown, context: Managem
 /** An empty body counts as an object without members. */
 export async function readBody(request: Request, time: BodyTime): Promise<JsonBody | Failure> {
   const body = await readJsonBody(request, MAX_MANAGEMENT_BODY_BYTES, time);
-  return "ok" in body || body.value !== undefined ? body : { ...body, value: {} };
+  return isFailure(body) || body.value !== undefined ? body : { ...body, value: {} };
 }
 
 /** Of the `Idempotency-Key` header, bound to this very request. */

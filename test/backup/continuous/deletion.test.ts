@@ -6,7 +6,7 @@ import { destinationFailure } from "../../../src/backup/destinations/destination
 import type { BackupDeletionOrder } from "../../../src/contracts/backup-commands.ts";
 import { asUnixMs } from "../../../src/core/clock.ts";
 import { failure } from "../../../src/core/errors.ts";
-import { DELETION_JOB, type RestoreJob } from "../../../src/contracts/restore-commands.ts";
+import { DELETION_JOB, type BackupJob } from "../../../src/contracts/restore-commands.ts";
 import type { SyncStorage } from "../../../src/core/storage.ts";
 import { asVersion } from "../../../src/core/versionstamp.ts";
 import { MemoryDestination } from "../../support/memory-destination.ts";
@@ -103,7 +103,7 @@ class TestDeletion {
     this.clock.time = until;
   }
 
-  job(command: "job" | "cancel" = "job"): RestoreJob {
+  job(command: "job" | "cancel" = "job"): BackupJob {
     const answer = this.#deletion.run({ command, jobId: DELETION_JOB });
     if (!answer.ok || answer.kind !== "job") throw new Error(JSON.stringify(answer));
     return answer.job;
@@ -142,7 +142,7 @@ describe("a backup is deleted", () => {
     await deletionTest(async (tested) => {
       const { others } = tested.fill(100);
       await tested.order({ objects: 205 });
-      const seen: RestoreJob[] = [];
+      const seen: BackupJob[] = [];
       await tested.pass(10_000, () => {
         seen.push(tested.job());
         tested.evict();

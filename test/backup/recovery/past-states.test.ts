@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { PastStates } from "../../../src/backup/recovery/past-states.ts";
 import { migrateBackupTables } from "../../../src/backup/backup-schema.ts";
-import type { RestoreJob, RestoreStub } from "../../../src/contracts/restore-commands.ts";
+import type { BackupJob, RestoreStub } from "../../../src/contracts/restore-commands.ts";
 import { asVersion } from "../../../src/core/versionstamp.ts";
 import { MovableClock, withStorage } from "../../support/workerd/engine.ts";
 
@@ -22,7 +22,7 @@ test.each([
     // What is asked of the state's object here, and no more.
     const object = {
       restore: async () => {
-        const job: Partial<RestoreJob> = { id: "past", status: "failed", phase, error: "why", finishedAt: failedAt };
+        const job: Partial<BackupJob> = { id: "past", status: "failed", phase, error: "why", finishedAt: failedAt };
         return { ok: true, kind: "job", job };
       },
       discard: async () => {

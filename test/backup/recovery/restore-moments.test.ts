@@ -34,7 +34,7 @@ const doors: readonly ((at: string) => RestoreCommand)[] = [
   (at) => ({ command: "restore", jobId: "a", at }),
   (at) => ({ command: "fork", jobId: "a", at, generation: null, intoDatabaseId: "other", intoJurisdiction: null }),
   (at) => ({ command: "resolve", at, generation: null }),
-  (at) => ({ command: "past", at, room: "any" }),
+  (at) => ({ command: "past", at, eviction: "least-recently-used" }),
   (at) => ({ command: "points", at, direction: "before", limit: 10, keys: false }),
 ];
 

@@ -6,7 +6,7 @@ import { knownCatalog } from "../../../src/backup/recovery/replay/catalog.ts";
 import type { JobRoom } from "../../../src/backup/recovery/restore.ts";
 import { asUnixMs } from "../../../src/core/clock.ts";
 import { type Failure, failure } from "../../../src/core/errors.ts";
-import type { ReceiveOrder, RestoreJob, RestoreStub } from "../../../src/contracts/restore-commands.ts";
+import type { ReceiveOrder, BackupJob, RestoreStub } from "../../../src/contracts/restore-commands.ts";
 import { versionstampHex } from "../../../src/core/versionstamp.ts";
 import { BackupWriter } from "../../support/backup-writer.ts";
 import { MemoryDestination } from "../../support/memory-destination.ts";
@@ -166,8 +166,8 @@ test("a trial of a backup that has no room says nothing of the backup, and neith
     const ended = { id: "", status: "cancelled", error: noRoom.message };
     const object = (): RestoreStub => ({
       // What the trial has just been seen to answer.
-      receive: async () => (begins ? { ok: true, job: ended as RestoreJob } : noRoom),
-      restore: async () => ({ ok: true, kind: "job", job: ended as RestoreJob }),
+      receive: async () => (begins ? { ok: true, job: ended as BackupJob } : noRoom),
+      restore: async () => ({ ok: true, kind: "job", job: ended as BackupJob }),
       discard: async () => ({ ok: true }),
       lastUse: async () => null,
       revoke: async () => undefined,

@@ -11,7 +11,7 @@ import {
 } from "../../../src/backup/recovery/verification-schedule.ts";
 import { Verifier } from "../../../src/backup/recovery/verify.ts";
 import { failure } from "../../../src/core/errors.ts";
-import type { ReceiveOrder, RestoreJob, RestoreStub } from "../../../src/contracts/restore-commands.ts";
+import type { ReceiveOrder, BackupJob, RestoreStub } from "../../../src/contracts/restore-commands.ts";
 import { type Version, versionstampHex } from "../../../src/core/versionstamp.ts";
 import { Database } from "../../../src/engine/database.ts";
 import { BackupWriter, writeBackup } from "../../support/backup-writer.ts";
@@ -112,7 +112,7 @@ async function order(destination: MemoryDestination, writer: BackupWriter, jobId
   };
 }
 
-async function checked(target: TestRestore, what: ReceiveOrder): Promise<RestoreJob> {
+async function checked(target: TestRestore, what: ReceiveOrder): Promise<BackupJob> {
   expect(await target.service.receive(what)).toMatchObject({ ok: true });
   return target.finish(what.jobId);
 }

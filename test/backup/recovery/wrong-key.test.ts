@@ -24,7 +24,7 @@ const wrong = [
 const commands: readonly RestoreCommand[] = [
   { command: "fork", jobId: "a", at: "latest", generation: null, intoDatabaseId: "other", intoJurisdiction: null },
   { command: "restore", jobId: "a", at: "latest" },
-  { command: "past", at: "latest", room: "any" },
+  { command: "past", at: "latest", eviction: "least-recently-used" },
   { command: "points", at: "latest", direction: "before", limit: 10, keys: false },
   { command: "range" },
   { command: "verify", jobId: "a" },

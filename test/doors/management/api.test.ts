@@ -1,3 +1,4 @@
+import { isFailure } from "../../../src/core/errors.ts";
 import { beforeAll, describe, expect, test } from "vitest";
 import { passTime } from "../../support/moved-date.ts";
 import {
@@ -13,7 +14,7 @@ import {
 import { accessTokens, context, exchangeToken, ok } from "../../support/workerd/directory.ts";
 import { asVersion, versionstampHex } from "../../../src/core/versionstamp.ts";
 import { DirectoryAuthority, type DirectoryAuthorityParts } from "../../../src/directory/directory-authority.ts";
-import { isFailure } from "../../../src/contracts/management.ts";
+
 import { systemClock } from "../../../src/objects/system.ts";
 
 const deployment = { token: DEPLOYMENT_TOKEN };
@@ -26,8 +27,8 @@ const parts: DirectoryAuthorityParts = {
   clock: systemClock,
   organization: (id) => context.organization(id),
   pastKeeper: (databaseId) => ({
-    async openPast({ tokenId, read, write }, at, room) {
-      askedOfPast.push([databaseId, { tokenId, read, write }, at, room]);
+    async openPast({ tokenId, read, write }, at, eviction) {
+      askedOfPast.push([databaseId, { tokenId, read, write }, at, eviction]);
       return { version: commitOfThePast, name: "", ready: false };
     },
   }),
@@ -409,7 +410,7 @@ describe("the exchange", () => {
     const at = versionstampHex(commitOfThePast);
     expect(exchanged.at).toBe(at);
     expect(askedOfPast.splice(0)).toEqual([
-      [databaseId, { tokenId: id, read: true, write: true }, "2026-11-17T12:00:00Z", "any"],
+      [databaseId, { tokenId: id, read: true, write: true }, "2026-11-17T12:00:00Z", "least-recently-used"],
     ]);
     expect(await authority.verify(exchanged.token, databaseId, at)).toMatchObject({ read: true, write: false, at });
     expect(await authority.verify(exchanged.token, databaseId)).toMatchObject({ code: "unauthenticated" });

@@ -1,4 +1,5 @@
 /** A database with a backup inside a Durable Object, over the real S3 endpoint, with a clock and an alarm that the test moves. */
+import { isFailure } from "../../../src/core/errors.ts";
 import { inject } from "vitest";
 import type { Destination } from "../../../src/backup/destinations/destination.ts";
 import { Backup } from "../../../src/backup/continuous/backup.ts";
@@ -23,7 +24,7 @@ export const testKeys = `k1:${btoa("1".repeat(32))}`;
 
 export function secretBox(keys = testKeys): SecretBox {
   const parsed = encryptionKeys(keys);
-  if ("ok" in parsed) throw new Error(parsed.message);
+  if (isFailure(parsed)) throw new Error(parsed.message);
   return new SecretBox(parsed, systemEntropy);
 }
 

@@ -3,8 +3,8 @@ import { env } from "cloudflare:workers";
 import { runInDurableObject } from "cloudflare:test";
 import type { Authority, DataToken } from "../../../src/contracts/authority.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../../../src/core/clock.ts";
-import type { Failure } from "../../../src/core/errors.ts";
-import { isFailure } from "../../../src/contracts/management.ts";
+import { type Failure, isFailure } from "../../../src/core/errors.ts";
+
 import type { SyncStorage } from "../../../src/core/storage.ts";
 import { AccessTokenKeys } from "../../../src/directory/access-token.ts";
 import { DataTokens } from "../../../src/contracts/data-token.ts";
@@ -68,7 +68,7 @@ export class MovedClock implements Clock {
 }
 
 export function ok<T>(value: T | Failure): T {
-  if (isFailure(value)) throw new Error(`${value.code}: ${value.message}`);
+  if (isFailure(value)) throw new Error(JSON.stringify(value));
   return value;
 }
 

@@ -1,7 +1,7 @@
 /** A database with a backup over the real S3 endpoint that can be brought back, as an object has all of it. */
 import type { Destination } from "../../../src/backup/destinations/destination.ts";
 import { RestoreService } from "../../../src/backup/recovery/restore-service.ts";
-import type { RestoreCommand, RestoreJob } from "../../../src/contracts/restore-commands.ts";
+import type { RestoreCommand, BackupJob } from "../../../src/contracts/restore-commands.ts";
 import { toHex } from "../../../src/core/bytes.ts";
 import { type Version, versionstampHex } from "../../../src/core/versionstamp.ts";
 import { SideState } from "../../../src/engine/side-state.ts";
@@ -46,7 +46,7 @@ export class Restorable {
     });
   }
 
-  async job(command: RestoreCommand): Promise<RestoreJob> {
+  async job(command: RestoreCommand): Promise<BackupJob> {
     const answer = await this.service.run(command);
     if (!answer.ok || answer.kind !== "job") throw new Error(JSON.stringify(answer));
     return answer.job;
@@ -58,13 +58,13 @@ export class Restorable {
     at: Version,
     meanwhile: () => void,
     prefix: Uint8Array | null = null,
-  ): Promise<RestoreJob> {
+  ): Promise<BackupJob> {
     const hex = prefix === null ? null : toHex(prefix);
     await this.job({ command: "restore", jobId, at: versionstampHex(at), prefix: hex });
     return this.finish(jobId, meanwhile);
   }
 
-  async finish(jobId: string, meanwhile: () => void = () => undefined): Promise<RestoreJob> {
+  async finish(jobId: string, meanwhile: () => void = () => undefined): Promise<BackupJob> {
     for (let i = 0; i < 100; i++) {
       meanwhile();
       await this.service.task.run();

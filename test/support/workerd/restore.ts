@@ -9,12 +9,7 @@ import type { NewBackupDestination } from "../../../src/contracts/backup-destina
 import type { UnixMs } from "../../../src/core/clock.ts";
 import { toHex } from "../../../src/core/bytes.ts";
 import { failure } from "../../../src/core/errors.ts";
-import type {
-  RestoreAnswer,
-  RestoreCommand,
-  RestoreJob,
-  RestoreStub,
-} from "../../../src/contracts/restore-commands.ts";
+import type { RestoreAnswer, RestoreCommand, BackupJob, RestoreStub } from "../../../src/contracts/restore-commands.ts";
 import type { Sql, SyncStorage } from "../../../src/core/storage.ts";
 import { type Version, versionstampHex } from "../../../src/core/versionstamp.ts";
 import { Database } from "../../../src/engine/database.ts";
@@ -120,7 +115,7 @@ export class TestRestore {
     return answer;
   }
 
-  async job(command: RestoreCommand): Promise<RestoreJob> {
+  async job(command: RestoreCommand): Promise<BackupJob> {
     const answer = await this.ask(command);
     if (answer.kind !== "job") throw new Error(`no job but ${answer.kind}`);
     return answer.job;
@@ -156,7 +151,7 @@ export class TestRestore {
   async finish(
     jobId: string,
     afterSlice: (count: number) => void | Promise<void> = () => undefined,
-  ): Promise<RestoreJob & { slices: number }> {
+  ): Promise<BackupJob & { slices: number }> {
     for (let slices = 1; slices < 2_000; slices++) {
       await this.slice();
       const job = await this.job({ command: "job", jobId });

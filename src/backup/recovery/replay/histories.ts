@@ -3,7 +3,7 @@
  * database has gone on by itself there are two, which share what lies before: each generation says which one it follows, and where
  * it has left that. What lies in the bucket counts, also when the manifest does not name it: a manifest may be an outdated one.
  */
-import { failure, type Failure } from "../../../core/errors.ts";
+import { failure, type Failure, isFailure } from "../../../core/errors.ts";
 import { LAST_VERSION, type Version } from "../../../core/versionstamp.ts";
 import { damage } from "../../format/damage.ts";
 import type { ManifestGeneration, Predecessor } from "../../format/manifest.ts";
@@ -57,7 +57,7 @@ export async function loadHistories(
   const nodes = namedNodes(bucket, named);
   for (const start of unnamed.starts) {
     const found = await unnamedNode(bucket, start, nodes);
-    if (found !== null && "ok" in found) return found;
+    if (found !== null && isFailure(found)) return found;
     if (found !== null) nodes.push(found);
   }
   const starts = [...named.map(({ start }) => start), ...unnamed.starts].toSorted((a, b) => a - b);

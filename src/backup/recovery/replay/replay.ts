@@ -4,6 +4,7 @@
  * whole, and that it follows the object before it; the end of what is read is held to what follows and to the manifest. Whatever
  * is wrong is answered as damage of an object and nothing more is read.
  */
+import { isFailure } from "../../../core/errors.ts";
 import { toHex } from "../../../core/bytes.ts";
 import { MAX_FOLDER_OBJECTS } from "../../../core/limits.ts";
 import type { Effect } from "../../../core/operations.ts";
@@ -172,7 +173,7 @@ export class Replay {
     if (part === "log" && lastVersion === until) return this.#endOfLog(object);
     if (object === null) return part === "snapshot" ? this.#endOfSnapshot() : this.#endOfLog(null);
     const opened = part === "snapshot" ? this.#openSnapshotObject(object) : this.#openLogObject(object);
-    if ("ok" in opened) return opened;
+    if (isFailure(opened)) return opened;
     for (let i = 0; i < this.cursor.applied; i++) opened.entries.next();
     this.#open = opened;
     return null;

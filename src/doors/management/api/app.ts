@@ -6,8 +6,8 @@ import { fromIttyRouter, OpenAPIRoute } from "chanfana";
 import { IttyRouter, type IRequest } from "itty-router";
 import { z } from "zod";
 import { assert } from "../../../core/assert.ts";
-import { failure, type Failure } from "../../../core/errors.ts";
-import { isFailure } from "../../../contracts/management.ts";
+import { failure, type Failure, isFailure } from "../../../core/errors.ts";
+
 import { answerOptions, FOR_EVERY_PAGE, methodsTaken } from "../../http/cors.ts";
 import { failureOfLost, type ManagementContext } from "../context.ts";
 import { problem } from "../../http/problem.ts";

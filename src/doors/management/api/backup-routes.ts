@@ -1,6 +1,6 @@
 /** The routes of /api about backups and going back in time. */
-import { failure } from "../../../core/errors.ts";
-import { isFailure, type DatabaseInfo, type Job } from "../../../contracts/management.ts";
+import { failure, isFailure } from "../../../core/errors.ts";
+import type { DatabaseInfo, Job } from "../../../contracts/management.ts";
 import * as backups from "./backup-schemas.ts";
 import { jobLocation, route, type ApiRoute } from "./route.ts";
 import { prefixOf, prefixOfText } from "./notation-schemas.ts";

@@ -3,16 +3,8 @@
  * they sent is looked at.
  */
 import { z } from "zod";
-import type { Failure } from "../../../core/errors.ts";
-import {
-  isFailure,
-  type Caller,
-  type CommandName,
-  type Idempotency,
-  type Input,
-  type Job,
-  type Output,
-} from "../../../contracts/management.ts";
+import { type Failure, isFailure } from "../../../core/errors.ts";
+import type { Caller, CommandName, Idempotency, Input, Job, Output } from "../../../contracts/management.ts";
 import { checked } from "./checked.ts";
 import { ask, callerOf, idempotencyOf, readBody, type ManagementContext } from "../context.ts";
 
@@ -113,7 +105,9 @@ export function route<Params extends z.ZodObject, Query extends z.ZodObject, Bod
         idempotency,
         ask: (name, input, named) => ask(context, caller, named ?? null, name, input),
       });
-      if (found instanceof Response || isFailure(found)) return found;
+      if (found instanceof Response) return found;
+      // What a command answers and is no failure of ours has no member "ok" that is false.
+      if (isFailure(found)) return found as Failure;
       // The two that were excluded have just been returned.
       return shown(definition, found as Exclude<Found, Response>, params as z.output<Params>);
     },

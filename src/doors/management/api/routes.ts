@@ -1,7 +1,7 @@
 /** Every route of /api. */
 import { toHex } from "../../../core/bytes.ts";
-import type { Failure } from "../../../core/errors.ts";
-import { isFailure, type Caller } from "../../../contracts/management.ts";
+import { type Failure, isFailure } from "../../../core/errors.ts";
+import type { Caller } from "../../../contracts/management.ts";
 import { BACKUP_ROUTES } from "./backup-routes.ts";
 import { metricsText } from "./metrics.ts";
 import { jobLocation, route, type ApiRoute, type Ask } from "./route.ts";

@@ -15,9 +15,8 @@ import { readTime, wantedOfTime } from "../../../core/rfc3339.ts";
 import { sentenceOrNull } from "../sentences.ts";
 import { saying } from "./checked.ts";
 import { prefix as prefixOfKeys, prefixJson } from "./notation-schemas.ts";
-import { asSentence, type Failure } from "../../../core/errors.ts";
+import { asSentence, type Failure, isFailure } from "../../../core/errors.ts";
 import {
-  isFailure,
   PERMISSIONS,
   type DatabaseInfo,
   type Job,

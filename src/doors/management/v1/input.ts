@@ -1,9 +1,9 @@
 /** What /v1 takes: query parameters and bodies, refused with a sentence that names the member. */
 import type { NewBackupDestination } from "../../../contracts/backup-destinations.ts";
 import { asUnixMs, type UnixMs } from "../../../core/clock.ts";
-import { failure, type Failure } from "../../../core/errors.ts";
+import { failure, type Failure, isFailure } from "../../../core/errors.ts";
 import { MAX_DESCRIPTION_LENGTH, MAX_PAGE_ITEMS } from "../../../core/limits.ts";
-import { isFailure, type Ordering } from "../../../contracts/management.ts";
+import type { Ordering } from "../../../contracts/management.ts";
 import { readTime, wantedOfTime } from "../../../core/rfc3339.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;

@@ -2,8 +2,8 @@
  * /v1: the Deno Deploy Subhosting API v1, as far as it is about organizations and databases, so that its programs and its SDK
  * work with another base URL. Success is always 200; an error is `{code, message}`.
  */
-import { failure, type Failure } from "../../../core/errors.ts";
-import { isFailure, type Caller } from "../../../contracts/management.ts";
+import { failure, type Failure, isFailure } from "../../../core/errors.ts";
+import type { Caller } from "../../../contracts/management.ts";
 import { DEFAULT_BACKUP_TIMES } from "../../../contracts/backup-commands.ts";
 import { answerOptions, methodsTaken } from "../../http/cors.ts";
 import { linkOrigin } from "../../http/public-url.ts";

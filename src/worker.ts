@@ -12,11 +12,11 @@ import { AccessTokenKeys } from "./directory/access-token.ts";
 import { DataTokens } from "./contracts/data-token.ts";
 import { deploymentOf } from "./directory/deployment.ts";
 import { DirectoryAuthority } from "./directory/directory-authority.ts";
-import { kvConnectDoor } from "./doors/kv-connect/door.ts";
+import { KV_CONNECT_ADDRESS, kvConnectDoor } from "./doors/kv-connect/door.ts";
 import { answeringFirst } from "./doors/http/answered-first.ts";
 import { malformedUrl, plainText } from "./doors/http/plain-text.ts";
 import { thrownCalls } from "./doors/http/thrown.ts";
-import { managementDoor } from "./doors/management/door.ts";
+import { MANAGEMENT_ADDRESS, managementDoor } from "./doors/management/door.ts";
 import { askDisk, DiskSpace } from "./objects/disk-space.ts";
 import type { Env } from "./objects/env.ts";
 import { databaseStub, organizationIndex, organizationStub, pastKeeper } from "./objects/stubs.ts";
@@ -66,7 +66,6 @@ function compose(env: Env): Handler {
     timers: systemTimers,
     publicAddress,
     failureOfThrown,
-    answeredFirst,
   });
   const management = managementDoor({
     accessTokens,
@@ -84,10 +83,9 @@ function compose(env: Env): Handler {
       return Promise.resolve(notConfigured(loopbackOnly.message));
     }
     const path = pathOf(url);
-    const data = kvConnect(request, path);
-    if (data !== undefined) return data;
-    const other = URL.canParse(url) ? management(request, path) : Promise.resolve(malformedUrl());
-    return (other ?? Promise.resolve(nothingHere())).then((answer) => answeredFirst(request, answer));
+    const other = () => (URL.canParse(url) ? management(request, path) : Promise.resolve(malformedUrl()));
+    const answer = kvConnect(request, path) ?? other() ?? Promise.resolve(nothingHere());
+    return answer.then((settled) => answeredFirst(request, settled));
   };
 }
 
@@ -104,9 +102,7 @@ function leadsToLoopback(url: string, address: PublicAddress): boolean {
 }
 
 function nothingHere(): Response {
-  const text =
-    "There is nothing at this address. A database's connect URL is /databases/{id}/connect; the API's reference is at /api.\n";
-  return plainText(404, text);
+  return plainText(404, `There is nothing at this address. ${KV_CONNECT_ADDRESS} ${MANAGEMENT_ADDRESS}\n`);
 }
 
 function notConfigured(what: string): Response {

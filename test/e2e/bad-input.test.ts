@@ -326,8 +326,8 @@ describe("a request with", () => {
   test.each([
     ["a wrong content type", { "content-type": "application/json" }, 415, /must be application\/x-protobuf/],
     ["a content type that begins right", { "content-type": "application/x-protobuffer" }, 415, /must be application/],
-    ["no token", { authorization: undefined }, 401, /token is missing/],
-    ["another scheme", { authorization: "Basic eDp5" }, 401, /token is missing/],
+    ["no token", { authorization: undefined }, 401, /token is missing or malformed/],
+    ["another scheme", { authorization: "Basic eDp5" }, 401, /token is missing or malformed/],
     ["a made-up token", { authorization: "Bearer something" }, 401, /not a data token/],
     ["the access token", { authorization: `Bearer ${server.accessToken}` }, 401, /not a data token/],
     ["another database in its header", { "x-denokv-database-id": otherId }, 400, /another database than the URL/],

@@ -51,20 +51,33 @@ describe("the count", () => {
     expect(read("2")).toBeUndefined();
   });
 
-  test("who shows no token takes none, and neither does a path that is no database's", () => {
+  test("who shows no token takes none, and neither does a path that names no database", () => {
     const { databases, read } = counting(1);
     for (let i = 0; i < 5; i++) {
       expect(read(`${i}`, "a", false)).toBeDefined();
-      for (const path of [
-        "/healthz",
-        `/databases/${i}`,
-        `/databases/${i}/other`,
-        `/v2/databases/${i}/watch`,
-        "/api/jobs/1",
-      ]) {
+      for (const path of ["/healthz", "/databases", "/databases/", "/api/jobs/1", `/x?y=/databases/${i}`]) {
         expect(databases.use("POST", path, true, "a")).toBeDefined();
       }
     }
+    expect(read("1")).toBeDefined();
+  });
+
+  test.each(["/databases/1/other", "/v2/databases/1/watch", "/api/databases/1/socket", "/v7/databases/1"])(
+    "a path that names a database opens it, whichever door the path is of: %s",
+    (path) => {
+      const { databases, read } = counting(1);
+      const use = databases.use("GET", path, true, "a");
+      expect(use).toBeDefined();
+      expect(read("2")).toBeUndefined();
+      use?.answered(101);
+      expect(read("2")).toBeUndefined();
+      expect(read("1")).toBeDefined();
+    },
+  );
+
+  test("where no door is, 404 gives the place back", () => {
+    const { databases, read } = counting(1);
+    for (let i = 0; i < 5; i++) databases.use("POST", `/databases/${i}/other`, true, "a")?.answered(404);
     expect(read("1")).toBeDefined();
   });
 

@@ -100,6 +100,12 @@ describe("a path", () => {
   });
 });
 
+test("where nothing is, the answer names the address of each door", async () => {
+  expect(await (await send("GET", "/nothing")).text()).toBe(
+    "There is nothing at this address. A database's connect URL is /databases/{id}/connect. The API's reference is at /api.\n",
+  );
+});
+
 describe("the body of a request", () => {
   const MIB = 1024 * 1024;
 

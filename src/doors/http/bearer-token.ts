@@ -4,7 +4,10 @@ import { failure, type Failure } from "../../core/errors.ts";
 /** A token is visible ASCII; whether it is one of ours, others say. */
 const BEARER = /^bearer +([!-~]+)$/i;
 
-const MISSING = failure("unauthenticated", "A token is missing: send the header Authorization: Bearer <token>.");
+const MISSING = failure(
+  "unauthenticated",
+  "The token is missing or malformed: send the header Authorization: Bearer <token>.",
+);
 
 export function bearerToken(headers: Headers): string | Failure {
   return BEARER.exec(headers.get("authorization") ?? "")?.[1] ?? MISSING;

@@ -20,7 +20,6 @@ import type { PublicAddress } from "../../core/public-address.ts";
 import type { Timers } from "../../core/timers.ts";
 import { watchProtocol, type DatabaseStub } from "../../contracts/database.ts";
 import { answerOptions, foreignOriginOf, readableBy } from "../http/cors.ts";
-import type { AnsweredFirst } from "../http/answered-first.ts";
 import { bearerToken } from "../http/bearer-token.ts";
 import { malformedUrl, plainText } from "../http/plain-text.ts";
 import { readBody } from "../http/request-body.ts";
@@ -36,11 +35,12 @@ export interface KvConnectParts {
   readonly database: (databaseId: string, grant: Grant) => DatabaseStub;
   readonly clock: Clock;
   readonly timers: Timers;
-  /** What becomes of a body that nobody has read. */
-  readonly answeredFirst: AnsweredFirst;
   readonly publicAddress: PublicAddress;
   readonly failureOfThrown: FailureOfThrown;
 }
+
+/** For whoever asks where nothing is. */
+export const KV_CONNECT_ADDRESS = "A database's connect URL is /databases/{id}/connect.";
 
 type Operation = "snapshot_read" | "atomic_write" | "watch";
 
@@ -99,7 +99,7 @@ function answerConnect(
 ): Promise<Response> {
   const origin = foreignOriginOf(request);
   const answer = exchanged(parts, databaseId, encodedMoment, request, origin);
-  return answer.then((settled) => parts.answeredFirst(request, readableBy(origin, settled)));
+  return answer.then((settled) => readableBy(origin, settled));
 }
 
 async function exchanged(
@@ -148,25 +148,24 @@ async function dataAnswer(
   origin: string | null,
 ): Promise<Response> {
   const access = operation === "atomic_write" ? "write" : "read";
-  const refuse = (answer: Response) => parts.answeredFirst(request, answer);
   try {
-    if (request.method !== "POST") return refuse(onlyPost(request));
+    if (request.method !== "POST") return onlyPost(request);
     const { headers } = request;
     const token = bearerToken(headers);
-    if (typeof token !== "string") return refuse(failureResponse(token));
+    if (typeof token !== "string") return failureResponse(token);
     const verified = parts.authority.verify(token, databaseId, at);
     const grant = verified instanceof Promise ? await verified : verified;
-    if (isFailure(grant)) return refuse(failureResponse(grant));
+    if (isFailure(grant)) return failureResponse(grant);
     const flaw =
       refusedPage(grant, origin) ??
       flawOfHeaders(headers, databaseId) ??
       refusedAccess(grant, access, parts.clock.now());
-    if (flaw !== null) return refuse(failureResponse(flaw));
+    if (flaw !== null) return failureResponse(flaw);
     if (!isProtobuf(headers.get("content-type"))) {
-      return refuse(plainText(415, "The content type of the request must be application/x-protobuf."));
+      return plainText(415, "The content type of the request must be application/x-protobuf.");
     }
     const body = await readBody(request, access === "write" ? MAX_WRITE_BODY_BYTES : MAX_READ_BODY_BYTES, parts);
-    if (isFailure(body)) return refuse(failureResponse(body));
+    if (isFailure(body)) return failureResponse(body);
     const answer = await askDatabase(parts, operation, databaseId, grant, body);
     return answer instanceof Response ? answer : unreadable(request, body, answer);
   } catch (error) {

@@ -5,6 +5,9 @@
 import { foreignOriginOf, readableBy } from "../http/cors.ts";
 import type { ManagementContext } from "./context.ts";
 
+/** For whoever asks where nothing is. */
+export const MANAGEMENT_ADDRESS = "The API's reference is at /api.";
+
 /** Paths that belong to /api without lying below it. */
 const OTHER_PATHS: readonly string[] = ["/api", "/healthz", "/metrics", "/openapi.json"];
 

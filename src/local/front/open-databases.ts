@@ -64,15 +64,12 @@ export class OpenDatabases {
   use(method: string, path: string, isAuthorized: boolean, peer: string): Use | undefined {
     // Who shows no token opens nothing.
     if (!isAuthorized) return OPENS_NOTHING;
-    const [, version, data, operation] = DATA_PATH.exec(path) ?? [];
-    if (data !== undefined && (version === undefined || operation === "connect")) {
-      return this.#use([`/databases/${data}`], peer, refusesData);
-    }
-    const managed = MANAGEMENT_PATH.exec(path)?.[1];
-    if (managed === undefined) return OPENS_NOTHING;
+    const [address = ""] = path.split("?", 1);
+    const names = NAMED.map((one) => one.exec(address)?.[0]).filter((name) => name !== undefined);
+    if (names.length === 0) return OPENS_NOTHING;
     const changes = method !== "GET" && method !== "HEAD" && method !== "OPTIONS";
-    const names = changes ? [managed, `unnamed ${this.#unnamed++}`] : [managed];
-    return this.#use(names, peer, refusesManagement);
+    if (changes && MANAGEMENT_PATH.test(address)) names.push(`unnamed ${this.#unnamed++}`);
+    return this.#use(names, peer, DATA_PATH.test(address) ? refusesData : refusesOther);
   }
 
   /** Forgets those that workerd has closed by now. To be called every second or so. */
@@ -137,12 +134,20 @@ export class OpenDatabases {
 
 const OPENS_NOTHING: Use = { answered: () => undefined };
 
-/** Names are cut off: longer ones are of no database, and would be kept for seconds. */
-const DATA_PATH =
-  /^(\/v2)?\/databases\/([^/?]{1,64})[^/?]*\/(?:at\/[^/?]+\/)?(connect|snapshot_read|atomic_write|watch)(?:\?|$)/;
-const MANAGEMENT_PATH = /^\/(?:api|v1)(\/(?:databases|organizations)\/[^/?:]{1,64})/;
+/**
+ * What a path names is taken to be opened, whichever door the path is of. Names are cut off: longer ones are of no database, and would be
+ * kept for seconds.
+ */
+const NAMED = [/\/databases\/[^/:]{1,64}/, /\/organizations\/[^/:]{1,64}/] as const;
+
+/** What changes there may open another database than the path names. */
+const MANAGEMENT_PATH = /^\/(?:api|v1)\//;
+
+/** There 404 comes from the database's object, which opened its files to find that out. */
+const DATA_PATH = /^(?:\/v2)?\/databases\/[^/]+\/(?:at\/[^/]+\/)?(?:connect|snapshot_read|atomic_write|watch)$/;
 
 /** Of what is refused before a database is asked. */
 type Refused = (status: number) => boolean;
 const refusesData: Refused = (status) => [401, 403, 405, 415].includes(status);
-const refusesManagement: Refused = (status) => status >= 400 && status < 500;
+/** 404 is also the Worker's answer where no door is. A stranger who asks there takes no place for longer than the answer takes. */
+const refusesOther: Refused = (status) => status >= 400 && status < 500;

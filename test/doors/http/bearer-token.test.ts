@@ -15,7 +15,7 @@ test.each([
 
 const missing = {
   code: "unauthenticated",
-  message: "A token is missing: send the header Authorization: Bearer <token>.",
+  message: "The token is missing or malformed: send the header Authorization: Bearer <token>.",
 };
 
 test.each(["", "Bearer", "Bearer ", "abc", "Basic abc", "Bearer a b", "Bearerabc", "Bearer a\tb"])(

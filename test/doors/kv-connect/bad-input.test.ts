@@ -21,10 +21,10 @@ describe.each(operations)("%s", (operation, limit) => {
 
   it("refuses a missing, malformed or wrong token", async () => {
     expect(await outcome(closed(post(`/databases/${DATABASE}/${operation}`, none)))).toEqual(
-      refused(401, "A token is missing: send the header Authorization: Bearer <token>."),
+      refused(401, "The token is missing or malformed: send the header Authorization: Bearer <token>."),
     );
     for (const authorization of ["", "Bearer", "Bearer ", "Basic YTpi", "all"]) {
-      expect(await send({ authorization })).toEqual(refused(401, /^A token is missing/));
+      expect(await send({ authorization })).toEqual(refused(401, /^The token is missing or malformed/));
     }
     expect(await send({ authorization: "Bearer forged" })).toEqual(refused(401, "The token is wrong or has expired."));
   });

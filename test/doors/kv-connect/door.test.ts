@@ -84,7 +84,7 @@ describe("the metadata exchange", () => {
 
   it("refuses a missing or wrong token with 401 and an unknown database with 404", async () => {
     const path = `/databases/${DATABASE}/connect`;
-    expect(await outcome(closed(post(path)))).toEqual(refused(401, /^A token is missing/));
+    expect(await outcome(closed(post(path)))).toEqual(refused(401, /^The token is missing or malformed/));
     expect(await outcome(exchange(null, path, { authorization: "Bearer wrong" }))).toEqual(
       refused(401, "The access token is wrong."),
     );

@@ -65,6 +65,7 @@ export function doorBefore(object: FakeObject, timers = new FakeTimers(), more: 
     fetch: notExpected,
     ...object,
   };
+  // As the Worker does for every door.
   const answeredFirst = answeringFirst(timers, (bytes) => new FixedLengthStream(bytes));
   const door = kvConnectDoor({
     authority,
@@ -73,12 +74,12 @@ export function doorBefore(object: FakeObject, timers = new FakeTimers(), more: 
     timers,
     publicAddress: AS_ASKED,
     failureOfThrown: thrownCalls({ clock: timers, noRoom: async () => null }),
-    answeredFirst,
     ...more,
   });
   return (request: Request): Promise<Response> => {
     const answer = door(request, new URL(request.url).pathname);
-    return answer ?? Promise.resolve(new Response("not this door's", { status: 599 }));
+    if (answer === undefined) return Promise.resolve(new Response("not this door's", { status: 599 }));
+    return answer.then((settled) => answeredFirst(request, settled));
   };
 }
 

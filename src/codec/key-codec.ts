@@ -92,6 +92,12 @@ export function appendStringPart(encoded: Uint8Array, text: string): Uint8Array<
   return bytes;
 }
 
+/** Where the part that starts at `start` ends. Of bytes that are no key: the end of them all. `start` is below the length. */
+export function partEnd(encoded: Uint8Array, start: number): number {
+  const end = endOfPart(encoded, start);
+  return end < 0 ? encoded.length : end;
+}
+
 /** The bytes of a part, or what is wrong with it, as the rest of a sentence. `unknown`: callers without types pass anything. */
 function encodePart(part: unknown): Uint8Array<ArrayBuffer> | string {
   switch (typeof part) {

@@ -3,7 +3,7 @@
  * encoded key begins with a byte from 01 to 27, and a part that goes on where P's last one ended does so with ff, so encoded
  * these are the keys from P (whose successor is P 00) to before P ff: one range of bytes, and never one of a part's bytes.
  */
-import { compareBytes, concatBytes } from "../core/bytes.ts";
+import { compareBytes, concatBytes, hasBytesAt } from "../core/bytes.ts";
 
 /** Encoded keys from `start` to before `end`. */
 export interface KeyRange {
@@ -11,11 +11,16 @@ export interface KeyRange {
   readonly end: Uint8Array;
 }
 
-const PAST_EVERY_PART = Uint8Array.of(0xff);
+const PAST_EVERY_PART = 0xff;
 
 /** Whether an encoded key is the prefix or lies under it. */
 export function admitsKey(prefix: Uint8Array, key: Uint8Array): boolean {
-  return compareBytes(key, prefix) >= 0 && compareBytes(key, endOf(prefix)) < 0;
+  return hasPartsAt(key, 0, prefix);
+}
+
+/** Whether an encoded key has these whole parts at `at`, where a part of it begins. */
+export function hasPartsAt(key: Uint8Array, at: number, parts: Uint8Array): boolean {
+  return hasBytesAt(key, at, parts) && key[at + parts.length] !== PAST_EVERY_PART;
 }
 
 /** The keys that it admits. */
@@ -32,5 +37,5 @@ export function intersectRange(prefix: Uint8Array, start: Uint8Array, end: Uint8
 }
 
 function endOf(prefix: Uint8Array): Uint8Array {
-  return concatBytes([prefix, PAST_EVERY_PART]);
+  return concatBytes([prefix, Uint8Array.of(PAST_EVERY_PART)]);
 }

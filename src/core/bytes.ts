@@ -21,6 +21,20 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && compareBytes(a, b) === 0;
 }
 
+/** The least byte string above it. */
+export function justAfter(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const after = new Uint8Array(bytes.length + 1);
+  after.set(bytes);
+  return after;
+}
+
+/** Whether `part` is in `bytes` at `at`. */
+export function hasBytesAt(bytes: Uint8Array, at: number, part: Uint8Array): boolean {
+  if (at + part.length > bytes.length) return false;
+  for (let i = 0; i < part.length; i++) if (bytes[at + i] !== part[i]) return false;
+  return true;
+}
+
 export function concatBytes(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   let length = 0;
   for (const part of parts) length += part.length;
@@ -39,6 +53,14 @@ const hexOfByte = Array.from({ length: 256 }, (_, byte) => byte.toString(16).pad
 export function toHex(bytes: Uint8Array): string {
   let text = "";
   for (const byte of bytes) text += hexOfByte[byte];
+  return text;
+}
+
+/** One character a byte, from `start` to before `end`: the shortest text that names the bytes. */
+export function toBinaryText(bytes: Uint8Array, start = 0, end = bytes.length): string {
+  let text = "";
+  // The caller holds end <= bytes.length.
+  for (let i = start; i < end; i++) text += String.fromCharCode(bytes[i] as number);
   return text;
 }
 

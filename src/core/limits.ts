@@ -71,6 +71,24 @@ export const MAX_WATCHERS = 10_000;
  */
 export const MAX_WATCH_BYTES_UNDER_WAY = 4 * MIB;
 
+/**
+ * Keys and values in one message of a prefix watch, and one entry more: a larger state comes in pages. Sixteen such messages are under
+ * way at a time.
+ */
+export const MAX_WATCH_PAGE_BYTES = 256 * KIB;
+
+/** Keys in one such message: each may take a statement, so this many are a pause of some milliseconds. */
+export const MAX_WATCH_PAGE_ENTRIES = 1_000;
+
+/**
+ * The keys of the last changes, from which a prefix watch goes on after an interruption, with 16 bytes more for each. Twenty
+ * thousand changes of usual keys: half a minute of 500 changes a second. Beyond that a watcher gets the whole state again.
+ */
+export const MAX_RECENT_CHANGE_BYTES = 1 * MIB;
+
+/** What is read of the mutation log, once after the object has started, to learn of changes before that: some milliseconds. */
+export const MAX_RECENT_LOG_BYTES = 4 * MIB;
+
 /** The protobuf framing of an atomic write around its payload: 1,100 messages of a few bytes each, with room. */
 export const MAX_WRITE_BODY_BYTES = MAX_ATOMIC_WRITE_BYTES + 1 * MIB;
 

@@ -24,6 +24,7 @@ import { migrateDatabase } from "./engine-schema.ts";
 import type { SideState } from "./side-state.ts";
 import { VersionClock } from "./version-clock.ts";
 import { WatchHub } from "./watch-hub.ts";
+import { watchedState } from "./watched-state.ts";
 
 export type CommitOutcome = CommitResult | Failure;
 
@@ -107,7 +108,10 @@ export class Database {
     this.#versions = new VersionClock(this.#mark);
     this.#readings = new ClockReadings(storage.sql);
     this.log = new MutationLog(storage);
-    this.watches = new WatchHub((keys) => keys.map((key) => this.#entries.get(key, this.#clock.now())));
+    const { log } = this;
+    this.watches = new WatchHub(
+      watchedState({ table: this.#entries, clock, log, mark: this.#mark, versions: this.#versions }),
+    );
   }
 
   /** At or above the version of every commit so far. */
@@ -216,6 +220,9 @@ export class Database {
   adopt(side: SideState, { entries, floor, prefix }: Adoption, also: (heldUpTo: Version) => void): void {
     const heldUpTo = this.#versions.upToNow(this.#clock.now());
     const before = this.#mark.counters.entries;
+    const replacedBefore = this.#mark.replacedAt;
+    // Above every version that somebody may have been told with the state of before.
+    const raisedTo = asVersion(Math.max(floor, heldUpTo, this.#versions.last + 1));
     const range = prefix === null ? null : rangeOfPrefix(prefix);
     let raised: () => void;
     try {
@@ -226,12 +233,14 @@ export class Database {
         else others = before - side.takeOverWithin(range);
         also(heldUpTo);
         this.#mark.counters.entries = others + entries;
-        const counted = this.#versions.raise(asVersion(Math.max(floor, heldUpTo)));
+        this.#mark.replacedAt = raisedTo;
+        const counted = this.#versions.raise(raisedTo);
         this.#mark.write(this.#mark.version);
         return counted;
       });
     } catch (error) {
       this.#mark.counters.entries = before;
+      this.#mark.replacedAt = replacedBefore;
       throw error;
     }
     raised();
@@ -391,12 +400,13 @@ export class Database {
   #announce(applied: readonly Applied[]): void {
     let earliest: UnixMs | null = null;
     let logged = 0;
-    for (const { effects, added, loggedBytes } of applied) {
+    for (const { outcome, effects, added, loggedBytes } of applied) {
+      if (!outcome.ok) continue;
       logged += loggedBytes;
       this.#mark.counters.entries += added;
       for (const effect of effects) {
         this.#mark.countWrite(effect.key.length + (effect.type === "set" ? effect.value.length : 0));
-        this.watches.note(effect.key);
+        this.watches.note(effect.key, outcome.version);
         if (effect.type === "delete" || effect.expiresAt === null) continue;
         if (earliest === null || effect.expiresAt < earliest) earliest = effect.expiresAt;
       }

@@ -30,6 +30,8 @@ const MIGRATIONS: readonly (readonly string[])[] = [
   ],
   ["ALTER TABLE mark ADD COLUMN peak_bytes INTEGER NOT NULL DEFAULT 0"],
   ["CREATE TABLE clock_readings (version INTEGER PRIMARY KEY, time INTEGER NOT NULL)"],
+  // Whether a state was replaced before this was noted is not known.
+  ["ALTER TABLE mark ADD COLUMN replaced_at INTEGER NOT NULL DEFAULT 0", "UPDATE mark SET replaced_at = version"],
 ];
 
 const SCHEMA: Schema = {

@@ -6,11 +6,14 @@
  * replaced or removed. Rows read: 1 for a point read, 2 if it is large.
  */
 import { assert } from "../core/assert.ts";
+import { justAfter } from "../core/bytes.ts";
 import type { UnixMs } from "../core/clock.ts";
+import type { KeyRange } from "../codec/key-prefix.ts";
 import { MAX_INLINE_ROW_BYTES, MAX_READ_RANGES } from "../core/limits.ts";
 import type { Encoding, Entry, ReadRange } from "../core/operations.ts";
 import type { Sql, Transact } from "../core/storage.ts";
 import type { Version } from "../core/versionstamp.ts";
+import type { KeyChange } from "./recent-changes.ts";
 import { NO_ROW_IN_PAGE, type PagedRow, ROW_IN_PAGE, RowPage } from "./row-page.ts";
 
 /** What the columns besides key and value can take in a row, at the most. */
@@ -129,6 +132,12 @@ export class EntryTable {
       if (range.reverse) end = last;
       else start = justAfter(last);
     }
+  }
+
+  /** The keys of the first `limit` entries of a range with their versions, ascending. Reads no large value. */
+  keys({ start, end }: KeyRange, limit: number, now: UnixMs): KeyChange[] {
+    const rows = this.#sql.exec(this.#statements.keys, start, end, now, limit).raw<[ArrayBuffer, Version]>();
+    return Array.from(rows, ([key, version]) => ({ key: new Uint8Array(key), version }));
   }
 
   /** Bytes of keys and values that `range` would give, without loading any value. */
@@ -278,13 +287,6 @@ function holdsOneKey({ start, end }: ReadRange): boolean {
   return start.every((byte, i) => byte === end[i]);
 }
 
-/** The least key above it. */
-function justAfter(key: Uint8Array): Uint8Array {
-  const after = new Uint8Array(key.length + 1);
-  after.set(key);
-  return after;
-}
-
 function statementsFor({ entries, largeValues }: TableNames) {
   const valueLength = `CASE WHEN large IS NULL THEN length(v) ELSE (SELECT length(v) FROM ${largeValues} WHERE id = large) END`;
   const alive = (now: string) => `(expires_at IS NULL OR expires_at > ${now})`;
@@ -309,6 +311,7 @@ function statementsFor({ entries, largeValues }: TableNames) {
     version: `SELECT version FROM ${entries} WHERE k = ?1 AND ${alive("?2")}`,
     range: pageOf(`${within} ${limit}`),
     rangeReverse: pageOf(`${within} DESC ${limit}`),
+    keys: `SELECT k, version ${within} ${limit}`,
     points: Array.from({ length: MAX_READ_RANGES + 1 }, (_, count) => pointsOf(count)),
     rangeBytes: `SELECT coalesce(sum(bytes), 0) AS bytes FROM (SELECT length(k) + ${valueLength} AS bytes ${within} ${limit})`,
     rangeBytesReverse: `SELECT coalesce(sum(bytes), 0) AS bytes FROM (SELECT length(k) + ${valueLength} AS bytes ${within} DESC ${limit})`,

@@ -4,7 +4,7 @@
  * last one's order is ffff.
  */
 import type { Effect } from "../core/operations.ts";
-import { bytesFieldSize, ProtobufWriter, varintFieldSize } from "../codec/protobuf.ts";
+import { bytesFieldSize, ProtobufReader, ProtobufWriter, varintFieldSize } from "../codec/protobuf.ts";
 import { LAST_ORDER, LOG_STAMP_BYTES, type Version, writeVersionstamp } from "../core/versionstamp.ts";
 
 const ENTRIES_FIELD = 1;
@@ -45,6 +45,19 @@ export function encodeLogEntries(
     first = end;
   }
   return parts;
+}
+
+/** The keys that a part of a commit changes, in its order: views of it. */
+export function* keysOfLogPart(part: Uint8Array): Generator<Uint8Array, void, undefined> {
+  const reader = new ProtobufReader(part);
+  while (reader.next()) {
+    const outer = reader.enter();
+    while (reader.next()) {
+      if (reader.field === EntryField.key) yield reader.bytes();
+      else reader.skip();
+    }
+    reader.leave(outer);
+  }
 }
 
 function contentSize(effect: Effect): number {

@@ -35,17 +35,20 @@ export class Mark {
   #recounted = false;
   /** The most bytes that were seen in use: its file never becomes smaller than that. */
   #peakBytes: number;
+  /** The state was last replaced at this version, whole or in part, other than by commits; 0: never. Stored by `write`. */
+  replacedAt: Version;
 
   constructor(sql: Sql) {
     this.#sql = sql;
-    const { version, peakBytes, ...counters } = sql
-      .exec<{ version: number; peakBytes: number } & Record<keyof Counters, number>>(
-        `SELECT version, peak_bytes AS "peakBytes", entries, reads, read_units AS "readUnits", writes, write_units AS "writeUnits"
+    const { version, peakBytes, replacedAt, ...counters } = sql
+      .exec<{ version: number; peakBytes: number; replacedAt: number } & Record<keyof Counters, number>>(
+        `SELECT version, peak_bytes AS "peakBytes", replaced_at AS "replacedAt", entries, reads, read_units AS "readUnits", writes, write_units AS "writeUnits"
          FROM mark`,
       )
       .one();
     this.#version = asVersion(version);
     this.#peakBytes = peakBytes;
+    this.replacedAt = asVersion(replacedAt);
     this.counters = counters;
     this.#saved = this.operations;
   }
@@ -75,7 +78,8 @@ export class Mark {
     const { entries, reads, readUnits, writes, writeUnits } = this.counters;
     this.notePeak();
     this.#sql.exec(
-      `UPDATE mark SET version = ?1, entries = ?2, reads = ?3, read_units = ?4, writes = ?5, write_units = ?6, peak_bytes = ?7`,
+      `UPDATE mark SET version = ?1, entries = ?2, reads = ?3, read_units = ?4, writes = ?5, write_units = ?6, peak_bytes = ?7,
+         replaced_at = ?8`,
       version,
       entries,
       reads,
@@ -83,6 +87,7 @@ export class Mark {
       writes,
       writeUnits,
       this.#peakBytes,
+      this.replacedAt,
     );
     this.#version = version;
     this.#saved = this.operations;

@@ -116,6 +116,31 @@ export class MutationLog {
     return commits;
   }
 
+  /** The log has every commit above this version; null: it is not written. */
+  keptAfter(): Version | null {
+    return this.isWritten ? this.#neededAfter() : null;
+  }
+
+  /**
+   * Whole commits above `after` up to and with `upTo`, the newest first, until `maxBytes` are reached. `isWhole`: those are all
+   * that there are. `after` must not lie within a commit.
+   */
+  readBack(upTo: Version, after: Version, maxBytes: number): { commits: LogCommit[]; isWhole: boolean } {
+    const commits: LogCommit[] = [];
+    let bytes = 0;
+    for (const [version, partsAfter, entries] of this.#rowsBack(upTo, after)) {
+      if (partsAfter === 0) {
+        if (bytes >= maxBytes) return { commits, isWhole: false };
+        commits.push({ version: asVersion(version), parts: [] });
+      }
+      bytes += entries.byteLength;
+      const commit = commits.at(-1);
+      assert(commit !== undefined, "a commit's rows to lie beside each other");
+      commits[commits.length - 1] = { ...commit, parts: [new Uint8Array(entries), ...commit.parts] };
+    }
+    return { commits, isWhole: true };
+  }
+
   /** The least version of a row above `after`: at or below its commit's, and above every commit before it. Null: there is none. */
   firstAfter(after: Version): Version | null {
     for (const segment of this.#segments) {
@@ -233,8 +258,24 @@ export class MutationLog {
         const [lastRow] = rows.slice(-1);
         if (lastRow === undefined || rows.length < asked) break;
         last = lastRow[0];
-        const bytes = rows.reduce((sum, row) => sum + row[2].byteLength, 0);
-        asked = Math.min(MAX_PAGE_ROWS, Math.max(1, Math.floor((PAGE_BYTES * rows.length) / bytes)));
+        asked = rowsOfNextPage(rows);
+      }
+    }
+  }
+
+  /** The newest first, in pages as `#rows`. */
+  *#rowsBack(upTo: Version, after: Version): Generator<LogRow, void, undefined> {
+    for (const segment of this.#segments.toReversed()) {
+      const select = `SELECT version, parts_after, entries FROM ${nameOf(segment)} WHERE version <= ?1 AND version > ?2 ORDER BY version DESC LIMIT ?3`;
+      let next: number = upTo;
+      let asked = FIRST_PAGE_ROWS;
+      for (;;) {
+        const rows = [...this.#storage.sql.exec(select, next, after, asked).raw<LogRow>()];
+        yield* rows;
+        const [lastRow] = rows.slice(-1);
+        if (lastRow === undefined || rows.length < asked) break;
+        next = lastRow[0] - 1;
+        asked = rowsOfNextPage(rows);
       }
     }
   }
@@ -254,6 +295,12 @@ export class MutationLog {
       .toSorted((a, b) => a - b);
     assert(this.#segments.length > 0, "the mutation log to have a segment");
   }
+}
+
+/** As many as make a page, if they are like these. */
+function rowsOfNextPage(rows: readonly LogRow[]): number {
+  const bytes = rows.reduce((sum, row) => sum + row[2].byteLength, 0);
+  return Math.min(MAX_PAGE_ROWS, Math.max(1, Math.floor((PAGE_BYTES * rows.length) / bytes)));
 }
 
 function nameOf(segment: number): string {

@@ -1,20 +1,27 @@
 /**
- * Who watches which keys, who is to be told, and when. A watcher is told the state of its keys, never the changes: at most one
- * message is under way to each, what changes meanwhile is one bit, and the next message is what holds by then. Messages under way
- * take memory, so there is room for so many bytes of them; who finds none waits its turn, and costs that one bit.
+ * Who watches what, who is to be told, and when. There are two kinds of watches: of some keys (`key-watch.ts`), and of a prefix
+ * (`prefix-watch.ts`). For both, at most one message is under way to each receiver. What changes meanwhile is told by the next
+ * message, which has what holds by then. Messages under way take memory, so there is room for so many bytes of them. A watch
+ * that finds no room waits its turn.
  *
- * Nothing here is stored. After the object's memory was lost (hibernation), watchers are added again as `resumed`: an
- * acknowledgement that none of our messages explains was for one sent before, so what has changed since is unknown, and the
- * watcher is told everything.
+ * Finding the watches of a changed key costs one look-up, or a few, however many watches there are (`watch-index.ts`). Changes are kept
+ * for prefix watches from the first of those on (`recent-changes.ts`): without any, a commit pays nothing for them.
+ *
+ * Nothing here is stored. After the object's memory was lost (hibernation), watches are added again as `resumed`. The caller vouches that
+ * they have no news: while a watch waits for room, its object must not sleep. An acknowledgement that none of our messages explains
+ * was for one sent before. What has changed since then is unknown, so the watch tells as much as it can (`lost`).
  */
 import { toHex } from "../core/bytes.ts";
 import type { KeyRange } from "../codec/key-prefix.ts";
-import { MAX_WATCH_BYTES_UNDER_WAY } from "../core/limits.ts";
-import type { Entry } from "../core/operations.ts";
+import { MAX_RECENT_LOG_BYTES, MAX_WATCH_BYTES_UNDER_WAY } from "../core/limits.ts";
 import type { Version } from "../core/versionstamp.ts";
-
-/** Reads the entries of some keys from one snapshot, as they are now. */
-export type ReadEntries = (keys: readonly Uint8Array[]) => readonly (Entry | null)[];
+import { type DeliverEntries, KeyWatch } from "./key-watch.ts";
+import { type DeliverPrefix, type PrefixOptions, PrefixWatch } from "./prefix-watch.ts";
+import { RecentChanges } from "./recent-changes.ts";
+import { SharedReads } from "./shared-reads.ts";
+import { type NameKind, WatchIndex } from "./watch-index.ts";
+import type { WatchView } from "./watch-view.ts";
+import type { WatchedState } from "./watched-state.ts";
 
 export interface Watcher {
   /** The receiver has taken the last message and is ready for another. */
@@ -22,37 +29,41 @@ export interface Watcher {
   remove(): void;
 }
 
+export interface PrefixWatcher extends Watcher {
+  /**
+   * The receiver has taken everything up to and with this version: as good as the `upTo` of a message, and newer where other keys
+   * have changed since. Null: something is under way to it.
+   */
+  readonly upTo: Version | null;
+}
+
 interface Watch {
-  readonly keys: readonly Uint8Array[];
-  /** Told at the last message; undefined before the first, or when that is not known any more. */
-  told: readonly (Version | null)[] | undefined;
+  readonly view: WatchView;
   awaitingAcknowledgement: boolean;
   /** Of the message under way: bytes of keys and values. */
   bytesUnderWay: number;
-  changed: boolean;
-  /**
-   * All its keys' entries, in their order. Must not throw, because a commit that others are told of has happened, and must not
-   * come back here: others are being told just now.
-   */
-  readonly deliver: (entries: readonly (Entry | null)[]) => void;
 }
 
 export class WatchHub {
-  readonly #read: ReadEntries;
-  readonly #watches = new Map<string, Set<Watch>>();
+  readonly #state: WatchedState;
+  readonly #reads: SharedReads;
+  readonly #index = new WatchIndex<Watch>();
+  readonly #watches = new Set<Watch>();
   readonly #toTell = new Set<Watch>();
   /** Those that find no room for a message, the first to be told first. */
   readonly #waiting = new Set<Watch>();
+  /** From the first prefix watch on. */
+  #recent: RecentChanges | null = null;
   #bytesUnderWay = 0;
   #onCrowded: () => void = () => undefined;
-  #size = 0;
 
-  constructor(read: ReadEntries) {
-    this.#read = read;
+  constructor(state: WatchedState) {
+    this.#state = state;
+    this.#reads = new SharedReads(state);
   }
 
   get size(): number {
-    return this.#size;
+    return this.#watches.size;
   }
 
   /** Whether some wait until others have taken their messages. */
@@ -66,76 +77,52 @@ export class WatchHub {
   }
 
   /** A new watcher is told the state of its keys at once; a resumed one has been told before. */
-  add(keys: readonly Uint8Array[], deliver: Watch["deliver"], { resumed }: { resumed: boolean }): Watcher {
-    const watch: Watch = {
-      keys,
-      deliver,
-      told: undefined,
-      awaitingAcknowledgement: false,
-      bytesUnderWay: 0,
-      changed: !resumed,
+  add(keys: readonly Uint8Array[], deliver: DeliverEntries, { resumed }: { resumed: boolean }): Watcher {
+    const view = new KeyWatch(keys, this.#state, deliver, resumed);
+    const names = [...new Map(keys.map((key) => [toHex(key), key])).values()];
+    return this.#add(view, names, "key");
+  }
+
+  /**
+   * Watches all keys under the prefix, an encoded key, or empty for all keys. Keeps `prefix`. A new watch is told at once, as
+   * `options` say; a resumed one was told before.
+   */
+  addPrefix(prefix: Uint8Array, options: PrefixOptions, deliver: DeliverPrefix): PrefixWatcher {
+    this.#recent ??= new RecentChanges(this.#state.lastVersion);
+    const recent = this.#recent;
+    const changesAfter = (version: Version): number | null => {
+      if (version < recent.knownAfter) this.#learnFromLog(recent);
+      return recent.firstAfter(version);
     };
-    let removed = false;
-    const names = new Set(keys.map(toHex));
-    for (const name of names) {
-      const watches = this.#watches.get(name) ?? new Set();
-      this.#watches.set(name, watches.add(watch));
-    }
-    this.#size += 1;
-    this.#tell(watch);
-    return {
-      acknowledge: () => {
-        if (removed) return;
-        if (!watch.awaitingAcknowledgement) {
-          watch.told = undefined;
-          watch.changed = true;
-        }
-        watch.awaitingAcknowledgement = false;
-        this.#makeRoom(watch);
-        this.#tell(watch);
-      },
-      remove: () => {
-        if (removed) return;
-        removed = true;
-        this.#size -= 1;
-        this.#toTell.delete(watch);
-        this.#waiting.delete(watch);
-        for (const name of names) {
-          const watches = this.#watches.get(name);
-          watches?.delete(watch);
-          if (watches?.size === 0) this.#watches.delete(name);
-        }
-        this.#makeRoom(watch);
-      },
-    };
+    const view = new PrefixWatch(prefix, options, { reads: this.#reads, recent, changesAfter }, deliver);
+    return this.#add(view, [prefix], "prefix");
   }
 
   /** Forgets all watchers, whose handles must not be used any more: the entries are gone, and nobody is told of that here. */
   clear(): void {
+    this.#index.clear();
     for (const watches of [this.#watches, this.#toTell, this.#waiting]) watches.clear();
+    this.#recent = null;
     this.#bytesUnderWay = 0;
-    this.#size = 0;
   }
 
-  /** A commit changed this key. Nobody is told before `flush`. */
-  note(key: Uint8Array): void {
-    if (this.#size === 0) return;
-    for (const watch of this.#watches.get(toHex(key)) ?? []) {
-      watch.changed = true;
+  /** The commit of this version changed this key. Versions never descend. Nobody is told before `flush`. */
+  note(key: Uint8Array, version: Version): void {
+    const number = this.#recent?.add(key, version) ?? 0;
+    if (this.#watches.size === 0) return;
+    this.#index.visit(key, (watch) => {
+      watch.view.noted(number);
       this.#toTell.add(watch);
-    }
+    });
   }
 
-  /** Every key may have changed, or every one from `start` to before `end`: the state was replaced. */
+  /** Every key may have changed, or every one from `start` to before `end`: the state was replaced, at the last version. */
   noteAll(range: KeyRange | null): void {
-    // Names are hexadecimal digits of one width a byte, and so in the order of their keys.
-    const [from, to] = range === null ? ["", null] : [toHex(range.start), toHex(range.end)];
-    for (const [name, watches] of this.#watches) {
-      if (name < from || (to !== null && name >= to)) continue;
-      for (const watch of watches) {
-        watch.changed = true;
-        this.#toTell.add(watch);
-      }
+    this.#recent?.forgetUpTo(this.#state.lastVersion);
+    for (const watch of this.#watches) {
+      if (range !== null && !watch.view.isWithin(range)) continue;
+      watch.view.replaced();
+      this.#toTell.add(watch);
     }
   }
 
@@ -144,27 +131,61 @@ export class WatchHub {
     if (this.#toTell.size === 0) return;
     const toTell = [...this.#toTell];
     this.#toTell.clear();
-    for (const watch of toTell) this.#tell(watch);
+    this.#reads.share(() => {
+      for (const watch of toTell) this.#tell(watch);
+    });
+  }
+
+  #add(view: WatchView, names: readonly Uint8Array[], kind: NameKind): PrefixWatcher {
+    const watch: Watch = { view, awaitingAcknowledgement: false, bytesUnderWay: 0 };
+    const state = this.#state;
+    let removed = false;
+    for (const name of names) this.#index.add(name, kind, watch);
+    this.#watches.add(watch);
+    this.#tell(watch);
+    return {
+      get upTo() {
+        return watch.awaitingAcknowledgement || view.hasNews ? null : state.lastVersion;
+      },
+      acknowledge: () => {
+        if (removed) return;
+        if (!watch.awaitingAcknowledgement) view.lost();
+        watch.awaitingAcknowledgement = false;
+        this.#makeRoom(watch);
+        this.#tell(watch);
+      },
+      remove: () => {
+        if (removed) return;
+        removed = true;
+        for (const watches of [this.#watches, this.#toTell, this.#waiting]) watches.delete(watch);
+        for (const name of names) this.#index.remove(name, kind, watch);
+        this.#makeRoom(watch);
+      },
+    };
+  }
+
+  /** What the log knows of changes from before these, as far as there is room. */
+  #learnFromLog(recent: RecentChanges): void {
+    if (recent.roomBefore === 0) return;
+    const bounds = { maxLogBytes: MAX_RECENT_LOG_BYTES, maxChangeBytes: recent.roomBefore };
+    const { changes, knownAfter } = this.#state.logged(recent.knownAfter, bounds);
+    recent.addBefore(changes, knownAfter);
   }
 
   #tell(watch: Watch): void {
-    if (!watch.changed || watch.awaitingAcknowledgement) return;
+    if (!watch.view.hasNews || watch.awaitingAcknowledgement) return;
     if (this.#bytesUnderWay >= MAX_WATCH_BYTES_UNDER_WAY) {
       const wasCrowded = this.isCrowded;
       this.#waiting.add(watch);
       if (!wasCrowded) this.#onCrowded();
       return;
     }
-    watch.changed = false;
-    const entries = this.#read(watch.keys);
-    const versions = entries.map((entry) => entry?.version ?? null);
-    const { told } = watch;
-    watch.told = versions;
-    if (told !== undefined && versions.every((version, i) => version === told[i])) return;
+    const message = watch.view.next();
+    if (message === null) return;
     watch.awaitingAcknowledgement = true;
-    for (const entry of entries) watch.bytesUnderWay += entry === null ? 0 : entry.key.length + entry.value.length;
-    this.#bytesUnderWay += watch.bytesUnderWay;
-    watch.deliver(entries);
+    watch.bytesUnderWay = message.bytes;
+    this.#bytesUnderWay += message.bytes;
+    message.send();
   }
 
   /** Its message is taken, or never will be: others that wait are told. */

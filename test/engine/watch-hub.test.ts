@@ -5,6 +5,7 @@ import { MAX_WATCH_BYTES_UNDER_WAY } from "../../src/core/limits.ts";
 import { Encoding, type Entry } from "../../src/core/operations.ts";
 import { asVersion } from "../../src/core/versionstamp.ts";
 import { WatchHub, type Watcher } from "../../src/engine/watch-hub.ts";
+import { watchedKeys } from "../support/watched-state.ts";
 import { key } from "../support/workerd/engine.ts";
 
 const a = key("a");
@@ -15,7 +16,7 @@ class Watched {
   readonly told = new Map<number, number>();
   readonly underWay = new Map<number, number>();
   readonly watchers: Watcher[] = [];
-  readonly hub = new WatchHub((keys) => keys.map(() => this.#entry));
+  readonly hub = new WatchHub(watchedKeys((keys) => keys.map(() => this.#entry)));
   #entry: Entry;
 
   constructor(valueBytes: number) {
@@ -60,7 +61,7 @@ class Watched {
   change(valueBytes: number): void {
     const version = asVersion(this.#entry.version + 1);
     this.#entry = { ...this.#entry, value: new Uint8Array(valueBytes), version };
-    this.hub.note(a);
+    this.hub.note(a, version);
     this.hub.flush();
   }
 }

@@ -8,6 +8,7 @@ import { asVersion } from "../../src/core/versionstamp.ts";
 import { WatchHub } from "../../src/engine/watch-hub.ts";
 import { WatchSockets } from "../../src/objects/watch-sockets.ts";
 import { FakeTimers, turns } from "../support/fake-timers.ts";
+import { watchedKeys } from "../support/watched-state.ts";
 import { everything, newDatabase, TestWatch } from "../support/workerd/database-object.ts";
 import { key } from "../support/workerd/engine.ts";
 
@@ -37,10 +38,12 @@ async function withWatches(count: number, work: (watches: TestWatch[], parts: Pa
       version: asVersion(1),
     };
     let reads = 0;
-    const hub = new WatchHub((keys) => {
-      reads += 1;
-      return keys.map(() => entry);
-    });
+    const hub = new WatchHub(
+      watchedKeys((keys) => {
+        reads += 1;
+        return keys.map(() => entry);
+      }),
+    );
     const sockets = new WatchSockets(hub, [], time, time);
     const servers: WebSocket[] = [];
     const watches = Array.from({ length: count }, () => {

@@ -1,0 +1,191 @@
+/**
+ * A watch of all keys under a prefix, the prefix itself included: it tells which keys changed, and how each is now.
+ *
+ * A receiver keeps a map of keys and applies messages in order. `reset` empties the map. Each state in `keys` replaces or removes one
+ * key. Messages belong together up to and with the first that has `upTo`. With that one the map is the state as of that version, from one
+ * snapshot. A receiver that stores `upTo` can go on from there on another connection: it gives it as `after`.
+ *
+ * A watch that is behind keeps two places and nothing else: the number of the first recent change that it has not told, and the key
+ * from which on the state is not told yet. States are read when a message is made, so what changed twice is told once. When its recent
+ * changes are gone, the watch begins the state anew. So a slow receiver gets the latest state, at the cost of a number.
+ *
+ * While the state is told in pages, only changes of keys before the place are told: the pages to come have the others.
+ */
+import { compareBytes, justAfter, toBinaryText } from "../core/bytes.ts";
+import { admitsKey, type KeyRange, rangeOfPrefix } from "../codec/key-prefix.ts";
+import { MAX_WATCH_PAGE_BYTES, MAX_WATCH_PAGE_ENTRIES } from "../core/limits.ts";
+import type { Version } from "../core/versionstamp.ts";
+import type { RecentChanges } from "./recent-changes.ts";
+import type { KeyState, SharedReads } from "./shared-reads.ts";
+import type { WatchMessage, WatchView } from "./watch-view.ts";
+
+export interface PrefixMessage {
+  /** What was told before does not count: here the state begins. */
+  readonly reset: boolean;
+  /** Each key at most once. May be none. */
+  readonly keys: readonly KeyState[];
+  /** Null: more messages follow that belong together with this one. */
+  readonly upTo: Version | null;
+}
+
+export interface PrefixOptions {
+  /**
+   * The receiver has seen everything up to and with this version, a message's `upTo`. It is told what has changed since, or else, when
+   * that is not known any more, the whole state, with `reset`. Null: it has seen nothing.
+   */
+  readonly after: Version | null;
+  /** Without `after`: the state is not told, only what changes from now on. The first message has no keys, and says from when on. */
+  readonly updatesOnly: boolean;
+  /** Deletes and expiries are not told. */
+  readonly ignoreDeletes: boolean;
+  /** Entries are told without their values. */
+  readonly keysOnly: boolean;
+  /**
+   * The receiver was told everything before the object's memory was lost, and is told nothing until something changes. If it
+   * acknowledges a message of before that, it is told what has changed since `after`.
+   */
+  readonly resumed: boolean;
+}
+
+/**
+ * What it is given is valid during the call alone. Must not throw, because a commit that others are told of has happened, and must not
+ * come back to the hub, because others are being told just now.
+ */
+export type DeliverPrefix = (message: PrefixMessage) => void;
+
+export interface PrefixParts {
+  readonly reads: SharedReads;
+  readonly recent: RecentChanges;
+  /** The number of the first change above a version; null: not all of those are known. */
+  readonly changesAfter: (version: Version) => number | null;
+}
+
+export class PrefixWatch implements WatchView {
+  readonly #prefix: Uint8Array;
+  readonly #range: KeyRange;
+  readonly #options: PrefixOptions;
+  readonly #parts: PrefixParts;
+  readonly #deliver: DeliverPrefix;
+  /** The first change that is not told; null: all are. A number while messages follow that belong together. */
+  #from: number | null = null;
+  /** From this key on the state is not told; null: it is, or need not be. */
+  #stateFrom: Uint8Array | null = null;
+  #isReset = false;
+  /** A message is owed, though it may have no keys: the first one, or the last of those that belong together. */
+  #isOwed = false;
+
+  constructor(prefix: Uint8Array, options: PrefixOptions, parts: PrefixParts, deliver: DeliverPrefix) {
+    this.#prefix = prefix;
+    this.#range = rangeOfPrefix(prefix);
+    this.#options = options;
+    this.#parts = parts;
+    this.#deliver = deliver;
+    const { after, updatesOnly, resumed } = options;
+    if (resumed) return;
+    if (updatesOnly && after === null) this.#isOwed = true;
+    else this.#goOnAfter(after);
+  }
+
+  get hasNews(): boolean {
+    return this.#isOwed || this.#from !== null;
+  }
+
+  noted(change: number): void {
+    this.#from ??= change;
+  }
+
+  isWithin({ start, end }: KeyRange): boolean {
+    return compareBytes(this.#range.start, end) < 0 && compareBytes(start, this.#range.end) < 0;
+  }
+
+  replaced(): void {
+    this.#beginState();
+  }
+
+  lost(): void {
+    this.#goOnAfter(this.#options.after);
+  }
+
+  next(): WatchMessage | null {
+    const { recent, reads } = this.#parts;
+    if (this.#from !== null && this.#from < recent.first) this.#beginState();
+    const page = new Page();
+    const isCaughtUp = this.#addChanges(page);
+    if (isCaughtUp && !page.isFull) this.#addState(page);
+    const isWhole = isCaughtUp && this.#stateFrom === null;
+    if (isWhole) this.#from = null;
+    const isReset = this.#isReset;
+    const isNothing = isWhole && !this.#isOwed && page.keys.length === 0;
+    this.#isReset = false;
+    this.#isOwed = !isWhole;
+    if (isNothing) return null;
+    const message = { reset: isReset, keys: page.keys, upTo: isWhole ? reads.lastVersion : null };
+    return { bytes: page.bytes, send: () => this.#deliver(message) };
+  }
+
+  #goOnAfter(after: Version | null): void {
+    // A version that no commit of this database had: what its receiver saw was another one's.
+    const isKnown = after !== null && after <= this.#parts.reads.lastVersion;
+    const from = isKnown ? this.#parts.changesAfter(after) : null;
+    if (from === null) return this.#beginState();
+    this.#from = from;
+    this.#isOwed = true;
+  }
+
+  #beginState(): void {
+    this.#from = this.#parts.recent.next;
+    this.#stateFrom = this.#range.start;
+    this.#isReset = true;
+    this.#isOwed = true;
+  }
+
+  /** Adds the keys of recent changes as they are now, until the page is full. Returns whether there are no more. */
+  #addChanges(page: Page): boolean {
+    const { recent, reads } = this.#parts;
+    if (this.#from === null) return true;
+    const seen = new Set<string>();
+    this.#from = recent.visit(this.#from, (key) => {
+      if (!admitsKey(this.#prefix, key)) return true;
+      if (this.#stateFrom !== null && compareBytes(key, this.#stateFrom) >= 0) return true;
+      const name = toBinaryText(key);
+      if (seen.has(name)) return true;
+      seen.add(name);
+      const state = reads.stateOf(key, name, this.#options.keysOnly);
+      if (state.version !== null || !this.#options.ignoreDeletes) page.add(state);
+      // Deletes that are not told were read, too.
+      return !page.isFull && seen.size < MAX_WATCH_PAGE_ENTRIES;
+    });
+    return this.#from === recent.next;
+  }
+
+  /** Adds the state from where it is not told, until the page is full. */
+  #addState(page: Page): void {
+    if (this.#stateFrom === null) return;
+    const range = { start: this.#stateFrom, end: this.#range.end };
+    for (const state of this.#parts.reads.states(range, page.room, this.#options.keysOnly)) {
+      page.add(state);
+      this.#stateFrom = justAfter(state.key);
+      if (page.isFull) return;
+    }
+    this.#stateFrom = null;
+  }
+}
+
+/** What one message will have. */
+class Page {
+  readonly keys: KeyState[] = [];
+  bytes = 0;
+
+  get isFull(): boolean {
+    return this.room <= 0 || this.bytes >= MAX_WATCH_PAGE_BYTES;
+  }
+
+  get room(): number {
+    return MAX_WATCH_PAGE_ENTRIES - this.keys.length;
+  }
+
+  add(state: KeyState): void {
+    this.keys.push(state);
+    this.bytes += state.key.length + (state.entry?.value.length ?? 0);
+  }
+}

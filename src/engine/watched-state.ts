@@ -1,0 +1,83 @@
+/** What watches read of a database. */
+import type { Clock } from "../core/clock.ts";
+import type { KeyRange } from "../codec/key-prefix.ts";
+import type { Entry } from "../core/operations.ts";
+import { asVersion, type Version } from "../core/versionstamp.ts";
+import type { EntryTable } from "./entry-table.ts";
+import { keysOfLogPart } from "./log-entry.ts";
+import type { Mark } from "./mark.ts";
+import type { MutationLog } from "./mutation-log.ts";
+import { CHANGE_OVERHEAD_BYTES, type KeyChange } from "./recent-changes.ts";
+import type { VersionClock } from "./version-clock.ts";
+
+export interface WatchedState {
+  /** At or above the version of every commit that is in the tables. */
+  readonly lastVersion: Version;
+  /** The entries of some keys from one snapshot, as they are now. */
+  read(keys: readonly Uint8Array[]): readonly (Entry | null)[];
+  /** The entry's version; null: there is none. Reads no value. */
+  version(key: Uint8Array): Version | null;
+  /** The first entries of a range, ascending. They are read as they are asked for, and nothing else may happen meanwhile. */
+  entries(range: KeyRange, limit: number): Iterable<Entry>;
+  /** The same without values. */
+  keys(range: KeyRange, limit: number): readonly KeyChange[];
+  /** What the mutation log knows of changes up to `upTo`, read within these bounds. */
+  logged(upTo: Version, bounds: LogBounds): LoggedChanges;
+}
+
+export interface LogBounds {
+  /** Bytes of the log that are read, and one commit more. */
+  readonly maxLogBytes: number;
+  /** Bytes of the changes that are given, each counted with `CHANGE_OVERHEAD_BYTES`. */
+  readonly maxChangeBytes: number;
+}
+
+/** Every change above `knownAfter`, ascending: the state was not replaced since, other than by these. */
+export interface LoggedChanges {
+  readonly changes: readonly KeyChange[];
+  readonly knownAfter: Version;
+}
+
+export interface WatchedParts {
+  readonly table: EntryTable;
+  readonly clock: Clock;
+  readonly log: MutationLog;
+  readonly mark: Mark;
+  readonly versions: VersionClock;
+}
+
+/** That of the database which these are the parts of. */
+export function watchedState({ table, clock, log, mark, versions }: WatchedParts): WatchedState {
+  return {
+    get lastVersion() {
+      return versions.last;
+    },
+    read: (keys) => keys.map((key) => table.get(key, clock.now())),
+    version: (key) => table.version(key, clock.now()),
+    entries: function* (range, limit) {
+      for (const entries of table.ranges([{ ...range, limit, reverse: false }], clock.now())) yield* entries;
+    },
+    keys: (range, limit) => table.keys(range, limit, clock.now()),
+    logged: (upTo, bounds) => loggedChanges(log, mark.replacedAt, upTo, bounds),
+  };
+}
+
+function loggedChanges(log: MutationLog, replacedAt: Version, upTo: Version, bounds: LogBounds): LoggedChanges {
+  const keptAfter = log.keptAfter();
+  const after = asVersion(Math.max(keptAfter ?? upTo, replacedAt));
+  if (after >= upTo) return { changes: [], knownAfter: upTo };
+  const { commits, isWhole } = log.readBack(upTo, after, bounds.maxLogBytes);
+  let newestFirst: KeyChange[] = [];
+  let bytes = 0;
+  let knownAfter = upTo;
+  for (const { version, parts } of commits) {
+    // The backup's marker is a change of the empty key: of none.
+    const keys = parts.flatMap((part) => [...keysOfLogPart(part)]).filter((key) => key.length > 0);
+    for (const key of keys) bytes += key.length + CHANGE_OVERHEAD_BYTES;
+    if (bytes > bounds.maxChangeBytes) return { changes: newestFirst.toReversed(), knownAfter };
+    for (const key of keys.toReversed()) newestFirst.push({ key, version });
+    // Of the commits above this version none is missing.
+    knownAfter = asVersion(version - 1);
+  }
+  return { changes: newestFirst.toReversed(), knownAfter: isWhole ? after : knownAfter };
+}

@@ -27,7 +27,8 @@ export class RecentChanges {
   #chunks: Chunk[] = [new Chunk(0)];
   #bytes = 0;
   #knownAfter: Version;
-  #isWhole = true;
+  /** Earlier changes may be put before these: nothing lies between, and none were. */
+  #takesEarlier = true;
 
   /** `knownAfter`: every change above this version will be added. */
   constructor(knownAfter: Version) {
@@ -49,9 +50,9 @@ export class RecentChanges {
     return this.#newest().next;
   }
 
-  /** Bytes that earlier changes may take; 0 when there is a gap between those and what is here. */
+  /** Bytes that earlier changes may take. They are added once, and not when there is a gap between those and what is here. */
   get roomBefore(): number {
-    return this.#isWhole ? Math.max(0, MAX_RECENT_CHANGE_BYTES - this.#bytes) : 0;
+    return this.#takesEarlier ? Math.max(0, MAX_RECENT_CHANGE_BYTES - this.#bytes) : 0;
   }
 
   /** Copies the key. Versions never descend. Returns the change's number. */
@@ -68,7 +69,7 @@ export class RecentChanges {
     return chunk.next - 1;
   }
 
-  /** Puts changes before all others, which must fit into `roomBefore`: ascending, all that there were above `knownAfter`. */
+  /** Puts changes before all others, once. They fit into `roomBefore`, ascend, and are all that there were above `knownAfter`. */
   addBefore(changes: readonly KeyChange[], knownAfter: Version): void {
     const before: Chunk[] = [];
     let chunk: Chunk | undefined;
@@ -84,13 +85,14 @@ export class RecentChanges {
     chunk?.trim();
     this.#chunks = [...before, ...this.#chunks];
     this.#knownAfter = knownAfter;
+    this.#takesEarlier = false;
   }
 
   /** Up to this version other things have happened than changes of keys. Those who are reading may go on. */
   forgetUpTo(version: Version): void {
     if (version <= this.#knownAfter) return;
     this.#knownAfter = version;
-    this.#isWhole = false;
+    this.#takesEarlier = false;
   }
 
   /** The number of the first change above the version; null: not all of those are known. */

@@ -1,0 +1,108 @@
+/** What a client of a prefix watch does: it keeps a map, applies messages in order, and acknowledges when it is told to. */
+import { expect } from "vitest";
+import { compareBytes, toHex } from "../../src/core/bytes.ts";
+import { admitsKey } from "../../src/codec/key-prefix.ts";
+import { MAX_KEY_BYTES, MAX_VALUE_BYTES, MAX_WATCH_PAGE_BYTES, MAX_WATCH_PAGE_ENTRIES } from "../../src/core/limits.ts";
+import type { Version } from "../../src/core/versionstamp.ts";
+import type { PrefixMessage, PrefixOptions } from "../../src/engine/prefix-watch.ts";
+import type { PrefixWatcher, WatchHub } from "../../src/engine/watch-hub.ts";
+
+export const EVERYTHING: PrefixOptions = {
+  after: null,
+  updatesOnly: false,
+  ignoreDeletes: false,
+  keysOnly: false,
+  resumed: false,
+};
+
+/** A message without the memory that it was a view of. */
+export interface ToldMessage {
+  readonly reset: boolean;
+  /** By the key's bytes as hexadecimal digits: the version and the value, or null where there is none of them. */
+  readonly keys: readonly (readonly [string, Version | null, string | null])[];
+  readonly upTo: Version | null;
+}
+
+export class PrefixReceiver {
+  readonly prefix: Uint8Array;
+  readonly options: PrefixOptions;
+  readonly messages: ToldMessage[] = [];
+  /** The version and the value of each key that there is. */
+  readonly view = new Map<string, { version: Version; value: string | null }>();
+  /** The view is the state as of this version, or was when all that it was told later had not come; null: it is no state. */
+  upTo: Version | null = null;
+  /** Messages that are to be acknowledged: one, or two when the object has slept since and cannot know of the first. */
+  waiting = 0;
+  watcher: PrefixWatcher | null = null;
+  #slept = false;
+
+  constructor(prefix: Uint8Array, options: Partial<PrefixOptions> = {}) {
+    this.prefix = prefix;
+    this.options = { ...EVERYTHING, ...options };
+  }
+
+  get last(): ToldMessage | undefined {
+    return this.messages.at(-1);
+  }
+
+  /** Those that were told it acknowledges at once. */
+  connect(hub: WatchHub, how: Partial<PrefixOptions> = {}): void {
+    this.#slept = how.resumed === true;
+    if (!this.#slept) this.waiting = 0;
+    const options = { ...this.options, after: this.upTo, ...how };
+    this.watcher = hub.addPrefix(this.prefix, options, (message) => this.#take(message));
+  }
+
+  /** The connection is gone; what was under way on it has come. */
+  disconnect(): void {
+    this.watcher?.remove();
+    this.watcher = null;
+    this.waiting = 0;
+  }
+
+  acknowledge(): void {
+    if (this.waiting === 0) return;
+    this.waiting -= 1;
+    this.watcher?.acknowledge();
+  }
+
+  /** Acknowledges until nothing comes any more. Returns how many messages came. */
+  drain(): number {
+    const before = this.messages.length;
+    for (let i = 0; this.waiting > 0; i++) {
+      expect(i, "messages to come to an end").toBeLessThan(10_000);
+      this.acknowledge();
+    }
+    return this.messages.length - before;
+  }
+
+  #take({ reset, keys, upTo }: PrefixMessage): void {
+    expect(this.waiting, "one message is under way at a time").toBeLessThanOrEqual(this.#slept ? 1 : 0);
+    this.waiting += 1;
+    if (reset) {
+      this.view.clear();
+      this.upTo = null;
+    }
+    let bytes = 0;
+    const told = keys.map(({ key, version, entry }) => {
+      expect(admitsKey(this.prefix, key), "only keys under the prefix are told").toBe(true);
+      if (entry !== null) expect([compareBytes(entry.key, key), entry.version]).toEqual([0, version]);
+      expect(entry === null, "there are values, unless only keys are watched").toBe(
+        version === null || this.options.keysOnly,
+      );
+      if (this.options.ignoreDeletes) expect(version).not.toBeNull();
+      bytes += key.length + (entry?.value.length ?? 0);
+      const value =
+        entry === null ? null : `${entry.encoding} ${entry.value.length} ${toHex(entry.value.subarray(0, 20))}`;
+      const name = toHex(key);
+      if (version === null) this.view.delete(name);
+      else this.view.set(name, { version, value });
+      return [name, version, value] as const;
+    });
+    expect(new Set(told.map(([name]) => name)).size, "a key is told once in a message").toBe(told.length);
+    expect(told.length).toBeLessThanOrEqual(MAX_WATCH_PAGE_ENTRIES);
+    expect(bytes).toBeLessThan(MAX_WATCH_PAGE_BYTES + MAX_VALUE_BYTES + MAX_KEY_BYTES);
+    if (upTo !== null) this.upTo = upTo;
+    this.messages.push({ reset, keys: told, upTo });
+  }
+}

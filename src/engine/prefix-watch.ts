@@ -41,10 +41,11 @@ export interface PrefixOptions {
   /** Entries are told without their values. */
   readonly keysOnly: boolean;
   /**
-   * The receiver was told everything before the object's memory was lost, and is told nothing until something changes. If it
-   * acknowledges a message of before that, it is told what has changed since `after`.
+   * "new": a connection of now. The others go on after the object's memory was lost. "taken": the receiver had acknowledged everything,
+   * and everything was told; it is told nothing until something changes. "under way": a message had not been acknowledged; when it
+   * is, the receiver is told what has changed since `after`, which may be that message's `upTo`.
    */
-  readonly resumed: boolean;
+  readonly connection: "new" | "taken" | "under way";
 }
 
 /**
@@ -80,9 +81,9 @@ export class PrefixWatch implements WatchView {
     this.#options = options;
     this.#parts = parts;
     this.#deliver = deliver;
-    const { after, updatesOnly, resumed } = options;
-    if (resumed) return;
-    if (updatesOnly && after === null) this.#isOwed = true;
+    const { after, updatesOnly, connection } = options;
+    if (connection === "taken") return;
+    if (connection === "new" && updatesOnly && after === null) this.#isOwed = true;
     else this.#goOnAfter(after);
   }
 

@@ -7,9 +7,11 @@
  * Finding the watches of a changed key costs one look-up, or a few, however many watches there are (`watch-index.ts`). Changes are kept
  * for prefix watches from the first of those on (`recent-changes.ts`): without any, a commit pays nothing for them.
  *
- * Nothing here is stored. After the object's memory was lost (hibernation), watches are added again as `resumed`. The caller vouches that
- * they have no news: while a watch waits for room, its object must not sleep. An acknowledgement that none of our messages explains
- * was for one sent before. What has changed since then is unknown, so the watch tells as much as it can (`lost`).
+ * Nothing here is stored. After the object's memory was lost (hibernation), the caller adds the watches again. While a watch waits for
+ * room, the object must not sleep, because nobody would remember that the watch has news. An acknowledgement that none of our messages
+ * explains was for one sent before. What has changed since then is unknown, so the watch tells as much as it can (`lost`). A watch
+ * of keys may be added again without knowing whether it had a message under way. For a watch of a prefix the caller must know, because
+ * its messages say up to which version they are complete.
  */
 import { toHex } from "../core/bytes.ts";
 import type { KeyRange } from "../codec/key-prefix.ts";
@@ -80,12 +82,12 @@ export class WatchHub {
   add(keys: readonly Uint8Array[], deliver: DeliverEntries, { resumed }: { resumed: boolean }): Watcher {
     const view = new KeyWatch(keys, this.#state, deliver, resumed);
     const names = [...new Map(keys.map((key) => [toHex(key), key])).values()];
-    return this.#add(view, names, "key");
+    return this.#add(view, names, "key", false);
   }
 
   /**
-   * Watches all keys under the prefix, an encoded key, or empty for all keys. Keeps `prefix`. A new watch is told at once, as
-   * `options` say; a resumed one was told before.
+   * Watches all keys under the prefix, an encoded key, or empty for all keys. Keeps `prefix`. A watch of a new connection is told at
+   * once, what `options` say.
    */
   addPrefix(prefix: Uint8Array, options: PrefixOptions, deliver: DeliverPrefix): PrefixWatcher {
     this.#recent ??= new RecentChanges(this.#state.lastVersion);
@@ -95,7 +97,7 @@ export class WatchHub {
       return recent.firstAfter(version);
     };
     const view = new PrefixWatch(prefix, options, { reads: this.#reads, recent, changesAfter }, deliver);
-    return this.#add(view, [prefix], "prefix");
+    return this.#add(view, [prefix], "prefix", options.connection === "under way");
   }
 
   /** Forgets all watchers, whose handles must not be used any more: the entries are gone, and nobody is told of that here. */
@@ -136,8 +138,8 @@ export class WatchHub {
     });
   }
 
-  #add(view: WatchView, names: readonly Uint8Array[], kind: NameKind): PrefixWatcher {
-    const watch: Watch = { view, awaitingAcknowledgement: false, bytesUnderWay: 0 };
+  #add(view: WatchView, names: readonly Uint8Array[], kind: NameKind, awaitingAcknowledgement: boolean): PrefixWatcher {
+    const watch: Watch = { view, awaitingAcknowledgement, bytesUnderWay: 0 };
     const state = this.#state;
     let removed = false;
     for (const name of names) this.#index.add(name, kind, watch);

@@ -67,7 +67,7 @@ function loggedChanges(log: MutationLog, replacedAt: Version, upTo: Version, bou
   const after = asVersion(Math.max(keptAfter ?? upTo, replacedAt));
   if (after >= upTo) return { changes: [], knownAfter: upTo };
   const { commits, isWhole } = log.readBack(upTo, after, bounds.maxLogBytes);
-  let newestFirst: KeyChange[] = [];
+  const newestFirst: KeyChange[] = [];
   let bytes = 0;
   let knownAfter = upTo;
   for (const { version, parts } of commits) {

@@ -29,7 +29,13 @@ function key(...parts: Key): Uint8Array {
 function hubWith(keys: number, prefixes: number): WatchHub {
   const hub = new WatchHub(nothing);
   for (let i = 0; i < keys; i++) hub.add([key("users", `user-${i}`)], () => undefined, { resumed: true });
-  const options = { after: null, updatesOnly: true, ignoreDeletes: false, keysOnly: false, resumed: true };
+  const options = {
+    after: null,
+    updatesOnly: true,
+    ignoreDeletes: false,
+    keysOnly: false,
+    connection: "taken",
+  } as const;
   for (let i = 0; i < prefixes; i++) hub.addPrefix(key("users", `user-${keys + i}`), options, () => undefined);
   return hub;
 }

@@ -295,7 +295,6 @@ describe("going on after an interruption", () => {
     withDatabase((opened) => {
       const version = opened.commit(set(room("a"), nothing));
       const after = asVersion(Math.max(1, version + distance));
-      expect(receiver(opened, rooms, { after }).connect(opened.database.watches, { after })).toBeUndefined();
       const watch = new PrefixReceiver(rooms);
       watch.connect(opened.database.watches, { after });
       expect(watch.messages).toEqual([{ reset: true, keys: [[hex("a"), version, "3 0 "]], upTo: version }]);
@@ -324,19 +323,45 @@ describe("when the object's memory is lost", () => {
       const watch = receiver(opened, rooms);
       watch.acknowledge();
       const again = opened.reopen();
-      watch.connect(again.database.watches, { resumed: true });
+      watch.goOn(again.database.watches);
       expect(watch.messages).toHaveLength(1);
       const version = again.commit(remove(room("a")));
       expect(watch.last).toEqual({ reset: false, keys: [[hex("a"), null, null]], upTo: version });
     }));
 
-  test("an acknowledgement of a message of before it tells what has changed since what was known", () =>
+  test("a watch with a message under way is told nothing before that is acknowledged, and then what it does not know", () =>
+    withDatabase((opened) => {
+      opened.commit(set(room("a"), nothing), set(room("b"), nothing));
+      const watch = receiver(opened, rooms);
+      // Not told: the state is under way.
+      opened.commit(remove(room("a")));
+      const again = opened.reopen();
+      watch.goOn(again.database.watches);
+      const upTo = again.commit(set(room("c"), nothing));
+      expect(watch.messages).toHaveLength(1);
+      expect(watch.watcher?.upTo).toBeNull();
+      watch.acknowledge();
+      expect(watch.last).toMatchObject({ reset: true, upTo });
+      expect([...watch.view.keys()]).toEqual([hex("b"), hex("c")]);
+    }));
+
+  test("a message under way that was the last one before the sleep is known to be taken: nothing is told twice", () =>
     withDatabase((opened) => {
       opened.commit(set(room("a"), nothing));
       const watch = receiver(opened, rooms);
       const again = opened.reopen();
-      watch.connect(again.database.watches, { resumed: true, after: null });
+      watch.goOn(again.database.watches);
+      const upTo = again.commit(set(room("b"), nothing));
       watch.acknowledge();
+      expect(watch.last).toEqual({ reset: false, keys: [[hex("b"), upTo, "3 0 "]], upTo });
+    }));
+
+  test("an acknowledgement of no message tells what has changed since what was known, which was nothing", () =>
+    withDatabase((opened) => {
+      opened.commit(set(room("a"), nothing));
+      const watch = receiver(opened, rooms);
+      watch.acknowledge();
+      watch.watcher?.acknowledge();
       expect(watch.messages.map(({ reset }) => reset)).toEqual([true, true]);
     }));
 

@@ -12,7 +12,7 @@ export const EVERYTHING: PrefixOptions = {
   updatesOnly: false,
   ignoreDeletes: false,
   keysOnly: false,
-  resumed: false,
+  connection: "new",
 };
 
 /** A message without the memory that it was a view of. */
@@ -31,10 +31,9 @@ export class PrefixReceiver {
   readonly view = new Map<string, { version: Version; value: string | null }>();
   /** The view is the state as of this version, or was when all that it was told later had not come; null: it is no state. */
   upTo: Version | null = null;
-  /** Messages that are to be acknowledged: one, or two when the object has slept since and cannot know of the first. */
-  waiting = 0;
+  /** A message is to be acknowledged. */
+  isWaiting = false;
   watcher: PrefixWatcher | null = null;
-  #slept = false;
 
   constructor(prefix: Uint8Array, options: Partial<PrefixOptions> = {}) {
     this.prefix = prefix;
@@ -45,10 +44,9 @@ export class PrefixReceiver {
     return this.messages.at(-1);
   }
 
-  /** Those that were told it acknowledges at once. */
+  /** On a new connection, unless `how` says other. */
   connect(hub: WatchHub, how: Partial<PrefixOptions> = {}): void {
-    this.#slept = how.resumed === true;
-    if (!this.#slept) this.waiting = 0;
+    if (how.connection === undefined) this.isWaiting = false;
     const options = { ...this.options, after: this.upTo, ...how };
     this.watcher = hub.addPrefix(this.prefix, options, (message) => this.#take(message));
   }
@@ -57,28 +55,33 @@ export class PrefixReceiver {
   disconnect(): void {
     this.watcher?.remove();
     this.watcher = null;
-    this.waiting = 0;
+    this.isWaiting = false;
   }
 
   acknowledge(): void {
-    if (this.waiting === 0) return;
-    this.waiting -= 1;
+    if (!this.isWaiting) return;
+    this.isWaiting = false;
     this.watcher?.acknowledge();
   }
 
   /** Acknowledges until nothing comes any more. Returns how many messages came. */
   drain(): number {
     const before = this.messages.length;
-    for (let i = 0; this.waiting > 0; i++) {
+    for (let i = 0; this.isWaiting; i++) {
       expect(i, "messages to come to an end").toBeLessThan(10_000);
       this.acknowledge();
     }
     return this.messages.length - before;
   }
 
+  /** The same connection, after the object's memory was lost. */
+  goOn(hub: WatchHub): void {
+    this.connect(hub, { connection: this.isWaiting ? "under way" : "taken" });
+  }
+
   #take({ reset, keys, upTo }: PrefixMessage): void {
-    expect(this.waiting, "one message is under way at a time").toBeLessThanOrEqual(this.#slept ? 1 : 0);
-    this.waiting += 1;
+    expect(this.isWaiting, "one message is under way at a time").toBe(false);
+    this.isWaiting = true;
     if (reset) {
       this.view.clear();
       this.upTo = null;

@@ -1,9 +1,9 @@
 /**
  * A watch of all keys under a prefix, the prefix itself included: it tells which keys changed, and how each is now.
  *
- * A receiver keeps a map of keys and applies messages in order. `reset` empties the map. Each state in `keys` replaces or removes one
- * key. Messages belong together up to and with the first that has `upTo`. With that one the map is the state as of that version, from one
- * snapshot. A receiver that stores `upTo` can go on from there on another connection: it gives it as `after`.
+ * A receiver keeps a map of keys and applies messages in order. `reset` empties the map, and makes every `upTo` of before void. Each
+ * state in `keys` replaces or removes one key. Messages belong together up to and with the first that has `upTo`. With that one the
+ * map is the state as of that version, from one snapshot. A receiver that goes on later gives the last `upTo` as `after`.
  *
  * A watch that is behind keeps two places and nothing else: the number of the first recent change that it has not told, and the key
  * from which on the state is not told yet. States are read when a message is made, so what changed twice is told once. When its recent

@@ -1,5 +1,6 @@
 /** A destination's credentials as they are kept: what of them is secret is sealed, bound to the database and the backup. */
 import type { BackupCredentials, BackupDestination, NewBackupDestination } from "../contracts/backup-destinations.ts";
+import { assert } from "../core/assert.ts";
 import { type Failure, isFailure } from "../core/errors.ts";
 import type { SecretBox } from "./secrets.ts";
 
@@ -23,9 +24,38 @@ export function divide(given: NewBackupDestination): {
   readonly destination: BackupDestination;
   readonly credentials: BackupCredentials | null;
 } {
-  if (given.kind === "r2") return { destination: given, credentials: null };
-  const { secretAccessKey, sessionToken, ...destination } = given;
-  return { destination, credentials: { accessKeyId: given.accessKeyId, secretAccessKey, sessionToken } };
+  switch (given.kind) {
+    case "r2":
+      return { destination: given, credentials: null };
+    case "s3": {
+      const { secretAccessKey, sessionToken, ...destination } = given;
+      return { destination, credentials: { accessKeyId: given.accessKeyId, secretAccessKey, sessionToken } };
+    }
+  }
+}
+
+/** The inverse of `divide`. */
+export function join(destination: BackupDestination, credentials: BackupCredentials | null): NewBackupDestination {
+  switch (destination.kind) {
+    case "r2":
+      return destination;
+    case "s3":
+      assert(credentials !== null, "credentials for a destination that needs them");
+      return { ...destination, ...credentials };
+  }
+}
+
+/** The destination with these credentials instead of its own; null for a kind that has none. */
+export function withCredentials(
+  destination: BackupDestination,
+  { accessKeyId }: BackupCredentials,
+): BackupDestination | null {
+  switch (destination.kind) {
+    case "r2":
+      return null;
+    case "s3":
+      return { ...destination, accessKeyId };
+  }
 }
 
 /** null when there are none to seal. */
@@ -46,11 +76,16 @@ export async function openCredentials(
   secrets: SecretBox | Failure,
   { id, databaseId, destination, secret }: SealedDestination,
 ): Promise<{ readonly ok: true; readonly credentials: BackupCredentials | null; readonly stale: boolean } | Failure> {
-  if (destination.kind !== "s3") return { ok: true, credentials: null, stale: false };
-  if (isFailure(secrets)) return secrets;
-  const opened = await secrets.open(secret ?? "", { databaseId, backupId: id });
-  if (!opened.ok) return opened;
-  // Sealed above, from a value of this type.
-  const credentials = { accessKeyId: destination.accessKeyId, ...(JSON.parse(opened.text) as SecretPart) };
-  return { ok: true, credentials, stale: opened.stale };
+  switch (destination.kind) {
+    case "r2":
+      return { ok: true, credentials: null, stale: false };
+    case "s3": {
+      if (isFailure(secrets)) return secrets;
+      const opened = await secrets.open(secret ?? "", { databaseId, backupId: id });
+      if (!opened.ok) return opened;
+      // Sealed above, from a value of this type.
+      const credentials = { accessKeyId: destination.accessKeyId, ...(JSON.parse(opened.text) as SecretPart) };
+      return { ok: true, credentials, stale: opened.stale };
+    }
+  }
 }

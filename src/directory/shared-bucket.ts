@@ -6,8 +6,13 @@ import type { NewBackupDestination } from "../contracts/backup-destinations.ts";
 
 /** The destination as it is used. A prefix as a backup shows it, with the organization's id, comes to the same as the one entered. */
 export function destinationOf(organizationId: string, entered: NewBackupDestination): NewBackupDestination {
-  if (entered.kind !== "r2") return entered;
-  const own = `${organizationId}/`;
-  const prefix = entered.prefix.replace(/^\/+/, "");
-  return { ...entered, prefix: `${prefix}/`.startsWith(own) ? prefix : own + prefix };
+  switch (entered.kind) {
+    case "s3":
+      return entered;
+    case "r2": {
+      const own = `${organizationId}/`;
+      const prefix = entered.prefix.replace(/^\/+/, "");
+      return { ...entered, prefix: `${prefix}/`.startsWith(own) ? prefix : own + prefix };
+    }
+  }
 }

@@ -2,7 +2,6 @@
  * The continuous backup of one database: what its owner asks of it (`run`), and the work that the object's alarm does for it
  * (`tasks`). Commits are never slowed or failed by it; what a destination does not take waits in the log, visible, up to a bound.
  */
-import { assert } from "../../core/assert.ts";
 import type { BackupAnswer, BackupCommand, BackupInfo, VerificationInterval } from "../../contracts/backup-commands.ts";
 import type { BackupCredentials } from "../../contracts/backup-destinations.ts";
 import type { Clock, UnixMs } from "../../core/clock.ts";
@@ -15,7 +14,7 @@ import type { Timers } from "../../core/timers.ts";
 import type { Version } from "../../core/versionstamp.ts";
 import { backlogTask } from "./backlog-task.ts";
 import { ConfigurationTable } from "./configuration.ts";
-import { divide, sealCredentials } from "../credentials.ts";
+import { divide, join, sealCredentials, withCredentials } from "../credentials.ts";
 import { DestinationTasks } from "./destination-tasks.ts";
 import { checkTimes, earlierGenerations } from "./enabling.ts";
 import { Exporter } from "./exporter.ts";
@@ -225,11 +224,8 @@ export class Backup {
     const { databaseId, destination } = configuration;
     const opened = await this.#destination.credentials(configuration);
     if (!opened.ok) return opened;
-    const { credentials } = opened;
     const manifest = this.#manifests.current(configuration);
-    if (destination.kind === "r2") return { ok: true, databaseId, destination, manifest };
-    assert(credentials !== null, "credentials for a destination that needs them");
-    return { ok: true, databaseId, destination: { ...destination, ...credentials }, manifest };
+    return { ok: true, databaseId, destination: join(destination, opened.credentials), manifest };
   }
 
   hasShipped(version: Version): boolean {
@@ -386,8 +382,8 @@ export class Backup {
   async #rotate(credentials: BackupCredentials): Promise<BackupAnswer> {
     const before = this.#configurations.get();
     if (before === null) return noBackup();
-    if (before.destination.kind !== "s3") return failure("invalid", "This backup's destination has no credentials.");
-    const destination = { ...before.destination, accessKeyId: credentials.accessKeyId };
+    const destination = withCredentials(before.destination, credentials);
+    if (destination === null) return failure("invalid", "This backup's destination has no credentials.");
     const secret = await sealCredentials(this.#options.secrets, credentials, before);
     if (typeof secret === "object") return secret ?? noBackup();
     const opened = await this.#destination.probed(destination, credentials, before.databaseId);

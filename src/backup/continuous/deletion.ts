@@ -201,7 +201,10 @@ function stays(theirs: number): string {
 /** For whoever has to delete by hand what is left. */
 function placeOf({ destination, databaseId }: BackupDeletionOrder): string {
   const below = knownPrefix(destination.prefix) + databasePrefix(databaseId);
-  return destination.kind === "r2"
-    ? `the deployment's bucket below ${below}`
-    : `bucket ${destination.bucketName} of ${destination.endpoint} below ${below}`;
+  switch (destination.kind) {
+    case "r2":
+      return `the deployment's bucket below ${below}`;
+    case "s3":
+      return `bucket ${destination.bucketName} of ${destination.endpoint} below ${below}`;
+  }
 }

@@ -197,6 +197,8 @@ describe("/v1 backups", () => {
 
   test.each([
     ["kind", { kind: "gcs" }],
+    ["kind", { kind: "r2" }],
+    ["kind", { kind: "toString" }],
     ["endpoint", { endpoint: "" }],
     ["secretAccessKey", { secretAccessKey: 1 }],
     ["prefix", { prefix: 1 }],

@@ -1,7 +1,11 @@
 /** What /api takes and gives about backups and going back in time. */
 import { z } from "zod";
 import { DEFAULT_BACKUP_TIMES, type BackupInfo } from "../../../contracts/backup-commands.ts";
-import type { BackupCredentials, NewBackupDestination } from "../../../contracts/backup-destinations.ts";
+import type {
+  BackupCredentials,
+  BackupDestination,
+  NewBackupDestination,
+} from "../../../contracts/backup-destinations.ts";
 import {
   MAX_BACKUP_INTERVAL_MS,
   MAX_BACKUP_RETENTION_DAYS,
@@ -9,6 +13,7 @@ import {
   MAX_VERIFICATION_INTERVAL_HOURS,
   MIN_BACKUP_INTERVAL_MS,
 } from "../../../core/limits.ts";
+import { unreachable } from "../../../core/assert.ts";
 import { asSentence } from "../../../core/errors.ts";
 import type { Output } from "../../../contracts/management.ts";
 import type { RestorePointInfo } from "../../../contracts/restore-commands.ts";
@@ -235,7 +240,23 @@ export const points = z.object({
 export const filling = z.object({ database, job });
 
 export function destinationOf(given: z.output<typeof newDestination>): NewBackupDestination {
-  return given.kind === "r2" ? given : { ...given, sessionToken: given.sessionToken ?? null };
+  switch (given.kind) {
+    case "r2":
+      return given;
+    case "s3":
+      return { ...given, sessionToken: given.sessionToken ?? null };
+  }
+}
+
+function destinationJson(destination: BackupDestination) {
+  switch (destination.kind) {
+    case "r2":
+      return destination;
+    case "s3":
+      return { addressing: "path", ...destination };
+    default:
+      return unreachable(destination);
+  }
 }
 
 export function credentialsOf(given: z.output<typeof newCredentials>): BackupCredentials {
@@ -258,7 +279,7 @@ export function backupJson(backupInfo: BackupInfo) {
   const { createdAt, lastObject, lastError, verification: verified, generations, ...info } = backupInfo;
   return {
     ...info,
-    destination: info.destination.kind === "s3" ? { addressing: "path", ...info.destination } : info.destination,
+    destination: destinationJson(info.destination),
     status: shownStatus(info.status),
     createdAt: timeText(createdAt),
     lastObject: lastObject === null ? null : { ...lastObject, storedAt: timeText(lastObject.storedAt) },

@@ -42,13 +42,29 @@ export function descriptionOf(body: unknown): { readonly description: string | n
   return { description };
 }
 
+type Members = Readonly<Record<string, unknown>>;
+type Kind = NewBackupDestination["kind"];
+
+/** null: Subhosting's API, which this is, does not know the kind; /api does. */
+const destinationReaders: Readonly<Record<Kind, ((members: Members) => NewBackupDestination | Failure) | null>> = {
+  s3: s3Destination,
+  r2: null,
+};
+
+const isKind = (kind: unknown): kind is Kind => typeof kind === "string" && Object.hasOwn(destinationReaders, kind);
+
 /** Of a body that asks for a backup. What the members say is judged where the destination is. */
 export function destinationOf(body: unknown): NewBackupDestination | Failure {
   if (!isObject(body)) return failure("invalid", "The body must be a JSON object.");
-  const { kind, endpoint, bucketName, bucketRegion, accessKeyId, secretAccessKey, prefix, ...others } = body;
+  const { kind, ...members } = body;
+  const read = isKind(kind) ? destinationReaders[kind] : null;
+  return read === null ? failure("invalid", 'kind must be "s3".') : read(members);
+}
+
+function s3Destination(members: Members): NewBackupDestination | Failure {
+  const { endpoint, bucketName, bucketRegion, accessKeyId, secretAccessKey, prefix, ...others } = members;
   const [unknown] = Object.keys(others);
   if (unknown !== undefined) return unknownMember(unknown);
-  if (kind !== "s3") return failure("invalid", 'kind must be "s3".');
   if (prefix !== undefined && prefix !== null && typeof prefix !== "string")
     return failure("invalid", "prefix must be a string.");
   const texts = { endpoint, bucketName, bucketRegion, accessKeyId, secretAccessKey };
@@ -57,7 +73,7 @@ export function destinationOf(body: unknown): NewBackupDestination | Failure {
       return failure("invalid", `${name} must be a string that is not empty.`);
   }
   return {
-    kind,
+    kind: "s3",
     endpoint: String(endpoint),
     bucketName: String(bucketName),
     bucketRegion: String(bucketRegion),

@@ -18,9 +18,16 @@ export function databaseJson({ id, organizationId, description, updatedAt, creat
 /** Of one that goes to the deployment's own bucket, which `/api` knows, what says where an S3 bucket is stays out. */
 export function backupJson({ id, destination, status }: BackupInfo) {
   const shown = shownStatus(status);
-  if (destination.kind === "r2") return { id, ...destination, status: shown };
-  const { kind, endpoint, bucketName, bucketRegion, accessKeyId, prefix } = destination;
-  return { id, kind, endpoint, bucketName, bucketRegion, accessKeyId, prefix, status: shown };
+  switch (destination.kind) {
+    case "r2":
+      return { id, ...destination, status: shown };
+    case "s3": {
+      const { kind, endpoint, bucketName, bucketRegion, accessKeyId, prefix } = destination;
+      return { id, kind, endpoint, bucketName, bucketRegion, accessKeyId, prefix, status: shown };
+    }
+    default:
+      return unreachable(destination);
+  }
 }
 
 export function analyticsJson(buckets: readonly UsageBucket[]) {

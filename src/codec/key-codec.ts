@@ -6,6 +6,7 @@
  */
 import { assert } from "../core/assert.ts";
 import { failure, type Failure } from "../core/errors.ts";
+import { MAX_KEY_BIGINT_BYTES } from "../core/limits.ts";
 
 export type KeyPart = Uint8Array | string | bigint | number | boolean;
 export type Key = readonly KeyPart[];
@@ -26,7 +27,6 @@ const ESCAPE = 0xff;
 
 /** The magnitudes of shorter bigints need no length byte: their tag tells it. */
 const MAX_TAGGED_BIGINT_BYTES = 8;
-const MAX_BIGINT_BYTES = 255;
 
 const textEncoder = new TextEncoder();
 const textDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -152,7 +152,7 @@ function encodeBigint(value: bigint): Uint8Array<ArrayBuffer> | string {
   const negative = value < 0n;
   const digits = (negative ? -value : value).toString(16);
   const size = Math.ceil(digits.length / 2);
-  if (size > MAX_BIGINT_BYTES) return `is a bigint of ${size} bytes; at most ${MAX_BIGINT_BYTES} are possible`;
+  if (size > MAX_KEY_BIGINT_BYTES) return `is a bigint of ${size} bytes; at most ${MAX_KEY_BIGINT_BYTES} are possible`;
   const header = size <= MAX_TAGGED_BIGINT_BYTES ? 1 : 2;
   const encoded = new Uint8Array(header + size);
   const inverted = negative ? 0xff : 0;

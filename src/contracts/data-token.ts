@@ -16,6 +16,7 @@ import { concatBytes, fromHex, toHex } from "../core/bytes.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { equalInConstantTime } from "../core/digest.ts";
 import { failure, type Failure } from "../core/errors.ts";
+import { MAX_DATA_TOKEN_LENGTH } from "../core/limits.ts";
 import type { DataToken } from "./authority.ts";
 import { DerivedKeys } from "./derived-keys.ts";
 import type { Grant } from "./grant.ts";
@@ -33,9 +34,6 @@ export const GRACE_MS = 10 * 60 * 1000;
 
 /** Verified tokens that are kept: a few megabytes, and more clients than one isolate serves in an hour. */
 export const MAX_KEPT_TOKENS = 10_000;
-
-/** Longer than any that is minted; bounds what a made-up one costs. */
-export const MAX_DATA_TOKEN_LENGTH = 1200;
 
 const FORM = /^[\w-]{40,}$/;
 const HEAD_BYTES = 14;

@@ -1,4 +1,7 @@
-/** Every limit of the database, each with its reason. docs/limits.md lists them for users; tests hold both sides of each. */
+/**
+ * What is refused, cut or given up for its size, its number or its time, each limit with its reason. docs/limits.md lists them for users;
+ * tests hold both sides of each. Constants of one file's own workings (the size of a page, how often something is looked at) stand in that file.
+ */
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -9,6 +12,9 @@ export const MAX_KEY_BYTES = 2048;
 /** A read's bound may be a whole key and one byte more: the bound just after the longest key. */
 export const MAX_RANGE_BOUND_BYTES = MAX_KEY_BYTES + 1;
 
+/** Of a bigint in a key: the encoding has one byte for this length. */
+export const MAX_KEY_BIGINT_BYTES = 255;
+
 /** A row holds at most 2 MB on the platform, and a log row carries key and value together. */
 export const MAX_VALUE_BYTES = 1 * MIB;
 
@@ -17,6 +23,18 @@ export const MAX_ATOMIC_WRITE_BYTES = 8 * MIB;
 
 /** A V8 value that takes part in a sum, and the sum: adding two bigints of this size takes microseconds, of 1 MiB milliseconds. */
 export const MAX_SUM_BYTES = 4 * KIB;
+
+/** Of a V8 value that is read or written: either recurses, at up to 600 bytes of stack a level. V8 itself writes 3,000 levels. */
+export const MAX_VALUE_DEPTH = 500;
+
+/** Of a V8 value that is read: an error takes two bytes there and hundreds in memory. */
+export const MAX_VALUE_ERRORS = 10_000;
+
+/** Of a V8 value that is read: each resizable buffer takes a page and a mapping of its own, however short it is. */
+export const MAX_VALUE_RESIZABLE_BUFFERS = 100;
+
+/** Address space, not memory, that the resizable buffers of one value may reserve together. */
+export const MAX_VALUE_RESERVED_BYTES = 2 ** 36;
 
 /** Deno's client sends at most 100. */
 export const MAX_CHECKS = 100;
@@ -175,6 +193,15 @@ export const MAX_DESTINATION_URL_CHARACTERS = 500;
  * a range of 8 MiB and one commit more: 8 MiB of keys and values, whose sums may come to 4 KiB each, and their framing.
  */
 export const MAX_DESTINATION_READ_BYTES = 24 * MIB;
+
+/** An S3 store has so long for an answer without a body: a request that took longer is tried again. */
+export const DESTINATION_ANSWER_MS = 15_000;
+
+/** A body, sent or received, adds the time that it takes at this rate: 2 Mbit/s. */
+export const MIN_DESTINATION_BYTES_PER_SECOND = 256_000;
+
+/** A call of the R2 bucket that is bound to the Worker tells nothing of its progress: one deadline for all, with room for the largest object. */
+export const BUCKET_CALL_MS = 60_000;
 
 /** A page of 1,000 keys at S3's longest, with its XML, is less. */
 export const MAX_DESTINATION_LIST_ANSWER_BYTES = 4 * MIB;
@@ -343,6 +370,9 @@ export const MAX_DELIVERIES_AT_ONCE = 4;
 /** How long a webhook's endpoint has to answer: Standard Webhooks recommends 15 to 30 seconds. */
 export const WEBHOOK_ANSWER_MS = 15_000;
 
+/** A data token: longer than any that is minted. It bounds what a made-up one costs. */
+export const MAX_DATA_TOKEN_LENGTH = 1200;
+
 /** Databases that one token lists: they are compared one by one at every use of it. */
 export const MAX_DATABASES_OF_TOKEN = 100;
 
@@ -381,6 +411,12 @@ export const MAX_CLIENT_CONNECTIONS = 20_000;
 
 /** Requests and HTTP/2 streams under way at the front, answered ones that were not taken yet among them: some 10 KB each. */
 export const MAX_CLIENT_REQUESTS = 20_000;
+
+/** Streams of one HTTP/2 connection at the same time, its watches among them. */
+export const MAX_STREAMS_OF_CONNECTION = 1000;
+
+/** The first line and the headers of an HTTP/1.1 request: ten times the longest token, and room for what proxies add. */
+export const MAX_REQUEST_HEAD_BYTES = 16 * KIB;
 
 /** Requests of one HTTP/1.1 connection that wait for the answers before theirs. Hardly a client sends a second one. */
 export const MAX_PIPELINED_REQUESTS = 32;

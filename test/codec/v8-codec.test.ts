@@ -4,7 +4,7 @@ import { toHex } from "../../src/core/bytes.ts";
 import type { Failure } from "../../src/core/errors.ts";
 import { decodeV8, encodeV8 } from "../../src/codec/v8/codec.ts";
 import { decoded, encoded } from "./v8-ours.ts";
-import { MAX_DEPTH } from "../../src/codec/v8/format.ts";
+import { MAX_VALUE_DEPTH } from "../../src/core/limits.ts";
 import { difference } from "./v8-difference.ts";
 import { build, graph } from "./v8-graphs.ts";
 import { v8Deserialize, v8Serialize } from "./v8-oracle.ts";
@@ -196,16 +196,16 @@ describe("depth", () => {
   test.each(Object.keys(open))("of %s is bounded (V12)", (kind) => {
     const nested = (depth: number): Uint8Array =>
       fromHex(`ff0f${open[kind]?.repeat(depth)}30${close[kind]?.repeat(depth)}`);
-    const deepest = decodeV8(nested(MAX_DEPTH));
+    const deepest = decodeV8(nested(MAX_VALUE_DEPTH));
     expect(deepest.ok).toBe(true);
-    expect(refusal(decodeV8(nested(MAX_DEPTH + 1)))).toMatchObject({ code: "limit" });
+    expect(refusal(decodeV8(nested(MAX_VALUE_DEPTH + 1)))).toMatchObject({ code: "limit" });
     expect(refusal(decodeV8(nested(200_000)))).toMatchObject({ code: "limit" });
     expect(toHex(encoded(deepest.ok && deepest.value))).toContain(open[kind]?.slice(0, 2));
     expect(refusal(encodeV8([deepest.ok && deepest.value]))).toMatchObject({ code: "limit" });
   });
 
   test("does not add up among siblings", () => {
-    const value = Array.from({ length: 5 * MAX_DEPTH }, () => ({ a: [new Map([[1, new Set()]])] }));
+    const value = Array.from({ length: 5 * MAX_VALUE_DEPTH }, () => ({ a: [new Map([[1, new Set()]])] }));
     expect(difference(decoded(encoded(value)), value)).toBeUndefined();
   });
 

@@ -1,7 +1,9 @@
 /** docs/limits.md, held against src/core/limits.ts and against the errors that the code gives. */
 import { expect, test } from "vitest";
 import { decodeAtomicWrite, decodeSnapshotRead, decodeWatch } from "../../src/codec/datapath.ts";
-import { toHex } from "../../src/core/bytes.ts";
+import { fromHex, toHex } from "../../src/core/bytes.ts";
+import { encodeKey } from "../../src/codec/key-codec.ts";
+import { decodeV8 } from "../../src/codec/v8/codec.ts";
 import { encodeAtomicWrite, encodeSnapshotRead, encodeWatch } from "../../src/codec/datapath-requests.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
 import { type Failure, isFailure } from "../../src/core/errors.ts";
@@ -76,9 +78,13 @@ const checked = (answer: unknown): Outcome => (isFailure(answer) ? answer : { ok
 
 type Outcome = { readonly ok: true } | Failure | Uint8Array;
 
+/** A V8 value of version 15, in hexadecimal digits without its header. */
+const decoded = (hex: string) => checked(decodeV8(fromHex(`ff0f${hex}`)));
+
 /** Just past each limit, by its constant. */
 const past: Readonly<Record<string, () => Outcome | Promise<Outcome>>> = {
   MAX_KEY_BYTES: () => set({ key: keyOf(limits.MAX_KEY_BYTES + 1) }),
+  MAX_KEY_BIGINT_BYTES: () => encodeKey([1n << (8n * BigInt(limits.MAX_KEY_BIGINT_BYTES))]),
   MAX_VALUE_BYTES: () => set({ value: new Uint8Array(limits.MAX_VALUE_BYTES + 1) }),
   MAX_ATOMIC_WRITE_BYTES: () => {
     const eighth = { ...mutation, value: new Uint8Array(limits.MAX_ATOMIC_WRITE_BYTES / 8 - key.length) };
@@ -117,6 +123,13 @@ const past: Readonly<Record<string, () => Outcome | Promise<Outcome>>> = {
     const value = "9".repeat(limits.MAX_NOTATION_BIGINT_DIGITS + 1);
     return storedOfJson({ type: "bigint", value }, "value", { plain: false });
   },
+  MAX_VALUE_DEPTH: () => {
+    let value: unknown = 1;
+    for (let depth = 0; depth <= limits.MAX_VALUE_DEPTH; depth++) value = [value];
+    return storedOfJson(value, "value", { plain: true });
+  },
+  MAX_VALUE_ERRORS: () => decoded(`41914e${"722e".repeat(limits.MAX_VALUE_ERRORS + 1)}2400914e`),
+  MAX_VALUE_RESIZABLE_BUFFERS: () => decoded(`4165${"7e0001".repeat(limits.MAX_VALUE_RESIZABLE_BUFFERS + 1)}240065`),
   MAX_KEYS_IF_UNDELIVERED: () => send({ keysIfUndelivered: times(limits.MAX_KEYS_IF_UNDELIVERED + 1, key) }),
 };
 
@@ -124,6 +137,15 @@ test.each(Object.entries(past))("passing %s is the error that the page shows", a
   const outcome = await attempt();
   expect(outcome).toMatchObject({ ok: false });
   expect(rows.get(name)?.[3]).toBe(`\`${"message" in outcome ? outcome.message : ""}\``);
+});
+
+test("every error on the page is a whole sentence, or breaks off", () => {
+  const errors = [...rows.values()].flatMap(
+    (cells) => (cells.length === 5 ? (cells[3] ?? "").match(/`[^`]+`/g) : []) ?? [],
+  );
+  const sentences = errors.filter((error) => error.includes(" "));
+  expect(sentences.length).toBeGreaterThan(50);
+  for (const sentence of sentences) expect(sentence).toMatch(/[.…]`$/);
 });
 
 test("the largest read and the largest watch that are valid fit into their bodies", () => {

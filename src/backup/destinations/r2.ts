@@ -4,7 +4,7 @@
  */
 import { assert } from "../../core/assert.ts";
 import { asUnixMs } from "../../core/clock.ts";
-import { MAX_DESTINATION_READ_BYTES } from "../../core/limits.ts";
+import { BUCKET_CALL_MS, MAX_DESTINATION_READ_BYTES } from "../../core/limits.ts";
 import { withDeadline } from "../../core/timers.ts";
 import {
   assertRange,
@@ -27,9 +27,6 @@ import {
 import { assertNamePrefix, assertObjectName } from "./object-name.ts";
 import { alreadyCompleted, alreadyWritten } from "./repeats.ts";
 import { RETRY_POLICY, lateFailure, type RetryPolicy, type Timing, withRetries } from "./retry.ts";
-
-/** The binding tells nothing of its progress: one deadline for all, with room for the largest part. */
-const CALL_DEADLINE_MS = 60_000;
 
 /** developers.cloudflare.com/r2/api/error-codes; what is not here is "retry", for the binding itself cannot be misconfigured. */
 const classOfNumber = new Map<number, DestinationFailureClass>([
@@ -210,9 +207,7 @@ export class R2Destination implements Destination {
       }
     };
     return withRetries<T, DestinationFailure>(this.#timing, this.#policy, () =>
-      withDeadline<T | DestinationFailure>(this.#timing, CALL_DEADLINE_MS, attempt, () =>
-        lateFailure(CALL_DEADLINE_MS),
-      ),
+      withDeadline<T | DestinationFailure>(this.#timing, BUCKET_CALL_MS, attempt, () => lateFailure(BUCKET_CALL_MS)),
     );
   }
 }

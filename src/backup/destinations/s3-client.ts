@@ -4,7 +4,11 @@
  */
 import { AwsV4Signer } from "aws4fetch";
 import { toBase64, toHex, unshared } from "../../core/bytes.ts";
-import { MAX_DESTINATION_ERROR_ANSWER_BYTES } from "../../core/limits.ts";
+import {
+  DESTINATION_ANSWER_MS,
+  MAX_DESTINATION_ERROR_ANSWER_BYTES,
+  MIN_DESTINATION_BYTES_PER_SECOND,
+} from "../../core/limits.ts";
 import { withDeadline } from "../../core/timers.ts";
 import { Unreachable } from "../../core/unreachable.ts";
 import { encodeKeyPath, encodeStrictly } from "./object-name.ts";
@@ -16,10 +20,6 @@ import type { S3Settings } from "./s3-settings.ts";
 
 /** The only way out: `fetch` of the outbound service, which decides what may be reached. */
 export type OutboundFetch = (url: string, init: RequestInit) => Promise<Response>;
-
-/** An answer without a body is due after this; a body, sent or received, adds what it takes at a slow 256 KiB a second. */
-const ANSWER_DEADLINE_MS = 15_000;
-const SLOW_BYTES_PER_MS = 256;
 
 /** S3 tolerates 15 minutes between the clocks; a Date that is nearer is no reason to mistrust ours. */
 const NOTABLE_SKEW_MS = 300_000;
@@ -160,7 +160,7 @@ export class S3Client {
 
   /** `undefined` from the work is passed on; a throw is the network's. */
   #inTime<T>(bytes: number, work: (signal: AbortSignal) => Promise<T>): Promise<T | S3Failure> {
-    const ms = ANSWER_DEADLINE_MS + Math.ceil(bytes / SLOW_BYTES_PER_MS);
+    const ms = DESTINATION_ANSWER_MS + Math.ceil((bytes / MIN_DESTINATION_BYTES_PER_SECOND) * 1000);
     return withDeadline<T | S3Failure>(
       this.#timing,
       ms,

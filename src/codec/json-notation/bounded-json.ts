@@ -3,11 +3,10 @@
  * objects or of nested arrays. So the brackets are counted before it is called.
  */
 import { failure, type Failure } from "../../core/errors.ts";
-import { MAX_JSON_CONTAINERS } from "../../core/limits.ts";
-import { MAX_DEPTH } from "../v8/format.ts";
+import { MAX_JSON_CONTAINERS, MAX_VALUE_DEPTH } from "../../core/limits.ts";
 
 /** A level of a value has at most three of JSON, that of a Map: `{"value":[[key, value]]}`. And a few for what is around it. */
-const MAX_JSON_DEPTH = 3 * MAX_DEPTH + 20;
+const MAX_JSON_DEPTH = 3 * MAX_VALUE_DEPTH + 20;
 
 /** `what` begins the sentence of a failure: "The line", "The body of the request". */
 export function parseJson(text: string, what: string): { readonly ok: true; readonly json: unknown } | Failure {

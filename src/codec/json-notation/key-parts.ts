@@ -6,7 +6,7 @@ import { assert } from "../../core/assert.ts";
 import { concatBytes } from "../../core/bytes.ts";
 import { failure, type Failure } from "../../core/errors.ts";
 import { decodeKey, encodeKey, type KeyPart } from "../key-codec.ts";
-import { MAX_KEY_BYTES } from "../../core/limits.ts";
+import { MAX_KEY_BIGINT_BYTES, MAX_KEY_BYTES } from "../../core/limits.ts";
 import type { Refusal } from "../v8/refusal.ts";
 
 export const NEGATIVE_NAN = Symbol("-NaN");
@@ -39,7 +39,7 @@ export function encodedPart(part: Part, refuse: (text: string) => Refusal): Uint
     throw refuse("holds half of a surrogate pair, which a key cannot hold.");
   const encoded = encodeKey([part]);
   // Of these types only a bigint can be refused.
-  if (!encoded.ok) throw refuse("is a bigint of more than 255 bytes, which a key cannot hold.");
+  if (!encoded.ok) throw refuse(`is a bigint of more than ${MAX_KEY_BIGINT_BYTES} bytes, which a key cannot hold.`);
   return encoded.bytes;
 }
 

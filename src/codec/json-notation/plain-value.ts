@@ -1,5 +1,5 @@
 /** Values as plain JSON, where JSON can say them. */
-import { MAX_DEPTH } from "../v8/format.ts";
+import { MAX_VALUE_DEPTH } from "../../core/limits.ts";
 import { isNotation } from "./types.ts";
 
 /**
@@ -34,7 +34,7 @@ class PlainCheck {
       case "boolean":
         return true;
       case "object":
-        return value === null || (depth < MAX_DEPTH && this.#admitsMembers(value, depth + 1));
+        return value === null || (depth < MAX_VALUE_DEPTH && this.#admitsMembers(value, depth + 1));
       default:
         return false;
     }

@@ -3,7 +3,7 @@
  * the notation does not know are ignored, as the ecosystem's readers ignore ours.
  */
 import { hide, newError } from "../v8/errors.ts";
-import { MAX_DEPTH, MAX_ERRORS } from "../v8/format.ts";
+import { MAX_VALUE_DEPTH, MAX_VALUE_ERRORS } from "../../core/limits.ts";
 import { described, type Place } from "./place.ts";
 import { readBigint, readBoolean, readBytes, readNumber, readString } from "./scalars.ts";
 import { msOfTime } from "./time-text.ts";
@@ -85,8 +85,12 @@ export class ValueReader {
 
   /** What holds other values, inside of its member `value`. */
   #inside<T>(contents: () => T): T {
-    if (++this.#depth > MAX_DEPTH)
-      throw this.#place.refusal(`is nested deeper than ${MAX_DEPTH} levels, which is the limit.`, undefined, "limit");
+    if (++this.#depth > MAX_VALUE_DEPTH)
+      throw this.#place.refusal(
+        `is nested deeper than ${MAX_VALUE_DEPTH} levels, which is the limit.`,
+        undefined,
+        "limit",
+      );
     this.#place.enter("value");
     const read = contents();
     this.#place.leave();
@@ -183,8 +187,12 @@ export class ValueReader {
     const { value } = json;
     if (!isObject(value))
       throw this.#place.refusal(`is ${described(value)}; it must be an object like {"message":"…","stack":"…"}.`);
-    if (++this.#errors > MAX_ERRORS)
-      throw this.#place.refusal(`is one of more than ${MAX_ERRORS} errors, which is the limit.`, undefined, "limit");
+    if (++this.#errors > MAX_VALUE_ERRORS)
+      throw this.#place.refusal(
+        `is one of more than ${MAX_VALUE_ERRORS} errors, which is the limit.`,
+        undefined,
+        "limit",
+      );
     const error = newError(constructor);
     // A new error may have a stack of its own.
     hide(error, "stack", undefined);

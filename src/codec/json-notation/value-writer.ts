@@ -9,7 +9,8 @@
  *   with properties, a bigint of too many digits;
  * - or so much that the text would pass its limit, for example an array with a million holes.
  */
-import { elementIndex, MAX_DEPTH } from "../v8/format.ts";
+import { MAX_VALUE_DEPTH } from "../../core/limits.ts";
+import { elementIndex } from "../v8/format.ts";
 import { base64UrlLength, toBase64Url } from "../base64url.ts";
 import { isWritable, jsonTextOfNumber, quoted } from "./scalars.ts";
 import { errorsByName, viewsByName } from "./types.ts";
@@ -70,7 +71,7 @@ export class ValueWriter {
     if (this.#placed.has(object)) return false;
     this.#placed.add(object);
     // Leaves are counted too: so deep the codec of V8 values writes nothing.
-    if (++this.#depth > MAX_DEPTH) return false;
+    if (++this.#depth > MAX_VALUE_DEPTH) return false;
     const written = this.#contents(object);
     this.#depth--;
     return written;
@@ -147,7 +148,7 @@ export class ValueWriter {
   }
 
   #date(date: Date): boolean {
-    if (this.#placed.has(date) || this.#depth >= MAX_DEPTH || Number.isNaN(date.getTime())) return false;
+    if (this.#placed.has(date) || this.#depth >= MAX_VALUE_DEPTH || Number.isNaN(date.getTime())) return false;
     this.#dates.add(date);
     return this.#append(`{"type":"Date","value":"${date.toISOString()}"}`);
   }

@@ -130,18 +130,6 @@ export const viewClasses: readonly ViewClass[] = [
   { tag: 0x3f, constructor: DataView, elementSize: 1 }, // ?
 ];
 
-/** Reader and writer recurse, at up to 600 bytes of stack a level, and so does what is done with values. V8 itself writes 3,000. */
-export const MAX_DEPTH = 500;
-
-/** Each resizable buffer takes a page and a mapping of its own, however short it is. */
-export const MAX_RESIZABLE_BUFFERS = 100;
-
-/** An error takes two bytes here and hundreds in memory. */
-export const MAX_ERRORS = 10_000;
-
-/** Address space, not memory, that the resizable buffers of one value may reserve together. */
-export const MAX_RESERVED_BYTES = 2 ** 36;
-
 /** The index of an element, or undefined for the name of another property. */
 export function elementIndex(key: string): number | undefined {
   const first = key.charCodeAt(0);

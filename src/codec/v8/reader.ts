@@ -4,16 +4,12 @@
  * input: nothing is allocated for a length that was only announced.
  */
 import {
-  DENO_HOST_OBJECT,
-  elementIndex,
-  ErrorTag,
-  errorClasses,
-  MAX_DEPTH,
-  MAX_ERRORS,
-  MAX_RESERVED_BYTES,
-  MAX_RESIZABLE_BUFFERS,
-  NEWEST_VERSION,
-} from "./format.ts";
+  MAX_VALUE_DEPTH,
+  MAX_VALUE_ERRORS,
+  MAX_VALUE_RESERVED_BYTES,
+  MAX_VALUE_RESIZABLE_BUFFERS,
+} from "../../core/limits.ts";
+import { DENO_HOST_OBJECT, elementIndex, ErrorTag, errorClasses, NEWEST_VERSION } from "./format.ts";
 import { OLDEST_VERSION, refusedTags, regExpFlags, Tag, viewClasses, ViewFlag } from "./format.ts";
 import { Cursor } from "./cursor.ts";
 import { hide, newError } from "./errors.ts";
@@ -164,7 +160,8 @@ export class V8Reader {
   }
 
   #descend(): void {
-    if (++this.#depth > MAX_DEPTH) throw new Refusal("limit", `the V8 value is nested deeper than ${MAX_DEPTH} levels`);
+    if (++this.#depth > MAX_VALUE_DEPTH)
+      throw new Refusal("limit", `the V8 value is nested deeper than ${MAX_VALUE_DEPTH} levels`);
   }
 
   #leave<T extends object>(container: T): T {
@@ -340,7 +337,8 @@ export class V8Reader {
   }
 
   #error(): object {
-    if (++this.#errors > MAX_ERRORS) throw new Refusal("limit", `the V8 value holds more than ${MAX_ERRORS} errors`);
+    if (++this.#errors > MAX_VALUE_ERRORS)
+      throw new Refusal("limit", `the V8 value holds more than ${MAX_VALUE_ERRORS} errors`);
     const id = this.#reserve();
     let tag = this.#cursor.varint8();
     const known = errorClasses.find((each) => each.tag === tag);
@@ -381,10 +379,10 @@ export class V8Reader {
     }
     this.#resizableBuffers++;
     this.#reservedBytes += maxByteLength;
-    if (this.#resizableBuffers > MAX_RESIZABLE_BUFFERS || this.#reservedBytes > MAX_RESERVED_BYTES) {
+    if (this.#resizableBuffers > MAX_VALUE_RESIZABLE_BUFFERS || this.#reservedBytes > MAX_VALUE_RESERVED_BYTES) {
       throw new Refusal(
         "limit",
-        `the V8 value holds more than ${MAX_RESIZABLE_BUFFERS} resizable ArrayBuffers, or they may grow to more than ${MAX_RESERVED_BYTES} bytes`,
+        `the V8 value holds more than ${MAX_VALUE_RESIZABLE_BUFFERS} resizable ArrayBuffers, or they may grow to more than ${MAX_VALUE_RESERVED_BYTES} bytes`,
       );
     }
     const buffer = resizableBuffer(length, maxByteLength);

@@ -2,11 +2,11 @@
  * Writes what V8's ValueSerializer writes for the same value, version 15. Two differences, both of form: an array is written
  * sparse when it has holes (V8: when it ever may have had one), and a string with one byte a unit when its units allow it.
  */
+import { MAX_VALUE_DEPTH } from "../../core/limits.ts";
 import {
   elementIndex,
   ErrorTag,
   errorClasses,
-  MAX_DEPTH,
   regExpFlags,
   Tag,
   viewClasses,
@@ -90,8 +90,8 @@ export class V8Writer {
       return this.#view(object, buffer);
     }
     this.#number(object);
-    if (++this.#depth > MAX_DEPTH)
-      throw new Refusal("limit", `a value nested deeper than ${MAX_DEPTH} levels cannot be stored`);
+    if (++this.#depth > MAX_VALUE_DEPTH)
+      throw new Refusal("limit", `a value nested deeper than ${MAX_VALUE_DEPTH} levels cannot be stored`);
     this.#contents(object);
     this.#depth--;
   }

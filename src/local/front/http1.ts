@@ -5,7 +5,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { MAX_LINGER_PAUSE_MS, MAX_PIPELINED_REQUESTS } from "../../core/limits.ts";
+import { MAX_LINGER_PAUSE_MS, MAX_PIPELINED_REQUESTS, MAX_REQUEST_HEAD_BYTES } from "../../core/limits.ts";
 import type { ClientConnection } from "./client-connections.ts";
 import { Exchange, type Client, type ExchangeParts } from "./exchange.ts";
 import { Guard, type ReportBug } from "./guard.ts";
@@ -21,8 +21,6 @@ import {
 import { ofTheConnection, type BodyKind, type HeaderPairs } from "./server-connection.ts";
 import { UpgradeClient } from "./upgrade.ts";
 
-const MAX_HEAD_BYTES = 16 * 1024;
-
 export class Http1Side {
   readonly #parts: ExchangeParts;
   readonly #server: Server;
@@ -31,7 +29,7 @@ export class Http1Side {
   constructor(parts: ExchangeParts, report: ReportBug) {
     this.#parts = parts;
     this.#server = createServer({
-      maxHeaderSize: MAX_HEAD_BYTES,
+      maxHeaderSize: MAX_REQUEST_HEAD_BYTES,
       // The front has its own (client-connections.ts, exchange.ts), which know what is slow and what stands still.
       headersTimeout: 0,
       requestTimeout: 0,

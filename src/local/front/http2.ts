@@ -7,12 +7,10 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from "node:http2";
+import { MAX_STREAMS_OF_CONNECTION } from "../../core/limits.ts";
 import type { ClientConnection } from "./client-connections.ts";
 import { Exchange, type Client, type ExchangeParts } from "./exchange.ts";
 import { ofTheConnection, type BodyKind, type HeaderPairs } from "./server-connection.ts";
-
-/** One client's streams at the same time, its watches among them. */
-const MAX_STREAMS = 1000;
 
 /** Uploads need not wait for a window update every 64 KiB. */
 const WINDOW_BYTES = 1024 * 1024;
@@ -39,7 +37,7 @@ export class Http2Side {
     const { socket, guard } = connection;
     const session = performServerHandshake(socket, {
       maxSessionMemory: MAX_SESSION_MEMORY,
-      settings: { maxConcurrentStreams: MAX_STREAMS, initialWindowSize: WINDOW_BYTES },
+      settings: { maxConcurrentStreams: MAX_STREAMS_OF_CONNECTION, initialWindowSize: WINDOW_BYTES },
     });
     // A setting says nothing of the connection's own window, which would stay at 64 KiB.
     session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);

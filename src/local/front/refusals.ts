@@ -1,4 +1,5 @@
 /** What the front answers by itself, over either protocol. */
+import { MAX_REQUEST_HEAD_BYTES } from "../../core/limits.ts";
 
 export interface Refusal {
   readonly status: number;
@@ -60,7 +61,7 @@ export const largeHeadRefusal: Refusal = {
   status: 431,
   reason: "Request Header Fields Too Large",
   headers: TEXT,
-  sentence: "The headers of the request are too large; at most 16 KiB are allowed.\n",
+  sentence: `The headers of the request are too large; at most ${MAX_REQUEST_HEAD_BYTES / 1024} KiB are allowed.\n`,
 };
 
 export const codingRefusal: Refusal = {

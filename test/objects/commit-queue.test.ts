@@ -80,6 +80,16 @@ test("writes past what may wait are refused until the disk has caught up (W31)",
   expect((await Promise.all(applied)).every(({ ok }) => ok)).toBe(true);
 });
 
+test("a write larger than all that may wait waits alone, and the next one is refused (W31)", async () => {
+  const disk = new SlowDisk();
+  const first = disk.submit(1);
+  const large = disk.submit(MAX_WAITING_WRITE_BYTES + 1);
+  expect(await disk.submit(0)).toMatchObject({ code: "unavailable" });
+  await disk.flush();
+  await disk.flush();
+  expect([await first, await large]).toMatchObject([{ ok: true }, { ok: true }]);
+});
+
 test("when applying a group throws, its writes are answered, and the next ones go on (W30)", async () => {
   const disk = new SlowDisk();
   const first = disk.submit(1);

@@ -2,7 +2,7 @@
  * Each mutant is put into a copy of the tree and the tests run until one fails: first the test files that import the mutated file, and
  * of these the quickest first. A mutant may make a test endless, so each test file has a deadline, measured by what it takes unchanged.
  */
-import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { mutated, type Mutant } from "./mutants.ts";
 import { TestProcess, type Outcome } from "./test-process.ts";
@@ -24,7 +24,8 @@ interface TestFile {
   readonly ms: number;
 }
 
-const COPIED = ["src", "test", "package.json", "tsconfig.json", "vitest.config.ts", "wrangler.toml"];
+/** In the root: what is large and is no source. */
+const NOT_COPIED = new Set([".cairn", ".git", ".wrangler", "dist", "node_modules"]);
 /** A busy machine may take this much longer than it took for the unchanged code. */
 const PATIENCE = 4;
 const LEAST_DEADLINE_MS = 20_000;
@@ -109,7 +110,9 @@ class Tree {
   constructor(root: string, folder: string) {
     this.#folder = folder;
     mkdirSync(folder);
-    for (const name of COPIED) cpSync(join(root, name), join(folder, name), { recursive: true });
+    for (const name of readdirSync(root)) {
+      if (!NOT_COPIED.has(name)) cpSync(join(root, name), join(folder, name), { recursive: true });
+    }
     symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
     this.#tests = new TestProcess(folder);
   }

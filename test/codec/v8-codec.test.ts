@@ -240,6 +240,12 @@ describe("writing", () => {
     for (const view of outside) expect(refusal(encodeV8(view))).toMatchObject({ code: "unsupported" });
   });
 
+  test("refuses a buffer that may grow past 32 bits, and takes one that may grow just to there", () => {
+    const [least, most] = [2 ** 32, 2 ** 32 - 1].map((maxByteLength) => new ArrayBuffer(1, { maxByteLength }));
+    expect(refusal(encodeV8(least))).toMatchObject({ code: "unsupported" });
+    expect(difference(decoded(encoded(most)), most)).toBeUndefined();
+  });
+
   test("returns a failure when a getter throws, or an object is not what it seems", () => {
     const thrower = {
       get a(): unknown {

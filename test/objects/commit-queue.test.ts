@@ -129,6 +129,7 @@ test("a writer that has long been alone is followed to the disk only now and the
   await disk.flush();
   await Promise.all(others);
   const next = [disk.submit(1), disk.submit(1)];
+  expect(disk.groups.slice(-2), "the second one waits for the first one's flush").toEqual([4, 1]);
   await disk.flush();
   await Promise.all(next);
   expect(disk.groups.slice(-2)).toEqual([1, 1]);

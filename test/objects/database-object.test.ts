@@ -11,7 +11,7 @@ import { watchProtocol } from "../../src/contracts/database.ts";
 import { WatchSockets } from "../../src/objects/watch-sockets.ts";
 import { FakeTimers } from "../support/fake-timers.ts";
 import { passTime } from "../support/moved-date.ts";
-import { commit, everything, newDatabase, read, TestWatch } from "../support/workerd/database-object.ts";
+import { commit, everything, newDatabase, read, type Stub, TestWatch } from "../support/workerd/database-object.ts";
 import { key, MovableClock, numeric, point, prefix, remove, set, text, u64, write } from "../support/workerd/engine.ts";
 
 const a = key("a");
@@ -199,6 +199,24 @@ test("a lost alarm is found and set again when the object starts", async () => {
   await expect
     .poll(() => runInDurableObject(stub, (_i, { storage }) => storage.sql.exec("SELECT k FROM entries").toArray()))
     .toEqual([]);
+});
+
+const requests: [string, (stub: Stub) => Promise<unknown>][] = [
+  ["read", (stub) => read(stub, [point(b)])],
+  ["write", (stub) => commit(stub, write([set(b, text("1"))]))],
+  ["backup command", (stub) => stub.backup({ command: "status" })],
+  ["restore command", (stub) => stub.restore({ command: "jobs" })],
+];
+
+test.each(requests)("an alarm that is lost while the object is awake is set again by a %s", async (_, request) => {
+  const stub = await newDatabase();
+  await commit(stub, write([set(a, text("1"), { expiresAt: Date.now() + 60_000 })]));
+  const alarm = () => runInDurableObject(stub, (_instance, { storage }) => storage.getAlarm());
+  await runInDurableObject(stub, (_instance, { storage }) => storage.deleteAlarm());
+  passTime(70_000);
+  expect(await alarm()).toBeNull();
+  await request(stub);
+  await expect.poll(alarm).not.toBeNull();
 });
 
 test("a watcher gets the state of all its keys, then of all again whenever one has changed (O2)", async () => {

@@ -62,6 +62,8 @@ describe("organizations", () => {
     await send("DELETE", `/api/databases/${databaseId}`, { token });
     expect(await send("DELETE", path, { token })).toMatchObject({ status: 204 });
     expect(await list()).not.toContainEqual(expect.objectContaining({ id: info.id }));
+    const indexed = ok(await context.index().list({ kind: "deployment" }, 100, null));
+    expect(indexed.items, "its row is gone, too").not.toContain(info.id);
     expect(await send("GET", path, { token })).toMatchObject({ status: 401 });
     expect(await send("GET", path, deployment)).toMatchObject({ status: 404 });
   });

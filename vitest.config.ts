@@ -1,13 +1,14 @@
 /**
- * Two projects. `workerd`: what lives in the Workers runtime, tested inside it. `node`: everything else, among it the tests that
- * start whole servers (on ports the system chooses) and talk to them with real clients.
+ * Projects. `workerd`: what lives in the Workers runtime, tested inside it. `directory`: the same, over databases that only note what they
+ * are told. `node`: everything else, among it the tests that start whole servers (on ports the system chooses) and talk to them with real
+ * clients. `unit` and `denokv` are there only for the scripts `test:unit` and `test:denokv`.
  */
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { configDefaults, defineConfig } from "vitest/config";
 import { noteEvents } from "./test/support/noted-events.ts";
 import { CAIRN_ENCRYPTION_KEYS } from "./test/support/deployment-secrets.ts";
 
-/** The folders of test/ that run inside workerd; a folder not named here runs in Node. */
+/** The folders of test/ that run inside workerd (`documents` is planned); a folder not named here runs in Node. */
 const insideWorkerd = ["engine", "documents", "backup", "objects", "doors", "worker"];
 
 /** Those of them that run over the directory's objects, with databases that only note what they are told. */

@@ -26,7 +26,7 @@ const NO_RULES: ReadonlySet<string> = new Set(["R2", "S3", "V8"]);
 const rules = Object.keys(LETTERS).flatMap((path) => rulesOf(readPage(path)));
 const titles = allTitles();
 
-/** The rules that a title holds: its end, as in `(W3)` or `(W3, W12)`. */
+/** The rules that a title holds: its end, as in `(X1)` or `(X1, X2)`. */
 function heldBy(title: string): string[] {
   return / \(([A-Z]\d+(?:, [A-Z]\d+)*)\)$/.exec(title)?.[1]?.split(", ") ?? [];
 }

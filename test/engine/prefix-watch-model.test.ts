@@ -70,7 +70,7 @@ const step = fc.oneof(
       prefix: fc.option(fc.constantFrom(...PREFIXES.slice(1)), { nil: null }),
       keys: fc.uniqueArray(anyKey, { selector: toHex }),
       keep: fc.boolean(),
-      /** Nobody is connected meanwhile. */
+      /** Nobody is connected meanwhile, and then everybody is. */
       away: fc.boolean(),
       thenCrash: fc.boolean(),
     }),
@@ -140,6 +140,7 @@ class History {
         if (planned.away) for (const one of this.#receivers) one.disconnect();
         this.#restore(planned.prefix, planned.keys, planned.keep);
         if (planned.thenCrash) this.#crash();
+        if (planned.away) for (const one of this.#receivers) this.#connect(one);
         break;
       case "log":
       case "no log":

@@ -59,11 +59,14 @@ export class ObjectMode {
     this.#tables = tables;
     this.#clock = clock;
     if (isKeptInMeta(tables)) tables.make("mode");
-    const { mode, asOf, usedAt } = storedMode(tables) ?? { mode: initial, asOf: null, usedAt: asUnixMs(0) };
+    const stored = storedMode(tables);
+    const { mode, asOf, usedAt } = stored ?? { mode: initial, asOf: null, usedAt: asUnixMs(0) };
     this.#mode = mode;
     this.#asOf = asOf;
     this.#usedAt = usedAt;
     this.#notedAt = usedAt;
+    // A copy is idle from its first moment, and not since ever: what is to fill it takes a moment to begin.
+    if (stored === null && initial === "check") this.become(initial);
   }
 
   get mode(): Mode {

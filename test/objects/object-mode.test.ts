@@ -14,14 +14,18 @@ interface Parts {
   readonly clock: MovableClock;
   readonly storage: CountingStorage;
   /** As after a restart. */
-  readonly open: () => ObjectMode;
+  readonly open: (initial?: "open" | "check") => ObjectMode;
 }
 
 async function withObject(work: (parts: Parts) => void | Promise<void>): Promise<void> {
   await withStorage(async (inner) => {
     migrateDatabase(inner);
     const [storage, clock] = [new CountingStorage(inner), new MovableClock()];
-    await work({ storage, clock, open: () => new ObjectMode(new ObjectTables(storage), clock, "open") });
+    await work({
+      storage,
+      clock,
+      open: (initial = "open") => new ObjectMode(new ObjectTables(storage), clock, initial),
+    });
   });
 }
 
@@ -53,6 +57,21 @@ test.each(idle)("an object that is $mode is wiped after $wipedAfter ms without u
     expect(wipes).toBe(1);
   }),
 );
+
+test("a copy that nothing fills yet is wiped a day after it was made, however often it starts anew meanwhile", () =>
+  withObject(({ clock, open }) => {
+    const dueAt = (): number | null =>
+      open("check")
+        .idleTask(
+          () => false,
+          () => Promise.resolve(),
+        )
+        .dueAt();
+    const due = asUnixMs(clock.time + DAY);
+    expect(dueAt()).toBe(due);
+    clock.time += DAY / 2;
+    expect(dueAt()).toBe(due);
+  }));
 
 test("the use of a state of the past writes a row a minute at most, and survives a restart to the minute", () =>
   withObject(({ clock, storage, open }) => {

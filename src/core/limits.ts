@@ -106,6 +106,41 @@ export const MAX_RECENT_CHANGE_BYTES = 1 * MIB;
 
 /** What is read of the mutation log, once after the object has started, to learn of changes before that: some milliseconds. */
 export const MAX_RECENT_LOG_BYTES = 4 * MIB;
+/** Sockets of one database, beside its watches over KV Connect: with these the platform's 32,768 are far. */
+export const MAX_SOCKETS = 10_000;
+
+/** A frame of a socket: the largest atomic write, with room for others beside it. The platform takes up to 32 MiB. */
+export const MAX_SOCKET_FRAME_BYTES = 10 * MIB;
+
+/** Requests of one frame: as many writes share a transaction. */
+export const MAX_SOCKET_FRAME_REQUESTS = 256;
+
+/** Requests of one socket that are not answered yet: four full frames, and eight times what saturates a database. */
+export const MAX_SOCKET_REQUESTS_IN_FLIGHT = 1024;
+
+/** Bytes of one socket's frames that are not answered yet: the largest frame, and what comes behind it. */
+export const MAX_SOCKET_PENDING_BYTES = 16 * MIB;
+
+/** And of all sockets of a database, in the object's 128 MB of memory. */
+export const MAX_SOCKETS_PENDING_BYTES = 32 * MIB;
+
+/** Watches of one socket. Those that are remembered while the object sleeps have to fit into 16 KB together. */
+export const MAX_SOCKET_WATCHES = 256;
+
+/** Keys and values of a read's answer on a socket: ten of the largest values. It is one message, in memory until it has left. */
+export const MAX_SOCKET_ANSWER_BYTES = 11 * MIB;
+
+/** The text of such an answer in JSON, and of one message of a watch. */
+export const MAX_SOCKET_ANSWER_CHARACTERS = 16 * MIB;
+
+/** Bytes that one socket was sent and that have not left yet. As long as they are above this, its requests wait. */
+export const MAX_SOCKET_BYTES_UNDER_WAY = 2 * MIB;
+
+/** The same of all sockets of a database together, so that its object holds at most that much and an answer. */
+export const MAX_SOCKETS_BYTES_UNDER_WAY = 16 * MIB;
+
+/** How long a socket without a token may wait until it sends one: a page that has just loaded takes seconds to get it. */
+export const MAX_SOCKET_TOKEN_WAIT_MS = 10_000;
 
 /** The protobuf framing of an atomic write around its payload: 1,100 messages of a few bytes each, with room. */
 export const MAX_WRITE_BODY_BYTES = MAX_ATOMIC_WRITE_BYTES + 1 * MIB;

@@ -1,0 +1,111 @@
+/** The binary frames of sockets for the side that asks. What they mean is docs/spec/socket.md; the side that answers is `socket.ts`. */
+import { failure, type Failure } from "../core/errors.ts";
+import { MAX_SOCKET_REQUESTS_IN_FLIGHT, MAX_SOCKET_WATCHES } from "../core/limits.ts";
+import { bytesFieldSize, decoding, ProtobufReader, ProtobufWriter, varintFieldSize } from "./protobuf.ts";
+import { SocketField, type SocketRequest, type SocketResponse } from "./socket.ts";
+
+const NO_BYTES: Uint8Array = new Uint8Array(0);
+
+/** Each request is answered once; a watch may be told something and end in the same frame. */
+const MAX_RESPONSES = MAX_SOCKET_REQUESTS_IN_FLIGHT + 2 * MAX_SOCKET_WATCHES;
+
+const encoder = new TextEncoder();
+
+export type SentRequest = Exclude<SocketRequest, { type: "refused" }>;
+
+/** ClientFrame. */
+export function encodeClientFrame(requests: readonly SentRequest[]): Uint8Array<ArrayBuffer> {
+  const tokens = requests.map((request) => (request.type === "token" ? encoder.encode(request.token) : NO_BYTES));
+  let size = 0;
+  for (const [index, request] of requests.entries()) size += bytesFieldSize(1, sizeOf(request, tokens[index]));
+  const writer = new ProtobufWriter(size);
+  for (const [index, request] of requests.entries()) {
+    const body = bodyOf(request, tokens[index]);
+    writer.messageField(1, sizeOf(request, tokens[index]));
+    if (request.id !== 0) writer.varintField(1, request.id);
+    if (body === undefined) writer.varintField(SocketField[request.type], watchOf(request));
+    else writer.bytesField(SocketField[request.type], body);
+  }
+  return writer.finish();
+}
+
+function sizeOf(request: SentRequest, token: Uint8Array | undefined): number {
+  const body = bodyOf(request, token);
+  const field = SocketField[request.type];
+  const ofBody = body === undefined ? varintFieldSize(field, watchOf(request)) : bytesFieldSize(field, body.length);
+  return (request.id === 0 ? 0 : varintFieldSize(1, request.id)) + ofBody;
+}
+
+function watchOf(request: SentRequest): number {
+  return "watch" in request ? request.watch : 0;
+}
+
+/** undefined: it is a number. */
+function bodyOf(request: SentRequest, token: Uint8Array | undefined): Uint8Array | undefined {
+  if ("body" in request) return request.body;
+  return request.type === "token" ? token : undefined;
+}
+
+/** ServerFrame. Bodies are views of its bytes: `datapath-answers.ts` reads those of reads, writes and watches. */
+export function decodeServerFrame(
+  bytes: Uint8Array,
+): { readonly ok: true; readonly responses: SocketResponse[] } | Failure {
+  return decoding("The frame", "internal", () => {
+    const reader = new ProtobufReader(bytes);
+    const responses: SocketResponse[] = [];
+    while (reader.next()) {
+      if (reader.field !== 1) {
+        reader.skip();
+        continue;
+      }
+      if (responses.length === MAX_RESPONSES) {
+        return failure("internal", `The frame has more than ${MAX_RESPONSES} responses.`);
+      }
+      responses.push(readResponse(reader));
+    }
+    return { ok: true, responses };
+  });
+}
+
+function readResponse(reader: ProtobufReader): SocketResponse {
+  let id = 0;
+  let field = 0;
+  let body = NO_BYTES;
+  const outer = reader.enter();
+  while (reader.next()) {
+    switch (reader.field) {
+      case 1:
+        id = reader.int32() >>> 0;
+        break;
+      case SocketField.read:
+      case SocketField.write:
+      case SocketField.watch:
+      case SocketField.done:
+      case SocketField.error:
+        ({ field } = reader);
+        body = reader.bytes();
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  reader.leave(outer);
+  return { id, field, body };
+}
+
+/** Error. Its code is one of `core/errors.ts`, or one that a later version has. */
+export function decodeSocketError(
+  body: Uint8Array,
+): { readonly ok: true; readonly code: string; readonly message: string } | Failure {
+  return decoding("The error", "internal", () => {
+    const reader = new ProtobufReader(body);
+    const decoder = new TextDecoder();
+    let [code, message] = ["", ""];
+    while (reader.next()) {
+      if (reader.field === 1) code = decoder.decode(reader.bytes());
+      else if (reader.field === 2) message = decoder.decode(reader.bytes());
+      else reader.skip();
+    }
+    return { ok: true, code, message };
+  });
+}

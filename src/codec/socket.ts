@@ -1,0 +1,163 @@
+/**
+ * The binary frames of sockets (package cairn.socket.v1; what they mean is docs/spec/socket.md), for the side that answers. A frame is
+ * taken apart into its requests here. What a read, a write or a watch says is left as bytes for `datapath.ts`, because each is decoded
+ * only when its turn comes, and fails alone. The side that asks is `socket-client.ts`, text frames are `socket-text.ts`.
+ */
+import { failure, type ErrorCode, type Failure } from "../core/errors.ts";
+import { MAX_SOCKET_FRAME_REQUESTS } from "../core/limits.ts";
+import { bytesFieldSize, decoding, ProtobufReader, ProtobufWriter, varintFieldSize } from "./protobuf.ts";
+
+/** The fields of Request and of Response, which have the same numbers where they have the same meaning. */
+export const SocketField = { read: 2, write: 3, watch: 4, unwatch: 6, done: 6, ack: 7, error: 7, token: 8 } as const;
+
+/** Messages of the data path, as bytes. */
+export interface BodyRequest {
+  readonly type: "read" | "write" | "watch";
+  readonly id: number;
+  readonly body: Uint8Array;
+}
+
+export type SocketRequest =
+  | BodyRequest
+  /** `watch`: the id of the watch that it is about. */
+  | { readonly type: "unwatch" | "ack"; readonly id: number; readonly watch: number }
+  | { readonly type: "token"; readonly id: number; readonly token: string }
+  /** What cannot be carried out, and is answered with this. */
+  | { readonly type: "refused"; readonly id: number; readonly why: Failure };
+
+/** A Response: `field` is one of `SocketField`, `body` the message in it. */
+export interface SocketResponse {
+  readonly id: number;
+  readonly field: number;
+  readonly body: Uint8Array;
+}
+
+const NO_BYTES: Uint8Array = new Uint8Array(0);
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** ClientFrame. Bodies are views of its bytes. A request that this server does not know fails alone. */
+export function decodeClientFrame(
+  bytes: Uint8Array,
+): { readonly ok: true; readonly requests: SocketRequest[] } | Failure {
+  return decoding("The frame", "invalid", () => {
+    const reader = new ProtobufReader(bytes);
+    const requests: SocketRequest[] = [];
+    let count = 0;
+    while (reader.next()) {
+      if (reader.field !== 1 || ++count > MAX_SOCKET_FRAME_REQUESTS) {
+        reader.skip();
+        continue;
+      }
+      const request = readRequest(reader, requests.length);
+      if ("code" in request) return request;
+      requests.push(request);
+    }
+    return count > MAX_SOCKET_FRAME_REQUESTS ? tooManyRequests(count) : { ok: true, requests };
+  });
+}
+
+export function tooManyRequests(count: number): Failure {
+  return failure("limit", `The frame has ${count} requests; the limit is ${MAX_SOCKET_FRAME_REQUESTS}.`);
+}
+
+export function withoutId(index: number): Failure {
+  return failure("invalid", `requests[${index}]: its id is missing; it must be from 1 to 4294967295.`);
+}
+
+export function unknownRequest(index: number): Failure {
+  return failure(
+    "unsupported",
+    `requests[${index}]: it asks for nothing that this server knows: a read, a write, a watch, unwatch, ack or token.`,
+  );
+}
+
+/** Request. Stricter than protobuf, which merges two messages in one place: that would cost their square. */
+function readRequest(reader: ProtobufReader, index: number): SocketRequest | Failure {
+  let id = 0;
+  let field = 0;
+  let body = NO_BYTES;
+  let watch = 0;
+  let members = 0;
+  const outer = reader.enter();
+  while (reader.next()) {
+    switch (reader.field) {
+      case 1:
+        id = reader.int32() >>> 0;
+        break;
+      case SocketField.read:
+      case SocketField.write:
+      case SocketField.watch:
+      case SocketField.token:
+        members += 1;
+        ({ field } = reader);
+        body = reader.bytes();
+        break;
+      case SocketField.unwatch:
+      case SocketField.ack:
+        members += 1;
+        ({ field } = reader);
+        watch = reader.int32() >>> 0;
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  reader.leave(outer);
+  if (id === 0 && field !== SocketField.ack) return withoutId(index);
+  if (members > 1) return failure("invalid", `requests[${index}]: it asks for more than one thing.`);
+  switch (field) {
+    case SocketField.read:
+      return { type: "read", id, body };
+    case SocketField.write:
+      return { type: "write", id, body };
+    case SocketField.watch:
+      return { type: "watch", id, body };
+    case SocketField.unwatch:
+      return { type: "unwatch", id, watch };
+    case SocketField.ack:
+      return { type: "ack", id, watch };
+    case SocketField.token:
+      return tokenRequest(id, body, index);
+    default:
+      return { type: "refused", id, why: unknownRequest(index) };
+  }
+}
+
+function tokenRequest(id: number, body: Uint8Array, index: number): SocketRequest | Failure {
+  try {
+    return { type: "token", id, token: decoder.decode(body) };
+  } catch {
+    return failure("invalid", `requests[${index}]: its token is not text in UTF-8.`);
+  }
+}
+
+/** ServerFrame. */
+export function encodeServerFrame(responses: readonly SocketResponse[]): Uint8Array<ArrayBuffer> {
+  let size = 0;
+  for (const response of responses) size += bytesFieldSize(1, sizeOfResponse(response));
+  const writer = new ProtobufWriter(size);
+  for (const response of responses) {
+    writer.messageField(1, sizeOfResponse(response));
+    if (response.id !== 0) writer.varintField(1, response.id);
+    writer.bytesField(response.field, response.body);
+  }
+  return writer.finish();
+}
+
+function sizeOfResponse({ id, field, body }: SocketResponse): number {
+  return (id === 0 ? 0 : varintFieldSize(1, id)) + bytesFieldSize(field, body.length);
+}
+
+export function doneResponse(id: number): SocketResponse {
+  return { id, field: SocketField.done, body: NO_BYTES };
+}
+
+export function errorResponse(id: number, { code, message }: { code: ErrorCode; message: string }): SocketResponse {
+  const [codeBytes, messageBytes] = [encoder.encode(code), encoder.encode(message)];
+  const writer = new ProtobufWriter(bytesFieldSize(1, codeBytes.length) + bytesFieldSize(2, messageBytes.length));
+  writer.bytesField(1, codeBytes);
+  writer.bytesField(2, messageBytes);
+  return { id, field: SocketField.error, body: writer.finish() };
+}

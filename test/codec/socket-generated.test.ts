@@ -1,0 +1,203 @@
+/** The frames of sockets, written by hand, against the codec generated from their schema, both ways. */
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import * as fc from "fast-check";
+import { describe, expect, it, test } from "vitest";
+import { concatBytes } from "../../src/core/bytes.ts";
+import type { Failure } from "../../src/core/errors.ts";
+import { MAX_SOCKET_FRAME_REQUESTS } from "../../src/core/limits.ts";
+import { encodeAtomicWriteOutput, encodeSnapshotReadOutput, encodeWatchOutput } from "../../src/codec/datapath.ts";
+import { encodeAtomicWrite, encodeSnapshotRead, encodeWatch } from "../../src/codec/datapath-requests.ts";
+import {
+  decodeClientFrame,
+  doneResponse,
+  encodeServerFrame,
+  errorResponse,
+  SocketField,
+  type SocketResponse,
+} from "../../src/codec/socket.ts";
+import {
+  decodeServerFrame,
+  decodeSocketError,
+  encodeClientFrame,
+  type SentRequest,
+} from "../../src/codec/socket-client.ts";
+import { asVersion } from "../../src/core/versionstamp.ts";
+import { arbitraryEntry, arbitraryKey, arbitraryRange, arbitraryWrite } from "../support/operations.ts";
+import {
+  AtomicWriteSchema,
+  SnapshotReadSchema,
+  WatchSchema,
+} from "../support/proto/generated/com/deno/kv/datapath/datapath_pb.js";
+import { ClientFrameSchema, ServerFrameSchema } from "../support/proto/generated/cairn/socket/v1/socket_pb.js";
+import { cleanCopy, damaged } from "./generated.ts";
+
+const id = fc.integer({ min: 1, max: 0xffff_ffff });
+
+const request: fc.Arbitrary<SentRequest> = fc.oneof(
+  fc.record({
+    type: fc.constant("read" as const),
+    id,
+    body: fc.array(arbitraryRange, { maxLength: 3 }).map(encodeSnapshotRead),
+  }),
+  fc.record({ type: fc.constant("write" as const), id, body: arbitraryWrite.map(encodeAtomicWrite) }),
+  fc.record({
+    type: fc.constant("watch" as const),
+    id,
+    body: fc.array(arbitraryKey, { minLength: 1, maxLength: 3 }).map(encodeWatch),
+  }),
+  fc.record({ type: fc.constant("unwatch" as const), id, watch: id }),
+  fc.record({ type: fc.constant("ack" as const), id: fc.constant(0), watch: id }),
+  fc.record({ type: fc.constant("token" as const), id, token: fc.string({ unit: "binary" }) }),
+);
+const requests = fc.array(request, { maxLength: 5 });
+
+/** What the generated code makes of a request. */
+function messageOf(sent: SentRequest) {
+  switch (sent.type) {
+    case "read":
+      return {
+        id: sent.id,
+        request: { case: "snapshotRead" as const, value: fromBinary(SnapshotReadSchema, sent.body) },
+      };
+    case "write":
+      return {
+        id: sent.id,
+        request: { case: "atomicWrite" as const, value: fromBinary(AtomicWriteSchema, sent.body) },
+      };
+    case "watch":
+      return { id: sent.id, request: { case: "watch" as const, value: fromBinary(WatchSchema, sent.body) } };
+    case "token":
+      return { id: sent.id, request: { case: "token" as const, value: sent.token } };
+    default:
+      return { id: sent.id, request: { case: sent.type, value: sent.watch } };
+  }
+}
+
+describe("client frames", () => {
+  it("are the same to both codecs", () => {
+    fc.assert(
+      fc.property(requests, (sent) => {
+        const message = create(ClientFrameSchema, { requests: sent.map(messageOf) });
+        expect(fromBinary(ClientFrameSchema, encodeClientFrame(sent))).toEqual(message);
+        const decoded = decodeClientFrame(encodeClientFrame(sent));
+        expect(decoded).toEqual({ ok: true, requests: sent });
+        expect(decodeClientFrame(toBinary(ClientFrameSchema, message))).toMatchObject({
+          ok: true,
+          requests: sent.map((one) => ({ type: one.type, id: one.id })),
+        });
+      }),
+    );
+  });
+
+  it("that are damaged never make the codec throw, and mean the same to both where both take them", () => {
+    const property = fc.property(damaged(requests.map(encodeClientFrame)), (bytes) => {
+      const ours = decodeClientFrame(bytes);
+      const copy = cleanCopy(ClientFrameSchema, bytes);
+      if (!ours.ok || copy === undefined) return;
+      const shapes = (verdict: typeof ours | Failure) =>
+        verdict.ok ? verdict.requests.map(({ type, id: of }) => [type, of]) : verdict;
+      expect(shapes(ours)).toEqual(shapes(decodeClientFrame(copy)));
+    });
+    fc.assert(property, { numRuns: 2000 });
+  });
+
+  const refusal = (bytes: Uint8Array): unknown => {
+    const verdict = decodeClientFrame(bytes);
+    return verdict.ok ? verdict.requests : [verdict.code, verdict.message];
+  };
+  const frame = (message: Uint8Array): Uint8Array => Uint8Array.of(0x0a, message.length, ...message);
+
+  test("say what is wrong with them", () => {
+    const many = Array.from({ length: MAX_SOCKET_FRAME_REQUESTS + 1 }, (_, i) => ({
+      type: "unwatch" as const,
+      id: i + 1,
+      watch: 1,
+    }));
+    expect(refusal(encodeClientFrame(many.slice(1)))).toHaveLength(MAX_SOCKET_FRAME_REQUESTS);
+    expect(refusal(encodeClientFrame(many))).toEqual(["limit", "The frame has 257 requests; the limit is 256."]);
+    expect(refusal(encodeClientFrame([{ type: "unwatch", id: 0, watch: 1 }]))).toEqual([
+      "invalid",
+      "requests[0]: its id is missing; it must be from 1 to 4294967295.",
+    ]);
+    expect(refusal(frame(Uint8Array.of(8, 1, 48, 1, 56, 1)))).toEqual([
+      "invalid",
+      "requests[0]: it asks for more than one thing.",
+    ]);
+    expect(refusal(frame(Uint8Array.of(8, 1, 66, 1, 0xff)))).toEqual([
+      "invalid",
+      "requests[0]: its token is not text in UTF-8.",
+    ]);
+    expect(refusal(Uint8Array.of(0x0a, 5, 8))).toEqual([
+      "invalid",
+      expect.stringMatching(/^The frame is not valid protobuf: /),
+    ]);
+  });
+
+  test("with a request that is not known fail for that request alone", () => {
+    const known = encodeClientFrame([{ type: "unwatch", id: 2, watch: 1 }]);
+    expect(refusal(concatBytes([frame(Uint8Array.of(8, 1, 42, 0)), known]))).toEqual([
+      { type: "refused", id: 1, why: expect.objectContaining({ code: "unsupported" }) },
+      { type: "unwatch", id: 2, watch: 1 },
+    ]);
+  });
+});
+
+describe("server frames", () => {
+  const entries = fc.array(arbitraryEntry, { maxLength: 3 });
+  const response: fc.Arbitrary<SocketResponse> = fc.oneof(
+    fc
+      .tuple(id, fc.array(entries, { maxLength: 3 }))
+      .map(([of, ranges]) => ({ id: of, field: SocketField.read, body: encodeSnapshotReadOutput(ranges) })),
+    fc.tuple(id, fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER })).map(([of, version]) => ({
+      id: of,
+      field: SocketField.write,
+      body: encodeAtomicWriteOutput({ ok: true, version: asVersion(version) }),
+    })),
+    fc
+      .tuple(id, fc.array(fc.option(arbitraryEntry), { minLength: 1, maxLength: 3 }))
+      .map(([of, told]) => ({ id: of, field: SocketField.watch, body: encodeWatchOutput(told) })),
+    id.map(doneResponse),
+    fc
+      .tuple(fc.nat(), fc.string({ unit: "binary" }))
+      .map(([of, message]) => errorResponse(of, { code: "limit", message })),
+  );
+
+  it("are the same to both codecs", () => {
+    const names = {
+      [SocketField.read]: "snapshotRead",
+      [SocketField.write]: "atomicWrite",
+      [SocketField.watch]: "watch",
+      [SocketField.done]: "done",
+      [SocketField.error]: "error",
+    };
+    fc.assert(
+      fc.property(fc.array(response, { maxLength: 5 }), (responses) => {
+        const bytes = encodeServerFrame(responses);
+        const message = fromBinary(ServerFrameSchema, bytes);
+        expect(message.responses.map(({ id: of, response: { case: name } }) => [of, name])).toEqual(
+          responses.map(({ id: of, field }) => [of, names[field]]),
+        );
+        expect(decodeServerFrame(bytes)).toEqual({ ok: true, responses });
+        expect(decodeServerFrame(toBinary(ServerFrameSchema, message))).toMatchObject({ ok: true });
+        for (const {
+          response: { case: name, value },
+        } of message.responses) {
+          if (name !== "error") continue;
+          const body = errorResponse(1, { code: "limit", message: value.message }).body;
+          expect(decodeSocketError(body)).toEqual({ ok: true, code: value.code, message: value.message });
+        }
+      }),
+    );
+  });
+
+  it("that are damaged never make the codec throw", () => {
+    const frames = fc.array(response, { maxLength: 5 }).map(encodeServerFrame);
+    fc.assert(
+      fc.property(damaged(frames), (bytes) => {
+        expect(decodeServerFrame(bytes)).toHaveProperty("ok");
+        expect(decodeSocketError(bytes)).toHaveProperty("ok");
+      }),
+      { numRuns: 1000 },
+    );
+  });
+});

@@ -74,18 +74,19 @@ function entryOfJson(
     return failure("invalid", 'value is missing; it is written like {"type":"string","value":"a"}.');
   const value = storedOfJson(json["value"], "value", options);
   if (!value.ok) return value;
-  const expiresAt = expiryOfJson(json["expiresAt"]);
+  const expiresAt = expiryOfJson(json["expiresAt"], "expiresAt");
   if (typeof expiresAt === "object" && expiresAt !== null) return expiresAt;
   return { ok: true, entry: { key: key.bytes, ...value.stored, expiresAt } };
 }
 
-function expiryOfJson(json: unknown): UnixMs | null | Failure {
+/** A time in text or in milliseconds; null for none. `name`: what the caller calls it. */
+export function expiryOfJson(json: unknown, name: string): UnixMs | null | Failure {
   if (json === undefined || json === null) return null;
   const ms = typeof json === "string" ? msOfTime(json) : json;
   if (typeof ms !== "number" || !Number.isSafeInteger(ms) || ms < 0 || ms > MAX_TIME_MS) {
     return failure(
       "invalid",
-      `expiresAt is ${described(json)}; it must be a time from 1970 on, like "2026-11-26T12:00:00Z" or 1795694400000 (milliseconds).`,
+      `${name} is ${described(json)}; it must be a time from 1970 on, like "2026-11-26T12:00:00Z" or 1795694400000 (milliseconds).`,
     );
   }
   return asUnixMs(ms);

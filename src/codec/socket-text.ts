@@ -1,0 +1,270 @@
+/**
+ * The text frames of sockets: the same requests and answers as in binary frames, in JSON, for people and small programs (docs/spec/socket.md).
+ * A request becomes what the binary codec makes of one, so that one decoder judges both; keys and values are in the notation.
+ */
+import { failure, type Failure } from "../core/errors.ts";
+import { MAX_READ_ENTRIES, MAX_SOCKET_ANSWER_CHARACTERS, MAX_SOCKET_FRAME_REQUESTS } from "../core/limits.ts";
+import type { AtomicWrite, Check, CommitResult, Entry, Mutation, ReadRange } from "../core/operations.ts";
+import { versionOfHex, versionstampHex } from "../core/versionstamp.ts";
+import { encodeAtomicWrite, encodeSnapshotRead, encodeWatch } from "./datapath-requests.ts";
+import { parseJson } from "./json-notation/bounded-json.ts";
+import { expiryOfJson, textOfEntry } from "./json-notation/entry-line.ts";
+import { keyOfNotation } from "./json-notation/key-notation.ts";
+import { described } from "./json-notation/place.ts";
+import { storedOfJson, type StoredValue } from "./json-notation/stored-value.ts";
+import { isObject, type JsonObject } from "./json-notation/types.ts";
+import { type KeyRange, rangeOfPrefix } from "./key-prefix.ts";
+import { type SocketRequest, tooManyRequests, unknownRequest, withoutId } from "./socket.ts";
+
+/** How many entries a range gives that does not say. */
+const DEFAULT_LIMIT = 100;
+
+/** Thrown inside this file alone. */
+class Refused extends Error {
+  readonly why: Failure;
+
+  constructor(why: Failure) {
+    super(why.message);
+    this.why = why;
+  }
+}
+
+function refuse(message: string): never {
+  throw new Refused(failure("invalid", message));
+}
+
+/** Whether the answer's values are plain JSON where nothing is lost by that: `"values":"plain"`. */
+export type TextRequest = SocketRequest & { readonly plain: boolean };
+
+/** `{"requests":[…]}`, or one request alone. One that says something wrong fails alone, if its id can be read. */
+export function decodeTextFrame(text: string): { readonly ok: true; readonly requests: TextRequest[] } | Failure {
+  const parsed = parseJson(text, "The frame");
+  if (!parsed.ok) return parsed;
+  const { json } = parsed;
+  if (!isObject(json)) {
+    return failure(
+      "invalid",
+      `The frame is ${described(json)}; it must be an object like {"id":1,"watch":[["users",1]]}.`,
+    );
+  }
+  const several = Object.hasOwn(json, "requests") ? json["requests"] : [json];
+  if (!Array.isArray(several)) return failure("invalid", `requests is ${described(several)}; it must be an array.`);
+  if (several.length > MAX_SOCKET_FRAME_REQUESTS) return tooManyRequests(several.length);
+  const requests: TextRequest[] = [];
+  for (const [index, request] of several.entries()) {
+    if (!isObject(request)) {
+      return failure(
+        "invalid",
+        `requests[${index}] is ${described(request)}; it must be an object like {"id":1,"watch":[["users",1]]}.`,
+      );
+    }
+    const { id = 0 } = request;
+    const isId = typeof id === "number" && Number.isInteger(id) && id >= 0 && id <= 0xffff_ffff;
+    if (!isId || (id === 0 && !Object.hasOwn(request, "ack"))) return withoutId(index);
+    const plain = request["values"] === "plain";
+    try {
+      requests.push({ ...requestOf(request, id, index, plain), plain });
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      requests.push({ type: "refused", id, why: error.why, plain });
+    }
+  }
+  return { ok: true, requests };
+}
+
+const MEMBERS = ["read", "write", "watch", "unwatch", "ack", "token"] as const;
+
+function requestOf(request: JsonObject, id: number, index: number, plain: boolean): SocketRequest {
+  const [member, ...more] = MEMBERS.filter((name) => Object.hasOwn(request, name));
+  if (member === undefined) throw new Refused(unknownRequest(index));
+  if (more.length > 0) refuse(`requests[${index}]: it asks for more than one thing: ${[member, ...more].join(", ")}.`);
+  const values = request["values"];
+  if (values !== undefined && values !== "plain")
+    refuse(`requests[${index}]: its values is ${described(values)}; it can be "plain".`);
+  const asked = request[member];
+  switch (member) {
+    case "read":
+      return { type: "read", id, body: encodeSnapshotRead(arrayOf(asked, "read").map(rangeOf)) };
+    case "write":
+      return { type: "write", id, body: encodeAtomicWrite(writeOf(asked, plain)) };
+    case "watch":
+      return {
+        type: "watch",
+        id,
+        body: encodeWatch(arrayOf(asked, "watch").map((key, i) => keyOf(key, `watch[${i}]`))),
+      };
+    case "unwatch":
+    case "ack":
+      if (typeof asked !== "number" || !Number.isInteger(asked) || asked < 1 || asked > 0xffff_ffff) {
+        return refuse(`${member} is ${described(asked)}; it must be the id of a watch.`);
+      }
+      return { type: member, id, watch: asked };
+    case "token":
+      if (typeof asked !== "string") return refuse(`token is ${described(asked)}; it must be a data token.`);
+      return { type: "token", id, token: asked };
+  }
+}
+
+function arrayOf(json: unknown, name: string): readonly unknown[] {
+  if (Array.isArray(json)) return json;
+  return refuse(`${name} is ${described(json)}; it must be an array.`);
+}
+
+function objectOf(json: unknown, name: string, example: string): JsonObject {
+  if (isObject(json)) return json;
+  return refuse(`${name} is ${described(json)}; it must be an object like ${example}.`);
+}
+
+function keyOf(json: unknown, name: string): Uint8Array {
+  const key = keyOfNotation(json, name);
+  if (!key.ok) throw new Refused(key);
+  return key.bytes;
+}
+
+function valueOf(json: JsonObject, name: string, member: string, plain: boolean): StoredValue {
+  if (!Object.hasOwn(json, member)) refuse(`${name}.${member} is missing.`);
+  const value = storedOfJson(json[member], `${name}.${member}`, { plain });
+  if (!value.ok) throw new Refused(value);
+  return value.stored;
+}
+
+function flagOf(json: JsonObject, name: string, member: string): boolean {
+  const flag = json[member] ?? false;
+  if (typeof flag === "boolean") return flag;
+  return refuse(`${name}.${member} is ${described(flag)}; it must be true or false.`);
+}
+
+/** `{"key"}`, `{"prefix", "start"?, "end"?}` or `{"start","end"}`, each with `limit` and `reverse`. */
+function rangeOf(json: unknown, index: number): ReadRange {
+  const name = `read[${index}]`;
+  const range = objectOf(json, name, '{"key":["users",1]} or {"prefix":["users"]}');
+  const { limit = DEFAULT_LIMIT } = range;
+  if (typeof limit !== "number" || !Number.isInteger(limit) || limit < 1 || limit > MAX_READ_ENTRIES) {
+    refuse(`${name}.limit is ${described(limit)}; it must be from 1 to ${MAX_READ_ENTRIES}.`);
+  }
+  const bound = (member: string): Uint8Array => keyOf(range[member], `${name}.${member}`);
+  if (Object.hasOwn(range, "key")) {
+    const key = bound("key");
+    return { start: key, end: Uint8Array.of(...key, 0), limit: 1, reverse: false };
+  }
+  const under = Object.hasOwn(range, "prefix") ? underPrefix(range["prefix"], `${name}.prefix`) : undefined;
+  const start = under === undefined || Object.hasOwn(range, "start") ? bound("start") : under.start;
+  const end = under === undefined || Object.hasOwn(range, "end") ? bound("end") : under.end;
+  return { start, end, limit, reverse: flagOf(range, name, "reverse") };
+}
+
+/** Not the key that equals it. An empty prefix is that of every key. */
+function underPrefix(json: unknown, name: string): KeyRange {
+  if (Array.isArray(json) && json.length === 0) return rangeOfPrefix(new Uint8Array(0));
+  const { start, end } = rangeOfPrefix(keyOf(json, name));
+  return { start: Uint8Array.of(...start, 0), end };
+}
+
+function writeOf(json: unknown, plain: boolean): AtomicWrite {
+  const write = objectOf(json, "write", '{"mutations":[{"type":"delete","key":["users",1]}]}');
+  const { checks = [], mutations = [] } = write;
+  return {
+    checks: arrayOf(checks, "write.checks").map(checkOf),
+    mutations: arrayOf(mutations, "write.mutations").map((mutation, index) => mutationOf(mutation, index, plain)),
+    enqueues: [],
+  };
+}
+
+function checkOf(json: unknown, index: number): Check {
+  const name = `write.checks[${index}]`;
+  const check = objectOf(json, name, '{"key":["users",1],"versionstamp":null}');
+  const key = keyOf(check["key"], `${name}.key`);
+  const { versionstamp } = check;
+  if (versionstamp === null) return { key, version: null };
+  if (typeof versionstamp !== "string" || !/^[0-9a-f]{20}$/i.test(versionstamp)) {
+    return refuse(
+      `${name}.versionstamp is ${described(versionstamp)}; it must be 20 hexadecimal digits, or null for "no entry".`,
+    );
+  }
+  return { key, version: versionOfHex(versionstamp.toLowerCase()) || "other" };
+}
+
+function mutationOf(json: unknown, index: number, plain: boolean): Mutation {
+  const name = `write.mutations[${index}]`;
+  const mutation = objectOf(json, name, '{"type":"delete","key":["users",1]}');
+  const { type } = mutation;
+  const key = keyOf(mutation["key"], `${name}.key`);
+  switch (type) {
+    case "delete":
+      return { type, key };
+    case "set": {
+      const expiresAt = expiryOfJson(mutation["expiresAt"], `${name}.expiresAt`);
+      if (typeof expiresAt === "object" && expiresAt !== null) throw new Refused(expiresAt);
+      const versionstampedKey = flagOf(mutation, name, "versionstampedKey");
+      return { type, key, ...valueOf(mutation, name, "value", plain), expiresAt, versionstampedKey };
+    }
+    case "sum":
+    case "min":
+    case "max": {
+      const bound = (member: string): Uint8Array | null =>
+        Object.hasOwn(mutation, member) ? valueOf(mutation, name, member, plain).value : null;
+      const range = { sumMin: bound("min"), sumMax: bound("max"), clamp: flagOf(mutation, name, "clamp") };
+      return { type, key, ...valueOf(mutation, name, "value", plain), ...range };
+    }
+    default:
+      return refuse(`${name}.type is ${described(type)}; it must be "set", "delete", "sum", "min" or "max".`);
+  }
+}
+
+/** `"limit"` for an answer whose text is too long. */
+export function textOfRead(id: number, ranges: readonly (readonly Entry[])[], plain: boolean): string | Failure {
+  let room = MAX_SOCKET_ANSWER_CHARACTERS;
+  const texts: string[] = [];
+  for (const range of ranges) {
+    const entries: string[] = [];
+    for (const entry of range) {
+      const text = textOf(entry, plain);
+      room -= text.length;
+      if (room < 0) return tooLong("read");
+      entries.push(text);
+    }
+    texts.push(`[${entries.join(",")}]`);
+  }
+  return `{"id":${id},"read":[${texts.join(",")}]}`;
+}
+
+/** As `textOfRead`. */
+export function textOfWatch(id: number, entries: readonly (Entry | null)[], plain: boolean): string | Failure {
+  let room = MAX_SOCKET_ANSWER_CHARACTERS;
+  const texts: string[] = [];
+  for (const entry of entries) {
+    const text = entry === null ? "null" : textOf(entry, plain);
+    room -= text.length;
+    if (room < 0) return tooLong("watch");
+    texts.push(text);
+  }
+  return `{"id":${id},"watch":[${texts.join(",")}]}`;
+}
+
+function textOf(entry: Entry, plain: boolean): string {
+  return textOfEntry({ ...entry, expiresAt: null }, { plain }).text;
+}
+
+function tooLong(what: "read" | "watch"): Failure {
+  return failure(
+    "limit",
+    `The answer to the ${what} has more than ${MAX_SOCKET_ANSWER_CHARACTERS} characters as JSON, which is the limit. Ask for less, or in a binary frame.`,
+  );
+}
+
+export function textOfWrite(id: number, result: CommitResult): string {
+  const said = result.ok ? { ok: true, versionstamp: versionstampHex(result.version) } : result;
+  return JSON.stringify({ id, write: said });
+}
+
+export function textOfDone(id: number): string {
+  return `{"id":${id},"done":true}`;
+}
+
+export function textOfError(id: number, { code, message }: Failure): string {
+  return JSON.stringify({ id, error: { code, message } });
+}
+
+export function textOfFrame(responses: readonly string[]): string {
+  return `{"responses":[${responses.join(",")}]}`;
+}

@@ -17,10 +17,11 @@ import { answeringFirst } from "./doors/http/answered-first.ts";
 import { malformedUrl, plainText } from "./doors/http/plain-text.ts";
 import { thrownCalls } from "./doors/http/thrown.ts";
 import { MANAGEMENT_ADDRESS, managementDoor } from "./doors/management/door.ts";
+import { socketDoor } from "./doors/socket/door.ts";
 import { askDisk, DiskSpace } from "./objects/disk-space.ts";
 import type { Env } from "./objects/env.ts";
 import { databaseStub, organizationIndex, organizationStub, pastKeeper } from "./objects/stubs.ts";
-import { systemClock, systemEntropy, systemTimers } from "./objects/system.ts";
+import { acceptSocket, systemClock, systemEntropy, systemTimers } from "./objects/system.ts";
 
 export { DatabaseObject } from "./objects/database-object.ts";
 export { IndexObject } from "./objects/index-object.ts";
@@ -67,6 +68,14 @@ function compose(env: Env): Handler {
     publicAddress,
     failureOfThrown,
   });
+  const socket = socketDoor({
+    authority,
+    database,
+    clock,
+    timers: systemTimers,
+    failureOfThrown,
+    accept: acceptSocket,
+  });
   const management = managementDoor({
     accessTokens,
     clock,
@@ -84,7 +93,7 @@ function compose(env: Env): Handler {
     }
     const path = pathOf(url);
     const other = () => (URL.canParse(url) ? management(request, path) : Promise.resolve(malformedUrl()));
-    const answer = kvConnect(request, path) ?? other() ?? Promise.resolve(nothingHere());
+    const answer = kvConnect(request, path) ?? socket(request, path) ?? other() ?? Promise.resolve(nothingHere());
     return answer.then((settled) => answeredFirst(request, settled));
   };
 }

@@ -10,12 +10,14 @@ import { bytesFieldSize, decoding, ProtobufReader, ProtobufWriter, varintFieldSi
 /** The fields of Request and of Response, which have the same numbers where they have the same meaning. */
 export const SocketField = { read: 2, write: 3, watch: 4, unwatch: 6, done: 6, ack: 7, error: 7, token: 8 } as const;
 
-/** Messages of the data path, as bytes. */
-export interface BodyRequest {
-  readonly type: "read" | "write" | "watch";
-  readonly id: number;
-  readonly body: Uint8Array;
-}
+/** A message of the data path, as bytes. */
+type BodyRequest = {
+  readonly [Type in "read" | "write" | "watch"]: {
+    readonly type: Type;
+    readonly id: number;
+    readonly body: Uint8Array;
+  };
+}["read" | "write" | "watch"];
 
 export type SocketRequest =
   | BodyRequest

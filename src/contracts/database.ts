@@ -18,20 +18,23 @@ export interface DatabaseStub {
   atomicWrite(grant: Grant, request: Uint8Array): Promise<Uint8Array | Failure>;
   /**
    * `POST /snapshot_read`: as above, streamed; a failure is a JSON body with status 400 or above.
-   * `GET /watch` with `Upgrade: websocket`: see `watchProtocol`. Both carry the grant as JSON in `x-cairn-grant`.
+   * `GET /watch` with `Upgrade: websocket`: see `watchProtocol`; `GET /socket`: a client's own socket, see `socketProtocol`. All carry the grant as JSON in `x-cairn-grant`.
    */
-  fetch(request: Request): Promise<Response & { readonly webSocket?: WatchSocket | null }>;
+  fetch(request: Request): Promise<Response & { readonly webSocket?: ObjectSocket | null }>;
 }
 
-/** The door's end of a watch, of which the response to the upgrade has it. A part of workerd's WebSocket. */
-export interface WatchSocket {
+/** The door's end of a socket, of which the response to the upgrade has it. A part of workerd's WebSocket. */
+export interface ObjectSocket {
+  /** Bytes that were sent on it and have not left; `unsentBytes` in `socket.ts` reads it. */
+  readonly bufferedAmount?: number;
   binaryType: "blob" | "arraybuffer";
   addEventListener(type: "message", handle: (event: { readonly data: string | ArrayBuffer }) => void): void;
-  addEventListener(type: "close" | "error", handle: () => void): void;
+  addEventListener(type: "close", handle: (event: { readonly code: number; readonly reason: string }) => void): void;
+  addEventListener(type: "error", handle: () => void): void;
   /** Events come from now on. */
   accept(): void;
   send(message: string | Uint8Array): void;
-  close(code: number): void;
+  close(code: number, reason?: string): void;
 }
 
 /**

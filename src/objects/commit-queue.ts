@@ -11,9 +11,21 @@ import { MAX_COMMITS_PER_GROUP, MAX_GROUP_BYTES, MAX_WAITING_WRITE_BYTES } from 
 import type { AtomicWrite } from "../core/operations.ts";
 import type { CommitOutcome } from "../engine/database.ts";
 
-interface Waiting {
+export interface SubmittedWrite {
   readonly write: AtomicWrite;
+  /** What it keeps in memory while it waits. */
   readonly bytes: number;
+}
+
+/** About what a decoded mutation takes in memory beside its bytes. */
+const DECODED_MUTATION_BYTES = 500;
+
+/** What a write keeps in memory that was decoded from a request of so many bytes. */
+export function writeMemory({ mutations }: AtomicWrite, requestBytes: number): number {
+  return requestBytes + mutations.length * DECODED_MUTATION_BYTES;
+}
+
+interface Waiting extends SubmittedWrite {
   readonly settle: (outcome: CommitOutcome) => void;
 }
 
@@ -54,17 +66,49 @@ export class CommitQueue {
       this.#alone += 1;
       return this.#commit([write])[0] ?? UNKNOWN_OUTCOME;
     }
-    if (this.#waiting.length > 0 && this.#waitingBytes + bytes > MAX_WAITING_WRITE_BYTES) {
-      return failure(
-        "unavailable",
-        `Writes of ${this.#waitingBytes} bytes are waiting for this database's disk: try again`,
-      );
+    return this.#mayWait(bytes) ?? new Promise((settle) => this.#wait([{ write, bytes, settle }]));
+  }
+
+  /** The same for one or more writes that came together, which are applied in their order and as one group, unless they are more than that takes. */
+  submitAll(writes: readonly SubmittedWrite[]): readonly CommitOutcome[] | Promise<readonly CommitOutcome[]> {
+    const closed = this.#closed;
+    if (closed !== null) return writes.map(() => closed);
+    if (!this.#busy && !this.#awaitsNextFlush()) {
+      this.#alone += 1;
+      const outcomes = this.#commit(writes.map(({ write }) => write));
+      return writes.map((_, index) => outcomes[index] ?? UNKNOWN_OUTCOME);
     }
-    return new Promise((settle) => {
-      this.#waiting.push({ write, bytes, settle });
-      this.#waitingBytes += bytes;
-      if (!this.#busy) void this.#drain();
+    const refused = this.#mayWait(writes.reduce((sum, { bytes }) => sum + bytes, 0));
+    if (refused !== null) return writes.map(() => refused);
+    const outcomes = writes.map((): CommitOutcome => UNKNOWN_OUTCOME);
+    const { promise, resolve } = Promise.withResolvers<readonly CommitOutcome[]>();
+    let left = writes.length;
+    const waiting = writes.map((submitted, index): Waiting => {
+      const settle = (outcome: CommitOutcome): void => {
+        outcomes[index] = outcome;
+        left -= 1;
+        if (left === 0) resolve(outcomes);
+      };
+      return { ...submitted, settle };
     });
+    this.#wait(waiting);
+    return left === 0 ? outcomes : promise;
+  }
+
+  #mayWait(bytes: number): Failure | null {
+    if (this.#waiting.length === 0 || this.#waitingBytes + bytes <= MAX_WAITING_WRITE_BYTES) return null;
+    return failure(
+      "unavailable",
+      `Writes of ${this.#waitingBytes} bytes are waiting for this database's disk: try again`,
+    );
+  }
+
+  #wait(writes: readonly Waiting[]): void {
+    for (const waiting of writes) {
+      this.#waiting.push(waiting);
+      this.#waitingBytes += waiting.bytes;
+    }
+    if (!this.#busy) void this.#drain();
   }
 
   /** The database is gone: nothing is applied any more, and those who wait are told why. What was applied is answered as it was. */

@@ -24,14 +24,17 @@ import {
   type RestoreCommand,
   type BackupJob,
 } from "../contracts/restore-commands.ts";
+import { socketProtocol } from "../contracts/socket.ts";
 import { versionstampHex } from "../core/versionstamp.ts";
 import { isWatched, type OpenDatabase, openDatabase } from "./database-wiring.ts";
 import { type OpenDeletion, openDeletion } from "./deletion-wiring.ts";
 import { ClockWatch, STARTS_ANEW } from "./clock-watch.ts";
 import { ASKED_AT_HEADER, type LargeAnswer, NO_DATABASE, watchProtocol } from "../contracts/database.ts";
+import { writeMemory } from "./commit-queue.ts";
 import type { Env } from "./env.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import type { DatabaseRole } from "./roles.ts";
+import { SESSION_TAG } from "./socket-sessions.ts";
 import { objectIn } from "./restore-wiring.ts";
 import { systemClock } from "./system.ts";
 import { endSockets } from "./watch-sockets.ts";
@@ -81,6 +84,7 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     database?.revocations.add(tokenId, until, systemClock.now());
     database?.watches.forget(sockets);
     endSockets(sockets, REVOKED);
+    database?.sessions.revoke(tokenId, REVOKED);
     await database?.restores.revokeInPast({ tokenId, until });
   }
 
@@ -120,8 +124,7 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     const noRoom = open.room.refusal(decoded.write, request.byteLength);
     const unstorable = noRoom instanceof Promise ? await noRoom : noRoom;
     if (unstorable !== null) return unstorable;
-    const kept = request.byteLength + decoded.write.mutations.length * DECODED_MUTATION_BYTES;
-    const outcome = await open.commits.submit(decoded.write, kept);
+    const outcome = await open.commits.submit(decoded.write, writeMemory(decoded.write, request.byteLength));
     return "code" in outcome ? outcome : encodeAtomicWriteOutput(outcome);
   }
 
@@ -165,9 +168,13 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
   override async fetch(request: Request): Promise<Response> {
     // Only our own doors reach this object, and they send the grant that they verified.
     const grant = JSON.parse(request.headers.get(watchProtocol.grantHeader) ?? "{}") as Grant;
-    const open = this.#allow(grant, "read", askedAtOf(request));
+    const isUpgrade = request.headers.get("upgrade") === "websocket";
+    const isSession = isUpgrade && new URL(request.url).pathname === socketProtocol.path;
+    // A socket may be for writes alone.
+    const open = this.#allow(grant, isSession && !grant.read ? "write" : "read", askedAtOf(request));
     if (isFailure(open)) return refusal(open);
-    if (request.headers.get("upgrade") === "websocket") return this.#acceptWatch(open, grant);
+    if (isSession) return this.#acceptSession(open, grant, request.headers.get(socketProtocol.pageHeader));
+    if (isUpgrade) return this.#acceptWatch(open, grant);
     // The body, of which the ranges are views, is not kept here while the read waits for its turn.
     const answer = await request.arrayBuffer().then((body) => {
       const read = decodeSnapshotRead(new Uint8Array(body));
@@ -181,15 +188,30 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
   }
 
   override webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): void {
-    this.#life.database?.watches.message(socket, message);
+    const { database } = this.#life;
+    if (database === null) return;
+    if (database.sessions.message(socket, message)) database.alarms.rescue();
+    else database.watches.message(socket, message);
   }
 
   override webSocketClose(socket: WebSocket): void {
+    this.#life.database?.sessions.closed(socket);
     this.#life.database?.watches.closed(socket);
   }
 
   override webSocketError(socket: WebSocket): void {
-    this.#life.database?.watches.closed(socket);
+    this.webSocketClose(socket);
+  }
+
+  #acceptSession({ sessions }: OpenDatabase, grant: Grant, page: string | null): Response {
+    const refused = sessions.refusal();
+    if (refused !== null) return refusal(refused);
+    const { 0: client, 1: server } = new WebSocketPair();
+    this.ctx.acceptWebSocket(server, [SESSION_TAG]);
+    this.ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(socketProtocol.ping, socketProtocol.pong));
+    sessions.opened(server, grant, page);
+    const headers = { "sec-websocket-protocol": socketProtocol.name };
+    return new Response(null, { status: 101, webSocket: client, headers });
   }
 
   #acceptWatch(open: OpenDatabase, grant: Grant): Response {
@@ -221,9 +243,6 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     return refusedAccess(grant, access, askedAt) ?? open.mode.refusal(access) ?? open;
   }
 }
-
-/** About what a decoded mutation takes in memory beside its bytes. */
-const DECODED_MUTATION_BYTES = 500;
 
 const REVOKED = failure("unauthenticated", "The token was revoked");
 

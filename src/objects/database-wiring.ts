@@ -3,6 +3,10 @@ import type { Backup } from "../backup/continuous/backup.ts";
 import type { RestoreService } from "../backup/recovery/restore-service.ts";
 import type { UnixMs } from "../core/clock.ts";
 import type { DatabaseSetup } from "../contracts/management.ts";
+import { DataTokens } from "../contracts/data-token.ts";
+import type { Grant } from "../contracts/grant.ts";
+import { type Failure, failure, isFailure } from "../core/errors.ts";
+import { signingKeys } from "../contracts/signing-keys.ts";
 import { MAX_DATABASE_BYTES, MAX_PROCESS_ANSWER_BYTES } from "../core/limits.ts";
 import { Database } from "../engine/database.ts";
 import { AlarmClock } from "./alarm-clock.ts";
@@ -15,6 +19,7 @@ import type { Env } from "./env.ts";
 import { alarmForExpiry, expiryTask } from "./expiry-task.ts";
 import { AnswerMemory } from "./answer-memory.ts";
 import { LargeReads } from "./large-reads.ts";
+import { LateWatchers } from "./late-watchers.ts";
 import type { HeldDatabase } from "./lifecycle.ts";
 import { ObjectMode } from "./object-mode.ts";
 import type { ObjectTables } from "./object-tables.ts";
@@ -23,6 +28,7 @@ import { Revocations } from "./revocations.ts";
 import { Room } from "./room.ts";
 import { organizationStub } from "./stubs.ts";
 import { alarmParts, systemClock, systemTimers } from "./system.ts";
+import { SESSION_TAG, SocketSessions } from "./socket-sessions.ts";
 import { UsageTask } from "./usage-task.ts";
 import { WatchSockets } from "./watch-sockets.ts";
 
@@ -32,6 +38,7 @@ export interface OpenDatabase extends HeldDatabase {
   readonly room: Room;
   readonly alarms: AlarmClock;
   readonly watches: WatchSockets;
+  readonly sessions: SocketSessions;
   readonly largeReads: LargeReads;
   readonly revocations: Revocations;
   readonly backup: Backup;
@@ -60,6 +67,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
   // Set just below, before anything can read, set an expiry or commit.
   let alarms: AlarmClock | null = null;
   let backup: Backup | null = null;
+  let sessions: SocketSessions | null = null;
   let uses: readonly (CountersTask | UsageTask)[] = [];
   const database = new Database({
     storage,
@@ -103,6 +111,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     restores.task,
     restores.scheduleTask,
     mode.idleTask(() => isWatched(ctx), erase),
+    { name: "sockets", dueAt: () => sessions?.nextEnd() ?? null, run: () => sessions?.endExpired() },
   ]);
   await alarms.start();
   const held = { database, alarms, backup, backupReport, mode, restores, room, revocations };
@@ -111,7 +120,20 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     flushed: () => storage.sync(),
     onError: logError,
   });
-  const watches = new WatchSockets(database.watches, ctx.getWebSockets(), systemClock, systemTimers);
+  const late = new LateWatchers(database.watches, systemClock, systemTimers);
+  const sockets = Map.groupBy(ctx.getWebSockets(), (socket) => ctx.getTags(socket).includes(SESSION_TAG));
+  const watches = new WatchSockets(database.watches, sockets.get(false) ?? [], late);
+  sessions = new SocketSessions(sockets.get(true) ?? [], {
+    database,
+    commits,
+    room,
+    refusedByMode: (access) => mode.refusal(access),
+    late,
+    clock: systemClock,
+    timers: systemTimers,
+    grantOf: grantsOf(env, objectName),
+    dueBy: (at) => held.alarms.dueBy(at),
+  });
   const largeReads = new LargeReads({
     database,
     clock: systemClock,
@@ -123,6 +145,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     ...held,
     commits,
     watches,
+    sessions,
     largeReads,
     refusalToFill: (purpose) => refusalToFill(purpose, database, mode),
     close: (why) => {
@@ -132,6 +155,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
       restores.close();
       const isSending = held.backup.isBusy;
       held.backup.close();
+      sessions?.close(why);
       watches.close();
       return { isSending };
     },
@@ -141,6 +165,20 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
 /** Whether somebody holds a watch open. */
 export function isWatched(ctx: DurableObjectState): boolean {
   return ctx.getWebSockets().some(({ readyState }) => readyState === WebSocket.OPEN);
+}
+
+/** What data tokens of this database grant, for sockets that get a new one. The keys are read when the first does. */
+function grantsOf(env: Env, databaseId: string): (token: string) => Grant | Failure | Promise<Grant | Failure> {
+  let tokens: DataTokens | undefined;
+  return (token) => {
+    if (tokens === undefined) {
+      const keys = signingKeys(env.CAIRN_SIGNING_KEYS ?? "");
+      // The Worker answers nothing without them, so nobody has a socket.
+      if (isFailure(keys)) return failure("internal", `CAIRN_SIGNING_KEYS, ${keys.message}`);
+      tokens = new DataTokens(keys);
+    }
+    return tokens.verify(token, databaseId, systemClock.now());
+  };
 }
 
 function usageOf(

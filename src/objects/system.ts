@@ -25,6 +25,16 @@ export const systemTimers: Timers = {
   },
 };
 
+/** A socket whose one end is held here, and the answer to an upgrade that hands the other one over. */
+export function acceptSocket(protocol: string | null): { readonly socket: WebSocket; readonly answer: Response } {
+  const { 0: client, 1: socket } = new WebSocketPair();
+  socket.binaryType = "arraybuffer";
+  socket.accept();
+  const headers = new Headers();
+  if (protocol !== null) headers.set("sec-websocket-protocol", protocol);
+  return { socket, answer: new Response(null, { status: 101, webSocket: client, headers }) };
+}
+
 export function alarmParts(id: DurableObjectId): AlarmParts {
   return { object: id.toString(), clock: systemClock, timers: systemTimers, random: systemRandom };
 }

@@ -3,17 +3,16 @@
  * they wait: what a socket watches is in its attachment. An attachment holds 16 KB, and a watch of the longest keys does not fit;
  * such a socket is closed when the object wakes, and its door connects again.
  *
- * A message that is not taken holds memory. While others wait for that, whoever takes its message too slowly is cut off.
+ * A message that is not taken holds memory; who is cut off for that is said in `late-watchers.ts`.
  */
 import { type Grant, refusedKeys } from "../contracts/grant.ts";
-import { asUnixMs, type Clock, earliest, type UnixMs } from "../core/clock.ts";
 import { decodeWatch, encodeWatchOutput } from "../codec/datapath.ts";
 import { type Failure, failure } from "../core/errors.ts";
-import { MAX_WATCHERS, MIN_READER_BYTES_PER_SECOND, READER_GRACE_MS } from "../core/limits.ts";
+import { MAX_WATCHERS } from "../core/limits.ts";
 import type { Entry } from "../core/operations.ts";
-import type { Timers } from "../core/timers.ts";
 import type { Watcher, WatchHub } from "../engine/watch-hub.ts";
 import { watchProtocol } from "../contracts/database.ts";
+import type { LateWatchers } from "./late-watchers.ts";
 
 /** The platform's limit is 16,384; the rest of the attachment stays far below the difference. */
 const MAX_ATTACHED_KEY_BYTES = 15_000;
@@ -30,20 +29,14 @@ interface Attachment {
 
 export class WatchSockets {
   readonly #hub: WatchHub;
-  readonly #clock: Clock;
-  readonly #timers: Timers;
+  readonly #late: LateWatchers;
   readonly #watchers = new Map<WebSocket, Watcher>();
-  /** By when each that was sent a message is to have taken it. */
-  readonly #takenBy = new Map<WebSocket, UnixMs>();
-  #cancelCutOff: () => void = () => undefined;
   #closed = false;
 
   /** `sockets`: those that are open from before the object slept. */
-  constructor(hub: WatchHub, sockets: readonly WebSocket[], clock: Clock, timers: Timers) {
+  constructor(hub: WatchHub, sockets: readonly WebSocket[], late: LateWatchers) {
     this.#hub = hub;
-    this.#clock = clock;
-    this.#timers = timers;
-    hub.onCrowded(() => this.#planToCutOff());
+    this.#late = late;
     for (const socket of sockets) {
       const { keys } = attachmentOf(socket);
       if (keys === "too long") socket.close(CLOSE_CONNECT_AGAIN, "connect again");
@@ -89,7 +82,7 @@ export class WatchSockets {
   closed(socket: WebSocket): void {
     const watcher = this.#watchers.get(socket);
     this.#watchers.delete(socket);
-    this.#takenBy.delete(socket);
+    this.#late.taken(socket);
     watcher?.remove();
   }
 
@@ -101,10 +94,9 @@ export class WatchSockets {
   /** The database is gone: nothing is read or told any more, whatever was under way. The sockets are the caller's to end. */
   close(): void {
     this.#closed = true;
-    this.#cancelCutOff();
+    this.#late.close();
     this.#hub.clear();
     this.#watchers.clear();
-    this.#takenBy.clear();
   }
 
   #remember(socket: WebSocket, keys: readonly Uint8Array[]): void {
@@ -121,7 +113,7 @@ export class WatchSockets {
   }
 
   #taken(socket: WebSocket): void {
-    this.#takenBy.delete(socket);
+    this.#late.taken(socket);
     this.#watchers.get(socket)?.acknowledge();
   }
 
@@ -129,31 +121,19 @@ export class WatchSockets {
     const output = encodeWatchOutput(entries);
     try {
       socket.send(output);
-      const rateMs = (output.length / MIN_READER_BYTES_PER_SECOND) * 1000;
-      this.#takenBy.set(socket, asUnixMs(this.#clock.now() + READER_GRACE_MS + rateMs));
+      this.#late.sent(socket, output.length, () => {
+        endSockets([socket], TOO_SLOW);
+        this.closed(socket);
+      });
     } catch {
       // The peer is gone and its close event is on the way, or was lost: either way nobody waits here any more. Not at once, because
       // the hub is telling others.
       queueMicrotask(() => this.closed(socket));
     }
   }
-
-  /** As long as others wait, those that are late are cut off when they are. */
-  #planToCutOff(): void {
-    this.#cancelCutOff();
-    const next = this.#hub.isCrowded ? earliest([...this.#takenBy.values()]) : null;
-    if (next === null) return;
-    this.#cancelCutOff = this.#timers.after(Math.max(0, next - this.#clock.now()), () => {
-      const now = this.#clock.now();
-      const late = [...this.#takenBy].filter(([, takenBy]) => takenBy <= now).map(([socket]) => socket);
-      endSockets(late, TOO_SLOW);
-      this.forget(late);
-      this.#planToCutOff();
-    });
-  }
 }
 
-const TOO_SLOW = failure(
+export const TOO_SLOW = failure(
   "unavailable",
   "What changed was taken too slowly, and others waited for the memory: watch again",
 );

@@ -163,7 +163,7 @@ describe("server frames", () => {
   );
 
   it("are the same to both codecs", () => {
-    const names = {
+    const names: Record<number, string> = {
       [SocketField.read]: "snapshotRead",
       [SocketField.write]: "atomicWrite",
       [SocketField.watch]: "watch",

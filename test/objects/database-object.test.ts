@@ -8,6 +8,7 @@ import { MAX_WATCHERS } from "../../src/core/limits.ts";
 import { Database } from "../../src/engine/database.ts";
 import type { Env } from "../../src/objects/env.ts";
 import { watchProtocol } from "../../src/contracts/database.ts";
+import { LateWatchers } from "../../src/objects/late-watchers.ts";
 import { WatchSockets } from "../../src/objects/watch-sockets.ts";
 import { FakeTimers } from "../support/fake-timers.ts";
 import { passTime } from "../support/moved-date.ts";
@@ -291,7 +292,7 @@ test("a watch more than a database takes is refused, and one that ends makes roo
   await runInDurableObject(stub, async (_instance, state) => {
     const hub = new Database({ storage: state.storage, clock: new MovableClock() }).watches;
     const watchers = Array.from({ length: MAX_WATCHERS - 1 }, () => hub.add([a], () => undefined, { resumed: false }));
-    const sockets = new WatchSockets(hub, [], new FakeTimers(), new FakeTimers());
+    const sockets = new WatchSockets(hub, [], new LateWatchers(hub, new FakeTimers(), new FakeTimers()));
     const ask = () => {
       const { 0: client, 1: server } = new WebSocketPair();
       state.acceptWebSocket(server);

@@ -6,6 +6,7 @@ import { MAX_WATCH_BYTES_UNDER_WAY, MIN_READER_BYTES_PER_SECOND, READER_GRACE_MS
 import { Encoding } from "../../src/core/operations.ts";
 import { asVersion } from "../../src/core/versionstamp.ts";
 import { WatchHub } from "../../src/engine/watch-hub.ts";
+import { LateWatchers } from "../../src/objects/late-watchers.ts";
 import { WatchSockets } from "../../src/objects/watch-sockets.ts";
 import { FakeTimers, turns } from "../support/fake-timers.ts";
 import { watchedKeys } from "../support/watched-state.ts";
@@ -44,7 +45,8 @@ async function withWatches(count: number, work: (watches: TestWatch[], parts: Pa
         return keys.map(() => entry);
       }),
     );
-    const sockets = new WatchSockets(hub, [], time, time);
+    const late = new LateWatchers(hub, time, time);
+    const sockets = new WatchSockets(hub, [], late);
     const servers: WebSocket[] = [];
     const watches = Array.from({ length: count }, () => {
       const { 0: client, 1: server } = new WebSocketPair();

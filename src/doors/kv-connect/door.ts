@@ -21,12 +21,13 @@ import type { Timers } from "../../core/timers.ts";
 import { watchProtocol, type DatabaseStub } from "../../contracts/database.ts";
 import { answerOptions, foreignOriginOf, readableBy } from "../http/cors.ts";
 import { bearerToken } from "../http/bearer-token.ts";
+import { failureOfJson } from "../http/failure-of-json.ts";
 import { malformedUrl, plainText } from "../http/plain-text.ts";
 import { readBody } from "../http/request-body.ts";
 import { compressionIn } from "../http/text.ts";
 import type { FailureOfThrown } from "../http/thrown.ts";
 import { answerExchange, PROTOCOL_VERSIONS } from "./exchange.ts";
-import { failureOfJson, failureResponse, PROTOBUF_ANSWER } from "./responses.ts";
+import { failureResponse, PROTOBUF_ANSWER } from "./responses.ts";
 import { answerWatch } from "./watch.ts";
 
 export interface KvConnectParts {

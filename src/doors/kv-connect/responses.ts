@@ -3,7 +3,7 @@
  * exchange again on 401 and 403, retry 5xx, and show the text of any other 4xx to their user.
  */
 import { unreachable } from "../../core/assert.ts";
-import { failure, type ErrorCode, type Failure } from "../../core/errors.ts";
+import type { ErrorCode, Failure } from "../../core/errors.ts";
 import { plainText } from "../http/plain-text.ts";
 import { refusalHeaders } from "../http/refusal-headers.ts";
 
@@ -45,18 +45,4 @@ function statusOf(code: ErrorCode): number {
     default:
       return unreachable(code);
   }
-}
-
-/** A failure as the object sends it: JSON, in a text frame or in the body of a response. */
-export function failureOfJson(text: string): Failure {
-  try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value === "object" && value !== null && "code" in value && "message" in value) {
-      // Only our own object writes these, from a Failure.
-      return failure(value.code as ErrorCode, String(value.message));
-    }
-  } catch {
-    // Not JSON: answered below, like any other text that is no failure.
-  }
-  return failure("internal", "The database answered in a way that this server does not understand.");
 }

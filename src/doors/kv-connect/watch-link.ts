@@ -1,8 +1,8 @@
 /** The Worker's end of one WebSocket to a database's object; the protocol on it is `watchProtocol` in `contracts/database.ts`. */
 import type { Grant } from "../../contracts/grant.ts";
 import type { Failure } from "../../core/errors.ts";
-import { watchProtocol, type DatabaseStub, type WatchSocket } from "../../contracts/database.ts";
-import { failureOfJson } from "./responses.ts";
+import { watchProtocol, type DatabaseStub, type ObjectSocket } from "../../contracts/database.ts";
+import { failureOfJson } from "../http/failure-of-json.ts";
 
 /** "lost": the object went away, and connecting again is worth a try. */
 export type LinkEvent =
@@ -22,13 +22,13 @@ export async function openLink(stub: DatabaseStub, grant: Grant, watch: Uint8Arr
 }
 
 export class WatchLink {
-  readonly #socket: WatchSocket;
+  readonly #socket: ObjectSocket;
   /** What came and was not taken. The object sends one output until it is acknowledged, and nothing after a failure. */
   readonly #events: LinkEvent[] = [];
   #wake: (() => void) | undefined;
   #open = true;
 
-  constructor(socket: WatchSocket) {
+  constructor(socket: ObjectSocket) {
     this.#socket = socket;
     socket.binaryType = "arraybuffer";
     socket.addEventListener("message", ({ data }) => {

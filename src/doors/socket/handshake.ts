@@ -1,0 +1,43 @@
+/** What a client says when it asks for a socket: which version it speaks, and its token, if it has it yet. */
+import { fromBase64Url } from "../../codec/base64url.ts";
+import { socketProtocol } from "../../contracts/socket.ts";
+import { failure, type Failure } from "../../core/errors.ts";
+
+export interface Handshake {
+  /**
+   * The subprotocol that is answered; null: the client has named none. A browser takes an answer without any of those that it named for a
+   * failure, and shows no reason: so a client that is refused for them is answered with one of its own.
+   */
+  readonly protocol: string | null;
+  /** Undefined: it comes with the first message. */
+  readonly token: string | Failure | undefined;
+}
+
+export const NOT_OUR_PROTOCOL = failure(
+  "invalid",
+  `Name the subprotocol ${socketProtocol.name}, as in new WebSocket(url, ["${socketProtocol.name}"]).`,
+);
+
+export function handshakeOf(headers: Headers): Handshake {
+  const named = (headers.get("sec-websocket-protocol") ?? "").split(",").map((name) => name.trim());
+  const protocols = named.filter((name) => name !== "" && !name.startsWith(socketProtocol.tokenPrefix));
+  const protocol = protocols.includes(socketProtocol.name) ? socketProtocol.name : (protocols[0] ?? null);
+  return { protocol, token: tokenOf(named) ?? headerToken(headers) };
+}
+
+/** Of the subprotocols; a browser's page can set no header. */
+function tokenOf(protocols: readonly string[]): string | Failure | undefined {
+  const [carrier, ...more] = protocols.filter((name) => name.startsWith(socketProtocol.tokenPrefix));
+  if (carrier === undefined) return undefined;
+  const bytes = more.length > 0 ? undefined : fromBase64Url(carrier.slice(socketProtocol.tokenPrefix.length));
+  const token = bytes === undefined ? undefined : new TextDecoder().decode(bytes);
+  if (token !== undefined && /^[!-~]+$/.test(token)) return token;
+  return failure(
+    "unauthenticated",
+    `One subprotocol must be ${socketProtocol.tokenPrefix} and the token as base64url without padding.`,
+  );
+}
+
+function headerToken(headers: Headers): string | undefined {
+  return /^bearer +([!-~]+)$/i.exec(headers.get("authorization") ?? "")?.[1];
+}

@@ -1,0 +1,212 @@
+/**
+ * A socket whose client had no token when it connected: the first message carries it. Until it has come no object is touched, so the Worker
+ * holds this socket itself, and passes everything on to the object's from then on. Neither direction can pile up here: what the client does
+ * not take ends the socket, and what the object does not take is known from pings among the messages.
+ */
+import {
+  decodeClientFrame,
+  doneResponse,
+  encodeServerFrame,
+  errorResponse,
+  type SocketRequest,
+} from "../../codec/socket.ts";
+import { decodeTextFrame, textOfDone, textOfError, textOfFrame } from "../../codec/socket-text.ts";
+import type { ObjectSocket } from "../../contracts/database.ts";
+import { closeCodeOf, closeReason, SocketClose, socketProtocol, unsentBytes } from "../../contracts/socket.ts";
+import { failure, type Failure, isFailure } from "../../core/errors.ts";
+import { MAX_SOCKET_PENDING_BYTES, MAX_SOCKET_TOKEN_WAIT_MS, MAX_SOCKETS_BYTES_UNDER_WAY } from "../../core/limits.ts";
+import type { Timers } from "../../core/timers.ts";
+
+/** So much is passed on to the object between two pings, the answers to which say that it has come as far. */
+const PING_EVERY_BYTES = 1024 * 1024;
+
+/** A close frame names no code when there is none, or when the connection broke off. */
+const NO_CODE = 1005;
+const BROKE_OFF = 1006;
+
+type Message = string | ArrayBuffer;
+
+export interface RelayParts {
+  /** Accepted already. */
+  readonly client: ObjectSocket;
+  readonly timers: Timers;
+  /** Connects to the object for whoever shows this token. */
+  readonly connect: (token: string) => Promise<ObjectSocket | Failure>;
+}
+
+export function relay(parts: RelayParts): void {
+  new Relay(parts).start();
+}
+
+class Relay {
+  readonly #parts: RelayParts;
+  readonly #client: ObjectSocket;
+  #object: ObjectSocket | undefined;
+  #cancelWait: () => void = () => undefined;
+  #askedToConnect = false;
+  #ended = false;
+  /** What comes while the object is connected to. */
+  readonly #waiting: Message[] = [];
+  #waitingBytes = 0;
+  /** Passed on since the last ping, and pings that are not answered. */
+  #bytesSincePing = 0;
+  #pings = 0;
+  /** In which errors are said. */
+  #isText = true;
+
+  constructor(parts: RelayParts) {
+    this.#parts = parts;
+    this.#client = parts.client;
+  }
+
+  start(): void {
+    const { client, timers } = this.#parts;
+    this.#cancelWait = timers.after(MAX_SOCKET_TOKEN_WAIT_MS, () => this.#refuse(NO_TOKEN));
+    client.addEventListener("message", ({ data }) => this.#fromClient(data));
+    client.addEventListener("close", ({ code, reason }) => this.#clientGone(code, reason));
+    client.addEventListener("error", () => this.#clientGone(BROKE_OFF, ""));
+  }
+
+  #fromClient(message: Message): void {
+    if (this.#ended) return;
+    if (message === socketProtocol.ping) {
+      this.#toClient(socketProtocol.pong);
+    } else if (this.#object !== undefined) {
+      this.#toObject(this.#object, message);
+    } else if (this.#askedToConnect) {
+      this.#waitingBytes += sizeOf(message);
+      if (this.#waitingBytes > MAX_SOCKET_PENDING_BYTES) this.#refuse(TOO_MUCH);
+      else this.#waiting.push(message);
+    } else {
+      this.#cancelWait();
+      this.#askedToConnect = true;
+      void this.#first(message);
+    }
+  }
+
+  async #first(message: Message): Promise<void> {
+    this.#isText = typeof message === "string";
+    const decoded = typeof message === "string" ? decodeTextFrame(message) : decodeClientFrame(new Uint8Array(message));
+    const request = decoded.ok ? tokenAmong(decoded.requests) : decoded;
+    if ("code" in request) {
+      this.#refuse(request);
+      return;
+    }
+    const object = await this.#parts.connect(request.token);
+    if (isFailure(object)) {
+      this.#refuse(object);
+      return;
+    }
+    if (this.#ended) {
+      object.close(1000);
+      return;
+    }
+    this.#object = object;
+    object.binaryType = "arraybuffer";
+    object.addEventListener("message", ({ data }) => this.#fromObject(data));
+    object.addEventListener("close", ({ code, reason }) => this.#objectGone(code, reason));
+    object.addEventListener("error", () => this.#objectGone(BROKE_OFF, ""));
+    this.#toClient(
+      this.#isText ? textOfFrame([textOfDone(request.id)]) : encodeServerFrame([doneResponse(request.id)]),
+    );
+    object.accept();
+    for (const waiting of this.#waiting.splice(0)) this.#toObject(object, waiting);
+  }
+
+  #toObject(object: ObjectSocket, message: Message): void {
+    try {
+      object.send(typeof message === "string" ? message : new Uint8Array(message));
+      this.#bytesSincePing += sizeOf(message);
+      if (this.#bytesSincePing < PING_EVERY_BYTES) return;
+      this.#bytesSincePing = 0;
+      this.#pings += 1;
+      object.send(socketProtocol.ping);
+      if (this.#pings * PING_EVERY_BYTES > MAX_SOCKET_PENDING_BYTES) this.#refuse(TOO_MUCH);
+    } catch {
+      this.#objectGone(BROKE_OFF, "");
+    }
+  }
+
+  #fromObject(message: Message): void {
+    if (message === socketProtocol.pong) {
+      this.#pings -= 1;
+      return;
+    }
+    this.#toClient(typeof message === "string" ? message : new Uint8Array(message));
+    if (unsentBytes(this.#client) > MAX_SOCKETS_BYTES_UNDER_WAY) this.#refuse(TOO_SLOW, SocketClose.tooSlow);
+  }
+
+  #toClient(message: string | Uint8Array): void {
+    if (this.#ended) return;
+    try {
+      this.#client.send(message);
+    } catch {
+      this.#clientGone(BROKE_OFF, "");
+    }
+  }
+
+  /** Says why, and closes both sides. */
+  #refuse(why: Failure, code: number = closeCodeOf(why.code)): void {
+    this.#toClient(this.#isText ? textOfFrame([textOfError(0, why)]) : encodeServerFrame([errorResponse(0, why)]));
+    this.#end();
+    close(this.#client, code, closeReason(why.message));
+    if (this.#object !== undefined) close(this.#object, 1000, "");
+  }
+
+  #clientGone(code: number, reason: string): void {
+    if (this.#ended) return;
+    this.#end();
+    close(this.#client, passedOn(code, 1000), reason);
+    if (this.#object !== undefined) close(this.#object, passedOn(code, 1000), reason);
+  }
+
+  #objectGone(code: number, reason: string): void {
+    if (this.#ended) return;
+    this.#end();
+    close(this.#client, passedOn(code, SocketClose.again), reason);
+  }
+
+  #end(): void {
+    this.#ended = true;
+    this.#cancelWait();
+    this.#waiting.length = 0;
+  }
+}
+
+function tokenAmong(requests: readonly SocketRequest[]): Extract<SocketRequest, { type: "token" }> | Failure {
+  const [first, ...more] = requests;
+  if (first?.type === "token" && more.length === 0) return first;
+  return failure(
+    "unauthenticated",
+    'The first message must carry the token and nothing else, as in {"id":1,"token":"…"}.',
+  );
+}
+
+function sizeOf(message: Message): number {
+  return typeof message === "string" ? message.length : message.byteLength;
+}
+
+/** A code that a close frame may carry. */
+function passedOn(code: number, otherwise: number): number {
+  return code === NO_CODE || code === BROKE_OFF ? otherwise : code;
+}
+
+function close(socket: ObjectSocket, code: number, reason: string): void {
+  try {
+    socket.close(code, reason);
+  } catch {
+    // It is closed already, which is all that was wanted.
+  }
+}
+
+const NO_TOKEN = failure(
+  "unauthenticated",
+  `No token came within ${MAX_SOCKET_TOKEN_WAIT_MS / 1000} seconds. Send it first, or in a subprotocol.`,
+);
+
+const TOO_MUCH = failure(
+  "limit",
+  `More than ${MAX_SOCKET_PENDING_BYTES} bytes were sent that the database has not taken yet.`,
+);
+
+const TOO_SLOW = failure("unavailable", "What this socket was sent was taken too slowly: connect again.");

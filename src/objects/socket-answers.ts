@@ -1,0 +1,91 @@
+/** The answers of a socket on their way out: each in the form of its request, those that are ready together in one message of each form. */
+import { encodeAtomicWriteOutput, encodeSnapshotReadOutput, encodeWatchOutput } from "../codec/datapath.ts";
+import { doneResponse, encodeServerFrame, errorResponse, SocketField, type SocketResponse } from "../codec/socket.ts";
+import { textOfDone, textOfError, textOfFrame, textOfRead, textOfWatch, textOfWrite } from "../codec/socket-text.ts";
+import type { Failure } from "../core/errors.ts";
+import type { CommitResult, Entry } from "../core/operations.ts";
+
+/** `plain`: text whose values are plain JSON where nothing is lost. */
+export type Form = "binary" | "notation" | "plain";
+
+/** A message is sent at once when it has so many bytes or characters; whatever else is ready goes into the next. */
+const MESSAGE_SIZE = 256 * 1024;
+
+export class SocketAnswers {
+  readonly #send: (message: Uint8Array<ArrayBuffer> | string) => void;
+  #binary: SocketResponse[] = [];
+  #texts: string[] = [];
+  #size = 0;
+  #planned = false;
+
+  constructor(send: (message: Uint8Array<ArrayBuffer> | string) => void) {
+    this.#send = send;
+  }
+
+  /** A text that would be too long is an error in its place. */
+  read(id: number, ranges: readonly (readonly Entry[])[], form: Form): void {
+    if (form === "binary") this.#add({ id, field: SocketField.read, body: encodeSnapshotReadOutput(ranges) });
+    else this.#addText(id, textOfRead(id, ranges, form === "plain"));
+  }
+
+  write(id: number, result: CommitResult, form: Form): void {
+    if (form === "binary") this.#add({ id, field: SocketField.write, body: encodeAtomicWriteOutput(result) });
+    else this.#addText(id, textOfWrite(id, result));
+  }
+
+  /** How many bytes or characters it comes to; a failure where these would be too many, and nothing was added. */
+  watch(id: number, entries: readonly (Entry | null)[], form: Form): number | Failure {
+    if (form === "binary") {
+      const body = encodeWatchOutput(entries);
+      this.#add({ id, field: SocketField.watch, body });
+      return body.length;
+    }
+    const text = textOfWatch(id, entries, form === "plain");
+    if (typeof text === "string") this.#addText(id, text);
+    return typeof text === "string" ? text.length : text;
+  }
+
+  done(id: number, form: Form): void {
+    if (form === "binary") this.#add(doneResponse(id));
+    else this.#addText(id, textOfDone(id));
+  }
+
+  error(id: number, why: Failure, form: Form): void {
+    if (form === "binary") this.#add(errorResponse(id, why));
+    else this.#addText(id, why);
+  }
+
+  /** Sends what is ready. */
+  flush(): void {
+    const [binary, texts] = [this.#binary, this.#texts];
+    this.#binary = [];
+    this.#texts = [];
+    this.#size = 0;
+    if (binary.length > 0) this.#send(encodeServerFrame(binary));
+    if (texts.length > 0) this.#send(textOfFrame(texts));
+  }
+
+  #add(response: SocketResponse): void {
+    this.#binary.push(response);
+    this.#added(response.body.length);
+  }
+
+  #addText(id: number, text: string | Failure): void {
+    const said = typeof text === "string" ? text : textOfError(id, text);
+    this.#texts.push(said);
+    this.#added(said.length);
+  }
+
+  #added(size: number): void {
+    this.#size += size;
+    if (this.#size >= MESSAGE_SIZE) {
+      this.flush();
+    } else if (!this.#planned) {
+      this.#planned = true;
+      queueMicrotask(() => {
+        this.#planned = false;
+        this.flush();
+      });
+    }
+  }
+}

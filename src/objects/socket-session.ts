@@ -1,0 +1,526 @@
+/**
+ * One socket of a client (docs/spec/socket.md): takes its frames apart, carries their requests out in order, and answers. What the socket
+ * needs after the object has slept, its grant and its watches, is in its attachment. Nothing else is kept: an object with requests under way
+ * does not sleep.
+ *
+ * Frames are begun in the order in which they came. A write is not waited for at a frame's end, so that frames that come close together share
+ * a commit. Within a frame a read sees the writes before it.
+ */
+import { decodeAtomicWrite, decodeSnapshotRead, decodeWatch } from "../codec/datapath.ts";
+import { decodeClientFrame, type SocketRequest } from "../codec/socket.ts";
+import { decodeTextFrame } from "../codec/socket-text.ts";
+import {
+  type Access,
+  admittedRanges,
+  type Grant,
+  refusedAccess,
+  refusedKeys,
+  refusedPage,
+  refusedWrite,
+} from "../contracts/grant.ts";
+import { closeCodeOf, closeReason, SocketClose, unsentBytes } from "../contracts/socket.ts";
+import { unreachable } from "../core/assert.ts";
+import type { Clock } from "../core/clock.ts";
+import { failure, type Failure, isFailure } from "../core/errors.ts";
+import {
+  MAX_GROUP_BYTES,
+  MAX_SOCKET_ANSWER_BYTES,
+  MAX_SOCKET_FRAME_BYTES,
+  MAX_SOCKET_PENDING_BYTES,
+  MAX_SOCKET_REQUESTS_IN_FLIGHT,
+  MAX_SOCKET_WATCHES,
+  MAX_WATCHERS,
+} from "../core/limits.ts";
+import type { CommitOutcome, Database } from "../engine/database.ts";
+import type { Watcher } from "../engine/watch-hub.ts";
+import type { BytesUnderWay, Sender } from "./bytes-under-way.ts";
+import { type CommitQueue, type SubmittedWrite, writeMemory } from "./commit-queue.ts";
+import type { LateWatchers } from "./late-watchers.ts";
+import type { Room } from "./room.ts";
+import { type Form, SocketAnswers } from "./socket-answers.ts";
+import { TOO_SLOW } from "./watch-sockets.ts";
+
+/** What is said of a watch in the attachment, which holds 16,384 bytes: the keys, so many bytes around each, and around each watch. */
+const MAX_ATTACHED_BYTES = 14_000;
+const BYTES_AROUND_A_KEY = 12;
+const BYTES_AROUND_A_WATCH = 60;
+
+interface WatchState {
+  readonly id: number;
+  readonly keys: readonly Uint8Array[];
+  readonly form: Form;
+}
+
+/** The attachment of a socket. */
+export interface SessionState {
+  readonly grant: Grant;
+  /** The origin of the foreign page that opened it. */
+  readonly page: string | null;
+  /** "too long": they are in memory alone. */
+  readonly watches: readonly WatchState[] | "too long";
+}
+
+export interface SessionParts {
+  readonly database: Pick<Database, "read" | "watches">;
+  readonly commits: Pick<CommitQueue, "submitAll">;
+  readonly room: Pick<Room, "refusal">;
+  readonly refusedByMode: (access: Access) => Failure | null;
+  readonly late: LateWatchers;
+  readonly underWay: BytesUnderWay;
+  readonly clock: Clock;
+  /** Of a data token of this database. */
+  readonly grantOf: (token: string) => Grant | Failure | Promise<Grant | Failure>;
+  /** Whether the database's sockets may keep so many bytes more of frames that are not answered; those are counted from then on. */
+  readonly takePending: (bytes: number) => boolean;
+  readonly givePendingBack: (bytes: number) => void;
+  /** The grant is another one. */
+  readonly onGrant: (grant: Grant) => void;
+  /** It is over, whichever side has ended it. */
+  readonly onEnd: (session: SocketSession) => void;
+}
+
+interface OpenWatch extends WatchState {
+  readonly watcher: Watcher;
+}
+
+interface Frame {
+  readonly requests: readonly SocketRequest[];
+  /** In which each request is answered; none: binary. */
+  readonly forms: readonly Form[];
+  readonly bytes: number;
+  unanswered: number;
+}
+
+interface AskedWrite extends SubmittedWrite {
+  readonly id: number;
+  readonly form: Form;
+}
+
+export class SocketSession implements Sender {
+  readonly socket: WebSocket;
+  readonly #parts: SessionParts;
+  readonly #answers: SocketAnswers;
+  readonly #watches = new Map<number, OpenWatch>();
+  /** Requests that are not answered, by id. */
+  readonly #pending = new Map<number, Frame>();
+  readonly #frames: Frame[] = [];
+  #grant: Grant;
+  readonly #page: string | null;
+  #pendingBytes = 0;
+  #running = false;
+  #ended = false;
+  /** In which errors of the whole socket are said. */
+  #form: Form = "notation";
+
+  constructor(socket: WebSocket, { grant, page }: Omit<SessionState, "watches">, parts: SessionParts) {
+    this.socket = socket;
+    this.#parts = parts;
+    this.#grant = grant;
+    this.#page = page;
+    this.#answers = new SocketAnswers((message) => this.#send(message));
+  }
+
+  get grant(): Grant {
+    return this.#grant;
+  }
+
+  get bytesUnderWay(): number {
+    return unsentBytes(this.socket);
+  }
+
+  /** It was just accepted. */
+  begin(): void {
+    this.#remember();
+  }
+
+  /** The object has slept meanwhile. */
+  resume({ watches }: SessionState): void {
+    if (watches === "too long") {
+      this.end(failure("unavailable", "The watches of this socket were too many to be remembered: connect again"));
+      return;
+    }
+    for (const watch of watches) this.#watch(watch, { resumed: true });
+  }
+
+  receive(message: string | ArrayBuffer): void {
+    if (this.#ended) return;
+    this.#form = typeof message === "string" ? "notation" : "binary";
+    const bytes = typeof message === "string" ? message.length : message.byteLength;
+    if (bytes > MAX_SOCKET_FRAME_BYTES) {
+      this.end(failure("limit", `The frame has ${bytes} bytes; the limit is ${MAX_SOCKET_FRAME_BYTES}.`));
+      return;
+    }
+    const frame = frameOf(message, bytes);
+    const refused = isFailure(frame) ? frame : this.#admit(frame);
+    if (refused !== null) {
+      this.end(refused);
+    } else if (!isFailure(frame)) {
+      this.#frames.push(frame);
+      if (!this.#running) void this.#run();
+    }
+  }
+
+  /** Says why, and closes. */
+  end(why: Failure, code: number = closeCodeOf(why.code)): void {
+    if (this.#ended) return;
+    this.#answers.error(0, why, this.#form);
+    this.#answers.flush();
+    this.gone();
+    try {
+      this.socket.close(code, closeReason(why.message));
+    } catch {
+      // It closed in this moment: the peer is gone, which is all that was wanted.
+    }
+  }
+
+  giveUp(): void {
+    this.end(
+      failure("unavailable", "What this socket was sent was taken too slowly: connect again"),
+      SocketClose.tooSlow,
+    );
+  }
+
+  /** The socket is closed, or nothing is to be done for it any more. */
+  gone(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    for (const id of [...this.#watches.keys()]) this.#forget(id);
+    this.#parts.givePendingBack(this.#pendingBytes);
+    this.#pendingBytes = 0;
+    this.#pending.clear();
+    this.#frames.length = 0;
+    this.#parts.underWay.gone(this);
+    this.#parts.onEnd(this);
+  }
+
+  /** Why the frame is refused with the whole socket; null: its requests are under way, or answered that there is no room for them. */
+  #admit(frame: Frame): Failure | null {
+    const ids = new Set<number>();
+    for (const { id, type } of frame.requests) {
+      if (type === "ack") continue;
+      if (ids.has(id) || this.#pending.has(id) || this.#watches.has(id)) {
+        return failure("invalid", `The id ${id} is that of a request that is not answered yet, or of an open watch.`);
+      }
+      ids.add(id);
+    }
+    const inFlight = this.#pending.size + ids.size;
+    if (inFlight > MAX_SOCKET_REQUESTS_IN_FLIGHT) {
+      return failure(
+        "limit",
+        `${inFlight} requests are not answered yet; the limit is ${MAX_SOCKET_REQUESTS_IN_FLIGHT}.`,
+      );
+    }
+    const bytes = this.#pendingBytes + frame.bytes;
+    if (bytes > MAX_SOCKET_PENDING_BYTES) {
+      return failure(
+        "limit",
+        `Frames of ${bytes} bytes are not answered yet; the limit is ${MAX_SOCKET_PENDING_BYTES}.`,
+      );
+    }
+    for (const id of ids) this.#pending.set(id, frame);
+    frame.unanswered = ids.size;
+    if (ids.size > 0 && this.#parts.takePending(frame.bytes)) {
+      this.#pendingBytes += frame.bytes;
+    } else if (ids.size > 0) {
+      for (const [index, { id }] of frame.requests.entries()) {
+        if (this.#pending.delete(id)) this.#answers.error(id, NO_ROOM, formOf(frame, index));
+      }
+      frame.unanswered = 0;
+    }
+    return null;
+  }
+
+  async #run(): Promise<void> {
+    this.#running = true;
+    try {
+      for (let frame = this.#frames.shift(); frame !== undefined; frame = this.#frames.shift())
+        await this.#carryOut(frame);
+    } catch (error) {
+      console.error("a request on a socket failed:", error);
+      this.end(failure("internal", "A request failed because of an error in this server."));
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  async #carryOut(frame: Frame): Promise<void> {
+    const { requests } = frame;
+    for (let index = 0; index < requests.length && !this.#ended;) {
+      if (!this.#parts.underWay.hasRoom(this)) await this.#parts.underWay.room(this);
+      const request = requests[index];
+      const form = formOf(frame, index);
+      // What there was no room for is answered already; whatever acknowledges is not answered at all.
+      if (request === undefined || this.#ended) return;
+      if (request.type !== "ack" && !this.#pending.has(request.id)) {
+        index += 1;
+      } else if (request.type === "write") {
+        const group = this.#takeWrites(frame, index);
+        index = group.next;
+        const admitted = this.#withRoom(group.writes);
+        const applied = this.#write(admitted instanceof Promise ? await admitted : admitted);
+        if (applied !== undefined && index < requests.length) await applied;
+      } else {
+        index += 1;
+        const waits = this.#carryOutOne(request, form);
+        if (waits !== undefined) await waits;
+      }
+    }
+  }
+
+  #carryOutOne(request: Exclude<SocketRequest, { type: "write" }>, form: Form): Promise<void> | undefined {
+    switch (request.type) {
+      case "read":
+        this.#read(request.id, request.body, form);
+        return undefined;
+      case "watch":
+        this.#openWatch(request.id, request.body, form);
+        return undefined;
+      case "unwatch":
+        this.#forget(request.watch);
+        this.#remember();
+        this.#answered(request.id);
+        this.#answers.done(request.id, form);
+        return undefined;
+      case "ack": {
+        const watch = this.#watches.get(request.watch);
+        if (watch === undefined) return undefined;
+        this.#parts.late.taken(watch);
+        watch.watcher.acknowledge();
+        return undefined;
+      }
+      case "token":
+        return this.#renew(request.id, request.token, form);
+      case "refused":
+        this.#fail(request.id, request.why, form);
+        return undefined;
+      default:
+        return unreachable(request);
+    }
+  }
+
+  #read(id: number, body: Uint8Array, form: Form): void {
+    const read = this.#refusal("read") ?? decodeSnapshotRead(body);
+    if (!read.ok) {
+      this.#fail(id, read, form);
+      return;
+    }
+    const entries = this.#parts.database.read(admittedRanges(this.#grant, read.ranges), MAX_SOCKET_ANSWER_BYTES);
+    if (entries === null) {
+      this.#fail(id, TOO_LARGE, form);
+      return;
+    }
+    this.#answered(id);
+    this.#answers.read(id, entries, form);
+  }
+
+  /** The writes from there on that follow each other, as many as one group holds, decoded. Those that are refused are answered. */
+  #takeWrites(frame: Frame, from: number): { readonly writes: readonly AskedWrite[]; readonly next: number } {
+    const writes: AskedWrite[] = [];
+    let next = from;
+    let kept = 0;
+    for (; next < frame.requests.length && kept < MAX_GROUP_BYTES; next++) {
+      const request = frame.requests[next];
+      if (request?.type !== "write") break;
+      const form = formOf(frame, next);
+      const { id, body } = request;
+      const decoded = this.#refusal("write") ?? decodeAtomicWrite(body);
+      const refused = decoded.ok ? refusedWrite(this.#grant, decoded.write) : decoded;
+      if (refused === null && decoded.ok) {
+        const bytes = writeMemory(decoded.write, body.length);
+        kept += bytes;
+        writes.push({ id, form, write: decoded.write, bytes });
+      } else if (refused !== null) {
+        this.#fail(id, refused, form);
+      }
+    }
+    return { writes, next };
+  }
+
+  /** Those that there is room to store. The others are answered. */
+  #withRoom(asked: readonly AskedWrite[]): readonly AskedWrite[] | Promise<readonly AskedWrite[]> {
+    const refusals = asked.map(({ write, bytes }) => this.#parts.room.refusal(write, bytes));
+    const settle = (settled: readonly (Failure | null)[]): readonly AskedWrite[] =>
+      asked.filter(({ id, form }, index) => {
+        const refused = settled[index] ?? null;
+        if (refused !== null) this.#fail(id, refused, form);
+        return refused === null;
+      });
+    const known: (Failure | null)[] = [];
+    for (const refused of refusals) if (!(refused instanceof Promise)) known.push(refused);
+    return known.length === refusals.length ? settle(known) : Promise.all(refusals).then(settle);
+  }
+
+  /** What settles when they are applied and answered; undefined: they are. */
+  #write(admitted: readonly AskedWrite[]): Promise<void> | undefined {
+    if (admitted.length === 0 || this.#ended) return undefined;
+    const outcomes = this.#parts.commits.submitAll(admitted);
+    const answer = (settled: readonly CommitOutcome[]): void => {
+      for (const [index, { id, form }] of admitted.entries()) {
+        const outcome = settled[index];
+        if (outcome === undefined) continue;
+        if ("code" in outcome) {
+          this.#fail(id, outcome, form);
+        } else {
+          this.#answered(id);
+          this.#answers.write(id, outcome, form);
+        }
+      }
+    };
+    if (outcomes instanceof Promise) return outcomes.then(answer);
+    answer(outcomes);
+    return undefined;
+  }
+
+  #openWatch(id: number, body: Uint8Array, form: Form): void {
+    const watch = this.#refusal("read") ?? decodeWatch(body);
+    const refused = watch.ok ? (refusedKeys(this.#grant, watch.keys) ?? this.#noMoreWatches()) : watch;
+    if (refused !== null) this.#fail(id, refused, form);
+    if (refused !== null || !watch.ok) return;
+    this.#answered(id);
+    // Copies: what was decoded are views, which would keep the whole frame for as long as the watch lasts.
+    this.#watch({ id, keys: watch.keys.map((key) => key.slice()), form }, { resumed: false });
+    this.#remember();
+  }
+
+  #noMoreWatches(): Failure | null {
+    if (this.#watches.size >= MAX_SOCKET_WATCHES) {
+      return failure(
+        "limit",
+        `This socket has ${MAX_SOCKET_WATCHES} watches, which is the limit. Open another socket.`,
+      );
+    }
+    if (this.#parts.database.watches.size < MAX_WATCHERS) return null;
+    return failure("unavailable", `This database has ${MAX_WATCHERS} watchers, the most it takes at a time`);
+  }
+
+  #watch(state: WatchState, { resumed }: { readonly resumed: boolean }): void {
+    const { id, form } = state;
+    // Told within `add`, before there is a watcher; by itself the hub is not come back to while it tells.
+    let open: OpenWatch | undefined;
+    let told = 0;
+    const noteTold = (watch: OpenWatch): void => {
+      this.#parts.late.sent(watch, told, () => this.#endWatch(id, TOO_SLOW));
+    };
+    const watcher = this.#parts.database.watches.add(
+      state.keys,
+      (entries) => {
+        const size = this.#answers.watch(id, entries, form);
+        if (typeof size !== "number") {
+          queueMicrotask(() => this.#endWatch(id, size));
+          return;
+        }
+        told = size;
+        if (open !== undefined) noteTold(open);
+      },
+      { resumed },
+    );
+    open = { ...state, watcher };
+    this.#watches.set(id, open);
+    if (told > 0) noteTold(open);
+  }
+
+  #endWatch(id: number, why: Failure): void {
+    const watch = this.#watches.get(id);
+    if (watch === undefined) return;
+    this.#forget(id);
+    this.#remember();
+    this.#answers.error(id, why, watch.form);
+  }
+
+  #forget(id: number): void {
+    const watch = this.#watches.get(id);
+    if (watch === undefined) return;
+    this.#watches.delete(id);
+    this.#parts.late.taken(watch);
+    watch.watcher.remove();
+  }
+
+  async #renew(id: number, token: string, form: Form): Promise<void> {
+    const grant = await this.#parts.grantOf(token);
+    if (this.#ended) return;
+    const refused = isFailure(grant) ? grant : refusedPage(grant, this.#page);
+    if (refused !== null) this.#fail(id, refused, form);
+    if (refused !== null || isFailure(grant)) return;
+    this.#grant = grant;
+    for (const watch of this.#watches.values()) {
+      const forbidden = this.#refusal("read") ?? refusedKeys(grant, watch.keys);
+      if (forbidden !== null) this.#endWatch(watch.id, forbidden);
+    }
+    this.#remember();
+    this.#parts.onGrant(grant);
+    this.#answered(id);
+    this.#answers.done(id, form);
+  }
+
+  #refusal(access: Access): Failure | null {
+    return refusedAccess(this.#grant, access, this.#parts.clock.now()) ?? this.#parts.refusedByMode(access);
+  }
+
+  #fail(id: number, why: Failure, form: Form): void {
+    this.#answered(id);
+    this.#answers.error(id, why, form);
+  }
+
+  #answered(id: number): void {
+    const frame = this.#pending.get(id);
+    if (frame === undefined) return;
+    this.#pending.delete(id);
+    frame.unanswered -= 1;
+    if (frame.unanswered > 0) return;
+    this.#pendingBytes -= frame.bytes;
+    this.#parts.givePendingBack(frame.bytes);
+  }
+
+  #remember(): void {
+    if (this.#ended) return;
+    const watches = [...this.#watches.values()].map(({ id, keys, form }) => ({ id, keys, form }));
+    let bytes = 0;
+    for (const { keys } of watches) {
+      bytes += BYTES_AROUND_A_WATCH;
+      for (const key of keys) bytes += key.length + BYTES_AROUND_A_KEY;
+    }
+    const state: SessionState = {
+      grant: this.#grant,
+      page: this.#page,
+      watches: bytes > MAX_ATTACHED_BYTES ? "too long" : watches,
+    };
+    this.socket.serializeAttachment(state);
+  }
+
+  #send(message: Uint8Array<ArrayBuffer> | string): void {
+    if (this.#ended) return;
+    try {
+      this.socket.send(message);
+      this.#parts.underWay.sent(this);
+    } catch {
+      // The peer is gone and its close event is on the way, or was lost: either way nobody waits here any more. Not at once, because
+      // the hub may be telling others.
+      queueMicrotask(() => this.gone());
+    }
+  }
+}
+
+function formOf({ forms }: Frame, index: number): Form {
+  return forms[index] ?? "binary";
+}
+
+function frameOf(message: string | ArrayBuffer, bytes: number): Frame | Failure {
+  if (typeof message === "string") {
+    const decoded = decodeTextFrame(message);
+    if (!decoded.ok) return decoded;
+    const { requests } = decoded;
+    return { requests, forms: requests.map(({ plain }) => (plain ? "plain" : "notation")), bytes, unanswered: 0 };
+  }
+  const decoded = decodeClientFrame(new Uint8Array(message));
+  return decoded.ok ? { requests: decoded.requests, forms: [], bytes, unanswered: 0 } : decoded;
+}
+
+const TOO_LARGE = failure(
+  "limit",
+  `The entries that the read asks for have more than ${MAX_SOCKET_ANSWER_BYTES} bytes, the limit on a socket. Lower the limit of its ranges, or send it over HTTP.`,
+);
+
+const NO_ROOM = failure(
+  "unavailable",
+  "The sockets of this database have sent more than it can answer at a time: try again",
+);

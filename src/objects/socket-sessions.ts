@@ -1,0 +1,114 @@
+/** The sockets of a database: who they are, when they end, and what they may keep in memory together. What happens on one is `socket-session.ts`. */
+import type { Grant } from "../contracts/grant.ts";
+import { asUnixMs, type UnixMs } from "../core/clock.ts";
+import { failure, type Failure } from "../core/errors.ts";
+import { MAX_SOCKETS, MAX_SOCKETS_PENDING_BYTES } from "../core/limits.ts";
+import type { Timers } from "../core/timers.ts";
+import { BytesUnderWay } from "./bytes-under-way.ts";
+import { alarmForExpiry } from "./expiry-task.ts";
+import { type SessionParts, type SessionState, SocketSession } from "./socket-session.ts";
+
+/** The tag of these sockets. Those of watches over KV Connect have the id of their token, in hexadecimal digits. */
+export const SESSION_TAG = "session";
+
+const EXPIRED = failure(
+  "unauthenticated",
+  "The token has expired. Exchange the access token again at the database's connect URL, and connect with the new one.",
+);
+
+export interface SocketSessionsParts extends Pick<
+  SessionParts,
+  "database" | "commits" | "room" | "refusedByMode" | "late" | "clock" | "grantOf"
+> {
+  readonly timers: Timers;
+  /** Some socket is to end at this time. */
+  readonly dueBy: (at: UnixMs) => void;
+}
+
+export class SocketSessions {
+  readonly #parts: SocketSessionsParts;
+  readonly #underWay: BytesUnderWay;
+  readonly #sessions = new Map<WebSocket, SocketSession>();
+  readonly #ofSession: SessionParts;
+  #pendingBytes = 0;
+
+  /** `sockets`: those that are open from before the object slept. */
+  constructor(sockets: readonly WebSocket[], parts: SocketSessionsParts) {
+    this.#parts = parts;
+    this.#underWay = new BytesUnderWay(parts.clock, parts.timers);
+    this.#ofSession = {
+      ...parts,
+      underWay: this.#underWay,
+      takePending: (bytes) => {
+        if (this.#pendingBytes + bytes > MAX_SOCKETS_PENDING_BYTES) return false;
+        this.#pendingBytes += bytes;
+        return true;
+      },
+      givePendingBack: (bytes) => (this.#pendingBytes -= bytes),
+      onGrant: (grant) => this.#planEnd(grant),
+      onEnd: (session) => this.#sessions.delete(session.socket),
+    };
+    for (const socket of sockets) {
+      // Every socket of ours was given one when it was accepted.
+      const state = socket.deserializeAttachment() as SessionState;
+      this.#add(socket, state).resume(state);
+    }
+  }
+
+  /** Why there can be no more; null: there can. */
+  refusal(): Failure | null {
+    if (this.#sessions.size < MAX_SOCKETS) return null;
+    return failure("limit", `This database has ${MAX_SOCKETS} sockets, the most it takes at a time.`);
+  }
+
+  /** A socket that was just accepted. */
+  opened(socket: WebSocket, grant: Grant, page: string | null): void {
+    this.#add(socket, { grant, page }).begin();
+    this.#planEnd(grant);
+  }
+
+  /** False: it is none of these. */
+  message(socket: WebSocket, message: string | ArrayBuffer): boolean {
+    const session = this.#sessions.get(socket);
+    session?.receive(message);
+    return session !== undefined;
+  }
+
+  closed(socket: WebSocket): void {
+    this.#sessions.get(socket)?.gone();
+  }
+
+  /** Ends those whose grant comes from this token. */
+  revoke(tokenId: string, why: Failure): void {
+    for (const session of [...this.#sessions.values()]) if (session.grant.tokenId === tokenId) session.end(why);
+  }
+
+  /** The database is gone. */
+  close(why: Failure): void {
+    for (const session of [...this.#sessions.values()]) session.end(why);
+    this.#underWay.close();
+  }
+
+  /** Ends those whose grants have ended. */
+  endExpired(): void {
+    const now = this.#parts.clock.now();
+    for (const session of [...this.#sessions.values()]) if (session.grant.expiresAt <= now) session.end(EXPIRED);
+  }
+
+  /** When the next one does; null: there are none. */
+  nextEnd(): UnixMs | null {
+    let first = Number.POSITIVE_INFINITY;
+    for (const { grant } of this.#sessions.values()) first = Math.min(first, grant.expiresAt);
+    return first === Number.POSITIVE_INFINITY ? null : alarmForExpiry(asUnixMs(first));
+  }
+
+  #add(socket: WebSocket, state: Omit<SessionState, "watches">): SocketSession {
+    const session = new SocketSession(socket, state, this.#ofSession);
+    this.#sessions.set(socket, session);
+    return session;
+  }
+
+  #planEnd({ expiresAt }: Grant): void {
+    this.#parts.dueBy(alarmForExpiry(expiresAt));
+  }
+}

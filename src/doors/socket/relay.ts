@@ -98,6 +98,7 @@ class Relay {
       return;
     }
     if (this.#ended) {
+      object.accept();
       object.close(1000);
       return;
     }

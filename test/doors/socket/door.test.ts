@@ -196,7 +196,7 @@ test("a page of the origin that exchanged the token has a socket (N5)", async ()
   expect(await client.next(1)).toEqual([[1, "read", []]]);
 });
 
-describe("what is no WebSocket is answered as HTTP", () => {
+describe("what is no WebSocket is answered as HTTP (N6)", () => {
   test.each([
     ["GET", { upgrade: "" }, 426],
     ["POST", {}, 405],

@@ -1,0 +1,113 @@
+/** The Worker between a client that has no token yet and the object: how long it waits, and what it keeps. */
+import { expect, test } from "vitest";
+import { MAX_SOCKET_PENDING_BYTES, MAX_SOCKET_TOKEN_WAIT_MS } from "../../../src/core/limits.ts";
+import type { ObjectSocket } from "../../../src/contracts/database.ts";
+import { relay } from "../../../src/doors/socket/relay.ts";
+import { FakeTimers, turns } from "../../support/fake-timers.ts";
+import { type SocketClient, tokenRequest } from "../../support/socket-client.ts";
+import { clientOf } from "../../support/workerd/sessions.ts";
+
+interface Relayed {
+  readonly client: SocketClient;
+  readonly time: FakeTimers;
+  /** Connects to the object, whose other end this is. */
+  readonly connect: () => WebSocket;
+  readonly connects: () => number;
+}
+
+function relayed(): Relayed {
+  const time = new FakeTimers();
+  const { 0: outside, 1: server } = new WebSocketPair();
+  const { promise, resolve } = Promise.withResolvers<ObjectSocket>();
+  server.binaryType = "arraybuffer";
+  server.accept();
+  let connects = 0;
+  relay({
+    client: server,
+    timers: time,
+    connect: () => {
+      connects += 1;
+      return promise;
+    },
+  });
+  return {
+    client: clientOf(outside),
+    time,
+    connect: () => {
+      const { 0: inner, 1: object } = new WebSocketPair();
+      object.accept();
+      resolve(inner);
+      return object;
+    },
+    connects: () => connects,
+  };
+}
+
+test("waits ten seconds for a token, and asks no object meanwhile (N3)", async () => {
+  const { client, time, connects } = relayed();
+  client.socket.send("ping");
+  expect(await client.nextText()).toBe("pong");
+  await time.pass(MAX_SOCKET_TOKEN_WAIT_MS - 1);
+  expect(client.closedWith).toBeNull();
+  await time.pass(1);
+  expect(await client.closed()).toEqual({
+    code: 4401,
+    why: "No token came within 10 seconds. Send it first, or in a subprotocol.",
+  });
+  expect(connects()).toBe(0);
+});
+
+test("leaves no timer behind when a token has come, and closes both sides when one closes (N3)", async () => {
+  const { client, time, connect } = relayed();
+  client.send(tokenRequest(1, "t"));
+  const object = connect();
+  expect(await client.next(1)).toEqual([[1, "done"]]);
+  expect(time.size).toBe(0);
+  object.close(4401, "over");
+  await expect.poll(() => client.closedWith).toEqual({ code: 4401, reason: "over" });
+});
+
+test("a client that goes before the object is connected to leaves no socket open (N3)", async () => {
+  const { client, connect } = relayed();
+  client.send(tokenRequest(1, "t"));
+  await turns();
+  client.socket.close(1000);
+  await turns();
+  const closed = new Promise((resolve) => {
+    connect().addEventListener("close", ({ code }) => resolve(code));
+  });
+  expect(await closed).toBe(1000);
+});
+
+test("what comes before the object is connected to is bounded (N26)", async () => {
+  const { client } = relayed();
+  client.send(tokenRequest(1, "t"));
+  const mebibyte = new Uint8Array(1024 * 1024);
+  for (let bytes = 0; bytes <= MAX_SOCKET_PENDING_BYTES; bytes += mebibyte.length) client.socket.send(mebibyte);
+  expect((await client.closed()).code).toBe(4429);
+});
+
+test("what the object does not take is bounded, and known from pings that it does not answer (N26)", async () => {
+  const { client, connect } = relayed();
+  client.send(tokenRequest(1, "t"));
+  const object = connect();
+  await client.next(1);
+  const mebibyte = new Uint8Array(1024 * 1024);
+  // It answers pings at first.
+  let answers = true;
+  object.addEventListener("message", ({ data }) => {
+    if (data === "ping" && answers) object.send("pong");
+  });
+  for (let i = 0; i < 40; i++) {
+    client.socket.send(mebibyte);
+    await turns();
+  }
+  expect(client.closedWith).toBeNull();
+  expect(client.texts).toEqual([]);
+  answers = false;
+  for (let i = 0; i < 20 && client.closedWith === null; i++) {
+    client.socket.send(mebibyte);
+    await turns();
+  }
+  expect((await client.closed()).code).toBe(4429);
+});

@@ -77,7 +77,7 @@ export class BytesUnderWay {
   close(): void {
     this.#nextLook?.cancel();
     this.#senders.clear();
-    for (const sender of [...this.#waiting.keys()]) this.#goOn(sender);
+    for (const sender of this.#waiting.keys()) this.#goOn(sender);
   }
 
   #goOn(sender: Sender): void {
@@ -110,16 +110,16 @@ export class BytesUnderWay {
 
   #lookAtAll(): void {
     this.#nextLook = undefined;
-    for (const sender of [...this.#senders.keys()]) this.#look(sender);
+    for (const sender of this.#senders.keys()) this.#look(sender);
     const now = this.#clock.now();
     const isCrowded = this.#total >= MAX_SOCKETS_BYTES_UNDER_WAY;
     const graceMs = isCrowded ? READER_GRACE_MS : MAX_REQUEST_PAUSE_MS;
-    for (const [sender, { bytes, movedAt }] of [...this.#senders]) {
+    for (const [sender, { bytes, movedAt }] of this.#senders) {
       if (now - movedAt < graceMs + (bytes / MIN_READER_BYTES_PER_SECOND) * 1000) continue;
       this.gone(sender);
       sender.giveUp();
     }
-    for (const sender of [...this.#waiting.keys()]) if (this.hasRoom(sender)) this.#goOn(sender);
+    for (const sender of this.#waiting.keys()) if (this.hasRoom(sender)) this.#goOn(sender);
     this.#plan();
   }
 }

@@ -79,7 +79,9 @@ export interface SessionParts {
   readonly onEnd: (session: SocketSession) => void;
 }
 
-interface OpenWatch extends WatchState {
+interface OpenWatch {
+  /** Also what stands for the watch in `late-watchers.ts`. */
+  readonly state: WatchState;
   readonly watcher: Watcher;
 }
 
@@ -184,7 +186,7 @@ export class SocketSession implements Sender {
   gone(): void {
     if (this.#ended) return;
     this.#ended = true;
-    for (const id of [...this.#watches.keys()]) this.#forget(id);
+    for (const id of this.#watches.keys()) this.#forget(id);
     this.#parts.givePendingBack(this.#pendingBytes);
     this.#pendingBytes = 0;
     this.#pending.clear();
@@ -284,7 +286,7 @@ export class SocketSession implements Sender {
       case "ack": {
         const watch = this.#watches.get(request.watch);
         if (watch === undefined) return undefined;
-        this.#parts.late.taken(watch);
+        this.#parts.late.taken(watch.state);
         watch.watcher.acknowledge();
         return undefined;
       }
@@ -347,7 +349,8 @@ export class SocketSession implements Sender {
       });
     const known: (Failure | null)[] = [];
     for (const refused of refusals) if (!(refused instanceof Promise)) known.push(refused);
-    return known.length === refusals.length ? settle(known) : Promise.all(refusals).then(settle);
+    if (known.length === refusals.length) return settle(known);
+    return Promise.all(refusals.map((refused) => Promise.resolve(refused))).then(settle);
   }
 
   /** What settles when they are applied and answered; undefined: they are. */
@@ -394,29 +397,18 @@ export class SocketSession implements Sender {
   }
 
   #watch(state: WatchState, { resumed }: { readonly resumed: boolean }): void {
-    const { id, form } = state;
-    // Told within `add`, before there is a watcher; by itself the hub is not come back to while it tells.
-    let open: OpenWatch | undefined;
-    let told = 0;
-    const noteTold = (watch: OpenWatch): void => {
-      this.#parts.late.sent(watch, told, () => this.#endWatch(id, TOO_SLOW));
-    };
+    const { id, keys, form } = state;
     const watcher = this.#parts.database.watches.add(
-      state.keys,
+      keys,
       (entries) => {
         const size = this.#answers.watch(id, entries, form);
-        if (typeof size !== "number") {
-          queueMicrotask(() => this.#endWatch(id, size));
-          return;
-        }
-        told = size;
-        if (open !== undefined) noteTold(open);
+        // Not at once, because the hub is telling others.
+        if (typeof size !== "number") queueMicrotask(() => this.#endWatch(id, size));
+        else this.#parts.late.sent(state, size, () => this.#endWatch(id, TOO_SLOW));
       },
       { resumed },
     );
-    open = { ...state, watcher };
-    this.#watches.set(id, open);
-    if (told > 0) noteTold(open);
+    this.#watches.set(id, { state, watcher });
   }
 
   #endWatch(id: number, why: Failure): void {
@@ -424,14 +416,14 @@ export class SocketSession implements Sender {
     if (watch === undefined) return;
     this.#forget(id);
     this.#remember();
-    this.#answers.error(id, why, watch.form);
+    this.#answers.error(id, why, watch.state.form);
   }
 
   #forget(id: number): void {
     const watch = this.#watches.get(id);
     if (watch === undefined) return;
     this.#watches.delete(id);
-    this.#parts.late.taken(watch);
+    this.#parts.late.taken(watch.state);
     watch.watcher.remove();
   }
 
@@ -442,9 +434,9 @@ export class SocketSession implements Sender {
     if (refused !== null) this.#fail(id, refused, form);
     if (refused !== null || isFailure(grant)) return;
     this.#grant = grant;
-    for (const watch of this.#watches.values()) {
-      const forbidden = this.#refusal("read") ?? refusedKeys(grant, watch.keys);
-      if (forbidden !== null) this.#endWatch(watch.id, forbidden);
+    for (const { state } of this.#watches.values()) {
+      const forbidden = this.#refusal("read") ?? refusedKeys(grant, state.keys);
+      if (forbidden !== null) this.#endWatch(state.id, forbidden);
     }
     this.#remember();
     this.#parts.onGrant(grant);
@@ -473,18 +465,18 @@ export class SocketSession implements Sender {
 
   #remember(): void {
     if (this.#ended) return;
-    const watches = [...this.#watches.values()].map(({ id, keys, form }) => ({ id, keys, form }));
+    const watches = [...this.#watches.values()].map(({ state }) => state);
     let bytes = 0;
     for (const { keys } of watches) {
       bytes += BYTES_AROUND_A_WATCH;
       for (const key of keys) bytes += key.length + BYTES_AROUND_A_KEY;
     }
-    const state: SessionState = {
+    const attached: SessionState = {
       grant: this.#grant,
       page: this.#page,
       watches: bytes > MAX_ATTACHED_BYTES ? "too long" : watches,
     };
-    this.socket.serializeAttachment(state);
+    this.socket.serializeAttachment(attached);
   }
 
   #send(message: Uint8Array<ArrayBuffer> | string): void {

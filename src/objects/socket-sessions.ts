@@ -80,19 +80,19 @@ export class SocketSessions {
 
   /** Ends those whose grant comes from this token. */
   revoke(tokenId: string, why: Failure): void {
-    for (const session of [...this.#sessions.values()]) if (session.grant.tokenId === tokenId) session.end(why);
+    for (const session of this.#sessions.values()) if (session.grant.tokenId === tokenId) session.end(why);
   }
 
   /** The database is gone. */
   close(why: Failure): void {
-    for (const session of [...this.#sessions.values()]) session.end(why);
+    for (const session of this.#sessions.values()) session.end(why);
     this.#underWay.close();
   }
 
   /** Ends those whose grants have ended. */
   endExpired(): void {
     const now = this.#parts.clock.now();
-    for (const session of [...this.#sessions.values()]) if (session.grant.expiresAt <= now) session.end(EXPIRED);
+    for (const session of this.#sessions.values()) if (session.grant.expiresAt <= now) session.end(EXPIRED);
   }
 
   /** When the next one does; null: there are none. */

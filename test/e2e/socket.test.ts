@@ -7,9 +7,9 @@ import { encodeKey, type Key } from "../../src/codec/key-codec.ts";
 import { Encoding, type AtomicWrite, type ReadRange } from "../../src/core/operations.ts";
 import { startManagedServer, Tenant, tryExchange } from "../support/management.ts";
 import {
-  type AnySocket,
   ack,
   readRequest,
+  type Said,
   SocketClient,
   subprotocols,
   tokenRequest,
@@ -54,6 +54,8 @@ const stamp = expect.stringMatching(/^[0-9a-f]{20}$/);
 const addressOf = (databaseId: string): string =>
   `${server.url.replace("http", "ws")}/api/databases/${databaseId}/socket`;
 
+const byId = (said: readonly Said[]) => said.toSorted(([x], [y]) => x - y);
+
 async function dataToken(databaseId: string, accessToken?: string): Promise<string> {
   const exchanged = await tryExchange(tenant.opening(databaseId, accessToken));
   if (!("token" in exchanged)) throw new Error(exchanged.sentence);
@@ -63,8 +65,7 @@ async function dataToken(databaseId: string, accessToken?: string): Promise<stri
 async function open(databaseId: string, protocols: string[]): Promise<SocketClient> {
   const socket = new WebSocket(addressOf(databaseId), protocols);
   onTestFinished(() => socket.close());
-  // What the client needs of it is the same.
-  const client = new SocketClient(socket as unknown as AnySocket);
+  const client = new SocketClient(socket);
   await new Promise((resolve) => {
     socket.addEventListener("open", resolve);
     socket.addEventListener("close", resolve);
@@ -105,12 +106,12 @@ describe("tokens", () => {
     client.send(watchRequest(1, key("mine", 1)), watchRequest(2, key("theirs")));
     await client.next(2);
     client.send(tokenRequest(3, await dataToken(elsewhere)), writeRequest(4, put(key("theirs"), "1")));
-    expect((await client.next(2)).toSorted()).toEqual([
+    expect(byId(await client.next(2))).toEqual([
       [3, "error", "unauthenticated", expect.any(String)],
       [4, "written", stamp],
     ]);
     client.send(tokenRequest(5, await dataToken(id, reader)), writeRequest(6, put(key("mine", 1), "1")));
-    const said = (await client.next(3)).toSorted();
+    const said = byId(await client.next(3));
     expect(said).toEqual([
       [2, "error", "forbidden", expect.stringContaining("key prefix")],
       [5, "done"],

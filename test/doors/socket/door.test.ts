@@ -10,14 +10,7 @@ import { isFailure } from "../../../src/core/errors.ts";
 import type { Env } from "../../../src/objects/env.ts";
 import worker from "../../../src/worker.ts";
 import { CAIRN_DEPLOYMENT_TOKEN, CAIRN_SIGNING_KEYS } from "../../support/deployment-secrets.ts";
-import {
-  type AnySocket,
-  readRequest,
-  SocketClient,
-  subprotocols,
-  tokenRequest,
-  writeRequest,
-} from "../../support/socket-client.ts";
+import { readRequest, SocketClient, subprotocols, tokenRequest, writeRequest } from "../../support/socket-client.ts";
 import { key, point, set, text, write } from "../../support/workerd/engine.ts";
 
 // The plugin's environment is the deployment's, without its secrets.
@@ -63,8 +56,7 @@ async function open(
   const answer = await ask(databaseId, headers);
   const { webSocket } = answer;
   if (!webSocket) throw new Error(`${answer.status} ${await answer.text()}`);
-  // What the client needs of it is the same.
-  const client = new SocketClient(webSocket as unknown as AnySocket);
+  const client = new SocketClient(webSocket);
   webSocket.accept();
   return { client, answer };
 }

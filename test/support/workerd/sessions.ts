@@ -1,7 +1,7 @@
 /** Sockets of a database's object, opened as the door opens them. */
 import type { Grant } from "../../../src/contracts/grant.ts";
 import { watchProtocol } from "../../../src/contracts/database.ts";
-import { type AnySocket, SocketClient } from "../socket-client.ts";
+import { SocketClient } from "../socket-client.ts";
 import { everything, type Stub } from "./database-object.ts";
 
 export async function openSession(stub: Stub, grant: Grant = everything): Promise<SocketClient> {
@@ -13,8 +13,7 @@ export async function openSession(stub: Stub, grant: Grant = everything): Promis
 }
 
 export function clientOf(webSocket: WebSocket): SocketClient {
-  // What the client needs of it is the same.
-  const client = new SocketClient(webSocket as unknown as AnySocket);
+  const client = new SocketClient(webSocket);
   webSocket.accept();
   return client;
 }

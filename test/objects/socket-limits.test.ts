@@ -19,6 +19,7 @@ import { LateWatchers } from "../../src/objects/late-watchers.ts";
 import { SocketSessions } from "../../src/objects/socket-sessions.ts";
 import { FakeTimers, turns } from "../support/fake-timers.ts";
 import { readRequest, type SocketClient, writeRequest } from "../support/socket-client.ts";
+import { watchedKeys } from "../support/watched-state.ts";
 import { everything, newDatabase } from "../support/workerd/database-object.ts";
 import { key, point, set, write } from "../support/workerd/engine.ts";
 import { clientOf } from "../support/workerd/sessions.ts";
@@ -41,7 +42,7 @@ interface Sockets {
 async function withSockets(work: (sockets: Sockets) => Promise<void>): Promise<void> {
   await runInDurableObject(await newDatabase(), async (_instance, state) => {
     const submitted: (() => void)[] = [];
-    const hub = new WatchHub((keys) => keys.map(() => null));
+    const hub = new WatchHub(watchedKeys((keys) => keys.map(() => null)));
     const sessions = new SocketSessions([], {
       database: { read: (ranges) => ranges.map(() => []), watches: hub },
       commits: {

@@ -11,6 +11,12 @@ export const socketProtocol = {
   path: "/socket",
   /** The origin of the foreign page that opens the socket, if one does. */
   pageHeader: "x-cairn-page",
+  /**
+   * Of an answer to an upgrade, with the value `untouched`: no object was asked, because the client is refused or has shown no token yet. A
+   * front that counts open databases reads it.
+   */
+  objectHeader: "cairn-object",
+  untouched: "untouched",
   /** A text that is answered with the other without waking the object. */
   ping: "ping",
   pong: "pong",

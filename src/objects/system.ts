@@ -2,6 +2,7 @@
  * The real clock, timers and randomness: the only ones of the Worker. Whatever measures time, waits or needs chance is given these by the
  * wiring beside, so that tests can give it others.
  */
+import { socketProtocol } from "../contracts/socket.ts";
 import { toHex } from "../core/bytes.ts";
 import { asUnixMs, type Clock } from "../core/clock.ts";
 import type { Entropy } from "../core/entropy.ts";
@@ -30,7 +31,7 @@ export function acceptSocket(protocol: string | null): { readonly socket: WebSoc
   const { 0: client, 1: socket } = new WebSocketPair();
   socket.binaryType = "arraybuffer";
   socket.accept();
-  const headers = new Headers();
+  const headers = new Headers({ [socketProtocol.objectHeader]: socketProtocol.untouched });
   if (protocol !== null) headers.set("sec-websocket-protocol", protocol);
   return { socket, answer: new Response(null, { status: 101, webSocket: client, headers }) };
 }

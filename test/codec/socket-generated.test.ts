@@ -5,7 +5,14 @@ import { describe, expect, it, test } from "vitest";
 import { concatBytes } from "../../src/core/bytes.ts";
 import type { Failure } from "../../src/core/errors.ts";
 import { MAX_SOCKET_FRAME_REQUESTS } from "../../src/core/limits.ts";
-import { encodeAtomicWriteOutput, encodeSnapshotReadOutput, encodeWatchOutput } from "../../src/codec/datapath.ts";
+import {
+  decodeAtomicWrite,
+  decodeSnapshotRead,
+  decodeWatch,
+  encodeAtomicWriteOutput,
+  encodeSnapshotReadOutput,
+  encodeWatchOutput,
+} from "../../src/codec/datapath.ts";
 import { encodeAtomicWrite, encodeSnapshotRead, encodeWatch } from "../../src/codec/datapath-requests.ts";
 import {
   decodeClientFrame,
@@ -13,6 +20,7 @@ import {
   encodeServerFrame,
   errorResponse,
   SocketField,
+  type SocketRequest,
   type SocketResponse,
 } from "../../src/codec/socket.ts";
 import {
@@ -73,6 +81,15 @@ function messageOf(sent: SentRequest) {
   }
 }
 
+/** Whether its body is no protobuf. */
+function isMalformed(decoded: SocketRequest): boolean {
+  if (!("body" in decoded)) return false;
+  const { type, body } = decoded;
+  const verdict =
+    type === "read" ? decodeSnapshotRead(body) : type === "write" ? decodeAtomicWrite(body) : decodeWatch(body);
+  return !verdict.ok && verdict.message.includes("is not valid protobuf");
+}
+
 describe("client frames", () => {
   it("are the same to both codecs", () => {
     fc.assert(
@@ -93,7 +110,8 @@ describe("client frames", () => {
     const property = fc.property(damaged(requests.map(encodeClientFrame)), (bytes) => {
       const ours = decodeClientFrame(bytes);
       const copy = cleanCopy(ClientFrameSchema, bytes);
-      if (!ours.ok || copy === undefined) return;
+      // The generated code reads on past the end of an inner message; ours leaves that to whoever decodes the body.
+      if (!ours.ok || copy === undefined || ours.requests.some(isMalformed)) return;
       const shapes = (verdict: typeof ours | Failure) =>
         verdict.ok ? verdict.requests.map(({ type, id: of }) => [type, of]) : verdict;
       expect(shapes(ours)).toEqual(shapes(decodeClientFrame(copy)));

@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, onTestFinished, test } from "vitest";
+import { capacityOf } from "../../src/local/front/capacity.ts";
 import { echo, frontBefore, type Handler, type RawConnection, rawConnection, room, serverWith } from "./fronts.ts";
 import { http2Request, http2Session } from "./stand-in-server.ts";
 
@@ -186,18 +187,20 @@ test("a TLS handshake is closed at once, and one line says so", async () => {
   ]);
 });
 
-/** Agrees to a WebSocket at /agree, and then echoes bytes; answers another way elsewhere. */
-async function upgrading(): Promise<{ readonly server: Server; readonly port: number; readonly sockets: Duplex[] }> {
+/** Agrees to a WebSocket at paths that end in /agree, and then echoes bytes; answers another way elsewhere. `more`: headers of its answer. */
+async function upgrading(
+  more = "",
+): Promise<{ readonly server: Server; readonly port: number; readonly sockets: Duplex[] }> {
   const sockets: Duplex[] = [];
   const server = createServer((_, response) => response.end("no socket"));
   server.on("upgrade", (request: IncomingMessage, socket, head: Buffer) => {
     sockets.push(socket.on("error", () => undefined));
-    if (request.url !== "/agree") {
+    if (request.url?.endsWith("/agree") !== true) {
       socket.end("HTTP/1.1 401 Unauthorized\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nbad\r\n0\r\n\r\n");
       return;
     }
     socket.write(
-      "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n",
+      `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n${more}Sec-WebSocket-Accept: x\r\n\r\n`,
     );
     socket.write(head);
     socket.pipe(socket);
@@ -242,6 +245,32 @@ test("a WebSocket ends with its server, and one that is refused is answered as a
   await new Promise((resolve) => refused.socket.once("end", resolve));
   expect(refused.text()).toMatch(/^HTTP\/1\.1 401 Unauthorized\r\nConnection: close\r\n\r\nbad$/);
 });
+
+test.each([
+  { more: "cairn-object: untouched\r\n", agreed: 12 },
+  { more: "", agreed: 4 },
+])(
+  "a WebSocket that is accepted without asking an object takes no database's place: '$more'",
+  async ({ more, agreed }) => {
+    const { port } = await upgrading(more);
+    const capacity = capacityOf({
+      descriptors: Number.POSITIVE_INFINITY,
+      connections: 1000,
+      requests: 1000,
+      databases: 4,
+    });
+    const front = await frontBefore(port, { capacity });
+    const statuses: string[] = [];
+    for (let i = 0; i < 12; i++) {
+      const { socket, text } = await rawConnection(front.port);
+      socket.write(upgrade(`/api/databases/${i}/agree`));
+      await expect.poll(text).toContain("\r\n\r\n");
+      statuses.push(text().slice(9, 12));
+    }
+    expect(statuses.filter((status) => status === "101")).toHaveLength(agreed);
+    expect(new Set(statuses)).toEqual(new Set(agreed === 12 ? ["101"] : ["101", "503"]));
+  },
+);
 
 test("watches and WebSockets take at most three quarters of the places", async () => {
   const { port } = await serverWith((request, response) => {

@@ -17,6 +17,7 @@ import {
   MIN_CLIENT_BYTES_PER_SECOND,
   REQUEST_BYTES_STEP,
 } from "../../core/limits.ts";
+import { socketProtocol } from "../../contracts/socket.ts";
 import type { ClientConnection } from "./client-connections.ts";
 import type { Exchanges, PlaceHolder } from "./exchanges.ts";
 import type { OpenDatabases, Use } from "./open-databases.ts";
@@ -236,7 +237,7 @@ export class Exchange implements AnswerTaker, PlaceHolder {
 
   head(status: number, reason: string, headers: HeaderPairs, length: number | undefined): void {
     this.#announced = length ?? 0;
-    this.#use?.answered(status);
+    this.#use?.answered(touchesNoObject(status, headers) ? 401 : status);
     this.#use = undefined;
     if (this.#client.isGone) return;
     this.#answered = true;
@@ -348,4 +349,11 @@ class Arrears {
 /** Watches and WebSockets are there to last; an unread answer or an endless body is not. */
 function lasts(path: string, isUpgrade: boolean): boolean {
   return isUpgrade || /\/watch(\?|$)/.test(path);
+}
+
+/** A socket whose client is refused, or has shown no token yet, is accepted all the same: its browser would not learn why. */
+function touchesNoObject(status: number, headers: HeaderPairs): boolean {
+  if (status !== 101) return false;
+  const name = headers.findIndex((header, i) => i % 2 === 0 && header.toLowerCase() === socketProtocol.objectHeader);
+  return name >= 0 && headers[name + 1] === socketProtocol.untouched;
 }

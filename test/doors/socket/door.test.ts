@@ -69,6 +69,7 @@ describe("a client with a token", () => {
     const id = await newDatabase();
     const { client, answer } = await open(id, named(await tokenFor(id)));
     expect([answer.status, answer.headers.get("sec-websocket-protocol")]).toEqual([101, "cairn.v1"]);
+    expect(answer.headers.get("cairn-object")).toBeNull();
     client.send(writeRequest(1, write([set(key("a"), text("1"))])), readRequest(2, point(key("a"))));
     expect(await client.next(2)).toEqual([
       [1, "written", expect.stringMatching(/^[0-9a-f]{20}$/)],
@@ -99,6 +100,7 @@ describe("a client without one", () => {
     const id = await newDatabase();
     const { client, answer } = await open(id, bare);
     expect(answer.headers.get("sec-websocket-protocol")).toBe("cairn.v1");
+    expect(answer.headers.get("cairn-object")).toBe("untouched");
     const token = await tokenFor(id);
     if (form === "binary") client.send(tokenRequest(1, token));
     else client.socket.send(JSON.stringify({ id: 1, token }));
@@ -170,7 +172,8 @@ describe("a handshake that is refused is accepted, and closed with the reason (N
   ];
   test.each(cases)("%s: %i (N4, N24)", async (_, code, why, headers) => {
     const id = await newDatabase();
-    const { client } = await open(id, await headers(id));
+    const { client, answer } = await open(id, await headers(id));
+    expect(answer.headers.get("cairn-object")).toBe("untouched");
     expect(await client.closed()).toEqual({ code, why: expect.stringMatching(why) });
     expect(client.closedWith?.reason.length).toBeGreaterThan(10);
   });

@@ -1,7 +1,10 @@
 /** The binary frames of sockets for the side that asks. What they mean is docs/spec/socket.md; the side that answers is `socket.ts`. */
 import { failure, type Failure } from "../core/errors.ts";
-import { MAX_SOCKET_REQUESTS_IN_FLIGHT, MAX_SOCKET_WATCHES } from "../core/limits.ts";
+import { MAX_SOCKET_REQUESTS_IN_FLIGHT, MAX_SOCKET_WATCHES, MAX_WATCH_PAGE_ENTRIES } from "../core/limits.ts";
+import { Encoding } from "../core/operations.ts";
+import { VERSIONSTAMP_BYTES, versionOfBytes, versionstampBytes } from "../core/versionstamp.ts";
 import { bytesFieldSize, decoding, ProtobufReader, ProtobufWriter, varintFieldSize } from "./protobuf.ts";
+import type { KeyUpdate, PrefixUpdate, WatchedPrefix } from "./socket-prefix.ts";
 import { SocketField, type SocketRequest, type SocketResponse } from "./socket.ts";
 
 const NO_BYTES: Uint8Array = new Uint8Array(0);
@@ -80,6 +83,7 @@ function readResponse(reader: ProtobufReader): SocketResponse {
       case SocketField.read:
       case SocketField.write:
       case SocketField.watch:
+      case SocketField.prefix:
       case SocketField.done:
       case SocketField.error:
         ({ field } = reader);
@@ -108,4 +112,54 @@ export function decodeSocketError(
     }
     return { ok: true, code, message };
   });
+}
+
+/** PrefixWatch. */
+export function encodePrefixWatch(watch: WatchedPrefix): Uint8Array<ArrayBuffer> {
+  const { prefix, after } = watch;
+  const flags = [watch.updatesOnly, watch.ignoreDeletes, watch.keysOnly];
+  const small = flags.filter(Boolean).length * varintFieldSize(3, 1);
+  const ofAfter = after === null ? 0 : bytesFieldSize(2, VERSIONSTAMP_BYTES);
+  const writer = new ProtobufWriter(bytesFieldSize(1, prefix.length) + ofAfter + small);
+  writer.bytesField(1, prefix);
+  if (after !== null) writer.bytesField(2, versionstampBytes(after));
+  for (const [index, flag] of flags.entries()) if (flag) writer.varintField(3 + index, 1);
+  return writer.finish();
+}
+
+/** PrefixUpdate. Keys and values are views of its bytes. */
+export function decodePrefixUpdate(body: Uint8Array): ({ readonly ok: true } & PrefixUpdate) | Failure {
+  return decoding("The update", "internal", () => {
+    const reader = new ProtobufReader(body);
+    const keys: KeyUpdate[] = [];
+    let reset = false;
+    let upTo = NO_BYTES;
+    while (reader.next()) {
+      if (reader.field === 1) reset = reader.bool();
+      else if (reader.field === 2 && keys.length < MAX_WATCH_PAGE_ENTRIES) keys.push(readKeyUpdate(reader));
+      else if (reader.field === 3) upTo = reader.bytes();
+      else reader.skip();
+    }
+    return { ok: true, reset, keys, upTo: versionOfBytes(upTo) ?? null };
+  });
+}
+
+const ENCODINGS = [Encoding.v8, Encoding.le64, Encoding.bytes];
+
+function readKeyUpdate(reader: ProtobufReader): KeyUpdate {
+  let [key, stamp, value] = [NO_BYTES, NO_BYTES, NO_BYTES];
+  let encoding = 0;
+  const outer = reader.enter();
+  while (reader.next()) {
+    if (reader.field === 1) key = reader.bytes();
+    else if (reader.field === 2) stamp = reader.bytes();
+    else if (reader.field === 3) value = reader.bytes();
+    else if (reader.field === 4) encoding = reader.int32();
+    else reader.skip();
+  }
+  reader.leave(outer);
+  const version = versionOfBytes(stamp) ?? null;
+  const known = ENCODINGS.find((one) => one === encoding);
+  const entry = version === null || known === undefined ? null : { key, value, encoding: known, version };
+  return { key, version, entry };
 }

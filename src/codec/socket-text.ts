@@ -9,11 +9,13 @@ import { versionOfHex, versionstampHex } from "../core/versionstamp.ts";
 import { encodeAtomicWrite, encodeSnapshotRead, encodeWatch } from "./datapath-requests.ts";
 import { parseJson } from "./json-notation/bounded-json.ts";
 import { expiryOfJson, textOfEntry } from "./json-notation/entry-line.ts";
-import { keyOfNotation } from "./json-notation/key-notation.ts";
+import { keyOfNotation, textOfKeyNotation } from "./json-notation/key-notation.ts";
 import { described } from "./json-notation/place.ts";
 import { storedOfJson, type StoredValue } from "./json-notation/stored-value.ts";
 import { isObject, type JsonObject } from "./json-notation/types.ts";
 import { type KeyRange, rangeOfPrefix } from "./key-prefix.ts";
+import { encodePrefixWatch } from "./socket-client.ts";
+import type { PrefixUpdate, WatchedPrefix } from "./socket-prefix.ts";
 import { type SocketRequest, tooManyRequests, unknownRequest, withoutId } from "./socket.ts";
 
 /** How many entries a range gives that does not say. */
@@ -72,7 +74,7 @@ export function decodeTextFrame(text: string): { readonly ok: true; readonly req
   return { ok: true, requests };
 }
 
-const MEMBERS = ["read", "write", "watch", "unwatch", "ack", "token"] as const;
+const MEMBERS = ["read", "write", "watch", "watchPrefix", "unwatch", "ack", "token"] as const;
 
 function requestOf(request: JsonObject, id: number, index: number, plain: boolean): SocketRequest {
   const [member, ...more] = MEMBERS.filter((name) => Object.hasOwn(request, name));
@@ -93,6 +95,8 @@ function requestOf(request: JsonObject, id: number, index: number, plain: boolea
         id,
         body: encodeWatch(arrayOf(asked, "watch").map((key, i) => keyOf(key, `watch[${i}]`))),
       };
+    case "watchPrefix":
+      return { type: "watchPrefix", id, body: encodePrefixWatch(prefixOf(request)) };
     case "unwatch":
     case "ack":
       if (typeof asked !== "number" || !Number.isInteger(asked) || asked < 1 || asked > 0xffff_ffff) {
@@ -103,6 +107,27 @@ function requestOf(request: JsonObject, id: number, index: number, plain: boolea
       if (typeof asked !== "string") return refuse(`token is ${described(asked)}; it must be a data token.`);
       return { type: "token", id, token: asked };
   }
+}
+
+/** `{"watchPrefix":["users"],"after":"…","updatesOnly":true,"ignoreDeletes":true,"keysOnly":true}`, all but the first as one likes. */
+function prefixOf(request: JsonObject): WatchedPrefix {
+  const { watchPrefix, after = null } = request;
+  const isAll = Array.isArray(watchPrefix) && watchPrefix.length === 0;
+  const prefix = isAll ? new Uint8Array(0) : keyOf(watchPrefix, "watchPrefix");
+  const version = after === null ? null : typeof after === "string" ? versionOfHex(after.toLowerCase()) : undefined;
+  if (version === undefined) return refuse(`after is ${described(after)}; it must be the last upTo of a watch.`);
+  const [updatesOnly, ignoreDeletes, keysOnly] = ["updatesOnly", "ignoreDeletes", "keysOnly"].map((member) => {
+    const flag = request[member] ?? false;
+    if (typeof flag !== "boolean") refuse(`${member} is ${described(flag)}; it must be true or false.`);
+    return flag === true;
+  });
+  return {
+    prefix,
+    after: version,
+    updatesOnly: updatesOnly === true,
+    ignoreDeletes: ignoreDeletes === true,
+    keysOnly: keysOnly === true,
+  };
 }
 
 function arrayOf(json: unknown, name: string): readonly unknown[] {
@@ -239,6 +264,21 @@ export function textOfWatch(id: number, entries: readonly (Entry | null)[], plai
     texts.push(text);
   }
   return `{"id":${id},"watch":[${texts.join(",")}]}`;
+}
+
+/** As `textOfRead`. A key without an entry has the versionstamp null; one whose value is not told has no value. */
+export function textOfPrefix(id: number, { reset, keys, upTo }: PrefixUpdate, plain: boolean): string | Failure {
+  let room = MAX_SOCKET_ANSWER_CHARACTERS;
+  const texts: string[] = [];
+  for (const { key, version, entry } of keys) {
+    const stamp = version === null ? "null" : `"${versionstampHex(version)}"`;
+    const text = entry === null ? `{"key":${textOfKeyNotation(key)},"versionstamp":${stamp}}` : textOf(entry, plain);
+    room -= text.length;
+    if (room < 0) return tooLong("watch");
+    texts.push(text);
+  }
+  const end = upTo === null ? "null" : `"${versionstampHex(upTo)}"`;
+  return `{"id":${id},"prefix":{"reset":${reset},"keys":[${texts.join(",")}],"upTo":${end}}}`;
 }
 
 function textOf(entry: Entry, plain: boolean): string {

@@ -8,16 +8,29 @@ import { MAX_SOCKET_FRAME_REQUESTS } from "../core/limits.ts";
 import { bytesFieldSize, decoding, ProtobufReader, ProtobufWriter, varintFieldSize } from "./protobuf.ts";
 
 /** The fields of Request and of Response, which have the same numbers where they have the same meaning. */
-export const SocketField = { read: 2, write: 3, watch: 4, unwatch: 6, done: 6, ack: 7, error: 7, token: 8 } as const;
+export const SocketField = {
+  read: 2,
+  write: 3,
+  watch: 4,
+  watchPrefix: 5,
+  prefix: 5,
+  unwatch: 6,
+  done: 6,
+  ack: 7,
+  error: 7,
+  token: 8,
+} as const;
 
-/** A message of the data path, as bytes. */
+type BodyType = "read" | "write" | "watch" | "watchPrefix";
+
+/** A message of the data path, or a PrefixWatch, as bytes. */
 type BodyRequest = {
-  readonly [Type in "read" | "write" | "watch"]: {
+  readonly [Type in BodyType]: {
     readonly type: Type;
     readonly id: number;
     readonly body: Uint8Array;
   };
-}["read" | "write" | "watch"];
+}[BodyType];
 
 export type SocketRequest =
   | BodyRequest
@@ -71,7 +84,7 @@ export function withoutId(index: number): Failure {
 export function unknownRequest(index: number): Failure {
   return failure(
     "unsupported",
-    `requests[${index}]: it asks for nothing that this server knows: a read, a write, a watch, unwatch, ack or token.`,
+    `requests[${index}]: it asks for nothing that this server knows: a read, a write, a watch of keys or of a prefix, unwatch, ack or token.`,
   );
 }
 
@@ -91,6 +104,7 @@ function readRequest(reader: ProtobufReader, index: number): SocketRequest | Fai
       case SocketField.read:
       case SocketField.write:
       case SocketField.watch:
+      case SocketField.watchPrefix:
       case SocketField.token:
         members += 1;
         ({ field } = reader);
@@ -116,6 +130,8 @@ function readRequest(reader: ProtobufReader, index: number): SocketRequest | Fai
       return { type: "write", id, body };
     case SocketField.watch:
       return { type: "watch", id, body };
+    case SocketField.watchPrefix:
+      return { type: "watchPrefix", id, body };
     case SocketField.unwatch:
       return { type: "unwatch", id, watch };
     case SocketField.ack:

@@ -1,7 +1,16 @@
 /** The answers of a socket on their way out: each in the form of its request, those that are ready together in one message of each form. */
 import { encodeAtomicWriteOutput, encodeSnapshotReadOutput, encodeWatchOutput } from "../codec/datapath.ts";
 import { doneResponse, encodeServerFrame, errorResponse, SocketField, type SocketResponse } from "../codec/socket.ts";
-import { textOfDone, textOfError, textOfFrame, textOfRead, textOfWatch, textOfWrite } from "../codec/socket-text.ts";
+import { encodePrefixUpdate, type PrefixUpdate } from "../codec/socket-prefix.ts";
+import {
+  textOfDone,
+  textOfError,
+  textOfFrame,
+  textOfPrefix,
+  textOfRead,
+  textOfWatch,
+  textOfWrite,
+} from "../codec/socket-text.ts";
 import type { Failure } from "../core/errors.ts";
 import type { CommitResult, Entry } from "../core/operations.ts";
 
@@ -35,14 +44,14 @@ export class SocketAnswers {
 
   /** How many bytes or characters it comes to; a failure where these would be too many, and nothing was added. */
   watch(id: number, entries: readonly (Entry | null)[], form: Form): number | Failure {
-    if (form === "binary") {
-      const body = encodeWatchOutput(entries);
-      this.#add({ id, field: SocketField.watch, body });
-      return body.length;
-    }
-    const text = textOfWatch(id, entries, form === "plain");
-    if (typeof text === "string") this.#addText(id, text);
-    return typeof text === "string" ? text.length : text;
+    if (form !== "binary") return this.#addUpdate(id, textOfWatch(id, entries, form === "plain"));
+    return this.#addUpdate(id, { id, field: SocketField.watch, body: encodeWatchOutput(entries) });
+  }
+
+  /** As `watch`. */
+  prefix(id: number, update: PrefixUpdate, form: Form): number | Failure {
+    if (form !== "binary") return this.#addUpdate(id, textOfPrefix(id, update, form === "plain"));
+    return this.#addUpdate(id, { id, field: SocketField.prefix, body: encodePrefixUpdate(update) });
   }
 
   done(id: number, form: Form): void {
@@ -63,6 +72,16 @@ export class SocketAnswers {
     this.#size = 0;
     if (binary.length > 0) this.#send(encodeServerFrame(binary));
     if (texts.length > 0) this.#send(textOfFrame(texts));
+  }
+
+  #addUpdate(id: number, update: SocketResponse | string | Failure): number | Failure {
+    if (typeof update === "string") {
+      this.#addText(id, update);
+      return update.length;
+    }
+    if ("code" in update) return update;
+    this.#add(update);
+    return update.body.length;
   }
 
   #add(response: SocketResponse): void {

@@ -6,7 +6,7 @@
  * Frames are begun in the order in which they came. A write is not waited for at a frame's end, so that frames that come close together share
  * a commit. Within a frame a read sees the writes before it.
  */
-import { decodeAtomicWrite, decodeSnapshotRead, decodeWatch } from "../codec/datapath.ts";
+import { decodeAtomicWrite, decodeSnapshotRead } from "../codec/datapath.ts";
 import { decodeClientFrame, type SocketRequest } from "../codec/socket.ts";
 import { decodeTextFrame } from "../codec/socket-text.ts";
 import {
@@ -14,7 +14,6 @@ import {
   admittedRanges,
   type Grant,
   refusedAccess,
-  refusedKeys,
   refusedPage,
   refusedWrite,
 } from "../contracts/grant.ts";
@@ -28,36 +27,22 @@ import {
   MAX_SOCKET_FRAME_BYTES,
   MAX_SOCKET_PENDING_BYTES,
   MAX_SOCKET_REQUESTS_IN_FLIGHT,
-  MAX_SOCKET_WATCHES,
-  MAX_WATCHERS,
 } from "../core/limits.ts";
+import type { Timers } from "../core/timers.ts";
 import type { CommitOutcome, Database } from "../engine/database.ts";
-import type { Watcher } from "../engine/watch-hub.ts";
 import type { BytesUnderWay, Sender } from "./bytes-under-way.ts";
 import { type CommitQueue, type SubmittedWrite, writeMemory } from "./commit-queue.ts";
 import type { LateWatchers } from "./late-watchers.ts";
 import type { Room } from "./room.ts";
 import { type Form, SocketAnswers } from "./socket-answers.ts";
-import { TOO_SLOW } from "./watch-sockets.ts";
-
-/** What is said of a watch in the attachment, which holds 16,384 bytes: the keys, so many bytes around each, and around each watch. */
-const MAX_ATTACHED_BYTES = 14_000;
-const BYTES_AROUND_A_KEY = 12;
-const BYTES_AROUND_A_WATCH = 60;
-
-interface WatchState {
-  readonly id: number;
-  readonly keys: readonly Uint8Array[];
-  readonly form: Form;
-}
+import { type AttachedWatches, SocketWatches } from "./socket-watches.ts";
 
 /** The attachment of a socket. */
 export interface SessionState {
   readonly grant: Grant;
   /** The origin of the foreign page that opened it. */
   readonly page: string | null;
-  /** "too long": they are in memory alone. */
-  readonly watches: readonly WatchState[] | "too long";
+  readonly watches: AttachedWatches;
 }
 
 export interface SessionParts {
@@ -68,6 +53,7 @@ export interface SessionParts {
   readonly late: LateWatchers;
   readonly underWay: BytesUnderWay;
   readonly clock: Clock;
+  readonly timers: Timers;
   /** Of a data token of this database. */
   readonly grantOf: (token: string) => Grant | Failure | Promise<Grant | Failure>;
   /** Whether the database's sockets may keep so many bytes more of frames that are not answered; those are counted from then on. */
@@ -77,12 +63,6 @@ export interface SessionParts {
   readonly onGrant: (grant: Grant) => void;
   /** It is over, whichever side has ended it. */
   readonly onEnd: (session: SocketSession) => void;
-}
-
-interface OpenWatch {
-  /** Also what stands for the watch in `late-watchers.ts`. */
-  readonly state: WatchState;
-  readonly watcher: Watcher;
 }
 
 interface Frame {
@@ -102,7 +82,7 @@ export class SocketSession implements Sender {
   readonly socket: WebSocket;
   readonly #parts: SessionParts;
   readonly #answers: SocketAnswers;
-  readonly #watches = new Map<number, OpenWatch>();
+  readonly #watches: SocketWatches;
   /** Requests that are not answered, by id. */
   readonly #pending = new Map<number, Frame>();
   readonly #frames: Frame[] = [];
@@ -120,6 +100,13 @@ export class SocketSession implements Sender {
     this.#grant = grant;
     this.#page = page;
     this.#answers = new SocketAnswers((message) => this.#send(message));
+    this.#watches = new SocketWatches({
+      hub: parts.database.watches,
+      late: parts.late,
+      timers: parts.timers,
+      answers: this.#answers,
+      remember: () => this.#remember(),
+    });
   }
 
   get grant(): Grant {
@@ -141,7 +128,7 @@ export class SocketSession implements Sender {
       this.end(failure("unavailable", "The watches of this socket were too many to be remembered: connect again"));
       return;
     }
-    for (const watch of watches) this.#watch(watch, { resumed: true });
+    this.#watches.resume(watches);
   }
 
   receive(message: string | ArrayBuffer): void {
@@ -186,7 +173,7 @@ export class SocketSession implements Sender {
   gone(): void {
     if (this.#ended) return;
     this.#ended = true;
-    for (const id of this.#watches.keys()) this.#forget(id);
+    this.#watches.close();
     this.#parts.givePendingBack(this.#pendingBytes);
     this.#pendingBytes = 0;
     this.#pending.clear();
@@ -275,21 +262,20 @@ export class SocketSession implements Sender {
         this.#read(request.id, request.body, form);
         return undefined;
       case "watch":
-        this.#openWatch(request.id, request.body, form);
+      case "watchPrefix": {
+        const refused = this.#refusal("read") ?? this.#watches.open(request, form, this.#grant);
+        if (refused === null) this.#answered(request.id);
+        else this.#fail(request.id, refused, form);
         return undefined;
+      }
       case "unwatch":
-        this.#forget(request.watch);
-        this.#remember();
+        this.#watches.end(request.watch);
         this.#answered(request.id);
         this.#answers.done(request.id, form);
         return undefined;
-      case "ack": {
-        const watch = this.#watches.get(request.watch);
-        if (watch === undefined) return undefined;
-        this.#parts.late.taken(watch.state);
-        watch.watcher.acknowledge();
+      case "ack":
+        this.#watches.acknowledge(request.watch);
         return undefined;
-      }
       case "token":
         return this.#renew(request.id, request.token, form);
       case "refused":
@@ -374,59 +360,6 @@ export class SocketSession implements Sender {
     return undefined;
   }
 
-  #openWatch(id: number, body: Uint8Array, form: Form): void {
-    const watch = this.#refusal("read") ?? decodeWatch(body);
-    const refused = watch.ok ? (refusedKeys(this.#grant, watch.keys) ?? this.#noMoreWatches()) : watch;
-    if (refused !== null) this.#fail(id, refused, form);
-    if (refused !== null || !watch.ok) return;
-    this.#answered(id);
-    // Copies: what was decoded are views, which would keep the whole frame for as long as the watch lasts.
-    this.#watch({ id, keys: watch.keys.map((key) => key.slice()), form }, { resumed: false });
-    this.#remember();
-  }
-
-  #noMoreWatches(): Failure | null {
-    if (this.#watches.size >= MAX_SOCKET_WATCHES) {
-      return failure(
-        "limit",
-        `This socket has ${MAX_SOCKET_WATCHES} watches, which is the limit. Open another socket.`,
-      );
-    }
-    if (this.#parts.database.watches.size < MAX_WATCHERS) return null;
-    return failure("unavailable", `This database has ${MAX_WATCHERS} watchers, the most it takes at a time`);
-  }
-
-  #watch(state: WatchState, { resumed }: { readonly resumed: boolean }): void {
-    const { id, keys, form } = state;
-    const watcher = this.#parts.database.watches.add(
-      keys,
-      (entries) => {
-        const size = this.#answers.watch(id, entries, form);
-        // Not at once, because the hub is telling others.
-        if (typeof size !== "number") queueMicrotask(() => this.#endWatch(id, size));
-        else this.#parts.late.sent(state, size, () => this.#endWatch(id, TOO_SLOW));
-      },
-      { resumed },
-    );
-    this.#watches.set(id, { state, watcher });
-  }
-
-  #endWatch(id: number, why: Failure): void {
-    const watch = this.#watches.get(id);
-    if (watch === undefined) return;
-    this.#forget(id);
-    this.#remember();
-    this.#answers.error(id, why, watch.state.form);
-  }
-
-  #forget(id: number): void {
-    const watch = this.#watches.get(id);
-    if (watch === undefined) return;
-    this.#watches.delete(id);
-    this.#parts.late.taken(watch.state);
-    watch.watcher.remove();
-  }
-
   async #renew(id: number, token: string, form: Form): Promise<void> {
     const grant = await this.#parts.grantOf(token);
     if (this.#ended) return;
@@ -434,10 +367,7 @@ export class SocketSession implements Sender {
     if (refused !== null) this.#fail(id, refused, form);
     if (refused !== null || isFailure(grant)) return;
     this.#grant = grant;
-    for (const { state } of this.#watches.values()) {
-      const forbidden = this.#refusal("read") ?? refusedKeys(grant, state.keys);
-      if (forbidden !== null) this.#endWatch(state.id, forbidden);
-    }
+    this.#watches.endForbidden(grant, this.#refusal("read"));
     this.#remember();
     this.#parts.onGrant(grant);
     this.#answered(id);
@@ -465,17 +395,7 @@ export class SocketSession implements Sender {
 
   #remember(): void {
     if (this.#ended) return;
-    const watches = [...this.#watches.values()].map(({ state }) => state);
-    let bytes = 0;
-    for (const { keys } of watches) {
-      bytes += BYTES_AROUND_A_WATCH;
-      for (const key of keys) bytes += key.length + BYTES_AROUND_A_KEY;
-    }
-    const attached: SessionState = {
-      grant: this.#grant,
-      page: this.#page,
-      watches: bytes > MAX_ATTACHED_BYTES ? "too long" : watches,
-    };
+    const attached: SessionState = { grant: this.#grant, page: this.#page, watches: this.#watches.attached() };
     this.socket.serializeAttachment(attached);
   }
 

@@ -3,7 +3,6 @@ import type { Grant } from "../contracts/grant.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import { MAX_SOCKETS, MAX_SOCKETS_PENDING_BYTES } from "../core/limits.ts";
-import type { Timers } from "../core/timers.ts";
 import { BytesUnderWay } from "./bytes-under-way.ts";
 import { alarmForExpiry } from "./expiry-task.ts";
 import { type SessionParts, type SessionState, SocketSession } from "./socket-session.ts";
@@ -18,9 +17,8 @@ const EXPIRED = failure(
 
 export interface SocketSessionsParts extends Pick<
   SessionParts,
-  "database" | "commits" | "room" | "refusedByMode" | "late" | "clock" | "grantOf"
+  "database" | "commits" | "room" | "refusedByMode" | "late" | "clock" | "timers" | "grantOf"
 > {
-  readonly timers: Timers;
   /** Some socket is to end at this time. */
   readonly dueBy: (at: UnixMs) => void;
 }

@@ -15,6 +15,13 @@ import {
 } from "../../src/codec/datapath.ts";
 import { encodeAtomicWrite, encodeSnapshotRead, encodeWatch } from "../../src/codec/datapath-requests.ts";
 import {
+  decodePrefixWatch,
+  encodePrefixUpdate,
+  type KeyUpdate,
+  type PrefixUpdate,
+  type WatchedPrefix,
+} from "../../src/codec/socket-prefix.ts";
+import {
   decodeClientFrame,
   doneResponse,
   encodeServerFrame,
@@ -24,22 +31,50 @@ import {
   type SocketResponse,
 } from "../../src/codec/socket.ts";
 import {
+  decodePrefixUpdate,
   decodeServerFrame,
   decodeSocketError,
   encodeClientFrame,
+  encodePrefixWatch,
   type SentRequest,
 } from "../../src/codec/socket-client.ts";
-import { asVersion } from "../../src/core/versionstamp.ts";
+import { asVersion, versionstampBytes } from "../../src/core/versionstamp.ts";
 import { arbitraryEntry, arbitraryKey, arbitraryRange, arbitraryWrite } from "../support/operations.ts";
 import {
   AtomicWriteSchema,
   SnapshotReadSchema,
   WatchSchema,
 } from "../support/proto/generated/com/deno/kv/datapath/datapath_pb.js";
-import { ClientFrameSchema, ServerFrameSchema } from "../support/proto/generated/cairn/socket/v1/socket_pb.js";
+import {
+  ClientFrameSchema,
+  PrefixUpdateSchema,
+  PrefixWatchSchema,
+  ServerFrameSchema,
+} from "../support/proto/generated/cairn/socket/v1/socket_pb.js";
 import { cleanCopy, damaged } from "./generated.ts";
 
 const id = fc.integer({ min: 1, max: 0xffff_ffff });
+
+const version = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }).map(asVersion);
+
+const prefixWatch: fc.Arbitrary<WatchedPrefix> = fc.record({
+  prefix: fc.oneof(arbitraryKey, fc.constant(new Uint8Array(0))),
+  after: fc.option(version),
+  updatesOnly: fc.boolean(),
+  ignoreDeletes: fc.boolean(),
+  keysOnly: fc.boolean(),
+});
+
+const keyUpdate: fc.Arbitrary<KeyUpdate> = fc.oneof(
+  arbitraryEntry.map((entry) => ({ key: entry.key, version: entry.version, entry })),
+  fc.record({ key: arbitraryKey, version: fc.option(version), entry: fc.constant(null) }),
+);
+
+const prefixUpdate: fc.Arbitrary<PrefixUpdate> = fc.record({
+  reset: fc.boolean(),
+  keys: fc.array(keyUpdate, { maxLength: 4 }),
+  upTo: fc.option(version),
+});
 
 const request: fc.Arbitrary<SentRequest> = fc.oneof(
   fc.record({
@@ -53,6 +88,7 @@ const request: fc.Arbitrary<SentRequest> = fc.oneof(
     id,
     body: fc.array(arbitraryKey, { minLength: 1, maxLength: 3 }).map(encodeWatch),
   }),
+  fc.record({ type: fc.constant("watchPrefix" as const), id, body: prefixWatch.map(encodePrefixWatch) }),
   fc.record({ type: fc.constant("unwatch" as const), id, watch: id }),
   fc.record({ type: fc.constant("ack" as const), id: fc.constant(0), watch: id }),
   fc.record({ type: fc.constant("token" as const), id, token: fc.string({ unit: "binary" }) }),
@@ -74,6 +110,11 @@ function messageOf(sent: SentRequest) {
       };
     case "watch":
       return { id: sent.id, request: { case: "watch" as const, value: fromBinary(WatchSchema, sent.body) } };
+    case "watchPrefix":
+      return {
+        id: sent.id,
+        request: { case: "watchPrefix" as const, value: fromBinary(PrefixWatchSchema, sent.body) },
+      };
     case "token":
       return { id: sent.id, request: { case: "token" as const, value: sent.token } };
     default:
@@ -85,8 +126,12 @@ function messageOf(sent: SentRequest) {
 function isMalformed(decoded: SocketRequest): boolean {
   if (!("body" in decoded)) return false;
   const { type, body } = decoded;
-  const verdict =
-    type === "read" ? decodeSnapshotRead(body) : type === "write" ? decodeAtomicWrite(body) : decodeWatch(body);
+  const verdict = {
+    read: decodeSnapshotRead,
+    write: decodeAtomicWrite,
+    watch: decodeWatch,
+    watchPrefix: decodePrefixWatch,
+  }[type](body);
   return !verdict.ok && verdict.message.includes("is not valid protobuf");
 }
 
@@ -153,10 +198,71 @@ describe("client frames", () => {
 
   test("with a request that is not known fail for that request alone", () => {
     const known = encodeClientFrame([{ type: "unwatch", id: 2, watch: 1 }]);
-    expect(refusal(concatBytes([frame(Uint8Array.of(8, 1, 42, 0)), known]))).toEqual([
+    expect(refusal(concatBytes([frame(Uint8Array.of(8, 1, 74, 0)), known]))).toEqual([
       { type: "refused", id: 1, why: expect.objectContaining({ code: "unsupported" }) },
       { type: "unwatch", id: 2, watch: 1 },
     ]);
+  });
+});
+
+describe("watches of prefixes", () => {
+  it("are the same to both codecs", () => {
+    fc.assert(
+      fc.property(prefixWatch, (watch) => {
+        const { after, ...rest } = watch;
+        const stamp = after === null ? new Uint8Array(0) : versionstampBytes(after);
+        const message = create(PrefixWatchSchema, { ...rest, after: stamp });
+        expect(fromBinary(PrefixWatchSchema, encodePrefixWatch(watch))).toEqual(message);
+        expect(decodePrefixWatch(toBinary(PrefixWatchSchema, message))).toEqual({ ok: true, ...watch });
+      }),
+    );
+  });
+
+  it("are told in updates that are the same to both codecs", () => {
+    fc.assert(
+      fc.property(prefixUpdate, (update) => {
+        const bytes = encodePrefixUpdate(update);
+        const none = new Uint8Array(0);
+        const message = create(PrefixUpdateSchema, {
+          reset: update.reset,
+          keys: update.keys.map(({ key, version: of, entry }) => ({
+            key,
+            versionstamp: of === null ? none : versionstampBytes(of),
+            ...(entry === null ? {} : { value: entry.value, encoding: entry.encoding }),
+          })),
+          upTo: update.upTo === null ? none : versionstampBytes(update.upTo),
+        });
+        expect(fromBinary(PrefixUpdateSchema, bytes)).toEqual(message);
+        expect(decodePrefixUpdate(toBinary(PrefixUpdateSchema, message))).toEqual({ ok: true, ...update });
+      }),
+    );
+  });
+
+  it("that are damaged never make the codec throw", () => {
+    fc.assert(
+      fc.property(
+        damaged(fc.oneof(prefixUpdate.map(encodePrefixUpdate), prefixWatch.map(encodePrefixWatch))),
+        (bytes) => {
+          expect(decodePrefixUpdate(bytes)).toHaveProperty("ok");
+          expect(decodePrefixWatch(bytes)).toHaveProperty("ok");
+        },
+      ),
+      { numRuns: 1000 },
+    );
+  });
+
+  test("say what is wrong with them", () => {
+    const none = { after: null, updatesOnly: false, ignoreDeletes: false, keysOnly: false };
+    const watch = (prefix: Uint8Array) => decodePrefixWatch(encodePrefixWatch({ prefix, ...none }));
+    expect(watch(new Uint8Array(2049))).toMatchObject({
+      code: "limit",
+      message: "The watch: its prefix has 2049 bytes; the limit is 2048.",
+    });
+    expect(watch(Uint8Array.of(9))).toMatchObject({
+      code: "invalid",
+      message: "The watch: its prefix is no encoded key.",
+    });
+    expect(decodePrefixWatch(Uint8Array.of(0x12, 1, 5))).toMatchObject({ code: "invalid" });
   });
 });
 
@@ -174,6 +280,11 @@ describe("server frames", () => {
     fc
       .tuple(id, fc.array(fc.option(arbitraryEntry), { minLength: 1, maxLength: 3 }))
       .map(([of, told]) => ({ id: of, field: SocketField.watch, body: encodeWatchOutput(told) })),
+    fc.tuple(id, prefixUpdate).map(([of, update]) => ({
+      id: of,
+      field: SocketField.prefix,
+      body: encodePrefixUpdate(update),
+    })),
     id.map(doneResponse),
     fc
       .tuple(fc.nat(), fc.string({ unit: "binary" }))
@@ -185,6 +296,7 @@ describe("server frames", () => {
       [SocketField.read]: "snapshotRead",
       [SocketField.write]: "atomicWrite",
       [SocketField.watch]: "watch",
+      [SocketField.prefix]: "prefix",
       [SocketField.done]: "done",
       [SocketField.error]: "error",
     };

@@ -4,12 +4,14 @@ import { describe, expect, test } from "vitest";
 import { decodeAtomicWrite, decodeSnapshotRead, decodeWatch } from "../../src/codec/datapath.ts";
 import { encodeKey, type Key } from "../../src/codec/key-codec.ts";
 import { encodeV8 } from "../../src/codec/v8/codec.ts";
+import { decodePrefixWatch } from "../../src/codec/socket-prefix.ts";
 import type { SocketRequest } from "../../src/codec/socket.ts";
 import {
   decodeTextFrame,
   textOfDone,
   textOfError,
   textOfFrame,
+  textOfPrefix,
   textOfRead,
   textOfWatch,
   textOfWrite,
@@ -39,6 +41,8 @@ function meaning(request: SocketRequest): unknown {
       return decodeAtomicWrite(request.body);
     case "watch":
       return decodeWatch(request.body);
+    case "watchPrefix":
+      return decodePrefixWatch(request.body);
     default:
       return request;
   }
@@ -115,6 +119,22 @@ describe("requests", () => {
     ]);
   });
 
+  test("watches of prefixes have options", () => {
+    const options = { after: "000000000000000f0000", updatesOnly: true, ignoreDeletes: true, keysOnly: true };
+    const none = { after: null, updatesOnly: false, ignoreDeletes: false, keysOnly: false };
+    expect(
+      ask({
+        requests: [
+          { id: 1, watchPrefix: ["users"], ...options },
+          { id: 2, watchPrefix: [] },
+        ],
+      }),
+    ).toEqual([
+      { ok: true, prefix: key("users"), ...options, after: 15 },
+      { ok: true, prefix: new Uint8Array(0), ...none },
+    ]);
+  });
+
   test("several stand in one frame, and plain values are taken where the request says so", () => {
     const mutations = [{ type: "set", key: ["a"], value: { name: "Ada" } }];
     const requests = [
@@ -167,7 +187,10 @@ describe("requests", () => {
   });
 
   test.each<[object, string]>([
-    [{}, "requests[0]: it asks for nothing that this server knows: a read, a write, a watch, unwatch, ack or token."],
+    [
+      {},
+      "requests[0]: it asks for nothing that this server knows: a read, a write, a watch of keys or of a prefix, unwatch, ack or token.",
+    ],
     [{ read: [], ack: 1 }, "requests[0]: it asks for more than one thing: read, ack."],
     [{ read: [], values: "raw" }, 'requests[0]: its values is "raw"; it can be "plain".'],
     [{ read: {} }, "read is an object; it must be an array."],
@@ -177,6 +200,9 @@ describe("requests", () => {
     [{ read: [{ prefix: ["a"], reverse: 1 }] }, "read[0].reverse is 1; it must be true or false."],
     [{ read: [{ start: ["a"] }] }, 'read[0].end is missing; a key is an array of its parts, for example ["users", 1].'],
     [{ watch: [[true], 5] }, 'watch[1] is 5; a key is an array of its parts, for example ["users", 1].'],
+    [{ watchPrefix: ["a"], after: "x" }, 'after is "x"; it must be the last upTo of a watch.'],
+    [{ watchPrefix: ["a"], keysOnly: 1 }, "keysOnly is 1; it must be true or false."],
+    [{ watchPrefix: "a" }, 'watchPrefix is "a"; a key is an array of its parts'],
     [{ unwatch: 0 }, "unwatch is 0; it must be the id of a watch."],
     [{ ack: "1" }, 'ack is "1"; it must be the id of a watch.'],
     [{ token: 1 }, "token is 1; it must be a data token."],
@@ -212,6 +238,8 @@ describe("requests", () => {
       "read",
       "write",
       "watch",
+      "watchPrefix",
+      "after",
       "unwatch",
       "ack",
       "token",
@@ -255,6 +283,19 @@ describe("answers", () => {
       textOfRead(1, [[entry], []], false),
       textOfRead(2, [[entry]], true),
       textOfWatch(3, [entry, null], false),
+      textOfPrefix(8, { reset: true, keys: [{ key: entry.key, version: entry.version, entry }], upTo: null }, true),
+      textOfPrefix(
+        9,
+        {
+          reset: false,
+          keys: [
+            { key: entry.key, version: entry.version, entry: null },
+            { key: entry.key, version: null, entry: null },
+          ],
+          upTo: asVersion(16),
+        },
+        false,
+      ),
       textOfWrite(4, { ok: true, version: asVersion(15) }),
       textOfWrite(5, { ok: false, failedChecks: [0, 2] }),
       textOfDone(6),
@@ -265,6 +306,18 @@ describe("answers", () => {
         { id: 1, read: [[inNotation], []] },
         { id: 2, read: [[{ ...inNotation, value: { n: 1 } }]] },
         { id: 3, watch: [inNotation, null] },
+        { id: 8, prefix: { reset: true, keys: [{ ...inNotation, value: { n: 1 } }], upTo: null } },
+        {
+          id: 9,
+          prefix: {
+            reset: false,
+            keys: [
+              { key: inNotation.key, versionstamp: inNotation.versionstamp },
+              { key: inNotation.key, versionstamp: null },
+            ],
+            upTo: "00000000000000100000",
+          },
+        },
         { id: 4, write: { ok: true, versionstamp: "000000000000000f0000" } },
         { id: 5, write: { ok: false, failedChecks: [0, 2] } },
         { id: 6, done: true },

@@ -6,10 +6,12 @@ import { asUnixMs } from "../../src/core/clock.ts";
 import { encodeClientFrame } from "../../src/codec/socket-client.ts";
 import { MAX_SOCKET_FRAME_BYTES, MAX_SOCKET_WATCHES } from "../../src/core/limits.ts";
 import { toHex } from "../../src/core/bytes.ts";
+import { versionOfHex } from "../../src/core/versionstamp.ts";
 import { passTime } from "../support/moved-date.ts";
 import { turns } from "../support/fake-timers.ts";
 import {
   ack,
+  prefixRequest,
   readRequest,
   type Said,
   tokenRequest,
@@ -118,7 +120,7 @@ describe("requests", () => {
       [4, "error", "limit", expect.stringContaining("1001 entries")],
       [5, "read", []],
     ]);
-    client.socket.send(new Uint8Array([0x0a, 4, 8, 1, 42, 0]));
+    client.socket.send(new Uint8Array([0x0a, 4, 8, 1, 74, 0]));
     expect(await client.next(1)).toEqual([[1, "error", "unsupported", expect.stringContaining("requests[0]")]]);
   });
 
@@ -268,6 +270,118 @@ describe("watches", () => {
     expect((await watchers()).watchers).toBe(20);
     for (const client of clients) client.socket.close(1000);
     await expect.poll(async () => (await watchers()).watchers).toBe(0);
+  });
+});
+
+describe("watches of prefixes", () => {
+  const users = key("users");
+  const user = (id: number) => key("users", id);
+  const versionOf = (said: Said | undefined) => versionOfHex(String(said?.[3])) ?? null;
+
+  test("tell the state, then which keys have changed and to what (N27)", async () => {
+    const stub = await newDatabase();
+    await commit(stub, write([set(user(1), text("1")), set(users, text("all")), set(key("userspace"), text("x"))]));
+    const client = await openSession(stub);
+    client.send(prefixRequest(1, users));
+    expect(await client.next(1)).toEqual([[1, "reset", { '["users"]': "all", '["users",1]': "1" }, stamp]]);
+    client.send(ack(1));
+    await commit(stub, write([set(user(2), text("2"))]));
+    expect(await client.next(1)).toEqual([[1, "changes", { '["users",2]': "2" }, stamp]]);
+    // Not acknowledged yet: what changes now is told together.
+    for (let i = 0; i < 5; i++) await commit(stub, write([set(user(2), text(String(i))), remove(user(1))]));
+    await commit(stub, write([set(key("userspace"), text("y"))]));
+    client.send(ack(1));
+    expect(await client.next(1)).toEqual([[1, "changes", { '["users",1]': null, '["users",2]': "4" }, stamp]]);
+    client.send(ack(1), unwatch(2, 1));
+    expect(await client.next(1)).toEqual([[2, "done"]]);
+    await commit(stub, write([set(user(3), text("3"))]));
+    await turns();
+    expect(client.frames.flat()).toHaveLength(4);
+  });
+
+  test("have options, and go on after the last version that was seen (N27, N28)", async () => {
+    const stub = await newDatabase();
+    await commit(stub, write([set(user(1), text("1"))]));
+    const client = await openSession(stub);
+    client.send(
+      prefixRequest(1, users, { keysOnly: true }),
+      prefixRequest(2, users, { updatesOnly: true, ignoreDeletes: true }),
+    );
+    const [first, second] = byId(await client.next(2));
+    expect([first, second]).toEqual([
+      [1, "reset", { '["users",1]': "no value" }, stamp],
+      [2, "changes", {}, stamp],
+    ]);
+    client.send(ack(2));
+    await commit(stub, write([remove(user(1))]));
+    await commit(stub, write([set(user(2), text("2"))]));
+    const changes = await client.next(1);
+    expect(changes).toEqual([[2, "changes", { '["users",2]': "2" }, stamp]]);
+    client.send(
+      prefixRequest(3, users, { after: versionOf(first) }),
+      prefixRequest(4, users, { after: versionOf(changes[0]), updatesOnly: true }),
+    );
+    expect(byId(await client.next(2))).toEqual([
+      [3, "changes", { '["users",1]': null, '["users",2]': "2" }, stamp],
+      [4, "changes", {}, stamp],
+    ]);
+    client.send(ack(3), ack(4));
+    await commit(stub, write([set(user(4), text("4"))]));
+    expect(byId(await client.next(2))).toEqual([
+      [3, "changes", { '["users",4]': "4" }, stamp],
+      [4, "changes", { '["users",4]': "4" }, stamp],
+    ]);
+  });
+
+  test("go on when the object has slept, and miss nothing, deletes included (N23, N28)", async () => {
+    const stub = await newDatabase();
+    await commit(stub, write([set(user(1), text("1")), set(user(2), text("2"))]));
+    const client = await openSession(stub);
+    client.send(prefixRequest(1, users), prefixRequest(2, users, { keysOnly: true }));
+    await client.next(2);
+    client.send(ack(1));
+    await commit(stub, write([set(user(3), text("3"))]));
+    expect(await client.next(1)).toEqual([[1, "changes", { '["users",3]': "3" }, stamp]]);
+    client.send(ack(1));
+    // What is attached follows a moment later, for which the object stays awake.
+    await new Promise((resolve) => setTimeout(resolve, 600));
+    await evictDurableObject(stub);
+    await commit(stub, write([remove(user(2))]));
+    expect(await client.next(1)).toEqual([[1, expect.any(String), expect.objectContaining({}), stamp]]);
+    client.send(ack(2));
+    const [told] = await client.next(1);
+    expect([told?.[0], told?.[2]]).toEqual([2, expect.objectContaining({ '["users",3]': "no value" })]);
+  });
+
+  test("outside of the token's prefix are refused, and the whole keyspace is (N17)", async () => {
+    const client = await openSession(await newDatabase(), { ...everything, keyPrefix: toHex(users) });
+    client.send(
+      prefixRequest(1, new Uint8Array(0)),
+      prefixRequest(2, key("other")),
+      prefixRequest(3, users),
+      prefixRequest(4, user(1)),
+    );
+    expect(byId(await client.next(4))).toEqual([
+      [1, "error", "forbidden", expect.any(String)],
+      [2, "error", "forbidden", expect.any(String)],
+      [3, "reset", {}, stamp],
+      [4, "reset", {}, stamp],
+    ]);
+  });
+
+  test("say the same in text (N7, N27)", async () => {
+    const stub = await newDatabase();
+    await commit(stub, put("x"));
+    const client = await openSession(stub);
+    client.socket.send(JSON.stringify({ id: 1, watchPrefix: [], keysOnly: true }));
+    expect(await client.nextText()).toEqual({
+      responses: [
+        {
+          id: 1,
+          prefix: { reset: true, keys: [{ key: [{ type: "string", value: "a" }], versionstamp: stamp }], upTo: stamp },
+        },
+      ],
+    });
   });
 });
 

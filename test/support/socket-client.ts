@@ -7,11 +7,15 @@ import {
 import { encodeAtomicWrite, encodeSnapshotRead, encodeWatch } from "../../src/codec/datapath-requests.ts";
 import { toBase64Url } from "../../src/codec/base64url.ts";
 import {
+  decodePrefixUpdate,
   decodeServerFrame,
   decodeSocketError,
   encodeClientFrame,
+  encodePrefixWatch,
   type SentRequest,
 } from "../../src/codec/socket-client.ts";
+import { textOfKey } from "../../src/codec/key-json.ts";
+import type { WatchedPrefix } from "../../src/codec/socket-prefix.ts";
 import { SocketField, type SocketResponse } from "../../src/codec/socket.ts";
 import type { AtomicWrite, Entry, ReadRange } from "../../src/core/operations.ts";
 import { versionstampHex } from "../../src/core/versionstamp.ts";
@@ -36,6 +40,10 @@ export const watchRequest = (id: number, ...keys: Uint8Array[]): SentRequest => 
   id,
   body: encodeWatch(keys),
 });
+export const prefixRequest = (id: number, prefix: Uint8Array, options: Partial<WatchedPrefix> = {}): SentRequest => {
+  const none = { after: null, updatesOnly: false, ignoreDeletes: false, keysOnly: false };
+  return { type: "watchPrefix", id, body: encodePrefixWatch({ prefix, ...none, ...options }) };
+};
 export const unwatch = (id: number, watch: number): SentRequest => ({ type: "unwatch", id, watch });
 export const ack = (watch: number): SentRequest => ({ type: "ack", id: 0, watch });
 export const tokenRequest = (id: number, token: string): SentRequest => ({ type: "token", id, token });
@@ -72,6 +80,16 @@ function said({ id, field, body }: SocketResponse): Said {
     case SocketField.watch: {
       const watch = decodeWatchOutput(body);
       return [id, "watch", ...(watch.ok ? watch.entries.map(shown) : [watch])];
+    }
+    case SocketField.prefix: {
+      const update = decodePrefixUpdate(body);
+      if (!update.ok) return [id, "prefix", update];
+      const keys = update.keys.map(({ key, version, entry }) => [
+        textOfKey(key),
+        entry === null ? (version === null ? null : "no value") : shown(entry),
+      ]);
+      const upTo = update.upTo === null ? null : versionstampHex(update.upTo);
+      return [id, update.reset ? "reset" : "changes", Object.fromEntries(keys), upTo];
     }
     case SocketField.done:
       return [id, "done"];

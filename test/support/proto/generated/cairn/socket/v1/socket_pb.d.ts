@@ -6,7 +6,7 @@
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { AtomicWrite, AtomicWriteOutput, SnapshotRead, SnapshotReadOutput, Watch, WatchOutput } from "../../../com/deno/kv/datapath/datapath_pb";
+import type { AtomicWrite, AtomicWriteOutput, SnapshotRead, SnapshotReadOutput, ValueEncoding, Watch, WatchOutput } from "../../../com/deno/kv/datapath/datapath_pb";
 
 /**
  * Describes the file cairn/socket/v1/socket.proto.
@@ -63,6 +63,12 @@ export declare type Request = Message<"cairn.socket.v1.Request"> & {
      */
     value: Watch;
     case: "watch";
+  } | {
+    /**
+     * @generated from field: cairn.socket.v1.PrefixWatch watch_prefix = 5;
+     */
+    value: PrefixWatch;
+    case: "watchPrefix";
   } | {
     /**
      * The id of a watch.
@@ -148,6 +154,12 @@ export declare type Response = Message<"cairn.socket.v1.Response"> & {
     case: "watch";
   } | {
     /**
+     * @generated from field: cairn.socket.v1.PrefixUpdate prefix = 5;
+     */
+    value: PrefixUpdate;
+    case: "prefix";
+  } | {
+    /**
      * @generated from field: cairn.socket.v1.Done done = 6;
      */
     value: Done;
@@ -166,6 +178,115 @@ export declare type Response = Message<"cairn.socket.v1.Response"> & {
  * Use `create(ResponseSchema)` to create a new message.
  */
 export declare const ResponseSchema: GenMessage<Response>;
+
+/**
+ * Watches the keys under a prefix, and the key that equals it.
+ *
+ * @generated from message cairn.socket.v1.PrefixWatch
+ */
+export declare type PrefixWatch = Message<"cairn.socket.v1.PrefixWatch"> & {
+  /**
+   * An encoded key; empty: all keys.
+   *
+   * @generated from field: bytes prefix = 1;
+   */
+  prefix: Uint8Array;
+
+  /**
+   * A versionstamp, the last up_to that the client has seen. Empty: it has seen nothing.
+   *
+   * @generated from field: bytes after = 2;
+   */
+  after: Uint8Array;
+
+  /**
+   * Without after: only changes from now on.
+   *
+   * @generated from field: bool updates_only = 3;
+   */
+  updatesOnly: boolean;
+
+  /**
+   * @generated from field: bool ignore_deletes = 4;
+   */
+  ignoreDeletes: boolean;
+
+  /**
+   * @generated from field: bool keys_only = 5;
+   */
+  keysOnly: boolean;
+};
+
+/**
+ * Describes the message cairn.socket.v1.PrefixWatch.
+ * Use `create(PrefixWatchSchema)` to create a new message.
+ */
+export declare const PrefixWatchSchema: GenMessage<PrefixWatch>;
+
+/**
+ * @generated from message cairn.socket.v1.PrefixUpdate
+ */
+export declare type PrefixUpdate = Message<"cairn.socket.v1.PrefixUpdate"> & {
+  /**
+   * What was told before does not count: here the state begins.
+   *
+   * @generated from field: bool reset = 1;
+   */
+  reset: boolean;
+
+  /**
+   * @generated from field: repeated cairn.socket.v1.KeyUpdate keys = 2;
+   */
+  keys: KeyUpdate[];
+
+  /**
+   * A versionstamp: everything up to and with it is told. Empty: more updates follow that belong together with this one.
+   *
+   * @generated from field: bytes up_to = 3;
+   */
+  upTo: Uint8Array;
+};
+
+/**
+ * Describes the message cairn.socket.v1.PrefixUpdate.
+ * Use `create(PrefixUpdateSchema)` to create a new message.
+ */
+export declare const PrefixUpdateSchema: GenMessage<PrefixUpdate>;
+
+/**
+ * @generated from message cairn.socket.v1.KeyUpdate
+ */
+export declare type KeyUpdate = Message<"cairn.socket.v1.KeyUpdate"> & {
+  /**
+   * @generated from field: bytes key = 1;
+   */
+  key: Uint8Array;
+
+  /**
+   * Empty: there is no entry.
+   *
+   * @generated from field: bytes versionstamp = 2;
+   */
+  versionstamp: Uint8Array;
+
+  /**
+   * @generated from field: bytes value = 3;
+   */
+  value: Uint8Array;
+
+  /**
+   * 0: no value is told.
+   *
+   * @generated from field: com.deno.kv.datapath.ValueEncoding encoding = 4;
+   */
+  encoding: ValueEncoding;
+};
+
+/**
+ * Describes the message cairn.socket.v1.KeyUpdate.
+ * Use `create(KeyUpdateSchema)` to create a new message.
+ */
+export declare const KeyUpdateSchema: GenMessage<KeyUpdate>;
 
 /**
  * @generated from message cairn.socket.v1.Done

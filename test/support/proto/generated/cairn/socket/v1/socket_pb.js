@@ -11,7 +11,7 @@ import { file_com_deno_kv_datapath_datapath } from "../../../com/deno/kv/datapat
  * Describes the file cairn/socket/v1/socket.proto.
  */
 export const file_cairn_socket_v1_socket = /*@__PURE__*/
-  fileDesc("ChxjYWlybi9zb2NrZXQvdjEvc29ja2V0LnByb3RvEg9jYWlybi5zb2NrZXQudjEiOQoLQ2xpZW50RnJhbWUSKgoIcmVxdWVzdHMYASADKAsyGC5jYWlybi5zb2NrZXQudjEuUmVxdWVzdCKFAgoHUmVxdWVzdBIKCgJpZBgBIAEoDRI7Cg1zbmFwc2hvdF9yZWFkGAIgASgLMiIuY29tLmRlbm8ua3YuZGF0YXBhdGguU25hcHNob3RSZWFkSAASOQoMYXRvbWljX3dyaXRlGAMgASgLMiEuY29tLmRlbm8ua3YuZGF0YXBhdGguQXRvbWljV3JpdGVIABIsCgV3YXRjaBgEIAEoCzIbLmNvbS5kZW5vLmt2LmRhdGFwYXRoLldhdGNoSAASEQoHdW53YXRjaBgGIAEoDUgAEg0KA2FjaxgHIAEoDUgAEg8KBXRva2VuGAggASgJSABCCQoHcmVxdWVzdEoECAUQBkoECAkQCiI7CgtTZXJ2ZXJGcmFtZRIsCglyZXNwb25zZXMYASADKAsyGS5jYWlybi5zb2NrZXQudjEuUmVzcG9uc2UitgIKCFJlc3BvbnNlEgoKAmlkGAEgASgNEkEKDXNuYXBzaG90X3JlYWQYAiABKAsyKC5jb20uZGVuby5rdi5kYXRhcGF0aC5TbmFwc2hvdFJlYWRPdXRwdXRIABI/CgxhdG9taWNfd3JpdGUYAyABKAsyJy5jb20uZGVuby5rdi5kYXRhcGF0aC5BdG9taWNXcml0ZU91dHB1dEgAEjIKBXdhdGNoGAQgASgLMiEuY29tLmRlbm8ua3YuZGF0YXBhdGguV2F0Y2hPdXRwdXRIABIlCgRkb25lGAYgASgLMhUuY2Fpcm4uc29ja2V0LnYxLkRvbmVIABInCgVlcnJvchgHIAEoCzIWLmNhaXJuLnNvY2tldC52MS5FcnJvckgAQgoKCHJlc3BvbnNlSgQIBRAGSgQICRAKIgYKBERvbmUiJgoFRXJyb3ISDAoEY29kZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJYgZwcm90bzM", [file_com_deno_kv_datapath_datapath]);
+  fileDesc("ChxjYWlybi9zb2NrZXQvdjEvc29ja2V0LnByb3RvEg9jYWlybi5zb2NrZXQudjEiOQoLQ2xpZW50RnJhbWUSKgoIcmVxdWVzdHMYASADKAsyGC5jYWlybi5zb2NrZXQudjEuUmVxdWVzdCK1AgoHUmVxdWVzdBIKCgJpZBgBIAEoDRI7Cg1zbmFwc2hvdF9yZWFkGAIgASgLMiIuY29tLmRlbm8ua3YuZGF0YXBhdGguU25hcHNob3RSZWFkSAASOQoMYXRvbWljX3dyaXRlGAMgASgLMiEuY29tLmRlbm8ua3YuZGF0YXBhdGguQXRvbWljV3JpdGVIABIsCgV3YXRjaBgEIAEoCzIbLmNvbS5kZW5vLmt2LmRhdGFwYXRoLldhdGNoSAASNAoMd2F0Y2hfcHJlZml4GAUgASgLMhwuY2Fpcm4uc29ja2V0LnYxLlByZWZpeFdhdGNoSAASEQoHdW53YXRjaBgGIAEoDUgAEg0KA2FjaxgHIAEoDUgAEg8KBXRva2VuGAggASgJSABCCQoHcmVxdWVzdEoECAkQCiI7CgtTZXJ2ZXJGcmFtZRIsCglyZXNwb25zZXMYASADKAsyGS5jYWlybi5zb2NrZXQudjEuUmVzcG9uc2Ui4QIKCFJlc3BvbnNlEgoKAmlkGAEgASgNEkEKDXNuYXBzaG90X3JlYWQYAiABKAsyKC5jb20uZGVuby5rdi5kYXRhcGF0aC5TbmFwc2hvdFJlYWRPdXRwdXRIABI/CgxhdG9taWNfd3JpdGUYAyABKAsyJy5jb20uZGVuby5rdi5kYXRhcGF0aC5BdG9taWNXcml0ZU91dHB1dEgAEjIKBXdhdGNoGAQgASgLMiEuY29tLmRlbm8ua3YuZGF0YXBhdGguV2F0Y2hPdXRwdXRIABIvCgZwcmVmaXgYBSABKAsyHS5jYWlybi5zb2NrZXQudjEuUHJlZml4VXBkYXRlSAASJQoEZG9uZRgGIAEoCzIVLmNhaXJuLnNvY2tldC52MS5Eb25lSAASJwoFZXJyb3IYByABKAsyFi5jYWlybi5zb2NrZXQudjEuRXJyb3JIAEIKCghyZXNwb25zZUoECAkQCiJtCgtQcmVmaXhXYXRjaBIOCgZwcmVmaXgYASABKAwSDQoFYWZ0ZXIYAiABKAwSFAoMdXBkYXRlc19vbmx5GAMgASgIEhYKDmlnbm9yZV9kZWxldGVzGAQgASgIEhEKCWtleXNfb25seRgFIAEoCCJWCgxQcmVmaXhVcGRhdGUSDQoFcmVzZXQYASABKAgSKAoEa2V5cxgCIAMoCzIaLmNhaXJuLnNvY2tldC52MS5LZXlVcGRhdGUSDQoFdXBfdG8YAyABKAwidAoJS2V5VXBkYXRlEgsKA2tleRgBIAEoDBIUCgx2ZXJzaW9uc3RhbXAYAiABKAwSDQoFdmFsdWUYAyABKAwSNQoIZW5jb2RpbmcYBCABKA4yIy5jb20uZGVuby5rdi5kYXRhcGF0aC5WYWx1ZUVuY29kaW5nIgYKBERvbmUiJgoFRXJyb3ISDAoEY29kZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJYgZwcm90bzM", [file_com_deno_kv_datapath_datapath]);
 
 /**
  * Describes the message cairn.socket.v1.ClientFrame.
@@ -42,16 +42,37 @@ export const ResponseSchema = /*@__PURE__*/
   messageDesc(file_cairn_socket_v1_socket, 3);
 
 /**
+ * Describes the message cairn.socket.v1.PrefixWatch.
+ * Use `create(PrefixWatchSchema)` to create a new message.
+ */
+export const PrefixWatchSchema = /*@__PURE__*/
+  messageDesc(file_cairn_socket_v1_socket, 4);
+
+/**
+ * Describes the message cairn.socket.v1.PrefixUpdate.
+ * Use `create(PrefixUpdateSchema)` to create a new message.
+ */
+export const PrefixUpdateSchema = /*@__PURE__*/
+  messageDesc(file_cairn_socket_v1_socket, 5);
+
+/**
+ * Describes the message cairn.socket.v1.KeyUpdate.
+ * Use `create(KeyUpdateSchema)` to create a new message.
+ */
+export const KeyUpdateSchema = /*@__PURE__*/
+  messageDesc(file_cairn_socket_v1_socket, 6);
+
+/**
  * Describes the message cairn.socket.v1.Done.
  * Use `create(DoneSchema)` to create a new message.
  */
 export const DoneSchema = /*@__PURE__*/
-  messageDesc(file_cairn_socket_v1_socket, 4);
+  messageDesc(file_cairn_socket_v1_socket, 7);
 
 /**
  * Describes the message cairn.socket.v1.Error.
  * Use `create(ErrorSchema)` to create a new message.
  */
 export const ErrorSchema = /*@__PURE__*/
-  messageDesc(file_cairn_socket_v1_socket, 5);
+  messageDesc(file_cairn_socket_v1_socket, 8);
 

@@ -1,0 +1,212 @@
+/**
+ * The watches of one socket, of keys and of prefixes, by the ids that its client gave them. What goes on after the object has slept is
+ * attached to the socket. For a watch of a prefix that changes with each message, so it is attached a little later: meanwhile a timer keeps the object awake.
+ */
+import { decodeWatch } from "../codec/datapath.ts";
+import type { SocketRequest } from "../codec/socket.ts";
+import { decodePrefixWatch, type WatchedPrefix } from "../codec/socket-prefix.ts";
+import { type Grant, refusedKeys } from "../contracts/grant.ts";
+import { failure, type Failure } from "../core/errors.ts";
+import { MAX_SOCKET_WATCHES, MAX_WATCHERS } from "../core/limits.ts";
+import type { Timers } from "../core/timers.ts";
+import type { PrefixWatcher, Watcher, WatchHub } from "../engine/watch-hub.ts";
+import type { LateWatchers } from "./late-watchers.ts";
+import type { Form, SocketAnswers } from "./socket-answers.ts";
+import { TOO_SLOW } from "./watch-sockets.ts";
+
+/** What is said of watches in the attachment, which holds 16,384 bytes: their keys, so many bytes around each, and around each watch. */
+const MAX_ATTACHED_BYTES = 14_000;
+const BYTES_AROUND_A_KEY = 12;
+const BYTES_AROUND_A_WATCH = 150;
+
+const ATTACHED_AFTER_MS = 500;
+
+interface KeysState {
+  readonly id: number;
+  readonly form: Form;
+  readonly keys: readonly Uint8Array[];
+}
+
+interface PrefixState extends WatchedPrefix {
+  readonly id: number;
+  readonly form: Form;
+  /** Whether a message had not been acknowledged. */
+  readonly isUnderWay: boolean;
+}
+
+type WatchState = KeysState | PrefixState;
+
+/** "too long": they are in memory alone. */
+export type AttachedWatches = readonly WatchState[] | "too long";
+
+interface OpenWatch {
+  readonly id: number;
+  readonly form: Form;
+  readonly keys: readonly Uint8Array[];
+  readonly isOfPrefix: boolean;
+  readonly watcher: Watcher;
+  /** Also what stands for the watch in `late-watchers.ts`. */
+  readonly state: () => WatchState;
+}
+
+export interface SocketWatchesParts {
+  readonly hub: WatchHub;
+  readonly late: LateWatchers;
+  readonly timers: Timers;
+  readonly answers: SocketAnswers;
+  /** Attaches what `attached` says. */
+  readonly remember: () => void;
+}
+
+export class SocketWatches {
+  readonly #parts: SocketWatchesParts;
+  readonly #watches = new Map<number, OpenWatch>();
+  #cancelRemember: (() => void) | undefined;
+
+  constructor(parts: SocketWatchesParts) {
+    this.#parts = parts;
+  }
+
+  has(id: number): boolean {
+    return this.#watches.has(id);
+  }
+
+  /** Why there is no such watch; null: there is. */
+  open(request: Extract<SocketRequest, { type: "watch" | "watchPrefix" }>, form: Form, grant: Grant): Failure | null {
+    const { type, id, body } = request;
+    const decoded = type === "watch" ? decodeWatch(body) : decodePrefixWatch(body);
+    if (!decoded.ok) return decoded;
+    const refused = refusedKeys(grant, "keys" in decoded ? decoded.keys : [decoded.prefix]) ?? this.#noMore();
+    if (refused !== null) return refused;
+    // Copies: what was decoded are views, which would keep the whole frame for as long as the watch lasts.
+    if ("keys" in decoded) {
+      this.#watchKeys({ id, form, keys: decoded.keys.map((key) => key.slice()) }, false);
+    } else {
+      const { prefix, after, updatesOnly, ignoreDeletes, keysOnly } = decoded;
+      const state = {
+        id,
+        form,
+        prefix: prefix.slice(),
+        after,
+        updatesOnly,
+        ignoreDeletes,
+        keysOnly,
+        isUnderWay: false,
+      };
+      this.#watchPrefix(state, "new");
+    }
+    this.#parts.remember();
+    return null;
+  }
+
+  resume(watches: readonly WatchState[]): void {
+    for (const watch of watches) {
+      if ("keys" in watch) this.#watchKeys(watch, true);
+      else this.#watchPrefix(watch, watch.isUnderWay ? "under way" : "taken");
+    }
+  }
+
+  acknowledge(id: number): void {
+    const watch = this.#watches.get(id);
+    if (watch === undefined) return;
+    this.#parts.late.taken(watch.state);
+    watch.watcher.acknowledge();
+    if (watch.isOfPrefix) this.#rememberSoon();
+  }
+
+  end(id: number): void {
+    this.#forget(id);
+    this.#parts.remember();
+  }
+
+  /** Ends those that this grant does not allow; `refused`: why it allows none. */
+  endForbidden(grant: Grant, refused: Failure | null): void {
+    for (const { id, keys } of this.#watches.values()) {
+      const forbidden = refused ?? refusedKeys(grant, keys);
+      if (forbidden !== null) this.#endWith(id, forbidden);
+    }
+  }
+
+  close(): void {
+    this.#cancelRemember?.();
+    for (const id of this.#watches.keys()) this.#forget(id);
+  }
+
+  attached(): AttachedWatches {
+    this.#cancelRemember?.();
+    this.#cancelRemember = undefined;
+    const states: WatchState[] = [];
+    let bytes = 0;
+    for (const { keys, state } of this.#watches.values()) {
+      bytes += BYTES_AROUND_A_WATCH;
+      for (const key of keys) bytes += key.length + BYTES_AROUND_A_KEY;
+      states.push(state());
+    }
+    return bytes > MAX_ATTACHED_BYTES ? "too long" : states;
+  }
+
+  #noMore(): Failure | null {
+    if (this.#watches.size >= MAX_SOCKET_WATCHES) {
+      return failure(
+        "limit",
+        `This socket has ${MAX_SOCKET_WATCHES} watches, which is the limit. Open another socket.`,
+      );
+    }
+    if (this.#parts.hub.size < MAX_WATCHERS) return null;
+    return failure("unavailable", `This database has ${MAX_WATCHERS} watchers, the most it takes at a time`);
+  }
+
+  #watchKeys(kept: KeysState, resumed: boolean): void {
+    const { id, form, keys } = kept;
+    const state = (): WatchState => kept;
+    const { hub, answers } = this.#parts;
+    const watcher = hub.add(keys, (entries) => this.#told(id, state, answers.watch(id, entries, form)), { resumed });
+    this.#watches.set(id, { id, form, keys, isOfPrefix: false, watcher, state });
+  }
+
+  #watchPrefix(kept: PrefixState, connection: "new" | "taken" | "under way"): void {
+    const { id, form, prefix } = kept;
+    const { hub, answers } = this.#parts;
+    let { after } = kept;
+    // Until it is added, it is what it was.
+    let opened: PrefixWatcher | undefined;
+    const state = (): WatchState => {
+      const taken = opened?.upTo ?? null;
+      return { ...kept, after: taken ?? after, isUnderWay: taken === null };
+    };
+    opened = hub.addPrefix(prefix, { ...kept, connection }, (update) => {
+      // With a reset the versions of before are void, and what was told of the new state is no version yet.
+      if (update.reset) after = null;
+      if (update.upTo !== null) ({ upTo: after } = update);
+      this.#told(id, state, answers.prefix(id, update, form));
+      this.#rememberSoon();
+    });
+    this.#watches.set(id, { id, form, keys: [prefix], isOfPrefix: true, watcher: opened, state });
+  }
+
+  /** `size`: of the message; a failure where there could be none. */
+  #told(id: number, who: object, size: number | Failure): void {
+    // Not at once, because the hub is telling others.
+    if (typeof size !== "number") queueMicrotask(() => this.#endWith(id, size));
+    else this.#parts.late.sent(who, size, () => this.#endWith(id, TOO_SLOW));
+  }
+
+  #endWith(id: number, why: Failure): void {
+    const watch = this.#watches.get(id);
+    if (watch === undefined) return;
+    this.end(id);
+    this.#parts.answers.error(id, why, watch.form);
+  }
+
+  #forget(id: number): void {
+    const watch = this.#watches.get(id);
+    if (watch === undefined) return;
+    this.#watches.delete(id);
+    this.#parts.late.taken(watch.state);
+    watch.watcher.remove();
+  }
+
+  #rememberSoon(): void {
+    this.#cancelRemember ??= this.#parts.timers.after(ATTACHED_AFTER_MS, () => this.#parts.remember());
+  }
+}

@@ -116,17 +116,16 @@ function prefixOf(request: JsonObject): WatchedPrefix {
   const prefix = isAll ? new Uint8Array(0) : keyOf(watchPrefix, "watchPrefix");
   const version = after === null ? null : typeof after === "string" ? versionOfHex(after.toLowerCase()) : undefined;
   if (version === undefined) return refuse(`after is ${described(after)}; it must be the last upTo of a watch.`);
-  const [updatesOnly, ignoreDeletes, keysOnly] = ["updatesOnly", "ignoreDeletes", "keysOnly"].map((member) => {
-    const flag = request[member] ?? false;
-    if (typeof flag !== "boolean") refuse(`${member} is ${described(flag)}; it must be true or false.`);
-    return flag === true;
-  });
+  const flag = (member: string): boolean => {
+    const json = request[member] ?? false;
+    return typeof json === "boolean" ? json : refuse(`${member} is ${described(json)}; it must be true or false.`);
+  };
   return {
     prefix,
     after: version,
-    updatesOnly: updatesOnly === true,
-    ignoreDeletes: ignoreDeletes === true,
-    keysOnly: keysOnly === true,
+    updatesOnly: flag("updatesOnly"),
+    ignoreDeletes: flag("ignoreDeletes"),
+    keysOnly: flag("keysOnly"),
   };
 }
 

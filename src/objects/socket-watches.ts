@@ -9,7 +9,7 @@ import { type Grant, refusedKeys } from "../contracts/grant.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import { MAX_SOCKET_WATCHES, MAX_WATCHERS } from "../core/limits.ts";
 import type { Timers } from "../core/timers.ts";
-import type { PrefixWatcher, Watcher, WatchHub } from "../engine/watch-hub.ts";
+import type { Watcher, WatchHub } from "../engine/watch-hub.ts";
 import type { LateWatchers } from "./late-watchers.ts";
 import type { Form, SocketAnswers } from "./socket-answers.ts";
 import { TOO_SLOW } from "./watch-sockets.ts";
@@ -168,20 +168,16 @@ export class SocketWatches {
     const { id, form, prefix } = kept;
     const { hub, answers } = this.#parts;
     let { after } = kept;
-    // Until it is added, it is what it was.
-    let opened: PrefixWatcher | undefined;
-    const state = (): WatchState => {
-      const taken = opened?.upTo ?? null;
-      return { ...kept, after: taken ?? after, isUnderWay: taken === null };
-    };
-    opened = hub.addPrefix(prefix, { ...kept, connection }, (update) => {
+    // Asked only of watches that are added.
+    const state = (): WatchState => ({ ...kept, after: watcher.upTo ?? after, isUnderWay: watcher.upTo === null });
+    const watcher = hub.addPrefix(prefix, { ...kept, connection }, (update) => {
       // With a reset the versions of before are void, and what was told of the new state is no version yet.
       if (update.reset) after = null;
       if (update.upTo !== null) ({ upTo: after } = update);
       this.#told(id, state, answers.prefix(id, update, form));
       this.#rememberSoon();
     });
-    this.#watches.set(id, { id, form, keys: [prefix], isOfPrefix: true, watcher: opened, state });
+    this.#watches.set(id, { id, form, keys: [prefix], isOfPrefix: true, watcher, state });
   }
 
   /** `size`: of the message; a failure where there could be none. */

@@ -147,3 +147,44 @@ test("when the database goes, writes that wait are told so and not applied, and 
   expect(await disk.submit(1)).toEqual(gone);
   expect(disk.groups).toEqual([1]);
 });
+
+test("writes that come together are one group, in their order, and find what is under way as any other (W30)", async () => {
+  const disk = new SlowDisk();
+  const together = (count: number, bytes = 1) =>
+    disk.queue.submitAll(Array.from({ length: count }, () => ({ write, bytes })));
+  const versions = (outcomes: readonly CommitOutcome[]) =>
+    outcomes.map((outcome) => (outcome.ok ? outcome.version : 0));
+  // Nothing is under way: they are applied at once.
+  const first = together(3);
+  expect(first).not.toBeInstanceOf(Promise);
+  expect(versions(await first)).toEqual([1, 2, 3]);
+  const second = together(2);
+  const alone = disk.submit(1);
+  const third = together(2);
+  expect(disk.groups).toEqual([3]);
+  await disk.flush();
+  expect(disk.groups).toEqual([3, 5]);
+  expect([versions(await second), versions([await alone]), versions(await third)]).toEqual([[4, 5], [6], [7, 8]]);
+});
+
+test("writes that come together are refused together when too much waits, and after the database is gone (W31)", async () => {
+  const disk = new SlowDisk();
+  const together = (bytes: number) =>
+    disk.queue.submitAll([
+      { write, bytes },
+      { write, bytes },
+    ]);
+  const first = together(1);
+  const waiting = together(MAX_WAITING_WRITE_BYTES / 2 - 1);
+  expect(await together(2)).toEqual([
+    expect.objectContaining({ code: "unavailable" }),
+    expect.objectContaining({ code: "unavailable" }),
+  ]);
+  const why = failure("not-found", "Gone.");
+  disk.queue.close(why);
+  expect([(await first).map(({ ok }) => ok), await waiting, await together(1)]).toEqual([
+    [true, true],
+    [why, why],
+    [why, why],
+  ]);
+});

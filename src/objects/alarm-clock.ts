@@ -126,7 +126,7 @@ export class AlarmClock {
     else if (this.#setTo === null || at < this.#setTo) this.#deferred.ask(at);
   }
 
-  /** For every request: an alarm whose time is long over without having rung is set again, or one that could not be set before. */
+  /** For every request: an alarm whose time is long over without having rung is set and rung, or one set that could not be set before. */
   rescue(): void {
     if (this.#ringing) return;
     if (this.#isOverdue()) this.#deferred.ask(this.#clock.now());
@@ -272,7 +272,10 @@ export class AlarmClock {
   /** Meanwhile it may have been set earlier than that, or have rung. */
   #setDeferred(at: UnixMs): void {
     if (this.#ringing) return;
-    if (this.#setTo === null || at < this.#setTo || this.#isOverdue()) this.#set(at);
+    const isOverdue = this.#isOverdue();
+    if (this.#setTo === null || at < this.#setTo || isOverdue) this.#set(at);
+    // workerd rings an object no more whose last alarm was ringing when it was reset: what is due is run without it.
+    if (isOverdue) void this.ring();
   }
 
   #set(wanted: UnixMs): void {

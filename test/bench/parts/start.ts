@@ -11,7 +11,7 @@ import { fillingCalls, workloads } from "../workloads.ts";
 const ENTRIES = 1000;
 
 /** Starts for each round that was asked for: one takes a fraction of a second, and they differ. */
-const STARTS_PER_ROUND = 4;
+const STARTS_PER_ROUND = 2;
 
 export async function measureStart(options: BenchOptions, folder: string): Promise<Report> {
   const data = join(folder, "start");

@@ -12,13 +12,14 @@ import {
   READER_GRACE_MS,
 } from "../../src/core/limits.ts";
 import { failure } from "../../src/core/errors.ts";
+import { Encoding, type Entry } from "../../src/core/operations.ts";
 import type { CommitOutcome } from "../../src/engine/database.ts";
 import { WatchHub } from "../../src/engine/watch-hub.ts";
 import { BytesUnderWay, type Sender } from "../../src/objects/bytes-under-way.ts";
 import { LateWatchers } from "../../src/objects/late-watchers.ts";
 import { SocketSessions } from "../../src/objects/socket-sessions.ts";
 import { FakeTimers, turns } from "../support/fake-timers.ts";
-import { readRequest, type SocketClient, writeRequest } from "../support/socket-client.ts";
+import { ack, readRequest, type SocketClient, watchRequest, writeRequest } from "../support/socket-client.ts";
 import { watchedKeys } from "../support/watched-state.ts";
 import { everything, newDatabase } from "../support/workerd/database-object.ts";
 import { key, point, set, write } from "../support/workerd/engine.ts";
@@ -38,11 +39,11 @@ interface Sockets {
   readonly apply: () => Promise<void>;
 }
 
-/** Sockets of an object whose writes wait until the test applies them. */
-async function withSockets(work: (sockets: Sockets) => Promise<void>): Promise<void> {
+/** Sockets of an object whose writes wait until the test applies them. `watched`: what every watched key has. */
+async function withSockets(work: (sockets: Sockets) => Promise<void>, watched: Entry | null = null): Promise<void> {
   await runInDurableObject(await newDatabase(), async (_instance, state) => {
     const submitted: (() => void)[] = [];
-    const hub = new WatchHub(watchedKeys((keys) => keys.map(() => null)));
+    const hub = new WatchHub(watchedKeys((keys) => keys.map(() => watched)));
     const sessions = new SocketSessions([], {
       database: { read: (ranges) => ranges.map(() => []), watches: hub },
       commits: {
@@ -155,6 +156,29 @@ test("a database has 10,000 sockets (N26)", async () => {
     sessions.closed(last);
     expect(sessions.refusal()).toBeNull();
   });
+});
+
+test("a watch whose update is not acknowledged ends while others wait for the memory, and its socket goes on (N25)", async () => {
+  const bytes = 1024 * 1024;
+  const watched = { key: a, value: new Uint8Array(bytes), encoding: Encoding.bytes, version: asVersion(1) };
+  const work = async ({ open }: Sockets): Promise<void> => {
+    const clients = Array.from({ length: 6 }, () => open());
+    for (const client of clients) client.send(watchRequest(1, a));
+    await turns();
+    const told = () => clients.map(({ frames }) => frames.flat().map(([, what]) => what));
+    const update = ["watch"];
+    expect(told()).toEqual([update, update, update, update, [], []]);
+    clients[0]?.send(ack(1));
+    await turns();
+    expect(told()).toEqual([update, update, update, update, update, []]);
+    await time.pass(READER_GRACE_MS + (bytes / MIN_READER_BYTES_PER_SECOND) * 1000 + 100);
+    const ended = ["watch", "error"];
+    expect(told()).toEqual([update, ended, ended, ended, ended, update]);
+    clients[1]?.send(readRequest(2, point(a)));
+    await turns();
+    expect(clients[1]?.frames.flat().at(-1)).toEqual([2, "read", []]);
+  };
+  await withSockets(work, watched);
 });
 
 function sender(bytes: number): Sender & { bytesUnderWay: number; giveUp: ReturnType<typeof vi.fn<() => void>> } {

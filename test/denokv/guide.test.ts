@@ -20,7 +20,7 @@ test("sync, list, checkout, digest and a standby, as the pages say", { timeout: 
   writeFileSync(join(folder, "digest.mjs"), blockWith(format, "js", "node:sqlite"));
   const from = (words: string): Promise<string> =>
     typed(shell, blockWith(guide, "sh", words).replaceAll("npx deno", "deno"));
-  for (const words of ["api() {", 'backup -d "', '"code":"active"', "orders lose"]) await from(words);
+  for (const words of ["api() {", 'backup -d "', '"code":"active"', "orders make"]) await from(words);
   const job = JSON.parse((await from("backup:verify -X")).match(/^\{.*$/gm)?.at(-1) ?? "");
   const { versionstamp, verification } = job.result;
   expect(verification).toMatchObject({ good: true, live: { count: 10 } });

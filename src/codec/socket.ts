@@ -3,7 +3,7 @@
  * taken apart into its requests here. What a read, a write or a watch says is left as bytes for `datapath.ts`, because each is decoded
  * only when its turn comes, and fails alone. The side that asks is `socket-client.ts`, text frames are `socket-text.ts`.
  */
-import { failure, type ErrorCode, type Failure } from "../core/errors.ts";
+import { failure, type ErrorCode, type Failure, isFailure } from "../core/errors.ts";
 import { MAX_SOCKET_FRAME_REQUESTS } from "../core/limits.ts";
 import { bytesFieldSize, decoding, ProtobufReader, ProtobufWriter, varintFieldSize } from "./protobuf.ts";
 
@@ -66,7 +66,7 @@ export function decodeClientFrame(
         continue;
       }
       const request = readRequest(reader, requests.length);
-      if ("code" in request) return request;
+      if (isFailure(request)) return request;
       requests.push(request);
     }
     return count > MAX_SOCKET_FRAME_REQUESTS ? tooManyRequests(count) : { ok: true, requests };

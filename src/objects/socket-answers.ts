@@ -11,7 +11,7 @@ import {
   textOfWatch,
   textOfWrite,
 } from "../codec/socket-text.ts";
-import type { Failure } from "../core/errors.ts";
+import { type Failure, isFailure } from "../core/errors.ts";
 import type { CommitResult, Entry } from "../core/operations.ts";
 
 /** `plain`: text whose values are plain JSON where nothing is lost. */
@@ -79,7 +79,7 @@ export class SocketAnswers {
       this.#addText(id, update);
       return update.length;
     }
-    if ("code" in update) return update;
+    if (isFailure(update)) return update;
     this.#add(update);
     return update.body.length;
   }

@@ -7,12 +7,12 @@ import type { SocketRequest } from "../codec/socket.ts";
 import { decodePrefixWatch, type WatchedPrefix } from "../codec/socket-prefix.ts";
 import { type Grant, refusedKeys } from "../contracts/grant.ts";
 import { failure, type Failure } from "../core/errors.ts";
-import { MAX_SOCKET_WATCHES, MAX_WATCHERS } from "../core/limits.ts";
+import { MAX_SOCKET_WATCHES } from "../core/limits.ts";
 import type { Timers } from "../core/timers.ts";
 import type { Watcher, WatchHub } from "../engine/watch-hub.ts";
 import type { LateWatchers } from "./late-watchers.ts";
 import type { Form, SocketAnswers } from "./socket-answers.ts";
-import { TOO_SLOW } from "./watch-sockets.ts";
+import { noMoreWatchers, TOO_SLOW } from "./watch-sockets.ts";
 
 /** What is said of watches in the attachment, which holds 16,384 bytes: their keys, so many bytes around each, and around each watch. */
 const MAX_ATTACHED_BYTES = 14_000;
@@ -152,8 +152,7 @@ export class SocketWatches {
         `This socket has ${MAX_SOCKET_WATCHES} watches, which is the limit. Open another socket.`,
       );
     }
-    if (this.#parts.hub.size < MAX_WATCHERS) return null;
-    return failure("unavailable", `This database has ${MAX_WATCHERS} watchers, the most it takes at a time`);
+    return noMoreWatchers(this.#parts.hub);
   }
 
   #watchKeys(kept: KeysState, resumed: boolean): void {

@@ -66,11 +66,9 @@ export class WatchSockets {
       refuse(socket, watch);
       return;
     }
-    const forbidden = refusedKeys(attachmentOf(socket).grant, watch.keys);
-    if (forbidden !== null) {
-      refuse(socket, forbidden);
-    } else if (this.#hub.size >= MAX_WATCHERS) {
-      refuse(socket, failure("unavailable", `This database has ${MAX_WATCHERS} watchers, the most it takes at a time`));
+    const refused = refusedKeys(attachmentOf(socket).grant, watch.keys) ?? noMoreWatchers(this.#hub);
+    if (refused !== null) {
+      refuse(socket, refused);
     } else {
       // Copies: what was decoded are views, which would keep the whole message for as long as the watch lasts.
       const keys = watch.keys.map((key) => key.slice());
@@ -131,6 +129,12 @@ export class WatchSockets {
       queueMicrotask(() => this.closed(socket));
     }
   }
+}
+
+/** Why there can be no more watchers, on whatever sockets they are; null: there can. */
+export function noMoreWatchers({ size }: WatchHub): Failure | null {
+  if (size < MAX_WATCHERS) return null;
+  return failure("unavailable", `This database has ${MAX_WATCHERS} watchers, the most it takes at a time`);
 }
 
 export const TOO_SLOW = failure(

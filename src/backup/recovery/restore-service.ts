@@ -2,14 +2,12 @@
  * Everything that a database's object does about going back in time: answers the commands, and runs the job that is under way, a
  * slice at a time. What each does is in `restore.ts`, `verify.ts` and `past-states.ts`.
  */
-import type { NewBackupDestination } from "../../contracts/backup-destinations.ts";
 import { fromHex, toHex } from "../../core/bytes.ts";
-import type { Clock, UnixMs } from "../../core/clock.ts";
+import type { UnixMs } from "../../core/clock.ts";
 import { clockAt } from "../../core/clock-spans.ts";
 import type { Entropy } from "../../core/entropy.ts";
 import { type Failure, failure, isFailure } from "../../core/errors.ts";
 import { MAX_KEY_BYTES_OF_POINTS, MAX_KEYS_OF_POINT, MAX_RESTORE_POINTS } from "../../core/limits.ts";
-import type { Adoption } from "../../core/operations.ts";
 import type { Jurisdiction } from "../../contracts/placement.ts";
 import {
   checkName,
@@ -22,9 +20,7 @@ import {
   type RestoreStub,
   type RevokedToken,
 } from "../../contracts/restore-commands.ts";
-import type { SyncStorage } from "../../core/storage.ts";
 import { timeOfVersion, type Version } from "../../core/versionstamp.ts";
-import type { Destination } from "../destinations/destination.ts";
 import { BackupJobs } from "../jobs.ts";
 import { Lookups } from "./lookups.ts";
 import { asFailure, type OwnBackup } from "./open-backup.ts";
@@ -34,8 +30,7 @@ import type { Generation } from "./replay/catalog.ts";
 import { readingsOf } from "./replay/clock-times.ts";
 import { type CommitDetail, pointAt } from "./replay/commits.ts";
 import { pointsAround } from "./replay/point-pages.ts";
-import { type JobRoom, type RestorePurpose, type RestoreRequest, Restores, type SideStore } from "./restore.ts";
-import type { SecretBox } from "../secrets.ts";
+import { type RestoreOptions, type RestorePurpose, type RestoreRequest, Restores } from "./restore.ts";
 import type { BackupTask, LogSource } from "../sources.ts";
 import { UndoneCounter } from "./undone.ts";
 import { type VerifiableDatabase, Verifier, type VerifyInput } from "./verify.ts";
@@ -46,26 +41,13 @@ export interface RestorableDatabase extends VerifiableDatabase {
   readonly lastVersion: Version;
 }
 
-export interface RestoreServiceOptions {
-  readonly storage: SyncStorage;
-  readonly clock: Clock;
+/** What its restores need, as it is, and more. */
+export interface RestoreServiceOptions extends Omit<RestoreOptions, "jobs" | "undone" | "adopted" | "ownDestination"> {
   readonly entropy: Entropy;
   readonly database: RestorableDatabase;
-  readonly side: SideStore;
-  readonly adopt: (adoption: Adoption, also: (heldUpTo: Version) => void) => void;
-  /** Why no job may begin for this; null: it may. */
-  readonly refusal: (purpose: RestorePurpose) => Failure | null;
-  /** In the transaction that stores a job, after everything else in it. */
-  readonly begun: (purpose: RestorePurpose) => void;
   /** In the transaction of an adoption: what becomes of the database then. */
   readonly adopted: (purpose: Exclude<RestorePurpose, "check">, asOf: UnixMs) => void;
   readonly own: OwnBackup;
-  /** Checks the settings and makes the driver; sends nothing. */
-  readonly connect: (destination: NewBackupDestination) => Destination | Failure;
-  /** Or why the deployment cannot keep secrets. */
-  readonly secrets: SecretBox | Failure;
-  readonly room: JobRoom;
-  readonly objectName: string;
   /** Objects of this database's: states of the past, trials. */
   readonly object: (name: string) => RestoreStub;
   /** The tokens of which no grant is good here any more. */
@@ -73,7 +55,6 @@ export interface RestoreServiceOptions {
   readonly otherDatabase: (id: string, jurisdiction: Jurisdiction | null) => RestoreStub;
   /** The task may be due earlier than it was. */
   readonly dueBy: (at: UnixMs) => void;
-  readonly breathe: () => Promise<void>;
 }
 
 export class RestoreService {

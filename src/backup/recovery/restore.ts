@@ -69,6 +69,7 @@ export interface RestoreOptions {
   readonly begun: (purpose: RestorePurpose) => void;
   /** In the transaction of an adoption: what becomes of the database then. */
   readonly adopted: (purpose: Exclude<RestorePurpose, "check">, asOf: UnixMs, heldUpTo: Version) => void;
+  /** Checks the settings and makes the driver; sends nothing. */
   readonly connect: (destination: NewBackupDestination) => Destination | Failure;
   /** Where this database's own backup goes. */
   readonly ownDestination: () => Promise<{ readonly ok: true; readonly destination: NewBackupDestination } | Failure>;

@@ -10,5 +10,10 @@ const MISSING = failure(
 );
 
 export function bearerToken(headers: Headers): string | Failure {
-  return BEARER.exec(headers.get("authorization") ?? "")?.[1] ?? MISSING;
+  return bearerTokenIfAny(headers) ?? MISSING;
+}
+
+/** For who may show a token otherwise. */
+export function bearerTokenIfAny(headers: Headers): string | undefined {
+  return BEARER.exec(headers.get("authorization") ?? "")?.[1];
 }

@@ -2,6 +2,7 @@
 import { fromBase64Url } from "../../codec/base64url.ts";
 import { socketProtocol } from "../../contracts/socket.ts";
 import { failure, type Failure } from "../../core/errors.ts";
+import { bearerTokenIfAny } from "../http/bearer-token.ts";
 
 export interface Handshake {
   /**
@@ -22,7 +23,7 @@ export function handshakeOf(headers: Headers): Handshake {
   const named = (headers.get("sec-websocket-protocol") ?? "").split(",").map((name) => name.trim());
   const protocols = named.filter((name) => name !== "" && !name.startsWith(socketProtocol.tokenPrefix));
   const protocol = protocols.includes(socketProtocol.name) ? socketProtocol.name : (protocols[0] ?? null);
-  return { protocol, token: tokenOf(named) ?? headerToken(headers) };
+  return { protocol, token: tokenOf(named) ?? bearerTokenIfAny(headers) };
 }
 
 /** Of the subprotocols; a browser's page can set no header. */
@@ -36,8 +37,4 @@ function tokenOf(protocols: readonly string[]): string | Failure | undefined {
     "unauthenticated",
     `One subprotocol must be ${socketProtocol.tokenPrefix} and the token as base64url without padding.`,
   );
-}
-
-function headerToken(headers: Headers): string | undefined {
-  return /^bearer +([!-~]+)$/i.exec(headers.get("authorization") ?? "")?.[1];
 }

@@ -88,7 +88,7 @@ class Relay {
     this.#isText = typeof message === "string";
     const decoded = typeof message === "string" ? decodeTextFrame(message) : decodeClientFrame(new Uint8Array(message));
     const request = decoded.ok ? tokenAmong(decoded.requests) : decoded;
-    if ("code" in request) {
+    if (isFailure(request)) {
       this.#refuse(request);
       return;
     }

@@ -16,6 +16,7 @@ import {
   write,
 } from "../../support/workerd/engine.ts";
 import { describeModel, sideTables, TestRestore } from "../../support/workerd/restore.ts";
+import { DyingStorage, killedAtEachTransaction } from "../../support/workerd/dying-storage.ts";
 
 const databaseId = "5f0c-c";
 const mine = key("mine");
@@ -82,33 +83,14 @@ describe("in place", () => {
     const destination = new MemoryDestination();
     const writer = await writeBackup(destination, databaseId, 32, 40);
     await withStorage(async (storage) => {
-      let left = 0;
-      const dying = {
-        sql: storage.sql,
-        transactionSync: <T>(callback: () => T): T => {
-          left -= 1;
-          if (left === 0) throw new Error("killed");
-          return storage.transactionSync(callback);
-        },
-      };
+      const dying = new DyingStorage(storage);
       const target = new TestRestore({ storage: dying, destination, databaseId, manifest: () => writer.manifest() });
       target.database.commit([write([set(mine, text("old"))])]);
       await target.job({ command: "restore", jobId: "a", at: versionstampHex(writer.lastVersion) });
-      let killed = 0;
-      for (let at = 1; ; at++) {
-        left = at;
-        const died = await target.slice().then(
-          () => false,
-          () => true,
-        );
-        left = 0;
-        killed += Number(died);
-        target.reopen();
-        const job = await target.job({ command: "job", jobId: "a" });
-        if (job.status === "completed") break;
+      const killed = await killedAtEachTransaction(target, dying, ({ status }) => {
+        if (status === "completed") return;
         expect(entryOrNull(target.database.read([point(mine)], 1e6))?.value).toEqual(text("old"));
-        if (!died) at = 0;
-      }
+      });
       expect(killed).toBeGreaterThan(10);
       expect(target.stored()).toBe(describeModel(writer.history.get(writer.lastVersion)));
     });

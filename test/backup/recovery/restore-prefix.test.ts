@@ -10,6 +10,7 @@ import { MemoryDestination } from "../../support/memory-destination.ts";
 import { TestBackup } from "../../support/workerd/backup.ts";
 import { key, remove, set, text, withStorage, write } from "../../support/workerd/engine.ts";
 import { Restorable } from "../../support/workerd/restorable.ts";
+import { DyingStorage, killedAtEachTransaction } from "../../support/workerd/dying-storage.ts";
 import { describe as described, sideTables, TestRestore } from "../../support/workerd/restore.ts";
 
 const part = key("users");
@@ -106,20 +107,7 @@ describe("in place", () => {
       [...(writer.history.get(writer.lastVersion) ?? [])].filter(([name]) => name.startsWith(toHex(prefix))),
     );
     await withStorage(async (storage) => {
-      let left = 0;
-      const dying = {
-        sql: storage.sql,
-        transactionSync: <T>(callback: () => T): T => {
-          left -= 1;
-          const isLast = left === 0;
-          return storage.transactionSync(() => {
-            const done = callback();
-            // When all of it is done, and nothing of it is kept.
-            if (isLast) throw new Error("killed");
-            return done;
-          });
-        },
-      };
+      const dying = new DyingStorage(storage);
       const options = { storage: dying, destination, databaseId: "5f0c-p1", manifest: () => writer.manifest() };
       const target = new TestRestore(options);
       target.database.commit([
@@ -132,24 +120,12 @@ describe("in place", () => {
         at: versionstampHex(writer.lastVersion),
         prefix: toHex(prefix),
       });
-      let killed = 0;
-      for (let at = 1; ; at++) {
-        left = at;
-        const died = await target.slice().then(
-          () => false,
-          () => true,
-        );
-        left = 0;
-        killed += Number(died);
-        target.reopen();
+      const killed = await killedAtEachTransaction(target, dying, ({ status }) => {
         const { under, rest } = halves(target.database.scan(null, everything), prefix);
         expect(rest).toBe(old.rest);
-        const job = await target.job({ command: "job", jobId: "a" });
-        expect(under).toBe(job.status === "completed" ? described(wanted.values()) : old.under);
-        if (job.status === "completed") break;
-        expect(job.status).toBe("running");
-        if (!died) at = 0;
-      }
+        expect(under).toBe(status === "completed" ? described(wanted.values()) : old.under);
+        expect(["running", "completed"]).toContain(status);
+      });
       expect(killed).toBeGreaterThan(10);
       expect(sideTables(storage.sql)).toEqual([]);
     });

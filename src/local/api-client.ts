@@ -4,9 +4,10 @@ import { Agent, request, type IncomingMessage } from "node:http";
 import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { failure, type Failure } from "../core/errors.ts";
+import { requestOptions, type ProcessAddress } from "./process-address.ts";
 
 /** Where the process answers; undefined while it is being started again. */
-export type ProcessUrl = () => string | undefined;
+export type RunningAt = () => ProcessAddress | undefined;
 
 export interface ApiAnswer {
   readonly status: number;
@@ -24,10 +25,10 @@ const ANSWER_MS = 30_000;
 const agent = new Agent();
 
 export class ApiClient {
-  readonly #processUrl: ProcessUrl;
+  readonly #runningAt: RunningAt;
 
-  constructor(processUrl: ProcessUrl) {
-    this.#processUrl = processUrl;
+  constructor(runningAt: RunningAt) {
+    this.#runningAt = runningAt;
   }
 
   /**
@@ -59,11 +60,11 @@ export class ApiClient {
     headers: Readonly<Record<string, string>>,
     body: string,
   ): Promise<ApiAnswer | undefined> {
-    const url = this.#processUrl();
-    if (url === undefined) return undefined;
+    const address = this.#runningAt();
+    if (address === undefined) return undefined;
     const signal = AbortSignal.timeout(ANSWER_MS);
     try {
-      const sent = request(`${url}${path}`, { method, headers, agent, signal });
+      const sent = request({ ...requestOptions(address), path, method, headers, agent, signal });
       sent.end(body);
       // The event's only argument.
       const [answer] = (await once(sent, "response")) as [IncomingMessage];

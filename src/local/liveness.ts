@@ -4,6 +4,7 @@
  */
 import { Agent, request } from "node:http";
 import type { Timers } from "../core/timers.ts";
+import { requestOptions, type ProcessAddress } from "./process-address.ts";
 
 export interface LivenessTimes {
   /** Between an answer and the next question. */
@@ -52,12 +53,12 @@ export function watchLiveness(
 }
 
 /** Asks an HTTP server on this machine, of whose answer only the beginning matters. */
-export function askOverHttp(port: number): Ask {
+export function askOverHttp(address: ProcessAddress): Ask {
   // Of its own, so that it waits for nobody's place and goes through no proxy.
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   return (signal) =>
     new Promise((resolve, reject) => {
-      const question = request({ host: "127.0.0.1", port, path: "/healthz", agent, signal }, (answer) => {
+      const question = request({ ...requestOptions(address), path: "/healthz", agent, signal }, (answer) => {
         answer.resume();
         resolve();
       });

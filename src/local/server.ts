@@ -8,6 +8,7 @@ import { isDeepStrictEqual } from "node:util";
 import { type Failure, isFailure } from "../core/errors.ts";
 import type { PublicAddress } from "../core/public-address.ts";
 
+import type { RunningAt } from "./api-client.ts";
 import { makeRoomToStart } from "./ballast.ts";
 import { bundleWorker } from "./bundle.ts";
 import { diskReserveOf } from "./disk-space.ts";
@@ -34,7 +35,7 @@ export interface Preparation {
   /** What the process is given beside the secrets. */
   variables(folder: string): Variables | Failure;
   /** Asks the running process. If `variables` says something else thereafter, the process is started again, and this asked again. */
-  settle(processUrl: () => string | undefined, folder: string, secrets: Secrets): Promise<Failure | undefined>;
+  settle(runningAt: RunningAt, folder: string, secrets: Secrets): Promise<Failure | undefined>;
 }
 
 export interface ServerOptions {
@@ -139,8 +140,7 @@ async function startInside(
       },
     );
     if (isFailure(kept)) return kept;
-    const processUrl = () => (kept.current === undefined ? undefined : `http://127.0.0.1:${kept.current.port}`);
-    const flaw = await options.preparation?.settle(processUrl, folder, secrets);
+    const flaw = await options.preparation?.settle(() => kept.current?.address, folder, secrets);
     const wanted = flaw ?? variablesOf(folder, options, secrets);
     if (!isFailure(wanted) && isDeepStrictEqual(wanted, variables)) return { secrets, kept };
     await kept.stop(0);

@@ -13,7 +13,7 @@ import { dirname, join } from "node:path";
 import { failure, type Failure, isFailure } from "../core/errors.ts";
 import { PERMISSIONS } from "../contracts/management.ts";
 import { lineBreakIn } from "../contracts/secret-text.ts";
-import { ApiClient, textAt, type ProcessUrl } from "./api-client.ts";
+import { ApiClient, textAt, type RunningAt } from "./api-client.ts";
 import { readKept, writeKept, type Kept } from "./kept-file.ts";
 import type { Secrets } from "./secrets.ts";
 import type { Preparation, Variables } from "./server.ts";
@@ -73,14 +73,14 @@ export class TenantKeeper implements Preparation {
     return { CAIRN_TOKEN_ALIAS: `${this.#chosen}:${accessToken}` };
   }
 
-  async settle(processUrl: ProcessUrl, folder: string, secrets: Secrets): Promise<Failure | undefined> {
+  async settle(runningAt: RunningAt, folder: string, secrets: Secrets): Promise<Failure | undefined> {
     const file = join(folder, this.#file);
     mkdirSync(dirname(file), { recursive: true });
     const kept = readKept(file);
     if (isFailure(kept)) return kept;
     // The first of several is the current one.
     const [deploymentToken = ""] = secrets.CAIRN_DEPLOYMENT_TOKEN.split(",");
-    const making = new Making(file, kept.values, new ApiClient(processUrl), deploymentToken);
+    const making = new Making(file, kept.values, new ApiClient(runningAt), deploymentToken);
     const tenant = await making.finish(this.#say);
     if (isFailure(tenant)) return tenant;
     this.#tenant = tenant;

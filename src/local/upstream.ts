@@ -1,10 +1,11 @@
 /** The server process behind the front, workerd or wrangler's development server, and how it is kept running. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { failure, type Failure, isFailure } from "../core/errors.ts";
+import type { ProcessAddress } from "./process-address.ts";
 
 export interface Upstream {
-  /** On 127.0.0.1, speaking HTTP/1.1. */
-  readonly port: number;
+  /** Where it speaks HTTP/1.1. */
+  readonly address: ProcessAddress;
   readonly pid: number;
   /** Why it ended, in words. */
   readonly exited: Promise<string>;

@@ -1,6 +1,7 @@
-/** One run of workerd on a data folder: started, ready on a port of its own, and gone when it says so. */
+/** One run of workerd on a data folder: started, ready on a socket of its own, and gone when it says so. */
 import { spawnSync } from "node:child_process";
 import {
+  chmodSync,
   closeSync,
   existsSync,
   mkdirSync,
@@ -21,6 +22,7 @@ import { ErrorReasons } from "./error-reasons.ts";
 import { spawnGuarded } from "./guarded-process.ts";
 import { OutboundProxy, type ProxySettings } from "./outbound-proxy.ts";
 import { askOverHttp, LIVENESS, systemTimers, watchLiveness, type LivenessTimes } from "./liveness.ts";
+import { socketPlaceIn, type ProcessAddress } from "./process-address.ts";
 import type { Upstream } from "./upstream.ts";
 import { workerdNames } from "./workerd-config.ts";
 
@@ -41,6 +43,8 @@ const LAST_LINES = 10;
 export interface WorkerdOptions {
   /** More of workerd's own, for measurements. */
   readonly flags?: readonly string[];
+  /** It listens on a free TCP port of this machine, which any of its users can reach, for measurements. If not, on a Unix socket. */
+  readonly overTcp?: boolean;
   /** When one that hangs is given up. */
   readonly liveness?: LivenessTimes | undefined;
   readonly disk?: Partial<DiskOptions>;
@@ -54,11 +58,12 @@ export async function startWorkerd(
   folder: string,
   files: WorkerdFiles,
   environment: Readonly<NodeJS.ProcessEnv>,
-  { flags = [], liveness = LIVENESS, disk: diskOptions = {} }: WorkerdOptions = {},
+  { flags = [], overTcp = false, liveness = LIVENESS, disk: diskOptions = {} }: WorkerdOptions = {},
 ): Promise<Upstream | Failure> {
   const [run, objects] = [join(folder, "run"), join(folder, "objects")];
   // Not the folder itself: one that was removed took the data and the lock along, and must not come back empty and unlocked.
   for (const each of [run, objects]) if (!existsSync(each)) mkdirSync(each);
+  chmodSync(run, 0o700);
   writeIfChanged(join(run, "worker.js"), files.worker);
   writeIfChanged(join(run, "config.capnp"), files.config);
   if (files.trusted !== null) writeIfChanged(join(run, "trusted.pem"), files.trusted);
@@ -66,7 +71,9 @@ export async function startWorkerd(
   const disk = await DiskSpace.serve(folder, { ...defaultDiskOptions, ...diskOptions });
   const reasons = await ErrorReasons.serve();
   const proxy = files.proxy === null ? null : await OutboundProxy.serve(files.proxy);
+  const socket = overTcp ? null : socketPlaceIn(run, "http.sock");
   const close = (): void => {
+    socket?.remove();
     disk.close();
     reasons.close();
     proxy?.close();
@@ -74,7 +81,7 @@ export async function startWorkerd(
   const args = [
     "serve",
     join(run, "config.capnp"),
-    `--socket-addr=${workerdNames.socket}=127.0.0.1:0`,
+    `--socket-addr=${workerdNames.socket}=${socket === null ? "127.0.0.1:0" : `unix:${socket.path}`}`,
     `--directory-path=${workerdNames.objects}=${objects}`,
     `--external-addr=${workerdNames.disk}=${disk.address}`,
     `--external-addr=${workerdNames.reasons}=${reasons.address}`,
@@ -119,9 +126,10 @@ export async function startWorkerd(
   const port = await Promise.race([listeningPort(workerd.control), exited]);
   cancelStart();
   if (typeof port === "string") return failure("internal", port);
-  const stopWatching = watchLiveness(askOverHttp(port), liveness, systemTimers, kill);
+  const address: ProcessAddress = socket === null ? { host: "127.0.0.1", port } : { path: socket.path };
+  const stopWatching = watchLiveness(askOverHttp(address), liveness, systemTimers, kill);
   void exited.then(stopWatching);
-  return { port, pid: workerd.pid, exited, stop: (graceMs) => workerd.stop(graceMs) };
+  return { address, pid: workerd.pid, exited, stop: (graceMs) => workerd.stop(graceMs) };
 }
 
 /**
@@ -142,7 +150,10 @@ function writeIfChanged(file: string, text: string): void {
   if (!existsSync(file) || readFileSync(file, "utf8") !== text) writeFileSync(file, text);
 }
 
-/** From workerd's control messages: a line of JSON for each that listens, our socket and perhaps its inspector. */
+/**
+ * From workerd's control messages: a line of JSON for each that listens, our socket and perhaps its inspector. 0 where it listens on a Unix
+ * socket.
+ */
 async function listeningPort(control: Readable): Promise<number> {
   for await (const line of createInterface({ input: control })) {
     const message: unknown = JSON.parse(line);

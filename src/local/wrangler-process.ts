@@ -38,7 +38,7 @@ export async function startWrangler(
   const port = await Promise.race([readyPort(wrangler.stdout), exited]);
 
   if (typeof port === "string") return failure("internal", port);
-  return { port, pid: wrangler.pid, exited, stop: (graceMs) => wrangler.stop(graceMs) };
+  return { address: { host: "127.0.0.1", port }, pid: wrangler.pid, exited, stop: (graceMs) => wrangler.stop(graceMs) };
 }
 
 /** Wrangler talks to processes of its own on this machine, through the environment's proxy if that does not leave them out. */

@@ -60,9 +60,12 @@ async function serve(
     folder,
     { worker: await building, config, trusted: null, proxy: null },
     { ...process.env, ...environment },
+    { overTcp: true },
   );
   if (isFailure(workerd)) throw new Error(workerd.message);
-  return { address: { host: "127.0.0.1", port: workerd.port }, stop: () => workerd.stop(STOP_GRACE_MS) };
+  const { address } = workerd;
+  if ("path" in address) throw new Error("expected workerd to listen on a TCP port");
+  return { address, stop: () => workerd.stop(STOP_GRACE_MS) };
 }
 
 async function bundle(entry: string): Promise<string> {
@@ -84,7 +87,7 @@ export async function serveCairn(folder: string): Promise<Cairn> {
   const server = await serve("src/worker.ts", cairnDeployment, secrets, folder);
   const url = `http://127.0.0.1:${server.address.port}`;
   const keeper = new TenantKeeper("tenant.json", undefined, (sentence) => process.stderr.write(`${sentence}\n`));
-  const flaw = await keeper.settle(() => url, folder, secrets);
+  const flaw = await keeper.settle(() => server.address, folder, secrets);
   if (flaw !== undefined) throw new Error(flaw.message);
   const { databaseId, accessToken } = keeper.tenant;
   const connectUrl = `${url}/databases/${databaseId}/connect`;

@@ -24,7 +24,7 @@ export async function serverWith(handler: Handler): Promise<{ readonly server: S
 
 /** The test's own process, with a server at this port. */
 export function processAt(port: number | undefined): ServerProcess | undefined {
-  return port === undefined ? undefined : { port, pid: process.pid };
+  return port === undefined ? undefined : { address: { host: "127.0.0.1", port }, pid: process.pid };
 }
 
 /** For so many connections of clients, and requests at the server. */
@@ -44,10 +44,11 @@ export async function frontBefore(
   { capacity = room(1000, 1000), clock = systemClock }: { capacity?: Capacity; clock?: FrontClock } = {},
 ): Promise<TestFront> {
   const lines: string[] = [];
+  const running = processAt(port);
   const front = await Front.listen(
     "127.0.0.1",
     0,
-    () => processAt(port),
+    () => running,
     capacity,
     (line) => lines.push(line),
     clock,

@@ -1,8 +1,19 @@
 /** The whole local server around a stand-in Worker on workerd: what it passes on, what survives, what it does when workerd dies. */
 import { isFailure } from "../../src/core/errors.ts";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { onWorkerd, startServer, type RunningServer } from "../../src/local/server.ts";
 import { http2Request, http2Session, startStandIn, temporaryFolder } from "./stand-in-server.ts";
@@ -223,4 +234,44 @@ test("a Worker that does not build, or that workerd refuses, is a failure with t
   const refused = await startServer({ host: "127.0.0.1", port: 0, persistTo: folder, secrets: {}, startUpstream });
   expect(refused).toMatchObject({ ok: false, message: expect.stringContaining("this Worker does not load") });
   expect(await count(await startStandIn(folder))).toBe(1);
+});
+
+/** Of a process, the TCP ports on which it listens. */
+function listeningPorts(pid: number): number[] {
+  const descriptors = readdirSync(`/proc/${pid}/fd`).flatMap((name) => {
+    try {
+      return [readlinkSync(`/proc/${pid}/fd/${name}`)];
+    } catch {
+      // It was closed meanwhile.
+      return [];
+    }
+  });
+  const inodes = new Set(descriptors.map((target) => /^socket:\[(\d+)\]$/.exec(target)?.[1]));
+  const rows = ["tcp", "tcp6"].flatMap((name) => readFileSync(`/proc/${pid}/net/${name}`, "utf8").split("\n").slice(1));
+  const fields = rows.map((row) => row.trim().split(/\s+/));
+  const listening = fields.filter((row) => row[3] === "0A" && inodes.has(row[9]));
+  return listening.map(([, local = ""]) => Number.parseInt(local.split(":")[1] ?? "", 16));
+}
+
+test("workerd listens on no TCP port, only on a Unix socket that its user alone can reach", async () => {
+  const server = await startStandIn(temporaryFolder());
+  const { upstream } = server;
+  expect(listeningPorts(process.pid)).toContain(Number(new URL(server.url).port));
+  expect(listeningPorts(upstream?.pid ?? 0)).toEqual([]);
+  expect(upstream?.address).toEqual({ path: join(server.folder, "run/http.sock") });
+  expect(statSync(join(server.folder, "run/http.sock")).isSocket()).toBe(true);
+  expect(statSync(join(server.folder, "run")).mode & 0o077).toBe(0);
+});
+
+test("a data folder whose path is too long for a socket has its socket elsewhere, for its user alone", async () => {
+  const folder = join(temporaryFolder(), "long".repeat(30));
+  mkdirSync(folder);
+  const server = await startStandIn(folder);
+  const address = server.upstream?.address;
+  const path = address !== undefined && "path" in address ? address.path : "";
+  expect(path.startsWith(tmpdir())).toBe(true);
+  expect(statSync(dirname(path)).mode & 0o077).toBe(0);
+  expect(await count(server)).toBeGreaterThan(0);
+  await server.close(0);
+  expect(existsSync(dirname(path))).toBe(false);
 });

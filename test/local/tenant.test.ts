@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { openKv } from "@deno/kv";
 import { expect, onTestFinished, test } from "vitest";
+import type { ProcessAddress } from "../../src/local/process-address.ts";
 import { onWorkerd, startServer } from "../../src/local/server.ts";
 import { TenantKeeper } from "../../src/local/tenant.ts";
 import { cairnDeployment } from "../../src/local/workerd-config.ts";
@@ -153,7 +154,8 @@ async function serverToStartOn() {
   onTestFinished(() => server.close(0));
   const settle = (file: string, url: string) => {
     const keeper = new TenantKeeper(file, undefined, (sentence) => expect.unreachable(sentence));
-    return keeper.settle(() => url, folder, server.secrets).then((flaw) => flaw ?? keeper.tenant);
+    const address: ProcessAddress = { host: "127.0.0.1", port: Number(new URL(url).port) };
+    return keeper.settle(() => address, folder, server.secrets).then((flaw) => flaw ?? keeper.tenant);
   };
   return { server, folder, settle };
 }

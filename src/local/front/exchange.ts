@@ -18,6 +18,7 @@ import {
   REQUEST_BYTES_STEP,
 } from "../../core/limits.ts";
 import { socketProtocol } from "../../contracts/socket.ts";
+import type { ProcessAddress } from "../process-address.ts";
 import type { ClientConnection } from "./client-connections.ts";
 import type { Exchanges, PlaceHolder } from "./exchanges.ts";
 import type { OpenDatabases, Use } from "./open-databases.ts";
@@ -67,8 +68,7 @@ export interface Client extends ServerRequest {
 }
 
 export interface ServerProcess {
-  /** On 127.0.0.1. */
-  readonly port: number;
+  readonly address: ProcessAddress;
   readonly pid: number;
 }
 
@@ -201,7 +201,7 @@ export class Exchange implements AnswerTaker, PlaceHolder {
     if (use === undefined) return manyDatabasesRefusal;
     this.#use = use;
 
-    this.#server = servers.request(running.port, head, this.#client, this);
+    this.#server = servers.request(running.address, head, this.#client, this);
     this.#client.goOn();
     connection.guard.on(output, "drain", () => this.#server?.resume());
     return undefined;

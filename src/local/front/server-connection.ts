@@ -6,6 +6,7 @@
  * body is of the length that was announced, or chunked here. The answers are those of our own server process.
  */
 import { connect, type Socket } from "node:net";
+import type { ProcessAddress } from "../process-address.ts";
 import type { FrontClock } from "./clock.ts";
 import { Guard, type ReportBug } from "./guard.ts";
 
@@ -64,14 +65,14 @@ export class ServerConnections {
   }
 
   /** Sends the head, which is the request's; the rest of it goes through the connection that is returned. */
-  request(port: number, head: string, request: ServerRequest, taker: AnswerTaker): ServerConnection {
+  request(address: ProcessAddress, head: string, request: ServerRequest, taker: AnswerTaker): ServerConnection {
     let connection = this.#idle.pop();
-    while (connection !== undefined && !connection.isFor(port)) {
+    while (connection !== undefined && !connection.isFor(address)) {
       connection.abandon();
       connection = this.#idle.pop();
     }
     if (connection === undefined) {
-      connection = new ServerConnection(port, this.#report, {
+      connection = new ServerConnection(address, this.#report, {
         idle: (idle) => {
           idle.idleSince = this.#clock.now();
           this.#idle.push(idle);
@@ -121,7 +122,7 @@ interface Owner {
 
 export class ServerConnection {
   idleSince = 0;
-  readonly #port: number;
+  readonly #address: ProcessAddress;
   readonly #owner: Owner;
   readonly #socket: Socket;
   readonly #guard: Guard;
@@ -139,8 +140,8 @@ export class ServerConnection {
   #left = 0;
   #keepAlive = false;
 
-  constructor(port: number, report: ReportBug, owner: Owner) {
-    this.#port = port;
+  constructor(address: ProcessAddress, report: ReportBug, owner: Owner) {
+    this.#address = address;
     this.#owner = owner;
     this.#guard = new Guard(() => {
       this.#socket.destroy();
@@ -148,8 +149,7 @@ export class ServerConnection {
     }, report);
     const receive = this.#guard.wrap((count: number) => this.#receive(receiveBuffer.subarray(0, count)));
     this.#socket = connect({
-      host: "127.0.0.1",
-      port,
+      ...address,
       noDelay: true,
       onread: {
         buffer: receiveBuffer,
@@ -173,8 +173,9 @@ export class ServerConnection {
     });
   }
 
-  isFor(port: number): boolean {
-    return this.#port === port && !this.#socket.destroyed;
+  /** A process that was started again has another address, or the same and this connection is broken. */
+  isFor(address: ProcessAddress): boolean {
+    return this.#address === address && !this.#socket.destroyed;
   }
 
   begin(head: string, request: ServerRequest, taker: AnswerTaker): void {
@@ -230,10 +231,11 @@ export class ServerConnection {
     this.#socket.resume();
   }
 
-  /** With a reset: of a mere end the server would learn at its second write from now. */
+  /** Over TCP with a reset: of a mere end the server would learn at its second write from now. A Unix socket tells it at the first. */
   abandon(): void {
     this.#taker = undefined;
-    this.#socket.resetAndDestroy();
+    if ("path" in this.#address) this.#socket.destroy();
+    else this.#socket.resetAndDestroy();
   }
 
   #sendHead(): void {

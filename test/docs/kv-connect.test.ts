@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { openKv } from "@deno/kv";
 import { expect, onTestFinished, test } from "vitest";
 import { failure, type ErrorCode } from "../../src/core/errors.ts";
-import { PROTOCOL_VERSIONS } from "../../src/doors/kv-connect/exchange.ts";
+import { PROTOCOL_VERSIONS } from "../../src/doors/kv-connect/versions.ts";
 import { failureResponse } from "../../src/doors/kv-connect/responses.ts";
 import { startTestServer } from "../support/server.ts";
 import { blockWith, readPage, repository, tableRows } from "./markdown.ts";

@@ -1,5 +1,6 @@
 /** The token of a request: `Authorization: Bearer <token>` (RFC 6750, section 2.1). */
 import { failure, type Failure } from "../../core/errors.ts";
+import type { HeaderLookup } from "./header-lookup.ts";
 
 /** A token is visible ASCII; whether it is one of ours, others say. */
 const BEARER = /^bearer +([!-~]+)$/i;
@@ -9,11 +10,11 @@ const MISSING = failure(
   "The token is missing or malformed: send the header Authorization: Bearer <token>.",
 );
 
-export function bearerToken(headers: Headers): string | Failure {
+export function bearerToken(headers: HeaderLookup): string | Failure {
   return bearerTokenIfAny(headers) ?? MISSING;
 }
 
 /** For who may show a token otherwise. */
-export function bearerTokenIfAny(headers: Headers): string | undefined {
+export function bearerTokenIfAny(headers: HeaderLookup): string | undefined {
   return BEARER.exec(headers.get("authorization") ?? "")?.[1];
 }

@@ -1,7 +1,22 @@
 /** Answers that are a sentence. */
 
-export function plainText(status: number, text: string, more: Readonly<Record<string, string>> = {}): Response {
-  return new Response(text, { status, headers: { "content-type": "text/plain; charset=utf-8", ...more } });
+/** One that is not a `Response` yet: the local front has none. */
+export interface Sentence {
+  readonly status: number;
+  readonly text: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export function sentence(status: number, text: string, more: Readonly<Record<string, string>> = {}): Sentence {
+  return { status, text, headers: { "content-type": "text/plain; charset=utf-8", ...more } };
+}
+
+export function sentenceResponse({ status, text, headers }: Sentence): Response {
+  return new Response(text, { status, headers });
+}
+
+export function plainText(status: number, text: string, more?: Readonly<Record<string, string>>): Response {
+  return sentenceResponse(sentence(status, text, more));
 }
 
 /** A host that none can have is part of the URL as it came. */

@@ -1,17 +1,18 @@
 /** Bodies that are text, and bodies that are not as they are said to be. */
 import { failure, type Failure } from "../../core/errors.ts";
+import type { HeaderLookup } from "./header-lookup.ts";
 
 /** In UTF-8, without a byte order mark; `invalid` for what is compressed or no UTF-8. */
 export function textOf(request: Request, body: Uint8Array): string | Failure {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(body);
   } catch {
-    return compressionIn(request, body) ?? failure("invalid", "The body is not text in UTF-8.");
+    return compressionIn(request.headers, body) ?? failure("invalid", "The body is not text in UTF-8.");
   }
 }
 
 /** Why a body that could not be read could not: it is compressed, as it says or as its first bytes show. */
-export function compressionIn({ headers }: Request, body: Uint8Array): Failure | undefined {
+export function compressionIn(headers: HeaderLookup, body: Uint8Array): Failure | undefined {
   const encoding = headers.get("content-encoding")?.trim().toLowerCase();
   const named = encoding === undefined || encoding === "identity" ? nameByFirstBytes(body) : encoding.slice(0, 50);
   if (named === undefined) return undefined;

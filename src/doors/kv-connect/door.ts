@@ -12,7 +12,7 @@
 import { unreachable } from "../../core/assert.ts";
 import { unshared } from "../../core/bytes.ts";
 import type { Authority } from "../../contracts/authority.ts";
-import { type Grant, refusedAccess, refusedPage } from "../../contracts/grant.ts";
+import type { Grant } from "../../contracts/grant.ts";
 import type { Clock } from "../../core/clock.ts";
 import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import { MAX_READ_BODY_BYTES, MAX_WRITE_BODY_BYTES } from "../../core/limits.ts";
@@ -22,11 +22,11 @@ import { watchProtocol, type DatabaseStub } from "../../contracts/database.ts";
 import { answerOptions, foreignOriginOf, readableBy } from "../http/cors.ts";
 import { bearerToken } from "../http/bearer-token.ts";
 import { failureOfJson } from "../http/failure-of-json.ts";
-import { malformedUrl, plainText } from "../http/plain-text.ts";
+import { malformedUrl, plainText, sentenceResponse } from "../http/plain-text.ts";
 import { readBody } from "../http/request-body.ts";
-import { compressionIn } from "../http/text.ts";
 import type { FailureOfThrown } from "../http/thrown.ts";
-import { answerExchange, PROTOCOL_VERSIONS } from "./exchange.ts";
+import { accessOf, admitted, type DataOperation, refusalOf } from "./admission.ts";
+import { answerExchange } from "./exchange.ts";
 import { failureResponse, PROTOBUF_ANSWER } from "./responses.ts";
 import { answerWatch } from "./watch.ts";
 
@@ -42,8 +42,6 @@ export interface KvConnectParts {
 
 /** For whoever asks where nothing is. */
 export const KV_CONNECT_ADDRESS = "A database's connect URL is /databases/{id}/connect.";
-
-type Operation = "snapshot_read" | "atomic_write" | "watch";
 
 /** `path` is that of the request's URL, without its query. Undefined: the path is not this door's. The promise is rejected only for a bug of ours. */
 export type KvConnectDoor = (request: Request, path: string) => Promise<Response> | undefined;
@@ -129,7 +127,7 @@ async function exchanged(
 
 function answerData(
   parts: KvConnectParts,
-  operation: Operation,
+  operation: DataOperation,
   databaseId: string,
   at: string | undefined,
   request: Request,
@@ -142,33 +140,23 @@ function answerData(
 /** `origin`: of the foreign page that asks, if one does. */
 async function dataAnswer(
   parts: KvConnectParts,
-  operation: Operation,
+  operation: DataOperation,
   databaseId: string,
   at: string | undefined,
   request: Request,
   origin: string | null,
 ): Promise<Response> {
-  const access = operation === "atomic_write" ? "write" : "read";
+  const access = accessOf(operation);
   try {
     if (request.method !== "POST") return onlyPost(request);
     const { headers } = request;
-    const token = bearerToken(headers);
-    if (typeof token !== "string") return failureResponse(token);
-    const verified = parts.authority.verify(token, databaseId, at);
-    const grant = verified instanceof Promise ? await verified : verified;
-    if (isFailure(grant)) return failureResponse(grant);
-    const flaw =
-      refusedPage(grant, origin) ??
-      flawOfHeaders(headers, databaseId) ??
-      refusedAccess(grant, access, parts.clock.now());
-    if (flaw !== null) return failureResponse(flaw);
-    if (!isProtobuf(headers.get("content-type"))) {
-      return plainText(415, "The content type of the request must be application/x-protobuf.");
-    }
+    const judged = admitted(parts, { operation, databaseId, at, headers, origin });
+    const grant = judged instanceof Promise ? await judged : judged;
+    if ("status" in grant) return sentenceResponse(grant);
     const body = await readBody(request, access === "write" ? MAX_WRITE_BODY_BYTES : MAX_READ_BODY_BYTES, parts);
     if (isFailure(body)) return failureResponse(body);
     const answer = await askDatabase(parts, operation, databaseId, grant, body);
-    return answer instanceof Response ? answer : unreadable(request, body, answer);
+    return answer instanceof Response ? answer : sentenceResponse(refusalOf(headers, body, answer));
   } catch (error) {
     return failureResponse(await parts.failureOfThrown(error, "database", access));
   }
@@ -176,7 +164,7 @@ async function dataAnswer(
 
 async function askDatabase(
   parts: KvConnectParts,
-  operation: Operation,
+  operation: DataOperation,
   databaseId: string,
   grant: Grant,
   body: Uint8Array,
@@ -199,11 +187,6 @@ async function askDatabase(
   }
 }
 
-/** What the object says of a body that it cannot read, unless the door knows better why. */
-function unreadable(request: Request, body: Uint8Array, why: Failure): Response {
-  return failureResponse((why.code === "invalid" ? compressionIn(request, body) : undefined) ?? why);
-}
-
 /** An answer too large for one result of a call: asked again through `fetch`, and its body handed on as it comes. */
 async function streamRead(stub: DatabaseStub, grant: Grant, body: Uint8Array): Promise<Response> {
   const headers = { [watchProtocol.grantHeader]: JSON.stringify(grant) };
@@ -221,32 +204,6 @@ function decoded(part: string): string | Failure {
   } catch {
     return failure("invalid", "The moment in the path is not a versionstamp or a time, percent-encoded or as it is.");
   }
-}
-
-/** The first is sent by versions 2 and 3, the second by version 1. */
-const DATABASE_HEADERS = ["x-denokv-database-id", "x-transaction-domain-id"] as const;
-
-const VERSION_TEXTS = PROTOCOL_VERSIONS.map(String);
-
-/** A client names the database and the version in headers, which must not contradict the URL. None of them is required. */
-function flawOfHeaders(headers: Headers, databaseId: string): Failure | null {
-  for (const header of DATABASE_HEADERS) {
-    const named = headers.get(header);
-    if (named !== null && named !== databaseId) {
-      return failure("invalid", `The header ${header} names another database than the URL.`);
-    }
-  }
-  const version = headers.get("x-denokv-version");
-  if (version === null || VERSION_TEXTS.includes(version)) return null;
-  const known = VERSION_TEXTS.join(", ");
-  return failure("invalid", `x-denokv-version names a version that is not known; this server speaks ${known}.`);
-}
-
-/** denokv's own client sends no content type. */
-function isProtobuf(contentType: string | null): boolean {
-  if (contentType === null || contentType === "application/x-protobuf") return true;
-  const [essence = ""] = contentType.split(";");
-  return essence.trim().toLowerCase() === "application/x-protobuf";
 }
 
 function onlyPost(request: Request): Response {

@@ -8,8 +8,7 @@ import { publicOrigin } from "../http/public-url.ts";
 import { readBody, type BodyTime } from "../http/request-body.ts";
 import { compressionIn } from "../http/text.ts";
 import { failureResponse, JSON_ANSWER } from "./responses.ts";
-
-export const PROTOCOL_VERSIONS: readonly number[] = [1, 2, 3];
+import { PROTOCOL_VERSIONS } from "./versions.ts";
 
 export interface Exchange extends BodyTime {
   readonly authority: Authority;
@@ -25,7 +24,7 @@ export async function answerExchange(exchange: Exchange, request: Request): Prom
   const body = await readBody(request, MAX_EXCHANGE_BODY_BYTES, exchange);
   if (isFailure(body)) return failureResponse(body);
   const version = newestCommonVersion(body);
-  if (typeof version !== "number") return failureResponse(compressionIn(request, body) ?? version);
+  if (typeof version !== "number") return failureResponse(compressionIn(request.headers, body) ?? version);
   const minted = await authority.exchange(caller, databaseId, moment);
   if (isFailure(minted)) return failureResponse(minted);
   // No slash at the end: clients append "/" and the operation.

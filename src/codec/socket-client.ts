@@ -28,6 +28,7 @@ export function encodeClientFrame(requests: readonly SentRequest[]): Uint8Array<
     if (request.id !== 0) writer.varintField(1, request.id);
     if (body === undefined) writer.varintField(SocketField[request.type], watchOf(request));
     else writer.bytesField(SocketField[request.type], body);
+    if (maxBytesOf(request) !== 0) writer.varintField(SocketField.maxBytes, maxBytesOf(request));
   }
   return writer.finish();
 }
@@ -36,7 +37,14 @@ function sizeOf(request: SentRequest, token: Uint8Array | undefined): number {
   const body = bodyOf(request, token);
   const field = SocketField[request.type];
   const ofBody = body === undefined ? varintFieldSize(field, watchOf(request)) : bytesFieldSize(field, body.length);
-  return (request.id === 0 ? 0 : varintFieldSize(1, request.id)) + ofBody;
+  const maxBytes = maxBytesOf(request);
+  const ofMaxBytes = maxBytes === 0 ? 0 : varintFieldSize(SocketField.maxBytes, maxBytes);
+  return (request.id === 0 ? 0 : varintFieldSize(1, request.id)) + ofBody + ofMaxBytes;
+}
+
+/** 0: it names none. */
+function maxBytesOf(request: SentRequest): number {
+  return request.type === "read" ? (request.maxBytes ?? 0) : 0;
 }
 
 function watchOf(request: SentRequest): number {

@@ -86,7 +86,12 @@ function requestOf(request: JsonObject, id: number, index: number, plain: boolea
   const asked = request[member];
   switch (member) {
     case "read":
-      return { type: "read", id, body: encodeSnapshotRead(arrayOf(asked, "read").map(rangeOf)) };
+      return {
+        type: "read",
+        id,
+        body: encodeSnapshotRead(arrayOf(asked, "read").map(rangeOf)),
+        ...maxBytesOf(request),
+      };
     case "write":
       return { type: "write", id, body: encodeAtomicWrite(writeOf(asked, plain)) };
     case "watch":
@@ -107,6 +112,14 @@ function requestOf(request: JsonObject, id: number, index: number, plain: boolea
       if (typeof asked !== "string") return refuse(`token is ${described(asked)}; it must be a data token.`);
       return { type: "token", id, token: asked };
   }
+}
+
+function maxBytesOf({ maxBytes }: JsonObject): { readonly maxBytes?: number } {
+  if (maxBytes === undefined) return {};
+  if (typeof maxBytes === "number" && Number.isInteger(maxBytes) && maxBytes > 0 && maxBytes <= 0xffff_ffff) {
+    return { maxBytes };
+  }
+  return refuse(`maxBytes is ${described(maxBytes)}; it must be a number of bytes from 1 on.`);
 }
 
 /** `{"watchPrefix":["users"],"after":"…","updatesOnly":true,"ignoreDeletes":true,"keysOnly":true}`, all but the first as one likes. */

@@ -19,21 +19,26 @@ export const SocketField = {
   ack: 7,
   error: 7,
   token: 8,
+  maxBytes: 10,
 } as const;
 
-type BodyType = "read" | "write" | "watch" | "watchPrefix";
-
 /** A message of the data path, or a PrefixWatch, as bytes. */
-type BodyRequest = {
-  readonly [Type in BodyType]: {
-    readonly type: Type;
-    readonly id: number;
-    readonly body: Uint8Array;
-  };
-}[BodyType];
+interface BodyRequest<Type> {
+  readonly type: Type;
+  readonly id: number;
+  readonly body: Uint8Array;
+}
+
+/** `maxBytes`: of keys and values, beyond which the answer is an error. */
+export interface ReadRequest extends BodyRequest<"read"> {
+  readonly maxBytes?: number;
+}
 
 export type SocketRequest =
-  | BodyRequest
+  | ReadRequest
+  | BodyRequest<"write">
+  | BodyRequest<"watch">
+  | BodyRequest<"watchPrefix">
   /** `watch`: the id of the watch that it is about. */
   | { readonly type: "unwatch" | "ack"; readonly id: number; readonly watch: number }
   | { readonly type: "token"; readonly id: number; readonly token: string }
@@ -94,6 +99,7 @@ function readRequest(reader: ProtobufReader, index: number): SocketRequest | Fai
   let field = 0;
   let body = NO_BYTES;
   let watch = 0;
+  let maxBytes = 0;
   let members = 0;
   const outer = reader.enter();
   while (reader.next()) {
@@ -116,6 +122,9 @@ function readRequest(reader: ProtobufReader, index: number): SocketRequest | Fai
         ({ field } = reader);
         watch = reader.int32() >>> 0;
         break;
+      case SocketField.maxBytes:
+        maxBytes = reader.int32() >>> 0;
+        break;
       default:
         reader.skip();
     }
@@ -125,7 +134,7 @@ function readRequest(reader: ProtobufReader, index: number): SocketRequest | Fai
   if (members > 1) return failure("invalid", `requests[${index}]: it asks for more than one thing.`);
   switch (field) {
     case SocketField.read:
-      return { type: "read", id, body };
+      return maxBytes === 0 ? { type: "read", id, body } : { type: "read", id, body, maxBytes };
     case SocketField.write:
       return { type: "write", id, body };
     case SocketField.watch:

@@ -7,7 +7,7 @@
  * a commit. Within a frame a read sees the writes before it.
  */
 import { decodeAtomicWrite, decodeSnapshotRead } from "../codec/datapath.ts";
-import { decodeClientFrame, type SocketRequest } from "../codec/socket.ts";
+import { decodeClientFrame, type ReadRequest, type SocketRequest } from "../codec/socket.ts";
 import { decodeTextFrame } from "../codec/socket-text.ts";
 import {
   type Access,
@@ -259,7 +259,7 @@ export class SocketSession implements Sender {
   #carryOutOne(request: Exclude<SocketRequest, { type: "write" }>, form: Form): Promise<void> | undefined {
     switch (request.type) {
       case "read":
-        this.#read(request.id, request.body, form);
+        this.#read(request, form);
         return undefined;
       case "watch":
       case "watchPrefix": {
@@ -286,15 +286,16 @@ export class SocketSession implements Sender {
     }
   }
 
-  #read(id: number, body: Uint8Array, form: Form): void {
+  #read({ id, body, maxBytes = MAX_SOCKET_ANSWER_BYTES }: ReadRequest, form: Form): void {
     const read = this.#refusal("read") ?? decodeSnapshotRead(body);
     if (!read.ok) {
       this.#fail(id, read, form);
       return;
     }
-    const entries = this.#parts.database.read(admittedRanges(this.#grant, read.ranges), MAX_SOCKET_ANSWER_BYTES);
+    const most = Math.min(maxBytes, MAX_SOCKET_ANSWER_BYTES);
+    const entries = this.#parts.database.read(admittedRanges(this.#grant, read.ranges), most);
     if (entries === null) {
-      this.#fail(id, TOO_LARGE, form);
+      this.#fail(id, tooLarge(most), form);
       return;
     }
     this.#answered(id);
@@ -427,10 +428,13 @@ function frameOf(message: string | ArrayBuffer, bytes: number): Frame | Failure 
   return decoded.ok ? { requests: decoded.requests, forms: [], bytes, unanswered: 0 } : decoded;
 }
 
-const TOO_LARGE = failure(
-  "limit",
-  `The entries that the read asks for have more than ${MAX_SOCKET_ANSWER_BYTES} bytes, the limit on a socket. Lower the limit of its ranges, or send it over HTTP.`,
-);
+function tooLarge(most: number): Failure {
+  const whose = most === MAX_SOCKET_ANSWER_BYTES ? "the limit on a socket" : "its own limit";
+  return failure(
+    "limit",
+    `The entries that the read asks for have more than ${most} bytes, ${whose}. Lower the limit of its ranges, or send it over HTTP.`,
+  );
+}
 
 const NO_ROOM = failure(
   "unavailable",

@@ -78,11 +78,15 @@ const prefixUpdate: fc.Arbitrary<PrefixUpdate> = fc.record({
 });
 
 const request: fc.Arbitrary<SentRequest> = fc.oneof(
-  fc.record({
-    type: fc.constant("read" as const),
-    id,
-    body: fc.array(arbitraryRange, { maxLength: 3 }).map(encodeSnapshotRead),
-  }),
+  fc.record(
+    {
+      type: fc.constant("read" as const),
+      id,
+      body: fc.array(arbitraryRange, { maxLength: 3 }).map(encodeSnapshotRead),
+      maxBytes: fc.integer({ min: 1, max: 0xffff_ffff }),
+    },
+    { requiredKeys: ["type", "id", "body"] },
+  ),
   fc.record({ type: fc.constant("write" as const), id, body: arbitraryWrite.map(encodeAtomicWrite) }),
   fc.record({
     type: fc.constant("watch" as const),
@@ -103,6 +107,7 @@ function messageOf(sent: SentRequest) {
       return {
         id: sent.id,
         request: { case: "snapshotRead" as const, value: fromBinary(SnapshotReadSchema, sent.body) },
+        maxBytes: sent.maxBytes ?? 0,
       };
     case "write":
       return {

@@ -77,6 +77,16 @@ describe("requests", () => {
     ]);
   });
 
+  test("reads may name a limit of their own", () => {
+    const read = [{ key: ["a"] }];
+    const frame = decodeTextFrame(JSON.stringify({ id: 1, read, maxBytes: 7 }));
+    expect(frame).toMatchObject({ requests: [{ type: "read", maxBytes: 7 }] });
+    for (const maxBytes of [0, -1, 1.5, "7", null, 2 ** 32]) {
+      const refused = decodeTextFrame(JSON.stringify({ id: 1, read, maxBytes }));
+      expect(refused).toMatchObject({ requests: [{ type: "refused", why: { code: "invalid" } }] });
+    }
+  });
+
   test("writes have checks and mutations of every type", () => {
     const stamp = "000000000000000f0000";
     const write = {

@@ -3,9 +3,11 @@ import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "c
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { asUnixMs } from "../../src/core/clock.ts";
-import { encodeClientFrame } from "../../src/codec/socket-client.ts";
+import { encodeSnapshotRead } from "../../src/codec/datapath-requests.ts";
+import { encodeClientFrame, type SentRequest } from "../../src/codec/socket-client.ts";
 import { MAX_SOCKET_FRAME_BYTES, MAX_SOCKET_WATCHES } from "../../src/core/limits.ts";
 import { toHex } from "../../src/core/bytes.ts";
+import type { ReadRange } from "../../src/core/operations.ts";
 import { versionOfHex } from "../../src/core/versionstamp.ts";
 import { passTime } from "../support/moved-date.ts";
 import { turns } from "../support/fake-timers.ts";
@@ -144,6 +146,28 @@ describe("requests", () => {
     const [tooLarge, large] = byId(await client.next(2));
     expect(tooLarge).toEqual([1, "error", "limit", expect.stringContaining("11534336 bytes")]);
     expect(large?.[2]).toHaveLength(10);
+  });
+
+  test("may name a limit of their own for the answer (N26)", async () => {
+    const stub = await newDatabase();
+    await commit(stub, write([set(a, new Uint8Array(1000).fill(0x61)), set(b, new Uint8Array(10))]));
+    const client = await openSession(stub);
+    const bytes = a.length + 1000;
+    const limited = (id: number, maxBytes: number, ...ranges: ReadRange[]): SentRequest => {
+      return { type: "read", id, body: encodeSnapshotRead(ranges), maxBytes };
+    };
+    client.send(
+      limited(1, bytes, point(a)),
+      limited(2, bytes - 1, point(a)),
+      limited(3, bytes, point(a), point(b)),
+      limited(4, 0xffff_ffff, point(b)),
+    );
+    const [, ...rest] = byId(await client.next(4));
+    expect(rest.map(([id, what, code]) => [id, what, code])).toEqual([
+      [2, "error", "limit"],
+      [3, "error", "limit"],
+      [4, "read", ["\0".repeat(10)]],
+    ]);
   });
 
   test("in text are answered in text, on the same socket (N7)", async () => {

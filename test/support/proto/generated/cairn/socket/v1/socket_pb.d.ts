@@ -94,6 +94,13 @@ export declare type Request = Message<"cairn.socket.v1.Request"> & {
     value: string;
     case: "token";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * Of a read: an answer with more bytes of keys and values is an error.
+   *
+   * @generated from field: uint32 max_bytes = 10;
+   */
+  maxBytes: number;
 };
 
 /**

@@ -17,6 +17,7 @@ import { answeringFirst } from "./doors/http/answered-first.ts";
 import { malformedUrl, plainText } from "./doors/http/plain-text.ts";
 import { thrownCalls } from "./doors/http/thrown.ts";
 import { MANAGEMENT_ADDRESS, managementDoor } from "./doors/management/door.ts";
+import { restDoor } from "./doors/rest/door.ts";
 import { socketDoor } from "./doors/socket/door.ts";
 import { askDisk, DiskSpace } from "./objects/disk-space.ts";
 import type { Env } from "./objects/env.ts";
@@ -76,6 +77,7 @@ function compose(env: Env): Handler {
     failureOfThrown,
     accept: acceptSocket,
   });
+  const rest = restDoor({ authority, database, clock, timers: systemTimers, failureOfThrown });
   const management = managementDoor({
     accessTokens,
     clock,
@@ -93,7 +95,12 @@ function compose(env: Env): Handler {
     }
     const path = pathOf(url);
     const other = () => (URL.canParse(url) ? management(request, path) : Promise.resolve(malformedUrl()));
-    const answer = kvConnect(request, path) ?? socket(request, path) ?? other() ?? Promise.resolve(nothingHere());
+    const answer =
+      kvConnect(request, path) ??
+      socket(request, path) ??
+      rest(request, path) ??
+      other() ??
+      Promise.resolve(nothingHere());
     return answer.then((settled) => answeredFirst(request, settled));
   };
 }

@@ -22,6 +22,11 @@ export interface Authority {
    */
   caller(accessToken: string, origin: string | null): Promise<TokenCaller | Failure>;
   /**
+   * What the caller's access token allows at a database, as a data token would carry it, and for no longer: for a door that takes access
+   * tokens as they are. A revocation reaches it as it reaches data tokens.
+   */
+  grant(caller: TokenCaller, databaseId: string): Promise<Grant | Failure>;
+  /**
    * Mints a data token for a database that can do no more than the caller's access token. With a moment, a versionstamp or a time by RFC
    * 3339, it opens the database as of the last commit up to then, and nothing else. One that a foreign page has asked for is that page's.
    */

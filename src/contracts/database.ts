@@ -2,6 +2,7 @@
  * What a database's object offers to the doors. Requests and answers of the data path cross as the messages of
  * `codec/datapath.ts`, in bytes: they are decoded once, in the object, and nothing is structured twice on the way.
  */
+import type { EntryAnswer, EntryCommand } from "./entry-commands.ts";
 import type { Grant } from "./grant.ts";
 import { type Failure, failure } from "../core/errors.ts";
 
@@ -16,6 +17,8 @@ export interface DatabaseStub {
   snapshotRead(grant: Grant, request: Uint8Array): Promise<Uint8Array | LargeAnswer | Failure>;
   /** AtomicWrite in, AtomicWriteOutput out (failed checks are such an answer, not a failure). */
   atomicWrite(grant: Grant, request: Uint8Array): Promise<Uint8Array | Failure>;
+  /** EntryList out, for reads that say more of an entry than those above. */
+  entries(grant: Grant, command: EntryCommand): Promise<EntryAnswer>;
   /**
    * `POST /snapshot_read`: as above, streamed; a failure is a JSON body with status 400 or above.
    * `GET /watch` with `Upgrade: websocket`: see `watchProtocol`; `GET /socket`: a client's own socket, see `socketProtocol`. All carry the grant as JSON in `x-cairn-grant`.

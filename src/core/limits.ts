@@ -142,6 +142,12 @@ export const MAX_SOCKETS_BYTES_UNDER_WAY = 16 * MIB;
 /** How long a socket without a token may wait until it sends one: a page that has just loaded takes seconds to get it. */
 export const MAX_SOCKET_TOKEN_WAIT_MS = 10_000;
 
+/**
+ * The JSON of one page or batch of the REST API, of which the Worker holds several: a page ends before it is longer. The stored bytes of a
+ * page are at most `MAX_RPC_ANSWER_BYTES`, but a value may have a text of many times its bytes.
+ */
+export const MAX_REST_ANSWER_CHARACTERS = 8 * MIB;
+
 /** The protobuf framing of an atomic write around its payload: 1,100 messages of a few bytes each, with room. */
 export const MAX_WRITE_BODY_BYTES = MAX_ATOMIC_WRITE_BYTES + 1 * MIB;
 
@@ -407,6 +413,15 @@ export const WEBHOOK_ANSWER_MS = 15_000;
 
 /** A data token: longer than any that is minted. It bounds what a made-up one costs. */
 export const MAX_DATA_TOKEN_LENGTH = 1200;
+
+/**
+ * How long the REST door remembers what an access token allows: then it asks the organization again. A revocation does not wait for that,
+ * because the database's object knows of it.
+ */
+export const REMEMBERED_GRANT_MS = 60_000;
+
+/** And of how many tokens at a time, at some 300 bytes each. */
+export const MAX_REMEMBERED_GRANTS = 10_000;
 
 /** Databases that one token lists: they are compared one by one at every use of it. */
 export const MAX_DATABASES_OF_TOKEN = 100;

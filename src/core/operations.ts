@@ -16,6 +16,11 @@ export interface Entry {
   readonly version: Version;
 }
 
+/** An entry with all that is stored of it. */
+export interface StoredEntry extends Entry {
+  readonly expiresAt: UnixMs | null;
+}
+
 /** Entries with `start <= key < end` in raw bytes, neither of which needs to be a whole key. */
 export interface ReadRange {
   readonly start: Uint8Array;

@@ -35,7 +35,7 @@ export class DirectoryAuthority implements Authority {
 
   async exchange(caller: TokenCaller, databaseId: string, moment: string | undefined): Promise<DataToken | Failure> {
     const { dataTokens, clock } = this.#parts;
-    const grant = await this.#grantOf(caller, databaseId);
+    const grant = await this.grant(caller, databaseId);
     if (isFailure(grant)) return grant;
     if (moment === undefined) return dataTokens.mint(grant, databaseId, clock.now());
     const refused = refusedAccess(grant, "read", clock.now());
@@ -51,7 +51,7 @@ export class DirectoryAuthority implements Authority {
    * That a grant was given is recorded first, which fails where nothing can be written, as on a full disk. What an earlier record
    * covers can be given without: reading goes on.
    */
-  async #grantOf(caller: TokenCaller, databaseId: string): Promise<Grant | Failure> {
+  async grant(caller: TokenCaller, databaseId: string): Promise<Grant | Failure> {
     const organization = () => this.#parts.organization(caller.organizationId);
     try {
       return await organization().exchange(caller, databaseId);

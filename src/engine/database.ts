@@ -11,11 +11,11 @@ import type { ClockReading } from "../core/clock-spans.ts";
 import { type Failure, failure, isFailure } from "../core/errors.ts";
 import { rangeOfPrefix } from "../codec/key-prefix.ts";
 import { MAX_SUM_BYTES } from "../core/limits.ts";
-import type { Adoption, AtomicWrite, CommitResult, Effect, Entry, ReadRange } from "../core/operations.ts";
+import type { Adoption, AtomicWrite, CommitResult, Effect, ReadRange, StoredEntry } from "../core/operations.ts";
 import type { SyncStorage, Transact } from "../core/storage.ts";
 import { asVersion, type Version, VERSIONSTAMP_SUFFIX_BYTES } from "../core/versionstamp.ts";
 import { ClockReadings } from "./clock-readings.ts";
-import { type EntryBounds, EntryTable, type StoredEntry } from "./entry-table.ts";
+import { type EntryBounds, EntryTable } from "./entry-table.ts";
 import { logEntryBound } from "./log-entry.ts";
 import { MutationLog } from "./mutation-log.ts";
 import { failedChecks, planEffects } from "./plan.ts";
@@ -52,6 +52,16 @@ export interface DatabaseOptions {
   readonly onUse?: (use: Use) => void;
   /** A write was undone by something that no request should be able to cause; its outcome says no more than that. */
   readonly onError?: (error: unknown) => void;
+}
+
+export interface PageBounds {
+  readonly maxBytes: number;
+  readonly keysOnly: boolean;
+}
+
+export interface EntryPage {
+  readonly entries: readonly StoredEntry[];
+  readonly more: boolean;
 }
 
 /** Whether the use that was counted wrote something itself. */
@@ -123,13 +133,13 @@ export class Database {
    * The entries of each range, all from one snapshot; or null when keys and values come to more than `maxBytes`, found out without
    * loading much more than that.
    */
-  read(ranges: readonly ReadRange[], maxBytes: number): Entry[][] | null {
+  read(ranges: readonly ReadRange[], maxBytes: number): StoredEntry[][] | null {
     const now = this.#clock.now();
     let bytes = 0;
-    const answer: Entry[][] = [];
+    const answer: StoredEntry[][] = [];
     const sizes: number[] = [];
     for (const found of this.#entries.ranges(ranges, now)) {
-      const entries: Entry[] = [];
+      const entries: StoredEntry[] = [];
       const before = bytes;
       for (const entry of found) {
         bytes += entry.key.length + entry.value.length;
@@ -143,6 +153,31 @@ export class Database {
     for (const size of sizes) this.#mark.countRead(size);
     this.#onUse("read");
     return answer;
+  }
+
+  /**
+   * The first entries of a range, from one snapshot: at most its limit, and no more than come to `maxBytes` of keys and values, but at
+   * least one. `more`: the range has others behind them. One row more than these is read to know that. `keysOnly`: values are empty.
+   */
+  readPage(range: ReadRange, { maxBytes, keysOnly }: PageBounds): EntryPage {
+    const now = this.#clock.now();
+    const ahead = { ...range, limit: range.limit + 1 };
+    const entries: StoredEntry[] = [];
+    let bytes = 0;
+    let more = false;
+    const pages = keysOnly ? [this.#entries.keyPage(ahead, now)] : this.#entries.ranges([ahead], now);
+    for (const page of pages) {
+      for (const entry of page) {
+        const size = entry.key.length + entry.value.length;
+        more = entries.length === range.limit || (entries.length > 0 && bytes + size > maxBytes);
+        if (more) break;
+        bytes += size;
+        entries.push(entry);
+      }
+    }
+    this.#mark.countRead(bytes);
+    this.#onUse("read");
+    return { entries, more };
   }
 
   /** Bytes of keys and values that `read` would have to give; loads none of them. */

@@ -10,7 +10,7 @@ import { justAfter } from "../core/bytes.ts";
 import type { UnixMs } from "../core/clock.ts";
 import type { KeyRange } from "../codec/key-prefix.ts";
 import { MAX_INLINE_ROW_BYTES, MAX_READ_RANGES } from "../core/limits.ts";
-import type { Encoding, Entry, ReadRange } from "../core/operations.ts";
+import type { Encoding, ReadRange, StoredEntry } from "../core/operations.ts";
 import type { Sql, Transact } from "../core/storage.ts";
 import type { Version } from "../core/versionstamp.ts";
 import type { KeyChange } from "./recent-changes.ts";
@@ -23,7 +23,13 @@ const ROW_OVERHEAD_BYTES = 40;
  * A row without its key, as SQLite gives it back; the schema and our own writes vouch for the brands. `v` is null when the value
  * lies in `large_values`, under the id in `large`. (A type and not an interface: storage wants an index signature.)
  */
-type EntryRow = { v: ArrayBuffer | null; large: number | null; encoding: Encoding; version: Version };
+type EntryRow = {
+  v: ArrayBuffer | null;
+  large: number | null;
+  encoding: Encoding;
+  version: Version;
+  expires_at: UnixMs | null;
+};
 
 /** All columns, in the order in which a scan's statement names them. */
 type FullRow = [
@@ -32,19 +38,16 @@ type FullRow = [
   large: EntryRow["large"],
   encoding: Encoding,
   version: Version,
-  expiresAt: UnixMs | null,
+  expiresAt: EntryRow["expires_at"],
 ];
-
-/** An entry with all that is stored of it. */
-export interface StoredEntry extends Entry {
-  readonly expiresAt: UnixMs | null;
-}
 
 /** Where a scan ends: after so many bytes of keys and values, or so many entries, whichever comes first. */
 export interface EntryBounds {
   readonly maxBytes: number;
   readonly maxEntries: number;
 }
+
+const NO_VALUE: Uint8Array = new Uint8Array(0);
 
 /** Rows of a scan that are read at once: their large values are not among them. */
 const SCAN_PAGE_ROWS = 500;
@@ -73,7 +76,7 @@ export class EntryTable {
   }
 
   /** The entry, unless its expiry is at or before `now`. */
-  get(key: Uint8Array, now: UnixMs): Entry | null {
+  get(key: Uint8Array, now: UnixMs): StoredEntry | null {
     const [row] = this.#sql.exec<EntryRow>(this.#statements.get, key, now).toArray();
     return row === undefined ? null : this.#entryOf(key, row);
   }
@@ -88,7 +91,7 @@ export class EntryTable {
    * `RANGE_PAGE_ROWS` rows of a range are read at once. A row has at most `MAX_INLINE_ROW_BYTES`; a large value is read when its
    * entry's turn comes. The caller may stop early, and must finish or stop before it awaits.
    */
-  ranges(ranges: readonly ReadRange[], now: UnixMs): Iterable<Iterable<Entry>> {
+  ranges(ranges: readonly ReadRange[], now: UnixMs): Iterable<Iterable<StoredEntry>> {
     if (!ranges.every(holdsOneKey) || ranges.length > MAX_READ_RANGES) {
       return ranges.map((range) => this.#range(range, now));
     }
@@ -99,7 +102,7 @@ export class EntryTable {
     return [entry === null ? [] : [entry]];
   }
 
-  *#points(ranges: readonly ReadRange[], now: UnixMs): Generator<Iterable<Entry>, void, undefined> {
+  *#points(ranges: readonly ReadRange[], now: UnixMs): Generator<Iterable<StoredEntry>, void, undefined> {
     const statement = this.#statements.points[ranges.length];
     assert(statement !== undefined, `at most ${MAX_READ_RANGES} keys, got ${ranges.length}`);
     const page = this.#page(statement, now, ...ranges.map(({ start }) => start));
@@ -109,7 +112,7 @@ export class EntryTable {
     }
   }
 
-  *#range(range: ReadRange, now: UnixMs): Generator<Entry, void, undefined> {
+  *#range(range: ReadRange, now: UnixMs): Generator<StoredEntry, void, undefined> {
     if (holdsOneKey(range)) {
       const entry = this.get(range.start, now);
       if (entry !== null) yield entry;
@@ -138,6 +141,21 @@ export class EntryTable {
   keys({ start, end }: KeyRange, limit: number, now: UnixMs): KeyChange[] {
     const rows = this.#sql.exec(this.#statements.keys, start, end, now, limit).raw<[ArrayBuffer, Version]>();
     return Array.from(rows, ([key, version]) => ({ key: new Uint8Array(key), version }));
+  }
+
+  /** The entries of a range without their values, in its order. Reads no large value. */
+  keyPage({ start, end, limit, reverse }: ReadRange, now: UnixMs): StoredEntry[] {
+    const statement = reverse ? this.#statements.keyPageReverse : this.#statements.keyPage;
+    const rows = this.#sql
+      .exec(statement, start, end, now, limit)
+      .raw<[ArrayBuffer, Encoding, Version, UnixMs | null]>();
+    return Array.from(rows, ([key, encoding, version, expiresAt]) => ({
+      key: new Uint8Array(key),
+      value: NO_VALUE,
+      encoding,
+      version,
+      expiresAt,
+    }));
   }
 
   /** Bytes of keys and values that `range` would give, without loading any value. */
@@ -233,8 +251,8 @@ export class EntryTable {
     return only(this.#sql.exec(this.#statements.nextExpiry).raw<[UnixMs | null]>())?.[0] ?? null;
   }
 
-  #entryOf(key: Uint8Array, { v, large, encoding, version }: EntryRow): Entry {
-    return { key, value: v === null ? this.#largeValue(large) : new Uint8Array(v), encoding, version };
+  #entryOf(key: Uint8Array, { v, large, encoding, version, expires_at: expiresAt }: EntryRow): StoredEntry {
+    return { key, value: v === null ? this.#largeValue(large) : new Uint8Array(v), encoding, version, expiresAt };
   }
 
   #page(statement: string, ...bindings: (Uint8Array | number)[]): RowPage {
@@ -242,16 +260,16 @@ export class EntryTable {
     return new RowPage(page ?? new ArrayBuffer(0));
   }
 
-  #entryIn({ key, value, large, encoding, version }: PagedRow): Entry {
-    return { key, value: value ?? this.#largeValue(large), encoding, version };
+  #entryIn({ key, value, large, encoding, version, expiresAt }: PagedRow): StoredEntry {
+    return { key, value: value ?? this.#largeValue(large), encoding, version, expiresAt };
   }
 
   #largeValue(id: number | null): Uint8Array {
     return new Uint8Array(this.#sql.exec<{ v: ArrayBuffer }>(this.#statements.largeValue, id).one().v);
   }
 
-  #fullEntryOf([key, v, large, encoding, version, expiresAt]: FullRow): StoredEntry {
-    return { ...this.#entryOf(new Uint8Array(key), { v, large, encoding, version }), expiresAt };
+  #fullEntryOf([key, v, large, encoding, version, expires_at]: FullRow): StoredEntry {
+    return this.#entryOf(new Uint8Array(key), { v, large, encoding, version, expires_at });
   }
 
   #setLarge(
@@ -303,7 +321,7 @@ function statementsFor({ entries, largeValues }: TableNames) {
   // SQLite prepares a statement anew each time that a parameter is bound which alone is its LIMIT.
   const limit = "LIMIT ?4 + 0";
   return {
-    get: `SELECT v, large, encoding, version FROM ${entries} WHERE k = ?1 AND ${alive("?2")}`,
+    get: `SELECT v, large, encoding, version, expires_at FROM ${entries} WHERE k = ?1 AND ${alive("?2")}`,
     stored: `SELECT k, v, large, encoding, version, expires_at FROM ${entries} WHERE k = ?1`,
     // An encoded key is never empty, so everything is above the empty one.
     scan: `SELECT k, v, large, encoding, version, expires_at FROM ${entries} WHERE k > ?1 ORDER BY k LIMIT ?2`,
@@ -312,6 +330,8 @@ function statementsFor({ entries, largeValues }: TableNames) {
     range: pageOf(`${within} ${limit}`),
     rangeReverse: pageOf(`${within} DESC ${limit}`),
     keys: `SELECT k, version ${within} ${limit}`,
+    keyPage: `SELECT k, encoding, version, expires_at ${within} ${limit}`,
+    keyPageReverse: `SELECT k, encoding, version, expires_at ${within} DESC ${limit}`,
     points: Array.from({ length: MAX_READ_RANGES + 1 }, (_, count) => pointsOf(count)),
     rangeBytes: `SELECT coalesce(sum(bytes), 0) AS bytes FROM (SELECT length(k) + ${valueLength} AS bytes ${within} ${limit})`,
     rangeBytesReverse: `SELECT coalesce(sum(bytes), 0) AS bytes FROM (SELECT length(k) + ${valueLength} AS bytes ${within} DESC ${limit})`,

@@ -1,14 +1,15 @@
 /**
  * Many rows as one value: an ArrayBuffer for each key and value costs more than to copy what is in it. Of each row there is a head
- * of decimal numbers, "key bytes,value bytes,encoding,version;", then the key, then the value. A large value is not in it: its id
- * in `large_values` stands in the head, negated. A "-" stands for a row that does not exist.
+ * of decimal numbers, "key bytes,value bytes,encoding,version,expiry;", then the key, then the value. A large value is not in it: its id
+ * in `large_values` stands in the head, negated. The expiry is empty where there is none. A "-" stands for a row that does not exist.
  */
 import { assert } from "../core/assert.ts";
+import type { UnixMs } from "../core/clock.ts";
 import type { Encoding } from "../core/operations.ts";
 import type { Version } from "../core/versionstamp.ts";
 
 /** A row as it stands in a page, in SQL. To be concatenated in order and cast to a blob. */
-export const ROW_IN_PAGE = `length(k) || ',' || iif(large IS NULL, length(v), -large) || ',' || encoding || ',' || version || ';'
+export const ROW_IN_PAGE = `length(k) || ',' || iif(large IS NULL, length(v), -large) || ',' || encoding || ',' || version || ',' || coalesce(expires_at, '') || ';'
                             || k || coalesce(v, '')`;
 
 export const NO_ROW_IN_PAGE = "-";
@@ -20,6 +21,7 @@ export interface PagedRow {
   readonly large: number;
   readonly encoding: Encoding;
   readonly version: Version;
+  readonly expiresAt: UnixMs | null;
 }
 
 const COMMA = 0x2c;
@@ -52,10 +54,13 @@ export class RowPage {
     const valueLengthOrId = this.#number(COMMA);
     // Our own writes vouch for the brands.
     const encoding = this.#number(COMMA) as Encoding;
-    const version = this.#number(SEMICOLON) as Version;
+    const version = this.#number(COMMA) as Version;
+    const expires = this.#bytes[this.#at] !== SEMICOLON;
+    const expiry = this.#number(SEMICOLON) as UnixMs;
+    const expiresAt = expires ? expiry : null;
     const key = this.#take(keyLength);
-    if (isLarge) return { key, value: null, large: valueLengthOrId, encoding, version };
-    return { key, value: this.#take(valueLengthOrId), large: 0, encoding, version };
+    if (isLarge) return { key, value: null, large: valueLengthOrId, encoding, version, expiresAt };
+    return { key, value: this.#take(valueLengthOrId), large: 0, encoding, version, expiresAt };
   }
 
   #number(end: number): number {

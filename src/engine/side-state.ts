@@ -4,10 +4,10 @@
  * database pays nothing for it but the space.
  */
 import type { KeyRange } from "../codec/key-prefix.ts";
-import type { Effect } from "../core/operations.ts";
+import type { Effect, StoredEntry } from "../core/operations.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import type { Version } from "../core/versionstamp.ts";
-import { type EntryBounds, EntryTable, LIVE_TABLES, type StoredEntry, type TableNames } from "./entry-table.ts";
+import { type EntryBounds, EntryTable, LIVE_TABLES, type TableNames } from "./entry-table.ts";
 
 const SIDE_TABLES: TableNames = { entries: "entries_side", largeValues: "large_values_side" };
 

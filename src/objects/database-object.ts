@@ -6,6 +6,7 @@
 import { DurableObject } from "cloudflare:workers";
 import type { BackupAnswer, BackupCommand, BackupDeletionOrder } from "../contracts/backup-commands.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
+import type { EntryAnswer, EntryCommand } from "../contracts/entry-commands.ts";
 import { type Access, admittedRanges, type Grant, refusedAccess, refusedWrite } from "../contracts/grant.ts";
 import {
   decodeAtomicWrite,
@@ -31,6 +32,7 @@ import { type OpenDeletion, openDeletion } from "./deletion-wiring.ts";
 import { ClockWatch, STARTS_ANEW } from "./clock-watch.ts";
 import { ASKED_AT_HEADER, type LargeAnswer, NO_DATABASE, watchProtocol } from "../contracts/database.ts";
 import { writeMemory } from "./commit-queue.ts";
+import { answerEntries } from "./entry-answers.ts";
 import type { Env } from "./env.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import type { DatabaseRole } from "./roles.ts";
@@ -126,6 +128,11 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     if (unstorable !== null) return unstorable;
     const outcome = await open.commits.submit(decoded.write, writeMemory(decoded.write, request.byteLength));
     return "code" in outcome ? outcome : encodeAtomicWriteOutput(outcome);
+  }
+
+  async entries(grant: Grant, command: EntryCommand, askedAt?: UnixMs): Promise<EntryAnswer> {
+    const open = this.#allow(grant, "read", askedAt);
+    return isFailure(open) ? open : answerEntries(open, grant, command);
   }
 
   async backup(command: BackupCommand, askedAt?: UnixMs): Promise<BackupAnswer> {

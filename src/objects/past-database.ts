@@ -3,6 +3,7 @@
  * are still good: nobody has read it for a while, or it made room for another one. Whoever reads it then has it built again, and is
  * told to ask again meanwhile; an object that holds nothing never answers for it.
  */
+import type { EntryAnswer, EntryCommand } from "../contracts/entry-commands.ts";
 import type { Grant } from "../contracts/grant.ts";
 import { type Failure, isFailure } from "../core/errors.ts";
 
@@ -27,6 +28,11 @@ export class PastDatabase implements DatabaseStub {
   async snapshotRead(grant: Grant, request: Uint8Array): Promise<Uint8Array | LargeAnswer | Failure> {
     const answer = await this.#state.snapshotRead(grant, request);
     return answer instanceof Uint8Array || answer.ok ? answer : this.#reason(answer);
+  }
+
+  async entries(grant: Grant, command: EntryCommand): Promise<EntryAnswer> {
+    const answer = await this.#state.entries(grant, command);
+    return isFailure(answer) ? this.#reason(answer) : answer;
   }
 
   async atomicWrite(): Promise<Failure> {

@@ -7,6 +7,7 @@
  */
 import type { BackupAnswer, BackupCommand, DeletionStub } from "../contracts/backup-commands.ts";
 import type { DatabaseStub, LargeAnswer } from "../contracts/database.ts";
+import type { EntryAnswer, EntryCommand } from "../contracts/entry-commands.ts";
 import type { Grant } from "../contracts/grant.ts";
 import type {
   Caller,
@@ -34,6 +35,7 @@ export interface DatabaseRole
   extends DatabaseStub, DatabaseControl, RestoreStub, PastKeeper, DeletionStub, Rpc.DurableObjectBranded {
   snapshotRead(grant: Grant, request: Uint8Array, askedAt?: UnixMs): Promise<Uint8Array | LargeAnswer | Failure>;
   atomicWrite(grant: Grant, request: Uint8Array, askedAt?: UnixMs): Promise<Uint8Array | Failure>;
+  entries(grant: Grant, command: EntryCommand, askedAt?: UnixMs): Promise<EntryAnswer>;
   backup(command: BackupCommand, askedAt?: UnixMs): Promise<BackupAnswer>;
   restore(command: RestoreCommand, askedAt?: UnixMs): Promise<RestoreAnswer | Failure>;
   openPast(grant: Grant, at: string, eviction: PastEviction, askedAt?: UnixMs): Promise<PastInfo | Failure>;

@@ -72,6 +72,7 @@ function dataPath(object: DurableObjectStub<DatabaseRole>): DatabaseStub {
   return {
     snapshotRead: (grant, request) => object.snapshotRead(grant, request, systemClock.now()),
     atomicWrite: (grant, request) => object.atomicWrite(grant, request, systemClock.now()),
+    entries: (grant, command) => object.entries(grant, command, systemClock.now()),
     fetch: (request) => {
       request.headers.set(ASKED_AT_HEADER, String(systemClock.now()));
       return object.fetch(request);

@@ -14,6 +14,7 @@ const LETTERS: Readonly<Record<string, string>> = {
   "docs/spec/versions.md": "S",
   "docs/spec/watches.md": "O",
   "docs/spec/socket.md": "N",
+  "docs/spec/http.md": "H",
   "docs/spec/backups.md": "B",
   "docs/spec/restores.md": "G",
   "docs/spec/tokens.md": "T",

@@ -3,11 +3,10 @@ import { compareBytes } from "../../src/core/bytes.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
 import { hasTable } from "../../src/core/migrations.ts";
 import { rangeOfPrefix } from "../../src/codec/key-prefix.ts";
-import { Encoding, type Entry } from "../../src/core/operations.ts";
+import { Encoding, type Entry, type StoredEntry } from "../../src/core/operations.ts";
 import type { SyncStorage } from "../../src/core/storage.ts";
 import { asVersion } from "../../src/core/versionstamp.ts";
 import { type Change, Database } from "../../src/engine/database.ts";
-import type { StoredEntry } from "../../src/engine/entry-table.ts";
 import { SideState } from "../../src/engine/side-state.ts";
 import {
   entryOrNull,

@@ -93,6 +93,16 @@ describe("the count", () => {
     expect(use("POST", "/api/organizations/2/databases")).toBeDefined();
     expect(use("POST", "/api/organizations/2/databases")).toBeUndefined();
     expect(use("GET", "/v1/organizations/2/databases?page=1")).toBeDefined();
+    expect(use("PUT", "/api/databases/1/entries/a?x=1")).toBeDefined();
+    expect(use("POST", "/api/databases/1/entries:delete")).toBeDefined();
+  });
+
+  test("plain HTTP is a use also with the token in the URL, and where the database has no such entry", () => {
+    const { databases } = counting(1);
+    const path = "/api/databases/1/entries/a?access_token=t";
+    const use = databases.use("GET", path, false, "a");
+    use?.answered(404);
+    expect(databases.use("GET", "/api/databases/2/entries/a?access_token=t", false, "a")).toBeUndefined();
   });
 
   test("one address leaves some for others", () => {

@@ -9,7 +9,7 @@ import {
   MIN_READER_BYTES_PER_SECOND,
   READER_GRACE_MS,
 } from "../../src/core/limits.ts";
-import type { Entry, ReadRange } from "../../src/core/operations.ts";
+import type { ReadRange, StoredEntry } from "../../src/core/operations.ts";
 import { asVersion } from "../../src/core/versionstamp.ts";
 import { AnswerMemory } from "../../src/objects/answer-memory.ts";
 import { LargeReads } from "../../src/objects/large-reads.ts";
@@ -38,8 +38,8 @@ function reads(
   return new LargeReads({ database, clock: time, timers: time, memory, owner });
 }
 
-function entryOf(bytes: number): Entry {
-  return { key: Uint8Array.of(2), value: new Uint8Array(bytes), encoding: 3, version: asVersion(1) };
+function entryOf(bytes: number): StoredEntry {
+  return { key: Uint8Array.of(2), value: new Uint8Array(bytes), encoding: 3, version: asVersion(1), expiresAt: null };
 }
 
 const mebibytes = (limit: number): ReadRange[] => [

@@ -5,7 +5,7 @@
 import { asUnixMs, type UnixMs } from "../../core/clock.ts";
 import { failure, type Failure } from "../../core/errors.ts";
 import { MAX_ENTRY_LINE_CHARACTERS, MAX_TIME_MS } from "../../core/limits.ts";
-import type { Entry } from "../../core/operations.ts";
+import type { StoredEntry } from "../../core/operations.ts";
 import { versionstampHex } from "../../core/versionstamp.ts";
 import { parseJson } from "./bounded-json.ts";
 import { keyOfNotation, textOfKeyNotation } from "./key-notation.ts";
@@ -19,10 +19,6 @@ const LAST_RFC3339_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 
 const BYTE_ORDER_MARK = "\ufeff";
 
-export interface ExpiringEntry extends Entry {
-  readonly expiresAt: UnixMs | null;
-}
-
 /** What a line says to write. Its versionstamp is none of it: an entry that is written gets a new one. */
 export interface EntryToWrite extends StoredValue {
   readonly key: Uint8Array;
@@ -30,14 +26,15 @@ export interface EntryToWrite extends StoredValue {
 }
 
 /** Without the line's end. `form` is that of the value, for the count of an export. */
-export function textOfEntry(entry: ExpiringEntry, options: NotationOptions): ValueText {
+export function textOfEntry(entry: StoredEntry, options: NotationOptions): ValueText {
   const { text, form } = textOfStored(entry, options);
   const expiry = entry.expiresAt === null ? "" : `,"expiresAt":${textOfExpiry(entry.expiresAt)}`;
   const stamp = versionstampHex(entry.version);
   return { text: `{"key":${textOfKeyNotation(entry.key)},"value":${text},"versionstamp":"${stamp}"${expiry}}`, form };
 }
 
-function textOfExpiry(ms: UnixMs): string {
+/** JSON for it. */
+export function textOfExpiry(ms: UnixMs): string {
   return ms >= 0 && ms <= LAST_RFC3339_MS ? `"${new Date(ms).toISOString()}"` : String(ms);
 }
 

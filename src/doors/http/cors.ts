@@ -14,15 +14,31 @@ import { NO_ORIGIN } from "../../core/origins.ts";
 /** Headers that pages may send, beside those that every page may. */
 const REQUEST_HEADERS = [
   "authorization",
+  "cairn-expires-at",
+  "cairn-values",
   "content-type",
   "idempotency-key",
+  "if-match",
+  "if-none-match",
+  "last-event-id",
   "x-denokv-database-id",
   "x-denokv-version",
   "x-transaction-domain-id",
 ].join(", ");
 
 /** Headers of answers that pages may read, beside those that every page may. */
-const ANSWER_HEADERS = ["link", "location", "retry-after", "www-authenticate"].join(", ");
+const ANSWER_HEADERS = [
+  "cairn-expires-at",
+  "cairn-versionstamp",
+  "etag",
+  "link",
+  "location",
+  "retry-after",
+  "stream-cursor",
+  "stream-next-offset",
+  "stream-up-to-date",
+  "www-authenticate",
+].join(", ");
 
 /** Two hours, the most that browsers keep it: the answer never changes. */
 const PREFLIGHT_SECONDS = "7200";

@@ -3,13 +3,20 @@ import { unreachable } from "../../core/assert.ts";
 import type { ErrorCode, Failure } from "../../core/errors.ts";
 import { refusalHeaders } from "./refusal-headers.ts";
 
-export function problem(refusal: Failure): Response {
+/** What a problem says beside its code and its sentence. */
+export interface ProblemDetails {
+  /** Instead of those of the code. */
+  readonly as?: readonly [status: number, title: string];
+  readonly members?: Readonly<Record<string, unknown>>;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export function problem(refusal: Failure, { as, members, headers }: ProblemDetails = {}): Response {
   const { code, message } = refusal;
-  const [status, title] = statusAndTitle(code);
-  const headers = { "content-type": "application/problem+json", ...refusalHeaders(refusal) };
-  return new Response(JSON.stringify({ type: "about:blank", title, status, detail: message, code }), {
+  const [status, title] = as ?? statusAndTitle(code);
+  return new Response(JSON.stringify({ type: "about:blank", title, status, detail: message, code, ...members }), {
     status,
-    headers,
+    headers: { "content-type": "application/problem+json", ...refusalHeaders(refusal), ...headers },
   });
 }
 

@@ -62,14 +62,15 @@ export class OpenDatabases {
 
   /** Undefined: there is no room for what it would open. */
   use(method: string, path: string, isAuthorized: boolean, peer: string): Use | undefined {
+    const [address = "", query = ""] = path.split("?", 2);
     // Who shows no token opens nothing.
-    if (!isAuthorized) return OPENS_NOTHING;
-    const [address = ""] = path.split("?", 1);
+    if (!isAuthorized && !query.includes("access_token=")) return OPENS_NOTHING;
     const names = NAMED.map((one) => one.exec(address)?.[0]).filter((name) => name !== undefined);
     if (names.length === 0) return OPENS_NOTHING;
     const changes = method !== "GET" && method !== "HEAD" && method !== "OPTIONS";
-    if (changes && MANAGEMENT_PATH.test(address)) names.push(`unnamed ${this.#unnamed++}`);
-    return this.#use(names, peer, DATA_PATH.test(address) ? refusesData : refusesOther);
+    const isEntry = ENTRY_PATH.test(address);
+    if (changes && !isEntry && MANAGEMENT_PATH.test(address)) names.push(`unnamed ${this.#unnamed++}`);
+    return this.#use(names, peer, isEntry || DATA_PATH.test(address) ? refusesData : refusesOther);
   }
 
   /** Forgets those that workerd has closed by now. To be called every second or so. */
@@ -142,6 +143,10 @@ const NAMED = [/\/databases\/[^/:]{1,64}/, /\/organizations\/[^/:]{1,64}/] as co
 
 /** What changes there may open another database than the path names. */
 const MANAGEMENT_PATH = /^\/(?:api|v1)\//;
+
+/** Below a database there, what is about its entries opens no other. */
+const ENTRY_PATH =
+  /^\/api\/databases\/[^/]+\/(?:entries|atomic|count|export|import|watch|feed|history|undelete|diff)(?:[/:%]|$)/;
 
 /** There 404 comes from the database's object, which opened its files to find that out. */
 const DATA_PATH = /^(?:\/v2)?\/databases\/[^/]+\/(?:at\/[^/]+\/)?(?:connect|snapshot_read|atomic_write|watch)$/;

@@ -4,7 +4,7 @@ import { toHex } from "../../../src/core/bytes.ts";
 import { admitsKey } from "../../../src/codec/key-prefix.ts";
 import { MAX_PREFIX_IN_PLACE_BYTES, MAX_PREFIX_IN_PLACE_ENTRIES } from "../../../src/core/limits.ts";
 import { type Version, versionstampHex } from "../../../src/core/versionstamp.ts";
-import type { StoredEntry } from "../../../src/engine/entry-table.ts";
+import type { StoredEntry } from "../../../src/core/operations.ts";
 import { writeBackup } from "../../support/backup-writer.ts";
 import { MemoryDestination } from "../../support/memory-destination.ts";
 import { TestBackup } from "../../support/workerd/backup.ts";

@@ -1,6 +1,6 @@
 /** How fast a state is rebuilt, the destination aside: entries a second, loaded from a snapshot and replayed from a log. */
 import { expect, test } from "vitest";
-import type { StoredEntry } from "../../../src/engine/entry-table.ts";
+import type { StoredEntry } from "../../../src/core/operations.ts";
 import { SideState } from "../../../src/engine/side-state.ts";
 import { BackupWriter } from "../../support/backup-writer.ts";
 import { MemoryDestination } from "../../support/memory-destination.ts";

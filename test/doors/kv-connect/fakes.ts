@@ -42,6 +42,9 @@ export const authority: Authority = {
     if (moment !== undefined) return { token: "past", expiresAt: asUnixMs(NOW + 3_600_000), at: PAST };
     return { token: "all", expiresAt: asUnixMs(NOW + 3_600_000) };
   },
+  async grant(_, databaseId) {
+    return grants[databaseId === DATABASE ? "all" : ""] ?? failure("not-found", "There is no such database.");
+  },
   verify(dataToken, databaseId, at) {
     const grant = grants[dataToken];
     if (grant === undefined) return failure("unauthenticated", "The token is wrong or has expired.");
@@ -62,6 +65,7 @@ export function doorBefore(object: FakeObject, timers = new FakeTimers(), more: 
   const stub: DatabaseStub = {
     snapshotRead: notExpected,
     atomicWrite: notExpected,
+    entries: notExpected,
     fetch: notExpected,
     ...object,
   };

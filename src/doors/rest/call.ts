@@ -1,0 +1,32 @@
+/** What the resources of the REST API are given, and what each says of itself. */
+import type { DatabaseStub } from "../../contracts/database.ts";
+import type { Access, Grant } from "../../contracts/grant.ts";
+import type { Failure } from "../../core/errors.ts";
+import type { BodyTime } from "../http/request-body.ts";
+
+/** One request, whose token allows what the operation needs. */
+export interface RestCall extends BodyTime {
+  readonly request: Request;
+  readonly databaseId: string;
+  readonly grant: Grant;
+  /** The database's object; of the past where the request says so. */
+  readonly stub: DatabaseStub;
+  /** The key of the request's path, still percent-encoded; undefined: the path names none. */
+  readonly keyPath: string | undefined;
+  /** Has only parameters that the operation takes, each once unless it says otherwise. */
+  readonly query: URLSearchParams;
+}
+
+export interface Operation {
+  readonly access: Access;
+  /** The names of its query parameters. */
+  readonly query: readonly string[];
+  /** Of these, those that may be given several times. */
+  readonly repeated?: readonly string[];
+  readonly answer: (call: RestCall) => Promise<Response | Failure>;
+}
+
+export type Method = "GET" | "HEAD" | "PUT" | "POST" | "DELETE";
+
+/** What a path takes, by method. */
+export type Resource = Readonly<Partial<Record<Method, Operation>>>;

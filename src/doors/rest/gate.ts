@@ -1,0 +1,62 @@
+/**
+ * Who asks. A data token or an access token comes in the header `Authorization: Bearer`. A data token is also taken as `?access_token=`,
+ * because an EventSource can set no header; an access token there is refused, since URLs stay in logs and histories and it lives long.
+ */
+import type { Authority } from "../../contracts/authority.ts";
+import { type Grant, refusedPage } from "../../contracts/grant.ts";
+import { failure, type Failure, isFailure } from "../../core/errors.ts";
+import { bearerToken, bearerTokenIfAny } from "../http/bearer-token.ts";
+import type { AccessGrants } from "./access-grants.ts";
+
+export const TOKEN_PARAMETER = "access_token";
+
+const TWO_TOKENS = failure(
+  "invalid",
+  `The request has two tokens, one in the header Authorization and one as ${TOKEN_PARAMETER}. Send one.`,
+);
+
+const ACCESS_TOKEN_IN_URL = failure(
+  "unauthenticated",
+  `${TOKEN_PARAMETER} takes data tokens only: an access token lives long, and URLs are kept in logs and histories. Send it in the header Authorization: Bearer <token>, or exchange it at POST /databases/{id}/connect for a data token.`,
+);
+
+export interface GateParts {
+  readonly authority: Authority;
+  readonly accessGrants: AccessGrants;
+}
+
+/** `origin`: of the foreign page that asks, if one does. */
+export async function grantOfRequest(
+  parts: GateParts,
+  { headers }: Request,
+  query: URLSearchParams,
+  databaseId: string,
+  origin: string | null,
+): Promise<Grant | Failure> {
+  const inQuery = query.get(TOKEN_PARAMETER);
+  if (inQuery !== null && bearerTokenIfAny(headers) !== undefined) return TWO_TOKENS;
+  const token = inQuery ?? bearerToken(headers);
+  if (typeof token !== "string") return token;
+  if (inQuery !== null && isAccessToken(token)) return ACCESS_TOKEN_IN_URL;
+  const grant = await grantOfToken(parts, token, databaseId, inQuery === null, origin);
+  return isFailure(grant) ? grant : (refusedPage(grant, origin) ?? grant);
+}
+
+async function grantOfToken(
+  { authority, accessGrants }: GateParts,
+  token: string,
+  databaseId: string,
+  mayLiveLong: boolean,
+  origin: string | null,
+): Promise<Grant | Failure> {
+  if (isAccessToken(token)) return accessGrants.grantOf(token, databaseId, origin);
+  const grant = await authority.verify(token, databaseId);
+  if (!isFailure(grant) || !mayLiveLong) return grant;
+  // An operator may give an access token another text (CAIRN_TOKEN_ALIAS).
+  const aliased = await accessGrants.grantOf(token, databaseId, origin);
+  return isFailure(aliased) && aliased.code === "unauthenticated" ? grant : aliased;
+}
+
+function isAccessToken(token: string): boolean {
+  return token.startsWith("cairn_");
+}

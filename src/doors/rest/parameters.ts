@@ -1,0 +1,88 @@
+/** Query parameters and headers that several resources take. */
+import type { NotationOptions } from "../../codec/json-notation/stored-value.ts";
+import { expiryOfJson } from "../../codec/json-notation/entry-line.ts";
+import { quotedExcerpt } from "../../codec/json-notation/place.ts";
+import { rangeOfSelector, type SelectorJson } from "../../codec/json-notation/selector.ts";
+import { parseJson } from "../../codec/json-notation/bounded-json.ts";
+import type { KeyRange } from "../../codec/key-prefix.ts";
+import { asUnixMs, type UnixMs } from "../../core/clock.ts";
+import { failure, type Failure, isFailure } from "../../core/errors.ts";
+import { MAX_TIME_MS } from "../../core/limits.ts";
+import type { RestCall } from "./call.ts";
+
+/** The parameter that says in which form values are given and taken, and the header that says the same. */
+export const VALUES_PARAMETER = "values";
+const VALUES_HEADER = "cairn-values";
+
+export const SELECTOR_PARAMETERS = ["prefix", "start", "end"] as const;
+
+/** `plain`: JSON where that loses nothing; `notation`, and nothing, is the notation. */
+export function notationOf({ query, request }: Pick<RestCall, "query" | "request">): NotationOptions | Failure {
+  const [inQuery, inHeader] = [query.get(VALUES_PARAMETER), request.headers.get(VALUES_HEADER)];
+  const form = inQuery ?? inHeader ?? "notation";
+  if (form === "plain" || form === "notation") return { plain: form === "plain" };
+  const name = inQuery === null ? "The header Cairn-Values" : VALUES_PARAMETER;
+  return failure("invalid", `${name} is ${quotedExcerpt(form)}; it can be plain or notation.`);
+}
+
+/** The whole number of a parameter, from `least` to `most`; `fallback` where it is not given. */
+export function numberOf(
+  query: URLSearchParams,
+  name: string,
+  { least, most, fallback }: { readonly least: number; readonly most: number; readonly fallback: number },
+): number | Failure {
+  const text = query.get(name);
+  if (text === null) return fallback;
+  const number = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
+  if (number >= least && number <= most) return number;
+  return failure("invalid", `${name} is ${quotedExcerpt(text)}; it must be a whole number from ${least} to ${most}.`);
+}
+
+export function flagOf(query: URLSearchParams, name: string): boolean | Failure {
+  const text = query.get(name);
+  if (text === null || text === "false") return false;
+  if (text === "true") return true;
+  return failure("invalid", `${name} is ${quotedExcerpt(text)}; it must be true or false.`);
+}
+
+/** Of `prefix`, `start` and `end`, each a key as JSON. Without any of them: every key. */
+export function rangeOfQuery(query: URLSearchParams): KeyRange | Failure {
+  const selector: Record<string, unknown> = {};
+  for (const name of SELECTOR_PARAMETERS) {
+    const text = query.get(name);
+    if (text === null) continue;
+    const parsed = parseJson(text, name);
+    if (!parsed.ok) return parsed;
+    selector[name] = parsed.json;
+  }
+  return rangeOf(selector, "");
+}
+
+export function rangeOf(selector: SelectorJson, root: string): KeyRange | Failure {
+  const range = rangeOfSelector(selector, root);
+  return range.ok ? range.range : range;
+}
+
+export const EXPIRY_PARAMETER = "expireIn";
+const EXPIRY_HEADER = "cairn-expires-at";
+
+/** When what is written expires: `?expireIn=` milliseconds from now, or the header `Cairn-Expires-At`, a time. null: never. */
+export function expiryOf({
+  query,
+  request,
+  clock,
+}: Pick<RestCall, "query" | "request" | "clock">): UnixMs | null | Failure {
+  const header = request.headers.get(EXPIRY_HEADER);
+  const inQuery = query.has(EXPIRY_PARAMETER);
+  if (inQuery && header !== null) {
+    return failure("invalid", `The request has ${EXPIRY_PARAMETER} and the header Cairn-Expires-At. Send one of them.`);
+  }
+  if (header !== null) {
+    const text = header.trim();
+    return expiryOfJson(/^\d{1,16}$/.test(text) ? Number(text) : text, "The header Cairn-Expires-At");
+  }
+  if (!inQuery) return null;
+  const now = clock.now();
+  const ms = numberOf(query, EXPIRY_PARAMETER, { least: 0, most: MAX_TIME_MS - now, fallback: 0 });
+  return isFailure(ms) ? ms : asUnixMs(now + ms);
+}

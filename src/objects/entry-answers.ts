@@ -1,0 +1,41 @@
+/** What an object answers to entry commands (`contracts/entry-commands.ts`). */
+import { encodeEntryList } from "../codec/entry-list.ts";
+import type { EntryAnswer, EntryCommand } from "../contracts/entry-commands.ts";
+import { admittedRanges, type Grant } from "../contracts/grant.ts";
+import { unreachable } from "../core/assert.ts";
+import { justAfter } from "../core/bytes.ts";
+import { failure } from "../core/errors.ts";
+import { MAX_RPC_ANSWER_BYTES } from "../core/limits.ts";
+import type { ReadRange } from "../core/operations.ts";
+import type { OpenDatabase } from "./database-wiring.ts";
+
+/** The grant allows reading. */
+export function answerEntries(
+  { database }: Pick<OpenDatabase, "database">,
+  grant: Grant,
+  command: EntryCommand,
+): EntryAnswer {
+  switch (command.command) {
+    case "get": {
+      const ranges = command.keys.map((key) => ({ start: key, end: justAfter(key), limit: 1, reverse: false }));
+      const found = database.read(admittedRanges(grant, ranges), MAX_RPC_ANSWER_BYTES);
+      if (found === null) {
+        return failure(
+          "limit",
+          `The entries of these keys have more than ${MAX_RPC_ANSWER_BYTES} bytes, which is the limit. Ask for fewer at a time.`,
+        );
+      }
+      const entries = found.map(([entry]) => entry ?? null);
+      return encodeEntryList({ entries, more: false, readAt: database.lastVersion });
+    }
+    case "page": {
+      const { start, end, limit, reverse, keysOnly } = command;
+      const [range] = admittedRanges(grant, [{ start, end, limit, reverse }]);
+      // One comes out for the one that went in.
+      const page = database.readPage(range as ReadRange, { maxBytes: MAX_RPC_ANSWER_BYTES, keysOnly });
+      return encodeEntryList({ ...page, readAt: database.lastVersion });
+    }
+    default:
+      return unreachable(command);
+  }
+}

@@ -7,8 +7,7 @@ import type { SyncStorage } from "../core/storage.ts";
 
 /**
  * `backup` has at most one row. `backup_generations` has one row for each generation that is in the bucket as far as is known here;
- * what is pending in it was stored before it was sent; it gets no commit after `ends_at`. `backup_others` are those that other
- * writers have put into the manifest, as it was seen last. `backup_claims` are the generations of a
+ * what is pending in it was stored before it was sent; it gets no commit after `ends_at`. `backup_claims` are the generations of a
  * backup that was disabled, and under which name they were written. `backup_jobs` are restores and verifications, at most one of
  * them running; `begun` and `noticed` of them are said in `jobs.ts`.
  */
@@ -79,6 +78,8 @@ const SCHEMA = schemaOf("backup_schema", [
   ],
   [`ALTER TABLE backup_jobs ADD COLUMN outcome TEXT`],
   [`ALTER TABLE backup_generations ADD COLUMN abandoned TEXT`],
+  // Nothing read it.
+  [`DROP TABLE backup_others`],
 ]);
 
 /** Writes nothing. */

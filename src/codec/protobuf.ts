@@ -34,12 +34,12 @@ export const WireType = { varint: 0, fixed64: 1, lengthDelimited: 2, fixed32: 5 
 const TWO_POW_32 = 0x1_0000_0000;
 
 /**
- * Reads fields one after the other: while `next()` is true, `field` and `wireType` describe the field whose content comes next,
+ * Reads fields one after the other: while `next()` is true, `field` is the number of the field whose content comes next,
  * and the caller takes it with exactly one of the other methods or drops it with `skip()`.
  */
 export class ProtobufReader {
   field = 0;
-  wireType = 0;
+  #wireType = 0;
   readonly #bytes: Uint8Array;
   #position = 0;
   #end: number;
@@ -57,7 +57,7 @@ export class ProtobufReader {
     if (this.#position >= this.#end) return false;
     this.#readVarint();
     this.field = this.#low >>> 3;
-    this.wireType = this.#low & 7;
+    this.#wireType = this.#low & 7;
     if (this.#high !== 0 || this.field === 0) this.#fail("has a field number outside 1 to 536,870,911");
     return true;
   }
@@ -104,7 +104,7 @@ export class ProtobufReader {
    * are appended.
    */
   repeatedUint32(target: number[], room: number): number {
-    if (this.wireType !== WireType.lengthDelimited) {
+    if (this.#wireType !== WireType.lengthDelimited) {
       this.#readVarintField();
       if (room > 0) target.push(this.#low);
       return 1;
@@ -122,7 +122,7 @@ export class ProtobufReader {
 
   /** Drops a field that the codec does not know. */
   skip(): void {
-    switch (this.wireType) {
+    switch (this.#wireType) {
       case WireType.varint:
         this.#readVarint();
         return;
@@ -136,18 +136,18 @@ export class ProtobufReader {
         this.#advance(4);
         return;
       default:
-        this.#fail(`has wire type ${this.wireType}, which is not supported`);
+        this.#fail(`has wire type ${this.#wireType}, which is not supported`);
     }
   }
 
   #readVarintField(): void {
-    if (this.wireType !== WireType.varint) this.#fail(`has wire type ${this.wireType} where 0 belongs`);
+    if (this.#wireType !== WireType.varint) this.#fail(`has wire type ${this.#wireType} where 0 belongs`);
     this.#readVarint();
   }
 
   /** Where the length-delimited content that begins at the position ends. */
   #readLength(): number {
-    if (this.wireType !== WireType.lengthDelimited) this.#fail(`has wire type ${this.wireType} where 2 belongs`);
+    if (this.#wireType !== WireType.lengthDelimited) this.#fail(`has wire type ${this.#wireType} where 2 belongs`);
     this.#readVarint();
     const rest = this.#end - this.#position;
     if (this.#high !== 0 || this.#low > rest) {

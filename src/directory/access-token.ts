@@ -51,16 +51,16 @@ export class AccessTokenKeys implements AccessTokens {
 
   /** Who presents this access token, or its alias; `unauthenticated` when its form or its check is wrong. */
   async tokenCaller(token: string, origin: string | null): Promise<TokenCaller | Failure> {
-    let parsed = await this.parse(token);
+    let parsed = await this.#parse(token);
     if (isFailure(parsed) && this.#alias !== null && (await isOneOf(token, [this.#alias.text]))) {
-      parsed = await this.parse(this.#alias.token);
+      parsed = await this.#parse(this.#alias.token);
     }
     if (isFailure(parsed)) return parsed;
     const { organizationId, tokenId, secret } = parsed;
     return { kind: "token", organizationId, tokenId, secretHash: await sha256(secret), origin };
   }
 
-  async parse(token: string): Promise<ParsedToken | Failure> {
+  async #parse(token: string): Promise<ParsedToken | Failure> {
     const [, organization, tokenId, secret, check] = FORM.exec(token) ?? [];
     if (organization === undefined || tokenId === undefined || secret === undefined || check === undefined)
       return madeUp();

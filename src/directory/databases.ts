@@ -106,7 +106,7 @@ export class Databases {
   }
 
   /** Those that are ready, kept in the organization's row. */
-  count(): number {
+  #countReady(): number {
     return this.#sql.exec<{ databases: number }>("SELECT databases FROM organization").one().databases;
   }
 
@@ -147,7 +147,7 @@ export class Databases {
     const { sort, order, query } = ordering;
     const column = SORT_COLUMNS[sort];
     const conditions = this.#conditions(scopes, query, ["id"]);
-    const total = scopes.databases === "all" && query === null ? this.count() : this.#countOf(conditions);
+    const total = scopes.databases === "all" && query === null ? this.#countReady() : this.#countOf(conditions);
     const start = (page - 1) * limit;
     const end = Math.min(start + limit, total);
     if (start >= end) return { items: [], total };

@@ -169,23 +169,6 @@ export class MutationLog {
     return bytes;
   }
 
-  /** The versions of the first and last row that the log still holds. */
-  bounds(): { first: Version; last: Version } | null {
-    let first: number | null = null;
-    let last: number | null = null;
-    for (const segment of this.#segments) {
-      const name = nameOf(segment);
-      const row = this.#storage.sql
-        .exec<{ first: number | null; last: number | null }>(
-          `SELECT (SELECT min(version) FROM ${name}) AS first, (SELECT max(version) FROM ${name}) AS last`,
-        )
-        .one();
-      first ??= row.first;
-      last = row.last ?? last;
-    }
-    return first === null || last === null ? null : { first: asVersion(first), last: asVersion(last) };
-  }
-
   /** Drops the segments that no reader needs, and closes the last one when it is full (or not needed, and not empty). */
   trim(): void {
     const needed = this.#neededAfter();

@@ -150,12 +150,12 @@ export class Lifecycle<Database extends HeldDatabase, Deletion extends HeldDelet
   constructor(parts: LifecycleParts<Database, Deletion>) {
     this.#parts = parts;
     this.#tables = new ObjectTables(parts.storage);
-    const { state } = this;
+    const state = this.#state;
     if (isDatabase(state) || isCopy(state)) void parts.alone(() => this.#restart());
     else if (state === "deletion") void parts.alone(() => this.#openDeletion());
   }
 
-  get state(): State {
+  get #state(): State {
     return stateOf(this.#tables);
   }
 
@@ -172,7 +172,7 @@ export class Lifecycle<Database extends HeldDatabase, Deletion extends HeldDelet
   /** Makes this object that database's. The same again changes nothing. */
   async initialize(setup: DatabaseSetup): Promise<{ readonly initialized: true } | Failure> {
     return this.#parts.alone(async () => {
-      const { state } = this;
+      const state = this.#state;
       if (state === "wiping" || state === "deleted") return WAS_DELETED;
       if (isDatabase(state)) {
         return JSON.stringify(setupOf(this.#tables)) === JSON.stringify(setup) ? { initialized: true } : IS_ANOTHERS;
@@ -190,7 +190,7 @@ export class Lifecycle<Database extends HeldDatabase, Deletion extends HeldDelet
     // A fork is made into a database that the directory has made; anything else into an object that is nobody's.
     if (this.#database === null && order.purpose !== "fork") {
       await this.#parts.alone(async () => {
-        if (this.#database !== null || !mayMove("prepare", this.state)) return;
+        if (this.#database !== null || !mayMove("prepare", this.#state)) return;
         isNew = true;
         await this.#open();
       });
@@ -214,7 +214,7 @@ export class Lifecycle<Database extends HeldDatabase, Deletion extends HeldDelet
 
   /** From here on this object deletes that backup. The same order again changes nothing. */
   async deleteBackup(order: BackupDeletionOrder): Promise<{ readonly ok: true } | Failure> {
-    if (!mayMove("take deletion", this.state)) return IS_SOMETHING_ELSE;
+    if (!mayMove("take deletion", this.#state)) return IS_SOMETHING_ELSE;
     const deletion = this.#deletion ?? (await this.#parts.alone(() => this.#openDeletion()));
     deletion.take(order);
     return { ok: true };
@@ -222,7 +222,7 @@ export class Lifecycle<Database extends HeldDatabase, Deletion extends HeldDelet
 
   /** Leaves nothing of a copy or a deletion; whoever still reads it is told to ask again. */
   async discard(): Promise<{ readonly ok: true } | Failure> {
-    if (!mayMove("erase", this.state)) return failure("conflict", "This is a database: it is deleted otherwise");
+    if (!mayMove("erase", this.#state)) return failure("conflict", "This is a database: it is deleted otherwise");
     await this.erase();
     return { ok: true };
   }
@@ -230,7 +230,7 @@ export class Lifecycle<Database extends HeldDatabase, Deletion extends HeldDelet
   /** As if nothing had ever been here. Does nothing to a database. */
   async erase(): Promise<void> {
     await this.#parts.alone(async () => {
-      if (!mayMove("erase", this.state)) return;
+      if (!mayMove("erase", this.#state)) return;
       this.#close(STATE_IS_GONE);
       await this.#deleteEverything();
     });

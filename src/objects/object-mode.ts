@@ -99,10 +99,10 @@ export class ObjectMode {
       case "restoring":
         return failure("unavailable", "This database is being restored: try again in a few seconds");
       case "past, restoring":
-        this.used();
+        this.#used();
         return PAST_IS_BEING_BUILT;
       case "past":
-        this.used();
+        this.#used();
         return access === "read" ? null : PAST_IS_READ_ONLY;
       case "check":
         return NO_DATABASE;
@@ -110,7 +110,7 @@ export class ObjectMode {
   }
 
   /** A state of the past is in use just now. */
-  used(): void {
+  #used(): void {
     this.#usedAt = this.#clock.now();
     if (Math.abs(this.#usedAt - this.#notedAt) >= USE_NOTED_EVERY_MS) this.#store();
   }
@@ -139,7 +139,7 @@ export class ObjectMode {
         return idle === null ? null : asUnixMs(this.#usedAt + idle);
       },
       run: async () => {
-        if (isRead()) this.used();
+        if (isRead()) this.#used();
         else await wipe();
       },
     };

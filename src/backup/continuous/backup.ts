@@ -18,7 +18,6 @@ import { divide, join, sealCredentials, withCredentials } from "../credentials.t
 import { DestinationTasks } from "./destination-tasks.ts";
 import { checkTimes, earlierGenerations } from "./enabling.ts";
 import { Exporter } from "./exporter.ts";
-import type { Manifest } from "../format/manifest.ts";
 import { Generations } from "./generations.ts";
 import { backupInfo } from "./info.ts";
 import { Inspection } from "./inspection.ts";
@@ -211,12 +210,6 @@ export class Backup {
     return this.#configurations.get() === null ? 0 : this.#exporter.backlog().bytes;
   }
 
-  /** What is known of the backup; newer than the manifest in the bucket. null: there is no backup. */
-  manifest(): Manifest | null {
-    const configuration = this.#configurations.get();
-    return configuration === null ? null : this.#manifests.current(configuration);
-  }
-
   /** Where it goes, with the secret, and what is known of it now, for whoever reads it. */
   async source(): Promise<BackupSource | Failure> {
     const configuration = this.#configurations.get();
@@ -343,8 +336,7 @@ export class Backup {
     this.#configurations.prepare();
     this.#options.storage.transactionSync(() => {
       this.#configurations.insert({ id, databaseId, destination, secret, intervalMs, retentionDays, createdAt });
-      this.#configurations.setOthers(earlier.others);
-      for (const found of earlier.own) this.#generations.adopt(found, createdAt);
+      for (const found of earlier) this.#generations.adopt(found, createdAt);
       this.#generations.begin(createdAt);
       this.schedule.set("automatic");
     });

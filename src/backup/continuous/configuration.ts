@@ -3,7 +3,6 @@ import { asUnixMs, type UnixMs } from "../../core/clock.ts";
 import type { BackupDestination } from "../../contracts/backup-destinations.ts";
 import type { SqlValue, SyncStorage } from "../../core/storage.ts";
 import type { Failing } from "./backoff.ts";
-import type { ManifestGeneration } from "../format/manifest.ts";
 import { hasBackupTables, migrateBackupTables } from "../backup-schema.ts";
 
 export interface Configuration {
@@ -115,7 +114,6 @@ export class ConfigurationTable {
 
   delete(): void {
     this.#change("DELETE FROM backup");
-    this.#change("DELETE FROM backup_others");
   }
 
   setSecret(destination: BackupDestination, secret: string): void {
@@ -171,23 +169,6 @@ export class ConfigurationTable {
 
   setRenewAt(at: UnixMs): void {
     this.#change("UPDATE backup SET renew_at = ?1", at);
-  }
-
-  /** Generations that other writers have put into the manifest, as it was seen last. */
-  others(): readonly ManifestGeneration[] {
-    if (!this.#exists) return [];
-    const [row] = this.#storage.sql.exec<{ generations: string }>("SELECT generations FROM backup_others").toArray();
-    // Written below, from values of this type.
-    return row === undefined ? [] : (JSON.parse(row.generations) as ManifestGeneration[]);
-  }
-
-  /** Writes nothing when they are the same. */
-  setOthers(generations: readonly ManifestGeneration[]): void {
-    this.#change(
-      `INSERT INTO backup_others (only, generations) VALUES (1, ?1)
-       ON CONFLICT (only) DO UPDATE SET generations = excluded.generations WHERE generations != excluded.generations`,
-      JSON.stringify(generations),
-    );
   }
 
   /** `changes`: those that it tells of. */

@@ -34,12 +34,6 @@ export interface EarlierGeneration {
   readonly openUpTo: Version | null;
 }
 
-export interface EarlierGenerations {
-  readonly own: readonly EarlierGeneration[];
-  /** What other writers have put there, who have copies of this database. */
-  readonly others: readonly ManifestGeneration[];
-}
-
 export interface EarlierOptions {
   readonly destination: Destination;
   readonly databaseId: string;
@@ -51,10 +45,11 @@ export interface EarlierOptions {
 }
 
 /**
- * What lies at the destination of this database's, and whose it is. What an earlier backup of the database has left is taken over, so
- * that a copy of the database which still writes to it notices. A manifest that cannot be read is not written over.
+ * The generations that an earlier backup of this database has left at the destination, the oldest first. They are taken over, so that a
+ * copy of the database which still writes to them notices. Generations of other writers are left alone. A manifest that cannot be read
+ * is a failure: it must not be overwritten.
  */
-export async function earlierGenerations(options: EarlierOptions): Promise<EarlierGenerations | Failure> {
+export async function earlierGenerations(options: EarlierOptions): Promise<readonly EarlierGeneration[] | Failure> {
   const { destination, databaseId } = options;
   const bucket = new BackupBucket(destination, databaseId);
   const read = await bucket.manifest();
@@ -65,15 +60,13 @@ export async function earlierGenerations(options: EarlierOptions): Promise<Earli
   if (!read.ok) return failure("invalid", read.message);
   const found = read.manifest?.generations ?? [];
   const own: EarlierGeneration[] = [];
-  const others: ManifestGeneration[] = [];
   for (const line of new Set(found.map((one) => one.line))) {
     const generations = found.filter((one) => one.line === line);
     const taken = await takeOver(options, bucket, generations);
     if (isFailure(taken)) return taken;
     if (taken.isOwn) own.push(...taken.generations);
-    else others.push(...generations);
   }
-  return { own: own.toSorted((a, b) => a.found.start - b.found.start), others };
+  return own.toSorted((a, b) => a.found.start - b.found.start);
 }
 
 /** All generations of one history, of which at the most the newest is still written to. */

@@ -83,7 +83,6 @@ export class ManifestWriter {
       const etag = read.ok && read.manifest !== null ? read.etag : null;
       const put = await destination.putIfUnchanged(manifestName(databaseId), bytes, etag);
       if (put.ok) {
-        configurations.setOthers(others);
         configurations.manifestWritten(writtenAt, now.manifestChanges, manifestDigest(ours));
         return null;
       }

@@ -6,7 +6,7 @@ import { Refusal } from "./refusal.ts";
 const CHUNK = 4096;
 
 export class Cursor {
-  offset = 0;
+  #offset = 0;
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
 
@@ -17,17 +17,17 @@ export class Cursor {
   }
 
   malformed(what: string): Refusal {
-    return new Refusal("invalid", `the V8 value is malformed before byte ${this.offset}: ${what}`);
+    return new Refusal("invalid", `the V8 value is malformed before byte ${this.#offset}: ${what}`);
   }
 
   get remaining(): number {
-    return this.#bytes.length - this.offset;
+    return this.#bytes.length - this.#offset;
   }
 
   byte(): number {
-    const byte = this.#bytes[this.offset];
+    const byte = this.#bytes[this.#offset];
     if (byte === undefined) throw this.malformed("it is cut short");
-    this.offset++;
+    this.#offset++;
     return byte;
   }
 
@@ -40,10 +40,10 @@ export class Cursor {
 
   /** Whether the next tag is this one, which then is consumed. */
   takeTag(wanted: number): boolean {
-    let offset = this.offset;
+    let offset = this.#offset;
     while (this.#bytes[offset] === Tag.padding) offset++;
     if (this.#bytes[offset] !== wanted) return false;
-    this.offset = offset + 1;
+    this.#offset = offset + 1;
     return true;
   }
 
@@ -136,8 +136,8 @@ export class Cursor {
 
   #take(size: number): number {
     if (size > this.remaining) throw this.malformed(`${size} bytes are announced and ${this.remaining} are left`);
-    const start = this.offset;
-    this.offset += size;
+    const start = this.#offset;
+    this.#offset += size;
     return start;
   }
 

@@ -39,7 +39,7 @@ export class ClientConnection {
     this.#idleSince = connections.clock.now();
   }
 
-  get isIdle(): boolean {
+  get #isIdle(): boolean {
     return this.#underWay === 0;
   }
 
@@ -73,7 +73,7 @@ export class ClientConnection {
 
   /** Ends it when it has waited for its client for too long. */
   check(now: number): void {
-    if (!this.isIdle) return;
+    if (!this.#isIdle) return;
     const { bytesRead } = this.socket;
     const idleMs = now - this.#idleSince;
     if (this.awaitsHead && bytesRead > this.#bytesBefore) this.#headBeganAt ??= now;

@@ -1,4 +1,5 @@
 /** What an owner asks of a backup: enabling with its probe, disabling, pausing, new credentials, and a set-up that never works. */
+import { NO_VERSION } from "../../../src/core/versionstamp.ts";
 import { inject } from "vitest";
 import { describe, expect, test } from "vitest";
 import {
@@ -110,7 +111,7 @@ describe("enabling", () => {
       expect(answer).toEqual({ ok: true, backup: null });
       const disabledAt = tested.database.lastVersion;
       expect(tested.database.log.isWritten).toBe(false);
-      expect(tested.database.log.bounds()).toBeNull();
+      expect(tested.database.log.firstAfter(NO_VERSION)).toBeNull();
       expect(tested.alarm === null || (await tested.ring()).length === 0, "nothing is left to do").toBe(true);
       await history.write(100);
       await tested.enable({ retentionDays: 1 });
@@ -119,7 +120,7 @@ describe("enabling", () => {
       expect(info.generations.map(({ state }) => state)).toEqual(["ended", "complete"]);
       expect((await listGenerations(openS3(), tested.databaseId)).length).toBe(2);
       const { generations } = await history.check();
-      expect(tested.backup.manifest()?.generations[0]).toMatchObject({
+      expect((await tested.manifest()).generations[0]).toMatchObject({
         gaps: [{ after: disabledAt, upTo: generations[1]?.consistentFrom, cause: "The backup was disabled." }],
       });
       await tested.pass(25 * 60 * 60 * 1000);
@@ -181,7 +182,7 @@ describe("disabling", () => {
       expect(await tested.info()).toMatchObject({ paused: true, status: { code: "pending" } });
       expect(await tested.backup.run({ command: "disable" })).toEqual({ ok: true, backup: null });
       tested.commit(set(key("a"), text("1")));
-      expect(tested.database.log.bounds()).toBeNull();
+      expect(tested.database.log.firstAfter(NO_VERSION)).toBeNull();
       await tested.enable();
       await tested.settle();
     });
@@ -197,7 +198,7 @@ describe("disabling", () => {
       const answer = await tested.backup.run({ command: "disable" });
       expect(answer).toEqual({ ok: true, backup: null });
       tested.commit(set(key("a"), text("1")));
-      expect(tested.database.log.bounds()).toBeNull();
+      expect(tested.database.log.firstAfter(NO_VERSION)).toBeNull();
     });
   });
 });
@@ -272,7 +273,7 @@ test("a backup that is paused for too long has a gap, and a new generation when 
     for (let i = 0; i < 30; i++) tested.commit(set(key("a"), new Uint8Array(500)));
     await tested.pass(10_000);
     expect((await tested.info()).generations).toMatchObject([{ state: "ended" }]);
-    expect(tested.database.log.bounds()).toBeNull();
+    expect(tested.database.log.firstAfter(NO_VERSION)).toBeNull();
     await tested.ask({ command: "resume" });
     expect((await tested.settle()).generations.map(({ state }) => state)).toEqual(["ended", "complete"]);
   });
@@ -353,7 +354,7 @@ describe("a set-up that does not work", () => {
       expect(status).toEqual({ code: "failed", message: 'There is no bucket "x".' });
       expect(lastError?.message).toBe('There is no bucket "x".');
       tested.commit(set(key("a"), text("1")));
-      expect(tested.database.log.bounds()).toBeNull();
+      expect(tested.database.log.firstAfter(NO_VERSION)).toBeNull();
       expect(await tested.ring()).toEqual([]);
       fault = undefined;
       expect(await tested.backup.run({ command: "disable" })).toEqual({

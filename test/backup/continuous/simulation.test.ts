@@ -130,7 +130,7 @@ class Simulation {
       expect(info.generations.filter(({ foreign, state }) => foreign || state === "damaged")).toEqual([]);
     }
     await this.#expectRestored();
-    const gaps = tested.backup.manifest()?.generations.flatMap((generation) => generation.gaps) ?? [];
+    const gaps = (await tested.manifest()).generations.flatMap((generation) => generation.gaps);
     const first = Math.min(...read.map(({ consistentFrom }) => consistentFrom ?? Infinity));
     const bytes = this.#store.objects.get(manifestName(databaseId));
     const manifest = parseManifest(databaseId, bytes ?? new Uint8Array());
@@ -143,11 +143,10 @@ class Simulation {
 
   /** What our own restore makes of it is the database: of the bucket alone, where nobody else writes. */
   async #expectRestored(): Promise<void> {
-    const { databaseId, database, backup } = this.tested;
+    const { databaseId, database } = this.tested;
     const live = stateOf(this.tested);
     const { lastVersion } = database;
-    const manifest = backup.manifest();
-    if (manifest === null) throw new Error("there is no backup");
+    const manifest = await this.tested.manifest();
     await withStorage(async (storage) => {
       const target = new TestRestore({ storage, destination: this.#store, databaseId, manifest: () => manifest });
       const at = versionstampHex(lastVersion);

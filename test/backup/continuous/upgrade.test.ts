@@ -32,7 +32,7 @@ function downgrade({ sql }: SyncStorage): void {
     for (const name of names) sql.exec(`ALTER TABLE ${table} DROP COLUMN ${name}`);
   }
   sql.exec("DELETE FROM verification_schedule");
-  for (const table of ["backup_others", "backup_claims"]) sql.exec(`DROP TABLE ${table}`);
+  sql.exec("DROP TABLE backup_claims");
   sql.exec("UPDATE backup_schema SET version = 5");
 }
 

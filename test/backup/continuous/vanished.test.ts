@@ -59,9 +59,8 @@ class Vanishing {
 
   /** The state at this version by what the database knows; else why there is none. */
   async restored(at: Version): Promise<string> {
-    const { databaseId, backup } = this.tested;
-    const manifest = backup.manifest();
-    if (manifest === null) throw new Error("there is no backup");
+    const { databaseId } = this.tested;
+    const manifest = await this.tested.manifest();
     return withStorage(async (storage) => {
       const target = new TestRestore({ storage, destination: this.store, databaseId, manifest: () => manifest });
       target.database.closeNow();
@@ -74,9 +73,8 @@ class Vanishing {
 
   /** The range that is promised. */
   async range(): Promise<{ first: Version; last: Version } | null> {
-    const { databaseId, backup } = this.tested;
-    const manifest = backup.manifest();
-    if (manifest === null) throw new Error("there is no backup");
+    const { databaseId } = this.tested;
+    const manifest = await this.tested.manifest();
     return withStorage(async (storage) => {
       const target = new TestRestore({ storage, destination: this.store, databaseId, manifest: () => manifest });
       const answer = await target.ask({ command: "range" });
@@ -282,10 +280,9 @@ test("a range of a snapshot that is gone before it is whole is missed, also when
       /^Of \d+ objects in .*\/snapshots\/ only \d+ are there\. A new/,
     );
     await tested.settle();
-    const { databaseId, database, backup } = tested;
+    const { databaseId, database } = tested;
     const now = stateOf(tested);
-    const manifest = backup.manifest();
-    if (manifest === null) throw new Error("there is no backup");
+    const manifest = await tested.manifest();
     await withStorage(async (inner) => {
       const target = new TestRestore({ storage: inner, destination: store, databaseId, manifest: () => manifest });
       await target.fork("a", database.lastVersion);
@@ -323,8 +320,8 @@ describe("the manifest", () => {
       await tested.pass(HOUR_MS + MINUTE_MS);
       expect((await tested.info()).lastError?.message).toMatch(said);
       const read = parseManifest(tested.databaseId, store.objects.get(name) ?? new Uint8Array());
-      const known = tested.backup.manifest();
-      expect(read.ok && read.manifest.generations).toEqual(known?.generations);
+      const known = await tested.manifest();
+      expect(read.ok && read.manifest.generations).toEqual(known.generations);
       await tested.pass(HOUR_MS + MINUTE_MS);
       expect((await tested.info()).lastError).toBeNull();
     });

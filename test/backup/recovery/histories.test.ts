@@ -184,10 +184,8 @@ describe("two histories in one bucket", () => {
       }
       expect(await restored(store, databaseId, { at: ofY[0] })).toBe(ofY[1]);
       // As one of the two would have left it that knew nothing of the other.
-      const own = await x.do(({ backup }) => backup.manifest());
-      expect(JSON.parse(new TextDecoder().decode(both)).generations.length).toBeGreaterThan(
-        own?.generations.length ?? 0,
-      );
+      const own = await x.do((tested) => tested.manifest());
+      expect(JSON.parse(new TextDecoder().decode(both)).generations.length).toBeGreaterThan(own.generations.length);
       store.objects.delete(name);
       await x.write();
       await x.pass(65_000);
@@ -207,8 +205,7 @@ describe("two histories in one bucket", () => {
 
   test("the database itself forks the other's state, by naming its generation", async () => {
     await two(async ({ store, databaseId, x, ofY, generations }) => {
-      const manifest = await x.do(({ backup }) => backup.manifest());
-      if (manifest === null) throw new Error("there is no backup");
+      const manifest = await x.do((tested) => tested.manifest());
       await withStorage(async (storage) => {
         const target = new TestRestore({ storage, destination: store, databaseId, manifest: () => manifest });
         const at = versionstampHex(ofY[0]);

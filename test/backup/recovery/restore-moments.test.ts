@@ -55,7 +55,7 @@ describe("a moment that is not over yet", () => {
             message: expect.stringMatching(/ is not over yet: .* The commits in the backup are those from /),
           });
         }
-        const generation = backup.backup.manifest()?.generations[0]?.start ?? asVersion(0);
+        const generation = (await backup.manifest()).generations[0]?.start ?? asVersion(0);
         const named = { command: "resolve", at, generation: generation.toString(16).padStart(16, "0") } as const;
         expect(await subject.service.run(named)).toMatchObject({ code: "not-found" });
         const { databaseId } = backup;

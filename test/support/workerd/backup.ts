@@ -4,6 +4,7 @@ import { inject } from "vitest";
 import type { Destination } from "../../../src/backup/destinations/destination.ts";
 import { Backup } from "../../../src/backup/continuous/backup.ts";
 import { type BackupPolicy, defaultPolicy } from "../../../src/backup/continuous/policy.ts";
+import type { Manifest } from "../../../src/backup/format/manifest.ts";
 import { SecretBox } from "../../../src/backup/secrets.ts";
 import { encryptionKeys } from "../../../src/contracts/encryption-keys.ts";
 import type { BackupCommand, BackupInfo } from "../../../src/contracts/backup-commands.ts";
@@ -157,6 +158,13 @@ export class TestBackup {
 
   info(): Promise<BackupInfo> {
     return this.ask({ command: "status" });
+  }
+
+  /** What the database knows of its backup, which is newer than the manifest in the bucket. There must be one. */
+  async manifest(): Promise<Manifest> {
+    const source = await this.backup.source();
+    if (isFailure(source)) throw new Error(source.message);
+    return source.manifest;
   }
 
   commit(...mutations: Mutation[]): Version {

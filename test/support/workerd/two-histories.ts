@@ -69,11 +69,10 @@ export class Side {
    * now always comes back. Returns the commits that did not.
    */
   async missing(store: Destination): Promise<Version[]> {
-    const { databaseId, manifest } = await this.do(({ databaseId: id, backup }) => ({
-      databaseId: id,
-      manifest: backup.manifest(),
+    const { databaseId, manifest } = await this.do(async (tested) => ({
+      databaseId: tested.databaseId,
+      manifest: await tested.manifest(),
     }));
-    if (manifest === null) throw new Error("there is no backup");
     const missing: Version[] = [];
     const now = await this.do((tested) => ({ version: tested.database.lastVersion, state: stateOf(tested) }));
     for (const [version, state] of [...this.states, [now.version, now.state] as const]) {

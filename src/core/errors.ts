@@ -40,11 +40,13 @@ export function failure(code: ErrorCode, message: string): Failure {
 }
 
 /**
- * Of what is a value or a failure of any kind (a destination's, an object's that is damaged), where the value has no member `ok`. An outcome
- * that has one is asked for that.
+ * Whether a value is a failure of any kind: a `Failure`, a destination's failure, a damaged object. For values whose success has no member
+ * `ok`; where it has one, read that member instead. A `Response` is never a failure: its `ok` is a getter, and says only what its status is.
  */
 export function isFailure<T>(value: T): value is Extract<T, { readonly ok: false }> {
-  return typeof value === "object" && value !== null && "ok" in value && value.ok === false;
+  return (
+    typeof value === "object" && value !== null && "ok" in value && Object.hasOwn(value, "ok") && value.ok === false
+  );
 }
 
 /** With one full stop at its end, unless it ends with a question mark or breaks off. */

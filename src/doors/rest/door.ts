@@ -10,6 +10,7 @@ import type { Clock } from "../../core/clock.ts";
 import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import type { Timers } from "../../core/timers.ts";
 import { answerOptions, foreignOriginOf, methodsTaken, readableBy } from "../http/cors.ts";
+import { methodNotAllowed } from "../http/method-not-allowed.ts";
 import { problem } from "../http/problem.ts";
 import type { FailureOfThrown } from "../http/thrown.ts";
 import { AccessGrants } from "./access-grants.ts";
@@ -90,7 +91,7 @@ async function answered(
   if (request.method === "OPTIONS") return answerOptions(request, methods);
   const isHead = request.method === "HEAD";
   const operation = operationOf(resource, isHead ? "GET" : request.method);
-  if (operation === undefined) return notAllowed(request.method, methods);
+  if (operation === undefined) return methodNotAllowed(request.method, methods);
   const { access } = operation;
   try {
     const grant = await grantOfRequest(gate, request, query, databaseId, origin);
@@ -109,14 +110,6 @@ async function answered(
 function operationOf(resource: Resource, method: string): Operation | undefined {
   // What a resource has are methods.
   return Object.hasOwn(resource, method) ? resource[method as Method] : undefined;
-}
-
-function notAllowed(method: string, methods: readonly string[]): Response {
-  const allow = [...methods, "OPTIONS"].join(", ");
-  return problem(failure("unsupported", `${method} is not allowed here: this address takes ${allow}.`), {
-    as: [405, "Method Not Allowed"],
-    headers: { allow },
-  });
 }
 
 function flawOfQuery(query: URLSearchParams, { query: known, repeated = [] }: Operation): Failure | null {

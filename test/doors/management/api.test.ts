@@ -495,7 +495,33 @@ describe("what everybody may ask", () => {
 
   test("an unknown path is a problem of status 404", async () => {
     expect(await send("GET", "/api/nothing", tenant)).toMatchObject({ status: 404, body: { code: "not-found" } });
-    expect(await send("PUT", organization, tenant)).toMatchObject({ status: 404 });
+    for (const method of ["PUT", "DELETE", "OPTIONS"]) {
+      expect(await send(method, "/api/nothing", tenant)).toMatchObject({ status: 404, body: { code: "not-found" } });
+    }
+  });
+
+  test.each([
+    ["PUT", "/api/organizations", "POST, GET, HEAD, OPTIONS"],
+    ["POST", "/api/databases/x", "GET, HEAD, PATCH, DELETE, OPTIONS"],
+    ["GET", "/api/databases/x/backup:pause", "POST, OPTIONS"],
+    ["POST", "/metrics", "GET, HEAD, OPTIONS"],
+    ["POST", "/healthz", "GET, HEAD, OPTIONS"],
+    ["DELETE", "/api", "GET, HEAD, OPTIONS"],
+  ])("%s %s is a problem of status 405 that says what is allowed, without a token too", async (method, path, allow) => {
+    const answer = await send(method, path);
+    expect(answer).toMatchObject({
+      status: 405,
+      body: {
+        title: "Method Not Allowed",
+        status: 405,
+        code: "unsupported",
+        detail: `${method} is not allowed here: this address takes ${allow}.`,
+      },
+    });
+    expect([answer.headers.get("allow"), answer.headers.get("content-type")]).toEqual([
+      allow,
+      "application/problem+json",
+    ]);
   });
 });
 

@@ -10,6 +10,7 @@ import { failure, type Failure, isFailure } from "../../../core/errors.ts";
 
 import { answerOptions, FOR_EVERY_PAGE, methodsTaken } from "../../http/cors.ts";
 import { failureOfLost, type ManagementContext } from "../context.ts";
+import { methodNotAllowed } from "../../http/method-not-allowed.ts";
 import { problem } from "../../http/problem.ts";
 import { referenceHtml, referenceResponse, type OpenApiDocument } from "./reference.ts";
 import type { ApiRoute } from "./route.ts";
@@ -49,9 +50,12 @@ for (const route of API_ROUTES) described[route.method](route.path, describedRou
 export async function answerApi(request: Request, context: ManagementContext): Promise<Response> {
   try {
     const { pathname } = new URL(request.url);
-    const methods = request.method === "OPTIONS" ? methodsOf(pathname) : [];
-    if (methods.length > 0) return answerOptions(request, methods);
-    const open = request.method === "GET" ? OPEN[pathname] : undefined;
+    const { method } = request;
+    const methods = methodsOf(pathname);
+    if (methods.length === 0) return problem(failure("not-found", `There is no ${method} ${pathname.slice(0, 200)}.`));
+    if (method === "OPTIONS") return answerOptions(request, methods);
+    if (!methods.includes(method)) return methodNotAllowed(method, methods);
+    const open = OPEN[pathname];
     return open === undefined ? await routed(request, context) : open();
   } catch (error) {
     return problem(await failureOfLost(request, error, context));
@@ -97,16 +101,15 @@ const patterns = API_ROUTES.map(({ method, path }) => ({
 /** What the path takes; none for one that is not there. */
 function methodsOf(path: string): string[] {
   const routes = patterns.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method);
-  return methodsTaken(path in OPEN ? ["GET"] : routes);
+  return methodsTaken(Object.hasOwn(OPEN, path) ? ["GET"] : routes);
 }
 
 async function routed(request: Request, context: ManagementContext): Promise<Response> {
   // The router writes the path's parameters onto what it is given.
   const routable = Object.assign(request, { params: {}, query: {}, route: "" });
   const answer: unknown = await router.fetch(routable, context);
-  if (answer instanceof Response) return answer;
-  assert(answer === undefined, "a route to answer with a response");
-  return problem(failure("not-found", `There is no ${request.method} ${new URL(request.url).pathname.slice(0, 200)}.`));
+  assert(answer instanceof Response, "a route to answer with a response");
+  return answer;
 }
 
 /** The class that chanfana wants for a route. */

@@ -154,6 +154,7 @@ async function routed(request: Request, context: ManagementContext): Promise<Res
     if (isFailure(caller)) return caller;
     return route.answer({ context, caller, request, url, id: id.toLowerCase() });
   }
+  // Also for another method of a path that is there: the Subhosting API has no 405.
   return failure("not-found", `There is no ${request.method} ${url.pathname.slice(0, 200)}.`);
 }
 

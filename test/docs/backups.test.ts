@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { DEFAULT_BACKUP_TIMES } from "../../src/contracts/backup-commands.ts";
+import { automaticHours, DAILY_VERIFICATION } from "../../src/backup/recovery/verification-schedule.ts";
 import { parseEndpoint, parseRegion } from "../../src/backup/destinations/destination-url.ts";
 import { backup } from "../../src/doors/management/api/backup-schemas.ts";
 import { temporaryFolder } from "../local/stand-in-server.ts";
@@ -122,4 +123,29 @@ test("every state of a generation is listed, in the order in which it has them",
 test("the defaults are those of the code", () => {
   expect(page).toContain(`\`"intervalMs"\` (${DEFAULT_BACKUP_TIMES.intervalMs}, if it is not given)`);
   expect(page).toContain(`\`"retentionDays"\` (${DEFAULT_BACKUP_TIMES.retentionDays})`);
+});
+
+test("the table of verifications has the interval and the cost that the rule gives", () => {
+  const unit: Readonly<Record<string, number>> = { MiB: 1024 ** 2, GiB: 1024 ** 3 };
+  const shape = /^([\d,]+) entries in (\d+) (MiB|GiB), ([\d,]+) objects$/;
+  const count = (text = ""): number => Number(text.replaceAll(",", ""));
+  const rows = tableRows(page).filter(([backed = ""]) => shape.test(backed));
+  expect(rows.length).toBeGreaterThan(3);
+  for (const [backed = "", interval, dollars] of rows) {
+    const [, entries, size, of = "", objects] = shape.exec(backed) ?? [];
+    const bytes = count(size) * (unit[of] ?? NaN);
+    // A second row for each value that is large.
+    const written = count(entries) + Math.min(count(entries), bytes / 1_000);
+    const days = Math.floor(automaticHours({ bytes, objects: count(objects), rows: written }) / 24);
+    expect(interval).toBe(days === 1 ? "every day" : `every ${days} days`);
+    expect(dollars).toBe(`${((written + 0.36 * count(objects)) / 1e6).toFixed(2)} $`);
+  }
+  const { bytes, objects, rows: written } = DAILY_VERIFICATION;
+  expect(page).toContain(
+    `at most ${bytes / 1024 ** 2} MiB and ${objects.toLocaleString("en-US")} objects and writes at most ${written.toLocaleString("en-US")} rows`,
+  );
+  expect(page).toContain(`until it has ${(92 * written).toLocaleString("en-US")} rows`);
+  const [ofRows, ofReads, ofBytes] = [written, objects * 0.36, (bytes / 1000) * 0.09].map((cost) => (30 * cost) / 1e6);
+  expect(page).toContain(`${ofRows?.toFixed(2)} $ for rows and ${ofReads?.toFixed(2)} $ for reads`);
+  expect(page).toContain(`at most ${ofBytes?.toFixed(2)} $ a month. `);
 });

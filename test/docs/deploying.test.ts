@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
+import { DAILY_VERIFICATION } from "../../src/backup/recovery/verification-schedule.ts";
 import { encryptionKeys } from "../../src/contracts/encryption-keys.ts";
 import { deploymentOf } from "../../src/directory/deployment.ts";
 import { temporaryFolder } from "../local/stand-in-server.ts";
@@ -41,6 +42,8 @@ function priceOf(name: string, amount: number): number {
 
 const HOURS = 720;
 const DAYS = 30;
+/** A value of 1,000 bytes is large: the value and the entry are a row each. */
+const ROWS_OF_ENTRY = 2;
 /** A value of 1,000 bytes with its key, in the database and in the log. */
 const ENTRY_GB = 1.07e-6;
 const LOGGED_GB = 1.1e-6;
@@ -83,27 +86,23 @@ interface BackupUsage {
   readonly gigabytes: number;
 }
 
-/** How a backup is set: seconds between two sendings, and days between two verifications; null: as often as a day's share pays for. */
-interface BackupSettings {
-  readonly everySeconds: number;
-  readonly verifiedEveryDays: number | null;
-}
-
-function backupOf({ databases, entries, writes, hours }: Usage, settings: BackupSettings): BackupUsage {
+/** A backup that sends its log every so many seconds, and verifies itself as often as a day's share pays for. */
+function backupOf({ databases, entries, writes, hours }: Usage, everySeconds: number): BackupUsage {
   const one = { entries: entries / databases, writes: writes / databases };
-  const ranges = Math.min((hours * 3600) / settings.everySeconds, one.writes);
+  const ranges = Math.min((hours * 3600) / everySeconds, one.writes);
   const [snapshotGb, logGb] = [one.entries * ENTRY_GB, one.writes * LOGGED_GB];
   const generations = Math.max(DAYS / 7, ranges / 10_000, logGb / Math.max(64 * MIB_GB, snapshotGb));
   const snapshotObjects = Math.ceil(Math.max(snapshotGb / (8 * MIB_GB), one.entries / 20_000));
 
   // Beside the generation that is written to, an older one is read.
   const read = {
-    rows: one.entries + one.writes / generations,
+    rows: (one.entries + one.writes / generations) * ROWS_OF_ENTRY,
     objects: 2 * (snapshotObjects + ranges / generations),
     gigabytes: 2 * (snapshotGb + logGb / generations),
   };
-  const share = Math.max(1, read.rows / 50_000, read.objects / 5_000, read.gigabytes / (256 * MIB_GB));
-  const verifications = DAYS / Math.min(92, settings.verifiedEveryDays ?? share);
+  const daily = DAILY_VERIFICATION;
+  const share = Math.max(1, read.rows / daily.rows, read.objects / daily.objects, (read.gigabytes * 1e9) / daily.bytes);
+  const verifications = DAYS / Math.min(92, share);
 
   const snapshots = generations * snapshotObjects;
   const looks = hours * 12;
@@ -112,7 +111,7 @@ function backupOf({ databases, entries, writes, hours }: Usage, settings: Backup
     ranges: databases * ranges,
     rowsWritten: databases * (one.writes * 1.002 + ranges * 4),
     rowsVerified: databases * verifications * read.rows,
-    rowsRead: databases * (2 * one.writes + generations * one.entries),
+    rowsRead: databases * (2 * one.writes + generations * one.entries * ROWS_OF_ENTRY),
     puts: databases * (ranges + snapshots + hours * 60 + looks),
     gets: databases * (ranges + snapshots + hours * 60 + looks * 7 + idleLooks + verifications * read.objects),
     gigabytes: databases * ((generations + 1) * snapshotGb + logGb),
@@ -142,8 +141,8 @@ function billOf(usage: Usage, backup: BackupUsage) {
       priceOf("requests to objects", (requests + backup.ranges) / 1e6),
     "time of objects": priceOf("time of objects", (seconds * 0.128) / 1e6),
     rows:
-      priceOf("rows written", (writes + marks + backup.rowsWritten + backup.rowsVerified) / 1e6) +
-      priceOf("rows read", (reads + writes + backup.rowsRead) / 1e6),
+      priceOf("rows written", (writes * ROWS_OF_ENTRY + marks + backup.rowsWritten + backup.rowsVerified) / 1e6) +
+      priceOf("rows read", ((reads + writes) * ROWS_OF_ENTRY + backup.rowsRead) / 1e6),
     "data of objects": priceOf("data of objects", entries * ENTRY_GB),
     bucket:
       priceOf("R2: writes and lists", backup.puts / 1e6) +
@@ -159,8 +158,8 @@ test("the sums are those of the prices and the sizes", () => {
     const usage = usageOf(column);
     const { bucket: _, ...bill } = billOf(usage, noBackup);
     const without = sum(bill);
-    const usual = backupOf(usage, { everySeconds: 2, verifiedEveryDays: null });
-    const thrifty = backupOf(usage, { everySeconds: 60, verifiedEveryDays: 92 });
+    const usual = backupOf(usage, 2);
+    const thrifty = backupOf(usage, 60);
     const unverified = sum(billOf(usage, { ...usual, rowsVerified: 0 }));
     return {
       ...bill,
@@ -168,7 +167,7 @@ test("the sums are those of the prices and the sizes", () => {
       "a backup of each, sent every 2 seconds": unverified - without,
       "rows of the verifications that it makes by itself": sum(billOf(usage, usual)) - unverified,
       "with backups": sum(billOf(usage, usual)),
-      "with backups sent every 60 seconds and verified every 92 days": sum(billOf(usage, thrifty)),
+      "with backups sent every 60 seconds": sum(billOf(usage, thrifty)),
     };
   });
   const shown = (dollars: number): string =>
@@ -187,6 +186,15 @@ test("the price of a database that is written to all day is that of its PUTs", (
   expect(Math.round(putsOf(2))).toBe(6);
   expect(page).toContain("0.39 $");
   expect(putsOf(60).toFixed(2)).toBe("0.39");
+});
+
+test("what a verification may cost is that of a day's share", () => {
+  const monthly = (DAILY_VERIFICATION.rows * DAYS * number(prices.get("rows written")?.[2])) / 1e6;
+  expect(page).toContain(`at most ${monthly.toFixed(2)} $ a month for each database`);
+  expect(page).toContain(`${(DAILY_VERIFICATION.rows * 92).toLocaleString("en-US")} rows`);
+  expect(page).toContain(
+    `${((DAYS / 92) * number(prices.get("rows written")?.[2])).toFixed(2)} $ a month for each million rows`,
+  );
 });
 
 test("the commands that make secrets make good ones", async () => {

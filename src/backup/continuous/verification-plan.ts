@@ -1,4 +1,5 @@
 /** What a verification reads of a backup, and what that costs. */
+import { MAX_INLINE_ROW_BYTES } from "../../core/limits.ts";
 import type { Version } from "../../core/versionstamp.ts";
 import type { Generation } from "./generation-row.ts";
 import type { Generations } from "./generations.ts";
@@ -6,7 +7,7 @@ import type { DatabaseSource } from "../sources.ts";
 import type { GenerationsToVerify } from "../recovery/open-backup.ts";
 import type { VerificationCost } from "../recovery/verification-schedule.ts";
 
-/** What an entry takes in the log, about. */
+/** How few bytes one change takes in the log, about. */
 const LOGGED_ROW_BYTES = 150;
 
 /** `everything`: also what was found whole before. Else what no other has found whole, and of the rest the one whose turn it is. */
@@ -20,16 +21,21 @@ export function toBeVerified(all: readonly Generation[], everything: boolean): G
   };
 }
 
-/** Of the next one that goes on by itself: what it reads, and a row for each entry and each logged change that it tries out. */
+/**
+ * The cost of the next automatic verification. `rows` is an upper estimate: one for each entry, a second one for each value that may be
+ * large, and one for each logged change.
+ */
 export function verificationCost(all: readonly Generation[], entries: number): VerificationCost {
   const { older } = toBeVerified(all, false);
   const newest = all.findLast(({ state }) => state === "complete");
   const read = all.filter((one) => one === newest || older.includes(one.start));
   const sum = (of: (one: Generation) => number): number => read.reduce((total, one) => total + of(one), 0);
+  // More values of this size do not fit into the snapshot.
+  const large = Math.min(entries, (newest?.snapshot.bytes ?? 0) / MAX_INLINE_ROW_BYTES);
   return {
     bytes: sum(({ log, snapshot }) => log.bytes + snapshot.bytes),
     objects: sum(({ log, snapshot }) => log.objects + snapshot.objects),
-    rows: entries + (newest?.log.bytes ?? 0) / LOGGED_ROW_BYTES,
+    rows: entries + large + (newest?.log.bytes ?? 0) / LOGGED_ROW_BYTES,
   };
 }
 

@@ -213,12 +213,30 @@ describe("how often, when nobody has said", () => {
 
   test.for([
     ["a small backup", cost({ bytes: 1_000_000, objects: 300, rows: 2_000 }), 24],
-    ["a GiB, however few its entries", cost({ bytes: 2 ** 30 }), 4 * 24],
-    ["a million entries", cost({ bytes: 1e8, rows: 1e6 }), 20 * 24],
+    ["a GiB, however few its entries", cost({ bytes: 2 ** 30 }), 16 * 24],
+    ["a hundred thousand entries", cost({ bytes: 1e7, rows: 1e5 }), 20 * 24],
+    ["a million entries", cost({ bytes: 1e8, rows: 1e6 }), 92 * 24],
     ["a hundred thousand objects", cost({ objects: 1e5 }), 20 * 24],
     ["more than any", cost({ bytes: 1e13 }), 92 * 24],
   ] as const)("%s", ([, what, hours]) => {
     expect(automaticHours(what)).toBe(hours);
+  });
+
+  test("a large value counts as two rows, which it takes where the backup is tried out", async () => {
+    const hoursWith = (valueBytes: number): Promise<number | null | undefined> =>
+      withStorage(async (storage) => {
+        const tested = new TestBackup(storage, { store: new MemoryDestination() });
+        for (let i = 0; i < 3_000; i += 500) {
+          const value = new Uint8Array(valueBytes);
+          tested.commit(...Array.from({ length: 500 }, (_, n) => set(key("k", i + n), value)));
+        }
+        await tested.enable();
+        await tested.settle();
+        return (await tested.info()).verification?.everyHours;
+      });
+    expect(await hoursWith(10)).toBe(24);
+    // 6,000 rows, where a day's share is 5,000; a little more, as names and versions have bytes too.
+    expect(await hoursWith(1_000)).toBeOneOf([29, 30, 31]);
   });
 
   test("a backup begins so; what its owner says holds from then on, and never too (B39)", async () => {

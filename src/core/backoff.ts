@@ -1,6 +1,8 @@
-/** How long to leave alone what keeps failing: ever longer, up to a bound. */
+/** How long to wait before the next try of something that keeps failing: longer after each failure, up to a bound. */
 
-/** Milliseconds after so many failures, 0 for the first: `firstMs`, doubled by each, and never more than `longestMs`. */
+/**
+ * Milliseconds to wait. After the first failure (`failuresBefore` is 0): `firstMs`. Each further failure doubles it, up to `longestMs`.
+ */
 export function backoffMs(failuresBefore: number, longestMs: number, firstMs = 1_000): number {
   return Math.min(longestMs, firstMs * 2 ** failuresBefore);
 }

@@ -1,4 +1,4 @@
-/** Byte-string helpers that both workerd and Node run as they are. */
+/** Byte-string helpers that run unchanged in workerd and in Node. */
 
 /** Lexicographic order of unsigned bytes, as memcmp: negative, zero or positive. */
 export function compareBytes(a: Uint8Array, b: Uint8Array): number {
@@ -11,9 +11,9 @@ export function compareBytes(a: Uint8Array, b: Uint8Array): number {
   return a.length - b.length;
 }
 
-/** As the web's interfaces take bytes: in memory that no other thread writes to. */
+/** The same bytes, with the type that the web's interfaces ask for: memory that no other thread writes to. */
 export function unshared(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-  // Nothing of ours makes memory that is shared, and no protocol hands us any.
+  // None of our code makes shared memory, and no protocol hands us any.
   return bytes as Uint8Array<ArrayBuffer>;
 }
 
@@ -21,14 +21,14 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && compareBytes(a, b) === 0;
 }
 
-/** The least byte string above it. */
+/** The least byte string above `bytes`. */
 export function justAfter(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   const after = new Uint8Array(bytes.length + 1);
   after.set(bytes);
   return after;
 }
 
-/** Whether `part` is in `bytes` at `at`. */
+/** Whether `bytes` contains `part` at the index `at`. */
 export function hasBytesAt(bytes: Uint8Array, at: number, part: Uint8Array): boolean {
   if (at + part.length > bytes.length) return false;
   for (let i = 0; i < part.length; i++) if (bytes[at + i] !== part[i]) return false;
@@ -64,7 +64,7 @@ export function toBinaryText(bytes: Uint8Array, start = 0, end = bytes.length): 
   return text;
 }
 
-/** Of what `toHex` wrote. */
+/** The bytes that `toHex` wrote as this text. */
 export function fromHex(text: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from({ length: text.length / 2 }, (_, i) => Number.parseInt(text.slice(2 * i, 2 * i + 2), 16));
 }
@@ -73,7 +73,7 @@ export function toBase64(bytes: Uint8Array): string {
   return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
 }
 
-/** Of what is known to be base64. */
+/** The bytes of a text that is known to be base64. */
 export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
 }

@@ -1,11 +1,11 @@
-/** SHA-256 of what is secret, and comparing without telling by the time it takes how much was right. */
+/** SHA-256 of secrets, and a comparison whose duration does not show how many bytes were right. */
 const encoder = new TextEncoder();
 
 export async function sha256(text: string): Promise<Uint8Array<ArrayBuffer>> {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", encoder.encode(text)));
 }
 
-/** Takes as long for the first byte that differs as for the last. The lengths are no secret. */
+/** Takes the same time wherever the first difference is. The lengths are no secret. */
 export function equalInConstantTime(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;
   let difference = 0;

@@ -11,19 +11,19 @@ export type ErrorCode =
   | "type-mismatch"
   /** No credentials, or credentials that are wrong, expired or revoked. */
   | "unauthenticated"
-  /** The credentials are good and do not allow this. */
+  /** The credentials are good and do not allow this request. */
   | "forbidden"
   /** The credentials are good, and a web page of this origin may not use them. */
   | "forbidden-origin"
-  /** No such thing, or none that these credentials may know of. */
+  /** There is no such thing, or these credentials may not learn of it. */
   | "not-found"
-  /** It exists already, or something that excludes it is under way. */
+  /** The thing exists already, or something that excludes this request is under way. */
   | "conflict"
   /** There is no room for what the request would store: on the disk, or in the database. What is stored can still be read. */
   | "insufficient-storage"
-  /** It cannot be answered now (switching, restoring, starting): the same request may be sent again. */
+  /** The request cannot be answered now (switching, restoring, starting). The same request may be sent again. */
   | "unavailable"
-  /** The request is well-formed and we do not do that. */
+  /** The request is well-formed, and Cairn does not offer what it asks for. */
   | "unsupported"
   /** A bug of ours. */
   | "internal";
@@ -34,7 +34,7 @@ export interface Failure {
   readonly message: string;
 }
 
-/** The message ends with exactly one full stop, whatever it was put together from. */
+/** The message gets exactly one full stop at its end, whatever text it was made from. */
 export function failure(code: ErrorCode, message: string): Failure {
   return { ok: false, code, message: asSentence(message) };
 }
@@ -49,7 +49,7 @@ export function isFailure<T>(value: T): value is Extract<T, { readonly ok: false
   );
 }
 
-/** With one full stop at its end, unless it ends with a question mark or breaks off. */
+/** The text with one full stop at its end, unless it ends with a question mark, an exclamation mark or an ellipsis. */
 export function asSentence(text: string): string {
   const said = text.replace(/[\s.]+$/, "");
   return /[?!…]$/.test(said) ? said : `${said}.`;

@@ -1,42 +1,48 @@
 /**
- * What is refused, cut or given up for its size, its number or its time, each limit with its reason. docs/limits.md lists them for users;
- * tests hold both sides of each. Constants of one file's own workings (the size of a page, how often something is looked at) stand in that file.
+ * All limits of what comes from outside: what is refused, cut or given up for its size, its number or its time. Each has its reason.
+ * docs/limits.md lists them for users, and tests hold both sides of each. A constant that only concerns how one file works (the size of a
+ * page, the interval of a check) stands in that file.
  */
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
-/** Deno's own limit for an encoded key that is written, kept so that every key is usable from every client. */
+/** An encoded key that is written. This is Deno's own limit, so every key can be used from every client. */
 export const MAX_KEY_BYTES = 2048;
 
-/** A read's bound may be a whole key and one byte more: the bound just after the longest key. */
+/** A bound of a read may be a whole key and one byte more: the bound just after the longest key. */
 export const MAX_RANGE_BOUND_BYTES = MAX_KEY_BYTES + 1;
 
-/** Of a bigint in a key: the encoding has one byte for this length. */
+/** The bytes of a bigint in a key: the encoding has one byte for this length. */
 export const MAX_KEY_BIGINT_BYTES = 255;
 
 /** A row holds at most 2 MB on the platform, and a log row carries key and value together. */
 export const MAX_VALUE_BYTES = 1 * MIB;
 
-/** One atomic write: what one transaction can take without stalling the database's other clients. */
+/** One atomic write: as much as one transaction can take without stalling the database's other clients. */
 export const MAX_ATOMIC_WRITE_BYTES = 8 * MIB;
 
-/** A V8 value that takes part in a sum, and the sum: adding two bigints of this size takes microseconds, of 1 MiB milliseconds. */
+/**
+ * A V8 value that takes part in a sum, and the sum itself. Adding two bigints of this size takes microseconds; bigints of 1 MiB take
+ * milliseconds.
+ */
 export const MAX_SUM_BYTES = 4 * KIB;
 
-/** Of a V8 value that is read or written: either recurses, at up to 600 bytes of stack a level. V8 itself writes 3,000 levels. */
+/**
+ * The depth of a V8 value that is read or written: both recurse, with up to 600 bytes of stack a level. V8 itself writes 3,000 levels.
+ */
 export const MAX_VALUE_DEPTH = 500;
 
-/** Of a V8 value that is read: an error takes two bytes there and hundreds in memory. */
+/** Errors in a V8 value that is read: an error takes two bytes in the value and hundreds of bytes in memory. */
 export const MAX_VALUE_ERRORS = 10_000;
 
-/** Of a V8 value that is read: each resizable buffer takes a page and a mapping of its own, however short it is. */
+/** Resizable buffers in a V8 value that is read: each takes a page of memory and a mapping of its own, however short it is. */
 export const MAX_VALUE_RESIZABLE_BUFFERS = 100;
 
-/** Address space, not memory, that the resizable buffers of one value may reserve together. */
+/** Address space (not memory) that the resizable buffers of one value may reserve together. */
 export const MAX_VALUE_RESERVED_BYTES = 2 ** 36;
 
-/** Deno's client sends at most 100. */
+/** Checks of one atomic write. Deno's client sends at most 100. */
 export const MAX_CHECKS = 100;
 
 /** Mutations and enqueues of one atomic write together; Deno's client sends at most 1,000. */
@@ -45,74 +51,79 @@ export const MAX_MUTATIONS = 1000;
 /** Ranges of one KV Connect read: a `getMany` of Deno asks for at most 10 keys. */
 export const MAX_READ_RANGES = 10;
 
-/** Entries that one read may ask for, all its ranges together. */
+/** Entries that one read may ask for, in all its ranges together. */
 export const MAX_READ_ENTRIES = 1000;
 
 /**
- * A read is answered whole or not at all; Deno's own limits (1,000 values of 64 KiB) stay below this. Also all the answers together
- * that are being streamed from one object, which has 128 MB of memory.
+ * The answer of one read, which is answered whole or not at all. Deno's own limits (1,000 values of 64 KiB) stay below this. It is also
+ * the limit for all the answers together that one object is streaming: the object has 128 MB of memory.
  */
 export const MAX_READ_ANSWER_BYTES = 72 * MIB;
 
 /**
- * And all such answers of all objects in one process, which holds every database of `npm start`. One organization has at most half of it.
+ * All streamed answers of all objects in one process, which holds every database of `npm start`. One organization has at most half of
+ * this.
  */
 export const MAX_PROCESS_ANSWER_BYTES = 288 * MIB;
 
-/** How often a read that waits for this memory asks again. */
+/** How often a read that waits for this memory tries again. */
 export const ANSWER_MEMORY_POLL_MS = 100;
 
 /** An answer up to this size is one RPC result; a larger one is streamed. */
 export const MAX_RPC_ANSWER_BYTES = 2 * MIB;
 
-/** The least rate at which a streamed answer or a watch's message is taken while others wait for its memory: 2 Mbit/s. */
+/** The least rate at which a client must take a streamed answer or a watch's message while others wait for its memory: 2 Mbit/s. */
 export const MIN_READER_BYTES_PER_SECOND = 256 * KIB;
 
 /** How far a reader may fall behind that rate. */
 export const READER_GRACE_MS = 10_000;
 
-/** Reads that wait for memory: each holds up to 40 KiB of bounds. */
+/** Reads that wait for memory. Each holds up to 40 KiB of bounds. */
 export const MAX_WAITING_READS = 100;
 
-/** How long they wait, and then are asked again by their clients: longer than a reader that takes nothing is waited for. */
+/**
+ * How long a read waits for memory; then it fails, and its client sends it again. Longer than a client that takes nothing may keep its
+ * memory.
+ */
 export const MAX_READ_WAIT_MS = 15_000;
 
-/** Keys of one watch, as in the protocol. */
+/** Keys of one watch. The protocol has the same limit. */
 export const MAX_WATCHED_KEYS = 10;
 
 /** Watches of one database: each holds its keys in the object's memory. The platform allows 32,768 sockets. */
 export const MAX_WATCHERS = 10_000;
 
 /**
- * Keys and values in the messages that the watchers of a database were sent and have not taken yet. One more is sent as long as they
- * are below this, so the object holds at most that much and one message of 10 values.
+ * Bytes of keys and values in messages that the watchers of a database were sent and have not taken yet. While the sum is below this, one
+ * more message is sent. So the object holds at most this much and one message of 10 values.
  */
 export const MAX_WATCH_BYTES_UNDER_WAY = 4 * MIB;
 
 /**
- * Keys and values in one message of a prefix watch, and one entry more: a larger state comes in pages. Sixteen such messages are under
- * way at a time.
+ * Keys and values in one message of a prefix watch, and one entry more. A larger state comes in pages. At most sixteen such messages are
+ * under way at a time.
  */
 export const MAX_WATCH_PAGE_BYTES = 256 * KIB;
 
-/** Keys in one such message: each may take a statement, so this many are a pause of some milliseconds. */
+/** Keys in one message of a prefix watch. Each may take a statement, so this many are a pause of some milliseconds. */
 export const MAX_WATCH_PAGE_ENTRIES = 1_000;
 
 /**
- * The keys of the last changes, from which a prefix watch goes on after an interruption, with 16 bytes more for each. Twenty
- * thousand changes of usual keys: half a minute of 500 changes a second. Beyond that a watcher gets the whole state again.
+ * The keys of the last changes, with 16 bytes more for each. A prefix watch continues from them after an interruption. They are about
+ * twenty thousand changes of usual keys: half a minute of 500 changes a second. A watcher that was away for longer gets the whole state
+ * again.
  */
 export const MAX_RECENT_CHANGE_BYTES = 1 * MIB;
 
-/** What is read of the mutation log, once after the object has started, to learn of changes before that: some milliseconds. */
+/** How much of the mutation log an object reads, once after its start, to learn of earlier changes. It takes some milliseconds. */
 export const MAX_RECENT_LOG_BYTES = 4 * MIB;
-/** Sockets of one database, beside its watches over KV Connect: with these the platform's 32,768 are far. */
+/** Sockets of one database, besides its watches over KV Connect. Both limits together stay far below the platform's 32,768. */
 export const MAX_SOCKETS = 10_000;
 
-/** A frame of a socket: the largest atomic write, with room for others beside it. The platform takes up to 32 MiB. */
+/** A frame of a socket: the largest atomic write, with room for other requests beside it. The platform takes up to 32 MiB. */
 export const MAX_SOCKET_FRAME_BYTES = 10 * MIB;
 
-/** Requests of one frame: as many writes share a transaction. */
+/** Requests in one frame: the same number of writes share a transaction. */
 export const MAX_SOCKET_FRAME_REQUESTS = 256;
 
 /** Requests of one socket that are not answered yet: four full frames, and eight times what saturates a database. */
@@ -121,37 +132,43 @@ export const MAX_SOCKET_REQUESTS_IN_FLIGHT = 1024;
 /** Bytes of one socket's frames that are not answered yet: the largest frame, and what comes behind it. */
 export const MAX_SOCKET_PENDING_BYTES = 16 * MIB;
 
-/** And of all sockets of a database, in the object's 128 MB of memory. */
+/** The same bytes for all sockets of a database together: they are in the object's 128 MB of memory. */
 export const MAX_SOCKETS_PENDING_BYTES = 32 * MIB;
 
-/** Watches of one socket. Those that are remembered while the object sleeps have to fit into 16 KB together. */
+/** Watches of one socket. All that is remembered of them while the object sleeps has to fit into 16 KB. */
 export const MAX_SOCKET_WATCHES = 256;
 
-/** Keys and values of a read's answer on a socket: ten of the largest values. It is one message, in memory until it has left. */
+/**
+ * Keys and values in the answer to a read on a socket: ten of the largest values. The answer is one message, which stays in memory until
+ * it has left.
+ */
 export const MAX_SOCKET_ANSWER_BYTES = 11 * MIB;
 
-/** The text of such an answer in JSON, and of one message of a watch. */
+/** The text of such an answer in JSON, and the text of one message of a watch. */
 export const MAX_SOCKET_ANSWER_CHARACTERS = 16 * MIB;
 
-/** Bytes that one socket was sent and that have not left yet. As long as they are above this, its requests wait. */
+/** Bytes that were sent to one socket and have not left yet. While they are above this, the socket's requests wait. */
 export const MAX_SOCKET_BYTES_UNDER_WAY = 2 * MIB;
 
-/** The same of all sockets of a database together, so that its object holds at most that much and an answer. */
+/** The same bytes for all sockets of a database together. So the object holds at most this much and one answer. */
 export const MAX_SOCKETS_BYTES_UNDER_WAY = 16 * MIB;
 
-/** How long a socket without a token may wait until it sends one: a page that has just loaded takes seconds to get it. */
+/** How long a socket without a token may wait for one: a page that has just loaded takes seconds to get its token. */
 export const MAX_SOCKET_TOKEN_WAIT_MS = 10_000;
 
 /**
- * The JSON of one page or batch of the REST API, of which the Worker holds several: a page ends before it is longer. The stored bytes of a
- * page are at most `MAX_RPC_ANSWER_BYTES`, but a value may have a text of many times its bytes.
+ * The JSON of one page or batch of the REST API. The Worker holds several at a time, so a page ends before its text is longer. The stored
+ * bytes of a page are at most `MAX_RPC_ANSWER_BYTES`, but the text of a value may be many times as long as its bytes.
  */
 export const MAX_REST_ANSWER_CHARACTERS = 8 * MIB;
 
-/** The protobuf framing of an atomic write around its payload: 1,100 messages of a few bytes each, with room. */
+/** The body of an atomic write: its payload and the protobuf framing around it, 1,100 messages of a few bytes each, with room. */
 export const MAX_WRITE_BODY_BYTES = MAX_ATOMIC_WRITE_BYTES + 1 * MIB;
 
-/** The largest valid snapshot read has 41 KiB, a watch 21; the Worker keeps the body of a large read while that waits for its turn. */
+/**
+ * The body of a read. The largest valid snapshot read has 41 KiB, a watch 21. The Worker keeps the body of a large read while the read
+ * waits for its turn.
+ */
 export const MAX_READ_BODY_BYTES = 64 * KIB;
 
 /** A row of the entries table stays in its page up to this many bytes (SQLite spills rows of WITHOUT ROWID tables at 1,002). */
@@ -160,106 +177,114 @@ export const MAX_INLINE_ROW_BYTES = 1000;
 /** The platform's row limit is 2 MB; a log row stays clear of it. */
 export const MAX_LOG_ROW_BYTES = 1_900_000;
 
-/** Expired entries deleted in one batch: a commit that big is a pause of a few milliseconds. */
+/** Expired entries that are deleted in one batch: a commit of this size is a pause of a few milliseconds. */
 export const MAX_EXPIRED_PER_BATCH = 500;
 
-/** Commits applied in one transaction before others get their turn. */
+/** Commits that are applied in one transaction before other requests get their turn. */
 export const MAX_COMMITS_PER_GROUP = 256;
 
-/** And their requests' bytes: a transaction that large is a pause of some tens of milliseconds. */
+/** Bytes of the requests of one such transaction: a transaction of this size is a pause of some tens of milliseconds. */
 export const MAX_GROUP_BYTES = 16 * MIB;
 
 /**
- * An object of the platform holds 10 GB. What is above this stays for deletes, for the mutation log and for jobs; where the server's own
- * disk is the bound (`npm start`) this is not.
+ * The size of a database. An object of the platform holds 10 GB; the rest is for deletes, for the mutation log and for jobs. It does not
+ * hold where the server's own disk is the bound (`npm start`).
  */
 export const MAX_DATABASE_BYTES = 9_800_000_000;
 
-/** What writes leave free of a disk, so that reads, deletes and bookkeeping go on when it is nearly full. */
+/** Space that writes leave free on a disk, so that reads, deletes and bookkeeping go on when the disk is nearly full. */
 export const DISK_RESERVE_BYTES = 64 * MIB;
 
-/** But not more than so much of a small disk. */
+/** On a small disk the reserve is at most this share of the disk. */
 export const MAX_DISK_RESERVE_SHARE = 0.1;
 
-/** Requests that wait for the disk, in the object's 128 MB of memory. */
+/** Bytes of requests that wait for the disk: they are in the object's 128 MB of memory. */
 export const MAX_WAITING_WRITE_BYTES = 32 * MIB;
 
-/** Delays of one enqueued message's backoff schedule, as in Deno's manual. */
+/** Delays in the backoff schedule of one enqueued message, as in Deno's manual. */
 export const MAX_BACKOFF_DELAYS = 10;
 
 /** One such delay, as in Deno's manual. */
 export const MAX_BACKOFF_DELAY_MS = 60 * 60 * 1000;
 
-/** Keys to which a message is written that could not be delivered; the same bound as for watched keys. */
+/** Keys to which an undeliverable message is written. The bound is the same as for watched keys. */
 export const MAX_KEYS_IF_UNDELIVERED = 10;
 
-/** The last millisecond that JavaScript's Date knows: a later time could not be shown, nor told from a mistake. */
+/** The last millisecond that JavaScript's Date knows. A later time could not be shown, and would look like a mistake. */
 export const MAX_TIME_MS = 8_640_000_000_000_000;
 
 /**
- * A value as the text of the JSON notation; a longer one is written as its stored bytes. Every string that may be stored fits,
- * unless most of it is control characters; and what the runtime's parser makes of so much text fits into 128 MB beside others.
+ * A value as the text of the JSON notation; a longer one is written as its stored bytes. Every string that may be stored fits, unless
+ * most of it is control characters. What the runtime's parser makes of a text of this length fits into 128 MB beside other requests.
  */
 export const MAX_NOTATION_CHARACTERS = 4 * MIB;
 
-/** A line with such a value, and with a key whose parts are 2,048 booleans. */
+/** A line with the longest such value, and with a key whose parts are 2,048 booleans. */
 export const MAX_ENTRY_LINE_CHARACTERS = MAX_NOTATION_CHARACTERS + 128 * KIB;
 
-/** Objects and arrays in JSON from outside: 25 MB when they are empty. A value of 1 MiB has no more, at 3 bytes each. */
+/** Objects and arrays in JSON from outside: they take 25 MB when all are empty. A value of 1 MiB cannot have more, at 3 bytes each. */
 export const MAX_JSON_CONTAINERS = 350_000;
 
-/** Of a bigint in JSON. Printing and parsing take time that grows with the square: a value full of these takes 0.1 s. */
+/**
+ * Digits of a bigint in JSON. The time of printing and parsing grows with the square of the length: a value full of such bigints takes
+ * 0.1 s.
+ */
 export const MAX_NOTATION_BIGINT_DIGITS = 5_000;
 
-/** The path form of a key of 2,048 booleans, the most characters that a key can have there, is as long. */
+/** A key in its path form. A key of 2,048 booleans is the longest one there, and has this many characters. */
 export const MAX_KEY_PATH_CHARACTERS = 8 * MAX_KEY_BYTES;
 
 /** The body of a metadata exchange: a list of protocol versions. */
 export const MAX_EXCHANGE_BODY_BYTES = 4 * KIB;
 
-/** How much of a body that is too large is still taken and dropped, so that its client gets to read why. */
+/** How much of a body that is too large is still taken and dropped, so that its client gets to read the error. */
 export const MAX_DISCARDED_BODY_BYTES = 32 * MIB;
 
-/** What the key of an object may carry before our own names (about 150 characters), below S3's 1,024 bytes. */
+/**
+ * A destination's prefix: the key of an object has this before our own names (about 150 characters), and stays below S3's 1,024 bytes.
+ */
 export const MAX_DESTINATION_PREFIX_CHARACTERS = 512;
 
 /** A session token: those of AWS have some 2,000 characters, and grow with the policies in them. */
 export const MAX_SESSION_TOKEN_CHARACTERS = 16 * KIB;
 
-/** An endpoint is a host and perhaps a short path. */
+/** A destination's URL: an endpoint is a host and perhaps a short path. */
 export const MAX_DESTINATION_URL_CHARACTERS = 500;
 
 /**
- * One read from a destination is held in memory whole, in an object that has 128 MB for everything. The largest object of a backup is
+ * One read from a destination. It is held in memory whole, in an object that has 128 MB for everything. The largest object of a backup is
  * a range of 8 MiB and one commit more: 8 MiB of keys and values, whose sums may come to 4 KiB each, and their framing.
  */
 export const MAX_DESTINATION_READ_BYTES = 24 * MIB;
 
-/** An S3 store has so long for an answer without a body: a request that took longer is tried again. */
+/** How long an S3 store may take for an answer without a body. A request that takes longer is tried again. */
 export const DESTINATION_ANSWER_MS = 15_000;
 
-/** A body, sent or received, adds the time that it takes at this rate: 2 Mbit/s. */
+/** A request with a body gets the time more that the body, sent or received, takes at this rate: 2 Mbit/s. */
 export const MIN_DESTINATION_BYTES_PER_SECOND = 256_000;
 
-/** A call of the R2 bucket that is bound to the Worker tells nothing of its progress: one deadline for all, with room for the largest object. */
+/**
+ * The deadline of every call of the R2 bucket that is bound to the Worker, with room for the largest object. Such a call shows no
+ * progress.
+ */
 export const BUCKET_CALL_MS = 60_000;
 
-/** A page of 1,000 keys at S3's longest, with its XML, is less. */
+/** The answer to a listing. A page of 1,000 keys of S3's greatest length, with its XML, is smaller. */
 export const MAX_DESTINATION_LIST_ANSWER_BYTES = 4 * MIB;
 
-/** Of an error's body only the code is read. */
+/** The body of an error. Only its code is read. */
 export const MAX_DESTINATION_ERROR_ANSWER_BYTES = 64 * KIB;
 
 /** Elements, attributes, comments and the like in one XML answer: a listing has about 12 for each of its 1,000 objects. */
 export const MAX_XML_PIECES = 50_000;
 
-/** S3's answers are 4 elements deep. */
+/** Depth of elements in one XML answer. S3's answers are 4 elements deep. */
 export const MAX_XML_DEPTH = 16;
 
-/** The longest name of an element that S3 documents has 46 characters. */
+/** Characters in the name of an XML element. The longest name that S3 documents has 46. */
 export const MAX_XML_NAME_CHARACTERS = 128;
 
-/** A key has at most 1,024 bytes, each of which may be written as a reference of 10 characters. */
+/** Characters of one text in XML. A key has at most 1,024 bytes, each of which may be written as a reference of 10 characters. */
 export const MAX_XML_TEXT_CHARACTERS = 16 * KIB;
 
 /** One object of a backup, a log range or a snapshot range: what is read, hashed and sent at once (and one commit or entry more). */
@@ -268,141 +293,157 @@ export const MAX_BACKUP_RANGE_BYTES = 8 * MIB;
 /** Entries of one snapshot range: a scan of so many is a pause of some tens of milliseconds. */
 export const MAX_SNAPSHOT_RANGE_ENTRIES = 20_000;
 
-/** Entries of one log object that is read: a range of the smallest there are, 20 bytes each, and one commit more. */
+/** Entries of one log object that is read: a range of the smallest entries, 20 bytes each, and one commit more. */
 export const MAX_LOG_OBJECT_ENTRIES = Math.ceil(MAX_BACKUP_RANGE_BYTES / 20) + MAX_MUTATIONS;
 
-/** Objects of one folder of a backup that is read: a hundred times what ours have. A listing without end is none. */
+/**
+ * Objects in one folder of a backup that is read: a hundred times as many as our own folders have. A longer listing is taken for one
+ * without end.
+ */
 export const MAX_FOLDER_OBJECTS = 1_000_000;
 
 /** Generations that a backup keeps, and that its manifest may name: each is read with every restore. */
 export const MAX_BACKUP_GENERATIONS = 1_000;
 
-/** A manifest: a generation takes about 1,300 bytes of it. */
+/** Bytes of a manifest: each generation takes about 1,300. */
 export const MAX_MANIFEST_BYTES = 4 * MIB;
 
-/** Values in a manifest, counted before it is parsed: a generation has about 35. Each takes memory, however short its text is. */
+/** Values in a manifest, counted before it is parsed. A generation has about 35. Each value takes memory, however short its text is. */
 export const MAX_MANIFEST_VALUES = 100 * MAX_BACKUP_GENERATIONS;
 
 /** One text in a manifest: the cause of a gap is a sentence. */
 export const MAX_MANIFEST_TEXT_CHARACTERS = 500;
 
-/** The record of a generation: who writes it, and with what its snapshot ends. It has about 900 bytes. */
+/** The record of a generation: which process writes the generation, and how its snapshot ends. It has about 900 bytes. */
 export const MAX_GENERATION_RECORD_BYTES = 4 * KIB;
 
-/** Generations of other writers, who have copies of the database, that are left in its manifest: the newest. */
+/** Generations that other writers with copies of the database have put into its manifest. The newest ones stay. */
 export const MAX_OTHER_GENERATIONS = 200;
 
-/** Log that waits for a destination: beyond it the backup has a gap. The rest of the object's 10 GB stays the data's. */
+/** Log that waits for a destination. When more waits, the backup gets a gap. The rest of the object's 10 GB is kept for the data. */
 export const MAX_BACKUP_BACKLOG_BYTES = 1024 * MIB;
 
-/** Log behind a snapshot from which on a new snapshot is taken, unless the snapshot itself is larger: a replay stays short. */
+/**
+ * Bytes of log behind a snapshot from which on a new snapshot is taken, unless the snapshot itself is larger. It keeps a replay short.
+ */
 export const MIN_COMPACTION_LOG_BYTES = 64 * MIB;
 
-/** And objects of it: each is a request when a backup is read. */
+/** Objects of log in one generation: each is a request when a backup is read. */
 export const MAX_LOG_OBJECTS_OF_GENERATION = 10_000;
 
-/** Ten years: a longer retention is more likely a mistake of units. */
+/** Days that a backup is kept. Ten years: a longer retention is more likely a mistake of units. */
 export const MAX_BACKUP_RETENTION_DAYS = 3_650;
 
-/** The flush interval of a backup: longer ones would not keep what is promised, shorter ones mostly pay for requests. */
+/** The flush interval of a backup. Longer intervals would not keep what is promised; shorter ones mostly pay for requests. */
 export const MAX_BACKUP_INTERVAL_MS = 60_000;
 export const MIN_BACKUP_INTERVAL_MS = 500;
 
-/** An object holds 10 GB: the state that is there, the one that is built beside it, and room for the log and for SQLite's own. */
+/**
+ * The size of a database that is restored in place. An object holds 10 GB: the present state, the one that is built beside it, and room
+ * for the log and for SQLite itself.
+ */
 export const MAX_RESTORE_IN_PLACE_BYTES = 4 * 1024 * MIB;
 
 /**
- * Entries under the prefix of a restore in place, then and now: they are compared, and those that differ replaced, in one transaction.
- * The object does nothing else meanwhile, for a second or two.
+ * Entries under the prefix of a restore in place, in the present and in the past state. They are compared, and those that differ are
+ * replaced, in one transaction. The object does nothing else meanwhile, for a second or two.
  */
 export const MAX_PREFIX_IN_PLACE_ENTRIES = 500_000;
 
-/** And bytes that such a transaction writes: those of the entries that differ. */
+/** Bytes that such a transaction writes: those of the entries that differ. */
 export const MAX_PREFIX_IN_PLACE_BYTES = 128 * MIB;
 
-/** Generations that are looked for in a bucket beyond those of its manifest, a request each: a bucket without end is none. */
+/**
+ * Generations that are looked for in a bucket besides those of its manifest, one request each. A longer listing is taken for one without
+ * end.
+ */
 export const MAX_GENERATIONS_LISTED = 1_000;
 
-/** Ten years. Commits go on above those of a backup: one of a time further away than any wrong clock's would leave no room for them. */
+/**
+ * How far in the future a commit of a backup may lie: ten years. After a restore, commits go on above those of the backup. A commit of a
+ * time further away than any wrong clock's would leave no versions for them.
+ */
 export const MAX_BACKUP_AHEAD_MS = 10 * 365 * 24 * 60 * 60 * 1000;
 
-/** States of the past that one database keeps for reading: each is a whole copy in an object of its own. */
+/** States of the past that one database keeps for reading. Each is a whole copy, in an object of its own. */
 export const MAX_PAST_STATES = 2;
 
-/** Nobody has read such a state for so long: it goes. */
+/** A state of the past that nobody has read for this long is deleted. */
 export const PAST_STATE_IDLE_MS = 15 * 60 * 1000;
 
-/** And while it was read so short a time ago, nobody who was reading another one before has it make room. */
+/** A state of the past that was read this recently is not deleted to make room for another one. */
 export const PAST_STATE_HELD_MS = 10_000;
 
-/**
- * Questions about a backup's range, points and moments that one database answers at once: each holds an object of the bucket.
- * And those that wait for their turn.
- */
+/** Questions about a backup's range, points and moments that one database answers at once: each holds an object of the bucket. */
 export const MAX_BACKUP_LOOKUPS_AT_ONCE = 2;
 export const MAX_BACKUP_LOOKUPS_WAITING = 50;
 
-/** Who goes back to a moment just over waits so long for the backup to hold it. A client waits longer than that for an answer. */
+/**
+ * How long a request to go back to a moment that is just over waits for the backup to hold that moment. A client waits longer than this
+ * for an answer.
+ */
 export const SHIPMENT_WAIT_MS = 5_000;
 
-/** How many pages of a backup are read to count what a restore undoes, some 30 requests each: beyond that it says "at least". */
+/**
+ * Pages of a backup that are read to count what a restore undoes, some 30 requests each. When there are more, the answer says "at least".
+ */
 export const MAX_UNDONE_PAGES = 10;
 
 /**
- * A day. What says that a token was revoked, and where its grants are, is kept for so much longer than those can live: a clock that is
- * ahead by less, and is set back, brings no revoked token back to life.
+ * A day. The notes that a token was revoked, and in which databases its grants are, are kept for this much longer than the grants can
+ * live. So a clock that is ahead by less, and is set back, makes no revoked token valid again.
  */
 export const CLOCK_SET_BACK_MS = 24 * 60 * 60 * 1000;
 
 /**
  * A clock that was set back by more than this is noted with the commits that follow. After a restart versions may be 5 seconds ahead of
- * the clock, which is none.
+ * the clock, which does not count as set back.
  */
 export const CLOCK_BEHIND_MS = 10_000;
 
-/** Readings of the clock that a database keeps, from when it had been set back: the oldest go. */
+/** Readings of the clock that a database keeps from the times when it had been set back. The oldest are dropped. */
 export const MAX_CLOCK_READINGS = 1_000;
 
-/** One page of points to restore to. */
+/** Points in one page of points to restore to. */
 export const MAX_RESTORE_POINTS = 1000;
 
-/** Keys that such a page names of one commit: enough to know the commit by. */
+/** Keys that a page of points names for one commit: enough to recognise the commit. */
 export const MAX_KEYS_OF_POINT = 100;
 
-/** Bytes of the keys of one page, 64 more counted for each: in the notation a byte may become 30 characters. */
+/** Bytes of the keys in one page of points, with 64 more counted for each key. In the notation a byte may become 30 characters. */
 export const MAX_KEY_BYTES_OF_POINTS = 128 * KIB;
 
-/** A backup is verified by itself at least once a quarter, or not at all. */
+/** The longest interval between two verifications of a backup: a quarter of a year. */
 export const MAX_VERIFICATION_INTERVAL_HOURS = 24 * 92;
 
-/** A bucket that lets nothing be deleted for so long is given up: its secret is not kept for ever. */
+/** How long a bucket may refuse deletions before the deletion of a backup is given up: the bucket's secret is not kept for ever. */
 export const MAX_BACKUP_DELETION_OUTAGE_MS = 7 * 24 * 60 * 60 * 1000;
 
-/** A page of databases or tokens: `/v1`'s own limit. */
+/** Databases or tokens in one page. This is `/v1`'s own limit. */
 export const MAX_PAGE_ITEMS = 100;
 
-/** Names of organizations, databases and tokens: what a line of a list shows. */
+/** Names of organizations, databases and tokens: as much as a line of a list shows. */
 export const MAX_NAME_LENGTH = 100;
 
-/** `/v1`'s own limit. */
+/** Descriptions of databases. This is `/v1`'s own limit. */
 export const MAX_DESCRIPTION_LENGTH = 1000;
 
-/** Databases of which an organization's metrics say something one by one: more would make every scrape long. */
+/** Databases for which an organization's metrics have series of their own. More would make every scrape long. */
 export const MAX_DATABASES_IN_METRICS = 1_000;
 
 /** Webhooks of one organization: each gets every event that it asks for. */
 export const MAX_WEBHOOKS = 10;
 
-/** Some services put a token of hundreds of characters into the URL. */
+/** The URL of a webhook. Some services put a token of hundreds of characters into it. */
 export const MAX_WEBHOOK_URL_CHARACTERS = 2_000;
 
-/** Databases that one event names, in some 40 KB: many receivers take no more than 64. What is left goes into further events. */
+/** Databases that one event names, in some 40 KB: many receivers take no more than 64. The other databases go into further events. */
 export const MAX_DATABASES_IN_EVENT = 50;
 
-/** Events that wait for one webhook, in the organization's object: of more than that, nobody reads the oldest. */
+/** Events that wait for one webhook, in the organization's object. When there are more, the oldest are of no use to anybody. */
 export const MAX_PENDING_DELIVERIES = 1_000;
 
-/** Deliveries of one webhook that stay visible after their end. */
+/** Deliveries of one webhook that stay visible after they ended. */
 export const MAX_ENDED_DELIVERIES = 100;
 
 /** Requests to webhooks that one organization makes at a time: the platform's object has six connections for everything. */
@@ -411,43 +452,52 @@ export const MAX_DELIVERIES_AT_ONCE = 4;
 /** How long a webhook's endpoint has to answer: Standard Webhooks recommends 15 to 30 seconds. */
 export const WEBHOOK_ANSWER_MS = 15_000;
 
-/** A data token: longer than any that is minted. It bounds what a made-up one costs. */
+/** A data token: longer than any that is minted. It bounds the cost of a made-up token. */
 export const MAX_DATA_TOKEN_LENGTH = 1200;
 
 /**
- * How long the REST door remembers what an access token allows: then it asks the organization again. A revocation does not wait for that,
- * because the database's object knows of it.
+ * How long the REST door remembers what an access token allows; then it asks the organization again. A revocation does not wait for that,
+ * because the database's object knows of the revocation.
  */
 export const REMEMBERED_GRANT_MS = 60_000;
 
-/** And of how many tokens at a time, at some 300 bytes each. */
+/** Tokens whose grants the REST door remembers at a time, at some 300 bytes each. */
 export const MAX_REMEMBERED_GRANTS = 10_000;
 
-/** Databases that one token lists: they are compared one by one at every use of it. */
+/** Databases that one token lists. They are compared one by one at every use of the token. */
 export const MAX_DATABASES_OF_TOKEN = 100;
 
-/** Origins that one token names: they are compared one by one at each use of it by a page. */
+/** Origins that one token names. They are compared one by one at each use of the token by a page. */
 export const MAX_ORIGINS_OF_TOKEN = 20;
 
-/** The longest host name, 253 characters, with https:// and a port. One origin travels in a data token, and so in a header of every request. */
+/**
+ * An origin: the longest host name (253 characters), with https:// and a port. One origin travels in a data token, and so in a header of
+ * every request.
+ */
 export const MAX_ORIGIN_CHARACTERS = 267;
 
-/** A key prefix travels in every data token, and so in a header of every request. */
+/** A token's key prefix. It travels in every data token, and so in a header of every request. */
 export const MAX_KEY_PREFIX_BYTES = 512;
 
-/** Databases of one organization, deleted ones included: its object keeps a row of each for good. */
+/** Databases of one organization, deleted ones included: the organization's object keeps a row of each for good. */
 export const MAX_DATABASES = 100_000;
 
-/** Tokens of one organization that are neither revoked nor expired, without those of the next limit: its object keeps them all. */
+/**
+ * Tokens of one organization that are neither revoked nor expired, except those of the next limit. The organization's object keeps them
+ * all.
+ */
 export const MAX_TOKENS = 10_000;
 
-/** Such tokens that were minted with one token that lists its databases, or with what it minted: its holder takes no one else's room. */
+/**
+ * Valid tokens that were minted with one token that lists its databases, or with tokens that it minted: its holder takes nobody else's
+ * room.
+ */
 export const MAX_DELEGATED_TOKENS = 1_000;
 
-/** Revoked and expired tokens that stay in a list, beside each of these two. */
+/** Revoked and expired tokens that stay in a list, for each of these two limits. */
 export const MAX_ENDED_TOKENS = 1_000;
 
-/** A request of the management API: the longest description, with room. */
+/** The body of a request to the management API: the longest description, with room. */
 export const MAX_MANAGEMENT_BODY_BYTES = 64 * KIB;
 
 /** An idempotency key: a UUID or a digest, with room. */
@@ -459,75 +509,80 @@ export const MAX_IDEMPOTENCY_KEY_LENGTH = 255;
  */
 export const MAX_CLIENT_CONNECTIONS = 20_000;
 
-/** Requests and HTTP/2 streams under way at the front, answered ones that were not taken yet among them: some 10 KB each. */
+/** Requests and HTTP/2 streams under way at the front, with answers that were not taken yet: some 10 KB each. */
 export const MAX_CLIENT_REQUESTS = 20_000;
 
-/** Streams of one HTTP/2 connection at the same time, its watches among them. */
+/** Streams of one HTTP/2 connection at the same time, with its watches. */
 export const MAX_STREAMS_OF_CONNECTION = 1000;
 
 /** The first line and the headers of an HTTP/1.1 request: ten times the longest token, and room for what proxies add. */
 export const MAX_REQUEST_HEAD_BYTES = 16 * KIB;
 
-/** Requests of one HTTP/1.1 connection that wait for the answers before theirs. Hardly a client sends a second one. */
+/**
+ * Requests of one HTTP/1.1 connection that wait for earlier answers. Hardly any client sends a second request before the first answer.
+ */
 export const MAX_PIPELINED_REQUESTS = 32;
 
 /** Bytes of answers that clients of the front have not taken yet, all together: the front holds some, and workerd the rest. */
 export const MAX_UNTAKEN_ANSWER_BYTES = 256 * MIB;
 
-/** Bytes of requests that workerd has not answered yet, all together: it may hold them all. */
+/** Bytes of requests that workerd has not answered yet, all together: workerd may hold them all. */
 export const MAX_UNANSWERED_REQUEST_BYTES = 256 * MIB;
 
-/** They are counted in steps of this size, from the first on that is larger than any read. */
+/** Bytes of requests are counted in steps of this size. The first step is larger than any read. */
 export const REQUEST_BYTES_STEP = 256 * KIB;
 
 /**
- * How many times the places that are free one address may hold. So one address alone can have four fifths of them, a proxy with all
- * clients behind it as well, two addresses four ninths each, and there is always room for another.
+ * How many times as many places as are free one address may hold. So one address alone can have four fifths of all places, also a proxy
+ * with all clients behind it. Two addresses can have four ninths each. There is always room for another address.
  */
 export const PLACES_OF_PEER_PER_FREE_PLACE = 4;
 
-/** Files that workerd has open for a connection, and for a database: its file, its log and the index of that. */
+/** Files that workerd has open for a connection; and for a database: its file, its log and the log's index. */
 export const DESCRIPTORS_PER_CONNECTION = 2;
 export const DESCRIPTORS_PER_DATABASE = 3;
 
-/** How long workerd has a database open after its last use: some ten seconds, with room. */
+/** How long workerd keeps a database open after its last use: some ten seconds, with room. */
 export const DATABASE_OPEN_MS = 12_000;
 
-/** Requests that the front passes on at a time, for each file that workerd may have open. What they leave is for databases. */
+/** Requests that the front passes on at a time, for each file that workerd may have open. The other files are for databases. */
 export const PLACES_PER_DESCRIPTOR = 0.3;
 
-/** Of the requests that the server process takes, how many may be watches and WebSockets, which last: the others get their turn. */
+/** The share of the requests under way that may be watches and WebSockets, which last. The other requests get the rest. */
 export const LASTING_SHARE_OF_PLACES = 0.75;
 
-/** A request whose body comes more slowly, after the pause below, is given up: a modem is faster. */
+/** A request whose body comes more slowly than this, after the pause below, is given up: even a modem is faster. */
 export const MIN_CLIENT_BYTES_PER_SECOND = 1 * KIB;
 
-/** How long a client may send nothing of a request that it has begun: longer than any network is interrupted that comes back. */
+/** How long a client may send nothing of a request that it has begun: longer than the interruptions that networks recover from. */
 export const MAX_REQUEST_PAUSE_MS = 30_000;
 
 /** How long a client may take nothing of its answer: the system's buffers move in steps of up to a megabyte. */
 export const MAX_ANSWER_PAUSE_MS = 60_000;
 
-/** While places run short, who is slower than that, after the pause below, makes room for others: 0.5 Mbit/s. */
+/** While places run short, a client that is slower than this, after the pause below, makes room for others: 0.5 Mbit/s. */
 export const CROWDED_CLIENT_BYTES_PER_SECOND = 64 * KIB;
 
-/** And how long a client may pause meanwhile. */
+/** How long a client may pause while places run short. */
 export const MAX_CROWDED_PAUSE_MS = 2000;
 
-/** How long a client may pause that is still sending a request which is answered: it may look at the answer only when it has sent all. */
+/**
+ * How long a client may pause that is still sending a request although the answer has left: the client may look at the answer only after
+ * it has sent all.
+ */
 export const MAX_LINGER_PAUSE_MS = 5000;
 
-/** And how long it may go on. */
+/** How long a client may go on sending such a request. */
 export const MAX_LINGER_MS = 30_000;
 
-/** An idle connection is kept this long, if there is room: longer than proxies keep theirs, Google's ten minutes among them. */
+/** How long an idle connection is kept, if there is room: longer than proxies keep theirs. Google's keep them ten minutes. */
 export const MAX_IDLE_CONNECTION_MS = 11 * 60 * 1000;
 
-/** A connection on which nothing was ever sent: browsers open such ones ahead of need. */
+/** How long a connection is kept on which nothing was ever sent: browsers open connections ahead of need. */
 export const MAX_SILENT_CONNECTION_MS = 60_000;
 
 /**
- * Work that was under way so often in a row when its object died may be why: it is given up, or tried again much later. Once may be
- * the work beside it, or somebody who ended the server.
+ * How many times in a row a piece of work may be under way when its object dies. Then the work may be the cause: it is given up, or tried
+ * again much later. A single death may be due to other work, or to somebody who ended the server.
  */
 export const MAX_DEATHS_OF_WORK = 2;

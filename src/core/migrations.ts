@@ -1,16 +1,17 @@
 /**
- * Brings the tables of a part of an object to their newest version. Lists of migrations are append-only: what has run somewhere is
- * never edited. Each runs in one transaction with the number that records it, so a kill leaves the version before.
+ * Brings the tables of a part of an object to their newest version. A list of migrations is append-only: a migration that has run
+ * somewhere is never edited. Each migration runs in one transaction together with the number that records it. So after a kill the tables
+ * are at the version before it or after it.
  */
 import { assert } from "./assert.ts";
 import type { Sql, SyncStorage } from "./storage.ts";
 
 export interface Schema {
-  /** The table that the number is kept in. It is there from the first migration on. */
+  /** The table that holds the number. It exists from the first migration on. */
   readonly table: string;
-  /** Makes it, with the number 0. */
+  /** Makes the table, with the number 0. */
   readonly create: readonly string[];
-  /** One row with the number, as `version`. */
+  /** Reads one row with the number, as `version`. */
   readonly read: string;
   /** Sets the number to ?1. */
   readonly write: string;
@@ -28,19 +29,19 @@ export function schemaOf(table: string, migrations: Schema["migrations"]): Schem
   };
 }
 
-/** Whether any migration has run here. Reads nothing but SQLite's own schema, and writes nothing. */
+/** Whether any migration has run here. Reads only SQLite's own schema, and writes nothing. */
 export function hasSchema({ sql }: SyncStorage, { table }: Schema): boolean {
   return hasTable(sql, table);
 }
 
-/** Reads nothing but SQLite's own schema. */
+/** Reads only SQLite's own schema. */
 export function hasTable(sql: Sql, name: string): boolean {
   return sql.exec("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1", name).toArray().length > 0;
 }
 
 /**
- * Costs one row read when there is nothing to do. Throws, and changes nothing, where the tables are newer than this program: what it
- * does not know of them, it would lose.
+ * Costs one row read when there is nothing to do. When the tables are newer than this program, it throws and changes nothing: the program
+ * would lose what it does not know of.
  */
 export function migrate(storage: SyncStorage, schema: Schema): void {
   const { sql } = storage;

@@ -1,6 +1,6 @@
 /**
- * A moment to go back to, as people write it, for every door: a versionstamp, a time as in RFC 3339, how long ago ("-5m"), or
- * "latest". And the one rule for what is too late: a moment that is not over yet may still get commits.
+ * A moment to go back to, as people write it at every door: a versionstamp, a time as in RFC 3339, how long ago ("-5m"), or "latest".
+ * This file also has the one rule for what is too late: a moment that is not over yet may still get commits.
  */
 import { asUnixMs, type UnixMs } from "./clock.ts";
 import { failure, type Failure } from "./errors.ts";
@@ -15,23 +15,23 @@ import {
 } from "./versionstamp.ts";
 
 export type Moment =
-  /** The newest state that there is. */
+  /** The newest state. */
   | { readonly kind: "latest" }
-  /** This very commit, or this place between two. */
+  /** Exactly this commit, or this place between two commits. */
   | { readonly kind: "versionstamp"; readonly version: Version }
-  /** The end of this millisecond: a commit whose time is shown as this one is included. */
+  /** The end of this millisecond. A commit whose time is shown as this millisecond is included. */
   | { readonly kind: "time"; readonly time: UnixMs };
 
-/** What a `+` that was not escaped in a query has become. */
+/** What becomes of a `+` in a query that was not escaped. */
 const offsetAfterSpace = /:\d\d(\.\d+)? \d\d:\d\d$/;
 
 const ago = /^-(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9})s)?$/;
 const SECONDS = [86_400, 3_600, 60, 1] as const;
 
-/** Versions within a millisecond, which is as exactly as times are shown. */
+/** Versions in one millisecond. Times are shown to the millisecond. */
 const VERSIONS_PER_MS = 1000;
 
-/** `now`: what a moment some time ago is reckoned from. */
+/** `now`: the time that a moment such as "-5m" is counted from. */
 export function readMoment(text: string, now: UnixMs): { readonly ok: true; readonly moment: Moment } | Failure {
   if (text === "latest") return { ok: true, moment: { kind: "latest" } };
   const version = versionOfHex(text.toLowerCase());
@@ -49,7 +49,7 @@ export function readMoment(text: string, now: UnixMs): { readonly ok: true; read
   );
 }
 
-/** Everything up to and with this version was there at the moment. `latest`: what that is here. */
+/** The greatest version that belongs to the moment. `latest`: the last version of the database. */
 export function versionOfMoment(moment: Moment, latest: Version): Version {
   switch (moment.kind) {
     case "latest":
@@ -61,7 +61,7 @@ export function versionOfMoment(moment: Moment, latest: Version): Version {
   }
 }
 
-/** As a text that means the same whenever it is read. */
+/** A text that means the same moment whenever it is read. */
 export function fixedMoment(moment: Moment): string {
   switch (moment.kind) {
     case "latest":
@@ -74,11 +74,11 @@ export function fixedMoment(moment: Moment): string {
 }
 
 /**
- * Why a moment is too late, if it is: a commit may still be made that belongs to it. What is at or before the last commit never is,
- * also when versions run ahead of the clock.
+ * Why a moment is too late: a commit that belongs to it may still be made. null: it is not too late. A moment at or before the last
+ * commit never is, also when versions run ahead of the clock.
  */
 export function tooLate(version: Version, lastVersion: Version, now: UnixMs): Failure | null {
-  // While its millisecond lasts, a moment may get another commit.
+  // Until its millisecond is over, a moment may get another commit.
   if (version <= lastVersion || version < versionAtTime(now)) return null;
   return failure(
     "not-found",
@@ -86,12 +86,12 @@ export function tooLate(version: Version, lastVersion: Version, now: UnixMs): Fa
   );
 }
 
-/** For people. */
+/** The moment as people read it. */
 export function momentText(version: Version): string {
   return `${versionstampHex(version)} (${new Date(timeOfVersion(version)).toISOString()})`;
 }
 
-/** "-1h30m" is 5,400; null for what is not of this form. */
+/** Seconds: "-1h30m" is 5,400. null: the text has another form. */
 function secondsOf(text: string): number | null {
   const found = text.length < 2 ? null : ago.exec(text);
   if (found === null) return null;

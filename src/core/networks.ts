@@ -1,9 +1,12 @@
-/** Networks that what a tenant enters must not lead to. Names are checked where they are entered, addresses where they are connected to. */
+/**
+ * Networks that an address which a tenant enters must not lead to. Names are checked where they are entered, addresses where they are
+ * connected to.
+ */
 
 /** First address, prefix length. */
 export type Ipv4Network = readonly [string, number];
 
-/** Everything that RFC 6890 and its successors keep from being a public unicast address. */
+/** All networks that RFC 6890 and its successors exclude from public unicast addresses. */
 export const PRIVATE_IPV4: readonly Ipv4Network[] = [
   ["0.0.0.0", 8],
   ["10.0.0.0", 8],
@@ -22,7 +25,10 @@ export const PRIVATE_IPV4: readonly Ipv4Network[] = [
   ["240.0.0.0", 4],
 ];
 
-/** Where clouds keep a machine's credentials: most in the link-local network, Alibaba's, Azure's and Oracle's outside it. */
+/**
+ * Addresses where clouds keep a machine's credentials. Most lie in the link-local network, those of Alibaba, Azure and Oracle outside of
+ * it.
+ */
 export const METADATA_IPV4: readonly Ipv4Network[] = [
   ["169.254.0.0", 16],
   ["100.100.100.200", 32],
@@ -42,7 +48,9 @@ export function isWithin(address: number, [first, bits]: Ipv4Network): boolean {
   return Math.floor(address / size) === Math.floor(ipv4Number(first) / size);
 }
 
-/** In CIDR notation: the network itself, and where translators keep it in IPv6, 64:ff9b::/96 (RFC 6052) and 6to4 (RFC 3056). */
+/**
+ * In CIDR notation: the network itself, and the IPv6 networks in which translators place it, 64:ff9b::/96 (RFC 6052) and 6to4 (RFC 3056).
+ */
 export function withTranslated([first, bits]: Ipv4Network): readonly string[] {
   const address = ipv4Number(first);
   const groups = `${Math.floor(address / 0x1_0000).toString(16)}:${(address % 0x1_0000).toString(16)}`;

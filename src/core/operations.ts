@@ -1,5 +1,5 @@
 /**
- * What a database is asked and what it answers, free of any protocol: doors decode their requests into these, the engine acts
+ * What a database is asked and what it answers, free of any protocol. Doors decode their requests into these types, and the engine acts
  * on them. Keys are encoded keys (`key-codec.ts`), values are bytes with their encoding, as stored.
  */
 import type { UnixMs } from "./clock.ts";
@@ -21,17 +21,17 @@ export interface StoredEntry extends Entry {
   readonly expiresAt: UnixMs | null;
 }
 
-/** Entries with `start <= key < end` in raw bytes, neither of which needs to be a whole key. */
+/** Entries with `start <= key < end` in raw bytes. Neither bound needs to be a whole key. */
 export interface ReadRange {
   readonly start: Uint8Array;
   readonly end: Uint8Array;
-  /** How many entries at the most, at least 1. */
+  /** The greatest number of entries, at least 1. */
   readonly limit: number;
   /** Greatest key first; start and end keep their meaning. */
   readonly reverse: boolean;
 }
 
-/** `version` null: there must be no entry. "other": a well-formed stamp that no commit of ours can carry, so it never holds. */
+/** `version` null: there must be no entry. "other": a well-formed stamp that no commit of ours can carry, so the check never holds. */
 export interface Check {
   readonly key: Uint8Array;
   readonly version: Version | null | "other";
@@ -43,7 +43,7 @@ export interface SetMutation {
   readonly value: Uint8Array;
   readonly encoding: Encoding;
   readonly expiresAt: UnixMs | null;
-  /** The key gets one more string part: the 20 hex digits of the commit's versionstamp. */
+  /** The key gets one more part, a string: the 20 hex digits of the commit's versionstamp. */
   readonly versionstampedKey: boolean;
 }
 
@@ -65,7 +65,9 @@ export interface NumericMutation {
 
 export type Mutation = SetMutation | DeleteMutation | NumericMutation;
 
-/** One key's change, with sums resolved and expiries judged: what the tables, the log, its replay and the watchers all act on. */
+/**
+ * The change of one key, with sums resolved and expiries judged. The tables, the log, a replay of the log and the watchers all act on it.
+ */
 export type Effect =
   | {
       readonly type: "set";
@@ -90,17 +92,17 @@ export interface AtomicWrite {
   readonly enqueues: readonly Enqueue[];
 }
 
-/** `failedChecks`: the indexes of the checks that did not hold, ascending; nothing was written. */
+/** `failedChecks`: the indexes of the checks that did not hold, ascending. Nothing was written. */
 export type CommitResult =
   | { readonly ok: true; readonly version: Version }
   | { readonly ok: false; readonly failedChecks: readonly number[] };
 
 /** How a state that was built beside the live one takes its place. */
 export interface Adoption {
-  /** How many entries it has. */
+  /** How many entries the new state has. */
   readonly entries: number;
   /** New commits go on above this version. */
   readonly floor: Version;
-  /** It is that of the keys under this one, encoded, and takes the place of these; null: of all keys. */
+  /** The new state is that of the keys under this encoded key, and replaces only those. null: it is that of all keys. */
   readonly prefix: Uint8Array | null;
 }

@@ -1,24 +1,25 @@
 /**
- * Origins of web pages (RFC 6454), and which of them may use a token. A browser names a page's origin with every request that leads
- * elsewhere and lets no script change it; everybody else may say what they like or nothing. So this keeps other people's pages from
- * using a token in the browser that it was given to. It is no second secret: who has the token and is no page is not asked.
+ * Origins of web pages (RFC 6454), and which of them may use a token. A browser names a page's origin with every request to another
+ * origin, and lets no script change it. A program that is no browser may name any origin, or none. So this keeps other people's pages
+ * from using a token in the browser that it was given to. It is no second secret: a program that has the token and names no origin is not
+ * checked.
  */
 import { failure, type Failure } from "./errors.ts";
 import { MAX_ORIGIN_CHARACTERS } from "./limits.ts";
 
-/** Every page, also those of no origin. */
+/** Every page, also a page without an origin. */
 export const EVERY_ORIGIN = "*";
 
-/** What a browser sends for a page of no origin: a sandboxed frame, a file. */
+/** What a browser sends for a page without an origin: a sandboxed frame, a file. */
 export const NO_ORIGIN = "null";
 
-/** Canonical origins that may use a token, or `*` alone; null: no page may. */
+/** Canonical origins that may use a token, or only `*`. null: no page may. */
 export type AllowedOrigins = readonly string[] | null;
 
 const FORM = /^[a-z][a-z0-9+.-]*:\/\/[^\s/?#@\\*]+$/i;
 
 /**
- * The origin as browsers spell it: lower case, without the scheme's own port, the host's name in ASCII. `invalid` for anything that is
+ * The origin as browsers spell it: lower case, without the scheme's default port, the host's name in ASCII. `invalid` for a text that is
  * no origin. Schemes of apps and extensions are origins too: capacitor://localhost.
  */
 export function canonicalOrigin(text: string): string | Failure {
@@ -40,7 +41,9 @@ export function canonicalOrigin(text: string): string | Failure {
   );
 }
 
-/** `forbidden-origin` unless the page's origin is among them. `origin`: null for a request that is no foreign page's. */
+/**
+ * `forbidden-origin` unless the page's origin is among `allowed`. `origin`: null for a request that is not from a page of another origin.
+ */
 export function originRefusal(allowed: AllowedOrigins, origin: string | null): Failure | undefined {
   if (origin === null || allowed?.some((one) => one === EVERY_ORIGIN || one === origin) === true) return undefined;
   const why = allowed === null ? "it has no allowedOrigins" : "its allowedOrigins do not name that origin";

@@ -1,19 +1,22 @@
 /**
- * Which requests to what tenants enter go through the proxy of the environment that the server runs in, as curl and others read it:
- * HTTPS_PROXY and HTTP_PROXY by the scheme of the URL, and NO_PROXY for hosts that are reached directly.
+ * Which requests to addresses of tenants go through the proxy that the server's environment names. The variables are read as curl and
+ * other programs read them: HTTPS_PROXY and HTTP_PROXY by the scheme of the URL, and NO_PROXY for hosts that are reached directly.
  */
 
 import { ipv4Number, isWithin } from "./networks.ts";
 
 /** What a Worker is told of its environment, as JSON. */
 export interface ProxiedRequests {
-  /** Of URLs, without a colon. */
+  /** Schemes of URLs, without the colon. */
   readonly schemes: readonly ("http" | "https")[];
-  /** As it was given, names and addresses between commas. */
+  /** NO_PROXY as it was given: names and addresses between commas. */
   readonly noProxy: string;
 }
 
-/** Whether a request to this URL goes through the proxy. This machine itself never does: for a proxy that is another one. */
+/**
+ * Whether a request to this URL goes through the proxy. A request to this machine never does: for a proxy, that address would mean the
+ * proxy's own machine.
+ */
 export function goesThroughProxy({ protocol, hostname, port }: URL, { schemes, noProxy }: ProxiedRequests): boolean {
   const host = hostname.replace(/^\[|\]$/g, "").replace(/\.$/, "");
   if (!schemes.some((scheme) => `${scheme}:` === protocol) || isThisMachine(host)) return false;
@@ -25,7 +28,10 @@ function isThisMachine(host: string): boolean {
   return host === "localhost" || host.endsWith(".localhost") || host === "::1" || /^127(\.\d+){3}$/.test(host);
 }
 
-/** `*`, a name with all below it, `.name` for those below it alone, an address or a network of IPv4; each but the last with a port. */
+/**
+ * Forms of an entry: `*`; a name, for itself and all names below it; `.name`, only for those below it; an IPv4 address; a network of
+ * IPv4. All except the network may have a port.
+ */
 function leavesOut(entry: string, host: string, ownPort: string): boolean {
   if (entry === "") return false;
   if (entry === "*") return true;

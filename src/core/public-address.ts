@@ -1,16 +1,19 @@
-/** How clients reach a deployment, where it cannot see that itself: behind a proxy that ends TLS or serves it under another name. */
+/**
+ * How clients reach a deployment, where the deployment cannot see that itself: behind a proxy that ends TLS or serves it under another
+ * name.
+ */
 import { failure, type Failure } from "./errors.ts";
 
 export interface PublicAddress {
-  /** Scheme, host and perhaps a port, as its operator says; null: as requests say. */
+  /** Scheme, host and perhaps a port, as the operator has set them. null: as each request says. */
   readonly url: string | null;
-  /** Whether the headers X-Forwarded-Proto and X-Forwarded-Host are a proxy's word and not anybody's. */
+  /** Whether a proxy sets the headers X-Forwarded-Proto and X-Forwarded-Host, so that clients cannot. */
   readonly trustsProxy: boolean;
 }
 
-/** As an environment says it; what is not set is missing, null or empty. */
+/** The variables of an environment. One that is not set is missing, null or empty. */
 export interface PublicAddressTexts {
-  /** As `publicUrlOf` takes it. */
+  /** The form is that of `publicUrlOf`. */
   readonly CAIRN_PUBLIC_URL?: string | null | undefined;
   /** "true": a proxy sets X-Forwarded-Proto and X-Forwarded-Host. */
   readonly CAIRN_TRUST_PROXY?: string | null | undefined;
@@ -28,7 +31,7 @@ export function publicAddressFrom({
   return { url, trustsProxy: Boolean(CAIRN_TRUST_PROXY) };
 }
 
-/** What to put behind the name of what says it, when it is `invalid`; else without a slash at the end. */
+/** The URL without a slash at its end. When it is `invalid`, the message continues a sentence that begins with the variable's name. */
 export function publicUrlOf(text: string): string | Failure {
   const parsed = /^https?:\/\//i.test(text) && URL.canParse(text) ? new URL(text) : undefined;
   if (parsed === undefined || `${parsed.origin}/` !== parsed.href) {

@@ -1,10 +1,10 @@
 /**
- * Times as people and programs send them: RFC 3339, section 5.6, and nothing else. A time that is not one is refused: the runtime's
- * own reader makes 3 March of 31 February, and a day of what has no seconds.
+ * Times as people and programs send them: RFC 3339, section 5.6, and no other form. A text of another form is refused. The runtime's own
+ * parser would read 31 February as 3 March, and a day without a time as a whole time.
  */
 import { asUnixMs, type UnixMs } from "./clock.ts";
 
-/** `flaw`: what is wrong with a time of the right form, as a clause; null: it has another form. */
+/** `flaw`: what is wrong with a time of the right form, as a clause. null: the text has another form. */
 export type TimeRead =
   | { readonly ok: true; readonly time: UnixMs }
   | { readonly ok: false; readonly flaw: string | null };
@@ -15,7 +15,10 @@ const MINUTE_MS = 60_000;
 
 const DAYS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] as const;
 
-/** To the millisecond, rounded down. The second 60 is one only where there may be a leap second; it is the next one, as POSIX counts. */
+/**
+ * To the millisecond, rounded down. The second 60 is accepted only where there may be a leap second, and means the next second, as in
+ * POSIX.
+ */
 export function readTime(text: string): TimeRead {
   const found = form.exec(text);
   if (found === null) return { ok: false, flaw: null };
@@ -39,7 +42,7 @@ export function readTime(text: string): TimeRead {
   return { ok: true, time: asUnixMs(time) };
 }
 
-/** What is wanted instead of a text that was not read, after "must be". */
+/** What a text that was not read should be, to follow "must be". */
 export function wantedOfTime({ flaw }: Extract<TimeRead, { ok: false }>): string {
   return `a time as in RFC 3339, such as "2031-01-01T00:00:00Z"${flaw === null ? "" : `: ${flaw}`}`;
 }
@@ -55,7 +58,7 @@ function flawed(flaw: string): TimeRead {
   return { ok: false, flaw };
 }
 
-/** Whether it lies in the second that follows a month in UTC. */
+/** Whether the time lies in the second that follows a month in UTC. */
 function isAtMonthsEnd(time: number): boolean {
   const date = new Date(time);
   return (

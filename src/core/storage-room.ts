@@ -1,26 +1,26 @@
 /**
- * When there is no room to store more, in words: on the disk of the server, in a database of its platform's size, or because the
- * platform refused a write and no more than that is known.
+ * The messages for when there is no room to store more: on the disk of the server, in a database of the platform's greatest size, or
+ * because the platform refused a write without a known reason.
  */
 import { failure, type Failure } from "./errors.ts";
 
-/** Of the file system that objects lie on, in bytes. */
+/** Bytes of the file system that holds the objects. */
 export interface DiskFigures {
   readonly free: number;
-  /** What writes leave free, so that reads, deletes and bookkeeping go on. */
+  /** Bytes that writes leave free, so that reads, deletes and bookkeeping go on. */
   readonly reserve: number;
 }
 
-/** Below this share of the reserve nothing is written at all, and at the latest below so many bytes. */
+/** Below this share of the reserve nothing is written at all, and in any case below so many bytes. */
 const LAST_SHARE = 16;
 const MAX_LAST_BYTES = 4 * 1024 * 1024;
 
-/** What even deletes leave free: a write that the disk refuses takes its database away from its readers for a moment. */
+/** Bytes that even deletes leave free: a write that the disk refuses makes its database unreadable for a moment. */
 export function lastReserve({ reserve }: Pick<DiskFigures, "reserve">): number {
   return Math.min(Math.floor(reserve / LAST_SHARE), MAX_LAST_BYTES);
 }
 
-/** Of a write, by how little is left. */
+/** The refusal of a write; its message says how little is left. */
 export function diskIsNearlyFull(figures: DiskFigures): Failure {
   const { free, reserve } = figures;
   if (free < lastReserve(figures)) return diskIsFull(figures);
@@ -54,7 +54,7 @@ export function databaseIsFull(bytes: number, limit: number): Failure {
   );
 }
 
-/** `code`: as SQLite names it. */
+/** `code`: SQLite's name for the error. */
 export function storageRefused(code: string): Failure {
   return noRoom(
     code === "SQLITE_FULL"

@@ -1,15 +1,15 @@
 /**
- * The shape of a Durable Object's synchronous storage, as far as we use it, so that the engine and the directory name nothing of
- * Cloudflare. `ctx.storage` fits it as it is.
+ * The shape of a Durable Object's synchronous storage, as far as we use it. So the engine and the directory need no type of Cloudflare's.
+ * `ctx.storage` fits this shape.
  */
 export type SqlValue = ArrayBuffer | string | number | null;
 
 export interface SqlCursor<Row> extends Iterable<Row> {
   toArray(): Row[];
   one(): Row;
-  /** Rows as arrays in the order of the columns: the cheapest way to read many. */
+  /** Rows as arrays, in the order of the columns: the cheapest way to read many rows. */
   raw<Columns extends SqlValue[]>(): IterableIterator<Columns>;
-  /** Exact and billed. Complete only when the cursor has been read to its end. */
+  /** The exact number, which is billed. Complete only when the cursor has been read to its end. */
   readonly rowsRead: number;
   readonly rowsWritten: number;
 }
@@ -20,18 +20,18 @@ export interface Sql {
     query: string,
     ...bindings: (ArrayBuffer | ArrayBufferView | string | number | null)[]
   ): SqlCursor<Row>;
-  /** Bytes of the whole object's database file. */
+  /** Bytes of the file that holds the whole object. */
   readonly databaseSize: number;
 }
 
-/** A type that no promise fits, so that an async callback to a transaction does not compile. */
+/** A type that no promise fits. So an async callback of a transaction does not compile. */
 export type Synchronous<T> = T extends PromiseLike<unknown> ? never : T;
 
-/** Does all of the work or, when it throws, none. */
+/** Does all of the work, or none of it when the work throws. */
 export type Transact = <T>(work: () => Synchronous<T>) => T;
 
 export interface SyncStorage {
   readonly sql: Sql;
-  /** Rolls back when the callback throws; nests as savepoints. Open cursors must be finished before it rolls back. */
+  /** Rolls back when the callback throws. Nested calls are savepoints. Open cursors must be finished before a rollback. */
   transactionSync<T>(callback: () => Synchronous<T>): T;
 }

@@ -1,10 +1,10 @@
 /** Waiting is passed in, like the clock, so that tests need not wait. */
 export interface Timers {
-  /** Runs `callback` once, `ms` milliseconds from now, unless the function that it returns is called before. */
+  /** Runs `callback` once, `ms` milliseconds from now, unless the returned function is called before. */
   after(ms: number, callback: () => void): () => void;
 }
 
-/** What `work` comes to if that takes at most so many milliseconds, and else what `late` says. It goes on meanwhile. */
+/** The result of `work` if it takes at most `ms` milliseconds, else what `late` returns. `work` is not stopped. */
 export function inTime<T>(timers: Timers, ms: number, work: Promise<T>, late: () => T): Promise<T> {
   return new Promise((resolve, reject) => {
     const cancel = timers.after(ms, () => resolve(late()));
@@ -13,8 +13,8 @@ export function inTime<T>(timers: Timers, ms: number, work: Promise<T>, late: ()
 }
 
 /**
- * Gives `work` so many milliseconds. When they are over, its signal aborts and the answer is `late`, whether or not the work
- * notices: some of the platform's calls cannot be aborted.
+ * Gives `work` at most `ms` milliseconds. Then its signal aborts and the answer is `late`, whether or not `work` reacts to the signal:
+ * some of the platform's calls cannot be aborted.
  */
 export function withDeadline<T>(
   timers: Timers,

@@ -1,36 +1,38 @@
 /**
- * Why a host could not be reached, as far as whoever connects can tell. What a runtime says of it differs from one to the other, and may
- * name addresses: it is told in these words instead.
+ * Why a host could not be reached, as far as the connecting program can tell. The messages of runtimes differ, and may name addresses.
+ * These words are told instead.
  */
 export const UNREACHABLE_REASONS = [
-  /** Its certificate is signed by nobody whom this server trusts. */
+  /** No authority that this server trusts has signed the host's certificate. */
   "untrusted",
-  /** Its certificate is for another name. */
+  /** The host's certificate is for another name. */
   "other-name",
-  /** Its certificate is out of date, or of a later one. */
+  /** The host's certificate is out of date, or not valid yet. */
   "out-of-date",
-  /** It answers on that port, and not with TLS. */
+  /** The host answers on that port, but not with TLS. */
   "no-tls",
-  /** Both speak TLS, and have no version or cipher in common. */
+  /** Both sides speak TLS, and have no version or cipher in common. */
   "no-common-tls",
   /**
-   * Its name is not known, or leads to addresses alone that the network out does not connect to. Which of the two is not told: tenants
-   * are not to learn what names there are in a network.
+   * The host's name is not known, or leads only to addresses that the network out does not connect to. The word does not tell which of
+   * the two: tenants are not to learn which names a network has.
    */
   "no-address",
-  /** The proxy that requests go through is not there. */
+  /** The proxy that requests go through does not answer. */
   "no-proxy",
   "refused-by-proxy",
-  /** It could not reach the host, or the connection broke behind it. */
+  /** The proxy could not reach the host, or the connection behind the proxy broke. */
   "failed-behind-proxy",
 ] as const;
 
 export type UnreachableReason = (typeof UNREACHABLE_REASONS)[number];
 
-/** An answer with this header is none of the host's: the process beside the Worker says with it why there is none. */
+/**
+ * An answer with this header does not come from the host. The process beside the Worker says with it why there is no answer of the host.
+ */
 export const UNREACHABLE_HEADER = "x-cairn-unreachable";
 
-/** What a way out throws when it knows why. */
+/** What the way out throws when it knows why a host was not reached. */
 export class Unreachable extends Error {
   override readonly name = "Unreachable";
   readonly reason: UnreachableReason;

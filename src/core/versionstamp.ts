@@ -1,7 +1,7 @@
 /**
- * A version is the number of a commit: microseconds since 1970 of a hybrid logical clock, an exact integer in SQLite and in
- * JavaScript until the year 2255. A versionstamp is how programs see it: 10 bytes, the version as 8 bytes big endian and two
- * zero bytes, written as 20 hex digits. The mutation log's stamps have 12 bytes: those and the entry's order in its commit.
+ * A version is the number of a commit: the microseconds since 1970 of a hybrid logical clock. It is an exact integer in SQLite and in
+ * JavaScript until the year 2255. A versionstamp is the version as programs see it: 10 bytes, the version as 8 bytes big endian and two
+ * zero bytes, written as 20 hex digits. A stamp of the mutation log has 12 bytes: the first 10, and the entry's order in its commit.
  */
 import { assert } from "./assert.ts";
 import { asUnixMs, type UnixMs } from "./clock.ts";
@@ -13,16 +13,16 @@ export type Version = number & { readonly [version]: true };
 
 export const VERSIONSTAMP_BYTES = 10;
 
-/** What a versionstamped key is longer than the key in its mutation: a string part of 20 hex digits. */
+/** How many bytes longer a versionstamped key is than the key in its mutation: it has one more string part of 20 hex digits. */
 export const VERSIONSTAMP_SUFFIX_BYTES = 22;
 export const LOG_STAMP_BYTES = 12;
 
-/** The order that the last log entry of a commit carries: it marks a point that can be restored. */
+/** The order that the last log entry of a commit carries. It marks a point that can be restored. */
 export const LAST_ORDER = 0xffff;
 
 export const NO_VERSION = asVersion(0);
 
-/** No commit has it: the year 2255. */
+/** No commit has this version: it is in the year 2255. */
 export const LAST_VERSION = asVersion(Number.MAX_SAFE_INTEGER - 1);
 
 export function asVersion(value: number): Version {
@@ -56,8 +56,8 @@ export function versionstampHex(value: Version): string {
 }
 
 /**
- * The version of a 10-byte stamp, or undefined when no commit of ours can carry it (another length, trailing bytes, past 2^53):
- * such a stamp is well-formed for the protocol and simply never matches.
+ * The version of a 10-byte stamp. undefined when no commit of ours can carry the stamp (another length, trailing bytes, past 2^53): such
+ * a stamp is well-formed for the protocol and never matches.
  */
 export function versionOfBytes(bytes: Uint8Array): Version | undefined {
   if (bytes.length !== VERSIONSTAMP_BYTES || bytes[8] !== 0 || bytes[9] !== 0) return undefined;
@@ -72,7 +72,7 @@ export function versionOfHex(text: string): Version | undefined {
   return Number.isSafeInteger(value) ? asVersion(value) : undefined;
 }
 
-/** When the commit was made, by the database's own clock. */
+/** The time at which the commit was made, by the database's own clock. */
 export function timeOfVersion(value: Version): UnixMs {
   return asUnixMs(Math.floor(value / 1000));
 }

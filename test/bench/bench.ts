@@ -1,11 +1,14 @@
 /** Runs the parts that were asked for, one after the other. */
 import type { BenchOptions, PartName } from "./options.ts";
+import { within } from "./deadline.ts";
+import { measureDeno } from "./parts/deno.ts";
 import { measureDirectory } from "./parts/directory.ts";
 import { measureEngine } from "./parts/engine.ts";
 import { measureFront } from "./parts/front.ts";
 import { measureGrowth } from "./parts/growth.ts";
 import { measureKvConnect } from "./parts/kv-connect.ts";
 import { countRows } from "./parts/rows.ts";
+import { measureSocket } from "./parts/socket.ts";
 import { measureSpace } from "./parts/space.ts";
 import { measureStart } from "./parts/start.ts";
 import { targetTable, type Report, type Table } from "./report.ts";
@@ -20,7 +23,12 @@ const PARTS: Record<PartName, (options: BenchOptions, folder: string) => Promise
   front: measureFront,
   start: measureStart,
   directory: measureDirectory,
+  deno: measureDeno,
+  socket: measureSocket,
 };
+
+/** The longest, with a million entries, takes a few. */
+export const PART_DEADLINE_MS = 15 * 60_000;
 
 /** `folder`: for the servers' data; the caller removes it. `print` gets each table as soon as it is known. */
 export async function runBench(options: BenchOptions, folder: string, print: (text: string) => void): Promise<Report> {
@@ -28,7 +36,8 @@ export async function runBench(options: BenchOptions, folder: string, print: (te
   const targets: Report["targets"][number][] = [];
   const show = ({ title, columns, rows }: Table) => print(formatTable(title, columns, rows));
   for (const part of options.parts) {
-    const report = await PARTS[part](options, folder);
+    const sentence = `The part ${part} did not end within ${PART_DEADLINE_MS / 60_000} minutes.`;
+    const report = await within(PARTS[part](options, folder), PART_DEADLINE_MS, sentence);
     report.tables.forEach(show);
     tables.push(...report.tables);
     targets.push(...report.targets);

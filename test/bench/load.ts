@@ -142,11 +142,16 @@ export class Connections {
   }
 
   /** Sends the requests in turn for that long, all connections together. Any answer but 200 rejects, with its text. */
-  async load(requests: readonly Buffer[], seconds: number): Promise<LoadResult> {
+  load(requests: readonly Buffer[], seconds: number): Promise<LoadResult> {
+    const deadline = performance.now() + seconds * 1000;
+    return this.loadUntil(requests, () => performance.now() >= deadline);
+  }
+
+  /** As `load`, until it is over: each connection asks after an answer. */
+  async loadUntil(requests: readonly Buffer[], isOver: () => boolean): Promise<LoadResult> {
     await this.#renew();
     const latencies: number[] = [];
     const start = performance.now();
-    const deadline = start + seconds * 1000;
     let next = 0;
     await this.#all((connection, finished, failed) => {
       let sent = 0;
@@ -160,7 +165,7 @@ export class Connections {
         const now = performance.now();
         latencies.push(now - sent);
         if (status !== 200) failed(new Error(`answered ${status}: ${connection.body().toString("utf8", 0, 500)}`));
-        else if (now >= deadline) finished();
+        else if (isOver()) finished();
         else sendNext();
       };
       sendNext();

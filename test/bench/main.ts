@@ -1,9 +1,13 @@
 /** `npm run bench`: measures, prints tables, and writes the same as JSON. `--help` lists the options. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { runBench } from "./bench.ts";
+import { PART_DEADLINE_MS, runBench } from "./bench.ts";
+import { keepWatch } from "./deadline.ts";
 import { HELP, parseBenchOptions, type BenchOptions } from "./options.ts";
+
+/** The last part may be at its deadline, and its servers have to be stopped. */
+const STOP_MS = 60_000;
 
 const options = readOptions();
 if (options === undefined) process.stdout.write(`${HELP}\n`);
@@ -12,8 +16,7 @@ else await measure(options);
 async function measure(wanted: BenchOptions): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "cairn-bench-"));
   // The servers end with this process, whichever way it ends; their data, gigabytes of it, has to be removed.
-  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
+  keepWatch(folder, wanted.parts.length * PART_DEADLINE_MS + STOP_MS);
 
   const report = await runBench(wanted, folder, (text) => process.stdout.write(`${text}\n`));
   const machine = { cpus: cpus().length, model: cpus()[0]?.model, node: process.version };
@@ -26,6 +29,8 @@ async function measure(wanted: BenchOptions): Promise<void> {
   mkdirSync(dirname(wanted.json), { recursive: true });
   writeFileSync(wanted.json, `${JSON.stringify(written, null, 2)}\n`);
   process.stdout.write(`\nThe same as JSON: ${wanted.json}\n`);
+  // Whatever a part has left open ends with this.
+  process.exit();
 }
 
 function readOptions(): BenchOptions | undefined {

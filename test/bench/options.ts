@@ -2,7 +2,18 @@
 import { parseArgs } from "node:util";
 import { workloadNames, type WorkloadName } from "./workloads.ts";
 
-export const partNames = ["kv-connect", "engine", "rows", "growth", "space", "front", "start", "directory"] as const;
+export const partNames = [
+  "kv-connect",
+  "engine",
+  "rows",
+  "growth",
+  "space",
+  "front",
+  "start",
+  "directory",
+  "deno",
+  "socket",
+] as const;
 export type PartName = (typeof partNames)[number];
 
 export interface PeerOptions {
@@ -17,7 +28,10 @@ export interface BenchOptions {
   readonly connections: readonly number[];
   readonly rounds: number;
   readonly seconds: number;
-  /** Entries of the largest database of the parts growth and space; the part directory makes at most a tenth as many databases. */
+  /**
+   * Entries of the largest database of the parts growth and space; the part directory makes at most a tenth as many databases, the part
+   * socket at most a hundredth as many watches and idle sockets.
+   */
   readonly maxEntries: number;
   readonly peers: readonly PeerOptions[];
   readonly json: string;
@@ -26,11 +40,11 @@ export interface BenchOptions {
 export const HELP = `Usage: npm run bench -- [options]
 
   --parts <names>              which measurements: ${partNames.join(",")} (all)
-  --only <names>               which workloads: ${workloadNames.join(",")} (all)
+  --only <names>               which workloads, in kv-connect, growth and front: ${workloadNames.join(",")} (all)
   --connections <numbers>      how many clients at a time (1,32,128)
   --rounds <number>            interleaved rounds, of which the median is shown (5)
   --seconds <number>           length of each measurement in a round (1)
-  --max-entries <number>       how large growth, space and directory go (1000000)
+  --max-entries <number>       how large growth, space, directory and socket go (1000000)
   --quick                      short and rough: 3 rounds of 0.3 s, 100,000 entries
   --peer <name>=<url>,<token>  another KV Connect server to put beside it, by its connect URL; may be repeated
   --json <file>                where the same is written as JSON (.cairn/bench.json)

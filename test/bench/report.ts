@@ -34,3 +34,11 @@ export function targetTable(targets: readonly Target[]): Table {
     ]),
   };
 }
+
+/** A part that cannot be measured here: `why` in sentences. */
+export function skipped(title: string, why: string): Report {
+  return {
+    tables: [{ title: `${title}: skipped`, columns: ["why"], rows: why.split("\n").map((line) => [line]) }],
+    targets: [],
+  };
+}

@@ -7,8 +7,12 @@ import { median } from "./statistics.ts";
 
 export interface Series {
   readonly name: string;
-  readonly connections: Connections;
-  readonly requests: readonly Buffer[];
+  /** One stretch of load. */
+  readonly load: (seconds: number) => Promise<LoadResult>;
+}
+
+export function httpSeries(name: string, connections: Connections, requests: readonly Buffer[]): Series {
+  return { name, load: (seconds) => connections.load(requests, seconds) };
 }
 
 /** Medians of the rounds; `perSecondOfRounds` for ratios, which are taken within a round. */
@@ -24,10 +28,10 @@ export async function measureRounds(
 ): Promise<Map<string, Measured>> {
   const results = new Map(series.map(({ name }) => [name, [] as LoadResult[]]));
   // A workerd that starts takes new memory for its first ten thousand requests or so, and its code is compiled meanwhile.
-  for (const { connections, requests } of series) await connections.load(requests, WARM_UP_ROUNDS * seconds);
+  for (const { load } of series) await load(WARM_UP_ROUNDS * seconds);
   for (let round = 0; round < rounds; round++) {
-    for (const { name, connections, requests } of round % 2 === 0 ? series : series.toReversed()) {
-      results.get(name)?.push(await connections.load(requests, seconds));
+    for (const { name, load } of round % 2 === 0 ? series : series.toReversed()) {
+      results.get(name)?.push(await load(seconds));
     }
   }
   return new Map(

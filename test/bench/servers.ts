@@ -31,9 +31,19 @@ export interface RunningServer {
   stop(): Promise<void>;
 }
 
+/** Who makes databases, and where. */
+export interface Management {
+  readonly url: string;
+  readonly organizationId: string;
+  readonly adminToken: string;
+}
+
 /** A database behind KV Connect, exchanged with: turns calls into requests. */
 export interface KvConnectServer {
   readonly address: Address;
+  readonly databaseId: string;
+  /** The data token. */
+  readonly token: string;
   /** Of every request of the data path. */
   readonly headers: Readonly<Record<string, string>>;
   readonly request: (call: Call) => Buffer;
@@ -47,7 +57,7 @@ async function serve(
   deployment: Deployment,
   environment: Readonly<NodeJS.ProcessEnv>,
   folder: string,
-): Promise<RunningServer> {
+): Promise<RunningServer & { readonly pid: number }> {
   mkdirSync(folder, { recursive: true });
   const building = built.get(entry) ?? bundle(entry);
   built.set(entry, building);
@@ -63,9 +73,9 @@ async function serve(
     { overTcp: true },
   );
   if (isFailure(workerd)) throw new Error(workerd.message);
-  const { address } = workerd;
+  const { address, pid } = workerd;
   if ("path" in address) throw new Error("expected workerd to listen on a TCP port");
-  return { address, stop: () => workerd.stop(STOP_GRACE_MS) };
+  return { address, pid, stop: () => workerd.stop(STOP_GRACE_MS) };
 }
 
 async function bundle(entry: string): Promise<string> {
@@ -74,9 +84,10 @@ async function bundle(entry: string): Promise<string> {
   return worker;
 }
 
-export interface Cairn extends RunningServer, KvConnectServer {
-  readonly url: string;
+export interface Cairn extends RunningServer, KvConnectServer, Management {
   readonly deploymentToken: string;
+  /** Of its workerd. */
+  readonly pid: number;
 }
 
 /** The deployment's Worker with a new database. */
@@ -89,10 +100,23 @@ export async function serveCairn(folder: string): Promise<Cairn> {
   const keeper = new TenantKeeper("tenant.json", undefined, (sentence) => process.stderr.write(`${sentence}\n`));
   const flaw = await keeper.settle(() => server.address, folder, secrets);
   if (flaw !== undefined) throw new Error(flaw.message);
-  const { databaseId, accessToken } = keeper.tenant;
+  const { databaseId, accessToken, organizationId, adminToken } = keeper.tenant;
   const connectUrl = `${url}/databases/${databaseId}/connect`;
   const deploymentToken = secrets.CAIRN_DEPLOYMENT_TOKEN;
-  return { ...server, url, deploymentToken, ...(await exchange(connectUrl, accessToken)) };
+  const opened = await exchange(connectUrl, accessToken);
+  return { ...server, url, deploymentToken, organizationId, adminToken, ...opened };
+}
+
+/** The id of one more database. */
+export async function newDatabase({ url, organizationId, adminToken }: Management): Promise<string> {
+  const answer = await fetch(`${url}/api/organizations/${organizationId}/databases`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${adminToken}`, ...JSON_HEADERS },
+    body: '{"name":"bench"}',
+  });
+  if (answer.status !== 201) throw new Error(`a new database was answered ${answer.status}: ${await answer.text()}`);
+  // The API's own shape; another would fail at the first use.
+  return ((await answer.json()) as { readonly id: string }).id;
 }
 
 /** What `serveCairn` has left in a folder, served once more. */
@@ -171,6 +195,8 @@ export async function exchange(connectUrl: string, accessToken: string): Promise
   };
   return {
     address: { host: hostname, port: Number(port || "80") },
+    databaseId,
+    token,
     headers,
     request: ({ method, body }) => postRequest(new URL(`${endpoint}/${method}`), headers, body),
   };

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { Connections, getRequest, postRequest } from "../load.ts";
 import type { BenchOptions } from "../options.ts";
 import type { Report, Target } from "../report.ts";
-import { measureRounds, ratioOf } from "../rounds.ts";
+import { httpSeries, measureRounds, ratioOf } from "../rounds.ts";
 import { serveCairn, type Cairn } from "../servers.ts";
 import { median } from "../statistics.ts";
 import { progress, type Cell } from "../table.ts";
@@ -42,10 +42,7 @@ export async function measureDirectory(options: BenchOptions, folder: string): P
     const asked = [await questions(cairn, small, FEW), await questions(cairn, large, many)] as const;
     for (const what of QUESTIONS) {
       progress(`directory: ${what}`);
-      const series = [
-        { name: "few", connections, requests: asked[0][what] },
-        { name: "many", connections, requests: asked[1][what] },
-      ];
+      const series = [httpSeries("few", connections, asked[0][what]), httpSeries("many", connections, asked[1][what])];
       const results = await measureRounds(series, options);
       const [few, more] = [results.get("few"), results.get("many")];
       if (few === undefined || more === undefined) throw new Error("expected both to be measured");

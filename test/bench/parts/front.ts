@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { Connections } from "../load.ts";
 import type { BenchOptions } from "../options.ts";
 import type { Report, Target } from "../report.ts";
-import { measureRounds, ratioOf } from "../rounds.ts";
+import { httpSeries, measureRounds, ratioOf } from "../rounds.ts";
 import { serveCairn, serveFront } from "../servers.ts";
 import { progress, type Cell } from "../table.ts";
 import { fillingCalls, workloads, type WorkloadName } from "../workloads.ts";
@@ -29,10 +29,7 @@ export async function measureFront(options: BenchOptions, folder: string): Promi
       for (const { name, calls } of measured) {
         const requests = calls.map(cairn.request);
         const results = await measureRounds(
-          [
-            { name: "direct", connections: direct, requests },
-            { name: "through", connections: through, requests },
-          ],
+          [httpSeries("direct", direct, requests), httpSeries("through", through, requests)],
           options,
         );
         const [before, behind] = [results.get("direct"), results.get("through")];

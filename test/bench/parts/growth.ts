@@ -3,10 +3,10 @@ import { join } from "node:path";
 import { Connections } from "../load.ts";
 import type { BenchOptions } from "../options.ts";
 import type { Report, Target } from "../report.ts";
-import { measureRounds, ratioOf, type Series } from "../rounds.ts";
+import { httpSeries, measureRounds, ratioOf } from "../rounds.ts";
 import { serveCairn, type Cairn } from "../servers.ts";
 import { progress, type Cell } from "../table.ts";
-import { fillingCalls, workloads, type WorkloadName } from "../workloads.ts";
+import { type Call, fillingCalls, workloads, type WorkloadName } from "../workloads.ts";
 
 const SMALLEST = 1000;
 const CONNECTIONS = 32;
@@ -29,9 +29,16 @@ export async function measureGrowth(options: BenchOptions, folder: string): Prom
     const targets: Target[] = [];
     for (const name of MEASURED.filter((each) => options.only.includes(each))) {
       progress(`growth: ${name} at ${sizes.join(", ")} entries`);
-      const series = await Promise.all(Array.from(servers, ([size, server]) => seriesFor(name, size, server)));
+      const opened = await Promise.all(
+        Array.from(servers, async ([size, { address, request }]) => ({
+          size,
+          connections: await Connections.open(address, CONNECTIONS),
+          requests: callsOf(name, size).map(request),
+        })),
+      );
+      const series = opened.map(({ size, connections, requests }) => httpSeries(String(size), connections, requests));
       const results = await measureRounds(series, options);
-      for (const { connections } of series) connections.close();
+      for (const { connections } of opened) connections.close();
       const smallest = results.get(String(SMALLEST));
       for (const [size, measured] of results) {
         if (smallest === undefined) throw new Error("expected a measurement of the smallest database");
@@ -62,12 +69,8 @@ function* requestsOf(cairn: Cairn, entries: number): Generator<Buffer> {
   for (const call of fillingCalls(entries)) yield cairn.request(call);
 }
 
-async function seriesFor(name: WorkloadName, entries: number, cairn: Cairn): Promise<Series> {
+function callsOf(name: WorkloadName, entries: number): readonly Call[] {
   const workload = workloads(entries, DISTINCT_CALLS).find((each) => each.name === name);
   if (workload === undefined) throw new Error(`expected a workload ${name}`);
-  return {
-    name: String(entries),
-    connections: await Connections.open(cairn.address, CONNECTIONS),
-    requests: workload.calls.map(cairn.request),
-  };
+  return workload.calls;
 }

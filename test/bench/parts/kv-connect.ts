@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { Connections, postRequest } from "../load.ts";
 import type { BenchOptions } from "../options.ts";
 import type { Report, Target } from "../report.ts";
-import { measureRounds, ratioOf, type Measured, type Series } from "../rounds.ts";
+import { httpSeries, measureRounds, ratioOf, type Measured, type Series } from "../rounds.ts";
 import { exchange, serveBench, serveCairn, type KvConnectServer } from "../servers.ts";
 import { progress, type Cell } from "../table.ts";
 import { fillingCalls, workloads, type BaselineCall, type Workload } from "../workloads.ts";
@@ -76,7 +76,7 @@ async function measureAt(
   const opened = [baselines];
   const series = new Map<string, Series>();
   const add = (name: string, connections: Connections, requests: readonly Buffer[]) => {
-    if (!series.has(name)) series.set(name, { name, connections, requests });
+    if (!series.has(name)) series.set(name, httpSeries(name, connections, requests));
   };
   // The baselines get the requests that Cairn gets, so that the ratio is about what is done with them.
   const baselineRequest = (path: string, body: Uint8Array) =>

@@ -204,6 +204,12 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
   override webSocketClose(socket: WebSocket): void {
     this.#life.database?.sessions.closed(socket);
     this.#life.database?.watches.closed(socket);
+    try {
+      // The connection of a peer that has vanished stays open until this side is closed, too.
+      socket.close();
+    } catch {
+      // It is closed already, which is all that was wanted.
+    }
   }
 
   override webSocketError(socket: WebSocket): void {

@@ -25,6 +25,8 @@ export class RawWebSocket {
   onMessage: (data: Buffer, isText: boolean) => void = () => undefined;
   /** Called once. */
   onClose: (code: number, reason: string) => void = () => undefined;
+  /** False: it never answers a close, nor ends the connection. */
+  answersClose = true;
   /** The connection, for what no client does. */
   readonly socket: Socket;
   #chunks: Buffer[] = [];
@@ -146,7 +148,7 @@ export class RawWebSocket {
       case Opcode.close:
         this.#closedWith = { code: body.length < 2 ? 1005 : body.readUInt16BE(0), reason: body.toString("utf8", 2) };
         // Answered in case that it is no answer; the server ends the connection.
-        this.socket.end(clientFrame(Opcode.close, body));
+        if (this.answersClose) this.socket.end(clientFrame(Opcode.close, body));
         return;
       case Opcode.more:
       case Opcode.text:

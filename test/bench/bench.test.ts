@@ -1,11 +1,27 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { runBench } from "./bench.ts";
 import { scattered } from "./operations.ts";
-import { parseBenchOptions, partNames } from "./options.ts";
+import { parseBenchOptions, type PartName, partNames } from "./options.ts";
 import { formatTable } from "./table.ts";
+
+/** Of a table of each part. */
+const TITLES: Record<PartName, string> = {
+  "kv-connect": "KV Connect, HTTP/1.1",
+  engine: "The engine's loop",
+  rows: "Rows per operation",
+  growth: "As the database grows",
+  space: "Space",
+  front: "Through the front of npm start",
+  start: "From the start of a fresh workerd",
+  directory: "Databases of one organization",
+  deno: "Deno's own client through npm start",
+  socket: "Idle sockets",
+};
 
 /** Runs for moments: what it finds says nothing, but that every part still finds something. */
 test("every part of the bench measures what it is for", { timeout: 400_000 }, async () => {
@@ -24,7 +40,6 @@ test("every part of the bench measures what it is for", { timeout: 400_000 }, as
   const printed: string[] = [];
   try {
     const { tables, targets } = await runBench(options, folder, (text) => printed.push(text));
-    expect(tables).toHaveLength(partNames.length);
     const byTitle = new Map(tables.map((table) => [table.title, table.rows]));
     expect(byTitle.get("KV Connect, HTTP/1.1, bare workerd")?.map(([what, server]) => `${what}, ${server}`)).toEqual([
       "empty Worker, baseline",
@@ -33,6 +48,7 @@ test("every part of the bench measures what it is for", { timeout: 400_000 }, as
       "both, 90/10, baseline",
       ...["get", "getMany10", "list100", "set", "atomic10", "sum", "mix90/10"].map((name) => `${name}, cairn`),
     ]);
+    for (const part of partNames) expect(printed.some((table) => table.includes(TITLES[part]))).toBe(true);
     expect(byTitle.get("Rows per operation")).toContainEqual(["set of a new key", 0, 1]);
     expect(targets.filter(({ measured }) => !(measured > 0 && measured < 1_000_000))).toEqual([]);
     expect(targets.map(({ what }) => what)).toContain("get at 10000 entries, × at 1000");
@@ -41,6 +57,25 @@ test("every part of the bench measures what it is for", { timeout: 400_000 }, as
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+});
+
+test.each([
+  ["SIGTERM", 60_000],
+  ["SIGKILL", 100],
+])("a bench whose event loop is blocked ends by %s, and its folder is removed", async (signal, deadlineMs) => {
+  const folder = mkdtempSync(join(tmpdir(), "cairn-bench-test-"));
+  const script = `
+    import { keepWatch } from ${JSON.stringify(new URL("deadline.ts", import.meta.url).href)};
+    keepWatch(${JSON.stringify(folder)}, ${deadlineMs});
+    process.stdout.write("watched");
+    setTimeout(() => { for (;;); }, 0);`;
+  const bench = spawn(process.execPath, ["--input-type=module", "--eval", script]);
+  const ended = once(bench, "exit");
+  await once(bench.stdout, "data");
+  // By the other signal it is the deadline that ends it.
+  if (signal === "SIGTERM") bench.kill("SIGTERM");
+  expect(await ended).toEqual([null, signal]);
+  await expect.poll(() => existsSync(folder)).toBe(false);
 });
 
 test("a peer is named by its connect URL and a token; anything else is refused by name", () => {

@@ -5,10 +5,10 @@ declare const Deno: {
   readonly stdin: { readonly readable: ReadableStream<Uint8Array<ArrayBuffer>> };
 };
 
-/** Resolves at the end of the orders, which is when whoever gives them has ended. `Order`: what that sends. */
-export async function answerOrders<Order>(obey: (order: Order) => Promise<unknown>): Promise<void> {
+/** Resolves at the end of the orders, which is when whoever gives them has ended. An order is what that sends. */
+export async function answerOrders(obey: (order: unknown) => Promise<unknown>): Promise<void> {
   const answer = async (line: string): Promise<void> => {
-    const { id, order } = JSON.parse(line) as { id: number; order: Order };
+    const { id, order } = JSON.parse(line) as { id: number; order: unknown };
     try {
       console.log(JSON.stringify({ id, result: await obey(order) }));
     } catch (error) {

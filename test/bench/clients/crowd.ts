@@ -20,7 +20,7 @@ parentPort?.on("message", () => {
   const opening = Array.from({ length: count }, (_, index) => openWatching(index));
   void Promise.all(opening).then((opened) => {
     sockets = opened;
-    parentPort?.postMessage("connected");
+    parentPort?.postMessage("connected", []);
   });
 });
 

@@ -108,8 +108,10 @@ async function load(workload: DenoWorkload, inFlight: number, seconds: number): 
   };
 }
 
-await answerOrders((order: DenoOrder) =>
-  order.do === "fill" ? fill() : load(order.workload, order.inFlight, order.seconds),
-);
+await answerOrders((given) => {
+  // `programs.ts` sends these.
+  const order = given as DenoOrder;
+  return order.do === "fill" ? fill() : load(order.workload, order.inFlight, order.seconds);
+});
 kv.close();
 Deno.exit();

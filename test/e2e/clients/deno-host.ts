@@ -16,7 +16,7 @@ declare const Deno: {
 const [url = ""] = Deno.args;
 const opener = { name: "Deno", KvU64: Deno.KvU64, open: () => Deno.openKv(url) };
 const kv = await opener.open();
-// A watch left open must not keep this process.
-await answerOrders((order: Order) => obey(order, kv, opener));
+// `deno-client.ts` sends these. A watch left open must not keep this process.
+await answerOrders((order) => obey(order as Order, kv, opener));
 kv.close();
 Deno.exit();

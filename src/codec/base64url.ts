@@ -1,9 +1,12 @@
-/** Base64 as the notation writes it: the URL-safe alphabet, no padding (RFC 4648, section 5). Core's own runs in every runtime. */
+/**
+ * Base64 as the notation writes it: the URL-safe alphabet, no padding (RFC 4648, section 5). The functions of `core/bytes.ts` write the
+ * ordinary alphabet.
+ */
 
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 const codes = Uint8Array.from(alphabet, (character) => character.charCodeAt(0));
 
-/** The six bits of each ASCII character, 0xff for those of no alphabet. `+` and `/` are those of the ordinary one. */
+/** The six bits of each ASCII character, 0xff for a character of neither alphabet. `+` and `/` belong to the ordinary alphabet. */
 const bitsOfCode = new Uint8Array(128).fill(0xff);
 for (const [bits, code] of codes.entries()) bitsOfCode[code] = bits;
 bitsOfCode[0x2b] = 62;
@@ -11,7 +14,7 @@ bitsOfCode[0x2f] = 63;
 
 const textDecoder = new TextDecoder();
 
-/** How many characters `toBase64Url` makes of so many bytes. */
+/** How many characters `toBase64Url` writes for so many bytes. */
 export function base64UrlLength(byteLength: number): number {
   return Math.ceil((byteLength * 4) / 3);
 }
@@ -39,8 +42,8 @@ export function toBase64Url(bytes: Uint8Array): string {
 }
 
 /**
- * Takes the ordinary alphabet too, and padding that is complete. Undefined for any other character, a length that no bytes have,
- * and bits that belong to no byte.
+ * Also accepts the ordinary alphabet, and complete padding. Undefined for any other character, for a length that no bytes have, and for
+ * bits that belong to no byte.
  */
 export function fromBase64Url(text: string): Uint8Array<ArrayBuffer> | undefined {
   let { length } = text;
@@ -68,7 +71,7 @@ export function fromBase64Url(text: string): Uint8Array<ArrayBuffer> | undefined
   return bytes;
 }
 
-/** Negative for what is no character of base64, also after a shift of up to 18 bits. */
+/** Negative for a character that is not of base64, also after a shift of up to 18 bits. */
 function bitsAt(text: string, index: number): number {
   const bits = bitsOfCode[text.charCodeAt(index)] ?? 0xff;
   return bits === 0xff ? -1 : bits;

@@ -1,9 +1,9 @@
 /**
- * The data path's answers from bytes to the types of `operations.ts`: for whoever asks a database rather than being one. Decoding what
- * `datapath.ts` encodes gives the same answers back.
+ * Decodes the data path's answers from bytes to the types of `operations.ts`, for programs that ask a database. It is the inverse of the
+ * encoders in `datapath.ts`.
  *
- * An answer holds no more than the largest request may ask for. Bytes that no database of ours sends, cut off or somebody else's, are a
- * failure that says so, with the code "internal"; a database that takes no reads or writes just now is "unavailable". Decoded keys and
+ * An answer holds no more than the largest request may ask for. Bytes that no database of ours sends (cut off, or another program's)
+ * become a failure with the code "internal". A database that takes no reads or no writes at present is "unavailable". Decoded keys and
  * values are views of the answer's bytes.
  */
 import { failure, type Failure } from "../core/errors.ts";
@@ -12,7 +12,7 @@ import { Encoding, type CommitResult, type Entry } from "../core/operations.ts";
 import { type Version, versionOfBytes } from "../core/versionstamp.ts";
 import { decoding, MalformedProtobuf, ProtobufReader } from "./protobuf.ts";
 
-/** SnapshotReadStatus and AtomicWriteStatus, whose 1 is success. */
+/** The value 1 of SnapshotReadStatus and of AtomicWriteStatus: success. */
 const SUCCESS = 1;
 const READ_DISABLED = 2;
 const CHECK_FAILURE = 2;
@@ -44,7 +44,7 @@ export function decodeSnapshotReadOutput(
           disabled = reader.bool();
           break;
         case 4:
-          // Whether it is strongly consistent: every read of ours is.
+          // Whether the read is strongly consistent: every read of ours is.
           reader.bool();
           break;
         case 8:
@@ -91,7 +91,10 @@ export function decodeAtomicWriteOutput(
   });
 }
 
-/** WatchOutput: of each key of the watch, in its order, its entry; null where there is none. "unchanged": as it was before. */
+/**
+ * WatchOutput: the entry of each key of the watch, in the watch's order; null where there is no entry. "unchanged": the entry is as
+ * before.
+ */
 export function decodeWatchOutput(
   bytes: Uint8Array,
 ): { readonly ok: true; readonly entries: readonly (Entry | null | "unchanged")[] } | Failure {
@@ -116,7 +119,7 @@ export function decodeWatchOutput(
   });
 }
 
-/** ReadRangeOutput; undefined for one of more than `room` entries. */
+/** ReadRangeOutput. Undefined when it has more than `room` entries. */
 function readEntries(reader: ProtobufReader, room: number): Entry[] | undefined {
   const entries: Entry[] = [];
   const outer = reader.enter();
@@ -161,7 +164,7 @@ interface RawEntry {
   versionstamp: Uint8Array;
 }
 
-/** KvEntry. A second one in the same place is merged into the first, as protobuf has it. */
+/** KvEntry. As in protobuf, a second one in the same place is merged into the first. */
 function readRawEntry(reader: ProtobufReader, earlier: RawEntry | undefined): RawEntry {
   const entry = earlier ?? { key: NO_BYTES, value: NO_BYTES, encoding: 0, versionstamp: NO_BYTES };
   const outer = reader.enter();
@@ -205,7 +208,7 @@ function encodingOf(encoding: number): Encoding {
 
 function versionOf(versionstamp: Uint8Array): Version {
   const version = versionOfBytes(versionstamp);
-  // A stamp of zeroes is no commit's.
+  // No commit has a stamp of zeroes.
   if (!version) throw new MalformedProtobuf("has a versionstamp that no commit can have");
   return version;
 }

@@ -1,7 +1,7 @@
 /**
- * The parts of which the data path's requests are made (package com.deno.kv.datapath): each function reads one from a reader that
- * stands before it, and validates it. Failures name the part by its field and index in the request. Whole messages, and the
- * limits on how many parts they have, are in `datapath.ts`.
+ * The parts of the data path's requests (package com.deno.kv.datapath). Each function reads one part from a reader that stands before it,
+ * and validates the part. A failure names the part by its field and its index in the request. Whole messages, and the limits on how many
+ * parts they have, are in `datapath.ts`.
  */
 import { compareBytes } from "../core/bytes.ts";
 import { asUnixMs } from "../core/clock.ts";
@@ -90,7 +90,7 @@ export function readCheck(reader: ProtobufReader, index: number): Check | Failur
       `checks[${index}]: its versionstamp has ${length} bytes; it must have ${VERSIONSTAMP_BYTES}, or none for "no entry".`,
     );
   }
-  // A stamp of zeroes is no commit's: it would be the version that stands for "before every commit".
+  // No commit has a stamp of zeroes. It would be the version that stands for "before every commit".
   return { key, version: versionOfBytes(versionstamp) || "other" };
 }
 
@@ -189,7 +189,7 @@ interface RawValue {
   encoding: number;
 }
 
-/** KvValue. A second one in the same mutation is merged into the first, as protobuf has it. */
+/** KvValue. As in protobuf, a second one in the same mutation is merged into the first. */
 function readRawValue(reader: ProtobufReader, earlier: RawValue | null): RawValue {
   const value = earlier ?? { data: NO_BYTES, encoding: 0 };
   const outer = reader.enter();
@@ -209,7 +209,7 @@ function readRawValue(reader: ProtobufReader, earlier: RawValue | null): RawValu
   return value;
 }
 
-/** The message of a failure goes on after "mutations[i]: ". */
+/** The message of a failure continues "mutations[i]: ". */
 function checkValue(value: RawValue | null): { readonly data: Uint8Array; readonly encoding: Encoding } | Failure {
   if (value === null) return failure("invalid", "it has no value.");
   const { data, encoding } = value;
@@ -299,7 +299,7 @@ export function readWatchedKey(reader: ProtobufReader, index: number): Uint8Arra
   return flaw === undefined ? key : failure(flaw.code, `keys[${index}]: the key ${flaw.text}`);
 }
 
-/** `suffix`: how many bytes the commit will add to the key. The text is the rest of a sentence about the key. */
+/** What is wrong with a key, to continue a sentence about it. `suffix`: how many bytes the commit will add to the key. */
 function flawOfKey(
   key: Uint8Array,
   suffix: number,
@@ -319,7 +319,7 @@ function bytesOrNull(bytes: Uint8Array): Uint8Array | null {
   return bytes.length === 0 ? null : bytes;
 }
 
-/** `what` begins the sentence: what is too big. */
+/** `what` begins the sentence and says what is too big. */
 export function overLimit(what: string, size: number, unit: string, limit: number): Failure {
   return failure("limit", `${what} has ${size} ${unit}; the limit is ${limit}.`);
 }

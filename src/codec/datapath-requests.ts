@@ -1,17 +1,17 @@
 /**
- * The data path's requests from the types of `operations.ts` to bytes: for whoever asks a database rather than being one.
- * Decoding what these write gives the same operations back. Limits are the decoder's to judge.
+ * Encodes the data path's requests from the types of `operations.ts` to bytes, for programs that ask a database. The decoders of
+ * `datapath.ts` give the same operations back. They judge the limits; the encoders do not.
  */
 import { bytesFieldSize, ProtobufWriter, varintFieldSize, varintSize } from "./protobuf.ts";
 import type { AtomicWrite, Check, Encoding, Enqueue, Mutation, ReadRange } from "../core/operations.ts";
 import { VERSIONSTAMP_BYTES, versionstampBytes } from "../core/versionstamp.ts";
 
-/** A stamp that no commit of ours carries; it stands for the check "other". */
+/** A stamp that no commit of ours carries. It is written for the check "other". */
 const FOREIGN_VERSIONSTAMP = new Uint8Array(VERSIONSTAMP_BYTES).fill(0xff);
 
 const NO_BYTES = new Uint8Array(0);
 
-/** Every bool and enum of these messages: a tag of one byte and a number of one byte. */
+/** The size of every bool and enum of these messages: a tag of one byte and a number of one byte. */
 const SMALL_FIELD_BYTES = 2;
 
 const typeNumber = { set: 1, delete: 2, sum: 3, max: 4, min: 5 } as const;

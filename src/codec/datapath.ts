@@ -1,10 +1,10 @@
 /**
- * The messages of KV Connect's data path (package com.deno.kv.datapath) between bytes and the types of `operations.ts`, for the
- * side that answers: requests are decoded and validated, answers encoded. Written by hand because a request is decoded in the
- * database's object, whose CPU is what limits it; the tests hold it against generated code.
+ * The messages of KV Connect's data path (package com.deno.kv.datapath), for the side that answers: requests are decoded from bytes to
+ * the types of `operations.ts` and validated, answers are encoded. The code is written by hand because a request is decoded in the
+ * database's object, whose CPU limits its speed. The tests compare it with generated code.
  *
- * A request that comes out well-formed keeps every limit and rule that can be judged without the stored state or the clock; the
- * rest is the engine's. Decoded keys and values are views of the request's bytes.
+ * A request that is decoded without a failure keeps every limit and rule that can be judged without the stored state and the clock. The
+ * engine judges the other rules. Decoded keys and values are views of the request's bytes.
  */
 import { overLimit, readCheck, readEnqueue, readMutation, readRange, readWatchedKey } from "./datapath-parts.ts";
 import { failure, type Failure, isFailure } from "../core/errors.ts";
@@ -20,7 +20,7 @@ import type { AtomicWrite, Check, CommitResult, Enqueue, Entry, Mutation, ReadRa
 import { bytesFieldSize, decoding, ProtobufReader, ProtobufWriter, varintSize } from "./protobuf.ts";
 import { VERSIONSTAMP_BYTES, writeVersionstamp } from "../core/versionstamp.ts";
 
-/** SnapshotRead. No ranges are a read of nothing. */
+/** SnapshotRead. A message without ranges reads nothing. */
 export function decodeSnapshotRead(bytes: Uint8Array): { readonly ok: true; readonly ranges: ReadRange[] } | Failure {
   return decoding("The snapshot read", "invalid", () => {
     const reader = new ProtobufReader(bytes);
@@ -124,7 +124,7 @@ export function decodeWatch(bytes: Uint8Array): { readonly ok: true; readonly ke
   });
 }
 
-// Answers. Every tag below is one byte, and an encoding, a bool and a status are one byte more.
+// Answers. Every tag below takes one byte. An encoding, a bool or a status takes one byte more.
 const SMALL_FIELD_BYTES = 2;
 const VERSIONSTAMP_FIELD_BYTES = bytesFieldSize(4, VERSIONSTAMP_BYTES);
 
@@ -136,12 +136,12 @@ export function encodeSnapshotReadOutput(ranges: readonly (readonly Entry[])[]):
   return writer.finish();
 }
 
-/** Values from this size on are handed on as they are; smaller ones are cheaper to copy than to send one by one. */
+/** Values of at least this size become chunks of their own, without a copy. A smaller value is cheaper to copy than to send by itself. */
 const OWN_CHUNK_BYTES = 16 * 1024;
 
 /**
- * The same bytes as `encodeSnapshotReadOutput`, `size` in all, in chunks that do not copy the large values: for an answer that
- * is streamed, whose values would otherwise be in memory twice.
+ * The same bytes as `encodeSnapshotReadOutput`, `size` in all, in chunks that do not copy the large values. For an answer that is
+ * streamed: otherwise its values would be in memory twice.
  */
 export function snapshotReadOutputChunks(ranges: readonly (readonly Entry[])[]): {
   readonly size: number;
@@ -167,7 +167,7 @@ export function snapshotReadOutputChunks(ranges: readonly (readonly Entry[])[]):
   return { size, chunks };
 }
 
-/** A value that was left out of what was written, and where it belongs. */
+/** A value that was not written, and the place where it belongs. */
 interface Gap {
   readonly offset: number;
   readonly value: Uint8Array;
@@ -212,7 +212,7 @@ function writeOutput(
   writer.varintField(8, 1);
 }
 
-/** KvEntry. With `gaps`, a large value is noted there in place of being written. */
+/** KvEntry. With `gaps`, a large value is not written but noted there. */
 function writeEntry(writer: ProtobufWriter, entry: Entry, gaps: Gap[] | undefined): void {
   const { value } = entry;
   writer.bytesField(1, entry.key);
@@ -243,8 +243,8 @@ export function encodeAtomicWriteOutput(result: CommitResult): Uint8Array<ArrayB
 }
 
 /**
- * WatchOutput: the entries of the watch's keys, in its order, null where there is none. Every key is sent as changed: Deno's own
- * client takes a key that is not for one that was deleted.
+ * WatchOutput: the entries of the watch's keys, in the watch's order, null where there is none. Every key is sent as changed, because
+ * Deno's own client takes an unchanged key for a deleted one.
  */
 export function encodeWatchOutput(entries: readonly (Entry | null)[]): Uint8Array<ArrayBuffer> {
   const sizes = entries.map(sizeOfWatchedKey);

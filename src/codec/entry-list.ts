@@ -1,9 +1,9 @@
 /**
- * EntryList: entries as they cross between a door and a database's object, in protobuf's wire format. Beside what KV Connect says of an entry
- * it has the expiry. Both sides are ours and of one build, so nothing of it is stored or promised.
+ * EntryList: entries on their way between a door and a database's object, in protobuf's wire format. It has what KV Connect says of an
+ * entry, and the expiry. Both sides are ours and of one build, so the format is neither stored nor promised.
  *
- *     message EntryList { repeated Item items = 1; bool more = 2; uint64 read_at = 3; }
- *     message Item { bytes key = 1; bytes value = 2; int32 encoding = 3; uint64 version = 4; uint64 expires_at = 5; }
+ * message EntryList { repeated Item items = 1; bool more = 2; uint64 read_at = 3; }
+ * message Item { bytes key = 1; bytes value = 2; int32 encoding = 3; uint64 version = 4; uint64 expires_at = 5; }
  *
  * An item without a key stands for a key that has no entry.
  */
@@ -14,9 +14,9 @@ import { asVersion, type Version } from "../core/versionstamp.ts";
 import { bytesFieldSize, decoding, ProtobufReader, ProtobufWriter, varintFieldSize } from "./protobuf.ts";
 
 export interface EntryList {
-  /** Null: a key that was asked for has no entry. */
+  /** null: a requested key has no entry. */
   readonly entries: readonly (StoredEntry | null)[];
-  /** Whether the range that was asked for has more. */
+  /** Whether the requested range has more entries. */
   readonly more: boolean;
   /** At or above the version of every commit that the list can show. */
   readonly readAt: Version;
@@ -85,7 +85,7 @@ function readItem(reader: ProtobufReader): StoredEntry | null {
     else reader.skip();
   }
   reader.leave(outer);
-  // The side that wrote it has the type.
+  // The encoder took the number from a value of this type.
   return key.length === 0
     ? null
     : { key, value, encoding: encoding as Encoding, version: asVersion(version), expiresAt };

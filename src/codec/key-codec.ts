@@ -1,8 +1,8 @@
 /**
- * Keys as byte strings whose memcmp order is the order of the keys: Uint8Array < string < bigint < number < boolean, within a
- * type by value, a key before every key that it is a prefix of. The encoding is Deno KV's own. It is one to one: bytes that
- * decode are exactly the bytes that the decoded key encodes to (but for the sign of a NaN, which JavaScript may lose on the way).
- * How long a key may be is decided where keys are used.
+ * Keys as byte strings whose memcmp order is the order of the keys: Uint8Array < string < bigint < number < boolean, by value within a
+ * type, and a key before every key that it is a prefix of. The encoding is Deno KV's own. It is one to one: bytes that can be decoded are
+ * exactly the bytes that the decoded key encodes to (except for the sign of a NaN, which JavaScript may lose). How long a key may be is
+ * decided where keys are used.
  */
 import { assert } from "../core/assert.ts";
 import { failure, type Failure } from "../core/errors.ts";
@@ -22,24 +22,24 @@ const Tag = {
   true: 0x27,
 } as const;
 
-/** Inside a byte string or a string a zero is written as 00 ff; a zero that no ff follows ends the part. */
+/** Inside a byte string or a string, a zero is written as 00 ff. A zero without a following ff ends the part. */
 const ESCAPE = 0xff;
 
-/** The magnitudes of shorter bigints need no length byte: their tag tells it. */
+/** Bigints of at most this many bytes need no length byte: their tag gives the length. */
 const MAX_TAGGED_BIGINT_BYTES = 8;
 
 const textEncoder = new TextEncoder();
 const textDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
- * The bytes of a key. A lone surrogate in a string becomes U+FFFD, as in Deno. Fails with "invalid" for an empty key, a part of
- * another type, or a bigint of more than 255 bytes.
+ * The bytes of a key. As in Deno, a lone surrogate in a string becomes U+FFFD. Fails with "invalid" for an empty key, a part of another
+ * type, or a bigint of more than 255 bytes.
  */
 export function encodeKey(key: Key): { readonly ok: true; readonly bytes: Uint8Array<ArrayBuffer> } | Failure {
   if (key.length === 0) return failure("invalid", "a key needs at least one part");
   const parts: Uint8Array<ArrayBuffer>[] = [];
   let length = 0;
-  // By index, so that a hole is seen as undefined and refused.
+  // A loop by index sees a hole as undefined, and refuses it.
   for (let index = 0; index < key.length; index++) {
     const encoded = encodePart(key[index]);
     if (typeof encoded === "string") return failure("invalid", `part ${index} of the key ${encoded}`);
@@ -57,7 +57,7 @@ export function encodeKey(key: Key): { readonly ok: true; readonly bytes: Uint8A
   return { ok: true, bytes };
 }
 
-/** The parts of an encoded key, in memory of their own. Fails with "invalid" for anything that `encodeKey` does not write. */
+/** The parts of an encoded key, in memory of their own. Fails with "invalid" for bytes that `encodeKey` does not write. */
 export function decodeKey(bytes: Uint8Array): { readonly ok: true; readonly key: KeyPart[] } | Failure {
   if (bytes.length === 0) return failure("invalid", "an encoded key needs at least one part, and these are no bytes");
   const key: KeyPart[] = [];
@@ -83,7 +83,7 @@ export function isEncodedKey(bytes: Uint8Array): boolean {
   return true;
 }
 
-/** An encoded key with one more string part: how a versionstamped key gets its versionstamp. */
+/** An encoded key with one more string part. A versionstamped key gets its versionstamp in this way. */
 export function appendStringPart(encoded: Uint8Array, text: string): Uint8Array<ArrayBuffer> {
   const part = encodeEscaped(Tag.string, textEncoder.encode(text));
   const bytes = new Uint8Array(encoded.length + part.length);
@@ -92,13 +92,13 @@ export function appendStringPart(encoded: Uint8Array, text: string): Uint8Array<
   return bytes;
 }
 
-/** Where the part that starts at `start` ends. Of bytes that are no key: the end of them all. `start` is below the length. */
+/** Where the part that begins at `start` ends. When the bytes are no key, the end of all bytes. `start` must be below the length. */
 export function partEnd(encoded: Uint8Array, start: number): number {
   const end = endOfPart(encoded, start);
   return end < 0 ? encoded.length : end;
 }
 
-/** The bytes of a part, or what is wrong with it, as the rest of a sentence. `unknown`: callers without types pass anything. */
+/** The bytes of a part, or what is wrong with it, to continue a sentence. `unknown`: callers without types may pass anything. */
 function encodePart(part: unknown): Uint8Array<ArrayBuffer> | string {
   switch (typeof part) {
     case "string":
@@ -167,7 +167,7 @@ function encodeBigint(value: bigint): Uint8Array<ArrayBuffer> | string {
   return encoded;
 }
 
-/** What `endOfPart` answers in place of an offset. */
+/** What `endOfPart` returns when it has no offset. */
 const Flaw = { cutShort: -1, unknownTag: -2, notMinimal: -3, notUtf8: -4, notCanonical: -5 } as const;
 
 const flawTexts = new Map<number, string>([
@@ -178,9 +178,9 @@ const flawTexts = new Map<number, string>([
   [Flaw.notCanonical, "is a NaN that is not in its canonical form"],
 ]);
 
-/** Where the part that starts at `start` ends, or a `Flaw`. This alone decides which bytes are a key. */
+/** Where the part that begins at `start` ends, or a `Flaw`. Only this function decides which bytes are a key. */
 function endOfPart(bytes: Uint8Array, start: number): number {
-  // The callers hold start < bytes.length.
+  // The callers ensure start < bytes.length.
   const tag = bytes[start] as number;
   switch (tag) {
     case Tag.string:
@@ -218,7 +218,7 @@ function endOfNumber(bytes: Uint8Array, start: number): number {
   // All eight bytes are there.
   const first = bytes[start] as number;
   const second = bytes[start + 1] as number;
-  // Of all numbers only NaNs lie beyond the infinities, ff f0 00… and 00 0f ff….
+  // Only NaNs lie beyond the infinities, ff f0 00… and 00 0f ff….
   if (first === 0xff) {
     if (second < 0xf0) return end;
     const isInfinity = second === 0xf0 && isFilled(bytes, start + 2, end, 0x00);
@@ -245,7 +245,7 @@ function endOfBytes(bytes: Uint8Array, start: number): number {
   return zero < 0 ? Flaw.cutShort : zero + 1;
 }
 
-/** The UTF-8 of the Unicode standard: no overlong forms, no surrogates, nothing past U+10FFFF. */
+/** UTF-8 as in the Unicode standard: no overlong forms, no surrogates, nothing past U+10FFFF. */
 function endOfString(bytes: Uint8Array, start: number): number {
   const length = bytes.length;
   let i = start;
@@ -273,7 +273,7 @@ function endOfString(bytes: Uint8Array, start: number): number {
   return Flaw.cutShort;
 }
 
-/** `start` and `end` are those of a part that `endOfPart` has accepted. */
+/** `endOfPart` has accepted the part from `start` to `end`. */
 function decodePart(bytes: Uint8Array, start: number, end: number): KeyPart {
   const tag = bytes[start];
   switch (tag) {

@@ -1,8 +1,8 @@
-/** Keys as JSON says them: in the management API, and in sentences for people. */
+/** Keys as JSON: in the management API, and in sentences for people. */
 import { toBase64 } from "../core/bytes.ts";
 import { decodeKey, type Key } from "./key-codec.ts";
 
-/** A part of one of JSON's own types, or the form of a type that JSON has not. */
+/** A part whose type JSON has, or the form of a part whose type JSON lacks. */
 export type KeyPartJson =
   | string
   | number
@@ -10,7 +10,7 @@ export type KeyPartJson =
   | { readonly type: "bigint"; readonly value: string }
   | { readonly type: "bytes"; readonly value: string };
 
-/** Of a key in a sentence: enough to know it again. */
+/** The greatest length of a key in a sentence: enough to recognise the key. */
 const MAX_TEXT_LENGTH = 200;
 
 export function jsonOfKey(key: Key): KeyPartJson[] {
@@ -20,7 +20,7 @@ export function jsonOfKey(key: Key): KeyPartJson[] {
   });
 }
 
-/** An encoded key for a sentence, of a bounded length: `["users","bob"]`. Bytes that are no key are said to be none. */
+/** An encoded key for a sentence, of a bounded length: `["users","bob"]`. For bytes that are no key, the text says so. */
 export function textOfKey(encoded: Uint8Array): string {
   const decoded = decodeKey(encoded);
   if (!decoded.ok) return "(bytes that are no key)";

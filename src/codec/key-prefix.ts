@@ -1,7 +1,7 @@
 /**
- * Key prefixes, by parts: a prefix P admits the key P itself and the keys that begin with all of P's parts. Every part of an
- * encoded key begins with a byte from 01 to 27, and a part that goes on where P's last one ended does so with ff, so encoded
- * these are the keys from P (whose successor is P 00) to before P ff: one range of bytes, and never one of a part's bytes.
+ * Key prefixes, by parts: a prefix P admits the key P itself and the keys that begin with all of P's parts. Every part of an encoded key
+ * begins with a byte from 01 to 27. A longer part that begins as P's last part continues with ff where P's part ends. So these keys are
+ * the range of bytes from P (whose successor is P 00) to before P ff, and a longer last part is never in it.
  */
 import { compareBytes, concatBytes, hasBytesAt } from "../core/bytes.ts";
 
@@ -18,17 +18,17 @@ export function admitsKey(prefix: Uint8Array, key: Uint8Array): boolean {
   return hasPartsAt(key, 0, prefix);
 }
 
-/** Whether an encoded key has these whole parts at `at`, where a part of it begins. */
+/** Whether an encoded key has these whole parts at the index `at`, where one of its parts begins. */
 export function hasPartsAt(key: Uint8Array, at: number, parts: Uint8Array): boolean {
   return hasBytesAt(key, at, parts) && key[at + parts.length] !== PAST_EVERY_PART;
 }
 
-/** The keys that it admits. */
+/** The keys that the prefix admits. */
 export function rangeOfPrefix(prefix: Uint8Array): KeyRange {
   return { start: prefix, end: endOf(prefix) };
 }
 
-/** The part of `start <= key < end` that the prefix admits; undefined when there is none. */
+/** The keys of `start <= key < end` that the prefix admits. Undefined when there are none. */
 export function intersectRange(prefix: Uint8Array, start: Uint8Array, end: Uint8Array): KeyRange | undefined {
   const admittedEnd = endOf(prefix);
   const from = compareBytes(start, prefix) > 0 ? start : prefix;

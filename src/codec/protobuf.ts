@@ -1,15 +1,16 @@
 /**
- * The protobuf wire format (https://protobuf.dev/programming-guides/encoding), as much of it as our messages need, for codecs
- * written by hand. Reading never copies: bytes fields are views of the message. Writing is done in two steps, so that a large
- * value is copied once: the codec adds up sizes with the functions below, then fills one buffer of exactly that size.
- * What a field means, and which fields there are, is left to the codecs.
+ * The protobuf wire format (https://protobuf.dev/programming-guides/encoding), as far as our messages need it, for codecs written by
+ * hand. Reading never copies: bytes fields are views of the message. Writing takes two steps, so that a large value is copied only once:
+ * the codec adds up sizes with the functions below, then fills one buffer of exactly that size. The codecs decide which fields there are
+ * and what they mean.
  */
 import { assert } from "../core/assert.ts";
 import { failure, type ErrorCode, type Failure } from "../core/errors.ts";
 
 /**
- * Thrown by the reader for bytes that are not protobuf, and by codecs for what no message of theirs has. A codec catches it at its boundary and answers with a failure, so it
- * never leaves `codec/`. Its message is the rest of a sentence that begins with the message's name.
+ * Thrown by the reader for bytes that are not protobuf, and by codecs for content that none of their messages has. A codec catches it at
+ * its boundary and returns a failure, so it never leaves `codec/`. Its message is the rest of a sentence that begins with the message's
+ * name.
  */
 export class MalformedProtobuf extends Error {
   override readonly name = "MalformedProtobuf";
@@ -34,8 +35,8 @@ export const WireType = { varint: 0, fixed64: 1, lengthDelimited: 2, fixed32: 5 
 const TWO_POW_32 = 0x1_0000_0000;
 
 /**
- * Reads fields one after the other: while `next()` is true, `field` is the number of the field whose content comes next,
- * and the caller takes it with exactly one of the other methods or drops it with `skip()`.
+ * Reads fields one after the other. While `next()` is true, `field` is the number of the field whose content comes next. The caller takes
+ * the content with exactly one of the other methods, or drops it with `skip()`.
  */
 export class ProtobufReader {
   field = 0;
@@ -43,7 +44,7 @@ export class ProtobufReader {
   readonly #bytes: Uint8Array;
   #position = 0;
   #end: number;
-  /** The halves of the varint read last, both unsigned. */
+  /** The two halves of the last varint, both unsigned. */
   #low = 0;
   #high = 0;
 
@@ -62,14 +63,14 @@ export class ProtobufReader {
     return true;
   }
 
-  /** Continues inside the field's message until its end; returns what `leave` needs to come back out. */
+  /** Continues inside the field's message until the message ends. `leave` needs the returned number to come back out. */
   enter(): number {
     const outerEnd = this.#end;
     this.#end = this.#readLength();
     return outerEnd;
   }
 
-  /** To be called when `next()` has answered false inside the message that `enter` opened. */
+  /** To be called when `next()` has returned false inside the message that `enter` opened. */
   leave(outerEnd: number): void {
     assert(this.#position === this.#end, "a message to be read to its end before it is left");
     this.#end = outerEnd;
@@ -93,15 +94,14 @@ export class ProtobufReader {
     return this.#low !== 0 || this.#high !== 0;
   }
 
-  /** Exact between -2^53 and 2^53, rounded beyond. */
+  /** Exact between -2^53 and 2^53, rounded outside. */
   int64(): number {
     this.#readVarintField();
     return (this.#high | 0) * TWO_POW_32 + this.#low;
   }
 
   /**
-   * Appends the field's number, or its numbers if it is packed, to `target`. Returns how many there were: no more than `room`
-   * are appended.
+   * Appends the field's number, or its numbers if it is packed, to `target`. At most `room` are appended. Returns how many there were.
    */
   repeatedUint32(target: number[], room: number): number {
     if (this.#wireType !== WireType.lengthDelimited) {
@@ -145,7 +145,7 @@ export class ProtobufReader {
     this.#readVarint();
   }
 
-  /** Where the length-delimited content that begins at the position ends. */
+  /** Where the length-delimited content that begins at the current position ends. */
   #readLength(): number {
     if (this.#wireType !== WireType.lengthDelimited) this.#fail(`has wire type ${this.#wireType} where 2 belongs`);
     this.#readVarint();
@@ -162,7 +162,7 @@ export class ProtobufReader {
     this.#position += count;
   }
 
-  /** Bits past the 64th are dropped, as every implementation does. */
+  /** Bits past the 64th are dropped, as in every implementation. */
   #readVarint(): void {
     const bytes = this.#bytes;
     const first = this.#position < this.#end ? bytes[this.#position] : undefined;
@@ -202,7 +202,7 @@ export class ProtobufReader {
   }
 }
 
-/** The bytes of a varint of a non-negative safe integer. */
+/** How many bytes the varint of a non-negative safe integer takes. */
 export function varintSize(value: number): number {
   let size = 1;
   let rest = value;
@@ -213,19 +213,19 @@ export function varintSize(value: number): number {
   return size;
 }
 
-/** A whole varint field: tag and number. */
+/** The size of a whole varint field: tag and number. */
 export function varintFieldSize(field: number, value: number): number {
   return varintSize(field << 3) + varintSize(value);
 }
 
-/** A whole bytes or message field: tag, length and content. */
+/** The size of a whole bytes or message field: tag, length and content. */
 export function bytesFieldSize(field: number, length: number): number {
   return varintSize(field << 3) + varintSize(length) + length;
 }
 
 /**
- * Fills a buffer whose exact size the caller has added up with the functions above; `finish` asserts that it came out so.
- * Proto3 leaves out fields that hold their default: whether to is the caller's choice, in both steps alike.
+ * Fills a buffer whose exact size the caller has added up with the functions above. `finish` asserts that the size was right. Proto3
+ * leaves out fields that hold their default. The caller decides that, in both steps alike.
  */
 export class ProtobufWriter {
   readonly #target: Uint8Array<ArrayBuffer>;
@@ -235,7 +235,7 @@ export class ProtobufWriter {
     this.#target = new Uint8Array(size);
   }
 
-  /** A non-negative safe integer: bool, enum, uint32, uint64 and their signed kin. */
+  /** A non-negative safe integer: bool, enum, uint32, uint64 and similar types. */
   varintField(field: number, value: number): void {
     this.varint(field * 8 + WireType.varint);
     this.varint(value);
@@ -257,7 +257,7 @@ export class ProtobufWriter {
     this.#position += bytes.length;
   }
 
-  /** How many bytes are written. */
+  /** How many bytes have been written. */
   get position(): number {
     return this.#position;
   }
@@ -266,7 +266,7 @@ export class ProtobufWriter {
     return this.#target;
   }
 
-  /** Leaves `count` bytes for the caller to write into `target`, from the offset that this returns. */
+  /** Leaves room for `count` bytes. The caller writes them into `target`, from the returned offset on. */
   reserve(count: number): number {
     const offset = this.#position;
     this.#position += count;

@@ -1,4 +1,6 @@
-/** The binary frames of sockets for the side that asks. What they mean is docs/spec/socket.md; the side that answers is `socket.ts`. */
+/**
+ * The binary frames of sockets, for the side that asks. docs/spec/socket.md says what they mean. The side that answers is `socket.ts`.
+ */
 import { failure, type Failure } from "../core/errors.ts";
 import { MAX_SOCKET_REQUESTS_IN_FLIGHT, MAX_SOCKET_WATCHES, MAX_WATCH_PAGE_ENTRIES } from "../core/limits.ts";
 import { Encoding } from "../core/operations.ts";
@@ -9,7 +11,7 @@ import { SocketField, type SocketRequest, type SocketResponse } from "./socket.t
 
 const NO_BYTES: Uint8Array = new Uint8Array(0);
 
-/** Each request is answered once; a watch may be told something and end in the same frame. */
+/** Each request has one answer. A watch may have a message and an end in the same frame. */
 const MAX_RESPONSES = MAX_SOCKET_REQUESTS_IN_FLIGHT + 2 * MAX_SOCKET_WATCHES;
 
 const encoder = new TextEncoder();
@@ -42,7 +44,7 @@ function sizeOf(request: SentRequest, token: Uint8Array | undefined): number {
   return (request.id === 0 ? 0 : varintFieldSize(1, request.id)) + ofBody + ofMaxBytes;
 }
 
-/** 0: it names none. */
+/** 0: the request names no limit. */
 function maxBytesOf(request: SentRequest): number {
   return request.type === "read" ? (request.maxBytes ?? 0) : 0;
 }
@@ -51,13 +53,13 @@ function watchOf(request: SentRequest): number {
   return "watch" in request ? request.watch : 0;
 }
 
-/** undefined: it is a number. */
+/** undefined: the request has a number in place of a body. */
 function bodyOf(request: SentRequest, token: Uint8Array | undefined): Uint8Array | undefined {
   if ("body" in request) return request.body;
   return request.type === "token" ? token : undefined;
 }
 
-/** ServerFrame. Bodies are views of its bytes: `datapath-answers.ts` reads those of reads, writes and watches. */
+/** ServerFrame. Bodies are views of its bytes. `datapath-answers.ts` decodes those of reads, writes and watches. */
 export function decodeServerFrame(
   bytes: Uint8Array,
 ): { readonly ok: true; readonly responses: SocketResponse[] } | Failure {
@@ -105,7 +107,7 @@ function readResponse(reader: ProtobufReader): SocketResponse {
   return { id, field, body };
 }
 
-/** Error. Its code is one of `core/errors.ts`, or one that a later version has. */
+/** Error. Its code is one of `core/errors.ts`, or a code of a later version. */
 export function decodeSocketError(
   body: Uint8Array,
 ): { readonly ok: true; readonly code: string; readonly message: string } | Failure {

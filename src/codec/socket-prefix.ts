@@ -18,16 +18,16 @@ export interface WatchedPrefix {
 
 export interface KeyUpdate {
   readonly key: Uint8Array;
-  /** Null: there is no entry. */
+  /** null: there is no entry. */
   readonly version: Version | null;
-  /** Null: there is none, or values are not asked for. */
+  /** null: there is no entry, or values are not asked for. */
   readonly entry: Entry | null;
 }
 
 export interface PrefixUpdate {
   readonly reset: boolean;
   readonly keys: readonly KeyUpdate[];
-  /** Null: more follow that belong together with this one. */
+  /** null: the next updates belong together with this one. */
   readonly upTo: Version | null;
 }
 

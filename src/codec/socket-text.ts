@@ -1,6 +1,6 @@
 /**
- * The text frames of sockets: the same requests and answers as in binary frames, in JSON, for people and small programs (docs/spec/socket.md).
- * A request becomes what the binary codec makes of one, so that one decoder judges both; keys and values are in the notation.
+ * The text frames of sockets: the requests and answers of binary frames in JSON, for people and small programs (docs/spec/socket.md). A
+ * request becomes what the binary codec makes of the same request, so one decoder judges both. Keys and values are in the notation.
  */
 import { failure, type Failure } from "../core/errors.ts";
 import { MAX_READ_ENTRIES, MAX_SOCKET_ANSWER_CHARACTERS, MAX_SOCKET_FRAME_REQUESTS } from "../core/limits.ts";
@@ -18,10 +18,10 @@ import { encodePrefixWatch } from "./socket-client.ts";
 import type { PrefixUpdate, WatchedPrefix } from "./socket-prefix.ts";
 import { type SocketRequest, tooManyRequests, unknownRequest, withoutId } from "./socket.ts";
 
-/** How many entries a range gives that does not say. */
+/** How many entries a range gives when it has no `limit`. */
 const DEFAULT_LIMIT = 100;
 
-/** Thrown inside this file alone. */
+/** Thrown and caught only inside this file. */
 class Refused extends Error {
   readonly why: Failure;
 
@@ -35,10 +35,10 @@ function refuse(message: string): never {
   throw new Refused(failure("invalid", message));
 }
 
-/** Whether the answer's values are plain JSON where nothing is lost by that: `"values":"plain"`. */
+/** `"values":"plain"`: the answer's values are plain JSON where nothing is lost by that. */
 export type TextRequest = SocketRequest & { readonly plain: boolean };
 
-/** `{"requests":[…]}`, or one request alone. One that says something wrong fails alone, if its id can be read. */
+/** `{"requests":[…]}`, or one request alone. A request with a mistake fails alone, if its id can be read. */
 export function decodeTextFrame(text: string): { readonly ok: true; readonly requests: TextRequest[] } | Failure {
   const parsed = parseJson(text, "The frame");
   if (!parsed.ok) return parsed;
@@ -122,7 +122,10 @@ function maxBytesOf({ maxBytes }: JsonObject): { readonly maxBytes?: number } {
   return refuse(`maxBytes is ${described(maxBytes)}; it must be a number of bytes from 1 on.`);
 }
 
-/** `{"watchPrefix":["users"],"after":"…","updatesOnly":true,"ignoreDeletes":true,"keysOnly":true}`, all but the first as one likes. */
+/**
+ * `{"watchPrefix":["users"],"after":"…","updatesOnly":true,"ignoreDeletes":true,"keysOnly":true}`. Every member except the first is
+ * optional.
+ */
 function prefixOf(request: JsonObject): WatchedPrefix {
   const { watchPrefix, after = null } = request;
   const isAll = Array.isArray(watchPrefix) && watchPrefix.length === 0;
@@ -190,7 +193,7 @@ function rangeOf(json: unknown, index: number): ReadRange {
   return { start, end, limit, reverse: flagOf(range, name, "reverse") };
 }
 
-/** Not the key that equals it. An empty prefix is that of every key. */
+/** Keys under the prefix, but not the key that equals it. Every key lies under the empty prefix. */
 function underPrefix(json: unknown, name: string): KeyRange {
   if (Array.isArray(json) && json.length === 0) return rangeOfPrefix(new Uint8Array(0));
   const { start, end } = rangeOfPrefix(keyOf(json, name));
@@ -248,7 +251,7 @@ function mutationOf(json: unknown, index: number, plain: boolean): Mutation {
   }
 }
 
-/** `"limit"` for an answer whose text is too long. */
+/** Fails with "limit" when the answer's text is too long. */
 export function textOfRead(id: number, ranges: readonly (readonly Entry[])[], plain: boolean): string | Failure {
   let room = MAX_SOCKET_ANSWER_CHARACTERS;
   const texts: string[] = [];
@@ -265,7 +268,7 @@ export function textOfRead(id: number, ranges: readonly (readonly Entry[])[], pl
   return `{"id":${id},"read":[${texts.join(",")}]}`;
 }
 
-/** As `textOfRead`. */
+/** Fails as `textOfRead` does. */
 export function textOfWatch(id: number, entries: readonly (Entry | null)[], plain: boolean): string | Failure {
   let room = MAX_SOCKET_ANSWER_CHARACTERS;
   const texts: string[] = [];
@@ -278,7 +281,7 @@ export function textOfWatch(id: number, entries: readonly (Entry | null)[], plai
   return `{"id":${id},"watch":[${texts.join(",")}]}`;
 }
 
-/** As `textOfRead`. A key without an entry has the versionstamp null; one whose value is not told has no value. */
+/** Fails as `textOfRead` does. A key without an entry has the versionstamp null. A key whose value is not told has no value. */
 export function textOfPrefix(id: number, { reset, keys, upTo }: PrefixUpdate, plain: boolean): string | Failure {
   let room = MAX_SOCKET_ANSWER_CHARACTERS;
   const texts: string[] = [];

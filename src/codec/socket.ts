@@ -1,13 +1,13 @@
 /**
- * The binary frames of sockets (package cairn.socket.v1; what they mean is docs/spec/socket.md), for the side that answers. A frame is
- * taken apart into its requests here. What a read, a write or a watch says is left as bytes for `datapath.ts`, because each is decoded
- * only when its turn comes, and fails alone. The side that asks is `socket-client.ts`, text frames are `socket-text.ts`.
+ * The binary frames of sockets (package cairn.socket.v1; docs/spec/socket.md says what they mean), for the side that answers. This file
+ * divides a frame into its requests. The content of a read, a write or a watch is left as bytes for `datapath.ts`: it is decoded only
+ * when its turn comes, and fails alone. The side that asks is `socket-client.ts`, text frames are `socket-text.ts`.
  */
 import { failure, type ErrorCode, type Failure, isFailure } from "../core/errors.ts";
 import { MAX_SOCKET_FRAME_REQUESTS } from "../core/limits.ts";
 import { bytesFieldSize, decoding, ProtobufReader, ProtobufWriter, varintFieldSize } from "./protobuf.ts";
 
-/** The fields of Request and of Response, which have the same numbers where they have the same meaning. */
+/** The fields of Request and of Response. Fields with the same meaning have the same number. */
 export const SocketField = {
   read: 2,
   write: 3,
@@ -29,7 +29,7 @@ interface BodyRequest<Type> {
   readonly body: Uint8Array;
 }
 
-/** `maxBytes`: of keys and values, beyond which the answer is an error. */
+/** `maxBytes`: the limit for keys and values together. A longer answer becomes an error. */
 export interface ReadRequest extends BodyRequest<"read"> {
   readonly maxBytes?: number;
 }
@@ -39,10 +39,10 @@ export type SocketRequest =
   | BodyRequest<"write">
   | BodyRequest<"watch">
   | BodyRequest<"watchPrefix">
-  /** `watch`: the id of the watch that it is about. */
+  /** `watch`: the id of the watch that the request is about. */
   | { readonly type: "unwatch" | "ack"; readonly id: number; readonly watch: number }
   | { readonly type: "token"; readonly id: number; readonly token: string }
-  /** What cannot be carried out, and is answered with this. */
+  /** A request that cannot be carried out. It is answered with this failure. */
   | { readonly type: "refused"; readonly id: number; readonly why: Failure };
 
 /** A Response: `field` is one of `SocketField`, `body` the message in it. */
@@ -93,7 +93,7 @@ export function unknownRequest(index: number): Failure {
   );
 }
 
-/** Request. Stricter than protobuf, which merges two messages in one place: that would cost their square. */
+/** Request. Stricter than protobuf, which merges two messages in one place: the time for that grows with the square of their number. */
 function readRequest(reader: ProtobufReader, index: number): SocketRequest | Failure {
   let id = 0;
   let field = 0;

@@ -1,11 +1,14 @@
 /**
- * JSON from outside. The runtime's parser builds whatever the text describes: a text of 4 MiB makes a hundred megabytes of empty
- * objects or of nested arrays. So the brackets are counted before it is called.
+ * JSON from outside. The runtime's parser builds whatever the text describes: a text of 4 MiB can become a hundred megabytes of empty
+ * objects or nested arrays. So the brackets are counted before the parser is called.
  */
 import { failure, type Failure } from "../../core/errors.ts";
 import { MAX_JSON_CONTAINERS, MAX_VALUE_DEPTH } from "../../core/limits.ts";
 
-/** A level of a value has at most three of JSON, that of a Map: `{"value":[[key, value]]}`. And a few for what is around it. */
+/**
+ * One level of a value has at most three levels of JSON, those of a Map: `{"value":[[key, value]]}`. The other levels are for what is
+ * around the value.
+ */
 const MAX_JSON_DEPTH = 3 * MAX_VALUE_DEPTH + 20;
 
 /** `what` begins the sentence of a failure: "The line", "The body of the request". */
@@ -20,7 +23,10 @@ export function parseJson(text: string, what: string): { readonly ok: true; read
   }
 }
 
-/** One pass over the text. What it makes of a text that is no JSON does not matter: the parser refuses that. */
+/**
+ * What there is too much of, found in one pass; undefined: nothing. For a text that is no JSON the result does not matter, because the
+ * parser refuses the text.
+ */
 function excess(text: string): string | undefined {
   let containers = 0;
   let depth = 0;
@@ -45,14 +51,14 @@ function excess(text: string): string | undefined {
   return undefined;
 }
 
-/** The place of the closing quote, or the end of the text. */
+/** The index of the closing quote, or of the end of the text. */
 function endOfString(text: string, start: number): number {
   let quote = text.indexOf('"', start + 1);
   while (quote !== -1 && isEscaped(text, quote)) quote = text.indexOf('"', quote + 1);
   return quote === -1 ? text.length : quote;
 }
 
-/** Whether an odd number of backslashes stands before it. A backslash is looked at for one quote only: the one after it. */
+/** Whether an odd number of backslashes stands before the quote. Each backslash is looked at once, for the quote after it. */
 function isEscaped(text: string, quote: number): boolean {
   let before = quote;
   while (text.charCodeAt(before - 1) === 0x5c) before--;

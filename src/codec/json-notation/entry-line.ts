@@ -1,6 +1,6 @@
 /**
- * Entries as JSON text, one line each in an NDJSON file: `{"key":[…],"value":…,"versionstamp":"…"}` and, where an entry has one,
- * `"expiresAt"`. Lines of the Deno KV ecosystem's files are read, and theirs read these.
+ * Entries as JSON text, one line each in an NDJSON file: `{"key":[…],"value":…,"versionstamp":"…"}`, and `"expiresAt"` where an entry has
+ * one. Lines in files of the Deno KV ecosystem are read here, and the ecosystem's programs read these lines.
  */
 import { asUnixMs, type UnixMs } from "../../core/clock.ts";
 import { failure, type Failure } from "../../core/errors.ts";
@@ -14,18 +14,18 @@ import { type NotationOptions, storedOfJson, type StoredValue, textOfStored, typ
 import { msOfTime } from "./time-text.ts";
 import { isObject } from "./types.ts";
 
-/** The last millisecond that RFC 3339, whose years have four digits, can say. */
+/** The last millisecond that RFC 3339 can express: its years have four digits. */
 const LAST_RFC3339_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 
 const BYTE_ORDER_MARK = "\ufeff";
 
-/** What a line says to write. Its versionstamp is none of it: an entry that is written gets a new one. */
+/** What a line says to write. The line's versionstamp is left out, because an entry that is written gets a new one. */
 export interface EntryToWrite extends StoredValue {
   readonly key: Uint8Array;
   readonly expiresAt: UnixMs | null;
 }
 
-/** Without the line's end. `form` is that of the value, for the count of an export. */
+/** The line without its end. `form` is the form of the value, which an export counts. */
 export function textOfEntry(entry: StoredEntry, options: NotationOptions): ValueText {
   const { text, form } = textOfStored(entry, options);
   const expiry = entry.expiresAt === null ? "" : `,"expiresAt":${textOfExpiry(entry.expiresAt)}`;
@@ -33,14 +33,15 @@ export function textOfEntry(entry: StoredEntry, options: NotationOptions): Value
   return { text: `{"key":${textOfKeyNotation(entry.key)},"value":${text},"versionstamp":"${stamp}"${expiry}}`, form };
 }
 
-/** JSON for it. */
+/** The JSON of an expiry. */
 export function textOfExpiry(ms: UnixMs): string {
   return ms >= 0 && ms <= LAST_RFC3339_MS ? `"${new Date(ms).toISOString()}"` : String(ms);
 }
 
 /**
- * The entry of one line, with or without its end, or null for an empty one. A byte order mark before it is taken. Members that the
- * notation does not know are ignored. A failure says which member is wrong and what is wanted; the line's number is the caller's.
+ * The entry of one line, with or without the line's end; null for an empty line. A byte order mark before the line is accepted. Members
+ * that the notation does not know are ignored. A failure says which member is wrong and what is wanted; the caller adds the line's
+ * number.
  */
 export function entryOfLine(
   line: string,
@@ -76,7 +77,7 @@ function entryOfJson(
   return { ok: true, entry: { key: key.bytes, ...value.stored, expiresAt } };
 }
 
-/** A time in text or in milliseconds; null for none. `name`: what the caller calls it. */
+/** A time in text or in milliseconds; null: there is none. `name`: the caller's name for it. */
 export function expiryOfJson(json: unknown, name: string): UnixMs | null | Failure {
   if (json === undefined || json === null) return null;
   const ms = typeof json === "string" ? msOfTime(json) : json;

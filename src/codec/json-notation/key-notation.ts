@@ -1,6 +1,6 @@
 /**
- * Keys in the notation. Out it is exact: `[{"type":"string","value":"users"},{"type":"number","value":1}]`. In, a part may also be
- * a plain JSON string, number or boolean: `["users",1]`.
+ * Keys in the notation. The written form is exact: `[{"type":"string","value":"users"},{"type":"number","value":1}]`. When a key is read,
+ * a part may also be a plain JSON string, number or boolean: `["users",1]`.
  */
 import { MAX_KEY_BYTES } from "../../core/limits.ts";
 import { Refusal } from "../v8/refusal.ts";
@@ -41,7 +41,7 @@ export function textOfKeyNotation(encoded: Uint8Array): string {
   return `[${texts.join(",")}]`;
 }
 
-/** The encoded key of parsed JSON. `root` is what the caller calls it: "key", "mutations[2].key". */
+/** The encoded key of parsed JSON. `root` is the caller's name for the JSON: "key", "mutations[2].key". */
 export function keyOfNotation(json: unknown, root: string): EncodedKeyOrFailure {
   const place = new Place(root);
   try {

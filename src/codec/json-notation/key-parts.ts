@@ -1,6 +1,7 @@
 /**
- * The parts of keys as the notation and the path form share them. A NaN whose sign bit is set is a key of its own, and JavaScript
- * may lose the sign on the way: here it is a part with a name, told by the bytes of the key and written into them.
+ * The parts of keys, as the notation and the path form share them. A NaN whose sign bit is set is a different key than other NaNs, and
+ * JavaScript may lose the sign. So this NaN is a part with a name here: it is recognised by the bytes of the key, and written as these
+ * bytes.
  */
 import { assert } from "../../core/assert.ts";
 import { concatBytes } from "../../core/bytes.ts";
@@ -16,7 +17,7 @@ export type Part = KeyPart | typeof NEGATIVE_NAN;
 
 export type EncodedKeyOrFailure = { readonly ok: true; readonly bytes: Uint8Array<ArrayBuffer> } | Failure;
 
-/** The parts of a stored key, which is one. */
+/** The parts of a stored key. The bytes must be a key. */
 export function partsOfKey(encoded: Uint8Array): Part[] {
   const decoded = decodeKey(encoded);
   assert(decoded.ok, "a stored key to be an encoded key");
@@ -32,13 +33,13 @@ export function partsOfKey(encoded: Uint8Array): Part[] {
   });
 }
 
-/** Throws a `Refusal` with what `refuse` makes of the rest of a sentence. */
+/** The bytes of a part. Throws the `Refusal` that `refuse` makes of the rest of a sentence. */
 export function encodedPart(part: Part, refuse: (text: string) => Refusal): Uint8Array<ArrayBuffer> {
   if (part === NEGATIVE_NAN) return NEGATIVE_NAN_BYTES;
   if (typeof part === "string" && !part.isWellFormed())
     throw refuse("holds half of a surrogate pair, which a key cannot hold.");
   const encoded = encodeKey([part]);
-  // Of these types only a bigint can be refused.
+  // Of these types, only a bigint can be refused.
   if (!encoded.ok) throw refuse(`is a bigint of more than ${MAX_KEY_BIGINT_BYTES} bytes, which a key cannot hold.`);
   return encoded.bytes;
 }

@@ -1,7 +1,7 @@
 /**
- * Keys as the path of a URL: `users/alice`, one percent-encoded segment for each part. A segment is a string unless it begins with
- * `~`, which begins a typed part. Empty strings, `.` and `..` have a typed form as well, because on their way URLs lose segments of
- * these. The path that is written of a key is read as exactly that key.
+ * Keys as the path of a URL: `users/alice`, one percent-encoded segment for each part. A segment is a string unless it begins with `~`,
+ * which begins a typed part. Empty strings, `.` and `..` are written in a typed form as well, because URLs lose such segments on their
+ * way. The path that is written for a key is read as exactly that key.
  */
 import { failure } from "../../core/errors.ts";
 import { MAX_KEY_PATH_CHARACTERS } from "../../core/limits.ts";
@@ -23,7 +23,7 @@ const FORMS =
 
 const isDots = /^\.\.?$/;
 
-/** Of an encoded key, without a slash before it. */
+/** The path of an encoded key, without a leading slash. */
 export function pathOfKey(encoded: Uint8Array): string {
   return partsOfKey(encoded)
     .map((part) => encodeURIComponent(segmentOf(part)))
@@ -48,7 +48,7 @@ function segmentOf(part: Part): string {
   }
 }
 
-/** The encoded key of the rest of a URL's path, still percent-encoded, without a slash before it. */
+/** The encoded key of the rest of a URL's path, which is still percent-encoded and has no leading slash. */
 export function keyOfPath(path: string): EncodedKeyOrFailure {
   if (path.length > MAX_KEY_PATH_CHARACTERS) {
     return failure(

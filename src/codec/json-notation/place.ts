@@ -2,7 +2,7 @@
 import type { ErrorCode } from "../../core/errors.ts";
 import { Refusal } from "../v8/refusal.ts";
 
-/** A path in a sentence: as many steps from its start and from its end, and names of this length. */
+/** How much of a path a sentence shows: so many steps from the path's start and from its end, and so many characters of each name. */
 const MAX_STEPS_SHOWN = 6;
 const MAX_NAME_LENGTH = 40;
 
@@ -12,7 +12,7 @@ export class Place {
   readonly #root: string;
   readonly #steps: (string | number)[] = [];
 
-  /** `root`: what the caller calls the JSON, for example `value` or `mutations[2].value`. */
+  /** `root`: the caller's name for the JSON, for example `value` or `mutations[2].value`. */
   constructor(root: string) {
     this.#root = root;
   }
@@ -25,7 +25,7 @@ export class Place {
     this.#steps.pop();
   }
 
-  /** `text` is the rest of the sentence after the place, or after a member of it. */
+  /** `text` continues the sentence after the name of the place, or after a member of it. */
   refusal(text: string, member?: string | number, code: ErrorCode = "invalid"): Refusal {
     const steps = member === undefined ? this.#steps : [...this.#steps, member];
     return new Refusal(code, `${this.#root}${textOfSteps(steps)} ${text}`);
@@ -43,13 +43,13 @@ function textOfStep(step: string | number): string {
   return identifier.test(step) && step.length <= MAX_NAME_LENGTH ? `.${step}` : `[${quotedExcerpt(step)}]`;
 }
 
-/** A text in a sentence: quoted, of a bounded length. */
+/** A text for a sentence: quoted, and of a bounded length. */
 export function quotedExcerpt(text: string): string {
   if (text.length <= MAX_NAME_LENGTH) return JSON.stringify(text);
   return `${JSON.stringify(text.slice(0, MAX_NAME_LENGTH))}…`;
 }
 
-/** What JSON has in a place, in a sentence. */
+/** What the JSON is, for a sentence. */
 export function described(json: unknown): string {
   switch (typeof json) {
     case "string":

@@ -1,11 +1,12 @@
-/** Values as plain JSON, where JSON can say them. */
+/** Values as plain JSON, where JSON can express them. */
 import { MAX_VALUE_DEPTH } from "../../core/limits.ts";
 import { isNotation } from "./types.ts";
 
 /**
- * The JSON text of a value, or undefined when something of it would be lost: undefined, holes, -0, NaN, bigints, every class but
- * Object and Array. And when the JSON would have the form of the notation, because it would be read as that. An object that stands
- * in two places is written in both, because JSON has no identity to lose; cycles and repeats beyond `maxLength` are not.
+ * The JSON text of a value. Undefined when something would be lost: undefined, holes, -0, NaN, bigints, and every class except Object and
+ * Array. Also undefined when the JSON would have the form of the notation, because it would be read as notation. An object that stands in
+ * two places is written in both, because JSON has no identity that could be lost. Cycles, and repeats beyond `maxLength`, are not
+ * written.
  */
 export function plainTextOf(value: unknown, maxLength: number): string | undefined {
   if (isNotation(value) || !new PlainCheck(maxLength).admits(value, 0)) return undefined;
@@ -14,14 +15,14 @@ export function plainTextOf(value: unknown, maxLength: number): string | undefin
 }
 
 class PlainCheck {
-  /** Characters that are left, without escapes: a bound for what repeats can come to. */
+  /** Characters that are left, without escapes. They bound what repeated objects can add up to. */
   #left: number;
 
   constructor(maxLength: number) {
     this.#left = maxLength;
   }
 
-  /** `depth`: of the containers around it. */
+  /** `depth`: how many containers are around the value. */
   admits(value: unknown, depth: number): boolean {
     this.#left -= 2;
     if (this.#left < 0) return false;
@@ -43,7 +44,7 @@ class PlainCheck {
   #admitsMembers(object: object, depth: number): boolean {
     const names = Object.keys(object);
     if (Array.isArray(object)) {
-      // Each other property is a name too many, unless there is a hole, which is undefined here.
+      // Each property that is no element adds a name. A hole takes one away, but is undefined and is refused below.
       if (names.length !== object.length) return false;
       for (let i = 0; i < object.length; i++) if (!this.admits(object[i], depth)) return false;
       return true;

@@ -4,7 +4,7 @@ import { fromBase64Url } from "../base64url.ts";
 import { described, type Place } from "./place.ts";
 import type { JsonObject } from "./types.ts";
 
-/** What JSON has no number for, and the number -0, which the runtime's own writer would make a 0 of. */
+/** Numbers that JSON cannot express, and -0, which the runtime's own writer would turn into 0. */
 const numbersByName: ReadonlyMap<unknown, number> = new Map([
   ["NaN", Number.NaN],
   ["Infinity", Number.POSITIVE_INFINITY],
@@ -15,17 +15,17 @@ const numbersByName: ReadonlyMap<unknown, number> = new Map([
 const decimalNumber = /^-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
 const decimalInteger = /^-?\d+$/;
 
-/** `1.5`, or one of the names: how a number is written where text is all there is. */
+/** `1.5`, or one of the names above: a number where only text is possible. */
 export function textOfNumber(value: number): string {
   return Object.is(value, -0) ? "-0" : String(value);
 }
 
-/** JSON for a number. */
+/** The JSON of a number. */
 export function jsonTextOfNumber(value: number): string {
   return Number.isFinite(value) && !Object.is(value, -0) ? String(value) : `"${textOfNumber(value)}"`;
 }
 
-/** Of what `textOfNumber` writes, and any other decimal number that a double can hold. */
+/** Reads what `textOfNumber` writes, and any other decimal number that a double can hold. */
 export function numberOfText(text: string): number | undefined {
   const named = numbersByName.get(text);
   if (named !== undefined) return named;
@@ -55,7 +55,7 @@ export function isWritable(value: bigint): boolean {
   return value < tooLarge && value > -tooLarge;
 }
 
-/** Decimal digits as a text, or a JSON number that is exact. */
+/** Decimal digits as a text, or a JSON number that is an exact integer. */
 export function readBigint(json: JsonObject, place: Place): bigint {
   const { value } = json;
   if (typeof value === "number" && Number.isSafeInteger(value)) return BigInt(value);
@@ -87,7 +87,7 @@ export function readBoolean(json: JsonObject, place: Place): boolean {
   throw place.refusal(`is ${described(value)}; it must be true or false.`, "value");
 }
 
-/** Base64url, and as many bytes as `byteLength` says, where there is one: some writers leave it out. */
+/** Base64url. Where `byteLength` is given, the bytes must be as many; some writers leave it out. */
 export function readBytes(json: JsonObject, place: Place): Uint8Array<ArrayBuffer> {
   const { value, byteLength } = json;
   const bytes = typeof value === "string" ? fromBase64Url(value) : undefined;
@@ -110,7 +110,7 @@ export function readBytes(json: JsonObject, place: Place): Uint8Array<ArrayBuffe
 const needsEscape = /["\\\u0000-\u001f\ud800-\udfff]/;
 const SHORT = 40;
 
-/** A JSON string. The runtime's writer is called only where it is faster, and where there is something to escape. */
+/** A JSON string. The runtime's writer is called only where it is faster, or where something has to be escaped. */
 export function quoted(text: string): string {
   return text.length < SHORT && !needsEscape.test(text) ? `"${text}"` : JSON.stringify(text);
 }

@@ -1,4 +1,7 @@
-/** Selectors, which name a range of keys as Deno's `list` does: `{"prefix":["users"]}`, with `start` or `end` or both, or these without it. */
+/**
+ * Selectors, which name a range of keys as Deno's `list` does: `{"prefix":["users"]}`, alone or with `start`, `end` or both; or `start`,
+ * `end` or both without a prefix.
+ */
 import { compareBytes, justAfter } from "../../core/bytes.ts";
 import { failure, type Failure } from "../../core/errors.ts";
 import { admitsKey, intersectRange, type KeyRange, rangeOfPrefix } from "../key-prefix.ts";
@@ -6,7 +9,7 @@ import { keyOfNotation } from "./key-notation.ts";
 
 const NO_PARTS: Uint8Array = new Uint8Array(0);
 
-/** Parsed JSON; what is undefined is not named. */
+/** Parsed JSON. An undefined member was not given. */
 export interface SelectorJson {
   readonly prefix?: unknown;
   readonly start?: unknown;
@@ -14,8 +17,9 @@ export interface SelectorJson {
 }
 
 /**
- * The encoded keys that it names. `prefix` names the keys that begin with its parts, not the key that equals it; the empty prefix, and
- * nothing at all, name every key. `start` is inclusive, `end` exclusive. `root` begins the names in failures: "selector.", "read[0].".
+ * The encoded keys that the selector names. `prefix` names the keys that begin with its parts, but not the key that equals it. The empty
+ * prefix, and a selector without members, name every key. `start` is inclusive, `end` exclusive. `root` begins the names in failures:
+ * "selector.", "read[0].".
  */
 export function rangeOfSelector(
   { prefix, start, end }: SelectorJson,

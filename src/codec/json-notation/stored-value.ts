@@ -1,9 +1,10 @@
 /**
- * Stored values (bytes and their encoding) as JSON text and from JSON. Every stored value has a text, and reading that text gives
- * an equal value of the same encoding:
- * - V8 values in the notation, in plain JSON, or where neither can say them as their bytes: `{"type":"v8","value":"<base64url>"}`;
+ * Stored values (bytes and their encoding) as JSON text and from JSON. Every stored value has a text, and reading that text gives an
+ * equal value of the same encoding:
+ * - V8 values are written in the notation or in plain JSON. A value that neither can express is written as its bytes:
+ *   `{"type":"v8","value":"<base64url>"}`;
  * - `KvU64`: `{"type":"KvU64","value":"<decimal>"}`;
- * - raw bytes: a Uint8Array, which is what Deno's clients make of them, and `"raw":true`, which other readers ignore.
+ * - raw bytes: a Uint8Array, which Deno's clients make of them, with `"raw":true`, which other readers ignore.
  */
 import { failure, type Failure } from "../../core/errors.ts";
 import { MAX_NOTATION_CHARACTERS, MAX_VALUE_BYTES } from "../../core/limits.ts";
@@ -24,12 +25,12 @@ export interface StoredValue {
   readonly encoding: Encoding;
 }
 
-/** `plain`: JSON that is not of the notation's form stands for itself. */
+/** `plain`: JSON that does not have the notation's form stands for itself. */
 export interface NotationOptions {
   readonly plain: boolean;
 }
 
-/** `v8`: the notation could not say the value, and its bytes were written. */
+/** `v8`: the notation could not express the value, and its bytes were written. */
 export interface ValueText {
   readonly text: string;
   readonly form: "notation" | "plain" | "v8";
@@ -38,13 +39,14 @@ export interface ValueText {
 const LE64_BYTES = 8;
 
 /**
- * How much longer than a value its text may be: the densest values, arrays of holes, come to 33 characters a byte. What grows
- * further, because it stands in many places or is an array of a few elements and a great length, is no more readable for it.
+ * How much longer than a value its text may be. The densest values, arrays of holes, come to 33 characters a byte. A text that grows
+ * further comes from an object in many places, or from an array with few elements and a great length, and is no more readable than the
+ * bytes.
  */
 const CHARACTERS_OF_A_BYTE = 64;
 const CHARACTERS_OF_ANY_VALUE = 4096;
 
-/** It costs time and memory in proportion to the value's bytes, whatever they are. */
+/** Takes time and memory in proportion to the value's bytes, whatever the bytes are. */
 export function textOfStored({ value, encoding }: StoredValue, { plain }: NotationOptions): ValueText {
   switch (encoding) {
     case Encoding.v8: {
@@ -68,14 +70,14 @@ export function textOfStored({ value, encoding }: StoredValue, { plain }: Notati
   }
 }
 
-/** `encoding` is written for damaged values only: no program can have stored a KvU64 of another length. */
+/** `encoding` is written only for damaged values: no program can have stored a KvU64 of another length. */
 function textOfBytes(value: Uint8Array, encoding?: Encoding): string {
   return `{"type":"v8","value":"${toBase64Url(value)}"${encoding === undefined ? "" : `,"encoding":${encoding}`}}`;
 }
 
 /**
- * What to store of parsed JSON. `root` is what the caller calls it in errors: "value", "mutations[2].value". Fails with "invalid",
- * or "limit" for what is too large or too deep.
+ * What to store for parsed JSON. `root` is the caller's name for it in errors: "value", "mutations[2].value". Fails with "invalid", or
+ * with "limit" for a value that is too large or too deep.
  */
 export function storedOfJson(
   json: unknown,

@@ -1,4 +1,4 @@
-/** The names that the notation has for types, and what is of its form. The names are those of the Deno KV ecosystem's files. */
+/** The notation's names for types, and the test for its form. The names are those in files of the Deno KV ecosystem. */
 import { errorClasses, type ViewClass, viewClasses } from "../v8/format.ts";
 
 export interface JsonObject {
@@ -9,7 +9,7 @@ export function isObject(json: unknown): json is JsonObject {
   return typeof json === "object" && json !== null && !Array.isArray(json);
 }
 
-/** By the name of their class. */
+/** Views by the name of their class. */
 export const viewsByName: ReadonlyMap<string, ViewClass> = new Map(
   viewClasses.map((each) => [each.constructor.name, each]),
 );
@@ -19,7 +19,7 @@ export const errorsByName: ReadonlyMap<string, ErrorConstructor> = new Map([
   ...errorClasses.map((each) => [each.name, each.constructor] as const),
 ]);
 
-/** These two and a `Uint8Array` that is `raw` stand for a stored value as a whole, never for a part of one. */
+/** These two names, and a `Uint8Array` that is `raw`, stand for a whole stored value, never for a part of one. */
 export const wholeValueTypes = ["KvU64", "v8"] as const;
 
 const typeNames: ReadonlySet<string> = new Set([
@@ -43,7 +43,7 @@ const typeNames: ReadonlySet<string> = new Set([
 
 const typesWithoutValue: ReadonlySet<string> = new Set(["undefined", "null"]);
 
-/** Every member that the notation gives a meaning. `encoding` belongs to `v8`, `raw` to `Uint8Array`, `hole` to `undefined`. */
+/** Every member that means something in the notation. `encoding` belongs to `v8`, `raw` to `Uint8Array`, `hole` to `undefined`. */
 const members: ReadonlySet<string> = new Set(["type", "value", "byteLength", "hole", "raw", "encoding"]);
 
 export function isTypeName(type: unknown): boolean {
@@ -51,8 +51,8 @@ export function isTypeName(type: unknown): boolean {
 }
 
 /**
- * Whether JSON has the form `{"type": known, "value": …}` and no member that the notation does not know. It tells, where plain
- * JSON is taken and given, one from the other: plain JSON of this form is never given, and is not taken as plain JSON.
+ * Whether JSON has the form `{"type": known, "value": …}` and only members that the notation knows. This tells notation and plain JSON
+ * apart where both are possible: plain JSON of this form is never written, and JSON of this form is never read as plain.
  */
 export function isNotation(json: unknown): boolean {
   if (!isObject(json)) return false;

@@ -1,6 +1,6 @@
 /**
- * Values from parsed JSON in the notation. It refuses what it cannot read with certainty, and says where it stands; members that
- * the notation does not know are ignored, as the ecosystem's readers ignore ours.
+ * Reads values from parsed JSON in the notation. What cannot be read with certainty is refused, with its place. Members that the notation
+ * does not know are ignored, as the ecosystem's readers ignore our members.
  */
 import { hide, newError } from "../v8/errors.ts";
 import { MAX_VALUE_DEPTH, MAX_VALUE_ERRORS } from "../../core/limits.ts";
@@ -9,7 +9,7 @@ import { readBigint, readBoolean, readBytes, readNumber, readString } from "./sc
 import { msOfTime } from "./time-text.ts";
 import { errorsByName, isObject, isTypeName, type JsonObject, viewsByName } from "./types.ts";
 
-/** For one value. Throws `Refusal` alone. */
+/** Reads one value. Throws only `Refusal`. */
 export class ValueReader {
   readonly #place: Place;
   #depth = 0;
@@ -83,7 +83,7 @@ export class ValueReader {
     );
   }
 
-  /** What holds other values, inside of its member `value`. */
+  /** Reads what is inside the member `value` of a container. */
   #inside<T>(contents: () => T): T {
     if (++this.#depth > MAX_VALUE_DEPTH)
       throw this.#place.refusal(
@@ -124,7 +124,7 @@ export class ValueReader {
     return object;
   }
 
-  /** A bare null is what the ecosystem's writers make of a hole. */
+  /** The ecosystem's writers write null for a hole. */
   #array(list: readonly unknown[]): unknown[] {
     const array: unknown[] = [];
     for (let i = 0; i < list.length; i++) {
@@ -157,7 +157,7 @@ export class ValueReader {
     return map;
   }
 
-  /** null is what the ecosystem's writers make of an invalid date. */
+  /** The ecosystem's writers write null for an invalid date. */
   #date(json: JsonObject): Date {
     const { value } = json;
     const ms = value === null ? Number.NaN : typeof value === "string" ? msOfTime(value) : undefined;
@@ -194,7 +194,7 @@ export class ValueReader {
         "limit",
       );
     const error = newError(constructor);
-    // A new error may have a stack of its own.
+    // The new error may have a stack of its own.
     hide(error, "stack", undefined);
     for (const name of ["message", "stack"] as const) {
       const text = value[name];

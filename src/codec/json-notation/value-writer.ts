@@ -1,12 +1,12 @@
 /**
- * Values to the notation's text. A value is written only if it comes back as the same value: all that `structuredClone` keeps is
- * kept, except the part of a buffer that a view does not show. The whole value is unwritable if it holds
- * - an object in two places (a cycle is one), because two copies would come back. A Date may stand in two places: programs write
- *   `{createdAt: now, updatedAt: now}` and never ask whether the two are one object. Only as the key of a Map or the member of a
- *   Set is a Date looked up by identity, and there it may not;
+ * Writes values as the notation's text. A value is written only if reading the text gives the same value: all that `structuredClone`
+ * keeps is kept, except the part of a buffer that a view does not show. The whole value cannot be written if it holds
+ * - an object in two places (also in a cycle), because reading would make two copies. A Date may stand in two places: programs write
+ *   `{createdAt: now, updatedAt: now}` and never ask whether the two are one object. Only as the key of a Map or the member of a Set is a
+ *   Date looked up by identity, and there it may not;
  * - views that share bytes;
- * - a boxed primitive, an invalid date, a resizable buffer, a Float16Array (which the ecosystem's readers do not know), an array
- *   with properties, a bigint of too many digits;
+ * - a boxed primitive, an invalid date, a resizable buffer, a Float16Array (which the ecosystem's readers do not know), an array with
+ *   properties, a bigint of too many digits;
  * - or so much that the text would pass its limit, for example an array with a million holes.
  */
 import { MAX_VALUE_DEPTH } from "../../core/limits.ts";
@@ -22,12 +22,12 @@ interface Span {
   readonly end: number;
 }
 
-/** For one value. */
+/** Writes one value. */
 export class ValueWriter {
   readonly #maxLength: number;
   #text = "";
   #depth = 0;
-  /** Objects that may stand nowhere else. */
+  /** Objects that must not stand in a second place. */
   readonly #placed = new Set<object>();
   readonly #dates = new Set<Date>();
   readonly #viewed = new Map<ArrayBufferLike, Span[]>();
@@ -36,12 +36,12 @@ export class ValueWriter {
     this.#maxLength = maxLength;
   }
 
-  /** The text, or undefined when the notation cannot say the value in so many characters. The value is one of `decodeV8`. */
+  /** The text. Undefined when the notation cannot express the value in so many characters. `value` comes from `decodeV8`. */
   write(value: unknown): string | undefined {
     return this.#value(value) && ![...this.#viewed.values()].some(overlap) ? this.#text : undefined;
   }
 
-  /** These answer whether it could be written. */
+  /** The methods below return whether the value could be written. */
   #value(value: unknown): boolean {
     switch (typeof value) {
       case "string":
@@ -70,7 +70,7 @@ export class ValueWriter {
     if (object instanceof Date) return this.#date(object);
     if (this.#placed.has(object)) return false;
     this.#placed.add(object);
-    // Leaves are counted too: so deep the codec of V8 values writes nothing.
+    // Leaves are counted too, because the codec of V8 values writes nothing at that depth.
     if (++this.#depth > MAX_VALUE_DEPTH) return false;
     const written = this.#contents(object);
     this.#depth--;
@@ -88,7 +88,7 @@ export class ValueWriter {
     return object instanceof Error && this.#error(object);
   }
 
-  /** Members with their names; for a plain object and for what is told of an error. */
+  /** Members with their names: those of a plain object, or those that describe an error. */
   #properties(object: object): boolean {
     this.#text += '{"type":"object","value":{';
     let separator = "";
@@ -139,7 +139,7 @@ export class ValueWriter {
     return this.#append("]}");
   }
 
-  /** What is looked up as the object that it is. */
+  /** Writes a value that is looked up by identity. */
   #identified(value: unknown): boolean {
     if (!(value instanceof Date)) return this.#value(value);
     if (this.#dates.has(value) || !this.#date(value)) return false;
@@ -172,7 +172,7 @@ export class ValueWriter {
     return this.#append(`{"type":"${name}","value":"${text}","byteLength":${byteLength}}`);
   }
 
-  /** Message, stack and cause are all that is stored of an error; each may be missing. */
+  /** Of an error, only message, stack and cause are stored. Each may be missing. */
   #error(error: Error): boolean {
     for (const [name, constructor] of errorsByName) {
       if (Object.getPrototypeOf(error) !== constructor.prototype) continue;
@@ -193,7 +193,7 @@ export class ValueWriter {
   }
 }
 
-/** Whether two of them share a byte. */
+/** Whether two of the spans share a byte. */
 function overlap(spans: readonly Span[]): boolean {
   if (spans.length < 2) return false;
   const sorted = spans.toSorted((a, b) => a.start - b.start || a.end - b.end);

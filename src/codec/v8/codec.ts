@@ -1,4 +1,4 @@
-/** V8 values: bytes to values and back. The engine, documents, records and REST read and write stored values with these two. */
+/** V8 values: bytes to values and back. The engine and the other users of stored values read and write them with these two functions. */
 import { InvariantError } from "../../core/assert.ts";
 import { failure, type Failure } from "../../core/errors.ts";
 import { V8Reader } from "./reader.ts";
@@ -6,10 +6,10 @@ import { Refusal } from "./refusal.ts";
 import { V8Writer } from "./writer.ts";
 
 /**
- * The value of V8 serializer bytes, versions 13 to 16, header included; bytes after the value are not looked at, as in V8.
- * Fails with "invalid" for malformed bytes, "unsupported" for other versions and for what belongs to the process that wrote it
- * (host objects, shared memory, WebAssembly), "limit" for what is nested deeper than 500 levels and for masses of errors or
- * resizable buffers. Nothing in the result shares memory with the bytes.
+ * The value of V8 serializer bytes, versions 13 to 16, with the header. As in V8, bytes after the value are ignored. Fails with "invalid"
+ * for malformed bytes; with "unsupported" for other versions, and for what belongs to the process that wrote the value (host objects,
+ * shared memory, WebAssembly); with "limit" for a value nested deeper than 500 levels, and for masses of errors or resizable buffers. The
+ * result shares no memory with the bytes.
  */
 export function decodeV8(bytes: Uint8Array): { readonly ok: true; readonly value: unknown } | Failure {
   try {
@@ -21,10 +21,10 @@ export function decodeV8(bytes: Uint8Array): { readonly ok: true; readonly value
 }
 
 /**
- * The bytes of a value as V8's serializer writes them, version 15, header included. Objects of other classes are written as plain
- * objects of their own enumerable properties, as V8 does; a view is written with the whole of its buffer, as V8 does. Fails with
- * "unsupported" for what cannot be cloned (functions, symbols, shared memory, promises and other objects with inner state),
- * "limit" for what is nested deeper than 500 levels, "invalid" when a getter of the value throws.
+ * The bytes of a value as V8's serializer writes them, version 15, with the header. As in V8, objects of other classes are written as
+ * plain objects of their own enumerable properties, and a view is written with the whole of its buffer. Fails with "unsupported" for what
+ * cannot be cloned (functions, symbols, shared memory, promises and other objects with inner state), with "limit" for a value nested
+ * deeper than 500 levels, with "invalid" when a getter of the value throws.
  */
 export function encodeV8(value: unknown): { readonly ok: true; readonly bytes: Uint8Array<ArrayBuffer> } | Failure {
   try {

@@ -1,8 +1,8 @@
-/** A place in bytes and the primitives read there. What would lie beyond the end is refused before anything is allocated for it. */
+/** A place in bytes, and the primitives that are read there. A length beyond the end is refused before memory is allocated for it. */
 import { Tag } from "./format.ts";
 import { Refusal } from "./refusal.ts";
 
-/** Arguments of one call: far below every engine's limit. */
+/** Arguments of one call, far fewer than every engine's limit. */
 const CHUNK = 4096;
 
 export class Cursor {
@@ -11,7 +11,7 @@ export class Cursor {
   readonly #view: DataView;
 
   constructor(bytes: Uint8Array) {
-    // A Node Buffer's methods differ from those of the class it extends.
+    // A Node Buffer's methods differ from those of Uint8Array, which it extends.
     this.#bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
@@ -31,14 +31,14 @@ export class Cursor {
     return byte;
   }
 
-  /** The next tag; padding before it is skipped. */
+  /** The next tag. Padding before it is skipped. */
   tag(): number {
     let tag = this.byte();
     while (tag === Tag.padding) tag = this.byte();
     return tag;
   }
 
-  /** Whether the next tag is this one, which then is consumed. */
+  /** Whether the next tag is `wanted`. If so, the tag is consumed. */
   takeTag(wanted: number): boolean {
     let offset = this.#offset;
     while (this.#bytes[offset] === Tag.padding) offset++;
@@ -47,7 +47,7 @@ export class Cursor {
     return true;
   }
 
-  /** 32 bits; like V8, bits beyond them are dropped and the sixth byte is never a part of it. */
+  /** 32 bits. As in V8, further bits are dropped, and a sixth byte is never read. */
   varint32(): number {
     let value = 0;
     for (let shift = 0; shift < 35; shift += 7) {
@@ -67,7 +67,7 @@ export class Cursor {
     return (low & 0x7f) | ((high & 1) << 7);
   }
 
-  /** 64 bits, as a number: exact up to 2^53, and beyond that still beyond that. */
+  /** 64 bits as a number: exact up to 2^53. A greater number stays greater than 2^53. */
   varint64(): number {
     let value = 0;
     for (let shift = 0; shift < 70; shift += 7) {
@@ -89,7 +89,7 @@ export class Cursor {
     return this.#view.getFloat64(start, true);
   }
 
-  /** The magnitude and sign of a bigint, behind a bit field of both. */
+  /** The magnitude and sign of a bigint, after a bit field that describes both. */
   bigint(): bigint {
     const bitfield = this.varint32();
     const negative = (bitfield & 1) === 1;
@@ -127,7 +127,7 @@ export class Cursor {
     );
   }
 
-  /** Copies the next bytes to the start of the target, whose length the caller has checked against `remaining`. */
+  /** Copies the next bytes to the start of `target`. The caller has compared the length with `remaining`. */
   copyTo(target: ArrayBuffer, size: number): void {
     if (size === 0) return;
     const start = this.#take(size);

@@ -1,12 +1,12 @@
 /**
- * The wire format of V8's ValueSerializer: its tags, versions and bounds, as reader and writer share them. V8's own
- * src/objects/value-serializer.cc is the specification; the names here say what a tag stands for.
+ * The wire format of V8's ValueSerializer: its tags, versions and bounds, for reader and writer. V8's own src/objects/value-serializer.cc
+ * is the specification. The names here say what a tag stands for.
  */
 
 /** The version that every client reads (Deno since 1.x, Node 18 and later). */
 export const WRITTEN_VERSION = 15;
 export const OLDEST_VERSION = 13;
-/** 16 differs from 15 in the width of the lengths of buffers and their views alone. */
+/** Version 16 differs from 15 only in the width of the lengths of buffers and their views. */
 export const NEWEST_VERSION = 16;
 
 export const Tag = {
@@ -45,7 +45,7 @@ export const Tag = {
   set: 0x27, // '
   setEnd: 0x2c, // ,
   arrayBuffer: 0x42, // B
-  /** V8 since 2026, behind a flag. JavaScript cannot make one here: it becomes an ordinary one. */
+  /** In V8 since 2026, behind a flag. JavaScript cannot make such a buffer here, so it becomes an ordinary one. */
   immutableArrayBuffer: 0x43, // C
   resizableArrayBuffer: 0x7e, // ~
   transferredArrayBuffer: 0x74, // t
@@ -58,7 +58,7 @@ export const Tag = {
   error: 0x72, // r
 } as const;
 
-/** What a writer may have put that belongs to its own process. */
+/** Tags for what belongs to the process that wrote the value. */
 export const refusedTags = new Map<number, string>([
   [Tag.hostObject, "a host object (Node's v8.serialize writes typed arrays and Buffers so)"],
   [Tag.sharedArrayBuffer, "a SharedArrayBuffer"],
@@ -69,14 +69,15 @@ export const refusedTags = new Map<number, string>([
 ]);
 
 /**
- * What Deno since 2.8.1 puts behind the tag of a host object, before an object that describes it and names its class in `type`: a Blob, a
- * File, a CryptoKey, a DOMException. Of a Blob and a File the description holds sizes and where the bytes lie in Deno's memory, not the bytes.
+ * What Deno since 2.8.1 writes after the tag of a host object (a Blob, a File, a CryptoKey, a DOMException). An object follows that
+ * describes the host object and names its class in `type`. For a Blob or a File, the description holds sizes and where the bytes lie in
+ * Deno's memory, but not the bytes.
  */
 export const DENO_HOST_OBJECT = 0xffff_ffff;
 
 export const ErrorTag = { message: 0x6d, cause: 0x63, stack: 0x73, end: 0x2e } as const;
 
-/** An Error of another class has no tag and comes back as an Error. */
+/** An Error of another class has no tag, and is read as an Error. */
 export const errorClasses: readonly {
   readonly tag: number;
   readonly name: string;
@@ -90,7 +91,7 @@ export const errorClasses: readonly {
   { tag: 0x55, name: "URIError", constructor: URIError },
 ];
 
-/** The bit of each flag is its place in this list; the one without a letter is V8's experimental `l`. */
+/** The bit of each flag is its index in this list. The empty text is V8's experimental flag `l`. */
 export const regExpFlags: readonly string[] = ["g", "i", "m", "y", "u", "s", "", "d", "v"];
 
 export type ViewConstructor = new (buffer: ArrayBuffer, byteOffset: number, length?: number) => ArrayBufferView;
@@ -107,7 +108,7 @@ function typedArray(tag: number, constructor: ViewConstructor & { readonly BYTES
   return { tag, constructor, elementSize: constructor.BYTES_PER_ELEMENT };
 }
 
-/** Runtimes older than 2025 have no Float16Array, and TypeScript's es2024 does not know it: there its tag is an unknown one. */
+/** Runtimes older than 2025 have no Float16Array, and TypeScript's es2024 does not know it. In such a runtime its tag is unknown. */
 function float16Array(): ViewClass[] {
   const found: unknown = Reflect.get(globalThis, "Float16Array");
   // A global of this name is the standard's class.
@@ -130,7 +131,7 @@ export const viewClasses: readonly ViewClass[] = [
   { tag: 0x3f, constructor: DataView, elementSize: 1 }, // ?
 ];
 
-/** The index of an element, or undefined for the name of another property. */
+/** The index of an element. Undefined for the name of another property. */
 export function elementIndex(key: string): number | undefined {
   const first = key.charCodeAt(0);
   if (!(first >= 0x30 && first <= 0x39)) return undefined;

@@ -1,7 +1,7 @@
 /**
- * Reads what V8's ValueSerializer writes, with V8's own verdicts: what V8 refuses is refused here, and what it accepts becomes an
- * equal value. Here alone, the parts of an Error may come in any order, as they do from older versions. Memory is bounded by the
- * input: nothing is allocated for a length that was only announced.
+ * Reads what V8's ValueSerializer writes, and decides as V8 does: what V8 refuses is refused, and what V8 accepts becomes an equal value.
+ * With one exception: the parts of an Error may come in any order, as in older versions. Memory is bounded by the input: nothing is
+ * allocated for a length before its bytes are seen.
  */
 import {
   MAX_VALUE_DEPTH,
@@ -15,13 +15,13 @@ import { Cursor } from "./cursor.ts";
 import { hide, newError } from "./errors.ts";
 import { Refusal } from "./refusal.ts";
 
-/** Elements further apart make no room for what might lie between them. */
+/** When elements are further apart, no room is made for those that might lie between them. */
 const MAX_GAP = 16;
 
 const MAX_ARRAY_LENGTH = 0xffff_ffff;
 
 export class V8Reader {
-  /** The longest length of a buffer that was read, also one that a resizable buffer only may grow to. */
+  /** The longest length of a buffer that was read. A resizable buffer counts with the length that it may grow to. */
   longestLength = 0;
   readonly #cursor: Cursor;
   #version = 0;
@@ -29,14 +29,17 @@ export class V8Reader {
   #errors = 0;
   #resizableBuffers = 0;
   #reservedBytes = 0;
-  /** By their number in the order of their beginnings; undefined while an object cannot be referred to yet. */
+  /**
+   * Objects in the order in which they begin; the index is the number that a reference names. Undefined while an object cannot be
+   * referred to yet.
+   */
   readonly #objects: (object | undefined)[] = [];
 
   constructor(bytes: Uint8Array) {
     this.#cursor = new Cursor(bytes);
   }
 
-  /** Header and value; like V8, it does not look at what follows the value. Throws `Refusal` alone. */
+  /** Reads header and value. As in V8, bytes after the value are ignored. Throws only `Refusal`. */
   read(): unknown {
     if (this.#cursor.remaining === 0 || this.#cursor.byte() !== Tag.version) {
       throw new Refusal("invalid", "a V8 value begins with the byte ff and its version");
@@ -51,7 +54,7 @@ export class V8Reader {
     return this.#value();
   }
 
-  /** One value. It recurses, so all of it is one function: a level of nesting takes two frames of the stack. */
+  /** Reads one value. All of it is one function because it recurses: so a level of nesting takes only two frames of the stack. */
   #value(): unknown {
     const cursor = this.#cursor;
     let tag = cursor.tag();
@@ -129,7 +132,7 @@ export class V8Reader {
     return this.#cursor.malformed(`0x${tag.toString(16).padStart(2, "0")} is not the tag of a value`);
   }
 
-  /** Says what it is: one of Deno's by its class, which its description names. */
+  /** The refusal of a host object, with its class if it is one of Deno's, whose description names the class. */
   #hostObject(): Refusal {
     const unknown = this.#unknown(Tag.hostObject);
     this.#descend();
@@ -142,18 +145,18 @@ export class V8Reader {
       const empty = name === "Blob" || name === "File" ? ", whose bytes Deno has not stored with it" : "";
       return new Refusal("unsupported", `the V8 value holds a ${name} of Deno's${empty}, which only Deno can read`);
     } catch (error) {
-      // Of a host object in the description of another, the innermost is named.
+      // When a host object is inside the description of another, the innermost one is named.
       if (error instanceof Refusal) return error.failure.code === "unsupported" ? error : unknown;
       throw error;
     }
   }
 
-  /** A view follows its buffer, or a reference to it, and takes its place. */
+  /** A view comes after its buffer, or after a reference to the buffer, and the value is the view. */
   #orView(object: object): object {
     return object instanceof ArrayBuffer && this.#cursor.takeTag(Tag.view) ? this.#view(object) : object;
   }
 
-  /** What can hold other values begins with this and ends with `#leave`. */
+  /** Called before the contents of a container are read. `#leave` is called after them. */
   #enter<T extends object>(container: T): T {
     this.#descend();
     return this.#register(container);
@@ -174,7 +177,7 @@ export class V8Reader {
     return object;
   }
 
-  /** A number for an object that is made only after what it consists of has been read. */
+  /** Reserves a number for an object that is made only after its parts have been read. */
   #reserve(): number {
     return this.#objects.push(undefined) - 1;
   }
@@ -199,7 +202,7 @@ export class V8Reader {
         this.#define(object, key, value);
         room = Math.max(room, index + MAX_GAP);
       } else {
-        // V8 makes room up to an index that is not far, except among elements of which one was not enumerable once.
+        // V8 makes room up to an index that is not far away, except among elements of which one was once not enumerable.
         this.#define(object, key, value, false);
         Object.defineProperty(object, key, { enumerable: true });
         room = Number.POSITIVE_INFINITY;
@@ -245,12 +248,12 @@ export class V8Reader {
     return this.#leave(array);
   }
 
-  /** Elements and other properties with their keys. The array has its announced length only at the end. */
+  /** Elements and other properties with their keys. The array gets its announced length only at the end. */
   #arrayProperties(array: unknown[], length: number, end: number): void {
     let spacious = false;
     const makeRoom = (needed: number): void => {
       if (!spacious && needed > array.length + MAX_GAP) {
-        // Past 32 M elements V8 keeps them in a dictionary, and so it does when the length shrinks again: the holes cost nothing.
+        // Past 32 M elements V8 keeps them in a dictionary, also after the length shrinks again. So the holes cost nothing.
         array.length = MAX_ARRAY_LENGTH;
         array.length = Math.max(needed, length);
         spacious = true;
@@ -264,7 +267,7 @@ export class V8Reader {
       const value = this.#value();
       const index = elementIndex(key);
       if (index !== undefined) makeRoom(index);
-      // An array takes any property.
+      // An array accepts any property.
       this.#define(array as unknown as Record<string, unknown>, key, value);
       count++;
     }
@@ -302,7 +305,7 @@ export class V8Reader {
       throw this.#cursor.malformed(`${announced} ${what} are announced where there are ${count}`);
   }
 
-  /** A string where the format has one as a value. */
+  /** Reads a string where the format has a whole value for it. */
   #string(): string {
     const text = this.#value();
     if (typeof text !== "string") throw this.#cursor.malformed("something else stands in the place of a string");

@@ -1,8 +1,8 @@
 import { failure, type ErrorCode, type Failure } from "../../core/errors.ts";
 
 /**
- * How readers and writers leave from any depth of a value, here and in the JSON notation. It never gets past the functions that
- * they offer (`decodeV8`, `encodeV8`, `storableV8`, `storedOfJson`, …), which return the failure that it carries.
+ * How readers and writers leave a value at any depth, here and in the JSON notation. The exported functions (`decodeV8`, `encodeV8`,
+ * `storableV8`, `storedOfJson`, …) catch it and return its failure.
  */
 export class Refusal extends Error {
   readonly failure: Failure;

@@ -1,4 +1,4 @@
-/** Bytes that grow at their end, and the primitives written there: the counterpart of `Cursor`. */
+/** Bytes that grow at their end, and the primitives that are written there: the counterpart of `Cursor`. */
 
 const scratch = new DataView(new ArrayBuffer(8));
 
@@ -26,7 +26,7 @@ export class Sink {
     this.#length += value.length;
   }
 
-  /** Of an integer in 0..2^32-1. */
+  /** `value` is an integer in 0..2^32-1. */
   varint32(value: number): void {
     let rest = value;
     while (rest >= 0x80) {
@@ -45,7 +45,7 @@ export class Sink {
     this.bytes(new Uint8Array(scratch.buffer));
   }
 
-  /** Like V8's own: whole 64-bit digits, little endian, behind a bit field of sign and length. */
+  /** As in V8: whole 64-bit digits, little endian, after a bit field of sign and length. */
   bigint(value: bigint): void {
     const negative = value < 0n;
     const digits = (negative ? -value : value).toString(16);
@@ -55,7 +55,7 @@ export class Sink {
     for (let i = size - 1; i >= 0; i--) this.byte(Number.parseInt(padded.slice(i * 2, i * 2 + 2), 16));
   }
 
-  /** The low bytes of all code units. */
+  /** Writes the low byte of each code unit. */
   latin1(text: string): void {
     this.#reserve(text.length);
     for (let i = 0; i < text.length; i++) this.#bytes[this.#length++] = text.charCodeAt(i);

@@ -5,10 +5,10 @@ import { Refusal } from "./refusal.ts";
 const MAX_UINT32 = 0xffff_ffff;
 
 /**
- * What to store of a V8 value, so that every client can read it. Deno since 2.8 writes version 16, which Node's and older
- * clients refuse; it differs from 15 only where a length of a buffer passes 32 bits, and at the sizes of values here only a
- * resizable one has room for that. Every other value of version 16 gets the header of version 15, in a copy; all else,
- * malformed bytes too, is returned as it is: the same object.
+ * The bytes to store for a V8 value, so that every client can read it. Deno since 2.8 writes version 16, which Node's and older clients
+ * refuse. Version 16 differs from 15 only where the length of a buffer passes 32 bits. At the sizes of values here, only a resizable
+ * buffer can have such a length. Every other value of version 16 is copied and gets the header of version 15. All other bytes, malformed
+ * ones too, are returned as the same object.
  */
 export function storableV8(bytes: Uint8Array): Uint8Array {
   if (bytes[0] !== Tag.version || bytes[1] !== 16) return bytes;

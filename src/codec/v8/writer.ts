@@ -1,6 +1,7 @@
 /**
- * Writes what V8's ValueSerializer writes for the same value, version 15. Two differences, both of form: an array is written
- * sparse when it has holes (V8: when it ever may have had one), and a string with one byte a unit when its units allow it.
+ * Writes what V8's ValueSerializer writes for the same value, version 15. There are two differences, both only of form. An array is
+ * written as sparse when it has holes; in V8, when it may ever have had one. A string is written with one byte a unit when its units
+ * allow that.
  */
 import { MAX_VALUE_DEPTH } from "../../core/limits.ts";
 import {
@@ -24,7 +25,7 @@ export class V8Writer {
   readonly #ids = new Map<object, number>();
   #depth = 0;
 
-  /** Header and value. Throws `Refusal`, and what getters of the value throw. */
+  /** Writes header and value. Throws `Refusal`, and what getters of the value throw. */
   write(value: unknown): Uint8Array<ArrayBuffer> {
     this.#sink.byte(Tag.version);
     this.#sink.varint32(WRITTEN_VERSION);
@@ -68,14 +69,14 @@ export class V8Writer {
       return sink.latin1(text);
     }
     const byteLength = text.length * 2;
-    // V8 wants the units at an even place.
+    // V8 wants the units to begin at an even offset.
     if ((sink.length + 1 + varintSize(byteLength)) % 2 !== 0) sink.byte(Tag.padding);
     sink.byte(Tag.twoByteString);
     sink.varint32(byteLength);
     sink.utf16(text);
   }
 
-  /** An object that was written before is referred to by its number; a view comes after its buffer. */
+  /** An object that was written before is referred to by its number. A view is written after its buffer. */
   #object(object: object): void {
     if (this.#reference(object)) return;
     if (ArrayBuffer.isView(object)) {
@@ -126,7 +127,7 @@ export class V8Writer {
     this.#sink.varint32(count);
   }
 
-  /** How many properties were written; what a getter deletes meanwhile is left out. */
+  /** Returns how many properties were written. A property that a getter deletes meanwhile is left out. */
   #properties(object: object, keys: readonly string[]): number {
     let count = 0;
     for (const key of keys) {
@@ -143,13 +144,13 @@ export class V8Writer {
     const sink = this.#sink;
     const { length } = array;
     const keys = Object.keys(array);
-    // Indexes come first, ascending: there is no hole when the last of them is where it then must be.
+    // Indexes come first, ascending. So there is no hole when the last index is the length less one.
     const dense = length === 0 || keys[length - 1] === String(length - 1);
     sink.byte(dense ? Tag.denseArray : Tag.sparseArray);
     sink.varint32(length);
     if (dense) {
       for (let i = 0; i < length; i++) {
-        // A getter may have deleted it meanwhile.
+        // A getter may have deleted the element meanwhile.
         if (Object.hasOwn(array, i)) this.#value(array[i]);
         else sink.byte(Tag.hole);
       }
@@ -211,7 +212,7 @@ export class V8Writer {
     }
   }
 
-  /** The cause comes last, so that a reader has made the error when the cause refers to it. */
+  /** The cause is written last. So a reader has made the error before the cause refers to it. */
   #error(error: Error): void {
     const sink = this.#sink;
     const { name } = error;
@@ -274,7 +275,7 @@ function varintSize(value: number): number {
   return size;
 }
 
-/** True after a resizable buffer has shrunk below the view: then its own methods throw. */
+/** True after a resizable buffer has shrunk so far that the view is outside: then the view's own methods throw. */
 function isOutOfBounds(view: ArrayBufferView): boolean {
   try {
     if (view instanceof DataView) return view.byteLength < 0;
@@ -287,9 +288,9 @@ function isOutOfBounds(view: ArrayBufferView): boolean {
 }
 
 /**
- * Whether a view of a resizable buffer always reaches to the buffer's end. The language does not tell, so it is tried on a copy:
- * a buffer that ends where the view begins leaves a view of fixed length out of bounds, if it has any, and one that then grows
- * makes a tracking view longer.
+ * Whether a view of a resizable buffer always reaches to the buffer's end. JavaScript does not tell, so this is tried on a copy. When the
+ * buffer ends where the view begins, a view of fixed length is out of bounds, if it has any length. When the buffer then grows, a view
+ * that tracks the length gets longer.
  */
 function tracksLength(view: ArrayBufferView): boolean {
   const copy = structuredClone(view);

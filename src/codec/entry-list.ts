@@ -2,8 +2,8 @@
  * EntryList: entries on their way between a door and a database's object, in protobuf's wire format. It has what KV Connect says of an
  * entry, and the expiry. Both sides are ours and of one build, so the format is neither stored nor promised.
  *
- * message EntryList { repeated Item items = 1; bool more = 2; uint64 read_at = 3; }
- * message Item { bytes key = 1; bytes value = 2; int32 encoding = 3; uint64 version = 4; uint64 expires_at = 5; }
+ *     message EntryList { repeated Item items = 1; bool more = 2; uint64 read_at = 3; }
+ *     message Item { bytes key = 1; bytes value = 2; int32 encoding = 3; uint64 version = 4; uint64 expires_at = 5; }
  *
  * An item without a key stands for a key that has no entry.
  */

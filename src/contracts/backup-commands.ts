@@ -1,6 +1,6 @@
 /**
- * What a database's object is asked about its continuous backup and what it answers: plain data, so that it crosses between
- * objects as it is. Doors map it to their own wire forms; secrets go in and never come back out.
+ * What a database's object is asked about its continuous backup, and what it answers. Plain data, so that it can be sent between objects.
+ * Doors map it to their own wire forms. Secrets are sent to the object and never come back.
  */
 import type { UnixMs } from "../core/clock.ts";
 import type { Failure } from "../core/errors.ts";
@@ -9,9 +9,9 @@ import type { VerificationReport } from "./restore-commands.ts";
 import type { Version } from "../core/versionstamp.ts";
 
 export interface BackupTimes {
-  /** At most this long after a commit its log is sent, in milliseconds. */
+  /** Milliseconds. The log of a commit is sent at most this long after the commit. */
   readonly intervalMs: number;
-  /** Every moment of this many days back stays restorable. */
+  /** Every moment of the last so many days stays restorable. */
   readonly retentionDays: number;
 }
 
@@ -19,8 +19,9 @@ export const DEFAULT_BACKUP_TIMES: BackupTimes = { intervalMs: 2_000, retentionD
 
 export type BackupCommand =
   /**
-   * Probes the destination (write, read back, list, delete), then starts. "invalid" with what is wrong when the probe fails;
-   * "unavailable" when it may work later; "conflict" when there is a backup. `id` is the new backup's, a UUID of the caller's.
+   * Tries the destination (write, read back, list, delete), then starts the backup. Fails with "invalid" and what is wrong when the trial
+   * fails, with "unavailable" when it may succeed later, with "conflict" when there is a backup. `id` is a UUID that the caller chooses
+   * for the new backup.
    */
   | ({
       readonly command: "enable";
@@ -29,20 +30,23 @@ export type BackupCommand =
       readonly destination: NewBackupDestination;
     } & BackupTimes)
   /**
-   * Stops it and leaves its objects where they are. "conflict" while it is being set up: it is pending and getting on, neither
-   * paused nor held up by its destination.
+   * Stops the backup and leaves its objects where they are. Fails with "conflict" while the backup is being set up: it is pending, not
+   * paused, and its destination works.
    */
   | { readonly command: "disable" }
   | { readonly command: "status" }
-  /** Nothing is sent until `resume`; what is committed meanwhile waits, up to the bound of the backlog. */
+  /** Nothing is sent until `resume`. What is committed meanwhile waits, up to the limit of the backlog. */
   | { readonly command: "pause" }
   | { readonly command: "resume" }
-  /** New credentials for the same place, probed before they replace the old ones. */
+  /** New credentials for the same place. They are tried before they replace the old ones. */
   | ({ readonly command: "rotate" } & BackupCredentials)
-  /** Ends with the backup. */
+  /** The setting ends with the backup. */
   | { readonly command: "verify every"; readonly hours: VerificationInterval };
 
-/** So many hours after each other; as often as it costs little, which is what a new backup begins with; or never by itself. */
+/**
+ * Hours between two verifications. "automatic": as often as costs little; a new backup begins with this. null: no verification unless it
+ * is asked for.
+ */
 export type VerificationInterval = number | "automatic" | null;
 
 /** null: the database has no backup. */
@@ -52,7 +56,7 @@ export type BackupStatus =
   /** The first snapshot is not whole yet. */
   | { readonly code: "pending" }
   | { readonly code: "active" }
-  /** It was never set up and never will be: delete it and make a new one. */
+  /** The backup was never set up, and never will be: delete it and make a new one. */
   | { readonly code: "failed"; readonly message: string };
 
 export interface BackupInfo extends BackupTimes {
@@ -61,17 +65,17 @@ export interface BackupInfo extends BackupTimes {
   readonly status: BackupStatus;
   readonly paused: boolean;
   readonly createdAt: UnixMs;
-  /** For how long the oldest commit that is not in the backup has been waiting, in milliseconds. */
+  /** For how long the oldest commit outside of the backup has been waiting, in milliseconds. */
   readonly lagMs: number;
-  /** Bytes of log that wait. */
+  /** Bytes of log that wait to be sent. */
   readonly backlogBytes: number;
   readonly lastObject: { readonly name: string; readonly storedAt: UnixMs } | null;
-  /** null when the last attempt succeeded, and nothing was found in the bucket that should not be so. */
+  /** null when the last attempt succeeded and nothing wrong was found in the bucket. */
   readonly lastError: {
     readonly message: string;
     readonly since: UnixMs;
     readonly at: UnixMs;
-    /** It has been made good, and is shown until then; null: until it has. */
+    /** The problem has been repaired, and is shown until this time. null: it has not been repaired. */
     readonly shownUntil: UnixMs | null;
   } | null;
   readonly verification: BackupVerificationInfo;
@@ -80,71 +84,81 @@ export interface BackupInfo extends BackupTimes {
 }
 
 export interface BackupVerificationInfo {
-  /** null: never by itself. */
+  /** null: it is verified only when that is asked for. */
   readonly everyHours: number | null;
-  /** Nobody has said how often: the less it costs, the more often. */
+  /** Nobody has set an interval: the backup is verified as often as costs little. */
   readonly automatic: boolean;
   readonly nextAt: UnixMs | null;
-  /** What the last one that came to an end has found, whether it was asked for or begun by itself; null: there was none. */
+  /** The result of the last verification that ended, whether it was asked for or automatic. null: none has ended. */
   readonly last: {
     readonly good: boolean;
     readonly finishedAt: UnixMs;
     readonly error: string | null;
-    /** The object of the backup that is missing or damaged, when that is why. */
+    /** The backup's object that is missing or damaged, when that is the reason. */
     readonly damagedObject: string | null;
-    /** null when it could not be carried out. */
+    /** null when the verification could not be carried out. */
     readonly report: VerificationReport | null;
   } | null;
 }
 
 export interface BackupGenerationInfo {
-  /** In the bucket, ending in "/": what `denokv pitr sync --s3-prefix` is given. */
+  /** The prefix in the bucket, ending in "/": the value for `denokv pitr sync --s3-prefix`. */
   readonly prefix: string;
   /**
-   * `retired`: a newer one has taken over. `ended`: it has nothing later than `upTo`. `damaged`: what it held is not there any more.
-   * `deleting`: no longer to be used.
+   * `retired`: a newer generation has taken over. `ended`: the generation has nothing later than `upTo`. `damaged`: what it held is not
+   * there any more. `deleting`: it must not be used any more.
    */
   readonly state: "snapshotting" | "complete" | "retired" | "ended" | "damaged" | "deleting";
-  /** Whether it is another writer's, who has a copy of this database: it is not written to from here, and never deleted. */
+  /**
+   * Whether the generation is written by another writer, which has a copy of this database. This database never writes to it and never
+   * deletes it.
+   */
   readonly foreign: boolean;
-  /** Restorable are the commits after this one. null while there is no whole snapshot. */
+  /** The commits after this one can be restored. null while there is no whole snapshot. */
   readonly after: Version | null;
-  /** The last commit in it. */
+  /** The last commit in the generation. */
   readonly upTo: Version | null;
-  /** Why there is nothing later, when what follows `upTo` is in no generation or belongs to another state of the database. */
+  /**
+   * Why the generation has nothing later, when the commits after `upTo` are in no generation or belong to another state of the database.
+   */
   readonly endedBecause: string | null;
   readonly objects: number;
   readonly bytes: number;
-  /** When it will be deleted, if that is known: standbys that follow it have to move to a newer one before. */
+  /** When the generation will be deleted, if that is known. Standbys that follow it have to move to a newer one before that. */
   readonly deletedAfter: UnixMs | null;
 }
 
-/** What is left to do of a database that is being deleted with its backup. */
+/** What is left to do for a database that is being deleted with its backup. */
 export interface BackupDeletionOrder {
   readonly databaseId: string;
-  /** The backup's. */
+  /** The id of the backup. */
   readonly id: string;
   readonly destination: BackupDestination;
-  /** Sealed; null for a destination that needs none. */
+  /** The sealed secret. null for a destination that needs none. */
   readonly secret: string | null;
-  /** About how many objects there are. */
+  /** About how many objects the backup has. */
   readonly objects: number;
   /** Until then an object may still arrive that was on its way when the database was deleted. */
   readonly arrivalsUntil: UnixMs;
-  /** Those that are this database's, as far as it knows. An order of an earlier version does not say: all there are. */
+  /**
+   * The generations that this database has written, as far as it knows. An order of an earlier version does not have this: then all
+   * generations are deleted.
+   */
   readonly own?: readonly OwnGeneration[];
 }
 
 export interface OwnGeneration {
   readonly start: Version;
-  /** The names under which this database has written to it. */
+  /** The names under which this database has written to the generation. */
   readonly writers: readonly string[];
-  /** The last commit that was sent to its log; null: nothing of its own log is there, or it is written to no more. */
+  /**
+   * The last commit that was sent to the generation's log. null: the log has nothing from this database, or is not written to any more.
+   */
   readonly sentUpTo: Version | null;
 }
 
-/** The object that carries it out. */
+/** The object that carries out the deletion. */
 export interface DeletionStub {
-  /** From now on the backup will be deleted. The same again changes nothing; "conflict" in any other object. */
+  /** From now on the object deletes this backup. Asking again changes nothing. "conflict" in an object that holds anything else. */
   deleteBackup(order: BackupDeletionOrder): Promise<{ readonly ok: true } | Failure>;
 }

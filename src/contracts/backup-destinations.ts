@@ -1,6 +1,6 @@
 /**
- * Where a backup lies and what opens it, as commands name it: plain data, so that it crosses between objects as it is. A destination
- * of a backup that is there carries no secret.
+ * Where a backup lies and what gives access to it, as commands name it. Plain data, so that it can be sent between objects. The
+ * destination of an existing backup carries no secret.
  */
 
 /** Where a request names the bucket: in the path of its URL, or in the host's name, as `bucket.s3.example.com`. */
@@ -12,9 +12,9 @@ export interface S3BackupDestination {
   readonly bucketName: string;
   readonly bucketRegion: string;
   readonly accessKeyId: string;
-  /** "path", if it is left out. */
+  /** "path" when it is left out. */
   readonly addressing?: S3Addressing;
-  /** Empty, or the path below which everything is put. */
+  /** Empty, or the path below which all objects are put. */
   readonly prefix: string;
 }
 
@@ -29,7 +29,7 @@ export type BackupDestination = S3BackupDestination | BoundBucketDestination;
 export interface BackupCredentials {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
-  /** Comes with credentials that expire; null with others. */
+  /** Present with credentials that expire, null with others. */
   readonly sessionToken: string | null;
 }
 

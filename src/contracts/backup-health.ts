@@ -1,34 +1,34 @@
 /**
- * How a database's backup is doing, as its organization is told: what an alarm needs, and the numbers of the metrics. It changes rarely
- * while all is well, so that hardly anything has to be told.
+ * How a database's backup is doing, as its organization is told: what an alert needs, and the numbers of the metrics. It changes rarely
+ * while all is well, so that few messages are needed.
  */
 import type { BackupInfo, BackupStatus } from "./backup-commands.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { asSentence } from "../core/errors.ts";
 
-/** What lasts less than this is no news: destinations have hiccups, and commits wait a moment before they are sent. */
+/** What lasts less than this is not reported: destinations fail for moments, and commits wait a moment before they are sent. */
 export const BACKUP_NEWS_AFTER_MS = 60_000;
 
-/** An error's sentence, as far as it is told. */
+/** How much of an error's sentence is told. */
 const MAX_ERROR_CHARACTERS = 300;
 
 export interface BackupHealth {
   readonly status: BackupStatus["code"];
   readonly paused: boolean;
   /**
-   * Its attempts have been failing since then, or something was found in the bucket then that should not be so. null: neither, not for
-   * long, or no attempt is made.
+   * Its attempts have been failing since then, or something wrong was found in the bucket then. null: neither, or not for long, or no
+   * attempt is made.
    */
   readonly failing: { readonly since: UnixMs; readonly error: string } | null;
-  /** Since when the oldest commit has been waiting that is not in the backup; null: none has for long. */
+  /** Since when the oldest commit outside of the backup has been waiting. null: none has waited for long. */
   readonly behindSince: UnixMs | null;
-  /** Bytes of log that wait; 0 while none has been waiting for long. */
+  /** Bytes of log that wait to be sent. 0 while none has waited for long. */
   readonly backlogBytes: number;
   /** When the last object of the log was stored. */
   readonly lastSuccessAt: UnixMs | null;
-  /** Those that can be restored from. */
+  /** How many generations can be restored from. */
   readonly generations: number;
-  /** What the last one that came to an end has found. */
+  /** The result of the last verification that ended. */
   readonly verification: {
     readonly finishedAt: UnixMs;
     readonly good: boolean;
@@ -37,7 +37,7 @@ export interface BackupHealth {
   } | null;
 }
 
-/** `afterMs`: what has not lasted so long does not count. */
+/** `afterMs`: a problem that has not lasted this long does not count. */
 export function healthOf(info: BackupInfo, now: UnixMs, afterMs: number): BackupHealth {
   const { status, paused, lastObject, verification } = info;
   const isBehind = info.lagMs >= afterMs;
@@ -62,7 +62,7 @@ export function healthOf(info: BackupInfo, now: UnixMs, afterMs: number): Backup
   };
 }
 
-/** When `healthOf` will say something else if nothing happens; null: never. */
+/** When `healthOf` will change if nothing happens. null: never. */
 export function nextHealthAt(info: BackupInfo, now: UnixMs, afterMs: number): UnixMs | null {
   const { lastError, lagMs } = info;
   const times: number[] = [];

@@ -1,14 +1,14 @@
 /**
- * Data tokens: what the metadata exchange hands out. A data token carries a whole grant, so the data path verifies it without asking
- * anybody; one that was verified is kept until it ends, so that the next request with it costs a look into a Map. Revocation is not known
- * here: the database's object refuses revoked token ids.
+ * Data tokens: what the metadata exchange hands out. A data token carries a whole grant, so the data path verifies it without a call. A
+ * verified token is kept until it ends, so that the next request with it costs one look-up in a Map. Revocation is not known here: the
+ * database's object refuses the ids of revoked tokens.
  *
- * It is base64url of bytes, 40 characters for most: each request carries it in a header that HTTP/2 never compresses.
+ * It is base64url of bytes, mostly 40 characters: each request carries it in a header that HTTP/2 never compresses.
  *
  *     key number (1)  flags (1)  end in seconds (4)  token id (8)  what the flags name  MAC (16)
  *
- * The MAC is HMAC-SHA-256 over the database's id, a zero byte and all that is before it, cut to 128 bits. The id itself is not carried:
- * it is in the URL of each request.
+ * The MAC is HMAC-SHA-256 over the database's id, a zero byte and all bytes before the MAC, cut to 128 bits. The id itself is not
+ * carried: it is in the URL of each request.
  */
 import { fromBase64Url, toBase64Url } from "../codec/base64url.ts";
 import { assert } from "../core/assert.ts";
@@ -23,16 +23,16 @@ import type { Grant } from "./grant.ts";
 import { JURISDICTIONS } from "./placement.ts";
 import type { SigningKey, SigningKeys } from "./signing-keys.ts";
 
-/** The `expiresAt` of a grant whose access token has no end: the last instant that a Date can hold. */
+/** The `expiresAt` of a grant whose access token never ends: the last instant that a Date can hold. */
 export const FOREVER = asUnixMs(8_640_000_000_000_000);
 
-/** When the client is told to exchange again. Below 5 minutes @deno/kv exchanges before every request. */
+/** How long until the client is told to exchange again. Below 5 minutes @deno/kv exchanges before every request. */
 export const CLIENT_LIFETIME_MS = 60 * 60 * 1000;
 
 /** How much longer the token itself lives, for requests under way and for clocks that differ. */
 export const GRACE_MS = 10 * 60 * 1000;
 
-/** Verified tokens that are kept: a few megabytes, and more clients than one isolate serves in an hour. */
+/** Verified tokens that are kept: a few megabytes, for more clients than one isolate serves in an hour. */
 export const MAX_KEPT_TOKENS = 10_000;
 
 const FORM = /^[\w-]{40,}$/;
@@ -40,7 +40,7 @@ const HEAD_BYTES = 14;
 const MAC_BYTES = 16;
 const TOKEN_ID = /^[0-9a-f]{16}$/;
 
-/** What the grant allows, then what follows, in the order in which it does. */
+/** What the grant allows, then which optional parts follow, in their order. */
 const FLAGS = { read: 1, write: 2, at: 4, jurisdiction: 8, keyPrefix: 16, origin: 32 } as const;
 const KNOWN_FLAGS = Object.values(FLAGS).reduce((all, flag) => all | flag, 0);
 
@@ -64,8 +64,8 @@ export class DataTokens {
   }
 
   /**
-   * A token for what the grant allows at one database. `expiresAt` is an hour ahead and the token lives 10 minutes longer; both
-   * no later than the grant's own end.
+   * A token for what the grant allows at one database. `expiresAt` is an hour ahead, and the token lives 10 minutes longer. Neither is
+   * later than the end of the grant.
    */
   async mint(grant: Grant, databaseId: string, now: UnixMs): Promise<DataToken> {
     const expiresAt = Math.min(now + CLIENT_LIFETIME_MS, grant.expiresAt);
@@ -77,8 +77,8 @@ export class DataTokens {
   }
 
   /**
-   * The grant, which ends when the token does; or `unauthenticated`, saying why. At once for a token verified before. `at`: as in
-   * `Grant`; a token of the database as it is opens no state of the past, and the other way round.
+   * The grant, which ends when the token does; or `unauthenticated` with the reason. No promise for a token that was verified before.
+   * `at`: as in `Grant`. A token for the database as it is opens no state of the past, and the reverse.
    */
   verify(token: string, databaseId: string, now: UnixMs, at?: string): Grant | Failure | Promise<Grant | Failure> {
     const kept = this.#verified.get(token);
@@ -128,7 +128,7 @@ export class DataTokens {
   }
 }
 
-/** The same wherever the key stands in its list. */
+/** The number depends on the key alone, not on its place in the list. */
 function numberOf({ kid }: SigningKey): number {
   let number = 0;
   for (const byte of encoder.encode(kid)) number = (number * 31 + byte) & 0xff;
@@ -161,7 +161,7 @@ function withLength(bytes: Uint8Array): Uint8Array[] {
   return [Uint8Array.of(bytes.length >> 8, bytes.length & 0xff), bytes];
 }
 
-/** Of what carries a good MAC. undefined: of a version that has more flags. */
+/** The grant in bytes with a good MAC. undefined: a later version wrote them, with flags that are not known here. */
 function decodeGrant(carried: Uint8Array): Grant | undefined {
   const view = new DataView(carried.buffer, carried.byteOffset, carried.byteLength);
   const flags = view.getUint8(1);

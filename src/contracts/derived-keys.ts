@@ -1,6 +1,6 @@
 /**
- * Keys for HMAC-SHA-256, derived from a deployment's signing keys (HKDF, RFC 5869), one for each purpose: what was made for one use is
- * worth nothing at another.
+ * Keys for HMAC-SHA-256, derived from a deployment's signing keys (HKDF, RFC 5869), one for each purpose. So a MAC that was made for one
+ * purpose is invalid for another.
  */
 import { unshared } from "../core/bytes.ts";
 import type { SigningKey } from "./signing-keys.ts";
@@ -13,7 +13,7 @@ type CryptoKey = Awaited<ReturnType<typeof crypto.subtle.importKey>>;
 const encoder = new TextEncoder();
 
 export class DerivedKeys {
-  /** The keys are kept and not their promises, which must not be awaited by another request. */
+  /** The keys are kept, not promises of them: another request must not await a promise of this one. */
   readonly #derived = new Map<string, CryptoKey>();
 
   async hmac(key: SigningKey, purpose: Purpose, bytes: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {

@@ -1,10 +1,10 @@
 /**
- * What a database's object is asked about entries by doors that need more than KV Connect's messages say: when an entry expires, pages that
- * end by their size, keys alone. Entries cross as the message of `codec/entry-list.ts`, in bytes.
+ * What doors ask of a database's object about entries when KV Connect's messages do not say enough: when an entry expires, pages that end
+ * by their size, keys without values. Entries are sent as bytes, as the message of `codec/entry-list.ts`.
  */
 import type { Failure } from "../core/errors.ts";
 
-/** Keys are encoded. Entries with `start <= key < end`, bounds that need not be whole keys. */
+/** Keys are encoded. A range is the entries with `start <= key < end`, whose bounds need not be whole keys. */
 export type EntryCommand =
   /** The entries of these keys, in their order, all from one snapshot. */
   | { readonly command: "get"; readonly keys: readonly Uint8Array[] }

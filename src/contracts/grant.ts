@@ -1,9 +1,9 @@
 /**
- * What a verified token allows at one database, and the one rule of what that comes to. Doors ask it before they read a body, the
- * object asks it again before it carries a request out: by one rule, whoever asks.
+ * What a verified token allows at one database, and the one rule for it. Doors apply the rule before they read a body, and the object
+ * applies it again before it carries a request out.
  *
- * Of keys: reads see the part of their ranges that lies under the grant's key prefix, so that a program that lists everything lists
- * everything it may see; whatever else names a key outside the prefix is refused whole.
+ * Under a grant with a key prefix, a read sees only the part of its ranges that lies under the prefix: a program that lists everything
+ * gets everything that it may see. Any other request that names a key outside of the prefix is refused whole.
  */
 import { textOfKey } from "../codec/key-json.ts";
 import { admitsKey, intersectRange } from "../codec/key-prefix.ts";
@@ -13,25 +13,27 @@ import { failure, type Failure } from "../core/errors.ts";
 import type { AtomicWrite, ReadRange } from "../core/operations.ts";
 import type { Jurisdiction } from "./placement.ts";
 
-/** What a request may do at one database. Plain data: it crosses to the database's object with every call. */
+/** What a request may do at one database. Plain data: every call of the database's object carries it. */
 export interface Grant {
-  /** The token that it came from, named by what revokes it. */
+  /** The id of the token that the grant came from. A revocation names it. */
   readonly tokenId: string;
   readonly read: boolean;
   readonly write: boolean;
-  /** Everything open under this grant ends then. */
+  /** Everything that is open under this grant ends then. */
   readonly expiresAt: UnixMs;
-  /** An encoded key in hexadecimal: only that key and those that begin with all of its parts (`key-prefix.ts`). */
+  /** An encoded key in hexadecimal: the grant is only for this key and those that begin with all of its parts (`key-prefix.ts`). */
   readonly keyPrefix?: string;
-  /** 20 hex digits: the database as of this commit, which can only be read. Undefined: the database as it is. */
+  /**
+   * 20 hex digits: the grant is for the database as of this commit, which can only be read. Undefined: it is for the database as it is.
+   */
   readonly at?: string;
-  /** The origin of the web page that it was exchanged by: pages of other origins may not use it. Undefined: no page may. */
+  /** The origin of the web page that exchanged the token. Pages of other origins may not use the grant. Undefined: no page may. */
   readonly origin?: string;
-  /** Where the database's object is found: its name alone does not say, and nobody is asked. */
+  /** The jurisdiction of the database's object. The object is found by it and by its name, without a call. */
   readonly jurisdiction?: Jurisdiction;
 }
 
-/** A watch reads. */
+/** A watch needs "read". */
 export type Access = "read" | "write";
 
 export const PAST_IS_READ_ONLY = failure(
@@ -39,12 +41,12 @@ export const PAST_IS_READ_ONLY = failure(
   "This is a database as it was at a moment: it can be read and not written.",
 );
 
-/** What the grant allows at the database as of a commit, of 20 hex digits: no more than to read it. */
+/** What the grant allows at the database as of a commit of 20 hex digits: only reads. */
 export function grantOfPast(grant: Grant, at: string): Grant {
   return { ...grant, write: false, at };
 }
 
-/** Why the grant does not allow this at any key; null: it does. `now`: by the clock of the side that was asked first. */
+/** Why the grant does not allow this access at any key. null: it does. `now`: by the clock of the side that was asked first. */
 export function refusedAccess(grant: Grant, access: Access, now: UnixMs): Failure | null {
   if (now >= grant.expiresAt) {
     return failure(
@@ -58,8 +60,9 @@ export function refusedAccess(grant: Grant, access: Access, now: UnixMs): Failur
 }
 
 /**
- * Why a web page may not use the grant; null: it may, or no page asks. A grant is for pages of the origin that exchanged it, which its
- * access token admitted, and for programs that are no page. `origin`: of the foreign page that asks.
+ * Why a web page may not use the grant. null: it may, or the request is not from a page. A grant is for pages of the origin that
+ * exchanged it, which its access token admitted, and for programs that are no page. `origin`: of the page of another origin that sends
+ * the request.
  */
 export function refusedPage(grant: Grant, origin: string | null): Failure | null {
   if (origin === null || origin === grant.origin) return null;
@@ -70,7 +73,7 @@ export function refusedPage(grant: Grant, origin: string | null): Failure | null
   );
 }
 
-/** The ranges as far as the grant goes, in the same order; one that lies outside is empty. */
+/** The parts of the ranges that the grant covers, in the same order. A range outside of it becomes an empty range. */
 export function admittedRanges(grant: Grant, ranges: readonly ReadRange[]): readonly ReadRange[] {
   if (grant.keyPrefix === undefined) return ranges;
   const prefix = fromHex(grant.keyPrefix);
@@ -80,7 +83,7 @@ export function admittedRanges(grant: Grant, ranges: readonly ReadRange[]): read
   }));
 }
 
-/** Why one of these keys may not be named under the grant; null: all may. */
+/** Why the grant does not allow one of these keys. null: it allows all. */
 export function refusedKeys(grant: Grant, keys: Iterable<Uint8Array>): Failure | null {
   if (grant.keyPrefix === undefined) return null;
   const prefix = fromHex(grant.keyPrefix);
@@ -100,7 +103,7 @@ export function refusedWrite(grant: Grant, write: AtomicWrite): Failure | null {
   return grant.keyPrefix === undefined ? null : refusedKeys(grant, keysOf(write));
 }
 
-/** Every key that a write looks at or changes. A versionstamped one lies under a prefix exactly if the key before its stamp does. */
+/** Every key that a write checks or changes. A versionstamped key lies under a prefix exactly when the key before its stamp does. */
 function* keysOf(write: AtomicWrite): Generator<Uint8Array, void, undefined> {
   for (const { key } of write.checks) yield key;
   for (const { key } of write.mutations) yield key;

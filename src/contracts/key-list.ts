@@ -1,6 +1,6 @@
 /**
- * A deployment's keys of one kind as its environment has them: `kid:base64,kid2:base64`. The first is current; the others are still
- * accepted, so that a key is rotated without an interruption: add the new one in front, drop the old one when nothing needs it.
+ * A deployment's keys of one kind, as in its environment: `kid:base64,kid2:base64`. The first key is current, and the others are still
+ * accepted. So a key is rotated without an interruption: add the new key in front, and drop the old one when nothing needs it any more.
  */
 import { fromBase64 } from "../core/bytes.ts";
 import { failure, type Failure } from "../core/errors.ts";
@@ -10,7 +10,7 @@ export interface NamedKey {
   readonly secret: Uint8Array<ArrayBuffer>;
 }
 
-/** The current key first, then those still accepted. */
+/** The current key first, then the other accepted keys. */
 export type KeyList = readonly [NamedKey, ...NamedKey[]];
 
 export interface KeyLength {
@@ -19,8 +19,8 @@ export interface KeyLength {
 }
 
 /**
- * `invalid` with a sentence to be put behind the variable's name and a comma: it names the entry by its place and shows nothing
- * of its text, which may be the secret.
+ * The keys. `invalid` with a sentence to follow the variable's name and a comma. It names the entry by its place and shows nothing of its
+ * text, which may be the secret.
  */
 export function parseKeyList(text: string, { atLeast, atMost }: KeyLength): KeyList | Failure {
   const keys: NamedKey[] = [];

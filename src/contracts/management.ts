@@ -1,6 +1,6 @@
 /**
- * The words that doors, directory and objects share about organizations, their databases, tokens and jobs: what a management
- * request asks (`Commands`), who asks it (`Caller`) and what is answered. Plain data, so that it crosses between objects as it is.
+ * The types that doors, directory and objects share about organizations, their databases, tokens and jobs: what a management request asks
+ * (`Commands`), who asks (`Caller`), and the answers. Plain data, so that it can be sent between objects.
  */
 import type { Grant } from "./grant.ts";
 import type { BackupAnswer, BackupCommand, BackupInfo, VerificationInterval, BackupTimes } from "./backup-commands.ts";
@@ -24,15 +24,15 @@ import type { DeliveryInfo, NewWebhook, WebhookInfo, WebhookWithSecret } from ".
 export const PERMISSIONS = ["read", "write", "admin", "backup", "metrics"] as const;
 export type Permission = (typeof PERMISSIONS)[number];
 
-/** What a token allows, and where, and until when. */
+/** What a token allows, at which databases and keys, and until when. */
 export interface Scopes {
   readonly permissions: readonly Permission[];
-  /** Ids of databases of its organization, or all that there are and will be. */
+  /** Ids of databases of the token's organization. "all": all databases that the organization has and will have. */
   readonly databases: "all" | readonly string[];
-  /** The encoded key in hexadecimal; only keys that begin with all of its parts. Null: every key. */
+  /** An encoded key in hexadecimal: the token is only for keys that begin with all of its parts. null: for every key. */
   readonly keyPrefix: string | null;
   readonly expiresAt: UnixMs | null;
-  /** The web pages that may use it. */
+  /** The web pages that may use the token. */
   readonly allowedOrigins: AllowedOrigins;
 }
 
@@ -58,12 +58,12 @@ export interface TokenInfo {
   readonly id: string;
   readonly name: string;
   readonly scopes: Scopes;
-  /** The key that its check was made with: when the deployment drops that key, this token ends. */
+  /** The signing key with which the token's check was made. When the deployment drops that key, the token ends. */
   readonly signingKey: string;
-  /** The token that minted it, or "deployment". */
+  /** The id of the token that minted this one, or "deployment". */
   readonly createdBy: string;
   readonly createdAt: UnixMs;
-  /** Kept to the hour. */
+  /** Rounded to the hour. */
   readonly lastUsedAt: UnixMs | null;
   readonly revokedAt: UnixMs | null;
 }
@@ -72,16 +72,16 @@ export type JobStatus = "pending" | "running" | "completed" | "failed" | "cancel
 
 export type JobKind = "database.delete" | "database.restore" | "database.fork" | "backup.verify";
 
-/** What a job about a backup has come to, or how far it is. */
+/** The result of a job about a backup, or its progress. */
 export interface BackupJobResult {
-  /** Where it is, in a word or two. */
+  /** The phase that it is in, as a word or two. */
   readonly phase: string;
-  /** The commit whose state it brings or compares, as 20 hex digits; null: not known yet. */
+  /** The commit whose state the job restores or compares, as 20 hex digits. null: not known yet. */
   readonly versionstamp: string | null;
-  /** The object of the backup that is missing or damaged, when that is why it failed. */
+  /** The backup's object that is missing or damaged, when that is why the job failed. */
   readonly damagedObject: string | null;
   readonly verification: VerificationReport | null;
-  /** Of a restore in place that is over. */
+  /** Present for a restore in place that has ended. */
   readonly outcome: RestoreOutcome | null;
 }
 
@@ -92,22 +92,24 @@ export interface Job {
   readonly status: JobStatus;
   readonly done: number;
   readonly total: number;
-  /** What `done` counts, per second since it began; null while it is unknown. */
+  /** Per second since the job began, in the unit of `done`. null while it is unknown. */
   readonly rate: number | null;
   readonly error: string | null;
-  /** null for a deletion, unless there is a backup to be deleted. */
+  /** null for a deletion without a backup to be deleted. */
   readonly result: BackupJobResult | null;
   readonly createdAt: UnixMs;
   readonly finishedAt: UnixMs | null;
 }
 
-/** Counters since the database was made. They live in memory for a few seconds, so a crash may lose the last of them; a sleep loses none. */
+/**
+ * Counters since the database was made. They are stored every few seconds, so a crash may lose the last seconds. A sleep loses nothing.
+ */
 export interface UsageCounters {
   readonly reads: number;
   readonly writes: number;
   readonly readUnits: number;
   readonly writeUnits: number;
-  /** Bytes of the database's storage now. */
+  /** The present size of the database's storage, in bytes. */
   readonly bytes: number;
 }
 
@@ -115,12 +117,12 @@ export interface DatabaseStats extends UsageCounters {
   readonly entries: number;
   /** 20 hex digits; null before the first commit. */
   readonly versionstamp: string | null;
-  /** Bytes of the mutation log that are not in the database's backup yet; 0 without one. */
+  /** Bytes of the mutation log that are not in the database's backup yet. 0 without a backup. */
   readonly logBacklog: number;
   readonly watchers: number;
 }
 
-/** One bucket of 15 minutes, of all databases of the organization. */
+/** The usage of 15 minutes, of all databases of the organization. */
 export interface UsageBucket extends UsageCounters {
   readonly start: UnixMs;
 }
@@ -129,13 +131,13 @@ export interface OrganizationMetrics {
   readonly now: UnixMs;
   readonly totals: UsageCounters;
   readonly databases: number;
-  /** At most `MAX_DATABASES_IN_METRICS`, those that reported last. */
+  /** At most `MAX_DATABASES_IN_METRICS`: the databases that reported last. */
   readonly perDatabase: readonly (UsageCounters & { readonly id: string })[];
   readonly backups: BackupMetrics;
   readonly webhooks: WebhookTotals;
 }
 
-/** How many there are, and what became of what was to be delivered to them. */
+/** How many webhooks there are, and what became of their deliveries. */
 export interface WebhookTotals {
   readonly webhooks: number;
   readonly pending: number;
@@ -143,7 +145,7 @@ export interface WebhookTotals {
   readonly failed: number;
 }
 
-/** How many databases have a backup, and of how many it fails, is behind or paused, or was found bad by its last verification. */
+/** How many databases have a backup; and how many backups fail, are behind, are paused, or were found bad by their last verification. */
 export interface BackupTotals {
   readonly backups: number;
   readonly failing: number;
@@ -154,7 +156,7 @@ export interface BackupTotals {
 
 export interface BackupMetrics {
   readonly totals: BackupTotals;
-  /** At most `MAX_DATABASES_IN_METRICS`: those whose backup fails, then those that told of a change last. */
+  /** At most `MAX_DATABASES_IN_METRICS`: databases whose backup fails, then those that reported a change last. */
   readonly perDatabase: readonly { readonly id: string; readonly reportedAt: UnixMs; readonly health: BackupHealth }[];
 }
 
@@ -173,18 +175,18 @@ export interface NumberedPage<Item> {
 export interface Ordering {
   readonly sort: "createdAt" | "updatedAt";
   readonly order: "asc" | "desc";
-  /** Text that the id contains, of a list by cursor the id or the name; null: all. */
+  /** A text that the id must contain; in a list with a cursor, the id or the name. null: no condition. */
   readonly query: string | null;
 }
 
-/** The same key with the same fingerprint is the same request, for a day; with another fingerprint it is a conflict. */
+/** The same key with the same fingerprint is the same request, for a day. With another fingerprint it is a conflict. */
 export interface Idempotency {
   readonly key: string;
   /** A digest of the request. */
   readonly fingerprint: string;
 }
 
-/** A token as it is stored: by the SHA-256 of its secret. */
+/** A token as it is stored: with the SHA-256 of its secret. */
 export interface NewToken {
   readonly id: string;
   readonly secretHash: Uint8Array;
@@ -192,7 +194,7 @@ export interface NewToken {
   readonly name: string;
 }
 
-/** Every request that an organization answers, by name. What each needs is in the directory's policy. */
+/** Every command of an organization, by name. The directory's policy says which permissions each needs. */
 export interface Commands {
   "organization.get": { input: null; output: OrganizationInfo };
   "organization.rename": { input: { name: string }; output: OrganizationInfo };
@@ -210,27 +212,27 @@ export interface Commands {
   "databases.list": { input: Ordering & { limit: number; cursor: string | null }; output: Page<DatabaseInfo> };
   "databases.page": { input: Ordering & { limit: number; page: number }; output: NumberedPage<DatabaseInfo> };
   "databases.get": { input: { databaseId: string }; output: DatabaseInfo };
-  /** Null leaves a member as it is. */
+  /** null leaves a member as it is. */
   "databases.update": {
     input: { databaseId: string; name: string | null; description: string | null };
     output: DatabaseInfo;
   };
-  /** The job is null when it was deleted so long ago that its job is no longer kept. */
+  /** The job is null when the database was deleted so long ago that its job is no longer kept. */
   "databases.delete": { input: { databaseId: string; deleteBackups: boolean }; output: { job: Job | null } };
   "databases.stats": { input: { databaseId: string }; output: DatabaseStats };
-  /** Answers when the destination has been probed. */
+  /** Answers after the destination was tried. */
   "backups.enable": {
     input: { databaseId: string; destination: NewBackupDestination } & BackupTimes;
     output: BackupInfo;
   };
   "backups.get": { input: { databaseId: string }; output: { readonly backup: BackupInfo | null } };
-  /** By its own id alone. */
+  /** Finds a backup by its own id. */
   "backups.find": { input: { backupId: string }; output: BackupInfo };
   "backups.delete": { input: { backupId: string }; output: { readonly deleted: true } };
   "backups.pause": { input: { databaseId: string; paused: boolean }; output: BackupInfo };
   /** New credentials for the same place. */
   "backups.rotate": { input: { databaseId: string; credentials: BackupCredentials }; output: BackupInfo };
-  /** null: there is nothing to go back to yet. */
+  /** null: there is nothing to restore yet. */
   "backups.range": {
     input: { databaseId: string };
     output: { readonly range: RestorableRange | null };
@@ -248,7 +250,7 @@ export interface Commands {
   };
   "backups.verifyEvery": { input: { databaseId: string; hours: VerificationInterval }; output: BackupInfo };
   "backups.verify": { input: { databaseId: string }; output: Job };
-  /** In place. The caller has confirmed it. */
+  /** A restore in place. The caller has confirmed it. */
   "restores.create": {
     input: { databaseId: string; at: string; prefix: string | null; idempotency: Idempotency | null };
     output: Job;
@@ -264,7 +266,7 @@ export interface Commands {
     };
     output: { readonly database: DatabaseInfo; readonly job: Job };
   };
-  /** Into a new database, from a bucket alone. `databaseId`: whose backup it is. */
+  /** A restore into a new database, from a bucket alone. `databaseId`: of the database whose backup it is. */
   "restores.createFromBucket": {
     input: {
       destination: NewBackupDestination;
@@ -279,21 +281,21 @@ export interface Commands {
   };
   "tokens.create": { input: { token: NewToken; scopes: Scopes; idempotency: Idempotency | null }; output: TokenInfo };
   "tokens.list": { input: { limit: number; cursor: string | null }; output: Page<TokenInfo> };
-  /** `minted`: what becomes of the tokens that were minted with it, and with these. */
+  /** `minted`: what becomes of the tokens that were minted with this token, and of those minted with them. */
   "tokens.revoke": { input: { tokenId: string; minted: "keep" | "revoke" }; output: TokenInfo };
-  /** With the secret, which is shown this once. */
+  /** The answer has the secret, which is shown only once. */
   "webhooks.create": { input: NewWebhook & { idempotency: Idempotency | null }; output: WebhookWithSecret };
   "webhooks.list": { input: null; output: Page<WebhookInfo> };
   "webhooks.get": { input: { webhookId: string }; output: WebhookInfo };
-  /** Null leaves a member as it is. */
+  /** null leaves a member as it is. */
   "webhooks.update": {
     input: { webhookId: string } & { readonly [Member in keyof NewWebhook]: NewWebhook[Member] | null };
     output: WebhookInfo;
   };
   "webhooks.delete": { input: { webhookId: string }; output: { readonly deleted: true } };
-  /** The one before signs for a day more. */
+  /** The secret before it signs for a day more. */
   "webhooks.rotateSecret": { input: { webhookId: string }; output: WebhookWithSecret };
-  /** Answers when the endpoint has, or has not in time. */
+  /** Answers when the endpoint has answered, or after its deadline. */
   "webhooks.test": { input: { webhookId: string }; output: DeliveryInfo };
   "webhooks.deliveries": { input: { webhookId: string }; output: Page<DeliveryInfo> };
   "jobs.get": { input: { jobId: string }; output: Job };
@@ -306,25 +308,25 @@ export type CommandName = keyof Commands;
 export type Input<Name extends CommandName> = Commands[Name]["input"];
 export type Output<Name extends CommandName> = Commands[Name]["output"];
 
-/** Somebody who presented a token whose check is right. Whether its secret is right, only the organization knows. */
+/** Somebody who presented a token whose check is right. Only the organization knows whether the token's secret is right. */
 export interface TokenCaller {
   readonly kind: "token";
   readonly organizationId: string;
   readonly tokenId: string;
-  /** SHA-256 of the secret that was presented. */
+  /** SHA-256 of the presented secret. */
   readonly secretHash: Uint8Array;
-  /** Of the foreign web page that presented it; null: none did. */
+  /** The origin of the page that presented it, when that is a page of another origin. null: it is not. */
   readonly origin: string | null;
 }
 
-/** The deployment's own token was presented and is right. */
+/** The caller presented the deployment's own token. */
 export interface DeploymentCaller {
   readonly kind: "deployment";
 }
 
 export type Caller = TokenCaller | DeploymentCaller;
 
-/** What is needed to bring an organization to life, with its first token, which has every permission. */
+/** What an organization needs to begin: its own data, and its first token, which has every permission. */
 export interface OrganizationSetup {
   readonly id: string;
   readonly name: string;
@@ -332,14 +334,14 @@ export interface OrganizationSetup {
   readonly token: NewToken;
 }
 
-/** `unrecorded`: nothing is written; a record that is there must cover the grant. "recorded", if it is left out. */
+/** "unrecorded": nothing is written, so an existing record must cover the grant. "recorded" when it is left out. */
 export type ExchangeMode = "recorded" | "unrecorded";
 
 /** One organization's object. */
 export interface OrganizationStub {
-  /** Twice the same is not an error. `conflict` when it was deleted. */
+  /** Asking twice is not an error. `conflict` when the organization was deleted. */
   initialize(setup: OrganizationSetup): Promise<{ readonly initialized: true } | Failure>;
-  /** `named`: the organization that the request's path names, if it does: another than the caller's is `not-found`. */
+  /** `named`: the organization in the request's path, if there is one. Fails with `not-found` when it is not the caller's. */
   run<Name extends CommandName>(
     caller: Caller,
     named: string | null,
@@ -347,13 +349,15 @@ export interface OrganizationStub {
     input: Input<Name>,
   ): Promise<Output<Name> | Failure>;
   /**
-   * What the token allows at the database. Recorded before it is answered, so that a revocation finds the database. "unavailable"
-   * where nothing is to be written and no record is there that covers it.
+   * What the token allows at the database. A record of it is written before the answer, so that a revocation finds the database.
+   * "unavailable" when nothing may be written and no record covers the grant.
    */
   exchange(caller: TokenCaller, databaseId: string, mode?: ExchangeMode): Promise<Grant | Failure>;
-  /** Called by the organization's databases every 15 minutes in which they were used. `usedAt`: the first use since the last report. */
+  /**
+   * Called by the organization's databases, for every 15 minutes in which they were used. `usedAt`: the first use since the last report.
+   */
   reportUsage(databaseId: string, counters: UsageCounters, usedAt: UnixMs): Promise<void>;
-  /** Called by the organization's databases when their backup's health has changed. null: there is no backup any more. */
+  /** Called by the organization's databases when the health of their backup has changed. null: there is no backup any more. */
   reportBackup(databaseId: string, health: BackupHealth | null): Promise<void>;
 }
 
@@ -370,12 +374,12 @@ export interface CreatedOrganization {
   readonly signingKey: string;
 }
 
-/** The deployment's list of organizations: asked only when one is created, listed or deleted. */
+/** The deployment's list of organizations. It is called only when an organization is created, listed or deleted. */
 export interface IndexStub {
-  /** Answers when the organization can be used; for a repeated idempotency key with what the first one made. */
+  /** Answers when the organization can be used. A repeated idempotency key gets what its first request made. */
   create(caller: Caller, organization: NewOrganization): Promise<CreatedOrganization | Failure>;
   list(caller: Caller, limit: number, cursor: string | null): Promise<Page<string> | Failure>;
-  /** Called by the organization itself when it has been deleted. */
+  /** Called by the organization when it has been deleted. */
   forget(organizationId: string): Promise<void>;
 }
 
@@ -385,40 +389,40 @@ export interface DatabaseSetup {
   readonly jurisdiction: Jurisdiction | null;
 }
 
-/** What the directory asks of a database's object. Each may be asked again after it was done, also after a restart. */
+/** What the directory asks of a database's object. Each method is idempotent, also after a restart. */
 export interface DatabaseControl {
-  /** Makes the schema. The same setup again changes nothing; `conflict` for another owner or after `wipe`. */
+  /** Makes the schema. The same setup again changes nothing. `conflict` for another owner, or after `wipe`. */
   initialize(setup: DatabaseSetup): Promise<{ readonly initialized: true } | Failure>;
-  /** From now to `until` grants of this token are refused; what is open under it is closed. On a wiped one: nothing. */
+  /** From now to `until`, grants of this token are refused, and what is open under them is closed. Does nothing in a wiped object. */
   revoke(tokenId: string, until: UnixMs): Promise<void>;
   /**
-   * Removes everything but a tombstone and closes what is open. `deleteBackups`: and leaves its backup, if it has one, to the
-   * object `deletionName`, which deletes it.
+   * Removes everything except a tombstone, and closes what is open. `deleteBackups`: hands over its backup, if it has one, to the object
+   * `deletionName`, which deletes it.
    */
   wipe(options: { readonly deleteBackups: boolean }): Promise<void>;
   stats(): Promise<DatabaseStats | Failure>;
   backup(command: BackupCommand): Promise<BackupAnswer>;
-  /** Going back in time. */
+  /** Restores, forks, verifications and states of the past. */
   restore(command: RestoreCommand): Promise<RestoreAnswer | Failure>;
 }
 
 export interface MintedToken {
-  /** The whole text, which is shown once. */
+  /** The whole text of the token, which is shown only once. */
   readonly token: string;
   readonly secretHash: Uint8Array;
   readonly signingKey: string;
 }
 
-/** How the doors read and make access tokens. */
+/** How the doors read and mint access tokens. */
 export interface AccessTokens {
   /**
-   * Who presents this token; `unauthenticated` for one whose check is not right. `origin`: of the foreign web page that sends it; the
-   * deployment's token is for no page.
+   * The caller who presents this token. `unauthenticated` for a token whose check is not right. `origin`: of the page of another origin
+   * that sends the request. The deployment's token is for no page.
    */
   caller(token: string, origin: string | null): Promise<Caller | Failure>;
   /**
-   * With an idempotency key the secret is derived from it, so that a repeated request is answered with the same token although
-   * none is stored; `signingKey` then names the key that the first one was made with. `conflict` if that is no longer there.
+   * With an idempotency key the secret is derived from it, so that a repeated request gets the same token although no secret is stored.
+   * `signingKey` then names the key with which the first one was made. `conflict` when that key is no longer there.
    */
   mint(
     organizationId: string,

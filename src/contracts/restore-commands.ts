@@ -1,6 +1,6 @@
 /**
- * What a database's object is asked about going back in time and what it answers: plain data, as `backup-commands.ts`. A moment is
- * text, as people write it: a versionstamp of 20 hex digits or a time by RFC 3339; it is rounded down to a commit.
+ * What a database's object is asked about going back in time, and what it answers: plain data, as in `backup-commands.ts`. A moment is
+ * text, as people write it: a versionstamp of 20 hex digits or an RFC 3339 time. It is rounded down to a commit.
  */
 import type { Grant } from "./grant.ts";
 import type { NewBackupDestination } from "./backup-destinations.ts";
@@ -10,24 +10,24 @@ import type { Jurisdiction } from "./placement.ts";
 import type { Version } from "../core/versionstamp.ts";
 
 export type RestoreCommand =
-  /** What the backup can give back. */
+  /** Asks which commits the backup can restore. */
   | { readonly command: "range" }
-  /** At most `limit` (1 to 1,000) commits at or before the moment, the latest first, or after it, the earliest first. */
+  /** At most `limit` (1 to 1,000) commits: those at or before the moment, the latest first, or those after it, the earliest first. */
   | ({
       readonly command: "points";
       readonly at: string;
       readonly direction: "before" | "after";
       readonly limit: number;
-      /** Whether each is to say what it has changed. */
+      /** Whether each point lists what its commit changed. */
       readonly keys: boolean;
     } & WithPrefix)
-  /** Finds the commit that the moment is rounded down to and makes sure that it is in the backup: one point. */
+  /** Finds the commit that the moment is rounded down to, and makes sure that it is in the backup. The answer is one point. */
   | ({ readonly command: "resolve"; readonly at: string } & NamedGeneration)
-  /** Brings this database back to the moment, or what it has under the prefix. The caller has asked for confirmation. */
+  /** Brings this database, or its keys under the prefix, back to the moment. The caller has asked for confirmation. */
   | ({ readonly command: "restore"; readonly jobId: string; readonly at: string } & WithPrefix)
   /**
-   * Makes another database, which was made and never written to, what this one was at the moment. The job is that database's: ask
-   * it, cancel it there.
+   * Gives another database, which was made and never written to, the state that this one had at the moment. The job belongs to the other
+   * database: ask for it and cancel it there.
    */
   | ({
       readonly command: "fork";
@@ -37,74 +37,76 @@ export type RestoreCommand =
       readonly intoJurisdiction: Jurisdiction | null;
     } & NamedGeneration &
       WithPrefix)
-  /** Makes this database, which was never written to, what another one was, from a bucket alone. */
+  /** Gives this database, which was never written to, the state of another one, from a bucket alone. */
   | ({
       readonly command: "restore from";
       readonly jobId: string;
       readonly databaseId: string;
       readonly destination: NewBackupDestination;
       readonly at: string;
-      /** Go by the bucket's listing, for a manifest that is lost or damaged: then a loss at the end of the backup goes unnoticed. */
+      /**
+       * Ignore the manifest, which is lost or damaged, and use the bucket's listing. Then a loss at the end of the backup goes unnoticed.
+       */
       readonly withoutManifest: boolean;
     } & NamedGeneration &
       WithPrefix)
-  /** Replays the backup elsewhere and compares it with this database. */
+  /** Replays the backup in another object and compares the result with this database. */
   | { readonly command: "verify"; readonly jobId: string }
-  /** Makes sure that the database as of the moment is there to be read, in an object named `pastName`. */
+  /** Makes sure that the state of the moment can be read, in an object named `pastName`. */
   | { readonly command: "past"; readonly at: string; readonly eviction: PastEviction }
   | { readonly command: "job"; readonly jobId: string }
-  /** The newest first, at most a hundred. */
+  /** The newest job first, at most a hundred jobs. */
   | { readonly command: "jobs" }
-  /** "conflict" when it is over already. */
+  /** Fails with "conflict" when the job has ended. */
   | { readonly command: "cancel"; readonly jobId: string };
 
 export interface NamedGeneration {
   /**
-   * The generation that the state is to be one of, by its folder's 16 hex digits: also one of another writer, who has a copy of the
-   * database. null, or left out as by earlier versions: the one of the database's history that holds the moment.
+   * The generation that has the wanted state, by its folder's 16 hex digits. It may belong to another writer that has a copy of the
+   * database. null, or left out as by earlier versions: the generation of the database's history that holds the moment.
    */
   readonly generation?: string | null;
 }
 
 export interface WithPrefix {
   /**
-   * Only this key and those that begin with all of its parts (`key-prefix.ts`), encoded and in hex: the others are not brought, not
-   * touched, or not told of. null, or left out as by earlier versions: every key.
+   * An encoded key in hexadecimal. Only this key and those that begin with all of its parts (`key-prefix.ts`) are restored or told of;
+   * other keys are not touched. null, or left out as by earlier versions: every key.
    */
   readonly prefix?: string | null;
 }
 
-/** One database object to another. */
+/** An order from one database object to another. */
 export type ReceiveOrder = {
   readonly jobId: string;
-  /** Whose backup it is. */
+  /** The id of the database whose backup it is. */
   readonly databaseId: string;
   readonly destination: NewBackupDestination;
   readonly version: Version;
-  /** Somebody asked for that very commit, and not for a later moment that is rounded down to it. */
+  /** The caller asked for exactly this commit, and not for a later moment that was rounded down to it. */
   readonly isExact: boolean;
   /** Later commits get versions above this one. */
   readonly floor: Version;
-  /** `backup/replay/catalog.ts` has its type: what is known of the generation that holds this version, as JSON. */
+  /** What is known of the generation that holds this version, as JSON. `backup/recovery/replay/catalog.ts` has its type. */
   readonly generation: string;
 } & (
   | ({ readonly purpose: "fork" } & WithPrefix)
   /**
-   * To be read as of that version, whose commit was made at that time, and wiped when nobody does for a while. Grants of the revoked
-   * tokens are refused there.
+   * A state to be read, as of that version, whose commit was made at `asOf`. It is wiped when nobody has read it for a while. Grants of
+   * the revoked tokens are refused there.
    */
   | { readonly purpose: "past"; readonly asOf: UnixMs; readonly revoked: readonly RevokedToken[] }
-  /** To be compared. The older generations are checked too. */
+  /** A state to be compared. The older generations are checked too. */
   | { readonly purpose: "check"; readonly olderGenerations: readonly string[] }
 );
 
 /**
- * Which state of the past is evicted when another one needs its place: the least recently used of them, or only one that is idle, which
- * nobody is reading just now ("unavailable" when there is none).
+ * Which state of the past is evicted when another one needs its place: the least recently used, or only one that nobody is reading at
+ * present. Without such a state the answer is "unavailable".
  */
 export type PastEviction = "least-recently-used" | "idle";
 
-/** Grants of this token are refused until then, when the last of them is over. */
+/** Grants of this token are refused until `until`, when the last of them has ended. */
 export interface RevokedToken {
   readonly tokenId: string;
   readonly until: UnixMs;
@@ -116,26 +118,29 @@ export interface RestorePoint {
 }
 
 export interface RestorePointInfo extends RestorePoint {
-  /** What the clock said when it was made, or a little before, if it had been set back: the time of the version is another then. */
+  /**
+   * What the clock showed when the commit was made, or a little earlier, if the clock had been set back: then the time of the version is
+   * different.
+   */
   readonly clock: UnixMs | null;
-  /** What the commit has changed, if that was asked for: nothing, for a commit of the backup's own. */
+  /** What the commit changed, if that was asked for. Empty for a commit that the backup itself made. */
   readonly changes: CommitChanges | null;
 }
 
 export interface CommitChanges {
-  /** The first that it changed, each once. */
+  /** The keys that it changed first, each once. */
   readonly keys: readonly ChangedKey[];
   /** How many changes are left out. */
   readonly more: number;
 }
 
 export interface ChangedKey {
-  /** Encoded. */
+  /** An encoded key. */
   readonly key: Uint8Array;
   readonly change: "set" | "delete";
 }
 
-/** What a backup gives back reaches from one commit to the other; there may be gaps between. */
+/** The backup can restore the commits from one to the other, except those in gaps. */
 export interface RestorableRange {
   readonly first: RestorePoint;
   readonly last: RestorePoint;
@@ -149,42 +154,42 @@ export interface BackupJob {
   readonly id: string;
   readonly kind: BackupJobKind;
   readonly status: RestoreJobStatus;
-  /** Where it is, in a word or two. */
+  /** The phase that the job is in, as a word or two. */
   readonly phase: string;
   /**
-   * Bytes of the backup's objects; of the live entries while a verification reads those; objects, of a deletion. `total` 0: not
-   * known yet. A verification's grows with each generation that it comes to.
+   * Bytes of the backup's objects; while a verification reads the live entries, bytes of those; for a deletion, a number of objects.
+   * `total` 0: not known yet. The `total` of a verification grows with each generation.
    */
   readonly done: number;
   readonly total: number;
-  /** Bytes per second since it began; null while it is unknown. */
+  /** Bytes per second since the job began. null while it is unknown. */
   readonly rate: number | null;
-  /** Why it failed; or, while it runs, why it is not getting on. */
+  /** Why the job failed; while it runs, why it makes no progress. */
   readonly error: string | null;
-  /** The object of the backup that is missing or damaged, when that is why. */
+  /** The backup's object that is missing or damaged, when that is the reason. */
   readonly damagedObject: string | null;
-  /** The state that it brings, or compares, is of this commit; null: not known yet. */
+  /** The commit whose state the job restores or compares. null: not known yet. */
   readonly version: Version | null;
   readonly verification: VerificationReport | null;
-  /** Of a restore in place that is over. */
+  /** Present for a restore in place that has ended. */
   readonly outcome: RestoreOutcome | null;
   readonly createdAt: UnixMs;
   readonly finishedAt: UnixMs | null;
 }
 
 export interface RestoreOutcome extends WithPrefix {
-  /** The commits that it has undone; null: it has undone none, but changed some entries. */
+  /** The commits that the restore has undone. null: it undid no commit, but changed some entries. */
   readonly undone: Undone | null;
-  /** The moment just before it changed anything, which brings all of that back; null: it changed nothing. */
+  /** The moment just before the restore changed anything. A restore to this moment brings all of that back. null: it changed nothing. */
   readonly before: { readonly version: Version; readonly stored: boolean } | null;
 }
 
-/** Commits after the moment of a restore in place. */
+/** Commits after the moment to which a restore in place went back. */
 export interface Undone {
-  /** Those that changed something: all of them, or, if that is not exact, at least so many. */
+  /** How many commits changed something. If `isExact` is false, there are at least this many. */
   readonly commits: number;
   readonly isExact: boolean;
-  /** The first of them; null: there was none. */
+  /** The first of these commits. null: there was none. */
   readonly first: Version | null;
 }
 
@@ -196,26 +201,26 @@ export interface EntriesDigest {
 }
 
 export interface VerificationReport {
-  /** Whether everything that was looked at is whole, and the states are the same. */
+  /** Whether all checked objects are whole, and the states are the same. */
   readonly good: boolean;
   /** null when nothing can be restored. */
   readonly range: RestorableRange | null;
-  /** The live database's and the backup's; null for what was not reached. */
+  /** The digests of the live database and of the backup. null for what was not reached. */
   readonly live: EntriesDigest | null;
   readonly backup: EntriesDigest | null;
   readonly objects: number;
   readonly bytes: number;
-  /** Each names what is wrong, and where. */
+  /** Each sentence names what is wrong, and where. */
   readonly problems: readonly string[];
-  /** The generations that this concerns. */
+  /** The generations that the problems concern. */
   readonly damaged: readonly DamagedGeneration[];
   readonly tookMs: number;
 }
 
 export interface DamagedGeneration {
-  /** Its folder's 16 hex digits. */
+  /** The 16 hex digits of its folder. */
   readonly generation: string;
-  /** Every commit up to this one is whole; null: nothing of it can be relied on. */
+  /** Every commit up to this one is whole. null: nothing in the generation is reliable. */
   readonly intactUpTo: Version | null;
   /** A sentence. */
   readonly problem: string;
@@ -223,9 +228,9 @@ export interface DamagedGeneration {
 
 export interface PastInfo {
   readonly version: Version;
-  /** The name of the object that holds it. */
+  /** The name of the object that holds the state. */
   readonly name: string;
-  /** Not ready: ask again in a second or so. */
+  /** false: ask again in a second or so. */
   readonly ready: boolean;
 }
 
@@ -239,7 +244,7 @@ export type RestoreAnswer =
       readonly ok: true;
       readonly kind: "points";
       readonly points: readonly RestorePointInfo[];
-      /** The moment to ask for next, in the same direction; null: there is nothing more. */
+      /** The moment to ask for next, in the same direction. null: there are no more points. */
       readonly next: Version | null;
     }
   | { readonly ok: true; readonly kind: "job"; readonly job: BackupJob }
@@ -252,26 +257,26 @@ export function pastName(databaseId: string, version: Version): string {
   return `${databaseId}/at/${version.toString(16).padStart(16, "0")}`;
 }
 
-/** The name of the object in which a backup is tried out. */
+/** The name of the object in which a backup is replayed to verify it. */
 export function checkName(databaseId: string): string {
   return `${databaseId}/check`;
 }
 
-/** The name of the object that deletes a database's backup when the database has been deleted. */
+/** The name of the object that deletes a database's backup after the database was deleted. */
 export function deletionName(databaseId: string): string {
   return `${databaseId}/deletion`;
 }
 
-/** Such an object has this one job: no other command means anything to it than asking for it and cancelling it. */
+/** The only job of such an object. The only commands for it are to ask for the job and to cancel it. */
 export const DELETION_JOB = "deletion";
 
-/** What one database object asks of another for this. */
+/** What one database object asks of another for restores. */
 export interface RestoreStub {
   receive(order: ReceiveOrder): Promise<{ readonly ok: true; readonly job: BackupJob } | Failure>;
   restore(command: RestoreCommand): Promise<RestoreAnswer | Failure>;
-  /** Only for objects that hold the past or try out a backup: leaves nothing. "conflict" for a database. */
+  /** Removes everything. Only for objects that hold a state of the past or verify a backup. "conflict" for a database. */
   discard(): Promise<{ readonly ok: true } | Failure>;
-  /** When the state of the past that this object holds was last read; null: it holds nothing. */
+  /** When the state of the past in this object was last read. null: there is none. */
   lastUse(): Promise<UnixMs | null>;
   /** As `DatabaseControl.revoke`. */
   revoke(tokenId: string, until: UnixMs): Promise<void>;
@@ -280,8 +285,8 @@ export interface RestoreStub {
 /** What a database's object does for those who read its past. */
 export interface PastKeeper {
   /**
-   * Makes sure that the database as of a moment is there to be read, or is being built. `unauthenticated`: the grant's token was
-   * revoked; `not-found` and `conflict` say why there is no such state, `unavailable` that it should be asked again.
+   * Makes sure that the state of a moment can be read, or is being built. `unauthenticated`: the grant's token was revoked. `not-found`
+   * and `conflict`: there is no such state, and the message says why. `unavailable`: ask again.
    */
   openPast(grant: Grant, at: string, eviction: PastEviction): Promise<PastInfo | Failure>;
 }

@@ -1,37 +1,40 @@
 /**
- * Faults that a secret can have whatever it is for: a line break that came along with the file it was read from, and being a
- * placeholder. Placeholders guard nothing: the values that Cairn's own source once published, and what people type in their stead.
- * Sentences show nothing of the secret.
+ * Faults that any secret can have: a line break from the file that it was read from, and a placeholder in its place. Placeholders protect
+ * nothing: they are values that Cairn's own source once published, and what people type instead. The sentences show nothing of the
+ * secret.
  */
 import { failure, type Failure, isFailure } from "../core/errors.ts";
 import type { KeyList } from "./key-list.ts";
 import { encryptionKeys } from "./encryption-keys.ts";
 import { signingKeys } from "./signing-keys.ts";
 
-/** A deployment's secrets as its environment has them; what is not set is missing, null or empty. */
+/** A deployment's secrets as in its environment. One that is not set is missing, null or empty. */
 export interface SecretTexts {
-  /** One token, or several separated by commas. */
+  /** One token, or several with commas between them. */
   readonly CAIRN_DEPLOYMENT_TOKEN?: string | null;
   readonly CAIRN_SIGNING_KEYS?: string | null;
   readonly CAIRN_ENCRYPTION_KEYS?: string | null;
 }
 
-/** What `.dev.vars.example` held until November 2026, and so what anybody may try. */
+/** The contents of `.dev.vars.example` until November 2026. Anybody may try them. */
 const PUBLISHED: readonly string[] = [
   "choose-a-long-random-token",
   "signing key for local development!",
   "encryption key for local use  !!",
 ];
 
-/** At random, not even 16 hexadecimal digits have so few different ones: that would be once in two million. */
+/** Even 16 random hexadecimal digits have more different characters than this, except once in two million. */
 const FEW_CHARACTERS = 4;
 
-/** Printable words of one case with something between them. Nobody draws that at random, except from a list of words. */
+/**
+ * Printable words of one case with something between them. A random value never looks like this, unless it was drawn from a list of
+ * words.
+ */
 const WORDS = /^(?=[ -~]+$)[\W_]*(?:[a-z]+(?:[\W_]+[a-z]+)+|[A-Z]+(?:[\W_]+[A-Z]+)+)[\W_]*$/;
 
 /**
- * The end of a sentence about a secret that begins with its name; undefined when there is no line break in it. Files end with one,
- * and not every way of reading them leaves it out.
+ * The end of a sentence that begins with the secret's name. undefined when there is no line break in the value. Files end with a line
+ * break, and not every way of reading a file removes it.
  */
 export function lineBreakIn(value: string): string | undefined {
   if (!/[\r\n]/.test(value)) return undefined;
@@ -40,8 +43,8 @@ export function lineBreakIn(value: string): string | undefined {
 }
 
 /**
- * `invalid` for secrets one of which is a placeholder. Such secrets are good enough where only this machine reaches the
- * deployment, and nowhere else. Malformed ones are for others to refuse.
+ * `invalid` when one of the secrets is a placeholder. Such secrets are good enough where only this machine reaches the deployment, and
+ * nowhere else. Malformed secrets are refused elsewhere.
  */
 export function placeholderAmong(secrets: SecretTexts): Failure | undefined {
   const tokens = (secrets.CAIRN_DEPLOYMENT_TOKEN ?? "").split(",").map((token) => token.trim());
@@ -58,7 +61,7 @@ export function placeholderAmong(secrets: SecretTexts): Failure | undefined {
   return undefined;
 }
 
-/** Its index. Words are refused in the current key alone: a passphrase that was a key until now can be rotated out. */
+/** The index of the first placeholder. Words are refused only in the current key: an old passphrase can still be rotated out. */
 function placeholderKey(keys: KeyList): number {
   return keys.findIndex(({ secret }, index) => {
     const text = String.fromCharCode(...secret);
@@ -81,7 +84,7 @@ function placeholder(name: string, index: number): Failure {
   );
 }
 
-/** Whether a host name of a URL, brackets included, or an address leads to this machine alone. */
+/** Whether a host name of a URL (with the brackets of IPv6) or an address leads to this machine only. */
 export function isLoopback(host: string): boolean {
   return /^(?:(?:.+\.)?localhost\.?|127(?:\.\d{1,3}){3}|\[?::1\]?)$/i.test(host);
 }

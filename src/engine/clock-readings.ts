@@ -1,8 +1,8 @@
 /**
- * What the clock said while versions ran ahead of it. A version is the time of its commit, except after the clock was set back: until it
- * has caught up, versions go on where they were. So that a time can still be told from a commit then, the clock's reading is kept with
- * a version now and then: when it is first seen to be behind, and after that the more seldom, the further behind it is. A commit costs
- * nothing for that, except the few that have a reading; without a log, nothing is kept.
+ * Keeps what the clock showed while versions ran ahead of it. A version is the time of its commit, except after the clock was set back:
+ * until the clock has caught up, versions continue where they were. So that the time of such a commit can still be told, a reading of the
+ * clock is stored with a version now and then: when the clock is first seen to be behind, and after that the less often, the further
+ * behind it is. Only the few commits that store a reading cost more. Without a log, no readings are kept.
  */
 import type { UnixMs } from "../core/clock.ts";
 import { areOfOneSpan, type ClockReading } from "../core/clock-spans.ts";
@@ -10,16 +10,19 @@ import { CLOCK_BEHIND_MS, MAX_CLOCK_READINGS } from "../core/limits.ts";
 import type { Sql } from "../core/storage.ts";
 import { timeOfVersion, type Version } from "../core/versionstamp.ts";
 
-/** At the most one a minute; and a hundredth of what the clock is behind: some hundreds for a day, a thousand for ten years. */
+/**
+ * The least time between two readings is a minute, or a hundredth of the time that the clock is behind. These are some hundreds of
+ * readings for a day, and a thousand for ten years.
+ */
 const LEAST_EVERY_MS = 60_000;
 const READINGS_FOR_LAG = 100;
 
-/** Our own writes vouch for the brands. (A type and not an interface: storage wants an index signature.) */
+/** Only this file writes these rows, from values of these types. (A type and not an interface: storage wants an index signature.) */
 type Row = { version: Version; time: UnixMs };
 
 export class ClockReadings {
   readonly #sql: Sql;
-  /** undefined: not read yet, or perhaps undone. */
+  /** undefined: not read yet, or the last change may have been undone. */
   #last: ClockReading | null | undefined;
 
   constructor(sql: Sql) {
@@ -27,8 +30,8 @@ export class ClockReadings {
   }
 
   /**
-   * A commit is being made, in the transaction that is open, and no version was given out at or above this one. At the most two rows
-   * written, when the clock is behind.
+   * Called while a commit is being made, in its open transaction, when no version at or above this one was given out before. Writes at
+   * most two rows, when the clock is behind.
    */
   note(version: Version, now: UnixMs): void {
     const behind = timeOfVersion(version) - now;
@@ -45,7 +48,7 @@ export class ClockReadings {
     this.#last = { version, time: now };
   }
 
-  /** The transaction was rolled back. */
+  /** To be called when the transaction was rolled back. */
   undone(): void {
     this.#last = undefined;
   }

@@ -1,10 +1,10 @@
 /**
- * One database: the entries, and the one way to read and to change them. Everything here is synchronous, so nothing comes between
- * the lines of a call; whoever holds the object decides when (`objects/`).
+ * One database: the entries, and the only way to read and change them. Everything here is synchronous, so nothing runs between the lines
+ * of a call. The owner of this object decides when a call is made (`objects/`).
  *
- * A commit goes: checks, plan (`plan.ts`: every failure that a request can cause), then entries, derived tables, mutation log, and
- * after the transaction the watchers. Commits handed in together share one transaction. Whatever is thrown in it takes all of it
- * back, and the commits are then tried one by one, so that the one at fault fails alone.
+ * The steps of a commit: checks, plan (`plan.ts`, with every failure that a request can cause), then entries, derived tables and mutation
+ * log, and after the transaction the watchers. Commits that are handed in together share one transaction. An error that is thrown in it
+ * undoes all of them. Then they are tried one by one, so that only the commit at fault fails.
  */
 import type { Clock, UnixMs } from "../core/clock.ts";
 import type { ClockReading } from "../core/clock-spans.ts";
@@ -28,13 +28,13 @@ import { watchedState } from "./watched-state.ts";
 
 export type CommitOutcome = CommitResult | Failure;
 
-/** A table that is kept from the entries: changed in the same transaction, never logged, built anew when it is lost. */
+/** A table that is derived from the entries: it is changed in the same transaction, never logged, and rebuilt when it is lost. */
 export interface DerivedTable {
-  /** What a commit changed, in order; deletes only of what was there. A throw undoes the commit. */
+  /** What a commit changed, in order. It deletes only keys that were there. A throw undoes the commit. */
   apply(effects: readonly Effect[], version: Version): void;
 }
 
-/** One key's change, as stored before and after; null: nothing. */
+/** The change of one key: what was stored before and after; null: nothing. */
 export interface Change {
   readonly before: StoredEntry | null;
   readonly after: StoredEntry | null;
@@ -44,13 +44,13 @@ export interface DatabaseOptions {
   readonly storage: SyncStorage;
   readonly clock: Clock;
   readonly derivedTables?: readonly DerivedTable[];
-  /** After a commit that set an expiry: the earliest that it set. */
+  /** Called after a commit that set expiries, with the earliest of them. */
   readonly onExpirySet?: (at: UnixMs) => void;
-  /** After a transaction that the mutation log has a record of: the bytes that it took there. */
+  /** Called after a transaction that left a record in the mutation log, with the bytes of the record. */
   readonly onLogged?: (bytes: number) => void;
-  /** After something was counted: a read, or entries that were set or deleted. Must not throw. */
+  /** Called after something was counted: a read, or entries that were set or deleted. Must not throw. */
   readonly onUse?: (use: Use) => void;
-  /** A write was undone by something that no request should be able to cause; its outcome says no more than that. */
+  /** Called when a write was undone by an error that no request should be able to cause. The write's outcome says only that. */
   readonly onError?: (error: unknown) => void;
 }
 
@@ -64,16 +64,16 @@ export interface EntryPage {
   readonly more: boolean;
 }
 
-/** Whether the use that was counted wrote something itself. */
+/** "write": the counted use has written something itself. */
 export type Use = "read" | "write";
 
-/** A committed write and what it came to, kept until its transaction has returned. */
+/** A committed write and its result, kept until its transaction has returned. */
 interface Applied {
   readonly outcome: CommitOutcome;
   readonly effects: readonly Effect[];
-  /** How many entries there are more than before. */
+  /** How many more entries there are than before. */
   readonly added: number;
-  /** Only while somebody observes them: learning what was there before costs a read per key. */
+  /** Filled only while somebody observes the changes, because reading what was there before costs a read for each key. */
   readonly changes: readonly Change[];
   readonly loggedBytes: number;
 }
@@ -95,7 +95,7 @@ export class Database {
   #inTransaction = false;
   readonly #observers = new Set<(changes: readonly Change[]) => void>();
 
-  /** Opens the database in `storage`, making or migrating its schema. Looks at no clock. */
+  /** Opens the database in `storage`, and makes or migrates its schema. Does not read the clock. */
   constructor({
     storage,
     clock,
@@ -130,8 +130,8 @@ export class Database {
   }
 
   /**
-   * The entries of each range, all from one snapshot; or null when keys and values come to more than `maxBytes`, found out without
-   * loading much more than that.
+   * The entries of each range, all from one snapshot. null when keys and values have more than `maxBytes`; little more than that is
+   * loaded to find out.
    */
   read(ranges: readonly ReadRange[], maxBytes: number): StoredEntry[][] | null {
     const now = this.#clock.now();
@@ -149,15 +149,15 @@ export class Database {
       sizes.push(bytes - before);
       answer.push(entries);
     }
-    // Only now: what is not answered is asked for again, and counted then.
+    // Counted only now: a client asks again for what was not answered, and that read is counted.
     for (const size of sizes) this.#mark.countRead(size);
     this.#onUse("read");
     return answer;
   }
 
   /**
-   * The first entries of a range, from one snapshot: at most its limit, and no more than come to `maxBytes` of keys and values, but at
-   * least one. `more`: the range has others behind them. One row more than these is read to know that. `keysOnly`: values are empty.
+   * The first entries of a range, from one snapshot: at most the range's limit, and no more than `maxBytes` of keys and values, but at
+   * least one. `more`: the range has further entries. One row more is read to know that. `keysOnly`: values are empty.
    */
   readPage(range: ReadRange, { maxBytes, keysOnly }: PageBounds): EntryPage {
     const now = this.#clock.now();
@@ -180,13 +180,15 @@ export class Database {
     return { entries, more };
   }
 
-  /** Bytes of keys and values that `read` would have to give; loads none of them. */
+  /** Bytes of keys and values that `read` would return. Loads none of them. */
   readBytes(ranges: readonly ReadRange[]): number {
     const now = this.#clock.now();
     return ranges.reduce((sum, range) => sum + this.#entries.rangeBytes(range, now), 0);
   }
 
-  /** Applies the writes in order, each whole or not at all, in one transaction. An outcome for each, in the same order. */
+  /**
+   * Applies the writes in order, in one transaction. Each is applied whole or not at all. Returns an outcome for each, in the same order.
+   */
   commit(writes: readonly AtomicWrite[]): CommitOutcome[] {
     const applied = this.#applyTogether(writes, this.#clock.now());
     this.#announce(applied);
@@ -207,25 +209,25 @@ export class Database {
   }
 
   /**
-   * Everything stored above `after` (null: from the start) in key order, from one snapshot, until the bounds are reached: at least
-   * one entry, if there is any, so that nothing means the end.
+   * All entries above `after` (null: all entries) in key order, from one snapshot, until the bounds are reached. At least one entry when
+   * there is any, so an empty result means the end.
    */
   scan(after: Uint8Array | null, bounds: EntryBounds): StoredEntry[] {
     return this.#entries.scan(after, bounds);
   }
 
-  /** The greatest key stored; null: there is none. */
+  /** The greatest stored key. null: there is no entry. */
   lastKey(): Uint8Array | null {
     return this.#entries.lastKey();
   }
 
-  /** From now on told, after each transaction, what changed in it, in order. Returns what ends that. */
+  /** Calls `observer` after each transaction with its changes, in order. Returns a function that ends this. */
   observe(observer: (changes: readonly Change[]) => void): () => void {
     this.#observers.add(observer);
     return () => this.#observers.delete(observer);
   }
 
-  /** A commit that changes nothing but stands in the log: a clear of the empty key, which is no key of an entry. */
+  /** Makes a commit that changes nothing but leaves a row in the log: a clear of the empty key, which is no entry's key. */
   logMarker(): Version {
     const now = this.#clock.now();
     const applied = this.#withVersions(1, now, this.#transact, () => {
@@ -238,8 +240,8 @@ export class Database {
   }
 
   /**
-   * Every commit so far is at or below the version that this returns, and every later one above, whatever the clock does: what the
-   * database holds now is what it held up to then. One row written, if that.
+   * Returns a version such that every commit so far is at or below it and every later one above it, whatever the clock does. So the
+   * database's present content is also its content as of that version. Writes at most one row.
    */
   closeNow(): Version {
     const upTo = this.#versions.upToNow(this.#clock.now());
@@ -248,15 +250,15 @@ export class Database {
   }
 
   /**
-   * Makes the state that was built beside this one the database's, in one transaction; or only what it is under a prefix. Entries
-   * keep their versionstamps, and new commits go on above everything seen here. `also` is done in the same transaction, and told up
-   * to when the database held what it held before. Watchers are told.
+   * Replaces the database's state by the one that was built beside it, in one transaction; with a prefix, only the keys under it. Entries
+   * keep their versionstamps, and new commits get versions above all that were seen here. `also` is called in the same transaction, with
+   * the version up to which the database held its earlier state. Watchers are told.
    */
   adopt(side: SideState, { entries, floor, prefix }: Adoption, also: (heldUpTo: Version) => void): void {
     const heldUpTo = this.#versions.upToNow(this.#clock.now());
     const before = this.#mark.counters.entries;
     const replacedBefore = this.#mark.replacedAt;
-    // Above every version that somebody may have been told with the state of before.
+    // Above every version that a client may have been told together with the earlier state.
     const raisedTo = asVersion(Math.max(floor, heldUpTo, this.#versions.last + 1));
     const range = prefix === null ? null : rangeOfPrefix(prefix);
     let raised: () => void;
@@ -285,17 +287,17 @@ export class Database {
     this.watches.flush();
   }
 
-  /** What the clock said while versions ran ahead of it, ascending: only while there was a log. */
+  /** What the clock showed while versions ran ahead of it, ascending by version. Kept only while there was a log. */
   clockReadings(): ClockReading[] {
     return this.#readings.all();
   }
 
-  /** What was counted since the database was made. */
+  /** All that was counted since the database was made. */
   counters(): Readonly<Counters> {
     return { ...this.#mark.counters };
   }
 
-  /** Reads and writes together: whether anything happened, at no cost. */
+  /** The number of reads and writes together. Comparing it shows at no cost whether anything happened. */
   get operations(): number {
     return this.#mark.operations;
   }
@@ -305,32 +307,32 @@ export class Database {
     return this.#mark.isUnsaved;
   }
 
-  /** Changes whenever the counters are stored: by `saveCounters`, and along with the mark of versions. */
+  /** A number that changes whenever the counters are stored: by `saveCounters`, or together with the mark of versions. */
   get saves(): number {
     return this.#mark.saves;
   }
 
-  /** Much is about to be removed: what it leaves is spare. */
+  /** To be called before much is removed: its space becomes spare. */
   notePeak(): void {
     this.#mark.notePeak();
   }
 
-  /** Bytes that can be stored without the object's file becoming larger, at the least: what was deleted leaves them. */
+  /** Bytes that can be stored at least without making the object's file larger: the space of what was deleted. */
   get spareBytes(): number {
     return this.#mark.spareBytes;
   }
 
-  /** How many entries are stored, expired ones included; made sure of, once, if that is cheap. */
+  /** How many entries are stored, expired ones included. They are counted anew, once, when that is cheap. */
   countEntries(): number {
     return this.#mark.countEntries();
   }
 
-  /** Stores the counters as they are, and where versions are. One row written; none if nothing was counted since the last time. */
+  /** Stores the counters and the last version. Writes one row, or none when nothing was counted since the last time. */
   saveCounters(): void {
     if (this.#mark.isUnsaved) this.#versions.settle();
   }
 
-  /** When the next entry expires or has expired; null when none will. */
+  /** When the next entry expires, or has expired. null when no entry has an expiry. */
   nextExpiry(): UnixMs | null {
     return this.#entries.nextExpiry();
   }
@@ -348,15 +350,15 @@ export class Database {
   }
 
   /**
-   * Whether carrying out the writes takes one call of the table, which is whole by itself: a transaction around it would cost more
-   * than the change.
+   * Whether the writes need only one call of the table, which is atomic by itself. A transaction around it would cost more than the
+   * change.
    */
   #isOneChange(writes: readonly AtomicWrite[]): boolean {
     if (this.log.isWritten || this.#derivedTables.length > 0) return false;
     return writes.length === 1 && writes.every(({ mutations }) => mutations.length <= 1);
   }
 
-  /** What was done counts when this has returned, and only then may be announced. */
+  /** The work counts only after this method has returned. Nothing of it may be announced before. */
   #withVersions(count: number, now: UnixMs, transact: Transact, work: () => Applied[]): Applied[] {
     let markStored: () => void = () => undefined;
     try {
@@ -375,7 +377,7 @@ export class Database {
     }
   }
 
-  /** In the transaction that is open, or else in one of its own. */
+  /** Runs the work in the open transaction, or in one of its own when none is open. */
   readonly #transact: Transact = (work) => {
     if (this.#inTransaction) return work();
     this.#inTransaction = true;
@@ -397,7 +399,7 @@ export class Database {
     return isFailure(effects) ? refused(effects) : this.#carryOut(effects, version);
   }
 
-  /** Entries, derived tables, log: all in the transaction that is open. */
+  /** Entries, derived tables and log, all in the open transaction. */
   #carryOut(planned: readonly Effect[], version: Version): Applied {
     const isObserved = this.#observers.size > 0;
     const changes: Change[] = [];
@@ -456,7 +458,7 @@ export class Database {
   }
 }
 
-/** For work that is whole by itself. */
+/** For work that is atomic by itself. */
 const unguarded: Transact = (work) => work();
 
 function refused(outcome: CommitOutcome): Applied {

@@ -1,13 +1,13 @@
-/** The tables of one database and how they came about. Append-only: see `core/migrations.ts`. */
+/** The tables of one database, and their migrations. Append-only: see `core/migrations.ts`. */
 import { hasSchema, migrate, type Schema } from "../core/migrations.ts";
 import type { SyncStorage } from "../core/storage.ts";
 
 /**
- * `entries` has no rowid: one row written per entry and rows in key order on disk. A row past 1,000 bytes would spill into pages
- * of its own, so such a value lies in `large_values` and the entry holds its id. `mutation_log_1` and its successors
- * (`mutation-log.ts`) have one row per commit, whose number is the commit's version; only a commit too big for one row has more, on
- * the versions just below it, which it reserved: `parts_after` counts those that follow. `clock_readings` says what
- * the clock said when a version was given out that was far ahead of it (`clock-readings.ts`).
+ * `entries` has no rowid: each entry is one row, and rows are in key order on disk. A row of more than 1,000 bytes would spill into pages
+ * of its own, so such a value lies in `large_values`, and the entry holds its id. `mutation_log_1` and its successors (`mutation-log.ts`)
+ * have one row for each commit, whose number is the commit's version. Only a commit that is too big for one row has more rows, on the
+ * versions just below, which it reserved; `parts_after` counts the rows that follow. `clock_readings` has what the clock showed when a
+ * version far ahead of it was given out (`clock-readings.ts`).
  */
 const MIGRATIONS: readonly (readonly string[])[] = [
   [
@@ -30,7 +30,7 @@ const MIGRATIONS: readonly (readonly string[])[] = [
   ],
   ["ALTER TABLE mark ADD COLUMN peak_bytes INTEGER NOT NULL DEFAULT 0"],
   ["CREATE TABLE clock_readings (version INTEGER PRIMARY KEY, time INTEGER NOT NULL)"],
-  // Whether a state was replaced before this was noted is not known.
+  // Whether a state was replaced before this column existed is not known.
   ["ALTER TABLE mark ADD COLUMN replaced_at INTEGER NOT NULL DEFAULT 0", "UPDATE mark SET replaced_at = version"],
 ];
 

@@ -1,9 +1,9 @@
 /**
- * The stored entries: which statement reads, writes or removes one, and at what price. Knows nothing of versions, watchers or the
- * log. A state that is built beside the live one is an `EntryTable` under other names.
+ * The stored entries: the statements that read, write and remove them, and their cost. This file knows nothing of versions, watchers or
+ * the log. A state that is built beside the live one is an `EntryTable` with other table names.
  *
- * Rows written: 1 for a set, an overwrite or a delete; 1 more with an expiry (its index); 1 more where a large value is written,
- * replaced or removed. Rows read: 1 for a point read, 2 if it is large.
+ * Rows written: 1 for a set, an overwrite or a delete; 1 more with an expiry (its index); 1 more where a large value is written, replaced
+ * or removed. Rows read: 1 for a point read, 2 if the value is large.
  */
 import { assert } from "../core/assert.ts";
 import { justAfter } from "../core/bytes.ts";
@@ -16,12 +16,12 @@ import type { Version } from "../core/versionstamp.ts";
 import type { KeyChange } from "./recent-changes.ts";
 import { NO_ROW_IN_PAGE, type PagedRow, ROW_IN_PAGE, RowPage } from "./row-page.ts";
 
-/** What the columns besides key and value can take in a row, at the most. */
+/** The most bytes that the columns other than key and value can take in a row. */
 const ROW_OVERHEAD_BYTES = 40;
 
 /**
- * A row without its key, as SQLite gives it back; the schema and our own writes vouch for the brands. `v` is null when the value
- * lies in `large_values`, under the id in `large`. (A type and not an interface: storage wants an index signature.)
+ * A row without its key, as SQLite returns it. Its types hold because of the schema, and because only this file writes it. `v` is null
+ * when the value lies in `large_values`, under the id in `large`. (A type and not an interface: storage wants an index signature.)
  */
 type EntryRow = {
   v: ArrayBuffer | null;
@@ -41,7 +41,7 @@ type FullRow = [
   expiresAt: EntryRow["expires_at"],
 ];
 
-/** Where a scan ends: after so many bytes of keys and values, or so many entries, whichever comes first. */
+/** Where a scan ends: after so many bytes of keys and values or after so many entries, whichever comes first. */
 export interface EntryBounds {
   readonly maxBytes: number;
   readonly maxEntries: number;
@@ -49,10 +49,10 @@ export interface EntryBounds {
 
 const NO_VALUE: Uint8Array = new Uint8Array(0);
 
-/** Rows of a scan that are read at once: their large values are not among them. */
+/** Rows that a scan reads at once, without their large values. */
 const SCAN_PAGE_ROWS = 500;
 
-/** The same of a range: together they must stay within what SQLite takes for one value (2 MB), and a key may have 2 KiB. */
+/** Rows that a range reads at once. Together they must fit into what SQLite takes for one value (2 MB), and a key may have 2 KiB. */
 const RANGE_PAGE_ROWS = 500;
 
 export interface TableNames {
@@ -68,7 +68,7 @@ export class EntryTable {
   readonly #statements: ReturnType<typeof statementsFor>;
   #lastWasNew = true;
 
-  /** `transact`: what takes more than one statement is done within it. */
+  /** `transact`: runs what takes more than one statement. */
   constructor(sql: Sql, transact: Transact, names: TableNames = LIVE_TABLES) {
     this.#sql = sql;
     this.#transact = transact;
@@ -87,9 +87,9 @@ export class EntryTable {
   }
 
   /**
-   * For each range its entries, in its order. Several ranges of one key each are one statement; otherwise up to
-   * `RANGE_PAGE_ROWS` rows of a range are read at once. A row has at most `MAX_INLINE_ROW_BYTES`; a large value is read when its
-   * entry's turn comes. The caller may stop early, and must finish or stop before it awaits.
+   * The entries of each range, in the order of the ranges. Ranges of one key each share one statement. Otherwise up to `RANGE_PAGE_ROWS`
+   * rows of a range are read at once. A row has at most `MAX_INLINE_ROW_BYTES`; a large value is read when its entry's turn comes. The
+   * caller may stop early, and must finish or stop before it awaits.
    */
   ranges(ranges: readonly ReadRange[], now: UnixMs): Iterable<Iterable<StoredEntry>> {
     if (!ranges.every(holdsOneKey) || ranges.length > MAX_READ_RANGES) {
@@ -137,13 +137,13 @@ export class EntryTable {
     }
   }
 
-  /** The keys of the first `limit` entries of a range with their versions, ascending. Reads no large value. */
+  /** The keys of the first `limit` entries of a range, with their versions, ascending. Reads no large value. */
   keys({ start, end }: KeyRange, limit: number, now: UnixMs): KeyChange[] {
     const rows = this.#sql.exec(this.#statements.keys, start, end, now, limit).raw<[ArrayBuffer, Version]>();
     return Array.from(rows, ([key, version]) => ({ key: new Uint8Array(key), version }));
   }
 
-  /** The entries of a range without their values, in its order. Reads no large value. */
+  /** The entries of a range without their values, in the range's order. Reads no large value. */
   keyPage({ start, end, limit, reverse }: ReadRange, now: UnixMs): StoredEntry[] {
     const statement = reverse ? this.#statements.keyPageReverse : this.#statements.keyPage;
     const rows = this.#sql
@@ -158,7 +158,7 @@ export class EntryTable {
     }));
   }
 
-  /** Bytes of keys and values that `range` would give, without loading any value. */
+  /** Bytes of keys and values that `range` would return, without loading any value. */
   rangeBytes(range: ReadRange, now: UnixMs): number {
     const statement = range.reverse ? this.#statements.rangeBytesReverse : this.#statements.rangeBytes;
     const cursor = this.#sql.exec<{ bytes: number }>(statement, range.start, range.end, now, range.limit);
@@ -172,8 +172,8 @@ export class EntryTable {
   }
 
   /**
-   * Everything stored above `after` (null: from the start) in key order, expired or not, until the bounds are reached: at least
-   * one entry, if there is any, so that nothing means the end.
+   * All entries above `after` (null: all entries) in key order, expired ones too, until the bounds are reached. At least one entry when
+   * there is any, so an empty result means the end.
    */
   scan(after: Uint8Array | null, { maxBytes, maxEntries }: EntryBounds): StoredEntry[] {
     const found: StoredEntry[] = [];
@@ -181,7 +181,7 @@ export class EntryTable {
     let last = after ?? new Uint8Array();
     for (;;) {
       const asked = Math.min(SCAN_PAGE_ROWS, maxEntries - found.length);
-      // To its end: a cursor that is left open keeps every table from being dropped.
+      // The cursor is read to its end: an open cursor keeps every table from being dropped.
       const rows = [...this.#sql.exec(this.#statements.scan, last, asked).raw<FullRow>()];
       for (const row of rows) {
         const entry = this.#fullEntryOf(row);
@@ -194,15 +194,15 @@ export class EntryTable {
     }
   }
 
-  /** The greatest key stored, expired or not; null: there is none. */
+  /** The greatest stored key, of an expired entry too. null: there is no entry. */
   lastKey(): Uint8Array | null {
     const row = only(this.#sql.exec(this.#statements.lastKey).raw<[ArrayBuffer]>());
     return row === undefined ? null : new Uint8Array(row[0]);
   }
 
   /**
-   * Puts an entry, over the one that is there. Returns how many entries that adds: 0 or 1. Whether a key is new is guessed from
-   * the last one, so that telling the two apart takes a second statement only where they alternate.
+   * Stores an entry in place of the one that is there. Returns how many entries were added: 0 or 1. Whether the key is new is guessed
+   * from the key before it. So a second statement is needed only when new and existing keys alternate.
    */
   set(key: Uint8Array, value: Uint8Array, encoding: Encoding, version: Version, expiresAt: UnixMs | null): number {
     if (key.length + value.length + ROW_OVERHEAD_BYTES > MAX_INLINE_ROW_BYTES) {
@@ -227,7 +227,7 @@ export class EntryTable {
     });
   }
 
-  /** Whether there was an entry, expired or not. */
+  /** Returns whether there was an entry, expired or not. */
   delete(key: Uint8Array): boolean {
     const { deleteInline, deleteAny, deleteLarge } = this.#statements;
     if (this.#sql.exec(deleteInline, key).rowsWritten > 0) return true;
@@ -240,7 +240,7 @@ export class EntryTable {
     });
   }
 
-  /** Keys whose expiry is at or before `now`, the longest expired first. */
+  /** Keys whose expiry is at or before `now`, the earliest expiry first. */
   expired(now: UnixMs, limit: number): Uint8Array[] {
     const rows = this.#sql.exec(this.#statements.expired, now, limit).raw<[ArrayBuffer]>();
     return Array.from(rows, ([key]) => new Uint8Array(key));
@@ -288,18 +288,18 @@ export class EntryTable {
     return before === undefined ? 1 : 0;
   }
 
-  /** The id of the entry's large value; null: it is inline; undefined: there is no entry. */
+  /** The id of the entry's large value. null: the value is inline. undefined: there is no entry. */
   #largeOf(key: Uint8Array): number | null | undefined {
     return only(this.#sql.exec(this.#statements.largeOf, key).raw<[number | null]>())?.[0];
   }
 }
 
-/** The row of a statement that gives at most one, read to its end so that the statement is free for its next use. */
+/** The row of a statement that returns at most one. The statement is read to its end, so that it is free for its next use. */
 function only<Row>(rows: Iterable<Row>): Row | undefined {
   return [...rows][0];
 }
 
-/** Whether the range ends just after the key that it starts with, which is how Deno's client asks for one key. */
+/** Whether the range ends just after the key that it starts with. Deno's client asks for one key in this way. */
 function holdsOneKey({ start, end }: ReadRange): boolean {
   if (end.length !== start.length + 1 || end[start.length] !== 0) return false;
   return start.every((byte, i) => byte === end[i]);
@@ -315,15 +315,15 @@ function statementsFor({ entries, largeValues }: TableNames) {
     return `SELECT CAST(${rows.join(" || ")} AS BLOB) AS page`;
   };
   const within = `FROM ${entries} WHERE k >= ?1 AND k < ?2 AND ${alive("?3")} ORDER BY k`;
-  // The rows are concatenated in the order of the subquery, because that has a limit.
+  // The rows are concatenated in the order of the subquery, because the subquery has a LIMIT.
   const pageOf = (rows: string) =>
     `SELECT CAST(group_concat(row, '') AS BLOB) AS page FROM (SELECT ${ROW_IN_PAGE} AS row ${rows})`;
-  // SQLite prepares a statement anew each time that a parameter is bound which alone is its LIMIT.
+  // "+ 0", because SQLite prepares a statement anew each time that a parameter is bound which is its LIMIT alone.
   const limit = "LIMIT ?4 + 0";
   return {
     get: `SELECT v, large, encoding, version, expires_at FROM ${entries} WHERE k = ?1 AND ${alive("?2")}`,
     stored: `SELECT k, v, large, encoding, version, expires_at FROM ${entries} WHERE k = ?1`,
-    // An encoded key is never empty, so everything is above the empty one.
+    // An encoded key is never empty, so every key is above the empty one.
     scan: `SELECT k, v, large, encoding, version, expires_at FROM ${entries} WHERE k > ?1 ORDER BY k LIMIT ?2`,
     lastKey: `SELECT k FROM ${entries} ORDER BY k DESC LIMIT 1`,
     version: `SELECT version FROM ${entries} WHERE k = ?1 AND ${alive("?2")}`,

@@ -1,4 +1,6 @@
-/** A watch of some keys: it tells the state of all of them, never the changes. What changes while it waits is one bit. */
+/**
+ * A watch of some keys. It tells the state of all of them, never the changes. While it waits, it remembers only that something changed.
+ */
 import { compareBytes } from "../core/bytes.ts";
 import type { KeyRange } from "../codec/key-prefix.ts";
 import type { Entry } from "../core/operations.ts";
@@ -7,8 +9,8 @@ import type { WatchedState } from "./watched-state.ts";
 import type { WatchMessage, WatchView } from "./watch-view.ts";
 
 /**
- * Takes all the keys' entries, in their order. Must not throw, because a commit that others are told of has happened, and must not
- * come back to the hub, because others are being told just now.
+ * Gets the entries of all keys, in the keys' order. Must not throw, because the commit that others are told of has happened. Must not
+ * call the hub, because the hub is telling others at that moment.
  */
 export type DeliverEntries = (entries: readonly (Entry | null)[]) => void;
 
@@ -16,7 +18,7 @@ export class KeyWatch implements WatchView {
   readonly #keys: readonly Uint8Array[];
   readonly #state: WatchedState;
   readonly #deliver: DeliverEntries;
-  /** Told at the last message; undefined before the first, or when that is not known any more. */
+  /** What the last message told. undefined before the first message, or when that is not known any more. */
   #told: readonly (Version | null)[] | undefined;
   hasNews: boolean;
 

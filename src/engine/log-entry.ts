@@ -1,7 +1,7 @@
 /**
- * One commit in the form that the mutation log and the backup share: repeated field 1 of BackupMutationRange, each element a
- * BackupReplicationLogEntry. Every entry carries a 12-byte stamp, the commit's versionstamp and the entry's order in it; the
- * last one's order is ffff.
+ * One commit in the form that the mutation log and the backup share: repeated field 1 of BackupMutationRange, in which each element is a
+ * BackupReplicationLogEntry. Every entry carries a 12-byte stamp: the commit's versionstamp and the entry's order in the commit. The last
+ * entry has the order ffff.
  */
 import type { Effect } from "../core/operations.ts";
 import { bytesFieldSize, ProtobufReader, ProtobufWriter, varintFieldSize } from "../codec/protobuf.ts";
@@ -11,15 +11,15 @@ const ENTRIES_FIELD = 1;
 const EntryField = { versionstamp: 1, kind: 2, key: 3, value: 4, valueEncoding: 5, expireAtMs: 6 } as const;
 const MutationKind = { set: 1, clear: 2 } as const;
 
-/** What an entry takes beside its key and value, at the most. */
+/** The most bytes that an entry takes besides its key and value. */
 const ENTRY_OVERHEAD_BYTES = 64;
 
-/** An upper bound of the bytes that a change of this key and value takes in the log. */
+/** An upper bound for the bytes that a change of a key and value of these sizes takes in the log. */
 export function logEntryBound(keyBytes: number, valueBytes: number): number {
   return keyBytes + valueBytes + ENTRY_OVERHEAD_BYTES;
 }
 
-/** The commit's entries in order, divided between entries into parts of at most `maxPartBytes` (an entry is never divided). */
+/** The commit's entries in order, divided into parts of at most `maxPartBytes`. No entry is divided. */
 export function encodeLogEntries(
   version: Version,
   effects: readonly Effect[],
@@ -47,7 +47,7 @@ export function encodeLogEntries(
   return parts;
 }
 
-/** The keys that a part of a commit changes, in its order: views of it. */
+/** The keys that a part of a commit changes, in the part's order. They are views of the part. */
 export function* keysOfLogPart(part: Uint8Array): Generator<Uint8Array, void, undefined> {
   const reader = new ProtobufReader(part);
   while (reader.next()) {

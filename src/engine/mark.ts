@@ -1,16 +1,16 @@
 /**
- * The one row that is written ahead of versions (`version-clock.ts`), and what rides along in it for free: the counters of use.
- * Between two writes the counters live in memory alone. Whoever holds the object saves them before it sleeps
- * (`objects/counters-task.ts`), so that only a crash loses the last of them; versions are never lost.
+ * The row that stores a mark ahead of the given versions (`version-clock.ts`), and in the same write the counters of use. Between two
+ * writes the counters are only in memory. The owner of the database saves them before the object sleeps (`objects/counters-task.ts`), so
+ * only a crash loses the last of them. Versions are never lost.
  */
 import type { Sql } from "../core/storage.ts";
 import { asVersion, type Version } from "../core/versionstamp.ts";
 
-/** Since the database was made. A unit of reading is 4 KiB of keys and values, a unit of writing 1 KiB; both are rounded up. */
+/** Counted since the database was made. A unit of reading is 4 KiB of keys and values, a unit of writing 1 KiB; both are rounded up. */
 export interface Counters {
-  /** Entries stored, expired ones included until they are deleted. */
+  /** Stored entries; an expired entry counts until it is deleted. */
   entries: number;
-  /** Ranges answered; a `get` is one. */
+  /** Answered ranges. A `get` is one range. */
   reads: number;
   readUnits: number;
   /** Entries set or deleted by commits. */
@@ -21,21 +21,21 @@ export interface Counters {
 const READ_UNIT_BYTES = 4096;
 const WRITE_UNIT_BYTES = 1024;
 
-/** Up to this many entries are counted anew when somebody asks, in case a crash has lost some. */
+/** Up to this many entries are counted anew when somebody asks, because a crash may have lost some counts. */
 const RECOUNTED_ENTRIES = 10_000;
 
 export class Mark {
   readonly counters: Counters;
   readonly #sql: Sql;
   #version: Version;
-  /** Reads and writes in the row as it was last written. */
+  /** Reads and writes in the row as it was written last. */
   #saved: number;
-  /** How often the row was written here. */
+  /** How often this object has written the row. */
   #saves = 0;
   #recounted = false;
-  /** The most bytes that were seen in use: its file never becomes smaller than that. */
+  /** The most bytes that were seen in use. The object's file never becomes smaller than that. */
   #peakBytes: number;
-  /** The state was last replaced at this version, whole or in part, other than by commits; 0: never. Stored by `write`. */
+  /** The version at which a restore last replaced the state, whole or in part. 0: never. Stored by `write`. */
   replacedAt: Version;
 
   constructor(sql: Sql) {
@@ -58,22 +58,22 @@ export class Mark {
     return this.counters.reads + this.counters.writes;
   }
 
-  /** Whether something was counted that the row does not have. */
+  /** Whether something was counted that is not in the row. */
   get isUnsaved(): boolean {
     return this.operations !== this.#saved;
   }
 
-  /** Changes whenever the row is written. */
+  /** A number that changes whenever the row is written. */
   get saves(): number {
     return this.#saves;
   }
 
-  /** The mark as it was when this was opened or last written. */
+  /** The mark as it was when this object was opened or last wrote it. */
   get version(): Version {
     return this.#version;
   }
 
-  /** One row written, with the counters as they are. */
+  /** Writes one row, with the present counters. */
   write(version: Version): void {
     const { entries, reads, readUnits, writes, writeUnits } = this.counters;
     this.notePeak();
@@ -99,7 +99,7 @@ export class Mark {
     this.#peakBytes = Math.max(this.#peakBytes, this.#sql.databaseSize);
   }
 
-  /** What was in use once and is not now, at the least: it is free in the object's file, and taken by nobody else. */
+  /** Bytes that were once in use and are not any more, at the least: they are free in the object's file, and nobody else takes them. */
   get spareBytes(): number {
     return Math.max(0, this.#peakBytes - this.#sql.databaseSize);
   }
@@ -114,7 +114,7 @@ export class Mark {
     this.counters.writeUnits += Math.max(1, Math.ceil(bytes / WRITE_UNIT_BYTES));
   }
 
-  /** The number of entries, once made sure of if that is cheap. */
+  /** The number of entries, counted anew once when that is cheap. */
   countEntries(): number {
     if (!this.#recounted && this.counters.entries <= RECOUNTED_ENTRIES) {
       this.#recounted = true;

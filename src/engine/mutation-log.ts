@@ -1,13 +1,13 @@
 /**
- * The ordered record of what each commit changed, for whoever ships it elsewhere. It is written only while a reader is registered,
- * in the same transaction as the commit, one row per commit, already in the wire form of the backup's repeated field: exporting it
- * is concatenation.
+ * The ordered record of what each commit changed, for readers that copy it elsewhere. It is written only while a reader is registered, in
+ * the same transaction as the commit. A commit is one row, already in the wire form of the backup's repeated field: so exporting is
+ * concatenation.
  *
- * Promises: the rows after a reader's registration hold every commit since, in order, whole. A commit that changed nothing (checks
- * alone) leaves no row.
+ * Promise: the rows after a reader's registration hold every commit since then, in order and whole. A commit that changed nothing (only
+ * checks) leaves no row.
  *
- * The rows lie in segments, tables of their own. What every reader has passed goes by dropping a segment, which is free, where
- * deleting rows would be billed like writing them: the price of trimming is a new segment for every 1,000 commits or more.
+ * The rows lie in segments, which are tables of their own. When every reader has passed a segment, it is dropped. Dropping a table is
+ * free; deleting rows would be billed like writing them. The price of trimming is a new segment for every 1,000 commits or more.
  */
 import { assert } from "../core/assert.ts";
 import { MAX_LOG_ROW_BYTES } from "../core/limits.ts";
@@ -18,16 +18,16 @@ import { encodeLogEntries } from "./log-entry.ts";
 
 export interface LogCommit {
   readonly version: Version;
-  /** The commit's entries in wire form; to be concatenated. */
+  /** The commit's entries in wire form. The parts are to be concatenated. */
   readonly parts: readonly Uint8Array[];
 }
 
 type LogRow = [version: number, partsAfter: number, entries: ArrayBuffer];
 
-/** A segment is closed when it has this many rows: opening the next one writes two. */
+/** A segment is closed when it has this many rows, because opening the next one writes two. */
 const SEGMENT_ROWS = 1_000;
 
-/** A page of the log is about so large: the first is small, and the later ones go by the size of the rows before. */
+/** A page of the log has about this many bytes. The first page is small, and the size of later pages is derived from the rows before. */
 const PAGE_BYTES = 1024 * 1024;
 const FIRST_PAGE_ROWS = 32;
 const MAX_PAGE_ROWS = 2_000;
@@ -38,11 +38,11 @@ export class MutationLog {
   readonly #storage: SyncStorage;
   /** Numbers of the segments, ascending; the last one is written to. Never empty. */
   #segments: number[] = [];
-  /** Rows in the last segment, up to SEGMENT_ROWS; null: not counted yet. */
+  /** Rows in the last segment, counted up to SEGMENT_ROWS. null: not counted yet. */
   #lastSegmentRows: number | null = null;
-  /** How many readers are registered: asked on every commit, so it is kept. null: not counted since it changed. */
+  /** How many readers are registered. Every commit asks, so the number is kept. null: not counted since it changed. */
   #readers: number | null = null;
-  /** Readers were changed just now, in a transaction that may still be rolled back: until it is over the table alone is right. */
+  /** Readers were changed in a transaction that may still be rolled back. Until it has ended, only the table is right. */
   #unsettled = false;
 
   constructor(storage: SyncStorage) {
@@ -54,13 +54,16 @@ export class MutationLog {
     return this.#countReaders() > 0;
   }
 
-  /** How many consecutive versions a commit has to take so that each of its rows has one: 1 but for a commit past a row's size. */
+  /** How many consecutive versions a commit takes, so that each of its rows has one. 1, except for a commit larger than a row. */
   versionsFor(payloadBytes: number): number {
-    // A part ends where the next entry does not fit: two neighbours together always pass a row's size.
+    // A part ends where the next entry does not fit, so two neighbouring parts together always exceed a row's size.
     return this.isWritten ? 1 + Math.floor(payloadBytes / (MAX_LOG_ROW_BYTES / 2)) : 1;
   }
 
-  /** In the commit's transaction. `version` is the last of those that `versionsFor` asked for. Returns the bytes that it took. */
+  /**
+   * To be called in the commit's transaction. `version` is the last of the versions that `versionsFor` asked for. Returns how many bytes
+   * the commit takes.
+   */
   append(version: Version, effects: readonly Effect[]): number {
     if (!this.isWritten || effects.length === 0) return 0;
     let bytes = 0;
@@ -75,19 +78,19 @@ export class MutationLog {
     return bytes;
   }
 
-  /** From the next commit on the log is written and kept for this reader, which has seen everything up to `after`. */
+  /** From the next commit on, the log is written and kept for this reader, which has seen every commit up to `after`. */
   register(name: string, after: Version): void {
     this.#storage.sql.exec("INSERT INTO log_readers (name, after) VALUES (?1, ?2)", name, after);
     this.#readersChanged();
   }
 
-  /** Nothing is kept for this reader any more. The last one to go takes the log with it, at the next `trim`. */
+  /** Nothing is kept for this reader any more. After the last reader has gone, the next `trim` drops the log. */
   unregister(name: string): void {
     this.#storage.sql.exec("DELETE FROM log_readers WHERE name = ?1", name);
     this.#readersChanged();
   }
 
-  /** The reader needs nothing up to and with `after` any more. One row written. */
+  /** The reader does not need commits up to and including `after` any more. Writes one row. */
   advance(name: string, after: Version): void {
     const { rowsWritten } = this.#storage.sql.exec(
       "UPDATE log_readers SET after = ?2 WHERE name = ?1 AND after <= ?2",
@@ -98,8 +101,8 @@ export class MutationLog {
   }
 
   /**
-   * Whole commits above `after` up to and with `upTo`, in order, until `maxBytes` are reached: at least one, if there is any, so
-   * the last one may pass them.
+   * Whole commits above `after` up to and including `upTo`, in order, until `maxBytes` are reached. At least one when there is any, so
+   * the last commit may exceed `maxBytes`.
    */
   read(after: Version, maxBytes: number, upTo: Version = asVersion(Number.MAX_SAFE_INTEGER)): LogCommit[] {
     const commits: LogCommit[] = [];
@@ -116,14 +119,14 @@ export class MutationLog {
     return commits;
   }
 
-  /** The log has every commit above this version; null: it is not written. */
+  /** The log has every commit above this version. null: the log is not written. */
   keptAfter(): Version | null {
     return this.isWritten ? this.#neededAfter() : null;
   }
 
   /**
-   * Whole commits above `after` up to and with `upTo`, the newest first, until `maxBytes` are reached. `isWhole`: those are all
-   * that there are. `after` must not lie within a commit.
+   * Whole commits above `after` up to and including `upTo`, the newest first, until `maxBytes` are reached. `isWhole`: there are no
+   * further ones. `after` must not lie within a commit.
    */
   readBack(upTo: Version, after: Version, maxBytes: number): { commits: LogCommit[]; isWhole: boolean } {
     const commits: LogCommit[] = [];
@@ -141,7 +144,10 @@ export class MutationLog {
     return { commits, isWhole: true };
   }
 
-  /** The least version of a row above `after`: at or below its commit's, and above every commit before it. Null: there is none. */
+  /**
+   * The least version of a row above `after`: at or below the version of its commit, and above every commit before it. null: there is
+   * none.
+   */
   firstAfter(after: Version): Version | null {
     for (const segment of this.#segments) {
       const { first } = this.#storage.sql
@@ -155,7 +161,7 @@ export class MutationLog {
     return null;
   }
 
-  /** Bytes that the log holds above `after`, without loading them. Reads every row: for reports, not for every commit. */
+  /** Bytes that the log holds above `after`, without loading them. Reads every row, so it is meant for reports, not for every commit. */
   bytesAfter(after: Version): number {
     let bytes = 0;
     for (const segment of this.#segments) {
@@ -169,7 +175,7 @@ export class MutationLog {
     return bytes;
   }
 
-  /** Drops the segments that no reader needs, and closes the last one when it is full (or not needed, and not empty). */
+  /** Drops the segments that no reader needs. Closes the last segment when it is full, or when it is not needed and not empty. */
   trim(): void {
     const needed = this.#neededAfter();
     const full = this.#countLastSegment() >= SEGMENT_ROWS;
@@ -197,7 +203,7 @@ export class MutationLog {
     }
   }
 
-  /** Everything up to and with this version may go. */
+  /** The log up to and including this version may be dropped. */
   #neededAfter(): Version {
     if (!this.isWritten) return asVersion(Number.MAX_SAFE_INTEGER);
     const { after } = this.#storage.sql
@@ -213,7 +219,7 @@ export class MutationLog {
     return n;
   }
 
-  /** Transactions are synchronous, so the one that this may be part of is over, for good or not, when a microtask runs. */
+  /** Transactions are synchronous. So the one that this change may be part of has ended, committed or not, when a microtask runs. */
   #readersChanged(): void {
     this.#readers = null;
     this.#unsettled = true;
@@ -229,7 +235,7 @@ export class MutationLog {
     return this.#lastSegmentRows;
   }
 
-  /** In pages, each read to its end: a cursor that the caller leaves open would keep every table from being dropped. */
+  /** Reads in pages, each to its end: a cursor that the caller leaves open would keep every table from being dropped. */
   *#rows(after: Version, upTo: Version): Generator<LogRow, void, undefined> {
     for (const segment of this.#segments) {
       const select = `SELECT version, parts_after, entries FROM ${nameOf(segment)} WHERE version > ?1 AND version <= ?2 ORDER BY version LIMIT ?3`;
@@ -246,7 +252,7 @@ export class MutationLog {
     }
   }
 
-  /** The newest first, in pages as `#rows`. */
+  /** The newest row first, in pages as in `#rows`. */
   *#rowsBack(upTo: Version, after: Version): Generator<LogRow, void, undefined> {
     for (const segment of this.#segments.toReversed()) {
       const select = `SELECT version, parts_after, entries FROM ${nameOf(segment)} WHERE version <= ?1 AND version > ?2 ORDER BY version DESC LIMIT ?3`;
@@ -280,7 +286,7 @@ export class MutationLog {
   }
 }
 
-/** As many as make a page, if they are like these. */
+/** How many rows make a page, if the next rows are like these. */
 function rowsOfNextPage(rows: readonly LogRow[]): number {
   const bytes = rows.reduce((sum, row) => sum + row[2].byteLength, 0);
   return Math.min(MAX_PAGE_ROWS, Math.max(1, Math.floor((PAGE_BYTES * rows.length) / bytes)));

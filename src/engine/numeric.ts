@@ -1,6 +1,6 @@
 /**
- * What sum, min and max make of the stored value and the operand: pure. The wordings of the errors are those that Deno KV's users
- * know; the stored value stays as it is when there is one.
+ * The results of sum, min and max from the stored value and the operand. Pure functions. The error messages are those that users of Deno
+ * KV know. After an error the stored value stays as it is.
  */
 import { type Failure, failure, isFailure } from "../core/errors.ts";
 import { MAX_SUM_BYTES } from "../core/limits.ts";
@@ -21,7 +21,7 @@ type Operand =
 
 const U64_LIMIT = 1n << 64n;
 
-/** `stored` null: there is no entry (an expired one is none). The result carries no expiry. */
+/** `stored` null: there is no entry; an expired one counts as none. The result has no expiry. */
 export function resolveNumeric(mutation: NumericMutation, stored: StoredValue | null): Resolved {
   if (mutation.type === "sum" && mutation.encoding !== Encoding.le64) return sumV8(mutation, stored);
   return mutateU64(mutation, stored);
@@ -57,7 +57,7 @@ function sumV8(mutation: NumericMutation, stored: StoredValue | null): Resolved 
   const max = mutation.sumMax === null ? null : operandOf(mutation.sumMax, Encoding.v8);
   const before = stored === null ? null : operandOf(stored.value, stored.encoding);
   for (const parsed of [operand, min, max, before]) if (parsed !== null && isFailure(parsed)) return parsed;
-  // The loop has sent every failure away; the compiler does not carry that over to the names.
+  // The loop above has returned every failure. The compiler does not carry that over to the two names.
   return addOperands(before as Operand | null, operand as Operand, {
     min: min as Operand | null,
     max: max as Operand | null,
@@ -96,7 +96,7 @@ function addToU64(before: bigint, operand: Operand, { min, max, clamp }: Bounds)
   return u64((before + operand.value) % U64_LIMIT);
 }
 
-/** `exact`: the operand itself where there was nothing to add to, since 0 + -0 is 0. */
+/** `exact`: the operand, when there was no stored value to add it to: 0 + -0 would be 0. */
 function bounded<N extends number | bigint>(sum: N, { min, max, clamp }: Bounds, exact?: N): Resolved {
   let result = exact ?? sum;
   const tooLow = min !== null && result < min.value;
@@ -104,7 +104,7 @@ function bounded<N extends number | bigint>(sum: N, { min, max, clamp }: Bounds,
   if ((tooLow || tooHigh) && !clamp) {
     return failure("type-mismatch", "The result of a Sum operation would exceed its range limit");
   }
-  // The bounds were seen to have the operand's own type, which is N.
+  // The bounds were checked to have the operand's own type, which is N.
   if (tooLow) result = min.value as N;
   if (tooHigh) result = max.value as N;
   const encoded = encodeV8(result);
@@ -130,7 +130,7 @@ function operandOf(bytes: Uint8Array, encoding: Encoding): Operand | Failure {
   }
 }
 
-/** A sum costs time that grows with its bigints, and it is the object's time that all clients share. */
+/** The time of a sum grows with its bigints, and all clients share the object's time. */
 function tooLarge(bytes: Uint8Array): Failure | null {
   if (bytes.length <= MAX_SUM_BYTES) return null;
   return failure("limit", `A value or result of a sum has ${bytes.length} bytes: the limit is ${MAX_SUM_BYTES}`);
@@ -140,7 +140,7 @@ function cannotSum(before: Operand | null, operand: Operand): Failure {
   return failure("type-mismatch", `Cannot sum ${before?.kind ?? operand.kind} with ${operand.kind}`);
 }
 
-/** Stored and incoming LE64 values are exactly 8 bytes: the codec refuses others. */
+/** Stored and incoming LE64 values have exactly 8 bytes: the codec refuses others. */
 function readU64(bytes: Uint8Array): bigint {
   return new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
 }

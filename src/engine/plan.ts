@@ -1,7 +1,7 @@
 /**
- * What an atomic write would do, found out by reading alone: which checks fail, what each sum comes to, which keys change to
- * what. Every failure that a request can cause shows here, before the first row is written; carrying out a plan cannot fail half
- * way, and no savepoint is needed to undo it.
+ * What an atomic write would do, found by reading only: which checks fail, what each sum results in, and which keys change to which
+ * values. Every failure that a request can cause is found here, before the first row is written. So carrying out a plan cannot fail half
+ * way, and needs no savepoint.
  */
 import { toHex } from "../core/bytes.ts";
 import type { UnixMs } from "../core/clock.ts";
@@ -12,7 +12,7 @@ import { type Version, versionstampHex } from "../core/versionstamp.ts";
 import type { EntryTable } from "./entry-table.ts";
 import { resolveNumeric, type StoredValue } from "./numeric.ts";
 
-/** The indexes of the checks that do not hold, ascending. */
+/** The indexes of the checks that fail, ascending. */
 export function failedChecks(write: AtomicWrite, table: EntryTable, now: UnixMs): number[] {
   const failed: number[] = [];
   for (const [index, check] of write.checks.entries()) {
@@ -21,7 +21,7 @@ export function failedChecks(write: AtomicWrite, table: EntryTable, now: UnixMs)
   return failed;
 }
 
-/** The effects of the mutations in their order, the later ones of a key seeing the earlier ones. */
+/** The effects of the mutations, in order. A later mutation of a key sees the earlier ones. */
 export function planEffects(
   mutations: readonly Mutation[],
   table: EntryTable,
@@ -56,7 +56,7 @@ function effectOf(mutation: Mutation, overlay: Overlay | null, version: Version,
   }
 }
 
-/** A set whose expiry is over already leaves no entry. */
+/** A set whose expiry has already passed leaves no entry. */
 function setEffect(mutation: SetMutation, version: Version, now: UnixMs): Effect {
   const key = mutation.versionstampedKey ? appendStringPart(mutation.key, versionstampHex(version)) : mutation.key;
   if (mutation.expiresAt !== null && mutation.expiresAt <= now) return { type: "delete", key };
@@ -68,7 +68,7 @@ function isNumeric(mutation: Mutation): mutation is NumericMutation {
   return mutation.type !== "set" && mutation.type !== "delete";
 }
 
-/** The table as the effects planned so far will leave it. */
+/** The table as it will be after the effects that are planned so far. */
 class Overlay {
   readonly #table: EntryTable;
   readonly #now: UnixMs;

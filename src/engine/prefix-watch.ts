@@ -1,15 +1,15 @@
 /**
- * A watch of all keys under a prefix, the prefix itself included: it tells which keys changed, and how each is now.
+ * A watch of all keys under a prefix, with the prefix itself. It tells which keys changed, and the present state of each.
  *
- * A receiver keeps a map of keys and applies messages in order. `reset` empties the map, and makes every `upTo` of before void. Each
- * state in `keys` replaces or removes one key. Messages belong together up to and with the first that has `upTo`. With that one the
- * map is the state as of that version, from one snapshot. A receiver that goes on later gives the last `upTo` as `after`.
+ * A receiver keeps a map of keys and applies messages in order. `reset` empties the map, and makes every earlier `upTo` void. Each state
+ * in `keys` replaces or removes one key. Messages belong together up to and including the first one that has `upTo`. After that one, the
+ * map is the state as of that version, from one snapshot. A receiver that continues later gives the last `upTo` as `after`.
  *
- * A watch that is behind keeps two places and nothing else: the number of the first recent change that it has not told, and the key
- * from which on the state is not told yet. States are read when a message is made, so what changed twice is told once. When its recent
- * changes are gone, the watch begins the state anew. So a slow receiver gets the latest state, at the cost of a number.
+ * A watch that is behind keeps only two places: the number of the first recent change that it has not told, and the key from which on the
+ * state has not been told. States are read when a message is made, so a key that changed twice is told once. When its recent changes are
+ * gone, the watch begins the state anew. So a slow receiver gets the latest state, and costs one number of memory.
  *
- * While the state is told in pages, only changes of keys before the place are told: the pages to come have the others.
+ * While the state is told in pages, only changes of keys before the current place are told: later pages have the other keys.
  */
 import { compareBytes, justAfter, toBinaryText } from "../core/bytes.ts";
 import { admitsKey, type KeyRange, rangeOfPrefix } from "../codec/key-prefix.ts";
@@ -20,44 +20,47 @@ import type { KeyState, SharedReads } from "./shared-reads.ts";
 import type { WatchMessage, WatchView } from "./watch-view.ts";
 
 export interface PrefixMessage {
-  /** What was told before does not count: here the state begins. */
+  /** The state begins here. What was told before does not count any more. */
   readonly reset: boolean;
-  /** Each key at most once. May be none. */
+  /** Each key at most once. The list may be empty. */
   readonly keys: readonly KeyState[];
-  /** Null: more messages follow that belong together with this one. */
+  /** null: the next messages belong together with this one. */
   readonly upTo: Version | null;
 }
 
 export interface PrefixOptions {
   /**
-   * The receiver has seen everything up to and with this version, a message's `upTo`. It is told what has changed since, or else, when
-   * that is not known any more, the whole state, with `reset`. Null: it has seen nothing.
+   * The receiver has seen everything up to and including this version, which was a message's `upTo`. It is told what has changed since
+   * then; when that is not known any more, it is told the whole state, with `reset`. null: it has seen nothing.
    */
   readonly after: Version | null;
-  /** Without `after`: the state is not told, only what changes from now on. The first message has no keys, and says from when on. */
+  /**
+   * Only without `after`: the state is not told, only later changes. The first message has no keys, and its `upTo` says where the changes
+   * begin.
+   */
   readonly updatesOnly: boolean;
   /** Deletes and expiries are not told. */
   readonly ignoreDeletes: boolean;
   /** Entries are told without their values. */
   readonly keysOnly: boolean;
   /**
-   * "new": a connection of now. The others go on after the object's memory was lost. "taken": the receiver had acknowledged everything,
-   * and everything was told; it is told nothing until something changes. "under way": a message had not been acknowledged; when it
-   * is, the receiver is told what has changed since `after`, which may be that message's `upTo`.
+   * "new": a new connection. The other two are connections that continue after the object's memory was lost. "taken": the receiver had
+   * acknowledged every message and was told everything, so it is told nothing until something changes. "under way": a message had not
+   * been acknowledged. When it is, the receiver is told what has changed since `after`, which may be that message's `upTo`.
    */
   readonly connection: "new" | "taken" | "under way";
 }
 
 /**
- * What it is given is valid during the call alone. Must not throw, because a commit that others are told of has happened, and must not
- * come back to the hub, because others are being told just now.
+ * The message is valid only during the call. Must not throw, because the commit that others are told of has happened. Must not call the
+ * hub, because the hub is telling others at that moment.
  */
 export type DeliverPrefix = (message: PrefixMessage) => void;
 
 export interface PrefixParts {
   readonly reads: SharedReads;
   readonly recent: RecentChanges;
-  /** The number of the first change above a version; null: not all of those are known. */
+  /** The number of the first change above a version. null: not all changes above it are known. */
   readonly changesAfter: (version: Version) => number | null;
 }
 
@@ -67,12 +70,15 @@ export class PrefixWatch implements WatchView {
   readonly #options: PrefixOptions;
   readonly #parts: PrefixParts;
   readonly #deliver: DeliverPrefix;
-  /** The first change that is not told; null: all are. A number while messages follow that belong together. */
+  /**
+   * The first change that has not been told. null: all have been told. It stays a number until the last of the messages that belong
+   * together.
+   */
   #from: number | null = null;
-  /** From this key on the state is not told; null: it is, or need not be. */
+  /** The state from this key on has not been told. null: it has been told, or need not be. */
   #stateFrom: Uint8Array | null = null;
   #isReset = false;
-  /** A message is owed, though it may have no keys: the first one, or the last of those that belong together. */
+  /** A message is due even if it has no keys: the first one, or the last of those that belong together. */
   #isOwed = false;
 
   constructor(prefix: Uint8Array, options: PrefixOptions, parts: PrefixParts, deliver: DeliverPrefix) {
@@ -125,7 +131,7 @@ export class PrefixWatch implements WatchView {
   }
 
   #goOnAfter(after: Version | null): void {
-    // A version that no commit of this database had: what its receiver saw was another one's.
+    // When no commit of this database had the version, the receiver saw another database.
     const isKnown = after !== null && after <= this.#parts.reads.lastVersion;
     const from = isKnown ? this.#parts.changesAfter(after) : null;
     if (from === null) return this.#beginState();
@@ -140,7 +146,7 @@ export class PrefixWatch implements WatchView {
     this.#isOwed = true;
   }
 
-  /** Adds the keys of recent changes as they are now, until the page is full. Returns whether there are no more. */
+  /** Adds the present states of recently changed keys, until the page is full. Returns whether all changes have been added. */
   #addChanges(page: Page): boolean {
     const { recent, reads } = this.#parts;
     if (this.#from === null) return true;
@@ -153,13 +159,13 @@ export class PrefixWatch implements WatchView {
       seen.add(name);
       const state = reads.stateOf(key, name, this.#options.keysOnly);
       if (state.version !== null || !this.#options.ignoreDeletes) page.add(state);
-      // Deletes that are not told were read, too.
+      // A delete that is not told was still read, and counts.
       return !page.isFull && seen.size < MAX_WATCH_PAGE_ENTRIES;
     });
     return this.#from === recent.next;
   }
 
-  /** Adds the state from where it is not told, until the page is full. */
+  /** Adds the state from the first untold key on, until the page is full. */
   #addState(page: Page): void {
     if (this.#stateFrom === null) return;
     const range = { start: this.#stateFrom, end: this.#range.end };
@@ -172,7 +178,7 @@ export class PrefixWatch implements WatchView {
   }
 }
 
-/** What one message will have. */
+/** The contents of one message. */
 class Page {
   readonly keys: KeyState[] = [];
   bytes = 0;

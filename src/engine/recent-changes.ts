@@ -1,9 +1,9 @@
 /**
- * The keys of the last changes of a database, in order: what prefix watches read from. A watch that is behind keeps only the number of
- * the first change that it has not told. So a slow watch costs no memory of its own, and many slow watches cost no more than one.
+ * The keys of the last changes of a database, in order. Prefix watches read from it. A watch that is behind keeps only the number of the
+ * first change that it has not told. So a slow watch costs no memory of its own, and many slow watches cost no more than one.
  *
- * Everything lies in memory, within `MAX_RECENT_CHANGE_BYTES`. The oldest changes go first. Whoever needs a change that is gone
- * has to read the whole state.
+ * All of it is in memory, within `MAX_RECENT_CHANGE_BYTES`. The oldest changes are dropped first. A watch that needs a dropped change has
+ * to read the whole state.
  */
 import { assert } from "../core/assert.ts";
 import { MAX_RECENT_CHANGE_BYTES } from "../core/limits.ts";
@@ -14,20 +14,20 @@ export interface KeyChange {
   readonly version: Version;
 }
 
-/** What a change is counted as beside its key: where it ends, and its version. */
+/** Bytes that a change counts as besides its key: where its key ends, and its version. */
 export const CHANGE_OVERHEAD_BYTES = 16;
 
-/** The oldest changes go a chunk at a time. */
+/** The oldest changes are dropped one chunk at a time. */
 const CHUNK_CHANGES = 1_024;
 const CHUNK_KEY_BYTES = 64 * 1024;
 const FIRST_CHUNK_KEY_BYTES = 1024;
 
 export class RecentChanges {
-  /** Never empty; the last one is added to. */
+  /** Never empty. New changes are added to the last chunk. */
   #chunks: Chunk[] = [new Chunk(0)];
   #bytes = 0;
   #knownAfter: Version;
-  /** Earlier changes may be put before these: nothing lies between, and none were. */
+  /** Earlier changes may be put before these: nothing was dropped in between, and none were put there yet. */
   #takesEarlier = true;
 
   /** `knownAfter`: every change above this version will be added. */
@@ -40,7 +40,7 @@ export class RecentChanges {
     return this.#knownAfter;
   }
 
-  /** The number of the oldest change that is here, or else `next`. */
+  /** The number of the oldest kept change, or `next` when none is kept. */
   get first(): number {
     return this.#oldest().first;
   }
@@ -50,12 +50,12 @@ export class RecentChanges {
     return this.#newest().next;
   }
 
-  /** Bytes that earlier changes may take. They are added once, and not when there is a gap between those and what is here. */
+  /** Bytes that earlier changes may take. They are added only once, and not when something between them and these changes is missing. */
   get roomBefore(): number {
     return this.#takesEarlier ? Math.max(0, MAX_RECENT_CHANGE_BYTES - this.#bytes) : 0;
   }
 
-  /** Copies the key. Versions never descend. Returns the change's number. */
+  /** Copies the key. Versions must not descend. Returns the change's number. */
   add(key: Uint8Array, version: Version): number {
     let chunk = this.#newest();
     if (chunk.isFull) {
@@ -69,7 +69,7 @@ export class RecentChanges {
     return chunk.next - 1;
   }
 
-  /** Puts changes before all others, once. They fit into `roomBefore`, ascend, and are all that there were above `knownAfter`. */
+  /** Puts changes before all others, once. They must fit into `roomBefore`, ascend, and be all changes above `knownAfter`. */
   addBefore(changes: readonly KeyChange[], knownAfter: Version): void {
     const before: Chunk[] = [];
     let chunk: Chunk | undefined;
@@ -88,14 +88,14 @@ export class RecentChanges {
     this.#takesEarlier = false;
   }
 
-  /** Up to this version other things have happened than changes of keys. Those who are reading may go on. */
+  /** Something else than changes of keys happened up to this version. Watches that have begun to read may continue. */
   forgetUpTo(version: Version): void {
     if (version <= this.#knownAfter) return;
     this.#knownAfter = version;
     this.#takesEarlier = false;
   }
 
-  /** The number of the first change above the version; null: not all of those are known. */
+  /** The number of the first change above the version. null: not all changes above it are known. */
   firstAfter(version: Version): number | null {
     if (version < this.#knownAfter) return null;
     let found = this.next;
@@ -107,8 +107,8 @@ export class RecentChanges {
   }
 
   /**
-   * Calls `take` with the key of each change from this number on, until it answers false. Returns the number to go on with. The key
-   * is a view that holds until the next change is added.
+   * Calls `take` with the key of each change from this number on, until it returns false. Returns the number to continue with. The key is
+   * a view that is valid until the next change is added.
    */
   visit(from: number, take: (key: Uint8Array) => boolean): number {
     assert(from >= this.first, "to go on from a change that is still known");
@@ -185,7 +185,7 @@ class Chunk {
     this.#versions.push(version);
   }
 
-  /** Nothing more is added. */
+  /** Frees unused space. Nothing may be added afterwards. */
   trim(): void {
     this.#keys = this.#keys.slice(0, this.#keyBytes);
   }
@@ -195,7 +195,7 @@ class Chunk {
     return this.#keys.subarray(this.#ends[index - 1] ?? 0, this.#ends[index]);
   }
 
-  /** The number of its first change above the version, or else `next`. */
+  /** The number of its first change above the version, or `next` when there is none. */
   firstAfter(version: Version): number {
     let [low, high] = [0, this.#versions.length];
     while (low < high) {

@@ -1,14 +1,15 @@
 /**
- * Many rows as one value: an ArrayBuffer for each key and value costs more than to copy what is in it. Of each row there is a head
- * of decimal numbers, "key bytes,value bytes,encoding,version,expiry;", then the key, then the value. A large value is not in it: its id
- * in `large_values` stands in the head, negated. The expiry is empty where there is none. A "-" stands for a row that does not exist.
+ * Many rows as one value, because an ArrayBuffer for each key and value costs more than copying what it holds. Each row begins with a
+ * head of decimal numbers, "key bytes,value bytes,encoding,version,expiry;". The key follows, then the value. A large value is left out:
+ * the head has its id in `large_values`, negated. The expiry is empty when the entry has none. A "-" stands for a row that does not
+ * exist.
  */
 import { assert } from "../core/assert.ts";
 import type { UnixMs } from "../core/clock.ts";
 import type { Encoding } from "../core/operations.ts";
 import type { Version } from "../core/versionstamp.ts";
 
-/** A row as it stands in a page, in SQL. To be concatenated in order and cast to a blob. */
+/** The SQL expression for one row of a page. The rows are to be concatenated in order and cast to a blob. */
 export const ROW_IN_PAGE = `length(k) || ',' || iif(large IS NULL, length(v), -large) || ',' || encoding || ',' || version || ',' || coalesce(expires_at, '') || ';'
                             || k || coalesce(v, '')`;
 
@@ -29,7 +30,7 @@ const MINUS = 0x2d;
 const ZERO = 0x30;
 const SEMICOLON = 0x3b;
 
-/** Reads a page from its start. Keys and values are views of it. */
+/** Reads a page from its start. Keys and values are views of the page. */
 export class RowPage {
   readonly #bytes: Uint8Array;
   #at = 0;
@@ -42,7 +43,7 @@ export class RowPage {
     return this.#at < this.#bytes.length;
   }
 
-  /** The next row; null for one that does not exist. */
+  /** The next row. null for a row that does not exist. */
   next(): PagedRow | null {
     if (this.#bytes[this.#at] === MINUS) {
       this.#at += 1;
@@ -52,7 +53,7 @@ export class RowPage {
     const isLarge = this.#bytes[this.#at] === MINUS;
     if (isLarge) this.#at += 1;
     const valueLengthOrId = this.#number(COMMA);
-    // Our own writes vouch for the brands.
+    // Only this program writes the rows, from values of these types.
     const encoding = this.#number(COMMA) as Encoding;
     const version = this.#number(COMMA) as Version;
     const expires = this.#bytes[this.#at] !== SEMICOLON;

@@ -1,24 +1,24 @@
 /**
- * What prefix watches read. While several are told of the same commits, each key is read once for all of them: a change under a
- * prefix that thousands watch costs one read.
+ * What prefix watches read. While several watches are told of the same commits, each key is read once for all of them. So a change under
+ * a prefix that thousands watch costs one read.
  */
 import type { KeyRange } from "../codec/key-prefix.ts";
 import type { Entry } from "../core/operations.ts";
 import type { Version } from "../core/versionstamp.ts";
 import type { WatchedState } from "./watched-state.ts";
 
-/** How a key is now. */
+/** The present state of a key. */
 export interface KeyState {
   readonly key: Uint8Array;
-  /** Null: there is no entry; it was deleted or has expired. */
+  /** null: there is no entry; it was deleted or has expired. */
   readonly version: Version | null;
-  /** Null: there is none, or only keys are asked for. */
+  /** null: there is none, or only keys are asked for. */
   readonly entry: Entry | null;
 }
 
 export class SharedReads {
   readonly #state: WatchedState;
-  /** By the key as binary text. Null: nothing is shared just now. */
+  /** Entries by their key as binary text. null: nothing is being shared. */
   #entries: Map<string, KeyState> | null = null;
   #keys: Map<string, KeyState> | null = null;
 
@@ -52,7 +52,7 @@ export class SharedReads {
     return state;
   }
 
-  /** The states of the first entries of a range, ascending, read as they are asked for. */
+  /** The states of the first entries of a range, ascending. Each is read when the caller takes it. */
   *states(range: KeyRange, limit: number, keysOnly: boolean): Generator<KeyState, void, undefined> {
     if (keysOnly) {
       for (const { key, version } of this.#state.keys(range, limit)) yield { key, version, entry: null };

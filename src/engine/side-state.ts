@@ -1,7 +1,7 @@
 /**
- * A whole state that is built beside the live one, in tables of a second name, from a snapshot and a log; it takes the live one's
- * place in one transaction (`Database.adopt`), whole or within a range of keys, or is dropped. It survives a restart half built. Until it is adopted the live
- * database pays nothing for it but the space.
+ * A whole state that is built beside the live one, in tables with other names, from a snapshot and a log. It replaces the live state in
+ * one transaction (`Database.adopt`), whole or within a range of keys, or it is dropped. A half-built state survives a restart. Until it
+ * is adopted, it costs the live database only space.
  */
 import type { KeyRange } from "../codec/key-prefix.ts";
 import type { Effect, StoredEntry } from "../core/operations.ts";
@@ -24,7 +24,7 @@ const DELETE_LARGE_WITHIN = `DELETE FROM ${live.largeValues} WHERE id IN (
   SELECT large FROM ${live.entries} e WHERE ${within} AND large IS NOT NULL AND NOT ${inSide})`;
 const DELETE_WITHIN = `DELETE FROM ${live.entries} AS e WHERE ${within} AND NOT ${inSide}`;
 const HIGHEST_LARGE = `SELECT coalesce(max(id), 0) AS above FROM ${live.largeValues}`;
-// Both after the two before: what is in the live table by then is in it in the same version.
+// Both run after the two DELETE statements. An entry that is still in the live table then is there in the same version.
 const INSERT_LARGE = `INSERT INTO ${live.largeValues} (id, v) SELECT l.id + ?1, l.v
   FROM ${side.entries} s JOIN ${side.largeValues} l ON l.id = s.large WHERE NOT ${inLive}`;
 const INSERT_ENTRIES = `INSERT INTO ${live.entries} (k, v, large, encoding, version, expires_at)
@@ -35,14 +35,17 @@ export class SideState {
   readonly #table: EntryTable;
   readonly #beforeDrop: () => void;
 
-  /** Whoever calls anything else than `begin` and `drop` knows that one is under way. `beforeDrop`: a whole state is about to be removed. */
+  /**
+   * Before any method except `begin` and `drop` is called, a state must have been begun. `beforeDrop` is called before a whole state is
+   * removed.
+   */
   constructor(storage: SyncStorage, beforeDrop: () => void = () => undefined) {
     this.#storage = storage;
     this.#beforeDrop = beforeDrop;
     this.#table = new EntryTable(storage.sql, (work) => work(), SIDE_TABLES);
   }
 
-  /** Begins a new, empty one in place of any other. `tag` names its index and must never have been used in this object. */
+  /** Begins a new, empty state, and drops any other. `tag` names its index and must never have been used in this object. */
   begin(tag: string): void {
     const { sql } = this.#storage;
     this.#storage.transactionSync(() => {
@@ -64,7 +67,7 @@ export class SideState {
     this.#storage.transactionSync(() => dropTables(this.#storage.sql, SIDE_TABLES));
   }
 
-  /** Puts entries as they are, over what is there. Returns how many more there are then. In the caller's transaction. */
+  /** Stores entries unchanged, in place of those that are there. Returns how many entries were added. In the caller's transaction. */
   load(entries: Iterable<StoredEntry>): number {
     let added = 0;
     for (const { key, value, encoding, version, expiresAt } of entries) {
@@ -73,7 +76,7 @@ export class SideState {
     return added;
   }
 
-  /** One entry of a log. Returns how many entries more there are then: 1, 0 or -1. In the caller's transaction. */
+  /** Applies one entry of a log. Returns how many entries were added: 1, 0 or -1. In the caller's transaction. */
   apply(effect: Effect, version: Version): number {
     if (effect.type === "delete") return this.#table.delete(effect.key) ? -1 : 0;
     return this.#table.set(effect.key, effect.value, effect.encoding, version, effect.expiresAt);
@@ -85,8 +88,8 @@ export class SideState {
   }
 
   /**
-   * What takes the place of the live entries within the range: how many those are, counted up to `most` and one more, and the bytes
-   * of keys and values that would be written. Reads every entry of the side.
+   * What would replace the live entries within the range: how many live entries there are, counted up to `most` and one more, and the
+   * bytes of keys and values that would be written. Reads every entry of the side state.
    */
   measureWithin({ start, end }: KeyRange, most: number): { readonly replaced: number; readonly bytes: number } {
     const { sql } = this.#storage;
@@ -96,9 +99,9 @@ export class SideState {
   }
 
   /**
-   * Puts the side's entries, all of which lie within the range, in the place of the live ones there, and drops the side. Returns how
-   * many were there. An entry that is on both sides in the same version stays as it is: a version is one commit's, and what the
-   * range costs is what has changed in it. In the caller's transaction.
+   * Replaces the live entries in the range by those of the side state, all of which lie within the range, and drops the side state.
+   * Returns how many live entries there were. An entry that both states have in the same version stays as it is: a version belongs to one
+   * commit. So the cost is that of the entries that differ. In the caller's transaction.
    */
   takeOverWithin({ start, end }: KeyRange): number {
     const { sql } = this.#storage;
@@ -112,7 +115,7 @@ export class SideState {
     return replaced;
   }
 
-  /** Puts the side's tables in the live ones' place. In the caller's transaction. */
+  /** Replaces the live tables by those of the side state. In the caller's transaction. */
   takeOver(): void {
     const { sql } = this.#storage;
     dropTables(sql, LIVE_TABLES);

@@ -1,22 +1,22 @@
 /**
- * Where versions come from: a hybrid logical clock, `max(last + 1, now)`, in microseconds. The last version is not written with
- * each commit. A mark ahead of it is, every few seconds of writing, and a restart continues above the mark: after a crash versions may
- * run a few seconds ahead of the time, and never go back. An object that saves its counters before it sleeps sets the mark back to
- * the last version (`settle`), so a sleep leaves no such gap.
+ * Where versions come from: a hybrid logical clock, `max(last + 1, now)`, in microseconds. The last version is not written with each
+ * commit. Instead a mark ahead of it is written every few seconds of writing, and a restart continues above the mark. So after a crash
+ * versions may be a few seconds ahead of the time, and never go back. An object that saves its counters before it sleeps sets the mark
+ * back to the last version (`settle`), so a sleep leaves no such gap.
  */
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { asVersion, type Version, versionAtTime } from "../core/versionstamp.ts";
 import type { Mark } from "./mark.ts";
 
-/** How far ahead of the clock the mark is set: one row written per this much writing. */
+/** How far ahead of the clock the mark is set. One row is written for each such time of writing. */
 const RESERVE_MS = 5_000;
 
-/** And at the least this far ahead of the version in hand, for when versions run ahead of the clock. */
+/** The mark is also at least this far ahead of the current version, for when versions run ahead of the clock. */
 const RESERVE_VERSIONS = 1_000;
 
 export class VersionClock {
   readonly #stored: Mark;
-  /** The last version given out, or the mark that a start found: nothing above it was ever given out. */
+  /** The last version given out, or the mark that was found at the start. Nothing above it was ever given out. */
   #last: Version;
   /** The mark that is known to be stored. */
   #mark: Version;
@@ -32,9 +32,9 @@ export class VersionClock {
   }
 
   /**
-   * Makes sure that the next `count` versions may be given out: writes a mark above them if the stored one is not. To be called
-   * before the first change that uses the versions, inside its transaction if it has one. Returns what to call once that is done:
-   * a mark does not count that may have been rolled back.
+   * Makes sure that the next `count` versions may be given out: when the stored mark is not above them, a new one is written. To be
+   * called before the first change that uses the versions, inside its transaction if there is one. Returns a function to call after the
+   * transaction: a mark that may have been rolled back does not count.
    */
   reserve(count: number, now: UnixMs): () => void {
     const next = this.#next(1, now);
@@ -52,22 +52,22 @@ export class VersionClock {
     return this.#next(1, now);
   }
 
-  /** Takes `width` consecutive versions within what `reserve` made sure of, and returns the greatest. */
+  /** Takes `width` consecutive versions, which `reserve` has made sure of, and returns the greatest. */
   take(width: number, now: UnixMs): Version {
     this.#last = this.#next(width, now);
     return this.#last;
   }
 
   /**
-   * Stores the mark where versions are, one row written: a restart then goes on from here, and not from some seconds ahead of the
-   * clock. Not to be called in a transaction.
+   * Stores the last version as the mark. Writes one row. A restart then continues from it, and not from some seconds ahead of the clock.
+   * Not to be called in a transaction.
    */
   settle(): void {
     this.#stored.write(this.#last);
     this.#mark = this.#last;
   }
 
-  /** Every later version will be above `floor`: for restores and imports. In the caller's transaction. */
+  /** Every later version will be above `floor`. For restores and imports. In the caller's transaction. */
   raise(floor: Version): () => void {
     if (floor <= this.#last) return nothingWritten;
     const mark = asVersion(Math.max(floor, this.#mark));
@@ -78,7 +78,7 @@ export class VersionClock {
     };
   }
 
-  /** At or above every version so far, and as near to now as a version of a later commit can be told from it. */
+  /** A version at or above every version so far, and as near to the present as a later commit's version can be told from it. */
   upToNow(now: UnixMs): Version {
     return asVersion(Math.max(this.#last, versionAtTime(now) - 1));
   }
@@ -89,5 +89,5 @@ export class VersionClock {
 }
 
 function nothingWritten(): void {
-  // The stored mark covers what is asked for already.
+  // The stored mark already covers the request.
 }

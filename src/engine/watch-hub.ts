@@ -1,17 +1,16 @@
 /**
  * Who watches what, who is to be told, and when. There are two kinds of watches: of some keys (`key-watch.ts`), and of a prefix
- * (`prefix-watch.ts`). For both, at most one message is under way to each receiver. What changes meanwhile is told by the next
- * message, which has what holds by then. Messages under way take memory, so there is room for so many bytes of them. A watch
- * that finds no room waits its turn.
+ * (`prefix-watch.ts`). For both, at most one message is under way to each receiver. Changes meanwhile are told by the next message, which
+ * has the state of that time. Messages under way take memory, so their bytes are limited. A watch that finds no room waits for its turn.
  *
- * Finding the watches of a changed key costs one look-up, or a few, however many watches there are (`watch-index.ts`). Changes are kept
- * for prefix watches from the first of those on (`recent-changes.ts`): without any, a commit pays nothing for them.
+ * Finding the watches of a changed key costs one look-up or a few, however many watches there are (`watch-index.ts`). Changes are kept
+ * for prefix watches from the first prefix watch on (`recent-changes.ts`). Without prefix watches a commit pays nothing for them.
  *
  * Nothing here is stored. After the object's memory was lost (hibernation), the caller adds the watches again. While a watch waits for
- * room, the object must not sleep, because nobody would remember that the watch has news. An acknowledgement that none of our messages
- * explains was for one sent before. What has changed since then is unknown, so the watch tells as much as it can (`lost`). A watch
- * of keys may be added again without knowing whether it had a message under way. For a watch of a prefix the caller must know, because
- * its messages say up to which version they are complete.
+ * room, the object must not sleep, because nobody would remember that the watch has news. An acknowledgement without a message under way
+ * belongs to a message from before the loss. What has changed since that message is unknown, so the watch tells as much as it can
+ * (`lost`). A watch of keys may be added again without knowing whether a message was under way. For a watch of a prefix the caller must
+ * know, because its messages say up to which version they are complete.
  */
 import { toHex } from "../core/bytes.ts";
 import type { KeyRange } from "../codec/key-prefix.ts";
@@ -33,8 +32,8 @@ export interface Watcher {
 
 export interface PrefixWatcher extends Watcher {
   /**
-   * The receiver has taken everything up to and with this version: as good as the `upTo` of a message, and newer where other keys
-   * have changed since. Null: something is under way to it.
+   * The receiver has taken everything up to and including this version. It is as good as the `upTo` of a message, and newer when other
+   * keys have changed since. null: a message is under way.
    */
   readonly upTo: Version | null;
 }
@@ -42,7 +41,7 @@ export interface PrefixWatcher extends Watcher {
 interface Watch {
   readonly view: WatchView;
   awaitingAcknowledgement: boolean;
-  /** Of the message under way: bytes of keys and values. */
+  /** Bytes of keys and values in the message under way. */
   bytesUnderWay: number;
 }
 
@@ -52,9 +51,9 @@ export class WatchHub {
   readonly #index = new WatchIndex<Watch>();
   readonly #watches = new Set<Watch>();
   readonly #toTell = new Set<Watch>();
-  /** Those that find no room for a message, the first to be told first. */
+  /** Watches that found no room for a message, in the order in which they will be told. */
   readonly #waiting = new Set<Watch>();
-  /** From the first prefix watch on. */
+  /** Kept from the first prefix watch on. */
   #recent: RecentChanges | null = null;
   #bytesUnderWay = 0;
   #onCrowded: () => void = () => undefined;
@@ -68,17 +67,17 @@ export class WatchHub {
     return this.#watches.size;
   }
 
-  /** Whether some wait until others have taken their messages. */
+  /** Whether some watches wait until others have taken their messages. */
   get isCrowded(): boolean {
     return this.#waiting.size > 0;
   }
 
-  /** `listener` is called when that begins, within the commit or the call that caused it. It must not throw. */
+  /** `listener` is called when watches begin to wait, within the commit or the call that caused it. It must not throw. */
   onCrowded(listener: () => void): void {
     this.#onCrowded = listener;
   }
 
-  /** A new watcher is told the state of its keys at once; a resumed one has been told before. */
+  /** A new watcher is told the state of its keys at once. A resumed watcher was told before. */
   add(keys: readonly Uint8Array[], deliver: DeliverEntries, { resumed }: { resumed: boolean }): Watcher {
     const view = new KeyWatch(keys, this.#state, deliver, resumed);
     const names = [...new Map(keys.map((key) => [toHex(key), key])).values()];
@@ -86,8 +85,8 @@ export class WatchHub {
   }
 
   /**
-   * Watches all keys under the prefix, an encoded key, or empty for all keys. Keeps `prefix`. A watch of a new connection is told at
-   * once, what `options` say.
+   * Watches all keys under the prefix: an encoded key, or empty for all keys. Keeps `prefix`. A watch of a new connection is at once told
+   * what `options` say.
    */
   addPrefix(prefix: Uint8Array, options: PrefixOptions, deliver: DeliverPrefix): PrefixWatcher {
     this.#recent ??= new RecentChanges(this.#state.lastVersion);
@@ -100,7 +99,7 @@ export class WatchHub {
     return this.#add(view, [prefix], "prefix", options.connection === "under way");
   }
 
-  /** Forgets all watchers, whose handles must not be used any more: the entries are gone, and nobody is told of that here. */
+  /** Forgets all watchers without telling them. Their handles must not be used any more. For when the entries are gone. */
   clear(): void {
     this.#index.clear();
     for (const watches of [this.#watches, this.#toTell, this.#waiting]) watches.clear();
@@ -108,7 +107,7 @@ export class WatchHub {
     this.#bytesUnderWay = 0;
   }
 
-  /** The commit of this version changed this key. Versions never descend. Nobody is told before `flush`. */
+  /** The commit of this version changed this key. Versions must not descend. Nobody is told before `flush`. */
   note(key: Uint8Array, version: Version): void {
     const number = this.#recent?.add(key, version) ?? 0;
     if (this.#watches.size === 0) return;
@@ -118,7 +117,7 @@ export class WatchHub {
     });
   }
 
-  /** Every key may have changed, or every one from `start` to before `end`: the state was replaced, at the last version. */
+  /** Every key, or every key from `start` to before `end`, may have changed: the state was replaced, at the last version. */
   noteAll(range: KeyRange | null): void {
     this.#recent?.forgetUpTo(this.#state.lastVersion);
     for (const watch of this.#watches) {
@@ -128,7 +127,7 @@ export class WatchHub {
     }
   }
 
-  /** Tells whoever is concerned and ready. To be called when the commits that were noted are in the tables. */
+  /** Tells the watchers that are concerned and ready. To be called when the noted commits are in the tables. */
   flush(): void {
     if (this.#toTell.size === 0) return;
     const toTell = [...this.#toTell];
@@ -166,7 +165,7 @@ export class WatchHub {
     };
   }
 
-  /** What the log knows of changes from before these, as far as there is room. */
+  /** Adds what the log knows of earlier changes, as far as there is room. */
   #learnFromLog(recent: RecentChanges): void {
     if (recent.roomBefore === 0) return;
     const bounds = { maxLogBytes: MAX_RECENT_LOG_BYTES, maxChangeBytes: recent.roomBefore };
@@ -190,7 +189,7 @@ export class WatchHub {
     message.send();
   }
 
-  /** Its message is taken, or never will be: others that wait are told. */
+  /** The watch's message was taken, or never will be. Watches that wait for room are told. */
   #makeRoom(watch: Watch): void {
     this.#bytesUnderWay -= watch.bytesUnderWay;
     watch.bytesUnderWay = 0;

@@ -1,11 +1,11 @@
 /**
- * Which watches a changed key concerns: those of the key itself, and those of each prefix of it. One tree holds the names of both.
+ * Which watches a changed key concerns: watches of the key itself, and watches of each of its prefixes. One tree holds the names of both.
  *
- * An edge of the tree is one or more whole parts of a key, and a node has at most one edge that begins with a given part. Finding the
- * watches of a key walks from the root. Each step is one look-up, of the key's next part. The walk ends at the first part with
- * which no watched name goes on. So a key costs one look-up if no watched name begins with its first part, and at most one for each part
- * that it shares with a watched name. The number of watches does not matter. The tree has at most two nodes for each name, however
- * many parts names have.
+ * An edge of the tree is one or more whole parts of a key. A node has at most one edge that begins with a given part. Finding the watches
+ * of a key walks from the root. Each step is one look-up, of the key's next part. The walk ends at the first part with which no watched
+ * name continues. So a key costs one look-up if no watched name begins with its first part, and at most one for each part that it shares
+ * with a watched name. The number of watches does not matter. The tree has at most two nodes for each name, however many parts names
+ * have.
  */
 import { concatBytes, hasBytesAt, toBinaryText } from "../core/bytes.ts";
 import { partEnd } from "../codec/key-codec.ts";
@@ -15,11 +15,11 @@ import { hasPartsAt } from "../codec/key-prefix.ts";
 export type NameKind = "key" | "prefix";
 
 interface Node<Watch> {
-  /** The whole parts that this node's name has after its parent's name. Empty at the root alone. */
+  /** The whole parts that this node's name has after its parent's name. Empty only at the root. */
   label: Uint8Array;
-  /** By the first part of their labels. Null: there are none. */
+  /** By the first part of their labels. null: there are none. */
   children: Map<string, Node<Watch>> | null;
-  /** Those of this node's name. Null: there are none. */
+  /** The watches of this node's name. null: there are none. */
   key: Set<Watch> | null;
   prefix: Set<Watch> | null;
 }
@@ -35,7 +35,7 @@ export class WatchIndex<Watch> {
     node[kind].add(watch);
   }
 
-  /** Harmless when it was not added. */
+  /** Does nothing when the watch was not added. */
   remove(name: Uint8Array, kind: NameKind, watch: Watch): void {
     let node = this.#root;
     const path: Node<Watch>[] = [];
@@ -86,7 +86,7 @@ function newNode<Watch>(label: Uint8Array): Node<Watch> {
   return { label, children: null, key: null, prefix: null };
 }
 
-/** The child whose label is what `name` has at `at`, or its beginning: made if there is none. */
+/** The child whose label is the name's text at `at`, or a beginning of it. Made if there is none. */
 function childFor<Watch>(node: Node<Watch>, name: Uint8Array, at: number): Node<Watch> {
   const part = firstPart(name, at);
   node.children ??= new Map();
@@ -105,7 +105,7 @@ function childFor<Watch>(node: Node<Watch>, name: Uint8Array, at: number): Node<
   return between;
 }
 
-/** Bytes of the whole parts with which `label` and `name` at `at` begin both. */
+/** Bytes of the whole parts with which both `label` and `name`, from `at` on, begin. */
 function sharedParts(label: Uint8Array, name: Uint8Array, at: number): number {
   let shared = 0;
   while (shared < label.length && at + shared < name.length) {
@@ -126,7 +126,7 @@ function removeChild<Watch>(parent: Node<Watch>, child: Node<Watch>): void {
   if (parent.children?.size === 0) parent.children = null;
 }
 
-/** The node becomes its only child, whose name stays what it was. */
+/** Merges the node with its only child, whose name stays as it was. */
 function takePlaceOf<Watch>(node: Node<Watch>, only: Node<Watch>): void {
   node.label = concatBytes([node.label, only.label]);
   node.children = only.children;

@@ -15,24 +15,24 @@ export interface WatchedState {
   readonly lastVersion: Version;
   /** The entries of some keys from one snapshot, as they are now. */
   read(keys: readonly Uint8Array[]): readonly (Entry | null)[];
-  /** The entry's version; null: there is none. Reads no value. */
+  /** The version of the entry. null: there is none. Reads no value. */
   version(key: Uint8Array): Version | null;
-  /** The first entries of a range, ascending. They are read as they are asked for, and nothing else may happen meanwhile. */
+  /** The first entries of a range, ascending. Each is read when the caller takes it, and nothing else may happen meanwhile. */
   entries(range: KeyRange, limit: number): Iterable<Entry>;
-  /** The same without values. */
+  /** The first keys of a range, without values. */
   keys(range: KeyRange, limit: number): readonly KeyChange[];
   /** What the mutation log knows of changes up to `upTo`, read within these bounds. */
   logged(upTo: Version, bounds: LogBounds): LoggedChanges;
 }
 
 export interface LogBounds {
-  /** Bytes of the log that are read, and one commit more. */
+  /** Bytes of the log that are read. One commit more may be read. */
   readonly maxLogBytes: number;
-  /** Bytes of the changes that are given, each counted with `CHANGE_OVERHEAD_BYTES`. */
+  /** Bytes of the returned changes, each counted with `CHANGE_OVERHEAD_BYTES`. */
   readonly maxChangeBytes: number;
 }
 
-/** Every change above `knownAfter`, ascending: the state was not replaced since, other than by these. */
+/** Every change above `knownAfter`, ascending. Since then only these have changed the state; it was not replaced. */
 export interface LoggedChanges {
   readonly changes: readonly KeyChange[];
   readonly knownAfter: Version;
@@ -46,7 +46,7 @@ export interface WatchedParts {
   readonly versions: VersionClock;
 }
 
-/** That of the database which these are the parts of. */
+/** The watched state of the database that these parts belong to. */
 export function watchedState({ table, clock, log, mark, versions }: WatchedParts): WatchedState {
   return {
     get lastVersion() {
@@ -71,12 +71,12 @@ function loggedChanges(log: MutationLog, replacedAt: Version, upTo: Version, bou
   let bytes = 0;
   let knownAfter = upTo;
   for (const { version, parts } of commits) {
-    // The backup's marker is a change of the empty key: of none.
+    // The backup's marker is a change of the empty key, so it changes no entry.
     const keys = parts.flatMap((part) => [...keysOfLogPart(part)]).filter((key) => key.length > 0);
     for (const key of keys) bytes += key.length + CHANGE_OVERHEAD_BYTES;
     if (bytes > bounds.maxChangeBytes) return { changes: newestFirst.toReversed(), knownAfter };
     for (const key of keys.toReversed()) newestFirst.push({ key, version });
-    // Of the commits above this version none is missing.
+    // No commit above this version is missing.
     knownAfter = asVersion(version - 1);
   }
   return { changes: newestFirst.toReversed(), knownAfter: isWhole ? after : knownAfter };

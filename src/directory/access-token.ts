@@ -1,8 +1,8 @@
 /**
- * Access tokens: `cairn_{organization}_{id}_{secret}_{check}`, in lower-case hexadecimal. The organization's object is found from
- * the token itself and holds the SHA-256 of the secret; `check` is an HMAC over organization and id, so that a token that
- * nobody minted is refused here, before any object is touched. The keys are derived from the deployment's signing keys (HKDF,
- * RFC 5869): when one of those is dropped, the tokens whose check was made with it end.
+ * Access tokens: `cairn_{organization}_{id}_{secret}_{check}`, in lower-case hexadecimal. The token itself says which organization's
+ * object to ask; that object holds the SHA-256 of the secret. `check` is an HMAC over organization and id, so a token that nobody minted
+ * is refused here, before any object is called. The keys are derived from the deployment's signing keys (HKDF, RFC 5869). When a signing
+ * key is dropped, the tokens whose check was made with it end.
  */
 import { toHex } from "../core/bytes.ts";
 import type { Entropy } from "../core/entropy.ts";
@@ -33,7 +33,7 @@ export class AccessTokenKeys implements AccessTokens {
   readonly #entropy: Entropy;
   readonly #derived = new DerivedKeys();
 
-  /** The deployment's tokens are those that create and list organizations. */
+  /** A deployment's token creates and lists organizations. */
   constructor(
     { keys, deploymentTokens, alias }: Pick<Deployment, "keys" | "deploymentTokens" | "alias">,
     entropy: Entropy,
@@ -49,7 +49,7 @@ export class AccessTokenKeys implements AccessTokens {
     return originRefusal(null, origin) ?? { kind: "deployment" };
   }
 
-  /** Who presents this access token, or its alias; `unauthenticated` when its form or its check is wrong. */
+  /** The caller who presents this access token, or an alias of it. `unauthenticated` when its form or its check is wrong. */
   async tokenCaller(token: string, origin: string | null): Promise<TokenCaller | Failure> {
     let parsed = await this.#parse(token);
     if (isFailure(parsed) && this.#alias !== null && (await isOneOf(token, [this.#alias.text]))) {
@@ -67,7 +67,7 @@ export class AccessTokenKeys implements AccessTokens {
     const organizationId = withHyphens(organization);
     const given = encoder.encode(check);
     let right = false;
-    // Every key is tried, so that the time taken does not tell which of them made the check.
+    // Every key is tried, so that the time taken does not show which key made the check.
     for (const key of this.#keys) {
       const expected = await this.#check(key, organizationId, tokenId);
       if (equalInConstantTime(given, encoder.encode(expected))) right = true;
@@ -110,7 +110,10 @@ export class AccessTokenKeys implements AccessTokens {
   }
 }
 
-/** Compared by digest, and each of them, so that the time taken tells neither how much was right nor which it was. */
+/**
+ * Whether the text is one of these. Digests are compared, and with every text, so that the time taken shows neither which text is right
+ * nor how much of it.
+ */
 async function isOneOf(given: string, texts: readonly string[]): Promise<boolean> {
   const digest = await sha256(given);
   let found = false;

@@ -1,6 +1,6 @@
 /**
- * How the backups of an organization's databases are doing, as the databases have told it. A report that says nothing new writes
- * nothing. Callers hold the transaction.
+ * How the backups of an organization's databases are doing, as the databases have reported. A report without news writes nothing. Callers
+ * hold the transaction.
  */
 import type { BackupHealth } from "../contracts/backup-health.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
@@ -20,7 +20,7 @@ export class BackupHealths {
     this.#tables = tables;
   }
 
-  /** null: it has no backup, or none that was told of. */
+  /** null: the database has no backup, or has reported none. */
   get(databaseId: string): BackupHealth | null {
     if (!this.#tables.exist) return null;
     const [row] = this.#sql
@@ -29,7 +29,10 @@ export class BackupHealths {
     return row === undefined ? null : parsed(row.health);
   }
 
-  /** null: there is no backup any more. The tables must be there for anything else. What was known before. */
+  /**
+   * Stores what a database has reported, and returns what was known before. null: there is no backup any more. Anything else needs the
+   * tables.
+   */
   set(databaseId: string, health: BackupHealth | null, now: UnixMs): BackupHealth | null {
     const before = this.get(databaseId);
     if (JSON.stringify(health) === JSON.stringify(before)) return before;
@@ -50,7 +53,7 @@ export class BackupHealths {
     return before;
   }
 
-  /** All in all, and of as many databases as are shown: those that fail first, then those that told of a change last. */
+  /** The totals, and as many databases as are shown: first those whose backup fails, then those that reported a change last. */
   metrics(): BackupMetrics {
     if (!this.#tables.exist) return { totals: NO_BACKUPS, perDatabase: [] };
     const { backups, failing, behind, paused, unverified } = this.#sql
@@ -84,7 +87,7 @@ export class BackupHealths {
   }
 }
 
-/** What one backup adds to the totals. */
+/** What the backup of one database adds to the totals. */
 function counted(health: BackupHealth | null): BackupTotals {
   if (health === null) return NO_BACKUPS;
   return {
@@ -97,6 +100,6 @@ function counted(health: BackupHealth | null): BackupTotals {
 }
 
 function parsed(health: string): BackupHealth {
-  // Written above, from a value of this type.
+  // This class wrote it, from a value of this type.
   return JSON.parse(health) as BackupHealth;
 }

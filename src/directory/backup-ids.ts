@@ -1,6 +1,6 @@
 /**
- * Of which database a backup may be, so that it is found by its id alone. A row is written before the database is asked to make the
- * backup, and says nothing about whether it did: only the database knows that. Callers hold the transaction.
+ * Which database a backup may belong to, so that a backup is found by its id alone. The row is written before the database is asked to
+ * make the backup. So it does not say that the backup exists: only the database knows that. Callers hold the transaction.
  */
 import type { Sql } from "../core/storage.ts";
 

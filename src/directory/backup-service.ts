@@ -1,4 +1,6 @@
-/** Commands about backups: judged by what the caller's token covers, and carried out by the database's object. */
+/**
+ * Commands about backups. This service checks them against the scopes of the caller's token, and the database's object carries them out.
+ */
 import type { BackupCommand, BackupInfo } from "../contracts/backup-commands.ts";
 import { failure, type Failure, isFailure } from "../core/errors.ts";
 import type { DatabaseControl, Input, Output } from "../contracts/management.ts";

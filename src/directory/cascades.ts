@@ -1,15 +1,15 @@
 /**
- * Revocations that go on to what a token minted, and what that minted. Which tokens are still to be gone through is written down, so
- * that a cascade is carried on after a kill; each step is a bounded transaction. It ends: what was revoked mints no more. Callers
- * hold the transaction.
+ * Revocations of tokens that a token minted, and of those that they minted. The tokens whose minted tokens are still to be revoked are
+ * stored, so a cascade continues after a kill. Each step is a bounded transaction. A cascade ends, because a revoked token mints no more.
+ * Callers hold the transaction.
  */
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import type { Sql } from "../core/storage.ts";
 
-/** Tokens that one step looks at. */
+/** Tokens that one step handles. */
 const STEP = 200;
 
-/** The request that began a cascade carries it on itself; the alarm takes over when it has not by then. */
+/** The request that began a cascade carries it on. If it has not finished by then, the alarm takes over. */
 const ALARM_MS = 5_000;
 
 export class Cascades {
@@ -19,7 +19,7 @@ export class Cascades {
     this.#sql = sql;
   }
 
-  /** What this token minted is to be revoked, from the first on. */
+  /** Stores that the tokens which this token minted are to be revoked. */
   begin(tokenId: string, now: UnixMs): void {
     this.#sql.exec(
       "INSERT OR REPLACE INTO cascades (token_id, after, due_at) VALUES (?1, '', ?2)",
@@ -28,15 +28,15 @@ export class Cascades {
     );
   }
 
-  /** When the alarm must carry one on, if any is left. */
+  /** When the alarm must carry a cascade on. null: there is none. */
   dueAt(): UnixMs | null {
     const due = this.#sql.exec<{ due: number | null }>("SELECT min(due_at) AS due FROM cascades").one().due;
     return due === null ? null : asUnixMs(due);
   }
 
   /**
-   * The next tokens to be revoked, noted as gone through with those under them as still to be; null when nothing is left. A token
-   * that has expired is left out: nothing that it minted lives longer.
+   * The next tokens to be revoked. They are stored, because the tokens that they minted come next. null when nothing is left. An expired
+   * token is left out: no token that it minted lives longer.
    */
   step(now: UnixMs): readonly string[] | null {
     const [at] = this.#sql

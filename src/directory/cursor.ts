@@ -1,10 +1,10 @@
 /**
- * Cursors of lists: base64url of where the last page ended and of the ordering that it was asked with. Opaque to clients, who
- * may still send anything, so what does not read back as one of ours is refused.
+ * Cursors of lists: base64url of the place where the last page ended, and of the list's ordering. Cursors are opaque to clients. A client
+ * may send anything, so a text that is no cursor of ours is refused.
  */
 import { failure, type Failure } from "../core/errors.ts";
 
-/** After the item of this value and id, in this ordering. */
+/** The page begins after the item with this value and id, in this ordering. */
 export interface Position {
   readonly ordering: string;
   readonly value: number;
@@ -19,7 +19,7 @@ export function encodeCursor({ ordering, value, id }: Position): string {
     .replace(/=+$/, "");
 }
 
-/** `invalid` for what `encodeCursor` does not write, or wrote for a list in another ordering. */
+/** `invalid` for a text that `encodeCursor` does not write, or wrote for a list in another ordering. */
 export function decodeCursor(text: string, ordering: string): Position | Failure {
   const parsed = parse(text);
   if (!Array.isArray(parsed) || parsed.length !== 3) return malformed();
@@ -27,7 +27,7 @@ export function decodeCursor(text: string, ordering: string): Position | Failure
   if (typeof givenOrdering !== "string" || !Number.isSafeInteger(value) || typeof id !== "string") return malformed();
   if (givenOrdering !== ordering)
     return failure("invalid", "The cursor belongs to a list with another sort, order or query.");
-  // Shown to be a safe integer just above.
+  // Checked just above to be a safe integer.
   return { ordering, value: value as number, id };
 }
 

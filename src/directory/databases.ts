@@ -1,6 +1,6 @@
 /**
- * The databases of one organization: rows and lists. A database is creating, ready, deleting or deleted, in this order; only a
- * ready one is ever seen. One that could not be made goes from creating to deleted. Callers hold the transaction.
+ * The databases of one organization: rows and lists. A database is creating, ready, deleting or deleted, in this order. Only a ready
+ * database is visible. One that could not be made goes from creating to deleted. Callers hold the transaction.
  */
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { assert } from "../core/assert.ts";
@@ -14,7 +14,7 @@ export type DatabaseState = "creating" | "ready" | "deleting" | "deleted";
 
 export interface DatabaseRecord extends DatabaseInfo {
   readonly state: DatabaseState;
-  /** The job that deletes it, from "deleting" on; null also for a deleted one that could not be made. */
+  /** The job that deletes the database, from "deleting" on. null also for a deleted database that could not be made. */
   readonly deletionJob: string | null;
 }
 
@@ -71,7 +71,7 @@ export class Databases {
     );
   }
 
-  /** From creating to ready; a database in any later state stays as it is. */
+  /** Goes from creating to ready. A database in any later state stays as it is. */
   becomeReady(id: string): void {
     const { rowsWritten } = this.#sql.exec(
       "UPDATE databases SET state = 'ready' WHERE id = ?1 AND state = 'creating'",
@@ -80,7 +80,7 @@ export class Databases {
     if (rowsWritten > 0) this.#count(1);
   }
 
-  /** From creating to deleted: it could not be made. Whether it was creating. */
+  /** Goes from creating to deleted: the database could not be made. Returns whether it was creating. */
   giveUp(id: string): boolean {
     const { rowsWritten } = this.#sql.exec(
       "UPDATE databases SET state = 'deleted' WHERE id = ?1 AND state = 'creating'",
@@ -89,7 +89,7 @@ export class Databases {
     return rowsWritten > 0;
   }
 
-  /** From ready to deleting. */
+  /** Goes from ready to deleting. */
   beginDeletion(id: string, jobId: string, now: UnixMs): void {
     const { rowsWritten } = this.#sql.exec(
       "UPDATE databases SET state = 'deleting', deletion_job = ?2, updated_at = ?3 WHERE id = ?1 AND state = 'ready'",
@@ -105,22 +105,25 @@ export class Databases {
     this.#sql.exec("UPDATE databases SET state = 'deleted' WHERE id = ?1 AND state = 'deleting'", id);
   }
 
-  /** Those that are ready, kept in the organization's row. */
+  /** How many databases are ready. The number is kept in the organization's row. */
   #countReady(): number {
     return this.#sql.exec<{ databases: number }>("SELECT databases FROM organization").one().databases;
   }
 
-  /** Rows of every state: what the limit is about. */
+  /** How many rows there are, of every state. This is what the limit counts. */
   countEver(): number {
     return this.#sql.exec<{ n: number }>("SELECT databases_ever AS n FROM organization").one().n;
   }
 
-  /** Whether one is being made, ready, or not deleted to the end. */
+  /** Whether any database is creating, ready or deleting. */
   any(): boolean {
     return this.#sql.exec("SELECT 1 FROM databases WHERE state <> 'deleted' LIMIT 1").toArray().length > 0;
   }
 
-  /** The next page after a cursor, of what the scopes cover, and whose id or name holds the query's text: as cheap at the end as at the start. */
+  /**
+   * The page after a cursor, of databases that the scopes cover and whose id or name contains the query's text. A page at the end costs
+   * no more than one at the start.
+   */
   list(scopes: Scopes, ordering: Ordering, limit: number, cursor: string | null): Page<DatabaseInfo> | Failure {
     const { sort, order, query } = ordering;
     const label = `${sort} ${order} ${query ?? ""}`;
@@ -142,7 +145,10 @@ export class Databases {
     return { items, next };
   }
 
-  /** A page by its number, from 1, of those whose id holds the query's text. The nearer end is counted from, so a page in the middle is the dearest. */
+  /**
+   * A page by its number, from 1, of databases whose id contains the query's text. Rows are counted from the nearer end, so a page in the
+   * middle costs most.
+   */
   page(scopes: Scopes, ordering: Ordering, limit: number, page: number): NumberedPage<DatabaseInfo> {
     const { sort, order, query } = ordering;
     const column = SORT_COLUMNS[sort];
@@ -156,7 +162,7 @@ export class Databases {
     return { items: fromTheEnd.toReversed(), total };
   }
 
-  /** `columns`: in which of them the text may stand. ASCII letters are found in either case. */
+  /** `columns`: where the text is looked for. ASCII letters are found in either case. */
   #conditions(
     scopes: Scopes,
     query: string | null,
@@ -186,7 +192,7 @@ export class Databases {
     offset: number,
   ): DatabaseInfo[] {
     const inOrder = `ORDER BY ${column} ${order}, id ${order}`;
-    // What is skipped is skipped in the index alone.
+    // Skipped rows are read in the index only.
     const ids = `SELECT id FROM databases WHERE ${conditions.texts.join(" AND ")} ${inOrder} LIMIT ? OFFSET ?`;
     const rows = this.#sql.exec<Row>(
       `SELECT ${COLUMNS} FROM databases WHERE id IN (${ids}) ${inOrder}`,
@@ -226,7 +232,7 @@ export function couldNotBeMade({ state, deletionJob }: DatabaseRecord): boolean 
   return state === "deleted" && deletionJob === null;
 }
 
-/** What is shown of a record. */
+/** The part of a record that is shown. */
 export function databaseInfo(record: DatabaseRecord): DatabaseInfo {
   const { id, organizationId, name, description, locationHint, jurisdiction, createdAt, updatedAt } = record;
   return { id, organizationId, name, description, locationHint, jurisdiction, createdAt, updatedAt };

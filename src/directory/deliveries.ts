@@ -1,6 +1,6 @@
 /**
- * What becomes of a message of the outbox: before it is sent, when it has arrived, when it has not. Each is one transaction with what
- * follows for the database and its job.
+ * What happens around the delivery of a message in the outbox: before it is sent, when it has arrived, when it has not arrived. Each is
+ * one transaction together with what follows for the database and its job.
  */
 import type { UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
@@ -12,7 +12,7 @@ import type { Jobs } from "./jobs.ts";
 import type { Delivery, Message, Outbox } from "./outbox.ts";
 import type { Tokens } from "./tokens.ts";
 
-/** How long it is tried to make a database: after that nobody waits for it. */
+/** How long making a database is tried. After that nobody waits for it any more. */
 const MAKING_MS = 60 * 60 * 1000;
 
 const GIVEN_UP = failure(
@@ -21,13 +21,10 @@ const GIVEN_UP = failure(
 );
 
 export interface NotDelivered {
-  /**
-   * What the receiver answered, and will not answer otherwise; or, by "deaths", why it is not asked any more. null: it could not be
-   * reached.
-   */
+  /** Why the receiver refused for good; or "deaths": why it is not asked any more. null: it could not be reached. */
   readonly refused: { readonly by: "initialize" | "fill" | "deaths"; readonly why: Failure } | null;
   readonly error: string;
-  /** The receiver ended while it was at it. */
+  /** The receiver ended during the delivery. */
   readonly died: boolean;
 }
 
@@ -50,9 +47,9 @@ export class Deliveries {
   }
 
   /**
-   * To be called before a message is sent, and not while it is under way: whether it may be. What was under way when the object died
-   * twice in a row may be what the object dies of, and with it all others of the process: it is given up where that is possible, and
-   * else held back.
+   * To be called before a message is sent, and not while it is being sent. Returns why it must not be sent. A delivery that was under way
+   * when the object died twice in a row may be the cause, and may end all other objects of the process with it. So the message is given
+   * up where that is possible, else it is held back.
    */
   begin(delivery: Delivery, now: UnixMs): NotDelivered | undefined {
     const { id, begun, heldUntil, message } = delivery;
@@ -78,7 +75,7 @@ export class Deliveries {
     return { refused: null, error, died: false };
   }
 
-  /** A message arrived: what waited for it happens, in one step with its removal. */
+  /** A message arrived. What waited for it happens in one transaction with its removal. */
   arrived({ id, message }: Delivery, now: UnixMs): void {
     const { storage, outbox, databases, jobs, backupIds, tokens } = this.#parts;
     storage.transactionSync(() => {
@@ -89,15 +86,15 @@ export class Deliveries {
         tokens.forgetDatabase(message.subject);
         backupIds.removeOfDatabase(message.subject);
         const job = databases.get(message.subject)?.deletionJob;
-        // With its backup, the job goes on elsewhere: `restore-commands.ts` follows it.
+        // When the backup is deleted too, the job continues in another object. `restore-requests.ts` follows it.
         if (typeof job === "string" && !message.deleteBackups) jobs.complete(job, now);
       }
     });
   }
 
   /**
-   * A message did not arrive: it is tried again later. But a database whose object refuses to be made, or could not be reached for
-   * an hour, is given up, so that it does not stay in the way for ever.
+   * A message did not arrive, and is tried again later. A database whose object refuses to be made, or could not be reached for an hour,
+   * is given up instead, so that it does not stay for ever.
    */
   failed(delivery: Delivery, why: NotDelivered, now: UnixMs): void {
     const { id, message } = delivery;
@@ -110,7 +107,7 @@ export class Deliveries {
       }
       outbox.postpone(delivery, why, now);
       const job = message.kind === "wipe" ? record?.deletionJob : null;
-      // The detail stays with the message: what a tenant is shown says nothing of our insides.
+      // The details stay with the message: a tenant is shown nothing of our inner workings.
       if (typeof job === "string") jobs.attemptFailed(job, "The database could not be reached. It is tried again.");
     });
   }
@@ -121,7 +118,8 @@ export class Deliveries {
     if (!databases.giveUp(subject)) return;
     if (filling !== null && refused?.by === "deaths") jobs.fail(filling.jobId, refused.why.message, now);
     else if (filling !== null) jobs.remove(filling.jobId);
-    // One that never answered may have been made all the same; one that refuses to be initialized is not ours.
+    // An object that never answered may have been made all the same. An object that refused to be initialized belongs to another
+    // database.
     if (refused?.by !== "initialize") outbox.add({ kind: "wipe", subject, deleteBackups: false }, now);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * What the deployment's secrets say. A deployment without them, or with malformed ones, is refused as a whole, in a sentence
- * that names the variable and shows nothing of its value.
+ * Reads the deployment's secrets. A deployment without them, or with malformed ones, is refused as a whole. The sentence names the
+ * variable and shows nothing of its value.
  */
 import { failure, type Failure, isFailure } from "../core/errors.ts";
 
@@ -8,16 +8,16 @@ import { publicAddressFrom, type PublicAddress, type PublicAddressTexts } from "
 import { placeholderAmong, type SecretTexts } from "../contracts/secret-text.ts";
 import { signingKeys, type SigningKeys } from "../contracts/signing-keys.ts";
 
-/** What a person can still choose and nobody guesses over the network. */
+/** Short enough for a person to choose, and long enough that nobody guesses it over the network. */
 export const MIN_DEPLOYMENT_TOKEN_LENGTH = 16;
 
-/** A text of the operator's own that stands for an access token: whoever sends it has sent that token. */
+/** A text of the operator's own in place of an access token: a request with the text counts as a request with the token. */
 export interface TokenAlias {
   readonly text: string;
   readonly token: string;
 }
 
-/** As the Worker's environment has them. Several deployment tokens are all accepted, so that one is replaced without an interruption. */
+/** As in the Worker's environment. Several deployment tokens are all accepted, so that one can be replaced without an interruption. */
 export interface DeploymentSecrets extends SecretTexts, PublicAddressTexts {
   /** `text:token`; `npm start` sets it for `--access-token`. */
   readonly CAIRN_TOKEN_ALIAS?: string | null;
@@ -27,7 +27,7 @@ export interface Deployment {
   readonly deploymentTokens: readonly string[];
   readonly keys: SigningKeys;
   readonly alias: TokenAlias | null;
-  /** Why it answers only what is asked of it under a loopback name; null: it answers everybody. */
+  /** Why the deployment answers only requests to a loopback name. null: it answers all requests. */
   readonly loopbackOnly: Failure | null;
   readonly publicAddress: PublicAddress;
 }

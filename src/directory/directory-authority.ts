@@ -1,6 +1,6 @@
 /**
- * The authority over all databases of the deployment: an access token names its organization, whose object says what it allows;
- * what comes out is a data token that can do no more and ends no later. A made-up token reaches no object.
+ * The authority over all databases of the deployment. An access token names its organization, whose object says what the token allows.
+ * The resulting data token allows no more and ends no later. A made-up token causes no call of an object.
  */
 import type { Authority, DataToken } from "../contracts/authority.ts";
 import { type Grant, grantOfPast, refusedAccess } from "../contracts/grant.ts";
@@ -18,7 +18,7 @@ export interface DirectoryAuthorityParts {
   readonly dataTokens: DataTokens;
   readonly clock: Clock;
   organization(id: string): Pick<OrganizationStub, "exchange">;
-  /** The database's object; the grant says where it is. */
+  /** The database's object. The grant says where it is. */
   pastKeeper(databaseId: string, grant: Grant): PastKeeper;
 }
 
@@ -40,7 +40,7 @@ export class DirectoryAuthority implements Authority {
     if (moment === undefined) return dataTokens.mint(grant, databaseId, clock.now());
     const refused = refusedAccess(grant, "read", clock.now());
     if (refused !== null) return refused;
-    // The same exchange was recorded as for the live database, so a revocation reaches that one, which hands it on.
+    // The exchange was recorded as one for the live database. So a revocation reaches the live database, which passes it on.
     const past = await this.#parts.pastKeeper(databaseId, grant).openPast(grant, moment, "least-recently-used");
     if (isFailure(past)) return past;
     const at = versionstampHex(past.version);
@@ -48,15 +48,15 @@ export class DirectoryAuthority implements Authority {
   }
 
   /**
-   * That a grant was given is recorded first, which fails where nothing can be written, as on a full disk. What an earlier record
-   * covers can be given without: reading goes on.
+   * A grant is recorded before it is given. That fails where nothing can be written, as on a full disk. Then a grant that an earlier
+   * record covers is given without a new record, so that reading continues.
    */
   async grant(caller: TokenCaller, databaseId: string): Promise<Grant | Failure> {
     const organization = () => this.#parts.organization(caller.organizationId);
     try {
       return await organization().exchange(caller, databaseId);
     } catch (error) {
-      // Asked twice it would have even more to do.
+      // A second call would give the object even more to do.
       if (isMarked(error, "overloaded")) throw error;
       const covered = await organization().exchange(caller, databaseId, "unrecorded");
       if (isFailure(covered) && covered.code === "unavailable") throw error;

@@ -1,17 +1,17 @@
-/** What an exchange gives: what a token allows at a database, and for how long. */
+/** What a token allows at a database when it is exchanged, and for how long. */
 import type { Grant } from "../contracts/grant.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import type { DatabaseInfo, Scopes, TokenCaller, TokenInfo } from "../contracts/management.ts";
 import { CLIENT_LIFETIME_MS, FOREVER, GRACE_MS } from "../contracts/data-token.ts";
 import { allows } from "./scopes.ts";
 
-/** A Worker's clock may run ahead of this object's by so much before a data token gets shorter for it. */
+/** How far a Worker's clock may be ahead of this object's before data tokens become shorter because of it. */
 const CLOCK_DIFFERENCE_MS = 5 * 60 * 1000;
 
-/** A grant that ends sooner, for no reason of its token's, is not worth having: clients would exchange again and again. */
+/** A grant must last at least this long, unless its token ends sooner: otherwise clients would exchange again and again. */
 export const LEAST_GRANT_MS = GRACE_MS;
 
-/** As long as a data token may live that is made of it now, and no longer than the token. */
+/** When a grant that is given now ends: as late as a data token made from it may live, and no later than the access token. */
 export function grantEnd({ expiresAt }: Scopes, now: UnixMs): UnixMs {
   return asUnixMs(Math.min(now + CLIENT_LIFETIME_MS + GRACE_MS + CLOCK_DIFFERENCE_MS, expiresAt ?? FOREVER));
 }

@@ -1,6 +1,6 @@
 /**
- * Idempotency keys of one object's creates: the same key of the same caller names the same request for a day. Only what was made
- * is kept, not the answer, which is put together again from it. Callers hold the transaction.
+ * Idempotency keys of creating requests: the same key of the same caller names the same request for a day. Only the id of what was made
+ * is stored. A repeated request gets its answer from that. Callers hold the transaction.
  */
 import type { UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
@@ -16,7 +16,7 @@ export class IdempotencyKeys {
     this.#sql = sql;
   }
 
-  /** What the key made before, null when it is new; `conflict` when it came with another request. */
+  /** The id of what the key made before. null when the key is new; `conflict` when it came with another request. */
   find(caller: string, { key, fingerprint }: Idempotency, now: UnixMs): string | null | Failure {
     const [row] = this.#sql
       .exec<{ fingerprint: string; resource: string; created_at: number }>(

@@ -1,7 +1,7 @@
 /**
  * What went wrong with backups, as far as webhooks are told of it: a backup whose attempts have been failing for ten minutes, and a
- * verification that failed; and in the end that it is over. An incident is told of once, however often it is reported, and its end only
- * if its beginning was told. Many that come together are told together. Callers hold the transaction, and the tables are there.
+ * failed verification; later, that the problem has ended. An incident is told once, however often it is reported. Its end is told only if
+ * its beginning was told. Incidents that come together are told together. Callers hold the transaction, and the tables exist.
  */
 import type { BackupHealth } from "../contracts/backup-health.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
@@ -9,15 +9,18 @@ import { MAX_DATABASES_IN_EVENT } from "../core/limits.ts";
 import type { Sql, SqlValue } from "../core/storage.ts";
 import type { WebhookEvent } from "../contracts/webhooks.ts";
 
-/** A backup that fails for less is no incident: buckets have bad moments. */
+/** A backup that fails for less time than this is no incident: buckets fail for moments. */
 const FAILED_FOR_MS = 10 * 60 * 1000;
 
-/** What is due within a minute is told together. */
+/** Incidents that are due within the same minute are told together. */
 const GATHERED_MS = 60 * 1000;
 
 type Kind = "backup" | "verification";
 
-/** `working`: it went well again. The others: it does not matter any more, because somebody paused or ended it, or deleted the database. */
+/**
+ * `working`: the backup works again. The other words: the incident does not matter any more, because somebody paused or ended the backup,
+ * or deleted the database.
+ */
 export type Resolution = "working" | "paused" | "ended" | "deleted";
 
 export interface Incident {
@@ -27,7 +30,7 @@ export interface Incident {
   readonly resolvedAt: UnixMs | null;
 }
 
-/** Some incidents that one event tells of. */
+/** The incidents that one event tells of. */
 export interface Told {
   readonly event: WebhookEvent;
   readonly incidents: readonly Incident[];
@@ -42,7 +45,7 @@ interface Row extends Record<string, SqlValue> {
   resolved_at: number | null;
 }
 
-/** In this order: what is over was told to have begun before. */
+/** In this order, because the end of an incident must come after its beginning. */
 const EVENTS: readonly { readonly event: WebhookEvent; readonly kind: Kind; readonly isOver: boolean }[] = [
   { event: "backup.failed", kind: "backup", isOver: false },
   { event: "backup.verification_failed", kind: "verification", isOver: false },
@@ -57,7 +60,7 @@ export class Incidents {
     this.#sql = sql;
   }
 
-  /** How a database's backup is doing now; null: it has none any more, for that reason. */
+  /** Stores how a database's backup is doing. null: the database has no backup any more, for the reason in `gone`. */
   note(databaseId: string, health: BackupHealth | null, gone: "ended" | "deleted", now: UnixMs): void {
     const over = health === null ? gone : health.paused ? "paused" : "working";
     const failing = health?.failing ?? null;
@@ -66,17 +69,17 @@ export class Incidents {
 
     const verification = health?.verification ?? null;
     if (verification?.good === false) this.#begin(databaseId, "verification", verification.finishedAt, now);
-    // A backup that was paused is still the one that was found bad.
+    // A paused backup whose verification failed still counts as bad.
     else this.#end(databaseId, "verification", health === null ? gone : "working", now);
   }
 
-  /** When somebody is to be told of something. */
+  /** When the next incident is to be told. */
   dueAt(): UnixMs | null {
     const { due } = this.#sql.exec<{ due: number | null }>("SELECT min(due_at) AS due FROM incidents").one();
     return due === null ? null : asUnixMs(due);
   }
 
-  /** Takes some of those that are due: they count as told. null: none is due. */
+  /** Takes some of the due incidents, which then count as told. null: none is due. */
   take(now: UnixMs): Told | null {
     for (const { event, kind, isOver } of EVENTS) {
       const rows = this.#sql
@@ -103,19 +106,19 @@ export class Incidents {
     return null;
   }
 
-  /** There is nobody who could be told: those that begin are left until there is. */
+  /** Nobody can be told of incidents. Those that begin stay until somebody can be told. */
   leave(now: UnixMs): void {
     this.#sql.exec("DELETE FROM incidents WHERE due_at <= ?1 AND resolved IS NOT NULL", now);
     this.#sql.exec("UPDATE incidents SET due_at = NULL WHERE due_at <= ?1", now);
   }
 
-  /** There is somebody again. */
+  /** Somebody can be told of incidents again. */
   wake(now: UnixMs): void {
     this.#sql.exec("UPDATE incidents SET due_at = ?1 WHERE due_at IS NULL AND told = 0", now);
   }
 
   #begin(databaseId: string, kind: Kind, since: UnixMs, dueAt: number): void {
-    // A backup that fails again before its end was told never ended. Another verification that failed is told of by itself.
+    // When a backup fails again before the end was told, the incident has not ended. Each failed verification is told by itself.
     this.#sql.exec(
       `INSERT INTO incidents (database_id, kind, since, due_at) VALUES (?1, ?2, ?3, ?4)
        ON CONFLICT (database_id, kind) DO UPDATE SET
@@ -144,7 +147,7 @@ export class Incidents {
   }
 }
 
-/** The next whole minute: so that what comes within one is told at once. */
+/** The next full minute, so that incidents within a minute are told together. */
 function gathered(at: number): number {
   return Math.ceil(at / GATHERED_MS) * GATHERED_MS;
 }

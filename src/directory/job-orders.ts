@@ -1,7 +1,7 @@
 /**
- * Orders for work that databases do: the row of each job is written before its database is asked, so that a kill in between loses
- * sight of none, and with the idempotency key that it was ordered with, so that it is ordered once. What becomes of a job only its
- * database knows.
+ * Orders for jobs that databases carry out. The row of a job is written before its database is asked, so that no job is lost after a
+ * kill. It is written with the idempotency key of the order, so that a job is ordered once. Only the database knows the progress of a
+ * job.
  */
 import { assert } from "../core/assert.ts";
 import type { UnixMs } from "../core/clock.ts";
@@ -20,9 +20,9 @@ export interface NewJob {
   readonly idempotency: Idempotency | null;
 }
 
-/** What the organization keeps beside jobs. Called in a transaction. */
+/** What the organization stores besides jobs. Called in a transaction. */
 interface OrganizationStore {
-  /** The id of what an earlier request with this key made; `conflict` when that was another request. */
+  /** The id of what an earlier request with this key made. `conflict` when that was another request. */
   madeBefore(who: Admitted, idempotency: Idempotency | null, now: UnixMs): string | null | Failure;
   addDatabase(wanted: NewDatabase, id: string, filling: Filling | null, now: UnixMs): Failure | undefined;
   added(who: Admitted, idempotency: Idempotency | null, jobId: string, now: UnixMs): void;
@@ -39,13 +39,13 @@ export class JobOrders {
     this.#store = store;
   }
 
-  /** The job of an earlier request with this key, unless it was refused; `conflict` when that was another request. */
+  /** The job of an earlier request with this key, unless it was refused. `conflict` when that was another request. */
   madeBefore(who: Admitted, idempotency: Idempotency | null, now: UnixMs): Job | null | Failure {
     const made = this.#store.madeBefore(who, idempotency, now);
     return typeof made === "string" ? (this.#jobs.get(made) ?? null) : made;
   }
 
-  /** The job is the one that the idempotency key made, if there is one, of which the database may not know. */
+  /** Returns the job that the idempotency key made before, if there is one. Its database may not know of it. */
   add(who: Admitted, wanted: NewJob, newId: string, now: UnixMs): Job | Failure {
     return this.#storage.transactionSync(
       () => this.madeBefore(who, wanted.idempotency, now) ?? this.#add(who, wanted, newId, now),
@@ -53,8 +53,8 @@ export class JobOrders {
   }
 
   /**
-   * A new database and the job that fills it, or the job that the idempotency key made. The database is not visible before the job
-   * has begun; when that is refused, nothing is left of either.
+   * A new database and the job that fills it, or the job that the idempotency key made before. The database is not visible before the job
+   * has begun. When the job is refused, neither is left.
    */
   addFilled(
     who: Admitted,

@@ -1,11 +1,11 @@
-/** Long work of one organization, to be followed by its id and kept for a week after its end. Callers hold the transaction. */
+/** Long tasks of one organization, which are followed by their id and kept for a week after they end. Callers hold the transaction. */
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import type { BackupJobResult, Job, JobStatus } from "../contracts/management.ts";
 import type { Sql, SqlValue } from "../core/storage.ts";
 
 const KEPT_MS = 7 * 24 * 60 * 60 * 1000;
 
-/** A database's own job has ended long before, though nobody may ever have asked. */
+/** A job in a database ends long before this time, although perhaps nobody asked. */
 const LONGEST_MS = 30 * 24 * 60 * 60 * 1000;
 
 interface Row extends Record<string, SqlValue> {
@@ -56,7 +56,7 @@ export class Jobs {
     };
   }
 
-  /** It goes on being tried; the sentence says why it is not done yet. */
+  /** The job is tried again. The sentence says why it is not done yet. */
   attemptFailed(id: string, error: string): void {
     this.#sql.exec("UPDATE jobs SET error = ?2 WHERE id = ?1 AND status = 'running'", id, error.slice(0, 500));
   }
@@ -78,7 +78,7 @@ export class Jobs {
     );
   }
 
-  /** What somebody else, who did the work, says of a job that is over. */
+  /** Stores the end of a job, as the object that did the work reports it. */
   finish({ id, status, done, total, error, result, finishedAt }: Job): void {
     this.#sql.exec(
       `UPDATE jobs SET status = ?2, done = ?3, total = ?4, error = ?5, result = ?6, finished_at = ?7
@@ -97,7 +97,7 @@ export class Jobs {
     this.#sql.exec("DELETE FROM jobs WHERE id = ?1", id);
   }
 
-  /** Of those that are not over, only deletions stay that nobody could be told of. */
+  /** Of old jobs that have not ended, only deletions are kept: those that could not be delivered to their database. */
   purge(now: UnixMs): void {
     this.#sql.exec(
       `DELETE FROM jobs WHERE finished_at < ?1 OR (finished_at IS NULL AND created_at < ?2 AND NOT EXISTS (
@@ -110,7 +110,7 @@ export class Jobs {
 
 function resultOf({ result }: Row): BackupJobResult | null {
   if (result === null) return null;
-  // Written by `finish`, from a value of this type; earlier versions knew of no outcome.
+  // `finish` wrote it, from a value of this type. Earlier versions had no outcome.
   const parsed = JSON.parse(result) as Omit<BackupJobResult, "outcome"> & Partial<BackupJobResult>;
   return { ...parsed, outcome: parsed.outcome ?? null };
 }

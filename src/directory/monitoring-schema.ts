@@ -1,10 +1,11 @@
 /**
- * The tables of what an organization watches over, made when the first thing is to be kept in them: one without backups and
+ * The tables of what an organization monitors. They are made when something has to be stored in them: an organization without backups and
  * webhooks has none. Times are milliseconds since 1970. Append-only: see `core/migrations.ts`.
  *
- * `backup_health` has a row for each database with a backup, as the database told it last; `backup_totals` one row that counts them, so
- * that nothing counts rows. `incidents` are what webhooks are to be told of, or were (`incidents.ts`). `webhook_events` are what was
- * to be sent, each with its body as long as it waits for somebody; `webhook_deliveries` one row for each webhook that gets it.
+ * `backup_health` has a row for each database with a backup, with the database's last report. `backup_totals` has one row with their
+ * totals, so that no query counts rows. `incidents` are what webhooks were told of, or are to be told of (`incidents.ts`).
+ * `webhook_events` has the events; each keeps its body as long as a delivery waits for it. `webhook_deliveries` has one row for each
+ * webhook that gets an event.
  */
 import { hasSchema, migrate, schemaOf } from "../core/migrations.ts";
 import type { SyncStorage } from "../core/storage.ts";
@@ -47,7 +48,7 @@ const MONITORING_SCHEMA = schemaOf("monitoring_schema", [
   ],
 ]);
 
-/** Whether the tables are there, and what makes them. */
+/** Says whether the tables exist, and makes them. */
 export class MonitoringTables {
   readonly #storage: SyncStorage;
   #exist: boolean;
@@ -62,7 +63,7 @@ export class MonitoringTables {
     return this.#exist;
   }
 
-  /** Not in a transaction, which might take them back. */
+  /** Not to be called in a transaction, whose rollback would remove the tables. */
   make(): void {
     if (this.#exist) return;
     migrate(this.#storage, MONITORING_SCHEMA);

@@ -1,4 +1,6 @@
-/** What an organization watches over: how backups are doing, what of it somebody is to be told, and who is. In one storage. */
+/**
+ * What an organization monitors: how backups are doing, the incidents, and the webhooks that are told of them. All of it in one storage.
+ */
 import type { BackupHealth } from "../contracts/backup-health.ts";
 import type { UnixMs } from "../core/clock.ts";
 import type { WebhookTotals } from "../contracts/management.ts";
@@ -24,12 +26,12 @@ export class Monitoring {
     this.webhooks = new Webhooks(sql);
   }
 
-  /** All of the work or, when it throws, none. */
+  /** Does all of the work, or none of it when the work throws. */
   together<T>(work: () => Synchronous<T>): T {
     return this.#storage.transactionSync(work);
   }
 
-  /** How a database's backup is doing; null: it has none any more. Not in a transaction. */
+  /** Stores how a database's backup is doing. null: there is no backup any more. Not to be called in a transaction. */
   report(databaseId: string, health: BackupHealth | null, now: UnixMs): void {
     if (health !== null) this.tables.make();
     this.together(() => this.#note(databaseId, health, "ended", now));
@@ -40,7 +42,7 @@ export class Monitoring {
     this.#note(databaseId, null, "deleted", now);
   }
 
-  /** In the caller's transaction: the organization is deleted, and nobody is told of anything any more. */
+  /** In the caller's transaction. The organization is deleted, and no webhook is told anything any more. */
   organizationDeleted(): void {
     if (this.tables.exist) this.webhooks.removeAll();
   }

@@ -1,6 +1,6 @@
 /**
- * The deployment's list of organizations. Creating one is recorded here before its object is asked to make it, and shows when
- * that has answered; what a kill left in between is carried on by the alarm.
+ * The deployment's list of organizations. A new organization is recorded here before its object is asked to make it. It is listed when
+ * the object has answered. After a kill in between, the alarm continues.
  */
 import { backoffMs } from "../core/backoff.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
@@ -20,7 +20,7 @@ import { decodeCursor, encodeCursor } from "./cursor.ts";
 import { IdempotencyKeys } from "./idempotency.ts";
 import { refusesIndex } from "./policy.ts";
 
-/** `secret_hash` is there only until the organization has been made: then its own object keeps it. */
+/** `secret_hash` is stored only until the organization has been made. After that the organization's object keeps it. */
 const SCHEMA = schemaOf("schema_version", [
   [
     `CREATE TABLE organizations (
@@ -141,7 +141,7 @@ export class OrganizationIndex implements IndexStub {
       this.#storage.sql.exec("DELETE FROM organizations WHERE id = ?1", organizationId);
   }
 
-  /** When an organization that is still being made is tried again. */
+  /** When the alarm must try again to make an organization. */
   dueAt(): UnixMs | null {
     if (!hasSchema(this.#storage, SCHEMA)) return null;
     const due = this.#storage.sql
@@ -150,7 +150,7 @@ export class OrganizationIndex implements IndexStub {
     return due === null ? null : asUnixMs(due);
   }
 
-  /** Tries those that are due. */
+  /** Tries to make the organizations that are due. */
   async work(): Promise<void> {
     const ids = this.#storage.sql
       .exec<{ id: string }>("SELECT id FROM organizations WHERE due_at <= ?1 LIMIT ?2", this.#parts.clock.now(), BATCH)
@@ -173,7 +173,7 @@ export class OrganizationIndex implements IndexStub {
     );
   }
 
-  /** Has the organization's object make it, if that has not happened yet. */
+  /** Asks the organization's object to make it, if that has not happened yet. */
   async #make(id: string): Promise<void> {
     const row = this.#row(id);
     if (row === undefined || row.state === "ready" || row.secret_hash === null) return;
@@ -185,7 +185,7 @@ export class OrganizationIndex implements IndexStub {
         createdAt: asUnixMs(row.created_at),
         token: { id: token_id, name: token_name, signingKey: signing_key, secretHash: new Uint8Array(secret_hash) },
       });
-      // It was deleted before it became known here that it had been made.
+      // The organization was deleted before its making was known here.
       if (isFailure(made)) return await this.forget(id);
       this.#storage.sql.exec(
         "UPDATE organizations SET state = 'ready', secret_hash = NULL, due_at = NULL WHERE id = ?1",

@@ -1,4 +1,4 @@
-/** What an organization's services are given: the clock, randomness, the databases' objects and whatever else is outside of its storage. */
+/** What an organization's services get from outside of its storage: the clock, randomness, the objects of databases, and more. */
 import type { Clock, UnixMs } from "../core/clock.ts";
 import type { Entropy } from "../core/entropy.ts";
 import type { Failure } from "../core/errors.ts";
@@ -9,13 +9,13 @@ import type { SenderParts } from "./webhook-sender.ts";
 export interface WebhookParts {
   readonly clock: Clock;
   readonly entropy: Entropy;
-  /** Encrypts what signs; or why the deployment cannot. */
+  /** Encrypts the secrets of webhooks and jobs; or why the deployment cannot encrypt. */
   readonly secrets: Secrets | Failure;
   readonly webhooks: Omit<SenderParts, "clock"> & {
-    /** Events go to https and public hosts only. */
+    /** Events are sent only to https and public hosts. */
     readonly strict: boolean;
   };
-  /** Something became due at this time. */
+  /** Something has become due at this time. */
   dueBy(at: UnixMs): void;
 }
 
@@ -24,10 +24,10 @@ export interface Placement {
   readonly locationHint: LocationHint | null;
 }
 
-/** The place is authenticated: what was sealed for one opens for no other. */
+/** `place` is authenticated: a secret that was sealed for one place cannot be opened for another. */
 export interface Secrets {
   seal(text: string, place: SecretPlace): Promise<string>;
-  /** `stale`: it was sealed under a key that is not the current one any more. */
+  /** `stale`: the secret was sealed with a key that is no longer the current one. */
   open(
     sealed: string,
     place: SecretPlace,
@@ -41,9 +41,9 @@ interface SecretPlace {
 
 export interface OrganizationParts extends WebhookParts {
   database(id: string, placement: Placement): DatabaseControl;
-  /** Whether databases can be kept to a jurisdiction here. */
+  /** Whether this deployment can keep a database in a jurisdiction. */
   knowsJurisdictions(): boolean;
-  /** Why there is no room for another database; null: there is, as far as is known. */
+  /** Why there is no room for another database. null: as far as is known, there is. */
   roomForDatabase(): Promise<Failure | null>;
   index(): Pick<IndexStub, "forget">;
 }

@@ -1,11 +1,12 @@
 /**
  * The tables of one organization. Times are milliseconds since 1970. Append-only: see `core/migrations.ts`.
  *
- * `organization` has one row; `databases` in it counts those that are ready and `databases_ever` all rows, so that nothing counts
- * rows. A database's row stays for good, as its tombstone in the end. `outbox` is what databases (or the index) must still be told:
- * written in the transaction that decided it, removed when it was told; `begun` and `held` of it are said in `outbox.ts`. `exchanges` says which databases may hold grants of a token,
- * until when. `backups` says of which database a backup may be; the database itself knows whether it is. What `pool`, `parent`,
- * `children` and `ended_at` of a token are is said in `token-pools.ts`; `cascades` has the tokens whose minted ones are being revoked.
+ * `organization` has one row. Its `databases` counts the ready databases and its `databases_ever` all rows, so that no query counts rows.
+ * A database's row stays for good, in the end as its tombstone. `outbox` has what databases (or the index) must still be told: a message
+ * is written in the transaction that decided it, and removed when it has arrived; `outbox.ts` explains `begun` and `held`. `exchanges`
+ * says which databases may hold grants of a token, and until when. `backups` says which database a backup may belong to; only the
+ * database knows whether the backup exists. `token-pools.ts` explains `pool`, `parent`, `children` and `ended_at` of a token. `cascades`
+ * has the tokens whose minted tokens are being revoked.
  */
 import { schemaOf } from "../core/migrations.ts";
 

@@ -1,6 +1,6 @@
 /**
- * An organization at work: answers commands and delivers what it decided to databases and index. Each message is delivered at
- * once by the request that caused it and again by the alarm until it has arrived; every receiver takes it twice for once.
+ * An organization at work: it answers commands, and delivers what it decided to databases and to the index. The request that caused a
+ * message delivers it at once. The alarm delivers it again until it has arrived. Delivery is idempotent.
  */
 import type { Grant } from "../contracts/grant.ts";
 import type { BackupHealth } from "../contracts/backup-health.ts";
@@ -28,7 +28,7 @@ import { RestoreCommands } from "./restore-requests.ts";
 import { WebhookService } from "./webhook-service.ts";
 import type { OrganizationParts } from "./organization-parts.ts";
 
-/** At most so many objects are called at once. */
+/** At most this many objects are called at the same time. */
 const CONCURRENT_DELIVERIES = 6;
 
 type Handlers = {
@@ -42,10 +42,10 @@ export class OrganizationService {
   readonly #organization: Organization;
   readonly #parts: OrganizationParts;
   readonly #handlers: Handlers;
-  /** Its own work, beside the organization's: a slow endpoint keeps nothing else. */
+  /** Works by itself, so that a slow endpoint delays nothing else. */
   readonly webhooks: WebhookService;
   readonly #restores: RestoreCommands;
-  /** By their ids. */
+  /** Deliveries under way, by the ids of their messages. */
   readonly #underWay = new Map<number, Promise<NotDelivered | undefined>>();
 
   constructor(organization: Organization, parts: OrganizationParts) {
@@ -104,7 +104,7 @@ export class OrganizationService {
     };
   }
 
-  /** `askedAt`: by the clock of whoever verified the caller's token, which says whether it is over. */
+  /** `askedAt`: the time by the clock of the side that verified the caller's token. It decides whether the token has expired. */
   async run<Name extends CommandName>(
     caller: Caller,
     named: string | null,
@@ -146,7 +146,7 @@ export class OrganizationService {
     return earliest([outbox.dueAt(), cascades.dueAt(), this.#organization.housekeepingAt()]);
   }
 
-  /** What is due: a step of a cascade, a batch of deliveries, and old records. */
+  /** Does what is due: a step of a cascade, a batch of deliveries, and the removal of old records. */
   async work(): Promise<void> {
     const cascadesAt = this.#organization.cascades.dueAt();
     if (cascadesAt !== null && cascadesAt <= this.#now()) await this.#carryCascadeOn();
@@ -171,7 +171,10 @@ export class OrganizationService {
     return notReady ?? failure("conflict", "What this Idempotency-Key made has been deleted.");
   }
 
-  /** A new database is told that it is one, and filled if it is to be; why it is not ready, unless it was deleted since. */
+  /**
+   * Tells a new database's object its setup, and has it filled if it is to be. Returns why the database is not ready, unless it was
+   * deleted since.
+   */
   async #tellNew(databaseId: string, idempotency: Idempotency | null): Promise<Failure | undefined> {
     this.#setAlarm();
     const [failed] = await this.#deliver(this.#organization.outbox.ofSubject(databaseId));
@@ -211,13 +214,13 @@ export class OrganizationService {
     return deleted;
   }
 
-  /** Answers when every database that may hold grants of the token, or of what is revoked with it, refuses them. */
+  /** Answers when every database that may hold grants of the token, or of tokens that are revoked with it, refuses them. */
   async #revokeToken(who: Admitted, input: Input<"tokens.revoke">): Promise<Output<"tokens.revoke"> | Failure> {
     const token = this.#organization.revokeToken(who, input, this.#now());
     if (isFailure(token)) return token;
     this.#setAlarm();
     const { outbox } = this.#organization;
-    // Also with databases that cannot be told: what was minted is refused here first.
+    // Minted tokens are refused here before databases are told, so this holds even when a database cannot be told.
     while ((await this.#carryCascadeOn()) !== null);
     for (const tokenId of this.#organization.undelivered(input)) {
       for (let waiting = outbox.ofToken(tokenId); waiting.length > 0; waiting = outbox.ofToken(tokenId)) {
@@ -233,7 +236,7 @@ export class OrganizationService {
     return token;
   }
 
-  /** One step, and the databases told of it. Null: nothing was left to do. */
+  /** Carries out one step, and tells the databases of it. null: nothing was left to do. */
   async #carryCascadeOn(): Promise<readonly string[] | null> {
     const revoked = this.#organization.revokeMinted(this.#now());
     await this.#deliver((revoked ?? []).flatMap((tokenId) => this.#organization.outbox.ofToken(tokenId)));
@@ -245,7 +248,10 @@ export class OrganizationService {
     return isFailure(database) ? database : this.#parts.database(databaseId, database).stats();
   }
 
-  /** Those that did not arrive. What was under way when the object died goes last and alone: it may be what the object dies of. */
+  /**
+   * Returns the messages that did not arrive. A message that was being delivered when the object died is sent last and alone, because it
+   * may be the cause.
+   */
   async #deliver(deliveries: readonly Delivery[]): Promise<readonly NotDelivered[]> {
     const failed: NotDelivered[] = [];
     const deliverAll = async (queue: Iterable<Delivery>) => {
@@ -263,7 +269,7 @@ export class OrganizationService {
     return failed;
   }
 
-  /** Once at a time for each message, however many ask for it. */
+  /** Delivers a message only once at a time, however many calls ask for that. */
   #deliverOne({ id }: Delivery): Promise<NotDelivered | undefined> {
     const underWay = this.#underWay.get(id);
     if (underWay !== undefined) return underWay;
@@ -273,7 +279,7 @@ export class OrganizationService {
   }
 
   async #attempt(id: number): Promise<NotDelivered | undefined> {
-    // As it is now: since it was read, it may have arrived.
+    // Read again, because the message may have arrived meanwhile.
     const delivery = this.#organization.outbox.get(id);
     if (delivery === undefined) return undefined;
     const { deliveries } = this.#organization;

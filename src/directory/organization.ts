@@ -1,7 +1,7 @@
 /**
- * The state of one organization, in the storage of its object: what is decided here is decided in one transaction and survives a
- * kill right after it. Synchronous, and never talks to anybody: what others must be told it leaves in its outbox, which
- * `organization-service.ts` delivers.
+ * The state of one organization, in the storage of its object. A decision is made in one transaction and survives a kill right after it.
+ * This class is synchronous and calls no other object: what others must be told is in its outbox, which `organization-service.ts`
+ * delivers.
  */
 import { assert } from "../core/assert.ts";
 import type { Grant } from "../contracts/grant.ts";
@@ -45,7 +45,7 @@ import { Usage } from "./usage.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-/** Housekeeping that was not done with everything goes on. */
+/** When housekeeping continues that could not handle everything at once. */
 const SOON_MS = 10_000;
 
 interface Row extends Record<string, SqlValue> {
@@ -73,7 +73,7 @@ export class Organization {
   readonly #idempotency: IdempotencyKeys;
   readonly #tokens: Tokens;
   readonly #usage: Usage;
-  /** Read by the service, emptied by `deliveries`. */
+  /** The service reads it, and `deliveries` removes messages from it. */
   readonly outbox: Outbox;
   readonly deliveries: Deliveries;
   readonly cascades: Cascades;
@@ -84,7 +84,7 @@ export class Organization {
   readonly backupIds: BackupIds;
   readonly id: string;
 
-  /** `setup` makes the organization if there is none; without it there must be one. */
+  /** `setup` makes the organization if there is none. Without `setup` there must be one. */
   constructor(storage: SyncStorage, setup: OrganizationSetup | null) {
     const { sql } = storage;
     this.#storage = storage;
@@ -120,14 +120,14 @@ export class Organization {
     });
   }
 
-  /** `conflict` when it was deleted: its id is never used again. */
+  /** `conflict` when the organization was deleted: its id is never used again. */
   checkAlive(): Failure | undefined {
     return this.#row().state === "ready" ? undefined : failure("conflict", "The organization was deleted.");
   }
 
   /**
-   * The gate of every command: who asks is authenticated first, then the organization that the request names is compared, then
-   * the policy is asked. So only who has a good token is told anything but `unauthenticated`.
+   * The gate of every command. First the caller is authenticated, then the organization that the request names is compared, then the
+   * policy is asked. So a caller without a good token is told only `unauthenticated`.
    */
   admit(caller: Caller, named: string | null, command: CommandName, now: UnixMs): Admitted | Failure {
     const deleted = this.checkAlive() !== undefined;
@@ -149,7 +149,7 @@ export class Organization {
     return this.info();
   }
 
-  /** `conflict` while there are databases. Its tokens end with it, and the index is told to forget it. */
+  /** `conflict` while there are databases. The organization's tokens end with it, and the index is told to forget it. */
   delete(now: UnixMs): { readonly deleted: true } | Failure {
     return this.#storage.transactionSync(() => {
       if (this.databases.any()) {
@@ -166,8 +166,8 @@ export class Organization {
   }
 
   /**
-   * The id of the new database, or of the one that the idempotency key made; one that could not be made counts as none. It is not
-   * visible before it is ready. `noRoom`: why there is no room for another one, if there is none.
+   * The id of the new database, or of the one that the idempotency key made before; one that could not be made counts as none. The
+   * database is not visible before it is ready. `noRoom`: why there is no room for another one.
    */
   createDatabase(
     who: Admitted,
@@ -189,7 +189,10 @@ export class Organization {
     });
   }
 
-  /** A database that is ready and covered; the same answer for one that is neither there nor covered. */
+  /**
+   * A database that is ready and covered by the caller's scopes. A database that does not exist and one that is not covered get the same
+   * answer.
+   */
   database(who: Admitted, databaseId: string): DatabaseInfo | Failure {
     if (who.scopes !== null && !coversDatabase(who.scopes, databaseId)) return noSuchDatabase;
     const record = this.databases.get(databaseId);
@@ -208,8 +211,8 @@ export class Organization {
   }
 
   /**
-   * It is gone from every list at once; its job says when its data is, and its backup if that goes too. The same job for one that
-   * is being or was deleted.
+   * Removes the database from every list at once. Its job shows when its data is deleted, and when its backup is, if that is deleted too.
+   * For a database that is being deleted or was deleted, the answer is the same job.
    */
   deleteDatabase(
     who: Admitted,
@@ -243,7 +246,8 @@ export class Organization {
 
   createToken(who: Admitted, { token, scopes, idempotency }: Input<"tokens.create">, now: UnixMs): TokenInfo | Failure {
     return this.#storage.transactionSync(() => {
-      // Before anything is judged: what was made stays the answer when its databases are gone or its end has come.
+      // Looked up before anything is checked: a repeated request gets what was made, even when the databases are gone or the token's end
+      // has come.
       const made = this.#madeBefore(who, idempotency, now);
       if (isFailure(made)) return made;
       if (made !== null)
@@ -263,8 +267,8 @@ export class Organization {
   }
 
   /**
-   * From here on the token is refused; the databases that hold grants of it are in the outbox. `minted`: what was minted with it is
-   * to be revoked too, which `revokeMinted` does.
+   * From here on the token is refused. The messages to databases that hold grants of it are in the outbox. With `minted: "revoke"`,
+   * `revokeMinted` revokes the tokens that it minted.
    */
   revokeToken(who: Admitted, { tokenId, minted }: Input<"tokens.revoke">, now: UnixMs): TokenInfo | Failure {
     return this.#storage.transactionSync(() => {
@@ -278,7 +282,7 @@ export class Organization {
     });
   }
 
-  /** Carries cascades on by one bounded step. The tokens that it revoked; null when nothing is left to do. */
+  /** Carries out one bounded step of the cascades. Returns the tokens that it revoked; null when nothing is left to do. */
   revokeMinted(now: UnixMs): readonly string[] | null {
     return this.#storage.transactionSync(() => {
       const tokens = this.cascades.step(now);
@@ -287,7 +291,7 @@ export class Organization {
     });
   }
 
-  /** The tokens of this revocation of which databases may still have to be told. */
+  /** The tokens of this revocation that databases may still have to be told of. */
   undelivered({ tokenId, minted }: Input<"tokens.revoke">): readonly string[] {
     return minted === "revoke" ? [tokenId, ...this.#tokens.undeliveredUnder(tokenId)] : [tokenId];
   }
@@ -298,7 +302,7 @@ export class Organization {
     return job;
   }
 
-  /** Of a job that is the organization's own. */
+  /** Cancels a job that the organization itself carries out. */
   cancelJob(who: Admitted, jobId: string): Job | Failure {
     const job = this.job(who, jobId);
     if (isFailure(job)) return job;
@@ -314,12 +318,12 @@ export class Organization {
     return { now, ...this.#usage.metrics(), backups: healths.metrics(), webhooks: this.monitoring.webhookTotals() };
   }
 
-  /** For a database that is not ready: nothing. */
+  /** Does nothing for a database that is not ready. */
   reportBackup(databaseId: string, health: BackupHealth | null, now: UnixMs): void {
     if (this.databases.get(databaseId)?.state === "ready") this.monitoring.report(databaseId, health, now);
   }
 
-  /** Makes something with this id, unless the idempotency key made something before: the id of what is there. */
+  /** Makes something with this id, unless the idempotency key made something before. Returns the id of what exists. */
   createOnce(
     who: Admitted,
     idempotency: Idempotency | null,
@@ -343,9 +347,9 @@ export class Organization {
   }
 
   /**
-   * What the token allows at the database, for as long as a data token may live. That it was given is recorded in the same
-   * step, so whoever holds a grant is reached by a revocation. One record serves the exchanges of an hour. With `unrecorded` nothing
-   * is written, and the grant ends with the record that is there; without one, or shortly before it ends, that is "unavailable".
+   * What the token allows at the database, for as long as a data token may live. The grant is recorded in the same step, so a revocation
+   * reaches everybody who holds one. One record serves the exchanges of an hour. With `unrecorded` nothing is written, and the grant ends
+   * with the existing record. Without a record, or shortly before it ends, that is "unavailable".
    */
   exchange(caller: TokenCaller, databaseId: string, mode: ExchangeMode, now: UnixMs): Grant | Failure {
     return this.#storage.transactionSync(() => {
@@ -369,18 +373,18 @@ export class Organization {
     });
   }
 
-  /** When old records should be looked through next; null when there are none. */
+  /** When old records are to be removed next. null when there are none. */
   housekeepingAt(): UnixMs | null {
     const at = this.#row().housekeeping_at;
     return at === null ? null : asUnixMs(at);
   }
 
-  /** Once a day while the organization is used, and a last time a week later. */
+  /** Removes old records: once a day while the organization is used, and a last time a week later. */
   housekeep(now: UnixMs): void {
     this.#storage.transactionSync(() => {
       this.#idempotency.purge(now);
       this.jobs.purge(now);
-      // A cascade goes through the tokens as they are.
+      // A cascade needs the tokens as they are.
       const moreTokens = this.cascades.dueAt() === null && this.#tokens.purge(now);
       this.#usage.purge(now);
       this.#storage.sql.exec(

@@ -1,25 +1,25 @@
 /**
- * What other objects must still be told. A message is written in the transaction that decided it and removed once it was
- * delivered, so it is delivered at least once whatever dies in between. Callers hold the transaction.
+ * Messages that other objects must still get. A message is written in the transaction that decided it, and removed after it was
+ * delivered. So it is delivered at least once, whatever dies in between. Callers hold the transaction.
  *
- * What kills the object must not be delivered for ever. So a delivery is written down before it begins (`begun`, one row), and taken
- * back by its end: what is found begun when the object starts was under way when the object died.
+ * A message whose delivery kills the object must not be delivered for ever. So the beginning of a delivery is stored (`begun`, one row),
+ * and its end removes that. A delivery that is stored as begun when the object starts was under way when the object died.
  */
 import { backoffMs } from "../core/backoff.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { MAX_DEATHS_OF_WORK } from "../core/limits.ts";
 import type { Sql, SqlValue } from "../core/storage.ts";
 
-/** What a new database is filled with: it is ready when the job that fills it has begun. */
+/** What a new database is filled with. It is ready when the job that fills it has begun. */
 export interface Filling {
   readonly jobId: string;
   /** The database whose object begins the job: the new one itself, or the one that it becomes a fork of. */
   readonly asked: string;
-  /** The command to it, encrypted: it may hold a destination's secret. */
+  /** The command to that object, encrypted: it may hold a destination's secret. */
   readonly sealed: string;
 }
 
-/** `subject` is the database, or for "forget" the organization, which the index forgets. */
+/** `subject` is a database; for "forget" it is an organization, which the index forgets. */
 export type Message =
   | { readonly kind: "initialize"; readonly subject: string; readonly filling: Filling | null }
   | { readonly kind: "revoke"; readonly subject: string; readonly tokenId: string; readonly until: UnixMs }
@@ -29,22 +29,24 @@ export type Message =
 export interface Delivery {
   readonly id: number;
   readonly attempts: number;
-  /** Deliveries in a row that have begun and not ended. While none is under way, the object has died of them or beside them. */
+  /** How many deliveries in a row have begun and not ended. When none is under way now, the object died during these. */
   readonly begun: number;
-  /** After so many deaths it is not to be sent before this time; null: that is not decided yet. */
+  /** The message is not sent before this time, because of so many deaths. null: that is not decided yet. */
   readonly heldUntil: UnixMs | null;
   readonly message: Message;
 }
 
-/** The request that wrote a message delivers it itself; the alarm takes over when that has not happened by then. */
+/** The request that wrote a message delivers it. If that has not happened by then, the alarm takes over. */
 const FIRST_ALARM_MS = 5_000;
 const LONGEST_RETRY_MS = 5 * 60_000;
 
-/** What must arrive and was under way at many deaths waits so long, and with each death twice as long. */
+/**
+ * How long a message that must arrive is held back when its delivery was under way at many deaths. Each further death doubles the time.
+ */
 const FIRST_HOLD_MS = 15 * 60_000;
 const LONGEST_HOLD_MS = 6 * 60 * 60_000;
 
-/** How many are read at once: a bound on memory, and on what one alarm does. */
+/** Messages that are read at once: a limit for memory, and for the work of one alarm. */
 const BATCH = 100;
 
 interface Row extends Record<string, SqlValue> {
@@ -58,7 +60,7 @@ interface Row extends Record<string, SqlValue> {
   attempts: number;
   due_at: number;
   begun: number;
-  /** What `begun` was when it was held back last. */
+  /** The value of `begun` when the message was last held back. */
   held: number;
 }
 
@@ -82,7 +84,7 @@ export class Outbox {
     );
   }
 
-  /** When the alarm must deliver something, if anything waits. */
+  /** When the alarm must deliver something. null: nothing waits. */
   dueAt(): UnixMs | null {
     const due = this.#sql.exec<{ due: number | null }>("SELECT min(due_at) AS due FROM outbox").one().due;
     return due === null ? null : asUnixMs(due);
@@ -102,7 +104,7 @@ export class Outbox {
       .map(deliveryOf);
   }
 
-  /** The revocations of a token that have not arrived yet, a batch of them. */
+  /** The revocations of a token that have not arrived yet, one batch of them. */
   ofToken(tokenId: string): readonly Delivery[] {
     return this.#sql
       .exec<Row>("SELECT * FROM outbox WHERE token_id = ?1 ORDER BY due_at LIMIT ?2", tokenId, BATCH)
@@ -114,7 +116,7 @@ export class Outbox {
     return this.#sql.exec<Row>("SELECT * FROM outbox WHERE id = ?1", id).toArray().map(deliveryOf)[0];
   }
 
-  /** To be called before a message is sent: one row written. */
+  /** To be called before a message is sent. Writes one row. */
   begin(id: number): void {
     this.#sql.exec("UPDATE outbox SET begun = begun + 1 WHERE id = ?1", id);
   }
@@ -123,7 +125,10 @@ export class Outbox {
     this.#sql.exec("DELETE FROM outbox WHERE id = ?1", id);
   }
 
-  /** It did not arrive: again after a while, which doubles each time. Where the receiver died of it, it counts as not ended. */
+  /**
+   * The message did not arrive, and is tried again after a while, which doubles each time. When the receiver died during the delivery,
+   * the delivery counts as not ended.
+   */
   postpone(
     { id, attempts }: Delivery,
     { error, died }: { readonly error: string; readonly died: boolean },
@@ -137,7 +142,7 @@ export class Outbox {
     );
   }
 
-  /** It was under way at many deaths: again after a long while. */
+  /** The delivery was under way at many deaths, and is tried again after a long while. */
   holdBack({ id, begun }: Delivery, error: string, now: UnixMs): void {
     const hold = backoffMs(begun - MAX_DEATHS_OF_WORK, LONGEST_HOLD_MS, FIRST_HOLD_MS);
     this.#sql.exec("UPDATE outbox SET held = begun, due_at = ?2, error = ?3 WHERE id = ?1", id, now + hold, error);
@@ -156,7 +161,7 @@ function messageOf({ kind, subject, token_id, until, delete_backups, filling }: 
     case "wipe":
       return { kind, subject, deleteBackups: delete_backups === 1 };
     case "initialize":
-      // Written above, from a value of this type.
+      // This class wrote it, from a value of this type.
       return { kind, subject, filling: filling === null ? null : (JSON.parse(filling) as Filling) };
     case "forget":
       return { kind, subject };

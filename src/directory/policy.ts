@@ -1,22 +1,22 @@
 /**
- * Who may do what with an organization, as one table: every command has a row, the gate reads nothing else, and the
- * documentation's table is made from it.
+ * Who may do what with an organization, as one table. Every command has a row. The gate reads only this table, and the table in the
+ * documentation is made from it.
  */
 import { failure, type Failure } from "../core/errors.ts";
 import type { Caller, CommandName, Permission, Scopes } from "../contracts/management.ts";
 import { allows } from "./scopes.ts";
 
 export interface Rule {
-  /** One of these is enough. */
+  /** The token needs one of these permissions. */
   readonly needs: readonly Permission[];
   /**
-   * `organization`: the token must be for all databases. `database`: it must cover the one that is named. `covered`: the answer
-   * holds what it covers and nothing else.
+   * `organization`: the token must be for all databases. `database`: it must cover the named database. `covered`: the answer has only
+   * what the token covers.
    */
   readonly reach: "organization" | "database" | "covered";
-  /** Whether the deployment's token may, too. */
+  /** Whether the deployment's token may do it, too. */
   readonly deployment: boolean;
-  /** What it does, as the end of "This token may …". */
+  /** What the command does, to end the sentence "This token may …". */
   readonly does: string;
 }
 
@@ -218,8 +218,8 @@ export const POLICY: Readonly<Record<CommandName | "exchange", Rule>> = {
 };
 
 /**
- * `forbidden` when scopes do not allow the command. What is left to the command itself: whether the database that it names is
- * covered (the answer for one that is not is `not-found`, as for one that does not exist) and to answer only what is covered.
+ * `forbidden` when the scopes do not allow the command. Two things are left to the command itself: to check whether the named database is
+ * covered (otherwise the answer is `not-found`, as for a database that does not exist), and to answer only what is covered.
  */
 export function refuses(scopes: Scopes, command: CommandName | "exchange"): Failure | undefined {
   const rule = POLICY[command];
@@ -247,7 +247,7 @@ export function refusesDeployment(command: CommandName): Failure | undefined {
   );
 }
 
-/** Creating and listing organizations. */
+/** For commands that create and list organizations. */
 export function refusesIndex(caller: Caller): Failure | undefined {
   if (caller.kind === "deployment") return undefined;
   return failure("forbidden", "Organizations are created and listed with the deployment's token.");

@@ -1,6 +1,6 @@
 /**
- * Commands about going back in time: judged by what the caller's token covers, carried out by the databases' objects. The jobs that
- * come of them run there; the organization keeps of which database each is, and what it came to.
+ * Commands about going back in time. They are checked against the scopes of the caller's token here, and the objects of databases carry
+ * them out. Their jobs run there. The organization stores which database each job belongs to, and its result.
  */
 import type { UnixMs } from "../core/clock.ts";
 import { failure, type Failure, isFailure } from "../core/errors.ts";
@@ -24,14 +24,14 @@ import { destinationOf } from "./shared-bucket.ts";
 
 const databaseDeleted = failure("not-found", "The database was deleted.");
 
-/** A new database that is to be filled. `asked`: whose object begins that; null: its own. */
+/** A new database to be filled. `asked`: the database whose object begins that. null: the new one. */
 interface Order {
   readonly wanted: Pick<DatabaseInfo, "name" | "locationHint" | "jurisdiction">;
   readonly asked: string | null;
   readonly command: (jobId: string, databaseId: string) => RestoreCommand;
 }
 
-/** Tells a new database what is in the outbox for it; why it is not ready, unless it was deleted since. */
+/** Tells a new database what the outbox holds for it. Returns why it is not ready, unless it was deleted since. */
 type TellNew = (databaseId: string, idempotency: Idempotency | null) => Promise<Failure | undefined>;
 
 export class RestoreCommands {
@@ -71,7 +71,7 @@ export class RestoreCommands {
     return this.#begin(who, job, (jobId) => ({ command: "restore", jobId, at, prefix }));
   }
 
-  /** The moment is found before a database is made for it. */
+  /** The moment is looked up before a database is made for it. */
   async fork(
     who: Admitted,
     { databaseId, at, generation, prefix, name, idempotency }: Input<"forks.create">,
@@ -104,7 +104,7 @@ export class RestoreCommands {
     who: Admitted,
     { name, idempotency, ...entered }: Input<"restores.createFromBucket">,
   ): Promise<Output<"restores.createFromBucket"> | Failure> {
-    // What was so long ago when it was asked for stays that, however late the order is delivered.
+    // A moment such as "-5m" is counted from when it was asked for, however late the order is delivered.
     const read = readMoment(entered.at, this.#parts.clock.now());
     if (!read.ok) return read;
     const destination = destinationOf(this.#organization.id, entered.destination);
@@ -116,7 +116,7 @@ export class RestoreCommands {
     }));
   }
 
-  /** Has the job that fills a new database begin, as its outbox says; why it was refused. Twice is once. */
+  /** Has the job begin that fills a new database. Returns why it was refused. Idempotent. */
   async fill(databaseId: string, { jobId, asked, sealed }: Filling): Promise<Failure | undefined> {
     const { secrets } = this.#parts;
     if (isFailure(secrets)) return secrets;
@@ -129,7 +129,7 @@ export class RestoreCommands {
     return answer.ok ? undefined : answer;
   }
 
-  /** As it is now, wherever it is done. What it came to is kept here from the first time that it is seen to be over. */
+  /** The job as it is now, in whichever object it runs. When it is first seen to have ended, its result is stored here. */
   async job(who: Admitted, jobId: string): Promise<Job | Failure> {
     const job = this.#organization.job(who, jobId);
     if (isFailure(job)) return job;
@@ -141,7 +141,7 @@ export class RestoreCommands {
   async cancel(who: Admitted, jobId: string): Promise<Job | Failure> {
     const job = await this.job(who, jobId);
     if (isFailure(job)) return job;
-    // Who could not have ordered a deletion does not stop one either.
+    // Only a caller who could have ordered a deletion may stop it.
     const refused =
       job.kind === "database.delete" && who.scopes !== null ? refuses(who.scopes, "databases.delete") : undefined;
     if (refused !== undefined) return refused;
@@ -150,7 +150,10 @@ export class RestoreCommands {
     return answer.ok ? this.#followed(job, answer) : answer;
   }
 
-  /** Asks where the job is done; null: only here, as the deletion of a database whose backup's turn has not come. */
+  /**
+   * Asks the object that carries the job out. null: only this organization knows of the job, for example the deletion of a database whose
+   * backup is not being deleted yet.
+   */
   async #askOfJob({ id, kind, databaseId }: Job, command: "job" | "cancel"): Promise<RestoreAnswer | Failure | null> {
     if (kind !== "database.delete") return this.#askAnyway(databaseId, { command, jobId: id });
     const record = this.#organization.databases.get(databaseId);
@@ -158,7 +161,7 @@ export class RestoreCommands {
     return this.#control(deletionName(databaseId), record).restore({ command, jobId: DELETION_JOB });
   }
 
-  /** Has a database begin a job. The row is there before, so that no job is ever lost sight of; asking twice is asking once. */
+  /** Has a database begin a job. The job's row is written first, so that no job is lost. Idempotent. */
   async #begin(who: Admitted, wanted: NewJob, command: (jobId: string) => RestoreCommand): Promise<Job | Failure> {
     const { databaseId } = wanted;
     const covered = this.#organization.database(who, databaseId);
@@ -172,7 +175,9 @@ export class RestoreCommands {
     return answer;
   }
 
-  /** A new database, and the job that fills it; or those that the idempotency key made, for which nothing is prepared. */
+  /**
+   * Makes a new database and the job that fills it; or returns those that the idempotency key made before, for which nothing is prepared.
+   */
   async #intoNew(
     who: Admitted,
     idempotency: Idempotency | null,
@@ -188,7 +193,7 @@ export class RestoreCommands {
     return isFailure(current) ? current : { database, job: current };
   }
 
-  /** Of the job that was to fill a database; null: it was not given up. */
+  /** Why the job that was to fill a database was given up. null: it was not. */
   #whyGivenUp(jobId: string): Failure | null {
     const job = this.#organization.jobs.get(jobId);
     return job?.status === "failed" && job.error !== null ? failure("conflict", job.error) : null;
@@ -213,7 +218,7 @@ export class RestoreCommands {
     return this.#organization.orders.addFilled(who, wanted, databaseId, filling, idempotency, clock.now());
   }
 
-  /** Whether what a restore has undone can be given back by now, its database knows, as long as it knows of the job. */
+  /** Whether the commits that a restore has undone can be restored by now. The database knows, as long as it knows of the job. */
   async #asStored(job: Job): Promise<Job> {
     if ((job.result?.outcome?.before ?? null) === null) return job;
     const answer = await this.#askAnyway(job.databaseId, { command: "job", jobId: job.id });
@@ -233,7 +238,7 @@ export class RestoreCommands {
     return isFailure(database) ? database : this.#control(databaseId, database).restore(command);
   }
 
-  /** Of a database that the caller was found to cover, though it may have been deleted since. */
+  /** Asks a database that the caller's scopes cover, although it may have been deleted since. */
   async #askAnyway(databaseId: string, command: RestoreCommand): Promise<RestoreAnswer | Failure> {
     const record = this.#organization.databases.get(databaseId);
     if (record?.state !== "ready") return databaseDeleted;
@@ -245,9 +250,9 @@ export class RestoreCommands {
   }
 }
 
-/** What a job is that is not known where it would be done. */
+/** The end of a job that the object which carries it out does not know. */
 function unknownTo(job: Job, finishedAt: UnixMs): Job {
-  // The database was wiped and had no backup: there is nothing more to do.
+  // The database was wiped and had no backup, so nothing is left to do.
   if (job.kind === "database.delete") {
     return { ...job, status: "completed", done: job.total, error: null, finishedAt };
   }

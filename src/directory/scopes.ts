@@ -1,4 +1,4 @@
-/** What a token's scopes may be, and when one token's lie within another's. Pure. */
+/** What a token's scopes may be, and when the scopes of one token lie within those of another. Pure functions. */
 import { fromHex } from "../core/bytes.ts";
 import type { UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
@@ -7,13 +7,13 @@ import { MAX_DATABASES_OF_TOKEN, MAX_KEY_PREFIX_BYTES, MAX_ORIGINS_OF_TOKEN } fr
 import { PERMISSIONS, type Permission, type Scopes } from "../contracts/management.ts";
 import { EVERY_ORIGIN, type AllowedOrigins } from "../core/origins.ts";
 
-/** A caller whose token was found good: its scopes (null: the deployment, which has no bounds) and its name in records. */
+/** A caller whose token was found good. `scopes` is null for the deployment, which has no limits. `name` names the caller in records. */
 export interface Admitted {
   readonly scopes: Scopes | null;
   readonly name: string;
 }
 
-/** The full scopes of an organization's first token. */
+/** The scopes of an organization's first token: everything. */
 export const EVERY_SCOPE: Scopes = {
   permissions: PERMISSIONS,
   databases: "all",
@@ -36,7 +36,7 @@ export function hasEnded(scopes: Scopes, now: UnixMs): boolean {
   return scopes.expiresAt !== null && scopes.expiresAt <= now;
 }
 
-/** `invalid` or `limit` for scopes that no token may have. Whether the databases exist is for others to say. */
+/** `invalid` or `limit` for scopes that no token may have. Whether the databases exist is checked elsewhere. */
 export function checkScopes(scopes: Scopes, now: UnixMs): Failure | undefined {
   const { permissions, databases, keyPrefix } = scopes;
   if (permissions.length === 0) return failure("invalid", "A token needs at least one permission.");
@@ -83,8 +83,8 @@ function checkOrigins(origins: AllowedOrigins): Failure | undefined {
 }
 
 /**
- * What of `inner` goes beyond `outer`, as part of a sentence; undefined when nothing does. A token mints only within its own scopes.
- * `ofData`: only what it may do with which data counts, as for being listed and revoked.
+ * What in `inner` goes beyond `outer`, as part of a sentence. undefined when nothing does: a token mints only within its own scopes.
+ * `ofData`: compares only the permissions and the data they are for, as for listing and revoking.
  */
 export function beyond(inner: Scopes, outer: Scopes, ofData = false): string | undefined {
   const permission = inner.permissions.find((one) => !allows(outer, one));
@@ -100,7 +100,7 @@ export function beyond(inner: Scopes, outer: Scopes, ofData = false): string | u
   return pagesBeyond(inner.allowedOrigins, outer.allowedOrigins);
 }
 
-/** A token that no page may use is for servers, which give others to pages: what these may be is not bounded by it. */
+/** A token that no page may use is for servers, which mint tokens for pages. So it does not limit the origins of those tokens. */
 function pagesBeyond(inner: AllowedOrigins, outer: AllowedOrigins): string | undefined {
   if (outer === null || outer.includes(EVERY_ORIGIN)) return undefined;
   const other = inner?.find((origin) => !outer.includes(origin));

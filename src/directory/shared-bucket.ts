@@ -1,10 +1,10 @@
 /**
- * The deployment's own bucket is shared by its organizations: what each one puts there, and all that it is given back, lies below
- * the organization's id. Buckets with credentials of their own are whoever's the credentials are.
+ * The deployment's own bucket is shared by its organizations. What an organization stores there, and what it is given back, lies below
+ * the organization's id. For buckets with credentials of their own, the credentials decide.
  */
 import type { NewBackupDestination } from "../contracts/backup-destinations.ts";
 
-/** The destination as it is used. A prefix as a backup shows it, with the organization's id, comes to the same as the one entered. */
+/** The destination as it is used. The prefix may be given as it was entered, or as a backup shows it, with the organization's id. */
 export function destinationOf(organizationId: string, entered: NewBackupDestination): NewBackupDestination {
   switch (entered.kind) {
     case "s3":

@@ -1,12 +1,12 @@
 /**
- * How many tokens an organization keeps. Those that the deployment or a token for all databases mints are the organization's own
- * pool. What a token that lists its databases mints, and what these mint in turn, is a pool by itself, named after that token: so
- * whoever was given admin for some databases can use up nobody's room but its own. Each pool bounds the tokens that live and, apart
- * from them, the ended ones that stay in the list. Ended: revoked, or noticed to have expired.
+ * How many tokens an organization keeps. Tokens that the deployment or a token for all databases mints are in the organization's own
+ * pool. What a token that lists its databases mints, and what these tokens mint in turn, is a pool of its own, named after that token. So
+ * a holder of admin for some databases can use up only the room of its own pool. Each pool limits the living tokens and, separately, the
+ * ended tokens that stay in the list. A token has ended when it was revoked, or was noticed to have expired.
  *
- * A token names the one that it was minted with (`parent`), and a token counts those that name it (`children`): one that has ended
- * stays for `ENDED_TOKENS_KEPT_MS` as long as it is named, so that what was minted under it can still be found. After that, what it
- * minted counts as minted by its own parent. Callers hold the transaction.
+ * A token names the token that minted it (`parent`), and a token counts those that name it (`children`). An ended token stays for
+ * `ENDED_TOKENS_KEPT_MS` as long as another one names it, so that the tokens minted under it can still be found. After that, the tokens
+ * that it minted count as minted by its own parent. Callers hold the transaction.
  */
 import type { UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
@@ -16,16 +16,16 @@ import type { Sql } from "../core/storage.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-/** How long a token that has ended stays in the list, unless others that ended later need its place. */
+/** How long an ended token stays in the list, unless tokens that ended later need its place. */
 const ENDED_TOKENS_KEPT_MS = 30 * DAY_MS;
 
-/** The organization's own. */
+/** The pool of the organization itself. */
 export const OWN_POOL = "";
 
-/** So many are looked after at a creation: more than it adds, so that a pool that is full of what has ended becomes free. */
+/** How many ended tokens a creation removes: more than it adds, so that a pool full of ended tokens becomes free. */
 const PER_CREATION = 2;
 
-/** So many are removed at once when the house is kept. */
+/** How many ended tokens one step of housekeeping removes. */
 const PER_HOUSEKEEPING = 1000;
 
 export class TokenPools {
@@ -35,13 +35,13 @@ export class TokenPools {
     this.#sql = sql;
   }
 
-  /** Where what this token mints belongs. */
+  /** The pool of the tokens that this token mints. */
   poolUnder(minter: { readonly id: string; readonly pool: string; readonly scopes: Scopes }): string {
     if (minter.pool !== OWN_POOL) return minter.pool;
     return minter.scopes.databases === "all" ? OWN_POOL : minter.id;
   }
 
-  /** Room for one more; `limit` when there is none. Reads and writes a bounded number of rows. */
+  /** Makes room for one more token. `limit` when there is none. Reads and writes a bounded number of rows. */
   makeRoom(pool: string, now: UnixMs): Failure | undefined {
     this.#noticeExpired(pool, now, PER_CREATION);
     if (this.#counts(pool).live >= (pool === OWN_POOL ? MAX_TOKENS : MAX_DELEGATED_TOKENS)) return full(pool);
@@ -55,7 +55,7 @@ export class TokenPools {
     );
   }
 
-  /** A token was added to the pool. */
+  /** To be called after a token was added to the pool. */
   added(pool: string, parent: string | null): void {
     this.#sql.exec(
       "INSERT INTO token_pools (pool, live, ended) VALUES (?1, 1, 0) ON CONFLICT (pool) DO UPDATE SET live = live + 1",
@@ -64,17 +64,17 @@ export class TokenPools {
     if (parent !== null) this.#sql.exec("UPDATE tokens SET children = children + 1 WHERE id = ?1", parent);
   }
 
-  /** A token that lived has ended. */
+  /** To be called after a living token has ended. */
   ended(pool: string): void {
     this.#sql.exec("UPDATE token_pools SET live = live - 1, ended = ended + 1 WHERE pool = ?1", pool);
   }
 
-  /** Whether a token has ended that is still kept. */
+  /** Whether an ended token is still kept. */
   anyEnded(): boolean {
     return this.#sql.exec("SELECT 1 FROM token_pools WHERE ended > 0 LIMIT 1").toArray().length > 0;
   }
 
-  /** Removes what ended a month ago and what goes beyond the bounds; a batch of it. Whether there is more. */
+  /** Removes tokens that ended a month ago, and those beyond the limits, one batch at a time. Returns whether there are more. */
   purge(now: UnixMs): boolean {
     let room = PER_HOUSEKEEPING;
     const pools = this.#sql.exec<{ pool: string }>("SELECT pool FROM token_pools").toArray();
@@ -113,7 +113,7 @@ export class TokenPools {
     return expired.length;
   }
 
-  /** Those that ended first, of those that no other names. */
+  /** Removes the tokens that ended first, among those that no other token names. Returns how many. */
   #removeUnnamed(pool: string, atMost: number): number {
     const ended = this.#sql
       .exec<{ id: string }>(
@@ -139,7 +139,7 @@ export class TokenPools {
     return old.length;
   }
 
-  /** What it minted counts as minted by its parent. */
+  /** Removes a token. Those that it minted count as minted by its parent. */
   #remove(pool: string, id: string): void {
     const { parent, children } = this.#sql
       .exec<{ parent: string | null; children: number }>("SELECT parent, children FROM tokens WHERE id = ?1", id)

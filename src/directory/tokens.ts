@@ -1,6 +1,6 @@
 /**
- * The tokens of one organization: rows, authentication, and which database each was exchanged to. How many there may be is kept in
- * `token-pools.ts`. Callers hold the transaction.
+ * The tokens of one organization: rows, authentication, and the databases that each was exchanged for. `token-pools.ts` decides how many
+ * there may be. Callers hold the transaction.
  */
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { failure, type Failure, isFailure } from "../core/errors.ts";
@@ -15,7 +15,7 @@ import { OWN_POOL, TokenPools } from "./token-pools.ts";
 
 const HOUR_MS = 60 * 60 * 1000;
 
-/** An exchange is recorded this much further ahead than asked, so that one row serves many. */
+/** An exchange is recorded for this much longer than asked, so that one row serves many exchanges. */
 const EXCHANGE_RECORD_SLACK_MS = HOUR_MS;
 
 interface Row extends Record<string, SqlValue> {
@@ -36,12 +36,12 @@ interface Row extends Record<string, SqlValue> {
   pool: string;
 }
 
-/** Tokens of others that one page looks past. */
+/** How many tokens that the caller may not see one page may skip. */
 const MAX_PASSED_OVER = 1000;
 
 const LIST_ORDERING = "tokens";
 
-/** What `createdBy` says of a token that no other token minted. */
+/** The `createdBy` of a token that no other token minted. */
 export const DEPLOYMENT = "deployment";
 
 export class Tokens {
@@ -54,8 +54,8 @@ export class Tokens {
   }
 
   /**
-   * `minter`: the id of a token; null for the deployment. `limit` when there is no room for another one; reads and writes a number
-   * of rows that does not depend on how many tokens there are.
+   * `minter`: the id of a token; null for the deployment. `limit` when there is no room for another token. The number of rows that this
+   * reads and writes does not depend on how many tokens there are.
    */
   add(token: NewToken, scopes: Scopes, minter: string | null, now: UnixMs): TokenInfo | Failure {
     const minterRow = minter === null ? undefined : this.#row(minter);
@@ -92,8 +92,8 @@ export class Tokens {
   }
 
   /**
-   * The token, if the secret is right and it lives; `unauthenticated` otherwise, telling only who has the secret why;
-   * `forbidden-origin` when a page asks that may not use it. Writes nothing.
+   * The token, if the secret is right and the token has not ended; else `unauthenticated`, whose reason only the holder of the right
+   * secret is told. `forbidden-origin` when the request is from a page that may not use the token. Writes nothing.
    */
   authenticate(caller: TokenCaller, now: UnixMs): TokenInfo | Failure {
     const row = this.#row(caller.tokenId);
@@ -108,15 +108,15 @@ export class Tokens {
     return token;
   }
 
-  /** The token was used, with at most one write an hour. */
+  /** Notes that the token was used. Writes at most once an hour. */
   noteUse({ id, lastUsedAt }: TokenInfo, now: UnixMs): void {
     if (lastUsedAt !== null && lastUsedAt + HOUR_MS > now) return;
     this.#sql.exec("UPDATE tokens SET last_used_at = ?2 WHERE id = ?1", id, now);
   }
 
   /**
-   * Oldest first; only those within the scopes of who asks (null: all). A page may hold fewer than its limit, though there are more:
-   * it looks past a bounded number of others.
+   * Oldest first, and only tokens within the scopes of the caller (null: all tokens). A page may hold fewer tokens than its limit
+   * although there are more, because it skips only a bounded number of others.
    */
   list(within: Scopes | null, limit: number, cursor: string | null): Page<TokenInfo> | Failure {
     let after = { value: 0, id: "" };
@@ -149,7 +149,7 @@ export class Tokens {
     return { items, next: null };
   }
 
-  /** The databases that may hold grants of the token, each with the time when the last of them ends. */
+  /** Revokes the token. Returns the databases that may hold grants of it, each with the time when the last grant ends. */
   revoke(id: string, now: UnixMs): readonly { databaseId: string; until: UnixMs }[] {
     const token = this.#row(id);
     if (token?.ended_at === null) this.#pools.ended(token.pool);
@@ -167,7 +167,7 @@ export class Tokens {
       .map((row) => ({ databaseId: row.database_id, until: asUnixMs(row.until) }));
   }
 
-  /** Notes that grants of the token may be held at the database until then. Writes nothing when that is noted already. */
+  /** Notes that grants of the token may be held at the database until then. Writes nothing when that is already noted. */
   recordExchange(tokenId: string, databaseId: string, until: UnixMs): void {
     this.#sql.exec(
       `INSERT INTO exchanges (token_id, database_id, until) VALUES (?1, ?2, ?3 + ?4)
@@ -179,7 +179,7 @@ export class Tokens {
     );
   }
 
-  /** Until when grants of the token at the database are noted; null: none is. */
+  /** Until when grants of the token at the database are noted. null: none are noted. */
   exchangedUntil(tokenId: string, databaseId: string): UnixMs | null {
     const [row] = this.#sql
       .exec<{ until: number }>(
@@ -195,7 +195,7 @@ export class Tokens {
     this.#sql.exec("DELETE FROM exchanges WHERE database_id = ?1", databaseId);
   }
 
-  /** Ids of those that were minted with the token, or with one of these, that the outbox still has revocations of. */
+  /** Tokens that were minted with this token, or with tokens that it minted, and whose revocations are still in the outbox. */
   undeliveredUnder(id: string): readonly string[] {
     const query = `WITH RECURSIVE minted(id) AS (
         SELECT id FROM tokens WHERE parent = ?1 UNION SELECT tokens.id FROM tokens JOIN minted ON tokens.parent = minted.id
@@ -206,12 +206,12 @@ export class Tokens {
       .map((row) => row.id);
   }
 
-  /** Whether there is something that will have to be removed one day. */
+  /** Whether there is anything that will have to be removed one day. */
   anyToPurge(): boolean {
     return this.#pools.anyEnded() || this.#sql.exec("SELECT 1 FROM exchanges LIMIT 1").toArray().length > 0;
   }
 
-  /** Removes what says nothing any more: exchanges whose grants are over, and what `TokenPools.purge` does. Whether there is more. */
+  /** Removes outdated rows: exchanges whose grants have ended, and what `TokenPools.purge` removes. Returns whether there are more. */
   purge(now: UnixMs): boolean {
     this.#sql.exec("DELETE FROM exchanges WHERE until <= ?1", now - CLOCK_SET_BACK_MS);
     return this.#pools.purge(now);
@@ -227,7 +227,7 @@ function tokenInfo(row: Row): TokenInfo {
     id: row.id,
     name: row.name,
     scopes: {
-      // All were written by `add`, from these types.
+      // `add` wrote all of these, from these types.
       permissions: JSON.parse(row.permissions) as Permission[],
       databases: JSON.parse(row.databases) as "all" | string[],
       keyPrefix: row.key_prefix,

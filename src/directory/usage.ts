@@ -1,8 +1,8 @@
 /**
- * What an organization's databases were used for. A database reports its counters since it was made, when a quarter of an hour in
- * which it was used is over, and says when the use began; what the counters grew by belongs to that bucket of 15 minutes, with the
- * moments between its end and the report. Reports are absolute, so one that arrives twice counts once and a lost one is made up for
- * by the next, in the bucket of the lost one. Callers hold the transaction.
+ * How an organization's databases were used. A database reports its counters since it was made: after each quarter of an hour in which it
+ * was used, with the time when that use began. The increase since the last report belongs to the bucket of 15 minutes in which the use
+ * began, together with the moments until the report. Counters are absolute. So a report that arrives twice counts once, and a lost report
+ * is made up for by the next one, in the bucket of the lost one. Callers hold the transaction.
  */
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { MAX_DATABASES_IN_METRICS } from "../core/limits.ts";
@@ -11,7 +11,7 @@ import type { Sql, SqlValue } from "../core/storage.ts";
 
 export const BUCKET_MS = 15 * 60 * 1000;
 
-/** A question reaches back a day; one day more for clocks and time zones. */
+/** A query reaches back one day. One more day is kept for clocks and time zones. */
 const KEPT_MS = 48 * 60 * 60 * 1000;
 
 interface CounterRow extends Record<string, SqlValue> {
@@ -29,7 +29,7 @@ export class Usage {
     this.#sql = sql;
   }
 
-  /** For a database that is not ready: nothing. */
+  /** Does nothing for a database that is not ready. */
   report(databaseId: string, counters: UsageCounters, usedAt: UnixMs, now: UnixMs): void {
     const [before] = this.#sql
       .exec<CounterRow>(
@@ -44,7 +44,7 @@ export class Usage {
       ...listOf(counters),
       now,
     );
-    // A crash may take the last seconds of a database's counters: then they grew by nothing.
+    // After a crash the last seconds of a database's counters may be missing. Then its increase counts as zero.
     this.#grow(asUnixMs(Math.max(now - KEPT_MS, Math.min(now, usedAt))), {
       reads: Math.max(0, counters.reads - before.reads),
       writes: Math.max(0, counters.writes - before.writes),
@@ -54,7 +54,7 @@ export class Usage {
     });
   }
 
-  /** The bytes of a deleted database are no longer the organization's. */
+  /** The bytes of a deleted database no longer count for the organization. */
   forgetDatabase(databaseId: string, now: UnixMs): void {
     const [row] = this.#sql.exec<{ bytes: number }>("SELECT bytes FROM databases WHERE id = ?1", databaseId).toArray();
     if (row === undefined || row.bytes === 0) return;
@@ -62,7 +62,7 @@ export class Usage {
     this.#grow(now, { reads: 0, writes: 0, readUnits: 0, writeUnits: 0, bytes: -row.bytes });
   }
 
-  /** Every bucket that begins in `since <= start < until`, the empty ones too: their bytes are those of the bucket before. */
+  /** Every bucket with `since <= start < until`. An empty bucket has the bytes of the one before. */
   buckets(since: UnixMs, until: UnixMs): UsageBucket[] {
     const first = Math.ceil(since / BUCKET_MS) * BUCKET_MS;
     const rows = new Map(
@@ -100,7 +100,7 @@ export class Usage {
   }
 
   purge(now: UnixMs): void {
-    // The newest one that is old enough stays: it says how many bytes there were before the others.
+    // The newest of the old rows stays: it says how many bytes there were before the others.
     this.#sql.exec("DELETE FROM usage WHERE start < (SELECT max(start) FROM usage WHERE start < ?1)", now - KEPT_MS);
   }
 

@@ -1,4 +1,4 @@
-/** What the events say of each database that they are about: `docs/webhooks.md` shows it. */
+/** What events say of each database that they concern. `docs/webhooks.md` shows it. */
 import { unreachable } from "../core/assert.ts";
 import type { BackupHealth } from "../contracts/backup-health.ts";
 import type { WebhookEvent } from "../contracts/webhooks.ts";
@@ -9,7 +9,7 @@ export interface DatabaseInEvent {
   readonly name: string;
 }
 
-/** `health`: of its backup now; null: it is not known. */
+/** `health`: the present health of its backup. null: not known. */
 export function aboutDatabase(
   event: WebhookEvent,
   database: DatabaseInEvent,
@@ -45,7 +45,7 @@ export function aboutDatabase(
   }
 }
 
-/** RFC 3339. */
+/** As RFC 3339. */
 export function timeText(ms: number | null): string | null {
   return ms === null ? null : new Date(ms).toISOString();
 }

@@ -1,6 +1,6 @@
 /**
- * One attempt to deliver an event: a signed POST, through the way out that the deployment gives for this. Its answer's body is not read,
- * redirects are not followed, and nothing of what the endpoint says is shown but its status.
+ * One attempt to deliver an event: a signed POST through the way out that the deployment gives for webhooks. The answer's body is not
+ * read, redirects are not followed, and of the endpoint's answer only the status is shown.
  */
 import type { Clock } from "../core/clock.ts";
 import { WEBHOOK_ANSWER_MS } from "../core/limits.ts";
@@ -11,7 +11,7 @@ import type { Attempt } from "./webhooks.ts";
 export interface SenderParts {
   readonly clock: Clock;
   readonly timers: Timers;
-  /** The only way out: it decides what may be reached. */
+  /** The only way out. It decides which addresses can be reached. */
   readonly fetch: (url: string, init: RequestInit) => Promise<Response>;
 }
 
@@ -38,7 +38,7 @@ export async function sendEvent(
       await response.body?.cancel();
       return outcomeOf(response.status);
     } catch {
-      // What a failed connection is called differs from platform to platform, and may name an address.
+      // The message of a failed connection differs between platforms, and may name an address.
       return { status: null, error: "The endpoint could not be reached." };
     }
   };

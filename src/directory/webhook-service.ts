@@ -1,6 +1,6 @@
 /**
- * Webhooks at work: answers the commands about them, makes events of incidents, and delivers. Deliveries are made by the alarm alone, a
- * few at a time, so that ten thousand databases whose bucket is down make no more requests at once than one.
+ * Webhooks at work: answers the commands about them, makes events from incidents, and delivers them. Only the alarm makes deliveries, a
+ * few at a time. So ten thousand databases with the same failing bucket cause no more requests at once than one database.
  */
 import { assert } from "../core/assert.ts";
 import { earliest, type UnixMs } from "../core/clock.ts";
@@ -18,7 +18,7 @@ import { newWebhookSecret } from "./webhook-signature.ts";
 import { parseWebhookUrl } from "./webhook-url.ts";
 import type { DueDelivery, SealedSecrets } from "./webhooks.ts";
 
-/** Of one alarm: what is left is due again at once, and others get their turn. */
+/** Deliveries of one alarm. The others are due again at once, and other work gets its turn in between. */
 const DELIVERIES_PER_RUN = 20;
 const EVENTS_PER_RUN = 20;
 
@@ -27,7 +27,7 @@ const noSuchWebhook = failure("not-found", "There is no such webhook, or none th
 export class WebhookService {
   readonly #organization: Organization;
   readonly #parts: WebhookParts;
-  /** Test events that are under way. */
+  /** How many test events are under way. */
   #testing = 0;
 
   constructor(organization: Organization, parts: WebhookParts) {
@@ -35,7 +35,7 @@ export class WebhookService {
     this.#parts = parts;
   }
 
-  /** With an idempotency key that made one before, that one, with the secret that it has now. */
+  /** When the idempotency key made a webhook before, the answer is that webhook, with its present secret. */
   async create(
     who: Admitted,
     { idempotency, ...wishes }: Input<"webhooks.create">,
@@ -116,7 +116,7 @@ export class WebhookService {
     return isFailure(webhook) ? webhook : { webhook, secret };
   }
 
-  /** Sends an event at once, also to one that is disabled. What came of it; it is not tried again. */
+  /** Sends an event at once, even to a disabled webhook, and returns the result. It is not tried again. */
   async test({ webhookId }: Input<"webhooks.test">): Promise<DeliveryInfo | Failure> {
     const found = this.get({ webhookId });
     if (isFailure(found)) return found;
@@ -154,13 +154,13 @@ export class WebhookService {
     };
   }
 
-  /** When the alarm is needed. */
+  /** When the alarm is needed next. */
   dueAt(): UnixMs | null {
     const { tables, incidents, webhooks } = this.#organization.monitoring;
     return tables.exist ? earliest([incidents.dueAt(), webhooks.dueAt()]) : null;
   }
 
-  /** What is due: some events, and some deliveries. */
+  /** Does what is due: some events and some deliveries. */
   async work(): Promise<void> {
     const { monitoring } = this.#organization;
     if (!monitoring.tables.exist) return;
@@ -195,7 +195,7 @@ export class WebhookService {
     });
   }
 
-  /** Sends it, and notes what came of it; null when that is of no use any more. */
+  /** Sends the event and stores the result. null when the delivery is not wanted any more. */
   async #attempt(delivery: Omit<DueDelivery, "secrets">, sealed: SealedSecrets | null): Promise<DeliveryInfo | null> {
     const { webhooks: parts, clock } = this.#parts;
     const secrets = await this.#secretsOf(delivery.webhookId, sealed);
@@ -220,7 +220,7 @@ export class WebhookService {
     return previous === null || isFailure(previous) ? [current] : [current, previous];
   }
 
-  /** Encrypted anew if its key is an old one. */
+  /** Opens a secret. Encrypts it anew if its key is an old one. */
   async #open(webhookId: string, sealed: string): Promise<string | Failure> {
     const { secrets } = this.#parts;
     if (isFailure(secrets)) return secrets;

@@ -1,13 +1,13 @@
 /**
- * Signatures of webhooks as Standard Webhooks has them (https://www.standardwebhooks.com, version 1): HMAC-SHA-256 under a secret that
- * both sides have, over the message's id, the time of the attempt and the body, joined by dots.
+ * Signatures of webhooks as in Standard Webhooks (https://www.standardwebhooks.com, version 1): HMAC-SHA-256 with a secret that both
+ * sides have, over the message's id, the time of the attempt and the body, joined by dots.
  */
 import { fromBase64, toBase64 } from "../core/bytes.ts";
 import type { Entropy } from "../core/entropy.ts";
 
 const SECRET_PREFIX = "whsec_";
 
-/** The specification wants 24 to 64. */
+/** The specification asks for 24 to 64. */
 const SECRET_BYTES = 32;
 
 export function newWebhookSecret(entropy: Entropy): string {
@@ -16,12 +16,12 @@ export function newWebhookSecret(entropy: Entropy): string {
 
 export interface SignedMessage {
   readonly id: string;
-  /** Of the attempt, in whole seconds since 1970. */
+  /** The time of the attempt, in whole seconds since 1970. */
   readonly timestamp: number;
   readonly body: string;
 }
 
-/** The headers of one attempt. Each secret signs: while one is replaced, both are accepted. */
+/** The headers of one attempt. While a secret is being replaced, the old and the new one both sign. */
 export async function signatureHeaders(
   message: SignedMessage,
   secrets: readonly string[],

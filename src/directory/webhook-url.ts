@@ -1,12 +1,12 @@
 /**
- * Where a webhook's events are sent, as a user enters it. The rules are those for backup destinations: a strict deployment takes https
- * and public hosts only, another one also http and private addresses; link-local addresses are refused by both.
+ * Where a webhook's events are sent, as a user enters it. The rules are those for backup destinations: a strict deployment accepts only
+ * https and public hosts; another one also accepts http and private addresses. Both refuse link-local addresses.
  */
 import { failure, type Failure } from "../core/errors.ts";
 import { placeOfHost } from "../core/host-place.ts";
 import { MAX_WEBHOOK_URL_CHARACTERS } from "../core/limits.ts";
 
-/** The URL in its canonical form. `strict`: https and public hosts only. */
+/** The URL in its canonical form. `strict`: accepts only https and public hosts. */
 export function parseWebhookUrl(
   text: string,
   { strict }: { readonly strict: boolean },
@@ -14,7 +14,7 @@ export function parseWebhookUrl(
   if (text.length > MAX_WEBHOOK_URL_CHARACTERS) {
     return failure("limit", `url has ${text.length} characters, at most ${MAX_WEBHOOK_URL_CHARACTERS} are allowed.`);
   }
-  // The URL parser drops or rewrites these silently, so what is checked would not be what was entered.
+  // The URL parser silently drops or rewrites these characters, so the checked URL would not be the entered one.
   if (!/^https?:\/\/[^/]/i.test(text) || !/^[\x21-\x7e]+$/.test(text) || text.includes("\\") || !URL.canParse(text)) {
     return failure("invalid", "url must be a URL such as https://example.com/cairn-events, in ASCII.");
   }

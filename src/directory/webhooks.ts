@@ -1,7 +1,7 @@
 /**
- * The webhooks of one organization, and what is to be delivered to them: rows. An event is written once with its body, and for each
- * webhook that asked for it a delivery, in the transaction that decided it, so that it is delivered at least once whatever dies in
- * between. What waits and what stays visible is bounded. Callers hold the transaction, and the tables are there.
+ * The webhooks of one organization and their deliveries: rows. An event is written once with its body, and a delivery for each webhook
+ * that asked for it, in the transaction that decided it. So it is delivered at least once, whatever dies in between. The number of
+ * waiting and of visible deliveries is bounded. Callers hold the transaction, and the tables exist.
  */
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { MAX_ENDED_DELIVERIES, MAX_PENDING_DELIVERIES, WEBHOOK_ANSWER_MS } from "../core/limits.ts";
@@ -18,7 +18,7 @@ import {
 const MINUTE_MS = 60 * 1000;
 const HOUR_MS = 60 * MINUTE_MS;
 
-/** After each attempt that failed, how long it is waited for the next; 24 hours together. After the last it is given up. */
+/** The waiting time after each failed attempt, 24 hours together. After the last attempt the delivery is given up. */
 const RETRY_AFTER_MS: readonly number[] = [
   5_000,
   MINUTE_MS,
@@ -32,17 +32,17 @@ const RETRY_AFTER_MS: readonly number[] = [
   10 * HOUR_MS,
 ];
 
-/** For how long the secret that was replaced signs as well. */
+/** How long a replaced secret still signs. */
 const PREVIOUS_SECRET_MS = 24 * HOUR_MS;
 
-/** Encrypted. */
+/** Encrypted secrets. */
 export interface SealedSecrets {
   readonly current: string;
-  /** The one before, as long as it signs too. */
+  /** The previous secret, as long as it still signs. */
   readonly previous: string | null;
 }
 
-/** A delivery of which an attempt is due. */
+/** A delivery whose next attempt is due. */
 export interface DueDelivery {
   readonly id: number;
   readonly webhookId: string;
@@ -55,7 +55,7 @@ export interface DueDelivery {
 export interface Attempt {
   /** null: there was no answer. */
   readonly status: number | null;
-  /** null: it was taken. */
+  /** null: the endpoint accepted the event. */
   readonly error: string | null;
 }
 
@@ -130,7 +130,7 @@ export class Webhooks {
     return row === undefined ? null : secretsOf(row, now);
   }
 
-  /** One that is disabled gets nothing any more, not even what waits for it. */
+  /** A disabled webhook gets nothing any more, not even deliveries that already wait. */
   change(id: string, { url, description, events, enabled }: NewWebhook, now: UnixMs): void {
     this.#sql.exec(
       `UPDATE webhooks SET url = ?2, description = ?3, events = ?4, enabled = ?5,
@@ -145,7 +145,7 @@ export class Webhooks {
     if (!enabled) this.#giveUpAll(id, "The webhook was disabled.", now);
   }
 
-  /** From now on it signs, and the one before for a day more. */
+  /** From now on the new secret signs, and the previous one for a day more. */
   replaceSecret(id: string, secret: string, now: UnixMs): void {
     this.#sql.exec(
       "UPDATE webhooks SET previous_secret = secret, previous_until = ?3, secret = ?2, updated_at = ?4 WHERE id = ?1",
@@ -156,7 +156,7 @@ export class Webhooks {
     );
   }
 
-  /** The same secret, encrypted anew, unless it was replaced meanwhile. */
+  /** Replaces the encrypted form of a secret, unless the secret was replaced meanwhile. */
   resealed(id: string, before: string, secret: string): void {
     this.#sql.exec("UPDATE webhooks SET secret = ?3 WHERE id = ?1 AND secret = ?2", id, before, secret);
   }
@@ -173,12 +173,12 @@ export class Webhooks {
     for (const table of ["webhook_deliveries", "webhook_events", "webhooks"]) this.#sql.exec(`DELETE FROM ${table}`);
   }
 
-  /** Whether one is there that gets anything at all. */
+  /** Whether there is any enabled webhook. */
   anyEnabled(): boolean {
     return this.#sql.exec("SELECT 1 FROM webhooks WHERE enabled = 1 LIMIT 1").toArray().length > 0;
   }
 
-  /** An event for each webhook that asked for it. */
+  /** Adds an event, and a delivery for each webhook that asked for it. */
   addEvent(id: string, type: WebhookEvent, body: string, now: UnixMs): void {
     const webhooks = this.#listening(type);
     if (webhooks.length > 0) this.#addEvent(id, type, body, now);
@@ -188,7 +188,7 @@ export class Webhooks {
     }
   }
 
-  /** One that whoever adds it attempts at once; the alarm takes over when that has not come to an end by then. */
+  /** Adds a test delivery, which the caller attempts at once. If that has not ended by then, the alarm takes over. */
   addTest(webhookId: string, id: string, body: string, now: UnixMs): number {
     this.#addEvent(id, TEST_EVENT, body, now);
     return this.#addDelivery(webhookId, id, TEST_EVENT, now, now + 2 * WEBHOOK_ANSWER_MS);
@@ -221,7 +221,7 @@ export class Webhooks {
       }));
   }
 
-  /** What came of an attempt. `null` when the delivery is not there any more, or has ended meanwhile. */
+  /** Stores the result of an attempt. `null` when the delivery does not exist any more, or has ended meanwhile. */
   attempted(id: number, { status, error }: Attempt, now: UnixMs): DeliveryInfo | null {
     const [row] = this.#sql
       .exec<DeliveryRow>("SELECT * FROM webhook_deliveries WHERE id = ?1 AND state = 'pending'", id)
@@ -257,7 +257,7 @@ export class Webhooks {
       .map(deliveryInfo);
   }
 
-  /** Of all webhooks that are there. */
+  /** Of all existing webhooks. */
   totals(): WebhookTotals {
     return this.#sql
       .exec<Record<keyof WebhookTotals, number>>(
@@ -286,7 +286,7 @@ export class Webhooks {
       .map(({ id }) => id);
   }
 
-  /** The oldest is given up when too many wait: nobody is helped by news of long ago. */
+  /** When too many deliveries wait, the oldest is given up: old news help nobody. */
   #makeRoom(webhookId: string, now: UnixMs): void {
     if (this.#pending(webhookId) < MAX_PENDING_DELIVERIES) return;
     const oldest = `SELECT min(id) FROM webhook_deliveries WHERE webhook_id = ?1 AND state = 'pending'`;
@@ -325,7 +325,7 @@ export class Webhooks {
     this.#giveUpAll(webhookId, why, now);
   }
 
-  /** Deliveries of these events to a webhook have come to an end: they are counted, and the oldest are not shown any more. */
+  /** Deliveries of these events to a webhook have ended. They are counted, and the oldest are no longer shown. */
   #ended(webhookId: string, state: "delivered" | "failed", eventIds: readonly string[]): void {
     this.#sql.exec(`UPDATE webhooks SET ${state} = ${state} + ?2 WHERE id = ?1`, webhookId, eventIds.length);
     this.#sql.exec(
@@ -337,7 +337,7 @@ export class Webhooks {
     this.#dropBodies(eventIds);
   }
 
-  /** Of these events, those that nobody waits for. */
+  /** Drops the bodies of those events that no delivery waits for. */
   #dropBodies(eventIds: readonly string[]): void {
     for (const id of eventIds) {
       this.#sql.exec(
@@ -389,7 +389,7 @@ export class Webhooks {
   }
 }
 
-/** The endpoint is gone for good, as Standard Webhooks has it. */
+/** The endpoint is gone for good, by Standard Webhooks. */
 const GONE = 410;
 
 function secretsOf({ secret, previous_secret, previous_until }: Row, now: UnixMs): SealedSecrets {
@@ -398,7 +398,7 @@ function secretsOf({ secret, previous_secret, previous_until }: Row, now: UnixMs
 }
 
 function eventsOf(events: string): WebhookEvent[] {
-  // Written above, from a value of this type.
+  // This class wrote it, from a value of this type.
   return JSON.parse(events) as WebhookEvent[];
 }
 

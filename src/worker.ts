@@ -1,6 +1,6 @@
 /**
- * The Worker: which request goes to which door, and what the doors are made of. Everything is put together once per isolate and
- * configuration; a request that no door knows is 404.
+ * The Worker: which request goes to which door, and how the doors are built. Everything is built once per isolate and configuration. A
+ * request that no door takes gets 404.
  */
 import { isFailure } from "./core/errors.ts";
 import type { Grant } from "./contracts/grant.ts";
@@ -30,7 +30,7 @@ export { OrganizationObject } from "./objects/organization-object.ts";
 
 type Handler = (request: Request) => Promise<Response>;
 
-/** The bindings of an isolate never change, but tests give each their own. */
+/** The bindings of an isolate never change, but each test passes its own. */
 const handlers = new WeakMap<Env, Handler>();
 
 export default {
@@ -105,14 +105,14 @@ function compose(env: Env): Handler {
   };
 }
 
-/** Of an absolute URL, without its query. A URL object at every request is measurably slower. */
+/** The path of an absolute URL, without its query. Making a URL object for every request is measurably slower. */
 function pathOf(url: string): string {
   const from = url.indexOf("/", url.indexOf("//") + 2);
   const to = url.indexOf("?", from);
   return url.slice(from, to === -1 ? url.length : to);
 }
 
-/** As far as names tell. */
+/** Whether the names in the addresses lead to this machine only. */
 function leadsToLoopback(url: string, address: PublicAddress): boolean {
   return [url, address.url ?? url].every((one) => URL.canParse(one) && isLoopback(new URL(one).hostname));
 }

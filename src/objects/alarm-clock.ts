@@ -1,9 +1,9 @@
 /**
- * An object has one alarm; this gives it to many tasks. The alarm stands at the earliest time that any task is due. Tasks run
- * beside each other, each one once at a time: one that waits for a slow destination keeps none of the others. A task that
- * throws is recorded and tried again after a backoff of ours: the platform's own retries end after a few minutes, for good, so
- * the alarm handler never throws. The alarm is set again last, on every path, and a request has it set again, after its answer, when
- * it finds it missing or overdue. A task that the object dies of is not run for ever either: `unfinished-tasks.ts`.
+ * An object has one alarm, and this class shares it among many tasks. The alarm is set to the earliest time at which a task is due. Tasks
+ * run concurrently, each once at a time, so a task that waits for a slow destination delays no other. A task that throws is recorded and
+ * tried again after a backoff of ours. The platform's own retries end after a few minutes for good, so the alarm handler never throws. On
+ * every path the alarm is set again last. A request that finds the alarm missing or overdue sets it again, after its answer. A task that
+ * kills the object is not run for ever either: see `unfinished-tasks.ts`.
  */
 import { backoffMs } from "../core/backoff.ts";
 import { asUnixMs, type Clock, earliest, type UnixMs } from "../core/clock.ts";
@@ -14,17 +14,17 @@ import { LATE_MS, UnfinishedTasks } from "./unfinished-tasks.ts";
 
 export interface Task {
   readonly name: string;
-  /** When it wants to run next, in the past if it is late; null: not until something changes. */
+  /** When the task wants to run next; in the past if it is late. null: not until something changes. */
   dueAt(): UnixMs | null;
-  /** One slice of its work. What is left shows in `dueAt`. */
+  /** Does one slice of the work. If there is more, `dueAt` says so. */
   run(): void | Promise<void>;
-  /** It writes down by itself what the object may die of. */
+  /** The task itself stores what may kill the object. */
   readonly keepsOwnRecord?: true;
-  /** The object has died of it, or beside it, too often: it is not run for a while, for this reason. */
+  /** The object died too often while the task was running. The task is not run for a while, for this reason. */
   heldBack?(reason: string): void;
 }
 
-/** The part of DurableObjectStorage that is needed here. */
+/** The part of DurableObjectStorage that this class needs. */
 export interface AlarmStorage {
   getAlarm(): Promise<number | null>;
   setAlarm(at: number): Promise<void>;
@@ -35,23 +35,23 @@ export interface AlarmStorage {
 const LONGEST_RETRY_MS = 30_000;
 
 /**
- * While some task still runs, others that become due are run by the same alarm; one that is due again as soon as it has run, only
- * for this long: the work and the requests of one alarm are bounded.
+ * While a task still runs, the same alarm also runs others that become due. A task that is due again as soon as it has run is run again
+ * only for this long, so that the work and the requests of one alarm are bounded.
  */
 const GREEDY_MS = 5_000;
 
-/** Between two runs others get their turn. */
+/** The pause between two runs of a task, in which other tasks get their turn. */
 const TURN_MS = 1;
 
-/** While tasks run, due times are looked at this often at the least. */
+/** While tasks run, due times are checked at least this often. */
 const LOOK_MS = 1_000;
 
-/** An alarm that the runtime has not rung this long after its time is taken for lost. */
+/** An alarm that the runtime has not rung this long after its time counts as lost. */
 const OVERDUE_MS = 5_000;
 
 const FIRST_ALARM_MS = 1;
 
-/** In the year 2255. The platform counts nanoseconds in 64 bits, and throws for a time that does not fit: from 2262 on. */
+/** A time in the year 2255. The platform counts nanoseconds in 64 bits, and throws for times that do not fit: from 2262 on. */
 const LAST_ALARM_MS = 9_000_000_000_000;
 
 interface FailedTask {
@@ -60,11 +60,11 @@ interface FailedTask {
 }
 
 export interface AlarmParts {
-  /** Names the object among all that there are. */
+  /** The name of the object, unique among all objects. */
   readonly object: string;
   readonly clock: Clock;
   readonly timers: Timers;
-  /** From 0 to 1: spreads what would be tried again at once. */
+  /** From 0 to 1. Spreads tries that would otherwise come at the same time. */
   readonly random: () => number;
 }
 
@@ -77,14 +77,14 @@ export class AlarmClock {
   readonly #tasks: readonly Task[];
   readonly #failed = new Map<string, FailedTask>();
   readonly #unfinished: UnfinishedTasks;
-  /** Where the alarm stands; null: it is not set. */
+  /** The time that the alarm is set to. null: it is not set. */
   #setTo: UnixMs | null = null;
   #ringing = false;
   #stopped = false;
-  /** Ends the wait between two looks at what is due. */
+  /** Ends the wait between two checks of due times. */
   #look: () => void = () => undefined;
 
-  /** `tables`: of the same object. */
+  /** `tables` belong to the same object as `storage`. */
   constructor(storage: AlarmStorage, tables: ObjectTables, parts: AlarmParts, tasks: readonly Task[]) {
     this.#storage = storage;
     this.#tables = tables;
@@ -100,7 +100,7 @@ export class AlarmClock {
     this.#unfinished = new UnfinishedTasks(tables, this.#clock, parts.random);
   }
 
-  /** Learns where the alarm stands and has it set if that is not early enough. To be awaited before the first request. */
+  /** Reads the time that the alarm is set to, and sets it anew if that is too late. To be awaited before the first request. */
   async start(): Promise<void> {
     const at = await this.#storage.getAlarm();
     this.#setTo = at === null ? null : asUnixMs(at);
@@ -113,34 +113,38 @@ export class AlarmClock {
     if (next !== null) this.dueLater(next);
   }
 
-  /** A task became due at this time: moves the alarm if it stands later. Costs nothing when it does not. */
+  /** A task has become due at this time. Moves the alarm if it is set to a later time, else costs nothing. */
   dueBy(at: UnixMs): void {
-    // The alarm is set when the ring ends; until then tasks that become due are run by it.
+    // The alarm is set again at the end of the ring. Until then, the ring runs tasks that become due.
     if (this.#ringing) this.#look();
     else if (this.#setTo === null || at < this.#setTo) this.#set(at);
   }
 
-  /** As `dueBy`, for a task that nothing depends on which is being written: the alarm is moved after the answer that is under way. */
+  /** As `dueBy`, for a task that no pending write depends on: the alarm is moved only after the answer that is under way. */
   dueLater(at: UnixMs): void {
     if (this.#ringing) this.#look();
     else if (this.#setTo === null || at < this.#setTo) this.#deferred.ask(at);
   }
 
-  /** For every request: an alarm whose time is long over without having rung is set and rung, or one set that could not be set before. */
+  /**
+   * Called by every request. When the alarm's time has long passed, it is set again and rung. When it could not be set before, it is set.
+   */
   rescue(): void {
     if (this.#ringing) return;
     if (this.#isOverdue()) this.#deferred.ask(this.#clock.now());
     else this.#deferred.retry();
   }
 
-  /** What the object held is gone: nothing is run, recorded or set any more, and what runs just now ends as it may. */
+  /** The contents of the object are gone: nothing is run, recorded or set any more. What runs at this moment ends in whatever way. */
   stop(): void {
     this.#stopped = true;
     this.#deferred.stop();
     this.#look();
   }
 
-  /** The alarm handler: runs what is due. Never throws. `isRetry`: the platform has rung this alarm before, and the object died. */
+  /**
+   * The alarm handler: runs the tasks that are due. Never throws. `isRetry`: the platform rings this alarm again because the object died.
+   */
   async ring(isRetry = false): Promise<void> {
     if (this.#ringing) return;
     if (isRetry) this.#suspectWhatIsDue();
@@ -159,7 +163,7 @@ export class AlarmClock {
     const began = this.#clock.now();
     const running = new Map<Task, Promise<void>>();
     const ran = new Set<Task>();
-    /** Those that were due again as soon as they had run. */
+    /** Tasks that were due again as soon as they had run. */
     const greedy = new Set<Task>();
     const startOf = (task: Task): UnixMs | null => {
       if (running.has(task) || (ran.has(task) && running.size === 0)) return null;
@@ -187,7 +191,7 @@ export class AlarmClock {
     }
   }
 
-  /** Until one of them ends, or it is time to look again. */
+  /** Waits until one of them ends, or until the next check of due times. */
   async #untilAny(running: readonly Promise<void>[], next: UnixMs | null): Promise<void> {
     const wait = next === null ? LOOK_MS : Math.min(LOOK_MS, Math.max(TURN_MS, next - this.#clock.now()));
     const looked = Promise.withResolvers<void>();
@@ -211,7 +215,7 @@ export class AlarmClock {
   #suspectWhatIsDue(): void {
     const due = this.#tasks.filter((task) => {
       const at = task.keepsOwnRecord === true ? null : task.dueAt();
-      // What is always due says so with a time that is later than any that was asked for before.
+      // A task that is always due returns the present time, so the clock is read after that.
       return at !== null && at <= this.#clock.now();
     });
     this.#unfinished.suspect(due.map(({ name }) => name));
@@ -256,7 +260,7 @@ export class AlarmClock {
     const due = task.dueAt();
     if (due === null) return null;
     const retryAt = this.#failed.get(task.name)?.retryAt ?? due;
-    // Further away than any backoff: the clock was set back.
+    // When it is further away than any backoff, the clock was set back.
     const retried = retryAt > this.#clock.now() + LONGEST_RETRY_MS ? due : Math.max(due, retryAt);
     return asUnixMs(Math.max(retried, this.#unfinished.notBefore(task.name) ?? 0));
   }
@@ -269,22 +273,23 @@ export class AlarmClock {
     return this.#setTo !== null && this.#setTo + OVERDUE_MS < this.#clock.now();
   }
 
-  /** Meanwhile it may have been set earlier than that, or have rung. */
+  /** Meanwhile the alarm may have been set to an earlier time, or may have rung. */
   #setDeferred(at: UnixMs): void {
     if (this.#ringing) return;
     const isOverdue = this.#isOverdue();
     if (this.#setTo === null || at < this.#setTo || isOverdue) this.#set(at);
-    // workerd rings an object no more whose last alarm was ringing when it was reset: what is due is run without it.
+    // After a reset during an alarm, workerd never rings that object again. So due tasks are run without the alarm.
     if (isOverdue) void this.ring();
   }
 
   #set(wanted: UnixMs): void {
     if (this.#stopped) return;
-    // The platform takes no time before 1970, which is as good as any other in the past; an alarm that rings before its time is set again.
+    // The platform accepts no time before 1970, and any time in the past has the same effect. An alarm that rings before its time is set
+    // again.
     const at = asUnixMs(Math.min(Math.max(wanted, FIRST_ALARM_MS), LAST_ALARM_MS));
     if (at === this.#setTo) return;
     this.#setTo = at;
-    // The write is ordered with the storage's others and the output gate waits for it; a failure resets the object.
+    // The storage orders this write with its others, and the output gate waits for it. A failure resets the object.
     void this.#storage.setAlarm(at);
   }
 }

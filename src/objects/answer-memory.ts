@@ -1,14 +1,14 @@
 /**
- * The memory for large answers of all objects in one process. Each object bounds its own (`large-reads.ts`), and many objects share a
- * process: all of them on one machine, as many as the platform puts together elsewhere.
+ * The memory for large answers of all objects in one process. Each object limits its own answers (`large-reads.ts`), and many objects
+ * share a process: on one machine all of them, elsewhere as many as the platform puts together.
  *
- * An organization may hold as much as it leaves to the others, so that none of them takes all. What an object has taken is given up when
- * its answer cannot be on its way any more, also when the object has ended in the middle and says nothing.
+ * An organization may hold at most as much memory as it leaves free for others. So no organization takes all of it. Memory is given back
+ * when its answer cannot be on its way any more, even if the object ended in the middle.
  */
 import type { Clock } from "../core/clock.ts";
 
 export interface Lease {
-  /** So much of it is free again. */
+  /** Gives this many bytes back early. */
   giveBack(bytes: number): void;
 }
 
@@ -28,7 +28,7 @@ export class AnswerMemory {
     this.#clock = clock;
   }
 
-  /** Undefined: there is no room now. It is held for at most so long. */
+  /** Memory for an answer, which is held for at most `atMostMs`. Undefined: there is no room at present. */
   take(owner: string, bytes: number, atMostMs: number): Lease | undefined {
     if (!this.hasRoom(owner, bytes)) return undefined;
     const held: Held = { owner, until: this.#clock.now() + atMostMs, bytes };
@@ -41,7 +41,7 @@ export class AnswerMemory {
     };
   }
 
-  /** Alone an answer always has room. */
+  /** There is always room for the only answer. */
   hasRoom(owner: string, bytes: number): boolean {
     const now = this.#clock.now();
     let all = 0;

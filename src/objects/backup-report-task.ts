@@ -1,7 +1,6 @@
 /**
- * Tells the organization how its database's backup is doing: at once what an alarm may hang on, and numbers when a quarter of an hour
- * is over in which they changed. What was told is kept, so that nothing is told twice, and a database without a backup has nothing of
- * this.
+ * Tells the organization how its database's backup is doing: at once what an alert depends on, and numbers after each quarter of an hour
+ * in which they changed. The last report is stored, so that nothing is reported twice. For a database without a backup nothing is stored.
  */
 import { BACKUP_NEWS_AFTER_MS, type BackupHealth, healthOf, nextHealthAt } from "../contracts/backup-health.ts";
 import type { BackupInfo } from "../contracts/backup-commands.ts";
@@ -11,14 +10,14 @@ import type { ObjectTables } from "./object-tables.ts";
 
 const NUMBERS_EVERY_MS = 15 * 60 * 1000;
 
-/** When a bucket goes down, its databases tell of it within so long, and not all of them at once. */
+/** When a bucket fails, its databases report it within this time, and not all at the same moment. */
 const SPREAD_MS = 30_000;
 
 export interface BackupReportOptions {
   readonly tables: ObjectTables;
   readonly clock: Clock;
   readonly databaseId: string;
-  /** null: the database has none. */
+  /** null: the database has no backup. */
   readonly info: () => BackupInfo | null;
   readonly report: (health: BackupHealth | null) => Promise<void>;
 }
@@ -32,7 +31,7 @@ export class BackupReportTask implements Task {
   readonly name = "backup report";
   readonly #options: BackupReportOptions;
   readonly #newsAfterMs: number;
-  /** null: nothing, or that there is none. */
+  /** The last report. null: there was none, or it said that there is no backup. */
   #told: Told | null;
 
   constructor(options: BackupReportOptions) {
@@ -47,7 +46,7 @@ export class BackupReportTask implements Task {
     const now = clock.now();
     if (info === null) return this.#told === null ? null : now;
     if (this.#told === null) {
-      // While it is being set up there is little to tell.
+      // While a backup is being set up, there is little to report.
       const isNew = info.status.code === "pending" && !info.paused;
       return isNew ? asUnixMs(Math.min(info.createdAt, now) + this.#newsAfterMs) : now;
     }
@@ -73,7 +72,7 @@ export class BackupReportTask implements Task {
     const [row] = tables.storage.sql
       .exec<{ health: string; at: number }>("SELECT health, at FROM backup_report")
       .toArray();
-    // Written below, from a value of this type.
+    // This class wrote it, from a value of this type.
     return row === undefined ? null : { health: JSON.parse(row.health) as BackupHealth, at: asUnixMs(row.at) };
   }
 
@@ -95,14 +94,14 @@ export class BackupReportTask implements Task {
   }
 }
 
-/** The first whole quarter of an hour after a report. */
+/** The first full quarter of an hour after a report. */
 function numbersAfter(toldAt: UnixMs, now: UnixMs): UnixMs {
-  // The clock was set back: nobody waits until it has caught up.
+  // The clock was set back: waiting until it has caught up could take days.
   if (toldAt > now) return now;
   return asUnixMs((Math.floor(toldAt / NUMBERS_EVERY_MS) + 1) * NUMBERS_EVERY_MS);
 }
 
-/** What is told at once when it changes. */
+/** The part of the health that is reported at once when it changes. */
 function newsIn({ status, paused, failing, behindSince, verification }: BackupHealth): string {
   return JSON.stringify([
     status,
@@ -117,7 +116,7 @@ function same(a: BackupHealth, b: BackupHealth): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
 }
 
-/** Between 0 and the bound, always the same for one database. */
+/** Between 0 and the bound, and always the same for one database. */
 function spreadOf(databaseId: string): number {
   let hash = 0;
   for (let i = 0; i < databaseId.length; i++) hash = (hash * 31 + databaseId.charCodeAt(i)) % 1_000_003;

@@ -1,4 +1,4 @@
-/** Builds a database's backup from what the object has: its storage, its environment, the real clock, timers and randomness. */
+/** Builds a database's backup from what its object provides: storage, environment, the real clock, timers and randomness. */
 import { Backup } from "../backup/continuous/backup.ts";
 import type { Destination } from "../backup/destinations/destination.ts";
 import { R2Destination } from "../backup/destinations/r2.ts";

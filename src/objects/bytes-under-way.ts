@@ -1,7 +1,7 @@
 /**
- * What the sockets of a database were sent and what has not left yet: it is in the object's memory. A socket with much of it carries nothing
- * out until it has less, and one whose peer takes nothing is given up. The platform tells how much waits, and never that it has become less: so
- * while anything waits, it is looked at now and then.
+ * Bytes that the sockets of a database were sent and that have not left yet: they are in the object's memory. A socket with many such
+ * bytes carries out no requests until it has fewer. A socket whose peer takes nothing is given up. The platform tells how many bytes
+ * wait, but not when they become fewer. So while any bytes wait, their number is checked now and then.
  */
 import type { Clock, UnixMs } from "../core/clock.ts";
 import {
@@ -13,22 +13,22 @@ import {
 } from "../core/limits.ts";
 import type { Timers } from "../core/timers.ts";
 
-/** How often it is looked at while a socket waits to go on. */
+/** How often it is checked while a socket waits to continue. */
 const LOOK_MS = 20;
 
-/** And otherwise, only to see whether a peer takes anything. */
+/** How often it is checked otherwise, to see whether the peer takes anything. */
 const IDLE_LOOK_MS = 1000;
 
 export interface Sender {
-  /** Bytes that it sent and that have not left. */
+  /** Bytes that the socket was sent and that have not left. */
   readonly bytesUnderWay: number;
-  /** Its peer takes nothing; nothing more is asked of it here. */
+  /** The peer takes nothing. Nothing more is asked of the socket here. */
   giveUp(): void;
 }
 
 interface UnderWay {
   bytes: number;
-  /** When it was last seen to become less. */
+  /** When its bytes were last seen to become fewer. */
   movedAt: UnixMs;
 }
 
@@ -45,13 +45,13 @@ export class BytesUnderWay {
     this.#timers = timers;
   }
 
-  /** It has sent something. */
+  /** To be called after the socket has sent something. */
   sent(sender: Sender): void {
     this.#look(sender);
     this.#plan();
   }
 
-  /** Whether it may carry out what makes it send more. */
+  /** Whether the socket may carry out requests that make it send more. */
   hasRoom(sender: Sender): boolean {
     const { bytes } = this.#senders.get(sender) ?? { bytes: 0 };
     if (bytes === 0 && this.#total < MAX_SOCKETS_BYTES_UNDER_WAY) return true;
@@ -60,7 +60,7 @@ export class BytesUnderWay {
     return now <= MAX_SOCKET_BYTES_UNDER_WAY && this.#total < MAX_SOCKETS_BYTES_UNDER_WAY;
   }
 
-  /** Resolves when it has room, or is gone. One wait of a sender at a time. */
+  /** Resolves when the socket has room, or is gone. A socket may wait only once at a time. */
   room(sender: Sender): Promise<void> {
     return new Promise((resolve) => {
       this.#waiting.set(sender, resolve);

@@ -1,18 +1,19 @@
 /**
- * In workerd the time that an object reads never goes back while the object is in use: when the server's clock was ahead and is set back,
- * the object's stands still until the real time has caught up, which may be days. Fresh tokens are over then, entries that expire are
- * never stored, and alarms are set for days ahead. Only a new start makes the object read the time as it is.
+ * In workerd the time that an object reads never goes back while the object is in use. When the server's clock was ahead and is set back,
+ * the object's clock stands still until the real time has caught up, which may be days. Then new tokens count as expired, entries with an
+ * expiry are never stored, and alarms are set for days ahead. Only a restarted object reads the right time.
  *
- * A Worker reads the time anew with every request. So each call carries the time of whoever calls, by which tokens are judged, and
- * which tells the object that its own stands still. One that is ahead and moves is another machine's, and no reason for anything.
+ * A Worker reads the right time with every request. So each call carries the time of its caller. Tokens are judged by that time, and it
+ * shows the object that its own clock stands still. An object's clock that is ahead but moves is that of another machine, and no reason
+ * to restart.
  */
 import type { Clock, UnixMs } from "../core/clock.ts";
 import { failure } from "../core/errors.ts";
 
-/** Calls take their time, and the clocks of two machines differ by less than this. */
+/** Calls take time, and the clocks of two machines differ by less than this. */
 const AHEAD_MS = 5_000;
 
-/** It is seen to stand still when the caller's clock has gone on by so much. */
+/** The object's clock counts as standing still when the caller's clock has moved on by this much. */
 const STOOD_STILL_MS = 250;
 
 export const STARTS_ANEW = failure(
@@ -23,18 +24,18 @@ export const STARTS_ANEW = failure(
 export class ClockWatch {
   readonly #clock: Clock;
   readonly #startAnew: () => void;
-  /** When it was first seen to be ahead at this very time, by the caller's clock. */
+  /** When the object's clock was first seen ahead at exactly this time, by the caller's clock. */
   #ahead: { readonly own: UnixMs; readonly since: UnixMs } | null = null;
 
-  /** `startAnew`: ends the object, which the next call starts again. */
+  /** `startAnew` ends the object. The next call starts it again. */
   constructor(clock: Clock, startAnew: () => void) {
     this.#clock = clock;
     this.#startAnew = startAnew;
   }
 
   /**
-   * As `goesOn`, for a call whose answer depends on the object's own time: false also until it is known whether one that is ahead
-   * moves. Nothing can be waited for meanwhile, since timers stand still along with it: whoever asked asks again.
+   * As `goesOn`, for a call whose answer depends on the object's own time. Also false while it is not known whether a clock that is ahead
+   * moves. The object cannot wait for that, because its timers stand still too, so the caller asks again.
    */
   isRight(askedAt: UnixMs): boolean {
     const before = this.#ahead;
@@ -42,7 +43,7 @@ export class ClockWatch {
     return this.#ahead === null || (before !== null && before.own !== this.#ahead.own);
   }
 
-  /** A call was made at this time. False: the object starts anew, and the call is to be answered with `STARTS_ANEW`. */
+  /** A call was made at this time. False: the object restarts, and the call is to be answered with `STARTS_ANEW`. */
   goesOn(askedAt: UnixMs): boolean {
     const own = this.#clock.now();
     if (own - askedAt < AHEAD_MS) {

@@ -1,10 +1,10 @@
 /**
- * Groups commits: writes that arrive while a group is being flushed to disk form the next one, which shares a transaction and a
- * flush. A write that finds nothing under way is applied at once and waits for nobody. What waits is bounded in bytes.
+ * Groups commits. Writes that arrive while a group is being flushed to disk form the next group, which shares a transaction and a flush.
+ * A write that finds no flush under way is applied at once and waits for no other. The bytes that wait are bounded.
  *
- * Nothing is answered before it is on disk: the platform holds every answer back until then. To be told of the end of a flush only
- * serves the grouping, and costs a tenth of a lone writer's time. So one that has been alone for a while is looked for company only
- * now and then.
+ * Nothing is answered before it is on disk: the platform holds every answer back until then. Waiting for the end of a flush only serves
+ * the grouping, and costs a tenth of a lone writer's time. So when a writer has been alone for a while, the end of a flush is awaited
+ * only now and then.
  */
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_COMMITS_PER_GROUP, MAX_GROUP_BYTES, MAX_WAITING_WRITE_BYTES } from "../core/limits.ts";
@@ -13,14 +13,14 @@ import type { CommitOutcome } from "../engine/database.ts";
 
 export interface SubmittedWrite {
   readonly write: AtomicWrite;
-  /** What it keeps in memory while it waits. */
+  /** Bytes that the write keeps in memory while it waits. */
   readonly bytes: number;
 }
 
-/** About what a decoded mutation takes in memory beside its bytes. */
+/** About how many bytes a decoded mutation takes in memory besides its keys and values. */
 const DECODED_MUTATION_BYTES = 500;
 
-/** What a write keeps in memory that was decoded from a request of so many bytes. */
+/** Bytes that a write takes in memory when it was decoded from a request of this many bytes. */
 export function writeMemory({ mutations }: AtomicWrite, requestBytes: number): number {
   return requestBytes + mutations.length * DECODED_MUTATION_BYTES;
 }
@@ -30,18 +30,18 @@ interface Waiting extends SubmittedWrite {
 }
 
 export interface CommitQueueOptions {
-  /** Applies a group in order; an outcome for each write. */
+  /** Applies a group in order. Returns an outcome for each write. */
   readonly commit: (writes: readonly AtomicWrite[]) => CommitOutcome[];
-  /** Resolves when what was applied is on disk. */
+  /** Resolves when the applied writes are on disk. */
   readonly flushed: () => Promise<void>;
-  /** `commit` threw: a bug. Its writes are answered with that their outcome is unknown. */
+  /** `commit` threw, which is a bug. Its writes get the answer "outcome unknown". */
   readonly onError: (error: unknown) => void;
 }
 
-/** A writer that had no company during so many flushes in a row is taken to be alone. */
+/** A writer that was alone during this many flushes in a row counts as a lone writer. */
 const LONE_WRITES = 8;
 
-/** From then on each so many of its writes is followed to the end of its flush, to see whether it still is. */
+/** After that, every so many writes the end of a flush is awaited, to see whether the writer is still alone. */
 const LONE_WRITES_PER_LOOK = 32;
 
 const UNKNOWN_OUTCOME = failure("internal", "Whether the write was stored is unknown: this is a bug of Cairn");
@@ -51,7 +51,7 @@ export class CommitQueue {
   readonly #waiting: Waiting[] = [];
   #waitingBytes = 0;
   #busy = false;
-  /** Writes in a row that had no company, as far as anybody looked. */
+  /** Writes in a row that were alone, as far as that was checked. */
   #alone = 0;
   #closed: Failure | null = null;
 
@@ -59,7 +59,7 @@ export class CommitQueue {
     this.#options = options;
   }
 
-  /** `bytes`: what the write keeps in memory while it waits. "unavailable" when too much waits already. */
+  /** `bytes`: what the write keeps in memory while it waits. Fails with "unavailable" when too much waits already. */
   submit(write: AtomicWrite, bytes: number): CommitOutcome | Promise<CommitOutcome> {
     if (this.#closed !== null) return this.#closed;
     if (!this.#busy && !this.#awaitsNextFlush()) {
@@ -69,7 +69,9 @@ export class CommitQueue {
     return this.#mayWait(bytes) ?? new Promise((settle) => this.#wait([{ write, bytes, settle }]));
   }
 
-  /** The same for one or more writes that came together, which are applied in their order and as one group, unless they are more than that takes. */
+  /**
+   * The same for writes that came together. They are applied in their order and as one group, unless they are more than a group takes.
+   */
   submitAll(writes: readonly SubmittedWrite[]): readonly CommitOutcome[] | Promise<readonly CommitOutcome[]> {
     const closed = this.#closed;
     if (closed !== null) return writes.map(() => closed);
@@ -111,7 +113,10 @@ export class CommitQueue {
     if (!this.#busy) void this.#drain();
   }
 
-  /** The database is gone: nothing is applied any more, and those who wait are told why. What was applied is answered as it was. */
+  /**
+   * The database is gone: no write is applied any more, and waiting writes fail with this reason. Writes that were applied get their
+   * answers.
+   */
   close(why: Failure): void {
     this.#closed = why;
     this.#waitingBytes = 0;
@@ -137,7 +142,7 @@ export class CommitQueue {
     return this.#alone < LONE_WRITES || this.#alone % LONE_WRITES_PER_LOOK === 0;
   }
 
-  /** Nobody is left waiting, whatever happens. */
+  /** Every waiting write is answered, whatever happens. */
   #commit(writes: readonly AtomicWrite[]): readonly CommitOutcome[] {
     try {
       return this.#options.commit(writes);
@@ -147,7 +152,7 @@ export class CommitQueue {
     }
   }
 
-  /** The writes that share the next transaction, in order of arrival: at least one. */
+  /** The writes that share the next transaction, in order of arrival. At least one. */
   #takeGroup(): Waiting[] {
     let size = 0;
     let bytes = 0;

@@ -1,7 +1,7 @@
 /**
- * The Durable Object of one database: a thin shell that hands requests to the engine and wires it to storage, alarm and sockets.
- * It holds no rules of its own. What an object is, and what it may become, is said in `lifecycle.ts`. One that was never initialised
- * has no schema, writes nothing and refuses; so does one that was deleted, for good.
+ * The Durable Object of one database: a thin shell that hands requests to the engine, and connects the engine to storage, alarm and
+ * sockets. It holds no rules of its own. `lifecycle.ts` says what an object is and what it may become. An object that was never
+ * initialised has no schema, writes nothing and refuses every request. So does the object of a deleted database, for good.
  */
 import { DurableObject } from "cloudflare:workers";
 import type { BackupAnswer, BackupCommand, BackupDeletionOrder } from "../contracts/backup-commands.ts";
@@ -149,7 +149,7 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
   }
 
   async restore(command: RestoreCommand, askedAt?: UnixMs): Promise<RestoreAnswer | Failure> {
-    // By the time it is judged which moment is meant, and whether it is ambiguous.
+    // The object's time decides which moment is meant, and whether it is ambiguous.
     if (askedAt !== undefined && !this.#clockWatch.isRight(askedAt)) return STARTS_ANEW;
     const { database, deletion } = this.#life;
     (database ?? deletion)?.alarms.rescue();
@@ -173,16 +173,16 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
   }
 
   override async fetch(request: Request): Promise<Response> {
-    // Only our own doors reach this object, and they send the grant that they verified.
+    // Only our own doors can call this object, and they send the grant that they verified.
     const grant = JSON.parse(request.headers.get(watchProtocol.grantHeader) ?? "{}") as Grant;
     const isUpgrade = request.headers.get("upgrade") === "websocket";
     const isSession = isUpgrade && new URL(request.url).pathname === socketProtocol.path;
-    // A socket may be for writes alone.
+    // A socket may be used only for writes.
     const open = this.#allow(grant, isSession && !grant.read ? "write" : "read", askedAtOf(request));
     if (isFailure(open)) return refusal(open);
     if (isSession) return this.#acceptSession(open, grant, request.headers.get(socketProtocol.pageHeader));
     if (isUpgrade) return this.#acceptWatch(open, grant);
-    // The body, of which the ranges are views, is not kept here while the read waits for its turn.
+    // The body is not kept while the read waits for its turn. The ranges are views of it.
     const answer = await request.arrayBuffer().then((body) => {
       const read = decodeSnapshotRead(new Uint8Array(body));
       return read.ok ? open.largeReads.answer(admittedRanges(grant, read.ranges)) : read;
@@ -205,10 +205,10 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     this.#life.database?.sessions.closed(socket);
     this.#life.database?.watches.closed(socket);
     try {
-      // The connection of a peer that has vanished stays open until this side is closed, too.
+      // The connection of a peer that has vanished stays open until this side closes it too.
       socket.close();
     } catch {
-      // It is closed already, which is all that was wanted.
+      // It was already closed, as intended.
     }
   }
 
@@ -234,19 +234,19 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     return new Response(null, { status: 101, webSocket: client });
   }
 
-  /** What is counted and stored is kept; whatever is under way is asked again. */
+  /** Counters are stored first. Requests that are under way fail, and their clients send them again. */
   async #startAnew(): Promise<void> {
     this.#life.database?.database.saveCounters();
     await this.ctx.storage.sync();
     this.ctx.abort(STARTS_ANEW.message);
   }
 
-  /** False: the object starts anew. `askedAt`: by the caller's clock; undefined: the caller has none that is better than its own. */
+  /** False: the object restarts. `askedAt`: the time by the caller's clock. undefined: the caller has no better clock than the object. */
   #goesOn(askedAt: UnixMs | undefined): boolean {
     return askedAt === undefined || this.#clockWatch.goesOn(askedAt);
   }
 
-  /** The open database, if there is one and the grant allows this: it must not be over by the caller's clock. */
+  /** The open database, if there is one and the grant allows the access. The grant must not have ended by the caller's clock. */
   #allow(grant: Grant, access: Access, askedAt: UnixMs = systemClock.now()): OpenDatabase | Failure {
     if (!this.#goesOn(askedAt)) return STARTS_ANEW;
     const open = this.#life.database;

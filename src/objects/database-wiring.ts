@@ -1,4 +1,4 @@
-/** Builds everything that an object has once it holds a database, a state of the past, or a backup that is tried out. */
+/** Builds all that an object needs once it holds a database, a state of the past, or the trial of a backup. */
 import type { Backup } from "../backup/continuous/backup.ts";
 import type { RestoreService } from "../backup/recovery/restore-service.ts";
 import type { UnixMs } from "../core/clock.ts";
@@ -42,7 +42,7 @@ export interface OpenDatabase extends HeldDatabase {
   readonly largeReads: LargeReads;
   readonly revocations: Revocations;
   readonly backup: Backup;
-  /** null: it is nobody's. */
+  /** null: the object is not an organization's database. */
   readonly backupReport: BackupReportTask | null;
   readonly mode: ObjectMode;
   readonly restores: RestoreService;
@@ -52,19 +52,19 @@ export interface DatabaseParts {
   readonly ctx: DurableObjectState;
   readonly tables: ObjectTables;
   readonly env: Env;
-  /** null: it is nobody's. */
+  /** null: the object is not an organization's database. */
   readonly setup: DatabaseSetup | null;
-  /** Leaves nothing of the object. */
+  /** Removes everything from the object. */
   readonly erase: () => Promise<void>;
 }
 
-/** Of all objects in this process. */
+/** Shared by all objects in this process. */
 const answerMemory = new AnswerMemory(MAX_PROCESS_ANSWER_BYTES, systemClock);
 
 /** Makes or migrates the tables, and sets the alarm. */
 export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseParts): Promise<OpenDatabase> {
   const { storage } = ctx;
-  // Set just below, before anything can read, set an expiry or commit.
+  // Set just below, before any call can read, set an expiry or commit.
   let alarms: AlarmClock | null = null;
   let backup: Backup | null = null;
   let sessions: SocketSessions | null = null;
@@ -75,7 +75,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     onExpirySet: (at) => alarms?.dueBy(alarmForExpiry(at)),
     onLogged: (bytes) => backup?.noted(bytes),
     onUse: (how) => {
-      // A read writes nothing, so it is not to wait for the alarm of its own bookkeeping.
+      // A read writes nothing, so its answer does not wait for the alarm of its bookkeeping.
       for (const use of uses) {
         if (how === "write") alarms?.dueBy(use.used());
         else alarms?.dueLater(use.used());
@@ -83,7 +83,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     },
     onError: logError,
   });
-  // What is nobody's database is never open: it holds nothing until a backup was brought there.
+  // An object that is not an organization's database is never open: it holds nothing until a backup was brought there.
   const mode = new ObjectMode(tables, systemClock, setup === null ? "check" : "open");
   const dueBy = (at: UnixMs) => alarms?.dueBy(at);
   const common = { storage, database, clock: systemClock, env, dueBy };
@@ -96,12 +96,12 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     sql: storage.sql,
     database,
     disk: new DiskSpace(askDisk(env.DISK, systemTimers), systemClock),
-    // Whoever tells how much the disk holds has no other bound.
+    // Where the size of the disk is known, the disk is the only limit.
     limit: env.DISK === undefined ? MAX_DATABASE_BYTES : Number.POSITIVE_INFINITY,
   });
   const restores = databaseRestores({ ...common, room, backup, mode, revoked, objectName, jurisdiction });
   const backupReport = setup === null ? null : backupReportOf(backup, setup, tables, env);
-  // An object that is no database of anybody's, but holds a state of the past or tries a backup out, is not metered.
+  // Use is counted only for an organization's database, not for a state of the past or the trial of a backup.
   if (setup !== null) uses = [new CountersTask(database, systemClock), usageOf(database, setup, tables, env)];
   alarms = new AlarmClock(storage, tables, alarmParts(ctx.id), [
     expiryTask(database, () => mode.mode === "open"),
@@ -162,18 +162,18 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
   };
 }
 
-/** Whether somebody holds a watch open. */
+/** Whether any watch is open. */
 export function isWatched(ctx: DurableObjectState): boolean {
   return ctx.getWebSockets().some(({ readyState }) => readyState === WebSocket.OPEN);
 }
 
-/** What data tokens of this database grant, for sockets that get a new one. The keys are read when the first does. */
+/** What data tokens of this database grant, for sockets that get a new token. The keys are read when the first such token comes. */
 function grantsOf(env: Env, databaseId: string): (token: string) => Grant | Failure | Promise<Grant | Failure> {
   let tokens: DataTokens | undefined;
   return (token) => {
     if (tokens === undefined) {
       const keys = signingKeys(env.CAIRN_SIGNING_KEYS ?? "");
-      // The Worker answers nothing without them, so nobody has a socket.
+      // Without keys the Worker answers no request, so there is no socket.
       if (isFailure(keys)) return failure("internal", `CAIRN_SIGNING_KEYS, ${keys.message}`);
       tokens = new DataTokens(keys);
     }

@@ -1,34 +1,34 @@
 /**
- * Sets an alarm for bookkeeping after the request that asked for it is answered. An alarm is a write, every answer waits for the
- * writes before it, and a disk that is full fails them: a request that only reads must not fail for its bookkeeping. A write that
- * fails also resets its object, with all that is under way in it, and the object that comes after knows nothing of that. So what was
- * tried and never seen to succeed is remembered beside the objects, in the memory of their isolate, and left alone for a while.
+ * Sets an alarm for bookkeeping after the request that asked for it was answered. Setting an alarm is a write, every answer waits for
+ * earlier writes, and on a full disk writes fail. A request that only reads must not fail because of its bookkeeping. A failed write also
+ * resets its object, with everything under way in it, and the restarted object does not know of that. So an attempt that was not seen to
+ * succeed is remembered outside of the object, in the memory of its isolate. After such an attempt the alarm is left alone for a while.
  */
 import type { Clock, UnixMs } from "../core/clock.ts";
 import type { Timers } from "../core/timers.ts";
 
-/** After a failure bookkeeping is tried again this rarely: each try disturbs who is using the object just then. */
+/** How long after a failure bookkeeping is tried again: each attempt may disturb the requests that are using the object. */
 const TRIED_AGAIN_AFTER_MS = 30_000;
 
-/** Objects of which this is remembered: those that went first are tried again sooner. */
+/** For how many objects attempts are remembered. The oldest are dropped, and those objects try again sooner. */
 const MAX_REMEMBERED = 10_000;
 
-/** When objects began to set an alarm of which it is not known yet whether it was stored. */
+/** When objects began to set an alarm that is not known to be stored yet. */
 const unproven = new Map<string, UnixMs>();
 
 export interface DeferredAlarmOptions {
-  /** Names the object among all that there are. */
+  /** The name of the object, unique among all objects. */
   readonly object: string;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly set: (at: UnixMs) => void;
-  /** Resolves when what was written is stored. */
+  /** Resolves when the written data is stored. */
   readonly stored: () => Promise<void>;
 }
 
 export class DeferredAlarm {
   readonly #options: DeferredAlarmOptions;
-  /** What was asked for and is not set yet. */
+  /** The requested time that is not set yet. */
   #at: UnixMs | null = null;
   #cancel: (() => void) | null = null;
   #stopped = false;
@@ -37,13 +37,13 @@ export class DeferredAlarm {
     this.#options = options;
   }
 
-  /** The alarm is wanted at this time. While the last failure is recent it is only noted: see `retry`. */
+  /** The alarm is wanted at this time. When the last failure is recent, this is only noted: see `retry`. */
   ask(at: UnixMs): void {
     if (this.#at === null || at < this.#at) this.#at = at;
     this.retry();
   }
 
-  /** For every request: what could not be tried before is tried now, if it is time. */
+  /** Called by every request: a noted alarm is set now, if it is time for that. */
   retry(): void {
     if (this.#at === null || this.#cancel !== null || this.#stopped || this.#hasJustFailed()) return;
     this.#cancel = this.#options.timers.after(0, () => this.#set());
@@ -64,7 +64,7 @@ export class DeferredAlarm {
     unproven.set(object, clock.now());
     forgetFirst();
     set(at);
-    // When it fails, it stays unproven. The platform then resets the object, and mostly nothing here goes on.
+    // When the write fails, the alarm stays unproven. The platform then resets the object, and usually nothing here continues.
     void stored().then(
       () => unproven.delete(object),
       () => undefined,

@@ -1,4 +1,4 @@
-/** Builds what deletes a backup, in an object that is nothing else: it has the tables of jobs and none of a database. */
+/** Builds what deletes a backup, in an object that is used only for that: it has the tables of jobs, and none of a database. */
 import { BackupDeletion } from "../backup/continuous/deletion.ts";
 import type { Clock } from "../core/clock.ts";
 import { AlarmClock } from "./alarm-clock.ts";

@@ -1,42 +1,45 @@
 /**
  * Whether the disk under the objects has room for what is to be written. Under `npm start` the binding DISK tells how much is free
- * (`src/local/disk-space.ts`); elsewhere nobody does, and the disk counts as large. A write that the disk refuses resets its
- * object and breaks off what everybody else does with it, so the last of the disk is not taken by what is new.
+ * (`src/local/disk-space.ts`). Elsewhere nothing does, and the disk counts as large. A write that the disk refuses resets its object and
+ * aborts all requests in it. So new data must not take the last space of the disk.
  *
- * Asking for each write would cost as much as the write. What was heard last is shared by all objects of the isolate, and so is an
- * estimate of what was written since. While there is plenty, it is asked for anew about once a second, beside the writes; near the
- * reserve each write waits for figures that are fresh.
+ * Asking at each write would cost as much as the write. So all objects of the isolate share the last figures, and an estimate of what was
+ * written since then. While there is plenty of space, new figures are asked for about once a second, beside the writes. Near the reserve,
+ * each write waits for fresh figures.
  */
 import type { Clock } from "../core/clock.ts";
 import type { Failure } from "../core/errors.ts";
 import type { DiskFigures } from "../core/storage-room.ts";
 import { type Timers, withDeadline } from "../core/timers.ts";
 
-/** Further above what is to be left free than this, figures of a second ago decide: no disk is filled faster. */
+/** With this much space above the reserve, figures that are a second old decide: no disk is filled faster. */
 const PLENTY_BYTES = 512 * 1024 * 1024;
 
 const ASKED_EVERY_MS = 1_000;
 
-/** Near the reserve a write goes by figures as old as this, and one is refused by figures of its own moment, not by an estimate. */
+/**
+ * Near the reserve, figures of this age may admit a write. They may refuse it only when they are of the same moment: an estimate refuses
+ * nothing.
+ */
 const FRESH_MS = 200;
 const FRESH_FOR_REFUSAL_MS = 20;
 
-/** Whoever does not answer in this time is not waited for: the write is tried. */
+/** How long an answer is awaited. After that the write is tried. */
 const LONGEST_ANSWER_MS = 1_000;
 
-/** What is known in one isolate. */
+/** The figures that are known in one isolate. */
 export class DiskKnowledge {
   figures: DiskFigures | null = null;
   askedAt = Number.NEGATIVE_INFINITY;
   heardAt = Number.NEGATIVE_INFINITY;
-  /** Bytes that the isolate has written, about; and those of them that the figures have. */
+  /** About how many bytes the isolate has written; and how many of them the figures include. */
   written = 0;
   counted = 0;
 }
 
 const ofThisIsolate = new DiskKnowledge();
 
-/** What to leave free of these, and why not to write when it would not be. */
+/** How much of the disk to leave free, and the refusal when less would be left. */
 export interface Need {
   readonly bytes: number;
   readonly leave: (figures: DiskFigures) => number;
@@ -48,14 +51,14 @@ export class DiskSpace {
   readonly #clock: Clock;
   readonly #known: DiskKnowledge;
 
-  /** `ask` null: nobody tells. */
+  /** `ask` null: nothing tells the figures. */
   constructor(ask: (() => Promise<DiskFigures>) | null, clock: Clock, known: DiskKnowledge = ofThisIsolate) {
     this.#ask = ask;
     this.#clock = clock;
     this.#known = known;
   }
 
-  /** Whether the disk, as it was heard of last, is far from full, or nobody tells. */
+  /** Whether the disk, by its last figures, is far from full; also when nothing tells figures. */
   get hasPlenty(): boolean {
     const { figures, written, counted } = this.#known;
     return (
@@ -63,7 +66,7 @@ export class DiskSpace {
     );
   }
 
-  /** Why this is not to be written; null: there is room, or nobody knows. A promise only near the end of the disk. */
+  /** Why this must not be written. null: there is room, or nothing is known. A promise only near the end of the disk. */
   refusal(need: Need): Failure | null | Promise<Failure | null> {
     if (this.#ask === null) return null;
     const { figures } = this.#known;
@@ -79,14 +82,14 @@ export class DiskSpace {
     return this.#look(this.#ask).then(() => this.judge(need));
   }
 
-  /** The same by figures that are asked for now: something has just failed. */
+  /** As `refusal`, by figures that are asked for now, because something has failed. */
   async refusalNow(need: Need): Promise<Failure | null> {
     if (this.#ask === null) return null;
     await this.#look(this.#ask);
     return this.judge(need);
   }
 
-  /** The same by what is known already. It is decided with the estimate and told as the disk has it. */
+  /** As `refusal`, by the last figures. The estimate decides, and the message has the figures of the disk. */
   judge(need: Need): Failure | null {
     const { figures } = this.#known;
     return figures === null || this.#left(figures, need) >= 0 ? null : need.refusal(figures);
@@ -102,7 +105,7 @@ export class DiskSpace {
     return figures.free - (written - counted) - bytes - leave(figures);
   }
 
-  /** Each asks for itself: a request of one object cannot wait for an answer to another's. */
+  /** Each call asks by itself: a request of one object cannot wait for an answer to another object's request. */
   async #look(ask: () => Promise<DiskFigures>): Promise<void> {
     const known = this.#known;
     known.askedAt = this.#clock.now();
@@ -112,13 +115,13 @@ export class DiskSpace {
       known.counted = Math.max(known.counted, written);
       known.heardAt = this.#clock.now();
     } catch (error) {
-      // Whoever tells is gone for the moment: what the disk itself says decides.
+      // The figures cannot be asked for at the moment, so the disk itself decides.
       if (known.figures !== null) console.error("how much room the disk has cannot be asked any more:", error);
       known.figures = null;
     }
   }
 
-  /** A clock that was set back makes everything old. */
+  /** After the clock was set back, all figures count as old. */
   #age(since: number): number {
     const age = this.#clock.now() - since;
     return age < 0 ? Number.POSITIVE_INFINITY : age;
@@ -130,7 +133,7 @@ export function askDisk(disk: Pick<Fetcher, "fetch"> | undefined, timers: Timers
   if (disk === undefined) return null;
   const ask = async (signal: AbortSignal): Promise<DiskFigures> => {
     const answer = await disk.fetch("http://disk/", { signal });
-    // Served by us, from a value of this type.
+    // Our own server sends it, from a value of this type.
     return answer.json<DiskFigures>();
   };
   return async () => {

@@ -9,7 +9,7 @@ import { MAX_RPC_ANSWER_BYTES } from "../core/limits.ts";
 import type { ReadRange } from "../core/operations.ts";
 import type { OpenDatabase } from "./database-wiring.ts";
 
-/** The grant allows reading. */
+/** The caller has checked that the grant allows reading. */
 export function answerEntries(
   { database }: Pick<OpenDatabase, "database">,
   grant: Grant,
@@ -31,7 +31,7 @@ export function answerEntries(
     case "page": {
       const { start, end, limit, reverse, keysOnly } = command;
       const [range] = admittedRanges(grant, [{ start, end, limit, reverse }]);
-      // One comes out for the one that went in.
+      // Each range that went in comes out as one.
       const page = database.readPage(range as ReadRange, { maxBytes: MAX_RPC_ANSWER_BYTES, keysOnly });
       return encodeEntryList({ ...page, readAt: database.lastVersion });
     }

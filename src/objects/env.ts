@@ -1,6 +1,6 @@
 /**
- * What the deployment binds, all of it. `wrangler.toml` and `src/local/workerd-config.ts` provide it; whoever needs a part of it says
- * which: `Pick<Env, "DATABASES">`.
+ * Everything that the deployment binds. `wrangler.toml` and `src/local/workerd-config.ts` provide it. Code that needs a part names that
+ * part: `Pick<Env, "DATABASES">`.
  */
 import type { DeploymentSecrets } from "../directory/deployment.ts";
 import type { DatabaseRole, IndexRole, OrganizationRole } from "./roles.ts";
@@ -10,24 +10,24 @@ export interface Env extends DeploymentSecrets {
   readonly ORGANIZATIONS: DurableObjectNamespace<OrganizationRole>;
   readonly INDEX: DurableObjectNamespace<IndexRole>;
 
-  /** `kid:base64,…`, 32 bytes each: the first encrypts the secrets of backup destinations and webhooks, all decrypt them. */
+  /** `kid:base64,…`, 32 bytes each. The first key encrypts the secrets of backup destinations and webhooks. All keys decrypt them. */
   readonly CAIRN_ENCRYPTION_KEYS?: string | null;
-  /** "any": backups and events may go to http and private addresses too, as they may on somebody's own machine. */
+  /** "any": backups and events may also go to http and private addresses, for use on one's own machine. */
   readonly CAIRN_DESTINATIONS?: string;
   /** The deployment's own bucket for backups. */
   readonly BACKUPS?: R2Bucket;
 
-  /** The way out to backup destinations, where there is one of its own; else the global fetch is. */
+  /** The way out to backup destinations, where there is a separate one; otherwise the global fetch is used. */
   readonly DESTINATIONS?: Fetcher;
-  /** The way out to the endpoints of webhooks, where there is one of its own; else the global fetch is. */
+  /** The way out to the endpoints of webhooks, where there is a separate one; otherwise the global fetch is used. */
   readonly WEBHOOKS?: Fetcher;
   /** Tells why a host could not be reached, under `npm start`. */
   readonly REASONS?: Fetcher;
-  /** Takes requests through the proxy of the server's environment, if that names one. */
+  /** Sends requests through the proxy of the server's environment, if there is one. */
   readonly PROXY?: Fetcher;
-  /** Which those are: `ProxiedRequests`, as JSON. */
+  /** Which requests go through the proxy: `ProxiedRequests`, as JSON. */
   readonly CAIRN_PROXIED?: string | null;
 
-  /** Tells how much room the disk has, under `npm start`. On Cloudflare there is no such disk. */
+  /** Tells the figures of the disk, under `npm start`. On Cloudflare there is no such disk. */
   readonly DISK?: Fetcher;
 }

@@ -1,15 +1,15 @@
-/** Deletes expired entries: a bounded batch a turn, so that requests get theirs in between. */
+/** Deletes expired entries, a bounded batch at a time, so that requests get their turn in between. */
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { MAX_EXPIRED_PER_BATCH } from "../core/limits.ts";
 import type { Database } from "../engine/database.ts";
 import type { Task } from "./alarm-clock.ts";
 
-/** The alarm for an expiry stands at the next whole second, so that neighbours share one; setting it is billed as a row. */
+/** The alarm for an expiry is set to the next whole second, so that neighbouring expiries share one: setting it is billed as a row. */
 export function alarmForExpiry(at: UnixMs): UnixMs {
   return asUnixMs(Math.ceil(at / 1000) * 1000);
 }
 
-/** `mayDelete`: not in a state of the past, where nothing expires any more. */
+/** `mayDelete`: false in a state of the past, where nothing expires any more. */
 export function expiryTask(database: Database, mayDelete: () => boolean): Task {
   return {
     name: "expiry",

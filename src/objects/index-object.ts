@@ -1,4 +1,4 @@
-/** The Durable Object that lists the deployment's organizations; there is one, and no other request touches it. */
+/** The Durable Object that lists the deployment's organizations. There is one, and only requests about that list reach it. */
 import { DurableObject } from "cloudflare:workers";
 import type { Failure } from "../core/errors.ts";
 import type { Caller, CreatedOrganization, NewOrganization, Page } from "../contracts/management.ts";

@@ -1,7 +1,7 @@
 /**
- * Answers too large for one RPC result. Each is held in memory until it has left, since a read is one snapshot and is answered
- * whole or not at all. So they leave beside each other only as far as they fit together, in this object and in its process
- * (`answer-memory.ts`), the others wait in order of arrival, and a reader that falls behind the least rate is given up.
+ * Answers that are too large for one RPC result. Each is held in memory until it has left, because a read is one snapshot and is answered
+ * whole or not at all. Several answers leave at the same time only if they fit together into the memory of this object and of its process
+ * (`answer-memory.ts`). The others wait in order of arrival. A reader that is slower than the least rate is given up.
  */
 import type { Clock } from "../core/clock.ts";
 import { snapshotReadOutputChunks } from "../codec/datapath.ts";
@@ -19,14 +19,14 @@ import type { Timers } from "../core/timers.ts";
 import type { Database } from "../engine/database.ts";
 import type { AnswerMemory, Lease } from "./answer-memory.ts";
 
-/** Written at once: what the reader's rate is measured in. */
+/** Bytes that are written at once. The rate of a reader is measured in these steps. */
 const PIECE_BYTES = 1024 * 1024;
 
 type LargeAnswer = ReadableStream<Uint8Array> | Failure;
 
 interface Waiting {
   readonly ranges: readonly ReadRange[];
-  /** What it last came to, when the process had no memory for it. */
+  /** The size of the answer when it was last measured, because the process had no memory for it. */
   bytes: number;
   readonly settle: (answer: LargeAnswer | Promise<never>) => void;
 }
@@ -35,9 +35,9 @@ export interface LargeReadsParts {
   readonly database: Pick<Database, "read" | "readBytes">;
   readonly clock: Clock;
   readonly timers: Timers;
-  /** Of the process. */
+  /** The memory of the process. */
   readonly memory: AnswerMemory;
-  /** Whose database it is, of those who share that memory. */
+  /** The organization that owns the database: organizations share the memory. */
   readonly owner: string;
 }
 
@@ -48,10 +48,10 @@ export class LargeReads {
   readonly #memory: AnswerMemory;
   readonly #owner: string;
   readonly #waiting: Waiting[] = [];
-  /** Of keys and values that were read and have not left yet. */
+  /** Bytes of keys and values that were read and have not left yet. */
   #bytesInFlight = 0;
   #closed: Failure | null = null;
-  /** The process had no memory, and is asked again. */
+  /** Set while the process had no memory and is to be asked again. */
   #cancelPoll: (() => void) | undefined;
 
   constructor({ database, clock, timers, memory, owner }: LargeReadsParts) {
@@ -62,11 +62,14 @@ export class LargeReads {
     this.#owner = owner;
   }
 
-  /** "limit" when the answer is too large at all; "unavailable" when too many wait, or no memory was free in time. Rejects when it cannot be read. */
+  /**
+   * Fails with "limit" when the answer is too large in any case, with "unavailable" when too many reads wait, or no memory was free in
+   * time. Rejects when the data cannot be read.
+   */
   answer(ranges: readonly ReadRange[]): Promise<LargeAnswer> {
     if (this.#closed !== null) return Promise.resolve(this.#closed);
     if (this.#waiting.length >= MAX_WAITING_READS) return Promise.resolve(BUSY);
-    // Not inside the closure, which would keep what was given for as long as it waits.
+    // Outside of the closure, which would keep the given ranges for as long as the read waits.
     const own = ranges.map(ownRange);
     return new Promise((resolve) => {
       const giveUp = (): void => {
@@ -88,14 +91,14 @@ export class LargeReads {
     });
   }
 
-  /** Nothing is read any more: those who wait are told why. Answers that are on their way go on. */
+  /** No read is answered any more, and waiting reads fail with this reason. Answers that are on their way continue. */
   close(why: Failure): void {
     this.#closed = why;
     this.#cancelPoll?.();
     for (const { settle } of this.#waiting.splice(0)) settle(why);
   }
 
-  /** Answers those who wait, in order, until one does not fit. */
+  /** Answers waiting reads in order, until one does not fit. */
   #admit(): void {
     for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
       try {
@@ -109,9 +112,9 @@ export class LargeReads {
     }
   }
 
-  /** Undefined: there is no memory for it now, and it is tried again when there may be. */
+  /** Undefined: there is no memory for it at present. It is tried again when there may be some. */
   #answerNow(next: Waiting): LargeAnswer | undefined {
-    // Measured again only when there may be room: that reads every row.
+    // Measured again only when there may be room, because measuring reads every row.
     if (next.bytes > 0 && !this.#memory.hasRoom(this.#owner, next.bytes)) return this.#poll();
     const { ranges } = next;
     const bytes = this.#database.readBytes(ranges);
@@ -131,7 +134,7 @@ export class LargeReads {
     }
   }
 
-  /** What another object gives back it cannot tell this one, whose storage is out of its reach. */
+  /** This object does not learn when another one gives memory back, so it asks again after a while. */
   #poll(): undefined {
     this.#cancelPoll?.();
     this.#cancelPoll = this.#timers.after(ANSWER_MEMORY_POLL_MS, () => this.#admit());
@@ -150,7 +153,7 @@ export class LargeReads {
     return readable;
   }
 
-  /** `chunks`: the last one first; emptied on the way, so that what has left is not kept. Never rejects. */
+  /** `chunks`: the last one first. The list is emptied during sending, so that sent chunks are not kept. Never rejects. */
   async #send(chunks: Uint8Array[], bytes: number, lease: Lease, writable: WritableStream<Uint8Array>): Promise<void> {
     const writer = writable.getWriter();
     const deadline = new ReaderDeadline(this.#clock, this.#timers);
@@ -161,7 +164,7 @@ export class LargeReads {
           const piece = chunk.subarray(from, from + PIECE_BYTES);
           await deadline.within(writer.write(piece), piece.length);
         }
-        // The other chunks are parts of one buffer, which is there until the end.
+        // Other chunks are parts of one buffer, which exists until the end.
         if (chunk.length === chunk.buffer.byteLength) {
           const freed = Math.min(held, chunk.length);
           held -= freed;
@@ -170,7 +173,7 @@ export class LargeReads {
       }
       await deadline.within(writer.close(), 0);
     } catch (error) {
-      // It is gone, or too slow, which it learns from its stream.
+      // The reader is gone, or too slow, and learns that from its stream.
       void writer.abort(error).catch(() => undefined);
     }
     this.#free(held, lease);
@@ -183,7 +186,7 @@ export class LargeReads {
   }
 }
 
-/** By when a reader has to have taken what it was sent so far. */
+/** The time by which a reader must have taken what it was sent so far. */
 class ReaderDeadline {
   readonly #clock: Clock;
   readonly #timers: Timers;
@@ -195,10 +198,10 @@ class ReaderDeadline {
     this.#at = clock.now() + READER_GRACE_MS;
   }
 
-  /** The outcome of a write of this many bytes; rejects when they are not taken in time. */
+  /** The outcome of a write of this many bytes. Rejects when they are not taken in time. */
   async within(written: Promise<void>, bytes: number): Promise<void> {
     const now = this.#clock.now();
-    // What was taken faster than asked for is no credit: buffers on the way take megabytes for a reader that takes nothing.
+    // A reader that was faster than required gets no credit: buffers on the way take megabytes for a reader that takes nothing.
     this.#at = Math.min(this.#at, now + READER_GRACE_MS) + (bytes / MIN_READER_BYTES_PER_SECOND) * 1000;
     const late = Promise.withResolvers<never>();
     const cancelTimer = this.#timers.after(this.#at - now, () =>
@@ -212,7 +215,7 @@ class ReaderDeadline {
   }
 }
 
-/** The bounds are views of the request's body, which may be many times as large. */
+/** A copy of the range. Its bounds are views of the request's body, which may be many times as large. */
 function ownRange(range: ReadRange): ReadRange {
   return { ...range, start: range.start.slice(), end: range.end.slice() };
 }

@@ -1,4 +1,7 @@
-/** Watchers that take their messages too slowly. A message that is not taken holds memory: while others wait for that, it is given up. */
+/**
+ * Watchers that take their messages too slowly. A message that is not taken holds memory. While other watchers wait for that memory, the
+ * late watcher is given up.
+ */
 import { asUnixMs, type Clock, earliest, type UnixMs } from "../core/clock.ts";
 import { MIN_READER_BYTES_PER_SECOND, READER_GRACE_MS } from "../core/limits.ts";
 import type { Timers } from "../core/timers.ts";
@@ -13,7 +16,7 @@ export class LateWatchers {
   readonly #hub: WatchHub;
   readonly #clock: Clock;
   readonly #timers: Timers;
-  /** By who is to take a message. */
+  /** By the watcher that is to take the message. */
   readonly #sent = new Map<object, Sent>();
   #cancel: () => void = () => undefined;
 
@@ -24,13 +27,13 @@ export class LateWatchers {
     hub.onCrowded(() => this.#plan());
   }
 
-  /** `who` was sent a message of so many bytes. `giveUp` ends its watch; it is called at most once. */
+  /** The watcher `who` was sent a message of this many bytes. `giveUp` ends its watch, and is called at most once. */
   sent(who: object, bytes: number, giveUp: () => void): void {
     const rateMs = (bytes / MIN_READER_BYTES_PER_SECOND) * 1000;
     this.#sent.set(who, { takenBy: asUnixMs(this.#clock.now() + READER_GRACE_MS + rateMs), giveUp });
   }
 
-  /** Its message is taken, or never will be. */
+  /** The watcher's message was taken, or never will be. */
   taken(who: object): void {
     this.#sent.delete(who);
   }
@@ -41,7 +44,7 @@ export class LateWatchers {
     this.#sent.clear();
   }
 
-  /** As long as others wait, those that are late are given up when they are. */
+  /** While others wait, each late watcher is given up as soon as it is late. */
   #plan(): void {
     this.#cancel();
     const next = this.#hub.isCrowded ? earliest([...this.#sent.values()].map(({ takenBy }) => takenBy)) : null;

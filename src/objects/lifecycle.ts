@@ -42,24 +42,24 @@ import type { Revocations } from "./revocations.ts";
 
 export type State = "empty" | Mode | "deletion" | "wiping" | "deleted";
 
-/** From which states each move may be made, and where it leads. From any other state it is refused and changes nothing. */
+/** From which states each move may be made, and to which state it leads. In any other state the move is refused and changes nothing. */
 export const MOVES = {
   /** The organization makes a database: `initialize`. */
   claim: { empty: "open" },
-  /** Another object of ours has a copy made: `receive`. */
+  /** Another object of ours orders a copy: `receive`. */
   prepare: { empty: "check" },
-  /** The job is stored that brings a backup here: `fill`, `receive`. */
+  /** The job that brings a backup here has been stored: `fill`, `receive`. */
   "begin fork": { open: "restoring", restoring: "restoring" },
   "begin past": { check: "past, restoring", "past, restoring": "past, restoring", past: "past, restoring" },
   "begin check": { check: "check", "past, restoring": "check", past: "check" },
-  /** The job has brought it, and its state takes the place of the one that was here. */
+  /** The job has brought the backup, and its state replaces the present one. */
   "adopt fork": { restoring: "open" },
   "adopt past": { "past, restoring": "past" },
-  /** A database that is wiped hands its backup over: `deleteBackup`. */
+  /** A database that is being wiped hands its backup over: `deleteBackup`. */
   "take deletion": { empty: "deletion", deletion: "deletion" },
-  /** A copy or a deletion is of no use any more: `discard`, `erase`. */
+  /** A copy or a deletion is not needed any more: `discard`, `erase`. */
   erase: { empty: "empty", check: "empty", "past, restoring": "empty", past: "empty", deletion: "empty" },
-  /** The organization deletes a database: `wipe`, which is `bury`, then what must be done before the data goes, then `clear`. */
+  /** The organization deletes a database: `wipe`. That is `bury`, then what must be done while the data still exists, then `clear`. */
   bury: {
     empty: "deleted",
     open: "wiping",
@@ -76,16 +76,16 @@ export const MOVES = {
 
 export type Move = keyof typeof MOVES;
 
-/** The moves that only change what an object with entries is for. */
+/** The moves that only change the purpose of an object with entries. */
 export type ModeMove = Extract<Move, `begin ${string}` | `adopt ${string}`>;
 
-/** null: the move may not be made. */
+/** null: the move is not allowed. */
 export function modeAfter(move: ModeMove, from: Mode): Mode | null {
   const moves: Partial<Record<Mode, Mode>> = MOVES[move];
   return moves[from] ?? null;
 }
 
-/** What the stored tables say. Reads SQLite's own schema, and at most one row. */
+/** The state by the stored tables. Reads SQLite's own schema, and at most one row. */
 export function stateOf(tables: ObjectTables): State {
   const { storage } = tables;
   const isClaimed = tables.has("identity");
@@ -93,7 +93,7 @@ export function stateOf(tables: ObjectTables): State {
     return isClaimed || isInitialized(storage) || hasBackupTables(storage) ? "wiping" : "deleted";
   }
   if (isClaimed) return storedMode(tables)?.mode ?? "open";
-  // What nobody has claimed is never open: it holds nothing until a backup was brought there.
+  // An object that no organization has claimed is never open: it holds nothing until a backup was brought there.
   if (isInitialized(storage)) return storedMode(tables)?.mode ?? "check";
   return hasBackupTables(storage) ? "deletion" : "empty";
 }
@@ -102,9 +102,12 @@ export function stateOf(tables: ObjectTables): State {
 export interface HeldDatabase {
   readonly restores: Pick<RestoreService, "knows" | "run" | "receive" | "closePast">;
   readonly revocations: Pick<Revocations, "add">;
-  /** Why no job may bring a backup here for this; null: it may. */
+  /** Why no job may bring a backup here for this purpose. null: a job may. */
   refusalToFill(purpose: ReceiveOrder["purpose"]): Failure | null;
-  /** Nothing is served, run or stored any more, and those who wait are told why. Whether something is on its way to a backup. */
+  /**
+   * From now on nothing is served, run or stored, and waiting requests fail with this reason. `isSending`: something is on its way to a
+   * backup.
+   */
   close(why: Failure): { readonly isSending: boolean };
 }
 
@@ -123,16 +126,16 @@ export interface LifecycleStorage extends SyncStorage {
 export interface LifecycleParts<Database extends HeldDatabase, Deletion extends HeldDeletion> {
   readonly storage: LifecycleStorage;
   readonly clock: Clock;
-  /** While the work goes on, the object does nothing else. */
+  /** While the work runs, the object does nothing else. */
   readonly alone: <T>(work: () => Promise<T>) => Promise<T>;
-  /** Makes or migrates what the object needs, and sets its alarm. `setup` null: it is nobody's. */
+  /** Makes or migrates what the object needs, and sets its alarm. `setup` null: the object is not an organization's database. */
   readonly openDatabase: (tables: ObjectTables, setup: DatabaseSetup | null) => Promise<Database>;
   readonly openDeletion: (tables: ObjectTables) => Promise<Deletion>;
-  /** Ends every socket that is open, and says why. */
+  /** Ends every open socket with this reason. */
   readonly endSockets: (why: Failure) => void;
-  /** Another object of databases. */
+  /** Another object of the same class. */
   readonly object: (jurisdiction: Jurisdiction | null, name: string) => RestoreStub & DeletionStub;
-  /** Names the object in the server's log. */
+  /** The object's name in the server's log. */
   readonly name: string;
 }
 
@@ -143,10 +146,10 @@ export class Lifecycle<Database extends HeldDatabase, Deletion extends HeldDelet
   #tables: ObjectTables;
   #database: Database | null = null;
   #deletion: Deletion | null = null;
-  /** Settles, never rejects, when the last filling has begun or was refused: the same order may come again meanwhile. */
+  /** Settles when the last filling has begun or was refused, and never rejects. The same order may come again meanwhile. */
   #filling: Promise<unknown> = Promise.resolve();
 
-  /** Goes on as what the object is. */
+  /** Continues as what the stored state says. */
   constructor(parts: LifecycleParts<Database, Deletion>) {
     this.#parts = parts;
     this.#tables = new ObjectTables(parts.storage);
@@ -159,7 +162,7 @@ export class Lifecycle<Database extends HeldDatabase, Deletion extends HeldDelet
     return stateOf(this.#tables);
   }
 
-  /** null: the object has no entries, or they are not to be served any more. */
+  /** null: the object has no entries, or they must not be served any more. */
   get database(): Database | null {
     return this.#database;
   }
@@ -169,7 +172,7 @@ export class Lifecycle<Database extends HeldDatabase, Deletion extends HeldDelet
     return this.#deletion;
   }
 
-  /** Makes this object that database's. The same again changes nothing. */
+  /** Makes this object that database. The same setup again changes nothing. */
   async initialize(setup: DatabaseSetup): Promise<{ readonly initialized: true } | Failure> {
     return this.#parts.alone(async () => {
       const state = this.#state;
@@ -187,7 +190,7 @@ export class Lifecycle<Database extends HeldDatabase, Deletion extends HeldDelet
   /** Has a backup brought here that another object names. The same order again gets the same answer. */
   async receive(order: ReceiveOrder): Filled<{ readonly ok: true; readonly job: BackupJob }> {
     let isNew = false;
-    // A fork is made into a database that the directory has made; anything else into an object that is nobody's.
+    // A fork is brought into a database that the directory has made, everything else into an unclaimed object.
     if (this.#database === null && order.purpose !== "fork") {
       await this.#parts.alone(async () => {
         if (this.#database !== null || !mayMove("prepare", this.#state)) return;
@@ -205,7 +208,7 @@ export class Lifecycle<Database extends HeldDatabase, Deletion extends HeldDelet
     return begun;
   }
 
-  /** Fills a database that is empty from the backup that the command names. */
+  /** Fills an empty database from the backup that the command names. */
   async fill(command: Extract<RestoreCommand, { command: "restore from" }>): Filled<RestoreAnswer> {
     if (this.#database === null) return NO_DATABASE;
     const { jobId } = command;
@@ -220,14 +223,14 @@ export class Lifecycle<Database extends HeldDatabase, Deletion extends HeldDelet
     return { ok: true };
   }
 
-  /** Leaves nothing of a copy or a deletion; whoever still reads it is told to ask again. */
+  /** Removes everything from a copy or a deletion. Its readers are told to ask again. */
   async discard(): Promise<{ readonly ok: true } | Failure> {
     if (!mayMove("erase", this.#state)) return failure("conflict", "This is a database: it is deleted otherwise");
     await this.erase();
     return { ok: true };
   }
 
-  /** As if nothing had ever been here. Does nothing to a database. */
+  /** Returns the object to its first state. Does nothing to a database. */
   async erase(): Promise<void> {
     await this.#parts.alone(async () => {
       if (!mayMove("erase", this.#state)) return;
@@ -237,8 +240,8 @@ export class Lifecycle<Database extends HeldDatabase, Deletion extends HeldDelet
   }
 
   /**
-   * Leaves nothing of a database but its tombstone. `deleteBackups`: its backup is handed over to be deleted. What fails in the middle
-   * is gone on with when this is asked for again.
+   * Removes everything of a database except its tombstone. `deleteBackups`: its backup is handed over to be deleted. After a failure in
+   * the middle, the same call continues.
    */
   async wipe({ deleteBackups }: { readonly deleteBackups: boolean }): Promise<void> {
     const { storage } = this.#parts;
@@ -246,7 +249,7 @@ export class Lifecycle<Database extends HeldDatabase, Deletion extends HeldDelet
     const database = this.#database;
     const { isSending } = this.#close(NO_DATABASE);
     storage.transactionSync(() => bury(this.#tables, { isSending }));
-    // Its copies first: where they are is known here alone.
+    // The copies go first, because only this object knows where they are.
     if (database !== null) await database.restores.closePast();
     else if (setup !== null) await discardCopies(storage, (name) => this.#object(setup, name), setup.databaseId);
     if (deleteBackups && setup !== null) await this.#leaveBackup(setup);
@@ -254,7 +257,7 @@ export class Lifecycle<Database extends HeldDatabase, Deletion extends HeldDelet
     await storage.sync();
   }
 
-  /** Before the data goes, its backup is another object's to delete: whatever happens after, it will be. */
+  /** Hands the backup over to the object that deletes it, before the data goes. So it will be deleted, whatever happens after that. */
   async #leaveBackup(setup: DatabaseSetup): Promise<void> {
     const { storage, clock } = this.#parts;
     const order = deletionOrder(storage, wasSending(this.#tables), clock.now());
@@ -263,7 +266,10 @@ export class Lifecycle<Database extends HeldDatabase, Deletion extends HeldDelet
     if (!taken.ok) throw new Error(taken.message);
   }
 
-  /** What is stored and in memory. A tombstone is stored again in the same moment, and a kill between the two leaves nothing at all. */
+  /**
+   * Removes what is stored and what is in memory. A tombstone is stored again in the same moment. A kill between the two leaves nothing
+   * at all.
+   */
   async #deleteEverything({ butTombstone } = { butTombstone: false }): Promise<void> {
     const { storage } = this.#parts;
     await storage.deleteAlarm();
@@ -273,7 +279,9 @@ export class Lifecycle<Database extends HeldDatabase, Deletion extends HeldDelet
     await deleted;
   }
 
-  /** Has the object filled, unless a job of this id has begun to. The job, once stored, makes the move: see `restore-wiring.ts`. */
+  /**
+   * Has the object filled, unless a job with this id has begun to. When the job is stored, it makes the move: see `restore-wiring.ts`.
+   */
   async #fill<T extends { readonly ok: true }>(
     database: Database,
     { jobId, purpose }: Pick<ReceiveOrder, "jobId" | "purpose">,
@@ -289,7 +297,7 @@ export class Lifecycle<Database extends HeldDatabase, Deletion extends HeldDelet
     return begun;
   }
 
-  /** Of what the object does in memory, nothing goes on. */
+  /** Stops everything that the object does in memory. */
   #close(why: Failure): { readonly isSending: boolean } {
     const closed = this.#database?.close(why) ?? { isSending: false };
     this.#database = null;
@@ -299,7 +307,7 @@ export class Lifecycle<Database extends HeldDatabase, Deletion extends HeldDelet
     return closed;
   }
 
-  /** What is thrown here makes the platform start the object anew at the next request, and the client learns only that. */
+  /** When this throws, the platform starts the object again at the next request, and the client learns only that. */
   async #restart(): Promise<void> {
     try {
       await this.#open();
@@ -327,12 +335,12 @@ function mayMove(move: Move, from: State): boolean {
   return from in MOVES[move];
 }
 
-/** Somebody's. */
+/** An organization's database. */
 function isDatabase(state: State): boolean {
   return state === "open" || state === "restoring";
 }
 
-/** It has entries and is nobody's: a state of the past or a trial. */
+/** The object has entries and is no organization's database: a state of the past or a trial. */
 function isCopy(state: State): boolean {
   return state === "check" || state === "past, restoring" || state === "past";
 }

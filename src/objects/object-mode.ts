@@ -1,6 +1,6 @@
 /**
- * What an object is for. Most hold a database that is open to everybody. Some are being filled from a backup, hold a state of the
- * past that can only be read, or try a backup out. Which may become which is said in `lifecycle.ts`.
+ * What an object with entries is for. Most hold a database that is open. Some are being filled from a backup, hold a state of the past
+ * that can only be read, or try out a backup. `lifecycle.ts` says which may become which.
  */
 import { NO_DATABASE } from "../contracts/database.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
@@ -13,23 +13,23 @@ import type { ObjectTables } from "./object-tables.ts";
 
 export type Mode =
   | "open"
-  /** A new database that is not whole yet. */
+  /** A new database that is not complete yet. */
   | "restoring"
-  /** A state of the past, the first not whole yet. */
+  /** A state of the past. The first one is not complete yet. */
   | "past, restoring"
   | "past"
-  /** A backup is tried out here, or nothing has been brought here yet: nobody reads it. */
+  /** A backup is tried out here, or nothing has been brought here yet. It cannot be read. */
   | "check";
 
-/** How exactly the last use survives a restart: a row written for each. */
+/** How exactly the time of the last use survives a restart: each note writes a row. */
 const USE_NOTED_EVERY_MS = 60_000;
 
-/** No trial takes this long, and nobody waits so long for a state without asking. */
+/** No trial takes this long, and a client that waits for a state asks more often than this. */
 const FORGOTTEN_AFTER_MS = 24 * 60 * 60 * 1000;
 
 interface StoredMode {
   readonly mode: Mode;
-  /** The time that expiry is judged by; null: the clock's. */
+  /** The time by which expiry is judged. null: the clock's. */
   readonly asOf: UnixMs | null;
   readonly usedAt: UnixMs;
 }
@@ -42,7 +42,7 @@ export function storedMode(tables: ObjectTables): StoredMode | null {
     .toArray();
   if (row === undefined) return null;
   const { mode, as_of_ms: asOf, used_at: usedAt } = row;
-  // Written below, from a value of this type.
+  // This class wrote it, from a value of this type.
   return { mode: mode as Mode, asOf: asOf === null ? null : asUnixMs(asOf), usedAt: asUnixMs(usedAt) };
 }
 
@@ -54,7 +54,7 @@ export class ObjectMode {
   #usedAt: UnixMs;
   #notedAt: UnixMs;
 
-  /** The engine's schema must be there. `initial`: what it is until it becomes something. */
+  /** The engine's schema must exist. `initial`: the mode until another one is stored. */
   constructor(tables: ObjectTables, clock: Clock, initial: "open" | "check") {
     this.#tables = tables;
     this.#clock = clock;
@@ -65,7 +65,7 @@ export class ObjectMode {
     this.#asOf = asOf;
     this.#usedAt = usedAt;
     this.#notedAt = usedAt;
-    // A copy is idle from its first moment, and not since ever: what is to fill it takes a moment to begin.
+    // The idle time of a copy is counted from its first moment, because its job takes a moment to begin.
     if (stored === null && initial === "check") this.become(initial);
   }
 
@@ -73,17 +73,17 @@ export class ObjectMode {
     return this.#mode;
   }
 
-  /** When somebody last read what is here, or asked for it. */
+  /** When the contents were last read or asked for. */
   get usedAt(): UnixMs {
     return this.#usedAt;
   }
 
-  /** By which expiry is judged: the time of its commit in a state of the past. */
+  /** The time by which expiry is judged. In a state of the past it is the time of its commit. */
   now(): UnixMs {
     return this.#asOf ?? this.#clock.now();
   }
 
-  /** In the caller's transaction, if there is one. It must not be rolled back after this. */
+  /** In the caller's transaction, if there is one, which must not be rolled back after this. */
   become(mode: Mode, asOf: UnixMs | null = null): void {
     this.#mode = mode;
     this.#asOf = asOf;
@@ -91,7 +91,7 @@ export class ObjectMode {
     this.#store();
   }
 
-  /** Why this may not be done here; null: it may. */
+  /** Why this access is not allowed here. null: it is allowed. */
   refusal(access: Access): Failure | null {
     switch (this.#mode) {
       case "open":
@@ -109,15 +109,15 @@ export class ObjectMode {
     }
   }
 
-  /** A state of the past is in use just now. */
+  /** Notes that a state of the past is in use. */
   #used(): void {
     this.#usedAt = this.#clock.now();
     if (Math.abs(this.#usedAt - this.#notedAt) >= USE_NOTED_EVERY_MS) this.#store();
   }
 
   /**
-   * Wipes a state of the past that nobody has read for a while, and a trial or a state half built that whoever wanted it has
-   * forgotten. `isRead`: somebody holds it open.
+   * Wipes a state of the past that nobody has read for a while, and a trial or half-built state that nobody has asked for in a long time.
+   * `isRead`: whether it is being read.
    */
   idleTask(isRead: () => boolean, wipe: () => Promise<void>): Task {
     const idleMs = (): number | null => {

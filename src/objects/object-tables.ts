@@ -1,24 +1,26 @@
 /**
- * The tables that `objects/` keeps in an object, beside those of the engine, of a backup and of the directory. Each is made by the
- * first write to it, because making a table costs two rows and most objects never need most of them. Each has a version of its own,
- * and its migrations are append-only (`core/migrations.ts`): to add a column, append a migration to the table's list.
+ * The tables that `objects/` keeps in an object, besides those of the engine, of a backup and of the directory. Each is made by the first
+ * write to it, because making a table costs two rows and most objects never need most of them. Each has a version of its own, and its
+ * migrations are append-only (`core/migrations.ts`): to add a column, append a migration to the table's list.
  *
- * The first version of a table has no number: it is what version 0.1 of Cairn made, which kept none, and a new object is spared the row.
- * The second and later ones are in `object_schema`, one row for each table.
+ * The first version of a table has no stored number: version 0.1 of Cairn stored none, and a new object saves the row. The second and
+ * later versions are in `object_schema`, one row for each table.
  */
 import { migrate, type Schema } from "../core/migrations.ts";
 import type { SyncStorage } from "../core/storage.ts";
 
-/** A table's migrations, first to newest. */
+/** A table's migrations, from the first to the newest. */
 type Migrations = readonly (readonly string[])[];
 
-/** What each holds is said in docs/ARCHITECTURE.md, "What is stored". */
+/** docs/ARCHITECTURE.md, "What is stored", says what each table holds. */
 const TABLES = {
   /** Only in a database's object. */
   identity: [["CREATE TABLE IF NOT EXISTS identity (setup TEXT NOT NULL)"]],
   /** Only in the object of a database that was deleted. */
   tombstone: [["CREATE TABLE IF NOT EXISTS tombstone (buried INTEGER)"]],
-  /** Version 0.1 kept this in the engine's `meta`; before it had `as_of_ms`, it kept the version of the commit, in microseconds. */
+  /**
+   * Version 0.1 kept the mode in the engine's `meta`. Before there was `as_of_ms`, it kept the version of the commit, in microseconds.
+   */
   mode: [
     [
       `CREATE TABLE IF NOT EXISTS mode (
@@ -62,19 +64,19 @@ const TABLES = {
 
 export type ObjectTable = keyof typeof TABLES;
 
-// `Object.keys` gives strings, although the keys are known.
+// `Object.keys` returns strings, although the keys are known.
 export const OBJECT_TABLES = Object.keys(TABLES) as readonly ObjectTable[];
 
 export class ObjectTables {
   readonly storage: SyncStorage;
   readonly #migrations: Readonly<Record<ObjectTable, Migrations>>;
   readonly #made: Set<string>;
-  /** Whether any table has a number. */
+  /** Whether any table has a stored number. */
   #isNumbered: boolean;
 
   /**
-   * Looks once which of them are there, and brings those to their newest version. Writes nothing when they have it. Where everything is
-   * deleted from the storage, another one is needed. Throws, and changes nothing, where a newer version of Cairn has changed them.
+   * Checks once which tables exist, and brings them to their newest version. Writes nothing when they have it. After everything was
+   * deleted from the storage, a new instance is needed. Throws and changes nothing when a newer version of Cairn has changed the tables.
    */
   constructor(storage: SyncStorage, migrations: Readonly<Record<ObjectTable, Migrations>> = TABLES) {
     this.storage = storage;
@@ -90,7 +92,7 @@ export class ObjectTables {
     return this.#made.has(table);
   }
 
-  /** To be called before each write to the table. Costs nothing once it is there. The caller's transaction, if any, must succeed. */
+  /** To be called before each write to the table. Costs nothing when the table exists. The caller's transaction, if any, must succeed. */
   make(table: ObjectTable): void {
     if (this.#made.has(table)) return;
     this.storage.transactionSync(() => {
@@ -102,7 +104,7 @@ export class ObjectTables {
 
   #bringUpToDate(table: ObjectTable): void {
     const migrations = this.#migrations[table];
-    // A number is looked at even where none is wanted: a newer version may have written it, and then this one must not go on.
+    // The number is read even where none is expected: a newer version may have written it, and then this version must not continue.
     if (migrations.length === 1 && !this.#isNumbered) return;
     migrate(this.storage, numbered(table, migrations));
     this.#isNumbered ||= migrations.length > 1;
@@ -111,7 +113,7 @@ export class ObjectTables {
 
 const NUMBERS = "object_schema";
 
-/** The number of a table that is there: how many migrations it has beyond the first. */
+/** The schema of a table that exists; its number is how many migrations it has beyond the first. */
 function numbered(table: ObjectTable, [, ...later]: Migrations): Schema {
   return {
     table: NUMBERS,

@@ -1,6 +1,6 @@
 /**
- * The Durable Object of one organization: a thin shell that wires `directory/` to storage, alarm and the other objects. One that
- * was never initialised has no schema, writes nothing and knows nobody.
+ * The Durable Object of one organization: a thin shell that connects `directory/` to storage, alarm and the other objects. An object that
+ * was never initialised has no schema, writes nothing and refuses every caller.
  */
 import { DurableObject } from "cloudflare:workers";
 import type { Grant } from "../contracts/grant.ts";
@@ -38,7 +38,7 @@ interface Open {
   readonly alarms: AlarmClock;
 }
 
-/** A new database's file and write-ahead log, before anything is stored in it. */
+/** The file and the write-ahead log of a new database, before anything is stored in it. */
 const DATABASE_NEED: Need = {
   bytes: 512 * 1024,
   leave: ({ reserve }) => reserve,
@@ -66,7 +66,7 @@ export class OrganizationObject extends DurableObject<Env> implements Organizati
     input: Input<Name>,
     askedAt: UnixMs = systemClock.now(),
   ): Promise<Output<Name> | Failure> {
-    // The databases that are asked about moments are told the time by this object.
+    // Databases that are asked about moments get the time from this object.
     const tellsTime = /^(forks|restores|backups)\./.test(name);
     if (!(tellsTime ? this.#clockWatch.isRight(askedAt) : this.#clockWatch.goesOn(askedAt))) return STARTS_ANEW;
     if (this.#open === null) return unknown(caller);
@@ -127,7 +127,7 @@ export class OrganizationObject extends DurableObject<Env> implements Organizati
   }
 }
 
-/** Events go where backups may go, by a way out of their own. */
+/** Events may go to the same places as backups, through a way out of their own. */
 function webhookParts(env: Env): OrganizationParts["webhooks"] {
   return { strict: env.CAIRN_DESTINATIONS !== "any", timers: systemTimers, fetch: wayOut(env.WEBHOOKS, env) };
 }

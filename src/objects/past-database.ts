@@ -1,7 +1,7 @@
 /**
- * A database as of a commit, as the doors see it. Its state lies in an object of its own, which may be gone although grants for it
- * are still good: nobody has read it for a while, or it made room for another one. Whoever reads it then has it built again, and is
- * told to ask again meanwhile; an object that holds nothing never answers for it.
+ * A database as of a commit, as the doors see it. Its state lies in an object of its own. That object may be wiped while grants for it
+ * are still valid: nobody has read it for a while, or it made room for another state. The next read has it built again, and is told to
+ * ask again meanwhile. An object without the state never answers for it.
  */
 import type { EntryAnswer, EntryCommand } from "../contracts/entry-commands.ts";
 import type { Grant } from "../contracts/grant.ts";
@@ -17,7 +17,7 @@ export class PastDatabase implements DatabaseStub {
   readonly #grant: Grant;
   readonly #at: string;
 
-  /** `at` is the grant's. */
+  /** `at` is that of the grant. */
   constructor(state: DatabaseStub, keeper: PastKeeper, grant: Grant, at: string) {
     this.#state = state;
     this.#keeper = keeper;
@@ -47,7 +47,7 @@ export class PastDatabase implements DatabaseStub {
     return Response.json(await this.#reason(refused), { status: answer.status });
   }
 
-  /** What to answer where the state's object has refused: the database itself knows whether the state can be had at all. */
+  /** The answer when the object of the state has refused: the database itself knows whether the state can be had at all. */
   async #reason(refused: Failure): Promise<Failure> {
     if (refused.code !== "not-found" && refused.code !== "unavailable") return refused;
     const opened = await this.#keeper.openPast(this.#grant, this.#at, "idle");

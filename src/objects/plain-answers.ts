@@ -1,10 +1,10 @@
 /**
- * Calls of other objects, answered with plain values. The platform hangs a disposer on every object that a call gives; whoever
- * returns such an object from a call of its own hands the duty to dispose of it on to its caller, and until the garbage collector
- * comes by, that call stays open at both ends. Nothing of ours answers with anything that needs disposing.
+ * Calls of other objects, with plain values as answers. The platform attaches a disposer to every object that a call returns. Code that
+ * returns such an object from a call of its own passes on the duty to dispose of it. Until the garbage collector runs, that call stays
+ * open at both ends. None of our answers needs disposing, so plain copies are returned.
  */
 
-/** The same stub of another object. Only for its methods that are calls. */
+/** The same stub of another object. Only for stubs whose members are all calls. */
 export function withPlainAnswers<Stub extends object>(stub: Stub): Stub {
   return new Proxy(stub, {
     get(target, name) {

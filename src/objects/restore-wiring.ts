@@ -1,4 +1,6 @@
-/** Builds what brings a database back in time from what the object has, and says what an object becomes when a state is adopted. */
+/**
+ * Builds what brings a database back in time, from what its object provides, and says what the object becomes when a state is adopted.
+ */
 import type { Backup } from "../backup/continuous/backup.ts";
 import { divide } from "../backup/credentials.ts";
 import { RestoreService } from "../backup/recovery/restore-service.ts";
@@ -31,7 +33,7 @@ export interface RestoreParts {
   readonly env: Env;
   readonly revoked: () => readonly RevokedToken[];
   readonly objectName: string;
-  /** Where the objects of this database are kept. */
+  /** The jurisdiction in which the objects of this database are kept. */
   readonly jurisdiction: Jurisdiction | null;
   readonly dueBy: (at: UnixMs) => void;
 }
@@ -70,7 +72,7 @@ export function databaseRestores(parts: RestoreParts): RestoreService {
   });
 }
 
-/** Another object of databases, in the jurisdiction that this one is in. */
+/** Another object of databases, in the jurisdiction of this one. */
 export function objectIn(
   env: Pick<Env, "DATABASES">,
   jurisdiction: Jurisdiction | null,
@@ -79,7 +81,7 @@ export function objectIn(
   return withPlainAnswers(within(env.DATABASES, jurisdiction).getByName(name));
 }
 
-/** Why no job may bring a backup here; null: nothing was ever here, or only what an earlier try has left. */
+/** Why no job may bring a backup here. null: the object was never used, or has only what an earlier attempt left. */
 export function refusalToFill(
   purpose: ReceiveOrder["purpose"],
   database: Database,

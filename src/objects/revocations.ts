@@ -1,6 +1,6 @@
 /**
- * The tokens whose grants this database refuses before their time. A data token is verified without asking anybody, so a
- * revocation is carried here, and kept until the last data token that came from the revoked one is over.
+ * The revoked tokens whose grants this database refuses. A data token is verified without a call, so a revocation is sent here. It is
+ * kept until the last data token that came from the revoked token has ended.
  */
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { CLOCK_SET_BACK_MS } from "../core/limits.ts";
@@ -28,7 +28,7 @@ export class Revocations {
     return [...this.#until].map(([tokenId, until]) => ({ tokenId, until }));
   }
 
-  /** Forgets, in passing, those that no valid data token names any more. */
+  /** Adds a revocation, and forgets those that no valid data token names any more. */
   add(tokenId: string, until: UnixMs, now: UnixMs): void {
     const { sql } = this.#tables.storage;
     for (const [id, end] of this.#until) {

@@ -1,9 +1,9 @@
 /**
- * What each class of objects can be asked by others, through its namespace. The namespaces are typed by these and not by the classes, so
- * that whoever calls an object does not depend on what it is made of.
+ * What other objects may ask of each class of objects, through its namespace. The namespaces are typed by these interfaces and not by the
+ * classes, so that a caller does not depend on the parts of an object.
  *
- * `askedAt` is the time by the caller's clock, which the object's own may not tell (`clock-watch.ts`); undefined: the caller has none
- * that is better than the object's own.
+ * `askedAt` is the time by the caller's clock, because the object's own clock may stand still (`clock-watch.ts`). undefined: the caller
+ * has no better clock than the object.
  */
 import type { BackupAnswer, BackupCommand, DeletionStub } from "../contracts/backup-commands.ts";
 import type { DatabaseStub, LargeAnswer } from "../contracts/database.ts";

@@ -1,6 +1,7 @@
 /**
- * Whether what a database is to store has room: on the disk (`disk-space.ts`), and in the size that the platform allows for one
- * object. Deleting gives room in the database's own file, which never becomes smaller and is used again by nobody else.
+ * Whether there is room for what a database is to store: on the disk (`disk-space.ts`), and within the size that the platform allows for
+ * one object. Deleted data leaves room in the database's own file. The file never becomes smaller, and only this database uses that room
+ * again.
  */
 import type { Failure } from "../core/errors.ts";
 import {
@@ -25,13 +26,13 @@ export interface RoomOptions {
   /** The engine's `Database`. */
   readonly database: Pick<Database, "spareBytes" | "notePeak">;
   readonly disk: DiskSpace;
-  /** Bytes that the object may have; Infinity: as many as the disk holds. */
+  /** Bytes that the object may have. Infinity: as many as the disk holds. */
   readonly limit: number;
 }
 
 export class Room {
   readonly #options: RoomOptions;
-  /** The database's size when it was last looked at, and by how much it may have grown since. */
+  /** The database's size when it was last read, and how much it may have grown since then. */
   #size: number;
   #grown = 0;
 
@@ -41,8 +42,8 @@ export class Room {
   }
 
   /**
-   * Why the write is not to be applied. `bytes`: of its keys and values. One that only deletes is refused only where nothing at all
-   * can be written.
+   * Why the write must not be applied. `bytes`: of its keys and values. A write that only deletes is refused only when nothing at all can
+   * be written.
    */
   refusal(write: AtomicWrite, bytes: number): Failure | null | Promise<Failure | null> {
     const stores = write.mutations.some(({ type }) => type !== "delete");
@@ -52,12 +53,12 @@ export class Room {
     return refused instanceof Promise ? refused.then((why) => (why === null ? this.#note(cost) : why)) : refused;
   }
 
-  /** Why a job is not to store so many bytes beside everything else: more is left free than by a write. */
+  /** Why a job must not store this many bytes. A job must leave more free than a write. */
   async refusalOfJob(bytes: number): Promise<Failure | null> {
     return this.#databaseIsFull(bytes) ?? this.#options.disk.refusal(this.#needOfJob(bytes));
   }
 
-  /** The same by what is known already, and noted as written if it may be. */
+  /** As `refusalOfJob`, by the last figures. When there is room, the bytes are noted as written. */
   takeForJob(bytes: number): Failure | null {
     const refused = this.#databaseIsFull(bytes) ?? this.#options.disk.judge(this.#needOfJob(bytes));
     if (refused === null) this.#note(bytes);

@@ -1,4 +1,4 @@
-/** Where each object is found. */
+/** Finds each object. */
 import { assert } from "../core/assert.ts";
 import type { Grant } from "../contracts/grant.ts";
 import type { DatabaseControl, IndexStub, OrganizationStub } from "../contracts/management.ts";
@@ -12,7 +12,7 @@ import { withPlainAnswers } from "./plain-answers.ts";
 import type { DatabaseRole } from "./roles.ts";
 import { systemClock } from "./system.ts";
 
-/** The one index of the deployment. */
+/** The only index of the deployment. */
 const INDEX_NAME = "organizations";
 
 export function organizationStub(env: Pick<Env, "ORGANIZATIONS">, id: string): OrganizationStub {
@@ -52,7 +52,7 @@ export function databaseControl(
   };
 }
 
-/** The same object for the data path, or the one of its past. The grant says where it is, so nobody has to be asked. */
+/** The database's object for the data path, or the object of its past state. The grant says where it is, so no other object is asked. */
 export function databaseStub(env: Pick<Env, "DATABASES">, id: string, grant: Grant): DatabaseStub {
   if (grant.at === undefined) return dataPath(granted(env, id, grant));
   const version = versionOfHex(grant.at);
@@ -61,13 +61,13 @@ export function databaseStub(env: Pick<Env, "DATABASES">, id: string, grant: Gra
   return new PastDatabase(state, pastKeeper(env, id, grant), grant, grant.at);
 }
 
-/** The object of the database itself, which keeps its states of the past. */
+/** The database's own object, which keeps its states of the past. */
 export function pastKeeper(env: Pick<Env, "DATABASES">, id: string, grant: Grant): PastKeeper {
   const object = granted(env, id, grant);
   return { openPast: (asked, at, room) => object.openPast(asked, at, room, systemClock.now()) };
 }
 
-/** Each call carries the time at which it is made, which the object's own clock may not tell (`clock-watch.ts`). */
+/** Each call carries the time at which it is made, because the object's own clock may stand still (`clock-watch.ts`). */
 function dataPath(object: DurableObjectStub<DatabaseRole>): DatabaseStub {
   return {
     snapshotRead: (grant, request) => object.snapshotRead(grant, request, systemClock.now()),
@@ -84,7 +84,7 @@ function granted(env: Pick<Env, "DATABASES">, name: string, { jurisdiction }: Gr
   return within(env.DATABASES, jurisdiction).getByName(name);
 }
 
-/** The objects that are kept in a jurisdiction, or those that are kept in none. */
+/** The objects in a jurisdiction, or those without one. */
 export function within<Kind extends Rpc.DurableObjectBranded>(
   namespace: DurableObjectNamespace<Kind>,
   jurisdiction: Jurisdiction | null | undefined,
@@ -92,7 +92,7 @@ export function within<Kind extends Rpc.DurableObjectBranded>(
   return jurisdiction ? namespace.jurisdiction(jurisdiction) : namespace;
 }
 
-/** Whether the platform can keep objects to a jurisdiction: plain workerd cannot. */
+/** Whether the platform can keep objects in a jurisdiction. Plain workerd cannot. */
 export function knowsJurisdictions(env: Pick<Env, "DATABASES">): boolean {
   try {
     env.DATABASES.jurisdiction("eu");

@@ -1,6 +1,6 @@
 /**
- * The real clock, timers and randomness: the only ones of the Worker. Whatever measures time, waits or needs chance is given these by the
- * wiring beside, so that tests can give it others.
+ * The real clock, timers and randomness, which the Worker uses only from here. The wiring files pass them to all code that measures time,
+ * waits or needs randomness, so that tests can pass others.
  */
 import { socketProtocol } from "../contracts/socket.ts";
 import { toHex } from "../core/bytes.ts";
@@ -16,7 +16,7 @@ export const systemEntropy: Entropy = {
   uuid: () => crypto.randomUUID(),
 };
 
-/** From 0 to 1, for spreading what would happen at once; anybody may guess it. */
+/** From 0 to 1. For spreading what would otherwise happen at the same time. It need not be secret. */
 export const systemRandom = (): number => Math.random();
 
 export const systemTimers: Timers = {
@@ -26,7 +26,7 @@ export const systemTimers: Timers = {
   },
 };
 
-/** A socket whose one end is held here, and the answer to an upgrade that hands the other one over. */
+/** A socket whose one end is held here, and the answer to an upgrade that hands over the other end. */
 export function acceptSocket(protocol: string | null): { readonly socket: WebSocket; readonly answer: Response } {
   const { 0: client, 1: socket } = new WebSocketPair();
   socket.binaryType = "arraybuffer";
@@ -40,14 +40,14 @@ export function alarmParts(id: DurableObjectId): AlarmParts {
   return { object: id.toString(), clock: systemClock, timers: systemTimers, random: systemRandom };
 }
 
-/** Lets other requests of this object be answered in between. */
+/** Lets other requests of this object run in between. */
 export const systemTurn = (): Promise<void> => scheduler.wait(0);
 
 let nameOfProcess: string | null = null;
 
 /**
- * 32 hex digits that tell this process from every other, also from one that runs on a copy of the same data: they are kept nowhere.
- * Made at the first use, since the platform gives no randomness while a Worker is loaded.
+ * 32 hex digits that no other process has, not even one that runs on a copy of the same data: they are stored nowhere. Made at the first
+ * use, because the platform gives no randomness while a Worker is being loaded.
  */
 export function processName(): string {
   nameOfProcess ??= toHex(systemEntropy.bytes(16));

@@ -1,10 +1,10 @@
 /**
- * Which tasks of an object were under way when it died, so that none which kills it is run for ever: with the object die all others of
- * the process.
+ * Which tasks of an object were under way when it died. So a task that kills the object, and with it all others of the process, is not
+ * run for ever.
  *
- * What is written down before a task begins costs two rows, one that goes when it ends. So that is done only when it is worth it: a
- * task that killed leaves behind an alarm that was not rung to its end, and the object starts again with one that is late. Only then,
- * each task that is due is written down at its first run. An object whose alarms ring on time writes nothing.
+ * Storing the beginning of a task costs two rows: one to write it, one to remove it. So that is done only when it is worth it. A task
+ * that kills leaves an alarm that was not rung to its end, and the object starts again with a late alarm. Only then is the beginning of
+ * each due task stored, at its first run. An object whose alarms ring on time writes nothing.
  */
 import { backoffMs } from "../core/backoff.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
@@ -12,20 +12,23 @@ import { MAX_DEATHS_OF_WORK } from "../core/limits.ts";
 import type { SqlValue } from "../core/storage.ts";
 import type { ObjectTables } from "./object-tables.ts";
 
-/** No server starts again faster than this, and few alarms are later than this on a machine that is not busy. */
+/** No server restarts faster than this, and on a machine that is not busy few alarms are later than this. */
 export const LATE_MS = 100;
 
-/** After a death each waits for another time, up to this: whatever it was that killed, the others are not under way with it again. */
+/**
+ * After a death, each task waits for a different time, up to this. So the other tasks are not under way together with the one that
+ * killed.
+ */
 const WAIT_AFTER_DEATH_MS = 5_000;
 
-/** After many, this long, and with each more twice as long. */
+/** After many deaths, a task waits this long. Each further death doubles the time. */
 const FIRST_HOLD_MS = 15 * 60_000;
 const LONGEST_HOLD_MS = 6 * 60 * 60_000;
 
 interface Unfinished {
-  /** Runs in a row that have begun and not ended. */
+  /** How many runs in a row have begun and not ended. */
   readonly begun: number;
-  /** When it may be run again; null while it runs. */
+  /** When the task may run again. null while it runs. */
   readonly notBefore: UnixMs | null;
 }
 
@@ -40,7 +43,7 @@ export class UnfinishedTasks {
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #unfinished = new Map<string, Unfinished>();
-  /** Of those that are late, the ones that have not run since the object started. */
+  /** Late tasks that have not run since the object started. */
   readonly #suspects = new Set<string>();
 
   /** `random`: from 0 to 1. */
@@ -53,12 +56,12 @@ export class UnfinishedTasks {
     for (const { name, begun, not_before } of rows) this.#notice(name, begun, not_before);
   }
 
-  /** These were due at an alarm that is late, and perhaps under way at it. */
+  /** These tasks were due at an alarm that is late, and may have been under way. */
   suspect(names: readonly string[]): void {
     for (const name of names) this.#suspects.add(name);
   }
 
-  /** When the task may be run; null: whenever it is due. */
+  /** When the task may run. null: whenever it is due. */
   notBefore(name: string): UnixMs | null {
     return this.#unfinished.get(name)?.notBefore ?? null;
   }
@@ -70,14 +73,14 @@ export class UnfinishedTasks {
     this.#write(name, { begun: (before?.begun ?? 0) + 1, notBefore: null });
   }
 
-  /** And when it has ended, however that was. */
+  /** To be called when the run has ended, whether it failed or not. */
   end(name: string): void {
     this.#suspects.delete(name);
     if (!this.#unfinished.delete(name)) return;
     this.#tables.storage.sql.exec("DELETE FROM unfinished_tasks WHERE name = ?1", name);
   }
 
-  /** What is to be said of a task that waits because the object died of it, or beside it, too often; null: it does not. */
+  /** Why the task waits: the object died too often while it was running. null: it does not wait. */
   reason(name: string): string | null {
     const { begun, notBefore } = this.#unfinished.get(name) ?? { begun: 0, notBefore: null };
     if (begun < MAX_DEATHS_OF_WORK || notBefore === null) return null;
@@ -86,7 +89,7 @@ export class UnfinishedTasks {
   }
 
   #notice(name: string, begun: number, noticed: number | null): void {
-    // Of a death that was noticed before, the wait goes on; further away than any wait, the clock was set back.
+    // The wait after an earlier death continues. When its end is further away than any wait, the clock was set back.
     const latest = this.#clock.now() + LONGEST_HOLD_MS;
     if (noticed !== null && noticed <= latest) {
       this.#unfinished.set(name, { begun, notBefore: asUnixMs(noticed) });

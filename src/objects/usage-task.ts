@@ -1,6 +1,6 @@
 /**
- * Tells the organization what its database was used for: every quarter of an hour in which it was, and never otherwise. After an idle
- * quarter it tells as soon as the counters are saved, with the same alarm, so that a burst is one report.
+ * Tells the organization how its database was used: after every quarter of an hour with use, and never otherwise. After an idle quarter
+ * it tells as soon as the counters are saved, with the same alarm, so that a burst is one report.
  */
 import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
 import type { UsageCounters } from "../contracts/management.ts";
@@ -11,7 +11,7 @@ import type { ObjectTables } from "./object-tables.ts";
 
 const INTERVAL_MS = 15 * 60 * 1000;
 
-/** An alarm that rings this late is as good as punctual. */
+/** An alarm that rings at most this late counts as punctual. */
 const ALARM_DELAY_MS = 60 * 1000;
 
 export interface UsageTaskOptions {
@@ -25,11 +25,11 @@ export interface UsageTaskOptions {
 export class UsageTask implements Task {
   readonly name = "usage";
   readonly #options: UsageTaskOptions;
-  /** Reads and writes that the organization knows of. */
+  /** How many reads and writes the organization knows of. */
   #reported: number;
-  /** When it was told, or began to be told; at first, long ago: a new database's first burst is told without delay. */
+  /** When the last report began. At first a time long ago: the first burst of a new database is reported without delay. */
   #reportedAt: UnixMs;
-  /** The first use since then; null while there is none. Kept in memory only. */
+  /** The first use since then. null while there is none. Kept only in memory. */
   #usedAt: UnixMs | null;
 
   constructor(options: UsageTaskOptions) {
@@ -44,10 +44,10 @@ export class UsageTask implements Task {
     this.#usedAt = this.dueAt() === null ? null : this.#usedBefore();
   }
 
-  /** It is used now. When that is to be reported. */
+  /** The database is used now. Returns when that is to be reported. */
   used(): UnixMs {
     const now = this.#options.clock.now();
-    // A clock that was set back must not make reports wait until it has caught up.
+    // After the clock was set back, reports must not wait until it has caught up.
     if (this.#usedAt === null || this.#usedAt > now) this.#usedAt = now;
     if (this.#reportedAt > now) {
       this.#reportedAt = now;
@@ -56,13 +56,13 @@ export class UsageTask implements Task {
     return this.#nextReport();
   }
 
-  /** When there is something to report: the next whole quarter of an hour, or when the first use is saved, if that is later. */
+  /** When the next report is due: at the next full quarter of an hour, or when the first use is saved, if that is later. */
   #nextReport(): UnixMs {
     const saved = this.#usedAt === null ? 0 : this.#usedAt + COUNTERS_SAVED_AFTER_MS;
     return asUnixMs(Math.max(this.#quarterEnd(), saved));
   }
 
-  /** Of the quarter of an hour in which the last report was made. */
+  /** The end of the quarter of an hour in which the last report was made. */
   #quarterEnd(): UnixMs {
     return asUnixMs((Math.floor(this.#reportedAt / INTERVAL_MS) + 1) * INTERVAL_MS);
   }
@@ -70,7 +70,7 @@ export class UsageTask implements Task {
     return this.#options.database.operations === this.#reported ? null : this.#nextReport();
   }
 
-  /** About when it was used that has not been reported, after a restart: after the last report, if the next one is not overdue. */
+  /** After a restart, about when the use began that is not reported yet: after the last report, if the next one is not overdue. */
   #usedBefore(): UnixMs {
     const now = this.#options.clock.now();
     return now < this.#quarterEnd() + ALARM_DELAY_MS ? this.#reportedAt : now;
@@ -81,7 +81,7 @@ export class UsageTask implements Task {
     const { operations } = database;
     const { reads, writes, readUnits, writeUnits } = database.counters();
     const before = { reportedAt: this.#reportedAt, usedAt: this.#usedAt };
-    // Before the organization answers, so that what is done meanwhile waits for the next report.
+    // Set before the organization answers, so that use during the call waits for the next report.
     this.#reportedAt = clock.now();
     this.#usedAt = null;
     try {

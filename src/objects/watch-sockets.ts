@@ -1,9 +1,9 @@
 /**
  * The watches of a database as hibernatable WebSockets (`watchProtocol` in `contracts/database.ts`). The object may be put to sleep while
- * they wait: what a socket watches is in its attachment. An attachment holds 16 KB, and a watch of the longest keys does not fit;
- * such a socket is closed when the object wakes, and its door connects again.
+ * they wait: what a socket watches is in its attachment. An attachment holds 16 KB, and a watch with the longest keys does not fit. Such
+ * a socket is closed when the object wakes, and its door connects again.
  *
- * A message that is not taken holds memory; who is cut off for that is said in `late-watchers.ts`.
+ * A message that is not taken holds memory. `late-watchers.ts` says which watchers are ended because of that.
  */
 import { type Grant, refusedKeys } from "../contracts/grant.ts";
 import { decodeWatch, encodeWatchOutput } from "../codec/datapath.ts";
@@ -14,7 +14,7 @@ import type { Watcher, WatchHub } from "../engine/watch-hub.ts";
 import { watchProtocol } from "../contracts/database.ts";
 import type { LateWatchers } from "./late-watchers.ts";
 
-/** The platform's limit is 16,384; the rest of the attachment stays far below the difference. */
+/** The platform's limit is 16,384. The rest of the attachment is much smaller than the difference. */
 const MAX_ATTACHED_KEY_BYTES = 15_000;
 
 const CLOSE_NORMAL = 1000;
@@ -23,7 +23,7 @@ const CLOSE_CONNECT_AGAIN = 1012;
 
 interface Attachment {
   readonly grant: Grant;
-  /** Undefined before the first message. "too long": they are in memory alone. */
+  /** Undefined before the first message. "too long": the keys are only in memory. */
   readonly keys?: readonly Uint8Array[] | "too long";
 }
 
@@ -33,7 +33,7 @@ export class WatchSockets {
   readonly #watchers = new Map<WebSocket, Watcher>();
   #closed = false;
 
-  /** `sockets`: those that are open from before the object slept. */
+  /** `sockets`: those that were opened before the object slept. */
   constructor(hub: WatchHub, sockets: readonly WebSocket[], late: LateWatchers) {
     this.#hub = hub;
     this.#late = late;
@@ -44,7 +44,7 @@ export class WatchSockets {
     }
   }
 
-  /** A socket that was just accepted; its keys come with its first message. */
+  /** A socket was accepted. Its keys come with its first message. */
   opened(socket: WebSocket, grant: Grant): void {
     attach(socket, { grant });
   }
@@ -70,7 +70,7 @@ export class WatchSockets {
     if (refused !== null) {
       refuse(socket, refused);
     } else {
-      // Copies: what was decoded are views, which would keep the whole message for as long as the watch lasts.
+      // Copied, because decoded keys are views, which would keep the whole message as long as the watch lasts.
       const keys = watch.keys.map((key) => key.slice());
       this.#remember(socket, keys);
       this.#watch(socket, keys, false);
@@ -84,12 +84,12 @@ export class WatchSockets {
     watcher?.remove();
   }
 
-  /** Nothing is sent to these any more. */
+  /** Nothing is sent to these sockets any more. */
   forget(sockets: Iterable<WebSocket>): void {
     for (const socket of sockets) this.closed(socket);
   }
 
-  /** The database is gone: nothing is read or told any more, whatever was under way. The sockets are the caller's to end. */
+  /** The database is gone: nothing is read or told any more, not even for messages under way. The caller ends the sockets. */
   close(): void {
     this.#closed = true;
     this.#late.close();
@@ -124,14 +124,14 @@ export class WatchSockets {
         this.closed(socket);
       });
     } catch {
-      // The peer is gone and its close event is on the way, or was lost: either way nobody waits here any more. Not at once, because
-      // the hub is telling others.
+      // The peer is gone, and the close event is on its way or was lost. In both cases nobody waits here any more. The watch is removed a
+      // little later, because the hub is telling others at this moment.
       queueMicrotask(() => this.closed(socket));
     }
   }
 }
 
-/** Why there can be no more watchers, on whatever sockets they are; null: there can. */
+/** Why there can be no more watchers, on sockets of either kind. null: there can. */
 export function noMoreWatchers({ size }: WatchHub): Failure | null {
   if (size < MAX_WATCHERS) return null;
   return failure("unavailable", `This database has ${MAX_WATCHERS} watchers, the most it takes at a time`);
@@ -142,7 +142,7 @@ export const TOO_SLOW = failure(
   "What changed was taken too slowly, and others waited for the memory: watch again",
 );
 
-/** Ends these, saying why; those that are on their way out already are left to it. */
+/** Ends these sockets with this reason. Sockets that are already closing are left alone. */
 export function endSockets(sockets: Iterable<WebSocket>, why: Failure): void {
   for (const socket of sockets) {
     if (socket.readyState === WebSocket.OPEN) refuse(socket, why);
@@ -154,7 +154,7 @@ function refuse(socket: WebSocket, why: Failure): void {
     socket.send(JSON.stringify(why));
     socket.close(why.code === "unavailable" ? CLOSE_NORMAL : CLOSE_POLICY, why.code);
   } catch {
-    // It closed in this moment: the peer is gone, which is all that was wanted.
+    // The socket closed at this moment: the peer is gone, as intended.
   }
 }
 
@@ -162,7 +162,7 @@ function attach(socket: WebSocket, attachment: Attachment): void {
   socket.serializeAttachment(attachment);
 }
 
-/** Every socket of ours was given one when it was accepted. */
+/** Every socket of ours got an attachment when it was accepted. */
 function attachmentOf(socket: WebSocket): Attachment {
   return socket.deserializeAttachment() as Attachment;
 }

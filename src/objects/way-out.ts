@@ -1,6 +1,6 @@
 /**
- * A way out to what a tenant entered: the network of the deployment's own for that, or the proxy of the environment that it runs in. Where
- * the deployment can tell why a host was not reached (`npm start`), a request that fails throws that, as `Unreachable`.
+ * A way out to an address that a tenant entered: the deployment's separate network, or the proxy of its environment. Where the deployment
+ * can tell why a host was not reached (`npm start`), a failed request throws that, as `Unreachable`.
  */
 import { goesThroughProxy, type ProxiedRequests } from "../core/outbound-proxy.ts";
 import { isUnreachableReason, Unreachable, UNREACHABLE_HEADER } from "../core/unreachable.ts";
@@ -8,12 +8,12 @@ import type { Env } from "./env.ts";
 
 export type WayOut = (url: string, init: RequestInit) => Promise<Response>;
 
-/** `network` undefined: the global fetch. */
+/** `network` undefined: the global fetch is used. */
 export function wayOut(network: Fetcher | undefined, env: Pick<Env, "REASONS" | "PROXY" | "CAIRN_PROXIED">): WayOut {
   const direct = directly(network, env.REASONS);
   const { PROXY: proxy, CAIRN_PROXIED: proxied } = env;
   if (proxy === undefined || proxied === undefined || proxied === null) return direct;
-  // Written by `src/local/`, from a value of this type.
+  // `src/local/` wrote it, from a value of this type.
   const which = JSON.parse(proxied) as ProxiedRequests;
   return (url, init) => (goesThroughProxy(new URL(url), which) ? throughProxy(proxy, url, init) : direct(url, init));
 }

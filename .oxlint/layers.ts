@@ -40,7 +40,8 @@ export const layers: Readonly<Record<string, Layer>> = {
   client: { imports: values, except: ["core/storage.ts", "core/migrations.ts"] },
   cli: { imports: [...values, "client"], packages: ["node:"] },
   console: { imports: [...values, "client"] },
-  local: { imports: shared, packages: ["node:", "esbuild"] },
+  // Its front answers KV Connect's data path by the door's own rules.
+  local: { imports: [...shared, "doors/http", "doors/*"], packages: ["node:", "esbuild", "ws"] },
 };
 
 /**

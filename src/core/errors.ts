@@ -34,6 +34,26 @@ export interface Failure {
   readonly message: string;
 }
 
+const codes: Readonly<Record<ErrorCode, true>> = {
+  invalid: true,
+  limit: true,
+  "type-mismatch": true,
+  unauthenticated: true,
+  forbidden: true,
+  "forbidden-origin": true,
+  "not-found": true,
+  conflict: true,
+  "insufficient-storage": true,
+  unavailable: true,
+  unsupported: true,
+  internal: true,
+};
+
+/** Of a code that came from elsewhere: a later version may have more of them. */
+export function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(codes, code);
+}
+
 /** The message gets exactly one full stop at its end, whatever text it was made from. */
 export function failure(code: ErrorCode, message: string): Failure {
   return { ok: false, code, message: asSentence(message) };

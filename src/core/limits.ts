@@ -538,6 +538,36 @@ export const REQUEST_BYTES_STEP = 256 * KIB;
  */
 export const PLACES_OF_PEER_PER_FREE_PLACE = 4;
 
+/** Sessions of the front, each a socket to one database's object for the clients of one token: more than are busy at a time. */
+export const MAX_SESSIONS = 1000;
+
+/** Of the requests that the front passes on at a time, the part that sessions take instead. */
+export const SESSIONS_SHARE_OF_PLACES = 0.1;
+
+/** Requests that a session has under way: below what a socket takes, and more than one frame brings. */
+export const MAX_SESSION_REQUESTS_IN_FLIGHT = 768;
+
+/** A frame of a session is sent when its requests have so many bytes together. */
+export const MAX_SESSION_FRAME_BYTES = 1 * MIB;
+
+/** The body of a request that goes over a session: most are far smaller, and a larger one gains nothing by it. */
+export const MAX_SESSION_BODY_BYTES = 64 * KIB;
+
+/** Keys and values of an answer that comes over a session, because the front holds all of it. A larger one is streamed. */
+export const MAX_SESSION_ANSWER_BYTES = 256 * KIB;
+
+/** Answers that the front holds, all together, each counted as the largest until it is there. */
+export const MAX_SESSION_ANSWERS_BYTES = 256 * MIB;
+
+/** A session that nobody has used for so long is closed. */
+export const MAX_IDLE_SESSION_MS = 60_000;
+
+/** A socket that is not open by then is given up. */
+export const SESSION_HANDSHAKE_MS = 10_000;
+
+/** After the server has refused a session, requests with that grant take the long way for so long. */
+export const SESSION_REFUSED_MS = 1000;
+
 /** Files that workerd has open for a connection; and for a database: its file, its log and the log's index. */
 export const DESCRIPTORS_PER_CONNECTION = 2;
 export const DESCRIPTORS_PER_DATABASE = 3;

@@ -5,7 +5,12 @@
 import { readFileSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
+import { asUnixMs, type Clock } from "../core/clock.ts";
 import { type Failure, isFailure } from "../core/errors.ts";
+import { DataTokens } from "../contracts/data-token.ts";
+import { placeholderAmong } from "../contracts/secret-text.ts";
+import { signingKeys } from "../contracts/signing-keys.ts";
+import type { AdmissionParts } from "../doors/kv-connect/admission.ts";
 import type { PublicAddress } from "../core/public-address.ts";
 
 import type { RunningAt } from "./api-client.ts";
@@ -73,7 +78,11 @@ const LAST_BYTES_MS = 500;
 /** Resolves when the server answers. A failure leaves nothing running and nothing locked. */
 export async function startServer(options: ServerOptions): Promise<RunningServer | Failure> {
   let upstream = (): Upstream | undefined => undefined;
-  const front = await Front.listen(options.host, options.port, () => upstream(), capacityFor(descriptorLimit()));
+  let admission = (): AdmissionParts | undefined => undefined;
+  const capacity = capacityFor(descriptorLimit());
+  const front = await Front.listen(options.host, options.port, () => upstream(), capacity, {
+    admission: () => admission(),
+  });
   if (isFailure(front)) return front;
   const url = `http://${urlHost(options.host)}:${front.port}`;
   const dataFolder = join(options.persistTo, options.dataFolder ?? ".");
@@ -106,6 +115,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   };
   let closed: Promise<void> | undefined;
   upstream = () => ready.kept.current;
+  const parts = admissionBy(ready.secrets);
+  admission = () => parts;
   return {
     url,
     folder,
@@ -146,6 +157,18 @@ async function startInside(
     await kept.stop(0);
     if (isFailure(wanted)) return wanted;
   }
+}
+
+/** Undefined: only the Worker judges who may do what. It tells whoever uses the secrets of the documentation from elsewhere that it does not. */
+function admissionBy(secrets: Secrets): AdmissionParts | undefined {
+  const keys = signingKeys(secrets.CAIRN_SIGNING_KEYS);
+  if (isFailure(keys) || placeholderAmong(secrets) !== undefined) return undefined;
+  const tokens = new DataTokens(keys);
+  const clock: Clock = { now: () => asUnixMs(Date.now()) };
+  return {
+    authority: { verify: (token, databaseId, at) => tokens.verify(token, databaseId, clock.now(), at) },
+    clock,
+  };
 }
 
 function variablesOf(

@@ -1,6 +1,6 @@
 /** The front of `npm start` alone, in a process of its own as there: `front-process.ts <port of the server behind>`. */
 import { isFailure } from "../../src/core/errors.ts";
-import type { ServerProcess } from "../../src/local/front/exchange.ts";
+import type { ServerProcess } from "../../src/local/front/client.ts";
 import { Front } from "../../src/local/front/front.ts";
 import { capacityFor, descriptorLimit } from "../../src/local/front/capacity.ts";
 

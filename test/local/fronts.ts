@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { onTestFinished } from "vitest";
 import { capacityOf, type Capacity } from "../../src/local/front/capacity.ts";
 import { systemClock, type FrontClock } from "../../src/local/front/clock.ts";
-import type { ServerProcess } from "../../src/local/front/exchange.ts";
+import type { ServerProcess } from "../../src/local/front/client.ts";
 import { Front } from "../../src/local/front/front.ts";
 
 export type Handler = (request: IncomingMessage, response: ServerResponse) => void;
@@ -29,7 +29,7 @@ export function processAt(port: number | undefined): ServerProcess | undefined {
 
 /** For so many connections of clients, and requests at the server. */
 export function room(connections: number, requests: number): Capacity {
-  return capacityOf({ descriptors: Number.POSITIVE_INFINITY, connections, requests, databases: 1000 });
+  return capacityOf({ descriptors: Number.POSITIVE_INFINITY, connections, requests, sessions: 10, databases: 1000 });
 }
 
 export interface TestFront {
@@ -45,14 +45,10 @@ export async function frontBefore(
 ): Promise<TestFront> {
   const lines: string[] = [];
   const running = processAt(port);
-  const front = await Front.listen(
-    "127.0.0.1",
-    0,
-    () => running,
-    capacity,
-    (line) => lines.push(line),
+  const front = await Front.listen("127.0.0.1", 0, () => running, capacity, {
+    write: (line) => lines.push(line),
     clock,
-  );
+  });
   if (isFailure(front)) throw new Error(front.message);
   onTestFinished(() => front.close(0));
   return { url: `http://127.0.0.1:${front.port}`, port: front.port, lines };

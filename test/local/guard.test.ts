@@ -55,7 +55,7 @@ test("connections whose handlers throw end on both protocols, and others go on",
     if (throws) throw bug;
     return undefined;
   };
-  const front = await Front.listen("127.0.0.1", 0, server, room(10, 10), (line) => lines.push(line));
+  const front = await Front.listen("127.0.0.1", 0, server, room(10, 10), { write: (line) => lines.push(line) });
   if (isFailure(front)) throw new Error(front.message);
   onTestFinished(() => front.close(0));
   const url = `http://127.0.0.1:${front.port}`;

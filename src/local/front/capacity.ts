@@ -6,15 +6,19 @@ import {
   LASTING_SHARE_OF_PLACES,
   MAX_CLIENT_CONNECTIONS,
   MAX_CLIENT_REQUESTS,
+  MAX_SESSION_ANSWERS_BYTES,
+  MAX_SESSIONS,
   MAX_UNANSWERED_REQUEST_BYTES,
   MAX_UNTAKEN_ANSWER_BYTES,
   PLACES_PER_DESCRIPTOR,
+  SESSIONS_SHARE_OF_PLACES,
 } from "../../core/limits.ts";
 
 export interface Capacity {
   readonly connections: number;
   readonly clients: number;
   readonly requests: number;
+  readonly sessions: number;
   readonly lasting: number;
   readonly databases: number;
   /** Files that the server process may have open. */
@@ -23,6 +27,8 @@ export interface Capacity {
   readonly requestBytes: number;
   /** Of answers that were not taken yet. */
   readonly answerBytes: number;
+  /** Of those that came over sessions. */
+  readonly sessionAnswerBytes: number;
 }
 
 /** What workerd and the front have open before anybody connects, with room. */
@@ -31,26 +37,31 @@ const OWN_DESCRIPTORS = 100;
 /** Of a server process with this limit of open files, and a front with the same. */
 export function capacityFor(descriptors: number): Capacity {
   const free = Math.max(10, descriptors - OWN_DESCRIPTORS);
-  const requests = Math.min(MAX_CLIENT_REQUESTS, Math.floor(free * PLACES_PER_DESCRIPTOR));
-  const databases = Math.floor((free - requests * DESCRIPTORS_PER_CONNECTION) / DESCRIPTORS_PER_DATABASE);
-  return capacityOf({ descriptors, connections: free - requests, requests, databases });
+  const places = Math.min(MAX_CLIENT_REQUESTS, Math.floor(free * PLACES_PER_DESCRIPTOR));
+  const sessions = Math.min(MAX_SESSIONS, Math.floor(places * SESSIONS_SHARE_OF_PLACES));
+  const requests = places - sessions;
+  const databases = Math.floor((free - places * DESCRIPTORS_PER_CONNECTION) / DESCRIPTORS_PER_DATABASE);
+  return capacityOf({ descriptors, connections: free - places, requests, sessions, databases });
 }
 
 export function capacityOf({
   descriptors,
   connections,
   requests,
+  sessions,
   databases,
-}: Pick<Capacity, "descriptors" | "connections" | "requests" | "databases">): Capacity {
+}: Pick<Capacity, "descriptors" | "connections" | "requests" | "sessions" | "databases">): Capacity {
   return {
     descriptors,
     connections: Math.min(MAX_CLIENT_CONNECTIONS, connections),
     clients: MAX_CLIENT_REQUESTS,
     requests,
+    sessions,
     lasting: Math.max(1, Math.floor(requests * LASTING_SHARE_OF_PLACES)),
     databases,
     requestBytes: MAX_UNANSWERED_REQUEST_BYTES,
     answerBytes: MAX_UNTAKEN_ANSWER_BYTES,
+    sessionAnswerBytes: MAX_SESSION_ANSWERS_BYTES,
   };
 }
 

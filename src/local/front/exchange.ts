@@ -5,7 +5,6 @@
  *
  * Whatever waits for its client has an end (`check`), and makes room for others before that when places run short (`Exchanges`).
  */
-import type { Readable, Writable } from "node:stream";
 import {
   CROWDED_CLIENT_BYTES_PER_SECOND,
   MAX_ANSWER_PAUSE_MS,
@@ -14,12 +13,15 @@ import {
   MAX_LINGER_MS,
   MAX_LINGER_PAUSE_MS,
   MAX_REQUEST_PAUSE_MS,
+  MAX_SESSION_ANSWER_BYTES,
   MIN_CLIENT_BYTES_PER_SECOND,
   REQUEST_BYTES_STEP,
 } from "../../core/limits.ts";
 import { socketProtocol } from "../../contracts/socket.ts";
-import type { ProcessAddress } from "../process-address.ts";
+import { PROTOBUF_TYPE } from "../../doors/kv-connect/responses.ts";
+import type { Client, ServerProcess } from "./client.ts";
 import type { ClientConnection } from "./client-connections.ts";
+import { SessionRequest, type DataPath, type SessionTaker } from "./data-path.ts";
 import type { Exchanges, PlaceHolder } from "./exchanges.ts";
 import type { OpenDatabases, Use } from "./open-databases.ts";
 import type { Places } from "./places.ts";
@@ -36,41 +38,9 @@ import {
   headOf,
   type AnswerTaker,
   type HeaderPairs,
-  type ServerConnection,
+  type RequestSink,
   type ServerConnections,
-  type ServerRequest,
 } from "./server-connection.ts";
-
-/** A request as one of the protocols has it. The names of its headers are in lower case or as they came. */
-export interface Client extends ServerRequest {
-  readonly connection: ClientConnection;
-  /** Whether it shows a token, good or not. */
-  readonly isAuthorized: boolean;
-  /** What only its protocol can see to be wrong with it. */
-  readonly flaw: Refusal | undefined;
-  /** The request's body, of which nothing was read yet. */
-  readonly input: Readable;
-  /** The answer's body. */
-  readonly output: Writable;
-  /** Nothing can be sent to it any more. */
-  readonly isGone: boolean;
-  respond(status: number, reason: string, headers: HeaderPairs): void;
-  /** It may send the body that it holds back until it is told to. */
-  goOn(): void;
-  /** The answer is whole. */
-  end(): void;
-  /** So that it cannot take what it has for a whole answer. */
-  breakOff(): void;
-  /** It was answered, and is sending on: it need not. */
-  letGo(): void;
-  /** There is no room for it, not even for an answer. */
-  turnAway(): void;
-}
-
-export interface ServerProcess {
-  readonly address: ProcessAddress;
-  readonly pid: number;
-}
 
 export interface ExchangeParts {
   /** The one that runs now, or undefined while none does. */
@@ -78,6 +48,7 @@ export interface ExchangeParts {
   readonly databases: OpenDatabases;
   readonly servers: ServerConnections;
   readonly exchanges: Exchanges;
+  readonly dataPath: DataPath;
 }
 
 interface Held {
@@ -85,11 +56,11 @@ interface Held {
   readonly count: number;
 }
 
-export class Exchange implements AnswerTaker, PlaceHolder {
+export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
   readonly #client: Client;
   readonly #parts: ExchangeParts;
   readonly #held: Held[] = [];
-  #server: ServerConnection | undefined;
+  #server: RequestSink | undefined;
   #use: Use | undefined;
   #requestEnded: boolean;
   #inputPaused = false;
@@ -186,25 +157,49 @@ export class Exchange implements AnswerTaker, PlaceHolder {
 
   /** Passes the request on, or says why not. */
   #forward(): Refusal | undefined {
-    const { server, servers, exchanges, databases } = this.#parts;
-    const { method, path, body, flaw, output, connection } = this.#client;
+    const { server, databases, dataPath } = this.#parts;
+    const { method, path, flaw, isAuthorized } = this.#client;
     if (method.toUpperCase() === "CONNECT") return connectRefusal;
     if (flaw !== undefined) return flaw;
     const running = server();
     if (running === undefined) return unavailableRefusal;
+    const way = dataPath.shortWay(this.#client, running);
+    if (way !== undefined && "status" in way) return way;
+    const use = databases.use(method, path, isAuthorized, this.peer);
+    if (use === undefined) return manyDatabasesRefusal;
+    this.#use = use;
+    if (way !== undefined && (way.type === "write" || this.#takeAnswer())) {
+      this.#server = new SessionRequest(way, this);
+      this.#client.goOn();
+      return undefined;
+    }
+    const sink = this.#longWay(running);
+    return "status" in sink ? sink : undefined;
+  }
+
+  /** To the Worker. */
+  #longWay({ address }: ServerProcess): RequestSink | Refusal {
+    const { servers, exchanges } = this.#parts;
+    const { path, body, output, connection } = this.#client;
     const head = headOf(this.#client);
     if (head === undefined) return malformedRefusal;
     const { requests, lasting } = exchanges.places;
     if (lasts(path, body === "upgrade") && !this.#take(lasting)) return crowdedRefusal;
     if (!this.#take(requests)) return crowdedRefusal;
-    const use = databases.use(method, path, this.#client.isAuthorized, this.peer);
-    if (use === undefined) return manyDatabasesRefusal;
-    this.#use = use;
-
-    this.#server = servers.request(running.address, head, this.#client, this);
+    const sink = servers.request(address, head, this.#client, this);
+    this.#server = sink;
     this.#client.goOn();
     connection.guard.on(output, "drain", () => this.#server?.resume());
-    return undefined;
+    return sink;
+  }
+
+  /** Whether there is room for the answer of a session, as large as it can be. */
+  #takeAnswer(): boolean {
+    const { answerBytes } = this.#parts.exchanges.places;
+    // Nobody makes room for it: it can take the long way.
+    if (answerBytes.take(this.peer, MAX_SESSION_ANSWER_BYTES) !== "taken") return false;
+    this.#held.push({ places: answerBytes, count: MAX_SESSION_ANSWER_BYTES });
+    return true;
   }
 
   #readRequest(): void {
@@ -245,6 +240,35 @@ export class Exchange implements AnswerTaker, PlaceHolder {
     if (status === 101) this.#readRequest();
   }
 
+  answered(body: Uint8Array): void {
+    this.#server = undefined;
+    this.#use?.answered(200);
+    this.#use = undefined;
+    this.#keepOfAnswer(body.length);
+    if (this.#client.isGone) return;
+    this.#answered = true;
+    this.#client.respond(200, "OK", ["content-type", PROTOBUF_TYPE, "content-length", String(body.length)]);
+    this.#written = body.length;
+    this.#finish(body);
+  }
+
+  refused(refusal: Refusal): void {
+    this.#server = undefined;
+    this.#use?.answered(refusal.status);
+    this.#use = undefined;
+    this.#refuse(refusal);
+  }
+
+  unanswered(body: Buffer): void {
+    this.#server = undefined;
+    this.#keepOfAnswer(0);
+    const running = this.#parts.server();
+    const sink = running === undefined ? unavailableRefusal : this.#longWay(running);
+    if ("status" in sink) return this.#refuse(sink);
+    sink.write(body);
+    sink.end();
+  }
+
   piece(bytes: Buffer): void {
     if (this.#client.isGone) return;
     this.#written += bytes.length;
@@ -277,13 +301,23 @@ export class Exchange implements AnswerTaker, PlaceHolder {
     return true;
   }
 
-  /** The server has done its part; the client keeps its own place until it has done its. */
+  /** The server has done its part; what the client has taken of the front stays taken until it has done its. */
   #giveBack(): void {
-    const { clients } = this.#parts.exchanges.places;
+    const { clients, answerBytes } = this.#parts.exchanges.places;
     for (const held of this.#held.splice(0)) {
-      if (held.places === clients) this.#held.push(held);
+      if (held.places === clients || held.places === answerBytes) this.#held.push(held);
       else held.places.giveBack(this.peer, held.count);
     }
+  }
+
+  /** Gives back what was taken for an answer that is smaller. */
+  #keepOfAnswer(bytes: number): void {
+    const { answerBytes } = this.#parts.exchanges.places;
+    const at = this.#held.findIndex(({ places }) => places === answerBytes);
+    const held = this.#held[at];
+    if (held === undefined) return;
+    answerBytes.giveBack(this.peer, Math.max(0, held.count - bytes));
+    this.#held[at] = { places: answerBytes, count: Math.min(held.count, bytes) };
   }
 
   #giveBackAll(): void {
@@ -307,11 +341,11 @@ export class Exchange implements AnswerTaker, PlaceHolder {
   }
 
   /** What the client is still sending is read, for an answer to unread bytes would be lost to a reset. */
-  #finish(): void {
+  #finish(last?: Uint8Array): void {
     this.#answerEnded = true;
     this.#receivedByThen = this.#received;
     this.#sending.settle(this.#received);
-    if (!this.#client.isGone) this.#client.end();
+    if (!this.#client.isGone) this.#client.end(last);
     this.#inputPaused = false;
     this.#client.input.resume();
   }

@@ -14,6 +14,8 @@ export interface ExchangePlaces {
   readonly lasting: Places;
   /** Bytes of requests that the server process has not answered: it may hold them all. */
   readonly requestBytes: Places;
+  /** Bytes of answers that came over sessions, until their clients have taken them. */
+  readonly answerBytes: Places;
 }
 
 /** Of a request that is under way, what is asked when places run short: an `Exchange`. */

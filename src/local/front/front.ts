@@ -5,10 +5,13 @@
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { failure, type Failure } from "../../core/errors.ts";
+import type { AdmissionParts } from "../../doors/kv-connect/admission.ts";
 import { BoundedLog } from "./bounded-log.ts";
 import type { Capacity } from "./capacity.ts";
+import type { ServerProcess } from "./client.ts";
 import { ClientConnections, type ClientConnection } from "./client-connections.ts";
-import type { ServerProcess } from "./exchange.ts";
+import { DataPath } from "./data-path.ts";
+import type { ExchangeParts } from "./exchange.ts";
 import { Exchanges } from "./exchanges.ts";
 import { systemClock, type FrontClock } from "./clock.ts";
 import { Guard } from "./guard.ts";
@@ -17,6 +20,7 @@ import { Http2Side } from "./http2.ts";
 import { OpenDatabases, openFilesOf } from "./open-databases.ts";
 import { Places } from "./places.ts";
 import { ServerConnections } from "./server-connection.ts";
+import { Sessions } from "./sessions.ts";
 
 const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 
@@ -28,6 +32,14 @@ const KEEP_ALIVE_MS = 60_000;
 
 /** How often what waits is looked at. After a pause of the whole process, as a machine that slept, no client is to blame for it. */
 const CHECK_MS = 1000;
+
+export interface FrontOptions {
+  /** By which the front judges requests of the data path itself; undefined: all are passed on. */
+  readonly admission?: () => AdmissionParts | undefined;
+  /** Takes lines for whoever runs the server. */
+  readonly write?: (line: string) => void;
+  readonly clock?: FrontClock;
+}
 
 export class Front {
   readonly port: number;
@@ -43,17 +55,16 @@ export class Front {
 
   /**
    * `serverProcess`: the one that runs now, or undefined while none does, when clients get 503, as they do when there is no room for
-   * them. `write` takes lines for whoever runs the server. A failure names what is wrong with the host or the port.
+   * them. A failure names what is wrong with the host or the port.
    */
   static async listen(
     host: string,
     port: number,
     serverProcess: () => ServerProcess | undefined,
     capacity: Capacity,
-    write: (line: string) => void = (line) => void process.stderr.write(line),
-    clock: FrontClock = systemClock,
+    options: FrontOptions = {},
   ): Promise<Front | Failure> {
-    const inside = new Inside(serverProcess, capacity, write, clock);
+    const inside = new Inside(serverProcess, capacity, options);
     const server = createServer({
       allowHalfOpen: true,
       noDelay: true,
@@ -94,6 +105,7 @@ class Inside {
   readonly #servers: ServerConnections;
   readonly #exchanges: Exchanges;
   readonly #databases: OpenDatabases;
+  readonly #sessions: Sessions;
   readonly #http1: Http1Side;
   readonly #http2: Http2Side;
   readonly #undecided = new Set<Socket>();
@@ -103,8 +115,11 @@ class Inside {
   constructor(
     server: () => ServerProcess | undefined,
     capacity: Capacity,
-    write: (line: string) => void,
-    clock: FrontClock,
+    {
+      admission = () => undefined,
+      write = (line) => void process.stderr.write(line),
+      clock = systemClock,
+    }: FrontOptions,
   ) {
     const bugs = new BoundedLog(
       write,
@@ -129,6 +144,7 @@ class Inside {
         requests: new Places(capacity.requests),
         lasting: new Places(capacity.lasting),
         requestBytes: new Places(capacity.requestBytes),
+        answerBytes: new Places(capacity.sessionAnswerBytes),
       },
       capacity.answerBytes,
     );
@@ -142,7 +158,14 @@ class Inside {
       },
       connecting: () => this.#servers.connecting,
     });
-    const parts = { server, servers: this.#servers, exchanges: this.#exchanges, databases: this.#databases };
+    this.#sessions = new Sessions(capacity.sessions, clock, report);
+    const parts: ExchangeParts = {
+      server,
+      servers: this.#servers,
+      exchanges: this.#exchanges,
+      databases: this.#databases,
+      dataPath: new DataPath(admission, this.#sessions),
+    };
     this.#http1 = new Http1Side(parts, report);
     this.#http2 = new Http2Side(parts);
     let checkedAt = clock.now();
@@ -176,6 +199,7 @@ class Inside {
   destroy(): void {
     this.#stopChecking();
     for (const { socket } of this.#connections) socket.destroy();
+    this.#sessions.destroy();
     this.#servers.destroy();
   }
 
@@ -183,6 +207,7 @@ class Inside {
     this.#exchanges.check(elapsedMs);
     this.#connections.check();
     this.#http2.check();
+    this.#sessions.check();
     this.#servers.check();
     this.#databases.check();
   }

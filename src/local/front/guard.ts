@@ -24,10 +24,14 @@ interface Events {
   readonly end: [];
   readonly error: [error: Error];
   readonly listening: [];
+  /** Of a WebSocket, which gives more than that. */
+  readonly message: [message: unknown];
+  readonly open: [];
   readonly readable: [];
   readonly request: [request: IncomingMessage, response: ServerResponse];
   readonly stream: [stream: ServerHttp2Stream, headers: IncomingHttpHeaders];
-  readonly upgrade: [request: IncomingMessage, socket: Duplex, head: Buffer];
+  /** Of a server, or of a WebSocket, which gives the answer to its handshake alone. */
+  readonly upgrade: [message: IncomingMessage, socket?: Duplex, head?: Buffer];
 }
 
 interface Emitter<Event extends keyof Events> {

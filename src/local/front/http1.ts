@@ -6,8 +6,10 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { MAX_LINGER_PAUSE_MS, MAX_PIPELINED_REQUESTS, MAX_REQUEST_HEAD_BYTES } from "../../core/limits.ts";
+import type { HeaderLookup } from "../../doors/http/header-lookup.ts";
 import type { ClientConnection } from "./client-connections.ts";
-import { Exchange, type Client, type ExchangeParts } from "./exchange.ts";
+import type { Client } from "./client.ts";
+import { Exchange, type ExchangeParts } from "./exchange.ts";
 import { Guard, type ReportBug } from "./guard.ts";
 import {
   codingRefusal,
@@ -52,9 +54,9 @@ export class Http1Side {
     guard.on(this.#server, "checkContinue", (request, response) =>
       of(request.socket, (connection) => connection.add(request, response, true)),
     );
-    guard.on(this.#server, "upgrade", (request, socket, head) =>
-      of(socket, (connection) => connection.addUpgrade(request, head)),
-    );
+    guard.on(this.#server, "upgrade", (request, socket, head) => {
+      if (socket !== undefined && head !== undefined) of(socket, (connection) => connection.addUpgrade(request, head));
+    });
     guard.on(this.#server, "connect", (_request, socket) => {
       if (socket !== undefined) of(socket, (connection) => connection.refuse(connectRefusal));
     });
@@ -197,7 +199,7 @@ class Http1Client implements Client {
   readonly connection: ClientConnection;
   readonly method: string;
   readonly path: string;
-  readonly headers: HeaderPairs;
+  readonly fields: HeaderLookup;
   readonly body: BodyKind;
   readonly isAuthorized: boolean;
   readonly flaw: Refusal | undefined;
@@ -220,7 +222,7 @@ class Http1Client implements Client {
     // A server's request has both.
     this.method = request.method ?? "";
     this.path = request.url ?? "";
-    this.headers = headersOf(request);
+    this.fields = fieldsOf(request);
     this.body = bodyOf(request);
     this.isAuthorized = request.headers.authorization !== undefined;
     const coding = request.headers["transfer-encoding"];
@@ -229,6 +231,10 @@ class Http1Client implements Client {
     this.output = response;
     this.#socket = request.socket;
     this.#awaitsContinue = awaitsContinue;
+  }
+
+  get headers(): HeaderPairs {
+    return headersOf(this.input);
   }
 
   get isGone(): boolean {
@@ -253,11 +259,13 @@ class Http1Client implements Client {
   }
 
   /** node closes a connection that ends with its answer, and a reset would take the answer along while the request is still coming. */
-  end(): void {
+  end(last?: Uint8Array): void {
     if (this.output.shouldKeepAlive || this.hasWhole) {
-      this.output.end();
+      if (last === undefined) this.output.end();
+      else this.output.end(last);
     } else if (!this.#endsWithRequest) {
       this.#endsWithRequest = true;
+      if (last !== undefined) this.output.write(last);
       this.connection.guard.once(this.input, "end", () => this.output.end());
     }
   }
@@ -279,6 +287,21 @@ function bodyOf({ headers }: IncomingMessage): BodyKind {
   if (headers["transfer-encoding"] !== undefined) return "chunked";
   const length = headers["content-length"];
   return length === undefined ? "none" : Number(length);
+}
+
+/** All values of a name, also of those of which node keeps the first. */
+function fieldsOf({ rawHeaders }: IncomingMessage): HeaderLookup {
+  return {
+    get(name) {
+      let values: string | null = null;
+      for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+        const each = rawHeaders[i];
+        if (each?.length !== name.length || each.toLowerCase() !== name) continue;
+        values = values === null ? (rawHeaders[i + 1] ?? "") : `${values}, ${rawHeaders[i + 1] ?? ""}`;
+      }
+      return values;
+    },
+  };
 }
 
 /** Without those of the connection and of the body's framing, and those that the client names as such (RFC 9110, section 7.6.1). */

@@ -8,8 +8,10 @@ import {
   type ServerHttp2Stream,
 } from "node:http2";
 import { MAX_STREAMS_OF_CONNECTION } from "../../core/limits.ts";
+import type { HeaderLookup } from "../../doors/http/header-lookup.ts";
 import type { ClientConnection } from "./client-connections.ts";
-import { Exchange, type Client, type ExchangeParts } from "./exchange.ts";
+import type { Client } from "./client.ts";
+import { Exchange, type ExchangeParts } from "./exchange.ts";
 import { ofTheConnection, type BodyKind, type HeaderPairs } from "./server-connection.ts";
 
 /** Uploads need not wait for a window update every 64 KiB. */
@@ -112,14 +114,15 @@ class Http2Client implements Client {
   readonly connection: ClientConnection;
   readonly method: string;
   readonly path: string;
-  readonly headers: HeaderPairs;
+  readonly fields: HeaderLookup;
   readonly body: BodyKind;
   readonly isAuthorized: boolean;
   readonly flaw = undefined;
   readonly input: ServerHttp2Stream;
   readonly output: ServerHttp2Stream;
   readonly turnAway: () => void;
-  readonly #awaitsContinue: boolean;
+  readonly #headers: IncomingHttpHeaders;
+  #awaitsContinue: boolean;
 
   constructor(
     connection: ClientConnection,
@@ -130,13 +133,18 @@ class Http2Client implements Client {
     this.connection = connection;
     this.method = headers[":method"] ?? "";
     this.path = headers[":path"] ?? "";
-    this.headers = pairsOf(headers);
+    this.#headers = headers;
+    this.fields = { get: (name) => fieldOf(headers, name) };
     this.body = bodyOf(stream, headers);
     this.isAuthorized = headers.authorization !== undefined;
     this.input = stream;
     this.output = stream;
     this.turnAway = turnAway;
     this.#awaitsContinue = headers.expect?.toLowerCase() === "100-continue";
+  }
+
+  get headers(): HeaderPairs {
+    return pairsOf(this.#headers);
   }
 
   /** It was reset, or its connection is gone: nothing may be sent on it, though node may not have destroyed it yet. */
@@ -157,11 +165,15 @@ class Http2Client implements Client {
   }
 
   goOn(): void {
-    if (this.#awaitsContinue && !this.isGone) this.output.additionalHeaders({ ":status": 100 });
+    if (!this.#awaitsContinue || this.isGone) return;
+    this.#awaitsContinue = false;
+    this.output.additionalHeaders({ ":status": 100 });
   }
 
-  end(): void {
-    if (!this.output.writableEnded) this.output.end();
+  end(last?: Uint8Array): void {
+    if (this.output.writableEnded) return;
+    if (last === undefined) this.output.end();
+    else this.output.end(last);
   }
 
   /** `close(code)` would end the stream in good order first, and a cut answer would look like a whole one. */
@@ -183,6 +195,12 @@ function bodyOf(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): BodyKi
   if (stream.endAfterHeaders) return "none";
   const length = headers["content-length"];
   return length === undefined ? "chunked" : Number(length);
+}
+
+function fieldOf(headers: IncomingHttpHeaders, name: string): string | null {
+  const value = headers[name];
+  if (value === undefined) return null;
+  return typeof value === "string" ? value : value.join(", ");
 }
 
 /** Without those of the connection; `:authority` is the host. */

@@ -24,6 +24,18 @@ export interface ServerRequest {
   readonly body: BodyKind;
 }
 
+/** Where the rest of a request goes, and how its answer is held back. */
+export interface RequestSink {
+  /** A piece of the request's body, of one byte or more; false: `drain` says when there is room for more. */
+  write(piece: Buffer): boolean;
+  /** The request's body is whole. */
+  end(): void;
+  pause(): void;
+  resume(): void;
+  /** Nobody waits for the answer any more. */
+  abandon(): void;
+}
+
 /** Who asked. Nothing is called any more after `end`, `broken`, or an `abandon`. */
 export interface AnswerTaker {
   /** `headers`: without those of the connection. `length`: of the body, if it is known. */
@@ -120,7 +132,7 @@ interface Owner {
   closed(connection: ServerConnection): void;
 }
 
-export class ServerConnection {
+export class ServerConnection implements RequestSink {
   idleSince = 0;
   readonly #address: ProcessAddress;
   readonly #owner: Owner;
@@ -191,7 +203,6 @@ export class ServerConnection {
     else this.#guard.soon(() => this.#sendHead());
   }
 
-  /** A piece of the request's body, of one byte or more; false: `drain` says when there is room for more. */
   write(piece: Buffer): boolean {
     const head = this.#head;
     this.#head = undefined;
@@ -214,7 +225,6 @@ export class ServerConnection {
     return this.#socket.write(both);
   }
 
-  /** The request's body is whole. */
   end(): void {
     if (this.#bodyLeft > 0) throw new Error("expected a body of no less than its content-length");
     this.#sendHead();

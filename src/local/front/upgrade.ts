@@ -1,8 +1,9 @@
 /** A client that asks for a WebSocket: when the server process agrees, bytes pass both ways until one of them ends. */
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
+import type { HeaderLookup } from "../../doors/http/header-lookup.ts";
 import type { ClientConnection } from "./client-connections.ts";
-import type { Client } from "./exchange.ts";
+import type { Client } from "./client.ts";
 import type { HeaderPairs } from "./server-connection.ts";
 
 export class UpgradeClient implements Client {
@@ -13,6 +14,7 @@ export class UpgradeClient implements Client {
   readonly body = "upgrade";
   /** A browser shows its token in another header, or later. */
   readonly isAuthorized = true;
+  readonly fields: HeaderLookup = { get: () => null };
   readonly flaw = undefined;
   readonly input: Socket;
   readonly output: Socket;
@@ -44,8 +46,9 @@ export class UpgradeClient implements Client {
     // What it sends before an answer is kept for the time after it.
   }
 
-  end(): void {
-    this.output.end();
+  end(last?: Uint8Array): void {
+    if (last === undefined) this.output.end();
+    else this.output.end(last);
     this.connection.guard.once(this.input, "end", () => this.output.destroySoon());
   }
 

@@ -257,6 +257,7 @@ test.each([
       descriptors: Number.POSITIVE_INFINITY,
       connections: 1000,
       requests: 1000,
+      sessions: 10,
       databases: 4,
     });
     const front = await frontBefore(port, { capacity });

@@ -553,6 +553,9 @@ export const MAX_SESSION_FRAME_BYTES = 1 * MIB;
 /** The body of a request that goes over a session: most are far smaller, and a larger one gains nothing by it. */
 export const MAX_SESSION_BODY_BYTES = 64 * KIB;
 
+/** Bodies of up to this size are not counted among those that the front holds for its sessions: it has a bounded number of them. */
+export const MAX_UNCOUNTED_BODY_BYTES = 4 * KIB;
+
 /** Keys and values of an answer that comes over a session, because the front holds all of it. A larger one is streamed. */
 export const MAX_SESSION_ANSWER_BYTES = 256 * KIB;
 

@@ -32,11 +32,20 @@ export interface SessionTaker {
 
 /** How a request goes over a session. */
 export interface ShortWay {
-  readonly type: "read" | "write";
   readonly session: Session;
   readonly shown: ShownToken;
-  readonly fields: HeaderLookup;
   readonly clock: Clock;
+}
+
+export type Way = ShortWay | Refusal | undefined;
+
+/** A request that may go over a session. */
+export interface SmallRequest {
+  readonly type: "read" | "write";
+  readonly databaseId: string;
+  readonly fields: HeaderLookup;
+  /** Of its body. */
+  readonly bytes: number;
 }
 
 const DATA_PATH = /^\/databases\/([^/?]+)\/(snapshot_read|atomic_write)$/;
@@ -52,43 +61,59 @@ export class DataPath {
   }
 
   /** Undefined: the request takes the long way. */
-  shortWay({ method, path, body, fields }: Client, server: ServerProcess): ShortWay | Refusal | undefined {
+  smallRequest({ method, path, body, fields }: Client): SmallRequest | undefined {
     if (method !== "POST" || typeof body !== "number" || body === 0 || body > MAX_SESSION_BODY_BYTES) return undefined;
-    const [, databaseId, name] = DATA_PATH.exec(path) ?? [];
+    const [, databaseId, operation] = DATA_PATH.exec(path) ?? [];
+    if (databaseId === undefined || this.#admission() === undefined || fields.get("origin") !== null) return undefined;
+    return { type: operation === "atomic_write" ? "write" : "read", databaseId, fields, bytes: body };
+  }
+
+  /** Its session, or why it is refused; undefined: it takes the long way. At once for a token that is known. */
+  way(request: SmallRequest, server: ServerProcess): Way | Promise<Way> {
     const admission = this.#admission();
-    if (databaseId === undefined || admission === undefined || fields.get("origin") !== null) return undefined;
-    const operation = name === "atomic_write" ? "atomic_write" : "snapshot_read";
-    const judged = admitted(admission, { operation, databaseId, at: undefined, headers: fields, origin: null });
-    // From the next request on the token is known.
-    if (judged instanceof Promise) return undefined;
-    if ("status" in judged) return refusalBy(judged);
-    const shown = shownBy(fields, judged);
-    const session = this.#sessions.for(server, databaseId, judged, shown);
-    if (session === undefined) return undefined;
-    const type = operation === "atomic_write" ? "write" : "read";
-    return { type, session, shown, fields, clock: admission.clock };
+    if (admission === undefined) return undefined;
+    const { type, databaseId, fields: headers } = request;
+    const operation = type === "write" ? "atomic_write" : "snapshot_read";
+    const found = (judged: Grant | Sentence): Way => {
+      if ("status" in judged) return refusalBy(judged);
+      const shown = shownBy(headers, judged);
+      const session = this.#sessions.for(server, databaseId, judged, shown);
+      return session === undefined ? undefined : { session, shown, clock: admission.clock };
+    };
+    const judged = admitted(admission, { operation, databaseId, at: undefined, headers, origin: null });
+    return judged instanceof Promise ? judged.then(found) : found(judged);
   }
 }
 
 /** Takes the body of a request, and asks when it is whole. */
 export class SessionRequest implements RequestSink, Asked {
   readonly type: Asked["type"];
-  isWanted = true;
-  readonly #way: ShortWay;
+  readonly #fields: HeaderLookup;
   readonly #taker: SessionTaker;
+  #way: Way | Promise<Way>;
   readonly #pieces: Buffer[] = [];
   #whole: Buffer | undefined;
+  /** The taker was told what came of it, or does not want to know. */
+  #isOver = false;
 
-  constructor(way: ShortWay, taker: SessionTaker) {
-    this.type = way.type;
-    this.#way = way;
+  constructor({ type, fields }: SmallRequest, way: ShortWay | Promise<Way>, taker: SessionTaker) {
+    this.type = type;
+    this.#fields = fields;
     this.#taker = taker;
+    this.#way = way;
+    if (!(way instanceof Promise)) return;
+    void way.then(
+      (found) => this.#found(found),
+      (error: unknown) =>
+        taker.connection.guard.run(() => {
+          throw error;
+        }),
+    );
   }
 
+  /** Only to be asked for when it is whole. */
   get body(): Buffer {
-    const [first, ...more] = this.#pieces;
-    this.#whole ??= first !== undefined && more.length === 0 ? first : Buffer.concat(this.#pieces);
-    return this.#whole;
+    return this.#whole ?? NO_BYTES;
   }
 
   write(piece: Buffer): boolean {
@@ -97,26 +122,47 @@ export class SessionRequest implements RequestSink, Asked {
   }
 
   end(): void {
-    const { session, shown, clock } = this.#way;
-    session.ask(this, shown, clock.now());
+    const [first = NO_BYTES, ...more] = this.#pieces;
+    this.#whole = more.length === 0 ? first : Buffer.concat(this.#pieces);
+    this.#ask();
   }
 
   pause(): void {
-    // Its answer comes in one piece, of a size that is bounded.
+    // Its answer comes in one piece of bounded size.
   }
 
   resume(): void {
-    // As above.
+    // Nothing was paused.
   }
 
   abandon(): void {
-    this.isWanted = false;
+    this.#isOver = true;
+    if (this.#way !== undefined && "session" in this.#way) this.#way.session.withdraw(this);
   }
 
   settled(outcome: Outcome): void {
-    if (!this.isWanted) return;
-    this.isWanted = false;
+    if (this.#isOver) return;
+    this.#isOver = true;
     this.#taker.connection.guard.run(() => this.#tell(outcome));
+  }
+
+  #found(way: Way): void {
+    this.#way = way;
+    if (this.#isOver) return;
+    if (way !== undefined && "status" in way) {
+      this.#isOver = true;
+      this.#taker.connection.guard.run(() => this.#taker.refused(way));
+    } else if (this.#whole !== undefined) {
+      this.#ask();
+    }
+  }
+
+  /** As soon as it has come whole and its way is known. */
+  #ask(): void {
+    const way = this.#way;
+    if (way instanceof Promise || this.#isOver) return;
+    if (way !== undefined && "session" in way) way.session.ask(this, way.shown, way.clock.now());
+    else this.settled({ type: "unsent" });
   }
 
   #tell(outcome: Outcome): void {
@@ -125,11 +171,11 @@ export class SessionRequest implements RequestSink, Asked {
         this.#taker.answered(outcome.body);
         return;
       case "refused":
-        // Too large an answer for a session, or more than the database can hold for its sockets.
+        // Too large an answer for a session, or more than the database holds for its sockets.
         if (this.type === "read" && (outcome.why.code === "limit" || outcome.why.code === "unavailable")) {
           this.#taker.unanswered(this.body);
         } else {
-          this.#taker.refused(refusalBy(refusalOf(this.#way.fields, this.body, outcome.why)));
+          this.#taker.refused(refusalBy(refusalOf(this.#fields, this.body, outcome.why)));
         }
         return;
       case "unsent":
@@ -141,6 +187,8 @@ export class SessionRequest implements RequestSink, Asked {
     }
   }
 }
+
+const NO_BYTES = Buffer.alloc(0);
 
 /** `grant`: that of the token which these headers show. */
 function shownBy(fields: HeaderLookup, { expiresAt }: Grant): ShownToken {

@@ -14,6 +14,7 @@ import {
   MAX_LINGER_PAUSE_MS,
   MAX_REQUEST_PAUSE_MS,
   MAX_SESSION_ANSWER_BYTES,
+  MAX_UNCOUNTED_BODY_BYTES,
   MIN_CLIENT_BYTES_PER_SECOND,
   REQUEST_BYTES_STEP,
 } from "../../core/limits.ts";
@@ -21,7 +22,7 @@ import { socketProtocol } from "../../contracts/socket.ts";
 import { PROTOBUF_TYPE } from "../../doors/kv-connect/responses.ts";
 import type { Client, ServerProcess } from "./client.ts";
 import type { ClientConnection } from "./client-connections.ts";
-import { SessionRequest, type DataPath, type SessionTaker } from "./data-path.ts";
+import { SessionRequest, type DataPath, type SessionTaker, type SmallRequest } from "./data-path.ts";
 import type { Exchanges, PlaceHolder } from "./exchanges.ts";
 import type { OpenDatabases, Use } from "./open-databases.ts";
 import type { Places } from "./places.ts";
@@ -163,13 +164,14 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
     if (flaw !== undefined) return flaw;
     const running = server();
     if (running === undefined) return unavailableRefusal;
-    const way = dataPath.shortWay(this.#client, running);
+    const small = dataPath.smallRequest(this.#client);
+    const way = small && dataPath.way(small, running);
     if (way !== undefined && "status" in way) return way;
     const use = databases.use(method, path, isAuthorized, this.peer);
     if (use === undefined) return manyDatabasesRefusal;
     this.#use = use;
-    if (way !== undefined && (way.type === "write" || this.#takeAnswer())) {
-      this.#server = new SessionRequest(way, this);
+    if (small !== undefined && way !== undefined && this.#hasRoomFor(small)) {
+      this.#server = new SessionRequest(small, way, this);
       this.#client.goOn();
       return undefined;
     }
@@ -193,12 +195,18 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
     return sink;
   }
 
-  /** Whether there is room for the answer of a session, as large as it can be. */
-  #takeAnswer(): boolean {
-    const { answerBytes } = this.#parts.exchanges.places;
-    // Nobody makes room for it: it can take the long way.
-    if (answerBytes.take(this.peer, MAX_SESSION_ANSWER_BYTES) !== "taken") return false;
-    this.#held.push({ places: answerBytes, count: MAX_SESSION_ANSWER_BYTES });
+  /** Whether the front can hold it, and its answer as large as that can be. Nobody makes room for it, because there is the long way. */
+  #hasRoomFor({ type, bytes }: SmallRequest): boolean {
+    const { requestBytes, answerBytes } = this.#parts.exchanges.places;
+    return (
+      (bytes <= MAX_UNCOUNTED_BODY_BYTES || this.#takeFree(requestBytes, bytes)) &&
+      (type === "write" || this.#takeFree(answerBytes, MAX_SESSION_ANSWER_BYTES))
+    );
+  }
+
+  #takeFree(places: Places, count: number): boolean {
+    if (places.take(this.peer, count) !== "taken") return false;
+    this.#held.push({ places, count });
     return true;
   }
 

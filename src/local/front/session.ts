@@ -41,9 +41,7 @@ export interface Asked {
   readonly type: "read" | "write";
   /** A message of the data path. */
   readonly body: Uint8Array;
-  /** Whether somebody still waits for it. One that nobody waits for is not sent. */
-  readonly isWanted: boolean;
-  /** Called once. */
+  /** Called once, unless it was withdrawn before it was sent. */
   settled(outcome: Outcome): void;
 }
 
@@ -71,7 +69,7 @@ export class Session {
   readonly #socket: WebSocket;
   readonly #guard: Guard;
   /** In the order in which they came. */
-  #waiting: Asked[] = [];
+  readonly #waiting = new Set<Asked>();
   /** By their ids. */
   readonly #inFlight = new Map<number, Asked>();
   #bytesInFlight = 0;
@@ -107,7 +105,7 @@ export class Session {
   }
 
   get isBusy(): boolean {
-    return this.#inFlight.size > 0 || this.#waiting.length > 0;
+    return this.#inFlight.size > 0 || this.#waiting.size > 0;
   }
 
   /** `shown`: a token with the grant of this session. */
@@ -121,8 +119,13 @@ export class Session {
       this.#renewal = shown.token;
       this.#tokenEndsAt = shown.endsAt;
     }
-    this.#waiting.push(asked);
+    this.#waiting.add(asked);
     this.#plan();
+  }
+
+  /** Nobody waits for it any more. What was sent goes on. */
+  withdraw(asked: Asked): void {
+    this.#waiting.delete(asked);
   }
 
   end(): void {
@@ -134,16 +137,16 @@ export class Session {
     this.#isOver = true;
     this.#socket.terminate();
     this.#ended(isRefused || !this.#isOpen);
-    const [sent, unsent] = [[...this.#inFlight.values()], this.#waiting];
+    const [sent, unsent] = [[...this.#inFlight.values()], [...this.#waiting]];
     this.#inFlight.clear();
-    this.#waiting = [];
+    this.#waiting.clear();
     for (const asked of sent) asked.settled({ type: "unknown" });
     for (const asked of unsent) asked.settled({ type: "unsent" });
   }
 
   /** What arrives until this turn of the event loop is over is sent together. */
   #plan(): void {
-    if (this.#isPlanned || !this.#isOpen || this.#waiting.length === 0) return;
+    if (this.#isPlanned || !this.#isOpen || this.#waiting.size === 0) return;
     this.#isPlanned = true;
     this.#guard.soon(() => {
       this.#isPlanned = false;
@@ -156,13 +159,11 @@ export class Session {
     const room = Math.min(MAX_SOCKET_FRAME_REQUESTS - 1, MAX_SESSION_REQUESTS_IN_FLIGHT - this.#inFlight.size);
     const reads: SentRequest[] = [];
     const writes: SentRequest[] = [];
-    let taken = 0;
     let bytes = 0;
     for (const asked of this.#waiting) {
       const isFull = reads.length + writes.length >= room || bytes > MAX_SESSION_FRAME_BYTES;
       if (isFull || this.#bytesInFlight + bytes > MAX_SOCKET_PENDING_BYTES / 2) break;
-      taken += 1;
-      if (!asked.isWanted) continue;
+      this.#waiting.delete(asked);
       const { type, body } = asked;
       const id = this.#nextId();
       this.#inFlight.set(id, asked);
@@ -170,14 +171,13 @@ export class Session {
       if (type === "write") writes.push({ type, id, body });
       else reads.push({ type, id, body, maxBytes: MAX_SESSION_ANSWER_BYTES });
     }
-    this.#waiting.splice(0, taken);
     if (reads.length + writes.length === 0) return false;
     this.#bytesInFlight += bytes;
     const renewal = this.#renewal;
     this.#renewal = null;
     const first: SentRequest[] = renewal === null ? [] : [{ type: "token", id: this.#nextId(), token: renewal }];
     this.#socket.send(encodeClientFrame([...first, ...reads, ...writes]));
-    return this.#waiting.length > 0;
+    return this.#waiting.size > 0;
   }
 
   #nextId(): number {

@@ -23,8 +23,8 @@ export class Sessions {
   readonly #held = new Map<string, Held>();
   /** A grant is one object as long as its token is kept. */
   readonly #keys = new WeakMap<Grant, string>();
-  /** Until when none is opened for the grant. */
-  readonly #refusedUntil = new WeakMap<Grant, number>();
+  /** By what they were for, until when no other is opened. */
+  readonly #refusedUntil = new Map<string, number>();
 
   /** `count`: how many there may be. */
   constructor(count: number, clock: Pick<FrontClock, "now">, report: ReportBug) {
@@ -45,14 +45,14 @@ export class Sessions {
       return held.session;
     }
     // The one to a process that has died is about to end.
-    if (held !== undefined || (this.#refusedUntil.get(grant) ?? 0) > now || !this.#hasRoom()) return undefined;
+    if (held !== undefined || (this.#refusedUntil.get(key) ?? 0) > now || !this.#hasRoom()) return undefined;
     const session = new Session({
       address: server.address,
       databaseId,
       shown,
       guardFor: (end) => new Guard(end, this.#report),
       ended: (isRefused) => {
-        if (isRefused) this.#refusedUntil.set(grant, this.#clock.now() + SESSION_REFUSED_MS);
+        if (isRefused) this.#refusedUntil.set(key, this.#clock.now() + SESSION_REFUSED_MS);
         if (this.#held.get(key)?.session === session) this.#held.delete(key);
       },
     });
@@ -62,7 +62,9 @@ export class Sessions {
 
   /** Ends those that nobody has used for a while. To be called every second or so. */
   check(): void {
-    const idleSince = this.#clock.now() - MAX_IDLE_SESSION_MS;
+    const now = this.#clock.now();
+    for (const [key, until] of this.#refusedUntil) if (until <= now) this.#refusedUntil.delete(key);
+    const idleSince = now - MAX_IDLE_SESSION_MS;
     for (const { session, usedAt } of this.#held.values()) {
       if (usedAt > idleSince) return;
       if (!session.isBusy) session.end();

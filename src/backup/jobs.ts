@@ -1,5 +1,5 @@
 /**
- * Long work of one database, one piece at a time: restores and verifications. Each has a row that holds all there is to go on from
+ * Long work of one database, one piece at a time: restores, verifications, deletions of many entries. Each has a row that holds all there is to go on from
  * after a restart. A row is changed together with the work that it describes, in the caller's transaction.
  *
  * What kills the object must not be tried for ever. So each slice is written down before it begins and when it has ended (`begun`, two

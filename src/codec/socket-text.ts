@@ -4,14 +4,15 @@
  */
 import { failure, type Failure } from "../core/errors.ts";
 import { MAX_READ_ENTRIES, MAX_SOCKET_ANSWER_CHARACTERS, MAX_SOCKET_FRAME_REQUESTS } from "../core/limits.ts";
-import type { AtomicWrite, Check, CommitResult, Entry, Mutation, ReadRange } from "../core/operations.ts";
+import type { CommitResult, Entry, ReadRange } from "../core/operations.ts";
 import { versionOfHex, versionstampHex } from "../core/versionstamp.ts";
 import { encodeAtomicWrite, encodeSnapshotRead, encodeWatch } from "./datapath-requests.ts";
 import { parseJson } from "./json-notation/bounded-json.ts";
-import { expiryOfJson, textOfEntry } from "./json-notation/entry-line.ts";
-import { keyOfNotation, textOfKeyNotation } from "./json-notation/key-notation.ts";
+import { atomicWriteOf } from "./json-notation/atomic-write.ts";
+import { textOfEntry } from "./json-notation/entry-line.ts";
+import { textOfKeyNotation } from "./json-notation/key-notation.ts";
+import { arrayOf, flagOf, keyOf, objectOf, Refused, refuse } from "./json-notation/members.ts";
 import { described } from "./json-notation/place.ts";
-import { storedOfJson, type StoredValue } from "./json-notation/stored-value.ts";
 import { isObject, type JsonObject } from "./json-notation/types.ts";
 import { type KeyRange, rangeOfPrefix } from "./key-prefix.ts";
 import { encodePrefixWatch } from "./socket-client.ts";
@@ -20,20 +21,6 @@ import { type SocketRequest, tooManyRequests, unknownRequest, withoutId } from "
 
 /** How many entries a range gives when it has no `limit`. */
 const DEFAULT_LIMIT = 100;
-
-/** Thrown and caught only inside this file. */
-class Refused extends Error {
-  readonly why: Failure;
-
-  constructor(why: Failure) {
-    super(why.message);
-    this.why = why;
-  }
-}
-
-function refuse(message: string): never {
-  throw new Refused(failure("invalid", message));
-}
 
 /** `"values":"plain"`: the answer's values are plain JSON where nothing is lost by that. */
 export type TextRequest = SocketRequest & { readonly plain: boolean };
@@ -93,7 +80,11 @@ function requestOf(request: JsonObject, id: number, index: number, plain: boolea
         ...maxBytesOf(request),
       };
     case "write":
-      return { type: "write", id, body: encodeAtomicWrite(writeOf(asked, plain)) };
+      return {
+        type: "write",
+        id,
+        body: encodeAtomicWrite(atomicWriteOf(asked, { plain, name: "write", root: "write.", now: null })),
+      };
     case "watch":
       return {
         type: "watch",
@@ -145,35 +136,6 @@ function prefixOf(request: JsonObject): WatchedPrefix {
   };
 }
 
-function arrayOf(json: unknown, name: string): readonly unknown[] {
-  if (Array.isArray(json)) return json;
-  return refuse(`${name} is ${described(json)}; it must be an array.`);
-}
-
-function objectOf(json: unknown, name: string, example: string): JsonObject {
-  if (isObject(json)) return json;
-  return refuse(`${name} is ${described(json)}; it must be an object like ${example}.`);
-}
-
-function keyOf(json: unknown, name: string): Uint8Array {
-  const key = keyOfNotation(json, name);
-  if (!key.ok) throw new Refused(key);
-  return key.bytes;
-}
-
-function valueOf(json: JsonObject, name: string, member: string, plain: boolean): StoredValue {
-  if (!Object.hasOwn(json, member)) refuse(`${name}.${member} is missing.`);
-  const value = storedOfJson(json[member], `${name}.${member}`, { plain });
-  if (!value.ok) throw new Refused(value);
-  return value.stored;
-}
-
-function flagOf(json: JsonObject, name: string, member: string): boolean {
-  const flag = json[member] ?? false;
-  if (typeof flag === "boolean") return flag;
-  return refuse(`${name}.${member} is ${described(flag)}; it must be true or false.`);
-}
-
 /** `{"key"}`, `{"prefix", "start"?, "end"?}` or `{"start","end"}`, each with `limit` and `reverse`. */
 function rangeOf(json: unknown, index: number): ReadRange {
   const name = `read[${index}]`;
@@ -198,57 +160,6 @@ function underPrefix(json: unknown, name: string): KeyRange {
   if (Array.isArray(json) && json.length === 0) return rangeOfPrefix(new Uint8Array(0));
   const { start, end } = rangeOfPrefix(keyOf(json, name));
   return { start: Uint8Array.of(...start, 0), end };
-}
-
-function writeOf(json: unknown, plain: boolean): AtomicWrite {
-  const write = objectOf(json, "write", '{"mutations":[{"type":"delete","key":["users",1]}]}');
-  const { checks = [], mutations = [] } = write;
-  return {
-    checks: arrayOf(checks, "write.checks").map(checkOf),
-    mutations: arrayOf(mutations, "write.mutations").map((mutation, index) => mutationOf(mutation, index, plain)),
-    enqueues: [],
-  };
-}
-
-function checkOf(json: unknown, index: number): Check {
-  const name = `write.checks[${index}]`;
-  const check = objectOf(json, name, '{"key":["users",1],"versionstamp":null}');
-  const key = keyOf(check["key"], `${name}.key`);
-  const { versionstamp } = check;
-  if (versionstamp === null) return { key, version: null };
-  if (typeof versionstamp !== "string" || !/^[0-9a-f]{20}$/i.test(versionstamp)) {
-    return refuse(
-      `${name}.versionstamp is ${described(versionstamp)}; it must be 20 hexadecimal digits, or null for "no entry".`,
-    );
-  }
-  return { key, version: versionOfHex(versionstamp.toLowerCase()) || "other" };
-}
-
-function mutationOf(json: unknown, index: number, plain: boolean): Mutation {
-  const name = `write.mutations[${index}]`;
-  const mutation = objectOf(json, name, '{"type":"delete","key":["users",1]}');
-  const { type } = mutation;
-  const key = keyOf(mutation["key"], `${name}.key`);
-  switch (type) {
-    case "delete":
-      return { type, key };
-    case "set": {
-      const expiresAt = expiryOfJson(mutation["expiresAt"], `${name}.expiresAt`);
-      if (typeof expiresAt === "object" && expiresAt !== null) throw new Refused(expiresAt);
-      const versionstampedKey = flagOf(mutation, name, "versionstampedKey");
-      return { type, key, ...valueOf(mutation, name, "value", plain), expiresAt, versionstampedKey };
-    }
-    case "sum":
-    case "min":
-    case "max": {
-      const bound = (member: string): Uint8Array | null =>
-        Object.hasOwn(mutation, member) ? valueOf(mutation, name, member, plain).value : null;
-      const range = { sumMin: bound("min"), sumMax: bound("max"), clamp: flagOf(mutation, name, "clamp") };
-      return { type, key, ...valueOf(mutation, name, "value", plain), ...range };
-    }
-    default:
-      return refuse(`${name}.type is ${described(type)}; it must be "set", "delete", "sum", "min" or "max".`);
-  }
 }
 
 /** Fails with "limit" when the answer's text is too long. */

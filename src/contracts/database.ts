@@ -2,7 +2,7 @@
  * What a database's object offers to the doors. Requests and answers of the data path are sent as bytes, as the messages of
  * `codec/datapath.ts`. They are decoded only once, in the object.
  */
-import type { EntryAnswer, EntryCommand } from "./entry-commands.ts";
+import type { EntryStub } from "./entry-commands.ts";
 import type { Grant } from "./grant.ts";
 import { type Failure, failure } from "../core/errors.ts";
 
@@ -12,13 +12,11 @@ export interface LargeAnswer {
   readonly large: true;
 }
 
-export interface DatabaseStub {
+export interface DatabaseStub extends EntryStub {
   /** Takes a SnapshotRead and returns a SnapshotReadOutput. */
   snapshotRead(grant: Grant, request: Uint8Array): Promise<Uint8Array | LargeAnswer | Failure>;
   /** Takes an AtomicWrite and returns an AtomicWriteOutput. Failed checks are such an answer, not a failure. */
   atomicWrite(grant: Grant, request: Uint8Array): Promise<Uint8Array | Failure>;
-  /** Returns an EntryList, for reads that need more of an entry than SnapshotRead gives. */
-  entries(grant: Grant, command: EntryCommand): Promise<EntryAnswer>;
   /**
    * `POST /snapshot_read`: as above, streamed. A failure is a JSON body with status 400 or above. `GET /watch` with `Upgrade: websocket`:
    * see `watchProtocol`. `GET /socket`: a client's own socket, see `socketProtocol`. All carry the grant as JSON in `x-cairn-grant`.

@@ -6,8 +6,8 @@
  * gets everything that it may see. Any other request that names a key outside of the prefix is refused whole.
  */
 import { textOfKey } from "../codec/key-json.ts";
-import { admitsKey, intersectRange } from "../codec/key-prefix.ts";
-import { fromHex } from "../core/bytes.ts";
+import { admitsKey, intersectRange, type KeyRange } from "../codec/key-prefix.ts";
+import { equalBytes, fromHex } from "../core/bytes.ts";
 import type { UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import type { AtomicWrite, ReadRange } from "../core/operations.ts";
@@ -77,10 +77,16 @@ export function refusedPage(grant: Grant, origin: string | null): Failure | null
 export function admittedRanges(grant: Grant, ranges: readonly ReadRange[]): readonly ReadRange[] {
   if (grant.keyPrefix === undefined) return ranges;
   const prefix = fromHex(grant.keyPrefix);
-  return ranges.map((range) => ({
-    ...range,
-    ...(intersectRange(prefix, range.start, range.end) ?? { start: prefix, end: prefix }),
-  }));
+  return ranges.map((range) => ({ ...range, ...within(prefix, range) }));
+}
+
+/** One range, as `admittedRanges` does it. */
+export function admittedRange(grant: Grant, { start, end }: KeyRange): KeyRange {
+  return grant.keyPrefix === undefined ? { start, end } : within(fromHex(grant.keyPrefix), { start, end });
+}
+
+function within(prefix: Uint8Array, { start, end }: KeyRange): KeyRange {
+  return intersectRange(prefix, start, end) ?? { start: prefix, end: prefix };
 }
 
 /** Why the grant does not allow one of these keys. null: it allows all. */
@@ -96,6 +102,16 @@ export function refusedKeys(grant: Grant, keys: Iterable<Uint8Array>): Failure |
     }
   }
   return null;
+}
+
+/** Why a range may not be named whole under the grant; null: it may. */
+export function refusedRange(grant: Grant, range: KeyRange): Failure | null {
+  const { start, end } = admittedRange(grant, range);
+  if (equalBytes(start, range.start) && equalBytes(end, range.end)) return null;
+  return failure(
+    "forbidden",
+    "This token allows only keys under its key prefix, and the selector names others. Name a prefix that begins with the token's.",
+  );
 }
 
 /** Why the grant does not allow a write of these keys; null: it does. */

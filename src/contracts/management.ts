@@ -70,7 +70,7 @@ export interface TokenInfo {
 
 export type JobStatus = "pending" | "running" | "completed" | "failed" | "cancelled";
 
-export type JobKind = "database.delete" | "database.restore" | "database.fork" | "backup.verify";
+export type JobKind = "database.delete" | "database.restore" | "database.fork" | "backup.verify" | "entries.delete";
 
 /** The result of a job about a backup, or its progress. */
 export interface BackupJobResult {
@@ -359,6 +359,8 @@ export interface OrganizationStub {
   reportUsage(databaseId: string, counters: UsageCounters, usedAt: UnixMs): Promise<void>;
   /** Called by the organization's databases when the health of their backup has changed. null: there is no backup any more. */
   reportBackup(databaseId: string, health: BackupHealth | null): Promise<void>;
+  /** Called by the organization's databases before they begin a job that somebody asked of them. The same again changes nothing. */
+  noteJob(databaseId: string, jobId: string, kind: JobKind): Promise<void>;
 }
 
 export interface NewOrganization {

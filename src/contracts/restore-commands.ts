@@ -54,6 +54,14 @@ export type RestoreCommand =
   | { readonly command: "verify"; readonly jobId: string }
   /** Makes sure that the state of the moment can be read, in an object named `pastName`. */
   | { readonly command: "past"; readonly at: string; readonly eviction: PastEviction }
+  /** Deletes the entries of a range, in hex, as many commits as that takes. `total`: how many there are, as far as is known. */
+  | {
+      readonly command: "delete";
+      readonly jobId: string;
+      readonly start: string;
+      readonly end: string;
+      readonly total: number;
+    }
   | { readonly command: "job"; readonly jobId: string }
   /** The newest job first, at most a hundred jobs. */
   | { readonly command: "jobs" }
@@ -146,7 +154,7 @@ export interface RestorableRange {
   readonly last: RestorePoint;
 }
 
-export type BackupJobKind = "restore" | "fork" | "past" | "check" | "verify" | "deletion";
+export type BackupJobKind = "restore" | "fork" | "past" | "check" | "verify" | "deletion" | "delete";
 
 export type RestoreJobStatus = "running" | "completed" | "failed" | "cancelled";
 

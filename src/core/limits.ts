@@ -162,6 +162,36 @@ export const MAX_SOCKET_TOKEN_WAIT_MS = 10_000;
  */
 export const MAX_REST_ANSWER_CHARACTERS = 8 * MIB;
 
+/** Keys of one batch read of the REST API, as many as a page has entries. */
+export const MAX_REST_KEYS = 1000;
+
+/** The body of such a request, and of others that name keys: a thousand keys of 2 KiB each. */
+export const MAX_REST_KEYS_BODY_BYTES = 2 * MIB;
+
+/** The body of an atomic write of the REST API: the largest there is, whose values are in base64. */
+export const MAX_REST_WRITE_BODY_BYTES = 12 * MIB;
+
+/** Entries that one request of the REST API deletes itself, in some tenths of a second: more are left to a job. */
+export const MAX_DELETED_AT_ONCE = 10_000;
+
+/** Entries deleted in one commit of such a request or job: a pause of some milliseconds. */
+export const MAX_DELETED_PER_COMMIT = 1_000;
+
+/** Entries that an export reads at a time, beside the bytes of one answer. */
+export const MAX_EXPORT_BATCH_ENTRIES = 2000;
+
+/** Entries of an import that are one commit: a pause of some milliseconds, and as many as an atomic write has. */
+export const MAX_IMPORT_BATCH_ENTRIES = 1000;
+
+/** Their keys and values, and one entry more. */
+export const MAX_IMPORT_BATCH_BYTES = 1 * MIB;
+
+/** Lines of an import whose errors are told one by one. All are counted. */
+export const MAX_IMPORT_ERRORS_TOLD = 100;
+
+/** Counts of one database that wait for the one before: each goes on at its turn. */
+export const MAX_COUNTS_WAITING = 20;
+
 /** The body of an atomic write: its payload and the protobuf framing around it, 1,100 messages of a few bytes each, with room. */
 export const MAX_WRITE_BODY_BYTES = MAX_ATOMIC_WRITE_BYTES + 1 * MIB;
 
@@ -221,6 +251,9 @@ export const MAX_NOTATION_CHARACTERS = 4 * MIB;
 
 /** A line with the longest such value, and with a key whose parts are 2,048 booleans. */
 export const MAX_ENTRY_LINE_CHARACTERS = MAX_NOTATION_CHARACTERS + 128 * KIB;
+
+/** A line of an import, in bytes: a character of it may take three. A longer one is an error, and the lines behind it go on. */
+export const MAX_IMPORT_LINE_BYTES = 3 * MAX_ENTRY_LINE_CHARACTERS;
 
 /** Objects and arrays in JSON from outside: they take 25 MB when all are empty. A value of 1 MiB cannot have more, at 3 bytes each. */
 export const MAX_JSON_CONTAINERS = 350_000;

@@ -16,6 +16,7 @@ import type {
   Output,
   TokenCaller,
   UsageCounters,
+  JobKind,
 } from "../contracts/management.ts";
 import { isMarked, storageCodeOf } from "../contracts/platform-marks.ts";
 import { BackupService } from "./backup-service.ts";
@@ -132,6 +133,11 @@ export class OrganizationService {
 
   reportUsage(databaseId: string, counters: UsageCounters, usedAt: UnixMs): void {
     this.#organization.reportUsage(databaseId, counters, usedAt, this.#now());
+    this.#setAlarm();
+  }
+
+  noteJob(databaseId: string, jobId: string, kind: JobKind): void {
+    this.#organization.noteJob(databaseId, jobId, kind, this.#now());
     this.#setAlarm();
   }
 

@@ -25,6 +25,7 @@ import type {
   TokenCaller,
   TokenInfo,
   UsageCounters,
+  JobKind,
 } from "../contracts/management.ts";
 import type { SqlValue, SyncStorage } from "../core/storage.ts";
 import { BackupIds } from "./backup-ids.ts";
@@ -370,6 +371,15 @@ export class Organization {
       this.#tokens.recordExchange(token.id, databaseId, end);
       this.#keepHouse(now);
       return grantOf(token, caller, database, end);
+    });
+  }
+
+  /** A database begins a job that was asked of it. */
+  noteJob(databaseId: string, jobId: string, kind: JobKind, now: UnixMs): void {
+    this.#storage.transactionSync(() => {
+      if (this.jobs.get(jobId) !== undefined || this.databases.get(databaseId)?.state !== "ready") return;
+      this.jobs.add(jobId, kind, databaseId, now);
+      this.#keepHouse(now);
     });
   }
 

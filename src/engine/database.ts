@@ -6,10 +6,11 @@
  * log, and after the transaction the watchers. Commits that are handed in together share one transaction. An error that is thrown in it
  * undoes all of them. Then they are tried one by one, so that only the commit at fault fails.
  */
+import { justAfter } from "../core/bytes.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
 import type { ClockReading } from "../core/clock-spans.ts";
 import { type Failure, failure, isFailure } from "../core/errors.ts";
-import { rangeOfPrefix } from "../codec/key-prefix.ts";
+import { type KeyRange, rangeOfPrefix } from "../codec/key-prefix.ts";
 import { MAX_SUM_BYTES } from "../core/limits.ts";
 import type { Adoption, AtomicWrite, CommitResult, Effect, ReadRange, StoredEntry } from "../core/operations.ts";
 import type { SyncStorage, Transact } from "../core/storage.ts";
@@ -21,6 +22,7 @@ import { MutationLog } from "./mutation-log.ts";
 import { failedChecks, planEffects } from "./plan.ts";
 import { type Counters, Mark } from "./mark.ts";
 import { migrateDatabase } from "./engine-schema.ts";
+import { RangeCount } from "./range-count.ts";
 import type { SideState } from "./side-state.ts";
 import { VersionClock } from "./version-clock.ts";
 import { WatchHub } from "./watch-hub.ts";
@@ -62,6 +64,13 @@ export interface PageBounds {
 export interface EntryPage {
   readonly entries: readonly StoredEntry[];
   readonly more: boolean;
+}
+
+export interface DeletedEntries {
+  readonly deleted: number;
+  readonly next: Uint8Array | null;
+  /** At or above that of the commit. */
+  readonly version: Version;
 }
 
 /** "write": the counted use has written something itself. */
@@ -180,6 +189,23 @@ export class Database {
     return { entries, more };
   }
 
+  /** A count of a range that is made a slice at a time, beside whatever is written meanwhile. */
+  startCount(range: KeyRange, sliceRows?: number): RangeCount {
+    this.#mark.countRead(0);
+    this.#onUse("read");
+    return new RangeCount(
+      {
+        table: this.#entries,
+        clock: this.#clock,
+        observe: (observer) => this.observe(observer),
+        lastVersion: () => this.lastVersion,
+        replacedAt: () => this.#mark.replacedAt,
+      },
+      range,
+      sliceRows,
+    );
+  }
+
   /** Bytes of keys and values that `read` would return. Loads none of them. */
   readBytes(ranges: readonly ReadRange[]): number {
     const now = this.#clock.now();
@@ -206,6 +232,30 @@ export class Database {
       this.#withVersions(width, now, this.#transact, () => [this.#carryOut(effects, this.#versions.take(width, now))]),
     );
     return keys.length;
+  }
+
+  /**
+   * Deletes the first `limit` entries of a range, as one commit. `also` is done in the same transaction, and told how many they are and
+   * where the rest of the range begins; null: it has no more.
+   */
+  deleteWithin(
+    range: KeyRange,
+    limit: number,
+    also: (deleted: number, next: Uint8Array | null) => void,
+  ): DeletedEntries {
+    const now = this.#clock.now();
+    const keys = this.#entries.keys(range, limit, now).map(({ key }) => key);
+    const effects = keys.map((key): Effect => ({ type: "delete", key }));
+    const deleted = effects.length;
+    const last = deleted === limit ? keys.at(-1) : undefined;
+    const next = last === undefined ? null : justAfter(last);
+    const width = this.log.versionsFor(effects.reduce((sum, { key }) => sum + logEntryBound(key.length, 0), 0));
+    const applied = this.#withVersions(width, now, this.#transact, () => {
+      also(deleted, next);
+      return deleted === 0 ? [] : [this.#carryOut(effects, this.#versions.take(width, now))];
+    });
+    this.#announce(applied);
+    return { deleted, next, version: this.#versions.last };
   }
 
   /**

@@ -41,6 +41,13 @@ type FullRow = [
   expiresAt: EntryRow["expires_at"],
 ];
 
+export interface CountedSlice {
+  readonly rows: number;
+  readonly alive: number;
+  /** null: there are no rows. */
+  readonly last: Uint8Array | null;
+}
+
 /** Where a scan ends: after so many bytes of keys and values or after so many entries, whichever comes first. */
 export interface EntryBounds {
   readonly maxBytes: number;
@@ -156,6 +163,21 @@ export class EntryTable {
       version,
       expiresAt,
     }));
+  }
+
+  /** How many of the first `limit` rows of a range are alive at `now`, how many rows there were, and the last one's key. */
+  countSlice({ start, end }: KeyRange, limit: number, now: UnixMs): CountedSlice {
+    const [row] = this.#sql
+      .exec(this.#statements.countSlice, start, end, now, limit)
+      .raw<[number, number, ArrayBuffer | null]>();
+    assert(row !== undefined, "a row from an aggregate");
+    const [rows, alive, last] = row;
+    return { rows, alive, last: last === null ? null : new Uint8Array(last) };
+  }
+
+  /** How many entries of a range have expired after the one time and up to the other, whether or not they are deleted yet. */
+  countExpired({ start, end }: KeyRange, after: UnixMs, upTo: UnixMs): number {
+    return this.#sql.exec<{ expired: number }>(this.#statements.countExpired, start, end, after, upTo).one().expired;
   }
 
   /** Bytes of keys and values that `range` would return, without loading any value. */
@@ -332,6 +354,10 @@ function statementsFor({ entries, largeValues }: TableNames) {
     keys: `SELECT k, version ${within} ${limit}`,
     keyPage: `SELECT k, encoding, version, expires_at ${within} ${limit}`,
     keyPageReverse: `SELECT k, encoding, version, expires_at ${within} DESC ${limit}`,
+    countSlice: `SELECT count(*) AS rows, coalesce(sum(alive), 0) AS alive, max(k) AS last FROM (
+                   SELECT k, ${alive("?3")} AS alive FROM ${entries} WHERE k >= ?1 AND k < ?2 ORDER BY k ${limit})`,
+    countExpired: `SELECT count(*) AS expired FROM ${entries}
+                   WHERE expires_at > ?3 AND expires_at <= ?4 AND +k >= ?1 AND +k < ?2`,
     points: Array.from({ length: MAX_READ_RANGES + 1 }, (_, count) => pointsOf(count)),
     rangeBytes: `SELECT coalesce(sum(bytes), 0) AS bytes FROM (SELECT length(k) + ${valueLength} AS bytes ${within} ${limit})`,
     rangeBytesReverse: `SELECT coalesce(sum(bytes), 0) AS bytes FROM (SELECT length(k) + ${valueLength} AS bytes ${within} DESC ${limit})`,

@@ -6,8 +6,24 @@
 import { DurableObject } from "cloudflare:workers";
 import type { BackupAnswer, BackupCommand, BackupDeletionOrder } from "../contracts/backup-commands.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
-import type { EntryAnswer, EntryCommand } from "../contracts/entry-commands.ts";
-import { type Access, admittedRanges, type Grant, refusedAccess, refusedWrite } from "../contracts/grant.ts";
+import type {
+  CommandedRange,
+  EntryAnswer,
+  EntryCommand,
+  EntryCount,
+  EntryJob,
+  ImportedEntries,
+  RangeDeletion,
+} from "../contracts/entry-commands.ts";
+import {
+  type Access,
+  admittedRange,
+  admittedRanges,
+  type Grant,
+  refusedAccess,
+  refusedRange,
+  refusedWrite,
+} from "../contracts/grant.ts";
 import {
   decodeAtomicWrite,
   decodeSnapshotRead,
@@ -33,6 +49,7 @@ import { ClockWatch, STARTS_ANEW } from "./clock-watch.ts";
 import { ASKED_AT_HEADER, type LargeAnswer, NO_DATABASE, watchProtocol } from "../contracts/database.ts";
 import { writeMemory } from "./commit-queue.ts";
 import { answerEntries } from "./entry-answers.ts";
+import { importEntries } from "./entry-imports.ts";
 import type { Env } from "./env.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import type { DatabaseRole } from "./roles.ts";
@@ -133,6 +150,36 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
   async entries(grant: Grant, command: EntryCommand, askedAt?: UnixMs): Promise<EntryAnswer> {
     const open = this.#allow(grant, "read", askedAt);
     return isFailure(open) ? open : answerEntries(open, grant, command);
+  }
+
+  async countEntries(grant: Grant, range: CommandedRange, askedAt?: UnixMs): Promise<EntryCount | Failure> {
+    const open = this.#allow(grant, "read", askedAt);
+    return isFailure(open) ? open : open.counts.count(admittedRange(grant, range));
+  }
+
+  async importEntries(
+    grant: Grant,
+    list: Uint8Array,
+    overwrite: boolean,
+    askedAt?: UnixMs,
+  ): Promise<ImportedEntries | Failure> {
+    const open = this.#allow(grant, "write", askedAt);
+    return isFailure(open) ? open : importEntries(open, grant, list, overwrite);
+  }
+
+  async deleteEntries(
+    grant: Grant,
+    range: CommandedRange,
+    dryRun: boolean,
+    askedAt?: UnixMs,
+  ): Promise<RangeDeletion | Failure> {
+    const open = this.#allow(grant, "write", askedAt);
+    return isFailure(open) ? open : (refusedRange(grant, range) ?? open.deletions.delete(range, dryRun));
+  }
+
+  async entryJob(grant: Grant, jobId: string, askedAt?: UnixMs): Promise<EntryJob | Failure> {
+    const open = this.#allow(grant, "write", askedAt);
+    return isFailure(open) ? open : open.deletions.job(jobId);
   }
 
   async backup(command: BackupCommand, askedAt?: UnixMs): Promise<BackupAnswer> {

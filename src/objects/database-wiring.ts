@@ -18,6 +18,8 @@ import { askDisk, DiskSpace } from "./disk-space.ts";
 import type { Env } from "./env.ts";
 import { alarmForExpiry, expiryTask } from "./expiry-task.ts";
 import { AnswerMemory } from "./answer-memory.ts";
+import { EntryCounts } from "./entry-counts.ts";
+import { EntryDeletions } from "./entry-deletions.ts";
 import { LargeReads } from "./large-reads.ts";
 import { LateWatchers } from "./late-watchers.ts";
 import type { HeldDatabase } from "./lifecycle.ts";
@@ -27,7 +29,7 @@ import { databaseRestores, refusalToFill } from "./restore-wiring.ts";
 import { Revocations } from "./revocations.ts";
 import { Room } from "./room.ts";
 import { organizationStub } from "./stubs.ts";
-import { alarmParts, systemClock, systemTimers } from "./system.ts";
+import { alarmParts, systemClock, systemEntropy, systemTimers, systemTurn } from "./system.ts";
 import { SESSION_TAG, SocketSessions } from "./socket-sessions.ts";
 import { UsageTask } from "./usage-task.ts";
 import { WatchSockets } from "./watch-sockets.ts";
@@ -40,6 +42,8 @@ export interface OpenDatabase extends HeldDatabase {
   readonly watches: WatchSockets;
   readonly sessions: SocketSessions;
   readonly largeReads: LargeReads;
+  readonly counts: EntryCounts;
+  readonly deletions: EntryDeletions;
   readonly revocations: Revocations;
   readonly backup: Backup;
   /** null: the object is not an organization's database. */
@@ -141,16 +145,31 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     memory: answerMemory,
     owner: setup?.organizationId ?? objectName,
   });
+  const counts = new EntryCounts({ database, breathe: systemTurn });
+  const deletions = new EntryDeletions({
+    database,
+    counts,
+    restores,
+    breathe: systemTurn,
+    newId: () => systemEntropy.uuid(),
+    note: async (jobId) => {
+      if (setup === null) return;
+      await organizationStub(env, setup.organizationId).noteJob(setup.databaseId, jobId, "entries.delete");
+    },
+  });
   return {
     ...held,
     commits,
     watches,
     sessions,
     largeReads,
+    counts,
+    deletions,
     refusalToFill: (purpose) => refusalToFill(purpose, database, mode),
     close: (why) => {
       commits.close(why);
       largeReads.close(why);
+      counts.close(why);
       held.alarms.stop();
       restores.close();
       const isSending = held.backup.isBusy;

@@ -1,12 +1,11 @@
 /** What an object answers to entry commands (`contracts/entry-commands.ts`). */
 import { encodeEntryList } from "../codec/entry-list.ts";
 import type { EntryAnswer, EntryCommand } from "../contracts/entry-commands.ts";
-import { admittedRanges, type Grant } from "../contracts/grant.ts";
+import { admittedRange, admittedRanges, type Grant } from "../contracts/grant.ts";
 import { unreachable } from "../core/assert.ts";
 import { justAfter } from "../core/bytes.ts";
 import { failure } from "../core/errors.ts";
 import { MAX_RPC_ANSWER_BYTES } from "../core/limits.ts";
-import type { ReadRange } from "../core/operations.ts";
 import type { OpenDatabase } from "./database-wiring.ts";
 
 /** The caller has checked that the grant allows reading. */
@@ -30,9 +29,8 @@ export function answerEntries(
     }
     case "page": {
       const { start, end, limit, reverse, keysOnly } = command;
-      const [range] = admittedRanges(grant, [{ start, end, limit, reverse }]);
-      // Each range that went in comes out as one.
-      const page = database.readPage(range as ReadRange, { maxBytes: MAX_RPC_ANSWER_BYTES, keysOnly });
+      const range = { ...admittedRange(grant, { start, end }), limit, reverse };
+      const page = database.readPage(range, { maxBytes: MAX_RPC_ANSWER_BYTES, keysOnly });
       return encodeEntryList({ ...page, readAt: database.lastVersion });
     }
     default:

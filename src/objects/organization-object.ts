@@ -16,6 +16,7 @@ import type {
   Output,
   TokenCaller,
   UsageCounters,
+  JobKind,
 } from "../contracts/management.ts";
 import { isInitialized, Organization } from "../directory/organization.ts";
 import { noRoomForDatabase } from "../core/storage-room.ts";
@@ -92,6 +93,10 @@ export class OrganizationObject extends DurableObject<Env> implements Organizati
 
   async reportBackup(databaseId: string, health: BackupHealth | null): Promise<void> {
     this.#open?.service.reportBackup(databaseId, health);
+  }
+
+  async noteJob(databaseId: string, jobId: string, kind: JobKind): Promise<void> {
+    this.#open?.service.noteJob(databaseId, jobId, kind);
   }
 
   override async alarm(info?: AlarmInvocationInfo): Promise<void> {

@@ -3,7 +3,7 @@
  * are still valid: nobody has read it for a while, or it made room for another state. The next read has it built again, and is told to
  * ask again meanwhile. An object without the state never answers for it.
  */
-import type { EntryAnswer, EntryCommand } from "../contracts/entry-commands.ts";
+import type { CommandedRange, EntryAnswer, EntryCommand, EntryCount } from "../contracts/entry-commands.ts";
 import type { Grant } from "../contracts/grant.ts";
 import { type Failure, isFailure } from "../core/errors.ts";
 
@@ -33,6 +33,23 @@ export class PastDatabase implements DatabaseStub {
   async entries(grant: Grant, command: EntryCommand): Promise<EntryAnswer> {
     const answer = await this.#state.entries(grant, command);
     return isFailure(answer) ? this.#reason(answer) : answer;
+  }
+
+  async countEntries(grant: Grant, range: CommandedRange): Promise<EntryCount | Failure> {
+    const answer = await this.#state.countEntries(grant, range);
+    return isFailure(answer) ? this.#reason(answer) : answer;
+  }
+
+  async deleteEntries(): Promise<Failure> {
+    return PAST_IS_READ_ONLY;
+  }
+
+  async importEntries(): Promise<Failure> {
+    return PAST_IS_READ_ONLY;
+  }
+
+  async entryJob(): Promise<Failure> {
+    return PAST_IS_READ_ONLY;
   }
 
   async atomicWrite(): Promise<Failure> {

@@ -7,7 +7,15 @@
  */
 import type { BackupAnswer, BackupCommand, DeletionStub } from "../contracts/backup-commands.ts";
 import type { DatabaseStub, LargeAnswer } from "../contracts/database.ts";
-import type { EntryAnswer, EntryCommand } from "../contracts/entry-commands.ts";
+import type {
+  CommandedRange,
+  EntryAnswer,
+  EntryCommand,
+  EntryCount,
+  EntryJob,
+  ImportedEntries,
+  RangeDeletion,
+} from "../contracts/entry-commands.ts";
 import type { Grant } from "../contracts/grant.ts";
 import type {
   Caller,
@@ -36,6 +44,20 @@ export interface DatabaseRole
   snapshotRead(grant: Grant, request: Uint8Array, askedAt?: UnixMs): Promise<Uint8Array | LargeAnswer | Failure>;
   atomicWrite(grant: Grant, request: Uint8Array, askedAt?: UnixMs): Promise<Uint8Array | Failure>;
   entries(grant: Grant, command: EntryCommand, askedAt?: UnixMs): Promise<EntryAnswer>;
+  countEntries(grant: Grant, range: CommandedRange, askedAt?: UnixMs): Promise<EntryCount | Failure>;
+  importEntries(
+    grant: Grant,
+    list: Uint8Array,
+    overwrite: boolean,
+    askedAt?: UnixMs,
+  ): Promise<ImportedEntries | Failure>;
+  deleteEntries(
+    grant: Grant,
+    range: CommandedRange,
+    dryRun: boolean,
+    askedAt?: UnixMs,
+  ): Promise<RangeDeletion | Failure>;
+  entryJob(grant: Grant, jobId: string, askedAt?: UnixMs): Promise<EntryJob | Failure>;
   backup(command: BackupCommand, askedAt?: UnixMs): Promise<BackupAnswer>;
   restore(command: RestoreCommand, askedAt?: UnixMs): Promise<RestoreAnswer | Failure>;
   openPast(grant: Grant, at: string, eviction: PastEviction, askedAt?: UnixMs): Promise<PastInfo | Failure>;

@@ -23,6 +23,7 @@ export function organizationStub(env: Pick<Env, "ORGANIZATIONS">, id: string): O
     exchange: (caller, databaseId, mode) => object.exchange(caller, databaseId, mode, systemClock.now()),
     reportUsage: (databaseId, counters, usedAt) => object.reportUsage(databaseId, counters, usedAt),
     reportBackup: (databaseId, health) => object.reportBackup(databaseId, health),
+    noteJob: (databaseId, jobId, kind) => object.noteJob(databaseId, jobId, kind),
   };
 }
 
@@ -73,6 +74,10 @@ function dataPath(object: DurableObjectStub<DatabaseRole>): DatabaseStub {
     snapshotRead: (grant, request) => object.snapshotRead(grant, request, systemClock.now()),
     atomicWrite: (grant, request) => object.atomicWrite(grant, request, systemClock.now()),
     entries: (grant, command) => object.entries(grant, command, systemClock.now()),
+    countEntries: (grant, range) => object.countEntries(grant, range, systemClock.now()),
+    deleteEntries: (grant, range, dryRun) => object.deleteEntries(grant, range, dryRun, systemClock.now()),
+    importEntries: (grant, list, overwrite) => object.importEntries(grant, list, overwrite, systemClock.now()),
+    entryJob: (grant, jobId) => object.entryJob(grant, jobId, systemClock.now()),
     fetch: (request) => {
       request.headers.set(ASKED_AT_HEADER, String(systemClock.now()));
       return object.fetch(request);

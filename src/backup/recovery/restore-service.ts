@@ -21,7 +21,7 @@ import {
   type RevokedToken,
 } from "../../contracts/restore-commands.ts";
 import { timeOfVersion, type Version } from "../../core/versionstamp.ts";
-import { BackupJobs } from "../jobs.ts";
+import { BackupJobs, type RunningJob } from "../jobs.ts";
 import { Lookups } from "./lookups.ts";
 import { asFailure, type OwnBackup } from "./open-backup.ts";
 import { type Found, MomentFinder } from "./moment-finder.ts";
@@ -31,12 +31,13 @@ import { readingsOf } from "./replay/clock-times.ts";
 import { type CommitDetail, pointAt } from "./replay/commits.ts";
 import { pointsAround } from "./replay/point-pages.ts";
 import { type RestoreOptions, type RestorePurpose, type RestoreRequest, Restores } from "./restore.ts";
+import { type DeletableDatabase, type DeletionInput, RangeDeletions } from "./range-deletions.ts";
 import type { BackupTask, LogSource } from "../sources.ts";
 import { UndoneCounter } from "./undone.ts";
 import { type VerifiableDatabase, Verifier, type VerifyInput } from "./verify.ts";
 
 /** The engine's `Database` fits, with its `SideState` as the side. */
-export interface RestorableDatabase extends VerifiableDatabase {
+export interface RestorableDatabase extends VerifiableDatabase, DeletableDatabase {
   readonly log: LogSource;
   readonly lastVersion: Version;
 }
@@ -65,6 +66,7 @@ export class RestoreService {
   readonly #restores: Restores;
   readonly #verifier: Verifier;
   readonly #past: PastStates;
+  readonly #deletions: RangeDeletions;
   readonly #lookups = new Lookups();
   readonly #moments: MomentFinder;
 
@@ -92,6 +94,7 @@ export class RestoreService {
     const scratch = (): RestoreStub => options.object(checkName(options.objectName));
     this.#verifier = new Verifier({ ...options, jobs, scratch });
     this.#past = new PastStates(options);
+    this.#deletions = new RangeDeletions(jobs, options.database);
     this.task = { name: "restore", keepsOwnRecord: true, dueAt: () => jobs.dueAt(), run: () => this.#runSlice() };
     this.scheduleTask = {
       name: "verification schedule",
@@ -129,6 +132,8 @@ export class RestoreService {
         return this.#verify(command.jobId);
       case "past":
         return this.#pastState(command.at, command.eviction);
+      case "delete":
+        return this.#deleteRange(command);
       case "job":
         return jobAnswer(this.#jobs.get(command.jobId));
       case "jobs":
@@ -179,9 +184,14 @@ export class RestoreService {
 
   async #runSlice(): Promise<void> {
     await this.#jobs.slice(
-      (job) => (job.kind === "verify" ? this.#verifier.slice(job) : this.#restores.slice(job)),
-      (job, why) => (job.kind === "verify" ? this.#verifier.giveUp(job.id, why) : this.#restores.giveUp(job.id, why)),
+      (job) => this.#workerOf(job).slice(job),
+      (job, why) => this.#workerOf(job).giveUp(job.id, why),
     );
+  }
+
+  #workerOf({ kind }: RunningJob): Pick<Restores | Verifier | RangeDeletions, "slice" | "giveUp"> {
+    if (kind === "verify") return this.#verifier;
+    return kind === "delete" ? this.#deletions : this.#restores;
   }
 
   async #range(): Promise<RestoreAnswer | Failure> {
@@ -334,11 +344,17 @@ export class RestoreService {
     });
   }
 
+  #deleteRange({ jobId, start, end, total }: Extract<RestoreCommand, { command: "delete" }>): RestoreAnswer | Failure {
+    const job = this.#jobs.start(jobId, "delete", { start, end, total } satisfies DeletionInput, null);
+    if (!isFailure(job)) this.#options.dueBy(this.#options.clock.now());
+    return jobAnswer(job);
+  }
+
   async #cancel(jobId: string): Promise<RestoreAnswer | Failure> {
     const { storage } = this.#options;
     const cancelled = storage.transactionSync(() => {
       const job = this.#jobs.cancel(jobId);
-      if (!isFailure(job) && job.kind !== "verify") this.#restores.abandon();
+      if (!isFailure(job) && job.kind !== "verify" && job.kind !== "delete") this.#restores.abandon();
       return job;
     });
     if (!isFailure(cancelled) && cancelled.kind === "verify") await this.#verifier.abandon();
@@ -349,9 +365,9 @@ export class RestoreService {
 /** A fork's job is another database's. */
 function begins(
   command: RestoreCommand,
-): command is Extract<RestoreCommand, { command: "restore" | "restore from" | "verify" }> {
+): command is Extract<RestoreCommand, { command: "restore" | "restore from" | "verify" | "delete" }> {
   const { command: name } = command;
-  return name === "restore" || name === "restore from" || name === "verify";
+  return name === "restore" || name === "restore from" || name === "verify" || name === "delete";
 }
 
 function jobAnswer(job: BackupJob | { readonly ok: true; readonly job: BackupJob } | Failure): RestoreAnswer | Failure {

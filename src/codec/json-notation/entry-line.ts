@@ -3,14 +3,24 @@
  * one. Lines in files of the Deno KV ecosystem are read here, and the ecosystem's programs read these lines.
  */
 import { asUnixMs, type UnixMs } from "../../core/clock.ts";
+import { equalBytes } from "../../core/bytes.ts";
 import { failure, type Failure } from "../../core/errors.ts";
 import { MAX_ENTRY_LINE_CHARACTERS, MAX_TIME_MS } from "../../core/limits.ts";
-import type { StoredEntry } from "../../core/operations.ts";
+import { Encoding, type StoredEntry } from "../../core/operations.ts";
 import { versionstampHex } from "../../core/versionstamp.ts";
+import { fromBase64Url, toBase64Url } from "../base64url.ts";
+import { storableV8 } from "../v8/storable.ts";
 import { parseJson } from "./bounded-json.ts";
 import { keyOfNotation, textOfKeyNotation } from "./key-notation.ts";
 import { described } from "./place.ts";
-import { type NotationOptions, storedOfJson, type StoredValue, textOfStored, type ValueText } from "./stored-value.ts";
+import {
+  type NotationOptions,
+  storedOfJson,
+  type StoredValue,
+  textOfBytes,
+  textOfStored,
+  type ValueText,
+} from "./stored-value.ts";
 import { msOfTime } from "./time-text.ts";
 import { isObject } from "./types.ts";
 
@@ -27,10 +37,27 @@ export interface EntryToWrite extends StoredValue {
 
 /** The line without its end. `form` is the form of the value, which an export counts. */
 export function textOfEntry(entry: StoredEntry, options: NotationOptions): ValueText {
-  const { text, form } = textOfStored(entry, options);
-  const expiry = entry.expiresAt === null ? "" : `,"expiresAt":${textOfExpiry(entry.expiresAt)}`;
-  const stamp = versionstampHex(entry.version);
-  return { text: `{"key":${textOfKeyNotation(entry.key)},"value":${text},"versionstamp":"${stamp}"${expiry}}`, form };
+  return withValue(entry, textOfStored(entry, options), "");
+}
+
+/**
+ * The line of an export, which an import makes the same stored bytes of. Equal values may be stored in more than one way: the number 1 as an
+ * integer or as a double. So where reading the value gives other bytes, `"stored"` has those that are stored; other readers ignore it. `more`:
+ * further members, each behind a comma.
+ */
+export function exactLineOf(entry: StoredEntry, options: NotationOptions, more: string): ValueText {
+  const value = textOfStored(entry, options);
+  if (entry.encoding !== Encoding.v8 || value.form === "v8") return withValue(entry, value, more);
+  const read = storedOfJson(JSON.parse(value.text), "value", options);
+  if (!read.ok) return withValue(entry, { text: textOfBytes(entry.value), form: "v8" }, more);
+  const isSame = read.stored.encoding === Encoding.v8 && equalBytes(read.stored.value, entry.value);
+  return withValue(entry, value, isSame ? more : `,"stored":"${toBase64Url(entry.value)}"${more}`);
+}
+
+function withValue({ key, version, expiresAt }: StoredEntry, { text, form }: ValueText, more: string): ValueText {
+  const expiry = expiresAt === null ? "" : `,"expiresAt":${textOfExpiry(expiresAt)}`;
+  const stamp = versionstampHex(version);
+  return { text: `{"key":${textOfKeyNotation(key)},"value":${text},"versionstamp":"${stamp}"${expiry}${more}}`, form };
 }
 
 /** The JSON of an expiry. */
@@ -72,9 +99,25 @@ function entryOfJson(
     return failure("invalid", 'value is missing; it is written like {"type":"string","value":"a"}.');
   const value = storedOfJson(json["value"], "value", options);
   if (!value.ok) return value;
+  const exact = exactValue(json["stored"], value.stored, options);
+  if (!exact.ok) return exact;
   const expiresAt = expiryOfJson(json["expiresAt"], "expiresAt");
   if (typeof expiresAt === "object" && expiresAt !== null) return expiresAt;
-  return { ok: true, entry: { key: key.bytes, ...value.stored, expiresAt } };
+  return { ok: true, entry: { key: key.bytes, ...exact.stored, expiresAt } };
+}
+
+/** The bytes that `stored` has, where they say the same as the value; a value that was changed since the export counts as it is. */
+function exactValue(json: unknown, read: StoredValue, options: NotationOptions): ReturnType<typeof storedOfJson> {
+  if (json === undefined || json === null) return { ok: true, stored: read };
+  const bytes = typeof json === "string" ? fromBase64Url(json) : undefined;
+  if (bytes === undefined) {
+    return failure("invalid", `stored is ${described(json)}; it must be the bytes of a V8 value in base64url.`);
+  }
+  const stored = { value: storableV8(bytes), encoding: Encoding.v8 };
+  const { text, form } = textOfStored(stored, options);
+  const again = form === "v8" ? undefined : storedOfJson(JSON.parse(text), "stored", options);
+  const isSame = again?.ok === true && equalBytes(again.stored.value, read.value) && read.encoding === Encoding.v8;
+  return { ok: true, stored: isSame ? stored : read };
 }
 
 /** A time in text or in milliseconds; null: there is none. `name`: the caller's name for it. */

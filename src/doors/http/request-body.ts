@@ -57,29 +57,62 @@ type Piece = Awaited<ReturnType<ReadableStreamDefaultReader<Uint8Array>["read"]>
 async function readStream(
   body: ReadableStream<Uint8Array> | null,
   limit: number,
-  { clock, timers }: BodyTime,
+  time: BodyTime,
 ): Promise<Uint8Array | Failure> {
-  if (body === null) return new Uint8Array(0);
-  const reader = body.getReader();
-  const startedAt = clock.now();
+  const pieces = new BodyPieces(body, time);
   const chunks: Uint8Array[] = [];
   let length = 0;
   for (;;) {
-    const left = startedAt + timeFor(length) - clock.now();
-    const mostMs = Math.max(0, Math.min(left, MAX_REQUEST_PAUSE_MS));
-    const piece = await inTime<Piece | null>(timers, mostMs, reader.read(), () => null);
-    if (piece === null) {
-      // Whether or not its client hears of it.
-      void reader.cancel().catch(() => undefined);
-      return LATE;
-    }
-    if (piece.done) return concatBytes(chunks);
-    length += piece.value.length;
+    const piece = await pieces.next();
+    if (piece === null) return concatBytes(chunks);
+    if (!(piece instanceof Uint8Array)) return piece;
+    length += piece.length;
     if (length > limit) {
-      reader.releaseLock();
+      pieces.leave();
       return tooLarge(`has at least ${length} bytes`, limit);
     }
-    chunks.push(piece.value);
+    chunks.push(piece);
+  }
+}
+
+/** A body as it comes, for what is dealt with on the way. Only the time in which it is waited for counts. */
+export class BodyPieces {
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array> | null;
+  readonly #time: BodyTime;
+  #waitedMs = 0;
+  #bytes = 0;
+
+  constructor(body: ReadableStream<Uint8Array> | null, time: BodyTime) {
+    this.#reader = body?.getReader() ?? null;
+    this.#time = time;
+  }
+
+  /** null: its end. "invalid" when nothing comes in time; rejects when it breaks off. */
+  async next(): Promise<Uint8Array | null | Failure> {
+    if (this.#reader === null) return null;
+    const { clock, timers } = this.#time;
+    const since = clock.now();
+    const left = timeFor(this.#bytes) - this.#waitedMs;
+    const mostMs = Math.max(0, Math.min(left, MAX_REQUEST_PAUSE_MS));
+    const piece = await inTime<Piece | null>(timers, mostMs, this.#reader.read(), () => null);
+    if (piece === null) {
+      this.cancel();
+      return LATE;
+    }
+    if (piece.done) return null;
+    this.#waitedMs += Math.max(0, clock.now() - since);
+    this.#bytes += piece.value.length;
+    return piece.value;
+  }
+
+  /** What was not read is left to others. */
+  leave(): void {
+    this.#reader?.releaseLock();
+  }
+
+  /** Nobody wants the rest, whether or not its client hears of it. */
+  cancel(): void {
+    void this.#reader?.cancel().catch(() => undefined);
   }
 }
 

@@ -2,16 +2,18 @@
 import type { DatabaseStub } from "../../contracts/database.ts";
 import type { Access, Grant } from "../../contracts/grant.ts";
 import type { Failure } from "../../core/errors.ts";
+import type { FailureOfThrown } from "../http/thrown.ts";
 import type { BodyTime } from "../http/request-body.ts";
 
 /** One request, whose token allows what the operation needs. */
 export interface RestCall extends BodyTime {
   readonly request: Request;
+  readonly failureOfThrown: FailureOfThrown;
   readonly databaseId: string;
   readonly grant: Grant;
   /** The database's object; of the past where the request says so. */
   readonly stub: DatabaseStub;
-  /** The key of the request's path, still percent-encoded; undefined: the path names none. */
+  /** What follows the resource's name in the path, a key or the id of a job, still percent-encoded; undefined: nothing. */
   readonly keyPath: string | undefined;
   /** Has only parameters that the operation takes, each once unless it says otherwise. */
   readonly query: URLSearchParams;

@@ -17,7 +17,7 @@ import { AccessGrants } from "./access-grants.ts";
 import type { Method, Operation, Resource } from "./call.ts";
 import { grantOfRequest, type GateParts, TOKEN_PARAMETER } from "./gate.ts";
 import { KEY_PARAMETER } from "./key.ts";
-import { ENTRY, RESOURCES } from "./resources.ts";
+import { ENTRY, JOB, RESOURCES } from "./resources.ts";
 
 export interface RestDoorParts {
   readonly authority: Authority;
@@ -33,12 +33,14 @@ export type RestDoor = (request: Request, path: string) => Promise<Response> | u
 
 const BEFORE_ID = "/api/databases/";
 const ENTRIES = "entries";
+const JOBS = "jobs/";
 
 const NO_QUERY = new URLSearchParams();
 
 interface Target {
   readonly databaseId: string;
   readonly resource: Resource;
+  /** What follows the resource's name: a key, the id of a job. */
   readonly keyPath: string | undefined;
 }
 
@@ -67,6 +69,7 @@ function targetOf(path: string, query: URLSearchParams): Target | undefined {
   if (rest.startsWith(`${ENTRIES}/`)) {
     return { databaseId, resource: ENTRY, keyPath: rest.slice(ENTRIES.length + 1) };
   }
+  if (rest.startsWith(JOBS)) return { databaseId, resource: JOB, keyPath: rest.slice(JOBS.length) };
   if (rest === ENTRIES && query.has(KEY_PARAMETER)) return { databaseId, resource: ENTRY, keyPath: undefined };
   // A colon may come percent-encoded.
   const name = rest.replace(/%3a/i, ":");
@@ -96,10 +99,11 @@ async function answered(
   try {
     const grant = await grantOfRequest(gate, request, query, databaseId, origin);
     if (isFailure(grant)) return withoutBody(isHead, problem(grant));
-    const { clock, timers, database } = parts;
+    const { clock, timers, database, failureOfThrown } = parts;
     const flaw = refusedAccess(grant, access, clock.now()) ?? flawOfQuery(query, operation);
     if (flaw !== null) return withoutBody(isHead, problem(flaw));
-    const call = { request, databaseId, grant, stub: database(databaseId, grant), keyPath, query, clock, timers };
+    const stub = database(databaseId, grant);
+    const call = { request, databaseId, grant, stub, keyPath, query, clock, timers, failureOfThrown };
     const answer = await operation.answer(call);
     return withoutBody(isHead, answer instanceof Response ? answer : problem(answer));
   } catch (error) {

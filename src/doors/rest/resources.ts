@@ -1,11 +1,27 @@
 /** What lies under `/api/databases/{id}/`, by the part of the path that follows it: one line for each resource. */
+import { writeAtomically } from "./atomic.ts";
+import { getEntries } from "./batch.ts";
 import type { Resource } from "./call.ts";
+import { exportEntries } from "./export.ts";
+import { importEntries } from "./import.ts";
+import { getJob } from "./jobs.ts";
 import { listEntries } from "./list.ts";
+import { deleteEntries } from "./deletion.ts";
+import { countEntries } from "./count.ts";
 import { deleteEntry, getEntry, putEntry } from "./entry.ts";
 
 /** `entries/{key…}`, and `entries?key=…`. HEAD is answered as GET is, without its body. */
 export const ENTRY: Resource = { GET: getEntry, PUT: putEntry, DELETE: deleteEntry };
 
+/** `jobs/{id}`: what `entries:delete` has begun. */
+export const JOB: Resource = { GET: getJob };
+
 export const RESOURCES: Readonly<Record<string, Resource>> = {
   entries: { GET: listEntries },
+  "entries:get": { POST: getEntries },
+  "entries:delete": { POST: deleteEntries },
+  atomic: { POST: writeAtomically },
+  export: { GET: exportEntries },
+  import: { POST: importEntries, PUT: importEntries },
+  count: { GET: countEntries },
 };

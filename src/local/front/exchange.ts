@@ -388,9 +388,9 @@ class Arrears {
   }
 }
 
-/** Watches and WebSockets are there to last; an unread answer or an endless body is not. */
+/** Watches, feeds, WebSockets and whole databases as files are there to last; an unread answer or an endless body is not. */
 function lasts(path: string, isUpgrade: boolean): boolean {
-  return isUpgrade || /\/watch(\?|$)/.test(path);
+  return isUpgrade || /\/(?:watch|feed|export|import)(\?|$)/.test(path);
 }
 
 /** A socket whose client is refused, or has shown no token yet, is accepted all the same: its browser would not learn why. */

@@ -66,6 +66,10 @@ export function doorBefore(object: FakeObject, timers = new FakeTimers(), more: 
     snapshotRead: notExpected,
     atomicWrite: notExpected,
     entries: notExpected,
+    countEntries: notExpected,
+    deleteEntries: notExpected,
+    importEntries: notExpected,
+    entryJob: notExpected,
     fetch: notExpected,
     ...object,
   };

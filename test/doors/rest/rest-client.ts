@@ -38,7 +38,7 @@ export async function send(
   });
   const answer = await worker.fetch(request, configured);
   const text = await answer.text();
-  const isJson = /json/.test(answer.headers.get("content-type") ?? "") && text !== "";
+  const isJson = /[/+]json/.test(answer.headers.get("content-type") ?? "") && text !== "";
   return { status: answer.status, headers: answer.headers, text, json: isJson ? JSON.parse(text) : undefined };
 }
 

@@ -266,12 +266,12 @@ const before = z
 export const job = z
   .object({
     id: uuid,
-    kind: z.enum(["database.delete", "database.restore", "database.fork", "backup.verify"]),
+    kind: z.enum(["database.delete", "database.restore", "database.fork", "backup.verify", "entries.delete"]),
     databaseId: uuid,
     status: z.enum(["pending", "running", "completed", "failed", "cancelled"]),
     done: z.number().meta({
       description:
-        "Bytes of the backup's objects that were read; of the database's entries while a verification reads those; deleted objects, of a deletion.",
+        "Bytes of the backup's objects that were read; of the database's entries while a verification reads those; deleted objects, of a database's deletion; deleted entries, of a deletion of those.",
     }),
     total: z.number().meta({
       description:

@@ -1,0 +1,53 @@
+/** Jobs that delete the entries of a range: a commit a slice, and how far it is in the same transaction. */
+import { fromHex, toHex } from "../../core/bytes.ts";
+import { MAX_DELETED_PER_COMMIT } from "../../core/limits.ts";
+import type { BackupJobs, RunningJob } from "../jobs.ts";
+
+/** What a job's row holds of what was asked. Keys are in hex. */
+export interface DeletionInput {
+  readonly start: string;
+  readonly end: string;
+  readonly total: number;
+}
+
+interface DeletionState {
+  /** Where the next slice begins. */
+  readonly start: string;
+  readonly done: number;
+}
+
+/** The engine's `Database` fits. */
+export interface DeletableDatabase {
+  deleteWithin(
+    range: { readonly start: Uint8Array; readonly end: Uint8Array },
+    limit: number,
+    also: (deleted: number, next: Uint8Array | null) => void,
+  ): unknown;
+}
+
+export class RangeDeletions {
+  readonly #jobs: BackupJobs;
+  readonly #database: DeletableDatabase;
+
+  constructor(jobs: BackupJobs, database: DeletableDatabase) {
+    this.#jobs = jobs;
+    this.#database = database;
+  }
+
+  async slice({ id, input, state }: RunningJob): Promise<void> {
+    // Both were written here, from values of these types.
+    const { start, end, total } = JSON.parse(input) as DeletionInput;
+    const from = state === null ? { start, done: 0 } : (JSON.parse(state) as DeletionState);
+    const range = { start: fromHex(from.start), end: fromHex(end) };
+    this.#database.deleteWithin(range, MAX_DELETED_PER_COMMIT, (deleted, next) => {
+      const done = from.done + deleted;
+      const reached: DeletionState = { start: next === null ? end : toHex(next), done };
+      this.#jobs.progress(id, reached, { phase: "deleting entries", done, total: Math.max(total, done) });
+      if (next === null) this.#jobs.complete(id);
+    });
+  }
+
+  giveUp(id: string, why: string): void {
+    this.#jobs.fail(id, why);
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * Members of JSON that says what to read or to write: each either is what is wanted, or is refused with a sentence that names it. Inside, a
+ * refusal is thrown, so that what reads a whole request need not look at each step; `reading` is where it becomes a failure.
+ */
+import { failure, type Failure } from "../../core/errors.ts";
+import { keyOfNotation } from "./key-notation.ts";
+import { described } from "./place.ts";
+import { storedOfJson, type StoredValue } from "./stored-value.ts";
+import { isObject, type JsonObject } from "./types.ts";
+
+/** Never leaves `reading`. */
+export class Refused extends Error {
+  readonly why: Failure;
+
+  constructor(why: Failure) {
+    super(why.message);
+    this.why = why;
+  }
+}
+
+export function refuse(message: string): never {
+  throw new Refused(failure("invalid", message));
+}
+
+/** What `read` comes to, or with what it refused. */
+export function reading<T>(read: () => T): T | Failure {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof Refused) return error.why;
+    throw error;
+  }
+}
+
+export function arrayOf(json: unknown, name: string): readonly unknown[] {
+  if (Array.isArray(json)) return json;
+  return refuse(`${name} is ${described(json)}; it must be an array.`);
+}
+
+export function objectOf(json: unknown, name: string, example: string): JsonObject {
+  if (isObject(json)) return json;
+  return refuse(`${name} is ${described(json)}; it must be an object like ${example}.`);
+}
+
+export function keyOf(json: unknown, name: string): Uint8Array {
+  const key = keyOfNotation(json, name);
+  if (!key.ok) throw new Refused(key);
+  return key.bytes;
+}
+
+export function valueOf(json: JsonObject, name: string, member: string, plain: boolean): StoredValue {
+  if (!Object.hasOwn(json, member)) refuse(`${name}.${member} is missing.`);
+  const value = storedOfJson(json[member], `${name}.${member}`, { plain });
+  if (!value.ok) throw new Refused(value);
+  return value.stored;
+}
+
+export function flagOf(json: JsonObject, name: string, member: string): boolean {
+  const flag = json[member] ?? false;
+  if (typeof flag === "boolean") return flag;
+  return refuse(`${name}.${member} is ${described(flag)}; it must be true or false.`);
+}

@@ -1,0 +1,194 @@
+/**
+ * Import: `POST import?overwrite=&prefix=&throwOnError=&from=`, a line for each entry, as `export` and the Deno KV ecosystem's files have
+ * them. Lines are read as they come and written a batch at a time, each one commit, so an import of any length holds one batch. A line that
+ * cannot be read is counted and told with its number, and the others are written. When an import ends early, its answer says with which
+ * line it goes on, and the same file with `from=` that number does so. To give lines again changes nothing: without `overwrite` they are
+ * there, and with it they are written as they were.
+ */
+import { entryOfLine } from "../../codec/json-notation/entry-line.ts";
+import { keyOfNotationText } from "../../codec/json-notation/key-notation.ts";
+import type { NotationOptions } from "../../codec/json-notation/stored-value.ts";
+import { encodeEntryList } from "../../codec/entry-list.ts";
+import { refusedKeys } from "../../contracts/grant.ts";
+import { concatBytes } from "../../core/bytes.ts";
+import { type ErrorCode, failure, type Failure, isFailure } from "../../core/errors.ts";
+import {
+  MAX_IMPORT_BATCH_BYTES,
+  MAX_IMPORT_BATCH_ENTRIES,
+  MAX_IMPORT_ERRORS_TOLD,
+  MAX_KEY_BYTES,
+} from "../../core/limits.ts";
+import type { StoredEntry } from "../../core/operations.ts";
+import { NO_VERSION, versionstampHex, type Version } from "../../core/versionstamp.ts";
+import { problem } from "../http/problem.ts";
+import { BodyPieces } from "../http/request-body.ts";
+import { compressionIn } from "../http/text.ts";
+import { jsonAnswer } from "./answers.ts";
+import { BodyLines, type Line } from "./body-lines.ts";
+import type { Operation, RestCall } from "./call.ts";
+import { flagOf, notationOf, numberOf, VALUES_PARAMETER } from "./parameters.ts";
+
+interface Options extends NotationOptions {
+  readonly overwrite: boolean;
+  readonly throwOnError: boolean;
+  /** Lines before it are left out. */
+  readonly from: number;
+  /** Encoded, before the parts of each key. */
+  readonly prefix: Uint8Array;
+}
+
+export const importEntries: Operation = {
+  access: "write",
+  query: ["overwrite", "prefix", "throwOnError", "from", VALUES_PARAMETER],
+  async answer(call) {
+    const options = optionsOf(call);
+    if (isFailure(options)) return options;
+    return new Import(call, options).run();
+  },
+};
+
+function optionsOf(call: RestCall): Options | Failure {
+  const { query } = call;
+  const notation = notationOf(call);
+  if (isFailure(notation)) return notation;
+  const overwrite = flagOf(query, "overwrite");
+  if (isFailure(overwrite)) return overwrite;
+  const throwOnError = flagOf(query, "throwOnError");
+  if (isFailure(throwOnError)) return throwOnError;
+  const from = numberOf(query, "from", { least: 1, most: Number.MAX_SAFE_INTEGER, fallback: 1 });
+  if (isFailure(from)) return from;
+  const text = query.get("prefix");
+  const prefix = text === null ? { ok: true as const, bytes: new Uint8Array(0) } : keyOfNotationText(text, "prefix");
+  return prefix.ok ? { ...notation, overwrite, throwOnError, from, prefix: prefix.bytes } : prefix;
+}
+
+interface LineError {
+  readonly line: number;
+  readonly code: ErrorCode;
+  readonly detail: string;
+}
+
+class Import {
+  readonly #call: RestCall;
+  readonly #options: Options;
+  readonly #errors: LineError[] = [];
+  #batch: StoredEntry[] = [];
+  #batchBytes = 0;
+  /** Of the line that was read last. */
+  #line = 0;
+  /** Every line before it was dealt with: written, skipped, empty or an error. */
+  #nextLine: number;
+  #count = 0;
+  #skipped = 0;
+  #errorCount = 0;
+  #version: Version = NO_VERSION;
+
+  constructor(call: RestCall, options: Options) {
+    this.#call = call;
+    this.#options = options;
+    this.#nextLine = options.from;
+  }
+
+  async run(): Promise<Response> {
+    const { request } = this.#call;
+    const pieces = new BodyPieces(request.body, this.#call);
+    const stopped = await this.#readAll(new BodyLines(pieces, (first) => compressionIn(request.headers, first)));
+    if (stopped === null) return jsonAnswer(JSON.stringify(this.#report()));
+    pieces.leave();
+    return problem(stopped, { members: this.#report() });
+  }
+
+  async #readAll(lines: BodyLines): Promise<Failure | null> {
+    for (;;) {
+      const some = await nextOf(lines);
+      if (some === null) return this.#write();
+      if (isFailure(some)) return (await this.#write()) ?? some;
+      for (const line of some) {
+        this.#line += 1;
+        if (this.#line < this.#options.from) continue;
+        const wrong = this.#take(line);
+        if (wrong !== null) {
+          this.#note(wrong);
+          if (this.#options.throwOnError) return (await this.#write(this.#line)) ?? this.#atLine(wrong);
+        }
+        if (this.#batch.length < MAX_IMPORT_BATCH_ENTRIES && this.#batchBytes < MAX_IMPORT_BATCH_BYTES) continue;
+        const failed = await this.#write();
+        if (failed !== null) return failed;
+      }
+    }
+  }
+
+  /** Why the line has no entry that may be written. */
+  #take(line: Line): Failure | null {
+    if (typeof line !== "string") return line;
+    const read = entryOfLine(line, this.#options);
+    if (!read.ok) return read;
+    if (read.entry === null) return null;
+    const { prefix } = this.#options;
+    const key = prefix.length === 0 ? read.entry.key : concatBytes([prefix, read.entry.key]);
+    if (key.length > MAX_KEY_BYTES) {
+      return failure("limit", `key has ${key.length} bytes with the prefix; the limit is ${MAX_KEY_BYTES}.`);
+    }
+    const refused = refusedKeys(this.#call.grant, [key]);
+    if (refused !== null) return refused;
+    this.#batch.push({ ...read.entry, key, version: NO_VERSION });
+    this.#batchBytes += key.length + read.entry.value.length;
+    return null;
+  }
+
+  /** Writes what is read. Why that failed; then nothing of it is written. `nextLine`: with which line the next part begins. */
+  async #write(nextLine = this.#line + 1): Promise<Failure | null> {
+    if (this.#batch.length > 0) {
+      const { stub, grant } = this.#call;
+      const list = encodeEntryList({ entries: this.#batch, more: false, readAt: NO_VERSION });
+      this.#batch = [];
+      this.#batchBytes = 0;
+      const answer = await this.#asked(() => stub.importEntries(grant, list, this.#options.overwrite));
+      if (isFailure(answer)) return answer;
+      this.#count += answer.written;
+      this.#skipped += answer.skipped;
+      this.#version = answer.version;
+    }
+    this.#nextLine = Math.max(this.#options.from, nextLine);
+    return null;
+  }
+
+  /** What is thrown is to be told together with how far the import is. */
+  async #asked<T>(ask: () => Promise<T>): Promise<T | Failure> {
+    try {
+      return await ask();
+    } catch (error) {
+      return this.#call.failureOfThrown(error, "database", "write");
+    }
+  }
+
+  #note({ code, message }: Failure): void {
+    this.#errorCount += 1;
+    if (this.#errors.length < MAX_IMPORT_ERRORS_TOLD) {
+      this.#errors.push({ line: this.#line, code, detail: message });
+    }
+  }
+
+  #atLine({ code, message }: Failure): Failure {
+    return failure(code, `Line ${this.#line}: ${message}`);
+  }
+
+  #report() {
+    return {
+      count: this.#count,
+      skipped: this.#skipped,
+      errors: this.#errorCount,
+      lineErrors: this.#errors,
+      nextLine: this.#nextLine,
+      ...(this.#version === NO_VERSION ? {} : { versionstamp: versionstampHex(this.#version) }),
+    };
+  }
+}
+
+async function nextOf(lines: BodyLines): Promise<readonly Line[] | null | Failure> {
+  try {
+    return await lines.next();
+  } catch {
+    return failure("invalid", "The body of the request broke off.");
+  }
+}

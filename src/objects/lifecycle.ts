@@ -1,19 +1,19 @@
 /**
  * The life of a database's object, as a state machine. What is stored says which state an object is in, so a state survives a restart. A
- * move is one transaction, or a step that may be taken again: a kill leaves the object in one of these states, and whoever asked for
- * the move asks again.
+ * move is one transaction, or a step that can be repeated. A kill leaves the object in one of these states, and the caller that asked
+ * for the move asks again.
  *
  * | state               | what is stored                                  | what the object is                                         |
  * |---------------------|-------------------------------------------------|------------------------------------------------------------|
- * | `empty`             | nothing                                         | one that was never used, or as if                          |
- * | `open`              | `identity`                                      | somebody's database                                        |
- * | `restoring`         | `identity`, that mode                           | somebody's database, being filled from a backup            |
+ * | `empty`             | nothing                                         | an object that was never used, or was erased               |
+ * | `open`              | `identity`                                      | an organization's database                                 |
+ * | `restoring`         | `identity`, that mode                           | an organization's database, being filled from a backup     |
  * | `check`             | entries, that mode or none, and no `identity`   | a trial of a backup, or a copy before its first order      |
  * | `past, restoring`   | entries, that mode, and no `identity`           | a state of the past, being built                           |
  * | `past`              | entries, that mode, and no `identity`           | a state of the past that can be read                       |
- * | `deletion`          | the tables of a backup, and no entries          | what deletes the backup of a database that is gone         |
- * | `wiping`            | `tombstone`, and what has not gone yet          | a database that refuses everything while it is wiped       |
- * | `deleted`           | `tombstone`                                     | a database that is gone, whose id is never used again      |
+ * | `deletion`          | the tables of a backup, and no entries          | the object that deletes the backup of a deleted database   |
+ * | `wiping`            | `tombstone`, and data that is not deleted yet   | a database that refuses every request while it is wiped    |
+ * | `deleted`           | `tombstone`                                     | a deleted database, whose id is never used again           |
  */
 import { hasBackupTables } from "../backup/backup-schema.ts";
 import { deletionOrder } from "../backup/continuous/deletion.ts";

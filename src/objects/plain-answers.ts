@@ -1,7 +1,7 @@
 /**
  * Calls of other objects, with plain values as answers. The platform attaches a disposer to every object that a call returns. Code that
  * returns such an object from a call of its own passes on the duty to dispose of it. Until the garbage collector runs, that call stays
- * open at both ends. None of our answers needs disposing, so plain copies are returned.
+ * open at both ends. None of our answers needs disposing, so the disposer is called and removed at once.
  */
 
 /** The same stub of another object. Only for stubs whose members are all calls. */

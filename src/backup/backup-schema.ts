@@ -1,15 +1,15 @@
 /**
- * The tables of a backup, made when the first one is enabled: a database that never had one pays nothing. Append-only: see
+ * The tables of a backup. They are made when the first backup is enabled, so a database that never had one pays nothing. Append-only: see
  * `core/migrations.ts`.
  */
 import { hasSchema, migrate, schemaOf } from "../core/migrations.ts";
 import type { SyncStorage } from "../core/storage.ts";
 
 /**
- * `backup` has at most one row. `backup_generations` has one row for each generation that is in the bucket as far as is known here;
- * what is pending in it was stored before it was sent; it gets no commit after `ends_at`. `backup_claims` are the generations of a
- * backup that was disabled, and under which name they were written. `backup_jobs` are restores and verifications, at most one of
- * them running; `begun` and `noticed` of them are said in `jobs.ts`.
+ * `backup` has at most one row. `backup_generations` has one row for each generation that is in the bucket, as far as is known here. Its
+ * pending ranges are stored before they are sent. A generation gets no commit after its `ends_at`. `backup_claims` has the generations of
+ * a disabled backup, and the names under which they were written. `backup_jobs` are restores and verifications, of which at most one is
+ * running; `jobs.ts` explains `begun` and `noticed`.
  */
 const SCHEMA = schemaOf("backup_schema", [
   [
@@ -67,7 +67,7 @@ const SCHEMA = schemaOf("backup_schema", [
   [
     `ALTER TABLE backup_generations ADD COLUMN verified_at INTEGER`,
     `ALTER TABLE verification_schedule ADD COLUMN automatic INTEGER NOT NULL DEFAULT 0`,
-    // Backups from before that was the rule, each at another time of the day.
+    // Older backups had no schedule. Each gets a different time of the day.
     `INSERT INTO verification_schedule (only, every_ms, next_at, automatic)
        SELECT 1, 0, (unixepoch() + abs(random()) % 86400) * 1000, 1 FROM backup
        WHERE NOT EXISTS (SELECT 1 FROM verification_schedule)`,

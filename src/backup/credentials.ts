@@ -1,10 +1,10 @@
-/** A destination's credentials as they are kept: what of them is secret is sealed, bound to the database and the backup. */
+/** A destination's credentials as they are stored. Their secret part is sealed, and bound to the database and the backup. */
 import type { BackupCredentials, BackupDestination, NewBackupDestination } from "../contracts/backup-destinations.ts";
 import { assert } from "../core/assert.ts";
 import { type Failure, isFailure } from "../core/errors.ts";
 import type { SecretBox } from "./secrets.ts";
 
-/** Of which backup they are. */
+/** Which backup the credentials belong to. */
 export interface CredentialsPlace {
   readonly id: string;
   readonly databaseId: string;
@@ -16,10 +16,10 @@ export interface SealedDestination extends CredentialsPlace {
   readonly secret: string | null;
 }
 
-/** What of the credentials is secret, as it is sealed. */
+/** The secret part of the credentials, before it is sealed. */
 type SecretPart = Pick<BackupCredentials, "secretAccessKey" | "sessionToken">;
 
-/** What is stored in the clear, and what is sealed. */
+/** Divides a destination into the part that is stored in the clear and the part that is sealed. */
 export function divide(given: NewBackupDestination): {
   readonly destination: BackupDestination;
   readonly credentials: BackupCredentials | null;
@@ -45,7 +45,7 @@ export function join(destination: BackupDestination, credentials: BackupCredenti
   }
 }
 
-/** The destination with these credentials instead of its own; null for a kind that has none. */
+/** The destination with these credentials in place of its own. null for a kind that has none. */
 export function withCredentials(
   destination: BackupDestination,
   { accessKeyId }: BackupCredentials,
@@ -58,7 +58,7 @@ export function withCredentials(
   }
 }
 
-/** null when there are none to seal. */
+/** null when there is nothing to seal. */
 export async function sealCredentials(
   secrets: SecretBox | Failure,
   credentials: BackupCredentials | null,
@@ -71,7 +71,7 @@ export async function sealCredentials(
   return secrets.seal(JSON.stringify(secretPart), { databaseId, backupId: id });
 }
 
-/** `credentials` null: the destination needs none. `stale`: they are to be sealed anew, under the deployment's first key. */
+/** `credentials` null: the destination needs none. `stale`: they must be sealed anew, with the deployment's first key. */
 export async function openCredentials(
   secrets: SecretBox | Failure,
   { id, databaseId, destination, secret }: SealedDestination,

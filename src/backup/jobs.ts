@@ -1,10 +1,10 @@
 /**
- * Long work of one database, one piece at a time: restores, verifications, deletions of many entries. Each has a row that holds all there is to go on from
- * after a restart. A row is changed together with the work that it describes, in the caller's transaction.
+ * Long tasks of one database, one at a time: restores, verifications, deletions of many entries. Each has a row with everything that it
+ * needs to continue after a restart. The row is changed together with the work that it describes, in the caller's transaction.
  *
- * What kills the object must not be tried for ever. So each slice is written down before it begins and when it has ended (`begun`, two
- * rows): what is found begun when the object starts was under way when the object died. Progress begins the count anew: deaths at the
- * same place count, those of a server that is often ended do not.
+ * A job that kills the object must not be tried for ever. So the beginning and the end of each slice are stored (`begun`, two rows). A
+ * slice that is stored as begun when the object starts was under way when the object died. Progress starts the count again: only deaths
+ * at the same place count, not those of a server that is often ended.
  */
 import { NO_DATABASE } from "../contracts/database.ts";
 import { backoffMs } from "../core/backoff.ts";
@@ -28,22 +28,22 @@ const MOST_LISTED = 100;
 
 const LONGEST_WAIT_MS = 30_000;
 
-/** Whoever asks for a longer one is asked again before. */
+/** A caller that asks for a longer wait is asked again before its end. */
 const LONGEST_ASKED_WAIT_MS = 15 * 60 * 1000;
 
 /**
- * After a death the job waits for up to so long, each for another time: whatever it was that killed, the others are not under way
- * with it again.
+ * After a death the job waits for up to this long, and each job for a different time. So the other jobs are not under way together with
+ * the one that killed.
  */
 const WAIT_AFTER_DEATH_MS = 5_000;
 
-/** After many it waits this long; and if the object dies of it once more, it is given up. */
+/** After many deaths the job waits this long. If the object dies once more, the job is given up. */
 const HOLD_MS = 5 * 60 * 1000;
 
-/** The phase of a job that was given up because the object died of it. */
+/** The phase of a job that was given up because the object died during it. */
 export const GIVEN_UP_PHASE = "given up";
 
-/** What a job says of itself at each step. */
+/** What a job reports at each step. */
 export interface Progress {
   readonly phase: string;
   readonly done: number;
@@ -53,7 +53,7 @@ export interface Progress {
 export interface RunningJob {
   readonly id: string;
   readonly kind: BackupJobKind;
-  /** What it was asked to do and how far it is, both JSON of its own. `state` null: not begun. */
+  /** The job's input and its progress, both as JSON of its own. `state` null: it has not begun. */
   readonly input: string;
   readonly state: string | null;
   readonly createdAt: UnixMs;
@@ -75,19 +75,19 @@ interface Row extends Record<string, SqlValue> {
   outcome: string | null;
   attempts: number;
   retry_at: number;
-  /** Slices in a row that have begun and neither got on nor ended. */
+  /** How many slices in a row have begun, and neither made progress nor ended. */
   begun: number;
-  /** What `begun` was when a death was noticed last. */
+  /** The value of `begun` when a death was last noticed. */
   noticed: number;
   created_at: number;
   finished_at: number | null;
 }
 
-/** It is kept until there is another, so that what it has found stays visible. */
+/** The last verification is kept until there is another one, so that its result stays visible. */
 const LAST_VERIFICATION = `SELECT id FROM backup_jobs WHERE kind = 'verify' AND status IN ('completed', 'failed')
   ORDER BY finished_at DESC LIMIT 1`;
 
-/** What the last verification that came to an end has found, of those that began at that time or later. */
+/** The result of the last verification that ended, among those that began at that time or later. */
 export function lastVerification(storage: SyncStorage, since: UnixMs): BackupVerificationInfo["last"] {
   const [row] = hasBackupTables(storage)
     ? storage.sql
@@ -104,7 +104,7 @@ export function lastVerification(storage: SyncStorage, since: UnixMs): BackupVer
   };
 }
 
-/** How a job has ended. What is left out is null. */
+/** How a job has ended. A member that is left out counts as null. */
 interface Ending {
   readonly error?: string | null;
   readonly damagedObject?: string | null;
@@ -112,7 +112,7 @@ interface Ending {
   readonly outcome?: KeptOutcome | null;
 }
 
-/** Whether the moment is stored is known when somebody asks. */
+/** Whether the moment is stored is found out when somebody asks. */
 export interface KeptOutcome extends Omit<RestoreOutcome, "before"> {
   readonly before: Version | null;
 }
@@ -122,10 +122,10 @@ export class BackupJobs {
   readonly #clock: Clock;
   readonly #holds: (version: Version) => boolean;
   #closed = false;
-  /** The one that runs, as its row has it, kept because every alarm asks. undefined: not read yet. */
+  /** The running job's row, kept because every alarm reads it. undefined: not read yet. */
   #running: Row | null | undefined;
 
-  /** `holds`: whether the backup can give this moment back. */
+  /** `holds`: whether the backup can restore this moment. */
   constructor(storage: SyncStorage, clock: Clock, holds: (version: Version) => boolean) {
     this.#storage = storage;
     this.#clock = clock;
@@ -134,7 +134,7 @@ export class BackupJobs {
     this.#noticeDeaths();
   }
 
-  /** "conflict" while another one runs. The id is new. */
+  /** Fails with "conflict" while another job runs. The id must be new. */
   start(id: string, kind: BackupJobKind, input: unknown, version: Version | null): BackupJob | Failure {
     if (this.#closed) return NO_DATABASE;
     migrateBackupTables(this.#storage);
@@ -161,12 +161,12 @@ export class BackupJobs {
     return this.get(id);
   }
 
-  /** What the object held is gone: no job runs here any more, whatever is still under way for one. */
+  /** The contents of the object are gone: no job runs here any more, even if some work is still under way. */
   close(): void {
     this.#closed = true;
   }
 
-  /** Whoever begins a job may have waited for something meanwhile. */
+  /** A caller that begins a job may have waited for something meanwhile, so it asks. */
   get isClosed(): boolean {
     return this.#closed;
   }
@@ -176,7 +176,7 @@ export class BackupJobs {
     return row === null ? null : { ...row, createdAt: asUnixMs(row.created_at) };
   }
 
-  /** Runs one slice of the job that runs, if one does; or gives it up, when the object has died of it too often. */
+  /** Runs one slice of the running job, if there is one; or gives the job up, when the object died too often during it. */
   async slice(
     work: (job: RunningJob) => Promise<void>,
     giveUp: (job: RunningJob, why: string) => void | Promise<void>,
@@ -197,11 +197,11 @@ export class BackupJobs {
     }
   }
 
-  /** When the running one wants its next slice. */
+  /** When the running job wants its next slice. null: no job runs. */
   dueAt(): UnixMs | null {
     const row = this.#runningRow();
     if (row === null) return null;
-    // Further away than any wait: the clock was set back.
+    // When that is further away than any wait, the clock was set back.
     return asUnixMs(row.retry_at > this.#clock.now() + LONGEST_ASKED_WAIT_MS ? this.#clock.now() : row.retry_at);
   }
 
@@ -226,7 +226,7 @@ export class BackupJobs {
       .map((row) => this.#info(row));
   }
 
-  /** One row written. Whatever held it up is over. */
+  /** Writes one row. What delayed the job has passed. */
   progress(id: string, state: unknown, { phase, done, total }: Progress): void {
     this.#change(
       id,
@@ -235,7 +235,7 @@ export class BackupJobs {
     );
   }
 
-  /** Progress of what begins anew after a restart: there is no state to keep. */
+  /** Progress of work that starts again after a restart, so no state is stored. */
   scanned(id: string, phase: string, done: number): void {
     this.#change(id, "phase = ?2, done = ?3, error = NULL, attempts = 0, retry_at = 0, begun = 1, noticed = 0", [
       phase,
@@ -247,7 +247,7 @@ export class BackupJobs {
     this.#change(id, "version = ?2", [version]);
   }
 
-  /** It cannot go on now. It is tried again, ever later up to half a minute; or after `afterMs`. */
+  /** The job cannot continue now. It is tried again after an increasing wait of up to half a minute, or after `afterMs`. */
   wait(id: string, why: string | null, afterMs?: number): void {
     const backoff = backoffMs(this.#runningRow()?.attempts ?? 0, LONGEST_WAIT_MS);
     const retryAt = this.#clock.now() + Math.min(afterMs ?? backoff, LONGEST_ASKED_WAIT_MS);
@@ -262,7 +262,7 @@ export class BackupJobs {
     this.#end(id, "failed", { error, damagedObject, report });
   }
 
-  /** It cannot be done, and what it was to find out stays unknown. */
+  /** The job cannot be done, and its result stays unknown. */
   giveUp(id: string, why: string): void {
     this.#end(id, "cancelled", { error: why });
   }
@@ -299,10 +299,10 @@ export class BackupJobs {
     return this.#running;
   }
 
-  /** When the object starts: what was under way when it died waits, and says so if that was often. */
+  /** Called when the object starts: a job that was under way when the object died waits, and says so if that happened often. */
   #noticeDeaths(): void {
     const row = this.#runningRow();
-    // Of a death that was noticed before, the wait goes on.
+    // The wait after an earlier death continues.
     if (row === null || row.begun === row.noticed) return;
     const isHeld = row.begun >= MAX_DEATHS_OF_WORK;
     const wait = isHeld ? HOLD_MS : row.created_at % WAIT_AFTER_DEATH_MS;
@@ -315,7 +315,7 @@ export class BackupJobs {
 
   #outcomeOf({ outcome }: Row): RestoreOutcome | null {
     if (outcome === null) return null;
-    // Written by `#end`, from a value of this type.
+    // `#end` wrote it, from a value of this type.
     const { before, ...kept } = JSON.parse(outcome) as KeptOutcome;
     return { ...kept, before: before === null ? null : { version: before, stored: this.#holds(before) } };
   }
@@ -351,9 +351,9 @@ function jsonOf(value: VerificationReport | KeptOutcome | null | undefined): str
 }
 
 function reportOf({ report }: Row): VerificationReport | null {
-  // Written by `BackupJobs`, from a value of this type.
+  // This class wrote it, from a value of this type.
   if (report === null) return null;
   const parsed = JSON.parse(report) as Omit<VerificationReport, "damaged"> & Partial<VerificationReport>;
-  // Earlier versions did not say which.
+  // Earlier versions did not store which were damaged.
   return { ...parsed, damaged: parsed.damaged ?? [] };
 }

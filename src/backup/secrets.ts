@@ -1,14 +1,14 @@
 /**
- * Destination secrets at rest: AES-256-GCM under the current key of `CAIRN_ENCRYPTION_KEYS`, with a fresh random IV each time and
- * the key's id in the clear. The database's and the backup's ids are associated data, so that a secret copied to another place
- * opens nowhere else. What was sealed under an older key says so when it is opened, and is to be sealed again.
+ * Destination secrets at rest: AES-256-GCM with the current key of `CAIRN_ENCRYPTION_KEYS`, a fresh random IV each time, and the key's id
+ * in the clear. The ids of the database and of the backup are associated data, so a secret that is copied to another place cannot be
+ * opened there. When a secret that was sealed with an older key is opened, the answer says so, and the secret must be sealed again.
  */
 import { fromBase64, toBase64 } from "../core/bytes.ts";
 import type { Entropy } from "../core/entropy.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import type { KeyList } from "../contracts/key-list.ts";
 
-/** What GCM is made for (NIST SP 800-38D, section 5.2.1.1). */
+/** The length that GCM is made for (NIST SP 800-38D, section 5.2.1.1). */
 const IV_BYTES = 12;
 const VERSION = "1";
 
@@ -19,7 +19,7 @@ export interface SecretPlace {
 }
 
 export type OpenedSecret =
-  /** `stale`: it was sealed under a key that is not the current one any more. */
+  /** `stale`: the secret was sealed with a key that is no longer the current one. */
   { readonly ok: true; readonly text: string; readonly stale: boolean } | Failure;
 
 export class SecretBox {
@@ -31,7 +31,7 @@ export class SecretBox {
     this.#entropy = entropy;
   }
 
-  /** Printable: version, key id, IV and ciphertext, the last two in base64, separated by dots. */
+  /** Printable: version, key id, IV and ciphertext, separated by dots. IV and ciphertext are base64. */
   async seal(text: string, place: SecretPlace): Promise<string> {
     const [{ kid, secret }] = this.#keys;
     const iv = this.#entropy.bytes(IV_BYTES);
@@ -41,7 +41,7 @@ export class SecretBox {
     return [VERSION, kid, toBase64(iv), toBase64(new Uint8Array(sealed))].join(".");
   }
 
-  /** `internal` when no key that the deployment still has opens it. */
+  /** `internal` when none of the deployment's present keys opens it. */
   async open(sealed: string, place: SecretPlace): Promise<OpenedSecret> {
     const [version, kid, iv, ciphertext, ...rest] = sealed.split(".");
     if (version !== VERSION || iv === undefined || ciphertext === undefined || rest.length > 0) return notOurs();
@@ -62,7 +62,7 @@ export class SecretBox {
       const text = await crypto.subtle.decrypt(algorithm, key, fromBase64(ciphertext));
       return { ok: true, text: new TextDecoder().decode(text), stale: known !== this.#keys[0] };
     } catch {
-      // It is no base64, or Web Crypto, which says no more than that, did not open it.
+      // The text is no base64, or Web Crypto could not open it. Web Crypto says no more than that.
       return failure(
         "internal",
         `The destination's secret cannot be decrypted with key ${JSON.stringify(kid)} of CAIRN_ENCRYPTION_KEYS: it was encrypted under other bytes of that name, or was altered. List the key as it was, or enter the credentials anew.`,

@@ -1,4 +1,4 @@
-/** What a backup needs of what is around it, handed in by `objects/`. The engine's classes fit as they are. */
+/** What a backup needs from outside, which `objects/` passes in. The engine's classes have these types without saying so. */
 import type { BackupCredentials, BackupDestination } from "../contracts/backup-destinations.ts";
 import type { UnixMs } from "../core/clock.ts";
 import type { ClockReading } from "../core/clock-spans.ts";
@@ -12,21 +12,21 @@ import type { SnapshotEntry } from "./format/snapshot-range.ts";
 export interface LogSource {
   register(name: string, after: Version): void;
   unregister(name: string): void;
-  /** The reader needs nothing up to and with `after` any more. One row written. */
+  /** The reader does not need commits up to and including `after` any more. Writes one row. */
   advance(name: string, after: Version): void;
-  /** Whole commits above `after` up to and with `upTo`, until `maxBytes` are reached: at least one, if there is any. */
+  /** Whole commits above `after` up to and including `upTo`, until `maxBytes` are reached. At least one when there is any. */
   read(after: Version, maxBytes: number, upTo?: Version): CommitInWireForm[];
-  /** Null when nothing above `after` is in the log; else a version above it and not above its first commit's. */
+  /** null when nothing above `after` is in the log. Else a version above `after` and not above the version of its first commit. */
   firstAfter(after: Version): Version | null;
   /** Reads a row for each commit above `after`. */
   bytesAfter(after: Version): number;
-  /** Lets go of what no reader needs. */
+  /** Drops what no reader needs. */
   trim(): void;
 }
 
 /** Entries in the order of their keys. */
 export interface EntrySource {
-  /** What is stored above `after` (null: from the start), from one snapshot, until the bounds are reached; none means the end. */
+  /** All entries above `after` (null: all entries), from one snapshot, until the bounds are reached. An empty result means the end. */
   scan(
     after: Uint8Array | null,
     bounds: { readonly maxBytes: number; readonly maxEntries: number },
@@ -37,33 +37,33 @@ export interface DatabaseSource extends EntrySource {
   readonly log: LogSource;
   /** At or above the version of every commit so far. */
   readonly lastVersion: Version;
-  /** Entries stored, about. */
+  /** About how many entries are stored. */
   counters(): { readonly entries: number };
-  /** What the clock said while versions ran ahead of it, ascending. */
+  /** What the clock showed while versions ran ahead of it, ascending by version. */
   clockReadings(): readonly ClockReading[];
-  /** The greatest key stored; null: there is none. */
+  /** The greatest stored key. null: there is no entry. */
   lastKey(): Uint8Array | null;
-  /** Every commit so far is at or below the version that this returns, and every later one above. */
+  /** Returns a version such that every commit so far is at or below it, and every later one above it. */
   closeNow(): Version;
-  /** A commit that changes nothing and stands in the log, if there are readers. Its version was never used before. */
+  /** Makes a commit that changes nothing, and is in the log if there are readers. Its version was never used before. */
   logMarker(): Version;
 }
 
-/** Checks the settings and makes the driver; sends nothing. Credentials are null for a destination that needs none. */
+/** Checks the settings and makes the driver, without a request. Credentials are null for a destination that needs none. */
 export type OpenDestination = (
   destination: BackupDestination,
   credentials: BackupCredentials | null,
 ) => Destination | Failure;
 
-/** A piece of work that the object's alarm runs: fits the alarm clock's interface. */
+/** Work that the object's alarm runs. It fits the alarm clock's interface. */
 export interface BackupTask {
   readonly name: string;
-  /** When it wants to run next, in the past if it is late; null: not until something changes. */
+  /** When the task wants to run next; in the past if it is late. null: not until something changes. */
   dueAt(): UnixMs | null;
-  /** One slice: about a second of work and at most 40 requests. */
+  /** Does one slice: about a second of work and at most 40 requests. */
   run(): Promise<void>;
-  /** It writes down by itself what the object may die of. */
+  /** The task itself stores what may kill the object. */
   readonly keepsOwnRecord?: true;
-  /** The object has died of it, or beside it, too often: it is not run for a while, for this reason. */
+  /** The object died too often while the task was running. The task is not run for a while, for this reason. */
   heldBack?(reason: string): void;
 }

@@ -1,4 +1,4 @@
-/** Takes care, whether or not the destination answers, that the log that waits for it does not outgrow its bound. */
+/** Keeps the log that waits for the destination within its limit, whether or not the destination answers. */
 import type { Clock } from "../../core/clock.ts";
 import type { ConfigurationTable } from "./configuration.ts";
 import type { Exporter } from "./exporter.ts";

@@ -1,7 +1,7 @@
 /**
- * When to try a destination again that has failed: after one second, then two, up to thirty, or when it asks to, if that is sooner.
- * What is in no hurry waits longer for what does not pass by itself. The object sleeps between two tries, so where each task stands is
- * kept in storage, with the error that it met.
+ * When a failed destination is tried again: after one second, then two, up to thirty seconds; or when the destination asks for it, if
+ * that is sooner. A task that is not urgent waits longer when somebody must remove the cause. The object sleeps between two tries, so the
+ * state of each failing task is stored, with its error.
  */
 import { backoffMs } from "../../core/backoff.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../../core/clock.ts";
@@ -9,7 +9,7 @@ import type { DestinationFailure } from "../destinations/destination.ts";
 
 const LONGEST_WAIT_MS = 30_000;
 
-/** Where a task stands that has failed so often in a row. */
+/** The state of a task that has failed so many times in a row. */
 export interface Failing {
   readonly failures: number;
   readonly until: UnixMs;
@@ -22,8 +22,8 @@ export class Backoff {
   #until: UnixMs | null;
 
   /**
-   * `before`: where it stood when the object was last awake; null: it was not failing. `longestMs`: the longest wait for what somebody
-   * must change.
+   * `before`: the state of the task when the object was last awake; null: it was not failing. `longestMs`: the longest wait for an error
+   * whose cause somebody must remove.
    */
   constructor(clock: Clock, before: Failing | null, longestMs = LONGEST_WAIT_MS) {
     this.#clock = clock;
@@ -32,12 +32,12 @@ export class Backoff {
     this.#until = before?.until ?? null;
   }
 
-  /** null: it is not failing. */
+  /** null: the task is not failing. */
   get failing(): Failing | null {
     return this.#until === null ? null : { failures: this.#failures, until: this.#until };
   }
 
-  /** `due`, or when the wait is over, if that is later. */
+  /** The later of `due` and the end of the wait. */
   notBefore(due: UnixMs | null): UnixMs | null {
     if (due === null || this.#until === null) return due;
     // The clock was set back.
@@ -45,7 +45,7 @@ export class Backoff {
     return asUnixMs(Math.max(due, this.#until));
   }
 
-  /** `class` left out: it may pass. */
+  /** Without `class`, the error may pass by itself. */
   failed({
     class: kind = "retry",
     retryAfterMs = 0,
@@ -56,7 +56,7 @@ export class Backoff {
     this.#until = asUnixMs(this.#clock.now() + wait);
   }
 
-  /** The destination does again what it did not, so it may do this, too. */
+  /** The destination now does something that it refused before, so the task is tried soon. */
   hurry(): void {
     if (this.#until !== null) this.#until = asUnixMs(Math.min(this.#until, this.#clock.now() + LONGEST_WAIT_MS));
   }

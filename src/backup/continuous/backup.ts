@@ -1,6 +1,6 @@
 /**
- * The continuous backup of one database: what its owner asks of it (`run`), and the work that the object's alarm does for it
- * (`tasks`). Commits are never slowed or failed by it; what a destination does not take waits in the log, visible, up to a bound.
+ * The continuous backup of one database: the commands of its owner (`run`), and the work that the object's alarm does for it (`tasks`).
+ * It never slows commits or makes them fail. What a destination does not take waits in the log, visibly and up to a limit.
  */
 import type { BackupAnswer, BackupCommand, BackupInfo, VerificationInterval } from "../../contracts/backup-commands.ts";
 import type { BackupCredentials } from "../../contracts/backup-destinations.ts";
@@ -44,12 +44,12 @@ export interface BackupOptions {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly entropy: Entropy;
-  /** Or why the deployment cannot keep secrets. */
+  /** Or why the deployment cannot encrypt secrets. */
   readonly secrets: SecretBox | Failure;
   readonly openDestination: OpenDestination;
-  /** The name of the process that this runs in: 32 hex digits, made when it began, that no other process has. */
+  /** The name of this process: 32 hex digits, made when it started, that no other process has. */
   readonly writer: string;
-  /** A task is due at this time, perhaps earlier than it was. */
+  /** A task is due at this time, which may be earlier than before. */
   readonly dueBy: (at: UnixMs) => void;
   readonly policy?: BackupPolicy;
 }
@@ -57,7 +57,7 @@ export interface BackupOptions {
 const EXPORT = "backup export";
 const RETENTION = "backup retention";
 
-/** What is older than the retention may stay for long where a bucket locks its objects. */
+/** Generations beyond the retention may stay for a long time where a bucket locks its objects. */
 const RETENTION_WAIT_MS = 6 * 60 * 60 * 1000;
 
 export class Backup {
@@ -75,9 +75,9 @@ export class Backup {
   readonly #leaving: Leaving;
   readonly schedule: VerificationSchedule;
   readonly #sending: DestinationTasks;
-  /** Something was exported since the log was trimmed. */
+  /** Something was exported since the log was last trimmed. */
   #trimDue = false;
-  /** A command that asks the destination is under way. */
+  /** A command that calls the destination is under way. */
   #commanded = false;
   #closed = false;
 
@@ -187,17 +187,17 @@ export class Backup {
     ];
   }
 
-  /** Commits took this many bytes of the mutation log. Costs next to nothing. */
+  /** Commits took this many bytes of the mutation log. Costs almost nothing. */
   noted(bytes: number): void {
     this.#exporter.noted(bytes);
   }
 
-  /** Whether something is being done that may be sending to the destination. */
+  /** Whether something is under way that may be sending to the destination. */
   get isBusy(): boolean {
     return this.#commanded || this.#sending.isBusy;
   }
 
-  /** What the object held is gone. Requests that are under way end as they may; none follows, and nothing is written. */
+  /** The contents of the object are gone. Requests under way end in whatever way. No further request follows, and nothing is written. */
   close(): void {
     this.#closed = true;
     this.#configurations.close();
@@ -205,12 +205,12 @@ export class Backup {
     this.#shipments.close();
   }
 
-  /** Bytes of log that wait for the destination; 0 without a backup. Asks no more than the rows of the generations. */
+  /** Bytes of log that wait for the destination. 0 without a backup. Reads only the rows of the generations. */
   get backlogBytes(): number {
     return this.#configurations.get() === null ? 0 : this.#exporter.backlog().bytes;
   }
 
-  /** Where it goes, with the secret, and what is known of it now, for whoever reads it. */
+  /** Where the backup goes, with the secret, and what is known of it now. For code that reads the backup. */
   async source(): Promise<BackupSource | Failure> {
     const configuration = this.#configurations.get();
     if (configuration === null) return noBackup();
@@ -249,8 +249,8 @@ export class Backup {
   }
 
   /**
-   * The database is being brought to another state, in the transaction that is open. Commits up to here go to the generation that
-   * they belong to; then it ends in a gap, and a new one begins.
+   * The database is being brought to another state, in the open transaction. Commits up to here go to the generation that they belong to.
+   * That generation then ends in a gap, and a new one begins.
    */
   restored(heldUpTo: Version): void {
     if (this.#configurations.get() === null) return;
@@ -283,7 +283,7 @@ export class Backup {
     return inspected.ok ? inspected : asFailure(inspected);
   }
 
-  /** Carries out one command. Two that ask the destination exclude each other: the second is a "conflict". */
+  /** Carries out one command. Only one command at a time may call the destination: a second one fails with "conflict". */
   async run(command: BackupCommand): Promise<BackupAnswer> {
     switch (command.command) {
       case "enable":
@@ -354,7 +354,8 @@ export class Backup {
         "This database's backup is being set up just now. Delete it when it is active, or pause it first.",
       );
     }
-    // So that the bucket alone says all that there is in it. A destination that does not answer is no reason to keep the backup.
+    // The manifest is written a last time, so that the bucket alone shows everything that it holds. A destination that does not answer
+    // does not prevent disabling.
     const destination = configuration.failed === null ? await this.#destination.open(configuration) : null;
     if (destination !== null && !isFailure(destination)) {
       const refused = await this.#ownership.secure(destination, configuration.databaseId);
@@ -405,7 +406,7 @@ export class Backup {
     return { ok: true, backup: this.info() };
   }
 
-  /** How it is doing now; null: there is none. */
+  /** How the backup is doing now. null: there is none. */
   info(): BackupInfo | null {
     const configuration = this.#configurations.get();
     if (configuration === null) return null;
@@ -420,13 +421,13 @@ export class Backup {
     return backupInfo(configuration, this.#generations.all(), backlog, verification, now);
   }
 
-  /** What has been waiting for a destination need not wait any longer. */
+  /** The destination works again, so nothing needs to wait for it. */
   #wake(): void {
     this.#sending.wake();
     this.#options.dueBy(this.#options.clock.now());
   }
 
-  /** The set-up came to nothing: what there is of it goes, and commits are not kept for it any longer. */
+  /** The set-up has failed. What exists of the backup is removed, and commits are no longer kept for it. */
   #giveUp(): void {
     for (const { start } of this.#generations.live()) this.#generations.delete(start);
     this.#options.database.log.trim();

@@ -1,4 +1,4 @@
-/** The one row that says whether a database has a backup, where it goes and how it fares. */
+/** The one row that says whether a database has a backup, where it goes and how it is doing. */
 import { asUnixMs, type UnixMs } from "../../core/clock.ts";
 import type { BackupDestination } from "../../contracts/backup-destinations.ts";
 import type { SqlValue, SyncStorage } from "../../core/storage.ts";
@@ -9,32 +9,35 @@ export interface Configuration {
   readonly id: string;
   readonly databaseId: string;
   readonly destination: BackupDestination;
-  /** Sealed (`secrets.ts`); null for a destination that needs none. */
+  /** Sealed (`secrets.ts`). null for a destination that needs no secret. */
   readonly secret: string | null;
   readonly intervalMs: number;
   readonly retentionDays: number;
   readonly createdAt: UnixMs;
   readonly paused: boolean;
-  /** Since it was enabled, a generation was complete. */
+  /** A generation has been complete since the backup was enabled. */
   readonly active: boolean;
-  /** Why it was never set up and never will be. */
+  /** Why the backup was never set up and never will be. */
   readonly failed: string | null;
   readonly error: { readonly message: string; readonly since: UnixMs; readonly at: UnixMs } | null;
-  /** What was found in the bucket that should not be so. `over`: it has been made good. */
+  /** What was found wrong in the bucket. `over`: it has been repaired. */
   readonly notice: { readonly message: string; readonly since: UnixMs; readonly over: boolean } | null;
-  /** When the bucket was last looked at for what should be there. */
+  /** When the bucket was last checked for what should be there. */
   readonly inspectedAt: UnixMs;
-  /** Of our part of the manifest as it was written last: see `manifestDigest`. null: never. */
+  /** The digest of our part of the manifest when it was last written: see `manifestDigest`. null: it was never written. */
   readonly manifestSha256: string | null;
-  /** The name of this history among those in the bucket, where a copy of this database may write another; null: it has none yet. */
+  /**
+   * The name of this history among those in the bucket: a copy of this database may write another history there. null: it has no name
+   * yet.
+   */
   readonly line: string | null;
-  /** No generation begins before that in place of one that is gone: it is not long since another did. */
+  /** A generation was replaced because it was gone. Before this time, no other one begins for that reason. */
   readonly renewAt: UnixMs;
   /** The tasks whose last attempt failed, by name. */
   readonly failing: Readonly<Record<string, Failing>>;
   /** 0: never. */
   readonly manifestAt: UnixMs;
-  /** How often generations have changed since. */
+  /** How often generations have changed since then. */
   readonly manifestChanges: number;
 }
 
@@ -85,18 +88,18 @@ export class ConfigurationTable {
     return row === undefined ? null : configurationOf(row);
   }
 
-  /** Makes the tables if need be: to be called before the transaction that inserts. */
+  /** Makes the tables if they are missing. To be called before the transaction that inserts. */
   prepare(): void {
     migrateBackupTables(this.#storage);
     this.#exists = true;
   }
 
-  /** What the object held is gone: there is no row, and none is written any more. */
+  /** The contents of the object are gone: there is no row, and none is written any more. */
   close(): void {
     this.#exists = false;
   }
 
-  /** There must be no row yet. */
+  /** There must be no row. */
   insert(configuration: NewConfiguration): void {
     const { id, databaseId, destination, secret, intervalMs, retentionDays, createdAt } = configuration;
     this.#storage.sql.exec(
@@ -132,7 +135,7 @@ export class ConfigurationTable {
     this.#change("UPDATE backup SET failed = ?1", message);
   }
 
-  /** `since` stays what it was while the attempts go on failing. */
+  /** `since` stays the same while attempts continue to fail. */
   noteError(message: string, at: UnixMs, failing: Configuration["failing"]): void {
     this.#change(
       "UPDATE backup SET error = ?1, error_since = coalesce(error_since, ?2), error_at = ?2, failing = ?3",
@@ -150,7 +153,7 @@ export class ConfigurationTable {
     this.#change("UPDATE backup SET error = NULL, error_since = NULL, error_at = NULL, failing = NULL");
   }
 
-  /** `over`: it has been made good already. */
+  /** `over`: it has been repaired already. */
   setNotice(message: string, since: UnixMs, over: boolean): void {
     this.#change("UPDATE backup SET notice = ?1, notice_since = ?2, notice_over = ?3", message, since, Number(over));
   }
@@ -171,7 +174,7 @@ export class ConfigurationTable {
     this.#change("UPDATE backup SET renew_at = ?1", at);
   }
 
-  /** `changes`: those that it tells of. */
+  /** `changes`: how many changes the written manifest includes. */
   manifestWritten(at: UnixMs, changes: number, sha256: string): void {
     this.#change(
       "UPDATE backup SET manifest_at = ?1, manifest_stale = manifest_stale - ?2, manifest_sha256 = ?3",
@@ -195,7 +198,7 @@ function configurationOf(row: Row): Configuration {
   return {
     id: row.id,
     databaseId: row.database_id,
-    // Written above, from a value of this type.
+    // This class wrote it, from a value of this type.
     destination: JSON.parse(row.destination) as BackupDestination,
     secret: row.secret,
     intervalMs: row.interval_ms,
@@ -208,7 +211,7 @@ function configurationOf(row: Row): Configuration {
       error === null || since === null || at === null
         ? null
         : { message: error, since: asUnixMs(since), at: asUnixMs(at) },
-    // Written above, from a value of this type.
+    // This class wrote it, from a value of this type.
     failing: row.failing === null ? {} : (JSON.parse(row.failing) as Configuration["failing"]),
     notice:
       notice === null || noticed === null ? null : { message: notice, since: asUnixMs(noticed), over: over === 1 },

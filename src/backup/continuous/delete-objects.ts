@@ -1,12 +1,12 @@
-/** Takes objects out of a bucket, a slice at a time. */
+/** Deletes objects in a bucket, one slice at a time. */
 import type { Destination, DestinationFailure } from "../destinations/destination.ts";
 
-/** With the page of names they are 20 requests, each of which the drivers may try twice: a slice has 40. */
+/** With the page of names this makes 20 requests. The drivers may try each twice, and a slice has 40. */
 const DELETIONS_PER_SLICE = 19;
 
 /**
- * Deletes the first of the objects whose names begin so, in the order of names: of a generation `differential` goes first, without
- * which nobody can read it. `isEmpty`: none is left.
+ * Deletes the first objects whose names begin with `prefix`, in the order of names. In a generation `differential` is deleted first:
+ * without it nobody reads the generation. `isEmpty`: no object is left.
  */
 export async function deleteSome(
   destination: Destination,

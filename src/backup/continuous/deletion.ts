@@ -1,9 +1,9 @@
 /**
- * Deletes the backup of a database that has been deleted, in an object of its own: everything below `{prefix}{databaseId}/` and
- * nothing else, the manifest first, so that what is half deleted is no backup any more. What another server goes on with, which has
- * a copy of the database, stays (`own-objects.ts`). A slice at a time, as one job; a
- * destination that fails is tried again, ever later, for a week. The secret goes when the job ends, however it ends; the job
- * itself is kept for a month, and then the object is as if it had never been.
+ * Deletes the backup of a deleted database, in an object of its own. It deletes everything below `{prefix}{databaseId}/` and nothing
+ * else: the manifest first, so that a half-deleted backup is no backup any more. Generations that another server with a copy of the
+ * database continues stay (`own-objects.ts`). The deletion is one job, done in slices. A failing destination is tried again for a week,
+ * less and less often. The secret is deleted when the job ends, however it ends. The job itself is kept for a month. After that, nothing
+ * is left of the object.
  */
 import { NO_DATABASE } from "../../contracts/database.ts";
 import type { BackupDeletionOrder, OwnGeneration } from "../../contracts/backup-commands.ts";
@@ -26,36 +26,36 @@ import type { BackupTask, OpenDestination } from "../sources.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-/** Longer than an organization keeps a job that it has not seen the end of. */
+/** Longer than an organization keeps a job whose end it has not seen. */
 const FORGOTTEN_AFTER_MS = 31 * DAY_MS;
 
-/** No request to a destination lasts longer, its drivers' own retries included. */
+/** No request to a destination lasts longer, with the retries of its driver. */
 const LONGEST_REQUEST_MS = 5 * 60 * 1000;
 
-/** The longer a destination has been failing, the longer it is left alone: between these. */
+/** The longer a destination has been failing, the longer the next try waits. The wait is between these two. */
 const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 15 * 60 * 1000;
 
 export interface BackupDeletionOptions {
   readonly storage: SyncStorage;
   readonly clock: Clock;
-  /** Or why the deployment cannot keep secrets. */
+  /** Or why the deployment cannot encrypt secrets. */
   readonly secrets: SecretBox | Failure;
   readonly openDestination: OpenDestination;
   readonly dueBy: (at: UnixMs) => void;
-  /** Leaves nothing of the object. */
+  /** Removes everything from the object. */
   readonly erase: () => Promise<void>;
 }
 
 interface State extends OwnObjects {
   readonly deleted: number;
-  /** When the destination last did what it was asked to. */
+  /** When the destination last did what it was asked to do. */
   readonly wellAt: UnixMs;
 }
 
 /**
- * What there is to be deleted of the backup of the database in `storage`; null: it has none. `isBusy`: something was being sent
- * just now. So it may have been where a range was chosen and not stored, when the object was stopped in between.
+ * What there is to delete of the backup of the database in `storage`. null: it has no backup. `isBusy`: something was being sent just
+ * now. It also counts as busy when a range was chosen and not stored, because the object may have been stopped in between.
  */
 export function deletionOrder(storage: SyncStorage, isBusy: boolean, now: UnixMs): BackupDeletionOrder | null {
   const configuration = new ConfigurationTable(storage).get();
@@ -93,7 +93,7 @@ export class BackupDeletion {
         run: () =>
           this.#jobs.slice(
             (job) => this.#slice(job),
-            // Written below, from a value of this type.
+            // This class wrote it, from a value of this type.
             (job, why) => this.#giveUp(job, JSON.parse(job.input) as BackupDeletionOrder, why),
           ),
       },
@@ -101,7 +101,7 @@ export class BackupDeletion {
     ];
   }
 
-  /** From here on the backup will be deleted. The same again changes nothing. */
+  /** From here on the backup will be deleted. The same order again changes nothing. */
   take(order: BackupDeletionOrder): void {
     if (!isFailure(this.#jobs.get(DELETION_JOB))) return;
     this.#jobs.start(DELETION_JOB, "deletion", order, null);
@@ -122,7 +122,7 @@ export class BackupDeletion {
   }
 
   async #slice(job: RunningJob): Promise<void> {
-    // Both are written here, from values of these types.
+    // This class wrote both, from values of these types.
     const order = JSON.parse(job.input) as BackupDeletionOrder;
     const state = job.state === null ? null : (JSON.parse(job.state) as State);
     const opened = await this.#open(order);
@@ -148,13 +148,13 @@ export class BackupDeletion {
     return opened.ok ? openDestination(order.destination, opened.credentials) : opened;
   }
 
-  /** The manifest, to begin with and again after what may still have arrived; then everything else in the order of names. */
+  /** Writes the manifest first, and again when late objects may have arrived. Then it deletes everything else, in the order of names. */
   async #deleteSome(
     destination: Destination,
     { databaseId, own }: BackupDeletionOrder,
     state: State | null,
   ): Promise<{ readonly ok: true; readonly deleted: number; readonly objects: OwnObjects } | DestinationFailure> {
-    // Written by an earlier version it does not say.
+    // An earlier version did not store this.
     if (typeof state?.after === "string") return deleteOwn(destination, databaseId, state, own ?? null);
     const split = await splitManifest(destination, databaseId, own ?? null);
     if (!split.ok) return split;
@@ -186,7 +186,7 @@ export class BackupDeletion {
   }
 
   #giveUp(job: RunningJob, order: BackupDeletionOrder, why: string): void {
-    // Written above, from a value of this type.
+    // This class wrote it, from a value of this type.
     const state = job.state === null ? null : (JSON.parse(job.state) as State);
     const left = `What is left of the backup lies in ${placeOf(order)} (objects deleted: ${state?.deleted ?? 0}).`;
     this.#jobs.fail(job.id, `${why} ${left}`);
@@ -198,7 +198,7 @@ function stays(theirs: number): string {
   return theirs === 1 ? ", but one generation of another server" : `, but ${theirs} generations of another server`;
 }
 
-/** For whoever has to delete by hand what is left. */
+/** For people who have to delete the rest by hand. */
 function placeOf({ destination, databaseId }: BackupDeletionOrder): string {
   const below = knownPrefix(destination.prefix) + databasePrefix(databaseId);
   switch (destination.kind) {

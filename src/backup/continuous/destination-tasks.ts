@@ -1,6 +1,6 @@
 /**
- * The tasks of a backup that ask its destination. One that fails is tried again, later and later; the owner sees the error until every
- * one of them does well again. Where each stands is stored, because the object sleeps between two tries. A set-up that fails for too
+ * The tasks of a backup that call its destination. A failed task is tried again, less and less often. The owner sees the error until
+ * every task succeeds again. The state of each task is stored, because the object sleeps between two tries. A set-up that fails for too
  * long, for a reason that somebody must remove, is given up.
  */
 import type { Clock, UnixMs } from "../../core/clock.ts";
@@ -19,7 +19,7 @@ export interface DestinationTasksOptions {
   readonly configurations: ConfigurationTable;
   readonly destination: OwnDestination;
   readonly ownership: Ownership;
-  /** A slice has ended, well or not. */
+  /** A slice has ended, whether it failed or not. */
   readonly sliceEnded: () => void;
   /** The set-up was given up: nothing is sent any more. */
   readonly gaveUp: () => void;
@@ -28,20 +28,20 @@ export interface DestinationTasksOptions {
 export interface DestinationTask {
   readonly name: string;
   readonly due: (configuration: Configuration) => UnixMs | null;
-  /** While it is not due: whether it has work that waits for another task. Then it stays failing. */
+  /** For a task that is not due: whether it has work that waits for another task. Then it still counts as failing. */
   readonly hasMore?: () => boolean;
-  /** One slice; null: it went well. */
+  /** Does one slice. null: it succeeded. */
   readonly work: (destination: Destination, configuration: Configuration) => Promise<DestinationFailure | null>;
-  /** It stores nothing, and takes no generation over from another process. */
+  /** The task stores nothing, and takes no generation over from another process. */
   readonly onlyLooks?: true;
-  /** Between two tries of what the destination refuses. */
+  /** The longest wait between two tries after the destination refused. */
   readonly longestWaitMs?: number;
 }
 
 interface Standing {
   readonly name: string;
   readonly backoff: Backoff;
-  /** It has nothing to do, now or later. */
+  /** The task has nothing to do, now or later. */
   readonly isDone: (configuration: Configuration) => boolean;
 }
 
@@ -63,13 +63,13 @@ export class DestinationTasks {
     return this.#standings.some(({ name, backoff }) => name === task && backoff.failing !== null);
   }
 
-  /** What has been waiting for a destination need not wait any longer. */
+  /** The destination works again, so nothing needs to wait for it. */
   wake(): void {
     for (const { backoff } of this.#standings) backoff.succeeded();
     this.#options.configurations.noteFailing({});
   }
 
-  /** Names differ, and stay what they are: what is stored is found by them. */
+  /** Each task needs a different name, which must never change: its stored state is found by the name. */
   add(task: DestinationTask): BackupTask {
     const { clock, configurations, sliceEnded } = this.#options;
     const { name, due, hasMore, longestWaitMs } = task;
@@ -85,7 +85,7 @@ export class DestinationTasks {
       heldBack: (reason) => {
         const error = `${name}: ${reason}`;
         if (current() === null || configurations.get()?.error?.message === error) return;
-        // Until it succeeds, what else succeeds does not clear this.
+        // This error stays until this task succeeds, even when other tasks succeed.
         backoff.failed({});
         configurations.noteError(error, clock.now(), this.#failing());
       },
@@ -123,7 +123,7 @@ export class DestinationTasks {
     const { configurations } = this.#options;
     const failedBefore = backoff.failing !== null;
     backoff.succeeded();
-    // What failed and has nothing to do any more will never succeed.
+    // A failed task that has nothing to do any more will never succeed.
     for (const standing of this.#standings) {
       if (standing.backoff.failing !== null && standing.isDone(configuration)) standing.backoff.succeeded();
     }
@@ -148,13 +148,13 @@ export class DestinationTasks {
     gaveUp();
   }
 
-  /** The destination does again what it did not: whatever else it refused is tried soon. */
+  /** The destination now does something that it refused before. So other tasks that it refused are tried soon. */
   #hurried(): Record<string, Failing> {
     for (const { backoff } of this.#standings) backoff.hurry();
     return this.#failing();
   }
 
-  /** The tasks that fail, by name. */
+  /** The failing tasks, by name. */
   #failing(): Record<string, Failing> {
     return Object.fromEntries(
       this.#standings.flatMap(({ name, backoff: { failing } }) => (failing === null ? [] : [[name, failing]])),

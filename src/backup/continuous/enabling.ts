@@ -1,4 +1,4 @@
-/** What is looked at before a backup is enabled: its settings, and what an earlier one may have left at the destination. */
+/** What is checked before a backup is enabled: its settings, and what an earlier backup may have left at the destination. */
 import type { UnixMs } from "../../core/clock.ts";
 import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import { MAX_BACKUP_INTERVAL_MS, MAX_BACKUP_RETENTION_DAYS, MIN_BACKUP_INTERVAL_MS } from "../../core/limits.ts";
@@ -25,19 +25,19 @@ export function checkTimes({
   return null;
 }
 
-/** A generation that an earlier backup of this very database has left at the destination. */
+/** A generation that an earlier backup of this database has left at the destination. */
 export interface EarlierGeneration {
   readonly found: ManifestGeneration;
-  /** The writer that its record names; null: there is no record, or it was not looked at. */
+  /** The writer that the generation's record names. null: there is no record, or it was not read. */
   readonly claim: string | null;
-  /** It was still written to: this is the last commit that it has. null: it ended, or a newer one had taken over. */
+  /** The last commit of a generation that was still written to. null: it had ended, or a newer one had taken over. */
   readonly openUpTo: Version | null;
 }
 
 export interface EarlierOptions {
   readonly destination: Destination;
   readonly databaseId: string;
-  /** Under which names this database has written its generations before. */
+  /** The names under which this database has written its generations before. */
   readonly claims: ReadonlyMap<Version, string>;
   /** The name of this process. */
   readonly writer: string;
@@ -69,7 +69,7 @@ export async function earlierGenerations(options: EarlierOptions): Promise<reado
   return own.toSorted((a, b) => a.found.start - b.found.start);
 }
 
-/** All generations of one history, of which at the most the newest is still written to. */
+/** All generations of one history. At most the newest is still written to. */
 async function takeOver(
   { destination, databaseId, claims, writer, now }: EarlierOptions,
   bucket: BackupBucket,
@@ -83,7 +83,7 @@ async function takeOver(
   if (!read.ok && !isDamage(read)) return failure("invalid", read.message);
   const record = read.ok ? read.record : null;
   const known = claims.get(newest.start);
-  // Before there were records there was one writer only.
+  // Before there were records, there was only one writer.
   const isOwn = record === null ? newest.line === null || known !== undefined : record.writer === known;
   if (!isOwn) return nobodys;
   const claim = (start: Version): string | null => claims.get(start) ?? null;

@@ -1,11 +1,11 @@
 /**
- * Ships the mutation log: bounded ranges of whole commits, one object each, one request at a time, to every live generation. A
- * range's end is stored before it is sent and its bytes are a function of the log and of the object before, so that doing it
- * again, after whatever happened, stores the same object. The cursor moves only after the destination's yes, and when the generation
- * is this database's still.
+ * Sends the mutation log to every live generation: bounded ranges of whole commits, one object each, one request at a time. The end of a
+ * range is stored before the range is sent. Its bytes are a function of the log and of the object before it. So sending it again,
+ * whatever happened, stores the same object. The cursor moves only after the destination has confirmed, and when the generation is still
+ * this database's.
  *
- * Rows written per range: its end, the cursor, the log reader's position; the alarm is the fourth. A commit costs nothing here:
- * what waits is counted in memory, and counted again from the log after a restart.
+ * Rows written for each range: its end, the cursor, the position of the log's reader, and the alarm. A commit costs nothing here: waiting
+ * bytes are counted in memory, and counted again from the log after a restart.
  */
 import { assert } from "../../core/assert.ts";
 import { asUnixMs, type Clock, earliest, type UnixMs } from "../../core/clock.ts";
@@ -20,18 +20,21 @@ import type { Ownership } from "./ownership.ts";
 import type { BackupPolicy } from "./policy.ts";
 import type { DatabaseSource } from "../sources.ts";
 
-/** Each is a request to store it and one to see that it counts; the drivers try each twice. */
+/** Each range is one request to store it and one to see that it counts. The drivers may try each twice. */
 const RANGES_PER_SLICE = 6;
 
-/** After so much more has come, the count of what waits is stored: a restart reads no more than that to know it. */
+/**
+ * The count of waiting bytes is stored each time so many more have come. So a restart reads at most that much of the log to know the
+ * count.
+ */
 const COUNT_EVERY_BYTES = 16 * 1024 * 1024;
 
-/** What of the log a generation still lacks. */
+/** The part of the log that a generation still lacks. */
 interface Waiting {
   bytes: number;
-  /** Of which so many were stored as counted. */
+  /** How many of these bytes are in the stored count. */
   countedBytes: number;
-  /** Since when, by our clock; null: nothing waits. */
+  /** Since when, by our clock. null: nothing waits. */
   since: UnixMs | null;
 }
 
@@ -41,7 +44,7 @@ export interface ExporterOptions {
   readonly clock: Clock;
   readonly policy: BackupPolicy;
   readonly ownership: Ownership;
-  /** The task is due at this time, earlier than it was. */
+  /** The task is due at this time, which is earlier than before. */
   readonly dueBy: (at: UnixMs) => void;
 }
 
@@ -49,7 +52,7 @@ export class Exporter {
   readonly #options: ExporterOptions;
   readonly #waiting = new Map<Version, Waiting>();
   #intervalMs = 0;
-  /** What waits is sent at once up to here. */
+  /** Commits up to here are sent without delay. */
   #hurriedUpTo: Version = NO_VERSION;
 
   constructor(options: ExporterOptions) {
@@ -63,7 +66,7 @@ export class Exporter {
     for (const waiting of this.#waiting.values()) {
       const before = waiting.bytes;
       waiting.bytes += bytes;
-      // A clock that was set back must not make what waits wait until it has caught up.
+      // After the clock was set back, waiting commits must not wait until it has caught up.
       if (waiting.since === null || waiting.since > now) {
         waiting.since = now;
         dueBy(asUnixMs(now + this.#intervalMs));
@@ -74,7 +77,7 @@ export class Exporter {
     }
   }
 
-  /** Everything up to this version is waited for, and sent without delay; null: nothing is any more. */
+  /** Somebody waits for everything up to this version, so it is sent without delay. null: nobody waits any more. */
   hurry(upTo: Version | null): void {
     this.#hurriedUpTo = upTo ?? NO_VERSION;
     if (upTo !== null) this.#options.dueBy(this.#options.clock.now());
@@ -85,7 +88,7 @@ export class Exporter {
     return earliest(this.#live().map((generation) => this.#dueOf(generation)));
   }
 
-  /** Exports what is due. The failure that ended it early, or null. */
+  /** Exports what is due. Returns the failure that ended it early, or null. */
   async run(destination: Destination, databaseId: string): Promise<DestinationFailure | null> {
     for (let count = 0; count < RANGES_PER_SLICE; count++) {
       const now = this.#options.clock.now();
@@ -101,12 +104,12 @@ export class Exporter {
     return null;
   }
 
-  /** Live generations whose log has outgrown the bound. */
+  /** Live generations whose waiting log exceeds the limit. */
   overBound(): Generation[] {
     return this.#live().filter((generation) => this.#waitingOf(generation).bytes > this.#options.policy.backlogBytes);
   }
 
-  /** Live generations of whose waiting log more has come than a restart should have to count. */
+  /** Live generations whose count should be stored, because a restart would otherwise have too much log to count. */
   uncounted(): Generation[] {
     return this.#live().filter((generation) => {
       const { bytes, countedBytes } = this.#waitingOf(generation);
@@ -114,7 +117,7 @@ export class Exporter {
     });
   }
 
-  /** Stores what was counted: one row each. */
+  /** Stores the counts, one row for each generation. */
   keepCount(): void {
     for (const generation of this.uncounted()) {
       const waiting = this.#waitingOf(generation);
@@ -123,7 +126,7 @@ export class Exporter {
     }
   }
 
-  /** What the generation that lacks most lacks: bytes, and for how long the oldest commit has been waiting. */
+  /** For the generation that lacks most: how many bytes wait, and for how long the oldest commit has been waiting. */
   backlog(): { readonly bytes: number; readonly lagMs: number } {
     const now = this.#options.clock.now();
     let bytes = 0;
@@ -151,7 +154,7 @@ export class Exporter {
     const since = asUnixMs(Math.min(waiting.since, now));
     waiting.since = since;
     const { bytes } = waiting;
-    // A snapshot that is whole waits for the log to reach it; a log that ends waits for nothing more.
+    // A complete snapshot waits for the log to reach it. A log that ends waits for nothing more.
     const isHurried = generation.exported < this.#hurriedUpTo;
     const awaited = isHurried || this.#options.generations.awaitsLog(generation) || generation.endsAt !== null;
     const atOnce = bytes >= this.#options.policy.rangeBytes || generation.pendingUpTo !== null || awaited;
@@ -170,7 +173,7 @@ export class Exporter {
     return waiting;
   }
 
-  /** When the first commit above `exported` was made. Versions may run ahead of the clock: that is no reason to wait. */
+  /** When the first commit above `exported` was made. Versions may be ahead of the clock: that is no reason to wait longer. */
   #sinceOf(exported: Version): UnixMs | null {
     const first = this.#options.database.log.firstAfter(exported);
     return first === null ? null : asUnixMs(Math.min(timeOfVersion(first), this.#options.clock.now()));
@@ -199,7 +202,7 @@ export class Exporter {
     return null;
   }
 
-  /** The range that was chosen before, or a new one, whose end is then stored. null: nobody wants it any more. */
+  /** The range that was chosen before; or a new one, whose end is then stored. null: the generation does not need it any more. */
   #chooseRange(place: GenerationPlace): LogRange | null {
     const { database, generations, policy } = this.#options;
     const generation = generations.get(place.start);

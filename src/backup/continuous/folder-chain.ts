@@ -6,7 +6,7 @@ import { generationPrefix, type GenerationPlace } from "../format/object-names.t
 import { sha256Hex } from "../format/sha256.ts";
 import type { StoredObject } from "./generations.ts";
 
-/** What the next object of the folder has to carry. */
+/** The hash that the next object of the folder has to carry. */
 export function previousOf({ head }: Pick<FolderState, "head">): Uint8Array {
   return head === null ? NO_OBJECT_BEFORE : fromHex(head.sha256);
 }

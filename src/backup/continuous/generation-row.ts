@@ -1,4 +1,4 @@
-/** A generation of a backup as it is known here, and the row that it is kept in. */
+/** A generation of a backup as it is known here, and its row. */
 import { asUnixMs, type UnixMs } from "../../core/clock.ts";
 import type { SqlValue } from "../../core/storage.ts";
 import { asVersion, type Version } from "../../core/versionstamp.ts";
@@ -10,43 +10,49 @@ export interface Generation {
   readonly start: Version;
   readonly state: GenerationState;
   readonly createdAt: UnixMs;
-  /** Every commit above `start` up to and with this one is stored. */
+  /** Every commit above `start` up to and including this one is stored. */
   readonly exported: Version;
   readonly exportedAt: UnixMs | null;
-  /** The range above `exported` up to and with this commit is being sent, or was when the object stopped. */
+  /** The range above `exported` up to and including this commit is being sent, or was being sent when the object stopped. */
   readonly pendingUpTo: Version | null;
-  /** Above `exported` and up to here, so many bytes of log wait. null: they were not counted. */
+  /** How many bytes of log wait above `exported` and up to here. null: they were not counted. */
   readonly counted: { readonly upTo: Version; readonly bytes: number } | null;
   readonly log: FolderState;
-  /** The greatest key when the generation began: what is above it now is in the log. null: there was no entry. */
+  /** The greatest key when the generation began. Greater keys of later commits are in the log. null: there was no entry. */
   readonly snapshotEnd: Uint8Array | null;
-  /** Entries up to and with this key are stored. */
+  /** Entries up to and including this key are stored. */
   readonly snapshotAfter: Uint8Array | null;
-  /** The range up to and with this key is being sent, under `sequence`. */
+  /** The range up to and including this key is being sent, under the number `sequence`. */
   readonly snapshotPending: Uint8Array | null;
-  /** The last one used in a name. */
+  /** The last number used in a name. */
   readonly sequence: number;
-  /** Those of ranges that were sent again under another one, or came to nothing: such an object may have arrived, or may yet. */
+  /**
+   * Numbers of ranges that were sent again under another number, or that became empty. Their objects may have arrived, or may still
+   * arrive.
+   */
   readonly abandoned: readonly number[];
-  /** The last entry was read at this version; null while there are more to read. */
+  /** The version at which the last entry was read. null while there are more entries to read. */
   readonly scannedAt: Version | null;
   readonly snapshot: FolderState;
-  /** What `differential` says; decided before it is stored. */
+  /** The content of `differential`, which is decided before it is stored. */
   readonly consistentFrom: Version | null;
-  /** The first commit after `consistentFrom` that is stored. */
+  /** The first stored commit after `consistentFrom`. */
   readonly firstPoint: Version | null;
   readonly gap: Gap | null;
-  /** False: another writer's, who has a copy of this database. It is part of this history up to its end here, and never deleted. */
+  /**
+   * False: another writer with a copy of this database writes it. Up to its end here it is part of this history. It is never deleted from
+   * here.
+   */
   readonly owned: boolean;
-  /** The writer that the generation's record in the bucket names as far as is known; null: there is no record of ours yet. */
+  /** The writer that the generation's record in the bucket names, as far as is known. null: there is no record of ours yet. */
   readonly claim: string | null;
-  /** Those that it may name instead: such a record was being sent, and may still arrive, when the object stopped. */
+  /** Writers that the record may name instead: such a record was being sent when the object stopped, and may still arrive. */
   readonly claiming: readonly string[];
-  /** The log in the bucket was looked at up to here, and held nothing but what was stored by this database. */
+  /** The log in the bucket was checked up to here, and held only what this database had stored. */
   readonly seen: Omit<FolderState, "bytes">;
-  /** When a verification last found all of it whole. */
+  /** When a verification last found all of the generation whole. */
   readonly verifiedAt: UnixMs | null;
-  /** The database was brought to another state after this commit: later ones do not belong to this log. null: it goes on. */
+  /** The database was brought to another state after this commit, so later commits do not belong to this log. null: the log continues. */
   readonly endsAt: Version | null;
 }
 
@@ -94,14 +100,17 @@ export function isLive({ state }: Generation): boolean {
   return state === "snapshotting" || state === "complete";
 }
 
-/** The last commit that can be restored from it; null when there is none. */
+/** The last commit that can be restored from the generation. null when there is none. */
 export function lastPointOf(generation: Generation): Version | null {
   const { firstPoint, exported } = generation;
   const last = endOf(generation)?.lastPoint ?? exported;
   return firstPoint === null || last < firstPoint ? null : last;
 }
 
-/** Where this history ends in it: nothing above `lastPoint` belongs to it, and the database held that up to `heldUpTo`. null: nowhere. */
+/**
+ * Where this history ends in the generation: nothing above `lastPoint` belongs to it, and the database held that state up to `heldUpTo`.
+ * null: it does not end there.
+ */
 export function endOf({ state, exported, gap }: Generation): { lastPoint: Version; heldUpTo: Version } | null {
   if (gap === null || (state !== "ended" && state !== "damaged")) return null;
   return { lastPoint: exported < gap.after ? exported : gap.after, heldUpTo: gap.after };

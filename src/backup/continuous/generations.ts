@@ -1,10 +1,11 @@
 /**
- * The generations of a backup as they are known here, one row each, and how they change. Every change is one row, written before
- * or after a request and never during one, so that a kill at any moment leaves what was last known to be true.
+ * The generations of a backup as they are known here, one row each, and how they change. Every change is one row, written before or after
+ * a request and never during one. So after a kill at any moment, the stored state is the last one known to be true.
  *
- * snapshotting → complete → retired → deleting → gone. A complete one becomes ended instead when its log outgrew the bound, the
- * database was brought to another state, or another writer has gone on with it; damaged when what it held is gone from the bucket. A
- * snapshotting one is deleted then. Snapshotting and complete ones are live: they have a reader of the mutation log.
+ * snapshotting → complete → retired → deleting → gone. A complete generation becomes ended instead when its log exceeded the limit, when
+ * the database was brought to another state, or when another writer has continued it; it becomes damaged when its objects are gone from
+ * the bucket. A snapshotting generation is deleted in these cases. Snapshotting and complete generations are live: they have a reader of
+ * the mutation log.
  */
 import { assert } from "../../core/assert.ts";
 import type { UnixMs } from "../../core/clock.ts";
@@ -16,9 +17,9 @@ import { type Changes, endOf, type Generation, generationOf, isLive, type Row } 
 import { hasBackupTables } from "../backup-schema.ts";
 import type { DatabaseSource } from "../sources.ts";
 
-/** An object that the destination has taken. */
+/** An object that the destination has stored. */
 export interface StoredObject {
-  /** Below the generation's prefix. */
+  /** The name below the generation's prefix. */
   readonly object: string;
   readonly sha256: string;
   readonly bytes: number;
@@ -34,12 +35,12 @@ export class Generations {
     this.#database = database;
   }
 
-  /** What the object held is gone: from now on there are no generations, and whatever is under way for one ends. */
+  /** The contents of the object are gone: from now on there are no generations, and work on them ends. */
   close(): void {
     this.#closed = true;
   }
 
-  /** The oldest first. The tables must be there. */
+  /** The oldest first. The tables must exist. */
   all(): Generation[] {
     if (this.#closed) return [];
     return this.#storage.sql.exec<Row>("SELECT * FROM backup_generations ORDER BY start").toArray().map(generationOf);
@@ -51,12 +52,12 @@ export class Generations {
     return row === undefined ? null : generationOf(row);
   }
 
-  /** Those that the log is kept for and sent to, the oldest first. */
+  /** The generations that the log is kept for and sent to, the oldest first. */
   live(): Generation[] {
     return this.all().filter(isLive);
   }
 
-  /** From here on every commit is kept for a new generation, named after a version that is never used again. */
+  /** Begins a generation, for which every commit is kept from here on. It is named after a version that is never used again. */
   begin(now: UnixMs): Generation {
     return this.#storage.transactionSync(() => {
       const start = this.#database.logMarker();
@@ -71,7 +72,7 @@ export class Generations {
     });
   }
 
-  /** One that an earlier backup of this database left in the bucket. */
+  /** Adopts a generation that an earlier backup of this database left in the bucket. */
   adopt({ found, claim, openUpTo }: EarlierGeneration, now: UnixMs): void {
     const complete = found.consistentFrom !== null;
     const upTo = openUpTo ?? found.lastPoint?.versionstamp ?? found.consistentFrom ?? found.start;
@@ -103,14 +104,14 @@ export class Generations {
     this.#storage.sql.exec("DELETE FROM backup_claims WHERE start = ?1", found.start);
   }
 
-  /** Under which names the generations of a backup were written that was disabled. */
+  /** The names under which the generations of a disabled backup were written. */
   formerClaims(): ReadonlyMap<Version, string> {
     if (!hasBackupTables(this.#storage)) return new Map();
     const rows = this.#storage.sql.exec<{ start: number; writer: string }>("SELECT start, writer FROM backup_claims");
     return new Map(rows.toArray().map(({ start, writer }) => [asVersion(start), writer]));
   }
 
-  /** The backup is disabled: nothing is known of it any more but under which names it was written. */
+  /** The backup is disabled: only the names under which its generations were written are kept. */
   forgetAll(): void {
     this.#storage.transactionSync(() => {
       for (const { start, owned, claim } of this.all()) {
@@ -122,19 +123,19 @@ export class Generations {
     });
   }
 
-  /** To be called before the record that names this writer is sent. */
+  /** To be called before a record that names this writer is sent. */
   claiming(start: Version, writer: string): void {
     const before = this.#existing(start).claiming.filter((name) => name !== writer);
     this.#change(start, { claiming: [...before, writer].slice(-MOST_CLAIMING).join(" ") });
   }
 
-  /** The record names this writer, and the log in the bucket ends with what was stored from here. */
+  /** The record names this writer, and the log in the bucket ends with what this database has stored. */
   claimed(start: Version, writer: string): void {
     this.#change(start, { claim: writer, claiming: null });
     this.sawLog(start);
   }
 
-  /** The log in the bucket holds what was stored by this database, and nothing else. */
+  /** The log in the bucket holds only what this database has stored. */
   sawLog(start: Version): void {
     const { log } = this.#existing(start);
     this.#change(start, {
@@ -145,8 +146,8 @@ export class Generations {
   }
 
   /**
-   * Another writer has gone on with this generation, and so with all that are older: this history leaves it here. `intactUpTo`: what lies
-   * behind that in its log cannot be relied on; null: all of it can.
+   * Another writer has continued this generation, and so also all older ones. This history leaves it here. `intactUpTo`: the log behind
+   * this version is not reliable; null: all of the log is.
    */
   displace(start: Version, cause: string, intactUpTo: Version | null): void {
     this.#storage.transactionSync(() => {
@@ -167,7 +168,7 @@ export class Generations {
     });
   }
 
-  /** What it holds in the bucket is gone or damaged behind this version; null: all of it. */
+  /** The generation's objects in the bucket are gone or damaged behind this version. null: all of them are. */
   lose(start: Version, cause: string, heldUpTo: Version | null): void {
     const { state, consistentFrom, gap } = this.#existing(start);
     if (state === "snapshotting") return this.#end(start, { state: "deleting" });
@@ -185,7 +186,7 @@ export class Generations {
     this.#change(start, { verified_at: at });
   }
 
-  /** From where on a later generation gives back every commit; null: none does yet. */
+  /** From where on a later generation can restore every commit. null: none can yet. */
   #nextConsistency(start: Version): Version | null {
     const next = this.all().find(
       (one) =>
@@ -194,19 +195,19 @@ export class Generations {
     return next?.consistentFrom ?? null;
   }
 
-  /** To be called before the range is sent, so that a second try sends the same one. */
+  /** To be called before the range is sent, so that a second try sends the same range. */
   logPending(start: Version, upTo: Version): void {
     this.#change(start, { pending_up_to: upTo });
   }
 
-  /** So many bytes of log wait: kept, so that a restart does not have to count them all. */
+  /** Stores how many bytes of log wait, so that a restart does not have to count them all. */
   counted(start: Version, bytes: number): void {
     this.#change(start, { counted_up_to: this.#database.lastVersion, counted_bytes: bytes });
   }
 
   /**
-   * The destination has the pending range. `firstPoint`: its first commit above `consistentFrom`, if this generation had none.
-   * `waitingBytes`: of the log that still waits.
+   * The destination has stored the pending range. `firstPoint`: its first commit above `consistentFrom`, if this generation had none.
+   * `waitingBytes`: bytes of log that still wait.
    */
   logStored(start: Version, stored: StoredObject, firstPoint: Version | null, waitingBytes: number, now: UnixMs): void {
     const { pendingUpTo, log, exported, firstPoint: known } = this.#existing(start);
@@ -228,14 +229,14 @@ export class Generations {
     });
   }
 
-  /** To be called before the range is sent: a second try then takes another sequence number. */
+  /** To be called before the range is sent. A second try then uses another sequence number. */
   snapshotPending(start: Version, lastKey: Uint8Array, sequence: number): void {
     const before = this.#existing(start);
     const again = before.snapshotPending === null ? {} : withAbandoned(before);
     this.#change(start, { snapshot_pending: lastKey, sequence, ...again });
   }
 
-  /** The pending range is stored; null: nothing of it was left to store. */
+  /** The pending range is stored. null: it had become empty. */
   snapshotStored(start: Version, stored: StoredObject | null): void {
     const before = this.#existing(start);
     const { snapshotPending, snapshot } = before;
@@ -251,23 +252,23 @@ export class Generations {
     });
   }
 
-  /** Every range is stored, the last one read no later than now. */
+  /** Every range is stored. The last one was read no later than now. */
   snapshotScanned(start: Version): void {
-    // A generation without any log object is given one, so that `differential` names a commit that is in it.
+    // A generation without any log object gets one, so that `differential` names a commit that is in the log.
     if (this.#existing(start).exported === start && this.#database.log.firstAfter(start) === null) {
       this.#database.logMarker();
     }
     this.#change(start, { scanned_at: this.#database.lastVersion });
   }
 
-  /** What `differential` will say: to be called before it is sent, since it must never say anything else. */
+  /** Decides the content of `differential`. To be called before it is sent, because its content must never change. */
   decideConsistency(start: Version): Version {
     const { exported } = this.#existing(start);
     this.#change(start, { consistent_from: exported });
     return exported;
   }
 
-  /** `differential` is stored. A marker commit follows, so that there is a point to go back to even if nobody writes. */
+  /** `differential` is stored. A marker commit follows, so that there is a point to restore even if nobody writes. */
   complete(start: Version): void {
     const { consistentFrom } = this.#existing(start);
     assert(consistentFrom !== null, `generation ${start} to be consistent from somewhere`);
@@ -280,12 +281,12 @@ export class Generations {
     this.#database.logMarker();
   }
 
-  /** A newer one has everything from here on. */
+  /** A newer generation has everything from here on. */
   retire(start: Version): void {
     this.#end(start, { state: "retired" });
   }
 
-  /** What is committed after its last object will never be in it. */
+  /** Commits after its last object will never be in this generation. */
   breakOff(start: Version, cause: string): void {
     const generation = this.#existing(start);
     if (generation.state === "snapshotting") return this.#end(start, { state: "deleting" });
@@ -293,7 +294,7 @@ export class Generations {
     this.#end(start, { state: "ended", gap_after: after, gap_up_to: null, gap_cause: cause });
   }
 
-  /** As they would be if nothing more were stored from now on. */
+  /** The generations as they would be if nothing more were stored from now on. */
   allAsEnded(cause: string): Generation[] {
     return this.all().map((generation) => {
       if (generation.state !== "complete") return generation;
@@ -302,7 +303,7 @@ export class Generations {
   }
 
   /**
-   * The database is being brought to another state, in the transaction that is open: what it was it held up to this version, at or
+   * The database is being brought to another state, in the open transaction. It held its earlier state up to this version, which is at or
    * above that of every commit so far.
    */
   endAll(heldUpTo: Version): void {
@@ -312,7 +313,7 @@ export class Generations {
     }
   }
 
-  /** The generation before it in this history, as the manifest tells it; null: there is none. */
+  /** The generation before this one in the same history, as the manifest describes it. null: there is none. */
   predecessorOf(start: Version): Predecessor | null {
     const isPart = ({ state, consistentFrom }: Generation): boolean =>
       consistentFrom !== null && state !== "snapshotting" && state !== "deleting";
@@ -323,20 +324,20 @@ export class Generations {
     return { start: before.start, leftAt: endOf(before) ?? left };
   }
 
-  /** It has every commit of its own up to here: a quiet time behind the last one is part of it. */
+  /** The generation has every commit up to here. A quiet time after the last commit is part of it. */
   #currentUpTo({ exported, endsAt }: Generation): Version {
     const waiting = this.#database.log.firstAfter(exported);
     if (waiting !== null && (endsAt === null || waiting <= endsAt)) return asVersion(waiting - 1);
     return endsAt ?? this.#database.closeNow();
   }
 
-  /** Its snapshot is stored whole, and commits that are in it may not be in its log. */
+  /** The snapshot is stored completely, and commits that are in it may be missing in the log. */
   awaitsLog(generation: Generation): boolean {
     const { state, scannedAt } = generation;
     return state === "snapshotting" && scannedAt !== null && !this.hasStored(generation, scannedAt);
   }
 
-  /** Whether all that a generation is to get up to this commit is stored. */
+  /** Whether the generation has stored everything that it is to get up to this commit. */
   hasStored({ exported }: Generation, version: Version): boolean {
     if (exported >= version) return true;
     const next = this.#database.log.firstAfter(exported);
@@ -347,7 +348,7 @@ export class Generations {
     this.#end(start, { state: "deleting" });
   }
 
-  /** Nothing of it is in the bucket, or nobody is to know of it any more. */
+  /** Nothing of the generation is in the bucket, or it is to be known no longer. */
   forget(start: Version): void {
     this.#storage.transactionSync(() => {
       this.#database.log.unregister(readerOf(start));
@@ -379,10 +380,10 @@ export class Generations {
   }
 }
 
-/** Processes in a row that began with a generation and ended before they knew whether they had it. */
+/** How many processes in a row may have begun to take a generation over, and ended before they knew the result. */
 const MOST_CLAIMING = 8;
 
-/** Ranges of a snapshot that were sent again. Of more the first are not looked for. */
+/** Ranges of a snapshot that were sent again and are remembered. When there are more, the first are forgotten. */
 const MOST_ABANDONED = 1_000;
 
 function withAbandoned({ abandoned, sequence }: Generation): Changes {

@@ -38,13 +38,13 @@ export function backupInfo(
   };
 }
 
-/** For how long a generation has been lost or left, while no later generation gives back what came after it. */
+/** For how long a generation has been lost or left without a later generation that can restore what came after it. */
 function unheldMs(generations: readonly Generation[], now: UnixMs): number {
   const since = generations.flatMap(({ gap }) => (gap === null || gap.upTo !== null ? [] : [timeOfVersion(gap.after)]));
   return Math.max(0, now - Math.min(now, ...since));
 }
 
-/** What was found and has been made good is shown for a while all the same: nobody looks all the time. */
+/** How long a repaired problem is still shown: nobody looks all the time. */
 const NOTICE_SHOWN_MS = 60 * 60 * 1000;
 
 function noticeOf({ notice }: Configuration, now: UnixMs): BackupInfo["lastError"] {

@@ -1,8 +1,8 @@
 /**
- * Looks into the bucket now and then for what should be there: every few minutes while something is stored, every hour else, and soon
- * after this process has begun to write. Objects that vanish, by hand, by a lifecycle rule or with their bucket, are noticed so, and
- * an outdated manifest, and who else writes there. A look is a handful of requests for the headers of objects, and bounded. Where
- * something is gone more may be: then every older generation is looked at right away.
+ * Checks in the bucket now and then whether everything is there: every few minutes while something is stored, otherwise every hour, and
+ * soon after this process has begun to write. So it is noticed when objects vanish (deleted by hand, by a lifecycle rule or with their
+ * bucket), when the manifest is outdated, and when somebody else writes there. A check is a bounded number of requests for the headers of
+ * objects. Where something is gone, more may be gone: then every older generation is checked right away.
  */
 import { asUnixMs, type Clock, type UnixMs } from "../../core/clock.ts";
 import type { Configuration, ConfigurationTable } from "./configuration.ts";
@@ -24,7 +24,7 @@ export interface InspectionOptions {
   readonly policy: BackupPolicy;
 }
 
-/** Older generations that a slice looks at when something was gone: at most three requests each. */
+/** How many older generations a slice checks after something was gone: at most three requests each. */
 const MOST_SWEPT = 10;
 
 /** `lost`: what an older generation lacks, and what follows from that, as sentences. */
@@ -37,7 +37,7 @@ const isThere: Looked = { ok: true, lost: null };
 
 export class Inspection {
   readonly #options: InspectionOptions;
-  /** Something was gone: the older generations up to and with this start were looked at since. null: nothing was. */
+  /** Something was gone. The older generations up to and including this one have been checked since then. null: nothing was gone. */
   #sweptUpTo: Version | null = null;
 
   constructor(options: InspectionOptions) {
@@ -49,23 +49,23 @@ export class Inspection {
     if (this.#sweptUpTo !== null) return clock.now();
     const { inspectedAt, renewAt } = configuration;
     const all = generations.all();
-    // Until a generation may begin in place of one that is gone, nothing else is due that would begin it.
+    // Until a generation may replace one that is gone, no other task would begin it.
     if (!all.some(isLive) && inspectedAt < renewAt) {
       return mayRenew(configuration, policy, clock.now()) ? clock.now() : renewAt;
     }
     const hasStored = all.some(({ exportedAt }) => exportedAt !== null && exportedAt > inspectedAt);
     const every = hasStored ? policy.inspectionMs : policy.idleInspectionMs;
-    // A clock that was set back.
+    // The clock was set back.
     return asUnixMs(Math.min(inspectedAt, clock.now()) + every);
   }
 
-  /** This process has begun to write to a generation: whoever did so before may have had something on its way. */
+  /** This process has begun to write to a generation. An earlier writer may have had something on its way. */
   noteBeginning(): void {
     const { configurations, clock, policy } = this.#options;
     configurations.setInspected(asUnixMs(clock.now() + policy.firstInspectionMs - policy.inspectionMs));
   }
 
-  /** What was stored is gone from a generation. */
+  /** Objects of a generation are gone. */
   noteLoss(): void {
     this.#sweptUpTo = asVersion(0);
   }
@@ -85,7 +85,7 @@ export class Inspection {
     return null;
   }
 
-  /** One of those that are not written to any more, another one each time. */
+  /** Checks one of the generations that are not written to any more, another one each time. */
   async #inspectOlder(destination: Destination, databaseId: string): Promise<DestinationFailure | null> {
     const { clock, policy } = this.#options;
     const older = this.#older();
@@ -115,7 +115,7 @@ export class Inspection {
     return this.#options.generations.all().filter(({ state }) => state === "retired" || state === "ended");
   }
 
-  /** One that lacks something is marked. */
+  /** Checks one generation, and marks it when something is missing. */
   async #look(destination: Destination, databaseId: string, one: Generation): Promise<Looked | DestinationFailure> {
     const { generations } = this.#options;
     const place = { databaseId, start: one.start };
@@ -134,7 +134,7 @@ export class Inspection {
     const what = `The object ${name} is gone from the bucket.`;
     const log = parseLogObjectName(place, name);
     if (!owned && name === differentialName(place)) {
-      // Its owner has deleted it.
+      // The owner of the bucket has deleted the generation.
       generations.forget(start);
       return isThere;
     }

@@ -1,6 +1,7 @@
 /**
- * What becomes of a backup when a generation cannot be relied on any more: another writer has gone on with it, objects of it are gone,
- * or a verification has found it damaged. It is left as it is, which is said, and the history goes on in another one.
+ * What happens to a backup when a generation is not reliable any more: another writer has continued it, objects of it are gone, or a
+ * verification has found it damaged. The generation is left as it is and the problem is shown. The history continues in another
+ * generation.
  */
 import type { Clock, UnixMs } from "../../core/clock.ts";
 import { asUnixMs } from "../../core/clock.ts";
@@ -27,7 +28,7 @@ export interface LeavingOptions {
   readonly policy: BackupPolicy;
 }
 
-/** What a damaged object is described with, as far as the manifest has room for it. */
+/** How much of the description of a damaged object the manifest has room for. */
 const MAX_CAUSE_CHARACTERS = 400;
 
 export class Leaving {
@@ -37,7 +38,7 @@ export class Leaving {
     this.#options = options;
   }
 
-  /** In one transaction: it is left, and another one begins, unless that has to wait. */
+  /** In one transaction: the generation is left, and another one begins, unless that has to wait. */
   leave(trouble: Trouble): void {
     const { storage, database, configurations, generations, clock, entropy, policy } = this.#options;
     const { start, kind } = trouble;
@@ -68,7 +69,7 @@ export class Leaving {
     database.log.trim();
   }
 
-  /** What a verification has found. */
+  /** Handles what a verification has found. */
   damaged(found: readonly DamagedGeneration[]): void {
     const { configurations, generations, clock } = this.#options;
     for (const { generation, intactUpTo, problem } of found) {
@@ -87,7 +88,7 @@ export class Leaving {
   }
 }
 
-/** When a generation begins in place of one that is gone; null: now. */
+/** When a generation will begin in place of one that is gone. null: now. */
 function renewal(at: UnixMs | null): string {
   if (at === null) return "A new generation begins.";
   return `The one before it was gone less than an hour ago: a new generation begins at ${new Date(at).toISOString()}.`;

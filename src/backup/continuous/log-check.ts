@@ -1,6 +1,6 @@
 /**
- * Whether a log in the bucket holds what was stored by this database since it was last looked at, and nothing else; and taking out of
- * it what another process had on its way there when this one took over, which never counted for anybody.
+ * Checks whether a log in the bucket holds exactly what this database has stored since the last check. Also finds objects that another
+ * process had on their way when this one took over: they never counted for anybody, and can be deleted.
  */
 import type { Destination, DestinationFailure } from "../destinations/destination.ts";
 import { headName } from "../format/manifest.ts";
@@ -12,8 +12,8 @@ import { previousOf } from "./folder-chain.ts";
 import type { Generation } from "./generation-row.ts";
 
 /**
- * "behind": an object lies behind the last one that was stored; "beside": there are more before that than were stored; "gone": fewer.
- * `isIntact`: everything that was stored is there, and nothing beside it. `what`: a sentence without its full stop.
+ * "behind": an object lies behind the last one that was stored. "beside": before that, there are more objects than were stored. "gone":
+ * there are fewer. `isIntact`: everything that was stored is there, with nothing beside it. `what`: a sentence without its full stop.
  */
 export type LogVerdict =
   | { readonly ok: true; readonly verdict: "ours" }
@@ -24,10 +24,10 @@ export type LogVerdict =
       readonly isIntact: boolean;
     };
 
-/** So many objects are read to tell ours from others. */
+/** How many objects are read to tell ours from others. */
 const MOST_SIFTED = 2_000;
 
-/** `pending`: the name of the object that is being sent, or was: it may be there or not. */
+/** `pending`: the name of the object that is being sent, or was being sent: it may or may not be there. */
 export async function checkLog(
   destination: Destination,
   place: GenerationPlace,
@@ -66,8 +66,8 @@ export async function checkLog(
 }
 
 /**
- * The objects in a log, since it was last looked at, that are no part of the chain which ends with this database's last one, though each
- * follows one of that. null: there is something else as well.
+ * The objects in a log, since the last check, that are not part of the chain which ends with this database's last object, although each
+ * follows an object of that chain. null: there are other objects as well.
  */
 export async function straysIn(
   destination: Destination,

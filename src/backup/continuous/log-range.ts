@@ -14,7 +14,7 @@ export function logRange(place: GenerationPlace, commits: readonly CommitInWireF
   return { commits, ...encodeMutationRange(place, commits, previousOf(log)) };
 }
 
-/** The one that is being sent, or was when the object stopped; null: none. */
+/** The range that is being sent, or was being sent when the object stopped. null: there is none. */
 export function pendingRange(log: LogSource, place: GenerationPlace, generation: Generation): LogRange | null {
   const { exported, pendingUpTo } = generation;
   if (pendingUpTo === null) return null;

@@ -1,6 +1,6 @@
 /**
- * Keeps `manifest.json` in the bucket: when a generation has changed at once, else at most once a minute while objects are added. It
- * may not be the only one who does: what other writers have put there, who have copies of this database, it leaves as it is.
+ * Writes `manifest.json` in the bucket: at once when a generation has changed, at most once a minute while objects are added. Other
+ * writers with copies of this database may write it too. What they have put there is left unchanged.
  */
 import { toHex } from "../../core/bytes.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../../core/clock.ts";
@@ -32,7 +32,7 @@ export interface ManifestWriterOptions {
   readonly clockReadings: () => readonly ClockReading[];
 }
 
-/** How often it is read anew because another writer was faster. */
+/** How often the manifest is read again because another writer was faster. */
 const TRIES = 3;
 
 export class ManifestWriter {
@@ -45,13 +45,13 @@ export class ManifestWriter {
   dueAt({ manifestAt, manifestChanges }: Configuration): UnixMs | null {
     const { generations, clock, policy } = this.#options;
     if (manifestChanges > 0) return clock.now();
-    // A clock that was set back must not keep the manifest as it is until it has caught up.
+    // After the clock was set back, the manifest must not wait until it has caught up.
     if (manifestAt > clock.now()) return clock.now();
     const newest = Math.max(0, ...generations.all().map(({ exportedAt }) => exportedAt ?? 0));
     return newest >= manifestAt && newest > 0 ? asUnixMs(manifestAt + policy.manifestEveryMs) : null;
   }
 
-  /** What is known now of this database's history, also of the part that it shares with other writers. */
+  /** What is known of this database's history now, including the part that it shares with other writers. */
   current({ databaseId, line }: Pick<Configuration, "databaseId" | "line">): Manifest {
     const { generations, clock } = this.#options;
     return { databaseId, writtenAt: clock.now(), generations: this.#describe(generations.all(), line) };
@@ -91,7 +91,10 @@ export class ManifestWriter {
     return destinationFailure("retry", "Another writer replaces the manifest of this backup again and again.");
   }
 
-  /** Whether the one in the bucket is as it was written last: what is wrong with it, and whether that was just being changed. */
+  /**
+   * Checks whether the manifest in the bucket is the one that was written last. `problem`: what is wrong with it. It is null while the
+   * manifest is being changed.
+   */
   async inspect(
     destination: Destination,
     { databaseId }: Pick<Configuration, "databaseId">,
@@ -102,7 +105,7 @@ export class ManifestWriter {
     if (before === null || before.manifestSha256 === null) return fine;
     const read = await new BackupBucket(destination, databaseId).manifest();
     const now = configurations.get();
-    // Written anew meanwhile, or about to be.
+    // The manifest was written meanwhile, or is about to be.
     if (now === null || now.manifestAt !== before.manifestAt || now.manifestChanges > 0) return fine;
     if (!read.ok && !isDamage(read)) return read;
     const problem = !read.ok ? problemText(read) : this.#problemOf(read.manifest, now);
@@ -141,7 +144,7 @@ export class ManifestWriter {
       line,
       follows: this.#options.generations.predecessorOf(start),
       state: hasEnded ? "ended" : state === "snapshotting" ? state : "complete",
-      // Decided before it is stored: until then the generation is not readable.
+      // The value is decided before it is stored. Until it is stored, the generation cannot be read.
       consistentFrom: state === "snapshotting" ? null : consistentFrom,
       firstPoint: pointOf(firstPoint),
       lastPoint: pointOf(lastPointOf(generation)),
@@ -153,7 +156,10 @@ export class ManifestWriter {
   }
 }
 
-/** What other writers have put there, the newest where there is too much of it. What carries our name and is not ours is deleted by now. */
+/**
+ * The generations of other writers, the newest ones when there are too many. Generations with our name that are not in `own` have been
+ * deleted.
+ */
 function othersAmong(
   found: readonly ManifestGeneration[],
   line: string,

@@ -1,6 +1,6 @@
 /**
- * Drivers for the destination of a database's own backup: the one that is configured, kept while its secret is the same, and those
- * that an owner names, tried out first.
+ * Opens the destination of a database's own backup: the configured one, which is kept open while its secret stays the same, and one that
+ * an owner names, which is tried first.
  */
 import type { BackupCredentials, BackupDestination } from "../../contracts/backup-destinations.ts";
 import type { Entropy } from "../../core/entropy.ts";
@@ -15,14 +15,14 @@ import type { OpenDestination } from "../sources.ts";
 export interface OwnDestinationOptions {
   readonly configurations: ConfigurationTable;
   readonly entropy: Entropy;
-  /** Or why the deployment cannot keep secrets. */
+  /** Or why the deployment cannot encrypt secrets. */
   readonly secrets: SecretBox | Failure;
   readonly openDestination: OpenDestination;
 }
 
 export class OwnDestination {
   readonly #options: OwnDestinationOptions;
-  /** The driver for the configuration with this sealed secret. */
+  /** The driver, and the sealed secret of the configuration that it was opened for. */
   #opened: { readonly of: string; readonly destination: Destination } | null = null;
 
   constructor(options: OwnDestinationOptions) {
@@ -41,7 +41,7 @@ export class OwnDestination {
     return opened;
   }
 
-  /** Encrypted anew if their key is an old one. */
+  /** The credentials. They are encrypted anew if their key is an old one. */
   async credentials(configuration: Configuration): ReturnType<typeof openCredentials> {
     const { configurations, secrets } = this.#options;
     const opened = await openCredentials(secrets, configuration);
@@ -53,7 +53,7 @@ export class OwnDestination {
     return opened;
   }
 
-  /** One that takes what a backup writes there, or why it does not. */
+  /** A destination that accepts what a backup writes there; or why it does not. */
   async probed(
     destination: BackupDestination,
     credentials: BackupCredentials | null,

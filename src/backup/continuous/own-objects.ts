@@ -1,6 +1,6 @@
 /**
- * Which objects of a backup are a database's own, when it is deleted with its backup: another server may have a copy of the database and
- * go on with the backup in the same place. What it goes on with is not deleted, nor what leads up to that.
+ * Which objects of a backup belong to a database that is deleted with its backup. Another server may have a copy of the database, and
+ * continue the backup in the same place. The generations that it continues are not deleted, nor the generations before them.
  */
 import type { OwnGeneration } from "../../contracts/backup-commands.ts";
 import { asVersion, type Version } from "../../core/versionstamp.ts";
@@ -17,23 +17,23 @@ import {
 } from "../format/object-names.ts";
 import { BackupBucket, isDamage } from "../recovery/replay/backup-bucket.ts";
 
-/** How far the deletion is. */
+/** The progress of the deletion. */
 export interface OwnObjects {
-  /** Everything up to this name was looked at; null: the manifest is next. */
+  /** Everything up to this name was handled. null: the manifest is next. */
   readonly after: string | null;
   /** Generations that stay. */
   readonly theirs: readonly Version[];
-  /** The one that is being deleted. */
+  /** The generation that is being deleted. */
   readonly ours: Version | null;
 }
 
-/** Requests of a slice, each of which the drivers may try twice: a slice has 40. */
+/** Requests of a slice. The drivers may try each twice, and a slice has 40. */
 const REQUESTS_PER_SLICE = 20;
 
-/** So many of a database's own generations, the newest, are looked at before anything is deleted: two requests for each. */
+/** How many of a database's own generations, the newest ones, are checked before anything is deleted: two requests for each. */
 const LOOKED_AT = 8;
 
-/** What stays, and what the manifest says of that. `own` null: nothing does. */
+/** Which generations stay, and the manifest that describes them. `own` null: none stays. */
 export async function splitManifest(
   destination: Destination,
   databaseId: string,
@@ -42,7 +42,7 @@ export async function splitManifest(
   | {
       readonly ok: true;
       readonly theirs: readonly Version[];
-      /** null: none is to be there. */
+      /** null: there is to be no manifest. */
       readonly manifest: Manifest | null;
       readonly etag: string | null;
     }
@@ -62,7 +62,10 @@ export async function splitManifest(
   return { ok: true, theirs: [...new Set(theirs)], manifest, etag: read.ok ? read.etag : null };
 }
 
-/** The newest of its generations that another server has gone on with: those before are that one's, too. */
+/**
+ * The newest of the database's generations that another server has continued. Earlier generations belong to that server, too. null: there
+ * is none.
+ */
 async function lastGoneOn(
   bucket: BackupBucket,
   destination: Destination,
@@ -74,7 +77,7 @@ async function lastGoneOn(
     if (typeof isOwn !== "boolean") return isOwn;
     if (!isOwn) return start;
     if (sentUpTo === null) continue;
-    // What was sent last may be there or not.
+    // The object that was sent last may or may not be there.
     const behind = beforeLogObjects(place, asVersion(sentUpTo + 1));
     const page = await destination.list(logsPrefix(place), { after: behind, limit: 1 });
     if (!page.ok) return page;
@@ -83,7 +86,7 @@ async function lastGoneOn(
   return null;
 }
 
-/** The next objects in the order of names, but for those that stay. */
+/** Deletes the next objects in the order of names, except those that stay. */
 export async function deleteOwn(
   destination: Destination,
   databaseId: string,
@@ -113,7 +116,7 @@ export async function deleteOwn(
       folder = start;
     }
     if (requests >= REQUESTS_PER_SLICE) return { ok: true, deleted, objects: { after: at, theirs, ours: folder } };
-    // It was written without what is deleted.
+    // The manifest was written without the deleted generations.
     const stays = name === manifestName(databaseId) && theirs.length > 0;
     if (!stays) {
       const outcome = await destination.delete(name);
@@ -126,7 +129,7 @@ export async function deleteOwn(
   return { ok: true, deleted, objects: { after: page.next, theirs, ours: folder } };
 }
 
-/** Whether one of these is the last to have begun with it, or nobody says who has. */
+/** Whether one of these writers was the last to begin with the generation, or no record says who was. */
 async function isWrittenBy(
   bucket: BackupBucket,
   place: GenerationPlace,

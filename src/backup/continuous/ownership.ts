@@ -1,15 +1,16 @@
 /**
- * Whether what lies in the bucket is what this database has put there. A copy of a data folder is the same database to itself and
- * writes on where the original was: only the bucket can tell the two apart. So each process of a server has a name, made when it
- * starts, and a generation's record (`format/generation-record.ts`) names the one that writes it:
+ * Whether what lies in the bucket was put there by this database. A copy of a data folder is the same database as far as it knows, and
+ * continues to write where the original was: only the bucket can tell the two apart. So each process of a server has a name, made when it
+ * starts, and a generation's record (`format/generation-record.ts`) names the process that writes it:
  *
- * - Before a process writes to a generation for the first time it looks whether the record names the writer that this database knows,
- *   and whether the log ends as it is known here; then it replaces the record by one with its own name, and looks at the log again.
- * - An object counts as stored only when the record still has that name afterwards. So, of two who write at the same time, one's
- *   objects do not count; and what counted for one is seen by the other, before it writes anything.
- * - What lies in the log is counted now and then (`inspection.ts`): an object of nobody here, or a missing one, shows by that.
+ * - Before a process writes to a generation for the first time, it checks whether the record names the writer that this database knows,
+ *   and whether the log ends as is known here. Then it replaces the record by one with its own name, and checks the log again.
+ * - An object counts as stored only when the record still has that name afterwards. So when two processes write at the same time, the
+ *   objects of one do not count; and one process sees what counted for the other before it writes anything.
+ * - The objects in the log are counted now and then (`inspection.ts`). That shows an object that this database did not store, or a
+ *   missing one.
  *
- * What is found is not mended but left: another generation begins (`Trouble` says why).
+ * What is found is not repaired. The generation is left, and another one begins (`Trouble` says why).
  */
 import { assert } from "../../core/assert.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../../core/clock.ts";
@@ -35,35 +36,38 @@ import type { DatabaseSource } from "../sources.ts";
 
 /** Why a generation cannot be written to any more. */
 export type Trouble =
-  /** Another writer has gone on with it. `intactUpTo`: what lies behind that in its log cannot be told apart; null: all of it can. */
+  /**
+   * Another writer has continued the generation. `intactUpTo`: behind this version, its log cannot be told apart from the other's; null:
+   * all of it can.
+   */
   | { readonly kind: "foreign"; readonly start: Version; readonly what: string; readonly intactUpTo: Version | null }
-  /** Its number was taken by another writer's, before anything of it was stored. */
+  /** Another writer's generation has the same number, and nothing of this one was stored yet. */
   | { readonly kind: "taken"; readonly start: Version }
-  /** What was stored of it is not there. */
+  /** Stored objects of the generation are gone. */
   | { readonly kind: "gone"; readonly start: Version; readonly what: string; readonly heldUpTo: Version | null };
 
 export interface OwnershipOptions {
   readonly database: DatabaseSource;
   readonly generations: Generations;
   readonly clock: Clock;
-  /** The name of this process: 32 hex digits that no other one has. */
+  /** The name of this process: 32 hex digits that no other process has. */
   readonly writer: string;
-  /** Leaves the generation; called before anything else is done. */
+  /** Leaves the generation. Called before anything else is done. */
   readonly leave: (trouble: Trouble) => void;
-  /** This process writes to a generation from now on that another one may have written to. */
+  /** From now on this process writes to a generation that another process may have written to. */
   readonly begun: () => void;
 }
 
-/** A look at the record is good for so long: one who writes without a pause looks once for each object. */
+/** How long a check of the record is valid. A process that writes without a pause checks once for each object. */
 const FRESH_MS = 5_000;
 
 /**
- * So long after this process has taken a generation over, no request of another one is on its way there any more: each lasts five minutes
- * at the most, all tries included.
+ * How long after this process has taken a generation over, requests of another process may still be on their way: each lasts at most five
+ * minutes, with all its tries.
  */
 const LATE_MS = 5 * 60 * 1000 + 2 * FRESH_MS;
 
-/** Of one slice: two generations, and one in place of each. */
+/** How many generations one slice secures: two live ones, and one in place of each. */
 const MOST_SECURED = 4;
 
 type Outcome = "ours" | "left" | DestinationFailure;
@@ -72,9 +76,9 @@ export class Ownership {
   readonly #options: OwnershipOptions;
   /** When the record was last seen to name this process. */
   readonly #confirmedAt = new Map<Version, UnixMs>();
-  /** When this process has taken it over; or later, when that was forgotten. */
+  /** When this process took the generation over; later, if that time was forgotten. */
   readonly #begunAt = new Map<Version, UnixMs>();
-  /** Settles, never rejects, when everything that was begun here is done. */
+  /** Settles when all work that was begun here is done, and never rejects. */
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(options: OwnershipOptions) {
@@ -82,14 +86,14 @@ export class Ownership {
   }
 
   /**
-   * Makes sure that each live generation is this process's to write to, and leaves those that are not. To be awaited before anything
-   * is written to the bucket, or deleted there.
+   * Makes sure that this process may write to each live generation, and leaves those it may not write to. To be awaited before anything
+   * is written to the bucket or deleted there.
    */
   async secure(destination: Destination, databaseId: string): Promise<DestinationFailure | null> {
     const { generations } = this.#options;
     if (generations.live().every((generation) => this.#isFresh(generation))) return null;
     return this.inTurn(async () => {
-      // In place of one that is left another may begin, which is to be secured as well.
+      // A generation may begin in place of one that is left, and has to be secured as well.
       const seen = new Set<Version>();
       for (;;) {
         const next = generations.live().find(({ start }) => !seen.has(start));
@@ -102,8 +106,8 @@ export class Ownership {
   }
 
   /**
-   * Stores an object of a live generation where none may be yet. "left": the generation is another writer's by now, or was not secured
-   * before, and the object does not count.
+   * Stores an object of a live generation, under a name where there must be none yet. "left": the generation belongs to another writer by
+   * now, or was not secured before. Then the object does not count.
    */
   async store(destination: Destination, place: GenerationPlace, name: string, bytes: Uint8Array): Promise<Outcome> {
     if (!this.#isClaimed(place)) return "left";
@@ -119,7 +123,7 @@ export class Ownership {
     return this.#isClaimed(place) ? this.#confirm(destination, place) : "left";
   }
 
-  /** It is secured: one that has begun since is for the next time. */
+  /** Whether the generation was secured. One that has begun since then is secured next time. */
   #isClaimed({ start }: GenerationPlace): boolean {
     return this.#live(start)?.claim === this.#options.writer;
   }
@@ -136,8 +140,8 @@ export class Ownership {
   }
 
   /**
-   * The snapshot is whole, as far as is known here, and the log has reached it: looks whether both are there, and says in the record
-   * with what the snapshot ends.
+   * As far as is known here, the snapshot is complete and the log has reached it. Checks whether both are in the bucket, and writes into
+   * the record how the snapshot ends.
    */
   async conclude(destination: Destination, place: GenerationPlace): Promise<Outcome> {
     if (!this.#isClaimed(place)) return "left";
@@ -159,7 +163,7 @@ export class Ownership {
     return put.class === "conflict" ? this.#confirm(destination, place) : put;
   }
 
-  /** One after the other, so that nothing is stored in a log while it is looked at. */
+  /** Works one after the other, so that nothing is stored in a log while it is being checked. */
   async inTurn<T>(work: () => Promise<T>): Promise<T> {
     const turn = this.#last.then(work);
     this.#last = turn.catch(() => undefined);
@@ -167,8 +171,8 @@ export class Ownership {
   }
 
   /**
-   * Looks whether what was stored of a live generation is there, and nothing else. What a process had on its way into the log that this
-   * one took over from is taken out: it never counted.
+   * Checks whether everything that was stored of a live generation is there, and nothing else. Objects that the previous process had on
+   * their way into the log are deleted: they never counted.
    */
   async inspect(destination: Destination, place: GenerationPlace): Promise<Outcome> {
     return this.inTurn(async () => {
@@ -178,7 +182,7 @@ export class Ownership {
       if (generation === null) return "left";
       if (!read.ok) return isDamage(read) ? this.#leaveLost(destination, place, problemText(read)) : read;
       const { claim, claiming, log, seen, state, snapshot } = generation;
-      // It was not begun yet.
+      // Writing to the generation has not begun yet.
       if (read.record === null && claim === null) return "ours";
       if (read.record === null) return this.#leaveLost(destination, place, isGone(generationRecordName(place)));
       if (![claim, ...claiming].includes(read.record.writer)) {
@@ -204,9 +208,9 @@ export class Ownership {
   }
 
   /**
-   * To be called in turn. `beside`: what becomes of objects beside those that were stored. They are no concern before this process has
-   * the generation. Then they are taken out, those before the log's end: what lies behind it may be somebody's who had the generation
-   * until just now. Later, so is what lies behind.
+   * To be called within `inTurn`. `beside`: what to do with objects beside those that were stored. They do not matter before this process
+   * has taken the generation over. Then those before the log's end are deleted: what lies behind it may belong to the process that had
+   * the generation until now. Later, those behind the end are deleted as well.
    */
   async #checkLog(
     destination: Destination,
@@ -230,7 +234,7 @@ export class Ownership {
     return this.#leaveForeign(destination, place, `${checked.what}.`);
   }
 
-  /** Whether the log is as it should be then. */
+  /** Deletes the objects beside those that were stored. Returns whether the log is as it should be after that. */
   async #sift(
     destination: Destination,
     place: GenerationPlace,
@@ -281,9 +285,9 @@ export class Ownership {
         : await destination.putIfUnchanged(name, bytes, etag);
     if (!put.ok && put.class !== "conflict") return put;
     if (!put.ok && wasUntouched) return this.#leave({ kind: "taken", start: place.start });
-    // Perhaps a record that an earlier process of ours had sent has arrived just now: the next try finds it, or whoever it is.
+    // Perhaps a record that an earlier process of this database sent has arrived at this moment. The next try reads the record again.
     if (!put.ok && claiming.length > 0) return arriving(name);
-    // Whoever has put theirs meanwhile shows in the record, and what they have stored before in the log.
+    // If another process has written its record meanwhile, the record shows that. What it stored before that shows in the log.
     const confirmed = await this.#confirm(destination, place);
     if (confirmed !== "ours") return confirmed;
     const again = await this.#checkFolders(destination, place, "sift before the end");
@@ -306,7 +310,7 @@ export class Ownership {
     return generation.state === "snapshotting" ? this.#checkSnapshot(destination, place, generation) : "ours";
   }
 
-  /** Whether nothing lies in the snapshot behind what was stored, or sent, from here. */
+  /** Whether the snapshot in the bucket has only objects that were stored or sent from here. */
   async #checkSnapshot(
     destination: Destination,
     place: GenerationPlace,
@@ -323,7 +327,10 @@ export class Ownership {
     return stray === undefined ? "ours" : this.#leaveForeign(destination, place, `${isNotOurs(stray.name)}.`);
   }
 
-  /** Whether as much of the snapshot is there as was stored. Of what was sent again either may have arrived: it does not count. */
+  /**
+   * Whether as much of the snapshot is in the bucket as was stored. Of a range that was sent again, either object may have arrived, so
+   * such objects are not counted.
+   */
   async #countSnapshot(destination: Destination, place: GenerationPlace): Promise<Outcome> {
     const folder = snapshotsPrefix(place);
     const abandoned = new Set(this.#live(place.start)?.abandoned);
@@ -358,7 +365,7 @@ export class Ownership {
     };
   }
 
-  /** Another writer has gone on with it. How far it is intact, shows the log. */
+  /** Another writer has continued the generation. The log shows how far it is intact. */
   async #leaveForeign(destination: Destination, place: GenerationPlace, what: string): Promise<Outcome> {
     const { start } = place;
     const generation = this.#live(start);
@@ -373,8 +380,9 @@ export class Ownership {
   }
 
   /**
-   * What was stored is not there as it was. What is left says up to where the generation can still be relied on: as far as its log
-   * was seen, if the ends of everything before are there. The destination is asked in another way, too, before it is believed.
+   * Stored objects are missing or changed. The remaining objects show up to which commit the generation is reliable: as far as its log
+   * was checked, if the last objects of everything before are there. The destination is asked in a second way before its answer is
+   * believed.
    */
   async #leaveLost(destination: Destination, place: GenerationPlace, what: string): Promise<Outcome> {
     const { start } = place;
@@ -417,11 +425,11 @@ export class Ownership {
     return generation !== null && isLive(generation) ? generation : null;
   }
 
-  /** Until then each look begins where the first one did. */
+  /** Whether nothing of an earlier process can arrive any more. Until then, each check begins where the first one did. */
   #nothingIsLate({ start }: GenerationPlace): boolean {
     const now = this.#options.clock.now();
     const at = this.#begunAt.get(start) ?? now;
-    // A clock that was set back.
+    // The clock was set back.
     this.#begunAt.set(start, asUnixMs(Math.min(at, now)));
     return now - at >= LATE_MS;
   }
@@ -435,7 +443,7 @@ export class Ownership {
   }
 }
 
-/** Nothing of it was stored or sent. */
+/** Nothing of the generation was stored or sent. */
 function isUntouched({ claim, claiming, log, sequence, pendingUpTo }: Generation): boolean {
   return claim === null && claiming.length === 0 && log.objects === 0 && sequence === 0 && pendingUpTo === null;
 }
@@ -444,13 +452,13 @@ function anotherWrites({ since }: GenerationRecord): string {
   return `Another server has been writing to this generation since ${new Date(since).toISOString()}.`;
 }
 
-/** The last commit of the log as it was seen to be whole; null: none was seen. */
+/** The last commit of the log that was checked and found whole. null: there is none. */
 function seenUpTo(place: GenerationPlace, { seen }: Generation): Version | null {
   const name = seen.head === null ? null : parseLogObjectName(place, headName(place, seen.head));
   return name?.ok === true ? name.last.version : null;
 }
 
-/** The last object of a folder, if there is one. */
+/** The name of the last object of a folder, if there is one. */
 export function endName(place: GenerationPlace, { head }: Pick<FolderState, "head">): string[] {
   return head === null ? [] : [headName(place, head)];
 }

@@ -1,4 +1,4 @@
-/** The sizes and times by which a backup decides. Deployments use `defaultPolicy`; tests make them small. */
+/** The sizes and times by which a backup decides. Deployments use `defaultPolicy`; tests use small values. */
 import {
   MAX_BACKUP_BACKLOG_BYTES,
   MAX_BACKUP_GENERATIONS,
@@ -11,24 +11,29 @@ import type { Configuration } from "./configuration.ts";
 import type { Generation } from "./generation-row.ts";
 
 export interface BackupPolicy {
-  /** An object is closed when it has this much. */
+  /** An object is closed when it has this many bytes. */
   readonly rangeBytes: number;
   readonly snapshotRangeEntries: number;
-  /** Log that waits for the destination; beyond it there is a gap. */
+  /** Bytes of log that may wait for the destination. When more wait, the backup gets a gap. */
   readonly backlogBytes: number;
   readonly compactionBytes: number;
   readonly compactionObjects: number;
   readonly compactionAgeMs: number;
-  /** So many are kept: beyond them the oldest goes, whatever the retention. The nearer that is, the longer the logs become. */
+  /**
+   * How many generations are kept. When there are more, the oldest is deleted, whatever the retention. The nearer this limit is, the
+   * longer the logs become.
+   */
   readonly generations: number;
   readonly manifestEveryMs: number;
-  /** How often the bucket is looked at for what should be there: while something is stored, else, and when a process begins to write. */
+  /** How often the bucket is checked: while something is stored, otherwise, and after a process begins to write. */
   readonly inspectionMs: number;
   readonly idleInspectionMs: number;
   readonly firstInspectionMs: number;
-  /** So long after a generation has begun in place of one that was gone, none does so again: something deletes them again and again. */
+  /**
+   * How long after a generation has replaced one that was gone no other one does: otherwise something might delete them again and again.
+   */
   readonly renewalMs: number;
-  /** A set-up that has been failing for so long, for a reason that somebody must remove, is over. */
+  /** How long a set-up may fail, for a reason that somebody must remove, before it is given up. */
   readonly setUpGivesUpMs: number;
 }
 
@@ -48,7 +53,9 @@ export const defaultPolicy: BackupPolicy = {
   setUpGivesUpMs: 15 * 60 * 1000,
 };
 
-/** Whether a generation may begin in place of one that is gone. A time further away than any such wait: the clock was set back. */
+/**
+ * Whether a generation may begin in place of one that is gone. A time further away than any such wait means that the clock was set back.
+ */
 export function mayRenew(
   { renewAt }: Pick<Configuration, "renewAt">,
   { renewalMs }: BackupPolicy,
@@ -58,15 +65,15 @@ export function mayRenew(
 }
 
 /**
- * Whether the log behind a complete generation's snapshot has grown so long or old that a new generation is worth its snapshot. With
- * each eighth of the generations that may be kept, the log may be twice as long: a database that writes without end for years then
- * keeps what its retention promises, at the price of a longer replay.
+ * Whether the log behind a complete generation's snapshot is so long or old that a new generation is worth a snapshot. With each eighth
+ * of the allowed generations in use, the log may be twice as long. So a database that is written to for years without a pause keeps what
+ * its retention promises, at the price of a longer replay.
  */
 export function isOutgrown(generation: Generation, kept: number, policy: BackupPolicy, now: number): boolean {
   const { log, snapshot, createdAt, firstPoint, exported } = generation;
   const stretch = 2 ** Math.floor((8 * kept) / policy.generations);
   if (log.bytes >= Math.max(policy.compactionBytes * stretch, snapshot.bytes)) return true;
   if (log.objects >= policy.compactionObjects * stretch) return true;
-  // Its first point is the marker behind its own snapshot: a log that ends there holds nothing.
+  // The first point of a generation is the marker behind its own snapshot. A log that ends there holds nothing.
   return firstPoint !== null && exported > firstPoint && now - createdAt >= policy.compactionAgeMs;
 }

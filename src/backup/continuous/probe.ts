@@ -1,4 +1,4 @@
-/** Tries out a destination before it is trusted with a backup: everything that a backup will need to do, with one small object. */
+/** Tries a destination before a backup relies on it: everything that a backup will need to do, with one small object. */
 import { equalBytes } from "../../core/bytes.ts";
 import {
   type Destination,
@@ -14,8 +14,8 @@ interface Step {
 }
 
 /**
- * null: it can be written, read, listed and cleaned up. A failure says which request failed; what was stored is removed again, or it
- * says where it lies. `mark`: bytes that nobody can have put there before.
+ * null: an object can be written, read, listed and deleted. A failure says which request failed. The stored object is deleted again, or
+ * the failure says where it lies. `mark`: bytes that nobody can have put there before.
  */
 export async function probe(
   destination: Destination,
@@ -34,7 +34,7 @@ export async function probe(
   for (const step of steps) {
     const failed = await step.run();
     if (failed.ok) continue;
-    // What was refused is not there; of what was not answered, nobody knows.
+    // A refused object is not there. When there was no answer, it is unknown whether it is.
     const mayBeThere = step.name !== "put" || failed.class === "retry";
     const removed = mayBeThere ? await remove() : failed;
     const left = mayBeThere && !removed.ok ? ` It may have left the object ${destination.prefix}${name} behind.` : "";

@@ -1,8 +1,8 @@
 /**
- * Which generations are still wanted, and taking the others out of the bucket: first out of the manifest, then their
- * `differential`, without which nobody can read them, then everything else. One is deleted only when a newer one is complete and
- * holds every moment that the retention promises. What another writer goes on with, who has a copy of this database, is only
- * forgotten.
+ * Which generations are still needed, and the deletion of the others: they are removed from the manifest first, then their `differential`
+ * is deleted, without which nobody reads them, then everything else. A generation is deleted only when a newer one is complete and holds
+ * every moment that the retention promises. A generation that another writer with a copy of this database continues is forgotten and not
+ * deleted.
  */
 import { asUnixMs, type Clock, earliest, type UnixMs } from "../../core/clock.ts";
 import { timeOfVersion } from "../../core/versionstamp.ts";
@@ -16,7 +16,7 @@ import type { BackupPolicy } from "./policy.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-/** When a generation may be deleted, or forgotten if it is another writer's; null: not before something else happens. */
+/** When a generation may be deleted, or forgotten if it is another writer's. null: not before something else happens. */
 export function deletedAfter(
   generation: Generation,
   all: readonly Generation[],
@@ -32,7 +32,7 @@ export function deletedAfter(
   return asUnixMs(timeOfVersion(next.consistentFrom) + retentionDays * DAY_MS);
 }
 
-/** Those that will go by themselves, and when; the oldest at once where there are more than are kept. */
+/** The generations that will be deleted by themselves, and when. When there are more than are kept, the oldest are deleted at once. */
 function departures(
   all: readonly Generation[],
   configuration: Configuration,
@@ -51,7 +51,7 @@ export interface RetentionOptions {
   readonly generations: Generations;
   readonly clock: Clock;
   readonly policy: BackupPolicy;
-  /** A generation has gone from what the manifest has to say. */
+  /** The manifest must be written without a generation. */
   readonly markManifestStale: () => void;
 }
 
@@ -62,13 +62,13 @@ export class Retention {
     this.#options = options;
   }
 
-  /** When the next generation's time is over; null: not before something else happens. */
+  /** When the time of the next generation ends. null: not before something else happens. */
   expiresAt(configuration: Configuration): UnixMs | null {
     if (!this.#isSetUp(configuration)) return null;
     return earliest(this.#departures(configuration).map(({ at }) => at));
   }
 
-  /** Takes those whose time is over from what the manifest has to say. It must be known whose they are. */
+  /** Removes generations whose time has ended from the manifest. It must be known which writer owns each. */
   expire(configuration: Configuration): void {
     const { generations, clock, markManifestStale } = this.#options;
     const gone = this.#departures(configuration).filter(({ at }) => at <= clock.now());
@@ -79,7 +79,7 @@ export class Retention {
     if (gone.length > 0) markManifestStale();
   }
 
-  /** There is something to delete, be it now or when the manifest was written. */
+  /** Whether there is something to delete, now or after the manifest was written. */
   get hasDoomed(): boolean {
     return this.#doomed().length > 0;
   }
@@ -96,13 +96,13 @@ export class Retention {
     failures: number,
   ): Promise<DestinationFailure | null> {
     const all = this.#doomed();
-    // Where a bucket locks its objects, one generation may be free while another is not: each try takes the next one.
+    // Where a bucket locks its objects, one generation may be free while another is locked. So each try takes the next generation.
     const doomed = all[failures % all.length];
     if (doomed === undefined || configuration.manifestChanges > 0) return null;
     return this.#deleteSome(doomed, destination, configuration.databaseId);
   }
 
-  /** Whether what is old is this database's shows in what it writes to. That is set up first, whatever becomes of the old. */
+  /** Whether old generations belong to this database is known only after its own generation is set up. So that comes first. */
   #isSetUp({ active }: Configuration): boolean {
     return active && this.#options.generations.all().some(isLive);
   }

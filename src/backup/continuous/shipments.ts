@@ -1,6 +1,7 @@
 /**
- * Whoever goes back to a moment just over waits here until the backup holds it, instead of being told to ask again: on a database that
- * is written to without a pause, the last commits never are in the bucket yet. What they wait for is sent at once.
+ * A request to go back to a moment that is just over waits here until the backup holds that moment, and is not told to ask again. On a
+ * database that is written to without a pause, the last commits are never in the bucket yet. The commits that a request waits for are
+ * sent at once.
  */
 import { MAX_BACKUP_LOOKUPS_WAITING, SHIPMENT_WAIT_MS } from "../../core/limits.ts";
 import type { Timers } from "../../core/timers.ts";
@@ -8,11 +9,11 @@ import type { Version } from "../../core/versionstamp.ts";
 
 export interface ShipmentOptions {
   readonly timers: Timers;
-  /** Whether every commit up to and with this one is stored. */
+  /** Whether every commit up to and including this one is stored. */
   readonly isStored: (version: Version) => boolean;
-  /** Whether something is being stored at all, as far as is known. */
+  /** Whether anything is being stored at all, as far as is known. */
   readonly goesOn: () => boolean;
-  /** Has everything up to this version sent without the usual delay; null: nothing is waited for any more. */
+  /** Has everything up to this version sent without the usual delay. null: nothing is waited for any more. */
   readonly hurry: (upTo: Version | null) => void;
 }
 
@@ -29,7 +30,7 @@ export class Shipments {
     this.#options = options;
   }
 
-  /** Resolves when every commit up to and with this one is stored; with false when it will not be, or not in time. */
+  /** Resolves with true when every commit up to and including this one is stored, with false when it will not be, or not in time. */
   async wait(version: Version): Promise<boolean> {
     const { timers, isStored, goesOn } = this.#options;
     if (isStored(version)) return true;
@@ -49,7 +50,7 @@ export class Shipments {
     });
   }
 
-  /** To be called when something was stored, or could not be. */
+  /** To be called when something was stored, or could not be stored. */
   look(): void {
     const { isStored, goesOn } = this.#options;
     for (const { version, settle } of this.#waiting) {

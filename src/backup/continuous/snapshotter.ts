@@ -1,9 +1,10 @@
 /**
- * Stores every entry of the database beside the log, while writes go on: ranges of keys, each one consistent read. A range's last
- * key and the sequence number of its name are stored before it is sent; one that is sent again, with what is there by then, takes
- * another number, since the first may have arrived. What changed in between is in the log, which began before; so is all above the
- * greatest key of that time, where the snapshot ends, however fast writers append. When every range is stored and the log has
- * reached the last read, the generation's record says with what the snapshot ends, then `differential` that it is whole, once.
+ * Stores every entry of the database beside the log, while writes go on: ranges of keys, each from one consistent read. The last key of a
+ * range, and the sequence number of its name, are stored before it is sent. A range that is sent again has the entries of that time, and
+ * gets another number, because the first object may have arrived. Changes in between are in the log, which began before. So are all keys
+ * above the greatest key of that time. The snapshot ends at that key, however fast writers append. When every range is stored and the log
+ * has reached the last read, the generation's record says how the snapshot ends. After that `differential` says, once, that the snapshot
+ * is complete.
  */
 import { compareBytes } from "../../core/bytes.ts";
 import type { Clock, UnixMs } from "../../core/clock.ts";
@@ -22,7 +23,7 @@ import type { Ownership } from "./ownership.ts";
 import type { BackupPolicy } from "./policy.ts";
 import type { DatabaseSource } from "../sources.ts";
 
-/** A slice ends after so many requests, or so much time. */
+/** A slice ends after this many requests, or this much time. */
 const RANGES_PER_SLICE = 8;
 const SLICE_MS = 1_000;
 
@@ -46,7 +47,7 @@ export class Snapshotter {
     return generation === null || this.#options.generations.awaitsLog(generation) ? null : this.#options.clock.now();
   }
 
-  /** The failure that ended the slice early, or null. `completed` is called when a generation has become complete. */
+  /** Returns the failure that ended the slice early, or null. `completed` is called when a generation has become complete. */
   async run(destination: Destination, databaseId: string, completed: () => void): Promise<DestinationFailure | null> {
     const { clock } = this.#options;
     const until = clock.now() + SLICE_MS;
@@ -91,7 +92,9 @@ export class Snapshotter {
     return null;
   }
 
-  /** Of a range that was sent, nothing is left: the object, if it arrived, must not stay as the folder's last. */
+  /**
+   * Deletes the object of a range that was sent and is empty by now. If the object arrived, it must not stay as the folder's last one.
+   */
   async #withdraw(
     { start, sequence }: Generation,
     destination: Destination,
@@ -116,7 +119,7 @@ export class Snapshotter {
   ): Promise<DestinationFailure | null> {
     const { generations, ownership } = this.#options;
     const version = consistentFrom ?? generations.decideConsistency(start);
-    // The record comes first: where there is a `differential`, it is known with what the snapshot ends.
+    // The record is written first: where there is a `differential`, the end of the snapshot is known.
     let outcome = await ownership.conclude(destination, place);
     if (outcome === "ours") {
       outcome = await ownership.store(destination, place, differentialName(place), encodeDifferential(version));
@@ -134,7 +137,7 @@ export class Snapshotter {
     return now?.state === "snapshotting" && now.snapshotPending !== null && now.sequence === sequence;
   }
 
-  /** The entries of the next range: above `after`, up to and with `upTo`, as many as fit one object. */
+  /** The entries of the next range: above `after`, up to and including `upTo`, as many as one object takes. */
   #scan(after: Uint8Array | null, upTo: Uint8Array): readonly SnapshotEntry[] {
     const { database, policy } = this.#options;
     const found = database.scan(after, { maxBytes: policy.rangeBytes, maxEntries: policy.snapshotRangeEntries });

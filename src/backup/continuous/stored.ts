@@ -1,4 +1,4 @@
-/** What the bucket has of this database, as far as is known here. The tables must be there. */
+/** What the bucket has of this database, as far as is known here. The tables must exist. */
 import type { Version } from "../../core/versionstamp.ts";
 import type { Generation } from "./generation-row.ts";
 import type { Generations } from "./generations.ts";
@@ -10,17 +10,17 @@ export class Stored {
     this.#generations = generations;
   }
 
-  /** Whether every commit up to and with this one is stored, in a generation that is or was complete. */
+  /** Whether every commit up to and including this one is stored, in a generation that is or was complete. */
   hasShipped(version: Version): boolean {
     return this.#generations.all().some((one) => this.#hasAllUpTo(one, version));
   }
 
-  /** Up to where commits are stored in the generation that gets them; null: none does, or it is not whole yet. */
+  /** The last commit that is stored in the present generation. null: there is none, or it is not complete yet. */
   upTo(): Version | null {
     return this.#generations.live().find(goesOn)?.exported ?? null;
   }
 
-  /** Whether the state of this moment can be given back: the generation that it belongs to has all of it. */
+  /** Whether the state of this moment can be restored: the generation that it belongs to has all of it. */
   holds(version: Version): boolean {
     return this.#generations.all().some((one) => {
       const { state, consistentFrom } = one;
@@ -35,7 +35,7 @@ export class Stored {
       case "complete":
         return (endsAt === null || version <= endsAt) && this.#generations.hasStored(one, version);
       case "ended":
-        // Behind its last commit it holds what it held then, up to its gap.
+        // Between its last commit and its gap, the generation holds the state of the last commit.
         return gap !== null && gap.after >= version;
       case "retired":
       case "damaged":
@@ -47,7 +47,7 @@ export class Stored {
   }
 }
 
-/** It gets every commit from now on. */
+/** Whether the generation gets every commit from now on. */
 export function goesOn({ state, endsAt }: Generation): boolean {
   return state === "complete" && endsAt === null;
 }

@@ -1,4 +1,4 @@
-/** What follows for the generations from what is known by now: which end, who takes over from whom, and whether a new one begins. */
+/** What follows for the generations from what is known now: which of them end, which one takes over, and whether a new one begins. */
 import { assert } from "../../core/assert.ts";
 import { asUnixMs, type UnixMs } from "../../core/clock.ts";
 import type { ConfigurationTable } from "./configuration.ts";
@@ -16,7 +16,7 @@ export class Succession {
     this.#policy = policy;
   }
 
-  /** After each slice of a task. Doing it again changes nothing. */
+  /** To be called after each slice of a task. Calling it again changes nothing. */
   advance(now: UnixMs): void {
     const configuration = this.#configurations.get();
     if (configuration === null || configuration.failed !== null) return;
@@ -25,7 +25,7 @@ export class Succession {
     const newest = live.at(-1);
     if (newest !== undefined && newest.endsAt !== null) return this.#begin(now);
     if (newest === undefined) {
-      // After a gap: the manifest that says so was just taken, so the destination is well.
+      // After a gap. The destination has just stored the manifest with the gap, so it works.
       if (configuration.manifestChanges === 0 && mayRenew(configuration, this.#policy, now)) {
         this.#begin(now);
         const isRenewal = configuration.notice?.over === false;
@@ -40,7 +40,7 @@ export class Succession {
       this.#generations.retire(start);
       this.#configurations.markManifestStale();
     }
-    // Those that a lock keeps from being deleted take no place.
+    // Generations that a lock keeps from being deleted do not count.
     const kept = this.#generations.all().filter(({ state }) => state !== "deleting").length;
     if (live.length === 1 && isOutgrown(newest, kept, this.#policy, now)) this.#begin(now);
   }

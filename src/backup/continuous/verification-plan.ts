@@ -10,7 +10,10 @@ import type { VerificationCost } from "../recovery/verification-schedule.ts";
 /** How few bytes one change takes in the log, about. */
 const LOGGED_ROW_BYTES = 150;
 
-/** `everything`: also what was found whole before. Else what no other has found whole, and of the rest the one whose turn it is. */
+/**
+ * `everything`: also generations that were found whole before. Otherwise those that no verification has found whole, and one of the
+ * others in turn.
+ */
 export function toBeVerified(all: readonly Generation[], everything: boolean): GenerationsToVerify {
   const older = all.filter(({ state }) => state === "retired" || state === "ended");
   const [next] = older.toSorted((a, b) => (a.verifiedAt ?? 0) - (b.verifiedAt ?? 0));
@@ -39,7 +42,7 @@ export function verificationCost(all: readonly Generation[], entries: number): V
   };
 }
 
-/** The last commit, when everything is stored; null: something waits, or there is no whole generation. */
+/** The last commit, when everything is stored. null: something waits, or there is no complete generation. */
 export function settledAt(generations: Generations, { log }: Pick<DatabaseSource, "log">): Version | null {
   const whole = generations.live().find(({ state, firstPoint }) => state === "complete" && firstPoint !== null);
   if (whole === undefined || whole.endsAt !== null) return null;

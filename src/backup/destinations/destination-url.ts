@@ -1,8 +1,8 @@
 /**
- * What a user enters for an S3 destination, checked before it is stored or used. A strict deployment takes https and public hosts
- * only; another one also takes http and private addresses (somebody's MinIO on the same network). Both refuse link-local
- * addresses, where clouds keep their machines' credentials. The rules see names and literal addresses; what a public name resolves to
- * is held by the network that requests go out through.
+ * Checks what a user enters for an S3 destination, before it is stored or used. A strict deployment accepts only https and public hosts.
+ * Another one also accepts http and private addresses (a MinIO on the same network). Both refuse link-local addresses, where clouds keep
+ * their machines' credentials. The checks see names and literal addresses. Which addresses a public name resolves to is checked by the
+ * network that requests go out through.
  */
 import type { S3Addressing } from "../../contracts/backup-destinations.ts";
 import { failure, type Failure } from "../../core/errors.ts";
@@ -10,11 +10,11 @@ import { placeOfHost } from "../../core/host-place.ts";
 import { MAX_DESTINATION_URL_CHARACTERS } from "../../core/limits.ts";
 
 export interface EndpointRules {
-  /** https and public hosts only. */
+  /** Accepts only https and public hosts. */
   readonly strict: boolean;
 }
 
-/** The endpoint in its canonical form, without a slash at its end; it may carry a path, below which the buckets are. */
+/** The endpoint in its canonical form, without a slash at its end. It may have a path, below which the buckets are. */
 export function parseEndpoint(
   text: string,
   rules: EndpointRules,
@@ -22,7 +22,7 @@ export function parseEndpoint(
   if (text.length > MAX_DESTINATION_URL_CHARACTERS) {
     return failure("limit", `The endpoint is longer than ${MAX_DESTINATION_URL_CHARACTERS} characters.`);
   }
-  // The URL parser drops or rewrites these silently, so what is checked would not be what was entered.
+  // The URL parser silently drops or rewrites these characters, so the checked URL would not be the entered one.
   if (!/^https?:\/\/[^/]/i.test(text) || !/^[\x21-\x7e]+$/.test(text) || text.includes("\\") || !URL.canParse(text)) {
     return failure("invalid", "The endpoint must be a URL such as https://s3.eu-central-1.amazonaws.com.");
   }
@@ -49,7 +49,7 @@ function hostRefusal(hostname: string, rules: EndpointRules): Failure | null {
   );
 }
 
-/** 3 to 63 characters, as S3 providers take them: Google takes underscores too. */
+/** 3 to 63 characters, as S3 providers accept them. Google also accepts underscores. */
 export function parseBucketName(text: string): { readonly ok: true; readonly bucket: string } | Failure {
   const sound = /^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$/.test(text) && !text.includes("..") && !/^[\d.]+$/.test(text);
   if (sound) return { ok: true, bucket: text };
@@ -59,7 +59,7 @@ export function parseBucketName(text: string): { readonly ok: true; readonly buc
   );
 }
 
-/** The URL that all of the bucket's begin with, without a slash at its end. Both are as they were parsed. */
+/** The URL that all of the bucket's URLs begin with, without a slash at its end. Both arguments must have been parsed before. */
 export function bucketAddress(
   endpoint: string,
   bucket: string,
@@ -80,7 +80,7 @@ export function bucketAddress(
       'With addressing "virtual-host" the bucket\'s name must not have dots: no certificate of the store covers them.',
     );
   }
-  // The two together may be a name that the endpoint alone is not.
+  // Bucket and endpoint together may be a host name that is refused, although the endpoint alone is not.
   const refused = hostRefusal(`${bucket}.${hostname}`, rules);
   if (refused !== null) return refused;
   return { ok: true, address: `${protocol}//${bucket}.${host}${pathname.replace(/\/$/, "")}` };

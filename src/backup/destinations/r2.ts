@@ -1,6 +1,7 @@
 /**
- * The driver for an R2 bucket that is bound to the Worker: no credentials, no signatures, the same contract. The only file here
- * that names the platform's types. The binding throws its errors; their number, in parentheses at the message's end, says which.
+ * The driver for an R2 bucket that is bound to the Worker: no credentials and no signatures, but the same contract. The only file in this
+ * folder that names types of the platform. The binding throws its errors; the number in parentheses at the end of the message identifies
+ * the error.
  */
 import { assert } from "../../core/assert.ts";
 import { asUnixMs } from "../../core/clock.ts";
@@ -28,7 +29,10 @@ import { assertNamePrefix, assertObjectName } from "./object-name.ts";
 import { alreadyCompleted, alreadyWritten } from "./repeats.ts";
 import { RETRY_POLICY, lateFailure, type RetryPolicy, type Timing, withRetries } from "./retry.ts";
 
-/** developers.cloudflare.com/r2/api/error-codes; what is not here is "retry", for the binding itself cannot be misconfigured. */
+/**
+ * From developers.cloudflare.com/r2/api/error-codes. Numbers that are not in this map are "retry", because the binding itself cannot be
+ * misconfigured.
+ */
 const classOfNumber = new Map<number, DestinationFailureClass>([
   [10002, "credentials"],
   [10003, "credentials"],
@@ -53,7 +57,7 @@ export class R2Destination implements Destination {
   readonly #timing: Timing;
   readonly #policy: RetryPolicy;
 
-  /** `prefix` as `parsePrefix` returns it. */
+  /** `prefix` is a result of `parsePrefix`. */
   constructor(bucket: R2Bucket, prefix: string, timing: Timing, policy: RetryPolicy = RETRY_POLICY) {
     this.prefix = prefix;
     this.#bucket = bucket;
@@ -73,7 +77,7 @@ export class R2Destination implements Destination {
     const key = this.#key(name);
     const onlyIf = new Headers({ "if-none-match": "*" });
     const outcome = await this.#call<PutIfAbsentDone>(async () => {
-      // null: there is an object.
+      // null: there is an object already.
       const stored = await this.#bucket.put(key, bytes, { onlyIf });
       return { ok: true, alreadyThere: stored === null };
     });
@@ -86,7 +90,7 @@ export class R2Destination implements Destination {
     if (etag === null) return this.put(name, bytes);
     const key = this.#key(name);
     const outcome = await this.#call<PutIfAbsentDone>(async () => {
-      // null: it has another etag, or is not there.
+      // null: the object has another etag, or does not exist.
       const stored = await this.#bucket.put(key, bytes, { onlyIf: new Headers({ "if-match": etag }) });
       return { ok: true, alreadyThere: stored === null };
     });

@@ -1,4 +1,4 @@
-/** What every driver finds out when a request is refused that an earlier try of its own, whose answer was lost, may have done. */
+/** What every driver checks when a request is refused that an earlier try, whose answer was lost, may have carried out. */
 import { equalBytes } from "../../core/bytes.ts";
 import {
   type Destination,
@@ -10,7 +10,7 @@ import {
   type UploadedPart,
 } from "./destination.ts";
 
-/** After a refusal to overwrite an object: whether it has these very bytes. `refusal`: it has others. */
+/** After a refusal to overwrite an object: succeeds if the object has exactly these bytes. `refusal`: the answer if it has others. */
 export async function alreadyWritten(
   destination: Pick<Destination, "head" | "get">,
   name: string,
@@ -21,12 +21,15 @@ export async function alreadyWritten(
   if (head.ok && head.size !== bytes.length) return refusal;
   const there = head.ok ? await destination.get(name, undefined, bytes.length) : head;
   if (there.ok) return equalBytes(there.bytes, bytes) ? { ok: true, alreadyThere: true } : refusal;
-  // Deleted between the two requests: another try finds it absent.
+  // The object was deleted between the two requests, so another try finds it absent.
   if (there.class === "not-found") return destinationFailure("retry", `Object "${name}" was deleted just now.`);
   return there;
 }
 
-/** After an upload was not found that was to be completed: whether the object is what it was to become. `refusal`: it is not. */
+/**
+ * After an upload that was to be completed was not found: succeeds if the object is what the upload was to make. `refusal`: the answer if
+ * it is not.
+ */
 export async function alreadyCompleted(
   destination: Pick<Destination, "head">,
   name: string,

@@ -1,13 +1,13 @@
 /**
- * The short retries that every driver does by itself: a few tries within seconds, with exponential waits and jitter. Longer
- * outages are the caller's, who backs off without holding anything open.
+ * The short retries that every driver does by itself: a few tries within seconds, with exponential waits and jitter. During a longer
+ * outage the caller waits, by a backoff that holds nothing open.
  */
 import { backoffMs } from "../../core/backoff.ts";
 import type { Clock } from "../../core/clock.ts";
 import type { Timers } from "../../core/timers.ts";
 import { destinationFailure, type DestinationFailure } from "./destination.ts";
 
-/** Time and chance, passed in so that tests move them. */
+/** Time and randomness, passed in so that tests control them. */
 export interface Timing extends Timers {
   readonly clock: Clock;
   /** Uniform in [0, 1). */
@@ -15,21 +15,21 @@ export interface Timing extends Timers {
 }
 
 export interface RetryPolicy {
-  /** Tries in all, at least 1. */
+  /** All tries together, at least 1. */
   readonly tries: number;
-  /** The wait before the second try lies between half of this and all of it; each later one doubles. */
+  /** The wait before the second try lies between half of this and all of it. Each later wait is twice as long. */
   readonly firstWaitMs: number;
-  /** No wait is longer; a destination that asks for more gets its answer passed to the caller instead. */
+  /** The longest wait. When a destination asks for a longer one, its answer is passed to the caller. */
   readonly longestWaitMs: number;
 }
 
 /**
- * What every destination is talked to by; tests wait less. The tasks and jobs of a backup try again by themselves, later: a second try
- * covers a connection that went stale.
+ * The policy for every destination. Tests wait less. The tasks and jobs of a backup try again later by themselves, so a second try here
+ * only helps when a connection had gone stale.
  */
 export const RETRY_POLICY: RetryPolicy = { tries: 2, firstWaitMs: 200, longestWaitMs: 5_000 };
 
-/** Runs `attempt` until it answers anything but a "retry" failure, or the policy ends. */
+/** Runs `attempt` until its answer is not a "retry" failure, or the tries are used up. */
 export async function withRetries<T extends { readonly ok: true }, F extends DestinationFailure>(
   timing: Timing,
   policy: RetryPolicy,
@@ -45,7 +45,7 @@ export async function withRetries<T extends { readonly ok: true }, F extends Des
   }
 }
 
-/** What a driver answers when the time is over. */
+/** The answer of a driver after its deadline. */
 export function lateFailure(ms: number): DestinationFailure {
   return destinationFailure("retry", `The destination did not answer within ${Math.ceil(ms / 1000)} s.`);
 }

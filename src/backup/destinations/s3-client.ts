@@ -1,6 +1,6 @@
 /**
- * One signed S3 request and its answer: SigV4 with the payload's hash, no redirects, deadlines, bounded
- * reading, short retries. What the operations mean is in `s3.ts`.
+ * One signed S3 request and its answer: SigV4 with the payload's hash, no redirects, deadlines, bounded reading, short retries. `s3.ts`
+ * has the meaning of the operations.
  */
 import { AwsV4Signer } from "aws4fetch";
 import { toBase64, toHex, unshared } from "../../core/bytes.ts";
@@ -18,13 +18,13 @@ import { S3_ACTIONS } from "./s3-meanings.ts";
 import { type ErrorBody, parseError } from "./s3-xml.ts";
 import type { S3Settings } from "./s3-settings.ts";
 
-/** The only way out: `fetch` of the outbound service, which decides what may be reached. */
+/** The only way out: the `fetch` of the outbound service, which decides which addresses can be reached. */
 export type OutboundFetch = (url: string, init: RequestInit) => Promise<Response>;
 
-/** S3 tolerates 15 minutes between the clocks; a Date that is nearer is no reason to mistrust ours. */
+/** S3 accepts a difference of 15 minutes between the clocks. A difference below this is no reason to correct ours. */
 const NOTABLE_SKEW_MS = 300_000;
 
-/** A Date that is further away is no clock's: with it no request could be signed. */
+/** A Date that differs by more than this comes from no clock, and no request could be signed with it. */
 const GREATEST_SKEW_MS = 100 * 365 * 24 * 60 * 60 * 1000;
 
 export interface S3Request {
@@ -52,9 +52,9 @@ export class S3Client {
   readonly #timing: Timing;
   readonly #policy: RetryPolicy;
   readonly #signingKeys = new Map<string, ArrayBuffer>();
-  /** Added to our clock, once the destination has shown that its own differs. */
+  /** Added to our clock after the destination has shown that its clock differs. */
   #skewMs = 0;
-  /** The bucket locks its objects, and takes none without Content-MD5. */
+  /** The bucket locks its objects, and accepts none without Content-MD5. */
   #wantsMd5 = false;
 
   constructor(settings: S3Settings, fetch: OutboundFetch, timing: Timing, policy: RetryPolicy) {
@@ -65,7 +65,7 @@ export class S3Client {
   }
 
   async send(request: S3Request): Promise<S3Answer | S3Failure> {
-    // The hash is of the whole body and the same for every try.
+    // The hash of the whole body, which is the same for every try.
     const payloadHash = toHex(await digest("SHA-256", request.body));
     const tried = async (one: S3Request): Promise<S3Answer | S3Failure> =>
       withRetries<S3Answer, S3Failure>(this.#timing, this.#policy, () => this.#attempt(one, payloadHash));
@@ -103,7 +103,7 @@ export class S3Client {
       if (announced !== null && bytes.length !== announced) return unreachableFailure(url, null);
       return { ok: true, status: response.status, headers: response.headers, bytes };
     }
-    // An error's body only refines its status: one that cannot be read changes nothing.
+    // The body of an error only makes its status more precise, so a body that cannot be read changes nothing.
     const error = bytes instanceof Uint8Array ? parseError(bytes) : { code: null, region: null };
     return this.#failureOf(request, response, error, signedAt);
   }
@@ -117,7 +117,7 @@ export class S3Client {
       this.#skewMs = skewMs;
       code = "RequestTimeTooSkewed";
     }
-    // Only an object that is read or deleted can be missing itself: everything else needs the bucket alone.
+    // An object can be missing only when it is read or deleted. For all other requests, "not found" means the bucket.
     if (code === null && response.status === 404 && (request.key === null || request.method === "PUT"))
       code = "NoSuchBucket";
     return classifyS3Error(
@@ -132,7 +132,7 @@ export class S3Client {
     );
   }
 
-  /** What a refusal says was asked. */
+  /** What was asked, for the message of a refusal. */
   asked(action: S3Request["action"]): S3Asked {
     const { bucket, region } = this.#settings;
     return { action: S3_ACTIONS[action], bucket, region };
@@ -158,7 +158,7 @@ export class S3Client {
     return signer.sign();
   }
 
-  /** `undefined` from the work is passed on; a throw is the network's. */
+  /** When the work returns `undefined`, so does this. A throw counts as a failure of the network. */
   #inTime<T>(bytes: number, work: (signal: AbortSignal) => Promise<T>): Promise<T | S3Failure> {
     const ms = DESTINATION_ANSWER_MS + Math.ceil((bytes / MIN_DESTINATION_BYTES_PER_SECOND) * 1000);
     return withDeadline<T | S3Failure>(
@@ -177,7 +177,7 @@ export class S3Client {
   }
 }
 
-/** What AWS and others say of a PUT without Content-MD5 to a bucket that locks its objects. It has other meanings, too. */
+/** The code of AWS and others for a PUT without Content-MD5 to a bucket that locks its objects. The code has other meanings, too. */
 const WANTS_MD5 = "InvalidRequest";
 
 async function withMd5(request: S3Request): Promise<S3Request> {
@@ -189,19 +189,19 @@ async function digest(algorithm: "SHA-256" | "MD5", bytes: Uint8Array = new Uint
   return new Uint8Array(await crypto.subtle.digest(algorithm, unshared(bytes)));
 }
 
-/** null when the length is not said, or is that of a compressed body. */
+/** null when the length is not given, or is that of a compressed body. */
 function announcedLength(response: Response): number | null {
   const text = response.headers.get("content-length");
   if (text === null || !/^\d{1,15}$/.test(text) || response.headers.has("content-encoding")) return null;
   return Number(text);
 }
 
-/** What arrives is waited for in pieces of this size, however small the sender's are: each chunk costs the platform a buffer. */
+/** The body is read in pieces of this size, however small the sender's chunks are, because each read costs the platform a buffer. */
 const PIECE_BYTES = 64 * 1024;
 
-/** The platform's reader with `min`, which the standard has and its types lack. */
+/** The platform's reader with `min`, which is in the standard but not in the types. */
 interface ByteReader {
-  /** The view's buffer is handed over, and comes back with the value. */
+  /** The view's buffer is transferred, and comes back with the value. */
   read(
     view: Uint8Array<ArrayBuffer>,
     options: { readonly min: number },
@@ -210,8 +210,8 @@ interface ByteReader {
 }
 
 /**
- * undefined when the body is longer than the limit. The rest of it is not read, nor is anything after the signal. `expected`: how
- * long it probably is.
+ * undefined when the body is longer than the limit. The rest is not read then, nor anything after the signal. `expected`: the probable
+ * length.
  */
 async function readBody(
   response: Response,
@@ -220,7 +220,7 @@ async function readBody(
   signal: AbortSignal,
 ): Promise<Uint8Array | undefined> {
   if (response.body === null) return new Uint8Array();
-  // The same object under the interface above.
+  // The same object, with the interface above.
   const reader = response.body.getReader({ mode: "byob" }) as unknown as ByteReader;
   signal.addEventListener("abort", () => void reader.cancel());
   let bytes = new Uint8Array(Math.min(expected, limit));

@@ -1,27 +1,27 @@
 /**
- * What an S3 answer that is not a success means to its caller. The error's code decides where it is known, because providers
- * disagree on the status; else the status does. The remote's own words are never repeated: only its code, when it has the form of
- * one, and the region that it names.
+ * What an unsuccessful S3 answer means to its caller. A known error code decides, because providers disagree on the status. Without a
+ * known code, the status decides. The remote's own words are never repeated, except its code when that looks like a code, and the region
+ * that it names.
  */
 import { type DestinationFailure, destinationFailure } from "./destination.ts";
 import type { UnreachableReason } from "../../core/unreachable.ts";
 import { isRegionName } from "./destination-url.ts";
 import { meaningOf, meaningOfStatus, type S3Action } from "./s3-meanings.ts";
 
-/** A failure with what the driver itself looks at. */
+/** A failure with the parts that the driver itself needs. */
 export interface S3Failure extends DestinationFailure {
-  /** null when there was no answer at all. */
+  /** null when there was no answer. */
   readonly status: number | null;
   readonly code: string | null;
 }
 
 export interface S3ErrorAnswer {
   readonly status: number;
-  /** The Code element of the error's body; null for a HEAD, which has none, and for a body that is no S3 error. */
+  /** The Code element of the error's body. null for a HEAD, which has no body, and for a body that is no S3 error. */
   readonly code: string | null;
-  /** The Retry-After header; null: there is none. */
+  /** The Retry-After header. null: there is none. */
   readonly retryAfter: string | null;
-  /** The x-amz-bucket-region header, or the Region element of the body; null: neither is there. */
+  /** The x-amz-bucket-region header, or the Region element of the body. null: there is neither. */
   readonly bucketRegion: string | null;
 }
 
@@ -45,10 +45,10 @@ export function classifyS3Error(answer: S3ErrorAnswer, asked: S3Asked, now: numb
   return { ...destinationFailure(meaning.class, message, retryAfterMs), status: answer.status, code };
 }
 
-/** What may be well again without anybody's change to the destination. */
+/** Reasons that may pass although nobody changes the destination. */
 const passing = new Set<UnreachableReason>(["no-address", "no-proxy", "failed-behind-proxy"]);
 
-/** `reason` null: nobody knows. */
+/** `reason` null: the reason is not known. */
 export function unreachableFailure(url: URL, reason: UnreachableReason | null): S3Failure {
   const mayPass = reason === null || passing.has(reason);
   const message = reason === null ? unreachableSomehow(url) : unreachableFor(reason, url);
@@ -84,7 +84,7 @@ function unreachableFor(reason: UnreachableReason, { host }: URL): string {
   }
 }
 
-/** RFC 9110, 10.2.3: seconds, or a date. Undefined when it is neither. */
+/** Seconds or a date, by RFC 9110, 10.2.3. Undefined when the text is neither. */
 function parseRetryAfter(text: string | null, now: number): number | undefined {
   if (text === null) return undefined;
   if (/^\d{1,9}$/.test(text)) return Number(text) * 1000;

@@ -1,14 +1,14 @@
 /**
- * What the error codes of S3 and of what is like it mean, and what a person can do about them. Providers invent codes of their own:
- * those that were met are here, with the advice that leads to the cause; what is not here is told with its code.
+ * What the error codes of S3 and similar stores mean, and what a person can do about them. Providers invent codes of their own. Codes
+ * that were met are listed here, with the advice that leads to the cause. Other codes are shown as they are.
  */
 import type { DestinationFailureClass } from "./destination.ts";
 
-/** What was asked of the store, as a person who grants permissions knows it. */
+/** What was asked of the store, in the words of a person who grants permissions. */
 export interface S3Action {
-  /** As in "to store an object". */
+  /** To follow a verb, for example "to store an object". */
   readonly what: string;
-  /** The permission that it takes, as AWS calls it. */
+  /** The permission that the request needs, by AWS's name. */
   readonly permission: string;
 }
 
@@ -21,15 +21,15 @@ export const S3_ACTIONS = {
   abort: { what: "give up an upload", permission: "s3:AbortMultipartUpload" },
 } as const satisfies Record<string, S3Action>;
 
-/** What a sentence about an answer can name. */
+/** What a sentence about an answer can mention. */
 export interface Said {
   readonly action: S3Action;
   readonly bucket: string;
-  /** As it was entered. */
+  /** The region as it was entered. */
   readonly region: string;
-  /** Where the store says that the bucket is; null: it does not say. */
+  /** The region of the bucket by the store's answer. null: the answer has none. */
   readonly bucketRegion: string | null;
-  /** Status and code, as shown in parentheses. */
+  /** Status and code, shown in parentheses. */
   readonly seen: string;
 }
 
@@ -130,7 +130,7 @@ const notSupported: Meaning = {
   class: "bad",
   sentence: ({ action, seen }) => `The destination cannot ${action.what} in the way that S3 does (${seen}).`,
 };
-/** A code that nobody here knows, or none. */
+/** For a code that is not listed here, or no code. */
 const unknown: Meaning = {
   class: "bad",
   sentence: ({ action, bucket, seen }) =>
@@ -162,28 +162,28 @@ const meaningOfCode = new Map<string, Meaning>([
   ["SignatureDoesNotMatch", wrongCredentials],
   ["Unauthorized", wrongCredentials],
   ["InvalidToken", wrongCredentials],
-  // What versitygw says of an access key that it does not know, with 404.
+  // The code of versitygw for an access key that it does not know, with status 404.
   ["XAdminUserNotFound", wrongCredentials],
   ["AccessDenied", notAllowed],
   ["ExpiredToken", expired],
   ["ExpiredRequest", expired],
   ["TokenRefreshRequired", expired],
-  // Huawei.
+  // From Huawei.
   ["InsufficientStorageSpace", quota],
   ["NotEntitled", account],
   ["AccountProblem", account],
   ["AllAccessDisabled", account],
   ["NotSignedUp", account],
   ["InvalidPayer", account],
-  // Alibaba, and what Tencent says of unpaid bills.
+  // From Alibaba; from Tencent for unpaid bills.
   ["UserDisable", account],
   ["UnavailableForLegalReasons", account],
-  // R2, Alibaba and Google.
+  // From R2, Alibaba and Google.
   ["ObjectLockedByBucketPolicy", locked],
   ["FileImmutable", locked],
   ["RetentionPolicyNotMet", locked],
   ["ObjectLocked", locked],
-  // Alibaba, Huawei, Tencent and Volcengine.
+  // From Alibaba, Huawei, Tencent and Volcengine.
   ["SecondLevelDomainForbidden", pathStyle],
   ["VirtualHostDomainRequired", pathStyle],
   ["PathStyleDomainForbidden", pathStyle],
@@ -195,12 +195,12 @@ const meaningOfCode = new Map<string, Meaning>([
   ["TemporaryRedirect", elsewhere],
   ["InvalidBucketName", wrongName],
   ["NotImplemented", notSupported],
-  // Servers that keep objects as files: a part of the prefix is an object already.
+  // From servers that keep objects as files, when a part of the prefix is an object.
   ["ObjectParentIsFile", inTheWay],
   ["XMinioParentIsObject", inTheWay],
 ]);
 
-/** Families of codes: AWS's and MinIO's key managements, everybody's quotas, Backblaze's caps. */
+/** Families of codes: of the key management of AWS and MinIO, of quotas, of Backblaze's caps. */
 const meaningOfFamily: readonly (readonly [RegExp, Meaning])[] = [
   [/^(KMS|XMinioKMS|Kms)/, encryptionKey],
   [/Quota/, quota],
@@ -211,7 +211,7 @@ export function meaningOf(code: string): Meaning | undefined {
   return meaningOfCode.get(code) ?? meaningOfFamily.find(([family]) => family.test(code))?.[1];
 }
 
-/** What Cloudflare's network answers for a server that it does not talk to. */
+/** The status of Cloudflare's network for a server that it refuses to talk to. */
 const certificate: Meaning = {
   class: "bad",
   sentence: ({ seen }) =>
@@ -228,12 +228,12 @@ const unknownRefusal: Meaning = {
     `The destination refused to ${action.what} in bucket "${bucket}" (${seen}): look its code up there, and check the access key, its secret, and what they allow.`,
 };
 
-/** Where there is no code, or none that is known. */
+/** For an answer without a code, or with an unknown one. */
 export function meaningOfStatus(status: number, hasCode: boolean): Meaning {
   if (status >= 300 && status < 400) return elsewhere;
   if (status === 401 || status === 403) return hasCode ? unknownRefusal : refusal;
   if (status === 402) return account;
-  // With a code that nobody here knows, it may be about anything but an object.
+  // With an unknown code, a 404 may be about anything except an object.
   if (status === 404) return hasCode ? unknown : noSuchObject;
   if (status === 412) return anotherObject;
   if (status === 501) return notSupported;

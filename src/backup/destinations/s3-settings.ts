@@ -1,4 +1,4 @@
-/** What an S3 destination is made of, checked whole before it is stored, probed or used. */
+/** The settings of an S3 destination, all checked before they are stored, tried or used. */
 import type { S3Addressing } from "../../contracts/backup-destinations.ts";
 import { failure, type Failure } from "../../core/errors.ts";
 import { MAX_SESSION_TOKEN_CHARACTERS } from "../../core/limits.ts";
@@ -12,7 +12,7 @@ export interface S3SettingsInput {
   readonly region: string;
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
-  /** Comes with credentials that expire; null with others. */
+  /** Present with credentials that expire, null with others. */
   readonly sessionToken: string | null;
   readonly prefix: string;
   readonly addressing: S3Addressing;
@@ -20,9 +20,9 @@ export interface S3SettingsInput {
 
 declare const checked: unique symbol;
 
-/** Only `parseS3Settings` makes these. */
+/** Made only by `parseS3Settings`. */
 export type S3Settings = S3SettingsInput & {
-  /** The URL that all of the bucket's begin with, without a slash at its end. */
+  /** The URL that all of the bucket's URLs begin with, without a slash at its end. */
   readonly address: string;
   readonly [checked]: true;
 };
@@ -44,7 +44,7 @@ export function parseS3Settings(
     const lineBreak = lineBreakIn(value ?? "");
     if (lineBreak !== undefined) return failure("invalid", `${what} ${lineBreak}`);
   }
-  // These go into the Authorization header, where "/" and "," have a meaning.
+  // The key goes into the Authorization header, where "/" and "," have a meaning.
   if (!/^[\x21-\x2b\x2d\x2e\x30-\x7e]{1,256}$/.test(input.accessKeyId)) {
     return failure("invalid", "The access key id must have 1 to 256 characters, without spaces, slashes and commas.");
   }

@@ -1,6 +1,6 @@
 /**
- * The few XML answers of S3 that are read, and the one body that is sent. An answer counts only when it is well-formed to its
- * end and has the root that belongs to the request: half a listing must never look like a short one.
+ * The few XML answers of S3 that are read, and the one XML body that is sent. An answer counts only when it is well-formed to its end and
+ * has the expected root element: half a listing must never look like a short one.
  */
 import { MalformedXml, XmlReader } from "./xml-reader.ts";
 
@@ -40,13 +40,13 @@ function readObject(reader: XmlReader): { key: string; size: number } {
   return { key, size: Number(size) };
 }
 
-/** What is read of an S3 error: which one it is, and where the bucket is, if it says so. */
+/** What is read of an S3 error: its code, and the bucket's region if it names one. */
 export interface ErrorBody {
   readonly code: string | null;
   readonly region: string | null;
 }
 
-/** Both are null when the body is no error of S3's. */
+/** Both are null when the body is no S3 error. */
 export function parseError(bytes: Uint8Array): ErrorBody {
   const [code, region] = readElements(bytes, "Error", ["Code", "Region"]) ?? [];
   return { code: code ?? null, region: region ?? null };
@@ -65,7 +65,7 @@ export function isCompleteAnswer(bytes: Uint8Array): boolean {
   return complete === true;
 }
 
-/** ETags are the destination's words and so are escaped. */
+/** ETags come from the destination, so they are escaped. */
 export function completeUploadBody(parts: readonly { readonly number: number; readonly etag: string }[]): string {
   const items = parts.map(
     (part) => `<Part><PartNumber>${part.number}</PartNumber><ETag>${escapeXml(part.etag)}</ETag></Part>`,
@@ -77,7 +77,7 @@ function escapeXml(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
 }
 
-/** The texts of the root's children of these names; undefined when one of them comes twice, or the document is another. */
+/** The texts of the root's children with these names. undefined when one of them comes twice, or the root is another. */
 function readElements(
   bytes: Uint8Array,
   root: string,
@@ -94,7 +94,7 @@ function readElements(
   });
 }
 
-/** What `read` makes of the root element, which it leaves; undefined when the document is malformed or has another root. */
+/** The result of `read` for the root element, which `read` must leave. undefined when the document is malformed or has another root. */
 function readRoot<T>(bytes: Uint8Array, name: string, read: (reader: XmlReader) => T): T | undefined {
   const reader = new XmlReader(new TextDecoder().decode(bytes));
   try {

@@ -1,4 +1,4 @@
-/** The driver for everything that speaks S3 over HTTP: AWS, R2's S3 endpoint, MinIO, Google, Backblaze, and what is like them. */
+/** The driver for every store that speaks S3 over HTTP: AWS, R2's S3 endpoint, MinIO, Google, Backblaze, and similar stores. */
 import { assert } from "../../core/assert.ts";
 import { asUnixMs } from "../../core/clock.ts";
 import { MAX_DESTINATION_LIST_ANSWER_BYTES, MAX_DESTINATION_READ_BYTES } from "../../core/limits.ts";
@@ -27,7 +27,7 @@ import { classifyS3Error, type S3Failure } from "./s3-errors.ts";
 import type { S3Settings } from "./s3-settings.ts";
 import { completeUploadBody, isCompleteAnswer, parseError, parseListAnswer, parseUploadId } from "./s3-xml.ts";
 
-/** Answers of which only the headers or a few elements are read. */
+/** The limit for answers of which only the headers or a few elements are read. */
 const SMALL_ANSWER_BYTES = 64 * 1024;
 const octets = { "content-type": "application/octet-stream" };
 
@@ -55,7 +55,8 @@ export class S3Destination implements Destination {
     if (outcome.ok) return { ok: true, alreadyThere: false };
     if (outcome.class === "conflict") return alreadyWritten(this, name, bytes, plain(outcome));
     if (outcome.status !== 501) return plain(outcome);
-    // A server without conditional writes. Looking first leaves a moment for another writer, whom the caller has to look for.
+    // The server has no conditional writes. Checking first leaves a moment in which another writer may write, so the caller has to check
+    // afterwards.
     const there = await this.head(name);
     if (there.ok) return alreadyWritten(this, name, bytes, this.#conflict());
     if (there.class !== "not-found") return there;
@@ -67,7 +68,7 @@ export class S3Destination implements Destination {
     if (etag === null) return this.put(name, bytes);
     const outcome = await this.#send("put", "PUT", name, { headers: { ...octets, "if-match": etag }, body: bytes });
     if (outcome.ok) return done;
-    // A server without conditional writes.
+    // The server has no conditional writes.
     if (outcome.status === 501) return this.put(name, bytes);
     const isAnother = outcome.class === "conflict" || outcome.class === "not-found";
     return isAnother ? alreadyWritten(this, name, bytes, this.#conflict()) : plain(outcome);
@@ -119,14 +120,14 @@ export class S3Destination implements Destination {
     };
     const readLimit = MAX_DESTINATION_LIST_ANSWER_BYTES;
     const outcome = await this.#client.send({ action: "list", method: "GET", key: null, query, readLimit });
-    // It was taken for the request for an object: an endpoint with the bucket in it makes one of the bucket's name.
+    // The server took the request for one about an object. An endpoint that contains the bucket's name makes an object with that name.
     if (!outcome.ok && outcome.class === "not-found") return notLikeS3();
     if (!outcome.ok) return plain(outcome);
     const answer = parseListAnswer(outcome.bytes, limit);
     if (answer === undefined) return notLikeS3();
     let last = after === undefined ? "" : this.prefix + after;
     for (const { key } of answer.objects) {
-      // Keys are ASCII below our prefix, so the order of strings is the order of bytes.
+      // Keys below our prefix are ASCII, so the order of strings is the order of bytes.
       if (!key.startsWith(keyPrefix) || key <= last) {
         return destinationFailure(
           "bad",
@@ -187,7 +188,7 @@ export class S3Destination implements Destination {
     const outcome = await this.#send("put", "POST", name, { query: { uploadId }, headers, body });
     if (outcome.ok) {
       if (isCompleteAnswer(outcome.bytes)) return done;
-      // S3 begins its answer before it is finished, and may have to end it with an error.
+      // S3 begins this answer before the work is done, and may have to end it with an error.
       const { code, region } = parseError(outcome.bytes);
       if (code === null) return notLikeS3();
       const error = { status: 500, code, retryAfter: null, bucketRegion: region };
@@ -218,13 +219,13 @@ export class S3Destination implements Destination {
   }
 }
 
-/** A weak one, as of something in between that compresses, fits no condition. */
+/** null for a weak etag, as something between us and the store adds when it compresses: a weak etag fits no condition. */
 function strongEtag(headers: Headers): string | null {
   const etag = headers.get("etag");
   return etag === null || !etag.startsWith('"') ? null : etag;
 }
 
-/** Without what only the driver looks at. */
+/** The failure without the parts that only the driver needs. */
 function plain(failure: S3Failure): DestinationFailure {
   return destinationFailure(failure.class, failure.message, failure.retryAfterMs);
 }

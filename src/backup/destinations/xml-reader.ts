@@ -1,14 +1,16 @@
 /**
- * Reads XML that a stranger sends, in one pass and in time linear in its length, whatever its shape. A codec walks the elements from
- * the root down with `enterRoot`, `nextChild`, `text` and `skip`; nothing is built of what it skips. The whole text is checked on the
- * way: tags that match, one root, known references. So half an answer never reads like a short one.
+ * Reads XML from outside, in one pass and in time linear in its length, whatever its shape. A codec walks the elements from the root down
+ * with `enterRoot`, `nextChild`, `text` and `skip`; nothing is built for skipped elements. The whole text is checked on the way: matching
+ * tags, one root, known references. So half an answer never reads like a short one.
  *
- * It knows what S3's answers consist of: elements, attributes (which it steps over), text, CDATA, comments, processing
- * instructions. A document type, and so an entity of the document's own, is refused.
+ * The reader knows what S3's answers consist of: elements, attributes (which it steps over), text, CDATA, comments, processing
+ * instructions. It refuses a document type, and so any entity that the document defines.
  */
 import { MAX_XML_DEPTH, MAX_XML_NAME_CHARACTERS, MAX_XML_PIECES, MAX_XML_TEXT_CHARACTERS } from "../../core/limits.ts";
 
-/** Thrown for what is not well-formed or passes a limit. A codec catches it at its boundary. Its message shows nothing of the text. */
+/**
+ * Thrown for text that is not well-formed or passes a limit. A codec catches it at its boundary. Its message shows nothing of the text.
+ */
 export class MalformedXml extends Error {
   override readonly name = "MalformedXml";
 }
@@ -23,15 +25,15 @@ const NAMED = new Map([
 ]);
 
 export class XmlReader {
-  /** The name of the element that was entered last, without its namespace's prefix. */
+  /** The name of the element that was entered last, without a namespace prefix. */
   name = "";
   readonly #xml: string;
   #position = 0;
-  /** Elements, attributes, comments and the like so far. */
+  /** Elements, attributes, comments and similar parts so far. */
   #pieces = 0;
-  /** The tags that are open, as they were written, the root first. */
+  /** The tags of the open elements, as they were written, the root first. */
   readonly #open: string[] = [];
-  /** The element that was entered last ended with its own tag: `<a/>`. */
+  /** The element that was entered last is an empty-element tag: `<a/>`. */
   #isEmpty = false;
 
   constructor(xml: string) {
@@ -45,7 +47,7 @@ export class XmlReader {
     this.#enter();
   }
 
-  /** Enters the next child of the element that is open. False: there is none, and the element was left. */
+  /** Enters the next child of the open element. False: there is none, and the open element was left. */
   nextChild(): boolean {
     if (this.#isEmpty) return this.#left();
     this.#stepOverMarkup();
@@ -57,7 +59,7 @@ export class XmlReader {
     return true;
   }
 
-  /** The text of the element that is open, which has no children, and leaves it. */
+  /** Returns the text of the open element, which must have no children, and leaves it. */
   text(): string {
     if (this.#isEmpty) {
       this.#left();
@@ -74,13 +76,13 @@ export class XmlReader {
     return text;
   }
 
-  /** Leaves the element that is open and all that is in it. */
+  /** Leaves the open element and everything in it. */
   skip(): void {
     const depth = this.#open.length - 1;
     while (this.#open.length > depth) this.nextChild();
   }
 
-  /** To be called when the root was left: nothing may follow it. */
+  /** To be called after the root was left: nothing may follow it. */
   end(): void {
     this.#stepOverMarkup();
     if (this.#open.length > 0 || this.#position < this.#xml.length) fail("goes on behind its root element");
@@ -129,7 +131,7 @@ export class XmlReader {
     return false;
   }
 
-  /** Comes to the next tag or the end. Text is checked, and outside the root only white space is allowed. */
+  /** Moves to the next tag or the end. Text is checked; outside of the root only white space is allowed. */
   #stepOverMarkup(): void {
     do {
       const characters = this.#characters();
@@ -138,7 +140,7 @@ export class XmlReader {
     } while (this.#stepOverOne());
   }
 
-  /** A comment, a processing instruction or a CDATA section; false: something else comes. */
+  /** Steps over a comment, a processing instruction or a CDATA section. False: something else comes next. */
   #stepOverOne(): boolean {
     if (this.#isNext("<!--")) this.#section("<!--", "-->");
     else if (this.#isNext("<?")) this.#section("<?", "?>");
@@ -168,7 +170,7 @@ export class XmlReader {
     return this.#xml.slice(from, this.#position);
   }
 
-  /** All up to this text, which is stepped over too. */
+  /** The text before `end`. Steps over both. */
   #upTo(end: string): string {
     const from = this.#position;
     const to = this.#xml.indexOf(end, from);
@@ -190,7 +192,7 @@ export class XmlReader {
     return this.#xml.slice(from, this.#position);
   }
 
-  /** Whether there was any. */
+  /** Steps over white space. Returns whether there was any. */
   #takeSpace(): boolean {
     const from = this.#position;
     while (isSpace(this.#xml.charCodeAt(this.#position))) this.#position += 1;
@@ -211,7 +213,7 @@ function isSpace(code: number): boolean {
   return code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09;
 }
 
-/** Those that S3's names are made of. */
+/** Whether S3's names can have this character. */
 function isNameCharacter(code: number): boolean {
   const isLetter = (code | 0x20) >= 0x61 && (code | 0x20) <= 0x7a;
   return isLetter || (code >= 0x30 && code <= 0x3a) || code === 0x5f || code === 0x2d || code === 0x2e;
@@ -233,7 +235,7 @@ function resolve(text: string): string {
   return resolved;
 }
 
-/** The character of `#` and its number; undefined when it is none. */
+/** The character for `#` and a number. undefined when there is none. */
 function numbered(name: string): string | undefined {
   const [, decimal, hex] = /^#(?:([0-9]{1,7})|x([0-9A-Fa-f]{1,6}))$/.exec(name) ?? [];
   const code = hex === undefined ? Number(decimal) : Number.parseInt(hex, 16);

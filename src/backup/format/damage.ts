@@ -1,4 +1,4 @@
-/** What a reader of a backup answers when an object is not what the format says. Such an object is named and never used. */
+/** The answer of a reader of a backup when an object differs from the format. Such an object is named and never used. */
 
 export interface Damage {
   readonly ok: false;

@@ -9,10 +9,13 @@ import { type Damage, damage, DamageFound } from "./damage.ts";
 
 export const SHA256_BYTES = 32;
 
-/** Ours, in both kinds of object: the SHA-256 of the object before it in its folder, zeroes in the first. Other readers skip it. */
+/**
+ * A field of ours in both kinds of objects: the SHA-256 of the object before in the same folder, zeroes in the first object. Other
+ * readers skip it.
+ */
 export const PREVIOUS_SHA256_FIELD = 100;
 
-/** Ours too, the last field of both: the SHA-256 of all bytes before it (`seal.ts`). */
+/** The second field of ours, the last one in both kinds: the SHA-256 of all bytes before it (`seal.ts`). */
 export const OWN_SHA256_FIELD = 101;
 
 export const NO_OBJECT_BEFORE: Uint8Array = new Uint8Array(SHA256_BYTES);
@@ -32,10 +35,10 @@ export const SnapshotRangeField = {
 } as const;
 export const PairField = { key: 1, value: 2 } as const;
 
-/** The format has sum, max and min too; they are written as sets of their results. */
+/** The format also has sum, max and min. They are written as sets of their results. */
 export const MutationKind = { set: 1, clear: 2 } as const;
 
-/** Runs a decoder and turns what it throws about the bytes into a value. */
+/** Runs a decoder, and returns as a value what it throws about the bytes. */
 export function decoding<T extends { readonly ok: true }>(object: string, decode: () => T): T | Damage {
   try {
     return decode();
@@ -45,7 +48,7 @@ export function decoding<T extends { readonly ok: true }>(object: string, decode
   }
 }
 
-/** Calls `visit` for each field of the message that `reader` is in. A field that comes twice or is unknown is damage. */
+/** Calls `visit` for each field of the reader's message. A field that comes twice or is unknown is damage. */
 export function eachOnce(reader: ProtobufReader, visit: (field: number) => boolean): void {
   let seen = 0;
   while (reader.next()) {
@@ -62,12 +65,12 @@ export function readPreviousSha256(reader: ProtobufReader): Uint8Array {
   return hash;
 }
 
-/** Whether an entry of ours can have this key. */
+/** Whether an entry written by Cairn can have this key. */
 export function isKey(bytes: Uint8Array): boolean {
   return bytes.length <= MAX_KEY_BYTES && isEncodedKey(bytes);
 }
 
-/** `expireAtMs` 0: never. undefined when no entry of ours can be so. */
+/** `expireAtMs` 0: never. undefined when no entry written by Cairn can have this value. */
 export function checkValue(
   value: Uint8Array,
   encoding: number,

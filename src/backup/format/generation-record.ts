@@ -1,7 +1,7 @@
 /**
- * `generation.json` of each generation: who writes it, which generation it follows in its history, and, once its snapshot is whole,
- * with what that ends. It decides between two servers that hold copies of one database: each process of a server writes under a name
- * of its own, which is made when it starts, and whoever finds another's name here has lost the generation to it. It also makes a
+ * `generation.json` of each generation: which process writes it, which generation it follows in its history, and how its snapshot ends,
+ * once that is complete. It decides between two servers that hold copies of one database. Each process of a server writes under a name of
+ * its own, made when the process starts. A process that finds another name here has lost the generation. The record also makes a
  * generation readable that no manifest names.
  */
 import type { UnixMs } from "../../core/clock.ts";
@@ -26,10 +26,10 @@ const RECORD_FORMAT = 1;
 export interface GenerationRecord {
   /** The process that writes this generation: 32 hex digits. */
   readonly writer: string;
-  /** Since when it does. */
+  /** Since when this process writes the generation. */
   readonly since: UnixMs;
   readonly follows: Predecessor | null;
-  /** null until the snapshot is whole. */
+  /** null until the snapshot is complete. */
   readonly snapshot: (FolderState & { readonly consistentFrom: Version }) | null;
 }
 

@@ -1,4 +1,7 @@
-/** The 12-byte stamp of a log entry: its commit's versionstamp and its order in the commit, 2 bytes big endian; the last is ffff. */
+/**
+ * The 12-byte stamp of a log entry: the versionstamp of its commit, and its order in the commit as 2 bytes big endian. The last entry has
+ * the order ffff.
+ */
 import { toHex } from "../../core/bytes.ts";
 import {
   LAST_ORDER,
@@ -15,7 +18,7 @@ export interface LogStamp {
   readonly order: number;
 }
 
-/** undefined for what no commit of ours can carry. */
+/** undefined for bytes that no commit of ours can have. */
 export function logStampOfBytes(bytes: Uint8Array): LogStamp | undefined {
   if (bytes.length !== LOG_STAMP_BYTES) return undefined;
   const version = versionOfBytes(bytes.subarray(0, VERSIONSTAMP_BYTES));

@@ -1,9 +1,9 @@
 /**
- * `manifest.json`: what a database's backup holds, so that a restore needs the bucket alone. It is written now and then; log and
- * snapshot objects younger than it are found by listing. Times are RFC 3339, versionstamps 20 hex digits, both as people read them.
- * A reader takes what it knows of format 1 and leaves the rest; another format it refuses. The text ends with its own seal, the
- * SHA-256 of all that comes before: what was altered, be it one digit, is not believed. A seal proves no more than that, for anybody can
- * make one: size and number of values are limited before anything is parsed.
+ * `manifest.json`: what a database's backup holds, so that a restore needs only the bucket. It is written now and then; newer log and
+ * snapshot objects are found by listing. Times are RFC 3339 and versionstamps 20 hex digits, both readable for people. A reader uses the
+ * fields of format 1 that it knows and ignores the others. It refuses another format. The text ends with its own seal, the SHA-256 of
+ * everything before it. So a text in which even one digit was changed is not believed. The seal proves no more, because anybody can make
+ * one: so size and number of values are limited before anything is parsed.
  */
 import { asUnixMs, type UnixMs } from "../../core/clock.ts";
 import type { ClockReading } from "../../core/clock-spans.ts";
@@ -23,10 +23,10 @@ const MANIFEST_FORMAT = 1;
 
 const [COMMA, OPEN_LIST, OPEN_OBJECT] = [0x2c, 0x5b, 0x7b];
 
-/** `ended`: nothing after its last commit will ever be in it, and its gap says why; what it has stays restorable. */
+/** `ended`: nothing after its last commit will ever be in the generation, and its gap says why. What it has can still be restored. */
 export type GenerationState = "snapshotting" | "complete" | "ended";
 
-/** A commit that can be restored to. */
+/** A commit that can be restored. */
 export interface RestorePoint {
   readonly versionstamp: Version;
   readonly time: UnixMs;
@@ -34,7 +34,7 @@ export interface RestorePoint {
 
 /** The newest object of a folder: the end of its hash chain. */
 export interface ChainHead {
-  /** Below the generation's prefix. */
+  /** The name below the generation's prefix. */
   readonly object: string;
   /** 64 hex digits. */
   readonly sha256: string;
@@ -48,8 +48,8 @@ export interface FolderState {
 }
 
 /**
- * Commits that happened and are not in the backup: all above `after`, up to and with `upTo` (null: it is still open). Up to `after`,
- * which need not be a commit's version, the generation has them all.
+ * Commits that happened and are not in the backup: all above `after`, up to and including `upTo` (null: the gap is still open). The
+ * generation has every commit up to `after`, which need not be the version of a commit.
  */
 export interface Gap {
   readonly after: Version;
@@ -58,25 +58,26 @@ export interface Gap {
   readonly cause: string;
 }
 
-/** The generation before one in the same history. */
+/** The generation before another one in the same history. */
 export interface Predecessor {
   readonly start: Version;
   /**
-   * Where this history left it, when not by both having got the same commits for a while: at its last commit that belongs here, and
-   * up to which version the database held that. What lies behind in the predecessor's log is another history's.
+   * Where this history left the predecessor, if it did before the predecessor's end: the last commit there that belongs to this history,
+   * and the version up to which the database held that state. Later commits in the predecessor's log belong to another history. null:
+   * both got the same commits for a while.
    */
   readonly leftAt: { readonly lastPoint: Version; readonly heldUpTo: Version } | null;
 }
 
 export interface ManifestGeneration {
-  /** The version at which it started; its folder is named after it. */
+  /** The version at which the generation started. Its folder is named after it. */
   readonly start: Version;
-  /** Whose it is: the writers of one history share a name. null in a manifest from before there were any. */
+  /** The name of the history: its writers share it. null in a manifest from before histories had names. */
   readonly line: string | null;
-  /** null: it is the first, or nobody says. */
+  /** null: it is the first generation, or that is not known. */
   readonly follows: Predecessor | null;
   readonly state: GenerationState;
-  /** What `differential` says; null until it is stored. Restorable are the commits after it. */
+  /** The content of `differential`. null until it is stored. The commits after it can be restored. */
   readonly consistentFrom: Version | null;
   /** null while there is none. */
   readonly firstPoint: RestorePoint | null;
@@ -84,7 +85,7 @@ export interface ManifestGeneration {
   readonly log: FolderState;
   readonly snapshot: FolderState;
   readonly gaps: readonly Gap[];
-  /** What the clock said while versions ran ahead of it, ascending: see docs/backup-format.md. */
+  /** What the clock showed while versions ran ahead of it, ascending by version: see docs/backup-format.md. */
   readonly clock: readonly ClockReading[];
 }
 
@@ -95,12 +96,12 @@ export interface Manifest {
   readonly generations: readonly ManifestGeneration[];
 }
 
-/** The head's whole name. */
+/** The whole name of the folder's newest object. */
 export function headName(place: GenerationPlace, head: ChainHead): string {
   return generationPrefix(place) + head.object;
 }
 
-/** The same manifest is always the same bytes. */
+/** The same manifest always gives the same bytes. */
 export function encodeManifest(manifest: Manifest): Uint8Array {
   const json = {
     format: MANIFEST_FORMAT,
@@ -111,7 +112,7 @@ export function encodeManifest(manifest: Manifest): Uint8Array {
   return sealManifest(JSON.stringify(json, null, 2));
 }
 
-/** Tells whether these generations are in a manifest as they were written. */
+/** A digest that shows whether these generations are in a manifest as they were written. */
 export function manifestDigest(generations: readonly ManifestGeneration[]): string {
   return sha256Hex(new TextEncoder().encode(JSON.stringify(generations.map(generationJson))));
 }
@@ -141,7 +142,7 @@ function generationJson(generation: ManifestGeneration): object {
 
 const SEAL = /,\n {2}"sha256": "([0-9a-f]{64})"\n}\n$/;
 
-/** `json` ends with the brace of an object that has fields. */
+/** `json` must end with the brace of an object that has fields. */
 export function sealManifest(json: string): Uint8Array {
   const content = json.replace(/\n?}\s*$/, "");
   const hash = sha256Hex(new TextEncoder().encode(content));
@@ -194,7 +195,7 @@ export function parseManifest(
   }
 }
 
-/** How many values this JSON has at the most: each but the first follows a comma or an opening bracket. */
+/** An upper bound for the number of values in this JSON: each except the first follows a comma or an opening bracket. */
 function boundOfValues(bytes: Uint8Array): number {
   let count = 1;
   for (const byte of bytes) if (byte === COMMA || byte === OPEN_LIST || byte === OPEN_OBJECT) count += 1;
@@ -285,7 +286,7 @@ function timeText(time: UnixMs): string {
   return new Date(time).toISOString();
 }
 
-/** A value of parsed JSON that knows where it was, and throws DamageFound for what it is not. */
+/** A value of parsed JSON that knows its place. It throws DamageFound when the value is not what is asked for. */
 export class JsonNode {
   readonly path: string;
   readonly #value: unknown;
@@ -298,11 +299,11 @@ export class JsonNode {
   field(name: string): JsonNode {
     const value = this.#value;
     if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) this.#wrong(`a field ${name}`);
-    // It is an object that has this field.
+    // The value is an object that has this field.
     return new JsonNode((value as Record<string, unknown>)[name], `${name} of ${this.path}`);
   }
 
-  /** undefined: there is no such field, as in what an earlier version wrote. */
+  /** undefined: there is no such field, as in a manifest of an earlier version. */
   optional(name: string): JsonNode | undefined {
     const value = this.#value;
     return typeof value === "object" && value !== null && Object.hasOwn(value, name) ? this.field(name) : undefined;

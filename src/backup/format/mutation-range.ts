@@ -1,7 +1,7 @@
 /**
- * A log object: whole commits in order, the time of the last one, the hash of the object before it and its own. Writing concatenates the
- * rows of the mutation log, which are in wire form already. Reading checks everything first and then walks without copying, so
- * that whoever applies the entries meets no damage halfway.
+ * A log object: whole commits in order, the time of the last one, the hash of the object before it, and its own hash. Writing
+ * concatenates the rows of the mutation log, which are already in wire form. Reading checks everything first and then walks through the
+ * entries without copying. So code that applies the entries meets no damage in the middle.
  */
 import { assert } from "../../core/assert.ts";
 import { toHex } from "../../core/bytes.ts";
@@ -27,7 +27,7 @@ import { isLastOfCommit, type LogStamp, logStampHex, logStampOfBytes } from "./l
 import { type GenerationPlace, logObjectName, parseLogObjectName } from "./object-names.ts";
 import { SEAL_BYTES, unseal, writeSeal } from "./seal.ts";
 
-/** A commit as the mutation log has it: its entries in wire form, to be concatenated. */
+/** A commit as the mutation log has it: parts in wire form, to be concatenated. */
 export interface CommitInWireForm {
   readonly version: Version;
   readonly parts: readonly Uint8Array[];
@@ -47,7 +47,7 @@ export interface LogSet {
   readonly expiresAt: UnixMs | null;
 }
 
-/** A delete; one of the empty key changes nothing and only makes its commit a point. */
+/** A delete. A delete of the empty key changes nothing, and only makes its commit a point. */
 export interface LogClear {
   readonly type: "clear";
   readonly stamp: LogStamp;
@@ -60,7 +60,7 @@ export interface MutationRange {
   readonly ok: true;
   readonly first: LogStamp;
   readonly last: LogStamp;
-  /** How many. */
+  /** The number of entries. */
   readonly entries: number;
   readonly commits: number;
   /** NO_OBJECT_BEFORE in the first object of its folder. */
@@ -69,7 +69,7 @@ export interface MutationRange {
   read(): Generator<LogEntry, void>;
 }
 
-/** The object for these commits: name and bytes are a function of them and of the object before. */
+/** The object for these commits. Its name and its bytes are a function of them and of the object before. */
 export function encodeMutationRange(
   place: GenerationPlace,
   commits: readonly CommitInWireForm[],
@@ -93,8 +93,8 @@ export function encodeMutationRange(
 }
 
 /**
- * Checks an object whole: the wire form, every entry, that commits are whole and in order, and that the name says what is inside.
- * The hash of the object before is the caller's to compare.
+ * Checks an object completely: the wire form, every entry, that commits are whole and in order, and that the name fits the contents. The
+ * caller compares the hash of the object before.
  */
 export function openMutationRange(place: GenerationPlace, object: string, bytes: Uint8Array): MutationRange | Damage {
   const name = parseLogObjectName(place, object);
@@ -115,7 +115,10 @@ export function openMutationRange(place: GenerationPlace, object: string, bytes:
   });
 }
 
-/** What an object carries as the hash of the one before it, in hex, by its place alone: also of an object that is damaged elsewhere. */
+/**
+ * The hash of the object before that this object carries, in hex, found by its position only. So it can also be read from an object that
+ * is damaged elsewhere.
+ */
 export function previousSha256Of(bytes: Uint8Array): string {
   return toHex(
     bytes.subarray(Math.max(0, bytes.length - SEAL_BYTES - SHA256_BYTES), Math.max(0, bytes.length - SEAL_BYTES)),
@@ -164,7 +167,7 @@ function check(bytes: Uint8Array): Omit<MutationRange, "ok" | "read"> {
   return { first, last, entries, commits, previousSha256 };
 }
 
-/** Entries of a commit are numbered from 0 without gaps, but for its last one; a commit is greater than the one before. */
+/** The entries of a commit are numbered from 0 without gaps, except for its last one. A commit is greater than the one before. */
 function isOutOfOrder(before: LogStamp | undefined, stamp: LogStamp): boolean {
   if (before === undefined || isLastOfCommit(before)) {
     if (before !== undefined && stamp.version <= before.version) return true;
@@ -230,7 +233,7 @@ function readEntry(reader: ProtobufReader): LogEntry {
   return { type: "set", stamp, key, value, ...checked };
 }
 
-/** Whether it is the backup's own, which changes nothing: a clear of the empty key. */
+/** Whether the commit is a marker of the backup itself, which changes nothing: a clear of the empty key. */
 export function isMarker({ parts: [first] }: CommitInWireForm): boolean {
   return first !== undefined && firstEntry(first).key.length === 0;
 }

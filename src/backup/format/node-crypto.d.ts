@@ -1,4 +1,4 @@
-/** The part of Node's crypto that the state digest uses: workerd has it too, and it is its only SHA-256 that answers at once. */
+/** The part of Node's crypto that the state digest uses. workerd has it, too, and no other synchronous SHA-256. */
 declare module "node:crypto" {
   interface Hash {
     update(bytes: Uint8Array): Hash;

@@ -1,6 +1,6 @@
 /**
- * The names of a backup's objects, below the destination's prefix. All numbers have a fixed width, so that the order of a listing
- * is the order of replay. Nothing else may lie in a generation's folders: other readers of the format fail on any other name.
+ * The names of a backup's objects, below the destination's prefix. All numbers have a fixed width, so the order of a listing is the order
+ * of replay. A generation's folders must hold nothing else: other readers of the format fail on any other name.
  */
 import { assert } from "../../core/assert.ts";
 import { type Version, versionOfHex, versionstampHex } from "../../core/versionstamp.ts";
@@ -14,13 +14,13 @@ const snapshotName = /^0001_([0-9a-f]{16})_([0-9a-f]{16})\.bin$/;
 /** One generation of one database: everything under `{databaseId}/{start}/`. */
 export interface GenerationPlace {
   readonly databaseId: string;
-  /** The version at which it started. */
+  /** The version at which the generation started. */
   readonly start: Version;
 }
 
 export interface LogObjectName {
   readonly first: LogStamp;
-  /** The last entry of a commit. */
+  /** The stamp of the last entry of a commit. */
   readonly last: LogStamp;
 }
 
@@ -30,12 +30,12 @@ export interface SnapshotObjectName {
   readonly sequence: number;
 }
 
-/** Ends in "/": with the destination's prefix before it, what is given to `denokv pitr sync --s3-prefix`. */
+/** Ends in "/". With the destination's prefix before it, this is the value for `denokv pitr sync --s3-prefix`. */
 export function generationPrefix(place: GenerationPlace): string {
   return `${databasePrefix(place.databaseId)}${hex16(place.start)}/`;
 }
 
-/** 16 hex digits: how a generation is called. */
+/** 16 hex digits: the name of a generation. */
 export function generationFolder({ start }: Pick<GenerationPlace, "start">): string {
   return hex16(start);
 }
@@ -49,7 +49,7 @@ export function manifestName(databaseId: string): string {
   return `${databasePrefix(databaseId)}manifest.json`;
 }
 
-/** Who writes the generation, and what it follows. */
+/** The object that says who writes the generation, and which one it follows. */
 export function generationRecordName(place: GenerationPlace): string {
   return `${generationPrefix(place)}generation.json`;
 }
@@ -66,7 +66,7 @@ export function differentialName(place: GenerationPlace): string {
   return `${generationPrefix(place)}differential`;
 }
 
-/** Greater than every name in the generation, and less than every one in a later generation. For listing. */
+/** Greater than every name in the generation, and less than every name in a later generation. For listing. */
 export function afterGeneration(place: GenerationPlace): string {
   return `${generationPrefix(place)}~`;
 }
@@ -110,14 +110,14 @@ export function parseSnapshotObjectName(
   return damage(object, "is not the name of a snapshot object");
 }
 
-/** The start of the generation that an object lies in, or undefined when it lies in none of this database. */
+/** The start of the generation that an object lies in. undefined when it lies in no generation of this database. */
 export function generationOf(databaseId: string, object: string): Version | undefined {
   const prefix = databasePrefix(databaseId);
   const [, digits] = /^([0-9a-f]{16})\//.exec(below(prefix, object)) ?? [];
   return digits === undefined ? undefined : versionOfHex(`${digits}0000`);
 }
 
-/** The object that makes a generation readable holds the versionstamp from which on it is consistent: 20 hex digits. */
+/** The object that makes a generation readable. It holds the versionstamp from which on the generation is consistent: 20 hex digits. */
 export function encodeDifferential(consistentFrom: Version): Uint8Array {
   return new TextEncoder().encode(versionstampHex(consistentFrom));
 }
@@ -131,7 +131,7 @@ export function parseDifferential(
   return damage(differentialName(place), "does not hold a versionstamp of 20 hex digits");
 }
 
-/** Empty, which is no name, for what lies elsewhere. */
+/** The name below the prefix. Empty, which is no name, for an object that lies elsewhere. */
 function below(prefix: string, object: string): string {
   return object.startsWith(prefix) ? object.slice(prefix.length) : "";
 }

@@ -1,4 +1,4 @@
-/** SHA-256 that answers at once: Web Crypto's is a promise, and a chain of hashes is compared between two rows of one transaction. */
+/** Synchronous SHA-256. Web Crypto's returns a promise, and hashes are needed within a transaction. */
 import { createHash } from "node:crypto";
 import { toHex } from "../../core/bytes.ts";
 

@@ -1,7 +1,8 @@
 /**
- * A snapshot object: entries of one consistent read in the order of their keys, the hash of the object before it and its own. Each entry is
- * a pair of the data list and one of the metadata list; ours are written in turns, which is the same message to every reader of
- * protobuf, so that reading needs one pass and no table. Reading checks everything first and then walks without copying.
+ * A snapshot object: entries of one consistent read in the order of their keys, the hash of the object before it, and its own hash. Each
+ * entry is a pair of an element of the data list and one of the metadata list. Ours are written alternately, which is the same message to
+ * every reader of protobuf, so reading needs one pass and no table. Reading checks everything first and then walks through the entries
+ * without copying.
  */
 import { assert } from "../../core/assert.ts";
 import { compareBytes, equalBytes } from "../../core/bytes.ts";
@@ -37,11 +38,11 @@ export interface SnapshotEntry extends Entry {
 
 export interface SnapshotRange {
   readonly ok: true;
-  /** How many. */
+  /** The number of entries. */
   readonly entries: number;
   readonly firstKey: Uint8Array;
   readonly lastKey: Uint8Array;
-  /** Of the entry that was changed last. */
+  /** The version of the entry that was changed last. */
   readonly newest: Version;
   /** NO_OBJECT_BEFORE in the first object of its folder. */
   readonly previousSha256: Uint8Array;
@@ -53,12 +54,12 @@ const DATA = 0x64;
 const METADATA = 0x6d;
 const METADATA_BYTES = VERSIONSTAMP_BYTES + 1 + EXPIRY_BYTES;
 
-/** An upper bound of the bytes that an entry takes in an object. */
+/** An upper bound for the bytes that an entry takes in an object. */
 export function snapshotEntryBound(keyBytes: number, valueBytes: number): number {
   return 2 * keyBytes + valueBytes + 64;
 }
 
-/** `entries` ascend by key. */
+/** `entries` must ascend by key. */
 export function encodeSnapshotRange(
   entries: readonly SnapshotEntry[],
   previousSha256: Uint8Array,
@@ -85,7 +86,7 @@ export function encodeSnapshotRange(
   return writer.finish();
 }
 
-/** Checks an object whole. Order and hashes between objects are the caller's to compare. */
+/** Checks an object completely. The caller compares order and hashes between objects. */
 export function openSnapshotRange(place: GenerationPlace, object: string, bytes: Uint8Array): SnapshotRange | Damage {
   const name = parseSnapshotObjectName(place, object);
   if (!name.ok) return name;
@@ -193,7 +194,7 @@ function pairSize(keyLength: number, valueLength: number): number {
   return bytesFieldSize(PairField.key, keyLength + 1) + bytesFieldSize(PairField.value, valueLength);
 }
 
-/** All of a pair but its value, whose bytes the caller writes next. */
+/** Writes a pair except for its value, whose bytes the caller writes next. */
 function writePairHead(writer: ProtobufWriter, list: number, kind: number, key: Uint8Array, valueLength: number): void {
   writer.messageField(list, pairSize(key.length, valueLength));
   writer.messageField(PairField.key, key.length + 1);

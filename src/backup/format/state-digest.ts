@@ -1,11 +1,11 @@
 /**
- * A digest of a database's whole state: the sum modulo 2^256 of the SHA-256 of each entry, and how many there are. It does not
- * depend on the order in which entries are added and can be adjusted as they come and go, so it holds for a moment while a scan takes
+ * A digest of a database's whole state: the sum modulo 2^256 of the SHA-256 of each entry, and the number of entries. It does not depend
+ * on the order in which entries are added, and can be adjusted when entries come and go. So it describes one moment although a scan takes
  * long. It finds accidents, not forgery.
  *
- * An entry is hashed as: key length (4 bytes, big endian), encoded key, encoding (1 byte), versionstamp (10 bytes), value. Anyone can
- * compute that from a file made by `denokv`, which drops expiries. A second sum has the expiry appended (8 bytes, little endian,
- * −1 for none), for our own verifier.
+ * An entry is hashed as: key length (4 bytes, big endian), encoded key, encoding (1 byte), versionstamp (10 bytes), value. It can be
+ * computed from a file made by `denokv`, which drops expiries. A second sum has the expiry appended (8 bytes, little endian, −1 for
+ * none), for our own verification.
  */
 import { createHash } from "node:crypto";
 import { assert } from "../../core/assert.ts";
@@ -33,7 +33,7 @@ export class StateDigest {
     this.#sumWithExpiries.add(withExpiry);
   }
 
-  /** The entry exactly as it was added. */
+  /** Removes an entry exactly as it was added. */
   remove(entry: SnapshotEntry): void {
     const { plain, withExpiry } = hashEntry(entry);
     this.#count -= 1;
@@ -41,7 +41,7 @@ export class StateDigest {
     this.#sumWithExpiries.subtract(withExpiry);
   }
 
-  /** As it is stored, compared and shown. */
+  /** The digest as it is stored, compared and shown. */
   value(): EntriesDigest {
     return { count: this.#count, sum: this.#sum.hex(), sumWithExpiries: this.#sumWithExpiries.hex() };
   }
@@ -61,11 +61,11 @@ function hashEntry(entry: SnapshotEntry): { plain: Uint8Array; withExpiry: Uint8
   return { plain: hash.digest(), withExpiry: longer.digest() };
 }
 
-/** An integer modulo 2^256, in eight limbs of 32 bits, the least first. */
+/** An integer modulo 2^256, in eight limbs of 32 bits, the least significant first. */
 class Sum {
   readonly #limbs = new Uint32Array(8);
 
-  /** From its hex digits; empty for 0. */
+  /** From hex digits; empty for 0. */
   constructor(hex: string) {
     assert(/^([0-9a-f]{64})?$/.test(hex), `64 hex digits, got ${JSON.stringify(hex)}`);
     if (hex === "") return;
@@ -92,7 +92,7 @@ class Sum {
     const view = new DataView(hash.buffer, hash.byteOffset, 32);
     let carry = 0;
     for (let i = 0; i < 8; i++) {
-      // Eight limbs, so the index is in bounds; the sum of three such terms is exact.
+      // There are eight limbs, so the index is in bounds. The sum of three such terms is exact.
       const total = (this.#limbs[i] as number) + sign * view.getUint32(28 - 4 * i) + carry;
       this.#limbs[i] = total >>> 0;
       carry = Math.floor(total / 0x1_0000_0000);

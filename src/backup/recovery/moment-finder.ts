@@ -1,6 +1,5 @@
 /**
- * From the moment that somebody asks for to what lies in the bucket: which generation holds it, up to which version, and whether the
- * backup has it yet.
+ * Finds what a requested moment means in the bucket: which generation holds it, up to which version, and whether the backup has it yet.
  */
 import type { NewBackupDestination } from "../../contracts/backup-destinations.ts";
 import type { Clock } from "../../core/clock.ts";
@@ -29,32 +28,32 @@ export interface MomentFinderOptions {
   readonly clock: Clock;
   readonly database: { readonly lastVersion: Version };
   readonly own: Pick<OwnBackup, "source" | "ship" | "isStopped">;
-  /** Checks the settings and makes the driver; sends nothing. */
+  /** Checks the settings and makes the driver, without a request. */
   readonly connect: (destination: NewBackupDestination) => Destination | Failure;
   readonly lookups: Lookups;
 }
 
-/** What is gone back to. */
+/** The moment that is to be restored. */
 export interface Wanted {
   readonly ok: true;
   readonly moment: Moment;
-  /** Everything up to and with it was there at the moment, in the history of this database. */
+  /** Everything up to and including this version belongs to the moment, in the history of this database. */
   readonly version: Version;
-  /** Whose state it is to be; null: the one of this database's history. */
+  /** The generation whose state is wanted. null: that of this database's history. */
   readonly generation: Version | null;
 }
 
-/** Where a state is taken from. */
+/** The backup that a state is taken from. */
 export interface Seen {
   readonly bucket: BackupBucket;
-  /** Of all generations there. */
+  /** The starts of all generations there. */
   readonly starts: readonly Version[];
   readonly destination: NewBackupDestination;
-  /** What the clock said while versions ran ahead of it, as far as that is wanted. */
+  /** What the clock showed while versions ran ahead of it, if that is wanted. */
   readonly clock: readonly ClockReading[];
 }
 
-/** The state that is gone back to, and where it lies. */
+/** The state that is to be restored, and where it lies. */
 export interface Found {
   readonly ok: true;
   readonly in: Seen;
@@ -69,8 +68,8 @@ export class MomentFinder {
   }
 
   /**
-   * The moment. In this database's history it is over: what was held then will not change any more. It may have to wait for a lookup
-   * to say what there is instead, so no lookup may wait for it.
+   * Reads the moment. In this database's history the moment is over: its state will not change any more. This may wait for a lookup, to
+   * say what there is instead. So no lookup may wait for this.
    */
   async wanted(at: string, generation: Version | null = null): Promise<Wanted | Failure> {
     const { clock, database } = this.#options;
@@ -83,7 +82,10 @@ export class MomentFinder {
     return { ok: true, moment: read.moment, version, generation };
   }
 
-  /** The same, and what the backup needs for it is stored. A generation that is named may be another writer's: it has what it has. */
+  /**
+   * As `wanted`, and makes sure that the backup has stored what it needs for the moment. A named generation may belong to another writer,
+   * and is taken as it is.
+   */
   async stored(at: string, named: string | null): Promise<Wanted | Failure> {
     const generation = parseGeneration(named);
     if (generation !== null && typeof generation === "object") return generation;
@@ -94,11 +96,12 @@ export class MomentFinder {
     return (await this.ship(wanted)) ?? wanted;
   }
 
-  /** Why the backup does not hold what it needs for that moment; null: it does. */
+  /** Why the backup does not hold what it needs for the moment. null: it does. */
   async ship({ moment, version }: Wanted): Promise<Failure | null> {
     const { own } = this.#options;
     const { lastVersion, now } = this.#present();
-    // What lies in the future of this database is its present. And a time that the versions are ahead of may be any commit's.
+    // For a moment in the future of this database, its present state is meant. A time that versions are ahead of may belong to any
+    // commit.
     const needsAll = version > lastVersion || (moment.kind === "time" && isAhead(lastVersion, now));
     if (await own.ship(needsAll ? lastVersion : version)) return null;
     return own.isStopped()
@@ -109,7 +112,10 @@ export class MomentFinder {
         );
   }
 
-  /** In the history of this database, by what it knows of its backup; in a generation that is named, by what lies in the bucket. */
+  /**
+   * Finds the state: in the history of this database by what the database knows of its backup, in a named generation by what lies in the
+   * bucket.
+   */
   async find({ moment, version, generation }: Wanted): Promise<Found | Failure> {
     if (generation !== null) {
       const source = await this.#options.own.source();
@@ -124,7 +130,7 @@ export class MomentFinder {
     return { ok: true, in: seen, resolved };
   }
 
-  /** In a bucket of which this database may know nothing. */
+  /** Finds the state in a bucket that this database may know nothing of. */
   async findFrom(from: BucketToOpen, at: string, named: string | null): Promise<Found | Failure> {
     const read = readMoment(at, this.#options.clock.now());
     if (!read.ok) return read;
@@ -165,7 +171,7 @@ export class MomentFinder {
     return { ok: true, range: found.range };
   }
 
-  /** The failure, and from when to when there is something to be had. */
+  /** The failure, and from when to when something can be restored. */
   async withRange(why: Failure): Promise<Failure> {
     const answer = await this.range();
     if (!answer.ok || answer.range === null) return why;
@@ -174,7 +180,7 @@ export class MomentFinder {
     return failure(why.code, `${why.message} The commits in the backup are those ${range}`);
   }
 
-  /** What later commits go on above: everything that the backup has seen, unless no clock of ours can have made that. */
+  /** The version that later commits must exceed: the greatest one that the backup has, unless no clock of ours can have made it. */
   async floorOf({ bucket, starts }: Seen): Promise<{ readonly ok: true; readonly version: Version } | Failure> {
     const highest = await highestVersion(bucket, starts);
     if (!highest.ok) return asFailure(highest);
@@ -188,7 +194,7 @@ export class MomentFinder {
   }
 }
 
-/** null: none is named. */
+/** null: no generation is named. */
 function parseGeneration(text: string | null): Version | null | Failure {
   if (text === null) return null;
   const start = /^[0-9a-f]{16}$/.test(text) ? versionOfHex(`${text}0000`) : undefined;

@@ -1,4 +1,4 @@
-/** What going back in time needs of a database's own backup: the exporting side provides it. */
+/** What going back in time needs of a database's own backup. The exporting side provides it. */
 import type { NewBackupDestination } from "../../contracts/backup-destinations.ts";
 import { type Failure, failure, isFailure } from "../../core/errors.ts";
 import type { DamagedGeneration } from "../../contracts/restore-commands.ts";
@@ -10,10 +10,10 @@ import { type Catalog, knownCatalog } from "./replay/catalog.ts";
 import { type Histories, loadHistories } from "./replay/histories.ts";
 import type { VerificationSchedule } from "./verification-schedule.ts";
 
-/** Generations that are read beside the one that is written to. */
+/** Generations that a verification reads besides the present one. */
 export interface GenerationsToVerify {
   readonly older: readonly Version[];
-  /** Those of all that are another writer's, who may delete them. */
+  /** Generations of other writers, which may delete them. */
   readonly foreign: readonly Version[];
 }
 
@@ -28,28 +28,30 @@ export interface BackupSource {
 export interface OwnBackup {
   /** "not-found": the database has no backup. */
   source(): Promise<BackupSource | Failure>;
-  /** Whether every commit up to and with this one is stored, in a generation that is complete. */
+  /** Whether every commit up to and including this one is stored, in a complete generation. */
   hasShipped(version: Version): boolean;
-  /** Resolves when that is so, within a few seconds; with false when it is not. What waits is sent at once. */
+  /** Resolves with true when that is so, within a few seconds; with false when it is not. Waiting commits are sent at once. */
   ship(version: Version): Promise<boolean>;
-  /** Up to where commits are stored in the generation that gets them; null: none does, or it is not whole yet. */
+  /** The last commit that is stored in the present generation. null: there is none, or it is not complete yet. */
   storedUpTo(): Version | null;
-  /** Whether the state of this moment can be given back by now. */
+  /** Whether the state of this moment can be restored by now. */
   holds(version: Version): boolean;
-  /** Nothing more is stored until somebody changes that: it is paused, or could not be set up. */
+  /** Nothing more is stored until somebody changes that: the backup is paused, or could not be set up. */
   isStopped(): boolean;
   readonly schedule: VerificationSchedule;
-  /** The last commit, when everything is stored; null: something waits, or there is no whole generation. */
+  /** The last commit, when everything is stored. null: something waits, or there is no complete generation. */
   settledAt(): Version | null;
-  /** What a verification is to read beside the generation that is written to. `everything`: also what was found whole before. */
+  /** What a verification is to read besides the present generation. `everything`: also what was found whole before. */
   toBeVerified(everything: boolean): GenerationsToVerify;
-  /** What a verification has found: generations that are damaged are left, and others begin. */
+  /** Takes the result of a verification: damaged generations are left, and others begin. */
   verified(whole: readonly Version[], damaged: readonly DamagedGeneration[]): void;
-  /** What is wrong with the manifest in the bucket, as a sentence without its full stop; it is written anew then. null: nothing. */
+  /**
+   * What is wrong with the manifest in the bucket, as a sentence without its full stop; the manifest is then written anew. null: nothing.
+   */
   inspectManifest(): Promise<{ readonly ok: true; readonly problem: string | null } | Failure>;
   /**
-   * The database was brought to another state, in the transaction that is open: what is in the bucket does not lead to it. What it
-   * was it held up to that version.
+   * The database was brought to another state, in the open transaction, so the objects in the bucket do not lead to it. It held its
+   * earlier state up to that version.
    */
   restored(heldUpTo: Version): void;
 }
@@ -62,7 +64,7 @@ export interface OpenBackup {
   readonly destination: NewBackupDestination;
 }
 
-/** By what the database itself knows of it. */
+/** Opens a backup by what its database knows of it. */
 export async function openBackup(
   { databaseId, destination, manifest }: BackupSource,
   connect: (destination: NewBackupDestination) => Destination | Failure,
@@ -74,7 +76,7 @@ export async function openBackup(
   return catalog.ok ? { ok: true, bucket, catalog, destination } : asFailure(catalog);
 }
 
-/** By what lies in the bucket. */
+/** A backup to be opened by what lies in the bucket. */
 export interface OpenBucket {
   readonly ok: true;
   readonly bucket: BackupBucket;
@@ -85,7 +87,7 @@ export interface OpenBucket {
 export interface BucketToOpen {
   readonly databaseId: string;
   readonly destination: NewBackupDestination;
-  /** Go by the listing alone. */
+  /** Ignore the manifest, and use only the listing. */
   readonly withoutManifest: boolean;
 }
 
@@ -101,7 +103,7 @@ export async function openBucket(
   return histories.ok ? { ok: true, bucket, histories, destination } : asFailure(histories);
 }
 
-/** What a reader of the backup met, as an answer to whoever asked. */
+/** A problem of a reader of the backup, as an answer to the request. */
 export function asFailure(problem: ReadProblem | Failure): Failure {
   if ("code" in problem) return problem;
   if ("object" in problem) return failure("conflict", `The backup is damaged. ${problemText(problem)}`);

@@ -1,10 +1,10 @@
 /**
- * The states of the past that can be read: each is built in an object of its own, which wipes itself when nobody has read it for a
- * while. Here it is known which there are, at most two: for another one the least recently used goes. A state that is not known
- * here is nowhere: its row is written before its object gets anything, and removed after that holds nothing any more.
+ * The states of the past that can be read. Each is built in an object of its own, which wipes itself when nobody has read it for a while.
+ * This class knows which states there are: at most two, and for a third one the least recently used is evicted. There is no state that is
+ * unknown here: its row is written before its object gets anything, and removed after the object is empty.
  *
- * Whatever is done to these objects is done one after the other. So two who ask for one moment get one state, and a revocation
- * either finds an object, or is in the list that the object is given with its order.
+ * All work on these objects is done one after the other. So two requests for one moment get one state. A revocation either finds an
+ * object, or is in the list that the object gets with its order.
  */
 import { NO_DATABASE } from "../../contracts/database.ts";
 import type { NewBackupDestination } from "../../contracts/backup-destinations.ts";
@@ -25,16 +25,16 @@ import { GIVEN_UP_PHASE } from "../jobs.ts";
 import type { ResolvedMoment } from "./replay/points.ts";
 import { hasBackupTables } from "../backup-schema.ts";
 
-/** Such an object has this one job. */
+/** The only job of such an object. */
 const JOB_ID = "past";
 
-/** A client that waits for a state asks several times a second: not each time is worth a row. */
+/** A client that waits for a state asks several times a second. Not every question is worth a row. */
 const ASKED_NOTED_EVERY_MS = 1_000;
 
-/** Clients that ask for a state again and again must not have built what kills the server. */
+/** When building a state killed the server, clients that ask for it again and again must not have it built again at once. */
 const HELD_AFTER_DEATHS_MS = 60 * 60 * 1000;
 
-/** `asOf`: what the clock said when the commit was made. */
+/** `asOf`: what the clock showed when the commit was made. */
 export interface DatedMoment extends ResolvedMoment {
   readonly asOf: UnixMs;
 }
@@ -48,17 +48,17 @@ export interface PastStatesOptions {
 
 export class PastStates {
   readonly #options: PastStatesOptions;
-  /** Settles, never rejects, when everything that was begun here is done. */
+  /** Settles when all work that was begun here is done, and never rejects. */
   #last: Promise<unknown> = Promise.resolve();
   #closed = false;
-  /** When each was last asked for, exactly; its row is up to a second behind. */
+  /** When each state was last asked for, exactly. Its row may be up to a second behind. */
   readonly #askedAt = new Map<Version, UnixMs>();
 
   constructor(options: PastStatesOptions) {
     this.#options = options;
   }
 
-  /** The state of exactly this commit, without a look into the bucket; null: nobody has had it built, or it is gone. */
+  /** The state of exactly this commit, without reading the bucket. null: it was never built, or is gone. */
   async find(databaseId: string, version: Version): Promise<PastInfo | Failure | null> {
     return this.#inTurn(async () => {
       if (this.#closed) return NO_DATABASE;
@@ -67,7 +67,7 @@ export class PastStates {
     });
   }
 
-  /** The state of this commit; has it built if it is not there. */
+  /** The state of this commit. It is built if it does not exist. */
   async open(
     databaseId: string,
     destination: NewBackupDestination,
@@ -108,7 +108,7 @@ export class PastStates {
       this.#touch(version);
       return { version, name, ready: status === "completed" };
     }
-    // Whoever asks next begins anew, unless the object that built it died of that a short time ago.
+    // The next request starts building again, unless the object died during that a short time ago.
     const isHeld = phase === GIVEN_UP_PHASE && (finishedAt ?? 0) > this.#options.clock.now() - HELD_AFTER_DEATHS_MS;
     if (!isHeld) await stub.discard();
     return failure("conflict", `The state of that moment could not be built: ${error ?? "it was cancelled"}`);
@@ -139,7 +139,7 @@ export class PastStates {
     return received.ok ? { version, name, ready: false } : received;
   }
 
-  /** For one that is not among them, or holds nothing. */
+  /** Makes room for a state that is not among them, or whose object is empty. */
   async #makeRoom(databaseId: string, version: Version, eviction: PastEviction): Promise<Failure | null> {
     const { storage, clock } = this.#options;
     const others = storage.sql
@@ -159,7 +159,7 @@ export class PastStates {
     return null;
   }
 
-  /** When it was last read or asked for; one that wiped itself counts as never. */
+  /** When the state was last read or asked for. A state that wiped itself counts as never used. */
   async #useOf(databaseId: string, version: Version, notedAt: number): Promise<{ version: Version; at: number }> {
     const readAt = await this.#options.object(pastName(databaseId, version)).lastUse();
     return { version, at: readAt === null ? 0 : Math.max(readAt, notedAt, this.#askedAt.get(version) ?? 0) };
@@ -185,8 +185,8 @@ export class PastStates {
 }
 
 /**
- * Wipes what holds a copy of a database that is being deleted: its states of the past, and the trial of its backup. To be asked again
- * after a failure in the middle.
+ * Wipes the objects that hold a copy of a database that is being deleted: its states of the past, and the trial of its backup. After a
+ * failure in the middle, it is called again.
  */
 export async function discardCopies(
   storage: SyncStorage,
@@ -194,7 +194,7 @@ export async function discardCopies(
   databaseId: string,
 ): Promise<void> {
   for (const version of knownVersions(storage)) await discardState(storage, object, databaseId, version);
-  // Whether there is a trial, only its object knows; without the tables there never was one.
+  // Only the trial's object knows whether there is one. Without the tables there never was.
   if (hasBackupTables(storage)) await object(checkName(databaseId)).discard();
 }
 
@@ -209,7 +209,7 @@ async function discardState(
 }
 
 function knownVersions(storage: SyncStorage): Version[] {
-  // The tables come with the first backup.
+  // The tables are made with the first backup.
   if (!hasBackupTables(storage)) return [];
   return storage.sql
     .exec<{ version: number }>("SELECT version FROM past_states")

@@ -1,6 +1,6 @@
 /**
- * Everything that a database's object does about going back in time: answers the commands, and runs the job that is under way, a
- * slice at a time. What each does is in `restore.ts`, `verify.ts` and `past-states.ts`.
+ * Everything that a database's object does about going back in time: it answers the commands, and runs the current job, one slice at a
+ * time. `restore.ts`, `verify.ts` and `past-states.ts` do the work.
  */
 import { fromHex, toHex } from "../../core/bytes.ts";
 import type { UnixMs } from "../../core/clock.ts";
@@ -36,25 +36,25 @@ import type { BackupTask, LogSource } from "../sources.ts";
 import { UndoneCounter } from "./undone.ts";
 import { type VerifiableDatabase, Verifier, type VerifyInput } from "./verify.ts";
 
-/** The engine's `Database` fits, with its `SideState` as the side. */
+/** The engine's `Database` has this type, with its `SideState` as the side. */
 export interface RestorableDatabase extends VerifiableDatabase, DeletableDatabase {
   readonly log: LogSource;
   readonly lastVersion: Version;
 }
 
-/** What its restores need, as it is, and more. */
+/** What its restores need, and more. */
 export interface RestoreServiceOptions extends Omit<RestoreOptions, "jobs" | "undone" | "adopted" | "ownDestination"> {
   readonly entropy: Entropy;
   readonly database: RestorableDatabase;
-  /** In the transaction of an adoption: what becomes of the database then. */
+  /** Called in the transaction of an adoption: says what the database becomes. */
   readonly adopted: (purpose: Exclude<RestorePurpose, "check">, asOf: UnixMs) => void;
   readonly own: OwnBackup;
-  /** Objects of this database's: states of the past, trials. */
+  /** Other objects of this database: states of the past and trials. */
   readonly object: (name: string) => RestoreStub;
-  /** The tokens of which no grant is good here any more. */
+  /** The tokens whose grants are all invalid here. */
   readonly revoked: () => readonly RevokedToken[];
   readonly otherDatabase: (id: string, jurisdiction: Jurisdiction | null) => RestoreStub;
-  /** The task may be due earlier than it was. */
+  /** The task may be due earlier than before. */
   readonly dueBy: (at: UnixMs) => void;
 }
 
@@ -112,7 +112,7 @@ export class RestoreService {
     };
   }
 
-  /** A command that begins a job may come again: the answer is the job as it is. */
+  /** A command that begins a job may come again. The answer is the job as it is. */
   async run(command: RestoreCommand): Promise<RestoreAnswer | Failure> {
     if (begins(command) && this.knows(command.jobId)) return jobAnswer(this.#jobs.get(command.jobId));
     switch (command.command) {
@@ -147,7 +147,7 @@ export class RestoreService {
     return this.#jobs.knows(jobId);
   }
 
-  /** Another database's object sends what is to be built here. It may do so again. */
+  /** Another database's object sends what is to be built here. It may send it again. */
   async receive(order: ReceiveOrder): Promise<{ readonly ok: true; readonly job: BackupJob } | Failure> {
     const { jobId, purpose, databaseId, destination, version, isExact, floor } = order;
     const older = order.purpose === "check" ? order.olderGenerations : [];
@@ -156,7 +156,7 @@ export class RestoreService {
       purpose,
       databaseId,
       from: { databaseId, destination },
-      // Both are what another object of ours made of values of this type.
+      // Another object of ours made both from values of these types.
       generation: JSON.parse(order.generation) as Generation,
       olderGenerations: older.map((one) => JSON.parse(one) as Generation),
       version,
@@ -167,17 +167,17 @@ export class RestoreService {
     });
   }
 
-  /** Has the states of the past refuse a token; those that are built later learn of it from `revoked`. */
+  /** Has the states of the past refuse a token. States that are built later get it from `revoked`. */
   async revokeInPast(token: RevokedToken): Promise<void> {
     await this.#past.revoke(this.#options.objectName, token);
   }
 
-  /** The database is being deleted: wipes the states of the past that were built of it. */
+  /** The database is being deleted: wipes its states of the past. */
   async closePast(): Promise<void> {
     await this.#past.close(this.#options.objectName);
   }
 
-  /** What the object held is gone. */
+  /** The contents of the object are gone. */
   close(): void {
     this.#jobs.close();
   }
@@ -362,7 +362,7 @@ export class RestoreService {
   }
 }
 
-/** A fork's job is another database's. */
+/** The job of a fork belongs to the other database. */
 function begins(
   command: RestoreCommand,
 ): command is Extract<RestoreCommand, { command: "restore" | "restore from" | "verify" | "delete" }> {

@@ -1,7 +1,7 @@
 /**
- * Building the state of another moment, as a job that survives everything: beside the live state, in slices, and then in its place
- * in one transaction; or only to be compared. Until that transaction the database is wholly the old one and pays nothing but the
- * space; whatever is wrong with the backup ends the job with its name and changes nothing.
+ * Builds the state of another moment, as a job that survives restarts: beside the live state, in slices. Then the new state replaces the
+ * live one in one transaction, or is only compared. Until that transaction the database is completely the old one, and pays only for the
+ * space. Any problem with the backup ends the job with an error that names the object, and changes nothing.
  */
 import { NO_DATABASE } from "../../contracts/database.ts";
 import type { NewBackupDestination } from "../../contracts/backup-destinations.ts";
@@ -37,19 +37,21 @@ import type { SecretBox } from "../secrets.ts";
 import type { EntrySource } from "../sources.ts";
 import type { UndoneCount, UndoneCounter } from "./undone.ts";
 
-/** A state beside the live one: `engine/side-state.ts` fits. */
+/** A state beside the live one. `engine/side-state.ts` has this type. */
 export interface SideStore extends ReplaySink, EntrySource {
   begin(tag: string): void;
   drop(): void;
-  /** How many live entries it would replace in this range, counted up to `most` and one more, and the bytes that it would write. */
+  /**
+   * How many live entries the state would replace in this range, counted up to `most` and one more, and the bytes that it would write.
+   */
   measureWithin(range: KeyRange, most: number): { readonly replaced: number; readonly bytes: number };
 }
 
-/** Room for what a job stores beside everything else that is stored. */
+/** Room for what a job stores besides all other data. */
 export interface JobRoom {
-  /** Why so many bytes more cannot be stored; null: they can, as far as is known. */
+  /** Why this many more bytes cannot be stored. null: as far as is known, they can. */
   refusalOfJob(bytes: number): Promise<Failure | null>;
-  /** The same by what is known already. When they can, they are taken. */
+  /** As `refusalOfJob`, by the last known figures. When there is room, the bytes are noted as used. */
   takeForJob(bytes: number): Failure | null;
 }
 
@@ -61,22 +63,22 @@ export interface RestoreOptions {
   readonly clock: Clock;
   readonly side: SideStore;
   readonly undone: UndoneCounter;
-  /** Puts the side in the live state's place: the engine's `Database.adopt`. */
+  /** Replaces the live state by the side state: the engine's `Database.adopt`. */
   readonly adopt: (adoption: Adoption, also: (heldUpTo: Version) => void) => void;
-  /** Why no job may begin for this; null: it may. */
+  /** Why no job may begin for this purpose. null: a job may. */
   readonly refusal: (purpose: RestorePurpose) => Failure | null;
-  /** In the transaction that stores a job, after everything else in it. */
+  /** Called in the transaction that stores a job, after everything else in it. */
   readonly begun: (purpose: RestorePurpose) => void;
-  /** In the transaction of an adoption: what becomes of the database then. */
+  /** Called in the transaction of an adoption: says what the database becomes. */
   readonly adopted: (purpose: Exclude<RestorePurpose, "check">, asOf: UnixMs, heldUpTo: Version) => void;
-  /** Checks the settings and makes the driver; sends nothing. */
+  /** Checks the settings and makes the driver, without a request. */
   readonly connect: (destination: NewBackupDestination) => Destination | Failure;
   /** Where this database's own backup goes. */
   readonly ownDestination: () => Promise<{ readonly ok: true; readonly destination: NewBackupDestination } | Failure>;
-  /** Or why the deployment cannot keep secrets. */
+  /** Or why the deployment cannot encrypt secrets. */
   readonly secrets: SecretBox | Failure;
   readonly room: JobRoom;
-  /** The name of this object: what is sealed here opens nowhere else. */
+  /** The name of this object. What is sealed here cannot be opened in another object. */
   readonly objectName: string;
   /** Lets requests have their turn. */
   readonly breathe: () => Promise<void>;
@@ -85,40 +87,40 @@ export interface RestoreOptions {
 export interface RestoreRequest {
   readonly jobId: string;
   readonly purpose: RestorePurpose;
-  /** Whose backup it is; null: this database's own, whose credentials may change meanwhile. */
+  /** The database whose backup it is. null: this database, whose credentials may change meanwhile. */
   readonly from: { readonly databaseId: string; readonly destination: NewBackupDestination } | null;
   readonly databaseId: string;
   readonly generation: Generation;
   readonly version: Version;
   readonly isExact: boolean;
   readonly floor: Version;
-  /** Only the keys under this one, encoded and in hex, are brought, and in place only they are replaced; null: all. */
+  /** An encoded key in hexadecimal: only keys under it are restored, and only they are replaced in place. null: all keys. */
   readonly prefix: string | null;
-  /** When that commit was made, if that is known better than by its version. */
+  /** When the commit was made, if that is known better than by its version. */
   readonly asOf?: UnixMs;
-  /** Only checked, before anything else. */
+  /** Generations that are only checked, before anything else. */
   readonly olderGenerations: readonly Generation[];
 }
 
-/** What a job's row holds of the request. The destination is sealed, for its secret. Earlier versions wrote no prefix. */
+/** What the row of a job stores of the request. The destination is sealed because of its secret. Earlier versions wrote no prefix. */
 type Input = Omit<RestoreRequest, "jobId" | "from" | "prefix"> & {
   readonly sealed: string | null;
   readonly prefix?: string | null;
 };
 
 interface State {
-  /** How many of the older generations are checked. */
+  /** How many of the older generations were checked. */
   readonly older: number;
   readonly problems: readonly string[];
   readonly damaged: readonly DamagedGeneration[];
-  /** Objects and bytes of those. */
+  /** Objects and bytes of the older generations. */
   readonly objects: number;
   readonly bytes: number;
-  /** In the generation that is being read. */
+  /** The cursor in the generation that is being read. */
   readonly cursor: ReplayCursor;
-  /** Of a restore in place, once the state is built: what it undoes. */
+  /** For a restore in place whose state has been built: what it undoes. */
   readonly undone: UndoneCount | null;
-  /** Of the state that was built, for keys up to `after` (hex). */
+  /** The digest of the built state, for keys up to `after` (hex). */
   readonly digest: { readonly after: string; readonly value: EntriesDigest };
 }
 
@@ -133,24 +135,24 @@ const BEGINNING: State = {
   digest: { after: "", value: new StateDigest().value() },
 };
 
-/** Entries hashed in one go: some tens of milliseconds. */
+/** Entries that are hashed without a pause: some tens of milliseconds. */
 export const DIGEST_BOUNDS = { maxEntries: 4_000, maxBytes: 2 * 1024 * 1024 };
 const DIGEST_BATCHES_PER_SLICE = 8;
 
 /** Pages of the mutation log that are counted in one slice. */
 const COUNTED_PAGES_PER_SLICE = 16;
 
-/** What one step of a replay stores at the most: half a MiB, and its pages in the write-ahead log. */
+/** The most that one step of a replay stores: half a MiB, and its pages in the write-ahead log. */
 const STEP_ROOM_BYTES = 1024 * 1024;
 
-/** What is put under a prefix is written into the write-ahead log and then into the file. */
+/** Entries under a prefix are written into the write-ahead log and then into the file. */
 const ROOM_PER_BYTE = 2;
 
 const INSTEAD_OF_PREFIX = "take a longer prefix, or a fork with this one and copy from that";
 
 export class Restores {
   readonly #options: RestoreOptions;
-  /** What is in memory of the running job. */
+  /** The parts of the running job that are only in memory. */
   #active: { readonly id: string; readonly older: number; readonly replay: Replay } | null = null;
   /** Why the last slice ended early. */
   #noRoom: Failure | null = null;
@@ -174,22 +176,22 @@ export class Restores {
     return storage.transactionSync(() => {
       if (jobs.isClosed) return NO_DATABASE;
       if (jobs.knows(jobId)) return jobs.get(jobId);
-      // Looked at in the moment in which the job is stored: what was waited for before took time.
+      // Checked in the same moment in which the job is stored, because earlier waits took time.
       const refused = refusal(request.purpose);
       if (refused !== null) return refused;
       const job = jobs.start(jobId, request.purpose, input, request.version);
       if (isFailure(job)) return job;
-      // The tag must be new in this object, and job ids are.
+      // The tag must be new in this object, and job ids always are.
       side.begin(jobId.replaceAll(/[^0-9a-z]/g, ""));
       begun(request.purpose);
       return job;
     });
   }
 
-  /** One slice. */
+  /** Runs one slice. */
   async slice(job: RunningJob): Promise<void> {
     const { jobs, room } = this.#options;
-    // Both are written here, from values of these types.
+    // This class wrote both, from values of these types.
     const input = JSON.parse(job.input) as Input;
     const state: State =
       job.state === null ? BEGINNING : { ...BEGINNING, ...(JSON.parse(job.state) as Partial<State>) };
@@ -217,7 +219,7 @@ export class Restores {
     return sizesAreKnown(state) ? this.tooLarge(state.cursor.snapshotBytes) : null;
   }
 
-  /** Whether two states of this size, one beside the other, are more than an object holds. */
+  /** The refusal when two states of this size together are more than an object holds. */
   tooLarge(bytes: number): Failure | null {
     if (bytes <= MAX_RESTORE_IN_PLACE_BYTES) return null;
     const [size, limit] = [bytes, MAX_RESTORE_IN_PLACE_BYTES].map((one) => (one / 2 ** 30).toFixed(1));
@@ -227,7 +229,7 @@ export class Restores {
     );
   }
 
-  /** The object dies of it. */
+  /** Ends a job during which the object died. */
   giveUp(id: string, why: string): void {
     this.#options.storage.transactionSync(() => {
       this.#options.jobs.fail(id, why);
@@ -235,7 +237,7 @@ export class Restores {
     });
   }
 
-  /** Drops what is built of a job that is over without having been completed. In the caller's transaction. */
+  /** Drops the side state of a job that ended without completing. In the caller's transaction. */
   abandon(): void {
     this.#active = null;
     this.#options.side.drop();
@@ -285,7 +287,7 @@ export class Restores {
     return opened.ok ? connect(JSON.parse(opened.text) as NewBackupDestination) : opened;
   }
 
-  /** A problem: it may pass, it is of an older generation, or it ends the job. */
+  /** After a problem: waits if it may pass, notes it if it concerns an older generation, else ends the job. */
   #stop(id: string, input: Input, state: State, problem: ReadProblem | Failure): void {
     const { jobs, storage } = this.#options;
     this.#active = null;
@@ -293,7 +295,7 @@ export class Restores {
     if (state.older < input.olderGenerations.length && "object" in problem) {
       return this.#olderChecked(id, withDamage(input, state, textOf(problem)), state.cursor, [textOf(problem)]);
     }
-    // Nothing is wrong with the backup then: whoever wanted it tried asks again.
+    // Nothing is wrong with the backup then: the database that ordered the trial asks again.
     const isUntried = input.purpose === "check" && "code" in problem && problem.code === "insufficient-storage";
     const failed = "object" in problem ? withDamage(input, state, textOf(problem)) : state;
     storage.transactionSync(() => {
@@ -330,7 +332,7 @@ export class Restores {
     if (purpose === "check") return this.#digest(id, state);
     const undone = purpose === "restore" ? await this.#countUndone(id, input, state) : null;
     if (undone === "counting") return;
-    // Nothing is waited for between the end of the count and the switch, so that it is exact.
+    // Nothing is awaited between the end of the count and the switch, so the count is exact.
     const prefix = purpose === "restore" ? prefixOf(input) : null;
     const refused = prefix === null ? null : this.#refusalWithin(prefix);
     if (refused !== null) return this.#stop(id, input, state, refused);
@@ -343,7 +345,7 @@ export class Restores {
     this.#active = null;
   }
 
-  /** Why what is under a prefix cannot be replaced in one transaction. */
+  /** Why the entries under a prefix cannot be replaced in one transaction. */
   #refusalWithin(prefix: Uint8Array): Failure | null {
     const { side, room } = this.#options;
     const { replaced, bytes } = side.measureWithin(rangeOfPrefix(prefix), MAX_PREFIX_IN_PLACE_ENTRIES);
@@ -357,7 +359,7 @@ export class Restores {
     );
   }
 
-  /** Goes on counting; or, when nothing is left to count, what it came to. */
+  /** Continues to count. Returns the result when nothing is left to count. */
   async #countUndone(id: string, input: Input, state: State): Promise<Undone | "counting"> {
     const { jobs, storage, undone: counter, breathe } = this.#options;
     const keep = (undone: UndoneCount): "counting" => {
@@ -422,12 +424,12 @@ export class Restores {
   }
 }
 
-/** Of an older generation that this history has left: only what belongs to it is checked. */
+/** In an older generation that this history has left, only what belongs to the history is checked. */
 function endOf({ end }: Generation): ReplayPlan["until"] {
   return end === null ? null : { version: end.lastPoint, isExact: true };
 }
 
-/** The generation that is being read has this problem, behind what was read of it. */
+/** The generation that is being read has this problem, after the part that was read. */
 function withDamage({ olderGenerations, generation }: Input, state: State, problem: string): State {
   const { place } = olderGenerations[state.older] ?? generation;
   const { part, metConsistentFrom, lastVersion } = state.cursor;
@@ -440,7 +442,7 @@ function prefixOf({ prefix }: Input): Uint8Array | null {
   return prefix === undefined || prefix === null ? null : fromHex(prefix);
 }
 
-/** Of what is under a prefix, then or now. */
+/** For the entries under a prefix, in the present or the past state. */
 function tooManyEntries(count: number): Failure | null {
   if (count <= MAX_PREFIX_IN_PLACE_ENTRIES) return null;
   return failure(
@@ -449,12 +451,12 @@ function tooManyEntries(count: number): Failure | null {
   );
 }
 
-/** What a snapshot takes in tables, at the least, about. How much of it lies under a prefix nobody knows before. */
+/** About how much a snapshot takes in tables, at least. How much of it lies under a prefix is not known before. */
 function storedBytes({ prefix }: Input, { snapshotBytes }: ReplayCursor): number {
   return prefix === undefined || prefix === null ? snapshotBytes * 1.2 : 0;
 }
 
-/** After the sizes are known a slice ends, so this is asked before anything is loaded. */
+/** A slice ends when the sizes are known, so this is asked before anything is loaded. */
 function sizesAreKnown({ cursor }: State): boolean {
   return cursor.part === "snapshot" && cursor.objects === 0 && cursor.applied === 0;
 }

@@ -1,7 +1,7 @@
 /**
- * How many commits a restore in place undoes: those after its moment that the backup holds, then those that wait in the mutation log.
- * Whoever asked for the restore knows of the first ones; the others were acknowledged while it ran. Counting takes a bounded number
- * of requests, and a backup that cannot be read keeps no restore: then it is said that there are at least so many.
+ * Counts the commits that a restore in place undoes: first those after its moment that the backup holds, then those that wait in the
+ * mutation log. The caller knew of the first ones when it asked for the restore; the others were acknowledged while it ran. Counting
+ * takes a bounded number of requests. A backup that cannot be read does not prevent the restore: then the answer says "at least".
  */
 import type { Failure } from "../../core/errors.ts";
 import { admitsKey } from "../../codec/key-prefix.ts";
@@ -14,26 +14,26 @@ import type { Catalog } from "./replay/catalog.ts";
 import { pointsAround } from "./replay/point-pages.ts";
 import type { LogSource } from "../sources.ts";
 
-/** What is known of them so far: plain JSON. */
+/** The count so far: plain JSON. */
 export interface UndoneCount extends Undone {
-  /** Counted are those up to and with this version. */
+  /** Commits up to and including this version have been counted. */
   readonly upTo: Version;
-  /** Those above this one are in the mutation log, which is kept for this; those up to it in the bucket. */
+  /** Commits above this version are in the mutation log, which is kept for the count. Those up to it are in the bucket. */
   readonly keptAfter: Version;
-  /** Of the bucket that were read. */
+  /** How many pages of the bucket were read. */
   readonly pages: number;
 }
 
 export interface UndoneOptions {
   readonly log: LogSource;
-  /** The backup, as far as it is known now. */
+  /** Opens the backup as it is known now. */
   readonly open: () => Promise<OpenBackup | Failure>;
-  /** Up to where commits are stored, of the generation that gets them; null: none does. */
+  /** The last commit that is stored in the present generation. null: there is none. */
   readonly storedUpTo: () => Version | null;
   readonly lastVersion: () => Version;
 }
 
-/** The log's reader while it is counted. */
+/** The name of the log's reader during the count. */
 const READER = "restore in place";
 
 const PAGE_POINTS = 10_000;
@@ -46,12 +46,12 @@ export class UndoneCounter {
     this.#options = options;
   }
 
-  /** From now on the log keeps what is not stored. In the caller's transaction. */
+  /** From now on the log keeps commits that are not stored in the bucket. In the caller's transaction. */
   begin(moment: Version): UndoneCount {
     const { log, storedUpTo, lastVersion } = this.#options;
     const stored = storedUpTo();
     this.end();
-    // Without a generation that goes on nobody knows what was lost between the last one's end and now.
+    // Without a present generation it is not known what was lost between the end of the last one and now.
     const known = stored ?? lastVersion();
     const keptAfter = known < moment ? moment : known;
     log.register(READER, keptAfter);
@@ -63,12 +63,12 @@ export class UndoneCounter {
     this.#options.log.unregister(READER);
   }
 
-  /** Whether what is left to count is all in the log. */
+  /** Whether everything that is left to count is in the log. */
   isInLog({ upTo, keptAfter }: UndoneCount): boolean {
     return upTo >= keptAfter;
   }
 
-  /** One page of the bucket. `prefix`: only commits that changed something under it count; null: all. */
+  /** Counts one page of the bucket. `prefix`: only commits that changed something under it count; null: all. */
   async countStored(count: UndoneCount, prefix: Uint8Array | null): Promise<UndoneCount> {
     const { keptAfter, pages } = count;
     const opened = await this.#options.open();
@@ -89,7 +89,7 @@ export class UndoneCounter {
     };
   }
 
-  /** A part of what is in the log; the same count: there is nothing more just now. */
+  /** Counts a part of the log. When the result is the same count, nothing more is there at present. */
   countWaiting(count: UndoneCount, prefix: Uint8Array | null): UndoneCount {
     const commits = this.#options.log.read(count.upTo, LOG_PAGE_BYTES);
     const upTo = commits.at(-1)?.version;
@@ -99,7 +99,7 @@ export class UndoneCounter {
   }
 }
 
-/** Whether commits after this version are in no generation's log. */
+/** Whether commits after this version are in the log of no generation. */
 function hasGap({ generations, lost }: Catalog, after: Version): boolean {
   const newest = generations.at(-1);
   return (

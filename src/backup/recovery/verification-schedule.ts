@@ -90,7 +90,7 @@ export class VerificationSchedule {
     const row = this.#read();
     if (row === null || (row.everyMs === 0 && !row.automatic)) return null;
     const now = this.#clock.now();
-    // Further away than any interval: the clock was set back.
+    // When the time is further away than any interval, the clock was set back.
     return row.nextAt > now + MAX_VERIFICATION_INTERVAL_HOURS * HOUR_MS ? now : row.nextAt;
   }
 
@@ -105,7 +105,7 @@ export class VerificationSchedule {
     return this.#read()?.automatic === true;
   }
 
-  /** Whether it is time now. The next time is set. */
+  /** Whether a verification is due now. Sets the next time. */
   take(busy: boolean): boolean {
     const now = this.#clock.now();
     const row = this.#read();

@@ -1,8 +1,8 @@
 /**
- * Proves a backup: what it gives back for a commit is what the live database was then, entry for entry. The live digest is taken
- * by a scan in slices beside the writes, which adjust it for keys that the scan has passed, and holds for the commit at which the
- * scan ends. When the exporter has shipped that far, a scratch object replays the backup up to there, every object checked, and
- * computes the same digest. Nothing here changes the database but a marker commit in its log.
+ * Proves a backup: the state that it restores for a commit must be the state of the live database at that commit, entry for entry. The
+ * live digest comes from a scan in slices beside the writes; writes to keys that the scan has passed adjust it. It is valid for the
+ * commit at which the scan ends. When the backup has stored that commit, another object replays the backup up to it, checks every object,
+ * and computes the same digest. The only change to the database is a marker commit in its log.
  */
 import type { NewBackupDestination } from "../../contracts/backup-destinations.ts";
 import { compareBytes } from "../../core/bytes.ts";
@@ -29,13 +29,13 @@ import { resolveMoment, restorableRange } from "./replay/points.ts";
 import { DIGEST_BOUNDS } from "./restore.ts";
 import type { EntrySource } from "../sources.ts";
 
-/** One key's change as the engine tells it. */
+/** The change of one key, as the engine reports it. */
 interface ObservedChange {
   readonly before: SnapshotEntry | null;
   readonly after: SnapshotEntry | null;
 }
 
-/** The engine's `Database` fits. */
+/** The engine's `Database` has this type. */
 export interface VerifiableDatabase extends EntrySource {
   observe(observer: (changes: readonly ObservedChange[]) => void): () => void;
   logMarker(): Version;
@@ -47,14 +47,14 @@ export interface VerifyOptions {
   readonly database: VerifiableDatabase;
   readonly own: OwnBackup;
   readonly connect: (destination: NewBackupDestination) => Destination | Failure;
-  /** The object in which the backup is tried out. */
+  /** The object in which the backup is replayed. */
   readonly scratch: () => RestoreStub;
   readonly breathe: () => Promise<void>;
 }
 
-/** What a job's row holds of what was asked. */
+/** What the row of a job stores of the request. */
 export interface VerifyInput {
-  /** Nobody asked for it: what was found whole before is not all read again. */
+  /** The verification is automatic: what was found whole before is not all read again. */
   readonly bySchedule: boolean;
 }
 
@@ -77,7 +77,7 @@ interface Replaying {
   readonly older: readonly Version[];
 }
 
-/** The scan of the live entries, in memory alone: after a restart it begins again. */
+/** The scan of the live entries. It is only in memory, and starts again after a restart. */
 interface LiveScan {
   readonly id: string;
   readonly digest: StateDigest;
@@ -89,7 +89,7 @@ interface LiveScan {
 const SCAN_BATCHES_PER_SLICE = 8;
 const POLL_MS = 1_000;
 
-/** A backup that is this far behind is not proven by waiting longer. */
+/** When a backup is behind for this long, waiting longer would prove nothing. */
 const SHIPPING_GIVES_UP_MS = 15 * 60 * 1000;
 
 export class Verifier {
@@ -100,9 +100,9 @@ export class Verifier {
     this.#options = options;
   }
 
-  /** One slice. */
+  /** Runs one slice. */
   async slice(job: RunningJob): Promise<void> {
-    // Written below, from values of these types.
+    // This class wrote it, from values of these types.
     const state = job.state === null ? null : (JSON.parse(job.state) as Waiting | Replaying);
     switch (state?.stage) {
       case undefined:
@@ -114,13 +114,13 @@ export class Verifier {
     }
   }
 
-  /** The object dies of it. */
+  /** Ends a job during which the object died. */
   async giveUp(id: string, why: string): Promise<void> {
     this.#options.jobs.fail(id, why);
     await this.abandon();
   }
 
-  /** Of a verification that ended early. */
+  /** Cleans up after a verification that ended early. */
   async abandon(): Promise<void> {
     this.#endScan();
     await this.#options.scratch().discard();
@@ -134,7 +134,7 @@ export class Verifier {
       const entries = database.scan(scan.after, DIGEST_BOUNDS);
       const last = entries.at(-1);
       if (last === undefined) {
-        // A commit that is stored already is one to compare with, if nothing was committed since.
+        // If the last commit is already stored and nothing was committed since, it is the one to compare.
         const version = own.settledAt() ?? database.logMarker();
         const live = scan.digest.value();
         this.#endScan();
@@ -206,7 +206,7 @@ export class Verifier {
     const found = await restorableRange(bucket, catalog);
     if (!found.ok) return this.#refuse(id, asFailure(found));
     const { generation, version } = resolved;
-    // Written by the service, from a value of this type; earlier versions wrote none.
+    // The service wrote it, from a value of this type. Earlier versions wrote none.
     const { bySchedule = false } = JSON.parse(input) as Partial<VerifyInput>;
     const wanted = own.toBeVerified(!bySchedule);
     const candidates = catalog.generations.filter(({ place }) => wanted.older.includes(place.start));
@@ -226,7 +226,8 @@ export class Verifier {
       purpose: "check",
       olderGenerations: older.generations.map((one) => JSON.stringify(one)),
     });
-    // Cancelled meanwhile, or the database deleted: whoever did that may have wiped the trial before it began.
+    // The verification was cancelled meanwhile, or the database deleted, perhaps before the trial began. So the trial may not have been
+    // wiped.
     if (!jobs.isRunning(id)) return void (await scratch().discard());
     if (!received.ok) return this.#refuse(id, received);
     const next: Replaying = {
@@ -241,7 +242,7 @@ export class Verifier {
     jobs.progress(id, next, { phase: "replaying", done: 0, total: 0 });
   }
 
-  /** Each up to a commit that it has; without those that another writer has deleted, whose they are. */
+  /** The generations to check, each up to a commit that it has. Generations that another writer has deleted are left out. */
   async #toCheck(
     bucket: BackupBucket,
     candidates: readonly Generation[],
@@ -267,7 +268,7 @@ export class Verifier {
     return { ok: true, generations };
   }
 
-  /** The generation that is written to cannot even be looked into. */
+  /** The present generation cannot even be opened. */
   #damaged(id: string, problem: Damage, { live }: Waiting, intactUpTo: Version | null = null): void {
     const { jobs, own, clock } = this.#options;
     const text = problemText(problem);
@@ -306,7 +307,7 @@ export class Verifier {
     if (!jobs.isRunning(id)) return;
     const bad = report.damaged.map(({ generation }) => generation);
     const whole = [...state.older, ...(job.status === "completed" ? [state.generation] : [])];
-    // Found again, should the object be stopped in between, it comes to the same.
+    // If the object is stopped in between, the same is found again and gives the same result.
     own.verified(
       whole.filter((start) => !bad.includes(generationFolder({ start }))),
       report.damaged,
@@ -342,7 +343,7 @@ export class Verifier {
     };
   }
 
-  /** Without what concerns generations that retention has deleted meanwhile. */
+  /** The problems without those of generations that retention has deleted meanwhile. */
   async #stillThere(problems: readonly string[]): Promise<string[]> {
     const source = problems.length === 0 ? null : await this.#options.own.source();
     if (source === null || !source.ok) return [...problems];

@@ -1,6 +1,6 @@
 /**
- * One database's backup as it lies in a destination: which objects there are, and their bytes. Everything that is read goes through
- * here, one page of names or one object at a time. What an object means is for others.
+ * One database's backup as it lies in a destination: which objects there are, and their bytes. All reading goes through this class, one
+ * page of names or one object at a time. What an object means is decided elsewhere.
  */
 import {
   MAX_DESTINATION_READ_BYTES,
@@ -30,7 +30,7 @@ import {
   parseDifferential,
 } from "../../format/object-names.ts";
 
-/** Why reading a backup came to nothing: an object is not what it should be, or the destination did not answer. */
+/** Why reading a backup failed: an object is not as it should be, or the destination did not answer. */
 export type ReadProblem = Damage | DestinationFailure;
 
 export interface FetchedObject {
@@ -47,7 +47,7 @@ export function problemText(problem: ReadProblem): string {
   return isDamage(problem) ? `The object ${problem.object} ${problem.problem}` : problem.message;
 }
 
-/** A versionstamp in hex, with room for what was put there by mistake and is to be told. */
+/** A versionstamp in hex; longer content was put there by mistake, and can be reported up to this length. */
 const MAX_DIFFERENTIAL_BYTES = 1024;
 
 export class BackupBucket {
@@ -74,8 +74,8 @@ export class BackupBucket {
   }
 
   /**
-   * The starts of all generations newer than the one and older than the other (null: all) of which any object is there, ascending.
-   * One request for each, and one.
+   * The starts of all generations between the two (null: without an upper end) that have any object, ascending. One request for each
+   * generation, and one more.
    */
   async generations(
     newerThan: Version | null,
@@ -91,7 +91,7 @@ export class BackupBucket {
       if (object === undefined) return { ok: true, starts };
       const start = generationOf(this.databaseId, object.name);
       if (start !== undefined && olderThan !== null && start >= olderThan) return { ok: true, starts };
-      // The manifest and what else there may be comes behind every number.
+      // The manifest and other names sort after every number.
       if (start === undefined && object.name > `${prefix}g`) return { ok: true, starts };
       if (start !== undefined) starts.push(start);
       after = start === undefined ? object.name : afterGeneration(this.place(start));
@@ -102,7 +102,7 @@ export class BackupBucket {
     );
   }
 
-  /** Who writes a generation; null: nobody has said so. */
+  /** Who writes a generation. null: there is no record. */
   async record(
     place: GenerationPlace,
   ): Promise<
@@ -114,7 +114,7 @@ export class BackupBucket {
     return parsed.ok ? { ok: true, record: parsed.record, etag: got.etag } : parsed;
   }
 
-  /** What `differential` says; null: it is not there, and so the generation is not readable. */
+  /** The content of `differential`. null: it does not exist, so the generation cannot be read. */
   async consistentFrom(
     place: GenerationPlace,
   ): Promise<{ readonly ok: true; readonly consistentFrom: Version | null } | ReadProblem> {
@@ -123,12 +123,12 @@ export class BackupBucket {
     return got.class === "not-found" ? { ok: true, consistentFrom: null } : got;
   }
 
-  /** At most 1,000 objects of a folder in their order, those whose names are greater than `after`. */
+  /** At most 1,000 objects of a folder in their order: those whose names are greater than `after`. */
   list(folder: string, after: string | null): Promise<ListPage | DestinationFailure> {
     return this.#destination.list(folder, after === null ? {} : { after });
   }
 
-  /** The bytes of an object that must be there; at most as many as a listing said that it has, if one named it. */
+  /** The bytes of an object that must exist. At most as many as a listing gave as its size, if there was one. */
   async read(
     name: string,
     listedSize?: number,
@@ -142,8 +142,8 @@ export class BackupBucket {
   }
 
   /**
-   * As `read`, of several at once: those before the first that cannot be read, or its problem when it is the first of all. The
-   * caller bounds how many bytes they come to, by what the listing said.
+   * Reads several objects at once. Returns those before the first that cannot be read; or its problem, when it is the first of all. The
+   * caller limits their bytes by the sizes in the listing.
    */
   async readSome(
     objects: readonly ListedObject[],

@@ -1,8 +1,8 @@
 /**
- * Which generations a history of a backup has, what each can give back, and which one serves a moment. What the database itself knows
- * of its backup says so; `histories.ts` finds it out from a bucket alone.
+ * Which generations a history of a backup has, what each can restore, and which one serves a moment. The source is what the database
+ * itself knows of its backup; `histories.ts` finds the same from a bucket alone.
  *
- * A generation gives back every commit after its `differential` up to the end of its log, and the state at `differential` itself.
+ * A generation can restore every commit after its `differential` up to the end of its log, and the state at `differential` itself.
  */
 import type { ClockReading } from "../../../core/clock-spans.ts";
 import { type Version, versionstampHex } from "../../../core/versionstamp.ts";
@@ -12,22 +12,22 @@ import type { ChainHead, Manifest, ManifestGeneration } from "../../format/manif
 import { differentialName, type GenerationPlace } from "../../format/object-names.ts";
 import type { BackupBucket, ReadProblem } from "./backup-bucket.ts";
 
-/** One that can be read: its `differential` is stored. */
+/** A generation that can be read: its `differential` is stored. */
 export interface Generation {
   readonly place: GenerationPlace;
   readonly consistentFrom: Version;
   /**
-   * Where this history ends in it: commits above `lastPoint` are lost, or another history's, and the database held that commit's state
-   * up to `heldUpTo`. null: it goes on.
+   * Where this history ends in the generation: commits above `lastPoint` are lost or belong to another history, and the database held the
+   * state of that commit up to `heldUpTo`. null: it continues.
    */
   readonly end: { readonly lastPoint: Version; readonly heldUpTo: Version } | null;
-  /** Why it ends, or null. */
+  /** Why it ends. null: it does not. */
   readonly endCause: string | null;
-  /** What its snapshot ends with; null: it is empty. undefined: nobody says. */
+  /** The last object of the snapshot. null: the snapshot is empty. undefined: not known. */
   readonly snapshotHead: ChainHead | null | undefined;
-  /** An object that its log has, the newest of which anybody says. */
+  /** An object that must be in its log: the newest one that is known. */
   readonly logHead: ChainHead | null;
-  /** What the clock said while versions ran ahead of it, as far as anybody says. */
+  /** What the clock showed while versions ran ahead of it, as far as is known. */
   readonly clock: readonly ClockReading[];
 }
 
@@ -35,13 +35,13 @@ export interface Catalog {
   readonly ok: true;
   /** The oldest first. */
   readonly generations: readonly Generation[];
-  /** Those that were whole once and give nothing back any more. */
+  /** Generations that were complete once and can restore nothing any more. */
   readonly lost: readonly { readonly consistentFrom: Version; readonly cause: string }[];
-  /** The starts of all that the manifest names or of which anything is there, readable or not, ascending. */
+  /** The starts of all generations that the manifest names or that have any object, readable or not, ascending. */
   readonly starts: readonly Version[];
 }
 
-/** What the database itself knows of its backup, which is newer than the manifest in the bucket. */
+/** The catalog by what the database knows of its backup, which is newer than the manifest in the bucket. */
 export async function knownCatalog(bucket: BackupBucket, known: Manifest): Promise<Catalog | DestinationFailure> {
   const named = known.generations.map(({ start }) => start);
   const listed = await bucket.generations(named.at(-1) ?? null);
@@ -50,7 +50,7 @@ export async function knownCatalog(bucket: BackupBucket, known: Manifest): Promi
   return { ok: true, ...divideLost(all), starts: [...named, ...listed.starts] };
 }
 
-/** Those that give something back, and those that do not any more. */
+/** Divides generations into those that can restore something, and those that cannot any more. */
 export function divideLost(all: readonly Generation[]): Pick<Catalog, "generations" | "lost"> {
   const isLost = ({ end, consistentFrom }: Generation): boolean => end !== null && end.heldUpTo < consistentFrom;
   const lost = all
@@ -59,7 +59,10 @@ export function divideLost(all: readonly Generation[]): Pick<Catalog, "generatio
   return { generations: all.filter((one) => !isLost(one)), lost };
 }
 
-/** What `differential` holds must be what the generation is known by: wrong, it would name another state than the real one. */
+/**
+ * The content of `differential` must be the version by which the generation is known. Otherwise another state than the real one would be
+ * restored.
+ */
 export async function checkDifferential(
   bucket: BackupBucket,
   { place, consistentFrom }: Generation,
@@ -75,17 +78,17 @@ export async function checkDifferential(
   );
 }
 
-/** The newest generation that holds the state of this version; null: it lies before all of them. */
+/** The newest generation that holds the state of this version. null: the version lies before all of them. */
 export function generationFor(catalog: Catalog, version: Version): Generation | null {
   return catalog.generations.findLast(({ consistentFrom }) => consistentFrom <= version) ?? null;
 }
 
-/** The one after it. */
+/** The generation after this one. */
 export function generationAfter(catalog: Catalog, generation: Generation): Generation | null {
   return catalog.generations.find(({ place }) => place.start > generation.place.start) ?? null;
 }
 
-/** Nothing for one that is not readable: in a manifest that is a minute old, it may be so by now, and its end is not known. */
+/** null for a generation that cannot be read. In a manifest that is a minute old it may be readable by now, but its end is not known. */
 export function describedGeneration(bucket: BackupBucket, described: ManifestGeneration): Generation[] {
   const { start, state, consistentFrom, lastPoint, gaps, snapshot, log, clock } = described;
   if (consistentFrom === null) return [];

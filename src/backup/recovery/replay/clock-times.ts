@@ -1,7 +1,7 @@
 /**
- * Times of a history whose clock was set back once. A commit's version is its time, except then: while the clock had been ahead, and after
- * it was set back until it had caught up, versions were ahead of the real time. Asked for such a time, nobody can tell which
- * commit was the last; those that it may be are named instead, so that a person chooses.
+ * Times of a history whose clock was once set back. A commit's version is its time, with one exception: while the clock was ahead, and
+ * after it was set back until it had caught up, versions were ahead of the real time. For such a time it cannot be known which commit was
+ * the last. Instead, the possible ones are named, so that a person chooses.
  */
 import type { UnixMs } from "../../../core/clock.ts";
 import { type ClockReading, type ClockSpan, spansOf, withPresent } from "../../../core/clock-spans.ts";
@@ -12,13 +12,13 @@ import type { BackupBucket, ReadProblem } from "./backup-bucket.ts";
 import type { Catalog } from "./catalog.ts";
 import { type ResolvedMoment, resolveMoment } from "./points.ts";
 
-/** The last version that was given out, as far as is known, and the time. */
+/** The last version that was given out, as far as is known, and the present time. */
 export interface Present {
   readonly lastVersion: Version;
   readonly now: UnixMs;
 }
 
-/** As `resolveMoment`. "conflict" for a time that may be several commits'. `latest`: which version that is. */
+/** As `resolveMoment`. "conflict" for a time that may belong to several commits. `latest`: the version that "latest" means. */
 export async function resolveAt(
   bucket: BackupBucket,
   catalog: Catalog,
@@ -37,7 +37,7 @@ export async function resolveAt(
   return resolveMoment(bucket, catalog, versionOfMoment(moment, latest));
 }
 
-/** Ascending by version. Two generations that got the same commits for a while have the same readings of that time. */
+/** Ascending by version. Two generations that got the same commits for a while have the same readings from that time. */
 export function readingsOf({ generations }: Catalog): ClockReading[] {
   const readings = new Map(generations.flatMap(({ clock }) => clock).map((one) => [one.version, one]));
   return [...readings.values()].toSorted((a, b) => a.version - b.version);
@@ -49,7 +49,7 @@ interface Candidate {
   readonly what: string;
 }
 
-/** None or one: the span says nothing else than the versions do. */
+/** Usually one. None when the span says the same as the versions do. */
 async function candidatesIn(
   bucket: BackupBucket,
   catalog: Catalog,

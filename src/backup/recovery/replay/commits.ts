@@ -1,4 +1,4 @@
-/** The commits of one log object, and what each has changed: as little as is asked for. */
+/** The commits of one log object, and what each has changed. No more is read than is asked for. */
 import { toHex } from "../../../core/bytes.ts";
 import { admitsKey } from "../../../codec/key-prefix.ts";
 import type { ChangedKey, RestorePointInfo } from "../../../contracts/restore-commands.ts";
@@ -10,17 +10,19 @@ import type { BackupBucket, ReadProblem } from "./backup-bucket.ts";
 import type { Generation } from "./catalog.ts";
 import type { LogObject } from "./log-index.ts";
 
-/** What is to be told of a commit beside its version. */
+/** What to tell of a commit besides its version. */
 export interface CommitDetail {
-  /** Of its keys, so many: those that it changed first. */
+  /** The greatest number of keys of one commit: those that it changed first. */
   readonly mostKeys: number;
-  /** Bytes of the keys (`keyBytesOf`) of all commits together, at the most. */
+  /** The greatest number of bytes of keys (`keyBytesOf`) in all commits together. */
   readonly mostKeyBytes: number;
-  /** Only keys under this one count. A commit that changed none of them is not told at all. null: all. */
+  /** Only keys under this one count. A commit that changed none of them is left out. null: all keys count. */
   readonly prefix: Uint8Array | null;
 }
 
-/** Which commits are wanted: of those above `after`, up to and with `upTo`, so many that are the nearest to the one or the other. */
+/**
+ * Which commits are wanted: of those above `after`, up to and including `upTo`, a number of the nearest to the one bound or the other.
+ */
 export interface CommitWindow {
   readonly after: number;
   readonly upTo: number;
@@ -28,17 +30,17 @@ export interface CommitWindow {
   readonly most: number;
 }
 
-/** What is written around a key, and held of it in memory, about. */
+/** About how many bytes are written around a key, and held in memory for it. */
 const KEY_OVERHEAD_BYTES = 64;
 
-/** Whether the object's name says all there is to know. */
+/** Whether the object's name already says everything that is asked for. */
 export function isNamedWhole({ first, last }: LogObject, detail: CommitDetail | null): boolean {
   return detail === null && first.version === last.version;
 }
 
 /**
- * Ascending. `detail` null: only their versions. Fewer when their keys pass what `detail` allows: then those are here that do not,
- * and one more.
+ * Ascending. `detail` null: only their versions. When the keys exceed what `detail` allows, there are fewer commits: those that fit, and
+ * one more.
  */
 export async function commitsOf(
   bucket: BackupBucket,
@@ -67,7 +69,7 @@ export function keyBytesOf({ changes }: RestorePointInfo): number {
   return (changes?.keys ?? []).reduce((sum, { key }) => sum + key.length + KEY_OVERHEAD_BYTES, 0);
 }
 
-/** Holds no more of them than are wanted: an object may have hundreds of thousands. */
+/** Holds only as many commits as are wanted: an object may have hundreds of thousands. */
 function nearest(
   points: Iterable<RestorePointInfo>,
   { after, upTo, nearestTo, most }: CommitWindow,
@@ -101,7 +103,7 @@ function* changesIn(entries: Iterable<LogEntry>, detail: CommitDetail): Generato
   const { prefix } = detail;
   let changed = new ChangedKeys(detail);
   for (const { type, key, stamp } of entries) {
-    // The clear of what no entry has for its key changes nothing: the backup's own are of the empty key.
+    // A clear of a key that no entry can have changes nothing. The backup's own clears are of the empty key.
     const isChange = key.length > 0 && isKey(key) && (prefix === null || admitsKey(prefix, key));
     if (isChange) changed.add(key, type === "set" ? type : "delete");
     if (!isLastOfCommit(stamp)) continue;
@@ -111,7 +113,7 @@ function* changesIn(entries: Iterable<LogEntry>, detail: CommitDetail): Generato
   }
 }
 
-/** Of one commit. */
+/** The changes of one commit. */
 class ChangedKeys {
   /** How many changes are left out. */
   more = 0;
@@ -127,7 +129,7 @@ class ChangedKeys {
     return [...this.#kept.values()];
   }
 
-  /** What a commit does to one key twice is told once, as it was in the end. */
+  /** When a commit changes a key twice, only the final change is told. */
   add(key: Uint8Array, change: ChangedKey["change"]): void {
     const { mostKeys, mostKeyBytes } = this.#detail;
     const bytes = key.length + KEY_OVERHEAD_BYTES;

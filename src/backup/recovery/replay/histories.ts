@@ -1,7 +1,7 @@
 /**
- * The histories of one database that lie in a bucket, found out from the bucket alone. As a rule there is one. Where a copy of the
- * database has gone on by itself there are two, which share what lies before: each generation says which one it follows, and where
- * it has left that. What lies in the bucket counts, also when the manifest does not name it: a manifest may be an outdated one.
+ * The histories of one database in a bucket, found from the bucket alone. Usually there is one. When a copy of the database has continued
+ * by itself, there are two, which share what lies before. Each generation says which one it follows, and where it has left that one. What
+ * lies in the bucket counts, also when the manifest does not name it, because a manifest may be outdated.
  */
 import { failure, type Failure, isFailure } from "../../../core/errors.ts";
 import { LAST_VERSION, type Version } from "../../../core/versionstamp.ts";
@@ -17,9 +17,9 @@ import type { ResolvedMoment } from "./points.ts";
 
 export interface Histories {
   readonly ok: true;
-  /** None when nothing of a generation can be read; the one with the newest generation last. */
+  /** Empty when no generation can be read. The history with the newest generation comes last. */
   readonly histories: readonly Catalog[];
-  /** The starts of all generations of which anything is named or there, ascending. */
+  /** The starts of all generations that are named or have any object, ascending. */
   readonly starts: readonly Version[];
 }
 
@@ -31,10 +31,10 @@ interface Node {
   readonly isNamed: boolean;
 }
 
-/** Requests that look for what lies between the generations of the manifest, at a time. */
+/** How many requests at a time look for generations between those of the manifest. */
 const LOOKS_AT_ONCE = 4;
 
-/** `withoutManifest`: go by the listing alone, because the manifest is lost or damaged. */
+/** `withoutManifest`: use only the listing, because the manifest is lost or damaged. */
 export async function loadHistories(
   bucket: BackupBucket,
   withoutManifest: boolean,
@@ -68,8 +68,8 @@ export async function loadHistories(
 }
 
 /**
- * The state that a database had at this moment. Histories that do not go back so far say nothing about it; where the others differ,
- * only the versionstamp of a commit decides, or a generation that is named: the state is then one of that generation.
+ * The state that a database had at this moment. Histories that begin later say nothing about it. Where the others differ, only the
+ * versionstamp of a commit decides, or a named generation: then it is the state of that generation.
  */
 export async function resolveInHistories(
   bucket: BackupBucket,
@@ -80,7 +80,7 @@ export async function resolveInHistories(
 ): Promise<ResolvedMoment | ReadProblem | Failure> {
   if (generation !== null) {
     const found = histories.flatMap((one) => one.generations).filter(({ place }) => place.start === generation);
-    // Where two histories share it, the one that goes on in it has the most of it.
+    // When two histories share the generation, the one that continues in it has the most of it.
     const [most] = found.toSorted((a, b) => (b.end?.heldUpTo ?? LAST_VERSION) - (a.end?.heldUpTo ?? LAST_VERSION));
     if (most === undefined) {
       return failure("not-found", "The bucket has no such generation of this database, or nothing can be read from it");
@@ -114,7 +114,7 @@ export async function resolveInHistories(
   );
 }
 
-/** The newest state of a history that has ended is the one that it ended with. */
+/** The newest state of a history that has ended is its last one. */
 function latestIn({ generations }: Catalog): Version {
   return generations.at(-1)?.end?.heldUpTo ?? LAST_VERSION;
 }
@@ -138,8 +138,8 @@ function isSame(a: ResolvedMoment | Failure, b: ResolvedMoment | Failure): boole
 }
 
 /**
- * Generations that are there and that the manifest does not name. Those before the first that it names are being deleted. One request
- * for each generation that is named, and for each that is not.
+ * Existing generations that the manifest does not name. Those before the first named one are being deleted. One request for each named
+ * generation, and for each other one.
  */
 async function startsBeside(
   bucket: BackupBucket,
@@ -159,7 +159,10 @@ async function startsBeside(
   return { ok: true, starts };
 }
 
-/** Those of the manifest that can be read. One from before generations said what they follow follows the one before it. */
+/**
+ * The generations of the manifest that can be read. In an old manifest they do not say what they follow: then each follows the one before
+ * it.
+ */
 function namedNodes(bucket: BackupBucket, named: readonly ManifestGeneration[]): Node[] {
   const nodes: Node[] = [];
   for (const described of named) {
@@ -200,12 +203,14 @@ async function unnamedNode(
   return { generation, follows: record === null ? old : record.follows, isNamed: false };
 }
 
-/** One that the manifest does not name, and names one that follows it: it is being deleted. */
+/** The manifest names a generation that follows this one, but not this one: so this one is being deleted. */
 function isDiscarded(node: Node, all: readonly Node[]): boolean {
   return !node.isNamed && all.some((one) => one.isNamed && one.follows?.start === startOf(node));
 }
 
-/** The last generation of each history: what nothing follows, or what goes on behind the place where everything that follows has left. */
+/**
+ * The last generation of each history: one that no other follows, or one that continues behind the place where all others have left it.
+ */
 async function endsOf(
   bucket: BackupBucket,
   all: readonly Node[],
@@ -233,7 +238,7 @@ async function lastCommitOf(
   return { ok: true, version: found.upTo.at(-1)?.last.version ?? consistentFrom };
 }
 
-/** Back from its last generation, each as far as this history goes in it. */
+/** The history back from its last generation, each generation as far as the history reaches in it. */
 function historyOf(last: Node, all: readonly Node[], starts: readonly Version[]): Catalog {
   const generations: Generation[] = [last.generation];
   for (let node = last; node.follows !== null;) {

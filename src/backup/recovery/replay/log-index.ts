@@ -1,6 +1,6 @@
 /**
- * Finding log objects by version without listing a whole log: names sort by their first commit, listings go forward only, so the
- * object at or before a version is found by probing backwards.
+ * Finds log objects by version without listing a whole log. Names sort by their first commit, and listings only go forward, so the object
+ * at or before a version is found by probing backwards.
  */
 import { asVersion, type Version } from "../../../core/versionstamp.ts";
 import type { DestinationFailure, ListedObject } from "../../destinations/destination.ts";
@@ -18,9 +18,9 @@ export interface LogObject extends ListedObject, LogObjectName {}
 
 export interface LogNeighbours {
   readonly ok: true;
-  /** Some objects in a row that begin at or before the version, ascending, the last of them included; empty: there is none. */
+  /** Some consecutive objects that begin at or before the version, ascending, up to the last such object. Empty: there is none. */
   readonly upTo: readonly LogObject[];
-  /** The first of those that begin after the version, ascending; empty: there is none. */
+  /** The first objects that begin after the version, ascending. Empty: there is none. */
   readonly following: readonly LogObject[];
 }
 
@@ -32,11 +32,11 @@ export async function logObjectsAround(
   place: GenerationPlace,
   version: Version,
 ): Promise<LogNeighbours | Damage | DestinationFailure> {
-  // What is looked for begins at or after `low`; nothing begins between `high` and `version`.
+  // The wanted object begins at or after `low`. No object begins between `high` and `version`.
   let low: number = place.start;
   let high: number = version + 1;
   let probe = Math.max(low, version - FIRST_PROBE);
-  // The end of a log is asked for by a version far above it: steps from below, each twice as long, come close to it sooner than halves.
+  // For the end of a log, the version is far above it. Then steps from below, each twice as long, come close sooner than halving.
   let step = 0;
   for (;;) {
     const page = await logPage(bucket, place, asVersion(probe));

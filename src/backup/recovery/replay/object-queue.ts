@@ -1,11 +1,11 @@
-/** The objects of one folder in their order, with their bytes. Small ones are fetched a few at a time, large ones one by one. */
+/** The objects of one folder in their order, with their bytes. Small objects are fetched a few at a time, large ones one by one. */
 import type { ListedObject } from "../../destinations/destination.ts";
 import type { BackupBucket, FetchedObject, ReadProblem } from "./backup-bucket.ts";
 
-/** An object keeps 6 connections at a time, and the exporter wants some of them. */
+/** An object of the platform has 6 connections at a time, and the exporter needs some of them. */
 const MAX_AT_ONCE = 4;
 
-/** What is held in memory: this much, or one object. */
+/** Bytes held in memory: this many, or one object. */
 const MAX_BYTES_AHEAD = 8 * 1024 * 1024;
 
 export class ObjectQueue {
@@ -15,7 +15,7 @@ export class ObjectQueue {
   readonly #folder: string;
   #fetched: FetchedObject[] = [];
   #listed: ListedObject[] = [];
-  /** Where the next page begins; undefined: there is none. */
+  /** Where the next page begins. undefined: there is no further page. */
   #after: string | null | undefined;
 
   /** `after`: the last object that is not wanted any more. */
@@ -25,7 +25,7 @@ export class ObjectQueue {
     this.#after = after;
   }
 
-  /** The next object, which stays the next until it is dropped; null: there is none. */
+  /** The next object. It stays the next one until it is dropped. null: there is none. */
   async peek(): Promise<{ readonly ok: true; readonly object: FetchedObject | null } | ReadProblem> {
     while (this.#fetched.length === 0) {
       const problem = this.#listed.length > 0 ? await this.#fetch() : await this.#list();

@@ -1,4 +1,4 @@
-/** The commits around a moment, page by page. A page takes a bounded number of requests, and may be short for that. */
+/** The commits around a moment, page by page. A page takes a bounded number of requests, and may be short because of that. */
 import type { RestorePointInfo } from "../../../contracts/restore-commands.ts";
 import { asVersion, type Version } from "../../../core/versionstamp.ts";
 import type { BackupBucket, ReadProblem } from "./backup-bucket.ts";
@@ -8,9 +8,9 @@ import { type LogNeighbours, type LogObject, logObjectsAround } from "./log-inde
 
 export interface PointPage {
   readonly ok: true;
-  /** From the moment on outwards: ascending for "after", descending for "before". */
+  /** From the moment outwards: ascending for "after", descending for "before". */
   readonly points: readonly RestorePointInfo[];
-  /** Where the next page begins, in the same direction; null: there is nothing more. */
+  /** Where the next page begins, in the same direction. null: there are no more points. */
   readonly next: Version | null;
 }
 
@@ -21,10 +21,10 @@ export interface PageOptions {
   readonly detail: CommitDetail | null;
 }
 
-/** Requests that one page may take, about. */
+/** About how many requests one page may take. */
 const PAGE_REQUESTS = 30;
 
-/** Points at or before the moment, the latest first, or after it, the earliest first. */
+/** Points at or before the moment, the latest first; or points after it, the earliest first. */
 export async function pointsAround(
   bucket: BackupBucket,
   catalog: Catalog,
@@ -98,7 +98,7 @@ class Pager {
     return this.#page(asVersion(from));
   }
 
-  /** Some in a row that have commits after this version and up to the end, the first of them included. */
+  /** Some consecutive objects with commits after this version and up to the end, from the first such object on. */
   async #objectsAfter(
     generation: Generation,
     version: Version,
@@ -111,7 +111,7 @@ class Pager {
     return { ok: true, objects: objects.filter(({ first, last }) => last.version > version && first.version <= end) };
   }
 
-  /** Adds as many as there is room for; returns the first for which there was none. */
+  /** Adds as many points as there is room for. Returns the first for which there was none. */
   #add(points: readonly RestorePointInfo[]): Version | undefined {
     for (const point of points) {
       if (this.#points.length >= this.#options.limit) return point.version;
@@ -137,7 +137,7 @@ class Pager {
     return logObjectsAround(this.#bucket, generation.place, version);
   }
 
-  /** One more than there is room for, so that where the next page begins is known. */
+  /** One more than there is room for, so that the beginning of the next page is known. */
   async #commits(
     generation: Generation,
     object: LogObject,

@@ -1,6 +1,6 @@
 /**
- * The moments that a backup can give back: the commit at or before one, and from where to where they reach. A point is a commit
- * after its generation's `differential`. Most of it is in the objects' names; an object is read when its commits are needed.
+ * The moments that a backup can restore: the commit at or before a moment, and the range of all moments. A point is a commit after its
+ * generation's `differential`. Most of this is in the objects' names; an object is read only when its commits are needed.
  */
 import { failure, type Failure } from "../../../core/errors.ts";
 import type { RestorableRange } from "../../../contracts/restore-commands.ts";
@@ -16,13 +16,16 @@ import { type LogObject, logObjectsAround } from "./log-index.ts";
 export interface ResolvedMoment {
   readonly ok: true;
   readonly generation: Generation;
-  /** The last commit at or before the moment, or the generation's `differential` when there is none after it. */
+  /** The last commit at or before the moment; the generation's `differential` when there is no commit after it. */
   readonly version: Version;
-  /** The moment names this commit. Else that nothing lies between the two is part of what is asked for. */
+  /** The moment names exactly this commit. Otherwise it must also be shown that no commit lies between the two. */
   readonly isExact: boolean;
 }
 
-/** The commit whose state a database had at this moment. "not-found": the backup does not hold it, and the message says what it does. */
+/**
+ * The commit whose state a database had at this moment. "not-found": the backup does not hold it, and the message says what the backup
+ * holds.
+ */
 export async function resolveMoment(
   bucket: BackupBucket,
   catalog: Catalog,
@@ -32,7 +35,7 @@ export async function resolveMoment(
   if (generation === null) return outside(catalog, moment);
   const { end } = generation;
   if (end !== null && moment > end.heldUpTo) return inTheGap(catalog, generation, end.heldUpTo);
-  // What lies behind the last commit of this history in the same log is not its own.
+  // In the same log, what lies behind the last commit of this history belongs to another history.
   const isBehind = end !== null && moment > end.lastPoint;
   const wanted = isBehind ? end.lastPoint : moment;
   const around = await logObjectsAround(bucket, generation.place, wanted);
@@ -53,7 +56,7 @@ export async function resolveMoment(
   return resolvedTo(found.commits.at(-1)?.version ?? object.first.version);
 }
 
-/** From the first moment that can be restored to the last. null: nothing can. */
+/** The first and the last moment that can be restored. null: none can. */
 export async function restorableRange(
   bucket: BackupBucket,
   catalog: Catalog,
@@ -67,13 +70,13 @@ export async function restorableRange(
   return { ok: true, range: { first: pointAt(oldest.consistentFrom), last: pointAt(last) } };
 }
 
-/** At or above every version that the backup has seen: of the newest generations, since older ones end below. */
+/** At or above every version in the backup. Only the newest generations are read, because older ones end at lower versions. */
 export async function highestVersion(
   bucket: BackupBucket,
   starts: readonly Version[],
 ): Promise<{ readonly ok: true; readonly version: Version } | ReadProblem> {
   let highest: number = Math.max(0, ...starts);
-  // Both that are written while one takes over from the other; and so of a copy that writes there, too.
+  // Two generations while one takes over from the other, and two of a copy that writes there too.
   for (const start of starts.slice(-4)) {
     const end = await logObjectsAround(bucket, bucket.place(start), LAST_VERSION);
     if (!end.ok) return end;
@@ -82,7 +85,9 @@ export async function highestVersion(
   return { ok: true, version: asVersion(highest) };
 }
 
-/** What is wanted lies behind the last object of its generation: fine at the backup's end, and else a gap or damage. */
+/**
+ * The wanted moment lies behind the last object of its generation. That is right at the backup's end; elsewhere it is a gap or damage.
+ */
 function beyondTheEnd(
   catalog: Catalog,
   generation: Generation,

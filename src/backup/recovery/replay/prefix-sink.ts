@@ -1,4 +1,4 @@
-/** Of what is replayed, the keys under a prefix: the others are checked like all, and not kept. */
+/** Keeps only the keys under a prefix from a replay. The other entries are checked like all, and not kept. */
 import { admitsKey } from "../../../codec/key-prefix.ts";
 import type { ReplaySink } from "./replay.ts";
 

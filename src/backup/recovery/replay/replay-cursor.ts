@@ -1,36 +1,36 @@
-/** How far a replay has come, as it is kept between slices and over restarts: plain JSON. */
+/** How far a replay has come, in the form that is kept between slices and over restarts: plain JSON. */
 import { toHex } from "../../../core/bytes.ts";
 import { NO_VERSION, type Version } from "../../../core/versionstamp.ts";
 import { NO_OBJECT_BEFORE } from "../../format/fields.ts";
 
-/** First what the generation is known by, then the sizes of all that is to be read, then the snapshot, then the log. */
+/** The order: first `differential`, then the sizes of everything to be read, then the snapshot, then the log. */
 export type ReplayPart = "differential" | "size of the snapshot" | "size of the log" | "snapshot" | "log" | "end";
 
 export interface ReplayCursor {
   readonly part: ReplayPart;
-  /** The last object of the part's folder that was taken whole; null: none yet. */
+  /** The last object of the part's folder that was read completely. null: none yet. */
   readonly object: string | null;
   /** Its SHA-256, 64 hex digits; zeroes before the first. */
   readonly sha256: string;
-  /** Of a snapshot's object: the hash that it carries itself, and the greatest keys (hex) of it and of the objects before it. */
+  /** For an object of a snapshot: the hash that it carries, and the greatest keys (hex) of it and of the objects before it. */
   readonly previousSha256: string;
   readonly lastKey: string;
   readonly lastKeyBefore: string;
-  /** The last commit of the log object taken last. */
+  /** The last commit of the log object that was read last. */
   readonly lastVersion: Version;
-  /** Whether the commit that `differential` names was there; it is not when its log object is missing. */
+  /** Whether the commit that `differential` names was met. It is not when its log object is missing. */
   readonly metConsistentFrom: boolean;
-  /** Entries of the object that comes next which are applied already. */
+  /** How many entries of the next object are already applied. */
   readonly applied: number;
   readonly objects: number;
-  /** Entries that were read, and how many the sink holds after them. */
+  /** How many entries were read, and how many the sink holds after them. */
   readonly entries: number;
   readonly stored: number;
-  /** Bytes of the objects that were taken, and of those that are to be. */
+  /** Bytes of the objects that were read, and of those to be read. */
   readonly bytes: number;
   readonly snapshotBytes: number;
   readonly logBytes: number;
-  /** Objects of the part's folder that were listed for its size. */
+  /** Objects of the part's folder that were listed to find its size. */
   readonly listed: number;
 }
 
@@ -55,7 +55,7 @@ export const START: ReplayCursor = {
   listed: 0,
 };
 
-/** The beginning of the next part. */
+/** The cursor at the beginning of a part. */
 export function enter(cursor: ReplayCursor, part: ReplayPart): ReplayCursor {
   const { objects, entries, stored, bytes, snapshotBytes, logBytes } = cursor;
   return { ...START, part, objects, entries, stored, bytes, snapshotBytes, logBytes };

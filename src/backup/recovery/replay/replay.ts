@@ -1,8 +1,8 @@
 /**
- * Rebuilds the state of one generation at one commit: its snapshot, then its log up to there, in slices that end after a bounded
- * number of entries and requests. Memory holds one object, or a few small ones. Before anything of an object is used it is checked
- * whole, and that it follows the object before it; the end of what is read is held to what follows and to the manifest. Whatever
- * is wrong is answered as damage of an object and nothing more is read.
+ * Rebuilds the state of one generation at one commit: its snapshot, then its log up to that commit, in slices with a bounded number of
+ * entries and requests. Memory holds one object, or a few small ones. Before anything of an object is used, the whole object is checked,
+ * and that it follows the object before it. The end of what is read is compared with what follows and with the manifest. Anything wrong
+ * is reported as damage of an object, and nothing more is read.
  */
 import { isFailure } from "../../../core/errors.ts";
 import { toHex } from "../../../core/bytes.ts";
@@ -27,9 +27,9 @@ import { checkDifferential, type Generation } from "./catalog.ts";
 import { ObjectQueue } from "./object-queue.ts";
 import { enter, type ReplayCursor, type ReplayPart, START } from "./replay-cursor.ts";
 
-/** Where the state is built: `engine/side-state.ts` fits. Doing the same again must come to the same. */
+/** Where the state is built. `engine/side-state.ts` has this type. Applying the same again must give the same state. */
 export interface ReplaySink {
-  /** Each returns how many entries more there are then. */
+  /** Each returns how many entries were added. */
   load(entries: Iterable<SnapshotEntry>): number;
   apply(effect: Effect, version: Version): number;
 }
@@ -38,34 +38,34 @@ export interface ReplayPlan {
   readonly bucket: BackupBucket;
   readonly generation: Generation;
   /**
-   * The commit whose state is wanted, at or after the generation's `differential`; null: all there is. `isExact`: the commit was
-   * asked for by its version. Else a later moment was rounded down to it, and that no commit is missing in between must show.
+   * The commit whose state is wanted, at or after the generation's `differential`. null: the last one. `isExact`: the request named this
+   * commit. Otherwise a later moment was rounded down to it, and it must be shown that no commit is missing in between.
    */
   readonly until: { readonly version: Version; readonly isExact: boolean } | null;
-  /** null: everything is checked and nothing kept. */
+  /** null: everything is checked, and nothing is kept. */
   readonly sink: ReplaySink | null;
-  /** Takes a step and keeps the cursor that it comes to, both in one transaction. False: nobody wants this replay any more. */
+  /** Runs a step and stores its cursor, both in one transaction. False: this replay is not wanted any more. */
   readonly store: (step: () => ReplayCursor) => boolean;
-  /** Lets others have their turn. */
+  /** Lets other requests have their turn. */
   readonly breathe: () => Promise<void>;
 }
 
-/** One slice is about a second of work and stays below 40 requests, the last round of which may be a few more. */
+/** One slice is about a second of work and stays below 40 requests; its last round may add a few. */
 const SLICE_ENTRIES = 30_000;
 const SLICE_BYTES = 8 * 1024 * 1024;
 const SLICE_REQUESTS = 30;
 
-/** One transaction: a pause of some ten milliseconds for everybody else. */
+/** Entries of one transaction: a pause of some ten milliseconds for everybody else. */
 const BATCH_ENTRIES = 2_000;
 const BATCH_BYTES = 512 * 1024;
 
 export type SliceOutcome = { readonly ok: true; readonly stopped: boolean } | ReadProblem;
 
-/** An object that is checked and being applied. */
+/** An object that was checked and is being applied. */
 interface OpenObject {
   readonly name: string;
   readonly entries: Iterator<SnapshotEntry | LogEntry, void>;
-  /** The cursor once all of it is applied. */
+  /** The cursor when all of the object is applied. */
   readonly whenTaken: ReplayCursor;
 }
 
@@ -78,7 +78,7 @@ interface Spent {
 export class Replay {
   cursor: ReplayCursor;
   readonly #plan: ReplayPlan;
-  /** The commit that is wanted; null: all there is. */
+  /** The wanted commit. null: the last one. */
   readonly #until: Version | null;
   #queue: ObjectQueue | null = null;
   #open: OpenObject | null = null;
@@ -89,7 +89,7 @@ export class Replay {
     this.cursor = cursor;
   }
 
-  /** One slice. After a problem a new Replay goes on from the cursor that was stored last. */
+  /** Runs one slice. After a problem, a new Replay continues from the last stored cursor. */
   async slice(): Promise<SliceOutcome> {
     const spent: Spent = { requests: 0, entries: 0, bytes: 0 };
     while (this.cursor.part !== "end" && !isSpent(spent)) {
@@ -97,7 +97,7 @@ export class Replay {
       const problem = await this.#step(this.cursor.part, spent);
       if (problem === "stop") return { ok: true, stopped: true };
       if (problem !== null) return problem;
-      // Whoever wants to know how much there is learns it before anything is loaded.
+      // The size is known before anything is loaded, for callers that need it.
       if (sizing && this.cursor.part === "snapshot") break;
     }
     return { ok: true, stopped: false };
@@ -160,7 +160,7 @@ export class Replay {
     return this.#store(() => (passed ? enter(sized, "snapshot") : sized));
   }
 
-  /** Takes the next object of the folder, a part of one, or the folder's end. */
+  /** Reads the next object of the folder, a part of it, or the folder's end. */
   async #advance(part: "snapshot" | "log", spent: Spent): Promise<ReadProblem | "stop" | null> {
     if (this.#open !== null) return this.#apply(this.#open, spent);
     const until = this.#until;
@@ -239,7 +239,7 @@ export class Replay {
     const range = openSnapshotRange(this.#plan.generation.place, name, bytes);
     if (!range.ok) return range;
     const follows = toHex(range.previousSha256);
-    // A range that was put and whose answer was lost is put again under the next number: both follow the same object.
+    // When a range was sent and its answer was lost, it is sent again under the next number. Both objects then follow the same object.
     const replaces = cursor.object !== null && follows === cursor.previousSha256;
     if (follows !== cursor.sha256 && !replaces) return brokenChain(cursor, name);
     const lastKeyBefore = replaces ? cursor.lastKeyBefore : cursor.lastKey;
@@ -302,7 +302,7 @@ export class Replay {
     return this.#enter("log");
   }
 
-  /** `next`: the object after the last one that was wanted; null: there is none, or the wanted commit was not its object's last. */
+  /** `next`: the object after the last wanted one. null: there is none, or the wanted commit was not the last of its object. */
   #endOfLog(next: FetchedObject | null): ReadProblem | "stop" | null {
     const { cursor } = this;
     const { generation } = this.#plan;
@@ -326,8 +326,8 @@ export class Replay {
   }
 
   /**
-   * Whether a commit is missing between the last one that was read and this object: its hash of the object before shows it. That
-   * hash is enough: when the object itself is damaged, what comes before it is still whole.
+   * Whether a commit is missing between the last one that was read and this object. The object's hash of the one before it shows that,
+   * also when the object itself is damaged.
    */
   #flawBefore({ name, bytes }: FetchedObject): Damage | null {
     const { cursor } = this;
@@ -341,7 +341,7 @@ export class Replay {
     );
   }
 
-  /** Of the log object that anybody knows to be there: whether it is passed over, or another one. `name` null: the log's end. */
+  /** Compares with the log object that is known to exist: whether it was passed over, or is another one. `name` null: the log's end. */
   #flawAtLogHead(name: string | null, sha256: string): Damage | null {
     const { logHead, place } = this.#plan.generation;
     if (logHead === null) return null;
@@ -377,7 +377,7 @@ function isSpent({ requests, entries, bytes }: Spent): boolean {
   return requests >= SLICE_REQUESTS || entries >= SLICE_ENTRIES || bytes >= SLICE_BYTES;
 }
 
-/** How many entries more the sink holds then. */
+/** Returns how many entries were added to the sink. */
 function applyLogged(sink: ReplaySink, entry: LogEntry): number {
   const { version } = entry.stamp;
   if (entry.type === "clear")

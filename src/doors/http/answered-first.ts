@@ -1,14 +1,14 @@
-/** Answers that are given before the body of their request has come, and what becomes of that body. */
+/** Answers that are given before the body of their request has come, and what is done with that body. */
 import { MAX_DISCARDED_BODY_BYTES } from "../../core/limits.ts";
 import type { Timers } from "../../core/timers.ts";
 
-/** A client that pauses longer is looking at the answer. */
+/** A client that pauses for longer than this is reading the answer. */
 const DISCARD_PAUSE_MS = 3000;
 
-/** And one that takes longer altogether has had the time to look at it. */
+/** A client that takes longer than this in all has had time to read the answer. */
 const DISCARD_MS = 10_000;
 
-/** What is written into one end of it comes out of the other, and the length is known from the beginning. */
+/** Makes a pipe: what is written into its one end comes out of the other. Its length is known from the beginning. */
 export type PipeOfLength = (bytes: number) => {
   readonly readable: ReadableStream<Uint8Array>;
   readonly writable: WritableStream<Uint8Array>;
@@ -17,13 +17,13 @@ export type PipeOfLength = (bytes: number) => {
 export type AnsweredFirst = (request: Request, answer: Response) => Response | Promise<Response>;
 
 /**
- * Lets an answer that refuses a request out at once. Behind it, what nobody has read of the request's body is taken and dropped for a
- * while: the platform closes a connection whose request was answered before its body had come, and many clients read the answer only
- * when they have sent all.
+ * Sends an answer that refuses a request at once. After it, the unread rest of the request's body is taken and dropped for a while. The
+ * platform would close a connection whose request was answered before its body had come, and many clients read the answer only after they
+ * have sent everything.
  */
 export function answeringFirst(timers: Timers, pipeOfLength: PipeOfLength): AnsweredFirst {
   return (request, answer) => {
-    // What was carried out was read before, and no client sends much with a GET or a DELETE.
+    // The body of a request that was carried out was read before. No client sends much with a GET or a DELETE.
     if (answer.status < 400 || request.body === null || request.body.locked) return answer;
     return answeredBefore(request.body, answer, timers, pipeOfLength);
   };
@@ -36,13 +36,13 @@ async function answeredBefore(
   pipeOfLength: PipeOfLength,
 ): Promise<Response> {
   const bytes = new Uint8Array(await answer.arrayBuffer());
-  // Whoever has taken its length has the whole answer; its end comes later.
+  // A client that has the whole length has the whole answer, although the stream ends later.
   const { readable, writable } = pipeOfLength(bytes.length);
   void answerAndDiscard(bytes, writable.getWriter(), body, timers);
   return new Response(readable, answer);
 }
 
-/** Never rejects: a client that is gone needs neither. */
+/** Never rejects: a client that is gone needs neither the answer nor the rest. */
 async function answerAndDiscard(
   answer: Uint8Array,
   writer: WritableStreamDefaultWriter<Uint8Array>,
@@ -58,7 +58,7 @@ async function answerAndDiscard(
   }
 }
 
-/** Resolves at the body's end, or after 32 MiB, a pause or ten seconds. Never rejects. */
+/** Resolves at the body's end, after 32 MiB, after a pause, or after ten seconds. Never rejects. */
 async function discard(body: ReadableStream<Uint8Array>, timers: Timers): Promise<void> {
   const reader = body.getReader();
   const { promise: enough, resolve: end } = Promise.withResolvers<undefined>();
@@ -74,7 +74,7 @@ async function discard(body: ReadableStream<Uint8Array>, timers: Timers): Promis
     }
     await reader.cancel();
   } catch {
-    // The client broke off: nobody is there to be answered.
+    // The client has closed the connection, so nobody needs the answer.
   } finally {
     cancelEnd();
   }

@@ -2,7 +2,7 @@
 import { failure, type Failure } from "../../core/errors.ts";
 import type { HeaderLookup } from "./header-lookup.ts";
 
-/** A token is visible ASCII; whether it is one of ours, others say. */
+/** A token is visible ASCII. Whether it is one of ours is checked elsewhere. */
 const BEARER = /^bearer +([!-~]+)$/i;
 
 const MISSING = failure(
@@ -14,7 +14,7 @@ export function bearerToken(headers: HeaderLookup): string | Failure {
   return bearerTokenIfAny(headers) ?? MISSING;
 }
 
-/** For who may show a token otherwise. */
+/** For doors where a token may also be shown in another way. */
 export function bearerTokenIfAny(headers: HeaderLookup): string | undefined {
   return BEARER.exec(headers.get("authorization") ?? "")?.[1];
 }

@@ -1,17 +1,17 @@
 /**
  * What web pages of other origins may do at any door: CORS (https://fetch.spec.whatwg.org/#http-cors-protocol).
  *
- * A preflight carries no token, and is answered the same to everybody: it says what may be sent, and gives nothing. The request that
+ * A preflight carries no token, and everybody gets the same answer: it says what may be sent, and gives nothing away. The request that
  * follows is judged by the origins that its token admits, before anything is done. A page that may not use the token gets 403 without
- * `Access-Control-Allow-Origin`, so that its browser shows it nothing; every other page may read its answer, errors too. What is
- * answered before a token was found good says nothing that a stranger would not be told.
+ * `Access-Control-Allow-Origin`, so its browser shows it nothing. Every other page may read its answer, errors too. An answer before a
+ * token was found good says only what every stranger may know.
  *
- * Nothing that a browser sends along by itself is trusted here, cookies least of all: a page without a token is a stranger.
+ * Nothing that a browser adds by itself is trusted here, cookies included: a page without a token is a stranger.
  */
 import { MAX_ORIGIN_CHARACTERS } from "../../core/limits.ts";
 import { NO_ORIGIN } from "../../core/origins.ts";
 
-/** Headers that pages may send, beside those that every page may. */
+/** Headers that pages may send, besides those that every page may send. */
 const REQUEST_HEADERS = [
   "authorization",
   "cairn-expires-at",
@@ -26,7 +26,7 @@ const REQUEST_HEADERS = [
   "x-transaction-domain-id",
 ].join(", ");
 
-/** Headers of answers that pages may read, beside those that every page may. */
+/** Headers of answers that pages may read, besides those that every page may read. */
 const ANSWER_HEADERS = [
   "cairn-expires-at",
   "cairn-versionstamp",
@@ -43,15 +43,15 @@ const ANSWER_HEADERS = [
 /** Two hours, the most that browsers keep it: the answer never changes. */
 const PREFLIGHT_SECONDS = "7200";
 
-/** Of what everybody may ask, without a token. */
+/** For what everybody may ask for, without a token. */
 export const FOR_EVERY_PAGE = { "access-control-allow-origin": "*" } as const;
 
-/** Of an answer that says that a page may not use a token. */
+/** For an answer which says that a page may not use a token. */
 export const NOT_FOR_OTHER_PAGES = { "cross-origin-resource-policy": "same-origin" } as const;
 
 /**
- * The origin of the page that sends the request, if it is a page of another origin than the server's; null otherwise, as for a program
- * that is no browser. Behind a proxy that serves the server under another name, browsers say themselves what is the same origin.
+ * The origin of the page that sends the request, if the page is of another origin than the server; null otherwise, also for a program
+ * that is no browser. Behind a proxy that serves the server under another name, the browser itself says whether the origin is the same.
  */
 export function foreignOriginOf({ headers, url }: Request): string | null {
   const origin = headers.get("origin");
@@ -62,7 +62,10 @@ export function foreignOriginOf({ headers, url }: Request): string | null {
   return /^[!-~]+$/.test(origin) && origin.length <= MAX_ORIGIN_CHARACTERS ? origin : NO_ORIGIN;
 }
 
-/** Lets the page of this origin read the answer, unless that is not for pages; null: no page asked. Changes the answer's headers. */
+/**
+ * Lets the page of this origin read the answer, unless the answer is not for pages. null: the request is not from such a page. Changes
+ * the answer's headers.
+ */
 export function readableBy(origin: string | null, answer: Response): Response {
   const { headers } = answer;
   if (headers.has("access-control-allow-origin")) return answer;
@@ -73,7 +76,7 @@ export function readableBy(origin: string | null, answer: Response): Response {
   return answer;
 }
 
-/** Of OPTIONS for something that takes these methods: a preflight, or the bare question. */
+/** The answer to OPTIONS for an address that takes these methods: to a preflight, or to a plain OPTIONS request. */
 export function answerOptions({ headers }: Request, methods: readonly string[]): Response {
   const allow = [...methods, "OPTIONS"].join(", ");
   const isPreflight = headers.has("origin") && headers.has("access-control-request-method");
@@ -86,7 +89,7 @@ export function answerOptions({ headers }: Request, methods: readonly string[]):
   return new Response(null, { status: 204, headers: { allow, ...(isPreflight ? allowed : {}) } });
 }
 
-/** With HEAD, which whatever takes GET takes too. */
+/** The methods, with HEAD wherever there is GET. */
 export function methodsTaken(methods: readonly string[]): string[] {
   return methods.flatMap((method) => (method === "GET" ? ["GET", "HEAD"] : [method]));
 }

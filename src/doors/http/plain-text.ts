@@ -1,6 +1,6 @@
-/** Answers that are a sentence. */
+/** Answers that consist of one sentence. */
 
-/** One that is not a `Response` yet: the local front has none. */
+/** An answer that is not a `Response` yet: the local front uses none. */
 export interface Sentence {
   readonly status: number;
   readonly text: string;
@@ -19,7 +19,7 @@ export function plainText(status: number, text: string, more?: Readonly<Record<s
   return sentenceResponse(sentence(status, text, more));
 }
 
-/** A host that none can have is part of the URL as it came. */
+/** The URL, as it came, has a host that no server can have. */
 export function malformedUrl(): Response {
   return plainText(400, "The host or the path of the request is malformed.");
 }

@@ -1,11 +1,11 @@
-/** Errors as problem details (RFC 9457) with a `code` that programs can rely on: of /api, and of every door that speaks JSON of its own. */
+/** Errors as problem details (RFC 9457), with a `code` that programs can rely on. For /api, and for every door with a JSON of its own. */
 import { unreachable } from "../../core/assert.ts";
 import type { ErrorCode, Failure } from "../../core/errors.ts";
 import { refusalHeaders } from "./refusal-headers.ts";
 
-/** What a problem says beside its code and its sentence. */
+/** What a problem says besides its code and its sentence. */
 export interface ProblemDetails {
-  /** Instead of those of the code. */
+  /** In place of the status and the title of the code. */
   readonly as?: readonly [status: number, title: string];
   readonly members?: Readonly<Record<string, unknown>>;
   readonly headers?: Readonly<Record<string, string>>;

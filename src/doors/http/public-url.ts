@@ -1,13 +1,13 @@
 /**
- * The links that answers hold. A server behind a proxy sees neither the scheme nor always the name that its client used, and what
- * headers say of them anybody can send: so they count only where the operator says that a proxy sets them.
+ * The links in answers. A server behind a proxy does not see the scheme that its client used, and not always the name. Headers that tell
+ * them can be sent by anybody. So they count only where the operator says that a proxy sets them.
  */
 import type { PublicAddress } from "../../core/public-address.ts";
 
-/** A host as a header names it, with a port if it is not the scheme's own. */
+/** A host as a header names it, with a port if that is not the scheme's default. */
 const HOST = /^(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i;
 
-/** Where the client's request went, as far as that is known: a scheme, a host and perhaps a port. */
+/** Where the client sent the request, as far as that is known: a scheme, a host and perhaps a port. */
 export function publicOrigin({ url, headers }: Request, { url: told, trustsProxy }: PublicAddress): string {
   if (told !== null) return told;
   const { origin, protocol, host } = new URL(url);
@@ -17,8 +17,8 @@ export function publicOrigin({ url, headers }: Request, { url: told, trustsProxy
 }
 
 /**
- * What begins a link: as `publicOrigin`, or nothing, for one that is relative to the client's request. That is when a header contradicts
- * what the server sees and is not trusted: an absolute link might lead to a port that is closed, or send the token in the clear.
+ * The beginning of a link: as `publicOrigin`, or empty for a link that is relative to the client's request. It is empty when an untrusted
+ * header contradicts what the server sees: then an absolute link might lead to a closed port, or send the token unencrypted.
  */
 export function linkOrigin(request: Request, address: PublicAddress): string {
   const { url, headers } = request;
@@ -40,7 +40,7 @@ function forwardedHost(headers: Headers): string | undefined {
   return host !== undefined && HOST.test(host) ? host : undefined;
 }
 
-/** Each proxy adds its word behind those before it. */
+/** Each proxy appends its value to those before it. */
 function firstOf(list: string | null): string | undefined {
   return list?.split(",", 1)[0]?.trim().toLowerCase();
 }

@@ -1,4 +1,4 @@
-/** The headers that a failure is answered with at every door, whatever the form of its body. */
+/** The headers of the answer to a failure, at every door and for every form of body. */
 import type { Failure } from "../../core/errors.ts";
 import { NOT_FOR_OTHER_PAGES } from "./cors.ts";
 

@@ -1,5 +1,5 @@
 /**
- * Request bodies: never more of them in memory than allowed, and never waited for without end. A body has to come at
+ * Request bodies. No more of them is in memory than allowed, and none is awaited without end: a body has to come at
  * `MIN_CLIENT_BYTES_PER_SECOND`, after a first `MAX_REQUEST_PAUSE_MS`.
  */
 import { parseJson } from "../../codec/json-notation/bounded-json.ts";
@@ -16,15 +16,15 @@ export interface BodyTime {
 }
 
 /**
- * The whole body, or a failure: "limit" for one of more than `limit` bytes, "invalid" for one that breaks off or does not come in
- * time. What was not read of it is left to `answeringFirst`.
+ * The whole body, or a failure: "limit" when it has more than `limit` bytes, "invalid" when it breaks off or does not come in time.
+ * `answeringFirst` handles what was not read.
  */
 export async function readBody(request: Request, limit: number, time: BodyTime): Promise<Uint8Array | Failure> {
   try {
     const announced = announcedLength(request.headers);
     if (announced === null) return await readStream(request.body, limit, time);
     if (announced > limit) return tooLarge(`has ${announced} bytes`, limit);
-    // HTTP ends the body where its content-length says; the check below is for callers inside the platform.
+    // HTTP ends the body where its content-length says. The check below is for callers inside the platform.
     const whole = request.arrayBuffer();
     const buffer = await inTime<ArrayBuffer | null>(time.timers, timeFor(announced), whole, () => null);
     if (buffer === null) return LATE;
@@ -37,11 +37,11 @@ export async function readBody(request: Request, limit: number, time: BodyTime):
 
 export interface JsonBody {
   readonly text: string;
-  /** Undefined for a body that is empty. */
+  /** Undefined for an empty body. */
   readonly value: unknown;
 }
 
-/** As `readBody`; "invalid" also for what is not JSON. */
+/** Fails as `readBody` does; "invalid" also for a body that is not JSON. */
 export async function readJsonBody(request: Request, limit: number, time: BodyTime): Promise<JsonBody | Failure> {
   const bytes = await readBody(request, limit, time);
   if (isFailure(bytes)) return bytes;
@@ -75,7 +75,7 @@ async function readStream(
   }
 }
 
-/** A body as it comes, for what is dealt with on the way. Only the time in which it is waited for counts. */
+/** A body in pieces, for code that works on it as it comes. Only the time in which a piece is awaited counts. */
 export class BodyPieces {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array> | null;
   readonly #time: BodyTime;
@@ -87,7 +87,7 @@ export class BodyPieces {
     this.#time = time;
   }
 
-  /** null: its end. "invalid" when nothing comes in time; rejects when it breaks off. */
+  /** null: the body has ended. "invalid" when nothing comes in time. Rejects when the body breaks off. */
   async next(): Promise<Uint8Array | null | Failure> {
     if (this.#reader === null) return null;
     const { clock, timers } = this.#time;
@@ -105,12 +105,12 @@ export class BodyPieces {
     return piece.value;
   }
 
-  /** What was not read is left to others. */
+  /** Leaves the rest to others. */
   leave(): void {
     this.#reader?.releaseLock();
   }
 
-  /** Nobody wants the rest, whether or not its client hears of it. */
+  /** Drops the rest, whether or not its client notices. */
   cancel(): void {
     void this.#reader?.cancel().catch(() => undefined);
   }
@@ -121,7 +121,7 @@ function announcedLength(headers: Headers): number | null {
   return text === null || !/^\d{1,15}$/.test(text) ? null : Number(text);
 }
 
-/** In which so many bytes have to come, in milliseconds. */
+/** How many milliseconds so many bytes may take. */
 function timeFor(bytes: number): number {
   return MAX_REQUEST_PAUSE_MS + (bytes / MIN_CLIENT_BYTES_PER_SECOND) * 1000;
 }

@@ -1,8 +1,8 @@
-/** Bodies that are text, and bodies that are not as they are said to be. */
+/** Bodies that are text, and bodies that are not in the form that they claim. */
 import { failure, type Failure } from "../../core/errors.ts";
 import type { HeaderLookup } from "./header-lookup.ts";
 
-/** In UTF-8, without a byte order mark; `invalid` for what is compressed or no UTF-8. */
+/** The body as UTF-8, without a byte order mark. `invalid` when it is compressed or no UTF-8. */
 export function textOf(request: Request, body: Uint8Array): string | Failure {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(body);
@@ -11,7 +11,7 @@ export function textOf(request: Request, body: Uint8Array): string | Failure {
   }
 }
 
-/** Why a body that could not be read could not: it is compressed, as it says or as its first bytes show. */
+/** The failure for a body that is compressed, by its header or by its first bytes. undefined: it is not. */
 export function compressionIn(headers: HeaderLookup, body: Uint8Array): Failure | undefined {
   const encoding = headers.get("content-encoding")?.trim().toLowerCase();
   const named = encoding === undefined || encoding === "identity" ? nameByFirstBytes(body) : encoding.slice(0, 50);

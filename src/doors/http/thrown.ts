@@ -1,8 +1,8 @@
 /**
- * What a call of an object that threw means to whoever sent the request. The platform marks what may be sent again: the object was
- * restarted or moved (`retryable`, `durableObjectReset`), or has more to do than it can (`overloaded`); the marks survive a call through
- * another object. A write that the disk refuses resets its object too, and everybody who is using it is thrown SQLite's words for
- * that. Anything else is a bug of ours: it is logged and not shown.
+ * What it means for the client when a call of an object threw. The platform marks what may be sent again: the object was restarted or
+ * moved (`retryable`, `durableObjectReset`), or has too much to do (`overloaded`). The marks survive a call through another object. A
+ * write that the disk refuses resets its object too, and every caller of the object gets SQLite's error for it. Anything else is a bug of
+ * ours: it is logged and not shown.
  */
 import type { Clock, UnixMs } from "../../core/clock.ts";
 import { failure, type Failure } from "../../core/errors.ts";
@@ -11,11 +11,11 @@ import { storageRefused } from "../../core/storage-room.ts";
 
 export interface ThrownCallsParts {
   readonly clock: Clock;
-  /** Why nothing can be stored just now; null: nobody knows of anything. Asked after a call that threw, when that may be why. */
+  /** Why nothing can be stored at present. null: no reason is known. Asked after a call that threw, when that may be the cause. */
   readonly noRoom: () => Promise<Failure | null>;
 }
 
-/** `what` is the object that was called. `wanted`: what the request would have done, had it been answered. */
+/** `what` is the object that was called. `wanted`: what the request would have done if it had succeeded. */
 export type FailureOfThrown = (
   error: unknown,
   what: "database" | "organization",
@@ -33,7 +33,7 @@ export function thrownCalls({ clock, noRoom }: ThrownCallsParts): FailureOfThrow
     // The platform's own failures, which have no mark: on a full disk it can neither open an object nor set its alarm.
     const why = code !== null || isOfThePlatform(error) ? await noRoom() : null;
     if (code !== null || why !== null) {
-      // Who keeps the disk has said so in the log.
+      // Otherwise the code that watches the disk has logged it.
       if (why === null) log.note(error);
       if (wanted === "write") return why ?? storageRefused(code ?? "SQLITE_FULL");
       return failure(
@@ -56,7 +56,7 @@ function isOfThePlatform(error: unknown): boolean {
 
 const LINE_EVERY_MS = 10_000;
 
-/** At most one line in ten seconds: whatever takes an object away may last. */
+/** At most one line in ten seconds: the cause of lost calls may last. */
 class LostCallsLog {
   readonly #clock: Clock;
   #count = 0;
@@ -69,7 +69,7 @@ class LostCallsLog {
   note(error: unknown): void {
     this.#count += 1;
     const now = this.#clock.now();
-    // Also when the clock was set back by more than that.
+    // The absolute difference, for a clock that was set back.
     if (this.#loggedAt !== null && Math.abs(now - this.#loggedAt) < LINE_EVERY_MS) return;
     console.error(`calls of objects that were lost: ${this.#count}, the latest`, error);
     this.#count = 0;

@@ -1,6 +1,6 @@
 /**
- * What a request of the data path has to be before its body is read, and what is said of one that failed: the rules of the door that hold
- * whoever carries the request to the database, the Worker or the local front.
+ * What a request of the data path must be before its body is read, and the answers to failures. These rules of the door are the same for
+ * the Worker and for the local front, whichever carries the request to the database.
  */
 import { unreachable } from "../../core/assert.ts";
 import type { Authority } from "../../contracts/authority.ts";
@@ -16,14 +16,14 @@ import { PROTOCOL_VERSIONS } from "./versions.ts";
 
 export type DataOperation = "snapshot_read" | "atomic_write" | "watch";
 
-/** A POST to one of the operations. */
+/** A POST to one of the operations, without its body. */
 export interface DataHead {
   readonly operation: DataOperation;
   readonly databaseId: string;
-  /** The commit that its path names; undefined: the database as it is. */
+  /** The commit in the request's path. undefined: the request is for the database as it is. */
   readonly at: string | undefined;
   readonly headers: HeaderLookup;
-  /** Of the foreign page that asks, if one does. */
+  /** Of the page of another origin that sends the request. null: there is none. */
   readonly origin: string | null;
 }
 
@@ -32,7 +32,7 @@ export interface AdmissionParts {
   readonly clock: Clock;
 }
 
-/** What the request may do, or the answer to one that may not be carried out. At once for a token that was verified before. */
+/** What the request may do, or the answer when it must not be carried out. No promise for a token that was verified before. */
 export function admitted(parts: AdmissionParts, head: DataHead): Grant | Sentence | Promise<Grant | Sentence> {
   const token = bearerToken(head.headers);
   if (typeof token !== "string") return failureSentence(token);
@@ -57,12 +57,15 @@ export function accessOf(operation: DataOperation): Access {
   return operation === "atomic_write" ? "write" : "read";
 }
 
-/** What the database says of a request with this body, unless the door knows better why. */
+/** The answer for a failure that the database reports for this body, unless the door knows the cause better. */
 export function refusalOf(headers: HeaderLookup, body: Uint8Array, why: Failure): Sentence {
   return failureSentence((why.code === "invalid" ? compressionIn(headers, body) : undefined) ?? why);
 }
 
-/** The one mapping of failures to statuses. Clients exchange again on 401 and 403, retry 5xx, and show the text of any other 4xx to their user. */
+/**
+ * The one mapping of failures to statuses. Clients exchange their token again after 401 and 403, retry after 5xx, and show the text of
+ * any other 4xx to their user.
+ */
 export function failureSentence(refusal: Failure): Sentence {
   return sentence(statusOf(refusal.code), refusal.message, refusalHeaders(refusal));
 }
@@ -72,7 +75,7 @@ function statusOf(code: ErrorCode): number {
     case "invalid":
     case "limit":
     case "type-mismatch":
-    // Not 501: @deno/kv would send it ten times.
+    // Not 501, which @deno/kv would send again ten times.
     case "unsupported":
       return 400;
     case "unauthenticated":
@@ -84,7 +87,7 @@ function statusOf(code: ErrorCode): number {
       return 404;
     case "conflict":
       return 409;
-    // Not 507: Deno would send it again without end, and @deno/kv for a minute; neither would show why.
+    // Not 507, which Deno would send again without end and @deno/kv for a minute, both without showing why.
     case "insufficient-storage":
       return 413;
     case "internal":
@@ -96,12 +99,14 @@ function statusOf(code: ErrorCode): number {
   }
 }
 
-/** The first is sent by versions 2 and 3, the second by version 1. */
+/** Versions 2 and 3 send the first, version 1 the second. */
 const DATABASE_HEADERS = ["x-denokv-database-id", "x-transaction-domain-id"] as const;
 
 const VERSION_TEXTS = PROTOCOL_VERSIONS.map(String);
 
-/** A client names the database and the version in headers, which must not contradict the URL. None of them is required. */
+/**
+ * What is wrong with headers in which a client names the database and the version: they must not contradict the URL. None is required.
+ */
 function flawOfHeaders(headers: HeaderLookup, databaseId: string): Failure | null {
   for (const header of DATABASE_HEADERS) {
     const named = headers.get(header);

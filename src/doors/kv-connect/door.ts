@@ -1,13 +1,14 @@
 /**
  * The door of KV Connect, the protocol of Deno's remote clients (https://github.com/denoland/denokv/blob/main/proto/kv-connect.md),
- * versions 1 to 3. It checks who asks and what HTTP says of the request, hands the body to the database's object as it is, and
- * maps failures. What is in the body, the object judges. Nothing of a body is taken from who has shown no token that could be one.
+ * versions 1 to 3. It checks the token and the HTTP part of the request, passes the body unchanged to the database's object, and maps
+ * failures. The object checks the contents of a body. No body is read from a client without a token of the right form.
  *
  *   POST /databases/{id}/connect, /v2/databases/{id}/connect       the metadata exchange
  *   POST /databases/{id}/snapshot_read, /atomic_write, /watch      the data path
  *   OPTIONS                                                        on each of them
  *
- * With `/at/{moment}` behind the id they are about the database as of that moment; an exchange's endpoint then names the commit.
+ * With `/at/{moment}` after the id, the request is for the database as of that moment. The endpoint in the answer to an exchange then
+ * names the commit.
  */
 import { unreachable } from "../../core/assert.ts";
 import { unshared } from "../../core/bytes.ts";
@@ -32,7 +33,7 @@ import { answerWatch } from "./watch.ts";
 
 export interface KvConnectParts {
   readonly authority: Authority;
-  /** Asked only for a database whose token was verified; the grant says where its object is. */
+  /** Called only for a database whose token was verified. The grant says where its object is. */
   readonly database: (databaseId: string, grant: Grant) => DatabaseStub;
   readonly clock: Clock;
   readonly timers: Timers;
@@ -40,10 +41,13 @@ export interface KvConnectParts {
   readonly failureOfThrown: FailureOfThrown;
 }
 
-/** For whoever asks where nothing is. */
+/** For the answer to an address where nothing is. */
 export const KV_CONNECT_ADDRESS = "A database's connect URL is /databases/{id}/connect.";
 
-/** `path` is that of the request's URL, without its query. Undefined: the path is not this door's. The promise is rejected only for a bug of ours. */
+/**
+ * `path` is the path of the request's URL, without the query. Undefined: another door's path. The promise rejects only because of a bug
+ * of ours.
+ */
 export type KvConnectDoor = (request: Request, path: string) => Promise<Response> | undefined;
 
 export function kvConnectDoor(parts: KvConnectParts): KvConnectDoor {
@@ -120,7 +124,7 @@ async function exchanged(
     if (typeof moment === "object") return failureResponse(moment);
     return await answerExchange({ ...parts, caller, databaseId, moment }, request);
   } catch (error) {
-    // A client that comes to read is to ask again.
+    // The client wants to read, so it is told to ask again.
     return failureResponse(await failureOfThrown(error, "organization", "read"));
   }
 }
@@ -137,7 +141,7 @@ function answerData(
   return origin === null ? answer : answer.then((settled) => readableBy(origin, settled));
 }
 
-/** `origin`: of the foreign page that asks, if one does. */
+/** `origin`: of the page of another origin that sends the request. null: there is none. */
 async function dataAnswer(
   parts: KvConnectParts,
   operation: DataOperation,
@@ -187,7 +191,10 @@ async function askDatabase(
   }
 }
 
-/** An answer too large for one result of a call: asked again through `fetch`, and its body handed on as it comes. */
+/**
+ * An answer that is too large for the result of a call: the request is sent again through `fetch`, and the body of the answer is passed
+ * on as it comes.
+ */
 async function streamRead(stub: DatabaseStub, grant: Grant, body: Uint8Array): Promise<Response> {
   const headers = { [watchProtocol.grantHeader]: JSON.stringify(grant) };
   const answer = await stub.fetch(
@@ -197,7 +204,7 @@ async function streamRead(stub: DatabaseStub, grant: Grant, body: Uint8Array): P
   return new Response(answer.body, PROTOBUF_ANSWER);
 }
 
-/** A part of a path; a time in it may have come percent-encoded. */
+/** A part of a path. A time in it may be percent-encoded. */
 function decoded(part: string): string | Failure {
   try {
     return decodeURIComponent(part);

@@ -1,4 +1,7 @@
-/** The metadata exchange of KV Connect: an access token in, the endpoint and a data token out; for a database, or for it as of a moment. */
+/**
+ * The metadata exchange of KV Connect: a client sends an access token and gets the endpoint and a data token, for a database or for its
+ * state as of a moment.
+ */
 import type { Authority } from "../../contracts/authority.ts";
 import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import { MAX_EXCHANGE_BODY_BYTES } from "../../core/limits.ts";
@@ -13,7 +16,7 @@ import { PROTOCOL_VERSIONS } from "./versions.ts";
 export interface Exchange extends BodyTime {
   readonly authority: Authority;
   readonly publicAddress: PublicAddress;
-  /** Who has shown the access token. */
+  /** The caller who presents the access token. */
   readonly caller: TokenCaller;
   readonly databaseId: string;
   readonly moment: string | undefined;
@@ -27,9 +30,9 @@ export async function answerExchange(exchange: Exchange, request: Request): Prom
   if (typeof version !== "number") return failureResponse(compressionIn(request.headers, body) ?? version);
   const minted = await authority.exchange(caller, databaseId, moment);
   if (isFailure(minted)) return failureResponse(minted);
-  // No slash at the end: clients append "/" and the operation.
+  // Without a slash at the end, because clients append "/" and the operation.
   const path = `/databases/${databaseId}${minted.at === undefined ? "" : `/at/${minted.at}`}`;
-  // Version 1 knows no relative URLs.
+  // Version 1 of the protocol has no relative URLs.
   const url = version === 1 ? publicOrigin(request, publicAddress) + path : path;
   const metadata = {
     version,
@@ -41,7 +44,7 @@ export async function answerExchange(exchange: Exchange, request: Request): Prom
   return new Response(JSON.stringify(metadata), JSON_ANSWER);
 }
 
-/** The body is `{"supportedVersions":[…]}`, or nothing, which means version 1. */
+/** The body is `{"supportedVersions":[…]}`, or empty, which means version 1. */
 function newestCommonVersion(body: Uint8Array): number | Failure {
   if (body.length === 0) return 1;
   const supported = supportedVersions(body);

@@ -1,10 +1,10 @@
-/** The Worker's end of one WebSocket to a database's object; the protocol on it is `watchProtocol` in `contracts/database.ts`. */
+/** The Worker's end of a WebSocket to a database's object. `watchProtocol` in `contracts/database.ts` describes the protocol on it. */
 import type { Grant } from "../../contracts/grant.ts";
 import type { Failure } from "../../core/errors.ts";
 import { watchProtocol, type DatabaseStub, type ObjectSocket } from "../../contracts/database.ts";
 import { failureOfJson } from "../http/failure-of-json.ts";
 
-/** "lost": the object went away, and connecting again is worth a try. */
+/** "lost": the object went away, and connecting again may succeed. */
 export type LinkEvent =
   | { readonly type: "output"; readonly bytes: Uint8Array }
   | { readonly type: "failure"; readonly failure: Failure }
@@ -23,7 +23,7 @@ export async function openLink(stub: DatabaseStub, grant: Grant, watch: Uint8Arr
 
 export class WatchLink {
   readonly #socket: ObjectSocket;
-  /** What came and was not taken. The object sends one output until it is acknowledged, and nothing after a failure. */
+  /** Events that came and were not taken. The object sends no output before the last one is acknowledged, and nothing after a failure. */
   readonly #events: LinkEvent[] = [];
   #wake: (() => void) | undefined;
   #open = true;
@@ -50,7 +50,7 @@ export class WatchLink {
     return this.#events.some(({ type }) => type === "failure");
   }
 
-  /** `wake` is called at the next event, once. */
+  /** `wake` is called once, at the next event. */
   onNextEvent(wake: (() => void) | undefined): void {
     this.#wake = wake;
   }
@@ -60,7 +60,7 @@ export class WatchLink {
     if (this.#open) this.#socket.send(watchProtocol.ack);
   }
 
-  /** Harmless when it is closed already. */
+  /** Does nothing when the link is already closed. */
   close(): void {
     if (!this.#open) return;
     this.#open = false;

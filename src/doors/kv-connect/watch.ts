@@ -1,11 +1,11 @@
 /**
- * A watch of KV Connect: a response that lasts, fed from one socket to the database's object. Each WatchOutput goes out behind
- * its length as 4 bytes little endian; a length of 0 keeps the stream alive and is how a vanished client is noticed, because the
- * runtime reports it only at a write. The object's next output is asked for when the client has taken the one before, so a slow
- * client is given the latest state and no queue grows.
+ * A watch of KV Connect: a response that lasts, fed from one socket to the database's object. Each WatchOutput is sent after its length
+ * as 4 bytes little endian. A length of 0 keeps the stream alive. It also shows when a client has vanished, because the runtime reports
+ * that only at a write. The object's next output is requested when the client has taken the one before. So a slow client gets the latest
+ * state, and no queue grows.
  *
- * The stream ends when the grant does, when the object says so, and when the object cannot be reached any more; clients then ask
- * again, and learn the reason from that answer. Whichever way it ends, the socket is closed and no timer is left.
+ * The stream ends when the grant ends, when the object says so, or when the object cannot be reached any more. Clients then ask again,
+ * and get the reason in that answer. However the stream ends, the socket is closed and no timer is left.
  */
 import { unreachable } from "../../core/assert.ts";
 import type { Grant } from "../../contracts/grant.ts";
@@ -21,12 +21,15 @@ import { openLink, WatchLink, type LinkEvent } from "./watch-link.ts";
 
 export const KEEP_ALIVE_MS = 5000;
 
-/** The waits before each try to reach an object that went away: about three seconds in all, shorter than a keep-alive. */
+/** The wait before each attempt to reach an object that went away: about three seconds in all, shorter than a keep-alive. */
 export const RECONNECT_DELAYS_MS = [100, 200, 400, 800, 1600] as const;
 
 const LENGTH_BYTES = 4;
 
-/** Enqueued at once. The runtime asks for the next piece while it still writes the one before, which is thus all it holds too much. */
+/**
+ * Bytes that are enqueued at once. The runtime asks for the next piece while it still writes the one before, so it holds at most one
+ * piece too much.
+ */
 const PIECE_BYTES = 256 * 1024;
 
 /** Timers cannot be set further ahead. */
@@ -42,33 +45,33 @@ export interface WatchParts {
   readonly failureOfThrown: FailureOfThrown;
 }
 
-/** Answers with a stream once the object's first output is there; before that, a failure has a status of its own. */
+/** Answers with a stream when the object's first output has come. An earlier failure has a status of its own. */
 export async function answerWatch(parts: WatchParts): Promise<Response | Failure> {
   const decoded = decodeWatch(parts.watch);
   if (!decoded.ok) return decoded;
-  // Kept for as long as the watch lasts: its keys, and not all that the client may have sent with them.
+  // Encoded anew, because it is kept as long as the watch lasts: only the keys, not everything that the client may have sent with them.
   const source = new WatchSource({ ...parts, watch: encodeWatch(decoded.keys) });
   const flaw = await source.start();
   if (flaw !== undefined) return flaw;
   return new Response(source.stream(), WATCH_ANSWER);
 }
 
-/** "quiet": nothing came for as long as a keep-alive takes. "over": the watch has ended. */
+/** "quiet": nothing came for the time of a keep-alive. "over": the watch has ended. */
 type Step = Exclude<LinkEvent, { type: "lost" }> | { readonly type: "quiet" } | { readonly type: "over" };
 
 class WatchSource {
   readonly #parts: WatchParts;
   #link: WatchLink | undefined;
-  /** Tries to connect since the last output; a watch that has had one waits before the next try too. */
+  /** Attempts to connect since the last output. A watch that has had an output waits before the next attempt, too. */
   #tries = 0;
   /** The object waits to hear that the client has taken its last output. */
   #owesAcknowledgement = false;
   #over = false;
-  /** Ends the wait that is under way, if there is one. */
+  /** Ends the present wait, if there is one. */
   #interrupt: (() => void) | undefined;
   #cancelDeadline: (() => void) | undefined;
   #first: Uint8Array | undefined;
-  /** Of the output that is on its way: what was not asked for yet. */
+  /** The part of the current output that was not requested yet. */
   #rest: Uint8Array = NOTHING;
 
   constructor(parts: WatchParts) {
@@ -98,7 +101,7 @@ class WatchSource {
           this.#cancelDeadline = timers.after(Math.min(left, MAX_TIMER_MS), () => {
             const rest = this.#rest;
             this.#end();
-            // A message that was begun is whole when the stream ends.
+            // A message that was begun is sent completely before the stream ends.
             if (rest.length > 0) controller.enqueue(rest);
             controller.close();
           });
@@ -110,7 +113,7 @@ class WatchSource {
     );
   }
 
-  /** Called when the client has taken everything before, and not again until it has settled. */
+  /** Called when the client has taken everything before, and not again until the promise has settled. */
   async #pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
     const first = this.#first;
     this.#first = undefined;
@@ -142,7 +145,9 @@ class WatchSource {
     }
   }
 
-  /** A client that the object gives up while it takes the output, too slowly, is not sent the rest, which is not kept for it. */
+  /**
+   * When the object gives up a client that takes the output too slowly, the client is not sent the rest, and the rest is not kept for it.
+   */
   #begin(controller: ReadableStreamDefaultController<Uint8Array>, frame: Uint8Array): void {
     this.#rest = frame;
     const link = this.#link;
@@ -172,7 +177,7 @@ class WatchSource {
     return { type: "over" };
   }
 
-  /** Leaves a link behind, unless the watch has ended meanwhile; or says why there is none. */
+  /** Makes a link, unless the watch has ended meanwhile. Returns the reason when there is none. */
   async #connect(): Promise<Failure | undefined> {
     const { stub, grant, watch, failureOfThrown } = this.#parts;
     for (let flaw = failure("unavailable", "The database's connection was lost. Try again."); ;) {
@@ -188,7 +193,7 @@ class WatchSource {
       );
       if (opened instanceof WatchLink) {
         this.#link = opened;
-        // The watch may have ended while the connection was made: what `#end` then found was no link.
+        // The watch may have ended while the connection was made, and then `#end` found no link.
         if (this.#over) this.#end();
         return undefined;
       }

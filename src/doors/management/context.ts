@@ -1,4 +1,4 @@
-/** What the management doors are given, and the steps that every request of theirs takes before it is answered. */
+/** What the management doors need, and the steps that each of their requests takes before it is answered. */
 import { toHex } from "../../core/bytes.ts";
 import type { Entropy } from "../../core/entropy.ts";
 import { failure, type Failure, isFailure } from "../../core/errors.ts";
@@ -30,7 +30,7 @@ export interface ManagementContext extends BodyTime {
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-/** Asks the caller's organization; `named` is the one in the request's path, if there is one. */
+/** Asks the caller's organization. `named` is the organization in the request's path, if there is one. */
 export async function ask<Name extends CommandName>(
   context: ManagementContext,
   caller: Caller,
@@ -50,13 +50,13 @@ export async function ask<Name extends CommandName>(
   return context.organization(named).run(caller, named, name, input);
 }
 
-/** Who sends the request; `named` in what it asks is for `ask`. */
+/** The caller who sends the request. Whether an organization in the path is the caller's is checked by `ask`. */
 export async function callerOf(request: Request, { accessTokens }: ManagementContext): Promise<Caller | Failure> {
   const token = bearerToken(request.headers);
   return typeof token === "string" ? accessTokens.caller(token, foreignOriginOf(request)) : token;
 }
 
-/** A failure for what was thrown while the request was answered. */
+/** The failure for what was thrown while the request was being answered. */
 export function failureOfLost(request: Request, error: unknown, context: ManagementContext): Promise<Failure> {
   return context.failureOfThrown(error, "organization", request.method === "GET" ? "read" : "write");
 }
@@ -67,7 +67,7 @@ export async function readBody(request: Request, time: BodyTime): Promise<JsonBo
   return isFailure(body) || body.value !== undefined ? body : { ...body, value: {} };
 }
 
-/** Of the `Idempotency-Key` header, bound to this very request. */
+/** The `Idempotency-Key` header, bound to exactly this request. */
 export async function idempotencyOf(request: Request, body: string): Promise<Idempotency | null | Failure> {
   const key = request.headers.get("idempotency-key");
   if (key === null) return null;

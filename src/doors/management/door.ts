@@ -1,17 +1,17 @@
 /**
- * The management doors, as the Worker knows them: /v1, and /api with what belongs to it. What answers is loaded at the first
- * request for it, so that the data path carries no schema library and no router.
+ * The management doors for the Worker: /v1, and /api with the addresses that belong to it. Their code is loaded at the first request for
+ * it, so the data path carries no schema library and no router.
  */
 import { foreignOriginOf, readableBy } from "../http/cors.ts";
 import type { ManagementContext } from "./context.ts";
 
-/** For whoever asks where nothing is. */
+/** For the answer to an address where nothing is. */
 export const MANAGEMENT_ADDRESS = "The API's reference is at /api.";
 
-/** Paths that belong to /api without lying below it. */
+/** Paths that belong to /api and do not lie below it. */
 const OTHER_PATHS: readonly string[] = ["/api", "/healthz", "/metrics", "/openapi.json"];
 
-/** `path` is the request's. Undefined for one of others. */
+/** `path` is the path of the request's URL. Undefined: another door's path. */
 export function managementDoor(
   context: ManagementContext,
 ): (request: Request, path: string) => Promise<Response> | undefined {

@@ -1,4 +1,4 @@
-/** What backups and jobs have to say, as both faces of the API show it: sentences, whatever they were put together from. */
+/** Messages about backups and jobs, as both APIs show them: as sentences, whatever they were made from. */
 import type { BackupInfo } from "../../contracts/backup-commands.ts";
 import { asSentence } from "../../core/errors.ts";
 

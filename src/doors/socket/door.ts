@@ -1,7 +1,7 @@
 /**
- * The door of sockets: `GET /api/databases/{id}/socket` with `Upgrade: websocket` (docs/spec/socket.md). It checks who asks, and hands the
- * connection over to the database's object, which carries out what is said on it. A handshake that is refused is accepted first and then closed with the
- * reason, because a browser shows its page nothing of any other answer.
+ * The door of sockets: `GET /api/databases/{id}/socket` with `Upgrade: websocket` (docs/spec/socket.md). It checks the token, and hands
+ * the connection over to the database's object, which carries out the requests on it. A refused handshake is accepted first, and then
+ * closed with the reason, because a browser shows its page nothing of any other answer.
  */
 import type { Authority } from "../../contracts/authority.ts";
 import { type DatabaseStub, type ObjectSocket, watchProtocol } from "../../contracts/database.ts";
@@ -20,16 +20,19 @@ import { relay } from "./relay.ts";
 
 export interface SocketDoorParts {
   readonly authority: Authority;
-  /** Asked only for a database whose token was verified; the grant says where its object is. */
+  /** Called only for a database whose token was verified. The grant says where its object is. */
   readonly database: (databaseId: string, grant: Grant) => DatabaseStub;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly failureOfThrown: FailureOfThrown;
-  /** A socket of the platform's that this side holds, and the answer that hands its other end to the client, who named these subprotocols. */
+  /**
+   * A socket of the platform, whose one end this side holds, and the answer that hands its other end to the client. `protocol`: the
+   * subprotocol of the answer.
+   */
   readonly accept: (protocol: string | null) => { readonly socket: ObjectSocket; readonly answer: Response };
 }
 
-/** `path` is that of the request's URL. Undefined: it is not this door's. */
+/** `path` is the path of the request's URL. Undefined: another door's path. */
 export type SocketDoor = (request: Request, path: string) => Promise<Response> | undefined;
 
 const BEFORE_ID = "/api/databases/";
@@ -69,7 +72,7 @@ async function answer(parts: SocketDoorParts, databaseId: string, request: Reque
     return accepted;
   }
   const response = await connected(parts, databaseId, page, token);
-  // An answer that switches protocols is not `ok`, as failures are not.
+  // An answer that switches protocols is not `ok` either, so the two are told apart by their class.
   return response instanceof Response ? response : refused(parts, protocol, response);
 }
 

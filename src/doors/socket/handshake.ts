@@ -1,4 +1,4 @@
-/** What a client says when it asks for a socket: which version it speaks, and its token, if it has it yet. */
+/** What a client says when it asks for a socket: the version that it speaks, and its token, if it has one yet. */
 import { fromBase64Url } from "../../codec/base64url.ts";
 import { socketProtocol } from "../../contracts/socket.ts";
 import { failure, type Failure } from "../../core/errors.ts";
@@ -6,11 +6,11 @@ import { bearerTokenIfAny } from "../http/bearer-token.ts";
 
 export interface Handshake {
   /**
-   * The subprotocol that is answered; null: the client has named none. A browser takes an answer without any of those that it named for a
-   * failure, and shows no reason: so a client that is refused for them is answered with one of its own.
+   * The subprotocol of the answer. null: the client has named none. A browser treats an answer without any of the named subprotocols as a
+   * failure, and shows no reason. So a client that is refused for its subprotocols gets one of them in the answer.
    */
   readonly protocol: string | null;
-  /** Undefined: it comes with the first message. */
+  /** Undefined: the token comes with the first message. */
   readonly token: string | Failure | undefined;
 }
 
@@ -26,7 +26,7 @@ export function handshakeOf(headers: Headers): Handshake {
   return { protocol, token: tokenOf(named) ?? bearerTokenIfAny(headers) };
 }
 
-/** Of the subprotocols; a browser's page can set no header. */
+/** The token in the subprotocols, for pages, which cannot set headers. */
 function tokenOf(protocols: readonly string[]): string | Failure | undefined {
   const [carrier, ...more] = protocols.filter((name) => name.startsWith(socketProtocol.tokenPrefix));
   if (carrier === undefined) return undefined;

@@ -1,7 +1,7 @@
 /**
- * A socket whose client had no token when it connected: the first message carries it. Until it has come no object is touched, so the Worker
- * holds this socket itself, and passes everything on to the object's from then on. Neither direction can pile up here: what the client does
- * not take ends the socket, and what the object does not take is known from pings among the messages.
+ * A socket whose client had no token when it connected: the first message carries the token. Until it comes, no object is called. So the
+ * Worker holds this socket itself, and passes everything on to the object's socket afterwards. Nothing can pile up here in either
+ * direction: a client that does not take its messages loses the socket, and pings among the messages show how much the object has taken.
  */
 import {
   decodeClientFrame,
@@ -17,20 +17,20 @@ import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import { MAX_SOCKET_PENDING_BYTES, MAX_SOCKET_TOKEN_WAIT_MS, MAX_SOCKETS_BYTES_UNDER_WAY } from "../../core/limits.ts";
 import type { Timers } from "../../core/timers.ts";
 
-/** So much is passed on to the object between two pings, the answers to which say that it has come as far. */
+/** How many bytes are passed on to the object between two pings. The answer to a ping shows that everything before it has arrived. */
 const PING_EVERY_BYTES = 1024 * 1024;
 
-/** A close frame names no code when there is none, or when the connection broke off. */
+/** The code of a close without a code, or of a connection that broke off. */
 const NO_CODE = 1005;
 const BROKE_OFF = 1006;
 
 type Message = string | ArrayBuffer;
 
 export interface RelayParts {
-  /** Accepted already. */
+  /** Already accepted. */
   readonly client: ObjectSocket;
   readonly timers: Timers;
-  /** Connects to the object for whoever shows this token. */
+  /** Connects to the object for a client with this token. */
   readonly connect: (token: string) => Promise<ObjectSocket | Failure>;
 }
 
@@ -45,13 +45,13 @@ class Relay {
   #cancelWait: () => void = () => undefined;
   #askedToConnect = false;
   #ended = false;
-  /** What comes while the object is connected to. */
+  /** Messages that came while the connection to the object is being made. */
   readonly #waiting: Message[] = [];
   #waitingBytes = 0;
-  /** Passed on since the last ping, and pings that are not answered. */
+  /** Bytes that were passed on since the last ping; and pings without an answer. */
   #bytesSincePing = 0;
   #pings = 0;
-  /** In which errors are said. */
+  /** The form in which errors are sent. */
   #isText = true;
 
   constructor(parts: RelayParts) {
@@ -146,7 +146,7 @@ class Relay {
     }
   }
 
-  /** Says why, and closes both sides. */
+  /** Sends the reason, and closes both sides. */
   #refuse(why: Failure, code: number = closeCodeOf(why.code)): void {
     this.#toClient(this.#isText ? textOfFrame([textOfError(0, why)]) : encodeServerFrame([errorResponse(0, why)]));
     this.#end();
@@ -196,7 +196,7 @@ function close(socket: ObjectSocket, code: number, reason: string): void {
   try {
     socket.close(code, reason);
   } catch {
-    // It is closed already, which is all that was wanted.
+    // It was already closed, as intended.
   }
 }
 

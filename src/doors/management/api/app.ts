@@ -1,6 +1,6 @@
 /**
- * /api as a whole: the routes on a router, the OpenAPI document that is made from them, its reference page, and the health check.
- * Loaded when the first request for it arrives: nothing on the data path imports it.
+ * All of /api: the routes on a router, the OpenAPI document that is made from them, its reference page, and the health check. Loaded when
+ * the first request for it arrives: nothing on the data path imports this file.
  */
 import { fromIttyRouter, OpenAPIRoute } from "chanfana";
 import { IttyRouter, type IRequest } from "itty-router";
@@ -46,7 +46,7 @@ described.registry.registerComponent("securitySchemes", "token", {
 });
 for (const route of API_ROUTES) described[route.method](route.path, describedRoute(route));
 
-/** Answers any request for /api and what belongs to it, except HEAD. */
+/** Answers any request for /api and the addresses that belong to it, except HEAD. */
 export async function answerApi(request: Request, context: ManagementContext): Promise<Response> {
   try {
     const { pathname } = new URL(request.url);
@@ -64,14 +64,14 @@ export async function answerApi(request: Request, context: ManagementContext): P
 
 let document: OpenApiDocument | undefined;
 
-/** The OpenAPI 3.1 document. Made once. */
+/** The OpenAPI 3.1 document. It is made only once. */
 export function openApiDocument(): OpenApiDocument {
-  // The schema of chanfana's own type has no shape; the generator for 3.1 gives such a document.
+  // chanfana's own type has no shape. The generator for 3.1 returns such a document.
   document ??= JSON.parse(JSON.stringify(described.schema).replaceAll("[:]", ":")) as OpenApiDocument;
   return document;
 }
 
-/** Their texts take milliseconds to make, and anybody may ask for them: made once. */
+/** Making these texts takes milliseconds, and anybody may ask for them. So each is made only once. */
 let documentJson: string | undefined;
 let reference: string | undefined;
 
@@ -98,21 +98,21 @@ const patterns = API_ROUTES.map(({ method, path }) => ({
   pattern: new RegExp(`^${path.replaceAll("[:]", "\0").replaceAll(/:\w+/g, "[^/]+").replaceAll("\0", ":")}/?$`),
 }));
 
-/** What the path takes; none for one that is not there. */
+/** The methods that the path takes. Empty for a path that does not exist. */
 function methodsOf(path: string): string[] {
   const routes = patterns.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method);
   return methodsTaken(Object.hasOwn(OPEN, path) ? ["GET"] : routes);
 }
 
 async function routed(request: Request, context: ManagementContext): Promise<Response> {
-  // The router writes the path's parameters onto what it is given.
+  // The router writes the path's parameters into this object.
   const routable = Object.assign(request, { params: {}, query: {}, route: "" });
   const answer: unknown = await router.fetch(routable, context);
   assert(answer instanceof Response, "a route to answer with a response");
   return answer;
 }
 
-/** The class that chanfana wants for a route. */
+/** The class that chanfana requires for a route. */
 function describedRoute(route: ApiRoute): typeof OpenAPIRoute {
   const { summary, params, query, body, idempotent, success } = route;
   const content = success.schema === null ? {} : { content: { "application/json": { schema: success.schema } } };

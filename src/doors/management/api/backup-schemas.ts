@@ -1,4 +1,4 @@
-/** What /api takes and gives about backups and going back in time. */
+/** The requests and answers of /api about backups and going back in time, as schemas. */
 import { z } from "zod";
 import { DEFAULT_BACKUP_TIMES, type BackupInfo } from "../../../contracts/backup-commands.ts";
 import type {

@@ -1,11 +1,11 @@
 /**
- * What /api says of a request that its schemas do not take: one sentence that names the member, what is wanted, and an example. The
- * words are all here, none are the validator's own. What was sent is shown at most in part.
+ * The messages of /api for a request that its schemas refuse: one sentence that names the member, says what is wanted, and gives an
+ * example. All words are in this file, and none are the validator's own. At most a part of what was sent is shown.
  */
 import { z } from "zod";
 import { failure, type Failure } from "../../../core/errors.ts";
 
-/** What is said of a schema: what it wants, after "must be", and one value that it takes. */
+/** The words for a schema: what it wants, to follow "must be", and one value that it accepts. */
 interface Wanted {
   readonly what?: string;
   readonly example?: unknown;
@@ -13,7 +13,7 @@ interface Wanted {
 
 const known = z.registry<Wanted>();
 
-/** The same schema, with words about it. What is made of it by a method afterwards does not have them. */
+/** The same schema, with words for it. A schema that is derived from it by a method afterwards does not have the words. */
 export function saying<Schema extends z.ZodType>(schema: Schema, wanted: Wanted): Schema {
   known.add(schema, wanted);
   return schema;
@@ -27,13 +27,13 @@ export function checked<Schema extends z.ZodType>(
 ): z.output<Schema> | Failure {
   const result = schema.safeParse(value, { error: wordsOf });
   if (result.success) return result.data;
-  // A failed parse has an issue.
+  // A failed parse has at least one issue.
   const [issue] = result.error.issues as [z.core.$ZodIssue];
   const { path, message } = deepest(issue);
   return failure("invalid", `In ${where}${path.length === 0 ? "" : `, ${nameOf(path)}`}: ${message}.`);
 }
 
-/** Of a value that is none of several kinds, what is wrong with it as the kind that it comes nearest to. */
+/** For a value that fits none of several kinds: what is wrong with it as the kind that it is nearest to. */
 function deepest(issue: z.core.$ZodIssue): { readonly path: readonly PropertyKey[]; readonly message: string } {
   if (issue.code !== "invalid_union") return issue;
   for (const [inner] of issue.errors) {
@@ -53,7 +53,7 @@ function nameOf(path: readonly PropertyKey[]): string {
     .join("");
 }
 
-/** The end of a sentence, after "In the body, name: ". A schema's own words go before these. */
+/** The end of a sentence that begins with "In the body, name: ". A schema's own words have priority. */
 function wordsOf(issue: z.core.$ZodRawIssue): string {
   const schema = issue.schema ?? issue.inst;
   const { what, example } = (schema instanceof z.core.$ZodType ? known.get(schema) : undefined) ?? {};
@@ -81,9 +81,9 @@ function wordsOf(issue: z.core.$ZodRawIssue): string {
   }
 }
 
-/** Of an object whose one member says of which kind it is. */
+/** For an object in which one member says which kind it is. */
 function discriminated({ discriminator, options, input }: Readonly<Record<string, unknown>>): string {
-  // The union has found an object, and names its member, before it looks for the kind.
+  // The union has found an object, and looks at this member, before it looks for the kind.
   const given: unknown = Reflect.get(input as object, discriminator as string);
   const kinds = oneOf(Array.isArray(options) ? options : []);
   return given === undefined ? `is missing. It must be ${kinds}` : `must be ${kinds}`;
@@ -108,7 +108,7 @@ const FORMATS: Readonly<Record<string, string>> = {
 function bound(origin: string, input: unknown, which: "at least" | "at most", limit: number | bigint): string {
   if (origin !== "string" && origin !== "array") return `must be ${which} ${limit}, not ${String(input)}`;
   if (which === "at least" && limit === 1) return "must not be empty";
-  // Of these two origins.
+  // The value has one of these two types.
   const { length } = input as string | readonly unknown[];
   return `has ${length} ${origin === "string" ? "characters" : "items"}, ${which} ${limit} are allowed`;
 }

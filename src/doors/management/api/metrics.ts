@@ -25,7 +25,7 @@ const BACKUP_TOTALS: readonly { name: string; help: string; member: keyof Backup
 
 type OneBackup = OrganizationMetrics["backups"]["perDatabase"][number];
 
-/** Of one database's backup. `value` null: it has none of it. Times are told in milliseconds and shown in seconds. */
+/** The series of one database's backup. `value` null: the backup has none. Times are given in milliseconds and shown in seconds. */
 const BACKUP: readonly {
   readonly name: string;
   readonly help: string;
@@ -90,7 +90,7 @@ const BACKUP: readonly {
   },
 ];
 
-/** Sums over the organization, and for each of so many databases the same under names with `_database` in them, and its backup. */
+/** Sums over the organization; the same for each of some databases, with `_database` in the name; and their backups. */
 export function metricsText(metrics: OrganizationMetrics): string {
   const { now, totals, databases, perDatabase, backups, webhooks } = metrics;
   const lines = family("cairn_databases", "gauge", "Databases.", [`cairn_databases ${databases}`]);
@@ -124,7 +124,7 @@ export function metricsText(metrics: OrganizationMetrics): string {
   return `${lines.join("\n")}\n`;
 }
 
-/** Nothing for one without samples. */
+/** Empty for a series without samples. */
 function family(name: string, kind: Kind, help: string, samples: readonly string[]): string[] {
   return samples.length === 0 ? [] : [`# HELP ${name} ${help}`, `# TYPE ${name} ${kind}`, ...samples];
 }
@@ -134,7 +134,7 @@ function labelText(labels: Readonly<Record<string, string>>): string {
   return `{${each.join(",")}}`;
 }
 
-/** As the format wants it: backslash, quote and line feed. */
+/** The escaping that the format requires: of backslash, quote and line feed. */
 function escaped(value: string): string {
   return value.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n");
 }

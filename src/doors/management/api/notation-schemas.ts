@@ -1,4 +1,4 @@
-/** Keys of /api in the notation (docs/json-notation.md): the prefixes that it takes, and the keys that commits have changed. */
+/** Keys of /api in the notation (docs/json-notation.md): prefixes in requests, and keys that commits have changed. */
 import { z } from "zod";
 import { fromHex, toHex } from "../../../core/bytes.ts";
 import type { Failure } from "../../../core/errors.ts";
@@ -31,7 +31,7 @@ const KEY = {
 
 const WHICH = "Only this key and the keys that begin with all of its parts";
 
-/** Read by `prefixOf`, whose words are the notation's own. */
+/** `prefixOf` reads it. Its messages are those of the notation. */
 export const prefix = z
   .unknown()
   .optional()
@@ -72,7 +72,7 @@ export function changesJson({ keys, more }: CommitChanges) {
   };
 }
 
-/** In the notation, of an encoded key in hex. */
+/** An encoded key in hex, in the notation. */
 export function prefixJson(hex: string): unknown {
   return JSON.parse(textOfKeyNotation(fromHex(hex)));
 }

@@ -1,6 +1,6 @@
 /** The reference page: the OpenAPI document as one HTML page that loads nothing, neither scripts nor fonts nor other hosts. */
 
-/** The members that the page shows. */
+/** The parts of the document that the page shows. */
 export interface OpenApiDocument {
   readonly info: { readonly title: string; readonly description?: string };
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;

@@ -1,6 +1,6 @@
 /**
- * A route of /api: what it takes and gives as schemas, and what answers it. Who asks is established before anything else that
- * they sent is looked at.
+ * A route of /api: its requests and answers as schemas, and the function that answers. The caller is authenticated before anything else
+ * of the request is looked at.
  */
 import { z } from "zod";
 import { type Failure, isFailure } from "../../../core/errors.ts";
@@ -14,12 +14,12 @@ export interface Call<Params, Query, Body> {
   readonly params: Params;
   readonly query: Query;
   readonly body: Body;
-  /** null: none was sent, or the route takes none. */
+  /** null: the request has none, or the route takes none. */
   readonly idempotency: Idempotency | null;
   readonly ask: Ask;
 }
 
-/** Asks the caller's organization; `named` is the one in the path, if there is one. */
+/** Asks the caller's organization. `named` is the organization in the path, if there is one. */
 export type Ask = <Name extends CommandName>(
   name: Name,
   input: Input<Name>,
@@ -43,21 +43,21 @@ interface Definition<
 > extends Described {
   readonly params?: Params;
   readonly query?: Query;
-  /** Without one a body is not looked at. */
+  /** Without a schema the body is ignored. */
   readonly body?: Body;
-  /** Whether it takes an Idempotency-Key; no, unless it says so. */
+  /** Whether the route takes an Idempotency-Key. By default it does not. */
   readonly idempotent?: boolean;
-  /** Whether its answer shows a secret, besides one that says that something was made. */
+  /** Whether the answer shows a secret although it does not say that something was made. */
   readonly showsSecret?: boolean;
-  /** What was found or made; a response is the answer as it is. */
+  /** Returns what was found or made. A response is sent unchanged. */
   readonly answer: (call: Call<z.output<Params>, z.output<Query>, z.output<Body>>) => Promise<Found | Failure>;
-  /** As JSON. Without it, as it is. */
+  /** Turns what was found into JSON. Without it, the value is sent unchanged. */
   readonly show?: (found: Exclude<Found, Response>) => unknown;
-  /** Where what was made is found. */
+  /** The address of what was made. */
   readonly location?: (found: Exclude<Found, Response>, params: z.output<Params>) => string;
 }
 
-/** A definition whose schemas are only to be read any more. */
+/** A definition without the types of its schemas. */
 export interface ApiRoute extends Described {
   readonly params: z.ZodObject;
   readonly query: z.ZodObject;
@@ -98,7 +98,7 @@ export function route<Params extends z.ZodObject, Query extends z.ZodObject, Bod
       const found = await answer({
         context,
         caller,
-        // Without a schema each is typed as nothing that could be read from it.
+        // Without a schema, the type of each has no readable member.
         params: params as z.output<Params>,
         query: query as z.output<Query>,
         body: body as z.output<Body>,
@@ -106,9 +106,9 @@ export function route<Params extends z.ZodObject, Query extends z.ZodObject, Bod
         ask: (name, input, named) => ask(context, caller, named ?? null, name, input),
       });
       if (found instanceof Response) return found;
-      // What a command answers and is no failure of ours has no member "ok" that is false.
+      // The answer of a command has no member "ok" that is false, except for failures of ours.
       if (isFailure(found)) return found as Failure;
-      // The two that were excluded have just been returned.
+      // The two excluded types have just been returned.
       return shown(definition, found as Exclude<Found, Response>, params as z.output<Params>);
     },
   };
@@ -122,7 +122,7 @@ function shown<Params extends z.ZodObject, Query extends z.ZodObject, Body exten
   const { status } = success;
   if (success.schema === null) return new Response(null, { status });
   const headers = new Headers(location === undefined ? {} : { location: location(found, params) });
-  // What is made may be shown with a secret, once.
+  // The answer may show the secret of what was made, which is shown only once.
   if (status === 201 || showsSecret === true) headers.set("cache-control", "no-store");
   return Response.json(show === undefined ? found : show(found), { status, headers });
 }
@@ -133,7 +133,7 @@ export function jobLocation({ id }: Job): string {
 
 const anything = z.unknown();
 
-/** A parameter given twice is an array, which no schema takes. */
+/** A parameter that is given twice becomes an array, which no schema accepts. */
 function queryOf(url: URL): Record<string, string | string[]> {
   return Object.fromEntries(
     [...new Set(url.searchParams.keys())].map((name) => {

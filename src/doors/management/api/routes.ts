@@ -59,7 +59,7 @@ const organizations: readonly ApiRoute[] = [
       const page = await context.index().list(caller, query.limit, query.cursor ?? null);
       if (isFailure(page)) return page;
       const found = await Promise.all(page.items.map((id) => ask("organization.get", null, id)));
-      // One that was deleted a moment ago is still in the list.
+      // A database that was deleted a moment ago may still be in the list.
       return { items: found.flatMap((info) => (isFailure(info) ? [] : [info])), next: page.next };
     },
     show: schemas.pageJson(schemas.organizationJson),
@@ -247,7 +247,7 @@ const others: readonly ApiRoute[] = [
   route({
     ...jobRoute,
     method: "post",
-    // The colon in brackets is one that does not begin a parameter.
+    // The colon in brackets does not begin a parameter.
     path: "/api/jobs/:jobId[:]cancel",
     summary: "Cancel a job",
     answer: ({ ask, params }) => ask("jobs.cancel", params),
@@ -276,7 +276,10 @@ export const API_ROUTES: readonly ApiRoute[] = [
   ...others,
 ];
 
-/** The index knows no tokens, so before it says what one lacks, the token's organization says whether it is one, and whose pages may use it. */
+/**
+ * The index knows no tokens. So before it says which permission a token lacks, the token's organization checks that the token is genuine,
+ * and which pages may use it.
+ */
 async function notGenuine(ask: Ask, caller: Caller): Promise<Failure | undefined> {
   if (caller.kind === "deployment") return undefined;
   const answer = await ask("organization.get", null);

@@ -1,4 +1,4 @@
-/** What /api takes and gives, as schemas: requests are checked with them, and the OpenAPI document is made from them. */
+/** The requests and answers of /api as schemas. Requests are checked with them, and the OpenAPI document is made from them. */
 import { z } from "zod";
 import { decodeKey, encodeKey, type KeyPart } from "../../../codec/key-codec.ts";
 import { jsonOfKey, type KeyPartJson } from "../../../codec/key-json.ts";
@@ -37,11 +37,11 @@ import { versionstampHex } from "../../../core/versionstamp.ts";
 
 const CONTROL_CHARACTERS = /\p{Cc}/u;
 
-/** JSON can spell half of a surrogate pair, which no UTF-8 can: it would come back, or reach a key, as something else. */
+/** JSON can contain half of a surrogate pair, which UTF-8 cannot. Such a text would be stored, or reach a key, as another text. */
 const wellFormed = (given: string): boolean => given.isWellFormed();
 const MUST_BE_WELL_FORMED = "must be well-formed Unicode";
 
-/** The OpenAPI document would write the flags of a regular expression into its pattern: only one without flags may be a schema's. */
+/** The OpenAPI document would write the flags of a regular expression into its pattern, so schemas only use expressions without flags. */
 export const nameOrEmpty = saying(
   z
     .string()
@@ -55,7 +55,7 @@ export const description = saying(z.string().max(MAX_DESCRIPTION_LENGTH).refine(
   example: "of the web site",
 });
 export const time = z.iso.datetime({ offset: true });
-/** One that is sent to us. */
+/** A time in a request. */
 const givenTime = saying(
   z
     .string()
@@ -112,7 +112,7 @@ export const databaseParams = z.strictObject({ databaseId: z.string() });
 export const tokenParams = z.strictObject({ organizationId: z.string(), tokenId: z.string() });
 export const jobParams = z.strictObject({ jobId: z.string() });
 
-/** A number in a query: decimal digits and nothing else. */
+/** A number in a query: decimal digits only. */
 export function wholeNumber(least: number, most: number, absent: number) {
   const digits = (given: unknown): unknown =>
     typeof given === "string" && /^\d{1,9}$/.test(given) ? Number(given) : given;
@@ -322,7 +322,7 @@ export function pageOf<Item extends z.ZodType>(item: Item) {
   });
 }
 
-/** Shows a page; the cursor is left out at the end. */
+/** Shows a page. The cursor is left out at the end. */
 export function pageJson<Item, Json>(itemJson: (item: Item) => Json) {
   return ({ items, next }: Page<Item>) => ({ items: items.map(itemJson), ...(next === null ? {} : { next }) });
 }
@@ -427,7 +427,7 @@ export function scopesOf(body: z.output<typeof newToken>): Scopes | Failure {
   };
 }
 
-/** Of a text that was found to be one. */
+/** The time in a text that was already checked. */
 function timeOf(text: string): UnixMs {
   const read = readTime(text);
   assert(read.ok, "a time as in RFC 3339");
@@ -450,7 +450,7 @@ function partsOfPrefix(hex: string): KeyPartJson[] {
   return jsonOfKey(decoded.key);
 }
 
-/** RFC 3339. */
+/** As RFC 3339. */
 export function timeText(ms: number): string {
   return new Date(ms).toISOString();
 }

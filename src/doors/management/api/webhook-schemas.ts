@@ -1,4 +1,4 @@
-/** What /api takes and gives about webhooks. */
+/** The requests and answers of /api about webhooks, as schemas. */
 import { z } from "zod";
 import { MAX_WEBHOOK_URL_CHARACTERS } from "../../../core/limits.ts";
 import {

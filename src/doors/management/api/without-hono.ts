@@ -1,5 +1,5 @@
 /**
- * In place of "hono/http-exception": chanfana names it in an adapter that is not used here, and bundlers want every name to lead
- * somewhere. `wrangler.toml` and `src/local/bundle.ts` put this there.
+ * Replaces "hono/http-exception". chanfana imports that in an adapter which is not used here, and bundlers must resolve every import.
+ * `wrangler.toml` and `src/local/bundle.ts` name this file instead.
  */
 throw new Error("expected chanfana's adapter for hono not to be used");

@@ -1,4 +1,4 @@
-/** What /v1 takes: query parameters and bodies, refused with a sentence that names the member. */
+/** The requests of /v1: query parameters and bodies. A refusal is a sentence that names the member. */
 import type { NewBackupDestination } from "../../../contracts/backup-destinations.ts";
 import { asUnixMs, type UnixMs } from "../../../core/clock.ts";
 import { failure, type Failure, isFailure } from "../../../core/errors.ts";
@@ -14,7 +14,7 @@ export interface PageQuery extends Ordering {
   readonly limit: number;
 }
 
-/** An empty parameter counts as absent, as the SDK sends null ones. */
+/** An empty parameter counts as absent, because the SDK sends empty ones for null. */
 export function pageQuery(query: URLSearchParams): PageQuery | Failure {
   const page = wholeNumber(query, "page", 1, Number.MAX_SAFE_INTEGER, 1);
   if (isFailure(page)) return page;
@@ -27,7 +27,7 @@ export function pageQuery(query: URLSearchParams): PageQuery | Failure {
   return { page, limit, sort, order, query: query.get("q") || null };
 }
 
-/** Null when it is null or absent. */
+/** null when the member is null or absent. */
 export function descriptionOf(body: unknown): { readonly description: string | null } | Failure {
   if (!isObject(body)) return failure("invalid", "The body must be a JSON object.");
   const { description, ...others } = body;
@@ -45,7 +45,7 @@ export function descriptionOf(body: unknown): { readonly description: string | n
 type Members = Readonly<Record<string, unknown>>;
 type Kind = NewBackupDestination["kind"];
 
-/** null: Subhosting's API, which this is, does not know the kind; /api does. */
+/** null: /v1 has no such kind, because Subhosting's API has none. /api has it. */
 const destinationReaders: Readonly<Record<Kind, ((members: Members) => NewBackupDestination | Failure) | null>> = {
   s3: s3Destination,
   r2: null,
@@ -53,7 +53,7 @@ const destinationReaders: Readonly<Record<Kind, ((members: Members) => NewBackup
 
 const isKind = (kind: unknown): kind is Kind => typeof kind === "string" && Object.hasOwn(destinationReaders, kind);
 
-/** Of a body that asks for a backup. What the members say is judged where the destination is. */
+/** The destination in a body that asks for a backup. The object of the database checks the values. */
 export function destinationOf(body: unknown): NewBackupDestination | Failure {
   if (!isObject(body)) return failure("invalid", "The body must be a JSON object.");
   const { kind, ...members } = body;
@@ -84,7 +84,7 @@ function s3Destination(members: Members): NewBackupDestination | Failure {
   };
 }
 
-/** At most a day; by default the day that ends now. */
+/** At most a day. By default the day that ends now. */
 export function timeRange(
   query: URLSearchParams,
   now: UnixMs,
@@ -131,7 +131,7 @@ function oneOf<Words extends Record<string, string>>(
   absent: keyof Words & string,
 ): Words[keyof Words] | Failure {
   const text = query.get(name) || absent;
-  // A word that is its own key was just shown to be one of them.
+  // A text that is an own key of `words` is one of its keys.
   if (Object.hasOwn(words, text)) return words[text] as Words[keyof Words];
   return failure("invalid", `${name} must be ${Object.keys(words).join(" or ")}.`);
 }

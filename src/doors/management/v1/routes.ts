@@ -1,6 +1,6 @@
 /**
- * /v1: the Deno Deploy Subhosting API v1, as far as it is about organizations and databases, so that its programs and its SDK
- * work with another base URL. Success is always 200; an error is `{code, message}`.
+ * /v1: the Deno Deploy Subhosting API v1, as far as it concerns organizations and databases, so that its programs and its SDK work with
+ * another base URL. Success is always 200. An error is `{code, message}`.
  */
 import { failure, type Failure, isFailure } from "../../../core/errors.ts";
 import type { Caller } from "../../../contracts/management.ts";
@@ -140,7 +140,7 @@ export async function answerV1(request: Request, context: ManagementContext): Pr
   }
 }
 
-/** What the path takes; none for one that is not there. */
+/** The methods that the path takes. Empty for a path that does not exist. */
 function methodsOf(path: string): string[] {
   return methodsTaken(patterns.filter(({ pattern }) => pattern.test(path)).map(({ route }) => route.method));
 }
@@ -154,7 +154,7 @@ async function routed(request: Request, context: ManagementContext): Promise<Res
     if (isFailure(caller)) return caller;
     return route.answer({ context, caller, request, url, id: id.toLowerCase() });
   }
-  // Also for another method of a path that is there: the Subhosting API has no 405.
+  // Also for another method of an existing path: the Subhosting API has no 405.
   return failure("not-found", `There is no ${request.method} ${url.pathname.slice(0, 200)}.`);
 }
 

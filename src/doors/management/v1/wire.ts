@@ -1,4 +1,4 @@
-/** How /v1 writes: its objects, its errors, and the Link header of its lists (RFC 8288). */
+/** The answers of /v1: its objects, its errors, and the Link header of its lists (RFC 8288). */
 import type { BackupInfo } from "../../../contracts/backup-commands.ts";
 import type { ErrorCode, Failure } from "../../../core/errors.ts";
 import { unreachable } from "../../../core/assert.ts";
@@ -15,7 +15,7 @@ export function databaseJson({ id, organizationId, description, updatedAt, creat
   return { id, organizationId, description, updatedAt: time(updatedAt), createdAt: time(createdAt) };
 }
 
-/** Of one that goes to the deployment's own bucket, which `/api` knows, what says where an S3 bucket is stays out. */
+/** For a backup in the deployment's own bucket, which only `/api` can make, the members that describe an S3 bucket are left out. */
 export function backupJson({ id, destination, status }: BackupInfo) {
   const shown = shownStatus(status);
   switch (destination.kind) {
@@ -51,7 +51,7 @@ export function analyticsJson(buckets: readonly UsageBucket[]) {
   };
 }
 
-/** RFC 3339. */
+/** As RFC 3339. */
 function time(ms: number): string {
   return new Date(ms).toISOString();
 }
@@ -88,7 +88,7 @@ function statusAndName(code: ErrorCode): [number, string] {
   }
 }
 
-/** Where the other pages of a list are: the request's own URL with another page. `origin`: what they begin with, or "". */
+/** The links to other pages of a list: the request's own URL with another page number. `origin`: how they begin, or "". */
 export function linkHeader(url: URL, origin: string, { page, limit }: PageQuery, total: number): string {
   const last = Math.max(1, Math.ceil(total / limit));
   const links: [string, number][] = [["first", 1]];

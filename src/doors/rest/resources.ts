@@ -8,6 +8,8 @@ import { getJob } from "./jobs.ts";
 import { listEntries } from "./list.ts";
 import { deleteEntries } from "./deletion.ts";
 import { countEntries } from "./count.ts";
+import { getFeed } from "./feed.ts";
+import { watchEntries } from "./watch.ts";
 import { deleteEntry, getEntry, putEntry } from "./entry.ts";
 
 /** `entries/{key…}`, and `entries?key=…`. HEAD is answered as GET is, without its body. */
@@ -24,4 +26,6 @@ export const RESOURCES: Readonly<Record<string, Resource>> = {
   export: { GET: exportEntries },
   import: { POST: importEntries, PUT: importEntries },
   count: { GET: countEntries },
+  feed: { GET: getFeed },
+  watch: { GET: watchEntries },
 };

@@ -89,6 +89,12 @@ export class RestDatabase {
     return this.ask("PUT", `entries/${path}?values=plain`, { body: JSON.stringify(value), headers });
   }
 
+  async stats(): Promise<{ readonly watchers: number }> {
+    const { status, text, json } = await send("GET", `/api/databases/${this.id}/stats`, { token: this.token });
+    if (status !== 200) throw new Error(text);
+    return json;
+  }
+
   async newToken(scopes: Readonly<Record<string, unknown>>): Promise<{ readonly id: string; readonly token: string }> {
     const body = JSON.stringify({ name: "token", permissions: ["read", "write"], databases: "all", ...scopes });
     const path = `/api/organizations/${this.organizationId}/tokens`;

@@ -1,0 +1,131 @@
+/**
+ * Server-Sent Events (https://html.spec.whatwg.org/multipage/server-sent-events.html) out of a watch or a feed. The next update is asked for
+ * when the client has taken the one before, so a slow client costs one update and no queue. What an update says is written piece by piece, as
+ * the client takes it. A comment every fifteen seconds keeps the connection, and is how a client that is gone is noticed.
+ *
+ * The stream ends when the object goes away, and after `endsAfterMs`: the client then asks again from the last event's id. What ends it for good
+ * is said in a last event, `error`.
+ */
+import type { Failure } from "../../core/errors.ts";
+import { isFailure } from "../../core/errors.ts";
+import { SSE_COMMENT_MS } from "../../core/limits.ts";
+import type { Timers } from "../../core/timers.ts";
+import type { LinkEvent, SessionLink } from "./session-link.ts";
+
+export interface EventStreamParts {
+  readonly link: SessionLink;
+  /** The first event, which was waited for. */
+  readonly first: LinkEvent;
+  readonly timers: Timers;
+  /** What an update says, in pieces; none: nothing is said of it. */
+  readonly textOf: (update: Uint8Array) => Iterable<string> | Failure;
+  /** null: it lasts. */
+  readonly endsAfterMs: number | null;
+}
+
+/** Sent together. */
+const PIECE_CHARACTERS = 64 * 1024;
+
+const encoder = new TextEncoder();
+
+export function eventStreamAnswer(parts: EventStreamParts, headers: Readonly<Record<string, string>> = {}): Response {
+  return new Response(new EventStream(parts).stream(), {
+    headers: {
+      "content-type": "text/event-stream",
+      "cache-control": "no-store",
+      // Some proxies keep what they pass on until they have much of it.
+      "x-accel-buffering": "no",
+      ...headers,
+    },
+  });
+}
+
+/** `data` may have no line ends. */
+export function eventText(name: string, data: string, id?: string): string {
+  return `event: ${name}\n${id === undefined ? "" : `id: ${id}\n`}data: ${data}\n\n`;
+}
+
+class EventStream {
+  readonly #parts: EventStreamParts;
+  #waiting: LinkEvent | null;
+  #pieces: Iterator<string> | null = null;
+  #owesAcknowledgement = false;
+  #isOver = false;
+  #cancelEnd: (() => void) | undefined;
+
+  constructor(parts: EventStreamParts) {
+    this.#parts = parts;
+    this.#waiting = parts.first;
+  }
+
+  stream(): ReadableStream<Uint8Array> {
+    const { timers, endsAfterMs } = this.#parts;
+    return new ReadableStream<Uint8Array>(
+      {
+        start: () => {
+          if (endsAfterMs !== null) this.#cancelEnd = timers.after(endsAfterMs, () => this.#end());
+        },
+        pull: (controller) => this.#pull(controller),
+        cancel: () => this.#end(),
+      },
+      { highWaterMark: 0 },
+    );
+  }
+
+  /** Called when the client has taken everything before, and not again until it has settled. */
+  async #pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
+    for (;;) {
+      const text = this.#nextText();
+      if (text !== "") {
+        controller.enqueue(encoder.encode(text));
+        return;
+      }
+      const { link, timers } = this.#parts;
+      if (this.#owesAcknowledgement) link.acknowledge();
+      this.#owesAcknowledgement = false;
+      // An event that came is told, also at the end.
+      const event = this.#waiting ?? (this.#isOver ? LOST : await link.next(timers, SSE_COMMENT_MS));
+      this.#waiting = null;
+      if (event === null && !this.#isOver) {
+        controller.enqueue(encoder.encode(": nothing new\n\n"));
+        return;
+      }
+      if (event?.type === "update") {
+        const said = this.#parts.textOf(event.body);
+        if (!isFailure(said)) {
+          this.#pieces = said[Symbol.iterator]();
+          this.#owesAcknowledgement = true;
+          continue;
+        }
+        controller.enqueue(encoder.encode(errorText(said)));
+      } else if (event?.type === "failure") {
+        controller.enqueue(encoder.encode(errorText(event.failure)));
+      }
+      this.#end();
+      controller.close();
+      return;
+    }
+  }
+
+  #nextText(): string {
+    let text = "";
+    while (this.#pieces !== null && text.length < PIECE_CHARACTERS) {
+      const { done, value } = this.#pieces.next();
+      if (done === true) this.#pieces = null;
+      else text += value;
+    }
+    return text;
+  }
+
+  #end(): void {
+    this.#isOver = true;
+    this.#cancelEnd?.();
+    this.#parts.link.close();
+  }
+}
+
+const LOST: LinkEvent = { type: "lost" };
+
+function errorText({ code, message, oldest }: Failure): string {
+  return eventText("error", JSON.stringify({ code, message, oldest }));
+}

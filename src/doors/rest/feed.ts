@@ -1,0 +1,218 @@
+/**
+ * The change feed over HTTP: the read side of the Durable Streams protocol (https://github.com/durable-streams/durable-streams, PROTOCOL.md), so
+ * that its clients follow a database. An offset is a place in the feed, a versionstamp. `-1` is the oldest that can be had, `now` what comes from
+ * now on. Without `live` it catches up, a page a request; `live=long-poll` waits for what comes next; `live=sse` goes on for a minute.
+ */
+import { decodeFeedPage, encodeFeedRequest } from "../../codec/feed.ts";
+import { keyOfNotationText } from "../../codec/json-notation/key-notation.ts";
+import { quotedExcerpt } from "../../codec/json-notation/place.ts";
+import { failure, type Failure, isFailure } from "../../core/errors.ts";
+import type { FeedPage, FeedStart } from "../../core/feed.ts";
+import { FEED_LONG_POLL_MS, FEED_STREAM_MS, MAX_FEED_TYPE_CHARACTERS } from "../../core/limits.ts";
+import { type Version, versionOfHex, versionstampHex } from "../../core/versionstamp.ts";
+import type { Operation, RestCall } from "./call.ts";
+import { eventStreamAnswer, eventText } from "./event-stream.ts";
+import { type FeedForm, textOfEvents } from "./feed-events.ts";
+import { notationOf, VALUES_PARAMETER } from "./parameters.ts";
+import { openSessionLink, SessionLink } from "./session-link.ts";
+
+export const getFeed: Operation = {
+  access: "read",
+  query: ["offset", "live", "cursor", "prefix", "type", VALUES_PARAMETER],
+  async answer(call) {
+    const asked = askedOf(call);
+    if (isFailure(asked)) return asked;
+    if (call.request.method === "HEAD") return head(call, asked);
+    switch (asked.live) {
+      case null:
+        return catchUp(call, asked);
+      case "long-poll":
+        return longPoll(call, asked);
+      case "sse":
+        return stream(call, asked);
+    }
+  },
+};
+
+interface Asked {
+  readonly from: FeedStart;
+  /** As it was asked. */
+  readonly offset: string;
+  readonly live: "long-poll" | "sse" | null;
+  readonly prefix: Uint8Array;
+  readonly form: FeedForm;
+}
+
+function askedOf(call: RestCall): Asked | Failure {
+  const { query } = call;
+  const [given, live, json, type] = [query.get("offset"), query.get("live"), query.get("prefix"), query.get("type")];
+  if (live !== null && live !== "long-poll" && live !== "sse") {
+    return failure("invalid", `live is ${quotedExcerpt(live)}; it can be long-poll or sse.`);
+  }
+  if (live !== null && given === null) {
+    return failure("invalid", "offset is missing; with live it is the Stream-Next-Offset of the last answer, or now.");
+  }
+  const offset = given ?? "-1";
+  const from = offset === "-1" ? "oldest" : offset === "now" ? "now" : versionOfHex(offset);
+  if (from === undefined) {
+    return failure(
+      "invalid",
+      `offset is ${quotedExcerpt(offset)}; it must be -1, now, or the Stream-Next-Offset of an answer, 20 hexadecimal digits.`,
+    );
+  }
+  if (type !== null && (type === "" || type.length > MAX_FEED_TYPE_CHARACTERS)) {
+    return failure("invalid", `type has ${type.length} characters; it must have 1 to ${MAX_FEED_TYPE_CHARACTERS}.`);
+  }
+  const notation = notationOf(call);
+  if (isFailure(notation)) return notation;
+  const isAll = json === null || json.trim() === "[]";
+  const prefix = isAll ? null : keyOfNotationText(json, "prefix");
+  if (prefix !== null && !prefix.ok) return prefix;
+  return { from, offset, live, prefix: prefix?.bytes ?? new Uint8Array(), form: { notation, type } };
+}
+
+/** Where the feed ends just now. */
+async function head(call: RestCall, asked: Asked): Promise<Response | Failure> {
+  const page = await pageOf(call, { ...asked, from: "now" });
+  if (isFailure(page)) return page;
+  return new Response(null, { headers: { ...headersOf(page), "cache-control": "no-store" } });
+}
+
+async function catchUp(call: RestCall, asked: Asked): Promise<Response | Failure> {
+  const page = await pageOf(call, asked);
+  if (isFailure(page)) return page;
+  if (asked.from === "now") return pageAnswer(page, asked, { "cache-control": "no-store" });
+  // A page says nothing else later, as long as it can be had. One at the end grows.
+  const etag = `"${asked.offset}:${versionstampHex(page.upTo)}${page.reset === null ? "" : "r"}${page.isLast ? "" : "+"}"`;
+  const caching = { etag, "cache-control": page.isLast ? "private, no-cache" : "private, max-age=60" };
+  const known = call.request.headers.get("if-none-match") ?? "";
+  if (known.split(",").some((tag) => tag.trim().replace(/^W\//, "") === etag)) {
+    return new Response(null, { status: 304, headers: { ...headersOf(page), ...caching } });
+  }
+  return pageAnswer(page, asked, caching);
+}
+
+async function longPoll(call: RestCall, asked: Asked): Promise<Response | Failure> {
+  const page = await pageOf(call, asked);
+  if (isFailure(page)) return page;
+  const live = { "stream-cursor": cursorOf(call), "cache-control": "no-store" };
+  if (hasNews(page) || !page.isLast) return pageAnswer(page, asked, live);
+  const later = await nextNews(call, asked, page.upTo);
+  if (isFailure(later)) return later;
+  if (hasNews(later)) return pageAnswer(later, asked, live);
+  return new Response(null, { status: 204, headers: { ...headersOf(later), ...live } });
+}
+
+/** The first page behind a place that tells something, or after a while one that tells how far the feed is. */
+async function nextNews(call: RestCall, { prefix }: Asked, after: Version): Promise<FeedPage | Failure> {
+  const { stub, grant, clock, timers } = call;
+  const body = encodeFeedRequest({ prefix, from: after });
+  const link = await openSessionLink(stub, grant, { type: "feed", id: 1, body });
+  if (!(link instanceof SessionLink)) return link;
+  let last: FeedPage = { commits: [], reset: null, upTo: after, isLast: true };
+  try {
+    const until = clock.now() + FEED_LONG_POLL_MS;
+    for (;;) {
+      const event = await link.next(timers, Math.max(0, until - clock.now()));
+      if (event === null || event.type === "lost") return last;
+      if (event.type === "failure") return event.failure;
+      const page = decodeFeedPage(event.body);
+      if (!page.ok) return page;
+      last = page;
+      if (hasNews(page) || clock.now() >= until) return last;
+      link.acknowledge();
+    }
+  } finally {
+    link.close();
+  }
+}
+
+async function stream(call: RestCall, asked: Asked): Promise<Response | Failure> {
+  const { stub, grant, timers } = call;
+  const { prefix, from, form } = asked;
+  const body = encodeFeedRequest({ prefix, from });
+  const link = await openSessionLink(stub, grant, { type: "feed", id: 1, body });
+  if (!(link instanceof SessionLink)) return link;
+  const first = await link.next(timers, FEED_LONG_POLL_MS);
+  if (first === null || first.type !== "update") {
+    link.close();
+    return first?.type === "failure"
+      ? first.failure
+      : failure("unavailable", "The database did not answer the feed in time. Try again.");
+  }
+  const cursor = cursorOf(call);
+  const textOf = (update: Uint8Array): Iterable<string> | Failure => {
+    const page = decodeFeedPage(update);
+    return page.ok ? textOfUpdate(page, form, cursor) : page;
+  };
+  return eventStreamAnswer({ link, first, timers, textOf, endsAfterMs: FEED_STREAM_MS }, { ...COMMON });
+}
+
+function* textOfUpdate(page: FeedPage, form: FeedForm, cursor: string): Generator<string, void, undefined> {
+  if (hasNews(page)) {
+    yield "event: data\ndata: ";
+    yield* textOfEvents(page, form);
+    yield "\n\n";
+  }
+  const control = { streamNextOffset: versionstampHex(page.upTo), streamCursor: cursor };
+  yield eventText("control", JSON.stringify(page.isLast ? { ...control, upToDate: true } : control));
+}
+
+async function pageOf({ stub, grant }: RestCall, { prefix, from }: Asked): Promise<FeedPage | Failure> {
+  const answer = await stub.feedPage(grant, encodeFeedRequest({ prefix, from }));
+  return answer instanceof Uint8Array ? decodeFeedPage(answer) : answer;
+}
+
+function hasNews({ commits, reset }: FeedPage): boolean {
+  return commits.length > 0 || reset !== null;
+}
+
+const COMMON = { "x-content-type-options": "nosniff", vary: "Cairn-Values" } as const;
+
+function headersOf({ upTo, isLast }: FeedPage): Record<string, string> {
+  const atEnd = isLast ? { "stream-up-to-date": "true" } : {};
+  return { "content-type": "application/json", "stream-next-offset": versionstampHex(upTo), ...atEnd, ...COMMON };
+}
+
+const encoder = new TextEncoder();
+
+/** The text is made as the client takes it. */
+function pageAnswer(page: FeedPage, { form }: Asked, headers: Readonly<Record<string, string>>): Response {
+  const pieces = textOfEvents(page, form);
+  const body = new ReadableStream<Uint8Array>(
+    {
+      pull: (controller) => {
+        let text = "";
+        while (text.length < PIECE_CHARACTERS) {
+          const { done, value } = pieces.next();
+          if (done === true) {
+            if (text !== "") controller.enqueue(encoder.encode(text));
+            controller.close();
+            return;
+          }
+          text += value;
+        }
+        controller.enqueue(encoder.encode(text));
+      },
+    },
+    { highWaterMark: 0 },
+  );
+  return new Response(body, { headers: { ...headersOf(page), ...headers } });
+}
+
+const PIECE_CHARACTERS = 64 * 1024;
+
+/** Twenty seconds, counted from 9 October 2024, as the protocol has them. */
+const CURSOR_STEP_MS = 20_000;
+const CURSOR_EPOCH_MS = Date.UTC(2024, 9, 9);
+
+/**
+ * Goes into the next live request, so that caches on the way tell requests of one time from those of another. It never goes back: it is greater
+ * than the one that the client sends.
+ */
+function cursorOf({ query, clock }: RestCall): string {
+  const now = Math.max(0, Math.floor((clock.now() - CURSOR_EPOCH_MS) / CURSOR_STEP_MS));
+  const given = query.get("cursor") ?? "";
+  const last = /^\d{1,15}$/.test(given) ? Number(given) : -1;
+  return String(Math.max(now, last + 1));
+}

@@ -1,0 +1,113 @@
+/**
+ * A watch or a feed that a request follows: the Worker's end of a socket to the database's object, which is a client's own socket with one
+ * request on it (docs/spec/socket.md). So it has the same options, bounds, ends and memory as there.
+ */
+import {
+  decodeServerFrame,
+  encodeClientFrame,
+  failureOfSocketError,
+  type SentRequest,
+} from "../../codec/socket-client.ts";
+import { SocketField } from "../../codec/socket.ts";
+import { type DatabaseStub, type ObjectSocket, watchProtocol } from "../../contracts/database.ts";
+import type { Grant } from "../../contracts/grant.ts";
+import { socketProtocol } from "../../contracts/socket.ts";
+import type { Failure } from "../../core/errors.ts";
+import type { Timers } from "../../core/timers.ts";
+import { failureOfJson } from "../http/failure-of-json.ts";
+
+/** "lost": the object went away. Whoever follows asks again from where it is. */
+export type LinkEvent =
+  | { readonly type: "update"; readonly body: Uint8Array }
+  | { readonly type: "failure"; readonly failure: Failure }
+  | { readonly type: "lost" };
+
+/** The only request on the socket. */
+const ID = 1;
+
+/** Rejects when the object cannot be reached. */
+export async function openSessionLink(
+  stub: DatabaseStub,
+  grant: Grant,
+  request: SentRequest,
+): Promise<SessionLink | Failure> {
+  const headers = { upgrade: "websocket", [watchProtocol.grantHeader]: JSON.stringify(grant) };
+  const response = await stub.fetch(new Request(`https://database${socketProtocol.path}`, { headers }));
+  const socket = response.webSocket;
+  if (socket === null || socket === undefined) return failureOfJson(await response.text());
+  const link = new SessionLink(socket);
+  socket.send(encodeClientFrame([{ ...request, id: ID }]));
+  return link;
+}
+
+export class SessionLink {
+  readonly #socket: ObjectSocket;
+  /** What came and was not taken. The object sends one update until it is acknowledged, and nothing after a failure. */
+  readonly #events: LinkEvent[] = [];
+  #wake: (() => void) | undefined;
+  #isOpen = true;
+
+  constructor(socket: ObjectSocket) {
+    this.#socket = socket;
+    socket.binaryType = "arraybuffer";
+    socket.addEventListener("message", ({ data }) => {
+      if (typeof data !== "string") this.#receive(new Uint8Array(data));
+    });
+    socket.addEventListener("close", () => this.#end({ type: "lost" }));
+    socket.addEventListener("error", () => this.#end({ type: "lost" }));
+    socket.accept();
+  }
+
+  /** The next event; null: none came in so many milliseconds, or `interrupt` was called. One wait at a time. */
+  async next(timers: Timers, ms: number): Promise<LinkEvent | null> {
+    const waiting = this.#events.shift();
+    if (waiting !== undefined) return waiting;
+    await new Promise<void>((resolve) => {
+      const finish = (): void => {
+        cancel();
+        this.#wake = undefined;
+        resolve();
+      };
+      const cancel = timers.after(ms, finish);
+      this.#wake = finish;
+    });
+    return this.#events.shift() ?? null;
+  }
+
+  interrupt(): void {
+    this.#wake?.();
+  }
+
+  /** The last update was taken: the next one may come. */
+  acknowledge(): void {
+    if (this.#isOpen) this.#socket.send(encodeClientFrame([{ type: "ack", id: 0, watch: ID }]));
+  }
+
+  /** Harmless when it is closed already. */
+  close(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#socket.close(1000);
+    this.interrupt();
+  }
+
+  #receive(bytes: Uint8Array): void {
+    const frame = decodeServerFrame(bytes);
+    if (!frame.ok) return this.#end({ type: "failure", failure: frame });
+    for (const { field, body } of frame.responses) {
+      if (field === SocketField.error) return this.#end({ type: "failure", failure: failureOfSocketError(body) });
+      this.#add({ type: "update", body });
+    }
+  }
+
+  #end(event: LinkEvent): void {
+    if (!this.#isOpen) return;
+    this.close();
+    this.#add(event);
+  }
+
+  #add(event: LinkEvent): void {
+    this.#events.push(event);
+    this.interrupt();
+  }
+}

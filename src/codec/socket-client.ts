@@ -1,7 +1,7 @@
 /**
  * The binary frames of sockets, for the side that asks. docs/spec/socket.md says what they mean. The side that answers is `socket.ts`.
  */
-import { failure, type Failure } from "../core/errors.ts";
+import { failure, type Failure, isErrorCode } from "../core/errors.ts";
 import { MAX_SOCKET_REQUESTS_IN_FLIGHT, MAX_SOCKET_WATCHES, MAX_WATCH_PAGE_ENTRIES } from "../core/limits.ts";
 import { Encoding } from "../core/operations.ts";
 import { VERSIONSTAMP_BYTES, versionOfBytes, versionstampBytes } from "../core/versionstamp.ts";
@@ -96,6 +96,7 @@ function readResponse(reader: ProtobufReader): SocketResponse {
       case SocketField.prefix:
       case SocketField.done:
       case SocketField.error:
+      case SocketField.feed:
         ({ field } = reader);
         body = reader.bytes();
         break;
@@ -110,18 +111,29 @@ function readResponse(reader: ProtobufReader): SocketResponse {
 /** Error. Its code is one of `core/errors.ts`, or a code of a later version. */
 export function decodeSocketError(
   body: Uint8Array,
-): { readonly ok: true; readonly code: string; readonly message: string } | Failure {
+): { readonly ok: true; readonly code: string; readonly message: string; readonly oldest: string | null } | Failure {
   return decoding("The error", "internal", () => {
     const reader = new ProtobufReader(body);
     const decoder = new TextDecoder();
     let [code, message] = ["", ""];
+    let oldest: string | null = null;
     while (reader.next()) {
       if (reader.field === 1) code = decoder.decode(reader.bytes());
       else if (reader.field === 2) message = decoder.decode(reader.bytes());
+      else if (reader.field === 3) oldest = decoder.decode(reader.bytes());
       else reader.skip();
     }
-    return { ok: true, code, message };
+    return { ok: true, code, message, oldest };
   });
+}
+
+/** The same as a failure. A code that only a later version has is an error of the server. */
+export function failureOfSocketError(body: Uint8Array): Failure {
+  const error = decodeSocketError(body);
+  if (!error.ok) return error;
+  const { code, message, oldest } = error;
+  const known = isErrorCode(code) ? failure(code, message) : failure("internal", message);
+  return oldest === null ? known : { ...known, oldest };
 }
 
 /** PrefixWatch. */

@@ -3,16 +3,19 @@
  * request becomes what the binary codec makes of the same request, so one decoder judges both. Keys and values are in the notation.
  */
 import { failure, type Failure } from "../core/errors.ts";
+import type { FeedChange, FeedPage, FeedRequest } from "../core/feed.ts";
 import { MAX_READ_ENTRIES, MAX_SOCKET_ANSWER_CHARACTERS, MAX_SOCKET_FRAME_REQUESTS } from "../core/limits.ts";
 import type { CommitResult, Entry, ReadRange } from "../core/operations.ts";
 import { versionOfHex, versionstampHex } from "../core/versionstamp.ts";
 import { encodeAtomicWrite, encodeSnapshotRead, encodeWatch } from "./datapath-requests.ts";
+import { encodeFeedRequest, operationOf } from "./feed.ts";
 import { parseJson } from "./json-notation/bounded-json.ts";
 import { atomicWriteOf } from "./json-notation/atomic-write.ts";
-import { textOfEntry } from "./json-notation/entry-line.ts";
+import { textOfEntry, textOfExpiry } from "./json-notation/entry-line.ts";
 import { textOfKeyNotation } from "./json-notation/key-notation.ts";
 import { arrayOf, flagOf, keyOf, objectOf, Refused, refuse } from "./json-notation/members.ts";
 import { described } from "./json-notation/place.ts";
+import { textOfStored } from "./json-notation/stored-value.ts";
 import { isObject, type JsonObject } from "./json-notation/types.ts";
 import { type KeyRange, rangeOfPrefix } from "./key-prefix.ts";
 import { encodePrefixWatch } from "./socket-client.ts";
@@ -61,7 +64,7 @@ export function decodeTextFrame(text: string): { readonly ok: true; readonly req
   return { ok: true, requests };
 }
 
-const MEMBERS = ["read", "write", "watch", "watchPrefix", "unwatch", "ack", "token"] as const;
+const MEMBERS = ["read", "write", "watch", "watchPrefix", "feed", "unwatch", "ack", "token"] as const;
 
 function requestOf(request: JsonObject, id: number, index: number, plain: boolean): SocketRequest {
   const [member, ...more] = MEMBERS.filter((name) => Object.hasOwn(request, name));
@@ -93,6 +96,8 @@ function requestOf(request: JsonObject, id: number, index: number, plain: boolea
       };
     case "watchPrefix":
       return { type: "watchPrefix", id, body: encodePrefixWatch(prefixOf(request)) };
+    case "feed":
+      return { type: "feed", id, body: encodeFeedRequest(feedOf(request)) };
     case "unwatch":
     case "ack":
       if (typeof asked !== "number" || !Number.isInteger(asked) || asked < 1 || asked > 0xffff_ffff) {
@@ -119,8 +124,7 @@ function maxBytesOf({ maxBytes }: JsonObject): { readonly maxBytes?: number } {
  */
 function prefixOf(request: JsonObject): WatchedPrefix {
   const { watchPrefix, after = null } = request;
-  const isAll = Array.isArray(watchPrefix) && watchPrefix.length === 0;
-  const prefix = isAll ? new Uint8Array(0) : keyOf(watchPrefix, "watchPrefix");
+  const prefix = prefixKeyOf(watchPrefix, "watchPrefix");
   const version = after === null ? null : typeof after === "string" ? versionOfHex(after.toLowerCase()) : undefined;
   if (version === undefined) return refuse(`after is ${described(after)}; it must be the last upTo of a watch.`);
   const flag = (member: string): boolean => {
@@ -134,6 +138,20 @@ function prefixOf(request: JsonObject): WatchedPrefix {
     ignoreDeletes: flag("ignoreDeletes"),
     keysOnly: flag("keysOnly"),
   };
+}
+
+/** `{"feed":["users"],"after":"…"}`; `after` can be "oldest", and without it the feed begins now. */
+function feedOf({ feed, after = "now" }: JsonObject): FeedRequest {
+  const prefix = prefixKeyOf(feed, "feed");
+  if (after === "now" || after === "oldest") return { prefix, from: after };
+  const version = typeof after === "string" ? versionOfHex(after.toLowerCase()) : undefined;
+  if (version !== undefined) return { prefix, from: version };
+  return refuse(`after is ${described(after)}; it must be the last upTo of a feed, or "oldest".`);
+}
+
+/** An empty one is that of every key. */
+function prefixKeyOf(json: unknown, name: string): Uint8Array {
+  return Array.isArray(json) && json.length === 0 ? new Uint8Array(0) : keyOf(json, name);
 }
 
 /** `{"key"}`, `{"prefix", "start"?, "end"?}` or `{"start","end"}`, each with `limit` and `reverse`. */
@@ -207,6 +225,47 @@ export function textOfPrefix(id: number, { reset, keys, upTo }: PrefixUpdate, pl
   return `{"id":${id},"prefix":{"reset":${reset},"keys":[${texts.join(",")}],"upTo":${end}}}`;
 }
 
+/**
+ * In several texts where one would be too long. A commit is whole in one of them, unless it says `"more":true`: then the rest of it follows
+ * in the next. The last one alone has `upTo`.
+ */
+export function textsOfFeed(id: number, { commits, reset, upTo, isLast }: FeedPage, plain: boolean): string[] {
+  const texts: string[] = [];
+  let said: string[] = [];
+  let length = 0;
+  const close = (end: string): void => {
+    texts.push(`{"id":${id},"feed":{"commits":[${said.join(",")}]${end}}}`);
+    said = [];
+    length = 0;
+  };
+  for (const { version, changes } of commits) {
+    const stamp = `"versionstamp":"${versionstampHex(version)}"`;
+    let pieces: string[] = [];
+    for (const change of changes) {
+      const text = textOfChange(change, plain);
+      if (length > 0 && length + text.length > MAX_SOCKET_ANSWER_CHARACTERS) {
+        if (pieces.length > 0) said.push(`{${stamp},"changes":[${pieces.join(",")}],"more":true}`);
+        pieces = [];
+        close(`,"more":true`);
+      }
+      pieces.push(text);
+      length += text.length;
+    }
+    said.push(`{${stamp},"changes":[${pieces.join(",")}]}`);
+  }
+  const replaced = reset === null ? "" : `,"reset":"${versionstampHex(reset)}"`;
+  close(`${replaced},"upTo":"${versionstampHex(upTo)}"${isLast ? "" : `,"more":true`}`);
+  return texts;
+}
+
+function textOfChange(change: FeedChange, plain: boolean): string {
+  const { key, set } = change;
+  const operation = `"key":${textOfKeyNotation(key)},"operation":"${operationOf(change)}"`;
+  if (set === null) return `{${operation}}`;
+  const expiry = set.expiresAt === null ? "" : `,"expiresAt":${textOfExpiry(set.expiresAt)}`;
+  return `{${operation},"value":${textOfStored(set, { plain }).text}${expiry}}`;
+}
+
 function textOf(entry: Entry, plain: boolean): string {
   return textOfEntry({ ...entry, expiresAt: null }, { plain }).text;
 }
@@ -227,8 +286,8 @@ export function textOfDone(id: number): string {
   return `{"id":${id},"done":true}`;
 }
 
-export function textOfError(id: number, { code, message }: Failure): string {
-  return JSON.stringify({ id, error: { code, message } });
+export function textOfError(id: number, { code, message, oldest }: Failure): string {
+  return JSON.stringify({ id, error: { code, message, oldest } });
 }
 
 export function textOfFrame(responses: readonly string[]): string {

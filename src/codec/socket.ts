@@ -3,7 +3,7 @@
  * divides a frame into its requests. The content of a read, a write or a watch is left as bytes for `datapath.ts`: it is decoded only
  * when its turn comes, and fails alone. The side that asks is `socket-client.ts`, text frames are `socket-text.ts`.
  */
-import { failure, type ErrorCode, type Failure, isFailure } from "../core/errors.ts";
+import { failure, type Failure, isFailure } from "../core/errors.ts";
 import { MAX_SOCKET_FRAME_REQUESTS } from "../core/limits.ts";
 import { bytesFieldSize, decoding, ProtobufReader, ProtobufWriter, varintFieldSize } from "./protobuf.ts";
 
@@ -19,10 +19,11 @@ export const SocketField = {
   ack: 7,
   error: 7,
   token: 8,
+  feed: 9,
   maxBytes: 10,
 } as const;
 
-/** A message of the data path, or a PrefixWatch, as bytes. */
+/** A message of the data path, a PrefixWatch or a FeedRequest, as bytes. */
 interface BodyRequest<Type> {
   readonly type: Type;
   readonly id: number;
@@ -39,6 +40,7 @@ export type SocketRequest =
   | BodyRequest<"write">
   | BodyRequest<"watch">
   | BodyRequest<"watchPrefix">
+  | BodyRequest<"feed">
   /** `watch`: the id of the watch that the request is about. */
   | { readonly type: "unwatch" | "ack"; readonly id: number; readonly watch: number }
   | { readonly type: "token"; readonly id: number; readonly token: string }
@@ -89,7 +91,7 @@ export function withoutId(index: number): Failure {
 export function unknownRequest(index: number): Failure {
   return failure(
     "unsupported",
-    `requests[${index}]: it asks for nothing that this server knows: a read, a write, a watch of keys or of a prefix, unwatch, ack or token.`,
+    `requests[${index}]: it asks for nothing that this server knows: a read, a write, a watch of keys or of a prefix, a feed, unwatch, ack or token.`,
   );
 }
 
@@ -111,6 +113,7 @@ function readRequest(reader: ProtobufReader, index: number): SocketRequest | Fai
       case SocketField.write:
       case SocketField.watch:
       case SocketField.watchPrefix:
+      case SocketField.feed:
       case SocketField.token:
         members += 1;
         ({ field } = reader);
@@ -141,6 +144,8 @@ function readRequest(reader: ProtobufReader, index: number): SocketRequest | Fai
       return { type: "watch", id, body };
     case SocketField.watchPrefix:
       return { type: "watchPrefix", id, body };
+    case SocketField.feed:
+      return { type: "feed", id, body };
     case SocketField.unwatch:
       return { type: "unwatch", id, watch };
     case SocketField.ack:
@@ -181,10 +186,12 @@ export function doneResponse(id: number): SocketResponse {
   return { id, field: SocketField.done, body: NO_BYTES };
 }
 
-export function errorResponse(id: number, { code, message }: { code: ErrorCode; message: string }): SocketResponse {
-  const [codeBytes, messageBytes] = [encoder.encode(code), encoder.encode(message)];
-  const writer = new ProtobufWriter(bytesFieldSize(1, codeBytes.length) + bytesFieldSize(2, messageBytes.length));
-  writer.bytesField(1, codeBytes);
-  writer.bytesField(2, messageBytes);
+export function errorResponse(
+  id: number,
+  { code, message, oldest }: Pick<Failure, "code" | "message" | "oldest">,
+): SocketResponse {
+  const texts = [code, message, ...(oldest === undefined ? [] : [oldest])].map((text) => encoder.encode(text));
+  const writer = new ProtobufWriter(texts.reduce((size, text, i) => size + bytesFieldSize(i + 1, text.length), 0));
+  for (const [i, text] of texts.entries()) writer.bytesField(i + 1, text);
   return { id, field: SocketField.error, body: writer.finish() };
 }

@@ -80,6 +80,14 @@ export function admittedRanges(grant: Grant, ranges: readonly ReadRange[]): read
   return ranges.map((range) => ({ ...range, ...within(prefix, range) }));
 }
 
+/** The keys under a prefix (encoded; empty: all) as far as the grant goes, as the prefix of those. */
+export function admittedPrefix(grant: Grant, prefix: Uint8Array): Uint8Array | Failure {
+  if (grant.keyPrefix === undefined) return prefix;
+  const granted = fromHex(grant.keyPrefix);
+  if (admitsKey(prefix, granted)) return granted;
+  return refusedKeys(grant, [prefix]) ?? prefix;
+}
+
 /** One range, as `admittedRanges` does it. */
 export function admittedRange(grant: Grant, { start, end }: KeyRange): KeyRange {
   return grant.keyPrefix === undefined ? { start, end } : within(fromHex(grant.keyPrefix), { start, end });

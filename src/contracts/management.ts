@@ -50,8 +50,17 @@ export interface DatabaseInfo {
   readonly description: string;
   readonly locationHint: LocationHint | null;
   readonly jurisdiction: Jurisdiction | null;
+  /** Null: it keeps no log for change feeds. */
+  readonly feed: FeedSetting | null;
   readonly createdAt: UnixMs;
   readonly updatedAt: UnixMs;
+}
+
+/** For how long a database keeps its log for change feeds, and of which keys. */
+export interface FeedSetting {
+  readonly retentionHours: number;
+  /** An encoded key in hexadecimal: only changes of keys under it. Null: of all keys. */
+  readonly prefix: string | null;
 }
 
 export interface TokenInfo {
@@ -214,7 +223,12 @@ export interface Commands {
   "databases.get": { input: { databaseId: string }; output: DatabaseInfo };
   /** null leaves a member as it is. */
   "databases.update": {
-    input: { databaseId: string; name: string | null; description: string | null };
+    input: {
+      databaseId: string;
+      name: string | null;
+      description: string | null;
+      feed: FeedSetting | "off" | null;
+    };
     output: DatabaseInfo;
   };
   /** The job is null when the database was deleted so long ago that its job is no longer kept. */
@@ -403,6 +417,8 @@ export interface DatabaseControl {
    */
   wipe(options: { readonly deleteBackups: boolean }): Promise<void>;
   stats(): Promise<DatabaseStats | Failure>;
+  /** From now on the log is kept for feeds like that; null: not any more. */
+  keepFeed(setting: FeedSetting | null): Promise<{ readonly ok: true } | Failure>;
   backup(command: BackupCommand): Promise<BackupAnswer>;
   /** Restores, forks, verifications and states of the past. */
   restore(command: RestoreCommand): Promise<RestoreAnswer | Failure>;

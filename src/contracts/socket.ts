@@ -35,6 +35,7 @@ export const SocketClose = {
   scope: 4403,
   notFound: 4404,
   tooSlow: 4408,
+  tooOld: 4409,
   tooMuch: 4429,
 } as const;
 
@@ -53,6 +54,8 @@ export function closeCodeOf(code: ErrorCode): number {
       return SocketClose.scope;
     case "not-found":
       return SocketClose.notFound;
+    case "too-old":
+      return SocketClose.tooOld;
     case "limit":
       return SocketClose.tooMuch;
     case "unavailable":

@@ -19,6 +19,8 @@ export type ErrorCode =
   | "not-found"
   /** The thing exists already, or something that excludes this request is under way. */
   | "conflict"
+  /** What is asked for is not kept from so far back. The failure says from where on it is. */
+  | "too-old"
   /** There is no room for what the request would store: on the disk, or in the database. What is stored can still be read. */
   | "insufficient-storage"
   /** The request cannot be answered now (switching, restoring, starting). The same request may be sent again. */
@@ -32,6 +34,8 @@ export interface Failure {
   readonly ok: false;
   readonly code: ErrorCode;
   readonly message: string;
+  /** Of "too-old": the oldest versionstamp from which it can be had, 20 hex digits. */
+  readonly oldest?: string;
 }
 
 const codes: Readonly<Record<ErrorCode, true>> = {
@@ -43,6 +47,7 @@ const codes: Readonly<Record<ErrorCode, true>> = {
   "forbidden-origin": true,
   "not-found": true,
   conflict: true,
+  "too-old": true,
   "insufficient-storage": true,
   unavailable: true,
   unsupported: true,

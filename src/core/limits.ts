@@ -117,6 +117,40 @@ export const MAX_RECENT_CHANGE_BYTES = 1 * MIB;
 
 /** How much of the mutation log an object reads, once after its start, to learn of earlier changes. It takes some milliseconds. */
 export const MAX_RECENT_LOG_BYTES = 4 * MIB;
+
+/** Changes in one page of the change feed, as the mutation log has them, and one commit more: eight pages are under way at a time. */
+export const MAX_FEED_PAGE_BYTES = 512 * KIB;
+
+/** What is read of the mutation log for one page: where few commits concern the reader, some milliseconds. */
+export const MAX_FEED_SCAN_BYTES = 4 * MIB;
+
+/** The last commits, which readers of the change feed that keep up are told from memory: a tenth of a second of the most writing. */
+export const MAX_RECENT_COMMIT_BYTES = 2 * MIB;
+
+/** The longest time for which a database keeps its log for feeds. From further back a backup is the way. */
+export const MAX_FEED_RETENTION_HOURS = 7 * 24;
+
+/** What the log may take that is kept for feeds: beyond that its oldest commits go, however young. As much may wait for a backup. */
+export const MAX_FEED_LOG_BYTES = 1024 * MIB;
+
+/** A segment of the mutation log that is larger is closed: removing one at once takes milliseconds. */
+export const LOG_SEGMENT_BYTES = 32 * MIB;
+
+/** How long a request for the feed waits for what comes next: shorter than the half minute after which many balancers give up. */
+export const FEED_LONG_POLL_MS = 20_000;
+
+/** After which a stream of the feed ends, and its client asks again: so caches and balancers cope, and a deployment moves its clients. */
+export const FEED_STREAM_MS = 60_000;
+
+/** Of the type that a client names for the events of a feed: it stands in each. */
+export const MAX_FEED_TYPE_CHARACTERS = 100;
+
+/** A stream of events that has nothing to say sends a comment this often: balancers close what is silent, and a client that is gone is noticed. */
+export const SSE_COMMENT_MS = 15_000;
+
+/** How often the readers of a feed that nothing concerns are told how far it is, while the database is written to. */
+export const FEED_PROGRESS_MS = 30_000;
+
 /** Sockets of one database, besides its watches over KV Connect. Both limits together stay far below the platform's 32,768. */
 export const MAX_SOCKETS = 10_000;
 

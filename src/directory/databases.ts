@@ -5,7 +5,7 @@
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { assert } from "../core/assert.ts";
 import { type Failure, isFailure } from "../core/errors.ts";
-import type { DatabaseInfo, NumberedPage, Ordering, Page, Scopes } from "../contracts/management.ts";
+import type { DatabaseInfo, FeedSetting, NumberedPage, Ordering, Page, Scopes } from "../contracts/management.ts";
 import type { Jurisdiction, LocationHint } from "../contracts/placement.ts";
 import type { Sql, SqlValue } from "../core/storage.ts";
 import { decodeCursor, encodeCursor } from "./cursor.ts";
@@ -25,12 +25,13 @@ interface Row extends Record<string, SqlValue> {
   state: DatabaseState;
   location_hint: LocationHint | null;
   jurisdiction: Jurisdiction | null;
+  feed: string | null;
   created_at: number;
   updated_at: number;
   deletion_job: string | null;
 }
 
-const COLUMNS = "id, name, description, state, location_hint, jurisdiction, created_at, updated_at, deletion_job";
+const COLUMNS = "id, name, description, state, location_hint, jurisdiction, feed, created_at, updated_at, deletion_job";
 const SORT_COLUMNS = { createdAt: "created_at", updatedAt: "updated_at" } as const;
 
 export class Databases {
@@ -67,6 +68,16 @@ export class Databases {
       id,
       name,
       description,
+      now,
+    );
+  }
+
+  /** What its object keeps for feeds. */
+  setFeed(id: string, feed: FeedSetting | null, now: UnixMs): void {
+    this.#sql.exec(
+      "UPDATE databases SET feed = ?2, updated_at = ?3 WHERE id = ?1",
+      id,
+      feed === null ? null : JSON.stringify(feed),
       now,
     );
   }
@@ -220,6 +231,8 @@ export class Databases {
       description: row.description,
       locationHint: row.location_hint,
       jurisdiction: row.jurisdiction,
+      // Written by `setFeed`, from a value of this type.
+      feed: row.feed === null ? null : (JSON.parse(row.feed) as FeedSetting),
       createdAt: asUnixMs(row.created_at),
       updatedAt: asUnixMs(row.updated_at),
       state: row.state,
@@ -234,8 +247,8 @@ export function couldNotBeMade({ state, deletionJob }: DatabaseRecord): boolean 
 
 /** The part of a record that is shown. */
 export function databaseInfo(record: DatabaseRecord): DatabaseInfo {
-  const { id, organizationId, name, description, locationHint, jurisdiction, createdAt, updatedAt } = record;
-  return { id, organizationId, name, description, locationHint, jurisdiction, createdAt, updatedAt };
+  const { id, organizationId, name, description, locationHint, jurisdiction, feed, createdAt, updatedAt } = record;
+  return { id, organizationId, name, description, locationHint, jurisdiction, feed, createdAt, updatedAt };
 }
 
 function isWholeId(query: string): boolean {

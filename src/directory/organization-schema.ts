@@ -86,4 +86,5 @@ export const ORGANIZATION_SCHEMA = schemaOf("schema_version", [
     `ALTER TABLE outbox ADD COLUMN begun INTEGER NOT NULL DEFAULT 0`,
     `ALTER TABLE outbox ADD COLUMN held INTEGER NOT NULL DEFAULT 0`,
   ],
+  [`ALTER TABLE databases ADD COLUMN feed TEXT`],
 ]);

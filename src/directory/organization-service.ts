@@ -48,6 +48,8 @@ export class OrganizationService {
   readonly #restores: RestoreCommands;
   /** Deliveries under way, by the ids of their messages. */
   readonly #underWay = new Map<number, Promise<NotDelivered | undefined>>();
+  /** By the database's id: the last change of its feed that is under way. */
+  readonly #feedChanges = new Map<string, Promise<void>>();
 
   constructor(organization: Organization, parts: OrganizationParts) {
     this.#organization = organization;
@@ -66,7 +68,7 @@ export class OrganizationService {
       "databases.list": (who, input) => organization.listDatabases(who, input),
       "databases.page": (who, input) => organization.pageOfDatabases(who, input),
       "databases.get": (who, { databaseId }) => organization.database(who, databaseId),
-      "databases.update": (who, input) => organization.updateDatabase(who, input, now()),
+      "databases.update": (who, input) => this.#updateDatabase(who, input),
       "databases.delete": async (who, input) => {
         const deletion = await this.#deleteDatabase(who, input);
         if (isFailure(deletion) || deletion.job === null) return deletion;
@@ -199,6 +201,33 @@ export class OrganizationService {
       "unavailable",
       "The database could not be made, and nothing of it is left. Send the same request again.",
     );
+  }
+
+  async #updateDatabase(
+    who: Admitted,
+    input: Input<"databases.update">,
+  ): Promise<Output<"databases.update"> | Failure> {
+    const { databaseId, feed } = input;
+    if (feed === null) return this.#organization.updateDatabase(who, input, this.#now());
+    // In the order in which they were asked for, so that what is recorded is what the database does.
+    const before = this.#feedChanges.get(databaseId);
+    const change = (async () => {
+      await before;
+      const database = this.#organization.database(who, databaseId);
+      if (isFailure(database)) return database;
+      const answer = await this.#parts.database(databaseId, database).keepFeed(feed === "off" ? null : feed);
+      return answer.ok ? this.#organization.updateDatabase(who, input, this.#now()) : answer;
+    })();
+    const ended = change.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#feedChanges.set(databaseId, ended);
+    try {
+      return await change;
+    } finally {
+      if (this.#feedChanges.get(databaseId) === ended) this.#feedChanges.delete(databaseId);
+    }
   }
 
   async #deleteDatabase(

@@ -202,12 +202,17 @@ export class Organization {
 
   updateDatabase(
     who: Admitted,
-    { databaseId, name, description }: Input<"databases.update">,
+    { databaseId, name, description, feed }: Input<"databases.update">,
     now: UnixMs,
   ): DatabaseInfo | Failure {
     const database = this.database(who, databaseId);
-    if (isFailure(database) || (name === null && description === null)) return database;
-    this.databases.describe(databaseId, name ?? database.name, description ?? database.description, now);
+    if (isFailure(database)) return database;
+    this.#storage.transactionSync(() => {
+      if (name !== null || description !== null) {
+        this.databases.describe(databaseId, name ?? database.name, description ?? database.description, now);
+      }
+      if (feed !== null) this.databases.setFeed(databaseId, feed === "off" ? null : feed, now);
+    });
     return this.database(who, databaseId);
   }
 
@@ -441,7 +446,7 @@ export class Organization {
     if (this.databases.countEver() >= MAX_DATABASES) {
       return failure("limit", `An organization has at most ${MAX_DATABASES} databases, deleted ones included.`);
     }
-    this.databases.add({ ...wanted, id, organizationId: this.id, createdAt: now, updatedAt: now });
+    this.databases.add({ ...wanted, id, organizationId: this.id, feed: null, createdAt: now, updatedAt: now });
     this.outbox.add({ kind: "initialize", subject: id, filling }, now);
     return undefined;
   }

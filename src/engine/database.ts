@@ -17,8 +17,9 @@ import type { SyncStorage, Transact } from "../core/storage.ts";
 import { asVersion, type Version, VERSIONSTAMP_SUFFIX_BYTES } from "../core/versionstamp.ts";
 import { ClockReadings } from "./clock-readings.ts";
 import { type EntryBounds, EntryTable } from "./entry-table.ts";
+import { FeedLog } from "./feed-log.ts";
 import { logEntryBound } from "./log-entry.ts";
-import { MutationLog } from "./mutation-log.ts";
+import { bytesOf, type LogCommit, MutationLog } from "./mutation-log.ts";
 import { failedChecks, planEffects } from "./plan.ts";
 import { type Counters, Mark } from "./mark.ts";
 import { migrateDatabase } from "./engine-schema.ts";
@@ -84,11 +85,13 @@ interface Applied {
   readonly added: number;
   /** Filled only while somebody observes the changes, because reading what was there before costs a read for each key. */
   readonly changes: readonly Change[];
-  readonly loggedBytes: number;
+  /** What the mutation log has of it; null: nothing. */
+  readonly logged: LogCommit | null;
 }
 
 export class Database {
   readonly log: MutationLog;
+  readonly feed: FeedLog;
   readonly watches: WatchHub;
   readonly #storage: SyncStorage;
   readonly #clock: Clock;
@@ -128,8 +131,15 @@ export class Database {
     this.#readings = new ClockReadings(storage.sql);
     this.log = new MutationLog(storage);
     const { log } = this;
+    this.feed = new FeedLog({
+      storage,
+      log,
+      lastVersion: () => this.#versions.last,
+      replacedAt: () => this.#mark.replacedAt,
+    });
+    const { feed } = this;
     this.watches = new WatchHub(
-      watchedState({ table: this.#entries, clock, log, mark: this.#mark, versions: this.#versions }),
+      watchedState({ table: this.#entries, clock, log, mark: this.#mark, versions: this.#versions, feed }),
     );
   }
 
@@ -282,8 +292,8 @@ export class Database {
     const now = this.#clock.now();
     const applied = this.#withVersions(1, now, this.#transact, () => {
       const version = this.#versions.take(1, now);
-      const loggedBytes = this.log.append(version, [{ type: "delete", key: new Uint8Array() }]);
-      return [{ outcome: { ok: true, version }, effects: [], added: 0, changes: [], loggedBytes }];
+      const logged = this.log.append(version, [{ type: "delete", key: new Uint8Array() }], []);
+      return [{ outcome: { ok: true, version }, effects: [], added: 0, changes: [], logged }];
     });
     this.#announce(applied);
     return this.#versions.last;
@@ -416,7 +426,7 @@ export class Database {
         markStored = this.#versions.reserve(count, now);
         const first = this.#versions.next(now);
         const done = work();
-        if (done.some(({ loggedBytes }) => loggedBytes > 0)) this.#readings.note(first, now);
+        if (done.some(({ logged }) => logged !== null)) this.#readings.note(first, now);
         return done;
       });
       markStored();
@@ -453,6 +463,7 @@ export class Database {
   #carryOut(planned: readonly Effect[], version: Version): Applied {
     const isObserved = this.#observers.size > 0;
     const changes: Change[] = [];
+    const isNew: boolean[] = [];
     let added = 0;
     const effects = planned.filter((effect) => {
       const before = isObserved ? this.#entries.stored(effect.key) : null;
@@ -460,16 +471,19 @@ export class Database {
         const existed = this.#entries.delete(effect.key);
         if (existed) added -= 1;
         if (existed && isObserved) changes.push({ before, after: null });
+        if (existed) isNew.push(false);
         return existed;
       }
       const { key, value, encoding, expiresAt } = effect;
-      added += this.#entries.set(key, value, encoding, version, expiresAt);
+      const more = this.#entries.set(key, value, encoding, version, expiresAt);
+      added += more;
+      isNew.push(more > 0);
       if (isObserved) changes.push({ before, after: { key, value, encoding, version, expiresAt } });
       return true;
     });
     for (const table of this.#derivedTables) table.apply(effects, version);
-    const loggedBytes = this.log.append(version, effects);
-    return { outcome: { ok: true, version }, effects, added, changes, loggedBytes };
+    const logged = this.log.append(version, effects, isNew);
+    return { outcome: { ok: true, version }, effects, added, changes, logged };
   }
 
   #versionsFor(write: AtomicWrite): number {
@@ -486,10 +500,13 @@ export class Database {
 
   #announce(applied: readonly Applied[]): void {
     let earliest: UnixMs | null = null;
-    let logged = 0;
-    for (const { outcome, effects, added, loggedBytes } of applied) {
+    let loggedBytes = 0;
+    for (const { outcome, effects, added, logged } of applied) {
       if (!outcome.ok) continue;
-      logged += loggedBytes;
+      if (logged !== null) {
+        loggedBytes += bytesOf(logged);
+        this.feed.note(logged);
+      }
       this.#mark.counters.entries += added;
       for (const effect of effects) {
         this.#mark.countWrite(effect.key.length + (effect.type === "set" ? effect.value.length : 0));
@@ -499,7 +516,7 @@ export class Database {
       }
     }
     if (earliest !== null) this.#onExpirySet(earliest);
-    if (logged > 0) this.#onLogged(logged);
+    if (loggedBytes > 0) this.#onLogged(loggedBytes);
     if (applied.some(({ effects }) => effects.length > 0)) this.#onUse("write");
     this.watches.flush();
     if (this.#observers.size === 0) return;
@@ -512,5 +529,5 @@ export class Database {
 const unguarded: Transact = (work) => work();
 
 function refused(outcome: CommitOutcome): Applied {
-  return { outcome, effects: [], added: 0, changes: [], loggedBytes: 0 };
+  return { outcome, effects: [], added: 0, changes: [], logged: null };
 }

@@ -32,6 +32,11 @@ const MIGRATIONS: readonly (readonly string[])[] = [
   ["CREATE TABLE clock_readings (version INTEGER PRIMARY KEY, time INTEGER NOT NULL)"],
   // Whether a state was replaced before this column existed is not known.
   ["ALTER TABLE mark ADD COLUMN replaced_at INTEGER NOT NULL DEFAULT 0", "UPDATE mark SET replaced_at = version"],
+  [
+    "ALTER TABLE log_readers ADD COLUMN prefix BLOB",
+    "ALTER TABLE log_readers ADD COLUMN retention_ms INTEGER",
+    "CREATE TABLE log_segments (number INTEGER PRIMARY KEY, bytes INTEGER NOT NULL)",
+  ],
 ];
 
 const SCHEMA: Schema = {

@@ -3,7 +3,9 @@
  * BackupReplicationLogEntry. Every entry carries a 12-byte stamp: the commit's versionstamp and the entry's order in the commit. The last
  * entry has the order ffff.
  */
-import type { Effect } from "../core/operations.ts";
+import { asUnixMs, type UnixMs } from "../core/clock.ts";
+import type { LoggedChange } from "../core/feed.ts";
+import type { Effect, Encoding } from "../core/operations.ts";
 import { bytesFieldSize, ProtobufReader, ProtobufWriter, varintFieldSize } from "../codec/protobuf.ts";
 import { LAST_ORDER, LOG_STAMP_BYTES, type Version, writeVersionstamp } from "../core/versionstamp.ts";
 
@@ -59,6 +61,33 @@ export function* keysOfLogPart(part: Uint8Array): Generator<Uint8Array, void, un
     reader.leave(outer);
   }
 }
+
+/** What a part of a commit has changed, in its order: views of it. */
+export function* changesOfLogPart(part: Uint8Array): Generator<LoggedChange, void, undefined> {
+  const reader = new ProtobufReader(part);
+  while (reader.next()) {
+    let kind = 0;
+    let key: Uint8Array = NO_BYTES;
+    let value: Uint8Array = NO_BYTES;
+    let encoding = 0;
+    let expiresAt: UnixMs | null = null;
+    const outer = reader.enter();
+    while (reader.next()) {
+      if (reader.field === EntryField.key) key = reader.bytes();
+      else if (reader.field === EntryField.value) value = reader.bytes();
+      else if (reader.field === EntryField.kind) kind = reader.int32();
+      else if (reader.field === EntryField.valueEncoding) encoding = reader.int32();
+      else if (reader.field === EntryField.expireAtMs) expiresAt = asUnixMs(reader.int64());
+      else reader.skip();
+    }
+    reader.leave(outer);
+    // Written below, from a value of that type.
+    const set = { value, encoding: encoding as Encoding, expiresAt };
+    yield { key, set: kind === MutationKind.set ? set : null };
+  }
+}
+
+const NO_BYTES: Uint8Array = new Uint8Array();
 
 function contentSize(effect: Effect): number {
   const common =

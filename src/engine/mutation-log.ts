@@ -3,14 +3,15 @@
  * the same transaction as the commit. A commit is one row, already in the wire form of the backup's repeated field: so exporting is
  * concatenation.
  *
- * Promise: the rows after a reader's registration hold every commit since then, in order and whole. A commit that changed nothing (only
- * checks) leaves no row.
+ * Promises: the rows after a reader's registration hold every commit since, in order, whole, or what it changed under the reader's
+ * prefix. A commit that changed nothing of that leaves no row.
  *
  * The rows lie in segments, which are tables of their own. When every reader has passed a segment, it is dropped. Dropping a table is
  * free; deleting rows would be billed like writing them. The price of trimming is a new segment for every 1,000 commits or more.
  */
+import { admitsKey } from "../codec/key-prefix.ts";
 import { assert } from "../core/assert.ts";
-import { MAX_LOG_ROW_BYTES } from "../core/limits.ts";
+import { LOG_SEGMENT_BYTES, MAX_LOG_ROW_BYTES } from "../core/limits.ts";
 import type { Effect } from "../core/operations.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import { asVersion, NO_VERSION, type Version } from "../core/versionstamp.ts";
@@ -20,9 +21,25 @@ export interface LogCommit {
   readonly version: Version;
   /** The commit's entries in wire form. The parts are to be concatenated. */
   readonly parts: readonly Uint8Array[];
+  /** A bit for each entry, the lowest of a byte first: it set a key that had no entry. Bits at the end that are 0 may be missing. Null: that is not known. */
+  readonly inserts: Uint8Array | null;
 }
 
-type LogRow = [version: number, partsAfter: number, entries: ArrayBuffer];
+type LogRow = [version: number, partsAfter: number, entries: ArrayBuffer, inserts: ArrayBuffer | null];
+
+/** A reader that wants less than everything, for longer than until it has read it. */
+export interface LogRetention {
+  /** Encoded; only changes of keys under it are wanted. Null: all. */
+  readonly prefix: Uint8Array | null;
+  /** How long a commit is kept. */
+  readonly retentionMs: number;
+}
+
+interface Segment {
+  readonly number: number;
+  /** Those of the first versions of Cairn have no column for it. */
+  readonly hasInserts: boolean;
+}
 
 /** A segment is closed when it has this many rows, because opening the next one writes two. */
 const SEGMENT_ROWS = 1_000;
@@ -36,13 +53,13 @@ const SEGMENT_PREFIX = "mutation_log_";
 
 export class MutationLog {
   readonly #storage: SyncStorage;
-  /** Numbers of the segments, ascending; the last one is written to. Never empty. */
-  #segments: number[] = [];
-  /** Rows in the last segment, counted up to SEGMENT_ROWS. null: not counted yet. */
-  #lastSegmentRows: number | null = null;
-  /** How many readers are registered. Every commit asks, so the number is kept. null: not counted since it changed. */
-  #readers: number | null = null;
-  /** Readers were changed in a transaction that may still be rolled back. Until it has ended, only the table is right. */
+  /** Ascending; the last one is written to. Never empty. */
+  #segments: Segment[] = [];
+  /** Rows in the last segment, up to SEGMENT_ROWS, and their bytes; null: not counted yet. */
+  #lastSegment: { rows: number; bytes: number } | null = null;
+  /** What the readers want, null: everything. Asked on every commit, so it is kept. null: not read since it changed. */
+  #wanted: readonly (Uint8Array | null)[] | null = null;
+  /** Readers were changed just now, in a transaction that may still be rolled back: until it is over the table alone is right. */
   #unsettled = false;
 
   constructor(storage: SyncStorage) {
@@ -51,7 +68,7 @@ export class MutationLog {
   }
 
   get isWritten(): boolean {
-    return this.#countReaders() > 0;
+    return this.#readers().length > 0;
   }
 
   /** How many consecutive versions a commit takes, so that each of its rows has one. 1, except for a commit larger than a row. */
@@ -61,30 +78,82 @@ export class MutationLog {
   }
 
   /**
-   * To be called in the commit's transaction. `version` is the last of the versions that `versionsFor` asked for. Returns how many bytes
-   * the commit takes.
+   * In the commit's transaction. `version` is the last of those that `versionsFor` asked for; `isNew`: which effects set a key that had
+   * no entry. Returns what was written; null: nothing was.
    */
-  append(version: Version, effects: readonly Effect[]): number {
-    if (!this.isWritten || effects.length === 0) return 0;
-    let bytes = 0;
-    const insert = `INSERT INTO ${this.#lastSegment()} (version, parts_after, entries) VALUES (?1, ?2, ?3)`;
-    const parts = encodeLogEntries(version, effects, MAX_LOG_ROW_BYTES);
+  append(version: Version, effects: readonly Effect[], isNew: readonly boolean[]): LogCommit | null {
+    const prefixes = this.#readers();
+    const isWanted = (key: Uint8Array): boolean => prefixes.some((prefix) => prefix === null || admitsKey(prefix, key));
+    const wanted = effects.flatMap((effect, i) => (isWanted(effect.key) ? [{ effect, isNew: isNew[i] ?? false }] : []));
+    if (wanted.length === 0) return null;
+    const { number, hasInserts } = this.#last();
+    const inserts = hasInserts ? bitsOf(wanted) : null;
+    const insert = hasInserts
+      ? `INSERT INTO ${nameOf(number)} (version, parts_after, entries, inserts) VALUES (?1, ?2, ?3, ?4)`
+      : `INSERT INTO ${nameOf(number)} (version, parts_after, entries) VALUES (?1, ?2, ?3)`;
+    const kept = wanted.map(({ effect }) => effect);
+    const parts = encodeLogEntries(version, kept, MAX_LOG_ROW_BYTES);
     for (const [index, part] of parts.entries()) {
-      bytes += part.length;
       const partsAfter = parts.length - 1 - index;
-      this.#storage.sql.exec(insert, version - partsAfter, partsAfter, part);
+      const bindings = hasInserts ? [part, partsAfter === 0 && inserts?.length ? inserts : null] : [part];
+      this.#storage.sql.exec(insert, version - partsAfter, partsAfter, ...bindings);
     }
-    if (this.#lastSegmentRows !== null) this.#lastSegmentRows += parts.length;
-    return bytes;
+    const commit = { version, parts, inserts };
+    if (this.#lastSegment !== null) {
+      this.#lastSegment.rows += parts.length;
+      this.#lastSegment.bytes += bytesOf(commit);
+    }
+    return commit;
   }
 
-  /** From the next commit on, the log is written and kept for this reader, which has seen every commit up to `after`. */
-  register(name: string, after: Version): void {
-    this.#storage.sql.exec("INSERT INTO log_readers (name, after) VALUES (?1, ?2)", name, after);
+  /**
+   * From the next commit on the log is written and kept for this reader, which has seen everything up to `after`. One with a retention
+   * is told which keys are new. Not in a transaction then.
+   */
+  register(name: string, after: Version, retention: LogRetention | null = null): void {
+    const { prefix = null, retentionMs = null } = retention ?? {};
+    if (retention !== null && !this.#last().hasInserts) this.#openSegment();
+    this.#storage.sql.exec(
+      "INSERT INTO log_readers (name, after, prefix, retention_ms) VALUES (?1, ?2, ?3, ?4)",
+      name,
+      after,
+      prefix,
+      retentionMs,
+    );
     this.#readersChanged();
   }
 
-  /** Nothing is kept for this reader any more. After the last reader has gone, the next `trim` drops the log. */
+  /** How the reader was registered, and up to where it needs nothing; null: it is not. */
+  reader(name: string): (LogRetention & { readonly after: Version }) | null {
+    const [row] = this.#storage.sql
+      .exec<{ after: number; prefix: ArrayBuffer | null; retention_ms: number | null }>(
+        "SELECT after, prefix, retention_ms FROM log_readers WHERE name = ?1",
+        name,
+      )
+      .toArray();
+    if (row === undefined) return null;
+    const { after, prefix, retention_ms: retentionMs } = row;
+    return {
+      after: asVersion(after),
+      prefix: prefix === null ? null : new Uint8Array(prefix),
+      retentionMs: retentionMs ?? 0,
+    };
+  }
+
+  /** Up to where all other readers need nothing; null: there are none. */
+  neededBesides(name: string): Version | null {
+    const { after } = this.#storage.sql
+      .exec<{ after: number | null }>("SELECT min(after) AS after FROM log_readers WHERE name <> ?1", name)
+      .one();
+    return after === null ? null : asVersion(after);
+  }
+
+  /** It keeps what it has. */
+  retain(name: string, retentionMs: number): void {
+    this.#storage.sql.exec("UPDATE log_readers SET retention_ms = ?2 WHERE name = ?1", name, retentionMs);
+  }
+
+  /** Nothing is kept for this reader any more. The last one to go takes the log with it, at the next `trim`. */
   unregister(name: string): void {
     this.#storage.sql.exec("DELETE FROM log_readers WHERE name = ?1", name);
     this.#readersChanged();
@@ -108,11 +177,11 @@ export class MutationLog {
     const commits: LogCommit[] = [];
     let parts: Uint8Array[] = [];
     let bytes = 0;
-    for (const [version, partsAfter, entries] of this.#rows(after, upTo)) {
+    for (const [version, partsAfter, entries, inserts] of this.#rows(after, upTo)) {
       parts.push(new Uint8Array(entries));
       bytes += entries.byteLength;
       if (partsAfter > 0) continue;
-      commits.push({ version: asVersion(version), parts });
+      commits.push({ version: asVersion(version), parts, inserts: inserts === null ? null : new Uint8Array(inserts) });
       parts = [];
       if (bytes >= maxBytes) break;
     }
@@ -121,7 +190,10 @@ export class MutationLog {
 
   /** The log has every commit above this version. null: the log is not written. */
   keptAfter(): Version | null {
-    return this.isWritten ? this.#neededAfter() : null;
+    const { after } = this.#storage.sql
+      .exec<{ after: number | null }>("SELECT min(after) AS after FROM log_readers WHERE prefix IS NULL")
+      .one();
+    return after === null ? null : asVersion(after);
   }
 
   /**
@@ -134,7 +206,7 @@ export class MutationLog {
     for (const [version, partsAfter, entries] of this.#rowsBack(upTo, after)) {
       if (partsAfter === 0) {
         if (bytes >= maxBytes) return { commits, isWhole: false };
-        commits.push({ version: asVersion(version), parts: [] });
+        commits.push({ version: asVersion(version), parts: [], inserts: null });
       }
       bytes += entries.byteLength;
       const commit = commits.at(-1);
@@ -149,25 +221,73 @@ export class MutationLog {
    * none.
    */
   firstAfter(after: Version): Version | null {
-    for (const segment of this.#segments) {
+    for (const { number } of this.#segments) {
       const { first } = this.#storage.sql
-        .exec<{ first: number | null }>(
-          `SELECT min(version) AS first FROM ${nameOf(segment)} WHERE version > ?1`,
-          after,
-        )
+        .exec<{ first: number | null }>(`SELECT min(version) AS first FROM ${nameOf(number)} WHERE version > ?1`, after)
         .one();
       if (first !== null) return asVersion(first);
     }
     return null;
   }
 
+  /** The greatest version of a row at or before this one; null: there is none. */
+  lastUpTo(version: Version): Version | null {
+    for (const { number } of this.#segments.toReversed()) {
+      const { last } = this.#storage.sql
+        .exec<{ last: number | null }>(
+          `SELECT max(version) AS last FROM ${nameOf(number)} WHERE version <= ?1 AND parts_after = 0`,
+          version,
+        )
+        .one();
+      if (last !== null) return asVersion(last);
+    }
+    return null;
+  }
+
+  /** The version of the last row in the segment that is the `count`-th of those that end after a version; null: there are fewer. */
+  endOfSegments(after: Version, count: number): Version | null {
+    let left = count;
+    for (const { number } of this.#segments) {
+      const { last } = this.#storage.sql
+        .exec<{ last: number | null }>(`SELECT max(version) AS last FROM ${nameOf(number)}`)
+        .one();
+      if (last === null || last <= after) continue;
+      left -= 1;
+      if (left === 0) return asVersion(last);
+    }
+    return null;
+  }
+
+  /** Up to where rows must go, the oldest first, so that the closed segments have no more than `maxBytes`; null: they have not. */
+  oldestBeyond(maxBytes: number): Version | null {
+    const rows = this.#storage.sql
+      .exec<{ number: number; bytes: number }>("SELECT number, bytes FROM log_segments ORDER BY number DESC")
+      .toArray();
+    let bytes = 0;
+    for (const row of rows) {
+      bytes += row.bytes;
+      if (bytes <= maxBytes || !this.#segments.some(({ number }) => number === row.number)) continue;
+      const { last } = this.#storage.sql
+        .exec<{ last: number | null }>(`SELECT max(version) AS last FROM ${nameOf(row.number)}`)
+        .one();
+      if (last !== null) return asVersion(last);
+    }
+    return null;
+  }
+
+  /** Whether `trim` would close the last segment, so that it can go one day. */
+  get isSegmentFull(): boolean {
+    const { rows, bytes } = this.#countLastSegment();
+    return rows >= SEGMENT_ROWS || bytes >= LOG_SEGMENT_BYTES;
+  }
+
   /** Bytes that the log holds above `after`, without loading them. Reads every row, so it is meant for reports, not for every commit. */
   bytesAfter(after: Version): number {
     let bytes = 0;
-    for (const segment of this.#segments) {
+    for (const { number } of this.#segments) {
       bytes += this.#storage.sql
         .exec<{ bytes: number }>(
-          `SELECT coalesce(sum(length(entries)), 0) AS bytes FROM ${nameOf(segment)} WHERE version > ?1`,
+          `SELECT coalesce(sum(length(entries)), 0) AS bytes FROM ${nameOf(number)} WHERE version > ?1`,
           after,
         )
         .one().bytes;
@@ -178,29 +298,44 @@ export class MutationLog {
   /** Drops the segments that no reader needs. Closes the last segment when it is full, or when it is not needed and not empty. */
   trim(): void {
     const needed = this.#neededAfter();
-    const full = this.#countLastSegment() >= SEGMENT_ROWS;
-    const abandoned = !this.isWritten && this.#countLastSegment() > 0;
-    if (!full && !abandoned && this.#segments.length === 1) return;
+    const isFull = this.isSegmentFull;
+    const isAbandoned = !this.isWritten && this.#countLastSegment().rows > 0;
+    if (!isFull && !isAbandoned && this.#segments.length === 1) return;
     const { sql } = this.#storage;
     try {
       this.#storage.transactionSync(() => {
-        if (full || abandoned) {
-          const next = Math.max(...this.#segments) + 1;
-          sql.exec(
-            `CREATE TABLE ${nameOf(next)} (version INTEGER PRIMARY KEY, parts_after INTEGER NOT NULL, entries BLOB NOT NULL)`,
-          );
-          this.#segments.push(next);
-          this.#lastSegmentRows = 0;
-        }
-        for (const segment of this.#segments.slice(0, -1)) {
-          const name = nameOf(segment);
+        if (isFull || isAbandoned) this.#openSegment();
+        for (const { number } of this.#segments.slice(0, -1)) {
+          const name = nameOf(number);
           const last = sql.exec<{ last: number | null }>(`SELECT max(version) AS last FROM ${name}`).one().last;
-          if (last === null || last <= needed) sql.exec(`DROP TABLE ${name}`);
+          if (last !== null && last > needed) continue;
+          sql.exec(`DROP TABLE ${name}`);
+          sql.exec("DELETE FROM log_segments WHERE number = ?1", number);
         }
       });
+    } catch (error) {
+      this.#lastSegment = null;
+      throw error;
     } finally {
       this.#load();
     }
+  }
+
+  /** The last segment gets no more rows. How large it is is kept while somebody retains it. */
+  #openSegment(): void {
+    const { sql } = this.#storage;
+    const { number } = this.#last();
+    const isRetained = sql.exec("SELECT 1 FROM log_readers WHERE retention_ms IS NOT NULL").toArray().length > 0;
+    const { bytes } = this.#countLastSegment();
+    const next = { number: number + 1, hasInserts: true };
+    this.#storage.transactionSync(() => {
+      sql.exec(
+        `CREATE TABLE ${nameOf(next.number)} (version INTEGER PRIMARY KEY, parts_after INTEGER NOT NULL, entries BLOB NOT NULL, inserts BLOB)`,
+      );
+      if (isRetained) sql.exec("INSERT INTO log_segments (number, bytes) VALUES (?1, ?2)", number, bytes);
+    });
+    this.#segments.push(next);
+    this.#lastSegment = { rows: 0, bytes: 0 };
   }
 
   /** The log up to and including this version may be dropped. */
@@ -212,33 +347,40 @@ export class MutationLog {
     return asVersion(after ?? NO_VERSION);
   }
 
-  #countReaders(): number {
-    if (this.#readers !== null) return this.#readers;
-    const { n } = this.#storage.sql.exec<{ n: number }>("SELECT count(*) AS n FROM log_readers").one();
-    if (!this.#unsettled) this.#readers = n;
-    return n;
+  #readers(): readonly (Uint8Array | null)[] {
+    if (this.#wanted !== null) return this.#wanted;
+    const wanted = this.#storage.sql
+      .exec<{ prefix: ArrayBuffer | null }>("SELECT prefix FROM log_readers")
+      .toArray()
+      .map(({ prefix }) => (prefix === null ? null : new Uint8Array(prefix)));
+    if (!this.#unsettled) this.#wanted = wanted;
+    return wanted;
   }
 
   /** Transactions are synchronous. So the one that this change may be part of has ended, committed or not, when a microtask runs. */
   #readersChanged(): void {
-    this.#readers = null;
+    this.#wanted = null;
     this.#unsettled = true;
     queueMicrotask(() => {
       this.#unsettled = false;
     });
   }
 
-  #countLastSegment(): number {
-    this.#lastSegmentRows ??= this.#storage.sql
-      .exec<{ n: number }>(`SELECT count(*) AS n FROM (SELECT 1 FROM ${this.#lastSegment()} LIMIT ${SEGMENT_ROWS})`)
-      .one().n;
-    return this.#lastSegmentRows;
+  #countLastSegment(): { rows: number; bytes: number } {
+    this.#lastSegment ??= this.#storage.sql
+      .exec<{ rows: number; bytes: number }>(
+        `SELECT count(*) AS rows, coalesce(sum(bytes), 0) AS bytes
+         FROM (SELECT length(entries) AS bytes FROM ${nameOf(this.#last().number)} LIMIT ${SEGMENT_ROWS})`,
+      )
+      .one();
+    return this.#lastSegment;
   }
 
   /** Reads in pages, each to its end: a cursor that the caller leaves open would keep every table from being dropped. */
   *#rows(after: Version, upTo: Version): Generator<LogRow, void, undefined> {
-    for (const segment of this.#segments) {
-      const select = `SELECT version, parts_after, entries FROM ${nameOf(segment)} WHERE version > ?1 AND version <= ?2 ORDER BY version LIMIT ?3`;
+    for (const { number, hasInserts } of this.#segments) {
+      const inserts = hasInserts ? "coalesce(inserts, x'')" : "NULL";
+      const select = `SELECT version, parts_after, entries, ${inserts} FROM ${nameOf(number)} WHERE version > ?1 AND version <= ?2 ORDER BY version LIMIT ?3`;
       let last: number = after;
       let asked = FIRST_PAGE_ROWS;
       for (;;) {
@@ -254,8 +396,8 @@ export class MutationLog {
 
   /** The newest row first, in pages as in `#rows`. */
   *#rowsBack(upTo: Version, after: Version): Generator<LogRow, void, undefined> {
-    for (const segment of this.#segments.toReversed()) {
-      const select = `SELECT version, parts_after, entries FROM ${nameOf(segment)} WHERE version <= ?1 AND version > ?2 ORDER BY version DESC LIMIT ?3`;
+    for (const { number } of this.#segments.toReversed()) {
+      const select = `SELECT version, parts_after, entries, NULL FROM ${nameOf(number)} WHERE version <= ?1 AND version > ?2 ORDER BY version DESC LIMIT ?3`;
       let next: number = upTo;
       let asked = FIRST_PAGE_ROWS;
       for (;;) {
@@ -269,21 +411,36 @@ export class MutationLog {
     }
   }
 
-  #lastSegment(): string {
-    return nameOf(this.#segments.at(-1) ?? 1);
+  #last(): Segment {
+    const last = this.#segments.at(-1);
+    assert(last !== undefined, "the mutation log to have a segment");
+    return last;
   }
 
   #load(): void {
     const { sql } = this.#storage;
     this.#segments = sql
-      .exec<{ name: string }>(
-        `SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE '${SEGMENT_PREFIX.replaceAll("_", "\\_")}%' ESCAPE '\\'`,
+      .exec<{ name: string; inserts: number }>(
+        `SELECT name, instr(sql, 'inserts') AS inserts FROM sqlite_schema
+         WHERE type = 'table' AND name LIKE '${SEGMENT_PREFIX.replaceAll("_", "\\_")}%' ESCAPE '\\'`,
       )
       .toArray()
-      .map(({ name }) => Number(name.slice(SEGMENT_PREFIX.length)))
-      .toSorted((a, b) => a - b);
-    assert(this.#segments.length > 0, "the mutation log to have a segment");
+      .map(({ name, inserts }) => ({ number: Number(name.slice(SEGMENT_PREFIX.length)), hasInserts: inserts > 0 }))
+      .toSorted((a, b) => a.number - b.number);
+    this.#last();
   }
+}
+
+export function bytesOf({ parts }: LogCommit): number {
+  return parts.reduce((sum, part) => sum + part.length, 0);
+}
+
+/** As `inserts` of a commit. */
+function bitsOf(flags: readonly { readonly isNew: boolean }[]): Uint8Array {
+  if (!flags.some(({ isNew }) => isNew)) return new Uint8Array();
+  const bits = new Uint8Array(Math.ceil(flags.length / 8));
+  for (const [i, { isNew }] of flags.entries()) if (isNew) bits[i >> 3] = (bits[i >> 3] ?? 0) | (1 << (i & 7));
+  return bits;
 }
 
 /** How many rows make a page, if the next rows are like these. */

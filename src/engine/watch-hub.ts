@@ -1,6 +1,6 @@
 /**
- * Who watches what, who is to be told, and when. There are two kinds of watches: of some keys (`key-watch.ts`), and of a prefix
- * (`prefix-watch.ts`). For both, at most one message is under way to each receiver. Changes meanwhile are told by the next message, which
+ * Who watches what, who is to be told, and when. There are watches of some keys (`key-watch.ts`), watches of a prefix
+ * (`prefix-watch.ts`) and readers of the change feed (`feed-view.ts`). For all, at most one message is under way to each receiver. Changes meanwhile are told by the next message, which
  * has the state of that time. Messages under way take memory, so their bytes are limited. A watch that finds no room waits for its turn.
  *
  * Finding the watches of a changed key costs one look-up or a few, however many watches there are (`watch-index.ts`). Changes are kept
@@ -14,8 +14,10 @@
  */
 import { toHex } from "../core/bytes.ts";
 import type { KeyRange } from "../codec/key-prefix.ts";
-import { MAX_RECENT_LOG_BYTES, MAX_WATCH_BYTES_UNDER_WAY } from "../core/limits.ts";
-import type { Version } from "../core/versionstamp.ts";
+import { FEED_PROGRESS_MS, MAX_RECENT_LOG_BYTES, MAX_WATCH_BYTES_UNDER_WAY } from "../core/limits.ts";
+import { NO_VERSION, timeOfVersion, type Version } from "../core/versionstamp.ts";
+import type { LogPage } from "./feed-log.ts";
+import { type FeedOptions, type FeedReceiver, FeedView } from "./feed-view.ts";
 import { type DeliverEntries, KeyWatch } from "./key-watch.ts";
 import { type DeliverPrefix, type PrefixOptions, PrefixWatch } from "./prefix-watch.ts";
 import { RecentChanges } from "./recent-changes.ts";
@@ -28,6 +30,11 @@ export interface Watcher {
   /** The receiver has taken the last message and is ready for another. */
   acknowledge(): void;
   remove(): void;
+}
+
+export interface FeedWatcher extends PrefixWatcher {
+  /** What comes after the place that `behind` told. */
+  give(page: LogPage): void;
 }
 
 export interface PrefixWatcher extends Watcher {
@@ -55,6 +62,12 @@ export class WatchHub {
   readonly #waiting = new Set<Watch>();
   /** Kept from the first prefix watch on. */
   #recent: RecentChanges | null = null;
+  readonly #feeds = new Map<Watch, FeedView>();
+  /** The version that is being noted, and the one before. */
+  #noting: Version = NO_VERSION;
+  #notedBefore: Version = NO_VERSION;
+  /** When the readers of the feed were last told how far it is. */
+  #progressAt = 0;
   #bytesUnderWay = 0;
   #onCrowded: () => void = () => undefined;
 
@@ -99,10 +112,51 @@ export class WatchHub {
     return this.#add(view, [prefix], "prefix", options.connection === "under way");
   }
 
+  /**
+   * Reads the change feed under the prefix, an encoded key, or empty for all keys. Keeps `prefix`. A reader of a new connection is told
+   * at once.
+   */
+  addFeed(prefix: Uint8Array, options: FeedOptions, receiver: FeedReceiver): FeedWatcher {
+    const parts = {
+      page: (after: Version, under: Uint8Array) => this.#state.feed.page(after, under),
+      lastVersion: () => this.#state.lastVersion,
+      notedBefore: () => this.#notedBefore,
+    };
+    const view = new FeedView(prefix, options, parts, receiver);
+    const watch: Watch = { view, awaitingAcknowledgement: options.connection === "under way", bytesUnderWay: 0 };
+    const unfollow = this.#state.feed.follow();
+    this.#feeds.set(watch, view);
+    const watcher = this.#watch(watch, [prefix], "prefix", () => {
+      this.#feeds.delete(watch);
+      unfollow();
+    });
+    const state = this.#state;
+    return {
+      ...watcher,
+      get upTo() {
+        return watch.awaitingAcknowledgement || !view.isCaughtUp ? null : state.lastVersion;
+      },
+      give: (page) => {
+        view.give(page);
+        if (this.#watches.has(watch)) this.#tell(watch);
+      },
+    };
+  }
+
+  /** What is kept for feeds has changed: their readers look again. */
+  feedChanged(): void {
+    this.#notedBefore = this.#noting;
+    for (const [watch, view] of this.#feeds) {
+      view.replaced();
+      this.#toTell.add(watch);
+    }
+    this.flush();
+  }
+
   /** Forgets all watchers without telling them. Their handles must not be used any more. For when the entries are gone. */
   clear(): void {
     this.#index.clear();
-    for (const watches of [this.#watches, this.#toTell, this.#waiting]) watches.clear();
+    for (const watches of [this.#watches, this.#toTell, this.#waiting, this.#feeds]) watches.clear();
     this.#recent = null;
     this.#bytesUnderWay = 0;
   }
@@ -110,6 +164,11 @@ export class WatchHub {
   /** The commit of this version changed this key. Versions must not descend. Nobody is told before `flush`. */
   note(key: Uint8Array, version: Version): void {
     const number = this.#recent?.add(key, version) ?? 0;
+    if (version !== this.#noting) {
+      this.#notedBefore = this.#noting;
+      this.#noting = version;
+      if (this.#feeds.size > 0) this.#tellProgress(version);
+    }
     if (this.#watches.size === 0) return;
     this.#index.visit(key, (watch) => {
       watch.view.noted(number);
@@ -119,6 +178,7 @@ export class WatchHub {
 
   /** Every key, or every key from `start` to before `end`, may have changed: the state was replaced, at the last version. */
   noteAll(range: KeyRange | null): void {
+    this.#notedBefore = this.#noting;
     this.#recent?.forgetUpTo(this.#state.lastVersion);
     for (const watch of this.#watches) {
       if (range !== null && !watch.view.isWithin(range)) continue;
@@ -138,7 +198,11 @@ export class WatchHub {
   }
 
   #add(view: WatchView, names: readonly Uint8Array[], kind: NameKind, awaitingAcknowledgement: boolean): PrefixWatcher {
-    const watch: Watch = { view, awaitingAcknowledgement, bytesUnderWay: 0 };
+    return this.#watch({ view, awaitingAcknowledgement, bytesUnderWay: 0 }, names, kind, () => undefined);
+  }
+
+  #watch(watch: Watch, names: readonly Uint8Array[], kind: NameKind, onRemoved: () => void): PrefixWatcher {
+    const { view } = watch;
     const state = this.#state;
     let removed = false;
     for (const name of names) this.#index.add(name, kind, watch);
@@ -160,9 +224,23 @@ export class WatchHub {
         removed = true;
         for (const watches of [this.#watches, this.#toTell, this.#waiting]) watches.delete(watch);
         for (const name of names) this.#index.remove(name, kind, watch);
+        onRemoved();
         this.#makeRoom(watch);
       },
     };
+  }
+
+  /** Now and then readers of the feed learn how far it is, though nothing concerns them: going on from there reads less. */
+  #tellProgress(version: Version): void {
+    const time = timeOfVersion(version);
+    if (time - this.#progressAt < FEED_PROGRESS_MS) return;
+    const isFirst = this.#progressAt === 0;
+    this.#progressAt = time;
+    if (isFirst) return;
+    for (const [watch, view] of this.#feeds) {
+      view.progress();
+      this.#toTell.add(watch);
+    }
   }
 
   /** Adds what the log knows of earlier changes, as far as there is room. */

@@ -4,6 +4,7 @@ import type { KeyRange } from "../codec/key-prefix.ts";
 import type { Entry } from "../core/operations.ts";
 import { asVersion, type Version } from "../core/versionstamp.ts";
 import type { EntryTable } from "./entry-table.ts";
+import type { FeedLog } from "./feed-log.ts";
 import { keysOfLogPart } from "./log-entry.ts";
 import type { Mark } from "./mark.ts";
 import type { MutationLog } from "./mutation-log.ts";
@@ -23,6 +24,7 @@ export interface WatchedState {
   keys(range: KeyRange, limit: number): readonly KeyChange[];
   /** What the mutation log knows of changes up to `upTo`, read within these bounds. */
   logged(upTo: Version, bounds: LogBounds): LoggedChanges;
+  readonly feed: Pick<FeedLog, "page" | "follow">;
 }
 
 export interface LogBounds {
@@ -44,10 +46,11 @@ export interface WatchedParts {
   readonly log: MutationLog;
   readonly mark: Mark;
   readonly versions: VersionClock;
+  readonly feed: FeedLog;
 }
 
 /** The watched state of the database that these parts belong to. */
-export function watchedState({ table, clock, log, mark, versions }: WatchedParts): WatchedState {
+export function watchedState({ table, clock, log, mark, versions, feed }: WatchedParts): WatchedState {
   return {
     get lastVersion() {
       return versions.last;
@@ -59,6 +62,7 @@ export function watchedState({ table, clock, log, mark, versions }: WatchedParts
     },
     keys: (range, limit) => table.keys(range, limit, clock.now()),
     logged: (upTo, bounds) => loggedChanges(log, mark.replacedAt, upTo, bounds),
+    feed,
   };
 }
 

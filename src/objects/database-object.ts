@@ -6,6 +6,7 @@
 import { DurableObject } from "cloudflare:workers";
 import type { BackupAnswer, BackupCommand, BackupDeletionOrder } from "../contracts/backup-commands.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
+import { decodeFeedRequest, encodeFeedPage } from "../codec/feed.ts";
 import type {
   CommandedRange,
   EntryAnswer,
@@ -17,6 +18,7 @@ import type {
 } from "../contracts/entry-commands.ts";
 import {
   type Access,
+  admittedPrefix,
   admittedRange,
   admittedRanges,
   type Grant,
@@ -32,7 +34,7 @@ import {
 } from "../codec/datapath.ts";
 import { type Failure, failure, isFailure } from "../core/errors.ts";
 import { MAX_RPC_ANSWER_BYTES } from "../core/limits.ts";
-import type { DatabaseSetup, DatabaseStats } from "../contracts/management.ts";
+import type { DatabaseSetup, DatabaseStats, FeedSetting } from "../contracts/management.ts";
 import {
   type PastInfo,
   type PastEviction,
@@ -180,6 +182,28 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
   async entryJob(grant: Grant, jobId: string, askedAt?: UnixMs): Promise<EntryJob | Failure> {
     const open = this.#allow(grant, "write", askedAt);
     return isFailure(open) ? open : open.deletions.job(jobId);
+  }
+
+  async feedPage(grant: Grant, request: Uint8Array, askedAt?: UnixMs): Promise<Uint8Array | Failure> {
+    const open = this.#allow(grant, "read", askedAt);
+    if (isFailure(open)) return open;
+    const asked = decodeFeedRequest(request);
+    if (!asked.ok) return asked;
+    const prefix = admittedPrefix(grant, asked.prefix);
+    if (isFailure(prefix)) return prefix;
+    const answer = await open.feeds.page({ prefix, from: asked.from });
+    return answer.ok ? encodeFeedPage(answer.page) : answer;
+  }
+
+  async keepFeed(setting: FeedSetting | null): Promise<{ readonly ok: true } | Failure> {
+    const open = this.#life.database;
+    if (open === null) return NO_DATABASE;
+    open.alarms.rescue();
+    const refused = open.mode.refusal("write");
+    if (refused !== null) return refused;
+    open.feeds.keep(setting);
+    await this.ctx.storage.sync();
+    return { ok: true };
   }
 
   async backup(command: BackupCommand, askedAt?: UnixMs): Promise<BackupAnswer> {

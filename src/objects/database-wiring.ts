@@ -17,6 +17,7 @@ import { CountersTask } from "./counters-task.ts";
 import { askDisk, DiskSpace } from "./disk-space.ts";
 import type { Env } from "./env.ts";
 import { alarmForExpiry, expiryTask } from "./expiry-task.ts";
+import { Feeds } from "./feeds.ts";
 import { AnswerMemory } from "./answer-memory.ts";
 import { EntryCounts } from "./entry-counts.ts";
 import { EntryDeletions } from "./entry-deletions.ts";
@@ -46,6 +47,7 @@ export interface OpenDatabase extends HeldDatabase {
   readonly deletions: EntryDeletions;
   readonly revocations: Revocations;
   readonly backup: Backup;
+  readonly feeds: Feeds;
   /** null: the object is not an organization's database. */
   readonly backupReport: BackupReportTask | null;
   readonly mode: ObjectMode;
@@ -72,12 +74,16 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
   let alarms: AlarmClock | null = null;
   let backup: Backup | null = null;
   let sessions: SocketSessions | null = null;
+  let feeds: Feeds | null = null;
   let uses: readonly (CountersTask | UsageTask)[] = [];
   const database = new Database({
     storage,
     clock: { now: () => mode.now() },
     onExpirySet: (at) => alarms?.dueBy(alarmForExpiry(at)),
-    onLogged: (bytes) => backup?.noted(bytes),
+    onLogged: (bytes) => {
+      backup?.noted(bytes);
+      feeds?.noted();
+    },
     onUse: (how) => {
       // A read writes nothing, so its answer does not wait for the alarm of its bookkeeping.
       for (const use of uses) {
@@ -104,6 +110,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     limit: env.DISK === undefined ? MAX_DATABASE_BYTES : Number.POSITIVE_INFINITY,
   });
   const restores = databaseRestores({ ...common, room, backup, mode, revoked, objectName, jurisdiction });
+  feeds = new Feeds({ database, history: restores.feedHistory, clock: systemClock, dueBy });
   const backupReport = setup === null ? null : backupReportOf(backup, setup, tables, env);
   // Use is counted only for an organization's database, not for a state of the past or the trial of a backup.
   if (setup !== null) uses = [new CountersTask(database, systemClock), usageOf(database, setup, tables, env)];
@@ -111,6 +118,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     expiryTask(database, () => mode.mode === "open"),
     ...uses,
     ...backup.tasks,
+    feeds.task,
     ...(backupReport === null ? [] : [backupReport]),
     restores.task,
     restores.scheduleTask,
@@ -118,7 +126,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     { name: "sockets", dueAt: () => sessions?.nextEnd() ?? null, run: () => sessions?.endExpired() },
   ]);
   await alarms.start();
-  const held = { database, alarms, backup, backupReport, mode, restores, room, revocations };
+  const held = { database, alarms, backup, backupReport, feeds, mode, restores, room, revocations };
   const commits = new CommitQueue({
     commit: (writes) => database.commit(writes),
     flushed: () => storage.sync(),
@@ -133,6 +141,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     room,
     refusedByMode: (access) => mode.refusal(access),
     late,
+    feeds: held.feeds,
     clock: systemClock,
     timers: systemTimers,
     grantOf: grantsOf(env, objectName),

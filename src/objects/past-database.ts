@@ -5,7 +5,7 @@
  */
 import type { CommandedRange, EntryAnswer, EntryCommand, EntryCount } from "../contracts/entry-commands.ts";
 import type { Grant } from "../contracts/grant.ts";
-import { type Failure, isFailure } from "../core/errors.ts";
+import { failure, type Failure, isFailure } from "../core/errors.ts";
 
 import { PAST_IS_BEING_BUILT, type PastKeeper } from "../contracts/restore-commands.ts";
 import { PAST_IS_READ_ONLY } from "../contracts/grant.ts";
@@ -54,6 +54,10 @@ export class PastDatabase implements DatabaseStub {
 
   async atomicWrite(): Promise<Failure> {
     return PAST_IS_READ_ONLY;
+  }
+
+  async feedPage(): Promise<Failure> {
+    return failure("unsupported", "A database as it was at a moment has no change feed: ask the database itself.");
   }
 
   async fetch(request: Request): Promise<Response> {

@@ -1,10 +1,12 @@
 /** The answers of a socket on their way out: each in the form of its request, those that are ready together in one message of each form. */
 import { encodeAtomicWriteOutput, encodeSnapshotReadOutput, encodeWatchOutput } from "../codec/datapath.ts";
+import { encodeFeedPage } from "../codec/feed.ts";
 import { doneResponse, encodeServerFrame, errorResponse, SocketField, type SocketResponse } from "../codec/socket.ts";
 import { encodePrefixUpdate, type PrefixUpdate } from "../codec/socket-prefix.ts";
 import {
   textOfDone,
   textOfError,
+  textsOfFeed,
   textOfFrame,
   textOfPrefix,
   textOfRead,
@@ -12,6 +14,7 @@ import {
   textOfWrite,
 } from "../codec/socket-text.ts";
 import { type Failure, isFailure } from "../core/errors.ts";
+import type { FeedPage } from "../core/feed.ts";
 import type { CommitResult, Entry } from "../core/operations.ts";
 
 /** `plain`: text whose values are plain JSON where nothing is lost. */
@@ -52,6 +55,21 @@ export class SocketAnswers {
   prefix(id: number, update: PrefixUpdate, form: Form): number | Failure {
     if (form !== "binary") return this.#addUpdate(id, textOfPrefix(id, update, form === "plain"));
     return this.#addUpdate(id, { id, field: SocketField.prefix, body: encodePrefixUpdate(update) });
+  }
+
+  /** A page of the feed; how many bytes or characters it comes to. */
+  feed(id: number, page: FeedPage, form: Form): number {
+    if (form === "binary") {
+      const body = encodeFeedPage(page);
+      this.#add({ id, field: SocketField.feed, body });
+      return body.length;
+    }
+    let size = 0;
+    for (const text of textsOfFeed(id, page, form === "plain")) {
+      this.#addText(id, text);
+      size += text.length;
+    }
+    return size;
   }
 
   done(id: number, form: Form): void {

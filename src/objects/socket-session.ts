@@ -32,6 +32,7 @@ import type { Timers } from "../core/timers.ts";
 import type { CommitOutcome, Database } from "../engine/database.ts";
 import type { BytesUnderWay, Sender } from "./bytes-under-way.ts";
 import { type CommitQueue, type SubmittedWrite, writeMemory } from "./commit-queue.ts";
+import type { Feeds } from "./feeds.ts";
 import type { LateWatchers } from "./late-watchers.ts";
 import type { Room } from "./room.ts";
 import { type Form, SocketAnswers } from "./socket-answers.ts";
@@ -51,6 +52,7 @@ export interface SessionParts {
   readonly room: Pick<Room, "refusal">;
   readonly refusedByMode: (access: Access) => Failure | null;
   readonly late: LateWatchers;
+  readonly feeds: Pick<Feeds, "refusal" | "oldest" | "before">;
   readonly underWay: BytesUnderWay;
   readonly clock: Clock;
   readonly timers: Timers;
@@ -103,6 +105,7 @@ export class SocketSession implements Sender {
     this.#watches = new SocketWatches({
       hub: parts.database.watches,
       late: parts.late,
+      feeds: parts.feeds,
       timers: parts.timers,
       answers: this.#answers,
       remember: () => this.#remember(),
@@ -268,6 +271,8 @@ export class SocketSession implements Sender {
         else this.#fail(request.id, refused, form);
         return undefined;
       }
+      case "feed":
+        return this.#openFeed(request.id, request.body, form);
       case "unwatch":
         this.#watches.end(request.watch);
         this.#answered(request.id);
@@ -284,6 +289,13 @@ export class SocketSession implements Sender {
       default:
         return unreachable(request);
     }
+  }
+
+  async #openFeed(id: number, body: Uint8Array, form: Form): Promise<void> {
+    const refused = this.#refusal("read") ?? (await this.#watches.openFeed(id, body, form, this.#grant));
+    if (this.#ended) return;
+    if (refused === null) this.#answered(id);
+    else this.#fail(id, refused, form);
   }
 
   #read({ id, body, maxBytes = MAX_SOCKET_ANSWER_BYTES }: ReadRequest, form: Form): void {

@@ -17,7 +17,7 @@ const EXPIRED = failure(
 
 export interface SocketSessionsParts extends Pick<
   SessionParts,
-  "database" | "commits" | "room" | "refusedByMode" | "late" | "clock" | "timers" | "grantOf"
+  "database" | "commits" | "room" | "refusedByMode" | "late" | "feeds" | "clock" | "timers" | "grantOf"
 > {
   /** Some socket is to end at this time. */
   readonly dueBy: (at: UnixMs) => void;

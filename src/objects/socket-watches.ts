@@ -3,13 +3,17 @@
  * attached to the socket. For a watch of a prefix that changes with each message, so it is attached a little later: meanwhile a timer keeps the object awake.
  */
 import { decodeWatch } from "../codec/datapath.ts";
+import { decodeFeedRequest } from "../codec/feed.ts";
 import type { SocketRequest } from "../codec/socket.ts";
 import { decodePrefixWatch, type WatchedPrefix } from "../codec/socket-prefix.ts";
-import { type Grant, refusedKeys } from "../contracts/grant.ts";
-import { failure, type Failure } from "../core/errors.ts";
+import { admittedPrefix, type Grant, refusedKeys } from "../contracts/grant.ts";
+import { failure, type Failure, isFailure } from "../core/errors.ts";
+import type { FeedPage } from "../core/feed.ts";
 import { MAX_SOCKET_WATCHES } from "../core/limits.ts";
 import type { Timers } from "../core/timers.ts";
-import type { Watcher, WatchHub } from "../engine/watch-hub.ts";
+import type { Version } from "../core/versionstamp.ts";
+import type { FeedWatcher, Watcher, WatchHub } from "../engine/watch-hub.ts";
+import type { Feeds } from "./feeds.ts";
 import type { LateWatchers } from "./late-watchers.ts";
 import type { Form, SocketAnswers } from "./socket-answers.ts";
 import { noMoreWatchers, TOO_SLOW } from "./watch-sockets.ts";
@@ -34,7 +38,18 @@ interface PrefixState extends WatchedPrefix {
   readonly isUnderWay: boolean;
 }
 
-type WatchState = KeysState | PrefixState;
+interface FeedState {
+  readonly id: number;
+  readonly form: Form;
+  /** An encoded key; empty: all. */
+  readonly feed: Uint8Array;
+  /** Everything up to and with it was told; null: nothing was asked for before the first message. */
+  readonly after: Version | null;
+  /** Whether a message had not been acknowledged. */
+  readonly isUnderWay: boolean;
+}
+
+type WatchState = KeysState | PrefixState | FeedState;
 
 /** "too long": they are in memory alone. */
 export type AttachedWatches = readonly WatchState[] | "too long";
@@ -43,7 +58,8 @@ interface OpenWatch {
   readonly id: number;
   readonly form: Form;
   readonly keys: readonly Uint8Array[];
-  readonly isOfPrefix: boolean;
+  /** What is attached changes with each message. */
+  readonly movesOn: boolean;
   readonly watcher: Watcher;
   /** Also what stands for the watch in `late-watchers.ts`. */
   readonly state: () => WatchState;
@@ -51,6 +67,7 @@ interface OpenWatch {
 
 export interface SocketWatchesParts {
   readonly hub: WatchHub;
+  readonly feeds: Pick<Feeds, "refusal" | "oldest" | "before">;
   readonly late: LateWatchers;
   readonly timers: Timers;
   readonly answers: SocketAnswers;
@@ -62,6 +79,7 @@ export class SocketWatches {
   readonly #parts: SocketWatchesParts;
   readonly #watches = new Map<number, OpenWatch>();
   #cancelRemember: (() => void) | undefined;
+  #isClosed = false;
 
   constructor(parts: SocketWatchesParts) {
     this.#parts = parts;
@@ -99,9 +117,27 @@ export class SocketWatches {
     return null;
   }
 
+  /** The same for a reader of the change feed. */
+  async openFeed(id: number, body: Uint8Array, form: Form, grant: Grant): Promise<Failure | null> {
+    const decoded = decodeFeedRequest(body);
+    if (!decoded.ok) return decoded;
+    const prefix = admittedPrefix(grant, decoded.prefix);
+    if (isFailure(prefix)) return prefix;
+    const refused = this.#parts.feeds.refusal(prefix) ?? this.#noMore();
+    if (refused !== null) return refused;
+    const start = decoded.from === "oldest" ? await this.#parts.feeds.oldest() : null;
+    if (start !== null && !start.ok) return start;
+    if (this.#isClosed) return null;
+    const after = start?.version ?? (decoded.from === "now" || decoded.from === "oldest" ? null : decoded.from);
+    this.#readFeed({ id, form, feed: prefix.slice(), after, isUnderWay: false }, "new");
+    this.#parts.remember();
+    return null;
+  }
+
   resume(watches: readonly WatchState[]): void {
     for (const watch of watches) {
       if ("keys" in watch) this.#watchKeys(watch, true);
+      else if ("feed" in watch) this.#readFeed(watch, watch.isUnderWay ? "under way" : "taken");
       else this.#watchPrefix(watch, watch.isUnderWay ? "under way" : "taken");
     }
   }
@@ -111,7 +147,7 @@ export class SocketWatches {
     if (watch === undefined) return;
     this.#parts.late.taken(watch.state);
     watch.watcher.acknowledge();
-    if (watch.isOfPrefix) this.#rememberSoon();
+    if (watch.movesOn) this.#rememberSoon();
   }
 
   end(id: number): void {
@@ -128,6 +164,7 @@ export class SocketWatches {
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#cancelRemember?.();
     for (const id of this.#watches.keys()) this.#forget(id);
   }
@@ -160,7 +197,7 @@ export class SocketWatches {
     const state = (): WatchState => kept;
     const { hub, answers } = this.#parts;
     const watcher = hub.add(keys, (entries) => this.#told(id, state, answers.watch(id, entries, form)), { resumed });
-    this.#watches.set(id, { id, form, keys, isOfPrefix: false, watcher, state });
+    this.#watches.set(id, { id, form, keys, movesOn: false, watcher, state });
   }
 
   #watchPrefix(kept: PrefixState, connection: "new" | "taken" | "under way"): void {
@@ -176,7 +213,38 @@ export class SocketWatches {
       this.#told(id, state, answers.prefix(id, update, form));
       this.#rememberSoon();
     });
-    this.#watches.set(id, { id, form, keys: [prefix], isOfPrefix: true, watcher, state });
+    this.#watches.set(id, { id, form, keys: [prefix], movesOn: true, watcher, state });
+  }
+
+  #readFeed(kept: FeedState, connection: "new" | "taken" | "under way"): void {
+    const { id, form, feed: prefix } = kept;
+    const { hub, answers } = this.#parts;
+    let { after } = kept;
+    // Asked only of watches that are added.
+    const state = (): WatchState => ({ ...kept, after: watcher.upTo ?? after, isUnderWay: watcher.upTo === null });
+    const watcher: FeedWatcher = hub.addFeed(
+      prefix,
+      { after, connection },
+      {
+        deliver: (page) => {
+          after = page.upTo;
+          this.#told(id, state, answers.feed(id, page, form));
+          this.#rememberSoon();
+        },
+        // Not at once, because the hub is telling others, or is adding this one.
+        behind: (place) => queueMicrotask(() => void this.#goBack(id, watcher, place, prefix)),
+      },
+    );
+    this.#watches.set(id, { id, form, keys: [prefix], movesOn: true, watcher, state });
+  }
+
+  /** What the log does not reach back to comes from the backup, or ends the reader. */
+  async #goBack(id: number, watcher: FeedWatcher, after: Version, prefix: Uint8Array): Promise<void> {
+    const { feeds } = this.#parts;
+    const answer = feeds.refusal(prefix) ?? (await feeds.before(after, prefix).catch(unreadable));
+    if (this.#watches.get(id)?.watcher !== watcher) return;
+    if (answer.ok) watcher.give({ ...answer.page, bytes: sizeOf(answer.page) });
+    else this.#endWith(id, answer);
   }
 
   /** `size`: of the message; a failure where there could be none. */
@@ -204,4 +272,15 @@ export class SocketWatches {
   #rememberSoon(): void {
     this.#cancelRemember ??= this.#parts.timers.after(ATTACHED_AFTER_MS, () => this.#parts.remember());
   }
+}
+
+function sizeOf({ commits }: FeedPage): number {
+  let size = 0;
+  for (const { changes } of commits) for (const { key, set } of changes) size += key.length + (set?.value.length ?? 0);
+  return size;
+}
+
+function unreadable(error: unknown): Failure {
+  console.error("the feed could not be read from the backup:", error);
+  return failure("internal", "The feed could not be read from the backup because of an error in this server.");
 }

@@ -48,6 +48,7 @@ export function databaseControl(
     revoke: (tokenId, until) => object.revoke(tokenId, until),
     wipe: (wishes) => object.wipe(wishes),
     stats: () => object.stats(),
+    keepFeed: (setting) => object.keepFeed(setting),
     backup: (command) => object.backup(command, systemClock.now()),
     restore: (command) => object.restore(command, systemClock.now()),
   };
@@ -78,6 +79,7 @@ function dataPath(object: DurableObjectStub<DatabaseRole>): DatabaseStub {
     deleteEntries: (grant, range, dryRun) => object.deleteEntries(grant, range, dryRun, systemClock.now()),
     importEntries: (grant, list, overwrite) => object.importEntries(grant, list, overwrite, systemClock.now()),
     entryJob: (grant, jobId) => object.entryJob(grant, jobId, systemClock.now()),
+    feedPage: (grant, request) => object.feedPage(grant, request, systemClock.now()),
     fetch: (request) => {
       request.headers.set(ASKED_AT_HEADER, String(systemClock.now()));
       return object.fetch(request);

@@ -15,6 +15,7 @@ const nothing: WatchedState = {
   entries: () => [],
   keys: () => [],
   logged: (upTo) => ({ changes: [], knownAfter: upTo }),
+  feed: { page: () => "off", follow: () => () => undefined },
 };
 
 /** How many watch a key, and how many a prefix. */

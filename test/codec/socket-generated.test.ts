@@ -5,7 +5,7 @@ import * as fc from "fast-check";
 import { describe, expect, it, test } from "vitest";
 import { concatBytes } from "../../src/core/bytes.ts";
 import type { Failure } from "../../src/core/errors.ts";
-import { MAX_SOCKET_FRAME_REQUESTS } from "../../src/core/limits.ts";
+import { MAX_SOCKET_FRAME_REQUESTS, MAX_TIME_MS } from "../../src/core/limits.ts";
 import {
   decodeAtomicWrite,
   decodeSnapshotRead,
@@ -39,7 +39,17 @@ import {
   encodePrefixWatch,
   type SentRequest,
 } from "../../src/codec/socket-client.ts";
-import { asVersion, versionstampBytes } from "../../src/core/versionstamp.ts";
+import {
+  decodeFeedPage,
+  decodeFeedRequest,
+  encodeFeedPage,
+  encodeFeedRequest,
+  operationOf,
+} from "../../src/codec/feed.ts";
+import { asUnixMs } from "../../src/core/clock.ts";
+import type { FeedChange, FeedPage, FeedRequest } from "../../src/core/feed.ts";
+import { Encoding } from "../../src/core/operations.ts";
+import { asVersion, NO_VERSION, versionstampBytes } from "../../src/core/versionstamp.ts";
 import { arbitraryEntry, arbitraryKey, arbitraryRange, arbitraryWrite } from "../support/operations.ts";
 import {
   AtomicWriteSchema,
@@ -48,6 +58,8 @@ import {
 } from "../support/proto/generated/com/deno/kv/datapath/datapath_pb.js";
 import {
   ClientFrameSchema,
+  FeedRequestSchema,
+  FeedUpdateSchema,
   PrefixUpdateSchema,
   PrefixWatchSchema,
   ServerFrameSchema,
@@ -77,6 +89,33 @@ const prefixUpdate: fc.Arbitrary<PrefixUpdate> = fc.record({
   upTo: fc.option(anyVersion),
 });
 
+const feedRequest: fc.Arbitrary<FeedRequest> = fc.record({
+  prefix: fc.oneof(arbitraryKey, fc.constant(new Uint8Array(0))),
+  from: fc.oneof(anyVersion, fc.constant(NO_VERSION), fc.constantFrom("now" as const, "oldest" as const)),
+});
+
+const feedChange: fc.Arbitrary<FeedChange> = fc.oneof(
+  fc.record({ key: arbitraryKey, set: fc.constant(null), isNew: fc.constant(false) }),
+  fc.record({
+    key: arbitraryKey,
+    set: fc.record({
+      value: fc.uint8Array({ maxLength: 40 }),
+      encoding: fc.constantFrom(Encoding.v8, Encoding.le64, Encoding.bytes),
+      expiresAt: fc.option(fc.integer({ min: 1, max: MAX_TIME_MS }).map(asUnixMs)),
+    }),
+    isNew: fc.boolean(),
+  }),
+);
+
+const feedPage: fc.Arbitrary<FeedPage> = fc.record({
+  commits: fc.array(fc.record({ version: anyVersion, changes: fc.array(feedChange, { maxLength: 3 }) }), {
+    maxLength: 3,
+  }),
+  reset: fc.option(anyVersion),
+  upTo: anyVersion,
+  isLast: fc.boolean(),
+});
+
 const request: fc.Arbitrary<SentRequest> = fc.oneof(
   fc.record(
     {
@@ -94,6 +133,7 @@ const request: fc.Arbitrary<SentRequest> = fc.oneof(
     body: fc.array(arbitraryKey, { minLength: 1, maxLength: 3 }).map(encodeWatch),
   }),
   fc.record({ type: fc.constant("watchPrefix" as const), id, body: prefixWatch.map(encodePrefixWatch) }),
+  fc.record({ type: fc.constant("feed" as const), id, body: feedRequest.map(encodeFeedRequest) }),
   fc.record({ type: fc.constant("unwatch" as const), id, watch: id }),
   fc.record({ type: fc.constant("ack" as const), id: fc.constant(0), watch: id }),
   fc.record({ type: fc.constant("token" as const), id, token: fc.string({ unit: "binary" }) }),
@@ -121,6 +161,8 @@ function messageOf(sent: SentRequest) {
         id: sent.id,
         request: { case: "watchPrefix" as const, value: fromBinary(PrefixWatchSchema, sent.body) },
       };
+    case "feed":
+      return { id: sent.id, request: { case: "feed" as const, value: fromBinary(FeedRequestSchema, sent.body) } };
     case "token":
       return { id: sent.id, request: { case: "token" as const, value: sent.token } };
     default:
@@ -137,6 +179,7 @@ function isMalformed(decoded: SocketRequest): boolean {
     write: decodeAtomicWrite,
     watch: decodeWatch,
     watchPrefix: decodePrefixWatch,
+    feed: decodeFeedRequest,
   }[type](body);
   return !verdict.ok && verdict.message.includes("is not valid protobuf");
 }
@@ -204,7 +247,7 @@ describe("client frames", () => {
 
   test("with a request that is not known fail for that request alone", () => {
     const known = encodeClientFrame([{ type: "unwatch", id: 2, watch: 1 }]);
-    expect(refusal(concatBytes([frame(Uint8Array.of(8, 1, 74, 0)), known]))).toEqual([
+    expect(refusal(concatBytes([frame(Uint8Array.of(8, 1, 122, 0)), known]))).toEqual([
       { type: "refused", id: 1, why: expect.objectContaining({ code: "unsupported" }) },
       { type: "unwatch", id: 2, watch: 1 },
     ]);
@@ -272,6 +315,73 @@ describe("watches of prefixes", () => {
   });
 });
 
+describe("feeds", () => {
+  it("are asked for and given in messages that are the same to both codecs", () => {
+    fc.assert(
+      fc.property(feedRequest, (asked) => {
+        const { prefix, from } = asked;
+        const after = typeof from === "string" ? new Uint8Array(0) : versionstampBytes(from);
+        const message = create(FeedRequestSchema, { prefix, after, oldest: from === "oldest" });
+        expect(fromBinary(FeedRequestSchema, encodeFeedRequest(asked))).toEqual(message);
+        expect(decodeFeedRequest(toBinary(FeedRequestSchema, message))).toEqual({ ok: true, ...asked });
+      }),
+    );
+    const numbers = { delete: 0, insert: 1, update: 2 } as const;
+    fc.assert(
+      fc.property(feedPage, (page) => {
+        const message = create(FeedUpdateSchema, {
+          commits: page.commits.map(({ version: of, changes }) => ({
+            versionstamp: versionstampBytes(of),
+            changes: changes.map((change) => ({
+              key: change.key,
+              operation: numbers[operationOf(change)],
+              ...(change.set === null
+                ? {}
+                : {
+                    value: change.set.value,
+                    encoding: change.set.encoding,
+                    expiresAtMs: BigInt(change.set.expiresAt ?? 0),
+                  }),
+            })),
+          })),
+          reset: page.reset === null ? new Uint8Array(0) : versionstampBytes(page.reset),
+          upTo: versionstampBytes(page.upTo),
+          more: !page.isLast,
+        });
+        expect(fromBinary(FeedUpdateSchema, encodeFeedPage(page))).toEqual(message);
+        expect(decodeFeedPage(toBinary(FeedUpdateSchema, message))).toEqual({ ok: true, ...page });
+      }),
+    );
+  });
+
+  it("that are damaged never make the codec throw", () => {
+    fc.assert(
+      fc.property(damaged(fc.oneof(feedPage.map(encodeFeedPage), feedRequest.map(encodeFeedRequest))), (bytes) => {
+        expect(decodeFeedPage(bytes)).toHaveProperty("ok");
+        expect(decodeFeedRequest(bytes)).toHaveProperty("ok");
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  test("say what is wrong with them", () => {
+    expect(decodeFeedRequest(encodeFeedRequest({ prefix: new Uint8Array(2049), from: "now" }))).toMatchObject({
+      code: "limit",
+      message: "The feed: its prefix has 2049 bytes; the limit is 2048.",
+    });
+    expect(decodeFeedRequest(encodeFeedRequest({ prefix: Uint8Array.of(9), from: "now" }))).toMatchObject({
+      code: "invalid",
+      message: "The feed: its prefix is no encoded key.",
+    });
+    expect(decodeFeedRequest(Uint8Array.of(0x12, 1, 5))).toMatchObject({ code: "invalid" });
+    const both = concatBytes([
+      encodeFeedRequest({ prefix: new Uint8Array(), from: asVersion(1) }),
+      Uint8Array.of(24, 1),
+    ]);
+    expect(decodeFeedRequest(both)).toMatchObject({ code: "invalid" });
+  });
+});
+
 describe("server frames", () => {
   const entries = fc.array(arbitraryEntry, { maxLength: 3 });
   const response: fc.Arbitrary<SocketResponse> = fc.oneof(
@@ -291,10 +401,11 @@ describe("server frames", () => {
       field: SocketField.prefix,
       body: encodePrefixUpdate(update),
     })),
+    fc.tuple(id, feedPage).map(([of, page]) => ({ id: of, field: SocketField.feed, body: encodeFeedPage(page) })),
     id.map(doneResponse),
     fc
       .tuple(fc.nat(), fc.string({ unit: "binary" }))
-      .map(([of, message]) => errorResponse(of, { code: "limit", message })),
+      .map(([of, message]) => errorResponse(of, { code: "too-old", message, oldest: "0006444c9be62a400000" })),
   );
 
   it("are the same to both codecs", () => {
@@ -305,6 +416,7 @@ describe("server frames", () => {
       [SocketField.prefix]: "prefix",
       [SocketField.done]: "done",
       [SocketField.error]: "error",
+      [SocketField.feed]: "feed",
     };
     fc.assert(
       fc.property(fc.array(response, { maxLength: 5 }), (responses) => {
@@ -319,8 +431,9 @@ describe("server frames", () => {
           response: { case: name, value },
         } of message.responses) {
           if (name !== "error") continue;
-          const body = errorResponse(1, { code: "limit", message: value.message }).body;
-          expect(decodeSocketError(body)).toEqual({ ok: true, code: value.code, message: value.message });
+          const { message: said, oldest } = value;
+          const body = errorResponse(1, { code: "too-old", message: said, oldest }).body;
+          expect(decodeSocketError(body)).toEqual({ ok: true, code: value.code, message: said, oldest });
         }
       }),
     );

@@ -199,7 +199,7 @@ describe("requests", () => {
   test.each<[object, string]>([
     [
       {},
-      "requests[0]: it asks for nothing that this server knows: a read, a write, a watch of keys or of a prefix, unwatch, ack or token.",
+      "requests[0]: it asks for nothing that this server knows: a read, a write, a watch of keys or of a prefix, a feed, unwatch, ack or token.",
     ],
     [{ read: [], ack: 1 }, "requests[0]: it asks for more than one thing: read, ack."],
     [{ read: [], values: "raw" }, 'requests[0]: its values is "raw"; it can be "plain".'],

@@ -14,7 +14,7 @@ function fill({ organization }: TestOrganization, count: number): string[] {
   const ids = Array.from({ length: count }, () => crypto.randomUUID());
   for (const [index, id] of ids.entries()) {
     const createdAt = asUnixMs(1000 + Math.floor(index / 2));
-    const nothing = { name: "", description: "", locationHint: null, jurisdiction: null };
+    const nothing = { name: "", description: "", locationHint: null, jurisdiction: null, feed: null };
     organization.databases.add({ id, organizationId: ORGANIZATION_ID, createdAt, updatedAt: createdAt, ...nothing });
     organization.databases.becomeReady(id);
   }
@@ -76,7 +76,7 @@ describe("lists of databases", () => {
     withStorage(async (storage) => {
       const o = await TestOrganization.make(storage);
       const [a = "", b = ""] = fill(o, 2);
-      await o.run("databases.update", { databaseId: a, name: "later", description: null });
+      await o.run("databases.update", { databaseId: a, name: "later", description: null, feed: null });
       const page = o.organization.databases.page(EVERY_SCOPE, { ...oldestFirst, sort: "updatedAt" }, 10, 1);
       expect(page.items.map(({ id }) => id)).toEqual([b, a]);
     }));

@@ -22,6 +22,7 @@ const codes: Readonly<Record<ErrorCode, true>> = {
   "forbidden-origin": true,
   "not-found": true,
   conflict: true,
+  "too-old": true,
   "insufficient-storage": true,
   unavailable: true,
   unsupported: true,

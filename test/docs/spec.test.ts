@@ -13,6 +13,7 @@ const LETTERS: Readonly<Record<string, string>> = {
   "docs/spec/writes.md": "W",
   "docs/spec/versions.md": "S",
   "docs/spec/watches.md": "O",
+  "docs/spec/feed.md": "F",
   "docs/spec/socket.md": "N",
   "docs/spec/http.md": "H",
   "docs/spec/backups.md": "B",

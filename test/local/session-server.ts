@@ -39,7 +39,6 @@ export interface LongWay {
 export interface SessionServer {
   readonly sessions: StandInSession[];
   readonly longWays: LongWay[];
-  readonly front: Front;
   readonly url: string;
   /** The wall clock by which the front judges tokens. */
   now: UnixMs;
@@ -121,7 +120,6 @@ export async function sessionServer(options: SessionServerOptions = {}): Promise
   const result: SessionServer = {
     sessions,
     longWays,
-    front,
     url: `http://127.0.0.1:${front.port}`,
     now: asUnixMs(1_795_000_000_000),
     async mint(grant, database = databaseId) {

@@ -39,6 +39,10 @@ interface Sockets {
   readonly apply: () => Promise<void>;
 }
 
+function unexpected(): never {
+  throw new Error("no feed is read here");
+}
+
 /** Sockets of an object whose writes wait until the test applies them. `watched`: what every watched key has. */
 async function withSockets(work: (sockets: Sockets) => Promise<void>, watched: Entry | null = null): Promise<void> {
   await runInDurableObject(await newDatabase(), async (_instance, state) => {
@@ -55,6 +59,7 @@ async function withSockets(work: (sockets: Sockets) => Promise<void>, watched: E
       room: { refusal: () => null },
       refusedByMode: () => null,
       late: new LateWatchers(hub, time, time),
+      feeds: { refusal: unexpected, oldest: unexpected, before: unexpected },
       clock: time,
       timers: time,
       grantOf: () => failure("unauthenticated", "No."),

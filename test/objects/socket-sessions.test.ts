@@ -122,7 +122,7 @@ describe("requests", () => {
       [4, "error", "limit", expect.stringContaining("1001 entries")],
       [5, "read", []],
     ]);
-    client.socket.send(new Uint8Array([0x0a, 4, 8, 1, 74, 0]));
+    client.socket.send(new Uint8Array([0x0a, 4, 8, 1, 122, 0]));
     expect(await client.next(1)).toEqual([[1, "error", "unsupported", expect.stringContaining("requests[0]")]]);
   });
 

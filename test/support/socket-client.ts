@@ -14,9 +14,11 @@ import {
   encodePrefixWatch,
   type SentRequest,
 } from "../../src/codec/socket-client.ts";
+import { decodeFeedPage, encodeFeedRequest, operationOf } from "../../src/codec/feed.ts";
 import { textOfKey } from "../../src/codec/key-json.ts";
 import type { WatchedPrefix } from "../../src/codec/socket-prefix.ts";
 import { SocketField, type SocketResponse } from "../../src/codec/socket.ts";
+import type { FeedStart } from "../../src/core/feed.ts";
 import type { AtomicWrite, Entry, ReadRange } from "../../src/core/operations.ts";
 import { versionstampHex } from "../../src/core/versionstamp.ts";
 
@@ -44,6 +46,15 @@ export const prefixRequest = (id: number, prefix: Uint8Array, options: Partial<W
   const none = { after: null, updatesOnly: false, ignoreDeletes: false, keysOnly: false };
   return { type: "watchPrefix", id, body: encodePrefixWatch({ prefix, ...none, ...options }) };
 };
+export const feedRequest = (
+  id: number,
+  from: FeedStart = "now",
+  prefix: Uint8Array = new Uint8Array(),
+): SentRequest => ({
+  type: "feed",
+  id,
+  body: encodeFeedRequest({ prefix, from }),
+});
 export const unwatch = (id: number, watch: number): SentRequest => ({ type: "unwatch", id, watch });
 export const ack = (watch: number): SentRequest => ({ type: "ack", id: 0, watch });
 export const tokenRequest = (id: number, token: string): SentRequest => ({ type: "token", id, token });
@@ -61,8 +72,11 @@ export interface AnySocket {
 export type Said = readonly [id: number, ...what: unknown[]];
 
 function shown(entry: Entry | null | "unchanged"): unknown {
-  if (entry === null || entry === "unchanged") return entry;
-  return new TextDecoder().decode(entry.value.subarray(0, 40));
+  return entry === null || entry === "unchanged" ? entry : valueText(entry);
+}
+
+function valueText({ value }: Pick<Entry, "value">): string {
+  return new TextDecoder().decode(value.subarray(0, 40));
 }
 
 function said({ id, field, body }: SocketResponse): Said {
@@ -91,11 +105,25 @@ function said({ id, field, body }: SocketResponse): Said {
       const upTo = update.upTo === null ? null : versionstampHex(update.upTo);
       return [id, update.reset ? "reset" : "changes", Object.fromEntries(keys), upTo];
     }
+    case SocketField.feed: {
+      const page = decodeFeedPage(body);
+      if (!page.ok) return [id, "feed", page];
+      const commits = page.commits.map(({ version, changes }) => [
+        versionstampHex(version),
+        ...changes.map(
+          (change) =>
+            `${operationOf(change)} ${textOfKey(change.key)} ${change.set === null ? "" : valueText(change.set)}`,
+        ),
+      ]);
+      const reset = page.reset === null ? [] : [["reset", versionstampHex(page.reset)]];
+      return [id, page.isLast ? "feed" : "feed, more", [...commits, ...reset], versionstampHex(page.upTo)];
+    }
     case SocketField.done:
       return [id, "done"];
     default: {
       const error = decodeSocketError(body);
-      return [id, "error", ...(error.ok ? [error.code, error.message] : [])];
+      const oldest = error.ok && error.oldest !== null ? [error.oldest] : [];
+      return [id, "error", ...(error.ok ? [error.code, error.message, ...oldest] : [])];
     }
   }
 }

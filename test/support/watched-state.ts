@@ -7,5 +7,6 @@ export function watchedKeys(read: (keys: readonly Uint8Array[]) => readonly (Ent
   const refuse = (): never => {
     throw new Error("only keys are watched here");
   };
-  return { lastVersion: NO_VERSION, read, version: refuse, entries: refuse, keys: refuse, logged: refuse };
+  const feed = { page: refuse, follow: refuse };
+  return { lastVersion: NO_VERSION, read, version: refuse, entries: refuse, keys: refuse, logged: refuse, feed };
 }

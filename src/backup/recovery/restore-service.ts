@@ -22,6 +22,7 @@ import {
 } from "../../contracts/restore-commands.ts";
 import { timeOfVersion, type Version } from "../../core/versionstamp.ts";
 import { BackupJobs, type RunningJob } from "../jobs.ts";
+import { FeedHistory } from "./feed-history.ts";
 import { Lookups } from "./lookups.ts";
 import { asFailure, type OwnBackup } from "./open-backup.ts";
 import { type Found, MomentFinder } from "./moment-finder.ts";
@@ -69,11 +70,14 @@ export class RestoreService {
   readonly #deletions: RangeDeletions;
   readonly #lookups = new Lookups();
   readonly #moments: MomentFinder;
+  /** The change feed from further back than the log. */
+  readonly feedHistory: FeedHistory;
 
   constructor(options: RestoreServiceOptions) {
     const { storage, clock, own } = options;
     this.#options = options;
     this.#moments = new MomentFinder({ ...options, lookups: this.#lookups });
+    this.feedHistory = new FeedHistory({ open: () => this.#moments.openOwn(), lookups: this.#lookups });
     this.#jobs = new BackupJobs(storage, clock, (version) => own.holds(version));
     const jobs = this.#jobs;
     this.#restores = new Restores({

@@ -12,12 +12,15 @@ export interface ProblemDetails {
 }
 
 export function problem(refusal: Failure, { as, members, headers }: ProblemDetails = {}): Response {
-  const { code, message } = refusal;
+  const { code, message, oldest } = refusal;
   const [status, title] = as ?? statusAndTitle(code);
-  return new Response(JSON.stringify({ type: "about:blank", title, status, detail: message, code, ...members }), {
-    status,
-    headers: { "content-type": "application/problem+json", ...refusalHeaders(refusal), ...headers },
-  });
+  return new Response(
+    JSON.stringify({ type: "about:blank", title, status, detail: message, code, oldest, ...members }),
+    {
+      status,
+      headers: { "content-type": "application/problem+json", ...refusalHeaders(refusal), ...headers },
+    },
+  );
 }
 
 function statusAndTitle(code: ErrorCode): [number, string] {
@@ -35,6 +38,8 @@ function statusAndTitle(code: ErrorCode): [number, string] {
       return [404, "Not Found"];
     case "conflict":
       return [409, "Conflict"];
+    case "too-old":
+      return [410, "Gone"];
     case "insufficient-storage":
       return [507, "Insufficient Storage"];
     case "unavailable":

@@ -70,6 +70,7 @@ export function doorBefore(object: FakeObject, timers = new FakeTimers(), more: 
     deleteEntries: notExpected,
     importEntries: notExpected,
     entryJob: notExpected,
+    feedPage: notExpected,
     fetch: notExpected,
     ...object,
   };

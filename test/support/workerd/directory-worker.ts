@@ -3,7 +3,7 @@ import { DurableObject } from "cloudflare:workers";
 import type { BackupAnswer, BackupCommand, BackupInfo } from "../../../src/contracts/backup-commands.ts";
 import { asUnixMs, type UnixMs } from "../../../src/core/clock.ts";
 import { failure, type Failure } from "../../../src/core/errors.ts";
-import type { DatabaseControl, DatabaseSetup, DatabaseStats } from "../../../src/contracts/management.ts";
+import type { DatabaseControl, DatabaseSetup, DatabaseStats, FeedSetting } from "../../../src/contracts/management.ts";
 import type { RestoreAnswer, RestoreCommand, RestoreJobStatus } from "../../../src/contracts/restore-commands.ts";
 import { asVersion } from "../../../src/core/versionstamp.ts";
 
@@ -18,6 +18,7 @@ interface Told {
   readonly jobs?: RestoreJobStatus;
   /** Calls that throw before the next one succeeds. */
   readonly outages?: number;
+  readonly feed?: FeedSetting | null;
 }
 
 export class FakeDatabaseObject extends DurableObject implements DatabaseControl {
@@ -45,6 +46,12 @@ export class FakeDatabaseObject extends DurableObject implements DatabaseControl
     if (this.told().setup === undefined) return failure("not-found", "There is no such database.");
     const counters = { reads: 3, writes: 2, readUnits: 4, writeUnits: 5, bytes: 4096 };
     return { entries: 1, versionstamp: null, logBacklog: 0, watchers: 0, ...counters };
+  }
+
+  async keepFeed(feed: FeedSetting | null): Promise<{ readonly ok: true }> {
+    this.#mayBeOut();
+    this.#note({ feed });
+    return { ok: true };
   }
 
   async backup(command: BackupCommand): Promise<BackupAnswer> {

@@ -4,6 +4,7 @@ import { type Failure, isFailure } from "../../../core/errors.ts";
 import type { Caller } from "../../../contracts/management.ts";
 import { BACKUP_ROUTES } from "./backup-routes.ts";
 import { metricsText } from "./metrics.ts";
+import { prefixOf } from "./notation-schemas.ts";
 import { jobLocation, route, type ApiRoute, type Ask } from "./route.ts";
 import * as schemas from "./schemas.ts";
 import { WEBHOOK_ROUTES } from "./webhook-routes.ts";
@@ -144,10 +145,15 @@ const databases: readonly ApiRoute[] = [
     ...databaseRoute,
     method: "patch",
     path: "/api/databases/:databaseId",
-    summary: "Rename or describe a database",
+    summary: "Rename or describe a database, or keep its log for change feeds",
     body: schemas.databaseChange,
-    answer: ({ ask, params, body }) =>
-      ask("databases.update", { ...params, name: body.name ?? null, description: body.description ?? null }),
+    async answer({ ask, params, body }) {
+      const { name = null, description = null, feed } = body;
+      const read = prefixOf(feed?.prefix);
+      if (!read.ok) return read;
+      const kept = feed === null ? "off" : feed && { retentionHours: feed.retentionHours, prefix: read.prefix };
+      return ask("databases.update", { ...params, name, description, feed: kept ?? null });
+    },
   }),
   route({
     method: "delete",

@@ -5,6 +5,7 @@ import { jsonOfKey, type KeyPartJson } from "../../../codec/key-json.ts";
 import {
   MAX_DATABASES_OF_TOKEN,
   MAX_DESCRIPTION_LENGTH,
+  MAX_FEED_RETENTION_HOURS,
   MAX_NAME_LENGTH,
   MAX_PAGE_ITEMS,
 } from "../../../core/limits.ts";
@@ -154,7 +155,24 @@ export const newDatabase = z.strictObject({
   locationHint: z.enum(LOCATION_HINTS).optional(),
   jurisdiction: z.enum(JURISDICTIONS).optional(),
 });
-export const databaseChange = z.strictObject({ name: name.optional(), description: description.optional() });
+
+const feed = saying(
+  z.strictObject({
+    retentionHours: saying(z.number().int().min(1).max(MAX_FEED_RETENTION_HOURS), {
+      what: `a whole number of hours from 1 to ${MAX_FEED_RETENTION_HOURS}`,
+      example: 24,
+    }),
+    prefix: prefixOfKeys,
+  }),
+  { what: "an object, or null", example: { retentionHours: 24 } },
+);
+export const databaseChange = z.strictObject({
+  name: name.optional(),
+  description: description.optional(),
+  feed: feed.nullable().optional().meta({
+    description: "For how long the database keeps its log for change feeds, and of which keys; null: it keeps none.",
+  }),
+});
 export const newToken = z.strictObject({
   name,
   ...scopeMembers,
@@ -189,6 +207,7 @@ export const database = z
     description: z.string(),
     locationHint: z.enum(LOCATION_HINTS).nullable(),
     jurisdiction: z.enum(JURISDICTIONS).nullable(),
+    feed: z.object({ retentionHours: z.number(), prefix: prefixOfKeys }).nullable(),
     createdAt: time,
     updatedAt: time,
   })
@@ -332,7 +351,13 @@ export function organizationJson(info: OrganizationInfo) {
 }
 
 export function databaseJson(info: DatabaseInfo) {
-  return { ...info, createdAt: timeText(info.createdAt), updatedAt: timeText(info.updatedAt) };
+  const { feed: kept } = info;
+  return {
+    ...info,
+    feed: kept === null ? null : { ...kept, prefix: kept.prefix === null ? null : prefixJson(kept.prefix) },
+    createdAt: timeText(info.createdAt),
+    updatedAt: timeText(info.updatedAt),
+  };
 }
 
 export function tokenJson({ scopes, ...info }: TokenInfo) {

@@ -68,7 +68,7 @@ export const V1_ROUTES: readonly V1Route[] = [
     async answer({ context, caller, id, request }) {
       const body = await bodyWithDescription(request, context);
       if (isFailure(body)) return body;
-      const change = { databaseId: id, name: null, description: body.description };
+      const change = { databaseId: id, name: null, description: body.description, feed: null };
       const database = await ask(context, caller, null, "databases.update", change);
       return isFailure(database) ? database : Response.json(databaseJson(database));
     },

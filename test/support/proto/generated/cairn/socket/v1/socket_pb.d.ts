@@ -4,7 +4,7 @@
 // @generated from file cairn/socket/v1/socket.proto (package cairn.socket.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { AtomicWrite, AtomicWriteOutput, SnapshotRead, SnapshotReadOutput, ValueEncoding, Watch, WatchOutput } from "../../../com/deno/kv/datapath/datapath_pb";
 
@@ -93,6 +93,12 @@ export declare type Request = Message<"cairn.socket.v1.Request"> & {
      */
     value: string;
     case: "token";
+  } | {
+    /**
+     * @generated from field: cairn.socket.v1.FeedRequest feed = 9;
+     */
+    value: FeedRequest;
+    case: "feed";
   } | { case: undefined; value?: undefined };
 
   /**
@@ -177,6 +183,12 @@ export declare type Response = Message<"cairn.socket.v1.Response"> & {
      */
     value: Error;
     case: "error";
+  } | {
+    /**
+     * @generated from field: cairn.socket.v1.FeedUpdate feed = 9;
+     */
+    value: FeedUpdate;
+    case: "feed";
   } | { case: undefined; value?: undefined };
 };
 
@@ -296,6 +308,138 @@ export declare type KeyUpdate = Message<"cairn.socket.v1.KeyUpdate"> & {
 export declare const KeyUpdateSchema: GenMessage<KeyUpdate>;
 
 /**
+ * Reads the change feed: every commit, in order and whole.
+ *
+ * @generated from message cairn.socket.v1.FeedRequest
+ */
+export declare type FeedRequest = Message<"cairn.socket.v1.FeedRequest"> & {
+  /**
+   * An encoded key; empty: all keys. Only what changed under it is told.
+   *
+   * @generated from field: bytes prefix = 1;
+   */
+  prefix: Uint8Array;
+
+  /**
+   * A versionstamp: everything up to and with it was read. Empty: what is committed from now on is wanted.
+   *
+   * @generated from field: bytes after = 2;
+   */
+  after: Uint8Array;
+
+  /**
+   * Without after: from the oldest that can be had.
+   *
+   * @generated from field: bool oldest = 3;
+   */
+  oldest: boolean;
+};
+
+/**
+ * Describes the message cairn.socket.v1.FeedRequest.
+ * Use `create(FeedRequestSchema)` to create a new message.
+ */
+export declare const FeedRequestSchema: GenMessage<FeedRequest>;
+
+/**
+ * @generated from message cairn.socket.v1.FeedUpdate
+ */
+export declare type FeedUpdate = Message<"cairn.socket.v1.FeedUpdate"> & {
+  /**
+   * @generated from field: repeated cairn.socket.v1.FeedCommit commits = 1;
+   */
+  commits: FeedCommit[];
+
+  /**
+   * A versionstamp. Behind these commits the state was replaced, by a restore: whoever keeps a state reads it anew.
+   *
+   * @generated from field: bytes reset = 2;
+   */
+  reset: Uint8Array;
+
+  /**
+   * A versionstamp: everything up to and with it is told. Without commits it is a mark of progress.
+   *
+   * @generated from field: bytes up_to = 3;
+   */
+  upTo: Uint8Array;
+
+  /**
+   * More is there and follows at once.
+   *
+   * @generated from field: bool more = 4;
+   */
+  more: boolean;
+};
+
+/**
+ * Describes the message cairn.socket.v1.FeedUpdate.
+ * Use `create(FeedUpdateSchema)` to create a new message.
+ */
+export declare const FeedUpdateSchema: GenMessage<FeedUpdate>;
+
+/**
+ * @generated from message cairn.socket.v1.FeedCommit
+ */
+export declare type FeedCommit = Message<"cairn.socket.v1.FeedCommit"> & {
+  /**
+   * @generated from field: bytes versionstamp = 1;
+   */
+  versionstamp: Uint8Array;
+
+  /**
+   * @generated from field: repeated cairn.socket.v1.FeedChange changes = 2;
+   */
+  changes: FeedChange[];
+};
+
+/**
+ * Describes the message cairn.socket.v1.FeedCommit.
+ * Use `create(FeedCommitSchema)` to create a new message.
+ */
+export declare const FeedCommitSchema: GenMessage<FeedCommit>;
+
+/**
+ * @generated from message cairn.socket.v1.FeedChange
+ */
+export declare type FeedChange = Message<"cairn.socket.v1.FeedChange"> & {
+  /**
+   * @generated from field: bytes key = 1;
+   */
+  key: Uint8Array;
+
+  /**
+   * @generated from field: cairn.socket.v1.FeedOperation operation = 2;
+   */
+  operation: FeedOperation;
+
+  /**
+   * Of the new entry.
+   *
+   * @generated from field: bytes value = 3;
+   */
+  value: Uint8Array;
+
+  /**
+   * @generated from field: com.deno.kv.datapath.ValueEncoding encoding = 4;
+   */
+  encoding: ValueEncoding;
+
+  /**
+   * 0: it does not expire.
+   *
+   * @generated from field: uint64 expires_at_ms = 5;
+   */
+  expiresAtMs: bigint;
+};
+
+/**
+ * Describes the message cairn.socket.v1.FeedChange.
+ * Use `create(FeedChangeSchema)` to create a new message.
+ */
+export declare const FeedChangeSchema: GenMessage<FeedChange>;
+
+/**
  * @generated from message cairn.socket.v1.Done
  */
 export declare type Done = Message<"cairn.socket.v1.Done"> & {
@@ -320,6 +464,13 @@ export declare type Error = Message<"cairn.socket.v1.Error"> & {
    * @generated from field: string message = 2;
    */
   message: string;
+
+  /**
+   * Of the code too-old: the oldest versionstamp from which the feed can be read, 20 hexadecimal digits.
+   *
+   * @generated from field: string oldest = 3;
+   */
+  oldest: string;
 };
 
 /**
@@ -327,4 +478,33 @@ export declare type Error = Message<"cairn.socket.v1.Error"> & {
  * Use `create(ErrorSchema)` to create a new message.
  */
 export declare const ErrorSchema: GenMessage<Error>;
+
+/**
+ * @generated from enum cairn.socket.v1.FeedOperation
+ */
+export enum FeedOperation {
+  /**
+   * @generated from enum value: FO_DELETE = 0;
+   */
+  FO_DELETE = 0,
+
+  /**
+   * The key had no entry.
+   *
+   * @generated from enum value: FO_INSERT = 1;
+   */
+  FO_INSERT = 1,
+
+  /**
+   * It had one, or that is not known: a backup does not say.
+   *
+   * @generated from enum value: FO_UPDATE = 2;
+   */
+  FO_UPDATE = 2,
+}
+
+/**
+ * Describes the enum cairn.socket.v1.FeedOperation.
+ */
+export declare const FeedOperationSchema: GenEnum<FeedOperation>;
 

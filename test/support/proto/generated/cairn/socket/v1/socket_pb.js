@@ -4,14 +4,14 @@
 // @generated from file cairn/socket/v1/socket.proto (package cairn.socket.v1, syntax proto3)
 /* eslint-disable */
 
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
 import { file_com_deno_kv_datapath_datapath } from "../../../com/deno/kv/datapath/datapath_pb";
 
 /**
  * Describes the file cairn/socket/v1/socket.proto.
  */
 export const file_cairn_socket_v1_socket = /*@__PURE__*/
-  fileDesc("ChxjYWlybi9zb2NrZXQvdjEvc29ja2V0LnByb3RvEg9jYWlybi5zb2NrZXQudjEiOQoLQ2xpZW50RnJhbWUSKgoIcmVxdWVzdHMYASADKAsyGC5jYWlybi5zb2NrZXQudjEuUmVxdWVzdCLIAgoHUmVxdWVzdBIKCgJpZBgBIAEoDRI7Cg1zbmFwc2hvdF9yZWFkGAIgASgLMiIuY29tLmRlbm8ua3YuZGF0YXBhdGguU25hcHNob3RSZWFkSAASOQoMYXRvbWljX3dyaXRlGAMgASgLMiEuY29tLmRlbm8ua3YuZGF0YXBhdGguQXRvbWljV3JpdGVIABIsCgV3YXRjaBgEIAEoCzIbLmNvbS5kZW5vLmt2LmRhdGFwYXRoLldhdGNoSAASNAoMd2F0Y2hfcHJlZml4GAUgASgLMhwuY2Fpcm4uc29ja2V0LnYxLlByZWZpeFdhdGNoSAASEQoHdW53YXRjaBgGIAEoDUgAEg0KA2FjaxgHIAEoDUgAEg8KBXRva2VuGAggASgJSAASEQoJbWF4X2J5dGVzGAogASgNQgkKB3JlcXVlc3RKBAgJEAoiOwoLU2VydmVyRnJhbWUSLAoJcmVzcG9uc2VzGAEgAygLMhkuY2Fpcm4uc29ja2V0LnYxLlJlc3BvbnNlIuECCghSZXNwb25zZRIKCgJpZBgBIAEoDRJBCg1zbmFwc2hvdF9yZWFkGAIgASgLMiguY29tLmRlbm8ua3YuZGF0YXBhdGguU25hcHNob3RSZWFkT3V0cHV0SAASPwoMYXRvbWljX3dyaXRlGAMgASgLMicuY29tLmRlbm8ua3YuZGF0YXBhdGguQXRvbWljV3JpdGVPdXRwdXRIABIyCgV3YXRjaBgEIAEoCzIhLmNvbS5kZW5vLmt2LmRhdGFwYXRoLldhdGNoT3V0cHV0SAASLwoGcHJlZml4GAUgASgLMh0uY2Fpcm4uc29ja2V0LnYxLlByZWZpeFVwZGF0ZUgAEiUKBGRvbmUYBiABKAsyFS5jYWlybi5zb2NrZXQudjEuRG9uZUgAEicKBWVycm9yGAcgASgLMhYuY2Fpcm4uc29ja2V0LnYxLkVycm9ySABCCgoIcmVzcG9uc2VKBAgJEAoibQoLUHJlZml4V2F0Y2gSDgoGcHJlZml4GAEgASgMEg0KBWFmdGVyGAIgASgMEhQKDHVwZGF0ZXNfb25seRgDIAEoCBIWCg5pZ25vcmVfZGVsZXRlcxgEIAEoCBIRCglrZXlzX29ubHkYBSABKAgiVgoMUHJlZml4VXBkYXRlEg0KBXJlc2V0GAEgASgIEigKBGtleXMYAiADKAsyGi5jYWlybi5zb2NrZXQudjEuS2V5VXBkYXRlEg0KBXVwX3RvGAMgASgMInQKCUtleVVwZGF0ZRILCgNrZXkYASABKAwSFAoMdmVyc2lvbnN0YW1wGAIgASgMEg0KBXZhbHVlGAMgASgMEjUKCGVuY29kaW5nGAQgASgOMiMuY29tLmRlbm8ua3YuZGF0YXBhdGguVmFsdWVFbmNvZGluZyIGCgREb25lIiYKBUVycm9yEgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCWIGcHJvdG8z", [file_com_deno_kv_datapath_datapath]);
+  fileDesc("ChxjYWlybi9zb2NrZXQvdjEvc29ja2V0LnByb3RvEg9jYWlybi5zb2NrZXQudjEiOQoLQ2xpZW50RnJhbWUSKgoIcmVxdWVzdHMYASADKAsyGC5jYWlybi5zb2NrZXQudjEuUmVxdWVzdCLwAgoHUmVxdWVzdBIKCgJpZBgBIAEoDRI7Cg1zbmFwc2hvdF9yZWFkGAIgASgLMiIuY29tLmRlbm8ua3YuZGF0YXBhdGguU25hcHNob3RSZWFkSAASOQoMYXRvbWljX3dyaXRlGAMgASgLMiEuY29tLmRlbm8ua3YuZGF0YXBhdGguQXRvbWljV3JpdGVIABIsCgV3YXRjaBgEIAEoCzIbLmNvbS5kZW5vLmt2LmRhdGFwYXRoLldhdGNoSAASNAoMd2F0Y2hfcHJlZml4GAUgASgLMhwuY2Fpcm4uc29ja2V0LnYxLlByZWZpeFdhdGNoSAASEQoHdW53YXRjaBgGIAEoDUgAEg0KA2FjaxgHIAEoDUgAEg8KBXRva2VuGAggASgJSAASLAoEZmVlZBgJIAEoCzIcLmNhaXJuLnNvY2tldC52MS5GZWVkUmVxdWVzdEgAEhEKCW1heF9ieXRlcxgKIAEoDUIJCgdyZXF1ZXN0IjsKC1NlcnZlckZyYW1lEiwKCXJlc3BvbnNlcxgBIAMoCzIZLmNhaXJuLnNvY2tldC52MS5SZXNwb25zZSKIAwoIUmVzcG9uc2USCgoCaWQYASABKA0SQQoNc25hcHNob3RfcmVhZBgCIAEoCzIoLmNvbS5kZW5vLmt2LmRhdGFwYXRoLlNuYXBzaG90UmVhZE91dHB1dEgAEj8KDGF0b21pY193cml0ZRgDIAEoCzInLmNvbS5kZW5vLmt2LmRhdGFwYXRoLkF0b21pY1dyaXRlT3V0cHV0SAASMgoFd2F0Y2gYBCABKAsyIS5jb20uZGVuby5rdi5kYXRhcGF0aC5XYXRjaE91dHB1dEgAEi8KBnByZWZpeBgFIAEoCzIdLmNhaXJuLnNvY2tldC52MS5QcmVmaXhVcGRhdGVIABIlCgRkb25lGAYgASgLMhUuY2Fpcm4uc29ja2V0LnYxLkRvbmVIABInCgVlcnJvchgHIAEoCzIWLmNhaXJuLnNvY2tldC52MS5FcnJvckgAEisKBGZlZWQYCSABKAsyGy5jYWlybi5zb2NrZXQudjEuRmVlZFVwZGF0ZUgAQgoKCHJlc3BvbnNlIm0KC1ByZWZpeFdhdGNoEg4KBnByZWZpeBgBIAEoDBINCgVhZnRlchgCIAEoDBIUCgx1cGRhdGVzX29ubHkYAyABKAgSFgoOaWdub3JlX2RlbGV0ZXMYBCABKAgSEQoJa2V5c19vbmx5GAUgASgIIlYKDFByZWZpeFVwZGF0ZRINCgVyZXNldBgBIAEoCBIoCgRrZXlzGAIgAygLMhouY2Fpcm4uc29ja2V0LnYxLktleVVwZGF0ZRINCgV1cF90bxgDIAEoDCJ0CglLZXlVcGRhdGUSCwoDa2V5GAEgASgMEhQKDHZlcnNpb25zdGFtcBgCIAEoDBINCgV2YWx1ZRgDIAEoDBI1CghlbmNvZGluZxgEIAEoDjIjLmNvbS5kZW5vLmt2LmRhdGFwYXRoLlZhbHVlRW5jb2RpbmciPAoLRmVlZFJlcXVlc3QSDgoGcHJlZml4GAEgASgMEg0KBWFmdGVyGAIgASgMEg4KBm9sZGVzdBgDIAEoCCJmCgpGZWVkVXBkYXRlEiwKB2NvbW1pdHMYASADKAsyGy5jYWlybi5zb2NrZXQudjEuRmVlZENvbW1pdBINCgVyZXNldBgCIAEoDBINCgV1cF90bxgDIAEoDBIMCgRtb3JlGAQgASgIIlAKCkZlZWRDb21taXQSFAoMdmVyc2lvbnN0YW1wGAEgASgMEiwKB2NoYW5nZXMYAiADKAsyGy5jYWlybi5zb2NrZXQudjEuRmVlZENoYW5nZSKpAQoKRmVlZENoYW5nZRILCgNrZXkYASABKAwSMQoJb3BlcmF0aW9uGAIgASgOMh4uY2Fpcm4uc29ja2V0LnYxLkZlZWRPcGVyYXRpb24SDQoFdmFsdWUYAyABKAwSNQoIZW5jb2RpbmcYBCABKA4yIy5jb20uZGVuby5rdi5kYXRhcGF0aC5WYWx1ZUVuY29kaW5nEhUKDWV4cGlyZXNfYXRfbXMYBSABKAQiBgoERG9uZSI2CgVFcnJvchIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSDgoGb2xkZXN0GAMgASgJKjwKDUZlZWRPcGVyYXRpb24SDQoJRk9fREVMRVRFEAASDQoJRk9fSU5TRVJUEAESDQoJRk9fVVBEQVRFEAJiBnByb3RvMw", [file_com_deno_kv_datapath_datapath]);
 
 /**
  * Describes the message cairn.socket.v1.ClientFrame.
@@ -63,16 +63,56 @@ export const KeyUpdateSchema = /*@__PURE__*/
   messageDesc(file_cairn_socket_v1_socket, 6);
 
 /**
+ * Describes the message cairn.socket.v1.FeedRequest.
+ * Use `create(FeedRequestSchema)` to create a new message.
+ */
+export const FeedRequestSchema = /*@__PURE__*/
+  messageDesc(file_cairn_socket_v1_socket, 7);
+
+/**
+ * Describes the message cairn.socket.v1.FeedUpdate.
+ * Use `create(FeedUpdateSchema)` to create a new message.
+ */
+export const FeedUpdateSchema = /*@__PURE__*/
+  messageDesc(file_cairn_socket_v1_socket, 8);
+
+/**
+ * Describes the message cairn.socket.v1.FeedCommit.
+ * Use `create(FeedCommitSchema)` to create a new message.
+ */
+export const FeedCommitSchema = /*@__PURE__*/
+  messageDesc(file_cairn_socket_v1_socket, 9);
+
+/**
+ * Describes the message cairn.socket.v1.FeedChange.
+ * Use `create(FeedChangeSchema)` to create a new message.
+ */
+export const FeedChangeSchema = /*@__PURE__*/
+  messageDesc(file_cairn_socket_v1_socket, 10);
+
+/**
  * Describes the message cairn.socket.v1.Done.
  * Use `create(DoneSchema)` to create a new message.
  */
 export const DoneSchema = /*@__PURE__*/
-  messageDesc(file_cairn_socket_v1_socket, 7);
+  messageDesc(file_cairn_socket_v1_socket, 11);
 
 /**
  * Describes the message cairn.socket.v1.Error.
  * Use `create(ErrorSchema)` to create a new message.
  */
 export const ErrorSchema = /*@__PURE__*/
-  messageDesc(file_cairn_socket_v1_socket, 8);
+  messageDesc(file_cairn_socket_v1_socket, 12);
+
+/**
+ * Describes the enum cairn.socket.v1.FeedOperation.
+ */
+export const FeedOperationSchema = /*@__PURE__*/
+  enumDesc(file_cairn_socket_v1_socket, 0);
+
+/**
+ * @generated from enum cairn.socket.v1.FeedOperation
+ */
+export const FeedOperation = /*@__PURE__*/
+  tsEnum(FeedOperationSchema);
 

@@ -1,0 +1,253 @@
+/**
+ * The mutation log as a change feed: for how long it is kept, and pages of it. Every commit comes in order and whole, from any place above
+ * `keptAfter` on. A place is a version: everything up to and with it has been read.
+ *
+ * The log's reader `feed` holds the log. It moves on with time, and where the log grows beyond its bound (`trim`). What it has passed may
+ * still be in the log for a backup, and is not given: it may be narrower than the feed.
+ *
+ * While somebody follows the feed, the last commits are kept in memory too. So a reader that keeps up costs no read of a row, and ten cost no
+ * more than one.
+ */
+import { assert } from "../core/assert.ts";
+import { asUnixMs, type UnixMs } from "../core/clock.ts";
+import { admitsKey } from "../codec/key-prefix.ts";
+import type { FeedChange, FeedCommit, FeedPage } from "../core/feed.ts";
+import {
+  MAX_FEED_LOG_BYTES,
+  MAX_FEED_PAGE_BYTES,
+  MAX_FEED_SCAN_BYTES,
+  MAX_RECENT_COMMIT_BYTES,
+} from "../core/limits.ts";
+import type { SyncStorage } from "../core/storage.ts";
+import {
+  asVersion,
+  LAST_VERSION,
+  NO_VERSION,
+  timeOfVersion,
+  type Version,
+  versionAtTime,
+} from "../core/versionstamp.ts";
+import { changesOfLogPart } from "./log-entry.ts";
+import { bytesOf, type LogCommit, type LogRetention, type MutationLog } from "./mutation-log.ts";
+
+const READER = "feed";
+
+/** The log is trimmed so many times in a retention, and no more than once a minute: each time costs two rows. */
+const TRIMS_IN_RETENTION = 24;
+const LEAST_TRIM_MS = 60_000;
+
+/** Removing a table takes time that grows with its size. */
+const SEGMENTS_AT_ONCE = 4;
+
+/** `bytes`: of its changes in the log, about. */
+export type LogPage = FeedPage & { readonly bytes: number };
+
+/** Why there is no page: nothing is kept for a feed, or not what comes after that place. */
+export type NoFeedPage = "off" | "not kept";
+
+export interface FeedLogParts {
+  readonly storage: SyncStorage;
+  readonly log: MutationLog;
+  /** At or above the version of every commit. */
+  readonly lastVersion: () => Version;
+  /** When the state was last replaced other than by commits. */
+  readonly replacedAt: () => Version;
+}
+
+export class FeedLog {
+  readonly #parts: FeedLogParts;
+  /** As stored; undefined: not read yet. */
+  #kept: (LogRetention & { readonly after: Version }) | null | undefined;
+  /** Something was logged since the object has started: the log may have grown a segment that is full. */
+  #isWritten = false;
+  /** The version of the oldest commit; null: there is none, or it was not looked for. */
+  #oldest: Version | null = null;
+  #followers = 0;
+  readonly #recent = new RecentCommits();
+
+  constructor(parts: FeedLogParts) {
+    this.#parts = parts;
+  }
+
+  /** Null: nothing is kept. */
+  get setting(): LogRetention | null {
+    return this.#stored();
+  }
+
+  /** Every commit above this version can be had from the log; null: nothing is kept. */
+  get keptAfter(): Version | null {
+    return this.#stored()?.after ?? null;
+  }
+
+  /**
+   * From now on the log is kept like that; null: not any more. What is kept already stays, unless other keys are wanted: what was kept of
+   * those before is not known then.
+   */
+  keep(setting: LogRetention | null): void {
+    const { storage, log, lastVersion } = this.#parts;
+    const before = this.#stored();
+    const isSame = before !== null && setting !== null && isSamePrefix(before.prefix, setting.prefix);
+    this.#kept = undefined;
+    this.#oldest = null;
+    if (isSame) {
+      log.retain(READER, setting.retentionMs);
+      return;
+    }
+    storage.transactionSync(() => {
+      if (before !== null) log.unregister(READER);
+      if (setting !== null) log.register(READER, lastVersion(), setting);
+    });
+    if (setting === null) log.trim();
+  }
+
+  /** A commit has been logged. */
+  note(commit: LogCommit): void {
+    this.#isWritten = true;
+    if (this.#followers > 0) this.#recent.add(commit);
+  }
+
+  /** The last commits are kept in memory from now on, until what this returns is called. */
+  follow(): () => void {
+    if (this.#followers === 0) this.#recent.begin(this.#parts.lastVersion());
+    this.#followers += 1;
+    return () => {
+      this.#followers -= 1;
+      if (this.#followers === 0) this.#recent.begin(LAST_VERSION);
+    };
+  }
+
+  /** What comes after a place, under a prefix (encoded; empty: everything). A step of bounded work: it may come to no commit. */
+  page(after: Version, prefix: Uint8Array): LogPage | NoFeedPage {
+    const { lastVersion, replacedAt } = this.#parts;
+    const kept = this.#stored();
+    if (kept === null) return "off";
+    const last = lastVersion();
+    if (after < kept.after || after > last) return "not kept";
+    const replaced = replacedAt();
+    const reset = after < replaced ? replaced : null;
+    const end = reset ?? last;
+    const commits: FeedCommit[] = [];
+    let [upTo, bytes, scanned] = [after, 0, 0];
+    while (bytes < MAX_FEED_PAGE_BYTES && scanned < MAX_FEED_SCAN_BYTES) {
+      const read = this.#read(upTo, end);
+      for (const commit of read) {
+        const size = bytesOf(commit);
+        const changes = feedChanges(commit, prefix);
+        upTo = commit.version;
+        scanned += size;
+        if (changes.length > 0) {
+          commits.push({ version: commit.version, changes });
+          bytes += size;
+        }
+        if (bytes >= MAX_FEED_PAGE_BYTES || scanned >= MAX_FEED_SCAN_BYTES) break;
+      }
+      if (read.length === 0) return { commits, reset, upTo: end, isLast: end === last, bytes };
+    }
+    return { commits, reset: null, upTo, isLast: false, bytes };
+  }
+
+  /** When `trim` has something to do; null: nothing is kept, or nothing will be too old. */
+  trimsAt(now: UnixMs): UnixMs | null {
+    const kept = this.#stored();
+    if (kept === null) return null;
+    if (this.#isWritten && this.#parts.log.isSegmentFull) return now;
+    this.#oldest ??= this.#parts.log.firstAfter(kept.after);
+    if (this.#oldest === null) return null;
+    const stepMs = Math.max(LEAST_TRIM_MS, kept.retentionMs / TRIMS_IN_RETENTION);
+    return asUnixMs(timeOfVersion(this.#oldest) + kept.retentionMs + Math.round(stepMs));
+  }
+
+  /** Lets go of what is older than the retention, and of what passes the bound of the log: a step of it. */
+  trim(now: UnixMs): void {
+    const kept = this.#stored();
+    if (kept === null) return;
+    const { log } = this.#parts;
+    const old = log.lastUpTo(asVersion(Math.max(0, versionAtTime(asUnixMs(Math.max(0, now - kept.retentionMs))))));
+    const beyond = log.oldestBeyond(MAX_FEED_LOG_BYTES);
+    const wanted = Math.max(old ?? NO_VERSION, beyond ?? NO_VERSION);
+    const step = log.endOfSegments(kept.after, SEGMENTS_AT_ONCE);
+    // What an exporter has not sent is in no backup yet, and in the log anyway: the feed must not jump over it.
+    const bounds = [wanted, step, log.neededBesides(READER)].filter((bound) => bound !== null);
+    const upTo = asVersion(Math.min(...bounds));
+    if (upTo > kept.after) log.advance(READER, upTo);
+    log.trim();
+    this.#kept = undefined;
+    this.#oldest = null;
+    this.#isWritten = false;
+  }
+
+  #stored(): (LogRetention & { readonly after: Version }) | null {
+    if (this.#kept === undefined) this.#kept = this.#parts.log.reader(READER);
+    return this.#kept;
+  }
+
+  /** Some commits above a place; none: there are no more. */
+  #read(after: Version, upTo: Version): readonly LogCommit[] {
+    return this.#recent.after(after, upTo) ?? this.#parts.log.read(after, MAX_FEED_PAGE_BYTES, upTo);
+  }
+}
+
+/** Of the keys under the prefix. The backup's marker is a change of the empty key: of none. */
+function feedChanges({ parts, inserts }: LogCommit, prefix: Uint8Array): FeedChange[] {
+  const changes: FeedChange[] = [];
+  let index = 0;
+  for (const part of parts) {
+    for (const change of changesOfLogPart(part)) {
+      const isNew = (((inserts?.[index >> 3] ?? 0) >> (index & 7)) & 1) === 1;
+      index += 1;
+      if (change.key.length === 0 || !admitsKey(prefix, change.key)) continue;
+      changes.push({ ...change, isNew });
+    }
+  }
+  return changes;
+}
+
+function isSamePrefix(a: Uint8Array | null, b: Uint8Array | null): boolean {
+  if (a === null || b === null) return a === b;
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}
+
+/** The last commits that were logged, in order, within a bound. */
+class RecentCommits {
+  #commits: LogCommit[] = [];
+  #bytes = 0;
+  /** Every logged commit above it is here. */
+  #knownAfter: Version = LAST_VERSION;
+
+  /** From here on commits are added; `LAST_VERSION`: none are. */
+  begin(after: Version): void {
+    this.#commits = [];
+    this.#bytes = 0;
+    this.#knownAfter = after;
+  }
+
+  add(commit: LogCommit): void {
+    this.#commits.push(commit);
+    this.#bytes += bytesOf(commit);
+    if (this.#bytes <= MAX_RECENT_COMMIT_BYTES) return;
+    // Half at a time: taking one from the front moves all others.
+    let dropped = 0;
+    while (this.#bytes > MAX_RECENT_COMMIT_BYTES / 2) {
+      const oldest = this.#commits[dropped];
+      assert(oldest !== undefined, "the bytes of the last commits to be those of commits");
+      dropped += 1;
+      this.#bytes -= bytesOf(oldest);
+      this.#knownAfter = oldest.version;
+    }
+    this.#commits.splice(0, dropped);
+  }
+
+  /** Null: not all of those are here. */
+  after(version: Version, upTo: Version): readonly LogCommit[] | null {
+    if (version < this.#knownAfter) return null;
+    let [low, high] = [0, this.#commits.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      // The middle is below the length.
+      if ((this.#commits[middle] as LogCommit).version > version) high = middle;
+      else low = middle + 1;
+    }
+    const found = this.#commits.slice(low);
+    return (found.at(-1)?.version ?? NO_VERSION) <= upTo ? found : found.filter((commit) => commit.version <= upTo);
+  }
+}

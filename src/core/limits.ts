@@ -184,8 +184,20 @@ export const MAX_SOCKET_ANSWER_CHARACTERS = 16 * MIB;
 /** Bytes that were sent to one socket and have not left yet. While they are above this, the socket's requests wait. */
 export const MAX_SOCKET_BYTES_UNDER_WAY = 2 * MIB;
 
-/** The same bytes for all sockets of a database together. So the object holds at most this much and one answer. */
+/**
+ * The same bytes for all sockets of a database together. So the object holds at most this much and one answer. One socket has at most
+ * an eighth of what is free, so that many of them leave room for others.
+ */
 export const MAX_SOCKETS_BYTES_UNDER_WAY = 16 * MIB;
+
+/** An answer up to this size is sent as soon as there is any room. One that is larger than this and than the socket's share waits for its turn. */
+export const SMALL_SOCKET_ANSWER_BYTES = 16 * KIB;
+
+/** The same bytes for all sockets in one process, which holds every database of `npm start`. One organization has at most half of them. */
+export const MAX_PROCESS_SOCKET_BYTES_UNDER_WAY = 128 * MIB;
+
+/** Bytes of frames that are not answered yet, of all sockets in one process. One organization has at most half of them. */
+export const MAX_PROCESS_SOCKET_PENDING_BYTES = 256 * MIB;
 
 /** How long a socket without a token may wait for one: a page that has just loaded takes seconds to get its token. */
 export const MAX_SOCKET_TOKEN_WAIT_MS = 10_000;

@@ -7,7 +7,12 @@ import { DataTokens } from "../contracts/data-token.ts";
 import type { Grant } from "../contracts/grant.ts";
 import { type Failure, failure, isFailure } from "../core/errors.ts";
 import { signingKeys } from "../contracts/signing-keys.ts";
-import { MAX_DATABASE_BYTES, MAX_PROCESS_ANSWER_BYTES } from "../core/limits.ts";
+import {
+  MAX_DATABASE_BYTES,
+  MAX_PROCESS_ANSWER_BYTES,
+  MAX_PROCESS_SOCKET_BYTES_UNDER_WAY,
+  MAX_PROCESS_SOCKET_PENDING_BYTES,
+} from "../core/limits.ts";
 import { Database } from "../engine/database.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import { BackupReportTask } from "./backup-report-task.ts";
@@ -18,9 +23,9 @@ import { askDisk, DiskSpace } from "./disk-space.ts";
 import type { Env } from "./env.ts";
 import { alarmForExpiry, expiryTask } from "./expiry-task.ts";
 import { Feeds } from "./feeds.ts";
-import { AnswerMemory } from "./answer-memory.ts";
 import { EntryCounts } from "./entry-counts.ts";
 import { EntryDeletions } from "./entry-deletions.ts";
+import { ProcessMemory } from "./process-memory.ts";
 import { LargeReads } from "./large-reads.ts";
 import { LateWatchers } from "./late-watchers.ts";
 import type { HeldDatabase } from "./lifecycle.ts";
@@ -65,7 +70,11 @@ export interface DatabaseParts {
 }
 
 /** Shared by all objects in this process. */
-const answerMemory = new AnswerMemory(MAX_PROCESS_ANSWER_BYTES, systemClock);
+const answerMemory = new ProcessMemory(MAX_PROCESS_ANSWER_BYTES, systemClock);
+const socketMemory = {
+  underWay: new ProcessMemory(MAX_PROCESS_SOCKET_BYTES_UNDER_WAY, systemClock),
+  pending: new ProcessMemory(MAX_PROCESS_SOCKET_PENDING_BYTES, systemClock),
+};
 
 /** Makes or migrates the tables, and sets the alarm. */
 export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseParts): Promise<OpenDatabase> {
@@ -99,6 +108,8 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
   const common = { storage, database, clock: systemClock, env, dueBy };
   backup = databaseBackup(common);
   const objectName = setup?.databaseId ?? ctx.id.name ?? ctx.id.toString();
+  // The organization that owns the database: organizations share the memory of the process.
+  const owner = setup?.organizationId ?? objectName;
   const jurisdiction = setup?.jurisdiction ?? null;
   const revocations = new Revocations(tables);
   const revoked = () => revocations.list();
@@ -144,6 +155,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     feeds: held.feeds,
     clock: systemClock,
     timers: systemTimers,
+    memory: { underWay: socketMemory.underWay.account(owner), pending: socketMemory.pending.account(owner) },
     grantOf: grantsOf(env, objectName),
     dueBy: (at) => held.alarms.dueBy(at),
   });
@@ -152,7 +164,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     clock: systemClock,
     timers: systemTimers,
     memory: answerMemory,
-    owner: setup?.organizationId ?? objectName,
+    owner,
   });
   const counts = new EntryCounts({ database, breathe: systemTurn });
   const deletions = new EntryDeletions({

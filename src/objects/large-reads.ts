@@ -1,7 +1,7 @@
 /**
  * Answers that are too large for one RPC result. Each is held in memory until it has left, because a read is one snapshot and is answered
  * whole or not at all. Several answers leave at the same time only if they fit together into the memory of this object and of its process
- * (`answer-memory.ts`). The others wait in order of arrival. A reader that is slower than the least rate is given up.
+ * (`process-memory.ts`). The others wait in order of arrival. A reader that is slower than the least rate is given up.
  */
 import type { Clock } from "../core/clock.ts";
 import { snapshotReadOutputChunks } from "../codec/datapath.ts";
@@ -17,7 +17,7 @@ import {
 import type { ReadRange } from "../core/operations.ts";
 import type { Timers } from "../core/timers.ts";
 import type { Database } from "../engine/database.ts";
-import type { AnswerMemory, Lease } from "./answer-memory.ts";
+import type { ProcessMemory, Lease } from "./process-memory.ts";
 
 /** Bytes that are written at once. The rate of a reader is measured in these steps. */
 const PIECE_BYTES = 1024 * 1024;
@@ -36,7 +36,7 @@ export interface LargeReadsParts {
   readonly clock: Clock;
   readonly timers: Timers;
   /** The memory of the process. */
-  readonly memory: AnswerMemory;
+  readonly memory: ProcessMemory;
   /** The organization that owns the database: organizations share the memory. */
   readonly owner: string;
 }
@@ -45,7 +45,7 @@ export class LargeReads {
   readonly #database: Pick<Database, "read" | "readBytes">;
   readonly #clock: Clock;
   readonly #timers: Timers;
-  readonly #memory: AnswerMemory;
+  readonly #memory: ProcessMemory;
   readonly #owner: string;
   readonly #waiting: Waiting[] = [];
   /** Bytes of keys and values that were read and have not left yet. */

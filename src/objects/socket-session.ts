@@ -262,8 +262,7 @@ export class SocketSession implements Sender {
   #carryOutOne(request: Exclude<SocketRequest, { type: "write" }>, form: Form): Promise<void> | undefined {
     switch (request.type) {
       case "read":
-        this.#read(request, form);
-        return undefined;
+        return this.#read(request, form);
       case "watch":
       case "watchPrefix": {
         const refused = this.#refusal("read") ?? this.#watches.open(request, form, this.#grant);
@@ -298,20 +297,37 @@ export class SocketSession implements Sender {
     else this.#fail(id, refused, form);
   }
 
-  #read({ id, body, maxBytes = MAX_SOCKET_ANSWER_BYTES }: ReadRequest, form: Form): void {
+  /** What settles when it is answered; undefined: it is. */
+  #read(request: ReadRequest, form: Form): Promise<void> | undefined {
+    const most = Math.min(request.maxBytes ?? MAX_SOCKET_ANSWER_BYTES, MAX_SOCKET_ANSWER_BYTES);
+    const allowance = this.#parts.underWay.allowance(this);
+    if (this.#readUpTo(Math.min(most, allowance), request, form)) return undefined;
+    if (most > allowance) return this.#readInTurn(most, request, form);
+    this.#fail(request.id, tooLarge(most), form);
+    return undefined;
+  }
+
+  /** An answer larger than what this socket may have beside the others. */
+  async #readInTurn(most: number, request: ReadRequest, form: Form): Promise<void> {
+    await this.#parts.underWay.turn(this, most);
+    if (this.#ended) return;
+    if (!this.#readUpTo(most, request, form)) this.#fail(request.id, tooLarge(most), form);
+    this.#answers.flush();
+    this.#parts.underWay.largeSent(this);
+  }
+
+  /** False: it was not answered, because there is more. */
+  #readUpTo(most: number, { id, body }: ReadRequest, form: Form): boolean {
     const read = this.#refusal("read") ?? decodeSnapshotRead(body);
     if (!read.ok) {
       this.#fail(id, read, form);
-      return;
+      return true;
     }
-    const most = Math.min(maxBytes, MAX_SOCKET_ANSWER_BYTES);
     const entries = this.#parts.database.read(admittedRanges(this.#grant, read.ranges), most);
-    if (entries === null) {
-      this.#fail(id, tooLarge(most), form);
-      return;
-    }
+    if (entries === null) return false;
     this.#answered(id);
     this.#answers.read(id, entries, form);
+    return true;
   }
 
   /** The writes from there on that follow each other, as many as one group holds, decoded. Those that are refused are answered. */
@@ -450,5 +466,5 @@ function tooLarge(most: number): Failure {
 
 const NO_ROOM = failure(
   "unavailable",
-  "The sockets of this database have sent more than it can answer at a time: try again",
+  "The sockets of this database, or of the server, have sent more than can be answered at a time: try again",
 );

@@ -4,6 +4,7 @@ import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import { MAX_SOCKETS, MAX_SOCKETS_PENDING_BYTES } from "../core/limits.ts";
 import { BytesUnderWay } from "./bytes-under-way.ts";
+import type { Account } from "./process-memory.ts";
 import { alarmForExpiry } from "./expiry-task.ts";
 import { type SessionParts, type SessionState, SocketSession } from "./socket-session.ts";
 
@@ -19,6 +20,8 @@ export interface SocketSessionsParts extends Pick<
   SessionParts,
   "database" | "commits" | "room" | "refusedByMode" | "late" | "feeds" | "clock" | "timers" | "grantOf"
 > {
+  /** Of the process's memory for what sockets were sent, and for frames that are not answered. */
+  readonly memory: { readonly underWay: Account; readonly pending: Account };
   /** Some socket is to end at this time. */
   readonly dueBy: (at: UnixMs) => void;
 }
@@ -33,16 +36,21 @@ export class SocketSessions {
   /** `sockets`: those that are open from before the object slept. */
   constructor(sockets: readonly WebSocket[], parts: SocketSessionsParts) {
     this.#parts = parts;
-    this.#underWay = new BytesUnderWay(parts.clock, parts.timers);
+    const { clock, timers, memory } = parts;
+    this.#underWay = new BytesUnderWay({ clock, timers, account: memory.underWay });
     this.#ofSession = {
       ...parts,
       underWay: this.#underWay,
       takePending: (bytes) => {
-        if (this.#pendingBytes + bytes > MAX_SOCKETS_PENDING_BYTES) return false;
+        if (this.#pendingBytes + bytes > MAX_SOCKETS_PENDING_BYTES || !memory.pending.hasRoom(bytes)) return false;
         this.#pendingBytes += bytes;
+        memory.pending.hold(this.#pendingBytes);
         return true;
       },
-      givePendingBack: (bytes) => (this.#pendingBytes -= bytes),
+      givePendingBack: (bytes) => {
+        this.#pendingBytes -= bytes;
+        memory.pending.hold(this.#pendingBytes);
+      },
       onGrant: (grant) => this.#planEnd(grant),
       onEnd: (session) => this.#sessions.delete(session.socket),
     };

@@ -11,7 +11,7 @@ import {
 } from "../../src/core/limits.ts";
 import type { ReadRange, StoredEntry } from "../../src/core/operations.ts";
 import { asVersion } from "../../src/core/versionstamp.ts";
-import { AnswerMemory } from "../../src/objects/answer-memory.ts";
+import { ProcessMemory } from "../../src/objects/process-memory.ts";
 import { LargeReads } from "../../src/objects/large-reads.ts";
 import { FakeTimers, turns } from "../support/fake-timers.ts";
 
@@ -23,7 +23,7 @@ beforeEach(() => void (time = new FakeTimers()));
 /** A read of as many values of 1 MiB as the range's limit says. */
 function reads(
   onRead: (ranges: readonly ReadRange[]) => void = () => undefined,
-  memory = new AnswerMemory(MAX_PROCESS_ANSWER_BYTES, time),
+  memory = new ProcessMemory(MAX_PROCESS_ANSWER_BYTES, time),
   owner = "",
 ): LargeReads {
   const sum = (ranges: readonly ReadRange[]) => ranges.reduce((bytes, { limit }) => bytes + limit * MIB, 0);
@@ -208,7 +208,7 @@ test("when the database goes, those who wait are told so at once, and nothing is
 });
 
 test("objects of one process share its memory: an organization waits, or is refused, when it has as much as it leaves (R20)", async () => {
-  const memory = new AnswerMemory(MAX_PROCESS_ANSWER_BYTES, time);
+  const memory = new ProcessMemory(MAX_PROCESS_ANSWER_BYTES, time);
   const began: Answer[] = [];
   for (let i = 0; i < 40; i++) {
     const object = reads(undefined, memory, "attacker");
@@ -224,7 +224,7 @@ test("objects of one process share its memory: an organization waits, or is refu
 });
 
 test("memory of an object that ended in the middle of an answer is free when that answer would have been over", async () => {
-  const memory = new AnswerMemory(100 * MIB, time);
+  const memory = new ProcessMemory(100 * MIB, time);
   memory.take("a", 60 * MIB, 30_000);
   const waiting = reads(undefined, memory, "b").answer(mebibytes(60));
   expect(await settled(waiting)).toBe(false);
@@ -239,7 +239,7 @@ test("memory of an object that ended in the middle of an answer is free when tha
 
 test("a read that waits for the process is measured again only when there may be room, and a closed one asks no more", async () => {
   let measured = 0;
-  const memory = new AnswerMemory(100 * MIB, time);
+  const memory = new ProcessMemory(100 * MIB, time);
   const held = memory.take("a", 60 * MIB, 300_000);
   const database = { readBytes: () => (measured++, 40 * MIB), read: () => [[entryOf(40 * MIB)]] };
   const object = new LargeReads({ database, clock: time, timers: time, memory, owner: "b" });

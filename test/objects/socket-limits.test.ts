@@ -308,20 +308,20 @@ test("answers larger than a socket's share go one at a time, beside the smaller 
   expect(underWay.hasRoom(other)).toBe(true);
   expect(underWay.allowance(other)).toBeGreaterThan(MIB);
 
-  const turns = [vi.fn<() => void>(), vi.fn<() => void>()] as const;
-  void underWay.turn(second, MAX_SOCKET_ANSWER_BYTES).then(turns[0]);
-  void underWay.turn(third, MAX_SOCKET_ANSWER_BYTES).then(turns[1]);
+  const hadTurn = [vi.fn<() => void>(), vi.fn<() => void>()] as const;
+  void underWay.turn(second, MAX_SOCKET_ANSWER_BYTES).then(hadTurn[0]);
+  void underWay.turn(third, MAX_SOCKET_ANSWER_BYTES).then(hadTurn[1]);
   await time.pass(100);
   first.bytesUnderWay = 1;
   await time.pass(100);
-  expect(turns[0]).not.toHaveBeenCalled();
+  expect(hadTurn[0]).not.toHaveBeenCalled();
   first.bytesUnderWay = 0;
   await time.pass(100);
-  expect(turns[0]).toHaveBeenCalled();
+  expect(hadTurn[0]).toHaveBeenCalled();
   // It finds that there is less to send, and goes.
   underWay.largeSent(second);
   await time.pass(100);
-  expect(turns[1]).toHaveBeenCalled();
+  expect(hadTurn[1]).toHaveBeenCalled();
   underWay.gone(third);
   await underWay.turn(second, MAX_SOCKET_ANSWER_BYTES);
 });
@@ -415,16 +415,16 @@ describe("all databases of a process", () => {
     const memory = new ProcessMemory(10 * MIB, time);
     const ended = memory.account("owner");
     ended.hold(8 * MIB);
-    const account = memory.account("owner");
-    expect(account.hasRoom(MIB)).toBe(false);
+    const another = memory.account("owner");
+    expect(another.hasRoom(MIB)).toBe(false);
     await time.pass(60_000);
     ended.hold(8 * MIB);
     await time.pass(119_000);
-    expect(account.hasRoom(MIB)).toBe(false);
+    expect(another.hasRoom(MIB)).toBe(false);
     await time.pass(2000);
-    expect(account.hasRoom(MIB)).toBe(true);
+    expect(another.hasRoom(MIB)).toBe(true);
     ended.hold(4 * MIB);
-    account.hold(0);
+    another.hold(0);
     expect(memory.account("other").hasRoom(4 * MIB)).toBe(false);
     ended.hold(0);
     expect(memory.account("other").hasRoom(100 * MIB)).toBe(true);

@@ -50,14 +50,10 @@ interface Sockets {
   readonly apply: () => Promise<void>;
 }
 
-<<<<<<< HEAD
 function unexpected(): never {
   throw new Error("no feed is read here");
 }
 
-/** Sockets of an object whose writes wait until the test applies them. `watched`: what every watched key has. */
-async function withSockets(work: (sockets: Sockets) => Promise<void>, watched: Entry | null = null): Promise<void> {
-=======
 interface World {
   /** What every watched key has. */
   readonly watched?: Entry;
@@ -70,7 +66,6 @@ interface World {
 /** Sockets of an object whose writes wait until the test applies them. */
 async function withSockets(work: (sockets: Sockets) => Promise<void>, world: World = {}): Promise<void> {
   const { watched = null, read, pending = account() } = world;
->>>>>>> 351e232 (sockets: a share for each, and bounds for the whole process)
   await runInDurableObject(await newDatabase(), async (_instance, state) => {
     const submitted: (() => void)[] = [];
     const hub = new WatchHub(watchedKeys((keys) => keys.map(() => watched)));

@@ -1,0 +1,281 @@
+/** examples/live-page in headless Chromium: two windows on one database, one of them behind a network that can be cut. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { launchBrowser, whyNoBrowser } from "../support/browser.ts";
+import { type CutProxy, freePort, startCutProxy } from "../support/cut-proxy.ts";
+import { type ManagedServer, startManagedServer, Tenant, type MintedToken } from "../support/management.ts";
+
+const program = join(import.meta.dirname, "../../examples/live-page/server.mjs");
+
+/** Longer than any pause of the page between two tries. */
+const PAUSE_MS = 10_000;
+
+let server: ManagedServer;
+let tenant: Tenant;
+let browser: Browser;
+let network: CutProxy;
+
+/** Two windows on a database of their own: `cut` reaches it through the network, `near` does not. */
+async function openBoard(): Promise<{ readonly near: Page; readonly cut: Page; readonly token: MintedToken }> {
+  const databaseId = await tenant.newDatabase();
+  const [nearPort, cutPort] = [await freePort(), await freePort()];
+  const token = await tenant.newToken({
+    databases: [databaseId],
+    keyPrefix: ["board"],
+    allowedOrigins: [nearPort, cutPort].map((port) => `http://localhost:${port}`),
+  });
+  const { connectUrl } = tenant.opening(databaseId);
+  await servePage(nearPort, connectUrl, token);
+  await servePage(cutPort, connectUrl.replace(new URL(connectUrl).port, `${network.port}`), token);
+  const [near, cut] = [await newWindow(nearPort), await newWindow(cutPort)];
+  for (const window of [near, cut]) await phase(window, "live");
+  return { near, cut, token };
+}
+
+async function servePage(port: number, connectUrl: string, { token }: MintedToken): Promise<void> {
+  const variables = { CONNECT_URL: connectUrl, BOARD_TOKEN: token, PORT: `${port}` };
+  const child = spawn(process.execPath, [program], {
+    env: { ...process.env, ...variables },
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  const exited = once(child, "exit");
+  onTestFinished(async () => {
+    child.kill();
+    await exited;
+  });
+  await Promise.race([
+    once(child.stdout, "data"),
+    exited.then(([how]) => {
+      throw new Error(`the page's server ended: ${how}`);
+    }),
+  ]);
+}
+
+/** Its clock goes on by itself, and can be put forward. */
+async function newWindow(port: number): Promise<Page> {
+  const context = await browser.newContext();
+  onTestFinished(() => context.close());
+  const window = await context.newPage();
+  window.on("pageerror", (error) => {
+    throw error;
+  });
+  await window.clock.install();
+  await window.goto(`http://localhost:${port}`);
+  return window;
+}
+
+const phase = (window: Page, name: string): Promise<unknown> => window.waitForSelector(`#state[data-phase="${name}"]`);
+
+const state = (window: Page): Promise<string | null> => window.textContent("#state");
+
+/** The texts of its notes, in the order of the alphabet. */
+const texts = async (window: Page): Promise<string[]> => {
+  const found = await window.locator(".note textarea").evaluateAll((areas) =>
+    // Of text areas, as the selector says.
+    areas.map((area) => (area as unknown as { readonly value: string }).value),
+  );
+  return found.toSorted();
+};
+
+const expectTexts = (window: Page) => expect.poll(() => texts(window));
+
+async function addNote(window: Page, text: string): Promise<void> {
+  await window.click("#add");
+  await window.keyboard.type(text);
+}
+
+/** The note with this text. */
+async function note(window: Page, text: string) {
+  const index = (
+    await window.locator(".note textarea").evaluateAll((areas) =>
+      // Of text areas, as the selector says.
+      areas.map((area) => (area as unknown as { readonly value: string }).value),
+    )
+  ).indexOf(text);
+  return window.locator(".note").nth(index);
+}
+
+async function remove(window: Page, text: string): Promise<void> {
+  // By the program, because another note may lie above it.
+  await (await note(window, text)).locator(".remove").dispatchEvent("click");
+}
+
+async function rewrite(window: Page, text: string, into: string): Promise<void> {
+  await (await note(window, text)).locator("textarea").fill(into);
+}
+
+describe("the live page", () => {
+  beforeAll(async () => {
+    if (whyNoBrowser !== null) return console.warn(whyNoBrowser);
+    server = await startManagedServer();
+    tenant = await Tenant.make(server);
+    network = await startCutProxy(Number(new URL(server.url).port));
+    browser = await launchBrowser();
+  });
+
+  beforeEach((context) => {
+    if (whyNoBrowser !== null) context.skip(whyNoBrowser);
+    onTestFinished(() => network.mend());
+  });
+
+  afterAll(async () => {
+    if (whyNoBrowser !== null) return;
+    await browser.close();
+    await network.close();
+    await server.close();
+  });
+
+  test("a change in one window appears in the other: a note, its text, where it lies, that it is gone, who is here", async () => {
+    const { near, cut } = await openBoard();
+    await addNote(near, "tea");
+    await expectTexts(cut).toEqual(["tea"]);
+    await rewrite(cut, "tea", "green tea");
+    await expectTexts(near).toEqual(["green tea"]);
+
+    const card = await note(near, "green tea");
+    const before = await (await note(cut, "green tea")).boundingBox();
+    const grip = await card.locator(".grip").boundingBox();
+    const [x, y] = [(grip?.x ?? 0) + 20, (grip?.y ?? 0) + 8];
+    await near.mouse.move(x, y);
+    await near.mouse.down();
+    await near.mouse.move(x + 30, y + 20, { steps: 3 });
+    await near.mouse.up();
+    await expect
+      .poll(async () => (await note(cut, "green tea")).boundingBox())
+      .toMatchObject({
+        x: (before?.x ?? 0) + 30,
+        y: (before?.y ?? 0) + 20,
+      });
+    await expect.poll(() => near.locator(".person").count()).toBe(2);
+    await remove(cut, "green tea");
+    await expectTexts(near).toEqual([]);
+    await near.close({ runBeforeUnload: false });
+    await expect.poll(() => cut.locator(".person").count()).toBe(1);
+  });
+
+  test("a network that is cut loses nothing in either direction, deletes included", async () => {
+    const { near, cut } = await openBoard();
+    for (const text of ["kept", "changed", "deleted far away", "deleted here"]) {
+      await addNote(near, text);
+      await expectTexts(cut).toContain(text);
+    }
+    network.cut();
+    await phase(cut, "waiting");
+    await addNote(near, "new far away");
+    await rewrite(near, "changed", "changed far away");
+    await remove(near, "deleted far away");
+    await addNote(cut, "new here");
+    await remove(cut, "deleted here");
+    await expect.poll(() => state(cut)).toContain("2 changes wait");
+    await expectTexts(near).toEqual(["changed far away", "deleted here", "kept", "new far away"]);
+    // Ten seconds, with tries that fail.
+    await cut.clock.fastForward(PAUSE_MS);
+    expect(await cut.getAttribute("#state", "data-phase")).toBe("waiting");
+    const goesOn = cut.waitForEvent("websocket").then((socket) => socket.waitForEvent("framereceived"));
+    network.mend();
+    await cut.clock.fastForward(PAUSE_MS);
+    // Only what has changed since, not the whole state.
+    expect(String((await goesOn).payload)).toContain('"reset":false');
+    const all = ["changed far away", "kept", "new far away", "new here"];
+    await expectTexts(cut).toEqual(all);
+    await expectTexts(near).toEqual(all);
+    expect(await state(cut)).toBe("live");
+  });
+
+  test("a network that swallows everything is noticed, and what was written into it is sent again", async () => {
+    const { near, cut } = await openBoard();
+    await addNote(near, "deleted far away");
+    await expectTexts(cut).toEqual(["deleted far away"]);
+    network.swallow();
+    await addNote(cut, "swallowed");
+    await remove(near, "deleted far away");
+    // A ping, the time for its answer, and a look.
+    for (let i = 0; i < 3; i++) await cut.clock.fastForward(4_000);
+    await phase(cut, "waiting");
+    network.mend();
+    await cut.clock.fastForward(PAUSE_MS);
+    await expectTexts(cut).toEqual(["swallowed"]);
+    await expectTexts(near).toEqual(["swallowed"]);
+  });
+
+  test("a note that both change keeps the text of one and the place of the other", async () => {
+    const { near, cut } = await openBoard();
+    await addNote(near, "a");
+    await expectTexts(cut).toEqual(["a"]);
+    network.cut();
+    await phase(cut, "waiting");
+    await rewrite(near, "a", "b");
+    const grip = await (await note(cut, "a")).locator(".grip").boundingBox();
+    await cut.mouse.move((grip?.x ?? 0) + 20, (grip?.y ?? 0) + 8);
+    await cut.mouse.down();
+    await cut.mouse.move((grip?.x ?? 0) + 80, (grip?.y ?? 0) + 48);
+    await cut.mouse.up();
+    network.mend();
+    await cut.clock.fastForward(PAUSE_MS);
+    await expectTexts(cut).toEqual(["b"]);
+    await expect
+      .poll(async () => (await note(near, "b")).boundingBox())
+      .toMatchObject({ x: (grip?.x ?? 0) + 60, y: (grip?.y ?? 0) + 40 });
+  });
+
+  test("a server that is killed is found again, with everything that was confirmed", async () => {
+    const { near, cut } = await openBoard();
+    await addNote(near, "deleted");
+    await addNote(near, "kept");
+    await expectTexts(cut).toEqual(["deleted", "kept"]);
+    await remove(near, "deleted");
+    await expectTexts(cut).toEqual(["kept"]);
+    process.kill(server.workerdPid(), "SIGKILL");
+    for (const window of [near, cut]) await phase(window, "waiting");
+    await addNote(cut, "written meanwhile");
+    for (const window of [near, cut]) {
+      await expect
+        .poll(
+          async () => {
+            await window.click("#again", { timeout: 100 }).catch(() => undefined);
+            return texts(window);
+          },
+          { timeout: 20_000 },
+        )
+        .toEqual(["kept", "written meanwhile"]);
+    }
+  });
+
+  test("a token is renewed in place, and a page whose token is revoked says so and asks no more", async () => {
+    const { near, token } = await openBoard();
+    await near.route("**/token", async (route) => {
+      const response = await route.fetch();
+      await route.fulfill({ response, json: { ...(await response.json()), expiresIn: 60_000 } });
+    });
+    const sockets: string[] = [];
+    const [opened] = await Promise.all([near.waitForEvent("websocket"), near.reload()]);
+    near.on("websocket", (socket) => sockets.push(socket.url()));
+    await phase(near, "live");
+    const renewed = opened.waitForEvent("framesent", (frame) => String(frame.payload).includes('"token":'));
+    const confirmed = opened.waitForEvent("framereceived", (frame) => String(frame.payload).includes('"done":true'));
+    await near.clock.fastForward(31_000);
+    await Promise.all([renewed, confirmed]);
+    await addNote(near, "after");
+    await expectTexts(near).toEqual(["after"]);
+    expect(sockets).toEqual([]);
+
+    await near.unroute("**/token");
+    await tenant.revoke(token);
+    await near.clock.fastForward(PAUSE_MS);
+    await phase(near, "stopped");
+    expect(await state(near)).toContain("There is no data token");
+  });
+
+  test("what the page is served holds no access token", async () => {
+    const { near, token } = await openBoard();
+    const [, secret = ""] = token.token.split("_").toReversed();
+    const served = [
+      await (await near.request.get(near.url())).text(),
+      await (await near.request.post(`${near.url()}token`)).text(),
+    ];
+    for (const text of served) expect(text).not.toContain(secret);
+  });
+});

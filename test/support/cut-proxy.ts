@@ -8,6 +8,8 @@ export interface CutProxy {
   cut(): void;
   /** Nothing passes any more in either direction, and neither side is told. */
   swallow(): void;
+  /** How much was swallowed so far. */
+  swallowedBytes(): number;
   /** New connections pass again. Those that were swallowed are gone for good. */
   mend(): void;
   close(): Promise<void>;
@@ -15,6 +17,7 @@ export interface CutProxy {
 
 export async function startCutProxy(targetPort: number): Promise<CutProxy> {
   let state: "whole" | "cut" | "swallows" = "whole";
+  let swallowed = 0;
   const sockets = new Set<Socket>();
   const hold = (socket: Socket): void => {
     sockets.add(socket);
@@ -28,7 +31,7 @@ export async function startCutProxy(targetPort: number): Promise<CutProxy> {
   const server = createServer((client) => {
     hold(client);
     if (state === "cut") return void client.resetAndDestroy();
-    if (state === "swallows") return void client.pause();
+    if (state === "swallows") return void client.resume();
     const target = connect(targetPort, "127.0.0.1");
     hold(target);
     client.pipe(target).pipe(client);
@@ -46,8 +49,13 @@ export async function startCutProxy(targetPort: number): Promise<CutProxy> {
     },
     swallow() {
       state = "swallows";
-      for (const socket of sockets) socket.unpipe().pause();
+      for (const socket of sockets)
+        socket
+          .unpipe()
+          .on("data", (bytes) => (swallowed += bytes.length))
+          .resume();
     },
+    swallowedBytes: () => swallowed,
     mend() {
       state = "whole";
       breakAll();

@@ -59,7 +59,8 @@ export default {
     }
     // One object holds one session. A site with much more traffic spreads its pages over several objects.
     const { status, body } = await env.SESSIONS.getByName("views").views(page, counts);
-    return Response.json(body, { status });
+    const headers = { "content-type": "application/json" };
+    return new Response(`${JSON.stringify(body)}\n`, { status, headers });
   },
 } satisfies ExportedHandler<Env>;
 

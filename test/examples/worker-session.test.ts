@@ -118,9 +118,9 @@ async function startProxy(tokenOf: (exchanges: number) => string, lastsMs?: numb
   const proxy = createServer((incoming, outgoing) => {
     const authorization = `Bearer ${tokenOf(seen.exchanges++)}`;
     const passed = send(`${server.url}${incoming.url}`, { method: "POST", headers: { authorization } }, (answered) => {
-      void text(answered).then((answer) => {
+      void text(answered).then((metadata) => {
         const over = lastsMs === undefined ? {} : { expiresAt: new Date(Date.now() + lastsMs).toISOString() };
-        const body = answered.statusCode === 200 ? JSON.stringify({ ...JSON.parse(answer), ...over }) : answer;
+        const body = answered.statusCode === 200 ? JSON.stringify({ ...JSON.parse(metadata), ...over }) : metadata;
         outgoing.writeHead(answered.statusCode ?? 502).end(body);
       });
     });

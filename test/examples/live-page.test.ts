@@ -107,6 +107,17 @@ async function rewrite(window: Page, text: string, into: string): Promise<void> 
   await (await note(window, text)).locator("textarea").fill(into);
 }
 
+/** Returns where the note lies then. */
+async function drag(window: Page, text: string, x: number, y: number): Promise<{ x: number; y: number }> {
+  const grip = await (await note(window, text)).locator(".grip").boundingBox();
+  if (grip === null) throw new Error(`the note ${text} is not shown`);
+  await window.mouse.move(grip.x + 20, grip.y + 8);
+  await window.mouse.down();
+  await window.mouse.move(grip.x + 20 + x, grip.y + 8 + y, { steps: 3 });
+  await window.mouse.up();
+  return { x: grip.x + x, y: grip.y + y };
+}
+
 describe("the live page", () => {
   beforeAll(async () => {
     if (whyNoBrowser !== null) return console.warn(whyNoBrowser);
@@ -135,20 +146,8 @@ describe("the live page", () => {
     await rewrite(cut, "tea", "green tea");
     await expectTexts(near).toEqual(["green tea"]);
 
-    const card = await note(near, "green tea");
-    const before = await (await note(cut, "green tea")).boundingBox();
-    const grip = await card.locator(".grip").boundingBox();
-    const [x, y] = [(grip?.x ?? 0) + 20, (grip?.y ?? 0) + 8];
-    await near.mouse.move(x, y);
-    await near.mouse.down();
-    await near.mouse.move(x + 30, y + 20, { steps: 3 });
-    await near.mouse.up();
-    await expect
-      .poll(async () => (await note(cut, "green tea")).boundingBox())
-      .toMatchObject({
-        x: (before?.x ?? 0) + 30,
-        y: (before?.y ?? 0) + 20,
-      });
+    const moved = await drag(near, "green tea", 30, 20);
+    await expect.poll(async () => (await note(cut, "green tea")).boundingBox()).toMatchObject(moved);
     await expect.poll(() => near.locator(".person").count()).toBe(2);
     await remove(cut, "green tea");
     await expectTexts(near).toEqual([]);
@@ -208,17 +207,42 @@ describe("the live page", () => {
     network.cut();
     await phase(cut, "waiting");
     await rewrite(near, "a", "b");
-    const grip = await (await note(cut, "a")).locator(".grip").boundingBox();
-    await cut.mouse.move((grip?.x ?? 0) + 20, (grip?.y ?? 0) + 8);
-    await cut.mouse.down();
-    await cut.mouse.move((grip?.x ?? 0) + 80, (grip?.y ?? 0) + 48);
-    await cut.mouse.up();
+    const moved = await drag(cut, "a", 60, 40);
     network.mend();
     await cut.clock.fastForward(PAUSE_MS);
     await expectTexts(cut).toEqual(["b"]);
-    await expect
-      .poll(async () => (await note(near, "b")).boundingBox())
-      .toMatchObject({ x: (grip?.x ?? 0) + 60, y: (grip?.y ?? 0) + 40 });
+    await expect.poll(async () => (await note(near, "b")).boundingBox()).toMatchObject(moved);
+  });
+
+  test("a change that was made on an older note is made again on the newer one, and undoes nothing", async () => {
+    const { near, cut } = await openBoard();
+    await addNote(cut, "a");
+    const held: (string | Buffer)[] = [];
+    let release: () => void = () => undefined;
+    await near.routeWebSocket(/socket$/, (page) => {
+      const toServer = page.connectToServer();
+      toServer.onMessage((message) => {
+        const isHeld = String(message).includes('"text":"b"');
+        if (isHeld) held.push(message);
+        else page.send(message);
+      });
+      release = () => held.splice(0).forEach((message) => page.send(message));
+    });
+    await near.reload();
+    await expectTexts(near).toEqual(["a"]);
+    await rewrite(cut, "a", "b");
+    await expect.poll(() => held.length).toBe(1);
+    const refused = near.evaluate("new Promise((resolve) => (window.refused = resolve))");
+    await near.evaluate(
+      "live.write = ((write) => async (asked) => { const written = await write.call(live, asked); if (!written.ok) window.refused(true); return written; })(live.write)",
+    );
+    const moved = await drag(near, "a", 60, 40);
+    expect(await refused).toBe(true);
+    release();
+    for (const window of [near, cut]) {
+      await expectTexts(window).toEqual(["b"]);
+      await expect.poll(async () => (await note(window, "b")).boundingBox()).toMatchObject(moved);
+    }
   });
 
   test("a server that is killed is found again, with everything that was confirmed", async () => {

@@ -272,19 +272,18 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     else database.watches.message(socket, message);
   }
 
-  override webSocketClose(socket: WebSocket): void {
-    this.#life.database?.sessions.closed(socket);
-    this.#life.database?.watches.closed(socket);
-    try {
-      // The connection of a peer that has vanished stays open until this side closes it too.
-      socket.close();
-    } catch {
-      // It was already closed, as intended.
-    }
+  override webSocketClose(socket: WebSocket, code: number, reason: string): void {
+    this.#forget(socket);
+    closeToo(socket, code, reason);
   }
 
   override webSocketError(socket: WebSocket): void {
-    this.webSocketClose(socket);
+    this.webSocketClose(socket, BROKE_OFF, "");
+  }
+
+  #forget(socket: WebSocket): void {
+    this.#life.database?.sessions.closed(socket);
+    this.#life.database?.watches.closed(socket);
   }
 
   #acceptSession({ sessions }: OpenDatabase, grant: Grant, page: string | null): Response {
@@ -329,6 +328,23 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
 }
 
 const REVOKED = failure("unauthenticated", "The token was revoked");
+
+/** What a close frame cannot carry: there was no code; there was no frame. */
+const NO_CODE = 1005;
+const BROKE_OFF = 1006;
+
+/**
+ * The peer has closed, or is gone. Until this side has closed too, the peer waits and the connection stays: the platform leaves that to the
+ * object.
+ */
+function closeToo(socket: WebSocket, code: number, reason: string): void {
+  try {
+    if (code === NO_CODE || code === BROKE_OFF) socket.close();
+    else socket.close(code, reason);
+  } catch {
+    // It was already closed, as intended.
+  }
+}
 
 function askedAtOf({ headers }: Request): UnixMs | undefined {
   const text = headers.get(ASKED_AT_HEADER);

@@ -98,6 +98,20 @@ test("a refused handshake shows its reason (N4)", async () => {
   expect(await client.closed()).toEqual({ code: 4401, why: expect.stringMatching(/^The token is not a data token/) });
 });
 
+test.each([
+  { code: undefined, closedWith: 1005 },
+  { code: 1000, closedWith: 1000 },
+  { code: 3000, closedWith: 3000 },
+])("a socket that its client closes with $code is closed with $closedWith (N33)", async ({ code, closedWith }) => {
+  const id = await tenant.newDatabase();
+  const token = await dataToken(id);
+  const [direct, relayed] = [await open(id, subprotocols(token)), await open(id, ["cairn.v1"])];
+  relayed.send(tokenRequest(1, token));
+  await relayed.next(1);
+  for (const client of [direct, relayed]) client.socket.close(code);
+  for (const client of [direct, relayed]) expect((await client.closed()).code).toBe(closedWith);
+});
+
 describe("tokens", () => {
   test("are renewed in place, with the rights of the new one (N20)", async () => {
     const [id, elsewhere] = [await tenant.newDatabase(), await tenant.newDatabase()];

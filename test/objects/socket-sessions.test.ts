@@ -425,6 +425,16 @@ test("a ping is answered without waking the object (N23)", async () => {
 });
 
 describe("a socket ends", () => {
+  test("with its client's code when that closes it, also after a sleep (N33)", async () => {
+    const stub = await newDatabase();
+    const [awake, slept] = [await openSession(stub), await openSession(stub)];
+    awake.socket.close(3000);
+    expect((await awake.closed()).code).toBe(3000);
+    await evictDurableObject(stub);
+    slept.socket.close(3001);
+    expect((await slept.closed()).code).toBe(3001);
+  });
+
   test("when its token does (N21)", async () => {
     const stub = await newDatabase();
     const client = await openSession(stub, { ...everything, expiresAt: asUnixMs(Date.now() + 60_000) });

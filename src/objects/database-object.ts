@@ -273,17 +273,13 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
   }
 
   override webSocketClose(socket: WebSocket, code: number, reason: string): void {
-    this.#forget(socket);
+    this.#life.database?.sessions.closed(socket);
+    this.#life.database?.watches.closed(socket);
     closeToo(socket, code, reason);
   }
 
   override webSocketError(socket: WebSocket): void {
     this.webSocketClose(socket, BROKE_OFF, "");
-  }
-
-  #forget(socket: WebSocket): void {
-    this.#life.database?.sessions.closed(socket);
-    this.#life.database?.watches.closed(socket);
   }
 
   #acceptSession({ sessions }: OpenDatabase, grant: Grant, page: string | null): Response {

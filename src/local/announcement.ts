@@ -1,18 +1,18 @@
 /** What a server says when it is ready: for people, and for scripts. */
 import type { Tenant } from "./tenant.ts";
 
-/** The line that scripts depend on. */
+/** The line that scripts rely on. */
 export interface Announcement extends Tenant {
-  /** Where it listens. */
+  /** Where the server listens. */
   readonly url: string;
-  /** What clients open, through a proxy if there is one. */
+  /** What clients open: the proxy's address if there is one. */
   readonly connectUrl: string;
 }
 
 export interface Announced extends Tenant {
-  /** Where it listens. */
+  /** Where the server listens. */
   readonly url: string;
-  /** Where clients reach it. */
+  /** Where clients reach the server. */
   readonly publicUrl: string;
   /** The data folder. */
   readonly folder: string;

@@ -1,4 +1,4 @@
-/** The management API of a server process on this machine, asked as often as it takes while that process starts. */
+/** A client for the management API of a server process on this machine, which asks again while that process starts. */
 import { once } from "node:events";
 import { Agent, request, type IncomingMessage } from "node:http";
 import { text } from "node:stream/consumers";
@@ -6,22 +6,24 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { failure, type Failure } from "../core/errors.ts";
 import { requestOptions, type ProcessAddress } from "./process-address.ts";
 
-/** Where the process answers; undefined while it is being started again. */
+/** Where the process answers. undefined while it is being started again. */
 export type RunningAt = () => ProcessAddress | undefined;
 
 export interface ApiAnswer {
   readonly status: number;
-  /** Without members when it is no JSON object. */
+  /** Without members when the answer is no JSON object. */
   readonly body: object;
 }
 
 const ATTEMPTS = 50;
 const PAUSE_MS = 200;
 
-/** A process that takes a request and never answers is asked again. */
+/** A process that takes a request and does not answer for this long is asked again. */
 const ANSWER_MS = 30_000;
 
-/** Of its own, because node's may send requests through the environment's proxy, for which this machine is another one. */
+/**
+ * A separate agent, because node's own may send requests through the environment's proxy, where this address means the proxy's machine.
+ */
 const agent = new Agent();
 
 export class ApiClient {
@@ -31,9 +33,7 @@ export class ApiClient {
     this.#runningAt = runningAt;
   }
 
-  /**
-   * A request that may be repeated: it is sent again when nothing or a 503 came back. `unavailable` after ten seconds of that.
-   */
+  /** A request that may be repeated: it is sent again when there was no answer, or a 503. `unavailable` after ten seconds of that. */
   async send(
     method: string,
     path: string,
@@ -53,7 +53,7 @@ export class ApiClient {
     return failure("unavailable", `The server process does not answer ${method} ${path}.`);
   }
 
-  /** Undefined when no answer came, or not all of it. */
+  /** Undefined when no complete answer came. */
   async #once(
     method: string,
     path: string,
@@ -66,7 +66,7 @@ export class ApiClient {
     try {
       const sent = request({ ...requestOptions(address), path, method, headers, agent, signal });
       sent.end(body);
-      // The event's only argument.
+      // The event has only this argument.
       const [answer] = (await once(sent, "response")) as [IncomingMessage];
       return { status: answer.statusCode ?? 0, body: objectOf(await text(answer)) };
     } catch (error) {
@@ -77,7 +77,7 @@ export class ApiClient {
   }
 }
 
-/** The text at this path of an answer. Throws when there is none: the API's answers have their shape. */
+/** The text at this path of an answer. Throws when there is none, because the API's answers have a fixed shape. */
 export function textAt(body: object, ...path: readonly string[]): string {
   let value: unknown = body;
   for (const member of path)

@@ -1,16 +1,16 @@
 /**
- * A file that takes room which is given back when the disk is full to its last byte. SQLite needs 32 KiB beside a database that it
- * opens, also to read it, and a database that nobody has used for ten seconds is closed: without this, somebody else's file that
- * fills the disk would take all sleeping databases away from their readers. A start needs a little room too.
+ * A file that takes room, which is given back when the disk is completely full. SQLite needs 32 KiB beside a database that it opens, even
+ * to read it, and a database that nobody has used for ten seconds is closed. Without this file, another program that fills the disk would
+ * make all sleeping databases unreadable. A start needs a little room too.
  */
 import { randomFillSync } from "node:crypto";
 import { existsSync, rmSync, statfsSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** What a start on a folder that has all its files writes: locks, process numbers, SQLite's files beside what it opens. */
+/** How much a start writes in a folder that has all its files: locks, process numbers, SQLite's files beside those that it opens. */
 const START_BYTES = 1024 * 1024;
 
-/** Before a start on this folder: gives the ballast back where the disk has no room for the start itself. */
+/** Called before a start in this folder: gives the ballast back when the disk has no room for the start itself. */
 export function makeRoomToStart(folder: string, free: (folder: string) => number = freeBytes): void {
   if (existsSync(folder) && free(folder) < START_BYTES) new Ballast(folder).release();
 }
@@ -27,20 +27,20 @@ export class Ballast {
     this.#file = join(folder, "ballast");
   }
 
-  /** How many bytes it has. */
+  /** The size of the file. */
   get bytes(): number {
     return statSync(this.#file, { throwIfNoEntry: false })?.size ?? 0;
   }
 
-  /** Makes it so large, when there is room for it. */
+  /** Makes the file this large, when there is room for it. */
   keep(bytes: number): void {
     if (this.bytes === bytes) return;
-    // Not zeroes, which some file systems store as nothing.
+    // Random bytes, because some file systems store zeroes without taking room.
     const content = randomFillSync(Buffer.alloc(bytes));
     try {
       writeFileSync(this.#file, content, { mode: 0o600 });
     } catch (error) {
-      // Somebody else took the room meanwhile.
+      // Another program took the room meanwhile.
       this.release();
       if (!(error instanceof Error && "code" in error && error.code === "ENOSPC")) throw error;
     }

@@ -1,4 +1,4 @@
-/** The Worker as one ES module, as workerd takes it. */
+/** Builds the Worker as one ES module, which workerd runs. */
 import { join } from "node:path";
 import { build } from "esbuild";
 import { failure, type Failure, isFailure } from "../core/errors.ts";
@@ -14,7 +14,7 @@ export async function bundleWorker(entry: string): Promise<string | Failure> {
     platform: "neutral",
     conditions: ["workerd", "worker", "browser"],
     mainFields: ["browser", "module", "main"],
-    // As in wrangler.toml.
+    // The same alias is in wrangler.toml.
     alias: { "hono/http-exception": join(import.meta.dirname, "../doors/management/api/without-hono.ts") },
     external: ["cloudflare:*", "node:*"],
     logLevel: "silent",

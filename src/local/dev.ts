@@ -1,4 +1,4 @@
-/** `npm run dev`: wrangler's development server, reloading on change, behind the same front. */
+/** `npm run dev`: wrangler's development server, which reloads on change, behind the same front. */
 import { runProgram } from "./program.ts";
 import { repository } from "./server.ts";
 import { startWrangler } from "./wrangler-process.ts";

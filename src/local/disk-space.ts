@@ -1,6 +1,6 @@
 /**
- * How much room the disk under the data folder has: served to workerd, which cannot ask the system, and told in the log when it
- * runs short and when it has room again.
+ * How much room the disk under the data folder has. It is served to workerd, which cannot ask the system. The log says when room runs
+ * short, and when there is room again.
  */
 import { statfs } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -10,14 +10,14 @@ import { DISK_RESERVE_BYTES, MAX_DISK_RESERVE_SHARE } from "../core/limits.ts";
 import { type DiskFigures, lastReserve } from "../core/storage-room.ts";
 import { Ballast } from "./ballast.ts";
 
-/** Of the file system, for this user, in bytes. */
+/** Bytes of the file system, for this user. */
 export interface DiskSize {
   readonly free: number;
   readonly size: number;
 }
 
 export interface DiskOptions {
-  /** Bytes that writes leave free. */
+  /** Bytes that writes leave free. null: not given. */
   readonly reserve: number | null;
   readonly measure: (folder: string) => Promise<DiskSize>;
   readonly say: (sentence: string) => void;
@@ -29,12 +29,12 @@ export const defaultDiskOptions: DiskOptions = {
   say: (sentence) => process.stderr.write(`${sentence}\n`),
 };
 
-/** For the log alone: whoever writes asks by itself. */
+/** Only for the log: code that writes asks by itself. */
 const LOOK_EVERY_MS = 5_000;
 
 /**
- * How many times the reserve must be free: with less the log says that it runs short, a little before writes are refused; with the
- * other one that there is room again, so that a disk at the limit is not told of each time.
+ * How many times the reserve must be free. Below the first number the log says that room runs short, a little before writes are refused.
+ * Above the second it says that there is room again. The numbers differ so that a disk at the limit does not fill the log.
  */
 const SHORT_BELOW = 1.25;
 const ROOM_AGAIN_FROM = 1.5;
@@ -42,9 +42,9 @@ const ROOM_AGAIN_FROM = 1.5;
 type State = "has room" | "nearly full" | "full";
 
 export class DiskSpace {
-  /** Where the figures are served on this machine, as workerd's command line takes it. */
+  /** Where the figures are served on this machine, in the form of workerd's command line. */
   readonly address: string;
-  /** Whether it was said to be nearly full or full, and not yet to have room again. */
+  /** Whether the log has said that room runs short, and not yet that there is room again. */
   readonly isShort: () => boolean;
   readonly close: () => void;
 
@@ -61,7 +61,7 @@ export class DiskSpace {
       const { free, size } = await measure(folder);
       const kept = reserve ?? Math.min(DISK_RESERVE_BYTES, Math.floor(size * MAX_DISK_RESERVE_SHARE));
       const last = lastReserve({ reserve: kept });
-      // What the ballast lacks counts as taken: what it gave back is for reading alone.
+      // The room that the ballast has given back counts as taken: it is only for reading.
       const figures = { free: Math.max(0, free - Math.max(0, last - ballast.bytes)), reserve: kept };
       const next = stateOf(figures, state);
       if (next !== state) say(sentenceOf(next, folder, figures));
@@ -83,7 +83,7 @@ export class DiskSpace {
       server.once("error", reject);
       server.listen(0, "127.0.0.1", resolve);
     });
-    // A folder that was removed is noticed where it matters.
+    // A removed folder is noticed where that matters.
     const timer = setInterval(() => void look().catch(() => undefined), LOOK_EVERY_MS);
     timer.unref();
     server.unref();
@@ -103,7 +103,7 @@ export async function measureDisk(folder: string): Promise<DiskSize> {
   return { free: bavail * bsize, size: blocks * bsize };
 }
 
-/** From CAIRN_DISK_RESERVE: MiB, as a whole number. null: not given. */
+/** From CAIRN_DISK_RESERVE: MiB as a whole number. null: the variable is not set. */
 export function diskReserveOf(text: string | undefined): number | null | Failure {
   if (text === undefined || text === "") return null;
   if (/^\d{1,9}$/.test(text)) return Number(text) * 1024 * 1024;

@@ -1,14 +1,14 @@
 /**
- * Why workerd could not connect, for the Worker. JavaScript is told of such an error by a reference alone ("internal error; reference =
- * …"), and workerd writes to stderr what it was, with the same reference: those lines are read here, and served to workerd by
- * reference. Lines of another form are nobody's loss: the Worker then says that the host could not be reached.
+ * Tells the Worker why workerd could not connect. JavaScript gets only a reference for such an error ("internal error; reference = …").
+ * workerd writes the reason to stderr, with the same reference. Those lines are read here, and served to workerd by their reference. For
+ * a line of another form the Worker only says that the host could not be reached.
  */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { UnreachableReason } from "../core/unreachable.ts";
 
-/** References that are kept: a Worker asks at once, or never. */
+/** References that are kept: a Worker asks for a reference at once or never. */
 const MOST_KEPT = 1_000;
 
 /** The line of an error may come a moment after the Worker has asked for it. */
@@ -28,7 +28,7 @@ const reasons: readonly (readonly [RegExp, UnreachableReason])[] = [
 ];
 
 export class ErrorReasons {
-  /** Where they are served on this machine, as workerd's command line takes it. */
+  /** Where the reasons are served on this machine, in the form of workerd's command line. */
   readonly address: string;
   readonly close: () => void;
   readonly #known: Map<string, UnreachableReason>;
@@ -61,7 +61,7 @@ export class ErrorReasons {
     });
   }
 
-  /** A line that workerd wrote to stderr. */
+  /** Reads a line that workerd wrote to stderr. */
   note(line: string): void {
     const [, error] = /\berror: e = (.*)$/.exec(line) ?? [];
     if (error !== undefined) this.#last = reasons.find(([form]) => form.test(error))?.[1];

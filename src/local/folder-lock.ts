@@ -1,6 +1,6 @@
 /**
- * One server per data folder: workerd itself takes no lock, and two of them would corrupt each other's data. The lock is
- * SQLite's on `lock.db`, which the kernel drops when its holder ends, however it ends.
+ * Allows only one server per data folder: workerd itself takes no lock, and two of them would corrupt each other's data. The lock is
+ * SQLite's lock on `lock.db`, which the kernel drops when its holder ends, however it ends.
  */
 import { accessSync, constants, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -14,17 +14,17 @@ export interface FolderLock {
 const SQLITE_BUSY = 5;
 const SQLITE_FULL = 13;
 
-/** What the holder of the lock says of itself, for whoever is refused. */
+/** What the holder of the lock writes about itself, for the message to a server that is refused. */
 interface Holder {
   readonly pid: number;
   readonly url: string;
-  /** RFC 3339. */
+  /** As RFC 3339. */
   readonly since: string;
 }
 
 /**
- * Makes the folder if it is missing. `url`: where the server that wants it listens. `conflict`: another server has it. `invalid`: it
- * cannot be made or written. `insufficient-storage`: its disk is full.
+ * Locks the folder, and makes it if it is missing. `url`: where the server that wants the folder listens. `conflict`: another server has
+ * it. `invalid`: it cannot be made or written. `insufficient-storage`: its disk is full.
  */
 export function lockFolder(folder: string, url: string): FolderLock | Failure {
   let database: DatabaseSync | undefined;
@@ -58,7 +58,7 @@ export function lockFolder(folder: string, url: string): FolderLock | Failure {
 }
 
 /**
- * Runs it while nobody else runs anything under the same lock file, which stays. Waits for up to ten seconds, blocking; `conflict` after
+ * Calls `run` while no other process holds the lock file, which is not removed. Waits for up to ten seconds and blocks; `conflict` after
  * that.
  */
 export function underLock<T>(file: string, run: () => T): T | Failure {
@@ -74,7 +74,7 @@ export function underLock<T>(file: string, run: () => T): T | Failure {
   }
 }
 
-/** Whether other users of the machine can list it or reach what is in it. */
+/** Whether other users of the machine can list the folder or reach its contents. */
 export function isOpenToOthers(folder: string): boolean {
   return (statSync(folder).mode & 0o055) !== 0;
 }
@@ -90,7 +90,7 @@ function isFull(error: unknown): boolean {
 
 const holderFile = (folder: string): string => join(folder, "server.json");
 
-/** " (process 123, http://127.0.0.1:4512, since …)", or nothing when it cannot be told: the file may be of a holder that was killed. */
+/** " (process 123, http://127.0.0.1:4512, since …)", or nothing when that is not known: the file may be from a holder that was killed. */
 function holderOf(folder: string): string {
   try {
     // Only `lockFolder` writes it.
@@ -110,14 +110,14 @@ function isRunning(pid: number): boolean {
   }
 }
 
-/** Not `recursive`: with that, Node tries without end where the system does not let a folder be made in one that is there (/proc). */
+/** Not `recursive`: with that, Node tries without end where the system refuses to make a folder in an existing one (/proc). */
 function makeFolder(folder: string): void {
   if (existsSync(folder)) return;
   makeFolder(dirname(folder));
   try {
     mkdirSync(folder, { mode: 0o700 });
   } catch (error) {
-    // Somebody else may have made it in between.
+    // Another process may have made the folder in between.
     if (!existsSync(folder)) throw error;
   }
 }

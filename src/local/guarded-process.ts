@@ -1,27 +1,27 @@
 /**
- * A child process that never outlives this one. The kernel closes the guard's pipe when this process ends, even by kill -9; a
- * shell that waits on it then kills the child and everything that the child started.
+ * A child process that never outlives this one. The kernel closes the guard's pipe when this process ends, even by kill -9. A shell that
+ * waits on the pipe then kills the child and everything that the child started.
  */
 import { spawn } from "node:child_process";
 import { Duplex, type Readable } from "node:stream";
 
 export interface GuardedProcess {
-  /** The program's own, not the shell's: the shell becomes the program. */
+  /** The process id of the program. The shell's process becomes the program. */
   readonly pid: number;
   readonly stdout: Readable;
   readonly stderr: Readable;
   /** What the program writes to descriptor 4. */
   readonly control: Readable;
-  /** How it ended: "exit code 1", "SIGKILL". By then nothing that it started runs any more. */
+  /** How the process ended: "exit code 1", "SIGKILL". When this resolves, nothing that it started runs any more. */
   readonly exited: Promise<string>;
-  /** SIGTERM, and SIGKILL after the grace. Resolves when it has ended. */
+  /** Sends SIGTERM, and SIGKILL after the grace. Resolves when the process has ended. */
   stop(graceMs: number): Promise<void>;
 }
 
 /**
- * Descriptor 3 is the guard's pipe; nothing is ever written to it. The program leads a process group of its own, so a Ctrl-C in
- * the terminal does not reach it past us, and the guard, a member of the group, can kill it whole. A file that may not become larger
- * (`ulimit -f`) is an error of its writer and not the writer's end, where the shell knows the signal.
+ * Descriptor 3 is the guard's pipe, into which nothing is ever written. The program leads a process group of its own. So a Ctrl-C in the
+ * terminal does not reach it before this process has acted, and the guard, which is in the group, can kill the whole group. Where the
+ * shell knows the signal, a file that may not grow (`ulimit -f`) causes an error for its writer instead of killing the writer.
  */
 const GUARD =
   '(trap "" XFSZ) 2>/dev/null && trap "" XFSZ; (exec >/dev/null 2>&1 4>&-; read -r _ <&3; kill -9 -$$) & exec "$0" "$@" 3<&-';
@@ -67,13 +67,13 @@ export async function spawnGuarded(
   };
 }
 
-/** What is left of a group whose leader has ended: the guard, and children that did not end with their parent. */
+/** Kills the rest of a group whose leader has ended: the guard, and children that did not end with their parent. */
 function killGroup(leader: number | undefined): void {
   if (leader === undefined) return;
   try {
     process.kill(-leader, "SIGKILL");
   } catch (error) {
-    // The group is gone already, which is what was wanted.
+    // The group is already gone, as intended.
     if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
   }
 }

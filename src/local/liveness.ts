@@ -1,28 +1,28 @@
 /**
- * Notices a process that hangs without dying: it is asked over a connection of its own, and given up when it has not answered for longer
- * than anything that it does can take.
+ * Notices a process that hangs without dying. The process is asked over a separate connection, and given up when it has not answered for
+ * longer than anything that it does can take.
  */
 import { Agent, request } from "node:http";
 import type { Timers } from "../core/timers.ts";
 import { requestOptions, type ProcessAddress } from "./process-address.ts";
 
 export interface LivenessTimes {
-  /** Between an answer and the next question. */
+  /** The time between an answer and the next question. */
   readonly everyMs: number;
   /** How long an answer may take. */
   readonly deadlineMs: number;
 }
 
 /**
- * One thread of the process serves everybody. What it does at once, a parse or a batch, takes it seconds at most; a disk that stalls may
- * take tens of seconds. These timers stand still while the machine sleeps.
+ * One thread of the process serves all requests. What it does without a pause, a parse or a batch, takes seconds at most. A disk that
+ * stalls may take tens of seconds. These timers stand still while the machine sleeps.
  */
 export const LIVENESS: LivenessTimes = { everyMs: 10_000, deadlineMs: 60_000 };
 
-/** Resolves or rejects when there was an answer, or the connection was refused or broke: whoever dies is noticed by its exit. */
+/** Settles when there was an answer, or when the connection was refused or broke: a process that dies is noticed by its exit. */
 export type Ask = (signal: AbortSignal) => Promise<void>;
 
-/** Calls `hung` once, when an answer has taken longer than the deadline. Until then, or until the function that it returns is called. */
+/** Calls `hung` once, when an answer has taken longer than the deadline. Watches until then, or until the returned function is called. */
 export function watchLiveness(
   ask: Ask,
   { everyMs, deadlineMs }: LivenessTimes,
@@ -52,9 +52,9 @@ export function watchLiveness(
   return stop;
 }
 
-/** Asks an HTTP server on this machine, of whose answer only the beginning matters. */
+/** Asks an HTTP server on this machine. Only the beginning of the answer matters. */
 export function askOverHttp(address: ProcessAddress): Ask {
-  // Of its own, so that it waits for nobody's place and goes through no proxy.
+  // A separate agent, so that the request waits for no free connection and goes through no proxy.
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   return (signal) =>
     new Promise((resolve, reject) => {
@@ -67,7 +67,7 @@ export function askOverHttp(address: ProcessAddress): Ask {
     });
 }
 
-/** A timer does not keep this process running. */
+/** Timers that do not keep this process running. */
 export const systemTimers: Timers = {
   after(ms, callback) {
     const timer = setTimeout(callback, ms).unref();

@@ -1,4 +1,4 @@
-/** What `npm start` and `npm run dev` understand on their command line. */
+/** The options of `npm start` and `npm run dev`. */
 import { parseArgs } from "node:util";
 import { failure, type Failure } from "../core/errors.ts";
 import { publicUrlOf } from "../core/public-address.ts";
@@ -6,10 +6,10 @@ import { publicUrlOf } from "../core/public-address.ts";
 export interface Options {
   readonly port: number;
   readonly host: string;
-  /** The data folder, as given: relative to the working directory. */
+  /** The data folder as given: relative to the working directory. */
   readonly persistTo: string;
   readonly accessToken: string | undefined;
-  /** Under which clients reach the server, when a proxy is between them; without a slash at the end. */
+  /** The URL under which clients reach the server when a proxy is between them, without a slash at the end. */
   readonly publicUrl: string | undefined;
   readonly trustProxy: boolean;
   readonly json: boolean;
@@ -61,7 +61,7 @@ export function parseOptions(args: readonly string[]): Options | Failure {
     }));
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
-    // Node's first sentence names the option; what follows is advice for programmers.
+    // Node's first sentence names the option. The rest is advice for programmers.
     const sentence = error.message.split(/\.?[ \n](?=[A-Z])/, 1)[0] ?? error.message;
     const forgotten = sentence.startsWith("Unexpected argument") ? ' Options of npm scripts come after "--".' : "";
     return failure("invalid", `${sentence}.${forgotten} --help lists the options.`);
@@ -76,7 +76,7 @@ export function parseOptions(args: readonly string[]): Options | Failure {
   if (typeof publicUrl === "object") return failure("invalid", `--public-url ${publicUrl.message}`);
   return {
     port: Number(values.port),
-    // As in a URL, where an IPv6 address stands in brackets.
+    // In a URL an IPv6 address stands in brackets.
     host: values.host.replace(/^\[(.+)\]$/, "$1"),
     persistTo: values["persist-to"],
     accessToken: values["access-token"],

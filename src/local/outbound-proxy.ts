@@ -1,7 +1,8 @@
 /**
- * The way out through the proxy that the server's environment names (HTTPS_PROXY, HTTP_PROXY). workerd speaks to no proxy that wants a
- * tunnel for https, so it hands such requests on to this process, by a Unix socket that only its user can open: the request line has the
- * whole URL, and what comes back is the answer. From here connections are made to the proxy alone, never to what a tenant entered.
+ * The way out through the proxy in the server's environment (HTTPS_PROXY, HTTP_PROXY). workerd cannot use a proxy that needs a tunnel for
+ * https. So it passes such requests to this process, over a Unix socket that only its user can open. The request line has the whole URL,
+ * and the response is the answer of the host. From here connections are made only to the proxy, never to an address that a tenant
+ * entered.
  */
 import http, { type IncomingMessage, type ServerResponse } from "node:http";
 import https from "node:https";
@@ -19,7 +20,7 @@ export interface ProxySettings {
   readonly noProxy: string;
 }
 
-/** What the environment says, in lower case first, as curl reads it; null: it names no proxy. */
+/** The proxies of the environment. As in curl, names in lower case come first. null: there is none. */
 export function proxySettings(environment: Readonly<NodeJS.ProcessEnv>): ProxySettings | null | Failure {
   const read = (name: string): string => environment[name.toLowerCase()] ?? environment[name] ?? "";
   const proxies: Partial<Record<"http" | "https", string>> = {};
@@ -36,16 +37,16 @@ export function proxySettings(environment: Readonly<NodeJS.ProcessEnv>): ProxySe
   return Object.keys(proxies).length === 0 ? null : { proxies, noProxy: read("NO_PROXY") };
 }
 
-/** What the Worker is told of it. */
+/** What the Worker is told of the settings. */
 export function proxiedRequests({ proxies, noProxy }: ProxySettings): ProxiedRequests {
   return { schemes: (["http", "https"] as const).filter((scheme) => proxies[scheme] !== undefined), noProxy };
 }
 
-/** A session token, the name of an object where each byte is escaped, and what else S3 wants are less. */
+/** More than a session token, the name of an object with every byte escaped, and S3's other headers take. */
 const MAX_REQUEST_HEAD_BYTES = 64 * 1024;
 
 export class OutboundProxy {
-  /** As workerd's command line takes it. */
+  /** In the form of workerd's command line. */
   readonly address: string;
   readonly close: () => void;
 
@@ -55,7 +56,7 @@ export class OutboundProxy {
   }
 
   static async serve({ proxies }: ProxySettings): Promise<OutboundProxy> {
-    // A folder of its own, which the system opens to this user alone: a socket's path may not be as long as a data folder's.
+    // A new folder that only this user can open: a socket's path may not be as long as the path of a data folder.
     const folder = mkdtempSync(join(tmpdir(), "cairn-proxy-"));
     const path = join(folder, "socket");
     const agents = {
@@ -69,11 +70,11 @@ export class OutboundProxy {
       try {
         pass(agents, incoming, outgoing);
       } catch {
-        // What node refuses to send. This is the process that serves everybody.
+        // Node refuses to send this request. It must not end the process, which serves all clients.
         outgoing.destroy();
       }
     });
-    // Deadlines are the Worker's: a large object on a slow line takes its time.
+    // The Worker sets the deadlines: a large object on a slow line may take long.
     server.requestTimeout = 0;
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
@@ -100,7 +101,7 @@ function pass(agents: Agents, incoming: IncomingMessage, outgoing: ServerRespons
     outgoing.writeHead(400).end();
     return;
   }
-  // As a record, to which the agent can add what the proxy wants.
+  // As a record, to which the agent can add headers for the proxy.
   const headers: Record<string, string | string[]> = { host: url.host };
   for (const [name, value] of passedOn(incoming.rawHeaders)) {
     const before = headers[name];
@@ -115,13 +116,13 @@ function pass(agents: Agents, incoming: IncomingMessage, outgoing: ServerRespons
     outgoing.writeHead(502, { [UNREACHABLE_HEADER]: reason }).end();
   };
   upstream.on("response", (answer) => {
-    // Without a tunnel a proxy's own answers look like the host's, but for this one.
+    // Without a tunnel a proxy's own answers look like the host's, except for this one.
     if (url.protocol === "http:" && answer.statusCode === 407) {
       unreachable("refused-by-proxy");
       answer.destroy();
       return;
     }
-    // What node refuses to pass on throws here; an answer that is cut short is cut short here too.
+    // When Node refuses to pass something on, it throws here. An answer that is cut short is cut short for the Worker too.
     try {
       outgoing.writeHead(answer.statusCode ?? 502, passedOn(answer.rawHeaders).flat());
       pipeline(answer, outgoing, () => undefined);
@@ -137,7 +138,7 @@ function pass(agents: Agents, incoming: IncomingMessage, outgoing: ServerRespons
   outgoing.on("close", () => upstream.destroy());
 }
 
-/** Those of a connection stay with it, and nobody but this file says what the last one says. */
+/** Headers of a connection are not passed on. The last one may only be set by this file. */
 const ofConnections = /^(host|connection|keep-alive|proxy-.*|te|trailer|upgrade|x-cairn-unreachable)$/i;
 
 function passedOn(raw: readonly string[]): [string, string][] {

@@ -10,23 +10,23 @@ export interface UnixAddress {
   readonly path: string;
 }
 
-/** Of this machine. */
+/** A port of this machine. */
 export interface TcpAddress {
   readonly host: string;
   readonly port: number;
 }
 
-/** A socket's path in the kernel, without the zero at its end: 107 bytes on Linux, 103 on macOS. */
+/** The greatest length of a socket's path in the kernel, without the zero at its end: 107 bytes on Linux, 103 on macOS. */
 const MAX_SOCKET_PATH_BYTES = 103;
 
 export interface SocketPlace extends UnixAddress {
-  /** Removes what was made for it. */
+  /** Removes what was made for the socket. */
   remove(): void;
 }
 
 /**
- * A path for a Unix socket in this folder, which is its owner's alone. Where that path is too long for a socket, it lies in a new folder
- * of the system's for temporary files, which is its owner's alone too. A socket that a dead process has left there is removed.
+ * A path for a Unix socket in this folder, which only its owner can open. When that path is too long for a socket, the socket gets a new
+ * folder among the system's temporary files, which only its owner can open too. A socket that a dead process has left is removed.
  */
 export function socketPlaceIn(folder: string, name: string): SocketPlace {
   const path = join(folder, name);
@@ -39,7 +39,7 @@ export function socketPlaceIn(folder: string, name: string): SocketPlace {
   return { path, remove };
 }
 
-/** As options of node's HTTP requests. */
+/** The options for node's HTTP requests. */
 export function requestOptions(
   address: ProcessAddress,
 ): { readonly socketPath: string; readonly host: string } | TcpAddress {

@@ -1,4 +1,4 @@
-/** What `npm start` and `npm run dev` have in common as programs: options, signals, exit codes. */
+/** What `npm start` and `npm run dev` share as programs: options, signals, exit codes. */
 import { type Failure, isFailure } from "../core/errors.ts";
 import { announcement, announcementJson } from "./announcement.ts";
 import { publicAddressFrom, type PublicAddress } from "../core/public-address.ts";
@@ -8,18 +8,18 @@ import { startServer, type StartUpstream } from "./server.ts";
 import { flawOfAccessToken, TenantKeeper } from "./tenant.ts";
 
 /**
- * `dataFolder`: where in the folder of --persist-to this script's own data lies, and the file of what its first start has made there. Runs
- * until a signal (exit code 0, everything ended cleanly) or until it cannot (1, with the reason on stderr). A second signal does
- * not wait for what is under way.
+ * `dataFolder`: where below the folder of --persist-to this program's own data lies, with the file of what its first start has made. Runs
+ * until a signal (exit code 0, everything ended in order) or until it cannot run (exit code 1, with the reason on stderr). A second
+ * signal does not wait for unfinished requests.
  */
 export async function runProgram(
   script: "npm start" | "npm run dev",
   dataFolder: string,
   upstream: () => Promise<StartUpstream | Failure>,
 ): Promise<void> {
-  // What is written from here on, by workerd and wrangler too, is its owner's alone.
+  // Only its owner can read what is written from here on, also by workerd and wrangler.
   process.umask(0o077);
-  // Whoever read what is printed may be gone, a pipe's other end, and the server is still there for its clients.
+  // The reader of the printed text, at a pipe's other end, may have ended. The server must go on for its clients.
   for (const output of [process.stdout, process.stderr]) output.on("error", () => undefined);
   const options = parseOptions(process.argv.slice(2));
   if (isFailure(options)) return fail(options);
@@ -46,7 +46,7 @@ export async function runProgram(
     startServer({ ...options, dataFolder, publicAddress, secrets, startUpstream, preparation }),
     signal,
   ]);
-  // What was started so far ends with this process, and the next start carries on.
+  // What was started so far ends with this process, and the next start continues.
   if (server === "signal") process.exit(0);
   if (isFailure(server)) return fail(server);
   const announced = {
@@ -64,7 +64,7 @@ export async function runProgram(
   process.exit(0);
 }
 
-/** The command line goes before the environment. */
+/** The command line has priority over the environment. */
 function publicAddressOf({ publicUrl, trustProxy }: Options): PublicAddress | Failure {
   return publicAddressFrom({
     CAIRN_PUBLIC_URL: publicUrl ?? process.env["CAIRN_PUBLIC_URL"],

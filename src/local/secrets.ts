@@ -1,6 +1,6 @@
 /**
- * The deployment's secrets: from the environment, or made at the first start and kept in `secrets.json` in the data folder.
- * They are named as the Worker's bindings are. What the environment gives is not written down.
+ * The deployment's secrets: from the environment, or made at the first start and kept in `secrets.json` in the data folder. Their names
+ * are those of the Worker's bindings. Secrets from the environment are not written to the file.
  */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
@@ -15,13 +15,13 @@ import { readKept, writeKept } from "./kept-file.ts";
 
 interface SecretKind {
   make(): string;
-  /** What is wrong with a value that is not of this kind, to be put behind the secret's name; shows nothing of the value. */
+  /** What is wrong with a value of this kind, to follow the secret's name. Shows nothing of the value. */
   flaw(value: string): string | undefined;
 }
 
 const deploymentTokens = /^[\w.~+/=-]{16,512}(,[\w.~+/=-]{16,512})*$/;
 
-/** A new secret of the deployment is a new row here; the Worker gets it as a binding of the same name. */
+/** A new secret of the deployment needs a new row here. The Worker gets it as a binding of the same name. */
 const kinds = {
   CAIRN_DEPLOYMENT_TOKEN: {
     make: () => `cairn_deployment_${randomBytes(32).toString("base64url")}`,
@@ -60,9 +60,10 @@ export function newSecrets(): Secrets {
 }
 
 /**
- * Secrets for a folder that exists, of a server that is reached by these `hosts`. `given` goes first, then the file, then new ones, which
- * are added to the file; `npm start` and `npm run dev` may do that at the same time. `invalid`: one has the wrong form, or is a
- * placeholder where others can reach the server, or the file is not ours; the sentence names it and shows nothing of its value.
+ * The secrets of a server in an existing folder, which is reached by these `hosts`. `given` has priority, then the file. Missing secrets
+ * are made and added to the file. `npm start` and `npm run dev` may do that at the same time. `invalid`: a secret has the wrong form, or
+ * is a placeholder where others can reach the server, or the file is not one of ours. The sentence names the secret and shows nothing of
+ * its value.
  */
 export function deploymentSecrets(
   folder: string,
@@ -83,13 +84,13 @@ function completed(file: string, given: Partial<Record<SecretName, string>>): Se
   const made = secretNames.filter((name) => known[name] === undefined).map((name) => [name, kinds[name].make()]);
   const kept = readKept(file);
   if (isFailure(kept)) return kept;
-  // What somebody else has made meanwhile is known by now.
+  // `kept` was read under the lock, so it has what another process has made meanwhile.
   if (made.length > 0) writeKept(file, { ...kept.values, ...Object.fromEntries(made) });
-  // The known ones, and each that is not.
+  // Each secret is either known or was made.
   return { ...Object.fromEntries(made), ...known } as Secrets;
 }
 
-/** Those that are given or in the file. */
+/** The secrets that are given or in the file. */
 function knownSecrets(file: string, given: Partial<Record<SecretName, string>>): Partial<Secrets> | Failure {
   const kept = readKept(file);
   if (isFailure(kept)) return kept;
@@ -111,7 +112,7 @@ function isComplete(secrets: Partial<Secrets>): secrets is Secrets {
   return secretNames.every((name) => secrets[name] !== undefined);
 }
 
-/** What is to be put behind the secret's name. */
+/** What is wrong with the value, to follow the secret's name. */
 function flawOf(name: SecretName, value: string): string | undefined {
   const lineBreak = lineBreakIn(value);
   return lineBreak === undefined ? kinds[name].flaw(value) : ` ${lineBreak}`;

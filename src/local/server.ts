@@ -1,6 +1,6 @@
 /**
- * A whole server on one machine: the data folder locked, the Worker built, a server process kept running, and the front before
- * it. `npm start`, `npm run dev`, tests and the bench differ only in what they put in.
+ * A whole server on one machine: the data folder locked, the Worker built, a server process kept running, and the front before it. `npm
+ * start`, `npm run dev`, tests and the bench pass different options to it.
  */
 import { readFileSync, realpathSync } from "node:fs";
 import { join } from "node:path";
@@ -29,31 +29,33 @@ import { orphanGone, startWorkerd, type WorkerdOptions } from "./workerd-process
 
 export const repository = join(import.meta.dirname, "../..");
 
-/** Of the server process's environment, by name. */
+/** Variables for the server process's environment, by name. */
 export type Variables = Readonly<Record<string, string>>;
 
-/** Starts one server process on the folder, which is locked and absolute. */
+/** Starts one server process in the folder, which is locked and given as an absolute path. */
 export type StartUpstream = (folder: string, variables: Variables) => Promise<Upstream | Failure>;
 
-/** What is done with the server process before clients reach it. `folder` is its own, locked and absolute. */
+/** What is done with the server process before clients reach it. `folder` is the server's own data folder, locked and absolute. */
 export interface Preparation {
-  /** What the process is given beside the secrets. */
+  /** Variables for the process besides the secrets. */
   variables(folder: string): Variables | Failure;
-  /** Asks the running process. If `variables` says something else thereafter, the process is started again, and this asked again. */
+  /**
+   * Asks the running process. If `variables` returns something else afterwards, the process is started again, and this is called again.
+   */
   settle(runningAt: RunningAt, folder: string, secrets: Secrets): Promise<Failure | undefined>;
 }
 
 export interface ServerOptions {
   readonly host: string;
-  /** 0: a free one. */
+  /** 0: any free port. */
   readonly port: number;
   readonly persistTo: string;
-  /** Where below it this server's own data lies: two servers of one folder share its secrets. "." if not given. */
+  /** Where below the folder this server's own data lies: two servers of one folder share its secrets. By default ".". */
   readonly dataFolder?: string;
-  /** What is missing is taken from the folder or made. */
+  /** Missing secrets are taken from the folder or made. */
   readonly secrets: Partial<Record<SecretName, string>>;
   readonly startUpstream: StartUpstream;
-  /** How clients reach the front; without it, as their requests say. */
+  /** How clients reach the front. Without it, as their requests say. */
   readonly publicAddress?: PublicAddress;
   readonly preparation?: Preparation;
 }
@@ -61,21 +63,21 @@ export interface ServerOptions {
 export interface RunningServer {
   /** Where clients reach the front, without a slash at the end. */
   readonly url: string;
-  /** Its own data's. Absolute. */
+  /** The folder of the server's own data, as an absolute path. */
   readonly folder: string;
   readonly secrets: Secrets;
-  /** The server process itself, past the front; undefined while it is being started again. */
+  /** The server process itself, without the front. undefined while it is being started again. */
   readonly upstream: Upstream | undefined;
-  /** Resolves only when the server process died too often. The server is then still to be closed. */
+  /** Resolves only when the server process has died too often. The server must still be closed then. */
   readonly givenUp: Promise<Failure>;
-  /** Lets what is under way finish for `graceMs` (2,000 if not given), then ends everything. Once: a second call waits for the first. */
+  /** Lets requests under way finish for `graceMs` (default 2,000), then ends everything. A second call waits for the first. */
   close(graceMs?: number): Promise<void>;
 }
 
-/** Answers already made get this long to leave the front once the server process has ended. */
+/** How long finished answers may take to leave the front after the server process has ended. */
 const LAST_BYTES_MS = 500;
 
-/** Resolves when the server answers. A failure leaves nothing running and nothing locked. */
+/** Resolves when the server answers. After a failure nothing runs and nothing is locked. */
 export async function startServer(options: ServerOptions): Promise<RunningServer | Failure> {
   let upstream = (): Upstream | undefined => undefined;
   let admission = (): AdmissionParts | undefined => undefined;
@@ -129,7 +131,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   };
 }
 
-/** `whole`: the folder that holds `folder`, and the secrets. */
+/** `whole`: the folder that contains `folder`, and the secrets. */
 async function startInside(
   whole: string,
   folder: string,

@@ -1,11 +1,11 @@
 /**
- * What a server has from its first start on: an organization, a token of it with every permission, a database, and a token that
- * reads and writes that database. They are made through the API, like anybody's, and kept in a file of the data folder.
+ * What a server has from its first start on: an organization, a token of it with every permission, a database, and a token that reads and
+ * writes that database. They are made through the API, like all others, and kept in a file of the data folder.
  *
- * Each thing is made with an idempotency key that is in the file before the request is sent, so a start that was killed is
- * carried on by the next one and nothing is made twice. The server knows a key for a day; after that what was made is found by its
- * name and its time, which the key tells: before this is done no client is let in, so nobody else has made anything since. What was
- * deleted, revoked or has ended meanwhile is made anew.
+ * Each is made with an idempotency key that is in the file before the request is sent. So the next start continues after a start that was
+ * killed, and nothing is made twice. The server knows a key for a day. After that, what was made is found by its name and by its time,
+ * which is in the key: no client is let in before all is made, so nobody else has made anything since. What was deleted or revoked, or
+ * has ended, is made anew.
  */
 import { randomUUID } from "node:crypto";
 import { mkdirSync } from "node:fs";
@@ -20,21 +20,21 @@ import type { Preparation, Variables } from "./server.ts";
 
 export interface Tenant {
   readonly organizationId: string;
-  /** Every permission, all databases. */
+  /** For all databases, with every permission. */
   readonly adminToken: string;
   readonly databaseId: string;
   /** Reads and writes that database. */
   readonly accessToken: string;
 }
 
-/** The server knows an idempotency key for a day from its arrival; an hour less is certain. */
+/** The server knows an idempotency key for a day from its arrival. An hour less is certain. */
 const KEYS_KNOWN_MS = 23 * 60 * 60 * 1000;
 
-/** Made in this order: a thing is made with those before it. */
+/** In the order in which they are made: each needs those before it. */
 const things = ["organizationId", "adminToken", "databaseId", "accessToken"] as const;
 type Thing = (typeof things)[number];
 
-/** What is wrong with the access token that a person chose; the sentence says by which `name` it was given and shows nothing of it. */
+/** What is wrong with the access token that a person chose. The sentence says by which `name` it was given, and shows nothing of it. */
 export function flawOfAccessToken(text: string, name: "--access-token" | "CAIRN_ACCESS_TOKEN"): Failure | undefined {
   const lineBreak = lineBreakIn(text);
   if (lineBreak !== undefined) return failure("invalid", `${name} ${lineBreak}`);
@@ -50,8 +50,8 @@ export class TenantKeeper implements Preparation {
   #tenant: Tenant | undefined;
 
   /**
-   * `file`: its path inside of the data folder. `chosen`: a text that a person has chosen; it stands for the database's access
-   * token. `say` is told what had to be made anew.
+   * `file`: its path inside of the data folder. `chosen`: a text that a person has chosen to stand for the database's access token. `say`
+   * is called with sentences about what had to be made anew.
    */
   constructor(file: string, chosen: string | undefined, say: (sentence: string) => void) {
     this.#file = file;
@@ -59,7 +59,7 @@ export class TenantKeeper implements Preparation {
     this.#say = say;
   }
 
-  /** Known once `settle` has succeeded. */
+  /** Known after `settle` has succeeded. */
   get tenant(): Tenant {
     if (this.#tenant === undefined) throw new Error("expected the tenant to be settled before it is asked for");
     return this.#chosen === undefined ? this.#tenant : { ...this.#tenant, accessToken: this.#chosen };
@@ -78,7 +78,7 @@ export class TenantKeeper implements Preparation {
     mkdirSync(dirname(file), { recursive: true });
     const kept = readKept(file);
     if (isFailure(kept)) return kept;
-    // The first of several is the current one.
+    // When there are several, the first is the current one.
     const [deploymentToken = ""] = secrets.CAIRN_DEPLOYMENT_TOKEN.split(",");
     const making = new Making(file, kept.values, new ApiClient(runningAt), deploymentToken);
     const tenant = await making.finish(this.#say);
@@ -116,13 +116,13 @@ class Making {
     return this.#tenant;
   }
 
-  /** What is kept so far; what is not is empty. */
+  /** What is kept so far. A missing value is empty. */
   get #tenant(): Tenant {
     const { organizationId = "", adminToken = "", databaseId = "", accessToken = "" } = this.#kept;
     return { organizationId, adminToken, databaseId, accessToken };
   }
 
-  /** A sentence when the thing is there no more. */
+  /** A sentence when the thing does not exist any more. */
   async #gone(thing: Thing): Promise<string | Failure | undefined> {
     const { organizationId, adminToken, databaseId, accessToken } = this.#tenant;
     const organization = `/api/organizations/${organizationId}`;
@@ -173,7 +173,7 @@ class Making {
     }
   }
 
-  /** `kept`: what of the answer is kept. */
+  /** `kept`: which parts of the answer are kept. */
   async #create(
     thing: Thing,
     path: string,
@@ -200,7 +200,7 @@ class Making {
     return undefined;
   }
 
-  /** Ids in the list at this path of what has this name, was made since then and was not revoked. */
+  /** In the list at this path, the ids of things that have this name, were made since then, and were not revoked. */
   async #leftBehind(path: string, token: string, name: string, since: number): Promise<readonly string[] | Failure> {
     const ids: string[] = [];
     for (let next: string | undefined = ""; next !== undefined;) {
@@ -208,7 +208,7 @@ class Making {
       const answer = await this.#api.send("GET", `${path}?limit=100${cursor}`, token);
       if (isFailure(answer)) return answer;
       if (answer.status !== 200) return cannotBeFinished("GET", path, answer.status);
-      // The API's own shape of a page.
+      // The API's answers have this shape.
       const page = answer.body as { readonly items: readonly Listed[]; readonly next?: string };
       const ours = page.items.filter((item) => item.name === name && Date.parse(item.createdAt) >= since);
       ids.push(...ours.filter(({ revokedAt = null }) => revokedAt === null).map(({ id }) => id));
@@ -217,7 +217,7 @@ class Making {
     return ids;
   }
 
-  /** Takes an organization or a database over. Tokens, whose secrets no answer brought, are revoked and made anew. */
+  /** Takes over an organization or a database. A token is revoked and made anew, because its secret was in the lost answer. */
   async #adopt(
     thing: Thing,
     path: string,
@@ -237,13 +237,13 @@ class Making {
     return "nothing";
   }
 
-  /** The next one that is made is another request, with a key of its own. */
+  /** The next thing is made by another request, with a key of its own. */
   #keep(thing: Thing, made: Kept): void {
     const { [keyOf(thing)]: _, ...others } = this.#kept;
     this.#write({ ...others, ...made });
   }
 
-  /** With what cannot outlive it: tokens come and go, but a database goes with its organization. */
+  /** Also forgets what cannot exist without it: a database ends with its organization. Nothing ends with a token. */
   #forget(thing: Thing): void {
     const kept = { ...this.#kept };
     const gone = thing === "adminToken" ? [thing] : things.slice(things.indexOf(thing));
@@ -263,13 +263,13 @@ class Making {
 interface Listed {
   readonly id: string;
   readonly name: string;
-  /** RFC 3339. */
+  /** As RFC 3339. */
   readonly createdAt: string;
-  /** Of tokens. */
+  /** Only on tokens. */
   readonly revokedAt?: string | null;
 }
 
-/** When the key was first sent, or just before; NaN for one that does not tell. */
+/** When the key was first sent, or just before. NaN for a key that does not tell. */
 function timeOf(idempotencyKey: string): number {
   return Date.parse(idempotencyKey.split("/")[0] ?? "");
 }

@@ -1,12 +1,14 @@
-/** Certificates of authorities that are trusted beside those that browsers trust, as Node takes them from NODE_EXTRA_CA_CERTS. */
+/**
+ * Certificates of authorities that are trusted besides those that browsers trust. As in Node, the file is named by NODE_EXTRA_CA_CERTS.
+ */
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
 /**
- * The certificates in the file, in PEM; null when no file is named, or it has none: then `say` is given the sentence that says so, for
- * backups alone need them.
+ * The certificates in the file, in PEM. null when no file is named, or when it has none: then `say` is called with a sentence that says
+ * so, because only backups need them.
  */
 export function trustedCertificates(file: string | undefined, say: (sentence: string) => void): string | null {
   if (file === undefined || file === "") return null;

@@ -1,15 +1,15 @@
-/** The server process behind the front, workerd or wrangler's development server, and how it is kept running. */
+/** The server process behind the front (workerd, or wrangler's development server), and how it is kept running. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { failure, type Failure, isFailure } from "../core/errors.ts";
 import type { ProcessAddress } from "./process-address.ts";
 
 export interface Upstream {
-  /** Where it speaks HTTP/1.1. */
+  /** Where the process speaks HTTP/1.1. */
   readonly address: ProcessAddress;
   readonly pid: number;
-  /** Why it ended, in words. */
+  /** Why the process ended, in words. */
   readonly exited: Promise<string>;
-  /** Lets what is under way finish for that long. */
+  /** Lets requests under way finish for this long. */
   stop(graceMs: number): Promise<void>;
 }
 
@@ -19,7 +19,7 @@ const RESTART_DELAY_MS = 200;
 
 /** Starts an upstream again when it dies, until it has died five times within a minute. */
 export class KeptUpstream {
-  /** Resolves only when it died too often, with the reason of the last death. */
+  /** Resolves only when the process has died too often, with the reason of the last death. */
   readonly givenUp: Promise<Failure>;
   readonly #giveUp: (failure: Failure) => void;
   readonly #start: () => Promise<Upstream | Failure>;
@@ -35,7 +35,7 @@ export class KeptUpstream {
     ({ promise: this.givenUp, resolve: this.#giveUp } = Promise.withResolvers<Failure>());
   }
 
-  /** A failure: it does not even start the first time. */
+  /** A failure: the process could not be started even once. */
   static async start(
     start: () => Promise<Upstream | Failure>,
     onDeath: (reason: string) => void,
@@ -47,7 +47,7 @@ export class KeptUpstream {
     return kept;
   }
 
-  /** The one that runs now, or undefined while none does. */
+  /** The running process. undefined while there is none. */
   get current(): Upstream | undefined {
     return this.#current;
   }
@@ -88,7 +88,7 @@ export class KeptUpstream {
   }
 }
 
-/** What the machine refuses (no memory, a full disk) is a failure to start like any other. */
+/** When the machine refuses something (no memory, a full disk), that is a failure to start like any other. */
 async function attempt(start: () => Promise<Upstream | Failure>): Promise<Upstream | Failure> {
   try {
     return await start();

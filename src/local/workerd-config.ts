@@ -1,8 +1,8 @@
 /**
- * What workerd is told to run: a Cap'n Proto text beside the bundled Worker. It holds no secret and no path of the machine:
- * secrets are read from workerd's environment, paths come on its command line. The global fetch reaches public hosts only; what
- * lies in private networks is reached by the ways out of their own that backup destinations and webhooks have, and by nothing else;
- * nor by these where tenants are not trusted with it. The network compares addresses, when it connects: a name may lead anywhere.
+ * The configuration of workerd: a Cap'n Proto text beside the bundled Worker. It holds no secret and no path of the machine: secrets are
+ * read from workerd's environment, and paths are on its command line. The global fetch reaches only public hosts. Private networks are
+ * reached only through the separate ways out for backup destinations and webhooks, and not even through these where tenants are not
+ * trusted with that. The network compares addresses when it connects, because a name may lead to any address.
  */
 import { METADATA_IPV4, METADATA_IPV6, PRIVATE_IPV4, withTranslated } from "../core/networks.ts";
 import { secretNames } from "./secrets.ts";
@@ -10,7 +10,7 @@ import { secretNames } from "./secrets.ts";
 /** What the Worker sees in its environment, and where its objects lie. */
 export interface Deployment {
   readonly namespaces: readonly Namespace[];
-  /** Text bindings, each taken from the environment variable of the same name; null when that is not set. */
+  /** Text bindings. Each is taken from the environment variable of the same name, and is null when that is not set. */
   readonly variables: readonly string[];
 }
 
@@ -19,7 +19,7 @@ export interface Namespace {
   readonly className: string;
 }
 
-/** What src/worker.ts needs around it. A new Durable Object class or secret is added here and in wrangler.toml. */
+/** What src/worker.ts needs from its environment. A new Durable Object class or secret is added here and in wrangler.toml. */
 export const cairnDeployment: Deployment = {
   namespaces: [
     { binding: "DATABASES", className: "DatabaseObject" },
@@ -36,23 +36,23 @@ export const cairnDeployment: Deployment = {
   ],
 };
 
-/** Ways out to what tenants enter: a binding, and the service behind it. */
+/** Ways out to addresses that tenants enter: a binding, and the service behind it. */
 const waysOut = [
   { binding: "DESTINATIONS", service: "destinations" },
   { binding: "WEBHOOKS", service: "webhooks" },
 ];
 
-/** How far tenants are trusted with what they enter: `CAIRN_DESTINATIONS`. */
+/** Which addresses tenants may enter: `CAIRN_DESTINATIONS`. */
 export type Reach = "any" | "public";
 
-/** None is "any": whoever runs the server is its only tenant, or says otherwise, with any other text. */
+/** An unset variable means "any": whoever runs the server is its only tenant. Any other text means "public". */
 export function reachOf(text: string | undefined): Reach {
   return text === undefined || text === "any" ? "any" : "public";
 }
 
 export interface ConfigOptions {
   readonly reach: Reach;
-  /** "trusted.pem" lies beside the file, too: authorities beside those that browsers trust. */
+  /** "trusted.pem", which lies beside the file too, has authorities to trust besides those that browsers trust. */
   readonly trustsMore: boolean;
   /** Some requests go through a proxy. */
   readonly hasProxy: boolean;
@@ -70,8 +70,8 @@ export const workerdNames = {
 } as const;
 
 /**
- * The file's text; "worker.js" lies beside it. A class's objects are stored under a key made from its name, so renaming a class
- * needs a migration.
+ * The text of the configuration file; "worker.js" lies beside it. The objects of a class are stored under a key made from the class's
+ * name, so renaming a class needs a migration.
  */
 export function workerdConfig(
   deployment: Deployment,
@@ -124,7 +124,7 @@ function networkService(name: string, reach: Reach, trustsMore: boolean): string
     )),`;
 }
 
-/** The date that wrangler.toml names, so that the Worker runs alike everywhere. */
+/** The date in wrangler.toml, so that the Worker runs alike everywhere. */
 export function compatibilityDateOf(wranglerToml: string): string {
   const date = /^compatibility_date\s*=\s*"(\d{4}-\d{2}-\d{2})"/m.exec(wranglerToml)?.[1];
   if (date === undefined) throw new Error("wrangler.toml names no compatibility_date");

@@ -1,4 +1,4 @@
-/** One run of workerd on a data folder: started, ready on a socket of its own, and gone when it says so. */
+/** One run of workerd on a data folder. It is started, ready on a socket of its own, and gone when `exited` says so. */
 import { spawnSync } from "node:child_process";
 import {
   chmodSync,
@@ -33,26 +33,29 @@ export interface WorkerdFiles {
   readonly config: string;
   /** Certificates in PEM, if the configuration names them. */
   readonly trusted: string | null;
-  /** Where requests go through a proxy, if the configuration says that there is one. */
+  /** The proxy for some requests, if the configuration says that there is one. */
   readonly proxy: ProxySettings | null;
 }
 
-/** Of what workerd wrote last, this much is told when it dies. */
+/** How many of the last lines that workerd wrote are told when it dies. */
 const LAST_LINES = 10;
 
 export interface WorkerdOptions {
-  /** More of workerd's own, for measurements. */
+  /** Further flags of workerd, for measurements. */
   readonly flags?: readonly string[];
-  /** It listens on a free TCP port of this machine, which any of its users can reach, for measurements. If not, on a Unix socket. */
+  /**
+   * workerd listens on a free TCP port of this machine, which any user of the machine can reach, for measurements. By default it listens
+   * on a Unix socket.
+   */
   readonly overTcp?: boolean;
-  /** When one that hangs is given up. */
+  /** When a workerd that hangs is given up. */
   readonly liveness?: LivenessTimes | undefined;
   readonly disk?: Partial<DiskOptions>;
 }
 
 /**
- * Writes the files into the folder's run/, starts workerd on them and resolves when it listens. One that hangs, before that or later, is
- * killed.
+ * Writes the files into the folder's run/, starts workerd on them, and resolves when it listens. A workerd that hangs, before that or
+ * later, is killed.
  */
 export async function startWorkerd(
   folder: string,
@@ -61,7 +64,7 @@ export async function startWorkerd(
   { flags = [], overTcp = false, liveness = LIVENESS, disk: diskOptions = {} }: WorkerdOptions = {},
 ): Promise<Upstream | Failure> {
   const [run, objects] = [join(folder, "run"), join(folder, "objects")];
-  // Not the folder itself: one that was removed took the data and the lock along, and must not come back empty and unlocked.
+  // The folder itself is not made: when it was removed, the data and the lock are gone, and it must not come back empty and unlocked.
   for (const each of [run, objects]) if (!existsSync(each)) mkdirSync(each);
   chmodSync(run, 0o700);
   writeIfChanged(join(run, "worker.js"), files.worker);
@@ -97,7 +100,7 @@ export async function startWorkerd(
   try {
     writePid(folder, workerd.pid);
   } catch (error) {
-    // Nobody would know of it, and the next would run beside it on the same folder.
+    // Otherwise nobody would know of this process, and the next one would run beside it on the same folder.
     await workerd.stop(0);
     throw error;
   }
@@ -133,8 +136,8 @@ export async function startWorkerd(
 }
 
 /**
- * Tells lines that only repeat what the log says of the disk: while it is full, the runtime writes several with a stack for each write
- * that fails.
+ * Whether a line only repeats what the log says of the disk. While the disk is full, the runtime writes several lines with a stack for
+ * each failed write.
  */
 function repeatsFullDisk(disk: DiskSpace): (line: string) => boolean {
   let repeats = false;
@@ -145,13 +148,13 @@ function repeatsFullDisk(disk: DiskSpace): (line: string) => boolean {
   };
 }
 
-/** A workerd that died is started again also where nothing new can be written. */
+/** Writes only a changed text, so that a workerd that died is also started again where nothing new can be written. */
 function writeIfChanged(file: string, text: string): void {
   if (!existsSync(file) || readFileSync(file, "utf8") !== text) writeFileSync(file, text);
 }
 
 /**
- * From workerd's control messages: a line of JSON for each that listens, our socket and perhaps its inspector. 0 where it listens on a Unix
+ * Reads workerd's control messages: a line of JSON for each socket that listens, ours and perhaps its inspector's. 0 when ours is a Unix
  * socket.
  */
 async function listeningPort(control: Readable): Promise<number> {
@@ -162,18 +165,18 @@ async function listeningPort(control: Readable): Promise<number> {
       return message.port;
     }
   }
-  // The pipe ended, so workerd has ended, and the caller learns that from its exit.
+  // The pipe ended because workerd has ended. The caller learns that from its exit.
   return new Promise(() => undefined);
 }
 
 function workerdProgram(): string {
-  // The package is CommonJS without types; it exports the path of the platform's program as its default.
+  // The package is CommonJS without types. Its default export is the path of the platform's program.
   return (createRequire(import.meta.url)("workerd") as { readonly default: string }).default;
 }
 
 /**
- * Resolves when no workerd of an earlier server runs on the folder any more: killed with its parent, it may take a moment. The
- * caller holds the folder's lock. `conflict`: one still runs after five seconds.
+ * Resolves when no workerd of an earlier server runs on the folder any more: when it is killed together with its parent, it may take a
+ * moment to end. The caller holds the folder's lock. `conflict`: one still runs after five seconds.
  */
 export async function orphanGone(folder: string): Promise<Failure | undefined> {
   const pid = readPid(folder);
@@ -194,7 +197,7 @@ const pidFile = (folder: string): string => join(folder, "workerd.pid");
 
 const PID_BYTES = 20;
 
-/** Where the number of the last process lies, in as many bytes, until the next one is written over it: a full disk has no others. */
+/** The file for the number of the last process. The next number overwrites it with as many bytes, because a full disk has no others. */
 const spareFile = (folder: string): string => join(folder, "run/last.pid");
 
 function writePid(folder: string, pid: number): void {
@@ -217,7 +220,7 @@ function readPid(folder: string): number | undefined {
   return existsSync(file) ? Number(readFileSync(file, "utf8")) : undefined;
 }
 
-/** Whether the process is a workerd on this folder: the number alone may by now be anybody's. */
+/** Whether the process is a workerd on this folder: another process may have the number by now. */
 function runsOn(pid: number, folder: string): boolean {
   const file = `/proc/${pid}/cmdline`;
   if (existsSync("/proc/self/cmdline")) return existsSync(file) && readFileSync(file, "utf8").includes(folder);

@@ -1,4 +1,4 @@
-/** One run of wrangler's development server: the Worker from its sources, built again when they change, with a local R2. */
+/** One run of wrangler's development server: the Worker from its sources, rebuilt when they change, with a local R2. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -9,8 +9,8 @@ import type { Variables } from "./server.ts";
 import type { Upstream } from "./upstream.ts";
 
 /**
- * Starts wrangler on the repository and resolves when it listens. Its data has another form than that of plain workerd, so the folder is
- * not that of `npm start`. What it writes goes to stderr.
+ * Starts wrangler in the repository, and resolves when it listens. Its data has another form than that of plain workerd, so the folder is
+ * not that of `npm start`. What wrangler prints goes to stderr.
  */
 export async function startWrangler(
   repository: string,
@@ -41,14 +41,16 @@ export async function startWrangler(
   return { address: { host: "127.0.0.1", port }, pid: wrangler.pid, exited, stop: (graceMs) => wrangler.stop(graceMs) };
 }
 
-/** Wrangler talks to processes of its own on this machine, through the environment's proxy if that does not leave them out. */
+/**
+ * Wrangler talks to processes of its own on this machine, and would use the environment's proxy for that unless NO_PROXY excludes them.
+ */
 function withoutProxyToItself(): Variables {
   const given = process.env["no_proxy"] ?? process.env["NO_PROXY"];
   const all = [...(given === undefined ? [] : [given]), "localhost", "127.0.0.1", "::1"].join(",");
   return { no_proxy: all, NO_PROXY: all };
 }
 
-/** Passes the lines on, those after the one that names the port too. */
+/** Passes all lines on, also those after the one that names the port. */
 function readyPort(output: Readable): Promise<number> {
   return new Promise((resolve) => {
     createInterface({ input: output }).on("line", (line) => {
@@ -59,7 +61,7 @@ function readyPort(output: Readable): Promise<number> {
   });
 }
 
-/** No value's form admits a quote. */
+/** The form of every value excludes quotes. */
 function envFile(environment: Variables): string {
   return Object.entries(environment)
     .map(([name, value]) => `${name}='${value}'\n`)

@@ -295,6 +295,25 @@ test("a session that nobody uses for a minute is closed, and one more than there
   expect(server.longWays).toEqual([]);
 });
 
+test("a front that closes ends its sessions as soon as they are idle: the server process waits for its sockets", async () => {
+  const { server, asked } = await silentServer();
+  const token = await server.mint();
+  const idle = await server.mint({ tokenId: "1".repeat(16) });
+  const [read, last] = [asking(server, token).read("x"), asking(server, idle).read("y")];
+  await expect.poll(() => asked.length).toBe(2);
+  for (const [request, session] of asked)
+    if (session !== asked[0]?.[1]) session.answer(...[echo(request) ?? []].flat());
+  await last;
+  const closed = server.front.close(10_000);
+  await expect.poll(() => server.sessions.map(({ socket }) => socket.readyState)).toEqual([1, 3]);
+  const [first] = asked;
+  if (first === undefined) throw new Error("nothing was asked");
+  first[1].answer(...[echo(first[0]) ?? []].flat());
+  expect(await read).toMatchObject({ body: "x" });
+  await expect.poll(() => server.sessions.map(({ socket }) => socket.readyState)).toEqual([3, 3]);
+  await closed;
+});
+
 test("while all sessions are busy, others take the long way", async () => {
   const { server, asked } = await silentServer();
   const busy = await Promise.all(Array.from({ length: 10 }, (_, i) => server.mint({ tokenId: String(i).repeat(16) })));

@@ -39,6 +39,7 @@ export interface LongWay {
 export interface SessionServer {
   readonly sessions: StandInSession[];
   readonly longWays: LongWay[];
+  readonly front: Front;
   readonly url: string;
   /** The wall clock by which the front judges tokens. */
   now: UnixMs;
@@ -120,6 +121,7 @@ export async function sessionServer(options: SessionServerOptions = {}): Promise
   const result: SessionServer = {
     sessions,
     longWays,
+    front,
     url: `http://127.0.0.1:${front.port}`,
     now: asUnixMs(1_795_000_000_000),
     async mint(grant, database = databaseId) {

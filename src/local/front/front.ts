@@ -184,6 +184,7 @@ class Inside {
   }
 
   drain(): void {
+    this.#sessions.drain();
     this.#http1.drain();
     this.#http2.drain();
     for (const socket of this.#undecided) socket.destroy();

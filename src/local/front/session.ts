@@ -77,6 +77,7 @@ export class Session {
   #tokenEndsAt: UnixMs;
   #renewal: string | null = null;
   #isOpen = false;
+  #isDraining = false;
   #isPlanned = false;
   #isOver = false;
 
@@ -126,6 +127,12 @@ export class Session {
   /** Nobody waits for it any more. What was sent goes on. */
   withdraw(asked: Asked): void {
     this.#waiting.delete(asked);
+  }
+
+  /** Ends when what is under way is answered. */
+  drain(): void {
+    this.#isDraining = true;
+    if (!this.isBusy) this.end();
   }
 
   end(): void {
@@ -195,6 +202,7 @@ export class Session {
     }
     for (const response of frame.responses) this.#answer(response);
     this.#plan();
+    if (this.#isDraining && !this.isBusy) this.end();
   }
 
   #answer({ id, field, body }: SocketResponse): void {

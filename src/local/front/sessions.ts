@@ -26,6 +26,8 @@ export class Sessions {
   /** By what they were for, until when no other is opened. */
   readonly #refusedUntil = new Map<string, number>();
 
+  #isDraining = false;
+
   /** `count`: how many there may be. */
   constructor(count: number, clock: Pick<FrontClock, "now">, report: ReportBug) {
     this.#count = count;
@@ -45,7 +47,8 @@ export class Sessions {
       return held.session;
     }
     // The one to a process that has died is about to end.
-    if (held !== undefined || (this.#refusedUntil.get(key) ?? 0) > now || !this.#hasRoom()) return undefined;
+    if (held !== undefined || (this.#refusedUntil.get(key) ?? 0) > now || this.#isDraining || !this.#hasRoom())
+      return undefined;
     const session = new Session({
       address: server.address,
       databaseId,
@@ -69,6 +72,12 @@ export class Sessions {
       if (usedAt > idleSince) return;
       if (!session.isBusy) session.end();
     }
+  }
+
+  /** Opens no others, and ends these when what is under way on them is answered: the server process waits for its sockets. */
+  drain(): void {
+    this.#isDraining = true;
+    for (const { session } of this.#held.values()) session.drain();
   }
 
   destroy(): void {

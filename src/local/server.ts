@@ -5,14 +5,11 @@
 import { readFileSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import { asUnixMs, type Clock } from "../core/clock.ts";
 import { type Failure, isFailure } from "../core/errors.ts";
-import { DataTokens } from "../contracts/data-token.ts";
-import { placeholderAmong } from "../contracts/secret-text.ts";
-import { signingKeys } from "../contracts/signing-keys.ts";
 import type { AdmissionParts } from "../doors/kv-connect/admission.ts";
 import type { PublicAddress } from "../core/public-address.ts";
 
+import { admissionBy } from "./admission.ts";
 import type { RunningAt } from "./api-client.ts";
 import { makeRoomToStart } from "./ballast.ts";
 import { bundleWorker } from "./bundle.ts";
@@ -159,18 +156,6 @@ async function startInside(
     await kept.stop(0);
     if (isFailure(wanted)) return wanted;
   }
-}
-
-/** Undefined: only the Worker judges who may do what. It tells whoever uses the secrets of the documentation from elsewhere that it does not. */
-function admissionBy(secrets: Secrets): AdmissionParts | undefined {
-  const keys = signingKeys(secrets.CAIRN_SIGNING_KEYS);
-  if (isFailure(keys) || placeholderAmong(secrets) !== undefined) return undefined;
-  const tokens = new DataTokens(keys);
-  const clock: Clock = { now: () => asUnixMs(Date.now()) };
-  return {
-    authority: { verify: (token, databaseId, at) => tokens.verify(token, databaseId, clock.now(), at) },
-    clock,
-  };
 }
 
 function variablesOf(

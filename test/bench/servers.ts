@@ -157,9 +157,10 @@ export async function serveBench(folder: string): Promise<Bench> {
   };
 }
 
-export async function serveFront(upstream: Address): Promise<RunningServer> {
+/** `folder`: that of the server behind, with its secrets. */
+export async function serveFront(upstream: Address, folder: string): Promise<RunningServer> {
   const script = fileURLToPath(new URL("front-process.ts", import.meta.url));
-  const front = await spawnGuarded(process.execPath, [script, String(upstream.port)], process.env);
+  const front = await spawnGuarded(process.execPath, [script, String(upstream.port), folder], process.env);
   front.stderr.pipe(process.stderr);
   for await (const line of createInterface({ input: front.stdout })) {
     return { address: { host: "127.0.0.1", port: Number(line) }, stop: () => front.stop(STOP_GRACE_MS) };

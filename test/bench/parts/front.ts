@@ -13,8 +13,9 @@ const MEASURED: readonly WorkloadName[] = ["get", "list100", "set"];
 const LEAST_THROUGH = 0.85;
 
 export async function measureFront(options: BenchOptions, folder: string): Promise<Report> {
-  const cairn = await serveCairn(join(folder, "front"));
-  const front = await serveFront(cairn.address);
+  const served = join(folder, "front");
+  const cairn = await serveCairn(served);
+  const front = await serveFront(cairn.address, served);
   try {
     const rows: Cell[][] = [];
     const targets: Target[] = [];

@@ -59,7 +59,7 @@ export class MutationLog {
   #lastSegment: { rows: number; bytes: number } | null = null;
   /** What the readers want, null: everything. Asked on every commit, so it is kept. null: not read since it changed. */
   #wanted: readonly (Uint8Array | null)[] | null = null;
-  /** Readers were changed just now, in a transaction that may still be rolled back: until it is over the table alone is right. */
+  /** Readers were changed in a transaction that may still be rolled back. Until it has ended, only the table is right. */
   #unsettled = false;
 
   constructor(storage: SyncStorage) {
@@ -153,7 +153,7 @@ export class MutationLog {
     this.#storage.sql.exec("UPDATE log_readers SET retention_ms = ?2 WHERE name = ?1", name, retentionMs);
   }
 
-  /** Nothing is kept for this reader any more. The last one to go takes the log with it, at the next `trim`. */
+  /** Nothing is kept for this reader any more. After the last reader has gone, the next `trim` drops the log. */
   unregister(name: string): void {
     this.#storage.sql.exec("DELETE FROM log_readers WHERE name = ?1", name);
     this.#readersChanged();

@@ -1,4 +1,7 @@
-/** The answers of a socket on their way out: each in the form of its request, those that are ready together in one message of each form. */
+/**
+ * The answers of a socket on their way out. Each has the form of its request. Answers of the same form that are ready together make one
+ * message.
+ */
 import { encodeAtomicWriteOutput, encodeSnapshotReadOutput, encodeWatchOutput } from "../codec/datapath.ts";
 import { encodeFeedPage } from "../codec/feed.ts";
 import { doneResponse, encodeServerFrame, errorResponse, SocketField, type SocketResponse } from "../codec/socket.ts";
@@ -17,10 +20,10 @@ import { type Failure, isFailure } from "../core/errors.ts";
 import type { FeedPage } from "../core/feed.ts";
 import type { CommitResult, Entry } from "../core/operations.ts";
 
-/** `plain`: text whose values are plain JSON where nothing is lost. */
+/** `plain`: text whose values are plain JSON where that loses nothing. */
 export type Form = "binary" | "notation" | "plain";
 
-/** A message is sent at once when it has so many bytes or characters; whatever else is ready goes into the next. */
+/** A message is sent when it has this many bytes or characters. Further answers go into the next message. */
 const MESSAGE_SIZE = 256 * 1024;
 
 export class SocketAnswers {
@@ -34,7 +37,7 @@ export class SocketAnswers {
     this.#send = send;
   }
 
-  /** A text that would be too long is an error in its place. */
+  /** When a text would be too long, an error is sent in its place. */
   read(id: number, ranges: readonly (readonly Entry[])[], form: Form): void {
     if (form === "binary") this.#add({ id, field: SocketField.read, body: encodeSnapshotReadOutput(ranges) });
     else this.#addText(id, textOfRead(id, ranges, form === "plain"));
@@ -45,13 +48,13 @@ export class SocketAnswers {
     else this.#addText(id, textOfWrite(id, result));
   }
 
-  /** How many bytes or characters it comes to; a failure where these would be too many, and nothing was added. */
+  /** Returns how many bytes or characters it takes. A failure when these would be too many; then nothing was added. */
   watch(id: number, entries: readonly (Entry | null)[], form: Form): number | Failure {
     if (form !== "binary") return this.#addUpdate(id, textOfWatch(id, entries, form === "plain"));
     return this.#addUpdate(id, { id, field: SocketField.watch, body: encodeWatchOutput(entries) });
   }
 
-  /** As `watch`. */
+  /** Returns what `watch` does. */
   prefix(id: number, update: PrefixUpdate, form: Form): number | Failure {
     if (form !== "binary") return this.#addUpdate(id, textOfPrefix(id, update, form === "plain"));
     return this.#addUpdate(id, { id, field: SocketField.prefix, body: encodePrefixUpdate(update) });
@@ -82,7 +85,7 @@ export class SocketAnswers {
     else this.#addText(id, why);
   }
 
-  /** Sends what is ready. */
+  /** Sends the answers that are ready. */
   flush(): void {
     const [binary, texts] = [this.#binary, this.#texts];
     this.#binary = [];

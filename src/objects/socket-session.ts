@@ -1,10 +1,10 @@
 /**
- * One socket of a client (docs/spec/socket.md): takes its frames apart, carries their requests out in order, and answers. What the socket
- * needs after the object has slept, its grant and its watches, is in its attachment. Nothing else is kept: an object with requests under way
- * does not sleep.
+ * One socket of a client (docs/spec/socket.md): divides its frames into requests, carries them out in order, and answers. What the socket
+ * needs after the object has slept, its grant and its watches, is in its attachment. Nothing else is stored, because an object with
+ * requests under way does not sleep.
  *
- * Frames are begun in the order in which they came. A write is not waited for at a frame's end, so that frames that come close together share
- * a commit. Within a frame a read sees the writes before it.
+ * Frames are begun in the order in which they came. The end of a frame does not wait for its writes, so frames that come close together
+ * share a commit. Within a frame a read sees the writes before it.
  */
 import { decodeAtomicWrite, decodeSnapshotRead } from "../codec/datapath.ts";
 import { decodeClientFrame, type ReadRequest, type SocketRequest } from "../codec/socket.ts";
@@ -41,7 +41,7 @@ import { type AttachedWatches, SocketWatches } from "./socket-watches.ts";
 /** The attachment of a socket. */
 export interface SessionState {
   readonly grant: Grant;
-  /** The origin of the foreign page that opened it. */
+  /** The origin of the page that opened the socket, when that is a page of another origin. */
   readonly page: string | null;
   readonly watches: AttachedWatches;
 }
@@ -56,20 +56,20 @@ export interface SessionParts {
   readonly underWay: BytesUnderWay;
   readonly clock: Clock;
   readonly timers: Timers;
-  /** Of a data token of this database. */
+  /** What a data token of this database grants. */
   readonly grantOf: (token: string) => Grant | Failure | Promise<Grant | Failure>;
-  /** Whether the database's sockets may keep so many bytes more of frames that are not answered; those are counted from then on. */
+  /** Whether the database's sockets may keep this many more bytes of unanswered frames. If so, the bytes are counted from then on. */
   readonly takePending: (bytes: number) => boolean;
   readonly givePendingBack: (bytes: number) => void;
-  /** The grant is another one. */
+  /** The socket has another grant. */
   readonly onGrant: (grant: Grant) => void;
-  /** It is over, whichever side has ended it. */
+  /** The socket has ended, whichever side ended it. */
   readonly onEnd: (session: SocketSession) => void;
 }
 
 interface Frame {
   readonly requests: readonly SocketRequest[];
-  /** In which each request is answered; none: binary. */
+  /** The form of each answer. Without one: binary. */
   readonly forms: readonly Form[];
   readonly bytes: number;
   unanswered: number;
@@ -85,7 +85,7 @@ export class SocketSession implements Sender {
   readonly #parts: SessionParts;
   readonly #answers: SocketAnswers;
   readonly #watches: SocketWatches;
-  /** Requests that are not answered, by id. */
+  /** Unanswered requests, by id. */
   readonly #pending = new Map<number, Frame>();
   readonly #frames: Frame[] = [];
   #grant: Grant;
@@ -93,7 +93,7 @@ export class SocketSession implements Sender {
   #pendingBytes = 0;
   #running = false;
   #ended = false;
-  /** In which errors of the whole socket are said. */
+  /** The form in which errors of the whole socket are sent. */
   #form: Form = "notation";
 
   constructor(socket: WebSocket, { grant, page }: Omit<SessionState, "watches">, parts: SessionParts) {
@@ -120,12 +120,12 @@ export class SocketSession implements Sender {
     return unsentBytes(this.socket);
   }
 
-  /** It was just accepted. */
+  /** The socket was accepted. */
   begin(): void {
     this.#remember();
   }
 
-  /** The object has slept meanwhile. */
+  /** The object has slept in between. */
   resume({ watches }: SessionState): void {
     if (watches === "too long") {
       this.end(failure("unavailable", "The watches of this socket were too many to be remembered: connect again"));
@@ -152,7 +152,7 @@ export class SocketSession implements Sender {
     }
   }
 
-  /** Says why, and closes. */
+  /** Sends the reason, and closes the socket. */
   end(why: Failure, code: number = closeCodeOf(why.code)): void {
     if (this.#ended) return;
     this.#answers.error(0, why, this.#form);
@@ -161,7 +161,7 @@ export class SocketSession implements Sender {
     try {
       this.socket.close(code, closeReason(why.message));
     } catch {
-      // It closed in this moment: the peer is gone, which is all that was wanted.
+      // The socket closed at this moment: the peer is gone, as intended.
     }
   }
 
@@ -185,7 +185,7 @@ export class SocketSession implements Sender {
     this.#parts.onEnd(this);
   }
 
-  /** Why the frame is refused with the whole socket; null: its requests are under way, or answered that there is no room for them. */
+  /** Why the whole socket is refused because of the frame. null: the frame's requests are under way, or were refused for lack of room. */
   #admit(frame: Frame): Failure | null {
     const ids = new Set<number>();
     for (const { id, type } of frame.requests) {
@@ -241,7 +241,7 @@ export class SocketSession implements Sender {
       if (!this.#parts.underWay.hasRoom(this)) await this.#parts.underWay.room(this);
       const request = requests[index];
       const form = formOf(frame, index);
-      // What there was no room for is answered already; whatever acknowledges is not answered at all.
+      // A request for which there was no room is already answered, and an acknowledgement gets no answer.
       if (request === undefined || this.#ended) return;
       if (request.type !== "ack" && !this.#pending.has(request.id)) {
         index += 1;
@@ -330,7 +330,7 @@ export class SocketSession implements Sender {
     return true;
   }
 
-  /** The writes from there on that follow each other, as many as one group holds, decoded. Those that are refused are answered. */
+  /** The consecutive writes from there on, decoded, as many as one group holds. Refused writes are answered. */
   #takeWrites(frame: Frame, from: number): { readonly writes: readonly AskedWrite[]; readonly next: number } {
     const writes: AskedWrite[] = [];
     let next = from;
@@ -353,7 +353,7 @@ export class SocketSession implements Sender {
     return { writes, next };
   }
 
-  /** Those that there is room to store. The others are answered. */
+  /** The writes that there is room to store. The others are answered. */
   #withRoom(asked: readonly AskedWrite[]): readonly AskedWrite[] | Promise<readonly AskedWrite[]> {
     const refusals = asked.map(({ write, bytes }) => this.#parts.room.refusal(write, bytes));
     const settle = (settled: readonly (Failure | null)[]): readonly AskedWrite[] =>
@@ -368,7 +368,7 @@ export class SocketSession implements Sender {
     return Promise.all(refusals.map((refused) => Promise.resolve(refused))).then(settle);
   }
 
-  /** What settles when they are applied and answered; undefined: they are. */
+  /** A promise that settles when the writes are applied and answered. undefined: they already are. */
   #write(admitted: readonly AskedWrite[]): Promise<void> | undefined {
     if (admitted.length === 0 || this.#ended) return undefined;
     const outcomes = this.#parts.commits.submitAll(admitted);
@@ -434,8 +434,8 @@ export class SocketSession implements Sender {
       this.socket.send(message);
       this.#parts.underWay.sent(this);
     } catch {
-      // The peer is gone and its close event is on the way, or was lost: either way nobody waits here any more. Not at once, because
-      // the hub may be telling others.
+      // The peer is gone, and the close event is on its way or was lost. In both cases nobody waits here any more. The session ends a
+      // little later, because the hub may be telling others at this moment.
       queueMicrotask(() => this.gone());
     }
   }

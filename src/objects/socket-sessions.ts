@@ -1,4 +1,7 @@
-/** The sockets of a database: who they are, when they end, and what they may keep in memory together. What happens on one is `socket-session.ts`. */
+/**
+ * The sockets of a database: which there are, when they end, and what they may keep in memory together. `socket-session.ts` handles one
+ * socket.
+ */
 import type { Grant } from "../contracts/grant.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
@@ -8,7 +11,7 @@ import type { Account } from "./process-memory.ts";
 import { alarmForExpiry } from "./expiry-task.ts";
 import { type SessionParts, type SessionState, SocketSession } from "./socket-session.ts";
 
-/** The tag of these sockets. Those of watches over KV Connect have the id of their token, in hexadecimal digits. */
+/** The tag of these sockets. Sockets for watches over KV Connect have the id of their token as their tag, in hexadecimal digits. */
 export const SESSION_TAG = "session";
 
 const EXPIRED = failure(
@@ -22,7 +25,7 @@ export interface SocketSessionsParts extends Pick<
 > {
   /** Of the process's memory for what sockets were sent, and for frames that are not answered. */
   readonly memory: { readonly underWay: Account; readonly pending: Account };
-  /** Some socket is to end at this time. */
+  /** A socket must end at this time. */
   readonly dueBy: (at: UnixMs) => void;
 }
 
@@ -33,7 +36,7 @@ export class SocketSessions {
   readonly #ofSession: SessionParts;
   #pendingBytes = 0;
 
-  /** `sockets`: those that are open from before the object slept. */
+  /** `sockets`: those that were opened before the object slept. */
   constructor(sockets: readonly WebSocket[], parts: SocketSessionsParts) {
     this.#parts = parts;
     const { clock, timers, memory } = parts;
@@ -55,25 +58,25 @@ export class SocketSessions {
       onEnd: (session) => this.#sessions.delete(session.socket),
     };
     for (const socket of sockets) {
-      // Every socket of ours was given one when it was accepted.
+      // Every socket of ours got an attachment when it was accepted.
       const state = socket.deserializeAttachment() as SessionState;
       this.#add(socket, state).resume(state);
     }
   }
 
-  /** Why there can be no more; null: there can. */
+  /** Why there can be no more sockets. null: there can. */
   refusal(): Failure | null {
     if (this.#sessions.size < MAX_SOCKETS) return null;
     return failure("limit", `This database has ${MAX_SOCKETS} sockets, the most it takes at a time.`);
   }
 
-  /** A socket that was just accepted. */
+  /** A socket was accepted. */
   opened(socket: WebSocket, grant: Grant, page: string | null): void {
     this.#add(socket, { grant, page }).begin();
     this.#planEnd(grant);
   }
 
-  /** False: it is none of these. */
+  /** False: the socket is none of these. */
   message(socket: WebSocket, message: string | ArrayBuffer): boolean {
     const session = this.#sessions.get(socket);
     session?.receive(message);
@@ -84,7 +87,7 @@ export class SocketSessions {
     this.#sessions.get(socket)?.gone();
   }
 
-  /** Ends those whose grant comes from this token. */
+  /** Ends the sockets whose grant comes from this token. */
   revoke(tokenId: string, why: Failure): void {
     for (const session of this.#sessions.values()) if (session.grant.tokenId === tokenId) session.end(why);
   }
@@ -95,13 +98,13 @@ export class SocketSessions {
     this.#underWay.close();
   }
 
-  /** Ends those whose grants have ended. */
+  /** Ends the sockets whose grants have ended. */
   endExpired(): void {
     const now = this.#parts.clock.now();
     for (const session of this.#sessions.values()) if (session.grant.expiresAt <= now) session.end(EXPIRED);
   }
 
-  /** When the next one does; null: there are none. */
+  /** When the next grant ends. null: there are no sockets. */
   nextEnd(): UnixMs | null {
     let first = Number.POSITIVE_INFINITY;
     for (const { grant } of this.#sessions.values()) first = Math.min(first, grant.expiresAt);

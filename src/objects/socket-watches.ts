@@ -1,6 +1,7 @@
 /**
- * The watches of one socket, of keys and of prefixes, by the ids that its client gave them. What goes on after the object has slept is
- * attached to the socket. For a watch of a prefix that changes with each message, so it is attached a little later: meanwhile a timer keeps the object awake.
+ * The watches of one socket, of keys and of prefixes, by the ids that its client gave them. What is needed after the object has slept is
+ * attached to the socket. For a watch of a prefix that changes with each message, so it is attached a little later: until then a timer
+ * keeps the object awake.
  */
 import { decodeWatch } from "../codec/datapath.ts";
 import { decodeFeedRequest } from "../codec/feed.ts";
@@ -18,7 +19,7 @@ import type { LateWatchers } from "./late-watchers.ts";
 import type { Form, SocketAnswers } from "./socket-answers.ts";
 import { noMoreWatchers, TOO_SLOW } from "./watch-sockets.ts";
 
-/** What is said of watches in the attachment, which holds 16,384 bytes: their keys, so many bytes around each, and around each watch. */
+/** Bytes for watches in the attachment, which holds 16,384: their keys, and so many bytes around each key and each watch. */
 const MAX_ATTACHED_BYTES = 14_000;
 const BYTES_AROUND_A_KEY = 12;
 const BYTES_AROUND_A_WATCH = 150;
@@ -51,7 +52,7 @@ interface FeedState {
 
 type WatchState = KeysState | PrefixState | FeedState;
 
-/** "too long": they are in memory alone. */
+/** "too long": the watches are only in memory. */
 export type AttachedWatches = readonly WatchState[] | "too long";
 
 interface OpenWatch {
@@ -61,7 +62,7 @@ interface OpenWatch {
   /** What is attached changes with each message. */
   readonly movesOn: boolean;
   readonly watcher: Watcher;
-  /** Also what stands for the watch in `late-watchers.ts`. */
+  /** Also identifies the watch in `late-watchers.ts`. */
   readonly state: () => WatchState;
 }
 
@@ -71,7 +72,7 @@ export interface SocketWatchesParts {
   readonly late: LateWatchers;
   readonly timers: Timers;
   readonly answers: SocketAnswers;
-  /** Attaches what `attached` says. */
+  /** Attaches what `attached` returns. */
   readonly remember: () => void;
 }
 
@@ -89,14 +90,14 @@ export class SocketWatches {
     return this.#watches.has(id);
   }
 
-  /** Why there is no such watch; null: there is. */
+  /** Why the watch is refused. null: it is open. */
   open(request: Extract<SocketRequest, { type: "watch" | "watchPrefix" }>, form: Form, grant: Grant): Failure | null {
     const { type, id, body } = request;
     const decoded = type === "watch" ? decodeWatch(body) : decodePrefixWatch(body);
     if (!decoded.ok) return decoded;
     const refused = refusedKeys(grant, "keys" in decoded ? decoded.keys : [decoded.prefix]) ?? this.#noMore();
     if (refused !== null) return refused;
-    // Copies: what was decoded are views, which would keep the whole frame for as long as the watch lasts.
+    // Copied, because decoded keys are views, which would keep the whole frame as long as the watch lasts.
     if ("keys" in decoded) {
       this.#watchKeys({ id, form, keys: decoded.keys.map((key) => key.slice()) }, false);
     } else {
@@ -155,7 +156,7 @@ export class SocketWatches {
     this.#parts.remember();
   }
 
-  /** Ends those that this grant does not allow; `refused`: why it allows none. */
+  /** Ends the watches that this grant does not allow. `refused`: why it allows no watch at all. */
   endForbidden(grant: Grant, refused: Failure | null): void {
     for (const { id, keys } of this.#watches.values()) {
       const forbidden = refused ?? refusedKeys(grant, keys);
@@ -204,10 +205,10 @@ export class SocketWatches {
     const { id, form, prefix } = kept;
     const { hub, answers } = this.#parts;
     let { after } = kept;
-    // Asked only of watches that are added.
+    // Called only for watches that were added.
     const state = (): WatchState => ({ ...kept, after: watcher.upTo ?? after, isUnderWay: watcher.upTo === null });
     const watcher = hub.addPrefix(prefix, { ...kept, connection }, (update) => {
-      // With a reset the versions of before are void, and what was told of the new state is no version yet.
+      // After a reset the earlier versions are void, and what was told of the new state belongs to no version yet.
       if (update.reset) after = null;
       if (update.upTo !== null) ({ upTo: after } = update);
       this.#told(id, state, answers.prefix(id, update, form));
@@ -247,9 +248,9 @@ export class SocketWatches {
     else this.#endWith(id, answer);
   }
 
-  /** `size`: of the message; a failure where there could be none. */
+  /** `size`: the size of the message; a failure when it could not be sent. */
   #told(id: number, who: object, size: number | Failure): void {
-    // Not at once, because the hub is telling others.
+    // A little later, because the hub is telling others at this moment.
     if (typeof size !== "number") queueMicrotask(() => this.#endWith(id, size));
     else this.#parts.late.sent(who, size, () => this.#endWith(id, TOO_SLOW));
   }

@@ -1,7 +1,7 @@
 /**
- * Access tokens as they are, without an exchange of the client's own: the door exchanges one itself, and remembers for a short while what it
- * allows. So a request costs one call of the database's object, as with a data token. A revocation is known to the object, which refuses the
- * token's id at once, remembered or not.
+ * Access tokens that are shown directly, without an exchange by the client. The door exchanges such a token itself, and remembers for a
+ * short time what it allows. So a request costs one call of the database's object, as with a data token. The object knows of a
+ * revocation, and refuses the token's id at once, also when the grant is remembered.
  */
 import type { Authority } from "../../contracts/authority.ts";
 import type { Grant } from "../../contracts/grant.ts";
@@ -25,12 +25,12 @@ export class AccessGrants {
     this.#clock = clock;
   }
 
-  /** `origin`: of the foreign page that shows the token, if one does. */
+  /** `origin`: of the page of another origin that shows the token. null: there is none. */
   async grantOf(accessToken: string, databaseId: string, origin: string | null): Promise<Grant | Failure> {
     const name = `${databaseId}\n${origin ?? ""}\n${accessToken}`;
     const now = this.#clock.now();
     const found = this.#remembered.get(name);
-    // A clock that was set back does not make it older.
+    // A clock that was set back makes a remembered grant no older.
     if (found !== undefined && now < found.until && now >= found.until - REMEMBERED_GRANT_MS) return found.grant;
     this.#remembered.delete(name);
     const caller = await this.#authority.caller(accessToken, origin);

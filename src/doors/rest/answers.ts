@@ -1,4 +1,4 @@
-/** What the REST API's answers have in common. */
+/** What the answers of the REST API share. */
 import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import type { CommitResult, StoredEntry } from "../../core/operations.ts";
 import { versionstampHex } from "../../core/versionstamp.ts";
@@ -6,7 +6,10 @@ import { decodeEntryList, type EntryList } from "../../codec/entry-list.ts";
 import type { EntryAnswer } from "../../contracts/entry-commands.ts";
 import { etagOf } from "./preconditions.ts";
 
-/** What is in a database is nobody else's: no cache on the way keeps it. A browser may, and asks each time whether it still holds. */
+/**
+ * A database's contents are private: no shared cache keeps them. A browser may keep them, and asks each time whether they are still
+ * valid.
+ */
 const PRIVATE = "private, no-cache";
 
 export function jsonAnswer(text: string, headers: Readonly<Record<string, string>> = {}, status = 200): Response {
@@ -16,7 +19,7 @@ export function jsonAnswer(text: string, headers: Readonly<Record<string, string
   });
 }
 
-/** Of a commit; `failedChecks` is not for this. */
+/** The answer to a commit that succeeded. `failedChecks` have another answer. */
 export function committed({ version }: Extract<CommitResult, { readonly ok: true }>): Response {
   const versionstamp = versionstampHex(version);
   return jsonAnswer(`{"ok":true,"versionstamp":"${versionstamp}"}`, {
@@ -39,7 +42,7 @@ export function listOf(answer: EntryAnswer): EntryList | Failure {
   return answer instanceof Uint8Array ? decodeEntryList(answer) : answer;
 }
 
-/** The one entry that was asked for; null: there is none. */
+/** The one requested entry. null: there is none. */
 export function entryOf(answer: EntryAnswer): StoredEntry | null | Failure {
   const list = listOf(answer);
   if (isFailure(list)) return list;

@@ -1,10 +1,10 @@
-/** The lines of a body as they come: LF or CRLF, the last one with or without its end. */
+/** The lines of a body as they come: LF or CRLF. The last line may have no end. */
 import { concatBytes } from "../../core/bytes.ts";
 import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import { MAX_IMPORT_LINE_BYTES } from "../../core/limits.ts";
 import type { BodyPieces } from "../http/request-body.ts";
 
-/** Of one line: its text, or why it has none. */
+/** The text of one line, or why it has none. */
 export type Line = string | Failure;
 
 const TOO_LONG = failure("limit", `The line has more than ${MAX_IMPORT_LINE_BYTES} bytes, which is the limit.`);
@@ -12,11 +12,11 @@ const NOT_UTF8 = failure("invalid", "The line is not text in UTF-8.");
 
 const LINE_FEED = 0x0a;
 
-/** Lines that came together. null: the body is over. Holds one line and one piece of the body. */
+/** Lines that came together. null: the body has ended. Holds one line and one piece of the body in memory. */
 export class BodyLines {
   readonly #pieces: BodyPieces;
   readonly #decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-  /** Of a line whose end has not come. */
+  /** The parts of a line whose end has not come. */
   #parts: Uint8Array[] = [];
   #length = 0;
   #ended = false;
@@ -28,7 +28,7 @@ export class BodyLines {
     this.#refusal = refusal;
   }
 
-  /** "invalid" when the rest does not come in time; rejects when the body breaks off. */
+  /** "invalid" when the rest does not come in time. Rejects when the body breaks off. */
   async next(): Promise<readonly Line[] | null | Failure> {
     if (this.#ended) return null;
     const piece = await this.#pieces.next();
@@ -56,7 +56,7 @@ export class BodyLines {
     return lines;
   }
 
-  /** All at once where all is text, which is faster. */
+  /** Decodes all lines at once where all of them are text, which is faster. */
   #textOf(whole: Uint8Array): readonly Line[] {
     const text = this.#decoded(whole);
     if (typeof text === "string") return text.split("\n");
@@ -72,7 +72,7 @@ export class BodyLines {
 
   #keep(part: Uint8Array): void {
     this.#length += part.length;
-    // What is too long is not kept, only counted.
+    // A line that is too long is not kept, only counted.
     if (this.#length > MAX_IMPORT_LINE_BYTES) this.#parts = [];
     else if (part.length > 0) this.#parts.push(part);
   }

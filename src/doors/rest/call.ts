@@ -1,4 +1,4 @@
-/** What the resources of the REST API are given, and what each says of itself. */
+/** What the resources of the REST API get, and what each says of itself. */
 import type { DatabaseStub } from "../../contracts/database.ts";
 import type { Access, Grant } from "../../contracts/grant.ts";
 import type { Failure } from "../../core/errors.ts";
@@ -11,11 +11,11 @@ export interface RestCall extends BodyTime {
   readonly failureOfThrown: FailureOfThrown;
   readonly databaseId: string;
   readonly grant: Grant;
-  /** The database's object; of the past where the request says so. */
+  /** The database's object; the object of a past state where the request asks for one. */
   readonly stub: DatabaseStub;
-  /** What follows the resource's name in the path, a key or the id of a job, still percent-encoded; undefined: nothing. */
+  /** What follows the resource's name in the path (a key, or the id of a job), still percent-encoded. undefined: nothing. */
   readonly keyPath: string | undefined;
-  /** Has only parameters that the operation takes, each once unless it says otherwise. */
+  /** It has only parameters that the operation takes, each once, except those in `repeated`. */
   readonly query: URLSearchParams;
 }
 
@@ -23,12 +23,12 @@ export interface Operation {
   readonly access: Access;
   /** The names of its query parameters. */
   readonly query: readonly string[];
-  /** Of these, those that may be given several times. */
+  /** The parameters that may be given several times. */
   readonly repeated?: readonly string[];
   readonly answer: (call: RestCall) => Promise<Response | Failure>;
 }
 
 export type Method = "GET" | "HEAD" | "PUT" | "POST" | "DELETE";
 
-/** What a path takes, by method. */
+/** The operations of a path, by method. */
 export type Resource = Readonly<Partial<Record<Method, Operation>>>;

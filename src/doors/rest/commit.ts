@@ -1,11 +1,11 @@
-/** Atomic writes as the database's object takes them from every door. */
+/** Sends atomic writes to the database's object, as every door does. */
 import { decodeAtomicWriteOutput } from "../../codec/datapath-answers.ts";
 import { encodeAtomicWrite } from "../../codec/datapath-requests.ts";
 import type { Failure } from "../../core/errors.ts";
 import type { AtomicWrite, CommitResult } from "../../core/operations.ts";
 import type { RestCall } from "./call.ts";
 
-/** Checks that do not hold are a result, and no failure: it has no `code`. */
+/** Failed checks are a result and not a failure: the result has no `code`. */
 export async function commit(
   { stub, grant }: Pick<RestCall, "stub" | "grant">,
   write: AtomicWrite,

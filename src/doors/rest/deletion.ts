@@ -24,7 +24,7 @@ export const deleteEntries: Operation = {
     });
     if (isFailure(asked)) return asked;
     const { selector, dryRun } = asked;
-    // A mistake in a name is not to delete everything.
+    // A mistake in a name must not delete everything.
     const unknown = Object.keys(selector).find((name) => !["prefix", "start", "end"].includes(name));
     if (unknown !== undefined || Object.keys(selector).length === 0) {
       return failure(

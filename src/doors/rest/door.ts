@@ -1,7 +1,7 @@
 /**
- * The door of plain HTTP: `/api/databases/{id}/entries/…` and what `resources.ts` lists beside it (docs/spec/http.md). It checks who asks and
- * what HTTP says of the request; each resource decodes what it is asked, calls the database's object, and encodes the answer. Failures are
- * problem details (RFC 9457). It has no schema library and no router, because it is a data path.
+ * The door of plain HTTP: `/api/databases/{id}/entries/…` and the addresses in `resources.ts` (docs/spec/http.md). It checks the token
+ * and the HTTP part of the request. Each resource decodes its request, calls the database's object, and encodes the answer. Failures are
+ * problem details (RFC 9457). The door uses no schema library and no router, because it is a data path.
  */
 import type { Authority } from "../../contracts/authority.ts";
 import type { DatabaseStub } from "../../contracts/database.ts";
@@ -21,14 +21,14 @@ import { ENTRY, JOB, RESOURCES } from "./resources.ts";
 
 export interface RestDoorParts {
   readonly authority: Authority;
-  /** Asked only for a database whose token was verified; the grant says where its object is. */
+  /** Called only for a database whose token was verified. The grant says where its object is. */
   readonly database: (databaseId: string, grant: Grant) => DatabaseStub;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly failureOfThrown: FailureOfThrown;
 }
 
-/** `path` is that of the request's URL. Undefined: it is not this door's. */
+/** `path` is the path of the request's URL. Undefined: another door's path. */
 export type RestDoor = (request: Request, path: string) => Promise<Response> | undefined;
 
 const BEFORE_ID = "/api/databases/";
@@ -40,7 +40,7 @@ const NO_QUERY = new URLSearchParams();
 interface Target {
   readonly databaseId: string;
   readonly resource: Resource;
-  /** What follows the resource's name: a key, the id of a job. */
+  /** What follows the resource's name: a key, or the id of a job. */
   readonly keyPath: string | undefined;
 }
 
@@ -71,7 +71,7 @@ function targetOf(path: string, query: URLSearchParams): Target | undefined {
   }
   if (rest.startsWith(JOBS)) return { databaseId, resource: JOB, keyPath: rest.slice(JOBS.length) };
   if (rest === ENTRIES && query.has(KEY_PARAMETER)) return { databaseId, resource: ENTRY, keyPath: undefined };
-  // A colon may come percent-encoded.
+  // A colon may be percent-encoded.
   const name = rest.replace(/%3a/i, ":");
   const resource = Object.hasOwn(RESOURCES, name) ? RESOURCES[name] : undefined;
   return resource === undefined ? undefined : { databaseId, resource, keyPath: undefined };
@@ -112,7 +112,7 @@ async function answered(
 }
 
 function operationOf(resource: Resource, method: string): Operation | undefined {
-  // What a resource has are methods.
+  // The keys of a resource are methods.
   return Object.hasOwn(resource, method) ? resource[method as Method] : undefined;
 }
 

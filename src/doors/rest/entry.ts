@@ -20,7 +20,7 @@ import { checksOf, etagOf, holds, type Preconditions, preconditionsOf } from "./
 
 const BYTES = "application/octet-stream";
 
-/** How often a write whose condition needs a read is tried again, because the entry changed in between. */
+/** How often a write whose condition needs a read is tried again when the entry changed in between. */
 const MOST_TRIES = 8;
 
 export const getEntry: Operation = {
@@ -77,7 +77,7 @@ async function readEntry({ stub, grant }: RestCall, key: Uint8Array): Promise<St
   return entryOf(await stub.entries(grant, { command: "get", keys: [key] }));
 }
 
-/** Undefined: the token may not read it, or it could not be read just then. */
+/** Undefined: the token may not read the entry, or it could not be read at that moment. */
 async function presentVersion(call: RestCall, key: Uint8Array): Promise<Version | null | undefined> {
   if (refusedAccess(call.grant, "read", call.clock.now()) !== null) return undefined;
   const entry = await readEntry(call, key);
@@ -89,7 +89,7 @@ function noEntry(key: Uint8Array, { match }: Preconditions): Response | Failure 
   return match === null ? failure("not-found", `There is no entry with the key ${textOfKey(key)}.`) : failed(null);
 }
 
-/** 412 with what is there: null for no entry, undefined for what the token may not know. */
+/** 412 with the present state. null: there is no entry; undefined: the token may not know it. */
 function failed(version: Version | null | undefined): Response {
   const versionstamp = version ? versionstampHex(version) : version;
   const there =
@@ -109,13 +109,13 @@ function wantsBytes(headers: Headers): boolean {
   return typeOf(headers.get("accept")) === BYTES;
 }
 
-/** Of one media type, without its parameters. */
+/** A media type without its parameters. */
 function typeOf(header: string | null): string {
   const [essence = ""] = (header ?? "").split(";");
   return essence.trim().toLowerCase();
 }
 
-/** A Uint8Array as it was set by Deno's client, or in a V8 value. */
+/** The bytes of a Uint8Array, as Deno's client stored it or in a V8 value. */
 function bytesOf(entry: StoredEntry, headers: Record<string, string>): Response {
   const bytes = entry.encoding === Encoding.bytes ? entry.value : v8Bytes(entry);
   if (bytes !== undefined) return new Response(unshared(bytes), { headers: { ...headers, "content-type": BYTES } });
@@ -133,7 +133,7 @@ function v8Bytes({ encoding, value }: StoredEntry): Uint8Array | undefined {
   return decoded?.ok === true && decoded.value instanceof Uint8Array ? decoded.value : undefined;
 }
 
-/** What the body says to store. */
+/** The value to store, from the body. */
 async function valueOfBody(call: RestCall): Promise<StoredValue | Failure> {
   const { request } = call;
   if (typeOf(request.headers.get("content-type")) === BYTES) {

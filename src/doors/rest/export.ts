@@ -1,7 +1,7 @@
 /**
- * Export: `GET export?prefix=&start=&end=`, a line for each entry, in the order of keys. It is read a batch at a time, each of which is one
- * snapshot. The first line of a batch says at which versionstamp it was read, the last line of all how many there are, as members that
- * other readers ignore. The next batch is read when the client has taken the one before.
+ * Export: `GET export?prefix=&start=&end=`, a line for each entry, in the order of keys. Entries are read one batch at a time, each from
+ * one snapshot. The first line of a batch has the versionstamp at which the batch was read. The last line of the export has the number of
+ * entries. Both are members that other readers ignore. The next batch is read when the client has taken the one before.
  */
 import { exactLineOf } from "../../codec/json-notation/entry-line.ts";
 import type { NotationOptions } from "../../codec/json-notation/stored-value.ts";
@@ -15,7 +15,7 @@ import { listOf } from "./answers.ts";
 import type { Operation, RestCall } from "./call.ts";
 import { notationOf, rangeOfQuery, SELECTOR_PARAMETERS, VALUES_PARAMETER } from "./parameters.ts";
 
-/** Lines are handed on when so many characters are together. */
+/** Lines are sent when they have this many characters together. */
 const PIECE_CHARACTERS = 128 * 1024;
 
 export const NDJSON = "application/x-ndjson";
@@ -28,7 +28,7 @@ export const exportEntries: Operation = {
     if (isFailure(range)) return range;
     const notation = notationOf(call);
     if (isFailure(notation)) return notation;
-    // Before the answer's status is sent: whatever refuses the first batch is a problem.
+    // Read before the status is sent, so that a refusal of the first batch can be a problem.
     const first = await readBatch(call, range);
     if (isFailure(first)) return first;
     const headers = { "content-type": NDJSON, "cache-control": "no-store", vary: "Cairn-Values" };
@@ -39,7 +39,7 @@ export const exportEntries: Operation = {
 interface Batch {
   readonly entries: readonly StoredEntry[];
   readonly readAt: Version;
-  /** Where the next one begins; null: this is the last. */
+  /** Where the next batch begins. null: this is the last one. */
   readonly next: Uint8Array | null;
 }
 
@@ -58,7 +58,7 @@ async function readBatch({ stub, grant }: RestCall, range: KeyRange): Promise<Ba
   return { entries, readAt: list.readAt, next: last === undefined ? null : justAfter(last.key) };
 }
 
-/** Pieces of text. Throws when a batch cannot be read, which breaks the answer off: it is not to look complete. */
+/** Pieces of text. Throws when a batch cannot be read. That breaks the answer off, so that it does not look complete. */
 async function* linesOf(
   call: RestCall,
   first: Batch,

@@ -1,6 +1,7 @@
 /**
- * Who asks. A data token or an access token comes in the header `Authorization: Bearer`. A data token is also taken as `?access_token=`,
- * because an EventSource can set no header; an access token there is refused, since URLs stay in logs and histories and it lives long.
+ * Authentication. A data token or an access token comes in the header `Authorization: Bearer`. A data token is also accepted as
+ * `?access_token=`, because an EventSource cannot set a header. An access token there is refused, because it lives long and URLs stay in
+ * logs and histories.
  */
 import type { Authority } from "../../contracts/authority.ts";
 import { type Grant, refusedPage } from "../../contracts/grant.ts";
@@ -25,7 +26,7 @@ export interface GateParts {
   readonly accessGrants: AccessGrants;
 }
 
-/** `origin`: of the foreign page that asks, if one does. */
+/** `origin`: of the page of another origin that sends the request. null: there is none. */
 export async function grantOfRequest(
   parts: GateParts,
   { headers }: Request,
@@ -52,7 +53,7 @@ async function grantOfToken(
   if (isAccessToken(token)) return accessGrants.grantOf(token, databaseId, origin);
   const grant = await authority.verify(token, databaseId);
   if (!isFailure(grant) || !mayLiveLong) return grant;
-  // An operator may give an access token another text (CAIRN_TOKEN_ALIAS).
+  // An operator may replace an access token by another text (CAIRN_TOKEN_ALIAS).
   const aliased = await accessGrants.grantOf(token, databaseId, origin);
   return isFailure(aliased) && aliased.code === "unauthenticated" ? grant : aliased;
 }

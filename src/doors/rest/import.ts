@@ -1,9 +1,9 @@
 /**
- * Import: `POST import?overwrite=&prefix=&throwOnError=&from=`, a line for each entry, as `export` and the Deno KV ecosystem's files have
- * them. Lines are read as they come and written a batch at a time, each one commit, so an import of any length holds one batch. A line that
- * cannot be read is counted and told with its number, and the others are written. When an import ends early, its answer says with which
- * line it goes on, and the same file with `from=` that number does so. To give lines again changes nothing: without `overwrite` they are
- * there, and with it they are written as they were.
+ * Import: `POST import?overwrite=&prefix=&throwOnError=&from=`, a line for each entry, as `export` and the files of the Deno KV ecosystem
+ * have them. Lines are read as they come and written one batch at a time, each batch as one commit. So an import of any length holds one
+ * batch. A line that cannot be read is counted and reported with its number, and the other lines are written. When an import ends early,
+ * its answer names the line to continue with, and the same file with `from=` that number continues. Importing a line again changes
+ * nothing: without `overwrite` its entry exists already, and with it the same entry is written again.
  */
 import { entryOfLine } from "../../codec/json-notation/entry-line.ts";
 import { keyOfNotationText } from "../../codec/json-notation/key-notation.ts";
@@ -31,9 +31,9 @@ import { flagOf, notationOf, numberOf, VALUES_PARAMETER } from "./parameters.ts"
 interface Options extends NotationOptions {
   readonly overwrite: boolean;
   readonly throwOnError: boolean;
-  /** Lines before it are left out. */
+  /** Lines before this one are skipped. */
   readonly from: number;
-  /** Encoded, before the parts of each key. */
+  /** An encoded key, which is put before the parts of each key. */
   readonly prefix: Uint8Array;
 }
 
@@ -74,9 +74,9 @@ class Import {
   readonly #errors: LineError[] = [];
   #batch: StoredEntry[] = [];
   #batchBytes = 0;
-  /** Of the line that was read last. */
+  /** The number of the line that was read last. */
   #line = 0;
-  /** Every line before it was dealt with: written, skipped, empty or an error. */
+  /** Every line before this one was handled: written, skipped, empty or an error. */
   #nextLine: number;
   #count = 0;
   #skipped = 0;
@@ -118,7 +118,7 @@ class Import {
     }
   }
 
-  /** Why the line has no entry that may be written. */
+  /** Why the line has no entry that may be written. null: its entry was taken. */
   #take(line: Line): Failure | null {
     if (typeof line !== "string") return line;
     const read = entryOfLine(line, this.#options);
@@ -136,7 +136,10 @@ class Import {
     return null;
   }
 
-  /** Writes what is read. Why that failed; then nothing of it is written. `nextLine`: with which line the next part begins. */
+  /**
+   * Writes what was read. After a failure, which is returned, nothing of it is written. `nextLine`: the line with which the next part
+   * begins.
+   */
   async #write(nextLine = this.#line + 1): Promise<Failure | null> {
     if (this.#batch.length > 0) {
       const { stub, grant } = this.#call;
@@ -153,7 +156,7 @@ class Import {
     return null;
   }
 
-  /** What is thrown is to be told together with how far the import is. */
+  /** Turns a throw into a failure, so that the answer can also say how far the import came. */
   async #asked<T>(ask: () => Promise<T>): Promise<T | Failure> {
     try {
       return await ask();

@@ -14,7 +14,7 @@ const NONE = failure(
   'The request names no key: put it into the path, as entries/users/alice, or into the query, as entries?key=["users","alice"].',
 );
 
-/** Encoded. */
+/** The encoded key. */
 export function keyOfCall({ keyPath = "", query }: Pick<RestCall, "keyPath" | "query">): EncodedKeyOrFailure {
   const json = query.get(KEY_PARAMETER);
   if (json === null) return keyPath === "" ? NONE : keyOfPath(keyPath);

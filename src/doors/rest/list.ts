@@ -58,7 +58,7 @@ function textOfKeyOnly({ key, version, expiresAt }: StoredEntry): string {
   return `{"key":${textOfKeyNotation(key)},"versionstamp":"${versionstampHex(version)}"${expiry}}`;
 }
 
-/** A cursor is the last key that was given. The selector that it belongs to comes with it again. */
+/** A cursor is the last key of the page. The request has the same selector again. */
 function behindCursor({ start, end }: KeyRange, cursor: string | null, reverse: boolean): KeyRange | Failure {
   if (cursor === null) return { start, end };
   const key = fromBase64Url(cursor);

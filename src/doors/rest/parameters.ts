@@ -10,13 +10,13 @@ import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import { MAX_TIME_MS } from "../../core/limits.ts";
 import type { RestCall } from "./call.ts";
 
-/** The parameter that says in which form values are given and taken, and the header that says the same. */
+/** The parameter, and the header, that say in which form values are sent. */
 export const VALUES_PARAMETER = "values";
 const VALUES_HEADER = "cairn-values";
 
 export const SELECTOR_PARAMETERS = ["prefix", "start", "end"] as const;
 
-/** `plain`: JSON where that loses nothing; `notation`, and nothing, is the notation. */
+/** `plain`: JSON where that loses nothing. `notation`, or nothing: the notation. */
 export function notationOf({ query, request }: Pick<RestCall, "query" | "request">): NotationOptions | Failure {
   const [inQuery, inHeader] = [query.get(VALUES_PARAMETER), request.headers.get(VALUES_HEADER)];
   const form = inQuery ?? inHeader ?? "notation";
@@ -25,7 +25,7 @@ export function notationOf({ query, request }: Pick<RestCall, "query" | "request
   return failure("invalid", `${name} is ${quotedExcerpt(form)}; it can be plain or notation.`);
 }
 
-/** The whole number of a parameter, from `least` to `most`; `fallback` where it is not given. */
+/** The whole number in a parameter, from `least` to `most`. `fallback` when it is not given. */
 export function numberOf(
   query: URLSearchParams,
   name: string,
@@ -45,7 +45,7 @@ export function flagOf(query: URLSearchParams, name: string): boolean | Failure 
   return failure("invalid", `${name} is ${quotedExcerpt(text)}; it must be true or false.`);
 }
 
-/** Of `prefix`, `start` and `end`, each a key as JSON. Without any of them: every key. */
+/** The range of `prefix`, `start` and `end`, each a key as JSON. Without any of them: every key. */
 export function rangeOfQuery(query: URLSearchParams): KeyRange | Failure {
   const selector: Record<string, unknown> = {};
   for (const name of SELECTOR_PARAMETERS) {
@@ -66,7 +66,7 @@ export function rangeOf(selector: SelectorJson, root: string): KeyRange | Failur
 export const EXPIRY_PARAMETER = "expireIn";
 const EXPIRY_HEADER = "cairn-expires-at";
 
-/** When what is written expires: `?expireIn=` milliseconds from now, or the header `Cairn-Expires-At`, a time. null: never. */
+/** When the written entry expires: `?expireIn=` milliseconds from now, or the time in the header `Cairn-Expires-At`. null: never. */
 export function expiryOf({
   query,
   request,

@@ -1,17 +1,18 @@
 /**
  * Conditional requests (RFC 9110, section 13). The versionstamp of an entry is its ETag: `"0006…0000"`. A condition that one check of an
- * atomic write can say is judged by the write itself; any other is judged by a read, and the write checks that nothing came between.
+ * atomic write can express is judged by the write itself. Any other condition is judged by a read, and the write checks that nothing
+ * changed in between.
  */
 import { quotedExcerpt } from "../../codec/json-notation/place.ts";
 import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import type { Check } from "../../core/operations.ts";
 import { type Version, versionOfHex, versionstampHex } from "../../core/versionstamp.ts";
 
-/** Of what no entry of ours can have: "other". */
+/** "other": a tag that no entry of ours can have. */
 type Tag = Exclude<Check["version"], null>;
 
 interface Condition {
-  /** `*`: it is met by any entry. */
+  /** `*`: any entry fulfils the condition. */
   readonly any: boolean;
   readonly tags: readonly Tag[];
 }
@@ -32,12 +33,12 @@ export function preconditionsOf(headers: Headers): Preconditions | Failure {
   return isFailure(noneMatch) ? noneMatch : { match, noneMatch };
 }
 
-/** Whether they hold for what is there. null: there is no entry. */
+/** Whether the conditions hold for the present version. null: there is no entry. */
 export function holds({ match, noneMatch }: Preconditions, version: Version | null): boolean {
   return (match === null || isMet(match, version)) && (noneMatch === null || !isMet(noneMatch, version));
 }
 
-/** The checks of a write that say the same; undefined: none do. */
+/** The checks of a write that mean the same. undefined: no checks do. */
 export function checksOf({ match, noneMatch }: Preconditions, key: Uint8Array): Check[] | undefined {
   if (match === null && noneMatch === null) return [];
   if (match === null) return noneMatch?.any === true ? [{ key, version: null }] : undefined;
@@ -65,7 +66,7 @@ function conditionOf(headers: Headers, name: "If-Match" | "If-None-Match"): Cond
         `The header ${name} is ${quotedExcerpt(text)}; it must be * or versionstamps in quotes, like "0006443d7c1f20a80000".`,
       );
     }
-    // A weak tag equals none where bytes have to be the same (RFC 9110, section 8.8.3.2).
+    // Where bytes have to be the same, a weak tag equals none (RFC 9110, section 8.8.3.2).
     const comparable = weak === undefined || name === "If-None-Match";
     tags.push((comparable && versionOfHex((quoted ?? bare ?? "").toLowerCase())) || "other");
   }

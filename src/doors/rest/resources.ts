@@ -12,10 +12,10 @@ import { getFeed } from "./feed.ts";
 import { watchEntries } from "./watch.ts";
 import { deleteEntry, getEntry, putEntry } from "./entry.ts";
 
-/** `entries/{key…}`, and `entries?key=…`. HEAD is answered as GET is, without its body. */
+/** `entries/{key…}`, and `entries?key=…`. HEAD is answered like GET, without the body. */
 export const ENTRY: Resource = { GET: getEntry, PUT: putEntry, DELETE: deleteEntry };
 
-/** `jobs/{id}`: what `entries:delete` has begun. */
+/** `jobs/{id}`: a job that `entries:delete` has begun. */
 export const JOB: Resource = { GET: getJob };
 
 export const RESOURCES: Readonly<Record<string, Resource>> = {

@@ -1,4 +1,6 @@
-/** Lines for whoever runs the server, of what clients can cause: never more than one a minute, so that none of them fills a disk. */
+/**
+ * Log lines about things that clients can cause, for the operator of the server: never more than one a minute, so that they fill no disk.
+ */
 
 import type { FrontClock } from "./clock.ts";
 
@@ -11,7 +13,7 @@ export class BoundedLog {
   #writtenAt = Number.NEGATIVE_INFINITY;
   #count = 0;
 
-  /** `lineOf`: says that it happened so many times since the last line. */
+  /** `lineOf`: the line for so many occurrences since the last line. */
   constructor(
     write: (line: string) => void,
     lineOf: (count: number, latest: string) => string,

@@ -1,4 +1,4 @@
-/** How much the front takes at a time, by what the system lets it and the server process have open. */
+/** How much the front takes at a time, by the numbers of files that the system lets it and the server process have open. */
 import { execFileSync } from "node:child_process";
 import {
   DESCRIPTORS_PER_CONNECTION,
@@ -23,18 +23,18 @@ export interface Capacity {
   readonly databases: number;
   /** Files that the server process may have open. */
   readonly descriptors: number;
-  /** Of requests that were not answered yet. */
+  /** Bytes of requests that were not answered yet. */
   readonly requestBytes: number;
-  /** Of answers that were not taken yet. */
+  /** Bytes of answers that were not taken yet. */
   readonly answerBytes: number;
-  /** Of those that came over sessions. */
+  /** Bytes of such answers that came over sessions. */
   readonly sessionAnswerBytes: number;
 }
 
-/** What workerd and the front have open before anybody connects, with room. */
+/** Files that workerd and the front have open before any client connects, with room. */
 const OWN_DESCRIPTORS = 100;
 
-/** Of a server process with this limit of open files, and a front with the same. */
+/** The capacity of a server process with this limit of open files, and of a front with the same limit. */
 export function capacityFor(descriptors: number): Capacity {
   const free = Math.max(10, descriptors - OWN_DESCRIPTORS);
   const places = Math.min(MAX_CLIENT_REQUESTS, Math.floor(free * PLACES_PER_DESCRIPTOR));
@@ -65,9 +65,9 @@ export function capacityOf({
   };
 }
 
-/** Of open files, of this process and of those that it starts: node has raised it to what the system allows at most. */
+/** The limit of open files for this process and those that it starts. Node has raised it to the most that the system allows. */
 export function descriptorLimit(): number {
   const limit = Number(execFileSync("/bin/sh", ["-c", "ulimit -n"], { encoding: "utf8" }));
-  // It may be "unlimited".
+  // The system's answer may be "unlimited".
   return Number.isNaN(limit) ? Number.POSITIVE_INFINITY : limit;
 }

@@ -1,7 +1,7 @@
 /**
- * The connections of clients: how many there may be, and which of them end when one comes for which there is no room. An idle connection
- * costs its client nothing and everybody else a place, so those end first, the oldest before the others, and with them the connections
- * whose requests all wait for the client.
+ * The connections of clients: how many there may be, and which of them end when a new one finds no room. An idle connection costs its
+ * client nothing and takes a place from everybody else. So idle connections end first, the oldest before the others, and together with
+ * them connections whose requests all wait for the client.
  */
 import type { Socket } from "node:net";
 import { MAX_IDLE_CONNECTION_MS, MAX_REQUEST_PAUSE_MS, MAX_SILENT_CONNECTION_MS } from "../../core/limits.ts";
@@ -9,18 +9,18 @@ import type { FrontClock } from "./clock.ts";
 import { Guard, type ReportBug } from "./guard.ts";
 import { peerOf, type Places } from "./places.ts";
 
-/** How many make room at once, as a part of all: looking for them takes time. */
+/** How many connections make room at once, as a share of all: looking for them takes time. */
 const BATCH = 1 / 64;
 
 export class ClientConnection {
   readonly socket: Socket;
   readonly peer: string;
   readonly guard: Guard;
-  /** How its protocol ends it. Requests that are under way on it break off. */
+  /** How the protocol ends the connection. Requests under way on it break off. */
   end: () => void;
-  /** And how it ends one whose head has not come in time. */
+  /** How the protocol ends the connection when the head of a request has not come in time. */
   refuseLate: () => void;
-  /** What comes next begins a request: its head has to come within a time. Over HTTP/2 other things may come. */
+  /** The next bytes begin a request, whose head has to come within a time. Over HTTP/2 other bytes may come. */
   awaitsHead = true;
   readonly #connections: ClientConnections;
   #underWay = 0;
@@ -50,7 +50,7 @@ export class ClientConnection {
     this.#connections.changed(this);
   }
 
-  /** And is over. */
+  /** A request has ended. */
   finish(): void {
     this.#underWay -= 1;
     if (this.#underWay === 0) {
@@ -60,18 +60,18 @@ export class ClientConnection {
     this.#connections.changed(this);
   }
 
-  /** So many more of its requests wait for the client. */
+  /** This many more requests of the connection wait for the client. */
   stalled(change: 1 | -1): void {
     this.#stalled += change;
     this.#connections.changed(this);
   }
 
-  /** Whether it ends when others need its place. */
+  /** Whether the connection may be ended when others need its place. */
   get canGo(): boolean {
     return this.#stalled === this.#underWay;
   }
 
-  /** Ends it when it has waited for its client for too long. */
+  /** Ends the connection when it has waited for its client for too long. */
   check(now: number): void {
     if (!this.#isIdle) return;
     const { bytesRead } = this.socket;
@@ -88,7 +88,7 @@ export class ClientConnections {
   readonly #batch: number;
   readonly #report: ReportBug;
   readonly #all = new Set<ClientConnection>();
-  /** Those that make room, the one that has waited longest first. */
+  /** Connections that may make room. The one that has waited longest comes first. */
   readonly #canGo = new Set<ClientConnection>();
 
   constructor(places: Places, count: number, clock: Pick<FrontClock, "now">, report: ReportBug) {
@@ -102,7 +102,7 @@ export class ClientConnections {
     return this.#all.values();
   }
 
-  /** Undefined: there is no room for it, and none could be made. */
+  /** Undefined: there is no room for the connection, and none could be made. */
   add(socket: Socket): ClientConnection | undefined {
     const connection = new ClientConnection(socket, this, this.#report);
     const { peer, guard } = connection;
@@ -113,7 +113,7 @@ export class ClientConnections {
     return connection;
   }
 
-  /** To be called when a request has begun or is over, or its client keeps others waiting. */
+  /** To be called when a request has begun or ended, or when its client keeps others waiting. */
   changed(connection: ClientConnection): void {
     if (!this.#all.has(connection)) return;
     if (!connection.canGo) this.#canGo.delete(connection);
@@ -133,7 +133,7 @@ export class ClientConnections {
     return this.#places.take(peer) === "taken";
   }
 
-  /** The address with most connections, of those that have one that can go. */
+  /** The address with the most connections, among those with a connection that may be ended. */
   #heaviestPeer(): string {
     let heaviest = "";
     for (const { peer } of this.#canGo) {

@@ -1,4 +1,4 @@
-/** Between whom the front stands: a client with its request, and the server process. */
+/** A client with its request, as the front sees it. The front stands between the client and the server process. */
 import type { Readable, Writable } from "node:stream";
 import type { HeaderLookup } from "../../doors/http/header-lookup.ts";
 import type { ProcessAddress } from "../process-address.ts";
@@ -6,30 +6,30 @@ import type { ClientConnection } from "./client-connections.ts";
 import type { Refusal } from "./refusals.ts";
 import type { HeaderPairs, ServerRequest } from "./server-connection.ts";
 
-/** A request as one of the protocols has it. The names of its headers are in lower case or as they came. */
+/** A request in the form of its protocol. The names of its headers are in lower case or as they came. */
 export interface Client extends ServerRequest {
   readonly connection: ClientConnection;
   readonly fields: HeaderLookup;
-  /** Whether it shows a token, good or not. */
+  /** Whether the request has a token, valid or not. */
   readonly isAuthorized: boolean;
-  /** What only its protocol can see to be wrong with it. */
+  /** What is wrong with the request, as far as only its protocol can see that. */
   readonly flaw: Refusal | undefined;
   /** The request's body, of which nothing was read yet. */
   readonly input: Readable;
   /** The answer's body. */
   readonly output: Writable;
-  /** Nothing can be sent to it any more. */
+  /** Nothing can be sent to the client any more. */
   readonly isGone: boolean;
   respond(status: number, reason: string, headers: HeaderPairs): void;
-  /** It may send the body that it holds back until it is told to. */
+  /** Tells a client that holds its body back to send it. */
   goOn(): void;
-  /** The answer is whole with this last piece of its body. */
+  /** The answer is complete with this last piece of its body. */
   end(last?: Uint8Array): void;
-  /** So that it cannot take what it has for a whole answer. */
+  /** Breaks off, so that the client cannot take what it has for a complete answer. */
   breakOff(): void;
-  /** It was answered, and is sending on: it need not. */
+  /** The client was answered and still sends: it need not. */
   letGo(): void;
-  /** There is no room for it, not even for an answer. */
+  /** There is no room for the request, not even for an answer. */
   turnAway(): void;
 }
 

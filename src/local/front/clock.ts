@@ -1,12 +1,12 @@
-/** The time of the front, in milliseconds that never go back, and what is done every so often. Tests hand it another. */
+/** The time of the front, in milliseconds that never go back, and work at regular intervals. Tests pass another clock. */
 
 export interface FrontClock {
   now(): number;
-  /** Returns what ends it. It alone keeps no process running. */
+  /** Returns a function that ends it. This timer does not keep the process running. */
   every(ms: number, handler: () => void): () => void;
 }
 
-/** The handlers are to be guarded by those who give them. */
+/** Callers must pass guarded handlers. */
 export const systemClock: FrontClock = {
   now: () => performance.now(),
   every(ms, handler) {

@@ -1,7 +1,7 @@
 /**
- * KV Connect's data path at the front: small reads and writes go over a session, and are judged and answered by the door's own rules
- * (`doors/kv-connect/admission.ts`). All others take the long way, to the Worker: pages of other origins, watches, the past, large bodies,
- * large answers, and the first request with a token.
+ * KV Connect's data path at the front. Small reads and writes go over a session, and the door's own rules judge and answer them
+ * (`doors/kv-connect/admission.ts`). All other requests go to the Worker: from pages of other origins, watches, reads of the past, large
+ * bodies, large answers, and the first request with a token.
  */
 import { STATUS_CODES } from "node:http";
 import type { Grant } from "../../contracts/grant.ts";
@@ -18,19 +18,19 @@ import type { RequestSink } from "./server-connection.ts";
 import type { Asked, Outcome, Session, ShownToken } from "./session.ts";
 import type { Sessions } from "./sessions.ts";
 
-/** Who asked. After one of these calls, or an `abandon`, there is no other. */
+/** Takes the answer to a request. After one of these calls, or an `abandon`, there is no other call. */
 export interface SessionTaker {
   readonly connection: ClientConnection;
-  /** With a message of the data path. */
+  /** The answer: a message of the data path. */
   answered(body: Uint8Array): void;
   refused(refusal: Refusal): void;
-  /** Nothing was done, or nothing but reading: the request may take the long way, with this body. */
+  /** Nothing was done, or only a read: the request may be sent to the Worker, with this body. */
   unanswered(body: Buffer): void;
-  /** The request was sent, and perhaps done. */
+  /** The request was sent, and may have been carried out. */
   broken(sent: true): void;
 }
 
-/** How a request goes over a session. */
+/** What a request needs to go over a session. */
 export interface ShortWay {
   readonly session: Session;
   readonly shown: ShownToken;
@@ -44,7 +44,7 @@ export interface SmallRequest {
   readonly type: "read" | "write";
   readonly databaseId: string;
   readonly fields: HeaderLookup;
-  /** Of its body. */
+  /** Bytes of its body. */
   readonly bytes: number;
 }
 
@@ -60,7 +60,7 @@ export class DataPath {
     this.#sessions = sessions;
   }
 
-  /** Undefined: the request takes the long way. */
+  /** Undefined: the request must be sent to the Worker. */
   smallRequest({ method, path, body, fields }: Client): SmallRequest | undefined {
     if (method !== "POST" || typeof body !== "number" || body === 0 || body > MAX_SESSION_BODY_BYTES) return undefined;
     const [, databaseId, operation] = DATA_PATH.exec(path) ?? [];
@@ -68,7 +68,9 @@ export class DataPath {
     return { type: operation === "atomic_write" ? "write" : "read", databaseId, fields, bytes: body };
   }
 
-  /** Its session, or why it is refused; undefined: it takes the long way. At once for a token that is known. */
+  /**
+   * The session for the request, or why it is refused. undefined: it must be sent to the Worker. No promise for a token that is known.
+   */
   way(request: SmallRequest, server: ServerProcess): Way | Promise<Way> {
     const admission = this.#admission();
     if (admission === undefined) return undefined;
@@ -85,7 +87,7 @@ export class DataPath {
   }
 }
 
-/** Takes the body of a request, and asks when it is whole. */
+/** Collects the body of a request, and sends the request when the body is complete. */
 export class SessionRequest implements RequestSink, Asked {
   readonly type: Asked["type"];
   readonly #fields: HeaderLookup;
@@ -93,7 +95,7 @@ export class SessionRequest implements RequestSink, Asked {
   #way: Way | Promise<Way>;
   readonly #pieces: Buffer[] = [];
   #whole: Buffer | undefined;
-  /** The taker was told what came of it, or does not want to know. */
+  /** The taker has got the result, or does not want it any more. */
   #isOver = false;
 
   constructor({ type, fields }: SmallRequest, way: ShortWay | Promise<Way>, taker: SessionTaker) {
@@ -111,7 +113,7 @@ export class SessionRequest implements RequestSink, Asked {
     );
   }
 
-  /** Only to be asked for when it is whole. */
+  /** May only be read when the body is complete. */
   get body(): Buffer {
     return this.#whole ?? NO_BYTES;
   }
@@ -128,7 +130,7 @@ export class SessionRequest implements RequestSink, Asked {
   }
 
   pause(): void {
-    // Its answer comes in one piece of bounded size.
+    // The answer comes in one piece of bounded size.
   }
 
   resume(): void {
@@ -157,7 +159,7 @@ export class SessionRequest implements RequestSink, Asked {
     }
   }
 
-  /** As soon as it has come whole and its way is known. */
+  /** Sends the request as soon as it is complete and its session is known. */
   #ask(): void {
     const way = this.#way;
     if (way instanceof Promise || this.#isOver) return;
@@ -171,7 +173,7 @@ export class SessionRequest implements RequestSink, Asked {
         this.#taker.answered(outcome.body);
         return;
       case "refused":
-        // Too large an answer for a session, or more than the database holds for its sockets.
+        // The answer is too large for a session, or for what the database may hold for its sockets.
         if (this.type === "read" && (outcome.why.code === "limit" || outcome.why.code === "unavailable")) {
           this.#taker.unanswered(this.body);
         } else {
@@ -190,7 +192,7 @@ export class SessionRequest implements RequestSink, Asked {
 
 const NO_BYTES = Buffer.alloc(0);
 
-/** `grant`: that of the token which these headers show. */
+/** The token in these headers. `grant`: what it allows. */
 function shownBy(fields: HeaderLookup, { expiresAt }: Grant): ShownToken {
   const token = bearerToken(fields);
   if (typeof token !== "string") throw new Error("expected a request that was admitted to show a token");

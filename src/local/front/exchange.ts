@@ -1,9 +1,9 @@
 /**
- * One request of a client and its answer, on either protocol: it is passed on to the server process, and both bodies are streamed, with
- * backpressure both ways. A client that goes away ends its request, and a server that breaks off breaks the answer off: what was sent may
- * have been done.
+ * One request of a client and its answer, over either protocol. It is passed on to the server process. Both bodies are streamed, with
+ * backpressure in both directions. A client that goes away ends its request. When the server breaks off, the answer to the client breaks
+ * off too, because a request that was sent may have been carried out.
  *
- * Whatever waits for its client has an end (`check`), and makes room for others before that when places run short (`Exchanges`).
+ * Whatever waits for its client has an end (`check`). When places run short, it makes room for others before that (`Exchanges`).
  */
 import {
   CROWDED_CLIENT_BYTES_PER_SECOND,
@@ -44,7 +44,7 @@ import {
 } from "./server-connection.ts";
 
 export interface ExchangeParts {
-  /** The one that runs now, or undefined while none does. */
+  /** The running server process. undefined while there is none. */
   readonly server: () => ServerProcess | undefined;
   readonly databases: OpenDatabases;
   readonly servers: ServerConnections;
@@ -71,7 +71,7 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
   readonly #taking = new Arrears();
   #lingeredMs = 0;
   #received = 0;
-  /** When the answer ended. */
+  /** How many bytes had been received when the answer ended. */
   #receivedByThen = 0;
   /** Bytes of the request that are counted. */
   #counted = REQUEST_BYTES_STEP;
@@ -93,7 +93,7 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
     return this.#client.connection;
   }
 
-  /** Whether the server is at work on it. */
+  /** Whether the server is working on the request. */
   get isAtServer(): boolean {
     return this.#server !== undefined;
   }
@@ -111,7 +111,7 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
     if (refusal !== undefined) this.#refuse(refusal);
   }
 
-  /** The client has its answer and has sent its request, or it is gone. Nothing happens after it. */
+  /** The client has its answer and has sent its request, or it is gone. Nothing happens afterwards. */
   over(): void {
     this.#giveBackAll();
     this.#use?.answered(undefined);
@@ -119,19 +119,19 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
     this.#parts.exchanges.delete(this);
   }
 
-  /** Bytes of the answer that wait for the client to take some, as far as they are known; 0 for one that has taken all there was. */
+  /** Bytes of the answer that wait for the client, as far as they are known. 0 when the client has taken all that came. */
   get untaken(): number {
     const waiting = this.#client.output.writableLength;
     return waiting === 0 ? 0 : Math.max(waiting, this.#announced - this.#written + waiting);
   }
 
-  /** For a client that keeps others waiting. */
+  /** Ends the request of a client that keeps others waiting. */
   giveUp(): void {
     this.#giveBackAll();
     this.#client.breakOff();
   }
 
-  /** For a request of which the rest will not come. */
+  /** Ends a request whose rest will not come. */
   cutShort(refusal: Refusal): void {
     this.#server?.abandon();
     this.#server = undefined;
@@ -139,7 +139,10 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
     else this.#refuse(refusal);
   }
 
-  /** Ends it when its client has kept it waiting for too long; to be called every second or so. Returns whether it should make room for others. */
+  /**
+   * Ends the request when its client has kept it waiting for too long. To be called every second or so. Returns whether it should make
+   * room for others.
+   */
   check(elapsedMs: number): boolean {
     const waiting = this.#client.output.writableLength;
     if (waiting > 0) this.#taking.wait(elapsedMs, this.#written - waiting);
@@ -156,7 +159,7 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
     return isStalled;
   }
 
-  /** Passes the request on, or says why not. */
+  /** Passes the request on. Returns why it was not passed on. */
   #forward(): Refusal | undefined {
     const { server, databases, dataPath } = this.#parts;
     const { method, path, flaw, isAuthorized } = this.#client;
@@ -179,7 +182,7 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
     return "status" in sink ? sink : undefined;
   }
 
-  /** To the Worker. */
+  /** Sends the request to the Worker. */
   #longWay({ address }: ServerProcess): RequestSink | Refusal {
     const { servers, exchanges } = this.#parts;
     const { path, body, output, connection } = this.#client;
@@ -195,7 +198,10 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
     return sink;
   }
 
-  /** Whether the front can hold it, and its answer as large as that can be. Nobody makes room for it, because there is the long way. */
+  /**
+   * Whether the front can hold the request, and an answer of the greatest size. Nobody makes room for it, because the request can also be
+   * sent to the Worker.
+   */
   #hasRoomFor({ type, bytes }: SmallRequest): boolean {
     const { requestBytes, answerBytes } = this.#parts.exchanges.places;
     return (
@@ -215,7 +221,7 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
     const { guard } = connection;
     guard.on(input, "data", (piece: Buffer) => {
       this.#received += piece.length;
-      // After its answer the rest of a request is read and dropped.
+      // After the answer the rest of a request is read and dropped.
       if (this.#server === undefined || piece.length === 0) return;
       if (!this.#countReceived()) return this.cutShort(crowdedRefusal);
       if (this.#server.write(piece)) return;
@@ -297,19 +303,19 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
   broken(sent: boolean): void {
     this.#server = undefined;
     this.#giveBack();
-    // Nothing was sent if there was never a connection; else only a break is honest.
+    // Without a connection nothing was sent. Otherwise only breaking off tells the client the truth.
     if (sent || this.#answered) this.#client.breakOff();
     else this.#refuse(unavailableRefusal);
   }
 
-  /** Whether there was a place, or somebody who kept others waiting could make room. */
+  /** Whether there was a place, or a client that kept others waiting could make room. */
   #take(places: Places, count = 1): boolean {
     if (!this.#parts.exchanges.take(places, this.peer, count)) return false;
     this.#held.push({ places, count });
     return true;
   }
 
-  /** The server has done its part; what the client has taken of the front stays taken until it has done its. */
+  /** The server has done its part. The client's place at the front stays taken until the client has done its part. */
   #giveBack(): void {
     const { clients, answerBytes } = this.#parts.exchanges.places;
     for (const held of this.#held.splice(0)) {
@@ -318,7 +324,7 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
     }
   }
 
-  /** Gives back what was taken for an answer that is smaller. */
+  /** Gives back what was taken for a larger answer. */
   #keepOfAnswer(bytes: number): void {
     const { answerBytes } = this.#parts.exchanges.places;
     const at = this.#held.findIndex(({ places }) => places === answerBytes);
@@ -343,12 +349,14 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
       "content-length",
       String(Buffer.byteLength(sentence)),
     ]);
-    // node ends the answer to a HEAD over HTTP/2 by itself, and what is written then would be an error.
+    // node itself ends the answer to a HEAD over HTTP/2, so writing a body would be an error.
     if (this.#client.method !== "HEAD") this.#client.output.write(sentence);
     this.#finish();
   }
 
-  /** What the client is still sending is read, for an answer to unread bytes would be lost to a reset. */
+  /**
+   * The rest that the client is still sending is read: after unread bytes the system resets the connection, and the answer would be lost.
+   */
   #finish(last?: Uint8Array): void {
     this.#answerEnded = true;
     this.#receivedByThen = this.#received;
@@ -366,13 +374,13 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
   }
 }
 
-/** By how much a client is behind the two rates at which it should at least send or take, in milliseconds. */
+/** How far a client is behind the two rates at which it must at least send or take, in milliseconds. */
 class Arrears {
   ms = 0;
   crowdedMs = 0;
   #bytes = 0;
 
-  /** It was waited for. `bytes`: all that it has sent or taken so far. What was faster than the rate is no credit. */
+  /** The client was awaited. `bytes`: all that it has sent or taken so far. A client that was faster than the rate gets no credit. */
   wait(elapsedMs: number, bytes: number): void {
     const moved = bytes - this.#bytes;
     this.#bytes = bytes;
@@ -380,7 +388,7 @@ class Arrears {
     this.crowdedMs = Math.max(0, this.crowdedMs + elapsedMs - (moved / CROWDED_CLIENT_BYTES_PER_SECOND) * 1000);
   }
 
-  /** Nothing more is expected of it, for now. */
+  /** Nothing more is expected of the client at present. */
   settle(bytes: number): void {
     this.#bytes = bytes;
     this.ms = 0;
@@ -388,12 +396,17 @@ class Arrears {
   }
 }
 
-/** Watches, feeds, WebSockets and whole databases as files are there to last; an unread answer or an endless body is not. */
+/**
+ * Whether the request may last: watches, feeds, WebSockets and whole databases as files may. An unread answer or an endless body may not.
+ */
 function lasts(path: string, isUpgrade: boolean): boolean {
   return isUpgrade || /\/(?:watch|feed|export|import)(\?|$)/.test(path);
 }
 
-/** A socket whose client is refused, or has shown no token yet, is accepted all the same: its browser would not learn why. */
+/**
+ * A socket whose client is refused, or has shown no token yet, is accepted too, because its browser would not get the reason otherwise.
+ * Such a socket opens no database.
+ */
 function touchesNoObject(status: number, headers: HeaderPairs): boolean {
   if (status !== 101) return false;
   const name = headers.findIndex((header, i) => i % 2 === 0 && header.toLowerCase() === socketProtocol.objectHeader);

@@ -1,16 +1,16 @@
 /**
- * All requests that are under way, and the places that they share. When places run short, the requests whose clients keep others waiting
- * make room, the one that has done so longest first.
+ * All requests that are under way, and the places that they share. When places run short, requests whose clients keep others waiting make
+ * room: first the one that has done so longest.
  */
 import type { ClientConnection } from "./client-connections.ts";
 import type { Places } from "./places.ts";
 
 export interface ExchangePlaces {
-  /** At the front: from a request's arrival until its client has taken the answer. */
+  /** Places at the front: from a request's arrival until its client has taken the answer. */
   readonly clients: Places;
-  /** At the server process: until it has answered. */
+  /** Places at the server process: until it has answered. */
   readonly requests: Places;
-  /** Of these, for watches and WebSockets. */
+  /** Places at the server process for watches and WebSockets, which count as both. */
   readonly lasting: Places;
   /** Bytes of requests that the server process has not answered: it may hold them all. */
   readonly requestBytes: Places;
@@ -18,21 +18,21 @@ export interface ExchangePlaces {
   readonly answerBytes: Places;
 }
 
-/** Of a request that is under way, what is asked when places run short: an `Exchange`. */
+/** What places need to know of a request that is under way. An `Exchange` is one. */
 export interface PlaceHolder {
   readonly connection: ClientConnection;
   readonly peer: string;
-  /** Whether the server is at work on it. */
+  /** Whether the server is working on it. */
   readonly isAtServer: boolean;
   /** Bytes of the answer that wait for the client. */
   readonly untaken: number;
   holds(places: Places): boolean;
   giveUp(): void;
-  /** Ends it when its client has kept it waiting for too long. Returns whether it should make room for others. */
+  /** Ends the request when its client has kept it waiting for too long. Returns whether it should make room for others. */
   check(elapsedMs: number): boolean;
 }
 
-/** How many are looked at for one that can make room: whoever asks when there is none must cost no more than that. */
+/** How many requests are checked to find one that can make room. It limits the cost when there is none. */
 const MAX_LOOKS = 1000;
 
 export class Exchanges {
@@ -41,10 +41,10 @@ export class Exchanges {
   readonly #all = new Set<PlaceHolder>();
   /** In the order in which they began to keep others waiting. */
   readonly #stalled = new Set<PlaceHolder>();
-  /** Of these, those that the server is at work on. */
+  /** Those among them that the server is working on. */
   readonly #stalledAtServer = new Set<PlaceHolder>();
 
-  /** `answerBytes`: of answers that were not taken yet, beyond which those end whose clients keep others waiting. */
+  /** `answerBytes`: how many bytes of answers may wait for their clients. Beyond that, requests end whose clients keep others waiting. */
   constructor(places: ExchangePlaces, answerBytes: number) {
     this.places = places;
     this.#answerBytes = answerBytes;
@@ -59,7 +59,7 @@ export class Exchanges {
     this.#unstall(exchange);
   }
 
-  /** Takes a place for a request of this peer; false: there is none, and nobody can make room. */
+  /** Takes a place for a request of this peer. False: there is none, and no other request can make room. */
   take(places: Places, peer: string, count = 1): boolean {
     const taken = places.take(peer, count);
     if (taken === "taken") return true;
@@ -73,7 +73,7 @@ export class Exchanges {
     return false;
   }
 
-  /** Ends what its client has kept waiting for too long. To be called every second or so. */
+  /** Ends requests whose clients have kept them waiting for too long. To be called every second or so. */
   check(elapsedMs: number): void {
     let untaken = 0;
     for (const exchange of this.#all) {

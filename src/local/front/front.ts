@@ -1,6 +1,7 @@
 /**
- * The one port that clients see. A connection that begins with the HTTP/2 preface is served by `http2.ts`, any other by `http1.ts`; from
- * there on both are under the same rules (`exchange.ts`). The front knows no tokens: what a request may do, the server process says.
+ * The one port that clients see. A connection that begins with the HTTP/2 preface is served by `http2.ts`, any other by `http1.ts`. The
+ * same rules hold for both afterwards (`exchange.ts`). For requests of KV Connect's data path the front can apply the door's rules
+ * (`data-path.ts`). For all others the server process decides what a token allows.
  */
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -24,19 +25,22 @@ import { Sessions } from "./sessions.ts";
 
 const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 
-/** A TLS record that begins a handshake, of any version (RFC 8446, section 5.1). */
+/** The beginning of a TLS handshake record of any version (RFC 8446, section 5.1). */
 const TLS_HANDSHAKE = Buffer.of(0x16, 0x03);
 
-/** TCP asks whether a quiet client is still there, so that one that vanished without a word is noticed. */
+/** How often TCP checks whether a quiet client is still there, so that a client that vanished silently is noticed. */
 const KEEP_ALIVE_MS = 60_000;
 
-/** How often what waits is looked at. After a pause of the whole process, as a machine that slept, no client is to blame for it. */
+/**
+ * How often waiting connections and requests are checked. After a pause of the whole process, as on a machine that slept, no client is
+ * blamed for the pause.
+ */
 const CHECK_MS = 1000;
 
 export interface FrontOptions {
-  /** By which the front judges requests of the data path itself; undefined: all are passed on. */
+  /** What the front needs to judge requests of the data path itself. undefined: all are passed on. */
   readonly admission?: () => AdmissionParts | undefined;
-  /** Takes lines for whoever runs the server. */
+  /** Writes log lines for the operator of the server. */
   readonly write?: (line: string) => void;
   readonly clock?: FrontClock;
 }
@@ -47,15 +51,15 @@ export class Front {
   readonly #inside: Inside;
 
   private constructor(server: Server, inside: Inside) {
-    // A TCP server that listens has such an address.
+    // A server that listens on TCP has such an address.
     this.port = (server.address() as AddressInfo).port;
     this.#server = server;
     this.#inside = inside;
   }
 
   /**
-   * `serverProcess`: the one that runs now, or undefined while none does, when clients get 503, as they do when there is no room for
-   * them. A failure names what is wrong with the host or the port.
+   * `serverProcess`: the running server process. It is undefined while there is none: then clients get 503, as they do when there is no
+   * room. A failure names what is wrong with the host or the port.
    */
   static async listen(
     host: string,
@@ -73,7 +77,7 @@ export class Front {
     });
     inside.guard.on(server, "connection", (socket) => inside.accept(socket));
     const problem = await new Promise<Error | undefined>((resolve) => {
-      // Later ones are of connections that could not be accepted, for which there is nobody to tell.
+      // Later errors concern connections that could not be accepted, so there is no client to tell.
       inside.guard.on(server, "error", resolve);
       inside.guard.once(server, "listening", () => resolve(undefined));
       server.listen(port, host);
@@ -83,13 +87,13 @@ export class Front {
     return listenFailure(problem, host, port);
   }
 
-  /** Takes no new connections and no new streams; what is under way goes on. */
+  /** Takes no new connections and no new streams. What is under way continues. */
   drain(): void {
     this.#server.close();
     this.#inside.drain();
   }
 
-  /** Ends what is left: answers that have ended get this long to reach their clients. */
+  /** Ends everything that is left. Finished answers get this long to reach their clients. */
   async close(graceMs: number): Promise<void> {
     this.drain();
     await Promise.race([this.#inside.closed(), sleep(graceMs)]);
@@ -97,9 +101,9 @@ export class Front {
   }
 }
 
-/** What the connections of a front have in common. */
+/** What the connections of a front share. */
 class Inside {
-  /** Of what belongs to no connection. */
+  /** For handlers that belong to no connection. */
   readonly guard: Guard;
   readonly #connections: ClientConnections;
   readonly #servers: ServerConnections;
@@ -213,7 +217,7 @@ class Inside {
     this.#databases.check();
   }
 
-  /** Reads until the first bytes tell the protocols apart: "PRI" is the name of no HTTP/1.1 method. */
+  /** Reads until the first bytes tell the protocols apart: no HTTP/1.1 method is called "PRI". */
   #dispatch(connection: ClientConnection): void {
     const { socket, guard } = connection;
     let head: Buffer = Buffer.alloc(0);
@@ -234,7 +238,7 @@ class Inside {
         const isTls = beginsWith(head, TLS_HANDSHAKE);
         if (isPreface === undefined || isTls === undefined) return;
         decide();
-        // Later ones are the protocol's, which has handlers of its own as well.
+        // Later errors are handled by the protocol, which has handlers of its own.
         guard.on(socket, "error", () => undefined);
         if (isTls) {
           this.#hellos.add(socket.remoteAddress ?? "a client that is gone");
@@ -249,7 +253,7 @@ class Inside {
   }
 }
 
-/** Undefined: too few bytes to tell. */
+/** Undefined: there are too few bytes to tell. */
 function beginsWith(head: Buffer, start: Buffer): boolean | undefined {
   const shared = Math.min(head.length, start.length);
   if (head.compare(start, 0, shared, 0, shared) !== 0) return false;

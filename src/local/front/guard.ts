@@ -1,22 +1,22 @@
 /**
- * What a connection of the front does when one of its handlers throws: it ends, and no other connection does. Without a guard a throw in
- * one handler ends the process, and with it everybody. Every handler in this folder goes through the guard of its connection; the linter
- * (cairn/guarded-handlers) holds that.
+ * What happens when a handler of a connection throws: that connection ends, and no other does. Without a guard, a throw in one handler
+ * ends the process with all connections. Every handler in this folder goes through the guard of its connection, which the linter checks
+ * (cairn/guarded-handlers).
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 
-/** What was thrown is a bug of the front, or of node: told to whoever runs the server. */
+/** The error is a bug of the front or of node. It is reported to the operator of the server. */
 export type ReportBug = (error: unknown) => void;
 
-/** What handlers are given, by the name of their event. */
+/** The arguments of handlers, by the name of their event. */
 interface Events {
   readonly checkContinue: [request: IncomingMessage, response: ServerResponse];
   readonly clientError: [error: Error & { readonly code?: string }, socket: Duplex];
   readonly close: [];
-  /** Of a socket, which gives none; or of a server of HTTP/1.1. */
+  /** A socket passes none. A server of HTTP/1.1 passes both. */
   readonly connect: [request?: IncomingMessage, socket?: Duplex];
   readonly connection: [socket: Socket];
   readonly data: [piece: Buffer];
@@ -24,13 +24,13 @@ interface Events {
   readonly end: [];
   readonly error: [error: Error];
   readonly listening: [];
-  /** Of a WebSocket, which gives more than that. */
+  /** A WebSocket passes further ones. */
   readonly message: [message: unknown];
   readonly open: [];
   readonly readable: [];
   readonly request: [request: IncomingMessage, response: ServerResponse];
   readonly stream: [stream: ServerHttp2Stream, headers: IncomingHttpHeaders];
-  /** Of a server, or of a WebSocket, which gives the answer to its handshake alone. */
+  /** A server passes all. A WebSocket passes only the answer to its handshake. */
   readonly upgrade: [message: IncomingMessage, socket?: Duplex, head?: Buffer];
 }
 
@@ -66,7 +66,7 @@ export class Guard {
     emitter.once(event, this.wrap(handler));
   }
 
-  /** As `on`; returns what takes the handler away again. */
+  /** As `on`. Returns a function that removes the handler. */
   until<Event extends keyof Events>(
     emitter: Emitter<NoInfer<Event>>,
     event: Event,
@@ -77,18 +77,18 @@ export class Guard {
     return () => void emitter.off(event, guarded);
   }
 
-  /** Returns what cancels it. */
+  /** Returns a function that cancels the timer. */
   after(ms: number, handler: () => void): () => void {
     const timer = setTimeout(this.wrap(handler), ms);
     return () => clearTimeout(timer);
   }
 
-  /** When what has arrived by now has been looked at. */
+  /** Runs the handler after everything that has arrived by now was handled. */
   soon(handler: () => void): void {
     setImmediate(this.wrap(handler));
   }
 
-  /** The handler, which ends its connection instead of throwing: for what takes a function and is no emitter. */
+  /** A handler that ends its connection instead of throwing, for callers that take a function and are no emitters. */
   wrap<Args extends unknown[]>(handler: (...args: Args) => void): (...args: Args) => void {
     return (...args) => {
       try {
@@ -99,7 +99,7 @@ export class Guard {
     };
   }
 
-  /** Does it now. */
+  /** Runs the action now. */
   run(action: () => void): void {
     try {
       action();

@@ -1,6 +1,6 @@
 /**
- * HTTP/1.1 clients: node's server parses their requests, and each becomes an exchange. One after the other on each connection: what was
- * pipelined waits for the answer before it.
+ * HTTP/1.1 clients. node's server parses their requests, and each becomes an exchange. The exchanges of a connection run one after the
+ * other: a pipelined request waits for the answers before it.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
@@ -32,17 +32,19 @@ export class Http1Side {
     this.#parts = parts;
     this.#server = createServer({
       maxHeaderSize: MAX_REQUEST_HEAD_BYTES,
-      // The front has its own (client-connections.ts, exchange.ts), which know what is slow and what stands still.
+      // node's time limits are off. The front has its own (client-connections.ts, exchange.ts), which tell a slow client from one that
+      // stands still.
       headersTimeout: 0,
       requestTimeout: 0,
       keepAliveTimeout: 0,
       shouldUpgradeCallback: ({ method, headers }) =>
         method === "GET" && headers.upgrade?.toLowerCase() === "websocket",
     });
-    // A client that ends its side after its request gets the answer. Not among node's options, but a property since its first versions.
+    // A client that ends its side after its request still gets the answer. This is not among node's options, but has been a property
+    // since its first versions.
     Object.assign(this.#server, { httpAllowHalfOpen: true });
 
-    // Each is for the connection that it comes from, whose guard is then inside of this one.
+    // Each event belongs to a connection, whose own guard is called inside of this one.
     const guard = new Guard(() => undefined, report);
     const of = (socket: Duplex, action: (connection: Http1Connection) => void): void => {
       const connection = this.#connections.get(socket);
@@ -79,20 +81,20 @@ export class Http1Side {
     this.#server.emit("connection", socket);
   }
 
-  /** Connections end when what is under way on them is over. */
+  /** Each connection ends when everything under way on it has ended. */
   drain(): void {
     for (const connection of this.#connections.values()) connection.guard.run(() => connection.drain());
   }
 }
 
-/** What is pipelined: the requests, and what may come after them. */
+/** What waits on a connection: requests, and refusals that come after them. */
 type Pipelined = () => void;
 
 class Http1Connection {
   readonly #connection: ClientConnection;
   readonly #parts: ExchangeParts;
   #current: Exchange | undefined;
-  /** Whose body may still be coming. */
+  /** Its body may still be coming. */
   #last: Http1Client | undefined;
   readonly #waiting: Pipelined[] = [];
   #isDraining = false;
@@ -129,12 +131,12 @@ class Http1Connection {
     if (this.#isRefused) return;
     this.#inTurn(() => {
       const client = new UpgradeClient(this.#connection, request, head, headersOf(request));
-      // It ends with the connection.
+      // Handlers of the client end with the connection.
       this.#begin(client).start();
     });
   }
 
-  /** What came is not HTTP: of the last request, or after it. */
+  /** The bytes are not HTTP: they belong to the last request, or come after it. */
   parserFailed(refusal: Refusal): void {
     if (this.#isRefused || !this.#connection.socket.writable) return;
     if (this.#last === undefined || this.#last.hasWhole) return this.refuse(refusal);
@@ -143,14 +145,15 @@ class Http1Connection {
     if (this.#waiting.length === 0) this.#current?.cutShort(refusal);
   }
 
-  /** Answers what is no request, after the requests before it, and ends the connection. */
+  /** Answers what is no request, after the answers to earlier requests, and ends the connection. */
   refuse(refusal: Refusal): void {
     if (this.#isRefused) return;
     this.#isRefused = true;
     this.#inTurn(() => {
       const { socket, guard } = this.#connection;
       socket.end(wholeAnswer(refusal));
-      // What the client is still sending is read, for an answer to unread bytes would be lost to a reset.
+      // The rest that the client is still sending is read: after unread bytes the system resets the connection, and the answer would be
+      // lost.
       socket.resume();
       guard.once(socket, "end", () => socket.destroySoon());
       guard.once(
@@ -208,7 +211,7 @@ class Http1Client implements Client {
   /** Why the rest of its body will not come. */
   cutBy: Refusal | undefined;
   readonly #socket: Socket;
-  /** The body comes only when the client is told to send it. */
+  /** The body comes only after the client was told to send it. */
   #awaitsContinue: boolean;
   #endsWithRequest = false;
 
@@ -219,7 +222,7 @@ class Http1Client implements Client {
     awaitsContinue: boolean,
   ) {
     this.connection = connection;
-    // A server's request has both.
+    // A request of a server has both.
     this.method = request.method ?? "";
     this.path = request.url ?? "";
     this.fields = fieldsOf(request);
@@ -247,7 +250,7 @@ class Http1Client implements Client {
   }
 
   respond(status: number, reason: string, headers: HeaderPairs): void {
-    // A client that was not told to go on may leave its body out, or send it: what comes next cannot be known.
+    // A client that was not told to send its body may send it or leave it out. So it is unknown what the next bytes are.
     if (this.#awaitsContinue) this.output.shouldKeepAlive = false;
     this.output.writeHead(status, reason, [...headers]);
   }
@@ -258,7 +261,10 @@ class Http1Client implements Client {
     this.output.writeContinue();
   }
 
-  /** node closes a connection that ends with its answer, and a reset would take the answer along while the request is still coming. */
+  /**
+   * node closes such a connection together with its answer. While the request is still coming, that would be a reset, and the answer
+   * would be lost.
+   */
   end(last?: Uint8Array): void {
     if (this.output.shouldKeepAlive || this.hasWhole) {
       if (last === undefined) this.output.end();
@@ -289,7 +295,7 @@ function bodyOf({ headers }: IncomingMessage): BodyKind {
   return length === undefined ? "none" : Number(length);
 }
 
-/** All values of a name, also of those of which node keeps the first. */
+/** All values of a name, also where node keeps only the first. */
 function fieldsOf({ rawHeaders }: IncomingMessage): HeaderLookup {
   return {
     get(name) {
@@ -304,7 +310,10 @@ function fieldsOf({ rawHeaders }: IncomingMessage): HeaderLookup {
   };
 }
 
-/** Without those of the connection and of the body's framing, and those that the client names as such (RFC 9110, section 7.6.1). */
+/**
+ * The headers without those of the connection and of the body's framing, and without those that the client names as such (RFC 9110,
+ * section 7.6.1).
+ */
 function headersOf({ rawHeaders, headers }: IncomingMessage): HeaderPairs {
   const connection = headers.connection?.toLowerCase();
   const named = connection === undefined || connection === "keep-alive" || connection === "close" ? "" : connection;

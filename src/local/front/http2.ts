@@ -1,4 +1,4 @@
-/** HTTP/2 clients with prior knowledge, as Deno's: each stream becomes an exchange. */
+/** HTTP/2 clients with prior knowledge, as Deno's client: each stream becomes an exchange. */
 import {
   constants,
   performServerHandshake,
@@ -14,16 +14,16 @@ import type { Client } from "./client.ts";
 import { Exchange, type ExchangeParts } from "./exchange.ts";
 import { ofTheConnection, type BodyKind, type HeaderPairs } from "./server-connection.ts";
 
-/** Uploads need not wait for a window update every 64 KiB. */
+/** The window of a stream. With this size, uploads need not wait for a window update every 64 KiB. */
 const WINDOW_BYTES = 1024 * 1024;
 
-/** The same for the connection, which all its streams share; what a client may have under way unread. */
+/** The window of a connection, which all its streams share: how much a client may send before it is read. */
 const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
 
-/** Megabytes of one session's buffers; node's own 10 are passed by a few large reads at once. */
+/** Megabytes of one session's buffers. A few large reads at once exceed node's default of 10. */
 const MAX_SESSION_MEMORY = 256;
 
-/** Streams of one connection within a second for which there was no room: each leaves a frame behind that its client may not take. */
+/** How many streams of one connection may find no room within a second. Each leaves a frame behind that its client may never take. */
 const MAX_TURNED_AWAY = 1000;
 
 export class Http2Side {
@@ -41,19 +41,19 @@ export class Http2Side {
       maxSessionMemory: MAX_SESSION_MEMORY,
       settings: { maxConcurrentStreams: MAX_STREAMS_OF_CONNECTION, initialWindowSize: WINDOW_BYTES },
     });
-    // A setting says nothing of the connection's own window, which would stay at 64 KiB.
+    // The setting does not change the connection's own window, which would stay at 64 KiB.
     session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
-    // HTTP/2 knows no half-closed connection: a client that ends its side is gone.
+    // HTTP/2 has no half-closed connections: a client that ends its side is gone.
     guard.once(socket, "end", () => session.destroy());
     const held = new Http2Connection(connection, session, this.#parts);
     this.#sessions.set(session, held);
     guard.once(session, "close", () => this.#sessions.delete(session));
-    // A connection that breaks or breaks the protocol closes the session and each of its streams, which end their requests.
+    // When a connection breaks, or breaks the protocol, the session and all its streams close, and their requests end.
     guard.on(session, "error", () => undefined);
     guard.on(session, "stream", (stream, headers) => held.add(stream, headers));
   }
 
-  /** Takes no new streams; those under way may finish. */
+  /** Takes no new streams. Those under way may finish. */
   drain(): void {
     for (const session of this.#sessions.keys()) session.close();
   }
@@ -65,7 +65,7 @@ export class Http2Side {
 }
 
 class Http2Connection {
-  /** Within this second. */
+  /** Streams that found no room within this second. */
   turnedAway = 0;
   readonly #connection: ClientConnection;
   readonly #session: ServerHttp2Session;
@@ -78,7 +78,7 @@ class Http2Connection {
     connection.awaitsHead = false;
     connection.end = () => {
       if (session.destroyed) return;
-      // Says to the client that nothing of what it has not seen answered was done.
+      // Tells the client that requests without an answer were not carried out.
       session.goaway(constants.NGHTTP2_NO_ERROR);
       session.destroy();
     };
@@ -86,10 +86,10 @@ class Http2Connection {
 
   add(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
     const { guard } = this.#connection;
-    // What went wrong with a stream is told to its client by the reset itself.
+    // The reset itself tells the client that something went wrong with the stream.
     guard.on(stream, "error", () => undefined);
     const client = new Http2Client(this.#connection, stream, headers, () => this.#turnAway(stream));
-    // The client may have reset it by now, in the same segment.
+    // The client may already have reset the stream, in the same segment.
     if (client.isGone) return;
     const exchange = new Exchange(client, this.#parts);
     this.#connection.begin();
@@ -98,14 +98,14 @@ class Http2Connection {
       this.#connection.finish();
     });
     exchange.start();
-    // A request without a body has an end, too, that is to be read.
+    // A request without a body also has an end that must be read.
     if (client.body === "none" || client.body === 0) stream.resume();
   }
 
   #turnAway(stream: ServerHttp2Stream): void {
     this.turnedAway += 1;
     if (this.turnedAway > MAX_TURNED_AWAY) this.#session.destroy();
-    // It may be sent again: nothing was done (RFC 9113, section 8.7).
+    // The client may send the request again, because nothing was done (RFC 9113, section 8.7).
     else stream.close(constants.NGHTTP2_REFUSED_STREAM);
   }
 }
@@ -147,7 +147,7 @@ class Http2Client implements Client {
     return pairsOf(this.#headers);
   }
 
-  /** It was reset, or its connection is gone: nothing may be sent on it, though node may not have destroyed it yet. */
+  /** The stream was reset, or its connection is gone. Nothing may be sent on it, although node may not have destroyed it yet. */
   get isGone(): boolean {
     return this.output.destroyed || this.output.closed;
   }
@@ -160,7 +160,7 @@ class Http2Client implements Client {
       if (before === undefined) headers[name] = value;
       else headers[name] = [...(Array.isArray(before) ? before : [String(before)]), value];
     }
-    // node answers a request of method HEAD with END_STREAM by itself, and a stream that is over takes no body.
+    // node itself ends the answer to a HEAD, and a stream that has ended takes no body.
     this.output.respond(headers);
   }
 
@@ -176,21 +176,18 @@ class Http2Client implements Client {
     else this.output.end(last);
   }
 
-  /** `close(code)` would end the stream in good order first, and a cut answer would look like a whole one. */
+  /** `close(code)` would first end the stream regularly, and a cut answer would look like a complete one. */
   breakOff(): void {
     this.output.destroy(new Error("the answer breaks off"));
   }
 
-  /** HTTP/2 lets a server ask for no more of a request that is answered (RFC 9113, section 8.1). */
+  /** HTTP/2 lets a server ask for no more of a request that it has answered (RFC 9113, section 8.1). */
   letGo(): void {
     this.output.close(constants.NGHTTP2_NO_ERROR);
   }
 }
 
-/**
- * A content-length can be relied on: a stream whose DATA is shorter or longer is reset by the protocol's own rules (RFC 9113, section
- * 8.1.1).
- */
+/** A content-length is reliable: a stream with less or more DATA is reset by the rules of the protocol (RFC 9113, section 8.1.1). */
 function bodyOf(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): BodyKind {
   if (stream.endAfterHeaders) return "none";
   const length = headers["content-length"];
@@ -203,7 +200,7 @@ function fieldOf(headers: IncomingHttpHeaders, name: string): string | null {
   return typeof value === "string" ? value : value.join(", ");
 }
 
-/** Without those of the connection; `:authority` is the host. */
+/** The headers without those of the connection. `:authority` becomes the host. */
 function pairsOf(headers: IncomingHttpHeaders): HeaderPairs {
   const pairs: string[] = ["host", headers[":authority"] ?? headers.host ?? "localhost"];
   for (const name in headers) {

@@ -1,21 +1,23 @@
 /**
- * The databases that workerd has open. It takes three files for each, closes them some ten seconds after the last use, and ends when it can
- * open no more; so what would open one too many is refused before. What the front does not see (alarms, jobs, connections to buckets) is in
- * the number of files that workerd really has open, where the system tells it.
+ * The databases that workerd has open. workerd needs three files for each, closes them some ten seconds after the last use, and ends when
+ * it can open no more files. So a request that would open one database too many is refused. The front does not see all uses (alarms,
+ * jobs, connections to buckets). They show in the number of files that workerd really has open, where the system tells it.
  */
 import { readdirSync, statSync } from "node:fs";
 import { DATABASE_OPEN_MS, DESCRIPTORS_PER_CONNECTION, DESCRIPTORS_PER_DATABASE } from "../../core/limits.ts";
 import type { FrontClock } from "./clock.ts";
 import type { Places } from "./places.ts";
 
-/** Files that stay free for what workerd opens by itself. */
+/** Files that stay free for those that workerd opens by itself. */
 const RESERVE = 50;
 
-/** The files of a process, as the system counts them: it costs a few microseconds. Undefined where it does not tell. */
+/**
+ * How many files a process has open, as the system counts them. It costs a few microseconds. Undefined where the system does not tell.
+ */
 export function openFilesOf(pid: number): number | undefined {
   const folder = `/proc/${pid}/fd`;
   try {
-    // The folder's size is their number since Linux 6.2, and 0 before.
+    // The size of the folder is their number since Linux 6.2, and 0 before.
     const { size } = statSync(folder);
     return size > 0 ? size : readdirSync(folder).length;
   } catch {
@@ -30,40 +32,40 @@ export interface OpenDatabasesParts {
   readonly clock: Pick<FrontClock, "now">;
   /** Files that workerd has open now; undefined where the system does not tell. */
   readonly openFiles: () => number | undefined;
-  /** Connections that workerd has perhaps not accepted yet. */
+  /** Connections that workerd may not have accepted yet. */
   readonly connecting: () => number;
 }
 
-/** What a request may open. */
+/** The databases that a request may open. */
 export interface Use {
-  /** To be called once, with the status of the answer, or undefined if there was none. */
+  /** To be called once, with the status of the answer; undefined if there was none. */
   answered(status: number | undefined): void;
 }
 
 interface Open {
   readonly peer: string;
   at: number;
-  /** The use that took its place, as long as there is no other. */
+  /** The use that took the place, as long as there is no other use. */
   by: object | undefined;
 }
 
 export class OpenDatabases {
   readonly #parts: OpenDatabasesParts;
-  /** By its name, the one that was used last at the end. */
+  /** By name. The database that was used last is the last one. */
   readonly #open = new Map<string, Open>();
-  /** Places of requests that were not answered yet. */
+  /** Places for requests that were not answered yet. */
   #opening = 0;
-  /** Databases that are made, or told something by their organization, have no name in the request. */
+  /** Databases that are being made, or get a message from their organization, are not named in the request. */
   #unnamed = 0;
 
   constructor(parts: OpenDatabasesParts) {
     this.#parts = parts;
   }
 
-  /** Undefined: there is no room for what it would open. */
+  /** Undefined: there is no room for what the request would open. */
   use(method: string, path: string, isAuthorized: boolean, peer: string): Use | undefined {
     const [address = "", query = ""] = path.split("?", 2);
-    // Who shows no token opens nothing.
+    // A request without a token opens nothing.
     if (!isAuthorized && !query.includes("access_token=")) return OPENS_NOTHING;
     const names = NAMED.map((one) => one.exec(address)?.[0]).filter((name) => name !== undefined);
     if (names.length === 0) return OPENS_NOTHING;
@@ -73,7 +75,7 @@ export class OpenDatabases {
     return this.#use(names, peer, isEntry || DATA_PATH.test(address) ? refusesData : refusesOther);
   }
 
-  /** Forgets those that workerd has closed by now. To be called every second or so. */
+  /** Forgets databases that workerd has closed by now. To be called every second or so. */
   check(): void {
     const closed = this.#parts.clock.now() - DATABASE_OPEN_MS;
     for (const [name, { at }] of this.#open) {
@@ -91,7 +93,7 @@ export class OpenDatabases {
       if (before !== undefined) {
         before.at = now;
         before.by = undefined;
-        // Those that were used last are the last.
+        // The database that was used last is moved to the end.
         this.#open.delete(name);
         this.#open.set(name, before);
       } else if (this.#take(peer)) {
@@ -136,23 +138,23 @@ export class OpenDatabases {
 const OPENS_NOTHING: Use = { answered: () => undefined };
 
 /**
- * What a path names is taken to be opened, whichever door the path is of. Names are cut off: longer ones are of no database, and would be
- * kept for seconds.
+ * A database that a path names counts as opened, whichever door the path belongs to. Names are cut off, because longer ones belong to no
+ * database and would be kept for seconds.
  */
 const NAMED = [/\/databases\/[^/:]{1,64}/, /\/organizations\/[^/:]{1,64}/] as const;
 
-/** What changes there may open another database than the path names. */
+/** A change under these paths may open other databases than the one in the path. */
 const MANAGEMENT_PATH = /^\/(?:api|v1)\//;
 
-/** Below a database there, what is about its entries opens no other. */
+/** Among them, requests about the entries of a database open no other database. */
 const ENTRY_PATH =
   /^\/api\/databases\/[^/]+\/(?:entries|atomic|count|export|import|watch|feed|history|undelete|diff)(?:[/:%]|$)/;
 
-/** There 404 comes from the database's object, which opened its files to find that out. */
+/** Under these paths a 404 comes from the database's object, which opened its files to find that out. */
 const DATA_PATH = /^(?:\/v2)?\/databases\/[^/]+\/(?:at\/[^/]+\/)?(?:connect|snapshot_read|atomic_write|watch)$/;
 
-/** Of what is refused before a database is asked. */
+/** Whether an answer with this status was given before any database was called. */
 type Refused = (status: number) => boolean;
 const refusesData: Refused = (status) => [401, 403, 405, 415].includes(status);
-/** 404 is also the Worker's answer where no door is. A stranger who asks there takes no place for longer than the answer takes. */
+/** A 404 is also the Worker's answer where there is no door. A stranger who asks there has a place only until the answer. */
 const refusesOther: Refused = (status) => status >= 400 && status < 500;

@@ -1,10 +1,10 @@
 /**
- * A number of places that clients share. One address may hold so many times the places that are free: while there is room that bounds
- * nobody, and the fewer are free the less one may have, so whoever comes from elsewhere always finds one.
+ * A number of places that clients share. One address may have so many times as many places as are free. While there is plenty of room,
+ * that limits nobody. The fewer places are free, the fewer one address may have, so a client at another address always finds one.
  */
 import { PLACES_OF_PEER_PER_FREE_PLACE } from "../../core/limits.ts";
 
-/** "share": there are some, and this address has as many as it may. */
+/** "share": there are free places, but this address has as many as it may. */
 export type Taken = "taken" | "share" | "full";
 
 export class Places {
@@ -24,7 +24,7 @@ export class Places {
     return "taken";
   }
 
-  /** Of places that the peer has taken. */
+  /** Gives back places that the peer has taken. */
   giveBack(peer: string, count = 1): void {
     this.#free += count;
     const left = (this.#taken.get(peer) ?? 0) - count;
@@ -37,7 +37,7 @@ export class Places {
   }
 }
 
-/** What counts as one client's address: a network of IPv6 gives each of its machines as many addresses as it likes. */
+/** What counts as one client's address. A network of IPv6 gives each of its machines any number of addresses, so the network counts. */
 export function peerOf(address: string | undefined): string {
   if (address === undefined) return "";
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];

@@ -1,4 +1,4 @@
-/** What the front answers by itself, over either protocol. */
+/** The answers of the front itself, over either protocol. */
 import { MAX_REQUEST_HEAD_BYTES } from "../../core/limits.ts";
 
 export interface Refusal {
@@ -12,7 +12,7 @@ const TEXT = { "content-type": "text/plain; charset=utf-8" } as const;
 const AGAIN = {
   ...TEXT,
   "retry-after": "1",
-  // It says nothing that a stranger is not told, so a page may read it and wait.
+  // The answer says only what every stranger may know, so a page may read it and wait.
   "access-control-allow-origin": "*",
   "access-control-expose-headers": "retry-after",
 } as const;
@@ -25,7 +25,7 @@ export const unavailableRefusal: Refusal = {
   sentence: "The database server is starting. Send the request again in a moment.\n",
 };
 
-/** More connections and requests under way than the server process has room for. */
+/** When more connections and requests are under way than the server process has room for. */
 export const crowdedRefusal: Refusal = {
   status: 503,
   reason: "Service Unavailable",
@@ -33,7 +33,7 @@ export const crowdedRefusal: Refusal = {
   sentence: "There are too many connections at once. Send the request again in a moment.\n",
 };
 
-/** More databases in use than the server process can have open. */
+/** When more databases are in use than the server process can have open. */
 export const manyDatabasesRefusal: Refusal = {
   status: 503,
   reason: "Service Unavailable",
@@ -41,7 +41,7 @@ export const manyDatabasesRefusal: Refusal = {
   sentence: "There are too many databases in use at once. Send the request again in a moment.\n",
 };
 
-/** The rest of a request did not come. */
+/** When the rest of a request did not come. */
 export const lateRefusal: Refusal = {
   status: 408,
   reason: "Request Timeout",
@@ -71,7 +71,7 @@ export const codingRefusal: Refusal = {
   sentence: "The transfer coding of the request is not known here; send it chunked, or with a content-length.\n",
 };
 
-/** Nothing here is a proxy. */
+/** This server is no proxy. */
 export const connectRefusal: Refusal = {
   status: 405,
   reason: "Method Not Allowed",
@@ -79,7 +79,7 @@ export const connectRefusal: Refusal = {
   sentence: "CONNECT is not allowed here.\n",
 };
 
-/** A whole HTTP/1.1 answer, after which the connection is closed. */
+/** A complete HTTP/1.1 answer, after which the connection is closed. */
 export function wholeAnswer({ status, reason, headers, sentence }: Refusal): string {
   return [
     `HTTP/1.1 ${status} ${reason}`,

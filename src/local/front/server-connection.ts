@@ -1,34 +1,34 @@
 /**
- * HTTP/1.1 to the server process behind the front (RFC 9112), one request at a time on each connection, over connections that are kept
- * for a moment. A request is never sent a second time: what was sent may have been done.
+ * HTTP/1.1 to the server process behind the front (RFC 9112): one request at a time on each connection, over connections that are kept
+ * for a moment. A request is never sent a second time, because it may have been carried out.
  *
- * Clients share these connections, so it must be certain where each request ends. Its head is written here from checked parts, and its
- * body is of the length that was announced, or chunked here. The answers are those of our own server process.
+ * Clients share these connections, so the end of each request must be certain. Its head is written here from checked parts. Its body has
+ * the announced length, or is chunked here. The answers are those of our own server process.
  */
 import { connect, type Socket } from "node:net";
 import type { ProcessAddress } from "../process-address.ts";
 import type { FrontClock } from "./clock.ts";
 import { Guard, type ReportBug } from "./guard.ts";
 
-/** Names and values by turns. */
+/** Names and values alternate. */
 export type HeaderPairs = readonly string[];
 
-/** "none"; a length; "chunked" for one that is not known; "upgrade" where bytes follow once the server has switched protocols. */
+/** "none"; a length; "chunked" when the length is not known; "upgrade" when bytes follow after the server has switched protocols. */
 export type BodyKind = "none" | number | "chunked" | "upgrade";
 
 export interface ServerRequest {
   readonly method: string;
   readonly path: string;
-  /** Without those of the connection and of the body's framing. */
+  /** Without the headers of the connection and of the body's framing. */
   readonly headers: HeaderPairs;
   readonly body: BodyKind;
 }
 
-/** Where the rest of a request goes, and how its answer is held back. */
+/** Where the rest of a request is written, and how its answer is paused. */
 export interface RequestSink {
-  /** A piece of the request's body, of one byte or more; false: `drain` says when there is room for more. */
+  /** A piece of the request's body, of at least one byte. False: `drain` says when there is room for more. */
   write(piece: Buffer): boolean;
-  /** The request's body is whole. */
+  /** The request's body is complete. */
   end(): void;
   pause(): void;
   resume(): void;
@@ -36,39 +36,39 @@ export interface RequestSink {
   abandon(): void;
 }
 
-/** Who asked. Nothing is called any more after `end`, `broken`, or an `abandon`. */
+/** Takes the answer. Nothing is called any more after `end`, `broken`, or an `abandon`. */
 export interface AnswerTaker {
   /** `headers`: without those of the connection. `length`: of the body, if it is known. */
   head(status: number, reason: string, headers: HeaderPairs, length: number | undefined): void;
-  /** A piece of the body, which is the taker's to keep. */
+  /** A piece of the body, which now belongs to the taker. */
   piece(bytes: Buffer): void;
   end(): void;
   /** More of the request's body may be sent. */
   drain(): void;
-  /** `sent` is false if there was never a connection, so that nothing was done. */
+  /** `sent` is false if there was never a connection, so nothing was done. */
   broken(sent: boolean): void;
 }
 
 /** Well below the 15 seconds after which workerd closes an idle connection, so that no request meets a closing one. */
 const MAX_IDLE_MS = 5000;
 
-/** An answer's head, or the line before a chunk. Our own server's are far below. */
+/** The head of an answer, or the line before a chunk. Those of our own server are far smaller. */
 const MAX_HEAD_BYTES = 1024 * 1024;
 
-/** Answers are taken out of it at once, so one is enough for all connections. */
+/** Answers are taken out of this buffer at once, so all connections share it. */
 const receiveBuffer = Buffer.allocUnsafe(64 * 1024);
 
 const END_OF_HEAD = Buffer.from("\r\n\r\n");
 const LAST_CHUNK = Buffer.from("0\r\n\r\n");
 const CRLF = Buffer.from("\r\n");
 
-/** The connections to one server process at a time; those to the one before break by themselves. */
+/** The connections to one server process at a time. Those to the process before break by themselves. */
 export class ServerConnections {
   readonly #clock: Pick<FrontClock, "now">;
   readonly #report: ReportBug;
   readonly #all = new Set<ServerConnection>();
   #connecting = 0;
-  /** The one that was used last is the last. */
+  /** The connection that was used last is the last one. */
   readonly #idle: ServerConnection[] = [];
 
   constructor(clock: Pick<FrontClock, "now">, report: ReportBug) {
@@ -76,7 +76,7 @@ export class ServerConnections {
     this.#report = report;
   }
 
-  /** Sends the head, which is the request's; the rest of it goes through the connection that is returned. */
+  /** Sends the head, which belongs to the request. The rest of the request goes through the returned connection. */
   request(address: ProcessAddress, head: string, request: ServerRequest, taker: AnswerTaker): ServerConnection {
     let connection = this.#idle.pop();
     while (connection !== undefined && !connection.isFor(address)) {
@@ -99,12 +99,12 @@ export class ServerConnections {
     return connection;
   }
 
-  /** Those that the server has perhaps not accepted yet. */
+  /** Connections that the server may not have accepted yet. */
   get connecting(): number {
     return this.#connecting;
   }
 
-  /** Closes those that nobody has used for a while. To be called every second or so. */
+  /** Closes connections that were not used for a while. To be called every second or so. */
   check(): void {
     const now = this.#clock.now();
     const old = this.#idle.findIndex((connection) => now - connection.idleSince < MAX_IDLE_MS);
@@ -122,11 +122,11 @@ export class ServerConnections {
   }
 }
 
-/** What the next bytes are. "rest": all that comes until the connection ends. */
+/** What the next bytes are. "rest": all bytes until the connection ends. */
 type Expected = "nothing" | "head" | "body" | "chunk size" | "chunk" | "end of chunk" | "trailers" | "rest";
 
 interface Owner {
-  /** It has answered for the first time, or closed before. */
+  /** The server has answered for the first time, or the connection closed before. */
   accepted(): void;
   idle(connection: ServerConnection): void;
   closed(connection: ServerConnection): void;
@@ -142,12 +142,12 @@ export class ServerConnection implements RequestSink {
   #accepted = false;
   #taker: AnswerTaker | undefined;
   #request: ServerRequest | undefined;
-  /** Written, but not sent: it goes with the first piece of the body, if that comes soon. */
+  /** Written, but not sent yet: it is sent with the first piece of the body, if that comes soon. */
   #head: string | undefined;
   #requestEnded = false;
   #bodyLeft = 0;
   #expected: Expected = "nothing";
-  /** Of a head or a line that has come in part. */
+  /** The beginning of a head or a line whose end has not come. */
   #begun: Buffer | undefined;
   #left = 0;
   #keepAlive = false;
@@ -173,7 +173,7 @@ export class ServerConnection implements RequestSink {
     });
     this.#guard.once(this.#socket, "connect", () => (this.#connected = true));
     this.#guard.on(this.#socket, "drain", () => this.#taker?.drain());
-    // What went wrong is of no use to anybody: that the connection is closed says what follows from it.
+    // The error itself is of no use: the closing of the connection has the same consequences.
     this.#guard.on(this.#socket, "error", () => undefined);
     this.#guard.once(this.#socket, "end", () => {
       if (this.#expected === "rest") this.#finish();
@@ -185,7 +185,7 @@ export class ServerConnection implements RequestSink {
     });
   }
 
-  /** A process that was started again has another address, or the same and this connection is broken. */
+  /** After a restart the process has another address; or it has the same address, and this connection is broken. */
   isFor(address: ProcessAddress): boolean {
     return this.#address === address && !this.#socket.destroyed;
   }
@@ -241,7 +241,10 @@ export class ServerConnection implements RequestSink {
     this.#socket.resume();
   }
 
-  /** Over TCP with a reset: of a mere end the server would learn at its second write from now. A Unix socket tells it at the first. */
+  /**
+   * Over TCP the connection is reset, because after a normal end the server would notice only at its second write. Over a Unix socket it
+   * notices at the first.
+   */
   abandon(): void {
     this.#taker = undefined;
     if ("path" in this.#address) this.#socket.destroy();
@@ -265,7 +268,7 @@ export class ServerConnection implements RequestSink {
     while (rest !== undefined && rest.length > 0 && !this.#socket.destroyed) rest = this.#take(rest);
   }
 
-  /** What is left, or undefined when nothing may follow. */
+  /** Returns the rest. undefined when nothing may follow. */
   #take(bytes: Buffer): Buffer | undefined {
     switch (this.#expected) {
       case "head": {
@@ -295,13 +298,13 @@ export class ServerConnection implements RequestSink {
         return end.rest;
       }
       case "nothing":
-        // Nobody asked: what it belongs to cannot be known.
+        // No request is under way, so it is unknown what these bytes belong to.
         this.#socket.destroy();
         return undefined;
     }
   }
 
-  /** The text up to the mark, which may have begun to come before, and what is after it; undefined while the mark has not come. */
+  /** The text up to the mark, of which a part may have come before, and the bytes after it. undefined while the mark has not come. */
   #endOf(bytes: Buffer, mark: Buffer): { readonly text: string; readonly rest: Buffer } | undefined {
     const all = this.#begun === undefined ? bytes : Buffer.concat([this.#begun, bytes]);
     const at = all.indexOf(mark);
@@ -359,14 +362,14 @@ export class ServerConnection implements RequestSink {
     }
   }
 
-  /** The answer is whole. */
+  /** The answer is complete. */
   #finish(): void {
     const taker = this.#taker;
     this.#taker = undefined;
     const reusable = this.#keepAlive && this.#requestEnded && this.#expected !== "rest";
     this.#expected = "nothing";
     if (reusable) {
-      // The taker may have left it paused.
+      // The taker may have left the connection paused.
       this.#socket.resume();
       this.#owner.idle(this);
     } else {
@@ -399,8 +402,8 @@ const NO_TOKEN = /[^!#$%&'*+\-.^_`|~0-9A-Za-z]/;
 const NO_VALUE = /[^\t -~\u0080-\u00ff]/;
 
 /**
- * The head of a request. Undefined where a part has what cannot be in it: a line's end in one of them would begin a header, or a request, of the client's own
- * making.
+ * The head of a request. Undefined when a part contains what it must not: a line end in it would begin another header or request, made by
+ * the client.
  */
 export function headOf({ method, path, headers, body }: ServerRequest): string | undefined {
   if (method === "" || NO_TOKEN.test(method) || path === "" || NO_PATH.test(path)) return undefined;

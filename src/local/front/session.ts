@@ -1,7 +1,7 @@
 /**
- * One socket to a database's object (docs/spec/socket.md), over which the front carries the small reads and writes of all clients that have
- * the same grant. What arrives in one turn of the event loop goes in one frame, and the writes of a frame are one commit group. A request
- * is never sent a second time from here: its caller is told what is known of it.
+ * One socket to a database's object (docs/spec/socket.md), over which the front sends the small reads and writes of all clients with the
+ * same grant. Requests that arrive in one turn of the event loop are sent in one frame, and the writes of a frame are one commit group. A
+ * request is never sent a second time from here: its caller is told what is known of it.
  */
 import { connect } from "node:net";
 import { WebSocket } from "ws";
@@ -27,25 +27,25 @@ import type { ProcessAddress } from "../process-address.ts";
 import type { Guard } from "./guard.ts";
 
 export type Outcome =
-  /** With a message of the data path, the caller's to keep. */
+  /** A message of the data path, which now belongs to the caller. */
   | { readonly type: "answered"; readonly body: Uint8Array }
   /** Nothing was done. */
   | { readonly type: "refused"; readonly why: Failure }
-  /** Nothing was done, because it was never sent. */
+  /** Nothing was done, because the request was never sent. */
   | { readonly type: "unsent" }
-  /** It was sent, and perhaps done. */
+  /** The request was sent, and may have been carried out. */
   | { readonly type: "unknown" };
 
-/** What is asked on a session. */
+/** A request on a session. */
 export interface Asked {
   readonly type: "read" | "write";
   /** A message of the data path. */
   readonly body: Uint8Array;
-  /** Called once, unless it was withdrawn before it was sent. */
+  /** Called once, unless the request was withdrawn before it was sent. */
   settled(outcome: Outcome): void;
 }
 
-/** The data token of whoever asks. */
+/** The data token of the client. */
 export interface ShownToken {
   readonly token: string;
   readonly endsAt: UnixMs;
@@ -55,13 +55,13 @@ export interface SessionParts {
   readonly address: ProcessAddress;
   readonly databaseId: string;
   readonly shown: ShownToken;
-  /** `end`: what a handler that throws ends. */
+  /** `end` is called when a handler throws. */
   readonly guardFor: (end: () => void) => Guard;
-  /** Called once, when nothing can be asked here any more. `isRefused`: the server would not have this socket. */
+  /** Called once, when no request can be sent here any more. `isRefused`: the server refused this socket. */
   readonly ended: (isRefused: boolean) => void;
 }
 
-/** The token is renewed when one is shown that ends so much later, or when it ends itself within so long. */
+/** The session's token is renewed when a client shows one that ends this much later, or when it ends within this time. */
 const RENEWED_BEFORE_MS = 60_000;
 
 export class Session {
@@ -92,7 +92,7 @@ export class Session {
       perMessageDeflate: false,
     });
     this.#guard.once(this.#socket, "upgrade", ({ headers }) => {
-      // One that is refused is accepted only to be told why.
+      // A refused socket is accepted only so that it can be told the reason.
       if (headers[socketProtocol.objectHeader] === socketProtocol.untouched) this.#end(true);
     });
     this.#guard.once(this.#socket, "open", () => {
@@ -100,7 +100,7 @@ export class Session {
       this.#plan();
     });
     this.#guard.on(this.#socket, "message", (message) => this.#receive(message));
-    // What went wrong is of no use to anybody: that the socket is closed says what follows from it.
+    // The error itself is of no use: the closing of the socket has the same consequences.
     this.#guard.on(this.#socket, "error", () => undefined);
     this.#guard.once(this.#socket, "close", () => this.end());
   }
@@ -124,12 +124,12 @@ export class Session {
     this.#plan();
   }
 
-  /** Nobody waits for it any more. What was sent goes on. */
+  /** Nobody waits for the request any more. If it was sent, it continues. */
   withdraw(asked: Asked): void {
     this.#waiting.delete(asked);
   }
 
-  /** Ends when what is under way is answered. */
+  /** Ends when every request under way is answered. */
   drain(): void {
     this.#isDraining = true;
     if (!this.isBusy) this.end();
@@ -151,7 +151,7 @@ export class Session {
     for (const asked of unsent) asked.settled({ type: "unsent" });
   }
 
-  /** What arrives until this turn of the event loop is over is sent together. */
+  /** Requests that arrive before this turn of the event loop ends are sent together. */
   #plan(): void {
     if (this.#isPlanned || !this.#isOpen || this.#waiting.size === 0) return;
     this.#isPlanned = true;
@@ -161,7 +161,7 @@ export class Session {
     });
   }
 
-  /** Reads first, so that they wait for no write that came with them. Returns whether more may be sent. */
+  /** Reads come first, so that they do not wait for writes in the same frame. Returns whether more may be sent. */
   #sendFrame(): boolean {
     const room = Math.min(MAX_SOCKET_FRAME_REQUESTS - 1, MAX_SESSION_REQUESTS_IN_FLIGHT - this.#inFlight.size);
     const reads: SentRequest[] = [];
@@ -194,7 +194,7 @@ export class Session {
   }
 
   #receive(message: unknown): void {
-    // The library gives a message in one piece.
+    // The library delivers a message in one piece.
     const frame = message instanceof Uint8Array ? decodeServerFrame(message) : failure("internal", "no bytes");
     if (!frame.ok) {
       this.end();
@@ -207,12 +207,12 @@ export class Session {
 
   #answer({ id, field, body }: SocketResponse): void {
     const asked = this.#inFlight.get(id);
-    // The answer to a renewal; or, with the id 0, why the socket is closed next.
+    // This is the answer to a renewal; or, with the id 0, the reason for which the socket is closed next.
     if (asked === undefined) return;
     this.#inFlight.delete(id);
     this.#bytesInFlight -= asked.body.length;
     if (field === SocketField.read || field === SocketField.write) {
-      // Not the view: an answer that waits for its client would keep the whole frame.
+      // A copy: with a view, an answer that waits for its client would keep the whole frame.
       asked.settled({ type: "answered", body: Buffer.from(body) });
     } else {
       asked.settled({ type: "refused", why: failureOf(body) });

@@ -1,6 +1,6 @@
 /**
- * The sessions of the front, one for each database and grant that clients use just now. Whoever finds none here takes the long way, so
- * none is waited for: not one that would be one too many, and not where the server has just refused one.
+ * The sessions of the front: one for each database and grant that clients use at present. A request that finds no session is sent to the
+ * Worker. So no request waits for a session: neither when there are too many, nor where the server has just refused one.
  */
 import type { Grant } from "../../contracts/grant.ts";
 import { MAX_IDLE_SESSION_MS, SESSION_REFUSED_MS } from "../../core/limits.ts";
@@ -19,23 +19,23 @@ export class Sessions {
   readonly #count: number;
   readonly #clock: Pick<FrontClock, "now">;
   readonly #report: ReportBug;
-  /** By what they are for, the one that was used last at the end. */
+  /** By key. The session that was used last is the last one. */
   readonly #held = new Map<string, Held>();
-  /** A grant is one object as long as its token is kept. */
+  /** A token's grant is the same object as long as the token is kept. */
   readonly #keys = new WeakMap<Grant, string>();
-  /** By what they were for, until when no other is opened. */
+  /** By key: until when no other session is opened. */
   readonly #refusedUntil = new Map<string, number>();
 
   #isDraining = false;
 
-  /** `count`: how many there may be. */
+  /** `count`: the greatest number of sessions. */
   constructor(count: number, clock: Pick<FrontClock, "now">, report: ReportBug) {
     this.#count = count;
     this.#clock = clock;
     this.#report = report;
   }
 
-  /** The session for this grant, which may still be opening; undefined: there is none and cannot be one now. */
+  /** The session for this grant, which may still be opening. undefined: there is none, and none can be opened now. */
   for(server: ServerProcess, databaseId: string, grant: Grant, shown: ShownToken): Session | undefined {
     const key = this.#keyOf(databaseId, grant);
     const now = this.#clock.now();
@@ -46,7 +46,7 @@ export class Sessions {
       this.#held.set(key, held);
       return held.session;
     }
-    // The one to a process that has died is about to end.
+    // A session to a process that has died is about to end.
     if (held !== undefined || (this.#refusedUntil.get(key) ?? 0) > now || this.#isDraining || !this.#hasRoom())
       return undefined;
     const session = new Session({
@@ -63,7 +63,7 @@ export class Sessions {
     return session;
   }
 
-  /** Ends those that nobody has used for a while. To be called every second or so. */
+  /** Ends sessions that were not used for a while. To be called every second or so. */
   check(): void {
     const now = this.#clock.now();
     for (const [key, until] of this.#refusedUntil) if (until <= now) this.#refusedUntil.delete(key);
@@ -74,7 +74,7 @@ export class Sessions {
     }
   }
 
-  /** Opens no others, and ends these when what is under way on them is answered: the server process waits for its sockets. */
+  /** Opens no further sessions, and ends each when its requests are answered: the server process waits for its sockets. */
   drain(): void {
     this.#isDraining = true;
     for (const { session } of this.#held.values()) session.drain();
@@ -84,7 +84,7 @@ export class Sessions {
     for (const { session } of this.#held.values()) session.end();
   }
 
-  /** All that is the same for all tokens that may share one. */
+  /** Everything that must be equal for tokens that share a session. */
   #keyOf(databaseId: string, grant: Grant): string {
     const known = this.#keys.get(grant);
     if (known !== undefined) return known;
@@ -94,7 +94,7 @@ export class Sessions {
     return key;
   }
 
-  /** One that nobody is using just now makes room. */
+  /** A session that nobody uses at present makes room. */
   #hasRoom(): boolean {
     if (this.#held.size < this.#count) return true;
     for (const { session } of this.#held.values()) {

@@ -1,4 +1,4 @@
-/** A client that asks for a WebSocket: when the server process agrees, bytes pass both ways until one of them ends. */
+/** A client that asks for a WebSocket. When the server process agrees, bytes pass both ways until one side ends. */
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { HeaderLookup } from "../../doors/http/header-lookup.ts";
@@ -19,10 +19,10 @@ export class UpgradeClient implements Client {
   readonly input: Socket;
   readonly output: Socket;
 
-  /** `begun`: what the client has sent behind its request already. */
+  /** `begun`: bytes that the client has already sent after its request. */
   constructor(connection: ClientConnection, request: IncomingMessage, begun: Buffer, headers: HeaderPairs) {
     this.connection = connection;
-    // A server's request has both.
+    // A request of a server has both.
     this.method = request.method ?? "";
     this.path = request.url ?? "";
     this.headers = headers;
@@ -43,7 +43,7 @@ export class UpgradeClient implements Client {
   }
 
   goOn(): void {
-    // What it sends before an answer is kept for the time after it.
+    // Bytes that come before an answer are kept for the time after it.
   }
 
   end(last?: Uint8Array): void {

@@ -17,8 +17,11 @@ export interface DatabaseStub extends EntryStub {
   snapshotRead(grant: Grant, request: Uint8Array): Promise<Uint8Array | LargeAnswer | Failure>;
   /** Takes an AtomicWrite and returns an AtomicWriteOutput. Failed checks are such an answer, not a failure. */
   atomicWrite(grant: Grant, request: Uint8Array): Promise<Uint8Array | Failure>;
-  /** FeedRequest in, a FeedUpdate out: what comes after a place in the change feed (`codec/feed.ts`). */
-  feedPage(grant: Grant, request: Uint8Array): Promise<Uint8Array | Failure>;
+  /**
+   * FeedRequest in, a FeedUpdate out: what comes after a place in the change feed (`codec/feed.ts`). A large one is asked for on a socket, where
+   * the object bounds what is under way.
+   */
+  feedPage(grant: Grant, request: Uint8Array): Promise<Uint8Array | LargeAnswer | Failure>;
   /**
    * `POST /snapshot_read`: as above, streamed. A failure is a JSON body with status 400 or above. `GET /watch` with `Upgrade: websocket`:
    * see `watchProtocol`. `GET /socket`: a client's own socket, see `socketProtocol`. All carry the grant as JSON in `x-cairn-grant`.

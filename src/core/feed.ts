@@ -36,6 +36,13 @@ export interface FeedPage {
   readonly isLast: boolean;
 }
 
+/** Of its keys and values. */
+export function bytesOfPage({ commits }: FeedPage): number {
+  let bytes = 0;
+  for (const { changes } of commits) for (const { key, set } of changes) bytes += key.length + (set?.value.length ?? 0);
+  return bytes;
+}
+
 /** From where a feed is read: a place, the oldest that can be had, or what is committed from now on. */
 export type FeedStart = Version | "oldest" | "now";
 

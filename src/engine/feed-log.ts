@@ -60,6 +60,8 @@ export class FeedLog {
   #kept: (LogRetention & { readonly after: Version }) | null | undefined;
   /** Something was logged since the object has started: the log may have grown a segment that is full. */
   #isWritten = false;
+  /** Nothing could be let go of: it is not tried again before this time. */
+  #notBefore = 0;
   /** The version of the oldest commit; null: there is none, or it was not looked for. */
   #oldest: Version | null = null;
   #followers = 0;
@@ -154,7 +156,9 @@ export class FeedLog {
     this.#oldest ??= this.#parts.log.firstAfter(kept.after);
     if (this.#oldest === null) return null;
     const stepMs = Math.max(LEAST_TRIM_MS, kept.retentionMs / TRIMS_IN_RETENTION);
-    return asUnixMs(timeOfVersion(this.#oldest) + kept.retentionMs + Math.round(stepMs));
+    const due = timeOfVersion(this.#oldest) + kept.retentionMs + Math.round(stepMs);
+    // A clock that was set back must not make it wait until it has caught up.
+    return asUnixMs(Math.max(due, Math.min(this.#notBefore, now + LEAST_TRIM_MS)));
   }
 
   /** Lets go of what is older than the retention, and of what passes the bound of the log: a step of it. */
@@ -170,6 +174,7 @@ export class FeedLog {
     const bounds = [wanted, step, log.neededBesides(READER)].filter((bound) => bound !== null);
     const upTo = asVersion(Math.min(...bounds));
     if (upTo > kept.after) log.advance(READER, upTo);
+    this.#notBefore = upTo > kept.after ? 0 : now + LEAST_TRIM_MS;
     log.trim();
     this.#kept = undefined;
     this.#oldest = null;

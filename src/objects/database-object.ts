@@ -33,6 +33,7 @@ import {
   encodeSnapshotReadOutput,
 } from "../codec/datapath.ts";
 import { type Failure, failure, isFailure } from "../core/errors.ts";
+import { bytesOfPage } from "../core/feed.ts";
 import { MAX_RPC_ANSWER_BYTES } from "../core/limits.ts";
 import type { DatabaseSetup, DatabaseStats, FeedSetting } from "../contracts/management.ts";
 import {
@@ -184,7 +185,7 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     return isFailure(open) ? open : open.deletions.job(jobId);
   }
 
-  async feedPage(grant: Grant, request: Uint8Array, askedAt?: UnixMs): Promise<Uint8Array | Failure> {
+  async feedPage(grant: Grant, request: Uint8Array, askedAt?: UnixMs): Promise<Uint8Array | LargeAnswer | Failure> {
     const open = this.#allow(grant, "read", askedAt);
     if (isFailure(open)) return open;
     const asked = decodeFeedRequest(request);
@@ -192,7 +193,8 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     const prefix = admittedPrefix(grant, asked.prefix);
     if (isFailure(prefix)) return prefix;
     const answer = await open.feeds.page({ prefix, from: asked.from });
-    return answer.ok ? encodeFeedPage(answer.page) : answer;
+    if (!answer.ok) return answer;
+    return bytesOfPage(answer.page) > MAX_RPC_ANSWER_BYTES ? { ok: true, large: true } : encodeFeedPage(answer.page);
   }
 
   async keepFeed(setting: FeedSetting | null): Promise<{ readonly ok: true } | Failure> {

@@ -58,7 +58,7 @@ export interface DatabaseRole
     askedAt?: UnixMs,
   ): Promise<RangeDeletion | Failure>;
   entryJob(grant: Grant, jobId: string, askedAt?: UnixMs): Promise<EntryJob | Failure>;
-  feedPage(grant: Grant, request: Uint8Array, askedAt?: UnixMs): Promise<Uint8Array | Failure>;
+  feedPage(grant: Grant, request: Uint8Array, askedAt?: UnixMs): Promise<Uint8Array | LargeAnswer | Failure>;
   backup(command: BackupCommand, askedAt?: UnixMs): Promise<BackupAnswer>;
   restore(command: RestoreCommand, askedAt?: UnixMs): Promise<RestoreAnswer | Failure>;
   openPast(grant: Grant, at: string, eviction: PastEviction, askedAt?: UnixMs): Promise<PastInfo | Failure>;

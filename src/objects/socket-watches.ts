@@ -9,7 +9,7 @@ import type { SocketRequest } from "../codec/socket.ts";
 import { decodePrefixWatch, type WatchedPrefix } from "../codec/socket-prefix.ts";
 import { admittedPrefix, type Grant, refusedKeys } from "../contracts/grant.ts";
 import { failure, type Failure, isFailure } from "../core/errors.ts";
-import type { FeedPage } from "../core/feed.ts";
+import { bytesOfPage } from "../core/feed.ts";
 import { MAX_SOCKET_WATCHES } from "../core/limits.ts";
 import type { Timers } from "../core/timers.ts";
 import type { Version } from "../core/versionstamp.ts";
@@ -244,7 +244,7 @@ export class SocketWatches {
     const { feeds } = this.#parts;
     const answer = feeds.refusal(prefix) ?? (await feeds.before(after, prefix).catch(unreadable));
     if (this.#watches.get(id)?.watcher !== watcher) return;
-    if (answer.ok) watcher.give({ ...answer.page, bytes: sizeOf(answer.page) });
+    if (answer.ok) watcher.give({ ...answer.page, bytes: bytesOfPage(answer.page) });
     else this.#endWith(id, answer);
   }
 
@@ -273,12 +273,6 @@ export class SocketWatches {
   #rememberSoon(): void {
     this.#cancelRemember ??= this.#parts.timers.after(ATTACHED_AFTER_MS, () => this.#parts.remember());
   }
-}
-
-function sizeOf({ commits }: FeedPage): number {
-  let size = 0;
-  for (const { changes } of commits) for (const { key, set } of changes) size += key.length + (set?.value.length ?? 0);
-  return size;
 }
 
 function unreadable(error: unknown): Failure {

@@ -11,6 +11,7 @@ import { isFailure } from "../../core/errors.ts";
 import { SSE_COMMENT_MS } from "../../core/limits.ts";
 import type { Timers } from "../../core/timers.ts";
 import type { LinkEvent, SessionLink } from "./session-link.ts";
+import { nextBytes } from "./text-stream.ts";
 
 export interface EventStreamParts {
   readonly link: SessionLink;
@@ -22,9 +23,6 @@ export interface EventStreamParts {
   /** null: it lasts. */
   readonly endsAfterMs: number | null;
 }
-
-/** Sent together. */
-const PIECE_CHARACTERS = 64 * 1024;
 
 const encoder = new TextEncoder();
 
@@ -59,11 +57,17 @@ class EventStream {
   }
 
   stream(): ReadableStream<Uint8Array> {
-    const { timers, endsAfterMs } = this.#parts;
+    const { link, timers, endsAfterMs } = this.#parts;
     return new ReadableStream<Uint8Array>(
       {
-        start: () => {
-          if (endsAfterMs !== null) this.#cancelEnd = timers.after(endsAfterMs, () => this.#end());
+        start: (controller) => {
+          if (endsAfterMs !== null) this.#cancelEnd = timers.after(endsAfterMs, () => this.#timeIsOver());
+          link.onEnd(() => {
+            // What is left of an update is not kept for a client that the object has given up.
+            if (this.#pieces === null) return;
+            this.#end();
+            controller.error(new Error("The database has ended the stream in the middle of an event."));
+          });
         },
         pull: (controller) => this.#pull(controller),
         cancel: () => this.#end(),
@@ -75,10 +79,13 @@ class EventStream {
   /** Called when the client has taken everything before, and not again until it has settled. */
   async #pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
     for (;;) {
-      const text = this.#nextText();
-      if (text !== "") {
-        controller.enqueue(encoder.encode(text));
-        return;
+      if (this.#pieces !== null) {
+        const { bytes, isLast } = nextBytes(this.#pieces);
+        if (isLast) this.#pieces = null;
+        if (bytes.length > 0) {
+          controller.enqueue(bytes);
+          return;
+        }
       }
       const { link, timers } = this.#parts;
       if (this.#owesAcknowledgement) link.acknowledge();
@@ -107,18 +114,15 @@ class EventStream {
     }
   }
 
-  #nextText(): string {
-    let text = "";
-    while (this.#pieces !== null && text.length < PIECE_CHARACTERS) {
-      const { done, value } = this.#pieces.next();
-      if (done === true) this.#pieces = null;
-      else text += value;
-    }
-    return text;
+  /** An event that was begun is whole when the stream ends, and counts at the object until then. */
+  #timeIsOver(): void {
+    this.#isOver = true;
+    if (this.#pieces === null) this.#end();
   }
 
   #end(): void {
     this.#isOver = true;
+    this.#pieces = null;
     this.#cancelEnd?.();
     this.#parts.link.close();
   }

@@ -14,7 +14,8 @@ import type { Operation, RestCall } from "./call.ts";
 import { eventStreamAnswer, eventText } from "./event-stream.ts";
 import { type FeedForm, textOfEvents } from "./feed-events.ts";
 import { notationOf, VALUES_PARAMETER } from "./parameters.ts";
-import { openSessionLink, SessionLink } from "./session-link.ts";
+import { type LinkEvent, openSessionLink, type SessionLink } from "./session-link.ts";
+import { textStream } from "./text-stream.ts";
 
 export const getFeed: Operation = {
   access: "read",
@@ -73,73 +74,69 @@ function askedOf(call: RestCall): Asked | Failure {
 
 /** Where the feed ends just now. */
 async function head(call: RestCall, asked: Asked): Promise<Response | Failure> {
-  const page = await pageOf(call, { ...asked, from: "now" });
-  if (isFailure(page)) return page;
+  const found = await pageOf(call, { ...asked, from: "now" });
+  if (isFailure(found)) return found;
+  const { page } = found;
   return new Response(null, { headers: { ...headersOf(page), "cache-control": "no-store" } });
 }
 
 async function catchUp(call: RestCall, asked: Asked): Promise<Response | Failure> {
-  const page = await pageOf(call, asked);
-  if (isFailure(page)) return page;
-  if (asked.from === "now") return pageAnswer(page, asked, { "cache-control": "no-store" });
+  const found = await pageOf(call, asked);
+  if (isFailure(found)) return found;
+  const { page, link } = found;
+  if (asked.from === "now") return pageAnswer(found, asked, { "cache-control": "no-store" });
   // A page says nothing else later, as long as it can be had. One at the end grows.
   const etag = `"${asked.offset}:${versionstampHex(page.upTo)}${page.reset === null ? "" : "r"}${page.isLast ? "" : "+"}"`;
   const caching = { etag, "cache-control": page.isLast ? "private, no-cache" : "private, max-age=60" };
   const known = call.request.headers.get("if-none-match") ?? "";
   if (known.split(",").some((tag) => tag.trim().replace(/^W\//, "") === etag)) {
+    link?.close();
     return new Response(null, { status: 304, headers: { ...headersOf(page), ...caching } });
   }
-  return pageAnswer(page, asked, caching);
+  return pageAnswer(found, asked, caching);
 }
 
 async function longPoll(call: RestCall, asked: Asked): Promise<Response | Failure> {
-  const page = await pageOf(call, asked);
-  if (isFailure(page)) return page;
+  const found = await pageOf(call, asked);
+  if (isFailure(found)) return found;
   const live = { "stream-cursor": cursorOf(call), "cache-control": "no-store" };
-  if (hasNews(page) || !page.isLast) return pageAnswer(page, asked, live);
-  const later = await nextNews(call, asked, page.upTo);
+  if (hasNews(found.page) || !found.page.isLast) return pageAnswer(found, asked, live);
+  const later = await nextNews(call, asked, found.page.upTo);
   if (isFailure(later)) return later;
-  if (hasNews(later)) return pageAnswer(later, asked, live);
-  return new Response(null, { status: 204, headers: { ...headersOf(later), ...live } });
+  if (hasNews(later.page)) return pageAnswer(later, asked, live);
+  later.link?.close();
+  return new Response(null, { status: 204, headers: { ...headersOf(later.page), ...live } });
 }
 
 /** The first page behind a place that tells something, or after a while one that tells how far the feed is. */
-async function nextNews(call: RestCall, { prefix }: Asked, after: Version): Promise<FeedPage | Failure> {
-  const { stub, grant, clock, timers } = call;
-  const body = encodeFeedRequest({ prefix, from: after });
-  const link = await openSessionLink(stub, grant, { type: "feed", id: 1, body });
-  if (!(link instanceof SessionLink)) return link;
-  let last: FeedPage = { commits: [], reset: null, upTo: after, isLast: true };
-  try {
-    const until = clock.now() + FEED_LONG_POLL_MS;
-    for (;;) {
-      const event = await link.next(timers, Math.max(0, until - clock.now()));
-      if (event === null || event.type === "lost") return last;
-      if (event.type === "failure") return event.failure;
-      const page = decodeFeedPage(event.body);
-      if (!page.ok) return page;
-      last = page;
-      if (hasNews(page) || clock.now() >= until) return last;
-      link.acknowledge();
+async function nextNews(call: RestCall, asked: Asked, after: Version): Promise<Found | Failure> {
+  const { clock, timers } = call;
+  const link = await linkFrom(call, asked, after);
+  if (isFailure(link)) return link;
+  let page: FeedPage = { commits: [], reset: null, upTo: after, isLast: true };
+  const until = clock.now() + FEED_LONG_POLL_MS;
+  for (;;) {
+    const event = await link.next(timers, Math.max(0, until - clock.now()));
+    if (event === null || event.type === "lost") return { page, link };
+    if (event.type === "failure") return event.failure;
+    const told = decodeFeedPage(event.body);
+    if (!told.ok) {
+      link.close();
+      return told;
     }
-  } finally {
-    link.close();
+    page = told;
+    if (hasNews(page) || clock.now() >= until) return { page, link };
+    link.acknowledge();
   }
 }
 
 async function stream(call: RestCall, asked: Asked): Promise<Response | Failure> {
-  const { stub, grant, timers } = call;
-  const { prefix, from, form } = asked;
-  const body = encodeFeedRequest({ prefix, from });
-  const link = await openSessionLink(stub, grant, { type: "feed", id: 1, body });
-  if (!(link instanceof SessionLink)) return link;
-  const first = await link.next(timers, FEED_LONG_POLL_MS);
-  if (first === null || first.type !== "update") {
-    link.close();
-    return first?.type === "failure"
-      ? first.failure
-      : failure("unavailable", "The database did not answer the feed in time. Try again.");
-  }
+  const { timers } = call;
+  const { from, form } = asked;
+  const link = await linkFrom(call, asked, from);
+  if (isFailure(link)) return link;
+  const first = await firstUpdate(link, call);
+  if (isFailure(first)) return first;
   const cursor = cursorOf(call);
   const textOf = (update: Uint8Array): Iterable<string> | Failure => {
     const page = decodeFeedPage(update);
@@ -158,9 +155,45 @@ function* textOfUpdate(page: FeedPage, form: FeedForm, cursor: string): Generato
   yield eventText("control", JSON.stringify(page.isLast ? { ...control, upToDate: true } : control));
 }
 
-async function pageOf({ stub, grant }: RestCall, { prefix, from }: Asked): Promise<FeedPage | Failure> {
+/** `link`: the page came on it, and it stays open until the page is taken. Null: the page is small. */
+interface Found {
+  readonly page: FeedPage;
+  readonly link: SessionLink | null;
+}
+
+async function pageOf(call: RestCall, asked: Asked): Promise<Found | Failure> {
+  const { stub, grant } = call;
+  const { prefix, from } = asked;
   const answer = await stub.feedPage(grant, encodeFeedRequest({ prefix, from }));
-  return answer instanceof Uint8Array ? decodeFeedPage(answer) : answer;
+  if (answer instanceof Uint8Array) {
+    const page = decodeFeedPage(answer);
+    return page.ok ? { page, link: null } : page;
+  }
+  if (!answer.ok) return answer;
+  const link = await linkFrom(call, asked, from);
+  if (isFailure(link)) return link;
+  const first = await firstUpdate(link, call);
+  if (isFailure(first)) return first;
+  const page = decodeFeedPage(first.body);
+  if (page.ok) return { page, link };
+  link.close();
+  return page;
+}
+
+async function linkFrom({ stub, grant }: RestCall, { prefix }: Asked, from: FeedStart): Promise<SessionLink | Failure> {
+  return openSessionLink(stub, grant, { type: "feed", id: 1, body: encodeFeedRequest({ prefix, from }) });
+}
+
+/** The link is closed where there is none. */
+async function firstUpdate(
+  link: SessionLink,
+  { timers }: RestCall,
+): Promise<Extract<LinkEvent, { type: "update" }> | Failure> {
+  const first = await link.next(timers, FEED_LONG_POLL_MS);
+  if (first?.type === "update") return first;
+  link.close();
+  if (first?.type === "failure") return first.failure;
+  return failure("unavailable", "The database did not answer the feed in time. Try again.");
 }
 
 function hasNews({ commits, reset }: FeedPage): boolean {
@@ -174,33 +207,9 @@ function headersOf({ upTo, isLast }: FeedPage): Record<string, string> {
   return { "content-type": "application/json", "stream-next-offset": versionstampHex(upTo), ...atEnd, ...COMMON };
 }
 
-const encoder = new TextEncoder();
-
-/** The text is made as the client takes it. */
-function pageAnswer(page: FeedPage, { form }: Asked, headers: Readonly<Record<string, string>>): Response {
-  const pieces = textOfEvents(page, form);
-  const body = new ReadableStream<Uint8Array>(
-    {
-      pull: (controller) => {
-        let text = "";
-        while (text.length < PIECE_CHARACTERS) {
-          const { done, value } = pieces.next();
-          if (done === true) {
-            if (text !== "") controller.enqueue(encoder.encode(text));
-            controller.close();
-            return;
-          }
-          text += value;
-        }
-        controller.enqueue(encoder.encode(text));
-      },
-    },
-    { highWaterMark: 0 },
-  );
-  return new Response(body, { headers: { ...headersOf(page), ...headers } });
+function pageAnswer({ page, link }: Found, { form }: Asked, headers: Readonly<Record<string, string>>): Response {
+  return new Response(textStream(textOfEvents(page, form), link), { headers: { ...headersOf(page), ...headers } });
 }
-
-const PIECE_CHARACTERS = 64 * 1024;
 
 /** Twenty seconds, counted from 9 October 2024, as the protocol has them. */
 const CURSOR_STEP_MS = 20_000;

@@ -45,6 +45,7 @@ export class SessionLink {
   /** What came and was not taken. The object sends one update until it is acknowledged, and nothing after a failure. */
   readonly #events: LinkEvent[] = [];
   #wake: (() => void) | undefined;
+  #onEnd: () => void = () => undefined;
   #isOpen = true;
 
   constructor(socket: ObjectSocket) {
@@ -72,6 +73,11 @@ export class SessionLink {
       this.#wake = finish;
     });
     return this.#events.shift() ?? null;
+  }
+
+  /** `listener` is called when the other side ends it. What was not taken of the last update is not to be kept then. */
+  onEnd(listener: () => void): void {
+    this.#onEnd = listener;
   }
 
   interrupt(): void {
@@ -104,6 +110,7 @@ export class SessionLink {
     if (!this.#isOpen) return;
     this.close();
     this.#add(event);
+    this.#onEnd();
   }
 
   #add(event: LinkEvent): void {

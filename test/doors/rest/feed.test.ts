@@ -2,7 +2,10 @@
 import { stream } from "@durable-streams/client";
 import { beforeEach, describe, expect, test } from "vitest";
 import worker from "../../../src/worker.ts";
+import { turns } from "../../support/fake-timers.ts";
 import { Events } from "../../support/server-events.ts";
+import { commit } from "../../support/workerd/database-object.ts";
+import { key, set, write } from "../../support/workerd/engine.ts";
 import { configured, RestDatabase, send, SERVER } from "./rest-client.ts";
 
 interface FeedEvent {
@@ -154,6 +157,29 @@ describe("a page of the feed", () => {
     const rest = await database.ask("GET", `feed?offset=${first.headers.get("stream-next-offset")}`);
     expect(rest.json).toHaveLength(1);
     expect(rest.headers.get("stream-up-to-date")).toBe("true");
+  });
+
+  test("with a large commit is whole, and takes the room of watches until it is taken (H30, F13)", async () => {
+    const stub = configured.DATABASES.getByName(database.id);
+    const sets = Array.from({ length: 7 }, (_, i) => set(key("large", i), new Uint8Array(1_000_000).fill(i)));
+    await commit(stub, write(sets));
+    const whole = await database.ask("GET", "feed");
+    expect(whole.json).toHaveLength(7);
+    expect(whole.headers.get("stream-up-to-date")).toBeNull();
+    const after = whole.headers.get("stream-next-offset");
+    expect(await database.ask("GET", `feed?offset=${after}`)).toMatchObject({ status: 200, text: "[]" });
+
+    const answered: Response[] = [];
+    const unread = Array.from({ length: 3 }, async () => void answered.push(await database.raw("feed")));
+    await expect.poll(() => answered.length).toBe(1);
+    await turns();
+    expect(answered, "the others wait until it is read").toHaveLength(1);
+    expect(JSON.parse((await answered[0]?.text()) ?? "")).toHaveLength(7);
+    await expect.poll(() => answered.length).toBe(2);
+    await answered[1]?.body?.cancel();
+    await Promise.all(unread);
+    expect(JSON.parse((await answered[2]?.text()) ?? "")).toHaveLength(7);
+    expect((await database.stats()).watchers).toBe(0);
   });
 
   test("names what is to be named: type, keys as paths, values in the notation (H30)", async () => {

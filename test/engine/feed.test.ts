@@ -1,5 +1,5 @@
 /** The change feed of the engine: what is kept for it, its pages, and its readers. */
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { toHex } from "../../src/core/bytes.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
 import {
@@ -349,6 +349,19 @@ test("a reader that takes nothing costs a place: no more than the bound is under
       for (const reader of slow) reader.acknowledge();
     }
     for (const reader of slow) expect(reader.commits.map(({ version }) => version)).toEqual(versions);
+  });
+});
+
+test("a commit looks at the readers that it concerns, however many others there are (F13)", async () => {
+  await withStorage((storage) => {
+    const { database, commit } = fed(storage);
+    const readers = Array.from({ length: 10_000 }, (_, i) => new FeedReader(key("users", i)).connect(database.watches));
+    for (const reader of readers) reader.drain();
+    const page = vi.spyOn(database.feed, "page");
+    const version = commit(set(key("users", 7), one), set(key("orders", 1), one));
+    expect(page).toHaveBeenCalledTimes(1);
+    expect(readers[7]?.commits.map((told) => told.version)).toEqual([version]);
+    expect(readers.filter(({ commits }) => commits.length > 0)).toHaveLength(1);
   });
 });
 

@@ -5,7 +5,7 @@ import worker from "../../../src/worker.ts";
 import { turns } from "../../support/fake-timers.ts";
 import { Events } from "../../support/server-events.ts";
 import { commit } from "../../support/workerd/database-object.ts";
-import { key, set, write } from "../../support/workerd/engine.ts";
+import { key as keyOf, set, write } from "../../support/workerd/engine.ts";
 import { configured, RestDatabase, send, SERVER } from "./rest-client.ts";
 
 interface FeedEvent {
@@ -161,7 +161,7 @@ describe("a page of the feed", () => {
 
   test("with a large commit is whole, and takes the room of watches until it is taken (H30, F13)", async () => {
     const stub = configured.DATABASES.getByName(database.id);
-    const sets = Array.from({ length: 7 }, (_, i) => set(key("large", i), new Uint8Array(1_000_000).fill(i)));
+    const sets = Array.from({ length: 7 }, (_, i) => set(keyOf("large", i), new Uint8Array(1_000_000).fill(i)));
     await commit(stub, write(sets));
     const whole = await database.ask("GET", "feed");
     expect(whole.json).toHaveLength(7);

@@ -21,6 +21,7 @@ const TITLES: Record<PartName, string> = {
   directory: "Databases of one organization",
   deno: "Deno's own client through npm start",
   socket: "Idle sockets",
+  http: "Plain HTTP",
 };
 
 /** Runs for moments: what it finds says nothing, but that every part still finds something. */

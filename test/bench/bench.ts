@@ -6,6 +6,7 @@ import { measureDirectory } from "./parts/directory.ts";
 import { measureEngine } from "./parts/engine.ts";
 import { measureFront } from "./parts/front.ts";
 import { measureGrowth } from "./parts/growth.ts";
+import { measureHttp } from "./parts/http.ts";
 import { measureKvConnect } from "./parts/kv-connect.ts";
 import { countRows } from "./parts/rows.ts";
 import { measureSocket } from "./parts/socket.ts";
@@ -25,6 +26,7 @@ const PARTS: Record<PartName, (options: BenchOptions, folder: string) => Promise
   directory: measureDirectory,
   deno: measureDeno,
   socket: measureSocket,
+  http: measureHttp,
 };
 
 /** The longest, with a million entries, takes a few. */

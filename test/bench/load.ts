@@ -233,12 +233,25 @@ export function postRequest(
   headers: Readonly<Record<string, string>>,
   body: Uint8Array,
 ): Buffer<ArrayBuffer> {
-  const lines = Object.entries({ host: url.host, ...headers, "content-length": String(body.length) });
-  return Buffer.concat([headOf("POST", url, lines), body]);
+  return withBody("POST", url, headers, body);
+}
+
+export function putRequest(url: URL, headers: Readonly<Record<string, string>>, body: Uint8Array): Buffer<ArrayBuffer> {
+  return withBody("PUT", url, headers, body);
 }
 
 export function getRequest(url: URL, headers: Readonly<Record<string, string>>): Buffer<ArrayBuffer> {
   return headOf("GET", url, Object.entries({ host: url.host, ...headers }));
+}
+
+function withBody(
+  method: string,
+  url: URL,
+  headers: Readonly<Record<string, string>>,
+  body: Uint8Array,
+): Buffer<ArrayBuffer> {
+  const lines = Object.entries({ host: url.host, ...headers, "content-length": String(body.length) });
+  return Buffer.concat([headOf(method, url, lines), body]);
 }
 
 function headOf(method: string, url: URL, lines: readonly (readonly [string, string])[]): Buffer<ArrayBuffer> {

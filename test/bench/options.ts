@@ -13,6 +13,7 @@ export const partNames = [
   "directory",
   "deno",
   "socket",
+  "http",
 ] as const;
 export type PartName = (typeof partNames)[number];
 

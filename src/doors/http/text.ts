@@ -2,10 +2,13 @@
 import { failure, type Failure } from "../../core/errors.ts";
 import type { HeaderLookup } from "./header-lookup.ts";
 
+/** Making one costs more than a small body. */
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false });
+
 /** The body as UTF-8, without a byte order mark. `invalid` when it is compressed or no UTF-8. */
 export function textOf(request: Request, body: Uint8Array): string | Failure {
   try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(body);
+    return decoder.decode(body);
   } catch {
     return compressionIn(request.headers, body) ?? failure("invalid", "The body is not text in UTF-8.");
   }

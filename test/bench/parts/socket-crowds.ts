@@ -1,6 +1,6 @@
 /** Many sockets that do nothing, and many clients that connect again at once. */
 import { once } from "node:events";
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { readdirSync, readlinkSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { encodeWatch } from "../../../src/codec/datapath-requests.ts";
 import { encodeClientFrame } from "../../../src/codec/socket-client.ts";
@@ -8,6 +8,7 @@ import type { CrowdOrders } from "../clients/crowd.ts";
 import { within } from "../deadline.ts";
 import { raiseDescriptorLimit } from "../descriptors.ts";
 import { Connections } from "../load.ts";
+import { residentBytes } from "../memory.ts";
 import { entryKey } from "../operations.ts";
 import type { BenchOptions } from "../options.ts";
 import type { Report } from "../report.ts";
@@ -126,11 +127,6 @@ function linkOf(path: string): string {
   } catch {
     return "";
   }
-}
-
-function residentBytes(pid: number): number {
-  const kilobytes = /^VmRSS:\s*(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
-  return Number(kilobytes) * 1024;
 }
 
 const CROWD = 1000;

@@ -12,6 +12,7 @@ import { answerOptions, FOR_EVERY_PAGE, methodsTaken } from "../../http/cors.ts"
 import { failureOfLost, type ManagementContext } from "../context.ts";
 import { methodNotAllowed } from "../../http/method-not-allowed.ts";
 import { problem } from "../../http/problem.ts";
+import { dataRoutesOfDocument } from "./data-routes.ts";
 import { referenceHtml, referenceResponse, type OpenApiDocument } from "./reference.ts";
 import type { ApiRoute } from "./route.ts";
 import { API_ROUTES } from "./routes.ts";
@@ -66,9 +67,19 @@ let document: OpenApiDocument | undefined;
 
 /** The OpenAPI 3.1 document. It is made only once. */
 export function openApiDocument(): OpenApiDocument {
-  // chanfana's own type has no shape. The generator for 3.1 returns such a document.
-  document ??= JSON.parse(JSON.stringify(described.schema).replaceAll("[:]", ":")) as OpenApiDocument;
+  document ??= withDataRoutes();
   return document;
+}
+
+function withDataRoutes(): OpenApiDocument {
+  // chanfana's own type has no shape. The generator for 3.1 returns such a document.
+  const made = JSON.parse(JSON.stringify(described.schema).replaceAll("[:]", ":")) as OpenApiDocument;
+  const { paths, schemas } = dataRoutesOfDocument();
+  return {
+    ...made,
+    paths: { ...made.paths, ...paths },
+    components: { ...made.components, schemas: { ...made.components?.schemas, ...schemas } },
+  };
 }
 
 /** Making these texts takes milliseconds, and anybody may ask for them. So each is made only once. */

@@ -1,0 +1,139 @@
+/**
+ * Every route of plain HTTP against every kind of caller. The routes come from the code: one without a row here fails, and so does one that
+ * the OpenAPI document does not describe as the door takes it. Bad credentials are 401 everywhere.
+ */
+import { beforeAll, describe, expect, test } from "vitest";
+import type { Resource } from "../../../src/doors/rest/call.ts";
+import { ENTRY, JOB, RESOURCES } from "../../../src/doors/rest/resources.ts";
+import { CAIRN_DEPLOYMENT_TOKEN } from "../../support/deployment-secrets.ts";
+import { RestDatabase, send } from "./rest-client.ts";
+
+/**
+ * `other`: every permission, at another tenant. One permission each for all databases. `elsewhere`: every permission for another database.
+ * `prefix`: read and write under a key prefix, which the row's path names. `data`: a data token with both permissions.
+ */
+const CALLERS = [
+  "other",
+  "read",
+  "write",
+  "admin",
+  "backup",
+  "metrics",
+  "elsewhere",
+  "prefix",
+  "deployment",
+  "data",
+] as const;
+type Caller = (typeof CALLERS)[number];
+
+/** Of a caller whom a row does not name. */
+const REFUSED: Readonly<Record<Caller, number>> = {
+  other: 404,
+  read: 403,
+  write: 403,
+  admin: 403,
+  backup: 403,
+  metrics: 403,
+  elsewhere: 404,
+  prefix: 403,
+  deployment: 401,
+  data: 403,
+};
+
+interface Row {
+  readonly path: string;
+  readonly body?: string;
+  readonly statuses: Partial<Readonly<Record<Caller, number>>>;
+}
+
+const reads = (status = 200) => ({ read: status, backup: status, prefix: status, data: status });
+const writes = (status = 200) => ({ write: status, prefix: status, data: status });
+const value = '{"type":"null"}';
+const line = '{"key":["mine","x"],"value":{"type":"null"}}';
+
+const MATRIX: Readonly<Record<string, Row>> = {
+  "GET entries/{key}": { path: "entries/mine/a", statuses: reads() },
+  "PUT entries/{key}": { path: "entries/mine/b", body: value, statuses: writes() },
+  "DELETE entries/{key}": { path: "entries/mine/b", statuses: writes() },
+  "GET entries": { path: "entries", statuses: reads() },
+  "POST entries:get": { path: "entries:get", body: '{"keys":[["mine","a"]]}', statuses: reads() },
+  "POST entries:delete": {
+    path: "entries:delete",
+    body: '{"selector":{"prefix":["mine","no"]}}',
+    statuses: writes(),
+  },
+  "POST atomic": { path: "atomic", body: "{}", statuses: writes() },
+  "GET count": { path: "count", statuses: reads() },
+  "GET export": { path: "export", statuses: reads() },
+  "POST import": { path: "import", body: line, statuses: writes() },
+  "PUT import": { path: "import", body: line, statuses: writes() },
+  // A database that keeps no feed.
+  "GET feed": { path: "feed?offset=-1", statuses: reads(409) },
+  "GET watch": { path: 'watch?key=["mine","a"]', statuses: reads() },
+  "GET jobs/{jobId}": { path: "jobs/00000000-0000-0000-0000-000000000000", statuses: writes(404) },
+};
+
+const resources: Readonly<Record<string, Resource>> = { "entries/{key}": ENTRY, "jobs/{jobId}": JOB, ...RESOURCES };
+const routes = Object.entries(resources).flatMap(([path, resource]) =>
+  Object.entries(resource).map(([method, operation]) => ({ route: `${method} ${path}`, path, method, operation })),
+);
+
+let database: RestDatabase;
+const tokens = new Map<Caller, string>();
+
+beforeAll(async () => {
+  database = await RestDatabase.make();
+  await database.put("mine/a", 1);
+  const elsewhere = await database.another();
+  tokens.set("other", (await RestDatabase.make()).token);
+  for (const permission of ["read", "write", "admin", "backup", "metrics"] as const)
+    tokens.set(permission, (await database.newToken({ permissions: [permission] })).token);
+  const all = ["read", "write", "admin", "backup"];
+  tokens.set("elsewhere", (await database.newToken({ permissions: all, databases: [elsewhere.id] })).token);
+  tokens.set("prefix", (await database.newToken({ keyPrefix: ["mine"] })).token);
+  tokens.set("deployment", CAIRN_DEPLOYMENT_TOKEN);
+  tokens.set("data", await database.dataToken());
+});
+
+test("every route has a row, and every row a route (H10)", () => {
+  expect(Object.keys(MATRIX).toSorted()).toEqual(routes.map(({ route }) => route).toSorted());
+});
+
+describe.each(routes)("$route", ({ route, method }) => {
+  const { path, body, statuses } = MATRIX[route] ?? { path: "none", body: undefined, statuses: {} };
+  const sending = body === undefined ? {} : { body };
+
+  test.each(CALLERS)("by %s (H10)", async (caller) => {
+    const { status } = await database.ask(method, path, { ...sending, token: tokens.get(caller) ?? null });
+    expect(status).toBe(statuses[caller] ?? REFUSED[caller]);
+  });
+
+  test.each([null, "nonsense", "0".repeat(40)])("by nobody: %s (H3)", async (token) => {
+    expect((await database.ask(method, path, { ...sending, token })).status).toBe(401);
+  });
+});
+
+describe("the OpenAPI document", () => {
+  // oxlint-disable-next-line typescript/no-explicit-any -- a document of its own shape
+  let document: any;
+  beforeAll(async () => void (document = (await send("GET", "/openapi.json")).json));
+
+  test.each(routes.filter(({ route }) => route !== "PUT import"))(
+    "describes $route with its parameters (H11)",
+    ({ path, method, operation }) => {
+      const described = document.paths[`/api/databases/{databaseId}/${path}`]?.[method.toLowerCase()];
+      const named = (described?.parameters ?? []).flatMap((one: { in: string; name: string }) =>
+        one.in === "query" ? [one.name] : [],
+      );
+      const taken = path === "entries" && method === "GET" ? [...operation.query, "key"] : operation.query;
+      expect(named.toSorted()).toEqual([...new Set(taken)].toSorted());
+      expect(Object.keys(described.responses)).toContain("default");
+    },
+  );
+
+  test("refers to schemas that it has (H11)", () => {
+    const names = new Set(JSON.stringify(document).match(/(?<="#\/components\/schemas\/)\w+/g));
+    expect([...names].filter((name) => !(name in document.components.schemas))).toEqual([]);
+    expect(document.paths["/api/databases/{databaseId}/count"].get.responses["200"].description).toMatch(/\.$/);
+  });
+});

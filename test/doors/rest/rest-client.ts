@@ -37,9 +37,18 @@ export async function send(
     ...(body === undefined ? {} : { body }),
   });
   const answer = await worker.fetch(request, configured);
-  const text = await answer.text();
+  const text = await textOf(answer);
   const isJson = /[/+]json/.test(answer.headers.get("content-type") ?? "") && text !== "";
   return { status: answer.status, headers: answer.headers, text, json: isJson ? JSON.parse(text) : undefined };
+}
+
+/** Whatever it says of itself; none of a stream without end. */
+async function textOf(answer: Response): Promise<string> {
+  if (answer.headers.get("content-type")?.startsWith("text/event-stream") === true) {
+    await answer.body?.cancel();
+    return "";
+  }
+  return new TextDecoder().decode(await answer.arrayBuffer());
 }
 
 export class RestDatabase {

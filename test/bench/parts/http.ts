@@ -18,8 +18,9 @@ const LEAST_ENTRIES_PER_SECOND = 20_000;
 const CONNECTIONS_OF_TARGET = 32;
 
 export async function measureHttp(options: BenchOptions, folder: string): Promise<Report> {
-  const cairn = await serveCairn(join(folder, "http"));
-  const front = await serveFront(cairn.address);
+  const served = join(folder, "http");
+  const cairn = await serveCairn(served);
+  const front = await serveFront(cairn.address, served);
   try {
     const filler = await Connections.open(cairn.address, 1);
     await filler.sendAll(Array.from(fillingCalls(ENTRIES), cairn.request));

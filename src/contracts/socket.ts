@@ -14,6 +14,10 @@ export const socketProtocol = {
   path: "/socket",
   /** The origin of the page that opens the socket, when that is a page of another origin. */
   pageHeader: "x-cairn-page",
+  /** Present when the Worker holds the client's socket and passes messages on: then it reports to the object what the client has taken. */
+  relayHeader: "x-cairn-relay",
+  /** Begins the text of such a report. The number of bytes, or of characters of a text, that the client has taken since the last one follows. */
+  taken: "taken ",
   /**
    * A header of the answer to an upgrade. Its value `untouched` means that no object was called, because the client is refused or has
    * shown no token yet. A front that counts open databases reads it.

@@ -199,6 +199,9 @@ export const MAX_PROCESS_SOCKET_BYTES_UNDER_WAY = 128 * MIB;
 /** Bytes of frames that are not answered yet, of all sockets in one process. One organization has at most half of them. */
 export const MAX_PROCESS_SOCKET_PENDING_BYTES = 256 * MIB;
 
+/** The first message of a socket without a token, which strangers may send: a token of the longest key prefix, with room. */
+export const MAX_SOCKET_TOKEN_FRAME_BYTES = 16 * KIB;
+
 /** How long a socket without a token may wait for one: a page that has just loaded takes seconds to get its token. */
 export const MAX_SOCKET_TOKEN_WAIT_MS = 10_000;
 

@@ -56,6 +56,7 @@ import { importEntries } from "./entry-imports.ts";
 import type { Env } from "./env.ts";
 import { Lifecycle } from "./lifecycle.ts";
 import type { DatabaseRole } from "./roles.ts";
+import type { SocketPeer } from "./socket-session.ts";
 import { SESSION_TAG } from "./socket-sessions.ts";
 import { objectIn } from "./restore-wiring.ts";
 import { systemClock } from "./system.ts";
@@ -253,7 +254,10 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     // A socket may be used only for writes.
     const open = this.#allow(grant, isSession && !grant.read ? "write" : "read", askedAtOf(request));
     if (isFailure(open)) return refusal(open);
-    if (isSession) return this.#acceptSession(open, grant, request.headers.get(socketProtocol.pageHeader));
+    if (isSession) {
+      const page = request.headers.get(socketProtocol.pageHeader);
+      return this.#acceptSession(open, { grant, page, isRelayed: request.headers.has(socketProtocol.relayHeader) });
+    }
     if (isUpgrade) return this.#acceptWatch(open, grant);
     // The body is not kept while the read waits for its turn. The ranges are views of it.
     const answer = await request.arrayBuffer().then((body) => {
@@ -284,13 +288,13 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     this.webSocketClose(socket, BROKE_OFF, "");
   }
 
-  #acceptSession({ sessions }: OpenDatabase, grant: Grant, page: string | null): Response {
+  #acceptSession({ sessions }: OpenDatabase, peer: SocketPeer): Response {
     const refused = sessions.refusal();
     if (refused !== null) return refusal(refused);
     const { 0: client, 1: server } = new WebSocketPair();
     this.ctx.acceptWebSocket(server, [SESSION_TAG]);
     this.ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(socketProtocol.ping, socketProtocol.pong));
-    sessions.opened(server, grant, page);
+    sessions.opened(server, peer);
     const headers = { "sec-websocket-protocol": socketProtocol.name };
     return new Response(null, { status: 101, webSocket: client, headers });
   }

@@ -17,7 +17,7 @@ import {
   refusedPage,
   refusedWrite,
 } from "../contracts/grant.ts";
-import { closeCodeOf, closeReason, SocketClose, unsentBytes } from "../contracts/socket.ts";
+import { closeCodeOf, closeReason, SocketClose, socketProtocol, unsentBytes } from "../contracts/socket.ts";
 import { unreachable } from "../core/assert.ts";
 import type { Clock } from "../core/clock.ts";
 import { failure, type Failure, isFailure } from "../core/errors.ts";
@@ -39,11 +39,17 @@ import { type Form, SocketAnswers } from "./socket-answers.ts";
 import { type AttachedWatches, SocketWatches } from "./socket-watches.ts";
 
 /** The attachment of a socket. */
-export interface SessionState {
+export interface SessionState extends SocketPeer {
+  readonly watches: AttachedWatches;
+}
+
+/** Who holds the other end of a socket. */
+export interface SocketPeer {
   readonly grant: Grant;
   /** The origin of the page that opened the socket, when that is a page of another origin. */
   readonly page: string | null;
-  readonly watches: AttachedWatches;
+  /** Whether it is the Worker, which passes messages on and reports what the client has taken. */
+  readonly isRelayed: boolean;
 }
 
 export interface SessionParts {
@@ -90,17 +96,21 @@ export class SocketSession implements Sender {
   readonly #frames: Frame[] = [];
   #grant: Grant;
   readonly #page: string | null;
+  readonly #isRelayed: boolean;
+  /** What a relayed socket was sent, and its client has not taken by the last report. */
+  #untaken = 0;
   #pendingBytes = 0;
   #running = false;
   #ended = false;
   /** The form in which errors of the whole socket are sent. */
   #form: Form = "notation";
 
-  constructor(socket: WebSocket, { grant, page }: Omit<SessionState, "watches">, parts: SessionParts) {
+  constructor(socket: WebSocket, { grant, page, isRelayed }: SocketPeer, parts: SessionParts) {
     this.socket = socket;
     this.#parts = parts;
     this.#grant = grant;
     this.#page = page;
+    this.#isRelayed = isRelayed;
     this.#answers = new SocketAnswers((message) => this.#send(message));
     this.#watches = new SocketWatches({
       hub: parts.database.watches,
@@ -117,7 +127,7 @@ export class SocketSession implements Sender {
   }
 
   get bytesUnderWay(): number {
-    return unsentBytes(this.socket);
+    return Math.max(unsentBytes(this.socket), this.#untaken);
   }
 
   /** The socket was accepted. */
@@ -136,8 +146,13 @@ export class SocketSession implements Sender {
 
   receive(message: string | ArrayBuffer): void {
     if (this.#ended) return;
+    if (this.#isRelayed && typeof message === "string" && message.startsWith(socketProtocol.taken)) {
+      // Of what was sent before the object slept, nothing is counted any more.
+      this.#untaken = Math.max(0, this.#untaken - Number(message.slice(socketProtocol.taken.length)));
+      return;
+    }
     this.#form = typeof message === "string" ? "notation" : "binary";
-    const bytes = typeof message === "string" ? message.length : message.byteLength;
+    const bytes = sizeOf(message);
     if (bytes > MAX_SOCKET_FRAME_BYTES) {
       this.end(failure("limit", `The frame has ${bytes} bytes; the limit is ${MAX_SOCKET_FRAME_BYTES}.`));
       return;
@@ -424,7 +439,12 @@ export class SocketSession implements Sender {
 
   #remember(): void {
     if (this.#ended) return;
-    const attached: SessionState = { grant: this.#grant, page: this.#page, watches: this.#watches.attached() };
+    const attached: SessionState = {
+      grant: this.#grant,
+      page: this.#page,
+      isRelayed: this.#isRelayed,
+      watches: this.#watches.attached(),
+    };
     this.socket.serializeAttachment(attached);
   }
 
@@ -432,6 +452,7 @@ export class SocketSession implements Sender {
     if (this.#ended) return;
     try {
       this.socket.send(message);
+      if (this.#isRelayed) this.#untaken += sizeOf(message);
       this.#parts.underWay.sent(this);
     } catch {
       // The peer is gone, and the close event is on its way or was lost. In both cases nobody waits here any more. The session ends a
@@ -439,6 +460,10 @@ export class SocketSession implements Sender {
       queueMicrotask(() => this.gone());
     }
   }
+}
+
+function sizeOf(message: string | ArrayBuffer | Uint8Array): number {
+  return typeof message === "string" ? message.length : message.byteLength;
 }
 
 function formOf({ forms }: Frame, index: number): Form {

@@ -9,7 +9,7 @@ import { MAX_SOCKETS, MAX_SOCKETS_PENDING_BYTES } from "../core/limits.ts";
 import { BytesUnderWay } from "./bytes-under-way.ts";
 import type { Account } from "./process-memory.ts";
 import { alarmForExpiry } from "./expiry-task.ts";
-import { type SessionParts, type SessionState, SocketSession } from "./socket-session.ts";
+import { type SessionParts, type SessionState, type SocketPeer, SocketSession } from "./socket-session.ts";
 
 /** The tag of these sockets. Sockets for watches over KV Connect have the id of their token as their tag, in hexadecimal digits. */
 export const SESSION_TAG = "session";
@@ -71,9 +71,9 @@ export class SocketSessions {
   }
 
   /** A socket was accepted. */
-  opened(socket: WebSocket, grant: Grant, page: string | null): void {
-    this.#add(socket, { grant, page }).begin();
-    this.#planEnd(grant);
+  opened(socket: WebSocket, peer: SocketPeer): void {
+    this.#add(socket, peer).begin();
+    this.#planEnd(peer.grant);
   }
 
   /** False: the socket is none of these. */
@@ -111,8 +111,8 @@ export class SocketSessions {
     return first === Number.POSITIVE_INFINITY ? null : alarmForExpiry(asUnixMs(first));
   }
 
-  #add(socket: WebSocket, state: Omit<SessionState, "watches">): SocketSession {
-    const session = new SocketSession(socket, state, this.#ofSession);
+  #add(socket: WebSocket, peer: SocketPeer): SocketSession {
+    const session = new SocketSession(socket, peer, this.#ofSession);
     this.#sessions.set(socket, session);
     return session;
   }

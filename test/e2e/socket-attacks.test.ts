@@ -1,11 +1,12 @@
 /** What strangers and other tenants do to sockets, through the front of `npm start`. Nobody else may notice. */
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { Encoding } from "../../src/core/operations.ts";
 import { encodeClientFrame } from "../../src/codec/socket-client.ts";
 import { RawWebSocket } from "../support/raw-websocket.ts";
 import { startManagedServer, Tenant } from "../support/management.ts";
-import { rawKey } from "../support/raw-connect.ts";
-import { subprotocols, watchRequest } from "../support/socket-client.ts";
+import { rawKey, rawPoint } from "../support/raw-connect.ts";
+import { readRequest, subprotocols, tokenRequest, watchRequest, writeRequest } from "../support/socket-client.ts";
 
 const server = await startManagedServer();
 let attacker: Tenant;
@@ -16,6 +17,12 @@ beforeAll(async () => {
   attacked = await attacker.newDatabase();
 });
 afterAll(() => server.close());
+
+/** Resident memory of workerd, in bytes. */
+function memory(): number {
+  const status = readFileSync(`/proc/${server.workerdPid()}/status`, "utf8");
+  return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]) * 1024;
+}
 
 const openFiles = (): number => readdirSync(`/proc/${server.workerdPid()}/fd`).length;
 
@@ -42,4 +49,43 @@ test("clients that vanish leave no connection open, with a token or without (N24
   expect(openFiles()).toBeGreaterThan(before + 80);
   for (const socket of [...watching, ...silent]) socket.vanish();
   await expect.poll(openFiles).toBeLessThan(before + 20);
+});
+
+const MIB = 1024 * 1024;
+
+/** Ten values of 1 MiB each, below a key. */
+const everyLarge = {
+  start: rawKey("large"),
+  end: Uint8Array.of(...rawKey("large"), 0xff),
+  limit: 10,
+  reverse: false,
+};
+
+async function storeLarge(databaseId: string, token: string): Promise<void> {
+  const writer = await open(databaseId, subprotocols(token));
+  let written = 0;
+  const all = new Promise<void>((done) => (writer.onMessage = () => ++written === 10 && done()));
+  for (let i = 0; i < 10; i++) {
+    const set = { type: "set", key: rawKey("large", i), value: new Uint8Array(MIB), encoding: Encoding.bytes } as const;
+    const mutations = [{ ...set, expiresAt: null, versionstampedKey: false }];
+    writer.send(encodeClientFrame([writeRequest(i + 1, { checks: [], mutations, enqueues: [] })]));
+  }
+  await all;
+}
+
+test("clients that take nothing and showed their token late make the server keep little (N3, N25)", async () => {
+  const { token } = await attacker.connect(attacked).then(({ metadata }) => metadata);
+  await storeLarge(attacked, token);
+  const before = memory();
+  const slow = await crowd(16, ["cairn.v1"]);
+  for (const socket of slow) {
+    socket.socket.pause();
+    socket.send(encodeClientFrame([tokenRequest(1, token)]));
+    // Together 16 times 100 MiB.
+    for (let i = 0; i < 10; i++) socket.send(encodeClientFrame([readRequest(i + 2, everyLarge)]));
+  }
+  const other = await Tenant.make(server, "other");
+  const elsewhere = await other.connect(await other.newDatabase());
+  for (let i = 0; i < 300; i++) await elsewhere.read({ ranges: [rawPoint(rawKey("a"))] });
+  expect(memory() - before).toBeLessThan(250 * MIB);
 });

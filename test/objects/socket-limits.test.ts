@@ -42,10 +42,12 @@ beforeEach(() => void (time = new FakeTimers()));
 const account = () => new ProcessMemory(1024 * 1024 * 1024, time).account("owner");
 const underWayAlone = () => new BytesUnderWay({ clock: time, timers: time, account: account() });
 
+const peer = { grant: everything, page: null, isRelayed: false };
+
 interface Sockets {
   readonly sessions: SocketSessions;
   /** `unsent`: what the runtime says of bytes that have not left. */
-  readonly open: (unsent?: () => number) => SocketClient;
+  readonly open: (unsent?: () => number, isRelayed?: boolean) => SocketClient;
   /** Answers the writes that were submitted. */
   readonly apply: () => Promise<void>;
 }
@@ -95,11 +97,11 @@ async function withSockets(work: (sockets: Sockets) => Promise<void>, world: Wor
     });
     await work({
       sessions,
-      open: (unsent) => {
+      open: (unsent, isRelayed = false) => {
         const { 0: client, 1: server } = new WebSocketPair();
         state.acceptWebSocket(server);
         if (unsent !== undefined) Object.defineProperty(server, "bufferedAmount", { get: unsent });
-        sessions.opened(server, everything, null);
+        sessions.opened(server, { ...peer, isRelayed });
         const opened = clientOf(client);
         const { socket } = opened;
         // What the runtime would hand to the object.
@@ -179,10 +181,10 @@ test("what a socket that has closed kept is free for others (N26)", async () => 
 test("a database has 10,000 sockets (N26)", async () => {
   await withSockets(async ({ sessions }) => {
     const socket = () => ({ serializeAttachment: () => undefined }) as unknown as WebSocket;
-    for (let i = 0; i < MAX_SOCKETS - 1; i++) sessions.opened(socket(), everything, null);
+    for (let i = 0; i < MAX_SOCKETS - 1; i++) sessions.opened(socket(), peer);
     expect(sessions.refusal()).toBeNull();
     const last = socket();
-    sessions.opened(last, everything, null);
+    sessions.opened(last, peer);
     expect(sessions.refusal()).toMatchObject({
       code: "limit",
       message: "This database has 10000 sockets, the most it takes at a time.",
@@ -337,6 +339,26 @@ test("a large answer waits on a socket until it has its turn, and comes whole (N
     unsent = 0;
     await time.pass(100);
     expect(answers(second)).toEqual([[1, "read"]]);
+  };
+  await withSockets(work, { read: entry });
+});
+
+test("what a client behind the Worker has not taken is under way until the Worker says that it is taken (N25)", async () => {
+  const entry = { key: a, value: new Uint8Array(3 * MIB), encoding: Encoding.bytes, version: asVersion(1) };
+  const work = async ({ open }: Sockets): Promise<void> => {
+    const client = open(undefined, true);
+    client.send(readRequest(1, point(a)), readRequest(2, point(a)));
+    await time.pass(100);
+    const answered = () => client.frames.flat().map(([id]) => id);
+    expect(answered()).toEqual([1]);
+    client.socket.send(`taken ${MIB}`);
+    await time.pass(100);
+    expect(answered()).toEqual([1]);
+    client.socket.send(`taken ${4 * MIB}`);
+    await time.pass(100);
+    expect(answered()).toEqual([1, 2]);
+    await time.pass(MAX_REQUEST_PAUSE_MS + 60_000);
+    expect((await client.closed()).code).toBe(4408);
   };
   await withSockets(work, { read: entry });
 });

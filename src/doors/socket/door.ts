@@ -65,24 +65,31 @@ async function answer(parts: SocketDoorParts, databaseId: string, request: Reque
   if (token === undefined) {
     const { socket, answer: accepted } = parts.accept(protocol);
     const connectWith = async (shown: string): Promise<ObjectSocket | Failure> => {
-      const response = await connected(parts, databaseId, page, shown);
+      const response = await connected(parts, { databaseId, page, isRelayed: true }, shown);
       return response instanceof Response ? (response.webSocket ?? failureOfJson("")) : response;
     };
     relay({ client: socket, timers: parts.timers, connect: connectWith });
     return accepted;
   }
-  const response = await connected(parts, databaseId, page, token);
+  const response = await connected(parts, { databaseId, page, isRelayed: false }, token);
   // An answer that switches protocols is not `ok` either, so the two are told apart by their class.
   return response instanceof Response ? response : refused(parts, protocol, response);
 }
 
 type Upgraded = Awaited<ReturnType<DatabaseStub["fetch"]>>;
 
+interface Asked {
+  readonly databaseId: string;
+  /** The origin of a page of another origin. */
+  readonly page: string | null;
+  /** Whether the Worker holds the client's socket. */
+  readonly isRelayed: boolean;
+}
+
 /** The object's answer to the upgrade, which hands its socket to the client. */
 async function connected(
   parts: SocketDoorParts,
-  databaseId: string,
-  page: string | null,
+  { databaseId, page, isRelayed }: Asked,
   token: string,
 ): Promise<Upgraded | Failure> {
   const { authority, clock, database, failureOfThrown } = parts;
@@ -93,6 +100,7 @@ async function connected(
     if (flaw !== null) return flaw;
     const headers = new Headers({ upgrade: "websocket", [watchProtocol.grantHeader]: JSON.stringify(grant) });
     if (page !== null) headers.set(socketProtocol.pageHeader, page);
+    if (isRelayed) headers.set(socketProtocol.relayHeader, "1");
     const response = await database(databaseId, grant).fetch(
       new Request(`https://database${socketProtocol.path}`, { headers }),
     );

@@ -1,7 +1,8 @@
 /**
  * A socket whose client had no token when it connected: the first message carries the token. Until it comes, no object is called. So the
  * Worker holds this socket itself, and passes everything on to the object's socket afterwards. Nothing can pile up here in either
- * direction: a client that does not take its messages loses the socket, and pings among the messages show how much the object has taken.
+ * direction: the object is told how much the client has taken of its messages, and sends no more while much is left; and pings among the
+ * client's messages show how much the object has taken.
  */
 import {
   decodeClientFrame,
@@ -14,11 +15,19 @@ import { decodeTextFrame, textOfDone, textOfError, textOfFrame } from "../../cod
 import type { ObjectSocket } from "../../contracts/database.ts";
 import { closeCodeOf, closeReason, SocketClose, socketProtocol, unsentBytes } from "../../contracts/socket.ts";
 import { failure, type Failure, isFailure } from "../../core/errors.ts";
-import { MAX_SOCKET_PENDING_BYTES, MAX_SOCKET_TOKEN_WAIT_MS, MAX_SOCKETS_BYTES_UNDER_WAY } from "../../core/limits.ts";
+import {
+  MAX_SOCKET_PENDING_BYTES,
+  MAX_SOCKET_TOKEN_FRAME_BYTES,
+  MAX_SOCKET_TOKEN_WAIT_MS,
+  MAX_SOCKETS_BYTES_UNDER_WAY,
+} from "../../core/limits.ts";
 import type { Timers } from "../../core/timers.ts";
 
 /** How many bytes are passed on to the object between two pings. The answer to a ping shows that everything before it has arrived. */
 const PING_EVERY_BYTES = 1024 * 1024;
+
+/** How often the client's intake is checked while anything waits for it. */
+const REPORT_MS = 20;
 
 /** The code of a close without a code, or of a connection that broke off. */
 const NO_CODE = 1005;
@@ -51,6 +60,10 @@ class Relay {
   /** Bytes that were passed on since the last ping; and pings without an answer. */
   #bytesSincePing = 0;
   #pings = 0;
+  /** How much of the object's messages was sent to the client, and how much of it the object knows to be taken. */
+  #sent = 0;
+  #reported = 0;
+  #cancelReport: (() => void) | undefined;
   /** The form in which errors are sent. */
   #isText = true;
 
@@ -86,6 +99,10 @@ class Relay {
 
   async #first(message: Message): Promise<void> {
     this.#isText = typeof message === "string";
+    if (sizeOf(message) > MAX_SOCKET_TOKEN_FRAME_BYTES) {
+      this.#refuse(FIRST_TOO_LARGE);
+      return;
+    }
     const decoded = typeof message === "string" ? decodeTextFrame(message) : decodeClientFrame(new Uint8Array(message));
     const request = decoded.ok ? tokenAmong(decoded.requests) : decoded;
     if (isFailure(request)) {
@@ -115,6 +132,12 @@ class Relay {
   }
 
   #toObject(object: ObjectSocket, message: Message): void {
+    // Reports are the relay's own. To the client such a text is a frame that cannot be read.
+    const forged = isReport(message) ? decodeTextFrame(message) : undefined;
+    if (isFailure(forged)) {
+      this.#refuse(forged);
+      return;
+    }
     try {
       object.send(typeof message === "string" ? message : new Uint8Array(message));
       this.#bytesSincePing += sizeOf(message);
@@ -134,7 +157,29 @@ class Relay {
       return;
     }
     this.#toClient(typeof message === "string" ? message : new Uint8Array(message));
+    this.#sent += sizeOf(message);
+    this.#reportLater();
     if (unsentBytes(this.#client) > MAX_SOCKETS_BYTES_UNDER_WAY) this.#refuse(TOO_SLOW, SocketClose.tooSlow);
+  }
+
+  #reportLater(): void {
+    if (this.#ended) return;
+    this.#cancelReport ??= this.#parts.timers.after(REPORT_MS, () => this.#report());
+  }
+
+  /** Tells the object what the client has taken since the last report. */
+  #report(): void {
+    this.#cancelReport = undefined;
+    const taken = this.#sent - unsentBytes(this.#client) - this.#reported;
+    if (taken > 0) {
+      this.#reported += taken;
+      try {
+        this.#object?.send(`${socketProtocol.taken}${taken}`);
+      } catch {
+        this.#objectGone(BROKE_OFF, "");
+      }
+    }
+    if (this.#reported < this.#sent) this.#reportLater();
   }
 
   #toClient(message: string | Uint8Array): void {
@@ -170,6 +215,7 @@ class Relay {
   #end(): void {
     this.#ended = true;
     this.#cancelWait();
+    this.#cancelReport?.();
     this.#waiting.length = 0;
   }
 }
@@ -181,6 +227,10 @@ function tokenAmong(requests: readonly SocketRequest[]): Extract<SocketRequest, 
     "unauthenticated",
     'The first message must carry the token and nothing else, as in {"id":1,"token":"…"}.',
   );
+}
+
+function isReport(message: Message): message is string {
+  return typeof message === "string" && message.startsWith(socketProtocol.taken);
 }
 
 function sizeOf(message: Message): number {
@@ -203,6 +253,11 @@ function close(socket: ObjectSocket, code: number, reason: string): void {
 const NO_TOKEN = failure(
   "unauthenticated",
   `No token came within ${MAX_SOCKET_TOKEN_WAIT_MS / 1000} seconds. Send it first, or in a subprotocol.`,
+);
+
+const FIRST_TOO_LARGE = failure(
+  "limit",
+  `The first message of a socket without a token has at most ${MAX_SOCKET_TOKEN_FRAME_BYTES} bytes: the token and nothing else, as in {"id":1,"token":"…"}.`,
 );
 
 const TOO_MUCH = failure(

@@ -1,6 +1,11 @@
 /** The Worker between a client that has no token yet and the object: how long it waits, and what it keeps. */
 import { expect, test } from "vitest";
-import { MAX_SOCKET_PENDING_BYTES, MAX_SOCKET_TOKEN_WAIT_MS } from "../../../src/core/limits.ts";
+import { encodeClientFrame } from "../../../src/codec/socket-client.ts";
+import {
+  MAX_SOCKET_PENDING_BYTES,
+  MAX_SOCKET_TOKEN_FRAME_BYTES,
+  MAX_SOCKET_TOKEN_WAIT_MS,
+} from "../../../src/core/limits.ts";
 import type { ObjectSocket } from "../../../src/contracts/database.ts";
 import { relay } from "../../../src/doors/socket/relay.ts";
 import { FakeTimers, turns } from "../../support/fake-timers.ts";
@@ -15,12 +20,14 @@ interface Relayed {
   readonly connects: () => number;
 }
 
-function relayed(): Relayed {
+/** `unsent`: what the runtime says of the client's bytes that have not left. */
+function relayed(unsent?: () => number): Relayed {
   const time = new FakeTimers();
   const { 0: outside, 1: server } = new WebSocketPair();
   const { promise, resolve } = Promise.withResolvers<ObjectSocket>();
   server.binaryType = "arraybuffer";
   server.accept();
+  if (unsent !== undefined) Object.defineProperty(server, "bufferedAmount", { get: unsent });
   let connects = 0;
   relay({
     client: server,
@@ -110,4 +117,52 @@ test("what the object does not take is bounded, and known from pings that it doe
     await turns();
   }
   expect((await client.closed()).code).toBe(4429);
+});
+
+test("the object is told what the client has taken (N25)", async () => {
+  let unsent = 0;
+  const { client, time, connect } = relayed(() => unsent);
+  client.send(tokenRequest(1, "t"));
+  const object = connect();
+  await client.next(1);
+  const told: unknown[] = [];
+  object.addEventListener("message", ({ data }) => void told.push(data));
+  unsent = 600;
+  object.send("a".repeat(1000));
+  await time.pass(50);
+  expect(told).toEqual(["taken 400"]);
+  object.send("b".repeat(500));
+  await time.pass(50);
+  expect(told).toEqual(["taken 400", "taken 500"]);
+  unsent = 0;
+  await time.pass(50);
+  expect(told).toEqual(["taken 400", "taken 500", "taken 600"]);
+  await time.pass(1000);
+  expect(told).toHaveLength(3);
+  expect(time.size).toBe(0);
+});
+
+test.each(["taken 1000000", "taken "])("a client cannot say %j itself (N10)", async (text) => {
+  const { client, connect } = relayed();
+  client.send(tokenRequest(1, "t"));
+  client.socket.send(text);
+  const object = connect();
+  const told: unknown[] = [];
+  object.addEventListener("message", ({ data }) => void told.push(data));
+  await expect.poll(() => client.closedWith?.code).toBe(4400);
+  expect(told).toEqual([]);
+});
+
+test("the first message has at most 16 KiB (N3, N26)", async () => {
+  const largest = relayed();
+  largest.client.socket.send(encodeClientFrame([tokenRequest(1, "t".repeat(MAX_SOCKET_TOKEN_FRAME_BYTES - 100))]));
+  largest.connect();
+  expect(await largest.client.next(1)).toEqual([[1, "done"]]);
+  const { client, connects } = relayed();
+  client.socket.send(new Uint8Array(MAX_SOCKET_TOKEN_FRAME_BYTES + 1));
+  expect(await client.closed()).toEqual({
+    code: 4429,
+    why: expect.stringContaining("The first message of a socket without a token has at most 16384 bytes"),
+  });
+  expect(connects()).toBe(0);
 });

@@ -21,7 +21,7 @@ const CommitField = { versionstamp: 1, changes: 2 } as const;
 const ChangeField = { key: 1, operation: 2, value: 3, encoding: 4, expiresAtMs: 5 } as const;
 const Operation = { delete: 0, insert: 1, update: 2 } as const;
 
-/** More than any page has: each change of the log takes 20 bytes or more. */
+/** More changes than any page has: each change takes at least 20 bytes in the log. */
 const MAX_CHANGES = MAX_FEED_SCAN_BYTES;
 
 const NO_BYTES: Uint8Array = new Uint8Array();
@@ -40,7 +40,7 @@ export function encodeFeedRequest({ prefix, from }: FeedRequest): Uint8Array<Arr
   return writer.finish();
 }
 
-/** Its prefix is a view of the bytes. */
+/** The prefix is a view of the bytes. */
 export function decodeFeedRequest(body: Uint8Array): ({ readonly ok: true } & FeedRequest) | Failure {
   return decoding("The feed", "invalid", () => {
     const reader = new ProtobufReader(body);

@@ -127,7 +127,7 @@ export function decodeSocketError(
   });
 }
 
-/** The same as a failure. A code that only a later version has is an error of the server. */
+/** The error as a failure. A code that only a later version has counts as an error of the server. */
 export function failureOfSocketError(body: Uint8Array): Failure {
   const error = decodeSocketError(body);
   if (!error.ok) return error;

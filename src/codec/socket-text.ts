@@ -140,7 +140,7 @@ function prefixOf(request: JsonObject): WatchedPrefix {
   };
 }
 
-/** `{"feed":["users"],"after":"…"}`; `after` can be "oldest", and without it the feed begins now. */
+/** `{"feed":["users"],"after":"…"}`. `after` may be "oldest". Without it the feed begins now. */
 function feedOf({ feed, after = "now" }: JsonObject): FeedRequest {
   const prefix = prefixKeyOf(feed, "feed");
   if (after === "now" || after === "oldest") return { prefix, from: after };
@@ -149,7 +149,7 @@ function feedOf({ feed, after = "now" }: JsonObject): FeedRequest {
   return refuse(`after is ${described(after)}; it must be the last upTo of a feed, or "oldest".`);
 }
 
-/** An empty one is that of every key. */
+/** The empty prefix is that of every key. */
 function prefixKeyOf(json: unknown, name: string): Uint8Array {
   return Array.isArray(json) && json.length === 0 ? new Uint8Array(0) : keyOf(json, name);
 }
@@ -226,8 +226,8 @@ export function textOfPrefix(id: number, { reset, keys, upTo }: PrefixUpdate, pl
 }
 
 /**
- * In several texts where one would be too long. A commit is whole in one of them, unless it says `"more":true`: then the rest of it follows
- * in the next. The last one alone has `upTo`.
+ * Several texts when one would be too long. A text has whole commits, unless it says `"more":true`: then the rest of the last commit
+ * follows in the next text. Only the last text has `upTo`.
  */
 export function textsOfFeed(id: number, { commits, reset, upTo, isLast }: FeedPage, plain: boolean): string[] {
   const texts: string[] = [];

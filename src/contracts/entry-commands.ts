@@ -1,7 +1,7 @@
 /**
- * What a database's object is asked about entries by doors that need more than KV Connect's messages say: when an entry expires, pages that
- * end by their size, keys alone, counts, deletes of a range, entries of a file. Entries cross as the message of `codec/entry-list.ts`, in
- * bytes. Keys are encoded; ranges are `start <= key < end`, bounds that need not be whole keys.
+ * What doors ask of a database's object about entries when KV Connect's messages do not say enough: when an entry expires, pages that end
+ * by their size, keys without values, counts, deletes of a range, entries of a file. Entries are sent as bytes, as the message of
+ * `codec/entry-list.ts`. Keys are encoded. A range is `start <= key < end`; its bounds need not be whole keys.
  */
 import type { Grant } from "./grant.ts";
 import type { BackupJob } from "./restore-commands.ts";
@@ -31,11 +31,11 @@ export type EntryAnswer = Uint8Array | Failure;
 export interface EntryCount {
   readonly ok: true;
   readonly count: number;
-  /** At or above the version of every commit that the count shows; what came later is not in it. */
+  /** At or above the version of every commit that the count includes. Later commits are not in it. */
   readonly version: Version;
 }
 
-/** Long work on entries, as `GET /api/jobs/{id}` shows it too. */
+/** A long task on entries, in the form of `GET /api/jobs/{id}`. */
 export interface EntryJob extends Pick<
   BackupJob,
   "id" | "status" | "done" | "total" | "rate" | "error" | "createdAt" | "finishedAt"
@@ -43,28 +43,28 @@ export interface EntryJob extends Pick<
   readonly ok: true;
 }
 
-/** What a delete of a range came to: how many were deleted (or would be), or the job that deletes them. */
+/** The result of a delete of a range: how many entries were deleted (or would be), or the job that deletes them. */
 export type RangeDeletion = EntryCount | { readonly ok: true; readonly job: EntryJob };
 
-/** Of entries of a file. */
+/** Entries of a file. */
 export interface ImportedEntries {
   readonly ok: true;
-  /** How many were written. */
+  /** How many entries were written. */
   readonly written: number;
-  /** How many were there already and stayed as they are. */
+  /** How many entries existed already and stay as they are. */
   readonly skipped: number;
-  /** At or above that of the commit. */
+  /** At or above the version of the commit. */
   readonly version: Version;
 }
 
-/** What a database's object offers beside KV Connect's messages. */
+/** What a database's object offers besides KV Connect's messages. */
 export interface EntryStub {
   entries(grant: Grant, command: EntryCommand): Promise<EntryAnswer>;
-  /** Of one moment, that of the answer. */
+  /** Counts the entries at one moment, that of the answer. */
   countEntries(grant: Grant, range: CommandedRange): Promise<EntryCount | Failure>;
-  /** An EntryList, written as one commit; without `overwrite` only those whose keys have no entry. */
+  /** Writes an EntryList as one commit. Without `overwrite` only entries whose keys have no entry yet. */
   importEntries(grant: Grant, list: Uint8Array, overwrite: boolean): Promise<ImportedEntries | Failure>;
-  /** `dryRun`: only counts them. Of many a job is made. */
+  /** `dryRun`: only counts the entries. When there are many, a job deletes them. */
   deleteEntries(grant: Grant, range: CommandedRange, dryRun: boolean): Promise<RangeDeletion | Failure>;
   /** A job that `deleteEntries` has made. */
   entryJob(grant: Grant, jobId: string): Promise<EntryJob | Failure>;

@@ -80,7 +80,7 @@ export function admittedRanges(grant: Grant, ranges: readonly ReadRange[]): read
   return ranges.map((range) => ({ ...range, ...within(prefix, range) }));
 }
 
-/** The keys under a prefix (encoded; empty: all) as far as the grant goes, as the prefix of those. */
+/** The part of a prefix (encoded; empty: all keys) that the grant covers, as a prefix. */
 export function admittedPrefix(grant: Grant, prefix: Uint8Array): Uint8Array | Failure {
   if (grant.keyPrefix === undefined) return prefix;
   const granted = fromHex(grant.keyPrefix);
@@ -88,7 +88,7 @@ export function admittedPrefix(grant: Grant, prefix: Uint8Array): Uint8Array | F
   return refusedKeys(grant, [prefix]) ?? prefix;
 }
 
-/** One range, as `admittedRanges` does it. */
+/** The part of one range that the grant covers. */
 export function admittedRange(grant: Grant, { start, end }: KeyRange): KeyRange {
   return grant.keyPrefix === undefined ? { start, end } : within(fromHex(grant.keyPrefix), { start, end });
 }
@@ -112,7 +112,7 @@ export function refusedKeys(grant: Grant, keys: Iterable<Uint8Array>): Failure |
   return null;
 }
 
-/** Why a range may not be named whole under the grant; null: it may. */
+/** Why the grant does not cover a whole range. null: it does. */
 export function refusedRange(grant: Grant, range: KeyRange): Failure | null {
   const { start, end } = admittedRange(grant, range);
   if (equalBytes(start, range.start) && equalBytes(end, range.end)) return null;

@@ -50,16 +50,16 @@ export interface DatabaseInfo {
   readonly description: string;
   readonly locationHint: LocationHint | null;
   readonly jurisdiction: Jurisdiction | null;
-  /** Null: it keeps no log for change feeds. */
+  /** null: the database keeps no log for change feeds. */
   readonly feed: FeedSetting | null;
   readonly createdAt: UnixMs;
   readonly updatedAt: UnixMs;
 }
 
-/** For how long a database keeps its log for change feeds, and of which keys. */
+/** How long a database keeps its log for change feeds, and for which keys. */
 export interface FeedSetting {
   readonly retentionHours: number;
-  /** An encoded key in hexadecimal: only changes of keys under it. Null: of all keys. */
+  /** An encoded key in hexadecimal: only changes of keys under it are kept. null: of all keys. */
   readonly prefix: string | null;
 }
 
@@ -373,7 +373,7 @@ export interface OrganizationStub {
   reportUsage(databaseId: string, counters: UsageCounters, usedAt: UnixMs): Promise<void>;
   /** Called by the organization's databases when the health of their backup has changed. null: there is no backup any more. */
   reportBackup(databaseId: string, health: BackupHealth | null): Promise<void>;
-  /** Called by the organization's databases before they begin a job that somebody asked of them. The same again changes nothing. */
+  /** Called by the organization's databases before they begin a job that a client asked of them. Calling it again changes nothing. */
   noteJob(databaseId: string, jobId: string, kind: JobKind): Promise<void>;
 }
 
@@ -417,7 +417,7 @@ export interface DatabaseControl {
    */
   wipe(options: { readonly deleteBackups: boolean }): Promise<void>;
   stats(): Promise<DatabaseStats | Failure>;
-  /** From now on the log is kept for feeds like that; null: not any more. */
+  /** From now on the log is kept for feeds with this setting. null: it is not kept any more. */
   keepFeed(setting: FeedSetting | null): Promise<{ readonly ok: true } | Failure>;
   backup(command: BackupCommand): Promise<BackupAnswer>;
   /** Restores, forks, verifications and states of the past. */

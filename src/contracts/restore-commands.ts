@@ -54,7 +54,7 @@ export type RestoreCommand =
   | { readonly command: "verify"; readonly jobId: string }
   /** Makes sure that the state of the moment can be read, in an object named `pastName`. */
   | { readonly command: "past"; readonly at: string; readonly eviction: PastEviction }
-  /** Deletes the entries of a range, in hex, as many commits as that takes. `total`: how many there are, as far as is known. */
+  /** Deletes the entries of a range (in hex), in as many commits as that takes. `total`: the number of entries, as far as is known. */
   | {
       readonly command: "delete";
       readonly jobId: string;

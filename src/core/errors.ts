@@ -19,7 +19,7 @@ export type ErrorCode =
   | "not-found"
   /** The thing exists already, or something that excludes this request is under way. */
   | "conflict"
-  /** What is asked for is not kept from so far back. The failure says from where on it is. */
+  /** What is asked for is not kept from so far back. The failure says from where on it is kept. */
   | "too-old"
   /** There is no room for what the request would store: on the disk, or in the database. What is stored can still be read. */
   | "insufficient-storage"
@@ -34,7 +34,7 @@ export interface Failure {
   readonly ok: false;
   readonly code: ErrorCode;
   readonly message: string;
-  /** Of "too-old": the oldest versionstamp from which it can be had, 20 hex digits. */
+  /** With "too-old": the oldest versionstamp from which it is kept, 20 hex digits. */
   readonly oldest?: string;
 }
 
@@ -54,7 +54,7 @@ const codes: Readonly<Record<ErrorCode, true>> = {
   internal: true,
 };
 
-/** Of a code that came from elsewhere: a later version may have more of them. */
+/** For a code from elsewhere: a later version may have more codes. */
 export function isErrorCode(code: string): code is ErrorCode {
   return Object.hasOwn(codes, code);
 }

@@ -1,38 +1,41 @@
 /**
- * What the change feed gives, wherever it is read from. A place in it is a version: everything up to and with that version has been read.
- * A reader goes on from the place of the last page that it has taken.
+ * What the change feed returns, from wherever it is read. A place in the feed is a version: everything up to and including that version
+ * has been read. A reader continues from the place of the last page that it has taken.
  */
 import type { UnixMs } from "./clock.ts";
 import { type Failure, failure } from "./errors.ts";
 import type { Encoding } from "./operations.ts";
 import { type Version, versionstampHex } from "./versionstamp.ts";
 
-/** What has become of a key. */
+/** What happened to a key. */
 export interface LoggedChange {
   readonly key: Uint8Array;
-  /** Null: the entry was deleted, or has expired. */
+  /** null: the entry was deleted, or has expired. */
   readonly set: { readonly value: Uint8Array; readonly encoding: Encoding; readonly expiresAt: UnixMs | null } | null;
 }
 
 export interface FeedChange extends LoggedChange {
-  /** The key had no entry before. False where that is not known. */
+  /** The key had no entry before. False when that is not known. */
   readonly isNew: boolean;
 }
 
 export interface FeedCommit {
   readonly version: Version;
-  /** In the order in which they were made. A key may be changed twice. */
+  /** In the order in which they were made. A key may occur twice. */
   readonly changes: readonly FeedChange[];
 }
 
 export interface FeedPage {
-  /** Ascending, each whole. A commit that changed nothing of what is asked for is left out. */
+  /** Ascending, each whole. A commit that changed nothing that is asked for is left out. */
   readonly commits: readonly FeedCommit[];
-  /** Behind these commits the state was replaced, at this version: whoever keeps a state reads it anew. Null: it was not. */
+  /**
+   * After these commits the state was replaced, at this version: a reader that keeps a copy of the state must read it again. null: it was
+   * not replaced.
+   */
   readonly reset: Version | null;
-  /** The place behind the page. */
+  /** The place after the page. */
   readonly upTo: Version;
-  /** Nothing follows just now. */
+  /** Nothing follows at present. */
   readonly isLast: boolean;
 }
 
@@ -43,7 +46,7 @@ export function bytesOfPage({ commits }: FeedPage): number {
   return bytes;
 }
 
-/** From where a feed is read: a place, the oldest that can be had, or what is committed from now on. */
+/** From where a feed is read: a place, the oldest place that is kept, or the present. */
 export type FeedStart = Version | "oldest" | "now";
 
 export interface FeedRequest {
@@ -52,7 +55,7 @@ export interface FeedRequest {
   readonly from: FeedStart;
 }
 
-/** `oldest`: the first place from which every commit can be had. */
+/** `oldest`: the first place from which every commit is kept. */
 export function tooOld(after: Version, oldest: Version): Failure {
   const from = versionstampHex(oldest);
   return {

@@ -118,37 +118,42 @@ export const MAX_RECENT_CHANGE_BYTES = 1 * MIB;
 /** How much of the mutation log an object reads, once after its start, to learn of earlier changes. It takes some milliseconds. */
 export const MAX_RECENT_LOG_BYTES = 4 * MIB;
 
-/** Changes in one page of the change feed, as the mutation log has them, and one commit more: eight pages are under way at a time. */
+/** Changes in one page of the change feed, in the form of the mutation log, and one commit more. Eight pages are under way at a time. */
 export const MAX_FEED_PAGE_BYTES = 512 * KIB;
 
-/** What is read of the mutation log for one page: where few commits concern the reader, some milliseconds. */
+/** How much of the mutation log is read for one page, when few commits concern the reader: some milliseconds. */
 export const MAX_FEED_SCAN_BYTES = 4 * MIB;
 
-/** The last commits, which readers of the change feed that keep up are told from memory: a tenth of a second of the most writing. */
+/** The last commits, which are kept in memory for readers of the change feed that keep up: a tenth of a second of the most writing. */
 export const MAX_RECENT_COMMIT_BYTES = 2 * MIB;
 
-/** The longest time for which a database keeps its log for feeds. From further back a backup is the way. */
+/** The longest time for which a database keeps its log for feeds. For older commits there is the backup. */
 export const MAX_FEED_RETENTION_HOURS = 7 * 24;
 
-/** What the log may take that is kept for feeds: beyond that its oldest commits go, however young. As much may wait for a backup. */
+/** The log that is kept for feeds. When it is larger, its oldest commits are dropped, however young. As much may wait for a backup. */
 export const MAX_FEED_LOG_BYTES = 1024 * MIB;
 
-/** A segment of the mutation log that is larger is closed: removing one at once takes milliseconds. */
+/** A larger segment of the mutation log is closed. Removing one segment takes milliseconds. */
 export const LOG_SEGMENT_BYTES = 32 * MIB;
 
-/** How long a request for the feed waits for what comes next: shorter than the half minute after which many balancers give up. */
+/** How long a request for the feed waits for news: less than the half minute after which many balancers give up. */
 export const FEED_LONG_POLL_MS = 20_000;
 
-/** After which a stream of the feed ends, and its client asks again: so caches and balancers cope, and a deployment moves its clients. */
+/**
+ * How long a stream of the feed lasts; then its client asks again. So caches and balancers can handle it, and a deployment moves its
+ * clients.
+ */
 export const FEED_STREAM_MS = 60_000;
 
-/** Of the type that a client names for the events of a feed: it stands in each. */
+/** The type that a client names for the events of a feed. It is part of each event. */
 export const MAX_FEED_TYPE_CHARACTERS = 100;
 
-/** A stream of events that has nothing to say sends a comment this often: balancers close what is silent, and a client that is gone is noticed. */
+/**
+ * How often a stream of events without news sends a comment: balancers close silent streams, and a comment shows when a client is gone.
+ */
 export const SSE_COMMENT_MS = 15_000;
 
-/** How often the readers of a feed that nothing concerns are told how far it is, while the database is written to. */
+/** How often readers of a feed without news are told how far the feed is, while the database is written to. */
 export const FEED_PROGRESS_MS = 30_000;
 
 /** Sockets of one database, besides its watches over KV Connect. Both limits together stay far below the platform's 32,768. */
@@ -185,18 +190,21 @@ export const MAX_SOCKET_ANSWER_CHARACTERS = 16 * MIB;
 export const MAX_SOCKET_BYTES_UNDER_WAY = 2 * MIB;
 
 /**
- * The same bytes for all sockets of a database together. So the object holds at most this much and one answer. One socket has at most
- * an eighth of what is free, so that many of them leave room for others.
+ * The same bytes for all sockets of a database together. So the object holds at most this much and one answer. One socket may have an
+ * eighth of what is free, so that many sockets leave room for others.
  */
 export const MAX_SOCKETS_BYTES_UNDER_WAY = 16 * MIB;
 
-/** An answer up to this size is sent as soon as there is any room. One that is larger than this and than the socket's share waits for its turn. */
+/**
+ * An answer of at most this size is sent as soon as there is any room. An answer that is larger, and larger than the socket's share,
+ * waits for its turn.
+ */
 export const SMALL_SOCKET_ANSWER_BYTES = 16 * KIB;
 
 /** The same bytes for all sockets in one process, which holds every database of `npm start`. One organization has at most half of them. */
 export const MAX_PROCESS_SOCKET_BYTES_UNDER_WAY = 128 * MIB;
 
-/** Bytes of frames that are not answered yet, of all sockets in one process. One organization has at most half of them. */
+/** Bytes of unanswered frames, for all sockets in one process. One organization has at most half of them. */
 export const MAX_PROCESS_SOCKET_PENDING_BYTES = 256 * MIB;
 
 /** The first message of a socket without a token, which strangers may send: a token of the longest key prefix, with room. */
@@ -211,34 +219,34 @@ export const MAX_SOCKET_TOKEN_WAIT_MS = 10_000;
  */
 export const MAX_REST_ANSWER_CHARACTERS = 8 * MIB;
 
-/** Keys of one batch read of the REST API, as many as a page has entries. */
+/** Keys of one batch read of the REST API: as many as a page has entries. */
 export const MAX_REST_KEYS = 1000;
 
 /** The body of such a request, and of others that name keys: a thousand keys of 2 KiB each. */
 export const MAX_REST_KEYS_BODY_BYTES = 2 * MIB;
 
-/** The body of an atomic write of the REST API: the largest there is, whose values are in base64. */
+/** The body of an atomic write of the REST API: the largest write, with its values in base64. */
 export const MAX_REST_WRITE_BODY_BYTES = 12 * MIB;
 
-/** Entries that one request of the REST API deletes itself, in some tenths of a second: more are left to a job. */
+/** Entries that one request of the REST API deletes by itself, in some tenths of a second. A job deletes larger numbers. */
 export const MAX_DELETED_AT_ONCE = 10_000;
 
 /** Entries deleted in one commit of such a request or job: a pause of some milliseconds. */
 export const MAX_DELETED_PER_COMMIT = 1_000;
 
-/** Entries that an export reads at a time, beside the bytes of one answer. */
+/** Entries that an export reads at a time; the bytes of one answer limit them too. */
 export const MAX_EXPORT_BATCH_ENTRIES = 2000;
 
-/** Entries of an import that are one commit: a pause of some milliseconds, and as many as an atomic write has. */
+/** Entries of an import that make one commit: a pause of some milliseconds, and as many as an atomic write has. */
 export const MAX_IMPORT_BATCH_ENTRIES = 1000;
 
-/** Their keys and values, and one entry more. */
+/** Keys and values of such a commit, and one entry more. */
 export const MAX_IMPORT_BATCH_BYTES = 1 * MIB;
 
-/** Lines of an import whose errors are told one by one. All are counted. */
+/** Lines of an import whose errors are told one by one. All errors are counted. */
 export const MAX_IMPORT_ERRORS_TOLD = 100;
 
-/** Counts of one database that wait for the one before: each goes on at its turn. */
+/** Counts of one database that wait for earlier counts. */
 export const MAX_COUNTS_WAITING = 20;
 
 /** The body of an atomic write: its payload and the protobuf framing around it, 1,100 messages of a few bytes each, with room. */
@@ -301,7 +309,7 @@ export const MAX_NOTATION_CHARACTERS = 4 * MIB;
 /** A line with the longest such value, and with a key whose parts are 2,048 booleans. */
 export const MAX_ENTRY_LINE_CHARACTERS = MAX_NOTATION_CHARACTERS + 128 * KIB;
 
-/** A line of an import, in bytes: a character of it may take three. A longer one is an error, and the lines behind it go on. */
+/** A line of an import, in bytes: a character may take three. A longer line is an error, and the lines after it are read. */
 export const MAX_IMPORT_LINE_BYTES = 3 * MAX_ENTRY_LINE_CHARACTERS;
 
 /** Objects and arrays in JSON from outside: they take 25 MB when all are empty. A value of 1 MiB cannot have more, at 3 bytes each. */
@@ -623,34 +631,34 @@ export const PLACES_OF_PEER_PER_FREE_PLACE = 4;
 /** Sessions of the front, each a socket to one database's object for the clients of one token: more than are busy at a time. */
 export const MAX_SESSIONS = 1000;
 
-/** Of the requests that the front passes on at a time, the part that sessions take instead. */
+/** The share of the requests that the front passes on at a time which sessions take. */
 export const SESSIONS_SHARE_OF_PLACES = 0.1;
 
-/** Requests that a session has under way: below what a socket takes, and more than one frame brings. */
+/** Requests under way on one session: fewer than a socket takes, and more than one frame has. */
 export const MAX_SESSION_REQUESTS_IN_FLIGHT = 768;
 
-/** A frame of a session is sent when its requests have so many bytes together. */
+/** A frame of a session is sent when its requests have this many bytes together. */
 export const MAX_SESSION_FRAME_BYTES = 1 * MIB;
 
-/** The body of a request that goes over a session: most are far smaller, and a larger one gains nothing by it. */
+/** The body of a request that goes over a session. Most bodies are far smaller, and a larger one would gain nothing. */
 export const MAX_SESSION_BODY_BYTES = 64 * KIB;
 
-/** Bodies of up to this size are not counted among those that the front holds for its sessions: it has a bounded number of them. */
+/** Bodies of at most this size are not counted in the limit of bytes that the front holds for its sessions: their number is limited. */
 export const MAX_UNCOUNTED_BODY_BYTES = 4 * KIB;
 
-/** Keys and values of an answer that comes over a session, because the front holds all of it. A larger one is streamed. */
+/** Keys and values of an answer that comes over a session, because the front holds all of it. A larger answer is streamed. */
 export const MAX_SESSION_ANSWER_BYTES = 256 * KIB;
 
-/** Answers that the front holds, all together, each counted as the largest until it is there. */
+/** Answers that the front holds, all together. Each counts as the largest until it has come. */
 export const MAX_SESSION_ANSWERS_BYTES = 256 * MIB;
 
-/** A session that nobody has used for so long is closed. */
+/** A session that was not used for this long is closed. */
 export const MAX_IDLE_SESSION_MS = 60_000;
 
-/** A socket that is not open by then is given up. */
+/** A socket that is not open after this time is given up. */
 export const SESSION_HANDSHAKE_MS = 10_000;
 
-/** After the server has refused a session, requests with that grant take the long way for so long. */
+/** How long after the server has refused a session requests with that grant are sent to the Worker. */
 export const SESSION_REFUSED_MS = 1000;
 
 /** Files that workerd has open for a connection; and for a database: its file, its log and the log's index. */

@@ -72,7 +72,7 @@ export class Databases {
     );
   }
 
-  /** What its object keeps for feeds. */
+  /** Stores what the database's object keeps for feeds. */
   setFeed(id: string, feed: FeedSetting | null, now: UnixMs): void {
     this.#sql.exec(
       "UPDATE databases SET feed = ?2, updated_at = ?3 WHERE id = ?1",
@@ -231,7 +231,7 @@ export class Databases {
       description: row.description,
       locationHint: row.location_hint,
       jurisdiction: row.jurisdiction,
-      // Written by `setFeed`, from a value of this type.
+      // `setFeed` wrote it, from a value of this type.
       feed: row.feed === null ? null : (JSON.parse(row.feed) as FeedSetting),
       createdAt: asUnixMs(row.created_at),
       updatedAt: asUnixMs(row.updated_at),

@@ -48,7 +48,7 @@ export class OrganizationService {
   readonly #restores: RestoreCommands;
   /** Deliveries under way, by the ids of their messages. */
   readonly #underWay = new Map<number, Promise<NotDelivered | undefined>>();
-  /** By the database's id: the last change of its feed that is under way. */
+  /** The last change of a database's feed that is under way, by the database's id. */
   readonly #feedChanges = new Map<string, Promise<void>>();
 
   constructor(organization: Organization, parts: OrganizationParts) {
@@ -209,7 +209,7 @@ export class OrganizationService {
   ): Promise<Output<"databases.update"> | Failure> {
     const { databaseId, feed } = input;
     if (feed === null) return this.#organization.updateDatabase(who, input, this.#now());
-    // In the order in which they were asked for, so that what is recorded is what the database does.
+    // Changes are made in the order in which they were asked for, so that the record says what the database does.
     const before = this.#feedChanges.get(databaseId);
     const change = (async () => {
       await before;

@@ -379,7 +379,7 @@ export class Organization {
     });
   }
 
-  /** A database begins a job that was asked of it. */
+  /** A database begins a job that a client asked of it. */
   noteJob(databaseId: string, jobId: string, kind: JobKind, now: UnixMs): void {
     this.#storage.transactionSync(() => {
       if (this.jobs.get(jobId) !== undefined || this.databases.get(databaseId)?.state !== "ready") return;

@@ -70,7 +70,7 @@ export interface EntryPage {
 export interface DeletedEntries {
   readonly deleted: number;
   readonly next: Uint8Array | null;
-  /** At or above that of the commit. */
+  /** At or above the version of the commit. */
   readonly version: Version;
 }
 
@@ -85,7 +85,7 @@ interface Applied {
   readonly added: number;
   /** Filled only while somebody observes the changes, because reading what was there before costs a read for each key. */
   readonly changes: readonly Change[];
-  /** What the mutation log has of it; null: nothing. */
+  /** Its record in the mutation log. null: there is none. */
   readonly logged: LogCommit | null;
 }
 
@@ -199,7 +199,7 @@ export class Database {
     return { entries, more };
   }
 
-  /** A count of a range that is made a slice at a time, beside whatever is written meanwhile. */
+  /** Begins a count of a range, which is made in slices while writes go on. */
   startCount(range: KeyRange, sliceRows?: number): RangeCount {
     this.#mark.countRead(0);
     this.#onUse("read");
@@ -245,8 +245,8 @@ export class Database {
   }
 
   /**
-   * Deletes the first `limit` entries of a range, as one commit. `also` is done in the same transaction, and told how many they are and
-   * where the rest of the range begins; null: it has no more.
+   * Deletes the first `limit` entries of a range, as one commit. `also` is called in the same transaction with their number, and with the
+   * place where the rest of the range begins; null: nothing is left.
    */
   deleteWithin(
     range: KeyRange,

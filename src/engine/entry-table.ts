@@ -165,7 +165,7 @@ export class EntryTable {
     }));
   }
 
-  /** How many of the first `limit` rows of a range are alive at `now`, how many rows there were, and the last one's key. */
+  /** How many of the first `limit` rows of a range have not expired at `now`, how many rows there were, and the key of the last one. */
   countSlice({ start, end }: KeyRange, limit: number, now: UnixMs): CountedSlice {
     const [row] = this.#sql
       .exec(this.#statements.countSlice, start, end, now, limit)
@@ -175,7 +175,7 @@ export class EntryTable {
     return { rows, alive, last: last === null ? null : new Uint8Array(last) };
   }
 
-  /** How many entries of a range have expired after the one time and up to the other, whether or not they are deleted yet. */
+  /** How many entries of a range have expired after the one time and up to the other, whether or not they were deleted. */
   countExpired({ start, end }: KeyRange, after: UnixMs, upTo: UnixMs): number {
     return this.#sql.exec<{ expired: number }>(this.#statements.countExpired, start, end, after, upTo).one().expired;
   }

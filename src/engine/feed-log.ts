@@ -1,12 +1,12 @@
 /**
- * The mutation log as a change feed: for how long it is kept, and pages of it. Every commit comes in order and whole, from any place above
- * `keptAfter` on. A place is a version: everything up to and with it has been read.
+ * The mutation log as a change feed: how long it is kept, and pages of it. Every commit comes in order and whole, from any place above
+ * `keptAfter`. A place is a version: everything up to and including it has been read.
  *
- * The log's reader `feed` holds the log. It moves on with time, and where the log grows beyond its bound (`trim`). What it has passed may
- * still be in the log for a backup, and is not given: it may be narrower than the feed.
+ * The log's reader `feed` keeps the log. It moves on with time, and when the log grows beyond its limit (`trim`). Commits that it has
+ * passed may still be in the log for a backup. They are not returned, because the log may have held fewer keys for the feed.
  *
- * While somebody follows the feed, the last commits are kept in memory too. So a reader that keeps up costs no read of a row, and ten cost no
- * more than one.
+ * While somebody follows the feed, the last commits are also kept in memory. So a reader that keeps up reads no row, and ten such readers
+ * cost no more than one.
  */
 import { assert } from "../core/assert.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
@@ -32,17 +32,17 @@ import { bytesOf, type LogCommit, type LogRetention, type MutationLog } from "./
 
 const READER = "feed";
 
-/** The log is trimmed so many times in a retention, and no more than once a minute: each time costs two rows. */
+/** How often the log is trimmed in the time of a retention; at most once a minute. Each time costs two rows. */
 const TRIMS_IN_RETENTION = 24;
 const LEAST_TRIM_MS = 60_000;
 
 /** Removing a table takes time that grows with its size. */
 const SEGMENTS_AT_ONCE = 4;
 
-/** `bytes`: of its changes in the log, about. */
+/** `bytes`: about how many its changes have in the log. */
 export type LogPage = FeedPage & { readonly bytes: number };
 
-/** Why there is no page: nothing is kept for a feed, or not what comes after that place. */
+/** Why there is no page: nothing is kept for a feed, or the commits after that place are not kept. */
 export type NoFeedPage = "off" | "not kept";
 
 export interface FeedLogParts {
@@ -50,19 +50,19 @@ export interface FeedLogParts {
   readonly log: MutationLog;
   /** At or above the version of every commit. */
   readonly lastVersion: () => Version;
-  /** When the state was last replaced other than by commits. */
+  /** The version at which a restore last replaced the state. */
   readonly replacedAt: () => Version;
 }
 
 export class FeedLog {
   readonly #parts: FeedLogParts;
-  /** As stored; undefined: not read yet. */
+  /** The stored setting. undefined: not read yet. */
   #kept: (LogRetention & { readonly after: Version }) | null | undefined;
-  /** Something was logged since the object has started: the log may have grown a segment that is full. */
+  /** Something was logged since the object started, so a segment of the log may have become full. */
   #isWritten = false;
   /** Nothing could be let go of: it is not tried again before this time. */
   #notBefore = 0;
-  /** The version of the oldest commit; null: there is none, or it was not looked for. */
+  /** The version of the oldest commit. null: there is none, or it was not looked up. */
   #oldest: Version | null = null;
   #followers = 0;
   readonly #recent = new RecentCommits();
@@ -71,19 +71,19 @@ export class FeedLog {
     this.#parts = parts;
   }
 
-  /** Null: nothing is kept. */
+  /** null: nothing is kept. */
   get setting(): LogRetention | null {
     return this.#stored();
   }
 
-  /** Every commit above this version can be had from the log; null: nothing is kept. */
+  /** The log has every commit above this version. null: nothing is kept. */
   get keptAfter(): Version | null {
     return this.#stored()?.after ?? null;
   }
 
   /**
-   * From now on the log is kept like that; null: not any more. What is kept already stays, unless other keys are wanted: what was kept of
-   * those before is not known then.
+   * From now on the log is kept with this setting. null: it is not kept any more. What is already kept stays, unless the setting is for
+   * other keys: the log does not have all earlier changes of those.
    */
   keep(setting: LogRetention | null): void {
     const { storage, log, lastVersion } = this.#parts;
@@ -102,13 +102,13 @@ export class FeedLog {
     if (setting === null) log.trim();
   }
 
-  /** A commit has been logged. */
+  /** To be called after a commit was logged. */
   note(commit: LogCommit): void {
     this.#isWritten = true;
     if (this.#followers > 0) this.#recent.add(commit);
   }
 
-  /** The last commits are kept in memory from now on, until what this returns is called. */
+  /** Keeps the last commits in memory from now on, until the returned function is called. */
   follow(): () => void {
     if (this.#followers === 0) this.#recent.begin(this.#parts.lastVersion());
     this.#followers += 1;
@@ -118,7 +118,10 @@ export class FeedLog {
     };
   }
 
-  /** What comes after a place, under a prefix (encoded; empty: everything). A step of bounded work: it may come to no commit. */
+  /**
+   * What comes after a place, under a prefix (encoded; empty: everything). The work is bounded, so the page may be empty although commits
+   * follow.
+   */
   page(after: Version, prefix: Uint8Array): LogPage | NoFeedPage {
     const { lastVersion, replacedAt } = this.#parts;
     const kept = this.#stored();
@@ -148,7 +151,7 @@ export class FeedLog {
     return { commits, reset: null, upTo, isLast: false, bytes };
   }
 
-  /** When `trim` has something to do; null: nothing is kept, or nothing will be too old. */
+  /** When `trim` has something to do. null: nothing is kept, or nothing will become too old. */
   trimsAt(now: UnixMs): UnixMs | null {
     const kept = this.#stored();
     if (kept === null) return null;
@@ -161,7 +164,7 @@ export class FeedLog {
     return asUnixMs(Math.max(due, Math.min(this.#notBefore, now + LEAST_TRIM_MS)));
   }
 
-  /** Lets go of what is older than the retention, and of what passes the bound of the log: a step of it. */
+  /** Drops commits that are older than the retention or beyond the limit of the log, one step at a time. */
   trim(now: UnixMs): void {
     const kept = this.#stored();
     if (kept === null) return;
@@ -170,7 +173,7 @@ export class FeedLog {
     const beyond = log.oldestBeyond(MAX_FEED_LOG_BYTES);
     const wanted = Math.max(old ?? NO_VERSION, beyond ?? NO_VERSION);
     const step = log.endOfSegments(kept.after, SEGMENTS_AT_ONCE);
-    // What an exporter has not sent is in no backup yet, and in the log anyway: the feed must not jump over it.
+    // Commits that an exporter has not sent are in no backup yet, and they are still in the log. So the feed must not pass them.
     const bounds = [wanted, step, log.neededBesides(READER)].filter((bound) => bound !== null);
     const upTo = asVersion(Math.min(...bounds));
     if (upTo > kept.after) log.advance(READER, upTo);
@@ -186,13 +189,13 @@ export class FeedLog {
     return this.#kept;
   }
 
-  /** Some commits above a place; none: there are no more. */
+  /** Some commits above a place. Empty: there are no more. */
   #read(after: Version, upTo: Version): readonly LogCommit[] {
     return this.#recent.after(after, upTo) ?? this.#parts.log.read(after, MAX_FEED_PAGE_BYTES, upTo);
   }
 }
 
-/** Of the keys under the prefix. The backup's marker is a change of the empty key: of none. */
+/** The changes of keys under the prefix. The backup's marker is a change of the empty key, so it changes no entry. */
 function feedChanges({ parts, inserts }: LogCommit, prefix: Uint8Array): FeedChange[] {
   const changes: FeedChange[] = [];
   let index = 0;
@@ -212,14 +215,14 @@ function isSamePrefix(a: Uint8Array | null, b: Uint8Array | null): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
-/** The last commits that were logged, in order, within a bound. */
+/** The last logged commits, in order, within a limit. */
 class RecentCommits {
   #commits: LogCommit[] = [];
   #bytes = 0;
-  /** Every logged commit above it is here. */
+  /** Every logged commit above this version is here. */
   #knownAfter: Version = LAST_VERSION;
 
-  /** From here on commits are added; `LAST_VERSION`: none are. */
+  /** From here on commits are added. With `LAST_VERSION`, none are. */
   begin(after: Version): void {
     this.#commits = [];
     this.#bytes = 0;
@@ -230,7 +233,7 @@ class RecentCommits {
     this.#commits.push(commit);
     this.#bytes += bytesOf(commit);
     if (this.#bytes <= MAX_RECENT_COMMIT_BYTES) return;
-    // Half at a time: taking one from the front moves all others.
+    // Half of them are dropped at a time: removing one from the front moves all others.
     let dropped = 0;
     while (this.#bytes > MAX_RECENT_COMMIT_BYTES / 2) {
       const oldest = this.#commits[dropped];
@@ -242,7 +245,7 @@ class RecentCommits {
     this.#commits.splice(0, dropped);
   }
 
-  /** Null: not all of those are here. */
+  /** null: not all of these commits are here. */
   after(version: Version, upTo: Version): readonly LogCommit[] | null {
     if (version < this.#knownAfter) return null;
     let [low, high] = [0, this.#commits.length];

@@ -1,37 +1,37 @@
 /**
- * A reader of the change feed: it is told every commit that changed something under its prefix, in order and whole, and up to where that
- * is (`upTo`). Everything that it is told later is later than that. A receiver that goes on later gives the last `upTo` as `after`.
+ * A reader of the change feed. It is told every commit that changed something under its prefix, in order and whole, and up to which
+ * version that is (`upTo`). Later messages only have later commits. A receiver that continues later gives the last `upTo` as `after`.
  *
- * A reader that is behind keeps a place in the log, and nothing else. What comes after a place that the log does not reach back to is for
- * the caller to find (`behind`), and to hand in (`give`).
+ * A reader that is behind keeps only a place in the log. When the log does not reach back to the place, the caller must find what comes
+ * after it (`behind`), and pass it in (`give`).
  */
 import type { Version } from "../core/versionstamp.ts";
 import type { LogPage, NoFeedPage } from "./feed-log.ts";
 import type { WatchMessage, WatchView } from "./watch-view.ts";
 
 export interface FeedOptions {
-  /** Everything up to and with this version was read. Null: what is committed from now on is wanted. */
+  /** Everything up to and including this version was read. null: only commits from now on are wanted. */
   readonly after: Version | null;
   /**
-   * "new": a connection of now, which is told at once, though it be only `upTo`. The others go on after the object's memory was lost.
-   * "taken": the receiver had acknowledged everything, and everything was told. "under way": a message up to `after` had not been
-   * acknowledged.
+   * "new": a new connection, which gets a message at once, if only with `upTo`. The other two are connections that continue after the
+   * object's memory was lost. "taken": the receiver had acknowledged every message and was told everything. "under way": a message up to
+   * `after` had not been acknowledged.
    */
   readonly connection: "new" | "taken" | "under way";
 }
 
-/** Neither may throw, nor come back to the hub: others are being told just now. */
+/** Neither function may throw or call the hub, because the hub is telling others at that moment. */
 export interface FeedReceiver {
-  /** The page is valid during the call alone. */
+  /** The page is valid only during the call. */
   deliver(page: LogPage): void;
-  /** What comes after this place is not to be had here. Nothing is told until it is given. */
+  /** The log does not have what comes after this place. Nothing is told until it is given. */
   behind(after: Version, why: NoFeedPage): void;
 }
 
 export interface FeedParts {
   readonly page: (after: Version, prefix: Uint8Array) => LogPage | NoFeedPage;
   readonly lastVersion: () => Version;
-  /** Before the change that is being noted: no commit between this version and that change. */
+  /** The version before the change that is being noted: no commit lies between the two. */
   readonly notedBefore: () => Version;
 }
 
@@ -39,10 +39,10 @@ export class FeedView implements WatchView {
   readonly #prefix: Uint8Array;
   readonly #parts: FeedParts;
   readonly #receiver: FeedReceiver;
-  /** Everything up to here is told, or concerns nobody here. */
+  /** Everything up to here was told, or does not concern this reader. */
   #after: Version;
   #isAtEnd: boolean;
-  /** A message is owed, though it may have no commits. */
+  /** A message is due even if it has no commits. */
   #isOwed: boolean;
   #isBehind = false;
   #given: LogPage | null = null;
@@ -61,7 +61,7 @@ export class FeedView implements WatchView {
     return this.#isOwed || !this.#isAtEnd;
   }
 
-  /** It was told everything. */
+  /** The reader was told everything. */
   get isCaughtUp(): boolean {
     return this.#isAtEnd && !this.#isOwed;
   }
@@ -73,7 +73,7 @@ export class FeedView implements WatchView {
     if (before > this.#after) this.#after = before;
   }
 
-  /** It is told its place, unless it is told anyway. */
+  /** Tells the reader its place, unless it gets a message anyway. */
   progress(): void {
     if (!this.#isAtEnd) return;
     this.noted();
@@ -81,7 +81,7 @@ export class FeedView implements WatchView {
   }
 
   isWithin(): boolean {
-    // Which keys were replaced is not stored. A reader that comes later is told that some were, so all are.
+    // Which keys were replaced is not stored. A later reader is told that some were, so every reader is.
     return true;
   }
 
@@ -90,7 +90,7 @@ export class FeedView implements WatchView {
   }
 
   lost(): void {
-    // Only an acknowledgement of nothing comes here: what was under way is known of a reader that goes on.
+    // Only an acknowledgement without a message comes here: a reader that continues knows what was under way.
   }
 
   /** What comes after the place that `behind` told. */
@@ -110,7 +110,7 @@ export class FeedView implements WatchView {
     const isNothing = commits.length === 0 && reset === null && isLast && !this.#isOwed;
     this.#after = upTo;
     this.#isAtEnd = isLast;
-    // Whoever was told that more follows is told when nothing does.
+    // A reader that was told "more follows" must also be told when nothing follows.
     this.#isOwed = !isLast;
     return isNothing ? null : { bytes, send: () => this.#receiver.deliver(page) };
   }

@@ -62,7 +62,7 @@ export function* keysOfLogPart(part: Uint8Array): Generator<Uint8Array, void, un
   }
 }
 
-/** What a part of a commit has changed, in its order: views of it. */
+/** The changes in a part of a commit, in the part's order. Keys and values are views of the part. */
 export function* changesOfLogPart(part: Uint8Array): Generator<LoggedChange, void, undefined> {
   const reader = new ProtobufReader(part);
   while (reader.next()) {
@@ -81,7 +81,7 @@ export function* changesOfLogPart(part: Uint8Array): Generator<LoggedChange, voi
       else reader.skip();
     }
     reader.leave(outer);
-    // Written below, from a value of that type.
+    // This file wrote it, from a value of this type.
     const set = { value, encoding: encoding as Encoding, expiresAt };
     yield { key, set: kind === MutationKind.set ? set : null };
   }

@@ -3,8 +3,8 @@
  * the same transaction as the commit. A commit is one row, already in the wire form of the backup's repeated field: so exporting is
  * concatenation.
  *
- * Promises: the rows after a reader's registration hold every commit since, in order, whole, or what it changed under the reader's
- * prefix. A commit that changed nothing of that leaves no row.
+ * Promise: the rows after a reader's registration hold every commit since then, in order and whole; or, for a reader with a prefix, what
+ * each commit changed under it. A commit that changed nothing of that leaves no row.
  *
  * The rows lie in segments, which are tables of their own. When every reader has passed a segment, it is dropped. Dropping a table is
  * free; deleting rows would be billed like writing them. The price of trimming is a new segment for every 1,000 commits or more.
@@ -21,15 +21,18 @@ export interface LogCommit {
   readonly version: Version;
   /** The commit's entries in wire form. The parts are to be concatenated. */
   readonly parts: readonly Uint8Array[];
-  /** A bit for each entry, the lowest of a byte first: it set a key that had no entry. Bits at the end that are 0 may be missing. Null: that is not known. */
+  /**
+   * One bit for each entry, the lowest bit of a byte first: the entry set a key that had no entry. Zero bits at the end may be missing.
+   * null: not known.
+   */
   readonly inserts: Uint8Array | null;
 }
 
 type LogRow = [version: number, partsAfter: number, entries: ArrayBuffer, inserts: ArrayBuffer | null];
 
-/** A reader that wants less than everything, for longer than until it has read it. */
+/** A reader that wants less than everything, and keeps commits for longer than until it has read them. */
 export interface LogRetention {
-  /** Encoded; only changes of keys under it are wanted. Null: all. */
+  /** An encoded key: only changes of keys under it are wanted. null: of all keys. */
   readonly prefix: Uint8Array | null;
   /** How long a commit is kept. */
   readonly retentionMs: number;
@@ -37,7 +40,7 @@ export interface LogRetention {
 
 interface Segment {
   readonly number: number;
-  /** Those of the first versions of Cairn have no column for it. */
+  /** Segments of the first versions of Cairn do not have the column. */
   readonly hasInserts: boolean;
 }
 
@@ -53,11 +56,11 @@ const SEGMENT_PREFIX = "mutation_log_";
 
 export class MutationLog {
   readonly #storage: SyncStorage;
-  /** Ascending; the last one is written to. Never empty. */
+  /** Ascending. The last one is written to. Never empty. */
   #segments: Segment[] = [];
-  /** Rows in the last segment, up to SEGMENT_ROWS, and their bytes; null: not counted yet. */
+  /** Rows in the last segment, counted up to SEGMENT_ROWS, and their bytes. null: not counted yet. */
   #lastSegment: { rows: number; bytes: number } | null = null;
-  /** What the readers want, null: everything. Asked on every commit, so it is kept. null: not read since it changed. */
+  /** The prefixes that readers want; null in the list: every key. Every commit asks, so it is kept. null: not read since it changed. */
   #wanted: readonly (Uint8Array | null)[] | null = null;
   /** Readers were changed in a transaction that may still be rolled back. Until it has ended, only the table is right. */
   #unsettled = false;
@@ -78,8 +81,8 @@ export class MutationLog {
   }
 
   /**
-   * In the commit's transaction. `version` is the last of those that `versionsFor` asked for; `isNew`: which effects set a key that had
-   * no entry. Returns what was written; null: nothing was.
+   * To be called in the commit's transaction. `version` is the last of the versions that `versionsFor` asked for. `isNew`: which effects
+   * set a key that had no entry. Returns what was written; null: nothing was.
    */
   append(version: Version, effects: readonly Effect[], isNew: readonly boolean[]): LogCommit | null {
     const prefixes = this.#readers();
@@ -107,8 +110,8 @@ export class MutationLog {
   }
 
   /**
-   * From the next commit on the log is written and kept for this reader, which has seen everything up to `after`. One with a retention
-   * is told which keys are new. Not in a transaction then.
+   * From the next commit on, the log is written and kept for this reader, which has seen every commit up to `after`. A reader with a
+   * retention is told which keys are new. Such a reader must not be registered in a transaction.
    */
   register(name: string, after: Version, retention: LogRetention | null = null): void {
     const { prefix = null, retentionMs = null } = retention ?? {};
@@ -123,7 +126,7 @@ export class MutationLog {
     this.#readersChanged();
   }
 
-  /** How the reader was registered, and up to where it needs nothing; null: it is not. */
+  /** How the reader was registered, and the version up to which it needs nothing. null: it is not registered. */
   reader(name: string): (LogRetention & { readonly after: Version }) | null {
     const [row] = this.#storage.sql
       .exec<{ after: number; prefix: ArrayBuffer | null; retention_ms: number | null }>(
@@ -140,7 +143,7 @@ export class MutationLog {
     };
   }
 
-  /** Up to where all other readers need nothing; null: there are none. */
+  /** The version up to which all other readers need nothing. null: there are no others. */
   neededBesides(name: string): Version | null {
     const { after } = this.#storage.sql
       .exec<{ after: number | null }>("SELECT min(after) AS after FROM log_readers WHERE name <> ?1", name)
@@ -148,7 +151,7 @@ export class MutationLog {
     return after === null ? null : asVersion(after);
   }
 
-  /** It keeps what it has. */
+  /** Changes how long commits are kept. The reader keeps those that it has. */
   retain(name: string, retentionMs: number): void {
     this.#storage.sql.exec("UPDATE log_readers SET retention_ms = ?2 WHERE name = ?1", name, retentionMs);
   }
@@ -230,7 +233,7 @@ export class MutationLog {
     return null;
   }
 
-  /** The greatest version of a row at or before this one; null: there is none. */
+  /** The greatest version of a row at or before this one. null: there is none. */
   lastUpTo(version: Version): Version | null {
     for (const { number } of this.#segments.toReversed()) {
       const { last } = this.#storage.sql
@@ -244,7 +247,7 @@ export class MutationLog {
     return null;
   }
 
-  /** The version of the last row in the segment that is the `count`-th of those that end after a version; null: there are fewer. */
+  /** Of the segments that end after a version: the version of the last row in the `count`-th. null: there are fewer. */
   endOfSegments(after: Version, count: number): Version | null {
     let left = count;
     for (const { number } of this.#segments) {
@@ -258,7 +261,9 @@ export class MutationLog {
     return null;
   }
 
-  /** Up to where rows must go, the oldest first, so that the closed segments have no more than `maxBytes`; null: they have not. */
+  /**
+   * Up to which version the oldest rows must be dropped, so that the closed segments have at most `maxBytes`. null: they have not more.
+   */
   oldestBeyond(maxBytes: number): Version | null {
     const rows = this.#storage.sql
       .exec<{ number: number; bytes: number }>("SELECT number, bytes FROM log_segments ORDER BY number DESC")
@@ -275,7 +280,7 @@ export class MutationLog {
     return null;
   }
 
-  /** Whether `trim` would close the last segment, so that it can go one day. */
+  /** Whether `trim` would close the last segment, so that it can be dropped later. */
   get isSegmentFull(): boolean {
     const { rows, bytes } = this.#countLastSegment();
     return rows >= SEGMENT_ROWS || bytes >= LOG_SEGMENT_BYTES;
@@ -321,7 +326,7 @@ export class MutationLog {
     }
   }
 
-  /** The last segment gets no more rows. How large it is is kept while somebody retains it. */
+  /** The last segment gets no more rows. Its size is stored while a reader has a retention. */
   #openSegment(): void {
     const { sql } = this.#storage;
     const { number } = this.#last();
@@ -435,7 +440,7 @@ export function bytesOf({ parts }: LogCommit): number {
   return parts.reduce((sum, part) => sum + part.length, 0);
 }
 
-/** As `inserts` of a commit. */
+/** The flags in the form of `inserts`. */
 function bitsOf(flags: readonly { readonly isNew: boolean }[]): Uint8Array {
   if (!flags.some(({ isNew }) => isNew)) return new Uint8Array();
   const bits = new Uint8Array(Math.ceil(flags.length / 8));

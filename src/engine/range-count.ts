@@ -1,6 +1,6 @@
 /**
- * How many entries a range has, counted a slice at a time, so that a million of them hold up nobody. What is written meanwhile behind the
- * place that the count has reached is added or taken off. So the count is exact for the moment of its last slice, although it took many.
+ * Counts the entries of a range in slices, so that counting a million entries delays nobody. Writes behind the place that the count has
+ * reached change the count. So the count is exact for the moment of its last slice, although it took many.
  */
 import { compareBytes, justAfter } from "../core/bytes.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
@@ -9,7 +9,7 @@ import type { StoredEntry } from "../core/operations.ts";
 import type { Version } from "../core/versionstamp.ts";
 import type { EntryTable } from "./entry-table.ts";
 
-/** Some milliseconds, also where each row is as long as a row can be and comes from the disk. */
+/** Rows of one slice: some milliseconds, also where each row has the greatest length and comes from the disk. */
 const SLICE_ROWS = 5_000;
 
 interface Change {
@@ -39,7 +39,7 @@ export class RangeCount {
   #startedAt: UnixMs;
   #replacedAt: Version;
   #count = 0;
-  /** Keys before it are counted. */
+  /** Keys before this one are counted. */
   #from: Uint8Array;
 
   constructor(database: CountedDatabase, range: KeyRange, sliceRows = SLICE_ROWS) {
@@ -52,7 +52,7 @@ export class RangeCount {
     this.#stop = database.observe((changes) => this.#note(changes));
   }
 
-  /** One slice more. The count, when that was the last one; then it is over. */
+  /** Counts one more slice. Returns the count after the last slice, when the work has ended. */
   next(): Counted | undefined {
     const { table, clock, lastVersion, replacedAt } = this.#database;
     if (replacedAt() !== this.#replacedAt) this.#startAnew();
@@ -69,12 +69,12 @@ export class RangeCount {
     return { count: this.#count - expired, version: lastVersion() };
   }
 
-  /** Nobody wants it any more. */
+  /** The count is not wanted any more. */
   end(): void {
     this.#stop();
   }
 
-  /** A restore has put another state into the place of this one. */
+  /** A restore has replaced the state. */
   #startAnew(): void {
     this.#startedAt = this.#database.clock.now();
     this.#replacedAt = this.#database.replacedAt();

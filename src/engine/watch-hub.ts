@@ -1,7 +1,8 @@
 /**
- * Who watches what, who is to be told, and when. There are watches of some keys (`key-watch.ts`), watches of a prefix
- * (`prefix-watch.ts`) and readers of the change feed (`feed-view.ts`). For all, at most one message is under way to each receiver. Changes meanwhile are told by the next message, which
- * has the state of that time. Messages under way take memory, so their bytes are limited. A watch that finds no room waits for its turn.
+ * Who watches what, who is to be told, and when. There are watches of some keys (`key-watch.ts`), watches of a prefix (`prefix-watch.ts`)
+ * and readers of the change feed (`feed-view.ts`). For all of them, at most one message is under way to each receiver. Changes meanwhile
+ * are told by the next message, which has the state of that time. Messages under way take memory, so their bytes are limited. A watch
+ * that finds no room waits for its turn.
  *
  * Finding the watches of a changed key costs one look-up or a few, however many watches there are (`watch-index.ts`). Changes are kept
  * for prefix watches from the first prefix watch on (`recent-changes.ts`). Without prefix watches a commit pays nothing for them.
@@ -63,10 +64,10 @@ export class WatchHub {
   /** Kept from the first prefix watch on. */
   #recent: RecentChanges | null = null;
   readonly #feeds = new Map<Watch, FeedView>();
-  /** The version that is being noted, and the one before. */
+  /** The version that is being noted, and the version before it. */
   #noting: Version = NO_VERSION;
   #notedBefore: Version = NO_VERSION;
-  /** When the readers of the feed were last told how far it is. */
+  /** When readers of the feed were last told how far it is. */
   #progressAt = 0;
   #bytesUnderWay = 0;
   #onCrowded: () => void = () => undefined;
@@ -113,7 +114,7 @@ export class WatchHub {
   }
 
   /**
-   * Reads the change feed under the prefix, an encoded key, or empty for all keys. Keeps `prefix`. A reader of a new connection is told
+   * Reads the change feed under the prefix: an encoded key, or empty for all keys. Keeps `prefix`. A reader of a new connection is told
    * at once.
    */
   addFeed(prefix: Uint8Array, options: FeedOptions, receiver: FeedReceiver): FeedWatcher {
@@ -143,7 +144,7 @@ export class WatchHub {
     };
   }
 
-  /** What is kept for feeds has changed: their readers look again. */
+  /** The setting for feeds has changed, so their readers look again. */
   feedChanged(): void {
     this.#notedBefore = this.#noting;
     for (const [watch, view] of this.#feeds) {
@@ -230,7 +231,7 @@ export class WatchHub {
     };
   }
 
-  /** Now and then readers of the feed learn how far it is, though nothing concerns them: going on from there reads less. */
+  /** Tells readers of the feed now and then how far it is, although nothing concerns them. So less has to be read when they continue. */
   #tellProgress(version: Version): void {
     const time = timeOfVersion(version);
     if (time - this.#progressAt < FEED_PROGRESS_MS) return;

@@ -331,13 +331,13 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
 
 const REVOKED = failure("unauthenticated", "The token was revoked");
 
-/** What a close frame cannot carry: there was no code; there was no frame. */
+/** The codes of a close without a code, and of a connection without a close frame. A close frame cannot carry them. */
 const NO_CODE = 1005;
 const BROKE_OFF = 1006;
 
 /**
- * The peer has closed, or is gone. Until this side has closed too, the peer waits and the connection stays: the platform leaves that to the
- * object.
+ * The peer has closed the socket, or is gone. Until this side closes it too, the peer waits and the connection stays: the platform leaves
+ * that to the object.
  */
 function closeToo(socket: WebSocket, code: number, reason: string): void {
   try {

@@ -1,4 +1,4 @@
-/** Counts of ranges: one after the other, each a slice at a time, with other requests in between. */
+/** Counts ranges, one after the other and each in slices, with other requests in between. */
 import type { CommandedRange, EntryCount } from "../contracts/entry-commands.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_COUNTS_WAITING } from "../core/limits.ts";

@@ -1,6 +1,6 @@
 /**
- * Deletes of a range: a few thousand entries are deleted while the request waits, a commit for each thousand; more are left to a job. Neither
- * is one commit. Each key that was there when its turn came is gone afterwards, and what is written behind that place stays.
+ * Deletes of a range. A few thousand entries are deleted while the request waits, in commits of a thousand; a job deletes larger numbers.
+ * Neither is one commit. Every key that existed when its turn came is gone afterwards. Keys that are written behind that place stay.
  */
 import type { CommandedRange, EntryJob, RangeDeletion } from "../contracts/entry-commands.ts";
 import type { BackupJob, RestoreAnswer, RestoreCommand } from "../contracts/restore-commands.ts";
@@ -17,7 +17,7 @@ export interface EntryDeletionsParts {
   /** Lets other requests be answered. */
   readonly breathe: () => Promise<void>;
   readonly newId: () => string;
-  /** Tells the organization of a job, by which it can be followed there. */
+  /** Tells the organization of a job, so that the job can be followed there. */
   readonly note: (jobId: string) => Promise<void>;
 }
 
@@ -28,7 +28,7 @@ export class EntryDeletions {
     this.#parts = parts;
   }
 
-  /** "conflict" when a job is needed and another one of the database runs. */
+  /** "conflict" when a job is needed and another job of the database is running. */
   async delete(range: CommandedRange, dryRun: boolean): Promise<RangeDeletion | Failure> {
     const counted = await this.#parts.counts.count(range);
     if (isFailure(counted) || dryRun) return counted;
@@ -51,7 +51,7 @@ export class EntryDeletions {
       from = slice.next;
       if (from === null) return { ok: true, count, version: slice.version };
       await this.#parts.breathe();
-      // Somebody goes on writing there.
+      // Another client continues to write in the range.
       if (count > 2 * MAX_DELETED_AT_ONCE) return this.#begin({ start: from, end }, 0);
     }
   }
@@ -59,7 +59,7 @@ export class EntryDeletions {
   async #begin({ start, end }: CommandedRange, total: number): Promise<RangeDeletion | Failure> {
     const { restores, newId, note } = this.#parts;
     const jobId = newId();
-    // Before it is begun, so that it is never lost sight of.
+    // Noted before it begins, so that it is never lost.
     await note(jobId);
     const answer = await restores.run({ command: "delete", jobId, start: toHex(start), end: toHex(end), total });
     if (isFailure(answer)) return answer;

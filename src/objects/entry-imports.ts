@@ -1,6 +1,6 @@
 /**
- * Entries of a file, a batch at a time, each one commit. Without `overwrite` an entry that is there stays as it is: the commit checks that
- * none is, and is tried again without those that are, so that a write that comes in between is not lost either.
+ * Imports entries of a file, one batch at a time, each as one commit. Without `overwrite` an existing entry stays as it is. The commit
+ * checks that there is none, and is tried again without the entries that exist. So a write that comes in between is not lost either.
  */
 import { decodeEntryList } from "../codec/entry-list.ts";
 import type { ImportedEntries } from "../contracts/entry-commands.ts";
@@ -11,7 +11,7 @@ import type { AtomicWrite, SetMutation, StoredEntry } from "../core/operations.t
 import { writeMemory } from "./commit-queue.ts";
 import type { OpenDatabase } from "./database-wiring.ts";
 
-/** The grant allows writing. */
+/** The caller has checked that the grant allows writing. */
 export async function importEntries(
   { commits, database, room }: Pick<OpenDatabase, "commits" | "database" | "room">,
   grant: Grant,
@@ -42,7 +42,7 @@ export async function importEntries(
   }
 }
 
-/** Each key once: to the second line the first one's entry is there already. */
+/** Each key once: when a key comes a second time, its entry exists already. */
 function firstOfEach(entries: readonly StoredEntry[]): readonly StoredEntry[] {
   const seen = new Set<string>();
   return entries.filter(({ key }) => {

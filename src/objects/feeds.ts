@@ -1,6 +1,6 @@
 /**
- * The change feed of a database: what is kept for it, and pages of it from wherever they are to be had. The log has them first
- * (`engine/feed-log.ts`), and what it does not reach back to is in the backup's objects, if there is a backup (`feed-history.ts`).
+ * The change feed of a database: what is kept for it, and pages of it from wherever they are. The log is asked first
+ * (`engine/feed-log.ts`). What it does not reach back to is in the backup's objects, if there is a backup (`feed-history.ts`).
  */
 import type { FeedHistory } from "../backup/recovery/feed-history.ts";
 import type { FeedSetting } from "../contracts/management.ts";
@@ -40,7 +40,7 @@ export class Feeds {
     };
   }
 
-  /** From now on the log is kept like that. Readers that are open look again. */
+  /** From now on the log is kept with this setting. Open readers look again. */
   keep(setting: FeedSetting | null): void {
     const { database } = this.#parts;
     const kept = setting && {
@@ -57,7 +57,7 @@ export class Feeds {
     this.#plan();
   }
 
-  /** Why nobody reads this prefix; null: it can be read. */
+  /** Why this prefix cannot be read. null: it can. */
   refusal(prefix: Uint8Array): Failure | null {
     const { setting } = this.#parts.database.feed;
     if (setting === null) return FEED_IS_OFF;
@@ -68,7 +68,7 @@ export class Feeds {
     );
   }
 
-  /** What comes after a place, or the place itself from which the feed is read. */
+  /** The page after a place; or after the place that the start of the feed means. */
   async page({ prefix, from }: FeedRequest): Promise<PageOrFailure> {
     const refused = this.refusal(prefix);
     if (refused !== null) return refused;
@@ -82,7 +82,7 @@ export class Feeds {
     return typeof page === "string" ? this.before(start.version, prefix) : { ok: true, page };
   }
 
-  /** The oldest place from which there is something to read. */
+  /** The oldest place from which the feed can be read. */
   async oldest(): Promise<{ readonly ok: true; readonly version: Version } | Failure> {
     const { database, history } = this.#parts;
     const { keptAfter } = database.feed;
@@ -94,7 +94,7 @@ export class Feeds {
     const { database, history } = this.#parts;
     const { keptAfter } = database.feed;
     if (keptAfter === null) return FEED_IS_OFF;
-    // No commit of this database: the place is another one's.
+    // The place belongs to no commit of this database, so it is another database's.
     if (after > database.lastVersion) return tooOld(after, keptAfter);
     return history.page(after, prefix, keptAfter);
   }

@@ -60,7 +60,7 @@ export class SocketAnswers {
     return this.#addUpdate(id, { id, field: SocketField.prefix, body: encodePrefixUpdate(update) });
   }
 
-  /** A page of the feed; how many bytes or characters it comes to. */
+  /** Adds a page of the feed. Returns how many bytes or characters it takes. */
   feed(id: number, page: FeedPage, form: Form): number {
     if (form === "binary") {
       const body = encodeFeedPage(page);

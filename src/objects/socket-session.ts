@@ -312,7 +312,7 @@ export class SocketSession implements Sender {
     else this.#fail(id, refused, form);
   }
 
-  /** What settles when it is answered; undefined: it is. */
+  /** A promise that settles when the read is answered. undefined: it already is. */
   #read(request: ReadRequest, form: Form): Promise<void> | undefined {
     const most = Math.min(request.maxBytes ?? MAX_SOCKET_ANSWER_BYTES, MAX_SOCKET_ANSWER_BYTES);
     const allowance = this.#parts.underWay.allowance(this);
@@ -322,7 +322,7 @@ export class SocketSession implements Sender {
     return undefined;
   }
 
-  /** An answer larger than what this socket may have beside the others. */
+  /** Sends an answer that is larger than this socket's share. */
   async #readInTurn(most: number, request: ReadRequest, form: Form): Promise<void> {
     await this.#parts.underWay.turn(this, most);
     if (this.#ended) return;
@@ -331,7 +331,7 @@ export class SocketSession implements Sender {
     this.#parts.underWay.largeSent(this);
   }
 
-  /** False: it was not answered, because there is more. */
+  /** False: the read was not answered, because the answer is larger. */
   #readUpTo(most: number, { id, body }: ReadRequest, form: Form): boolean {
     const read = this.#refusal("read") ?? decodeSnapshotRead(body);
     if (!read.ok) {

@@ -23,7 +23,7 @@ export interface SocketSessionsParts extends Pick<
   SessionParts,
   "database" | "commits" | "room" | "refusedByMode" | "late" | "feeds" | "clock" | "timers" | "grantOf"
 > {
-  /** Of the process's memory for what sockets were sent, and for frames that are not answered. */
+  /** This object's part of the process's memory: for what sockets were sent, and for unanswered frames. */
   readonly memory: { readonly underWay: Account; readonly pending: Account };
   /** A socket must end at this time. */
   readonly dueBy: (at: UnixMs) => void;

@@ -42,9 +42,9 @@ interface PrefixState extends WatchedPrefix {
 interface FeedState {
   readonly id: number;
   readonly form: Form;
-  /** An encoded key; empty: all. */
+  /** An encoded key. Empty: all keys. */
   readonly feed: Uint8Array;
-  /** Everything up to and with it was told; null: nothing was asked for before the first message. */
+  /** Everything up to and including this version was told. null: the feed began at the present, and there was no message yet. */
   readonly after: Version | null;
   /** Whether a message had not been acknowledged. */
   readonly isUnderWay: boolean;
@@ -118,7 +118,7 @@ export class SocketWatches {
     return null;
   }
 
-  /** The same for a reader of the change feed. */
+  /** Opens a reader of the change feed. */
   async openFeed(id: number, body: Uint8Array, form: Form, grant: Grant): Promise<Failure | null> {
     const decoded = decodeFeedRequest(body);
     if (!decoded.ok) return decoded;
@@ -232,14 +232,14 @@ export class SocketWatches {
           this.#told(id, state, answers.feed(id, page, form));
           this.#rememberSoon();
         },
-        // Not at once, because the hub is telling others, or is adding this one.
+        // A little later, because the hub is telling others or adding this reader.
         behind: (place) => queueMicrotask(() => void this.#goBack(id, watcher, place, prefix)),
       },
     );
     this.#watches.set(id, { id, form, keys: [prefix], movesOn: true, watcher, state });
   }
 
-  /** What the log does not reach back to comes from the backup, or ends the reader. */
+  /** What the log does not reach back to comes from the backup. Without it, the reader ends. */
   async #goBack(id: number, watcher: FeedWatcher, after: Version, prefix: Uint8Array): Promise<void> {
     const { feeds } = this.#parts;
     const answer = feeds.refusal(prefix) ?? (await feeds.before(after, prefix).catch(unreadable));

@@ -1,11 +1,11 @@
 /**
- * The change feed from further back than the mutation log: out of the log objects of the backup. Each page is a bounded number of requests, and
- * ends where a commit does. The last one ends at or behind the place from which the log has everything, so the two join without a gap or a
- * repeat.
+ * The change feed from further back than the mutation log: it comes from the log objects of the backup. Each page takes a bounded number
+ * of requests, and ends where a commit ends. The last page ends at or behind the place from which on the log has everything, so the two
+ * join without a gap or a repetition.
  *
- * Objects are looked at before they are believed: each is sealed, and carries the hash of the one before it. So one that somebody has taken
- * out of the bucket is noticed, and never passed over. Where the backup itself has a gap, because the database was brought to another state
- * or the destination was down for too long, the page says so with `reset`.
+ * Objects are checked before they are used: each is sealed, and carries the hash of the object before it. So an object that somebody has
+ * removed from the bucket is noticed, and never skipped. Where the backup itself has a gap, because the database was brought to another
+ * state or the destination failed for too long, the page says so with `reset`.
  */
 import { admitsKey } from "../../codec/key-prefix.ts";
 import { toHex } from "../../core/bytes.ts";
@@ -24,7 +24,7 @@ import type { BackupBucket, ReadProblem } from "./replay/backup-bucket.ts";
 import { type Generation, generationAfter, generationFor } from "./replay/catalog.ts";
 import { type LogObject, logObjectsAround } from "./replay/log-index.ts";
 
-/** Each is a request. Where few of their commits concern the reader, the page ends after so many. */
+/** Objects of one page, each of which is a request. When few of their commits concern the reader, the page ends after this many. */
 const OBJECTS_OF_PAGE = 8;
 
 export interface FeedHistoryOptions {
@@ -39,20 +39,20 @@ type PageOrFailure = { readonly ok: true; readonly page: FeedPage } | Failure;
 interface Seen {
   readonly name: string;
   readonly sha256: string;
-  /** Null: nobody will want it again. */
+  /** null: nobody will need the bytes again. */
   readonly bytes: Uint8Array | null;
 }
 
 export class FeedHistory {
   readonly #options: FeedHistoryOptions;
-  /** The object that was read last: the next page goes on from it. */
+  /** The object that was read last. The next page continues from it. */
   #seen: Seen | null = null;
 
   constructor(options: FeedHistoryOptions) {
     this.#options = options;
   }
 
-  /** The oldest place from which there is something to read. `keptAfter`: from there on the log has everything. */
+  /** The oldest place from which the feed can be read. `keptAfter`: from there on the log has everything. */
   oldest(keptAfter: Version): Promise<{ readonly ok: true; readonly version: Version } | Failure> {
     return this.#options.lookups.run(async () => {
       const opened = await this.#options.open();
@@ -65,7 +65,7 @@ export class FeedHistory {
     });
   }
 
-  /** What comes after a place before `keptAfter`. "too-old": the backup does not reach back to it, or there is none. */
+  /** What comes after a place before `keptAfter`. "too-old": the backup does not reach back to the place, or there is no backup. */
   page(after: Version, prefix: Uint8Array, keptAfter: Version): Promise<PageOrFailure> {
     return this.#options.lookups.run(async () => {
       const opened = await this.#options.open();
@@ -91,7 +91,7 @@ export class FeedHistory {
     });
   }
 
-  /** "end": the generation has no more. */
+  /** "end": the generation has no further commits. */
   async #fill(
     page: Page,
     bucket: BackupBucket,
@@ -128,7 +128,7 @@ export class FeedHistory {
     return null;
   }
 
-  /** Of the object that the next one must follow; undefined: it must be the first. */
+  /** The hash of the object that the next one must follow. undefined: the next one must be the first. */
   async #sha256Of(bucket: BackupBucket, object: LogObject | undefined): Promise<string | ReadProblem> {
     if (object === undefined) return toHex(NO_OBJECT_BEFORE);
     if (this.#seen?.name === object.name) return this.#seen.sha256;
@@ -153,7 +153,7 @@ function placeWithout(commits: readonly FeedCommit[], reset: Version | null, upT
 class Page {
   readonly commits: FeedCommit[] = [];
   upTo: Version;
-  /** What comes next is another history's. */
+  /** What comes next belongs to another history. */
   hasEnded = false;
   readonly #prefix: Uint8Array;
   readonly #last: Version;
@@ -169,7 +169,7 @@ class Page {
     return this.#bytes >= MAX_FEED_PAGE_BYTES;
   }
 
-  /** Adds what comes after the place. Returns whether everything was taken. */
+  /** Adds the entries after the place. Returns whether all were taken. */
   add(entries: Iterable<LogEntry>): boolean {
     let changes: FeedChange[] = [];
     let bytes = 0;
@@ -181,7 +181,7 @@ class Page {
         return true;
       }
       if (entry.key.length > 0 && admitsKey(this.#prefix, entry.key)) {
-        // Whether the key had an entry is in no backup.
+        // No backup says whether the key had an entry.
         changes.push({ key: entry.key, set: entry.type === "set" ? entry : null, isNew: false });
         bytes += entry.key.length + (entry.type === "set" ? entry.value.length : 0);
       }

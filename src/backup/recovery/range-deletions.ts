@@ -1,9 +1,9 @@
-/** Jobs that delete the entries of a range: a commit a slice, and how far it is in the same transaction. */
+/** Jobs that delete the entries of a range. Each slice is a commit, and stores the progress in the same transaction. */
 import { fromHex, toHex } from "../../core/bytes.ts";
 import { MAX_DELETED_PER_COMMIT } from "../../core/limits.ts";
 import type { BackupJobs, RunningJob } from "../jobs.ts";
 
-/** What a job's row holds of what was asked. Keys are in hex. */
+/** What the row of a job stores of the request. Keys are in hex. */
 export interface DeletionInput {
   readonly start: string;
   readonly end: string;
@@ -16,7 +16,7 @@ interface DeletionState {
   readonly done: number;
 }
 
-/** The engine's `Database` fits. */
+/** The engine's `Database` has this type. */
 export interface DeletableDatabase {
   deleteWithin(
     range: { readonly start: Uint8Array; readonly end: Uint8Array },
@@ -35,7 +35,7 @@ export class RangeDeletions {
   }
 
   async slice({ id, input, state }: RunningJob): Promise<void> {
-    // Both were written here, from values of these types.
+    // This class wrote both, from values of these types.
     const { start, end, total } = JSON.parse(input) as DeletionInput;
     const from = state === null ? { start, done: 0 } : (JSON.parse(state) as DeletionState);
     const range = { start: fromHex(from.start), end: fromHex(end) };

@@ -1,4 +1,4 @@
-/** Atomic writes as JSON, of sockets' text frames and of plain HTTP: `{"checks":[…],"mutations":[…]}`. */
+/** Atomic writes as JSON, in text frames of sockets and in plain HTTP: `{"checks":[…],"mutations":[…]}`. */
 import { asUnixMs, type UnixMs } from "../../core/clock.ts";
 import { failure } from "../../core/errors.ts";
 import { MAX_CHECKS, MAX_MUTATIONS, MAX_TIME_MS } from "../../core/limits.ts";
@@ -10,17 +10,17 @@ import { described } from "./place.ts";
 import type { JsonObject } from "./types.ts";
 
 export interface WriteForm {
-  /** JSON that is not of the notation's form stands for itself. */
+  /** JSON that does not have the notation's form stands for itself. */
   readonly plain: boolean;
-  /** What the caller calls the write: "The body", "write". */
+  /** The caller's name for the write: "The body", "write". */
   readonly name: string;
-  /** Before the names of its members: "", "write.". */
+  /** Begins the names of its members: "", "write.". */
   readonly root: string;
-  /** From which `expireIn` counts; null: it is not taken. */
+  /** The time that `expireIn` counts from. null: `expireIn` is not accepted. */
   readonly now: UnixMs | null;
 }
 
-/** Throws `Refused`. What the decoder of such writes judges is left to it, except how many there are. */
+/** Throws `Refused`. The decoder of such writes judges them; only their number is checked here. */
 export function atomicWriteOf(json: unknown, form: WriteForm): AtomicWrite {
   const { name, root } = form;
   const write = objectOf(json, name, '{"mutations":[{"type":"delete","key":["users",1]}]}');
@@ -86,7 +86,7 @@ function mutationOf(json: unknown, name: string, form: WriteForm): Mutation {
   }
 }
 
-/** `expiresAt`, a time, or `expireIn`, milliseconds from now. */
+/** `expiresAt` is a time, `expireIn` are milliseconds from now. */
 function expiryOf({ expiresAt, expireIn }: JsonObject, name: string, { now }: WriteForm): UnixMs | null {
   if (expireIn === undefined || expireIn === null) {
     const expiry = expiryOfJson(expiresAt, `${name}.expiresAt`);

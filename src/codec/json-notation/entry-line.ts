@@ -41,9 +41,9 @@ export function textOfEntry(entry: StoredEntry, options: NotationOptions): Value
 }
 
 /**
- * The line of an export, which an import makes the same stored bytes of. Equal values may be stored in more than one way: the number 1 as an
- * integer or as a double. So where reading the value gives other bytes, `"stored"` has those that are stored; other readers ignore it. `more`:
- * further members, each behind a comma.
+ * The line of an export, from which an import makes the same stored bytes. Equal values may be stored in more than one way: the number 1
+ * as an integer or as a double. So where reading the value gives other bytes, `"stored"` has the stored ones; other readers ignore it.
+ * `more`: further members, each after a comma.
  */
 export function exactLineOf(entry: StoredEntry, options: NotationOptions, more: string): ValueText {
   const value = textOfStored(entry, options);
@@ -106,7 +106,7 @@ function entryOfJson(
   return { ok: true, entry: { key: key.bytes, ...exact.stored, expiresAt } };
 }
 
-/** The bytes that `stored` has, where they say the same as the value; a value that was changed since the export counts as it is. */
+/** The bytes in `stored`, if they mean the same as the value. When the value was changed after the export, the value counts. */
 function exactValue(json: unknown, read: StoredValue, options: NotationOptions): ReturnType<typeof storedOfJson> {
   if (json === undefined || json === null) return { ok: true, stored: read };
   const bytes = typeof json === "string" ? fromBase64Url(json) : undefined;

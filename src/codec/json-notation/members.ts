@@ -1,6 +1,6 @@
 /**
- * Members of JSON that says what to read or to write: each either is what is wanted, or is refused with a sentence that names it. Inside, a
- * refusal is thrown, so that what reads a whole request need not look at each step; `reading` is where it becomes a failure.
+ * Reads the members of JSON requests: each member either has the wanted form, or is refused with a sentence that names it. Inside, a
+ * refusal is thrown, so that code which reads a whole request need not check each step. `reading` turns it into a failure.
  */
 import { failure, type Failure } from "../../core/errors.ts";
 import { keyOfNotation } from "./key-notation.ts";
@@ -8,7 +8,7 @@ import { described } from "./place.ts";
 import { storedOfJson, type StoredValue } from "./stored-value.ts";
 import { isObject, type JsonObject } from "./types.ts";
 
-/** Never leaves `reading`. */
+/** `reading` catches it. */
 export class Refused extends Error {
   readonly why: Failure;
 
@@ -22,7 +22,7 @@ export function refuse(message: string): never {
   throw new Refused(failure("invalid", message));
 }
 
-/** What `read` comes to, or with what it refused. */
+/** The result of `read`, or its refusal as a failure. */
 export function reading<T>(read: () => T): T | Failure {
   try {
     return read();

@@ -70,7 +70,10 @@ export function textOfStored({ value, encoding }: StoredValue, { plain }: Notati
   }
 }
 
-/** The form of bytes that the notation cannot say. `encoding` is written for damaged values only: no program can have stored a KvU64 of another length. */
+/**
+ * The form of bytes that the notation cannot express. `encoding` is written only for damaged values: no program can have stored a KvU64
+ * of another length.
+ */
 export function textOfBytes(value: Uint8Array, encoding?: Encoding): string {
   return `{"type":"v8","value":"${toBase64Url(value)}"${encoding === undefined ? "" : `,"encoding":${encoding}`}}`;
 }

@@ -1,10 +1,11 @@
 /**
- * Server-Sent Events (https://html.spec.whatwg.org/multipage/server-sent-events.html) out of a watch or a feed. The next update is asked for
- * when the client has taken the one before, so a slow client costs one update and no queue. What an update says is written piece by piece, as
- * the client takes it. A comment every fifteen seconds keeps the connection, and is how a client that is gone is noticed.
+ * Server-Sent Events (https://html.spec.whatwg.org/multipage/server-sent-events.html) from a watch or a feed. The next update is
+ * requested when the client has taken the one before, so a slow client costs one update, and no queue grows. The text of an update is
+ * written piece by piece, as the client takes it. A comment every fifteen seconds keeps the connection open, and shows when a client is
+ * gone.
  *
- * The stream ends when the object goes away, and after `endsAfterMs`: the client then asks again from the last event's id. What ends it for good
- * is said in a last event, `error`.
+ * The stream ends when the object goes away, and after `endsAfterMs`. The client then asks again from the id of the last event. When the
+ * stream ends for good, a last event, `error`, gives the reason.
  */
 import type { Failure } from "../../core/errors.ts";
 import { isFailure } from "../../core/errors.ts";
@@ -15,12 +16,12 @@ import { nextBytes } from "./text-stream.ts";
 
 export interface EventStreamParts {
   readonly link: SessionLink;
-  /** The first event, which was waited for. */
+  /** The first event, which was awaited. */
   readonly first: LinkEvent;
   readonly timers: Timers;
-  /** What an update says, in pieces; none: nothing is said of it. */
+  /** The text for an update, in pieces. No pieces: nothing is sent for it. */
   readonly textOf: (update: Uint8Array) => Iterable<string> | Failure;
-  /** null: it lasts. */
+  /** null: the stream lasts. */
   readonly endsAfterMs: number | null;
 }
 
@@ -38,7 +39,7 @@ export function eventStreamAnswer(parts: EventStreamParts, headers: Readonly<Rec
   });
 }
 
-/** `data` may have no line ends. */
+/** `data` must not have line ends. */
 export function eventText(name: string, data: string, id?: string): string {
   return `event: ${name}\n${id === undefined ? "" : `id: ${id}\n`}data: ${data}\n\n`;
 }
@@ -76,7 +77,7 @@ class EventStream {
     );
   }
 
-  /** Called when the client has taken everything before, and not again until it has settled. */
+  /** Called when the client has taken everything before, and not again until the promise has settled. */
   async #pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
     for (;;) {
       if (this.#pieces !== null) {
@@ -90,7 +91,7 @@ class EventStream {
       const { link, timers } = this.#parts;
       if (this.#owesAcknowledgement) link.acknowledge();
       this.#owesAcknowledgement = false;
-      // An event that came is told, also at the end.
+      // An event that has come is sent, also when the stream ends.
       const event = this.#waiting ?? (this.#isOver ? LOST : await link.next(timers, SSE_COMMENT_MS));
       this.#waiting = null;
       if (event === null && !this.#isOver) {

@@ -1,6 +1,6 @@
 /**
- * The change feed as events of the State Protocol (https://github.com/durable-streams/durable-streams): one for each key that a commit changed,
- * all of a commit together, and `reset` behind those of a restore.
+ * The change feed as events of the State Protocol (https://github.com/durable-streams/durable-streams): one event for each key that a
+ * commit changed, the events of a commit together, and `reset` after those of a restore.
  */
 import { operationOf } from "../../codec/feed.ts";
 import { pathOfKey } from "../../codec/json-notation/key-path.ts";
@@ -11,14 +11,14 @@ import { timeOfVersion, versionstampHex } from "../../core/versionstamp.ts";
 
 export interface FeedForm {
   readonly notation: NotationOptions;
-  /** What `type` says of every event; null: the first part of the key that is a text. */
+  /** The `type` of every event. null: the first part of the key that is a string. */
   readonly type: string | null;
 }
 
-/** Of a key without any text in it. */
+/** For a key without a string in it. */
 const NO_TYPE = "entry";
 
-/** A JSON array, in pieces that are made as they are asked for: the text of a commit may be many times as long as the commit. */
+/** A JSON array, in pieces that are made when the caller takes them: the text of a commit may be many times as long as the commit. */
 export function* textOfEvents({ commits, reset }: FeedPage, form: FeedForm): Generator<string, void, undefined> {
   let separator = "[";
   for (const { version, changes } of commits) {

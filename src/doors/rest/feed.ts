@@ -1,7 +1,8 @@
 /**
- * The change feed over HTTP: the read side of the Durable Streams protocol (https://github.com/durable-streams/durable-streams, PROTOCOL.md), so
- * that its clients follow a database. An offset is a place in the feed, a versionstamp. `-1` is the oldest that can be had, `now` what comes from
- * now on. Without `live` it catches up, a page a request; `live=long-poll` waits for what comes next; `live=sse` goes on for a minute.
+ * The change feed over HTTP: the read side of the Durable Streams protocol (https://github.com/durable-streams/durable-streams,
+ * PROTOCOL.md), so that its clients can follow a database. An offset is a place in the feed, a versionstamp. `-1` is the oldest place
+ * that is kept, `now` the present. Without `live` a request returns one page of what is there. `live=long-poll` waits for news.
+ * `live=sse` continues for a minute.
  */
 import { decodeFeedPage, encodeFeedRequest } from "../../codec/feed.ts";
 import { keyOfNotationText } from "../../codec/json-notation/key-notation.ts";
@@ -37,7 +38,7 @@ export const getFeed: Operation = {
 
 interface Asked {
   readonly from: FeedStart;
-  /** As it was asked. */
+  /** The offset as the client sent it. */
   readonly offset: string;
   readonly live: "long-poll" | "sse" | null;
   readonly prefix: Uint8Array;
@@ -72,7 +73,7 @@ function askedOf(call: RestCall): Asked | Failure {
   return { from, offset, live, prefix: prefix?.bytes ?? new Uint8Array(), form: { notation, type } };
 }
 
-/** Where the feed ends just now. */
+/** Where the feed ends at present. */
 async function head(call: RestCall, asked: Asked): Promise<Response | Failure> {
   const found = await pageOf(call, { ...asked, from: "now" });
   if (isFailure(found)) return found;
@@ -85,7 +86,7 @@ async function catchUp(call: RestCall, asked: Asked): Promise<Response | Failure
   if (isFailure(found)) return found;
   const { page, link } = found;
   if (asked.from === "now") return pageAnswer(found, asked, { "cache-control": "no-store" });
-  // A page says nothing else later, as long as it can be had. One at the end grows.
+  // A page stays the same as long as it is kept. Only a page at the end grows.
   const etag = `"${asked.offset}:${versionstampHex(page.upTo)}${page.reset === null ? "" : "r"}${page.isLast ? "" : "+"}"`;
   const caching = { etag, "cache-control": page.isLast ? "private, no-cache" : "private, max-age=60" };
   const known = call.request.headers.get("if-none-match") ?? "";
@@ -108,7 +109,7 @@ async function longPoll(call: RestCall, asked: Asked): Promise<Response | Failur
   return new Response(null, { status: 204, headers: { ...headersOf(later.page), ...live } });
 }
 
-/** The first page behind a place that tells something, or after a while one that tells how far the feed is. */
+/** The first page with news after a place; or, after a while, a page that only says how far the feed is. */
 async function nextNews(call: RestCall, asked: Asked, after: Version): Promise<Found | Failure> {
   const { clock, timers } = call;
   const link = await linkFrom(call, asked, after);
@@ -211,13 +212,13 @@ function pageAnswer({ page, link }: Found, { form }: Asked, headers: Readonly<Re
   return new Response(textStream(textOfEvents(page, form), link), { headers: { ...headersOf(page), ...headers } });
 }
 
-/** Twenty seconds, counted from 9 October 2024, as the protocol has them. */
+/** Twenty seconds, counted from 9 October 2024, as in the protocol. */
 const CURSOR_STEP_MS = 20_000;
 const CURSOR_EPOCH_MS = Date.UTC(2024, 9, 9);
 
 /**
- * Goes into the next live request, so that caches on the way tell requests of one time from those of another. It never goes back: it is greater
- * than the one that the client sends.
+ * The client sends it in its next live request, so that caches on the way tell requests of different times apart. It never goes back: it
+ * is greater than the one that the client sent.
  */
 function cursorOf({ query, clock }: RestCall): string {
   const now = Math.max(0, Math.floor((clock.now() - CURSOR_EPOCH_MS) / CURSOR_STEP_MS));

@@ -1,6 +1,6 @@
 /**
- * A watch or a feed that a request follows: the Worker's end of a socket to the database's object, which is a client's own socket with one
- * request on it (docs/spec/socket.md). So it has the same options, bounds, ends and memory as there.
+ * A watch or a feed that a request follows: the Worker's end of a socket to the database's object. It is like a client's own socket with
+ * one request on it (docs/spec/socket.md), so it has the same options, limits, ends and memory.
  */
 import {
   decodeServerFrame,
@@ -16,7 +16,7 @@ import type { Failure } from "../../core/errors.ts";
 import type { Timers } from "../../core/timers.ts";
 import { failureOfJson } from "../http/failure-of-json.ts";
 
-/** "lost": the object went away. Whoever follows asks again from where it is. */
+/** "lost": the object went away. The reader asks again from its place. */
 export type LinkEvent =
   | { readonly type: "update"; readonly body: Uint8Array }
   | { readonly type: "failure"; readonly failure: Failure }
@@ -42,7 +42,7 @@ export async function openSessionLink(
 
 export class SessionLink {
   readonly #socket: ObjectSocket;
-  /** What came and was not taken. The object sends one update until it is acknowledged, and nothing after a failure. */
+  /** Events that came and were not taken. The object sends no update before the last one is acknowledged, and nothing after a failure. */
   readonly #events: LinkEvent[] = [];
   #wake: (() => void) | undefined;
   #onEnd: () => void = () => undefined;
@@ -59,7 +59,7 @@ export class SessionLink {
     socket.accept();
   }
 
-  /** The next event; null: none came in so many milliseconds, or `interrupt` was called. One wait at a time. */
+  /** The next event. null: none came within this time, or `interrupt` was called. Only one wait at a time. */
   async next(timers: Timers, ms: number): Promise<LinkEvent | null> {
     const waiting = this.#events.shift();
     if (waiting !== undefined) return waiting;
@@ -89,7 +89,7 @@ export class SessionLink {
     if (this.#isOpen) this.#socket.send(encodeClientFrame([{ type: "ack", id: 0, watch: ID }]));
   }
 
-  /** Harmless when it is closed already. */
+  /** Does nothing when the link is already closed. */
   close(): void {
     if (!this.#isOpen) return;
     this.#isOpen = false;

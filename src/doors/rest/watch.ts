@@ -1,7 +1,7 @@
 /**
- * Watches as Server-Sent Events: `GET watch?key=…&key=…` or `?prefix=…`. What they tell is what a watch on a socket tells, and how: the state
- * first, then what has changed. Each event is named `entries`; its id is the versionstamp up to which everything is told, from which a browser
- * goes on by itself (`Last-Event-ID`).
+ * Watches as Server-Sent Events: `GET watch?key=…&key=…` or `?prefix=…`. They tell the same as a watch on a socket, in the same way:
+ * first the state, then what has changed. Each event is named `entries`. Its id is the versionstamp up to which everything has been told;
+ * a browser continues from there by itself (`Last-Event-ID`).
  */
 import { encodeWatch } from "../../codec/datapath-requests.ts";
 import { decodeWatchOutput } from "../../codec/datapath-answers.ts";
@@ -33,7 +33,7 @@ export const watchEntries: Operation = {
     if (isFailure(watched)) return watched;
     const { stub, grant, timers } = call;
     const { request, textOf } = watched;
-    // A watch is not opened to be closed at once.
+    // A HEAD only gets the headers: it would open a watch only to close it.
     if (call.request.method === "HEAD") return new Response(null, { headers: { "content-type": "text/event-stream" } });
     const link = await openSessionLink(stub, grant, request);
     if (!(link instanceof SessionLink)) return link;
@@ -111,7 +111,7 @@ function prefixWatch(call: RestCall, notation: NotationOptions): Watched | Failu
   return { request: { type: "watchPrefix", id: 1, body }, textOf };
 }
 
-/** What a browser has seen comes in a header, and counts more than what the page's URL says. */
+/** A browser sends in a header what it has seen. The header has priority over the URL of the page. */
 function afterOf({ request, query }: RestCall): Version | null | Failure {
   const header = request.headers.get("last-event-id");
   const text = header ?? query.get("after");
@@ -122,7 +122,7 @@ function afterOf({ request, query }: RestCall): Version | null | Failure {
   return failure("invalid", `${name} is ${quotedExcerpt(text)}; it must be the id of an event, 20 hexadecimal digits.`);
 }
 
-/** An event without an id belongs together with the next. */
+/** An event without an id belongs together with the next event. */
 function* textOfUpdate<Told>(
   upTo: Version | null,
   members: string,

@@ -1,0 +1,103 @@
+/** docs/http.md followed literally: its commands and programs run against a server as `npm start` runs it. */
+import { execFile, spawnSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { promisify } from "node:util";
+import { beforeAll, describe, expect, test } from "vitest";
+import type { ErrorCode } from "../../src/core/errors.ts";
+import { failure } from "../../src/core/errors.ts";
+import { problem } from "../../src/doors/http/problem.ts";
+import { temporaryFolder } from "../local/stand-in-server.ts";
+import { startTestServer, type TestServer } from "../support/server.ts";
+import { blockWith, codeBlocks, readPage, tableRows } from "./markdown.ts";
+import { typed } from "./server-shell.ts";
+import { startShell } from "./shell.ts";
+
+const page = readPage("docs/http.md");
+
+let server: TestServer;
+let variables: Readonly<Record<"CAIRN_URL" | "DATABASE_ID" | "TOKEN", string>>;
+
+beforeAll(async () => {
+  server = await startTestServer();
+  variables = { CAIRN_URL: server.url, DATABASE_ID: server.databaseId, TOKEN: server.accessToken };
+  return () => server.close();
+});
+
+const commands = codeBlocks(page).flatMap(({ language, text }) => (language === "sh" ? [text] : []));
+const [, ...following] = commands;
+
+test("its commands give what it says", async () => {
+  const folder = temporaryFolder();
+  const shell = startShell(folder, variables);
+  const said: string[] = [];
+  for (const block of following) said.push(await typed(shell, block));
+  const [, one = "", condition = "", expiry = "", many = "", atomic = "", deleted = "", files = ""] = said;
+  const [put = "", got = ""] = blockWith(page, "json", '"ok":true').trim().split("\n");
+  const shape = (text: string) => text.replaceAll(/000[0-9a-f]{13}0000|000661…0000/g, "STAMP");
+  expect(shape(one)).toContain(`${shape(put)}\n${shape(got)}`);
+  expect(condition).toMatch(/"ok":true[\s\S]*"code":"conflict","versionstamp":"[\s\S]*somebody was faster/);
+  expect(expiry).toMatch(/cairn-expires-at: \d{4}-/i);
+  expect(many).toContain('"cursor"');
+  expect(many).toMatch(/"count":3/);
+  expect(many).toMatch(/"value":\{"item":"tea","n":3\}.*,null\]/);
+  expect(atomic).toMatch(/^\{"ok":true/m);
+  expect(deleted.match(/"count":1,/g)).toHaveLength(2);
+  const lines = readFileSync(join(folder, "orders.ndjson"), "utf8").trimEnd().split("\n");
+  expect(files).toContain(
+    `"count":${lines.length},"skipped":0,"errors":0,"lineErrors":[],"nextLine":${lines.length + 1}`,
+  );
+});
+
+describe("the programs", () => {
+  test("of a web page counts each visit once, however many come together", async () => {
+    const before = { server: server.url, databaseId: server.databaseId, token: server.accessToken };
+    const constants = Object.entries(before).map(([name, text]) => `const ${name} = ${JSON.stringify(text)};\n`);
+    const { visit } = await load(`${constants.join("")}${blockWith(page, "js", "export async function visit")}`);
+    const visits: number[] = await Promise.all(Array.from({ length: 5 }, () => visit()));
+    expect(visits.toSorted((a, b) => a - b)).toEqual([1, 2, 3, 4, 5]);
+  });
+
+  test("of a Worker keeps to-dos", async () => {
+    const worker = (await load(blockWith(page, "js", "env.CAIRN_URL"))).default;
+    const ask = (init?: RequestInit): Promise<Response> => worker.fetch(new Request("http://todos/", init), variables);
+    expect((await ask({ method: "POST", body: "milk" })).status).toBe(200);
+    await ask({ method: "POST", body: "tea" });
+    const todos: unknown = await (await ask()).json();
+    expect(todos).toHaveLength(2);
+    expect(todos).toEqual(
+      expect.arrayContaining([
+        { text: "milk", done: false },
+        { text: "tea", done: false },
+      ]),
+    );
+  });
+
+  test("in Python says what it has read", async (context) => {
+    if (spawnSync("python3", ["--version"]).status !== 0) return context.skip("This machine has no python3.");
+    const file = join(temporaryFolder(), "readings.py");
+    writeFileSync(file, blockWith(page, "python", "urllib"));
+    const { stdout } = await promisify(execFile)("python3", [file], { env: { ...process.env, ...variables } });
+    expect(stdout).toBe("21.5 20\n412 conflict\n");
+  });
+});
+
+test("the table of errors has the status of each code", async () => {
+  const rows = tableRows(page).filter(([status = ""]) => /^\d{3}$/.test(status));
+  const shown = new Map<string, string[]>();
+  for (const [status = "", , codes = ""] of rows)
+    for (const code of codes.replaceAll("`", "").split(", ")) shown.set(code, [...(shown.get(code) ?? []), status]);
+  for (const [code, statuses] of shown) {
+    // The page has the names of codes.
+    expect(statuses).toContain(String(problem(failure(code as ErrorCode, "x")).status));
+  }
+  expect(shown.size).toBeGreaterThan(9);
+});
+
+/** A module of this text. */
+async function load(text: string) {
+  const file = join(temporaryFolder(), "program.mjs");
+  writeFileSync(file, text);
+  return import(pathToFileURL(file).href);
+}

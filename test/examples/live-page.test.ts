@@ -293,6 +293,48 @@ describe("the live page", () => {
     expect(await state(near)).toContain("There is no data token");
   });
 
+  test("a page may exchange a token that names it by itself, and another page cannot use what it got (N5)", async () => {
+    const databaseId = await tenant.newDatabase();
+    const { url } = server;
+    const { connectUrl } = tenant.opening(databaseId);
+    const [port, otherPort] = [await freePort(), await freePort()];
+    const token = await tenant.newToken({ databases: [databaseId], allowedOrigins: [`http://localhost:${port}`] });
+    for (const each of [port, otherPort]) await servePage(each, connectUrl, token);
+    // Its own policy lets the board connect to the socket alone.
+    const context = await browser.newContext({ bypassCSP: true });
+    onTestFinished(() => context.close());
+    const [page, other] = [await context.newPage(), await context.newPage()];
+    await page.goto(`http://localhost:${port}`);
+    await other.goto(`http://localhost:${otherPort}`);
+
+    const exchange = async (asking: Page): Promise<unknown> =>
+      asking.evaluate(
+        async ([address = "", accessToken = ""]) => {
+          const headers = { authorization: `Bearer ${accessToken}` };
+          const body = '{"supportedVersions":[3]}';
+          return fetch(address, { method: "POST", headers, body }).then((answer) => answer.json(), String);
+        },
+        [connectUrl, token.token],
+      );
+    expect(await exchange(other)).toBe("TypeError: Failed to fetch");
+    const exchanged = (await exchange(page)) as { readonly token: string };
+
+    /** The code with which its socket is closed, or "open" when it is answered. */
+    const outcome = async (asking: Page): Promise<unknown> =>
+      asking.evaluate(
+        ([address = "", dataToken]) =>
+          new Promise((resolve) => {
+            const socket = new WebSocket(address, ["cairn.v1"]);
+            socket.addEventListener("open", () => socket.send(JSON.stringify({ id: 1, token: dataToken })));
+            socket.addEventListener("message", ({ data }) => String(data).includes('"done":true') && resolve("open"));
+            socket.addEventListener("close", ({ code }) => resolve(code));
+          }),
+        [`${url.replace("http", "ws")}/api/databases/${databaseId}/socket`, exchanged.token],
+      );
+    expect(await outcome(page)).toBe("open");
+    expect(await outcome(other)).toBe(4403);
+  });
+
   test("what the page is served holds no access token", async () => {
     const { near, token } = await openBoard();
     const [, secret = ""] = token.token.split("_").toReversed();

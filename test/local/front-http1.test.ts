@@ -1,11 +1,18 @@
 /** HTTP/1.1 at the front: what is passed on as it came, what is not, and what the front answers itself. */
-import { createServer, type IncomingMessage, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
-import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, test } from "vitest";
 import { capacityOf } from "../../src/local/front/capacity.ts";
-import { echo, frontBefore, type Handler, type RawConnection, rawConnection, room, serverWith } from "./fronts.ts";
+import {
+  echo,
+  frontBefore,
+  type Handler,
+  type RawConnection,
+  rawConnection,
+  room,
+  serverWith,
+  upgrade,
+  upgrading,
+} from "./fronts.ts";
 import { http2Request, http2Session } from "./stand-in-server.ts";
 
 /** What the echo has seen. */
@@ -186,37 +193,6 @@ test("a TLS handshake is closed at once, and one line says so", async () => {
       "Use http:// in its URL, or put a proxy that speaks TLS before this server.\n",
   ]);
 });
-
-/** Agrees to a WebSocket at paths that end in /agree, and then echoes bytes; answers another way elsewhere. `more`: headers of its answer. */
-async function upgrading(
-  more = "",
-): Promise<{ readonly server: Server; readonly port: number; readonly sockets: Duplex[] }> {
-  const sockets: Duplex[] = [];
-  const server = createServer((_, response) => response.end("no socket"));
-  server.on("upgrade", (request: IncomingMessage, socket, head: Buffer) => {
-    sockets.push(socket.on("error", () => undefined));
-    if (request.url?.endsWith("/agree") !== true) {
-      socket.end("HTTP/1.1 401 Unauthorized\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nbad\r\n0\r\n\r\n");
-      return;
-    }
-    socket.write(
-      `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n${more}Sec-WebSocket-Accept: x\r\n\r\n`,
-    );
-    socket.write(head);
-    socket.pipe(socket);
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  onTestFinished(() => {
-    server.closeAllConnections();
-    server.close();
-    for (const socket of sockets) socket.destroy();
-  });
-  // A TCP server that listens has such an address.
-  return { server, port: (server.address() as AddressInfo).port, sockets };
-}
-
-const upgrade = (path: string): string =>
-  `GET ${path} HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Key: k\r\n\r\n`;
 
 test("a WebSocket passes both ways, with what comes in the request's own segment, and ends with its client", async () => {
   const { port, sockets } = await upgrading();

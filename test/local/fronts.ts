@@ -2,6 +2,7 @@
 import { isFailure } from "../../src/core/errors.ts";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { connect, type AddressInfo, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { onTestFinished } from "vitest";
 import { capacityOf, type Capacity } from "../../src/local/front/capacity.ts";
@@ -106,3 +107,34 @@ export async function rawConnection(port: number, localAddress?: string): Promis
   await new Promise<void>((resolve) => socket.once("connect", resolve));
   return { socket, text: () => text };
 }
+
+/** Agrees to a WebSocket at paths that end in /agree, and then echoes bytes; answers another way elsewhere. `more`: headers of its answer. */
+export async function upgrading(
+  more = "",
+): Promise<{ readonly server: Server; readonly port: number; readonly sockets: Duplex[] }> {
+  const sockets: Duplex[] = [];
+  const server = createServer((_, response) => response.end("no socket"));
+  server.on("upgrade", (request: IncomingMessage, socket, head: Buffer) => {
+    sockets.push(socket.on("error", () => undefined));
+    if (request.url?.endsWith("/agree") !== true) {
+      socket.end("HTTP/1.1 401 Unauthorized\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nbad\r\n0\r\n\r\n");
+      return;
+    }
+    socket.write(
+      `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n${more}Sec-WebSocket-Accept: x\r\n\r\n`,
+    );
+    socket.write(head);
+    socket.pipe(socket);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  });
+  // A TCP server that listens has such an address.
+  return { server, port: (server.address() as AddressInfo).port, sockets };
+}
+
+export const upgrade = (path: string): string =>
+  `GET ${path} HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Key: k\r\n\r\n`;

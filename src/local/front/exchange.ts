@@ -26,6 +26,7 @@ import { SessionRequest, type DataPath, type SessionTaker, type SmallRequest } f
 import type { Exchanges, PlaceHolder } from "./exchanges.ts";
 import type { OpenDatabases, Use } from "./open-databases.ts";
 import type { Places } from "./places.ts";
+import { SocketFrames } from "./socket-frames.ts";
 import {
   connectRefusal,
   crowdedRefusal,
@@ -75,6 +76,8 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
   #receivedByThen = 0;
   /** Bytes of the request that are counted. */
   #counted = REQUEST_BYTES_STEP;
+  /** The frames of a WebSocket, once the server has switched to it. */
+  #frames: { readonly fromClient: SocketFrames; readonly fromServer: SocketFrames } | undefined;
   #written = 0;
   /** Bytes of the whole answer, if its length is known. */
   #announced = 0;
@@ -150,10 +153,13 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
     if (this.#requestEnded) this.#sending.settle(0);
     else if (!this.#inputPaused && (this.#client.body !== "upgrade" || this.#answerEnded))
       this.#sending.wait(elapsedMs, this.#received);
-    const isLingering = this.#answerEnded && !this.#requestEnded;
+    // A WebSocket that the server has closed ends when the client has taken that. No client needs long to answer it.
+    const isClosed = this.#frames?.fromServer.hasClosed === true && waiting === 0;
+    const isLingering = (this.#answerEnded && !this.#requestEnded) || isClosed;
     const isStalled = isLingering || Math.max(this.#taking.crowdedMs, this.#sending.crowdedMs) > MAX_CROWDED_PAUSE_MS;
 
     if (this.#taking.ms > MAX_ANSWER_PAUSE_MS) this.giveUp();
+    else if (isClosed) this.#awaitClose(elapsedMs);
     else if (isLingering) this.#linger(elapsedMs);
     else if (this.#sending.ms > MAX_REQUEST_PAUSE_MS) this.cutShort(lateRefusal);
     return isStalled;
@@ -221,6 +227,7 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
     const { guard } = connection;
     guard.on(input, "data", (piece: Buffer) => {
       this.#received += piece.length;
+      this.#frames?.fromClient.pass(piece);
       // After the answer the rest of a request is read and dropped.
       if (this.#server === undefined || piece.length === 0) return;
       if (!this.#countReceived()) return this.cutShort(crowdedRefusal);
@@ -234,12 +241,20 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
     });
   }
 
-  /** Whether there is room for what the server may hold of the request by now. */
+  /** Whether there is room for what the server may hold of the request by now; of a WebSocket, that is the message that has not ended. */
   #countReceived(): boolean {
     const { requestBytes } = this.#parts.exchanges.places;
-    while (this.#received > this.#counted) {
+    const mayHold = this.#frames === undefined ? this.#received : this.#frames.fromClient.unfinished;
+    while (mayHold > this.#counted) {
       if (!this.#take(requestBytes, REQUEST_BYTES_STEP)) return false;
       this.#counted += REQUEST_BYTES_STEP;
+    }
+    while (this.#frames !== undefined && this.#counted - REQUEST_BYTES_STEP >= Math.max(mayHold, REQUEST_BYTES_STEP)) {
+      const at = this.#held.findLastIndex(({ places }) => places === requestBytes);
+      if (at === -1) break;
+      this.#held.splice(at, 1);
+      requestBytes.giveBack(this.peer, REQUEST_BYTES_STEP);
+      this.#counted -= REQUEST_BYTES_STEP;
     }
     return true;
   }
@@ -251,7 +266,9 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
     if (this.#client.isGone) return;
     this.#answered = true;
     this.#client.respond(status, reason, headers);
-    if (status === 101) this.#readRequest();
+    if (status !== 101) return;
+    this.#frames = { fromClient: new SocketFrames(), fromServer: new SocketFrames() };
+    this.#readRequest();
   }
 
   answered(body: Uint8Array): void {
@@ -286,6 +303,7 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
   piece(bytes: Buffer): void {
     if (this.#client.isGone) return;
     this.#written += bytes.length;
+    this.#frames?.fromServer.pass(bytes);
     if (!this.#client.output.write(bytes)) this.#server?.pause();
   }
 
@@ -364,6 +382,11 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
     if (!this.#client.isGone) this.#client.end(last);
     this.#inputPaused = false;
     this.#client.input.resume();
+  }
+
+  #awaitClose(elapsedMs: number): void {
+    this.#lingeredMs += elapsedMs;
+    if (this.#lingeredMs > MAX_LINGER_PAUSE_MS) this.giveUp();
   }
 
   #linger(elapsedMs: number): void {

@@ -1,0 +1,78 @@
+/**
+ * Follows the frames of a WebSocket that the front passes on, one object for each direction. The front needs two things of them: how
+ * large the message is that has begun, because the server process holds it until it ends; and whether a close frame has passed. What is no
+ * WebSocket frame is for the server process to judge.
+ */
+
+/** A head has two bytes, then a length of up to eight, then a mask of four if the sender is a client. */
+const MAX_HEAD_BYTES = 14;
+
+const CLOSE = 8;
+/** Frames from here on are for the connection. They may stand between the frames of a message. */
+const FIRST_CONTROL = 8;
+
+export class SocketFrames {
+  readonly #head = Buffer.alloc(MAX_HEAD_BYTES);
+  #headBytes = 0;
+  /** Bytes of the frame's payload that are still to come. */
+  #left = 0;
+  #endsMessage = false;
+  #isControl = false;
+  #unfinished = 0;
+  #isClose = false;
+  #hasClosed = false;
+
+  /** Bytes of the message that has begun and has not ended. */
+  get unfinished(): number {
+    return this.#unfinished;
+  }
+
+  /** Whether a close frame has passed as a whole. */
+  get hasClosed(): boolean {
+    return this.#hasClosed;
+  }
+
+  pass(bytes: Buffer): void {
+    for (let at = 0; at < bytes.length;) {
+      if (this.#left > 0) {
+        const taken = Math.min(this.#left, bytes.length - at);
+        this.#left -= taken;
+        at += taken;
+        if (!this.#isControl) this.#unfinished += taken;
+      } else {
+        this.#head[this.#headBytes++] = bytes[at++] ?? 0;
+        if (this.#headBytes < this.#wantedHeadBytes()) continue;
+        this.#begin();
+      }
+      if (this.#left === 0 && this.#headBytes === 0) this.#end();
+    }
+  }
+
+  #wantedHeadBytes(): number {
+    if (this.#headBytes < 2) return 2;
+    const second = this.#head[1] ?? 0;
+    const length = second & 0x7f;
+    return 2 + (length === 127 ? 8 : length === 126 ? 2 : 0) + ((second & 0x80) === 0 ? 0 : 4);
+  }
+
+  /** The head is complete. */
+  #begin(): void {
+    const [first = 0, second = 0] = this.#head;
+    const length = second & 0x7f;
+    if (length === 127) this.#left = Number(this.#head.readBigUInt64BE(2));
+    else this.#left = length === 126 ? this.#head.readUInt16BE(2) : length;
+    const opcode = first & 0x0f;
+    this.#isControl = opcode >= FIRST_CONTROL;
+    this.#endsMessage = !this.#isControl && (first & 0x80) !== 0;
+    if (!this.#isControl) this.#unfinished += this.#headBytes;
+    this.#headBytes = 0;
+    this.#isClose = opcode === CLOSE;
+  }
+
+  /** The frame is complete. */
+  #end(): void {
+    if (this.#endsMessage) this.#unfinished = 0;
+    this.#endsMessage = false;
+    if (this.#isClose) this.#hasClosed = true;
+  }
+}

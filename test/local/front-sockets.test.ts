@@ -1,0 +1,57 @@
+/** WebSockets that pass through the front: what the server may hold of one, and when one ends. */
+import { expect, test } from "vitest";
+import { MAX_LINGER_PAUSE_MS, REQUEST_BYTES_STEP } from "../../src/core/limits.ts";
+import { clientFrame } from "../support/raw-websocket.ts";
+import { FakeClock, frontBefore, rawConnection, room, upgrade, upgrading } from "./fronts.ts";
+
+const BINARY = 2;
+
+async function opened(port: number) {
+  const { socket, text } = await rawConnection(port);
+  let isOver = false;
+  socket.on("close", () => (isOver = true)).on("end", () => (isOver = true));
+  socket.write(upgrade("/agree"));
+  await expect.poll(text).toContain("\r\n\r\n");
+  return { socket, text, isOver: () => isOver };
+}
+
+test("a socket may send any number of messages: only the one that has not ended counts as bytes of a request", async () => {
+  const { port } = await upgrading();
+  const requestBytes = 8 * REQUEST_BYTES_STEP;
+  const front = await frontBefore(port, { capacity: { ...room(1000, 100), requestBytes } });
+  const { socket, isOver, text } = await opened(front.port);
+  const message = clientFrame(BINARY, Buffer.alloc(2 * REQUEST_BYTES_STEP));
+  let echoed = 0;
+  const before = text().length;
+  socket.on("data", (bytes) => (echoed += bytes.length));
+  for (let i = 1; i <= 12; i++) {
+    socket.write(message);
+    await expect.poll(() => echoed).toBe(i * message.length);
+  }
+  expect(text().length - before).toBe(12 * message.length);
+
+  // Another one sends a message without an end: it is cut off, and the first goes on.
+  const endless = await opened(front.port);
+  endless.socket.write(clientFrame(BINARY, Buffer.alloc(16 * REQUEST_BYTES_STEP)).subarray(0, -1));
+  await expect.poll(endless.isOver).toBe(true);
+  socket.write(message);
+  await expect.poll(() => echoed).toBe(13 * message.length);
+  expect(isOver()).toBe(false);
+});
+
+test("a socket that the server has closed ends when its client does not answer, and gives its place back", async () => {
+  const { port, sockets } = await upgrading();
+  const clock = new FakeClock();
+  const front = await frontBefore(port, { capacity: { ...room(1000, 100), lasting: 1 }, clock });
+  const first = await opened(front.port);
+  expect((await opened(front.port)).text()).toContain("503");
+  sockets[0]?.write(Buffer.of(0x88, 2, 0x11, 0x31));
+  await clock.pass(MAX_LINGER_PAUSE_MS / 1000 - 1);
+  expect(first.isOver()).toBe(false);
+  await clock.pass(3);
+  await expect.poll(first.isOver).toBe(true);
+  const next = await opened(front.port);
+  expect(next.text()).toContain("101");
+  await clock.pass(60);
+  expect(next.isOver()).toBe(false);
+});

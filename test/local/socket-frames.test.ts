@@ -1,0 +1,62 @@
+/** What the front follows of the frames of a WebSocket, however they are cut into pieces. */
+import * as fc from "fast-check";
+import { expect, test } from "vitest";
+import { SocketFrames } from "../../src/local/front/socket-frames.ts";
+
+interface Frame {
+  readonly opcode: number;
+  readonly isLast: boolean;
+  readonly isMasked: boolean;
+  readonly length: number;
+}
+
+const frames = fc.array(
+  fc.record({
+    opcode: fc.constantFrom(0, 1, 2, 9, 10),
+    isLast: fc.boolean(),
+    isMasked: fc.boolean(),
+    length: fc.oneof(fc.nat(130), fc.constantFrom(125, 126, 65_535, 65_536, 70_000)),
+  }),
+  { maxLength: 12 },
+);
+
+function bytesOf({ opcode, isLast, isMasked, length }: Frame): Buffer {
+  const head = [(isLast ? 0x80 : 0) | opcode];
+  const mask = isMasked ? 0x80 : 0;
+  if (length < 126) head.push(mask | length);
+  else if (length < 65_536) head.push(mask | 126, length >> 8, length & 0xff);
+  else head.push(mask | 127, 0, 0, 0, 0, 0, length >> 16, (length >> 8) & 0xff, length & 0xff);
+  // What the payload holds must not matter: this would be a close frame.
+  return Buffer.concat([Buffer.from(head), Buffer.alloc(isMasked ? 4 : 0, 0x88), Buffer.alloc(length, 0x88)]);
+}
+
+test("the message that has not ended is counted to the byte", () => {
+  fc.assert(
+    fc.property(frames, fc.array(fc.integer({ min: 1, max: 70_000 }), { minLength: 1, maxLength: 20 }), (all, cuts) => {
+      const followed = new SocketFrames();
+      const bytes = Buffer.concat(all.map(bytesOf));
+      for (let at = 0, i = 0; at < bytes.length; i++) {
+        const next = Math.min(bytes.length, at + (cuts[i % cuts.length] ?? 1));
+        followed.pass(bytes.subarray(at, next));
+        at = next;
+      }
+      const data = all.filter(({ opcode }) => opcode < 8);
+      const ended = data.findLastIndex(({ isLast }) => isLast);
+      const begun = data.slice(ended + 1).map((frame) => bytesOf(frame).length);
+      expect(followed.unfinished).toBe(begun.reduce((sum, length) => sum + length, 0));
+      expect(followed.hasClosed).toBe(false);
+    }),
+  );
+});
+
+test("a close frame is seen when all of it has passed", () => {
+  const followed = new SocketFrames();
+  const close = Buffer.concat([
+    bytesOf({ opcode: 2, isLast: true, isMasked: false, length: 300 }),
+    Buffer.of(0x88, 2, 3, 232),
+  ]);
+  for (const byte of close.subarray(0, -1)) followed.pass(Buffer.of(byte));
+  expect(followed.hasClosed).toBe(false);
+  followed.pass(close.subarray(-1));
+  expect(followed.hasClosed).toBe(true);
+});

@@ -13,6 +13,7 @@ import { DataTokens } from "./contracts/data-token.ts";
 import { deploymentOf } from "./directory/deployment.ts";
 import { DirectoryAuthority } from "./directory/directory-authority.ts";
 import { KV_CONNECT_ADDRESS, kvConnectDoor } from "./doors/kv-connect/door.ts";
+import { AccessGrants } from "./doors/http/access-grants.ts";
 import { answeringFirst } from "./doors/http/answered-first.ts";
 import { malformedUrl, plainText } from "./doors/http/plain-text.ts";
 import { thrownCalls } from "./doors/http/thrown.ts";
@@ -77,7 +78,9 @@ function compose(env: Env): Handler {
     failureOfThrown,
     accept: acceptSocket,
   });
-  const rest = restDoor({ authority, database, clock, timers: systemTimers, failureOfThrown });
+  const gate = { authority, accessGrants: new AccessGrants(authority, clock) };
+  const dataDoors = { gate, database, clock, timers: systemTimers, failureOfThrown };
+  const rest = restDoor(dataDoors);
   const management = managementDoor({
     accessTokens,
     clock,

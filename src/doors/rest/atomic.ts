@@ -5,9 +5,10 @@ import { failure, isFailure } from "../../core/errors.ts";
 import { MAX_REST_WRITE_BODY_BYTES } from "../../core/limits.ts";
 import { problem } from "../http/problem.ts";
 import { readJsonBody } from "../http/request-body.ts";
-import { committed, jsonAnswer } from "./answers.ts";
-import type { Operation } from "./call.ts";
-import { commit } from "./commit.ts";
+import { jsonAnswer } from "../http/answers.ts";
+import { committed } from "./answers.ts";
+import type { Operation } from "../http/call.ts";
+import { commit } from "../http/commit.ts";
 import { notationOf, VALUES_PARAMETER } from "./parameters.ts";
 
 const CONFLICT_PARAMETER = "conflict";

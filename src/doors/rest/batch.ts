@@ -4,8 +4,8 @@ import { arrayOf, keyOf, objectOf, reading } from "../../codec/json-notation/mem
 import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import { MAX_REST_ANSWER_CHARACTERS, MAX_REST_KEYS, MAX_REST_KEYS_BODY_BYTES } from "../../core/limits.ts";
 import { readJsonBody } from "../http/request-body.ts";
-import { jsonAnswer, listOf } from "./answers.ts";
-import type { Operation } from "./call.ts";
+import { jsonAnswer, listOf } from "../http/answers.ts";
+import type { Operation } from "../http/call.ts";
 import { notationOf, VALUES_PARAMETER } from "./parameters.ts";
 
 export const getEntries: Operation = {

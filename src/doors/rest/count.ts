@@ -1,8 +1,8 @@
 /** How many entries a selector names: `GET count?prefix=&start=&end=`. */
 import { isFailure } from "../../core/errors.ts";
 import { versionstampHex } from "../../core/versionstamp.ts";
-import { jsonAnswer } from "./answers.ts";
-import type { Operation } from "./call.ts";
+import { jsonAnswer } from "../http/answers.ts";
+import type { Operation } from "../http/call.ts";
 import { rangeOfQuery, SELECTOR_PARAMETERS } from "./parameters.ts";
 
 export const countEntries: Operation = {

@@ -5,8 +5,8 @@ import { failure, isFailure } from "../../core/errors.ts";
 import { MAX_REST_KEYS_BODY_BYTES } from "../../core/limits.ts";
 import { versionstampHex } from "../../core/versionstamp.ts";
 import { readJsonBody } from "../http/request-body.ts";
-import { jsonAnswer } from "./answers.ts";
-import type { Operation } from "./call.ts";
+import { jsonAnswer } from "../http/answers.ts";
+import type { Operation } from "../http/call.ts";
 import { begun } from "./jobs.ts";
 
 const EXAMPLE = '{"selector":{"prefix":["users"]},"dryRun":true}';

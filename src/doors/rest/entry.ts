@@ -11,9 +11,10 @@ import { Encoding, type Mutation, type StoredEntry } from "../../core/operations
 import { type Version, versionstampHex } from "../../core/versionstamp.ts";
 import { problem } from "../http/problem.ts";
 import { readBody, readJsonBody } from "../http/request-body.ts";
-import { committed, entryHeaders, entryOf, jsonAnswer } from "./answers.ts";
-import type { Operation, RestCall } from "./call.ts";
-import { commit } from "./commit.ts";
+import { jsonAnswer } from "../http/answers.ts";
+import { committed, entryHeaders, entryOf } from "./answers.ts";
+import type { Operation, RestCall } from "../http/call.ts";
+import { commit } from "../http/commit.ts";
 import { KEY_PARAMETER, keyOfCall } from "./key.ts";
 import { EXPIRY_PARAMETER, expiryOf, notationOf, VALUES_PARAMETER } from "./parameters.ts";
 import { checksOf, etagOf, holds, type Preconditions, preconditionsOf } from "./preconditions.ts";

@@ -11,8 +11,8 @@ import { type Failure, isFailure } from "../../core/errors.ts";
 import { MAX_EXPORT_BATCH_ENTRIES } from "../../core/limits.ts";
 import type { StoredEntry } from "../../core/operations.ts";
 import { type Version, versionstampHex } from "../../core/versionstamp.ts";
-import { listOf } from "./answers.ts";
-import type { Operation, RestCall } from "./call.ts";
+import { listOf } from "../http/answers.ts";
+import type { Operation, RestCall } from "../http/call.ts";
 import { notationOf, rangeOfQuery, SELECTOR_PARAMETERS, VALUES_PARAMETER } from "./parameters.ts";
 
 /** Lines are sent when they have this many characters together. */

@@ -11,7 +11,7 @@ import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import type { FeedPage, FeedStart } from "../../core/feed.ts";
 import { FEED_LONG_POLL_MS, FEED_STREAM_MS, MAX_FEED_TYPE_CHARACTERS } from "../../core/limits.ts";
 import { type Version, versionOfHex, versionstampHex } from "../../core/versionstamp.ts";
-import type { Operation, RestCall } from "./call.ts";
+import type { Operation, RestCall } from "../http/call.ts";
 import { eventStreamAnswer, eventText } from "./event-stream.ts";
 import { type FeedForm, textOfEvents } from "./feed-events.ts";
 import { notationOf, VALUES_PARAMETER } from "./parameters.ts";

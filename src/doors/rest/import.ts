@@ -23,10 +23,11 @@ import { NO_VERSION, versionstampHex, type Version } from "../../core/versionsta
 import { problem } from "../http/problem.ts";
 import { BodyPieces } from "../http/request-body.ts";
 import { compressionIn } from "../http/text.ts";
-import { jsonAnswer } from "./answers.ts";
+import { jsonAnswer } from "../http/answers.ts";
 import { BodyLines, type Line } from "./body-lines.ts";
-import type { Operation, RestCall } from "./call.ts";
-import { flagOf, notationOf, numberOf, VALUES_PARAMETER } from "./parameters.ts";
+import type { Operation, RestCall } from "../http/call.ts";
+import { flagOf, numberOf } from "../http/query.ts";
+import { notationOf, VALUES_PARAMETER } from "./parameters.ts";
 
 interface Options extends NotationOptions {
   readonly overwrite: boolean;

@@ -2,8 +2,8 @@
 import type { EntryJob } from "../../contracts/entry-commands.ts";
 import type { UnixMs } from "../../core/clock.ts";
 import { failure, isFailure } from "../../core/errors.ts";
-import { jsonAnswer } from "./answers.ts";
-import type { Operation, RestCall } from "./call.ts";
+import { jsonAnswer } from "../http/answers.ts";
+import type { Operation, RestCall } from "../http/call.ts";
 
 export const getJob: Operation = {
   access: "write",

@@ -3,7 +3,7 @@ import { keyOfNotationText } from "../../codec/json-notation/key-notation.ts";
 import { keyOfPath } from "../../codec/json-notation/key-path.ts";
 import type { EncodedKeyOrFailure } from "../../codec/json-notation/key-parts.ts";
 import { failure } from "../../core/errors.ts";
-import type { RestCall } from "./call.ts";
+import type { RestCall } from "../http/call.ts";
 
 export const KEY_PARAMETER = "key";
 

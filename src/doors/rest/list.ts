@@ -9,9 +9,10 @@ import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import { MAX_REST_ANSWER_CHARACTERS, MAX_READ_ENTRIES } from "../../core/limits.ts";
 import type { StoredEntry } from "../../core/operations.ts";
 import { versionstampHex } from "../../core/versionstamp.ts";
-import { jsonAnswer, listOf } from "./answers.ts";
-import type { Operation } from "./call.ts";
-import { flagOf, notationOf, numberOf, rangeOfQuery, SELECTOR_PARAMETERS, VALUES_PARAMETER } from "./parameters.ts";
+import { jsonAnswer, listOf } from "../http/answers.ts";
+import type { Operation } from "../http/call.ts";
+import { flagOf, numberOf } from "../http/query.ts";
+import { notationOf, rangeOfQuery, SELECTOR_PARAMETERS, VALUES_PARAMETER } from "./parameters.ts";
 
 const DEFAULT_LIMIT = 100;
 

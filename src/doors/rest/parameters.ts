@@ -8,7 +8,8 @@ import type { KeyRange } from "../../codec/key-prefix.ts";
 import { asUnixMs, type UnixMs } from "../../core/clock.ts";
 import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import { MAX_TIME_MS } from "../../core/limits.ts";
-import type { RestCall } from "./call.ts";
+import type { RestCall } from "../http/call.ts";
+import { numberOf } from "../http/query.ts";
 
 /** The parameter, and the header, that say in which form values are sent. */
 export const VALUES_PARAMETER = "values";
@@ -23,26 +24,6 @@ export function notationOf({ query, request }: Pick<RestCall, "query" | "request
   if (form === "plain" || form === "notation") return { plain: form === "plain" };
   const name = inQuery === null ? "The header Cairn-Values" : VALUES_PARAMETER;
   return failure("invalid", `${name} is ${quotedExcerpt(form)}; it can be plain or notation.`);
-}
-
-/** The whole number in a parameter, from `least` to `most`. `fallback` when it is not given. */
-export function numberOf(
-  query: URLSearchParams,
-  name: string,
-  { least, most, fallback }: { readonly least: number; readonly most: number; readonly fallback: number },
-): number | Failure {
-  const text = query.get(name);
-  if (text === null) return fallback;
-  const number = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
-  if (number >= least && number <= most) return number;
-  return failure("invalid", `${name} is ${quotedExcerpt(text)}; it must be a whole number from ${least} to ${most}.`);
-}
-
-export function flagOf(query: URLSearchParams, name: string): boolean | Failure {
-  const text = query.get(name);
-  if (text === null || text === "false") return false;
-  if (text === "true") return true;
-  return failure("invalid", `${name} is ${quotedExcerpt(text)}; it must be true or false.`);
 }
 
 /** The range of `prefix`, `start` and `end`, each a key as JSON. Without any of them: every key. */

@@ -1,7 +1,7 @@
 /** What lies under `/api/databases/{id}/`, by the part of the path that follows it: one line for each resource. */
 import { writeAtomically } from "./atomic.ts";
 import { getEntries } from "./batch.ts";
-import type { Resource } from "./call.ts";
+import type { Resource } from "../http/call.ts";
 import { exportEntries } from "./export.ts";
 import { importEntries } from "./import.ts";
 import { getJob } from "./jobs.ts";

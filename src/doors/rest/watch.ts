@@ -14,10 +14,11 @@ import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import { FEED_LONG_POLL_MS, MAX_WATCHED_KEYS } from "../../core/limits.ts";
 import type { Entry } from "../../core/operations.ts";
 import { type Version, versionOfHex, versionstampHex } from "../../core/versionstamp.ts";
-import type { Operation, RestCall } from "./call.ts";
+import type { Operation, RestCall } from "../http/call.ts";
 import { eventStreamAnswer } from "./event-stream.ts";
 import { KEY_PARAMETER } from "./key.ts";
-import { flagOf, notationOf, VALUES_PARAMETER } from "./parameters.ts";
+import { flagOf } from "../http/query.ts";
+import { notationOf, VALUES_PARAMETER } from "./parameters.ts";
 import { openSessionLink, SessionLink } from "./session-link.ts";
 
 const PREFIX_OPTIONS = ["updatesOnly", "ignoreDeletes", "keysOnly"] as const;

@@ -3,7 +3,7 @@
  * the OpenAPI document does not describe as the door takes it. Bad credentials are 401 everywhere.
  */
 import { beforeAll, describe, expect, test } from "vitest";
-import type { Resource } from "../../../src/doors/rest/call.ts";
+import type { Resource } from "../../../src/doors/http/call.ts";
 import { ENTRY, JOB, RESOURCES } from "../../../src/doors/rest/resources.ts";
 import { CAIRN_DEPLOYMENT_TOKEN } from "../../support/deployment-secrets.ts";
 import { RestDatabase, send } from "./rest-client.ts";

@@ -1,9 +1,9 @@
-/** What the resources of the REST API get, and what each says of itself. */
+/** What the resources of the doors onto one database get, and what each says of itself. */
 import type { DatabaseStub } from "../../contracts/database.ts";
 import type { Access, Grant } from "../../contracts/grant.ts";
 import type { Failure } from "../../core/errors.ts";
-import type { FailureOfThrown } from "../http/thrown.ts";
-import type { BodyTime } from "../http/request-body.ts";
+import type { FailureOfThrown } from "./thrown.ts";
+import type { BodyTime } from "./request-body.ts";
 
 /** One request, whose token allows what the operation needs. */
 export interface RestCall extends BodyTime {

@@ -6,7 +6,7 @@
 import type { Authority } from "../../contracts/authority.ts";
 import { type Grant, refusedPage } from "../../contracts/grant.ts";
 import { failure, type Failure, isFailure } from "../../core/errors.ts";
-import { bearerToken, bearerTokenIfAny } from "../http/bearer-token.ts";
+import { bearerToken, bearerTokenIfAny } from "./bearer-token.ts";
 import type { AccessGrants } from "./access-grants.ts";
 
 export const TOKEN_PARAMETER = "access_token";

@@ -59,7 +59,7 @@ export function storageRefused(code: string): Failure {
   return noRoom(
     code === "SQLITE_FULL"
       ? "There is no room for the write: the disk is full, or the database has the size that its platform allows. Delete entries, or make room on the disk."
-      : `The disk refused the write (${code}), as it does when a quota is used up or the disk is broken. Ask who runs this server.`,
+      : `The disk refused the write (${code}), as it does when a quota is used up or the disk is broken. Ask the operator of this server.`,
   );
 }
 

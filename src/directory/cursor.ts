@@ -40,5 +40,5 @@ function parse(text: string): unknown {
 }
 
 function malformed(): Failure {
-  return failure("invalid", "The cursor is not one that a list of ours answered with.");
+  return failure("invalid", "The cursor does not come from a list of this API: send it as it was given.");
 }

@@ -263,7 +263,7 @@ export class OrganizationService {
         if (failed.length > 0) {
           return failure(
             "unavailable",
-            "What was to be revoked is revoked and opens nothing any more, but a database that it had open could not be told yet. It will be; the same request answers when it has been.",
+            "The tokens are revoked and open nothing any more, but a database that one of them had opened could not be told yet. Cairn goes on trying; the same request answers when the database was told.",
           );
         }
       }

@@ -117,6 +117,6 @@ export function mintsBeyondItself(minter: Scopes | null, scopes: Scopes): Failur
   if (tooMuch === undefined) return undefined;
   return failure(
     "forbidden",
-    `A token mints only tokens within its own scopes; this one would have ${tooMuch}, which it has not.`,
+    `A token mints only tokens within its own scopes; the new token would have ${tooMuch}, which this token does not have.`,
   );
 }

@@ -51,7 +51,7 @@ export class TokenPools {
     if (removed > 0) return undefined;
     return failure(
       "limit",
-      `${MAX_ENDED_TOKENS} tokens ended within the last 30 days of which others that were minted with them are still kept. Revoke them with ?minted=revoke.`,
+      `${MAX_ENDED_TOKENS} tokens that ended within the last 30 days are kept because tokens that were minted with them are kept. Revoke those with ?minted=revoke.`,
     );
   }
 

@@ -123,7 +123,7 @@ export class WebhookService {
     if (this.#testing >= MAX_DELIVERIES_AT_ONCE) {
       return failure(
         "unavailable",
-        `${MAX_DELIVERIES_AT_ONCE} webhooks are being tested, the most at a time. Try again.`,
+        `${MAX_DELIVERIES_AT_ONCE} webhooks are being tested, which is the limit. Try again.`,
       );
     }
     this.#testing += 1;

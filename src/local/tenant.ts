@@ -135,12 +135,12 @@ class Making {
       case "organizationId":
         return goneIf(404, "GET", organization, this.#deploymentToken, "The organization was deleted.");
       case "adminToken":
-        return goneIf(401, "GET", organization, adminToken, "The admin token is accepted no more.");
+        return goneIf(401, "GET", organization, adminToken, "The admin token is no longer accepted.");
       case "databaseId":
         return goneIf(404, "GET", `/api/databases/${databaseId}`, adminToken, "The database was deleted.");
       case "accessToken": {
         const path = `/databases/${databaseId}/connect`;
-        return goneIf(401, "POST", path, accessToken, "The database's access token is accepted no more.");
+        return goneIf(401, "POST", path, accessToken, "The database's access token is no longer accepted.");
       }
     }
   }

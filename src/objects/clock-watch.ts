@@ -18,7 +18,7 @@ const STOOD_STILL_MS = 250;
 
 export const STARTS_ANEW = failure(
   "unavailable",
-  "The server's clock was set back, and what was asked starts anew for that: try again",
+  "The server's clock was set back, and the database restarts because of that: try again",
 );
 
 export class ClockWatch {

@@ -227,4 +227,7 @@ function tooLarge(bytes: number): Failure {
   );
 }
 
-const BUSY = failure("unavailable", "Large answers to others take all the memory that there is for them: try again");
+const BUSY = failure(
+  "unavailable",
+  "Other large answers take all the memory that there is for such answers: try again",
+);

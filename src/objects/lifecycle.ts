@@ -225,7 +225,8 @@ export class Lifecycle<Database extends HeldDatabase, Deletion extends HeldDelet
 
   /** Removes everything from a copy or a deletion. Its readers are told to ask again. */
   async discard(): Promise<{ readonly ok: true } | Failure> {
-    if (!mayMove("erase", this.#state)) return failure("conflict", "This is a database: it is deleted otherwise");
+    if (!mayMove("erase", this.#state))
+      return failure("conflict", "This object holds a database, which is deleted in another way");
     await this.erase();
     return { ok: true };
   }

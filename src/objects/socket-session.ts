@@ -182,7 +182,7 @@ export class SocketSession implements Sender {
 
   giveUp(): void {
     this.end(
-      failure("unavailable", "What this socket was sent was taken too slowly: connect again"),
+      failure("unavailable", "The messages of this socket were taken too slowly: connect again"),
       SocketClose.tooSlow,
     );
   }

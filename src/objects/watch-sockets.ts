@@ -139,7 +139,7 @@ export function noMoreWatchers({ size }: WatchHub): Failure | null {
 
 export const TOO_SLOW = failure(
   "unavailable",
-  "What changed was taken too slowly, and others waited for the memory: watch again",
+  "The messages of this watch were taken too slowly while others waited for the memory: watch again",
 );
 
 /** Ends these sockets with this reason. Sockets that are already closing are left alone. */

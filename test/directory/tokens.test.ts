@@ -161,7 +161,7 @@ describe("room for tokens", () => {
       }
       expect(mint(o, "one-more", last)).toMatchObject({
         code: "limit",
-        message: `${MAX_ENDED_TOKENS} tokens ended within the last 30 days of which others that were minted with them are still kept. Revoke them with ?minted=revoke.`,
+        message: `${MAX_ENDED_TOKENS} tokens that ended within the last 30 days are kept because tokens that were minted with them are kept. Revoke those with ?minted=revoke.`,
       });
       expect(mint(o, "elsewhere", root)).toMatchObject({ id: "elsewhere" });
       o.clock.pass(31 * DAY);

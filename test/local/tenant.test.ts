@@ -261,7 +261,7 @@ test("what was deleted, revoked or has ended meanwhile is made anew, and said", 
   const second = startOn(folder, { CAIRN_ACCESS_TOKEN: "my-own-token" });
   const after = await announced(second);
   expect(second.stderr()).toBe(
-    "The admin token is accepted no more. Making another.\nThe database was deleted. Making another.\n",
+    "The admin token is no longer accepted. Making another.\nThe database was deleted. Making another.\n",
   );
   expect(after.organizationId).toBe(before.organizationId);
   expect(after.adminToken).not.toBe(before.adminToken);
@@ -274,7 +274,7 @@ test("what was deleted, revoked or has ended meanwhile is made anew, and said", 
   const third = startOn(folder, { CAIRN_SIGNING_KEYS });
   const rotated = await announced(third);
   expect(third.stderr()).toBe(
-    "The admin token is accepted no more. Making another.\nThe database's access token is accepted no more. Making another.\n",
+    "The admin token is no longer accepted. Making another.\nThe database's access token is no longer accepted. Making another.\n",
   );
   expect(rotated.databaseId).toBe(after.databaseId);
   expect(await opens(rotated, rotated.accessToken)).toBe(true);

@@ -78,7 +78,9 @@ test("who takes a message too slowly is cut off while others wait, and those are
     await time.pass(100);
     expect(messages(watches)).toEqual([1, 2, 2, 2, 2, 1]);
     for (const watch of others.slice(0, -1)) {
-      expect(watch.messages.at(-1)).toContain('"unavailable","message":"What changed was taken too slowly');
+      expect(watch.messages.at(-1)).toContain(
+        '"unavailable","message":"The messages of this watch were taken too slowly',
+      );
     }
     expect([hub.size, hub.isCrowded]).toEqual([2, false]);
   });

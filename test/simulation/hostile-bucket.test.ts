@@ -230,7 +230,9 @@ describe("a backup", () => {
     const { store, objects } = await storeBut(() => undefined);
     const { status, body } = await enableAt(`${store.endpoint}/bucket`);
     expect(status).toBe(400);
-    expect(body.detail).toMatch(/^The trial's list request failed\. .*the endpoint, which is without the bucket\.$/);
+    expect(body.detail).toMatch(
+      /^The trial's list request failed\. .*the endpoint, which must not contain the bucket\.$/,
+    );
     expect([...objects.keys()]).toEqual([]);
   });
 

@@ -188,7 +188,7 @@ export class BackupDeletion {
   #giveUp(job: RunningJob, order: BackupDeletionOrder, why: string): void {
     // This class wrote it, from a value of this type.
     const state = job.state === null ? null : (JSON.parse(job.state) as State);
-    const left = `What is left of the backup lies in ${placeOf(order)} (objects deleted: ${state?.deleted ?? 0}).`;
+    const left = `The rest of the backup lies in ${placeOf(order)} (objects deleted: ${state?.deleted ?? 0}).`;
     this.#jobs.fail(job.id, `${why} ${left}`);
   }
 }

@@ -139,7 +139,7 @@ export class Inspection {
       return isThere;
     }
     generations.lose(start, what, log.ok ? asVersion(log.first.version - 1) : null);
-    return { ok: true, lost: `${what} What was to be restored from it is lost.` };
+    return { ok: true, lost: `${what} The states that it held cannot be restored any more.` };
   }
 
   async #inspectManifest(destination: Destination, configuration: Configuration): Promise<DestinationFailure | null> {

@@ -122,7 +122,7 @@ export class Retention {
   ): Promise<DestinationFailure | null> {
     const outcome = await deleteSome(destination, generationPrefix({ databaseId, start }));
     if (!outcome.ok) {
-      return { ...outcome, message: `What is older than the retention stays in the bucket. ${outcome.message}` };
+      return { ...outcome, message: `Generations older than the retention stay in the bucket. ${outcome.message}` };
     }
     if (outcome.isEmpty) this.#options.generations.forget(start);
     return null;

@@ -64,7 +64,7 @@ function unreachableSomehow({ host, protocol }: URL): string {
 function unreachableFor(reason: UnreachableReason, { host }: URL): string {
   switch (reason) {
     case "untrusted":
-      return `The certificate of the destination at ${host} is signed by an authority that this server does not trust, as a company's own is: name a file with that authority's certificate in NODE_EXTRA_CA_CERTS, and start the server again.`;
+      return `The certificate of the destination at ${host} is signed by an authority that this server does not trust, for example a company's own: name a file with that authority's certificate in NODE_EXTRA_CA_CERTS, and start the server again.`;
     case "other-name":
       return `The certificate of the destination at ${host} is for another name: correct the endpoint, or the addressing.`;
     case "out-of-date":
@@ -76,7 +76,7 @@ function unreachableFor(reason: UnreachableReason, { host }: URL): string {
     case "no-address":
       return `The destination at ${host} has no address that this server connects to: its name cannot be looked up, or leads where no destination may be.`;
     case "no-proxy":
-      return `The proxy that this server's environment names, in HTTPS_PROXY or HTTP_PROXY, could not be reached, and so the destination at ${host} neither.`;
+      return `The destination at ${host} could not be reached, because the proxy that this server's environment names, in HTTPS_PROXY or HTTP_PROXY, could not be reached.`;
     case "refused-by-proxy":
       return `The proxy that this server's environment names, in HTTPS_PROXY or HTTP_PROXY, refused the destination at ${host}: see what it allows and whether it wants a user name, or name the host in NO_PROXY.`;
     case "failed-behind-proxy":

@@ -95,7 +95,7 @@ const account: Meaning = {
 const locked: Meaning = {
   class: "credentials",
   sentence: ({ action, bucket, seen }) =>
-    `A lock or a retention rule of bucket "${bucket}" forbids to ${action.what} (${seen}): take the prefix out of it, or use a bucket whose lock keeps versions.`,
+    `A lock or a retention rule of bucket "${bucket}" does not allow us to ${action.what} (${seen}): take the prefix out of the rule, or use a bucket whose lock keeps versions.`,
 };
 const pathStyle: Meaning = {
   class: "bad",
@@ -134,7 +134,7 @@ const notSupported: Meaning = {
 const unknown: Meaning = {
   class: "bad",
   sentence: ({ action, bucket, seen }) =>
-    `The destination refused to ${action.what} (${seen}): look its code up there, and check the access key, the region, the name of bucket "${bucket}", and the endpoint, which is without the bucket.`,
+    `The destination refused to ${action.what} (${seen}): look up the code in the store's documentation, and check the access key, the region, the name of bucket "${bucket}", and the endpoint, which must not contain the bucket.`,
 };
 
 const meaningOfCode = new Map<string, Meaning>([
@@ -225,7 +225,7 @@ const refusal: Meaning = {
 const unknownRefusal: Meaning = {
   class: "credentials",
   sentence: ({ action, bucket, seen }) =>
-    `The destination refused to ${action.what} in bucket "${bucket}" (${seen}): look its code up there, and check the access key, its secret, and what they allow.`,
+    `The destination refused to ${action.what} in bucket "${bucket}" (${seen}): look up the code in the store's documentation, and check the access key, its secret, and what they allow.`,
 };
 
 /** For an answer without a code, or with an unknown one. */

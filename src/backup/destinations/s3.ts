@@ -233,6 +233,6 @@ function plain(failure: S3Failure): DestinationFailure {
 function notLikeS3(): DestinationFailure {
   return destinationFailure(
     "bad",
-    "The destination does not answer as S3 does: check the endpoint, which is without the bucket.",
+    "The destination does not answer as S3 does: check the endpoint, which must not contain the bucket.",
   );
 }

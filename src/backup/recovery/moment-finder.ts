@@ -202,7 +202,7 @@ function parseGeneration(text: string | null): Version | null | Failure {
     start ??
     failure(
       "invalid",
-      `A generation is named by its folder: 16 hexadecimal digits, as 0006444c9be62a40, not ${JSON.stringify(text.slice(0, 60))}`,
+      `A generation is named by its folder: 16 hexadecimal digits, for example 0006444c9be62a40, not ${JSON.stringify(text.slice(0, 60))}`,
     )
   );
 }

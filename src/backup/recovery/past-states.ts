@@ -150,7 +150,10 @@ export class PastStates {
     const uses = await Promise.all(others.map((one) => this.#useOf(databaseId, asVersion(one.version), one.used_at)));
     const going = uses.toSorted((a, b) => b.at - a.at).slice(MAX_PAST_STATES - 1);
     if (eviction === "idle" && going.some(({ at }) => at > clock.now() - PAST_STATE_HELD_MS)) {
-      return failure("unavailable", "Other moments of this database are being read, the most at a time: try again");
+      return failure(
+        "unavailable",
+        "Other moments of this database are being read, as many as is possible at a time: try again",
+      );
     }
     for (const one of going) {
       await discardState(storage, this.#options.object, databaseId, one.version);

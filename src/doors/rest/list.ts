@@ -64,7 +64,7 @@ function behindCursor({ start, end }: KeyRange, cursor: string | null, reverse: 
   if (cursor === null) return { start, end };
   const key = fromBase64Url(cursor);
   if (key === undefined || !isEncodedKey(key)) {
-    return failure("invalid", "cursor is none that a page of this server ended with; send it as it was given.");
+    return failure("invalid", "cursor does not come from a page of this server; send it as it was given.");
   }
   if (compareBytes(key, start) < 0 || compareBytes(key, end) >= 0) {
     return failure(

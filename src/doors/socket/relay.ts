@@ -265,4 +265,4 @@ const TOO_MUCH = failure(
   `More than ${MAX_SOCKET_PENDING_BYTES} bytes were sent that the database has not taken yet.`,
 );
 
-const TOO_SLOW = failure("unavailable", "What this socket was sent was taken too slowly: connect again.");
+const TOO_SLOW = failure("unavailable", "The messages of this socket were taken too slowly: connect again.");

@@ -241,7 +241,7 @@ describe("a destination that fails", () => {
       const { databaseId } = tested;
       expect(tested.job()).toMatchObject({
         status: "failed",
-        error: `Given up after 7 days. The credentials were refused. What is left of the backup lies in bucket b of https://s3.example.com below backups/of/us/${databaseId}/ (objects deleted: 1).`,
+        error: `Given up after 7 days. The credentials were refused. The rest of the backup lies in bucket b of https://s3.example.com below backups/of/us/${databaseId}/ (objects deleted: 1).`,
       });
       expect(tested.rows).not.toMatch(sealed);
       await tested.pass(DAY_MS);

@@ -301,7 +301,7 @@ test("where the bucket locks its objects the backup goes on, and what cannot be 
     watched.fault = refuseHeld;
     await tested.pass(61_000);
     expect((await tested.settle()).lastError).toMatchObject({
-      message: "What is older than the retention stays in the bucket. A lock forbids to delete an object.",
+      message: "Generations older than the retention stay in the bucket. A lock forbids to delete an object.",
     });
     watched.fault = () => undefined;
     await sleepThrough(2);

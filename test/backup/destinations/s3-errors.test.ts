@@ -27,10 +27,15 @@ describe("a code", () => {
     ["RetentionPolicyNotMet", 403, "credentials", "A lock or a retention rule"],
     ["AccessDenied", 403, "credentials", "grant s3:PutObject"],
     ["ExpiredToken", 400, "credentials", "have expired"],
-    ["InvalidRequest", 400, "bad", "refused to store an object (HTTP 400, InvalidRequest): look its code up there"],
+    [
+      "InvalidRequest",
+      400,
+      "bad",
+      "refused to store an object (HTTP 400, InvalidRequest): look up the code in the store's documentation",
+    ],
     ["NobodyKnows", 403, "credentials", 'refused to store an object in bucket "bucket" (HTTP 403, NobodyKnows)'],
     ["NobodyKnows", 503, "retry", "could not take the request now (HTTP 503, NobodyKnows)"],
-    ["NobodyKnows", 404, "bad", "the endpoint, which is without the bucket"],
+    ["NobodyKnows", 404, "bad", "the endpoint, which must not contain the bucket"],
     ["ObjectParentIsFile", 400, "bad", "choose another prefix"],
   ])("%s with %i is %s, and is told as %s", (code, status, failureClass, words) => {
     const failure = said({ status, code });

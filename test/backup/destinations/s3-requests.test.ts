@@ -116,7 +116,7 @@ describe("an answer", () => {
       expect(failed(outcome)).toMatchObject({
         class: "bad",
         message: expect.stringMatching(
-          /NobodyKnows.*access key.*region.*bucket "bucket".*endpoint.*without the bucket/,
+          /NobodyKnows.*access key.*region.*bucket "bucket".*endpoint.*must not contain the bucket/,
         ),
       });
     }
@@ -131,7 +131,7 @@ describe("an answer", () => {
     const answer = async () => new Response("<Error><Code>NoSuchKey</Code></Error>", { status: 404 });
     expect(failed(await open(answer).list(""))).toMatchObject({
       class: "bad",
-      message: expect.stringContaining("the endpoint, which is without the bucket"),
+      message: expect.stringContaining("the endpoint, which must not contain the bucket"),
     });
   });
 

@@ -125,8 +125,8 @@ test.each([
   ["prefix={}", /^prefix is an object; a key is an array/],
   ['prefix=["a"]&start=["b"]', /^start does not begin with the parts of the prefix/],
   ['start=["b"]&end=["a"]', /^start is behind end/],
-  ["cursor=%00", /^cursor is none/],
-  ["cursor=AAAA", /^cursor is none/],
+  ["cursor=%00", /^cursor does not come from a page/],
+  ["cursor=AAAA", /^cursor does not come from a page/],
   ['prefix=["n"]&cursor=AmEA', /^cursor belongs to another selector/],
   ["key=1&prefix=[]", /"prefix", which is not known here/],
 ])("what a page cannot be asked is said: %s (H11)", async (query, why) => {

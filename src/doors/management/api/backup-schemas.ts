@@ -54,10 +54,10 @@ const momentOrLatest = moment.default("latest");
 const place = {
   kind: z.literal("s3"),
   endpoint: saying(
-    z
-      .string()
-      .min(1)
-      .meta({ description: "A URL, without the bucket. With https, unless the deployment takes other addresses too." }),
+    z.string().min(1).meta({
+      description:
+        "A URL without the bucket. It must begin with https, unless the deployment accepts other addresses too.",
+    }),
     { what: "a URL without the bucket", example: "https://s3.eu-central-1.amazonaws.com" },
   ),
   bucketName: filled,
@@ -69,9 +69,10 @@ const addressing = z.enum(["path", "virtual-host"]).meta({
     "Where requests name the bucket: in the path of the endpoint, or before the endpoint's name (bucket.endpoint), which some stores insist on.",
 });
 const sessionToken = filled.optional().meta({
-  description: "Comes with credentials that expire, as AWS STS gives them. Enter new ones before they do.",
+  description:
+    "Comes with credentials that expire, for example those of AWS STS. Enter new credentials before they expire.",
 });
-const prefix = z.string().meta({ description: "The path below which everything is put." });
+const prefix = z.string().meta({ description: "The path below which all objects are put." });
 
 const newDestination = z
   .discriminatedUnion("kind", [
@@ -94,13 +95,13 @@ export const newBackup = z.strictObject({
     .min(MIN_BACKUP_INTERVAL_MS)
     .max(MAX_BACKUP_INTERVAL_MS)
     .default(DEFAULT_BACKUP_TIMES.intervalMs)
-    .meta({ description: "A commit is sent at most so long after it was made." }),
+    .meta({ description: "Milliseconds. A commit is sent at most this long after it was made." }),
   retentionDays: z
     .int()
     .min(1)
     .max(MAX_BACKUP_RETENTION_DAYS)
     .default(DEFAULT_BACKUP_TIMES.retentionDays)
-    .meta({ description: "Every moment of so many days back stays restorable." }),
+    .meta({ description: "Every moment of the last so many days can be restored." }),
 });
 
 export const newCredentials = z.strictObject({
@@ -115,7 +116,7 @@ export const verificationInterval = z.strictObject({
       error: `must be a number of hours, "automatic", or null for never`,
     })
     .meta({
-      description: `1 to ${MAX_VERIFICATION_INTERVAL_HOURS} hours; "automatic": as often as it costs little; null: never by itself.`,
+      description: `1 to ${MAX_VERIFICATION_INTERVAL_HOURS} hours; "automatic": as often as costs little; null: never by itself.`,
     }),
 });
 
@@ -132,19 +133,19 @@ export const newRestore = z.strictObject({
   prefix: keyPrefix,
   confirm: z
     .literal(true, { error: "must be true, because what was written since that moment is undone" })
-    .meta({ description: "What was written since is undone." }),
+    .meta({ description: "Confirms that everything written since that moment is undone." }),
 });
 
 const generationName = z
   .string()
   .regex(/^[0-9a-f]{16}$/, {
-    error: "must be the name of a generation's folder: 16 hexadecimal digits, as 0006444c9be62a40",
+    error: "must be the name of a generation's folder: 16 hexadecimal digits, for example 0006444c9be62a40",
   })
   .nullable()
   .default(null)
   .meta({
     description:
-      "The generation that the state is taken from, by its folder's 16 digits: also one of a copy of the database, which has gone on by itself. null: the one that holds the moment.",
+      "The generation that the state is taken from, by the 16 digits of its folder. It may belong to a copy of the database that has continued by itself. null: the generation that holds the moment.",
   });
 
 export const newFork = z.strictObject({
@@ -156,7 +157,7 @@ export const newFork = z.strictObject({
 
 export const newRestoreFromBucket = z.strictObject({
   destination: newDestination,
-  databaseId: z.uuid().meta({ description: "Whose backup it is." }),
+  databaseId: z.uuid().meta({ description: "The database whose backup it is." }),
   at: momentOrLatest,
   generation: generationName,
   prefix: keyPrefix,
@@ -174,20 +175,24 @@ export const backup = z
     retentionDays: z.number(),
     status: z.object({
       code: z.enum(["pending", "active", "failed"]),
-      message: z.string().optional().meta({ description: "Why it failed." }),
+      message: z.string().optional().meta({ description: "Why the backup failed." }),
     }),
     paused: z.boolean(),
     createdAt: time,
-    lagMs: z.number().meta({ description: "For how long the oldest commit that is not stored has been waiting." }),
+    lagMs: z
+      .number()
+      .meta({ description: "Milliseconds for which the oldest commit outside of the backup has been waiting." }),
     backlogBytes: z.number(),
     lastObject: z.object({ name: z.string(), storedAt: time }).nullable(),
     lastError: z.object({ message: z.string(), since: time, at: time }).nullable().meta({
       description:
-        "null when the last attempt succeeded. What was found in the bucket and made good is shown for an hour.",
+        "null when the last attempt succeeded. A problem in the bucket that was repaired is shown for an hour.",
     }),
     verification: z.object({
       everyHours: z.number().nullable().meta({ description: "null: never by itself." }),
-      automatic: z.boolean().meta({ description: "Nobody has said how often: the less it costs, the more often." }),
+      automatic: z
+        .boolean()
+        .meta({ description: "Nobody has set an interval: the backup is verified as often as costs little." }),
       nextAt: time.nullable(),
       last: z
         .object({
@@ -198,22 +203,22 @@ export const backup = z
           report: verification.nullable(),
         })
         .nullable()
-        .meta({ description: "What the last that came to an end has found; null: there was none." }),
+        .meta({ description: "The result of the last verification that ended; null: none has ended." }),
     }),
     generations: z.array(
       z.object({
         prefix: z.string(),
         state: z.enum(["snapshotting", "complete", "retired", "ended", "damaged", "deleting"]).meta({
           description:
-            "snapshotting: it cannot be read yet. complete: what is committed goes into it. retired: a newer one has taken over. ended: it gives back what is between `after` and `upTo` and nothing later. damaged: what it held is gone from the bucket. deleting: not to be used any more.",
+            "snapshotting: it cannot be read yet. complete: new commits go into it. retired: a newer one has taken over. ended: commits between `after` and `upTo` can be restored, later ones cannot. damaged: what it held is gone from the bucket. deleting: it must not be used any more.",
         }),
         foreign: z.boolean().meta({
           description:
-            "Another writer's, who has a copy of this database: not written to from here, and never deleted.",
+            "Another writer with a copy of this database writes this generation. This database never writes to it and never deletes it.",
         }),
-        after: versionstamp.nullable().meta({ description: "The commits after this one can be gone back to." }),
-        upTo: versionstamp.nullable().meta({ description: "The last commit in it." }),
-        endedBecause: z.string().nullable().meta({ description: "Why there is nothing after `upTo` in it." }),
+        after: versionstamp.nullable().meta({ description: "The commits after this one can be restored." }),
+        upTo: versionstamp.nullable().meta({ description: "The last commit in the generation." }),
+        endedBecause: z.string().nullable().meta({ description: "Why the generation has nothing after `upTo`." }),
         objects: z.number(),
         bytes: z.number(),
         deletedAfter: time.nullable(),
@@ -227,7 +232,7 @@ export const range = z.object({ range: restorableRange });
 const listedPoint = restorePoint.extend({
   clock: time.optional().meta({
     description:
-      "What the server's clock said then, or a little before, if it had been set back: `time` is that of the versionstamp, which ran ahead of it.",
+      "What the server's clock showed when the commit was made, or a little earlier, if the clock had been set back. Then `time`, which is that of the versionstamp, is ahead of the clock.",
   }),
   changes,
 });

@@ -13,12 +13,12 @@ const USAGE: readonly { name: string; kind: Kind; help: string; member: keyof Us
 
 const BACKUP_TOTALS: readonly { name: string; help: string; member: keyof BackupTotals }[] = [
   { name: "cairn_backups", help: "Databases that have a backup.", member: "backups" },
-  { name: "cairn_backups_failing", help: "Of them, those whose attempts fail.", member: "failing" },
-  { name: "cairn_backups_behind", help: "Of them, those that lack commits older than a minute.", member: "behind" },
-  { name: "cairn_backups_paused", help: "Of them, those that are paused.", member: "paused" },
+  { name: "cairn_backups_failing", help: "Backups whose attempts fail.", member: "failing" },
+  { name: "cairn_backups_behind", help: "Backups that lack commits older than a minute.", member: "behind" },
+  { name: "cairn_backups_paused", help: "Backups that are paused.", member: "paused" },
   {
     name: "cairn_backups_unverified",
-    help: "Of them, those that the last verification found bad or could not verify.",
+    help: "Backups that the last verification found bad or could not verify.",
     member: "unverified",
   },
 ];
@@ -34,58 +34,58 @@ const BACKUP: readonly {
 }[] = [
   {
     name: "cairn_backup_lag_seconds",
-    help: "For how long the oldest commit that is not in the backup has been waiting; 0 below a minute.",
+    help: "For how long the oldest commit outside of the backup has been waiting; 0 below a minute.",
     value: ({ health: { behindSince } }, now) => (behindSince === null ? 0 : Math.max(0, now - behindSince) / 1000),
   },
   {
     name: "cairn_backup_backlog_bytes",
-    help: "Bytes of log that wait to be backed up; 0 while the lag is.",
+    help: "Bytes of log that wait to be backed up; 0 while cairn_backup_lag_seconds is 0.",
     value: ({ health }) => health.backlogBytes,
   },
   {
     name: "cairn_backup_last_success_timestamp_seconds",
-    help: "When an object of the log was last stored.",
+    help: "When the backup last stored an object of the log.",
     value: ({ health }) => inSeconds(health.lastSuccessAt),
   },
   {
     name: "cairn_backup_failing",
-    help: "Whether the attempts have been failing for at least a minute: 1 or 0.",
+    help: "Whether the backup's attempts have been failing for at least a minute: 1 or 0.",
     value: ({ health }) => (health.failing === null ? 0 : 1),
   },
   {
     name: "cairn_backup_failing_since_timestamp_seconds",
-    help: "Since when they have been.",
+    help: "Since when the backup's attempts have been failing.",
     value: ({ health }) => inSeconds(health.failing?.since ?? null),
   },
   {
     name: "cairn_backup_last_error_info",
-    help: "With the error that they fail with.",
+    help: "The error of the backup's failing attempts, as a label.",
     value: ({ health }) => (health.failing === null ? null : 1),
     labels: ({ health }) => ({ error: health.failing?.error ?? "" }),
   },
   {
     name: "cairn_backup_paused",
-    help: "Whether it is paused: 1 or 0.",
+    help: "Whether the backup is paused: 1 or 0.",
     value: ({ health }) => (health.paused ? 1 : 0),
   },
   {
     name: "cairn_backup_generations",
-    help: "Generations that can be restored from.",
+    help: "Generations of the backup that can be restored.",
     value: ({ health }) => health.generations,
   },
   {
     name: "cairn_backup_last_verification_timestamp_seconds",
-    help: "When the last verification ended.",
+    help: "When the last verification of the backup ended.",
     value: ({ health }) => inSeconds(health.verification?.finishedAt ?? null),
   },
   {
     name: "cairn_backup_last_verification_success",
-    help: "Whether it found the backup good: 1 or 0.",
+    help: "Whether the last verification found the backup good: 1 or 0.",
     value: ({ health: { verification } }) => (verification === null ? null : verification.good ? 1 : 0),
   },
   {
     name: "cairn_backup_report_timestamp_seconds",
-    help: "When the database last told its organization of a change of all this.",
+    help: "When the database last reported a change of its backup's metrics.",
     value: ({ reportedAt }) => inSeconds(reportedAt),
   },
 ];
@@ -116,10 +116,15 @@ export function metricsText(metrics: OrganizationMetrics): string {
     ...family("cairn_webhook_deliveries_pending", "gauge", "Deliveries that wait for an attempt.", [
       `cairn_webhook_deliveries_pending ${pending}`,
     ]),
-    ...family(ended, "counter", "Deliveries that were taken, or given up, by the webhooks that are there.", [
-      `${ended}${labelText({ outcome: "delivered" })} ${delivered}`,
-      `${ended}${labelText({ outcome: "failed" })} ${failed}`,
-    ]),
+    ...family(
+      ended,
+      "counter",
+      "Deliveries of the present webhooks that were accepted (delivered) or given up (failed).",
+      [
+        `${ended}${labelText({ outcome: "delivered" })} ${delivered}`,
+        `${ended}${labelText({ outcome: "failed" })} ${failed}`,
+      ],
+    ),
   );
   return `${lines.join("\n")}\n`;
 }

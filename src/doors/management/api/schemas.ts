@@ -138,13 +138,14 @@ export const databasesQuery = pageQuery.extend({
 
 export const deletionQuery = z.strictObject({
   backups: z.enum(["keep", "delete"]).default("keep").meta({
-    description: "What becomes of its backup in a bucket: it stays, or its objects are deleted by the same job.",
+    description: "What happens to its backup in a bucket: it stays, or the same job deletes its objects.",
   }),
 });
 
 export const revocationQuery = z.strictObject({
   minted: z.enum(["keep", "revoke"]).default("keep").meta({
-    description: "What becomes of the tokens that were minted with it, and with these: revoke them too, or not.",
+    description:
+      "What happens to the tokens that were minted with this token, and to those that they minted: they are kept, or revoked too.",
   }),
 });
 
@@ -170,7 +171,7 @@ export const databaseChange = z.strictObject({
   name: name.optional(),
   description: description.optional(),
   feed: feed.nullable().optional().meta({
-    description: "For how long the database keeps its log for change feeds, and of which keys; null: it keeps none.",
+    description: "How long the database keeps its log for change feeds, and for which keys; null: it keeps none.",
   }),
 });
 export const newToken = z.strictObject({
@@ -221,12 +222,13 @@ export const token = z
     keyPrefix: keyPrefix.nullable(),
     expiresAt: time.nullable(),
     allowedOrigins: z.array(z.string()).nullable(),
-    signingKey: z
-      .string()
-      .meta({ description: "The key id that the token's check was made with; the token ends with it." }),
-    createdBy: z.string().meta({ description: 'The token that minted it, or "deployment".' }),
+    signingKey: z.string().meta({
+      description:
+        "The id of the signing key with which the token's check was made. The token ends when the deployment drops that key.",
+    }),
+    createdBy: z.string().meta({ description: 'The id of the token that minted this one, or "deployment".' }),
     createdAt: time,
-    lastUsedAt: time.nullable().meta({ description: "Kept to the hour." }),
+    lastUsedAt: time.nullable().meta({ description: "Rounded to the hour." }),
     revokedAt: time.nullable(),
   })
   .meta({ id: "Token" });
@@ -251,7 +253,10 @@ export const verification = z
     damaged: z.array(
       z.object({
         generation: z.string(),
-        intactUpTo: z.string().nullable().meta({ description: "null: nothing of it can be relied on." }),
+        intactUpTo: z
+          .string()
+          .nullable()
+          .meta({ description: "Commits up to this one are whole. null: nothing in the generation is reliable." }),
         problem: z.string(),
       }),
     ),
@@ -261,9 +266,9 @@ export const verification = z
 
 const undone = z
   .object({
-    commits: z.number().meta({ description: "Commits after the moment, up to the switch, that are undone." }),
-    exact: z.boolean().meta({ description: "false: there are at least so many." }),
-    first: z.string().nullable().meta({ description: "The versionstamp of the first of them." }),
+    commits: z.number().meta({ description: "How many commits after the moment, up to the switch, are undone." }),
+    exact: z.boolean().meta({ description: "false: there are at least this many." }),
+    first: z.string().nullable().meta({ description: "The versionstamp of the first of these commits." }),
   })
   .meta({ id: "Undone" });
 
@@ -294,23 +299,24 @@ export const job = z
     }),
     total: z.number().meta({
       description:
-        "Of them, as far as it is known; 0: not yet. A verification's grows with each generation that it comes to.",
+        "The total for `done`, as far as it is known; 0: not known yet. The total of a verification grows with each generation.",
     }),
-    rate: z.number().nullable().meta({ description: "What `done` counts, per second since the job began." }),
+    rate: z.number().nullable().meta({ description: "Per second since the job began, in the unit of `done`." }),
     error: z.string().nullable(),
     result: z
       .object({
-        phase: z.string().meta({ description: "Where it is, in a word or two, for people." }),
+        phase: z.string().meta({ description: "The phase of the job, as a word or two for people." }),
         versionstamp: z.string().nullable(),
         damagedObject: z.string().nullable(),
         verification: verification.nullable(),
-        undone: undone.nullable().meta({ description: "Of a restore in place that is over." }),
+        undone: undone.nullable().meta({ description: "Present for a restore in place that has ended." }),
         before: before.nullable().meta({
-          description: "The moment just before a restore in place changed anything: it brings back what was undone.",
+          description:
+            "The moment just before a restore in place changed anything. A restore to this moment brings back what was undone.",
         }),
       })
       .nullable()
-      .meta({ description: "Of jobs about backups, also while they run." }),
+      .meta({ description: "Present for jobs about backups, also while they run." }),
     createdAt: time,
     finishedAt: time.nullable(),
   })
@@ -331,7 +337,7 @@ export const stats = z
   .meta({
     id: "Stats",
     description:
-      "Counters are stored six seconds after the first use that is not stored: a crash loses at most those seconds.",
+      "Counters are stored six seconds after the first use that is not stored: a crash loses at most these seconds.",
   });
 
 export function pageOf<Item extends z.ZodType>(item: Item) {

@@ -16,17 +16,20 @@ export const webhookParams = z.strictObject({ organizationId: z.string(), webhoo
 const url = saying(
   z.string().min(1).max(MAX_WEBHOOK_URL_CHARACTERS).meta({
     description:
-      "Where events are sent. With https and a public host, unless the deployment takes other addresses too.",
+      "Where events are sent. It must be https and a public host, unless the deployment accepts other addresses too.",
   }),
   { what: "a URL", example: "https://example.com/cairn-events" },
 );
-const events = saying(z.array(z.enum(WEBHOOK_EVENTS)).min(1).meta({ description: "What it is told of." }), {
-  what: "an array of events",
-  example: ["backup.failed", "backup.recovered"],
-});
+const events = saying(
+  z.array(z.enum(WEBHOOK_EVENTS)).min(1).meta({ description: "The events that the webhook is told." }),
+  {
+    what: "an array of events",
+    example: ["backup.failed", "backup.recovered"],
+  },
+);
 const enabled = z
   .boolean()
-  .meta({ description: "One that is disabled is sent nothing, and what waits for it is given up." });
+  .meta({ description: "A disabled webhook is sent nothing, and deliveries that wait for it are given up." });
 
 export const newWebhook = z.strictObject({
   url,
@@ -48,13 +51,19 @@ export const delivery = z
     event: z.enum([...WEBHOOK_EVENTS, TEST_EVENT]),
     state: z
       .enum(["pending", "delivered", "failed"])
-      .meta({ description: "pending: it is tried, or tried again. failed: it was given up." }),
+      .meta({ description: "pending: the delivery will be tried, or tried again. failed: it was given up." }),
     attempts: z.number(),
     createdAt: time,
     attemptedAt: time.nullable(),
     nextAttemptAt: time.nullable(),
-    status: z.number().nullable().meta({ description: "What the endpoint answered last; null: it did not answer." }),
-    error: z.string().nullable().meta({ description: "Why the last attempt failed, or why it was given up." }),
+    status: z
+      .number()
+      .nullable()
+      .meta({ description: "The status of the endpoint's last answer; null: it did not answer." }),
+    error: z
+      .string()
+      .nullable()
+      .meta({ description: "Why the last attempt failed, or why the delivery was given up." }),
   })
   .meta({ id: "Delivery" });
 
@@ -65,18 +74,23 @@ export const webhook = z
     description: z.string(),
     events,
     enabled,
-    disabledBecause: z.string().nullable().meta({ description: "Why it was disabled, when nobody asked for that." }),
+    disabledBecause: z
+      .string()
+      .nullable()
+      .meta({ description: "Why the webhook was disabled, when nobody asked for that." }),
     createdAt: time,
     updatedAt: time,
-    deliveries: z
-      .object({ pending: z.number(), delivered: z.number(), failed: z.number() })
-      .meta({ description: "How many wait now, and how many were taken or given up since it was made." }),
-    lastDelivery: delivery.nullable().meta({ description: "The last one of which an attempt was made." }),
+    deliveries: z.object({ pending: z.number(), delivered: z.number(), failed: z.number() }).meta({
+      description: "How many deliveries wait, and how many were accepted or given up since the webhook was made.",
+    }),
+    lastDelivery: delivery.nullable().meta({ description: "The last delivery with an attempt." }),
   })
   .meta({ id: "Webhook" });
 
 export const webhookWithSecret = webhook
-  .extend({ secret: z.string().meta({ description: "`whsec_…`: what its requests are signed with. Shown once." }) })
+  .extend({
+    secret: z.string().meta({ description: "`whsec_…`: the secret that signs the webhook's requests. Shown once." }),
+  })
   .meta({ id: "WebhookWithSecret" });
 
 export function webhookJson({ lastDelivery, createdAt, updatedAt, ...info }: WebhookInfo) {

@@ -96,7 +96,7 @@ export class BodyPieces {
     const mostMs = Math.max(0, Math.min(left, MAX_REQUEST_PAUSE_MS));
     const piece = await inTime<Piece | null>(timers, mostMs, this.#reader.read(), () => null);
     if (piece === null) {
-      this.cancel();
+      this.#cancel();
       return LATE;
     }
     if (piece.done) return null;
@@ -111,7 +111,7 @@ export class BodyPieces {
   }
 
   /** Drops the rest, whether or not its client notices. */
-  cancel(): void {
+  #cancel(): void {
     void this.#reader?.cancel().catch(() => undefined);
   }
 }

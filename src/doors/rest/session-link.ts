@@ -59,7 +59,7 @@ export class SessionLink {
     socket.accept();
   }
 
-  /** The next event. null: none came within this time, or `interrupt` was called. Only one wait at a time. */
+  /** The next event. null: none came within this time, or the link was closed. Only one wait at a time. */
   async next(timers: Timers, ms: number): Promise<LinkEvent | null> {
     const waiting = this.#events.shift();
     if (waiting !== undefined) return waiting;
@@ -80,10 +80,6 @@ export class SessionLink {
     this.#onEnd = listener;
   }
 
-  interrupt(): void {
-    this.#wake?.();
-  }
-
   /** The last update was taken: the next one may come. */
   acknowledge(): void {
     if (this.#isOpen) this.#socket.send(encodeClientFrame([{ type: "ack", id: 0, watch: ID }]));
@@ -94,7 +90,7 @@ export class SessionLink {
     if (!this.#isOpen) return;
     this.#isOpen = false;
     this.#socket.close(1000);
-    this.interrupt();
+    this.#wake?.();
   }
 
   #receive(bytes: Uint8Array): void {
@@ -115,6 +111,6 @@ export class SessionLink {
 
   #add(event: LinkEvent): void {
     this.#events.push(event);
-    this.interrupt();
+    this.#wake?.();
   }
 }

@@ -1,0 +1,90 @@
+/** docs/changes.md followed literally: its commands and programs run against a server as `npm start` runs it. */
+import { spawn } from "node:child_process";
+import { readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, expect, onTestFinished, test } from "vitest";
+import { temporaryFolder } from "../local/stand-in-server.ts";
+import { tryExchange } from "../support/management.ts";
+import { startTestServer } from "../support/server.ts";
+import { blockWith, codeBlocks, readPage, repository } from "./markdown.ts";
+import { typed } from "./server-shell.ts";
+import { startShell } from "./shell.ts";
+
+const page = readPage("docs/changes.md");
+const server = await startTestServer();
+const variables = {
+  CAIRN_URL: server.url,
+  DATABASE_ID: server.databaseId,
+  TOKEN: server.accessToken,
+  ADMIN_TOKEN: server.adminToken,
+};
+afterAll(() => server.close());
+
+const shape = (text: string) =>
+  text.replaceAll(/000[0-9a-f]{13}0000|000661…0000/g, "STAMP").replaceAll(/"timestamp":"[^"]*"/g, '"timestamp":"TIME"');
+
+async function put(key: string, value: unknown): Promise<void> {
+  const url = `${server.url}/api/databases/${server.databaseId}/entries/${key}?values=plain`;
+  const headers = { authorization: `Bearer ${server.accessToken}` };
+  expect((await fetch(url, { method: "PUT", headers, body: JSON.stringify(value) })).status).toBe(200);
+}
+
+/** Runs a program of the page, where npm's packages are found. */
+function run(program: string, ...args: string[]): { output: () => string } {
+  const folder = temporaryFolder();
+  symlinkSync(join(repository, "node_modules"), join(folder, "node_modules"));
+  const file = join(folder, "program.mjs");
+  writeFileSync(file, program);
+  const child = spawn(process.execPath, [...args, file], { env: { ...process.env, ...variables } });
+  onTestFinished(() => void child.kill());
+  let output = "";
+  for (const out of [child.stdout, child.stderr])
+    out.setEncoding("utf8").on("data", (text: string) => (output += text));
+  return { output: () => output };
+}
+
+test("its commands give what it says", async () => {
+  const folder = temporaryFolder();
+  const shell = startShell(folder, variables);
+  const [, ...blocks] = codeBlocks(page).flatMap(({ language, text }) => (language === "sh" ? [text] : []));
+  const said: string[] = [];
+  for (const block of blocks) said.push(await typed(shell, block));
+  const [first = "", second = ""] = blockWith(page, "text", "event: entries").trim().split("\n\n");
+  const output = shape(shell.output());
+  await expect.poll(() => shape(shell.output())).toContain(`${shape(first)}\n\n`);
+  const [before = "", after = ""] = shape(second).split("[…]");
+  expect(output).toContain(before);
+  expect(output).toContain(after);
+  const [, , switched = "", read = "", , copied = ""] = said;
+  expect(switched).toContain('"feed":{"retentionHours":24,"prefix":null}');
+  expect(shape(read)).toContain(shape(blockWith(page, "json", '"type":"users"').trim()));
+  expect(read).toMatch(/stream-next-offset: 000[0-9a-f]{13}0000/i);
+  await expect.poll(() => shell.output()).toMatch(/event: data\ndata: \[\{"type":"users","key":"users\/bob"/);
+  expect(shell.output()).toMatch(/event: control\ndata: \{"streamNextOffset"/);
+  expect(readFileSync(join(folder, "copy.ndjson"), "utf8")).toContain("alice");
+  expect(copied).toContain("[]");
+  expect(said.at(-1)).toContain('"prefix":[{"type":"string","value":"users"}]');
+});
+
+test("its program follows the users", async () => {
+  await put("users/carol", { name: "Carol" });
+  const { output } = run(blockWith(page, "js", "@durable-streams/client"));
+  await expect.poll(output, { timeout: 10_000 }).toMatch(/^[0-9a-f]{20} .*users\/carol/m);
+  await put("users/dave", { name: "Dave" });
+  await expect.poll(output, { timeout: 10_000 }).toMatch(/users\/carol.* users\/dave/);
+});
+
+test("its web page shows the to-dos, and says why it ends", async () => {
+  const exchanged = await tryExchange(server);
+  if (!("token" in exchanged)) throw new Error(exchanged.sentence);
+  const { token } = exchanged;
+  await put("todos/7", "ring the bank");
+  const constants = Object.entries({ server: server.url, databaseId: server.databaseId, dataToken: token })
+    .map(([name, text]) => `const ${name} = ${JSON.stringify(text)};\n`)
+    .join("");
+  const program = `${constants}const show = (shown) => console.log("shown:", JSON.stringify(shown));\n${blockWith(page, "js", "EventSource")}`;
+  const { output } = run(program, "--experimental-eventsource");
+  await expect.poll(output, { timeout: 10_000 }).toMatch(/shown: .*"ring the bank"/);
+  await put("todos/7", "rang the bank");
+  await expect.poll(output, { timeout: 10_000 }).toMatch(/shown: .*"rang the bank"/);
+});

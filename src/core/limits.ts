@@ -671,6 +671,18 @@ export const DATABASE_OPEN_MS = 12_000;
 /** Requests that the front passes on at a time, for each file that workerd may have open. The other files are for databases. */
 export const PLACES_PER_DESCRIPTOR = 0.3;
 
+/**
+ * WebSockets that begin or end at the server process at a time. Each takes it less than a millisecond. So a request beside them waits for
+ * some milliseconds, also when thousands of clients connect again at once.
+ */
+export const MAX_SOCKET_TURNS = 8;
+
+/** A handshake that takes longer, because its database has to be opened, makes way for the next one. */
+export const HANDSHAKE_TURN_MS = 50;
+
+/** How long the end of a WebSocket keeps its turn: the server process does not tell when it has noticed. */
+export const LEAVING_TURN_MS = 5;
+
 /** The share of the requests under way that may be watches and WebSockets, which last. The other requests get the rest. */
 export const LASTING_SHARE_OF_PLACES = 0.75;
 

@@ -1,8 +1,10 @@
 /** WebSockets that pass through the front: what the server may hold of one, and when one ends. */
-import { expect, test } from "vitest";
-import { MAX_LINGER_PAUSE_MS, REQUEST_BYTES_STEP } from "../../src/core/limits.ts";
+import { createServer } from "node:http";
+import type { Duplex } from "node:stream";
+import { expect, onTestFinished, test } from "vitest";
+import { MAX_LINGER_PAUSE_MS, MAX_SOCKET_TURNS, REQUEST_BYTES_STEP } from "../../src/core/limits.ts";
 import { clientFrame } from "../support/raw-websocket.ts";
-import { FakeClock, frontBefore, rawConnection, room, upgrade, upgrading } from "./fronts.ts";
+import { FakeClock, frontBefore, listening, rawConnection, room, upgrade, upgrading } from "./fronts.ts";
 
 const BINARY = 2;
 
@@ -54,4 +56,39 @@ test("a socket that the server has closed ends when its client does not answer, 
   expect(next.text()).toContain("101");
   await clock.pass(60);
   expect(next.isOver()).toBe(false);
+});
+
+test("when many connect at once, a few handshakes at a time are at the server, and all of them get there", async () => {
+  let [underWay, most, answered] = [0, 0, 0];
+  const server = createServer();
+  server.on("upgrade", (_request, socket: Duplex) => {
+    underWay += 1;
+    most = Math.max(most, underWay);
+    onTestFinished(() => void socket.destroy());
+    setImmediate(() => {
+      underWay -= 1;
+      answered += 1;
+      socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    });
+  });
+  const port = await listening(server);
+  const front = await frontBefore(port);
+  const clients = await Promise.all(Array.from({ length: 100 }, () => rawConnection(front.port)));
+  for (const { socket } of clients) socket.write(upgrade("/agree"));
+  await expect.poll(() => clients.every(({ text }) => text().includes("101"))).toBe(true);
+  expect(answered).toBe(100);
+  expect(most).toBeLessThanOrEqual(MAX_SOCKET_TURNS);
+});
+
+test("handshakes that the server does not answer make way for others", async () => {
+  let asked = 0;
+  const server = createServer();
+  server.on("upgrade", (_request, socket: Duplex) => {
+    asked += 1;
+    onTestFinished(() => void socket.destroy());
+  });
+  const front = await frontBefore(await listening(server));
+  const clients = await Promise.all(Array.from({ length: 3 * MAX_SOCKET_TURNS }, () => rawConnection(front.port)));
+  for (const { socket } of clients) socket.write(upgrade("/agree"));
+  await expect.poll(() => asked).toBe(clients.length);
 });

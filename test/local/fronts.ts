@@ -14,13 +14,18 @@ export type Handler = (request: IncomingMessage, response: ServerResponse) => vo
 
 export async function serverWith(handler: Handler): Promise<{ readonly server: Server; readonly port: number }> {
   const server = createServer(handler);
+  return { server, port: await listening(server) };
+}
+
+/** The port that the system chose. */
+export async function listening(server: Server): Promise<number> {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   onTestFinished(() => {
     server.closeAllConnections();
     server.close();
   });
   // A TCP server that listens has such an address.
-  return { server, port: (server.address() as AddressInfo).port };
+  return (server.address() as AddressInfo).port;
 }
 
 /** The test's own process, with a server at this port. */
@@ -126,14 +131,11 @@ export async function upgrading(
     socket.write(head);
     socket.pipe(socket);
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const port = await listening(server);
   onTestFinished(() => {
-    server.closeAllConnections();
-    server.close();
     for (const socket of sockets) socket.destroy();
   });
-  // A TCP server that listens has such an address.
-  return { server, port: (server.address() as AddressInfo).port, sockets };
+  return { server, port, sockets };
 }
 
 export const upgrade = (path: string): string =>

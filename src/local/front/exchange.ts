@@ -7,6 +7,8 @@
  */
 import {
   CROWDED_CLIENT_BYTES_PER_SECOND,
+  HANDSHAKE_TURN_MS,
+  LEAVING_TURN_MS,
   MAX_ANSWER_PAUSE_MS,
   MAX_CROWDED_PAUSE_MS,
   MAX_DISCARDED_BODY_BYTES,
@@ -24,6 +26,7 @@ import type { Client, ServerProcess } from "./client.ts";
 import type { ClientConnection } from "./client-connections.ts";
 import { SessionRequest, type DataPath, type SessionTaker, type SmallRequest } from "./data-path.ts";
 import type { Exchanges, PlaceHolder } from "./exchanges.ts";
+import type { SocketTurns, Turn } from "./socket-turns.ts";
 import type { OpenDatabases, Use } from "./open-databases.ts";
 import type { Places } from "./places.ts";
 import { SocketFrames } from "./socket-frames.ts";
@@ -50,6 +53,7 @@ export interface ExchangeParts {
   readonly databases: OpenDatabases;
   readonly servers: ServerConnections;
   readonly exchanges: Exchanges;
+  readonly turns: SocketTurns;
   readonly dataPath: DataPath;
 }
 
@@ -76,6 +80,11 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
   #receivedByThen = 0;
   /** Bytes of the request that are counted. */
   #counted = REQUEST_BYTES_STEP;
+  /** The turn of a WebSocket's handshake. */
+  #handshake: Turn | undefined;
+  /** Whether the server was told that the client of a WebSocket sends no more. */
+  #leaving: "not" | "in turn" | "told" = "not";
+  #isOver = false;
   /** The frames of a WebSocket, once the server has switched to it. */
   #frames: { readonly fromClient: SocketFrames; readonly fromServer: SocketFrames } | undefined;
   #written = 0;
@@ -116,7 +125,9 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
 
   /** The client has its answer and has sent its request, or it is gone. Nothing happens afterwards. */
   over(): void {
-    this.#giveBackAll();
+    this.#isOver = true;
+    if (this.#frames !== undefined && this.#server !== undefined) this.#leaveInTurn();
+    else this.#giveBackAll();
     this.#use?.answered(undefined);
     this.#use = undefined;
     this.#parts.exchanges.delete(this);
@@ -184,20 +195,68 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
       this.#client.goOn();
       return undefined;
     }
+    if (this.#client.body === "upgrade") return this.#handshakeInTurn();
     const sink = this.#longWay(running);
     return "status" in sink ? sink : undefined;
   }
 
   /** Sends the request to the Worker. */
-  #longWay({ address }: ServerProcess): RequestSink | Refusal {
-    const { servers, exchanges } = this.#parts;
-    const { path, body, output, connection } = this.#client;
+  #longWay(running: ServerProcess): RequestSink | Refusal {
     const head = headOf(this.#client);
     if (head === undefined) return malformedRefusal;
+    return this.#takePlaces() ?? this.#send(running, head);
+  }
+
+  /** Sends the handshake of a WebSocket to the Worker when its turn has come. */
+  #handshakeInTurn(): Refusal | undefined {
+    const { turns, server } = this.#parts;
+    const { guard } = this.#client.connection;
+    const head = headOf(this.#client);
+    if (head === undefined) return malformedRefusal;
+    const refusal = this.#takePlaces();
+    if (refusal !== undefined) return refusal;
+    const begin = guard.wrap(() => {
+      // One that takes long makes way for others.
+      guard.after(HANDSHAKE_TURN_MS, () => this.#handshake?.over());
+      const running = server();
+      if (running === undefined) this.#refuse(unavailableRefusal);
+      else this.#send(running, head);
+    });
+    this.#handshake = turns.enter(this.#pathOfTurns, begin);
+    return undefined;
+  }
+
+  /** Tells the server in turn that the client of a WebSocket sends no more, or is gone. */
+  #leaveInTurn(): void {
+    if (this.#leaving === "told" && this.#isOver) this.#giveBackAll();
+    if (this.#leaving !== "not") return;
+    this.#leaving = "in turn";
+    const { guard } = this.#client.connection;
+    const begin = guard.wrap(() => {
+      this.#leaving = "told";
+      guard.after(LEAVING_TURN_MS, () => turn.over());
+      if (this.#isOver) this.#giveBackAll();
+      else this.#server?.end();
+    });
+    const turn = this.#parts.turns.enter(this.#pathOfTurns, begin);
+  }
+
+  get #pathOfTurns(): string {
+    return this.#client.path.split("?", 1)[0] ?? "";
+  }
+
+  /** Returns why there are none. */
+  #takePlaces(): Refusal | undefined {
+    const { exchanges } = this.#parts;
+    const { path, body } = this.#client;
     const { requests, lasting } = exchanges.places;
     if (lasts(path, body === "upgrade") && !this.#take(lasting)) return crowdedRefusal;
-    if (!this.#take(requests)) return crowdedRefusal;
-    const sink = servers.request(address, head, this.#client, this);
+    return this.#take(requests) ? undefined : crowdedRefusal;
+  }
+
+  #send({ address }: ServerProcess, head: string): RequestSink {
+    const { output, connection } = this.#client;
+    const sink = this.#parts.servers.request(address, head, this.#client, this);
     this.#server = sink;
     this.#client.goOn();
     connection.guard.on(output, "drain", () => this.#server?.resume());
@@ -237,7 +296,8 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
     });
     guard.once(input, "end", () => {
       this.#requestEnded = true;
-      this.#server?.end();
+      if (this.#frames === undefined) this.#server?.end();
+      else this.#leaveInTurn();
     });
   }
 
@@ -260,6 +320,7 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
   }
 
   head(status: number, reason: string, headers: HeaderPairs, length: number | undefined): void {
+    this.#handshake?.over();
     this.#announced = length ?? 0;
     this.#use?.answered(touchesNoObject(status, headers) ? 401 : status);
     this.#use = undefined;
@@ -335,6 +396,7 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
 
   /** The server has done its part. The client's place at the front stays taken until the client has done its part. */
   #giveBack(): void {
+    this.#handshake?.over();
     const { clients, answerBytes } = this.#parts.exchanges.places;
     for (const held of this.#held.splice(0)) {
       if (held.places === clients || held.places === answerBytes) this.#held.push(held);
@@ -353,6 +415,7 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
   }
 
   #giveBackAll(): void {
+    this.#handshake?.over();
     this.#server?.abandon();
     this.#server = undefined;
     for (const { places, count } of this.#held.splice(0)) places.giveBack(this.peer, count);

@@ -6,6 +6,7 @@
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { failure, type Failure } from "../../core/errors.ts";
+import { MAX_SOCKET_TURNS } from "../../core/limits.ts";
 import type { AdmissionParts } from "../../doors/kv-connect/admission.ts";
 import { BoundedLog } from "./bounded-log.ts";
 import type { Capacity } from "./capacity.ts";
@@ -14,6 +15,7 @@ import { ClientConnections, type ClientConnection } from "./client-connections.t
 import { DataPath } from "./data-path.ts";
 import type { ExchangeParts } from "./exchange.ts";
 import { Exchanges } from "./exchanges.ts";
+import { SocketTurns } from "./socket-turns.ts";
 import { systemClock, type FrontClock } from "./clock.ts";
 import { Guard } from "./guard.ts";
 import { Http1Side } from "./http1.ts";
@@ -167,6 +169,7 @@ class Inside {
       server,
       servers: this.#servers,
       exchanges: this.#exchanges,
+      turns: new SocketTurns(MAX_SOCKET_TURNS),
       databases: this.#databases,
       dataPath: new DataPath(admission, this.#sessions),
     };

@@ -1,0 +1,70 @@
+/**
+ * Handshakes and ends of WebSockets on their way to the server process. Only a few are there at a time. Otherwise thousands of clients that
+ * connect again at once, after a restart or a lost network, would keep every other request waiting. Paths take turns, so that the clients
+ * of one database do not wait for all clients of another.
+ */
+
+export interface Turn {
+  /** The server is done with it, or it is not needed any more, or it has taken so long that it makes way for another. May be called again. */
+  over(): void;
+}
+
+interface Waiting extends Turn {
+  readonly begin: () => void;
+}
+
+export class SocketTurns {
+  readonly #most: number;
+  #underWay = 0;
+  /** By path. The path whose turn is next comes first. */
+  readonly #waiting = new Map<string, Set<Waiting>>();
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  /** Calls `begin` when the turn has come, which may be at once. Never after `over`. `begin` must be guarded. */
+  enter(path: string, begin: () => void): Turn {
+    let state: "waiting" | "under way" | "over" = "waiting";
+    const turn: Waiting = {
+      begin: () => {
+        state = "under way";
+        this.#underWay += 1;
+        begin();
+      },
+      over: () => {
+        if (state === "over") return;
+        if (state === "waiting") this.#remove(path, turn);
+        else this.#underWay -= 1;
+        state = "over";
+        this.#next();
+      },
+    };
+    const others = this.#waiting.get(path);
+    if (others === undefined) this.#waiting.set(path, new Set([turn]));
+    else others.add(turn);
+    this.#next();
+    return turn;
+  }
+
+  #next(): void {
+    while (this.#underWay < this.#most) {
+      const [next] = this.#waiting;
+      if (next === undefined) return;
+      const [path, turns] = next;
+      const [first] = turns;
+      // Behind the other paths.
+      this.#waiting.delete(path);
+      if (turns.size > 1) this.#waiting.set(path, turns);
+      if (first === undefined) continue;
+      turns.delete(first);
+      first.begin();
+    }
+  }
+
+  #remove(path: string, turn: Waiting): void {
+    const turns = this.#waiting.get(path);
+    turns?.delete(turn);
+    if (turns?.size === 0) this.#waiting.delete(path);
+  }
+}

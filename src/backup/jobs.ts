@@ -2,7 +2,7 @@
  * Long tasks of one database, one at a time: restores, verifications, deletions of many entries. Each has a row with everything that it
  * needs to continue after a restart. The row is changed together with the work that it describes, in the caller's transaction.
  *
- * A job that kills the object must not be tried for ever. So the beginning and the end of each slice are stored (`begun`, two rows). A
+ * A job that kills the object must not be tried without end. So the beginning and the end of each slice are stored (`begun`, two rows). A
  * slice that is stored as begun when the object starts was under way when the object died. Progress starts the count again: only deaths
  * at the same place count, not those of a server that is often ended.
  */

@@ -506,7 +506,7 @@ export const MAX_KEY_BYTES_OF_POINTS = 128 * KIB;
 /** The longest interval between two verifications of a backup: a quarter of a year. */
 export const MAX_VERIFICATION_INTERVAL_HOURS = 24 * 92;
 
-/** How long a bucket may refuse deletions before the deletion of a backup is given up: the bucket's secret is not kept for ever. */
+/** How long a bucket may refuse deletions before the deletion of a backup is given up: the bucket's secret is not kept without end. */
 export const MAX_BACKUP_DELETION_OUTAGE_MS = 7 * 24 * 60 * 60 * 1000;
 
 /** Databases or tokens in one page. This is `/v1`'s own limit. */

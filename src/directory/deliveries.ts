@@ -94,7 +94,7 @@ export class Deliveries {
 
   /**
    * A message did not arrive, and is tried again later. A database whose object refuses to be made, or could not be reached for an hour,
-   * is given up instead, so that it does not stay for ever.
+   * is given up instead, so that it does not stay without end.
    */
   failed(delivery: Delivery, why: NotDelivered, now: UnixMs): void {
     const { id, message } = delivery;

@@ -2,7 +2,7 @@
  * Messages that other objects must still get. A message is written in the transaction that decided it, and removed after it was
  * delivered. So it is delivered at least once, whatever dies in between. Callers hold the transaction.
  *
- * A message whose delivery kills the object must not be delivered for ever. So the beginning of a delivery is stored (`begun`, one row),
+ * A message whose delivery kills the object must not be delivered without end. So the beginning of a delivery is stored (`begun`, one row),
  * and its end removes that. A delivery that is stored as begun when the object starts was under way when the object died.
  */
 import { backoffMs } from "../core/backoff.ts";

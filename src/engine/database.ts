@@ -287,7 +287,7 @@ export class Database {
     return () => this.#observers.delete(observer);
   }
 
-  /** Makes a commit that changes nothing but leaves a row in the log: a clear of the empty key, which is no entry's key. */
+  /** Makes a commit that changes nothing, and leaves a row in the log: a clear of the empty key, which is no entry's key. */
   logMarker(): Version {
     const now = this.#clock.now();
     const applied = this.#withVersions(1, now, this.#transact, () => {

@@ -45,7 +45,7 @@ const waysOut = [
 /** Which addresses tenants may enter: `CAIRN_DESTINATIONS`. */
 export type Reach = "any" | "public";
 
-/** An unset variable means "any": whoever runs the server is its only tenant. Any other text means "public". */
+/** An unset variable means "any": the operator of the server is its only tenant. Any other text means "public". */
 export function reachOf(text: string | undefined): Reach {
   return text === undefined || text === "any" ? "any" : "public";
 }

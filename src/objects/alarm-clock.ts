@@ -3,7 +3,7 @@
  * run concurrently, each once at a time, so a task that waits for a slow destination delays no other. A task that throws is recorded and
  * tried again after a backoff of ours. The platform's own retries end after a few minutes for good, so the alarm handler never throws. On
  * every path the alarm is set again last. A request that finds the alarm missing or overdue sets it again, after its answer. A task that
- * kills the object is not run for ever either: see `unfinished-tasks.ts`.
+ * kills the object is not run without end either: see `unfinished-tasks.ts`.
  */
 import { backoffMs } from "../core/backoff.ts";
 import { asUnixMs, type Clock, earliest, type UnixMs } from "../core/clock.ts";

@@ -1,6 +1,6 @@
 /**
  * Which tasks of an object were under way when it died. So a task that kills the object, and with it all others of the process, is not
- * run for ever.
+ * run without end.
  *
  * Storing the beginning of a task costs two rows: one to write it, one to remove it. So that is done only when it is worth it. A task
  * that kills leaves an alarm that was not rung to its end, and the object starts again with a late alarm. Only then is the beginning of

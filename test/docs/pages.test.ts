@@ -14,6 +14,12 @@ test.each(pages)("every file that %s names exists", (path) => {
   expect(named.filter((file) => !existsSync(join(repository, file)))).toEqual([]);
 });
 
+test.each(pages)("every name that %s looks for in a file is there", (path) => {
+  const named = [...readPage(path).matchAll(/`(\w+)` (?:in|of) `((?:src|test)\/[\w./-]+\.ts)`/g)];
+  const missing = named.filter(([, name = "", file = ""]) => !new RegExp(`\\b${name}\\b`).test(readPage(file)));
+  expect(missing.map(([words]) => words)).toEqual([]);
+});
+
 test.each(pages)("every link of %s to a file leads somewhere", (path) => {
   const targets = [...readPage(path).matchAll(/\]\(([^)]+)\)/g)].map(([, target = ""]) => target);
   const own = targets.filter((target) => !target.startsWith("https://"));
@@ -66,6 +72,20 @@ test.each(pages)("%s has the common word where there is one", (path) => {
     .replaceAll(/^ *```.*?^ *```$/gms, "")
     .replaceAll(/`[^`\n]*`/g, "");
   expect(lines.split("\n").filter((line) => AVOIDED.test(line))).toEqual([]);
+});
+
+test("the comments and the messages of the source have the common word, too", () => {
+  const sources = readdirSync(join(repository, "src"), { recursive: true, encoding: "utf8" }).filter((name) =>
+    name.endsWith(".ts"),
+  );
+  expect(sources.length).toBeGreaterThan(200);
+  const found = sources.flatMap((name) =>
+    readPage(join("src", name))
+      .split("\n")
+      .filter((line) => AVOIDED.test(line))
+      .map((line) => `src/${name}: ${line.trim()}`),
+  );
+  expect(found).toEqual([]);
 });
 
 test.each(pages)("every npm script that %s names exists", (path) => {

@@ -20,7 +20,7 @@ export function assertNamePrefix(namePrefix: string): void {
   assertObjectName(`${namePrefix}x`);
 }
 
-/** Whether an object from a listing, whoever put it there, can be named in a URL: a URL resolves segments of dots. */
+/** Whether an object from a listing, which anybody may have put there, can be named in a URL: a URL resolves segments of dots. */
 export function isAddressable(key: string): boolean {
   return key.isWellFormed() && !key.split("/").some(isDots);
 }

@@ -86,15 +86,18 @@ export class MutationLog {
    */
   append(version: Version, effects: readonly Effect[], isNew: readonly boolean[]): LogCommit | null {
     const prefixes = this.#readers();
-    const isWanted = (key: Uint8Array): boolean => prefixes.some((prefix) => prefix === null || admitsKey(prefix, key));
-    const wanted = effects.flatMap((effect, i) => (isWanted(effect.key) ? [{ effect, isNew: isNew[i] ?? false }] : []));
-    if (wanted.length === 0) return null;
+    if (prefixes.length === 0) return null;
+    const wantsAll = prefixes.includes(null);
+    const isWanted = effects.map(
+      ({ key }) => wantsAll || prefixes.some((prefix) => admitsKey(prefix ?? NO_PARTS, key)),
+    );
+    const kept = wantsAll ? effects : effects.filter((_, i) => isWanted[i]);
+    if (kept.length === 0) return null;
     const { number, hasInserts } = this.#last();
-    const inserts = hasInserts ? bitsOf(wanted) : null;
+    const inserts = hasInserts ? bitsOf(wantsAll ? isNew : isNew.filter((_, i) => isWanted[i])) : null;
     const insert = hasInserts
       ? `INSERT INTO ${nameOf(number)} (version, parts_after, entries, inserts) VALUES (?1, ?2, ?3, ?4)`
       : `INSERT INTO ${nameOf(number)} (version, parts_after, entries) VALUES (?1, ?2, ?3)`;
-    const kept = wanted.map(({ effect }) => effect);
     const parts = encodeLogEntries(version, kept, MAX_LOG_ROW_BYTES);
     for (const [index, part] of parts.entries()) {
       const partsAfter = parts.length - 1 - index;
@@ -441,12 +444,15 @@ export function bytesOf({ parts }: LogCommit): number {
 }
 
 /** The flags in the form of `inserts`. */
-function bitsOf(flags: readonly { readonly isNew: boolean }[]): Uint8Array {
-  if (!flags.some(({ isNew }) => isNew)) return new Uint8Array();
+function bitsOf(flags: readonly boolean[]): Uint8Array {
+  if (!flags.includes(true)) return NO_INSERTS;
   const bits = new Uint8Array(Math.ceil(flags.length / 8));
-  for (const [i, { isNew }] of flags.entries()) if (isNew) bits[i >> 3] = (bits[i >> 3] ?? 0) | (1 << (i & 7));
+  for (const [i, flag] of flags.entries()) if (flag) bits[i >> 3] = (bits[i >> 3] ?? 0) | (1 << (i & 7));
   return bits;
 }
+
+const NO_INSERTS = new Uint8Array();
+const NO_PARTS = new Uint8Array();
 
 /** How many rows make a page, if the next rows are like these. */
 function rowsOfNextPage(rows: readonly LogRow[]): number {

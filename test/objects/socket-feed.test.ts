@@ -1,6 +1,7 @@
 /** The change feed on sockets, at a database's real object. */
-import { evictDurableObject, runInDurableObject } from "cloudflare:test";
+import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { describe, expect, test } from "vitest";
+import { decodeFeedPage, encodeFeedRequest } from "../../src/codec/feed.ts";
 import type { Grant } from "../../src/contracts/grant.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
 import { toHex } from "../../src/core/bytes.ts";
@@ -250,6 +251,24 @@ describe("a feed", () => {
     expect(await client.next(1)).toEqual([[6, "error", "too-old", expect.any(String), versionstampHex(kept)]]);
     client.send(feedRequest(7, kept));
     expect(await client.next(1)).toEqual([[7, "feed", [], stamp]]);
+  });
+
+  test("lets go of what is too old by itself, with the object's alarm (F6)", async () => {
+    const stub = await fedDatabase();
+    const early = await stub.feedPage(everything, encodeFeedRequest({ prefix: new Uint8Array(), from: "now" }));
+    const place = early instanceof Uint8Array ? decodeFeedPage(early) : null;
+    if (place?.ok !== true) throw new Error("no page");
+    const from = encodeFeedRequest({ prefix: new Uint8Array(), from: place.upTo });
+    await commit(stub, put("1"));
+    await runDurableObjectAlarm(stub);
+    expect(await stub.feedPage(everything, from)).toBeInstanceOf(Uint8Array);
+    passTime(3 * 3_600_000);
+    await runDurableObjectAlarm(stub);
+    expect(await stub.feedPage(everything, from)).toMatchObject({ ok: false, code: "too-old", oldest: stamp });
+    await commit(stub, put("2"));
+    const client = await openSession(stub);
+    client.send(feedRequest(1, "oldest"));
+    expect(await client.next(1)).toEqual([[1, "feed", [[stamp, 'update ["a"] 2']], stamp]]);
   });
 
   test("shows a token with a prefix what lies under that, and nothing else (N17)", async () => {

@@ -15,6 +15,7 @@ import { DirectoryAuthority } from "./directory/directory-authority.ts";
 import { KV_CONNECT_ADDRESS, kvConnectDoor } from "./doors/kv-connect/door.ts";
 import { AccessGrants } from "./doors/http/access-grants.ts";
 import { answeringFirst } from "./doors/http/answered-first.ts";
+import { PastStates } from "./doors/http/past.ts";
 import { malformedUrl, plainText } from "./doors/http/plain-text.ts";
 import { thrownCalls } from "./doors/http/thrown.ts";
 import { MANAGEMENT_ADDRESS, managementDoor } from "./doors/management/door.ts";
@@ -79,7 +80,13 @@ function compose(env: Env): Handler {
     accept: acceptSocket,
   });
   const gate = { authority, accessGrants: new AccessGrants(authority, clock) };
-  const dataDoors = { gate, database, clock, timers: systemTimers, failureOfThrown };
+  const pasts = new PastStates({
+    database,
+    pastKeeper: (id, grant) => pastKeeper(env, id, grant),
+    clock,
+    timers: systemTimers,
+  });
+  const dataDoors = { gate, pasts, database, clock, timers: systemTimers, failureOfThrown };
   const rest = restDoor(dataDoors);
   const management = managementDoor({
     accessTokens,

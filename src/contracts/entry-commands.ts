@@ -16,6 +16,8 @@ export interface CommandedRange {
 export type EntryCommand =
   /** The entries of these keys, in their order, all from one snapshot. */
   | { readonly command: "get"; readonly keys: readonly Uint8Array[] }
+  /** The same without their values. */
+  | { readonly command: "versions"; readonly keys: readonly Uint8Array[] }
   /** The first entries of a range, from one snapshot: as many as fit into an answer, at least one, and at most `limit`. */
   | ({
       readonly command: "page";
@@ -58,7 +60,17 @@ export interface ImportedEntries {
 }
 
 /** What a database's object offers besides KV Connect's messages. */
+/** Versions of a key that a backup has, the newest first. */
+export interface KeyHistory {
+  readonly ok: true;
+  readonly versions: readonly { readonly version: Version; readonly change: "set" | "delete" }[];
+  /** Where the next page begins. null: there is none. */
+  readonly next: Version | null;
+}
+
 export interface EntryStub {
+  /** At most `limit` of them. `before`: the `next` of the page before, in hex; null: from the newest. */
+  keyHistory(grant: Grant, key: Uint8Array, before: string | null, limit: number): Promise<KeyHistory | Failure>;
   entries(grant: Grant, command: EntryCommand): Promise<EntryAnswer>;
   /** Counts the entries at one moment, that of the answer. */
   countEntries(grant: Grant, range: CommandedRange): Promise<EntryCount | Failure>;

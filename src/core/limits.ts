@@ -234,6 +234,18 @@ export const MAX_DELETED_AT_ONCE = 10_000;
 /** Entries deleted in one commit of such a request or job: a pause of some milliseconds. */
 export const MAX_DELETED_PER_COMMIT = 1_000;
 
+/** How long a request waits for a state of the past to be built. A small one takes a second. Then the client asks again. */
+export const PAST_STATE_WAIT_MS = 10_000;
+
+/** Moments whose commit the REST door remembers. */
+export const MAX_REMEMBERED_MOMENTS = 1000;
+
+/** Keys that one request of a diff compares at the most, of both moments together. Then it ends with a cursor. */
+export const MAX_DIFF_KEYS = 20_000;
+
+/** Entries of one commit of an undelete, and their keys and values together: those of an atomic write, with one page's room. */
+export const MAX_UNDELETE_BATCH_BYTES = 6 * MIB;
+
 /** Entries that an export reads at a time; the bytes of one answer limit them too. */
 export const MAX_EXPORT_BATCH_ENTRIES = 2000;
 

@@ -14,6 +14,7 @@ import type {
   EntryCount,
   EntryJob,
   ImportedEntries,
+  KeyHistory,
   RangeDeletion,
 } from "../contracts/entry-commands.ts";
 import {
@@ -23,6 +24,7 @@ import {
   admittedRanges,
   type Grant,
   refusedAccess,
+  refusedKeys,
   refusedRange,
   refusedWrite,
 } from "../contracts/grant.ts";
@@ -52,6 +54,7 @@ import { ClockWatch, STARTS_ANEW } from "./clock-watch.ts";
 import { ASKED_AT_HEADER, type LargeAnswer, NO_DATABASE, watchProtocol } from "../contracts/database.ts";
 import { writeMemory } from "./commit-queue.ts";
 import { answerEntries } from "./entry-answers.ts";
+import { keyHistory } from "./key-history.ts";
 import { importEntries } from "./entry-imports.ts";
 import type { Env } from "./env.ts";
 import { Lifecycle } from "./lifecycle.ts";
@@ -154,6 +157,17 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
   async entries(grant: Grant, command: EntryCommand, askedAt?: UnixMs): Promise<EntryAnswer> {
     const open = this.#allow(grant, "read", askedAt);
     return isFailure(open) ? open : answerEntries(open, grant, command);
+  }
+
+  async keyHistory(
+    grant: Grant,
+    key: Uint8Array,
+    before: string | null,
+    limit: number,
+    askedAt?: UnixMs,
+  ): Promise<KeyHistory | Failure> {
+    const open = this.#allow(grant, "read", askedAt);
+    return isFailure(open) ? open : (refusedKeys(grant, [key]) ?? keyHistory(open.restores, key, before, limit));
   }
 
   async countEntries(grant: Grant, range: CommandedRange, askedAt?: UnixMs): Promise<EntryCount | Failure> {

@@ -27,6 +27,13 @@ export function answerEntries(
       const entries = found.map(([entry]) => entry ?? null);
       return encodeEntryList({ entries, more: false, readAt: database.lastVersion });
     }
+    case "versions": {
+      const found = command.keys.map((key) => {
+        const range = { ...admittedRange(grant, { start: key, end: justAfter(key) }), limit: 1, reverse: false };
+        return database.readPage(range, { maxBytes: MAX_RPC_ANSWER_BYTES, keysOnly: true }).entries[0] ?? null;
+      });
+      return encodeEntryList({ entries: found, more: false, readAt: database.lastVersion });
+    }
     case "page": {
       const { start, end, limit, reverse, keysOnly } = command;
       const range = { ...admittedRange(grant, { start, end }), limit, reverse };

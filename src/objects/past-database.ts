@@ -40,6 +40,10 @@ export class PastDatabase implements DatabaseStub {
     return isFailure(answer) ? this.#reason(answer) : answer;
   }
 
+  async keyHistory(): Promise<Failure> {
+    return failure("unsupported", "A state of the past has no history: ask the database itself.");
+  }
+
   async deleteEntries(): Promise<Failure> {
     return PAST_IS_READ_ONLY;
   }

@@ -14,6 +14,7 @@ import type {
   EntryCount,
   EntryJob,
   ImportedEntries,
+  KeyHistory,
   RangeDeletion,
 } from "../contracts/entry-commands.ts";
 import type { Grant } from "../contracts/grant.ts";
@@ -44,6 +45,13 @@ export interface DatabaseRole
   snapshotRead(grant: Grant, request: Uint8Array, askedAt?: UnixMs): Promise<Uint8Array | LargeAnswer | Failure>;
   atomicWrite(grant: Grant, request: Uint8Array, askedAt?: UnixMs): Promise<Uint8Array | Failure>;
   entries(grant: Grant, command: EntryCommand, askedAt?: UnixMs): Promise<EntryAnswer>;
+  keyHistory(
+    grant: Grant,
+    key: Uint8Array,
+    before: string | null,
+    limit: number,
+    askedAt?: UnixMs,
+  ): Promise<KeyHistory | Failure>;
   countEntries(grant: Grant, range: CommandedRange, askedAt?: UnixMs): Promise<EntryCount | Failure>;
   importEntries(
     grant: Grant,

@@ -75,6 +75,7 @@ function dataPath(object: DurableObjectStub<DatabaseRole>): DatabaseStub {
     snapshotRead: (grant, request) => object.snapshotRead(grant, request, systemClock.now()),
     atomicWrite: (grant, request) => object.atomicWrite(grant, request, systemClock.now()),
     entries: (grant, command) => object.entries(grant, command, systemClock.now()),
+    keyHistory: (grant, key, before, limit) => object.keyHistory(grant, key, before, limit, systemClock.now()),
     countEntries: (grant, range) => object.countEntries(grant, range, systemClock.now()),
     deleteEntries: (grant, range, dryRun) => object.deleteEntries(grant, range, dryRun, systemClock.now()),
     importEntries: (grant, list, overwrite) => object.importEntries(grant, list, overwrite, systemClock.now()),

@@ -11,7 +11,7 @@ import { problem } from "../../src/doors/http/problem.ts";
 import { temporaryFolder } from "../local/stand-in-server.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
 import { blockWith, codeBlocks, readPage, tableRows } from "./markdown.ts";
-import { typed } from "./server-shell.ts";
+import { bucketVariables, typed } from "./server-shell.ts";
 import { startShell } from "./shell.ts";
 
 const page = readPage("docs/http.md");
@@ -26,7 +26,9 @@ beforeAll(async () => {
 });
 
 const commands = codeBlocks(page).flatMap(({ language, text }) => (language === "sh" ? [text] : []));
-const [, ...following] = commands;
+const [, ...following] = commands.filter((text) => !/-1[hm]/.test(text));
+const [shortName = ""] = following;
+const ofThePast = commands.filter((text) => /-1[hm]/.test(text));
 
 test("its commands give what it says", async () => {
   const folder = temporaryFolder();
@@ -48,6 +50,46 @@ test("its commands give what it says", async () => {
   expect(files).toContain(
     `"count":${lines.length},"skipped":0,"errors":0,"lineErrors":[],"nextLine":${lines.length + 1}`,
   );
+});
+
+test("what was deleted by mistake comes back with one command", async () => {
+  const { url, databaseId, adminToken } = server;
+  const bucket = await bucketVariables();
+  const api = (path: string, method: string, body: object): Promise<Response> =>
+    fetch(`${url}/api/databases/${databaseId}/${path}`, {
+      method,
+      headers: { authorization: `Bearer ${adminToken}` },
+      body: JSON.stringify(body),
+    });
+  const enabled = await api("backup", "POST", {
+    intervalMs: 500,
+    destination: {
+      kind: "s3",
+      endpoint: bucket.S3_ENDPOINT,
+      bucketRegion: bucket.S3_REGION,
+      bucketName: bucket.S3_BUCKET,
+      accessKeyId: bucket.S3_ACCESS_KEY_ID,
+      secretAccessKey: bucket.S3_SECRET_ACCESS_KEY,
+    },
+  });
+  expect(await enabled.text()).toContain('"id"');
+  const authorization = `Bearer ${adminToken}`;
+  const read = async (path: string): Promise<string> =>
+    (await fetch(`${url}/api/databases/${databaseId}/${path}`, { headers: { authorization } })).text();
+  await expect.poll(() => read("backup"), { timeout: 20_000 }).toContain('"code":"active"');
+  for (const n of [11, 12]) await api(`entries/orders/~n${n}?values=plain`, "PUT", { n });
+  const { versionstamp } = (await (await api("atomic", "POST", {})).json()) as { versionstamp: string };
+  await api("entries:delete", "POST", { selector: { prefix: ["orders"] } });
+  const shell = startShell(temporaryFolder(), variables);
+  await shell.type(shortName.replace("curl", "curl --retry 30 --retry-delay 1"));
+  // A minute ago the server was not there.
+  const said: string[] = [];
+  for (const block of ofThePast) said.push(await typed(shell, block.replaceAll(/-1[hm]/g, versionstamp)));
+  const [then = "", undeleted = ""] = said;
+  expect(then).toMatch(/"n":11.*"n":12/);
+  const [listed, brought] = undeleted.match(/"count":(\d+)/g) ?? [];
+  expect(listed).toBe(brought);
+  expect(await read("entries/orders/~n12?values=plain")).toContain('"n":12');
 });
 
 describe("the programs", () => {

@@ -204,16 +204,18 @@ export class RestoreService {
   }
 
   async #points(command: Extract<RestoreCommand, { command: "points" }>): Promise<RestoreAnswer | Failure> {
-    const { at, direction, limit, keys, prefix = null } = command;
+    const { at, direction, limit, keys, prefix = null, exact = false } = command;
     if (!(Number.isInteger(limit) && limit >= 1 && limit <= MAX_RESTORE_POINTS)) {
       return failure("limit", `A page has 1 to ${MAX_RESTORE_POINTS} points, not ${limit}`);
     }
     const wanted = await this.#moments.wanted(at);
     if (!wanted.ok) return wanted;
+    if (exact) await this.#moments.ship(wanted);
     const detail: CommitDetail = {
       mostKeys: keys ? MAX_KEYS_OF_POINT : 0,
       mostKeyBytes: MAX_KEY_BYTES_OF_POINTS,
       prefix: prefix === null ? null : fromHex(prefix),
+      exact,
     };
     return this.#lookups.run(async () => {
       const opened = await this.#moments.openOwn();

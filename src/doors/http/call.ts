@@ -2,6 +2,7 @@
 import type { DatabaseStub } from "../../contracts/database.ts";
 import type { Access, Grant } from "../../contracts/grant.ts";
 import type { Failure } from "../../core/errors.ts";
+import type { PastState } from "./past.ts";
 import type { FailureOfThrown } from "./thrown.ts";
 import type { BodyTime } from "./request-body.ts";
 
@@ -13,6 +14,8 @@ export interface RestCall extends BodyTime {
   readonly grant: Grant;
   /** The database's object; the object of a past state where the request asks for one. */
   readonly stub: DatabaseStub;
+  /** The database as of a moment, ready to be read. */
+  readonly openPast: (moment: string) => Promise<PastState | Failure>;
   /** What follows the resource's name in the path (a key, or the id of a job), still percent-encoded. undefined: nothing. */
   readonly keyPath: string | undefined;
   /** It has only parameters that the operation takes, each once, except those in `repeated`. */
@@ -25,6 +28,8 @@ export interface Operation {
   readonly query: readonly string[];
   /** The parameters that may be given several times. */
   readonly repeated?: readonly string[];
+  /** With `?at=` it reads the database as of that moment. */
+  readonly past?: true;
   readonly answer: (call: RestCall) => Promise<Response | Failure>;
 }
 

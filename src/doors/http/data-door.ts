@@ -12,12 +12,14 @@ import type { Method, Operation, Resource } from "./call.ts";
 import { answerOptions, foreignOriginOf, methodsTaken, readableBy } from "./cors.ts";
 import { grantOfRequest, type GateParts, TOKEN_PARAMETER } from "./gate.ts";
 import { methodNotAllowed } from "./method-not-allowed.ts";
+import { AT_PARAMETER, type PastStates } from "./past.ts";
 import { problem } from "./problem.ts";
 import type { FailureOfThrown } from "./thrown.ts";
 
 export interface DataDoorParts {
   /** Shared by the doors, so that each token is exchanged once for all of them. */
   readonly gate: GateParts;
+  readonly pasts: PastStates;
   /** Called only for a database whose token was verified. The grant says where its object is. */
   readonly database: (databaseId: string, grant: Grant) => DatabaseStub;
   readonly clock: Clock;
@@ -81,16 +83,19 @@ async function answered(
   if (request.method === "OPTIONS") return answerOptions(request, methods);
   const isHead = request.method === "HEAD";
   const operation = operationOf(resource, isHead ? "GET" : request.method);
-  if (operation === undefined) return methodNotAllowed(request.method, methods);
+  if (operation === undefined) return withoutBody(isHead, methodNotAllowed(request.method, methods));
   const { access } = operation;
   try {
     const grant = await grantOfRequest(parts.gate, request, query, databaseId, origin);
     if (isFailure(grant)) return withoutBody(isHead, problem(grant));
-    const { clock, timers, database, failureOfThrown } = parts;
+    const { pasts, clock, timers, database, failureOfThrown } = parts;
     const flaw = refusedAccess(grant, access, clock.now()) ?? flawOfQuery(query, operation);
     if (flaw !== null) return withoutBody(isHead, problem(flaw));
-    const stub = database(databaseId, grant);
-    const call = { request, databaseId, grant, stub, keyPath, query, clock, timers, failureOfThrown };
+    const openPast = (moment: string) => pasts.open(databaseId, grant, moment);
+    const moment = operation.past === true ? query.get(AT_PARAMETER) : null;
+    const read = moment === null ? { grant, stub: database(databaseId, grant) } : await openPast(moment);
+    if (isFailure(read)) return withoutBody(isHead, problem(read));
+    const call = { ...read, request, databaseId, keyPath, query, clock, timers, failureOfThrown, openPast };
     const answer = await operation.answer(call);
     return withoutBody(isHead, answer instanceof Response ? answer : problem(answer));
   } catch (error) {
@@ -103,10 +108,11 @@ function operationOf(resource: Resource, method: string): Operation | undefined 
   return Object.hasOwn(resource, method) ? resource[method as Method] : undefined;
 }
 
-function flawOfQuery(query: URLSearchParams, { query: known, repeated = [] }: Operation): Failure | null {
+function flawOfQuery(query: URLSearchParams, { query: known, repeated = [], past }: Operation): Failure | null {
   const seen = new Set<string>();
   for (const name of query.keys()) {
-    if (name !== TOKEN_PARAMETER && !known.includes(name)) {
+    const isKnown = known.includes(name) || name === TOKEN_PARAMETER || (past === true && name === AT_PARAMETER);
+    if (!isKnown) {
       const takes = known.length === 0 ? "takes no parameters" : `takes ${known.join(", ")}`;
       return failure(
         "invalid",
@@ -120,5 +126,8 @@ function flawOfQuery(query: URLSearchParams, { query: known, repeated = [] }: Op
 }
 
 function withoutBody(isHead: boolean, answer: Response): Response {
-  return isHead ? new Response(null, answer) : answer;
+  if (!isHead) return answer;
+  // A stream that nobody will read ends.
+  void answer.body?.cancel();
+  return new Response(null, answer);
 }

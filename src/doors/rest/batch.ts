@@ -10,6 +10,7 @@ import { notationOf, VALUES_PARAMETER } from "./parameters.ts";
 
 export const getEntries: Operation = {
   access: "read",
+  past: true,
   query: [VALUES_PARAMETER],
   async answer(call) {
     const notation = notationOf(call);

@@ -7,6 +7,7 @@ import { rangeOfQuery, SELECTOR_PARAMETERS } from "./parameters.ts";
 
 export const countEntries: Operation = {
   access: "read",
+  past: true,
   query: SELECTOR_PARAMETERS,
   async answer({ query, stub, grant }) {
     const range = rangeOfQuery(query);

@@ -26,6 +26,7 @@ const MOST_TRIES = 8;
 
 export const getEntry: Operation = {
   access: "read",
+  past: true,
   query: [KEY_PARAMETER, VALUES_PARAMETER],
   async answer(call) {
     const key = keyOfCall(call);

@@ -22,6 +22,7 @@ export const NDJSON = "application/x-ndjson";
 
 export const exportEntries: Operation = {
   access: "read",
+  past: true,
   query: [...SELECTOR_PARAMETERS, VALUES_PARAMETER],
   async answer(call) {
     const range = rangeOfQuery(call.query);

@@ -4,7 +4,10 @@ import { expiryOfJson } from "../../codec/json-notation/entry-line.ts";
 import { quotedExcerpt } from "../../codec/json-notation/place.ts";
 import { rangeOfSelector, type SelectorJson } from "../../codec/json-notation/selector.ts";
 import { parseJson } from "../../codec/json-notation/bounded-json.ts";
+import { fromBase64Url, toBase64Url } from "../../codec/base64url.ts";
+import { isEncodedKey } from "../../codec/key-codec.ts";
 import type { KeyRange } from "../../codec/key-prefix.ts";
+import { compareBytes, justAfter } from "../../core/bytes.ts";
 import { asUnixMs, type UnixMs } from "../../core/clock.ts";
 import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import { MAX_TIME_MS } from "../../core/limits.ts";
@@ -66,4 +69,25 @@ export function expiryOf({
   const now = clock.now();
   const ms = numberOf(query, EXPIRY_PARAMETER, { least: 0, most: MAX_TIME_MS - now, fallback: 0 });
   return isFailure(ms) ? ms : asUnixMs(now + ms);
+}
+
+/** A cursor is the last key of the page. The request has the same selector again. */
+export function behindCursor({ start, end }: KeyRange, cursor: string | null, reverse: boolean): KeyRange | Failure {
+  if (cursor === null) return { start, end };
+  const key = fromBase64Url(cursor);
+  if (key === undefined || !isEncodedKey(key)) {
+    return failure("invalid", "cursor does not come from a page of this server; send it as it was given.");
+  }
+  if (compareBytes(key, start) < 0 || compareBytes(key, end) >= 0) {
+    return failure(
+      "invalid",
+      "cursor belongs to another selector: send the prefix, start and end of its page with it.",
+    );
+  }
+  return reverse ? { start, end: key } : { start: justAfter(key), end };
+}
+
+/** The member of a page that says where the next one begins: behind this key. */
+export function cursorBehind(key: Uint8Array): string {
+  return `,"cursor":"${toBase64Url(key)}"`;
 }

@@ -6,6 +6,9 @@ import { exportEntries } from "./export.ts";
 import { importEntries } from "./import.ts";
 import { getJob } from "./jobs.ts";
 import { listEntries } from "./list.ts";
+import { diffMoments } from "./diff.ts";
+import { historyOfKey } from "./history.ts";
+import { undelete } from "./undelete.ts";
 import { deleteEntries } from "./deletion.ts";
 import { countEntries } from "./count.ts";
 import { getFeed } from "./feed.ts";
@@ -25,6 +28,9 @@ export const RESOURCES: Readonly<Record<string, Resource>> = {
   atomic: { POST: writeAtomically },
   export: { GET: exportEntries },
   import: { POST: importEntries, PUT: importEntries },
+  history: { GET: historyOfKey },
+  undelete: { POST: undelete },
+  diff: { GET: diffMoments },
   count: { GET: countEntries },
   feed: { GET: getFeed },
   watch: { GET: watchEntries },

@@ -67,6 +67,7 @@ export function doorBefore(object: FakeObject, timers = new FakeTimers(), more: 
     atomicWrite: notExpected,
     entries: notExpected,
     countEntries: notExpected,
+    keyHistory: notExpected,
     deleteEntries: notExpected,
     importEntries: notExpected,
     entryJob: notExpected,

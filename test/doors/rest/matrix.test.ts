@@ -70,6 +70,10 @@ const MATRIX: Readonly<Record<string, Row>> = {
   // A database that keeps no feed.
   "GET feed": { path: "feed?offset=-1", statuses: reads(409) },
   "GET watch": { path: 'watch?key=["mine","a"]', statuses: reads() },
+  // A database without a backup.
+  "GET history": { path: 'history?key=["mine","a"]', statuses: reads(404) },
+  "GET diff": { path: "diff?from=-1h", statuses: reads(404) },
+  "POST undelete": { path: "undelete", body: '{"at":"-1h","key":["mine","a"]}', statuses: { prefix: 404, data: 404 } },
   "GET jobs/{jobId}": { path: "jobs/00000000-0000-0000-0000-000000000000", statuses: writes(404) },
 };
 
@@ -125,7 +129,8 @@ describe("the OpenAPI document", () => {
       const named = (described?.parameters ?? []).flatMap((one: { in: string; name: string }) =>
         one.in === "query" ? [one.name] : [],
       );
-      const taken = path === "entries" && method === "GET" ? [...operation.query, "key"] : operation.query;
+      const ofPast = operation.past === true ? ["at"] : [];
+      const taken = [...operation.query, ...ofPast, ...(path === "entries" && method === "GET" ? ["key"] : [])];
       expect(named.toSorted()).toEqual([...new Set(taken)].toSorted());
       expect(Object.keys(described.responses)).toContain("default");
     },

@@ -1,5 +1,5 @@
 /** The commits of one log object, and what each has changed. No more is read than is asked for. */
-import { toHex } from "../../../core/bytes.ts";
+import { equalBytes, toHex } from "../../../core/bytes.ts";
 import { admitsKey } from "../../../codec/key-prefix.ts";
 import type { ChangedKey, RestorePointInfo } from "../../../contracts/restore-commands.ts";
 import { timeOfVersion, type Version } from "../../../core/versionstamp.ts";
@@ -18,6 +18,8 @@ export interface CommitDetail {
   readonly mostKeyBytes: number;
   /** Only keys under this one count. A commit that changed none of them is left out. null: all keys count. */
   readonly prefix: Uint8Array | null;
+  /** Only the prefix itself counts. */
+  readonly exact?: boolean;
 }
 
 /**
@@ -100,11 +102,12 @@ function* versionsIn(entries: Iterable<LogEntry>): Generator<RestorePointInfo, v
 }
 
 function* changesIn(entries: Iterable<LogEntry>, detail: CommitDetail): Generator<RestorePointInfo, void> {
-  const { prefix } = detail;
+  const { prefix, exact = false } = detail;
   let changed = new ChangedKeys(detail);
   for (const { type, key, stamp } of entries) {
     // A clear of a key that no entry can have changes nothing. The backup's own clears are of the empty key.
-    const isChange = key.length > 0 && isKey(key) && (prefix === null || admitsKey(prefix, key));
+    const isChange =
+      key.length > 0 && isKey(key) && (prefix === null || (exact ? equalBytes(prefix, key) : admitsKey(prefix, key)));
     if (isChange) changed.add(key, type === "set" ? type : "delete");
     if (!isLastOfCommit(stamp)) continue;
     const { keys, more } = changed;

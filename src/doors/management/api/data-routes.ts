@@ -27,6 +27,7 @@ const SELECTOR = {
   start: "From this key on, as JSON.",
   end: "To before this key, as JSON.",
 };
+const AT = { at: "A moment: a versionstamp, a time, or how long ago, like -1h. The database is read as it was then." };
 const CONDITIONS = {
   "If-Match": "Versionstamps in quotes, or *: the entry must be one of these.",
   "If-None-Match": "Versionstamps in quotes, or *: the entry must be none of these.",
@@ -41,7 +42,7 @@ const FAILED = ["The condition does not hold; `versionstamp` is the entry's."] a
 const oneEntry = {
   get: {
     summary: "Get an entry",
-    query: { ...KEY_IN_QUERY, ...VALUES },
+    query: { ...KEY_IN_QUERY, ...VALUES, ...AT },
     headers: { ...CONDITIONS, Accept: "`application/octet-stream`: the bytes of a Uint8Array." },
     responses: { 200: ENTRY, 304: ["Not modified."], 404: ["There is no entry."], 412: FAILED },
   },
@@ -84,7 +85,7 @@ export const DATA_ROUTES: Readonly<Record<string, Readonly<Record<string, Descri
   "entries:get": {
     post: {
       summary: "Get up to 1,000 entries from one snapshot",
-      query: VALUES,
+      query: { ...VALUES, ...AT },
       body: {
         description: "The keys.",
         content: json({
@@ -141,14 +142,14 @@ export const DATA_ROUTES: Readonly<Record<string, Readonly<Record<string, Descri
   count: {
     get: {
       summary: "Count entries",
-      query: SELECTOR,
+      query: { ...SELECTOR, ...AT },
       responses: { 200: ["How many there are at this versionstamp.", json(ref("Count"))] },
     },
   },
   export: {
     get: {
       summary: "Export entries",
-      query: { ...SELECTOR, ...VALUES },
+      query: { ...SELECTOR, ...VALUES, ...AT },
       responses: { 200: ["A line for each entry.", lines("An entry as JSON in each line.")] },
     },
   },
@@ -164,6 +165,51 @@ export const DATA_ROUTES: Readonly<Record<string, Readonly<Record<string, Descri
       },
       body: { description: "A line for each entry.", content: lines("An entry as JSON in each line.") },
       responses: { 200: ["What came of the lines.", json(ref("Imported"))] },
+    },
+  },
+  history: {
+    get: {
+      summary: "List the versions of a key",
+      query: {
+        key: "The key as JSON.",
+        limit: "From 1 to 1000; 100 without it.",
+        cursor: "The `cursor` of the page before.",
+      },
+      responses: { 200: ["The versions that the backup has, the newest first.", json({ type: "object" })] },
+    },
+  },
+  diff: {
+    get: {
+      summary: "List the keys that differ between two moments",
+      query: {
+        from: "A moment.",
+        to: "A moment; without it, now.",
+        ...SELECTOR,
+        limit: "From 1 to 1000, which it is without it.",
+        cursor: "The `cursor` of the page before.",
+      },
+      responses: { 200: ["The keys that were created, updated or deleted.", json({ type: "object" })] },
+    },
+  },
+  undelete: {
+    post: {
+      summary: "Bring back what is gone since a moment",
+      body: {
+        description:
+          "`at` and a `key` or a `selector`; `force` also puts back what was written since; `dryRun` only lists.",
+        content: json({
+          type: "object",
+          required: ["at"],
+          properties: {
+            at: { type: "string" },
+            key: ref("Key"),
+            selector: ref("Selector"),
+            force: { type: "boolean" },
+            dryRun: { type: "boolean" },
+          },
+        }),
+      },
+      responses: { 200: ["What was brought back.", json({ type: "object" })] },
     },
   },
   "jobs/{jobId}": {

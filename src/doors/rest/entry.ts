@@ -16,10 +16,9 @@ import { committed, entryHeaders, entryOf } from "./answers.ts";
 import type { Operation, RestCall } from "../http/call.ts";
 import { commit } from "../http/commit.ts";
 import { KEY_PARAMETER, keyOfCall } from "./key.ts";
+import { BYTES, prefers, typeOf } from "./media-types.ts";
 import { EXPIRY_PARAMETER, expiryOf, notationOf, VALUES_PARAMETER } from "./parameters.ts";
 import { checksOf, etagOf, holds, type Preconditions, preconditionsOf } from "./preconditions.ts";
-
-const BYTES = "application/octet-stream";
 
 /** How often a write whose condition needs a read is tried again when the entry changed in between. */
 const MOST_TRIES = 8;
@@ -41,7 +40,7 @@ export const getEntry: Operation = {
     const headers = entryHeaders(entry);
     if (!holds({ match: preconditions.match, noneMatch: null }, entry.version)) return failed(entry.version);
     if (!holds(preconditions, entry.version)) return new Response(null, { status: 304, headers });
-    if (wantsBytes(call.request.headers)) return bytesOf(entry, headers);
+    if (prefers(call.request.headers, BYTES)) return bytesOf(entry, headers);
     return jsonAnswer(textOfEntry(entry, notation).text, headers);
   },
 };
@@ -105,16 +104,6 @@ function failed(version: Version | null | undefined): Response {
     ...(version === undefined ? {} : { members: { versionstamp } }),
     ...(version ? { headers: { etag: etagOf(version), "cairn-versionstamp": versionstampHex(version) } } : {}),
   });
-}
-
-function wantsBytes(headers: Headers): boolean {
-  return typeOf(headers.get("accept")) === BYTES;
-}
-
-/** A media type without its parameters. */
-function typeOf(header: string | null): string {
-  const [essence = ""] = (header ?? "").split(";");
-  return essence.trim().toLowerCase();
 }
 
 /** The bytes of a Uint8Array, as Deno's client stored it or in a V8 value. */

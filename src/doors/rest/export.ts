@@ -13,12 +13,11 @@ import type { StoredEntry } from "../../core/operations.ts";
 import { type Version, versionstampHex } from "../../core/versionstamp.ts";
 import { listOf } from "../http/answers.ts";
 import type { Operation, RestCall } from "../http/call.ts";
+import { NDJSON } from "./media-types.ts";
 import { notationOf, rangeOfQuery, SELECTOR_PARAMETERS, VALUES_PARAMETER } from "./parameters.ts";
 
 /** Lines are sent when they have this many characters together. */
 const PIECE_CHARACTERS = 128 * 1024;
-
-export const NDJSON = "application/x-ndjson";
 
 export const exportEntries: Operation = {
   access: "read",

@@ -27,6 +27,7 @@ import { jsonAnswer } from "../http/answers.ts";
 import { BodyLines, type Line } from "./body-lines.ts";
 import type { Operation, RestCall } from "../http/call.ts";
 import { flagOf, numberOf } from "../http/query.ts";
+import { NDJSON, prefers } from "./media-types.ts";
 import { notationOf, VALUES_PARAMETER } from "./parameters.ts";
 
 interface Options extends NotationOptions {
@@ -44,9 +45,41 @@ export const importEntries: Operation = {
   async answer(call) {
     const options = optionsOf(call);
     if (isFailure(options)) return options;
-    return new Import(call, options).run();
+    const work = new Import(call, options);
+    return prefers(call.request.headers, NDJSON) ? progressOf(work) : work.run();
   },
 };
+
+/** A line each time that a batch is written, and a last one with `done`, or with the problem that ended it. */
+function progressOf(work: Import): Response {
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+  void tell(work, writable.getWriter());
+  return new Response(readable, { headers: { "content-type": NDJSON, "cache-control": "no-store" } });
+}
+
+/** Never rejects. A client that has gone ends the import, as it does without progress. */
+async function tell(work: Import, writer: WritableStreamDefaultWriter<Uint8Array>): Promise<void> {
+  const encoder = new TextEncoder();
+  const write = (line: object): Promise<void> => writer.write(encoder.encode(`${JSON.stringify(line)}\n`));
+  try {
+    let isTaken = true;
+    const stopped = await work.readAll((soFar) => {
+      // Whoever does not read is told less, and its import goes on.
+      if (!isTaken) return;
+      isTaken = false;
+      void write(soFar).then(
+        () => (isTaken = true),
+        () => undefined,
+      );
+    });
+    const ended =
+      stopped === null ? { done: true } : { done: false, error: { code: stopped.code, detail: stopped.message } };
+    await write({ ...ended, ...work.report() });
+    await writer.close();
+  } catch (error) {
+    await writer.abort(error).catch(() => undefined);
+  }
+}
 
 function optionsOf(call: RestCall): Options | Failure {
   const { query } = call;
@@ -91,15 +124,22 @@ class Import {
   }
 
   async run(): Promise<Response> {
-    const { request } = this.#call;
-    const pieces = new BodyPieces(request.body, this.#call);
-    const stopped = await this.#readAll(new BodyLines(pieces, (first) => compressionIn(request.headers, first)));
-    if (stopped === null) return jsonAnswer(JSON.stringify(this.#report()));
-    pieces.leave();
-    return problem(stopped, { members: this.#report() });
+    const stopped = await this.readAll(null);
+    if (stopped === null) return jsonAnswer(JSON.stringify(this.report()));
+    return problem(stopped, { members: this.report() });
   }
 
-  async #readAll(lines: BodyLines): Promise<Failure | null> {
+  /** Why it ended early; null: it did not. `written` is told after each batch. */
+  async readAll(written: ((soFar: object) => void) | null): Promise<Failure | null> {
+    const { request } = this.#call;
+    const pieces = new BodyPieces(request.body, this.#call);
+    const lines = new BodyLines(pieces, (first) => compressionIn(request.headers, first));
+    const stopped = await this.#readLines(lines, written);
+    if (stopped !== null) pieces.leave();
+    return stopped;
+  }
+
+  async #readLines(lines: BodyLines, written: ((soFar: object) => void) | null): Promise<Failure | null> {
     for (;;) {
       const some = await nextOf(lines);
       if (some === null) return this.#write();
@@ -115,6 +155,7 @@ class Import {
         if (this.#batch.length < MAX_IMPORT_BATCH_ENTRIES && this.#batchBytes < MAX_IMPORT_BATCH_BYTES) continue;
         const failed = await this.#write();
         if (failed !== null) return failed;
+        written?.(this.#soFar());
       }
     }
   }
@@ -177,7 +218,11 @@ class Import {
     return failure(code, `Line ${this.#line}: ${message}`);
   }
 
-  #report() {
+  #soFar() {
+    return { count: this.#count, skipped: this.#skipped, errors: this.#errorCount, nextLine: this.#nextLine };
+  }
+
+  report() {
     return {
       count: this.#count,
       skipped: this.#skipped,

@@ -51,6 +51,10 @@ describe("a value", () => {
     const raw = await database.raw(`entries/${key}`, { accept: "application/octet-stream" });
     expect(raw.headers.get("content-type")).toBe("application/octet-stream");
     expect(new Uint8Array(await raw.arrayBuffer())).toEqual(bytes);
+    const types = async (accept: string) =>
+      (await database.raw(`entries/${key}`, { accept })).headers.get("content-type");
+    expect(await types("application/octet-stream, */*;q=0.1")).toBe("application/octet-stream");
+    expect(await types("application/json, application/octet-stream;q=0.5")).toBe("application/json");
     const text = newKey();
     await database.put(text, "no bytes");
     expect(

@@ -240,6 +240,35 @@ describe("an import", () => {
     expect((await importInto(target, lines.join("\n"), `from=${json.nextLine}`)).json).toMatchObject({ count: 1 });
   });
 
+  test("tells how far it is to a client that asks for lines, and ends with what came of it (H28)", async () => {
+    const target = await database.another();
+    const lines = Array.from({ length: 3500 }, (_, i) => line(`${i}`));
+    const ask = async (body: string) => {
+      const { status, headers, text } = await target.ask("POST", "import?throwOnError=true", {
+        body,
+        headers: { accept: "application/x-ndjson" },
+      });
+      const told = text
+        .trimEnd()
+        .split("\n")
+        .map((each) => JSON.parse(each));
+      return { status, type: headers.get("content-type"), told };
+    };
+    const { status, type, told } = await ask(lines.join("\n"));
+    expect([status, type]).toEqual([200, "application/x-ndjson"]);
+    expect(told.at(-1)).toMatchObject({ done: true, count: 3500, errors: 0, nextLine: 3501 });
+    expect(told[0]).toEqual({ count: 1000, skipped: 0, errors: 0, nextLine: 1001 });
+    const stopped = await ask(`${line("a")}\n{`);
+    expect(stopped.told).toEqual([
+      expect.objectContaining({
+        done: false,
+        count: 1,
+        nextLine: 2,
+        error: expect.objectContaining({ code: "invalid" }),
+      }),
+    ]);
+  });
+
   test("puts a prefix before each key, and refuses lines outside the token's (H10, H21)", async () => {
     const target = await database.another();
     expect((await importInto(target, line("a"), 'prefix=["p",1]')).json).toMatchObject({ count: 1 });

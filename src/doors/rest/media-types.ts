@@ -1,0 +1,16 @@
+/** Which type of several a client asks for, and which it sends. */
+
+export const BYTES = "application/octet-stream";
+export const NDJSON = "application/x-ndjson";
+
+/** A media type without its parameters, in lower case. */
+export function typeOf(header: string | null): string {
+  const [essence = ""] = (header ?? "").split(";");
+  return essence.trim().toLowerCase();
+}
+
+/** Whether `Accept` names this type, and before JSON, which is given otherwise. */
+export function prefers(headers: Headers, type: string): boolean {
+  const types = (headers.get("accept") ?? "").split(",").map(typeOf);
+  return types.find((each) => each === type || each === "application/json" || each === "*/*") === type;
+}

@@ -1,0 +1,75 @@
+/** Plain HTTP as clients have it: through the front of `npm start`, with bodies that stream, stall and are not read. */
+import { once } from "node:events";
+import { connect } from "node:net";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { startManagedServer, Tenant } from "../support/management.ts";
+
+const server = await startManagedServer();
+let tenant: Tenant;
+
+beforeAll(async () => void (tenant = await Tenant.make(server)));
+afterAll(() => server.close());
+
+const addressOf = (databaseId: string, path: string): string => `${server.url}/api/databases/${databaseId}/${path}`;
+const headers = () => ({ authorization: `Bearer ${tenant.token}` });
+const lineOf = (i: number, length = 60) =>
+  `{"key":["file",${i}],"value":{"type":"string","value":"${"x".repeat(length)}"}}\n`;
+
+async function read(databaseId: string, path: string): Promise<unknown> {
+  const answer = await fetch(addressOf(databaseId, path), { headers: headers() });
+  if (!answer.ok) throw new Error(`${answer.status} ${await answer.text()}`);
+  return answer.json();
+}
+
+function importInto(databaseId: string, body: ReadableStream | string, more: Record<string, string> = {}) {
+  const init = { method: "POST", headers: { ...headers(), ...more }, body, duplex: "half" } as const;
+  return fetch(addressOf(databaseId, "import"), init);
+}
+
+test("a database streams from one into another while it is read (H20, H21)", async () => {
+  const [source, target] = [await tenant.newDatabase(), await tenant.newDatabase()];
+  const lines = Array.from({ length: 20_000 }, (_, i) => lineOf(i)).join("");
+  expect(await (await importInto(source, lines)).json()).toMatchObject({ count: 20_000, errors: 0 });
+  const exported = await fetch(addressOf(source, "export"), { headers: headers() });
+  if (exported.body === null) throw new Error("expected a body");
+  expect(await (await importInto(target, exported.body)).json()).toMatchObject({ count: 20_000, errors: 0 });
+  expect(await read(target, "count")).toMatchObject({ count: 20_000 });
+});
+
+test("an import that pauses goes on, and tells how far it is meanwhile (H23, H28)", async () => {
+  const database = await tenant.newDatabase();
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+  const writer = writable.getWriter();
+  const encoder = new TextEncoder();
+  const send = (from: number) =>
+    writer.write(encoder.encode(Array.from({ length: 1500 }, (_, i) => lineOf(from + i)).join("")));
+  const answering = importInto(database, readable, { accept: "application/x-ndjson" });
+  await send(0);
+  await expect.poll(() => read(database, "count"), { timeout: 20_000 }).toMatchObject({ count: 1000 });
+  await send(1500);
+  await writer.close();
+  const told = (await (await answering).text()).trimEnd().split("\n");
+  expect(JSON.parse(told[0] ?? "")).toMatchObject({ count: 1000, nextLine: 1001 });
+  expect(JSON.parse(told.at(-1) ?? "")).toMatchObject({ done: true, count: 3000, nextLine: 3001 });
+});
+
+test("exports that nobody reads keep nobody from theirs (H20)", async () => {
+  const [large, other] = [await tenant.newDatabase(), await tenant.newDatabase()];
+  const lines = Array.from({ length: 400 }, (_, i) => lineOf(i, 100_000)).join("");
+  expect((await importInto(large, lines)).status).toBe(200);
+  const { hostname, port } = new URL(server.url);
+  for (let i = 0; i < 20; i++) {
+    const socket = connect(Number(port), hostname);
+    onTestFinished(() => void socket.destroy());
+    await once(socket, "connect");
+    socket.pause();
+    socket.write(
+      `GET /api/databases/${large}/export HTTP/1.1\r\nHost: ${hostname}\r\nAuthorization: Bearer ${tenant.token}\r\n\r\n`,
+    );
+  }
+  expect((await importInto(other, lineOf(1))).status).toBe(200);
+  expect(await read(other, "count")).toMatchObject({ count: 1 });
+  expect(await read(large, "count")).toMatchObject({ count: 400 });
+  const whole = await fetch(addressOf(large, "export"), { headers: headers() });
+  expect((await whole.text()).split("\n")).toHaveLength(401);
+});

@@ -64,7 +64,7 @@ async function tell(work: Import, writer: WritableStreamDefaultWriter<Uint8Array
   try {
     let isTaken = true;
     const stopped = await work.readAll((soFar) => {
-      // Whoever does not read is told less, and its import goes on.
+      // A client that does not read is told less, and its import goes on.
       if (!isTaken) return;
       isTaken = false;
       void write(soFar).then(

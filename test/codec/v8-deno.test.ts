@@ -58,7 +58,7 @@ describe("the real Deno", () => {
     }
   });
 
-  test("what is stored of its values is read as the same by Node, which knows no version 16, and by Deno (V4)", () => {
+  test("values of Deno are stored so that Node, which does not know version 16, and Deno read the same value (V4)", () => {
     const storable = stored.map((bytes) => storableV8(bytes));
     expect(storable.some((bytes) => bytes.includes(0x7e))).toBe(true);
     for (const [index, plan] of plans.entries()) {
@@ -73,7 +73,7 @@ describe("the real Deno", () => {
     expect(again).toEqual(stored.map((bytes) => toHex(bytes)));
   });
 
-  test("what only it knows is refused by its name, and has a text all the same", () => {
+  test("values that only Deno knows are refused with the name of their type, and can be written as text all the same", () => {
     const path = join(folder, "host-objects.sqlite3");
     runDeno(
       `const db = await Deno.openKv(input.path);
@@ -108,7 +108,7 @@ describe("the real Deno", () => {
     }
   });
 
-  test("what is malformed for it is malformed here, and the rest is the same value", () => {
+  test("bytes that are malformed for Deno are malformed here, and all others are the same value", () => {
     const byteFlips = fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 2 });
     const short = stored.filter((bytes) => bytes.length < 300);
     const changed = fc

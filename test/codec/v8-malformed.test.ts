@@ -150,7 +150,7 @@ describe("memory and time", () => {
     expect(elapsed).toBeLessThan(4000);
   });
 
-  test("what a sparse array makes room for keeps its length and its elements", () => {
+  test("a sparse array keeps its length and its elements", () => {
     const result = decodeV8(Uint8Array.from(Buffer.from("ff0f618087a70e49e8075f40018087a70e", "hex")));
     const array: unknown = result.ok && result.value;
     expect(Array.isArray(array) && [array.length, Object.keys(array)]).toEqual([30_000_000, ["500"]]);

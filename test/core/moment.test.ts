@@ -61,7 +61,7 @@ describe("a time as in RFC 3339", () => {
     ["2026-01-15T12:00:60Z", "there is no leap second then"],
     ["2026-01-01T00:00:00+24:00", "there is no offset +24:00"],
     ["2026-01-01T00:00:00-01:60", "there is no offset -01:60"],
-  ])("%s is none, and what is wrong is said", ([text, flaw]) => {
+  ])("%s is refused, and the message says what is wrong", ([text, flaw]) => {
     expect(timeOf(text ?? "")).toBe(flaw);
   });
 
@@ -133,7 +133,7 @@ describe("a moment", () => {
     expect(refused).not.toMatchObject({ message: expect.stringContaining("%2B") });
   });
 
-  test("that is no day is said to be none; one with a plus that was lost says how to write it (G1)", () => {
+  test("whose day does not exist is refused with the reason; one whose plus sign was lost is refused with the way to write it (G1)", () => {
     expect(readMoment("2026-02-31T00:00:00Z", NOW)).toEqual({
       ok: false,
       code: "invalid",

@@ -22,7 +22,7 @@ function fill({ organization }: TestOrganization, count: number): string[] {
 }
 
 describe("lists of databases", () => {
-  test("by cursor and by page every one comes once, in order, both ways", () =>
+  test("by cursor and by page give every database once, in order, in both directions", () =>
     withStorage(async (storage) => {
       const o = await TestOrganization.make(storage);
       const ids = fill(o, 25);
@@ -44,7 +44,7 @@ describe("lists of databases", () => {
       }
     }));
 
-  test("are of what the scopes cover and the query names, and count only that", () =>
+  test("hold the databases that the scopes cover and the query names, and count only these", () =>
     withStorage(async (storage) => {
       const o = await TestOrganization.make(storage);
       const [a = "", b = "", c = ""] = fill(o, 3);

@@ -127,19 +127,22 @@ describe("a restore from a bucket", () => {
   });
 });
 
-organizationTest("what was under way beside a message that kills is not given up with it", async (o) => {
-  o.onStep = () => killed();
-  for (let i = 0; i < 4; i++) void o.run("databases.create", wishes);
-  await dieOf(o, () => restoreFrom(o));
-  const all = [...o.told.keys()];
-  expect(all).toHaveLength(5);
-  const poison = all[2];
-  o.onStep = (_, id) => (id === poison ? killed() : undefined);
-  await dieOfWhatIsDue(o);
-  o.onStep = () => {};
-  await o.settle();
-  expect((await databases(o)).toSorted()).toEqual(all.filter((id) => id !== poison).toSorted());
-});
+organizationTest(
+  "messages that were under way beside one that kills the process are not given up with it",
+  async (o) => {
+    o.onStep = () => killed();
+    for (let i = 0; i < 4; i++) void o.run("databases.create", wishes);
+    await dieOf(o, () => restoreFrom(o));
+    const all = [...o.told.keys()];
+    expect(all).toHaveLength(5);
+    const poison = all[2];
+    o.onStep = (_, id) => (id === poison ? killed() : undefined);
+    await dieOfWhatIsDue(o);
+    o.onStep = () => {};
+    await o.settle();
+    expect((await databases(o)).toSorted()).toEqual(all.filter((id) => id !== poison).toSorted());
+  },
+);
 
 organizationTest("a deletion of which the object dies is held back, ever longer, and its job says so", async (o) => {
   const id = await o.newDatabase();

@@ -103,7 +103,7 @@ describe("where the organization cannot write", () => {
     return { asked, answer };
   }
 
-  test("what an earlier record covers is exchanged all the same", async () => {
+  test("a token whose expiry is covered by an earlier record is exchanged although a new one cannot be made", async () => {
     const expiresAt = asUnixMs(1_800_000_000_000 + 20 * minute);
     const grant = { tokenId: "0".repeat(16), read: true, write: true, expiresAt };
     const { asked, answer } = await exchangeWith(async () => grant);

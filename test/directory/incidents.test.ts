@@ -65,7 +65,7 @@ describe("a backup that fails", () => {
     });
   });
 
-  test("again before it was told that it recovered never did", async () => {
+  test("again before anyone was told that it had recovered counts as never recovered", async () => {
     await withWatched(async (w) => {
       await w.newWebhook();
       const id = await w.o.newDatabase();
@@ -162,7 +162,7 @@ describe("a verification that fails", () => {
     });
   });
 
-  test("is told to who asked for it", async () => {
+  test("is reported to the one who asked for it", async () => {
     await withWatched(async (w) => {
       await w.newWebhook({ url: "https://a.example/", events: ["backup.verification_failed"] });
       await w.newWebhook({ url: "https://b.example/", events: ["backup.failed", "backup.recovered"] });

@@ -145,17 +145,20 @@ describe("creating a database", () => {
     },
   );
 
-  organizationTest("what says that it will appear names an Idempotency-Key only to who sent one", async (o) => {
-    o.onStep = () => {
-      throw new Error("out of order");
-    };
-    const keyed = await o.service.run(o.root, null, "databases.create", idempotent("i"));
-    const unkeyed = await o.service.run(o.root, null, "databases.create", { ...wishes, idempotency: null });
-    expect([keyed, unkeyed].map((answer) => isFailure(answer) && answer.message)).toEqual([
-      "The database is being made and will appear. The same request with the same Idempotency-Key answers with it.",
-      "The database is being made and will appear in the list. The same request again makes another one.",
-    ]);
-  });
+  organizationTest(
+    "the answer that a database will appear names an Idempotency-Key only when the request had one",
+    async (o) => {
+      o.onStep = () => {
+        throw new Error("out of order");
+      };
+      const keyed = await o.service.run(o.root, null, "databases.create", idempotent("i"));
+      const unkeyed = await o.service.run(o.root, null, "databases.create", { ...wishes, idempotency: null });
+      expect([keyed, unkeyed].map((answer) => isFailure(answer) && answer.message)).toEqual([
+        "The database is being made and will appear. The same request with the same Idempotency-Key answers with it.",
+        "The database is being made and will appear in the list. The same request again makes another one.",
+      ]);
+    },
+  );
 
   organizationTest("the key of a database that was deleted makes no other", async (o) => {
     const { id } = await o.run("databases.create", idempotent("i"));
@@ -243,7 +246,7 @@ describe("deleting a database", () => {
     },
   );
 
-  organizationTest("what never was is not found", async (o) => {
+  organizationTest("a database that never existed is not found", async (o) => {
     const input = { databaseId: crypto.randomUUID(), deleteBackups: false };
     expect(await o.service.run(o.root, null, "databases.delete", input)).toMatchObject({ code: "not-found" });
   });

@@ -230,7 +230,7 @@ describe("a delivery", () => {
     });
   });
 
-  test("whose answer is lost, or who delivers it is killed, is made again under the same id", async () => {
+  test("whose answer is lost, or whose sender is killed, is made again under the same id", async () => {
     await withWatched(async (w) => {
       const { webhook } = await w.newWebhook();
       await failing(w);
@@ -284,7 +284,7 @@ describe("a delivery", () => {
     });
   });
 
-  test("that a redirect answers is not taken anywhere else", async () => {
+  test("that is answered with a redirect does not follow it", async () => {
     await withWatched(async (w) => {
       const { webhook } = await w.newWebhook();
       w.answer = () => new Response(null, { status: 302, headers: { location: "https://elsewhere.example/" } });

@@ -85,7 +85,7 @@ test("half the data is deleted by mistake, found, forked, compared, restored and
   expect(shell.output()).not.toMatch(/curl:|"code":"(invalid|conflict|unavailable)"/);
 });
 
-test("what is asked again and again ends on an error, a failure and a cancellation, and shows which", async () => {
+test("a loop that asks for a job ends on an error, a failure and a cancellation, and shows which", async () => {
   const { shell } = await startWithShell(temporaryFolder(), await bucketVariables());
   await typed(shell, blockWith(page, "sh", "follow() {"));
   const ended = async (commands: string): Promise<string> => typed(shell, `${commands}; echo "it ended with $?"`);

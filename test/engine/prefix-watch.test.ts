@@ -249,7 +249,7 @@ describe("a slow receiver", () => {
 });
 
 describe("going on after an interruption", () => {
-  test("what has changed since is told, deletes included, and nothing else", () =>
+  test("the changes since its place are told, deletes included, and nothing else", () =>
     withDatabase((opened) => {
       opened.commit(...["a", "b", "c"].map((name) => set(room(name), nothing)));
       const watch = receiver(opened, rooms);
@@ -277,7 +277,7 @@ describe("going on after an interruption", () => {
       expect(watch.last).toEqual({ reset: false, keys: [], upTo });
     }));
 
-  test("from further back than is remembered the whole state is told", () =>
+  test("from a place that is no longer remembered, the whole state is told", () =>
     withDatabase((opened) => {
       opened.commit(set(room("a"), nothing), set(room("b"), nothing));
       const watch = receiver(opened, rooms);
@@ -454,7 +454,7 @@ describe("a restore in place", () => {
     database.adopt(side, { entries: names.length, floor: asVersion(0), prefix: under }, () => undefined);
   }
 
-  test("tells those that it concerns the state again, at once, and nobody else", () =>
+  test("sends the state again to the watchers that it concerns, at once, and to nobody else", () =>
     withDatabase((opened) => {
       opened.commit(set(room("a"), nothing), set(room("b"), nothing));
       const [all, one, other] = [rooms, room("a"), key("other")].map((prefix) => receiver(opened, prefix));
@@ -470,7 +470,7 @@ describe("a restore in place", () => {
     ["at once", null, false],
     ["after a sleep", "sleep", false],
     ["after a crash, with a log of before the restore", "crash", true],
-  ])("nobody goes on from before it without being told the state: %s", (_, lost, withLog) =>
+  ])("a watcher that goes on from a place before it gets the whole state: %s", (_, lost, withLog) =>
     withDatabase(async (opened) => {
       // Versions run ahead of the clock, as after a crash.
       opened.commit(set(room("a"), nothing));
@@ -487,7 +487,7 @@ describe("a restore in place", () => {
   );
 });
 
-describe("what it costs", () => {
+describe("the cost of watches of prefixes", () => {
   test("a commit reads and writes no row more for watches that it does not concern", () =>
     withDatabase((opened) => {
       const { storage, database } = opened;

@@ -172,7 +172,7 @@ test.each(nothing)("$what writes nothing, with a log reader neither (W35)", asyn
   expect(await rowsOf(before, measured, true)).toEqual({ read, written: 0 });
 });
 
-test("entries are counted anew by the first who asks, and by nobody later", async () => {
+test("entries are counted anew by the first request that asks, and by no later one", async () => {
   await withStorage((inner) => {
     const storage = new CountingStorage(inner);
     const database = new Database({ storage, clock: new MovableClock() });

@@ -66,7 +66,7 @@ class Watched {
   }
 }
 
-test("who finds no room is told in turn, of what holds by then, when others have taken their messages or are gone (O17)", () => {
+test("a watcher that finds no room is told in turn, with the state of that time, when others have taken their messages or have left (O17)", () => {
   const watched = new Watched(MIB);
   let crowded = 0;
   watched.hub.onCrowded(() => (crowded += 1));
@@ -97,7 +97,7 @@ test("a message larger than all the room is told alone", () => {
   }
 });
 
-test("what is under way is counted to the byte, also after a watcher took its message and left", () => {
+test("bytes under way are counted exactly, also after a watcher took its message and left", () => {
   const watched = new Watched(MAX_WATCH_BYTES_UNDER_WAY - a.length);
   watched.add(1);
   watched.acknowledge(0);

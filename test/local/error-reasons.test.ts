@@ -34,7 +34,7 @@ test.each([
   expect(await ask(referenceOf(1))).toBe(reason);
 });
 
-test("what is not known, or of another form, is nobody's; a line that comes late is waited for", async () => {
+test("a line that is not known, or has another form, gives no reason; a line that comes late is waited for", async () => {
   const { reasons, ask } = await served();
   reasons.note(errorLine("a database said that its disk is full"));
   reasons.note(stackLine(referenceOf(1)));

@@ -189,7 +189,7 @@ test("an answer of which nothing is taken breaks off after a minute, over HTTP/1
   expect(await closed).toBe(true);
 });
 
-test("of more answers than there is memory for, those end that nobody takes, the one that waits longest first", async () => {
+test("when answers need more memory than there is, those that nobody reads are ended, the one that waits longest first", async () => {
   const seen: ServerResponse[] = [];
   const { port } = await serverWith((_, response) => void seen.push(response.on("error", () => undefined)));
   const clock = new FakeClock();

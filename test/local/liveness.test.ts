@@ -20,7 +20,7 @@ function watched() {
   return { timers, questions, stop, hung: () => hung };
 }
 
-test("who answers is asked again after a while, and never given up", async () => {
+test("a process that answers is asked again after a while, and never given up", async () => {
   const { timers, questions, hung } = watched();
   for (let asked = 1; asked <= 100; asked++) {
     expect(questions).toHaveLength(asked);
@@ -32,7 +32,7 @@ test("who answers is asked again after a while, and never given up", async () =>
   expect(hung()).toBe(0);
 });
 
-test("who does not answer within the deadline is given up, once, and nobody waits for the answer", async () => {
+test("a process that does not answer within the deadline is given up, once, and nobody waits for the answer", async () => {
   const { timers, questions, hung } = watched();
   questions[0]?.resolve();
   await timers.pass(times.everyMs);
@@ -45,14 +45,14 @@ test("who does not answer within the deadline is given up, once, and nobody wait
   expect(questions).toHaveLength(2);
 });
 
-test("a connection that breaks is an answer: whoever dies is noticed by its exit", async () => {
+test("a connection that breaks counts as an answer: a process that dies is noticed by its exit", async () => {
   const { timers, questions, hung } = watched();
   questions[0]?.reject(new Error("ECONNREFUSED"));
   await timers.pass(times.everyMs);
   expect([questions.length, hung()]).toEqual([2, 0]);
 });
 
-test("who is not watched any more is not given up", async () => {
+test("a process that is not watched any more is not given up", async () => {
   const { timers, questions, stop, hung } = watched();
   stop();
   await timers.pass(times.deadlineMs);

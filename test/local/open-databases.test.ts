@@ -41,7 +41,7 @@ describe("the count", () => {
     expect([read("2"), read("3"), read("4")]).toEqual([expect.anything(), expect.anything(), undefined]);
   });
 
-  test("what is refused before its database is asked takes none, unless another uses it meanwhile", () => {
+  test("a request that is refused before its database is asked takes no place, unless another request uses that database meanwhile", () => {
     const { databases, read } = counting(1);
     for (let i = 0; i < 5; i++) read(`${i}`)?.answered(401);
     for (let i = 0; i < 5; i++) databases.use("GET", `/api/databases/${i}`, true, "a")?.answered(404);
@@ -51,7 +51,7 @@ describe("the count", () => {
     expect(read("2")).toBeUndefined();
   });
 
-  test("who shows no token takes none, and neither does a path that names no database", () => {
+  test("a request without a token takes no place, and neither does a path that names no database", () => {
     const { databases, read } = counting(1);
     for (let i = 0; i < 5; i++) {
       expect(read(`${i}`, "a", false)).toBeDefined();

@@ -246,7 +246,7 @@ test("a chosen access token stands for the database's own, for its run alone, fr
   expect((await api(third, "GET", `/api/organizations/${third.organizationId}/tokens`)).status).toBe(200);
 });
 
-test("what was deleted, revoked or has ended meanwhile is made anew, and said", async () => {
+test("a database or token that was deleted, revoked or has ended meanwhile is made anew, and a message says so", async () => {
   const folder = temporaryFolder();
   const first = startOn(folder);
   const before = await announced(first);

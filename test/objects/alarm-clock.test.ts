@@ -39,7 +39,7 @@ test("the alarm stands at the earliest due time and is moved only for an earlier
   });
 });
 
-test("what is due runs, what is not waits, and the alarm is set for the rest", async () => {
+test("tasks that are due run, the others wait, and the alarm is set for the earliest of them", async () => {
   await withClock(async ({ time, alarm, one, two, started }) => {
     const clock = await started();
     one.due = asUnixMs(time.time);

@@ -115,7 +115,7 @@ test("a backup that is being enabled when its database is deleted is not made, a
   expect(await namesOf(id)).toEqual([]);
 });
 
-test("what a backup is sending when its database is deleted is waited for", async () => {
+test("a deletion waits for what the backup was sending when the database was deleted", async () => {
   const { stub, deleter } = await backedUp();
   // Opened anew, it sends as the test has it: the first PUT is on its way until the database is wiped.
   await evictDurableObject(stub);
@@ -144,7 +144,7 @@ test("what a backup is sending when its database is deleted is waited for", asyn
   expect(await jobOf(deleter, "cancel")).toMatchObject({ status: "cancelled" });
 });
 
-test("that something was being sent is remembered when the deletion is asked for again after a sleep", async () => {
+test("an object remembers over a sleep that its backup was being sent, and the repeated deletion waits for it", async () => {
   const { stub, deleter } = await backedUp();
   // What a first try leaves that could not hand the backup over.
   await runInDurableObject(stub, (_, { storage }) => bury(new ObjectTables(storage), { isSending: true }));
@@ -155,7 +155,7 @@ test("that something was being sent is remembered when the deletion is asked for
   expect(await jobOf(deleter, "cancel")).toMatchObject({ status: "cancelled" });
 });
 
-test("an order is taken by no other object than one that nothing was ever in", async () => {
+test("an order is taken only by an object that never held anything", async () => {
   const stub = await newDatabase();
   const order: BackupDeletionOrder = {
     databaseId: "somebodys",

@@ -11,7 +11,7 @@ import { key, MovableClock, point, set, text, write } from "../support/workerd/e
 
 const { DATABASES } = env as unknown as Env;
 
-describe("calls that were made", () => {
+describe("calls that another object made", () => {
   const NOW = 1_800_000_000_000;
 
   function watch() {
@@ -26,7 +26,7 @@ describe("calls that were made", () => {
     };
   }
 
-  test("before the time at which the object's own stands still have it start anew, at once", () => {
+  test("at a time before the one at which the object's clock stands still make the object start anew, at once", () => {
     const { goesOn, anew } = watch();
     expect(goesOn(NOW - 3_600_000)).toBe(true);
     expect(goesOn(NOW - 3_600_000 + 249)).toBe(true);
@@ -34,7 +34,7 @@ describe("calls that were made", () => {
     expect(anew).toHaveLength(1);
   });
 
-  test("by a clock that is behind are no reason while the object's own goes on: it is another machine's", () => {
+  test("at a time that is behind do not make it start anew while its own clock goes on: the caller is another machine", () => {
     const { clock, goesOn, anew } = watch();
     for (let i = 0; i < 100; i++) {
       expect(goesOn(clock.time - 3_600_000)).toBe(true);
@@ -43,7 +43,7 @@ describe("calls that were made", () => {
     expect(anew).toEqual([]);
   });
 
-  test("and depend on the object's time are not answered until it is known whether that moves", () => {
+  test("that depend on the object's time are not answered until it is known whether its clock moves", () => {
     const { clock, isRight, anew } = watch();
     expect(isRight(NOW - 4_999)).toBe(true);
     const long = NOW - 3_600_000;
@@ -56,7 +56,7 @@ describe("calls that were made", () => {
     expect(anew).toHaveLength(1);
   });
 
-  test("a little before, or after, are no reason", () => {
+  test("at a time a little before its own, or after it, do not make it start anew", () => {
     const { clock, goesOn } = watch();
     for (let at = NOW - 4_999; at < NOW + 60_000; at += 500) expect(goesOn(at)).toBe(true);
     // It stood still for a while, and not long enough.
@@ -73,7 +73,7 @@ describe("a database in use", () => {
     vi.restoreAllMocks();
   });
 
-  test("judges a token by the clock of whoever verified it, and starts anew when its own stands still", async () => {
+  test("judges a token by the clock of the machine that verified it, and starts anew when its own clock stands still", async () => {
     const id = crypto.randomUUID();
     const stub = DATABASES.getByName(id);
     await stub.initialize({ organizationId: "nobody", databaseId: id, jurisdiction: null });

@@ -115,7 +115,7 @@ test.each(killed)(
   },
 );
 
-test("a database that is wiped with its backup, ended before each write: the backup is always somebody's to delete", async () => {
+test("a database that is wiped with its backup and killed before each write: there is always an object that will delete the backup", async () => {
   const stateOfDeleter = (object: LivingObject) =>
     runInDurableObject(DATABASES.getByName(deletionName(object.name)), (_, { storage }) =>
       stateOf(new ObjectTables(storage)),
@@ -176,7 +176,7 @@ test("a database that is written to while it is about to be filled keeps what it
   expect((await read(object.stub, [point(key("a"))]))[0]?.[0]?.value).toEqual(text("mine"));
 });
 
-test("what is wiped while a job is about to begin stores nothing", async () => {
+test("a database that is wiped while a job is about to begin stores nothing", async () => {
   const object = await LivingObject.in("open");
   const answer = await runInDurableObject(object.stub, async (instance: DatabaseObject) => {
     const { begun, goOn } = held(crypto.subtle, "encrypt");

@@ -94,7 +94,7 @@ test("the use of a state of the past writes a row a minute at most, and survives
     expect(open().now(), "expiry is judged by the state's own time").toBe(1000);
   }));
 
-test("what may be done says the mode: an open database takes all, a state of the past is only read", () =>
+test("the mode says which operations are allowed: an open database takes all, a state of the past only reads", () =>
   withObject(({ open }) => {
     const mode = open();
     const outcomes = (its: Mode) => {

@@ -15,7 +15,7 @@ test.each([
   ["a database, from another one", () => objectIn(bindings, null, id).restore({ command: "range" })],
   ["an organization", () => organizationStub(bindings, id).run(caller, null, "organization.get", null)],
   ["the index", () => organizationIndex(bindings).list(caller, 1, null)],
-])("what %s answers is a plain value, which nobody has to dispose of", async (_, ask) => {
+])("the answer of %s is a plain value, which nobody has to dispose of", async (_, ask) => {
   const answer = await ask();
   expect(Symbol.dispose in answer).toBe(false);
   expect(Reflect.ownKeys(answer)).toEqual(Object.keys(answer));

@@ -319,7 +319,7 @@ describe("a state of the past", () => {
     expect(await first.object.snapshotRead(everything, new Uint8Array())).toMatchObject({ code: "not-found" });
   });
 
-  test("nobody has read it for a quarter of an hour: it is gone, and leaves nothing (G31)", async () => {
+  test("a state that nobody has read for a quarter of an hour is gone, and leaves nothing (G31)", async () => {
     const { stub } = await withBackup();
     const at = await put(stub, set(a, text("then")));
     const { object } = await pastReady(stub, versionstampHex(at));

@@ -92,7 +92,7 @@ test("a state beside the live one, as long as a backup is brought here", async (
   expect(Object.keys(found).filter((table) => !(table in rest))).toEqual([]);
 });
 
-test("what deletes a backup has the tables of one, and an organization and the index have their own", async () => {
+test("an object that deletes a backup has the tables of a backup, and an organization and the index have their own", async () => {
   const object = await LivingObject.in("empty");
   await object.stub.deleteBackup(deletion);
   expect(await runInDurableObject(object.stub, (_, { storage }) => tablesOf(storage))).toEqual(documented(BACKUP));

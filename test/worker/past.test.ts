@@ -257,7 +257,7 @@ describe("a token", () => {
     expect(await exchange(id, at, writer.token)).toEqual([403, expect.stringMatching(/does not allow reading/)]);
   });
 
-  test("of another tenant learns what it would of a database that does not exist", async () => {
+  test("of another tenant gets the same answer as for a database that does not exist", async () => {
     const { id, commits } = await newDatabase();
     const { admin: stranger } = await newTenant();
     for (const moment of [commits[0] ?? "", "yesterday", "2020-01-01T00:00:00Z"]) {

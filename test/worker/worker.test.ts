@@ -167,7 +167,7 @@ test.each(["http://a b/databases/x/connect", "http://a b/api", "http://[::1/v1/x
   },
 );
 
-test("the data path asks the object in the jurisdiction that the grant names, and nobody where that is", async () => {
+test("the data path asks the object in the jurisdiction that the grant names, and does not look up where the object is", async () => {
   const asked: [string | undefined, string][] = [];
   const namespaceIn = (jurisdiction?: string): object => ({
     jurisdiction: (name: string) => namespaceIn(name),

@@ -72,7 +72,7 @@ function named(sentence: Version | string): string[] {
 }
 
 describe("after a clock was set back, a time", () => {
-  test("at which it was right is what it was, and one after it has caught up, too (G5)", async () => {
+  test("when the clock was right is unambiguous, and so is one after the clock has caught up (G5)", async () => {
     await withStorage(async (storage) => {
       const history = await setAheadAndBack(storage);
       const { backup, right, behind, at } = history;
@@ -154,7 +154,7 @@ describe("after a clock was set back, a time", () => {
     });
   });
 
-  test("is no matter to the latest state", async () => {
+  test("does not matter for the latest state", async () => {
     await withStorage(async (storage) => {
       const history = await setAheadAndBack(storage);
       expect(await resolve(history, "latest")).toBeGreaterThanOrEqual(history.behind[2]);
@@ -204,7 +204,7 @@ describe("after a clock was set back, a time", () => {
 });
 
 describe("readings of the clock", () => {
-  test("cost a database nothing whose clock goes on, and a few rows an hour one whose clock is behind", async () => {
+  test("cost nothing in a database whose clock goes on, and a few rows an hour in one whose clock is behind", async () => {
     await withStorage(async (storage) => {
       const backup = new TestBackup(storage);
       await backup.enable();
@@ -239,7 +239,7 @@ describe("readings of the clock", () => {
     });
   });
 
-  test("of a clock that is set back again and again are kept up to a bound, the newest", async () => {
+  test("of a clock that is set back again and again are kept up to a bound, and the newest are the ones that stay", async () => {
     await withStorage(async (storage) => {
       const backup = new TestBackup(storage);
       await backup.enable();
@@ -254,7 +254,7 @@ describe("readings of the clock", () => {
     });
   });
 
-  test("that are not kept, because their commit was undone, are kept with the next", async () => {
+  test("that were lost with an undone commit are kept with the next commit", async () => {
     await withStorage(async (storage) => {
       const backup = new TestBackup(storage);
       await backup.enable();

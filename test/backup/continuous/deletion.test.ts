@@ -155,7 +155,7 @@ describe("a backup is deleted", () => {
     });
   });
 
-  test("again from where a slice was cut off: what it did counts once it is asked again", async () => {
+  test("after a kill in the middle of a slice, from the place where the slice was cut off", async () => {
     await deletionTest(async (tested) => {
       const { others } = tested.fill(10);
       let left = 7;
@@ -172,7 +172,7 @@ describe("a backup is deleted", () => {
     });
   });
 
-  test("and what was on its way when the database was deleted goes too", async () => {
+  test("together with the objects that were still being sent when the database was deleted", async () => {
     await deletionTest(async (tested) => {
       const { others } = tested.fill(3);
       await tested.order({ arrivalsUntil: asUnixMs(tested.clock.time + 5 * MINUTE_MS) });
@@ -191,7 +191,7 @@ describe("a backup is deleted", () => {
     });
   });
 
-  test("once: the same order again changes nothing, also when it is done", async () => {
+  test("once: giving the same order again changes nothing, also when the deletion is done", async () => {
     await deletionTest(async (tested) => {
       tested.fill(3);
       await tested.order();
@@ -277,7 +277,7 @@ test("the job is kept for a month, and then nothing is", async () => {
   });
 });
 
-describe("a database of which there is a copy, deleted with its backup", () => {
+describe("the deletion of a database that has a copy, together with its backup", () => {
   /** The one that is deleted, which has the generation or not, and the one that goes on. */
   async function twoOf(work: (store: MemoryDestination, x: Side, y: Side) => Promise<void>): Promise<void> {
     await withStorage(async (storage) => {
@@ -315,7 +315,7 @@ describe("a database of which there is a copy, deleted with its backup", () => {
     expect(await side.missing(store)).toEqual([]);
   }
 
-  test("takes nothing of what the other goes on with, though it does not know of the other yet", async () => {
+  test("takes no object that the copy still needs, even before it knows that there is a copy", async () => {
     await twoOf(async (store, x, y) => {
       await y.write();
       await y.settle();
@@ -325,7 +325,7 @@ describe("a database of which there is a copy, deleted with its backup", () => {
     });
   });
 
-  test("nor when the other has only written on under the name that both know", async () => {
+  test("takes no object that the copy still needs when the copy went on in the generation that both have", async () => {
     await twoOf(async (store, x, y) => {
       await x.write();
       await x.settle();
@@ -356,7 +356,7 @@ describe("a database of which there is a copy, deleted with its backup", () => {
   });
 });
 
-test("an order from before it was said whose the generations are takes all of them", async () => {
+test("an order of an older version, which does not say whose the generations are, deletes all of them", async () => {
   await deletionTest(async (tested) => {
     const { others } = tested.fill(3);
     const { own: _, ...order } = { own: [], destination: { ...place, prefix: "" } };

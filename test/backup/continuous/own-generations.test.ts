@@ -88,7 +88,7 @@ test("enabled anew, a backup takes over its own generations and none of another 
   });
 });
 
-test("what another writer goes on with is never deleted, however long the retention is over (B33)", async () => {
+test("objects that another writer still needs are never deleted, however long ago their retention ended (B33)", async () => {
   await copied("enabled", async ({ store, x, copy }) => {
     const y = await copy();
     await goOn(y, x);

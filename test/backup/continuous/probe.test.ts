@@ -25,15 +25,18 @@ describe("a trial", () => {
     expect(await tried({})).toEqual({ failure: null, left: [] });
   });
 
-  it.each(["get", "head", "list"] as const)("of which %s fails says so, and leaves nothing (B1)", async (method) => {
-    const { failure, left } = await tried({ [method]: "credentials" });
-    expect(failure).toEqual({
-      ok: false,
-      class: "credentials",
-      message: `The trial's ${method} request failed. It was refused.`,
-    });
-    expect(left).toEqual([]);
-  });
+  it.each(["get", "head", "list"] as const)(
+    "whose %s fails says which request failed, and leaves nothing (B1)",
+    async (method) => {
+      const { failure, left } = await tried({ [method]: "credentials" });
+      expect(failure).toEqual({
+        ok: false,
+        class: "credentials",
+        message: `The trial's ${method} request failed. It was refused.`,
+      });
+      expect(left).toEqual([]);
+    },
+  );
 
   it("that stores nothing has nothing to remove, though nothing may be deleted", async () => {
     const { failure } = await tried({ put: "credentials", delete: "credentials" }, false);

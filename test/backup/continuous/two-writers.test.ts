@@ -174,7 +174,7 @@ test("a copy of a copy, and all of them restarted: each goes on in its own histo
   });
 });
 
-test("what had been on its way for minutes when another took over is taken out when it has arrived at last", async () => {
+test("an object that was being sent for minutes when the other writer took over is removed when it arrives", async () => {
   let meanwhile: (() => Promise<void>) | null = null;
   const through = (store: Destination): Destination => {
     const slow = guarded(store, (work) => work());

@@ -133,7 +133,7 @@ test("an existing backup goes on in the generation that it has, which then says 
 });
 
 test.for(["before", "after"] as const)(
-  "so does one that was stopped while an object was on its way, just %s it arrived",
+  "an existing backup that was stopped while an object was being sent, just %s the object arrived, goes on as well",
   async (when) => {
     await upgraded(async ({ store, x }) => {
       await x.settle();

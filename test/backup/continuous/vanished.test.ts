@@ -164,7 +164,7 @@ test("an emptied bucket is noticed within an hour when nobody writes (B35)", asy
   });
 });
 
-test("what is deleted again and again gets a new generation once in an hour, and says when the next one begins", async () => {
+test("a bucket that is emptied again and again gets one new generation an hour, and the backup says when the next one begins", async () => {
   await vanishing(async (subject) => {
     const { tested, store } = subject;
     let generations = 0;
@@ -344,7 +344,7 @@ test("a store that says not found and cannot be listed has lost nothing: nothing
   });
 });
 
-test("what the looks cost is what the page says: beside each object one request, six in an hour in which nobody writes", async () => {
+test("looking for missing objects costs what the page says: one request for each object, and six in an hour without writes", async () => {
   await vanishing(async (subject) => {
     const { tested, requests } = subject;
     requests.clear();

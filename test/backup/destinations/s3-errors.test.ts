@@ -45,7 +45,7 @@ describe("a code", () => {
   });
 
   it.each(["<script>", "a b", "x".repeat(65), "", "Ünbekannt", "a\nb", "Code/../x"])(
-    "%j is none, and not repeated (B44)",
+    "%j is not taken for a code, and is not repeated in the message (B44)",
     (code) => {
       const failure = said({ status: 403, code });
       expect(failure.code).toBeNull();
@@ -89,7 +89,7 @@ it.each([
 describe("a wrong region", () => {
   const malformed = { status: 400, code: "AuthorizationHeaderMalformed" };
 
-  it("is told with the one that the store names", () => {
+  it("is reported with the region that the store names", () => {
     for (const answer of [
       malformed,
       { status: 301, code: "PermanentRedirect" },
@@ -102,7 +102,7 @@ describe("a wrong region", () => {
     }
   });
 
-  it("is told without one where the store names none, the same, or what is none", () => {
+  it("is reported without a region when the store names none, the configured one, or text that cannot be a region", () => {
     for (const bucketRegion of [null, "us-east-1", "<b>", "a".repeat(100)]) {
       const { message } = said({ ...malformed, bucketRegion });
       expect(message).toContain('does not take region "us-east-1"');

@@ -109,7 +109,7 @@ describe("an answer", () => {
     expect(pulled()).toBeLessThan(100_000);
   });
 
-  it("of 404 with a code that is not known is not for an object that is missing", async () => {
+  it("of 404 with an unknown code does not mean that the object is missing", async () => {
     const answer = (code: string) => new Response(`<Error><Code>${code}</Code></Error>`, { status: 404 });
     const unknown = open(async () => answer("NobodyKnows"));
     for (const outcome of [await unknown.get("x"), await unknown.delete("x")]) {
@@ -127,7 +127,7 @@ describe("an answer", () => {
     expect(failed(await open(async () => answer("NoSuchKey")).get("x")).class).toBe("not-found");
   });
 
-  it("of a missing object to a listing says that the endpoint is without the bucket", async () => {
+  it('to a listing that says "no such key" is explained: the endpoint must not contain the bucket', async () => {
     const answer = async () => new Response("<Error><Code>NoSuchKey</Code></Error>", { status: 404 });
     expect(failed(await open(answer).list(""))).toMatchObject({
       class: "bad",
@@ -135,7 +135,7 @@ describe("an answer", () => {
     });
   });
 
-  it("that does not come over https may be because nobody speaks it there", async () => {
+  it("that does not come is explained: the server may not speak https", async () => {
     const closed = async () => Promise.reject(new TypeError("fetch failed"));
     expect(failed(await open(closed).get("x"))).toMatchObject({
       class: "retry",
@@ -149,7 +149,7 @@ describe("an answer", () => {
     expect(pulled()).toBeLessThan(4_500_000);
   });
 
-  it("that announces more than is read at once is refused unread (B45)", async () => {
+  it("that announces more bytes than may be read at once is refused without being read (B45)", async () => {
     const { response, pulled } = endless(200, new Uint8Array(100_000));
     const announced = new Response(response.body, { headers: { "content-length": "25165825" } });
     expect(failed(await open(async () => announced).get("x")).message).toContain(

@@ -170,7 +170,7 @@ describe("two histories in one bucket", () => {
     });
   });
 
-  test("both are in the manifest, whoever writes it; what it lacks is found all the same", async () => {
+  test("the manifest names both histories, whichever writer stores it; a history that it does not name is found as well", async () => {
     await two(async ({ store, databaseId, x, y, ofX, ofY }) => {
       await x.write();
       await x.pass(65_000);
@@ -194,7 +194,7 @@ describe("two histories in one bucket", () => {
     });
   });
 
-  test("a generation that is none is refused", async () => {
+  test("a generation that does not exist, or is not named as one, is refused", async () => {
     await two(async ({ store, databaseId, shared }) => {
       const from = (generation: string): Promise<string> => restored(store, databaseId, { at: shared[0], generation });
       expect(await from("00000000000000ff")).toMatch(/^not-found: The bucket has no such generation/);

@@ -147,7 +147,7 @@ test("a quiet time before a backup was deleted and made anew is no gap; the time
   });
 });
 
-test("what the destination did not take when it was given up begins the gap: a quiet time before it is none", async () => {
+test("a gap begins with the first commit that the destination did not take: a quiet time before that is no gap", async () => {
   await withStorage(async (storage) => {
     let down = false;
     const outage = destinationFailure("retry", "The destination is out of service.");

@@ -210,7 +210,7 @@ describe("in place", () => {
     }
   });
 
-  test("what the backup has not got yet is not restored to, and a database without one says so", async () => {
+  test("a state that the backup does not hold yet cannot be restored, and a database without a backup says so", async () => {
     const destination = new MemoryDestination();
     const writer = await writeBackup(destination, databaseId, 35, 10);
     await withStorage(async (storage) => {

@@ -91,7 +91,7 @@ describe("a moment that is not over yet", () => {
     });
   });
 
-  test("is none when the database has passed it, with versions ahead of the clock", async () => {
+  test("may be asked for all the same when the database's versions, ahead of the clock, have passed it", async () => {
     await withStorage(async (storage) => {
       const { backup, subject, last } = await settled(storage);
       backup.clock.time -= 3_600_000;

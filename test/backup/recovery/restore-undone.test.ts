@@ -78,7 +78,7 @@ describe("a restore in place", () => {
     });
   });
 
-  test("once its `before` is stored, whoever goes back to that moment has nothing to wait for, also when nobody wrote just before", async () => {
+  test("can itself be undone without waiting once its `before` is stored, also when nobody wrote just before", async () => {
     await withStorage(async (storage) => {
       const backup = new TestBackup(storage);
       await backup.enable();

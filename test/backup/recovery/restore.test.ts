@@ -106,7 +106,7 @@ describe("from a bucket alone", () => {
   });
 });
 
-describe("a backup with an object of a time that nobody has had", () => {
+describe("a backup with an object whose time lies far in the future", () => {
   const generation = (ms: number): string => `${databaseId}/${(ms * 1000).toString(16).padStart(16, "0")}/x`;
   const YEAR_MS = 365 * 24 * 60 * 60 * 1000;
 

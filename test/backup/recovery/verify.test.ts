@@ -176,7 +176,7 @@ test("each object of each generation, removed, cut short or changed in one bit, 
   });
 });
 
-test("by itself: when its time has come, not while another job runs, and never again when that is taken back (B39)", async () => {
+test("automatic verification runs when it is due, not while another job runs, and no more when it is switched off (B39)", async () => {
   const destination = new MemoryDestination();
   const writer = await writeBackup(destination, databaseId, 54, 10);
   await withStorage(async (storage) => {
@@ -208,7 +208,7 @@ test("by itself: when its time has come, not while another job runs, and never a
   });
 });
 
-describe("how often, when nobody has said", () => {
+describe("the interval of automatic verification when the owner has not set one", () => {
   const cost = (part: Partial<VerificationCost>): VerificationCost => ({ ...noCost, ...part });
 
   test.for([
@@ -239,7 +239,7 @@ describe("how often, when nobody has said", () => {
     expect(await hoursWith(1_000)).toBeOneOf([29, 30, 31]);
   });
 
-  test("a backup begins so; what its owner says holds from then on, and never too (B39)", async () => {
+  test('a backup begins with that interval; what its owner sets holds from then on, also "never" (B39)', async () => {
     await withStorage(async (storage) => {
       const tested = new TestBackup(storage, { store: new MemoryDestination() });
       const day = 24 * 3_600_000;
@@ -263,7 +263,7 @@ describe("how often, when nobody has said", () => {
     });
   });
 
-  test("what is idle is compared at the commit that is stored: nothing is added to its log for that", async () => {
+  test("an idle database is compared at its last stored commit: nothing is added to its log for that", async () => {
     await withStorage(async (storage) => {
       const tested = new TestBackup(storage, { store: new MemoryDestination() });
       await tested.enable();
@@ -278,7 +278,7 @@ describe("how often, when nobody has said", () => {
   });
 });
 
-test("by itself it reads what was not found whole yet, and of the rest one in turn", async () => {
+test("automatic verification reads the generations that it has not found whole yet, and one of the others in turn", async () => {
   await withStorage(async (storage) => {
     const tested = new TestBackup(storage, { store: new MemoryDestination(), policy: { compactionBytes: 3_000 } });
     await tested.enable();
@@ -327,7 +327,7 @@ test("a generation that is found damaged is left: up to the damage it still give
   });
 });
 
-test("what the last one has found is kept until another has come to its end, however long that takes", async () => {
+test("the result of the last verification is kept until another one has ended, however long that takes", async () => {
   await withStorage(async (storage) => {
     const clock = new MovableClock();
     const jobs = new BackupJobs(storage, clock, () => false);

@@ -45,13 +45,13 @@ describe("an answer", () => {
     expect(answer.headers.has("access-control-allow-credentials")).toBe(false);
   });
 
-  test("that nobody's page asked for says that another might get another", () => {
+  test("to a request that names no page says that it varies by origin", () => {
     const answer = readableBy(null, new Response("x"));
     expect(answer.headers.get("vary")).toBe("Origin");
     expect(answer.headers.has("access-control-allow-origin")).toBe(false);
   });
 
-  test("that is not for other pages stays so", () => {
+  test("that is not for other pages gets no header that lets them read it", () => {
     const answer = readableBy(PAGE, new Response("x", { headers: NOT_FOR_OTHER_PAGES }));
     expect(answer.headers.has("access-control-allow-origin")).toBe(false);
   });
@@ -63,7 +63,7 @@ describe("OPTIONS", () => {
     expect([answer.status, Object.fromEntries(answer.headers)]).toEqual([204, { allow: "GET, HEAD, OPTIONS" }]);
   });
 
-  test("as a preflight lets the request with a token come, whoever asks", () => {
+  test("as a preflight allows a request with a token from every page", () => {
     const preflight = { origin: PAGE, "access-control-request-method": "POST" };
     const { headers } = answerOptions(request(preflight), ["POST"]);
     expect(headers.get("access-control-allow-origin")).toBe("*");

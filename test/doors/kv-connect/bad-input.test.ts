@@ -227,15 +227,18 @@ describe("a compressed body", () => {
   const gzipped = Uint8Array.of(0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0);
   const sentence = "The body is compressed with gzip, which is not taken here: send it as it is.";
 
-  it.each(["snapshot_read", "atomic_write", "watch"])("of %s is called that", async (operation) => {
-    const refusal = failure("invalid", "The request is not well-formed.");
-    const door = doorBefore({ snapshotRead: async () => refusal, atomicWrite: async () => refusal });
-    for (const headers of [{}, { "content-encoding": "gzip" }]) {
-      expect(await outcome(door(dataRequest(operation, gzipped, headers)))).toEqual(refused(400, sentence));
-    }
-  });
+  it.each(["snapshot_read", "atomic_write", "watch"])(
+    "of %s is refused with the sentence that it is compressed",
+    async (operation) => {
+      const refusal = failure("invalid", "The request is not well-formed.");
+      const door = doorBefore({ snapshotRead: async () => refusal, atomicWrite: async () => refusal });
+      for (const headers of [{}, { "content-encoding": "gzip" }]) {
+        expect(await outcome(door(dataRequest(operation, gzipped, headers)))).toEqual(refused(400, sentence));
+      }
+    },
+  );
 
-  it("of an exchange is called that", async () => {
+  it("of an exchange is refused with the sentence that it is compressed", async () => {
     const headers = { authorization: `Bearer ${ACCESS_TOKEN}` };
     const answer = doorBefore({})(post(`/databases/${DATABASE}/connect`, gzipped, headers));
     expect(await outcome(answer)).toEqual(refused(400, sentence));

@@ -19,6 +19,7 @@ import { PastStates } from "./doors/http/past.ts";
 import { malformedUrl, plainText } from "./doors/http/plain-text.ts";
 import { thrownCalls } from "./doors/http/thrown.ts";
 import { MANAGEMENT_ADDRESS, managementDoor } from "./doors/management/door.ts";
+import { recordsDoor } from "./doors/records/door.ts";
 import { restDoor } from "./doors/rest/door.ts";
 import { socketDoor } from "./doors/socket/door.ts";
 import { askDisk, DiskSpace } from "./objects/disk-space.ts";
@@ -88,6 +89,7 @@ function compose(env: Env): Handler {
   });
   const dataDoors = { gate, pasts, database, clock, timers: systemTimers, failureOfThrown };
   const rest = restDoor(dataDoors);
+  const records = recordsDoor(dataDoors);
   const management = managementDoor({
     accessTokens,
     clock,
@@ -109,6 +111,7 @@ function compose(env: Env): Handler {
       kvConnect(request, path) ??
       socket(request, path) ??
       rest(request, path) ??
+      records(request, path) ??
       other() ??
       Promise.resolve(nothingHere());
     return answer.then((settled) => answeredFirst(request, settled));

@@ -2,7 +2,7 @@
  * EntryList: entries on their way between a door and a database's object, in protobuf's wire format. It has what KV Connect says of an
  * entry, and the expiry. Both sides are ours and of one build, so the format is neither stored nor promised.
  *
- *     message EntryList { repeated Item items = 1; bool more = 2; uint64 read_at = 3; }
+ *     message EntryList { repeated Item items = 1; bool more = 2; uint64 read_at = 3; bytes next = 4; }
  *     message Item { bytes key = 1; bytes value = 2; int32 encoding = 3; uint64 version = 4; uint64 expires_at = 5; }
  *
  * An item without a key stands for a key that has no entry.
@@ -20,12 +20,15 @@ export interface EntryList {
   readonly more: boolean;
   /** At or above the version of every commit that the list can show. */
   readonly readAt: Version;
+  /** Of a level of keys: where the rest of the range begins. */
+  readonly next?: Uint8Array;
 }
 
 const NO_BYTES: Uint8Array = new Uint8Array(0);
 
-export function encodeEntryList({ entries, more, readAt }: EntryList): Uint8Array<ArrayBuffer> {
+export function encodeEntryList({ entries, more, readAt, next }: EntryList): Uint8Array<ArrayBuffer> {
   let size = varintFieldSize(3, readAt) + (more ? varintFieldSize(2, 1) : 0);
+  if (next !== undefined) size += bytesFieldSize(4, next.length);
   for (const entry of entries) size += bytesFieldSize(1, sizeOfItem(entry));
   const writer = new ProtobufWriter(size);
   for (const entry of entries) {
@@ -39,6 +42,7 @@ export function encodeEntryList({ entries, more, readAt }: EntryList): Uint8Arra
   }
   if (more) writer.varintField(2, 1);
   writer.varintField(3, readAt);
+  if (next !== undefined) writer.bytesField(4, next);
   return writer.finish();
 }
 
@@ -61,13 +65,16 @@ export function decodeEntryList(bytes: Uint8Array): ({ readonly ok: true } & Ent
     const entries: (StoredEntry | null)[] = [];
     let more = false;
     let readAt = 0;
+    let next: Uint8Array | undefined;
     while (reader.next()) {
       if (reader.field === 1) entries.push(readItem(reader));
       else if (reader.field === 2) more = reader.bool();
       else if (reader.field === 3) readAt = reader.int64();
+      else if (reader.field === 4) next = reader.bytes();
       else reader.skip();
     }
-    return { ok: true, entries, more, readAt: asVersion(readAt) };
+    const rest = next === undefined ? {} : { next };
+    return { ok: true, entries, more, readAt: asVersion(readAt), ...rest };
   });
 }
 

@@ -4,6 +4,7 @@
  */
 import type { EntryStub } from "./entry-commands.ts";
 import type { Grant } from "./grant.ts";
+import type { RecordStub } from "./record-commands.ts";
 import { type Failure, failure } from "../core/errors.ts";
 
 /** The answer is too large for one RPC result: send the same request through `fetch`, which streams the answer. */
@@ -12,7 +13,7 @@ export interface LargeAnswer {
   readonly large: true;
 }
 
-export interface DatabaseStub extends EntryStub {
+export interface DatabaseStub extends EntryStub, RecordStub {
   /** Takes a SnapshotRead and returns a SnapshotReadOutput. */
   snapshotRead(grant: Grant, request: Uint8Array): Promise<Uint8Array | LargeAnswer | Failure>;
   /** Takes an AtomicWrite and returns an AtomicWriteOutput. Failed checks are such an answer, not a failure. */

@@ -13,6 +13,11 @@ export interface CommandedRange {
   readonly end: Uint8Array;
 }
 
+/** Keys with exactly one part more than the encoded parent, in a range of keys that begin with it. */
+export interface CommandedLevel extends CommandedRange {
+  readonly parent: Uint8Array;
+}
+
 export type EntryCommand =
   /** The entries of these keys, in their order, all from one snapshot. */
   | { readonly command: "get"; readonly keys: readonly Uint8Array[] }
@@ -25,7 +30,9 @@ export type EntryCommand =
       readonly reverse: boolean;
       /** The entries have no values. */
       readonly keysOnly: boolean;
-    } & CommandedRange);
+    } & CommandedRange)
+  /** The same of one level of keys. The answer says where the rest begins. */
+  | ({ readonly command: "level"; readonly limit: number } & CommandedLevel);
 
 /** An EntryList, or why there is none. */
 export type EntryAnswer = Uint8Array | Failure;

@@ -258,6 +258,12 @@ export const MAX_IMPORT_BATCH_BYTES = 1 * MIB;
 /** Lines of an import whose errors are told one by one. All errors are counted. */
 export const MAX_IMPORT_ERRORS_TOLD = 100;
 
+/** Keys below records that one page of records jumps over: a pause of some tens of milliseconds. */
+export const MAX_LEVEL_JUMPS = 1_000;
+
+/** Keys of one read of records, as in the store that programs with records come from. */
+export const MAX_RECORD_KEYS = 100;
+
 /** Counts of one database that wait for earlier counts. */
 export const MAX_COUNTS_WAITING = 20;
 
@@ -296,6 +302,15 @@ export const DISK_RESERVE_BYTES = 64 * MIB;
 
 /** On a small disk the reserve is at most this share of the disk. */
 export const MAX_DISK_RESERVE_SHARE = 0.1;
+
+/**
+ * How long the first `checkAndWrite` at a key that would write waits for others that were sent together with it. A client that sends
+ * fifty opens connections for them, and they arrive over tens of milliseconds. It goes on when nobody has come for so long.
+ */
+export const TURN_QUIET_MS = 50;
+
+/** It goes on after this time in any case, so that nobody holds it up by coming again and again. */
+export const MAX_TURN_WAIT_MS = 250;
 
 /** Bytes of requests that wait for the disk: they are in the object's 128 MB of memory. */
 export const MAX_WAITING_WRITE_BYTES = 32 * MIB;

@@ -92,10 +92,16 @@ export interface AtomicWrite {
   readonly enqueues: readonly Enqueue[];
 }
 
-/** `failedChecks`: the indexes of the checks that did not hold, ascending. Nothing was written. */
+/**
+ * `failedChecks`: the indexes of the checks that did not hold, ascending. Nothing was written. `turn`: why a write that waited for its turn
+ * at a key came to nothing.
+ */
 export type CommitResult =
   | { readonly ok: true; readonly version: Version }
-  | { readonly ok: false; readonly failedChecks: readonly number[] };
+  | { readonly ok: false; readonly failedChecks: readonly number[]; readonly turn?: LostTurn };
+
+/** "overtaken": the key was changed after the write had arrived. "condition": its condition does not hold. */
+export type LostTurn = "overtaken" | "condition";
 
 /** How a state that was built beside the live one takes its place. */
 export interface Adoption {

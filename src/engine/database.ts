@@ -12,12 +12,22 @@ import type { ClockReading } from "../core/clock-spans.ts";
 import { type Failure, failure, isFailure } from "../core/errors.ts";
 import { type KeyRange, rangeOfPrefix } from "../codec/key-prefix.ts";
 import { MAX_SUM_BYTES } from "../core/limits.ts";
-import type { Adoption, AtomicWrite, CommitResult, Effect, ReadRange, StoredEntry } from "../core/operations.ts";
+import type {
+  Adoption,
+  AtomicWrite,
+  CommitResult,
+  Effect,
+  LostTurn,
+  ReadRange,
+  StoredEntry,
+} from "../core/operations.ts";
 import type { SyncStorage, Transact } from "../core/storage.ts";
 import { asVersion, type Version, VERSIONSTAMP_SUFFIX_BYTES } from "../core/versionstamp.ts";
+import { Arrivals } from "./arrivals.ts";
 import { ClockReadings } from "./clock-readings.ts";
 import { type EntryBounds, EntryTable } from "./entry-table.ts";
 import { FeedLog } from "./feed-log.ts";
+import { type LevelBounds, type LevelPage, readLevel } from "./level-page.ts";
 import { logEntryBound } from "./log-entry.ts";
 import { bytesOf, type LogCommit, MutationLog } from "./mutation-log.ts";
 import { failedChecks, planEffects } from "./plan.ts";
@@ -25,6 +35,7 @@ import { type Counters, Mark } from "./mark.ts";
 import { migrateDatabase } from "./engine-schema.ts";
 import { RangeCount } from "./range-count.ts";
 import type { SideState } from "./side-state.ts";
+import { arrivalOf, type EngineWrite, lostTurn } from "./turns.ts";
 import { VersionClock } from "./version-clock.ts";
 import { WatchHub } from "./watch-hub.ts";
 import { watchedState } from "./watched-state.ts";
@@ -93,6 +104,8 @@ export class Database {
   readonly log: MutationLog;
   readonly feed: FeedLog;
   readonly watches: WatchHub;
+  /** Writes that wait for their turn at a key. */
+  readonly arrivals = new Arrivals();
   readonly #storage: SyncStorage;
   readonly #clock: Clock;
   readonly #entries: EntryTable;
@@ -199,6 +212,19 @@ export class Database {
     return { entries, more };
   }
 
+  /** What the write would come to if its turn were now. null: it would write. */
+  lostTurn(write: EngineWrite): LostTurn | null {
+    return lostTurn(write, this.#entries, this.#clock.now());
+  }
+
+  /** Entries of one level of keys, from one snapshot: those of the range that have one part more than the encoded parent. */
+  readLevel(parent: Uint8Array, range: KeyRange, bounds: LevelBounds): LevelPage {
+    const page = readLevel(this.#entries, parent, range, bounds, this.#clock.now());
+    this.#mark.countRead(page.entries.reduce((sum, { key, value }) => sum + key.length + value.length, 0));
+    this.#onUse("read");
+    return page;
+  }
+
   /** Begins a count of a range, which is made in slices while writes go on. */
   startCount(range: KeyRange, sliceRows?: number): RangeCount {
     this.#mark.countRead(0);
@@ -225,7 +251,7 @@ export class Database {
   /**
    * Applies the writes in order, in one transaction. Each is applied whole or not at all. Returns an outcome for each, in the same order.
    */
-  commit(writes: readonly AtomicWrite[]): CommitOutcome[] {
+  commit(writes: readonly EngineWrite[]): CommitOutcome[] {
     const applied = this.#applyTogether(writes, this.#clock.now());
     this.#announce(applied);
     return applied.map(({ outcome }) => outcome);
@@ -262,7 +288,9 @@ export class Database {
     const width = this.log.versionsFor(effects.reduce((sum, { key }) => sum + logEntryBound(key.length, 0), 0));
     const applied = this.#withVersions(width, now, this.#transact, () => {
       also(deleted, next);
-      return deleted === 0 ? [] : [this.#carryOut(effects, this.#versions.take(width, now))];
+      if (deleted === 0) return [];
+      this.arrivals.changed(effects);
+      return [this.#carryOut(effects, this.#versions.take(width, now))];
     });
     this.#announce(applied);
     return { deleted, next, version: this.#versions.last };
@@ -341,6 +369,7 @@ export class Database {
       throw error;
     }
     raised();
+    this.arrivals.allChanged();
     const next = this.#entries.nextExpiry();
     if (next !== null) this.#onExpirySet(next);
     this.watches.noteAll(range);
@@ -397,7 +426,7 @@ export class Database {
     return this.#entries.nextExpiry();
   }
 
-  #applyTogether(writes: readonly AtomicWrite[], now: UnixMs): Applied[] {
+  #applyTogether(writes: readonly EngineWrite[], now: UnixMs): Applied[] {
     try {
       const versions = writes.reduce((sum, write) => sum + this.#versionsFor(write), 0);
       const transact = this.#isOneChange(writes) ? unguarded : this.#transact;
@@ -430,9 +459,11 @@ export class Database {
         return done;
       });
       markStored();
+      this.arrivals.kept();
       return applied;
     } catch (error) {
       this.#readings.undone();
+      this.arrivals.undone();
       throw error;
     }
   }
@@ -448,15 +479,20 @@ export class Database {
     }
   };
 
-  #apply(write: AtomicWrite, now: UnixMs): Applied {
+  #apply(write: EngineWrite, now: UnixMs): Applied {
     if (write.enqueues.length > 0) {
       return refused(failure("unsupported", "This database has no queues: an atomic write cannot enqueue messages"));
     }
     const failed = failedChecks(write, this.#entries, now);
     if (failed.length > 0) return refused({ ok: false, failedChecks: failed });
+    const lost = lostTurn(write, this.#entries, now);
+    if (lost !== null) return refused({ ok: false, failedChecks: [], turn: lost });
     const version = this.#versions.take(this.#versionsFor(write), now);
     const effects = planEffects(write.mutations, this.#entries, version, now);
-    return isFailure(effects) ? refused(effects) : this.#carryOut(effects, version);
+    if (isFailure(effects)) return refused(effects);
+    const applied = this.#carryOut(effects, version);
+    this.arrivals.changed(applied.effects, arrivalOf(write));
+    return applied;
   }
 
   /** Entries, derived tables and log, all in the open transaction. */

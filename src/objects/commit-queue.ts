@@ -10,9 +10,10 @@ import { type Failure, failure } from "../core/errors.ts";
 import { MAX_COMMITS_PER_GROUP, MAX_GROUP_BYTES, MAX_WAITING_WRITE_BYTES } from "../core/limits.ts";
 import type { AtomicWrite } from "../core/operations.ts";
 import type { CommitOutcome } from "../engine/database.ts";
+import type { EngineWrite } from "../engine/turns.ts";
 
 export interface SubmittedWrite {
-  readonly write: AtomicWrite;
+  readonly write: EngineWrite;
   /** Bytes that the write keeps in memory while it waits. */
   readonly bytes: number;
 }
@@ -31,7 +32,7 @@ interface Waiting extends SubmittedWrite {
 
 export interface CommitQueueOptions {
   /** Applies a group in order. Returns an outcome for each write. */
-  readonly commit: (writes: readonly AtomicWrite[]) => CommitOutcome[];
+  readonly commit: (writes: readonly EngineWrite[]) => CommitOutcome[];
   /** Resolves when the applied writes are on disk. */
   readonly flushed: () => Promise<void>;
   /** `commit` threw, which is a bug. Its writes get the answer "outcome unknown". */
@@ -60,7 +61,7 @@ export class CommitQueue {
   }
 
   /** `bytes`: what the write keeps in memory while it waits. Fails with "unavailable" when too much waits already. */
-  submit(write: AtomicWrite, bytes: number): CommitOutcome | Promise<CommitOutcome> {
+  submit(write: EngineWrite, bytes: number): CommitOutcome | Promise<CommitOutcome> {
     if (this.#closed !== null) return this.#closed;
     if (!this.#busy && !this.#awaitsNextFlush()) {
       this.#alone += 1;
@@ -143,7 +144,7 @@ export class CommitQueue {
   }
 
   /** Every waiting write is answered, whatever happens. */
-  #commit(writes: readonly AtomicWrite[]): readonly CommitOutcome[] {
+  #commit(writes: readonly EngineWrite[]): readonly CommitOutcome[] {
     try {
       return this.#options.commit(writes);
     } catch (error) {

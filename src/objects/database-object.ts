@@ -8,6 +8,7 @@ import type { BackupAnswer, BackupCommand, BackupDeletionOrder } from "../contra
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { decodeFeedRequest, encodeFeedPage } from "../codec/feed.ts";
 import type {
+  CommandedLevel,
   CommandedRange,
   EntryAnswer,
   EntryCommand,
@@ -17,6 +18,8 @@ import type {
   KeyHistory,
   RangeDeletion,
 } from "../contracts/entry-commands.ts";
+import type { ClearedLevel, TurnOutcome } from "../contracts/record-commands.ts";
+import type { AgeCondition } from "../codec/record.ts";
 import {
   type Access,
   admittedPrefix,
@@ -55,6 +58,7 @@ import { ASKED_AT_HEADER, type LargeAnswer, NO_DATABASE, watchProtocol } from ".
 import { writeMemory } from "./commit-queue.ts";
 import { answerEntries } from "./entry-answers.ts";
 import { keyHistory } from "./key-history.ts";
+import { clearLevel } from "./level-clearing.ts";
 import { importEntries } from "./entry-imports.ts";
 import type { Env } from "./env.ts";
 import { Lifecycle } from "./lifecycle.ts";
@@ -62,7 +66,7 @@ import type { DatabaseRole } from "./roles.ts";
 import type { SocketPeer } from "./socket-session.ts";
 import { SESSION_TAG } from "./socket-sessions.ts";
 import { objectIn } from "./restore-wiring.ts";
-import { systemClock } from "./system.ts";
+import { systemClock, systemTurn } from "./system.ts";
 import { endSockets } from "./watch-sockets.ts";
 
 export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
@@ -152,6 +156,31 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     if (unstorable !== null) return unstorable;
     const outcome = await open.commits.submit(decoded.write, writeMemory(decoded.write, request.byteLength));
     return "code" in outcome ? outcome : encodeAtomicWriteOutput(outcome);
+  }
+
+  async writeAtTurn(
+    grant: Grant,
+    request: Uint8Array,
+    condition: AgeCondition,
+    askedAt?: UnixMs,
+  ): Promise<TurnOutcome | Failure> {
+    const open = this.#allow(grant, "write", askedAt);
+    if (isFailure(open)) return open;
+    const decoded = decodeAtomicWrite(request);
+    if (!decoded.ok) return decoded;
+    const { write } = decoded;
+    // Until its turn comes the token may be revoked, and the database restored.
+    const refusedNow = (): Failure | null => {
+      const still = this.#allow(grant, "write", askedAt);
+      return isFailure(still) ? still : null;
+    };
+    return refusedWrite(grant, write) ?? open.turns.write(write, request.byteLength, condition, refusedNow);
+  }
+
+  async clearLevel(grant: Grant, level: CommandedLevel, askedAt?: UnixMs): Promise<ClearedLevel | Failure> {
+    const open = this.#allow(grant, "write", askedAt);
+    if (isFailure(open)) return open;
+    return refusedRange(grant, level) ?? clearLevel({ database: open.database, breathe: systemTurn }, level);
   }
 
   async entries(grant: Grant, command: EntryCommand, askedAt?: UnixMs): Promise<EntryAnswer> {

@@ -39,10 +39,13 @@ import { alarmParts, systemClock, systemEntropy, systemTimers, systemTurn } from
 import { SESSION_TAG, SocketSessions } from "./socket-sessions.ts";
 import { UsageTask } from "./usage-task.ts";
 import { WatchSockets } from "./watch-sockets.ts";
+import { WriteTurns } from "./write-turns.ts";
 
 export interface OpenDatabase extends HeldDatabase {
   readonly database: Database;
   readonly commits: CommitQueue;
+  /** Writes whose condition is judged at their turn. */
+  readonly turns: WriteTurns;
   readonly room: Room;
   readonly alarms: AlarmClock;
   readonly watches: WatchSockets;
@@ -143,6 +146,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     flushed: () => storage.sync(),
     onError: logError,
   });
+  const turns = new WriteTurns({ database, commits, room, flushed: () => storage.sync(), timers: systemTimers });
   const late = new LateWatchers(database.watches, systemClock, systemTimers);
   const sockets = Map.groupBy(ctx.getWebSockets(), (socket) => ctx.getTags(socket).includes(SESSION_TAG));
   const watches = new WatchSockets(database.watches, sockets.get(false) ?? [], late);
@@ -181,6 +185,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
   return {
     ...held,
     commits,
+    turns,
     watches,
     sessions,
     largeReads,

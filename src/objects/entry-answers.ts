@@ -5,7 +5,7 @@ import { admittedRange, admittedRanges, type Grant } from "../contracts/grant.ts
 import { unreachable } from "../core/assert.ts";
 import { justAfter } from "../core/bytes.ts";
 import { failure } from "../core/errors.ts";
-import { MAX_RPC_ANSWER_BYTES } from "../core/limits.ts";
+import { MAX_LEVEL_JUMPS, MAX_RPC_ANSWER_BYTES } from "../core/limits.ts";
 import type { OpenDatabase } from "./database-wiring.ts";
 
 /** The caller has checked that the grant allows reading. */
@@ -39,6 +39,13 @@ export function answerEntries(
       const range = { ...admittedRange(grant, { start, end }), limit, reverse };
       const page = database.readPage(range, { maxBytes: MAX_RPC_ANSWER_BYTES, keysOnly });
       return encodeEntryList({ ...page, readAt: database.lastVersion });
+    }
+    case "level": {
+      const { parent, start, end, limit } = command;
+      const bounds = { limit, maxBytes: MAX_RPC_ANSWER_BYTES, maxJumps: MAX_LEVEL_JUMPS, keysOnly: false };
+      const { entries, next } = database.readLevel(parent, admittedRange(grant, { start, end }), bounds);
+      const rest = next === null ? {} : { next };
+      return encodeEntryList({ entries, more: next !== null, readAt: database.lastVersion, ...rest });
     }
     default:
       return unreachable(command);

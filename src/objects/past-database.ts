@@ -60,6 +60,14 @@ export class PastDatabase implements DatabaseStub {
     return PAST_IS_READ_ONLY;
   }
 
+  async writeAtTurn(): Promise<Failure> {
+    return PAST_IS_READ_ONLY;
+  }
+
+  async clearLevel(): Promise<Failure> {
+    return PAST_IS_READ_ONLY;
+  }
+
   async feedPage(): Promise<Failure> {
     return failure("unsupported", "A database as it was at a moment has no change feed: ask the database itself.");
   }

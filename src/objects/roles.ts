@@ -8,6 +8,7 @@
 import type { BackupAnswer, BackupCommand, DeletionStub } from "../contracts/backup-commands.ts";
 import type { DatabaseStub, LargeAnswer } from "../contracts/database.ts";
 import type {
+  CommandedLevel,
   CommandedRange,
   EntryAnswer,
   EntryCommand,
@@ -37,6 +38,8 @@ import type {
   RestoreCommand,
   RestoreStub,
 } from "../contracts/restore-commands.ts";
+import type { ClearedLevel, TurnOutcome } from "../contracts/record-commands.ts";
+import type { AgeCondition } from "../codec/record.ts";
 import type { UnixMs } from "../core/clock.ts";
 import type { Failure } from "../core/errors.ts";
 
@@ -66,6 +69,13 @@ export interface DatabaseRole
     askedAt?: UnixMs,
   ): Promise<RangeDeletion | Failure>;
   entryJob(grant: Grant, jobId: string, askedAt?: UnixMs): Promise<EntryJob | Failure>;
+  writeAtTurn(
+    grant: Grant,
+    request: Uint8Array,
+    condition: AgeCondition,
+    askedAt?: UnixMs,
+  ): Promise<TurnOutcome | Failure>;
+  clearLevel(grant: Grant, level: CommandedLevel, askedAt?: UnixMs): Promise<ClearedLevel | Failure>;
   feedPage(grant: Grant, request: Uint8Array, askedAt?: UnixMs): Promise<Uint8Array | LargeAnswer | Failure>;
   backup(command: BackupCommand, askedAt?: UnixMs): Promise<BackupAnswer>;
   restore(command: RestoreCommand, askedAt?: UnixMs): Promise<RestoreAnswer | Failure>;

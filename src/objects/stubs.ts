@@ -80,6 +80,8 @@ function dataPath(object: DurableObjectStub<DatabaseRole>): DatabaseStub {
     deleteEntries: (grant, range, dryRun) => object.deleteEntries(grant, range, dryRun, systemClock.now()),
     importEntries: (grant, list, overwrite) => object.importEntries(grant, list, overwrite, systemClock.now()),
     entryJob: (grant, jobId) => object.entryJob(grant, jobId, systemClock.now()),
+    writeAtTurn: (grant, request, condition) => object.writeAtTurn(grant, request, condition, systemClock.now()),
+    clearLevel: (grant, level) => object.clearLevel(grant, level, systemClock.now()),
     feedPage: (grant, request) => object.feedPage(grant, request, systemClock.now()),
     fetch: (request) => {
       request.headers.set(ASKED_AT_HEADER, String(systemClock.now()));

@@ -16,6 +16,7 @@ const LETTERS: Readonly<Record<string, string>> = {
   "docs/spec/feed.md": "F",
   "docs/spec/socket.md": "N",
   "docs/spec/http.md": "H",
+  "docs/spec/records.md": "A",
   "docs/spec/backups.md": "B",
   "docs/spec/restores.md": "G",
   "docs/spec/tokens.md": "T",

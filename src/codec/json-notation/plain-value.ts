@@ -9,7 +9,16 @@ import { isNotation } from "./types.ts";
  * written.
  */
 export function plainTextOf(value: unknown, maxLength: number): string | undefined {
-  if (isNotation(value) || !new PlainCheck(maxLength).admits(value, 0)) return undefined;
+  return isNotation(value) ? undefined : checkedText(value, new PlainCheck(maxLength, false), maxLength);
+}
+
+/** The same where nothing is read as notation: JSON of any form stands for itself, and -0 is written as 0. */
+export function literalTextOf(value: unknown, maxLength: number): string | undefined {
+  return checkedText(value, new PlainCheck(maxLength, true), maxLength);
+}
+
+function checkedText(value: unknown, check: PlainCheck, maxLength: number): string | undefined {
+  if (!check.admits(value, 0)) return undefined;
   const text = JSON.stringify(value);
   return text.length <= maxLength ? text : undefined;
 }
@@ -17,9 +26,11 @@ export function plainTextOf(value: unknown, maxLength: number): string | undefin
 class PlainCheck {
   /** Characters that are left, without escapes. They bound what repeated objects can add up to. */
   #left: number;
+  readonly #admitsMinusZero: boolean;
 
-  constructor(maxLength: number) {
+  constructor(maxLength: number, admitsMinusZero: boolean) {
     this.#left = maxLength;
+    this.#admitsMinusZero = admitsMinusZero;
   }
 
   /** `depth`: how many containers are around the value. */
@@ -31,7 +42,7 @@ class PlainCheck {
         this.#left -= value.length;
         return true;
       case "number":
-        return Number.isFinite(value) && !Object.is(value, -0);
+        return Number.isFinite(value) && (this.#admitsMinusZero || !Object.is(value, -0));
       case "boolean":
         return true;
       case "object":

@@ -14,7 +14,7 @@ import { Refusal } from "../v8/refusal.ts";
 import { storableV8 } from "../v8/storable.ts";
 import { toBase64Url } from "../base64url.ts";
 import { described, Place } from "./place.ts";
-import { plainTextOf } from "./plain-value.ts";
+import { literalTextOf, plainTextOf } from "./plain-value.ts";
 import { readBigint, readBytes } from "./scalars.ts";
 import { isNotation, isObject, type JsonObject } from "./types.ts";
 import { ValueReader } from "./value-reader.ts";
@@ -25,9 +25,10 @@ export interface StoredValue {
   readonly encoding: Encoding;
 }
 
-/** `plain`: JSON that does not have the notation's form stands for itself. */
+/** `plain`: JSON that does not have the notation's form stands for itself. `literal`: JSON of that form does, too. */
 export interface NotationOptions {
   readonly plain: boolean;
+  readonly literal?: boolean;
 }
 
 /** `v8`: the notation could not express the value, and its bytes were written. */
@@ -47,13 +48,14 @@ const CHARACTERS_OF_A_BYTE = 64;
 const CHARACTERS_OF_ANY_VALUE = 4096;
 
 /** Takes time and memory in proportion to the value's bytes, whatever the bytes are. */
-export function textOfStored({ value, encoding }: StoredValue, { plain }: NotationOptions): ValueText {
+export function textOfStored({ value, encoding }: StoredValue, { plain, literal }: NotationOptions): ValueText {
   switch (encoding) {
     case Encoding.v8: {
       const decoded = decodeV8(value);
       if (!decoded.ok) return { text: textOfBytes(value), form: "v8" };
       const room = Math.min(MAX_NOTATION_CHARACTERS, CHARACTERS_OF_ANY_VALUE + CHARACTERS_OF_A_BYTE * value.length);
-      const asPlain = plain ? plainTextOf(decoded.value, room) : undefined;
+      const plainText = literal === true ? literalTextOf : plainTextOf;
+      const asPlain = plain ? plainText(decoded.value, room) : undefined;
       if (asPlain !== undefined) return { text: asPlain, form: "plain" };
       const text = new ValueWriter(room).write(decoded.value);
       return text === undefined ? { text: textOfBytes(value), form: "v8" } : { text, form: "notation" };

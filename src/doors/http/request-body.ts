@@ -44,7 +44,11 @@ export interface JsonBody {
 /** Fails as `readBody` does; "invalid" also for a body that is not JSON. */
 export async function readJsonBody(request: Request, limit: number, time: BodyTime): Promise<JsonBody | Failure> {
   const bytes = await readBody(request, limit, time);
-  if (isFailure(bytes)) return bytes;
+  return isFailure(bytes) ? bytes : jsonOfBody(request, bytes);
+}
+
+/** For a body that was read already. */
+export function jsonOfBody(request: Request, bytes: Uint8Array): JsonBody | Failure {
   const text = textOf(request, bytes);
   if (typeof text !== "string") return text;
   if (text.trim() === "") return { text, value: undefined };

@@ -148,7 +148,7 @@ const MANAGEMENT_PATH = /^\/(?:api|v1)\//;
 
 /** Among them, requests about the entries of a database open no other database. */
 const ENTRY_PATH =
-  /^\/api\/databases\/[^/]+\/(?:entries|atomic|count|export|import|watch|feed|history|undelete|diff)(?:[/:%]|$)/;
+  /^\/api\/databases\/[^/]+\/(?:entries|records|atomic|count|export|import|watch|feed|history|undelete|diff)(?:[/:%]|$)/;
 
 /** Under these paths a 404 comes from the database's object, which opened its files to find that out. */
 const DATA_PATH = /^(?:\/v2)?\/databases\/[^/]+\/(?:at\/[^/]+\/)?(?:connect|snapshot_read|atomic_write|watch)$/;

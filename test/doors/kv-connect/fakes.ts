@@ -71,6 +71,8 @@ export function doorBefore(object: FakeObject, timers = new FakeTimers(), more: 
     deleteEntries: notExpected,
     importEntries: notExpected,
     entryJob: notExpected,
+    writeAtTurn: notExpected,
+    clearLevel: notExpected,
     feedPage: notExpected,
     fetch: notExpected,
     ...object,

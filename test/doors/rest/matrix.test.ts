@@ -1,9 +1,10 @@
 /**
- * Every route of plain HTTP against every kind of caller. The routes come from the code: one without a row here fails, and so does one that
+ * Every route of plain HTTP and of TTL records against every kind of caller. The routes come from the code: one without a row here fails, and so does one that
  * the OpenAPI document does not describe as the door takes it. Bad credentials are 401 everywhere.
  */
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Resource } from "../../../src/doors/http/call.ts";
+import { CHECKED_RECORD, RECORD, RESOURCES as RECORD_RESOURCES } from "../../../src/doors/records/resources.ts";
 import { ENTRY, JOB, RESOURCES } from "../../../src/doors/rest/resources.ts";
 import { CAIRN_DEPLOYMENT_TOKEN } from "../../support/deployment-secrets.ts";
 import { RestDatabase, send } from "./rest-client.ts";
@@ -48,7 +49,10 @@ interface Row {
 
 const reads = (status = 200) => ({ read: status, backup: status, prefix: status, data: status });
 const writes = (status = 200) => ({ write: status, prefix: status, data: status });
+/** Records lie outside of the key prefix: a read shows nothing, and a write is refused. */
+const recordWrites = { write: 200, data: 200 };
 const value = '{"type":"null"}';
+const condition = '{"value":{},"operator":">=","unixtimeMs":0}';
 const line = '{"key":["mine","x"],"value":{"type":"null"}}';
 
 const MATRIX: Readonly<Record<string, Row>> = {
@@ -74,10 +78,25 @@ const MATRIX: Readonly<Record<string, Row>> = {
   "GET history": { path: 'history?key=["mine","a"]', statuses: reads(404) },
   "GET diff": { path: "diff?from=-1h", statuses: reads(404) },
   "POST undelete": { path: "undelete", body: '{"at":"-1h","key":["mine","a"]}', statuses: { prefix: 404, data: 404 } },
+  "GET records/{key}": { path: "records/a", statuses: reads() },
+  "PUT records/{key}": { path: "records/b", body: '{"value":{}}', statuses: recordWrites },
+  "DELETE records/{key}": { path: "records/b", statuses: recordWrites },
+  "POST records/{key}:checkAndWrite": { path: "records/c:checkAndWrite", body: condition, statuses: recordWrites },
+  "GET records": { path: "records", statuses: reads() },
+  "POST records:get": { path: "records:get", body: '{"keys":["a"]}', statuses: reads() },
+  "POST records:checkAndWrite": { path: "records:checkAndWrite?key=.", body: condition, statuses: recordWrites },
+  "POST records:clear": { path: "records:clear?namespace=n", statuses: recordWrites },
   "GET jobs/{jobId}": { path: "jobs/00000000-0000-0000-0000-000000000000", statuses: writes(404) },
 };
 
-const resources: Readonly<Record<string, Resource>> = { "entries/{key}": ENTRY, "jobs/{jobId}": JOB, ...RESOURCES };
+const resources: Readonly<Record<string, Resource>> = {
+  "entries/{key}": ENTRY,
+  "jobs/{jobId}": JOB,
+  ...RESOURCES,
+  "records/{key}": RECORD,
+  "records/{key}:checkAndWrite": CHECKED_RECORD,
+  ...RECORD_RESOURCES,
+};
 const routes = Object.entries(resources).flatMap(([path, resource]) =>
   Object.entries(resource).map(([method, operation]) => ({ route: `${method} ${path}`, path, method, operation })),
 );
@@ -99,7 +118,7 @@ beforeAll(async () => {
   tokens.set("data", await database.dataToken());
 });
 
-test("every route has a row, and every row a route (H10)", () => {
+test("every route has a row, and every row a route (A18, H10)", () => {
   expect(Object.keys(MATRIX).toSorted()).toEqual(routes.map(({ route }) => route).toSorted());
 });
 
@@ -107,7 +126,7 @@ describe.each(routes)("$route", ({ route, method }) => {
   const { path, body, statuses } = MATRIX[route] ?? { path: "none", body: undefined, statuses: {} };
   const sending = body === undefined ? {} : { body };
 
-  test.each(CALLERS)("by %s (H10)", async (caller) => {
+  test.each(CALLERS)("by %s (A18, H10)", async (caller) => {
     const { status } = await database.ask(method, path, { ...sending, token: tokens.get(caller) ?? null });
     expect(status).toBe(statuses[caller] ?? REFUSED[caller]);
   });
@@ -130,7 +149,8 @@ describe("the OpenAPI document", () => {
         one.in === "query" ? [one.name] : [],
       );
       const ofPast = operation.past === true ? ["at"] : [];
-      const taken = [...operation.query, ...ofPast, ...(path === "entries" && method === "GET" ? ["key"] : [])];
+      const mayNameOne = ["entries", "records"].includes(path) && method === "GET";
+      const taken = [...operation.query, ...ofPast, ...(mayNameOne ? ["key"] : [])];
       expect(named.toSorted()).toEqual([...new Set(taken)].toSorted());
       expect(Object.keys(described.responses)).toContain("default");
     },

@@ -1,21 +1,10 @@
 /**
- * The routes of plain HTTP (`doors/rest/`) as the OpenAPI document describes them. That door is a data path and has no schemas, so these are
- * written by hand. A test compares them with what the door takes.
+ * The routes of plain HTTP (`doors/rest/`) as the OpenAPI document describes them, and with them those of records (`record-routes.ts`).
+ * These doors are data paths and have no schemas, so the descriptions are written by hand. A test compares them with what the doors take.
  */
+import { type Described, json, ref } from "./described-route.ts";
+import { RECORD_ROUTES, RECORD_SCHEMAS } from "./record-routes.ts";
 
-interface Described {
-  readonly summary: string;
-  readonly query?: Readonly<Record<string, string>>;
-  /** Request headers, besides the token. */
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: { readonly description: string; readonly content: Readonly<Record<string, unknown>> };
-  readonly responses: Readonly<
-    Record<string, readonly [description: string, content?: Readonly<Record<string, unknown>>]>
-  >;
-}
-
-const json = (schema: unknown) => ({ "application/json": { schema } });
-const ref = (name: string) => ({ $ref: `#/components/schemas/${name}` });
 const lines = (description: string) => ({ "application/x-ndjson": { schema: { type: "string", description } } });
 const events = { "text/event-stream": { schema: { type: "string" } } };
 const bytes = { "application/octet-stream": { schema: { type: "string", format: "binary" } } };
@@ -306,11 +295,14 @@ const SCHEMAS = {
 
 /** What the document gets of these routes. */
 export function dataRoutesOfDocument() {
-  const paths = Object.entries(DATA_ROUTES).map(([path, methods]) => [
+  const paths = Object.entries({ ...DATA_ROUTES, ...RECORD_ROUTES }).map(([path, methods]) => [
     `/api/databases/{databaseId}/${path}`,
     Object.fromEntries(Object.entries(methods).map(([method, route]) => [method, operationOf(path, method, route)])),
   ]);
-  return { paths: Object.fromEntries(paths) as Record<string, Record<string, object>>, schemas: SCHEMAS };
+  return {
+    paths: Object.fromEntries(paths) as Record<string, Record<string, object>>,
+    schemas: { ...SCHEMAS, ...RECORD_SCHEMAS },
+  };
 }
 
 function operationOf(path: string, method: string, { summary, query, headers, body, responses }: Described) {

@@ -21,7 +21,7 @@ export interface CommandedLevel extends CommandedRange {
 export type EntryCommand =
   /** The entries of these keys, in their order, all from one snapshot. */
   | { readonly command: "get"; readonly keys: readonly Uint8Array[] }
-  /** The same without their values. */
+  /** The entries of these keys, like "get", but without the values. */
   | { readonly command: "versions"; readonly keys: readonly Uint8Array[] }
   /** The first entries of a range, from one snapshot: as many as fit into an answer, at least one, and at most `limit`. */
   | ({
@@ -66,17 +66,17 @@ export interface ImportedEntries {
   readonly version: Version;
 }
 
-/** What a database's object offers besides KV Connect's messages. */
-/** Versions of a key that a backup has, the newest first. */
+/** The versions of a key that the backup has, the newest first. */
 export interface KeyHistory {
   readonly ok: true;
   readonly versions: readonly { readonly version: Version; readonly change: "set" | "delete" }[];
-  /** Where the next page begins. null: there is none. */
+  /** Where the next page begins. null: there is no next page. */
   readonly next: Version | null;
 }
 
+/** What a database's object offers besides KV Connect's messages. */
 export interface EntryStub {
-  /** At most `limit` of them. `before`: the `next` of the page before, in hex; null: from the newest. */
+  /** Lists at most `limit` versions of the key. `before`: the `next` of the page before, in hex; null: begins with the newest version. */
   keyHistory(grant: Grant, key: Uint8Array, before: string | null, limit: number): Promise<KeyHistory | Failure>;
   entries(grant: Grant, command: EntryCommand): Promise<EntryAnswer>;
   /** Counts the entries at one moment, that of the answer. */

@@ -20,7 +20,10 @@ export type RestoreCommand =
       readonly limit: number;
       /** Whether each point lists what its commit changed. */
       readonly keys: boolean;
-      /** Only the key that the prefix names counts. What the backup does not hold yet is sent to it before, if that works. */
+      /**
+       * true: only changes of the key that the prefix names count, and commits that the backup does not hold yet are sent to it first, if
+       * that works.
+       */
       readonly exact?: boolean;
     } & WithPrefix)
   /** Finds the commit that the moment is rounded down to, and makes sure that it is in the backup. The answer is one point. */

@@ -234,16 +234,16 @@ export const MAX_DELETED_AT_ONCE = 10_000;
 /** Entries deleted in one commit of such a request or job: a pause of some milliseconds. */
 export const MAX_DELETED_PER_COMMIT = 1_000;
 
-/** How long a request waits for a state of the past to be built. A small one takes a second. Then the client asks again. */
+/** How long a request waits for a state of the past to be built. A small state takes a second. After that the client must ask again. */
 export const PAST_STATE_WAIT_MS = 10_000;
 
-/** Moments whose commit the REST door remembers. */
+/** Number of moments for which the REST door remembers the commit. */
 export const MAX_REMEMBERED_MOMENTS = 1000;
 
-/** Keys that one request of a diff compares at the most, of both moments together. Then it ends with a cursor. */
+/** Keys that one request of a diff reads, of both moments together. If there are more, the answer ends with a cursor. */
 export const MAX_DIFF_KEYS = 20_000;
 
-/** Entries of one commit of an undelete, and their keys and values together: those of an atomic write, with one page's room. */
+/** Bytes of keys and values in one commit of an undelete. The last entry may go beyond this, and an atomic write has room for it. */
 export const MAX_UNDELETE_BATCH_BYTES = 6 * MIB;
 
 /** Entries that an export reads at a time; the bytes of one answer limit them too. */
@@ -699,15 +699,15 @@ export const DATABASE_OPEN_MS = 12_000;
 export const PLACES_PER_DESCRIPTOR = 0.3;
 
 /**
- * WebSockets that begin or end at the server process at a time. Each takes it less than a millisecond. So a request beside them waits for
- * some milliseconds, also when thousands of clients connect again at once.
+ * WebSockets that begin or end at the server process at the same time. Each keeps the process busy for less than a millisecond. So another
+ * request waits for a few milliseconds, also when thousands of clients connect again at once.
  */
 export const MAX_SOCKET_TURNS = 8;
 
-/** A handshake that takes longer, because its database has to be opened, makes way for the next one. */
+/** After this time a handshake gives up its turn, and the next handshake begins. It takes long when its database has to be opened. */
 export const HANDSHAKE_TURN_MS = 50;
 
-/** How long the end of a WebSocket keeps its turn: the server process does not tell when it has noticed. */
+/** How long the end of a WebSocket keeps its turn: the server process does not say when it has noticed the end. */
 export const LEAVING_TURN_MS = 5;
 
 /** The share of the requests under way that may be watches and WebSockets, which last. The other requests get the rest. */

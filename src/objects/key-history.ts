@@ -1,10 +1,10 @@
-/** The versions of one key, as the backup's log has them. */
+/** The versions of one key in the backup's log. */
 import type { KeyHistory } from "../contracts/entry-commands.ts";
 import type { RestoreAnswer, RestoreCommand } from "../contracts/restore-commands.ts";
 import { toHex } from "../core/bytes.ts";
 import { failure, type Failure, isFailure } from "../core/errors.ts";
 
-/** `before`: the versionstamp from which on older ones are wanted; null: the newest. */
+/** `before`: the versionstamp at which the page begins, in hex; older versions follow. null: the page begins with the newest version. */
 export async function keyHistory(
   restores: { run(command: RestoreCommand): Promise<RestoreAnswer | Failure> },
   key: Uint8Array,

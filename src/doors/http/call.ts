@@ -14,7 +14,7 @@ export interface RestCall extends BodyTime {
   readonly grant: Grant;
   /** The database's object; the object of a past state where the request asks for one. */
   readonly stub: DatabaseStub;
-  /** The database as of a moment, ready to be read. */
+  /** Gives the database as of a moment, ready to be read. */
   readonly openPast: (moment: string) => Promise<PastState | Failure>;
   /** What follows the resource's name in the path (a key, or the id of a job), still percent-encoded. undefined: nothing. */
   readonly keyPath: string | undefined;
@@ -28,7 +28,7 @@ export interface Operation {
   readonly query: readonly string[];
   /** The parameters that may be given several times. */
   readonly repeated?: readonly string[];
-  /** With `?at=` it reads the database as of that moment. */
+  /** Whether the operation takes `?at=` and then reads the database as of that moment. */
   readonly past?: true;
   readonly answer: (call: RestCall) => Promise<Response | Failure>;
 }

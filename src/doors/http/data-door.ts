@@ -127,7 +127,7 @@ function flawOfQuery(query: URLSearchParams, { query: known, repeated = [], past
 
 function withoutBody(isHead: boolean, answer: Response): Response {
   if (!isHead) return answer;
-  // A stream that nobody will read ends.
+  // Nobody will read the body: a stream must end.
   void answer.body?.cancel();
   return new Response(null, answer);
 }

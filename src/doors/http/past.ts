@@ -1,7 +1,8 @@
 /**
- * The database as of a moment, for `?at=` and for what compares two moments. The database's object finds the moment's commit, and has the
- * state built in an object of its own if it is not there; a request waits for that a while. The commit of a moment that is over is always the
- * same. It is remembered for a minute, because the database looks into the backup to find it, and knows a state by its commit.
+ * The database as of a moment, for `?at=` and for operations that compare two moments. The database's object finds the moment's commit. If
+ * there is no state of that commit yet, it has the state built in another object, and the request waits for a while. To find the commit, the
+ * object looks into the backup. A moment that is over always has the same commit, so that commit is remembered for a minute, and the object
+ * finds the state by it.
  */
 import type { DatabaseStub } from "../../contracts/database.ts";
 import { type Grant, grantOfPast } from "../../contracts/grant.ts";
@@ -16,7 +17,7 @@ export const AT_PARAMETER = "at";
 
 export interface PastState {
   readonly stub: DatabaseStub;
-  /** To read as of that commit. */
+  /** The grant for reading that state. */
   readonly grant: Grant;
 }
 
@@ -27,10 +28,10 @@ export interface PastStatesParts {
   readonly timers: Timers;
 }
 
-/** How often it is asked whether a state is built. */
+/** How long to wait before asking again whether a state is built. */
 const LOOK_MS = 200;
 
-/** A moment that has been over for so long gets no more commits, whatever the clocks are. */
+/** No commit is made for a moment that is this long ago, even where two machines' clocks differ. */
 const OVER_MS = 60_000;
 
 interface Remembered {
@@ -40,14 +41,14 @@ interface Remembered {
 
 export class PastStates {
   readonly #parts: PastStatesParts;
-  /** By database and moment, the oldest first. */
+  /** The key is the database and the moment. The oldest comes first. */
   readonly #remembered = new Map<string, Remembered>();
 
   constructor(parts: PastStatesParts) {
     this.#parts = parts;
   }
 
-  /** "unavailable": it is still being built. */
+  /** "unavailable" means that the state is still being built. */
   async open(databaseId: string, grant: Grant, moment: string): Promise<PastState | Failure> {
     const version = await this.#find(databaseId, grant, moment);
     if (isFailure(version)) return version;

@@ -1,4 +1,4 @@
-/** What differs between two moments: `GET diff?from=&to=&prefix=`. Without `to` it is compared with the database as it is. */
+/** The keys that differ between two moments: `GET diff?from=&to=&prefix=`. Without `to`, the second moment is now. */
 import { textOfKeyNotation } from "../../codec/json-notation/key-notation.ts";
 import { compareBytes } from "../../core/bytes.ts";
 import { failure, isFailure } from "../../core/errors.ts";
@@ -54,7 +54,7 @@ const NO_FROM = failure(
   "from is missing; it must be a moment like 2026-11-22T14:03:07Z, a versionstamp, or how long ago, like -1h.",
 );
 
-/** Which key comes first: that of the older state, that of the newer, or both. null: neither has any more. */
+/** Which key comes first. Below 0: the older state's; above 0: the newer state's; 0: they are equal. null: no state has another key. */
 function orderOf(was: StoredEntry | null, is: StoredEntry | null): number | null {
   if (was === null) return is === null ? null : 1;
   return is === null ? -1 : compareBytes(was.key, is.key);

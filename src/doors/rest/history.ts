@@ -1,4 +1,4 @@
-/** The versions of a key, the newest first, out of the database's backup: `GET history?key=&limit=&cursor=`. */
+/** The versions of a key in the database's backup, the newest first: `GET history?key=&limit=&cursor=`. */
 import { isFailure } from "../../core/errors.ts";
 import { MAX_RESTORE_POINTS } from "../../core/limits.ts";
 import { timeOfVersion, versionstampHex } from "../../core/versionstamp.ts";

@@ -50,21 +50,21 @@ export const importEntries: Operation = {
   },
 };
 
-/** A line each time that a batch is written, and a last one with `done`, or with the problem that ended it. */
+/** The answer has a line for each batch that was written, and a last line with `done` or with the problem that ended the import. */
 function progressOf(work: Import): Response {
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
   void tell(work, writable.getWriter());
   return new Response(readable, { headers: { "content-type": NDJSON, "cache-control": "no-store" } });
 }
 
-/** Never rejects. A client that has gone ends the import, as it does without progress. */
+/** Never rejects. The import ends when its client has gone, as an import without progress does. */
 async function tell(work: Import, writer: WritableStreamDefaultWriter<Uint8Array>): Promise<void> {
   const encoder = new TextEncoder();
   const write = (line: object): Promise<void> => writer.write(encoder.encode(`${JSON.stringify(line)}\n`));
   try {
     let isTaken = true;
     const stopped = await work.readAll((soFar) => {
-      // A client that does not read is told less, and its import goes on.
+      // A client that reads slowly misses some lines, and its import goes on.
       if (!isTaken) return;
       isTaken = false;
       void write(soFar).then(
@@ -129,7 +129,7 @@ class Import {
     return problem(stopped, { members: this.report() });
   }
 
-  /** Why it ended early; null: it did not. `written` is told after each batch. */
+  /** Returns why the import ended early, or null if it did not. Calls `written` after each batch. */
   async readAll(written: ((soFar: object) => void) | null): Promise<Failure | null> {
     const { request } = this.#call;
     const pieces = new BodyPieces(request.body, this.#call);

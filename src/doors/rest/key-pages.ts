@@ -1,4 +1,4 @@
-/** The entries of a range, one after the other, read a page at a time: for what goes through two states side by side. */
+/** Gives the entries of a range one after the other, and reads them in pages: for operations that go through two states side by side. */
 import type { KeyRange } from "../../codec/key-prefix.ts";
 import { justAfter } from "../../core/bytes.ts";
 import { type Failure, isFailure } from "../../core/errors.ts";
@@ -11,14 +11,14 @@ export class EntryPages {
   readonly #state: PastState;
   readonly #end: Uint8Array;
   readonly #keysOnly: boolean;
-  /** Those that were read and not taken, the next one last. */
+  /** Entries that were read and not yet taken, in reverse order: the next one is the last. */
   #read: StoredEntry[] = [];
-  /** Where the next page begins. null: there is none. */
+  /** Where the next page begins. null: there is no next page. */
   #next: Uint8Array | null;
   /** How many entries were taken. */
   taken = 0;
 
-  /** `keysOnly`: values are empty. */
+  /** `keysOnly`: the entries come with empty values. */
   constructor(state: PastState, { start, end }: KeyRange, { keysOnly }: { readonly keysOnly: boolean }) {
     this.#state = state;
     this.#next = start;
@@ -26,7 +26,7 @@ export class EntryPages {
     this.#keysOnly = keysOnly;
   }
 
-  /** The next entry, which stays the next. null: the range has no more. */
+  /** Returns the next entry and does not take it. null: the range has no more entries. */
   async peek(): Promise<StoredEntry | null | Failure> {
     while (this.#read.length === 0 && this.#next !== null) {
       const command = {
@@ -47,7 +47,7 @@ export class EntryPages {
     return this.#read.at(-1) ?? null;
   }
 
-  /** What was peeked at is done with. */
+  /** Takes the entry that `peek` has returned. */
   take(): void {
     this.#read.pop();
     this.taken += 1;

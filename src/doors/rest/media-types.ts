@@ -1,4 +1,4 @@
-/** Which type of several a client asks for, and which it sends. */
+/** Which media type a client asks for, and which it sends. */
 
 export const BYTES = "application/octet-stream";
 export const NDJSON = "application/x-ndjson";
@@ -9,7 +9,7 @@ export function typeOf(header: string | null): string {
   return essence.trim().toLowerCase();
 }
 
-/** Whether `Accept` names this type, and before JSON, which is given otherwise. */
+/** Whether `Accept` names this type before JSON. If not, the answer is JSON. */
 export function prefers(headers: Headers, type: string): boolean {
   const types = (headers.get("accept") ?? "").split(",").map(typeOf);
   return types.find((each) => each === type || each === "application/json" || each === "*/*") === type;

@@ -71,7 +71,7 @@ export function expiryOf({
   return isFailure(ms) ? ms : asUnixMs(now + ms);
 }
 
-/** A cursor is the last key of the page. The request has the same selector again. */
+/** The rest of the range behind a cursor. A cursor is the last key of the page before. The request must have the same selector again. */
 export function behindCursor({ start, end }: KeyRange, cursor: string | null, reverse: boolean): KeyRange | Failure {
   if (cursor === null) return { start, end };
   const key = fromBase64Url(cursor);
@@ -87,7 +87,7 @@ export function behindCursor({ start, end }: KeyRange, cursor: string | null, re
   return reverse ? { start, end: key } : { start: justAfter(key), end };
 }
 
-/** The member of a page that says where the next one begins: behind this key. */
+/** The member `cursor` of a page, from which the next page begins: behind this key. */
 export function cursorBehind(key: Uint8Array): string {
   return `,"cursor":"${toBase64Url(key)}"`;
 }

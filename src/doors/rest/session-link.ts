@@ -59,7 +59,7 @@ export class SessionLink {
     socket.accept();
   }
 
-  /** The next event. null: none came within this time, or the link was closed. Only one wait at a time. */
+  /** Waits for the next event. null: none came within this time, or the link was closed. There may be only one wait at a time. */
   async next(timers: Timers, ms: number): Promise<LinkEvent | null> {
     const waiting = this.#events.shift();
     if (waiting !== undefined) return waiting;

@@ -1,7 +1,8 @@
 /**
- * Undelete: `POST undelete` `{"at":moment,"selector":{"prefix":["orders"]}}` brings back what is gone since. Only keys without an entry are
- * written: what was written since stays, unless `force` is given, which also puts back values that are others now. Up to a thousand entries
- * are one commit. More are several, and to send the request again goes on where it ended.
+ * Undelete: `POST undelete` `{"at":moment,"selector":{"prefix":["orders"]}}` brings back the entries of that moment that are
+ * gone since. Only keys without an entry are written. With `force`, entries that have changed since are put back too. Up to a thousand
+ * entries are written in one commit. More entries take several commits; if the request ends between them, the same request, sent again,
+ * writes the rest.
  */
 import { textOfKeyNotation } from "../../codec/json-notation/key-notation.ts";
 import { flagOf, keyOf, objectOf, reading, refuse } from "../../codec/json-notation/members.ts";
@@ -106,7 +107,7 @@ class Undelete {
     return batch;
   }
 
-  /** Of some entries of then, in order, those that are not as they were. */
+  /** Writes those of the moment's entries that the database does not have as they were then. The batch is in the order of keys. */
   async #bringBack(batch: readonly StoredEntry[]): Promise<Failure | null> {
     const { stub, grant, clock } = this.#call;
     const keys = batch.map(({ key }) => key);
@@ -140,7 +141,7 @@ class Undelete {
     return null;
   }
 
-  /** With how far it is: what is brought back stays, and the same request goes on. */
+  /** The problem also says how far the undelete has come: entries that it has brought back stay, and the same request writes the rest. */
   #stopped(why: Failure): Response {
     const members = { count: this.#count, skipped: this.#skipped, unchanged: this.#unchanged, expired: this.#expired };
     return problem(why, { members });

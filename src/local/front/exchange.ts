@@ -216,7 +216,7 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
     const refusal = this.#takePlaces();
     if (refusal !== undefined) return refusal;
     const begin = guard.wrap(() => {
-      // One that takes long makes way for others.
+      // A handshake that takes long gives up its turn.
       guard.after(HANDSHAKE_TURN_MS, () => this.#handshake?.over());
       const running = server();
       if (running === undefined) this.#refuse(unavailableRefusal);
@@ -245,7 +245,7 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
     return this.#client.path.split("?", 1)[0] ?? "";
   }
 
-  /** Returns why there are none. */
+  /** Returns the refusal if there is no place. */
   #takePlaces(): Refusal | undefined {
     const { exchanges } = this.#parts;
     const { path, body } = this.#client;

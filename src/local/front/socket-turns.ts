@@ -1,11 +1,14 @@
 /**
- * Handshakes and ends of WebSockets on their way to the server process. Only a few are there at a time. Otherwise thousands of clients that
+ * Handshakes and ends of WebSockets on their way to the server process. Only a few are under way at a time. Otherwise thousands of clients that
  * connect again at once, after a restart or a lost network, would keep every other request waiting. Paths take turns, so that the clients
  * of one database do not wait for all clients of another.
  */
 
 export interface Turn {
-  /** The server is done with it, or it is not needed any more, or it has taken so long that it makes way for another. May be called again. */
+  /**
+   * Ends the turn: the server is done with the handshake or the end, or nobody needs it any more, or it has taken so long that another one
+   * begins. May be called again.
+   */
   over(): void;
 }
 
@@ -16,14 +19,14 @@ interface Waiting extends Turn {
 export class SocketTurns {
   readonly #most: number;
   #underWay = 0;
-  /** By path. The path whose turn is next comes first. */
+  /** The key is the path. The path whose turn is next comes first. */
   readonly #waiting = new Map<string, Set<Waiting>>();
 
   constructor(most: number) {
     this.#most = most;
   }
 
-  /** Calls `begin` when the turn has come, which may be at once. Never after `over`. `begin` must be guarded. */
+  /** Calls `begin` when the turn has come, which may be at once, and never after `over`. `begin` must be guarded (see `guard.ts`). */
   enter(path: string, begin: () => void): Turn {
     let state: "waiting" | "under way" | "over" = "waiting";
     const turn: Waiting = {
@@ -53,7 +56,7 @@ export class SocketTurns {
       if (next === undefined) return;
       const [path, turns] = next;
       const [first] = turns;
-      // Behind the other paths.
+      // The path goes behind the other paths.
       this.#waiting.delete(path);
       if (turns.size > 1) this.#waiting.set(path, turns);
       if (first === undefined) continue;

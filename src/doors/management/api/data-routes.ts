@@ -61,7 +61,7 @@ export const DATA_ROUTES: Readonly<Record<string, Readonly<Record<string, Descri
       query: {
         ...getOne.query,
         ...SELECTOR,
-        limit: "From 1 to 1000; 100 without it.",
+        limit: "From 1 to 1000, and 100 when it is not given.",
         reverse: "`true`: the greatest key first.",
         cursor: "The `cursor` of the page before.",
         keysOnly: "`true`: entries have no values.",
@@ -161,7 +161,7 @@ export const DATA_ROUTES: Readonly<Record<string, Readonly<Record<string, Descri
       summary: "List the versions of a key",
       query: {
         key: "The key as JSON.",
-        limit: "From 1 to 1000; 100 without it.",
+        limit: "From 1 to 1000, and 100 when it is not given.",
         cursor: "The `cursor` of the page before.",
       },
       responses: { 200: ["The versions that the backup has, the newest first.", json({ type: "object" })] },
@@ -172,9 +172,9 @@ export const DATA_ROUTES: Readonly<Record<string, Readonly<Record<string, Descri
       summary: "List the keys that differ between two moments",
       query: {
         from: "A moment.",
-        to: "A moment; without it, now.",
+        to: "A moment. When it is not given, the database as it is now.",
         ...SELECTOR,
-        limit: "From 1 to 1000, which it is without it.",
+        limit: "From 1 to 1000, and 1000 when it is not given.",
         cursor: "The `cursor` of the page before.",
       },
       responses: { 200: ["The keys that were created, updated or deleted.", json({ type: "object" })] },
@@ -182,10 +182,10 @@ export const DATA_ROUTES: Readonly<Record<string, Readonly<Record<string, Descri
   },
   undelete: {
     post: {
-      summary: "Bring back what is gone since a moment",
+      summary: "Bring back the entries that are gone since a moment",
       body: {
         description:
-          "`at` and a `key` or a `selector`; `force` also puts back what was written since; `dryRun` only lists.",
+          "`at`, and a `key` or a `selector`. `force` also puts back entries that were changed since. `dryRun` only lists the entries.",
         content: json({
           type: "object",
           required: ["at"],
@@ -198,7 +198,7 @@ export const DATA_ROUTES: Readonly<Record<string, Readonly<Record<string, Descri
           },
         }),
       },
-      responses: { 200: ["What was brought back.", json({ type: "object" })] },
+      responses: { 200: ["The entries that were brought back.", json({ type: "object" })] },
     },
   },
   "jobs/{jobId}": {

@@ -100,6 +100,15 @@ export const MAX_WATCHERS = 10_000;
 export const MAX_WATCH_BYTES_UNDER_WAY = 4 * MIB;
 
 /**
+ * As much more is under way to prompt watchers: those that have acknowledged their last message. So watchers that take nothing never take
+ * all the room, however many they are. While the sum is below both limits together, one more message is sent to a prompt watcher.
+ */
+export const MAX_PROMPT_BYTES_UNDER_WAY = 1 * MIB;
+
+/** How long a watcher is prompt after an acknowledgement. The wait for room counts too, so that a watcher that has gone is not prompt for long. */
+export const PROMPT_MS = 5_000;
+
+/**
  * Keys and values in one message of a prefix watch, and one entry more. A larger state comes in pages. At most sixteen such messages are
  * under way at a time.
  */

@@ -15,7 +15,13 @@
  */
 import { toHex } from "../core/bytes.ts";
 import type { KeyRange } from "../codec/key-prefix.ts";
-import { FEED_PROGRESS_MS, MAX_RECENT_LOG_BYTES, MAX_WATCH_BYTES_UNDER_WAY } from "../core/limits.ts";
+import {
+  FEED_PROGRESS_MS,
+  MAX_PROMPT_BYTES_UNDER_WAY,
+  MAX_RECENT_LOG_BYTES,
+  MAX_WATCH_BYTES_UNDER_WAY,
+  PROMPT_MS,
+} from "../core/limits.ts";
 import { NO_VERSION, timeOfVersion, type Version } from "../core/versionstamp.ts";
 import type { LogPage } from "./feed-log.ts";
 import { type FeedOptions, type FeedReceiver, FeedView } from "./feed-view.ts";
@@ -46,11 +52,15 @@ export interface PrefixWatcher extends Watcher {
   readonly upTo: Version | null;
 }
 
+const ROOM_OF_PROMPT = MAX_WATCH_BYTES_UNDER_WAY + MAX_PROMPT_BYTES_UNDER_WAY;
+
 interface Watch {
   readonly view: WatchView;
   awaitingAcknowledgement: boolean;
   /** Bytes of keys and values in the message under way. */
   bytesUnderWay: number;
+  /** Until then the watch is prompt; 0: it has acknowledged nothing yet. */
+  promptUntil: number;
 }
 
 export class WatchHub {
@@ -59,8 +69,9 @@ export class WatchHub {
   readonly #index = new WatchIndex<Watch>();
   readonly #watches = new Set<Watch>();
   readonly #toTell = new Set<Watch>();
-  /** Watches that found no room for a message, in the order in which they will be told. */
+  /** Watches that found no room for a message, in the order in which they will be told. Prompt watches are told first. */
   readonly #waiting = new Set<Watch>();
+  readonly #promptWaiting = new Set<Watch>();
   /** Kept from the first prefix watch on. */
   #recent: RecentChanges | null = null;
   readonly #feeds = new Map<Watch, FeedView>();
@@ -83,7 +94,7 @@ export class WatchHub {
 
   /** Whether some watches wait until others have taken their messages. */
   get isCrowded(): boolean {
-    return this.#waiting.size > 0;
+    return this.#waiting.size + this.#promptWaiting.size > 0;
   }
 
   /** `listener` is called when watches begin to wait, within the commit or the call that caused it. It must not throw. */
@@ -124,7 +135,12 @@ export class WatchHub {
       notedBefore: () => this.#notedBefore,
     };
     const view = new FeedView(prefix, options, parts, receiver);
-    const watch: Watch = { view, awaitingAcknowledgement: options.connection === "under way", bytesUnderWay: 0 };
+    const watch: Watch = {
+      view,
+      awaitingAcknowledgement: options.connection === "under way",
+      bytesUnderWay: 0,
+      promptUntil: 0,
+    };
     const unfollow = this.#state.feed.follow();
     this.#feeds.set(watch, view);
     const watcher = this.#watch(watch, [prefix], "prefix", () => {
@@ -157,7 +173,8 @@ export class WatchHub {
   /** Forgets all watchers without telling them. Their handles must not be used any more. For when the entries are gone. */
   clear(): void {
     this.#index.clear();
-    for (const watches of [this.#watches, this.#toTell, this.#waiting, this.#feeds]) watches.clear();
+    for (const watches of [this.#watches, this.#toTell, this.#waiting, this.#promptWaiting, this.#feeds])
+      watches.clear();
     this.#recent = null;
     this.#bytesUnderWay = 0;
   }
@@ -199,7 +216,12 @@ export class WatchHub {
   }
 
   #add(view: WatchView, names: readonly Uint8Array[], kind: NameKind, awaitingAcknowledgement: boolean): PrefixWatcher {
-    return this.#watch({ view, awaitingAcknowledgement, bytesUnderWay: 0 }, names, kind, () => undefined);
+    return this.#watch(
+      { view, awaitingAcknowledgement, bytesUnderWay: 0, promptUntil: 0 },
+      names,
+      kind,
+      () => undefined,
+    );
   }
 
   #watch(watch: Watch, names: readonly Uint8Array[], kind: NameKind, onRemoved: () => void): PrefixWatcher {
@@ -215,7 +237,8 @@ export class WatchHub {
       },
       acknowledge: () => {
         if (removed) return;
-        if (!watch.awaitingAcknowledgement) view.lost();
+        if (watch.awaitingAcknowledgement) watch.promptUntil = state.now() + PROMPT_MS;
+        else view.lost();
         watch.awaitingAcknowledgement = false;
         this.#makeRoom(watch);
         this.#tell(watch);
@@ -223,7 +246,7 @@ export class WatchHub {
       remove: () => {
         if (removed) return;
         removed = true;
-        for (const watches of [this.#watches, this.#toTell, this.#waiting]) watches.delete(watch);
+        for (const watches of [this.#watches, this.#toTell, this.#waiting, this.#promptWaiting]) watches.delete(watch);
         for (const name of names) this.#index.remove(name, kind, watch);
         onRemoved();
         this.#makeRoom(watch);
@@ -254,9 +277,10 @@ export class WatchHub {
 
   #tell(watch: Watch): void {
     if (!watch.view.hasNews || watch.awaitingAcknowledgement) return;
-    if (this.#bytesUnderWay >= MAX_WATCH_BYTES_UNDER_WAY) {
+    const isPrompt = this.#isPrompt(watch);
+    if (this.#bytesUnderWay >= (isPrompt ? ROOM_OF_PROMPT : MAX_WATCH_BYTES_UNDER_WAY)) {
       const wasCrowded = this.isCrowded;
-      this.#waiting.add(watch);
+      (isPrompt ? this.#promptWaiting : this.#waiting).add(watch);
       if (!wasCrowded) this.#onCrowded();
       return;
     }
@@ -268,10 +292,21 @@ export class WatchHub {
     message.send();
   }
 
+  /** A clock that was set back makes nobody prompt for longer. */
+  #isPrompt({ promptUntil }: Watch): boolean {
+    const left = promptUntil - this.#state.now();
+    return left > 0 && left <= PROMPT_MS;
+  }
+
   /** The watch's message was taken, or never will be. Watches that wait for room are told. */
   #makeRoom(watch: Watch): void {
     this.#bytesUnderWay -= watch.bytesUnderWay;
     watch.bytesUnderWay = 0;
+    for (const next of this.#promptWaiting) {
+      if (this.#bytesUnderWay >= ROOM_OF_PROMPT) break;
+      this.#promptWaiting.delete(next);
+      this.#tell(next);
+    }
     for (const next of this.#waiting) {
       if (this.#bytesUnderWay >= MAX_WATCH_BYTES_UNDER_WAY) break;
       this.#waiting.delete(next);

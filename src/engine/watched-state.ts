@@ -1,5 +1,5 @@
 /** What watches read of a database. */
-import type { Clock } from "../core/clock.ts";
+import type { Clock, UnixMs } from "../core/clock.ts";
 import type { KeyRange } from "../codec/key-prefix.ts";
 import type { Entry } from "../core/operations.ts";
 import { asVersion, type Version } from "../core/versionstamp.ts";
@@ -25,6 +25,7 @@ export interface WatchedState {
   /** What the mutation log knows of changes up to `upTo`, read within these bounds. */
   logged(upTo: Version, bounds: LogBounds): LoggedChanges;
   readonly feed: Pick<FeedLog, "page" | "follow">;
+  now(): UnixMs;
 }
 
 export interface LogBounds {
@@ -63,6 +64,7 @@ export function watchedState({ table, clock, log, mark, versions, feed }: Watche
     keys: (range, limit) => table.keys(range, limit, clock.now()),
     logged: (upTo, bounds) => loggedChanges(log, mark.replacedAt, upTo, bounds),
     feed,
+    now: () => clock.now(),
   };
 }
 

@@ -1,5 +1,6 @@
 /** What a changed key costs in the watch hub when nobody watches it, by how many others watch: inside the engine, without a server. */
 import { encodeKey, type Key } from "../../src/codec/key-codec.ts";
+import { asUnixMs } from "../../src/core/clock.ts";
 import { asVersion, NO_VERSION } from "../../src/core/versionstamp.ts";
 import { WatchHub } from "../../src/engine/watch-hub.ts";
 import type { WatchedState } from "../../src/engine/watched-state.ts";
@@ -15,6 +16,7 @@ const nothing: WatchedState = {
   entries: () => [],
   keys: () => [],
   logged: (upTo) => ({ changes: [], knownAfter: upTo }),
+  now: () => asUnixMs(0),
   feed: { page: () => "off", follow: () => () => undefined },
 };
 

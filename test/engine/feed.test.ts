@@ -5,8 +5,11 @@ import { asUnixMs } from "../../src/core/clock.ts";
 import {
   FEED_PROGRESS_MS,
   MAX_FEED_PAGE_BYTES,
+  MAX_PROMPT_BYTES_UNDER_WAY,
   MAX_RECENT_COMMIT_BYTES,
   MAX_WATCH_BYTES_UNDER_WAY,
+  PROMPT_MS,
+  READER_GRACE_MS,
 } from "../../src/core/limits.ts";
 import { asVersion, NO_VERSION, timeOfVersion, type Version } from "../../src/core/versionstamp.ts";
 import { Database } from "../../src/engine/database.ts";
@@ -341,7 +344,7 @@ test("a reader that takes nothing costs a place: no more than the bound is under
     const versions = Array.from({ length: 10 }, () => commit(set(a, new Uint8Array(MAX_FEED_PAGE_BYTES))));
     expect(10 * MAX_FEED_PAGE_BYTES).toBeGreaterThan(MAX_RECENT_COMMIT_BYTES);
     expect(slow.filter(({ isWaiting }) => isWaiting).length).toBeLessThanOrEqual(
-      MAX_WATCH_BYTES_UNDER_WAY / MAX_FEED_PAGE_BYTES + 1,
+      (MAX_WATCH_BYTES_UNDER_WAY + MAX_PROMPT_BYTES_UNDER_WAY) / MAX_FEED_PAGE_BYTES + 1,
     );
     expect(database.watches.isCrowded).toBe(true);
     for (let i = 0; slow.some(({ isWaiting }) => isWaiting); i++) {
@@ -349,6 +352,36 @@ test("a reader that takes nothing costs a place: no more than the bound is under
       for (const reader of slow) reader.acknowledge();
     }
     for (const reader of slow) expect(reader.commits.map(({ version }) => version)).toEqual(versions);
+  });
+});
+
+test("readers that take nothing, however many, do not stop one that takes its pages at once (F13)", async () => {
+  await withStorage((storage) => {
+    const { database, clock, commit } = fed(storage);
+    const readers = Array.from({ length: 100 }, () => new FeedReader(ALL).connect(database.watches));
+    const [live = new FeedReader(ALL)] = readers.splice(50, 1);
+    const dead = readers;
+    // They take one, as buffers do, and nothing then.
+    for (const reader of [...dead, live]) reader.drain();
+    clock.time += PROMPT_MS;
+    const large = new Uint8Array(MAX_FEED_PAGE_BYTES);
+    const versions = [commit(set(a, large))];
+    for (let i = 0; !live.isWaiting; i++) {
+      // Those that are late are given up, as `late-watchers.ts` does.
+      expect(i).toBeLessThan(dead.length);
+      clock.time += READER_GRACE_MS;
+      dead.find(({ isWaiting }) => isWaiting)?.disconnect();
+    }
+    live.drain();
+    const stalled = dead.filter(({ isWaiting }) => isWaiting).length;
+    expect(stalled).toBeGreaterThan(5);
+    for (let i = 0; i < 50; i++) {
+      versions.push(commit(set(a, large)));
+      live.drain();
+      expect(live.commits.map(({ version }) => version)).toEqual(versions);
+    }
+    expect(dead.filter(({ isWaiting }) => isWaiting)).toHaveLength(stalled);
+    expect(database.watches.isCrowded).toBe(true);
   });
 });
 

@@ -4,7 +4,13 @@
  */
 import { failure, type Failure } from "../core/errors.ts";
 import type { FeedChange, FeedPage, FeedRequest } from "../core/feed.ts";
-import { MAX_READ_ENTRIES, MAX_SOCKET_ANSWER_CHARACTERS, MAX_SOCKET_FRAME_REQUESTS } from "../core/limits.ts";
+import {
+  MAX_READ_ENTRIES,
+  MAX_READ_RANGES,
+  MAX_SOCKET_ANSWER_CHARACTERS,
+  MAX_SOCKET_FRAME_REQUESTS,
+  MAX_WATCHED_KEYS,
+} from "../core/limits.ts";
 import type { CommitResult, Entry, ReadRange } from "../core/operations.ts";
 import { versionOfHex, versionstampHex } from "../core/versionstamp.ts";
 import { encodeAtomicWrite, encodeSnapshotRead, encodeWatch } from "./datapath-requests.ts";
@@ -13,7 +19,7 @@ import { parseJson } from "./json-notation/bounded-json.ts";
 import { atomicWriteOf } from "./json-notation/atomic-write.ts";
 import { textOfEntry, textOfExpiry } from "./json-notation/entry-line.ts";
 import { textOfKeyNotation } from "./json-notation/key-notation.ts";
-import { arrayOf, flagOf, keyOf, objectOf, Refused, refuse } from "./json-notation/members.ts";
+import { atMost, flagOf, keyOf, objectOf, Refused, refuse } from "./json-notation/members.ts";
 import { described } from "./json-notation/place.ts";
 import { textOfStored } from "./json-notation/stored-value.ts";
 import { isObject, type JsonObject } from "./json-notation/types.ts";
@@ -79,7 +85,7 @@ function requestOf(request: JsonObject, id: number, index: number, plain: boolea
       return {
         type: "read",
         id,
-        body: encodeSnapshotRead(arrayOf(asked, "read").map(rangeOf)),
+        body: encodeSnapshotRead(atMost(MAX_READ_RANGES, asked, "read").map(rangeOf)),
         ...maxBytesOf(request),
       };
     case "write":
@@ -92,7 +98,7 @@ function requestOf(request: JsonObject, id: number, index: number, plain: boolea
       return {
         type: "watch",
         id,
-        body: encodeWatch(arrayOf(asked, "watch").map((key, i) => keyOf(key, `watch[${i}]`))),
+        body: encodeWatch(atMost(MAX_WATCHED_KEYS, asked, "watch").map((key, i) => keyOf(key, `watch[${i}]`))),
       };
     case "watchPrefix":
       return { type: "watchPrefix", id, body: encodePrefixWatch(prefixOf(request)) };

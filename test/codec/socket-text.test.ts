@@ -347,3 +347,24 @@ describe("answers", () => {
     expect(textOfWatch(1, many, false)).toMatchObject({ code: "limit" });
   });
 });
+
+test("a request with too many members is refused before they are looked at (N26)", () => {
+  const id = 1;
+  const not = "this is no range, key or check";
+  const members = (count: number) => Array.from({ length: count }, () => not);
+  const limit = (what: string) => ["refused", { ok: false, code: "limit", message: what }];
+  const refusal = (json: unknown) => {
+    const decoded = decodeTextFrame(JSON.stringify(json));
+    const [request] = decoded.ok ? decoded.requests : [];
+    return request?.type === "refused" ? [request.type, request.why] : decoded;
+  };
+  expect(refusal({ id, read: members(11) })).toEqual(limit("read has 11 members; the limit is 10."));
+  expect(refusal({ id, watch: members(11) })).toEqual(limit("watch has 11 members; the limit is 10."));
+  expect(refusal({ id, write: { checks: members(101) } })).toEqual(
+    limit("write.checks has 101 members; the limit is 100."),
+  );
+  expect(refusal({ id, write: { mutations: members(1001) } })).toEqual(
+    limit("write.mutations has 1001 members; the limit is 1000."),
+  );
+  expect(refusal({ id, write: { enqueues: [{ value: 1 }] } })).toMatchObject(["refused", { code: "unsupported" }]);
+});

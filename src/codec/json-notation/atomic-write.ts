@@ -5,7 +5,7 @@ import { MAX_CHECKS, MAX_MUTATIONS, MAX_TIME_MS } from "../../core/limits.ts";
 import type { AtomicWrite, Check, Mutation } from "../../core/operations.ts";
 import { versionOfHex } from "../../core/versionstamp.ts";
 import { expiryOfJson } from "./entry-line.ts";
-import { arrayOf, flagOf, keyOf, objectOf, Refused, refuse, valueOf } from "./members.ts";
+import { arrayOf, atMost, flagOf, keyOf, objectOf, Refused, refuse, valueOf } from "./members.ts";
 import { described } from "./place.ts";
 import type { JsonObject } from "./types.ts";
 
@@ -39,12 +39,6 @@ export function atomicWriteOf(json: unknown, form: WriteForm): AtomicWrite {
     ),
     enqueues: [],
   };
-}
-
-function atMost(most: number, json: unknown, name: string): readonly unknown[] {
-  const array = arrayOf(json, name);
-  if (array.length <= most) return array;
-  throw new Refused(failure("limit", `${name} has ${array.length} members; the limit is ${most}.`));
 }
 
 function checkOf(json: unknown, name: string): Check {

@@ -37,6 +37,13 @@ export function arrayOf(json: unknown, name: string): readonly unknown[] {
   return refuse(`${name} is ${described(json)}; it must be an array.`);
 }
 
+/** An array of at most so many members. Looked at before its members are, so that a larger one costs nothing. */
+export function atMost(most: number, json: unknown, name: string): readonly unknown[] {
+  const array = arrayOf(json, name);
+  if (array.length <= most) return array;
+  throw new Refused(failure("limit", `${name} has ${array.length} members; the limit is ${most}.`));
+}
+
 export function objectOf(json: unknown, name: string, example: string): JsonObject {
   if (isObject(json)) return json;
   return refuse(`${name} is ${described(json)}; it must be an object like ${example}.`);

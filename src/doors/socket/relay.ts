@@ -26,6 +26,9 @@ import type { Timers } from "../../core/timers.ts";
 /** How many bytes are passed on to the object between two pings. The answer to a ping shows that everything before it has arrived. */
 const PING_EVERY_BYTES = 1024 * 1024;
 
+/** What a message takes beside its own bytes: an empty one is not for nothing. */
+const MESSAGE_BYTES = 64;
+
 /** How often the client's intake is checked while anything waits for it. */
 const REPORT_MS = 20;
 
@@ -87,7 +90,7 @@ class Relay {
     } else if (this.#object !== undefined) {
       this.#toObject(this.#object, message);
     } else if (this.#askedToConnect) {
-      this.#waitingBytes += sizeOf(message);
+      this.#waitingBytes += sizeOf(message) + MESSAGE_BYTES;
       if (this.#waitingBytes > MAX_SOCKET_PENDING_BYTES) this.#refuse(TOO_MUCH);
       else this.#waiting.push(message);
     } else {
@@ -140,7 +143,7 @@ class Relay {
     }
     try {
       object.send(typeof message === "string" ? message : new Uint8Array(message));
-      this.#bytesSincePing += sizeOf(message);
+      this.#bytesSincePing += sizeOf(message) + MESSAGE_BYTES;
       if (this.#bytesSincePing < PING_EVERY_BYTES) return;
       this.#bytesSincePing = 0;
       this.#pings += 1;

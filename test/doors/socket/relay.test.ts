@@ -94,6 +94,13 @@ test("what comes before the object is connected to is bounded (N26)", async () =
   expect((await client.closed()).code).toBe(4429);
 });
 
+test("messages without bytes are bounded, too (N26)", async () => {
+  const { client } = relayed();
+  client.send(tokenRequest(1, "t"));
+  for (let i = 0; i <= MAX_SOCKET_PENDING_BYTES / 64; i++) client.socket.send("");
+  expect((await client.closed()).code).toBe(4429);
+});
+
 test("what the object does not take is bounded, and known from pings that it does not answer (N26)", async () => {
   const { client, connect } = relayed();
   client.send(tokenRequest(1, "t"));

@@ -716,6 +716,16 @@ export const MAX_SOCKET_TURNS = 8;
 /** After this time a handshake gives up its turn, and the next handshake begins. It takes long when its database has to be opened. */
 export const HANDSHAKE_TURN_MS = 50;
 
+/**
+ * Pieces of what clients send on WebSockets, on their way to the server process at a time. It gets through all of them in some
+ * milliseconds, and then looks at its other connections.
+ */
+export const SOCKET_PIECES_UNDER_WAY = 8;
+
+/** A piece ends with the frame in which it reaches so many bytes, or so many frames. */
+export const SOCKET_PIECE_BYTES = 4 * KIB;
+export const SOCKET_PIECE_FRAMES = 16;
+
 /** How long the end of a WebSocket keeps its turn: the server process does not say when it has noticed the end. */
 export const LEAVING_TURN_MS = 5;
 

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { Encoding } from "../../src/core/operations.ts";
 import { encodeClientFrame } from "../../src/codec/socket-client.ts";
-import { RawWebSocket } from "../support/raw-websocket.ts";
+import { clientFrame, RawWebSocket } from "../support/raw-websocket.ts";
 import { startManagedServer, Tenant } from "../support/management.ts";
 import { rawKey, rawPoint } from "../support/raw-connect.ts";
 import { readRequest, subprotocols, tokenRequest, watchRequest, writeRequest } from "../support/socket-client.ts";
@@ -88,4 +88,30 @@ test("clients that take nothing and showed their token late make the server keep
   const elsewhere = await other.connect(await other.newDatabase());
   for (let i = 0; i < 300; i++) await elsewhere.read({ ranges: [rawPoint(rawKey("a"))] });
   expect(memory() - before).toBeLessThan(250 * MIB);
+});
+
+const BINARY = 2;
+const TEXT = 1;
+const PING = 9;
+
+test.each([
+  ["frames that ask for nothing", clientFrame(BINARY, Buffer.alloc(0))],
+  ["pings", clientFrame(TEXT, Buffer.from("ping"))],
+  ["pings of the protocol", clientFrame(PING, Buffer.alloc(0))],
+])("a client that sends %s without end keeps nobody else waiting", async (_what, frame) => {
+  const { token } = await attacker.connect(attacked).then(({ metadata }) => metadata);
+  const { socket } = await open(attacked, subprotocols(token));
+  const many = Buffer.concat(Array.from({ length: 5000 }, () => frame));
+  const flood = (): void => {
+    while (!socket.destroyed && socket.write(many));
+  };
+  socket.on("drain", flood);
+  flood();
+  const other = await Tenant.make(server, "other");
+  const elsewhere = await other.connect(await other.newDatabase());
+  const pid = server.workerdPid();
+  for (let i = 0; i < 100; i++) await elsewhere.read({ ranges: [rawPoint(rawKey("a"))] });
+  expect(socket.destroyed).toBe(false);
+  expect(server.workerdPid()).toBe(pid);
+  socket.destroy();
 });

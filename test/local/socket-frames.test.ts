@@ -1,6 +1,7 @@
 /** What the front follows of the frames of a WebSocket, however they are cut into pieces. */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
+import { SOCKET_PIECE_BYTES, SOCKET_PIECE_FRAMES } from "../../src/core/limits.ts";
 import { SocketFrames } from "../../src/local/front/socket-frames.ts";
 
 interface Frame {
@@ -59,4 +60,23 @@ test("a close frame is seen when all of it has passed", () => {
   expect(followed.hasClosed).toBe(false);
   followed.pass(close.subarray(-1));
   expect(followed.hasClosed).toBe(true);
+});
+
+test("pieces end with a frame, and hold few frames", () => {
+  fc.assert(
+    fc.property(frames, (all) => {
+      const followed = new SocketFrames();
+      const ends = new Set<number>();
+      for (const frame of all) ends.add((Math.max(0, ...ends) || 0) + bytesOf(frame).length);
+      const bytes = Buffer.concat(all.map(bytesOf));
+      for (let at = 0; at < bytes.length;) {
+        const next = at + followed.passSome(bytes.subarray(at));
+        expect(ends.has(next)).toBe(true);
+        const within = [...ends].filter((end) => end > at && end <= next);
+        expect(within.length).toBeLessThanOrEqual(SOCKET_PIECE_FRAMES);
+        if (within.length > 1) expect((within.at(-2) ?? 0) - at).toBeLessThan(SOCKET_PIECE_BYTES);
+        at = next;
+      }
+    }),
+  );
 });

@@ -6,7 +6,6 @@
  * Whatever waits for its client has an end (`check`). When places run short, it makes room for others before that (`Exchanges`).
  */
 import {
-  CROWDED_CLIENT_BYTES_PER_SECOND,
   HANDSHAKE_TURN_MS,
   LEAVING_TURN_MS,
   MAX_ANSWER_PAUSE_MS,
@@ -17,19 +16,20 @@ import {
   MAX_REQUEST_PAUSE_MS,
   MAX_SESSION_ANSWER_BYTES,
   MAX_UNCOUNTED_BODY_BYTES,
-  MIN_CLIENT_BYTES_PER_SECOND,
   REQUEST_BYTES_STEP,
 } from "../../core/limits.ts";
 import { socketProtocol } from "../../contracts/socket.ts";
 import { PROTOBUF_TYPE } from "../../doors/kv-connect/responses.ts";
 import type { Client, ServerProcess } from "./client.ts";
+import { Arrears } from "./arrears.ts";
 import type { ClientConnection } from "./client-connections.ts";
 import { SessionRequest, type DataPath, type SessionTaker, type SmallRequest } from "./data-path.ts";
 import type { Exchanges, PlaceHolder } from "./exchanges.ts";
 import type { SocketTurns, Turn } from "./socket-turns.ts";
 import type { OpenDatabases, Use } from "./open-databases.ts";
 import type { Places } from "./places.ts";
-import { SocketFrames } from "./socket-frames.ts";
+import { PassedSocket } from "./passed-socket.ts";
+import type { SocketPace } from "./socket-pace.ts";
 import {
   connectRefusal,
   crowdedRefusal,
@@ -54,6 +54,7 @@ export interface ExchangeParts {
   readonly servers: ServerConnections;
   readonly exchanges: Exchanges;
   readonly turns: SocketTurns;
+  readonly pace: SocketPace;
   readonly dataPath: DataPath;
 }
 
@@ -85,8 +86,8 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
   /** Whether the server was told that the client of a WebSocket sends no more. */
   #leaving: "not" | "in turn" | "told" = "not";
   #isOver = false;
-  /** The frames of a WebSocket, once the server has switched to it. */
-  #frames: { readonly fromClient: SocketFrames; readonly fromServer: SocketFrames } | undefined;
+  /** Once the server has switched to it. */
+  #socket: PassedSocket | undefined;
   #written = 0;
   /** Bytes of the whole answer, if its length is known. */
   #announced = 0;
@@ -126,7 +127,7 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
   /** The client has its answer and has sent its request, or it is gone. Nothing happens afterwards. */
   over(): void {
     this.#isOver = true;
-    if (this.#frames !== undefined && this.#server !== undefined) this.#leaveInTurn();
+    if (this.#socket !== undefined && this.#server !== undefined) this.#leaveInTurn();
     else this.#giveBackAll();
     this.#use?.answered(undefined);
     this.#use = undefined;
@@ -165,7 +166,7 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
     else if (!this.#inputPaused && (this.#client.body !== "upgrade" || this.#answerEnded))
       this.#sending.wait(elapsedMs, this.#received);
     // A WebSocket that the server has closed ends when the client has taken that. No client needs long to answer it.
-    const isClosed = this.#frames?.fromServer.hasClosed === true && waiting === 0;
+    const isClosed = this.#socket?.isClosed === true && waiting === 0;
     const isLingering = (this.#answerEnded && !this.#requestEnded) || isClosed;
     const isStalled = isLingering || Math.max(this.#taking.crowdedMs, this.#sending.crowdedMs) > MAX_CROWDED_PAUSE_MS;
 
@@ -286,9 +287,9 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
     const { guard } = connection;
     guard.on(input, "data", (piece: Buffer) => {
       this.#received += piece.length;
-      this.#frames?.fromClient.pass(piece);
       // After the answer the rest of a request is read and dropped.
       if (this.#server === undefined || piece.length === 0) return;
+      if (this.#socket !== undefined) return this.#socket.receive(piece);
       if (!this.#countReceived()) return this.cutShort(crowdedRefusal);
       if (this.#server.write(piece)) return;
       this.#inputPaused = true;
@@ -296,20 +297,26 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
     });
     guard.once(input, "end", () => {
       this.#requestEnded = true;
-      if (this.#frames === undefined) this.#server?.end();
+      if (this.#socket === undefined) this.#server?.end();
       else this.#leaveInTurn();
     });
+  }
+
+  #sendOfSocket(piece: Buffer): boolean {
+    if (this.#countReceived()) return this.#server?.write(piece) ?? false;
+    this.cutShort(crowdedRefusal);
+    return false;
   }
 
   /** Whether there is room for what the server may hold of the request by now; of a WebSocket, that is the message that has not ended. */
   #countReceived(): boolean {
     const { requestBytes } = this.#parts.exchanges.places;
-    const mayHold = this.#frames === undefined ? this.#received : this.#frames.fromClient.unfinished;
+    const mayHold = this.#socket === undefined ? this.#received : this.#socket.unfinished;
     while (mayHold > this.#counted) {
       if (!this.#take(requestBytes, REQUEST_BYTES_STEP)) return false;
       this.#counted += REQUEST_BYTES_STEP;
     }
-    while (this.#frames !== undefined && this.#counted - REQUEST_BYTES_STEP >= Math.max(mayHold, REQUEST_BYTES_STEP)) {
+    while (this.#socket !== undefined && this.#counted - REQUEST_BYTES_STEP >= Math.max(mayHold, REQUEST_BYTES_STEP)) {
       const at = this.#held.findLastIndex(({ places }) => places === requestBytes);
       if (at === -1) break;
       this.#held.splice(at, 1);
@@ -328,7 +335,10 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
     this.#answered = true;
     this.#client.respond(status, reason, headers);
     if (status !== 101) return;
-    this.#frames = { fromClient: new SocketFrames(), fromServer: new SocketFrames() };
+    const { input, connection } = this.#client;
+    const send = (piece: Buffer): boolean => this.#sendOfSocket(piece);
+    const { pace } = this.#parts;
+    this.#socket = new PassedSocket({ path: this.#pathOfTurns, pace, guard: connection.guard, input, send });
     this.#readRequest();
   }
 
@@ -364,7 +374,7 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
   piece(bytes: Buffer): void {
     if (this.#client.isGone) return;
     this.#written += bytes.length;
-    this.#frames?.fromServer.pass(bytes);
+    this.#socket?.answered(bytes);
     if (!this.#client.output.write(bytes)) this.#server?.pause();
   }
 
@@ -376,7 +386,8 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
 
   drain(): void {
     this.#inputPaused = false;
-    this.#client.input.resume();
+    if (this.#socket === undefined) this.#client.input.resume();
+    else this.#socket.drained();
   }
 
   broken(sent: boolean): void {
@@ -416,6 +427,7 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
 
   #giveBackAll(): void {
     this.#handshake?.over();
+    this.#socket?.over();
     this.#server?.abandon();
     this.#server = undefined;
     for (const { places, count } of this.#held.splice(0)) places.giveBack(this.peer, count);
@@ -457,28 +469,6 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
     const isEnough =
       this.#lingeredMs > MAX_LINGER_MS || this.#received - this.#receivedByThen > MAX_DISCARDED_BODY_BYTES;
     if (isEnough || this.#sending.ms > MAX_LINGER_PAUSE_MS) this.#client.letGo();
-  }
-}
-
-/** How far a client is behind the two rates at which it must at least send or take, in milliseconds. */
-class Arrears {
-  ms = 0;
-  crowdedMs = 0;
-  #bytes = 0;
-
-  /** The client was awaited. `bytes`: all that it has sent or taken so far. A client that was faster than the rate gets no credit. */
-  wait(elapsedMs: number, bytes: number): void {
-    const moved = bytes - this.#bytes;
-    this.#bytes = bytes;
-    this.ms = Math.max(0, this.ms + elapsedMs - (moved / MIN_CLIENT_BYTES_PER_SECOND) * 1000);
-    this.crowdedMs = Math.max(0, this.crowdedMs + elapsedMs - (moved / CROWDED_CLIENT_BYTES_PER_SECOND) * 1000);
-  }
-
-  /** Nothing more is expected of the client at present. */
-  settle(bytes: number): void {
-    this.#bytes = bytes;
-    this.ms = 0;
-    this.crowdedMs = 0;
   }
 }
 

@@ -15,6 +15,7 @@ import { ClientConnections, type ClientConnection } from "./client-connections.t
 import { DataPath } from "./data-path.ts";
 import type { ExchangeParts } from "./exchange.ts";
 import { Exchanges } from "./exchanges.ts";
+import { SocketPace } from "./socket-pace.ts";
 import { SocketTurns } from "./socket-turns.ts";
 import { systemClock, type FrontClock } from "./clock.ts";
 import { Guard } from "./guard.ts";
@@ -22,7 +23,7 @@ import { Http1Side } from "./http1.ts";
 import { Http2Side } from "./http2.ts";
 import { OpenDatabases, openFilesOf } from "./open-databases.ts";
 import { Places } from "./places.ts";
-import { ServerConnections } from "./server-connection.ts";
+import { headOf, ServerConnections } from "./server-connection.ts";
 import { Sessions } from "./sessions.ts";
 
 const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
@@ -170,6 +171,7 @@ class Inside {
       servers: this.#servers,
       exchanges: this.#exchanges,
       turns: new SocketTurns(MAX_SOCKET_TURNS),
+      pace: new SocketPace(this.guard.wrap((answered) => this.#askServer(server(), answered))),
       databases: this.#databases,
       dataPath: new DataPath(admission, this.#sessions),
     };
@@ -209,6 +211,19 @@ class Inside {
     for (const { socket } of this.#connections) socket.destroy();
     this.#sessions.destroy();
     this.#servers.destroy();
+  }
+
+  /** Calls `answered` when the server process has answered a small request, or cannot. */
+  #askServer(running: ServerProcess | undefined, answered: () => void): void {
+    if (running === undefined) return this.guard.soon(answered);
+    const question = { method: "GET", path: "/healthz", headers: ["host", "localhost"], body: "none" } as const;
+    this.#servers.request(running.address, headOf(question) ?? "", question, {
+      head: () => undefined,
+      piece: () => undefined,
+      drain: () => undefined,
+      end: this.guard.wrap(answered),
+      broken: () => this.guard.soon(answered),
+    });
   }
 
   #check(elapsedMs: number): void {

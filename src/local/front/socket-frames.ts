@@ -3,6 +3,7 @@
  * large the message is that has begun, because the server process holds it until it ends; and whether a close frame has passed. What is no
  * WebSocket frame is for the server process to judge.
  */
+import { SOCKET_PIECE_BYTES, SOCKET_PIECE_FRAMES } from "../../core/limits.ts";
 
 /** A head has two bytes, then a length of up to eight, then a mask of four if the sender is a client. */
 const MAX_HEAD_BYTES = 14;
@@ -32,7 +33,18 @@ export class SocketFrames {
     return this.#hasClosed;
   }
 
+  /** Follows the bytes, up to the end of a frame where they are many or hold many frames. Returns how many it has followed. */
+  passSome(bytes: Buffer): number {
+    let frames = 0;
+    return this.#pass(bytes, (at) => ++frames === SOCKET_PIECE_FRAMES || at >= SOCKET_PIECE_BYTES);
+  }
+
   pass(bytes: Buffer): void {
+    this.#pass(bytes, () => false);
+  }
+
+  /** `isEnough` is asked at the end of each frame. */
+  #pass(bytes: Buffer, isEnough: (at: number) => boolean): number {
     for (let at = 0; at < bytes.length;) {
       if (this.#left > 0) {
         const taken = Math.min(this.#left, bytes.length - at);
@@ -44,8 +56,11 @@ export class SocketFrames {
         if (this.#headBytes < this.#wantedHeadBytes()) continue;
         this.#begin();
       }
-      if (this.#left === 0 && this.#headBytes === 0) this.#end();
+      if (this.#left > 0 || this.#headBytes > 0) continue;
+      this.#end();
+      if (isEnough(at)) return at;
     }
+    return bytes.length;
   }
 
   #wantedHeadBytes(): number {

@@ -1,7 +1,7 @@
 /**
- * Handshakes and ends of WebSockets on their way to the server process. Only a few are under way at a time. Otherwise thousands of clients that
- * connect again at once, after a restart or a lost network, would keep every other request waiting. Paths take turns, so that the clients
- * of one database do not wait for all clients of another.
+ * What WebSockets ask of the server process: handshakes, ends, pieces of what they send. Only a few are under way at a time. Otherwise
+ * thousands of clients that connect again at once, after a restart or a lost network, would keep every other request waiting. Paths take
+ * turns, so that the clients of one database do not wait for all clients of another.
  */
 
 export interface Turn {
@@ -13,7 +13,7 @@ export interface Turn {
 }
 
 interface Waiting extends Turn {
-  readonly begin: () => void;
+  readonly start: () => void;
 }
 
 export class SocketTurns {
@@ -26,14 +26,14 @@ export class SocketTurns {
     this.#most = most;
   }
 
-  /** Calls `begin` when the turn has come, which may be at once, and never after `over`. `begin` must be guarded (see `guard.ts`). */
-  enter(path: string, begin: () => void): Turn {
+  /** Calls `begin` with the turn when it has come, which may be at once, and never after `over`. `begin` must be guarded (see `guard.ts`). */
+  enter(path: string, begin: (turn: Turn) => void): Turn {
     let state: "waiting" | "under way" | "over" = "waiting";
     const turn: Waiting = {
-      begin: () => {
+      start: () => {
         state = "under way";
         this.#underWay += 1;
-        begin();
+        begin(turn);
       },
       over: () => {
         if (state === "over") return;
@@ -61,7 +61,7 @@ export class SocketTurns {
       if (turns.size > 1) this.#waiting.set(path, turns);
       if (first === undefined) continue;
       turns.delete(first);
-      first.begin();
+      first.start();
     }
   }
 

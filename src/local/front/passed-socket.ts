@@ -1,0 +1,92 @@
+/** A WebSocket that passes through the front: what its client sends goes to the server process piece by piece (`socket-pace.ts`). */
+import type { Readable } from "node:stream";
+import type { Guard } from "./guard.ts";
+import { SocketFrames } from "./socket-frames.ts";
+import type { SocketPace } from "./socket-pace.ts";
+import type { Turn } from "./socket-turns.ts";
+
+export interface PassedSocketParts {
+  readonly path: string;
+  readonly pace: SocketPace;
+  readonly guard: Guard;
+  /** What the client sends. Paused while pieces of it wait here. */
+  readonly input: Readable;
+  /** Sends a piece to the server process. False: no more, until `drained`. */
+  readonly send: (piece: Buffer) => boolean;
+}
+
+export class PassedSocket {
+  readonly #parts: PassedSocketParts;
+  readonly #fromClient = new SocketFrames();
+  readonly #fromServer = new SocketFrames();
+  /** What has come from the client and was not passed on. */
+  #rest: Buffer | undefined;
+  #turn: Turn | undefined;
+  #isFull = false;
+
+  constructor(parts: PassedSocketParts) {
+    this.#parts = parts;
+  }
+
+  /** Bytes of the client's message that has begun and has not ended, as far as it was passed on. */
+  get unfinished(): number {
+    return this.#fromClient.unfinished;
+  }
+
+  /** Whether the server has closed the WebSocket. */
+  get isClosed(): boolean {
+    return this.#fromServer.hasClosed;
+  }
+
+  /** From the client. */
+  receive(piece: Buffer): void {
+    this.#rest = this.#rest === undefined ? piece : Buffer.concat([this.#rest, piece]);
+    this.#passOn();
+  }
+
+  /** The server process takes more. */
+  drained(): void {
+    this.#isFull = false;
+    this.#passOn();
+  }
+
+  /** From the server, and on its way to the client. */
+  answered(piece: Buffer): void {
+    this.#fromServer.pass(piece);
+  }
+
+  /** Nothing is passed on any more. */
+  over(): void {
+    this.#rest = undefined;
+    this.#turn?.over();
+  }
+
+  #passOn(): void {
+    const { path, pace, guard, input } = this.#parts;
+    while (this.#rest !== undefined && this.#turn === undefined && !this.#isFull) {
+      let when: "now" | "later" = "now";
+      let isPassed = false;
+      const turn = pace.enter(
+        path,
+        guard.wrap(() => {
+          isPassed = true;
+          this.#turn = undefined;
+          this.#pass();
+          if (when === "later") this.#passOn();
+        }),
+      );
+      when = "later";
+      if (!isPassed) this.#turn = turn;
+    }
+    if (this.#rest === undefined && !this.#isFull) input.resume();
+    else input.pause();
+  }
+
+  #pass(): void {
+    const rest = this.#rest;
+    if (rest === undefined) return;
+    const length = this.#fromClient.passSome(rest);
+    this.#rest = length < rest.length ? rest.subarray(length) : undefined;
+    if (!this.#parts.send(rest.subarray(0, length))) this.#isFull = true;
+  }
+}

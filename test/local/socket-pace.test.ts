@@ -1,0 +1,37 @@
+/** What clients send on WebSockets goes to the server process as fast as that looks at its other connections. */
+import { expect, test } from "vitest";
+import { SOCKET_PIECES_UNDER_WAY } from "../../src/core/limits.ts";
+import { SocketPace } from "../../src/local/front/socket-pace.ts";
+
+function paced() {
+  const questions: (() => void)[] = [];
+  const pace = new SocketPace((answered) => questions.push(answered));
+  const passed: string[] = [];
+  return { questions, passed, enter: (path: string, name: string) => pace.enter(path, () => passed.push(name)) };
+}
+
+test("so many pieces are on their way until the server process has answered a question behind them", () => {
+  const { questions, passed, enter } = paced();
+  for (let i = 0; i < 100; i++) enter("/a", `a${i}`);
+  expect(passed).toHaveLength(SOCKET_PIECES_UNDER_WAY);
+  expect(questions).toHaveLength(1);
+  enter("/b", "b");
+  for (let asked = 1; asked <= 40; asked++) {
+    questions[asked - 1]?.();
+    expect(questions.length).toBeLessThanOrEqual(asked + 1);
+    if (asked === 1) expect(passed).toContain("b");
+  }
+  expect(passed).toHaveLength(101);
+});
+
+test("a lone piece asks nothing, and one that is over before its turn is not passed on", () => {
+  const { questions, passed, enter } = paced();
+  enter("/a", "lone");
+  expect([passed, questions]).toEqual([["lone"], []]);
+  for (let i = 1; i < SOCKET_PIECES_UNDER_WAY; i++) enter("/a", String(i));
+  enter("/a", "gone").over();
+  enter("/a", "last");
+  for (const answered of questions) answered();
+  expect(passed.at(-1)).toBe("last");
+  expect(passed).not.toContain("gone");
+});

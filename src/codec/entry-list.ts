@@ -20,7 +20,7 @@ export interface EntryList {
   readonly more: boolean;
   /** At or above the version of every commit that the list can show. */
   readonly readAt: Version;
-  /** Of a level of keys: where the rest of the range begins. */
+  /** Only in a page of a level of keys: where the rest of the range begins. */
   readonly next?: Uint8Array;
 }
 

@@ -1,6 +1,6 @@
 /**
- * TTL records: small records with an age (docs/spec/records.md). A record is the entry `["kvs", key]`, or `["kvs", namespace, key]`. The
- * time of its versionstamp is when it was written, and the entry's expiry is the record's. Nothing else is stored.
+ * TTL records: small records with an age (docs/spec/records.md). A record is the entry `["kvs", key]` or `["kvs", namespace, key]`. The
+ * record was written at the time of the entry's versionstamp, and it expires when the entry does. Nothing else is stored.
  */
 import type { UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
@@ -19,7 +19,7 @@ import { concatBytes } from "../core/bytes.ts";
 /** The first part of every record's key. */
 const RECORDS = "kvs";
 
-/** The tag of a string part, and the byte after it: what follows a parent in the key of a record lies between them. */
+/** The tag of a string part. The keys of a parent's records lie between the parent with this byte and the parent with the next byte. */
 const STRING_PART = 0x02;
 
 export const AGE_OPERATORS = ["=", "<", "<=", ">", ">="] as const;
@@ -31,7 +31,7 @@ export interface AgeCondition {
   readonly unixtimeMs: number;
 }
 
-/** The encoded key under which the records of a namespace lie, each with one string part more. null: those without a namespace. */
+/** The encoded beginning of the keys of a namespace's records, which have one string part more. null: the records without a namespace. */
 export function parentOfRecords(namespace: string | null): Uint8Array | Failure {
   if (namespace !== null) {
     const flaw = flawOfName(namespace, "namespace");
@@ -41,7 +41,7 @@ export function parentOfRecords(namespace: string | null): Uint8Array | Failure 
   return encoded.ok ? encoded.bytes : encoded;
 }
 
-/** `name`: the caller's name for the key. */
+/** `name`: how a message calls the key. */
 export function recordKey(parent: Uint8Array, key: unknown, name = "key"): Uint8Array | Failure {
   if (typeof key !== "string") return failure("invalid", `${name} is ${described(key)}; it must be a string.`);
   const flaw = flawOfName(key, name);
@@ -50,7 +50,7 @@ export function recordKey(parent: Uint8Array, key: unknown, name = "key"): Uint8
   return encoded.length <= MAX_KEY_BYTES ? encoded : tooLong(name, encoded.length);
 }
 
-/** All keys that begin with the parent and a string. Those with more parts are no records. */
+/** The range of all keys that begin with the parent and a string. Keys with more parts are not records. */
 export function rangeOfRecords(parent: Uint8Array): KeyRange {
   return {
     start: concatBytes([parent, Uint8Array.of(STRING_PART)]),
@@ -58,12 +58,12 @@ export function rangeOfRecords(parent: Uint8Array): KeyRange {
   };
 }
 
-/** Where a key would lie among the records of the parent. Unlike a key, it may be empty. */
+/** The place of a key among the records of the parent, for a bound of a range. Unlike a record's key, the text may be empty. */
 export function recordBound(parent: Uint8Array, key: string, name: string): Uint8Array | Failure {
   return key === "" ? rangeOfRecords(parent).start : recordKey(parent, key, name);
 }
 
-/** The key of a record, as its program has it. */
+/** The key of a record as programs write it: its last part. */
 export function nameOfRecord(key: Uint8Array): string {
   const decoded = decodeKey(key);
   const last = decoded.ok ? decoded.key.at(-1) : undefined;
@@ -71,8 +71,8 @@ export function nameOfRecord(key: Uint8Array): string {
 }
 
 /**
- * When a record was written. Versions may run some seconds ahead of the clock after a restart: the time is then given as now, because it
- * is never in the future.
+ * When a record was written, and never a time in the future. After a restart, versions may run some seconds ahead of the clock: then the
+ * record's time is given as now.
  */
 export function createdAt(version: Version, now: UnixMs): UnixMs {
   const time = timeOfVersion(version);
@@ -94,7 +94,7 @@ export function ageHolds(created: UnixMs, { operator, unixtimeMs }: AgeCondition
   }
 }
 
-/** `"key":{"value":…,"created_at":"…","expired_at":"…"}`: a member of an answer. */
+/** A member of an answer: `"key":{"value":…,"created_at":"…","expired_at":"…"}`. */
 export function textOfRecord(entry: StoredEntry, now: UnixMs): string {
   const { text } = textOfStored(entry, { plain: true, literal: true });
   const created = new Date(createdAt(entry.version, now)).toISOString();
@@ -102,7 +102,7 @@ export function textOfRecord(entry: StoredEntry, now: UnixMs): string {
   return `${JSON.stringify(nameOfRecord(entry.key))}:{"value":${text},"created_at":"${created}","expired_at":${expired}}`;
 }
 
-/** What to store for a record's value, which is a JSON object. It is never read as notation. */
+/** The stored form of a record's value, which is a JSON object. The object is never read as notation. */
 export function storedRecord(json: unknown): StoredValue | Failure {
   if (!isObject(json)) {
     return failure("invalid", `value is ${described(json)}; it must be an object, like {"index":1}.`);

@@ -13,7 +13,7 @@ export interface CommandedRange {
   readonly end: Uint8Array;
 }
 
-/** Keys with exactly one part more than the encoded parent, in a range of keys that begin with it. */
+/** A level: the keys of a range that have exactly one part more than the encoded parent. All keys of the range begin with the parent. */
 export interface CommandedLevel extends CommandedRange {
   readonly parent: Uint8Array;
 }
@@ -31,7 +31,7 @@ export type EntryCommand =
       /** The entries have no values. */
       readonly keysOnly: boolean;
     } & CommandedRange)
-  /** The same of one level of keys. The answer says where the rest begins. */
+  /** The first entries of one level of keys. The answer says where the rest begins. */
   | ({ readonly command: "level"; readonly limit: number } & CommandedLevel);
 
 /** An EntryList, or why there is none. */

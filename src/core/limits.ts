@@ -267,10 +267,10 @@ export const MAX_IMPORT_BATCH_BYTES = 1 * MIB;
 /** Lines of an import whose errors are told one by one. All errors are counted. */
 export const MAX_IMPORT_ERRORS_TOLD = 100;
 
-/** Keys below records that one page of records jumps over: a pause of some tens of milliseconds. */
+/** Jumps over keys below records in one page of records. They take some tens of milliseconds, in which other requests wait. */
 export const MAX_LEVEL_JUMPS = 1_000;
 
-/** Keys of one read of records, as in the store that programs with records come from. */
+/** Keys of one read of records. The store that programs with records come from has the same limit. */
 export const MAX_RECORD_KEYS = 100;
 
 /** Counts of one database that wait for earlier counts. */
@@ -313,12 +313,12 @@ export const DISK_RESERVE_BYTES = 64 * MIB;
 export const MAX_DISK_RESERVE_SHARE = 0.1;
 
 /**
- * How long the first `checkAndWrite` at a key that would write waits for others that were sent together with it. A client that sends
- * fifty opens connections for them, and they arrive over tens of milliseconds. It goes on when nobody has come for so long.
+ * The first `checkAndWrite` at a key that would write waits for others that were sent together with it, and goes on when none has arrived
+ * for this long. A client that sends fifty opens connections for them, and they arrive over tens of milliseconds.
  */
 export const TURN_QUIET_MS = 50;
 
-/** It goes on after this time in any case, so that nobody holds it up by coming again and again. */
+/** That `checkAndWrite` goes on after this time in any case. Otherwise clients that send one after the other would hold it up. */
 export const MAX_TURN_WAIT_MS = 250;
 
 /** Bytes of requests that wait for the disk: they are in the object's 128 MB of memory. */

@@ -94,13 +94,13 @@ export interface AtomicWrite {
 
 /**
  * `failedChecks`: the indexes of the checks that did not hold, ascending. Nothing was written. `turn`: why a write that waited for its turn
- * at a key came to nothing.
+ * at a key was not applied.
  */
 export type CommitResult =
   | { readonly ok: true; readonly version: Version }
   | { readonly ok: false; readonly failedChecks: readonly number[]; readonly turn?: LostTurn };
 
-/** "overtaken": the key was changed after the write had arrived. "condition": its condition does not hold. */
+/** "overtaken": the key was changed after the write had arrived. "condition": the write's condition does not hold. */
 export type LostTurn = "overtaken" | "condition";
 
 /** How a state that was built beside the live one takes its place. */

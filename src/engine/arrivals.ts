@@ -1,9 +1,10 @@
 /**
- * Requests that wait for their turn at a key, and whether somebody was faster. A request arrives, waits, and at its turn is told whether a
- * commit has changed its key since it arrived. Until it leaves, a request that has written counts as under way: whoever arrives at its
- * key meanwhile was overtaken by it. So of requests at one key that are under way together, exactly one writes.
+ * Requests that wait for their turn at a key, and whether another write was faster. A request arrives and waits. At its turn it learns
+ * whether a commit has changed its key since it arrived. A request that has written stays here until it leaves, and a request that
+ * arrives at the same key before that is overtaken. So of requests at one key that are under way together, exactly one writes.
  *
- * Marks are made inside the transaction of the commit, because the next write of the group must see them, and are taken back with it.
+ * A commit marks the requests inside its transaction, because the next write of the commit group must see the marks. If the transaction
+ * is undone, so are its marks.
  */
 import { toBinaryText } from "../core/bytes.ts";
 
@@ -29,10 +30,10 @@ class Waiting implements Arrival {
 
 export class Arrivals {
   readonly #waiting = new Map<string, Set<Waiting>>();
-  /** Takes back the marks of the open transaction. */
+  /** Functions that take back the marks of the open transaction. */
   #undo: (() => void)[] = [];
 
-  /** To be ended by `leave`, when the answer may be sent. */
+  /** The caller must call `leave` when the answer may be sent. */
   arrive(key: Uint8Array): Arrival {
     const name = toBinaryText(key);
     const others = this.#waiting.get(name);
@@ -50,7 +51,7 @@ export class Arrivals {
     if (others?.size === 0) this.#waiting.delete(arrival.name);
   }
 
-  /** What a commit has changed. `by`: the request that did it, if it waited here. */
+  /** Marks the requests at the keys that a commit has changed. `by`: the request that wrote, if it waited here. */
   changed(changes: Iterable<{ readonly key: Uint8Array }>, by?: Arrival): void {
     if (this.#waiting.size === 0) return;
     for (const { key } of changes) {
@@ -58,18 +59,18 @@ export class Arrivals {
     }
   }
 
-  /** Everything has changed. */
+  /** Marks all requests: every key may have changed. */
   allChanged(): void {
     for (const others of this.#waiting.values()) for (const one of others) this.#mark(one, false);
     this.kept();
   }
 
-  /** The transaction is over, and what was marked in it stays. */
+  /** Keeps the marks: the transaction has ended. */
   kept(): void {
     if (this.#undo.length > 0) this.#undo = [];
   }
 
-  /** The transaction was undone. */
+  /** Takes the marks back: the transaction was undone. */
   undone(): void {
     for (const undo of this.#undo.toReversed()) undo();
     this.#undo = [];

@@ -212,12 +212,12 @@ export class Database {
     return { entries, more };
   }
 
-  /** What the write would come to if its turn were now. null: it would write. */
+  /** Returns why the write would not be applied if its turn were now, or null if it would. */
   lostTurn(write: EngineWrite): LostTurn | null {
     return lostTurn(write, this.#entries, this.#clock.now());
   }
 
-  /** Entries of one level of keys, from one snapshot: those of the range that have one part more than the encoded parent. */
+  /** Reads entries of one level from one snapshot: those of the range whose keys have one part more than the encoded parent. */
   readLevel(parent: Uint8Array, range: KeyRange, bounds: LevelBounds): LevelPage {
     const page = readLevel(this.#entries, parent, range, bounds, this.#clock.now());
     this.#mark.countRead(page.entries.reduce((sum, { key, value }) => sum + key.length + value.length, 0));

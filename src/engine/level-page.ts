@@ -1,6 +1,6 @@
 /**
- * Pages of one level of keys: those that have exactly one part more than their parent. What lies below such a key is jumped over, so a page
- * costs about as many rows as it gives and two for each jump, however much lies there.
+ * Pages of one level of keys: the keys that have exactly one part more than their parent. Keys below such a key are jumped over. So a
+ * page costs about as many rows as it has entries, and two rows for each jump, whatever the number of keys below.
  */
 import { compareBytes, concatBytes, justAfter } from "../core/bytes.ts";
 import type { UnixMs } from "../core/clock.ts";
@@ -10,23 +10,23 @@ import type { StoredEntry } from "../core/operations.ts";
 import type { EntryTable } from "./entry-table.ts";
 
 export interface LevelBounds {
-  /** The most entries, at least 1. */
+  /** The largest number of entries, at least 1. */
   readonly limit: number;
-  /** Bytes of keys and values, but at least one entry. */
+  /** The largest number of bytes of keys and values. One larger entry is allowed. */
   readonly maxBytes: number;
-  /** After so many jumps the page ends. */
+  /** The page ends after this number of jumps. */
   readonly maxJumps: number;
-  /** The entries have no values. */
+  /** Whether the entries come without values. */
   readonly keysOnly: boolean;
 }
 
 export interface LevelPage {
   readonly entries: readonly StoredEntry[];
-  /** Where the rest of the range begins. null: there is no more on this level. */
+  /** Where the rest of the range begins. null: this level has no more keys in the range. */
   readonly next: Uint8Array | null;
 }
 
-/** Rows that are read at first behind a jump: often the next row is another one to be jumped over. */
+/** Rows that are read first after a jump. There are few, because the next row often leads to another jump. */
 const ROWS_BEHIND_JUMP = 2;
 
 const PAST_EVERY_PART = Uint8Array.of(0xff);

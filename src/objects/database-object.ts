@@ -169,7 +169,7 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     const decoded = decodeAtomicWrite(request);
     if (!decoded.ok) return decoded;
     const { write } = decoded;
-    // Until its turn comes the token may be revoked, and the database restored.
+    // Before the write's turn comes, the token may be revoked, or the database restored.
     const refusedNow = (): Failure | null => {
       const still = this.#allow(grant, "write", askedAt);
       return isFailure(still) ? still : null;

@@ -44,7 +44,7 @@ import { WriteTurns } from "./write-turns.ts";
 export interface OpenDatabase extends HeldDatabase {
   readonly database: Database;
   readonly commits: CommitQueue;
-  /** Writes whose condition is judged at their turn. */
+  /** Writes that wait for their turn at a key; their condition is judged then. */
   readonly turns: WriteTurns;
   readonly room: Room;
   readonly alarms: AlarmClock;

@@ -1,6 +1,6 @@
 /**
- * Deletes of one level of keys: a commit for each thousand, and other requests in between. What is written behind the place where it is
- * stays, and so does what lies deeper.
+ * Deletes the entries of one level of keys, a thousand in each commit. Other requests are answered between the commits. Entries that are
+ * written at a place which the deletion has passed stay, and so do entries of deeper levels.
  */
 import type { CommandedLevel } from "../contracts/entry-commands.ts";
 import type { ClearedLevel } from "../contracts/record-commands.ts";
@@ -10,7 +10,7 @@ import { type Failure, isFailure } from "../core/errors.ts";
 
 export interface LevelClearingParts {
   readonly database: Pick<Database, "readLevel" | "commit">;
-  /** Lets other requests be answered. */
+  /** Lets the object answer other requests. */
   readonly breathe: () => Promise<void>;
 }
 
@@ -30,7 +30,7 @@ export async function clearLevel(
     const page = database.readLevel(parent, { start: next, end }, bounds);
     const mutations = page.entries.map(({ key }) => ({ type: "delete", key }) as const);
     if (mutations.length > 0) {
-      // In the same turn as the read.
+      // The commit follows the read at once: no other request comes between them.
       const [outcome] = database.commit([{ checks: [], mutations, enqueues: [] }]);
       if (outcome !== undefined && isFailure(outcome) && "code" in outcome) return outcome;
     }

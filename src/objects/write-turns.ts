@@ -1,7 +1,8 @@
 /**
- * Writes that wait for their turn at a key (`engine/turns.ts`). Those that are sent together come one after the other, and all have to be
- * there when one of them writes. So the first one that would write waits until nobody has come for a moment, and counts as under way until
- * its write is on disk. One that comes to nothing waits for nobody, unless somebody else waits at its key.
+ * Writes that wait for their turn at a key (`engine/turns.ts`). Writes that a client sends together arrive one after the other, and all
+ * of them must have arrived when one of them is applied. So the first write that would be applied waits until no other has arrived for a
+ * moment, and counts as under way until it is on disk. A write that will not be applied does not wait, unless another write is waiting at
+ * its key.
  */
 import type { AgeCondition } from "../codec/record.ts";
 import type { TurnOutcome } from "../contracts/record-commands.ts";
@@ -24,7 +25,7 @@ export interface WriteTurnsParts {
   readonly timers: Timers;
 }
 
-/** Those who wait for the first turn at one key. */
+/** The wait for further writes at one key. All writes at the key wait together. */
 interface Gathering {
   readonly over: Promise<void>;
   isDisturbed: boolean;
@@ -40,7 +41,8 @@ export class WriteTurns {
   }
 
   /**
-   * A write of one set. `bytes`: what it keeps in memory while it waits. `refusal`: why it must not be applied any more, asked at its turn.
+   * Applies a write of one set at its turn. `bytes`: what the write keeps in memory while it waits. `refusal` is called at its turn and
+   * says why the write must not be applied any more.
    */
   async write(
     write: AtomicWrite,
@@ -60,7 +62,7 @@ export class WriteTurns {
     this.#waitingBytes += bytes;
     try {
       const under = this.#gatherings.get(toBinaryText(key));
-      // Where nobody waits, a write that comes to nothing has its turn at once.
+      // If no other write is waiting, a write that will not be applied has its turn at once.
       const lost = under === undefined ? database.lostTurn(waiting) : null;
       if (lost !== null) return { ok: true, written: null, why: lost };
       await this.#gather(key);

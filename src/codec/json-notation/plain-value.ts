@@ -12,7 +12,7 @@ export function plainTextOf(value: unknown, maxLength: number): string | undefin
   return isNotation(value) ? undefined : checkedText(value, new PlainCheck(maxLength, false), maxLength);
 }
 
-/** The same where nothing is read as notation: JSON of any form stands for itself, and -0 is written as 0. */
+/** Like `plainTextOf`, where nothing is read as notation: JSON of any form stands for itself, and -0 is written as 0. */
 export function literalTextOf(value: unknown, maxLength: number): string | undefined {
   return checkedText(value, new PlainCheck(maxLength, true), maxLength);
 }

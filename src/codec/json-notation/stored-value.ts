@@ -25,7 +25,7 @@ export interface StoredValue {
   readonly encoding: Encoding;
 }
 
-/** `plain`: JSON that does not have the notation's form stands for itself. `literal`: JSON of that form does, too. */
+/** `plain`: JSON that does not have the notation's form stands for itself. `literal`: JSON of that form stands for itself too. */
 export interface NotationOptions {
   readonly plain: boolean;
   readonly literal?: boolean;

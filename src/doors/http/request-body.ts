@@ -47,7 +47,7 @@ export async function readJsonBody(request: Request, limit: number, time: BodyTi
   return isFailure(bytes) ? bytes : jsonOfBody(request, bytes);
 }
 
-/** For a body that was read already. */
+/** Reads the JSON of a body whose bytes are there already. */
 export function jsonOfBody(request: Request, bytes: Uint8Array): JsonBody | Failure {
   const text = textOf(request, bytes);
   if (typeof text !== "string") return text;

@@ -1,4 +1,4 @@
-/** Bodies of requests about records: JSON objects whose members are all known, and what a write says in its body. */
+/** Reads the bodies of requests about records: JSON objects in which every member is known. */
 import { objectOf, reading, Refused, refuse } from "../../codec/json-notation/members.ts";
 import { described, quotedExcerpt } from "../../codec/json-notation/place.ts";
 import type { JsonObject } from "../../codec/json-notation/types.ts";
@@ -10,12 +10,12 @@ import type { SetMutation } from "../../core/operations.ts";
 import type { RestCall } from "../http/call.ts";
 import { jsonOfBody, readBody, readJsonBody } from "../http/request-body.ts";
 
-/** The same as a day, as in the store that programs with records come from. */
+/** A day. The store that programs with records come from has the same default. */
 const DEFAULT_MINUTES = 24 * 60;
 
 const MS_PER_MINUTE = 60_000;
 
-/** What `read` makes of the body, or why it cannot. */
+/** Returns what `read` makes of the body, or why the body cannot be read. */
 export async function bodyOf<T>(
   call: RestCall,
   limit: number,
@@ -27,7 +27,7 @@ export async function bodyOf<T>(
   return isFailure(body) ? body : readMembers(body.value, members, example, read);
 }
 
-/** The same for a body with a record's value, which is told in the words that programs look for when it is too large. */
+/** Like `bodyOf`, for a body with a record's value. If the body is too large, the message has the words that programs look for. */
 export async function bodyWithValue<T>(
   call: RestCall,
   members: readonly string[],

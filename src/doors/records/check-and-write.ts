@@ -1,6 +1,6 @@
 /**
- * `POST records/{key}:checkAndWrite`: writes where there is no record, or one whose age fulfils the condition. Comparing and writing are one
- * step of the database's object.
+ * `POST records/{key}:checkAndWrite` writes if there is no record, or one whose age fulfils the condition. The database's object compares
+ * and writes in one step.
  */
 import { refuse } from "../../codec/json-notation/members.ts";
 import { described } from "../../codec/json-notation/place.ts";

@@ -1,4 +1,4 @@
-/** The record that a request names: `records/{key}`, or `records?key=…` for keys that a path cannot carry, and `?namespace=`. */
+/** Finds the record that a request names: `records/{key}`, or `records?key=…` for keys that a path cannot carry, and `?namespace=`. */
 import { parentOfRecords, recordKey } from "../../codec/record.ts";
 import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import { MAX_KEY_PATH_CHARACTERS } from "../../core/limits.ts";
@@ -19,12 +19,12 @@ const NOT_ENCODED = failure(
   "The key in the path is not percent-encoded UTF-8; write it as encodeURIComponent does, like records/caf%C3%A9.",
 );
 
-/** The encoded key under which the records of the request's namespace lie. */
+/** The encoded beginning of the keys of the records in the request's namespace. */
 export function parentOfCall({ query }: Pick<RestCall, "query">): Uint8Array | Failure {
   return parentOfRecords(query.get(NAMESPACE_PARAMETER));
 }
 
-/** The encoded key. */
+/** The encoded key of the record that the request names. */
 export function keyOfCall({ keyPath, query }: Pick<RestCall, "keyPath" | "query">): Uint8Array | Failure {
   const parent = parentOfCall({ query });
   if (isFailure(parent)) return parent;

@@ -1,4 +1,4 @@
-/** Pages of records, `GET records?startKey=&stopKey=&startCursor=&pageSize=`, and emptying a namespace, `POST records:clear`. */
+/** Lists records in pages, `GET records?startKey=&stopKey=&startCursor=&pageSize=`, and empties a namespace, `POST records:clear`. */
 import { fromBase64Url, toBase64Url } from "../../codec/base64url.ts";
 import type { KeyRange } from "../../codec/key-prefix.ts";
 import { rangeOfRecords, recordBound, textOfRecord } from "../../codec/record.ts";
@@ -10,7 +10,7 @@ import type { Operation, RestCall } from "../http/call.ts";
 import { numberOf } from "../http/query.ts";
 import { NAMESPACE_PARAMETER, parentOfCall } from "./key.ts";
 
-/** As in the store that programs with records come from. */
+/** The default of the store that programs with records come from. */
 const DEFAULT_PAGE_SIZE = 30;
 
 const START_CURSOR = "startCursor";
@@ -35,7 +35,7 @@ export const listRecords: Operation = {
       if (entry === null) continue;
       const text = textOfRecord(entry, clock.now());
       characters += text.length;
-      // The text of a value may be many times as long as the value.
+      // The text of a value may be many times as long as its stored bytes.
       if (texts.length > 0 && characters > MAX_REST_ANSWER_CHARACTERS) {
         next = entry.key;
         break;
@@ -60,7 +60,7 @@ export const clearRecords: Operation = {
   },
 };
 
-/** A cursor is where the rest of the range begins. The next request sends it with the same bounds. */
+/** The members of an answer that say where the rest of the range begins. The next request sends the cursor with the same bounds. */
 function restOf(next: Uint8Array | null | undefined): string {
   const cursor = next ? `"${toBase64Url(next)}"` : "null";
   return `"isMoreResults":${cursor !== "null"},"endCursor":${cursor}`;

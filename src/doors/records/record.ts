@@ -1,4 +1,4 @@
-/** One record: `GET`, `HEAD`, `PUT` and `DELETE records/{key}`, and several of one snapshot: `POST records:get`. */
+/** One record, `GET`, `HEAD`, `PUT` and `DELETE records/{key}`, and several records from one snapshot, `POST records:get`. */
 import { flagOf, arrayOf, Refused } from "../../codec/json-notation/members.ts";
 import { recordKey, textOfRecord } from "../../codec/record.ts";
 import { toBinaryText } from "../../core/bytes.ts";
@@ -83,7 +83,7 @@ const TOO_LONG = failure(
   `The records of these keys have more than ${MAX_REST_ANSWER_CHARACTERS} characters as JSON, which is the limit. Ask for fewer at a time.`,
 );
 
-/** Those of the keys that there are, each once, from one snapshot. */
+/** Answers with the records of these keys, each once, from one snapshot. Keys without a record are left out. */
 async function recordsOf({ stub, grant, clock }: RestCall, keys: readonly Uint8Array[]): Promise<Response | Failure> {
   const each = new Map(keys.map((key) => [toBinaryText(key), key]));
   const list = listOf(await stub.entries(grant, { command: "get", keys: [...each.values()] }));

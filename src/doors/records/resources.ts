@@ -1,4 +1,4 @@
-/** What lies under `/api/databases/{id}/records`: one line for each resource. */
+/** The addresses under `/api/databases/{id}/records`, one line for each. */
 import type { Resource } from "../http/call.ts";
 import { checkAndWrite } from "./check-and-write.ts";
 import { clearRecords, listRecords } from "./list.ts";
@@ -13,7 +13,7 @@ export const CHECKED_RECORD: Resource = { POST: checkAndWrite };
 export const RESOURCES: Readonly<Record<string, Resource>> = {
   records: { GET: listRecords },
   "records:get": { POST: getRecords },
-  /** The key is in the query. */
+  /** For this address, the key is in the query. */
   "records:checkAndWrite": CHECKED_RECORD,
   "records:clear": { POST: clearRecords },
 };

@@ -1,9 +1,9 @@
-/** One operation of a data path, as the OpenAPI document describes it, and the words for its content. */
+/** How the OpenAPI document describes one operation of a data path, and helpers for describing its content. */
 
 export interface Described {
   readonly summary: string;
   readonly query?: Readonly<Record<string, string>>;
-  /** Request headers, besides the token. */
+  /** Request headers. The header with the token is left out. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: { readonly description: string; readonly content: Readonly<Record<string, unknown>> };
   readonly responses: Readonly<

@@ -1,18 +1,20 @@
 /** The routes of TTL records (`doors/records/`) as the OpenAPI document describes them. A test compares them with what the door takes. */
 import { type Described, json, ref } from "./described-route.ts";
 
-const KEY_IN_QUERY = { key: "The key, instead of the path: for `.` and `..`, which a path loses." };
-const NAMESPACE = { namespace: "The namespace of the record. Without it: the records of no namespace." };
+const KEY_IN_QUERY = {
+  key: "The key, when it is not in the path. The keys `.` and `..` must be given like this, because a path loses them.",
+};
+const NAMESPACE = { namespace: "The namespace of the record. When it is not given, the records without a namespace." };
 const ONE = { ...KEY_IN_QUERY, ...NAMESPACE };
 
-const RECORDS = ["A member for each record that there is.", json(ref("Records"))] as const;
-const WRITTEN = ["Done.", json({ type: "object", maxProperties: 0 })] as const;
+const RECORDS = ["One member for each record that exists.", json(ref("Records"))] as const;
+const WRITTEN = ["The write is done.", json({ type: "object", maxProperties: 0 })] as const;
 
 const minutesToExpire = {
   type: ["number", "null"],
   exclusiveMinimum: 0,
   default: 1440,
-  description: "Minutes after which the record expires; null: never.",
+  description: "Minutes after which the record expires. null: it never expires.",
 };
 const value = { type: "object", description: "Any JSON object." };
 
@@ -21,7 +23,7 @@ const putRecord = {
   summary: "Write a record",
   query: ONE,
   body: {
-    description: "The record. `ifAbsent` writes only where there is none.",
+    description: "The record. With `ifAbsent`, it is written only if there is no record with this key.",
     content: json({
       type: "object",
       required: ["value"],
@@ -36,7 +38,7 @@ const checkAndWrite = {
   summary: "Write a record if there is none, or if its age fulfils a condition",
   query: ONE,
   body: {
-    description: "It writes when `created_at` `operator` `unixtimeMs` holds.",
+    description: "The record is written if `created_at` `operator` `unixtimeMs` holds, or if there is no record.",
     content: json({
       type: "object",
       required: ["value", "operator", "unixtimeMs"],
@@ -55,19 +57,19 @@ const checkAndWrite = {
   },
 } satisfies Described;
 
-/** By what follows `/api/databases/{databaseId}/`, then by the method. */
+/** The keys are what follows `/api/databases/{databaseId}/`, then the method. */
 export const RECORD_ROUTES: Readonly<Record<string, Readonly<Record<string, Described>>>> = {
   "records/{key}": { get: getRecord, put: putRecord, delete: deleteRecord },
   "records/{key}:checkAndWrite": { post: checkAndWrite },
   records: {
     get: {
-      summary: "List records, or get the one that `key` names",
+      summary: "List records, or get the record that `key` names",
       query: {
         ...ONE,
-        startKey: "From this key on.",
-        stopKey: "To before this key.",
+        startKey: "The first key of the range.",
+        stopKey: "The key before which the range ends.",
         startCursor: "The `endCursor` of the page before.",
-        pageSize: "From 1 to 1000; 30 without it.",
+        pageSize: "From 1 to 1000, and 30 when it is not given.",
       },
       responses: { 200: ["A page.", json(ref("RecordPage"))] },
     },
@@ -92,11 +94,11 @@ export const RECORD_ROUTES: Readonly<Record<string, Readonly<Record<string, Desc
   "records:checkAndWrite": { post: checkAndWrite },
   "records:clear": {
     post: {
-      summary: "Delete the records of a namespace, up to some 10,000 at a time",
+      summary: "Delete the records of a namespace, about 10,000 in one request",
       query: { ...NAMESPACE, startCursor: "The `endCursor` of the answer before." },
       responses: {
         200: [
-          "How many were deleted, and whether there are more.",
+          "How many records were deleted, and whether there are more.",
           json({ type: "object", properties: { deleted: { type: "integer" }, ...pageEnd() } }),
         ],
       },

@@ -717,12 +717,12 @@ export const MAX_SOCKET_TURNS = 8;
 export const HANDSHAKE_TURN_MS = 50;
 
 /**
- * Pieces of what clients send on WebSockets, on their way to the server process at a time. It gets through all of them in some
- * milliseconds, and then looks at its other connections.
+ * Pieces of the bytes that clients send on WebSockets that are on their way to the server process at the same time. The process reads all of
+ * them in a few milliseconds, and then looks at its other connections.
  */
 export const SOCKET_PIECES_UNDER_WAY = 8;
 
-/** A piece ends with the frame in which it reaches so many bytes, or so many frames. */
+/** A piece ends with the frame in which it reaches one of these limits. */
 export const SOCKET_PIECE_BYTES = 4 * KIB;
 export const SOCKET_PIECE_FRAMES = 16;
 

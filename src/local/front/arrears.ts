@@ -6,7 +6,10 @@ export class Arrears {
   crowdedMs = 0;
   #bytes = 0;
 
-  /** The client was awaited. `bytes`: all that it has sent or taken so far. A client that was faster than the rate gets no credit. */
+  /**
+   * Notes a time in which the client had to send or take. `bytes`: all that it has sent or taken so far. A client that was faster than the
+   * rate gets no credit.
+   */
   wait(elapsedMs: number, bytes: number): void {
     const moved = bytes - this.#bytes;
     this.#bytes = bytes;
@@ -14,7 +17,7 @@ export class Arrears {
     this.crowdedMs = Math.max(0, this.crowdedMs + elapsedMs - (moved / CROWDED_CLIENT_BYTES_PER_SECOND) * 1000);
   }
 
-  /** Nothing more is expected of the client at present. */
+  /** Notes that the client does not have to send or take anything at present. */
   settle(bytes: number): void {
     this.#bytes = bytes;
     this.ms = 0;

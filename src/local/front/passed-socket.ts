@@ -9,9 +9,9 @@ export interface PassedSocketParts {
   readonly path: string;
   readonly pace: SocketPace;
   readonly guard: Guard;
-  /** What the client sends. Paused while pieces of it wait here. */
+  /** The bytes that the client sends. The stream is paused while some of them wait here. */
   readonly input: Readable;
-  /** Sends a piece to the server process. False: no more, until `drained`. */
+  /** Sends a piece to the server process. false: no more may be sent until `drained` is called. */
   readonly send: (piece: Buffer) => boolean;
 }
 
@@ -19,7 +19,7 @@ export class PassedSocket {
   readonly #parts: PassedSocketParts;
   readonly #fromClient = new SocketFrames();
   readonly #fromServer = new SocketFrames();
-  /** What has come from the client and was not passed on. */
+  /** Bytes that have come from the client and were not passed on. */
   #rest: Buffer | undefined;
   #turn: Turn | undefined;
   #isFull = false;
@@ -38,24 +38,24 @@ export class PassedSocket {
     return this.#fromServer.hasClosed;
   }
 
-  /** From the client. */
+  /** Takes bytes that the client has sent. */
   receive(piece: Buffer): void {
     this.#rest = this.#rest === undefined ? piece : Buffer.concat([this.#rest, piece]);
     this.#passOn();
   }
 
-  /** The server process takes more. */
+  /** Must be called when the server process takes more bytes again. */
   drained(): void {
     this.#isFull = false;
     this.#passOn();
   }
 
-  /** From the server, and on its way to the client. */
+  /** Notes bytes that are on their way from the server to the client. */
   answered(piece: Buffer): void {
     this.#fromServer.pass(piece);
   }
 
-  /** Nothing is passed on any more. */
+  /** Ends the passing on of bytes. */
   over(): void {
     this.#rest = undefined;
     this.#turn?.over();

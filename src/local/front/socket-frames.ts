@@ -33,7 +33,7 @@ export class SocketFrames {
     return this.#hasClosed;
   }
 
-  /** Follows the bytes, up to the end of a frame where they are many or hold many frames. Returns how many it has followed. */
+  /** Follows the bytes, up to the end of the frame that completes a piece (`SOCKET_PIECE_BYTES`). Returns how many bytes it has followed. */
   passSome(bytes: Buffer): number {
     let frames = 0;
     return this.#pass(bytes, (at) => ++frames === SOCKET_PIECE_FRAMES || at >= SOCKET_PIECE_BYTES);

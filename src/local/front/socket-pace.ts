@@ -1,8 +1,8 @@
 /**
- * How fast that which clients send on WebSockets goes to the server process. That process has one thread. While it finds something to read
- * on one WebSocket, it looks at no other connection: a client that always sends more would keep everybody else waiting, for minutes. So only a
- * few small pieces are on their way at a time. An answer to a request of the front's own shows that the server process has read the pieces
- * before it and has looked at its other connections.
+ * Limits how fast the bytes that clients send on WebSockets go to the server process. That process has one thread. While it finds something
+ * to read on one WebSocket, it looks at no other connection: a client that sends without a pause would keep all others waiting for minutes. So
+ * only a few small pieces are on their way at a time. Then the front makes a request of its own. The answer shows that the server process has
+ * read the pieces before the request and has looked at its other connections.
  */
 import { SOCKET_PIECES_UNDER_WAY } from "../../core/limits.ts";
 import { SocketTurns, type Turn } from "./socket-turns.ts";
@@ -10,16 +10,16 @@ import { SocketTurns, type Turn } from "./socket-turns.ts";
 export class SocketPace {
   readonly #ask: (answered: () => void) => void;
   readonly #turns = new SocketTurns(SOCKET_PIECES_UNDER_WAY);
-  /** The turns of pieces that were passed since the last question. */
+  /** The turns of pieces that were passed on since the front's last request. */
   #passed: Turn[] = [];
   #isAsking = false;
 
-  /** `ask` calls `answered` once, later, when the server process has answered or there is none. */
+  /** `ask` makes the front's request. It calls `answered` once, later, when the server process has answered or there is no server process. */
   constructor(ask: (answered: () => void) => void) {
     this.#ask = ask;
   }
 
-  /** Calls `pass`, which passes a piece on, when its turn has come. It must be guarded. */
+  /** Calls `pass`, which passes a piece on, when the piece's turn has come. `pass` must be guarded (see `guard.ts`). */
   enter(path: string, pass: () => void): Turn {
     return this.#turns.enter(path, (turn) => {
       this.#passed.push(turn);
@@ -28,7 +28,7 @@ export class SocketPace {
     });
   }
 
-  /** A lone piece is not worth a question. Half of the places stay free for others meanwhile. */
+  /** Makes a request when half of the places are taken: a single piece is not worth one. The other half stays free until the answer. */
   #askIfMany(): void {
     if (this.#isAsking || this.#passed.length < SOCKET_PIECES_UNDER_WAY / 2) return;
     this.#isAsking = true;

@@ -100,6 +100,15 @@ export const MAX_WATCHERS = 10_000;
 export const MAX_WATCH_BYTES_UNDER_WAY = 4 * MIB;
 
 /**
+ * Small messages of the change feed need none of that room: they have this much of their own. So readers of small changes go on, however many
+ * others take nothing of large ones.
+ */
+export const MAX_SMALL_BYTES_UNDER_WAY = 1 * MIB;
+
+/** Keys and values in a small message. */
+export const MAX_SMALL_MESSAGE_BYTES = 16 * KIB;
+
+/**
  * As much more is under way to prompt watchers: those that have acknowledged their last message. So watchers that take nothing never take
  * all the room, however many they are. While the sum is below both limits together, one more message is sent to a prompt watcher.
  */

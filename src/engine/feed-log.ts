@@ -151,6 +151,27 @@ export class FeedLog {
     return { commits, reset: null, upTo, isLast: false, bytes };
   }
 
+  /** The same from memory, where it has no more bytes than this; null: there is none so small, or it is not in memory. */
+  smallPage(after: Version, prefix: Uint8Array, maxBytes: number): LogPage | null {
+    const { lastVersion, replacedAt } = this.#parts;
+    const kept = this.#stored();
+    if (kept === null || after < kept.after || after < replacedAt()) return null;
+    const last = lastVersion();
+    const found = this.#recent.after(after, last);
+    if (found === null) return null;
+    const commits: FeedCommit[] = [];
+    let [upTo, bytes] = [after, 0];
+    for (const commit of found) {
+      const changes = feedChanges(commit, prefix);
+      const size = changes.reduce((sum, { key, set }) => sum + key.length + (set?.value.length ?? 0), 0);
+      if (bytes + size > maxBytes) return upTo === after ? null : { commits, reset: null, upTo, isLast: false, bytes };
+      upTo = commit.version;
+      bytes += size;
+      if (changes.length > 0) commits.push({ version: commit.version, changes });
+    }
+    return { commits, reset: null, upTo: last, isLast: true, bytes };
+  }
+
   /** When `trim` has something to do. null: nothing is kept, or nothing will become too old. */
   trimsAt(now: UnixMs): UnixMs | null {
     const kept = this.#stored();

@@ -5,6 +5,7 @@
  * A reader that is behind keeps only a place in the log. When the log does not reach back to the place, the caller must find what comes
  * after it (`behind`), and pass it in (`give`).
  */
+import { MAX_SMALL_MESSAGE_BYTES } from "../core/limits.ts";
 import type { Version } from "../core/versionstamp.ts";
 import type { LogPage, NoFeedPage } from "./feed-log.ts";
 import type { WatchMessage, WatchView } from "./watch-view.ts";
@@ -30,6 +31,7 @@ export interface FeedReceiver {
 
 export interface FeedParts {
   readonly page: (after: Version, prefix: Uint8Array) => LogPage | NoFeedPage;
+  readonly smallPage: (after: Version, prefix: Uint8Array, maxBytes: number) => LogPage | null;
   readonly lastVersion: () => Version;
   /** The version before the change that is being noted: no commit lies between the two. */
   readonly notedBefore: () => Version;
@@ -106,6 +108,17 @@ export class FeedView implements WatchView {
       this.#receiver.behind(this.#after, page);
       return null;
     }
+    return this.#messageOf(page);
+  }
+
+  /** While there is no room for others, a message of at most `MAX_SMALL_MESSAGE_BYTES`. null: there is none so small, and nothing was told. */
+  nextSmall(): WatchMessage | null {
+    if (this.#given !== null || this.#isBehind) return null;
+    const page = this.#parts.smallPage(this.#after, this.#prefix, MAX_SMALL_MESSAGE_BYTES);
+    return page === null ? null : this.#messageOf(page);
+  }
+
+  #messageOf(page: LogPage): WatchMessage | null {
     const { commits, reset, upTo, isLast, bytes } = page;
     const isNothing = commits.length === 0 && reset === null && isLast && !this.#isOwed;
     this.#after = upTo;

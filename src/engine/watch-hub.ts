@@ -19,6 +19,7 @@ import {
   FEED_PROGRESS_MS,
   MAX_PROMPT_BYTES_UNDER_WAY,
   MAX_RECENT_LOG_BYTES,
+  MAX_SMALL_BYTES_UNDER_WAY,
   MAX_WATCH_BYTES_UNDER_WAY,
   PROMPT_MS,
 } from "../core/limits.ts";
@@ -30,7 +31,7 @@ import { type DeliverPrefix, type PrefixOptions, PrefixWatch } from "./prefix-wa
 import { RecentChanges } from "./recent-changes.ts";
 import { SharedReads } from "./shared-reads.ts";
 import { type NameKind, WatchIndex } from "./watch-index.ts";
-import type { WatchView } from "./watch-view.ts";
+import type { WatchMessage, WatchView } from "./watch-view.ts";
 import type { WatchedState } from "./watched-state.ts";
 
 export interface Watcher {
@@ -52,6 +53,8 @@ export interface PrefixWatcher extends Watcher {
   readonly upTo: Version | null;
 }
 
+const NOTHING_UNDER_WAY = { bytesUnderWay: 0, isSmall: false, promptUntil: 0 } as const;
+
 const ROOM_OF_PROMPT = MAX_WATCH_BYTES_UNDER_WAY + MAX_PROMPT_BYTES_UNDER_WAY;
 
 interface Watch {
@@ -59,6 +62,8 @@ interface Watch {
   awaitingAcknowledgement: boolean;
   /** Bytes of keys and values in the message under way. */
   bytesUnderWay: number;
+  /** The message is a small one, which has room of its own. */
+  isSmall: boolean;
   /** Until then the watch is prompt; 0: it has acknowledged nothing yet. */
   promptUntil: number;
 }
@@ -81,6 +86,7 @@ export class WatchHub {
   /** When readers of the feed were last told how far it is. */
   #progressAt = 0;
   #bytesUnderWay = 0;
+  #smallBytesUnderWay = 0;
   #onCrowded: () => void = () => undefined;
 
   constructor(state: WatchedState) {
@@ -131,6 +137,8 @@ export class WatchHub {
   addFeed(prefix: Uint8Array, options: FeedOptions, receiver: FeedReceiver): FeedWatcher {
     const parts = {
       page: (after: Version, under: Uint8Array) => this.#state.feed.page(after, under),
+      smallPage: (after: Version, under: Uint8Array, maxBytes: number) =>
+        this.#state.feed.smallPage(after, under, maxBytes),
       lastVersion: () => this.#state.lastVersion,
       notedBefore: () => this.#notedBefore,
     };
@@ -138,8 +146,7 @@ export class WatchHub {
     const watch: Watch = {
       view,
       awaitingAcknowledgement: options.connection === "under way",
-      bytesUnderWay: 0,
-      promptUntil: 0,
+      ...NOTHING_UNDER_WAY,
     };
     const unfollow = this.#state.feed.follow();
     this.#feeds.set(watch, view);
@@ -177,6 +184,7 @@ export class WatchHub {
       watches.clear();
     this.#recent = null;
     this.#bytesUnderWay = 0;
+    this.#smallBytesUnderWay = 0;
   }
 
   /** The commit of this version changed this key. Versions must not descend. Nobody is told before `flush`. */
@@ -216,12 +224,7 @@ export class WatchHub {
   }
 
   #add(view: WatchView, names: readonly Uint8Array[], kind: NameKind, awaitingAcknowledgement: boolean): PrefixWatcher {
-    return this.#watch(
-      { view, awaitingAcknowledgement, bytesUnderWay: 0, promptUntil: 0 },
-      names,
-      kind,
-      () => undefined,
-    );
+    return this.#watch({ view, awaitingAcknowledgement, ...NOTHING_UNDER_WAY }, names, kind, () => undefined);
   }
 
   #watch(watch: Watch, names: readonly Uint8Array[], kind: NameKind, onRemoved: () => void): PrefixWatcher {
@@ -279,16 +282,31 @@ export class WatchHub {
     if (!watch.view.hasNews || watch.awaitingAcknowledgement) return;
     const isPrompt = this.#isPrompt(watch);
     if (this.#bytesUnderWay >= (isPrompt ? ROOM_OF_PROMPT : MAX_WATCH_BYTES_UNDER_WAY)) {
+      if (this.#tellSmall(watch)) return;
       const wasCrowded = this.isCrowded;
       (isPrompt ? this.#promptWaiting : this.#waiting).add(watch);
       if (!wasCrowded) this.#onCrowded();
       return;
     }
     const message = watch.view.next();
-    if (message === null) return;
+    if (message !== null) this.#send(watch, message, false);
+  }
+
+  /** Whether the watch needs no other room. */
+  #tellSmall(watch: Watch): boolean {
+    const view = this.#feeds.get(watch);
+    if (view === undefined || this.#smallBytesUnderWay >= MAX_SMALL_BYTES_UNDER_WAY) return false;
+    const message = view.nextSmall();
+    if (message !== null) this.#send(watch, message, true);
+    return message !== null || !view.hasNews;
+  }
+
+  #send(watch: Watch, message: WatchMessage, isSmall: boolean): void {
     watch.awaitingAcknowledgement = true;
     watch.bytesUnderWay = message.bytes;
-    this.#bytesUnderWay += message.bytes;
+    watch.isSmall = isSmall;
+    if (isSmall) this.#smallBytesUnderWay += message.bytes;
+    else this.#bytesUnderWay += message.bytes;
     message.send();
   }
 
@@ -300,7 +318,8 @@ export class WatchHub {
 
   /** The watch's message was taken, or never will be. Watches that wait for room are told. */
   #makeRoom(watch: Watch): void {
-    this.#bytesUnderWay -= watch.bytesUnderWay;
+    if (watch.isSmall) this.#smallBytesUnderWay -= watch.bytesUnderWay;
+    else this.#bytesUnderWay -= watch.bytesUnderWay;
     watch.bytesUnderWay = 0;
     for (const next of this.#promptWaiting) {
       if (this.#bytesUnderWay >= ROOM_OF_PROMPT) break;

@@ -24,7 +24,7 @@ export interface WatchedState {
   keys(range: KeyRange, limit: number): readonly KeyChange[];
   /** What the mutation log knows of changes up to `upTo`, read within these bounds. */
   logged(upTo: Version, bounds: LogBounds): LoggedChanges;
-  readonly feed: Pick<FeedLog, "page" | "follow">;
+  readonly feed: Pick<FeedLog, "page" | "smallPage" | "follow">;
   now(): UnixMs;
 }
 

@@ -17,7 +17,7 @@ const nothing: WatchedState = {
   keys: () => [],
   logged: (upTo) => ({ changes: [], knownAfter: upTo }),
   now: () => asUnixMs(0),
-  feed: { page: () => "off", follow: () => () => undefined },
+  feed: { page: () => "off", smallPage: () => null, follow: () => () => undefined },
 };
 
 /** How many watch a key, and how many a prefix. */

@@ -385,6 +385,33 @@ test("readers that take nothing, however many, do not stop one that takes its pa
   });
 });
 
+test("readers of large changes that take nothing do not stop readers of small ones (F13)", async () => {
+  await withStorage((storage) => {
+    const { database, clock, commit } = fed(storage);
+    const small = key("small");
+    const dead = Array.from({ length: 10 }, () => new FeedReader(ALL).connect(database.watches));
+    const live = new FeedReader(small).connect(database.watches);
+    for (const reader of [...dead, live]) reader.drain();
+    const large = new Uint8Array(1_000_000);
+    const versions: Version[] = [];
+    for (let i = 0; i < 4; i++) {
+      commit(set(a, large));
+      // Longer than anybody is prompt.
+      clock.time += 2 * PROMPT_MS;
+      versions.push(commit(set(small, text(`${i}`)), set(b, large)));
+      live.drain();
+      expect(live.commits.map(({ version }) => version)).toEqual(versions);
+    }
+    expect(database.watches.isCrowded).toBe(true);
+    expect(dead.filter(({ isWaiting }) => isWaiting).length).toBeLessThan(10);
+    for (let i = 0; dead.some(({ isWaiting }) => isWaiting); i++) {
+      expect(i).toBeLessThan(10_000);
+      for (const reader of dead) reader.acknowledge();
+    }
+    for (const reader of dead) expect(reader.commits).toHaveLength(8);
+  });
+});
+
 test("a commit looks at the readers that it concerns, however many others there are (F13)", async () => {
   await withStorage((storage) => {
     const { database, commit } = fed(storage);

@@ -9,7 +9,7 @@ export function watchedKeys(read: (keys: readonly Uint8Array[]) => readonly (Ent
   const refuse = (): never => {
     throw new Error("only keys are watched here");
   };
-  const feed = { page: refuse, follow: refuse };
+  const feed = { page: refuse, smallPage: refuse, follow: refuse };
   // So much time passes that no watcher is prompt.
   let time = 0;
   const now = () => asUnixMs((time += 2 * PROMPT_MS));

@@ -6,10 +6,12 @@
  * become a failure with the code "internal". A database that takes no reads or no writes at present is "unavailable". Decoded keys and
  * values are views of the answer's bytes.
  */
+import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import { MAX_CHECKS, MAX_READ_ENTRIES, MAX_READ_RANGES, MAX_WATCHED_KEYS } from "../core/limits.ts";
 import { Encoding, type CommitResult, type Entry } from "../core/operations.ts";
 import { type Version, versionOfBytes } from "../core/versionstamp.ts";
+import { EXPIRY_FIELD, type WrittenEntry } from "./datapath.ts";
 import { decoding, MalformedProtobuf, ProtobufReader } from "./protobuf.ts";
 
 /** The value 1 of SnapshotReadStatus and of AtomicWriteStatus: success. */
@@ -23,10 +25,10 @@ const NO_BYTES: Uint8Array = new Uint8Array(0);
 /** SnapshotReadOutput: the entries of each range, in the request's order. */
 export function decodeSnapshotReadOutput(
   bytes: Uint8Array,
-): { readonly ok: true; readonly ranges: readonly (readonly Entry[])[] } | Failure {
+): { readonly ok: true; readonly ranges: readonly (readonly WrittenEntry[])[] } | Failure {
   return decoding("The answer to the read", "internal", () => {
     const reader = new ProtobufReader(bytes);
-    const ranges: Entry[][] = [];
+    const ranges: WrittenEntry[][] = [];
     let entries = 0;
     let disabled = false;
     let status = 0;
@@ -120,8 +122,8 @@ export function decodeWatchOutput(
 }
 
 /** ReadRangeOutput. Undefined when it has more than `room` entries. */
-function readEntries(reader: ProtobufReader, room: number): Entry[] | undefined {
-  const entries: Entry[] = [];
+function readEntries(reader: ProtobufReader, room: number): WrittenEntry[] | undefined {
+  const entries: WrittenEntry[] = [];
   const outer = reader.enter();
   while (reader.next()) {
     if (reader.field !== 1) {
@@ -162,6 +164,7 @@ interface RawEntry {
   value: Uint8Array;
   encoding: number;
   versionstamp: Uint8Array;
+  expiry?: UnixMs;
 }
 
 /** KvEntry. As in protobuf, a second one in the same place is merged into the first. */
@@ -182,6 +185,9 @@ function readRawEntry(reader: ProtobufReader, earlier: RawEntry | undefined): Ra
       case 4:
         entry.versionstamp = reader.bytes();
         break;
+      case EXPIRY_FIELD:
+        entry.expiry = asUnixMs(reader.int64());
+        break;
       default:
         reader.skip();
     }
@@ -190,9 +196,10 @@ function readRawEntry(reader: ProtobufReader, earlier: RawEntry | undefined): Ra
   return entry;
 }
 
-function entryOf({ key, value, encoding, versionstamp }: RawEntry): Entry {
+function entryOf({ key, value, encoding, versionstamp, expiry }: RawEntry): WrittenEntry {
   if (key.length === 0) throw new MalformedProtobuf("has an entry without a key");
-  return { key, value, encoding: encodingOf(encoding), version: versionOf(versionstamp) };
+  const entry = { key, value, encoding: encodingOf(encoding), version: versionOf(versionstamp) };
+  return expiry === undefined ? entry : { ...entry, expiry };
 }
 
 function encodingOf(encoding: number): Encoding {

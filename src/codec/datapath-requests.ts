@@ -2,6 +2,7 @@
  * Encodes the data path's requests from the types of `operations.ts` to bytes, for programs that ask a database. The decoders of
  * `datapath.ts` give the same operations back. They judge the limits; the encoders do not.
  */
+import { EXPIRIES_FIELD } from "./datapath.ts";
 import { bytesFieldSize, ProtobufWriter, varintFieldSize, varintSize } from "./protobuf.ts";
 import type { AtomicWrite, Check, Encoding, Enqueue, Mutation, ReadRange } from "../core/operations.ts";
 import { VERSIONSTAMP_BYTES, versionstampBytes } from "../core/versionstamp.ts";
@@ -18,8 +19,8 @@ const typeNumber = { set: 1, delete: 2, sum: 3, max: 4, min: 5 } as const;
 const SET_WITH_VERSIONSTAMPED_KEY = 9;
 
 /** SnapshotRead. */
-export function encodeSnapshotRead(ranges: readonly ReadRange[]): Uint8Array<ArrayBuffer> {
-  let size = 0;
+export function encodeSnapshotRead(ranges: readonly ReadRange[], expiries = false): Uint8Array<ArrayBuffer> {
+  let size = expiries ? varintFieldSize(EXPIRIES_FIELD, 1) : 0;
   for (const range of ranges) size += bytesFieldSize(1, sizeOfRange(range));
   const writer = new ProtobufWriter(size);
   for (const range of ranges) {
@@ -29,6 +30,7 @@ export function encodeSnapshotRead(ranges: readonly ReadRange[]): Uint8Array<Arr
     writer.varintField(3, range.limit);
     if (range.reverse) writer.varintField(4, 1);
   }
+  if (expiries) writer.varintField(EXPIRIES_FIELD, 1);
   return writer.finish();
 }
 

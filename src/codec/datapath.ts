@@ -7,6 +7,7 @@
  * engine judges the other rules. Decoded keys and values are views of the request's bytes.
  */
 import { overLimit, readCheck, readEnqueue, readMutation, readRange, readWatchedKey } from "./datapath-parts.ts";
+import type { UnixMs } from "../core/clock.ts";
 import { failure, type Failure, isFailure } from "../core/errors.ts";
 import {
   MAX_ATOMIC_WRITE_BYTES,
@@ -16,18 +17,44 @@ import {
   MAX_READ_RANGES,
   MAX_WATCHED_KEYS,
 } from "../core/limits.ts";
-import type { AtomicWrite, Check, CommitResult, Enqueue, Entry, Mutation, ReadRange } from "../core/operations.ts";
-import { bytesFieldSize, decoding, ProtobufReader, ProtobufWriter, varintSize } from "./protobuf.ts";
+import type {
+  AtomicWrite,
+  Check,
+  CommitResult,
+  Enqueue,
+  Entry,
+  Mutation,
+  ReadRange,
+  StoredEntry,
+} from "../core/operations.ts";
+import { bytesFieldSize, decoding, ProtobufReader, ProtobufWriter, varintFieldSize, varintSize } from "./protobuf.ts";
 import { VERSIONSTAMP_BYTES, writeVersionstamp } from "../core/versionstamp.ts";
 
+/** A field of SnapshotRead that only our own programs send: the answer is to say when each entry expires. */
+export const EXPIRIES_FIELD = 15;
+
+/** The field of KvEntry that then says it. Other programs skip it. */
+export const EXPIRY_FIELD = 5;
+
+export interface DecodedRead {
+  readonly ok: true;
+  readonly ranges: ReadRange[];
+  readonly expiries?: true;
+}
+
 /** SnapshotRead. A message without ranges reads nothing. */
-export function decodeSnapshotRead(bytes: Uint8Array): { readonly ok: true; readonly ranges: ReadRange[] } | Failure {
+export function decodeSnapshotRead(bytes: Uint8Array): DecodedRead | Failure {
   return decoding("The snapshot read", "invalid", () => {
     const reader = new ProtobufReader(bytes);
     const ranges: ReadRange[] = [];
     let count = 0;
     let entries = 0;
+    let expiries = false;
     while (reader.next()) {
+      if (reader.field === EXPIRIES_FIELD) {
+        expiries = reader.bool();
+        continue;
+      }
       if (reader.field !== 1 || ++count > MAX_READ_RANGES) {
         reader.skip();
         continue;
@@ -44,7 +71,7 @@ export function decodeSnapshotRead(bytes: Uint8Array): { readonly ok: true; read
         `The ranges of the snapshot read ask for ${entries} entries together; the limit is ${MAX_READ_ENTRIES}. Lower the limit or batchSize.`,
       );
     }
-    return { ok: true, ranges };
+    return expiries ? { ok: true, ranges, expiries } : { ok: true, ranges };
   });
 }
 
@@ -128,8 +155,20 @@ export function decodeWatch(bytes: Uint8Array): { readonly ok: true; readonly ke
 const SMALL_FIELD_BYTES = 2;
 const VERSIONSTAMP_FIELD_BYTES = bytesFieldSize(4, VERSIONSTAMP_BYTES);
 
+/** An entry with its expiry, where that is asked for and there is one. */
+export interface WrittenEntry extends Entry {
+  readonly expiry?: UnixMs;
+}
+
+/** The entries of a read that asked for their expiries. */
+export function withExpiries(ranges: readonly (readonly StoredEntry[])[]): WrittenEntry[][] {
+  return ranges.map((entries) =>
+    entries.map((entry) => (entry.expiresAt === null ? entry : { ...entry, expiry: entry.expiresAt })),
+  );
+}
+
 /** SnapshotReadOutput of a strongly consistent read that succeeded, in one buffer. `ranges` are in the request's order. */
-export function encodeSnapshotReadOutput(ranges: readonly (readonly Entry[])[]): Uint8Array<ArrayBuffer> {
+export function encodeSnapshotReadOutput(ranges: readonly (readonly WrittenEntry[])[]): Uint8Array<ArrayBuffer> {
   const sizes = ranges.map(sizeOfRange);
   const writer = new ProtobufWriter(sizeOfOutput(sizes));
   writeOutput(writer, ranges, sizes, undefined);
@@ -179,24 +218,25 @@ function sizeOfOutput(rangeSizes: readonly number[]): number {
   return size;
 }
 
-function sizeOfRange(entries: readonly Entry[]): number {
+function sizeOfRange(entries: readonly WrittenEntry[]): number {
   let size = 0;
   for (const entry of entries) size += bytesFieldSize(1, sizeOfEntry(entry));
   return size;
 }
 
-function sizeOfEntry(entry: Entry): number {
+function sizeOfEntry(entry: WrittenEntry): number {
   return (
     bytesFieldSize(1, entry.key.length) +
     bytesFieldSize(2, entry.value.length) +
     SMALL_FIELD_BYTES +
-    VERSIONSTAMP_FIELD_BYTES
+    VERSIONSTAMP_FIELD_BYTES +
+    (entry.expiry === undefined ? 0 : varintFieldSize(EXPIRY_FIELD, entry.expiry))
   );
 }
 
 function writeOutput(
   writer: ProtobufWriter,
-  ranges: readonly (readonly Entry[])[],
+  ranges: readonly (readonly WrittenEntry[])[],
   rangeSizes: readonly number[],
   gaps: Gap[] | undefined,
 ): void {
@@ -213,7 +253,7 @@ function writeOutput(
 }
 
 /** KvEntry. With `gaps`, a large value is not written but noted there. */
-function writeEntry(writer: ProtobufWriter, entry: Entry, gaps: Gap[] | undefined): void {
+function writeEntry(writer: ProtobufWriter, entry: WrittenEntry, gaps: Gap[] | undefined): void {
   const { value } = entry;
   writer.bytesField(1, entry.key);
   writer.messageField(2, value.length);
@@ -222,6 +262,7 @@ function writeEntry(writer: ProtobufWriter, entry: Entry, gaps: Gap[] | undefine
   writer.varintField(3, entry.encoding);
   writer.messageField(4, VERSIONSTAMP_BYTES);
   writeVersionstamp(writer.target, writer.reserve(VERSIONSTAMP_BYTES), entry.version);
+  if (entry.expiry !== undefined) writer.varintField(EXPIRY_FIELD, entry.expiry);
 }
 
 /** AtomicWriteOutput: the commit's versionstamp, or which checks failed. */

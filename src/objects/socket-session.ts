@@ -6,7 +6,7 @@
  * Frames are begun in the order in which they came. The end of a frame does not wait for its writes, so frames that come close together
  * share a commit. Within a frame a read sees the writes before it.
  */
-import { decodeAtomicWrite, decodeSnapshotRead } from "../codec/datapath.ts";
+import { decodeAtomicWrite, decodeSnapshotRead, withExpiries } from "../codec/datapath.ts";
 import { decodeClientFrame, type ReadRequest, type SocketRequest } from "../codec/socket.ts";
 import { decodeTextFrame } from "../codec/socket-text.ts";
 import {
@@ -341,7 +341,7 @@ export class SocketSession implements Sender {
     const entries = this.#parts.database.read(admittedRanges(this.#grant, read.ranges), most);
     if (entries === null) return false;
     this.#answered(id);
-    this.#answers.read(id, entries, form);
+    this.#answers.read(id, read.expiries === true ? withExpiries(entries) : entries, form);
     return true;
   }
 

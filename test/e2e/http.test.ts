@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
-import { startManagedServer, Tenant } from "../support/management.ts";
+import { startManagedServer, Tenant, tryExchange } from "../support/management.ts";
 
 const server = await startManagedServer();
 let tenant: Tenant;
@@ -51,6 +51,73 @@ test("an import that pauses goes on, and tells how far it is meanwhile (H23, H28
   const told = (await (await answering).text()).trimEnd().split("\n");
   expect(JSON.parse(told[0] ?? "")).toMatchObject({ count: 1000, nextLine: 1001 });
   expect(JSON.parse(told.at(-1) ?? "")).toMatchObject({ done: true, count: 3000, nextLine: 3001 });
+});
+
+test("small requests with a data token, which the front carries itself, are answered as the Worker answers them (H1)", async () => {
+  const database = await tenant.newDatabase();
+  const { token: narrow } = await tenant.newToken({ keyPrefix: ["a"] });
+  const { token: reader } = await tenant.newToken({ permissions: ["read"] });
+  const octets = { "content-type": "application/octet-stream" };
+  const requests: readonly [
+    method: string,
+    path: string,
+    body?: string | Uint8Array<ArrayBuffer> | undefined,
+    more?: Record<string, string>,
+  ][] = [
+    ["PUT", "a/~n1", '{"type":"Map","value":[]}'],
+    ["GET", "a/~n1"],
+    ["GET", "a/~n1?values=plain"],
+    ["PUT", "a/plain?values=plain", '{"x":[1,null]}'],
+    ["GET", "a/plain?values=plain"],
+    ["GET", "a/plain?values=yaml"],
+    ["PUT", "a/expiring?expireIn=3600000", '{"type":"null"}'],
+    ["GET", "a/expiring"],
+    ["PUT", "a/bytes", Uint8Array.of(0, 255), octets],
+    ["GET", "a/bytes"],
+    ["GET", "a/bytes", undefined, { accept: "application/octet-stream" }],
+    ["HEAD", "a/bytes"],
+    ["GET", "a/none"],
+    ["GET", "b/~btrue/~uAP8B/a%2Fb/%C3%BC"],
+    ["GET", "a/../a/~n1"],
+    ["GET", "a/~x"],
+    ["GET", "a//b"],
+    ["PUT", "a/bad", "{"],
+    ["PUT", "a/bad", Uint8Array.of(0x7b, 0xff)],
+    ["PUT", "a/bad", '{"type":"Temporal"}'],
+    ["PUT", "a/empty", ""],
+    ["PUT", `a/${"x".repeat(2048)}`, '{"type":"null"}'],
+    ["PUT", "b/outside", '{"type":"null"}'],
+    ["GET", "b/outside"],
+    ["PUT", "a/~n1", '{"type":"null"}', { "if-none-match": "*" }],
+    ["DELETE", "a/plain"],
+    ["DELETE", "a/plain?values=plain"],
+    ["DELETE", "b/none"],
+    ["POST", "a/~n1", "{}"],
+  ];
+  const stamped = (text: string) =>
+    text.replaceAll(/000[0-9a-f]{13}0000/g, "STAMP").replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "TIME");
+  const asked = async (token: string) => {
+    const answers: unknown[] = [];
+    for (const [method, path, body = null, more = {}] of requests) {
+      const init = {
+        method,
+        headers: { authorization: `Bearer ${token}`, ...more },
+        body: method === "GET" ? null : body,
+      };
+      const answer = await fetch(addressOf(database, `entries/${path}`), init);
+      const { date: _, "keep-alive": __, ...kept } = Object.fromEntries(answer.headers);
+      answers.push([method, path, answer.status, stamped(JSON.stringify(kept)), stamped(await answer.text())]);
+    }
+    return answers;
+  };
+  for (const token of [tenant.token, narrow, reader]) {
+    const exchanged = await tryExchange(tenant.opening(database, token));
+    if (!("token" in exchanged)) throw new Error(exchanged.sentence);
+    const byWorker = await asked(token);
+    // The first request with a token opens the socket, and the next ones may go over it.
+    await asked(exchanged.token);
+    expect(await asked(exchanged.token)).toEqual(byWorker);
+  }
 });
 
 test("exports that nobody reads keep nobody from theirs (H20)", async () => {

@@ -1,6 +1,7 @@
 /** Errors as problem details (RFC 9457), with a `code` that programs can rely on. For /api, and for every door with a JSON of its own. */
 import { unreachable } from "../../core/assert.ts";
 import type { ErrorCode, Failure } from "../../core/errors.ts";
+import { type HttpAnswer, responseOf } from "./answers.ts";
 import { refusalHeaders } from "./refusal-headers.ts";
 
 /** What a problem says besides its code and its sentence. */
@@ -11,16 +12,18 @@ export interface ProblemDetails {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-export function problem(refusal: Failure, { as, members, headers }: ProblemDetails = {}): Response {
+export function problem(refusal: Failure, details?: ProblemDetails): Response {
+  return responseOf(problemAnswer(refusal, details));
+}
+
+export function problemAnswer(refusal: Failure, { as, members, headers }: ProblemDetails = {}): HttpAnswer {
   const { code, message, oldest } = refusal;
   const [status, title] = as ?? statusAndTitle(code);
-  return new Response(
-    JSON.stringify({ type: "about:blank", title, status, detail: message, code, oldest, ...members }),
-    {
-      status,
-      headers: { "content-type": "application/problem+json", ...refusalHeaders(refusal), ...headers },
-    },
-  );
+  return {
+    status,
+    headers: { "content-type": "application/problem+json", ...refusalHeaders(refusal), ...headers },
+    text: JSON.stringify({ type: "about:blank", title, status, detail: message, code, oldest, ...members }),
+  };
 }
 
 function statusAndTitle(code: ErrorCode): [number, string] {

@@ -1,7 +1,5 @@
 /** One entry: `GET`, `HEAD`, `PUT` and `DELETE entries/{key…}`. */
-import { textOfEntry } from "../../codec/json-notation/entry-line.ts";
 import { storedOfJson, type StoredValue } from "../../codec/json-notation/stored-value.ts";
-import { textOfKey } from "../../codec/key-json.ts";
 import { decodeV8 } from "../../codec/v8/codec.ts";
 import { refusedAccess } from "../../contracts/grant.ts";
 import { unshared } from "../../core/bytes.ts";
@@ -11,8 +9,8 @@ import { Encoding, type Mutation, type StoredEntry } from "../../core/operations
 import { type Version, versionstampHex } from "../../core/versionstamp.ts";
 import { problem } from "../http/problem.ts";
 import { readBody, readJsonBody } from "../http/request-body.ts";
-import { jsonAnswer } from "../http/answers.ts";
-import { committed, entryHeaders, entryOf } from "./answers.ts";
+import { responseOf } from "../http/answers.ts";
+import { committed, entryAnswer, entryHeaders, entryOf, noEntry } from "./answers.ts";
 import type { Operation, RestCall } from "../http/call.ts";
 import { commit } from "../http/commit.ts";
 import { KEY_PARAMETER, keyOfCall } from "./key.ts";
@@ -36,12 +34,12 @@ export const getEntry: Operation = {
     if (isFailure(notation)) return notation;
     const entry = await readEntry(call, key.bytes);
     if (isFailure(entry)) return entry;
-    if (entry === null) return noEntry(key.bytes, preconditions);
+    if (entry === null) return preconditions.match === null ? noEntry(key.bytes) : failed(null);
     const headers = entryHeaders(entry);
     if (!holds({ match: preconditions.match, noneMatch: null }, entry.version)) return failed(entry.version);
     if (!holds(preconditions, entry.version)) return new Response(null, { status: 304, headers });
     if (prefers(call.request.headers, BYTES)) return bytesOf(entry, headers);
-    return jsonAnswer(textOfEntry(entry, notation).text, headers);
+    return responseOf(entryAnswer(entry, notation));
   },
 };
 
@@ -84,10 +82,6 @@ async function presentVersion(call: RestCall, key: Uint8Array): Promise<Version 
   const entry = await readEntry(call, key);
   if (isFailure(entry)) return undefined;
   return entry?.version ?? null;
-}
-
-function noEntry(key: Uint8Array, { match }: Preconditions): Response | Failure {
-  return match === null ? failure("not-found", `There is no entry with the key ${textOfKey(key)}.`) : failed(null);
 }
 
 /** 412 with the present state. null: there is no entry; undefined: the token may not know it. */

@@ -1,4 +1,5 @@
 /** Which media type a client asks for, and which it sends. */
+import type { HeaderLookup } from "../http/header-lookup.ts";
 
 export const BYTES = "application/octet-stream";
 export const NDJSON = "application/x-ndjson";
@@ -10,7 +11,7 @@ export function typeOf(header: string | null): string {
 }
 
 /** Whether `Accept` names this type before JSON. If not, the answer is JSON. */
-export function prefers(headers: Headers, type: string): boolean {
+export function prefers(headers: HeaderLookup, type: string): boolean {
   const types = (headers.get("accept") ?? "").split(",").map(typeOf);
   return types.find((each) => each === type || each === "application/json" || each === "*/*") === type;
 }

@@ -1,6 +1,6 @@
 /**
- * KV Connect's data path at the front. Small reads and writes go over a session, and the door's own rules judge and answer them
- * (`doors/kv-connect/admission.ts`). All other requests go to the Worker: from pages of other origins, watches, reads of the past, large
+ * The data path at the front. Small reads and writes of KV Connect, and single entries over plain HTTP, go over a session. The doors' own
+ * rules judge and answer them (`doors/kv-connect/admission.ts`, `doors/rest/small-entry.ts`). All other requests go to the Worker: from pages of other origins, watches, reads of the past, large
  * bodies, large answers, and the first request with a token.
  */
 import { STATUS_CODES } from "node:http";
@@ -11,6 +11,8 @@ import { bearerToken } from "../../doors/http/bearer-token.ts";
 import type { HeaderLookup } from "../../doors/http/header-lookup.ts";
 import type { Sentence } from "../../doors/http/plain-text.ts";
 import { admitted, type AdmissionParts, refusalOf } from "../../doors/kv-connect/admission.ts";
+import { PROTOBUF_TYPE } from "../../doors/kv-connect/responses.ts";
+import { answerTo, messageOf, type SmallEntry, smallEntryOf } from "../../doors/rest/small-entry.ts";
 import type { Client, ServerProcess } from "./client.ts";
 import type { ClientConnection } from "./client-connections.ts";
 import type { Refusal } from "./refusals.ts";
@@ -18,11 +20,16 @@ import type { RequestSink } from "./server-connection.ts";
 import type { Asked, Outcome, Session, ShownToken } from "./session.ts";
 import type { Sessions } from "./sessions.ts";
 
+/** How an answer begins. */
+export interface AnswerHead {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
 /** Takes the answer to a request. After one of these calls, or an `abandon`, there is no other call. */
 export interface SessionTaker {
   readonly connection: ClientConnection;
-  /** The answer: a message of the data path. */
-  answered(body: Uint8Array): void;
+  answered(body: Uint8Array, head: AnswerHead): void;
   refused(refusal: Refusal): void;
   /** Nothing was done, or only a read: the request may be sent to the Worker, with this body. */
   unanswered(body: Buffer): void;
@@ -42,6 +49,8 @@ export type Way = ShortWay | Refusal | undefined;
 /** A request that may go over a session. */
 export interface SmallRequest {
   readonly type: "read" | "write";
+  /** One entry over plain HTTP. undefined: KV Connect. */
+  readonly entry?: SmallEntry;
   readonly databaseId: string;
   readonly fields: HeaderLookup;
   /** Bytes of its body. */
@@ -61,11 +70,25 @@ export class DataPath {
   }
 
   /** Undefined: the request must be sent to the Worker. */
-  smallRequest({ method, path, body, fields }: Client): SmallRequest | undefined {
+  smallRequest(client: Client): SmallRequest | undefined {
+    const { method, path, body, fields } = client;
+    if (method !== "POST") return this.#smallEntry(client);
     if (method !== "POST" || typeof body !== "number" || body === 0 || body > MAX_SESSION_BODY_BYTES) return undefined;
     const [, databaseId, operation] = DATA_PATH.exec(path) ?? [];
     if (databaseId === undefined || this.#admission() === undefined || fields.get("origin") !== null) return undefined;
     return { type: operation === "atomic_write" ? "write" : "read", databaseId, fields, bytes: body };
+  }
+
+  #smallEntry({ method, path, body, fields }: Client): SmallRequest | undefined {
+    const bytes = body === "none" ? 0 : body;
+    if (typeof bytes !== "number" || bytes > MAX_SESSION_BODY_BYTES) return undefined;
+    if (this.#admission() === undefined || bytes > 0 !== (method === "PUT")) return undefined;
+    // Only the Worker knows what an access token allows.
+    const isDataToken = !/^bearer +cairn_/i.test(fields.get("authorization") ?? "");
+    const entry = isDataToken ? smallEntryOf(method, path, fields) : undefined;
+    if (entry === undefined) return undefined;
+    const { databaseId } = entry;
+    return { type: method === "GET" ? "read" : "write", databaseId, entry, fields, bytes };
   }
 
   /**
@@ -74,15 +97,22 @@ export class DataPath {
   way(request: SmallRequest, server: ServerProcess): Way | Promise<Way> {
     const admission = this.#admission();
     if (admission === undefined) return undefined;
-    const { type, databaseId, fields: headers } = request;
+    const { type, databaseId, entry, fields: headers } = request;
     const operation = type === "write" ? "atomic_write" : "snapshot_read";
     const found = (judged: Grant | Sentence): Way => {
-      if ("status" in judged) return refusalBy(judged);
+      // In the form of its own door, which is the Worker's to give.
+      if ("status" in judged) return entry === undefined ? refusalBy(judged) : undefined;
       const shown = shownBy(headers, judged);
       const session = this.#sessions.for(server, databaseId, judged, shown);
       return session === undefined ? undefined : { session, shown, clock: admission.clock };
     };
-    const judged = admitted(admission, { operation, databaseId, at: undefined, headers, origin: null });
+    const head = {
+      operation,
+      databaseId,
+      at: undefined,
+      headers: entry === undefined ? headers : tokenOf(headers),
+    } as const;
+    const judged = admitted(admission, { ...head, origin: null });
     return judged instanceof Promise ? judged.then(found) : found(judged);
   }
 }
@@ -91,16 +121,20 @@ export class DataPath {
 export class SessionRequest implements RequestSink, Asked {
   readonly type: Asked["type"];
   readonly #fields: HeaderLookup;
+  readonly #entry: SmallEntry | undefined;
   readonly #taker: SessionTaker;
   #way: Way | Promise<Way>;
   readonly #pieces: Buffer[] = [];
   #whole: Buffer | undefined;
+  /** Of an entry over plain HTTP, what its body comes to. */
+  #message: Uint8Array | undefined;
   /** The taker has got the result, or does not want it any more. */
   #isOver = false;
 
-  constructor({ type, fields }: SmallRequest, way: ShortWay | Promise<Way>, taker: SessionTaker) {
+  constructor({ type, fields, entry }: SmallRequest, way: ShortWay | Promise<Way>, taker: SessionTaker) {
     this.type = type;
     this.#fields = fields;
+    this.#entry = entry;
     this.#taker = taker;
     this.#way = way;
     if (!(way instanceof Promise)) return;
@@ -114,7 +148,11 @@ export class SessionRequest implements RequestSink, Asked {
   }
 
   /** May only be read when the body is complete. */
-  get body(): Buffer {
+  get body(): Uint8Array {
+    return this.#message ?? this.#received;
+  }
+
+  get #received(): Buffer {
     return this.#whole ?? NO_BYTES;
   }
 
@@ -163,34 +201,58 @@ export class SessionRequest implements RequestSink, Asked {
   #ask(): void {
     const way = this.#way;
     if (way instanceof Promise || this.#isOver) return;
-    if (way !== undefined && "session" in way) way.session.ask(this, way.shown, way.clock.now());
+    if (this.#entry !== undefined) this.#message = messageOf(this.#entry, this.#received);
+    const isReady = this.#entry === undefined || this.#message !== undefined;
+    if (isReady && way !== undefined && "session" in way) way.session.ask(this, way.shown, way.clock.now());
     else this.settled({ type: "unsent" });
   }
 
   #tell(outcome: Outcome): void {
     switch (outcome.type) {
       case "answered":
-        this.#taker.answered(outcome.body);
+        this.#answered(outcome.body);
         return;
       case "refused":
+        if (this.#entry !== undefined) return this.#taker.unanswered(this.#received);
         // The answer is too large for a session, or for what the database may hold for its sockets.
         if (this.type === "read" && (outcome.why.code === "limit" || outcome.why.code === "unavailable")) {
-          this.#taker.unanswered(this.body);
+          this.#taker.unanswered(this.#received);
         } else {
-          this.#taker.refused(refusalBy(refusalOf(this.#fields, this.body, outcome.why)));
+          this.#taker.refused(refusalBy(refusalOf(this.#fields, this.#received, outcome.why)));
         }
         return;
       case "unsent":
-        this.#taker.unanswered(this.body);
+        this.#taker.unanswered(this.#received);
         return;
       case "unknown":
-        if (this.type === "read") this.#taker.unanswered(this.body);
+        if (this.type === "read") this.#taker.unanswered(this.#received);
         else this.#taker.broken(true);
+    }
+  }
+
+  #answered(message: Uint8Array): void {
+    if (this.#entry === undefined) return this.#taker.answered(message, KV_CONNECT_ANSWER);
+    const answer = answerTo(this.#entry, message);
+    if (answer !== undefined) {
+      this.#taker.answered(encoder.encode(answer.text), answer);
+    } else if (this.type === "read") {
+      this.#taker.unanswered(this.#received);
+    } else {
+      this.#taker.broken(true);
     }
   }
 }
 
 const NO_BYTES = Buffer.alloc(0);
+
+const KV_CONNECT_ANSWER: AnswerHead = { status: 200, headers: { "content-type": PROTOBUF_TYPE } };
+
+const encoder = new TextEncoder();
+
+/** Of the headers of a request over plain HTTP those that KV Connect's rules are to see. */
+function tokenOf(headers: HeaderLookup): HeaderLookup {
+  return { get: (name) => (name === "authorization" ? headers.get(name) : null) };
+}
 
 /** The token in these headers. `grant`: what it allows. */
 function shownBy(fields: HeaderLookup, { expiresAt }: Grant): ShownToken {

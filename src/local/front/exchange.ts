@@ -5,6 +5,7 @@
  *
  * Whatever waits for its client has an end (`check`). When places run short, it makes room for others before that (`Exchanges`).
  */
+import { STATUS_CODES } from "node:http";
 import {
   HANDSHAKE_TURN_MS,
   LEAVING_TURN_MS,
@@ -19,11 +20,10 @@ import {
   REQUEST_BYTES_STEP,
 } from "../../core/limits.ts";
 import { socketProtocol } from "../../contracts/socket.ts";
-import { PROTOBUF_TYPE } from "../../doors/kv-connect/responses.ts";
 import type { Client, ServerProcess } from "./client.ts";
 import { Arrears } from "./arrears.ts";
 import type { ClientConnection } from "./client-connections.ts";
-import { SessionRequest, type DataPath, type SessionTaker, type SmallRequest } from "./data-path.ts";
+import { type AnswerHead, SessionRequest, type DataPath, type SessionTaker, type SmallRequest } from "./data-path.ts";
 import type { Exchanges, PlaceHolder } from "./exchanges.ts";
 import type { SocketTurns, Turn } from "./socket-turns.ts";
 import type { OpenDatabases, Use } from "./open-databases.ts";
@@ -194,6 +194,7 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
     if (small !== undefined && way !== undefined && this.#hasRoomFor(small)) {
       this.#server = new SessionRequest(small, way, this);
       this.#client.goOn();
+      if (this.#requestEnded) this.#server.end();
       return undefined;
     }
     if (this.#client.body === "upgrade") return this.#handshakeInTurn();
@@ -342,14 +343,15 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
     this.#readRequest();
   }
 
-  answered(body: Uint8Array): void {
+  answered(body: Uint8Array, { status, headers }: AnswerHead): void {
     this.#server = undefined;
-    this.#use?.answered(200);
+    this.#use?.answered(status);
     this.#use = undefined;
     this.#keepOfAnswer(body.length);
     if (this.#client.isGone) return;
     this.#answered = true;
-    this.#client.respond(200, "OK", ["content-type", PROTOBUF_TYPE, "content-length", String(body.length)]);
+    const pairs = Object.entries(headers).flat();
+    this.#client.respond(status, STATUS_CODES[status] ?? "", [...pairs, "content-length", String(body.length)]);
     this.#written = body.length;
     this.#finish(body);
   }
@@ -367,6 +369,7 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
     const running = this.#parts.server();
     const sink = running === undefined ? unavailableRefusal : this.#longWay(running);
     if ("status" in sink) return this.#refuse(sink);
+    if (body.length === 0) return;
     sink.write(body);
     sink.end();
   }

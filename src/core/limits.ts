@@ -309,6 +309,9 @@ export const MAX_COMMITS_PER_GROUP = 256;
 /** Bytes of the requests of one such transaction: a transaction of this size is a pause of some tens of milliseconds. */
 export const MAX_GROUP_BYTES = 16 * MIB;
 
+/** Checks and mutations of one such transaction: each takes some microseconds, so this many are a pause of ten milliseconds or more. */
+export const MAX_GROUP_CHANGES = 2_000;
+
 /**
  * The size of a database. An object of the platform holds 10 GB; the rest is for deletes, for the mutation log and for jobs. It does not
  * hold where the server's own disk is the bound (`npm start`).

@@ -5,9 +5,11 @@
  * Nothing is answered before it is on disk: the platform holds every answer back until then. Waiting for the end of a flush only serves
  * the grouping, and costs a tenth of a lone writer's time. So when a writer has been alone for a while, the end of a flush is awaited
  * only now and then.
+ *
+ * The process has one thread. After a group with many changes everybody else gets a turn.
  */
 import { type Failure, failure } from "../core/errors.ts";
-import { MAX_COMMITS_PER_GROUP, MAX_GROUP_BYTES, MAX_WAITING_WRITE_BYTES } from "../core/limits.ts";
+import { MAX_COMMITS_PER_GROUP, MAX_GROUP_BYTES, MAX_GROUP_CHANGES, MAX_WAITING_WRITE_BYTES } from "../core/limits.ts";
 import type { AtomicWrite } from "../core/operations.ts";
 import type { CommitOutcome } from "../engine/database.ts";
 import type { EngineWrite } from "../engine/turns.ts";
@@ -26,6 +28,16 @@ export function writeMemory({ mutations }: AtomicWrite, requestBytes: number): n
   return requestBytes + mutations.length * DECODED_MUTATION_BYTES;
 }
 
+/** How many checks and mutations the write has. */
+export function changesOf({ checks, mutations }: AtomicWrite): number {
+  return checks.length + mutations.length;
+}
+
+/** Whether so many changes are a pause after which others get a turn. */
+function areMany(changes: number): boolean {
+  return changes > MAX_GROUP_CHANGES / 2;
+}
+
 interface Waiting extends SubmittedWrite {
   readonly settle: (outcome: CommitOutcome) => void;
 }
@@ -35,6 +47,8 @@ export interface CommitQueueOptions {
   readonly commit: (writes: readonly EngineWrite[]) => CommitOutcome[];
   /** Resolves when the applied writes are on disk. */
   readonly flushed: () => Promise<void>;
+  /** Lets everybody else in the process have a turn. */
+  readonly breathe: () => Promise<void>;
   /** `commit` threw, which is a bug. Its writes get the answer "outcome unknown". */
   readonly onError: (error: unknown) => void;
 }
@@ -76,7 +90,8 @@ export class CommitQueue {
   submitAll(writes: readonly SubmittedWrite[]): readonly CommitOutcome[] | Promise<readonly CommitOutcome[]> {
     const closed = this.#closed;
     if (closed !== null) return writes.map(() => closed);
-    if (!this.#busy && !this.#awaitsNextFlush()) {
+    const changes = writes.reduce((sum, { write }) => sum + changesOf(write), 0);
+    if (!this.#busy && !this.#awaitsNextFlush() && !areMany(changes)) {
       this.#alone += 1;
       const outcomes = this.#commit(writes.map(({ write }) => write));
       return writes.map((_, index) => outcomes[index] ?? UNKNOWN_OUTCOME);
@@ -132,6 +147,7 @@ export class CommitQueue {
         const outcomes = this.#commit(group.map(({ write }) => write));
         for (const [index, { settle }] of group.entries()) settle(outcomes[index] ?? UNKNOWN_OUTCOME);
         await this.#options.flushed();
+        if (areMany(group.reduce((sum, { write }) => sum + changesOf(write), 0))) await this.#options.breathe();
         this.#alone = group.length === 1 && this.#waiting.length === 0 ? this.#alone + 1 : 0;
       }
     } finally {
@@ -157,10 +173,14 @@ export class CommitQueue {
   #takeGroup(): Waiting[] {
     let size = 0;
     let bytes = 0;
+    let changes = 0;
     for (const waiting of this.#waiting) {
-      if (size === MAX_COMMITS_PER_GROUP || (size > 0 && bytes + waiting.bytes > MAX_GROUP_BYTES)) break;
+      const [moreBytes, moreChanges] = [bytes + waiting.bytes, changes + changesOf(waiting.write)];
+      if (size === MAX_COMMITS_PER_GROUP) break;
+      if (size > 0 && (moreBytes > MAX_GROUP_BYTES || moreChanges > MAX_GROUP_CHANGES)) break;
       size += 1;
-      bytes += waiting.bytes;
+      bytes = moreBytes;
+      changes = moreChanges;
     }
     this.#waitingBytes -= bytes;
     return this.#waiting.splice(0, size);

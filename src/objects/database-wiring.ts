@@ -144,6 +144,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
   const commits = new CommitQueue({
     commit: (writes) => database.commit(writes),
     flushed: () => storage.sync(),
+    breathe: systemTurn,
     onError: logError,
   });
   const turns = new WriteTurns({ database, commits, room, flushed: () => storage.sync(), timers: systemTimers });

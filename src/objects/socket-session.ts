@@ -23,6 +23,7 @@ import type { Clock } from "../core/clock.ts";
 import { failure, type Failure, isFailure } from "../core/errors.ts";
 import {
   MAX_GROUP_BYTES,
+  MAX_GROUP_CHANGES,
   MAX_SOCKET_ANSWER_BYTES,
   MAX_SOCKET_FRAME_BYTES,
   MAX_SOCKET_PENDING_BYTES,
@@ -31,7 +32,7 @@ import {
 import type { Timers } from "../core/timers.ts";
 import type { CommitOutcome, Database } from "../engine/database.ts";
 import type { BytesUnderWay, Sender } from "./bytes-under-way.ts";
-import { type CommitQueue, type SubmittedWrite, writeMemory } from "./commit-queue.ts";
+import { changesOf, type CommitQueue, type SubmittedWrite, writeMemory } from "./commit-queue.ts";
 import type { Feeds } from "./feeds.ts";
 import type { LateWatchers } from "./late-watchers.ts";
 import type { Room } from "./room.ts";
@@ -350,7 +351,8 @@ export class SocketSession implements Sender {
     const writes: AskedWrite[] = [];
     let next = from;
     let kept = 0;
-    for (; next < frame.requests.length && kept < MAX_GROUP_BYTES; next++) {
+    let changes = 0;
+    for (; next < frame.requests.length && kept < MAX_GROUP_BYTES && changes < MAX_GROUP_CHANGES; next++) {
       const request = frame.requests[next];
       if (request?.type !== "write") break;
       const form = formOf(frame, next);
@@ -360,6 +362,7 @@ export class SocketSession implements Sender {
       if (refused === null && decoded.ok) {
         const bytes = writeMemory(decoded.write, body.length);
         kept += bytes;
+        changes += changesOf(decoded.write);
         writes.push({ id, form, write: decoded.write, bytes });
       } else if (refused !== null) {
         this.#fail(id, refused, form);

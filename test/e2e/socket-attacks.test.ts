@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { Encoding } from "../../src/core/operations.ts";
-import { encodeClientFrame } from "../../src/codec/socket-client.ts";
+import { decodeServerFrame, encodeClientFrame } from "../../src/codec/socket-client.ts";
 import { clientFrame, RawWebSocket } from "../support/raw-websocket.ts";
 import { startManagedServer, Tenant } from "../support/management.ts";
 import { rawKey, rawPoint } from "../support/raw-connect.ts";
@@ -114,4 +114,27 @@ test.each([
   expect(socket.destroyed).toBe(false);
   expect(server.workerdPid()).toBe(pid);
   socket.destroy();
+});
+
+test("while a frame of 256,000 mutations is carried out, others get their turns", async () => {
+  const { token } = await attacker.connect(attacked).then(({ metadata }) => metadata);
+  const other = await Tenant.make(server, "other");
+  const elsewhere = await other.connect(await other.newDatabase());
+  await elsewhere.read({ ranges: [rawPoint(rawKey("a"))] });
+  const socket = await open(attacked, subprotocols(token));
+  const mutations = Array.from({ length: 1000 }, (_, i) => ({ type: "delete", key: rawKey("k", i) }) as const);
+  const write = { checks: [], mutations, enqueues: [] };
+  let answered = 0;
+  socket.onMessage = (data) => {
+    const frame = decodeServerFrame(data);
+    if (frame.ok) answered += frame.responses.length;
+  };
+  socket.send(encodeClientFrame(Array.from({ length: 256 }, (_, i) => writeRequest(i + 1, write))));
+  let turns = 0;
+  while (answered < 256) {
+    await elsewhere.read({ ranges: [rawPoint(rawKey("a"))] });
+    // Until the first answer the frame may still be on its way.
+    if (answered > 0) turns += 1;
+  }
+  expect(turns).toBeGreaterThan(10);
 });

@@ -1,5 +1,10 @@
 import { expect, test } from "vitest";
-import { MAX_COMMITS_PER_GROUP, MAX_GROUP_BYTES, MAX_WAITING_WRITE_BYTES } from "../../src/core/limits.ts";
+import {
+  MAX_COMMITS_PER_GROUP,
+  MAX_GROUP_BYTES,
+  MAX_GROUP_CHANGES,
+  MAX_WAITING_WRITE_BYTES,
+} from "../../src/core/limits.ts";
 import { failure } from "../../src/core/errors.ts";
 import type { AtomicWrite } from "../../src/core/operations.ts";
 import { asVersion } from "../../src/core/versionstamp.ts";
@@ -15,6 +20,7 @@ class SlowDisk {
   flushes = 0;
   broken = false;
   version = 0;
+  breaths = 0;
   #flushed: (() => void) | null = null;
   readonly queue = new CommitQueue({
     commit: (writes): CommitOutcome[] => {
@@ -26,11 +32,18 @@ class SlowDisk {
       this.flushes += 1;
       return new Promise((resolve) => (this.#flushed = resolve));
     },
+    breathe: async () => void (this.breaths += 1),
     onError: (error) => void this.errors.push(error),
   });
 
   async submit(bytes: number): Promise<CommitOutcome> {
     return this.queue.submit(write, bytes);
+  }
+
+  async submitChanges(writes: number, changes: number): Promise<readonly CommitOutcome[]> {
+    const deletion = { type: "delete", key: new Uint8Array(1) } as const;
+    const large = { ...write, mutations: Array.from({ length: changes }, () => deletion) };
+    return this.queue.submitAll(Array.from({ length: writes }, () => ({ write: large, bytes: 1 })));
   }
 
   /** Ends the flush that is under way and lets what follows from it happen. */
@@ -65,6 +78,33 @@ test("a group is bounded in commits and in bytes", async () => {
   for (let i = 0; i < 6; i++) await disk.flush();
   await Promise.all(all);
   expect(disk.groups).toEqual([1, MAX_COMMITS_PER_GROUP, 6, 1]);
+});
+
+test("a group is bounded in changes, and after one with many of them others get a turn", async () => {
+  const disk = new SlowDisk();
+  const all = [disk.submit(1), disk.submitChanges(256, 1000)];
+  for (let i = 0; i < 140; i++) await disk.flush();
+  await Promise.all(all);
+  const perGroup = MAX_GROUP_CHANGES / 1000;
+  expect(disk.groups).toEqual([1, ...Array.from({ length: 256 / perGroup }, () => perGroup)]);
+  expect(disk.breaths).toBe(256 / perGroup);
+});
+
+test("a lone writer of many changes waits for the turns of others, too", async () => {
+  const disk = new SlowDisk();
+  for (let i = 0; i < 9; i++) {
+    const alone = disk.submit(1);
+    await disk.flush();
+    await alone;
+  }
+  expect(disk.flushes).toBeLessThan(9);
+  const few = disk.submitChanges(1, 1000);
+  expect(disk.breaths).toBe(0);
+  await few;
+  const many = disk.submitChanges(3, 1000);
+  await disk.flush();
+  await many;
+  expect(disk.breaths).toBe(1);
 });
 
 test("writes past what may wait are refused until the disk has caught up (W31)", async () => {

@@ -39,6 +39,7 @@ class Place {
     const commits = new CommitQueue({
       commit: (writes) => this.database.commit(writes),
       flushed: async () => undefined,
+      breathe: async () => undefined,
       onError: (error) => {
         throw error;
       },

@@ -124,17 +124,17 @@ test("while a frame of 256,000 mutations is carried out, others get their turns"
   const socket = await open(attacked, subprotocols(token));
   const mutations = Array.from({ length: 1000 }, (_, i) => ({ type: "delete", key: rawKey("k", i) }) as const);
   const write = { checks: [], mutations, enqueues: [] };
-  let answered = 0;
+  const answered = { writes: 0 };
   socket.onMessage = (data) => {
     const frame = decodeServerFrame(data);
-    if (frame.ok) answered += frame.responses.length;
+    if (frame.ok) answered.writes += frame.responses.length;
   };
   socket.send(encodeClientFrame(Array.from({ length: 256 }, (_, i) => writeRequest(i + 1, write))));
   let turns = 0;
-  while (answered < 256) {
+  while (answered.writes < 256) {
     await elsewhere.read({ ranges: [rawPoint(rawKey("a"))] });
     // Until the first answer the frame may still be on its way.
-    if (answered > 0) turns += 1;
+    if (answered.writes > 0) turns += 1;
   }
   expect(turns).toBeGreaterThan(10);
 });

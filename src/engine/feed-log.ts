@@ -95,6 +95,7 @@ export class FeedLog {
       log.retain(READER, setting.retentionMs);
       return;
     }
+    if (setting !== null) log.recordInserts();
     storage.transactionSync(() => {
       if (before !== null) log.unregister(READER);
       if (setting !== null) log.register(READER, lastVersion(), setting);

@@ -112,13 +112,14 @@ export class MutationLog {
     return commit;
   }
 
-  /**
-   * From the next commit on, the log is written and kept for this reader, which has seen every commit up to `after`. A reader with a
-   * retention is told which keys are new. Such a reader must not be registered in a transaction.
-   */
+  /** From the next commit on, the log says which keys were new. Not in a transaction that may be rolled back. */
+  recordInserts(): void {
+    if (!this.#last().hasInserts) this.#openSegment();
+  }
+
+  /** From the next commit on, the log is written and kept for this reader, which has seen every commit up to `after`. */
   register(name: string, after: Version, retention: LogRetention | null = null): void {
     const { prefix = null, retentionMs = null } = retention ?? {};
-    if (retention !== null && !this.#last().hasInserts) this.#openSegment();
     this.#storage.sql.exec(
       "INSERT INTO log_readers (name, after, prefix, retention_ms) VALUES (?1, ?2, ?3, ?4)",
       name,

@@ -4,6 +4,7 @@ import { toHex } from "../../src/core/bytes.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
 import {
   FEED_PROGRESS_MS,
+  LOG_SEGMENT_BYTES,
   MAX_FEED_PAGE_BYTES,
   MAX_PROMPT_BYTES_UNDER_WAY,
   MAX_RECENT_COMMIT_BYTES,
@@ -263,6 +264,31 @@ test("the log is never let go of before another reader of it has passed (F6)", a
     for (let i = 0; i < 5; i++) database.feed.trim(asUnixMs(clock.time));
     expect(database.feed.keptAfter).toBe(database.lastVersion);
     expect(database.log.read(after, 100_000_000).length).toBeLessThan(1_200);
+  });
+});
+
+test("the log knows what has to go so that it does not pass a bound: whole segments, the oldest first (F6)", async () => {
+  await withStorage((storage) => {
+    const { database, clock, commit } = fed(storage);
+    const ends: Version[] = [];
+    const large = [set(a, new Uint8Array(1_000_000)), set(b, new Uint8Array(900_000))];
+    for (let i = 0; ends.length < 3; i++) {
+      const version = commit(...large);
+      // As the alarm does when a segment is full.
+      if (database.feed.trimsAt(asUnixMs(clock.time)) !== clock.time) continue;
+      database.feed.trim(asUnixMs(clock.time));
+      ends.push(version);
+    }
+    const [first, second] = ends;
+    expect(database.log.oldestBeyond(3 * LOG_SEGMENT_BYTES + 10_000_000)).toBeNull();
+    expect(database.log.oldestBeyond(3 * LOG_SEGMENT_BYTES - 1)).toBe(first);
+    expect(database.log.oldestBeyond(2 * LOG_SEGMENT_BYTES - 1)).toBe(second);
+    // Also after a restart, which does not count the rows.
+    const counting = new CountingStorage(storage);
+    const again = new Database({ storage: counting, clock });
+    expect(
+      counting.count(() => expect(again.log.oldestBeyond(3 * LOG_SEGMENT_BYTES - 1)).toBe(first)).read,
+    ).toBeLessThan(10);
   });
 });
 

@@ -174,7 +174,10 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
       const still = this.#allow(grant, "write", askedAt);
       return isFailure(still) ? still : null;
     };
-    return refusedWrite(grant, write) ?? open.turns.write(write, request.byteLength, condition, refusedNow);
+    return (
+      refusedWrite(grant, write) ??
+      open.turns.write(write, writeMemory(write, request.byteLength), condition, refusedNow)
+    );
   }
 
   async clearLevel(grant: Grant, level: CommandedLevel, askedAt?: UnixMs): Promise<ClearedLevel | Failure> {

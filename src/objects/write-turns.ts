@@ -66,7 +66,9 @@ export class WriteTurns {
       const lost = under === undefined ? database.lostTurn(waiting) : null;
       if (lost !== null) return { ok: true, written: null, why: lost };
       await this.#gather(key);
-      const refused = refusal() ?? (arrival.isOvertaken ? null : await room.refusal(write, bytes));
+      const noRoom = refusal() ?? (arrival.isOvertaken ? null : room.refusal(write, bytes));
+      // Without a wait, so that the first one has written when the next one is asked about.
+      const refused = noRoom instanceof Promise ? await noRoom : noRoom;
       if (refused !== null) return refused;
       const outcome = await commits.submit(waiting, bytes);
       if ("code" in outcome) return outcome;

@@ -1,5 +1,7 @@
 /** Writes that wait for their turn at a key, and levels of keys, at the engine. */
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { compareBytes, toHex } from "../../src/core/bytes.ts";
 import type { AgeCondition } from "../../src/codec/record.ts";
 import { rangeOfRecords } from "../../src/codec/record.ts";
 import { Database } from "../../src/engine/database.ts";
@@ -191,6 +193,45 @@ describe("a level of keys (A14)", () => {
         expect(from).toBeNull();
       }
     });
+  });
+
+  test("is what a naive look at all keys finds, whatever is stored and however it is paged", async () => {
+    const name = fc.constantFrom("", "a", "a\0", "aa", "b", "\uffff");
+    const part = fc.oneof({ weight: 5, arbitrary: name }, { weight: 1, arbitrary: fc.constantFrom(1, true, 5n) });
+    const stored = fc.array(fc.tuple(fc.constantFrom("kvs", "kvs\0", "kv"), fc.array(part, { maxLength: 3 })));
+    const paging = fc.record({
+      limit: fc.integer({ min: 1, max: 5 }),
+      maxBytes: fc.constantFrom(1, 130, 1_000_000),
+      maxJumps: fc.integer({ min: 1, max: 3 }),
+      keysOnly: fc.boolean(),
+    });
+    await fc.assert(
+      fc.asyncProperty(stored, fc.constantFrom([], ["a"], ["a", "b"]), paging, async (keys, inner, more) => {
+        await withDatabase((database) => {
+          const all = [
+            ...new Map(keys.map(([first, rest]) => [toHex(key(first, ...rest)), [first, ...rest]])).values(),
+          ];
+          database.commit([write(all.map((parts) => set(key(...parts), value)))]);
+          const level = ["kvs", ...inner];
+          const wanted = all
+            .filter((parts) => parts.length === level.length + 1 && level.every((one, i) => parts[i] === one))
+            .filter((parts) => typeof parts.at(-1) === "string")
+            .map((parts) => key(...parts))
+            .toSorted(compareBytes);
+          const { start, end } = rangeOfRecords(key(...level));
+          const found: Uint8Array[] = [];
+          let from: Uint8Array | null = start;
+          for (let pages = 0; from !== null && pages < 300; pages++) {
+            const page = database.readLevel(key(...level), { start: from, end }, more);
+            found.push(...page.entries.map((entry) => entry.key));
+            from = page.next;
+          }
+          expect(found).toEqual(wanted);
+          expect(from).toBeNull();
+        });
+      }),
+      { numRuns: 100 },
+    );
   });
 
   test("reads a row for each entry and one more, where nothing lies below (A16)", async () => {

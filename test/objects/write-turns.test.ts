@@ -26,6 +26,8 @@ class Place {
   readonly timers = new FakeTimers();
   readonly database: Database;
   readonly #turns: WriteTurns;
+  /** Writes for which room was asked. */
+  asked = 0;
   refused: Failure | null = null;
   noRoom: Failure | null = null;
   #flushed: (() => void) | null = null;
@@ -44,7 +46,11 @@ class Place {
         throw error;
       },
     });
-    const room = { refusal: () => this.noRoom };
+    const refusal = (): Failure | null => {
+      this.asked += 1;
+      return this.noRoom;
+    };
+    const room = { refusal };
     this.#turns = new WriteTurns({ database: this.database, commits, room, flushed, timers: this.timers });
   }
 
@@ -75,6 +81,7 @@ describe("those that come together (A12)", () => {
       await place.timers.pass(TURN_QUIET_MS);
       expect(first).toEqual([WRITTEN]);
       expect(others).toEqual(Array.from({ length: 49 }, () => [OVERTAKEN]));
+      expect(place.asked).toBe(1);
     });
   });
 

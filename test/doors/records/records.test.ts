@@ -140,6 +140,25 @@ describe("one record", () => {
   );
 });
 
+test("any key comes back from the path, the query and the body (A7)", async () => {
+  const text = fc.string({ unit: "binary", minLength: 1, maxLength: 200 });
+  await fc.assert(
+    fc.asyncProperty(text, text, async (key, namespace) => {
+      const inNamespace = `namespace=${encodeURIComponent(namespace)}`;
+      const inQuery = `records?key=${encodeURIComponent(key)}&${inNamespace}`;
+      const inPath = /^\.\.?$/.test(key) ? inQuery : `records/${encodeURIComponent(key)}?${inNamespace}`;
+      expect((await database.ask("PUT", inPath, { body: '{"value":{"n":1}}' })).status).toBe(200);
+      for (const path of [inPath, inQuery, `records?${inNamespace}`]) {
+        const { item, ...records } = (await database.ask("GET", path)).json;
+        expect(Object.keys(item ?? records)).toContain(key);
+      }
+      const several = await database.ask("POST", `records:get?${inNamespace}`, { body: json({ keys: [key] }) });
+      expect(Object.keys(several.json)).toEqual([key]);
+    }),
+    { numRuns: 40 },
+  );
+});
+
 describe("several records", () => {
   test("come from one snapshot, each that there is, once (A3)", async () => {
     const [a, b, c] = [fresh(), fresh(), fresh()];

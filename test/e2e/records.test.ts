@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { build } from "esbuild";
 import { convertV4MiniflareOptions, Miniflare } from "miniflare";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { createKvs, KvsError } from "../../src/client/kvs.ts";
 import { launchBrowser, whyNoBrowser } from "../support/browser.ts";
 import { startDenoProcess } from "../support/deno-process.ts";
@@ -180,6 +180,21 @@ describe("one keyspace (A1)", () => {
     const found = await kvs.get({ key: "from deno", namespace: "shop" });
     expect(found["from deno"]).toMatchObject({ value: { index: 3 }, expired_at: null });
   });
+});
+
+test("after workerd was killed, no record is from a time to come, and what was answered is there (A4)", async () => {
+  const kvs = createKvs({ url: server.connectUrl, token: server.accessToken });
+  await kvs.write({ key: "kept", value: { index: 1 } });
+  const pid = server.workerdPid();
+  process.kill(pid, "SIGKILL");
+  await expect.poll(() => server.workerdPid(), { timeout: 20_000 }).not.toBe(pid);
+  const kept = await vi.waitFor(() => kvs.get({ key: "kept" }), { timeout: 20_000 });
+  expect(kept["kept"]?.value).toEqual({ index: 1 });
+  await kvs.write({ key: "later", value: {} });
+  const { later } = await kvs.get({ key: "later" });
+  expect(Date.parse(later?.created_at ?? "")).toBeLessThanOrEqual(Date.now());
+  const newer = { key: "later", value: {}, operator: ">", unixtimeMs: Date.now() + 60_000 } as const;
+  await expect(kvs.checkAndWrite(newer)).rejects.toMatchObject({ status: 404 });
 });
 
 describe("of fifty checkAndWrite of one key that are sent together (A12)", () => {

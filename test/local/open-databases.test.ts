@@ -95,6 +95,8 @@ describe("the count", () => {
     expect(use("GET", "/v1/organizations/2/databases?page=1")).toBeDefined();
     expect(use("PUT", "/api/databases/1/entries/a?x=1")).toBeDefined();
     expect(use("POST", "/api/databases/1/entries:delete")).toBeDefined();
+    expect(use("POST", "/api/databases/1/records/a:checkAndWrite")).toBeDefined();
+    expect(use("POST", "/api/databases/1/records:clear")).toBeDefined();
   });
 
   test("plain HTTP is a use also with the token in the URL, and where the database has no such entry", () => {

@@ -18,6 +18,7 @@ const START_CURSOR = "startCursor";
 export const listRecords: Operation = {
   access: "read",
   query: ["startKey", "stopKey", START_CURSOR, "pageSize", NAMESPACE_PARAMETER],
+  past: true,
   async answer(call) {
     const { query, stub, grant, clock } = call;
     const parent = parentOfCall(call);

@@ -16,6 +16,7 @@ export const ONE_RECORD = [KEY_PARAMETER, NAMESPACE_PARAMETER];
 export const getRecord: Operation = {
   access: "read",
   query: ONE_RECORD,
+  past: true,
   async answer(call) {
     const key = keyOfCall(call);
     return isFailure(key) ? key : recordsOf(call, [key]);
@@ -58,6 +59,7 @@ export const deleteRecord: Operation = {
 export const getRecords: Operation = {
   access: "read",
   query: [NAMESPACE_PARAMETER],
+  past: true,
   async answer(call) {
     const parent = parentOfCall(call);
     if (isFailure(parent)) return parent;

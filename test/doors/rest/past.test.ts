@@ -189,3 +189,15 @@ describe("an undelete", () => {
     });
   });
 });
+
+test("records are read as they were, one, several and a page (A21)", async () => {
+  const write = (index: number) => ask("PUT", "records/coupon", { value: { index } });
+  const at = (await write(1)).headers.get("cairn-versionstamp");
+  await write(2);
+  const indexOf = (records: Record<string, { value: { index: number } }>) => records["coupon"]?.value.index;
+  expect(indexOf((await ask("GET", "records/coupon")).json)).toBe(2);
+  expect(indexOf((await ask("GET", `records/coupon?at=${at}`)).json)).toBe(1);
+  expect(indexOf((await ask("POST", `records:get?at=${at}`, { keys: ["coupon"] })).json)).toBe(1);
+  expect(indexOf((await ask("GET", `records?at=${at}`)).json.item)).toBe(1);
+  expect((await ask("DELETE", `records/coupon?at=${at}`)).status).toBe(400);
+});

@@ -2,7 +2,7 @@
  * The routes of plain HTTP (`doors/rest/`) as the OpenAPI document describes them, and with them those of records (`record-routes.ts`).
  * These doors are data paths and have no schemas, so the descriptions are written by hand. A test compares them with what the doors take.
  */
-import { type Described, json, ref } from "./described-route.ts";
+import { AT, type Described, json, ref } from "./described-route.ts";
 import { RECORD_ROUTES, RECORD_SCHEMAS } from "./record-routes.ts";
 
 const lines = (description: string) => ({ "application/x-ndjson": { schema: { type: "string", description } } });
@@ -16,7 +16,6 @@ const SELECTOR = {
   start: "From this key on, as JSON.",
   end: "To before this key, as JSON.",
 };
-const AT = { at: "A moment: a versionstamp, a time, or how long ago, like -1h. The database is read as it was then." };
 const CONDITIONS = {
   "If-Match": "Versionstamps in quotes, or *: the entry must be one of these.",
   "If-None-Match": "Versionstamps in quotes, or *: the entry must be none of these.",

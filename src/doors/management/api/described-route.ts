@@ -13,3 +13,8 @@ export interface Described {
 
 export const json = (schema: unknown) => ({ "application/json": { schema } });
 export const ref = (name: string) => ({ $ref: `#/components/schemas/${name}` });
+
+/** Of operations that read the past. */
+export const AT = {
+  at: "A moment: a versionstamp, a time, or how long ago, like -1h. The database is read as it was then.",
+};

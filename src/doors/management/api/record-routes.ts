@@ -1,5 +1,5 @@
 /** The routes of TTL records (`doors/records/`) as the OpenAPI document describes them. A test compares them with what the door takes. */
-import { type Described, json, ref } from "./described-route.ts";
+import { AT, type Described, json, ref } from "./described-route.ts";
 
 const KEY_IN_QUERY = {
   key: "The key, when it is not in the path. The keys `.` and `..` must be given like this, because a path loses them.",
@@ -18,7 +18,7 @@ const minutesToExpire = {
 };
 const value = { type: "object", description: "Any JSON object." };
 
-const getRecord = { summary: "Get a record", query: ONE, responses: { 200: RECORDS } };
+const getRecord = { summary: "Get a record", query: { ...ONE, ...AT }, responses: { 200: RECORDS } };
 const putRecord = {
   summary: "Write a record",
   query: ONE,
@@ -66,6 +66,7 @@ export const RECORD_ROUTES: Readonly<Record<string, Readonly<Record<string, Desc
       summary: "List records, or get the record that `key` names",
       query: {
         ...ONE,
+        ...AT,
         startKey: "The first key of the range.",
         stopKey: "The key before which the range ends.",
         startCursor: "The `endCursor` of the page before.",
@@ -79,7 +80,7 @@ export const RECORD_ROUTES: Readonly<Record<string, Readonly<Record<string, Desc
   "records:get": {
     post: {
       summary: "Get up to 100 records from one snapshot",
-      query: NAMESPACE,
+      query: { ...NAMESPACE, ...AT },
       body: {
         description: "The keys.",
         content: json({

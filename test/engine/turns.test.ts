@@ -197,8 +197,8 @@ describe("a level of keys (A14)", () => {
 
   test("is what a naive look at all keys finds, whatever is stored and however it is paged", async () => {
     const name = fc.constantFrom("", "a", "a\0", "aa", "b", "\uffff");
-    const part = fc.oneof({ weight: 5, arbitrary: name }, { weight: 1, arbitrary: fc.constantFrom(1, true, 5n) });
-    const stored = fc.array(fc.tuple(fc.constantFrom("kvs", "kvs\0", "kv"), fc.array(part, { maxLength: 3 })));
+    const anyPart = fc.oneof({ weight: 5, arbitrary: name }, { weight: 1, arbitrary: fc.constantFrom(1, true, 5n) });
+    const stored = fc.array(fc.tuple(fc.constantFrom("kvs", "kvs\0", "kv"), fc.array(anyPart, { maxLength: 3 })));
     const paging = fc.record({
       limit: fc.integer({ min: 1, max: 5 }),
       maxBytes: fc.constantFrom(1, 130, 1_000_000),
@@ -222,9 +222,9 @@ describe("a level of keys (A14)", () => {
           const found: Uint8Array[] = [];
           let from: Uint8Array | null = start;
           for (let pages = 0; from !== null && pages < 300; pages++) {
-            const page = database.readLevel(key(...level), { start: from, end }, more);
-            found.push(...page.entries.map((entry) => entry.key));
-            from = page.next;
+            const part = database.readLevel(key(...level), { start: from, end }, more);
+            found.push(...part.entries.map((entry) => entry.key));
+            from = part.next;
           }
           expect(found).toEqual(wanted);
           expect(from).toBeNull();

@@ -20,7 +20,12 @@ export interface CommandedLevel extends CommandedRange {
 
 export type EntryCommand =
   /** The entries of these keys, in their order, all from one snapshot. */
-  | { readonly command: "get"; readonly keys: readonly Uint8Array[] }
+  | {
+      readonly command: "get";
+      readonly keys: readonly Uint8Array[];
+      /** Of keys and values together, if it is more than an answer has otherwise. */
+      readonly maxBytes?: number;
+    }
   /** The entries of these keys, like "get", but without the values. */
   | { readonly command: "versions"; readonly keys: readonly Uint8Array[] }
   /** The first entries of a range, from one snapshot: as many as fit into an answer, at least one, and at most `limit`. */

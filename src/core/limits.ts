@@ -237,6 +237,18 @@ export const MAX_SOCKET_TOKEN_WAIT_MS = 10_000;
  */
 export const MAX_REST_ANSWER_CHARACTERS = 8 * MIB;
 
+/** Keys and values of a large batch: ten of the largest values. */
+export const MAX_BATCH_ANSWER_BYTES = 11 * MIB;
+
+/** The JSON of such a batch. */
+export const MAX_BATCH_ANSWER_CHARACTERS = 16 * MIB;
+
+/** Large batches that one Worker answers at a time: each takes some 45 MB while its answer is made, of the 128 that the platform gives. */
+export const MAX_LARGE_BATCHES = 2;
+
+/** How long a large batch waits for its turn. One takes some tenths of a second. */
+export const LARGE_BATCH_WAIT_MS = 10_000;
+
 /** Keys of one batch read of the REST API: as many as a page has entries. */
 export const MAX_REST_KEYS = 1000;
 

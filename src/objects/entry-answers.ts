@@ -5,7 +5,7 @@ import { admittedRange, admittedRanges, type Grant } from "../contracts/grant.ts
 import { unreachable } from "../core/assert.ts";
 import { justAfter } from "../core/bytes.ts";
 import { failure } from "../core/errors.ts";
-import { MAX_LEVEL_JUMPS, MAX_RPC_ANSWER_BYTES } from "../core/limits.ts";
+import { MAX_LEVEL_JUMPS, MAX_BATCH_ANSWER_BYTES, MAX_RPC_ANSWER_BYTES } from "../core/limits.ts";
 import type { OpenDatabase } from "./database-wiring.ts";
 
 /** The caller has checked that the grant allows reading. */
@@ -17,11 +17,12 @@ export function answerEntries(
   switch (command.command) {
     case "get": {
       const ranges = command.keys.map((key) => ({ start: key, end: justAfter(key), limit: 1, reverse: false }));
-      const found = database.read(admittedRanges(grant, ranges), MAX_RPC_ANSWER_BYTES);
+      const maxBytes = Math.min(command.maxBytes ?? MAX_RPC_ANSWER_BYTES, MAX_BATCH_ANSWER_BYTES);
+      const found = database.read(admittedRanges(grant, ranges), maxBytes);
       if (found === null) {
         return failure(
           "limit",
-          `The entries of these keys have more than ${MAX_RPC_ANSWER_BYTES} bytes, which is the limit. Ask for fewer at a time.`,
+          `The entries of these keys have more than ${maxBytes} bytes, which is the limit. Ask for fewer at a time.`,
         );
       }
       const entries = found.map(([entry]) => entry ?? null);

@@ -53,17 +53,20 @@ export const undelete: Operation = {
 };
 
 function askedOf(json: JsonObject): Asked | Failure {
-  const { at, key, selector } = json;
+  const { at, key, prefix, selector } = json;
   if (typeof at !== "string") return refuse("at is missing; it must be a moment, like 2026-11-22T14:03:07Z.");
-  if ((key === undefined) === (selector === undefined))
-    return refuse("The body must name a key or a selector, one of them.");
+  if ([key, prefix, selector].filter((named) => named !== undefined).length !== 1) {
+    return refuse("The body must name a key, a prefix or a selector, one of them.");
+  }
   const flags = { force: flagOf(json, "The body", "force"), dryRun: flagOf(json, "The body", "dryRun") };
   if (key !== undefined) {
     const start = keyOf(key, "key");
     return { at, ...flags, range: { start, end: justAfter(start) } };
   }
-  const named = objectOf(selector, "selector", '{"prefix":["orders"]}');
-  const range = rangeOfSelector(named, "selector.");
+  const range =
+    prefix === undefined
+      ? rangeOfSelector(objectOf(selector, "selector", '{"prefix":["orders"]}'), "selector.")
+      : rangeOfSelector({ prefix }, "");
   return range.ok ? { at, ...flags, range: range.range } : range;
 }
 

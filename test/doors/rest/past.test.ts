@@ -165,7 +165,8 @@ describe("an undelete", () => {
       { n: 3 },
     ]);
     expect(entries[0].versionstamp).toBe(entries[2].versionstamp);
-    expect((await ask("POST", "undelete", { at: full, selector })).json).toMatchObject({ count: 0, skipped: 3 });
+    const again = { at: full, prefix: ["orders"] };
+    expect((await ask("POST", "undelete", again)).json).toMatchObject({ count: 0, skipped: 3 });
   });
 
   test("puts back what was written since, where it is told to, and one key alone (H27)", async () => {
@@ -178,8 +179,8 @@ describe("an undelete", () => {
 
   test.each([
     [{}, /^at is missing/],
-    [{ at: "latest" }, /must name a key or a selector/],
-    [{ at: "latest", key: ["a"], selector: {} }, /must name a key or a selector/],
+    [{ at: "latest" }, /must name a key, a prefix or a selector/],
+    [{ at: "latest", key: ["a"], selector: {} }, /must name a key, a prefix or a selector/],
     [{ at: "latest", key: "a" }, /^key is "a"; a key is an array/],
     [{ at: "never", key: ["a"] }, /is no moment/],
   ])("that is malformed is said to be: %j (H11)", async (body, why) => {

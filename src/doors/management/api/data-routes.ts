@@ -191,6 +191,7 @@ export const DATA_ROUTES: Readonly<Record<string, Readonly<Record<string, Descri
           properties: {
             at: { type: "string" },
             key: ref("Key"),
+            prefix: ref("Key"),
             selector: ref("Selector"),
             force: { type: "boolean" },
             dryRun: { type: "boolean" },

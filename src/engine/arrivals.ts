@@ -15,54 +15,75 @@ export interface Arrival {
   readonly isOvertaken: boolean;
 }
 
-class Waiting implements Arrival {
-  readonly key: Uint8Array;
+/** One key at which requests wait. */
+class Place {
   readonly name: string;
-  isOvertaken: boolean;
-  hasWritten = false;
+  /** Requests that have not left. */
+  waiting = 0;
+  /** Those of them that have written. */
+  writers = 0;
+  /** Commits that have changed the key since the first of them arrived. */
+  changes = 0;
 
-  constructor(key: Uint8Array, name: string, isOvertaken: boolean) {
-    this.key = key;
+  constructor(name: string) {
     this.name = name;
-    this.isOvertaken = isOvertaken;
   }
 }
 
+class Waiting implements Arrival {
+  readonly key: Uint8Array;
+  readonly place: Place;
+  /** The changes at its arrival. null: it was overtaken when it arrived. */
+  readonly #since: number | null;
+  hasWritten = false;
+
+  constructor(key: Uint8Array, place: Place) {
+    this.key = key;
+    this.place = place;
+    this.#since = place.writers > 0 ? null : place.changes;
+  }
+
+  get isOvertaken(): boolean {
+    return this.#since !== this.place.changes;
+  }
+}
+
+/** Every step costs the same, however many requests wait at one key. */
 export class Arrivals {
-  readonly #waiting = new Map<string, Set<Waiting>>();
+  readonly #places = new Map<string, Place>();
   /** Functions that take back the marks of the open transaction. */
   #undo: (() => void)[] = [];
 
   /** The caller must call `leave` when the answer may be sent. */
   arrive(key: Uint8Array): Arrival {
     const name = toBinaryText(key);
-    const others = this.#waiting.get(name);
-    const isOvertaken = others !== undefined && [...others].some(({ hasWritten }) => hasWritten);
-    const arrival = new Waiting(key, name, isOvertaken);
-    if (others === undefined) this.#waiting.set(name, new Set([arrival]));
-    else others.add(arrival);
-    return arrival;
+    let place = this.#places.get(name);
+    if (place === undefined) this.#places.set(name, (place = new Place(name)));
+    place.waiting += 1;
+    return new Waiting(key, place);
   }
 
   leave(arrival: Arrival): void {
     if (!(arrival instanceof Waiting)) return;
-    const others = this.#waiting.get(arrival.name);
-    others?.delete(arrival);
-    if (others?.size === 0) this.#waiting.delete(arrival.name);
+    const { place, hasWritten } = arrival;
+    place.waiting -= 1;
+    if (hasWritten) place.writers -= 1;
+    if (place.waiting === 0) this.#places.delete(place.name);
   }
 
-  /** Marks the requests at the keys that a commit has changed. `by`: the request that wrote, if it waited here. */
+  /** Marks the keys that a commit has changed. `by`: the request that wrote, if it waited here. */
   changed(changes: Iterable<{ readonly key: Uint8Array }>, by?: Arrival): void {
-    if (this.#waiting.size === 0) return;
+    if (this.#places.size === 0) return;
     for (const { key } of changes) {
-      for (const one of this.#waiting.get(toBinaryText(key)) ?? []) this.#mark(one, one === by);
+      const place = this.#places.get(toBinaryText(key));
+      if (place !== undefined) this.#mark(place);
     }
+    if (by instanceof Waiting) this.#markWriter(by);
   }
 
-  /** Marks all requests: every key may have changed. */
+  /** Marks all keys: each may have changed. */
   allChanged(): void {
-    for (const others of this.#waiting.values()) for (const one of others) this.#mark(one, false);
-    this.kept();
+    for (const place of this.#places.values()) place.changes += 1;
   }
 
   /** Keeps the marks: the transaction has ended. */
@@ -72,17 +93,21 @@ export class Arrivals {
 
   /** Takes the marks back: the transaction was undone. */
   undone(): void {
-    for (const undo of this.#undo.toReversed()) undo();
+    for (const undo of this.#undo) undo();
     this.#undo = [];
   }
 
-  #mark(one: Waiting, wrote: boolean): void {
-    const { isOvertaken, hasWritten } = one;
+  #mark(place: Place): void {
+    place.changes += 1;
+    this.#undo.push(() => void (place.changes -= 1));
+  }
+
+  #markWriter(writer: Waiting): void {
+    writer.hasWritten = true;
+    writer.place.writers += 1;
     this.#undo.push(() => {
-      one.isOvertaken = isOvertaken;
-      one.hasWritten = hasWritten;
+      writer.hasWritten = false;
+      writer.place.writers -= 1;
     });
-    if (wrote) one.hasWritten = true;
-    else one.isOvertaken = true;
   }
 }

@@ -4,8 +4,10 @@ import { describe, expect, test } from "vitest";
 import { compareBytes, toHex } from "../../src/core/bytes.ts";
 import type { AgeCondition } from "../../src/codec/record.ts";
 import { rangeOfRecords } from "../../src/codec/record.ts";
+import { asVersion } from "../../src/core/versionstamp.ts";
 import { Database } from "../../src/engine/database.ts";
 import type { Arrival } from "../../src/engine/arrivals.ts";
+import { SideState } from "../../src/engine/side-state.ts";
 import type { EngineWrite } from "../../src/engine/turns.ts";
 import { CountingStorage } from "../support/counting-storage.ts";
 import { key, MovableClock, remove, set, withStorage, write } from "../support/workerd/engine.ts";
@@ -103,6 +105,27 @@ describe("a write at its turn (A12)", () => {
       // One that arrives afterwards is not.
       database.arrivals.leave(arrival);
       expect(database.commit([atTurn(database.arrivals.arrive(a))])).toMatchObject([{ ok: true }]);
+    });
+  });
+
+  test("is overtaken by a state that takes the database's place", async () => {
+    await withStorage((storage) => {
+      const database = new Database({ storage, clock: new MovableClock() });
+      const arrival = database.arrivals.arrive(a);
+      const side = new SideState(storage);
+      side.begin("job");
+      database.adopt(side, { entries: 0, floor: asVersion(1), prefix: null }, () => undefined);
+      expect(database.commit([atTurn(arrival)])).toEqual([lost("overtaken")]);
+    });
+  });
+
+  test("costs the same however many wait at its key", async () => {
+    await withDatabase((database) => {
+      const arrivals = Array.from({ length: 50_000 }, () => database.arrivals.arrive(a));
+      for (let i = 0; i < 2_000; i++) database.commit([write([set(a, value)])]);
+      expect(arrivals.every(({ isOvertaken }) => isOvertaken)).toBe(true);
+      for (const arrival of arrivals) database.arrivals.leave(arrival);
+      expect(database.arrivals.arrive(a).isOvertaken).toBe(false);
     });
   });
 

@@ -120,6 +120,25 @@ test("small requests with a data token, which the front carries itself, are answ
   }
 });
 
+test("a large delete goes on after the server process was killed, and counts each entry once (H19)", async () => {
+  const database = await tenant.newDatabase();
+  const entries = 60_000;
+  const lines = Array.from({ length: entries }, (_, i) => lineOf(i, 10)).join("");
+  expect(await (await importInto(database, lines)).json()).toMatchObject({ count: entries });
+  const begun = await fetch(addressOf(database, "entries:delete"), {
+    method: "POST",
+    headers: headers(),
+    body: '{"selector":{"prefix":["file"]}}',
+  });
+  expect(begun.status).toBe(202);
+  process.kill(server.workerdPid(), "SIGKILL");
+  const location = begun.headers.get("location") ?? "";
+  const job = async (): Promise<unknown> =>
+    (await fetch(server.url + location, { headers: headers() })).json().catch(() => undefined);
+  await expect.poll(job, { timeout: 40_000 }).toMatchObject({ status: "completed", done: entries, total: entries });
+  expect(await read(database, "count")).toMatchObject({ count: 0 });
+});
+
 test("exports that nobody reads keep nobody from theirs (H20)", async () => {
   const [large, other] = [await tenant.newDatabase(), await tenant.newDatabase()];
   const lines = Array.from({ length: 400 }, (_, i) => lineOf(i, 100_000)).join("");

@@ -1,5 +1,6 @@
 /** The change feed over HTTP, as a client of the Durable Streams protocol that is not ours reads it, and by its letter. */
 import { stream } from "@durable-streams/client";
+import * as fc from "fast-check";
 import { beforeEach, describe, expect, test } from "vitest";
 import worker from "../../../src/worker.ts";
 import { turns } from "../../support/fake-timers.ts";
@@ -315,6 +316,35 @@ describe("what cannot be read", () => {
     const refused = await database.ask(method, "feed", { body: "[]" });
     expect(refused.status).toBe(405);
     expect(refused.headers.get("allow")).toContain("GET, HEAD");
+  });
+
+  test("whatever the query says, is an answer or says what is wrong with it (H33)", async () => {
+    await database.put("a", 1);
+    const odd = fc.oneof(
+      fc.constantFrom(
+        "-1",
+        "now",
+        "",
+        "-2",
+        "0",
+        "00000000000000000000",
+        "ffffffffffffffff0000",
+        "0006661c18067f780000",
+      ),
+      fc.string({ unit: "binary", maxLength: 30 }),
+      fc.stringMatching(/^[0-9a-f]{16}0000$/),
+    );
+    const keys = fc.oneof(odd, fc.json({ maxDepth: 3 }));
+    const query = fc.record({ offset: odd, cursor: odd, prefix: keys, type: odd }, { requiredKeys: [] });
+    await fc.assert(
+      fc.asyncProperty(query, async (asked) => {
+        const { status, json } = await database.ask("GET", `feed?${new URLSearchParams(asked)}`);
+        expect([200, 400, 410]).toContain(status);
+        if (status === 200) expect(Array.isArray(json)).toBe(true);
+        else expect(json).toMatchObject({ detail: expect.stringMatching(/\.$/) });
+      }),
+      { numRuns: 150 },
+    );
   });
 
   test("because the token does not show it stays hidden (H33)", async () => {

@@ -2,6 +2,8 @@
 import { spawn } from "node:child_process";
 import { stream } from "@durable-streams/client";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { destinationAt } from "../support/s3-place.ts";
+import { startS3Server } from "../support/s3-server.ts";
 import { startTestServer } from "../support/server.ts";
 
 const server = await startTestServer();
@@ -38,18 +40,20 @@ async function kill(): Promise<void> {
 
 interface FeedEvent {
   readonly key: string;
-  readonly headers: { readonly txid: string };
+  readonly headers: { readonly txid: string; readonly control?: string; readonly offset: string };
 }
 
 /** Follows the feed until it is told to stop, and goes on from where it was whatever happens to the server. */
 class Follower {
   readonly commits: string[] = [];
+  readonly resets: string[] = [];
   readonly #live: "sse" | "long-poll";
   readonly #abort = new AbortController();
-  #offset = "-1";
+  #offset: string;
 
-  constructor(live: "sse" | "long-poll") {
+  constructor(live: "sse" | "long-poll", offset = "-1") {
     this.#live = live;
+    this.#offset = offset;
   }
 
   async run(): Promise<void> {
@@ -64,7 +68,10 @@ class Follower {
           sseResilience: { logWarnings: false },
         });
         response.subscribeJson(async ({ items, offset }) => {
-          for (const { key, headers: of } of items) this.commits.push(`${of.txid} ${key}`);
+          for (const { key, headers: of } of items) {
+            if (of.control === "reset") this.resets.push(of.offset);
+            else this.commits.push(`${of.txid} ${key}`);
+          }
           this.#offset = offset;
         });
         await response.closed;
@@ -114,6 +121,48 @@ test("a feed that is followed while workerd is killed gives every commit once an
   expect(acknowledged.filter((stamp) => !stamps.has(stamp))).toEqual([]);
   for (const follower of followers) expect(follower.commits).toEqual(truth);
 });
+
+test("a restore in place is told to those who follow, who go on behind it; and to those who come back later (F8)", async () => {
+  const s3 = await startS3Server();
+  onTestFinished(() => s3.close());
+  const admin = (path: string, body: unknown) =>
+    fetch(`${database}/${path}`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${server.adminToken}` },
+      body: JSON.stringify(body),
+    });
+  const enabled = await admin("backup", { destination: destinationAt(s3), intervalMs: 500 });
+  expect(enabled.status).toBe(201);
+  const status = async () => {
+    const answer = await fetch(`${database}/backup`, { headers: { authorization: `Bearer ${server.adminToken}` } });
+    // As the API answers.
+    return ((await answer.json()) as { status: { code: string } }).status.code;
+  };
+  await expect.poll(status, { timeout: 20_000 }).toBe("active");
+  const before = await put("restored/1", 1);
+  const undone = await put("restored/2", 2);
+  const follower = new Follower("sse", before);
+  const running = follower.run();
+  await expect.poll(() => follower.commits, { timeout: 10_000 }).toEqual([`${undone} restored/2`]);
+  const restore = () => admin("restores", { at: before, confirm: true }).then((answer) => answer.status);
+  // Until the backup holds the moment.
+  await expect.poll(restore, { timeout: 30_000, interval: 300 }).toBe(202);
+  await expect.poll(() => follower.resets.length, { timeout: 30_000 }).toBe(1);
+  const after = await put("restored/3", 3);
+  await expect.poll(() => follower.commits.at(-1), { timeout: 10_000 }).toBe(`${after} restored/3`);
+  follower.stop();
+  await running;
+  const late = new Follower("long-poll", before);
+  const catchingUp = late.run();
+  await expect.poll(() => late.commits.at(-1), { timeout: 10_000 }).toBe(`${after} restored/3`);
+  late.stop();
+  await catchingUp;
+  expect([late.commits, late.resets]).toEqual([follower.commits, follower.resets]);
+  const [reset = ""] = follower.resets;
+  expect(reset > undone && reset < after).toBe(true);
+  const gone = await fetch(`${database}/entries/restored/2`, { headers });
+  expect(gone.status).toBe(404);
+}, 90_000);
 
 test("curl -N shows a watch and a feed as they happen (H32, H35)", async () => {
   const prefix = encodeURIComponent('["shown"]');

@@ -58,12 +58,27 @@ export class EntryDeletions {
 
   async #begin({ start, end }: CommandedRange, total: number): Promise<RangeDeletion | Failure> {
     const { restores, newId, note } = this.#parts;
+    // Else each request that is refused would leave a row in the organization.
+    const busy = await this.#busy();
+    if (busy !== null) return busy;
     const jobId = newId();
     // Noted before it begins, so that it is never lost.
     await note(jobId);
     const answer = await restores.run({ command: "delete", jobId, start: toHex(start), end: toHex(end), total });
     if (isFailure(answer)) return answer;
     return answer.kind === "job" ? { ok: true, job: shown(answer.job) } : NO_SUCH_JOB;
+  }
+
+  /** Why no job can begin: another one of the database runs. */
+  async #busy(): Promise<Failure | null> {
+    const answer = await this.#parts.restores.run({ command: "jobs" });
+    if (isFailure(answer)) return answer;
+    const running = answer.kind === "jobs" ? answer.jobs.find(({ status }) => status === "running") : undefined;
+    if (running === undefined) return null;
+    return failure(
+      "conflict",
+      `The job ${running.id} (${running.kind}) is running: one at a time per database. Wait for its end, or cancel it.`,
+    );
   }
 }
 

@@ -70,7 +70,10 @@ test("pieces end with a frame, and hold few frames", () => {
       for (const frame of all) ends.add((Math.max(0, ...ends) || 0) + bytesOf(frame).length);
       const bytes = Buffer.concat(all.map(bytesOf));
       for (let at = 0; at < bytes.length;) {
-        const next = at + followed.passSome(bytes.subarray(at));
+        const { length, part } = followed.passSome(bytes.subarray(at));
+        const next = at + length;
+        expect(part).toBeGreaterThanOrEqual(1 / SOCKET_PIECE_FRAMES);
+        expect(part).toBeLessThanOrEqual(1);
         expect(ends.has(next)).toBe(true);
         const within = [...ends].filter((end) => end > at && end <= next);
         expect(within.length).toBeLessThanOrEqual(SOCKET_PIECE_FRAMES);

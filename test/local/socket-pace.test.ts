@@ -7,7 +7,12 @@ function paced() {
   const questions: (() => void)[] = [];
   const pace = new SocketPace((answered) => questions.push(answered));
   const passed: string[] = [];
-  return { questions, passed, enter: (path: string, name: string) => pace.enter(path, () => passed.push(name)) };
+  const enter = (path: string, name: string, part = 1) =>
+    pace.enter(path, (weigh) => {
+      weigh(part);
+      passed.push(name);
+    });
+  return { questions, passed, enter };
 }
 
 test("so many pieces are on their way until the server process has answered a question behind them", () => {
@@ -34,4 +39,12 @@ test("a lone piece asks nothing, and one that is over before its turn is not pas
   for (const answered of questions) answered();
   expect(passed.at(-1)).toBe("last");
   expect(passed).not.toContain("gone");
+});
+
+test("small pieces count as parts of complete ones", () => {
+  const { questions, passed, enter } = paced();
+  for (let i = 0; i < 1000; i++) enter("/a", String(i), 1 / 16);
+  expect(passed).toHaveLength(16 * SOCKET_PIECES_UNDER_WAY);
+  for (let answered = 0; answered < questions.length; answered++) questions[answered]?.();
+  expect(passed).toHaveLength(1000);
 });

@@ -68,10 +68,10 @@ export class PassedSocket {
       let isPassed = false;
       const turn = pace.enter(
         path,
-        guard.wrap(() => {
+        guard.wrap((weigh: (part: number) => void) => {
           isPassed = true;
           this.#turn = undefined;
-          this.#pass();
+          this.#pass(weigh);
           if (when === "later") this.#passOn();
         }),
       );
@@ -82,10 +82,11 @@ export class PassedSocket {
     else input.pause();
   }
 
-  #pass(): void {
+  #pass(weigh: (part: number) => void): void {
     const rest = this.#rest;
     if (rest === undefined) return;
-    const length = this.#fromClient.passSome(rest);
+    const { length, part } = this.#fromClient.passSome(rest);
+    weigh(part);
     this.#rest = length < rest.length ? rest.subarray(length) : undefined;
     if (!this.#parts.send(rest.subarray(0, length))) this.#isFull = true;
   }

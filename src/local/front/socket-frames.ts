@@ -33,10 +33,15 @@ export class SocketFrames {
     return this.#hasClosed;
   }
 
-  /** Follows the bytes, up to the end of the frame that completes a piece (`SOCKET_PIECE_BYTES`). Returns how many bytes it has followed. */
-  passSome(bytes: Buffer): number {
+  /**
+   * Follows the bytes, up to the end of the frame that completes a piece (`SOCKET_PIECE_BYTES`). Returns how many bytes it has followed, and
+   * which part of a complete piece they are, by their number or by that of their frames.
+   */
+  passSome(bytes: Buffer): { readonly length: number; readonly part: number } {
     let frames = 0;
-    return this.#pass(bytes, (at) => ++frames === SOCKET_PIECE_FRAMES || at >= SOCKET_PIECE_BYTES);
+    const length = this.#pass(bytes, (at) => ++frames === SOCKET_PIECE_FRAMES || at >= SOCKET_PIECE_BYTES);
+    const part = Math.max(1, frames) / SOCKET_PIECE_FRAMES;
+    return { length, part: Math.max(part, Math.min(1, length / SOCKET_PIECE_BYTES)) };
   }
 
   pass(bytes: Buffer): void {

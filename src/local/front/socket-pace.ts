@@ -12,6 +12,8 @@ export class SocketPace {
   readonly #turns = new SocketTurns(SOCKET_PIECES_UNDER_WAY);
   /** The turns of pieces that were passed on since the front's last request. */
   #passed: Turn[] = [];
+  /** How many complete pieces these come to. A small one is a part of one. */
+  #pieces = 0;
   #isAsking = false;
 
   /** `ask` makes the front's request. It calls `answered` once, later, when the server process has answered or there is no server process. */
@@ -19,21 +21,28 @@ export class SocketPace {
     this.#ask = ask;
   }
 
-  /** Calls `pass`, which passes a piece on, when the piece's turn has come. `pass` must be guarded (see `guard.ts`). */
-  enter(path: string, pass: () => void): Turn {
+  /**
+   * Calls `pass` when the piece's turn has come. `pass` passes the piece on, and says which part of a complete piece it was. It must be
+   * guarded (see `guard.ts`).
+   */
+  enter(path: string, pass: (weigh: (part: number) => void) => void): Turn {
     return this.#turns.enter(path, (turn) => {
       this.#passed.push(turn);
-      pass();
+      pass((part) => {
+        turn.weigh(part);
+        this.#pieces += part;
+      });
       this.#askIfMany();
     });
   }
 
   /** Makes a request when half of the places are taken: a single piece is not worth one. The other half stays free until the answer. */
   #askIfMany(): void {
-    if (this.#isAsking || this.#passed.length < SOCKET_PIECES_UNDER_WAY / 2) return;
+    if (this.#isAsking || this.#pieces < SOCKET_PIECES_UNDER_WAY / 2) return;
     this.#isAsking = true;
     const passed = this.#passed;
     this.#passed = [];
+    this.#pieces = 0;
     this.#ask(() => {
       this.#isAsking = false;
       for (const turn of passed) turn.over();

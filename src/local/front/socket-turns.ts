@@ -10,6 +10,8 @@ export interface Turn {
    * begins. May be called again.
    */
   over(): void;
+  /** Says how much of a place the turn takes. Without that it takes one place. */
+  weigh(places: number): void;
 }
 
 interface Waiting extends Turn {
@@ -29,18 +31,23 @@ export class SocketTurns {
   /** Calls `begin` with the turn when it has come, which may be at once, and never after `over`. `begin` must be guarded (see `guard.ts`). */
   enter(path: string, begin: (turn: Turn) => void): Turn {
     let state: "waiting" | "under way" | "over" = "waiting";
+    let weight = 1;
     const turn: Waiting = {
       start: () => {
         state = "under way";
-        this.#underWay += 1;
+        this.#underWay += weight;
         begin(turn);
       },
       over: () => {
         if (state === "over") return;
         if (state === "waiting") this.#remove(path, turn);
-        else this.#underWay -= 1;
+        else this.#underWay -= weight;
         state = "over";
         this.#next();
+      },
+      weigh: (places) => {
+        if (state === "under way") this.#underWay += places - weight;
+        weight = places;
       },
     };
     const others = this.#waiting.get(path);

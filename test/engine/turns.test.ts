@@ -81,6 +81,17 @@ describe("a write at its turn (A12)", () => {
     });
   });
 
+  test("is under way until it leaves, whoever else still waits", async () => {
+    await withDatabase((database) => {
+      const [first, second] = [database.arrivals.arrive(a), database.arrivals.arrive(a)];
+      database.commit([atTurn(first)]);
+      expect(database.arrivals.arrive(a).isOvertaken).toBe(true);
+      database.arrivals.leave(first);
+      expect(database.arrivals.arrive(a).isOvertaken).toBe(false);
+      expect(second.isOvertaken).toBe(true);
+    });
+  });
+
   test("of another key is not overtaken", async () => {
     await withDatabase((database) => {
       const [one, other] = [database.arrivals.arrive(a), database.arrivals.arrive(key("kvs", "b"))];

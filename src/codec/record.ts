@@ -7,7 +7,6 @@ import { failure, type Failure } from "../core/errors.ts";
 import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from "../core/limits.ts";
 import { Encoding, type StoredEntry } from "../core/operations.ts";
 import { timeOfVersion, type Version } from "../core/versionstamp.ts";
-import { textOfExpiry } from "./json-notation/entry-line.ts";
 import { described } from "./json-notation/place.ts";
 import { type StoredValue, textOfStored } from "./json-notation/stored-value.ts";
 import { isObject } from "./json-notation/types.ts";
@@ -97,9 +96,14 @@ export function ageHolds(created: UnixMs, { operator, unixtimeMs }: AgeCondition
 /** A member of an answer: `"key":{"value":…,"created_at":"…","expired_at":"…"}`. */
 export function textOfRecord(entry: StoredEntry, now: UnixMs): string {
   const { text } = textOfStored(entry, { plain: true, literal: true });
-  const created = new Date(createdAt(entry.version, now)).toISOString();
-  const expired = entry.expiresAt === null ? "null" : textOfExpiry(entry.expiresAt);
-  return `${JSON.stringify(nameOfRecord(entry.key))}:{"value":${text},"created_at":"${created}","expired_at":${expired}}`;
+  const created = textOfTime(createdAt(entry.version, now));
+  const expired = entry.expiresAt === null ? "null" : textOfTime(entry.expiresAt);
+  return `${JSON.stringify(nameOfRecord(entry.key))}:{"value":${text},"created_at":${created},"expired_at":${expired}}`;
+}
+
+/** Years above 9999 have a sign and six digits, as in ISO 8601. */
+function textOfTime(ms: UnixMs): string {
+  return `"${new Date(ms).toISOString()}"`;
 }
 
 /** The stored form of a record's value, which is a JSON object. The object is never read as notation. */

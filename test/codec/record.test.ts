@@ -16,7 +16,7 @@ import { encodeV8 } from "../../src/codec/v8/codec.ts";
 import { compareBytes } from "../../src/core/bytes.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
 import { type Failure, isFailure } from "../../src/core/errors.ts";
-import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from "../../src/core/limits.ts";
+import { MAX_KEY_BYTES, MAX_TIME_MS, MAX_VALUE_BYTES } from "../../src/core/limits.ts";
 import { Encoding } from "../../src/core/operations.ts";
 import { asVersion, versionAtTime } from "../../src/core/versionstamp.ts";
 
@@ -104,6 +104,7 @@ test("created_at is the time of the versionstamp, and now where that is ahead (A
   expect(createdAt(versionAtTime(asUnixMs(NOW + 4000)), NOW)).toBe(NOW);
   expect(shown({}, { version: versionAtTime(asUnixMs(NOW + 4000)) }).k.created_at).toBe("2026-11-26T12:00:00.123Z");
   expect(shown({}, { expiresAt: NOW + 60_000 }).k.expired_at).toBe("2026-11-26T12:01:00.123Z");
+  expect(shown({}, { expiresAt: MAX_TIME_MS }).k.expired_at).toBe("+275760-09-13T00:00:00.000Z");
   expect(shown({}).k.expired_at).toBeNull();
 });
 

@@ -735,7 +735,7 @@ export const PLACES_PER_DESCRIPTOR = 0.3;
  * WebSockets that begin or end at the server process at the same time. Each keeps the process busy for less than a millisecond. So another
  * request waits for a few milliseconds, also when thousands of clients connect again at once.
  */
-export const MAX_SOCKET_TURNS = 8;
+export const MAX_SOCKET_TURNS = 6;
 
 /** After this time a handshake gives up its turn, and the next handshake begins. It takes long when its database has to be opened. */
 export const HANDSHAKE_TURN_MS = 50;

@@ -18,6 +18,7 @@ import { failure, type Failure, isErrorCode } from "../../core/errors.ts";
 import {
   MAX_SESSION_ANSWER_BYTES,
   MAX_SESSION_FRAME_BYTES,
+  MAX_SESSION_FRAME_READS,
   MAX_SESSION_REQUESTS_IN_FLIGHT,
   MAX_SOCKET_FRAME_REQUESTS,
   MAX_SOCKET_PENDING_BYTES,
@@ -157,34 +158,30 @@ export class Session {
     this.#isPlanned = true;
     this.#guard.soon(() => {
       this.#isPlanned = false;
-      while (!this.#isOver && this.#sendFrame());
+      this.#sendWaiting();
     });
   }
 
-  /** Reads come first, so that they do not wait for writes in the same frame. Returns whether more may be sent. */
-  #sendFrame(): boolean {
-    const room = Math.min(MAX_SOCKET_FRAME_REQUESTS - 1, MAX_SESSION_REQUESTS_IN_FLIGHT - this.#inFlight.size);
+  /** Sends what there is room for. Reads come first, so that they do not wait for writes that came with them. */
+  #sendWaiting(): void {
     const reads: SentRequest[] = [];
     const writes: SentRequest[] = [];
-    let bytes = 0;
     for (const asked of this.#waiting) {
-      const isFull = reads.length + writes.length >= room || bytes > MAX_SESSION_FRAME_BYTES;
-      if (isFull || this.#bytesInFlight + bytes > MAX_SOCKET_PENDING_BYTES / 2) break;
+      const isFull = this.#inFlight.size >= MAX_SESSION_REQUESTS_IN_FLIGHT;
+      if (isFull || this.#bytesInFlight > MAX_SOCKET_PENDING_BYTES / 2) break;
       this.#waiting.delete(asked);
       const { type, body } = asked;
       const id = this.#nextId();
       this.#inFlight.set(id, asked);
-      bytes += body.length;
+      this.#bytesInFlight += body.length;
       if (type === "write") writes.push({ type, id, body });
       else reads.push({ type, id, body, maxBytes: MAX_SESSION_ANSWER_BYTES });
     }
-    if (reads.length + writes.length === 0) return false;
-    this.#bytesInFlight += bytes;
+    if (reads.length + writes.length === 0) return;
     const renewal = this.#renewal;
     this.#renewal = null;
     const first: SentRequest[] = renewal === null ? [] : [{ type: "token", id: this.#nextId(), token: renewal }];
-    this.#socket.send(encodeClientFrame([...first, ...reads, ...writes]));
-    return this.#waiting.size > 0;
+    for (const frame of framesOf([...first, ...reads, ...writes])) this.#socket.send(encodeClientFrame(frame));
   }
 
   #nextId(): number {
@@ -218,6 +215,28 @@ export class Session {
       asked.settled({ type: "refused", why: failureOf(body) });
     }
   }
+}
+
+/**
+ * The same requests in the same order. While the database reads for one frame, the front and its clients are at work on the answers of the
+ * frame before it.
+ */
+function framesOf(requests: readonly SentRequest[]): SentRequest[][] {
+  let frame: SentRequest[] = [];
+  const frames = [frame];
+  let [reads, bytes] = [0, 0];
+  for (const request of requests) {
+    const isRead = request.type === "read";
+    const isFull = frame.length === MAX_SOCKET_FRAME_REQUESTS || bytes > MAX_SESSION_FRAME_BYTES;
+    if (isFull || (isRead && reads === MAX_SESSION_FRAME_READS)) {
+      frames.push((frame = []));
+      [reads, bytes] = [0, 0];
+    }
+    frame.push(request);
+    if (isRead) reads += 1;
+    if ("body" in request) bytes += request.body.length;
+  }
+  return frames;
 }
 
 function failureOf(body: Uint8Array): Failure {

@@ -157,6 +157,16 @@ function isExplained({ status, text, json: problem, headers: sent }: Answered, m
   return isProblem && problem.status === status && /[^.\s][.?!…]$/.test(problem.detail);
 }
 
+test("a key of dots that a client takes out of the path deletes no database", async () => {
+  for (const where of ["entries/..", "entries/a/../..", "entries/%2e%2e", ""]) {
+    const answered = await database.ask("DELETE", where, { token: database.token });
+    expect([where, answered.status, answered.json.code]).toEqual([where, 404, "not-found"]);
+  }
+  const head = await database.ask("HEAD", "entries/..", { token: database.token });
+  expect([head.status, head.text]).toEqual([404, ""]);
+  expect((await database.put("before", 1)).status).toBe(200);
+});
+
 test("no request is an error of the server, and each that is refused says why (H11)", async () => {
   await fc.assert(
     fc.asyncProperty(request, async ({ method, path: where, query: asked, headers: sent, body: text, asReader }) => {

@@ -70,19 +70,16 @@ export class DataPath {
   }
 
   /** Undefined: the request must be sent to the Worker. */
-  smallRequest(client: Client): SmallRequest | undefined {
-    const { method, path, body, fields } = client;
-    if (method !== "POST") return this.#smallEntry(client);
-    if (method !== "POST" || typeof body !== "number" || body === 0 || body > MAX_SESSION_BODY_BYTES) return undefined;
-    const [, databaseId, operation] = DATA_PATH.exec(path) ?? [];
-    if (databaseId === undefined || this.#admission() === undefined || fields.get("origin") !== null) return undefined;
-    return { type: operation === "atomic_write" ? "write" : "read", databaseId, fields, bytes: body };
-  }
-
-  #smallEntry({ method, path, body, fields }: Client): SmallRequest | undefined {
+  smallRequest({ method, path, body, fields }: Client): SmallRequest | undefined {
     const bytes = body === "none" ? 0 : body;
     if (typeof bytes !== "number" || bytes > MAX_SESSION_BODY_BYTES) return undefined;
-    if (this.#admission() === undefined || bytes > 0 !== (method === "PUT")) return undefined;
+    // A body belongs to these methods, and to no other.
+    if (this.#admission() === undefined || bytes > 0 !== (method === "POST" || method === "PUT")) return undefined;
+    if (method === "POST") {
+      const [, databaseId, operation] = DATA_PATH.exec(path) ?? [];
+      if (databaseId === undefined || fields.get("origin") !== null) return undefined;
+      return { type: operation === "atomic_write" ? "write" : "read", databaseId, fields, bytes };
+    }
     // Only the Worker knows what an access token allows.
     const isDataToken = !/^bearer +cairn_/i.test(fields.get("authorization") ?? "");
     const entry = isDataToken ? smallEntryOf(method, path, fields) : undefined;

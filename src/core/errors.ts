@@ -38,7 +38,8 @@ export interface Failure {
   readonly oldest?: string;
 }
 
-const codes: Readonly<Record<ErrorCode, true>> = {
+/** All codes: a new one is a type error here until it has a row. */
+export const ERROR_CODES: Readonly<Record<ErrorCode, true>> = {
   invalid: true,
   limit: true,
   "type-mismatch": true,
@@ -56,7 +57,7 @@ const codes: Readonly<Record<ErrorCode, true>> = {
 
 /** For a code from elsewhere: a later version may have more codes. */
 export function isErrorCode(code: string): code is ErrorCode {
-  return Object.hasOwn(codes, code);
+  return Object.hasOwn(ERROR_CODES, code);
 }
 
 /** The message gets exactly one full stop at its end, whatever text it was made from. */

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { openKv } from "@deno/kv";
 import { expect, onTestFinished, test } from "vitest";
-import { failure, type ErrorCode } from "../../src/core/errors.ts";
+import { ERROR_CODES, failure, type ErrorCode } from "../../src/core/errors.ts";
 import { PROTOCOL_VERSIONS } from "../../src/doors/kv-connect/versions.ts";
 import { failureResponse } from "../../src/doors/kv-connect/responses.ts";
 import { startTestServer } from "../support/server.ts";
@@ -12,29 +12,12 @@ import { startShell } from "./shell.ts";
 
 const page = readPage("docs/kv-connect.md");
 
-/** A new code is a type error here until it has a row. */
-const codes: Readonly<Record<ErrorCode, true>> = {
-  invalid: true,
-  limit: true,
-  "type-mismatch": true,
-  unauthenticated: true,
-  forbidden: true,
-  "forbidden-origin": true,
-  "not-found": true,
-  conflict: true,
-  "too-old": true,
-  "insufficient-storage": true,
-  unavailable: true,
-  unsupported: true,
-  internal: true,
-};
-
 test("the table of errors has each code with the status that it is answered with", () => {
   const shown = tableRows(page).flatMap(([status = "", , code = ""]) =>
     /^\d{3}$/.test(status) ? [[code.replaceAll("`", ""), Number(status)]] : [],
   );
-  const answered = Object.keys(codes).map((code) => {
-    // The keys of `codes` are the codes.
+  const answered = Object.keys(ERROR_CODES).map((code) => {
+    // Its keys are the codes.
     return [code, failureResponse(failure(code as ErrorCode, "")).status];
   });
   expect(Object.fromEntries(shown)).toEqual(Object.fromEntries(answered));

@@ -4,7 +4,7 @@
  * when the last was answered.
  */
 import { connect, type Socket } from "node:net";
-import { quantile } from "./statistics.ts";
+import { loadResult } from "./statistics.ts";
 
 export interface Address {
   readonly host: string;
@@ -170,13 +170,7 @@ export class Connections {
       };
       sendNext();
     });
-    const elapsedSeconds = (performance.now() - start) / 1000;
-    latencies.sort((a, b) => a - b);
-    return {
-      perSecond: latencies.length / elapsedSeconds,
-      p50Ms: quantile(latencies, 0.5),
-      p99Ms: quantile(latencies, 0.99),
-    };
+    return loadResult(latencies, start);
   }
 
   /** Sends each of the requests once. Any answer but 200 rejects. */

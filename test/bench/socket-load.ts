@@ -9,7 +9,7 @@ import {
 } from "../../src/codec/socket-client.ts";
 import { SocketField } from "../../src/codec/socket.ts";
 import type { Address, LoadResult } from "./load.ts";
-import { quantile } from "./statistics.ts";
+import { loadResult } from "./statistics.ts";
 import type { Call } from "./workloads.ts";
 
 export interface SocketPlace {
@@ -96,13 +96,7 @@ export class SocketLoad {
       clearTimeout(silence);
       this.#failed = () => undefined;
     }
-    const elapsedSeconds = (performance.now() - start) / 1000;
-    latencies.sort((a, b) => a - b);
-    return {
-      perSecond: latencies.length / elapsedSeconds,
-      p50Ms: quantile(latencies, 0.5),
-      p99Ms: quantile(latencies, 0.99),
-    };
+    return loadResult(latencies, start);
   }
 }
 

@@ -14,3 +14,14 @@ export function median(values: readonly number[]): number {
     0.5,
   );
 }
+
+/** Of operations that began at `startMs` and have all ended by now, by `performance.now()`. `latencies`: in milliseconds; they get sorted. */
+export function loadResult(latencies: number[], startMs: number) {
+  const elapsedSeconds = (performance.now() - startMs) / 1000;
+  latencies.sort((a, b) => a - b);
+  return {
+    perSecond: latencies.length / elapsedSeconds,
+    p50Ms: quantile(latencies, 0.5),
+    p99Ms: quantile(latencies, 0.99),
+  };
+}

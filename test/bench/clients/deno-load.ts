@@ -2,7 +2,7 @@
 import type { Kv } from "@deno/kv";
 import { answerOrders } from "../../support/deno-orders.ts";
 import type { LoadResult } from "../load.ts";
-import { quantile } from "../statistics.ts";
+import { loadResult } from "../statistics.ts";
 import type { DenoOrder, DenoWorkload } from "./deno-workloads.ts";
 
 /** As much of Deno as is used here: the checkout's types know nothing of it. */
@@ -99,13 +99,7 @@ async function load(workload: DenoWorkload, inFlight: number, seconds: number): 
     }
   };
   await Promise.all(Array.from({ length: inFlight }, (_, number) => lane(number)));
-  const elapsedSeconds = (performance.now() - start) / 1000;
-  latencies.sort((a, b) => a - b);
-  return {
-    perSecond: latencies.length / elapsedSeconds,
-    p50Ms: quantile(latencies, 0.5),
-    p99Ms: quantile(latencies, 0.99),
-  };
+  return loadResult(latencies, start);
 }
 
 await answerOrders((given) => {

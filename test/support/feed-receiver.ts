@@ -7,6 +7,7 @@ import type { FeedChange, FeedPage } from "../../src/core/feed.ts";
 import type { NoFeedPage } from "../../src/engine/feed-log.ts";
 import type { FeedOptions, FeedReceiver } from "../../src/engine/feed-view.ts";
 import type { FeedWatcher, WatchHub } from "../../src/engine/watch-hub.ts";
+import { HubReceiver } from "./hub-receiver.ts";
 
 /** `insert 02610 …`: what happened to a key, and the first bytes of its value. */
 export interface ToldCommit {
@@ -14,18 +15,18 @@ export interface ToldCommit {
   readonly changes: readonly string[];
 }
 
-export class FeedReader implements FeedReceiver {
+export class FeedReader extends HubReceiver implements FeedReceiver {
   readonly prefix: Uint8Array;
   readonly commits: ToldCommit[] = [];
   readonly resets: Version[] = [];
   /** Of each message. */
   readonly places: Version[] = [];
   after: Version | null = null;
-  isWaiting = false;
   behindAt: { readonly after: Version; readonly why: NoFeedPage } | null = null;
   watcher: FeedWatcher | null = null;
 
   constructor(prefix: Uint8Array) {
+    super();
     this.prefix = prefix;
   }
 
@@ -36,31 +37,12 @@ export class FeedReader implements FeedReceiver {
     return this;
   }
 
-  disconnect(): void {
-    this.watcher?.remove();
-    this.watcher = null;
-    this.isWaiting = false;
-  }
-
-  acknowledge(): void {
-    if (!this.isWaiting) return;
-    this.isWaiting = false;
-    this.watcher?.acknowledge();
-  }
-
-  /** Acknowledges until nothing comes any more. Returns how many messages came. */
-  drain(): number {
-    const before = this.places.length;
-    for (let i = 0; this.isWaiting; i++) {
-      expect(i, "messages to come to an end").toBeLessThan(10_000);
-      this.acknowledge();
-    }
-    return this.places.length - before;
+  protected get count(): number {
+    return this.places.length;
   }
 
   deliver({ commits, reset, upTo }: FeedPage): void {
-    expect(this.isWaiting, "one message is under way at a time").toBe(false);
-    this.isWaiting = true;
+    this.received();
     const before = this.after ?? NO_VERSION;
     expect(upTo, "a place never goes back").toBeGreaterThanOrEqual(before);
     for (const { version, changes } of commits) {

@@ -6,6 +6,7 @@ import { MAX_KEY_BYTES, MAX_VALUE_BYTES, MAX_WATCH_PAGE_BYTES, MAX_WATCH_PAGE_EN
 import type { Version } from "../../src/core/versionstamp.ts";
 import type { PrefixMessage, PrefixOptions } from "../../src/engine/prefix-watch.ts";
 import type { PrefixWatcher, WatchHub } from "../../src/engine/watch-hub.ts";
+import { HubReceiver } from "./hub-receiver.ts";
 
 export const EVERYTHING: PrefixOptions = {
   after: null,
@@ -23,7 +24,7 @@ export interface ToldMessage {
   readonly upTo: Version | null;
 }
 
-export class PrefixReceiver {
+export class PrefixReceiver extends HubReceiver {
   readonly prefix: Uint8Array;
   readonly options: PrefixOptions;
   readonly messages: ToldMessage[] = [];
@@ -31,11 +32,10 @@ export class PrefixReceiver {
   readonly view = new Map<string, { version: Version; value: string | null }>();
   /** The view is the state as of this version, or was when all that it was told later had not come; null: it is no state. */
   upTo: Version | null = null;
-  /** A message is to be acknowledged. */
-  isWaiting = false;
   watcher: PrefixWatcher | null = null;
 
   constructor(prefix: Uint8Array, options: Partial<PrefixOptions> = {}) {
+    super();
     this.prefix = prefix;
     this.options = { ...EVERYTHING, ...options };
   }
@@ -51,27 +51,8 @@ export class PrefixReceiver {
     this.watcher = hub.addPrefix(this.prefix, options, (message) => this.#take(message));
   }
 
-  /** The connection is gone; what was under way on it has come. */
-  disconnect(): void {
-    this.watcher?.remove();
-    this.watcher = null;
-    this.isWaiting = false;
-  }
-
-  acknowledge(): void {
-    if (!this.isWaiting) return;
-    this.isWaiting = false;
-    this.watcher?.acknowledge();
-  }
-
-  /** Acknowledges until nothing comes any more. Returns how many messages came. */
-  drain(): number {
-    const before = this.messages.length;
-    for (let i = 0; this.isWaiting; i++) {
-      expect(i, "messages to come to an end").toBeLessThan(10_000);
-      this.acknowledge();
-    }
-    return this.messages.length - before;
+  protected get count(): number {
+    return this.messages.length;
   }
 
   /** The same connection, after the object's memory was lost. */
@@ -80,8 +61,7 @@ export class PrefixReceiver {
   }
 
   #take({ reset, keys, upTo }: PrefixMessage): void {
-    expect(this.isWaiting, "one message is under way at a time").toBe(false);
-    this.isWaiting = true;
+    this.received();
     if (reset) {
       this.view.clear();
       this.upTo = null;

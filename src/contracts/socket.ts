@@ -50,6 +50,7 @@ export function closeCodeOf(code: ErrorCode): number {
     case "type-mismatch":
     case "unsupported":
     case "conflict":
+    case "precondition-failed":
       return SocketClose.protocol;
     case "unauthenticated":
       return SocketClose.token;

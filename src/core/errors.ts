@@ -19,6 +19,8 @@ export type ErrorCode =
   | "not-found"
   /** The thing exists already, or something that excludes this request is under way. */
   | "conflict"
+  /** The condition that the request itself carries does not hold. Nothing was written. */
+  | "precondition-failed"
   /** What is asked for is not kept from so far back. The failure says from where on it is kept. */
   | "too-old"
   /** There is no room for what the request would store: on the disk, or in the database. What is stored can still be read. */
@@ -48,6 +50,7 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, true>> = {
   "forbidden-origin": true,
   "not-found": true,
   conflict: true,
+  "precondition-failed": true,
   "too-old": true,
   "insufficient-storage": true,
   unavailable: true,

@@ -22,6 +22,11 @@ export function refuse(message: string): never {
   throw new Refused(failure("invalid", message));
 }
 
+/** A limit was passed. */
+export function tooMuch(message: string): never {
+  throw new Refused(failure("limit", message));
+}
+
 /** The result of `read`, or its refusal as a failure. */
 export function reading<T>(read: () => T): T | Failure {
   try {
@@ -41,7 +46,7 @@ export function arrayOf(json: unknown, name: string): readonly unknown[] {
 export function atMost(most: number, json: unknown, name: string): readonly unknown[] {
   const array = arrayOf(json, name);
   if (array.length <= most) return array;
-  throw new Refused(failure("limit", `${name} has ${array.length} members; the limit is ${most}.`));
+  return tooMuch(`${name} has ${array.length} members; the limit is ${most}.`);
 }
 
 export function objectOf(json: unknown, name: string, example: string): JsonObject {

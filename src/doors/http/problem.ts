@@ -41,6 +41,8 @@ function statusAndTitle(code: ErrorCode): [number, string] {
       return [404, "Not Found"];
     case "conflict":
       return [409, "Conflict"];
+    case "precondition-failed":
+      return [412, "Precondition Failed"];
     case "too-old":
       return [410, "Gone"];
     case "insufficient-storage":

@@ -87,6 +87,8 @@ function statusOf(code: ErrorCode): number {
       return 404;
     case "conflict":
       return 409;
+    case "precondition-failed":
+      return 412;
     case "too-old":
       return 410;
     // Not 507, which Deno would send again without end and @deno/kv for a minute, both without showing why.

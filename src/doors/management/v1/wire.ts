@@ -77,6 +77,8 @@ function statusAndName(code: ErrorCode): [number, string] {
       return [404, "notFound"];
     case "conflict":
       return [409, "conflict"];
+    case "precondition-failed":
+      return [412, "preconditionFailed"];
     case "too-old":
       return [410, "gone"];
     case "insufficient-storage":

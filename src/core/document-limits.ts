@@ -1,0 +1,53 @@
+/** The limits of documents, each with its reason, as in `limits.ts`. docs/limits.md lists them for users. */
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+/** UTF-8 bytes of an app's and of a table's name: a key of 2 KiB has room for both beside the ids. */
+export const MAX_TABLE_NAME_BYTES = 255;
+
+/** Ids of a table. Tablestore, whose model this is, has the same limit of primary keys. */
+export const MAX_TABLE_IDS = 4;
+
+/** UTF-8 bytes of a string id that a document is created with. The whole key has a limit of its own. */
+export const MAX_ID_BYTES = 1 * KIB;
+
+/** UTF-8 bytes of the name of a column or an id. Tablestore has the same limit. */
+export const MAX_COLUMN_NAME_BYTES = 255;
+
+/** Columns that a definition names. Tablestore's search index takes at most 500 fields. */
+export const MAX_DEFINED_COLUMNS = 500;
+
+/** Members of `columns` of one request. Tablestore has the same limit for the columns of one write. */
+export const MAX_WRITTEN_COLUMNS = 1024;
+
+/** Names in `getColumns`. There is no use for more than a request can write. */
+export const MAX_GET_COLUMNS = MAX_WRITTEN_COLUMNS;
+
+/** Comparisons of a condition or a filter. Each is made for every row that a `getMany` looks at. */
+export const MAX_CONDITIONS = 10;
+
+/** UTF-8 bytes of a text that a condition compares. It is compared with every row that a `getMany` looks at. */
+export const MAX_CONDITION_VALUE_BYTES = 64 * KIB;
+
+/** `rowsLimit` of a `getMany` at most, and the number without one. */
+export const MAX_GET_MANY_ROWS = 5_000;
+export const DEFAULT_GET_MANY_ROWS = 100;
+
+/** Entries that a `getMany` looks at, so that a filter which finds nothing ends: about 50 ms. */
+export const MAX_LOOKED_AT_ROWS = 5_000;
+
+/** Bytes of keys and values that a `getMany`, or all of a batch together, looks at; one document more is allowed. */
+export const MAX_LOOKED_AT_BYTES = 4 * MIB;
+
+/** Requests of one batch. */
+export const MAX_DOCUMENT_BATCH = 100;
+
+/**
+ * The JSON of the answer to a request, or to all of a batch together, in characters. The text of a value may be many times as long as its
+ * bytes. One document more is allowed.
+ */
+export const MAX_DOCUMENT_ANSWER_CHARACTERS = 8 * MIB;
+
+/** Tables in one answer of a list of tables. */
+export const MAX_LISTED_TABLES = 100;

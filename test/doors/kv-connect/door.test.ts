@@ -193,6 +193,7 @@ describe("the data path", () => {
     "forbidden-origin": 403,
     "not-found": 404,
     conflict: 409,
+    "precondition-failed": 412,
     "too-old": 410,
     "insufficient-storage": 413,
     internal: 500,

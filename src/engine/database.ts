@@ -42,22 +42,35 @@ import { watchedState } from "./watched-state.ts";
 
 export type CommitOutcome = CommitResult | Failure;
 
-/** A table that is derived from the entries: it is changed in the same transaction, never logged, and rebuilt when it is lost. */
-export interface DerivedTable {
-  /** What a commit changed, in order. It deletes only keys that were there. A throw undoes the commit. */
-  apply(effects: readonly Effect[], version: Version): void;
+/**
+ * Tables that are derived from the entries: they are changed in the same transaction, never logged, and built again when they are lost.
+ * Nothing is read or called for keys that they do not follow, except `follows`.
+ */
+export interface DerivedTables {
+  /**
+   * Whether changes of this key are handed to `apply`. Asked for each key that is written, and for a key that is still to get its
+   * versionstamp. Runs no statement in a database that has no such tables.
+   */
+  follows(key: Uint8Array): boolean;
+  /** What a commit has changed of the keys that are followed, in order. In the commit's transaction: a throw undoes the commit. */
+  apply(changes: readonly Change[]): void;
+  /** Other entries have taken the place of those in the range; null: of all. In the transaction of that restore. */
+  replaced(range: KeyRange | null): void;
+  /** The transaction of the calls before has returned. */
+  kept(): void;
+  /** The transaction of the calls before was rolled back: what was noted of it in memory does not hold. */
+  undone(): void;
 }
 
-/** The change of one key: what was stored before and after; null: nothing. */
-export interface Change {
-  readonly before: StoredEntry | null;
-  readonly after: StoredEntry | null;
-}
+/** The change of one key: what was stored before and after. One of the two is there. */
+export type Change =
+  | { readonly before: StoredEntry | null; readonly after: StoredEntry }
+  | { readonly before: StoredEntry; readonly after: null };
 
 export interface DatabaseOptions {
   readonly storage: SyncStorage;
   readonly clock: Clock;
-  readonly derivedTables?: readonly DerivedTable[];
+  readonly derivedTables?: DerivedTables;
   /** Called after a commit that set expiries, with the earliest of them. */
   readonly onExpirySet?: (at: UnixMs) => void;
   /** Called after a transaction that left a record in the mutation log, with the bytes of the record. */
@@ -112,7 +125,7 @@ export class Database {
   readonly #mark: Mark;
   readonly #versions: VersionClock;
   readonly #readings: ClockReadings;
-  readonly #derivedTables: readonly DerivedTable[];
+  readonly #derivedTables: DerivedTables;
   readonly #onExpirySet: (at: UnixMs) => void;
   readonly #onLogged: (bytes: number) => void;
   readonly #onUse: (use: Use) => void;
@@ -124,7 +137,7 @@ export class Database {
   constructor({
     storage,
     clock,
-    derivedTables = [],
+    derivedTables = NO_DERIVED_TABLES,
     onExpirySet = () => undefined,
     onLogged = () => undefined,
     onUse = () => undefined,
@@ -356,6 +369,7 @@ export class Database {
         let others = 0;
         if (range === null) side.takeOver();
         else others = before - side.takeOverWithin(range);
+        this.#derivedTables.replaced(range);
         also(heldUpTo);
         this.#mark.counters.entries = others + entries;
         this.#mark.replacedAt = raisedTo;
@@ -366,9 +380,11 @@ export class Database {
     } catch (error) {
       this.#mark.counters.entries = before;
       this.#mark.replacedAt = replacedBefore;
+      this.#derivedTables.undone();
       throw error;
     }
     raised();
+    this.#derivedTables.kept();
     this.arrivals.allChanged();
     const next = this.#entries.nextExpiry();
     if (next !== null) this.#onExpirySet(next);
@@ -443,8 +459,10 @@ export class Database {
    * change.
    */
   #isOneChange(writes: readonly AtomicWrite[]): boolean {
-    if (this.log.isWritten || this.#derivedTables.length > 0) return false;
-    return writes.length === 1 && writes.every(({ mutations }) => mutations.length <= 1);
+    if (this.log.isWritten || writes.length !== 1) return false;
+    return writes.every(
+      ({ mutations }) => mutations.length <= 1 && mutations.every(({ key }) => !this.#derivedTables.follows(key)),
+    );
   }
 
   /** The work counts only after this method has returned. Nothing of it may be announced before. */
@@ -460,8 +478,10 @@ export class Database {
       });
       markStored();
       this.arrivals.kept();
+      this.#derivedTables.kept();
       return applied;
     } catch (error) {
+      this.#derivedTables.undone();
       this.#readings.undone();
       this.arrivals.undone();
       throw error;
@@ -499,14 +519,20 @@ export class Database {
   #carryOut(planned: readonly Effect[], version: Version): Applied {
     const isObserved = this.#observers.size > 0;
     const changes: Change[] = [];
+    const followed: Change[] = [];
     const isNew: boolean[] = [];
     let added = 0;
     const effects = planned.filter((effect) => {
-      const before = isObserved ? this.#entries.stored(effect.key) : null;
+      const isFollowed = this.#derivedTables.follows(effect.key);
+      const before = isObserved || isFollowed ? this.#entries.stored(effect.key) : null;
+      const note = (change: Change) => {
+        if (isObserved) changes.push(change);
+        if (isFollowed) followed.push(change);
+      };
       if (effect.type === "delete") {
         const existed = this.#entries.delete(effect.key);
         if (existed) added -= 1;
-        if (existed && isObserved) changes.push({ before, after: null });
+        if (before !== null) note({ before, after: null });
         if (existed) isNew.push(false);
         return existed;
       }
@@ -514,10 +540,10 @@ export class Database {
       const more = this.#entries.set(key, value, encoding, version, expiresAt);
       added += more;
       isNew.push(more > 0);
-      if (isObserved) changes.push({ before, after: { key, value, encoding, version, expiresAt } });
+      if (isObserved || isFollowed) note({ before, after: { key, value, encoding, version, expiresAt } });
       return true;
     });
-    for (const table of this.#derivedTables) table.apply(effects, version);
+    if (followed.length > 0) this.#derivedTables.apply(followed);
     const logged = this.log.append(version, effects, isNew);
     return { outcome: { ok: true, version }, effects, added, changes, logged };
   }
@@ -560,6 +586,14 @@ export class Database {
     for (const observer of this.#observers) observer(changes);
   }
 }
+
+const NO_DERIVED_TABLES: DerivedTables = {
+  follows: () => false,
+  apply: () => undefined,
+  replaced: () => undefined,
+  kept: () => undefined,
+  undone: () => undefined,
+};
 
 /** For work that is atomic by itself. */
 const unguarded: Transact = (work) => work();

@@ -1,14 +1,15 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
-import { concatBytes } from "../../src/core/bytes.ts";
+import { concatBytes, equalBytes, toHex } from "../../src/core/bytes.ts";
 import { MAX_VALUE_BYTES } from "../../src/core/limits.ts";
 import { Encoding } from "../../src/core/operations.ts";
 import { encodeV8 } from "../../src/codec/v8/codec.ts";
 import { asVersion, NO_VERSION, versionAtTime } from "../../src/core/versionstamp.ts";
-import { Database, type DerivedTable } from "../../src/engine/database.ts";
+import { Database } from "../../src/engine/database.ts";
 import { CountingStorage } from "../support/counting-storage.ts";
 import { BackupMutationRangeSchema } from "../support/proto/generated/com/deno/kv/backup/backup_pb.js";
 import {
+  derived,
   entryOrNull,
   key,
   MovableClock,
@@ -147,15 +148,18 @@ test("the result of a sum has no expiry, and an expired value is no operand (W15
 test("a derived table changes in the commit's transaction; when it throws, that commit alone is undone and reported", async () => {
   await withStorage((storage) => {
     storage.sql.exec("CREATE TABLE derived (version INTEGER, keys INTEGER)");
-    const derived: DerivedTable = {
-      apply(effects, version) {
-        storage.sql.exec("INSERT INTO derived VALUES (?1, ?2)", version, effects.length);
-        if (effects.some((effect) => effect.type === "delete")) throw new Error("cannot index this");
+    const told: string[] = [];
+    const derivedTables = derived({
+      apply(changes) {
+        storage.sql.exec("INSERT INTO derived VALUES (?1, ?2)", changes[0]?.after?.version ?? 0, changes.length);
+        if (changes.some(({ after }) => after === null)) throw new Error("cannot index this");
       },
-    };
+      kept: () => told.push("kept"),
+      undone: () => told.push("undone"),
+    });
     const errors: unknown[] = [];
     const onError = (error: unknown) => void errors.push(error);
-    const database = new Database({ storage, clock: new MovableClock(), derivedTables: [derived], onError });
+    const database = new Database({ storage, clock: new MovableClock(), derivedTables, onError });
     const outcomes = database.commit([
       write([set(a, text("1")), set(b, text("1"))]),
       write([set(b, text("2")), remove(a)]),
@@ -166,6 +170,12 @@ test("a derived table changes in the commit's transaction; when it throws, that 
       message: expect.stringContaining("nothing of it was stored"),
     });
     expect(errors).toEqual([new Error("cannot index this")]);
+    expect(told, "the group was undone, and its writes were tried one by one").toEqual([
+      "undone",
+      "kept",
+      "undone",
+      "kept",
+    ]);
     expect(entryOrNull(database.read([point(a)], 100))?.value).toEqual(text("1"));
     expect(entryOrNull(database.read([point(b)], 100))?.value).toEqual(text("3"));
     expect(storage.sql.exec("SELECT version, keys FROM derived ORDER BY version").toArray()).toEqual([
@@ -176,6 +186,41 @@ test("a derived table changes in the commit's transaction; when it throws, that 
       code: "internal",
     });
     expect(entryOrNull(database.read([point(a)], 100))?.value).toEqual(text("1"));
+  });
+});
+
+test("derived tables are told what was there before and what is there now, of the keys that they follow and of no others", async () => {
+  await withStorage((inner) => {
+    const storage = new CountingStorage(inner);
+    const seen: string[] = [];
+    const show = (entry: { key: Uint8Array; value: Uint8Array } | null) =>
+      entry === null ? "-" : `${toHex(entry.key)}=${toHex(entry.value)}`;
+    const derivedTables = derived({
+      follows: (name) => equalBytes(name, a),
+      apply: (changes) => seen.push(...changes.map(({ before, after }) => `${show(before)} ${show(after)}`)),
+    });
+    const clock = new MovableClock();
+    const database = new Database({ storage, clock, derivedTables });
+    database.commit([write([])]);
+    const [one, two, count] = [text("1"), text("2"), u64(5n)];
+    expect(storage.count(() => database.commit([write([set(b, one)])]))).toEqual({ read: 0, written: 1 });
+    expect(storage.count(() => database.commit([write([set(a, one), set(b, two)])]))).toEqual({ read: 1, written: 2 });
+    expect(storage.count(() => database.commit([write([remove(b)])]))).toEqual({ read: 1, written: 1 });
+    database.commit([write([set(a, two)]), write([remove(a), remove(key("c"))])]);
+    database.commit([write([remove(a)])]);
+    database.commit([write([numeric("sum", a, count)])]);
+    database.commit([write([set(a, one, { expiresAt: clock.time + 5 }), set(b, one, { expiresAt: clock.time + 5 })])]);
+    clock.time += 5;
+    database.deleteExpired(10);
+    const named = (value: Uint8Array) => `${toHex(a)}=${toHex(value)}`;
+    expect(seen).toEqual([
+      `- ${named(one)}`,
+      `${named(one)} ${named(two)}`,
+      `${named(two)} -`,
+      `- ${named(count)}`,
+      `${named(count)} ${named(one)}`,
+      `${named(one)} -`,
+    ]);
   });
 });
 
@@ -387,13 +432,13 @@ test("versions follow the clock, never go back with it, and start above the mark
 
 test("a mark that was rolled back does not count: after a restart, versions go on above what was committed without it (S7)", async () => {
   await withStorage((storage) => {
-    const failing: DerivedTable = {
-      apply(effects) {
-        if (effects.some((effect) => effect.type === "delete")) throw new Error("cannot index this");
+    const failing = derived({
+      apply(changes) {
+        if (changes.some(({ after }) => after === null)) throw new Error("cannot index this");
       },
-    };
+    });
     const clock = new MovableClock();
-    const database = new Database({ storage, clock, derivedTables: [failing] });
+    const database = new Database({ storage, clock, derivedTables: failing });
     database.commit([write([set(a, text("1"))])]);
     clock.time += 3_600_000;
     const outcomes = database.commit([write([set(b, text("1"))]), write([remove(a)]), write([set(b, text("2"))])]);

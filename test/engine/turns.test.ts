@@ -10,7 +10,7 @@ import type { Arrival } from "../../src/engine/arrivals.ts";
 import { SideState } from "../../src/engine/side-state.ts";
 import type { EngineWrite } from "../../src/engine/turns.ts";
 import { CountingStorage } from "../support/counting-storage.ts";
-import { key, MovableClock, remove, set, withStorage, write } from "../support/workerd/engine.ts";
+import { derived, key, MovableClock, remove, set, withStorage, write } from "../support/workerd/engine.ts";
 
 const a = key("kvs", "a");
 const value = new Uint8Array(60).fill(7);
@@ -160,7 +160,7 @@ describe("a write at its turn (A12)", () => {
         applied += 1;
         if (isBroken && applied > 1) throw new Error("the disk is full");
       };
-      const database = new Database({ storage: inner, clock: new MovableClock(), derivedTables: [{ apply }] });
+      const database = new Database({ storage: inner, clock: new MovableClock(), derivedTables: derived({ apply }) });
       const [arrival, other] = [database.arrivals.arrive(a), database.arrivals.arrive(a)];
       const failed = database.commit([atTurn(other), write([set(key("b"), value)])]);
       expect([failed.map(({ ok }) => ok), applied]).toEqual([[false, false], 4]);

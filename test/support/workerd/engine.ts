@@ -13,6 +13,7 @@ import {
   type ReadRange,
 } from "../../../src/core/operations.ts";
 import type { Version } from "../../../src/core/versionstamp.ts";
+import type { DerivedTables } from "../../../src/engine/database.ts";
 import type { Env } from "../../../src/objects/env.ts";
 
 export class MovableClock implements Clock {
@@ -38,6 +39,18 @@ export function openObject(): <T>(work: (storage: DurableObjectStorage) => T | P
   // The plugin's environment is the deployment's.
   const stub = (env as unknown as Env).DATABASES.getByName(`engine test ${objects}`);
   return (work) => runInDurableObject(stub, (_instance, state) => work(state.storage));
+}
+
+/** Derived tables that follow every key and do nothing but what is given. */
+export function derived(given: Partial<DerivedTables>): DerivedTables {
+  return {
+    follows: () => true,
+    apply: () => undefined,
+    replaced: () => undefined,
+    kept: () => undefined,
+    undone: () => undefined,
+    ...given,
+  };
 }
 
 export function key(...parts: Key): Uint8Array {

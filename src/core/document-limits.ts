@@ -51,3 +51,6 @@ export const MAX_DOCUMENT_ANSWER_CHARACTERS = 8 * MIB;
 
 /** Tables in one answer of a list of tables. */
 export const MAX_LISTED_TABLES = 100;
+
+/** Characters of a word that are indexed and asked for. What is longer is data and no word, and is told apart by its beginning. */
+export const MAX_WORD_CHARS = 64;

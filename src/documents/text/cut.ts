@@ -19,7 +19,7 @@ import {
   OTHER,
   PUNCTUATION,
 } from "./characters.ts";
-import { foldForms, foldRun } from "./fold.ts";
+import { foldForms, foldRun, isAscii } from "./fold.ts";
 
 /** Stands where a phrase ends. No word can be this. */
 export const BREAK = "|";
@@ -28,6 +28,11 @@ export const BREAK = "|";
 export const FTS_TOKENIZER = `ascii tokenchars '_.,;|'''`;
 
 const segmenter = new Intl.Segmenter("en", { granularity: "word" });
+
+/** The tokens of a text with spaces between them. */
+export function cut(text: string): string {
+  return tokensOf(text).join(" ");
+}
 
 /** The tokens of several texts as one text, with spaces between tokens: what is stored in FTS5. No phrase goes from one text to the next. */
 export function cutTexts(texts: readonly string[]): string {
@@ -54,8 +59,12 @@ export function isCjk(token: string): boolean {
 
 function cutInto(tokens: string[], text: string): void {
   const folded = foldForms(text);
-  const { length } = folded;
   const atBreak = new Breaks(tokens);
+  if (isAscii(folded)) {
+    for (const word of folded.match(ASCII_WORDS) ?? []) if (!ONLY_JOINERS.test(word)) atBreak.word(word);
+    return;
+  }
+  const { length } = folded;
   let at = 0;
   while (at < length) {
     const kind = classOf(folded.charCodeAt(at));
@@ -114,6 +123,10 @@ function shortened(word: string): string {
   const end = (word.codePointAt(MAX_WORD_CHARS - 1) ?? 0) > 0xffff ? MAX_WORD_CHARS - 1 : MAX_WORD_CHARS;
   return word.slice(0, end);
 }
+
+/** What `cutCommon` does with a text without any other characters, which is the most common text. */
+const ASCII_WORDS = /(?:[a-z0-9_]|(?<=[a-z])'(?=[a-z])|(?<=[0-9])[.,;'](?=[0-9]))+/g;
+const ONLY_JOINERS = /^_+$/;
 
 /** The segmenter's rules for characters of the table: `test/documents/text/cut.test.ts` compares the two. */
 function cutCommon(to: Breaks, run: string): void {

@@ -700,8 +700,11 @@ export const MAX_SESSION_REQUESTS_IN_FLIGHT = 768;
 /** A frame of a session is sent when its requests have this many bytes together. */
 export const MAX_SESSION_FRAME_BYTES = 1 * MIB;
 
-/** Reads of one frame of a session: the next frame is read while clients take the answers of the one before. More in a frame gain nothing. */
-export const MAX_SESSION_FRAME_READS = 16;
+/** Reads that a frame of a session has when there are enough and their answers are small. With fewer, frames themselves cost too much. */
+export const MIN_SESSION_FRAME_READS = 16;
+
+/** Answers to the reads of one frame of a session: beyond this many bytes a frame takes no more reads than one. */
+export const SESSION_FRAME_ANSWER_BYTES = 32 * KIB;
 
 /** The body of a request that goes over a session. Most bodies are far smaller, and a larger one would gain nothing. */
 export const MAX_SESSION_BODY_BYTES = 64 * KIB;

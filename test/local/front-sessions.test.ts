@@ -75,6 +75,33 @@ test("what comes together goes in one frame, its reads first", async () => {
   ]);
 });
 
+test("reads that come together are divided among frames: in halves where they are many, and further where answers are large", async () => {
+  let size = 1;
+  const large: NonNullable<Parameters<typeof sessionServer>[0]>["answer"] = ({ id }) => ({
+    id,
+    field: SocketField.read,
+    body: new Uint8Array(size),
+  });
+  const server = await sessionServer({ answer: large });
+  const { read } = asking(server, await server.mint());
+  await read("first");
+  const framesOf = async (count: number) => {
+    const before = server.sessions[0]?.frames.length ?? 0;
+    await Promise.all(Array.from({ length: count }, () => read("one")));
+    return server.sessions[0]?.frames.slice(before).map(({ length }) => length);
+  };
+  expect(await framesOf(12)).toEqual([12]);
+  expect(await framesOf(20)).toEqual([16, 4]);
+  expect(await framesOf(80)).toEqual([40, 40]);
+  size = 10_000;
+  // The average of the answers follows.
+  await framesOf(80);
+  expect(await framesOf(6)).toEqual([3, 3]);
+  size = 100_000;
+  await framesOf(80);
+  expect(await framesOf(2)).toEqual([1, 1]);
+});
+
 test("a session has a bounded number of requests under way, in frames of a bounded size; the others wait for their turn", async () => {
   const held: SocketRequest[] = [];
   const server = await sessionServer({

@@ -18,10 +18,11 @@ import { failure, type Failure, isErrorCode } from "../../core/errors.ts";
 import {
   MAX_SESSION_ANSWER_BYTES,
   MAX_SESSION_FRAME_BYTES,
-  MAX_SESSION_FRAME_READS,
   MAX_SESSION_REQUESTS_IN_FLIGHT,
   MAX_SOCKET_FRAME_REQUESTS,
   MAX_SOCKET_PENDING_BYTES,
+  MIN_SESSION_FRAME_READS,
+  SESSION_FRAME_ANSWER_BYTES,
   SESSION_HANDSHAKE_MS,
 } from "../../core/limits.ts";
 import type { ProcessAddress } from "../process-address.ts";
@@ -65,6 +66,9 @@ export interface SessionParts {
 /** The session's token is renewed when a client shows one that ends this much later, or when it ends within this time. */
 const RENEWED_BEFORE_MS = 60_000;
 
+/** How fast the average of answers follows them. */
+const ANSWERS_AVERAGED = 16;
+
 export class Session {
   readonly #ended: SessionParts["ended"];
   readonly #socket: WebSocket;
@@ -74,6 +78,8 @@ export class Session {
   /** By their ids. */
   readonly #inFlight = new Map<number, Asked>();
   #bytesInFlight = 0;
+  /** Bytes that the answer to a read has, on the average of the last ones. */
+  #answerBytes = 0;
   #lastId = 0;
   #tokenEndsAt: UnixMs;
   #renewal: string | null = null;
@@ -181,7 +187,18 @@ export class Session {
     const renewal = this.#renewal;
     this.#renewal = null;
     const first: SentRequest[] = renewal === null ? [] : [{ type: "token", id: this.#nextId(), token: renewal }];
-    for (const frame of framesOf([...first, ...reads, ...writes])) this.#socket.send(encodeClientFrame(frame));
+    const frames = framesOf([...first, ...reads, ...writes], this.#readsOfFrame());
+    for (const frame of frames) this.#socket.send(encodeClientFrame(frame));
+  }
+
+  /**
+   * How many reads a frame has. While the database reads for one frame, the front and its clients are at work on the answers of the frame
+   * before. So there are at least two frames where the reads are many, and a frame has fewer where their answers are large.
+   */
+  #readsOfFrame(): number {
+    const byCount = Math.max(MIN_SESSION_FRAME_READS, Math.ceil(this.#inFlight.size / 2));
+    const byAnswers = Math.floor(SESSION_FRAME_ANSWER_BYTES / Math.max(1, this.#answerBytes));
+    return Math.max(1, Math.min(byCount, byAnswers));
   }
 
   #nextId(): number {
@@ -208,6 +225,7 @@ export class Session {
     if (asked === undefined) return;
     this.#inFlight.delete(id);
     this.#bytesInFlight -= asked.body.length;
+    if (field === SocketField.read) this.#answerBytes += (body.length - this.#answerBytes) / ANSWERS_AVERAGED;
     if (field === SocketField.read || field === SocketField.write) {
       // A copy: with a view, an answer that waits for its client would keep the whole frame.
       asked.settled({ type: "answered", body: Buffer.from(body) });
@@ -217,18 +235,15 @@ export class Session {
   }
 }
 
-/**
- * The same requests in the same order. While the database reads for one frame, the front and its clients are at work on the answers of the
- * frame before it.
- */
-function framesOf(requests: readonly SentRequest[]): SentRequest[][] {
+/** The same requests in the same order. */
+function framesOf(requests: readonly SentRequest[], maxReads: number): SentRequest[][] {
   let frame: SentRequest[] = [];
   const frames = [frame];
   let [reads, bytes] = [0, 0];
   for (const request of requests) {
     const isRead = request.type === "read";
     const isFull = frame.length === MAX_SOCKET_FRAME_REQUESTS || bytes > MAX_SESSION_FRAME_BYTES;
-    if (isFull || (isRead && reads === MAX_SESSION_FRAME_READS)) {
+    if (isFull || (isRead && reads === maxReads)) {
       frames.push((frame = []));
       [reads, bytes] = [0, 0];
     }

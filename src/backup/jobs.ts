@@ -20,6 +20,7 @@ import type {
   VerificationReport,
 } from "../contracts/restore-commands.ts";
 import type { SqlValue, SyncStorage } from "../core/storage.ts";
+import { NOTHING_UNDELETED, type UndeleteCounts } from "../core/undelete.ts";
 import { asVersion, type Version } from "../core/versionstamp.ts";
 import { hasBackupTables, migrateBackupTables } from "./backup-schema.ts";
 
@@ -134,8 +135,8 @@ export class BackupJobs {
     this.#noticeDeaths();
   }
 
-  /** Fails with "conflict" while another job runs. The id must be new. */
-  start(id: string, kind: BackupJobKind, input: unknown, version: Version | null): BackupJob | Failure {
+  /** Fails with "conflict" while another job runs. The id must be new. `total`: 0 while it is not known. */
+  start(id: string, kind: BackupJobKind, input: unknown, version: Version | null, total = 0): BackupJob | Failure {
     if (this.#closed) return NO_DATABASE;
     migrateBackupTables(this.#storage);
     const running = this.#runningRow();
@@ -150,13 +151,14 @@ export class BackupJobs {
     this.#running = undefined;
     sql.exec(`DELETE FROM backup_jobs WHERE finished_at < ?1 AND id NOT IN (${LAST_VERIFICATION})`, now - KEPT_MS);
     sql.exec(
-      `INSERT INTO backup_jobs (id, kind, status, input, phase, version, created_at)
-       VALUES (?1, ?2, 'running', ?3, 'starting', ?4, ?5)`,
+      `INSERT INTO backup_jobs (id, kind, status, input, phase, version, created_at, total)
+       VALUES (?1, ?2, 'running', ?3, 'starting', ?4, ?5, ?6)`,
       id,
       kind,
       JSON.stringify(input),
       version,
       now,
+      total,
     );
     return this.get(id);
   }
@@ -226,12 +228,13 @@ export class BackupJobs {
       .map((row) => this.#info(row));
   }
 
-  /** Writes one row. What delayed the job has passed. */
-  progress(id: string, state: unknown, { phase, done, total }: Progress): void {
+  /** Writes one row. What delayed the job has passed. `undeleted`: what an undelete has come to so far, which stays whatever its end. */
+  progress(id: string, state: unknown, { phase, done, total }: Progress, undeleted?: UndeleteCounts): void {
     this.#change(
       id,
-      "state = ?2, phase = ?3, done = ?4, total = ?5, error = NULL, attempts = 0, retry_at = 0, begun = 1, noticed = 0",
-      [JSON.stringify(state), phase, done, total],
+      `state = ?2, phase = ?3, done = ?4, total = ?5, report = coalesce(?6, report),
+       error = NULL, attempts = 0, retry_at = 0, begun = 1, noticed = 0`,
+      [JSON.stringify(state), phase, done, total, jsonOf(undeleted)],
     );
   }
 
@@ -278,7 +281,7 @@ export class BackupJobs {
   #end(id: string, status: RestoreJobStatus, { error, damagedObject, report, outcome }: Ending): void {
     this.#change(
       id,
-      `status = ?2, error = ?3, damaged_object = ?4, report = ?5, outcome = ?6, finished_at = ?7, input = '', state = NULL`,
+      `status = ?2, error = ?3, damaged_object = ?4, report = coalesce(?5, report), outcome = ?6, finished_at = ?7, input = '', state = NULL`,
       [status, error ?? null, damagedObject ?? null, jsonOf(report), jsonOf(outcome), this.#clock.now()],
     );
   }
@@ -338,7 +341,8 @@ export class BackupJobs {
       error: row.error,
       damagedObject: row.damaged_object,
       version: row.version === null ? null : asVersion(row.version),
-      verification: reportOf(row),
+      verification: row.kind === "undelete" ? null : reportOf(row),
+      undeleted: row.kind === "undelete" ? undeletedOf(row) : null,
       outcome: this.#outcomeOf(row),
       createdAt: asUnixMs(row.created_at),
       finishedAt: row.finished_at === null ? null : asUnixMs(row.finished_at),
@@ -346,8 +350,13 @@ export class BackupJobs {
   }
 }
 
-function jsonOf(value: VerificationReport | KeptOutcome | null | undefined): string | null {
+function jsonOf(value: VerificationReport | KeptOutcome | UndeleteCounts | null | undefined): string | null {
   return value === null || value === undefined ? null : JSON.stringify(value);
+}
+
+function undeletedOf({ report }: Row): UndeleteCounts {
+  // `progress` wrote it, from a value of this type.
+  return report === null ? NOTHING_UNDELETED : (JSON.parse(report) as UndeleteCounts);
 }
 
 function reportOf({ report }: Row): VerificationReport | null {

@@ -4,7 +4,8 @@
  * `codec/entry-list.ts`. Keys are encoded. A range is `start <= key < end`; its bounds need not be whole keys.
  */
 import type { Grant } from "./grant.ts";
-import type { BackupJob } from "./restore-commands.ts";
+import type { JobKind } from "./management.ts";
+import type { BackupJob, UndeleteOrder } from "./restore-commands.ts";
 import type { Failure } from "../core/errors.ts";
 import type { Version } from "../core/versionstamp.ts";
 
@@ -49,16 +50,27 @@ export interface EntryCount {
   readonly version: Version;
 }
 
-/** A long task on entries, in the form of `GET /api/jobs/{id}`. */
+export type EntryJobKind = Extract<JobKind, `entries.${string}`>;
+
+/** A long task on entries, as `GET /api/jobs/{id}` shows it. */
 export interface EntryJob extends Pick<
   BackupJob,
-  "id" | "status" | "done" | "total" | "rate" | "error" | "createdAt" | "finishedAt"
+  "id" | "status" | "phase" | "done" | "total" | "rate" | "error" | "version" | "undeleted" | "createdAt" | "finishedAt"
 > {
   readonly ok: true;
+  readonly kind: EntryJobKind;
 }
 
 /** The result of a delete of a range: how many entries were deleted (or would be), or the job that deletes them. */
-export type RangeDeletion = EntryCount | { readonly ok: true; readonly job: EntryJob };
+export type RangeDeletion = EntryCount | BegunJob;
+
+export interface BegunJob {
+  readonly ok: true;
+  readonly job: EntryJob;
+}
+
+/** An undelete without its range. */
+export type UndeleteWish = Omit<UndeleteOrder, "start" | "end">;
 
 /** Entries of a file. */
 export interface ImportedEntries {
@@ -90,6 +102,8 @@ export interface EntryStub {
   importEntries(grant: Grant, list: Uint8Array, overwrite: boolean): Promise<ImportedEntries | Failure>;
   /** `dryRun`: only counts the entries. When there are many, a job deletes them. */
   deleteEntries(grant: Grant, range: CommandedRange, dryRun: boolean): Promise<RangeDeletion | Failure>;
-  /** A job that `deleteEntries` has made. */
+  /** Begins a job that brings back entries of an earlier moment. The grant must allow reading and writing. */
+  beginUndelete(grant: Grant, range: CommandedRange, order: UndeleteWish): Promise<BegunJob | Failure>;
+  /** A job that `deleteEntries` or `beginUndelete` has made. */
   entryJob(grant: Grant, jobId: string): Promise<EntryJob | Failure>;
 }

@@ -9,6 +9,7 @@ import type { BackupHealth } from "./backup-health.ts";
 import type { UnixMs } from "../core/clock.ts";
 import type { Failure } from "../core/errors.ts";
 import type { AllowedOrigins } from "../core/origins.ts";
+import type { UndeleteCounts } from "../core/undelete.ts";
 import type { Jurisdiction, LocationHint } from "./placement.ts";
 import type {
   RestorableRange,
@@ -79,7 +80,13 @@ export interface TokenInfo {
 
 export type JobStatus = "pending" | "running" | "completed" | "failed" | "cancelled";
 
-export type JobKind = "database.delete" | "database.restore" | "database.fork" | "backup.verify" | "entries.delete";
+export type JobKind =
+  | "database.delete"
+  | "database.restore"
+  | "database.fork"
+  | "backup.verify"
+  | "entries.delete"
+  | "entries.undelete";
 
 /** The result of a job about a backup, or its progress. */
 export interface BackupJobResult {
@@ -92,6 +99,8 @@ export interface BackupJobResult {
   readonly verification: VerificationReport | null;
   /** Present for a restore in place that has ended. */
   readonly outcome: RestoreOutcome | null;
+  /** Present for an undelete of many entries. */
+  readonly undeleted: UndeleteCounts | null;
 }
 
 export interface Job {

@@ -2,11 +2,13 @@
  * What a database's object is asked about going back in time, and what it answers: plain data, as in `backup-commands.ts`. A moment is
  * text, as people write it: a versionstamp of 20 hex digits or an RFC 3339 time. It is rounded down to a commit.
  */
+import type { KeyRange } from "../codec/key-prefix.ts";
 import type { Grant } from "./grant.ts";
 import type { NewBackupDestination } from "./backup-destinations.ts";
 import type { UnixMs } from "../core/clock.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import type { Jurisdiction } from "./placement.ts";
+import type { UndeleteCounts } from "../core/undelete.ts";
 import type { Version } from "../core/versionstamp.ts";
 
 export type RestoreCommand =
@@ -67,11 +69,23 @@ export type RestoreCommand =
       readonly end: string;
       readonly total: number;
     }
+  /** Brings the entries of a range (in hex) back as they were at a commit (20 hex digits), in as many commits as that takes. */
+  | ({ readonly command: "undelete"; readonly jobId: string } & UndeleteOrder)
   | { readonly command: "job"; readonly jobId: string }
   /** The newest job first, at most a hundred jobs. */
   | { readonly command: "jobs" }
   /** Fails with "conflict" when the job has ended. */
   | { readonly command: "cancel"; readonly jobId: string };
+
+export interface UndeleteOrder {
+  readonly at: string;
+  readonly start: string;
+  readonly end: string;
+  /** Whether entries that were written since are overwritten. */
+  readonly force: boolean;
+  /** How many entries there were at the moment. */
+  readonly total: number;
+}
 
 export interface NamedGeneration {
   /**
@@ -159,7 +173,7 @@ export interface RestorableRange {
   readonly last: RestorePoint;
 }
 
-export type BackupJobKind = "restore" | "fork" | "past" | "check" | "verify" | "deletion" | "delete";
+export type BackupJobKind = "restore" | "fork" | "past" | "check" | "verify" | "deletion" | "delete" | "undelete";
 
 export type RestoreJobStatus = "running" | "completed" | "failed" | "cancelled";
 
@@ -170,7 +184,8 @@ export interface BackupJob {
   /** The phase that the job is in, as a word or two. */
   readonly phase: string;
   /**
-   * Bytes of the backup's objects; while a verification reads the live entries, bytes of those; for a deletion, a number of objects.
+   * Bytes of the backup's objects; while a verification reads the live entries, bytes of those; for a deletion, a number of objects; for an undelete, the
+   * entries of the moment that were looked at.
    * `total` 0: not known yet. The `total` of a verification grows with each generation.
    */
   readonly done: number;
@@ -186,6 +201,8 @@ export interface BackupJob {
   readonly verification: VerificationReport | null;
   /** Present for a restore in place that has ended. */
   readonly outcome: RestoreOutcome | null;
+  /** Present for an undelete: what it has come to so far. */
+  readonly undeleted: UndeleteCounts | null;
   readonly createdAt: UnixMs;
   readonly finishedAt: UnixMs | null;
 }
@@ -291,6 +308,8 @@ export interface RestoreStub {
   discard(): Promise<{ readonly ok: true } | Failure>;
   /** When the state of the past in this object was last read. null: there is none. */
   lastUse(): Promise<UnixMs | null>;
+  /** The first entries of a range as an EntryList, for the object of the database, which brings them back. Only for states of the past. */
+  pastEntries(range: KeyRange, limit: number): Promise<Uint8Array | Failure>;
   /** As `DatabaseControl.revoke`. */
   revoke(tokenId: string, until: UnixMs): Promise<void>;
 }

@@ -270,16 +270,19 @@ export const PAST_STATE_WAIT_MS = 10_000;
 /** Number of moments for which the REST door remembers the commit. */
 export const MAX_REMEMBERED_MOMENTS = 1000;
 
-/** Keys that one request of a diff reads, of both moments together. If there are more, the answer ends with a cursor. */
+/**
+ * Keys that one request of a diff reads, of both moments together, and that one of an undelete reads. If there are more, the answer of a
+ * diff or dry run ends with a cursor, and a job does the undelete.
+ */
 export const MAX_DIFF_KEYS = 20_000;
 
-/** Bytes of keys and values in one commit of an undelete. The last entry may go beyond this, and an atomic write has room for it. */
+/** Keys and values that one request of an undelete brings back by itself, as one commit. A job brings back more, a page in each commit. */
 export const MAX_UNDELETE_BATCH_BYTES = 6 * MIB;
 
 /** Entries that an export reads at a time; the bytes of one answer limit them too. */
 export const MAX_EXPORT_BATCH_ENTRIES = 2000;
 
-/** Entries of an import that make one commit: a pause of some milliseconds, and as many as an atomic write has. */
+/** Entries of an import, or of an undelete, that make one commit: a pause of some milliseconds, and as many as an atomic write has. */
 export const MAX_IMPORT_BATCH_ENTRIES = 1000;
 
 /** Keys and values of such a commit, and one entry more. */

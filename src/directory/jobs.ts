@@ -110,7 +110,7 @@ export class Jobs {
 
 function resultOf({ result }: Row): BackupJobResult | null {
   if (result === null) return null;
-  // `finish` wrote it, from a value of this type. Earlier versions had no outcome.
-  const parsed = JSON.parse(result) as Omit<BackupJobResult, "outcome"> & Partial<BackupJobResult>;
-  return { ...parsed, outcome: parsed.outcome ?? null };
+  // `finish` wrote it, from a value of this type. Earlier versions had no outcome, and no undeletes.
+  const parsed = JSON.parse(result) as Omit<BackupJobResult, "outcome" | "undeleted"> & Partial<BackupJobResult>;
+  return { ...parsed, outcome: parsed.outcome ?? null, undeleted: parsed.undeleted ?? null };
 }

@@ -260,9 +260,9 @@ function unknownTo(job: Job, finishedAt: UnixMs): Job {
 }
 
 function shown(job: Job, { status, done, total, rate, error, finishedAt, ...more }: BackupJob): Job {
-  const { phase, version, damagedObject, verification, outcome } = more;
+  const { phase, version, damagedObject, verification, outcome, undeleted } = more;
   const versionstamp = version === null ? null : versionstampHex(version);
-  const result = { phase, versionstamp, damagedObject, verification, outcome };
+  const result = { phase, versionstamp, damagedObject, verification, outcome, undeleted };
   return { ...job, status, done, total, rate, error, finishedAt, result };
 }
 

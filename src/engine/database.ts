@@ -22,6 +22,7 @@ import type {
   StoredEntry,
 } from "../core/operations.ts";
 import type { SyncStorage, Transact } from "../core/storage.ts";
+import { fateOf, NOTHING_UNDELETED, type UndeleteCounts } from "../core/undelete.ts";
 import { asVersion, type Version, VERSIONSTAMP_SUFFIX_BYTES } from "../core/versionstamp.ts";
 import { Arrivals } from "./arrivals.ts";
 import { ClockReadings } from "./clock-readings.ts";
@@ -298,15 +299,25 @@ export class Database {
     const deleted = effects.length;
     const last = deleted === limit ? keys.at(-1) : undefined;
     const next = last === undefined ? null : justAfter(last);
-    const width = this.log.versionsFor(effects.reduce((sum, { key }) => sum + logEntryBound(key.length, 0), 0));
-    const applied = this.#withVersions(width, now, this.#transact, () => {
-      also(deleted, next);
-      if (deleted === 0) return [];
-      this.arrivals.changed(effects);
-      return [this.#carryOut(effects, this.#versions.take(width, now))];
-    });
-    this.#announce(applied);
+    this.#commitEffects(effects, now, () => also(deleted, next));
     return { deleted, next, version: this.#versions.last };
+  }
+
+  /**
+   * Brings entries of an earlier moment back, as one commit: those that `fateOf` says. Each key comes once. `also` is called in the same
+   * transaction with what became of the entries.
+   */
+  bringBack(entries: readonly StoredEntry[], force: boolean, also: (counts: UndeleteCounts) => void): void {
+    const now = this.#clock.now();
+    const counts = { ...NOTHING_UNDELETED };
+    const effects: Effect[] = [];
+    for (const entry of entries) {
+      const { key, value, encoding, expiresAt } = entry;
+      const fate = fateOf(entry, this.#entries.version(key, now), { force, now });
+      counts[fate] += 1;
+      if (fate === "count") effects.push({ type: "set", key, value, encoding, expiresAt });
+    }
+    this.#commitEffects(effects, now, () => also(counts));
   }
 
   /**
@@ -548,6 +559,19 @@ export class Database {
     return { outcome: { ok: true, version }, effects, added, changes, logged };
   }
 
+  /** One commit, of effects that need no plan. Without effects there is only `also`, in the same transaction. */
+  #commitEffects(effects: readonly Effect[], now: UnixMs, also: () => void): void {
+    const bytes = effects.reduce((sum, one) => sum + logEntryBound(one.key.length, valueBytes(one)), 0);
+    const width = this.log.versionsFor(bytes);
+    const applied = this.#withVersions(width, now, this.#transact, () => {
+      also();
+      if (effects.length === 0) return [];
+      this.arrivals.changed(effects);
+      return [this.#carryOut(effects, this.#versions.take(width, now))];
+    });
+    this.#announce(applied);
+  }
+
   #versionsFor(write: AtomicWrite): number {
     if (!this.log.isWritten) return 1;
     let bytes = 0;
@@ -571,7 +595,7 @@ export class Database {
       }
       this.#mark.counters.entries += added;
       for (const effect of effects) {
-        this.#mark.countWrite(effect.key.length + (effect.type === "set" ? effect.value.length : 0));
+        this.#mark.countWrite(effect.key.length + valueBytes(effect));
         this.watches.note(effect.key, outcome.version);
         if (effect.type === "delete" || effect.expiresAt === null) continue;
         if (earliest === null || effect.expiresAt < earliest) earliest = effect.expiresAt;
@@ -594,6 +618,10 @@ const NO_DERIVED_TABLES: DerivedTables = {
   kept: () => undefined,
   undone: () => undefined,
 };
+
+function valueBytes(effect: Effect): number {
+  return effect.type === "set" ? effect.value.length : 0;
+}
 
 /** For work that is atomic by itself. */
 const unguarded: Transact = (work) => work();

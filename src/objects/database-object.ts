@@ -5,9 +5,11 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import type { BackupAnswer, BackupCommand, BackupDeletionOrder } from "../contracts/backup-commands.ts";
+import { toHex } from "../core/bytes.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { decodeFeedRequest, encodeFeedPage } from "../codec/feed.ts";
 import type {
+  BegunJob,
   CommandedLevel,
   CommandedRange,
   EntryAnswer,
@@ -17,6 +19,7 @@ import type {
   ImportedEntries,
   KeyHistory,
   RangeDeletion,
+  UndeleteWish,
 } from "../contracts/entry-commands.ts";
 import type { ClearedLevel, TurnOutcome } from "../contracts/record-commands.ts";
 import type { AgeCondition } from "../codec/record.ts";
@@ -56,7 +59,7 @@ import { type OpenDeletion, openDeletion } from "./deletion-wiring.ts";
 import { ClockWatch, STARTS_ANEW } from "./clock-watch.ts";
 import { ASKED_AT_HEADER, type LargeAnswer, NO_DATABASE, watchProtocol } from "../contracts/database.ts";
 import { writeMemory } from "./commit-queue.ts";
-import { answerEntries } from "./entry-answers.ts";
+import { answerEntries, answerPage } from "./entry-answers.ts";
 import { keyHistory } from "./key-history.ts";
 import { clearLevel } from "./level-clearing.ts";
 import { importEntries } from "./entry-imports.ts";
@@ -227,9 +230,23 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     return isFailure(open) ? open : (refusedRange(grant, range) ?? open.deletions.delete(range, dryRun));
   }
 
+  async beginUndelete(
+    grant: Grant,
+    range: CommandedRange,
+    wish: UndeleteWish,
+    askedAt?: UnixMs,
+  ): Promise<BegunJob | Failure> {
+    const open = this.#allow(grant, "write", askedAt);
+    if (isFailure(open)) return open;
+    const refused = refusedAccess(grant, "read", askedAt ?? systemClock.now()) ?? refusedRange(grant, range);
+    if (refused !== null) return refused;
+    const [start, end] = [toHex(range.start), toHex(range.end)];
+    return open.entryJobs.begin("entries.undelete", (jobId) => ({ command: "undelete", jobId, start, end, ...wish }));
+  }
+
   async entryJob(grant: Grant, jobId: string, askedAt?: UnixMs): Promise<EntryJob | Failure> {
     const open = this.#allow(grant, "write", askedAt);
-    return isFailure(open) ? open : open.deletions.job(jobId);
+    return isFailure(open) ? open : open.entryJobs.job(jobId);
   }
 
   async feedPage(grant: Grant, request: Uint8Array, askedAt?: UnixMs): Promise<Uint8Array | LargeAnswer | Failure> {
@@ -281,6 +298,13 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     const { database } = this.#life;
     if (database === null) return null;
     return isWatched(this.ctx) ? systemClock.now() : database.mode.usedAt;
+  }
+
+  async pastEntries(range: CommandedRange, limit: number): Promise<EntryAnswer> {
+    const open = this.#life.database;
+    if (open === null) return NO_DATABASE;
+    open.alarms.rescue();
+    return open.mode.refusal("read") ?? answerPage(open, { ...range, limit, reverse: false, keysOnly: false });
   }
 
   async openPast(grant: Grant, at: string, eviction: PastEviction, askedAt?: UnixMs): Promise<PastInfo | Failure> {

@@ -25,6 +25,7 @@ import { alarmForExpiry, expiryTask } from "./expiry-task.ts";
 import { Feeds } from "./feeds.ts";
 import { EntryCounts } from "./entry-counts.ts";
 import { EntryDeletions } from "./entry-deletions.ts";
+import { EntryJobs } from "./entry-jobs.ts";
 import { ProcessMemory } from "./process-memory.ts";
 import { LargeReads } from "./large-reads.ts";
 import { LateWatchers } from "./late-watchers.ts";
@@ -53,6 +54,7 @@ export interface OpenDatabase extends HeldDatabase {
   readonly largeReads: LargeReads;
   readonly counts: EntryCounts;
   readonly deletions: EntryDeletions;
+  readonly entryJobs: EntryJobs;
   readonly revocations: Revocations;
   readonly backup: Backup;
   readonly feeds: Feeds;
@@ -172,17 +174,15 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     owner,
   });
   const counts = new EntryCounts({ database, breathe: systemTurn });
-  const deletions = new EntryDeletions({
-    database,
-    counts,
+  const entryJobs = new EntryJobs({
     restores,
-    breathe: systemTurn,
     newId: () => systemEntropy.uuid(),
-    note: async (jobId) => {
+    note: async (jobId, kind) => {
       if (setup === null) return;
-      await organizationStub(env, setup.organizationId).noteJob(setup.databaseId, jobId, "entries.delete");
+      await organizationStub(env, setup.organizationId).noteJob(setup.databaseId, jobId, kind);
     },
   });
+  const deletions = new EntryDeletions({ database, counts, jobs: entryJobs, breathe: systemTurn });
   return {
     ...held,
     commits,
@@ -192,6 +192,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     largeReads,
     counts,
     deletions,
+    entryJobs,
     refusalToFill: (purpose) => refusalToFill(purpose, database, mode),
     close: (why) => {
       commits.close(why);

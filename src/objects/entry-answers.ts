@@ -8,6 +8,16 @@ import { failure } from "../core/errors.ts";
 import { MAX_LEVEL_JUMPS, MAX_BATCH_ANSWER_BYTES, MAX_RPC_ANSWER_BYTES } from "../core/limits.ts";
 import type { OpenDatabase } from "./database-wiring.ts";
 
+/** The caller has checked that it may be read. */
+export function answerPage(
+  { database }: Pick<OpenDatabase, "database">,
+  { start, end, limit, reverse, keysOnly }: Omit<Extract<EntryCommand, { command: "page" }>, "command">,
+): EntryAnswer {
+  const range = { start, end, limit, reverse };
+  const page = database.readPage(range, { maxBytes: MAX_RPC_ANSWER_BYTES, keysOnly });
+  return encodeEntryList({ ...page, readAt: database.lastVersion });
+}
+
 /** The caller has checked that the grant allows reading. */
 export function answerEntries(
   { database }: Pick<OpenDatabase, "database">,
@@ -36,10 +46,7 @@ export function answerEntries(
       return encodeEntryList({ entries: found, more: false, readAt: database.lastVersion });
     }
     case "page": {
-      const { start, end, limit, reverse, keysOnly } = command;
-      const range = { ...admittedRange(grant, { start, end }), limit, reverse };
-      const page = database.readPage(range, { maxBytes: MAX_RPC_ANSWER_BYTES, keysOnly });
-      return encodeEntryList({ ...page, readAt: database.lastVersion });
+      return answerPage({ database }, { ...command, ...admittedRange(grant, command) });
     }
     case "level": {
       const { parent, start, end, limit } = command;

@@ -52,6 +52,10 @@ export class PastDatabase implements DatabaseStub {
     return PAST_IS_READ_ONLY;
   }
 
+  async beginUndelete(): Promise<Failure> {
+    return PAST_IS_READ_ONLY;
+  }
+
   async entryJob(): Promise<Failure> {
     return PAST_IS_READ_ONLY;
   }

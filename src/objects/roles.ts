@@ -8,6 +8,7 @@
 import type { BackupAnswer, BackupCommand, DeletionStub } from "../contracts/backup-commands.ts";
 import type { DatabaseStub, LargeAnswer } from "../contracts/database.ts";
 import type {
+  BegunJob,
   CommandedLevel,
   CommandedRange,
   EntryAnswer,
@@ -17,6 +18,7 @@ import type {
   ImportedEntries,
   KeyHistory,
   RangeDeletion,
+  UndeleteWish,
 } from "../contracts/entry-commands.ts";
 import type { Grant } from "../contracts/grant.ts";
 import type {
@@ -68,6 +70,7 @@ export interface DatabaseRole
     dryRun: boolean,
     askedAt?: UnixMs,
   ): Promise<RangeDeletion | Failure>;
+  beginUndelete(grant: Grant, range: CommandedRange, wish: UndeleteWish, askedAt?: UnixMs): Promise<BegunJob | Failure>;
   entryJob(grant: Grant, jobId: string, askedAt?: UnixMs): Promise<EntryJob | Failure>;
   writeAtTurn(
     grant: Grant,

@@ -79,6 +79,7 @@ function dataPath(object: DurableObjectStub<DatabaseRole>): DatabaseStub {
     countEntries: (grant, range) => object.countEntries(grant, range, systemClock.now()),
     deleteEntries: (grant, range, dryRun) => object.deleteEntries(grant, range, dryRun, systemClock.now()),
     importEntries: (grant, list, overwrite) => object.importEntries(grant, list, overwrite, systemClock.now()),
+    beginUndelete: (grant, range, wish) => object.beginUndelete(grant, range, wish, systemClock.now()),
     entryJob: (grant, jobId) => object.entryJob(grant, jobId, systemClock.now()),
     writeAtTurn: (grant, request, condition) => object.writeAtTurn(grant, request, condition, systemClock.now()),
     clearLevel: (grant, level) => object.clearLevel(grant, level, systemClock.now()),

@@ -6,6 +6,7 @@ import { failure, type Failure } from "../../src/core/errors.ts";
 import { MAX_DELETED_AT_ONCE, MAX_DELETED_PER_COMMIT } from "../../src/core/limits.ts";
 import { asVersion } from "../../src/core/versionstamp.ts";
 import { EntryDeletions } from "../../src/objects/entry-deletions.ts";
+import { EntryJobs } from "../../src/objects/entry-jobs.ts";
 
 const range = { start: Uint8Array.of(2), end: Uint8Array.of(3) };
 const version = asVersion(7);
@@ -23,6 +24,7 @@ const job = (status: BackupJob["status"]): BackupJob => ({
   version: null,
   verification: null,
   outcome: null,
+  undeleted: null,
   createdAt: asUnixMs(0),
   finishedAt: null,
 });
@@ -41,18 +43,20 @@ function deletions(count: number, jobs: readonly BackupJob[] = [], slices: reado
       },
     },
     counts: { count: async () => ({ ok: true, count, version }) },
-    restores: {
-      async run(command: RestoreCommand): Promise<RestoreAnswer | Failure> {
-        if (command.command === "jobs") return { ok: true, kind: "jobs", jobs };
-        log.push(command.command);
-        return command.command === "delete"
-          ? { ok: true, kind: "job", job: { ...job("running"), id: command.jobId, total: command.total } }
-          : failure("not-found", "There is no job.");
+    jobs: new EntryJobs({
+      restores: {
+        async run(command: RestoreCommand): Promise<RestoreAnswer | Failure> {
+          if (command.command === "jobs") return { ok: true, kind: "jobs", jobs };
+          log.push(command.command);
+          return command.command === "delete"
+            ? { ok: true, kind: "job", job: { ...job("running"), id: command.jobId, total: command.total } }
+            : failure("not-found", "There is no job.");
+        },
       },
-    },
+      newId: () => "new",
+      note: async (id, kind) => void log.push(`noted ${id}, ${kind}`),
+    }),
     breathe: async () => void log.push("turn"),
-    newId: () => "new",
-    note: async (id) => void log.push(`noted ${id}`),
   });
   return { object, log };
 }
@@ -66,7 +70,7 @@ test("as many as one request deletes are deleted in it, with turns for others in
 test("one more is a job, which the organization knows of before it begins (H19)", async () => {
   const { object, log } = deletions(MAX_DELETED_AT_ONCE + 1);
   expect(await object.delete(range, false)).toMatchObject({ job: { id: "new", total: MAX_DELETED_AT_ONCE + 1 } });
-  expect(log).toEqual(["noted new", "delete"]);
+  expect(log).toEqual(["noted new, entries.delete", "delete"]);
 });
 
 test("a dry run only counts (H18)", async () => {

@@ -44,6 +44,8 @@ export interface PastStatesOptions {
   readonly clock: Clock;
   readonly object: (name: string) => RestoreStub;
   readonly revoked: () => readonly RevokedToken[];
+  /** The state that a job of the database is reading, which is not evicted. null: there is none. */
+  readonly reading: () => Version | null;
 }
 
 export class PastStates {
@@ -148,7 +150,10 @@ export class PastStates {
       .filter((one) => one.version !== version);
     if (others.length < MAX_PAST_STATES) return null;
     const uses = await Promise.all(others.map((one) => this.#useOf(databaseId, asVersion(one.version), one.used_at)));
-    const going = uses.toSorted((a, b) => b.at - a.at).slice(MAX_PAST_STATES - 1);
+    // Clients that read other moments would otherwise have the job build its state again and again.
+    const held = this.#options.reading();
+    const free = uses.filter((one) => one.version !== held);
+    const going = free.toSorted((a, b) => b.at - a.at).slice(MAX_PAST_STATES - 1 - (uses.length - free.length));
     if (eviction === "idle" && going.some(({ at }) => at > clock.now() - PAST_STATE_HELD_MS)) {
       return failure(
         "unavailable",

@@ -2,6 +2,7 @@
  * Everything that a database's object does about going back in time: it answers the commands, and runs the current job, one slice at a
  * time. `restore.ts`, `verify.ts` and `past-states.ts` do the work.
  */
+import { assert } from "../../core/assert.ts";
 import { fromHex, toHex } from "../../core/bytes.ts";
 import type { UnixMs } from "../../core/clock.ts";
 import { clockAt } from "../../core/clock-spans.ts";
@@ -17,10 +18,11 @@ import {
   type RestoreAnswer,
   type RestoreCommand,
   type BackupJob,
+  type BackupJobKind,
   type RestoreStub,
   type RevokedToken,
 } from "../../contracts/restore-commands.ts";
-import { timeOfVersion, type Version } from "../../core/versionstamp.ts";
+import { timeOfVersion, type Version, versionOfHex } from "../../core/versionstamp.ts";
 import { BackupJobs, type RunningJob } from "../jobs.ts";
 import { FeedHistory } from "./feed-history.ts";
 import { Lookups } from "./lookups.ts";
@@ -33,12 +35,13 @@ import { type CommitDetail, pointAt } from "./replay/commits.ts";
 import { pointsAround } from "./replay/point-pages.ts";
 import { type RestoreOptions, type RestorePurpose, type RestoreRequest, Restores } from "./restore.ts";
 import { type DeletableDatabase, type DeletionInput, RangeDeletions } from "./range-deletions.ts";
+import { RangeUndeletions, type UndeletableDatabase, type UndeletionInput } from "./range-undeletions.ts";
 import type { BackupTask, LogSource } from "../sources.ts";
 import { UndoneCounter } from "./undone.ts";
 import { type VerifiableDatabase, Verifier, type VerifyInput } from "./verify.ts";
 
 /** The engine's `Database` has this type, with its `SideState` as the side. */
-export interface RestorableDatabase extends VerifiableDatabase, DeletableDatabase {
+export interface RestorableDatabase extends VerifiableDatabase, DeletableDatabase, UndeletableDatabase {
   readonly log: LogSource;
   readonly lastVersion: Version;
 }
@@ -68,6 +71,7 @@ export class RestoreService {
   readonly #verifier: Verifier;
   readonly #past: PastStates;
   readonly #deletions: RangeDeletions;
+  readonly #undeletions: RangeUndeletions;
   readonly #lookups = new Lookups();
   readonly #moments: MomentFinder;
   /** The change feed from further back than the log. */
@@ -97,8 +101,9 @@ export class RestoreService {
     });
     const scratch = (): RestoreStub => options.object(checkName(options.objectName));
     this.#verifier = new Verifier({ ...options, jobs, scratch });
-    this.#past = new PastStates(options);
     this.#deletions = new RangeDeletions(jobs, options.database);
+    this.#undeletions = new RangeUndeletions({ ...options, jobs, openPast: (at) => this.#openPast(at) });
+    this.#past = new PastStates({ ...options, reading: () => this.#undeletions.reading() });
     this.task = { name: "restore", keepsOwnRecord: true, dueAt: () => jobs.dueAt(), run: () => this.#runSlice() };
     this.scheduleTask = {
       name: "verification schedule",
@@ -138,6 +143,8 @@ export class RestoreService {
         return this.#pastState(command.at, command.eviction);
       case "delete":
         return this.#deleteRange(command);
+      case "undelete":
+        return this.#undelete(command);
       case "job":
         return jobAnswer(this.#jobs.get(command.jobId));
       case "jobs":
@@ -194,8 +201,16 @@ export class RestoreService {
   }
 
   #workerOf({ kind }: RunningJob): Pick<Restores | Verifier | RangeDeletions, "slice" | "giveUp"> {
-    if (kind === "verify") return this.#verifier;
-    return kind === "delete" ? this.#deletions : this.#restores;
+    switch (kind) {
+      case "verify":
+        return this.#verifier;
+      case "delete":
+        return this.#deletions;
+      case "undelete":
+        return this.#undeletions;
+      default:
+        return this.#restores;
+    }
   }
 
   async #range(): Promise<RestoreAnswer | Failure> {
@@ -351,16 +366,31 @@ export class RestoreService {
   }
 
   #deleteRange({ jobId, start, end, total }: Extract<RestoreCommand, { command: "delete" }>): RestoreAnswer | Failure {
-    const job = this.#jobs.start(jobId, "delete", { start, end, total } satisfies DeletionInput, null);
+    const job = this.#jobs.start(jobId, "delete", { start, end, total } satisfies DeletionInput, null, total);
     if (!isFailure(job)) this.#options.dueBy(this.#options.clock.now());
     return jobAnswer(job);
+  }
+
+  #undelete({ jobId, at, start, end, force, total }: Extract<RestoreCommand, { command: "undelete" }>) {
+    const input: UndeletionInput = { at, start, end, force, total };
+    const job = this.#jobs.start(jobId, "undelete", input, versionOfHex(at) ?? null, total);
+    if (!isFailure(job)) this.#options.dueBy(this.#options.clock.now());
+    return jobAnswer(job);
+  }
+
+  /** The state of a commit, for a job of this object. */
+  async #openPast(at: string): Promise<PastInfo | Failure> {
+    const answer = await this.#pastState(at, "least-recently-used");
+    if (isFailure(answer)) return answer;
+    assert(answer.kind === "past", `an answer about a state of the past, got ${answer.kind}`);
+    return answer.past;
   }
 
   async #cancel(jobId: string): Promise<RestoreAnswer | Failure> {
     const { storage } = this.#options;
     const cancelled = storage.transactionSync(() => {
       const job = this.#jobs.cancel(jobId);
-      if (!isFailure(job) && job.kind !== "verify" && job.kind !== "delete") this.#restores.abandon();
+      if (!isFailure(job) && !KEEP_NO_SIDE_STATE.has(job.kind)) this.#restores.abandon();
       return job;
     });
     if (!isFailure(cancelled) && cancelled.kind === "verify") await this.#verifier.abandon();
@@ -368,12 +398,14 @@ export class RestoreService {
   }
 }
 
+/** Kinds of jobs that build no state beside the live one. */
+const KEEP_NO_SIDE_STATE: ReadonlySet<BackupJobKind> = new Set(["verify", "delete", "undelete"]);
+
 /** The job of a fork belongs to the other database. */
-function begins(
-  command: RestoreCommand,
-): command is Extract<RestoreCommand, { command: "restore" | "restore from" | "verify" | "delete" }> {
-  const { command: name } = command;
-  return name === "restore" || name === "restore from" || name === "verify" || name === "delete";
+const BEGINNINGS = ["restore", "restore from", "verify", "delete", "undelete"] as const;
+
+function begins(command: RestoreCommand): command is Extract<RestoreCommand, { command: (typeof BEGINNINGS)[number] }> {
+  return BEGINNINGS.some((name) => name === command.command);
 }
 
 function jobAnswer(job: BackupJob | { readonly ok: true; readonly job: BackupJob } | Failure): RestoreAnswer | Failure {

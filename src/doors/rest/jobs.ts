@@ -1,7 +1,8 @@
-/** Jobs that the REST API has begun: `GET jobs/{id}`, with either kind of token. `GET /api/jobs/{id}` shows them too. */
+/** Jobs of many entries that the REST API has begun: `GET jobs/{id}`, with either kind of token. `GET /api/jobs/{id}` shows them too. */
 import type { EntryJob } from "../../contracts/entry-commands.ts";
 import type { UnixMs } from "../../core/clock.ts";
 import { failure, isFailure } from "../../core/errors.ts";
+import { versionstampHex } from "../../core/versionstamp.ts";
 import { jsonAnswer } from "../http/answers.ts";
 import type { Operation, RestCall } from "../http/call.ts";
 
@@ -22,20 +23,27 @@ export function begun(call: RestCall, job: EntryJob): Response {
 }
 
 function textOfJob({ databaseId }: RestCall, job: EntryJob): string {
-  const { id, status, done, total, rate, error, createdAt, finishedAt } = job;
+  const { id, kind, status, done, total, rate, error, createdAt, finishedAt } = job;
   return JSON.stringify({
     id,
-    kind: "entries.delete",
+    kind,
     databaseId,
     status,
     done,
     total,
     rate,
     error,
-    result: null,
+    result: resultOf(job),
     createdAt: textOfTime(createdAt),
     finishedAt: finishedAt === null ? null : textOfTime(finishedAt),
   });
+}
+
+/** As `GET /api/jobs/{id}` shows it. A delete has nothing to add. */
+function resultOf({ phase, version, undeleted }: EntryJob): object | null {
+  if (undeleted === null) return null;
+  const versionstamp = version === null ? null : versionstampHex(version);
+  return { phase, versionstamp, damagedObject: null, verification: null, undone: null, before: null, undeleted };
 }
 
 function textOfTime(ms: UnixMs): string {

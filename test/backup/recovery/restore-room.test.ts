@@ -170,6 +170,7 @@ test("a trial of a backup that has no room says nothing of the backup, and neith
       restore: async () => ({ ok: true, kind: "job", job: ended as BackupJob }),
       discard: async () => ({ ok: true }),
       lastUse: async () => null,
+      pastEntries: async () => failure("not-found", "nothing is here"),
       revoke: async () => undefined,
     });
     const target = new TestRestore({ storage, destination, databaseId, clock, manifest, object });

@@ -376,6 +376,7 @@ test("cancelled while the trial begins, it leaves none behind", async () => {
         return { ok: true };
       },
       lastUse: async () => null,
+      pastEntries: async () => failure("not-found", "nothing is here"),
       revoke: async () => undefined,
     });
     const manifest = () => writer.manifest();

@@ -70,6 +70,7 @@ export function doorBefore(object: FakeObject, timers = new FakeTimers(), more: 
     keyHistory: notExpected,
     deleteEntries: notExpected,
     importEntries: notExpected,
+    beginUndelete: notExpected,
     entryJob: notExpected,
     writeAtTurn: notExpected,
     clearLevel: notExpected,

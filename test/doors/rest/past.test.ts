@@ -1,6 +1,6 @@
 /** The past by HTTP: reads at a moment, what a key was, what differs, and what is brought back. Over real objects and a bucket. */
 import { beforeAll, describe, expect, test } from "vitest";
-import { keyJson, RestDatabase, send } from "./rest-client.ts";
+import { keyJson, RestDatabase } from "./rest-client.ts";
 
 let database: RestDatabase;
 /** Versionstamps: when there were three orders; when they had gone; when one of them had been written again. */
@@ -8,16 +8,8 @@ let [full, emptied, rewritten] = ["", "", ""];
 
 beforeAll(async () => {
   database = await RestDatabase.make();
-  const { token } = database;
-  const body = JSON.stringify({ destination: { kind: "r2", prefix: "" }, intervalMs: 500 });
   await database.put("kept", "before");
-  const enabled = await send("POST", `/api/databases/${database.id}/backup`, { token, body });
-  if (enabled.status >= 300) throw new Error(enabled.text);
-  for (let tries = 0; tries < 300; tries++) {
-    const { status } = (await send("GET", `/api/databases/${database.id}/backup`, { token })).json;
-    if (status.code === "active") break;
-    await scheduler.wait(50);
-  }
+  await database.keepBackup();
   for (const n of [1, 2]) await database.put(`orders/~n${n}`, { n });
   await database.put("orders/~n1", { n: 1, changed: true });
   const passing = new Date(Date.now() + 100).toISOString();

@@ -98,6 +98,19 @@ export class RestDatabase {
     return this.ask("PUT", `entries/${path}?values=plain`, { body: JSON.stringify(value), headers });
   }
 
+  /** Turns its backup on, and waits until the backup goes on by itself. */
+  async keepBackup(): Promise<void> {
+    const body = JSON.stringify({ destination: { kind: "r2", prefix: "" }, intervalMs: 500 });
+    const path = `/api/databases/${this.id}/backup`;
+    const enabled = await send("POST", path, { token: this.token, body });
+    if (enabled.status >= 300) throw new Error(enabled.text);
+    for (let tries = 0; tries < 300; tries++) {
+      if ((await send("GET", path, { token: this.token })).json.status.code === "active") return;
+      await scheduler.wait(50);
+    }
+    throw new Error("the backup does not become active");
+  }
+
   async stats(): Promise<{ readonly watchers: number }> {
     const { status, text, json } = await send("GET", `/api/databases/${this.id}/stats`, { token: this.token });
     if (status !== 200) throw new Error(text);

@@ -116,7 +116,14 @@ export class FakeDatabaseObject extends DurableObject implements DatabaseControl
 
   #job(id: string, status: RestoreJobStatus): RestoreAnswer {
     const finishedAt = status === "running" ? null : asUnixMs(2);
-    const nothing = { rate: null, error: null, damagedObject: null, verification: null, outcome: null };
+    const nothing = {
+      rate: null,
+      error: null,
+      damagedObject: null,
+      verification: null,
+      outcome: null,
+      undeleted: null,
+    };
     const job = { id, kind: "verify", status, phase: "reading", done: 1, total: 2, version: asVersion(1_000) } as const;
     return { ok: true, kind: "job", job: { ...job, ...nothing, createdAt: asUnixMs(1), finishedAt } };
   }

@@ -30,7 +30,7 @@ export class DyingStorage implements SyncStorage {
  * how often it was killed.
  */
 export async function killedAtEachTransaction(
-  target: TestRestore,
+  target: Pick<TestRestore, "slice" | "reopen" | "job">,
   storage: DyingStorage,
   look: (job: BackupJob) => void,
 ): Promise<number> {

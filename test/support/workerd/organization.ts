@@ -208,7 +208,7 @@ export class TestOrganization {
 
 function runningJob(id: string): RestoreAnswer {
   const progress = { phase: "reading", done: 1, total: 2, rate: null, error: null, finishedAt: null } as const;
-  const nothing = { damagedObject: null, verification: null, outcome: null };
+  const nothing = { damagedObject: null, verification: null, outcome: null, undeleted: null };
   const about = { kind: "fork", status: "running", version: null } as const;
   return { ok: true, kind: "job", job: { id, ...about, ...progress, ...nothing, createdAt: asUnixMs(1) } };
 }

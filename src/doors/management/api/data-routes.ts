@@ -184,7 +184,7 @@ export const DATA_ROUTES: Readonly<Record<string, Readonly<Record<string, Descri
       summary: "Bring back the entries that are gone since a moment",
       body: {
         description:
-          "`at`, and a `key` or a `selector`. `force` also puts back entries that were changed since. `dryRun` only lists the entries.",
+          "`at`, and a `key`, a `prefix` or a `selector`. `force` also puts back entries that were changed since. `dryRun` only lists the entries, and goes on at its `cursor`.",
         content: json({
           type: "object",
           required: ["at"],
@@ -195,14 +195,24 @@ export const DATA_ROUTES: Readonly<Record<string, Readonly<Record<string, Descri
             selector: ref("Selector"),
             force: { type: "boolean" },
             dryRun: { type: "boolean" },
+            cursor: { type: "string", description: "The `cursor` of the dry run before." },
           },
         }),
       },
-      responses: { 200: ["The entries that were brought back.", json({ type: "object" })] },
+      responses: {
+        200: ["The entries that were brought back, or would be.", json(ref("Undeleted"))],
+        202: [
+          "There are more than 1,000: the job that brings them back. `Location` has its address.",
+          json(ref("Job")),
+        ],
+      },
     },
   },
   "jobs/{jobId}": {
-    get: { summary: "Follow a deletion of many entries", responses: { 200: ["The job.", json(ref("Job"))] } },
+    get: {
+      summary: "Follow a deletion or an undelete of many entries",
+      responses: { 200: ["The job.", json(ref("Job"))] },
+    },
   },
   watch: {
     get: {
@@ -271,6 +281,22 @@ const SCHEMAS = {
     type: "object",
     required: ["count", "versionstamp"],
     properties: { count: { type: "integer" }, versionstamp },
+  },
+  Undeleted: {
+    type: "object",
+    required: ["count", "skipped", "unchanged", "expired", "entries"],
+    properties: {
+      count: { type: "integer", description: "Entries that were brought back, or would be." },
+      skipped: { type: "integer", description: "Entries that were written since, and stay as they are." },
+      unchanged: { type: "integer", description: "Entries that are still there." },
+      expired: { type: "integer", description: "Entries whose expiry is over." },
+      entries: {
+        type: "array",
+        items: { type: "object", properties: { key: ref("Key"), versionstamp } },
+      },
+      cursor: { type: "string", description: "Of a dry run, where more follow." },
+      versionstamp,
+    },
   },
   Imported: {
     type: "object",

@@ -290,12 +290,19 @@ const before = z
 export const job = z
   .object({
     id: uuid,
-    kind: z.enum(["database.delete", "database.restore", "database.fork", "backup.verify", "entries.delete"]),
+    kind: z.enum([
+      "database.delete",
+      "database.restore",
+      "database.fork",
+      "backup.verify",
+      "entries.delete",
+      "entries.undelete",
+    ]),
     databaseId: uuid,
     status: z.enum(["pending", "running", "completed", "failed", "cancelled"]),
     done: z.number().meta({
       description:
-        "Bytes of the backup's objects that were read; of the database's entries while a verification reads those; deleted objects, of a database's deletion; deleted entries, of a deletion of those.",
+        "Bytes of the backup's objects that were read; of the database's entries while a verification reads those; deleted objects, of a database's deletion; deleted entries, of a deletion of those; entries of the moment that were looked at, of an undelete.",
     }),
     total: z.number().meta({
       description:
@@ -314,9 +321,18 @@ export const job = z
           description:
             "The moment just before a restore in place changed anything. A restore to this moment brings back what was undone.",
         }),
+        undeleted: z
+          .object({
+            count: z.number().meta({ description: "Entries that were brought back." }),
+            skipped: z.number().meta({ description: "Entries that were written since, and stay as they are." }),
+            unchanged: z.number().meta({ description: "Entries that were still there." }),
+            expired: z.number().meta({ description: "Entries whose expiry is over." }),
+          })
+          .nullable()
+          .meta({ description: "Present for an undelete: what it has come to so far." }),
       })
       .nullable()
-      .meta({ description: "Present for jobs about backups, also while they run." }),
+      .meta({ description: "Present for jobs that run in the database, also while they run." }),
     createdAt: time,
     finishedAt: time.nullable(),
   })
@@ -395,6 +411,7 @@ export function jobJson(info: Job) {
           verification: result.verification === null ? null : verificationJson(result.verification),
           undone: undoneJson(result.outcome?.undone ?? null),
           before: result.outcome === null ? null : beforeJson(info.databaseId, result.outcome),
+          undeleted: result.undeleted,
         };
   return {
     ...info,

@@ -39,7 +39,6 @@ export const SocketClose = {
   scope: 4403,
   notFound: 4404,
   tooSlow: 4408,
-  tooOld: 4409,
   tooMuch: 4429,
 } as const;
 
@@ -51,6 +50,8 @@ export function closeCodeOf(code: ErrorCode): number {
     case "unsupported":
     case "conflict":
     case "precondition-failed":
+    // A feed that is too old ends alone, with an error that says from where it can be read. The socket's other requests go on.
+    case "too-old":
       return SocketClose.protocol;
     case "unauthenticated":
       return SocketClose.token;
@@ -59,8 +60,6 @@ export function closeCodeOf(code: ErrorCode): number {
       return SocketClose.scope;
     case "not-found":
       return SocketClose.notFound;
-    case "too-old":
-      return SocketClose.tooOld;
     case "limit":
       return SocketClose.tooMuch;
     case "unavailable":

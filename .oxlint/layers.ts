@@ -17,7 +17,14 @@ interface Layer {
 
 const values = ["core", "codec"];
 const shared = [...values, "contracts"];
-const backup = ["backup", "backup/format", "backup/destinations", "backup/continuous", "backup/recovery"];
+const backup = [
+  "backup",
+  "backup/format",
+  "backup/destinations",
+  "backup/continuous",
+  "backup/recovery",
+  "backup/archives",
+];
 
 export const layers: Readonly<Record<string, Layer>> = {
   core: { imports: [] },
@@ -31,6 +38,8 @@ export const layers: Readonly<Record<string, Layer>> = {
   backup: { imports: [...shared, "backup/format", "backup/destinations"] },
   "backup/recovery": { imports: [...shared, "backup", "backup/format", "backup/destinations"] },
   "backup/continuous": { imports: [...shared, "backup", "backup/format", "backup/destinations", "backup/recovery"] },
+  // Restores are one kind of work, whether they read a continuous backup or an archive.
+  "backup/archives": { imports: [...shared, "backup", "backup/format", "backup/destinations", "backup/recovery"] },
   directory: { imports: shared },
   objects: { imports: [...shared, "engine", "documents", ...backup, "directory"] },
   "doors/http": { imports: shared },

@@ -6,7 +6,7 @@
 import { fromBase64, toBase64 } from "../core/bytes.ts";
 import type { Entropy } from "../core/entropy.ts";
 import { failure, type Failure } from "../core/errors.ts";
-import type { KeyList } from "../contracts/key-list.ts";
+import type { KeyList } from "../core/key-list.ts";
 
 /** The length that GCM is made for (NIST SP 800-38D, section 5.2.1.1). */
 const IV_BYTES = 12;

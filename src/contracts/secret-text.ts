@@ -4,8 +4,8 @@
  * secret.
  */
 import { failure, type Failure, isFailure } from "../core/errors.ts";
-import type { KeyList } from "./key-list.ts";
-import { encryptionKeys } from "./encryption-keys.ts";
+import type { KeyList } from "../core/key-list.ts";
+import { encryptionKeys } from "../core/encryption-keys.ts";
 import { signingKeys } from "./signing-keys.ts";
 
 /** A deployment's secrets as in its environment. One that is not set is missing, null or empty. */

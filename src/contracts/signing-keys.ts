@@ -1,6 +1,6 @@
 /** The deployment's signing keys, `CAIRN_SIGNING_KEYS`. `key-list.ts` reads the list. The current key signs. */
 import type { Failure } from "../core/errors.ts";
-import { type KeyList, type NamedKey, parseKeyList } from "./key-list.ts";
+import { type KeyList, type NamedKey, parseKeyList } from "../core/key-list.ts";
 
 /** HS256 requires it (RFC 7518, section 3.2): a key as long as its digest. */
 export const MIN_SIGNING_KEY_BYTES = 32;

@@ -4,10 +4,10 @@
  */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
-import { encryptionKeys } from "../contracts/encryption-keys.ts";
+import { encryptionKeys } from "../core/encryption-keys.ts";
 import { failure, type Failure, isFailure } from "../core/errors.ts";
 
-import type { KeyList } from "../contracts/key-list.ts";
+import type { KeyList } from "../core/key-list.ts";
 import { isLoopback, lineBreakIn, placeholderAmong } from "../contracts/secret-text.ts";
 import { signingKeys } from "../contracts/signing-keys.ts";
 import { underLock } from "./folder-lock.ts";

@@ -15,7 +15,7 @@ import type {
   S3BackupDestination,
 } from "../contracts/backup-destinations.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
-import { encryptionKeys } from "../contracts/encryption-keys.ts";
+import { encryptionKeys } from "../core/encryption-keys.ts";
 import { failure, type Failure, isFailure } from "../core/errors.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import type { Env } from "./env.ts";

@@ -1,7 +1,7 @@
 import { isFailure } from "../../src/core/errors.ts";
 import { describe, expect, test } from "vitest";
 import { SecretBox } from "../../src/backup/secrets.ts";
-import { encryptionKeys } from "../../src/contracts/encryption-keys.ts";
+import { encryptionKeys } from "../../src/core/encryption-keys.ts";
 import { systemEntropy } from "../../src/objects/system.ts";
 import { secretBox } from "../support/workerd/backup.ts";
 

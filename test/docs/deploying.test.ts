@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { DAILY_VERIFICATION } from "../../src/backup/recovery/verification-schedule.ts";
-import { encryptionKeys } from "../../src/contracts/encryption-keys.ts";
+import { encryptionKeys } from "../../src/core/encryption-keys.ts";
 import { deploymentOf } from "../../src/directory/deployment.ts";
 import { temporaryFolder } from "../local/stand-in-server.ts";
 import { blockWith, readPage, repository, tableRows } from "./markdown.ts";

@@ -10,7 +10,8 @@ import { type Failure, isFailure } from "../../src/core/errors.ts";
 import { entryOfLine } from "../../src/codec/json-notation/entry-line.ts";
 import { keyOfPath } from "../../src/codec/json-notation/key-path.ts";
 import { storedOfJson } from "../../src/codec/json-notation/stored-value.ts";
-import * as limits from "../../src/core/limits.ts";
+import * as archiveFormatLimits from "../../src/core/archive-format-limits.ts";
+import * as coreLimits from "../../src/core/limits.ts";
 import type { Scopes } from "../../src/contracts/management.ts";
 import { canonicalOrigin } from "../../src/core/origins.ts";
 import type { AtomicWrite, Enqueue, ReadRange, SetMutation } from "../../src/core/operations.ts";
@@ -21,6 +22,7 @@ import { idempotencyOf, readBody as readManagementBody } from "../../src/doors/m
 import { descriptionOf } from "../../src/doors/management/v1/input.ts";
 import { readPage, tableRows } from "./markdown.ts";
 
+const limits = { ...coreLimits, ...archiveFormatLimits };
 const page = readPage("docs/limits.md");
 /** By the constant, which is each row's last cell. */
 const rows = new Map(tableRows(page).map((cells) => [(cells.at(-1) ?? "").replaceAll("`", ""), cells]));

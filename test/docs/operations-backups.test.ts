@@ -4,7 +4,7 @@ import { cpSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { parseEndpoint } from "../../src/backup/destinations/destination-url.ts";
-import { encryptionKeys } from "../../src/contracts/encryption-keys.ts";
+import { encryptionKeys } from "../../src/core/encryption-keys.ts";
 import { announced, type Program, runScript } from "../local/program.ts";
 import { openS3At } from "../support/open-s3.ts";
 import { temporaryFolder } from "../local/stand-in-server.ts";

@@ -19,6 +19,7 @@ const LETTERS: Readonly<Record<string, string>> = {
   "docs/spec/records.md": "A",
   "docs/spec/backups.md": "B",
   "docs/spec/restores.md": "G",
+  "docs/spec/archives.md": "Z",
   "docs/spec/tokens.md": "T",
 };
 

@@ -1,9 +1,5 @@
 /** Field numbers and enumerations of the messages in a backup (package com.deno.kv.backup), and what their decoders share. */
 import { assert } from "../../core/assert.ts";
-import { asUnixMs, type UnixMs } from "../../core/clock.ts";
-import { isEncodedKey } from "../../codec/key-codec.ts";
-import { MAX_KEY_BYTES, MAX_TIME_MS, MAX_VALUE_BYTES } from "../../core/limits.ts";
-import { Encoding } from "../../core/operations.ts";
 import { MalformedProtobuf, type ProtobufReader } from "../../codec/protobuf.ts";
 import { type Damage, damage, DamageFound } from "./damage.ts";
 
@@ -63,23 +59,6 @@ export function readPreviousSha256(reader: ProtobufReader): Uint8Array {
   const hash = reader.bytes();
   if (hash.length !== SHA256_BYTES) throw new DamageFound("carries a hash of another length than SHA-256's");
   return hash;
-}
-
-/** Whether an entry written by Cairn can have this key. */
-export function isKey(bytes: Uint8Array): boolean {
-  return bytes.length <= MAX_KEY_BYTES && isEncodedKey(bytes);
-}
-
-/** `expireAtMs` 0: never. undefined when no entry written by Cairn can have this value. */
-export function checkValue(
-  value: Uint8Array,
-  encoding: number,
-  expireAtMs: number,
-): { readonly encoding: Encoding; readonly expiresAt: UnixMs | null } | undefined {
-  if (encoding !== Encoding.v8 && encoding !== Encoding.le64 && encoding !== Encoding.bytes) return undefined;
-  if (encoding === Encoding.le64 ? value.length !== 8 : value.length > MAX_VALUE_BYTES) return undefined;
-  if (expireAtMs < 0 || expireAtMs > MAX_TIME_MS) return undefined;
-  return { encoding, expiresAt: expireAtMs === 0 ? null : asUnixMs(expireAtMs) };
 }
 
 export function assertSha256(hash: Uint8Array): void {

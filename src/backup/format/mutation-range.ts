@@ -10,13 +10,12 @@ import { MAX_LOG_OBJECT_ENTRIES } from "../../core/limits.ts";
 import type { Encoding } from "../../core/operations.ts";
 import { bytesFieldSize, ProtobufReader, ProtobufWriter, varintFieldSize } from "../../codec/protobuf.ts";
 import { LAST_ORDER, timeOfVersion, type Version } from "../../core/versionstamp.ts";
+import { checkValue, isKey } from "../../codec/stored-entry.ts";
 import { type Damage, DamageFound } from "./damage.ts";
 import {
   assertSha256,
-  checkValue,
   decoding,
   eachOnce,
-  isKey,
   LogEntryField,
   MutationKind,
   MutationRangeField,

@@ -17,18 +17,10 @@ import {
   versionOfBytes,
   writeVersionstamp,
 } from "../../core/versionstamp.ts";
+import { checkValue, isKey } from "../../codec/stored-entry.ts";
 import { type Damage, DamageFound } from "./damage.ts";
 import { EXPIRY_BYTES, readExpiry, writeExpiry } from "./expiry.ts";
-import {
-  assertSha256,
-  checkValue,
-  decoding,
-  eachOnce,
-  isKey,
-  PairField,
-  readPreviousSha256,
-  SnapshotRangeField,
-} from "./fields.ts";
+import { assertSha256, decoding, eachOnce, PairField, readPreviousSha256, SnapshotRangeField } from "./fields.ts";
 import { type GenerationPlace, parseSnapshotObjectName } from "./object-names.ts";
 import { SEAL_BYTES, unseal, writeSeal } from "./seal.ts";
 

@@ -6,7 +6,7 @@ import { Backup } from "../../../src/backup/continuous/backup.ts";
 import { type BackupPolicy, defaultPolicy } from "../../../src/backup/continuous/policy.ts";
 import type { Manifest } from "../../../src/backup/format/manifest.ts";
 import { SecretBox } from "../../../src/backup/secrets.ts";
-import { encryptionKeys } from "../../../src/contracts/encryption-keys.ts";
+import { encryptionKeys } from "../../../src/core/encryption-keys.ts";
 import type { BackupCommand, BackupInfo } from "../../../src/contracts/backup-commands.ts";
 import type { NewBackupDestination } from "../../../src/contracts/backup-destinations.ts";
 import { toHex } from "../../../src/core/bytes.ts";

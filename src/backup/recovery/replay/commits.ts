@@ -3,7 +3,7 @@ import { equalBytes, toHex } from "../../../core/bytes.ts";
 import { admitsKey } from "../../../codec/key-prefix.ts";
 import type { ChangedKey, RestorePointInfo } from "../../../contracts/restore-commands.ts";
 import { timeOfVersion, type Version } from "../../../core/versionstamp.ts";
-import { isKey } from "../../format/fields.ts";
+import { isKey } from "../../../codec/stored-entry.ts";
 import { isLastOfCommit } from "../../format/log-stamp.ts";
 import { type LogEntry, openMutationRange } from "../../format/mutation-range.ts";
 import type { BackupBucket, ReadProblem } from "./backup-bucket.ts";

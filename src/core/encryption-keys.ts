@@ -1,5 +1,5 @@
 /** The deployment's encryption keys, `CAIRN_ENCRYPTION_KEYS`. `key-list.ts` reads the list. The current key encrypts. */
-import type { Failure } from "../core/errors.ts";
+import type { Failure } from "./errors.ts";
 import { type KeyList, parseKeyList } from "./key-list.ts";
 
 /** AES-256. */

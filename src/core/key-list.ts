@@ -2,8 +2,8 @@
  * A deployment's keys of one kind, as in its environment: `kid:base64,kid2:base64`. The first key is current, and the others are still
  * accepted. So a key is rotated without an interruption: add the new key in front, and drop the old one when nothing needs it any more.
  */
-import { fromBase64 } from "../core/bytes.ts";
-import { failure, type Failure } from "../core/errors.ts";
+import { fromBase64 } from "./bytes.ts";
+import { failure, type Failure } from "./errors.ts";
 
 export interface NamedKey {
   readonly kid: string;

@@ -1,0 +1,97 @@
+/**
+ * What a database's object can do with archives, and what that needs from outside. The doors' commands (`contracts/archive-commands.ts`)
+ * end here; `archives.ts` does the work. Destinations, schedules and their tables are behind the ports `ArchiveStores` and
+ * `ArchiveSettings`.
+ */
+import type {
+  ArchiveDestinationType,
+  ArchiveInfo,
+  ArchiveListQuery,
+  ArchiveOrigin,
+  ArchiveType,
+} from "../../contracts/archive-commands.ts";
+import type { BackupJob } from "../../contracts/restore-commands.ts";
+import type { Failure } from "../../core/errors.ts";
+import type { Destination } from "../destinations/destination.ts";
+
+export interface NewArchive {
+  /** Chosen by the caller. The same id again is the same archive. */
+  readonly jobId: string;
+  readonly type: ArchiveType;
+  readonly description: string;
+  readonly origin: Exclude<ArchiveOrigin, "upload">;
+}
+
+export interface ArchiveRestore {
+  readonly jobId: string;
+  readonly id: string;
+  /** Whether an archive of the present state is made first. */
+  readonly safetyArchive: boolean;
+}
+
+/** Bytes from `first` to `last`, both included, as in a range request that was checked against the size. */
+export interface ArchiveRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+export interface ArchiveDownload {
+  readonly ok: true;
+  readonly archive: ArchiveInfo;
+  /** Of the whole file. */
+  readonly size: number;
+  /** The bytes of the range. It errors when they cannot be read to the end. A piece is read when the one before was taken. */
+  readonly body: ReadableStream<Uint8Array>;
+}
+
+export interface ArchiveService {
+  /** Begins an archive. "conflict" while another job runs; it names the job. */
+  create(input: NewArchive): Promise<ArchiveInfo | Failure>;
+  list(query: ArchiveListQuery): { readonly archives: readonly ArchiveInfo[]; readonly count: number };
+  get(id: string): ArchiveInfo | Failure;
+  /** Ends the job that makes the archive. What was stored of it is removed. "conflict" when it has ended. */
+  cancel(id: string): Promise<ArchiveInfo | Failure>;
+  /** Removes the archive here and at every destination. "conflict" while a job makes it or reads it. */
+  destroy(id: string): Promise<{ readonly ok: true } | Failure>;
+  verify(jobId: string, id: string): Promise<BackupJob | Failure>;
+  /** Replaces the whole database. */
+  restore(input: ArchiveRestore): Promise<BackupJob | Failure>;
+  /** `range` null: the whole file. Fails with "limit" for a range outside of the file. */
+  download(id: string, range: ArchiveRange | null): Promise<ArchiveDownload | Failure>;
+  /** Takes an archive from outside. It is checked whole before it is listed as completed. */
+  upload(body: ReadableStream<Uint8Array>, description: string): Promise<ArchiveInfo | Failure>;
+}
+
+/** A destination that can be asked. */
+export interface ArchiveStore {
+  readonly destinationId: string;
+  readonly name: string;
+  readonly type: ArchiveDestinationType;
+  readonly destination: Destination;
+}
+
+export interface ArchiveStores {
+  /** All that are enabled, opened. A destination that cannot be opened (its secret, its settings) is a failure with its name. */
+  enabled(): Promise<readonly (ArchiveStore | ClosedStore)[]>;
+  /** One destination, enabled or not. "not-found": it was removed. */
+  open(destinationId: string): Promise<ArchiveStore | Failure>;
+  /** An archive was sent there, or could not be. Called in the transaction that notes this with the archive. */
+  noted(destinationId: string, error: string | null): void;
+}
+
+export interface ClosedStore extends Pick<ArchiveStore, "destinationId" | "name" | "type"> {
+  readonly destination: null;
+  /** Why it cannot be opened. */
+  readonly error: string;
+}
+
+/** What a full archive holds besides entries: the schedule, the destinations and the tokens, all without secrets. */
+export interface ArchiveSettings {
+  /** A JSON object. */
+  read(): Promise<string>;
+  /** Takes over what a full archive held, in the transaction in which its entries replace the present ones. */
+  adopt(json: string): void;
+}
+
+/** Told in the transaction in which an archive ends: completed or failed. */
+export type ArchiveEnded = (archive: ArchiveInfo) => void;

@@ -77,11 +77,7 @@ export function textRoom(bytes: number): number {
  * The text of a decoded V8 value, in at most `room` characters. undefined: neither plain JSON nor the notation can express the value in so
  * many.
  */
-export function textOfValue(
-  value: unknown,
-  room: number,
-  { plain, literal }: NotationOptions,
-): ValueText | undefined {
+export function textOfValue(value: unknown, room: number, { plain, literal }: NotationOptions): ValueText | undefined {
   const plainText = literal === true ? literalTextOf : plainTextOf;
   const asPlain = plain ? plainText(value, room) : undefined;
   if (asPlain !== undefined) return { text: asPlain, form: "plain" };

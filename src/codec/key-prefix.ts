@@ -3,7 +3,7 @@
  * begins with a byte from 01 to 27. A longer part that begins as P's last part continues with ff where P's part ends. So these keys are
  * the range of bytes from P (whose successor is P 00) to before P ff, and a longer last part is never in it.
  */
-import { compareBytes, concatBytes, hasBytesAt } from "../core/bytes.ts";
+import { compareBytes, concatBytes, hasBytesAt, justAfter } from "../core/bytes.ts";
 
 /** Encoded keys from `start` to before `end`. */
 export interface KeyRange {
@@ -26,6 +26,11 @@ export function hasPartsAt(key: Uint8Array, at: number, parts: Uint8Array): bool
 /** The keys that the prefix admits. */
 export function rangeOfPrefix(prefix: Uint8Array): KeyRange {
   return { start: prefix, end: endOf(prefix) };
+}
+
+/** The keys that begin with all parts of the encoded key and have more. */
+export function rangeUnder(prefix: Uint8Array): KeyRange {
+  return { start: justAfter(prefix), end: endOf(prefix) };
 }
 
 /** The keys of `start <= key < end` that the prefix admits. Undefined when there are none. */

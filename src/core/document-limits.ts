@@ -47,13 +47,46 @@ export const MAX_DOCUMENT_BATCH = 100;
  * The JSON of the answer to a request, or to all of a batch together, in characters. The text of a value may be many times as long as its
  * bytes. One document more is allowed.
  */
-export const MAX_DOCUMENT_ANSWER_CHARACTERS = 4 * MIB;
-
-/** Tables of a database: their definitions and indexes are known in the object's memory. */
-export const MAX_TABLES = 1_000;
+export const MAX_DOCUMENT_ANSWER_CHARACTERS = 8 * MIB;
 
 /** Tables in one answer of a list of tables. */
 export const MAX_LISTED_TABLES = 100;
 
 /** Characters of a word that are indexed and asked for. What is longer is data and no word, and is told apart by its beginning. */
 export const MAX_WORD_CHARS = 64;
+
+/** Tables of a database that have an index: each is in memory while the database is in use. Definitions beyond this number define no table. */
+export const MAX_INDEXED_TABLES = 1_000;
+
+/** Definitions that are looked at after a restore, valid or not, so that masses of them end. */
+export const MAX_DEFINITIONS_LOOKED_AT = 2 * MAX_INDEXED_TABLES;
+
+/** Pairs of column (or path below a column) and type that a table has in its index. Each is in memory while the database is in use. */
+export const MAX_INDEXES_OF_TABLE = 1_000;
+
+/** The same for all tables of a database together: 10,000 are read in about 20 ms when the database is opened. */
+export const MAX_INDEXES = 10_000;
+
+/** Of those, the texts and places: each has tables of its own in SQLite, whose names are read when the database is opened. */
+export const MAX_SEARCH_TREES = 200;
+
+/** Rows that one document has in the indexes of values: a list of a million numbers must not cost a million rows at one write. */
+export const MAX_INDEXED_VALUES = 1_000;
+
+/** Places that one document has in one column. The number is part of their ids. */
+export const MAX_INDEXED_POINTS = 1_000;
+
+/** Characters (UTF-16 units) of a keyword that are indexed, so that rows of the index stay below 1,000 bytes. A search compares the rest with the document. */
+export const MAX_KEYWORD_CHARS = 256;
+
+/** Characters (UTF-16 units) of a text column that are indexed: cutting more would hold the database for longer than 20 ms. */
+export const MAX_INDEXED_TEXT_CHARS = 64 * KIB;
+
+/** Names in a dot path below a nested column. */
+export const MAX_NESTED_DEPTH = 16;
+
+/** Characters of such a path, and of the name of a column that is indexed. */
+export const MAX_INDEXED_NAME_CHARS = 255;
+
+/** Elements of lists and values below nested columns that are looked at in one document, indexed or not: about 3 ms. */
+export const MAX_LOOKED_AT_ELEMENTS = 10_000;

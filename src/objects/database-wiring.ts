@@ -13,16 +13,16 @@ import {
   MAX_PROCESS_SOCKET_BYTES_UNDER_WAY,
   MAX_PROCESS_SOCKET_PENDING_BYTES,
 } from "../core/limits.ts";
+import { DocumentIndex } from "../documents/index/document-index.ts";
+import { TABLES as DOCUMENT_TABLES } from "../documents/index/schema.ts";
 import { Database } from "../engine/database.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import { BackupReportTask } from "./backup-report-task.ts";
 import { databaseBackup } from "./backup-wiring.ts";
 import { CommitQueue } from "./commit-queue.ts";
 import { CountersTask } from "./counters-task.ts";
+import { documentIndexTask } from "./document-index-task.ts";
 import { askDisk, DiskSpace } from "./disk-space.ts";
-import { Definitions } from "../documents/definitions.ts";
-import { DocumentTables } from "./document-tables.ts";
-import { Documents } from "./documents.ts";
 import type { Env } from "./env.ts";
 import { alarmForExpiry, expiryTask } from "./expiry-task.ts";
 import { Feeds } from "./feeds.ts";
@@ -47,11 +47,11 @@ import { WriteTurns } from "./write-turns.ts";
 
 export interface OpenDatabase extends HeldDatabase {
   readonly database: Database;
+  /** null: the object is not an organization's database. */
+  readonly documentIndex: DocumentIndex | null;
   readonly commits: CommitQueue;
   /** Writes that wait for their turn at a key; their condition is judged then. */
   readonly turns: WriteTurns;
-  readonly documents: Documents;
-  readonly documentTables: DocumentTables;
   readonly room: Room;
   readonly alarms: AlarmClock;
   readonly watches: WatchSockets;
@@ -95,8 +95,18 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
   let sessions: SocketSessions | null = null;
   let feeds: Feeds | null = null;
   let uses: readonly (CountersTask | UsageTask)[] = [];
+  // A state of the past and a trial have no indexes: nobody searches them.
+  const documentIndex =
+    setup === null
+      ? null
+      : new DocumentIndex({
+          storage,
+          isMade: tables.found(DOCUMENT_TABLES),
+          onWork: () => alarms?.dueBy(systemClock.now()),
+        });
   const database = new Database({
     storage,
+    ...(documentIndex === null ? {} : { derivedTables: documentIndex }),
     clock: { now: () => mode.now() },
     onExpirySet: (at) => alarms?.dueBy(alarmForExpiry(at)),
     onLogged: (bytes) => {
@@ -141,6 +151,9 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     ...backup.tasks,
     feeds.task,
     ...(backupReport === null ? [] : [backupReport]),
+    ...(documentIndex === null
+      ? []
+      : [documentIndexTask({ index: documentIndex, room, clock: systemClock, breathe: systemTurn })]),
     restores.task,
     restores.scheduleTask,
     mode.idleTask(() => isWatched(ctx), erase),
@@ -155,17 +168,6 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     onError: logError,
   });
   const turns = new WriteTurns({ database, commits, room, flushed: () => storage.sync(), timers: systemTimers });
-  const definitions = new Definitions();
-  const documentTables = new DocumentTables({ database, commits, room, definitions, indexStateOf: () => null });
-  const documents = new Documents({
-    database,
-    commits,
-    room,
-    tables: documentTables,
-    definitions,
-    entropy: systemEntropy,
-    breathe: systemTurn,
-  });
   const late = new LateWatchers(database.watches, systemClock, systemTimers);
   const sockets = Map.groupBy(ctx.getWebSockets(), (socket) => ctx.getTags(socket).includes(SESSION_TAG));
   const watches = new WatchSockets(database.watches, sockets.get(false) ?? [], late);
@@ -201,10 +203,9 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
   const deletions = new EntryDeletions({ database, counts, jobs: entryJobs, breathe: systemTurn });
   return {
     ...held,
+    documentIndex,
     commits,
     turns,
-    documents,
-    documentTables,
     watches,
     sessions,
     largeReads,
@@ -217,6 +218,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
       largeReads.close(why);
       counts.close(why);
       held.alarms.stop();
+      documentIndex?.close();
       restores.close();
       const isSending = held.backup.isBusy;
       held.backup.close();

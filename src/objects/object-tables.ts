@@ -71,6 +71,7 @@ export class ObjectTables {
   readonly storage: SyncStorage;
   readonly #migrations: Readonly<Record<ObjectTable, Migrations>>;
   readonly #made: Set<string>;
+  readonly #found: ReadonlySet<string>;
   /** Whether any table has a stored number. */
   #isNumbered: boolean;
 
@@ -83,9 +84,15 @@ export class ObjectTables {
     this.#migrations = migrations;
     const found = storage.sql.exec<{ name: string }>("SELECT name FROM sqlite_schema WHERE type = 'table'").toArray();
     const names = new Set(found.map(({ name }) => name));
+    this.#found = names;
     this.#isNumbered = names.has(NUMBERS);
     this.#made = new Set(OBJECT_TABLES.filter((table) => names.has(table)));
     for (const table of OBJECT_TABLES) if (this.#made.has(table)) this.#bringUpToDate(table);
+  }
+
+  /** Whether there was a table of this name, anybody's, when the object was opened. */
+  found(name: string): boolean {
+    return this.#found.has(name);
   }
 
   has(table: ObjectTable): boolean {

@@ -3,6 +3,8 @@ import { env } from "cloudflare:workers";
 import { runInDurableObject } from "cloudflare:test";
 import { expect, test } from "vitest";
 import architecture from "../../docs/ARCHITECTURE.md?raw";
+import { definitionKey, encodeDefinition } from "../../src/documents/definition.ts";
+import { Encoding } from "../../src/core/operations.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
 import { MonitoringTables } from "../../src/directory/monitoring-schema.ts";
 import type { DatabaseObject } from "../../src/objects/database-object.ts";
@@ -11,6 +13,7 @@ import type { IndexObject } from "../../src/objects/index-object.ts";
 import { type ObjectTable, OBJECT_TABLES, ObjectTables } from "../../src/objects/object-tables.ts";
 import { commit } from "../support/workerd/database-object.ts";
 import { key, set, text, write } from "../support/workerd/engine.ts";
+import { v8 as valueOf } from "../support/workerd/values.ts";
 import { deletion, LivingObject, orderFor, setupFor } from "../support/workerd/lifecycle.ts";
 
 // The plugin's environment is the deployment's.
@@ -23,7 +26,9 @@ function tablesOf({ sql }: DurableObjectStorage): Tables {
     .exec<{ name: string }>(
       "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE '\\_cf%' ESCAPE '\\'",
     )
-    .toArray();
+    .toArray()
+    // The tables that FTS5 and R*Tree keep beside theirs.
+    .filter(({ name }) => !/^document_(text|geo)_\d+_/.test(name));
   return Object.fromEntries(
     names.map(({ name }) => [
       name,
@@ -60,12 +65,25 @@ function documented(...headings: string[]): Tables {
 const OWN = "Of `objects/`";
 const ENGINE = "A database: its entries";
 const BACKUP = "A database: its backup";
+const DOCUMENTS = "A database: the indexes of its documents";
 
 test("a database, with all that it can have", async () => {
   const name = crypto.randomUUID();
   const stub = DATABASES.getByName(name);
   await stub.initialize(setupFor(name));
   await commit(stub, write([set(key("a"), text("1"))]));
+  const table = { appId: "app", tableId: "places" };
+  const definition = encodeDefinition({
+    ids: [{ name: "id", type: "string" }],
+    columns: [
+      { name: "name", type: "text", indexed: true },
+      { name: "at", type: "geo", indexed: true },
+    ],
+    inferred: false,
+  });
+  const v8 = { encoding: Encoding.v8 };
+  await commit(stub, write([set(definitionKey(table), definition, v8)]));
+  await commit(stub, write([set(key("app", "places", "m"), valueOf({ name: "Munich", at: "48.1,11.5" }), v8)]));
   const destination = { kind: "r2", prefix: "" } as const;
   const id = crypto.randomUUID();
   await stub.backup({ command: "enable", id, databaseId: name, destination, intervalMs: 60_000, retentionDays: 7 });
@@ -73,7 +91,7 @@ test("a database, with all that it can have", async () => {
     make(storage, OBJECT_TABLES);
     return tablesOf(storage);
   });
-  const { entries_side: entries, large_values_side: large, ...stored } = documented(OWN, ENGINE, BACKUP);
+  const { entries_side: entries, large_values_side: large, ...stored } = documented(OWN, ENGINE, BACKUP, DOCUMENTS);
   delete stored["object_schema"];
   expect(found).toEqual(stored);
   expect([entries, large]).toEqual([stored["entries"], stored["large_values"]]);

@@ -1,0 +1,185 @@
+/**
+ * Writes and removes what documents have in the indexes. Rows that are added are gathered and written together, up to `ROWS_PER_STATEMENT` by
+ * one statement: a statement costs more than a row. `flush` must follow before the transaction ends.
+ *
+ * Rows written: one for each value, text and place; two for a document that gets its first text or place (its number). A value, text or
+ * place that did not change costs nothing.
+ */
+import type { Sql } from "../../core/storage.ts";
+import { cutTexts } from "../text/cut.ts";
+import type { Point } from "../geo.ts";
+import type { DocumentRows } from "./index-rows.ts";
+import { geoTable, NUMBERS, POINTS_PER_DOCUMENT, SKIPPED, textTable, VALUES } from "./schema.ts";
+
+/** Three parameters each; a statement takes at most 100. */
+const ROWS_PER_STATEMENT = 32;
+
+type Bound = Uint8Array | string | number;
+type ValueRow = DocumentRows["values"][number];
+
+export class IndexWriter {
+  readonly #sql: Sql;
+  /** Rows to be inserted, by the beginning of their statement. */
+  readonly #pending = new Map<Insert, Bound[][]>();
+  readonly #trees = new Map<number, Insert>();
+  /** The greatest number of a document. null: not read yet. */
+  #lastNumber: number | null = null;
+
+  constructor(sql: Sql) {
+    this.#sql = sql;
+  }
+
+  /** Brings what the document has in the indexes of a build from one state to another. */
+  change(build: number, ids: Uint8Array, before: DocumentRows, after: DocumentRows): void {
+    // A row that is removed may still be pending.
+    if (before.values.length > 0 || isNumbered(before)) this.flush();
+    this.#changeValues(ids, before.values, after.values);
+    if (!isNumbered(before) && !isNumbered(after)) return;
+    const number = isNumbered(before) ? this.#numberOf(build, ids) : this.#newNumber(build, ids);
+    this.#changeTexts(number, before.texts, after.texts);
+    this.#changePoints(number, before.points, after.points);
+    if (!isNumbered(after)) this.#sql.exec(DELETE_NUMBER, number);
+  }
+
+  /** Notes that an entry under the table is no document, or that it is none any more. */
+  skip(build: number, ids: Uint8Array, isSkipped: boolean): void {
+    this.#sql.exec(isSkipped ? INSERT_SKIPPED : DELETE_SKIPPED, build, ids);
+  }
+
+  /** Writes the rows that were added. */
+  flush(): void {
+    for (const [insert, rows] of this.#pending) {
+      for (let at = 0; at < rows.length; at += ROWS_PER_STATEMENT) {
+        const some = rows.slice(at, at + ROWS_PER_STATEMENT);
+        this.#sql.exec(insert.statement(some.length), ...some.flat());
+      }
+    }
+    this.#pending.clear();
+  }
+
+  #changeValues(ids: Uint8Array, before: readonly ValueRow[], after: readonly ValueRow[]): void {
+    if (before.length === 0) {
+      for (const { index, value } of after) this.#add(INSERT_VALUES, [index, value, ids]);
+      return;
+    }
+    const kept = new Set(after.map(nameOf));
+    for (const row of before) {
+      if (!kept.delete(nameOf(row))) this.#sql.exec(DELETE_VALUE, row.index, row.value, ids);
+    }
+    for (const row of after) if (kept.has(nameOf(row))) this.#add(INSERT_VALUES, [row.index, row.value, ids]);
+  }
+
+  #changeTexts(number: number, before: DocumentRows["texts"], after: DocumentRows["texts"]): void {
+    for (const { index, texts } of before) {
+      const now = after.find((one) => one.index === index);
+      if (now !== undefined && isSame(now.texts, texts)) continue;
+      this.#sql.exec(`DELETE FROM ${textTable(index)} WHERE rowid = ?1`, number);
+    }
+    for (const { index, texts } of after) {
+      const old = before.find((one) => one.index === index);
+      if (old !== undefined && isSame(old.texts, texts)) continue;
+      this.#add(this.#treeOf(index, insertText), [number, cutTexts(texts)]);
+    }
+  }
+
+  #changePoints(number: number, before: DocumentRows["points"], after: DocumentRows["points"]): void {
+    const first = number * POINTS_PER_DOCUMENT;
+    for (const { index, points } of before) {
+      const now = after.find((one) => one.index === index)?.points ?? [];
+      for (const [i, point] of points.entries()) {
+        if (isAt(point, now[i])) continue;
+        this.#sql.exec(`DELETE FROM ${geoTable(index)} WHERE id = ?1`, first + i);
+      }
+    }
+    for (const { index, points } of after) {
+      const old = before.find((one) => one.index === index)?.points ?? [];
+      for (const [i, point] of points.entries()) {
+        if (isAt(point, old[i])) continue;
+        this.#add(this.#treeOf(index, insertPoint), [first + i, point.lat, point.lon]);
+      }
+    }
+  }
+
+  #numberOf(build: number, ids: Uint8Array): number {
+    return this.#sql.exec<{ n: number }>(FIND_NUMBER, build, ids).one().n;
+  }
+
+  #newNumber(build: number, ids: Uint8Array): number {
+    this.#lastNumber ??= this.#sql.exec<{ n: number }>(LAST_NUMBER).one().n;
+    this.#lastNumber += 1;
+    this.#add(INSERT_NUMBERS, [this.#lastNumber, build, ids]);
+    return this.#lastNumber;
+  }
+
+  #treeOf(index: number, make: (index: number) => Insert): Insert {
+    let insert = this.#trees.get(index);
+    if (insert === undefined) this.#trees.set(index, (insert = make(index)));
+    return insert;
+  }
+
+  #add(insert: Insert, row: Bound[]): void {
+    const rows = this.#pending.get(insert);
+    if (rows === undefined) this.#pending.set(insert, [row]);
+    else rows.push(row);
+  }
+}
+
+/** A statement that inserts any number of rows, made once for each number. */
+class Insert {
+  readonly #into: string;
+  readonly #row: (first: number) => string;
+  readonly #after: string;
+  readonly #parameters: number;
+  readonly #statements: (string | undefined)[] = [];
+
+  /** `row`: the SQL of one row, whose parameters are numbered from `first` on. */
+  constructor(into: string, parameters: number, row: (first: number) => string, after = "") {
+    this.#into = into;
+    this.#parameters = parameters;
+    this.#row = row;
+    this.#after = after;
+  }
+
+  statement(rows: number): string {
+    return (this.#statements[rows] ??= `INSERT INTO ${this.#into} VALUES ${Array.from({ length: rows }, (_, i) =>
+      this.#row(i * this.#parameters + 1),
+    ).join(", ")} ${this.#after}`);
+  }
+}
+
+const three = (first: number) => `(?${first}, ?${first + 1}, ?${first + 2})`;
+
+const INSERT_VALUES = new Insert(`${VALUES} (ix, v, ids)`, 3, three, "ON CONFLICT DO NOTHING");
+const INSERT_NUMBERS = new Insert(`${NUMBERS} (n, table_id, ids)`, 3, three);
+const DELETE_VALUE = `DELETE FROM ${VALUES} WHERE ix = ?1 AND v = ?2 AND ids = ?3`;
+const FIND_NUMBER = `SELECT n FROM ${NUMBERS} WHERE table_id = ?1 AND ids = ?2`;
+const LAST_NUMBER = `SELECT coalesce(max(n), 0) AS n FROM ${NUMBERS}`;
+const DELETE_NUMBER = `DELETE FROM ${NUMBERS} WHERE n = ?1`;
+const INSERT_SKIPPED = `INSERT INTO ${SKIPPED} (table_id, ids) VALUES (?1, ?2) ON CONFLICT DO NOTHING`;
+const DELETE_SKIPPED = `DELETE FROM ${SKIPPED} WHERE table_id = ?1 AND ids = ?2`;
+
+function insertText(index: number): Insert {
+  return new Insert(`${textTable(index)} (rowid, words)`, 2, (first) => `(?${first}, ?${first + 1})`);
+}
+
+function insertPoint(index: number): Insert {
+  const row = (id: number) => `(?${id}, ?${id + 1}, ?${id + 1}, ?${id + 2}, ?${id + 2}, ?${id + 1}, ?${id + 2})`;
+  return new Insert(`${geoTable(index)} (id, min_lat, max_lat, min_lon, max_lon, lat, lon)`, 3, row);
+}
+
+function isNumbered({ texts, points }: DocumentRows): boolean {
+  return texts.length > 0 || points.length > 0;
+}
+
+/** A value has one type in an index. */
+function nameOf({ index, value }: ValueRow): string {
+  return `${index} ${value}`;
+}
+
+function isSame(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((text, i) => text === b[i]);
+}
+
+function isAt({ lat, lon }: Point, other: Point | undefined): boolean {
+  return other !== undefined && other.lat === lat && other.lon === lon;
+}

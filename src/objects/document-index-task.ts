@@ -1,0 +1,36 @@
+/** Builds the indexes of documents in the background, a bounded piece at a time, so that requests get their turn in between. */
+import type { Clock, UnixMs } from "../core/clock.ts";
+import type { DocumentIndex } from "../documents/index/document-index.ts";
+import type { Task } from "./alarm-clock.ts";
+import type { Room } from "./room.ts";
+
+/** About 10 ms each. */
+const STEPS_PER_RUN = 20;
+
+/** More than the steps of a run write. */
+const BYTES_PER_RUN = 32 * 1024 * 1024;
+
+export interface DocumentIndexTaskParts {
+  readonly index: DocumentIndex;
+  readonly room: Room;
+  readonly clock: Clock;
+  readonly breathe: () => Promise<void>;
+}
+
+export function documentIndexTask({ index, room, clock, breathe }: DocumentIndexTaskParts): Task {
+  let since: UnixMs | null = null;
+  return {
+    name: "document indexes",
+    dueAt() {
+      since = index.hasWork ? (since ?? clock.now()) : null;
+      return since;
+    },
+    async run() {
+      // What is to be removed is removed even where there is no room for a build.
+      const refused = await room.refusalOfJob(BYTES_PER_RUN);
+      let steps = 0;
+      for (; steps < STEPS_PER_RUN && index.step(refused === null); steps += 1) await breathe();
+      if (steps === 0 && refused !== null) throw new Error(refused.message);
+    },
+  };
+}

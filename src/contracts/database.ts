@@ -2,6 +2,7 @@
  * What a database's object offers to the doors. Requests and answers of the data path are sent as bytes, as the messages of
  * `codec/datapath.ts`. They are decoded only once, in the object.
  */
+import type { DocumentStub } from "./document-commands.ts";
 import type { EntryStub } from "./entry-commands.ts";
 import type { Grant } from "./grant.ts";
 import type { RecordStub } from "./record-commands.ts";
@@ -13,7 +14,7 @@ export interface LargeAnswer {
   readonly large: true;
 }
 
-export interface DatabaseStub extends EntryStub, RecordStub {
+export interface DatabaseStub extends EntryStub, RecordStub, DocumentStub {
   /** Takes a SnapshotRead and returns a SnapshotReadOutput. */
   snapshotRead(grant: Grant, request: Uint8Array): Promise<Uint8Array | LargeAnswer | Failure>;
   /** Takes an AtomicWrite and returns an AtomicWriteOutput. Failed checks are such an answer, not a failure. */

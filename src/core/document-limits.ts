@@ -47,7 +47,10 @@ export const MAX_DOCUMENT_BATCH = 100;
  * The JSON of the answer to a request, or to all of a batch together, in characters. The text of a value may be many times as long as its
  * bytes. One document more is allowed.
  */
-export const MAX_DOCUMENT_ANSWER_CHARACTERS = 8 * MIB;
+export const MAX_DOCUMENT_ANSWER_CHARACTERS = 4 * MIB;
+
+/** Tables of a database: their definitions and indexes are known in the object's memory. */
+export const MAX_TABLES = 1_000;
 
 /** Tables in one answer of a list of tables. */
 export const MAX_LISTED_TABLES = 100;

@@ -6,12 +6,19 @@ import { assert } from "../core/assert.ts";
 import { concatBytes } from "../core/bytes.ts";
 import { decodeKey, encodeKey } from "../codec/key-codec.ts";
 import type { IdType } from "../contracts/document-commands.ts";
-import { type IdDefinition, RESERVED_PREFIX } from "./definition.ts";
+import { RESERVED_PREFIX } from "./definition.ts";
 
 export type DocumentId = string | number;
 
+/** "any": the table is not defined, and the request does not say which type the id has. */
+export interface ReadId {
+  readonly name: string;
+  readonly type: IdType | "any";
+}
+
 /** Whether the part of a key is an id of this type. -0 is a key part of its own in Deno, and no integer of JSON: it is no id. */
-export function isId(part: unknown, type: IdType): part is DocumentId {
+export function isId(part: unknown, type: ReadId["type"]): part is DocumentId {
+  if (type === "any") return isId(part, "string") || isId(part, "integer");
   if (type === "integer") return Number.isSafeInteger(part) && !Object.is(part, -0);
   return typeof part === "string" && !part.startsWith(RESERVED_PREFIX);
 }
@@ -23,7 +30,7 @@ export function isId(part: unknown, type: IdType): part is DocumentId {
 export function idsOfKey(
   key: Uint8Array,
   prefixLength: number,
-  ids: readonly IdDefinition[],
+  ids: readonly Pick<ReadId, "type">[],
 ): readonly DocumentId[] | null {
   const decoded = decodeKey(key.subarray(prefixLength));
   if (!decoded.ok || decoded.key.length !== ids.length) return null;

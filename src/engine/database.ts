@@ -12,20 +12,13 @@ import type { ClockReading } from "../core/clock-spans.ts";
 import { type Failure, failure, isFailure } from "../core/errors.ts";
 import { type KeyRange, rangeOfPrefix } from "../codec/key-prefix.ts";
 import { MAX_SUM_BYTES } from "../core/limits.ts";
-import type {
-  Adoption,
-  AtomicWrite,
-  CommitResult,
-  Effect,
-  LostTurn,
-  ReadRange,
-  StoredEntry,
-} from "../core/operations.ts";
+import type { Adoption, CommitResult, Effect, LostTurn, Mutation, ReadRange, StoredEntry } from "../core/operations.ts";
 import type { SyncStorage, Transact } from "../core/storage.ts";
 import { fateOf, NOTHING_UNDELETED, type UndeleteCounts } from "../core/undelete.ts";
 import { asVersion, type Version, VERSIONSTAMP_SUFFIX_BYTES } from "../core/versionstamp.ts";
 import { Arrivals } from "./arrivals.ts";
 import { ClockReadings } from "./clock-readings.ts";
+import { decisionOf, decisionState } from "./decided-write.ts";
 import { type EntryBounds, EntryTable } from "./entry-table.ts";
 import { FeedLog } from "./feed-log.ts";
 import { type LevelBounds, type LevelPage, readLevel } from "./level-page.ts";
@@ -455,7 +448,7 @@ export class Database {
 
   #applyTogether(writes: readonly EngineWrite[], now: UnixMs): Applied[] {
     try {
-      const versions = writes.reduce((sum, write) => sum + this.#versionsFor(write), 0);
+      const versions = writes.reduce((sum, write) => sum + this.#mostVersionsFor(write), 0);
       const transact = this.#isOneChange(writes) ? unguarded : this.#transact;
       return this.#withVersions(versions, now, transact, () => writes.map((write) => this.#apply(write, now)));
     } catch (error) {
@@ -469,10 +462,13 @@ export class Database {
    * Whether the writes need only one call of the table, which is atomic by itself. A transaction around it would cost more than the
    * change.
    */
-  #isOneChange(writes: readonly AtomicWrite[]): boolean {
+  #isOneChange(writes: readonly EngineWrite[]): boolean {
     if (this.log.isWritten || writes.length !== 1) return false;
     return writes.every(
-      ({ mutations }) => mutations.length <= 1 && mutations.every(({ key }) => !this.#derivedTables.follows(key)),
+      (write) =>
+        decisionOf(write) === undefined &&
+        write.mutations.length <= 1 &&
+        write.mutations.every(({ key }) => !this.#derivedTables.follows(key)),
     );
   }
 
@@ -518,8 +514,13 @@ export class Database {
     if (failed.length > 0) return refused({ ok: false, failedChecks: failed });
     const lost = lostTurn(write, this.#entries, now);
     if (lost !== null) return refused({ ok: false, failedChecks: [], turn: lost });
-    const version = this.#versions.take(this.#versionsFor(write), now);
-    const effects = planEffects(write.mutations, this.#entries, version, now);
+    const decision = decisionOf(write);
+    const least = decision?.versions ?? 1;
+    const mutations =
+      decision?.decide(decisionState(this.#entries, this.#versions.next(now, least), now)) ?? write.mutations;
+    if (isFailure(mutations)) return refused(mutations);
+    const version = this.#versions.take(Math.max(least, this.#versionsFor(mutations)), now);
+    const effects = planEffects(mutations, this.#entries, version, now);
     if (isFailure(effects)) return refused(effects);
     const applied = this.#carryOut(effects, version);
     this.arrivals.changed(applied.effects, arrivalOf(write));
@@ -572,10 +573,18 @@ export class Database {
     this.#announce(applied);
   }
 
-  #versionsFor(write: AtomicWrite): number {
+  /** How many versions the write takes at most. */
+  #mostVersionsFor(write: EngineWrite): number {
+    const decision = decisionOf(write);
+    if (decision === undefined) return this.#versionsFor(write.mutations);
+    const { versions, maxBytes, maxMutations } = decision;
+    return Math.max(versions, this.log.versionsFor(maxBytes + maxMutations * logEntryBound(0, 0)));
+  }
+
+  #versionsFor(mutations: readonly Mutation[]): number {
     if (!this.log.isWritten) return 1;
     let bytes = 0;
-    for (const mutation of write.mutations) {
+    for (const mutation of mutations) {
       const given = "value" in mutation ? mutation.value.length : 0;
       // The result of a sum may be larger than its operand.
       const value = mutation.type === "sum" ? Math.max(given, MAX_SUM_BYTES) : given;

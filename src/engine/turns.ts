@@ -3,6 +3,7 @@ import { ageHolds, type AgeCondition, createdAt } from "../codec/record.ts";
 import type { UnixMs } from "../core/clock.ts";
 import type { AtomicWrite, LostTurn } from "../core/operations.ts";
 import type { Arrival } from "./arrivals.ts";
+import type { DecidedWrite } from "./decided-write.ts";
 import type { EntryTable } from "./entry-table.ts";
 
 /** A write that is applied if its key has no entry, or one whose age fulfils the condition. */
@@ -10,7 +11,7 @@ export interface WriteAtTurn extends AtomicWrite {
   readonly turn: { readonly arrival: Arrival; readonly condition: AgeCondition };
 }
 
-export type EngineWrite = AtomicWrite | WriteAtTurn;
+export type EngineWrite = AtomicWrite | WriteAtTurn | DecidedWrite;
 
 /** Returns the arrival of a write that waits for its turn. */
 export function arrivalOf(write: EngineWrite): Arrival | undefined {

@@ -47,9 +47,9 @@ export class VersionClock {
     };
   }
 
-  /** The least version that can be given out next. */
-  next(now: UnixMs): Version {
-    return this.#next(1, now);
+  /** The last of the `width` versions that can be given out next. With 1 it is the least version that can be. */
+  next(now: UnixMs, width = 1): Version {
+    return this.#next(width, now);
   }
 
   /** Takes `width` consecutive versions, which `reserve` has made sure of, and returns the greatest. */

@@ -12,6 +12,7 @@ import { type Failure, failure } from "../core/errors.ts";
 import { MAX_COMMITS_PER_GROUP, MAX_GROUP_BYTES, MAX_GROUP_CHANGES, MAX_WAITING_WRITE_BYTES } from "../core/limits.ts";
 import type { AtomicWrite } from "../core/operations.ts";
 import type { CommitOutcome } from "../engine/database.ts";
+import { decisionOf } from "../engine/decided-write.ts";
 import type { EngineWrite } from "../engine/turns.ts";
 
 export interface SubmittedWrite {
@@ -29,8 +30,8 @@ export function writeMemory({ mutations }: AtomicWrite, requestBytes: number): n
 }
 
 /** How many checks and mutations the write has. */
-export function changesOf({ checks, mutations }: AtomicWrite): number {
-  return checks.length + mutations.length;
+export function changesOf(write: EngineWrite): number {
+  return write.checks.length + (decisionOf(write)?.maxMutations ?? write.mutations.length);
 }
 
 /** Whether so many changes are a pause after which others get a turn. */

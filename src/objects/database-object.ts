@@ -21,6 +21,7 @@ import type {
   RangeDeletion,
   UndeleteWish,
 } from "../contracts/entry-commands.ts";
+import type { DocumentAnswer, DocumentRequest, TableAnswer, TableCommand } from "../contracts/document-commands.ts";
 import type { ClearedLevel, TurnOutcome } from "../contracts/record-commands.ts";
 import type { AgeCondition } from "../codec/record.ts";
 import {
@@ -192,6 +193,21 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
   async entries(grant: Grant, command: EntryCommand, askedAt?: UnixMs): Promise<EntryAnswer> {
     const open = this.#allow(grant, "read", askedAt);
     return isFailure(open) ? open : answerEntries(open, grant, command);
+  }
+
+  async documents(grant: Grant, request: DocumentRequest, askedAt?: UnixMs): Promise<DocumentAnswer | Failure> {
+    // Each action of the request says what it needs; a grant allows at least one of both.
+    const open = this.#allow(grant, grant.read ? "read" : "write", askedAt);
+    if (isFailure(open)) return open;
+    const refused = (access: Access) =>
+      refusedAccess(grant, access, askedAt ?? systemClock.now()) ?? open.mode.refusal(access);
+    return open.documents.carryOut({ grant, refusedAccess: refused }, request);
+  }
+
+  async documentTables(grant: Grant, command: TableCommand, askedAt?: UnixMs): Promise<TableAnswer | Failure> {
+    const isRead = command.command === "get" || command.command === "list";
+    const open = this.#allow(grant, isRead ? "read" : "write", askedAt);
+    return isFailure(open) ? open : open.documentTables.run(grant, command);
   }
 
   async keyHistory(

@@ -23,6 +23,9 @@ import { CommitQueue } from "./commit-queue.ts";
 import { CountersTask } from "./counters-task.ts";
 import { documentIndexTask } from "./document-index-task.ts";
 import { askDisk, DiskSpace } from "./disk-space.ts";
+import { Definitions } from "../documents/definitions.ts";
+import { DocumentTables } from "./document-tables.ts";
+import { Documents } from "./documents.ts";
 import type { Env } from "./env.ts";
 import { alarmForExpiry, expiryTask } from "./expiry-task.ts";
 import { Feeds } from "./feeds.ts";
@@ -52,6 +55,8 @@ export interface OpenDatabase extends HeldDatabase {
   readonly commits: CommitQueue;
   /** Writes that wait for their turn at a key; their condition is judged then. */
   readonly turns: WriteTurns;
+  readonly documents: Documents;
+  readonly documentTables: DocumentTables;
   readonly room: Room;
   readonly alarms: AlarmClock;
   readonly watches: WatchSockets;
@@ -168,6 +173,17 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     onError: logError,
   });
   const turns = new WriteTurns({ database, commits, room, flushed: () => storage.sync(), timers: systemTimers });
+  const definitions = new Definitions();
+  const documentTables = new DocumentTables({ database, commits, room, definitions, indexStateOf: () => null });
+  const documents = new Documents({
+    database,
+    commits,
+    room,
+    tables: documentTables,
+    definitions,
+    entropy: systemEntropy,
+    breathe: systemTurn,
+  });
   const late = new LateWatchers(database.watches, systemClock, systemTimers);
   const sockets = Map.groupBy(ctx.getWebSockets(), (socket) => ctx.getTags(socket).includes(SESSION_TAG));
   const watches = new WatchSockets(database.watches, sockets.get(false) ?? [], late);
@@ -206,6 +222,8 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     documentIndex,
     commits,
     turns,
+    documents,
+    documentTables,
     watches,
     sessions,
     largeReads,

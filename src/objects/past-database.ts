@@ -4,6 +4,7 @@
  * ask again meanwhile. An object without the state never answers for it.
  */
 import type { CommandedRange, EntryAnswer, EntryCommand, EntryCount } from "../contracts/entry-commands.ts";
+import type { DocumentAnswer, DocumentRequest, TableAnswer, TableCommand } from "../contracts/document-commands.ts";
 import type { Grant } from "../contracts/grant.ts";
 import { failure, type Failure, isFailure } from "../core/errors.ts";
 
@@ -38,6 +39,16 @@ export class PastDatabase implements DatabaseStub {
   async countEntries(grant: Grant, range: CommandedRange): Promise<EntryCount | Failure> {
     const answer = await this.#state.countEntries(grant, range);
     return isFailure(answer) ? this.#reason(answer) : answer;
+  }
+
+  async documents(grant: Grant, request: DocumentRequest): Promise<DocumentAnswer | Failure> {
+    const answer = await this.#state.documents(grant, request);
+    return answer.ok ? answer : this.#reason(answer);
+  }
+
+  async documentTables(grant: Grant, command: TableCommand): Promise<TableAnswer | Failure> {
+    const answer = await this.#state.documentTables(grant, command);
+    return answer.ok ? answer : this.#reason(answer);
   }
 
   async keyHistory(): Promise<Failure> {

@@ -20,6 +20,7 @@ import type {
   RangeDeletion,
   UndeleteWish,
 } from "../contracts/entry-commands.ts";
+import type { DocumentAnswer, DocumentRequest, TableAnswer, TableCommand } from "../contracts/document-commands.ts";
 import type { Grant } from "../contracts/grant.ts";
 import type {
   Caller,
@@ -79,6 +80,8 @@ export interface DatabaseRole
     askedAt?: UnixMs,
   ): Promise<TurnOutcome | Failure>;
   clearLevel(grant: Grant, level: CommandedLevel, askedAt?: UnixMs): Promise<ClearedLevel | Failure>;
+  documents(grant: Grant, request: DocumentRequest, askedAt?: UnixMs): Promise<DocumentAnswer | Failure>;
+  documentTables(grant: Grant, command: TableCommand, askedAt?: UnixMs): Promise<TableAnswer | Failure>;
   feedPage(grant: Grant, request: Uint8Array, askedAt?: UnixMs): Promise<Uint8Array | LargeAnswer | Failure>;
   backup(command: BackupCommand, askedAt?: UnixMs): Promise<BackupAnswer>;
   restore(command: RestoreCommand, askedAt?: UnixMs): Promise<RestoreAnswer | Failure>;

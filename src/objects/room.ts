@@ -12,7 +12,7 @@ import {
   noRoomForJob,
   type DiskFigures,
 } from "../core/storage-room.ts";
-import type { AtomicWrite } from "../core/operations.ts";
+import type { Mutation } from "../core/operations.ts";
 import type { Sql } from "../core/storage.ts";
 import type { Database } from "../engine/database.ts";
 import type { DiskSpace, Need } from "./disk-space.ts";
@@ -45,7 +45,10 @@ export class Room {
    * Why the write must not be applied. `bytes`: of its keys and values. A write that only deletes is refused only when nothing at all can
    * be written.
    */
-  refusal(write: AtomicWrite, bytes: number): Failure | null | Promise<Failure | null> {
+  refusal(
+    write: { readonly mutations: readonly Pick<Mutation, "type">[] },
+    bytes: number,
+  ): Failure | null | Promise<Failure | null> {
     const stores = write.mutations.some(({ type }) => type !== "delete");
     const cost = bytes * PER_BYTE + (write.mutations.length + 1) * PER_CHANGE;
     const refused = this.#refusal(stores, cost);

@@ -83,6 +83,8 @@ function dataPath(object: DurableObjectStub<DatabaseRole>): DatabaseStub {
     entryJob: (grant, jobId) => object.entryJob(grant, jobId, systemClock.now()),
     writeAtTurn: (grant, request, condition) => object.writeAtTurn(grant, request, condition, systemClock.now()),
     clearLevel: (grant, level) => object.clearLevel(grant, level, systemClock.now()),
+    documents: (grant, request) => object.documents(grant, request, systemClock.now()),
+    documentTables: (grant, command) => object.documentTables(grant, command, systemClock.now()),
     feedPage: (grant, request) => object.feedPage(grant, request, systemClock.now()),
     fetch: (request) => {
       request.headers.set(ASKED_AT_HEADER, String(systemClock.now()));

@@ -5,6 +5,8 @@ import { join } from "node:path";
 import { afterAll, expect, onTestFinished, test } from "vitest";
 import { temporaryFolder } from "../local/stand-in-server.ts";
 import { tryExchange } from "../support/management.ts";
+import { launchBrowser, whyNoBrowser } from "../support/browser.ts";
+import { servePage } from "../support/served-page.ts";
 import { startTestServer } from "../support/server.ts";
 import { blockWith, codeBlocks, readPage, repository } from "./markdown.ts";
 import { typed } from "./server-shell.ts";
@@ -74,17 +76,53 @@ test("its program follows the users", async () => {
   await expect.poll(output, { timeout: 10_000 }).toMatch(/users\/carol.* users\/dave/);
 });
 
+/** The program of the page's chapter for web pages, which says in `shown` what it shows. */
+function ofWebPage(dataToken: string, shown: string): string {
+  const constants = Object.entries({ server: server.url, databaseId: server.databaseId, dataToken })
+    .map(([name, text]) => `const ${name} = ${JSON.stringify(text)};\n`)
+    .join("");
+  return `${constants}const show = (shown) => ${shown};\n${blockWith(page, "js", "EventSource")}`;
+}
+
 test("its web page shows the to-dos, and says why it ends", async () => {
   const exchanged = await tryExchange(server);
   if (!("token" in exchanged)) throw new Error(exchanged.sentence);
-  const { token } = exchanged;
   await put("todos/7", "ring the bank");
-  const constants = Object.entries({ server: server.url, databaseId: server.databaseId, dataToken: token })
-    .map(([name, text]) => `const ${name} = ${JSON.stringify(text)};\n`)
-    .join("");
-  const program = `${constants}const show = (shown) => console.log("shown:", JSON.stringify(shown));\n${blockWith(page, "js", "EventSource")}`;
+  const program = ofWebPage(exchanged.token, 'console.log("shown:", JSON.stringify(shown))');
   const { output } = run(program, "--experimental-eventsource");
   await expect.poll(output, { timeout: 10_000 }).toMatch(/shown: .*"ring the bank"/);
   await put("todos/7", "rang the bank");
   await expect.poll(output, { timeout: 10_000 }).toMatch(/shown: .*"rang the bank"/);
+});
+
+test("its web page does so in a browser, and asks again after an answer that is an error", async (context) => {
+  if (whyNoBrowser !== null) return context.skip(whyNoBrowser);
+  const origin = await servePage("<title>to-dos</title><p></p>");
+  const minted = await fetch(`${server.url}/api/organizations/${server.organizationId}/tokens`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${server.adminToken}` },
+    body: JSON.stringify({ name: "page", permissions: ["read"], databases: "all", allowedOrigins: [origin] }),
+  });
+  const { token } = (await minted.json()) as { readonly token: string };
+  const exchanged = await fetch(server.connectUrl, {
+    method: "POST",
+    headers: { authorization: `Bearer ${token}`, origin },
+    body: '{"supportedVersions":[3]}',
+  });
+  const { token: dataToken } = (await exchanged.json()) as { readonly token: string };
+  const browser = await launchBrowser();
+  onTestFinished(() => browser.close());
+  const window = await browser.newPage();
+  await window.clock.install();
+  await window.goto(origin);
+  await put("todos/8", "water the plants");
+  // As the answer of a proxy whose server starts again.
+  await window.route("**/watch?**", (route) => route.fulfill({ status: 503 }), { times: 1 });
+  const refused = window.waitForResponse((response) => response.status() === 503);
+  await window.evaluate(ofWebPage(dataToken, 'document.querySelector("p").textContent = shown'));
+  await refused;
+  const shown = (): Promise<string | null> => window.textContent("p");
+  await expect.poll(async () => window.clock.fastForward(5_000).then(shown)).toContain("water the plants");
+  await put("todos/8", "watered");
+  await expect.poll(shown).toContain("watered");
 });

@@ -4,12 +4,15 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
-import { beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import type { ErrorCode } from "../../src/core/errors.ts";
 import { failure } from "../../src/core/errors.ts";
 import { problem } from "../../src/doors/http/problem.ts";
 import { temporaryFolder } from "../local/stand-in-server.ts";
+import { launchBrowser, whyNoBrowser } from "../support/browser.ts";
+import { servePage } from "../support/served-page.ts";
 import { startTestServer, type TestServer } from "../support/server.ts";
+import { startWorker } from "../support/worker-program.ts";
 import { blockWith, codeBlocks, readPage, tableRows } from "./markdown.ts";
 import { bucketVariables, typed } from "./server-shell.ts";
 import { startShell } from "./shell.ts";
@@ -94,16 +97,41 @@ test("what was deleted by mistake comes back with one command", async () => {
 
 describe("the programs", () => {
   test("of a web page counts each visit once, however many come together", async () => {
-    const before = { server: server.url, databaseId: server.databaseId, token: server.accessToken };
-    const constants = Object.entries(before).map(([name, text]) => `const ${name} = ${JSON.stringify(text)};\n`);
-    const { visit } = await load(`${constants.join("")}${blockWith(page, "js", "export async function visit")}`);
+    const constants = { server: server.url, databaseId: server.databaseId, token: server.accessToken };
+    const { visit } = await load(withConstants(constants, blockWith(page, "js", "export async function visit")));
     const visits: number[] = await Promise.all(Array.from({ length: 5 }, () => visit()));
     expect(visits.toSorted((a, b) => a - b)).toEqual([1, 2, 3, 4, 5]);
   });
 
-  test("of a Worker keeps to-dos", async () => {
-    const worker = (await load(blockWith(page, "js", "env.CAIRN_URL"))).default;
-    const ask = (init?: RequestInit): Promise<Response> => worker.fetch(new Request("http://todos/", init), variables);
+  test("of a web page does so in a browser, and a page of another origin may not", async (context) => {
+    if (whyNoBrowser !== null) return context.skip(whyNoBrowser);
+    const [origin, other] = [await servePage("<title>visits</title>"), await servePage("<title>another</title>")];
+    const token = await mintToken({ allowedOrigins: [origin] });
+    const constants = { server: server.url, databaseId: server.databaseId, token };
+    const program = withConstants(constants, blockWith(page, "js", "export async function visit"));
+    const browser = await launchBrowser();
+    onTestFinished(() => browser.close());
+    const visits = async (from: string, times: number): Promise<unknown> => {
+      const window = await browser.newPage();
+      await window.goto(from);
+      const module = `new Blob([${JSON.stringify(program)}], { type: "text/javascript" })`;
+      // As text: vitest rewrites the imports of functions.
+      return window.evaluate(`import(URL.createObjectURL(${module}))
+        .then(({ visit }) => Promise.all(Array.from({ length: ${times} }, () => visit())))
+        .catch(String)`);
+    };
+    const [first, second] = (await Promise.all([visits(origin, 3), visits(origin, 3)])) as [number[], number[]];
+    const all = [...first, ...second].toSorted((a, b) => a - b);
+    const [least = 0] = all;
+    expect(all).toEqual([0, 1, 2, 3, 4, 5].map((more) => least + more));
+    expect(await visits(other, 1)).toBe("TypeError: Failed to fetch");
+  });
+
+  test("of a Worker keeps to-dos, under wrangler's dev server", async () => {
+    const entrypoint = join(temporaryFolder(), "worker.mjs");
+    writeFileSync(entrypoint, blockWith(page, "js", "env.CAIRN_URL"));
+    const worker = await startWorker({ entrypoint }, variables);
+    const ask = (init?: { method: "POST"; body: string }) => worker.fetch("http://todos.example/", init);
     expect((await ask({ method: "POST", body: "milk" })).status).toBe(200);
     await ask({ method: "POST", body: "tea" });
     const todos: unknown = await (await ask()).json();
@@ -136,6 +164,24 @@ test("the table of errors has the status of each code", async () => {
   }
   expect(shown.size).toBeGreaterThan(9);
 });
+
+/** An access token for this database. */
+async function mintToken(scopes: Readonly<Record<string, unknown>>): Promise<string> {
+  const { url, organizationId, databaseId, adminToken } = server;
+  const answer = await fetch(`${url}/api/organizations/${organizationId}/tokens`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${adminToken}` },
+    body: JSON.stringify({ name: "page", permissions: ["read", "write"], databases: [databaseId], ...scopes }),
+  });
+  if (!answer.ok) throw new Error(await answer.text());
+  return ((await answer.json()) as { readonly token: string }).token;
+}
+
+/** The program, in which these names are known. */
+function withConstants(constants: Readonly<Record<string, string>>, program: string): string {
+  const lines = Object.entries(constants).map(([name, text]) => `const ${name} = ${JSON.stringify(text)};\n`);
+  return `${lines.join("")}${program}`;
+}
 
 /** A module of this text. */
 async function load(text: string) {

@@ -17,6 +17,7 @@ const LETTERS: Readonly<Record<string, string>> = {
   "docs/spec/socket.md": "N",
   "docs/spec/http.md": "H",
   "docs/spec/records.md": "A",
+  "docs/spec/documents.md": "D",
   "docs/spec/backups.md": "B",
   "docs/spec/restores.md": "G",
   "docs/spec/archives.md": "Z",

@@ -6,11 +6,11 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { openKv } from "@deno/kv";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
-import { unstable_startWorker } from "wrangler";
 import { type CutProxy, startCutProxy } from "../support/cut-proxy.ts";
 import { type ManagedServer, type MintedToken, startManagedServer, Tenant } from "../support/management.ts";
+import { type RunningWorker, startWorker } from "../support/worker-program.ts";
 
-const configPath = join(import.meta.dirname, "../../examples/worker-session/wrangler.toml");
+const config = join(import.meta.dirname, "../../examples/worker-session/wrangler.toml");
 
 let server: ManagedServer;
 let tenant: Tenant;
@@ -27,28 +27,10 @@ afterAll(async () => {
   await server.close();
 });
 
-type RunningWorker = Awaited<ReturnType<typeof unstable_startWorker>>;
-
-/** The Worker, on this database at this port, with this token. Not in wrangler's test harness: the requests that go out there open no WebSocket. */
-async function startWorker(databaseId: string, port: number, { token }: MintedToken): Promise<RunningWorker> {
-  const connectUrl = `http://127.0.0.1:${port}/databases/${databaseId}/connect`;
-  const worker = await unstable_startWorker({
-    config: configPath,
-    bindings: {
-      CONNECT_URL: { type: "secret_text", value: connectUrl },
-      ACCESS_TOKEN: { type: "secret_text", value: token },
-    },
-    dev: {
-      logLevel: "none",
-      server: { hostname: "127.0.0.1", port: 0 },
-      inspector: false,
-      persist: false,
-      watch: false,
-    },
-  });
-  onTestFinished(() => worker.dispose());
-  await worker.ready;
-  return worker;
+/** The Worker, on this database at this port, with this token. */
+async function startSession(databaseId: string, port: number, { token }: MintedToken): Promise<RunningWorker> {
+  const CONNECT_URL = `http://127.0.0.1:${port}/databases/${databaseId}/connect`;
+  return startWorker({ config }, { CONNECT_URL, ACCESS_TOKEN: token });
 }
 
 async function answer(worker: RunningWorker, method: "GET" | "POST", path: string): Promise<[number, unknown]> {
@@ -60,7 +42,7 @@ test("it counts over one socket, and other clients of the database see the count
   const id = await tenant.newDatabase();
   const token = await tenant.newToken({ databases: [id], keyPrefix: ["views"] });
   const proxy = await startProxy(() => token.token);
-  const worker = await startWorker(id, proxy.port, token);
+  const worker = await startSession(id, proxy.port, token);
   expect(await answer(worker, "GET", "/views/home")).toEqual([200, { views: 0 }]);
   const counted = await Promise.all(Array.from({ length: 40 }, () => answer(worker, "POST", "/views/home")));
   const numbers = counted.map(([, body]) => (body as { readonly views: number }).views);
@@ -77,7 +59,7 @@ test("it counts over one socket, and other clients of the database see the count
 
 test("after a break reads are sent again, and a write of unknown outcome is not", async () => {
   const id = await tenant.newDatabase();
-  const worker = await startWorker(id, network.port, await tenant.newToken({ databases: [id] }));
+  const worker = await startSession(id, network.port, await tenant.newToken({ databases: [id] }));
   onTestFinished(() => network.mend());
   expect(await answer(worker, "POST", "/views/a")).toEqual([200, { views: 1 }]);
   network.swallow();
@@ -97,7 +79,7 @@ test("its token is renewed in place, and is worth nothing when it is revoked", a
   const [first, second] = [await tenant.newToken({ databases: [id] }), await tenant.newToken({ databases: [id] })];
   // The session has a token that soon ends, and gets one of another access token when it asks again.
   const proxy = await startProxy((exchanges) => (exchanges === 0 ? first.token : second.token), 400);
-  const worker = await startWorker(id, proxy.port, first);
+  const worker = await startSession(id, proxy.port, first);
   expect(await answer(worker, "POST", "/views/a")).toEqual([200, { views: 1 }]);
   await expect.poll(() => proxy.exchanges).toBeGreaterThan(1);
   // With the renewal behind it, the answer to this shows that the renewal was taken.

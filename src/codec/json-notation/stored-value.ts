@@ -53,12 +53,8 @@ export function textOfStored({ value, encoding }: StoredValue, { plain, literal 
     case Encoding.v8: {
       const decoded = decodeV8(value);
       if (!decoded.ok) return { text: textOfBytes(value), form: "v8" };
-      const room = Math.min(MAX_NOTATION_CHARACTERS, CHARACTERS_OF_ANY_VALUE + CHARACTERS_OF_A_BYTE * value.length);
-      const plainText = literal === true ? literalTextOf : plainTextOf;
-      const asPlain = plain ? plainText(decoded.value, room) : undefined;
-      if (asPlain !== undefined) return { text: asPlain, form: "plain" };
-      const text = new ValueWriter(room).write(decoded.value);
-      return text === undefined ? { text: textOfBytes(value), form: "v8" } : { text, form: "notation" };
+      const text = textOfValue(decoded.value, textRoom(value.length), { plain, literal: literal === true });
+      return text ?? { text: textOfBytes(value), form: "v8" };
     }
     case Encoding.le64: {
       if (value.length !== LE64_BYTES) return { text: textOfBytes(value, encoding), form: "v8" };
@@ -70,6 +66,23 @@ export function textOfStored({ value, encoding }: StoredValue, { plain, literal 
       return { text, form: "notation" };
     }
   }
+}
+
+/** How many characters the text of a stored value of this many bytes may have. */
+export function textRoom(bytes: number): number {
+  return Math.min(MAX_NOTATION_CHARACTERS, CHARACTERS_OF_ANY_VALUE + CHARACTERS_OF_A_BYTE * bytes);
+}
+
+/**
+ * The text of a decoded V8 value, in at most `room` characters. undefined: neither plain JSON nor the notation can express the value in so
+ * many.
+ */
+export function textOfValue(value: unknown, room: number, { plain, literal }: NotationOptions): ValueText | undefined {
+  const plainText = literal === true ? literalTextOf : plainTextOf;
+  const asPlain = plain ? plainText(value, room) : undefined;
+  if (asPlain !== undefined) return { text: asPlain, form: "plain" };
+  const text = new ValueWriter(room).write(value);
+  return text === undefined ? undefined : { text, form: "notation" };
 }
 
 /**

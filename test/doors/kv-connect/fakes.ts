@@ -74,6 +74,8 @@ export function doorBefore(object: FakeObject, timers = new FakeTimers(), more: 
     entryJob: notExpected,
     writeAtTurn: notExpected,
     clearLevel: notExpected,
+    documents: notExpected,
+    documentTables: notExpected,
     feedPage: notExpected,
     fetch: notExpected,
     ...object,

@@ -1,0 +1,163 @@
+/** What `get` and `getMany` answer. Each reads one snapshot. */
+import { compareBytes, justAfter } from "../core/bytes.ts";
+import { MAX_DOCUMENT_ANSWER_CHARACTERS, MAX_LOOKED_AT_BYTES, MAX_LOOKED_AT_ROWS } from "../core/document-limits.ts";
+import { failure } from "../core/errors.ts";
+import type { StoredEntry } from "../core/operations.ts";
+import { intersectRange, type KeyRange } from "../codec/key-prefix.ts";
+import type { DocumentResult } from "../contracts/document-commands.ts";
+import type { Database } from "../engine/database.ts";
+import { comparisonsHold } from "./comparisons.ts";
+import { tablePrefix, type TableDefinition, type TableName } from "./definition.ts";
+import { type Columns, columnsOf, type ReadDocument, textOfDocument, textOfIds } from "./document.ts";
+import { type DocumentId, idsOfKey, type ReadId } from "./ids.ts";
+import { idsOfPlace, rangeOfIds } from "./key-bounds.ts";
+import type { GetManyRequest, GetRequest } from "./request.ts";
+import { idsInOrder, inferredIds, keyOfNamed, noWords } from "./requested-ids.ts";
+
+/** What the requests of one call may still look at and answer. */
+export interface ReadBudget {
+  rows: number;
+  bytes: number;
+  characters: number;
+}
+
+export function freshBudget(): ReadBudget {
+  return { rows: MAX_LOOKED_AT_ROWS, bytes: MAX_LOOKED_AT_BYTES, characters: MAX_DOCUMENT_ANSWER_CHARACTERS };
+}
+
+export interface ReadContext {
+  readonly database: Pick<Database, "readPage">;
+  readonly definitionOf: (table: TableName) => TableDefinition | null;
+  /** The part of a range that the caller may see. */
+  readonly admitted: (range: KeyRange) => KeyRange;
+  readonly budget: ReadBudget;
+}
+
+/** Rows that are read at once where a filter may drop them. */
+const FILTERED_PAGE_ROWS = 500;
+
+/** The value of a column, or of an id, which comes first. */
+export function lookupIn(
+  ids: readonly Pick<ReadId, "name">[],
+  values: readonly DocumentId[],
+  columns: Columns,
+): (name: string) => unknown {
+  return (name) => {
+    const index = ids.findIndex((id) => id.name === name);
+    if (index !== -1) return values[index];
+    return Object.hasOwn(columns, name) ? columns[name] : undefined;
+  };
+}
+
+export function answerGet(request: GetRequest, context: ReadContext): DocumentResult {
+  if (context.budget.characters <= 0) {
+    return failure(
+      "limit",
+      `The answers of this batch have more than ${MAX_DOCUMENT_ANSWER_CHARACTERS} characters, which is the limit. Send fewer requests in one batch.`,
+    );
+  }
+  const definitions = context.definitionOf(request.table)?.ids ?? inferredIds(request.ids, noWords);
+  const ids = idsInOrder(request.ids, "ids", definitions, noWords);
+  const key = keyOfNamed(tablePrefix(request.table), ids);
+  const range = { ...context.admitted({ start: key, end: justAfter(key) }), limit: 1, reverse: false };
+  const [entry] = context.database.readPage(range, { maxBytes: MAX_LOOKED_AT_BYTES, keysOnly: false }).entries;
+  const columns = entry === undefined ? null : columnsOf(entry);
+  if (entry === undefined || columns === null) return { ok: true, json: "null" };
+  const json = textOfDocument(definitions, { ids, columns, value: entry.value }, request.columns);
+  context.budget.characters -= json.length;
+  return { ok: true, json };
+}
+
+export function answerGetMany(request: GetManyRequest, context: ReadContext): DocumentResult {
+  return new ManyReader(request, context).answer();
+}
+
+/** Looks at the entries of a range, from its first on, until a limit is reached. */
+class ManyReader {
+  readonly #request: GetManyRequest;
+  readonly #context: ReadContext;
+  readonly #definitions: readonly ReadId[];
+  readonly #prefix: Uint8Array;
+  readonly #data: string[] = [];
+  /** What was not looked at yet. */
+  #rest: KeyRange;
+
+  constructor(request: GetManyRequest, context: ReadContext) {
+    this.#request = request;
+    this.#context = context;
+    this.#prefix = tablePrefix(request.table);
+    const definitions = context.definitionOf(request.table)?.ids ?? inferredIds(request.ids, anyType);
+    const ids = idsInOrder(request.ids, "ids", definitions, anyType);
+    const endIds = idsInOrder(request.endIds, "endIds", definitions, anyType);
+    const { start, end } = rangeOfIds(this.#prefix, ids, endIds, request.isDescending);
+    this.#definitions = definitions;
+    // A forged place leads nowhere else.
+    const range = intersectRange(this.#prefix, start, end) ?? { start, end: start };
+    this.#rest = context.admitted(range);
+  }
+
+  answer(): DocumentResult {
+    const { budget } = this.#context;
+    let isAtEnd = false;
+    while (!isAtEnd && this.#data.length < this.#request.rowsLimit && hasRoom(budget)) isAtEnd = this.#look();
+    const next = isAtEnd ? null : this.#next();
+    const nextId = next === null ? "" : `,"nextId":{"ids":${textOfIds(this.#definitions, next)}}`;
+    const json = `{"data":[${this.#data.join(",")}]${nextId}}`;
+    budget.characters -= nextId.length;
+    return { ok: true, json };
+  }
+
+  /** Looks at the next entries. Returns whether there are no more. */
+  #look(): boolean {
+    const { budget, database } = this.#context;
+    const { rowsLimit, filter, isDescending } = this.#request;
+    const wanted = rowsLimit - this.#data.length;
+    const rows = filter.comparisons.length === 0 ? wanted : Math.max(wanted, FILTERED_PAGE_ROWS);
+    const range = { ...this.#rest, limit: Math.min(rows, budget.rows), reverse: isDescending };
+    const { entries, more } = database.readPage(range, { maxBytes: budget.bytes, keysOnly: false });
+    for (const [index, entry] of entries.entries()) {
+      budget.rows -= 1;
+      budget.bytes -= entry.key.length + entry.value.length;
+      this.#passed(entry);
+      this.#take(entry);
+      const isFull = this.#data.length === rowsLimit || budget.characters <= 0;
+      if (isFull) return !more && index === entries.length - 1;
+    }
+    return !more;
+  }
+
+  #passed({ key }: StoredEntry): void {
+    const { start, end } = this.#rest;
+    this.#rest = this.#request.isDescending ? { start, end: key } : { start: justAfter(key), end };
+  }
+
+  #take(entry: StoredEntry): void {
+    const ids = idsOfKey(entry.key, this.#prefix.length, this.#definitions);
+    const columns = ids === null ? null : columnsOf(entry);
+    if (ids === null || columns === null) return;
+    if (!comparisonsHold(this.#request.filter, lookupIn(this.#definitions, ids, columns))) return;
+    const document: ReadDocument = { ids, columns, value: entry.value };
+    const text = textOfDocument(this.#definitions, document, this.#request.columns);
+    this.#context.budget.characters -= text.length;
+    this.#data.push(text);
+  }
+
+  /** The ids at which the next page begins. null: nothing is left. */
+  #next(): readonly DocumentId[] | null {
+    if (compareBytes(this.#rest.start, this.#rest.end) >= 0) return null;
+    const range = { ...this.#rest, limit: 1, reverse: this.#request.isDescending };
+    const [entry] = this.#context.database.readPage(range, { maxBytes: 0, keysOnly: true }).entries;
+    if (entry === undefined) return null;
+    const ids = idsOfKey(entry.key, this.#prefix.length, this.#definitions);
+    return ids ?? idsOfPlace(entry.key.subarray(this.#prefix.length), this.#definitions.length);
+  }
+}
+
+function hasRoom({ rows, bytes, characters }: ReadBudget): boolean {
+  return rows > 0 && bytes > 0 && characters > 0;
+}
+
+/** A bound may stand for an id of any type. */
+function anyType(): "any" {
+  return "any";
+}

@@ -22,6 +22,7 @@ const TITLES: Record<PartName, string> = {
   deno: "Deno's own client through npm start",
   socket: "Idle sockets",
   http: "Plain HTTP",
+  feed: "Readers of the change feed",
 };
 
 /** Runs for moments: what it finds says nothing, but that every part still finds something. */

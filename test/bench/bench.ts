@@ -4,6 +4,7 @@ import { within } from "./deadline.ts";
 import { measureDeno } from "./parts/deno.ts";
 import { measureDirectory } from "./parts/directory.ts";
 import { measureEngine } from "./parts/engine.ts";
+import { measureFeed } from "./parts/feed.ts";
 import { measureFront } from "./parts/front.ts";
 import { measureGrowth } from "./parts/growth.ts";
 import { measureHttp } from "./parts/http.ts";
@@ -27,6 +28,7 @@ const PARTS: Record<PartName, (options: BenchOptions, folder: string) => Promise
   deno: measureDeno,
   socket: measureSocket,
   http: measureHttp,
+  feed: measureFeed,
 };
 
 /** The longest, with a million entries, takes a few. */

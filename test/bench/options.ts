@@ -14,6 +14,7 @@ export const partNames = [
   "deno",
   "socket",
   "http",
+  "feed",
 ] as const;
 export type PartName = (typeof partNames)[number];
 

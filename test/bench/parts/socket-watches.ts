@@ -11,6 +11,7 @@ import { SocketField } from "../../../src/codec/socket.ts";
 import { MAX_SOCKET_WATCHES } from "../../../src/core/limits.ts";
 import type { RawWebSocket } from "../../support/raw-websocket.ts";
 import { within } from "../deadline.ts";
+import type { EventConnection } from "../event-load.ts";
 import { hubCosts, type Watched } from "../hub-costs.ts";
 import { entryKey, keyOf, setOf, valueOf, writeOf } from "../operations.ts";
 import type { BenchOptions } from "../options.ts";
@@ -23,12 +24,12 @@ import { progress } from "../table.ts";
 import { VALUE_BYTES, workloads } from "../workloads.ts";
 
 const WATCHERS = 1000;
-const COMMITS_PER_SECOND = 500;
+export const COMMITS_PER_SECOND = 500;
 /** How often commits are sent: those that are due by then go in one frame. */
 const TICK_MS = 4;
-const LATENCY_ROUNDS = 3;
+export const LATENCY_ROUNDS = 3;
 /** A round of the default length: three seconds. */
-const SECONDS_OF_ROUND = 6;
+export const SECONDS_OF_ROUND = 6;
 const MOST_P99_MS = 20;
 /** A watch that was told nothing by then has lost it. */
 const LAST_MESSAGE_MS = 10_000;
@@ -54,8 +55,7 @@ export async function measureLatency(options: BenchOptions, start: Management): 
     for (const socket of sockets) socket.vanish();
     measurement.close();
   }
-  const over = (from: keyof Latencies, part: number): number =>
-    median(results.map((round) => quantile(round[from], part)));
+  const over = (from: keyof Latencies, part: number): number => latencyOf(results, from, part);
   const p99 = over("acknowledged", 0.99);
   const title = "From the acknowledgement of a commit to its watcher's message, through npm start";
   const columns = ["watchers", "commits per second", "p50 ms", "p99 ms", "p50 ms from the request", "p99 ms from it"];
@@ -70,13 +70,18 @@ export async function measureLatency(options: BenchOptions, start: Management): 
 }
 
 /** Milliseconds up to the message, ascending: from the commit's acknowledgement, which may come after it, and from its request. */
-interface Latencies {
+export interface Latencies {
   readonly acknowledged: readonly number[];
   readonly sent: readonly number[];
 }
 
+/** This part of the messages came as soon, in milliseconds: the median of the rounds. */
+export function latencyOf(rounds: readonly Latencies[], from: keyof Latencies, part: number): number {
+  return median(rounds.map((round) => quantile(round[from], part)));
+}
+
 /** Commits are numbered from 1, and each value carries its number. */
-class LatencyMeasurement {
+export class LatencyMeasurement {
   readonly #writer: RawWebSocket;
   readonly #sentAt = new Map<number, number>();
   readonly #acknowledgedAt = new Map<number, number>();
@@ -109,6 +114,20 @@ class LatencyMeasurement {
       socket.send(taken);
     };
     socket.onClose = (code, reason) => this.#failed(new Error(`a watcher was closed with ${code}: ${reason}`));
+  }
+
+  /** A watch of a key, as Server-Sent Events. */
+  watchEvents(events: EventConnection): void {
+    let text = "";
+    events.onText = (more) => {
+      const now = performance.now();
+      text += more;
+      for (const [, value = ""] of text.matchAll(/"Uint8Array","value":"([\w-]+)"/g)) {
+        this.#toldNumber(Buffer.from(value, "base64url").readUInt32BE(0), now);
+      }
+      text = text.slice(text.lastIndexOf("\n\n") + 1);
+    };
+    events.onClose = (why) => this.#failed(new Error(`a watch ended: ${why}`));
   }
 
   close(): void {
@@ -163,7 +182,11 @@ class LatencyMeasurement {
     // The first state has no entry yet.
     if (entry === null || entry === undefined || entry === "unchanged") return;
     const { value } = entry;
-    this.#toldAt.set(new DataView(value.buffer, value.byteOffset).getUint32(0), now);
+    this.#toldNumber(new DataView(value.buffer, value.byteOffset).getUint32(0), now);
+  }
+
+  #toldNumber(commit: number, now: number): void {
+    this.#toldAt.set(commit, now);
     this.#came();
   }
 

@@ -6,6 +6,7 @@ import { asUnixMs } from "../../../src/core/clock.ts";
 import type { AtomicWrite } from "../../../src/core/operations.ts";
 import type { SyncStorage } from "../../../src/core/storage.ts";
 import { Database } from "../../../src/engine/database.ts";
+import type { FeedWatcher } from "../../../src/engine/watch-hub.ts";
 import { CountingStorage } from "../../support/counting-storage.ts";
 import { counterKey, entryKey, listFrom, pointOf, scattered, setOf, sumOf, valueOf, writeOf } from "../operations.ts";
 
@@ -33,7 +34,7 @@ export type EngineTask = { readonly object: string } & (
       readonly valueBytes: number;
       readonly order: "ascending" | "scattered";
     }
-  | { readonly task: "rows" }
+  | { readonly task: "rows" | "feed rows" }
 );
 
 /** `bytes`: the size of the object's database. */
@@ -67,7 +68,7 @@ export class EngineTasks {
     storage.sql.exec("CREATE TABLE IF NOT EXISTS bare (k BLOB PRIMARY KEY, v BLOB) WITHOUT ROWID");
   }
 
-  run(task: EngineTask): EngineTaskResult {
+  run(task: EngineTask): EngineTaskResult | Promise<EngineTaskResult> {
     switch (task.task) {
       case "engine loop":
         this.#engineLoop(task.groups, task.commits, task.sets);
@@ -80,6 +81,8 @@ export class EngineTasks {
         break;
       case "rows":
         return { bytes: 0, rows: rowsOfOperations(this.#counting) };
+      case "feed rows":
+        return rowsWithFeed(this.#counting).then((rows) => ({ bytes: 0, rows }));
     }
     return { bytes: this.#storage.sql.databaseSize };
   }
@@ -181,4 +184,51 @@ function rowsOfOperations(storage: CountingStorage): OperationRows[] {
     ],
   ];
   return operations.map(([operation, work]) => ({ operation, ...storage.count(work) }));
+}
+
+/** Of a set of a new key in a database that keeps its log for feeds, with so many readers that take each message at once. */
+async function rowsWithFeed(storage: CountingStorage): Promise<OperationRows[]> {
+  const database = databaseIn(storage);
+  const commit = (index: number) =>
+    void database.commit([writeOf([setOf(entryKey(index), valueOf(VALUE_BYTES, index))])]);
+  database.feed.keep({ prefix: null, retentionMs: 3_600_000 });
+  // The log reads who reads it until the turn is over.
+  await Promise.resolve();
+  commit(0);
+  const readers: FeedReader[] = [];
+  return FEED_READERS.map((count, index) => {
+    while (readers.length < count) readers.push(new FeedReader(database));
+    const rows = storage.count(() => {
+      commit(1 + index);
+      for (const reader of readers) reader.take();
+    });
+    return { operation: `set of a new key, ${count} readers of the feed`, ...rows };
+  });
+}
+
+/** How many readers of the feed there are when the rows of a commit are counted. */
+export const FEED_READERS = [0, 1, 10] as const;
+
+/** Reads the feed from now on, and keeps up. */
+class FeedReader {
+  readonly #watcher: FeedWatcher;
+  #isWaiting = false;
+
+  constructor({ watches }: Database) {
+    const deliver = (): void => void (this.#isWaiting = true);
+    const behind = (): void => {
+      throw new Error("expected a reader that keeps up");
+    };
+    const from = { after: null, connection: "new" } as const;
+    this.#watcher = watches.addFeed(new Uint8Array(), from, { deliver, behind });
+    this.take();
+  }
+
+  /** All messages that there are. */
+  take(): void {
+    while (this.#isWaiting) {
+      this.#isWaiting = false;
+      this.#watcher.acknowledge();
+    }
+  }
 }

@@ -6,7 +6,7 @@
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { configDefaults, defineConfig } from "vitest/config";
 import { noteEvents } from "./test/support/noted-events.ts";
-import { CAIRN_ENCRYPTION_KEYS } from "./test/support/deployment-secrets.ts";
+import { CAIRN_ENCRYPTION_KEYS, CAIRN_SIGNING_KEYS } from "./test/support/deployment-secrets.ts";
 
 /** The folders of test/ that run inside workerd (`documents` is planned); a folder not named here runs in Node. */
 const insideWorkerd = ["engine", "documents", "backup", "objects", "doors", "worker"];
@@ -66,6 +66,7 @@ export default defineConfig({
               serviceBindings: { WEBHOOKS: noteEvents() },
               bindings: {
                 CAIRN_ENCRYPTION_KEYS,
+                CAIRN_SIGNING_KEYS,
                 CAIRN_DESTINATIONS: "any",
               },
             },

@@ -32,6 +32,7 @@ export const layers: Readonly<Record<string, Layer>> = {
   contracts: { imports: values },
   engine: { imports: shared },
   documents: { imports: [...shared, "engine"] },
+  "documents/access": { imports: shared, packages: ["jose"] },
   "backup/format": { imports: shared, packages: ["node:"] },
   "backup/destinations": { imports: shared, packages: ["aws4fetch"] },
   // What its two halves share. Going back in time knows nothing of how a backup is made.
@@ -41,7 +42,7 @@ export const layers: Readonly<Record<string, Layer>> = {
   // Restores are one kind of work, whether they read a continuous backup or an archive.
   "backup/archives": { imports: [...shared, "backup", "backup/format", "backup/destinations", "backup/recovery"] },
   directory: { imports: shared },
-  objects: { imports: [...shared, "engine", "documents", ...backup, "directory"] },
+  objects: { imports: [...shared, "engine", "documents", "documents/access", ...backup, "directory"] },
   "doors/http": { imports: shared },
   "doors/*": { imports: [...shared, "doors/http"] },
   "doors/management": { imports: [...shared, "doors/http"], packages: ["chanfana", "itty-router", "zod"] },

@@ -12,6 +12,8 @@ import { AccessTokenKeys } from "./directory/access-token.ts";
 import { DataTokens } from "./contracts/data-token.ts";
 import { deploymentOf } from "./directory/deployment.ts";
 import { DirectoryAuthority } from "./directory/directory-authority.ts";
+import { ApiKeyIds } from "./contracts/api-key-id.ts";
+import { DOCUMENTS_ADDRESS, documentsDoor } from "./doors/documents/door.ts";
 import { KV_CONNECT_ADDRESS, kvConnectDoor } from "./doors/kv-connect/door.ts";
 import { AccessGrants } from "./doors/http/access-grants.ts";
 import { answeringFirst } from "./doors/http/answered-first.ts";
@@ -24,7 +26,7 @@ import { restDoor } from "./doors/rest/door.ts";
 import { socketDoor } from "./doors/socket/door.ts";
 import { askDisk, DiskSpace } from "./objects/disk-space.ts";
 import type { Env } from "./objects/env.ts";
-import { databaseStub, organizationIndex, organizationStub, pastKeeper } from "./objects/stubs.ts";
+import { apiKeyStub, databaseStub, organizationIndex, organizationStub, pastKeeper } from "./objects/stubs.ts";
 import { acceptSocket, systemClock, systemEntropy, systemTimers } from "./objects/system.ts";
 
 export { DatabaseObject } from "./objects/database-object.ts";
@@ -90,6 +92,12 @@ function compose(env: Env): Handler {
   const dataDoors = { gate, pasts, database, clock, timers: systemTimers, failureOfThrown };
   const rest = restDoor(dataDoors);
   const records = recordsDoor(dataDoors);
+  const documents = documentsDoor({
+    ...dataDoors,
+    apiKeyIds: new ApiKeyIds(deployment.keys),
+    apiKeys: (id, jurisdiction) => apiKeyStub(env, id, jurisdiction),
+    entropy,
+  });
   const management = managementDoor({
     accessTokens,
     clock,
@@ -112,6 +120,7 @@ function compose(env: Env): Handler {
       socket(request, path) ??
       rest(request, path) ??
       records(request, path) ??
+      documents(request, path) ??
       other() ??
       Promise.resolve(nothingHere());
     return answer.then((settled) => answeredFirst(request, settled));
@@ -131,7 +140,10 @@ function leadsToLoopback(url: string, address: PublicAddress): boolean {
 }
 
 function nothingHere(): Response {
-  return plainText(404, `There is nothing at this address. ${KV_CONNECT_ADDRESS} ${MANAGEMENT_ADDRESS}\n`);
+  return plainText(
+    404,
+    `There is nothing at this address. ${KV_CONNECT_ADDRESS} ${DOCUMENTS_ADDRESS} ${MANAGEMENT_ADDRESS}\n`,
+  );
 }
 
 function notConfigured(what: string): Response {

@@ -5,7 +5,7 @@
 import { unshared } from "../core/bytes.ts";
 import type { SigningKey } from "./signing-keys.ts";
 
-export type Purpose = "access token check" | "access token secret" | "data token";
+export type Purpose = "access token check" | "access token secret" | "api key check" | "data token";
 
 /** The runtimes do not agree on where this type is found. */
 type CryptoKey = Awaited<ReturnType<typeof crypto.subtle.importKey>>;

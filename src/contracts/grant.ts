@@ -31,6 +31,8 @@ export interface Grant {
   readonly origin?: string;
   /** The jurisdiction of the database's object. The object is found by it and by its name, without a call. */
   readonly jurisdiction?: Jurisdiction;
+  /** The id of the API key that signed the request. The grant ends when the key is deleted. Undefined: a token. */
+  readonly apiKey?: string;
 }
 
 /** A watch needs "read". */

@@ -3,9 +3,11 @@
  * (`Commands`), who asks (`Caller`), and the answers. Plain data, so that it can be sent between objects.
  */
 import type { Grant } from "./grant.ts";
+import type { ApiKeyAnswer, ApiKeyCommand, ApiKeyInfo, ApiKeyWithSecret, NewApiKey } from "./api-keys.ts";
 import type { BackupAnswer, BackupCommand, BackupInfo, VerificationInterval, BackupTimes } from "./backup-commands.ts";
 import type { BackupCredentials, NewBackupDestination } from "./backup-destinations.ts";
 import type { BackupHealth } from "./backup-health.ts";
+import type { Idempotency } from "./idempotency.ts";
 import type { UnixMs } from "../core/clock.ts";
 import type { Failure } from "../core/errors.ts";
 import type { AllowedOrigins } from "../core/origins.ts";
@@ -197,13 +199,6 @@ export interface Ordering {
   readonly query: string | null;
 }
 
-/** The same key with the same fingerprint is the same request, for a day. With another fingerprint it is a conflict. */
-export interface Idempotency {
-  readonly key: string;
-  /** A digest of the request. */
-  readonly fingerprint: string;
-}
-
 /** A token as it is stored: with the SHA-256 of its secret. */
 export interface NewToken {
   readonly id: string;
@@ -243,6 +238,14 @@ export interface Commands {
   /** The job is null when the database was deleted so long ago that its job is no longer kept. */
   "databases.delete": { input: { databaseId: string; deleteBackups: boolean }; output: { job: Job | null } };
   "databases.stats": { input: { databaseId: string }; output: DatabaseStats };
+  /** The answer has the secret, which is shown only once. */
+  "keys.create": {
+    input: NewApiKey & { readonly databaseId: string; readonly idempotency: Idempotency | null };
+    output: ApiKeyWithSecret;
+  };
+  "keys.list": { input: { databaseId: string }; output: Page<ApiKeyInfo> };
+  "keys.get": { input: { databaseId: string; keyId: string }; output: ApiKeyInfo };
+  "keys.delete": { input: { databaseId: string; keyId: string }; output: { readonly deleted: true } };
   /** Answers after the destination was tried. */
   "backups.enable": {
     input: { databaseId: string; destination: NewBackupDestination } & BackupTimes;
@@ -428,6 +431,8 @@ export interface DatabaseControl {
   stats(): Promise<DatabaseStats | Failure>;
   /** From now on the log is kept for feeds with this setting. null: it is not kept any more. */
   keepFeed(setting: FeedSetting | null): Promise<{ readonly ok: true } | Failure>;
+  /** The database's API keys. */
+  apiKeys(command: ApiKeyCommand): Promise<ApiKeyAnswer>;
   backup(command: BackupCommand): Promise<BackupAnswer>;
   /** Restores, forks, verifications and states of the past. */
   restore(command: RestoreCommand): Promise<RestoreAnswer | Failure>;

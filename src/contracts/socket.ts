@@ -18,12 +18,6 @@ export const socketProtocol = {
   relayHeader: "x-cairn-relay",
   /** Begins the text of such a report. The number of bytes, or of characters of a text, that the client has taken since the last one follows. */
   taken: "taken ",
-  /**
-   * A header of the answer to an upgrade. Its value `untouched` means that no object was called, because the client is refused or has
-   * shown no token yet. A front that counts open databases reads it.
-   */
-  objectHeader: "cairn-object",
-  untouched: "untouched",
   /** A text that is answered with `pong` without waking the object. */
   ping: "ping",
   pong: "pong",

@@ -93,3 +93,24 @@ export const MAX_INDEXED_NAME_CHARS = 255;
 
 /** Elements of lists and values below nested columns that are looked at in one document, indexed or not: about 3 ms. */
 export const MAX_LOOKED_AT_ELEMENTS = 10_000;
+
+/** API keys of one database. The object keeps them in memory, and a program needs one or two. */
+export const MAX_API_KEYS = 100;
+
+/** Apps and tables that one API key names. Each request of the key is compared with all of them. */
+export const MAX_APPS_OF_API_KEY = 100;
+
+/** An app, or an app and a table, in an API key: the ids of both, with the slash. */
+export const MAX_APP_OF_API_KEY_CHARACTERS = 512;
+
+/** The token that a caller signs with an API key. Its payload needs a hundred; it is parsed before it is known to be right. */
+export const MAX_CALLER_TOKEN_CHARACTERS = 2048;
+
+/** Such tokens that a Worker remembers as right, for a minute: 4 MB of its memory at most. */
+export const MAX_REMEMBERED_CALLER_TOKENS = 2_000;
+
+/** The body of a table's definition: `MAX_DEFINED_COLUMNS` with the longest names, escaped. */
+export const MAX_DEFINITION_BODY_BYTES = 1 * MIB;
+
+/** The body of a request about documents: the JSON of the largest atomic write. */
+export const MAX_DOCUMENTS_BODY_BYTES = 12 * MIB;

@@ -4,7 +4,7 @@
  */
 import type { UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
-import type { Idempotency } from "../contracts/management.ts";
+import type { Idempotency } from "../contracts/idempotency.ts";
 import type { Sql } from "../core/storage.ts";
 
 const KEPT_MS = 24 * 60 * 60 * 1000;

@@ -6,12 +6,12 @@ import type { Grant } from "../contracts/grant.ts";
 import type { BackupHealth } from "../contracts/backup-health.ts";
 import { earliest, type UnixMs } from "../core/clock.ts";
 import { failure, type Failure, isFailure } from "../core/errors.ts";
+import type { Idempotency } from "../contracts/idempotency.ts";
 import type {
   Caller,
   CommandName,
   Commands,
   ExchangeMode,
-  Idempotency,
   Input,
   Output,
   TokenCaller,
@@ -19,6 +19,7 @@ import type {
   JobKind,
 } from "../contracts/management.ts";
 import { isMarked, storageCodeOf } from "../contracts/platform-marks.ts";
+import { ApiKeyService } from "./api-key-service.ts";
 import { BackupService } from "./backup-service.ts";
 import { couldNotBeMade } from "./databases.ts";
 import type { NotDelivered } from "./deliveries.ts";
@@ -56,6 +57,7 @@ export class OrganizationService {
     this.#parts = parts;
     const now = () => parts.clock.now();
     const backups = new BackupService(organization, parts);
+    const keys = new ApiKeyService(organization, parts);
     const webhooks = new WebhookService(organization, parts);
     this.webhooks = webhooks;
     const restores = new RestoreCommands(organization, parts, (id, idempotency) => this.#tellNew(id, idempotency));
@@ -76,6 +78,10 @@ export class OrganizationService {
         return isFailure(job) ? job : { job };
       },
       "databases.stats": (who, { databaseId }) => this.#stats(who, databaseId),
+      "keys.create": (who, input) => keys.create(who, input),
+      "keys.list": (who, input) => keys.list(who, input),
+      "keys.get": (who, input) => keys.get(who, input),
+      "keys.delete": (who, input) => keys.delete(who, input),
       "backups.enable": (who, input) => backups.enable(who, input),
       "backups.get": (who, { databaseId }) => backups.get(who, databaseId),
       "backups.find": (who, { backupId }) => backups.find(who, backupId),

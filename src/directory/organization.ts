@@ -10,12 +10,12 @@ import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { failure, type Failure, isFailure } from "../core/errors.ts";
 import { MAX_DATABASES } from "../core/limits.ts";
 import { hasSchema, migrate } from "../core/migrations.ts";
+import type { Idempotency } from "../contracts/idempotency.ts";
 import type {
   Caller,
   CommandName,
   DatabaseInfo,
   ExchangeMode,
-  Idempotency,
   Input,
   Job,
   OrganizationInfo,

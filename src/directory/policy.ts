@@ -67,6 +67,15 @@ export const POLICY: Readonly<Record<CommandName | "exchange", Rule>> = {
     deployment: false,
     does: "see a database's statistics",
   },
+  "keys.create": {
+    needs: ["admin"],
+    reach: "database",
+    deployment: false,
+    does: "make API keys of a database, with read and write too",
+  },
+  "keys.list": { needs: ["admin"], reach: "database", deployment: false, does: "list a database's API keys" },
+  "keys.get": { needs: ["admin"], reach: "database", deployment: false, does: "see an API key" },
+  "keys.delete": { needs: ["admin"], reach: "database", deployment: false, does: "delete an API key" },
   "backups.enable": {
     needs: ["admin"],
     reach: "database",

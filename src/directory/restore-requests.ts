@@ -4,7 +4,8 @@
  */
 import type { UnixMs } from "../core/clock.ts";
 import { failure, type Failure, isFailure } from "../core/errors.ts";
-import type { DatabaseControl, DatabaseInfo, Idempotency, Input, Job, Output } from "../contracts/management.ts";
+import type { Idempotency } from "../contracts/idempotency.ts";
+import type { DatabaseControl, DatabaseInfo, Input, Job, Output } from "../contracts/management.ts";
 import {
   DELETION_JOB,
   deletionName,

@@ -24,6 +24,7 @@ import type {
 import type { DocumentAnswer, DocumentRequest, TableAnswer, TableCommand } from "../contracts/document-commands.ts";
 import type { ClearedLevel, TurnOutcome } from "../contracts/record-commands.ts";
 import type { AgeCondition } from "../codec/record.ts";
+import type { AdmittedKey, ApiKeyAnswer, ApiKeyCommand, ShownApiKey } from "../contracts/api-keys.ts";
 import {
   type Access,
   admittedPrefix,
@@ -59,6 +60,7 @@ import { isWatched, type OpenDatabase, openDatabase } from "./database-wiring.ts
 import { type OpenDeletion, openDeletion } from "./deletion-wiring.ts";
 import { ClockWatch, STARTS_ANEW } from "./clock-watch.ts";
 import { ASKED_AT_HEADER, type LargeAnswer, NO_DATABASE, watchProtocol } from "../contracts/database.ts";
+import { API_KEY_IS_GONE } from "./api-keys.ts";
 import { writeMemory } from "./commit-queue.ts";
 import { answerEntries, answerPage } from "./entry-answers.ts";
 import { keyHistory } from "./key-history.ts";
@@ -288,6 +290,22 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     return { ok: true };
   }
 
+  async admitApiKey(shown: ShownApiKey, askedAt: UnixMs = systemClock.now()): Promise<AdmittedKey | Failure> {
+    if (!this.#goesOn(askedAt)) return STARTS_ANEW;
+    const open = this.#life.database;
+    if (open === null) return NO_DATABASE;
+    open.alarms.rescue();
+    return open.apiKeys.admit(shown, askedAt);
+  }
+
+  async apiKeys(command: ApiKeyCommand, askedAt?: UnixMs): Promise<ApiKeyAnswer> {
+    if (!this.#goesOn(askedAt)) return STARTS_ANEW;
+    const open = this.#life.database;
+    if (open === null) return NO_DATABASE;
+    open.alarms.rescue();
+    return open.apiKeys.run(command);
+  }
+
   async backup(command: BackupCommand, askedAt?: UnixMs): Promise<BackupAnswer> {
     if (!this.#goesOn(askedAt)) return STARTS_ANEW;
     if (this.#life.database === null) return NO_DATABASE;
@@ -411,6 +429,7 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     if (open === null) return NO_DATABASE;
     open.alarms.rescue();
     if (open.revocations.has(grant.tokenId)) return REVOKED;
+    if (grant.apiKey !== undefined && !open.apiKeys.has(grant.apiKey)) return API_KEY_IS_GONE;
     return refusedAccess(grant, access, askedAt) ?? open.mode.refusal(access) ?? open;
   }
 }

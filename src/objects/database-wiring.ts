@@ -3,10 +3,11 @@ import type { Backup } from "../backup/continuous/backup.ts";
 import type { RestoreService } from "../backup/recovery/restore-service.ts";
 import type { UnixMs } from "../core/clock.ts";
 import type { DatabaseSetup } from "../contracts/management.ts";
+import { ApiKeyIds } from "../contracts/api-key-id.ts";
 import { DataTokens } from "../contracts/data-token.ts";
 import type { Grant } from "../contracts/grant.ts";
 import { type Failure, failure, isFailure } from "../core/errors.ts";
-import { signingKeys } from "../contracts/signing-keys.ts";
+import { type SigningKeys, signingKeys } from "../contracts/signing-keys.ts";
 import {
   MAX_DATABASE_BYTES,
   MAX_PROCESS_ANSWER_BYTES,
@@ -17,8 +18,9 @@ import { DocumentIndex } from "../documents/index/document-index.ts";
 import { TABLES as DOCUMENT_TABLES } from "../documents/index/schema.ts";
 import { Database } from "../engine/database.ts";
 import { AlarmClock } from "./alarm-clock.ts";
+import { ApiKeys } from "./api-keys.ts";
 import { BackupReportTask } from "./backup-report-task.ts";
-import { databaseBackup } from "./backup-wiring.ts";
+import { databaseBackup, secretBox } from "./backup-wiring.ts";
 import { CommitQueue } from "./commit-queue.ts";
 import { CountersTask } from "./counters-task.ts";
 import { documentIndexTask } from "./document-index-task.ts";
@@ -66,6 +68,7 @@ export interface OpenDatabase extends HeldDatabase {
   readonly deletions: EntryDeletions;
   readonly entryJobs: EntryJobs;
   readonly revocations: Revocations;
+  readonly apiKeys: ApiKeys;
   readonly backup: Backup;
   readonly feeds: Feeds;
   /** null: the object is not an organization's database. */
@@ -165,7 +168,15 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     { name: "sockets", dueAt: () => sessions?.nextEnd() ?? null, run: () => sessions?.endExpired() },
   ]);
   await alarms.start();
-  const held = { database, alarms, backup, backupReport, feeds, mode, restores, room, revocations };
+  const apiKeys = new ApiKeys({
+    tables,
+    setup,
+    ids: () => apiKeyIds(env),
+    secrets: secretBox(env),
+    clock: systemClock,
+    entropy: systemEntropy,
+  });
+  const held = { database, alarms, backup, backupReport, feeds, mode, restores, room, revocations, apiKeys };
   const commits = new CommitQueue({
     commit: (writes) => database.commit(writes),
     flushed: () => storage.sync(),
@@ -257,13 +268,23 @@ function grantsOf(env: Env, databaseId: string): (token: string) => Grant | Fail
   let tokens: DataTokens | undefined;
   return (token) => {
     if (tokens === undefined) {
-      const keys = signingKeys(env.CAIRN_SIGNING_KEYS ?? "");
-      // Without keys the Worker answers no request, so there is no socket.
-      if (isFailure(keys)) return failure("internal", `CAIRN_SIGNING_KEYS, ${keys.message}`);
+      const keys = signingKeysOf(env);
+      if (isFailure(keys)) return keys;
       tokens = new DataTokens(keys);
     }
     return tokens.verify(token, databaseId, systemClock.now());
   };
+}
+
+function apiKeyIds(env: Env): ApiKeyIds | Failure {
+  const keys = signingKeysOf(env);
+  return isFailure(keys) ? keys : new ApiKeyIds(keys);
+}
+
+/** Without keys the Worker answers no request, so nobody asks for them. */
+function signingKeysOf(env: Env): SigningKeys | Failure {
+  const keys = signingKeys(env.CAIRN_SIGNING_KEYS ?? "");
+  return isFailure(keys) ? failure("internal", `CAIRN_SIGNING_KEYS, ${keys.message}`) : keys;
 }
 
 function usageOf(

@@ -38,6 +38,14 @@ const TABLES = {
   revoked_tokens: [
     ["CREATE TABLE IF NOT EXISTS revoked_tokens (id TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID"],
   ],
+  api_keys: [
+    [
+      `CREATE TABLE IF NOT EXISTS api_keys (
+         id TEXT PRIMARY KEY, name TEXT NOT NULL, permissions TEXT NOT NULL, require_expiry INTEGER NOT NULL, apps TEXT,
+         secret TEXT NOT NULL, created_by TEXT NOT NULL, created_at INTEGER NOT NULL, expires_at INTEGER, idempotency TEXT
+       ) WITHOUT ROWID`,
+    ],
+  ],
   usage_report: [["CREATE TABLE IF NOT EXISTS usage_report (operations INTEGER NOT NULL, at INTEGER NOT NULL)"]],
   backup_report: [
     [

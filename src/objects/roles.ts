@@ -5,6 +5,7 @@
  * `askedAt` is the time by the caller's clock, because the object's own clock may stand still (`clock-watch.ts`). undefined: the caller
  * has no better clock than the object.
  */
+import type { AdmittedKey, ApiKeyAnswer, ApiKeyCommand, ApiKeyStub, ShownApiKey } from "../contracts/api-keys.ts";
 import type { BackupAnswer, BackupCommand, DeletionStub } from "../contracts/backup-commands.ts";
 import type { DatabaseStub, LargeAnswer } from "../contracts/database.ts";
 import type {
@@ -47,7 +48,7 @@ import type { UnixMs } from "../core/clock.ts";
 import type { Failure } from "../core/errors.ts";
 
 export interface DatabaseRole
-  extends DatabaseStub, DatabaseControl, RestoreStub, PastKeeper, DeletionStub, Rpc.DurableObjectBranded {
+  extends DatabaseStub, DatabaseControl, RestoreStub, PastKeeper, DeletionStub, ApiKeyStub, Rpc.DurableObjectBranded {
   snapshotRead(grant: Grant, request: Uint8Array, askedAt?: UnixMs): Promise<Uint8Array | LargeAnswer | Failure>;
   atomicWrite(grant: Grant, request: Uint8Array, askedAt?: UnixMs): Promise<Uint8Array | Failure>;
   entries(grant: Grant, command: EntryCommand, askedAt?: UnixMs): Promise<EntryAnswer>;
@@ -83,6 +84,8 @@ export interface DatabaseRole
   documents(grant: Grant, request: DocumentRequest, askedAt?: UnixMs): Promise<DocumentAnswer | Failure>;
   documentTables(grant: Grant, command: TableCommand, askedAt?: UnixMs): Promise<TableAnswer | Failure>;
   feedPage(grant: Grant, request: Uint8Array, askedAt?: UnixMs): Promise<Uint8Array | LargeAnswer | Failure>;
+  admitApiKey(shown: ShownApiKey, askedAt?: UnixMs): Promise<AdmittedKey | Failure>;
+  apiKeys(command: ApiKeyCommand, askedAt?: UnixMs): Promise<ApiKeyAnswer>;
   backup(command: BackupCommand, askedAt?: UnixMs): Promise<BackupAnswer>;
   restore(command: RestoreCommand, askedAt?: UnixMs): Promise<RestoreAnswer | Failure>;
   openPast(grant: Grant, at: string, eviction: PastEviction, askedAt?: UnixMs): Promise<PastInfo | Failure>;

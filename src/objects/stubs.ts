@@ -1,5 +1,6 @@
 /** Finds each object. */
 import { assert } from "../core/assert.ts";
+import type { ApiKeyStub } from "../contracts/api-keys.ts";
 import type { Grant } from "../contracts/grant.ts";
 import type { DatabaseControl, IndexStub, OrganizationStub } from "../contracts/management.ts";
 import type { Jurisdiction, LocationHint } from "../contracts/placement.ts";
@@ -49,6 +50,7 @@ export function databaseControl(
     wipe: (wishes) => object.wipe(wishes),
     stats: () => object.stats(),
     keepFeed: (setting) => object.keepFeed(setting),
+    apiKeys: (command) => object.apiKeys(command, systemClock.now()),
     backup: (command) => object.backup(command, systemClock.now()),
     restore: (command) => object.restore(command, systemClock.now()),
   };
@@ -67,6 +69,12 @@ export function databaseStub(env: Pick<Env, "DATABASES">, id: string, grant: Gra
 export function pastKeeper(env: Pick<Env, "DATABASES">, id: string, grant: Grant): PastKeeper {
   const object = granted(env, id, grant);
   return { openPast: (asked, at, room) => object.openPast(asked, at, room, systemClock.now()) };
+}
+
+/** The object of a database, for callers who show an API key whose id says where the object is. */
+export function apiKeyStub(env: Pick<Env, "DATABASES">, id: string, jurisdiction: Jurisdiction | null): ApiKeyStub {
+  const object = withPlainAnswers(within(env.DATABASES, jurisdiction).getByName(id));
+  return { admitApiKey: (shown) => object.admitApiKey(shown, systemClock.now()) };
 }
 
 /** Each call carries the time at which it is made, because the object's own clock may stand still (`clock-watch.ts`). */

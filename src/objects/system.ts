@@ -2,7 +2,7 @@
  * The real clock, timers and randomness, which the Worker uses only from here. The wiring files pass them to all code that measures time,
  * waits or needs randomness, so that tests can pass others.
  */
-import { socketProtocol } from "../contracts/socket.ts";
+import { UNTOUCHED } from "../contracts/untouched.ts";
 import { toHex } from "../core/bytes.ts";
 import { asUnixMs, type Clock } from "../core/clock.ts";
 import type { Entropy } from "../core/entropy.ts";
@@ -31,7 +31,7 @@ export function acceptSocket(protocol: string | null): { readonly socket: WebSoc
   const { 0: client, 1: socket } = new WebSocketPair();
   socket.binaryType = "arraybuffer";
   socket.accept();
-  const headers = new Headers({ [socketProtocol.objectHeader]: socketProtocol.untouched });
+  const headers = new Headers({ [UNTOUCHED.header]: UNTOUCHED.value });
   if (protocol !== null) headers.set("sec-websocket-protocol", protocol);
   return { socket, answer: new Response(null, { status: 101, webSocket: client, headers }) };
 }

@@ -1,6 +1,6 @@
 /** Messages that the organization's object, or the receiver's, dies of: each is tried twice, and then given up or held back. */
 import { describe, expect, test } from "vitest";
-import type { Idempotency } from "../../src/contracts/management.ts";
+import type { Idempotency } from "../../src/contracts/idempotency.ts";
 import { withStorage } from "../support/workerd/directory.ts";
 import { killed, TestOrganization } from "../support/workerd/organization.ts";
 

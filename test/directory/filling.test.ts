@@ -1,7 +1,8 @@
 /** Databases that are filled from a backup, and jobs of databases: killed between any two steps, asked twice, refused. */
 import { describe, expect, test } from "vitest";
 import { failure, isFailure } from "../../src/core/errors.ts";
-import type { Idempotency, Job } from "../../src/contracts/management.ts";
+import type { Idempotency } from "../../src/contracts/idempotency.ts";
+import type { Job } from "../../src/contracts/management.ts";
 import type { SyncStorage } from "../../src/core/storage.ts";
 import { withStorage } from "../support/workerd/directory.ts";
 import { turns } from "../support/fake-timers.ts";

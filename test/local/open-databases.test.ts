@@ -4,12 +4,17 @@ import { readFileSync } from "node:fs";
 import { Agent, request } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { OpenDatabases, openFilesOf, type Use } from "../../src/local/front/open-databases.ts";
+import { type NamingRequest, OpenDatabases, openFilesOf, type Use } from "../../src/local/front/open-databases.ts";
 import { Places } from "../../src/local/front/places.ts";
 import { SIGNING_KEYS, signDataToken } from "../support/data-token.ts";
 import { encodeRead, RawConnect, rawKey, rawPoint } from "../support/raw-connect.ts";
 import { startTestServer } from "../support/server.ts";
 import { FakeClock } from "./fronts.ts";
+
+/** `envid`: a header, which names a database only for `/cdb`. */
+function naming(method: string, path: string, isAuthorized = true, envid: string | null = null): NamingRequest {
+  return { method, path, isAuthorized, fields: { get: (name) => (name === "envid" ? envid : null) } };
+}
 
 describe("the count", () => {
   function counting(places: number, descriptors = Number.POSITIVE_INFINITY) {
@@ -23,7 +28,7 @@ describe("the count", () => {
       connecting: () => workerd.connecting,
     });
     const read = (name: string, peer = "a", isAuthorized = true): Use | undefined =>
-      databases.use("POST", `/databases/${name}/snapshot_read`, isAuthorized, peer);
+      databases.use(naming("POST", `/databases/${name}/snapshot_read`, isAuthorized), peer);
     return { clock, workerd, databases, read };
   }
 
@@ -44,7 +49,7 @@ describe("the count", () => {
   test("a request that is refused before its database is asked takes no place, unless another request uses that database meanwhile", () => {
     const { databases, read } = counting(1);
     for (let i = 0; i < 5; i++) read(`${i}`)?.answered(401);
-    for (let i = 0; i < 5; i++) databases.use("GET", `/api/databases/${i}`, true, "a")?.answered(404);
+    for (let i = 0; i < 5; i++) databases.use(naming("GET", `/api/databases/${i}`, true), "a")?.answered(404);
     const refused = read("1");
     read("1")?.answered(200);
     refused?.answered(401);
@@ -56,7 +61,7 @@ describe("the count", () => {
     for (let i = 0; i < 5; i++) {
       expect(read(`${i}`, "a", false)).toBeDefined();
       for (const path of ["/healthz", "/databases", "/databases/", "/api/jobs/1", `/x?y=/databases/${i}`]) {
-        expect(databases.use("POST", path, true, "a")).toBeDefined();
+        expect(databases.use(naming("POST", path, true), "a")).toBeDefined();
       }
     }
     expect(read("1")).toBeDefined();
@@ -66,7 +71,7 @@ describe("the count", () => {
     "a path that names a database opens it, whichever door the path is of: %s",
     (path) => {
       const { databases, read } = counting(1);
-      const use = databases.use("GET", path, true, "a");
+      const use = databases.use(naming("GET", path, true), "a");
       expect(use).toBeDefined();
       expect(read("2")).toBeUndefined();
       use?.answered(101);
@@ -77,13 +82,13 @@ describe("the count", () => {
 
   test("where no door is, 404 gives the place back", () => {
     const { databases, read } = counting(1);
-    for (let i = 0; i < 5; i++) databases.use("POST", `/databases/${i}/other`, true, "a")?.answered(404);
+    for (let i = 0; i < 5; i++) databases.use(naming("POST", `/databases/${i}/other`, true), "a")?.answered(404);
     expect(read("1")).toBeDefined();
   });
 
   test("every path of a database is the same one's, and a change through the API may open another", () => {
     const { databases } = counting(3);
-    const use = (method: string, path: string) => databases.use(method, path, true, "a");
+    const use = (method: string, path: string) => databases.use(naming(method, path, true), "a");
     for (const path of ["connect", "at/now/connect", "watch", "atomic_write?x", "at/2/snapshot_read"]) {
       expect(use("POST", `/databases/1/${path}`)).toBeDefined();
     }
@@ -102,9 +107,33 @@ describe("the count", () => {
   test("plain HTTP is a use also with the token in the URL, and where the database has no such entry", () => {
     const { databases } = counting(1);
     const path = "/api/databases/1/entries/a?access_token=t";
-    const use = databases.use("GET", path, false, "a");
+    const use = databases.use(naming("GET", path, false), "a");
     use?.answered(404);
-    expect(databases.use("GET", "/api/databases/2/entries/a?access_token=t", false, "a")).toBeUndefined();
+    expect(databases.use(naming("GET", "/api/databases/2/entries/a?access_token=t", false), "a")).toBeUndefined();
+  });
+
+  test("documents name their database in a header, and a stranger's request for them is none (D36)", () => {
+    const { databases, read } = counting(1);
+    const open = (envid: string | null, isAuthorized = true) =>
+      databases.use(naming("POST", "/cdb?x", isAuthorized, envid), "a");
+    for (let i = 0; i < 5; i++) {
+      expect(open(`${i}`, false)).toBeDefined();
+      expect(open(null)).toBeDefined();
+      const use = open(`${i}`);
+      expect(use).toBeDefined();
+      expect(open("another")).toBeUndefined();
+      // What the front makes of an answer that says that no object was called.
+      use?.answered(401);
+    }
+    expect(databases.use(naming("POST", "/healthz", true, "1"), "a")).toBeDefined();
+    open("1")?.answered(200);
+    expect([read("1"), open("1"), open("2"), read("2")]).toEqual([
+      expect.anything(),
+      expect.anything(),
+      undefined,
+      undefined,
+    ]);
+    expect(databases.use(naming("POST", "/api/databases/1/tables/a/b:create"), "a")).toBeDefined();
   });
 
   test("one address leaves some for others", () => {

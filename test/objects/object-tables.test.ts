@@ -17,7 +17,7 @@ import { setupFor } from "../support/workerd/lifecycle.ts";
 const { DATABASES } = env as unknown as Env;
 
 /** As version 0.1 made them, each where it was first used. */
-const VERSION_0_1: Readonly<Record<Exclude<ObjectTable, "mode">, string>> = {
+const VERSION_0_1: Readonly<Record<Exclude<ObjectTable, "mode" | "api_keys">, string>> = {
   identity: "CREATE TABLE identity (setup TEXT NOT NULL)",
   tombstone: "CREATE TABLE IF NOT EXISTS tombstone (buried INTEGER)",
   revoked_tokens:

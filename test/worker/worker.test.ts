@@ -14,7 +14,7 @@ import { CAIRN_DEPLOYMENT_TOKEN, CAIRN_SIGNING_KEYS } from "../support/deploymen
 import { key, set, text, write } from "../support/workerd/engine.ts";
 
 // The plugin's environment is the deployment's, without its secrets.
-const bindings = env as unknown as Env;
+const { CAIRN_SIGNING_KEYS: _, ...bindings } = env as unknown as Env;
 const configured: Env = { ...bindings, CAIRN_DEPLOYMENT_TOKEN, CAIRN_SIGNING_KEYS };
 
 function send(method: string, path: string, token?: string, body?: object | Uint8Array, by = configured) {
@@ -102,7 +102,7 @@ describe("a path", () => {
 
 test("where nothing is, the answer names the address of each door", async () => {
   expect(await (await send("GET", "/nothing")).text()).toBe(
-    "There is nothing at this address. A database's connect URL is /databases/{id}/connect. The API's reference is at /api.\n",
+    "There is nothing at this address. A database's connect URL is /databases/{id}/connect. Documents are at POST /cdb. The API's reference is at /api.\n",
   );
 });
 

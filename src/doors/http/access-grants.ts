@@ -5,45 +5,30 @@
  */
 import type { Authority } from "../../contracts/authority.ts";
 import type { Grant } from "../../contracts/grant.ts";
-import { asUnixMs, type Clock, type UnixMs } from "../../core/clock.ts";
+import type { Clock } from "../../core/clock.ts";
 import { type Failure, isFailure } from "../../core/errors.ts";
-import { MAX_REMEMBERED_GRANTS, REMEMBERED_GRANT_MS } from "../../core/limits.ts";
-
-interface Remembered {
-  readonly grant: Grant;
-  readonly until: UnixMs;
-}
+import { MAX_REMEMBERED_GRANTS } from "../../core/limits.ts";
+import { Remembered } from "./remembered.ts";
 
 export class AccessGrants {
   readonly #authority: Pick<Authority, "caller" | "grant">;
-  readonly #clock: Clock;
-  /** The oldest first. */
-  readonly #remembered = new Map<string, Remembered>();
+  readonly #remembered: Remembered<Grant>;
 
   constructor(authority: Pick<Authority, "caller" | "grant">, clock: Clock) {
     this.#authority = authority;
-    this.#clock = clock;
+    this.#remembered = new Remembered(clock, MAX_REMEMBERED_GRANTS);
   }
 
   /** `origin`: of the page of another origin that shows the token. null: there is none. */
   async grantOf(accessToken: string, databaseId: string, origin: string | null): Promise<Grant | Failure> {
     const name = `${databaseId}\n${origin ?? ""}\n${accessToken}`;
-    const now = this.#clock.now();
-    const found = this.#remembered.get(name);
-    // A clock that was set back makes a remembered grant no older.
-    if (found !== undefined && now < found.until && now >= found.until - REMEMBERED_GRANT_MS) return found.grant;
-    this.#remembered.delete(name);
+    const found = this.#remembered.find(name);
+    if (found !== undefined) return found;
     const caller = await this.#authority.caller(accessToken, origin);
     if (isFailure(caller)) return caller;
     const grant = await this.#authority.grant(caller, databaseId);
     if (isFailure(grant)) return grant;
-    this.#remembered.set(name, { grant, until: asUnixMs(now + REMEMBERED_GRANT_MS) });
-    if (this.#remembered.size > MAX_REMEMBERED_GRANTS) {
-      for (const oldest of this.#remembered.keys()) {
-        this.#remembered.delete(oldest);
-        break;
-      }
-    }
+    this.#remembered.add(name, grant);
     return grant;
   }
 }

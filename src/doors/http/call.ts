@@ -23,7 +23,8 @@ export interface RestCall extends BodyTime {
 }
 
 export interface Operation {
-  readonly access: Access;
+  /** "read or write": one of both is enough to be asked; the object looks what the request needs. */
+  readonly access: Access | "read or write";
   /** The names of its query parameters. */
   readonly query: readonly string[];
   /** The parameters that may be given several times. */

@@ -4,7 +4,7 @@
  * a data path.
  */
 import type { DatabaseStub } from "../../contracts/database.ts";
-import { type Grant, refusedAccess } from "../../contracts/grant.ts";
+import { type Access, type Grant, refusedAccess } from "../../contracts/grant.ts";
 import type { Clock } from "../../core/clock.ts";
 import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import type { Timers } from "../../core/timers.ts";
@@ -84,12 +84,11 @@ async function answered(
   const isHead = request.method === "HEAD";
   const operation = operationOf(resource, isHead ? "GET" : request.method);
   if (operation === undefined) return withoutBody(isHead, methodNotAllowed(request.method, methods));
-  const { access } = operation;
   try {
     const grant = await grantOfRequest(parts.gate, request, query, databaseId, origin);
     if (isFailure(grant)) return withoutBody(isHead, problem(grant));
     const { pasts, clock, timers, database, failureOfThrown } = parts;
-    const flaw = refusedAccess(grant, access, clock.now()) ?? flawOfQuery(query, operation);
+    const flaw = refusedAccess(grant, wantedBy(operation, grant), clock.now()) ?? flawOfQuery(query, operation);
     if (flaw !== null) return withoutBody(isHead, problem(flaw));
     const openPast = (moment: string) => pasts.open(databaseId, grant, moment);
     const moment = operation.past === true ? query.get(AT_PARAMETER) : null;
@@ -99,8 +98,16 @@ async function answered(
     const answer = await operation.answer(call);
     return withoutBody(isHead, answer instanceof Response ? answer : problem(answer));
   } catch (error) {
-    return withoutBody(isHead, problem(await parts.failureOfThrown(error, "database", access)));
+    return withoutBody(
+      isHead,
+      problem(await parts.failureOfThrown(error, "database", operation.access === "read" ? "read" : "write")),
+    );
   }
+}
+
+function wantedBy({ access }: Operation, grant: Grant): Access {
+  if (access !== "read or write") return access;
+  return grant.read ? "read" : "write";
 }
 
 function operationOf(resource: Resource, method: string): Operation | undefined {

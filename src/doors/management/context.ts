@@ -3,11 +3,11 @@ import { toHex } from "../../core/bytes.ts";
 import type { Entropy } from "../../core/entropy.ts";
 import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import { MAX_IDEMPOTENCY_KEY_LENGTH, MAX_MANAGEMENT_BODY_BYTES } from "../../core/limits.ts";
+import type { Idempotency } from "../../contracts/idempotency.ts";
 import {
   type AccessTokens,
   type Caller,
   type CommandName,
-  type Idempotency,
   type IndexStub,
   type Input,
   type OrganizationStub,

@@ -19,7 +19,7 @@ import {
   MAX_UNCOUNTED_BODY_BYTES,
   REQUEST_BYTES_STEP,
 } from "../../core/limits.ts";
-import { socketProtocol } from "../../contracts/socket.ts";
+import { UNTOUCHED } from "../../contracts/untouched.ts";
 import type { Client, ServerProcess } from "./client.ts";
 import { Arrears } from "./arrears.ts";
 import type { ClientConnection } from "./client-connections.ts";
@@ -180,7 +180,7 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
   /** Passes the request on. Returns why it was not passed on. */
   #forward(): Refusal | undefined {
     const { server, databases, dataPath } = this.#parts;
-    const { method, path, flaw, isAuthorized } = this.#client;
+    const { method, flaw } = this.#client;
     if (method.toUpperCase() === "CONNECT") return connectRefusal;
     if (flaw !== undefined) return flaw;
     const running = server();
@@ -188,7 +188,7 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
     const small = dataPath.smallRequest(this.#client);
     const way = small && dataPath.way(small, running);
     if (way !== undefined && "status" in way) return way;
-    const use = databases.use(method, path, isAuthorized, this.peer);
+    const use = databases.use(this.#client, this.peer);
     if (use === undefined) return manyDatabasesRefusal;
     this.#use = use;
     if (small !== undefined && way !== undefined && this.#hasRoomFor(small)) {
@@ -330,7 +330,7 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
   head(status: number, reason: string, headers: HeaderPairs, length: number | undefined): void {
     this.#handshake?.over();
     this.#announced = length ?? 0;
-    this.#use?.answered(touchesNoObject(status, headers) ? 401 : status);
+    this.#use?.answered(touchesNoObject(headers) ? 401 : status);
     this.#use = undefined;
     if (this.#client.isGone) return;
     this.#answered = true;
@@ -484,10 +484,9 @@ function lasts(path: string, isUpgrade: boolean): boolean {
 
 /**
  * A socket whose client is refused, or has shown no token yet, is accepted too, because its browser would not get the reason otherwise.
- * Such a socket opens no database.
+ * `POST /cdb` answers everybody with 200. Such an answer opens no database.
  */
-function touchesNoObject(status: number, headers: HeaderPairs): boolean {
-  if (status !== 101) return false;
-  const name = headers.findIndex((header, i) => i % 2 === 0 && header.toLowerCase() === socketProtocol.objectHeader);
-  return name >= 0 && headers[name + 1] === socketProtocol.untouched;
+function touchesNoObject(headers: HeaderPairs): boolean {
+  const name = headers.findIndex((header, i) => i % 2 === 0 && header.toLowerCase() === UNTOUCHED.header);
+  return name >= 0 && headers[name + 1] === UNTOUCHED.value;
 }

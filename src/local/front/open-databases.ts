@@ -5,6 +5,7 @@
  */
 import { readdirSync, statSync } from "node:fs";
 import { DATABASE_OPEN_MS, DESCRIPTORS_PER_CONNECTION, DESCRIPTORS_PER_DATABASE } from "../../core/limits.ts";
+import type { Client } from "./client.ts";
 import type { FrontClock } from "./clock.ts";
 import type { Places } from "./places.ts";
 
@@ -42,6 +43,9 @@ export interface Use {
   answered(status: number | undefined): void;
 }
 
+/** What tells which databases a request may open. */
+export type NamingRequest = Pick<Client, "method" | "path" | "isAuthorized" | "fields">;
+
 interface Open {
   readonly peer: string;
   at: number;
@@ -63,11 +67,13 @@ export class OpenDatabases {
   }
 
   /** Undefined: there is no room for what the request would open. */
-  use(method: string, path: string, isAuthorized: boolean, peer: string): Use | undefined {
+  use({ method, path, isAuthorized, fields }: NamingRequest, peer: string): Use | undefined {
     const [address = "", query = ""] = path.split("?", 2);
-    // A request without a token opens nothing.
+    // A request without a token opens nothing, and neither does a question for the methods of an address.
+    if (method === "OPTIONS") return OPENS_NOTHING;
     if (!isAuthorized && !query.includes("access_token=")) return OPENS_NOTHING;
-    const names = NAMED.map((one) => one.exec(address)?.[0]).filter((name) => name !== undefined);
+    const named = address === DOCUMENTS_PATH ? `/databases/${fields.get("envid") ?? ""}` : address;
+    const names = NAMED.map((one) => one.exec(named)?.[0]).filter((name) => name !== undefined);
     if (names.length === 0) return OPENS_NOTHING;
     const changes = method !== "GET" && method !== "HEAD" && method !== "OPTIONS";
     const isEntry = ENTRY_PATH.test(address);
@@ -135,6 +141,9 @@ export class OpenDatabases {
   }
 }
 
+/** Its requests name their database in the header envid. */
+const DOCUMENTS_PATH = "/cdb";
+
 const OPENS_NOTHING: Use = { answered: () => undefined };
 
 /**
@@ -148,7 +157,7 @@ const MANAGEMENT_PATH = /^\/(?:api|v1)\//;
 
 /** Among them, requests about the entries of a database open no other database. */
 const ENTRY_PATH =
-  /^\/api\/databases\/[^/]+\/(?:entries|records|atomic|count|export|import|watch|feed|history|undelete|diff)(?:[/:%]|$)/;
+  /^\/api\/databases\/[^/]+\/(?:entries|records|tables|atomic|count|export|import|watch|feed|history|undelete|diff)(?:[/:%]|$)/;
 
 /** Under these paths a 404 comes from the database's object, which opened its files to find that out. */
 const DATA_PATH = /^(?:\/v2)?\/databases\/[^/]+\/(?:at\/[^/]+\/)?(?:connect|snapshot_read|atomic_write|watch)$/;

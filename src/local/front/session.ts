@@ -13,6 +13,7 @@ import {
 } from "../../codec/socket-client.ts";
 import { SocketField, type SocketResponse } from "../../codec/socket.ts";
 import { socketProtocol } from "../../contracts/socket.ts";
+import { UNTOUCHED } from "../../contracts/untouched.ts";
 import type { UnixMs } from "../../core/clock.ts";
 import { failure, type Failure, isErrorCode } from "../../core/errors.ts";
 import {
@@ -100,7 +101,7 @@ export class Session {
     });
     this.#guard.once(this.#socket, "upgrade", ({ headers }) => {
       // A refused socket is accepted only so that it can be told the reason.
-      if (headers[socketProtocol.objectHeader] === socketProtocol.untouched) this.#end(true);
+      if (headers[UNTOUCHED.header] === UNTOUCHED.value) this.#end(true);
     });
     this.#guard.once(this.#socket, "open", () => {
       this.#isOpen = true;

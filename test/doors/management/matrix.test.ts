@@ -76,6 +76,11 @@ const MATRIX: Readonly<Record<string, Partial<Readonly<Record<Caller, number>>>>
   "PATCH /api/databases/:databaseId": { admin: 200, elsewhere: 404, here: 200 },
   "DELETE /api/databases/:databaseId": { admin: 202, elsewhere: 404, here: 202 },
   "GET /api/databases/:databaseId/stats": { read: 200, admin: 200, backup: 200, elsewhere: 404, here: 200 },
+  // A token with admin alone makes no key, because a key reads and writes.
+  "POST /api/databases/:databaseId/keys": { elsewhere: 404, here: 201 },
+  "GET /api/databases/:databaseId/keys": { admin: 200, elsewhere: 404, here: 200 },
+  "GET /api/databases/:databaseId/keys/:keyId": { admin: 200, elsewhere: 404, here: 200 },
+  "DELETE /api/databases/:databaseId/keys/:keyId": { admin: 204, elsewhere: 404, here: 204 },
   "POST /api/databases/:databaseId/backup": { admin: 409, elsewhere: 404, here: 409 },
   "GET /api/databases/:databaseId/backup": { admin: 200, backup: 200, elsewhere: 404, here: 200 },
   "DELETE /api/databases/:databaseId/backup": { admin: 204, elsewhere: 404, here: 204 },
@@ -124,6 +129,7 @@ const BODIES: Record<string, unknown> = {
   "POST /v1/organizations/:id/databases": { description: "x" },
   "PATCH /v1/databases/:id": { description: "x" },
   "POST /v1/databases/:id/database_backups": BACKUP,
+  "POST /api/databases/:databaseId/keys": { name: "x", permissions: ["documents"] },
   "POST /api/databases/:databaseId/backup": { destination: BACKUP },
   "POST /api/databases/:databaseId/backup[:]rotateCredentials": { accessKeyId: "id", secretAccessKey: "hidden" },
   "POST /api/databases/:databaseId/backup[:]verifyEvery": { hours: 24 },
@@ -232,6 +238,7 @@ function pathOf(route: string, organizationId: string, target: Target): string {
     .replace(":tokenId", tokenId)
     .replace(":jobId", jobId)
     .replace(":webhookId", webhookId)
+    .replace(":keyId", "key_1")
     .replace(":id", id)
     .replace("[:]", ":")
     .replace(/points$/, "points?at=2026-01-01T00:00:00Z");

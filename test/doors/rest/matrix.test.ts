@@ -1,10 +1,12 @@
 /**
- * Every route of plain HTTP and of TTL records against every kind of caller. The routes come from the code: one without a row here fails, and so does one that
+ * Every route of plain HTTP, of TTL records and of documents against every kind of caller. The routes come from the code: one without a row here fails, and so does one that
  * the OpenAPI document does not describe as the door takes it. Bad credentials are 401 everywhere.
  */
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Resource } from "../../../src/doors/http/call.ts";
 import { CHECKED_RECORD, RECORD, RESOURCES as RECORD_RESOURCES } from "../../../src/doors/records/resources.ts";
+import { ACTIONS } from "../../../src/doors/documents/action.ts";
+import { RESOURCES as DOCUMENT_RESOURCES, TABLE } from "../../../src/doors/documents/resources.ts";
 import { ENTRY, JOB, RESOURCES } from "../../../src/doors/rest/resources.ts";
 import { CAIRN_DEPLOYMENT_TOKEN } from "../../support/deployment-secrets.ts";
 import { RestDatabase, send } from "./rest-client.ts";
@@ -53,6 +55,10 @@ const writes = (status = 200) => ({ write: status, prefix: status, data: status 
 const recordWrites = { write: 200, data: 200 };
 const value = '{"type":"null"}';
 const condition = '{"value":{},"operator":">=","unixtimeMs":0}';
+const definition = '{"ids":[{"name":"id","type":"string"}]}';
+const ids = '{"ids":{"id":"a"}}';
+const range = '{"ids":{"id":"b"},"endIds":{"id":"a"}}';
+const menuItem = '{"ids":{"id":"a"},"columns":{"n":1}}';
 const line = '{"key":["mine","x"],"value":{"type":"null"}}';
 
 const MATRIX: Readonly<Record<string, Row>> = {
@@ -86,6 +92,22 @@ const MATRIX: Readonly<Record<string, Row>> = {
   "POST records:get": { path: "records:get", body: '{"keys":["a"]}', statuses: reads() },
   "POST records:checkAndWrite": { path: "records:checkAndWrite?key=.", body: condition, statuses: recordWrites },
   "POST records:clear": { path: "records:clear?namespace=n", statuses: recordWrites },
+  "GET tables": { path: "tables", statuses: reads() },
+  "POST tables:batch": {
+    path: "tables:batch",
+    body: '{"requests":[{"appId":"none","tableId":"t","action":"get","ids":{"id":"a"}}]}',
+    // Each request has an answer of its own, which says so when the token does not allow it.
+    statuses: { read: 200, write: 200, backup: 200, prefix: 200, data: 200 },
+  },
+  "GET tables/{app}/{table}": { path: "tables/mine/none", statuses: reads(404) },
+  "PUT tables/{app}/{table}": { path: "tables/mine/t", body: definition, statuses: writes(200) },
+  "DELETE tables/{app}/{table}": { path: "tables/mine/none", statuses: writes(404) },
+  "POST tables/{app}/{table}:get": { path: "tables/mine/docs:get", body: ids, statuses: reads() },
+  "POST tables/{app}/{table}:getMany": { path: "tables/mine/docs:getMany", body: range, statuses: reads() },
+  "POST tables/{app}/{table}:search": { path: "tables/mine/docs:search", body: "{}", statuses: reads(501) },
+  "POST tables/{app}/{table}:create": { path: "tables/mine/docs:create", body: menuItem, statuses: writes() },
+  "POST tables/{app}/{table}:update": { path: "tables/mine/docs:update", body: menuItem, statuses: writes() },
+  "POST tables/{app}/{table}:delete": { path: "tables/mine/docs:delete", body: ids, statuses: writes() },
   "GET jobs/{jobId}": { path: "jobs/00000000-0000-0000-0000-000000000000", statuses: writes(404) },
 };
 
@@ -96,6 +118,9 @@ const resources: Readonly<Record<string, Resource>> = {
   "records/{key}": RECORD,
   "records/{key}:checkAndWrite": CHECKED_RECORD,
   ...RECORD_RESOURCES,
+  "tables/{app}/{table}": TABLE,
+  ...Object.fromEntries(Object.entries(ACTIONS).map(([name, POST]) => [`tables/{app}/{table}:${name}`, { POST }])),
+  ...DOCUMENT_RESOURCES,
 };
 const routes = Object.entries(resources).flatMap(([path, resource]) =>
   Object.entries(resource).map(([method, operation]) => ({ route: `${method} ${path}`, path, method, operation })),
@@ -107,6 +132,7 @@ const tokens = new Map<Caller, string>();
 beforeAll(async () => {
   database = await RestDatabase.make();
   await database.put("mine/a", 1);
+  await database.ask("PUT", "tables/mine/t", { body: definition, token: database.token });
   const elsewhere = await database.another();
   tokens.set("other", (await RestDatabase.make()).token);
   for (const permission of ["read", "write", "admin", "backup", "metrics"] as const)

@@ -1,5 +1,6 @@
 /** A Worker with the directory's real objects over databases that only note what they were told. */
 import { DurableObject } from "cloudflare:workers";
+import type { ApiKeyAnswer, ApiKeyCommand } from "../../../src/contracts/api-keys.ts";
 import type { BackupAnswer, BackupCommand, BackupInfo } from "../../../src/contracts/backup-commands.ts";
 import { asUnixMs, type UnixMs } from "../../../src/core/clock.ts";
 import { failure, type Failure } from "../../../src/core/errors.ts";
@@ -19,7 +20,21 @@ interface Told {
   /** Calls that throw before the next one succeeds. */
   readonly outages?: number;
   readonly feed?: FeedSetting | null;
+  readonly newKey?: NewKey;
 }
+
+type NewKey = Extract<ApiKeyCommand, { command: "create" }>;
+
+const KEY: NewKey = {
+  command: "create",
+  name: "key",
+  permissions: ["documents"],
+  requireExpiry: false,
+  apps: null,
+  createdBy: "somebody",
+  expiresAt: null,
+  idempotency: null,
+};
 
 export class FakeDatabaseObject extends DurableObject implements DatabaseControl {
   async initialize(setup: DatabaseSetup): Promise<{ readonly initialized: true } | Failure> {
@@ -46,6 +61,18 @@ export class FakeDatabaseObject extends DurableObject implements DatabaseControl
     if (this.told().setup === undefined) return failure("not-found", "There is no such database.");
     const counters = { reads: 3, writes: 2, readUnits: 4, writeUnits: 5, bytes: 4096 };
     return { entries: 1, versionstamp: null, logBacklog: 0, watchers: 0, ...counters };
+  }
+
+  /** Each id names a key with what the last `create` said. */
+  async apiKeys(command: ApiKeyCommand): Promise<ApiKeyAnswer> {
+    if (this.told().setup === undefined) return failure("not-found", "There is no such database.");
+    if (command.command === "delete") return { ok: true, kind: "deleted" };
+    if (command.command === "create") this.#note({ newKey: command });
+    const { name, permissions, requireExpiry, apps, createdBy, expiresAt } = this.told().newKey ?? KEY;
+    const id = command.command === "get" ? command.keyId : "key_1";
+    const key = { id, name, permissions, requireExpiry, apps, createdBy, createdAt: asUnixMs(1), expiresAt };
+    if (command.command === "create") return { ok: true, kind: "created", key, secret: "hidden-secret" };
+    return command.command === "list" ? { ok: true, kind: "list", keys: [key] } : { ok: true, kind: "key", key };
   }
 
   async keepFeed(feed: FeedSetting | null): Promise<{ readonly ok: true }> {

@@ -169,6 +169,7 @@ export class TestOrganization {
       revoke: (tokenId, until) => step(() => void told.revoked.set(tokenId, until)),
       wipe: () => step(() => void told.wiped++),
       stats: () => Promise.reject(new Error("not asked here")),
+      apiKeys: () => Promise.reject(new Error("not asked here")),
       keepFeed: () => Promise.reject(new Error("not asked here")),
       backup: () => Promise.reject(new Error("not asked here")),
       restore: (command) => step(() => this.#answer(id, command)),

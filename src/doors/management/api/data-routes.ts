@@ -1,8 +1,10 @@
 /**
- * The routes of plain HTTP (`doors/rest/`) as the OpenAPI document describes them, and with them those of records (`record-routes.ts`).
+ * The routes of plain HTTP (`doors/rest/`) as the OpenAPI document describes them, and with them those of
+ * records (`record-routes.ts`) and of documents (`document-routes.ts`).
  * These doors are data paths and have no schemas, so the descriptions are written by hand. A test compares them with what the doors take.
  */
 import { AT, type Described, json, ref } from "./described-route.ts";
+import { DOCUMENT_ROUTES, DOCUMENT_SCHEMAS } from "./document-routes.ts";
 import { RECORD_ROUTES, RECORD_SCHEMAS } from "./record-routes.ts";
 
 const lines = (description: string) => ({ "application/x-ndjson": { schema: { type: "string", description } } });
@@ -321,13 +323,13 @@ const SCHEMAS = {
 
 /** What the document gets of these routes. */
 export function dataRoutesOfDocument() {
-  const paths = Object.entries({ ...DATA_ROUTES, ...RECORD_ROUTES }).map(([path, methods]) => [
+  const paths = Object.entries({ ...DATA_ROUTES, ...RECORD_ROUTES, ...DOCUMENT_ROUTES }).map(([path, methods]) => [
     `/api/databases/{databaseId}/${path}`,
     Object.fromEntries(Object.entries(methods).map(([method, route]) => [method, operationOf(path, method, route)])),
   ]);
   return {
     paths: Object.fromEntries(paths) as Record<string, Record<string, object>>,
-    schemas: { ...SCHEMAS, ...RECORD_SCHEMAS },
+    schemas: { ...SCHEMAS, ...RECORD_SCHEMAS, ...DOCUMENT_SCHEMAS },
   };
 }
 

@@ -4,7 +4,8 @@
  */
 import { z } from "zod";
 import { type Failure, isFailure } from "../../../core/errors.ts";
-import type { Caller, CommandName, Idempotency, Input, Job, Output } from "../../../contracts/management.ts";
+import type { Idempotency } from "../../../contracts/idempotency.ts";
+import type { Caller, CommandName, Input, Job, Output } from "../../../contracts/management.ts";
 import { checked } from "./checked.ts";
 import { ask, callerOf, idempotencyOf, readBody, type ManagementContext } from "../context.ts";
 

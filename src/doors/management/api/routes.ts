@@ -3,6 +3,7 @@ import { toHex } from "../../../core/bytes.ts";
 import { type Failure, isFailure } from "../../../core/errors.ts";
 import type { Caller } from "../../../contracts/management.ts";
 import { BACKUP_ROUTES } from "./backup-routes.ts";
+import { KEY_ROUTES } from "./key-routes.ts";
 import { metricsText } from "./metrics.ts";
 import { prefixOf } from "./notation-schemas.ts";
 import { jobLocation, route, type ApiRoute, type Ask } from "./route.ts";
@@ -276,6 +277,7 @@ const others: readonly ApiRoute[] = [
 export const API_ROUTES: readonly ApiRoute[] = [
   ...organizations,
   ...databases,
+  ...KEY_ROUTES,
   ...BACKUP_ROUTES,
   ...tokens,
   ...WEBHOOK_ROUTES,

@@ -39,8 +39,8 @@ import { versionstampHex } from "../../../core/versionstamp.ts";
 const CONTROL_CHARACTERS = /\p{Cc}/u;
 
 /** JSON can contain half of a surrogate pair, which UTF-8 cannot. Such a text would be stored, or reach a key, as another text. */
-const wellFormed = (given: string): boolean => given.isWellFormed();
-const MUST_BE_WELL_FORMED = "must be well-formed Unicode";
+export const wellFormed = (given: string): boolean => given.isWellFormed();
+export const MUST_BE_WELL_FORMED = "must be well-formed Unicode";
 
 /** The OpenAPI document would write the flags of a regular expression into its pattern, so schemas only use expressions without flags. */
 export const nameOrEmpty = saying(
@@ -51,7 +51,7 @@ export const nameOrEmpty = saying(
     .refine(wellFormed, MUST_BE_WELL_FORMED),
   { example: "orders" },
 );
-const name = saying(nameOrEmpty.min(1), { example: "orders" });
+export const name = saying(nameOrEmpty.min(1), { example: "orders" });
 export const description = saying(z.string().max(MAX_DESCRIPTION_LENGTH).refine(wellFormed, MUST_BE_WELL_FORMED), {
   example: "of the web site",
 });

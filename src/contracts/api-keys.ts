@@ -1,0 +1,76 @@
+/**
+ * API keys of a database. A program signs a token of its own with a key's secret, and opens `POST /cdb` with it (docs/spec/documents.md).
+ * The database's object keeps its keys, so a deleted key opens nothing from the answer on.
+ */
+import type { AppOrTable } from "./document-commands.ts";
+import type { Grant } from "./grant.ts";
+import type { UnixMs } from "../core/clock.ts";
+import type { Failure } from "../core/errors.ts";
+import type { Idempotency } from "./idempotency.ts";
+
+/** documents: read and write documents, and search them. */
+export const API_KEY_PERMISSIONS = ["documents"] as const;
+export type ApiKeyPermission = (typeof API_KEY_PERMISSIONS)[number];
+
+/** What the creator of a key decides. */
+export interface NewApiKey {
+  readonly name: string;
+  readonly permissions: readonly ApiKeyPermission[];
+  /** Whether tokens that are signed with the key must have `exp`. */
+  readonly requireExpiry: boolean;
+  /** Apps ("app") and tables ("app/table"). null: every app. */
+  readonly apps: readonly string[] | null;
+}
+
+export interface ApiKeyInfo extends NewApiKey {
+  readonly id: string;
+  /** The id of the token that made the key. */
+  readonly createdBy: string;
+  readonly createdAt: UnixMs;
+  /** The end of the token that made the key: a key outlives no such token's end. null: it does not end. */
+  readonly expiresAt: UnixMs | null;
+}
+
+export interface ApiKeyWithSecret {
+  readonly key: ApiKeyInfo;
+  /** Shown only when the key is made. */
+  readonly secret: string;
+}
+
+export type ApiKeyCommand =
+  | ({
+      readonly command: "create";
+      readonly createdBy: string;
+      readonly expiresAt: UnixMs | null;
+      /** The same key with the same fingerprint gets the same API key for a day. */
+      readonly idempotency: Idempotency | null;
+    } & NewApiKey)
+  | { readonly command: "list" }
+  | { readonly command: "get"; readonly keyId: string }
+  | { readonly command: "delete"; readonly keyId: string };
+
+export type ApiKeyAnswer =
+  | ({ readonly ok: true; readonly kind: "created" } & ApiKeyWithSecret)
+  | { readonly ok: true; readonly kind: "list"; readonly keys: readonly ApiKeyInfo[] }
+  | { readonly ok: true; readonly kind: "key"; readonly key: ApiKeyInfo }
+  | { readonly ok: true; readonly kind: "deleted" }
+  | Failure;
+
+/** What a request shows to open a database with an API key. */
+export interface ShownApiKey {
+  readonly keyId: string;
+  /** A JWT that the caller has signed with the key's secret. */
+  readonly token: string;
+}
+
+/** What such a caller may do. */
+export interface AdmittedKey {
+  readonly grant: Grant;
+  /** The apps and tables that the key is for. Undefined: every one. */
+  readonly tables?: readonly AppOrTable[];
+}
+
+export interface ApiKeyStub {
+  /** "unauthenticated" with the reason. The grant ends with its token, and when the key is deleted. */
+  admitApiKey(shown: ShownApiKey): Promise<AdmittedKey | Failure>;
+}

@@ -1,0 +1,190 @@
+/** Documents against a server as `npm start` runs it: keys, tokens signed by `jsonwebtoken`, other clients of the same entries, and strangers. */
+import { randomUUID } from "node:crypto";
+import { readdirSync } from "node:fs";
+import { Agent, request } from "node:http";
+import { join } from "node:path";
+import { openKv } from "@deno/kv";
+import jsonwebtoken from "jsonwebtoken";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { openFilesOf } from "../../src/local/front/open-databases.ts";
+import { type ManagedServer, startManagedServer, Tenant } from "../support/management.ts";
+
+let server: ManagedServer;
+
+beforeAll(async () => {
+  // A limit of files that strangers would pass with 300 databases.
+  server = await startManagedServer({}, { shell: "ulimit -n 1024" });
+});
+
+afterAll(() => server.close());
+
+interface Key {
+  readonly id: string;
+  readonly secret: string;
+}
+
+interface Environment extends Key {
+  readonly databaseId: string;
+  readonly admin: string;
+}
+
+async function newKey(databaseId: string, admin: string, wishes: object = {}): Promise<Key> {
+  const body = { name: "key", permissions: ["documents"], ...wishes };
+  const { status, body: made } = await server.send("POST", `/api/databases/${databaseId}/keys`, admin, body);
+  expect([status, made]).toMatchObject([201, { name: "key", secret: expect.stringMatching(/^[0-9a-f]{64}$/) }]);
+  return { id: made.id, secret: made.secret };
+}
+
+/** A database of an organization of its own, with a key. */
+async function newEnvironment(wishes: object = {}): Promise<Environment> {
+  const tenant = await Tenant.make(server);
+  const databaseId = await tenant.newDatabase();
+  return { databaseId, admin: tenant.token, ...(await newKey(databaseId, tenant.token, wishes)) };
+}
+
+interface Signing {
+  readonly secret?: string;
+  readonly token?: string;
+  readonly keyId?: string;
+  readonly envId?: string;
+}
+
+async function cdb(environment: Environment, body: unknown, signing: Signing = {}) {
+  const { secret = environment.secret, keyId = environment.id, envId = environment.databaseId } = signing;
+  const token = signing.token ?? jsonwebtoken.sign({ identity: "cdb" }, secret, { expiresIn: "1h" });
+  const headers = { envid: envId, keyid: keyId, authorization: `Bearer ${token}` };
+  const response = await fetch(`${server.url}/cdb`, { method: "POST", headers, body: JSON.stringify(body) });
+  expect(response.status).toBe(200);
+  // What an answer holds is what the tests are about.
+  // oxlint-disable-next-line typescript/no-explicit-any
+  return (await response.json()) as any;
+}
+
+const menu = (action: string, members: object) => ({ appId: "shop", tableId: "menu", action, ...members });
+
+describe("a key", () => {
+  test("opens its database with a token that its owner signs, and no other does (D30, D31)", async () => {
+    const own = await newEnvironment();
+    const other = await newEnvironment();
+    const get = menu("get", { ids: { id: "a" } });
+    expect(await cdb(own, get)).toBeNull();
+    expect(await cdb(own, get, { token: jsonwebtoken.sign({ identity: "cdb" }, own.secret) })).toBeNull();
+    const refused: readonly Signing[] = [
+      { secret: other.secret },
+      { keyId: other.id },
+      { envId: other.databaseId },
+      { keyId: other.id, secret: other.secret },
+      { token: jsonwebtoken.sign({ identity: "cdb" }, null, { algorithm: "none" }) },
+      { token: jsonwebtoken.sign({ identity: "cdb" }, own.secret, { algorithm: "HS512" }) },
+      { token: jsonwebtoken.sign({ identity: "cdb" }, own.secret, { expiresIn: -1 }) },
+      { token: jsonwebtoken.sign({ identity: "admin" }, own.secret) },
+      { token: own.admin },
+    ];
+    for (const signing of refused) {
+      expect([signing, await cdb(own, get, signing)]).toMatchObject([
+        signing,
+        { errCode: "1", type: "unauthenticated" },
+      ]);
+    }
+  });
+
+  test("can require exp, and be for some tables (D31, D35)", async () => {
+    const own = await newEnvironment({ requireExpiry: true, apps: ["shop", "crm/contacts"] });
+    const token = jsonwebtoken.sign({ identity: "cdb" }, own.secret);
+    expect((await cdb(own, menu("get", { ids: { id: "a" } }), { token })).title).toContain('"exp"');
+    const create = (appId: string, tableId: string) => ({
+      appId,
+      tableId,
+      action: "create",
+      ids: { id: "a" },
+      columns: { n: 1 },
+    });
+    const answers = await cdb(own, {
+      requests: [create("shop", "x"), create("crm", "contacts"), create("crm", "x"), create("shop2", "x")],
+    });
+    expect(answers).toMatchObject([{ ids: {} }, { ids: {} }, { type: "forbidden" }, { type: "forbidden" }]);
+  });
+
+  test("that is deleted opens nothing from the answer on, and is not shown again (D32, D33)", async () => {
+    const own = await newEnvironment();
+    const get = menu("get", { ids: { id: "a" } });
+    const token = jsonwebtoken.sign({ identity: "cdb" }, own.secret);
+    expect(await cdb(own, get, { token })).toBeNull();
+    const path = `/api/databases/${own.databaseId}/keys`;
+    const list = await server.send("GET", path, own.admin);
+    expect(list.body).toMatchObject({
+      items: [{ id: own.id, permissions: ["documents"], apps: null, expiresAt: null }],
+    });
+    expect(JSON.stringify(list.body)).not.toContain(own.secret);
+    expect((await server.send("DELETE", `${path}/${own.id}`, own.admin)).status).toBe(204);
+    expect(await cdb(own, get, { token })).toMatchObject({ type: "unauthenticated" });
+    expect((await server.send("GET", `${path}/${own.id}`, own.admin)).status).toBe(404);
+    expect((await server.send("GET", path, own.admin)).body).toEqual({ items: [] });
+  });
+});
+
+test("a document is an entry for @deno/kv, and an entry of its is a document", async () => {
+  const own = await newEnvironment();
+  expect(await cdb(own, menu("create", { ids: { id: "a" }, columns: { name: "米饭", price: 8 } }))).toEqual({
+    ids: { id: "a" },
+  });
+  const kv = await openKv(`${server.url}/databases/${own.databaseId}/connect`, { accessToken: own.admin });
+  onTestFinished(() => kv.close());
+  expect((await kv.get(["shop", "menu", "a"])).value).toEqual({ name: "米饭", price: 8 });
+  await kv.set(["shop", "menu", "b"], { name: "noodles", price: 7 });
+  const many = { ids: { id: "CDB:tableMinId" }, endIds: { id: "CDB:tableMaxId" }, orderType: "asc" };
+  expect((await cdb(own, menu("getMany", many))).data).toEqual([
+    { ids: { id: "a" }, columns: { name: "米饭", price: 8 } },
+    { ids: { id: "b" }, columns: { name: "noodles", price: 7 } },
+  ]);
+});
+
+describe.skipIf(process.platform !== "linux")("strangers", () => {
+  interface Asked {
+    readonly status: number;
+    readonly text: string;
+  }
+
+  function ask(agent: Agent, headers: Readonly<Record<string, string>>, method = "POST"): Promise<Asked> {
+    return new Promise((resolve, reject) => {
+      const asked = request(`${server.url}/cdb`, { method, headers, agent }, (answer) => {
+        let text = "";
+        answer.setEncoding("utf8").on("data", (piece: string) => (text += piece));
+        answer.on("end", () => resolve({ status: answer.statusCode ?? 0, text }));
+      });
+      asked.on("error", reject);
+      asked.end(method === "POST" ? "{}" : undefined);
+    });
+  }
+
+  const files = (): number => readdirSync(join(server.folder, "data"), { recursive: true }).length;
+
+  test("who ask with made-up keys, for more databases than may be open, open none and keep nobody out (D36)", async () => {
+    const own = await newEnvironment();
+    const get = menu("get", { ids: { id: "a" } });
+    expect(await cdb(own, get)).toBeNull();
+    const agent = new Agent({ keepAlive: true, maxSockets: 16 });
+    onTestFinished(() => agent.destroy());
+    const authorization = `Bearer ${jsonwebtoken.sign({ identity: "cdb" }, "x")}`;
+    const keys = ["", "x", own.id, `key_${"0".repeat(16)}_${"0".repeat(24)}`];
+    const pid = server.workerdPid();
+    const before = files();
+    let [begun, mostFiles] = [0, 0];
+    const opened = openFilesOf(pid) ?? 0;
+    const stranger = async (): Promise<void> => {
+      while (begun < 2_000) {
+        const keyid = keys[begun++ % keys.length] ?? "";
+        const [method, expected] = begun % 7 === 0 ? (["OPTIONS", 204] as const) : (["POST", 200] as const);
+        const { status, text } = await ask(agent, { envid: randomUUID(), keyid, authorization }, method);
+        expect([status, text === "" || text.includes('"type":"unauthenticated"')]).toEqual([expected, true]);
+        if (begun % 50 === 0) mostFiles = Math.max(mostFiles, openFilesOf(pid) ?? 0);
+      }
+    };
+    await Promise.all(Array.from({ length: 16 }, stranger));
+    // Connections of the front to workerd, and no three files for each of 2,000 databases.
+    expect(mostFiles).toBeLessThan(opened + 100);
+    expect(files()).toBe(before);
+    expect(await cdb(own, get)).toBeNull();
+    expect(server.log()).toBe("");
+  });
+});

@@ -61,8 +61,10 @@ export function answerGet(request: GetRequest, context: ReadContext): DocumentRe
   const key = keyOfNamed(tablePrefix(request.table), ids);
   const range = { ...context.admitted({ start: key, end: justAfter(key) }), limit: 1, reverse: false };
   const [entry] = context.database.readPage(range, { maxBytes: MAX_LOOKED_AT_BYTES, keysOnly: false }).entries;
-  const columns = entry === undefined ? null : columnsOf(entry);
-  if (entry === undefined || columns === null) return { ok: true, json: "null" };
+  if (entry === undefined) return { ok: true, json: "null" };
+  context.budget.bytes -= entry.key.length + entry.value.length;
+  const columns = columnsOf(entry);
+  if (columns === null) return { ok: true, json: "null" };
   const json = textOfDocument(definitions, { ids, columns, value: entry.value }, request.columns);
   context.budget.characters -= json.length;
   return { ok: true, json };

@@ -121,7 +121,7 @@ export function parseBody(text: string): ParsedBody | Failure {
     return {
       ok: true,
       isBatch: true,
-      isAtomic: flagOf(body, "The body", "atomic"),
+      isAtomic: flagOf(body, "body", "atomic"),
       requests: requests.map(parseRequest),
     };
   });

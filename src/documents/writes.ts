@@ -255,9 +255,18 @@ export class WritePlan {
 
   #define(table: TableName, definition: TableDefinition): void {
     throwIf(this.#context.refusedTable(table));
+    const key = definitionKey(table);
+    if (this.#entry(key) !== null) {
+      throw new Refused(
+        failure(
+          "type-mismatch",
+          `The entry ["CDB:tables", appId, tableId] is no valid definition of this table; another program has written it. Define the table, or delete the entry.`,
+        ),
+      );
+    }
     throwIf(tooManyTables(this.#state, this.#newTables));
     this.#newTables += 1;
-    this.#set(definitionKey(table), encodeDefinition(definition), null);
+    this.#set(key, encodeDefinition(definition), null);
   }
 
   #set(key: Uint8Array, value: Uint8Array, expiresAt: UnixMs | null): void {

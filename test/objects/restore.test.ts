@@ -23,6 +23,7 @@ import {
 import type { Env } from "../../src/objects/env.ts";
 import { passTime } from "../support/moved-date.ts";
 import { commit, everything, read, type Stub, TestWatch } from "../support/workerd/database-object.ts";
+import { DocumentDatabase } from "../support/workerd/documents.ts";
 import { key, point, prefix, set, text, write } from "../support/workerd/engine.ts";
 
 // The plugin's environment is the deployment's.
@@ -317,6 +318,24 @@ describe("a state of the past", () => {
     // It is built again when it is asked for again.
     expect(await get((await pastReady(stub, two)).object, a)).toBe("1");
     expect(await first.object.snapshotRead(everything, new Uint8Array())).toMatchObject({ code: "not-found" });
+  });
+
+  test("has the documents and definitions as they were, and writes none (D25)", async () => {
+    const { stub } = await withBackup();
+    const documents = new DocumentDatabase(stub);
+    await documents.create({ id: "x" }, { n: 1 });
+    const at = await put(stub, set(a, text("then")));
+    await documents.update({ id: "x" }, { n: 2 });
+    await documents.create({ id: "x" }, {}, { tableId: "later" });
+    const then = new DocumentDatabase((await pastReady(stub, versionstampHex(at))).object);
+    expect(await then.get({ id: "x" })).toEqual({ ids: { id: "x" }, columns: { n: 1 } });
+    expect(await then.get({ id: "x" }, { tableId: "later" })).toBeNull();
+    const { tables } = await then.tables({ command: "list", appId: null, limit: 10, cursor: null });
+    expect(tables).toMatchObject([{ appId: "shop", tableId: "orders", inferred: true }]);
+    const readOnly = "forbidden: This is a database as it was at a moment: it can be read and not written.";
+    expect(await then.update({ id: "x" }, { n: 3 })).toBe(readOnly);
+    expect(await then.define({ ids: [{ name: "id", type: "string" }] })).toBe(readOnly);
+    expect(await then.ask({ action: "search" })).toMatch(/^unsupported: /);
   });
 
   test("a state that nobody has read for a quarter of an hour is gone, and leaves nothing (G31)", async () => {

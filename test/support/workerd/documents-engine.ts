@@ -1,0 +1,54 @@
+/** Documents over an engine of their own, with a clock that the test moves and storage that counts rows. */
+import { asUnixMs } from "../../../src/core/clock.ts";
+import type { Entropy } from "../../../src/core/entropy.ts";
+import type { SyncStorage } from "../../../src/core/storage.ts";
+import { Definitions } from "../../../src/documents/definitions.ts";
+import { Database, type DatabaseOptions } from "../../../src/engine/database.ts";
+import { CommitQueue } from "../../../src/objects/commit-queue.ts";
+import { DocumentTables } from "../../../src/objects/document-tables.ts";
+import { Documents } from "../../../src/objects/documents.ts";
+import { systemEntropy } from "../../../src/objects/system.ts";
+import { everything } from "./database-object.ts";
+import { type Json, ORDERS } from "./documents.ts";
+import type { MovableClock } from "./engine.ts";
+
+export class EngineDocuments {
+  readonly database: Database;
+  readonly documents: Documents;
+  /** How often others got a turn. */
+  pauses = 0;
+
+  constructor(
+    storage: SyncStorage,
+    clock: MovableClock,
+    options: Partial<DatabaseOptions & { entropy: Entropy }> = {},
+  ) {
+    const database = new Database({ storage, clock, ...options });
+    const breathe = async () => void (this.pauses += 1);
+    const commits = new CommitQueue({
+      commit: (writes) => database.commit(writes),
+      flushed: async () => undefined,
+      breathe,
+      onError: (error) => {
+        throw error;
+      },
+    });
+    const definitions = new Definitions();
+    const room = { refusal: () => null };
+    const tables = new DocumentTables({ database, commits, room, definitions, indexStateOf: () => null });
+    const { entropy = systemEntropy } = options;
+    this.database = database;
+    this.documents = new Documents({ database, commits, room, tables, definitions, entropy, breathe });
+  }
+
+  /** The parsed JSON of the answer. A failure is `"code: message"`. */
+  async ask(request: object): Promise<Json> {
+    const asking = { grant: { ...everything, expiresAt: asUnixMs(8e15) }, refusedAccess: () => null };
+    const answer = await this.documents.carryOut(asking, { text: JSON.stringify({ ...ORDERS, ...request }) });
+    if (!answer.ok) return `${answer.code}: ${answer.message}`;
+    const results = answer.results.map(({ result }): Json =>
+      result.ok ? JSON.parse(result.json) : `${result.code}: ${result.message}`,
+    );
+    return answer.isBatch ? results : results[0];
+  }
+}

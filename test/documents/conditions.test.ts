@@ -83,23 +83,21 @@ describe("a comparison (D6)", () => {
   });
 });
 
-test("and, or, not join comparisons; a list without members holds (D6)", () => {
-  const columns = lookup({ a: 1, b: 2 });
-  const is = (column: string, value: number) => ({ column, symbol: "=", value });
-  const cases: [object, boolean][] = [
-    [{}, true],
-    [{ conditionList: [] }, true],
-    [{ conditionList: [], conditionLogical: "or" }, true],
-    [{ conditionList: [is("a", 1), is("b", 2)] }, true],
-    [{ conditionList: [is("a", 1), is("b", 3)] }, false],
-    [{ conditionList: [is("a", 0), is("b", 2)], conditionLogical: "or" }, true],
-    [{ conditionList: [is("a", 0), is("b", 3)], conditionLogical: "or" }, false],
-    [{ conditionList: [is("a", 0)], conditionLogical: "not" }, true],
-    [{ conditionList: [is("a", 1)], conditionLogical: "not" }, false],
-    [{ conditionList: [is("none", 1)], conditionLogical: "not" }, true],
-    [{ conditionList: null, conditionLogical: null }, true],
-  ];
-  for (const [list, result] of cases) {
-    expect(comparisonsHold(readComparisons(list, "condition"), columns), JSON.stringify(list)).toBe(result);
-  }
+const is = (column: string, value: number) => ({ column, symbol: "=", value });
+const lists: [object, boolean][] = [
+  [{}, true],
+  [{ conditionList: [] }, true],
+  [{ conditionList: [], conditionLogical: "or" }, true],
+  [{ conditionList: [is("a", 1), is("b", 2)] }, true],
+  [{ conditionList: [is("a", 1), is("b", 3)] }, false],
+  [{ conditionList: [is("a", 0), is("b", 2)], conditionLogical: "or" }, true],
+  [{ conditionList: [is("a", 0), is("b", 3)], conditionLogical: "or" }, false],
+  [{ conditionList: [is("a", 0)], conditionLogical: "not" }, true],
+  [{ conditionList: [is("a", 1)], conditionLogical: "not" }, false],
+  [{ conditionList: [is("none", 1)], conditionLogical: "not" }, true],
+  [{ conditionList: null, conditionLogical: null }, true],
+];
+
+test.each(lists)("and, or, not join comparisons: of %j it is %s (D6)", (list, result) => {
+  expect(comparisonsHold(readComparisons(list, "condition"), lookup({ a: 1, b: 2 }))).toBe(result);
 });

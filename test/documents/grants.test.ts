@@ -19,7 +19,7 @@ beforeAll(async () => {
 
 const reads = { ...everything, write: false };
 const writes = { ...everything, read: false };
-const under = (...parts: Parameters<typeof key>): Grant => ({ ...everything, keyPrefix: toHex(key(...parts)) });
+const under = (...parts: readonly string[]): Grant => ({ ...everything, keyPrefix: toHex(key(...parts)) });
 const NO_READ = "forbidden: The token does not allow reading.";
 const NO_WRITE = "forbidden: The token does not allow writing.";
 const id = { id: "a" };

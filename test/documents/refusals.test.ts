@@ -190,15 +190,13 @@ function deep(levels: number): unknown {
 }
 
 test("each field of each action with a wrong type, missing, too long or out of range (D23)", async () => {
+  const others: unknown[] = [];
   for (const [request, said] of wrong) {
     const refused = await database.ask(request);
-    expect(
-      String(refused).startsWith(said),
-      `${JSON.stringify(request).slice(0, 200)}\n${JSON.stringify(refused)}`,
-    ).toBe(true);
-    expect(refused).toMatch(/[^.]\.$/);
-    expect(refused.length).toBeLessThan(1_000);
+    const isSaid = typeof refused === "string" && refused.startsWith(said) && /[^.]\.$/.test(refused);
+    if (!isSaid || refused.length > 1_000) others.push([JSON.stringify(request).slice(0, 200), refused, said]);
   }
+  expect(others).toEqual([]);
   expect(await database.count(["shop"])).toBe(1);
   expect(await database.count(["CDB:tables"])).toBe(1);
 });

@@ -242,7 +242,7 @@ export class ApiKeys {
   }
 }
 
-/** "app" or "app/table". The name is split at its first slash, so an app whose id has a slash cannot be named. */
+/** "app" or "app/table". No id of an app or a table has a slash. */
 function tableOf(name: string): AppOrTable {
   const slash = name.indexOf("/");
   return slash === -1

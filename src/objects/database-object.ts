@@ -201,8 +201,10 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     // Each action of the request says what it needs; a grant allows at least one of both.
     const open = this.#allow(grant, grant.read ? "read" : "write", askedAt);
     if (isFailure(open)) return open;
-    const refused = (access: Access) =>
-      refusedAccess(grant, access, askedAt ?? systemClock.now()) ?? open.mode.refusal(access);
+    const refused = (access: Access): Failure | null => {
+      const still = this.#allow(grant, access, askedAt);
+      return isFailure(still) ? still : null;
+    };
     return open.documents.carryOut({ grant, refusedAccess: refused }, request);
   }
 

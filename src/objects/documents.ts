@@ -44,7 +44,7 @@ export interface DocumentsParts {
 /** Who asks. */
 export interface Asking {
   readonly grant: Grant;
-  /** Why this access is not allowed. null: it is. */
+  /** Why this access is not allowed at present: asked again for each step, because a token may be revoked meanwhile. null: it is. */
   readonly refusedAccess: (access: Access) => Failure | null;
 }
 
@@ -86,8 +86,8 @@ export class Documents {
     const subjects = body.requests.map(({ subject }) => subject);
     const memory = memoryOf(text);
     const results = body.isAtomic
-      ? await this.#together(asking.grant, requests, memory)
-      : await this.#oneByOne(asking.grant, requests, memory);
+      ? await this.#together(asking, requests, memory)
+      : await this.#oneByOne(asking, requests, memory);
     return {
       ok: true,
       isBatch: body.isBatch,
@@ -96,7 +96,7 @@ export class Documents {
   }
 
   /** Each on its own, in order. Writes that follow each other are applied together, each as a commit of its own. */
-  async #oneByOne(grant: Grant, requests: readonly Judged[], memory: number): Promise<DocumentResult[]> {
+  async #oneByOne(asking: Asking, requests: readonly Judged[], memory: number): Promise<DocumentResult[]> {
     const results: DocumentResult[] = [];
     const budget = freshBudget();
     let writes: WriteRequest[] = [];
@@ -107,21 +107,23 @@ export class Documents {
         writes.push(request);
         continue;
       }
-      results.push(...(await this.#write(grant, writes, share)));
+      results.push(...(await this.#write(asking, writes, share)));
       writes = [];
       if (looked > BYTES_PER_STEP) {
         await this.#parts.breathe();
         looked = 0;
       }
       const before = budget.bytes;
-      results.push(isFailure(request) ? request : this.#read(grant, request, budget));
+      results.push(isFailure(request) ? request : this.#read(asking, request, budget));
       looked += before - budget.bytes;
     }
-    results.push(...(await this.#write(grant, writes, share)));
+    results.push(...(await this.#write(asking, writes, share)));
     return results;
   }
 
-  #read(grant: Grant, request: ReadRequest, budget: ReadBudget): DocumentResult {
+  #read({ grant, refusedAccess }: Asking, request: ReadRequest, budget: ReadBudget): DocumentResult {
+    const refused = refusedAccess("read");
+    if (refused !== null) return refused;
     const context: ReadContext = {
       database: this.#parts.database,
       definitionOf: (table) => this.#parts.tables.definitionOf(table),
@@ -139,7 +141,7 @@ export class Documents {
   }
 
   /** Each as a commit of its own, in order. `share`: the memory that a request takes. */
-  async #write(grant: Grant, requests: readonly WriteRequest[], share: number): Promise<DocumentResult[]> {
+  async #write(asking: Asking, requests: readonly WriteRequest[], share: number): Promise<DocumentResult[]> {
     const results: DocumentResult[] = [];
     let rest = requests;
     while (rest.length > 0) {
@@ -147,7 +149,7 @@ export class Documents {
       let bytes = 0;
       for (const request of rest) {
         if (step.length > 0 && bytes > BYTES_PER_STEP) break;
-        const prepared = this.#prepare(grant, [request], share);
+        const prepared = this.#prepare(asking, [request], share);
         bytes += prepared.bytes;
         step.push(prepared);
       }
@@ -159,7 +161,7 @@ export class Documents {
   }
 
   /** All or none. */
-  async #together(grant: Grant, requests: readonly Judged[], memory: number): Promise<DocumentResult[]> {
+  async #together(asking: Asking, requests: readonly Judged[], memory: number): Promise<DocumentResult[]> {
     const writes = requests.map((request): WriteRequest | Failure => {
       if (isFailure(request) || isWrite(request)) return request;
       return failure(
@@ -170,7 +172,7 @@ export class Documents {
     const wrong = writes.findIndex((write) => isFailure(write));
     if (wrong !== -1) return writes.map((write) => (isFailure(write) ? write : becauseOf(wrong)));
     const prepared = this.#prepare(
-      grant,
+      asking,
       writes.flatMap((write) => (isFailure(write) ? [] : [write])),
       memory,
     );
@@ -178,14 +180,14 @@ export class Documents {
     return [...results];
   }
 
-  #prepare(grant: Grant, requests: readonly WriteRequest[], memory: number): Prepared {
+  #prepare({ grant, refusedAccess }: Asking, requests: readonly WriteRequest[], memory: number): Prepared {
     const { entropy, definitions } = this.#parts;
     const versions = versionsOf(requests);
     let answers: (string | Failure)[] = [];
     const context = {
       entropy,
       definitions,
-      refusedKey: (key: Uint8Array) => refusedKeys(grant, [key]),
+      refusedKey: (key: Uint8Array) => refusedAccess("write") ?? refusedKeys(grant, [key]),
       refusedTable: (table: WriteRequest["table"]) => refusedTable(grant, table),
     };
     const write = decidedWrite({

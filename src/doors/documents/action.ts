@@ -12,10 +12,11 @@ import { tableOfCall } from "./table-path.ts";
 
 const EXAMPLE = '{"ids":{"id":"a"}}';
 
-function action(name: string, access: "read" | "write"): Operation {
+function action(name: string, access: "read" | "write", past?: true): Operation {
   return {
     access,
     query: [],
+    ...(past && { past }),
     async answer(call) {
       const table = tableOfCall(call);
       if (isFailure(table)) return table;
@@ -33,8 +34,8 @@ function action(name: string, access: "read" | "write"): Operation {
 }
 
 export const ACTIONS: Readonly<Record<string, Operation>> = {
-  get: action("get", "read"),
-  getMany: action("getMany", "read"),
+  get: action("get", "read", true),
+  getMany: action("getMany", "read", true),
   search: action("search", "read"),
   create: action("create", "write"),
   update: action("update", "write"),

@@ -17,10 +17,7 @@ export function tableOfCall({ keyPath = "" }: Pick<RestCall, "keyPath">): NamedT
   }
   const [app, table, ...more] = keyPath.split("/");
   if (app === undefined || table === undefined || more.length > 0) {
-    return failure(
-      "invalid",
-      "The path must name an app and a table, like tables/shop/orders. Write a slash in a name as %2F.",
-    );
+    return failure("invalid", "The path must name an app and a table, like tables/shop/orders.");
   }
   try {
     return { appId: decodeURIComponent(app), tableId: decodeURIComponent(table) };

@@ -13,6 +13,7 @@ const DEFAULT_LISTED_TABLES = 20;
 export const getTable: Operation = {
   access: "read",
   query: [],
+  past: true,
   async answer(call) {
     const table = tableOfCall(call);
     return isFailure(table) ? table : shown(await ask(call, { command: "get", ...table }), table);
@@ -45,6 +46,7 @@ export const deleteTable: Operation = {
 export const listTables: Operation = {
   access: "read",
   query: ["app", "limit", "cursor"],
+  past: true,
   async answer(call) {
     const { query } = call;
     const limit = numberOf(query, "limit", { least: 1, most: MAX_LISTED_TABLES, fallback: DEFAULT_LISTED_TABLES });

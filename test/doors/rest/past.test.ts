@@ -9,6 +9,7 @@ let [full, emptied, rewritten] = ["", "", ""];
 beforeAll(async () => {
   database = await RestDatabase.make();
   await database.put("kept", "before");
+  await menu("create", { ids: { id: "soup" }, columns: { price: 5 } });
   await database.keepBackup();
   for (const n of [1, 2]) await database.put(`orders/~n${n}`, { n });
   await database.put("orders/~n1", { n: 1, changed: true });
@@ -18,8 +19,14 @@ beforeAll(async () => {
   const deletion = await database.ask("POST", "entries:delete", { body: '{"selector":{"prefix":["orders"]}}' });
   emptied = deletion.json.versionstamp;
   await database.put("kept", "after");
+  await menu("update", { ids: { id: "soup" }, columns: { price: 6 } });
   rewritten = (await database.put("orders/~n2", { n: "new" })).json.versionstamp;
 }, 60_000);
+
+function menu(action: string, members: object, at = "") {
+  const body = JSON.stringify(members);
+  return database.ask("POST", `tables/shop/menu:${action}${at === "" ? "" : `?at=${at}`}`, { body });
+}
 
 /** As clients do: a 503 is asked again. */
 async function ask(method: string, path: string, body?: object, token = database.token) {
@@ -47,6 +54,18 @@ describe("a read at a moment", () => {
     ]);
     expect((await ask("GET", `export?at=${full}&${prefix}`)).text.split("\n").length).toBeGreaterThan(3);
     expect((await ask("HEAD", `entries/orders/~n3?at=${emptied}`)).status).toBe(404);
+  });
+
+  test("gives documents and tables as they were, and no search (D39)", async () => {
+    const soup = { ids: { id: "soup" } };
+    expect((await ask("POST", `tables/shop/menu:get?at=${full}`, soup)).json.columns).toEqual({ price: 5 });
+    expect((await menu("get", soup)).json.columns).toEqual({ price: 6 });
+    const many = { ids: { id: "soup" }, endIds: { id: "a" } };
+    expect((await menu("getMany", many, full)).json.data).toEqual([{ ...soup, columns: { price: 5 } }]);
+    expect((await ask("GET", `tables/shop/menu?at=${full}`)).json).toMatchObject({ tableId: "menu", inferred: true });
+    expect((await ask("GET", `tables?at=${full}`)).json.items).toHaveLength(1);
+    expect((await menu("search", {}, full)).status).toBe(400);
+    expect((await menu("update", { ...soup, columns: {} }, full)).status).toBe(400);
   });
 
   test("that there was not, or that is none, is said (H24, H11)", async () => {

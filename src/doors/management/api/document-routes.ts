@@ -1,5 +1,5 @@
 /** The routes of documents (`doors/documents/`) as the OpenAPI document describes them. A test compares them with what the door takes. */
-import { type Described, json, ref } from "./described-route.ts";
+import { AT, type Described, json, ref } from "./described-route.ts";
 
 const TABLE = ["The table, and how far its indexes are.", json(ref("DocumentTable"))] as const;
 const NO_TABLE = ["There is no such table, or no such database."] as const;
@@ -22,12 +22,19 @@ interface ActionBody {
   readonly properties: Readonly<Record<string, unknown>>;
 }
 
-function acting(summary: string, body: ActionBody, answer: string, more: Described["responses"] = {}) {
+function acting(
+  summary: string,
+  body: ActionBody,
+  answer: string,
+  more: Pick<Described, "query"> & { readonly failed?: readonly [string] } = {},
+) {
+  const { query, failed } = more;
   return {
     post: {
       summary,
+      ...(query && { query }),
       body: { description: "The members of the action.", content: json({ type: "object", ...body }) },
-      responses: { 200: [answer, json({})], ...more },
+      responses: { 200: [answer, json({})], ...(failed && { 412: failed }) },
     },
   } satisfies Record<string, Described>;
 }
@@ -41,6 +48,7 @@ export const DOCUMENT_ROUTES: Readonly<Record<string, Readonly<Record<string, De
         app: "Only the tables of this app.",
         limit: "From 1 to 100, and 20 when it is not given.",
         cursor: "The `next` of the page before.",
+        ...AT,
       },
       responses: {
         200: [
@@ -72,7 +80,7 @@ export const DOCUMENT_ROUTES: Readonly<Record<string, Readonly<Record<string, De
     },
   },
   "tables/{app}/{table}": {
-    get: { summary: "Get a table's definition", responses: { 200: TABLE, 404: NO_TABLE } },
+    get: { summary: "Get a table's definition", query: AT, responses: { 200: TABLE, 404: NO_TABLE } },
     put: {
       summary: "Define a table, or change what is indexed",
       body: { description: "The definition.", content: json(ref("DocumentDefinition")) },
@@ -87,6 +95,7 @@ export const DOCUMENT_ROUTES: Readonly<Record<string, Readonly<Record<string, De
     "Get a document",
     { required: ["ids"], properties: { ids, getColumns } },
     "The document, or null.",
+    { query: AT },
   ),
   "tables/{app}/{table}:getMany": acting(
     "List documents between two ids",
@@ -102,24 +111,25 @@ export const DOCUMENT_ROUTES: Readonly<Record<string, Readonly<Record<string, De
       },
     },
     "A page.",
+    { query: AT },
   ),
   "tables/{app}/{table}:create": acting(
     "Write a document",
     { required: ["ids", "columns"], properties: { ids, columns, condition } },
     "Its ids.",
-    { 412: CONDITION_FAILED },
+    { failed: CONDITION_FAILED },
   ),
   "tables/{app}/{table}:update": acting(
     "Change columns of a document, or add to them",
     { required: ["ids", "columns"], properties: { ids, columns, condition, updateType: { enum: ["increment"] } } },
     "Its ids; the results, where columns were incremented.",
-    { 412: CONDITION_FAILED },
+    { failed: CONDITION_FAILED },
   ),
   "tables/{app}/{table}:delete": acting(
     "Delete a document",
     { required: ["ids"], properties: { ids, condition } },
     "It is deleted.",
-    { 412: CONDITION_FAILED },
+    { failed: CONDITION_FAILED },
   ),
   "tables/{app}/{table}:search": acting(
     "Search documents",

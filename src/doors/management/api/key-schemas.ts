@@ -24,7 +24,7 @@ const apps = saying(
           .string()
           .min(1)
           .max(MAX_APP_OF_API_KEY_CHARACTERS)
-          .regex(/^[^/]+(\/.+)?$/)
+          .regex(/^[^/]+(\/[^/]+)?$/)
           .refine(wellFormed, MUST_BE_WELL_FORMED),
         { what: "the id of an app, or of an app and a table with a slash between them", example: "shop/orders" },
       ),

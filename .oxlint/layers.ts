@@ -39,8 +39,11 @@ export const layers: Readonly<Record<string, Layer>> = {
   backup: { imports: [...shared, "backup/format", "backup/destinations"] },
   "backup/recovery": { imports: [...shared, "backup", "backup/format", "backup/destinations"] },
   "backup/continuous": { imports: [...shared, "backup", "backup/format", "backup/destinations", "backup/recovery"] },
-  // Restores are one kind of work, whether they read a continuous backup or an archive.
-  "backup/archives": { imports: [...shared, "backup", "backup/format", "backup/destinations", "backup/recovery"] },
+  // Restores are one kind of work, whether they read a continuous backup or an archive. croner computes when a schedule is due.
+  "backup/archives": {
+    imports: [...shared, "backup", "backup/format", "backup/destinations", "backup/recovery"],
+    packages: ["croner"],
+  },
   directory: { imports: shared },
   objects: { imports: [...shared, "engine", "documents", "documents/access", ...backup, "directory"] },
   "doors/http": { imports: shared },

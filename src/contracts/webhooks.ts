@@ -1,8 +1,8 @@
 /** Webhooks of an organization: which events they are told, and how they are shown. */
 import type { UnixMs } from "../core/clock.ts";
 
-/** The events that a webhook may be told. Each names one or more databases that it concerns. */
-export const WEBHOOK_EVENTS = [
+/** The events about continuous backups. Each names one or more databases that it concerns. */
+const BACKUP_EVENTS = [
   /** The attempts of a backup have been failing for ten minutes. */
   "backup.failed",
   /** A backup that was reported as failing does not fail any more. */
@@ -12,6 +12,13 @@ export const WEBHOOK_EVENTS = [
   /** A backup whose failed verification was reported was verified again and is good. */
   "backup.verification_recovered",
 ] as const;
+export type BackupEvent = (typeof BACKUP_EVENTS)[number];
+
+/** An archive of a schedule failed, or did not reach one of its destinations. */
+export const ARCHIVE_EVENT = "archive.failed";
+
+/** The events that a webhook may be told. */
+export const WEBHOOK_EVENTS = BACKUP_EVENTS;
 export type WebhookEvent = (typeof WEBHOOK_EVENTS)[number];
 
 /** Sent by `webhooks.test`, whichever events a webhook is told. */

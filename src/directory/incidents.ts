@@ -7,7 +7,7 @@ import type { BackupHealth } from "../contracts/backup-health.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { MAX_DATABASES_IN_EVENT } from "../core/limits.ts";
 import type { Sql, SqlValue } from "../core/storage.ts";
-import type { WebhookEvent } from "../contracts/webhooks.ts";
+import type { BackupEvent } from "../contracts/webhooks.ts";
 
 /** A backup that fails for less time than this is no incident: buckets fail for moments. */
 const FAILED_FOR_MS = 10 * 60 * 1000;
@@ -32,7 +32,7 @@ export interface Incident {
 
 /** The incidents that one event tells of. */
 export interface Told {
-  readonly event: WebhookEvent;
+  readonly event: BackupEvent;
   readonly incidents: readonly Incident[];
 }
 
@@ -46,7 +46,7 @@ interface Row extends Record<string, SqlValue> {
 }
 
 /** In this order, because the end of an incident must come after its beginning. */
-const EVENTS: readonly { readonly event: WebhookEvent; readonly kind: Kind; readonly isOver: boolean }[] = [
+const EVENTS: readonly { readonly event: BackupEvent; readonly kind: Kind; readonly isOver: boolean }[] = [
   { event: "backup.failed", kind: "backup", isOver: false },
   { event: "backup.verification_failed", kind: "verification", isOver: false },
   { event: "backup.recovered", kind: "backup", isOver: true },

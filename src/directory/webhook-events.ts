@@ -1,7 +1,7 @@
 /** What events say of each database that they concern. `docs/webhooks.md` shows it. */
 import { unreachable } from "../core/assert.ts";
 import type { BackupHealth } from "../contracts/backup-health.ts";
-import type { WebhookEvent } from "../contracts/webhooks.ts";
+import type { BackupEvent } from "../contracts/webhooks.ts";
 import type { Incident } from "./incidents.ts";
 
 export interface DatabaseInEvent {
@@ -11,7 +11,7 @@ export interface DatabaseInEvent {
 
 /** `health`: the present health of its backup. null: not known. */
 export function aboutDatabase(
-  event: WebhookEvent,
+  event: BackupEvent,
   database: DatabaseInEvent,
   { since, resolved, resolvedAt }: Incident,
   health: BackupHealth | null,

@@ -3,7 +3,7 @@
  * start`, `npm run dev`, tests and the bench pass different options to it.
  */
 import { readFileSync, realpathSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { type Failure, isFailure } from "../core/errors.ts";
 import type { AdmissionParts } from "../doors/kv-connect/admission.ts";
@@ -202,10 +202,16 @@ export async function onWorkerd(
       files,
       { CAIRN_DESTINATIONS: reach, ...process.env, ...proxied, ...variables },
       {
+        archives: archivesOf(process.env["CAIRN_ARCHIVES"]),
         ...options,
         disk: { reserve, ...options.disk },
       },
     );
+}
+
+/** undefined: the folder in the data folder. */
+function archivesOf(text: string | undefined): string | undefined {
+  return text === undefined || text === "" ? undefined : resolve(text);
 }
 
 function urlHost(host: string): string {

@@ -67,6 +67,7 @@ export const workerdNames = {
   disk: "disk",
   reasons: "reasons",
   proxy: "proxy",
+  archives: "archives",
 } as const;
 
 /**
@@ -82,6 +83,7 @@ export function workerdConfig(
     ...deployment.variables.map((name) => `(name = "${name}", fromEnvironment = "${name}")`),
     ...waysOut.map(({ binding, service }) => `(name = "${binding}", service = "${service}")`),
     `(name = "DISK", service = "${workerdNames.disk}")`,
+    `(name = "ARCHIVES", service = "${workerdNames.archives}")`,
     `(name = "REASONS", service = "${workerdNames.reasons}")`,
     ...(hasProxy ? [`(name = "PROXY", service = "${workerdNames.proxy}")`] : []),
     ...deployment.namespaces.map((each) => `(name = "${each.binding}", durableObjectNamespace = "${each.className}")`),
@@ -96,6 +98,7 @@ const config :Workerd.Config = (
     (name = "main", worker = .main),
     (name = "${workerdNames.objects}", disk = (writable = true)),
     (name = "${workerdNames.disk}", external = (http = ())),
+    (name = "${workerdNames.archives}", external = (http = ())),
     (name = "${workerdNames.reasons}", external = (http = ())),${hasProxy ? `\n    (name = "${workerdNames.proxy}", external = (http = (style = proxy))),` : ""}
 ${waysOut.map(({ service }) => networkService(service, reach, trustsMore)).join("\n")}
   ],

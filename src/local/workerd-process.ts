@@ -17,6 +17,7 @@ import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { failure, type Failure } from "../core/errors.ts";
+import { ArchiveFolder } from "./archive-folder.ts";
 import { defaultDiskOptions, type DiskOptions, DiskSpace } from "./disk-space.ts";
 import { ErrorReasons } from "./error-reasons.ts";
 import { spawnGuarded } from "./guarded-process.ts";
@@ -51,6 +52,8 @@ export interface WorkerdOptions {
   /** When a workerd that hangs is given up. */
   readonly liveness?: LivenessTimes | undefined;
   readonly disk?: Partial<DiskOptions>;
+  /** The folder of the destinations "local", as an absolute path. By default the one in the data folder. */
+  readonly archives?: string | undefined;
 }
 
 /**
@@ -61,7 +64,7 @@ export async function startWorkerd(
   folder: string,
   files: WorkerdFiles,
   environment: Readonly<NodeJS.ProcessEnv>,
-  { flags = [], overTcp = false, liveness = LIVENESS, disk: diskOptions = {} }: WorkerdOptions = {},
+  { flags = [], overTcp = false, liveness = LIVENESS, disk: diskOptions = {}, archives }: WorkerdOptions = {},
 ): Promise<Upstream | Failure> {
   const [run, objects] = [join(folder, "run"), join(folder, "objects")];
   // The folder itself is not made: when it was removed, the data and the lock are gone, and it must not come back empty and unlocked.
@@ -74,12 +77,16 @@ export async function startWorkerd(
   const disk = await DiskSpace.serve(folder, { ...defaultDiskOptions, ...diskOptions });
   const reasons = await ErrorReasons.serve();
   const proxy = files.proxy === null ? null : await OutboundProxy.serve(files.proxy);
+  const archiveSocket = socketPlaceIn(run, "archives.sock");
+  const closeArchives = await ArchiveFolder.serve(archives ?? join(folder, "archives"), archiveSocket);
   const socket = overTcp ? null : socketPlaceIn(run, "http.sock");
   const close = (): void => {
     socket?.remove();
     disk.close();
     reasons.close();
     proxy?.close();
+    closeArchives();
+    archiveSocket.remove();
   };
   const args = [
     "serve",
@@ -88,6 +95,7 @@ export async function startWorkerd(
     `--directory-path=${workerdNames.objects}=${objects}`,
     `--external-addr=${workerdNames.disk}=${disk.address}`,
     `--external-addr=${workerdNames.reasons}=${reasons.address}`,
+    `--external-addr=${workerdNames.archives}=unix:${archiveSocket.path}`,
     ...(proxy === null ? [] : [`--external-addr=${workerdNames.proxy}=${proxy.address}`]),
     "--control-fd=4",
     ...flags,

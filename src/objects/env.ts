@@ -17,6 +17,9 @@ export interface Env extends DeploymentSecrets {
   /** The deployment's own bucket for backups. */
   readonly BACKUPS?: R2Bucket;
 
+  /** The folder for archives under `npm start`, in S3's protocol (`src/local/archive-folder.ts`). */
+  readonly ARCHIVES?: Fetcher;
+
   /** The way out to backup destinations, where there is a separate one; otherwise the global fetch is used. */
   readonly DESTINATIONS?: Fetcher;
   /** The way out to the endpoints of webhooks, where there is a separate one; otherwise the global fetch is used. */

@@ -8,7 +8,7 @@ import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import type { Configuration, ConfigurationTable } from "./configuration.ts";
 import { openCredentials, sealCredentials } from "../credentials.ts";
 import type { Destination } from "../destinations/destination.ts";
-import { probe } from "./probe.ts";
+import { probe } from "../probe.ts";
 import type { SecretBox } from "../secrets.ts";
 import type { OpenDestination } from "../sources.ts";
 

@@ -4,56 +4,17 @@ import type { Entropy } from "../../core/entropy.ts";
 import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import { MAX_IDEMPOTENCY_KEY_LENGTH, MAX_MANAGEMENT_BODY_BYTES } from "../../core/limits.ts";
 import type { Idempotency } from "../../contracts/idempotency.ts";
-import {
-  type AccessTokens,
-  type Caller,
-  type CommandName,
-  type IndexStub,
-  type Input,
-  type OrganizationStub,
-  type Output,
-} from "../../contracts/management.ts";
+import type { IndexStub } from "../../contracts/management.ts";
 import type { PublicAddress } from "../../core/public-address.ts";
-import { bearerToken } from "../http/bearer-token.ts";
 import { readJsonBody, type BodyTime, type JsonBody } from "../http/request-body.ts";
-import { foreignOriginOf } from "../http/cors.ts";
+import type { DirectoryParts } from "../http/directory.ts";
 import type { FailureOfThrown } from "../http/thrown.ts";
 
-export interface ManagementContext extends BodyTime {
-  readonly accessTokens: AccessTokens;
+export interface ManagementContext extends BodyTime, DirectoryParts {
   readonly entropy: Entropy;
   readonly publicAddress: PublicAddress;
   readonly failureOfThrown: FailureOfThrown;
-  organization(id: string): OrganizationStub;
   index(): IndexStub;
-}
-
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
-/** Asks the caller's organization. `named` is the organization in the request's path, if there is one. */
-export async function ask<Name extends CommandName>(
-  context: ManagementContext,
-  caller: Caller,
-  named: string | null,
-  name: Name,
-  input: Input<Name>,
-): Promise<Output<Name> | Failure> {
-  if (caller.kind === "token") return context.organization(caller.organizationId).run(caller, named, name, input);
-  if (named === null) {
-    return failure(
-      "forbidden",
-      "The deployment's token manages organizations and their tokens; use a token of the organization.",
-    );
-  }
-  if (!UUID.test(named))
-    return failure("not-found", "There is no such organization, or none that this token may know of.");
-  return context.organization(named).run(caller, named, name, input);
-}
-
-/** The caller who sends the request. Whether an organization in the path is the caller's is checked by `ask`. */
-export async function callerOf(request: Request, { accessTokens }: ManagementContext): Promise<Caller | Failure> {
-  const token = bearerToken(request.headers);
-  return typeof token === "string" ? accessTokens.caller(token, foreignOriginOf(request)) : token;
 }
 
 /** The failure for what was thrown while the request was being answered. */

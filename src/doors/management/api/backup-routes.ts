@@ -2,6 +2,7 @@
 import { failure, isFailure } from "../../../core/errors.ts";
 import type { DatabaseInfo, Job } from "../../../contracts/management.ts";
 import * as backups from "./backup-schemas.ts";
+import { jobJson } from "../../http/job-json.ts";
 import { jobLocation, route, type ApiRoute } from "./route.ts";
 import { prefixOf, prefixOfText } from "./notation-schemas.ts";
 import * as schemas from "./schemas.ts";
@@ -16,13 +17,13 @@ const backupRoute = {
 
 const jobRoute = {
   success: { status: 202, description: "The job", schema: schemas.job },
-  show: schemas.jobJson,
+  show: jobJson,
   location: jobLocation,
 } as const;
 
 const fillingRoute = {
   success: { status: 202, description: "The new database and the job that fills it", schema: backups.filling },
-  show: ({ database, job }: Filling) => ({ database: schemas.databaseJson(database), job: schemas.jobJson(job) }),
+  show: ({ database, job }: Filling) => ({ database: schemas.databaseJson(database), job: jobJson(job) }),
   location: ({ job }: Filling) => jobLocation(job),
 } as const;
 

@@ -23,17 +23,20 @@ import {
   job,
   nameOrEmpty,
   restorableRange,
-  restorableRangeJson,
   restorePoint,
-  restorePointJson,
-  timeText,
-  timeTextOrNull,
   time,
   verification,
-  verificationJson,
   wholeNumber,
 } from "./schemas.ts";
-import { sentenceOrNull, shownStatus } from "../sentences.ts";
+import {
+  restorableRangeJson,
+  restorePointJson,
+  sentenceOrNull,
+  timeText,
+  timeTextOrNull,
+  verificationJson,
+} from "../../http/job-json.ts";
+import { shownStatus } from "../sentences.ts";
 import { changes, changesJson, keysInQuery, prefix as keyPrefix, prefixInQuery } from "./notation-schemas.ts";
 import { saying } from "./checked.ts";
 

@@ -8,7 +8,8 @@ import {
 } from "../../../contracts/api-keys.ts";
 import { MAX_APP_OF_API_KEY_CHARACTERS, MAX_APPS_OF_API_KEY } from "../../../core/document-limits.ts";
 import { saying } from "./checked.ts";
-import { MUST_BE_WELL_FORMED, name, time, timeText, timeTextOrNull, wellFormed } from "./schemas.ts";
+import { timeText, timeTextOrNull } from "../../http/job-json.ts";
+import { MUST_BE_WELL_FORMED, name, time, wellFormed } from "./schemas.ts";
 
 export const keyParams = z.strictObject({ databaseId: z.string(), keyId: z.string() });
 

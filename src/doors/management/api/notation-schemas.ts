@@ -1,6 +1,6 @@
 /** Keys of /api in the notation (docs/json-notation.md): prefixes in requests, and keys that commits have changed. */
 import { z } from "zod";
-import { fromHex, toHex } from "../../../core/bytes.ts";
+import { toHex } from "../../../core/bytes.ts";
 import type { Failure } from "../../../core/errors.ts";
 import { keyOfNotation, keyOfNotationText, textOfKeyNotation } from "../../../codec/json-notation/key-notation.ts";
 import type { CommitChanges } from "../../../contracts/restore-commands.ts";
@@ -70,11 +70,6 @@ export function changesJson({ keys, more }: CommitChanges) {
     keys: keys.map(({ key, change }) => ({ key: JSON.parse(textOfKeyNotation(key)) as unknown, change })),
     more,
   };
-}
-
-/** An encoded key in hex, in the notation. */
-export function prefixJson(hex: string): unknown {
-  return JSON.parse(textOfKeyNotation(fromHex(hex)));
 }
 
 type PrefixOrFailure = { readonly ok: true; readonly prefix: string | null } | Failure;

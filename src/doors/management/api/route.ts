@@ -6,8 +6,9 @@ import { z } from "zod";
 import { type Failure, isFailure } from "../../../core/errors.ts";
 import type { Idempotency } from "../../../contracts/idempotency.ts";
 import type { Caller, CommandName, Input, Job, Output } from "../../../contracts/management.ts";
+import { ask, callerOf } from "../../http/directory.ts";
 import { checked } from "./checked.ts";
-import { ask, callerOf, idempotencyOf, readBody, type ManagementContext } from "../context.ts";
+import { idempotencyOf, readBody, type ManagementContext } from "../context.ts";
 
 export interface Call<Params, Query, Body> {
   readonly context: ManagementContext;

@@ -6,6 +6,7 @@ import { BACKUP_ROUTES } from "./backup-routes.ts";
 import { KEY_ROUTES } from "./key-routes.ts";
 import { metricsText } from "./metrics.ts";
 import { prefixOf } from "./notation-schemas.ts";
+import { jobJson } from "../../http/job-json.ts";
 import { jobLocation, route, type ApiRoute, type Ask } from "./route.ts";
 import * as schemas from "./schemas.ts";
 import { WEBHOOK_ROUTES } from "./webhook-routes.ts";
@@ -172,7 +173,7 @@ const databases: readonly ApiRoute[] = [
       if (isFailure(deletion)) return deletion;
       return deletion.job ?? new Response(null, { status: 204 });
     },
-    show: schemas.jobJson,
+    show: jobJson,
     location: jobLocation,
   }),
   route({
@@ -240,7 +241,7 @@ const tokens: readonly ApiRoute[] = [
 const jobRoute = {
   params: schemas.jobParams,
   success: { status: 200, description: "The job", schema: schemas.job },
-  show: schemas.jobJson,
+  show: jobJson,
 } as const;
 
 const others: readonly ApiRoute[] = [

@@ -13,14 +13,13 @@ import { assert } from "../../../core/assert.ts";
 import { fromBase64, fromHex, toHex } from "../../../core/bytes.ts";
 import type { UnixMs } from "../../../core/clock.ts";
 import { readTime, wantedOfTime } from "../../../core/rfc3339.ts";
-import { sentenceOrNull } from "../sentences.ts";
 import { saying } from "./checked.ts";
-import { prefix as prefixOfKeys, prefixJson } from "./notation-schemas.ts";
-import { asSentence, type Failure, isFailure } from "../../../core/errors.ts";
+import { prefixJson, timeText, timeTextOrNull } from "../../http/job-json.ts";
+import { prefix as prefixOfKeys } from "./notation-schemas.ts";
+import { type Failure, isFailure } from "../../../core/errors.ts";
 import {
   PERMISSIONS,
   type DatabaseInfo,
-  type Job,
   type OrganizationInfo,
   type Page,
   type Scopes,
@@ -28,13 +27,6 @@ import {
 } from "../../../contracts/management.ts";
 import { canonicalOrigin } from "../../../core/origins.ts";
 import { JURISDICTIONS, LOCATION_HINTS } from "../../../contracts/placement.ts";
-import type {
-  RestorableRange,
-  RestoreOutcome,
-  RestorePoint,
-  VerificationReport,
-} from "../../../contracts/restore-commands.ts";
-import { versionstampHex } from "../../../core/versionstamp.ts";
 
 const CONTROL_CHARACTERS = /\p{Cc}/u;
 
@@ -399,64 +391,6 @@ export function tokenJson({ scopes, ...info }: TokenInfo) {
   };
 }
 
-export function jobJson(info: Job) {
-  const { result, createdAt, finishedAt } = info;
-  const shown =
-    result === null
-      ? null
-      : {
-          phase: result.phase,
-          versionstamp: result.versionstamp,
-          damagedObject: result.damagedObject,
-          verification: result.verification === null ? null : verificationJson(result.verification),
-          undone: undoneJson(result.outcome?.undone ?? null),
-          before: result.outcome === null ? null : beforeJson(info.databaseId, result.outcome),
-          undeleted: result.undeleted,
-        };
-  return {
-    ...info,
-    error: sentenceOrNull(info.error),
-    result: shown,
-    createdAt: timeText(createdAt),
-    finishedAt: timeTextOrNull(finishedAt),
-  };
-}
-
-export function verificationJson({ range, ...report }: VerificationReport) {
-  return {
-    ...report,
-    problems: report.problems.map(asSentence),
-    damaged: report.damaged.map(({ intactUpTo, problem, ...one }) => ({
-      ...one,
-      intactUpTo: intactUpTo === null ? null : versionstampHex(intactUpTo),
-      problem: asSentence(problem),
-    })),
-    range: restorableRangeJson(range),
-  };
-}
-
-function undoneJson(found: RestoreOutcome["undone"]) {
-  if (found === null) return null;
-  const { commits, isExact, first } = found;
-  return { commits, exact: isExact, first: first === null ? null : versionstampHex(first) };
-}
-
-function beforeJson(databaseId: string, { before: found, prefix }: RestoreOutcome) {
-  if (found === null) return null;
-  const versionstamp = versionstampHex(found.version);
-  const body = { at: versionstamp, ...(typeof prefix === "string" ? { prefix: prefixJson(prefix) } : {}) };
-  const fork = { method: "POST", path: `/api/databases/${databaseId}/forks`, body };
-  return { versionstamp, stored: found.stored, fork: found.stored ? fork : null };
-}
-
-export function restorableRangeJson(range: RestorableRange | null) {
-  return range === null ? null : { first: restorePointJson(range.first), last: restorePointJson(range.last) };
-}
-
-export function restorePointJson({ version, time: at }: RestorePoint) {
-  return { versionstamp: versionstampHex(version), time: timeText(at) };
-}
-
 export function scopesOf(body: z.output<typeof newToken>): Scopes | Failure {
   const prefix = body.keyPrefix === undefined ? null : prefixOfParts(body.keyPrefix);
   if (isFailure(prefix)) return prefix;
@@ -496,13 +430,4 @@ function partsOfPrefix(hex: string): KeyPartJson[] {
   const decoded = decodeKey(fromHex(hex));
   assert(decoded.ok, "a stored key prefix to be an encoded key");
   return jsonOfKey(decoded.key);
-}
-
-/** As RFC 3339. */
-export function timeText(ms: number): string {
-  return new Date(ms).toISOString();
-}
-
-export function timeTextOrNull(ms: number | null): string | null {
-  return ms === null ? null : timeText(ms);
 }

@@ -9,7 +9,8 @@ import {
   type WebhookWithSecret,
 } from "../../../contracts/webhooks.ts";
 import { saying } from "./checked.ts";
-import { description, time, timeText, timeTextOrNull } from "./schemas.ts";
+import { timeText, timeTextOrNull } from "../../http/job-json.ts";
+import { description, time } from "./schemas.ts";
 
 export const webhookParams = z.strictObject({ organizationId: z.string(), webhookId: z.string() });
 

@@ -7,7 +7,8 @@ import type { Caller } from "../../../contracts/management.ts";
 import { DEFAULT_BACKUP_TIMES } from "../../../contracts/backup-commands.ts";
 import { answerOptions, methodsTaken } from "../../http/cors.ts";
 import { linkOrigin } from "../../http/public-url.ts";
-import { ask, callerOf, failureOfLost, readBody, type ManagementContext } from "../context.ts";
+import { ask, callerOf } from "../../http/directory.ts";
+import { failureOfLost, readBody, type ManagementContext } from "../context.ts";
 import { descriptionOf, destinationOf, pageQuery, timeRange } from "./input.ts";
 import { analyticsJson, backupJson, databaseJson, errorResponse, linkHeader, organizationJson } from "./wire.ts";
 

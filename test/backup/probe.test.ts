@@ -1,8 +1,8 @@
 /** The trial of a destination: what fails in it is named, and nothing is left behind that can be removed. */
 import { describe, expect, it } from "vitest";
-import { destinationFailure, type DestinationFailureClass } from "../../../src/backup/destinations/destination.ts";
-import { probe } from "../../../src/backup/continuous/probe.ts";
-import { MemoryDestination } from "../../support/memory-destination.ts";
+import { destinationFailure, type DestinationFailureClass } from "../../src/backup/destinations/destination.ts";
+import { probe } from "../../src/backup/probe.ts";
+import { MemoryDestination } from "../support/memory-destination.ts";
 
 const mark = Uint8Array.of(1, 2, 3);
 type Method = Parameters<MemoryDestination["fault"]>[0];

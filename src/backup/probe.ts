@@ -1,12 +1,12 @@
 /** Tries a destination before a backup relies on it: everything that a backup will need to do, with one small object. */
-import { equalBytes } from "../../core/bytes.ts";
+import { equalBytes } from "../core/bytes.ts";
 import {
   type Destination,
   type DestinationFailure,
   destinationFailure,
   type Done,
-} from "../destinations/destination.ts";
-import { databasePrefix } from "../format/object-names.ts";
+} from "./destinations/destination.ts";
+import { databasePrefix } from "./format/object-names.ts";
 
 interface Step {
   readonly name: "put" | "get" | "head" | "list" | "delete";

@@ -1,0 +1,123 @@
+/** The folder of archives of `npm start`, behind the same driver and the same contract as every bucket. */
+import { existsSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync, readFileSync } from "node:fs";
+import { connect, createServer, type AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
+import type { S3Destination } from "../../../src/backup/destinations/s3.ts";
+import { ArchiveFolder, type ArchiveFolderOptions } from "../../../src/local/archive-folder.ts";
+import { openS3At } from "../../support/open-s3.ts";
+import { describeDestination, done, failed, text } from "../../backup/destinations/contract.ts";
+
+const MIB = 1024 * 1024;
+
+/** The folder's socket, reached over a port of this machine, because Node's fetch knows no Unix sockets. */
+async function serve(folder: string, options?: ArchiveFolderOptions) {
+  const sockets = mkdtempSync(join(tmpdir(), "cairn-folder-"));
+  const path = join(sockets, "s");
+  const stop = await ArchiveFolder.serve(folder, { path }, options);
+  const bridge = createServer((socket) => {
+    const there = connect(path);
+    socket.pipe(there).pipe(socket);
+    for (const one of [socket, there]) one.on("error", () => one.destroy());
+  });
+  await new Promise<void>((resolve) => bridge.listen(0, "127.0.0.1", resolve));
+  // A server that listens on TCP has such an address.
+  const { port } = bridge.address() as AddressInfo;
+  const close = (): void => {
+    stop();
+    bridge.close();
+    rmSync(sockets, { recursive: true, force: true });
+  };
+  const place = {
+    endpoint: `http://127.0.0.1:${port}`,
+    bucket: "archives",
+    region: "auto",
+    accessKeyId: "x",
+    secretAccessKey: "x",
+  };
+  return {
+    open: (prefix = ""): S3Destination => openS3At(place, { prefix }),
+    url: `${place.endpoint}/archives/`,
+    close,
+  };
+}
+
+async function served(options?: ArchiveFolderOptions) {
+  const folder = mkdtempSync(join(tmpdir(), "cairn-archives-"));
+  const running = await serve(folder, options);
+  onTestFinished(() => {
+    running.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  return { ...running, folder };
+}
+
+describe("the contract", () => {
+  const folder = mkdtempSync(join(tmpdir(), "cairn-archives-"));
+  describeDestination("a folder of the server", async () => (await serve(folder)).open("some where/"));
+});
+
+test("an object is a file of its name, and nothing else is left", async () => {
+  const { open, folder } = await served();
+  done(await open("tenant/").put("db/archives/7.cairn", text("whole")));
+  expect(readFileSync(join(folder, "tenant/db/archives/7.cairn"), "utf8")).toBe("whole");
+  expect(readdirSync(join(folder, ".cairn-unfinished"))).toEqual([]);
+});
+
+test("an upload goes on after the program was started again", async () => {
+  const { open, folder, close } = await served();
+  const { uploadId } = done(await open().startUpload("a/b"));
+  const one = done(await open().putPart("a/b", uploadId, 1, new Uint8Array(5 * MIB).fill(1)));
+  close();
+  const again = await serve(folder);
+  onTestFinished(again.close);
+  const two = done(await again.open().putPart("a/b", uploadId, 2, text("end")));
+  done(await again.open().completeUpload("a/b", uploadId, [one.part, two.part]));
+  expect(done(await again.open().head("a/b")).size).toBe(5 * MIB + 3);
+  expect(readdirSync(join(folder, ".cairn-unfinished"))).toEqual([]);
+});
+
+test("what a killed program has left unfinished is removed: puts at once, uploads after a week", async () => {
+  const { open, folder, close } = await served();
+  const { uploadId } = done(await open().startUpload("old"));
+  const unfinished = join(folder, ".cairn-unfinished");
+  writeFileSync(join(unfinished, "half.put"), "half");
+  const longAgo = new Date(Date.now() - 8 * 24 * 60 * 60 * 1000);
+  for (const name of [uploadId, `${uploadId}.json`]) utimesSync(join(unfinished, name), longAgo, longAgo);
+  close();
+  const again = await serve(folder);
+  onTestFinished(again.close);
+  expect(readdirSync(unfinished)).toEqual([]);
+});
+
+test("a disk that is nearly full takes no archive, and says so", async () => {
+  const { open } = await served({ measure: async () => ({ free: 128 * MIB + 10, size: 1024 ** 4 }) });
+  done(await open().put("small", text("0123456789")));
+  const refused = failed(await open().put("large", text("0123456789a")));
+  expect(refused).toMatchObject({ class: "retry", message: expect.stringContaining("no room for more objects") });
+});
+
+test("no name leads out of the folder or into what is unfinished", async () => {
+  const { url, folder } = await served();
+  const outside = join(folder, "..", "outside-of-archives");
+  for (const name of [
+    "..%2Foutside-of-archives",
+    "a/..%2F..%2Foutside-of-archives",
+    "a%00b",
+    ".cairn-unfinished/x",
+    "a//b",
+  ]) {
+    const answer = await fetch(url + name, { method: "PUT", body: "x" });
+    expect([name, answer.status]).toEqual([name, 400]);
+  }
+  expect(existsSync(outside)).toBe(false);
+});
+
+test("where a file lies, no folder is made, and the message says which", async () => {
+  const { open } = await served();
+  done(await open().put("a", text("file")));
+  expect(failed(await open().put("a/b", text("x")))).toMatchObject({
+    message: expect.stringContaining("has an object where a folder of the prefix is to be"),
+  });
+});

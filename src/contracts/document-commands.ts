@@ -57,6 +57,8 @@ export interface TableIndexState {
   readonly total: number;
   /** Entries under the table that are no documents: bad ids, or values that are no objects. */
   readonly skipped: number;
+  /** Columns of documents of which something is not indexed: a value of another type than the defined one, or more than fits. */
+  readonly leftOut: number;
 }
 
 export interface TableInfo {

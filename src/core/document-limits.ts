@@ -58,11 +58,8 @@ export const MAX_LISTED_TABLES = 100;
 /** Characters of a word that are indexed and asked for. What is longer is data and no word, and is told apart by its beginning. */
 export const MAX_WORD_CHARS = 64;
 
-/** Tables of a database that have an index: each is in memory while the database is in use. Definitions beyond this number define no table. */
-export const MAX_INDEXED_TABLES = 1_000;
-
 /** Definitions that are looked at after a restore, valid or not, so that masses of them end. */
-export const MAX_DEFINITIONS_LOOKED_AT = 2 * MAX_INDEXED_TABLES;
+export const MAX_DEFINITIONS_LOOKED_AT = 2 * MAX_TABLES;
 
 /** Pairs of column (or path below a column) and type that a table has in its index. Each is in memory while the database is in use. */
 export const MAX_INDEXES_OF_TABLE = 1_000;

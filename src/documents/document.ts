@@ -35,7 +35,8 @@ export function beginsAsObject({ value, encoding }: Pick<StoredEntry, "value" | 
   return value[at] === OBJECT;
 }
 
-function isPlainObject(value: unknown): value is Columns {
+/** Whether a value is an object of no class of its own: no list, date, map or error. */
+export function isPlainObject(value: unknown): value is Columns {
   return typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype;
 }
 

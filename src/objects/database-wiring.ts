@@ -185,7 +185,13 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
   });
   const turns = new WriteTurns({ database, commits, room, flushed: () => storage.sync(), timers: systemTimers });
   const definitions = new Definitions();
-  const documentTables = new DocumentTables({ database, commits, room, definitions, indexStateOf: () => null });
+  const documentTables = new DocumentTables({
+    database,
+    commits,
+    room,
+    definitions,
+    indexStateOf: (table) => documentIndex?.state(table) ?? null,
+  });
   const documents = new Documents({
     database,
     commits,

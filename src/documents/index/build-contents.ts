@@ -1,6 +1,6 @@
 /** What the entries of a table have in one build of its index, and how that changes with an entry. */
 import type { StoredEntry } from "../../core/operations.ts";
-import { columnsOf } from "../columns.ts";
+import { columnsOf } from "../document.ts";
 import { idsOfKey } from "../ids.ts";
 import { type FindIndex, NO_ROWS, type DocumentRows, rowsOf } from "./index-rows.ts";
 import type { IndexWriter } from "./index-writer.ts";

@@ -7,8 +7,9 @@
  * the others by `step`, which the owner calls while `hasWork`.
  */
 import { compareBytes, hasBytesAt } from "../../core/bytes.ts";
+import type { TableIndexState } from "../../contracts/document-commands.ts";
 import { asUnixMs } from "../../core/clock.ts";
-import { MAX_DEFINITIONS_LOOKED_AT, MAX_INDEXED_TABLES } from "../../core/document-limits.ts";
+import { MAX_DEFINITIONS_LOOKED_AT, MAX_TABLES } from "../../core/document-limits.ts";
 import { hasTable } from "../../core/migrations.ts";
 import type { StoredEntry } from "../../core/operations.ts";
 import type { SyncStorage } from "../../core/storage.ts";
@@ -76,9 +77,13 @@ export class DocumentIndex implements DerivedTables {
     return this.#known?.registry.find(name) ?? null;
   }
 
-  /** Whether a table may be defined that has no index yet. */
-  get hasRoom(): boolean {
-    return (this.#known?.registry.size ?? 0) < MAX_INDEXED_TABLES;
+  /** How far the index of a table is. null: the table has none. */
+  state(name: TableName): TableIndexState | null {
+    const { live = null, building = null } = this.table(name) ?? {};
+    const build = building ?? live;
+    if (build === null) return null;
+    const { done, total, skipped, leftOut } = build;
+    return { state: building === null ? "live" : "building", done, total, skipped, leftOut };
   }
 
   /** Whether `step` has something to do. */
@@ -191,7 +196,7 @@ export class DocumentIndex implements DerivedTables {
     const { registry, work } = this.#open();
     const builds = registry.find(name);
     if (builds !== null && keep(registry, builds, definition, entry.value)) return;
-    if (builds === null && registry.size >= MAX_INDEXED_TABLES) return;
+    if (builds === null && registry.size >= MAX_TABLES) return;
     if (builds !== null && builds.building !== null) registry.drop(builds.building);
     const build = registry.begin(name, definition, entry.value);
     built.add(build);
@@ -202,7 +207,7 @@ export class DocumentIndex implements DerivedTables {
     const { registry } = this.#known ?? {};
     const builds = registry?.find(name) ?? null;
     if (registry === undefined || builds === null) return;
-    const wasFull = registry.size >= MAX_INDEXED_TABLES;
+    const wasFull = registry.size >= MAX_TABLES;
     dropAll(registry, builds);
     if (wasFull) this.#defineAll(room, built);
   }

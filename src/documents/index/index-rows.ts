@@ -15,7 +15,7 @@ import {
   MAX_NESTED_DEPTH,
 } from "../../core/document-limits.ts";
 import type { ColumnType } from "../../contracts/document-commands.ts";
-import { type Columns, isPlainObject } from "../columns.ts";
+import { type Columns, isPlainObject } from "../document.ts";
 import type { TableDefinition } from "../definition.ts";
 import { parsePoint, type Point } from "../geo.ts";
 

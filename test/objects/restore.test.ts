@@ -5,105 +5,23 @@ import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "c
 import { describe, expect, test } from "vitest";
 import { encodeAtomicWrite } from "../../src/codec/datapath-requests.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
-import type { Mutation } from "../../src/core/operations.ts";
-import {
-  checkName,
-  type PastInfo,
-  pastName,
-  type RestoreCommand,
-  type BackupJob,
-} from "../../src/contracts/restore-commands.ts";
-import {
-  asVersion,
-  timeOfVersion,
-  type Version,
-  versionOfBytes,
-  versionstampHex,
-} from "../../src/core/versionstamp.ts";
+import { checkName, type PastInfo, pastName, type RestoreCommand } from "../../src/contracts/restore-commands.ts";
+import { timeOfVersion, type Version, versionstampHex } from "../../src/core/versionstamp.ts";
 import type { Env } from "../../src/objects/env.ts";
 import { passTime } from "../support/moved-date.ts";
-import { commit, everything, read, type Stub, TestWatch } from "../support/workerd/database-object.ts";
+import { ask, finished, job, newDatabase, put, until, withBackup } from "../support/workerd/backed-up-database.ts";
+import { everything, read, type Stub, TestWatch } from "../support/workerd/database-object.ts";
 import { DocumentDatabase } from "../support/workerd/documents.ts";
 import { key, point, prefix, set, text, write } from "../support/workerd/engine.ts";
 
 // The plugin's environment is the deployment's.
 const { DATABASES, BACKUPS } = env as unknown as Env;
 
-interface TestDatabase {
-  readonly id: string;
-  readonly stub: Stub;
-}
-
-async function newDatabase(): Promise<TestDatabase> {
-  const id = crypto.randomUUID();
-  const stub = DATABASES.getByName(id);
-  await stub.initialize({ organizationId: "nobody", databaseId: id, jurisdiction: null });
-  return { id, stub };
-}
-
-async function withBackup(): Promise<TestDatabase> {
-  const database = await newDatabase();
-  const { id, stub } = database;
-  for (let i = 0; i < 30; i++) await put(stub, set(key("before", i), text(`${i}`)));
-  const answer = await stub.backup({
-    command: "enable",
-    id: crypto.randomUUID(),
-    databaseId: id,
-    destination: { kind: "r2", prefix: "" },
-    intervalMs: 500,
-    retentionDays: 7,
-  });
-  expect(answer).toMatchObject({ ok: true });
-  await until(async () => {
-    const status = await stub.backup({ command: "status" });
-    return status.ok && status.backup?.status.code === "active";
-  });
-  return database;
-}
-
-async function put(stub: Stub, ...mutations: Mutation[]): Promise<Version> {
-  const answer = await commit(stub, write(mutations));
-  return versionOfBytes(answer.versionstamp) ?? asVersion(0);
-}
-
 /** What is under the key, as text. */
 async function get(stub: Stub, name: Uint8Array): Promise<string | null> {
   const [range] = await read(stub, [point(name)]);
   const value = range?.[0]?.value;
   return value === undefined ? null : new TextDecoder().decode(value);
-}
-
-async function until(holds: () => Promise<boolean>, withinMs = 20_000): Promise<void> {
-  const deadline = Date.now() + withinMs;
-  while (!(await holds())) {
-    if (Date.now() > deadline) throw new Error("it did not come about in time");
-    await scheduler.wait(50);
-  }
-}
-
-/** Asks until the backup has got so far. */
-async function ask(stub: Stub, command: RestoreCommand) {
-  for (let i = 0; ; i++) {
-    const answer = await stub.restore(command);
-    if (answer.ok || answer.code !== "unavailable" || i > 100) return answer;
-    await scheduler.wait(50);
-  }
-}
-
-async function job(stub: Stub, command: RestoreCommand): Promise<BackupJob> {
-  const answer = await ask(stub, command);
-  if (!answer.ok || answer.kind !== "job") throw new Error(JSON.stringify(answer));
-  return answer.job;
-}
-
-async function finished(stub: Stub, jobId: string): Promise<BackupJob> {
-  let last: BackupJob | null = null;
-  await until(async () => {
-    last = await job(stub, { command: "job", jobId });
-    return last.status !== "running";
-  });
-  if (last === null) throw new Error("no job");
-  return last;
 }
 
 async function past(stub: Stub, at: string): Promise<PastInfo> {

@@ -63,7 +63,7 @@ async function settled(stub: Stub): Promise<void> {
   });
 }
 
-test("the alarm builds an index in pieces, goes on after an eviction, and searches keep the old one until then (D55, D56)", async () => {
+test("the alarm builds an index in pieces, goes on after an eviction, and searches keep the old one until then (D54, D55)", async () => {
   const { stub } = await newDatabase();
   await put(stub, define("city"), order(0, "Köln"));
   expect(await state(stub)).toEqual({ state: "live", done: 1, total: 1, skipped: 0, leftOut: 0 });
@@ -96,7 +96,7 @@ test("the alarm builds an index in pieces, goes on after an eviction, and search
   expect(await found(stub)).toEqual({ flaws: [], cities: [] });
 });
 
-test("after a restore in place, of all or of a prefix, and in a fork, the indexes are those of the entries; a state of the past has none (D57)", async () => {
+test("after a restore in place, of all or of a prefix, and in a fork, the indexes are those of the entries; a state of the past has none (D56)", async () => {
   const { stub } = await withBackup();
   const first = await put(stub, define("city", "title"), order(1, "Köln"), order(2, "Bonn"));
   const second = await put(stub, define("city"), order(1, "Trier"), remove(key("shop", "orders", 2)), order(3, "Bonn"));

@@ -297,7 +297,7 @@ function isWithin(name: Uint8Array, { start, end }: KeyRange): boolean {
   return compareBytes(name, start) >= 0 && compareBytes(name, end) < 0;
 }
 
-test("whatever is written by whom, defined, restored or killed, the indexes hold what the entries say", async () => {
+test("whatever is written by whom, defined, restored or killed, the indexes hold what the entries say (D50, D53, D55, D56, D57)", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 3, maxLength: 30 }), async (steps) => {
       await withStorage((storage) => {

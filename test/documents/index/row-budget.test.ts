@@ -141,7 +141,7 @@ const cases: Case[] = [
   },
 ];
 
-test.each(cases)("reads and writes exactly its rows: $what", async ({ columns, before = [], measured, rows }) => {
+test.each(cases)("reads and writes exactly its rows: $what (D58)", async ({ columns, before = [], measured, rows }) => {
   await withStorage((inner) => {
     const storage = new CountingStorage(inner);
     const derivedTables = new DocumentIndex({ storage, isMade: false });
@@ -160,7 +160,7 @@ test.each(cases)("reads and writes exactly its rows: $what", async ({ columns, b
   });
 });
 
-test("a database without tables runs the same statements and transactions as one that could have none, from its opening on", async () => {
+test("a database without tables runs the same statements and transactions as one that could have none, from its opening on (D59)", async () => {
   const doneWith = (isFollowed: boolean) =>
     withStorage((storage) => {
       const done: string[] = [];

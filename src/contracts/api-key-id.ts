@@ -3,6 +3,7 @@
  * is an HMAC over the database's id and the rest. So a made-up id, or one of another database, is refused before any object is called, and
  * the database's object is found without a call. When a signing key is dropped, the API keys whose ids were made with it end.
  */
+import { assert } from "../core/assert.ts";
 import { toHex } from "../core/bytes.ts";
 import { equalInConstantTime } from "../core/digest.ts";
 import { failure, type Failure } from "../core/errors.ts";
@@ -29,11 +30,16 @@ export class ApiKeyIds {
     this.#keys = keys;
   }
 
-  /** `random`: 16 hexadecimal digits. */
-  async make(databaseId: string, random: string, jurisdiction: Jurisdiction | null): Promise<string> {
-    if (!RANDOM_PART.test(random)) throw new Error(`expected 16 hexadecimal digits, got ${random}`);
+  /** `random`: 16 hexadecimal digits. `signingKey`: the one that made the id. */
+  async make(
+    databaseId: string,
+    random: string,
+    jurisdiction: Jurisdiction | null,
+  ): Promise<{ readonly id: string; readonly signingKey: string }> {
+    assert(RANDOM_PART.test(random), `16 hexadecimal digits, got ${random}`);
+    const [key] = this.#keys;
     const begin = `key_${random}_${jurisdiction === null ? "" : `${jurisdiction}_`}`;
-    return begin + (await this.#check(this.#keys[0], databaseId, begin));
+    return { id: begin + (await this.#check(key, databaseId, begin)), signingKey: key.kid };
   }
 
   /** Where the object of the id's database is. "unauthenticated" for an id that was not made for this database. */

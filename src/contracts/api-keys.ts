@@ -24,6 +24,8 @@ export interface NewApiKey {
 
 export interface ApiKeyInfo extends NewApiKey {
   readonly id: string;
+  /** The signing key with which the check of the id was made. When the deployment drops that key, the API key ends. */
+  readonly signingKey: string;
   /** The id of the token that made the key. */
   readonly createdBy: string;
   readonly createdAt: UnixMs;

@@ -38,6 +38,7 @@ interface Row extends Record<string, string | number | null> {
   require_expiry: number;
   apps: string | null;
   secret: string;
+  signing_key: string;
   created_by: string;
   created_at: number;
   expires_at: number | null;
@@ -80,7 +81,7 @@ export class ApiKeys {
       case "create":
         return this.#create(command);
       case "list":
-        return { ok: true, kind: "list", keys: [...this.#all.values()].map(({ info }) => info) };
+        return this.#list();
       case "get": {
         const kept = this.#all.get(command.keyId);
         return kept === undefined ? NO_SUCH_KEY : { ok: true, kind: "key", key: kept.info };
@@ -119,7 +120,7 @@ export class ApiKeys {
     const made = ids();
     if (isFailure(made)) return made;
     const { name, permissions, requireExpiry, apps, createdBy, expiresAt } = command;
-    const id = await made.make(setup.databaseId, toHex(entropy.bytes(ID_BYTES)), setup.jurisdiction);
+    const { id, signingKey } = await made.make(setup.databaseId, toHex(entropy.bytes(ID_BYTES)), setup.jurisdiction);
     const secret = toHex(entropy.bytes(SECRET_BYTES));
     const sealed = await secrets.seal(secret, this.#placeOf(id));
     // Nothing is awaited between these checks and the write.
@@ -134,18 +135,19 @@ export class ApiKeys {
       );
     }
     const wanted: NewApiKey = { name, permissions, requireExpiry, apps };
-    const info: ApiKeyInfo = { id, ...wanted, createdBy, createdAt, expiresAt };
+    const info: ApiKeyInfo = { id, ...wanted, signingKey, createdBy, createdAt, expiresAt };
     const idempotency = command.idempotency && nameOf(createdBy, command.idempotency);
     tables.make("api_keys");
     tables.storage.sql.exec(
-      `INSERT INTO api_keys (id, name, permissions, require_expiry, apps, secret, created_by, created_at, expires_at, idempotency)
-       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)`,
+      `INSERT INTO api_keys (id, name, permissions, require_expiry, apps, secret, signing_key, created_by, created_at, expires_at, idempotency)
+       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)`,
       id,
       name,
       JSON.stringify(permissions),
       Number(requireExpiry),
       apps === null ? null : JSON.stringify(apps),
       sealed,
+      signingKey,
       createdBy,
       createdAt,
       expiresAt,
@@ -153,6 +155,12 @@ export class ApiKeys {
     );
     this.#all.set(id, { info, sealed, idempotency });
     return { ok: true, kind: "created", key: info, secret };
+  }
+
+  /** Opens every secret, so that an operator who asks for the lists knows that no secret needs an older encryption key. */
+  async #list(): Promise<ApiKeyAnswer> {
+    for (const [id, kept] of this.#all) await this.#secretOf(id, kept);
+    return { ok: true, kind: "list", keys: [...this.#all.values()].map(({ info }) => info) };
   }
 
   /** The key that the same request has made. `conflict` when the Idempotency-Key came with another request. */
@@ -259,6 +267,7 @@ function keptOf(row: Row): Kept {
       permissions: JSON.parse(row.permissions) as ApiKeyInfo["permissions"],
       requireExpiry: row.require_expiry === 1,
       apps: row.apps === null ? null : (JSON.parse(row.apps) as readonly string[]),
+      signingKey: row.signing_key,
       createdBy: row.created_by,
       createdAt: asUnixMs(row.created_at),
       expiresAt: row.expires_at === null ? null : asUnixMs(row.expires_at),

@@ -42,7 +42,7 @@ const TABLES = {
     [
       `CREATE TABLE IF NOT EXISTS api_keys (
          id TEXT PRIMARY KEY, name TEXT NOT NULL, permissions TEXT NOT NULL, require_expiry INTEGER NOT NULL, apps TEXT,
-         secret TEXT NOT NULL, created_by TEXT NOT NULL, created_at INTEGER NOT NULL, expires_at INTEGER, idempotency TEXT
+         secret TEXT NOT NULL, signing_key TEXT NOT NULL, created_by TEXT NOT NULL, created_at INTEGER NOT NULL, expires_at INTEGER, idempotency TEXT
        ) WITHOUT ROWID`,
     ],
   ],

@@ -88,6 +88,18 @@ describe("a key", () => {
     }
   });
 
+  test("is made once by requests with the same Idempotency-Key (D32)", async () => {
+    const own = await newEnvironment();
+    const path = `/api/databases/${own.databaseId}/keys`;
+    const body = { name: "once", permissions: ["documents"] };
+    const headers = { "idempotency-key": "k1" };
+    const made = await Promise.all([1, 2, 3].map(() => server.send("POST", path, own.admin, body, headers)));
+    expect(new Set(made.map(({ body: { id, secret } }) => `${id} ${secret}`)).size).toBe(1);
+    expect(made.map(({ headers: got }) => got.get("location"))).toContain(`${path}/${made[0]?.body.id}`);
+    const other = await server.send("POST", path, own.admin, { ...body, name: "twice" }, headers);
+    expect([other.status, other.body.code]).toEqual([409, "conflict"]);
+  });
+
   test("can require exp, and be for some tables (D31, D35)", async () => {
     const own = await newEnvironment({ requireExpiry: true, apps: ["shop", "crm/contacts"] });
     const token = jsonwebtoken.sign({ identity: "cdb" }, own.secret);

@@ -23,8 +23,8 @@ const TOKEN = "header.payload.signature";
 const keys = signingKeys(CAIRN_SIGNING_KEYS);
 if (isFailure(keys)) throw new Error(keys.message);
 const apiKeyIds = new ApiKeyIds(keys);
-const keyId = await apiKeyIds.make(DATABASE, "0123456789abcdef", null);
-const inEurope = await apiKeyIds.make(DATABASE, "0123456789abcdef", "eu");
+const { id: keyId } = await apiKeyIds.make(DATABASE, "0123456789abcdef", null);
+const { id: inEurope } = await apiKeyIds.make(DATABASE, "0123456789abcdef", "eu");
 
 const grant: Grant = { tokenId: keyId, apiKey: keyId, read: true, write: true, expiresAt: asUnixMs(8e15) };
 const subject = { appId: "shop", tableId: "orders", action: "get" };

@@ -70,7 +70,17 @@ export class FakeDatabaseObject extends DurableObject implements DatabaseControl
     if (command.command === "create") this.#note({ newKey: command });
     const { name, permissions, requireExpiry, apps, createdBy, expiresAt } = this.told().newKey ?? KEY;
     const id = command.command === "get" ? command.keyId : "key_1";
-    const key = { id, name, permissions, requireExpiry, apps, createdBy, createdAt: asUnixMs(1), expiresAt };
+    const key = {
+      id,
+      name,
+      permissions,
+      requireExpiry,
+      apps,
+      signingKey: "k1",
+      createdBy,
+      createdAt: asUnixMs(1),
+      expiresAt,
+    };
     if (command.command === "create") return { ok: true, kind: "created", key, secret: "hidden-secret" };
     return command.command === "list" ? { ok: true, kind: "list", keys: [key] } : { ok: true, kind: "key", key };
   }

@@ -55,6 +55,10 @@ export const key = z
     permissions,
     requireExpiry,
     apps: apps.nullable(),
+    signingKey: z.string().meta({
+      description:
+        "The id of the signing key with which the check of the id was made. The API key ends when the deployment drops that key.",
+    }),
     createdBy: z.string().meta({ description: "The id of the token that made the key." }),
     createdAt: time,
     expiresAt: time

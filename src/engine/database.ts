@@ -6,6 +6,7 @@
  * log, and after the transaction the watchers. Commits that are handed in together share one transaction. An error that is thrown in it
  * undoes all of them. Then they are tried one by one, so that only the commit at fault fails.
  */
+import { assert } from "../core/assert.ts";
 import { justAfter } from "../core/bytes.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
 import type { ClockReading } from "../core/clock-spans.ts";
@@ -21,6 +22,7 @@ import { ClockReadings } from "./clock-readings.ts";
 import { decisionOf, decisionState } from "./decided-write.ts";
 import { type EntryBounds, EntryTable } from "./entry-table.ts";
 import { FeedLog } from "./feed-log.ts";
+import { FrozenState } from "./frozen-state.ts";
 import { type LevelBounds, type LevelPage, readLevel } from "./level-page.ts";
 import { logEntryBound } from "./log-entry.ts";
 import { bytesOf, type LogCommit, MutationLog } from "./mutation-log.ts";
@@ -110,6 +112,8 @@ interface Applied {
 export class Database {
   readonly log: MutationLog;
   readonly feed: FeedLog;
+  /** A state that is read while commits go on. */
+  readonly frozen: FrozenState;
   readonly watches: WatchHub;
   /** Writes that wait for their turn at a key. */
   readonly arrivals = new Arrivals();
@@ -146,6 +150,7 @@ export class Database {
     this.#onUse = onUse;
     this.#onError = onError;
     this.#entries = new EntryTable(storage.sql, this.#transact);
+    this.frozen = new FrozenState(storage, this.#entries);
     this.#mark = new Mark(storage.sql);
     this.#versions = new VersionClock(this.#mark);
     this.#readings = new ClockReadings(storage.sql);
@@ -354,12 +359,20 @@ export class Database {
     return upTo;
   }
 
+  /** Freezes the present state, to be read while commits go on, and returns its version. No restore may be under way. */
+  freeze(): Version {
+    const version = this.closeNow();
+    this.frozen.begin(version, this.#clock.now());
+    return version;
+  }
+
   /**
    * Replaces the database's state by the one that was built beside it, in one transaction; with a prefix, only the keys under it. Entries
    * keep their versionstamps, and new commits get versions above all that were seen here. `also` is called in the same transaction, with
    * the version up to which the database held its earlier state. Watchers are told.
    */
   adopt(side: SideState, { entries, floor, prefix }: Adoption, also: (heldUpTo: Version) => void): void {
+    assert(this.frozen.version === null, "no frozen state while another state takes the place of the live one");
     const heldUpTo = this.#versions.upToNow(this.#clock.now());
     const before = this.#mark.counters.entries;
     const replacedBefore = this.#mark.replacedAt;
@@ -463,7 +476,7 @@ export class Database {
    * change.
    */
   #isOneChange(writes: readonly EngineWrite[]): boolean {
-    if (this.log.isWritten || writes.length !== 1) return false;
+    if (this.log.isWritten || this.frozen.version !== null || writes.length !== 1) return false;
     return writes.every(
       (write) =>
         decisionOf(write) === undefined &&
@@ -534,6 +547,7 @@ export class Database {
     const followed: Change[] = [];
     const isNew: boolean[] = [];
     let added = 0;
+    for (const { key } of planned) this.frozen.keep(key);
     const effects = planned.filter((effect) => {
       const isFollowed = this.#derivedTables.follows(effect.key);
       const before = isObserved || isFollowed ? this.#entries.stored(effect.key) : null;

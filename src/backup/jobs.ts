@@ -60,6 +60,14 @@ export interface RunningJob {
   readonly createdAt: UnixMs;
 }
 
+/** Does the jobs of one kind. */
+export interface JobWorker {
+  /** Runs one slice. */
+  slice(job: RunningJob): Promise<void>;
+  /** Drops what the job has made, which does not complete. In the caller's transaction, before the job is ended. */
+  abandon(job: RunningJob, why: string): void;
+}
+
 interface Row extends Record<string, SqlValue> {
   id: string;
   kind: BackupJobKind;
@@ -244,6 +252,11 @@ export class BackupJobs {
       phase,
       done,
     ]);
+  }
+
+  /** What the job needs to know from its beginning on. In the transaction that started it. */
+  setInput(id: string, input: unknown): void {
+    this.#change(id, "input = ?2", [JSON.stringify(input)]);
   }
 
   setVersion(id: string, version: Version): void {

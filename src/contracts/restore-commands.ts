@@ -173,7 +173,19 @@ export interface RestorableRange {
   readonly last: RestorePoint;
 }
 
-export type BackupJobKind = "restore" | "fork" | "past" | "check" | "verify" | "deletion" | "delete" | "undelete";
+export type BackupJobKind =
+  | "restore"
+  | "fork"
+  | "past"
+  | "check"
+  | "verify"
+  | "deletion"
+  | "delete"
+  | "undelete"
+  | ArchiveJobKind;
+
+/** Making an archive, restoring one, and reading one to see whether it is whole. */
+export type ArchiveJobKind = "archive" | "archive restore" | "archive verification";
 
 export type RestoreJobStatus = "running" | "completed" | "failed" | "cancelled";
 

@@ -149,6 +149,12 @@ export interface Destination {
 
   /** Frees the upload's storage. Succeeds also when there is no such upload. */
   abortUpload(name: string, uploadId: string): Promise<Done | DestinationFailure>;
+
+  /**
+   * Frees the storage of every upload of this name, also of those whose id was lost. A destination that cannot list its uploads does not
+   * have this: R2 aborts an upload by itself after seven days.
+   */
+  readonly abortUploads?: (name: string) => Promise<Done | DestinationFailure>;
 }
 
 export function destinationFailure(

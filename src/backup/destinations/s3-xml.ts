@@ -57,6 +57,34 @@ export function parseUploadId(bytes: Uint8Array): string | undefined {
   return id !== undefined && /^[\x21-\x7e]{1,2048}$/.test(id) ? id : undefined;
 }
 
+/** The ids of the uploads of this key. undefined: this is no such list. */
+export function parseUploads(bytes: Uint8Array, key: string): readonly string[] | undefined {
+  return readRoot(bytes, "ListMultipartUploadsResult", (reader) => {
+    const ids: string[] = [];
+    while (reader.nextChild()) {
+      if (reader.name === "Upload") {
+        const upload = readUpload(reader);
+        // The list has what begins with the key, too.
+        if (upload.key === key && upload.id !== undefined) ids.push(upload.id);
+      } else {
+        reader.skip();
+      }
+    }
+    return ids;
+  });
+}
+
+function readUpload(reader: XmlReader): { readonly key: string | undefined; readonly id: string | undefined } {
+  let key: string | undefined;
+  let id: string | undefined;
+  while (reader.nextChild()) {
+    if (reader.name === "Key") key = once(key, reader.text());
+    else if (reader.name === "UploadId") id = once(id, reader.text());
+    else reader.skip();
+  }
+  return { key, id };
+}
+
 export function isCompleteAnswer(bytes: Uint8Array): boolean {
   const complete = readRoot(bytes, "CompleteMultipartUploadResult", (reader) => {
     reader.skip();

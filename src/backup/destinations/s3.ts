@@ -25,7 +25,14 @@ import { RETRY_POLICY, type RetryPolicy, type Timing } from "./retry.ts";
 import { type OutboundFetch, S3Client, type S3Request } from "./s3-client.ts";
 import { classifyS3Error, type S3Failure } from "./s3-errors.ts";
 import type { S3Settings } from "./s3-settings.ts";
-import { completeUploadBody, isCompleteAnswer, parseError, parseListAnswer, parseUploadId } from "./s3-xml.ts";
+import {
+  completeUploadBody,
+  isCompleteAnswer,
+  parseError,
+  parseListAnswer,
+  parseUploadId,
+  parseUploads,
+} from "./s3-xml.ts";
 
 /** The limit for answers of which only the headers or a few elements are read. */
 const SMALL_ANSWER_BYTES = 64 * 1024;
@@ -201,6 +208,22 @@ export class S3Destination implements Destination {
   async abortUpload(name: string, uploadId: string): Promise<Done | DestinationFailure> {
     const outcome = await this.#send("abort", "DELETE", name, { query: { uploadId } });
     return outcome.ok || outcome.class === "not-found" ? done : plain(outcome);
+  }
+
+  async abortUploads(name: string): Promise<Done | DestinationFailure> {
+    assertObjectName(name);
+    const key = this.prefix + name;
+    const query = { uploads: "", prefix: key };
+    const readLimit = MAX_DESTINATION_LIST_ANSWER_BYTES;
+    const outcome = await this.#client.send({ action: "list", method: "GET", key: null, query, readLimit });
+    // Some servers have no such list.
+    if (!outcome.ok && outcome.status === 501) return done;
+    if (!outcome.ok) return plain(outcome);
+    for (const uploadId of parseUploads(outcome.bytes, key) ?? []) {
+      const aborted = await this.abortUpload(name, uploadId);
+      if (!aborted.ok) return aborted;
+    }
+    return done;
   }
 
   #send(

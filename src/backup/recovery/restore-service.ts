@@ -23,7 +23,7 @@ import {
   type RevokedToken,
 } from "../../contracts/restore-commands.ts";
 import { timeOfVersion, type Version, versionOfHex } from "../../core/versionstamp.ts";
-import { BackupJobs, type RunningJob } from "../jobs.ts";
+import { BackupJobs, type JobWorker, type RunningJob } from "../jobs.ts";
 import { FeedHistory } from "./feed-history.ts";
 import { Lookups } from "./lookups.ts";
 import { asFailure, type OwnBackup } from "./open-backup.ts";
@@ -67,6 +67,7 @@ export class RestoreService {
   readonly scheduleTask: BackupTask;
   readonly #options: RestoreServiceOptions;
   readonly #jobs: BackupJobs;
+  readonly #others = new Map<BackupJobKind, JobWorker>();
   readonly #restores: Restores;
   readonly #verifier: Verifier;
   readonly #past: PastStates;
@@ -154,6 +155,16 @@ export class RestoreService {
     }
   }
 
+  /** The database's jobs: one at a time, of whatever kind. */
+  get jobs(): BackupJobs {
+    return this.#jobs;
+  }
+
+  /** From now on the jobs of these kinds are done by these workers, in the turns of this service. */
+  attach(workers: Readonly<Partial<Record<BackupJobKind, JobWorker>>>): void {
+    for (const [kind, worker] of Object.entries(workers)) this.#others.set(kind as BackupJobKind, worker);
+  }
+
   knows(jobId: string): boolean {
     return this.#jobs.knows(jobId);
   }
@@ -201,6 +212,8 @@ export class RestoreService {
   }
 
   #workerOf({ kind }: RunningJob): Pick<Restores | Verifier | RangeDeletions, "slice" | "giveUp"> {
+    const other = this.#others.get(kind);
+    if (other !== undefined) return this.#asWorker(other);
     switch (kind) {
       case "verify":
         return this.#verifier;
@@ -211,6 +224,19 @@ export class RestoreService {
       default:
         return this.#restores;
     }
+  }
+
+  #asWorker(worker: JobWorker): Pick<Restores, "slice" | "giveUp"> {
+    const { storage } = this.#options;
+    return {
+      slice: (job) => worker.slice(job),
+      giveUp: (id, why) =>
+        storage.transactionSync(() => {
+          const { running } = this.#jobs;
+          if (running?.id === id) worker.abandon(running, why);
+          this.#jobs.fail(id, why);
+        }),
+    };
   }
 
   async #range(): Promise<RestoreAnswer | Failure> {
@@ -389,6 +415,9 @@ export class RestoreService {
   async #cancel(jobId: string): Promise<RestoreAnswer | Failure> {
     const { storage } = this.#options;
     const cancelled = storage.transactionSync(() => {
+      const { running } = this.#jobs;
+      const other = running?.id === jobId ? this.#others.get(running.kind) : undefined;
+      if (running !== null) other?.abandon(running, "It was cancelled.");
       const job = this.#jobs.cancel(jobId);
       if (!isFailure(job) && !KEEP_NO_SIDE_STATE.has(job.kind)) this.#restores.abandon();
       return job;
@@ -399,7 +428,14 @@ export class RestoreService {
 }
 
 /** Kinds of jobs that build no state beside the live one. */
-const KEEP_NO_SIDE_STATE: ReadonlySet<BackupJobKind> = new Set(["verify", "delete", "undelete"]);
+const KEEP_NO_SIDE_STATE: ReadonlySet<BackupJobKind> = new Set([
+  "verify",
+  "delete",
+  "undelete",
+  "archive",
+  "archive restore",
+  "archive verification",
+]);
 
 /** The job of a fork belongs to the other database. */
 const BEGINNINGS = ["restore", "restore from", "verify", "delete", "undelete"] as const;

@@ -1,0 +1,243 @@
+/**
+ * Writes the file of an archive into the spool: the state of one versionstamp, while commits go on. The state is frozen in the transaction
+ * in which the job notes its version, and each chunk is kept in the transaction in which the job notes how far it is. So a kill at any
+ * moment loses at most the chunk that was under way.
+ */
+import type { ArchiveType } from "../../contracts/archive-commands.ts";
+import {
+  FIRST_POSITION,
+  ARCHIVE_CHUNK_BYTES,
+  ArchiveWriter,
+  newArchiveHeader,
+  type WriterPosition,
+} from "../../codec/archive/archive-writer.ts";
+import { fromHex, toHex } from "../../core/bytes.ts";
+import type { Clock } from "../../core/clock.ts";
+import type { Entropy } from "../../core/entropy.ts";
+import { type Failure, isFailure } from "../../core/errors.ts";
+import type { KeyList } from "../../core/key-list.ts";
+import type { StoredEntry } from "../../core/operations.ts";
+import type { SyncStorage } from "../../core/storage.ts";
+import { asVersion, type Version } from "../../core/versionstamp.ts";
+import { RunningSha256 } from "../format/running-hash.ts";
+import type { JobRoom } from "../recovery/restore.ts";
+import type { ArchiveSettings } from "./archive-service.ts";
+import type { Spool } from "./spool.ts";
+
+/** The engine's `Database` has this type. */
+export interface ArchivableDatabase {
+  freeze(): Version;
+  readonly frozen: {
+    readonly version: Version | null;
+    scan(
+      after: Uint8Array | null,
+      bounds: { readonly maxBytes: number; readonly maxEntries: number },
+    ): { readonly entries: readonly StoredEntry[]; readonly upTo: Uint8Array | null };
+    end(): void;
+  };
+}
+
+export interface MakerOptions {
+  readonly storage: SyncStorage;
+  readonly database: ArchivableDatabase;
+  readonly spool: Spool;
+  readonly clock: Clock;
+  readonly entropy: Entropy;
+  /** null: archives are not encrypted. */
+  readonly keys: KeyList | null;
+  readonly settings: ArchiveSettings;
+  readonly room: JobRoom;
+  readonly databaseId: string;
+  /** Lets requests have their turn. */
+  readonly breathe: () => Promise<void>;
+}
+
+/** What a job stores of an archive that is being written. */
+export interface MakerState {
+  readonly version: number;
+  /** The header and its salt, in hexadecimal. */
+  readonly header: string;
+  readonly salt: string;
+  readonly position: WriterPosition;
+  /** Keys up to this one are in the file. null: none. */
+  readonly after: string | null;
+  /** Whether all entries are in the file. */
+  readonly ended: boolean;
+}
+
+/** The file is whole. */
+export interface MadeFile {
+  readonly version: Version;
+  readonly entries: number;
+  readonly bytes: number;
+  readonly size: number;
+  readonly checksum: string;
+}
+
+export type MakerStep =
+  | { readonly step: "more" }
+  | { readonly step: "made"; readonly made: MadeFile }
+  | { readonly step: "failed"; readonly failure: Failure };
+
+/** Entries of a chunk: keeps the synchronous part of a step short where entries are small. */
+const MAX_CHUNK_ENTRIES = 2_000;
+
+/** A slice ends after this much time. */
+const SLICE_MS = 1_000;
+
+/** The most that one step writes: a chunk, twice, and pages around it. */
+const STEP_ROOM_BYTES = 4 * 1024 * 1024;
+
+/** Bytes that are read at once to hash the file again. */
+const HASHED_AT_ONCE = 1024 * 1024;
+
+export class ArchiveMaker {
+  readonly #options: MakerOptions;
+  /** The parts of the running job that are only in memory. */
+  #active: { readonly job: string; readonly writer: ArchiveWriter; readonly hash: RunningSha256 } | null = null;
+
+  constructor(options: MakerOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Does one slice. `keep` stores the state with the job, in the transaction of the step. `isRunning`: whether the job still is.
+   * `state` null: the job has not begun.
+   */
+  async slice(
+    job: string,
+    type: ArchiveType,
+    state: MakerState | null,
+    keep: (state: MakerState) => void,
+    isRunning: () => boolean,
+  ): Promise<MakerStep> {
+    const { clock, breathe, room } = this.#options;
+    let at = state ?? (await this.#begin(type, keep, isRunning));
+    if (at === null) return { step: "more" };
+    const until = clock.now() + SLICE_MS;
+    for (;;) {
+      const noRoom = room.takeForJob(STEP_ROOM_BYTES);
+      if (noRoom !== null) return { step: "failed", failure: noRoom };
+      const { writer, hash } = await this.#open(job, at);
+      if (at.ended) return this.#finish(at, hash);
+      const next = await this.#step(type, at, writer);
+      if (isFailure(next)) return { step: "failed", failure: next };
+      if (!isRunning()) return { step: "more" };
+      const { spool, storage } = this.#options;
+      const size = spool.size;
+      storage.transactionSync(() => {
+        spool.append(size, next.frame);
+        keep(next.state);
+        if (next.state.ended) this.#options.database.frozen.end();
+      });
+      if (hash.size === size) hash.add(next.frame);
+      at = next.state;
+      if (clock.now() >= until) return { step: "more" };
+      await breathe();
+      if (!isRunning()) return { step: "more" };
+    }
+  }
+
+  /** Drops what a job that ended has left. In the caller's transaction. */
+  abandon(): void {
+    this.#active = null;
+    this.#options.spool.clear();
+    this.#options.database.frozen.end();
+  }
+
+  async #begin(
+    type: ArchiveType,
+    keep: (state: MakerState) => void,
+    isRunning: () => boolean,
+  ): Promise<MakerState | null> {
+    const { storage, database, spool, entropy, clock, keys, databaseId } = this.#options;
+    const salt = entropy.bytes(32);
+    const { frozen } = database;
+    // After a kill between the two transactions, the state is frozen already.
+    const version = frozen.version ?? database.freeze();
+    const createdAt = clock.now();
+    const header = await newArchiveHeader({ databaseId, version, type, createdAt, salt }, keys?.[0] ?? null);
+    if (!isRunning()) return null;
+    const state: MakerState = {
+      version,
+      header: toHex(header),
+      salt: toHex(salt),
+      position: FIRST_POSITION,
+      after: null,
+      ended: false,
+    };
+    storage.transactionSync(() => {
+      spool.clear();
+      spool.append(0, header);
+      keep(state);
+    });
+    return state;
+  }
+
+  /** The next frame, and the state after it. */
+  async #step(
+    type: ArchiveType,
+    state: MakerState,
+    writer: ArchiveWriter,
+  ): Promise<{ readonly ok: true; readonly frame: Uint8Array; readonly state: MakerState } | Failure> {
+    const { database, settings } = this.#options;
+    if (type === "full" && writer.position.frames === 0) {
+      const frame = await writer.settings(await settings.read());
+      return { ok: true, frame, state: { ...state, position: writer.position } };
+    }
+    let after: Uint8Array | null = state.after === null ? null : fromHex(state.after);
+    for (;;) {
+      const page = database.frozen.scan(after, { maxBytes: ARCHIVE_CHUNK_BYTES, maxEntries: MAX_CHUNK_ENTRIES });
+      after = page.upTo;
+      if (page.entries.length === 0 && after !== null) {
+        await this.#options.breathe();
+        continue;
+      }
+      const last = after === null ? null : toHex(after);
+      if (page.entries.length > 0) {
+        const frame = await writer.entries(page.entries);
+        // The end follows in a frame of its own, from the greatest key on.
+        const greatest = page.entries.at(-1)?.key;
+        const reached = last ?? (greatest === undefined ? null : toHex(greatest));
+        return { ok: true, frame, state: { ...state, position: writer.position, after: reached } };
+      }
+      const frame = await writer.end();
+      return { ok: true, frame, state: { ...state, position: writer.position, ended: true } };
+    }
+  }
+
+  async #open(
+    job: string,
+    state: MakerState,
+  ): Promise<{ readonly writer: ArchiveWriter; readonly hash: RunningSha256 }> {
+    if (this.#active?.job === job) return this.#active;
+    const { keys, breathe, spool } = this.#options;
+    const isNew = state.position.frames === 0;
+    const position = isNew ? state.position : { ...state.position, epoch: state.position.epoch + 1 };
+    const header = fromHex(state.header);
+    const writer = await ArchiveWriter.open(header, fromHex(state.salt), keys?.[0] ?? null, position, breathe);
+    const hash = new RunningSha256();
+    if (spool.size === header.length) hash.add(header);
+    this.#active = { job, writer, hash };
+    return this.#active;
+  }
+
+  async #finish({ version, position }: MakerState, hash: RunningSha256): Promise<MakerStep> {
+    const { spool } = this.#options;
+    const size = spool.size;
+    const checksum = hash.size === size ? hash.hex() : await checksumOf(spool, this.#options.breathe);
+    this.#active = null;
+    const { entries, bytes } = position;
+    return { step: "made", made: { version: asVersion(version), entries, bytes, size, checksum } };
+  }
+}
+
+/** 64 hex digits. */
+export async function checksumOf(spool: Spool, breathe: () => Promise<void>): Promise<string> {
+  const hash = new RunningSha256();
+  for (let bytes = spool.read(0, HASHED_AT_ONCE); bytes.length > 0; bytes = spool.read(hash.size, HASHED_AT_ONCE)) {
+    hash.add(bytes);
+    await breathe();
+  }
+  return hash.hex();
+}

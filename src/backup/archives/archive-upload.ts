@@ -1,0 +1,98 @@
+/**
+ * Takes the file of an archive from outside into the spool. The stream is read no faster than it is stored, and given up when nothing comes
+ * for a while, because other jobs of the database wait for it.
+ */
+import { type Failure, failure } from "../../core/errors.ts";
+import { concatBytes } from "../../core/bytes.ts";
+import type { Clock } from "../../core/clock.ts";
+import { inTime, type Timers } from "../../core/timers.ts";
+import type { SyncStorage } from "../../core/storage.ts";
+import type { JobRoom } from "../recovery/restore.ts";
+import type { Spool } from "./spool.ts";
+
+/** Bytes that are stored at once. */
+const PIECE_BYTES = 1024 * 1024;
+
+/** How long the sender may send nothing. */
+const MAX_SILENCE_MS = 30_000;
+
+/** The least rate of a sender, on average, after some time: a sender of one byte now and then is given up. */
+const MIN_BYTES_PER_SECOND = 16 * 1024;
+const GRACE_MS = 60_000;
+
+export interface ReceiveParts {
+  readonly clock: Clock;
+  readonly storage: SyncStorage;
+  readonly spool: Spool;
+  readonly room: JobRoom;
+  readonly timers: Timers;
+}
+
+export interface Receiving {
+  readonly isRunning: () => boolean;
+  /** Stores how far it is. In the transaction in which the piece is stored. */
+  readonly note: (received: number) => void;
+}
+
+/** Returns how many bytes came, or why they were not taken. */
+export async function receive(
+  body: ReadableStream<Uint8Array>,
+  { storage, spool, room, timers, clock }: ReceiveParts,
+  { isRunning, note }: Receiving,
+): Promise<number | Failure> {
+  const reader = body.getReader();
+  const began = clock.now();
+  let waiting: Uint8Array[] = [];
+  let [held, received] = [0, 0];
+  const store = (): Failure | null => {
+    if (held === 0) return null;
+    const noRoom = room.takeForJob(2 * held + PIECE_BYTES);
+    if (noRoom !== null) return noRoom;
+    const piece = concatBytes(waiting);
+    storage.transactionSync(() => {
+      spool.append(received, piece);
+      note(received + piece.length);
+    });
+    received += piece.length;
+    [waiting, held] = [[], 0];
+    return null;
+  };
+  const give = async (why: Failure): Promise<Failure> => {
+    // Whether the sender takes notice does not matter.
+    void reader.cancel(why.message).catch(() => undefined);
+    return why;
+  };
+  for (;;) {
+    const next = await inTime(timers, MAX_SILENCE_MS, taken(reader), () => TOO_SLOW);
+    if (!isRunning()) return give(CANCELLED);
+    if ("ok" in next) return give(next);
+    if (next.value !== undefined) {
+      waiting.push(next.value);
+      held += next.value.length;
+    }
+    const late = clock.now() - began - GRACE_MS;
+    if (!next.done && (received + held) * 1000 < late * MIN_BYTES_PER_SECOND) return give(TOO_SLOW);
+    if (held < PIECE_BYTES && !next.done) continue;
+    const refused = store();
+    if (refused !== null) return give(refused);
+    if (next.done) return received;
+  }
+}
+
+async function taken(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+): Promise<{ readonly done: boolean; readonly value: Uint8Array | undefined } | Failure> {
+  try {
+    const { done, value } = await reader.read();
+    return { done, value };
+  } catch {
+    return BROKEN_OFF;
+  }
+}
+
+const CANCELLED = failure("conflict", "The upload was cancelled.");
+const BROKEN_OFF = failure("invalid", "The upload was broken off before its end.");
+const TOO_SLOW = failure(
+  "invalid",
+  `The upload was given up: nothing came for ${MAX_SILENCE_MS / 1000} seconds, or less than ${MIN_BYTES_PER_SECOND / 1024} KiB a second. Other jobs of the database wait for it.`,
+);

@@ -1,0 +1,459 @@
+/**
+ * The archives of one database: what `archive-service.ts` offers, and the jobs behind it. A job is the row of `jobs.ts`: one at a time, and
+ * the same that restores and verifications of the continuous backup take. Every step of a job is stored together with what it did, so
+ * after a kill a job continues, and nothing half made is visible.
+ */
+import type {
+  ArchiveInfo,
+  ArchiveListQuery,
+  ArchiveOrigin,
+  ArchivePlace,
+  ArchiveType,
+} from "../../contracts/archive-commands.ts";
+import { NO_DATABASE } from "../../contracts/database.ts";
+import type { BackupJob } from "../../contracts/restore-commands.ts";
+import { toHex } from "../../core/bytes.ts";
+import type { UnixMs } from "../../core/clock.ts";
+import { type Failure, failure, isFailure } from "../../core/errors.ts";
+import { MAX_RESTORE_IN_PLACE_BYTES } from "../../core/limits.ts";
+import type { Timers } from "../../core/timers.ts";
+import type { BackupJobs, JobWorker, RunningJob } from "../jobs.ts";
+import type { BackupTask } from "../sources.ts";
+import { ArchiveBuild, type BuildState, NOT_BUILT } from "./archive-build.ts";
+import { type ArchiveObject, bytesAt } from "./archive-bytes.ts";
+import { ArchiveChecker, type CheckInput } from "./archive-checker.ts";
+import type { MakerOptions } from "./archive-maker.ts";
+import { ArchiveRestorer, type RestoreInput, type RestorerOptions } from "./archive-restorer.ts";
+import { ArchiveRows, type StoredArchive } from "./archive-rows.ts";
+import type {
+  ArchiveDownload,
+  ArchiveEnded,
+  ArchiveRange,
+  ArchiveRestore,
+  ArchiveService,
+  ArchiveStores,
+  NewArchive,
+} from "./archive-service.ts";
+import { receive } from "./archive-upload.ts";
+import { Leftovers, removeFrom } from "./leftovers.ts";
+import { Spool } from "./spool.ts";
+
+export interface ArchivesOptions
+  extends Omit<MakerOptions, "spool">, Pick<RestorerOptions, "side" | "adopt" | "adopted"> {
+  readonly jobs: BackupJobs;
+  readonly stores: ArchiveStores;
+  readonly timers: Timers;
+  /** Why nothing may be restored into this database now. null: it may. */
+  readonly refusal: () => Failure | null;
+  readonly ended: ArchiveEnded;
+  /** The task may be due earlier than before. */
+  readonly dueBy: (at: UnixMs) => void;
+}
+
+/** Archives of one database: a list that nobody empties must not grow without end. */
+const MAX_ARCHIVES = 10_000;
+
+const MAKE = "archive";
+const RESTORE = "archive restore";
+const VERIFY = "archive verification";
+
+export class Archives implements ArchiveService {
+  /** Removes what must not stay at a destination. */
+  readonly task: BackupTask;
+  /** For the jobs of these kinds. */
+  readonly workers: Readonly<Record<typeof MAKE | typeof RESTORE | typeof VERIFY, JobWorker>>;
+  readonly #options: ArchivesOptions;
+  readonly #rows: ArchiveRows;
+  readonly #spool: Spool;
+  readonly #leftovers: Leftovers;
+  readonly #build: ArchiveBuild;
+  readonly #restorer: ArchiveRestorer;
+  readonly #checker: ArchiveChecker;
+  /** The job whose file is being received by a request. */
+  #receiving: string | null = null;
+
+  constructor(options: ArchivesOptions) {
+    const { storage, jobs, clock, stores } = options;
+    this.#options = options;
+    this.#rows = new ArchiveRows(storage, jobs);
+    this.#spool = new Spool(storage);
+    this.#leftovers = new Leftovers(storage, clock, stores);
+    this.task = this.#leftovers.task;
+    const parts = { ...options, rows: this.#rows, spool: this.#spool, leftovers: this.#leftovers };
+    this.#build = new ArchiveBuild(parts);
+    this.#restorer = new ArchiveRestorer({ ...parts, build: this.#build, ended: (id) => this.#ended(id) });
+    this.#checker = new ArchiveChecker(parts);
+    this.workers = {
+      [MAKE]: {
+        slice: (job) => this.#makeSlice(job),
+        abandon: ({ id, state }, why) => this.#endMaking(id, stateOf(state), why),
+      },
+      [RESTORE]: {
+        slice: (job) => this.#restorer.slice(job),
+        abandon: ({ id }, why) => this.#restorer.abandon(id, why),
+      },
+      [VERIFY]: { slice: (job) => this.#checker.slice(job), abandon: () => this.#checker.abandon() },
+    };
+  }
+
+  async create({ jobId, type, description, origin }: NewArchive): Promise<ArchiveInfo | Failure> {
+    const known = this.#rows.ofJob(jobId);
+    if (known !== null) return this.get(String(known.id));
+    const { databaseId, keys } = this.#options;
+    const encrypted = keys !== null;
+    const begun = await this.#begin({ jobId, type, description, origin, databaseId, encrypted });
+    return isFailure(begun) ? begun : this.get(begun.id);
+  }
+
+  list(query: ArchiveListQuery): ReturnType<ArchiveService["list"]> {
+    return this.#rows.list(query);
+  }
+
+  get(id: string): ArchiveInfo | Failure {
+    return this.#rows.info(id);
+  }
+
+  async cancel(id: string): Promise<ArchiveInfo | Failure> {
+    const { jobs, storage } = this.#options;
+    const archive = this.#rows.stored(id);
+    if (isFailure(archive)) return archive;
+    const { running } = jobs;
+    if (archive.status !== "running" || running?.id !== archive.jobId || running.kind !== MAKE) {
+      const why =
+        archive.status === "running" ? "is made by a restore: cancel that job" : `is ${archive.status} already`;
+      return failure("conflict", `The archive ${id} ${why}`);
+    }
+    storage.transactionSync(() => {
+      this.workers[MAKE].abandon(running, CANCELLED);
+      jobs.cancel(archive.jobId);
+    });
+    this.#options.dueBy(this.#options.clock.now());
+    return this.get(id);
+  }
+
+  async destroy(id: string): Promise<{ readonly ok: true } | Failure> {
+    const archive = this.#rows.stored(id);
+    if (isFailure(archive)) return archive;
+    const busy = this.#inUse(archive);
+    if (busy !== null) return busy;
+    const remaining: ArchivePlace[] = [];
+    for (const place of archive.places) {
+      if (place.status !== "stored") continue;
+      const error = await this.#removeAt(place, archive);
+      if (error !== null) remaining.push({ ...place, error });
+    }
+    const again = this.#rows.stored(id);
+    if (isFailure(again)) return again;
+    const nowBusy = this.#inUse(again);
+    if (nowBusy !== null) return nowBusy;
+    const [first] = remaining;
+    if (first === undefined) {
+      this.#rows.remove(archive.id);
+      return { ok: true };
+    }
+    this.#rows.setPlaces(archive.id, remaining);
+    return failure(
+      "unavailable",
+      `The archive ${id} could not be removed at "${first.name}", and stays in the list: ${first.error ?? ""} Try again, or remove the destination first`,
+    );
+  }
+
+  async verify(jobId: string, id: string): Promise<BackupJob | Failure> {
+    const { jobs } = this.#options;
+    if (jobs.knows(jobId)) return jobs.get(jobId);
+    const archive = this.#completed(id);
+    if (isFailure(archive)) return archive;
+    const input: CheckInput = { archiveId: id };
+    return this.#started(jobs.start(jobId, VERIFY, input, archive.version));
+  }
+
+  async restore({ jobId, id, safetyArchive }: ArchiveRestore): Promise<BackupJob | Failure> {
+    const { jobs, storage, clock, refusal, databaseId, keys, room } = this.#options;
+    if (jobs.knows(jobId)) return jobs.get(jobId);
+    const archive = this.#completed(id);
+    if (isFailure(archive)) return archive;
+    const tooLarge = tooLargeInPlace(Math.max(archive.bytes ?? 0, storage.sql.databaseSize));
+    if (tooLarge !== null) return tooLarge;
+    const noRoom = await room.refusalOfJob((archive.bytes ?? 0) * 1.2);
+    if (noRoom !== null) return noRoom;
+    const places = safetyArchive ? await this.#placesForNew() : [];
+    if (isFailure(places)) return places;
+    const started = storage.transactionSync(() => {
+      if (jobs.isClosed) return NO_DATABASE;
+      const refused = refusal();
+      if (refused !== null) return refused;
+      const none: RestoreInput = { archiveId: id, safetyId: null };
+      const job = jobs.start(jobId, RESTORE, none, archive.version);
+      if (isFailure(job) || !safetyArchive) return job;
+      const safetyId = this.#rows.insert({
+        jobId,
+        type: "full",
+        origin: "safety",
+        description: `Before archive ${id} was restored`,
+        encrypted: keys !== null,
+        databaseId,
+        version: null,
+        createdAt: clock.now(),
+        object: (number) => this.#objectName(number),
+        places: (object) => places.map((place) => ({ ...place, object: place.object + object })),
+      });
+      jobs.setInput(jobId, { archiveId: id, safetyId: String(safetyId) } satisfies RestoreInput);
+      return jobs.get(jobId);
+    });
+    return this.#started(started);
+  }
+
+  async download(id: string, range: ArchiveRange | null): Promise<ArchiveDownload | Failure> {
+    const archive = this.#completed(id);
+    if (isFailure(archive)) return archive;
+    const info = this.#rows.info(id);
+    if (isFailure(info)) return info;
+    const { size } = archive;
+    if (size === null) return failure("not-found", `The archive ${id} has no file`);
+    const { first, last } = range ?? { first: 0, last: size - 1 };
+    if (!(first >= 0 && first <= last && last < size)) {
+      return failure(
+        "limit",
+        `The archive ${id} has the bytes 0 to ${size - 1}, and ${first} to ${last} were asked for`,
+      );
+    }
+    const reasons: string[] = [];
+    for (const place of archive.places.filter(({ status }) => status === "stored")) {
+      const object = await this.#objectAt(place, archive, size);
+      if (isFailure(object)) reasons.push(`${place.name}: ${object.message}`);
+      else return { ok: true, archive: info, size, body: streamOf(object, first, last + 1) };
+    }
+    return failure("unavailable", `The archive ${id} cannot be read anywhere. ${reasons.join(" ")}`);
+  }
+
+  async upload(body: ReadableStream<Uint8Array>, description: string): Promise<ArchiveInfo | Failure> {
+    const { storage, jobs, entropy, databaseId } = this.#options;
+    const jobId = entropy.uuid();
+    const begun = await this.#begin({
+      jobId,
+      type: "database",
+      description,
+      origin: "upload",
+      databaseId,
+      encrypted: false,
+    });
+    if (isFailure(begun)) return begun;
+    this.#receiving = jobId;
+    storage.transactionSync(() => this.#spool.clear());
+    const isRunning = (): boolean => jobs.isRunning(jobId);
+    const note = (done: number): void => jobs.progress(jobId, NOT_BUILT, { phase: "receiving", done, total: 0 });
+    const received = await receive(body, { ...this.#options, spool: this.#spool }, { isRunning, note }).finally(() => {
+      this.#receiving = null;
+    });
+    if (!isRunning()) return this.get(begun.id);
+    if (typeof received !== "number") {
+      this.#failMaking(jobId, NOT_BUILT, received.message);
+      return received;
+    }
+    jobs.progress(jobId, { ...NOT_BUILT, isReceived: true }, { phase: "checking", done: 0, total: received });
+    this.#options.dueBy(this.#options.clock.now());
+    return this.get(begun.id);
+  }
+
+  async #begin(given: {
+    readonly jobId: string;
+    readonly type: ArchiveType;
+    readonly origin: ArchiveOrigin;
+    readonly description: string;
+    readonly databaseId: string;
+    readonly encrypted: boolean;
+  }): Promise<{ readonly id: string } | Failure> {
+    const { jobs, storage, clock, room } = this.#options;
+    if (this.#rows.count >= MAX_ARCHIVES) {
+      return failure("limit", `This database has ${MAX_ARCHIVES} archives, the most that are kept: destroy some`);
+    }
+    const noRoom = await room.refusalOfJob(0);
+    if (noRoom !== null) return noRoom;
+    const places = await this.#placesForNew();
+    if (isFailure(places)) return places;
+    const begun = storage.transactionSync(() => {
+      if (jobs.isClosed) return NO_DATABASE;
+      const job = jobs.start(given.jobId, MAKE, {}, null);
+      if (isFailure(job)) return job;
+      const id = this.#rows.insert({
+        ...given,
+        version: null,
+        createdAt: clock.now(),
+        object: (number) => this.#objectName(number),
+        places: (object) => places.map((place) => ({ ...place, object: place.object + object })),
+      });
+      return { id: String(id) };
+    });
+    if (!isFailure(begun)) this.#options.dueBy(clock.now());
+    return begun;
+  }
+
+  /** Where a new archive goes. `object` is the destination's prefix. */
+  async #placesForNew(): Promise<readonly ArchivePlace[] | Failure> {
+    const stores = await this.#options.stores.enabled();
+    if (stores.length === 0) return NO_DESTINATION;
+    return stores.map(({ destinationId, name, type, ...store }) => ({
+      destinationId,
+      name,
+      type,
+      status: store.destination === null ? "failed" : "pending",
+      object: store.destination?.prefix ?? "",
+      error: store.destination === null ? store.error : null,
+    }));
+  }
+
+  #objectName(id: number): string {
+    const { databaseId, entropy } = this.#options;
+    return `${databaseId}/archives/${String(id).padStart(8, "0")}-${toHex(entropy.bytes(8))}.cairn`;
+  }
+
+  async #makeSlice(job: RunningJob): Promise<void> {
+    const { jobs, clock } = this.#options;
+    const archive = this.#rows.ofJob(job.id);
+    if (archive === null) return jobs.fail(job.id, "The archive of this job was removed.");
+    const isUpload = this.#isUpload(archive);
+    let state = stateOf(job.state);
+    if (isUpload && state.isReceived !== true) {
+      if (this.#receiving === job.id) return jobs.wait(job.id, null, RECEIVING_LOOK_MS);
+      return this.#failMaking(
+        job.id,
+        state,
+        "The upload was interrupted because the server ended. Send the file again.",
+      );
+    }
+    const isRunning = (): boolean => jobs.isRunning(job.id);
+    const keep = (next: BuildState, progress: Parameters<BackupJobs["progress"]>[2]): void => {
+      state = { ...next, isReceived: isUpload };
+      jobs.progress(job.id, state, progress);
+    };
+    const step = await this.#build.slice({ id: job.id, archive, isUpload, isRunning, keep }, state);
+    if (!isRunning() || step.step === "more") return;
+    if (step.step === "wait") return jobs.wait(job.id, step.why, step.until - clock.now());
+    if (step.error !== null) return this.#failMaking(job.id, state, step.error);
+    this.#options.storage.transactionSync(() => {
+      this.#endMaking(job.id, state, null);
+      jobs.complete(job.id);
+    });
+  }
+
+  #failMaking(jobId: string, state: BuildState, why: string): void {
+    const { jobs, storage, dueBy, clock } = this.#options;
+    storage.transactionSync(() => {
+      this.#endMaking(jobId, state, why);
+      jobs.fail(jobId, why);
+    });
+    dueBy(clock.now());
+  }
+
+  /** In the caller's transaction. `why` null: the archive is completed. */
+  #endMaking(jobId: string, state: BuildState, why: string | null): void {
+    const archive = this.#rows.ofJob(jobId);
+    if (archive === null) return;
+    this.#build.end({ archive }, state, why);
+    this.#ended(archive.id);
+  }
+
+  #ended(id: number): void {
+    const info = this.#rows.info(String(id));
+    if (!isFailure(info)) this.#options.ended(info);
+  }
+
+  #isUpload({ id }: StoredArchive): boolean {
+    const info = this.#rows.info(String(id));
+    return !isFailure(info) && info.origin === "upload";
+  }
+
+  #completed(id: string): StoredArchive | Failure {
+    const archive = this.#rows.stored(id);
+    if (isFailure(archive) || archive.status === "completed") return archive;
+    return failure("conflict", `The archive ${id} is ${archive.status}: only a completed one has a file`);
+  }
+
+  #inUse({ id, status, jobId }: StoredArchive): Failure | null {
+    const { running } = this.#options.jobs;
+    if (running === null) return null;
+    const reads = running.kind === RESTORE || running.kind === VERIFY;
+    // The service wrote it, from a value of this type.
+    const isRead = reads && (JSON.parse(running.input) as CheckInput).archiveId === String(id);
+    if (!isRead && !(status === "running" && running.id === jobId)) return null;
+    return failure(
+      "conflict",
+      `The job ${running.id} (${running.kind}) is using the archive ${id}: wait for it or cancel it`,
+    );
+  }
+
+  /** Returns why it is still there. null: it is not there any more. */
+  async #removeAt({ destinationId }: ArchivePlace, { object }: StoredArchive): Promise<string | null> {
+    const store = await this.#options.stores.open(destinationId);
+    if (isFailure(store)) return store.code === "not-found" ? null : store.message;
+    const removed = await removeFrom(store.destination, object, null);
+    return removed.ok ? null : removed.message;
+  }
+
+  async #objectAt(
+    { destinationId }: ArchivePlace,
+    { object }: StoredArchive,
+    size: number,
+  ): Promise<ArchiveObject | Failure> {
+    const store = await this.#options.stores.open(destinationId);
+    if (isFailure(store)) return store;
+    const { destination } = store;
+    const head = await destination.head(object);
+    if (!head.ok) return failure("unavailable", head.message);
+    if (head.size === size) return { destination, object, size };
+    return failure("unavailable", `The object has ${head.size} bytes, and the archive has ${size}: it was replaced`);
+  }
+
+  #started(job: BackupJob | Failure): BackupJob | Failure {
+    if (!isFailure(job)) this.#options.dueBy(this.#options.clock.now());
+    return job;
+  }
+}
+
+/** What a job stores while it makes an archive. */
+interface MakeState extends BuildState {
+  /** An uploaded file has come whole. */
+  readonly isReceived?: boolean;
+}
+
+function stateOf(state: string | null): MakeState {
+  // The service wrote it, from a value of this type.
+  return state === null ? NOT_BUILT : (JSON.parse(state) as MakeState);
+}
+
+/** A piece is read when the one before was taken. */
+function streamOf(object: ArchiveObject, first: number, end: number): ReadableStream<Uint8Array> {
+  const pieces = bytesAt(object, first, end);
+  return new ReadableStream(
+    {
+      async pull(controller) {
+        const { value, done } = await pieces.next();
+        if (done === true) controller.close();
+        else controller.enqueue(value);
+      },
+      async cancel() {
+        await pieces.return();
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+function tooLargeInPlace(bytes: number): Failure | null {
+  if (bytes <= MAX_RESTORE_IN_PLACE_BYTES) return null;
+  const [size, limit] = [bytes, MAX_RESTORE_IN_PLACE_BYTES].map((one) => (one / 2 ** 30).toFixed(1));
+  return failure(
+    "limit",
+    `${size} GiB cannot be restored in place, where the old state and the new one lie side by side (the limit is ${limit} GiB): upload the archive into a new database and restore it there`,
+  );
+}
+
+const CANCELLED = "It was cancelled.";
+
+/** How often a job looks whether its file has come. */
+const RECEIVING_LOOK_MS = 5_000;
+
+const NO_DESTINATION = failure(
+  "conflict",
+  'No destination for archives is enabled: add one first, like {"type":"local","name":"here"}',
+);

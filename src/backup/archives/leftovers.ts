@@ -1,0 +1,111 @@
+/**
+ * Objects and uploads that must not stay at a destination: of archives that failed, were cancelled, or were given up there. They are
+ * removed by a task of the object's alarm, which tries again until the destination has removed them or was removed itself.
+ */
+import { backoffMs } from "../../core/backoff.ts";
+import { asUnixMs, type Clock, type UnixMs } from "../../core/clock.ts";
+import { isFailure } from "../../core/errors.ts";
+import type { SyncStorage } from "../../core/storage.ts";
+import type { Destination, DestinationFailure, Done } from "../destinations/destination.ts";
+import { hasArchiveTables } from "./archive-schema.ts";
+import { type Leftover, STARTING } from "./archive-sender.ts";
+import type { ArchiveStores } from "./archive-service.ts";
+import type { BackupTask } from "../sources.ts";
+
+const LONGEST_WAIT_MS = 60 * 60 * 1000;
+
+/** One run of the task removes at most so many. */
+const MOST_AT_ONCE = 10;
+
+const EARLIEST = "SELECT min(retry_at) AS at FROM archive_leftovers";
+
+type Row = {
+  readonly id: number;
+  readonly destination_id: string;
+  readonly object: string;
+  readonly upload: string | null;
+  readonly attempts: number;
+};
+
+export class Leftovers {
+  readonly task: BackupTask;
+  readonly #storage: SyncStorage;
+  readonly #clock: Clock;
+  readonly #stores: ArchiveStores;
+  /** When the next one is due; null: there is none. Kept because every alarm asks. undefined: not read yet. */
+  #next: number | null | undefined;
+
+  constructor(storage: SyncStorage, clock: Clock, stores: ArchiveStores) {
+    this.#storage = storage;
+    this.#clock = clock;
+    this.#stores = stores;
+    this.task = { name: "archive leftovers", dueAt: () => this.#dueAt(), run: () => this.#run() };
+  }
+
+  /** In the caller's transaction. */
+  add({ destinationId, object, upload }: Leftover): void {
+    this.#next = undefined;
+    this.#storage.sql.exec(
+      "INSERT INTO archive_leftovers (destination_id, object, upload, attempts, retry_at) VALUES (?1, ?2, ?3, 0, ?4)",
+      destinationId,
+      object,
+      upload,
+      this.#clock.now(),
+    );
+  }
+
+  #dueAt(): UnixMs | null {
+    if (this.#next === undefined) {
+      const isMade = hasArchiveTables(this.#storage);
+      const rows = isMade ? this.#storage.sql.exec<{ at: number | null }>(EARLIEST).toArray() : [];
+      this.#next = rows[0]?.at ?? null;
+    }
+    if (this.#next === null) return null;
+    const now = this.#clock.now();
+    // When it is further away than any wait, the clock was set back.
+    return asUnixMs(this.#next > now + LONGEST_WAIT_MS ? now : this.#next);
+  }
+
+  async #run(): Promise<void> {
+    const now = this.#clock.now();
+    const rows = this.#storage.sql
+      .exec<Row>(
+        `SELECT id, destination_id, object, upload, attempts FROM archive_leftovers
+         WHERE retry_at <= ?1 OR retry_at > ?2 ORDER BY retry_at LIMIT ?3`,
+        now,
+        now + LONGEST_WAIT_MS,
+        MOST_AT_ONCE,
+      )
+      .toArray();
+    for (const row of rows) await this.#remove(row);
+  }
+
+  async #remove({ id, destination_id, object, upload, attempts }: Row): Promise<void> {
+    const store = await this.#stores.open(destination_id);
+    const isGone = isFailure(store) && store.code === "not-found";
+    const removed = isGone || (!isFailure(store) && (await removeFrom(store.destination, object, upload)).ok);
+    const { sql } = this.#storage;
+    this.#next = undefined;
+    if (removed) {
+      sql.exec("DELETE FROM archive_leftovers WHERE id = ?1", id);
+    } else {
+      const retryAt = this.#clock.now() + backoffMs(attempts, LONGEST_WAIT_MS);
+      sql.exec("UPDATE archive_leftovers SET attempts = attempts + 1, retry_at = ?2 WHERE id = ?1", id, retryAt);
+    }
+  }
+}
+
+/** Removes the object, and every upload of its name. */
+export async function removeFrom(
+  destination: Destination,
+  object: string,
+  upload: string | null,
+): Promise<Done | DestinationFailure> {
+  const hasId = upload !== null && upload !== STARTING;
+  const aborted = hasId ? await destination.abortUpload(object, upload) : null;
+  if (aborted !== null && !aborted.ok) return aborted;
+  // An upload may have been begun whose id was lost.
+  const others = upload === null ? undefined : await destination.abortUploads?.(object);
+  if (others !== undefined && !others.ok) return others;
+  return destination.delete(object);
+}

@@ -31,7 +31,10 @@ test("reading a frozen state in pages gives what was stored at its version, for 
           const put = (i: number, size: number): void => {
             fill += 1;
             // Now and then two changes in one commit, of the same key too.
-            const mutations = [set(key("k", i), valueOf(size, fill)), ...(fill % 3 === 0 ? [remove(key("k", i + 1))] : [])];
+            const mutations = [
+              set(key("k", i), valueOf(size, fill)),
+              ...(fill % 3 === 0 ? [remove(key("k", i + 1))] : []),
+            ];
             expect(database.commit([write(mutations)])[0]?.ok).toBe(true);
             clock.time += 1;
           };
@@ -56,7 +59,9 @@ test("reading a frozen state in pages gives what was stored at its version, for 
           }
           while (!ended) page(3);
           expect(database.frozen.version).toBe(version);
-          expect(found.map(({ key: one }) => String(one))).toEqual([...new Set(found.map(({ key: one }) => String(one)))]);
+          expect(found.map(({ key: one }) => String(one))).toEqual([
+            ...new Set(found.map(({ key: one }) => String(one))),
+          ]);
           expect(described(found)).toBe(wanted);
           database.frozen.end();
           const left = storage.sql.exec("SELECT name FROM sqlite_schema WHERE name LIKE '%frozen%'").toArray();

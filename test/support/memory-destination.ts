@@ -1,5 +1,5 @@
-/** A destination in memory, for tests that change every object of a backup in every way. What it cannot do, nobody here asks for. */
-import { equalBytes } from "../../src/core/bytes.ts";
+/** A destination in memory, for tests that change every object of a backup in every way. */
+import { concatBytes, equalBytes } from "../../src/core/bytes.ts";
 import type {
   ByteRange,
   Destination,
@@ -11,6 +11,7 @@ import type {
   ObjectHead,
   PartDone,
   PutIfAbsentDone,
+  UploadedPart,
   UploadStarted,
 } from "../../src/backup/destinations/destination.ts";
 import { destinationFailure } from "../../src/backup/destinations/destination.ts";
@@ -18,7 +19,8 @@ import { sha256Hex } from "../../src/backup/format/sha256.ts";
 import { assertObjectName } from "../../src/backup/destinations/object-name.ts";
 
 const notFound = destinationFailure("not-found", "The bucket has no such object.");
-const notHere = destinationFailure("bad", "No multipart uploads in memory.");
+const noUpload = destinationFailure("not-found", "There is no such upload.");
+const MIN_PART_BYTES = 5 * 1024 * 1024;
 
 function etagOf(bytes: Uint8Array): string {
   return `"${sha256Hex(bytes)}"`;
@@ -27,6 +29,8 @@ function etagOf(bytes: Uint8Array): string {
 export class MemoryDestination implements Destination {
   readonly prefix = "";
   readonly objects = new Map<string, Uint8Array>();
+  /** Uploads that are neither completed nor aborted. */
+  readonly uploads = new Map<string, { readonly name: string; readonly parts: Map<number, Uint8Array> }>();
   requests = 0;
   /** Requests that are never answered. */
   never: "get" | "list" | null = null;
@@ -106,20 +110,68 @@ export class MemoryDestination implements Destination {
     return { ok: true };
   }
 
-  async startUpload(): Promise<UploadStarted | DestinationFailure> {
-    return notHere;
+  async startUpload(name: string): Promise<UploadStarted | DestinationFailure> {
+    const fault = this.#ask("put", name);
+    if (fault !== undefined) return fault;
+    const uploadId = `upload-${this.requests}`;
+    this.uploads.set(uploadId, { name, parts: new Map() });
+    return { ok: true, uploadId };
   }
 
-  async putPart(): Promise<PartDone | DestinationFailure> {
-    return notHere;
+  async putPart(
+    name: string,
+    uploadId: string,
+    number: number,
+    bytes: Uint8Array,
+  ): Promise<PartDone | DestinationFailure> {
+    const fault = this.#ask("put", name);
+    if (fault !== undefined) return fault;
+    const upload = this.uploads.get(uploadId);
+    if (upload?.name !== name) return noUpload;
+    upload.parts.set(number, bytes.slice());
+    return { ok: true, part: { number, etag: etagOf(bytes), size: bytes.length } };
   }
 
-  async completeUpload(): Promise<Done | DestinationFailure> {
-    return notHere;
+  async completeUpload(
+    name: string,
+    uploadId: string,
+    parts: readonly UploadedPart[],
+  ): Promise<Done | DestinationFailure> {
+    const fault = this.#ask("put", name);
+    if (fault !== undefined) return fault;
+    const upload = this.uploads.get(uploadId);
+    const found = parts.map(({ number }) => upload?.parts.get(number) ?? new Uint8Array());
+    const whole = concatBytes(found);
+    // Asked again after the answer was lost.
+    if (
+      upload === undefined &&
+      (this.objects.get(name)?.length ?? -1) === parts.reduce((sum, { size }) => sum + size, 0)
+    )
+      return { ok: true };
+    if (upload?.name !== name) return noUpload;
+    const small = found
+      .slice(0, -1)
+      .some((bytes) => bytes.length < MIN_PART_BYTES || bytes.length !== found[0]?.length);
+    if (small || parts.some(({ etag }, i) => etag !== etagOf(found[i] ?? new Uint8Array()))) {
+      return destinationFailure("bad", "The parts are not those that were put, or too small.");
+    }
+    this.uploads.delete(uploadId);
+    this.objects.set(name, whole);
+    return { ok: true };
   }
 
-  async abortUpload(): Promise<Done | DestinationFailure> {
-    return notHere;
+  async abortUpload(name: string, uploadId: string): Promise<Done | DestinationFailure> {
+    const fault = this.#ask("delete", name);
+    if (fault !== undefined) return fault;
+    this.uploads.delete(uploadId);
+    return { ok: true };
+  }
+
+  async abortUploads(name: string): Promise<Done | DestinationFailure> {
+    const fault = this.#ask("delete", name);
+    if (fault !== undefined) return fault;
+    for (const [id, upload] of this.uploads) if (upload.name === name) this.uploads.delete(id);
+    return { ok: true };
   }
 
   #ask(method: "get" | "head" | "list" | "put" | "delete", name: string): DestinationFailure | undefined {

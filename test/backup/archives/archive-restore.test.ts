@@ -1,0 +1,315 @@
+/** Restoring an archive in place: wholly the old state or wholly the archive's, whatever is killed, damaged or crossed meanwhile. */
+import { describe, expect, test } from "vitest";
+import { sha256Hex } from "../../../src/backup/format/sha256.ts";
+import { destinationFailure } from "../../../src/backup/destinations/destination.ts";
+import { isFailure } from "../../../src/core/errors.ts";
+import { archiveEntries, archiveFile, ARCHIVE_KEY } from "../../support/archives.ts";
+import { MemoryDestination } from "../../support/memory-destination.ts";
+import { fill, good, TestArchives } from "../../support/workerd/archives.ts";
+import { DyingStorage, killedAtEachTransaction } from "../../support/workerd/dying-storage.ts";
+import { entryOrNull, key, point, set, text, versionOf, withStorage, write } from "../../support/workerd/engine.ts";
+import { describe as described } from "../../support/workerd/restore.ts";
+
+const everything = { maxBytes: Number.POSITIVE_INFINITY, maxEntries: 1_000_000 };
+const mine = key("mine");
+
+const stateOf = (target: TestArchives): string => sha256Hex(text(described(target.database.scan(null, everything))));
+const put = (target: TestArchives, value: string): void => {
+  versionOf(target.database.commit([write([set(mine, text(value))])])[0]);
+};
+const read = (target: TestArchives) => entryOrNull(target.database.read([point(mine)], 1e6))?.value;
+
+function bytesOf(value: Uint8Array): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    start(controller) {
+      for (let at = 0; at < value.length; at += 700_000) controller.enqueue(value.slice(at, at + 700_000));
+      controller.close();
+    },
+  });
+}
+
+describe("in place", () => {
+  test("the state is the archive's, newer commits get higher versionstamps, and the safety archive undoes even that", async () => {
+    await withStorage(async (storage) => {
+      const target = new TestArchives(storage);
+      fill(target, 40, 50_000);
+      put(target, "old");
+      const expiring = key("expiring");
+      const lasting = { expiresAt: target.clock.time + 1e9 };
+      target.database.commit([write([set(expiring, text("1"), { expiresAt: target.clock.time + 100_000 })])]);
+      target.database.commit([write([set(key("lasting"), text("1"), lasting)])]);
+      const archive = await target.made("a", "full");
+      target.database.commit([write([{ type: "delete", key: key("k", 3) }, set(key("new"), text("1"))])]);
+      put(target, "new");
+      const before = stateOf(target);
+      const newest = target.database.lastVersion;
+      target.clock.time += 100_000;
+      target.database.deleteExpired(10);
+      const beforeAndExpired = stateOf(target);
+      expect(beforeAndExpired).not.toBe(before);
+
+      const job = good(await target.archives.restore({ jobId: "r", id: archive.id, safetyArchive: true }));
+      expect(job).toMatchObject({ kind: "archive restore", status: "running" });
+      expect(await target.finish("r")).toMatchObject({ status: "completed", error: null });
+      expect(read(target)).toEqual(text("old"));
+      // It has expired meanwhile, and does not come back.
+      expect(target.database.read([point(expiring)], 100)).toEqual([[]]);
+      expect(target.database.counters().entries).toBe(42);
+      expect(target.database.nextExpiry()).toBe(lasting.expiresAt);
+      expect(target.adopted).toEqual([target.settings]);
+      put(target, "newer");
+      const entry = entryOrNull(target.database.read([point(mine)], 1e6));
+      expect(entry?.version).toBeGreaterThan(newest);
+
+      const { archives } = target.archives.list({ sort: [], page: 1, pageSize: 10, filter: { origin: "safety" } });
+      expect(archives).toMatchObject([
+        { status: "completed", type: "full", description: "Before archive 1 was restored" },
+      ]);
+      good(await target.archives.restore({ jobId: "u", id: archives[0]?.id ?? "", safetyArchive: false }));
+      expect(await target.finish("u")).toMatchObject({ status: "completed" });
+      expect(stateOf(target)).toBe(beforeAndExpired);
+      expect(target.working).toBe(0);
+    });
+  });
+
+  test("killed at every transaction, the state is wholly the old one, with its commits, or wholly the archive's", async () => {
+    await withStorage(async (real) => {
+      const storage = new DyingStorage(real);
+      const target = new TestArchives(storage, { east: new MemoryDestination() });
+      fill(target, 20, 100_000);
+      put(target, "archived");
+      const wanted = stateOf(target);
+      const archive = await target.made("make");
+      good(await target.archives.restore({ jobId: "a", id: archive.id, safetyArchive: true }));
+      let writes = 0;
+      const killed = await killedAtEachTransaction(target, storage, ({ status }) => {
+        target.clock.time += 5_000;
+        if (status !== "running") return;
+        expect(read(target)).toEqual(text(writes === 0 ? "archived" : String(writes)));
+        writes += 1;
+        put(target, String(writes));
+      });
+      expect(killed).toBeGreaterThan(8);
+      expect(stateOf(target)).toBe(wanted);
+      expect(target.working).toBe(0);
+      const { count } = target.archives.list({ sort: [], page: 1, pageSize: 10, filter: { status: "completed" } });
+      expect(count).toBe(2);
+    });
+  });
+
+  test("a destination where the archive is missing, cut, swapped or altered is named, and the next one is read", async () => {
+    await withStorage(async (storage) => {
+      const target = new TestArchives(storage);
+      fill(target, 20, 100_000);
+      const wanted = stateOf(target);
+      const archive = await target.made("a");
+      const { east, west } = target.places;
+      if (east === undefined || west === undefined) throw new Error("two places");
+      const [name = ""] = east.names;
+      const whole = east.objects.get(name) ?? new Uint8Array();
+      const other = (await archiveFile(archiveEntries(2_000), { key: ARCHIVE_KEY, perFrame: 100 })).bytes;
+      const longer = new Uint8Array(whole.length);
+      longer.set(other.subarray(0, whole.length));
+      const flipped = (at: number): Uint8Array => {
+        const bytes = whole.slice();
+        bytes[at] = (bytes[at] ?? 0) ^ 1;
+        return bytes;
+      };
+      const damages: [string, Uint8Array | null, string][] = [
+        ["missing", null, "The bucket has no such object."],
+        ["cut", whole.subarray(0, whole.length - 1), "it was cut short or replaced"],
+        ["another", longer, ""],
+        ["first byte", flipped(0), "is no archive of Cairn"],
+        ["header", flipped(40), "The header was altered"],
+        ["first chunk", flipped(400), "Chunk 0, at byte "],
+        ["middle", flipped(whole.length >> 1), "was altered, or belongs to another place"],
+        ["last byte", flipped(whole.length - 1), "was altered, or belongs to another place"],
+      ];
+      let round = 0;
+      for (const [what, bytes, message] of damages) {
+        // At one place: the other one has it.
+        put(target, `before ${what}`);
+        if (bytes === null) east.objects.delete(name);
+        else east.objects.set(name, bytes);
+        round += 1;
+        good(await target.archives.restore({ jobId: `one${round}`, id: archive.id, safetyArchive: false }));
+        expect(await target.finish(`one${round}`)).toMatchObject({ status: "completed" });
+        expect(stateOf(target), what).toBe(wanted);
+        // At both: nothing is changed, and both are named.
+        const there = west.objects.get(name) ?? whole;
+        if (bytes === null) west.objects.delete(name);
+        else west.objects.set(name, bytes);
+        put(target, `before ${what}`);
+        const before = stateOf(target);
+        good(await target.archives.restore({ jobId: `both${round}`, id: archive.id, safetyArchive: false }));
+        const job = await target.finish(`both${round}`);
+        expect(job.status, what).toBe("failed");
+        expect(job.error).toMatch(/^east: .* west: /);
+        expect(job.error).toContain(message);
+        expect(stateOf(target)).toBe(before);
+        expect(target.working).toBe(0);
+        const restored = (): void => void west.objects.set(name, there);
+        // A verification says the same.
+        if (round % 3 !== 0) {
+          restored();
+          continue;
+        }
+        good(await target.archives.verify(`verify${round}`, archive.id));
+        const verified = await target.finish(`verify${round}`);
+        expect(verified).toMatchObject({ status: "failed", verification: { good: false, objects: 2 } });
+        expect(verified.verification?.problems.length).toBe(2);
+        expect(verified.error).toContain(message);
+        restored();
+      }
+      east.objects.set(name, whole);
+      good(await target.archives.verify("verify", archive.id));
+      expect(await target.finish("verify")).toMatchObject({
+        status: "completed",
+        verification: { good: true, problems: [] },
+      });
+    });
+  });
+
+  test("an object that is whole and another archive's, of the same size, is refused when all of it was read", async () => {
+    await withStorage(async (storage) => {
+      const target = new TestArchives(storage, { east: new MemoryDestination() });
+      put(target, "1");
+      const first = await target.made("a");
+      put(target, "2");
+      const second = await target.made("b");
+      const { east } = target.places;
+      const [one = "", two = ""] = east?.names ?? [];
+      expect(first.size).toBe(second.size);
+      east?.objects.set(one, east.objects.get(two) ?? new Uint8Array());
+      good(await target.archives.restore({ jobId: "r", id: first.id, safetyArchive: false }));
+      expect((await target.finish("r")).error).toContain("The file was replaced: its SHA-256 is ");
+      expect(read(target)).toEqual(text("2"));
+    });
+  });
+
+  test("another key is told apart from damage, a destination that is down holds the job up, and a cancelled job leaves nothing", async () => {
+    await withStorage(async (storage) => {
+      const target = new TestArchives(storage, { east: new MemoryDestination() });
+      fill(target, 20, 100_000);
+      const archive = await target.made("a");
+      const restore = (jobId: string) => target.archives.restore({ jobId, id: archive.id, safetyArchive: false });
+      for (const [keys, message] of [
+        [[{ ...ARCHIVE_KEY, secret: new Uint8Array(32).fill(9) }], "is another key than the one of that id"],
+        [[{ ...ARCHIVE_KEY, kid: "k2" }], 'is encrypted with the key "k1", which is not among the given keys'],
+        [null, 'is encrypted with the key "k1", which is not among the given keys'],
+      ] as const) {
+        target.keys = keys === null ? null : ([...keys] as unknown as typeof target.keys);
+        target.reopen();
+        good(await restore(message + String(keys)));
+        expect((await target.finish(message + String(keys))).error).toContain(message);
+      }
+      target.keys = [ARCHIVE_KEY];
+      target.reopen();
+      const { east } = target.places;
+      if (east === undefined) throw new Error("east");
+      let down = 3;
+      east.fault = () => {
+        down -= 1;
+        return down > 0 ? destinationFailure("retry", "It is down.") : undefined;
+      };
+      good(await restore("down"));
+      await target.slice();
+      expect(await target.job({ command: "job", jobId: "down" })).toMatchObject({
+        status: "running",
+        error: "east: It is down.",
+      });
+      expect(await target.finish("down")).toMatchObject({ status: "completed" });
+      good(await restore("cancelled"));
+      expect(isFailure(await target.archives.destroy(archive.id))).toBe(true);
+      await target.job({ command: "cancel", jobId: "cancelled" });
+      expect(target.working).toBe(0);
+      expect(await target.archives.destroy(archive.id)).toEqual({ ok: true });
+      expect(await restore("gone")).toMatchObject({ code: "not-found" });
+    });
+  });
+
+  test("a safety archive that no destination takes stops the restore before anything is changed", async () => {
+    await withStorage(async (storage) => {
+      const target = new TestArchives(storage, { east: new MemoryDestination() });
+      put(target, "1");
+      const archive = await target.made("a");
+      put(target, "2");
+      const { east } = target.places;
+      if (east === undefined) throw new Error("east");
+      east.fault = (method) =>
+        method === "put" ? destinationFailure("credentials", "It refuses the key.") : undefined;
+      good(await target.archives.restore({ jobId: "r", id: archive.id, safetyArchive: true }));
+      const job = await target.finish("r");
+      expect(job.error).toBe(
+        "The safety archive failed, so nothing was changed. No destination took the archive. east: It refuses the key.",
+      );
+      expect(read(target)).toEqual(text("2"));
+      expect(good(target.archives.get("2"))).toMatchObject({ origin: "safety", status: "failed" });
+    });
+  });
+});
+
+describe("an upload", () => {
+  test("is checked whole before it is listed as completed, and restores the state of another database", async () => {
+    const { bytes, entries } = await archiveFile(archiveEntries(3_000), { key: ARCHIVE_KEY, perFrame: 500 });
+    await withStorage(async (storage) => {
+      const target = new TestArchives(storage);
+      put(target, "mine");
+      const uploaded = good(await target.archives.upload(bytesOf(bytes), "from elsewhere"));
+      expect(uploaded).toMatchObject({ status: "running", origin: "upload" });
+      expect(await target.finish(uploaded.jobId ?? "")).toMatchObject({ status: "completed" });
+      expect(good(target.archives.get(uploaded.id))).toMatchObject({
+        status: "completed",
+        checksum: sha256Hex(bytes),
+        encrypted: true,
+        databaseId: "0e3f7a52-5a53-4c8a-9b5e-0d6f3f2b1c4d",
+        description: "from elsewhere",
+      });
+      expect(sha256Hex(await target.file(uploaded.id))).toBe(sha256Hex(bytes));
+      good(await target.archives.restore({ jobId: "r", id: uploaded.id, safetyArchive: false }));
+      expect(await target.finish("r")).toMatchObject({ status: "completed" });
+      expect(stateOf(target)).toBe(sha256Hex(text(described(entries))));
+    });
+  });
+
+  test("that is damaged, cut, not an archive, broken off or interrupted fails with the reason, and leaves nothing", async () => {
+    const { bytes } = await archiveFile(archiveEntries(3_000), { key: ARCHIVE_KEY, perFrame: 500 });
+    const flipped = bytes.slice();
+    flipped[5_000] = (flipped[5_000] ?? 0) ^ 1;
+    await withStorage(async (storage) => {
+      const target = new TestArchives(storage);
+      for (const [file, message] of [
+        [flipped, /^Chunk \d, at byte \d+, was altered/],
+        [bytes.subarray(0, -1), /^The file was cut short/],
+        [text("something else"), /an archive's header is longer|is no archive of Cairn/],
+        [new Uint8Array(), /an archive's header is longer/],
+      ] as const) {
+        const uploaded = good(await target.archives.upload(bytesOf(file), ""));
+        await target.finish(uploaded.jobId ?? "");
+        const archive = good(target.archives.get(uploaded.id));
+        expect(archive.status).toBe("failed");
+        expect(archive.error).toMatch(message);
+        expect([target.lying, target.working]).toEqual([[], 0]);
+      }
+      const broken = new ReadableStream<Uint8Array>({
+        pull(controller) {
+          controller.error(new Error("gone"));
+        },
+      });
+      expect(await target.archives.upload(broken, "")).toMatchObject({
+        code: "invalid",
+        message: "The upload was broken off before its end.",
+      });
+      // The process ends while the file is on its way.
+      const endless = new ReadableStream<Uint8Array>({ pull: () => new Promise(() => undefined) });
+      void target.archives.upload(endless, "");
+      await Promise.resolve();
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      const { running } = target.restore.service.jobs;
+      target.reopen();
+      const job = await target.finish(running?.id ?? "");
+      expect(job).toMatchObject({ status: "failed", error: expect.stringContaining("Send the file again.") });
+      expect([target.lying, target.working]).toEqual([[], 0]);
+    });
+  });
+});

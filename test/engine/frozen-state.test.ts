@@ -44,12 +44,14 @@ test("reading a frozen state in pages gives what was stored at its version, for 
           const found: StoredEntry[] = [];
           let after: Uint8Array | null = null;
           let ended = false;
-          const page = (maxEntries: number): void => {
-            if (ended) return;
+          // Returns whether there may be more.
+          const page = (maxEntries: number): boolean => {
+            if (ended) return false;
             const { entries, upTo } = database.frozen.scan(after, { maxBytes: 2_000, maxEntries });
             found.push(...entries);
             after = upTo;
             ended = upTo === null;
+            return !ended;
           };
           for (const { type, i, size } of steps) {
             if (type === "set") put(i, size);
@@ -57,7 +59,7 @@ test("reading a frozen state in pages gives what was stored at its version, for 
             if (type === "read") page(i + 1);
             if (type === "restart") database = new Database({ storage, clock });
           }
-          while (!ended) page(3);
+          while (page(3));
           expect(database.frozen.version).toBe(version);
           expect(found.map(({ key: one }) => String(one))).toEqual([
             ...new Set(found.map(({ key: one }) => String(one))),

@@ -5,10 +5,13 @@ import { expect, test } from "vitest";
 import architecture from "../../docs/ARCHITECTURE.md?raw";
 import { definitionKey, encodeDefinition } from "../../src/documents/definition.ts";
 import { Encoding } from "../../src/core/operations.ts";
+import { migrateArchiveTables } from "../../src/backup/archives/archive-schema.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
 import { MonitoringTables } from "../../src/directory/monitoring-schema.ts";
 import type { DatabaseObject } from "../../src/objects/database-object.ts";
+import { Database } from "../../src/engine/database.ts";
 import type { Env } from "../../src/objects/env.ts";
+import { systemClock } from "../../src/objects/system.ts";
 import type { IndexObject } from "../../src/objects/index-object.ts";
 import { type ObjectTable, OBJECT_TABLES, ObjectTables } from "../../src/objects/object-tables.ts";
 import { commit } from "../support/workerd/database-object.ts";
@@ -24,7 +27,7 @@ type Tables = Record<string, string>;
 function tablesOf({ sql }: DurableObjectStorage): Tables {
   const names = sql
     .exec<{ name: string }>(
-      "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE '\\_cf%' ESCAPE '\\'",
+      "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE '\\_cf%' ESCAPE '\\' AND name <> 'sqlite_sequence'",
     )
     .toArray()
     // The tables that FTS5 and R*Tree keep beside theirs.
@@ -65,6 +68,7 @@ function documented(...headings: string[]): Tables {
 const OWN = "Of `objects/`";
 const ENGINE = "A database: its entries";
 const BACKUP = "A database: its backup";
+const ARCHIVES = "A database: its archives";
 const DOCUMENTS = "A database: the indexes of its documents";
 
 test("a database, with all that it can have", async () => {
@@ -89,9 +93,12 @@ test("a database, with all that it can have", async () => {
   await stub.backup({ command: "enable", id, databaseId: name, destination, intervalMs: 60_000, retentionDays: 7 });
   const found = await runInDurableObject(stub, (_, { storage }) => {
     make(storage, OBJECT_TABLES);
+    migrateArchiveTables(storage);
+    new Database({ storage, clock: systemClock }).freeze();
     return tablesOf(storage);
   });
-  const { entries_side: entries, large_values_side: large, ...stored } = documented(OWN, ENGINE, BACKUP, DOCUMENTS);
+  const all = documented(OWN, ENGINE, ARCHIVES, BACKUP, DOCUMENTS);
+  const { entries_side: entries, large_values_side: large, ...stored } = all;
   delete stored["object_schema"];
   expect(found).toEqual(stored);
   expect([entries, large]).toEqual([stored["entries"], stored["large_values"]]);

@@ -1,5 +1,5 @@
 /** The bytes of an archive from where it lies: a destination, read by ranges, or the spool. */
-import { RunningSha256 } from "../format/running-hash.ts";
+import type { RunningSha256 } from "../format/running-hash.ts";
 import type { Destination, DestinationFailure } from "../destinations/destination.ts";
 import type { Spool } from "./spool.ts";
 

@@ -53,6 +53,8 @@ export interface ArchiveService {
   cancel(id: string): Promise<ArchiveInfo | Failure>;
   /** Removes the archive here and at every destination. "conflict" while a job makes it or reads it. */
   destroy(id: string): Promise<{ readonly ok: true } | Failure>;
+  /** Removes the archive from one destination. An archive that lies nowhere else must be destroyed instead: "conflict". */
+  removeCopy(id: string, destinationId: string): Promise<{ readonly ok: true } | Failure>;
   verify(jobId: string, id: string): Promise<BackupJob | Failure>;
   /** Replaces the whole database. */
   restore(input: ArchiveRestore): Promise<BackupJob | Failure>;

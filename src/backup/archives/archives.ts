@@ -158,6 +158,27 @@ export class Archives implements ArchiveService {
     );
   }
 
+  async removeCopy(id: string, destinationId: string): Promise<{ readonly ok: true } | Failure> {
+    const archive = this.#completed(id);
+    if (isFailure(archive)) return archive;
+    const busy = this.#inUse(archive);
+    if (busy !== null) return busy;
+    const place = archive.places.find((one) => one.destinationId === destinationId);
+    if (place === undefined) return { ok: true };
+    const others = archive.places.some((one) => one.status === "stored" && one !== place);
+    if (!others) return failure("conflict", `The archive ${id} lies nowhere else: destroy it instead`);
+    const error = place.status === "stored" ? await this.#removeAt(place, archive) : null;
+    if (error !== null)
+      return failure("unavailable", `The archive ${id} could not be removed at "${place.name}": ${error}`);
+    const again = this.#rows.stored(id);
+    if (isFailure(again)) return { ok: true };
+    this.#rows.setPlaces(
+      archive.id,
+      again.places.filter((one) => one.destinationId !== destinationId),
+    );
+    return { ok: true };
+  }
+
   async verify(jobId: string, id: string): Promise<BackupJob | Failure> {
     const { jobs } = this.#options;
     if (jobs.knows(jobId)) return jobs.get(jobId);

@@ -27,7 +27,7 @@ async function linesIn(file: Uint8Array): Promise<string[]> {
     .map((line) => sha256Hex(text(line.replace(/,"export":\{.*?\}\}$/, "}"))));
 }
 
-test("an archive holds everything up to its versionstamp and nothing of later commits, which go on meanwhile", async () => {
+test("an archive holds everything up to its versionstamp and nothing of later commits, which go on meanwhile (Z10)", async () => {
   await withStorage(async (storage) => {
     const target = new TestArchives(storage);
     fill(target, 60, 60_000);
@@ -67,7 +67,7 @@ test("an archive holds everything up to its versionstamp and nothing of later co
   });
 });
 
-test("killed at every transaction, the job goes on, and the archive is the same state; nothing else is left behind", async () => {
+test("killed at every transaction, the job goes on, and the archive is the same state; nothing else is left behind (Z11)", async () => {
   await withStorage(async (real) => {
     const storage = new DyingStorage(real);
     const target = new TestArchives(storage);
@@ -101,7 +101,7 @@ test("killed at every transaction, the job goes on, and the archive is the same 
   });
 });
 
-test("killed at every request to a destination, no upload and no half-made object is left", async () => {
+test("killed at every request to a destination, no upload and no half-made object is left (Z12)", async () => {
   await withStorage(async (storage) => {
     const target = new TestArchives(storage, { east: new MemoryDestination() });
     fill(target, 18, 300_000);
@@ -135,7 +135,7 @@ test("killed at every request to a destination, no upload and no half-made objec
   });
 });
 
-test("a destination that is down, refuses or answers garbage is named, and the others have the archive", async () => {
+test("a destination that is down, refuses or answers garbage is named, and the others have the archive (Z13)", async () => {
   await withStorage(async (storage) => {
     const target = new TestArchives(storage);
     fill(target, 18, 300_000);
@@ -179,7 +179,7 @@ test("a destination that is down, refuses or answers garbage is named, and the o
   });
 });
 
-test("an object that is not what was sent is found when it is read back, and removed", async () => {
+test("an object that is not what was sent is found when it is read back, and removed (Z14)", async () => {
   await withStorage(async (storage) => {
     const target = new TestArchives(storage);
     fill(target, 3, 1_000);
@@ -200,7 +200,7 @@ test("an object that is not what was sent is found when it is read back, and rem
   });
 });
 
-test("cancelled after any slice, nothing of it is left, and another one may begin", async () => {
+test("cancelled after any slice, nothing of it is left, and another one may begin (Z15)", async () => {
   await withStorage(async (storage) => {
     const target = new TestArchives(storage);
     fill(target, 18, 300_000);
@@ -224,7 +224,7 @@ test("cancelled after any slice, nothing of it is left, and another one may begi
   });
 });
 
-test("a download is the file, or any range of it, from whichever destination still has it", async () => {
+test("a download is the file, or any range of it, from whichever destination still has it (Z16)", async () => {
   await withStorage(async (storage) => {
     const target = new TestArchives(storage);
     fill(target, 18, 300_000);
@@ -252,7 +252,7 @@ test("a download is the file, or any range of it, from whichever destination sti
   });
 });
 
-test("a list is sorted, filtered and paged; an id is never used again; destroy removes the archive everywhere or says where it stays", async () => {
+test("a list is sorted, filtered and paged; an id is never used again; destroy removes the archive everywhere or says where it stays (Z17)", async () => {
   await withStorage(async (storage) => {
     const target = new TestArchives(storage);
     fill(target, 3, 100);

@@ -29,7 +29,7 @@ function bytesOf(value: Uint8Array): ReadableStream<Uint8Array> {
 }
 
 describe("in place", () => {
-  test("the state is the archive's, newer commits get higher versionstamps, and the safety archive undoes even that", async () => {
+  test("the state is the archive's, newer commits get higher versionstamps, and the safety archive undoes even that (Z18)", async () => {
     await withStorage(async (storage) => {
       const target = new TestArchives(storage);
       fill(target, 40, 50_000);
@@ -72,7 +72,7 @@ describe("in place", () => {
     });
   });
 
-  test("killed at every transaction, the state is wholly the old one, with its commits, or wholly the archive's", async () => {
+  test("killed at every transaction, the state is wholly the old one, with its commits, or wholly the archive's (Z19)", async () => {
     await withStorage(async (real) => {
       const storage = new DyingStorage(real);
       const target = new TestArchives(storage, { east: new MemoryDestination() });
@@ -97,7 +97,7 @@ describe("in place", () => {
     });
   });
 
-  test("a destination where the archive is missing, cut, swapped or altered is named, and the next one is read", async () => {
+  test("a destination where the archive is missing, cut, swapped or altered is named, and the next one is read (Z20)", async () => {
     await withStorage(async (storage) => {
       const target = new TestArchives(storage);
       fill(target, 20, 100_000);
@@ -134,7 +134,7 @@ describe("in place", () => {
         round += 1;
         good(await target.archives.restore({ jobId: `one${round}`, id: archive.id, safetyArchive: false }));
         expect(await target.finish(`one${round}`)).toMatchObject({ status: "completed" });
-        expect(stateOf(target), what).toBe(wanted);
+        expect([what, stateOf(target)]).toEqual([what, wanted]);
         // At both: nothing is changed, and both are named.
         const there = west.objects.get(name) ?? whole;
         if (bytes === null) west.objects.delete(name);
@@ -143,7 +143,7 @@ describe("in place", () => {
         const before = stateOf(target);
         good(await target.archives.restore({ jobId: `both${round}`, id: archive.id, safetyArchive: false }));
         const job = await target.finish(`both${round}`);
-        expect(job.status, what).toBe("failed");
+        expect([what, job.status]).toEqual([what, "failed"]);
         expect(job.error).toMatch(/^east: .* west: /);
         expect(job.error).toContain(message);
         expect(stateOf(target)).toBe(before);
@@ -170,7 +170,7 @@ describe("in place", () => {
     });
   });
 
-  test("an object that is whole and another archive's, of the same size, is refused when all of it was read", async () => {
+  test("an object that is whole and another archive's, of the same size, is refused when all of it was read (Z21)", async () => {
     await withStorage(async (storage) => {
       const target = new TestArchives(storage, { east: new MemoryDestination() });
       put(target, "1");
@@ -187,7 +187,7 @@ describe("in place", () => {
     });
   });
 
-  test("another key is told apart from damage, a destination that is down holds the job up, and a cancelled job leaves nothing", async () => {
+  test("another key is told apart from damage, a destination that is down holds the job up, and a cancelled job leaves nothing (Z22)", async () => {
     await withStorage(async (storage) => {
       const target = new TestArchives(storage, { east: new MemoryDestination() });
       fill(target, 20, 100_000);
@@ -198,10 +198,11 @@ describe("in place", () => {
         [[{ ...ARCHIVE_KEY, kid: "k2" }], 'is encrypted with the key "k1", which is not among the given keys'],
         [null, 'is encrypted with the key "k1", which is not among the given keys'],
       ] as const) {
+        const jobId = `keys${keys?.[0].kid}${message.length}`;
         target.keys = keys === null ? null : ([...keys] as unknown as typeof target.keys);
         target.reopen();
-        good(await restore(message + String(keys)));
-        expect((await target.finish(message + String(keys))).error).toContain(message);
+        good(await restore(jobId));
+        expect((await target.finish(jobId)).error).toContain(message);
       }
       target.keys = [ARCHIVE_KEY];
       target.reopen();
@@ -228,7 +229,7 @@ describe("in place", () => {
     });
   });
 
-  test("a safety archive that no destination takes stops the restore before anything is changed", async () => {
+  test("a safety archive that no destination takes stops the restore before anything is changed (Z23)", async () => {
     await withStorage(async (storage) => {
       const target = new TestArchives(storage, { east: new MemoryDestination() });
       put(target, "1");
@@ -250,7 +251,7 @@ describe("in place", () => {
 });
 
 describe("an upload", () => {
-  test("is checked whole before it is listed as completed, and restores the state of another database", async () => {
+  test("is checked whole before it is listed as completed, and restores the state of another database (Z24)", async () => {
     const { bytes, entries } = await archiveFile(archiveEntries(3_000), { key: ARCHIVE_KEY, perFrame: 500 });
     await withStorage(async (storage) => {
       const target = new TestArchives(storage);
@@ -272,7 +273,7 @@ describe("an upload", () => {
     });
   });
 
-  test("that is damaged, cut, not an archive, broken off or interrupted fails with the reason, and leaves nothing", async () => {
+  test("that is damaged, cut, not an archive, broken off or interrupted fails with the reason, and leaves nothing (Z25)", async () => {
     const { bytes } = await archiveFile(archiveEntries(3_000), { key: ARCHIVE_KEY, perFrame: 500 });
     const flipped = bytes.slice();
     flipped[5_000] = (flipped[5_000] ?? 0) ^ 1;

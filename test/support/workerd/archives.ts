@@ -160,9 +160,10 @@ export class TestArchives {
   }
 }
 
-export function good<T>(value: T | Failure): T {
-  if (isFailure(value)) throw new Error(`${value.code}: ${value.message}`);
-  return value as T;
+export function good<T>(value: T): Exclude<T, Failure> {
+  if (isFailure(value)) throw new Error(JSON.stringify(value));
+  // What a failure is was just found out.
+  return value as Exclude<T, Failure>;
 }
 
 /** Bytes that gzip cannot make smaller: the same for the same seed. */

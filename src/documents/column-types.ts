@@ -4,28 +4,8 @@ import { described } from "../codec/json-notation/place.ts";
 import { refuse, Refused } from "../codec/json-notation/members.ts";
 import { failure } from "../core/errors.ts";
 import type { ColumnDefinition } from "./definition.ts";
+import { parsePoint } from "./geo.ts";
 import type { Columns } from "./document.ts";
-
-/** A place on the earth, in degrees. */
-export interface GeoPoint {
-  readonly latitude: number;
-  readonly longitude: number;
-}
-
-const decimal = String.raw`[+-]?(?:\d+(?:\.\d*)?|\.\d+)`;
-const point = new RegExp(String.raw`^\s*(${decimal})\s*,\s*(${decimal})\s*$`);
-
-/** A text of this length is no place: no number needs so many digits. */
-const MAX_POINT_CHARACTERS = 100;
-
-/** The place in a text such as "31.23,121.47": latitude, longitude. null: there is none. */
-export function geoPointOf(text: unknown): GeoPoint | null {
-  if (typeof text !== "string" || text.length > MAX_POINT_CHARACTERS) return null;
-  const found = point.exec(text);
-  if (found === null) return null;
-  const [latitude, longitude] = [Number(found[1]), Number(found[2])];
-  return Math.abs(latitude) <= 90 && Math.abs(longitude) <= 180 ? { latitude, longitude } : null;
-}
 
 interface TypeRule {
   readonly holds: (value: unknown) => boolean;
@@ -40,7 +20,7 @@ const rules: Readonly<Record<ColumnType, TypeRule>> = {
   number: { holds: (value) => typeof value === "number", is: "a number" },
   boolean: { holds: (value) => typeof value === "boolean", is: "true or false" },
   geo: {
-    holds: (value) => geoPointOf(value) !== null,
+    holds: (value) => typeof value === "string" && parsePoint(value) !== null,
     is: `a place as "latitude,longitude", for example "31.23,121.47"`,
   },
   nested: {

@@ -12,7 +12,7 @@ import { type Columns, columnsOf, type ReadDocument, textOfDocument, textOfIds }
 import { type DocumentId, idsOfKey, type ReadId } from "./ids.ts";
 import { idsOfPlace, rangeOfIds } from "./key-bounds.ts";
 import type { GetManyRequest, GetRequest } from "./request.ts";
-import { idsInOrder, inferredIds, keyOfNamed, noWords } from "./requested-ids.ts";
+import { type GivenIds, idsInOrder, inferredIds, keyOfNamed, noWords } from "./requested-ids.ts";
 
 /** What the requests of one call may still look at and answer. */
 export interface ReadBudget {
@@ -88,7 +88,7 @@ class ManyReader {
     this.#request = request;
     this.#context = context;
     this.#prefix = tablePrefix(request.table);
-    const definitions = context.definitionOf(request.table)?.ids ?? inferredIds(request.ids, anyType);
+    const definitions = context.definitionOf(request.table)?.ids ?? idsOfAnyType(request.ids);
     const ids = idsInOrder(request.ids, "ids", definitions, anyType);
     const endIds = idsInOrder(request.endIds, "endIds", definitions, anyType);
     const { start, end } = rangeOfIds(this.#prefix, ids, endIds, request.isDescending);
@@ -157,6 +157,11 @@ class ManyReader {
 
 function hasRoom({ rows, bytes, characters }: ReadBudget): boolean {
   return rows > 0 && bytes > 0 && characters > 0;
+}
+
+/** The ids of a table that nobody has defined. */
+function idsOfAnyType(given: GivenIds): readonly ReadId[] {
+  return [...given.keys()].map((name) => ({ name, type: "any" }));
 }
 
 /** A bound may stand for an id of any type. */

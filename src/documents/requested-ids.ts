@@ -72,17 +72,14 @@ export function idsInOrder(
 }
 
 /** The ids of a table that nobody has defined: in the order in which they are given. */
-export function inferredIds<Type extends ReadId["type"]>(
+export function inferredIds(
   given: GivenIds,
-  typeOfWord: (word: string) => Type | null,
-): readonly { readonly name: string; readonly type: IdType | Type }[] {
+  typeOfWord: (word: string) => IdType | null,
+): readonly { readonly name: string; readonly type: IdType }[] {
   return [...given].map(([name, value]) => ({ name, type: typeOf(value, typeOfWord) }));
 }
 
-function typeOf<Type extends ReadId["type"]>(
-  value: DocumentId,
-  typeOfWord: (word: string) => Type | null,
-): IdType | Type {
+function typeOf<Word>(value: DocumentId, typeOfWord: (word: string) => Word | null): IdType | Word {
   if (typeof value === "number") return "integer";
   return (value.startsWith(RESERVED_PREFIX) ? typeOfWord(value) : null) ?? "string";
 }

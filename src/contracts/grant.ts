@@ -53,7 +53,9 @@ export function refusedAccess(grant: Grant, access: Access, now: UnixMs): Failur
   if (now >= grant.expiresAt) {
     return failure(
       "unauthenticated",
-      "The token has expired. Exchange the access token again at the database's connect URL.",
+      grant.apiKey === undefined
+        ? "The token has expired. Exchange the access token again at the database's connect URL."
+        : "The token has expired. Sign a new one with the secret of the API key.",
     );
   }
   if (access === "read") return grant.read ? null : failure("forbidden", "The token does not allow reading.");

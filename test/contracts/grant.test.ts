@@ -50,6 +50,8 @@ describe("what a grant allows", () => {
     for (const access of ["read", "write"] as const) {
       expect(refusedAccess(everything, access, before)).toBeNull();
       expect(refusedAccess(everything, access, end)).toMatchObject({ code: "unauthenticated" });
+      const ofKey = refusedAccess({ ...everything, apiKey: "key_1" }, access, end);
+      expect(ofKey?.message).toContain("with the secret of the API key");
     }
   });
 });

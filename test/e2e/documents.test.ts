@@ -7,6 +7,7 @@ import { openKv } from "@deno/kv";
 import jsonwebtoken from "jsonwebtoken";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { openFilesOf } from "../../src/local/front/open-databases.ts";
+import { http2Request, http2Session } from "../local/stand-in-server.ts";
 import { type ManagedServer, startManagedServer, Tenant } from "../support/management.ts";
 
 let server: ManagedServer;
@@ -133,6 +134,15 @@ describe("a key", () => {
     expect((await server.send("GET", `${path}/${own.id}`, own.admin)).status).toBe(404);
     expect((await server.send("GET", path, own.admin)).body).toEqual({ items: [] });
   });
+});
+
+test("HTTP/2 reaches /cdb, too (D30)", async () => {
+  const own = await newEnvironment();
+  const authorization = `Bearer ${jsonwebtoken.sign({ identity: "cdb" }, own.secret)}`;
+  const headers = { ":method": "POST", ":path": "/cdb", envid: own.databaseId, keyid: own.id, authorization };
+  const body = JSON.stringify(menu("create", { ids: { id: "a" }, columns: {} }));
+  const answer = await http2Request(http2Session(server.url), headers, body);
+  expect([answer.status, answer.body]).toEqual([200, '{"ids":{"id":"a"}}']);
 });
 
 test("a document is an entry for @deno/kv, and an entry of its is a document", async () => {

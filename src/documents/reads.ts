@@ -1,7 +1,12 @@
-/** What `get` and `getMany` answer. Each reads one snapshot. */
+/**
+ * What `get` and `getMany` answer. Each answer is one snapshot. Decoding some megabytes of documents takes tenths of a second, so others get
+ * turns meanwhile; when one of them writes, a page ends with the documents that were read before.
+ */
 import { compareBytes, justAfter } from "../core/bytes.ts";
 import { MAX_DOCUMENT_ANSWER_CHARACTERS, MAX_LOOKED_AT_BYTES, MAX_LOOKED_AT_ROWS } from "../core/document-limits.ts";
-import { failure } from "../core/errors.ts";
+import { failure, isFailure } from "../core/errors.ts";
+import type { Version } from "../core/versionstamp.ts";
+import { reading } from "../codec/json-notation/members.ts";
 import type { StoredEntry } from "../core/operations.ts";
 import { intersectRange, type KeyRange } from "../codec/key-prefix.ts";
 import type { DocumentResult } from "../contracts/document-commands.ts";
@@ -26,12 +31,17 @@ export function freshBudget(): ReadBudget {
 }
 
 export interface ReadContext {
-  readonly database: Pick<Database, "readPage">;
+  readonly database: Pick<Database, "readPage" | "lastVersion">;
+  /** Lets everybody else in the process have a turn. */
+  readonly breathe: () => Promise<void>;
   readonly definitionOf: (table: TableName) => TableDefinition | null;
   /** The part of a range that the caller may see. */
   readonly admitted: (range: KeyRange) => KeyRange;
   readonly budget: ReadBudget;
 }
+
+/** After so many bytes of documents others get a turn. One document more is allowed. */
+export const BYTES_PER_STEP = 1024 * 1024;
 
 /** Rows that are read at once where a filter may drop them. */
 const FILTERED_PAGE_ROWS = 500;
@@ -70,8 +80,9 @@ export function answerGet(request: GetRequest, context: ReadContext): DocumentRe
   return { ok: true, json };
 }
 
-export function answerGetMany(request: GetManyRequest, context: ReadContext): DocumentResult {
-  return new ManyReader(request, context).answer();
+export async function answerGetMany(request: GetManyRequest, context: ReadContext): Promise<DocumentResult> {
+  const reader = reading(() => new ManyReader(request, context));
+  return isFailure(reader) ? reader : reader.answer();
 }
 
 /** Looks at the entries of a range, from its first on, until a limit is reached. */
@@ -81,13 +92,18 @@ class ManyReader {
   readonly #definitions: readonly ReadId[];
   readonly #prefix: Uint8Array;
   readonly #data: string[] = [];
+  /** The page shows the database as of this version. */
+  readonly #version: Version;
   /** What was not looked at yet. */
   #rest: KeyRange;
+  /** Bytes of documents since others had a turn. */
+  #bytesOfStep = 0;
 
   constructor(request: GetManyRequest, context: ReadContext) {
     this.#request = request;
     this.#context = context;
     this.#prefix = tablePrefix(request.table);
+    this.#version = context.database.lastVersion;
     const definitions = context.definitionOf(request.table)?.ids ?? idsOfAnyType(request.ids);
     const ids = idsInOrder(request.ids, "ids", definitions, anyType);
     const endIds = idsInOrder(request.endIds, "endIds", definitions, anyType);
@@ -98,10 +114,10 @@ class ManyReader {
     this.#rest = context.admitted(range);
   }
 
-  answer(): DocumentResult {
+  async answer(): Promise<DocumentResult> {
     const { budget } = this.#context;
     let isAtEnd = false;
-    while (!isAtEnd && this.#data.length < this.#request.rowsLimit && hasRoom(budget)) isAtEnd = this.#look();
+    while (!isAtEnd && this.#mayGoOn && hasRoom(budget)) isAtEnd = await this.#look();
     const next = isAtEnd ? null : this.#next();
     const nextId = next === null ? "" : `,"nextId":{"ids":${textOfIds(this.#definitions, next)}}`;
     const json = `{"data":[${this.#data.join(",")}]${nextId}}`;
@@ -109,8 +125,12 @@ class ManyReader {
     return { ok: true, json };
   }
 
+  get #mayGoOn(): boolean {
+    return this.#data.length < this.#request.rowsLimit && this.#version === this.#context.database.lastVersion;
+  }
+
   /** Looks at the next entries. Returns whether there are no more. */
-  #look(): boolean {
+  async #look(): Promise<boolean> {
     const { budget, database } = this.#context;
     const { rowsLimit, filter, isDescending } = this.#request;
     const wanted = rowsLimit - this.#data.length;
@@ -118,6 +138,11 @@ class ManyReader {
     const range = { ...this.#rest, limit: Math.min(rows, budget.rows), reverse: isDescending };
     const { entries, more } = database.readPage(range, { maxBytes: budget.bytes, keysOnly: false });
     for (const [index, entry] of entries.entries()) {
+      if (this.#bytesOfStep > BYTES_PER_STEP) {
+        await this.#context.breathe();
+        this.#bytesOfStep = 0;
+      }
+      this.#bytesOfStep += entry.value.length;
       budget.rows -= 1;
       budget.bytes -= entry.key.length + entry.value.length;
       this.#passed(entry);

@@ -15,7 +15,14 @@ import { justAfter } from "../core/bytes.ts";
 import type { Entropy } from "../core/entropy.ts";
 import { type Failure, failure, isFailure } from "../core/errors.ts";
 import type { Definitions } from "../documents/definitions.ts";
-import { answerGet, answerGetMany, freshBudget, type ReadBudget, type ReadContext } from "../documents/reads.ts";
+import {
+  answerGet,
+  answerGetMany,
+  BYTES_PER_STEP,
+  freshBudget,
+  type ReadBudget,
+  type ReadContext,
+} from "../documents/reads.ts";
 import {
   type DocumentActionRequest,
   isWrite,
@@ -31,7 +38,7 @@ import { type DocumentTables, refusedTable } from "./document-tables.ts";
 import type { Room } from "./room.ts";
 
 export interface DocumentsParts {
-  readonly database: Pick<Database, "readPage" | "readBytes">;
+  readonly database: Pick<Database, "readPage" | "readBytes" | "lastVersion">;
   readonly commits: Pick<CommitQueue, "submitAll">;
   readonly room: Pick<Room, "refusal">;
   readonly tables: Pick<DocumentTables, "definitionOf">;
@@ -62,9 +69,6 @@ interface Prepared {
 
 /** Bytes that JSON takes in memory for each of its members, beside its text. */
 const PARSED_MEMBER_BYTES = 40;
-
-/** After a step with this many bytes of documents others get a turn. A step takes one document more. */
-const BYTES_PER_STEP = 1024 * 1024;
 
 const NO_SUBJECT: DocumentSubject = { appId: null, tableId: null, action: null };
 const SEARCH_COMES = failure("unsupported", "This database has no search.");
@@ -114,18 +118,19 @@ export class Documents {
         looked = 0;
       }
       const before = budget.bytes;
-      results.push(isFailure(request) ? request : this.#read(asking, request, budget));
+      results.push(isFailure(request) ? request : await this.#read(asking, request, budget));
       looked += before - budget.bytes;
     }
     results.push(...(await this.#write(asking, writes, share)));
     return results;
   }
 
-  #read({ grant, refusedAccess }: Asking, request: ReadRequest, budget: ReadBudget): DocumentResult {
+  async #read({ grant, refusedAccess }: Asking, request: ReadRequest, budget: ReadBudget): Promise<DocumentResult> {
     const refused = refusedAccess("read");
     if (refused !== null) return refused;
     const context: ReadContext = {
       database: this.#parts.database,
+      breathe: this.#parts.breathe,
       definitionOf: (table) => this.#parts.tables.definitionOf(table),
       admitted: (range) => admittedRange(grant, range),
       budget,
@@ -134,7 +139,7 @@ export class Documents {
       case "get":
         return reading(() => answerGet(request, context));
       case "getMany":
-        return reading(() => answerGetMany(request, context));
+        return answerGetMany(request, context);
       case "search":
         return SEARCH_COMES;
     }

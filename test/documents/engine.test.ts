@@ -153,6 +153,32 @@ describe("one call looks at (D14)", () => {
     }));
 });
 
+test("a page of large documents gives others turns, and ends where one of them writes: it is one snapshot (D13)", () =>
+  withStorage(async (storage) => {
+    const documents = new EngineDocuments(storage, new MovableClock());
+    const text = "x".repeat(400_000);
+    const create = (id: number) => documents.ask({ action: "create", ids: { id }, columns: { text } });
+    for (let id = 0; id < 8; id++) await create(id);
+    documents.pauses = 0;
+    const filter = [{ column: "id", symbol: "!=", value: 100 }];
+    const whole = await documents.ask({ action: "getMany", ...all, filter });
+    expect([whole.data.length, whole.nextId, documents.pauses]).toEqual([8, undefined, 2]);
+    for (let id = 8; id < 11; id++) await create(id);
+    let isWritten = false;
+    documents.onPause = async () => {
+      if (isWritten) return;
+      isWritten = true;
+      await documents.ask({ action: "update", ids: { id: 10 }, columns: { text: "later" } });
+    };
+    // Ten documents are read at once; the eleventh is the one that is written meanwhile.
+    const first = await documents.ask({ action: "getMany", ...all, filter });
+    expect(isWritten).toBe(true);
+    expect(first.data.every(({ columns }: { columns: { text: string } }) => columns.text === text)).toBe(true);
+    const rest = await documents.ask({ action: "getMany", ...all, ids: first.nextId.ids, filter });
+    const seen = [...first.data, ...rest.data].map(({ ids }) => ids.id);
+    expect(seen).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+  }));
+
 test("an atomic batch beyond 8 MiB is refused whole; one write after the other is not (D12)", () =>
   withStorage(async (storage) => {
     const documents = new EngineDocuments(storage, new MovableClock());

@@ -17,6 +17,8 @@ export class EngineDocuments {
   readonly documents: Documents;
   /** How often others got a turn. */
   pauses = 0;
+  /** What others do then. */
+  onPause: () => Promise<void> = async () => undefined;
 
   constructor(
     storage: SyncStorage,
@@ -24,7 +26,10 @@ export class EngineDocuments {
     options: Partial<DatabaseOptions & { entropy: Entropy }> = {},
   ) {
     const database = new Database({ storage, clock, ...options });
-    const breathe = async () => void (this.pauses += 1);
+    const breathe = async () => {
+      this.pauses += 1;
+      await this.onPause();
+    };
     const commits = new CommitQueue({
       commit: (writes) => database.commit(writes),
       flushed: async () => undefined,

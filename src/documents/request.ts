@@ -80,8 +80,9 @@ export interface DeleteRequest {
 export interface SearchRequest {
   readonly action: "search";
   readonly table: TableName;
-  /** With all its members. */
+  /** With all its members: `search/` reads them. */
   readonly json: JsonObject;
+  readonly columns: ReadonlySet<string> | null;
 }
 
 export type ReadRequest = GetRequest | GetManyRequest | SearchRequest;
@@ -177,7 +178,7 @@ function readRequest(json: unknown): DocumentActionRequest {
     case "delete":
       return { action, table, ids: readIds(given), condition: readCondition(given["condition"]) };
     case "search":
-      return { action, table, json: given };
+      return { action, table, json: given, columns: readGetColumns(given["getColumns"]) };
   }
 }
 

@@ -43,6 +43,7 @@ import type { ObjectTables } from "./object-tables.ts";
 import { databaseRestores, refusalToFill } from "./restore-wiring.ts";
 import { Revocations } from "./revocations.ts";
 import { Room } from "./room.ts";
+import { Searches } from "./searches.ts";
 import { organizationStub } from "./stubs.ts";
 import { alarmParts, systemClock, systemEntropy, systemTimers, systemTurn } from "./system.ts";
 import { SESSION_TAG, SocketSessions } from "./socket-sessions.ts";
@@ -198,6 +199,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     room,
     tables: documentTables,
     definitions,
+    searches: new Searches({ sql: storage.sql, index: documentIndex, clock: systemClock, breathe: systemTurn }),
     entropy: systemEntropy,
     breathe: systemTurn,
   });

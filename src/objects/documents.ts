@@ -36,6 +36,7 @@ import { decidedWrite, type DecidedWrite } from "../engine/decided-write.ts";
 import type { CommitQueue } from "./commit-queue.ts";
 import { type DocumentTables, refusedTable } from "./document-tables.ts";
 import type { Room } from "./room.ts";
+import type { Searches } from "./searches.ts";
 
 export interface DocumentsParts {
   readonly database: Pick<Database, "readPage" | "readBytes" | "lastVersion">;
@@ -43,6 +44,7 @@ export interface DocumentsParts {
   readonly room: Pick<Room, "refusal">;
   readonly tables: Pick<DocumentTables, "definitionOf">;
   readonly definitions: Definitions;
+  readonly searches: Pick<Searches, "search">;
   readonly entropy: Entropy;
   /** Lets everybody else in the process have a turn. */
   readonly breathe: () => Promise<void>;
@@ -71,7 +73,6 @@ interface Prepared {
 const PARSED_MEMBER_BYTES = 40;
 
 const NO_SUBJECT: DocumentSubject = { appId: null, tableId: null, action: null };
-const SEARCH_COMES = failure("unsupported", "This database has no search.");
 const NOT_DECIDED = failure("internal", "The write was not decided: this is a bug of Cairn");
 
 export class Documents {
@@ -141,7 +142,7 @@ export class Documents {
       case "getMany":
         return answerGetMany(request, context);
       case "search":
-        return SEARCH_COMES;
+        return this.#parts.searches.search(request);
     }
   }
 

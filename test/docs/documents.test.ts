@@ -70,7 +70,7 @@ test("its programs print what it says (D30, D37)", async () => {
   };
   const env = { ...process.env, ...cdb };
   const programs = withOutput("js");
-  expect(programs).toHaveLength(5);
+  expect(programs).toHaveLength(6);
   for (const [i, { text, output }] of programs.entries()) {
     const file = join(folder, `program-${i}.mjs`);
     writeFileSync(file, text);

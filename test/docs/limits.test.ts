@@ -13,6 +13,7 @@ import { storedOfJson } from "../../src/codec/json-notation/stored-value.ts";
 import * as archiveFormatLimits from "../../src/core/archive-format-limits.ts";
 import * as documentLimits from "../../src/core/document-limits.ts";
 import * as archiveLimits from "../../src/core/archive-limits.ts";
+import * as searchLimits from "../../src/core/search-limits.ts";
 import * as coreLimits from "../../src/core/limits.ts";
 import type { Scopes } from "../../src/contracts/management.ts";
 import { canonicalOrigin } from "../../src/core/origins.ts";
@@ -24,7 +25,7 @@ import { idempotencyOf, readBody as readManagementBody } from "../../src/doors/m
 import { descriptionOf } from "../../src/doors/management/v1/input.ts";
 import { readPage, tableRows } from "./markdown.ts";
 
-const limits = { ...coreLimits, ...archiveFormatLimits, ...archiveLimits, ...documentLimits };
+const limits = { ...coreLimits, ...archiveFormatLimits, ...archiveLimits, ...documentLimits, ...searchLimits };
 const page = readPage("docs/limits.md");
 /** By the constant, which is each row's last cell. */
 const rows = new Map(tableRows(page).map((cells) => [(cells.at(-1) ?? "").replaceAll("`", ""), cells]));

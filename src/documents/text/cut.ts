@@ -29,11 +29,6 @@ export const FTS_TOKENIZER = `ascii tokenchars '_.,;|'''`;
 
 const segmenter = new Intl.Segmenter("en", { granularity: "word" });
 
-/** The tokens of a text with spaces between them. */
-export function cut(text: string): string {
-  return tokensOf(text).join(" ");
-}
-
 /** The tokens of several texts as one text, with spaces between tokens: what is stored in FTS5. No phrase goes from one text to the next. */
 export function cutTexts(texts: readonly string[]): string {
   const tokens: string[] = [];

@@ -7,6 +7,7 @@ import { Database, type DatabaseOptions } from "../../../src/engine/database.ts"
 import { CommitQueue } from "../../../src/objects/commit-queue.ts";
 import { DocumentTables } from "../../../src/objects/document-tables.ts";
 import { Documents } from "../../../src/objects/documents.ts";
+import { Searches } from "../../../src/objects/searches.ts";
 import { systemEntropy } from "../../../src/objects/system.ts";
 import { everything } from "./database-object.ts";
 import { type Json, ORDERS } from "./documents.ts";
@@ -43,7 +44,8 @@ export class EngineDocuments {
     const tables = new DocumentTables({ database, commits, room, definitions, indexStateOf: () => null });
     const { entropy = systemEntropy } = options;
     this.database = database;
-    this.documents = new Documents({ database, commits, room, tables, definitions, entropy, breathe });
+    const searches = new Searches({ sql: storage.sql, index: null, clock, breathe });
+    this.documents = new Documents({ database, commits, room, tables, definitions, searches, entropy, breathe });
   }
 
   /** The parsed JSON of the answer. A failure is `"code: message"`. */

@@ -1,0 +1,281 @@
+/** The first rows of a query from an index alone, where one knows their order: by ids, by relevance, by distance. No document is read. */
+import { compareBytes } from "../../core/bytes.ts";
+import type { Sql } from "../../core/storage.ts";
+import { MAX_RANKED_DOCUMENTS } from "../../core/search-limits.ts";
+import { NUMBERS, textTable } from "../index/schema.ts";
+import { distanceBetween } from "./areas.ts";
+import {
+  boundsOf,
+  endOf,
+  type Hit,
+  hitsOfNumbers,
+  isPoint,
+  placesIn,
+  rowsOfSpan,
+  type SpanPlace,
+  startOf,
+} from "./cursors.ts";
+import { FirstRows, type Ranked, type Sorter } from "./order.ts";
+import type { Leaf } from "./query.ts";
+import { isRanked, rank, type RankedSource } from "./ranking.ts";
+import type { AreaSource, Cover, Source, Span, TextSource } from "./sources.ts";
+import { COST, type Steps } from "./steps.ts";
+
+/** Rows of an index, or of FTS5, that one statement puts in order: about 10 ms. */
+const SPAN_WINDOW = 50_000;
+const TEXT_WINDOW = 10_000;
+
+/** The first `most` rows after `after`, expired ones among them. null: no index knows this order of this query. `cover` is exact. */
+export async function directRows(
+  sql: Sql,
+  query: Leaf,
+  { sources }: Cover,
+  sorters: readonly Sorter[],
+  after: Ranked | null,
+  most: number,
+  steps: Steps,
+): Promise<readonly Ranked[] | null> {
+  const [first, ...others] = sorters;
+  if (first === undefined || sources.some((source) => source.kind === "span" && source.test !== null)) return null;
+  if (first.type === "ids") {
+    if (first.descending) return null;
+    const rows = await firstIds(sql, sources, after?.ids ?? new Uint8Array(), most, steps);
+    return rows.map((ids) => ({ ids, values: sorters.map(() => null) }));
+  }
+  const [source, ...more] = sources;
+  if (source === undefined) return [];
+  if (more.length > 0 || others.length > 0) return null;
+  if (first.type === "score" && isRanked(source)) {
+    if (query.type === "match" && query.factor !== null) return null;
+    return byScore(sql, source, first.descending, after, most, steps);
+  }
+  if (first.type === "distance" && source.kind === "area") {
+    if (source.index.many || source.index.name !== first.column) return null;
+    return byDistance(sql, source, first, after, most, steps);
+  }
+  return null;
+}
+
+async function firstIds(
+  sql: Sql,
+  sources: readonly Source[],
+  after: Uint8Array,
+  most: number,
+  steps: Steps,
+): Promise<Uint8Array[]> {
+  let first: Uint8Array[] = [];
+  for (const source of sources) {
+    first = merged([...first, ...(await firstIdsOf(sql, source, after, most, steps))], most);
+    await steps.rest();
+  }
+  return first;
+}
+
+/** The first of them in order, each once. */
+function merged(all: Uint8Array[], most: number): Uint8Array[] {
+  all.sort(compareBytes);
+  return all.filter((ids, index) => index === 0 || compareBytes(ids, all[index - 1] ?? ids) !== 0).slice(0, most);
+}
+
+async function firstIdsOf(
+  sql: Sql,
+  source: Source,
+  after: Uint8Array,
+  most: number,
+  steps: Steps,
+): Promise<Uint8Array[]> {
+  switch (source.kind) {
+    case "span":
+      return isPoint(source)
+        ? idsOfPoint(sql, source, after, most, steps)
+        : firstIdsOfSpan(sql, source, after, most, steps);
+    case "text":
+      return firstIdsOfText(sql, source, after, most, steps);
+    case "area": {
+      const numbers = [...new Set((await placesIn(sql, source, steps)).map(({ number }) => number))];
+      let first: Uint8Array[] = [];
+      for (let at = 0; at < numbers.length; at += TEXT_WINDOW) {
+        const hits = hitsOfNumbers(sql, numbers.slice(at, at + TEXT_WINDOW));
+        const later = hits.flatMap(({ ids }) => (compareBytes(ids, after) > 0 ? [ids] : []));
+        first = merged([...first, ...later], most);
+        steps.spend(COST.statement + hits.length * 3 * COST.hit);
+        await steps.rest();
+      }
+      return first;
+    }
+  }
+}
+
+function idsOfPoint(sql: Sql, span: Span, after: Uint8Array, most: number, steps: Steps): Uint8Array[] {
+  const from = startOf(span);
+  const places = [span.index.id, ...boundsOf({ ...from, ids: after }, endOf(span))];
+  const rows = sql.exec(rowsOfSpan(span, "ids", "ORDER BY v, ids LIMIT ?6"), ...places, most);
+  steps.spend(COST.statement + most * COST.hit);
+  return idsIn(rows);
+}
+
+async function firstIdsOfSpan(
+  sql: Sql,
+  span: Span,
+  after: Uint8Array,
+  most: number,
+  steps: Steps,
+): Promise<Uint8Array[]> {
+  const before = endOf(span);
+  const window = rowsOfSpan(span, "ids", "ORDER BY v, ids LIMIT ?6");
+  const ordered = `SELECT DISTINCT ids FROM (${window}) WHERE ids > ?7 ORDER BY ids LIMIT ?8`;
+  const lastOfWindow = rowsOfSpan(span, "v, ids", "ORDER BY v, ids LIMIT 1 OFFSET ?6");
+  let from: SpanPlace = startOf(span);
+  for (let first: Uint8Array[] = []; ;) {
+    const places = [span.index.id, ...boundsOf(from, before)];
+    const some = idsIn(sql.exec(ordered, ...places, SPAN_WINDOW, after, most));
+    first = merged([...first, ...some], most);
+    const [last] = sql.exec(lastOfWindow, ...places, SPAN_WINDOW - 1).raw<[number | string, ArrayBuffer]>();
+    steps.spend(2 * COST.statement + (last === undefined ? 0 : SPAN_WINDOW * 2 * COST.indexRow));
+    if (last === undefined) return first;
+    from = { v: last[0], ids: new Uint8Array(last[1]) };
+    await steps.rest();
+  }
+}
+
+async function firstIdsOfText(
+  sql: Sql,
+  { index, match }: TextSource,
+  after: Uint8Array,
+  most: number,
+  steps: Steps,
+): Promise<Uint8Array[]> {
+  const table = textTable(index.id);
+  const found = `SELECT rowid AS n FROM ${table} WHERE ${match === null ? "" : `${table} MATCH ?5 AND `}rowid > ?1 ORDER BY rowid LIMIT ?2`;
+  const ordered = `SELECT x.ids FROM (${found}) f JOIN ${NUMBERS} x ON x.n = f.n WHERE x.ids > ?3 ORDER BY x.ids LIMIT ?4`;
+  const lastOfWindow = `SELECT max(n), count(*) FROM (${found.replace("?5", "?3")})`;
+  const words = match === null ? [] : [match];
+  let from = 0;
+  for (let first: Uint8Array[] = []; ;) {
+    const some = idsIn(sql.exec(ordered, from, TEXT_WINDOW, after, most, ...words));
+    first = merged([...first, ...some], most);
+    const [row] = sql.exec(lastOfWindow, from, TEXT_WINDOW, ...words).raw<[number | null, number]>();
+    const [last, n] = row ?? [null, 0];
+    steps.spend(2 * COST.statement + n * 2 * COST.hit);
+    if (last === null || n < TEXT_WINDOW) return first;
+    from = last;
+    await steps.rest();
+  }
+}
+
+interface Numbered {
+  readonly number: number;
+  readonly value: number;
+}
+
+async function byScore(
+  sql: Sql,
+  source: RankedSource,
+  descending: boolean,
+  after: Ranked | null,
+  most: number,
+  steps: Steps,
+): Promise<readonly Ranked[]> {
+  const best = new BestNumbers(descending, placeOf(after), most);
+  await rank(sql, source, steps, MAX_RANKED_DOCUMENTS, (number, score) => best.add(number, score));
+  return inOrder(sql, best.rows(), [{ type: "score", descending }], after, most, steps);
+}
+
+async function byDistance(
+  sql: Sql,
+  source: AreaSource,
+  sorter: Extract<Sorter, { type: "distance" }>,
+  after: Ranked | null,
+  most: number,
+  steps: Steps,
+): Promise<readonly Ranked[]> {
+  const best = new BestNumbers(sorter.descending, placeOf(after), most);
+  for (const { number, point } of await placesIn(sql, source, steps)) {
+    best.add(number, Math.min(...sorter.points.map((to) => distanceBetween(point, to))));
+  }
+  return inOrder(sql, best.rows(), [sorter], after, most, steps);
+}
+
+/** undefined: from the start. */
+function placeOf(after: Ranked | null): number | undefined {
+  const value = after?.values[0];
+  return typeof value === "number" ? value : undefined;
+}
+
+/**
+ * The documents with the first values, and all others whose value is that of the last of them: which of those come first only their ids
+ * tell.
+ */
+class BestNumbers {
+  readonly #isBefore: (a: number, b: number) => boolean;
+  readonly #place: number | undefined;
+  readonly #most: number;
+  readonly #rows: Numbered[] = [];
+  #last: number | undefined;
+  #cutAt: number;
+
+  constructor(descending: boolean, place: number | undefined, most: number) {
+    this.#isBefore = descending ? (a, b) => a > b : (a, b) => a < b;
+    this.#place = place;
+    this.#most = most;
+    this.#cutAt = 4 * most + 1000;
+  }
+
+  add(number: number, value: number): void {
+    if (this.#place !== undefined && this.#isBefore(value, this.#place)) return;
+    if (this.#last !== undefined && this.#isBefore(this.#last, value)) return;
+    this.#rows.push({ number, value });
+    if (this.#rows.length >= this.#cutAt) this.#cut();
+  }
+
+  rows(): readonly Numbered[] {
+    this.#cut();
+    return this.#rows;
+  }
+
+  #cut(): void {
+    this.#rows.sort((a, b) => (a.value === b.value ? 0 : this.#isBefore(a.value, b.value) ? -1 : 1));
+    // Those at the place itself may all have been on an earlier page.
+    const start = this.#rows.findIndex(({ value }) => value !== this.#place);
+    const last = start === -1 ? undefined : this.#rows[start + this.#most - 1];
+    if (last === undefined) {
+      this.#cutAt = 2 * this.#rows.length + 1000;
+      return;
+    }
+    this.#last = last.value;
+    let end = start + this.#most;
+    while (this.#rows[end]?.value === last.value) end += 1;
+    this.#rows.length = end;
+    this.#cutAt = 2 * end + 1000;
+  }
+}
+
+async function inOrder(
+  sql: Sql,
+  numbered: readonly Numbered[],
+  sorters: readonly Sorter[],
+  after: Ranked | null,
+  most: number,
+  steps: Steps,
+): Promise<readonly Ranked[]> {
+  const first = new FirstRows<Ranked>(sorters, most);
+  const place = placeOf(after);
+  const values = new Map(numbered.map(({ number, value }) => [number, value]));
+  const numbers = [...values.keys()];
+  for (let at = 0; at < numbers.length; at += TEXT_WINDOW) {
+    const hits: Hit[] = hitsOfNumbers(sql, numbers.slice(at, at + TEXT_WINDOW));
+    for (const { ids, number } of hits) {
+      const value = values.get(number ?? 0) ?? null;
+      // On the page before, if it has the value of that page's last row and ids up to its.
+      if (after !== null && value === place && compareBytes(ids, after.ids) <= 0) continue;
+      first.add({ ids, values: [value] });
+    }
+    steps.spend(COST.statement + hits.length * 3 * COST.hit);
+    await steps.rest();
+  }
+  return first.rows();
+}
+
+function idsIn(rows: { raw<Columns extends ArrayBuffer[]>(): IterableIterator<Columns> }): Uint8Array[] {
+  return Array.from(rows.raw<[ArrayBuffer]>(), ([ids]) => new Uint8Array(ids));
+}

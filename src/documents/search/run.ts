@@ -1,0 +1,313 @@
+/**
+ * Carries out a search. Three ways lead to its rows, each with the same result:
+ *
+ * - **From an index alone** (`direct.ts`): one query, whose order an index or FTS5 knows. Only the documents of the page are read.
+ * - **In order**: documents are read in the order that is asked for, and compared with the query, until the page is full.
+ * - **All of them**: every document that an index finds is read and compared, and the first ones are kept.
+ *
+ * What a search that takes several steps sees while others write: see docs/spec/documents.md.
+ */
+import { toBinaryText } from "../../core/bytes.ts";
+import type { UnixMs } from "../../core/clock.ts";
+import { isFailure } from "../../core/errors.ts";
+import { MAX_EXAMINED_DOCUMENTS } from "../../core/search-limits.ts";
+import type { Sql } from "../../core/storage.ts";
+import { Refused, tooMuch } from "../../codec/json-notation/members.ts";
+import type { DocumentTable } from "../index/registry.ts";
+import { countEntries, countSource } from "./counting.ts";
+import { type Cursor, cursorOf, type Hit, ScanCursor, SpanCursor, type SpanPlace } from "./cursors.ts";
+import { directRows } from "./direct.ts";
+import { DocumentReader, type FoundDocument } from "./documents.ts";
+import { expiredHits } from "./expired.ts";
+import type { Groups } from "./groups.ts";
+import { type Candidate, Matcher } from "./matches.ts";
+import { compareRanked, FirstRows, type Ranked, type Sorter } from "./order.ts";
+import { type OrderedSpan, planFor } from "./plan.ts";
+import type { Leaf, Query } from "./query.ts";
+import { checkPrefix, isRanked, rank } from "./ranking.ts";
+import { type Cover, coverOf, textIndexOf } from "./sources.ts";
+import { COST, type Steps } from "./steps.ts";
+
+export interface Asked {
+  readonly query: Query;
+  readonly sorters: readonly Sorter[];
+  /** The last row of the page before. null: the first page. */
+  readonly after: Ranked | null;
+  readonly skip: number;
+  readonly limit: number;
+  readonly withTotal: boolean;
+  /** What is computed of all rows. null: nothing. */
+  readonly groups: Groups | null;
+}
+
+export interface FoundRow extends Ranked {
+  /** null: it is read at the end. */
+  readonly document: FoundDocument | null;
+}
+
+export interface Found {
+  readonly rows: readonly (Ranked & { readonly document: FoundDocument })[];
+  readonly hasMore: boolean;
+  /** Undefined: not asked for. */
+  readonly total: number | undefined;
+}
+
+/** More rows than these are kept without their documents. */
+const MAX_KEPT_DOCUMENTS = 128;
+
+/** The order of a cursor has turned out to be uncertain. */
+const UNCERTAIN = Symbol("uncertain");
+
+export class Run {
+  readonly #sql: Sql;
+  readonly #table: DocumentTable;
+  readonly #steps: Steps;
+  readonly #now: () => UnixMs;
+  readonly #asked: Asked;
+  readonly #matcher: Matcher;
+  readonly #reader: DocumentReader;
+  /** What each text query has, by the documents' numbers. */
+  readonly #scores = new Map<Leaf, ReadonlyMap<number, number>>();
+
+  constructor(sql: Sql, table: DocumentTable, steps: Steps, now: () => UnixMs, asked: Asked) {
+    this.#sql = sql;
+    this.#table = table;
+    this.#steps = steps;
+    this.#now = now;
+    this.#asked = asked;
+    this.#matcher = new Matcher(table);
+    this.#reader = new DocumentReader(sql, table, steps, now);
+  }
+
+  async found(): Promise<Found> {
+    const { query, withTotal, groups, limit, skip } = this.#asked;
+    this.#checkPrefixes(query);
+    const cover = query.type === "all" || query.type === "bool" ? null : coverOf(query, this.#table);
+    const isCounted = withTotal && groups === null && this.#canCount(cover);
+    const seesAll = groups !== null || (withTotal && !isCounted);
+    let total: number | undefined;
+    if (isCounted) total = await this.#count(cover);
+    const wanted = limit === 0 ? 0 : skip + limit + 1;
+    let rows: readonly FoundRow[] = [];
+    if (seesAll) {
+      const all = await this.#all(wanted);
+      rows = all.rows;
+      total = all.total;
+    } else if (wanted > 0) {
+      rows = (await this.#direct(cover, wanted)) ?? (await this.#inOrder(wanted)) ?? (await this.#all(wanted)).rows;
+    }
+    const page = rows.slice(skip, skip + limit);
+    return { rows: await this.#withDocuments(page), hasMore: rows.length > skip + limit, total };
+  }
+
+  #checkPrefixes(query: Query): void {
+    if (query.type === "bool") {
+      for (const one of [...query.must, ...query.should, ...query.mustNot]) this.#checkPrefixes(one);
+    } else if (query.type === "prefix") {
+      for (const source of coverOf(query, this.#table).sources) {
+        if (source.kind === "text") checkPrefix(this.#sql, source, this.#steps);
+      }
+    }
+  }
+
+  /** Whether the indexes alone tell how many rows the query has. `cover`: null for a query of several parts. */
+  #canCount(cover: Cover | null): boolean {
+    if (cover === null) return this.#asked.query.type === "all";
+    if (!cover.isExact) return false;
+    if (cover.sources.length < 2) return true;
+    // A document may be in several sources only when one of its lists is, or its value has several types.
+    const [first] = cover.sources;
+    return cover.sources.every(({ index }) => index === first?.index && !index.many) && first?.kind === "span";
+  }
+
+  async #count(cover: Cover | null): Promise<number> {
+    const expired = expiredHits(this.#sql, this.#table, this.#now());
+    if (isFailure(expired)) throw new Refused(expired);
+    let total = 0;
+    if (cover === null) total = (await countEntries(this.#sql, this.#table, this.#steps)) - this.#table.skipped;
+    else for (const source of cover.sources) total += await countSource(this.#sql, source, this.#steps);
+    const gone = this.#reader.stored(expired).filter((document) => this.#matcher.holds(this.#asked.query, document));
+    return total - gone.length;
+  }
+
+  /** Rows from an index alone. null: no index has their order. */
+  async #direct(cover: Cover | null, wanted: number): Promise<readonly FoundRow[] | null> {
+    const { query, sorters, after } = this.#asked;
+    if (cover?.isExact !== true || query.type === "all" || query.type === "bool") return null;
+    const expired = expiredHits(this.#sql, this.#table, this.#now());
+    if (isFailure(expired)) return null;
+    // So many more may have to be left out.
+    const most = wanted + expired.length;
+    const ranked = await directRows(this.#sql, query, cover, sorters, after, most, this.#steps);
+    if (ranked === null) return null;
+    const gone = new Set(expired.map(({ ids }) => toBinaryText(ids)));
+    const alive = gone.size === 0 ? ranked : ranked.filter(({ ids }) => !gone.has(toBinaryText(ids)));
+    return alive.slice(0, wanted).map((row) => ({ ...row, document: null }));
+  }
+
+  /** Reads documents in the order that is asked for, until there are enough. null: they cannot be read so. */
+  async #inOrder(wanted: number): Promise<readonly FoundRow[] | null> {
+    const { query, sorters, after } = this.#asked;
+    const plan = planFor(this.#sql, this.#table, query, sorters, true, this.#steps);
+    if (plan.kind === "sources") return null;
+    const [first] = sorters;
+    if (plan.kind === "scan") {
+      if (first?.type !== "ids" || first.descending) return null;
+      return this.#firstOf(new ScanCursor(this.#sql, this.#table, after?.ids ?? null), wanted, []);
+    }
+    const { ordered } = plan;
+    const place = this.#placeIn(ordered);
+    if (place === UNCERTAIN) return null;
+    // The rows without the column come last: the page before has ended among them.
+    const isInRest = ordered.hasRest && after !== null && after.values[0] === null;
+    let rows: readonly FoundRow[] | null = [];
+    if (!isInRest) {
+      rows = await this.#firstOf(new SpanCursor(this.#sql, ordered.span, ordered.descending, place), wanted, []);
+      if (rows === null || rows.length >= wanted) return rows;
+    }
+    return ordered.hasRest ? null : rows;
+  }
+
+  /** Where a span goes on. null: at its start. */
+  #placeIn({ span, isByIds }: OrderedSpan): SpanPlace | null | typeof UNCERTAIN {
+    const { after } = this.#asked;
+    if (after === null) return null;
+    if (isByIds) return { v: span.from?.value ?? 0, ids: after.ids };
+    const value = after.values[0] ?? null;
+    if (value === null) return null;
+    const v = typeof value === "boolean" ? Number(value) : value;
+    const isOfIndex = (typeof v === "string") === (span.index.type === "keyword");
+    return isOfIndex ? { v, ids: after.ids } : UNCERTAIN;
+  }
+
+  /** The first documents of a cursor that the query has. null: the cursor's order is not certain. */
+  async #firstOf(cursor: Cursor, wanted: number, rows: FoundRow[]): Promise<readonly FoundRow[] | null> {
+    const { query } = this.#asked;
+    let window = Math.max(16, wanted);
+    for (let examined = 0; ;) {
+      const hits = await cursor.next(window);
+      if (hits === null) return rows;
+      if (hits.some(({ isCut }) => isCut === true)) return null;
+      examined += hits.length;
+      this.#checkExamined(examined);
+      const goesOn = await this.#reader.each(hits, this.#needsNumbers, (document) => {
+        if (this.#matcher.holds(query, document)) {
+          const row = this.#rowOf(document, wanted);
+          if (this.#isAfter(row)) rows.push(row);
+        }
+        return rows.length < wanted;
+      });
+      if (!goesOn) return rows;
+      window = Math.min(2 * window, MAX_WINDOW);
+    }
+  }
+
+  /** Reads all documents of the query. */
+  async #all(wanted: number): Promise<{ readonly rows: readonly FoundRow[]; readonly total: number }> {
+    const { query, sorters, groups } = this.#asked;
+    const plan = planFor(this.#sql, this.#table, query, sorters, false, this.#steps);
+    if (this.#needsScores) await this.#rankAll(query);
+    const first = new FirstRows<FoundRow>(sorters, wanted);
+    // A document may be met more than once: in several sources, and for several values of a list.
+    const seen = new Set<string>();
+    let total = 0;
+    const see = (document: FoundDocument): boolean => {
+      if (!this.#matcher.holds(query, document)) return true;
+      total += 1;
+      groups?.add(document, this.#matcher);
+      const row = this.#rowOf(document, wanted);
+      if (this.#isAfter(row)) first.add(row);
+      return true;
+    };
+    const cursors =
+      plan.kind === "sources"
+        ? plan.sources.map((source) => () => cursorOf(this.#sql, source, this.#steps))
+        : [async () => Promise.resolve(new ScanCursor(this.#sql, this.#table, null))];
+    for (const open of cursors) {
+      const cursor = await open();
+      for (let hits = await cursor.next(MAX_WINDOW); hits !== null; hits = await cursor.next(MAX_WINDOW)) {
+        const isNew = (hit: Hit): boolean => {
+          const before = seen.size;
+          return seen.add(toBinaryText(hit.ids)).size > before;
+        };
+        const fresh = hits.filter(isNew);
+        this.#checkExamined(seen.size);
+        this.#steps.spend(COST.statement + hits.length * COST.hit);
+        await this.#reader.each(fresh, this.#needsNumbers, see);
+        await this.#steps.rest();
+      }
+    }
+    return { rows: first.rows(), total };
+  }
+
+  #checkExamined(documents: number): void {
+    if (documents <= MAX_EXAMINED_DOCUMENTS) return;
+    tooMuch(
+      `This search has to read more than ${MAX_EXAMINED_DOCUMENTS} documents, which is the limit: add a query that fewer documents meet, or leave out getTotalCount, groupBy or sorters.`,
+    );
+  }
+
+  get #needsScores(): boolean {
+    return this.#asked.sorters.some(({ type }) => type === "score");
+  }
+
+  get #needsNumbers(): boolean {
+    return this.#scores.size > 0;
+  }
+
+  async #rankAll(query: Query): Promise<void> {
+    if (query.type === "all") return;
+    if (query.type === "bool") {
+      for (const one of [...query.must, ...query.should]) await this.#rankAll(one);
+      return;
+    }
+    if (textIndexOf(query, this.#table) === undefined) return;
+    const scores = new Map<number, number>();
+    for (const source of coverOf(query, this.#table).sources) {
+      if (!isRanked(source)) continue;
+      await rank(this.#sql, source, this.#steps, MAX_EXAMINED_DOCUMENTS, (number, score) => scores.set(number, score));
+    }
+    this.#scores.set(query, scores);
+  }
+
+  #rowOf(document: FoundDocument, wanted: number): FoundRow {
+    const values = this.#asked.sorters.map((sorter) =>
+      this.#matcher.sortValue(sorter, document, () => this.#scoreOf(document)),
+    );
+    return { ids: document.ids, values, document: wanted > MAX_KEPT_DOCUMENTS ? null : document };
+  }
+
+  #scoreOf(document: Candidate): number {
+    return this.#matcher.score(
+      this.#asked.query,
+      document,
+      (leaf, number) => this.#scores.get(leaf)?.get(number) ?? null,
+    );
+  }
+
+  #isAfter(row: Ranked): boolean {
+    const { after, sorters } = this.#asked;
+    return after === null || compareRanked(sorters, row, after) > 0;
+  }
+
+  /** Rows whose document is gone, or is no longer what the query asks for, are left out. */
+  async #withDocuments(rows: readonly FoundRow[]): Promise<Found["rows"]> {
+    const missing = rows.filter(({ document }) => document === null);
+    const read = new Map<string, FoundDocument>();
+    await this.#reader.each(
+      missing.map(({ ids }) => ({ ids, number: null })),
+      false,
+      (document) => {
+        if (this.#matcher.holds(this.#asked.query, document)) read.set(toBinaryText(document.ids), document);
+        return true;
+      },
+    );
+    return rows.flatMap((row) => {
+      const document = row.document ?? read.get(toBinaryText(row.ids));
+      return document === undefined ? [] : [{ values: row.values, ids: row.ids, document }];
+    });
+  }
+}
+
+/** Hits of one window. */
+const MAX_WINDOW = 500;

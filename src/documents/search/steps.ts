@@ -1,0 +1,52 @@
+/**
+ * A search never holds its object for long: it works in steps, and lets everything else run between them. How long a step takes is
+ * estimated from what it does, because on Cloudflare the clock stands still while code runs.
+ */
+
+/** Microseconds of work after which a search lets others run: 20 ms, and twice that on a slow machine. */
+const STEP_MICROSECONDS = 20_000;
+
+/** What things cost, in microseconds, on the slow side of what was measured (docs/documents.md). */
+export const COST = {
+  statement: 20,
+  /** A row of an index that is only counted or put in order inside SQLite. */
+  indexRow: 0.08,
+  /** A row of an index that comes out of SQLite. */
+  hit: 1,
+  /** A document that is found, decoded and compared. */
+  document: 15,
+  byteOfDocument: 0.02,
+  /** A document whose relevance FTS5 computes. */
+  ranked: 1,
+  /** One place of a word in an index of text. */
+  posting: 0.04,
+} as const;
+
+export class Steps {
+  readonly #pause: () => Promise<void>;
+  readonly #resumed: () => void;
+  #spent = 0;
+
+  /** `pause` lets others run. `resumed` is called after each pause, and throws when the search cannot go on as it began. */
+  constructor(pause: () => Promise<void>, resumed: () => void) {
+    this.#pause = pause;
+    this.#resumed = resumed;
+  }
+
+  /** Notes work that was done, or is done before the next call of `rest`. */
+  spend(microseconds: number): void {
+    this.#spent += microseconds;
+  }
+
+  get isDue(): boolean {
+    return this.#spent >= STEP_MICROSECONDS;
+  }
+
+  /** Lets others run when a step's work was done. No statement may be open. */
+  async rest(): Promise<void> {
+    if (!this.isDue) return;
+    this.#spent = 0;
+    await this.#pause();
+    this.#resumed();
+  }
+}

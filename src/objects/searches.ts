@@ -1,0 +1,50 @@
+/** The searches of an object. One that takes several steps lets everything else run between them; only so many are under way at once. */
+import type { DocumentResult } from "../contracts/document-commands.ts";
+import type { Clock } from "../core/clock.ts";
+import { failure } from "../core/errors.ts";
+import { MAX_SEARCHES } from "../core/search-limits.ts";
+import type { Sql } from "../core/storage.ts";
+import type { DocumentIndex } from "../documents/index/document-index.ts";
+import type { SearchRequest } from "../documents/request.ts";
+import { search } from "../documents/search/search.ts";
+
+export interface SearchesParts {
+  readonly sql: Sql;
+  /** null: a state of the past, or a trial. */
+  readonly index: Pick<DocumentIndex, "table"> | null;
+  readonly clock: Clock;
+  /** Lets everybody else in the process have a turn. */
+  readonly breathe: () => Promise<void>;
+}
+
+const NO_INDEX = failure(
+  "unsupported",
+  "A state of the past has no search indexes: restore it into a new database to search it.",
+);
+
+export class Searches {
+  readonly #parts: SearchesParts;
+  #running = 0;
+
+  constructor(parts: SearchesParts) {
+    this.#parts = parts;
+  }
+
+  async search({ table, json, columns }: SearchRequest): Promise<DocumentResult> {
+    const { sql, index, clock, breathe } = this.#parts;
+    if (index === null) return NO_INDEX;
+    if (this.#running >= MAX_SEARCHES) {
+      return failure(
+        "unavailable",
+        `${MAX_SEARCHES} searches of this database are under way, which is the limit: ask again.`,
+      );
+    }
+    this.#running += 1;
+    try {
+      const parts = { sql, table: (name: typeof table) => index.table(name), now: () => clock.now(), pause: breathe };
+      return await search(table, json, columns, parts);
+    } finally {
+      this.#running -= 1;
+    }
+  }
+}

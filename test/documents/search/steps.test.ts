@@ -1,0 +1,197 @@
+/** Searches of several steps beside writes, and the statements that searches run. */
+import { expect, test } from "vitest";
+import type { Sql } from "../../../src/core/storage.ts";
+import { withStorage } from "../../support/workerd/engine.ts";
+import { type Document, Searched } from "../../support/workerd/searched.ts";
+
+const none = { queryType: "equal", column: "kind", value: "none" };
+
+test("a search of several steps finds what does not change exactly once, and nothing that is gone (D78)", async () => {
+  await withStorage(async (storage) => {
+    const searched = new Searched(storage);
+    searched.define();
+    const ids = (i: number) => [String(i).padStart(5, "0")];
+    searched.putAll(
+      Array.from({ length: 6000 }, (_, i) => [
+        ids(i),
+        { kind: i % 2 === 0 ? "even" : "odd", n: i % 7, tags: [i % 3, 9] },
+      ]),
+    );
+    // The odd ones move, vanish and come back while the search goes on.
+    let turn = 0;
+    searched.inPause = () => {
+      turn += 1;
+      for (let i = 1; i < 6000; i += 50) {
+        if (i % 4 === 1) searched.delete(ids(i));
+        else searched.put(ids(i), { kind: "odd", n: turn % 7, tags: [turn % 3, 9] });
+      }
+    };
+    const wholes: Document[] = [
+      {
+        querys: [{ queryType: "bool", mustNot: [none] }],
+        getTotalCount: true,
+        groupBy: { column: "kind" },
+        sorters: [{ sorterType: "column", columnName: "n", orderType: "asc" }],
+      },
+      {
+        querys: [
+          { queryType: "equal", column: "tags", value: 9 },
+          { queryType: "bool", mustNot: [none] },
+        ],
+        getTotalCount: true,
+        groupBy: { column: "kind" },
+      },
+      {
+        querys: [{ queryType: "range", column: "tags", rangeFrom: -1 }],
+        sorters: [{ sorterType: "column", columnName: "tags" }],
+        getTotalCount: true,
+        groupBy: { column: "kind" },
+      },
+    ];
+    for (const request of wholes) {
+      searched.pauses = 0;
+      const { data, totalCounts = 0, groups } = await searched.search({ ...request, rowsLimit: 100 });
+      expect(searched.pauses).toBeGreaterThan(2);
+      expect(new Set(data.map((row) => row.ids["id"])).size).toBe(100);
+      expect(totalCounts).toBeGreaterThan(5800);
+      expect(totalCounts).toBeLessThanOrEqual(6000);
+      expect(groups?.find(({ value }) => value === "even")?.["count"]).toBe(3000);
+    }
+  });
+});
+
+test("a search whose indexes are replaced begins anew, and gives up when that never ends (D78)", async () => {
+  await withStorage(async (storage) => {
+    const searched = new Searched(storage);
+    searched.define();
+    searched.putAll(Array.from({ length: 3000 }, (_, i) => [[String(i)], { n: i, kind: "x" }]));
+    const request = { querys: [{ queryType: "bool", mustNot: [none] }], getTotalCount: true };
+    const defined = (extra: string) =>
+      searched.define([
+        { name: "kind", type: "keyword", indexed: true },
+        { name: extra, type: "keyword", indexed: true },
+      ]);
+    let times = 0;
+    searched.inPause = () => {
+      times += 1;
+      if (times === 1) defined("a");
+    };
+    expect((await searched.search(request)).totalCounts).toBe(3000);
+    searched.inPause = () => {
+      times += 1;
+      defined(`b${times}`);
+    };
+    expect(await searched.tried(request)).toMatch(/^unavailable: The indexes of the table were replaced/);
+  });
+});
+
+test("a search that would read too many documents is refused, and says what to narrow (D79)", async () => {
+  await withStorage(async (storage) => {
+    const searched = new Searched(storage);
+    searched.define(
+      [
+        { name: "words", type: "text", indexed: true },
+        { name: "n", type: "number", indexed: true },
+      ],
+      [{ name: "id", type: "integer" }],
+    );
+    // A place of a word costs a document in the index, so one document has very many words.
+    const many = (at: number) => Array.from({ length: 5200 }, (_, i) => `w${at}x${i}`).join(" ");
+    searched.putAll(Array.from({ length: 2 }, (_, i) => [[i], { words: many(i), n: i }]));
+    const prefix = (value: string) => searched.tried({ querys: [{ queryType: "prefix", column: "words", value }] });
+    expect(await prefix("w")).toMatch(/^limit: Too many words in "words" begin with "w".*Give more letters\.$/);
+    expect(await searched.ids({ querys: [{ queryType: "prefix", column: "words", value: "w1" }] })).toEqual([1]);
+  });
+});
+
+const filled: Document[] = Array.from({ length: 40 }, (_, i) => ({
+  kw: `k${i % 5}`,
+  txt: `some words 米饭 ${i}`,
+  num: i,
+  loc: `${i},${i}`,
+  obj: { a: i },
+  tags: [i, i + 1],
+}));
+
+test("no statement of a search looks through a whole table", async () => {
+  await withStorage(async (storage) => {
+    const plans = new Map<string, string[]>();
+    const { sql } = storage;
+    const watched: Sql = {
+      exec: (query, ...bindings) => {
+        if (!plans.has(query)) {
+          const steps = sql.exec<{ detail: string }>(`EXPLAIN QUERY PLAN ${query}`, ...bindings).toArray();
+          plans.set(
+            query,
+            steps.map(({ detail }) => detail),
+          );
+        }
+        return sql.exec(query, ...bindings);
+      },
+      get databaseSize() {
+        return sql.databaseSize;
+      },
+    };
+    const searched = new Searched(storage, false, watched);
+    searched.define([
+      { name: "kw", type: "keyword", indexed: true },
+      { name: "txt", type: "text", indexed: true },
+      { name: "num", type: "number", indexed: true },
+      { name: "loc", type: "geo", indexed: true },
+      { name: "obj", type: "nested", indexed: true },
+      { name: "tags", type: "number", indexed: true },
+    ]);
+    filled.forEach((document, i) => searched.put([`d${i}`], document, i === 3 ? 1 : null));
+    const queries: Document[] = [
+      { queryType: "matchAll" },
+      { queryType: "equal", column: "kw", value: "k1" },
+      { queryType: "equalMany", column: "num", values: [1, 2] },
+      { queryType: "range", column: "num", rangeFrom: 3 },
+      { queryType: "range", column: "kw", rangeTo: "k2" },
+      { queryType: "range", column: "tags", rangeFrom: 3, rangeTo: 9 },
+      { queryType: "prefix", column: "kw", value: "k" },
+      { queryType: "prefix", column: "txt", value: "wo" },
+      { queryType: "wildcard", column: "kw", value: "*1" },
+      { queryType: "exist", column: "txt" },
+      { queryType: "exist", column: "loc" },
+      { queryType: "nested", column: "obj", searchKey: "a", searchValue: 3 },
+      { queryType: "match", column: "txt", value: "some 米饭" },
+      { queryType: "matchPhrase", column: "txt", value: "words 米饭" },
+      { queryType: "distance", column: "loc", centerPoint: "5,5", distance: 500_000 },
+      {
+        queryType: "bool",
+        must: [
+          { queryType: "equal", column: "kw", value: "k1" },
+          { queryType: "match", column: "txt", value: "some" },
+        ],
+      },
+    ];
+    const orders: Document[][] = [
+      [],
+      [{ sorterType: "ids" }],
+      [{ sorterType: "union" }],
+      [{ sorterType: "column", columnName: "num" }],
+      [{ sorterType: "column", columnName: "kw", orderType: "asc" }],
+      [{ sorterType: "distance", columnName: "loc", points: ["0,0"], orderType: "asc" }],
+    ];
+    for (const query of queries) {
+      for (const sorters of orders) {
+        for (const getTotalCount of [true, false]) {
+          const { nextToken } = await searched.search({ querys: [query], sorters, getTotalCount, rowsLimit: 3 });
+          if (nextToken !== undefined) await searched.search({ querys: [query], nextToken, rowsLimit: 3 });
+        }
+      }
+    }
+    const scans = Array.from(plans, ([query, steps]) => ({
+      query,
+      // What FTS5, R*Tree and lists in JSON do with an index is said behind "VIRTUAL TABLE INDEX"; all of FTS5 is asked for by `exist`.
+      scans: steps.filter(
+        (step) => step.startsWith("SCAN") && !/VIRTUAL TABLE INDEX|^SCAN (f|\(subquery-\d+\)|CONSTANT ROW)$/.test(step),
+      ),
+    })).filter(({ scans: some }) => some.length > 0);
+    expect(scans).toEqual([]);
+    const spans = Array.from(plans).filter(([query]) => query.includes("document_values"));
+    expect(spans.length).toBeGreaterThan(3);
+    for (const [, steps] of spans) expect(steps.join("\n")).toMatch(/PRIMARY KEY \(ix=\? AND \(?v/);
+  });
+});

@@ -22,7 +22,7 @@ export const MAX_DEFINED_COLUMNS = 500;
 export const MAX_WRITTEN_COLUMNS = 1024;
 
 /** Names in `getColumns`. There is no use for more than a request can write. */
-export const MAX_GET_COLUMNS = MAX_WRITTEN_COLUMNS;
+export const MAX_GET_COLUMNS = 1_024;
 
 /** Comparisons of a condition or a filter. Each is made for every row that a `getMany` looks at. */
 export const MAX_CONDITIONS = 10;

@@ -28,6 +28,7 @@ import {
   isWrite,
   parseBody,
   type ReadRequest,
+  type SearchRequest,
   type WriteRequest,
 } from "../documents/request.ts";
 import { keyOfDecoded, mostBytes, mostMutations, versionsOf, WritePlan } from "../documents/writes.ts";
@@ -142,8 +143,14 @@ export class Documents {
       case "getMany":
         return answerGetMany(request, context);
       case "search":
-        return this.#parts.searches.search(request);
+        return this.#search(request, refusedAccess);
     }
+  }
+
+  async #search(request: SearchRequest, refusedAccess: Asking["refusedAccess"]): Promise<DocumentResult> {
+    const result = await this.#parts.searches.search(request);
+    // A key that was deleted meanwhile sees nothing.
+    return refusedAccess("read") ?? result;
   }
 
   /** Each as a commit of its own, in order. `share`: the memory that a request takes. */

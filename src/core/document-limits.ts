@@ -19,7 +19,7 @@ export const MAX_COLUMN_NAME_BYTES = 255;
 export const MAX_DEFINED_COLUMNS = 500;
 
 /** Members of `columns` of one request. Tablestore has the same limit for the columns of one write. */
-export const MAX_WRITTEN_COLUMNS = 1024;
+export const MAX_WRITTEN_COLUMNS = 1_024;
 
 /** Names in `getColumns`. There is no use for more than a request can write. */
 export const MAX_GET_COLUMNS = 1_024;
@@ -37,7 +37,10 @@ export const DEFAULT_GET_MANY_ROWS = 100;
 /** Entries that a `getMany` looks at, so that a filter which finds nothing ends: about 50 ms. */
 export const MAX_LOOKED_AT_ROWS = 5_000;
 
-/** Bytes of keys and values that a `getMany`, or all of a batch together, looks at; one document more is allowed. */
+/**
+ * Bytes of keys and values that a `getMany`, or all of a batch together, looks at; one document more is allowed. Also of the documents whose
+ * columns an atomic batch changes or compares: the batch is one step, and decoding so much takes a tenth of a second.
+ */
 export const MAX_LOOKED_AT_BYTES = 4 * MIB;
 
 /** Requests of one batch. */

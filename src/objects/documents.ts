@@ -12,6 +12,7 @@ import type {
 import { type Access, admittedRange, type Grant, refusedKeys } from "../contracts/grant.ts";
 import { reading } from "../codec/json-notation/members.ts";
 import { justAfter } from "../core/bytes.ts";
+import { MAX_LOOKED_AT_BYTES } from "../core/document-limits.ts";
 import type { Entropy } from "../core/entropy.ts";
 import { type Failure, failure, isFailure } from "../core/errors.ts";
 import type { Definitions } from "../documents/definitions.ts";
@@ -66,6 +67,8 @@ interface Prepared {
   readonly write: DecidedWrite;
   /** Of the requests, and of the documents that they change. */
   readonly bytes: number;
+  /** Of the documents whose columns have to be decoded. */
+  readonly decoded: number;
   /** The answers of the last time that the write was decided, and the last of them may be a failure. */
   readonly answers: () => readonly (string | Failure)[];
 }
@@ -189,6 +192,13 @@ export class Documents {
       writes.flatMap((write) => (isFailure(write) ? [] : [write])),
       memory,
     );
+    if (prepared.decoded > MAX_LOOKED_AT_BYTES) {
+      const tooMuch = failure(
+        "limit",
+        `The documents that this atomic batch looks at or updates have ${prepared.decoded} bytes together; the limit is ${MAX_LOOKED_AT_BYTES}. Send fewer requests in one batch.`,
+      );
+      return requests.map(() => tooMuch);
+    }
     const [results = []] = await this.#commit([prepared]);
     return [...results];
   }
@@ -218,12 +228,12 @@ export class Documents {
         return plan.mutations;
       },
     });
-    const changed = requests.reduce((sum, request) => sum + this.#bytesToChange(request), 0);
-    return { requests, write, bytes: memory + changed, answers: () => answers };
+    const decoded = requests.reduce((sum, request) => sum + this.#bytesToDecode(request), 0);
+    return { requests, write, bytes: memory + decoded, decoded, answers: () => answers };
   }
 
   /** Bytes of the document that a request changes, so that a small request which changes a large one counts as what it is. */
-  #bytesToChange(request: WriteRequest): number {
+  #bytesToDecode(request: WriteRequest): number {
     const key = reading(() => keyOfDecoded(request, this.#parts.tables.definitionOf(request.table)));
     if (key === null || isFailure(key)) return 0;
     return this.#parts.database.readBytes([{ start: key, end: justAfter(key), limit: 1, reverse: false }]);

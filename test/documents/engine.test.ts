@@ -179,6 +179,24 @@ test("a page of large documents gives others turns, and ends where one of them w
     expect(seen).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
   }));
 
+test("writes that wait for the disk are bounded by the memory that they take; nothing of a refused one is stored (D23)", () =>
+  withStorage(async (storage) => {
+    const disk = Promise.withResolvers<void>();
+    const documents = new EngineDocuments(storage, new MovableClock(), { flushed: () => disk.promise });
+    await documents.ask({ action: "create", ids: { id: -1 }, columns: {} });
+    // A hundred thousand small members: little text, much memory.
+    const columns = { list: Array.from({ length: 100_000 }, () => [1]) };
+    const creates = Array.from({ length: 10 }, (_, id) => documents.ask({ action: "create", ids: { id }, columns }));
+    const refused = await Promise.race(creates);
+    expect(refused).toMatch(/^unavailable: Writes of \d+ bytes are waiting for this database's disk: try again\.$/);
+    disk.resolve();
+    const made = (await Promise.all(creates)).filter((answer) => typeof answer !== "string");
+    expect(made.length).toBeGreaterThan(1);
+    expect(made.length).toBeLessThan(6);
+    const { data } = await documents.ask({ action: "getMany", ...all, getColumns: [] });
+    expect(data).toHaveLength(made.length + 1);
+  }));
+
 test("an atomic batch beyond 8 MiB is refused whole; one write after the other is not (D12)", () =>
   withStorage(async (storage) => {
     const documents = new EngineDocuments(storage, new MovableClock());
@@ -201,4 +219,11 @@ test("an atomic batch beyond 8 MiB is refused whole; one write after the other i
     expect(await documents.ask({ requests: small })).toEqual(requests.map(({ ids }) => ({ ids })));
     // Small requests that change large documents: others get turns between them.
     expect(documents.pauses).toBeGreaterThan(3);
+    const tooMuch = await documents.ask({ requests: small, atomic: true });
+    const bytes = /have (\d+) bytes together; the limit is 4194304\. Send fewer requests in one batch\.$/.exec(
+      tooMuch[0],
+    );
+    expect(Number(bytes?.[1])).toBeGreaterThan(9_000_000);
+    expect(new Set(tooMuch).size).toBe(1);
+    expect(await documents.ask({ requests: small.slice(0, 4), atomic: true })).toHaveLength(4);
   }));

@@ -299,73 +299,79 @@ const shown = (answer: unknown): unknown => {
   return REFUSED;
 };
 
-test("every answer is the model's, whichever program writes, with expiries, restarts and a clock that goes back (D1, D6, D9, D12, D13, D14)", async () => {
-  await fc.assert(
-    fc.asyncProperty(fc.boolean(), fc.array(step, { minLength: 10, maxLength: 60 }), (isDefined, steps) =>
-      withStorage(async (storage) => {
-        const clock = new MovableClock();
-        const model = new Model(clock);
-        const open = () => {
-          const derivedTables = new DocumentIndex({ storage, isMade: hasTable(storage.sql, TABLES) });
-          return new EngineDocuments(storage, clock, { derivedTables });
-        };
-        let documents = open();
-        if (isDefined) {
-          const definition = {
-            ids: [
-              { name: "b", type: "integer" },
-              { name: "a", type: "string" },
-            ],
+/** Once with the same histories in each run, and once with others. */
+const seeds = [{ seed: 20_261_127 }, {}];
+
+test.each(seeds)(
+  "every answer is the model's, whichever program writes, with expiries, restarts and a clock that goes back, %o (D1, D6, D9, D12, D13, D14)",
+  async (seed) => {
+    await fc.assert(
+      fc.asyncProperty(fc.boolean(), fc.array(step, { minLength: 10, maxLength: 60 }), (isDefined, steps) =>
+        withStorage(async (storage) => {
+          const clock = new MovableClock();
+          const model = new Model(clock);
+          const open = () => {
+            const derivedTables = new DocumentIndex({ storage, isMade: hasTable(storage.sql, TABLES) });
+            return new EngineDocuments(storage, clock, { derivedTables });
           };
-          const encoded = encodeV8(definition);
-          if (!encoded.ok) throw new Error(encoded.message);
-          documents.database.commit([
-            write([set(key("CDB:tables", "shop", "orders"), encoded.bytes, { encoding: Encoding.v8 })]),
-          ]);
-          model.order = ["b", "a"];
-        }
-        const answers: [unknown, unknown, Json][] = [];
-        const table = { appId: "shop", tableId: "orders" };
-        for (const one of steps) {
-          switch (one.do) {
-            case "ask": {
-              const { request } = one;
-              const sent: Json =
-                "requests" in request
-                  ? { ...request, requests: request.requests.map((each) => ({ ...table, ...each })) }
-                  : request;
-              const answer = sent.action === "getMany" ? await pagesOf(documents, sent) : await documents.ask(sent);
-              answers.push([shown(answer), shown(model.carryOut(sent)), sent]);
-              break;
-            }
-            case "set": {
-              const encoded = encodeV8(one.value);
-              if (!encoded.ok) throw new Error(encoded.message);
-              const expiresAt = one.expiresIn === null ? null : clock.time + one.expiresIn;
-              const target = key("shop", "orders", ...one.parts);
-              documents.database.commit([write([set(target, encoded.bytes, { encoding: Encoding.v8, expiresAt })])]);
-              model.put(one.parts, one.value, expiresAt);
-              break;
-            }
-            case "remove":
-              documents.database.commit([write([remove(key("shop", "orders", ...one.parts))])]);
-              model.remove(one.parts);
-              break;
-            case "wait":
-              clock.time += one.ms;
-              break;
-            case "restart":
-              documents.database.deleteExpired(1_000);
-              model.entries = model.entries.filter(({ expiresAt }) => expiresAt === null || expiresAt > clock.time);
-              documents = open();
+          let documents = open();
+          if (isDefined) {
+            const definition = {
+              ids: [
+                { name: "b", type: "integer" },
+                { name: "a", type: "string" },
+              ],
+            };
+            const encoded = encodeV8(definition);
+            if (!encoded.ok) throw new Error(encoded.message);
+            documents.database.commit([
+              write([set(key("CDB:tables", "shop", "orders"), encoded.bytes, { encoding: Encoding.v8 })]),
+            ]);
+            model.order = ["b", "a"];
           }
-        }
-        expect(answers.map(([answer, , asked]) => [answer, asked])).toEqual(
-          answers.map(([, wanted, asked]) => [wanted, asked]),
-        );
-        expect(flawsOfIndex(storage)).toEqual([]);
-      }),
-    ),
-    { numRuns: 40 },
-  );
-});
+          const answers: [unknown, unknown, Json][] = [];
+          const table = { appId: "shop", tableId: "orders" };
+          for (const one of steps) {
+            switch (one.do) {
+              case "ask": {
+                const { request } = one;
+                const sent: Json =
+                  "requests" in request
+                    ? { ...request, requests: request.requests.map((each) => ({ ...table, ...each })) }
+                    : request;
+                const answer = sent.action === "getMany" ? await pagesOf(documents, sent) : await documents.ask(sent);
+                answers.push([shown(answer), shown(model.carryOut(sent)), sent]);
+                break;
+              }
+              case "set": {
+                const encoded = encodeV8(one.value);
+                if (!encoded.ok) throw new Error(encoded.message);
+                const expiresAt = one.expiresIn === null ? null : clock.time + one.expiresIn;
+                const target = key("shop", "orders", ...one.parts);
+                documents.database.commit([write([set(target, encoded.bytes, { encoding: Encoding.v8, expiresAt })])]);
+                model.put(one.parts, one.value, expiresAt);
+                break;
+              }
+              case "remove":
+                documents.database.commit([write([remove(key("shop", "orders", ...one.parts))])]);
+                model.remove(one.parts);
+                break;
+              case "wait":
+                clock.time += one.ms;
+                break;
+              case "restart":
+                documents.database.deleteExpired(1_000);
+                model.entries = model.entries.filter(({ expiresAt }) => expiresAt === null || expiresAt > clock.time);
+                documents = open();
+            }
+          }
+          expect(answers.map(([answer, , asked]) => [answer, asked])).toEqual(
+            answers.map(([, wanted, asked]) => [wanted, asked]),
+          );
+          expect(flawsOfIndex(storage)).toEqual([]);
+        }),
+      ),
+      { numRuns: 25, ...seed },
+    );
+  },
+);

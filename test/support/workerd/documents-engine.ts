@@ -24,7 +24,7 @@ export class EngineDocuments {
   constructor(
     storage: SyncStorage,
     clock: MovableClock,
-    options: Partial<DatabaseOptions & { entropy: Entropy }> = {},
+    options: Partial<DatabaseOptions & { entropy: Entropy; flushed: () => Promise<void> }> = {},
   ) {
     const database = new Database({ storage, clock, ...options });
     const breathe = async () => {
@@ -33,7 +33,7 @@ export class EngineDocuments {
     };
     const commits = new CommitQueue({
       commit: (writes) => database.commit(writes),
-      flushed: async () => undefined,
+      flushed: options.flushed ?? (async () => undefined),
       breathe,
       onError: (error) => {
         throw error;

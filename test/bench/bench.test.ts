@@ -23,6 +23,7 @@ const TITLES: Record<PartName, string> = {
   socket: "Idle sockets",
   http: "Plain HTTP",
   feed: "Readers of the change feed",
+  documents: "The index of",
 };
 
 /** Runs for moments: what it finds says nothing, but that every part still finds something. */

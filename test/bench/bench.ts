@@ -3,6 +3,7 @@ import type { BenchOptions, PartName } from "./options.ts";
 import { within } from "./deadline.ts";
 import { measureDeno } from "./parts/deno.ts";
 import { measureDirectory } from "./parts/directory.ts";
+import { measureDocuments } from "./parts/documents.ts";
 import { measureEngine } from "./parts/engine.ts";
 import { measureFeed } from "./parts/feed.ts";
 import { measureFront } from "./parts/front.ts";
@@ -29,6 +30,7 @@ const PARTS: Record<PartName, (options: BenchOptions, folder: string) => Promise
   socket: measureSocket,
   http: measureHttp,
   feed: measureFeed,
+  documents: measureDocuments,
 };
 
 /** The longest, with a million entries, takes a few. */

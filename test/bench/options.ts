@@ -15,6 +15,7 @@ export const partNames = [
   "socket",
   "http",
   "feed",
+  "documents",
 ] as const;
 export type PartName = (typeof partNames)[number];
 

@@ -20,6 +20,7 @@ import {
 import { startWorkerd } from "../../src/local/workerd-process.ts";
 import { Connections, postRequest, type Address } from "./load.ts";
 import type { Call } from "./workloads.ts";
+import type { DocumentTask, DocumentTaskResult } from "./worker/document-tasks.ts";
 import type { EngineTask, EngineTaskResult } from "./worker/engine-tasks.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -132,7 +133,10 @@ export function serveEmpty(folder: string): Promise<RunningServer> {
 }
 
 export interface Bench extends RunningServer {
+  /** Of its workerd. */
+  readonly pid: number;
   run(task: EngineTask): Promise<EngineTaskResult>;
+  documents(task: DocumentTask): Promise<DocumentTaskResult>;
 }
 
 /** The baselines, and objects to measure the engine in. */
@@ -140,16 +144,19 @@ export async function serveBench(folder: string): Promise<Bench> {
   const deployment: Deployment = { variables: [], namespaces: [{ binding: "BENCH", className: "BenchObject" }] };
   const server = await serve("test/bench/worker/bench-worker.ts", deployment, {}, folder);
   const connections = await Connections.open(server.address, 1);
+  const send = async (path: string, task: EngineTask | DocumentTask): Promise<unknown> => {
+    const url = new URL(path, `http://127.0.0.1:${server.address.port}`);
+    const request = postRequest(url, JSON_HEADERS, new TextEncoder().encode(JSON.stringify(task)));
+    const { status, body } = await connections.exchange(request);
+    if (status !== 200) throw new Error(`${task.task} was answered ${status}: ${body.toString()}`);
+    return JSON.parse(body.toString());
+  };
   return {
     address: server.address,
-    async run(task) {
-      const url = new URL(`http://127.0.0.1:${server.address.port}/engine`);
-      const request = postRequest(url, JSON_HEADERS, new TextEncoder().encode(JSON.stringify(task)));
-      const { status, body } = await connections.exchange(request);
-      if (status !== 200) throw new Error(`${task.task} was answered ${status}: ${body.toString()}`);
-      // Our own Worker writes these.
-      return JSON.parse(body.toString()) as EngineTaskResult;
-    },
+    pid: server.pid,
+    // Our own Worker writes these answers.
+    run: async (task) => (await send("/engine", task)) as EngineTaskResult,
+    documents: async (task) => (await send("/documents", task)) as DocumentTaskResult,
     async stop() {
       connections.close();
       await server.stop();

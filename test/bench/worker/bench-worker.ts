@@ -5,9 +5,11 @@
  *   POST /object   the Worker hands the body to an object that does nothing, as our door does, and answers with what it gives
  *   POST /upsert   the same, and the object writes one row, with a value it never had
  *   POST /engine   the body is a task of `engine-tasks.ts` as JSON, and so is the answer
+ *   POST /documents  the same with a task of `document-tasks.ts`
  */
 import { DurableObject } from "cloudflare:workers";
 import { valueOf } from "../operations.ts";
+import { DocumentTasks, type DocumentTask, type DocumentTaskResult } from "./document-tasks.ts";
 import { EngineTasks, type EngineTask, type EngineTaskResult } from "./engine-tasks.ts";
 
 interface BenchEnv {
@@ -22,6 +24,7 @@ const UPSERTED_BYTES = 60;
 export class BenchObject extends DurableObject<BenchEnv> {
   #upserts = 0;
   #engine: EngineTasks | undefined;
+  #documents: DocumentTasks | undefined;
 
   constructor(ctx: DurableObjectState, env: BenchEnv) {
     super(ctx, env);
@@ -40,6 +43,11 @@ export class BenchObject extends DurableObject<BenchEnv> {
       valueOf(UPSERTED_BYTES, number),
     );
     return ANSWER;
+  }
+
+  async documents(task: DocumentTask): Promise<DocumentTaskResult> {
+    this.#documents ??= new DocumentTasks(this.ctx.storage, () => scheduler.wait(0));
+    return this.#documents.run(task);
   }
 
   async run(task: EngineTask): Promise<EngineTaskResult> {
@@ -67,6 +75,10 @@ export default {
         // The measuring program alone sends these.
         const task = (await request.json()) as EngineTask;
         return Response.json(await env.BENCH.getByName(task.object).run(task));
+      }
+      case "/documents": {
+        const task = (await request.json()) as DocumentTask;
+        return Response.json(await env.BENCH.getByName("documents").documents(task));
       }
       default:
         return new Response(null, { status: 404 });

@@ -4,7 +4,7 @@ import type { DocumentIndex } from "../documents/index/document-index.ts";
 import type { Task } from "./alarm-clock.ts";
 import type { Room } from "./room.ts";
 
-/** About 10 ms each. */
+/** 10 to 20 ms each. */
 const STEPS_PER_RUN = 20;
 
 /** More than the steps of a run write. */

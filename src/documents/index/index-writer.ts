@@ -49,6 +49,8 @@ export class IndexWriter {
   /** Writes the rows that were added. */
   flush(): void {
     for (const [insert, rows] of this.#pending) {
+      // Neighbours in the table are on one page of it, which is then read and written once.
+      if (insert === INSERT_VALUES) rows.sort(byValue);
       for (let at = 0; at < rows.length; at += ROWS_PER_STATEMENT) {
         const some = rows.slice(at, at + ROWS_PER_STATEMENT);
         this.#sql.exec(insert.statement(some.length), ...some.flat());
@@ -165,6 +167,12 @@ function insertText(index: number): Insert {
 function insertPoint(index: number): Insert {
   const row = (id: number) => `(?${id}, ?${id + 1}, ?${id + 1}, ?${id + 2}, ?${id + 2}, ?${id + 1}, ?${id + 2})`;
   return new Insert(`${geoTable(index)} (id, min_lat, max_lat, min_lon, max_lon, lat, lon)`, 3, row);
+}
+
+function byValue([index = 0, value = 0]: readonly Bound[], [otherIndex = 0, other = 0]: readonly Bound[]): number {
+  if (index !== otherIndex) return index < otherIndex ? -1 : 1;
+  if (value === other) return 0;
+  return value < other ? -1 : 1;
 }
 
 function isNumbered({ texts, points }: DocumentRows): boolean {

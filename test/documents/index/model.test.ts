@@ -309,6 +309,6 @@ test("whatever is written by whom, defined, restored or killed, the indexes hold
         history.finish();
       });
     }),
-    { numRuns: 150 },
+    { numRuns: 100 },
   );
 });

@@ -1,5 +1,5 @@
 /**
- * The indexes of all tables of a database. They follow the entries in the same transaction, whoever writes them, and nothing else writes
+ * The indexes of all tables of a database. They follow the entries in the same transaction, from whichever door a write comes, and nothing else writes
  * them: an entry of a table is a document, and an entry `["CDB:tables", appId, tableId]` is the definition of a table. The tables of the
  * indexes are made by the first definition. A database without one runs no statement for this.
  *

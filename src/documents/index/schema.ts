@@ -17,7 +17,7 @@
  *   exact, the corners are rounded outwards.
  * - **`document_skipped`** has a row for each entry under the table that is no document: bad ids, or a value that is no plain object.
  *
- * An entry that has expired and is not deleted yet is in all of them. Whoever answers from them must leave such entries out: there are few,
+ * An entry that has expired and is not deleted yet is in all of them. A search must leave such entries out: there are few,
  * and `entries_expiry` finds them.
  */
 import { migrate, type Schema, schemaOf } from "../../core/migrations.ts";

@@ -1,4 +1,5 @@
 /** Answers that are given before the body of their request has come, and what is done with that body. */
+import { UNTOUCHED } from "../../contracts/untouched.ts";
 import { MAX_DISCARDED_BODY_BYTES } from "../../core/limits.ts";
 import type { Timers } from "../../core/timers.ts";
 
@@ -24,7 +25,8 @@ export type AnsweredFirst = (request: Request, answer: Response) => Response | P
 export function answeringFirst(timers: Timers, pipeOfLength: PipeOfLength): AnsweredFirst {
   return (request, answer) => {
     // The body of a request that was carried out was read before. No client sends much with a GET or a DELETE.
-    if (answer.status < 400 || request.body === null || request.body.locked) return answer;
+    const isRefusal = answer.status >= 400 || answer.headers.has(UNTOUCHED.header);
+    if (!isRefusal || request.body === null || request.body.locked) return answer;
     return answeredBefore(request.body, answer, timers, pipeOfLength);
   };
 }

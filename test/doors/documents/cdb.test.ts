@@ -11,6 +11,7 @@ import { MAX_CALLER_TOKEN_CHARACTERS, MAX_DOCUMENTS_BODY_BYTES } from "../../../
 import { ERROR_CODES, type ErrorCode, failure, type Failure, isFailure } from "../../../src/core/errors.ts";
 import { REMEMBERED_GRANT_MS } from "../../../src/core/limits.ts";
 import { ApiKeyGate } from "../../../src/doors/documents/api-key-gate.ts";
+import { answeringFirst } from "../../../src/doors/http/answered-first.ts";
 import { cdbDoor } from "../../../src/doors/documents/cdb.ts";
 import { CAIRN_SIGNING_KEYS } from "../../support/deployment-secrets.ts";
 import { FakeTimers } from "../../support/fake-timers.ts";
@@ -138,6 +139,25 @@ describe("strangers call no object, and the front is told so (D36)", () => {
     expect(refused.text.length).toBeLessThan(1_500);
     expect(called).toEqual([]);
   });
+});
+
+test("a stranger's answer comes before the body, which is taken and dropped (D36)", async () => {
+  const answeredFirst = answeringFirst(timers, (bytes) => new FixedLengthStream(bytes));
+  let taken = 0;
+  const body = new ReadableStream<Uint8Array>({
+    pull(controller) {
+      taken += 1;
+      if (taken > 50) controller.close();
+      else controller.enqueue(new Uint8Array(1_000));
+    },
+  });
+  const request = new Request("https://cairn.test/cdb", { method: "POST", body });
+  const refused = await door(request, "/cdb");
+  if (refused === undefined) throw new Error("expected the door to take the path");
+  expect(taken).toBeLessThan(5);
+  const early = await answeredFirst(request, refused);
+  expect([early.status, (await early.text()).includes("unauthenticated")]).toEqual([200, true]);
+  await expect.poll(() => taken).toBe(51);
 });
 
 describe("a failure", () => {

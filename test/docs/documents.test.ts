@@ -46,10 +46,16 @@ test("its commands print what it says (D39)", async () => {
   const shell = newShell(folder);
   const [first] = withOutput("sh");
   expect(await lines(shell, first?.text ?? "")).toEqual(first?.output.trim().split("\n"));
-  const [defined, refused, list, deleted] = await lines(shell, blockWith(page, "sh", "-X PUT"));
+  const places = await lines(shell, blockWith(page, "sh", "tables/shop/branches"));
+  expect(places.at(-1)).toBe(blockWith(page, "json", "bund").trim());
+  const [defined, refused, list, deleted] = await lines(shell, blockWith(page, "sh", "tables/shop/dishes"));
   expect(JSON.parse(defined ?? "")).toMatchObject({ appId: "shop", tableId: "dishes", inferred: false });
   expect(JSON.parse(refused ?? "")).toMatchObject({ status: 400, detail: expect.stringContaining("price") });
-  expect(JSON.parse(list ?? "").items).toMatchObject([{ tableId: "dishes" }, { tableId: "menu", inferred: true }]);
+  expect(JSON.parse(list ?? "").items).toMatchObject([
+    { tableId: "branches" },
+    { tableId: "dishes" },
+    { tableId: "menu", inferred: true },
+  ]);
   expect(deleted ?? "").toBe("");
   writeFileSync(join(folder, "menu.ts"), blockWith(page, "ts", "Deno.openKv"));
   expect(await lines(shell, "deno run --allow-env --allow-net --unstable-kv menu.ts")).toEqual(["fried rice"]);
@@ -70,7 +76,7 @@ test("its programs print what it says (D30, D37)", async () => {
   };
   const env = { ...process.env, ...cdb };
   const programs = withOutput("js");
-  expect(programs).toHaveLength(6);
+  expect(programs).toHaveLength(8);
   for (const [i, { text, output }] of programs.entries()) {
     const file = join(folder, `program-${i}.mjs`);
     writeFileSync(file, text);

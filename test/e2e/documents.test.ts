@@ -159,6 +159,12 @@ test("a document is an entry for @deno/kv, and an entry of its is a document", a
     { ids: { id: "a" }, columns: { name: "米饭", price: 8 } },
     { ids: { id: "b" }, columns: { name: "noodles", price: 7 } },
   ]);
+  const search = (query: object) => cdb(own, menu("search", { querys: [query], getTotalCount: true }));
+  const noodles = { data: [{ ids: { id: "b" }, columns: { name: "noodles", price: 7 } }], totalCounts: 1 };
+  expect(await search({ queryType: "match", column: "name", value: "Noodles" })).toEqual(noodles);
+  expect(await search({ queryType: "range", column: "price", rangeTo: 7 })).toEqual(noodles);
+  await kv.delete(["shop", "menu", "b"]);
+  expect(await search({ queryType: "exist", column: "name" })).toMatchObject({ totalCounts: 1 });
 });
 
 describe.skipIf(process.platform !== "linux")("strangers", () => {

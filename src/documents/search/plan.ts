@@ -34,7 +34,7 @@ export type Plan =
   /** All documents of the sources. */
   | { readonly kind: "sources"; readonly sources: readonly Source[] };
 
-/** `mayEndEarly`: nothing but the first rows is asked for. */
+/** `mayEndEarly`: only the first rows are asked for. */
 export function planFor(
   sql: Sql,
   table: DocumentTable,

@@ -104,7 +104,7 @@ const MATRIX: Readonly<Record<string, Row>> = {
   "DELETE tables/{app}/{table}": { path: "tables/mine/none", statuses: writes(404) },
   "POST tables/{app}/{table}:get": { path: "tables/mine/docs:get", body: ids, statuses: reads() },
   "POST tables/{app}/{table}:getMany": { path: "tables/mine/docs:getMany", body: range, statuses: reads() },
-  "POST tables/{app}/{table}:search": { path: "tables/mine/docs:search", body: "{}", statuses: reads(501) },
+  "POST tables/{app}/{table}:search": { path: "tables/mine/t:search", body: "{}", statuses: reads() },
   "POST tables/{app}/{table}:create": { path: "tables/mine/docs:create", body: menuItem, statuses: writes() },
   "POST tables/{app}/{table}:update": { path: "tables/mine/docs:update", body: menuItem, statuses: writes() },
   "POST tables/{app}/{table}:delete": { path: "tables/mine/docs:delete", body: ids, statuses: writes() },

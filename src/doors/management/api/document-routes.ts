@@ -5,6 +5,8 @@ const TABLE = ["The table, and how far its indexes are.", json(ref("DocumentTabl
 const NO_TABLE = ["There is no such table, or no such database."] as const;
 const ids = { type: "object", description: "The ids by their names, all of them.", additionalProperties: {} };
 const columns = { type: "object", description: "The columns by their names." };
+const name = { type: "string" };
+const count = { type: "integer" };
 const getColumns = { type: "array", items: { type: "string" } };
 const condition = {
   type: "object",
@@ -143,13 +145,26 @@ export const DOCUMENT_ROUTES: Readonly<Record<string, Readonly<Record<string, De
         nextToken: { type: "string" },
         getTotalCount: { type: "boolean" },
         getColumns,
+        highlight: {
+          type: "object",
+          required: ["columns"],
+          properties: { columns: getColumns, preTag: name, postTag: name, fragments: count, fragmentSize: count },
+        },
+        groupBy: {
+          type: "object",
+          required: ["column"],
+          properties: { column: name, min: getColumns, max: getColumns, sum: getColumns, avg: getColumns },
+        },
+        suggest: {
+          type: "object",
+          required: ["column", "prefix"],
+          properties: { column: name, prefix: name, limit: count },
+        },
       },
     },
     "A page.",
   ),
 };
-
-const name = { type: "string" };
 
 export const DOCUMENT_SCHEMAS = {
   DocumentComparison: {

@@ -4,7 +4,7 @@
  */
 import { compareBytes, justAfter } from "../core/bytes.ts";
 import { MAX_DOCUMENT_ANSWER_CHARACTERS, MAX_LOOKED_AT_BYTES, MAX_LOOKED_AT_ROWS } from "../core/document-limits.ts";
-import { failure, isFailure } from "../core/errors.ts";
+import { type Failure, failure, isFailure } from "../core/errors.ts";
 import type { Version } from "../core/versionstamp.ts";
 import { reading } from "../codec/json-notation/members.ts";
 import type { StoredEntry } from "../core/operations.ts";
@@ -28,6 +28,15 @@ export interface ReadBudget {
 
 export function freshBudget(): ReadBudget {
   return { rows: MAX_LOOKED_AT_ROWS, bytes: MAX_LOOKED_AT_BYTES, characters: MAX_DOCUMENT_ANSWER_CHARACTERS };
+}
+
+/** Why a batch answers no further request whose answer cannot be empty. null: it does. */
+export function answersAreFull({ characters }: ReadBudget): Failure | null {
+  if (characters > 0) return null;
+  return failure(
+    "limit",
+    `The answers of this batch have more than ${MAX_DOCUMENT_ANSWER_CHARACTERS} characters, which is the limit. Send fewer requests in one batch.`,
+  );
 }
 
 export interface ReadContext {
@@ -60,12 +69,8 @@ export function lookupIn(
 }
 
 export function answerGet(request: GetRequest, context: ReadContext): DocumentResult {
-  if (context.budget.characters <= 0) {
-    return failure(
-      "limit",
-      `The answers of this batch have more than ${MAX_DOCUMENT_ANSWER_CHARACTERS} characters, which is the limit. Send fewer requests in one batch.`,
-    );
-  }
+  const refused = answersAreFull(context.budget);
+  if (refused !== null) return refused;
   const definitions = context.definitionOf(request.table)?.ids ?? inferredIds(request.ids, noWords);
   const ids = idsInOrder(request.ids, "ids", definitions, noWords);
   const key = keyOfNamed(tablePrefix(request.table), ids);

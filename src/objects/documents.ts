@@ -23,13 +23,13 @@ import {
   freshBudget,
   type ReadBudget,
   type ReadContext,
+  answersAreFull,
 } from "../documents/reads.ts";
 import {
   type DocumentActionRequest,
   isWrite,
   parseBody,
   type ReadRequest,
-  type SearchRequest,
   type WriteRequest,
 } from "../documents/request.ts";
 import { keyOfDecoded, mostBytes, mostMutations, versionsOf, WritePlan } from "../documents/writes.ts";
@@ -140,20 +140,24 @@ export class Documents {
       admitted: (range) => admittedRange(grant, range),
       budget,
     };
+    const result = await this.#answer(request, context);
+    // A key that was deleted meanwhile sees nothing.
+    return refusedAccess("read") ?? result;
+  }
+
+  async #answer(request: ReadRequest, context: ReadContext): Promise<DocumentResult> {
     switch (request.action) {
       case "get":
         return reading(() => answerGet(request, context));
       case "getMany":
         return answerGetMany(request, context);
-      case "search":
-        return this.#search(request, refusedAccess);
+      case "search": {
+        const { budget } = context;
+        const result = answersAreFull(budget) ?? (await this.#parts.searches.search(request));
+        if (result.ok) budget.characters -= result.json.length;
+        return result;
+      }
     }
-  }
-
-  async #search(request: SearchRequest, refusedAccess: Asking["refusedAccess"]): Promise<DocumentResult> {
-    const result = await this.#parts.searches.search(request);
-    // A key that was deleted meanwhile sees nothing.
-    return refusedAccess("read") ?? result;
   }
 
   /** Each as a commit of its own, in order. `share`: the memory that a request takes. */

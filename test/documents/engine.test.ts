@@ -4,6 +4,7 @@ import { rangeOfPrefix } from "../../src/codec/key-prefix.ts";
 import { MAX_DOCUMENT_ANSWER_CHARACTERS, MAX_LOOKED_AT_BYTES } from "../../src/core/document-limits.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
 import { versionAtTime } from "../../src/core/versionstamp.ts";
+import { DocumentIndex } from "../../src/documents/index/document-index.ts";
 import { CountingStorage, type Rows } from "../support/counting-storage.ts";
 import { MAX, MIN } from "../support/workerd/documents.ts";
 import { EngineDocuments } from "../support/workerd/documents-engine.ts";
@@ -226,4 +227,20 @@ test("an atomic batch beyond 8 MiB is refused whole; one write after the other i
     expect(Number(bytes?.[1])).toBeGreaterThan(9_000_000);
     expect(new Set(tooMuch).size).toBe(1);
     expect(await documents.ask({ requests: small.slice(0, 4), atomic: true })).toHaveLength(4);
+  }));
+
+test("searches of a batch count into the answers of the batch, too (D14)", () =>
+  withStorage(async (storage) => {
+    const derivedTables = new DocumentIndex({ storage, isMade: false });
+    const documents = new EngineDocuments(storage, new MovableClock(), { derivedTables });
+    const text = "x".repeat(700_000);
+    for (let id = 0; id < 4; id++) await documents.ask({ action: "create", ids: { id }, columns: { text } });
+    while (derivedTables.step());
+    const request = { appId: "shop", tableId: "orders", action: "search", querys: [{ queryType: "matchAll" }] };
+    const answers = await documents.ask({ requests: [request, request, request, request] });
+    expect(answers.map((answer: { data?: unknown[] }) => answer.data?.length ?? answer)).toEqual([
+      4,
+      4,
+      ...Array.from({ length: 2 }, () => expect.stringMatching(/^limit: The answers of this batch have more than/)),
+    ]);
   }));

@@ -3,6 +3,7 @@ import { asUnixMs } from "../../../src/core/clock.ts";
 import type { Entropy } from "../../../src/core/entropy.ts";
 import type { SyncStorage } from "../../../src/core/storage.ts";
 import { Definitions } from "../../../src/documents/definitions.ts";
+import type { DocumentIndex } from "../../../src/documents/index/document-index.ts";
 import { Database, type DatabaseOptions } from "../../../src/engine/database.ts";
 import { CommitQueue } from "../../../src/objects/commit-queue.ts";
 import { DocumentTables } from "../../../src/objects/document-tables.ts";
@@ -12,6 +13,13 @@ import { systemEntropy } from "../../../src/objects/system.ts";
 import { everything } from "./database-object.ts";
 import { type Json, ORDERS } from "./documents.ts";
 import type { MovableClock } from "./engine.ts";
+
+interface EngineDocumentsOptions {
+  readonly entropy: Entropy;
+  readonly flushed: () => Promise<void>;
+  /** With it there are searches. */
+  readonly derivedTables: DocumentIndex;
+}
 
 export class EngineDocuments {
   readonly database: Database;
@@ -24,7 +32,7 @@ export class EngineDocuments {
   constructor(
     storage: SyncStorage,
     clock: MovableClock,
-    options: Partial<DatabaseOptions & { entropy: Entropy; flushed: () => Promise<void> }> = {},
+    options: Partial<DatabaseOptions & EngineDocumentsOptions> = {},
   ) {
     const database = new Database({ storage, clock, ...options });
     const breathe = async () => {
@@ -44,7 +52,7 @@ export class EngineDocuments {
     const tables = new DocumentTables({ database, commits, room, definitions, indexStateOf: () => null });
     const { entropy = systemEntropy } = options;
     this.database = database;
-    const searches = new Searches({ sql: storage.sql, index: null, clock, breathe });
+    const searches = new Searches({ sql: storage.sql, index: options.derivedTables ?? null, clock, breathe });
     this.documents = new Documents({ database, commits, room, tables, definitions, searches, entropy, breathe });
   }
 

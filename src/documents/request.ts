@@ -209,7 +209,7 @@ function readColumns(json: unknown): Columns {
   }
   for (const name of names) {
     readColumnName(name, "the name of a member of columns");
-    if (!isFinite(columns[name])) {
+    if (!hasFiniteNumbers(columns[name])) {
       refuse(`columns[${JSON.stringify(name)}] has a number that is beyond the range of a number.`);
     }
   }
@@ -217,10 +217,10 @@ function readColumns(json: unknown): Columns {
 }
 
 /** Whether all numbers in parsed JSON are finite: the parser reads 1e999 as Infinity. */
-function isFinite(json: unknown): boolean {
+function hasFiniteNumbers(json: unknown): boolean {
   if (typeof json === "number") return Number.isFinite(json);
   if (typeof json !== "object" || json === null) return true;
-  return Array.isArray(json) ? json.every(isFinite) : Object.values(json).every(isFinite);
+  return Array.isArray(json) ? json.every(hasFiniteNumbers) : Object.values(json).every(hasFiniteNumbers);
 }
 
 function readGetColumns(json: unknown): ReadonlySet<string> | null {

@@ -24,6 +24,7 @@ const TITLES: Record<PartName, string> = {
   http: "Plain HTTP",
   feed: "Readers of the change feed",
   documents: "The index of",
+  archives: "Archives of",
 };
 
 /** Runs for moments: what it finds says nothing, but that every part still finds something. */

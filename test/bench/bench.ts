@@ -1,6 +1,7 @@
 /** Runs the parts that were asked for, one after the other. */
 import type { BenchOptions, PartName } from "./options.ts";
 import { within } from "./deadline.ts";
+import { measureArchives } from "./parts/archives.ts";
 import { measureDeno } from "./parts/deno.ts";
 import { measureDirectory } from "./parts/directory.ts";
 import { measureDocuments } from "./parts/documents.ts";
@@ -31,6 +32,7 @@ const PARTS: Record<PartName, (options: BenchOptions, folder: string) => Promise
   http: measureHttp,
   feed: measureFeed,
   documents: measureDocuments,
+  archives: measureArchives,
 };
 
 /** The longest, with a million entries, takes a few. */

@@ -16,6 +16,7 @@ export const partNames = [
   "http",
   "feed",
   "documents",
+  "archives",
 ] as const;
 export type PartName = (typeof partNames)[number];
 
@@ -32,7 +33,7 @@ export interface BenchOptions {
   readonly rounds: number;
   readonly seconds: number;
   /**
-   * Entries of the largest database of the parts growth and space; the part directory makes at most a tenth as many databases, the part
+   * Entries of the largest database of the parts growth, space and archives; the part directory makes at most a tenth as many databases, the part
    * socket at most a hundredth as many watches and idle sockets.
    */
   readonly maxEntries: number;
@@ -47,7 +48,7 @@ export const HELP = `Usage: npm run bench -- [options]
   --connections <numbers>      how many clients at a time (1,32,128)
   --rounds <number>            interleaved rounds, of which the median is shown (5)
   --seconds <number>           length of each measurement in a round (1)
-  --max-entries <number>       how large growth, space, directory and socket go (1000000)
+  --max-entries <number>       how large growth, space, archives, directory and socket go (1000000)
   --quick                      short and rough: 3 rounds of 0.3 s, 100,000 entries
   --peer <name>=<url>,<token>  another KV Connect server to put beside it, by its connect URL; may be repeated
   --json <file>                where the same is written as JSON (.cairn/bench.json)

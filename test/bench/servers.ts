@@ -21,6 +21,7 @@ import { startWorkerd } from "../../src/local/workerd-process.ts";
 import { Connections, postRequest, type Address } from "./load.ts";
 import type { Call } from "./workloads.ts";
 import type { DocumentTask, DocumentTaskResult } from "./worker/document-tasks.ts";
+import type { ArchiveTask } from "./worker/archive-task.ts";
 import type { EngineTask, EngineTaskResult } from "./worker/engine-tasks.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -136,6 +137,8 @@ export interface Bench extends RunningServer {
   /** Of its workerd. */
   readonly pid: number;
   run(task: EngineTask): Promise<EngineTaskResult>;
+  /** `beside`: over a connection of its own, while another task is under way. */
+  archives(task: ArchiveTask, beside?: boolean): Promise<EngineTaskResult>;
   documents(task: DocumentTask): Promise<DocumentTaskResult>;
 }
 
@@ -144,10 +147,15 @@ export async function serveBench(folder: string): Promise<Bench> {
   const deployment: Deployment = { variables: [], namespaces: [{ binding: "BENCH", className: "BenchObject" }] };
   const server = await serve("test/bench/worker/bench-worker.ts", deployment, {}, folder);
   const connections = await Connections.open(server.address, 1);
-  const send = async (path: string, task: EngineTask | DocumentTask): Promise<unknown> => {
+  const others = await Connections.open(server.address, 1);
+  const send = async (
+    path: string,
+    task: EngineTask | DocumentTask | ArchiveTask,
+    over: Connections = connections,
+  ): Promise<unknown> => {
     const url = new URL(path, `http://127.0.0.1:${server.address.port}`);
     const request = postRequest(url, JSON_HEADERS, new TextEncoder().encode(JSON.stringify(task)));
-    const { status, body } = await connections.exchange(request);
+    const { status, body } = await over.exchange(request);
     if (status !== 200) throw new Error(`${task.task} was answered ${status}: ${body.toString()}`);
     return JSON.parse(body.toString());
   };
@@ -156,9 +164,12 @@ export async function serveBench(folder: string): Promise<Bench> {
     pid: server.pid,
     // Our own Worker writes these answers.
     run: async (task) => (await send("/engine", task)) as EngineTaskResult,
+    archives: async (task, beside = false) =>
+      (await send("/archives", task, beside ? others : connections)) as EngineTaskResult,
     documents: async (task) => (await send("/documents", task)) as DocumentTaskResult,
     async stop() {
       connections.close();
+      others.close();
       await server.stop();
     },
   };

@@ -12,6 +12,7 @@ import type {
   PartDone,
   PutIfAbsentDone,
   UploadedPart,
+  UploadsAborted,
   UploadStarted,
 } from "../../src/backup/destinations/destination.ts";
 import { destinationFailure } from "../../src/backup/destinations/destination.ts";
@@ -167,11 +168,12 @@ export class MemoryDestination implements Destination {
     return { ok: true };
   }
 
-  async abortUploads(name: string): Promise<Done | DestinationFailure> {
+  async abortUploads(name: string): Promise<UploadsAborted | DestinationFailure> {
     const fault = this.#ask("delete", name);
     if (fault !== undefined) return fault;
-    for (const [id, upload] of this.uploads) if (upload.name === name) this.uploads.delete(id);
-    return { ok: true };
+    const ids = [...this.uploads].filter(([, upload]) => upload.name === name).map(([id]) => id);
+    for (const id of ids) this.uploads.delete(id);
+    return { ok: true, aborted: ids.length };
   }
 
   #ask(method: "get" | "head" | "list" | "put" | "delete", name: string): DestinationFailure | undefined {

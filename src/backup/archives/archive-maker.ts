@@ -26,6 +26,8 @@ import type { Spool } from "./spool.ts";
 
 /** The engine's `Database` has this type. */
 export interface ArchivableDatabase {
+  /** The number of reads and writes together. */
+  readonly operations: number;
   freeze(): Version;
   readonly frozen: {
     readonly version: Version | null;
@@ -79,8 +81,11 @@ export type MakerStep =
   | { readonly step: "made"; readonly made: MadeFile }
   | { readonly step: "failed"; readonly failure: Failure };
 
-/** Entries of a chunk: keeps the synchronous part of a step short where entries are small. */
-const MAX_CHUNK_ENTRIES = 2_000;
+/** Entries of a chunk, however small they are. */
+const MAX_CHUNK_ENTRIES = 5_000;
+
+/** What is read without a pause: about a millisecond. */
+const READ_AT_ONCE = { maxBytes: 64 * 1024, maxEntries: 200 };
 
 /** A slice ends after this much time. */
 const SLICE_MS = 1_000;
@@ -88,8 +93,8 @@ const SLICE_MS = 1_000;
 /** The most that one step writes: a chunk, twice, and pages around it. */
 const STEP_ROOM_BYTES = 4 * 1024 * 1024;
 
-/** Bytes that are read at once to hash the file again. */
-const HASHED_AT_ONCE = 1024 * 1024;
+/** Bytes that are hashed without a pause. */
+export const HASHED_AT_ONCE = 256 * 1024;
 
 export class ArchiveMaker {
   readonly #options: MakerOptions;
@@ -141,7 +146,6 @@ export class ArchiveMaker {
   /** Drops what a job that ended has left. In the caller's transaction. */
   abandon(): void {
     this.#active = null;
-    this.#options.spool.clear();
     this.#options.database.frozen.end();
   }
 
@@ -166,8 +170,9 @@ export class ArchiveMaker {
       after: null,
       ended: false,
     };
+    await spool.empty(this.#options.breathe, isRunning);
+    if (!isRunning()) return null;
     storage.transactionSync(() => {
-      spool.clear();
       spool.append(0, header);
       keep(state);
     });
@@ -180,30 +185,38 @@ export class ArchiveMaker {
     state: MakerState,
     writer: ArchiveWriter,
   ): Promise<{ readonly ok: true; readonly frame: Uint8Array; readonly state: MakerState } | Failure> {
-    const { database, settings } = this.#options;
+    const { settings } = this.#options;
     if (type === "full" && writer.position.frames === 0) {
       const frame = await writer.settings(await settings.read());
       return { ok: true, frame, state: { ...state, position: writer.position } };
     }
-    let after: Uint8Array | null = state.after === null ? null : fromHex(state.after);
-    for (;;) {
-      const page = database.frozen.scan(after, { maxBytes: ARCHIVE_CHUNK_BYTES, maxEntries: MAX_CHUNK_ENTRIES });
-      after = page.upTo;
-      if (page.entries.length === 0 && after !== null) {
-        await this.#options.breathe();
-        continue;
-      }
-      const last = after === null ? null : toHex(after);
-      if (page.entries.length > 0) {
-        const frame = await writer.entries(page.entries);
-        // The end follows in a frame of its own, from the greatest key on.
-        const greatest = page.entries.at(-1)?.key;
-        const reached = last ?? (greatest === undefined ? null : toHex(greatest));
-        return { ok: true, frame, state: { ...state, position: writer.position, after: reached } };
-      }
+    const { entries, reached } = await this.#read(state.after === null ? null : fromHex(state.after));
+    if (entries.length === 0) {
       const frame = await writer.end();
       return { ok: true, frame, state: { ...state, position: writer.position, ended: true } };
     }
+    const frame = await writer.entries(entries);
+    return { ok: true, frame, state: { ...state, position: writer.position, after: toHex(reached) } };
+  }
+
+  /** The entries of the next chunk, and the key up to which everything was read. No entry: the end was reached. */
+  async #read(
+    from: Uint8Array | null,
+  ): Promise<{ readonly entries: readonly StoredEntry[]; readonly reached: Uint8Array }> {
+    const { database, breathe } = this.#options;
+    const entries: StoredEntry[] = [];
+    let bytes = 0;
+    let after = from;
+    while (bytes < ARCHIVE_CHUNK_BYTES && entries.length < MAX_CHUNK_ENTRIES) {
+      const page = database.frozen.scan(after, READ_AT_ONCE);
+      entries.push(...page.entries);
+      for (const { key, value } of page.entries) bytes += key.length + value.length;
+      // The next chunk finds the end.
+      if (page.upTo === null) return { entries, reached: page.entries.at(-1)?.key ?? after ?? new Uint8Array() };
+      after = page.upTo;
+      await breathe();
+    }
+    return { entries, reached: after ?? new Uint8Array() };
   }
 
   async #open(

@@ -5,10 +5,12 @@
  */
 import type { ArchivePlace } from "../../contracts/archive-commands.ts";
 import { backoffMs } from "../../core/backoff.ts";
+import { concatBytes } from "../../core/bytes.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../../core/clock.ts";
 import { asSentence, isFailure } from "../../core/errors.ts";
 import type { Destination, DestinationFailure, UploadedPart } from "../destinations/destination.ts";
 import { RunningSha256 } from "../format/running-hash.ts";
+import { HASHED_AT_ONCE } from "./archive-maker.ts";
 import type { ArchiveStores } from "./archive-service.ts";
 import type { Spool } from "./spool.ts";
 
@@ -22,7 +24,10 @@ const PART_BYTES = 8 * MIB;
 const MOST_PARTS = 9_000;
 
 /** Bytes that are read back by one request. */
-const READ_BYTES = 8 * MIB;
+const READ_BYTES = 4 * MIB;
+
+/** Bytes that are read from the spool without a pause. */
+const READ_AT_ONCE = MIB;
 
 /** A slice ends after this much time. */
 const SLICE_MS = 1_000;
@@ -170,7 +175,7 @@ export class ArchiveSender {
     const partBytes = Math.max(PART_BYTES, Math.ceil(size / MOST_PARTS / MIB) * MIB);
     const offset = sending.parts.length * partBytes;
     if (offset < size) {
-      const bytes = this.#options.spool.read(offset, partBytes);
+      const bytes = await this.#part(offset, partBytes);
       const put = await destination.putPart(object, sending.upload, sending.parts.length + 1, bytes);
       if (put.ok) return advanced(sending, { parts: [...sending.parts, put.part] });
       return put.class === "not-found" ? this.#restarted(job, sending, put) : this.#failed(job, sending, put);
@@ -180,6 +185,16 @@ export class ArchiveSender {
     return completed.class === "not-found"
       ? this.#restarted(job, sending, completed)
       : this.#failed(job, sending, completed);
+  }
+
+  async #part(offset: number, length: number): Promise<Uint8Array> {
+    const { spool, breathe } = this.#options;
+    const pieces: Uint8Array[] = [];
+    for (let at = 0; at < length; at += READ_AT_ONCE) {
+      pieces.push(spool.read(offset + at, Math.min(READ_AT_ONCE, length - at)));
+      await breathe();
+    }
+    return concatBytes(pieces);
   }
 
   /** Reads a part of the object back. After a restart it begins with the first byte. */
@@ -195,7 +210,10 @@ export class ArchiveSender {
       this.#checking = null;
       return this.#failed(job, sending, got);
     }
-    hash.add(got.bytes);
+    for (let at = 0; at < got.bytes.length; at += HASHED_AT_ONCE) {
+      hash.add(got.bytes.subarray(at, at + HASHED_AT_ONCE));
+      await this.#options.breathe();
+    }
     if (got.size === size && hash.size < size) return { next: sending, leftovers: [] };
     this.#checking = null;
     if (got.size === size && hash.hex() === checksum) return advanced(sending, { status: "stored" });

@@ -25,6 +25,7 @@ import { ArchiveChecker, type CheckInput } from "./archive-checker.ts";
 import type { MakerOptions } from "./archive-maker.ts";
 import { ArchiveRestorer, type RestoreInput, type RestorerOptions } from "./archive-restorer.ts";
 import { ArchiveRows, type StoredArchive } from "./archive-rows.ts";
+import { hasArchiveTables } from "./archive-schema.ts";
 import type {
   ArchiveDownload,
   ArchiveEnded,
@@ -35,6 +36,7 @@ import type {
   NewArchive,
 } from "./archive-service.ts";
 import { receive } from "./archive-upload.ts";
+import { courtesy } from "./courtesy.ts";
 import { Leftovers, removeFrom } from "./leftovers.ts";
 import { Spool } from "./spool.ts";
 
@@ -65,10 +67,12 @@ export class Archives implements ArchiveService {
   readonly #options: ArchivesOptions;
   readonly #rows: ArchiveRows;
   readonly #spool: Spool;
+  readonly #breathe: () => Promise<void>;
   readonly #leftovers: Leftovers;
   readonly #build: ArchiveBuild;
   readonly #restorer: ArchiveRestorer;
   readonly #checker: ArchiveChecker;
+  #spoolIsEmpty: boolean;
   /** The job whose file is being received by a request. */
   #receiving: string | null = null;
 
@@ -77,9 +81,24 @@ export class Archives implements ArchiveService {
     this.#options = options;
     this.#rows = new ArchiveRows(storage, jobs);
     this.#spool = new Spool(storage);
+    this.#spoolIsEmpty = !hasArchiveTables(storage) || this.#spool.size === 0;
     this.#leftovers = new Leftovers(storage, clock, stores);
-    this.task = this.#leftovers.task;
-    const parts = { ...options, rows: this.#rows, spool: this.#spool, leftovers: this.#leftovers };
+    this.task = {
+      name: "archive leftovers",
+      dueAt: () => (this.#hasRubbish() ? clock.now() : this.#leftovers.dueAt()),
+      run: async () => {
+        if (this.#hasRubbish()) await this.#emptySpool();
+        await this.#leftovers.run();
+      },
+    };
+    this.#breathe = courtesy(options.breathe, options.timers, options.database);
+    const parts = {
+      ...options,
+      breathe: this.#breathe,
+      rows: this.#rows,
+      spool: this.#spool,
+      leftovers: this.#leftovers,
+    };
     this.#build = new ArchiveBuild(parts);
     this.#restorer = new ArchiveRestorer({ ...parts, build: this.#build, ended: (id) => this.#ended(id) });
     this.#checker = new ArchiveChecker(parts);
@@ -248,7 +267,7 @@ export class Archives implements ArchiveService {
   }
 
   async upload(body: ReadableStream<Uint8Array>, description: string): Promise<ArchiveInfo | Failure> {
-    const { storage, jobs, entropy, databaseId } = this.#options;
+    const { jobs, entropy, databaseId } = this.#options;
     const jobId = entropy.uuid();
     const begun = await this.#begin({
       jobId,
@@ -260,8 +279,8 @@ export class Archives implements ArchiveService {
     });
     if (isFailure(begun)) return begun;
     this.#receiving = jobId;
-    storage.transactionSync(() => this.#spool.clear());
     const isRunning = (): boolean => jobs.isRunning(jobId);
+    await this.#spool.empty(this.#breathe, isRunning);
     const note = (done: number): void => jobs.progress(jobId, NOT_BUILT, { phase: "receiving", done, total: 0 });
     const received = await receive(body, { ...this.#options, spool: this.#spool }, { isRunning, note }).finally(() => {
       this.#receiving = null;
@@ -374,7 +393,21 @@ export class Archives implements ArchiveService {
     this.#ended(archive.id);
   }
 
+  /** Whether the spool has a file that no job needs any more. */
+  #hasRubbish(): boolean {
+    if (this.#spoolIsEmpty) return false;
+    const kind = this.#options.jobs.running?.kind;
+    return kind !== MAKE && kind !== RESTORE;
+  }
+
+  async #emptySpool(): Promise<void> {
+    // A job that begins meanwhile empties it by itself, before it stores anything.
+    await this.#spool.empty(this.#breathe, () => this.#hasRubbish());
+    this.#spoolIsEmpty = this.#hasRubbish();
+  }
+
   #ended(id: number): void {
+    this.#spoolIsEmpty = false;
     const info = this.#rows.info(String(id));
     if (!isFailure(info)) this.#options.ended(info);
   }

@@ -10,7 +10,6 @@ import type { Destination, DestinationFailure, Done } from "../destinations/dest
 import { hasArchiveTables } from "./archive-schema.ts";
 import { type Leftover, STARTING } from "./archive-sender.ts";
 import type { ArchiveStores } from "./archive-service.ts";
-import type { BackupTask } from "../sources.ts";
 
 const LONGEST_WAIT_MS = 60 * 60 * 1000;
 
@@ -28,7 +27,6 @@ type Row = {
 };
 
 export class Leftovers {
-  readonly task: BackupTask;
   readonly #storage: SyncStorage;
   readonly #clock: Clock;
   readonly #stores: ArchiveStores;
@@ -39,7 +37,6 @@ export class Leftovers {
     this.#storage = storage;
     this.#clock = clock;
     this.#stores = stores;
-    this.task = { name: "archive leftovers", dueAt: () => this.#dueAt(), run: () => this.#run() };
   }
 
   /** In the caller's transaction. */
@@ -54,7 +51,7 @@ export class Leftovers {
     );
   }
 
-  #dueAt(): UnixMs | null {
+  dueAt(): UnixMs | null {
     if (this.#next === undefined) {
       const isMade = hasArchiveTables(this.#storage);
       const rows = isMade ? this.#storage.sql.exec<{ at: number | null }>(EARLIEST).toArray() : [];
@@ -66,7 +63,7 @@ export class Leftovers {
     return asUnixMs(this.#next > now + LONGEST_WAIT_MS ? now : this.#next);
   }
 
-  async #run(): Promise<void> {
+  async run(): Promise<void> {
     const now = this.#clock.now();
     const rows = this.#storage.sql
       .exec<Row>(

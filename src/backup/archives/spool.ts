@@ -13,6 +13,8 @@ const SIZE = "SELECT at + length(bytes) AS size FROM archive_spool ORDER BY at D
 const WITHIN = `SELECT at, bytes FROM archive_spool
   WHERE at >= (SELECT coalesce(max(at), 0) FROM archive_spool WHERE at <= ?1) AND at < ?2 ORDER BY at`;
 
+const DELETE_ONE = "DELETE FROM archive_spool WHERE at = (SELECT max(at) FROM archive_spool)";
+
 export class Spool {
   readonly #storage: SyncStorage;
 
@@ -44,8 +46,11 @@ export class Spool {
     );
   }
 
-  /** In the caller's transaction. The table stays, because a dropped one would have to be made again. */
-  clear(): void {
-    this.#storage.sql.exec("DELETE FROM archive_spool");
+  /**
+   * Removes what is there, a piece at a time: SQLite visits every page of what it removes, and gigabytes would stop all
+   * requests. `goesOn`: whether it is still to be removed.
+   */
+  async empty(breathe: () => Promise<void>, goesOn: () => boolean): Promise<void> {
+    while (goesOn() && this.#storage.sql.exec(DELETE_ONE).rowsWritten > 0) await breathe();
   }
 }

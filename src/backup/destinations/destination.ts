@@ -107,6 +107,11 @@ export interface PartDone extends Done {
   readonly part: UploadedPart;
 }
 
+export interface UploadsAborted extends Done {
+  /** null: this server does not list its uploads, or not for these credentials. */
+  readonly aborted: number | null;
+}
+
 export interface Destination {
   /** The text before every name in the bucket: empty, or ending in "/". It is shown to people; names never contain it. */
   readonly prefix: string;
@@ -151,10 +156,10 @@ export interface Destination {
   abortUpload(name: string, uploadId: string): Promise<Done | DestinationFailure>;
 
   /**
-   * Frees the storage of every upload of this name, also of those whose id was lost. A destination that cannot list its uploads does not
-   * have this: R2 aborts an upload by itself after seven days.
+   * Frees the storage of every upload of this name, also of those whose id was lost. A kind of destination that cannot list its uploads
+   * does not have this: R2's binding. R2 aborts an upload by itself after seven days.
    */
-  readonly abortUploads?: (name: string) => Promise<Done | DestinationFailure>;
+  readonly abortUploads?: (name: string) => Promise<UploadsAborted | DestinationFailure>;
 }
 
 export function destinationFailure(

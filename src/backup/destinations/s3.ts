@@ -17,6 +17,7 @@ import {
   type PartDone,
   type PutIfAbsentDone,
   type UploadedPart,
+  type UploadsAborted,
   type UploadStarted,
 } from "./destination.ts";
 import { assertNamePrefix, assertObjectName, isAddressable } from "./object-name.ts";
@@ -210,20 +211,21 @@ export class S3Destination implements Destination {
     return outcome.ok || outcome.class === "not-found" ? done : plain(outcome);
   }
 
-  async abortUploads(name: string): Promise<Done | DestinationFailure> {
+  async abortUploads(name: string): Promise<UploadsAborted | DestinationFailure> {
     assertObjectName(name);
     const key = this.prefix + name;
     const query = { uploads: "", prefix: key };
     const readLimit = MAX_DESTINATION_LIST_ANSWER_BYTES;
     const outcome = await this.#client.send({ action: "list", method: "GET", key: null, query, readLimit });
-    // Some servers have no such list.
-    if (!outcome.ok && outcome.status === 501) return done;
-    if (!outcome.ok) return plain(outcome);
-    for (const uploadId of parseUploads(outcome.bytes, key) ?? []) {
+    // Some servers have no such list, and some credentials may put objects and not see it.
+    if (!outcome.ok) return outcome.class === "retry" ? plain(outcome) : { ok: true, aborted: null };
+    const ids = parseUploads(outcome.bytes, key);
+    for (const uploadId of ids ?? []) {
       const aborted = await this.abortUpload(name, uploadId);
       if (!aborted.ok) return aborted;
     }
-    return done;
+    // Some servers answer with another list, or with none.
+    return { ok: true, aborted: ids?.length ?? null };
   }
 
   #send(

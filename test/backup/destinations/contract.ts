@@ -202,6 +202,23 @@ export function describeDestination(title: string, open: () => Promise<Destinati
       expect(failed(await destination.head(name)).class).toBe("not-found");
     });
 
+    it("aborts every upload of a name whose id was lost, where it can list uploads, and none of another name", async () => {
+      const [name, longer] = [`${run}/lost`, `${run}/lost-not`];
+      const lost = done(await destination.startUpload(name));
+      const other = done(await destination.startUpload(longer));
+      const { aborted } = done((await destination.abortUploads?.(name)) ?? { ok: true, aborted: null });
+      const put = await destination.putPart(name, lost.uploadId, 1, text("part"));
+      // A server without such a list has left it.
+      expect({ aborted, isThere: put.ok }).toEqual(
+        aborted === null ? { aborted: null, isThere: true } : { aborted: 1, isThere: false },
+      );
+      done(await destination.abortUpload(name, lost.uploadId));
+      const again = done((await destination.abortUploads?.(name)) ?? { ok: true, aborted: null });
+      expect(again.aborted ?? 0).toBe(0);
+      done(await destination.putPart(longer, other.uploadId, 1, text("part")));
+      done(await destination.abortUpload(longer, other.uploadId));
+    });
+
     it("refuses names that are not ours to make", async () => {
       for (const name of ["", "/a", "a/", "a//b", "a/../b", "./a", "a b", "a%2eb", "ä"]) {
         const refused = (async () => destination.put(name, text("x")))();

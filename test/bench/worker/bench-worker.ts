@@ -9,6 +9,8 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { valueOf } from "../operations.ts";
+import type { ArchiveTask } from "./archive-task.ts";
+import { ArchiveTasks } from "./archive-tasks.ts";
 import { DocumentTasks, type DocumentTask, type DocumentTaskResult } from "./document-tasks.ts";
 import { EngineTasks, type EngineTask, type EngineTaskResult } from "./engine-tasks.ts";
 
@@ -24,6 +26,7 @@ const UPSERTED_BYTES = 60;
 export class BenchObject extends DurableObject<BenchEnv> {
   #upserts = 0;
   #engine: EngineTasks | undefined;
+  #archives: ArchiveTasks | undefined;
   #documents: DocumentTasks | undefined;
 
   constructor(ctx: DurableObjectState, env: BenchEnv) {
@@ -43,6 +46,11 @@ export class BenchObject extends DurableObject<BenchEnv> {
       valueOf(UPSERTED_BYTES, number),
     );
     return ANSWER;
+  }
+
+  async archives(task: ArchiveTask): Promise<EngineTaskResult> {
+    this.#archives ??= new ArchiveTasks(this.ctx.storage, () => scheduler.wait(0));
+    return this.#archives.run(task);
   }
 
   async documents(task: DocumentTask): Promise<DocumentTaskResult> {
@@ -75,6 +83,10 @@ export default {
         // The measuring program alone sends these.
         const task = (await request.json()) as EngineTask;
         return Response.json(await env.BENCH.getByName(task.object).run(task));
+      }
+      case "/archives": {
+        const task = (await request.json()) as ArchiveTask;
+        return Response.json(await env.BENCH.getByName("archives").archives(task));
       }
       case "/documents": {
         const task = (await request.json()) as DocumentTask;

@@ -98,8 +98,9 @@ export class TestArchives {
     ]);
   }
 
-  /** Rows that only a running job may have. */
-  get working(): number {
+  /** Rows that only a running job may have, after what is not needed any more was removed. */
+  async working(): Promise<number> {
+    await this.tidy();
     const count = (table: string): number =>
       this.storage.sql.exec<{ n: number }>(`SELECT count(*) AS n FROM ${table}`).one().n;
     const others = this.storage.sql

@@ -19,6 +19,7 @@ import { AccessGrants } from "./doors/http/access-grants.ts";
 import { answeringFirst } from "./doors/http/answered-first.ts";
 import { PastStates } from "./doors/http/past.ts";
 import { malformedUrl, plainText } from "./doors/http/plain-text.ts";
+import { Rations } from "./doors/http/ration.ts";
 import { thrownCalls } from "./doors/http/thrown.ts";
 import { MANAGEMENT_ADDRESS, managementDoor } from "./doors/management/door.ts";
 import { recordsDoor } from "./doors/records/door.ts";
@@ -89,7 +90,8 @@ function compose(env: Env): Handler {
     clock,
     timers: systemTimers,
   });
-  const dataDoors = { gate, pasts, database, clock, timers: systemTimers, failureOfThrown };
+  const rations = new Rations({ clock, timers: systemTimers });
+  const dataDoors = { gate, pasts, rations, database, clock, timers: systemTimers, failureOfThrown };
   const rest = restDoor(dataDoors);
   const records = recordsDoor(dataDoors);
   const documents = documentsDoor({

@@ -5,7 +5,7 @@
  */
 import type { Grant } from "./grant.ts";
 import type { JobKind } from "./management.ts";
-import type { BackupJob, UndeleteOrder } from "./restore-commands.ts";
+import type { BackupJob, DatabaseOwner, UndeleteOrder } from "./restore-commands.ts";
 import type { Failure } from "../core/errors.ts";
 import type { Version } from "../core/versionstamp.ts";
 
@@ -21,12 +21,10 @@ export interface CommandedLevel extends CommandedRange {
 
 export type EntryCommand =
   /** The entries of these keys, in their order, all from one snapshot. */
-  | {
+  | ({
       readonly command: "get";
       readonly keys: readonly Uint8Array[];
-      /** Of keys and values together, if it is more than an answer has otherwise. */
-      readonly maxBytes?: number;
-    }
+    } & BoundedAnswer)
   /** The entries of these keys, like "get", but without the values. */
   | { readonly command: "versions"; readonly keys: readonly Uint8Array[] }
   /** The first entries of a range, from one snapshot: as many as fit into an answer, at least one, and at most `limit`. */
@@ -36,9 +34,15 @@ export type EntryCommand =
       readonly reverse: boolean;
       /** The entries have no values. */
       readonly keysOnly: boolean;
-    } & CommandedRange)
+    } & CommandedRange &
+      BoundedAnswer)
   /** The first entries of one level of keys. The answer says where the rest begins. */
-  | ({ readonly command: "level"; readonly limit: number } & CommandedLevel);
+  | ({ readonly command: "level"; readonly limit: number } & CommandedLevel & BoundedAnswer);
+
+export interface BoundedAnswer {
+  /** "limit" is the answer when there are more bytes of keys and values. Without it, as many as an answer has. */
+  readonly maxBytes?: number;
+}
 
 /** An EntryList, or why there is none. */
 export type EntryAnswer = Uint8Array | Failure;
@@ -93,6 +97,8 @@ export interface KeyHistory {
 
 /** What a database's object offers besides KV Connect's messages. */
 export interface EntryStub {
+  /** The organization that owns the database. */
+  owner(grant: Grant): Promise<DatabaseOwner | Failure>;
   /** Lists at most `limit` versions of the key. `before`: the `next` of the page before, in hex; null: begins with the newest version. */
   keyHistory(grant: Grant, key: Uint8Array, before: string | null, limit: number): Promise<KeyHistory | Failure>;
   entries(grant: Grant, command: EntryCommand): Promise<EntryAnswer>;

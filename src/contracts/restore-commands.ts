@@ -268,6 +268,11 @@ export interface DamagedGeneration {
   readonly problem: string;
 }
 
+export interface DatabaseOwner {
+  readonly ok: true;
+  readonly organizationId: string;
+}
+
 export interface PastInfo {
   readonly version: Version;
   /** The name of the object that holds the state. */
@@ -328,6 +333,8 @@ export interface RestoreStub {
 
 /** What a database's object does for those who read its past. */
 export interface PastKeeper {
+  /** The organization that owns the database. */
+  owner(grant: Grant): Promise<DatabaseOwner | Failure>;
   /**
    * Makes sure that the state of a moment can be read, or is being built. `unauthenticated`: the grant's token was revoked. `not-found`
    * and `conflict`: there is no such state, and the message says why. `unavailable`: ask again.

@@ -243,11 +243,32 @@ export const MAX_BATCH_ANSWER_BYTES = 11 * MIB;
 /** The JSON of such a batch. */
 export const MAX_BATCH_ANSWER_CHARACTERS = 16 * MIB;
 
-/** Large batches that one Worker answers at a time: each takes some 45 MB while its answer is made, of the 128 that the platform gives. */
+/**
+ * Large batches that one Worker answers at a time, one of each organization: each takes some 45 MB while its answer is made, of the 128
+ * that the platform gives.
+ */
 export const MAX_LARGE_BATCHES = 2;
 
-/** How long a large batch waits for its turn. One takes some tenths of a second. */
-export const LARGE_BATCH_WAIT_MS = 10_000;
+/** Keys and values that any request for JSON may have at a time. Their JSON has a MB at most, and takes some milliseconds. */
+export const MAX_SMALL_JSON_BYTES = 64 * KIB;
+
+/**
+ * Larger pages that one Worker makes JSON of at a time, for all databases: eight of the largest. The JSON of each takes as many times the
+ * memory, and some 45 ms in which nobody else is answered. One organization has at most half of this.
+ */
+export const MAX_PROCESS_JSON_BYTES = 16 * MIB;
+
+/** Batches that the exports under way in one Worker hold: one each. One organization has at most half of them. */
+export const MAX_PROCESS_EXPORT_BYTES = 32 * MIB;
+
+/** Requests that wait for this memory in one Worker. One organization has at most half of them. */
+export const MAX_WAITING_FOR_JSON = 128;
+
+/** How long a large page, batch or export waits for this memory. One takes some tenths of a second. */
+export const JSON_MEMORY_WAIT_MS = 10_000;
+
+/** Databases whose organization a Worker remembers, for the shares of organizations: some 100 bytes each. */
+export const MAX_REMEMBERED_OWNERS = 10_000;
 
 /** Keys of one batch read of the REST API: as many as a page has entries. */
 export const MAX_REST_KEYS = 1000;

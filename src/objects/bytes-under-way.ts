@@ -5,7 +5,7 @@
  *
  * A socket may have an eighth of the free bytes under way. The fewer bytes are free, the fewer each socket may take. So a socket with few
  * bytes finds room beside sockets with many. A larger answer waits for its turn: one such answer at a time is sent beside all the others.
- * The bytes of all databases in one process are limited too (`process-memory.ts`).
+ * The bytes of all databases in one process are limited too (`core/process-memory.ts`).
  */
 import type { Clock, UnixMs } from "../core/clock.ts";
 import {
@@ -18,7 +18,7 @@ import {
   SMALL_SOCKET_ANSWER_BYTES,
 } from "../core/limits.ts";
 import type { Timers } from "../core/timers.ts";
-import type { Account } from "./process-memory.ts";
+import type { Account } from "../core/process-memory.ts";
 
 /** How often it is checked while a socket waits to continue. */
 const LOOK_MS = 20;

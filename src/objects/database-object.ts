@@ -44,9 +44,10 @@ import {
 } from "../codec/datapath.ts";
 import { type Failure, failure, isFailure } from "../core/errors.ts";
 import { bytesOfPage } from "../core/feed.ts";
-import { MAX_RPC_ANSWER_BYTES } from "../core/limits.ts";
+import { MAX_RPC_ANSWER_BYTES, MAX_SMALL_JSON_BYTES } from "../core/limits.ts";
 import type { DatabaseSetup, DatabaseStats, FeedSetting } from "../contracts/management.ts";
 import {
+  type DatabaseOwner,
   type PastInfo,
   type PastEviction,
   type ReceiveOrder,
@@ -214,6 +215,11 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     return isFailure(open) ? open : open.documentTables.run(grant, command);
   }
 
+  async owner(grant: Grant, askedAt?: UnixMs): Promise<DatabaseOwner | Failure> {
+    const open = this.#allow(grant, grant.read ? "read" : "write", askedAt);
+    return isFailure(open) ? open : { ok: true, organizationId: open.owner };
+  }
+
   async keyHistory(
     grant: Grant,
     key: Uint8Array,
@@ -278,7 +284,7 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     if (isFailure(prefix)) return prefix;
     const answer = await open.feeds.page({ prefix, from: asked.from });
     if (!answer.ok) return answer;
-    return bytesOfPage(answer.page) > MAX_RPC_ANSWER_BYTES ? { ok: true, large: true } : encodeFeedPage(answer.page);
+    return bytesOfPage(answer.page) > MAX_SMALL_JSON_BYTES ? { ok: true, large: true } : encodeFeedPage(answer.page);
   }
 
   async keepFeed(setting: FeedSetting | null): Promise<{ readonly ok: true } | Failure> {

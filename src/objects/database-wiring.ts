@@ -34,7 +34,7 @@ import { Feeds } from "./feeds.ts";
 import { EntryCounts } from "./entry-counts.ts";
 import { EntryDeletions } from "./entry-deletions.ts";
 import { EntryJobs } from "./entry-jobs.ts";
-import { ProcessMemory } from "./process-memory.ts";
+import { ProcessMemory } from "../core/process-memory.ts";
 import { LargeReads } from "./large-reads.ts";
 import { LateWatchers } from "./late-watchers.ts";
 import type { HeldDatabase } from "./lifecycle.ts";
@@ -52,6 +52,8 @@ import { WatchSockets } from "./watch-sockets.ts";
 import { WriteTurns } from "./write-turns.ts";
 
 export interface OpenDatabase extends HeldDatabase {
+  /** The organization that owns the database, or the name of the object if it is no organization's database. */
+  readonly owner: string;
   readonly database: Database;
   /** null: the object is not an organization's database. */
   readonly documentIndex: DocumentIndex | null;
@@ -238,6 +240,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
   const deletions = new EntryDeletions({ database, counts, jobs: entryJobs, breathe: systemTurn });
   return {
     ...held,
+    owner,
     documentIndex,
     commits,
     turns,

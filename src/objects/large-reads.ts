@@ -1,7 +1,7 @@
 /**
  * Answers that are too large for one RPC result. Each is held in memory until it has left, because a read is one snapshot and is answered
  * whole or not at all. Several answers leave at the same time only if they fit together into the memory of this object and of its process
- * (`process-memory.ts`). The others wait in order of arrival. A reader that is slower than the least rate is given up.
+ * (`core/process-memory.ts`). The others wait in order of arrival. A reader that is slower than the least rate is given up.
  */
 import type { Clock } from "../core/clock.ts";
 import { snapshotReadOutputChunks } from "../codec/datapath.ts";
@@ -17,7 +17,7 @@ import {
 import type { ReadRange } from "../core/operations.ts";
 import type { Timers } from "../core/timers.ts";
 import type { Database } from "../engine/database.ts";
-import type { ProcessMemory, Lease } from "./process-memory.ts";
+import type { ProcessMemory, Lease } from "../core/process-memory.ts";
 
 /** Bytes that are written at once. The rate of a reader is measured in these steps. */
 const PIECE_BYTES = 1024 * 1024;

@@ -8,7 +8,7 @@ import type { DocumentAnswer, DocumentRequest, TableAnswer, TableCommand } from 
 import type { Grant } from "../contracts/grant.ts";
 import { failure, type Failure, isFailure } from "../core/errors.ts";
 
-import { PAST_IS_BEING_BUILT, type PastKeeper } from "../contracts/restore-commands.ts";
+import { type DatabaseOwner, PAST_IS_BEING_BUILT, type PastKeeper } from "../contracts/restore-commands.ts";
 import { PAST_IS_READ_ONLY } from "../contracts/grant.ts";
 import type { DatabaseStub, LargeAnswer } from "../contracts/database.ts";
 
@@ -34,6 +34,10 @@ export class PastDatabase implements DatabaseStub {
   async entries(grant: Grant, command: EntryCommand): Promise<EntryAnswer> {
     const answer = await this.#state.entries(grant, command);
     return isFailure(answer) ? this.#reason(answer) : answer;
+  }
+
+  owner(grant: Grant): Promise<DatabaseOwner | Failure> {
+    return this.#keeper.owner(grant);
   }
 
   async countEntries(grant: Grant, range: CommandedRange): Promise<EntryCount | Failure> {

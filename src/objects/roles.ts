@@ -35,6 +35,7 @@ import type {
   TokenCaller,
 } from "../contracts/management.ts";
 import type {
+  DatabaseOwner,
   PastInfo,
   PastKeeper,
   PastEviction,
@@ -52,6 +53,7 @@ export interface DatabaseRole
   snapshotRead(grant: Grant, request: Uint8Array, askedAt?: UnixMs): Promise<Uint8Array | LargeAnswer | Failure>;
   atomicWrite(grant: Grant, request: Uint8Array, askedAt?: UnixMs): Promise<Uint8Array | Failure>;
   entries(grant: Grant, command: EntryCommand, askedAt?: UnixMs): Promise<EntryAnswer>;
+  owner(grant: Grant, askedAt?: UnixMs): Promise<DatabaseOwner | Failure>;
   keyHistory(
     grant: Grant,
     key: Uint8Array,

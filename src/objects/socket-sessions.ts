@@ -7,7 +7,7 @@ import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import { MAX_SOCKETS, MAX_SOCKETS_PENDING_BYTES } from "../core/limits.ts";
 import { BytesUnderWay } from "./bytes-under-way.ts";
-import type { Account } from "./process-memory.ts";
+import type { Account } from "../core/process-memory.ts";
 import { alarmForExpiry } from "./expiry-task.ts";
 import { type SessionParts, type SessionState, type SocketPeer, SocketSession } from "./socket-session.ts";
 

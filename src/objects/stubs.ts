@@ -68,7 +68,10 @@ export function databaseStub(env: Pick<Env, "DATABASES">, id: string, grant: Gra
 /** The database's own object, which keeps its states of the past. */
 export function pastKeeper(env: Pick<Env, "DATABASES">, id: string, grant: Grant): PastKeeper {
   const object = granted(env, id, grant);
-  return { openPast: (asked, at, room) => object.openPast(asked, at, room, systemClock.now()) };
+  return {
+    openPast: (asked, at, room) => object.openPast(asked, at, room, systemClock.now()),
+    owner: (asked) => object.owner(asked, systemClock.now()),
+  };
 }
 
 /** The object of a database, for callers who show an API key whose id says where the object is. */
@@ -83,6 +86,7 @@ function dataPath(object: DurableObjectStub<DatabaseRole>): DatabaseStub {
     snapshotRead: (grant, request) => object.snapshotRead(grant, request, systemClock.now()),
     atomicWrite: (grant, request) => object.atomicWrite(grant, request, systemClock.now()),
     entries: (grant, command) => object.entries(grant, command, systemClock.now()),
+    owner: (grant) => object.owner(grant, systemClock.now()),
     keyHistory: (grant, key, before, limit) => object.keyHistory(grant, key, before, limit, systemClock.now()),
     countEntries: (grant, range) => object.countEntries(grant, range, systemClock.now()),
     deleteEntries: (grant, range, dryRun) => object.deleteEntries(grant, range, dryRun, systemClock.now()),

@@ -11,7 +11,7 @@ import {
 } from "../../src/core/limits.ts";
 import type { ReadRange, StoredEntry } from "../../src/core/operations.ts";
 import { asVersion } from "../../src/core/versionstamp.ts";
-import { ProcessMemory } from "../../src/objects/process-memory.ts";
+import { ProcessMemory } from "../../src/core/process-memory.ts";
 import { LargeReads } from "../../src/objects/large-reads.ts";
 import { FakeTimers, turns } from "../support/fake-timers.ts";
 

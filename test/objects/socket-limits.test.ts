@@ -19,7 +19,7 @@ import { Encoding, type Entry } from "../../src/core/operations.ts";
 import type { CommitOutcome } from "../../src/engine/database.ts";
 import { WatchHub } from "../../src/engine/watch-hub.ts";
 import { BytesUnderWay, type Sender } from "../../src/objects/bytes-under-way.ts";
-import { type Account, ProcessMemory } from "../../src/objects/process-memory.ts";
+import { type Account, ProcessMemory } from "../../src/core/process-memory.ts";
 import { LateWatchers } from "../../src/objects/late-watchers.ts";
 import { SocketSessions } from "../../src/objects/socket-sessions.ts";
 import { FakeTimers, turns } from "../support/fake-timers.ts";

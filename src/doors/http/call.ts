@@ -3,6 +3,7 @@ import type { DatabaseStub } from "../../contracts/database.ts";
 import type { Access, Grant } from "../../contracts/grant.ts";
 import type { Failure } from "../../core/errors.ts";
 import type { PastState } from "./past.ts";
+import type { Ration } from "./ration.ts";
 import type { FailureOfThrown } from "./thrown.ts";
 import type { BodyTime } from "./request-body.ts";
 
@@ -14,6 +15,8 @@ export interface RestCall extends BodyTime {
   readonly grant: Grant;
   /** The database's object; the object of a past state where the request asks for one. */
   readonly stub: DatabaseStub;
+  /** What the request may take of the memory that all requests share. */
+  readonly ration: Ration;
   /** Gives the database as of a moment, ready to be read. */
   readonly openPast: (moment: string) => Promise<PastState | Failure>;
   /** What follows the resource's name in the path (a key, or the id of a job), still percent-encoded. undefined: nothing. */

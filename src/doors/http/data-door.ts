@@ -14,12 +14,15 @@ import { grantOfRequest, type GateParts, TOKEN_PARAMETER } from "./gate.ts";
 import { methodNotAllowed } from "./method-not-allowed.ts";
 import { AT_PARAMETER, type PastStates } from "./past.ts";
 import { problem } from "./problem.ts";
+import type { Ration, Rations } from "./ration.ts";
 import type { FailureOfThrown } from "./thrown.ts";
 
 export interface DataDoorParts {
   /** Shared by the doors, so that each token is exchanged once for all of them. */
   readonly gate: GateParts;
   readonly pasts: PastStates;
+  /** Shared by the doors, as the memory is. */
+  readonly rations: Rations;
   /** Called only for a database whose token was verified. The grant says where its object is. */
   readonly database: (databaseId: string, grant: Grant) => DatabaseStub;
   readonly clock: Clock;
@@ -84,6 +87,7 @@ async function answered(
   const isHead = request.method === "HEAD";
   const operation = operationOf(resource, isHead ? "GET" : request.method);
   if (operation === undefined) return withoutBody(isHead, methodNotAllowed(request.method, methods));
+  let ration: Ration | null = null;
   try {
     const grant = await grantOfRequest(parts.gate, request, query, databaseId, origin);
     if (isFailure(grant)) return withoutBody(isHead, problem(grant));
@@ -92,9 +96,11 @@ async function answered(
     if (flaw !== null) return withoutBody(isHead, problem(flaw));
     const openPast = (moment: string) => pasts.open(databaseId, grant, moment);
     const moment = operation.past === true ? query.get(AT_PARAMETER) : null;
-    const read = moment === null ? { grant, stub: database(databaseId, grant) } : await openPast(moment);
+    const live = { grant, stub: database(databaseId, grant) };
+    const read = moment === null ? live : await openPast(moment);
     if (isFailure(read)) return withoutBody(isHead, problem(read));
-    const call = { ...read, request, databaseId, keyPath, query, clock, timers, failureOfThrown, openPast };
+    ration = parts.rations.begin(databaseId, live);
+    const call = { ...read, request, databaseId, keyPath, query, clock, timers, failureOfThrown, ration, openPast };
     const answer = await operation.answer(call);
     return withoutBody(isHead, answer instanceof Response ? answer : problem(answer));
   } catch (error) {
@@ -102,6 +108,8 @@ async function answered(
       isHead,
       problem(await parts.failureOfThrown(error, "database", operation.access === "read" ? "read" : "write")),
     );
+  } finally {
+    ration?.end();
   }
 }
 

@@ -7,6 +7,7 @@ import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import { MAX_READ_ENTRIES, MAX_REST_ANSWER_CHARACTERS } from "../../core/limits.ts";
 import { jsonAnswer, listOf } from "../http/answers.ts";
 import type { Operation, RestCall } from "../http/call.ts";
+import { Pauses } from "../http/pauses.ts";
 import { numberOf } from "../http/query.ts";
 import { NAMESPACE_PARAMETER, parentOfCall } from "./key.ts";
 
@@ -20,16 +21,17 @@ export const listRecords: Operation = {
   query: ["startKey", "stopKey", START_CURSOR, "pageSize", NAMESPACE_PARAMETER],
   past: true,
   async answer(call) {
-    const { query, stub, grant, clock } = call;
+    const { query, clock } = call;
     const parent = parentOfCall(call);
     if (isFailure(parent)) return parent;
     const range = rangeOfCall(call, parent);
     if (isFailure(range)) return range;
     const limit = numberOf(query, "pageSize", { least: 1, most: MAX_READ_ENTRIES, fallback: DEFAULT_PAGE_SIZE });
     if (isFailure(limit)) return limit;
-    const list = listOf(await stub.entries(grant, { command: "level", parent, ...range, limit }));
+    const list = listOf(await call.ration.entries(call, { command: "level", parent, ...range, limit }));
     if (isFailure(list)) return list;
     const texts: string[] = [];
+    const pauses = new Pauses(call.timers);
     let characters = 0;
     let { next } = list;
     for (const entry of list.entries) {
@@ -42,6 +44,7 @@ export const listRecords: Operation = {
         break;
       }
       texts.push(text);
+      if (pauses.isDue(text.length)) await pauses.pause();
     }
     return jsonAnswer(`{"item":{${texts.join(",")}},${restOf(next)}}`);
   },

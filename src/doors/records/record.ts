@@ -7,6 +7,7 @@ import { MAX_RECORD_KEYS, MAX_REST_ANSWER_CHARACTERS, MAX_REST_KEYS_BODY_BYTES }
 import { jsonAnswer, listOf } from "../http/answers.ts";
 import type { Operation, RestCall } from "../http/call.ts";
 import { commit } from "../http/commit.ts";
+import { Pauses } from "../http/pauses.ts";
 import { bodyOf, bodyWithValue, setOf } from "./body.ts";
 import { KEY_PARAMETER, keyOfCall, NAMESPACE_PARAMETER, parentOfCall } from "./key.ts";
 import { WRITTEN, written } from "./written.ts";
@@ -86,18 +87,20 @@ const TOO_LONG = failure(
 );
 
 /** Answers with the records of these keys, each once, from one snapshot. Keys without a record are left out. */
-async function recordsOf({ stub, grant, clock }: RestCall, keys: readonly Uint8Array[]): Promise<Response | Failure> {
+async function recordsOf(call: RestCall, keys: readonly Uint8Array[]): Promise<Response | Failure> {
   const each = new Map(keys.map((key) => [toBinaryText(key), key]));
-  const list = listOf(await stub.entries(grant, { command: "get", keys: [...each.values()] }));
+  const list = listOf(await call.ration.entries(call, { command: "get", keys: [...each.values()] }));
   if (isFailure(list)) return list;
   const texts: string[] = [];
+  const pauses = new Pauses(call.timers);
   let characters = 0;
   for (const entry of list.entries) {
     if (entry === null) continue;
-    const text = textOfRecord(entry, clock.now());
+    const text = textOfRecord(entry, call.clock.now());
     characters += text.length;
     if (characters > MAX_REST_ANSWER_CHARACTERS) return TOO_LONG;
     texts.push(text);
+    if (pauses.isDue(text.length)) await pauses.pause();
   }
   return jsonAnswer(`{${texts.join(",")}}`);
 }

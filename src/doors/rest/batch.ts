@@ -14,7 +14,7 @@ import {
 import { readJsonBody } from "../http/request-body.ts";
 import { jsonAnswer, listOf } from "../http/answers.ts";
 import type { Operation, RestCall } from "../http/call.ts";
-import { inTurn } from "./large-batches.ts";
+import { Pauses } from "../http/pauses.ts";
 import { notationOf, VALUES_PARAMETER } from "./parameters.ts";
 
 export const getEntries: Operation = {
@@ -30,7 +30,7 @@ export const getEntries: Operation = {
     if (isFailure(keys)) return keys;
     const answer = await batchOf(call, keys, notation, SMALL);
     if (answer instanceof Response || answer.code !== "limit") return answer;
-    return inTurn(call, () => batchOf(call, keys, notation, LARGE));
+    return (await call.ration.beginBatch()) ?? batchOf(call, keys, notation, LARGE);
   },
 };
 
@@ -43,20 +43,22 @@ const SMALL: Bounds = { maxBytes: MAX_RPC_ANSWER_BYTES, maxCharacters: MAX_REST_
 const LARGE: Bounds = { maxBytes: MAX_BATCH_ANSWER_BYTES, maxCharacters: MAX_BATCH_ANSWER_CHARACTERS };
 
 async function batchOf(
-  { stub, grant }: RestCall,
+  call: RestCall,
   keys: readonly Uint8Array[],
   notation: NotationOptions,
   { maxBytes, maxCharacters }: Bounds,
 ): Promise<Response | Failure> {
-  const list = listOf(await stub.entries(grant, { command: "get", keys, maxBytes }));
+  const list = listOf(await call.ration.entries(call, { command: "get", keys, maxBytes }));
   if (isFailure(list)) return list;
   const texts: string[] = [];
+  const pauses = new Pauses(call.timers);
   let characters = 0;
   for (const entry of list.entries) {
     const text = entry === null ? "null" : textOfEntry(entry, notation).text;
     characters += text.length;
     if (characters > maxCharacters) return tooLong(maxCharacters);
     texts.push(text);
+    if (pauses.isDue(text.length)) await pauses.pause();
   }
   return jsonAnswer(`{"entries":[${texts.join(",")}]}`);
 }

@@ -28,7 +28,7 @@ export const diffMoments: Operation = {
     if (isFailure(before)) return before;
     const after = to === null ? { grant, stub } : await openPast(to);
     if (isFailure(after)) return after;
-    const [older, newer] = [before, after].map((state) => new EntryPages(state, rest, { keysOnly: true }));
+    const [older, newer] = [before, after].map((state) => new EntryPages(call, state, rest, { keysOnly: true }));
     if (older === undefined || newer === undefined) return NO_FROM;
     const changes: string[] = [];
     let last: Uint8Array | null = null;

@@ -72,8 +72,8 @@ export const deleteEntry: Operation = {
   },
 };
 
-async function readEntry({ stub, grant }: RestCall, key: Uint8Array): Promise<StoredEntry | null | Failure> {
-  return entryOf(await stub.entries(grant, { command: "get", keys: [key] }));
+async function readEntry(call: RestCall, key: Uint8Array): Promise<StoredEntry | null | Failure> {
+  return entryOf(await call.ration.entries(call, { command: "get", keys: [key] }));
 }
 
 /** Undefined: the token may not read the entry, or it could not be read at that moment. */

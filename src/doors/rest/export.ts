@@ -6,10 +6,12 @@
 import { exactLineOf } from "../../codec/json-notation/entry-line.ts";
 import type { NotationOptions } from "../../codec/json-notation/stored-value.ts";
 import type { KeyRange } from "../../codec/key-prefix.ts";
+import type { BoundedAnswer } from "../../contracts/entry-commands.ts";
 import { justAfter } from "../../core/bytes.ts";
 import { type Failure, isFailure } from "../../core/errors.ts";
-import { MAX_EXPORT_BATCH_ENTRIES } from "../../core/limits.ts";
+import { MAX_EXPORT_BATCH_ENTRIES, MAX_RPC_ANSWER_BYTES, MAX_SMALL_JSON_BYTES } from "../../core/limits.ts";
 import type { StoredEntry } from "../../core/operations.ts";
+import type { Account } from "../../core/process-memory.ts";
 import { type Version, versionstampHex } from "../../core/versionstamp.ts";
 import { listOf } from "../http/answers.ts";
 import type { Operation, RestCall } from "../http/call.ts";
@@ -28,11 +30,19 @@ export const exportEntries: Operation = {
     if (isFailure(range)) return range;
     const notation = notationOf(call);
     if (isFailure(notation)) return notation;
-    // Read before the status is sent, so that a refusal of the first batch can be a problem.
-    const first = await readBatch(call, range);
-    if (isFailure(first)) return first;
     const headers = { "content-type": NDJSON, "cache-control": "no-store", vary: "Cairn-Values" };
-    return new Response(streamOf(linesOf(call, first, range, notation)), { headers });
+    const streamed = (first: Batch, room: Account | null): Response =>
+      new Response(streamOf(linesOf(call, first, range, notation), room), { headers });
+    // The first batch is read before the status is sent, so that a refusal of it can be a problem.
+    const small = await readBatch(call, range, { maxBytes: MAX_SMALL_JSON_BYTES });
+    if (!isFailure(small) && small.next === null) return streamed(small, null);
+    if (isFailure(small) && small.code !== "limit") return small;
+    const room = await call.ration.beginExport();
+    if ("code" in room) return room;
+    const first = isFailure(small) ? await readBatch(call, range) : small;
+    if (!isFailure(first)) return streamed(first, room);
+    room.hold(0);
+    return first;
   },
 };
 
@@ -43,13 +53,18 @@ interface Batch {
   readonly next: Uint8Array | null;
 }
 
-async function readBatch({ stub, grant }: RestCall, range: KeyRange): Promise<Batch | Failure> {
+async function readBatch(
+  { stub, grant }: RestCall,
+  range: KeyRange,
+  bounds: BoundedAnswer = {},
+): Promise<Batch | Failure> {
   const command = {
     command: "page",
     ...range,
     limit: MAX_EXPORT_BATCH_ENTRIES,
     reverse: false,
     keysOnly: false,
+    ...bounds,
   } as const;
   const list = listOf(await stub.entries(grant, command));
   if (isFailure(list)) return list;
@@ -88,16 +103,25 @@ async function* linesOf(
   if (lines !== "") yield lines;
 }
 
-function streamOf(pieces: AsyncGenerator<string, void, undefined>): ReadableStream<Uint8Array> {
+/** `room`: counts the batch that is held. null: it is small. */
+function streamOf(pieces: AsyncGenerator<string, void, undefined>, room: Account | null): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
   return new ReadableStream(
     {
       async pull(controller) {
-        const { value, done } = await pieces.next();
-        if (done === true) controller.close();
-        else controller.enqueue(encoder.encode(value));
+        room?.hold(MAX_RPC_ANSWER_BYTES);
+        try {
+          const { value, done } = await pieces.next();
+          if (done !== true) return controller.enqueue(encoder.encode(value));
+        } catch (error) {
+          room?.hold(0);
+          throw error;
+        }
+        room?.hold(0);
+        controller.close();
       },
       async cancel() {
+        room?.hold(0);
         await pieces.return();
       },
     },

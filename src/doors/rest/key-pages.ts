@@ -5,10 +5,13 @@ import { type Failure, isFailure } from "../../core/errors.ts";
 import { MAX_READ_ENTRIES } from "../../core/limits.ts";
 import type { StoredEntry } from "../../core/operations.ts";
 import { listOf } from "../http/answers.ts";
+import type { RestCall } from "../http/call.ts";
 import type { PastState } from "../http/past.ts";
+import type { Ration } from "../http/ration.ts";
 
 export class EntryPages {
   readonly #state: PastState;
+  readonly #ration: Ration;
   readonly #end: Uint8Array;
   readonly #keysOnly: boolean;
   /** Entries that were read and not yet taken, in reverse order: the next one is the last. */
@@ -19,7 +22,13 @@ export class EntryPages {
   taken = 0;
 
   /** `keysOnly`: the entries come with empty values. */
-  constructor(state: PastState, { start, end }: KeyRange, { keysOnly }: { readonly keysOnly: boolean }) {
+  constructor(
+    { ration }: Pick<RestCall, "ration">,
+    state: PastState,
+    { start, end }: KeyRange,
+    { keysOnly }: { readonly keysOnly: boolean },
+  ) {
+    this.#ration = ration;
     this.#state = state;
     this.#next = start;
     this.#end = end;
@@ -37,7 +46,7 @@ export class EntryPages {
         reverse: false,
         keysOnly: this.#keysOnly,
       } as const;
-      const list = listOf(await this.#state.stub.entries(this.#state.grant, command));
+      const list = listOf(await this.#ration.entries(this.#state, command));
       if (isFailure(list)) return list;
       const entries = list.entries.filter((entry) => entry !== null);
       const last = list.more ? entries.at(-1) : undefined;

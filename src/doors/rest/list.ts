@@ -6,6 +6,7 @@ import { MAX_REST_ANSWER_CHARACTERS, MAX_READ_ENTRIES } from "../../core/limits.
 import type { StoredEntry } from "../../core/operations.ts";
 import { versionstampHex } from "../../core/versionstamp.ts";
 import { jsonAnswer, listOf } from "../http/answers.ts";
+import { Pauses } from "../http/pauses.ts";
 import type { Operation } from "../http/call.ts";
 import { flagOf, numberOf } from "../http/query.ts";
 import {
@@ -24,7 +25,7 @@ export const listEntries: Operation = {
   past: true,
   query: [...SELECTOR_PARAMETERS, "limit", "reverse", "cursor", "keysOnly", VALUES_PARAMETER],
   async answer(call) {
-    const { query, stub, grant } = call;
+    const { query } = call;
     const range = rangeOfQuery(query);
     if (isFailure(range)) return range;
     const limit = numberOf(query, "limit", { least: 1, most: MAX_READ_ENTRIES, fallback: DEFAULT_LIMIT });
@@ -37,9 +38,10 @@ export const listEntries: Operation = {
     if (isFailure(notation)) return notation;
     const rest = behindCursor(range, query.get("cursor"), reverse);
     if (isFailure(rest)) return rest;
-    const list = listOf(await stub.entries(grant, { command: "page", ...rest, limit, reverse, keysOnly }));
+    const list = listOf(await call.ration.entries(call, { command: "page", ...rest, limit, reverse, keysOnly }));
     if (isFailure(list)) return list;
     const texts: string[] = [];
+    const pauses = new Pauses(call.timers);
     let characters = 0;
     let last: StoredEntry | undefined;
     let isCut = false;
@@ -52,6 +54,7 @@ export const listEntries: Operation = {
       if (isCut) break;
       texts.push(text);
       last = entry;
+      if (pauses.isDue(text.length)) await pauses.pause();
     }
     const cursor = (list.more || isCut) && last !== undefined ? cursorBehind(last.key) : "";
     return jsonAnswer(`{"entries":[${texts.join(",")}]${cursor}}`, { vary: "Cairn-Values" });

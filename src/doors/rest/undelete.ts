@@ -65,7 +65,7 @@ export const undelete: Operation = {
     if (isFailure(rest)) return rest;
     const past = await call.openPast(asked.at);
     if (isFailure(past)) return past;
-    const found = await planOf(call, asked, new EntryPages(past, rest, { keysOnly: true }));
+    const found = await planOf(call, asked, new EntryPages(call, past, rest, { keysOnly: true }));
     if (isFailure(found)) return found;
     if (asked.dryRun) return jsonAnswer(textOf(found, found.endedAt === null ? "" : cursorBehind(found.endedAt)));
     return found.endedAt === null ? bringBack(call, asked, past, found) : begin(call, asked, past);
@@ -137,7 +137,7 @@ async function bringBack(call: RestCall, asked: Asked, past: PastState, plan: Pl
   if (plan.wanted.length === 0) return jsonAnswer(textOf(plan, ""));
   const keys = plan.wanted.map(({ key }) => key);
   const command = { command: "get", keys, maxBytes: MAX_UNDELETE_BATCH_BYTES } as const;
-  const list = listOf(await past.stub.entries(past.grant, command));
+  const list = listOf(await call.ration.entries(past, command));
   if (isFailure(list)) return list.code === "limit" ? begin(call, asked, past) : list;
   const { entries } = list;
   const written = await stub.importEntries(

@@ -68,6 +68,7 @@ export function doorBefore(object: FakeObject, timers = new FakeTimers(), more: 
     entries: notExpected,
     countEntries: notExpected,
     keyHistory: notExpected,
+    owner: notExpected,
     deleteEntries: notExpected,
     importEntries: notExpected,
     beginUndelete: notExpected,

@@ -27,6 +27,7 @@ const parts: DirectoryAuthorityParts = {
   clock: systemClock,
   organization: (id) => context.organization(id),
   pastKeeper: (databaseId) => ({
+    owner: async () => ({ ok: true, organizationId: "nobody" }),
     async openPast({ tokenId, read, write }, at, eviction) {
       askedOfPast.push([databaseId, { tokenId, read, write }, at, eviction]);
       return { version: commitOfThePast, name: "", ready: false };

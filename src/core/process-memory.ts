@@ -5,7 +5,7 @@
  * An organization may hold at most as much memory as it leaves free for others. So no organization takes all of it. What an object holds
  * counts for a limited time only, because an object that ends in the middle gives nothing back.
  */
-import type { Clock } from "../core/clock.ts";
+import type { Clock } from "./clock.ts";
 
 export interface Lease {
   /** Gives this many bytes back early. */

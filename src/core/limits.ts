@@ -258,8 +258,11 @@ export const MAX_SMALL_JSON_BYTES = 64 * KIB;
  */
 export const MAX_PROCESS_JSON_BYTES = 16 * MIB;
 
-/** Batches that the exports under way in one Worker hold: one each. One organization has at most half of them. */
-export const MAX_PROCESS_EXPORT_BYTES = 32 * MIB;
+/** Batches that the exports under way in one Worker hold: one each, so there are 32 exports. One organization has at most half of them. */
+export const MAX_PROCESS_EXPORT_BYTES = 64 * MIB;
+
+/** An export whose client has taken nothing for this long ends when another one of its organization waits for room. */
+export const MAX_EXPORT_IDLE_MS = 2_000;
 
 /** Requests that wait for this memory in one Worker. One organization has at most half of them. */
 export const MAX_WAITING_FOR_JSON = 128;

@@ -144,6 +144,7 @@ test("exports that nobody reads keep nobody from theirs (H20)", async () => {
   const lines = Array.from({ length: 400 }, (_, i) => lineOf(i, 100_000)).join("");
   expect((await importInto(large, lines)).status).toBe(200);
   const { hostname, port } = new URL(server.url);
+  // More than an organization may have at a time.
   for (let i = 0; i < 20; i++) {
     const socket = connect(Number(port), hostname);
     onTestFinished(() => void socket.destroy());

@@ -2,7 +2,6 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
-import { MAX_PROCESS_EXPORT_BYTES, MAX_RPC_ANSWER_BYTES } from "../../src/core/limits.ts";
 import { encodeRead, RawConnect, rawKey, rawPrefix, rawSet } from "../support/raw-connect.ts";
 import { startTestServer } from "../support/server.ts";
 
@@ -68,7 +67,7 @@ test("many clients that ask for much JSON at once are answered one after the oth
   const headers = { authorization: `Bearer ${server.accessToken}` };
   // Stored, a number has two bytes; in the notation it has 29.
   const body = JSON.stringify(Array.from({ length: 15_000 }, () => 1));
-  for (let i = 0; i < 20; i++) {
+  for (let i = 0; i < 10; i++) {
     const written = await fetch(`${server.url}${database}/entries/dense/~n${i}?values=plain`, {
       method: "PUT",
       headers,
@@ -76,37 +75,27 @@ test("many clients that ask for much JSON at once are answered one after the oth
     });
     expect(written.status).toBe(200);
   }
-  /** Clients that take the beginning of an answer alone. The number of answers with each status. */
-  const crowd = (path: string, clients: number) => {
-    const statuses = new Map<string, number>();
-    const sockets = Array.from({ length: clients }, () => {
-      const socket = connect(Number(port), hostname);
-      onTestFinished(() => void socket.destroy());
-      socket.on("error", () => undefined);
-      socket.once("data", (data) => {
-        socket.pause();
-        const status = data.toString("latin1").slice(9, 12);
-        statuses.set(status, (statuses.get(status) ?? 0) + 1);
-      });
-      socket.write(`GET ${database}/${path} HTTP/1.1\r\nhost: x\r\nauthorization: ${headers.authorization}\r\n\r\n`);
-      return socket;
-    });
-    return { statuses, end: () => sockets.forEach((socket) => socket.destroy()) };
-  };
+  // Clients that take the beginning of an answer alone.
+  const statuses = new Map<string, number>();
+  const answered = (status: string) => statuses.get(status) ?? 0;
   const pid = server.workerdPid();
-  const lists = crowd("entries?limit=1000", 120);
-  await expect.poll(() => lists.statuses.get("503") ?? 0).toBeGreaterThan(30);
+  for (let i = 0; i < 100; i++) {
+    const socket = connect(Number(port), hostname);
+    onTestFinished(() => void socket.destroy());
+    socket.on("error", () => undefined);
+    socket.once("data", (data) => {
+      socket.pause();
+      const status = data.toString("latin1").slice(9, 12);
+      statuses.set(status, answered(status) + 1);
+    });
+    const authorization = `authorization: ${headers.authorization}`;
+    socket.write(`GET ${database}/entries?limit=1000 HTTP/1.1\r\nhost: x\r\n${authorization}\r\n\r\n`);
+  }
+  // An organization has a few under way, and 64 that wait.
+  await expect.poll(() => answered("503")).toBeGreaterThan(20);
   const small = await fetch(`${server.url}${database}/entries/none`, { headers });
-  expect([small.status, lists.statuses.get("200") ?? 0]).toEqual([404, expect.any(Number)]);
-  await expect.poll(() => lists.statuses.get("200") ?? 0).toBeGreaterThan(3);
-  lists.end();
-
-  const exports = crowd("export", 40);
-  const most = MAX_PROCESS_EXPORT_BYTES / MAX_RPC_ANSWER_BYTES / 2;
-  await expect.poll(() => exports.statuses.get("200") ?? 0).toBeGreaterThanOrEqual(most);
-  exports.end();
-  const whole = await fetch(`${server.url}${database}/export`, { headers });
-  expect((await whole.text()).split("\n")).toHaveLength(21);
+  expect([small.status, answered("200") < 80]).toEqual([404, true]);
+  await expect.poll(() => answered("200")).toBeGreaterThan(3);
   expect(server.workerdPid()).toBe(pid);
   expect(server.log()).toBe("");
 });

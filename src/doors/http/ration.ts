@@ -52,6 +52,8 @@ export class Rations {
   /** Counted in requests. */
   readonly #waiting: ProcessMemory;
   #waits = 0;
+  /** How many exports of each organization wait for room. */
+  readonly #wanted = new Map<string, number>();
   /** The organization of each database that asked for much. The oldest comes first. */
   readonly #owners = new Map<string, string>();
 
@@ -88,14 +90,24 @@ export class Rations {
     return this.#take(owner, () => this.#batches.take(owner, 1, LEASE_MS));
   }
 
-  /** The account counts from the first look that finds room on. */
-  takeExport(owner: string): Promise<Account | Failure> {
-    return this.#take(owner, () => {
-      if (!this.#exports.hasRoom(owner, MAX_RPC_ANSWER_BYTES)) return undefined;
-      const account = this.#exports.account(owner);
-      account.hold(MAX_RPC_ANSWER_BYTES);
-      return account;
-    });
+  /** It counts from the first look that finds room on. */
+  async takeExport(owner: string): Promise<ExportRoom | Failure> {
+    const waiting = (change: number): void => {
+      const now = (this.#wanted.get(owner) ?? 0) + change;
+      if (now > 0) this.#wanted.set(owner, now);
+      else this.#wanted.delete(owner);
+    };
+    waiting(1);
+    try {
+      return await this.#take(owner, () => {
+        if (!this.#exports.hasRoom(owner, MAX_RPC_ANSWER_BYTES)) return undefined;
+        const room = new ExportRoom(this.#exports.account(owner), () => this.#wanted.has(owner));
+        room.touch();
+        return room;
+      });
+    } finally {
+      waiting(-1);
+    }
   }
 
   /** "unavailable" when there is no room in time, or when too many wait already. `look`: undefined while there is none. */
@@ -159,8 +171,8 @@ export class Ration {
     return null;
   }
 
-  /** Room for an answer that is read while it is sent. The caller says how much it holds, now and again, and 0 at its end. */
-  beginExport(): Promise<Account | Failure> {
+  /** Room for an answer that is read while it is sent. */
+  beginExport(): Promise<ExportRoom | Failure> {
     return this.#take((owner) => this.#rations.takeExport(owner));
   }
 
@@ -175,6 +187,31 @@ export class Ration {
   async #take<Taken>(take: (owner: string) => Promise<Taken | Failure>): Promise<Taken | Failure> {
     const owner = await this.#rations.ownerOf(this.#databaseId, this.#live);
     return typeof owner === "string" ? take(owner) : owner;
+  }
+}
+
+/** What an export holds while it is sent. */
+export class ExportRoom {
+  readonly #account: Account;
+  readonly #isWanted: () => boolean;
+
+  constructor(account: Account, isWanted: () => boolean) {
+    this.#account = account;
+    this.#isWanted = isWanted;
+  }
+
+  /** Whether another export of the organization waits for room. */
+  get isWanted(): boolean {
+    return this.#isWanted();
+  }
+
+  /** The export goes on. To be called again and again. */
+  touch(): void {
+    this.#account.hold(MAX_RPC_ANSWER_BYTES);
+  }
+
+  end(): void {
+    this.#account.hold(0);
   }
 }
 

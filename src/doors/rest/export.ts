@@ -9,17 +9,20 @@ import type { KeyRange } from "../../codec/key-prefix.ts";
 import type { BoundedAnswer } from "../../contracts/entry-commands.ts";
 import { justAfter } from "../../core/bytes.ts";
 import { type Failure, isFailure } from "../../core/errors.ts";
-import { MAX_EXPORT_BATCH_ENTRIES, MAX_RPC_ANSWER_BYTES, MAX_SMALL_JSON_BYTES } from "../../core/limits.ts";
+import { MAX_EXPORT_BATCH_ENTRIES, MAX_EXPORT_IDLE_MS, MAX_SMALL_JSON_BYTES } from "../../core/limits.ts";
 import type { StoredEntry } from "../../core/operations.ts";
-import type { Account } from "../../core/process-memory.ts";
 import { type Version, versionstampHex } from "../../core/versionstamp.ts";
 import { listOf } from "../http/answers.ts";
 import type { Operation, RestCall } from "../http/call.ts";
+import type { ExportRoom } from "../http/ration.ts";
 import { NDJSON } from "./media-types.ts";
 import { notationOf, rangeOfQuery, SELECTOR_PARAMETERS, VALUES_PARAMETER } from "./parameters.ts";
 
 /** Lines are sent when they have this many characters together. */
 const PIECE_CHARACTERS = 128 * 1024;
+
+/** How often an export looks whether it is in the way of another one. */
+const LOOK_MS = 500;
 
 export const exportEntries: Operation = {
   access: "read",
@@ -31,17 +34,17 @@ export const exportEntries: Operation = {
     const notation = notationOf(call);
     if (isFailure(notation)) return notation;
     const headers = { "content-type": NDJSON, "cache-control": "no-store", vary: "Cairn-Values" };
-    const streamed = (first: Batch, room: Account | null): Response =>
-      new Response(streamOf(linesOf(call, first, range, notation), room), { headers });
+    const streamed = (first: Batch, room: ExportRoom | null): Response =>
+      new Response(streamOf(call, linesOf(call, first, range, notation), room), { headers });
     // The first batch is read before the status is sent, so that a refusal of it can be a problem.
     const small = await readBatch(call, range, { maxBytes: MAX_SMALL_JSON_BYTES });
     if (!isFailure(small) && small.next === null) return streamed(small, null);
     if (isFailure(small) && small.code !== "limit") return small;
     const room = await call.ration.beginExport();
-    if ("code" in room) return room;
+    if (isFailure(room)) return room;
     const first = isFailure(small) ? await readBatch(call, range) : small;
     if (!isFailure(first)) return streamed(first, room);
-    room.hold(0);
+    room.end();
     return first;
   },
 };
@@ -104,24 +107,50 @@ async function* linesOf(
 }
 
 /** `room`: counts the batch that is held. null: it is small. */
-function streamOf(pieces: AsyncGenerator<string, void, undefined>, room: Account | null): ReadableStream<Uint8Array> {
+function streamOf(
+  { clock, timers }: RestCall,
+  pieces: AsyncGenerator<string, void, undefined>,
+  room: ExportRoom | null,
+): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
+  /** Since when the client has taken nothing. null: the next piece is being made for it. */
+  let idleSince: number | null = clock.now();
+  let stopLooking = (): void => undefined;
+  const end = (): void => {
+    stopLooking();
+    room?.end();
+  };
   return new ReadableStream(
     {
+      start(controller) {
+        if (room === null) return;
+        const look = (): void => {
+          const isIdle = idleSince !== null && clock.now() - idleSince >= MAX_EXPORT_IDLE_MS;
+          if (isIdle && room.isWanted) {
+            end();
+            void pieces.return();
+            return controller.error(new Error("The client takes nothing, and another export waits for its room."));
+          }
+          stopLooking = timers.after(LOOK_MS, look);
+        };
+        look();
+      },
       async pull(controller) {
-        room?.hold(MAX_RPC_ANSWER_BYTES);
+        idleSince = null;
+        room?.touch();
         try {
           const { value, done } = await pieces.next();
+          idleSince = clock.now();
           if (done !== true) return controller.enqueue(encoder.encode(value));
         } catch (error) {
-          room?.hold(0);
+          end();
           throw error;
         }
-        room?.hold(0);
+        end();
         controller.close();
       },
       async cancel() {
-        room?.hold(0);
+        end();
         await pieces.return();
       },
     },

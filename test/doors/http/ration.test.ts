@@ -152,9 +152,11 @@ describe("an export", () => {
     const other = await new FakeDatabase("other").begin().beginExport();
     expect("code" in other).toBe(false);
     // The more others hold, the less an organization may.
-    for (const room of open.slice(0, 2)) room.hold(0);
+    expect(open[0]?.isWanted).toBe(true);
+    for (const room of open.slice(0, 2)) room.end();
     await time.pass(1_000);
     expect("code" in (await next)).toBe(false);
+    expect(open[0]?.isWanted).toBe(false);
   });
 });
 

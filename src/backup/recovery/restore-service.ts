@@ -211,7 +211,7 @@ export class RestoreService {
     );
   }
 
-  #workerOf({ kind }: RunningJob): Pick<Restores | Verifier | RangeDeletions, "slice" | "giveUp"> {
+  #workerOf({ kind }: RunningJob): Pick<Restores | Verifier | RangeDeletions | RangeUndeletions, "slice" | "giveUp"> {
     const other = this.#others.get(kind);
     if (other !== undefined) return this.#asWorker(other);
     switch (kind) {

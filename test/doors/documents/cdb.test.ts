@@ -101,6 +101,11 @@ test("a request goes to the key's database, with what the key is for (D30, D35)"
   expect(called[2]).toEqual(["admit", DATABASE, "eu", { keyId: inEurope, token: TOKEN }]);
 });
 
+test("the longest token that is taken reaches the object (D31)", async () => {
+  await ask({ ...signed, authorization: `Bearer ${"x".repeat(MAX_CALLER_TOKEN_CHARACTERS)}` });
+  expect(called).toHaveLength(2);
+});
+
 test("what a token allows is remembered for a minute, and what is refused is not (D33)", async () => {
   admission = failure("unauthenticated", "No.");
   for (let i = 0; i < 2; i++) expect((await ask()).json.title).toBe("No.");

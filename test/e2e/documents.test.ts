@@ -133,6 +133,10 @@ describe("a key", () => {
     expect(await cdb(own, get, { token })).toMatchObject({ type: "unauthenticated" });
     expect((await server.send("GET", `${path}/${own.id}`, own.admin)).status).toBe(404);
     expect((await server.send("GET", path, own.admin)).body).toEqual({ items: [] });
+    expect(JSON.parse((await cdb(own, get, { token })).instance)).toMatchObject({
+      clientIP: "127.0.0.1",
+      userAgent: "node",
+    });
   });
 });
 
@@ -141,8 +145,12 @@ test("HTTP/2 reaches /cdb, too (D30)", async () => {
   const authorization = `Bearer ${jsonwebtoken.sign({ identity: "cdb" }, own.secret)}`;
   const headers = { ":method": "POST", ":path": "/cdb", envid: own.databaseId, keyid: own.id, authorization };
   const body = JSON.stringify(menu("create", { ids: { id: "a" }, columns: {} }));
-  const answer = await http2Request(http2Session(server.url), headers, body);
+  const session = http2Session(server.url);
+  const answer = await http2Request(session, headers, body);
   expect([answer.status, answer.body]).toEqual([200, '{"ids":{"id":"a"}}']);
+  // What a client says of its address counts nothing.
+  const refused = await http2Request(session, { ...headers, keyid: "x", "cf-connecting-ip": "192.0.2.1" }, body);
+  expect(JSON.parse(JSON.parse(refused.body).instance).clientIP).toBe("127.0.0.1");
 });
 
 test("a document is an entry for @deno/kv, and an entry of its is a document", async () => {

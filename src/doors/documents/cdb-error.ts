@@ -24,7 +24,7 @@ export function errorText({ headers, requestId, date }: Asker, subject: Document
   };
   const instance = {
     requestId,
-    // Cloudflare sets it. A server behind another proxy does not know its clients' addresses.
+    // Cloudflare sets it, and so does the front of `npm start`, in place of what a client says.
     clientIP: header("cf-connecting-ip"),
     referer: header("referer"),
     userAgent: header("user-agent"),

@@ -21,6 +21,7 @@ import {
 } from "../../core/limits.ts";
 import { UNTOUCHED } from "../../contracts/untouched.ts";
 import type { Client, ServerProcess } from "./client.ts";
+import { withAddress } from "./client-address.ts";
 import { Arrears } from "./arrears.ts";
 import type { ClientConnection } from "./client-connections.ts";
 import { type AnswerHead, SessionRequest, type DataPath, type SessionTaker, type SmallRequest } from "./data-path.ts";
@@ -204,7 +205,7 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
 
   /** Sends the request to the Worker. */
   #longWay(running: ServerProcess): RequestSink | Refusal {
-    const head = headOf(this.#client);
+    const head = headOf(withAddress(this.#client));
     if (head === undefined) return malformedRefusal;
     return this.#takePlaces() ?? this.#send(running, head);
   }

@@ -18,6 +18,12 @@ export const MAX_COLUMN_NAME_BYTES = 255;
 /** Columns that a definition names. Tablestore's search index takes at most 500 fields. */
 export const MAX_DEFINED_COLUMNS = 500;
 
+/**
+ * Bytes of a definition as it is stored. The definitions of all tables are in the object's memory while the database is in use. 500 columns
+ * fit if their names have 20 characters.
+ */
+export const MAX_DEFINITION_BYTES = 32 * KIB;
+
 /** Members of `columns` of one request. Tablestore has the same limit for the columns of one write. */
 export const MAX_WRITTEN_COLUMNS = 1_024;
 

@@ -7,6 +7,7 @@ import { assert } from "../core/assert.ts";
 import {
   MAX_COLUMN_NAME_BYTES,
   MAX_DEFINED_COLUMNS,
+  MAX_DEFINITION_BYTES,
   MAX_TABLE_IDS,
   MAX_TABLE_NAME_BYTES,
 } from "../core/document-limits.ts";
@@ -94,7 +95,7 @@ export function encodeDefinition({ ids, columns, inferred }: TableDefinition): U
 
 /** The definition in an entry's value. null: it holds no valid one. */
 export function decodeDefinition(value: Uint8Array, encoding: Encoding): TableDefinition | null {
-  if (encoding !== Encoding.v8) return null;
+  if (encoding !== Encoding.v8 || value.length > MAX_DEFINITION_BYTES) return null;
   const decoded = decodeV8(value);
   if (!decoded.ok) return null;
   const definition = reading(() => readDefinition(decoded.value, "definition"));
@@ -103,7 +104,12 @@ export function decodeDefinition(value: Uint8Array, encoding: Encoding): TableDe
 
 /** The definition that JSON from outside describes. A failure says what is wrong with it. */
 export function definitionOfJson(json: unknown): TableDefinition | Failure {
-  return reading(() => ({ ...readDefinition(json, "definition"), inferred: false }));
+  return reading(() => {
+    const definition = { ...readDefinition(json, "definition"), inferred: false };
+    const { length } = encodeDefinition(definition);
+    if (length <= MAX_DEFINITION_BYTES) return definition;
+    return tooMuch(`definition has ${length} bytes as it is stored; the limit is ${MAX_DEFINITION_BYTES}.`);
+  });
 }
 
 /** The names of an app and a table, or a refusal. `before`: what stands before the members' names in the sentence, for example `requests[2].`. */

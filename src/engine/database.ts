@@ -254,6 +254,11 @@ export class Database {
     );
   }
 
+  /** The entry of an encoded key, for a request that is about other entries: it does not count as a read. */
+  entry(key: Uint8Array): StoredEntry | null {
+    return this.#entries.get(key, this.#clock.now());
+  }
+
   /** Bytes of keys and values that `read` would return. Loads none of them. */
   readBytes(ranges: readonly ReadRange[]): number {
     const now = this.#clock.now();

@@ -2,9 +2,10 @@
 import type { TableAnswer, TableCommand } from "../contracts/document-commands.ts";
 import { admittedRange, type Grant, refusedRange } from "../contracts/grant.ts";
 import { rangeOfPrefix } from "../codec/key-prefix.ts";
-import { compareBytes, justAfter } from "../core/bytes.ts";
+import { compareBytes } from "../core/bytes.ts";
 import { type Failure, failure, isFailure } from "../core/errors.ts";
-import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from "../core/limits.ts";
+import { MAX_DEFINITION_BYTES } from "../core/document-limits.ts";
+import { MAX_KEY_BYTES } from "../core/limits.ts";
 import type { Mutation } from "../core/operations.ts";
 import {
   definitionKey,
@@ -28,15 +29,15 @@ import type { CommitQueue } from "./commit-queue.ts";
 import type { Room } from "./room.ts";
 
 export interface DocumentTablesParts {
-  readonly database: Pick<Database, "readPage">;
+  readonly database: Pick<Database, "readPage" | "entry">;
   readonly commits: Pick<CommitQueue, "submit">;
   readonly room: Pick<Room, "refusal">;
   readonly definitions: Definitions;
   readonly indexStateOf: IndexStateOf;
 }
 
-/** Of the entry that holds a definition. */
-const MAX_DEFINITION_BYTES = MAX_KEY_BYTES + MAX_VALUE_BYTES;
+/** Of a definition's key and value. */
+const MAX_ENTRY_BYTES = MAX_KEY_BYTES + MAX_DEFINITION_BYTES;
 
 export class DocumentTables {
   readonly #parts: DocumentTablesParts;
@@ -48,9 +49,7 @@ export class DocumentTables {
   /** The table's definition as it is now. null: there is none. */
   definitionOf(table: TableName): TableDefinition | null {
     const key = definitionKey(table);
-    const range = { start: key, end: justAfter(key), limit: 1, reverse: false };
-    const [entry] = this.#parts.database.readPage(range, { maxBytes: MAX_DEFINITION_BYTES, keysOnly: false }).entries;
-    return this.#parts.definitions.decode(key, entry ?? null);
+    return this.#parts.definitions.decode(key, this.#parts.database.entry(key));
   }
 
   /** The caller has checked that the grant allows the access that the command needs. */
@@ -96,10 +95,10 @@ export class DocumentTables {
   /** Returns why nothing was written. null: it was. */
   async #commit(type: Mutation["type"], decide: Decision["decide"]): Promise<Failure | null> {
     const { room, commits } = this.#parts;
-    const noRoom = await room.refusal({ mutations: [{ type }] }, MAX_DEFINITION_BYTES);
+    const noRoom = await room.refusal({ mutations: [{ type }] }, MAX_ENTRY_BYTES);
     if (noRoom !== null) return noRoom;
-    const write = decidedWrite({ versions: 1, maxMutations: 1, maxBytes: MAX_DEFINITION_BYTES, decide });
-    const outcome = await commits.submit(write, MAX_DEFINITION_BYTES);
+    const write = decidedWrite({ versions: 1, maxMutations: 1, maxBytes: MAX_ENTRY_BYTES, decide });
+    const outcome = await commits.submit(write, MAX_ENTRY_BYTES);
     return "code" in outcome ? outcome : null;
   }
 

@@ -275,6 +275,23 @@ test.each(wrongDefinitions)(
   },
 );
 
+test("a definition with 500 columns fits; one that is longer than 32 KiB is refused, and defines nothing where another program wrote it (D22)", async () => {
+  const table = fresh();
+  const columnsOf = (length: number) =>
+    Array.from({ length: MAX_DEFINED_COLUMNS }, (_, index) => ({
+      name: `${index}`.padStart(length, "x"),
+      type: "keyword",
+    }));
+  const ids = [string("id")];
+  expect(await database.define({ ids, columns: columnsOf(20) }, table)).toMatchObject({ ok: true, isNew: true });
+  expect(await database.define({ ids, columns: columnsOf(40) }, table)).toMatch(
+    /^limit: definition has \d+ bytes as it is stored; the limit is 32768\.$/,
+  );
+  const long = fresh();
+  await database.set(["CDB:tables", "shop", long.tableId], { ids, columns: columnsOf(40) });
+  expect(await database.tables({ command: "get", ...long })).toMatch("not-found");
+});
+
 const wrongNames: [unknown, string][] = [
   ["", 'is ""; it must be a string of at least one character, for example "shop"'],
   [5, "is 5; it must be a string of at least one character"],

@@ -22,12 +22,20 @@ import { malformedUrl, plainText } from "./doors/http/plain-text.ts";
 import { Rations } from "./doors/http/ration.ts";
 import { thrownCalls } from "./doors/http/thrown.ts";
 import { MANAGEMENT_ADDRESS, managementDoor } from "./doors/management/door.ts";
+import { BACKUPS_ADDRESS, backupsDoor } from "./doors/backups/door.ts";
 import { recordsDoor } from "./doors/records/door.ts";
 import { restDoor } from "./doors/rest/door.ts";
 import { socketDoor } from "./doors/socket/door.ts";
 import { askDisk, DiskSpace } from "./objects/disk-space.ts";
 import type { Env } from "./objects/env.ts";
-import { apiKeyStub, databaseStub, organizationIndex, organizationStub, pastKeeper } from "./objects/stubs.ts";
+import {
+  apiKeyStub,
+  archiveFiles,
+  databaseStub,
+  organizationIndex,
+  organizationStub,
+  pastKeeper,
+} from "./objects/stubs.ts";
 import { acceptSocket, systemClock, systemEntropy, systemTimers } from "./objects/system.ts";
 
 export { DatabaseObject } from "./objects/database-object.ts";
@@ -100,6 +108,14 @@ function compose(env: Env): Handler {
     apiKeys: (id, jurisdiction) => apiKeyStub(env, id, jurisdiction),
     entropy,
   });
+  const backups = backupsDoor({
+    accessTokens,
+    clock,
+    timers: systemTimers,
+    failureOfThrown,
+    organization,
+    files: (id, place) => archiveFiles(env, id, place),
+  });
   const management = managementDoor({
     accessTokens,
     clock,
@@ -123,6 +139,7 @@ function compose(env: Env): Handler {
       rest(request, path) ??
       records(request, path) ??
       documents(request, path) ??
+      (URL.canParse(url) ? backups(request, path) : undefined) ??
       other() ??
       Promise.resolve(nothingHere());
     return answer.then((settled) => answeredFirst(request, settled));
@@ -144,7 +161,7 @@ function leadsToLoopback(url: string, address: PublicAddress): boolean {
 function nothingHere(): Response {
   return plainText(
     404,
-    `There is nothing at this address. ${KV_CONNECT_ADDRESS} ${DOCUMENTS_ADDRESS} ${MANAGEMENT_ADDRESS}\n`,
+    `There is nothing at this address. ${KV_CONNECT_ADDRESS} ${DOCUMENTS_ADDRESS} ${BACKUPS_ADDRESS} ${MANAGEMENT_ADDRESS}\n`,
   );
 }
 

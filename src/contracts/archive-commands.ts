@@ -143,6 +143,17 @@ export interface ArchiveScheduleSetting {
   readonly notifyOnFailure: FailureNotice;
 }
 
+/** What holds while nobody has set anything. */
+export const DEFAULT_ARCHIVE_SCHEDULE: ArchiveScheduleSetting = {
+  enabled: false,
+  cron: "0 3 * * *",
+  timezone: "UTC",
+  type: "full",
+  retentionDays: 30,
+  maxBackups: null,
+  notifyOnFailure: null,
+};
+
 export interface ArchiveScheduleInfo extends ArchiveScheduleSetting {
   /** The next three runs. Empty while the schedule is not enabled. */
   readonly nextRuns: readonly UnixMs[];

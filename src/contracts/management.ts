@@ -4,6 +4,17 @@
  */
 import type { Grant } from "./grant.ts";
 import type { ApiKeyAnswer, ApiKeyCommand, ApiKeyInfo, ApiKeyWithSecret, NewApiKey } from "./api-keys.ts";
+import type {
+  ArchiveAnswer,
+  ArchiveCommand,
+  ArchiveDestinationInfo,
+  ArchiveInfo,
+  ArchiveListQuery,
+  ArchiveScheduleInfo,
+  ArchiveScheduleSetting,
+  ArchiveType,
+  NewArchiveDestination,
+} from "./archive-commands.ts";
 import type { BackupAnswer, BackupCommand, BackupInfo, VerificationInterval, BackupTimes } from "./backup-commands.ts";
 import type { BackupCredentials, NewBackupDestination } from "./backup-destinations.ts";
 import type { BackupHealth } from "./backup-health.ts";
@@ -87,6 +98,9 @@ export type JobKind =
   | "database.restore"
   | "database.fork"
   | "backup.verify"
+  | "archive.create"
+  | "archive.verify"
+  | "archive.restore"
   | "entries.delete"
   | "entries.undelete";
 
@@ -305,6 +319,45 @@ export interface Commands {
     };
     output: { readonly database: DatabaseInfo; readonly job: Job };
   };
+  "archives.create": {
+    input: { databaseId: string; type: ArchiveType; description: string };
+    output: ArchiveInfo;
+  };
+  "archives.list": {
+    input: { databaseId: string } & ArchiveListQuery;
+    output: { readonly archives: readonly ArchiveInfo[]; readonly count: number };
+  };
+  "archives.get": { input: ArchiveName; output: ArchiveInfo };
+  "archives.cancel": { input: ArchiveName; output: ArchiveInfo };
+  "archives.destroy": { input: ArchiveName; output: { readonly destroyed: true } };
+  "archives.verify": { input: ArchiveName; output: Job };
+  /** A restore in place. The caller has confirmed it. */
+  "archives.restore": { input: ArchiveName & { safetyArchive: boolean }; output: Job };
+  /** The caller may have the file. The door asks the database's object for the bytes. */
+  "archives.download": { input: ArchiveName; output: DatabasePlace };
+  /** The caller may bring a file. The door hands it to the database's object. */
+  "archives.upload": { input: { databaseId: string }; output: DatabasePlace };
+  "archiveSchedule.get": { input: { databaseId: string }; output: ScheduleAndSecret };
+  "archiveSchedule.update": {
+    input: { databaseId: string; changes: Partial<ArchiveScheduleSetting> };
+    output: ScheduleAndSecret;
+  };
+  "archiveDestinations.list": {
+    input: { databaseId: string };
+    output: { readonly destinations: readonly ArchiveDestinationInfo[] };
+  };
+  "archiveDestinations.get": { input: DestinationName; output: ArchiveDestinationInfo };
+  /** Answers after the place was tried. */
+  "archiveDestinations.create": {
+    input: { databaseId: string; destination: NewArchiveDestination };
+    output: ArchiveDestinationInfo;
+  };
+  "archiveDestinations.update": {
+    input: DestinationName & { changes: Partial<NewArchiveDestination> };
+    output: ArchiveDestinationInfo;
+  };
+  "archiveDestinations.destroy": { input: DestinationName; output: { readonly destroyed: true } };
+  "archiveDestinations.test": { input: DestinationName; output: ArchiveDestinationInfo };
   "tokens.create": { input: { token: NewToken; scopes: Scopes; idempotency: Idempotency | null }; output: TokenInfo };
   "tokens.list": { input: { limit: number; cursor: string | null }; output: Page<TokenInfo> };
   /** `minted`: what becomes of the tokens that were minted with this token, and of those minted with them. */
@@ -328,6 +381,27 @@ export interface Commands {
   "jobs.cancel": { input: { jobId: string }; output: Job };
   "analytics.get": { input: { since: UnixMs; until: UnixMs }; output: { buckets: readonly UsageBucket[] } };
   "metrics.get": { input: null; output: OrganizationMetrics };
+}
+
+interface ArchiveName {
+  databaseId: string;
+  archiveId: string;
+}
+
+interface DestinationName {
+  databaseId: string;
+  destinationId: string;
+}
+
+/** What leads to a database's object. */
+export interface DatabasePlace {
+  readonly jurisdiction: Jurisdiction | null;
+}
+
+export interface ScheduleAndSecret {
+  readonly schedule: ArchiveScheduleInfo;
+  /** Shown once, when the URL that it signs for was set. */
+  readonly secret: string | null;
 }
 
 export type CommandName = keyof Commands;
@@ -387,6 +461,13 @@ export interface OrganizationStub {
   reportBackup(databaseId: string, health: BackupHealth | null): Promise<void>;
   /** Called by the organization's databases before they begin a job that a client asked of them. Calling it again changes nothing. */
   noteJob(databaseId: string, jobId: string, kind: JobKind): Promise<void>;
+  /** The tokens that cover the database and have not ended, the oldest first, at most so many that they fit into an archive. */
+  tokensOf(databaseId: string): Promise<readonly TokenInfo[]>;
+  /**
+   * Called by the organization's databases when an archive failed of which the organization's webhooks are to be told. Calling it again
+   * with the same id changes nothing. `body`: the event, as JSON.
+   */
+  tellOfArchive(eventId: string, body: string): Promise<void>;
 }
 
 export interface NewOrganization {
@@ -434,6 +515,8 @@ export interface DatabaseControl {
   /** The database's API keys. */
   apiKeys(command: ApiKeyCommand): Promise<ApiKeyAnswer>;
   backup(command: BackupCommand): Promise<BackupAnswer>;
+  /** Archives, their destinations and their schedule. */
+  archives(command: ArchiveCommand): Promise<ArchiveAnswer>;
   /** Restores, forks, verifications and states of the past. */
   restore(command: RestoreCommand): Promise<RestoreAnswer | Failure>;
 }

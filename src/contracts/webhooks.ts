@@ -18,7 +18,7 @@ export type BackupEvent = (typeof BACKUP_EVENTS)[number];
 export const ARCHIVE_EVENT = "archive.failed";
 
 /** The events that a webhook may be told. */
-export const WEBHOOK_EVENTS = BACKUP_EVENTS;
+export const WEBHOOK_EVENTS = [...BACKUP_EVENTS, ARCHIVE_EVENT] as const;
 export type WebhookEvent = (typeof WEBHOOK_EVENTS)[number];
 
 /** Sent by `webhooks.test`, whichever events a webhook is told. */

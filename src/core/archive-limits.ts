@@ -15,3 +15,24 @@ export const MAX_ARCHIVE_DESTINATIONS = 10;
 
 /** Failures that somebody is still to be told of. The oldest is dropped for a newer one: an endpoint that is down hears of the last ones. */
 export const MAX_ARCHIVE_NOTICES = 20;
+
+/** What an owner says of an archive: shown in every list of archives. */
+export const MAX_ARCHIVE_DESCRIPTION_CHARACTERS = 1_000;
+
+/** The name of a destination, as it is shown with each archive. */
+export const MAX_ARCHIVE_DESTINATION_NAME_CHARACTERS = 100;
+
+/** Archives on one page of a list: a page is held in memory. */
+export const MAX_ARCHIVES_ON_PAGE = 200;
+
+/** The head of the part of a multipart form that has the file: the names that browsers and clients send are shorter. */
+export const MAX_FORM_PART_HEAD_BYTES = 4_096;
+
+/** The days of a schedule's retention: ten years. */
+export const MAX_ARCHIVE_RETENTION_DAYS = 3_650;
+
+/** How many archives a schedule or a destination may be asked to keep. */
+export const MAX_KEPT_ARCHIVES = 10_000;
+
+/** Tokens that a full archive lists: they are in one chunk with the rest of what is not an entry. */
+export const MAX_TOKENS_IN_ARCHIVE = 1_000;

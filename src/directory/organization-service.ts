@@ -20,6 +20,7 @@ import type {
 } from "../contracts/management.ts";
 import { isMarked, storageCodeOf } from "../contracts/platform-marks.ts";
 import { ApiKeyService } from "./api-key-service.ts";
+import { ArchiveRequests } from "./archive-requests.ts";
 import { BackupService } from "./backup-service.ts";
 import { couldNotBeMade } from "./databases.ts";
 import type { NotDelivered } from "./deliveries.ts";
@@ -62,6 +63,7 @@ export class OrganizationService {
     this.webhooks = webhooks;
     const restores = new RestoreCommands(organization, parts, (id, idempotency) => this.#tellNew(id, idempotency));
     this.#restores = restores;
+    const archives = new ArchiveRequests(organization, parts, restores);
     this.#handlers = {
       "organization.get": () => organization.info(),
       "organization.rename": (_, { name }) => organization.rename(name, now()),
@@ -95,6 +97,23 @@ export class OrganizationService {
       "restores.create": (who, input) => restores.inPlace(who, input),
       "forks.create": (who, input) => restores.fork(who, input),
       "restores.createFromBucket": (who, input) => restores.fromBucket(who, input),
+      "archives.create": (who, input) => archives.create(who, input),
+      "archives.list": (who, input) => archives.list(who, input),
+      "archives.get": (who, input) => archives.get(who, input),
+      "archives.cancel": (who, input) => archives.cancel(who, input),
+      "archives.destroy": (who, input) => archives.destroy(who, input),
+      "archives.verify": (who, input) => archives.verify(who, input),
+      "archives.restore": (who, input) => archives.restore(who, input),
+      "archives.download": (who, { databaseId }) => archives.place(who, databaseId),
+      "archives.upload": (who, { databaseId }) => archives.place(who, databaseId),
+      "archiveSchedule.get": (who, input) => archives.schedule(who, input),
+      "archiveSchedule.update": (who, input) => archives.setSchedule(who, input),
+      "archiveDestinations.list": (who, input) => archives.destinations(who, input),
+      "archiveDestinations.get": (who, input) => archives.destination(who, input),
+      "archiveDestinations.create": (who, input) => archives.addDestination(who, input),
+      "archiveDestinations.update": (who, input) => archives.changeDestination(who, input),
+      "archiveDestinations.destroy": (who, input) => archives.removeDestination(who, input),
+      "archiveDestinations.test": (who, input) => archives.testDestination(who, input),
       "tokens.create": (who, input) => organization.createToken(who, input, now()),
       "tokens.list": (who, input) => organization.listTokens(who, input),
       "tokens.revoke": (who, input) => this.#revokeToken(who, input),
@@ -146,6 +165,11 @@ export class OrganizationService {
 
   noteJob(databaseId: string, jobId: string, kind: JobKind): void {
     this.#organization.noteJob(databaseId, jobId, kind, this.#now());
+    this.#setAlarm();
+  }
+
+  tellOfArchive(eventId: string, body: string): void {
+    this.webhooks.tellOfArchive(eventId, body);
     this.#setAlarm();
   }
 

@@ -272,6 +272,11 @@ export class Organization {
     return this.#tokens.list(who.scopes, limit, cursor);
   }
 
+  /** Those that cover the database and have not ended. */
+  tokensOf(databaseId: string, now: UnixMs): readonly TokenInfo[] {
+    return this.#tokens.covering(databaseId, now);
+  }
+
   /**
    * From here on the token is refused. The messages to databases that hold grants of it are in the outbox. With `minted: "revoke"`,
    * `revokeMinted` revokes the tokens that it minted.

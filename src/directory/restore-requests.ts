@@ -162,16 +162,31 @@ export class RestoreCommands {
     return this.#control(deletionName(databaseId), record).restore({ command, jobId: DELETION_JOB });
   }
 
-  /** Has a database begin a job. The job's row is written first, so that no job is lost. Idempotent. */
+  /** Has a database begin a job. Idempotent. */
   async #begin(who: Admitted, wanted: NewJob, command: (jobId: string) => RestoreCommand): Promise<Job | Failure> {
     const { databaseId } = wanted;
-    const covered = this.#organization.database(who, databaseId);
+    const begun = await this.begin(who, wanted, (jobId) => this.#askAnyway(databaseId, command(jobId)));
+    if (isFailure(begun)) return begun;
+    return begun.answer === null ? begun.job : this.#followed(begun.job, begun.answer);
+  }
+
+  /**
+   * The job's row is written before `ask` has the database begin the job, so that no job is lost. When the database refuses, the row goes.
+   * `answer` null: the idempotency key ordered the job before, and it has ended.
+   */
+  async begin<Answer extends { readonly ok: true }>(
+    who: Admitted,
+    wanted: NewJob,
+    ask: (jobId: string) => Promise<Answer | Failure>,
+  ): Promise<{ readonly job: Job; readonly answer: Answer | null } | Failure> {
+    const covered = this.#organization.database(who, wanted.databaseId);
     if (isFailure(covered)) return covered;
     const { clock, entropy } = this.#parts;
     const job = this.#organization.orders.add(who, wanted, entropy.uuid(), clock.now());
-    if (isFailure(job) || job.finishedAt !== null) return job;
-    const answer = await this.#askAnyway(databaseId, command(job.id));
-    if (answer.ok) return this.#followed(job, answer);
+    if (isFailure(job)) return job;
+    if (job.finishedAt !== null) return { job, answer: null };
+    const answer = await ask(job.id);
+    if (answer.ok) return { job, answer };
     this.#organization.jobs.remove(job.id);
     return answer;
   }

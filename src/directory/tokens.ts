@@ -2,6 +2,7 @@
  * The tokens of one organization: rows, authentication, and the databases that each was exchanged for. `token-pools.ts` decides how many
  * there may be. Callers hold the transaction.
  */
+import { MAX_TOKENS_IN_ARCHIVE } from "../core/archive-limits.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { failure, type Failure, isFailure } from "../core/errors.ts";
 import { CLOCK_SET_BACK_MS } from "../core/limits.ts";
@@ -112,6 +113,20 @@ export class Tokens {
   noteUse({ id, lastUsedAt }: TokenInfo, now: UnixMs): void {
     if (lastUsedAt !== null && lastUsedAt + HOUR_MS > now) return;
     this.#sql.exec("UPDATE tokens SET last_used_at = ?2 WHERE id = ?1", id, now);
+  }
+
+  /** The oldest first. */
+  covering(databaseId: string, now: UnixMs): TokenInfo[] {
+    const tokens: TokenInfo[] = [];
+    const rows = this.#sql.exec<Row>(
+      `SELECT * FROM tokens WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?1)
+         AND (databases = '"all"' OR instr(databases, ?2) > 0) ORDER BY created_at, id LIMIT ?3`,
+      now,
+      databaseId,
+      MAX_TOKENS_IN_ARCHIVE,
+    );
+    for (const row of rows) tokens.push(tokenInfo(row));
+    return tokens;
   }
 
   /**

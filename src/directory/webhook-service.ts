@@ -7,7 +7,7 @@ import { earliest, type UnixMs } from "../core/clock.ts";
 import { failure, type Failure, isFailure } from "../core/errors.ts";
 import { MAX_DELIVERIES_AT_ONCE, MAX_ENDED_DELIVERIES, MAX_WEBHOOKS } from "../core/limits.ts";
 import type { Input, Output } from "../contracts/management.ts";
-import { type DeliveryInfo, TEST_EVENT, type WebhookInfo } from "../contracts/webhooks.ts";
+import { ARCHIVE_EVENT, type DeliveryInfo, TEST_EVENT, type WebhookInfo } from "../contracts/webhooks.ts";
 import type { Told } from "./incidents.ts";
 import type { Organization } from "./organization.ts";
 import type { Admitted } from "./scopes.ts";
@@ -152,6 +152,17 @@ export class WebhookService {
       items: this.#organization.monitoring.webhooks.deliveries(input.webhookId, MAX_ENDED_DELIVERIES),
       next: null,
     };
+  }
+
+  /** Idempotent: an event that is known is not told again. */
+  tellOfArchive(eventId: string, body: string): void {
+    const { monitoring } = this.#organization;
+    if (!monitoring.tables.exist) return;
+    monitoring.together(() => {
+      if (!monitoring.webhooks.knowsEvent(eventId)) {
+        monitoring.webhooks.addEvent(eventId, ARCHIVE_EVENT, body, this.#now());
+      }
+    });
   }
 
   /** When the alarm is needed next. */

@@ -188,6 +188,10 @@ export class Webhooks {
     }
   }
 
+  knowsEvent(id: string): boolean {
+    return this.#sql.exec("SELECT 1 FROM webhook_events WHERE id = ?1", id).toArray().length > 0;
+  }
+
   /** Adds a test delivery, which the caller attempts at once. If that has not ended by then, the alarm takes over. */
   addTest(webhookId: string, id: string, body: string, now: UnixMs): number {
     this.#addEvent(id, TEST_EVENT, body, now);

@@ -39,7 +39,8 @@ Environment: CAIRN_DEPLOYMENT_TOKEN, CAIRN_SIGNING_KEYS, CAIRN_ENCRYPTION_KEYS. 
 made at the first start and kept in secrets.json in the data folder. Backups may go to any address,
 this network's too; CAIRN_DESTINATIONS=public keeps them to https and public hosts. They go through
 the proxy that HTTPS_PROXY or HTTP_PROXY names, except to hosts in NO_PROXY. Writes leave
-64 MiB of the disk free, or a tenth of a smaller one; CAIRN_DISK_RESERVE=256 makes it 256 MiB.`;
+64 MiB of the disk free, or a tenth of a smaller one; CAIRN_DISK_RESERVE=256 makes it 256 MiB.
+Archives of databases lie in the data folder, or in the folder that CAIRN_ARCHIVES names.`;
 }
 
 /** `invalid` with a sentence that names the option. */

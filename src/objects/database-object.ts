@@ -4,6 +4,9 @@
  * initialised has no schema, writes nothing and refuses every request. So does the object of a deleted database, for good.
  */
 import { DurableObject } from "cloudflare:workers";
+import { answerArchiveCommand, type ArchiveParts } from "../backup/archives/archive-answers.ts";
+import type { ArchiveAnswer, ArchiveCommand } from "../contracts/archive-commands.ts";
+import { archiveProtocol } from "../contracts/archive-files.ts";
 import type { BackupAnswer, BackupCommand, BackupDeletionOrder } from "../contracts/backup-commands.ts";
 import { toHex } from "../core/bytes.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
@@ -63,6 +66,7 @@ import { ClockWatch, STARTS_ANEW } from "./clock-watch.ts";
 import { ASKED_AT_HEADER, type LargeAnswer, NO_DATABASE, watchProtocol } from "../contracts/database.ts";
 import { API_KEY_IS_GONE } from "./api-keys.ts";
 import { writeMemory } from "./commit-queue.ts";
+import { answerArchiveFile } from "./archive-wiring.ts";
 import { answerEntries, answerPage } from "./entry-answers.ts";
 import { keyHistory } from "./key-history.ts";
 import { clearLevel } from "./level-clearing.ts";
@@ -327,6 +331,13 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     return answer;
   }
 
+  async archives(command: ArchiveCommand, askedAt?: UnixMs): Promise<ArchiveAnswer> {
+    // The object's time decides when a schedule is due.
+    if (askedAt !== undefined && !this.#clockWatch.isRight(askedAt)) return STARTS_ANEW;
+    const open = this.#openArchives();
+    return isFailure(open) ? open : answerArchiveCommand(open, command);
+  }
+
   async restore(command: RestoreCommand, askedAt?: UnixMs): Promise<RestoreAnswer | Failure> {
     // The object's time decides which moment is meant, and whether it is ambiguous.
     if (askedAt !== undefined && !this.#clockWatch.isRight(askedAt)) return STARTS_ANEW;
@@ -359,6 +370,10 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
   }
 
   override async fetch(request: Request): Promise<Response> {
+    if (request.url.includes(archiveProtocol.path)) {
+      const archives = this.#openArchives();
+      return isFailure(archives) ? refusal(archives) : answerArchiveFile(request, archives);
+    }
     // Only our own doors can call this object, and they send the grant that they verified.
     const grant = JSON.parse(request.headers.get(watchProtocol.grantHeader) ?? "{}") as Grant;
     const isUpgrade = request.headers.get("upgrade") === "websocket";
@@ -398,6 +413,13 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
 
   override webSocketError(socket: WebSocket): void {
     this.webSocketClose(socket, BROKE_OFF, "");
+  }
+
+  #openArchives(): ArchiveParts | Failure {
+    const { database } = this.#life;
+    if (database === null || database.archives === null) return NO_DATABASE;
+    database.alarms.rescue();
+    return database.mode.refusal("write") ?? database.archives;
   }
 
   #acceptSession({ sessions }: OpenDatabase, peer: SocketPeer): Response {

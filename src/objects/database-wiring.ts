@@ -17,8 +17,10 @@ import {
 import { DocumentIndex } from "../documents/index/document-index.ts";
 import { TABLES as DOCUMENT_TABLES } from "../documents/index/schema.ts";
 import { Database } from "../engine/database.ts";
+import { SideState } from "../engine/side-state.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import { ApiKeys } from "./api-keys.ts";
+import { type DatabaseArchives, databaseArchives } from "./archive-wiring.ts";
 import { BackupReportTask } from "./backup-report-task.ts";
 import { databaseBackup, secretBox } from "./backup-wiring.ts";
 import { CommitQueue } from "./commit-queue.ts";
@@ -78,6 +80,8 @@ export interface OpenDatabase extends HeldDatabase {
   readonly backupReport: BackupReportTask | null;
   readonly mode: ObjectMode;
   readonly restores: RestoreService;
+  /** null: the object is not an organization's database. */
+  readonly archives: DatabaseArchives | null;
 }
 
 export interface DatabaseParts {
@@ -151,7 +155,10 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     // Where the size of the disk is known, the disk is the only limit.
     limit: env.DISK === undefined ? MAX_DATABASE_BYTES : Number.POSITIVE_INFINITY,
   });
-  const restores = databaseRestores({ ...common, room, backup, mode, revoked, objectName, jurisdiction });
+  const side = new SideState(storage, () => database.notePeak());
+  const restores = databaseRestores({ ...common, side, room, backup, mode, revoked, objectName, jurisdiction });
+  // A state of the past and a trial have no archives.
+  const archives = setup === null ? null : databaseArchives({ ...common, side, room, backup, mode, restores, setup });
   feeds = new Feeds({ database, history: restores.feedHistory, clock: systemClock, dueBy });
   const backupReport = setup === null ? null : backupReportOf(backup, setup, tables, env);
   // Use is counted only for an organization's database, not for a state of the past or the trial of a backup.
@@ -167,6 +174,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
       : [documentIndexTask({ index: documentIndex, room, clock: systemClock, breathe: systemTurn })]),
     restores.task,
     restores.scheduleTask,
+    ...(archives?.tasks ?? []),
     mode.idleTask(() => isWatched(ctx), erase),
     { name: "sockets", dueAt: () => sessions?.nextEnd() ?? null, run: () => sessions?.endExpired() },
   ]);
@@ -179,7 +187,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     clock: systemClock,
     entropy: systemEntropy,
   });
-  const held = { database, alarms, backup, backupReport, feeds, mode, restores, room, revocations, apiKeys };
+  const held = { database, alarms, backup, backupReport, feeds, mode, restores, archives, room, revocations, apiKeys };
   const commits = new CommitQueue({
     commit: (writes) => database.commit(writes),
     flushed: () => storage.sync(),

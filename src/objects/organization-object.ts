@@ -15,6 +15,7 @@ import type {
   OrganizationSetup,
   Output,
   TokenCaller,
+  TokenInfo,
   UsageCounters,
   JobKind,
 } from "../contracts/management.ts";
@@ -97,6 +98,14 @@ export class OrganizationObject extends DurableObject<Env> implements Organizati
 
   async noteJob(databaseId: string, jobId: string, kind: JobKind): Promise<void> {
     this.#open?.service.noteJob(databaseId, jobId, kind);
+  }
+
+  async tokensOf(databaseId: string): Promise<readonly TokenInfo[]> {
+    return this.#open?.organization.tokensOf(databaseId, systemClock.now()) ?? [];
+  }
+
+  async tellOfArchive(eventId: string, body: string): Promise<void> {
+    this.#open?.service.tellOfArchive(eventId, body);
   }
 
   override async alarm(info?: AlarmInvocationInfo): Promise<void> {

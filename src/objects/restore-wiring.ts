@@ -13,7 +13,7 @@ import type { ReceiveOrder, RestoreStub, RevokedToken } from "../contracts/resto
 import { NO_VERSION } from "../core/versionstamp.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import type { Database } from "../engine/database.ts";
-import { SideState } from "../engine/side-state.ts";
+import type { SideState } from "../engine/side-state.ts";
 import { openDestination, secretBox, timingBy } from "./backup-wiring.ts";
 import type { Env } from "./env.ts";
 import { modeAfter, type ModeMove } from "./lifecycle.ts";
@@ -26,6 +26,8 @@ import { systemEntropy, systemTurn } from "./system.ts";
 export interface RestoreParts {
   readonly storage: SyncStorage;
   readonly database: Database;
+  /** The state that a job builds beside the live one. */
+  readonly side: SideState;
   readonly backup: Backup;
   readonly mode: ObjectMode;
   readonly room: Room;
@@ -39,8 +41,7 @@ export interface RestoreParts {
 }
 
 export function databaseRestores(parts: RestoreParts): RestoreService {
-  const { storage, database, backup, mode, room, clock, env, revoked, objectName, jurisdiction, dueBy } = parts;
-  const side = new SideState(storage, () => database.notePeak());
+  const { storage, database, side, backup, mode, room, clock, env, revoked, objectName, jurisdiction, dueBy } = parts;
   const timing = timingBy(clock);
   return new RestoreService({
     storage,

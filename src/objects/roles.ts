@@ -6,6 +6,7 @@
  * has no better clock than the object.
  */
 import type { AdmittedKey, ApiKeyAnswer, ApiKeyCommand, ApiKeyStub, ShownApiKey } from "../contracts/api-keys.ts";
+import type { ArchiveAnswer, ArchiveCommand } from "../contracts/archive-commands.ts";
 import type { BackupAnswer, BackupCommand, DeletionStub } from "../contracts/backup-commands.ts";
 import type { DatabaseStub, LargeAnswer } from "../contracts/database.ts";
 import type {
@@ -89,6 +90,7 @@ export interface DatabaseRole
   admitApiKey(shown: ShownApiKey, askedAt?: UnixMs): Promise<AdmittedKey | Failure>;
   apiKeys(command: ApiKeyCommand, askedAt?: UnixMs): Promise<ApiKeyAnswer>;
   backup(command: BackupCommand, askedAt?: UnixMs): Promise<BackupAnswer>;
+  archives(command: ArchiveCommand, askedAt?: UnixMs): Promise<ArchiveAnswer>;
   restore(command: RestoreCommand, askedAt?: UnixMs): Promise<RestoreAnswer | Failure>;
   openPast(grant: Grant, at: string, eviction: PastEviction, askedAt?: UnixMs): Promise<PastInfo | Failure>;
 }

@@ -2,7 +2,7 @@
 import { assert } from "../core/assert.ts";
 import type { ApiKeyStub } from "../contracts/api-keys.ts";
 import type { Grant } from "../contracts/grant.ts";
-import type { DatabaseControl, IndexStub, OrganizationStub } from "../contracts/management.ts";
+import type { DatabaseControl, DatabasePlace, IndexStub, OrganizationStub } from "../contracts/management.ts";
 import type { Jurisdiction, LocationHint } from "../contracts/placement.ts";
 import { type PastKeeper, pastName } from "../contracts/restore-commands.ts";
 import { versionOfHex } from "../core/versionstamp.ts";
@@ -25,6 +25,8 @@ export function organizationStub(env: Pick<Env, "ORGANIZATIONS">, id: string): O
     reportUsage: (databaseId, counters, usedAt) => object.reportUsage(databaseId, counters, usedAt),
     reportBackup: (databaseId, health) => object.reportBackup(databaseId, health),
     noteJob: (databaseId, jobId, kind) => object.noteJob(databaseId, jobId, kind),
+    tokensOf: (databaseId) => object.tokensOf(databaseId),
+    tellOfArchive: (eventId, body) => object.tellOfArchive(eventId, body),
   };
 }
 
@@ -52,6 +54,7 @@ export function databaseControl(
     keepFeed: (setting) => object.keepFeed(setting),
     apiKeys: (command) => object.apiKeys(command, systemClock.now()),
     backup: (command) => object.backup(command, systemClock.now()),
+    archives: (command) => object.archives(command, systemClock.now()),
     restore: (command) => object.restore(command, systemClock.now()),
   };
 }
@@ -63,6 +66,16 @@ export function databaseStub(env: Pick<Env, "DATABASES">, id: string, grant: Gra
   assert(version !== undefined, `the versionstamp of a commit in a grant, got ${grant.at}`);
   const state = dataPath(granted(env, pastName(id, version), grant));
   return new PastDatabase(state, pastKeeper(env, id, grant), grant, grant.at);
+}
+
+/** The database's object for the files of archives (`archiveProtocol`). The organization has admitted the caller. */
+export function archiveFiles(
+  env: Pick<Env, "DATABASES">,
+  id: string,
+  { jurisdiction }: DatabasePlace,
+): (request: Request) => Promise<Response> {
+  const object = within(env.DATABASES, jurisdiction).getByName(id);
+  return (request) => object.fetch(request);
 }
 
 /** The database's own object, which keeps its states of the past. */

@@ -56,6 +56,14 @@ describe("the count", () => {
     expect(read("2")).toBeUndefined();
   });
 
+  test("a 404 about an archive comes from its database, which is open then", () => {
+    for (const path of ["backups/7", "backups:get?filterByTk=7", "backups%3Aget/7", "backupDestinations/x"]) {
+      const { databases, read } = counting(1);
+      databases.use(naming("GET", `/api/databases/1/${path}`), "a")?.answered(404);
+      expect(read("2")).toBeUndefined();
+    }
+  });
+
   test("a request without a token takes no place, and neither does a path that names no database", () => {
     const { databases, read } = counting(1);
     for (let i = 0; i < 5; i++) {

@@ -6,6 +6,7 @@ import architecture from "../../docs/ARCHITECTURE.md?raw";
 import { definitionKey, encodeDefinition } from "../../src/documents/definition.ts";
 import { Encoding } from "../../src/core/operations.ts";
 import { migrateArchiveTables } from "../../src/backup/archives/archive-schema.ts";
+import { makePlanTables } from "../../src/backup/archives/plan-schema.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
 import { MonitoringTables } from "../../src/directory/monitoring-schema.ts";
 import type { DatabaseObject } from "../../src/objects/database-object.ts";
@@ -94,6 +95,7 @@ test("a database, with all that it can have", async () => {
   const found = await runInDurableObject(stub, (_, { storage }) => {
     make(storage, OBJECT_TABLES);
     migrateArchiveTables(storage);
+    makePlanTables(storage);
     new Database({ storage, clock: systemClock }).freeze();
     return tablesOf(storage);
   });

@@ -125,6 +125,27 @@ export class ArchiveDestinations implements ArchiveStores {
     return this.get(id);
   }
 
+  /**
+   * A destination of a restored archive, in the caller's transaction, when there is none of its name. It has no secret, so it is not enabled.
+   * The tables exist.
+   */
+  restore(
+    id: string,
+    { name, maxBackups, config }: Pick<ArchiveDestinationInfo, "name" | "maxBackups" | "config">,
+  ): void {
+    if (this.#flawOfNew(name) !== null) return;
+    const now = this.#parts.clock.now();
+    this.#parts.storage.sql.exec(
+      `INSERT INTO archive_destinations (id, name, enabled, max_backups, config, created_at, updated_at)
+       VALUES (?1, ?2, 0, ?3, ?4, ?5, ?5)`,
+      id,
+      name,
+      maxBackups,
+      JSON.stringify(config),
+      now,
+    );
+  }
+
   /** What lies there stays there. */
   remove(id: string): { readonly ok: true } | Failure {
     if (this.#row(id) === undefined) return NONE;
@@ -222,7 +243,8 @@ export class ArchiveDestinations implements ArchiveStores {
   async #credentials(row: Row): Promise<BackupCredentials | null | Failure> {
     const { secrets, databaseId, storage } = this.#parts;
     const config = configOf(row);
-    if (row.secret === null || config.type !== "s3") return null;
+    if (config.type !== "s3") return null;
+    if (row.secret === null) return NO_SECRET;
     if (isFailure(secrets)) return secrets;
     const opened = await secrets.open(row.secret, { databaseId, backupId: row.id });
     if (!opened.ok) return opened;
@@ -258,6 +280,11 @@ export class ArchiveDestinations implements ArchiveStores {
     return storage.sql.exec<Row>("SELECT * FROM archive_destinations ORDER BY created_at, id").toArray();
   }
 }
+
+const NO_SECRET = failure(
+  "invalid",
+  "The destination has no secret, because it came back with a restored archive: send its config again, with the secret access key.",
+);
 
 function nameIsTaken(name: string): Failure {
   return failure(

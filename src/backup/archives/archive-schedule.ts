@@ -2,12 +2,13 @@
  * The schedule of a database's archives: its setting, the task that begins an archive when it is due, and what follows when that archive has
  * ended: retention after a good one, a notice after a bad one. Each step is stored before the next, so a kill between two steps repeats none.
  */
-import type {
-  ArchiveInfo,
-  ArchiveScheduleInfo,
-  ArchiveScheduleSetting,
-  ArchiveType,
-  FailureNotice,
+import {
+  type ArchiveInfo,
+  type ArchiveScheduleInfo,
+  type ArchiveScheduleSetting,
+  type ArchiveType,
+  DEFAULT_ARCHIVE_SCHEDULE,
+  type FailureNotice,
 } from "../../contracts/archive-commands.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../../core/clock.ts";
 import { type Failure, isFailure } from "../../core/errors.ts";
@@ -47,17 +48,6 @@ export interface ArchiveScheduleParts {
   readonly newJobId: () => string;
   readonly dueBy: (at: UnixMs) => void;
 }
-
-/** What holds while nobody has set anything. */
-export const DEFAULT_SCHEDULE: ArchiveScheduleSetting = {
-  enabled: false,
-  cron: "0 3 * * *",
-  timezone: "UTC",
-  type: "full",
-  retentionDays: 30,
-  maxBackups: null,
-  notifyOnFailure: null,
-};
 
 /** What the last run still has to do. */
 const MAKING = 0;
@@ -110,7 +100,7 @@ export class ArchiveSchedule {
 
   get(): ArchiveScheduleInfo {
     const row = this.#stored();
-    if (row === null) return { ...DEFAULT_SCHEDULE, nextRuns: [], lastRun: null, updatedAt: null };
+    if (row === null) return { ...DEFAULT_ARCHIVE_SCHEDULE, nextRuns: [], lastRun: null, updatedAt: null };
     const times = this.#timesOf(row);
     const runs = row.enabled === 0 || isFailure(times) ? [] : nextRuns(times, this.#now(), 3);
     return { ...settingOf(row), nextRuns: runs, lastRun: this.#lastRun(row), updatedAt: asUnixMs(row.updated_at) };
@@ -122,39 +112,35 @@ export class ArchiveSchedule {
   ): Promise<{ readonly ok: true; readonly schedule: ArchiveScheduleInfo; readonly secret: string | null } | Failure> {
     const before = this.#stored();
     const now = this.#now();
-    const wanted = { ...(before === null ? DEFAULT_SCHEDULE : settingOf(before)), ...changes };
+    const wanted = { ...(before === null ? DEFAULT_ARCHIVE_SCHEDULE : settingOf(before)), ...changes };
     const times = cronTimes(wanted.cron, wanted.timezone, now);
     if (isFailure(times)) return times;
     const notice = await this.#noticeOf(wanted.notifyOnFailure, before);
     if (isFailure(notice)) return notice;
-    const { storage } = this.#parts;
-    makePlanTables(storage);
-    // Nothing is missed under a schedule that did not hold.
-    const isSame =
-      before !== null &&
-      before.enabled === Number(wanted.enabled) &&
-      before.cron === wanted.cron &&
-      before.timezone === wanted.timezone;
-    storage.sql.exec(
-      `INSERT INTO archive_schedule (only, enabled, cron, timezone, type, retention_days, max_backups, notify, secret, updated_at, anchor_at)
-       VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
-       ON CONFLICT (only) DO UPDATE SET enabled = ?1, cron = ?2, timezone = ?3, type = ?4, retention_days = ?5, max_backups = ?6,
-         notify = ?7, secret = ?8, updated_at = ?9, anchor_at = ?10`,
-      Number(wanted.enabled),
-      wanted.cron,
-      wanted.timezone,
-      wanted.type,
-      wanted.retentionDays,
-      wanted.maxBackups,
-      notice.notify,
-      notice.sealed,
-      now,
-      isSame ? before.anchor_at : now,
-    );
-    this.#row = undefined;
+    makePlanTables(this.#parts.storage);
+    this.#write(wanted, notice, now);
     const due = this.#dueAt();
     if (due !== null) this.#parts.dueBy(due);
     return { ok: true, schedule: this.get(), secret: notice.secret };
+  }
+
+  /** The setting. null: nobody has set one. */
+  setting(): ArchiveScheduleSetting | null {
+    const row = this.#stored();
+    return row === null ? null : settingOf(row);
+  }
+
+  /**
+   * Takes over the setting of a restored archive, in the caller's transaction. The tables exist. One that is no schedule changes nothing. A
+   * URL keeps its secret when it is the present one; nobody is told at another one until it is set again.
+   */
+  restore(setting: ArchiveScheduleSetting): void {
+    const now = this.#now();
+    if (isFailure(cronTimes(setting.cron, setting.timezone, now))) return;
+    const before = this.#stored();
+    const url = setting.notifyOnFailure === "webhooks" ? "webhooks" : (setting.notifyOnFailure?.url ?? null);
+    const secret = url !== null && before?.notify === url ? before.secret : null;
+    this.#write(setting, { notify: url === "webhooks" || secret !== null ? url : null, sealed: secret }, now);
   }
 
   #dueAt(): UnixMs | null {
@@ -237,6 +223,37 @@ export class ArchiveSchedule {
       return this.#change("retry_at = ?1", this.#now() + WAIT_MS);
     }
     if (removals.length <= REMOVED_PER_SLICE) this.#change("run_ended = ?1, retry_at = 0", OVER);
+  }
+
+  #write(
+    wanted: ArchiveScheduleSetting,
+    { notify, sealed }: { readonly notify: string | null; readonly sealed: string | null },
+    now: UnixMs,
+  ): void {
+    const before = this.#stored();
+    // Nothing is missed under a schedule that did not hold.
+    const isSame =
+      before !== null &&
+      before.enabled === Number(wanted.enabled) &&
+      before.cron === wanted.cron &&
+      before.timezone === wanted.timezone;
+    this.#parts.storage.sql.exec(
+      `INSERT INTO archive_schedule (only, enabled, cron, timezone, type, retention_days, max_backups, notify, secret, updated_at, anchor_at)
+       VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+       ON CONFLICT (only) DO UPDATE SET enabled = ?1, cron = ?2, timezone = ?3, type = ?4, retention_days = ?5, max_backups = ?6,
+         notify = ?7, secret = ?8, updated_at = ?9, anchor_at = ?10`,
+      Number(wanted.enabled),
+      wanted.cron,
+      wanted.timezone,
+      wanted.type,
+      wanted.retentionDays,
+      wanted.maxBackups,
+      notify,
+      sealed,
+      now,
+      isSame ? before.anchor_at : now,
+    );
+    this.#row = undefined;
   }
 
   #tell({ notify, secret }: Row, archive: ArchiveInfo | null, error: string): void {

@@ -476,11 +476,14 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
   }
 }
 
+/** The file of an archive, on its way out or in, in both spellings of its address. */
+const ARCHIVE_FILE = /\/backups(?:\/[^/?]*)?(?::|%3a)(?:download|upload)(?:[/?]|$)/i;
+
 /**
  * Whether the request may last: watches, feeds, WebSockets and whole databases as files may. An unread answer or an endless body may not.
  */
 function lasts(path: string, isUpgrade: boolean): boolean {
-  return isUpgrade || /\/(?:watch|feed|export|import)(\?|$)/.test(path);
+  return isUpgrade || /\/(?:watch|feed|export|import)(\?|$)/.test(path) || ARCHIVE_FILE.test(path);
 }
 
 /**

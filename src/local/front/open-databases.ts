@@ -78,7 +78,8 @@ export class OpenDatabases {
     const changes = method !== "GET" && method !== "HEAD" && method !== "OPTIONS";
     const isEntry = ENTRY_PATH.test(address);
     if (changes && !isEntry && MANAGEMENT_PATH.test(address)) names.push(`unnamed ${this.#unnamed++}`);
-    return this.#use(names, peer, isEntry || DATA_PATH.test(address) ? refusesData : refusesOther);
+    const asksDatabase = isEntry || DATA_PATH.test(address) || ARCHIVE_PATH.test(address);
+    return this.#use(names, peer, asksDatabase ? refusesData : refusesOther);
   }
 
   /** Forgets databases that workerd has closed by now. To be called every second or so. */
@@ -161,6 +162,9 @@ const ENTRY_PATH =
 
 /** Under these paths a 404 comes from the database's object, which opened its files to find that out. */
 const DATA_PATH = /^(?:\/v2)?\/databases\/[^/]+\/(?:at\/[^/]+\/)?(?:connect|snapshot_read|atomic_write|watch)$/;
+
+/** So is a 404 about an archive or its destination. */
+const ARCHIVE_PATH = /^\/api\/databases\/[^/]+\/backup(?:s|Schedule|Destinations)(?:[/:%]|$)/;
 
 /** Whether an answer with this status was given before any database was called. */
 type Refused = (status: number) => boolean;

@@ -66,7 +66,7 @@ function s3(bucket: string, changes: Partial<NewArchiveDestination> = {}): NewAr
   };
 }
 
-test("one that does what archives need is stored, its secret sealed, and nothing is left there", () =>
+test("one that does what archives need is stored, its secret sealed, and nothing is left there (Z29)", () =>
   withStorage(async (storage) => {
     const { destinations, places } = opened(storage);
     const made = await destinations.add("a", s3("bucket"));
@@ -82,7 +82,7 @@ test("one that does what archives need is stored, its secret sealed, and nothing
     expect(places.get("bucket")?.names).toEqual([]);
   }));
 
-test.each(["put", "get", "head", "list", "delete"] as const)("one that refuses to %s is not stored", (method) =>
+test.each(["put", "get", "head", "list", "delete"] as const)("one that refuses to %s is not stored (Z29)", (method) =>
   withStorage(async (storage) => {
     const { destinations, places } = opened(storage);
     const place = new MemoryDestination();
@@ -98,7 +98,7 @@ test.each(["put", "get", "head", "list", "delete"] as const)("one that refuses t
   }),
 );
 
-test("a changed place is tried too; a change that fails changes nothing", () =>
+test("a changed place is tried too; a change that fails changes nothing (Z29)", () =>
   withStorage(async (storage) => {
     const { destinations, places, asked } = opened(storage);
     await destinations.add("a", s3("bucket"));
@@ -130,7 +130,7 @@ test("a name is given once, and there are at most so many", () =>
     expect(await destinations.add("x", s3("one more"))).toMatchObject({ name: "one more" });
   }));
 
-test("a new archive goes to all that are enabled; one that cannot be opened says why", () =>
+test("a new archive goes to all that are enabled; one that cannot be opened says why (Z29, Z30)", () =>
   withStorage(async (storage) => {
     const { destinations } = opened(storage, { ownPlace: { type: "local", directory: "" } });
     expect(await destinations.enabled()).toMatchObject([{ destinationId: OWN_PLACE, type: "local" }]);

@@ -193,7 +193,7 @@ test("the alarm is set to the next run, and an archive begins then, once", () =>
     expect(h.schedule.get().lastRun).toEqual({ at: THREE, archiveId: "1", status: "completed", error: null });
   }));
 
-test("runs that were missed are one, late", () =>
+test("runs that were missed are one, late (Z31)", () =>
   harness(async (h) => {
     await h.schedule.set({ enabled: true });
     await h.alarm(THREE + 5 * DAY + 7_000);
@@ -240,7 +240,7 @@ test("after a kill between the order and its note the same archive goes on", () 
     expect(h.schedule.get().lastRun).toMatchObject({ archiveId: "1" });
   }));
 
-describe("a clock that moves", () => {
+describe("a clock that moves (Z31)", () => {
   test("back by minutes repeats nothing; by years, the next run is by its new time", () =>
     harness(async (h) => {
       await h.schedule.set({ enabled: true });
@@ -255,7 +255,7 @@ describe("a clock that moves", () => {
     }));
 });
 
-describe("who is told", () => {
+describe("who is told (Z33)", () => {
   test("a URL that is new gets a secret, shown once; the same URL keeps it", () =>
     harness(async (h) => {
       expect(await h.schedule.set(hook)).toMatchObject({ secret: "whsec_1" });
@@ -344,7 +344,7 @@ describe("who is told", () => {
     }));
 });
 
-describe("retention", () => {
+describe("retention (Z32)", () => {
   test("follows a good run, and no other", () =>
     harness(async (h) => {
       await h.schedule.set({ enabled: true, maxBackups: 2, retentionDays: null });

@@ -35,7 +35,7 @@ const nightly = (count: number): RetainedArchive[] => Array.from({ length: count
 const excess = (archives: readonly RetainedArchive[], days: number | null, most: number | null, mostAt = everywhere) =>
   excessOf(archives, { days, most, mostAt }, asUnixMs(NOW));
 
-test("what is older than the retention goes, the oldest first", () => {
+test("what is older than the retention goes, the oldest first (Z32)", () => {
   expect(excess(nightly(6), 3, null).archives).toEqual(["1"]);
   expect(excess(nightly(8), 3, null).archives).toEqual(["1", "2", "3"]);
   expect(excess(nightly(6), null, null).archives).toEqual([]);
@@ -46,7 +46,7 @@ test("what is more than the number goes, also when it is young", () => {
   expect(excess(nightly(6), null, 0).archives).toEqual(["1", "2", "3", "4", "5"]);
 });
 
-test("the newest good one stays, however old it is, and failed ones after it do not count", () => {
+test("the newest good one stays, however old it is, and failed ones after it do not count (Z32)", () => {
   const archives = [
     archive(1, 90),
     archive(2, 80),
@@ -57,13 +57,13 @@ test("the newest good one stays, however old it is, and failed ones after it do 
   expect(excess([archive(1, 90)], 7, 1).archives).toEqual([]);
 });
 
-test("only archives of the schedule go", () => {
+test("only archives of the schedule go (Z32)", () => {
   const origins = ["request", "upload", "safety"] as const;
   const others = origins.map((origin, i) => archive(i + 1, 90, { origin }));
   expect(excess([...others, archive(8, 1), archive(9, 0)], 7, 1).archives).toEqual(["8"]);
 });
 
-describe("a clock that was wrong", () => {
+describe("a clock that was wrong (Z32)", () => {
   test("one run that was years ahead deletes nothing, and neither does the next one with the right time", () => {
     const ahead = archive(9, -3650);
     const years = asUnixMs(NOW + 3650 * DAY);
@@ -94,7 +94,7 @@ describe("a destination's own number", () => {
   });
 });
 
-test("whatever there is: the newest good one keeps every copy, and nothing that is not good is touched", () => {
+test("whatever there is: the newest good one keeps every copy, and nothing that is not good is touched (Z32)", () => {
   const any = fc.record({
     daysAgo: fc.integer({ min: -400, max: 400 }),
     origin: fc.constantFrom("schedule", "schedule", "request", "safety", "upload"),

@@ -62,11 +62,11 @@ test.each([
     "2026-10-24T12:00Z",
     ["2026-10-25T00:30", "2026-10-26T01:30", "2026-10-27T01:30"],
   ],
-])("the next three runs: %s", (_, cron, timezone, from, runs) => {
+])("the next three runs: %s (Z31)", (_, cron, timezone, from, runs) => {
   expect(three(cron, timezone, from)).toEqual(runs);
 });
 
-describe("no schedule", () => {
+describe("no schedule (Z28)", () => {
   test.each([
     ["", "UTC", "five fields"],
     ["0 3 * *", "UTC", "five fields"],
@@ -97,7 +97,7 @@ describe("no schedule", () => {
   });
 });
 
-describe("when a run is due", () => {
+describe("when a run is due (Z31)", () => {
   const times = timesOf("0 3 * * *");
 
   test("after the last one", () => {

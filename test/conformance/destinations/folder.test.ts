@@ -65,7 +65,7 @@ test("an object is a file of its name, and nothing else is left", async () => {
   expect(readdirSync(join(folder, ".cairn-unfinished"))).toEqual([]);
 });
 
-test("an upload goes on after the program was started again", async () => {
+test("an upload goes on after the program was started again (Z30)", async () => {
   const { open, folder, close } = await served();
   const { uploadId } = done(await open().startUpload("a/b"));
   const one = done(await open().putPart("a/b", uploadId, 1, new Uint8Array(5 * MIB).fill(1)));
@@ -78,7 +78,7 @@ test("an upload goes on after the program was started again", async () => {
   expect(readdirSync(join(folder, ".cairn-unfinished"))).toEqual([]);
 });
 
-test("what a killed program has left unfinished is removed: puts at once, uploads after a week", async () => {
+test("what a killed program has left unfinished is removed: puts at once, uploads after a week (Z30)", async () => {
   const { open, folder, close } = await served();
   const { uploadId } = done(await open().startUpload("old"));
   const unfinished = join(folder, ".cairn-unfinished");

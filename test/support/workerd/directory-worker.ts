@@ -120,6 +120,11 @@ export class FakeDatabaseObject extends DurableObject implements DatabaseControl
     return { ok: true, backup: this.told().backup ?? null };
   }
 
+  /** Archives are tested over real databases. */
+  async archives(): Promise<Failure> {
+    return failure("unsupported", "Not here.");
+  }
+
   async restore(command: RestoreCommand): Promise<RestoreAnswer | Failure> {
     this.#mayBeOut();
     const point = { version: asVersion(1_000), time: asUnixMs(1), clock: null, changes: null };

@@ -172,6 +172,7 @@ export class TestOrganization {
       apiKeys: () => Promise.reject(new Error("not asked here")),
       keepFeed: () => Promise.reject(new Error("not asked here")),
       backup: () => Promise.reject(new Error("not asked here")),
+      archives: () => Promise.reject(new Error("not asked here")),
       restore: (command) => step(() => this.#answer(id, command)),
     };
   }

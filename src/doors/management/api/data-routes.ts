@@ -1,8 +1,9 @@
 /**
- * The routes of plain HTTP (`doors/rest/`) as the OpenAPI document describes them, and with them those of
- * records (`record-routes.ts`) and of documents (`document-routes.ts`).
+ * The routes of plain HTTP (`doors/rest/`) as the OpenAPI document describes them, and with them those of records (`record-routes.ts`), of
+ * documents (`document-routes.ts`) and of archives (`archive-routes.ts`).
  * These doors are data paths and have no schemas, so the descriptions are written by hand. A test compares them with what the doors take.
  */
+import { ARCHIVE_ROUTES, ARCHIVE_SCHEMAS } from "./archive-routes.ts";
 import { AT, type Described, json, ref } from "./described-route.ts";
 import { DOCUMENT_ROUTES, DOCUMENT_SCHEMAS } from "./document-routes.ts";
 import { RECORD_ROUTES, RECORD_SCHEMAS } from "./record-routes.ts";
@@ -323,13 +324,15 @@ const SCHEMAS = {
 
 /** What the document gets of these routes. */
 export function dataRoutesOfDocument() {
-  const paths = Object.entries({ ...DATA_ROUTES, ...RECORD_ROUTES, ...DOCUMENT_ROUTES }).map(([path, methods]) => [
-    `/api/databases/{databaseId}/${path}`,
-    Object.fromEntries(Object.entries(methods).map(([method, route]) => [method, operationOf(path, method, route)])),
-  ]);
+  const paths = Object.entries({ ...DATA_ROUTES, ...RECORD_ROUTES, ...DOCUMENT_ROUTES, ...ARCHIVE_ROUTES }).map(
+    ([path, methods]) => [
+      `/api/databases/{databaseId}/${path}`,
+      Object.fromEntries(Object.entries(methods).map(([method, route]) => [method, operationOf(path, method, route)])),
+    ],
+  );
   return {
     paths: Object.fromEntries(paths) as Record<string, Record<string, object>>,
-    schemas: { ...SCHEMAS, ...RECORD_SCHEMAS, ...DOCUMENT_SCHEMAS },
+    schemas: { ...SCHEMAS, ...RECORD_SCHEMAS, ...DOCUMENT_SCHEMAS, ...ARCHIVE_SCHEMAS },
   };
 }
 

@@ -1,0 +1,213 @@
+/** The door of archives with what clients send, right and wrong, on real objects. */
+import { beforeAll, describe, expect, test } from "vitest";
+import { MAX_ARCHIVE_DESCRIPTION_CHARACTERS, MAX_ARCHIVES_ON_PAGE } from "../../../src/core/archive-limits.ts";
+import { type Answered, RestDatabase } from "../rest/rest-client.ts";
+
+let database: RestDatabase;
+/** A completed archive. */
+let id: string;
+
+async function made(of: RestDatabase, body = "{}"): Promise<string> {
+  const { json } = await of.ask("POST", "backups:create", { body });
+  for (let i = 0; i < 400; i++) {
+    const { json: now } = await of.ask("GET", `backups:get?filterByTk=${json.data.id}`);
+    if (now.data.status === "completed") return json.data.id;
+    if (now.data.status === "failed") throw new Error(now.data.error);
+    await scheduler.wait(25);
+  }
+  throw new Error("the archive is never completed");
+}
+
+beforeAll(async () => {
+  database = await RestDatabase.make();
+  await database.put("a", 1);
+  id = await made(database, '{"description":"first"}');
+});
+
+const detailOf = ({ status, json }: Answered) => [status, json.detail];
+
+describe("what comes back", () => {
+  test("an action answers data, the other spelling the object itself (Z26)", async () => {
+    const byAction = await database.ask("GET", `backups:get?filterByTk=${id}`);
+    const inPath = await database.ask("GET", `backups:get/${id}`);
+    const byPost = await database.ask("POST", `backups%3Aget/${id}?filterByTk=${id}`);
+    const byRest = await database.ask("GET", `backups/${id}`);
+    expect([byAction, inPath, byPost].map(({ json }) => json)).toEqual(
+      Array.from({ length: 3 }, () => ({ data: byRest.json })),
+    );
+    expect(byRest.json).toMatchObject({
+      id,
+      description: "first",
+      status: "completed",
+      origin: "request",
+      databaseId: database.id,
+    });
+    expect(byRest.headers.get("cache-control")).toBe("private, no-cache");
+  });
+
+  test("a list has its page, how many there are, and the order that was asked for (Z17, Z26)", async () => {
+    const { json } = await database.ask("GET", "backups:list?sort[]=-createdAt&sort[]=id&pageSize=1");
+    expect(json).toMatchObject({ data: [{ id }], meta: { count: 1, page: 1, pageSize: 1, totalPage: 1 } });
+    const rest = await database.ask("GET", "backups?page=2");
+    expect(rest.json).toEqual({ items: [], count: 1, page: 2, pageSize: 20, totalPage: 1 });
+  });
+
+  test("values come bare or in `values`, and no body is no values (Z26)", async () => {
+    const bodies = ['{"retention":5}', '{"values":{"retention":6}}', '{"values":{}}', ""];
+    const seen: number[] = [];
+    for (const body of bodies) {
+      const { json } = await database.ask("POST", "backupSchedule:update", { body });
+      seen.push(json.data.retention);
+    }
+    expect(seen).toEqual([5, 6, 6, 6]);
+    const rest = await database.ask("PATCH", "backupSchedule", { body: '{"retention":null}' });
+    expect(rest.json).toMatchObject({ retention: null, enabled: false, nextRuns: [], notifyOnFailure: false });
+  });
+
+  test("a failure is a problem, and has its message in a list, too (Z26)", async () => {
+    const { status, headers, json } = await database.ask("GET", "backups:get?filterByTk=999");
+    expect([status, headers.get("content-type")]).toEqual([404, "application/problem+json"]);
+    expect(json).toMatchObject({
+      status: 404,
+      code: "not-found",
+      errors: [{ code: "not-found", message: json.detail }],
+    });
+  });
+
+  test("a removal answers what is gone, or nothing in the other spelling (Z26)", async () => {
+    const make = (name: string) =>
+      database.ask("POST", "backupDestinations", { body: JSON.stringify({ type: "r2", name }) });
+    const [one, two] = [(await make("one")).json.id, (await make("two")).json.id];
+    const byAction = await database.ask("POST", `backupDestinations:destroy?filterByTk=${one}`);
+    expect([byAction.status, byAction.json]).toEqual([200, { data: { id: one, destroyed: true } }]);
+    const byRest = await database.ask("DELETE", `backupDestinations/${two}`);
+    expect([byRest.status, byRest.text]).toEqual([204, ""]);
+  });
+
+  test("a page may send the headers of such clients, and reads what a download says (Z26)", async () => {
+    const headers = { origin: "https://app.example", "access-control-request-method": "POST" };
+    const answer = await database.ask("OPTIONS", "backups:create", { headers });
+    const allowed = answer.headers.get("access-control-allow-headers")?.split(", ");
+    expect(allowed).toEqual(
+      expect.arrayContaining(["authorization", "x-role", "x-locale", "x-authenticator", "range"]),
+    );
+    expect(answer.headers.get("access-control-allow-methods")).toBe("POST");
+  });
+});
+
+describe("what is refused, with where and what is wanted (Z28)", () => {
+  test.each<[method: string, path: string, body: string | undefined, status: number, says: string]>([
+    ["GET", "backups:nothing", undefined, 404, "nothing at this address"],
+    ["GET", "backups/1/2", undefined, 404, "nothing at this address"],
+    ["GET", "backups:get/1:get", undefined, 404, "nothing at this address"],
+    ["GET", "backupSchedule/1", undefined, 404, "nothing at this address"],
+    ["DELETE", "backups:get", undefined, 405, "GET, HEAD, POST, OPTIONS"],
+    ["GET", "backups:create", undefined, 405, "POST, OPTIONS"],
+    ["PUT", "backups", undefined, 405, "GET, HEAD, POST, OPTIONS"],
+    ["GET", "backups:get", undefined, 400, "The id is missing"],
+    ["GET", "backups:get/1?filterByTk=2", undefined, 400, "different ids"],
+    ["GET", "backups:get?filterByTk=x", undefined, 404, 'no archive "x"'],
+    ["GET", "backups:get?filterByTk=0", undefined, 404, 'no archive "0"'],
+    ["GET", "backups:get?filterByTk=99999999999999999", undefined, 404, "no archive"],
+    ["GET", "backups:get?id=1", undefined, 400, 'has "id"'],
+    ["GET", "backups:list?page=0", undefined, 400, "page is"],
+    ["GET", `backups:list?pageSize=${MAX_ARCHIVES_ON_PAGE + 1}`, undefined, 400, `from 1 to ${MAX_ARCHIVES_ON_PAGE}`],
+    ["GET", "backups:list?page=1&page=2", undefined, 400, "page more than once"],
+    ["GET", "backups:list?sort=secret", undefined, 400, "sort is"],
+    ["GET", "backups:list?filter=%7B", undefined, 400, "filter must be a JSON object"],
+    ["GET", "backups:list?filter=%5B%5D", undefined, 400, "filter must be a JSON object"],
+    ["GET", 'backups:list?filter={"size":1}', undefined, 400, "filter has"],
+    ["GET", 'backups:list?filter={"status":"old"}', undefined, 400, "filter.status must be one of"],
+    ["POST", "backups:create", "[]", 400, "must be a JSON object"],
+    ["POST", "backups:create", "{", 400, "The body is not JSON"],
+    ["POST", "backups:create", '{"type":"half"}', 400, 'values.type is "half"; it must be one of "full", "database"'],
+    ["POST", "backups:create", '{"kind":"full"}', 400, 'values has "kind"'],
+    ["POST", "backups:create", '{"description":7}', 400, "values.description is 7"],
+    ["POST", "backups:create", '{"description":"a\\nb"}', 400, "control characters"],
+    [
+      "POST",
+      "backups:create",
+      `{"description":"${"x".repeat(MAX_ARCHIVE_DESCRIPTION_CHARACTERS + 1)}"}`,
+      400,
+      "the limit is 1000",
+    ],
+    ["POST", "backups:restore/1", "{}", 400, 'send {"confirm":true}'],
+    ["POST", "backups:restore/1", '{"confirm":"true"}', 400, 'send {"confirm":true}'],
+    ["POST", "backups:restore/1", '{"confirm":true,"into":"x"}', 400, "values.into is not known"],
+    ["POST", "backupSchedule:update", '{"cron":"every night"}', 400, "cron must have five fields"],
+    ["POST", "backupSchedule:update", '{"timezone":"Mars"}', 400, "timezone must be a name"],
+    ["POST", "backupSchedule:update", '{"retention":0}', 400, "values.retention is 0"],
+    ["POST", "backupSchedule:update", '{"maxBackups":1.5}', 400, "values.maxBackups is 1.5"],
+    ["POST", "backupSchedule:update", '{"enabled":"yes"}', 400, "it must be true or false"],
+    ["POST", "backupSchedule:update", '{"notifyOnFailure":"ftp://x"}', 400, "url"],
+    ["POST", "backupSchedule:update", '{"notifyOnFailure":7}', 400, "values.notifyOnFailure is 7"],
+    ["POST", "backupDestinations:create", '{"name":"x"}', 400, "values.type is missing"],
+    ["POST", "backupDestinations:create", '{"type":"local"}', 400, "values.name is missing"],
+    ["POST", "backupDestinations:create", '{"type":"s3","name":"x"}', 400, "values.config.region is missing"],
+    [
+      "POST",
+      "backupDestinations:create",
+      '{"type":"local","name":"x","config":{"bucket":"b"}}',
+      400,
+      'values.config has "bucket"',
+    ],
+    [
+      "POST",
+      "backupDestinations:create",
+      '{"type":"local","name":"x","config":{"directory":"a/../b"}}',
+      400,
+      'has a part "." or ".."',
+    ],
+    [
+      "POST",
+      "backupDestinations:create",
+      '{"type":"s3","name":"x","config":{"region":"auto","bucket":"bucket","endpoint":"http://169.254.169.254","accessKeyId":"a","secretAccessKey":"b"}}',
+      400,
+      "reserved for a machine's own metadata",
+    ],
+    ["POST", "backupDestinations:update/x", '{"config":{}}', 400, "a changed config is sent whole"],
+    ["POST", "backups:upload", "", 400, "The body is empty"],
+  ])("%s %s %s", async (method, path, body, status, says) => {
+    const answer = await database.ask(method, path, body === undefined ? {} : { body });
+    expect(detailOf(answer)).toEqual([status, expect.stringContaining(says)]);
+    expect(answer.json.detail).toMatch(/[.!]$/);
+  });
+
+  const part = (head: string, end: string) => `--b\r\n${head}\r\n\r\nno archive${end}`;
+  test.each([
+    ["multipart/form-data", "x", "names no boundary"],
+    ["multipart/form-data; boundary=b", "nonsense", "breaks off"],
+    ["multipart/form-data; boundary=b", part("content-disposition: form-data", ""), "breaks off"],
+    [
+      "multipart/form-data; boundary=b",
+      part("content-disposition: form-data", "\r\n--b\r\n\r\n\r\nmore\r\n--b--"),
+      "more than one part",
+    ],
+    ["multipart/form-data; boundary=b", `x${part("a: b", "\r\n--b--\r\n")}`, "does not begin with its boundary"],
+    ["multipart/form-data; boundary=b", part(`a: ${"x".repeat(5000)}`, "\r\n--b--"), "more than 4096 bytes"],
+  ])("a form of type %s: %s", async (type, body, says) => {
+    const answer = await database.ask("POST", "backups:upload", { body, headers: { "content-type": type } });
+    expect(detailOf(answer)).toEqual([400, expect.stringContaining(says)]);
+  });
+});
+
+describe("one at a time", () => {
+  test("a second archive is a conflict that names the job, and a running one can be cancelled (Z15)", async () => {
+    const other = await database.another();
+    for (let i = 0; i < 60; i++) await other.put(`k${i}`, "x".repeat(60_000));
+    const first = await other.ask("POST", "backups", { body: "{}" });
+    expect([first.status, first.headers.get("location")]).toEqual([
+      202,
+      `/api/databases/${other.id}/backups/${first.json.id}`,
+    ]);
+    const second = await other.ask("POST", "backups:create", { body: "{}" });
+    expect(detailOf(second)).toEqual([409, expect.stringContaining(first.json.jobId)]);
+    const cancelled = await other.ask("POST", `backups/${first.json.id}:cancel`);
+    expect(cancelled.json).toMatchObject({ status: "failed", error: expect.stringContaining("cancel") });
+  });
+});
+
+test("half of the pages of a list are no other list's (Z17)", async () => {
+  const { json } = await database.ask("GET", 'backups:list?filter={"origin":{"$eq":"schedule"},"type.$eq":"full"}');
+  expect(json).toEqual({ data: [], meta: { count: 0, page: 1, pageSize: 20, totalPage: 0 } });
+});

@@ -58,7 +58,7 @@ export const POLICY: Readonly<Record<CommandName | "exchange", Rule>> = {
     needs: ["admin"],
     reach: "database",
     deployment: false,
-    does: "rename and describe a database, and keep its log for feeds",
+    does: "rename a database, describe it, or keep its log for feeds",
   },
   "databases.delete": { needs: ["admin"], reach: "database", deployment: false, does: "delete a database" },
   "databases.stats": {

@@ -88,10 +88,11 @@ test("what was deleted by mistake comes back with one command", async () => {
   // A minute ago the server was not there.
   const said: string[] = [];
   for (const block of ofThePast) said.push(await typed(shell, block.replaceAll(/-1[hm]/g, versionstamp)));
-  const [then = "", undeleted = ""] = said;
+  const [then = "", undeleted = "", since = ""] = said;
   expect(then).toMatch(/"n":11.*"n":12/);
   const [listed, brought] = undeleted.match(/"count":(\d+)/g) ?? [];
   expect(listed).toBe(brought);
+  expect(since).toMatch(/"change":"delete"[\s\S]*"changes":\[/);
   expect(await read("entries/orders/~n12?values=plain")).toContain('"n":12');
 });
 

@@ -435,5 +435,8 @@ export class Backup {
 }
 
 function noBackup(): Failure {
-  return failure("not-found", "This database has no backup.");
+  return failure(
+    "not-found",
+    "This database has no backup, so nothing of its past is kept. Enable one: POST /api/databases/{id}/backup with its destination.",
+  );
 }

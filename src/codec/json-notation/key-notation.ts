@@ -16,6 +16,7 @@ import {
 } from "./key-parts.ts";
 import { described, Place } from "./place.ts";
 import { jsonTextOfNumber, quoted, readBigint, readBoolean, readBytes, readNumber, readString } from "./scalars.ts";
+import { type Failure, failure } from "../../core/errors.ts";
 import { isObject, type JsonObject } from "./types.ts";
 
 const EXAMPLE = 'for example ["users", 1]';
@@ -65,7 +66,12 @@ export function keyOfNotation(json: unknown, root: string): EncodedKeyOrFailure 
 /** The encoded key of JSON text, as it stands in a query parameter. */
 export function keyOfNotationText(text: string, root: string): EncodedKeyOrFailure {
   const parsed = parseJson(text, root);
-  return parsed.ok ? keyOfNotation(parsed.json, root) : parsed;
+  return parsed.ok ? keyOfNotation(parsed.json, root) : noKey(parsed);
+}
+
+/** Names the form as well: a text that is not JSON is often a key as somebody would say it. */
+export function noKey(notJson: Failure): Failure {
+  return failure(notJson.code, `${notJson.message} A key is an array in JSON, like ["users",1].`);
 }
 
 function partOfJson(json: unknown, place: Place): Part {

@@ -3,6 +3,7 @@ import type { NotationOptions } from "../../codec/json-notation/stored-value.ts"
 import { expiryOfJson } from "../../codec/json-notation/entry-line.ts";
 import { quotedExcerpt } from "../../codec/json-notation/place.ts";
 import { rangeOfSelector, type SelectorJson } from "../../codec/json-notation/selector.ts";
+import { noKey } from "../../codec/json-notation/key-notation.ts";
 import { parseJson } from "../../codec/json-notation/bounded-json.ts";
 import { fromBase64Url, toBase64Url } from "../../codec/base64url.ts";
 import { isEncodedKey } from "../../codec/key-codec.ts";
@@ -36,7 +37,7 @@ export function rangeOfQuery(query: URLSearchParams): KeyRange | Failure {
     const text = query.get(name);
     if (text === null) continue;
     const parsed = parseJson(text, name);
-    if (!parsed.ok) return parsed;
+    if (!parsed.ok) return noKey(parsed);
     selector[name] = parsed.json;
   }
   return rangeOf(selector, "");

@@ -98,7 +98,7 @@ describe("a key", () => {
     ["entries/a/", /Segment 2 of the path of the key, "", is empty/],
     ["entries/~x", /begins with ~ and no letter of a type/],
     ["entries/%ff", /not percent-encoded UTF-8/],
-    ["entries?key=nonsense", /^key is not JSON/],
+    ["entries?key=nonsense", /^key is not JSON: .*\. A key is an array in JSON, like \["users",1\]\.$/],
     ["entries?key=[]", /^key has no parts/],
     ["entries/a?key=[1]", /a key in its path and one as key/],
     [`entries/${"x".repeat(2048)}`, /2050 bytes as it is stored; the limit is 2048/],

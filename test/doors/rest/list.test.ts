@@ -121,7 +121,7 @@ test.each([
   ["limit=ten", /^limit/],
   ["reverse=yes", /^reverse is "yes"; it must be true or false/],
   ["keysOnly=1", /^keysOnly/],
-  ["prefix=users", /^prefix is not JSON/],
+  ["prefix=users", /^prefix is not JSON: .*\. A key is an array in JSON, like \["users",1\]\.$/],
   ["prefix={}", /^prefix is an object; a key is an array/],
   ['prefix=["a"]&start=["b"]', /^start does not begin with the parts of the prefix/],
   ['start=["b"]&end=["a"]', /^start is behind end/],

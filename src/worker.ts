@@ -13,6 +13,7 @@ import { DataTokens } from "./contracts/data-token.ts";
 import { deploymentOf } from "./directory/deployment.ts";
 import { DirectoryAuthority } from "./directory/directory-authority.ts";
 import { ApiKeyIds } from "./contracts/api-key-id.ts";
+import { verifyCallerToken } from "./documents/access/caller-token.ts";
 import { DOCUMENTS_ADDRESS, documentsDoor } from "./doors/documents/door.ts";
 import { KV_CONNECT_ADDRESS, kvConnectDoor } from "./doors/kv-connect/door.ts";
 import { AccessGrants } from "./doors/http/access-grants.ts";
@@ -106,6 +107,7 @@ function compose(env: Env): Handler {
     ...dataDoors,
     apiKeyIds: new ApiKeyIds(deployment.keys),
     apiKeys: (id, jurisdiction) => apiKeyStub(env, id, jurisdiction),
+    verifyToken: verifyCallerToken,
     entropy,
   });
   const backups = backupsDoor({

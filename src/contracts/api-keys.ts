@@ -3,7 +3,6 @@
  * The database's object keeps its keys, so a deleted key opens nothing from the answer on.
  */
 import type { AppOrTable } from "./document-commands.ts";
-import type { Grant } from "./grant.ts";
 import type { UnixMs } from "../core/clock.ts";
 import type { Failure } from "../core/errors.ts";
 import type { Idempotency } from "./idempotency.ts";
@@ -58,21 +57,31 @@ export type ApiKeyAnswer =
   | { readonly ok: true; readonly kind: "deleted" }
   | Failure;
 
-/** What a request shows to open a database with an API key. */
-export interface ShownApiKey {
-  readonly keyId: string;
-  /** A JWT that the caller has signed with the key's secret. */
-  readonly token: string;
-}
-
-/** What such a caller may do. */
-export interface AdmittedKey {
-  readonly grant: Grant;
+/**
+ * What a Worker needs to judge tokens that callers sign with a key. It stays in the memory of Workers, for a short time. So a token that
+ * somebody else has signed is refused without a call of the object, although the id of a key is no secret.
+ */
+export interface OpenedApiKey extends CallerTokenTerms {
+  readonly ok: true;
+  /** null: the key does not end. */
+  readonly expiresAt: UnixMs | null;
   /** The apps and tables that the key is for. Undefined: every one. */
   readonly tables?: readonly AppOrTable[];
 }
 
 export interface ApiKeyStub {
-  /** "unauthenticated" with the reason. The grant ends with its token, and when the key is deleted. */
-  admitApiKey(shown: ShownApiKey): Promise<AdmittedKey | Failure>;
+  /** "unauthenticated" for a key that there is not, or not any more. */
+  openApiKey(keyId: string): Promise<OpenedApiKey | Failure>;
 }
+
+export interface CallerTokenTerms {
+  readonly secret: string;
+  readonly requireExpiry: boolean;
+}
+
+/** When a token that a caller has signed ends, as a moment that a Date can hold. "unauthenticated" with what is wrong with the token. */
+export type VerifyCallerToken = (
+  token: string,
+  terms: CallerTokenTerms,
+  now: UnixMs,
+) => Promise<{ readonly ok: true; readonly expiresAt: UnixMs } | Failure>;

@@ -115,6 +115,9 @@ export const MAX_CALLER_TOKEN_CHARACTERS = 2048;
 /** Such tokens that a Worker remembers as right, for a minute: 4 MB of its memory at most. */
 export const MAX_REMEMBERED_CALLER_TOKENS = 2_000;
 
+/** API keys that a Worker remembers for a minute, those that there are not among them. */
+export const MAX_REMEMBERED_API_KEYS = 1_000;
+
 /** The body of a table's definition: `MAX_DEFINED_COLUMNS` with the longest names, escaped. */
 export const MAX_DEFINITION_BODY_BYTES = 1 * MIB;
 

@@ -3,26 +3,16 @@
  * or state of the past has them. The keys are read when the first request about them comes, and stay in memory: there are few.
  */
 import type { SecretBox, SecretPlace } from "../backup/secrets.ts";
-import type {
-  AdmittedKey,
-  ApiKeyAnswer,
-  ApiKeyCommand,
-  ApiKeyInfo,
-  NewApiKey,
-  ShownApiKey,
-} from "../contracts/api-keys.ts";
+import type { ApiKeyAnswer, ApiKeyCommand, ApiKeyInfo, NewApiKey, OpenedApiKey } from "../contracts/api-keys.ts";
 import type { ApiKeyIds } from "../contracts/api-key-id.ts";
 import type { AppOrTable } from "../contracts/document-commands.ts";
 import type { Idempotency } from "../contracts/idempotency.ts";
 import type { DatabaseSetup } from "../contracts/management.ts";
-import type { Jurisdiction } from "../contracts/placement.ts";
 import { toHex } from "../core/bytes.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
 import { MAX_API_KEYS } from "../core/document-limits.ts";
 import type { Entropy } from "../core/entropy.ts";
 import { failure, type Failure, isFailure } from "../core/errors.ts";
-import { MAX_TIME_MS } from "../core/limits.ts";
-import { verifyCallerToken } from "../documents/access/caller-token.ts";
 import type { ObjectTables } from "./object-tables.ts";
 
 const ID_BYTES = 8;
@@ -91,26 +81,14 @@ export class ApiKeys {
     }
   }
 
-  /**
-   * What a caller may do who shows a key's id and a token signed with its secret. `now`: by the clock of the side that was asked first.
-   * The key may be deleted before the grant is used, so its user asks `has` again.
-   */
-  async admit({ keyId, token }: ShownApiKey, now: UnixMs): Promise<AdmittedKey | Failure> {
+  /** For the side that judges a caller's token. The key may be deleted before the token is used, so the object asks `has` again. */
+  async open(keyId: string): Promise<OpenedApiKey | Failure> {
     const kept = this.#all.get(keyId);
     if (kept === undefined) return API_KEY_IS_GONE;
-    const { info } = kept;
-    if (info.expiresAt !== null && info.expiresAt <= now) {
-      return failure("unauthenticated", "The API key has ended, with the token that made it. Make a new key.");
-    }
+    const { requireExpiry, expiresAt, apps } = kept.info;
     const secret = await this.#secretOf(keyId, kept);
     if (isFailure(secret)) return secret;
-    const verified = await verifyCallerToken(token, { secret, requireExpiry: info.requireExpiry }, now);
-    if (isFailure(verified)) return verified;
-    const expiresAt = asUnixMs(Math.min(verified.expiresAt, info.expiresAt ?? MAX_TIME_MS));
-    return {
-      grant: { tokenId: keyId, read: true, write: true, expiresAt, apiKey: keyId, ...this.#place },
-      ...(info.apps === null ? {} : { tables: info.apps.map(tableOf) }),
-    };
+    return { ok: true, secret, requireExpiry, expiresAt, ...(apps === null ? {} : { tables: apps.map(tableOf) }) };
   }
 
   async #create(command: Extract<ApiKeyCommand, { command: "create" }>): Promise<ApiKeyAnswer> {
@@ -229,11 +207,6 @@ export class ApiKeys {
 
   #placeOf(keyId: string): SecretPlace {
     return { databaseId: this.#parts.setup?.databaseId ?? "", backupId: keyId };
-  }
-
-  get #place(): { readonly jurisdiction?: Jurisdiction } {
-    const jurisdiction = this.#parts.setup?.jurisdiction ?? null;
-    return jurisdiction === null ? {} : { jurisdiction };
   }
 
   /** In the order in which they were made. */

@@ -27,7 +27,7 @@ import type {
 import type { DocumentAnswer, DocumentRequest, TableAnswer, TableCommand } from "../contracts/document-commands.ts";
 import type { ClearedLevel, TurnOutcome } from "../contracts/record-commands.ts";
 import type { AgeCondition } from "../codec/record.ts";
-import type { AdmittedKey, ApiKeyAnswer, ApiKeyCommand, ShownApiKey } from "../contracts/api-keys.ts";
+import type { ApiKeyAnswer, ApiKeyCommand, OpenedApiKey } from "../contracts/api-keys.ts";
 import {
   type Access,
   admittedPrefix,
@@ -302,12 +302,12 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     return { ok: true };
   }
 
-  async admitApiKey(shown: ShownApiKey, askedAt: UnixMs = systemClock.now()): Promise<AdmittedKey | Failure> {
+  async openApiKey(keyId: string, askedAt?: UnixMs): Promise<OpenedApiKey | Failure> {
     if (!this.#goesOn(askedAt)) return STARTS_ANEW;
     const open = this.#life.database;
     if (open === null) return NO_DATABASE;
     open.alarms.rescue();
-    return open.apiKeys.admit(shown, askedAt);
+    return open.apiKeys.open(keyId);
   }
 
   async apiKeys(command: ApiKeyCommand, askedAt?: UnixMs): Promise<ApiKeyAnswer> {

@@ -5,7 +5,7 @@
  * `askedAt` is the time by the caller's clock, because the object's own clock may stand still (`clock-watch.ts`). undefined: the caller
  * has no better clock than the object.
  */
-import type { AdmittedKey, ApiKeyAnswer, ApiKeyCommand, ApiKeyStub, ShownApiKey } from "../contracts/api-keys.ts";
+import type { ApiKeyAnswer, ApiKeyCommand, ApiKeyStub, OpenedApiKey } from "../contracts/api-keys.ts";
 import type { ArchiveAnswer, ArchiveCommand } from "../contracts/archive-commands.ts";
 import type { BackupAnswer, BackupCommand, DeletionStub } from "../contracts/backup-commands.ts";
 import type { DatabaseStub, LargeAnswer } from "../contracts/database.ts";
@@ -87,7 +87,7 @@ export interface DatabaseRole
   documents(grant: Grant, request: DocumentRequest, askedAt?: UnixMs): Promise<DocumentAnswer | Failure>;
   documentTables(grant: Grant, command: TableCommand, askedAt?: UnixMs): Promise<TableAnswer | Failure>;
   feedPage(grant: Grant, request: Uint8Array, askedAt?: UnixMs): Promise<Uint8Array | LargeAnswer | Failure>;
-  admitApiKey(shown: ShownApiKey, askedAt?: UnixMs): Promise<AdmittedKey | Failure>;
+  openApiKey(keyId: string, askedAt?: UnixMs): Promise<OpenedApiKey | Failure>;
   apiKeys(command: ApiKeyCommand, askedAt?: UnixMs): Promise<ApiKeyAnswer>;
   backup(command: BackupCommand, askedAt?: UnixMs): Promise<BackupAnswer>;
   archives(command: ArchiveCommand, askedAt?: UnixMs): Promise<ArchiveAnswer>;

@@ -90,7 +90,7 @@ export function pastKeeper(env: Pick<Env, "DATABASES">, id: string, grant: Grant
 /** The object of a database, for callers who show an API key whose id says where the object is. */
 export function apiKeyStub(env: Pick<Env, "DATABASES">, id: string, jurisdiction: Jurisdiction | null): ApiKeyStub {
   const object = withPlainAnswers(within(env.DATABASES, jurisdiction).getByName(id));
-  return { admitApiKey: (shown) => object.admitApiKey(shown, systemClock.now()) };
+  return { openApiKey: (keyId) => object.openApiKey(keyId, systemClock.now()) };
 }
 
 /** Each call carries the time at which it is made, because the object's own clock may stand still (`clock-watch.ts`). */

@@ -1,5 +1,4 @@
 /** API keys in the object of a database: kept encrypted, bounded, and gone from the answer to their deletion on. */
-import { SignJWT } from "jose";
 import { expect, test } from "vitest";
 import { SecretBox } from "../../src/backup/secrets.ts";
 import { ApiKeyIds } from "../../src/contracts/api-key-id.ts";
@@ -62,33 +61,26 @@ async function made(keys: ApiKeys, wishes: Partial<Create> = {}): Promise<ApiKey
   return answer;
 }
 
-function tokenOf(secret: string): Promise<string> {
-  return new SignJWT({ identity: "cdb" }).setProtectedHeader({ alg: "HS256" }).sign(new TextEncoder().encode(secret));
-}
-
-const now = new MovableClock().now();
-
 test("a key opens the database until it is deleted, also in an object that has just started (D33)", async () => {
   await withStorage(async (storage) => {
     const first = keysIn(storage);
     const { key, secret } = await made(first, { apps: ["shop", "crm/contacts"] });
-    const shown = { keyId: key.id, token: await tokenOf(secret) };
     const tables = [
       { appId: "shop", tableId: null },
       { appId: "crm", tableId: "contacts" },
     ];
-    const grant = { tokenId: key.id, apiKey: key.id, read: true, write: true, expiresAt: asUnixMs(8.64e15) };
-    for (const keys of [first, keysIn(storage)]) expect(await keys.admit(shown, now)).toEqual({ grant, tables });
+    const opened = { ok: true, secret, requireExpiry: false, expiresAt: null, tables };
+    for (const keys of [first, keysIn(storage)]) expect(await keys.open(key.id)).toEqual(opened);
     const other = await made(first);
-    expect(await first.admit({ ...shown, keyId: other.key.id }, now)).toMatchObject({ code: "unauthenticated" });
+    expect(other.secret).not.toBe(secret);
     // A request that is under way when the key goes gets nothing either.
     const underWay = keysIn(storage);
-    const asked = underWay.admit(shown, now);
+    const asked = underWay.open(key.id);
     expect(await underWay.run({ command: "delete", keyId: key.id })).toEqual({ ok: true, kind: "deleted" });
     expect(await asked).toMatchObject({ code: "unauthenticated", message: expect.stringContaining("no such API key") });
     expect(underWay.has(key.id)).toBe(false);
     for (const keys of [underWay, keysIn(storage)]) {
-      expect(await keys.admit(shown, now)).toMatchObject({ code: "unauthenticated" });
+      expect(await keys.open(key.id)).toMatchObject({ code: "unauthenticated" });
       expect(await keys.run({ command: "get", keyId: key.id })).toMatchObject({ code: "not-found" });
       expect(await keys.run({ command: "delete", keyId: key.id })).toMatchObject({ code: "not-found" });
       expect(await keys.run({ command: "list" })).toMatchObject({ keys: [{ id: other.key.id }] });
@@ -104,14 +96,13 @@ test("the secret is in no row and in no answer but the first, and an old encrypt
     expect(rows()).not.toContain(secret);
     const list = await keysIn(storage).run({ command: "list" });
     expect(list).toEqual({ ok: true, kind: "list", keys: [key] });
-    const shown = { keyId: key.id, token: await tokenOf(secret) };
     const stored = rows();
     // The list of keys uses each of them.
     expect(await keysIn(storage, undefined, NEWER_KEYS).run({ command: "list" })).toEqual(list);
     expect(rows()).not.toBe(stored);
     const [newest = ""] = NEWER_KEYS.split(",");
-    expect(isFailure(await keysIn(storage, undefined, newest).admit(shown, now))).toBe(false);
-    const dropped = await keysIn(storage).admit(shown, now);
+    expect(await keysIn(storage, undefined, newest).open(key.id)).toMatchObject({ ok: true, secret });
+    const dropped = await keysIn(storage).open(key.id);
     expect(dropped).toMatchObject({ code: "internal", message: expect.stringContaining("CAIRN_ENCRYPTION_KEYS") });
   });
 });
@@ -121,10 +112,8 @@ test("a key ends with the token that made it, and then makes room (D34)", async 
     const clock = new MovableClock();
     const keys = keysIn(storage, clock);
     const expiresAt = asUnixMs(clock.time + 1_000);
-    const { key, secret } = await made(keys, { expiresAt });
-    const shown = { keyId: key.id, token: await tokenOf(secret) };
-    expect(await keys.admit(shown, clock.now())).toMatchObject({ grant: { expiresAt } });
-    expect(await keys.admit(shown, expiresAt)).toMatchObject({ message: expect.stringContaining("has ended") });
+    const { key } = await made(keys, { expiresAt });
+    expect(await keys.open(key.id)).toMatchObject({ expiresAt });
     for (let i = 1; i < MAX_API_KEYS; i++) await made(keys);
     const beyond = await keys.run(create);
     expect(beyond).toMatchObject({ code: "limit", message: expect.stringContaining(`${MAX_API_KEYS} API keys`) });
@@ -164,7 +153,7 @@ test("an object that is asked about keys and has none makes no table", async () 
       entropy: systemEntropy,
     });
     expect(counting.count(() => expect(keys.has("key_1")).toBe(false))).toEqual({ read: 0, written: 0 });
-    expect(await keys.admit({ keyId: "key_1", token: "x" }, now)).toMatchObject({ code: "unauthenticated" });
+    expect(await keys.open("key_1")).toMatchObject({ code: "unauthenticated" });
     expect(tables.has("api_keys")).toBe(false);
     const refused = { code: "unsupported", message: expect.stringContaining("CAIRN_ENCRYPTION_KEYS is not set") };
     expect(await keys.run(create)).toMatchObject(refused);

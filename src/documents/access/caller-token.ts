@@ -3,6 +3,7 @@
  * honoured to the second, because it is the caller's own promise. `nbf` may lie a minute ahead: the clocks of servers differ.
  */
 import { errors, jwtVerify } from "jose";
+import type { VerifyCallerToken } from "../../contracts/api-keys.ts";
 import { asUnixMs, type UnixMs } from "../../core/clock.ts";
 import { MAX_CALLER_TOKEN_CHARACTERS } from "../../core/document-limits.ts";
 import { failure, type Failure } from "../../core/errors.ts";
@@ -20,17 +21,7 @@ interface Payload {
   readonly identity?: unknown;
 }
 
-export interface TokenTerms {
-  readonly secret: string;
-  readonly requireExpiry: boolean;
-}
-
-/** When the token ends, as a moment that a Date can hold. `unauthenticated` with what is wrong with the token. */
-export async function verifyCallerToken(
-  token: string,
-  { secret, requireExpiry }: TokenTerms,
-  now: UnixMs,
-): Promise<{ readonly ok: true; readonly expiresAt: UnixMs } | Failure> {
+export const verifyCallerToken: VerifyCallerToken = async (token, { secret, requireExpiry }, now) => {
   if (token.length > MAX_CALLER_TOKEN_CHARACTERS) {
     return refused(`has ${token.length} characters; the limit is ${MAX_CALLER_TOKEN_CHARACTERS}`);
   }
@@ -57,7 +48,7 @@ export async function verifyCallerToken(
   // `jwtVerify` takes only a number.
   const expiresAt = Math.min(Math.floor(Number(exp) * 1000), MAX_TIME_MS);
   return expiresAt > now ? { ok: true, expiresAt: asUnixMs(expiresAt) } : refused(expiredAt(Number(exp), now));
-}
+};
 
 /** What is wrong, to continue a sentence. undefined: the error says nothing of the token. */
 function flawOf(error: unknown, now: UnixMs): string | undefined {

@@ -2,7 +2,6 @@
  * `POST /cdb`: one request, or a batch, of a program that has an API key. The answer to a request that can be read always has status 200;
  * a failure is in its body. A body that cannot be read gets 400 with the same body, and another method than POST 405.
  */
-import type { AdmittedKey } from "../../contracts/api-keys.ts";
 import type { DatabaseStub } from "../../contracts/database.ts";
 import type { DocumentAnswer, DocumentSubject } from "../../contracts/document-commands.ts";
 import type { Grant } from "../../contracts/grant.ts";
@@ -18,7 +17,7 @@ import type { DataDoor } from "../http/data-door.ts";
 import { readBody } from "../http/request-body.ts";
 import { textOf } from "../http/text.ts";
 import type { FailureOfThrown } from "../http/thrown.ts";
-import type { ApiKeyGate } from "./api-key-gate.ts";
+import type { AdmittedKey, ApiKeyGate } from "./api-key-gate.ts";
 import { type Asker, errorText } from "./cdb-error.ts";
 
 const PATH = "/cdb";

@@ -1,7 +1,7 @@
 /** `POST /cdb` as a door: who is let in, when an object is called, and the form of what comes back. */
 import { beforeEach, describe, expect, test } from "vitest";
 import { ApiKeyIds } from "../../../src/contracts/api-key-id.ts";
-import type { AdmittedKey, ShownApiKey } from "../../../src/contracts/api-keys.ts";
+import type { OpenedApiKey } from "../../../src/contracts/api-keys.ts";
 import type { DatabaseStub } from "../../../src/contracts/database.ts";
 import type { DocumentAnswer, DocumentRequest } from "../../../src/contracts/document-commands.ts";
 import type { Grant } from "../../../src/contracts/grant.ts";
@@ -19,7 +19,8 @@ import { FakeTimers } from "../../support/fake-timers.ts";
 const DATABASE = "0190f3c2-5b1e-4d6f-9a53-6c1f4b7f2a10";
 const OTHER = "0190f3c2-5b1e-4d6f-9a53-6c1f4b7f2a11";
 const REQUEST_ID = "5f0c1c7e-2b1a-4a57-8a2f-000000000001";
-const TOKEN = "header.payload.signature";
+const TOKEN = "s.payload.signature";
+const END = asUnixMs(8e15);
 
 const keys = signingKeys(CAIRN_SIGNING_KEYS);
 if (isFailure(keys)) throw new Error(keys.message);
@@ -27,30 +28,33 @@ const apiKeyIds = new ApiKeyIds(keys);
 const { id: keyId } = await apiKeyIds.make(DATABASE, "0123456789abcdef", null);
 const { id: inEurope } = await apiKeyIds.make(DATABASE, "0123456789abcdef", "eu");
 
-const grant: Grant = { tokenId: keyId, apiKey: keyId, read: true, write: true, expiresAt: asUnixMs(8e15) };
+const grant: Grant = { tokenId: keyId, apiKey: keyId, read: true, write: true, expiresAt: END };
 const subject = { appId: "shop", tableId: "orders", action: "get" };
 
 /** What the door asked of objects, and what they answer. */
 let called: unknown[];
-let admission: AdmittedKey | Failure;
+let key: OpenedApiKey | Failure;
 let answer: DocumentAnswer | Failure | Error;
 let timers: FakeTimers;
 let door: ReturnType<typeof cdbDoor>;
 
 beforeEach(() => {
   called = [];
-  admission = { grant };
+  key = { ok: true, secret: "s", requireExpiry: false, expiresAt: null };
   answer = { ok: true, isBatch: false, results: [{ subject, result: { ok: true, json: '{"ids":{"id":"a"}}' } }] };
   timers = new FakeTimers();
   const gate = new ApiKeyGate({
     apiKeyIds,
     clock: timers,
     apiKeys: (id, jurisdiction) => ({
-      admitApiKey: async (shown: ShownApiKey) => {
-        called.push(["admit", id, jurisdiction, shown]);
-        return admission;
+      openApiKey: async (opened) => {
+        called.push(["open", id, jurisdiction, opened]);
+        return key;
       },
     }),
+    // What is signed with the secret is a token that begins so.
+    verifyToken: async (token, { secret }) =>
+      token.startsWith(`${secret}.`) ? { ok: true, expiresAt: END } : failure("unauthenticated", "Not signed so."),
   });
   const documents = async (by: Grant, { text, ...more }: DocumentRequest): Promise<DocumentAnswer | Failure> => {
     called.push(["documents", by, text.length > 100 ? text.length : text, more]);
@@ -89,35 +93,66 @@ test("other paths are other doors'", () => {
 
 test("a request goes to the key's database, with what the key is for (D30, D35)", async () => {
   const tables = [{ appId: "shop", tableId: null }];
-  admission = { grant, tables };
+  key = { ok: true, secret: "s", requireExpiry: false, expiresAt: null, tables };
   const { status, text, headers } = await ask({ ...signed, envid: DATABASE.toUpperCase() }, '{"a":"ä"}');
   expect([status, text]).toEqual([200, '{"ids":{"id":"a"}}']);
   expect(headers.get("content-type")).toBe("application/json");
   expect(headers.get("cache-control")).toBe("private, no-cache");
   expect(headers.has("cairn-object")).toBe(false);
-  const admit = ["admit", DATABASE, null, { keyId, token: TOKEN }];
-  expect(called).toEqual([admit, ["documents", grant, '{"a":"ä"}', { tables }]]);
+  expect(called).toEqual([
+    ["open", DATABASE, null, keyId],
+    ["documents", grant, '{"a":"ä"}', { tables }],
+  ]);
   await ask({ ...signed, keyid: inEurope });
-  expect(called[2]).toEqual(["admit", DATABASE, "eu", { keyId: inEurope, token: TOKEN }]);
+  expect(called[2]).toEqual(["open", DATABASE, "eu", inEurope]);
+  const ofEurope = { ...grant, tokenId: inEurope, apiKey: inEurope, jurisdiction: "eu" };
+  expect(called[3]).toEqual(["documents", ofEurope, "{}", { tables }]);
 });
 
 test("the longest token that is taken reaches the object (D31)", async () => {
-  await ask({ ...signed, authorization: `Bearer ${"x".repeat(MAX_CALLER_TOKEN_CHARACTERS)}` });
+  await ask({ ...signed, authorization: `Bearer ${"s.".padEnd(MAX_CALLER_TOKEN_CHARACTERS, "x")}` });
   expect(called).toHaveLength(2);
 });
 
-test("what a token allows is remembered for a minute, and what is refused is not (D33)", async () => {
-  admission = failure("unauthenticated", "No.");
-  for (let i = 0; i < 2; i++) expect((await ask()).json.title).toBe("No.");
-  admission = { grant };
+test("a key is remembered for a minute, and then the object is asked again (D33)", async () => {
+  const opens = () => called.filter((call) => Array.isArray(call) && call[0] === "open").length;
   for (let i = 0; i < 3; i++) await ask();
-  const admits = () => called.filter((call) => Array.isArray(call) && call[0] === "admit").length;
-  expect(admits()).toBe(3);
   await ask({ ...signed, authorization: `Bearer ${TOKEN}x` });
-  expect(admits()).toBe(4);
-  timers.advance(REMEMBERED_GRANT_MS);
+  expect(opens()).toBe(1);
+  timers.advance(REMEMBERED_GRANT_MS - 1);
+  await ask({ ...signed, authorization: `Bearer ${TOKEN}y` });
+  expect(opens()).toBe(1);
+  timers.advance(1);
+  key = failure("unauthenticated", "Gone.");
+  for (let i = 0; i < 3; i++) expect((await ask()).json.title).toBe("Gone.");
+  expect(opens()).toBe(2);
+});
+
+test("a key that could not be opened for another reason is tried again at once", async () => {
+  key = failure("unavailable", "Soon.");
+  for (let i = 0; i < 2; i++) expect((await ask()).json.title).toBe("Soon.");
+  expect(called).toHaveLength(2);
+});
+
+test("a grant ends with its token or its key, whichever is first (D34)", async () => {
+  const end = asUnixMs(timers.now() + 1_000);
+  key = { ok: true, secret: "s", requireExpiry: false, expiresAt: end };
   await ask();
-  expect(admits()).toBe(5);
+  expect(called[1]).toEqual(["documents", { ...grant, expiresAt: end }, "{}", {}]);
+  timers.advance(1_000);
+  expect((await ask({ ...signed, authorization: `Bearer ${TOKEN}x` })).json.title).toContain("has ended");
+});
+
+test("strangers who know the id of a key reach its object once a minute, whatever they sign (D36)", async () => {
+  for (let i = 0; i < 20; i++) {
+    const { status, json, headers } = await ask({ ...signed, authorization: `Bearer ${i}.payload.signature` });
+    expect([status, json.type, headers.get("cairn-object")]).toEqual([
+      200,
+      "unauthenticated",
+      i === 0 ? null : "untouched",
+    ]);
+  }
+  expect(called).toEqual([["open", DATABASE, null, keyId]]);
 });
 
 describe("strangers call no object, and the front is told so (D36)", () => {

@@ -1,5 +1,6 @@
 /** What each action does, at a real object. */
 import { beforeAll, describe, expect, test } from "vitest";
+import { toBase64Url } from "../../src/codec/base64url.ts";
 import { decodeV8 } from "../../src/codec/v8/codec.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
 import { toHex } from "../../src/core/bytes.ts";
@@ -425,6 +426,19 @@ describe("getMany", () => {
     expect(shown(rest)).toBe("y10 z2 z10");
     expect(rest.nextId).toBeUndefined();
     expect(shown(await range(MIN, MAX, { filter: [{ column: "b", symbol: ">=", value: 10 }] }))).toBe("x10 y10 z10");
+  });
+
+  test("begins and ends within its table, whatever place a program makes up (D14)", async () => {
+    const [mine, other] = [{ tableId: "mine" }, { tableId: "mine\0other" }];
+    await database.create({ id: "a" }, {}, mine);
+    await database.create({ id: "b" }, {}, other);
+    const place = (...bytes: number[]) => ({ id: `CDB:place:${toBase64Url(Uint8Array.from(bytes))}` });
+    const one = { ids: { id: "a" }, columns: {} };
+    const asc = { ...mine, orderType: "asc", rowsLimit: 1 };
+    expect(await database.getMany({ id: MIN }, place(0xff, 0xff), asc)).toEqual({ data: [one] });
+    expect(await database.getMany(place(0xff), place(0xff, 0xff), asc)).toEqual({ data: [] });
+    expect(await database.getMany(place(0xff, 0xff), { id: MIN }, { ...mine, rowsLimit: 1 })).toEqual({ data: [one] });
+    expect(await database.getMany(place(), place(), asc)).toEqual({ data: [] });
   });
 
   test("of a table that nobody has defined reads what is there, in the order of the ids given (D16)", async () => {

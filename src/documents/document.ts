@@ -89,7 +89,7 @@ function textOfColumns(columns: Columns, only: ReadonlySet<string> | null, room:
     if (value === undefined) return undefined;
     text += value;
   }
-  return text.length < room ? `${text}}` : undefined;
+  return `${text}}`;
 }
 
 function textOfColumn(value: unknown, room: number): string | undefined {

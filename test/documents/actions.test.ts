@@ -128,6 +128,14 @@ describe("one document", () => {
     expect(await database.create(past, {}, { condition: { type: "notExist" } })).toEqual({ ids: past });
   });
 
+  test("has the integer 0 as id, also where a request says -0 (D1)", async () => {
+    const text = (action: string) =>
+      `{"appId":"shop","tableId":"zero","action":"${action}","ids":{"n":-0},"columns":{}}`;
+    expect(await database.send(text("create"))).toEqual({ ids: { n: 0 } });
+    expect(await database.get({ n: 0 }, { tableId: "zero" })).toEqual({ ids: { n: 0 }, columns: {} });
+    expect(await database.entry(["shop", "zero", 0])).toBeDefined();
+  });
+
   test("is not what holds no object: that is shown by no action and never overwritten (D5)", async () => {
     const refused =
       "type-mismatch: The entry with these ids is no document, because its value is no object. Another program has written it; it stays as it is.";
@@ -321,6 +329,11 @@ describe("batches (D12)", () => {
       await database.entry(["CDB:tables", "shop", "atomic"]),
     ];
     expect(toHex(one?.versionstamp ?? new Uint8Array())).toBe(toHex(definition?.versionstamp ?? new Uint8Array(1)));
+    const again = { action: "update", ids: b, columns: { m: 2 }, condition: { type: "notExist" }, ...table };
+    const gone = { action: "delete", ids: b, ...table };
+    expect(await database.batch([{ ...again, columns: { l: 1 } }, gone, again, gone, again], true)).toHaveLength(5);
+    expect(await database.get(b, table)).toEqual({ ids: b, columns: { m: 2 } });
+    await database.delete(b, table);
     const because = "conflict: Nothing was written, because requests[1] of this atomic batch was refused.";
     const undone = await database.batch(
       [

@@ -2,13 +2,15 @@
 import { describe, expect, test } from "vitest";
 import { rangeOfPrefix } from "../../src/codec/key-prefix.ts";
 import { MAX_DOCUMENT_ANSWER_CHARACTERS, MAX_LOOKED_AT_BYTES } from "../../src/core/document-limits.ts";
+import { encodeV8 } from "../../src/codec/v8/codec.ts";
+import { Encoding } from "../../src/core/operations.ts";
 import { asUnixMs } from "../../src/core/clock.ts";
 import { versionAtTime } from "../../src/core/versionstamp.ts";
 import { DocumentIndex } from "../../src/documents/index/document-index.ts";
 import { CountingStorage, type Rows } from "../support/counting-storage.ts";
 import { MAX, MIN } from "../support/workerd/documents.ts";
 import { EngineDocuments } from "../support/workerd/documents-engine.ts";
-import { key, MovableClock, withStorage } from "../support/workerd/engine.ts";
+import { key, MovableClock, set, withStorage, write } from "../support/workerd/engine.ts";
 
 const all = { ids: { id: MIN }, endIds: { id: MAX }, orderType: "asc" };
 
@@ -243,4 +245,20 @@ test("searches of a batch count into the answers of the batch, too (D14)", () =>
       4,
       ...Array.from({ length: 2 }, () => expect.stringMatching(/^limit: The answers of this batch have more than/)),
     ]);
+  }));
+
+test("a page ends when its JSON is long, however short the stored documents are (D14)", () =>
+  withStorage(async (storage) => {
+    const documents = new EngineDocuments(storage, new MovableClock());
+    const encoded = encodeV8({ maps: Array.from({ length: 60_000 }, () => new Map()) });
+    if (!encoded.ok) throw new Error(encoded.message);
+    for (let id = 0; id < 5; id++) {
+      const mutation = set(key("shop", "orders", id), encoded.bytes, { encoding: Encoding.v8 });
+      documents.database.commit([write([mutation])]);
+    }
+    const page = await documents.ask({ action: "getMany", ...all });
+    const length = JSON.stringify(page.data[0]).length;
+    expect(length).toBeGreaterThan(8 * encoded.bytes.length);
+    expect(page.data).toHaveLength(Math.ceil(MAX_DOCUMENT_ANSWER_CHARACTERS / length));
+    expect(page.nextId).toEqual({ ids: { id: page.data.length } });
   }));

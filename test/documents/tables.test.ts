@@ -167,6 +167,10 @@ describe("a definition", () => {
       ok: true,
     });
     expect(await database.get({ c: "x" }, table)).toEqual({ ids: { c: "x" }, columns: {} });
+    // The definition that was used last is not used after it has changed, whichever program changes it.
+    await database.set(["CDB:tables", "shop", table.tableId], { ids: [string("e")] });
+    expect(await database.get({ e: "x" }, table)).toEqual({ ids: { e: "x" }, columns: {} });
+    await database.define({ ids: [string("c")] }, table);
     await database.delete({ c: "x" }, table);
     expect(await database.define({ ids: [integer("a")] }, table)).toMatchObject({ ok: true, isNew: false });
   });

@@ -128,15 +128,17 @@ export class DocumentIndex implements DerivedTables {
       if (name !== null) this.#define(name, change.after, { ...this.#bounds }, built);
     }
     if (this.#known === null) return;
-    const { registry, writer } = this.#known;
+    const { registry, writer, work } = this.#known;
     const toSave = new Set<Build>();
-    for (const { before, after } of changes) {
-      const { key } = after ?? before;
+    for (const change of changes) {
+      const { key } = change.after ?? change.before;
       const builds = registry.tableOfKey(key);
       for (const build of [builds?.live, builds?.building]) {
         if (build === undefined || build === null || built.has(build) || key.length === build.prefix.length) continue;
         if (build.cursor !== null && compareBytes(key, build.cursor) >= 0) continue;
-        if (changeEntry(this.#known, build, before, after)) toSave.add(build);
+        const isPartial = build.settled !== null && compareBytes(key, build.settled) >= 0;
+        if (isPartial) work.noteChanged(build, key.subarray(build.prefix.length));
+        if (changeEntry(this.#known, build, change, isPartial)) toSave.add(build);
       }
     }
     writer.flush();

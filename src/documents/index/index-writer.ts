@@ -29,16 +29,35 @@ export class IndexWriter {
     this.#sql = sql;
   }
 
-  /** Brings what the document has in the indexes of a build from one state to another. */
-  change(build: number, ids: Uint8Array, before: DocumentRows, after: DocumentRows): void {
+  /**
+   * Brings what the document has in the indexes of a build from one state to another. `isPartial`: values and places of the state before may
+   * be missing.
+   */
+  change(build: number, ids: Uint8Array, before: DocumentRows, after: DocumentRows, isPartial: boolean): void {
     // A row that is removed may still be pending.
     if (before.values.length > 0 || isNumbered(before)) this.flush();
-    this.#changeValues(ids, before.values, after.values);
+    this.#changeValues(ids, before.values, after.values, isPartial);
     if (!isNumbered(before) && !isNumbered(after)) return;
-    const number = isNumbered(before) ? this.#numberOf(build, ids) : this.#newNumber(build, ids);
+    const number = isNumbered(before) ? this.numberOf(build, ids) : this.#newNumber(build, ids);
     this.#changeTexts(number, before.texts, after.texts);
-    this.#changePoints(number, before.points, after.points);
+    this.#changePoints(number, before.points, after.points, isPartial);
     if (!isNumbered(after)) this.#sql.exec(DELETE_NUMBER, number);
+  }
+
+  /** Adds a new document's texts, and neither values nor places. Returns the document's number. null: it has no text and no place. */
+  addTexts(build: number, ids: Uint8Array, rows: DocumentRows): number | null {
+    if (!isNumbered(rows)) return null;
+    const number = this.#newNumber(build, ids);
+    this.#changeTexts(number, [], rows.texts);
+    return number;
+  }
+
+  addValue(index: number, value: string | number, ids: Uint8Array): void {
+    this.#add(INSERT_VALUES, [index, value, ids]);
+  }
+
+  addPoint(index: number, id: number, { lat, lon }: Point): void {
+    this.#add(this.#treeOf(index, insertPoint), [id, lat, lon]);
   }
 
   /** Notes that an entry under the table is no document, or that it is none any more. */
@@ -49,8 +68,6 @@ export class IndexWriter {
   /** Writes the rows that were added. */
   flush(): void {
     for (const [insert, rows] of this.#pending) {
-      // Neighbours in the table are on one page of it, which is then read and written once.
-      if (insert === INSERT_VALUES) rows.sort(byValue);
       for (let at = 0; at < rows.length; at += ROWS_PER_STATEMENT) {
         const some = rows.slice(at, at + ROWS_PER_STATEMENT);
         this.#sql.exec(insert.statement(some.length), ...some.flat());
@@ -59,16 +76,17 @@ export class IndexWriter {
     this.#pending.clear();
   }
 
-  #changeValues(ids: Uint8Array, before: readonly ValueRow[], after: readonly ValueRow[]): void {
+  #changeValues(ids: Uint8Array, before: readonly ValueRow[], after: readonly ValueRow[], isPartial: boolean): void {
     if (before.length === 0) {
-      for (const { index, value } of after) this.#add(INSERT_VALUES, [index, value, ids]);
+      for (const { index, value } of after) this.addValue(index, value, ids);
       return;
     }
     const kept = new Set(after.map(nameOf));
     for (const row of before) {
-      if (!kept.delete(nameOf(row))) this.#sql.exec(DELETE_VALUE, row.index, row.value, ids);
+      if (!kept.has(nameOf(row))) this.#sql.exec(DELETE_VALUE, row.index, row.value, ids);
     }
-    for (const row of after) if (kept.has(nameOf(row))) this.#add(INSERT_VALUES, [row.index, row.value, ids]);
+    const had = new Set(isPartial ? [] : before.map(nameOf));
+    for (const row of after) if (!had.has(nameOf(row))) this.addValue(row.index, row.value, ids);
   }
 
   #changeTexts(number: number, before: DocumentRows["texts"], after: DocumentRows["texts"]): void {
@@ -84,7 +102,12 @@ export class IndexWriter {
     }
   }
 
-  #changePoints(number: number, before: DocumentRows["points"], after: DocumentRows["points"]): void {
+  #changePoints(
+    number: number,
+    before: DocumentRows["points"],
+    after: DocumentRows["points"],
+    isPartial: boolean,
+  ): void {
     const first = number * POINTS_PER_DOCUMENT;
     for (const { index, points } of before) {
       const now = after.find((one) => one.index === index)?.points ?? [];
@@ -96,13 +119,13 @@ export class IndexWriter {
     for (const { index, points } of after) {
       const old = before.find((one) => one.index === index)?.points ?? [];
       for (const [i, point] of points.entries()) {
-        if (isAt(point, old[i])) continue;
-        this.#add(this.#treeOf(index, insertPoint), [first + i, point.lat, point.lon]);
+        if (isPartial || !isAt(point, old[i])) this.addPoint(index, first + i, point);
       }
     }
   }
 
-  #numberOf(build: number, ids: Uint8Array): number {
+  /** The number of a document that has a text or a place. */
+  numberOf(build: number, ids: Uint8Array): number {
     return this.#sql.exec<{ n: number }>(FIND_NUMBER, build, ids).one().n;
   }
 
@@ -128,22 +151,22 @@ export class IndexWriter {
 
 /** A statement that inserts any number of rows, made once for each number. */
 class Insert {
-  readonly #into: string;
+  readonly #head: string;
   readonly #row: (first: number) => string;
   readonly #after: string;
   readonly #parameters: number;
   readonly #statements: (string | undefined)[] = [];
 
   /** `row`: the SQL of one row, whose parameters are numbered from `first` on. */
-  constructor(into: string, parameters: number, row: (first: number) => string, after = "") {
-    this.#into = into;
+  constructor(head: string, parameters: number, row: (first: number) => string, after = "") {
+    this.#head = head;
     this.#parameters = parameters;
     this.#row = row;
     this.#after = after;
   }
 
   statement(rows: number): string {
-    return (this.#statements[rows] ??= `INSERT INTO ${this.#into} VALUES ${Array.from({ length: rows }, (_, i) =>
+    return (this.#statements[rows] ??= `INSERT ${this.#head} VALUES ${Array.from({ length: rows }, (_, i) =>
       this.#row(i * this.#parameters + 1),
     ).join(", ")} ${this.#after}`);
   }
@@ -151,8 +174,8 @@ class Insert {
 
 const three = (first: number) => `(?${first}, ?${first + 1}, ?${first + 2})`;
 
-const INSERT_VALUES = new Insert(`${VALUES} (ix, v, ids)`, 3, three, "ON CONFLICT DO NOTHING");
-const INSERT_NUMBERS = new Insert(`${NUMBERS} (n, table_id, ids)`, 3, three);
+const INSERT_VALUES = new Insert(`INTO ${VALUES} (ix, v, ids)`, 3, three, "ON CONFLICT DO NOTHING");
+const INSERT_NUMBERS = new Insert(`INTO ${NUMBERS} (n, table_id, ids)`, 3, three);
 const DELETE_VALUE = `DELETE FROM ${VALUES} WHERE ix = ?1 AND v = ?2 AND ids = ?3`;
 const FIND_NUMBER = `SELECT n FROM ${NUMBERS} WHERE table_id = ?1 AND ids = ?2`;
 const LAST_NUMBER = `SELECT coalesce(max(n), 0) AS n FROM ${NUMBERS}`;
@@ -161,18 +184,12 @@ const INSERT_SKIPPED = `INSERT INTO ${SKIPPED} (table_id, ids) VALUES (?1, ?2) O
 const DELETE_SKIPPED = `DELETE FROM ${SKIPPED} WHERE table_id = ?1 AND ids = ?2`;
 
 function insertText(index: number): Insert {
-  return new Insert(`${textTable(index)} (rowid, words)`, 2, (first) => `(?${first}, ?${first + 1})`);
+  return new Insert(`INTO ${textTable(index)} (rowid, words)`, 2, (first) => `(?${first}, ?${first + 1})`);
 }
 
 function insertPoint(index: number): Insert {
   const row = (id: number) => `(?${id}, ?${id + 1}, ?${id + 1}, ?${id + 2}, ?${id + 2}, ?${id + 1}, ?${id + 2})`;
-  return new Insert(`${geoTable(index)} (id, min_lat, max_lat, min_lon, max_lon, lat, lon)`, 3, row);
-}
-
-function byValue([index = 0, value = 0]: readonly Bound[], [otherIndex = 0, other = 0]: readonly Bound[]): number {
-  if (index !== otherIndex) return index < otherIndex ? -1 : 1;
-  if (value === other) return 0;
-  return value < other ? -1 : 1;
+  return new Insert(`OR REPLACE INTO ${geoTable(index)} (id, min_lat, max_lat, min_lon, max_lon, lat, lon)`, 3, row);
 }
 
 function isNumbered({ texts, points }: DocumentRows): boolean {

@@ -64,6 +64,7 @@ type TableRow = {
   definition: ArrayBuffer;
   state: BuildState;
   cursor: ArrayBuffer | null;
+  settled: ArrayBuffer | null;
   done: number;
   total: number | null;
   skipped: number;
@@ -81,8 +82,10 @@ export class Build implements DocumentTable {
   readonly range: KeyRange;
   state: BuildState;
   definition: TableDefinition;
-  /** All keys of the range below this one are in the index. null: all of them. */
+  /** The build has looked at all keys below this one, and follows them. null: all keys. */
   cursor: Uint8Array | null;
+  /** At or below the cursor: values and places of documents from this key on may be missing. null: nothing is missing. */
+  settled: Uint8Array | null;
   done: number;
   /** null: not counted yet. */
   counted: number | null;
@@ -104,6 +107,7 @@ export class Build implements DocumentTable {
     this.definition = definition;
     this.columns = indexedColumns(definition);
     this.cursor = row.cursor === null ? null : new Uint8Array(row.cursor);
+    this.settled = row.settled === null ? null : new Uint8Array(row.settled);
     this.done = row.done;
     this.counted = row.total;
     this.skipped = row.skipped;
@@ -229,6 +233,7 @@ export class TableRegistry {
     this.#sql.exec(SET_LIVE, build.id);
     build.state = "live";
     build.cursor = null;
+    build.settled = null;
     builds.live = build;
     builds.building = null;
   }
@@ -259,8 +264,8 @@ export class TableRegistry {
 
   /** Stores how far a build is, and what it has counted. */
   save(build: Build): void {
-    const { id, cursor, done, counted, skipped, leftOut, isFull } = build;
-    this.#sql.exec(SAVE, id, cursor, done, counted, skipped, leftOut, Number(isFull));
+    const { id, cursor, settled, done, counted, skipped, leftOut, isFull } = build;
+    this.#sql.exec(SAVE, id, cursor, settled, done, counted, skipped, leftOut, Number(isFull));
   }
 
   /** Finds the index, or makes it. null: there is no room for it. */
@@ -327,15 +332,16 @@ function textOf(prefix: Uint8Array): string {
 
 const NO_TABLE: TableDefinition = { ids: [], columns: [], inferred: false };
 
-const COLUMNS = "id, app, name, definition, state, cursor, done, total, skipped, left_out, is_full";
+const COLUMNS = "id, app, name, definition, state, cursor, settled, done, total, skipped, left_out, is_full";
 const READ_TABLES = `SELECT ${COLUMNS} FROM ${TABLES} ORDER BY id`;
 const READ_INDEXES = `SELECT id, table_id, name, path, type, has_many FROM ${INDEXES} ORDER BY id`;
-const INSERT_TABLE = `INSERT INTO ${TABLES} (app, name, definition, state, cursor, done, skipped, left_out, is_full)
-  VALUES (?1, ?2, ?3, 'building', ?4, 0, 0, 0, 0) RETURNING ${COLUMNS}`;
+const INSERT_TABLE = `INSERT INTO ${TABLES} (app, name, definition, state, cursor, settled, done, skipped, left_out, is_full)
+  VALUES (?1, ?2, ?3, 'building', ?4, ?4, 0, 0, 0, 0) RETURNING ${COLUMNS}`;
 const SET_DEFINITION = `UPDATE ${TABLES} SET definition = ?2 WHERE id = ?1`;
-const SET_LIVE = `UPDATE ${TABLES} SET state = 'live', cursor = NULL WHERE id = ?1`;
+const SET_LIVE = `UPDATE ${TABLES} SET state = 'live', cursor = NULL, settled = NULL WHERE id = ?1`;
 const SET_DROPPING = `UPDATE ${TABLES} SET state = 'dropping' WHERE id = ?1`;
-const SAVE = `UPDATE ${TABLES} SET cursor = ?2, done = ?3, total = ?4, skipped = ?5, left_out = ?6, is_full = ?7 WHERE id = ?1`;
+const SAVE = `UPDATE ${TABLES}
+  SET cursor = ?2, settled = ?3, done = ?4, total = ?5, skipped = ?6, left_out = ?7, is_full = ?8 WHERE id = ?1`;
 const DELETE_TABLE = `DELETE FROM ${TABLES} WHERE id = ?1`;
 const INSERT_INDEX = `INSERT INTO ${INDEXES} (table_id, name, path, type, has_many) VALUES (?1, ?2, ?3, ?4, 0) RETURNING id`;
 const SET_MANY = `UPDATE ${INDEXES} SET has_many = 1 WHERE id = ?1`;

@@ -37,7 +37,7 @@ const SCHEMA: Schema = schemaOf("document_schema", [
   [
     `CREATE TABLE ${TABLES} (
        id INTEGER PRIMARY KEY, app TEXT NOT NULL, name TEXT NOT NULL, definition BLOB NOT NULL, state TEXT NOT NULL,
-       cursor BLOB, done INTEGER NOT NULL, total INTEGER, skipped INTEGER NOT NULL, left_out INTEGER NOT NULL,
+       cursor BLOB, settled BLOB, done INTEGER NOT NULL, total INTEGER, skipped INTEGER NOT NULL, left_out INTEGER NOT NULL,
        is_full INTEGER NOT NULL
      )`,
     `CREATE TABLE ${INDEXES} (

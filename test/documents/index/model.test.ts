@@ -183,7 +183,7 @@ class History {
     this.#index = new DocumentIndex({
       storage: this.#fragile,
       isMade: names.some(({ name }) => name === "document_tables"),
-      bounds: { entries: 2, bytes: 1000 },
+      bounds: { entries: 2, bytes: 1000, gathered: 2 },
     });
     this.#database = new Database({ storage: this.#fragile, clock: this.clock, derivedTables: this.#index });
   }
@@ -309,6 +309,6 @@ test("whatever is written by whom, defined, restored or killed, the indexes hold
         history.finish();
       });
     }),
-    { numRuns: 100 },
+    { numRuns: 80 },
   );
 });

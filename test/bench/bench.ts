@@ -12,6 +12,7 @@ import { measureGrowth } from "./parts/growth.ts";
 import { measureHttp } from "./parts/http.ts";
 import { measureKvConnect } from "./parts/kv-connect.ts";
 import { countRows } from "./parts/rows.ts";
+import { measureSearches } from "./parts/searches.ts";
 import { measureSocket } from "./parts/socket.ts";
 import { measureSpace } from "./parts/space.ts";
 import { measureStart } from "./parts/start.ts";
@@ -31,9 +32,14 @@ const PARTS: Record<PartName, (options: BenchOptions, folder: string) => Promise
   socket: measureSocket,
   http: measureHttp,
   feed: measureFeed,
-  documents: measureDocuments,
+  documents: async (options, folder) =>
+    together(await measureDocuments(options, folder), await measureSearches(options, folder)),
   archives: measureArchives,
 };
+
+function together(one: Report, other: Report): Report {
+  return { tables: [...one.tables, ...other.tables], targets: [...one.targets, ...other.targets] };
+}
 
 /** The longest, with a million entries, takes a few. */
 export const PART_DEADLINE_MS = 15 * 60_000;

@@ -72,19 +72,27 @@ function unwrapped(bottom: number, top: number, left: number, right: number): re
 
 /** At least three corners. A place on an edge is in the polygon. */
 export function polygonOf(corners: readonly Point[]): Area {
-  // Each corner within half a turn of the one before it, so that no edge breaks at the date line.
+  // Each corner within half a turn of the one before it, so that no edge breaks at the date line. Whole turns are added: so a place that is
+  // compared after as many turns is the same number.
   const path: Point[] = [];
+  let turn = 0;
   for (const { lat, lon } of corners) {
     const before = path.at(-1)?.lon ?? lon;
-    path.push({ lat, lon: before + shortest(lon - before) });
+    while (lon + turn - before > 180) turn -= 360;
+    while (before - (lon + turn) > 180) turn += 360;
+    path.push({ lat, lon: lon + turn });
   }
   const lats = path.map(({ lat }) => lat);
   const lons = path.map(({ lon }) => lon);
   const [bottom, top] = [Math.min(...lats), Math.max(...lats)];
   const [left, right] = [Math.min(...lons), Math.max(...lons)];
   // A spiral of a hundred corners may turn around the earth fifty times; turns of it that cover each other are one box.
-  const turns = Array.from({ length: 2 * MAX_TURNS + 1 }, (_, turn) => (turn - MAX_TURNS) * 360);
-  const ranges = turns.map((turn) => ({ left: Math.max(-180, left + turn), right: Math.min(180, right + turn) }));
+  const turns = Array.from({ length: 2 * MAX_TURNS + 1 }, (_, i) => (i - MAX_TURNS) * 360);
+  const ofPlaces = turns.filter((by) => by >= left - 180 && by <= right + 180);
+  const ranges = turns.map((by) => ({
+    left: Math.max(-180, left + by - MARGIN),
+    right: Math.min(180, right + by + MARGIN),
+  }));
   const boxes = ranges.filter((range) => range.left <= range.right).map((range) => ({ bottom, top, ...range }));
   return {
     boxes: boxes.some((box) => box.left === -180 && box.right === 180)
@@ -93,17 +101,12 @@ export function polygonOf(corners: readonly Point[]): Area {
     contains: ({ lat, lon }) =>
       lat >= bottom &&
       lat <= top &&
-      turns.some((turn) => lon + turn >= left && lon + turn <= right && isWithin(path, lat, lon + turn)),
+      ofPlaces.some((by) => lon + by >= left && lon + by <= right && isWithin(path, lat, lon + by)),
   };
 }
 
 /** Each corner is at most half a turn from the one before it, and a polygon has at most 100. */
 const MAX_TURNS = 51;
-
-/** Degrees to go, at most half a turn in either direction. */
-function shortest(degrees: number): number {
-  return Math.abs(degrees) <= 180 ? degrees : degrees - 360 * Math.round(degrees / 360);
-}
 
 /** Even-odd rule; the edges belong to the polygon. */
 function isWithin(path: readonly Point[], y: number, x: number): boolean {

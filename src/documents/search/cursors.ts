@@ -53,17 +53,21 @@ export function endOf({ to, index }: Span): SpanPlace {
   return { v: index.type === "keyword" ? AFTER_IDS : Number.POSITIVE_INFINITY, ids: AFTER_IDS };
 }
 
-/** The rows of a span between two places. `?2`, `?3`: the place before them, `?4`, `?5`: the one after them. Texts are bound as bytes. */
-export function rowsOfSpan({ index }: Span, columns: string, more: string): string {
+/**
+ * The rows of a span between two places. Bindings, from `?first` on: the index, value and ids of the place before the rows, and of the place
+ * after them. Texts are bound as bytes.
+ */
+export function rowsOfSpan({ index }: Span, columns: string, more: string, first = 1): string {
   // What is concatenated is a text without an affinity, as the column has none: only so the index is used.
-  const value = index.type === "keyword" ? (n: number) => `(?${n} || '')` : (n: number) => `?${n}`;
+  const value = index.type === "keyword" ? (n: number) => `(?${first + n} || '')` : (n: number) => `?${first + n}`;
   return `SELECT ${columns} FROM ${VALUES}
-           WHERE ix = ?1 AND (v, ids) > (${value(2)}, ?3) AND (v, ids) < (${value(4)}, ?5) ${more}`;
+           WHERE ix = ?${first} AND (v, ids) > (${value(1)}, ?${first + 2}) AND (v, ids) < (${value(3)}, ?${first + 4}) ${more}`;
 }
 
 /** A span's rows, by value and ids. `descending`: by value descending, and ids ascending within a value. */
 export class SpanCursor implements Cursor {
   readonly #sql: Sql;
+  readonly #steps: Steps;
   readonly #span: Span;
   readonly #descending: boolean;
   #after: SpanPlace;
@@ -71,8 +75,9 @@ export class SpanCursor implements Cursor {
   #isAtEnd = false;
 
   /** `after`: the last row of the page before. */
-  constructor(sql: Sql, span: Span, descending: boolean, after: SpanPlace | null) {
+  constructor(sql: Sql, steps: Steps, span: Span, descending: boolean, after: SpanPlace | null) {
     this.#sql = sql;
+    this.#steps = steps;
     this.#span = span;
     this.#descending = descending;
     this.#after = startOf(span);
@@ -104,6 +109,7 @@ export class SpanCursor implements Cursor {
       const [last] = this.#places(`${rows} OFFSET ?7`, ...places, 1, window - 1);
       if (last === undefined) this.#isAtEnd = true;
       else this.#after = last;
+      this.#steps.spend(2 * COST.statement + window * COST.orderedRow);
       if (test !== null) found = found.filter(({ v }) => typeof v !== "string" || test(v));
     } else {
       found = this.#places(rows, ...places, window);
@@ -149,7 +155,7 @@ export class SpanCursor implements Cursor {
 }
 
 /** Rows of an index that are compared in one window. */
-const FILTERED_WINDOW = 20_000;
+const FILTERED_WINDOW = 10_000;
 
 const utf8 = new TextEncoder();
 
@@ -338,7 +344,7 @@ export function hitsOfNumbers(sql: Sql, numbers: readonly number[]): (Hit & { re
 export async function cursorOf(sql: Sql, source: Source, steps: Steps): Promise<Cursor> {
   switch (source.kind) {
     case "span":
-      return new SpanCursor(sql, source, false, null);
+      return new SpanCursor(sql, steps, source, false, null);
     case "text":
       return new TextCursor(sql, source);
     case "area": {

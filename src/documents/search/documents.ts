@@ -1,10 +1,13 @@
 /** Reads the documents of hits, as they are now. */
-import { toHex } from "../../core/bytes.ts";
+import { compareBytes, toHex } from "../../core/bytes.ts";
+import { plainJsonOfObject } from "../../codec/v8/plain-json.ts";
 import type { UnixMs } from "../../core/clock.ts";
 import type { Encoding } from "../../core/operations.ts";
 import type { Sql } from "../../core/storage.ts";
 import { LIVE_TABLES } from "../../engine/entry-table.ts";
-import { type Columns, columnsOf } from "../document.ts";
+import { ROW_IN_PAGE, RowPage } from "../../engine/row-page.ts";
+import type { TableDefinition } from "../definition.ts";
+import { type Columns, columnsOf, textOfDocument, textOfIds } from "../document.ts";
 import { type DocumentId, idsOfKey } from "../ids.ts";
 import type { DocumentTable } from "../index/registry.ts";
 import { NUMBERS } from "../index/schema.ts";
@@ -12,13 +15,54 @@ import type { Hit } from "./cursors.ts";
 import type { Candidate } from "./matches.ts";
 import { COST, type Steps } from "./steps.ts";
 
-export interface FoundDocument extends Candidate {
+/** A document that was read. What is not asked of it is not decoded. */
+export class FoundDocument implements Candidate {
+  readonly ids: Uint8Array;
   /** The stored value. */
   readonly value: Uint8Array;
-  readonly idValues: readonly DocumentId[];
-}
+  readonly number: number | null;
+  readonly #encoding: Encoding;
+  readonly #definition: TableDefinition;
+  #columns: Columns | null | undefined;
 
-type Row = [at: number, encoding: Encoding, v: ArrayBuffer | null, large: number | null, number: number | null];
+  constructor(
+    { ids, value, encoding, number }: Pick<FoundDocument, "ids" | "value" | "number"> & { readonly encoding: Encoding },
+    definition: TableDefinition,
+  ) {
+    this.ids = ids;
+    this.value = value;
+    this.number = number;
+    this.#encoding = encoding;
+    this.#definition = definition;
+  }
+
+  get columns(): Columns {
+    return this.#read() ?? {};
+  }
+
+  /** Whether the entry is a document at all. */
+  get isDocument(): boolean {
+    return this.#idValues() !== null && this.#read() !== null;
+  }
+
+  /** The JSON of the document, `{"ids":{…},"columns":{…}}`. `only`: the columns to show; null: all. */
+  text(only: ReadonlySet<string> | null): string {
+    const { ids } = this.#definition;
+    const values = this.#idValues() ?? [];
+    const plain = plainJsonOfObject(this.value, only);
+    if (plain === null) return textOfDocument(ids, { ids: values, columns: this.columns, value: this.value }, only);
+    return `{"ids":${textOfIds(ids, values)},"columns":${plain}}`;
+  }
+
+  #idValues(): readonly DocumentId[] | null {
+    return idsOfKey(this.ids, 0, this.#definition.ids);
+  }
+
+  #read(): Columns | null {
+    if (this.#columns === undefined) this.#columns = columnsOf({ value: this.value, encoding: this.#encoding });
+    return this.#columns;
+  }
+}
 
 /** Documents that are read with one statement. Their values are inline, or are read when their turn comes. */
 export const DOCUMENT_WINDOW = 500;
@@ -37,21 +81,27 @@ export class DocumentReader {
   }
 
   /**
-   * Calls `see` with the document of each hit, in order; hits whose entry has expired, is gone or is no document are passed over. Ends early
-   * when `see` returns false. `withNumbers`: the documents' numbers are needed where the hits have none.
+   * Calls `see` with the document of each hit, in order; hits whose entry has expired or is gone are passed over. `areDocuments`: an index
+   * has found them since others last wrote, so they are documents; otherwise entries that are none are passed over. Ends early when `see`
+   * returns false. `withNumbers`: the documents' numbers are needed where the hits have none.
    */
-  async each(hits: readonly Hit[], withNumbers: boolean, see: (document: FoundDocument) => boolean): Promise<boolean> {
+  async each(
+    hits: readonly Hit[],
+    { withNumbers = false, areDocuments = false }: { readonly withNumbers?: boolean; readonly areDocuments?: boolean },
+    see: (document: FoundDocument) => boolean,
+  ): Promise<boolean> {
+    const before = this.#steps.pauses;
     let at = 0;
     while (at < hits.length) {
       const some = hits.slice(at, at + DOCUMENT_WINDOW);
+      const isCertain = areDocuments && this.#steps.pauses === before;
       let done = some.length;
-      for (const row of this.#rows(some, withNumbers)) {
-        const document = this.#documentOf(some, row);
-        this.#steps.spend(COST.document + (document === null ? 0 : document.value.length * COST.byteOfDocument));
-        if (document !== null && !see(document)) return false;
+      for (const { document, index } of this.#read(some, withNumbers, this.#now())) {
+        this.#steps.spend(COST.document + document.value.length * COST.byteOfDocument);
+        if ((isCertain || document.isDocument) && !see(document)) return false;
         if (!this.#steps.isDue) continue;
         // The others are read again, because they may change during the pause.
-        done = row[0] + 1;
+        done = index + 1;
         break;
       }
       at += done;
@@ -62,36 +112,62 @@ export class DocumentReader {
 
   /** The documents that are stored under these ids, expired or not: what the indexes still have. */
   stored(hits: readonly Hit[]): FoundDocument[] {
-    return this.#rowsUntil(hits, true, NEVER).flatMap((row) => this.#documentOf(hits, row) ?? []);
+    return Array.from(this.#read(hits, false, NEVER), ({ document }) => document).filter((one) => one.isDocument);
   }
 
-  #rows(hits: readonly Hit[], withNumbers: boolean): Row[] {
-    return this.#rowsUntil(hits, withNumbers, this.#now());
+  /** The documents of a statement that gives `ids`, in its order. `?1` is the prefix, `?2` the time; the bindings follow. */
+  page(hits: string, bindings: readonly (string | number | Uint8Array)[]): FoundDocument[] {
+    const { prefix, definition } = this.#table;
+    const { page } = this.#sql.exec<{ page: ArrayBuffer | null }>(pageOf(hits), prefix, this.#now(), ...bindings).one();
+    this.#steps.spend(COST.statement);
+    const documents: FoundDocument[] = [];
+    const rows = new RowPage(page ?? new ArrayBuffer(0));
+    while (rows.hasMore) {
+      const row = rows.next();
+      if (row === null) continue;
+      const value = row.value ?? this.#largeValue(row.large);
+      const ids = row.key.subarray(prefix.length);
+      if (value !== null)
+        documents.push(new FoundDocument({ encoding: row.encoding, ids, value, number: null }, definition));
+    }
+    return documents;
   }
 
-  #rowsUntil(hits: readonly Hit[], withNumbers: boolean, now: number): Row[] {
+  *#read(
+    hits: readonly Hit[],
+    withNumbers: boolean,
+    now: number,
+  ): Generator<{ readonly document: FoundDocument; readonly index: number }> {
+    if (hits.length === 0) return;
     const isKnown = !withNumbers || hits.every(({ number }) => number !== null);
     const ids = JSON.stringify(hits.map((hit) => toHex(hit.ids)));
-    const { prefix, id } = this.#table;
-    const rows = isKnown
-      ? this.#sql.exec(READ, ids, prefix, now)
-      : this.#sql.exec(READ_WITH_NUMBERS, ids, prefix, now, id);
+    const { prefix, id, definition } = this.#table;
+    const { page } = this.#sql.exec<{ page: ArrayBuffer | null }>(READ, prefix, now, ids).one();
+    const numbers = isKnown ? null : this.#numbers(ids, id);
     this.#steps.spend(COST.statement);
-    return [...rows.raw<Row>()].toSorted((a, b) => a[0] - b[0]);
+    const rows = new RowPage(page ?? new ArrayBuffer(0));
+    let index = -1;
+    while (rows.hasMore) {
+      const row = rows.next();
+      if (row === null) continue;
+      const rowIds = row.key.subarray(prefix.length);
+      let hit: Hit | undefined;
+      // The rows come in the order of the hits; those of some hits are missing.
+      do hit = hits[++index];
+      while (hit !== undefined && compareBytes(hit.ids, rowIds) !== 0);
+      const value = row.value ?? this.#largeValue(row.large);
+      if (hit === undefined || value === null) continue;
+      const number = hit.number ?? numbers?.get(index) ?? null;
+      yield { document: new FoundDocument({ ids: hit.ids, value, encoding: row.encoding, number }, definition), index };
+    }
   }
 
-  #documentOf(hits: readonly Hit[], [at, encoding, v, large, number]: Row): FoundDocument | null {
-    const hit = hits[at];
-    const value = v === null ? this.#largeValue(large) : new Uint8Array(v);
-    if (hit === undefined || value === null) return null;
-    const columns: Columns | null = columnsOf({ value, encoding });
-    const { prefix, definition } = this.#table;
-    const idValues = idsOfKey(concat(prefix, hit.ids), prefix.length, definition.ids);
-    if (columns === null || idValues === null) return null;
-    return { ids: hit.ids, columns, value, idValues, number: hit.number ?? number };
+  /** By the places of the ids in the list. */
+  #numbers(ids: string, table: number): ReadonlyMap<number, number> {
+    return new Map(this.#sql.exec(READ_NUMBERS, ids, table).raw<[number, number]>());
   }
 
-  #largeValue(id: number | null): Uint8Array | null {
+  #largeValue(id: number): Uint8Array | null {
     const [row] = this.#sql.exec<{ v: ArrayBuffer }>(READ_LARGE, id).toArray();
     return row === undefined ? null : new Uint8Array(row.v);
   }
@@ -100,16 +176,15 @@ export class DocumentReader {
 /** Before every expiry. */
 const NEVER = -1;
 
-function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const both = new Uint8Array(a.length + b.length);
-  both.set(a);
-  both.set(b, a.length);
-  return both;
+const { entries, largeValues } = LIVE_TABLES;
+
+/** The entries that hits name by their ids, as one value: `row-page.ts`. Each hit is looked up, so the order of the hits stays. */
+function pageOf(hits: string): string {
+  return `SELECT CAST(group_concat(${ROW_IN_PAGE}, '') AS BLOB) AS page FROM (
+    SELECT e.k, e.v, e.large, e.encoding, e.version, e.expires_at FROM (${hits}) h
+      CROSS JOIN ${entries} e ON e.k = CAST(?1 || h.ids AS BLOB) AND (e.expires_at IS NULL OR e.expires_at > ?2))`;
 }
 
-const { entries, largeValues } = LIVE_TABLES;
-const LIVE = `e.k = CAST(?2 || unhex(j.value) AS BLOB) AND (e.expires_at IS NULL OR e.expires_at > ?3)`;
-const READ = `SELECT j.key, e.encoding, e.v, e.large, NULL FROM json_each(?1) j JOIN ${entries} e ON ${LIVE}`;
-const READ_WITH_NUMBERS = `SELECT j.key, e.encoding, e.v, e.large, x.n FROM json_each(?1) j JOIN ${entries} e ON ${LIVE}
-  LEFT JOIN ${NUMBERS} x ON x.table_id = ?4 AND x.ids = unhex(j.value)`;
+const READ = pageOf("SELECT unhex(value) AS ids FROM json_each(?3)");
+const READ_NUMBERS = `SELECT j.key, x.n FROM json_each(?1) j JOIN ${NUMBERS} x ON x.table_id = ?2 AND x.ids = unhex(j.value)`;
 const READ_LARGE = `SELECT v FROM ${largeValues} WHERE id = ?1`;

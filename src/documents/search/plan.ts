@@ -118,7 +118,12 @@ function countedUpTo(sql: Sql, source: Source): number {
   }
 }
 
-function orderedSpan(table: DocumentTable, covers: readonly Cover[], sorters: readonly Sorter[]): OrderedSpan | null {
+/** The span of one of the covers whose order is the one that is asked for. */
+export function orderedSpan(
+  table: DocumentTable,
+  covers: readonly Cover[],
+  sorters: readonly Sorter[],
+): OrderedSpan | null {
   const [first, second, ...more] = sorters;
   const spans = covers
     .flatMap(({ sources }) => (sources.length === 1 ? sources : []))

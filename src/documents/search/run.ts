@@ -15,14 +15,25 @@ import type { Sql } from "../../core/storage.ts";
 import { Refused, tooMuch } from "../../codec/json-notation/members.ts";
 import type { DocumentTable } from "../index/registry.ts";
 import { countEntries, countSource } from "./counting.ts";
-import { type Cursor, cursorOf, type Hit, ScanCursor, SpanCursor, type SpanPlace } from "./cursors.ts";
+import {
+  boundsOf,
+  type Cursor,
+  cursorOf,
+  endOf,
+  type Hit,
+  rowsOfSpan,
+  ScanCursor,
+  SpanCursor,
+  type SpanPlace,
+  startOf,
+} from "./cursors.ts";
 import { directRows } from "./direct.ts";
 import { DocumentReader, type FoundDocument } from "./documents.ts";
 import { expiredHits } from "./expired.ts";
 import type { Groups } from "./groups.ts";
 import { type Candidate, Matcher } from "./matches.ts";
-import { compareRanked, FirstRows, type Ranked, type Sorter } from "./order.ts";
-import { type OrderedSpan, planFor } from "./plan.ts";
+import { compareRanked, FirstRows, type Ranked, type Sorter, type SortValue } from "./order.ts";
+import { orderedSpan, type OrderedSpan, planFor } from "./plan.ts";
 import type { Leaf, Query } from "./query.ts";
 import { checkPrefix, isRanked, rank } from "./ranking.ts";
 import { type Cover, coverOf, textIndexOf } from "./sources.ts";
@@ -66,6 +77,7 @@ export class Run {
   readonly #asked: Asked;
   readonly #matcher: Matcher;
   readonly #reader: DocumentReader;
+  readonly #pausesBefore: number;
   /** What each text query has, by the documents' numbers. */
   readonly #scores = new Map<Leaf, ReadonlyMap<number, number>>();
 
@@ -77,6 +89,7 @@ export class Run {
     this.#asked = asked;
     this.#matcher = new Matcher(table);
     this.#reader = new DocumentReader(sql, table, steps, now);
+    this.#pausesBefore = steps.pauses;
   }
 
   async found(): Promise<Found> {
@@ -94,7 +107,11 @@ export class Run {
       rows = all.rows;
       total = all.total;
     } else if (wanted > 0) {
-      rows = (await this.#direct(cover, wanted)) ?? (await this.#inOrder(wanted)) ?? (await this.#all(wanted)).rows;
+      rows =
+        this.#onePage(cover, wanted) ??
+        (await this.#direct(cover, wanted)) ??
+        (await this.#inOrder(wanted)) ??
+        (await this.#all(wanted)).rows;
     }
     const page = rows.slice(skip, skip + limit);
     return { rows: await this.#withDocuments(page), hasMore: rows.length > skip + limit, total };
@@ -130,6 +147,36 @@ export class Run {
     return total - gone.length;
   }
 
+  /** The documents of a span in its own order, with one statement. null: the query is another one. */
+  #onePage(cover: Cover | null, wanted: number): readonly FoundRow[] | null {
+    const { sorters } = this.#asked;
+    const [span, ...more] = cover?.sources ?? [];
+    if (cover?.isExact !== true || span?.kind !== "span" || more.length > 0 || wanted > MAX_WINDOW) return null;
+    const ordered = orderedSpan(this.#table, [cover], sorters);
+    if (ordered?.span !== span || ordered.descending) return null;
+    // Keywords may be stored cut, and then their order is not certain.
+    if (span.index.type === "keyword" && !ordered.isByIds) return null;
+    const place = this.#placeIn(ordered);
+    if (place === UNCERTAIN) return null;
+    const rows = rowsOfSpan(span, "ids", "ORDER BY v, ids LIMIT ?8", 3);
+    const bounds = boundsOf(place ?? startOf(span), endOf(span));
+    const found = this.#reader.page(rows, [span.index.id, ...bounds, wanted]);
+    this.#steps.spend(wanted * COST.document);
+    // An expired row leaves its place empty.
+    if (found.length < wanted && this.#hasExpired()) return null;
+    return found.map((document, index) => ({
+      ids: document.ids,
+      // Those of a page's last row are where the next page begins.
+      values: index === wanted - 2 ? this.#valuesOf(document) : [],
+      document,
+    }));
+  }
+
+  #hasExpired(): boolean {
+    const expired = expiredHits(this.#sql, this.#table, this.#now());
+    return isFailure(expired) || expired.length > 0;
+  }
+
   /** Rows from an index alone. null: no index has their order. */
   async #direct(cover: Cover | null, wanted: number): Promise<readonly FoundRow[] | null> {
     const { query, sorters, after } = this.#asked;
@@ -162,7 +209,11 @@ export class Run {
     const isInRest = ordered.hasRest && after !== null && after.values[0] === null;
     let rows: readonly FoundRow[] | null = [];
     if (!isInRest) {
-      rows = await this.#firstOf(new SpanCursor(this.#sql, ordered.span, ordered.descending, place), wanted, []);
+      rows = await this.#firstOf(
+        new SpanCursor(this.#sql, this.#steps, ordered.span, ordered.descending, place),
+        wanted,
+        [],
+      );
       if (rows === null || rows.length >= wanted) return rows;
     }
     return ordered.hasRest ? null : rows;
@@ -190,7 +241,7 @@ export class Run {
       if (hits.some(({ isCut }) => isCut === true)) return null;
       examined += hits.length;
       this.#checkExamined(examined);
-      const goesOn = await this.#reader.each(hits, this.#needsNumbers, (document) => {
+      const goesOn = await this.#reader.each(hits, { withNumbers: this.#needsNumbers }, (document) => {
         if (this.#matcher.holds(query, document)) {
           const row = this.#rowOf(document, wanted);
           if (this.#isAfter(row)) rows.push(row);
@@ -233,7 +284,7 @@ export class Run {
         const fresh = hits.filter(isNew);
         this.#checkExamined(seen.size);
         this.#steps.spend(COST.statement + hits.length * COST.hit);
-        await this.#reader.each(fresh, this.#needsNumbers, see);
+        await this.#reader.each(fresh, { withNumbers: this.#needsNumbers }, see);
         await this.#steps.rest();
       }
     }
@@ -271,10 +322,17 @@ export class Run {
   }
 
   #rowOf(document: FoundDocument, wanted: number): FoundRow {
-    const values = this.#asked.sorters.map((sorter) =>
+    return {
+      ids: document.ids,
+      values: this.#valuesOf(document),
+      document: wanted > MAX_KEPT_DOCUMENTS ? null : document,
+    };
+  }
+
+  #valuesOf(document: FoundDocument): SortValue[] {
+    return this.#asked.sorters.map((sorter) =>
       this.#matcher.sortValue(sorter, document, () => this.#scoreOf(document)),
     );
-    return { ids: document.ids, values, document: wanted > MAX_KEPT_DOCUMENTS ? null : document };
   }
 
   #scoreOf(document: Candidate): number {
@@ -293,17 +351,19 @@ export class Run {
   /** Rows whose document is gone, or is no longer what the query asks for, are left out. */
   async #withDocuments(rows: readonly FoundRow[]): Promise<Found["rows"]> {
     const missing = rows.filter(({ document }) => document === null);
-    const read = new Map<string, FoundDocument>();
+    const read = new Map<Uint8Array, FoundDocument>();
+    // What an index has found is what the query asks for, until others write.
+    const isFresh = () => this.#steps.pauses === this.#pausesBefore;
     await this.#reader.each(
       missing.map(({ ids }) => ({ ids, number: null })),
-      false,
+      { areDocuments: isFresh() },
       (document) => {
-        if (this.#matcher.holds(this.#asked.query, document)) read.set(toBinaryText(document.ids), document);
+        if (isFresh() || this.#matcher.holds(this.#asked.query, document)) read.set(document.ids, document);
         return true;
       },
     );
     return rows.flatMap((row) => {
-      const document = row.document ?? read.get(toBinaryText(row.ids));
+      const document = row.document ?? read.get(row.ids);
       return document === undefined ? [] : [{ values: row.values, ids: row.ids, document }];
     });
   }

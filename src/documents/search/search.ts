@@ -10,7 +10,6 @@ import type { Sql } from "../../core/storage.ts";
 import { flagOf, refuse, Refused } from "../../codec/json-notation/members.ts";
 import type { JsonObject } from "../../codec/json-notation/types.ts";
 import type { TableName } from "../definition.ts";
-import { textOfDocument } from "../document.ts";
 import type { DocumentTable, TableState } from "../index/registry.ts";
 import { DocumentReader, type FoundDocument } from "./documents.ts";
 import { type GroupRequest, Groups, readGroupBy } from "./groups.ts";
@@ -167,7 +166,7 @@ async function answered(
   const run = new Run(sql, table, steps, now, { query, sorters, after, skip, limit, withTotal, groups });
   const { rows, hasMore, total } = await run.found();
   const members = [];
-  const { texts, isCut } = textsOfRows(rows, table, request, only);
+  const { texts, isCut } = textsOfRows(rows, request, only);
   members.push(`"data":[${texts.join(",")}]`);
   const last = rows[texts.length - 1];
   if (last !== undefined && (hasMore || isCut)) {
@@ -196,17 +195,15 @@ function checkSorter(sorter: Sorter, table: DocumentTable): void {
 /** As many rows as the answer has room for, at least one. */
 function textsOfRows(
   rows: readonly { readonly document: FoundDocument }[],
-  { definition }: DocumentTable,
   { highlight, query }: SearchRequest,
   only: ReadonlySet<string> | null,
 ): { readonly texts: readonly string[]; readonly isCut: boolean } {
   const texts: string[] = [];
   let characters = 0;
   for (const { document } of rows) {
-    const { idValues, columns, value } = document;
-    let text = textOfDocument(definition.ids, { ids: idValues, columns, value }, only);
+    let text = document.text(only);
     if (highlight !== null) {
-      const marked = JSON.stringify(highlighted(highlight, query, columns));
+      const marked = JSON.stringify(highlighted(highlight, query, document.columns));
       text = `${text.slice(0, -1)},"highlight":${marked}}`;
     }
     characters += text.length;

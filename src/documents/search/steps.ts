@@ -3,14 +3,16 @@
  * estimated from what it does, because on Cloudflare the clock stands still while code runs.
  */
 
-/** Microseconds of work after which a search lets others run: 20 ms, and twice that on a slow machine. */
-const STEP_MICROSECONDS = 20_000;
+/** Microseconds of work after which a search lets others run: a machine that is five times as slow holds the object for 50 ms. */
+const STEP_MICROSECONDS = 10_000;
 
 /** What things cost, in microseconds, on the slow side of what was measured (docs/documents.md). */
 export const COST = {
   statement: 20,
-  /** A row of an index that is only counted or put in order inside SQLite. */
-  indexRow: 0.08,
+  /** A row of an index that is only counted. */
+  indexRow: 0.05,
+  /** A row of an index that SQLite puts in order, or looks at for a text in it. */
+  orderedRow: 0.3,
   /** A row of an index that comes out of SQLite. */
   hit: 1,
   /** A document that is found, decoded and compared. */
@@ -26,6 +28,8 @@ export class Steps {
   readonly #pause: () => Promise<void>;
   readonly #resumed: () => void;
   #spent = 0;
+  /** How often others had their turn. */
+  pauses = 0;
 
   /** `pause` lets others run. `resumed` is called after each pause, and throws when the search cannot go on as it began. */
   constructor(pause: () => Promise<void>, resumed: () => void) {
@@ -46,6 +50,7 @@ export class Steps {
   async rest(): Promise<void> {
     if (!this.isDue) return;
     this.#spent = 0;
+    this.pauses += 1;
     await this.#pause();
     this.#resumed();
   }

@@ -50,7 +50,7 @@ export async function suggestions(
   const counts = new Map<string, number>();
   const seen = new Set<string>();
   for (let hits = cursor.next(100); hits !== null && seen.size < MAX_SUGGESTION_DOCUMENTS; hits = cursor.next(100)) {
-    await reader.each(hits, false, ({ ids, columns }) => {
+    await reader.each(hits, {}, ({ ids, columns }) => {
       seen.add(toBinaryText(ids));
       const value = columns[column];
       const texts: unknown[] = Array.isArray(value) ? value : [value];

@@ -9,6 +9,7 @@ import { Database } from "../../../src/engine/database.ts";
 import type { FeedWatcher } from "../../../src/engine/watch-hub.ts";
 import { CountingStorage } from "../../support/counting-storage.ts";
 import { counterKey, entryKey, listFrom, pointOf, scattered, setOf, sumOf, valueOf, writeOf } from "../operations.ts";
+import { type SearchTask, SearchTasks } from "./search-tasks.ts";
 
 /** `object`: the name of the object that does it. Each keeps what it holds from one task to the next. */
 export type EngineTask = { readonly object: string } & (
@@ -35,10 +36,15 @@ export type EngineTask = { readonly object: string } & (
       readonly order: "ascending" | "scattered";
     }
   | { readonly task: "rows" | "feed rows" }
+  | SearchTask
 );
 
 /** `bytes`: the size of the object's database. */
-export type EngineTaskResult = { readonly bytes: number; readonly rows?: readonly OperationRows[] };
+export type EngineTaskResult = {
+  readonly bytes: number;
+  readonly rows?: readonly OperationRows[];
+  readonly found?: number;
+};
 
 export interface OperationRows {
   readonly operation: string;
@@ -60,6 +66,7 @@ export class EngineTasks {
     value: valueOf(VALUE_BYTES, index),
   }));
   #next = 0;
+  #searches: SearchTasks | undefined;
 
   constructor(storage: SyncStorage) {
     this.#storage = storage;
@@ -70,6 +77,12 @@ export class EngineTasks {
 
   run(task: EngineTask): EngineTaskResult | Promise<EngineTaskResult> {
     switch (task.task) {
+      case "set documents":
+      case "index documents":
+      case "search documents":
+      case "tick":
+        this.#searches ??= new SearchTasks(this.#storage);
+        return this.#searches.run(task).then((found) => ({ bytes: 0, found }));
       case "engine loop":
         this.#engineLoop(task.groups, task.commits, task.sets);
         break;

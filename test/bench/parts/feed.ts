@@ -42,12 +42,16 @@ const MOST_LATENCY = 2;
 const LEAST_SHOWN = 0.01;
 
 export async function measureFeed(options: BenchOptions, folder: string): Promise<Report> {
-  const cairn = await serveCairn(join(folder, "feed"));
-  const start = await serveStart(join(folder, "feed-start"));
+  // A process of its own for whatever is measured by a process's memory and time.
+  const [cairn, start, ...ofKinds] = await Promise.all([
+    serveCairn(join(folder, "feed")),
+    serveStart(join(folder, "feed-start")),
+    ...KINDS.map((_, index) => serveCairn(join(folder, `feed-watches-${index}`))),
+  ]);
   try {
     const reports = [
       await measureReaders(options, cairn, await rowsOfReaders(join(folder, "feed-rows"))),
-      await measureCosts(options, folder),
+      await measureCosts(options, ofKinds),
       await measureLatency(options, start),
     ];
     return {
@@ -55,7 +59,7 @@ export async function measureFeed(options: BenchOptions, folder: string): Promis
       targets: reports.flatMap(({ targets }) => targets),
     };
   } finally {
-    await Promise.all([cairn.stop(), start.stop()]);
+    await Promise.all([cairn, start, ...ofKinds].map((server) => server.stop()));
   }
 }
 
@@ -219,13 +223,13 @@ async function openWatches(
 }
 
 /** On workerd's own port, in a process for each kind: what it has more in memory for each watch, and what a commit costs that one is told of. */
-async function measureCosts(options: BenchOptions, folder: string): Promise<Report> {
+async function measureCosts(options: BenchOptions, servers: readonly Cairn[]): Promise<Report> {
   const count = Math.min(WATCHES, options.maxEntries / 100);
   const rows: Cell[][] = [];
   const sizes: number[] = [];
-  const stopping: Promise<void>[] = [];
   for (const [index, kind] of KINDS.entries()) {
-    const cairn = await serveCairn(join(folder, `feed-watches-${index}`));
+    const cairn = servers[index];
+    if (cairn === undefined) throw new Error("expected a server for each kind");
     const place = await placeOf(cairn);
     const measurement = new LatencyMeasurement(await openSocket(place));
     const watches: { vanish(): void }[] = [];
@@ -245,10 +249,8 @@ async function measureCosts(options: BenchOptions, folder: string): Promise<Repo
     } finally {
       measurement.close();
       for (const watch of watches) watch.vanish();
-      stopping.push(cairn.stop());
     }
   }
-  await Promise.all(stopping);
   const [ofSockets = Number.NaN, ofEvents = Number.NaN] = sizes;
   const title = "Watches on workerd's port, each on a connection of its own";
   const columns = ["as", "watches", "KiB each", "µs of workerd per commit that one is told of"];

@@ -102,7 +102,7 @@ describe("a path", () => {
 
 test("where nothing is, the answer names the address of each door", async () => {
   expect(await (await send("GET", "/nothing")).text()).toBe(
-    "There is nothing at this address. A database's connect URL is /databases/{id}/connect. Documents are at POST /cdb. The API's reference is at /api.\n",
+    "There is nothing at this address. A database's connect URL is /databases/{id}/connect. Documents are at POST /cdb. Archives are at /api/databases/{id}/backups. The API's reference is at /api.\n",
   );
 });
 

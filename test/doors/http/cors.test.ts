@@ -39,7 +39,9 @@ describe("an answer", () => {
     const answer = readableBy(PAGE, new Response("x", { headers: { link: "<x>" } }));
     expect(Object.fromEntries(answer.headers)).toMatchObject({
       "access-control-allow-origin": PAGE,
-      "access-control-expose-headers": expect.stringMatching(/\blink, location, retry-after\b.*www-authenticate$/),
+      "access-control-expose-headers": expect.stringMatching(
+        /\blink, location, repr-digest, retry-after\b.*www-authenticate$/,
+      ),
       vary: "Origin",
     });
     expect(answer.headers.has("access-control-allow-credentials")).toBe(false);

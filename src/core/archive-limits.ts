@@ -1,5 +1,6 @@
 /** Limits of archives, each with its reason. docs/limits.md shows them. */
-const MIB = 1024 * 1024;
+const KIB = 1024;
+const MIB = 1024 * KIB;
 
 /** Archives in a folder of the server leave the disk so many times what entries must leave: a full disk must not stop the database. */
 export const ARCHIVE_FOLDER_RESERVES = 2;
@@ -36,3 +37,18 @@ export const MAX_KEPT_ARCHIVES = 10_000;
 
 /** Tokens that a full archive lists: they are in one chunk with the rest of what is not an entry. */
 export const MAX_TOKENS_IN_ARCHIVE = 1_000;
+
+/** Archives of one database: a list that nobody empties must not grow without end. */
+export const MAX_ARCHIVES = 10_000;
+
+/** How long a destination that cannot be reached is tried: other jobs of the database wait meanwhile, and other destinations have the archive. */
+export const MAX_ARCHIVE_SENDING_MS = 10 * 60 * 1000;
+
+/** How long the sender of an uploaded archive may send nothing: other jobs of the database wait for it. */
+export const MAX_ARCHIVE_UPLOAD_SILENCE_MS = 30_000;
+
+/** The least rate of such a sender, on average: one of a byte now and then would keep other jobs out. */
+export const MIN_ARCHIVE_UPLOAD_BYTES_PER_SECOND = 16 * KIB;
+
+/** How long such a sender may be slower than that. */
+export const ARCHIVE_UPLOAD_GRACE_MS = 60_000;

@@ -4,7 +4,7 @@
  */
 import { openArchive } from "../../codec/archive/archive-reader.ts";
 import type { ArchivePlace } from "../../contracts/archive-commands.ts";
-import type { UnixMs } from "../../core/clock.ts";
+import { asUnixMs, type UnixMs } from "../../core/clock.ts";
 import type { Failure } from "../../core/errors.ts";
 import type { SyncStorage } from "../../core/storage.ts";
 import type { Progress } from "../jobs.ts";
@@ -27,6 +27,9 @@ export interface BuildState {
   /** null: the file is not whole yet. */
   readonly sendings: readonly Sending[] | null;
 }
+
+/** After the organization could not be asked. */
+const SETTINGS_WAIT_MS = 5_000;
 
 export const NOT_BUILT: BuildState = { making: null, sendings: null };
 
@@ -61,6 +64,7 @@ export class ArchiveBuild {
   async slice(job: BuildJob, state: BuildState): Promise<BuildStep> {
     if (state.sendings !== null) return this.#send(job, state.making, state.sendings);
     const made = job.isUpload ? await this.#checked() : await this.#made(job, state);
+    if (made !== null && "step" in made) return made;
     if (made === null || !job.isRunning()) return { step: "more" };
     if ("ok" in made) return { step: "over", error: made.message };
     const { places, id } = job.archive;
@@ -91,7 +95,10 @@ export class ArchiveBuild {
     this.#maker.abandon();
   }
 
-  async #made(job: BuildJob, state: BuildState): Promise<MadeArchive | Failure | null> {
+  async #made(
+    job: BuildJob,
+    state: BuildState,
+  ): Promise<MadeArchive | Failure | Extract<BuildStep, { readonly step: "wait" }> | null> {
     const { archive } = job;
     const { rows, databaseId, keys, storage } = this.#options;
     const step = await this.#maker.slice(
@@ -106,6 +113,9 @@ export class ArchiveBuild {
       job.isRunning,
     );
     if (step.step === "more") return null;
+    if (step.step === "wait") {
+      return { step: "wait", until: asUnixMs(this.#options.clock.now() + SETTINGS_WAIT_MS), why: step.why };
+    }
     if (step.step === "failed") return step.failure;
     return { ...step.made, type: archive.type, databaseId, encrypted: keys !== null };
   }

@@ -11,10 +11,11 @@ import {
   newArchiveHeader,
   type WriterPosition,
 } from "../../codec/archive/archive-writer.ts";
+import { MAX_ARCHIVE_CHUNK_BYTES } from "../../core/archive-format-limits.ts";
 import { fromHex, toHex } from "../../core/bytes.ts";
 import type { Clock } from "../../core/clock.ts";
 import type { Entropy } from "../../core/entropy.ts";
-import { type Failure, isFailure } from "../../core/errors.ts";
+import { type Failure, failure, isFailure } from "../../core/errors.ts";
 import type { KeyList } from "../../core/key-list.ts";
 import type { StoredEntry } from "../../core/operations.ts";
 import type { SyncStorage } from "../../core/storage.ts";
@@ -78,6 +79,8 @@ export interface MadeFile {
 
 export type MakerStep =
   | { readonly step: "more" }
+  /** The settings cannot be read now. */
+  | { readonly step: "wait"; readonly why: string }
   | { readonly step: "made"; readonly made: MadeFile }
   | { readonly step: "failed"; readonly failure: Failure };
 
@@ -126,7 +129,9 @@ export class ArchiveMaker {
       const { writer, hash } = await this.#open(job, at);
       if (at.ended) return this.#finish(at, hash);
       const next = await this.#step(type, at, writer);
-      if (isFailure(next)) return { step: "failed", failure: next };
+      if (isFailure(next)) {
+        return next.code === "unavailable" ? { step: "wait", why: next.message } : { step: "failed", failure: next };
+      }
       if (!isRunning()) return { step: "more" };
       const { spool, storage } = this.#options;
       const size = spool.size;
@@ -187,7 +192,9 @@ export class ArchiveMaker {
   ): Promise<{ readonly ok: true; readonly frame: Uint8Array; readonly state: MakerState } | Failure> {
     const { settings } = this.#options;
     if (type === "full" && writer.position.frames === 0) {
-      const frame = await writer.settings(await settings.read());
+      const text = await readSettings(settings);
+      if (typeof text !== "string") return text;
+      const frame = await writer.settings(text);
       return { ok: true, frame, state: { ...state, position: writer.position } };
     }
     const { entries, reached } = await this.#read(state.after === null ? null : fromHex(state.after));
@@ -242,6 +249,23 @@ export class ArchiveMaker {
     this.#active = null;
     const { entries, bytes } = position;
     return { step: "made", made: { version: asVersion(version), entries, bytes, size, checksum } };
+  }
+}
+
+async function readSettings(settings: ArchiveSettings): Promise<string | Failure> {
+  try {
+    const text = await settings.read();
+    if (new TextEncoder().encode(text).length <= MAX_ARCHIVE_CHUNK_BYTES) return text;
+    return failure(
+      "limit",
+      `The settings of a full archive have more than ${MAX_ARCHIVE_CHUNK_BYTES} bytes: make one of type "database"`,
+    );
+  } catch (error) {
+    // The organization, which knows the tokens, cannot be reached.
+    return failure(
+      "unavailable",
+      `The settings of the database could not be read (${String(error)}). It is tried again`,
+    );
   }
 }
 

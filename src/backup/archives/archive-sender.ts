@@ -4,6 +4,7 @@
  * a while and holds up no other; one that refuses is given up at once. What a destination that was given up may have is noted as left over.
  */
 import type { ArchivePlace } from "../../contracts/archive-commands.ts";
+import { MAX_ARCHIVE_SENDING_MS } from "../../core/archive-limits.ts";
 import { backoffMs } from "../../core/backoff.ts";
 import { concatBytes } from "../../core/bytes.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../../core/clock.ts";
@@ -31,9 +32,6 @@ const READ_AT_ONCE = MIB;
 
 /** A slice ends after this much time. */
 const SLICE_MS = 1_000;
-
-/** How long a destination that cannot be reached is tried: as long as other jobs of the database can wait. */
-const GIVEN_UP_AFTER_MS = 10 * 60 * 1000;
 
 const LONGEST_WAIT_MS = 30_000;
 
@@ -228,7 +226,7 @@ export class ArchiveSender {
   #failed(job: SenderJob, sending: Sending, failure: DestinationFailure): Step {
     const now = this.#options.clock.now();
     const failingSince = sending.failingSince ?? now;
-    if (failure.class !== "retry" || now - failingSince >= GIVEN_UP_AFTER_MS)
+    if (failure.class !== "retry" || now - failingSince >= MAX_ARCHIVE_SENDING_MS)
       return given(sending, job, failure.message);
     const wait = Math.min(failure.retryAfterMs ?? backoffMs(sending.attempts, LONGEST_WAIT_MS), LONGEST_WAIT_MS);
     const { message } = failure;

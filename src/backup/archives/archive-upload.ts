@@ -2,6 +2,11 @@
  * Takes the file of an archive from outside into the spool. The stream is read no faster than it is stored, and given up when nothing comes
  * for a while, because other jobs of the database wait for it.
  */
+import {
+  ARCHIVE_UPLOAD_GRACE_MS,
+  MAX_ARCHIVE_UPLOAD_SILENCE_MS,
+  MIN_ARCHIVE_UPLOAD_BYTES_PER_SECOND,
+} from "../../core/archive-limits.ts";
 import { type Failure, failure } from "../../core/errors.ts";
 import { concatBytes } from "../../core/bytes.ts";
 import type { Clock } from "../../core/clock.ts";
@@ -12,13 +17,6 @@ import type { Spool } from "./spool.ts";
 
 /** Bytes that are stored at once. */
 const PIECE_BYTES = 1024 * 1024;
-
-/** How long the sender may send nothing. */
-const MAX_SILENCE_MS = 30_000;
-
-/** The least rate of a sender, on average, after some time: a sender of one byte now and then is given up. */
-const MIN_BYTES_PER_SECOND = 16 * 1024;
-const GRACE_MS = 60_000;
 
 export interface ReceiveParts {
   readonly clock: Clock;
@@ -63,15 +61,15 @@ export async function receive(
     return why;
   };
   for (;;) {
-    const next = await inTime(timers, MAX_SILENCE_MS, taken(reader), () => TOO_SLOW);
+    const next = await inTime(timers, MAX_ARCHIVE_UPLOAD_SILENCE_MS, taken(reader), () => TOO_SLOW);
     if (!isRunning()) return give(CANCELLED);
     if ("ok" in next) return give(next);
     if (next.value !== undefined) {
       waiting.push(next.value);
       held += next.value.length;
     }
-    const late = clock.now() - began - GRACE_MS;
-    if (!next.done && (received + held) * 1000 < late * MIN_BYTES_PER_SECOND) return give(TOO_SLOW);
+    const late = clock.now() - began - ARCHIVE_UPLOAD_GRACE_MS;
+    if (!next.done && (received + held) * 1000 < late * MIN_ARCHIVE_UPLOAD_BYTES_PER_SECOND) return give(TOO_SLOW);
     if (held < PIECE_BYTES && !next.done) continue;
     const refused = store();
     if (refused !== null) return give(refused);
@@ -94,5 +92,5 @@ const CANCELLED = failure("conflict", "The upload was cancelled.");
 const BROKEN_OFF = failure("invalid", "The upload was broken off before its end.");
 const TOO_SLOW = failure(
   "invalid",
-  `The upload was given up: nothing came for ${MAX_SILENCE_MS / 1000} seconds, or less than ${MIN_BYTES_PER_SECOND / 1024} KiB a second. Other jobs of the database wait for it.`,
+  `The upload was given up: nothing came for ${MAX_ARCHIVE_UPLOAD_SILENCE_MS / 1000} seconds, or less than ${MIN_ARCHIVE_UPLOAD_BYTES_PER_SECOND / 1024} KiB a second. Other jobs of the database wait for it.`,
 );

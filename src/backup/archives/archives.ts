@@ -15,8 +15,10 @@ import type { BackupJob } from "../../contracts/restore-commands.ts";
 import { toHex } from "../../core/bytes.ts";
 import type { UnixMs } from "../../core/clock.ts";
 import { type Failure, failure, isFailure } from "../../core/errors.ts";
+import { MAX_ARCHIVES } from "../../core/archive-limits.ts";
 import { MAX_RESTORE_IN_PLACE_BYTES } from "../../core/limits.ts";
 import type { Timers } from "../../core/timers.ts";
+import { asVersion } from "../../core/versionstamp.ts";
 import type { BackupJobs, JobWorker, RunningJob } from "../jobs.ts";
 import type { BackupTask } from "../sources.ts";
 import { ArchiveBuild, type BuildState, NOT_BUILT } from "./archive-build.ts";
@@ -51,9 +53,6 @@ export interface ArchivesOptions
   /** The task may be due earlier than before. */
   readonly dueBy: (at: UnixMs) => void;
 }
-
-/** Archives of one database: a list that nobody empties must not grow without end. */
-const MAX_ARCHIVES = 10_000;
 
 const MAKE = "archive";
 const RESTORE = "archive restore";
@@ -363,6 +362,7 @@ export class Archives implements ArchiveService {
     }
     const isRunning = (): boolean => jobs.isRunning(job.id);
     const keep = (next: BuildState, progress: Parameters<BackupJobs["progress"]>[2]): void => {
+      if (state.making === null && next.making !== null) jobs.setVersion(job.id, asVersion(next.making.version));
       state = { ...next, isReceived: isUpload };
       jobs.progress(job.id, state, progress);
     };

@@ -5,9 +5,11 @@
  * An archive is one file that holds a whole database as of one versionstamp. It lies at one or more destinations.
  */
 import type { BackupCredentials, S3Addressing } from "./backup-destinations.ts";
+import type { Jurisdiction } from "./placement.ts";
 import type { BackupJob } from "./restore-commands.ts";
 import type { UnixMs } from "../core/clock.ts";
 import type { Failure } from "../core/errors.ts";
+import type { Version } from "../core/versionstamp.ts";
 
 /** `database`: all entries. `full`: also the schedule, the destinations and the tokens, all without their secrets. */
 export const ARCHIVE_TYPES = ["full", "database"] as const;
@@ -226,3 +228,26 @@ export type ArchiveAnswer =
   | { readonly ok: true; readonly kind: "destination"; readonly destination: ArchiveDestinationInfo }
   | { readonly ok: true; readonly kind: "done" }
   | Failure;
+
+/** What a database's object has another one restore, which was made and never written to. The other one asks it for the bytes. */
+export interface ArchiveForkOrder {
+  readonly jobId: string;
+  /** The database that has the archive. */
+  readonly databaseId: string;
+  readonly jurisdiction: Jurisdiction | null;
+  readonly archiveId: string;
+  /** Bytes of the file, and its SHA-256 in 64 hex digits. */
+  readonly size: number;
+  readonly checksum: string;
+  /** Bytes of keys and values. */
+  readonly bytes: number;
+  readonly version: Version;
+}
+
+/** What one database's object asks of another for archives. */
+export interface ArchiveStub {
+  /** "conflict" for a database that is not empty. The same order again gets the same answer. */
+  receiveArchive(order: ArchiveForkOrder): Promise<{ readonly ok: true; readonly job: BackupJob } | Failure>;
+  /** Bytes of the file from `offset` on: at most `MAX_ARCHIVE_RANGE_BYTES`, fewer at the end. */
+  archiveRange(id: string, offset: number, length: number): Promise<Uint8Array | Failure>;
+}

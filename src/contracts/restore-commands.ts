@@ -44,6 +44,14 @@ export type RestoreCommand =
       readonly intoJurisdiction: Jurisdiction | null;
     } & NamedGeneration &
       WithPrefix)
+  /** As "fork", with the state of one of this database's archives. */
+  | {
+      readonly command: "fork archive";
+      readonly jobId: string;
+      readonly archiveId: string;
+      readonly intoDatabaseId: string;
+      readonly intoJurisdiction: Jurisdiction | null;
+    }
   /** Gives this database, which was never written to, the state of another one, from a bucket alone. */
   | ({
       readonly command: "restore from";

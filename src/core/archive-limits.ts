@@ -52,3 +52,6 @@ export const MIN_ARCHIVE_UPLOAD_BYTES_PER_SECOND = 16 * KIB;
 
 /** How long such a sender may be slower than that. */
 export const ARCHIVE_UPLOAD_GRACE_MS = 60_000;
+
+/** Bytes of an archive that are read at once: an object holds two such pieces, one that is used and one that comes. */
+export const MAX_ARCHIVE_RANGE_BYTES = 4 * MIB;

@@ -1,10 +1,8 @@
 /** The bytes of an archive from where it lies: a destination, read by ranges, or the spool. */
 import type { RunningSha256 } from "../format/running-hash.ts";
+import { MAX_ARCHIVE_RANGE_BYTES } from "../../core/archive-limits.ts";
 import type { Destination, DestinationFailure } from "../destinations/destination.ts";
 import type { Spool } from "./spool.ts";
-
-/** Bytes that are asked for at once. The object holds two such pieces: one that is used, and one that comes. */
-const PIECE_BYTES = 4 * 1024 * 1024;
 
 const SPOOL_PIECE_BYTES = 512 * 1024;
 
@@ -20,7 +18,7 @@ export class UnreadableArchive extends Error {
 }
 
 export interface ArchiveObject {
-  readonly destination: Destination;
+  readonly destination: Pick<Destination, "get">;
   /** Its name below the destination's prefix. */
   readonly object: string;
   readonly size: number;
@@ -33,7 +31,7 @@ export async function* bytesAt(
   end: number = size,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   for (let at = first; at < end;) {
-    const got = await destination.get(object, { offset: at, length: Math.min(PIECE_BYTES, end - at) });
+    const got = await destination.get(object, { offset: at, length: Math.min(MAX_ARCHIVE_RANGE_BYTES, end - at) });
     if (!got.ok) throw new UnreadableArchive(got);
     if (got.size !== size || got.bytes.length === 0) throw new UnreadableArchive(notAsStored(got.size, size));
     at += got.bytes.length;

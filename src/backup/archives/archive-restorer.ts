@@ -3,18 +3,21 @@
  * beside the live one; and lets it take the place of the live one in one transaction. Everything is checked before that, and until then
  * the live state is untouched. When the archive is missing or damaged at one destination, the next one is read from its beginning.
  */
+import type { ArchiveForkOrder, ArchiveStub } from "../../contracts/archive-commands.ts";
 import type { Adoption } from "../../core/operations.ts";
 import type { Clock } from "../../core/clock.ts";
-import { isFailure } from "../../core/errors.ts";
+import { type Failure, failure, isFailure } from "../../core/errors.ts";
 import type { KeyList } from "../../core/key-list.ts";
 import type { SyncStorage } from "../../core/storage.ts";
 import type { Version } from "../../core/versionstamp.ts";
+import type { Destination } from "../destinations/destination.ts";
 import type { BackupJobs, RunningJob } from "../jobs.ts";
 import type { JobRoom, SideStore } from "../recovery/restore.ts";
 import { type ArchiveBuild, type BuildState, NOT_BUILT } from "./archive-build.ts";
 import { ArchiveReading, type ReadingJob, type ReadingState, UNREAD } from "./archive-reading.ts";
-import type { ArchiveRows, StoredArchive } from "./archive-rows.ts";
+import type { ArchiveRows } from "./archive-rows.ts";
 import type { ArchiveSettings, ArchiveStores } from "./archive-service.ts";
+import { remoteArchive } from "./remote-archive.ts";
 
 export interface RestorerOptions {
   readonly storage: SyncStorage;
@@ -32,15 +35,44 @@ export interface RestorerOptions {
   readonly adopt: (adoption: Adoption, also: (heldUpTo: Version) => void) => void;
   /** Called in the transaction of the switch. */
   readonly adopted: (heldUpTo: Version) => void;
+  readonly fork: ForkParts;
   /** Called in the transaction in which the safety archive ends. */
   readonly ended: (id: number) => void;
 }
 
+/** For a database that was made and never written to. */
+export interface ForkParts {
+  /** Why the database cannot be filled. null: it can. */
+  readonly refusal: () => Failure | null;
+  /** Called in the transaction that stores the job, and in the one of the switch. */
+  readonly begun: () => void;
+  readonly adopted: () => void;
+  /** The object of the database that has the archive. */
+  readonly source: (order: ArchiveForkOrder) => Pick<ArchiveStub, "archiveRange">;
+}
+
 /** What the row of a job stores of the request. */
 export interface RestoreInput {
+  /** Empty for a fork: the archive is another database's. */
   readonly archiveId: string;
+  /** null: the archive is one of this database's. */
+  readonly order: ArchiveForkOrder | null;
   /** The safety archive's id. null: none is made. */
   readonly safetyId: string | null;
+}
+
+/** The file that is read, and where it lies. */
+interface Wanted {
+  readonly object: string;
+  readonly size: number;
+  readonly checksum: string;
+  /** Bytes of keys and values. */
+  readonly bytes: number;
+  readonly isFork: boolean;
+  readonly copies: readonly {
+    readonly name: string;
+    readonly open: () => Promise<Pick<Destination, "get"> | Failure>;
+  }[];
 }
 
 interface State {
@@ -84,9 +116,9 @@ export class ArchiveRestorer {
     const input = JSON.parse(job.input) as RestoreInput;
     const state = job.state === null ? BEGINNING : (JSON.parse(job.state) as State);
     if (input.safetyId !== null && !state.isSafe) return this.#makeSafe(job.id, input.safetyId, state);
-    const archive = this.#options.rows.stored(input.archiveId);
-    if (isFailure(archive)) return this.#fail(job.id, [archive.message]);
-    return this.#build(job.id, archive, { ...state, isSafe: true });
+    const wanted = this.#wanted(input);
+    if (isFailure(wanted)) return this.#fail(job.id, [wanted.message]);
+    return this.#build(job.id, wanted, { ...state, isSafe: true });
   }
 
   /** Drops what a job that ended has left. In the caller's transaction. */
@@ -132,15 +164,14 @@ export class ArchiveRestorer {
     });
   }
 
-  async #build(id: string, archive: StoredArchive, from: State): Promise<void> {
+  async #build(id: string, wanted: Wanted, from: State): Promise<void> {
     const { jobs, storage, side, clock, room } = this.#options;
-    const { size, checksum } = archive;
-    const lying = archive.places.filter(({ status }) => status === "stored");
-    const place = lying[from.place];
-    if (size === null || checksum === null || place === undefined) return this.#fail(id, from.problems);
-    const store = await this.#options.stores.open(place.destinationId);
+    const { size, checksum, bytes } = wanted;
+    const copy = wanted.copies[from.place];
+    if (copy === undefined) return this.#fail(id, from.problems);
+    const opened = await copy.open();
     if (!jobs.isRunning(id)) return;
-    if (isFailure(store)) return this.#nextPlace(id, archive, from, `${place.name}: ${store.message}`);
+    if (isFailure(opened)) return this.#nextPlace(id, wanted, from, `${copy.name}: ${opened.message}`);
     let state = from;
     const take: ReadingJob["take"] = (part, reading) => {
       const noRoom = room.takeForJob(STEP_ROOM_BYTES);
@@ -154,38 +185,62 @@ export class ArchiveRestorer {
         state = { ...state, reading, settings, loaded: state.loaded + side.load(alive) };
         const done = reading.position?.bytes ?? 0;
         const phase = reading.isRead ? "checking the archive" : "reading the archive";
-        jobs.progress(id, state, { phase, done, total: archive.bytes ?? done });
+        jobs.progress(id, state, { phase, done, total: bytes });
       });
       return null;
     };
-    const object = { destination: store.destination, object: archive.object, size };
+    const object = { destination: opened, object: wanted.object, size };
     const isRunning = (): boolean => jobs.isRunning(id);
     const step = await this.#reading.slice({ id, object, checksum, isRunning, take }, state.reading);
     if (!isRunning() || step.step === "more") return;
     if (step.step === "unreachable") {
-      return jobs.wait(id, `${place.name}: ${step.failure.message}`, step.failure.retryAfterMs);
+      return jobs.wait(id, `${copy.name}: ${step.failure.message}`, step.failure.retryAfterMs);
     }
-    if (step.step === "problem") return this.#nextPlace(id, archive, state, `${place.name}: ${step.message}`);
+    if (step.step === "problem") return this.#nextPlace(id, wanted, state, `${copy.name}: ${step.message}`);
     if (step.step === "refused") return this.#fail(id, [step.message]);
-    this.#switch(id, step.header.version, state);
+    this.#switch(id, step.header.version, state, wanted.isFork);
   }
 
-  #switch(id: string, version: Version, { loaded, settings }: State): void {
-    const { jobs, adopt, adopted } = this.#options;
+  #switch(id: string, version: Version, { loaded, settings }: State, isFork: boolean): void {
+    const { jobs, adopt, adopted, fork } = this.#options;
     adopt({ entries: loaded, floor: version, prefix: null }, (heldUpTo) => {
-      if (settings !== null) this.#options.settings.adopt(settings);
+      // A fork sends no archives to the destinations of the first database.
+      if (settings !== null && !isFork) this.#options.settings.adopt(settings);
       jobs.complete(id);
-      adopted(heldUpTo);
+      if (isFork) fork.adopted();
+      else adopted(heldUpTo);
     });
   }
 
+  #wanted({ archiveId, order }: RestoreInput): Wanted | Failure {
+    const { rows, stores, fork } = this.#options;
+    if (order !== null) {
+      const { size, checksum, bytes } = order;
+      const open = async () => remoteArchive(fork.source(order), size);
+      return { object: order.archiveId, size, checksum, bytes, isFork: true, copies: [{ name: "The archive", open }] };
+    }
+    const archive = rows.stored(archiveId);
+    if (isFailure(archive)) return archive;
+    const { size, checksum, bytes, object } = archive;
+    if (size === null || checksum === null) return failure("not-found", `The archive ${archiveId} has no file`);
+    const copies = archive.places
+      .filter(({ status }) => status === "stored")
+      .map(({ name, destinationId }) => ({
+        name,
+        open: async () => {
+          const store = await stores.open(destinationId);
+          return isFailure(store) ? store : store.destination;
+        },
+      }));
+    return { object, size, checksum, bytes: bytes ?? 0, isFork: false, copies };
+  }
+
   /** Reads the archive at the next place where it lies, from its beginning. */
-  #nextPlace(id: string, archive: StoredArchive, state: State, problem: string): void {
+  #nextPlace(id: string, { copies, bytes }: Wanted, state: State, problem: string): void {
     const problems = [...state.problems, problem];
-    const lying = archive.places.filter(({ status }) => status === "stored");
-    if (state.place + 1 >= lying.length) return this.#fail(id, problems);
+    if (state.place + 1 >= copies.length) return this.#fail(id, problems);
     const next: State = { ...BEGINNING, isSafe: true, place: state.place + 1, problems };
-    this.#options.jobs.progress(id, next, { phase: "reading the archive", done: 0, total: archive.bytes ?? 0 });
+    this.#options.jobs.progress(id, next, { phase: "reading the archive", done: 0, total: bytes });
   }
 
   #fail(id: string, problems: readonly string[]): void {

@@ -4,13 +4,16 @@
  * after a kill a job continues, and nothing half made is visible.
  */
 import type {
+  ArchiveForkOrder,
   ArchiveInfo,
   ArchiveListQuery,
   ArchiveOrigin,
   ArchivePlace,
+  ArchiveStub,
   ArchiveType,
 } from "../../contracts/archive-commands.ts";
 import { NO_DATABASE } from "../../contracts/database.ts";
+import type { Jurisdiction } from "../../contracts/placement.ts";
 import type { BackupJob } from "../../contracts/restore-commands.ts";
 import { toHex } from "../../core/bytes.ts";
 import type { UnixMs } from "../../core/clock.ts";
@@ -22,7 +25,7 @@ import { asVersion } from "../../core/versionstamp.ts";
 import type { BackupJobs, JobWorker, RunningJob } from "../jobs.ts";
 import type { BackupTask } from "../sources.ts";
 import { ArchiveBuild, type BuildState, NOT_BUILT } from "./archive-build.ts";
-import { type ArchiveObject, bytesAt } from "./archive-bytes.ts";
+import { ArchiveDownloads } from "./archive-downloads.ts";
 import { ArchiveChecker, type CheckInput } from "./archive-checker.ts";
 import type { MakerOptions } from "./archive-maker.ts";
 import { ArchiveRestorer, type RestoreInput, type RestorerOptions } from "./archive-restorer.ts";
@@ -43,7 +46,7 @@ import { Leftovers, removeFrom } from "./leftovers.ts";
 import { Spool } from "./spool.ts";
 
 export interface ArchivesOptions
-  extends Omit<MakerOptions, "spool">, Pick<RestorerOptions, "side" | "adopt" | "adopted"> {
+  extends Omit<MakerOptions, "spool">, Pick<RestorerOptions, "side" | "adopt" | "adopted" | "fork"> {
   readonly jobs: BackupJobs;
   readonly stores: ArchiveStores;
   readonly timers: Timers;
@@ -71,6 +74,7 @@ export class Archives implements ArchiveService {
   readonly #build: ArchiveBuild;
   readonly #restorer: ArchiveRestorer;
   readonly #checker: ArchiveChecker;
+  readonly #downloads: ArchiveDownloads;
   #spoolIsEmpty: boolean;
   /** The job whose file is being received by a request. */
   #receiving: string | null = null;
@@ -101,6 +105,7 @@ export class Archives implements ArchiveService {
     this.#build = new ArchiveBuild(parts);
     this.#restorer = new ArchiveRestorer({ ...parts, build: this.#build, ended: (id) => this.#ended(id) });
     this.#checker = new ArchiveChecker(parts);
+    this.#downloads = new ArchiveDownloads(this.#rows, stores);
     this.workers = {
       [MAKE]: {
         slice: (job) => this.#makeSlice(job),
@@ -221,7 +226,7 @@ export class Archives implements ArchiveService {
       if (jobs.isClosed) return NO_DATABASE;
       const refused = refusal();
       if (refused !== null) return refused;
-      const none: RestoreInput = { archiveId: id, safetyId: null };
+      const none: RestoreInput = { archiveId: id, order: null, safetyId: null };
       const job = jobs.start(jobId, RESTORE, none, archive.version);
       if (isFailure(job) || !safetyArchive) return job;
       const safetyId = this.#rows.insert({
@@ -236,33 +241,61 @@ export class Archives implements ArchiveService {
         object: (number) => this.#objectName(number),
         places: (object) => places.map((place) => ({ ...place, object: place.object + object })),
       });
-      jobs.setInput(jobId, { archiveId: id, safetyId: String(safetyId) } satisfies RestoreInput);
+      jobs.setInput(jobId, { ...none, safetyId: String(safetyId) } satisfies RestoreInput);
       return jobs.get(jobId);
     });
     return this.#started(started);
   }
 
-  async download(id: string, range: ArchiveRange | null): Promise<ArchiveDownload | Failure> {
+  /** Has another database, which is empty, take over the state of an archive. The job belongs to the other one. */
+  async fork(
+    jobId: string,
+    id: string,
+    into: Pick<ArchiveStub, "receiveArchive">,
+    jurisdiction: Jurisdiction | null,
+  ): Promise<BackupJob | Failure> {
     const archive = this.#completed(id);
     if (isFailure(archive)) return archive;
-    const info = this.#rows.info(id);
-    if (isFailure(info)) return info;
-    const { size } = archive;
-    if (size === null) return failure("not-found", `The archive ${id} has no file`);
-    const { first, last } = range ?? { first: 0, last: size - 1 };
-    if (!(first >= 0 && first <= last && last < size)) {
-      return failure(
-        "limit",
-        `The archive ${id} has the bytes 0 to ${size - 1}, and ${first} to ${last} were asked for`,
-      );
-    }
-    const reasons: string[] = [];
-    for (const place of archive.places.filter(({ status }) => status === "stored")) {
-      const object = await this.#objectAt(place, archive, size);
-      if (isFailure(object)) reasons.push(`${place.name}: ${object.message}`);
-      else return { ok: true, archive: info, size, body: streamOf(object, first, last + 1) };
-    }
-    return failure("unavailable", `The archive ${id} cannot be read anywhere. ${reasons.join(" ")}`);
+    const { size, checksum, bytes, version } = archive;
+    if (size === null || checksum === null || version === null)
+      return failure("not-found", `The archive ${id} has no file`);
+    const { databaseId } = this.#options;
+    const order = { jobId, databaseId, jurisdiction, archiveId: id, size, checksum, bytes: bytes ?? 0, version };
+    const received = await into.receiveArchive(order);
+    return received.ok ? received.job : received;
+  }
+
+  /** Another database's archive is restored into this one, which is empty. */
+  async receive(order: ArchiveForkOrder): Promise<{ readonly ok: true; readonly job: BackupJob } | Failure> {
+    const { jobs, storage, fork, room } = this.#options;
+    const { jobId } = order;
+    const known = jobs.knows(jobId) ? jobs.get(jobId) : null;
+    if (known !== null) return isFailure(known) ? known : { ok: true, job: known };
+    const noRoom = await room.refusalOfJob(order.bytes * 1.2);
+    if (noRoom !== null) return noRoom;
+    const job = storage.transactionSync(() => {
+      if (jobs.isClosed) return NO_DATABASE;
+      if (jobs.knows(jobId)) return jobs.get(jobId);
+      const refused = fork.refusal();
+      if (refused !== null) return refused;
+      const input: RestoreInput = { archiveId: "", order, safetyId: null };
+      const started = jobs.start(jobId, RESTORE, input, order.version);
+      if (!isFailure(started)) fork.begun();
+      return started;
+    });
+    const begun = this.#started(job);
+    return isFailure(begun) ? begun : { ok: true, job: begun };
+  }
+
+  /** Bytes of the file from `offset` on: at most as many as are read at once, fewer at the end. */
+  async range(id: string, offset: number, length: number): Promise<Uint8Array | Failure> {
+    const archive = this.#completed(id);
+    return isFailure(archive) ? archive : this.#downloads.range(archive, offset, length);
+  }
+
+  async download(id: string, range: ArchiveRange | null): Promise<ArchiveDownload | Failure> {
+    const archive = this.#completed(id);
+    return isFailure(archive) ? archive : this.#downloads.stream(archive, range);
   }
 
   async upload(body: ReadableStream<Uint8Array>, description: string): Promise<ArchiveInfo | Failure> {
@@ -444,20 +477,6 @@ export class Archives implements ArchiveService {
     return removed.ok ? null : removed.message;
   }
 
-  async #objectAt(
-    { destinationId }: ArchivePlace,
-    { object }: StoredArchive,
-    size: number,
-  ): Promise<ArchiveObject | Failure> {
-    const store = await this.#options.stores.open(destinationId);
-    if (isFailure(store)) return store;
-    const { destination } = store;
-    const head = await destination.head(object);
-    if (!head.ok) return failure("unavailable", head.message);
-    if (head.size === size) return { destination, object, size };
-    return failure("unavailable", `The object has ${head.size} bytes, and the archive has ${size}: it was replaced`);
-  }
-
   #started(job: BackupJob | Failure): BackupJob | Failure {
     if (!isFailure(job)) this.#options.dueBy(this.#options.clock.now());
     return job;
@@ -473,24 +492,6 @@ interface MakeState extends BuildState {
 function stateOf(state: string | null): MakeState {
   // The service wrote it, from a value of this type.
   return state === null ? NOT_BUILT : (JSON.parse(state) as MakeState);
-}
-
-/** A piece is read when the one before was taken. */
-function streamOf(object: ArchiveObject, first: number, end: number): ReadableStream<Uint8Array> {
-  const pieces = bytesAt(object, first, end);
-  return new ReadableStream(
-    {
-      async pull(controller) {
-        const { value, done } = await pieces.next();
-        if (done === true) controller.close();
-        else controller.enqueue(value);
-      },
-      async cancel() {
-        await pieces.return();
-      },
-    },
-    { highWaterMark: 0 },
-  );
 }
 
 function tooLargeInPlace(bytes: number): Failure | null {

@@ -2,7 +2,8 @@
 import { describe, expect, test } from "vitest";
 import { sha256Hex } from "../../../src/backup/format/sha256.ts";
 import { destinationFailure } from "../../../src/backup/destinations/destination.ts";
-import { isFailure } from "../../../src/core/errors.ts";
+import { failure, isFailure } from "../../../src/core/errors.ts";
+import { asVersion, versionOfHex } from "../../../src/core/versionstamp.ts";
 import { archiveEntries, archiveFile, ARCHIVE_KEY } from "../../support/archives.ts";
 import { MemoryDestination } from "../../support/memory-destination.ts";
 import { fill, good, TestArchives } from "../../support/workerd/archives.ts";
@@ -311,6 +312,82 @@ describe("an upload", () => {
       const job = await target.finish(running?.id ?? "");
       expect(job).toMatchObject({ status: "failed", error: expect.stringContaining("Send the file again.") });
       expect([await target.working(), target.lying].toReversed()).toEqual([[], 0]);
+    });
+  });
+});
+
+describe("a fork", () => {
+  test("gets the state of another database's archive through that database, and none of its settings (Z34)", async () => {
+    const { bytes, entries } = await archiveFile(archiveEntries(3_000), { key: ARCHIVE_KEY, perFrame: 500 });
+    await withStorage(async (real) => {
+      const storage = new DyingStorage(real);
+      const target = new TestArchives(storage);
+      const order = {
+        jobId: "a",
+        databaseId: "another",
+        jurisdiction: null,
+        archiveId: "12",
+        size: bytes.length,
+        checksum: sha256Hex(bytes),
+        bytes: 100_000,
+        version: asVersion(1),
+      };
+      let asked = 0;
+      target.remote = (id, offset, length) => {
+        asked += 1;
+        if (asked === 1) return failure("unavailable", "The database starts.");
+        return id === "12"
+          ? bytes.slice(offset, offset + Math.min(length, 20_000))
+          : failure("not-found", "No archive.");
+      };
+      const received = good(await target.archives.receive(order));
+      expect(received.job).toMatchObject({ kind: "archive restore", status: "running" });
+      expect(await target.archives.receive(order)).toMatchObject({ ok: true, job: { id: "a" } });
+      expect(await killedAtEachTransaction(target, storage, () => void (target.clock.time += 60_000))).toBeGreaterThan(
+        5,
+      );
+      expect(stateOf(target)).toBe(JSON.stringify(digestOf(entries)));
+      expect([target.forked.at(0), target.forked.at(-1)]).toEqual(["begun", "adopted"]);
+      expect([target.adopted, await target.working()]).toEqual([[], 0]);
+
+      // Another file of the same size.
+      target.remote = () => bytes.map((byte) => byte ^ 1);
+      good(await target.archives.receive({ ...order, jobId: "b" }));
+      expect((await target.finish("b")).error).toContain("The archive: The file is no archive of Cairn");
+    });
+  });
+
+  test("is ordered with what the archive is, and only of a completed one; its bytes come from whoever has them (Z34)", async () => {
+    await withStorage(async (storage) => {
+      const target = new TestArchives(storage);
+      fill(target, 12, 60_000);
+      const archive = await target.made("a");
+      const orders: object[] = [];
+      const into = {
+        receiveArchive: async (order: { jobId: string }) => {
+          orders.push(order);
+          return { ok: true as const, job: await target.job({ command: "job", jobId: "a" }) };
+        },
+      };
+      good(await target.archives.fork("f", archive.id, into, "eu"));
+      expect(orders).toEqual([
+        {
+          jobId: "f",
+          databaseId: "5f0c-a",
+          jurisdiction: "eu",
+          archiveId: archive.id,
+          size: archive.size,
+          checksum: archive.checksum,
+          bytes: archive.total,
+          version: versionOfHex(archive.versionstamp ?? ""),
+        },
+      ]);
+      target.places["east"]?.objects.clear();
+      const file = await target.file(archive.id);
+      expect(good(await target.archives.range(archive.id, 1_000, 500))).toEqual(file.slice(1_000, 1_500));
+      target.places["west"]?.objects.clear();
+      expect(await target.archives.range(archive.id, 0, 10)).toMatchObject({ code: "not-found" });
+      expect(await target.archives.fork("g", "99", into, null)).toMatchObject({ code: "not-found" });
     });
   });
 });

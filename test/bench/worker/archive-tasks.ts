@@ -66,6 +66,14 @@ export class ArchiveTasks {
       refusal: () => null,
       adopt: (adoption, also) => this.#database.adopt(side, adoption, also),
       adopted: () => undefined,
+      fork: {
+        refusal: () => null,
+        begun: () => undefined,
+        adopted: () => undefined,
+        source: () => {
+          throw new Error("nothing is forked");
+        },
+      },
       ended: () => undefined,
       dueBy: () => undefined,
     });

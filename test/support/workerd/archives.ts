@@ -28,6 +28,10 @@ export class TestArchives {
   settings = '{"schedule":null}';
   adopted: string[] = [];
   readonly ended: ArchiveInfo[] = [];
+  readonly forked: string[] = [];
+  /** What another database answers that has an archive. */
+  remote: (id: string, offset: number, length: number) => Uint8Array | Failure = () =>
+    failure("not-found", "No archive");
 
   constructor(
     storage: SyncStorage,
@@ -131,6 +135,12 @@ export class TestArchives {
       refusal: () => null,
       adopt: (adoption, also) => database.adopt(side, adoption, also),
       adopted: () => undefined,
+      fork: {
+        refusal: () => null,
+        begun: () => void this.forked.push("begun"),
+        adopted: () => void this.forked.push("adopted"),
+        source: () => ({ archiveRange: async (id, offset, length) => this.remote(id, offset, length) }),
+      },
       ended: (archive) => void this.ended.push(archive),
       dueBy: () => undefined,
     });

@@ -33,6 +33,7 @@ import type { SideState } from "../engine/side-state.ts";
 import { openDestination, secretBox, timingBy } from "./backup-wiring.ts";
 import type { Env } from "./env.ts";
 import type { ObjectMode } from "./object-mode.ts";
+import { becomeAfter, objectIn, refusalToFill } from "./restore-wiring.ts";
 import type { Room } from "./room.ts";
 import { organizationStub } from "./stubs.ts";
 import { systemEntropy, systemTimers, systemTurn } from "./system.ts";
@@ -72,6 +73,7 @@ export function databaseArchives(parts: ArchiveWiringParts): DatabaseArchives {
     keys: archiveKeys(env),
     room,
     databaseId,
+    jurisdiction: setup.jurisdiction,
     breathe: systemTurn,
     jobs: restores.jobs,
     stores: destinations,
@@ -83,6 +85,12 @@ export function databaseArchives(parts: ArchiveWiringParts): DatabaseArchives {
     refusal: () => mode.refusal("write"),
     adopt: (adoption, also) => database.adopt(side, adoption, also),
     adopted: (heldUpTo) => backup.restored(heldUpTo),
+    fork: {
+      refusal: () => refusalToFill("fork", database, mode),
+      begun: () => becomeAfter("begin fork", mode),
+      adopted: () => becomeAfter("adopt fork", mode),
+      source: ({ databaseId: id, jurisdiction }) => objectIn(env, jurisdiction, id),
+    },
     // The schedule looks at its archive itself, in the same turn of the alarm.
     ended: () => undefined,
     dueBy,

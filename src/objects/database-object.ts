@@ -5,7 +5,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { answerArchiveCommand, type ArchiveParts } from "../backup/archives/archive-answers.ts";
-import type { ArchiveAnswer, ArchiveCommand } from "../contracts/archive-commands.ts";
+import type { ArchiveAnswer, ArchiveCommand, ArchiveForkOrder } from "../contracts/archive-commands.ts";
 import { archiveProtocol } from "../contracts/archive-files.ts";
 import type { BackupAnswer, BackupCommand, BackupDeletionOrder } from "../contracts/backup-commands.ts";
 import { toHex } from "../core/bytes.ts";
@@ -105,6 +105,14 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
 
   wipe(options: { readonly deleteBackups: boolean }): Promise<void> {
     return this.#life.wipe(options);
+  }
+
+  receiveArchive(order: ArchiveForkOrder): Promise<{ readonly ok: true; readonly job: BackupJob } | Failure> {
+    return this.#life.receiveArchive(order);
+  }
+
+  async archiveRange(id: string, offset: number, length: number): Promise<Uint8Array | Failure> {
+    return this.#life.database?.archives?.archives.range(id, offset, length) ?? NO_DATABASE;
   }
 
   receive(order: ReceiveOrder): Promise<{ readonly ok: true; readonly job: BackupJob } | Failure> {
@@ -331,6 +339,15 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     return answer;
   }
 
+  async #forkArchive(command: Extract<RestoreCommand, { command: "fork archive" }>): Promise<RestoreAnswer | Failure> {
+    const open = this.#openArchives();
+    if (isFailure(open)) return open;
+    const { jobId, archiveId, intoDatabaseId, intoJurisdiction } = command;
+    const into = objectIn(this.env, intoJurisdiction, intoDatabaseId);
+    const job = await open.archives.fork(jobId, archiveId, into);
+    return isFailure(job) ? job : { ok: true, kind: "job", job };
+  }
+
   async archives(command: ArchiveCommand, askedAt?: UnixMs): Promise<ArchiveAnswer> {
     // The object's time decides when a schedule is due.
     if (askedAt !== undefined && !this.#clockWatch.isRight(askedAt)) return STARTS_ANEW;
@@ -344,6 +361,7 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     const { database, deletion } = this.#life;
     (database ?? deletion)?.alarms.rescue();
     if (database === null) return deletion?.deletion.run(command) ?? NO_DATABASE;
+    if (command.command === "fork archive") return this.#forkArchive(command);
     return command.command === "restore from" ? this.#life.fill(command) : database.restores.run(command);
   }
 

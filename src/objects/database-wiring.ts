@@ -4,6 +4,7 @@ import type { RestoreService } from "../backup/recovery/restore-service.ts";
 import type { UnixMs } from "../core/clock.ts";
 import type { DatabaseSetup } from "../contracts/management.ts";
 import { ApiKeyIds } from "../contracts/api-key-id.ts";
+import { NO_DATABASE } from "../contracts/database.ts";
 import { DataTokens } from "../contracts/data-token.ts";
 import type { Grant } from "../contracts/grant.ts";
 import { type Failure, failure, isFailure } from "../core/errors.ts";
@@ -261,6 +262,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     deletions,
     entryJobs,
     refusalToFill: (purpose) => refusalToFill(purpose, database, mode),
+    receiveArchive: async (order) => archives?.archives.receive(order) ?? NO_DATABASE,
     close: (why) => {
       commits.close(why);
       largeReads.close(why);

@@ -19,6 +19,7 @@ import { hasBackupTables } from "../backup/backup-schema.ts";
 import { deletionOrder } from "../backup/continuous/deletion.ts";
 import { discardCopies } from "../backup/recovery/past-states.ts";
 import type { RestoreService } from "../backup/recovery/restore-service.ts";
+import type { ArchiveForkOrder } from "../contracts/archive-commands.ts";
 import type { BackupDeletionOrder, DeletionStub } from "../contracts/backup-commands.ts";
 import { NO_DATABASE } from "../contracts/database.ts";
 import type { DatabaseSetup } from "../contracts/management.ts";
@@ -102,6 +103,8 @@ export function stateOf(tables: ObjectTables): State {
 export interface HeldDatabase {
   readonly restores: Pick<RestoreService, "knows" | "run" | "receive" | "closePast">;
   readonly revocations: Pick<Revocations, "add">;
+  /** Has another database's archive restored here. */
+  receiveArchive(order: ArchiveForkOrder): Promise<{ readonly ok: true; readonly job: BackupJob } | Failure>;
   /** Why no job may bring a backup here for this purpose. null: a job may. */
   refusalToFill(purpose: ReceiveOrder["purpose"]): Failure | null;
   /**
@@ -213,6 +216,13 @@ export class Lifecycle<Database extends HeldDatabase, Deletion extends HeldDelet
     if (this.#database === null) return NO_DATABASE;
     const { jobId } = command;
     return this.#fill(this.#database, { jobId, purpose: "fork" }, (restores) => restores.run(command));
+  }
+
+  /** Fills an empty database from another one's archive. The same order again gets the same answer. */
+  async receiveArchive(order: ArchiveForkOrder): Filled<{ readonly ok: true; readonly job: BackupJob }> {
+    const database = this.#database;
+    if (database === null) return NO_DATABASE;
+    return this.#fill(database, { jobId: order.jobId, purpose: "fork" }, () => database.receiveArchive(order));
   }
 
   /** From here on this object deletes that backup. The same order again changes nothing. */

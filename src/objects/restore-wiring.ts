@@ -4,6 +4,7 @@
 import type { Backup } from "../backup/continuous/backup.ts";
 import { divide } from "../backup/credentials.ts";
 import { RestoreService } from "../backup/recovery/restore-service.ts";
+import type { ArchiveStub } from "../contracts/archive-commands.ts";
 import type { DeletionStub } from "../contracts/backup-commands.ts";
 import { assert } from "../core/assert.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
@@ -17,7 +18,7 @@ import type { SideState } from "../engine/side-state.ts";
 import { openDestination, secretBox, timingBy } from "./backup-wiring.ts";
 import type { Env } from "./env.ts";
 import { modeAfter, type ModeMove } from "./lifecycle.ts";
-import type { Mode, ObjectMode } from "./object-mode.ts";
+import type { ObjectMode } from "./object-mode.ts";
 import type { Room } from "./room.ts";
 import { withPlainAnswers } from "./plain-answers.ts";
 import { within } from "./stubs.ts";
@@ -52,10 +53,10 @@ export function databaseRestores(parts: RestoreParts): RestoreService {
     adopt: (adoption, also) => database.adopt(side, adoption, also),
     refusal: (purpose) => (purpose === "restore" ? null : refusalToFill(purpose, database, mode)),
     begun: (purpose) => {
-      if (purpose !== "restore") mode.become(after(`begin ${purpose}`, mode));
+      if (purpose !== "restore") becomeAfter(`begin ${purpose}`, mode);
     },
     adopted: (purpose, asOf) => {
-      if (purpose !== "restore") mode.become(after(`adopt ${purpose}`, mode), purpose === "past" ? asOf : null);
+      if (purpose !== "restore") becomeAfter(`adopt ${purpose}`, mode, purpose === "past" ? asOf : null);
     },
     own: backup,
     connect: (given) => {
@@ -78,7 +79,7 @@ export function objectIn(
   env: Pick<Env, "DATABASES">,
   jurisdiction: Jurisdiction | null,
   name: string,
-): RestoreStub & DeletionStub {
+): RestoreStub & DeletionStub & ArchiveStub {
   return withPlainAnswers(within(env.DATABASES, jurisdiction).getByName(name));
 }
 
@@ -97,10 +98,11 @@ function isEmpty(database: Database): boolean {
   return entries.length === 0 && database.lastVersion === NO_VERSION;
 }
 
-function after(move: ModeMove, { mode }: ObjectMode): Mode {
-  const next = modeAfter(move, mode);
-  assert(next !== null, `an object in which "${move}" may be made, not one that is "${mode}"`);
-  return next;
+/** Makes the move, which must be allowed now. `asOf`: the moment of the state that the object holds from now on. */
+export function becomeAfter(move: ModeMove, mode: ObjectMode, asOf: UnixMs | null = null): void {
+  const next = modeAfter(move, mode.mode);
+  assert(next !== null, `an object in which "${move}" may be made, not one that is "${mode.mode}"`);
+  mode.become(next, asOf);
 }
 
 const NOT_EMPTY = failure(

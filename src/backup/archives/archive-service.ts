@@ -5,9 +5,11 @@
  */
 import type {
   ArchiveDestinationType,
+  ArchiveForkOrder,
   ArchiveInfo,
   ArchiveListQuery,
   ArchiveOrigin,
+  ArchiveStub,
   ArchiveType,
 } from "../../contracts/archive-commands.ts";
 import type { BackupJob } from "../../contracts/restore-commands.ts";
@@ -55,6 +57,12 @@ export interface ArchiveService {
   destroy(id: string): Promise<{ readonly ok: true } | Failure>;
   /** Removes the archive from one destination. An archive that lies nowhere else must be destroyed instead: "conflict". */
   removeCopy(id: string, destinationId: string): Promise<{ readonly ok: true } | Failure>;
+  /** Has another database, which is empty, take over the state of an archive. The job belongs to the other one. */
+  fork(jobId: string, id: string, into: Pick<ArchiveStub, "receiveArchive">): Promise<BackupJob | Failure>;
+  /** Another database's archive is restored into this one, which is empty. */
+  receive(order: ArchiveForkOrder): Promise<{ readonly ok: true; readonly job: BackupJob } | Failure>;
+  /** Bytes of the file from `offset` on: at most as many as are read at once, fewer at the end. */
+  range(id: string, offset: number, length: number): Promise<Uint8Array | Failure>;
   verify(jobId: string, id: string): Promise<BackupJob | Failure>;
   /** Replaces the whole database. */
   restore(input: ArchiveRestore): Promise<BackupJob | Failure>;

@@ -49,6 +49,8 @@ export interface ArchivesOptions
   extends Omit<MakerOptions, "spool">, Pick<RestorerOptions, "side" | "adopt" | "adopted" | "fork"> {
   readonly jobs: BackupJobs;
   readonly stores: ArchiveStores;
+  /** Where the objects of this database are kept. */
+  readonly jurisdiction: Jurisdiction | null;
   readonly timers: Timers;
   /** Why nothing may be restored into this database now. null: it may. */
   readonly refusal: () => Failure | null;
@@ -248,18 +250,13 @@ export class Archives implements ArchiveService {
   }
 
   /** Has another database, which is empty, take over the state of an archive. The job belongs to the other one. */
-  async fork(
-    jobId: string,
-    id: string,
-    into: Pick<ArchiveStub, "receiveArchive">,
-    jurisdiction: Jurisdiction | null,
-  ): Promise<BackupJob | Failure> {
+  async fork(jobId: string, id: string, into: Pick<ArchiveStub, "receiveArchive">): Promise<BackupJob | Failure> {
     const archive = this.#completed(id);
     if (isFailure(archive)) return archive;
     const { size, checksum, bytes, version } = archive;
     if (size === null || checksum === null || version === null)
       return failure("not-found", `The archive ${id} has no file`);
-    const { databaseId } = this.#options;
+    const { databaseId, jurisdiction } = this.#options;
     const order = { jobId, databaseId, jurisdiction, archiveId: id, size, checksum, bytes: bytes ?? 0, version };
     const received = await into.receiveArchive(order);
     return received.ok ? received.job : received;

@@ -369,7 +369,7 @@ describe("a fork", () => {
           return { ok: true as const, job: await target.job({ command: "job", jobId: "a" }) };
         },
       };
-      good(await target.archives.fork("f", archive.id, into, "eu"));
+      good(await target.archives.fork("f", archive.id, into));
       expect(orders).toEqual([
         {
           jobId: "f",
@@ -387,7 +387,7 @@ describe("a fork", () => {
       expect(good(await target.archives.range(archive.id, 1_000, 500))).toEqual(file.slice(1_000, 1_500));
       target.places["west"]?.objects.clear();
       expect(await target.archives.range(archive.id, 0, 10)).toMatchObject({ code: "not-found" });
-      expect(await target.archives.fork("g", "99", into, null)).toMatchObject({ code: "not-found" });
+      expect(await target.archives.fork("g", "99", into)).toMatchObject({ code: "not-found" });
     });
   });
 });

@@ -55,6 +55,7 @@ export class ArchiveTasks {
       keys: [KEY],
       room: { refusalOfJob: async () => null, takeForJob: () => null },
       databaseId: "bench",
+      jurisdiction: null,
       breathe,
       jobs: this.#jobs,
       stores: {

@@ -128,6 +128,7 @@ export class TestArchives {
       keys: this.keys,
       room: endlessRoom,
       databaseId,
+      jurisdiction: "eu",
       breathe: async () => undefined,
       jobs: service.jobs,
       stores: this.#stores(),

@@ -25,6 +25,7 @@ import type { AllowedOrigins } from "../core/origins.ts";
 import type { UndeleteCounts } from "../core/undelete.ts";
 import type { Jurisdiction, LocationHint } from "./placement.ts";
 import type {
+  ForkArchiveCommand,
   RestorableRange,
   RestoreAnswer,
   RestoreCommand,
@@ -333,6 +334,11 @@ export interface Commands {
   "archives.verify": { input: ArchiveName; output: Job };
   /** A restore in place. The caller has confirmed it. */
   "archives.restore": { input: ArchiveName & { safetyArchive: boolean }; output: Job };
+  /** Makes a new database with the state of an archive. */
+  "archives.fork": {
+    input: ArchiveName & { name: string };
+    output: { readonly database: DatabaseInfo; readonly job: Job };
+  };
   /** The caller may have the file. The door asks the database's object for the bytes. */
   "archives.download": { input: ArchiveName; output: DatabasePlace };
   /** The caller may bring a file. The door hands it to the database's object. */
@@ -518,7 +524,7 @@ export interface DatabaseControl {
   /** Archives, their destinations and their schedule. */
   archives(command: ArchiveCommand): Promise<ArchiveAnswer>;
   /** Restores, forks, verifications and states of the past. */
-  restore(command: RestoreCommand): Promise<RestoreAnswer | Failure>;
+  restore(command: RestoreCommand | ForkArchiveCommand): Promise<RestoreAnswer | Failure>;
 }
 
 export interface MintedToken {

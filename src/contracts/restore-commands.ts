@@ -44,14 +44,6 @@ export type RestoreCommand =
       readonly intoJurisdiction: Jurisdiction | null;
     } & NamedGeneration &
       WithPrefix)
-  /** As "fork", with the state of one of this database's archives. */
-  | {
-      readonly command: "fork archive";
-      readonly jobId: string;
-      readonly archiveId: string;
-      readonly intoDatabaseId: string;
-      readonly intoJurisdiction: Jurisdiction | null;
-    }
   /** Gives this database, which was never written to, the state of another one, from a bucket alone. */
   | ({
       readonly command: "restore from";
@@ -93,6 +85,15 @@ export interface UndeleteOrder {
   readonly force: boolean;
   /** How many entries there were at the moment. */
   readonly total: number;
+}
+
+/** As the command "fork", with the state of one of this database's archives. */
+export interface ForkArchiveCommand {
+  readonly command: "fork archive";
+  readonly jobId: string;
+  readonly archiveId: string;
+  readonly intoDatabaseId: string;
+  readonly intoJurisdiction: Jurisdiction | null;
 }
 
 export interface NamedGeneration {

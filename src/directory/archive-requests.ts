@@ -18,9 +18,13 @@ type AnswerOf<Kind extends Answered["kind"]> = Extract<Answered, { readonly kind
 export class ArchiveRequests {
   readonly #organization: Organization;
   readonly #parts: OrganizationParts;
-  readonly #jobs: Pick<RestoreCommands, "begin" | "job">;
+  readonly #jobs: Pick<RestoreCommands, "begin" | "job" | "forkOfArchive">;
 
-  constructor(organization: Organization, parts: OrganizationParts, jobs: Pick<RestoreCommands, "begin" | "job">) {
+  constructor(
+    organization: Organization,
+    parts: OrganizationParts,
+    jobs: Pick<RestoreCommands, "begin" | "job" | "forkOfArchive">,
+  ) {
     this.#organization = organization;
     this.#parts = parts;
     this.#jobs = jobs;
@@ -77,6 +81,15 @@ export class ArchiveRequests {
   ): Promise<Job | Failure> {
     const wanted = { kind: "archive.restore", databaseId, idempotency: null } as const;
     return this.#begin(who, wanted, (jobId) => ({ command: "restore", jobId, id, safetyArchive }));
+  }
+
+  fork(who: Admitted, input: Input<"archives.fork">): Promise<Output<"archives.fork"> | Failure> {
+    return this.#jobs.forkOfArchive(who, input, async () => {
+      const archive = await this.get(who, input);
+      if (isFailure(archive)) return archive;
+      if (archive.status === "completed") return null;
+      return failure("conflict", `The archive ${archive.id} is ${archive.status}: only a completed one has a file`);
+    });
   }
 
   /** Where the database's object is, for the door, which asks it for bytes or hands it some. */

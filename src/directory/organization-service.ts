@@ -104,6 +104,7 @@ export class OrganizationService {
       "archives.destroy": (who, input) => archives.destroy(who, input),
       "archives.verify": (who, input) => archives.verify(who, input),
       "archives.restore": (who, input) => archives.restore(who, input),
+      "archives.fork": (who, input) => archives.fork(who, input),
       "archives.download": (who, { databaseId }) => archives.place(who, databaseId),
       "archives.upload": (who, { databaseId }) => archives.place(who, databaseId),
       "archiveSchedule.get": (who, input) => archives.schedule(who, input),

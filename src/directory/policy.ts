@@ -186,6 +186,12 @@ export const POLICY: Readonly<Record<CommandName | "exchange", Rule>> = {
     deployment: false,
     does: "restore a database from an archive, in place",
   },
+  "archives.fork": {
+    needs: ["backup", "admin"],
+    reach: "organization",
+    deployment: false,
+    does: "make a new database from an archive",
+  },
   "archives.download": {
     needs: ["backup", "admin"],
     reach: "database",

@@ -9,6 +9,7 @@ import type { DatabaseControl, DatabaseInfo, Input, Job, Output } from "../contr
 import {
   DELETION_JOB,
   deletionName,
+  type ForkArchiveCommand,
   type RestoreAnswer,
   type RestoreCommand,
   type BackupJob,
@@ -29,7 +30,7 @@ const databaseDeleted = failure("not-found", "The database was deleted.");
 interface Order {
   readonly wanted: Pick<DatabaseInfo, "name" | "locationHint" | "jurisdiction">;
   readonly asked: string | null;
-  readonly command: (jobId: string, databaseId: string) => RestoreCommand;
+  readonly command: (jobId: string, databaseId: string) => RestoreCommand | ForkArchiveCommand;
 }
 
 /** Tells a new database what the outbox holds for it. Returns why it is not ready, unless it was deleted since. */
@@ -117,6 +118,32 @@ export class RestoreCommands {
     }));
   }
 
+  /** The archive is looked up before a database is made for it: `found` does that. */
+  forkOfArchive(
+    who: Admitted,
+    { databaseId, archiveId, name }: Input<"archives.fork">,
+    found: () => Promise<Failure | null>,
+  ): Promise<Output<"archives.fork"> | Failure> {
+    return this.#intoNew(who, null, async () => {
+      const source = this.#organization.database(who, databaseId);
+      if (isFailure(source)) return source;
+      const missing = await found();
+      if (missing !== null) return missing;
+      const { locationHint, jurisdiction } = source;
+      return {
+        wanted: { name, locationHint, jurisdiction },
+        asked: databaseId,
+        command: (jobId, intoDatabaseId) => ({
+          command: "fork archive",
+          jobId,
+          archiveId,
+          intoDatabaseId,
+          intoJurisdiction: jurisdiction,
+        }),
+      };
+    });
+  }
+
   /** Has the job begin that fills a new database. Returns why it was refused. Idempotent. */
   async fill(databaseId: string, { jobId, asked, sealed }: Filling): Promise<Failure | undefined> {
     const { secrets } = this.#parts;
@@ -126,7 +153,9 @@ export class RestoreCommands {
     const record = this.#organization.databases.get(asked);
     if (record === undefined || (asked !== databaseId && record.state !== "ready")) return databaseDeleted;
     // Sealed below, from a value of this type.
-    const answer = await this.#control(asked, record).restore(JSON.parse(opened.text) as RestoreCommand);
+    const answer = await this.#control(asked, record).restore(
+      JSON.parse(opened.text) as RestoreCommand | ForkArchiveCommand,
+    );
     return answer.ok ? undefined : answer;
   }
 

@@ -51,6 +51,7 @@ import { MAX_RPC_ANSWER_BYTES, MAX_SMALL_JSON_BYTES } from "../core/limits.ts";
 import type { DatabaseSetup, DatabaseStats, FeedSetting } from "../contracts/management.ts";
 import {
   type DatabaseOwner,
+  type ForkArchiveCommand,
   type PastInfo,
   type PastEviction,
   type ReceiveOrder,
@@ -339,7 +340,7 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     return answer;
   }
 
-  async #forkArchive(command: Extract<RestoreCommand, { command: "fork archive" }>): Promise<RestoreAnswer | Failure> {
+  async #forkArchive(command: ForkArchiveCommand): Promise<RestoreAnswer | Failure> {
     const open = this.#openArchives();
     if (isFailure(open)) return open;
     const { jobId, archiveId, intoDatabaseId, intoJurisdiction } = command;
@@ -355,13 +356,13 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     return isFailure(open) ? open : answerArchiveCommand(open, command);
   }
 
-  async restore(command: RestoreCommand, askedAt?: UnixMs): Promise<RestoreAnswer | Failure> {
+  async restore(command: RestoreCommand | ForkArchiveCommand, askedAt?: UnixMs): Promise<RestoreAnswer | Failure> {
     // The object's time decides which moment is meant, and whether it is ambiguous.
     if (askedAt !== undefined && !this.#clockWatch.isRight(askedAt)) return STARTS_ANEW;
     const { database, deletion } = this.#life;
     (database ?? deletion)?.alarms.rescue();
-    if (database === null) return deletion?.deletion.run(command) ?? NO_DATABASE;
     if (command.command === "fork archive") return this.#forkArchive(command);
+    if (database === null) return deletion?.deletion.run(command) ?? NO_DATABASE;
     return command.command === "restore from" ? this.#life.fill(command) : database.restores.run(command);
   }
 

@@ -6,7 +6,7 @@
  * has no better clock than the object.
  */
 import type { ApiKeyAnswer, ApiKeyCommand, ApiKeyStub, OpenedApiKey } from "../contracts/api-keys.ts";
-import type { ArchiveAnswer, ArchiveCommand } from "../contracts/archive-commands.ts";
+import type { ArchiveAnswer, ArchiveCommand, ArchiveStub } from "../contracts/archive-commands.ts";
 import type { BackupAnswer, BackupCommand, DeletionStub } from "../contracts/backup-commands.ts";
 import type { DatabaseStub, LargeAnswer } from "../contracts/database.ts";
 import type {
@@ -37,6 +37,7 @@ import type {
 } from "../contracts/management.ts";
 import type {
   DatabaseOwner,
+  ForkArchiveCommand,
   PastInfo,
   PastKeeper,
   PastEviction,
@@ -50,7 +51,15 @@ import type { UnixMs } from "../core/clock.ts";
 import type { Failure } from "../core/errors.ts";
 
 export interface DatabaseRole
-  extends DatabaseStub, DatabaseControl, RestoreStub, PastKeeper, DeletionStub, ApiKeyStub, Rpc.DurableObjectBranded {
+  extends
+    DatabaseStub,
+    DatabaseControl,
+    RestoreStub,
+    PastKeeper,
+    DeletionStub,
+    ArchiveStub,
+    ApiKeyStub,
+    Rpc.DurableObjectBranded {
   snapshotRead(grant: Grant, request: Uint8Array, askedAt?: UnixMs): Promise<Uint8Array | LargeAnswer | Failure>;
   atomicWrite(grant: Grant, request: Uint8Array, askedAt?: UnixMs): Promise<Uint8Array | Failure>;
   entries(grant: Grant, command: EntryCommand, askedAt?: UnixMs): Promise<EntryAnswer>;
@@ -91,7 +100,7 @@ export interface DatabaseRole
   apiKeys(command: ApiKeyCommand, askedAt?: UnixMs): Promise<ApiKeyAnswer>;
   backup(command: BackupCommand, askedAt?: UnixMs): Promise<BackupAnswer>;
   archives(command: ArchiveCommand, askedAt?: UnixMs): Promise<ArchiveAnswer>;
-  restore(command: RestoreCommand, askedAt?: UnixMs): Promise<RestoreAnswer | Failure>;
+  restore(command: RestoreCommand | ForkArchiveCommand, askedAt?: UnixMs): Promise<RestoreAnswer | Failure>;
   openPast(grant: Grant, at: string, eviction: PastEviction, askedAt?: UnixMs): Promise<PastInfo | Failure>;
 }
 

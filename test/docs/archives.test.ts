@@ -19,8 +19,8 @@ test("its commands archive, restore, undo, upload elsewhere and verify (Z18, Z24
   const all = outputs.join("\n");
   expect(all).not.toContain('"errors"');
   const values = outputs.map((output) => /"value":"Rome"/.test(output));
-  // The restore brought the entry back, and so did that of the uploaded file.
-  expect(values.filter(Boolean)).toHaveLength(2);
+  // The restore brought the entry back, the fork has it, and so has the database of the uploaded file.
+  expect(values.filter(Boolean)).toHaveLength(3);
   expect(all).toMatch(/"nextRuns":\["[^"]+","[^"]+","[^"]+"\]/);
   expect(all).toContain('{"data":{"id":"1","destroyed":true}}');
 

@@ -154,6 +154,24 @@ test("an archive is made, shown, listed, restored and destroyed (Z18, Z26)", asy
   expect(await refusalOf(backups("get", { filterByTk: id }))).toMatchObject({ status: 404 });
 });
 
+test("a fork makes a new database with the state of an archive, and changes nothing here (Z34)", async () => {
+  await setEntry("tree", "oak");
+  const id = await made();
+  await setEntry("tree", "elm");
+  const { data } = await backups("fork", { filterByTk: id, values: { name: "as it was" } });
+  expect(data.data.database).toMatchObject({ name: "as it was", id: expect.not.stringContaining(databaseId) });
+  expect(await jobEnded(data.data.job.id)).toMatchObject({ kind: "database.fork", status: "completed", error: null });
+  const forked = await fetch(`${server.url}/api/databases/${data.data.database.id}/entries/tree?values=plain`, {
+    headers: { authorization },
+  });
+  expect(await forked.json()).toMatchObject({ value: "oak" });
+  expect(await entry("tree")).toBe("elm");
+  await send("DELETE", `backups/${id}`);
+  expect(await refusalOf(backups("fork", { filterByTk: id, values: { name: "again" } }))).toMatchObject({
+    status: 404,
+  });
+});
+
 test("a list has pages, an order and conditions (Z17)", async () => {
   const ids = [await made("b"), await made("a"), await made("c")];
   const first = (await backups("list", { sort: ["description"], page: 1, pageSize: 2, filter: { origin: "request" } }))

@@ -123,7 +123,7 @@ export class RestoreService {
   }
 
   /** A command that begins a job may come again. The answer is the job as it is. */
-  async run(command: Exclude<RestoreCommand, { command: "fork archive" }>): Promise<RestoreAnswer | Failure> {
+  async run(command: RestoreCommand): Promise<RestoreAnswer | Failure> {
     if (begins(command) && this.knows(command.jobId)) return jobAnswer(this.#jobs.get(command.jobId));
     switch (command.command) {
       case "range":

@@ -18,6 +18,7 @@ import {
   MAX_ARCHIVE_RETENTION_DAYS,
   MAX_KEPT_ARCHIVES,
 } from "../../core/archive-limits.ts";
+import { MAX_NAME_LENGTH } from "../../core/limits.ts";
 
 const NAME = "values";
 
@@ -37,6 +38,15 @@ export function descriptionOf(text: string): string {
   return text.isWellFormed() && !/\p{Cc}/u.test(text)
     ? text
     : refuse("description must be well-formed Unicode without control characters, line breaks among them.");
+}
+
+/** The name of the database that a fork makes. */
+export function forkOf(values: JsonObject): { readonly name: string } {
+  const name = new Members(NAME, values, ["name"]).text("name", 1, MAX_NAME_LENGTH);
+  if (name === undefined) return refuse('values.name is missing: it is the name of the new database, like "orders".');
+  return name.isWellFormed() && !/\p{Cc}/u.test(name)
+    ? { name }
+    : refuse("values.name must be one line of well-formed Unicode without control characters.");
 }
 
 export function scheduleOf(values: JsonObject): Partial<ArchiveScheduleSetting> {

@@ -5,7 +5,7 @@ import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import { jobJson } from "../http/job-json.ts";
 import type { ArchiveCall, ArchiveOperation, Found } from "./call.ts";
 import { downloadArchive } from "./download.ts";
-import { archiveOf, changedDestinationOf, destinationOf, scheduleOf } from "./input.ts";
+import { archiveOf, changedDestinationOf, destinationOf, forkOf, scheduleOf } from "./input.ts";
 import { listQueryOf, LIST_PARAMETERS } from "./list-query.ts";
 import type { ResourceName } from "./targets.ts";
 import { uploadArchive } from "./upload.ts";
@@ -54,6 +54,19 @@ const archives: Named = {
       const wanted = reading(() => restoreOf(values));
       if (isFailure(wanted)) return wanted;
       return jobFound(await ask("archives.restore", { databaseId, archiveId: id, ...wanted }));
+    }),
+  },
+  fork: {
+    takesId: true,
+    takesValues: true,
+    answer: withArchiveId(async ({ ask, databaseId, id, values }) => {
+      const wanted = reading(() => forkOf(values));
+      if (isFailure(wanted)) return wanted;
+      const made = await ask("archives.fork", { databaseId, archiveId: id, ...wanted });
+      if (isFailure(made)) return made;
+      const { id: newId, name } = made.database;
+      const data = { database: { id: newId, name }, job: jobJson(made.job) };
+      return { status: 201, data, headers: { location: `/api/databases/${newId}` } };
     }),
   },
   destroy: {

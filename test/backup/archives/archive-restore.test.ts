@@ -344,7 +344,7 @@ describe("a fork", () => {
       expect(received.job).toMatchObject({ kind: "archive restore", status: "running" });
       expect(await target.archives.receive(order)).toMatchObject({ ok: true, job: { id: "a" } });
       expect(await killedAtEachTransaction(target, storage, () => void (target.clock.time += 60_000))).toBeGreaterThan(
-        5,
+        3,
       );
       expect(stateOf(target)).toBe(JSON.stringify(digestOf(entries)));
       expect([target.forked.at(0), target.forked.at(-1)]).toEqual(["begun", "adopted"]);

@@ -52,6 +52,8 @@ const MATRIX: Readonly<Record<string, Row>> = {
   "backups:get": nobodyYet,
   "backups:download": nobodyYet,
   "backups:restore": nobodyYet,
+  // Only a token of all databases may make one.
+  "backups:fork": { ...nobodyYet, elsewhere: 403 },
   "backups:verify": nobodyYet,
   "backups:cancel": nobodyYet,
   "backups:destroy": nobodyYet,
@@ -69,6 +71,7 @@ const MATRIX: Readonly<Record<string, Row>> = {
 
 const BODIES: Readonly<Record<string, string>> = {
   "backups:restore": '{"confirm":true}',
+  "backups:fork": '{"name":"copy"}',
   "backups:upload": "no archive",
   "backupSchedule:update": '{"retention":7}',
   "backupDestinations:create": '{"type":"local","name":"here"}',

@@ -112,7 +112,9 @@ export class TestArchives {
         "SELECT name FROM sqlite_schema WHERE name LIKE '%\\_frozen' ESCAPE '\\' OR name LIKE '%\\_side' ESCAPE '\\'",
       )
       .toArray().length;
-    return count("archive_spool") + others;
+    const isMade =
+      this.storage.sql.exec("SELECT 1 FROM sqlite_schema WHERE name = 'archive_spool'").toArray().length > 0;
+    return (isMade ? count("archive_spool") : 0) + others;
   }
 
   #open(): void {

@@ -11,7 +11,7 @@ import type {
   Scopes,
   TokenCaller,
 } from "../../../src/contracts/management.ts";
-import type { RestoreAnswer, RestoreCommand } from "../../../src/contracts/restore-commands.ts";
+import type { ForkArchiveCommand, RestoreAnswer, RestoreCommand } from "../../../src/contracts/restore-commands.ts";
 import type { SyncStorage } from "../../../src/core/storage.ts";
 import { asVersion } from "../../../src/core/versionstamp.ts";
 import { sha256 } from "../../../src/core/digest.ts";
@@ -178,7 +178,7 @@ export class TestOrganization {
   }
 
   /** As a database answers: what begins a job begins it once. */
-  #answer(id: string, command: RestoreCommand): RestoreAnswer | Failure {
+  #answer(id: string, command: RestoreCommand | ForkArchiveCommand): RestoreAnswer | Failure {
     const point = { version: asVersion(1_000), time: asUnixMs(1), clock: null, changes: null };
     switch (command.command) {
       case "resolve":
@@ -188,6 +188,7 @@ export class TestOrganization {
       case "verify":
         return this.#begun(id, command.jobId);
       case "fork":
+      case "fork archive":
         return this.#begun(command.intoDatabaseId, command.jobId);
       case "job":
         return this.toldTo(id).jobs.has(command.jobId)

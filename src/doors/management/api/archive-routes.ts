@@ -118,6 +118,23 @@ const BACKUPS: readonly Operation[] = [
     found: ref("Job"),
   },
   {
+    action: "fork",
+    rest: ["/{backupId}:fork", "post"],
+    methods: WRITE,
+    takesId: true,
+    summary: "Make a new database with the state of an archive",
+    body: values({ type: "object", required: ["name"], properties: { name: { type: "string" } } }),
+    status: 201,
+    says: "The new database, and the job that fills it.",
+    found: {
+      type: "object",
+      properties: {
+        database: { type: "object", properties: { id: { type: "string" }, name: { type: "string" } } },
+        job: ref("Job"),
+      },
+    },
+  },
+  {
     action: "verify",
     rest: ["/{backupId}:verify", "post"],
     methods: WRITE,

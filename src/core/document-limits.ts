@@ -58,6 +58,24 @@ export const MAX_DOCUMENT_BATCH = 100;
  */
 export const MAX_DOCUMENT_ANSWER_CHARACTERS = 4 * MIB;
 
+/**
+ * What the requests for documents that are under way in one object take in memory: their text and the parsed JSON. One larger request is
+ * allowed while there is no other. The object has 128 MB of memory.
+ */
+export const MAX_DOCUMENT_REQUEST_BYTES = 64 * MIB;
+
+/** The same for all objects in one process. One organization has at most half of it. */
+export const MAX_PROCESS_DOCUMENT_REQUEST_BYTES = 256 * MIB;
+
+/** How long a request counts there at most, for objects that end in the middle. */
+export const MAX_DOCUMENT_REQUEST_MS = 120_000;
+
+/** `getMany`s and batches with reads that are under way in one object: each may hold 4 MiB of documents and as many characters of JSON. */
+export const MAX_DOCUMENT_READS = 6;
+
+/** Those that wait for their turn. Each has its turn within some seconds. */
+export const MAX_WAITING_DOCUMENT_READS = 100;
+
 /** Tables of a database: their definitions and indexes are known in the object's memory. */
 export const MAX_TABLES = 1_000;
 

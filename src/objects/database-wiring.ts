@@ -17,6 +17,7 @@ import {
 } from "../core/limits.ts";
 import { DocumentIndex } from "../documents/index/document-index.ts";
 import { TABLES as DOCUMENT_TABLES } from "../documents/index/schema.ts";
+import { MAX_PROCESS_DOCUMENT_REQUEST_BYTES } from "../core/document-limits.ts";
 import { Database } from "../engine/database.ts";
 import { SideState } from "../engine/side-state.ts";
 import { AlarmClock } from "./alarm-clock.ts";
@@ -29,6 +30,7 @@ import { CountersTask } from "./counters-task.ts";
 import { documentIndexTask } from "./document-index-task.ts";
 import { askDisk, DiskSpace } from "./disk-space.ts";
 import { Definitions } from "../documents/definitions.ts";
+import { DocumentMemory } from "./document-memory.ts";
 import { DocumentTables } from "./document-tables.ts";
 import { Documents } from "./documents.ts";
 import type { Env } from "./env.ts";
@@ -97,6 +99,7 @@ export interface DatabaseParts {
 
 /** Shared by all objects in this process. */
 const answerMemory = new ProcessMemory(MAX_PROCESS_ANSWER_BYTES, systemClock);
+const documentMemory = new ProcessMemory(MAX_PROCESS_DOCUMENT_REQUEST_BYTES, systemClock);
 const socketMemory = {
   underWay: new ProcessMemory(MAX_PROCESS_SOCKET_BYTES_UNDER_WAY, systemClock),
   pending: new ProcessMemory(MAX_PROCESS_SOCKET_PENDING_BYTES, systemClock),
@@ -211,6 +214,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     tables: documentTables,
     definitions,
     searches: new Searches({ sql: storage.sql, index: documentIndex, clock: systemClock, breathe: systemTurn }),
+    memory: new DocumentMemory({ memory: documentMemory, owner }),
     entropy: systemEntropy,
     breathe: systemTurn,
   });

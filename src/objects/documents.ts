@@ -28,6 +28,7 @@ import {
 import {
   type DocumentActionRequest,
   isWrite,
+  type ParsedBody,
   parseBody,
   type ReadRequest,
   type WriteRequest,
@@ -36,6 +37,7 @@ import { keyOfDecoded, mostBytes, mostMutations, versionsOf, WritePlan } from ".
 import type { CommitOutcome, Database } from "../engine/database.ts";
 import { decidedWrite, type DecidedWrite } from "../engine/decided-write.ts";
 import type { CommitQueue } from "./commit-queue.ts";
+import type { DocumentMemory } from "./document-memory.ts";
 import { type DocumentTables, refusedTable } from "./document-tables.ts";
 import type { Room } from "./room.ts";
 import type { Searches } from "./searches.ts";
@@ -47,6 +49,7 @@ export interface DocumentsParts {
   readonly tables: Pick<DocumentTables, "definitionOf">;
   readonly definitions: Definitions;
   readonly searches: Pick<Searches, "search">;
+  readonly memory: Pick<DocumentMemory, "use">;
   readonly entropy: Entropy;
   /** Lets everybody else in the process have a turn. */
   readonly breathe: () => Promise<void>;
@@ -86,21 +89,31 @@ export class Documents {
     this.#parts = parts;
   }
 
-  async carryOut(asking: Asking, { text, tables }: DocumentRequest): Promise<DocumentAnswer | Failure> {
-    const body = parseBody(text);
+  async carryOut(asking: Asking, request: DocumentRequest): Promise<DocumentAnswer | Failure> {
+    const memory = memoryOf(request.text);
+    const body = parseBody(request.text);
     if (isFailure(body)) return body;
+    return this.#parts.memory.use(memory, mayAnswerMuch(body), () =>
+      this.#carryOut(asking, body, request.tables, memory),
+    );
+  }
+
+  async #carryOut(
+    asking: Asking,
+    body: ParsedBody,
+    tables: DocumentRequest["tables"],
+    memory: number,
+  ): Promise<DocumentAnswer> {
     const requests = body.requests.map(({ request }): Judged =>
       isFailure(request) ? request : (refusedRequest(request, asking, tables) ?? request),
     );
-    const subjects = body.requests.map(({ subject }) => subject);
-    const memory = memoryOf(text);
     const results = body.isAtomic
       ? await this.#together(asking, requests, memory)
       : await this.#oneByOne(asking, requests, memory);
     return {
       ok: true,
       isBatch: body.isBatch,
-      results: results.map((result, index) => ({ subject: subjects[index] ?? NO_SUBJECT, result })),
+      results: results.map((result, index) => ({ subject: body.requests[index]?.subject ?? NO_SUBJECT, result })),
     };
   }
 
@@ -306,6 +319,13 @@ const ACCESS: Readonly<Record<DocumentActionRequest["action"], readonly Access[]
   increment: ["read", "write"],
   delete: ["write"],
 };
+
+/** Whether the answer may have megabytes, or be made of as many. A search alone has limits of its own. */
+function mayAnswerMuch({ isBatch, requests }: ParsedBody): boolean {
+  return requests.some(
+    ({ request }) => !isFailure(request) && (isBatch ? !isWrite(request) : request.action === "getMany"),
+  );
+}
 
 /** About how many bytes a parsed JSON text takes in memory. */
 function memoryOf(text: string): number {

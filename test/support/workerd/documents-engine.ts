@@ -6,6 +6,9 @@ import { Definitions } from "../../../src/documents/definitions.ts";
 import type { DocumentIndex } from "../../../src/documents/index/document-index.ts";
 import { Database, type DatabaseOptions } from "../../../src/engine/database.ts";
 import { CommitQueue } from "../../../src/objects/commit-queue.ts";
+import { MAX_PROCESS_DOCUMENT_REQUEST_BYTES } from "../../../src/core/document-limits.ts";
+import { ProcessMemory } from "../../../src/core/process-memory.ts";
+import { DocumentMemory } from "../../../src/objects/document-memory.ts";
 import { DocumentTables } from "../../../src/objects/document-tables.ts";
 import { Documents } from "../../../src/objects/documents.ts";
 import { Searches } from "../../../src/objects/searches.ts";
@@ -53,7 +56,21 @@ export class EngineDocuments {
     const { entropy = systemEntropy } = options;
     this.database = database;
     const searches = new Searches({ sql: storage.sql, index: options.derivedTables ?? null, clock, breathe });
-    this.documents = new Documents({ database, commits, room, tables, definitions, searches, entropy, breathe });
+    const memory = new DocumentMemory({
+      memory: new ProcessMemory(MAX_PROCESS_DOCUMENT_REQUEST_BYTES, clock),
+      owner: "",
+    });
+    this.documents = new Documents({
+      memory,
+      database,
+      commits,
+      room,
+      tables,
+      definitions,
+      searches,
+      entropy,
+      breathe,
+    });
   }
 
   /** The parsed JSON of the answer. A failure is `"code: message"`. */

@@ -98,7 +98,19 @@ export const MAX_INDEXES = 10_000;
 export const MAX_SEARCH_TREES = 200;
 
 /** Rows that one document has in the indexes of values: a list of a million numbers must not cost a million rows at one write. */
-export const MAX_INDEXED_VALUES = 1_000;
+export const MAX_INDEXED_VALUES = 500;
+
+/** So many characters of a text take as long to index as one value. */
+export const INDEXED_CHARS_PER_VALUE = 25;
+
+/**
+ * Values that one atomic write adds to indexes or removes from them: about 200 ms, in which nothing else runs. A thousand documents of
+ * fifty columns are within it.
+ */
+export const MAX_INDEX_CHANGES_PER_WRITE = 50_000;
+
+/** Documents that are deleted by one commit when their expiry has passed, or when a range is deleted: each has up to 500 values in the indexes. */
+export const MAX_DOCUMENTS_DELETED_PER_COMMIT = 100;
 
 /** Places that one document has in one column. The number is part of their ids. */
 export const MAX_INDEXED_POINTS = 1_000;

@@ -12,6 +12,7 @@ import type { Clock, UnixMs } from "../core/clock.ts";
 import type { ClockReading } from "../core/clock-spans.ts";
 import { type Failure, failure, isFailure } from "../core/errors.ts";
 import { type KeyRange, rangeOfPrefix } from "../codec/key-prefix.ts";
+import { MAX_DOCUMENTS_DELETED_PER_COMMIT } from "../core/document-limits.ts";
 import { MAX_SUM_BYTES } from "../core/limits.ts";
 import type { Adoption, CommitResult, Effect, LostTurn, Mutation, ReadRange, StoredEntry } from "../core/operations.ts";
 import type { SyncStorage, Transact } from "../core/storage.ts";
@@ -19,6 +20,7 @@ import { fateOf, NOTHING_UNDELETED, type UndeleteCounts } from "../core/undelete
 import { asVersion, type Version, VERSIONSTAMP_SUFFIX_BYTES } from "../core/versionstamp.ts";
 import { Arrivals } from "./arrivals.ts";
 import { ClockReadings } from "./clock-readings.ts";
+import { CommitRefusal } from "./commit-refusal.ts";
 import { decisionOf, decisionState } from "./decided-write.ts";
 import { type EntryBounds, EntryTable } from "./entry-table.ts";
 import { FeedLog } from "./feed-log.ts";
@@ -48,8 +50,11 @@ export interface DerivedTables {
    * versionstamp. Runs no statement in a database that has no such tables.
    */
   follows(key: Uint8Array): boolean;
-  /** What a commit has changed of the keys that are followed, in order. In the commit's transaction: a throw undoes the commit. */
-  apply(changes: readonly Change[]): void;
+  /**
+   * What a commit has changed of the keys that are followed, in order. In the commit's transaction: a throw undoes the commit. `mayRefuse`:
+   * the commit is a request's, and may be refused with a `CommitRefusal`.
+   */
+  apply(changes: readonly Change[], mayRefuse: boolean): void;
   /** Other entries have taken the place of those in the range; null: of all. In the transaction of that restore. */
   replaced(range: KeyRange | null): void;
   /** The transaction of the calls before has returned. */
@@ -277,7 +282,7 @@ export class Database {
   /** Deletes at most `limit` entries whose expiry has passed, as one commit. Returns how many there were. */
   deleteExpired(limit: number): number {
     const now = this.#clock.now();
-    const keys = this.#entries.expired(now, limit);
+    const keys = this.#deletedAtOnce(this.#entries.expired(now, limit));
     if (keys.length === 0) return 0;
     const effects = keys.map((key): Effect => ({ type: "delete", key }));
     const width = this.log.versionsFor(effects.reduce((sum, { key }) => sum + logEntryBound(key.length, 0), 0));
@@ -297,10 +302,11 @@ export class Database {
     also: (deleted: number, next: Uint8Array | null) => void,
   ): DeletedEntries {
     const now = this.#clock.now();
-    const keys = this.#entries.keys(range, limit, now).map(({ key }) => key);
+    const found = this.#entries.keys(range, limit, now).map(({ key }) => key);
+    const keys = this.#deletedAtOnce(found);
     const effects = keys.map((key): Effect => ({ type: "delete", key }));
     const deleted = effects.length;
-    const last = deleted === limit ? keys.at(-1) : undefined;
+    const last = deleted === limit || deleted < found.length ? keys.at(-1) : undefined;
     const next = last === undefined ? null : justAfter(last);
     this.#commitEffects(effects, now, () => also(deleted, next));
     return { deleted, next, version: this.#versions.last };
@@ -464,6 +470,13 @@ export class Database {
     return this.#entries.nextExpiry();
   }
 
+  /** A key that derived tables follow costs them rows of their own, so fewer are deleted by one commit. */
+  #deletedAtOnce(keys: readonly Uint8Array[]): readonly Uint8Array[] {
+    const areMany = keys.length > MAX_DOCUMENTS_DELETED_PER_COMMIT;
+    if (!areMany || !keys.some((key) => this.#derivedTables.follows(key))) return keys;
+    return keys.slice(0, MAX_DOCUMENTS_DELETED_PER_COMMIT);
+  }
+
   #applyTogether(writes: readonly EngineWrite[], now: UnixMs): Applied[] {
     try {
       const versions = writes.reduce((sum, write) => sum + this.#mostVersionsFor(write), 0);
@@ -471,6 +484,7 @@ export class Database {
       return this.#withVersions(versions, now, transact, () => writes.map((write) => this.#apply(write, now)));
     } catch (error) {
       if (writes.length > 1) return writes.flatMap((write) => this.#applyTogether([write], now));
+      if (error instanceof CommitRefusal) return [refused(error.failure)];
       this.#onError(error);
       return [refused(failure("internal", "The write failed and nothing of it was stored: this is a bug of Cairn"))];
     }
@@ -540,13 +554,13 @@ export class Database {
     const version = this.#versions.take(Math.max(least, this.#versionsFor(mutations)), now);
     const effects = planEffects(mutations, this.#entries, version, now);
     if (isFailure(effects)) return refused(effects);
-    const applied = this.#carryOut(effects, version);
+    const applied = this.#carryOut(effects, version, true);
     this.arrivals.changed(applied.effects, arrivalOf(write));
     return applied;
   }
 
   /** Entries, derived tables and log, all in the open transaction. */
-  #carryOut(planned: readonly Effect[], version: Version): Applied {
+  #carryOut(planned: readonly Effect[], version: Version, mayRefuse = false): Applied {
     const isObserved = this.#observers.size > 0;
     const changes: Change[] = [];
     const followed: Change[] = [];
@@ -574,7 +588,7 @@ export class Database {
       if (isObserved || isFollowed) note({ before, after: { key, value, encoding, version, expiresAt } });
       return true;
     });
-    if (followed.length > 0) this.#derivedTables.apply(followed);
+    if (followed.length > 0) this.#derivedTables.apply(followed, mayRefuse);
     const logged = this.log.append(version, effects, isNew);
     return { outcome: { ok: true, version }, effects, added, changes, logged };
   }

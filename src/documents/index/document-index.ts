@@ -9,11 +9,18 @@
 import { compareBytes, hasBytesAt } from "../../core/bytes.ts";
 import type { TableIndexState } from "../../contracts/document-commands.ts";
 import { asUnixMs } from "../../core/clock.ts";
-import { MAX_DEFINITIONS_LOOKED_AT, MAX_TABLES } from "../../core/document-limits.ts";
+import {
+  INDEXED_CHARS_PER_VALUE,
+  MAX_DEFINITIONS_LOOKED_AT,
+  MAX_INDEX_CHANGES_PER_WRITE,
+  MAX_TABLES,
+} from "../../core/document-limits.ts";
+import { failure } from "../../core/errors.ts";
 import { hasTable } from "../../core/migrations.ts";
 import type { StoredEntry } from "../../core/operations.ts";
 import type { SyncStorage } from "../../core/storage.ts";
 import { type KeyRange, rangeUnder } from "../../codec/key-prefix.ts";
+import { CommitRefusal } from "../../engine/commit-refusal.ts";
 import type { Change, DerivedTables } from "../../engine/database.ts";
 import { EntryTable } from "../../engine/entry-table.ts";
 import {
@@ -118,7 +125,7 @@ export class DocumentIndex implements DerivedTables {
     return this.#known !== null && this.#known.registry.tableOfKey(key) !== null;
   }
 
-  apply(changes: readonly Change[]): void {
+  apply(changes: readonly Change[], mayRefuse: boolean): void {
     this.#isTouched = true;
     // What is built in this commit has been built from what the commit left.
     const built = new Set<Build>();
@@ -129,6 +136,7 @@ export class DocumentIndex implements DerivedTables {
     }
     if (this.#known === null) return;
     const { registry, writer, work } = this.#known;
+    const changesBefore = writer.changes;
     const toSave = new Set<Build>();
     for (const change of changes) {
       const { key } = change.after ?? change.before;
@@ -138,6 +146,8 @@ export class DocumentIndex implements DerivedTables {
         if (build.cursor !== null && compareBytes(key, build.cursor) >= 0) continue;
         const isPartial = build.settled !== null && compareBytes(key, build.settled) >= 0;
         if (isPartial) work.noteChanged(build, key.subarray(build.prefix.length));
+        if (mayRefuse && writer.changes - changesBefore > MAX_INDEX_CHANGES_PER_WRITE)
+          throw new CommitRefusal(TOO_MUCH);
         if (changeEntry(this.#known, build, change, isPartial)) toSave.add(build);
       }
     }
@@ -226,6 +236,11 @@ export class DocumentIndex implements DerivedTables {
     }
   }
 }
+
+const TOO_MUCH = failure(
+  "limit",
+  `The documents of this write change more than ${MAX_INDEX_CHANGES_PER_WRITE} values of indexes, which is the limit; ${INDEXED_CHARS_PER_VALUE} characters of a text count as one. Write fewer documents at a time, or index fewer columns.`,
+);
 
 /** Entries that may still be built at once. */
 interface Room extends StepBounds {

@@ -5,6 +5,7 @@
  * Rows written: one for each value, text and place; two for a document that gets its first text or place (its number). A value, text or
  * place that did not change costs nothing.
  */
+import { INDEXED_CHARS_PER_VALUE } from "../../core/document-limits.ts";
 import type { Sql } from "../../core/storage.ts";
 import { cutTexts } from "../text/cut.ts";
 import type { Point } from "../geo.ts";
@@ -22,11 +23,17 @@ export class IndexWriter {
   /** Rows to be inserted, by the beginning of their statement. */
   readonly #pending = new Map<Insert, Bound[][]>();
   readonly #trees = new Map<number, Insert>();
+  #changes = 0;
   /** The greatest number of a document. null: not read yet. */
   #lastNumber: number | null = null;
 
   constructor(sql: Sql) {
     this.#sql = sql;
+  }
+
+  /** How many values, texts and places were added or removed so far; some characters of a text count as a value. */
+  get changes(): number {
+    return this.#changes;
   }
 
   /**
@@ -83,7 +90,7 @@ export class IndexWriter {
     }
     const kept = new Set(after.map(nameOf));
     for (const row of before) {
-      if (!kept.has(nameOf(row))) this.#sql.exec(DELETE_VALUE, row.index, row.value, ids);
+      if (!kept.has(nameOf(row))) this.#remove(DELETE_VALUE, row.index, row.value, ids);
     }
     const had = new Set(isPartial ? [] : before.map(nameOf));
     for (const row of after) if (!had.has(nameOf(row))) this.addValue(row.index, row.value, ids);
@@ -93,12 +100,13 @@ export class IndexWriter {
     for (const { index, texts } of before) {
       const now = after.find((one) => one.index === index);
       if (now !== undefined && isSame(now.texts, texts)) continue;
-      this.#sql.exec(`DELETE FROM ${textTable(index)} WHERE rowid = ?1`, number);
+      this.#remove(`DELETE FROM ${textTable(index)} WHERE rowid = ?1`, number);
     }
     for (const { index, texts } of after) {
       const old = before.find((one) => one.index === index);
       if (old !== undefined && isSame(old.texts, texts)) continue;
       this.#add(this.#treeOf(index, insertText), [number, cutTexts(texts)]);
+      this.#changes += texts.reduce((sum, text) => sum + text.length, 0) / INDEXED_CHARS_PER_VALUE;
     }
   }
 
@@ -113,7 +121,7 @@ export class IndexWriter {
       const now = after.find((one) => one.index === index)?.points ?? [];
       for (const [i, point] of points.entries()) {
         if (isAt(point, now[i])) continue;
-        this.#sql.exec(`DELETE FROM ${geoTable(index)} WHERE id = ?1`, first + i);
+        this.#remove(`DELETE FROM ${geoTable(index)} WHERE id = ?1`, first + i);
       }
     }
     for (const { index, points } of after) {
@@ -142,7 +150,13 @@ export class IndexWriter {
     return insert;
   }
 
+  #remove(statement: string, ...bindings: Bound[]): void {
+    this.#sql.exec(statement, ...bindings);
+    this.#changes += 1;
+  }
+
   #add(insert: Insert, row: Bound[]): void {
+    this.#changes += 1;
     const rows = this.#pending.get(insert);
     if (rows === undefined) this.#pending.set(insert, [row]);
     else rows.push(row);

@@ -18,7 +18,7 @@ import type { BackupTask } from "../sources.ts";
 import type { FailureNotices } from "./failure-notices.ts";
 import { hasPlanTables, makePlanTables } from "./plan-schema.ts";
 import { excessOf, type RetainedArchive } from "./retention.ts";
-import { type CronTimes, cronTimes, dueAfter, nextRuns } from "./schedule-times.ts";
+import { type CronTimes, cronTimes, isWrong, nextRuns } from "./schedule-times.ts";
 
 /** The archives themselves, as far as the schedule needs them. */
 export interface ScheduledArchives {
@@ -88,6 +88,8 @@ export class ArchiveSchedule {
   #row: Row | null | undefined;
   /** The times of the row, computed once for each text. */
   #times: { readonly of: string; readonly times: CronTimes | Failure } | null = null;
+  /** The first run after the anchor. */
+  #next: { readonly times: CronTimes; readonly anchor: UnixMs; readonly at: UnixMs | null } | null = null;
   readonly task: BackupTask = {
     name: "archive schedule",
     dueAt: () => this.#dueAt(),
@@ -156,11 +158,23 @@ export class ArchiveSchedule {
     return next === null ? null : asUnixMs(Math.max(next, retryAt));
   }
 
-  /** In the past where it was missed. null: the schedule is not enabled. */
+  /**
+   * In the past where runs were missed; however many, they are one. null: the schedule is not enabled. Every alarm asks, so what was computed
+   * is kept.
+   */
   #nextRun(row: Row): UnixMs | null {
     const times = this.#timesOf(row);
     if (row.enabled === 0 || isFailure(times)) return null;
-    return dueAfter(times, asUnixMs(row.anchor_at), this.#now());
+    const now = this.#now();
+    let anchor = asUnixMs(row.anchor_at);
+    if (isWrong(anchor, now)) {
+      anchor = now;
+      this.#change("anchor_at = ?1", now);
+    }
+    if (this.#next?.times !== times || this.#next.anchor !== anchor) {
+      this.#next = { times, anchor, at: times.after(anchor) };
+    }
+    return this.#next.at;
   }
 
   async #run(): Promise<void> {

@@ -50,6 +50,8 @@ const MOST_ATTEMPTS = 17;
 
 export class FailureNotices {
   readonly #parts: FailureNoticesParts;
+  /** When the next attempt is due, kept because every alarm asks. null: there is no notice. undefined: not read yet. */
+  #due: number | null | undefined;
   readonly task: BackupTask = {
     name: "archive notices",
     dueAt: () => this.#dueAt(),
@@ -66,7 +68,7 @@ export class FailureNotices {
     archive: ArchiveInfo | null,
     error: string,
   ): void {
-    const { storage, clock, entropy, organizationId, databaseId } = this.#parts;
+    const { clock, entropy, organizationId, databaseId } = this.#parts;
     const id = `msg_${entropy.uuid().replaceAll("-", "")}`;
     const now = clock.now();
     const body = JSON.stringify({
@@ -74,7 +76,7 @@ export class FailureNotices {
       timestamp: new Date(now).toISOString(),
       data: { organizationId, databaseId, error, archive: archive === null ? null : told(archive) },
     });
-    storage.sql.exec(
+    this.#change(
       "INSERT INTO archive_notices (id, url, secret, body, attempts, due_at) VALUES (?1, ?2, ?3, ?4, 0, ?5)",
       id,
       to.url,
@@ -82,7 +84,7 @@ export class FailureNotices {
       body,
       now,
     );
-    storage.sql.exec(
+    this.#change(
       `DELETE FROM archive_notices WHERE rowid NOT IN (SELECT rowid FROM archive_notices ORDER BY rowid DESC LIMIT ?1)`,
       MAX_ARCHIVE_NOTICES,
     );
@@ -90,11 +92,18 @@ export class FailureNotices {
 
   #dueAt(): UnixMs | null {
     const { storage, clock } = this.#parts;
-    if (!hasPlanTables(storage)) return null;
-    const { due } = storage.sql.exec<{ due: number | null }>("SELECT min(due_at) AS due FROM archive_notices").one();
-    if (due === null) return null;
+    if (this.#due === undefined) {
+      const first = "SELECT min(due_at) AS due FROM archive_notices";
+      this.#due = hasPlanTables(storage) ? storage.sql.exec<{ due: number | null }>(first).one().due : null;
+    }
+    if (this.#due === null) return null;
     // When it is further away than any wait, the clock was set back.
-    return asUnixMs(due > clock.now() + LONGEST_WAIT_MS ? clock.now() : due);
+    return asUnixMs(this.#due > clock.now() + LONGEST_WAIT_MS ? clock.now() : this.#due);
+  }
+
+  #change(statement: string, ...values: (string | number | null)[]): void {
+    this.#due = undefined;
+    this.#parts.storage.sql.exec(statement, ...values);
   }
 
   async #run(): Promise<void> {
@@ -103,14 +112,14 @@ export class FailureNotices {
     if (row === undefined) return;
     const { id, url, secret, body } = row;
     const refused = await this.#parts.send({ id, url, secret, body });
-    if (refused === null) return void sql.exec("DELETE FROM archive_notices WHERE id = ?1", id);
+    if (refused === null) return this.#change("DELETE FROM archive_notices WHERE id = ?1", id);
     if (refused.final || row.attempts + 1 >= MOST_ATTEMPTS) {
-      sql.exec("DELETE FROM archive_notices WHERE id = ?1", id);
+      this.#change("DELETE FROM archive_notices WHERE id = ?1", id);
       console.error(`database ${this.#parts.databaseId}: a failed archive was told to nobody. ${refused.error}`);
       return;
     }
     const dueAt = this.#parts.clock.now() + backoffMs(row.attempts, LONGEST_WAIT_MS, FIRST_WAIT_MS);
-    sql.exec(
+    this.#change(
       "UPDATE archive_notices SET attempts = attempts + 1, due_at = ?2, error = ?3 WHERE id = ?1",
       id,
       dueAt,

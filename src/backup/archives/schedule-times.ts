@@ -56,12 +56,9 @@ export function nextRuns(times: CronTimes, now: UnixMs, count: number): UnixMs[]
   return runs;
 }
 
-/**
- * When the schedule is due: in the past where a run was missed. However many were missed, they are one run. `anchor`: runs up to this time
- * are over.
- */
-export function dueAfter(times: CronTimes, anchor: UnixMs, now: UnixMs): UnixMs | null {
-  return times.after(anchor > now + SMALL_STEP_BACK_MS ? now : anchor);
+/** Whether runs cannot be over up to this time: the clock that said so was wrong. */
+export function isWrong(anchor: UnixMs, now: UnixMs): boolean {
+  return anchor > now + SMALL_STEP_BACK_MS;
 }
 
 function isTimezone(name: string): boolean {

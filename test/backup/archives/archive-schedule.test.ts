@@ -252,6 +252,8 @@ describe("a clock that moves (Z31)", () => {
       expect(h.made).toHaveLength(1);
       h.clock.time = THREE - 900 * DAY;
       expect(h.schedule.task.dueAt()).toBe(THREE - 899 * DAY);
+      await h.alarm(THREE - 899 * DAY);
+      expect(h.made).toHaveLength(2);
     }));
 });
 

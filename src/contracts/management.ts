@@ -94,16 +94,18 @@ export interface TokenInfo {
 
 export type JobStatus = "pending" | "running" | "completed" | "failed" | "cancelled";
 
-export type JobKind =
-  | "database.delete"
-  | "database.restore"
-  | "database.fork"
-  | "backup.verify"
-  | "archive.create"
-  | "archive.verify"
-  | "archive.restore"
-  | "entries.delete"
-  | "entries.undelete";
+export const JOB_KINDS = [
+  "database.delete",
+  "database.restore",
+  "database.fork",
+  "backup.verify",
+  "archive.create",
+  "archive.verify",
+  "archive.restore",
+  "entries.delete",
+  "entries.undelete",
+] as const;
+export type JobKind = (typeof JOB_KINDS)[number];
 
 /** The result of a job about a backup, or its progress. */
 export interface BackupJobResult {

@@ -18,6 +18,7 @@ import { prefixJson, timeText, timeTextOrNull } from "../../http/job-json.ts";
 import { prefix as prefixOfKeys } from "./notation-schemas.ts";
 import { type Failure, isFailure } from "../../../core/errors.ts";
 import {
+  JOB_KINDS,
   PERMISSIONS,
   type DatabaseInfo,
   type OrganizationInfo,
@@ -282,19 +283,12 @@ const before = z
 export const job = z
   .object({
     id: uuid,
-    kind: z.enum([
-      "database.delete",
-      "database.restore",
-      "database.fork",
-      "backup.verify",
-      "entries.delete",
-      "entries.undelete",
-    ]),
+    kind: z.enum(JOB_KINDS),
     databaseId: uuid,
     status: z.enum(["pending", "running", "completed", "failed", "cancelled"]),
     done: z.number().meta({
       description:
-        "Bytes of the backup's objects that were read; of the database's entries while a verification reads those; deleted objects, of a database's deletion; deleted entries, of a deletion of those; entries of the moment that were looked at, of an undelete.",
+        "Bytes of the backup's objects that were read; of the database's entries while a verification reads those; deleted objects, of a database's deletion; deleted entries, of a deletion of those; bytes of an archive's keys and values; entries of the moment that were looked at, of an undelete.",
     }),
     total: z.number().meta({
       description:

@@ -7,9 +7,6 @@ import { NEWEST_VERSION, OLDEST_VERSION, Tag } from "./format.ts";
 /** Deeper values are left to the reader, which has a limit. */
 const MAX_DEPTH = 32;
 
-/** Strings of at least so many bytes are decoded by the runtime; the call costs more than a short string. */
-const LONG_STRING = 48;
-
 /** Each name is compared with those before it. */
 const MAX_MEMBERS = 100;
 
@@ -34,6 +31,8 @@ export function plainJsonOfObject(bytes: Uint8Array, only: ReadonlySet<string> |
 class PlainJson {
   readonly #bytes: Uint8Array;
   #at = 0;
+  /** A character for each byte; only those below 128 are certain to be the right ones. */
+  #text: string | null = null;
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
@@ -121,13 +120,13 @@ class PlainJson {
     this.#skip(length);
     const end = this.#at;
     if (tag === Tag.utf8String) return decoder.decode(this.#bytes.subarray(start, end));
-    let text = "";
     if (tag === Tag.oneByteString) {
-      if (length >= LONG_STRING) return latin1(this.#bytes.subarray(start, end));
-      // Within the bytes: `#skip` has looked.
-      for (let i = start; i < end; i++) text += String.fromCharCode(this.#bytes[i] as number);
-      return text;
+      // One call decodes all bytes, and a part of a text costs next to nothing.
+      this.#text ??= decoder8.decode(this.#bytes);
+      const text = this.#text.slice(start, end);
+      return isAscii(text) ? text : latin1(this.#bytes.subarray(start, end));
     }
+    let text = "";
     if (length % 2 !== 0) throw OTHER;
     for (let i = start; i < end; i += 2) {
       text += String.fromCharCode((this.#bytes[i] as number) | ((this.#bytes[i + 1] as number) << 8));
@@ -165,15 +164,19 @@ class PlainJson {
 }
 
 const decoder = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
-const ASCII = /^[\0-\x7f]*$/;
+/** In the encoding that the web calls "latin1", a byte is a character; but those from 80 to 9f are others than in V8's. */
+const decoder8 = new TextDecoder("latin1");
+
+function isAscii(text: string): boolean {
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 0x7f) return false;
+  return true;
+}
 
 /** Each byte is a character. */
 function latin1(bytes: Uint8Array): string {
-  const text = decoder.decode(bytes);
-  if (ASCII.test(text)) return text;
-  let exact = "";
-  for (const byte of bytes) exact += String.fromCharCode(byte);
-  return exact;
+  let text = "";
+  for (const byte of bytes) text += String.fromCharCode(byte);
+  return text;
 }
 
 /** Controls, quotes, backslashes, and halves of surrogate pairs. */

@@ -123,7 +123,7 @@ async function firstIdsOfSpan(
 ): Promise<Uint8Array[]> {
   const before = endOf(span);
   const window = rowsOfSpan(span, "ids", "ORDER BY v, ids LIMIT ?6");
-  const ordered = `SELECT DISTINCT ids FROM (${window}) WHERE ids > ?7 ORDER BY ids LIMIT ?8`;
+  const ordered = `SELECT ${span.index.many ? "DISTINCT " : ""}ids FROM (${window}) WHERE ids > ?7 ORDER BY ids LIMIT ?8`;
   const lastOfWindow = rowsOfSpan(span, "v, ids", "ORDER BY v, ids LIMIT 1 OFFSET ?6");
   let from: SpanPlace = startOf(span);
   for (let first: Uint8Array[] = []; ;) {
@@ -147,17 +147,21 @@ async function firstIdsOfText(
 ): Promise<Uint8Array[]> {
   const table = textTable(index.id);
   const found = `SELECT rowid AS n FROM ${table} WHERE ${match === null ? "" : `${table} MATCH ?5 AND `}rowid > ?1 ORDER BY rowid LIMIT ?2`;
-  const ordered = `SELECT x.ids FROM (${found}) f JOIN ${NUMBERS} x ON x.n = f.n WHERE x.ids > ?3 ORDER BY x.ids LIMIT ?4`;
-  const lastOfWindow = `SELECT max(n), count(*) FROM (${found.replace("?5", "?3")})`;
+  // FTS5 is asked once in a window: for its end, and for the first ids in it.
+  const query = `WITH f AS MATERIALIZED (${found})
+    SELECT max(n), count(*), NULL FROM f
+    UNION ALL SELECT * FROM (SELECT NULL, NULL, x.ids FROM f JOIN ${NUMBERS} x ON x.n = f.n WHERE x.ids > ?3 ORDER BY x.ids LIMIT ?4)`;
   const words = match === null ? [] : [match];
   let from = 0;
   for (let first: Uint8Array[] = []; ;) {
-    const some = idsIn(sql.exec(ordered, from, TEXT_WINDOW, after, most, ...words));
-    first = merged([...first, ...some], most);
-    const [row] = sql.exec(lastOfWindow, from, TEXT_WINDOW, ...words).raw<[number | null, number]>();
-    const [last, n] = row ?? [null, 0];
-    steps.spend(2 * COST.statement + n * 2 * COST.hit);
-    if (last === null || n < TEXT_WINDOW) return first;
+    const [end, ...rows] = sql
+      .exec(query, from, TEXT_WINDOW, after, most, ...words)
+      .raw<[number | null, number | null, ArrayBuffer | null]>();
+    const some = rows.flatMap(([, , ids]) => (ids === null ? [] : [new Uint8Array(ids)]));
+    first = first.length === 0 ? some : merged([...first, ...some], most);
+    const [last, n] = end ?? [null, 0];
+    steps.spend(COST.statement + (n ?? 0) * 2 * COST.hit);
+    if (last === null || (n ?? 0) < TEXT_WINDOW) return first;
     from = last;
     await steps.rest();
   }

@@ -28,32 +28,30 @@ export async function rank(
   see: (number: number, score: number) => void,
 ): Promise<void> {
   const table = textTable(index.id);
-  const { n: total } = sql
-    .exec<{ n: number }>(
-      `SELECT count(*) AS n FROM (SELECT 1 FROM ${table} WHERE ${table} MATCH ?1 LIMIT ?2)`,
-      match,
-      most + 1,
-    )
-    .one();
-  if (total > most) {
-    tooMuch(
-      `More than ${most} documents have these words in ${JSON.stringify(index.name)}, which is the limit of a search by relevance: add a rarer word or another query, or sort by a column.`,
-    );
-  }
-  steps.spend(COST.statement + total * COST.posting);
   const ranked = `SELECT rowid, bm25(${table}) FROM ${table} WHERE ${table} MATCH ?1 AND rowid > ?2 ORDER BY rowid LIMIT ?3`;
-  for (let after = 0, seen = 0; seen < total;) {
-    await steps.rest();
+  let total: number | null = null;
+  for (let after = 0; ;) {
     let rows = 0;
     for (const [number, score] of sql.exec(ranked, match, after, RANKED_WINDOW).raw<[number, number]>()) {
       rows += 1;
       after = number;
       see(number, -score);
     }
-    steps.spend(COST.statement + total * COST.posting + rows * COST.ranked);
+    steps.spend(COST.statement + (total ?? rows) * COST.posting + rows * COST.ranked);
     if (rows < RANKED_WINDOW) return;
-    seen += rows;
+    total ??= countUpTo(sql, table, match, most + 1);
+    if (total > most) {
+      tooMuch(
+        `More than ${most} documents have these words in ${JSON.stringify(index.name)}, which is the limit of a search by relevance: add a rarer word or another query, or sort by a column.`,
+      );
+    }
+    await steps.rest();
   }
+}
+
+function countUpTo(sql: Sql, table: string, match: string, most: number): number {
+  const rows = `SELECT 1 FROM ${table} WHERE ${table} MATCH ?1 LIMIT ?2`;
+  return sql.exec<{ n: number }>(`SELECT count(*) AS n FROM (${rows})`, match, most).one().n;
 }
 
 /** Refuses a beginning of words that stands for too many of them: FTS5 would put all their lists together at once. */

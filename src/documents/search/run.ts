@@ -36,7 +36,7 @@ import { compareRanked, FirstRows, type Ranked, type Sorter, type SortValue } fr
 import { orderedSpan, type OrderedSpan, planFor } from "./plan.ts";
 import type { Leaf, Query } from "./query.ts";
 import { checkPrefix, isRanked, rank } from "./ranking.ts";
-import { type Cover, coverOf, textIndexOf } from "./sources.ts";
+import { type Cover, coverOf, type Span, textIndexOf } from "./sources.ts";
 import { COST, type Steps } from "./steps.ts";
 
 export interface Asked {
@@ -147,29 +147,44 @@ export class Run {
     return total - gone.length;
   }
 
-  /** The documents of a span in its own order, with one statement. null: the query is another one. */
+  /** The documents of a span with one statement: in its own order, or by ids where there are few of them. null: the query is another one. */
   #onePage(cover: Cover | null, wanted: number): readonly FoundRow[] | null {
-    const { sorters } = this.#asked;
     const [span, ...more] = cover?.sources ?? [];
     if (cover?.isExact !== true || span?.kind !== "span" || more.length > 0 || wanted > MAX_WINDOW) return null;
-    const ordered = orderedSpan(this.#table, [cover], sorters);
-    if (ordered?.span !== span || ordered.descending) return null;
-    // Keywords may be stored cut, and then their order is not certain.
-    if (span.index.type === "keyword" && !ordered.isByIds) return null;
-    const place = this.#placeIn(ordered);
-    if (place === UNCERTAIN) return null;
-    const rows = rowsOfSpan(span, "ids", "ORDER BY v, ids LIMIT ?8", 3);
-    const bounds = boundsOf(place ?? startOf(span), endOf(span));
-    const found = this.#reader.page(rows, [span.index.id, ...bounds, wanted]);
+    const found = this.#pageInOrder(cover, span, wanted) ?? this.#pageById(span, wanted);
     this.#steps.spend(wanted * COST.document);
     // An expired row leaves its place empty.
-    if (found.length < wanted && this.#hasExpired()) return null;
+    if (found === null || (found.length < wanted && this.#hasExpired())) return null;
     return found.map((document, index) => ({
       ids: document.ids,
       // Those of a page's last row are where the next page begins.
       values: index === wanted - 2 ? this.#valuesOf(document) : [],
       document,
     }));
+  }
+
+  #pageInOrder(cover: Cover, span: Span, wanted: number): FoundDocument[] | null {
+    const ordered = orderedSpan(this.#table, [cover], this.#asked.sorters);
+    if (ordered?.span !== span || ordered.descending) return null;
+    // Keywords may be stored cut, and then their order is not certain.
+    if (span.index.type === "keyword" && !ordered.isByIds) return null;
+    const place = this.#placeIn(ordered);
+    if (place === UNCERTAIN) return null;
+    const rows = rowsOfSpan(span, "ids", "ORDER BY v, ids LIMIT ?8", 3);
+    return this.#reader.page(rows, [span.index.id, ...boundsOf(place ?? startOf(span), endOf(span)), wanted]);
+  }
+
+  #pageById(span: Span, wanted: number): FoundDocument[] | null {
+    const { sorters, after } = this.#asked;
+    const [first] = sorters;
+    if (first?.type !== "ids" || first.descending || span.index.many || span.test !== null) return null;
+    const places = [span.index.id, ...boundsOf(startOf(span), endOf(span))];
+    const isLarge =
+      this.#sql.exec(rowsOfSpan(span, "1", "LIMIT 1 OFFSET ?6"), ...places, SMALL_SPAN).toArray().length > 0;
+    this.#steps.spend(COST.statement + SMALL_SPAN * COST.orderedRow);
+    if (isLarge) return null;
+    const rows = `${rowsOfSpan(span, "ids", "", 3)} AND ids > ?8 ORDER BY ids LIMIT ?9`;
+    return this.#reader.page(rows, [...places, after?.ids ?? new Uint8Array(), wanted]);
   }
 
   #hasExpired(): boolean {
@@ -368,6 +383,9 @@ export class Run {
     });
   }
 }
+
+/** Rows of a span that one statement puts in order. */
+const SMALL_SPAN = 5_000;
 
 /** Hits of one window. */
 const MAX_WINDOW = 500;

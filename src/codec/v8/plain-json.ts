@@ -71,7 +71,7 @@ class PlainJson {
       case Tag.oneByteString:
       case Tag.twoByteString:
       case Tag.utf8String:
-        return quoted(this.#string(tag));
+        return this.#quoted(tag);
       case Tag.object:
         return this.#object(null, depth + 1);
       case Tag.denseArray:
@@ -88,13 +88,14 @@ class PlainJson {
     let written = 0;
     const names: string[] = [];
     for (let tag = this.#tag(); tag !== Tag.objectEnd; tag = this.#tag()) {
-      const name = this.#string(tag);
+      const name = this.#quoted(tag);
       // The reader would put such a name before the others.
       if (isIndex(name) || names.length === MAX_MEMBERS || names.includes(name)) throw OTHER;
       names.push(name);
       const value = this.#value(this.#tag(), depth);
-      if (only !== null && !only.has(name)) continue;
-      text += written === 0 ? `${quoted(name)}:${value}` : `,${quoted(name)}:${value}`;
+      // The text of a string is JSON.
+      if (only !== null && !only.has(JSON.parse(name) as string)) continue;
+      text += written === 0 ? `${name}:${value}` : `,${name}:${value}`;
       written += 1;
     }
     if (this.#varint() !== names.length) throw OTHER;
@@ -113,25 +114,18 @@ class PlainJson {
     return `${text}]`;
   }
 
-  #string(tag: number): string {
+  /** A string as JSON. */
+  #quoted(tag: number): string {
     if (tag !== Tag.oneByteString && tag !== Tag.twoByteString && tag !== Tag.utf8String) throw OTHER;
     const length = this.#varint();
     const start = this.#at;
     this.#skip(length);
-    const end = this.#at;
-    if (tag === Tag.utf8String) return decoder.decode(this.#bytes.subarray(start, end));
-    if (tag === Tag.oneByteString) {
+    if (tag === Tag.oneByteString && isPlain(this.#bytes, start, this.#at)) {
       // One call decodes all bytes, and a part of a text costs next to nothing.
-      this.#text ??= decoder8.decode(this.#bytes);
-      const text = this.#text.slice(start, end);
-      return isAscii(text) ? text : latin1(this.#bytes.subarray(start, end));
+      this.#text ??= latin1.decode(this.#bytes);
+      return `"${this.#text.slice(start, this.#at)}"`;
     }
-    let text = "";
-    if (length % 2 !== 0) throw OTHER;
-    for (let i = start; i < end; i += 2) {
-      text += String.fromCharCode((this.#bytes[i] as number) | ((this.#bytes[i + 1] as number) << 8));
-    }
-    return text;
+    return JSON.stringify(stringOf(tag, this.#bytes.subarray(start, this.#at)));
   }
 
   #byte(): number {
@@ -163,30 +157,40 @@ class PlainJson {
   }
 }
 
-const decoder = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
+const utf8 = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
 /** In the encoding that the web calls "latin1", a byte is a character; but those from 80 to 9f are others than in V8's. */
-const decoder8 = new TextDecoder("latin1");
+const latin1 = new TextDecoder("latin1");
 
-function isAscii(text: string): boolean {
-  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 0x7f) return false;
+/** Whether the bytes are characters of ASCII that stand for themselves in JSON. */
+function isPlain(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) {
+    // Within the bytes.
+    const byte = bytes[i] as number;
+    if (byte < 0x20 || byte > 0x7e || byte === QUOTE || byte === BACKSLASH) return false;
+  }
   return true;
 }
 
-/** Each byte is a character. */
-function latin1(bytes: Uint8Array): string {
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+
+function stringOf(tag: number, bytes: Uint8Array): string {
+  if (tag === Tag.utf8String) return utf8.decode(bytes);
   let text = "";
-  for (const byte of bytes) text += String.fromCharCode(byte);
+  if (tag === Tag.oneByteString) {
+    for (const byte of bytes) text += String.fromCharCode(byte);
+    return text;
+  }
+  if (bytes.length % 2 !== 0) throw OTHER;
+  for (let i = 0; i < bytes.length; i += 2) {
+    // Both are within the bytes.
+    text += String.fromCharCode((bytes[i] as number) | ((bytes[i + 1] as number) << 8));
+  }
   return text;
 }
 
-/** Controls, quotes, backslashes, and halves of surrogate pairs. */
-const NEEDS_ESCAPES = /[^ !#-[\]-\ud7ff\ue000-\uffff]/;
-
-function quoted(text: string): string {
-  return NEEDS_ESCAPES.test(text) ? JSON.stringify(text) : `"${text}"`;
-}
-
+/** `name`: as JSON. */
 function isIndex(name: string): boolean {
-  const first = name.charCodeAt(0);
+  const first = name.charCodeAt(1);
   return first >= 0x30 && first <= 0x39;
 }

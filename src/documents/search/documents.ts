@@ -7,7 +7,7 @@ import type { Sql } from "../../core/storage.ts";
 import { LIVE_TABLES } from "../../engine/entry-table.ts";
 import { ROW_IN_PAGE, RowPage } from "../../engine/row-page.ts";
 import type { TableDefinition } from "../definition.ts";
-import { type Columns, columnsOf, textOfDocument, textOfIds } from "../document.ts";
+import { type Columns, columnsOf, textOfDocument } from "../document.ts";
 import { type DocumentId, idsOfKey } from "../ids.ts";
 import type { DocumentTable } from "../index/registry.ts";
 import { NUMBERS } from "../index/schema.ts";
@@ -51,7 +51,11 @@ export class FoundDocument implements Candidate {
     const values = this.#idValues() ?? [];
     const plain = plainJsonOfObject(this.value, only);
     if (plain === null) return textOfDocument(ids, { ids: values, columns: this.columns, value: this.value }, only);
-    return `{"ids":${textOfIds(ids, values)},"columns":${plain}}`;
+    let text = `{"ids":{`;
+    for (const [index, { name }] of ids.entries()) {
+      text += `${index === 0 ? "" : ","}${JSON.stringify(name)}:${JSON.stringify(values[index])}`;
+    }
+    return `${text}},"columns":${plain}}`;
   }
 
   #idValues(): readonly DocumentId[] | null {

@@ -160,7 +160,8 @@ async function answered(
   steps: Steps,
 ): Promise<SearchAnswer> {
   const { query, sorters, after, skip, limit, withTotal, groupBy, suggest } = request;
-  checkIndexed(query, table);
+  // A single query is checked where it is answered.
+  if (query.type === "bool") checkIndexed(query, table);
   for (const sorter of sorters) checkSorter(sorter, table);
   const groups = groupBy === null ? null : new Groups(groupBy, table);
   const run = new Run(sql, table, steps, now, { query, sorters, after, skip, limit, withTotal, groups });

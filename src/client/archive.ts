@@ -27,6 +27,8 @@ export interface ExtractOptions extends ArchiveOptions {
 /** What an archive says of itself, in the clear. */
 export interface ArchiveDescription {
   readonly databaseId: string;
+  /** null: it was made outside of any organization. */
+  readonly organizationId: string | null;
   /** 20 hex digits: the archive holds every commit up to this one, and nothing of later ones. */
   readonly versionstamp: string;
   /** `database`: entries only. `full`: also settings. */
@@ -167,9 +169,10 @@ function keyListOf(text: string | undefined): KeyList | null {
   return keys;
 }
 
-function descriptionOf({ databaseId, version, type, createdAt, encryption }: ArchiveHeader): ArchiveDescription {
+function descriptionOf({ databaseId, owner, version, type, createdAt, encryption }: ArchiveHeader): ArchiveDescription {
   return {
     databaseId,
+    organizationId: owner,
     versionstamp: versionstampHex(version),
     type,
     createdAt: new Date(createdAt).toISOString(),

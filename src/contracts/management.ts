@@ -469,6 +469,8 @@ export interface OrganizationStub {
   reportBackup(databaseId: string, health: BackupHealth | null): Promise<void>;
   /** Called by the organization's databases before they begin a job that a client asked of them. Calling it again changes nothing. */
   noteJob(databaseId: string, jobId: string, kind: JobKind): Promise<void>;
+  /** Whether there is or was this organization. */
+  exists(): Promise<boolean>;
   /** The tokens that cover the database and have not ended, the oldest first, at most so many that they fit into an archive. */
   tokensOf(databaseId: string): Promise<readonly TokenInfo[]>;
   /**

@@ -73,6 +73,8 @@ export function databaseArchives(parts: ArchiveWiringParts): DatabaseArchives {
     keys: archiveKeys(env),
     room,
     databaseId,
+    owner: organizationId,
+    isTenant: (id) => organizationStub(env, id).exists(),
     jurisdiction: setup.jurisdiction,
     breathe: systemTurn,
     jobs: restores.jobs,

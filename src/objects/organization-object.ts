@@ -100,6 +100,10 @@ export class OrganizationObject extends DurableObject<Env> implements Organizati
     this.#open?.service.noteJob(databaseId, jobId, kind);
   }
 
+  async exists(): Promise<boolean> {
+    return this.#open !== null;
+  }
+
   async tokensOf(databaseId: string): Promise<readonly TokenInfo[]> {
     return this.#open?.organization.tokensOf(databaseId, systemClock.now()) ?? [];
   }

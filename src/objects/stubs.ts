@@ -25,6 +25,7 @@ export function organizationStub(env: Pick<Env, "ORGANIZATIONS">, id: string): O
     reportUsage: (databaseId, counters, usedAt) => object.reportUsage(databaseId, counters, usedAt),
     reportBackup: (databaseId, health) => object.reportBackup(databaseId, health),
     noteJob: (databaseId, jobId, kind) => object.noteJob(databaseId, jobId, kind),
+    exists: () => object.exists(),
     tokensOf: (databaseId) => object.tokensOf(databaseId),
     tellOfArchive: (eventId, body) => object.tellOfArchive(eventId, body),
   };

@@ -12,6 +12,7 @@ export const ARCHIVE_KEY: NamedKey = { kid: "k1", secret: new Uint8Array(32).fil
 
 export const HEADER = {
   databaseId: "0e3f7a52-5a53-4c8a-9b5e-0d6f3f2b1c4d",
+  owner: "9b1d5f0e-7c52-4a7e-8f3b-2f6f0f9a1c22",
   version: asVersion(1_764_230_400_000_000),
   type: "database",
   createdAt: asUnixMs(1_764_230_400_123),

@@ -2,10 +2,11 @@
  * Makes an archive and sends it, as a part of a job: writes the file into the spool, or takes it from there when somebody has uploaded it
  * and checks it; then sends it to each destination. An archive is completed when one destination has it, and says of each whether it has it.
  */
+import type { ArchiveHeader } from "../../codec/archive/archive-header.ts";
 import { openArchive } from "../../codec/archive/archive-reader.ts";
 import type { ArchivePlace } from "../../contracts/archive-commands.ts";
 import { asUnixMs, type UnixMs } from "../../core/clock.ts";
-import type { Failure } from "../../core/errors.ts";
+import { type Failure, failure } from "../../core/errors.ts";
 import type { SyncStorage } from "../../core/storage.ts";
 import type { Progress } from "../jobs.ts";
 import { bytesOfSpool } from "./archive-bytes.ts";
@@ -16,6 +17,8 @@ import type { ArchiveStores } from "./archive-service.ts";
 import type { Leftovers } from "./leftovers.ts";
 
 export interface BuildOptions extends MakerOptions {
+  /** Whether there is or was such an organization on this deployment. */
+  readonly isTenant: (organizationId: string) => Promise<boolean>;
   readonly rows: ArchiveRows;
   readonly stores: ArchiveStores;
   readonly leftovers: Leftovers;
@@ -131,6 +134,8 @@ export class ArchiveBuild {
       if (!part.ok) return part;
       await breathe();
       if (part.part !== "end") continue;
+      const refused = await this.#refusedOwner(header);
+      if (refused !== null) return refused;
       const { entries, bytes } = part.totals;
       return {
         type: header.type,
@@ -143,6 +148,19 @@ export class ArchiveBuild {
         checksum: await checksumOf(spool, breathe),
       };
     }
+  }
+
+  /**
+   * All tenants of a deployment share its key. So a tenant who has the encrypted file of another one must not have it decrypted here. The
+   * header cannot be altered without the key. An archive from another deployment, whose key was given to this one, is nobody's here.
+   */
+  async #refusedOwner({ owner, encryption }: ArchiveHeader): Promise<Failure | null> {
+    if (encryption === null || owner === null || owner === this.#options.owner) return null;
+    if (!(await this.#options.isTenant(owner))) return null;
+    return failure(
+      "forbidden",
+      "The archive is another organization's of this deployment: only that organization restores it",
+    );
   }
 
   async #send(job: BuildJob, making: MakerState | null, from: readonly Sending[]): Promise<BuildStep> {

@@ -51,6 +51,8 @@ export interface MakerOptions {
   readonly settings: ArchiveSettings;
   readonly room: JobRoom;
   readonly databaseId: string;
+  /** The organization whose database it is. */
+  readonly owner: string;
   /** Lets requests have their turn. */
   readonly breathe: () => Promise<void>;
 }
@@ -159,13 +161,13 @@ export class ArchiveMaker {
     keep: (state: MakerState) => void,
     isRunning: () => boolean,
   ): Promise<MakerState | null> {
-    const { storage, database, spool, entropy, clock, keys, databaseId } = this.#options;
+    const { storage, database, spool, entropy, clock, keys, databaseId, owner } = this.#options;
     const salt = entropy.bytes(32);
     const { frozen } = database;
     // After a kill between the two transactions, the state is frozen already.
     const version = frozen.version ?? database.freeze();
     const createdAt = clock.now();
-    const header = await newArchiveHeader({ databaseId, version, type, createdAt, salt }, keys?.[0] ?? null);
+    const header = await newArchiveHeader({ databaseId, owner, version, type, createdAt, salt }, keys?.[0] ?? null);
     if (!isRunning()) return null;
     const state: MakerState = {
       version,

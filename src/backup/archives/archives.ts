@@ -49,6 +49,8 @@ export interface ArchivesOptions
   extends Omit<MakerOptions, "spool">, Pick<RestorerOptions, "side" | "adopt" | "adopted" | "fork"> {
   readonly jobs: BackupJobs;
   readonly stores: ArchiveStores;
+  /** Whether there is or was such an organization on this deployment. */
+  readonly isTenant: (organizationId: string) => Promise<boolean>;
   /** Where the objects of this database are kept. */
   readonly jurisdiction: Jurisdiction | null;
   readonly timers: Timers;

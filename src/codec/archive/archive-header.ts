@@ -15,6 +15,8 @@ export type ArchiveTypeName = "database" | "full";
 export interface ArchiveHeader {
   /** The database whose state it is. */
   readonly databaseId: string;
+  /** The organization whose database it is. On its deployment no other one may restore the archive. null: nobody's. */
+  readonly owner: string | null;
   /** The archive holds every commit up to this version, and nothing of later ones. */
   readonly version: Version;
   readonly type: ArchiveTypeName;
@@ -35,6 +37,7 @@ const Field = {
   encryption: 7,
   kid: 8,
   keyCheck: 9,
+  owner: 10,
 } as const;
 
 const TYPES = { database: 1, full: 2 } as const;
@@ -102,7 +105,7 @@ function isNewer(what: string): ArchiveProblem {
   );
 }
 
-function messageOf({ databaseId, version, type, createdAt, salt, encryption }: ArchiveHeader): Uint8Array {
+function messageOf({ databaseId, owner, version, type, createdAt, salt, encryption }: ArchiveHeader): Uint8Array {
   const text = new TextEncoder();
   const fields: readonly (readonly [number, number | Uint8Array])[] = [
     [Field.databaseId, text.encode(databaseId)],
@@ -118,6 +121,7 @@ function messageOf({ databaseId, version, type, createdAt, salt, encryption }: A
           [Field.kid, text.encode(encryption.kid)],
           [Field.keyCheck, encryption.keyCheck],
         ] as const)),
+    ...(owner === null ? [] : ([[Field.owner, text.encode(owner)]] as const)),
   ];
   let size = 0;
   for (const [field, value] of fields) {
@@ -135,7 +139,7 @@ function messageOf({ databaseId, version, type, createdAt, salt, encryption }: A
 function readMessage(bytes: Uint8Array): ArchiveHeader | string {
   const reader = new ProtobufReader(bytes);
   const text = new TextDecoder();
-  let [databaseId, kid] = ["", ""];
+  let [databaseId, kid, owner] = ["", "", ""];
   let salt: Uint8Array = new Uint8Array();
   let keyCheck: Uint8Array = new Uint8Array();
   let stamp: Uint8Array = new Uint8Array();
@@ -149,6 +153,7 @@ function readMessage(bytes: Uint8Array): ArchiveHeader | string {
     else if (reader.field === Field.compression) compression = reader.int32();
     else if (reader.field === Field.encryption) encryption = reader.int32();
     else if (reader.field === Field.kid) kid = text.decode(reader.bytes());
+    else if (reader.field === Field.owner) owner = text.decode(reader.bytes());
     else if (reader.field === Field.keyCheck) keyCheck = reader.bytes().slice();
     else reader.skip();
   }
@@ -162,8 +167,10 @@ function readMessage(bytes: Uint8Array): ArchiveHeader | string {
   if (!(createdAt >= 0 && createdAt <= MAX_TIME_MS)) throw new ChunkDamage("has an impossible time");
   const isSound = encryption === 0 || (kid !== "" && keyCheck.length === KEY_CHECK_BYTES);
   if (!isSound) throw new ChunkDamage("does not say which key encrypts it");
+  if (owner.length > MAX_ID_CHARACTERS) throw new ChunkDamage("has an owner that is no id");
   return {
     databaseId,
+    owner: owner === "" ? null : owner,
     version,
     type: type === TYPES.full ? "full" : "database",
     createdAt: asUnixMs(createdAt),

@@ -24,6 +24,7 @@ export const ARCHIVE_CHUNK_BYTES = 512 * 1024;
 
 export interface NewArchiveHeader {
   readonly databaseId: string;
+  readonly owner: string | null;
   readonly version: Version;
   readonly type: ArchiveTypeName;
   readonly createdAt: UnixMs;

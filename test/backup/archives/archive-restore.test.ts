@@ -4,7 +4,7 @@ import { sha256Hex } from "../../../src/backup/format/sha256.ts";
 import { destinationFailure } from "../../../src/backup/destinations/destination.ts";
 import { failure, isFailure } from "../../../src/core/errors.ts";
 import { asVersion, versionOfHex } from "../../../src/core/versionstamp.ts";
-import { archiveEntries, archiveFile, ARCHIVE_KEY } from "../../support/archives.ts";
+import { archiveEntries, archiveFile, ARCHIVE_KEY, HEADER } from "../../support/archives.ts";
 import { MemoryDestination } from "../../support/memory-destination.ts";
 import { fill, good, TestArchives } from "../../support/workerd/archives.ts";
 import { DyingStorage, killedAtEachTransaction } from "../../support/workerd/dying-storage.ts";
@@ -313,6 +313,28 @@ describe("an upload", () => {
       expect(job).toMatchObject({ status: "failed", error: expect.stringContaining("Send the file again.") });
       expect([await target.working(), target.lying].toReversed()).toEqual([[], 0]);
     });
+  });
+});
+
+test("an encrypted archive of another organization of the deployment is refused, and one from elsewhere is not (Z35)", async () => {
+  const { bytes } = await archiveFile(archiveEntries(30), { key: ARCHIVE_KEY, perFrame: 10 });
+  const plain = await archiveFile(archiveEntries(30), { key: null, perFrame: 10 });
+  await withStorage(async (storage) => {
+    const target = new TestArchives(storage);
+    const statusOf = async (file: Uint8Array): Promise<[string, string | null]> => {
+      const uploaded = good(await target.archives.upload(bytesOf(file), ""));
+      await target.finish(uploaded.jobId ?? "");
+      const { status, error } = good(target.archives.get(uploaded.id));
+      return [status, error];
+    };
+    expect(await statusOf(bytes)).toEqual(["completed", null]);
+    target.tenants = [HEADER.owner];
+    expect(await statusOf(bytes)).toEqual([
+      "failed",
+      expect.stringContaining("another organization's of this deployment"),
+    ]);
+    // Who has it can read it without us.
+    expect(await statusOf(plain.bytes)).toEqual(["completed", null]);
   });
 });
 

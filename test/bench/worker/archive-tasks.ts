@@ -55,6 +55,8 @@ export class ArchiveTasks {
       keys: [KEY],
       room: { refusalOfJob: async () => null, takeForJob: () => null },
       databaseId: "bench",
+      owner: "bench",
+      isTenant: async () => false,
       jurisdiction: null,
       breathe,
       jobs: this.#jobs,

@@ -1,7 +1,8 @@
 /** The door of archives with what clients send, right and wrong, on real objects. */
 import { beforeAll, describe, expect, test } from "vitest";
 import { MAX_ARCHIVE_DESCRIPTION_CHARACTERS, MAX_ARCHIVES_ON_PAGE } from "../../../src/core/archive-limits.ts";
-import { type Answered, RestDatabase } from "../rest/rest-client.ts";
+import worker from "../../../src/worker.ts";
+import { type Answered, configured, RestDatabase, SERVER } from "../rest/rest-client.ts";
 
 let database: RestDatabase;
 /** A completed archive. */
@@ -210,4 +211,28 @@ describe("one at a time", () => {
 test("half of the pages of a list are no other list's (Z17)", async () => {
   const { json } = await database.ask("GET", 'backups:list?filter={"origin":{"$eq":"schedule"},"type.$eq":"full"}');
   expect(json).toEqual({ data: [], meta: { count: 0, page: 1, pageSize: 20, totalPage: 0 } });
+});
+
+test("another tenant who has the file of an archive cannot have it decrypted by the deployment's key (Z35)", async () => {
+  const [own, other] = [await database.another(), await RestDatabase.make()];
+  const download = await worker.fetch(
+    new Request(`${SERVER}/api/databases/${database.id}/backups/${id}:download`, {
+      headers: { authorization: `Bearer ${database.token}` },
+    }),
+    configured,
+  );
+  const file = await download.arrayBuffer();
+  const statuses: string[] = [];
+  for (const target of [own, other]) {
+    const { json } = await target.ask("POST", "backups:upload", { body: file });
+    for (let i = 0; i < 400; i++) {
+      const { json: now } = await target.ask("GET", `backups/${json.data.id}`);
+      if (now.status !== "running") {
+        statuses.push(now.error ?? now.status);
+        break;
+      }
+      await scheduler.wait(25);
+    }
+  }
+  expect(statuses).toEqual(["completed", expect.stringContaining("another organization's of this deployment")]);
 });

@@ -29,6 +29,8 @@ export class TestArchives {
   adopted: string[] = [];
   readonly ended: ArchiveInfo[] = [];
   readonly forked: string[] = [];
+  /** Other organizations of the deployment. */
+  tenants: string[] = [];
   /** What another database answers that has an archive. */
   remote: (id: string, offset: number, length: number) => Uint8Array | Failure = () =>
     failure("not-found", "No archive");
@@ -130,6 +132,8 @@ export class TestArchives {
       keys: this.keys,
       room: endlessRoom,
       databaseId,
+      owner: "the tenant",
+      isTenant: async (id) => this.tenants.includes(id),
       jurisdiction: "eu",
       breathe: async () => undefined,
       jobs: service.jobs,

@@ -1,6 +1,6 @@
 /**
  * The JSON text of a stored object, written straight from its bytes: several times as fast as reading the value and writing it again. Only for
- * what JSON says as it is: objects, dense arrays, strings, finite numbers, booleans, null. Whoever calls this has another way for the rest.
+ * what JSON says as it is: objects, dense arrays, strings, finite numbers, booleans, null. Its caller has another way for the rest.
  */
 import { NEWEST_VERSION, OLDEST_VERSION, Tag } from "./format.ts";
 

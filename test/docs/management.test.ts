@@ -89,7 +89,7 @@ test("the table of errors has the status of each code, and /v1 differs where the
   const shown = tableRows(management).flatMap(([status = "", code = ""]) =>
     /^\d{3}$/.test(status) ? [[code.replaceAll("`", ""), Number(status)]] : [],
   );
-  expect(shown.length).toBe(11);
+  expect(shown.length).toBe(13);
   for (const [code, status] of shown) {
     // The page's codes are checked by their statuses: another word would be none.
     const example = failure(code as ErrorCode, "");

@@ -146,9 +146,9 @@ export class DocumentIndex implements DerivedTables {
         if (build.cursor !== null && compareBytes(key, build.cursor) >= 0) continue;
         const isPartial = build.settled !== null && compareBytes(key, build.settled) >= 0;
         if (isPartial) work.noteChanged(build, key.subarray(build.prefix.length));
+        if (changeEntry(this.#known, build, change, isPartial)) toSave.add(build);
         if (mayRefuse && writer.changes - changesBefore > MAX_INDEX_CHANGES_PER_WRITE)
           throw new CommitRefusal(TOO_MUCH);
-        if (changeEntry(this.#known, build, change, isPartial)) toSave.add(build);
       }
     }
     writer.flush();

@@ -99,3 +99,34 @@ test("@deno/kv reads it by its versionstamp; a revoked token reads it no more, i
   expect(await attempt(deno, { type: "get", key: ["day"] })).toEqual({ error: expect.stringMatching(/revoked/) });
   await expect(kv.get(["day"])).rejects.toThrow(/revoked|401/);
 });
+
+test("an undelete of many entries goes on after the server process was killed, and keeps what was written since (H29)", async () => {
+  const id = await tenant.newDatabase("orders");
+  const ask = (method: string, path: string, body?: unknown) =>
+    server.send(method, `/api/databases/${id}/${path}`, tenant.token, body);
+  const made = await ask("POST", "backup", { destination, intervalMs: 500 });
+  expect(made.status).toBe(201);
+  const status = async () => (await ask("GET", "backup")).body;
+  await expect.poll(status, { timeout: 20_000 }).toMatchObject({ status: { code: "active" } });
+  const entries = 8_000;
+  const lines = Array.from({ length: entries }, (_, n) => JSON.stringify({ key: ["orders", n], value: n }));
+  expect((await ask("POST", "import?values=plain", lines.join("\n"))).body).toMatchObject({ count: entries });
+  const { versionstamp: at } = (await ask("POST", "atomic", {})).body;
+  expect((await ask("POST", "entries:delete", { selector: { prefix: ["orders"] } })).body).toMatchObject({
+    count: entries,
+  });
+  expect((await ask("PUT", `entries/orders/~n${entries - 1}?values=plain`, '"new"')).status).toBe(200);
+
+  let begun = await ask("POST", "undelete", { at, prefix: ["orders"] });
+  // A state that has to be built first may take longer than a request waits.
+  while (begun.status === 503) begun = await ask("POST", "undelete", { at, prefix: ["orders"] });
+  expect(begun).toMatchObject({ status: 202, body: { total: entries } });
+  process.kill(server.workerdPid(), "SIGKILL");
+  const job = async (): Promise<unknown> => (await ask("GET", `jobs/${begun.body.id}`)).body;
+  const undeleted = { count: entries - 1, skipped: 1, unchanged: 0, expired: 0 };
+  await expect
+    .poll(() => job().catch(String), { timeout: 40_000 })
+    .toMatchObject({ status: "completed", done: entries, result: { undeleted } });
+  expect((await ask("GET", 'count?prefix=["orders"]')).body).toMatchObject({ count: entries });
+  expect((await ask("GET", `entries/orders/~n${entries - 1}?values=plain`)).body).toMatchObject({ value: "new" });
+});

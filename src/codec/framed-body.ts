@@ -3,6 +3,7 @@
  * like one that has ended. So each piece goes in a frame, behind its length as four bytes (big endian), and a frame of length 0 ends the
  * body. Without that frame it has broken off.
  */
+import { concatBytes } from "../core/bytes.ts";
 
 const HEAD_BYTES = 4;
 
@@ -33,20 +34,20 @@ export function framed(
 /** The bytes of the body, whose stream errors when the body has broken off. */
 export function unframed(body: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
   const reader = body.getReader();
-  let held = new Uint8Array();
+  let held: Uint8Array = new Uint8Array();
   /** Bytes that the present frame still has. */
   let left = 0;
   const more = async (): Promise<void> => {
     const { done, value } = await reader.read();
     if (done) throw new Error("The body has broken off.");
-    held = joined(held, value);
+    held = held.length === 0 ? value : concatBytes([held, value]);
   };
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
         if (left === 0) {
           while (held.length < HEAD_BYTES) await more();
-          left = new DataView(held.buffer, held.byteOffset).getUint32(0);
+          left = new DataView(held.buffer, held.byteOffset, HEAD_BYTES).getUint32(0);
           held = held.subarray(HEAD_BYTES);
           if (left === 0) return controller.close();
         }
@@ -66,11 +67,4 @@ function headOf(length: number): Uint8Array {
   const head = new Uint8Array(HEAD_BYTES);
   new DataView(head.buffer).setUint32(0, length);
   return head;
-}
-
-function joined(held: Uint8Array, piece: Uint8Array): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(held.length + piece.length);
-  whole.set(held);
-  whole.set(piece, held.length);
-  return whole;
 }

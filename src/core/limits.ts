@@ -706,6 +706,12 @@ export const MAX_UNTAKEN_ANSWER_BYTES = 256 * MIB;
 /** Bytes of requests that workerd has not answered yet, all together: workerd may hold them all. */
 export const MAX_UNANSWERED_REQUEST_BYTES = 256 * MIB;
 
+/**
+ * Of an import or an upload, at most this many of its bytes count among them. The Worker reads such a body as it comes, so workerd holds a
+ * few pieces of it, however long it is.
+ */
+export const MAX_STREAMED_REQUEST_BYTES = 8 * MIB;
+
 /** Bytes of requests are counted in steps of this size. The first step is larger than any read. */
 export const REQUEST_BYTES_STEP = 256 * KIB;
 

@@ -1,6 +1,7 @@
 /** HTTP/1.1 at the front: what is passed on as it came, what is not, and what the front answers itself. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
+import { MAX_STREAMED_REQUEST_BYTES } from "../../src/core/limits.ts";
 import { capacityOf } from "../../src/local/front/capacity.ts";
 import {
   echo,
@@ -292,6 +293,22 @@ test("requests whose bodies are more than the server may hold get 503, others go
   held.resolve();
   expect(await Promise.all([first, second, small])).toEqual([200, 200, 200]);
   expect(await post(3_000_000)).toBe(200);
+});
+
+test.each([
+  "/api/databases/1/import?overwrite=true",
+  "/api/databases/1/backups:upload",
+  "/api/databases/1/backups%3Aupload",
+])("a body that is read as it comes may be longer than all that the server may hold: %s", async (path) => {
+  const { port } = await serverWith(
+    (incoming, response) => void incoming.resume().on("end", () => response.end("answer")),
+  );
+  const requestBytes = 2 * MAX_STREAMED_REQUEST_BYTES;
+  const front = await frontBefore(port, { capacity: { ...room(1000, 100), requestBytes } });
+  const body = Buffer.alloc(2 * requestBytes);
+  const headers = { authorization: "Bearer x" };
+  expect((await fetch(front.url + path, { method: "POST", body, headers })).status).toBe(200);
+  expect((await fetch(`${front.url}/api/other`, { method: "POST", body, headers })).status).toBe(503);
 });
 
 test("one address never has all places: another finds one", async () => {

@@ -17,6 +17,7 @@ import {
   MAX_REQUEST_PAUSE_MS,
   MAX_SESSION_ANSWER_BYTES,
   MAX_UNCOUNTED_BODY_BYTES,
+  MAX_STREAMED_REQUEST_BYTES,
   REQUEST_BYTES_STEP,
 } from "../../core/limits.ts";
 import { UNTOUCHED } from "../../contracts/untouched.ts";
@@ -313,7 +314,7 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
   /** Whether there is room for what the server may hold of the request by now; of a WebSocket, that is the message that has not ended. */
   #countReceived(): boolean {
     const { requestBytes } = this.#parts.exchanges.places;
-    const mayHold = this.#socket === undefined ? this.#received : this.#socket.unfinished;
+    const mayHold = this.#socket === undefined ? this.#heldOfRequest() : this.#socket.unfinished;
     while (mayHold > this.#counted) {
       if (!this.#take(requestBytes, REQUEST_BYTES_STEP)) return false;
       this.#counted += REQUEST_BYTES_STEP;
@@ -326,6 +327,10 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
       this.#counted -= REQUEST_BYTES_STEP;
     }
     return true;
+  }
+
+  #heldOfRequest(): number {
+    return STREAMED.test(this.#client.path) ? Math.min(this.#received, MAX_STREAMED_REQUEST_BYTES) : this.#received;
   }
 
   head(status: number, reason: string, headers: HeaderPairs, length: number | undefined): void {
@@ -475,6 +480,9 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
     if (isEnough || this.#sending.ms > MAX_LINGER_PAUSE_MS) this.#client.letGo();
   }
 }
+
+/** Bodies of any length, which the Worker reads as they come: it holds only a part of such a body. */
+const STREAMED = /\/(?:import(?:\?|$)|backups(?::|%3a)upload(?:\?|$))/i;
 
 /** The file of an archive, on its way out or in, in both spellings of its address. */
 const ARCHIVE_FILE = /\/backups(?:\/[^/?]*)?(?::|%3a)(?:download|upload)(?:[/?]|$)/i;

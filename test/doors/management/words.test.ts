@@ -132,7 +132,7 @@ describe("in a body", () => {
     [
       "webhooks",
       { url: "https://example.com/", events: ["backup"] },
-      'In the body, events[0]: must be "backup.failed", "backup.recovered", "backup.verification_failed" or "backup.verification_recovered".',
+      'In the body, events[0]: must be "backup.failed", "backup.recovered", "backup.verification_failed", "backup.verification_recovered" or "archive.failed".',
     ],
     [
       "databases/backup:verifyEvery",

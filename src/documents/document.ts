@@ -11,6 +11,7 @@ import { Encoding, type StoredEntry } from "../core/operations.ts";
 import { textOfBytes, textOfValue, textRoom } from "../codec/json-notation/stored-value.ts";
 import { tooMuch, Refused } from "../codec/json-notation/members.ts";
 import { decodeV8, encodeV8 } from "../codec/v8/codec.ts";
+import { plainJsonOfObject } from "../codec/v8/plain-json.ts";
 import type { DocumentId, ReadId } from "./ids.ts";
 
 /** Columns by their names, each a value as V8 decodes it. */
@@ -70,6 +71,25 @@ export function textOfDocument(
 ): string {
   const shown = textOfColumns(columns, only, textRoom(value.length));
   return `{"ids":${textOfIds(definitions, ids)},"columns":${shown ?? textOfBytes(value)}}`;
+}
+
+/**
+ * The same of a document whose columns nobody has decoded, several times as fast where JSON says all of them as they are. null: the entry is no
+ * document.
+ */
+export function textOfEntry(
+  definitions: readonly Pick<ReadId, "name">[],
+  ids: readonly DocumentId[],
+  entry: Pick<StoredEntry, "value" | "encoding">,
+  only: ReadonlySet<string> | null,
+): string | null {
+  const { value, encoding } = entry;
+  const plain = encoding === Encoding.v8 ? plainJsonOfObject(value, only) : null;
+  if (plain !== null && plain.length <= textRoom(value.length)) {
+    return `{"ids":${textOfIds(definitions, ids)},"columns":${plain}}`;
+  }
+  const columns = columnsOf(entry);
+  return columns === null ? null : textOfDocument(definitions, { ids, columns, value }, only);
 }
 
 export function textOfIds(definitions: readonly Pick<ReadId, "name">[], ids: readonly DocumentId[]): string {

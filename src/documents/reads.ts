@@ -13,7 +13,7 @@ import type { DocumentResult } from "../contracts/document-commands.ts";
 import type { Database } from "../engine/database.ts";
 import { comparisonsHold } from "./comparisons.ts";
 import { tablePrefix, type TableDefinition, type TableName } from "./definition.ts";
-import { type Columns, columnsOf, type ReadDocument, textOfDocument, textOfIds } from "./document.ts";
+import { type Columns, columnsOf, textOfDocument, textOfEntry, textOfIds } from "./document.ts";
 import { type DocumentId, idsOfKey, type ReadId } from "./ids.ts";
 import { idsOfPlace, rangeOfIds } from "./key-bounds.ts";
 import type { GetManyRequest, GetRequest } from "./request.ts";
@@ -78,9 +78,7 @@ export function answerGet(request: GetRequest, context: ReadContext): DocumentRe
   const [entry] = context.database.readPage(range, { maxBytes: MAX_LOOKED_AT_BYTES, keysOnly: false }).entries;
   if (entry === undefined) return { ok: true, json: "null" };
   context.budget.bytes -= entry.key.length + entry.value.length;
-  const columns = columnsOf(entry);
-  if (columns === null) return { ok: true, json: "null" };
-  const json = textOfDocument(definitions, { ids, columns, value: entry.value }, request.columns);
+  const json = textOfEntry(definitions, ids, entry, request.columns) ?? "null";
   context.budget.characters -= json.length;
   return { ok: true, json };
 }
@@ -165,13 +163,19 @@ class ManyReader {
 
   #take(entry: StoredEntry): void {
     const ids = idsOfKey(entry.key, this.#prefix.length, this.#definitions);
-    const columns = ids === null ? null : columnsOf(entry);
-    if (ids === null || columns === null) return;
-    if (!comparisonsHold(this.#request.filter, lookupIn(this.#definitions, ids, columns))) return;
-    const document: ReadDocument = { ids, columns, value: entry.value };
-    const text = textOfDocument(this.#definitions, document, this.#request.columns);
+    const text = ids === null ? null : this.#textOf(ids, entry);
+    if (text === null) return;
     this.#context.budget.characters -= text.length;
     this.#data.push(text);
+  }
+
+  /** null: the entry is no document, or the filter drops it. */
+  #textOf(ids: readonly DocumentId[], entry: StoredEntry): string | null {
+    const { filter, columns: only } = this.#request;
+    if (filter.comparisons.length === 0) return textOfEntry(this.#definitions, ids, entry, only);
+    const columns = columnsOf(entry);
+    if (columns === null || !comparisonsHold(filter, lookupIn(this.#definitions, ids, columns))) return null;
+    return textOfDocument(this.#definitions, { ids, columns, value: entry.value }, only);
   }
 
   /** The ids at which the next page begins. null: nothing is left. */

@@ -60,6 +60,11 @@ export class ProcessMemory {
     };
   }
 
+  /** What all hold together. */
+  get held(): number {
+    return this.#all;
+  }
+
   /** While nobody holds anything there is always room. */
   hasRoom(owner: string, bytes: number): boolean {
     if (this.#fits(owner, bytes)) return true;

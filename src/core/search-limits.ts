@@ -22,7 +22,7 @@ export const MAX_QUERY_VALUE_CHARS = 8_192;
 /** Words of all texts of a search, a CJK character counting as one. Each has a list of documents to be read. */
 export const MAX_QUERY_WORDS = 128;
 
-/** Characters of a `wildcard`. Tablestore's limit is 32; comparing takes at most this times the characters of the value. */
+/** Characters of a `wildcard`. Tablestore's limit is 32; comparing takes an eighth of this for each character of the value. */
 export const MAX_WILDCARD_CHARS = 256;
 
 /** Corners of a polygon: each is looked at for every place that is looked at. */
@@ -77,3 +77,22 @@ export const MAX_TAG_CHARS = 100;
 
 /** Searches of a database that are under way at once, each with its part of the memory. Short ones are never beside each other. */
 export const MAX_SEARCHES = 16;
+
+/**
+ * Characters of the texts that a search keeps until its end: those that its first rows are sorted by, and the values of its groups. All in
+ * one process share the memory.
+ */
+export const MAX_SEARCH_TEXT_CHARS = 4 * 1024 * 1024;
+
+/** Bytes of the ids of the documents that a search has met, which it keeps so that none comes twice. */
+export const MAX_SEEN_ID_BYTES = 16 * 1024 * 1024;
+
+/** Bytes of a document that is kept with its row until the page is written; a larger one is read again. */
+export const MAX_KEPT_DOCUMENT_BYTES = 16 * 1024;
+
+/** Work of one search, in microseconds as estimated: the searches above take a few seconds. Large documents and many queries take longer. */
+export const MAX_SEARCH_MICROSECONDS = 30_000_000;
+
+/** Memory that one search may take, and that all searches of a process may; an organization has at most half. */
+export const SEARCH_MEMORY_BYTES = 16 * 1024 * 1024;
+export const MAX_PROCESS_SEARCH_BYTES = 512 * 1024 * 1024;

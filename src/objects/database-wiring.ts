@@ -40,6 +40,7 @@ import { EntryCounts } from "./entry-counts.ts";
 import { EntryDeletions } from "./entry-deletions.ts";
 import { EntryJobs } from "./entry-jobs.ts";
 import { ProcessMemory } from "../core/process-memory.ts";
+import { MAX_PROCESS_SEARCH_BYTES } from "../core/search-limits.ts";
 import { LargeReads } from "./large-reads.ts";
 import { LateWatchers } from "./late-watchers.ts";
 import type { HeldDatabase } from "./lifecycle.ts";
@@ -98,6 +99,7 @@ export interface DatabaseParts {
 }
 
 /** Shared by all objects in this process. */
+const searchMemory = new ProcessMemory(MAX_PROCESS_SEARCH_BYTES, systemClock);
 const answerMemory = new ProcessMemory(MAX_PROCESS_ANSWER_BYTES, systemClock);
 const documentMemory = new ProcessMemory(MAX_PROCESS_DOCUMENT_REQUEST_BYTES, systemClock);
 const socketMemory = {
@@ -213,7 +215,14 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     room,
     tables: documentTables,
     definitions,
-    searches: new Searches({ sql: storage.sql, index: documentIndex, clock: systemClock, breathe: systemTurn }),
+    searches: new Searches({
+      sql: storage.sql,
+      index: documentIndex,
+      clock: systemClock,
+      breathe: systemTurn,
+      memory: searchMemory,
+      owner,
+    }),
     memory: new DocumentMemory({ memory: documentMemory, owner }),
     entropy: systemEntropy,
     breathe: systemTurn,

@@ -2,7 +2,8 @@
 import type { DocumentResult } from "../contracts/document-commands.ts";
 import type { Clock } from "../core/clock.ts";
 import { failure } from "../core/errors.ts";
-import { MAX_SEARCHES } from "../core/search-limits.ts";
+import type { ProcessMemory } from "../core/process-memory.ts";
+import { MAX_SEARCHES, SEARCH_MEMORY_BYTES } from "../core/search-limits.ts";
 import type { Sql } from "../core/storage.ts";
 import type { DocumentIndex } from "../documents/index/document-index.ts";
 import type { SearchRequest } from "../documents/request.ts";
@@ -10,12 +11,18 @@ import { search } from "../documents/search/search.ts";
 
 export interface SearchesParts {
   readonly sql: Sql;
+  /** Of all objects in the process, and whose part the object's searches take. */
+  readonly memory: ProcessMemory;
+  readonly owner: string;
   /** null: a state of the past, or a trial. */
   readonly index: Pick<DocumentIndex, "table"> | null;
   readonly clock: Clock;
   /** Lets everybody else in the process have a turn. */
   readonly breathe: () => Promise<void>;
 }
+
+/** A search that has not ended by then is no longer counted: its object may have ended in the middle. */
+const MAX_SEARCH_MS = 120_000;
 
 const NO_INDEX = failure(
   "unsupported",
@@ -31,7 +38,7 @@ export class Searches {
   }
 
   async search({ table, json, columns }: SearchRequest): Promise<DocumentResult> {
-    const { sql, index, clock, breathe } = this.#parts;
+    const { sql, index, clock, breathe, memory, owner } = this.#parts;
     if (index === null) return NO_INDEX;
     if (this.#running >= MAX_SEARCHES) {
       return failure(
@@ -39,12 +46,22 @@ export class Searches {
         `${MAX_SEARCHES} searches of this database are under way, which is the limit: ask again.`,
       );
     }
+    const lease = memory.take(owner, SEARCH_MEMORY_BYTES, MAX_SEARCH_MS);
+    if (lease === undefined) {
+      return failure("unavailable", "Other searches take all the memory that there is for searches: ask again.");
+    }
     this.#running += 1;
     try {
-      const parts = { sql, table: (name: typeof table) => index.table(name), now: () => clock.now(), pause: breathe };
-      return await search(table, json, columns, parts);
+      return await search(table, json, columns, {
+        sql,
+        table: (name) => index.table(name),
+        now: () => clock.now(),
+        pause: breathe,
+        searches: () => Math.round(memory.held / SEARCH_MEMORY_BYTES),
+      });
     } finally {
       this.#running -= 1;
+      lease.giveBack(SEARCH_MEMORY_BYTES);
     }
   }
 }

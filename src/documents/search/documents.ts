@@ -76,8 +76,17 @@ export class DocumentReader {
   readonly #table: DocumentTable;
   readonly #steps: Steps;
   readonly #now: () => UnixMs;
+  readonly #prepare: (document: FoundDocument) => Promise<void> | null;
 
-  constructor(sql: Sql, table: DocumentTable, steps: Steps, now: () => UnixMs) {
+  /** `prepare` does what takes long with a document that is to be compared, before it is seen. It is called again until it returns null. */
+  constructor(
+    sql: Sql,
+    table: DocumentTable,
+    steps: Steps,
+    now: () => UnixMs,
+    prepare: (document: FoundDocument) => Promise<void> | null = () => null,
+  ) {
+    this.#prepare = prepare;
     this.#sql = sql;
     this.#table = table;
     this.#steps = steps;
@@ -95,14 +104,24 @@ export class DocumentReader {
     see: (document: FoundDocument) => boolean,
   ): Promise<boolean> {
     const before = this.#steps.pauses;
+    let window = DOCUMENT_WINDOW;
     let at = 0;
     while (at < hits.length) {
-      const some = hits.slice(at, at + DOCUMENT_WINDOW);
+      const some = hits.slice(at, at + window);
       const isCertain = areDocuments && this.#steps.pauses === before;
       let done = some.length;
       for (const { document, index } of this.#read(some, withNumbers, this.#now())) {
         this.#steps.spend(COST.document + document.value.length * COST.byteOfDocument);
-        if ((isCertain || document.isDocument) && !see(document)) return false;
+        if (isCertain || document.isDocument) {
+          const preparing = isCertain ? null : this.#prepare(document);
+          if (preparing !== null) {
+            await preparing;
+            // It is read again, because it may have changed meanwhile. There may be more such documents.
+            [done, window] = [index, AFTER_LARGE];
+            break;
+          }
+          if (!see(document)) return false;
+        }
         if (!this.#steps.isDue) continue;
         // The others are read again, because they may change during the pause.
         done = index + 1;
@@ -119,20 +138,23 @@ export class DocumentReader {
     return Array.from(this.#read(hits, false, NEVER), ({ document }) => document).filter((one) => one.isDocument);
   }
 
-  /** The documents of a statement that gives `ids`, in its order. `?1` is the prefix, `?2` the time; the bindings follow. */
-  page(hits: string, bindings: readonly (string | number | Uint8Array)[]): FoundDocument[] {
+  /** The documents of a statement that gives `ids`, in its order. `?1` is the prefix, `?2` the time; the bindings follow. null: they are too large. */
+  page(hits: string, bindings: readonly (string | number | Uint8Array)[]): FoundDocument[] | null {
     const { prefix, definition } = this.#table;
     const { page } = this.#sql.exec<{ page: ArrayBuffer | null }>(pageOf(hits), prefix, this.#now(), ...bindings).one();
     this.#steps.spend(COST.statement);
     const documents: FoundDocument[] = [];
+    let bytes = 0;
     const rows = new RowPage(page ?? new ArrayBuffer(0));
     while (rows.hasMore) {
       const row = rows.next();
       if (row === null) continue;
       const value = row.value ?? this.#largeValue(row.large);
       const ids = row.key.subarray(prefix.length);
-      if (value !== null)
-        documents.push(new FoundDocument({ encoding: row.encoding, ids, value, number: null }, definition));
+      if (value === null) continue;
+      bytes += value.length;
+      if (bytes > MAX_PAGE_BYTES) return null;
+      documents.push(new FoundDocument({ encoding: row.encoding, ids, value, number: null }, definition));
     }
     return documents;
   }
@@ -176,6 +198,12 @@ export class DocumentReader {
     return row === undefined ? null : new Uint8Array(row.v);
   }
 }
+
+/** Documents that are read with one statement after a large one. */
+const AFTER_LARGE = 16;
+
+/** Bytes of a page that is read with one statement. */
+const MAX_PAGE_BYTES = 4 * 1024 * 1024;
 
 /** Before every expiry. */
 const NEVER = -1;

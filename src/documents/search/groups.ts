@@ -2,7 +2,7 @@
  * `groupBy`: the rows of a search by the values of a column, with how many there are and what is computed of other columns. A row whose
  * column has a list is in the group of each of its values; one without a value is in none.
  */
-import { MAX_GROUP_COLUMNS, MAX_GROUPS } from "../../core/search-limits.ts";
+import { MAX_GROUP_COLUMNS, MAX_GROUPS, MAX_SEARCH_TEXT_CHARS } from "../../core/search-limits.ts";
 import { atMost, objectOf, tooMuch } from "../../codec/json-notation/members.ts";
 import type { JsonObject } from "../../codec/json-notation/types.ts";
 import { readColumnName } from "../definition.ts";
@@ -59,6 +59,8 @@ export class Groups {
   readonly #request: GroupRequest;
   readonly #columns: readonly string[];
   readonly #groups = new Map<Scalar, Group>();
+  /** Of the values of all groups. */
+  #characters = 0;
 
   /** Refuses columns that are not indexed. */
   constructor(request: GroupRequest, table: DocumentTable) {
@@ -74,10 +76,12 @@ export class Groups {
   }
 
   add(document: Candidate, matcher: Matcher): void {
+    // Once for the document: it may be in a thousand groups, with columns of long lists.
+    const computed = this.#columns.map((column) => ({ column, of: numbersOf(matcher.values(document, column)) }));
     for (const value of new Set(matcher.values(document, this.#request.column))) {
       const group = this.#groupOf(value);
       group.count += 1;
-      for (const column of this.#columns) addTo(group, column, matcher.values(document, column));
+      for (const { column, of } of computed) if (of !== null) addTo(group, column, of);
     }
   }
 
@@ -93,6 +97,12 @@ export class Groups {
     if (this.#groups.size >= MAX_GROUPS) {
       tooMuch(
         `groupBy.column has more than ${MAX_GROUPS} values among the rows of the search, which is the limit: narrow the search.`,
+      );
+    }
+    if (typeof value === "string") this.#characters += value.length;
+    if (this.#characters > MAX_SEARCH_TEXT_CHARS) {
+      tooMuch(
+        `The values of groupBy.column have more than ${MAX_SEARCH_TEXT_CHARS} characters together, which is the limit: narrow the search, or group by a column of short values.`,
       );
     }
     group = { value, count: 0, numbers: new Map() };
@@ -111,19 +121,27 @@ export class Groups {
   }
 }
 
-function addTo(group: Group, column: string, values: readonly Scalar[]): void {
-  let numbers = group.numbers.get(column);
+/** null: none of the values is a number. */
+function numbersOf(values: readonly Scalar[]): Numbers | null {
+  let numbers: Numbers | null = null;
   for (const value of values) {
     if (typeof value !== "number") continue;
-    if (numbers === undefined) {
-      numbers = { count: 0, sum: 0, min: value, max: value };
-      group.numbers.set(column, numbers);
-    }
+    numbers ??= { count: 0, sum: 0, min: value, max: value };
     numbers.count += 1;
     numbers.sum += value;
     numbers.min = Math.min(numbers.min, value);
     numbers.max = Math.max(numbers.max, value);
   }
+  return numbers;
+}
+
+function addTo(group: Group, column: string, { count, sum, min, max }: Numbers): void {
+  const before = group.numbers.get(column);
+  if (before === undefined) return void group.numbers.set(column, { count, sum, min, max });
+  before.count += count;
+  before.sum += sum;
+  before.min = Math.min(before.min, min);
+  before.max = Math.max(before.max, max);
 }
 
 /** null: the group has no number in the column. */

@@ -31,7 +31,7 @@ export function readHighlight(json: unknown): Highlight | null {
   const given = objectOf(json, "highlight", EXAMPLE);
   const columns = atMost(MAX_HIGHLIGHT_COLUMNS, given["columns"], "highlight.columns");
   return {
-    columns: columns.map((one, index) => readColumnName(one, `highlight.columns[${index}]`)),
+    columns: [...new Set(columns.map((one, index) => readColumnName(one, `highlight.columns[${index}]`)))],
     before: tagIn(given, "preTag", "<em>"),
     after: tagIn(given, "postTag", "</em>"),
     fragments: numberIn(given, "fragments", 3, 1, MAX_FRAGMENTS),

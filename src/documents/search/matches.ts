@@ -1,4 +1,6 @@
 /** Whether a document is what a query asks for, and what it is sorted by: decided from the document itself, as its indexes would show it. */
+import { compareBytes } from "../../core/bytes.ts";
+import { MAX_INDEXED_TEXT_CHARS, MAX_LOOKED_AT_ELEMENTS } from "../../core/document-limits.ts";
 import { isPlainObject, type Columns } from "../document.ts";
 import { compareTexts } from "../comparisons.ts";
 import { parsePoint, type Point } from "../geo.ts";
@@ -9,6 +11,7 @@ import { distanceBetween } from "./areas.ts";
 import { compareValues, type Sorter, type SortValue } from "./order.ts";
 import type { Leaf, MatchQuery, Query, Scalar } from "./query.ts";
 import { typesOf } from "./sources.ts";
+import { COST, type Steps } from "./steps.ts";
 import { wildcardTest } from "./wildcard.ts";
 
 export interface Candidate {
@@ -16,6 +19,11 @@ export interface Candidate {
   readonly columns: Columns;
   /** The number of the document, with which FTS5 knows it. null: it has none. */
   readonly number: number | null;
+}
+
+/** A candidate with its stored value, which says how much there is to compare. */
+export interface StoredCandidate extends Candidate {
+  readonly value: Uint8Array;
 }
 
 /** BM25 of a document for a text query, greater is better. null: it is none of the query's rows. */
@@ -26,9 +34,51 @@ export class Matcher {
   readonly #table: DocumentTable;
   readonly #tests = new Map<Leaf, (text: string) => boolean>();
   readonly #texts = new Map<string, boolean>();
+  readonly #wanted = new Map<Leaf, ReadonlySet<Scalar>>();
+  /** Of the last document: which queries it meets, and the words of its texts. */
+  #last: Candidate | null = null;
+  readonly #held = new Map<Leaf, boolean>();
+  readonly #words = new Map<string, string[]>();
+  /** The large document that all queries were compared with. */
+  #prepared: StoredCandidate | null = null;
 
   constructor(table: DocumentTable) {
     this.#table = table;
+  }
+
+  /**
+   * Compares a large document with one query after the other, with pauses between them. After that, `holds` and `score` take no time for
+   * a document with the same ids and value. null: they take little time anyway.
+   */
+  prepare(query: Query, document: StoredCandidate, steps: Steps): Promise<void> | null {
+    const leaves = leavesOf(query);
+    const cost = leaves.reduce((sum, leaf) => sum + this.#costOf(leaf, document.value.length), 0);
+    if (cost <= MAX_COMPARED_AT_ONCE) {
+      steps.spend(cost);
+      return null;
+    }
+    if (this.#prepared !== null && this.#prepared === this.#last && isSameDocument(this.#prepared, document)) {
+      [this.#prepared, this.#last] = [document, document];
+      return null;
+    }
+    return this.#compareAll(leaves, document, steps);
+  }
+
+  async #compareAll(leaves: readonly Leaf[], document: StoredCandidate, steps: Steps): Promise<void> {
+    for (const leaf of leaves) {
+      this.#holdsLeaf(leaf, document);
+      steps.spend(this.#costOf(leaf, document.value.length));
+      await steps.rest();
+    }
+    this.#prepared = document;
+  }
+
+  #costOf({ type, column }: Leaf, bytes: number): number {
+    const isOfWords = type === "match" || type === "phrase" || type === "prefix";
+    if (isOfWords && this.#hasText(column)) {
+      return COST.comparison + Math.min(bytes, MAX_INDEXED_TEXT_CHARS) * COST.byteOfText;
+    }
+    return COST.comparison + bytes * (type === "wildcard" ? COST.byteOfWildcard : COST.byteOfComparison);
   }
 
   holds(query: Query, document: Candidate): boolean {
@@ -97,12 +147,31 @@ export class Matcher {
     return this.#sortable(document.columns[column], column);
   }
 
-  #holdsLeaf(leaf: Leaf, { columns }: Candidate): boolean {
+  #holdsLeaf(leaf: Leaf, document: Candidate): boolean {
+    if (document !== this.#last) {
+      this.#last = document;
+      this.#held.clear();
+      this.#words.clear();
+    }
+    let holds = this.#held.get(leaf);
+    if (holds === undefined) {
+      holds = this.#compare(leaf, document);
+      this.#held.set(leaf, holds);
+    }
+    return holds;
+  }
+
+  #compare(leaf: Leaf, { columns }: Candidate): boolean {
     const value = columns[leaf.column];
     switch (leaf.type) {
       case "equal": {
         const found = leaf.path === "" ? this.#sortable(value, leaf.column) : this.#below(value, leaf);
-        return found.some((one) => leaf.values.some((wanted) => isSame(one, wanted)));
+        let wanted = this.#wanted.get(leaf);
+        if (wanted === undefined) {
+          wanted = new Set(leaf.values.map((one) => (typeof one === "string" ? one.toWellFormed() : one)));
+          this.#wanted.set(leaf, wanted);
+        }
+        return found.some((one) => wanted.has(one));
       }
       case "match":
         if (!this.#hasText(leaf.column)) return this.#strings(value, leaf.column).some((one) => isSame(one, leaf.text));
@@ -187,10 +256,14 @@ export class Matcher {
   /** The tokens that the index has of a text column. */
   #tokens(value: unknown, column: string): string[] {
     if (!this.#hasText(column) || value === undefined || value === null) return [];
+    const known = this.#words.get(column);
+    if (known !== undefined) return known;
     const indexed = indexedColumns(this.#table.definition);
     const { texts } = rowsOf({ [column]: value }, indexed, (_name, _path, type) => (type === "text" ? 1 : 2));
     const [given] = texts;
-    return given === undefined ? [] : cutTexts(given.texts).split(" ");
+    const words = given === undefined ? [] : cutTexts(given.texts).split(" ");
+    this.#words.set(column, words);
+    return words;
   }
 
   #below(value: unknown, { column, path }: { readonly column: string; readonly path: string }): Scalar[] {
@@ -209,9 +282,22 @@ export class Matcher {
   }
 }
 
-/** The elements of a list, or the value; null and undefined are none. */
+/** Microseconds of comparing that are no reason for a pause in between. */
+const MAX_COMPARED_AT_ONCE = 5_000;
+
+function leavesOf(query: Query): readonly Leaf[] {
+  if (query.type === "all") return [];
+  if (query.type !== "bool") return [query];
+  return [...query.must, ...query.mustNot, ...query.should].flatMap(leavesOf);
+}
+
+function isSameDocument(a: StoredCandidate, b: StoredCandidate): boolean {
+  return a === b || (compareBytes(a.ids, b.ids) === 0 && compareBytes(a.value, b.value) === 0);
+}
+
+/** The elements of a list that are looked at, or the value; null and undefined are none. */
 function elementsOf(value: unknown): readonly unknown[] {
-  const elements: readonly unknown[] = Array.isArray(value) ? value : [value];
+  const elements: readonly unknown[] = Array.isArray(value) ? value.slice(0, MAX_LOOKED_AT_ELEMENTS) : [value];
   return elements.filter((one) => one !== null && one !== undefined);
 }
 

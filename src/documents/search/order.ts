@@ -4,8 +4,8 @@
  * come before strings, and strings before booleans.
  */
 import { compareBytes } from "../../core/bytes.ts";
-import { MAX_SORTER_POINTS, MAX_SORTERS } from "../../core/search-limits.ts";
-import { atMost, objectOf, refuse } from "../../codec/json-notation/members.ts";
+import { MAX_SEARCH_TEXT_CHARS, MAX_SORTER_POINTS, MAX_SORTERS } from "../../core/search-limits.ts";
+import { atMost, objectOf, refuse, tooMuch } from "../../codec/json-notation/members.ts";
 import { described } from "../../codec/json-notation/place.ts";
 import type { JsonObject } from "../../codec/json-notation/types.ts";
 import { compareTexts } from "../comparisons.ts";
@@ -99,13 +99,27 @@ export function compareValues(a: string | number | boolean, b: string | number |
   return a === b ? 0 : a < b ? -1 : 1;
 }
 
+/** Characters of the texts that a row is sorted by. */
+export function charactersOf({ values }: Ranked): number {
+  return values.reduce<number>((sum, value) => sum + (typeof value === "string" ? value.length : 0), 0);
+}
+
+/** Refuses rows that are sorted by more characters than a search keeps. */
+export function checkCharacters(characters: number): void {
+  if (characters <= MAX_SEARCH_TEXT_CHARS) return;
+  tooMuch(
+    `The rows of this page and before it are sorted by texts of more than ${MAX_SEARCH_TEXT_CHARS} characters together, which is the limit: ask for fewer rows, use nextToken in place of skip, or sort by a column of shorter values.`,
+  );
+}
+
 /**
- * The first rows of many, in order. Keeps at most twice as many as are wanted.
+ * The first rows of many, in order. Keeps at most twice as many as are wanted, and twice the characters that a search may keep.
  */
 export class FirstRows<Row extends Ranked> {
   readonly #sorters: readonly Sorter[];
   readonly #most: number;
   readonly #rows: Row[] = [];
+  #characters = 0;
   /** No row after this one can be among the first. */
   #last: Row | null = null;
 
@@ -118,7 +132,10 @@ export class FirstRows<Row extends Ranked> {
     if (this.#most === 0) return;
     if (this.#last !== null && compareRanked(this.#sorters, row, this.#last) >= 0) return;
     this.#rows.push(row);
-    if (this.#rows.length >= 2 * this.#most) this.#cut();
+    this.#characters += charactersOf(row);
+    if (this.#rows.length < 2 * this.#most && this.#characters <= 2 * MAX_SEARCH_TEXT_CHARS) return;
+    this.#cut();
+    checkCharacters(this.#characters);
   }
 
   /** In order. */
@@ -130,7 +147,7 @@ export class FirstRows<Row extends Ranked> {
   #cut(): void {
     this.#rows.sort((a, b) => compareRanked(this.#sorters, a, b));
     if (this.#rows.length < this.#most) return;
-    this.#rows.length = this.#most;
+    for (const row of this.#rows.splice(this.#most)) this.#characters -= charactersOf(row);
     this.#last = this.#rows.at(-1) ?? null;
   }
 }

@@ -10,7 +10,12 @@
 import { toBinaryText } from "../../core/bytes.ts";
 import type { UnixMs } from "../../core/clock.ts";
 import { isFailure } from "../../core/errors.ts";
-import { MAX_EXAMINED_DOCUMENTS } from "../../core/search-limits.ts";
+import {
+  MAX_EXAMINED_DOCUMENTS,
+  MAX_KEPT_DOCUMENT_BYTES,
+  MAX_RANKED_DOCUMENTS,
+  MAX_SEEN_ID_BYTES,
+} from "../../core/search-limits.ts";
 import type { Sql } from "../../core/storage.ts";
 import { Refused, tooMuch } from "../../codec/json-notation/members.ts";
 import type { DocumentTable } from "../index/registry.ts";
@@ -32,7 +37,15 @@ import { DocumentReader, type FoundDocument } from "./documents.ts";
 import { expiredHits } from "./expired.ts";
 import type { Groups } from "./groups.ts";
 import { type Candidate, Matcher } from "./matches.ts";
-import { compareRanked, FirstRows, type Ranked, type Sorter, type SortValue } from "./order.ts";
+import {
+  charactersOf,
+  checkCharacters,
+  compareRanked,
+  FirstRows,
+  type Ranked,
+  type Sorter,
+  type SortValue,
+} from "./order.ts";
 import { orderedSpan, type OrderedSpan, planFor } from "./plan.ts";
 import type { Leaf, Query } from "./query.ts";
 import { checkPrefix, isRanked, rank } from "./ranking.ts";
@@ -57,7 +70,7 @@ export interface FoundRow extends Ranked {
 }
 
 export interface Found {
-  readonly rows: readonly (Ranked & { readonly document: FoundDocument })[];
+  readonly rows: readonly FoundRow[];
   readonly hasMore: boolean;
   /** Undefined: not asked for. */
   readonly total: number | undefined;
@@ -88,7 +101,9 @@ export class Run {
     this.#now = now;
     this.#asked = asked;
     this.#matcher = new Matcher(table);
-    this.#reader = new DocumentReader(sql, table, steps, now);
+    this.#reader = new DocumentReader(sql, table, steps, now, (document) =>
+      this.#matcher.prepare(asked.query, document, steps),
+    );
     this.#pausesBefore = steps.pauses;
   }
 
@@ -114,7 +129,33 @@ export class Run {
         (await this.#all(wanted)).rows;
     }
     const page = rows.slice(skip, skip + limit);
-    return { rows: await this.#withDocuments(page), hasMore: rows.length > skip + limit, total };
+    return { rows: page, hasMore: rows.length > skip + limit, total };
+  }
+
+  /**
+   * Calls `see` with the rows and their documents, in order. Rows whose document is gone, or is no longer what the query asks for, are left
+   * out. Ends early when `see` returns false.
+   */
+  async read(rows: readonly FoundRow[], see: (row: FoundRow, document: FoundDocument) => boolean): Promise<void> {
+    if (rows.every(({ document }) => document !== null)) {
+      for (const row of rows) {
+        if (row.document !== null && !see(row, row.document)) return;
+        await this.#steps.rest();
+      }
+      return;
+    }
+    const byIds = new Map(rows.map((row) => [toBinaryText(row.ids), row]));
+    // What an index has found is what the query asks for, until others write.
+    const isFresh = () => this.#steps.pauses === this.#pausesBefore;
+    await this.#reader.each(
+      rows.map(({ ids }) => ({ ids, number: null })),
+      { areDocuments: isFresh() },
+      (document) => {
+        const row = byIds.get(toBinaryText(document.ids));
+        const isFound = isFresh() || this.#matcher.holds(this.#asked.query, document);
+        return row === undefined || !isFound || see(row, document);
+      },
+    );
   }
 
   #checkPrefixes(query: Query): void {
@@ -153,6 +194,7 @@ export class Run {
     if (cover?.isExact !== true || span?.kind !== "span" || more.length > 0 || wanted > MAX_WINDOW) return null;
     const found = this.#pageInOrder(cover, span, wanted) ?? this.#pageById(span, wanted);
     this.#steps.spend(wanted * COST.document);
+    if (found === null) return null;
     // An expired row leaves its place empty.
     if (found === null || (found.length < wanted && this.#hasExpired())) return null;
     return found.map((document, index) => ({
@@ -250,6 +292,7 @@ export class Run {
   async #firstOf(cursor: Cursor, wanted: number, rows: FoundRow[]): Promise<readonly FoundRow[] | null> {
     const { query } = this.#asked;
     let window = Math.max(16, wanted);
+    let characters = 0;
     for (let examined = 0; ;) {
       const hits = await cursor.next(window);
       if (hits === null) return rows;
@@ -259,7 +302,11 @@ export class Run {
       const goesOn = await this.#reader.each(hits, { withNumbers: this.#needsNumbers }, (document) => {
         if (this.#matcher.holds(query, document)) {
           const row = this.#rowOf(document, wanted);
-          if (this.#isAfter(row)) rows.push(row);
+          if (this.#isAfter(row)) {
+            rows.push(row);
+            characters += charactersOf(row);
+            checkCharacters(characters);
+          }
         }
         return rows.length < wanted;
       });
@@ -276,6 +323,7 @@ export class Run {
     const first = new FirstRows<FoundRow>(sorters, wanted);
     // A document may be met more than once: in several sources, and for several values of a list.
     const seen = new Set<string>();
+    let seenBytes = 0;
     let total = 0;
     const see = (document: FoundDocument): boolean => {
       if (!this.#matcher.holds(query, document)) return true;
@@ -294,10 +342,12 @@ export class Run {
       for (let hits = await cursor.next(MAX_WINDOW); hits !== null; hits = await cursor.next(MAX_WINDOW)) {
         const isNew = (hit: Hit): boolean => {
           const before = seen.size;
-          return seen.add(toBinaryText(hit.ids)).size > before;
+          if (seen.add(toBinaryText(hit.ids)).size === before) return false;
+          seenBytes += hit.ids.length;
+          return true;
         };
         const fresh = hits.filter(isNew);
-        this.#checkExamined(seen.size);
+        this.#checkExamined(seen.size, seenBytes);
         this.#steps.spend(COST.statement + hits.length * COST.hit);
         await this.#reader.each(fresh, { withNumbers: this.#needsNumbers }, see);
         await this.#steps.rest();
@@ -306,10 +356,11 @@ export class Run {
     return { rows: first.rows(), total };
   }
 
-  #checkExamined(documents: number): void {
-    if (documents <= MAX_EXAMINED_DOCUMENTS) return;
+  /** `idBytes`: of those whose ids are kept. */
+  #checkExamined(documents: number, idBytes = 0): void {
+    if (documents <= MAX_EXAMINED_DOCUMENTS && idBytes <= MAX_SEEN_ID_BYTES) return;
     tooMuch(
-      `This search has to read more than ${MAX_EXAMINED_DOCUMENTS} documents, which is the limit: add a query that fewer documents meet, or leave out getTotalCount, groupBy or sorters.`,
+      `This search has to read more than ${MAX_EXAMINED_DOCUMENTS} documents, or documents with more than ${MAX_SEEN_ID_BYTES} bytes of ids, which is the limit: add a query that fewer documents meet, or leave out getTotalCount, groupBy or sorters.`,
     );
   }
 
@@ -334,13 +385,19 @@ export class Run {
       await rank(this.#sql, source, this.#steps, MAX_EXAMINED_DOCUMENTS, (number, score) => scores.set(number, score));
     }
     this.#scores.set(query, scores);
+    const ranked = [...this.#scores.values()].reduce((sum, { size }) => sum + size, 0);
+    if (ranked > MAX_RANKED_DOCUMENTS) {
+      tooMuch(
+        `The queries for words find more than ${MAX_RANKED_DOCUMENTS} documents, added up over the queries, which is the limit of a search by relevance: use fewer or rarer words.`,
+      );
+    }
   }
 
   #rowOf(document: FoundDocument, wanted: number): FoundRow {
     return {
       ids: document.ids,
       values: this.#valuesOf(document),
-      document: wanted > MAX_KEPT_DOCUMENTS ? null : document,
+      document: wanted > MAX_KEPT_DOCUMENTS || document.value.length > MAX_KEPT_DOCUMENT_BYTES ? null : document,
     };
   }
 
@@ -361,26 +418,6 @@ export class Run {
   #isAfter(row: Ranked): boolean {
     const { after, sorters } = this.#asked;
     return after === null || compareRanked(sorters, row, after) > 0;
-  }
-
-  /** Rows whose document is gone, or is no longer what the query asks for, are left out. */
-  async #withDocuments(rows: readonly FoundRow[]): Promise<Found["rows"]> {
-    const missing = rows.filter(({ document }) => document === null);
-    const read = new Map<Uint8Array, FoundDocument>();
-    // What an index has found is what the query asks for, until others write.
-    const isFresh = () => this.#steps.pauses === this.#pausesBefore;
-    await this.#reader.each(
-      missing.map(({ ids }) => ({ ids, number: null })),
-      { areDocuments: isFresh() },
-      (document) => {
-        if (isFresh() || this.#matcher.holds(this.#asked.query, document)) read.set(document.ids, document);
-        return true;
-      },
-    );
-    return rows.flatMap((row) => {
-      const document = row.document ?? read.get(row.ids);
-      return document === undefined ? [] : [{ values: row.values, ids: row.ids, document }];
-    });
   }
 }
 

@@ -5,21 +5,26 @@
 import type { UnixMs } from "../../core/clock.ts";
 import { MAX_DOCUMENT_ANSWER_CHARACTERS } from "../../core/document-limits.ts";
 import { failure, type Failure } from "../../core/errors.ts";
-import { DEFAULT_SEARCH_ROWS, MAX_SEARCH_ROWS, MAX_SEARCH_SKIP } from "../../core/search-limits.ts";
+import {
+  DEFAULT_SEARCH_ROWS,
+  MAX_HIGHLIGHT_CHARS,
+  MAX_SEARCH_ROWS,
+  MAX_SEARCH_SKIP,
+} from "../../core/search-limits.ts";
 import type { Sql } from "../../core/storage.ts";
 import { flagOf, refuse, Refused } from "../../codec/json-notation/members.ts";
 import type { JsonObject } from "../../codec/json-notation/types.ts";
 import type { TableName } from "../definition.ts";
 import type { DocumentTable, TableState } from "../index/registry.ts";
-import { DocumentReader, type FoundDocument } from "./documents.ts";
+import { DocumentReader } from "./documents.ts";
 import { type GroupRequest, Groups, readGroupBy } from "./groups.ts";
 import { type Highlight, highlighted, readHighlight } from "./highlight.ts";
 import { decodeNextToken, encodeNextToken, fits, notOurs } from "./next-token.ts";
 import { type Ranked, readSorters, type Sorter } from "./order.ts";
 import { countIn, type Query, readQuerys } from "./query.ts";
-import { Run } from "./run.ts";
+import { type FoundRow, Run } from "./run.ts";
 import { checkColumn, checkIndexed, typesOf } from "./sources.ts";
-import { Steps } from "./steps.ts";
+import { COST, Steps } from "./steps.ts";
 import { readSuggest, type SuggestRequest, suggestions } from "./suggestions.ts";
 
 export interface SearchParts {
@@ -29,6 +34,8 @@ export interface SearchParts {
   readonly now: () => UnixMs;
   /** Lets everything else run that waits for its turn. */
   readonly pause: () => Promise<void>;
+  /** How many searches are under way in the process. */
+  readonly searches: () => number;
 }
 
 export type SearchAnswer = { readonly ok: true; readonly json: string } | Failure;
@@ -122,6 +129,7 @@ async function attempted(
     () => {
       if (parts.table(name)?.live?.id !== table.id) throw new Replaced();
     },
+    parts.searches,
   );
   try {
     return await answered(request, table, only, parts, steps);
@@ -167,9 +175,9 @@ async function answered(
   const run = new Run(sql, table, steps, now, { query, sorters, after, skip, limit, withTotal, groups });
   const { rows, hasMore, total } = await run.found();
   const members = [];
-  const { texts, isCut } = textsOfRows(rows, request, only);
+  const { texts, last } = await textsOfRows(run, rows, request, only, steps);
+  const isCut = last !== rows.at(-1);
   members.push(`"data":[${texts.join(",")}]`);
-  const last = rows[texts.length - 1];
   if (last !== undefined && (hasMore || isCut)) {
     const place = { sorters: request.givenSorters, after: { values: last.values, ids: last.ids } };
     members.push(`"nextToken":${JSON.stringify(encodeNextToken(request.asked, place))}`);
@@ -193,23 +201,32 @@ function checkSorter(sorter: Sorter, table: DocumentTable): void {
   }
 }
 
-/** As many rows as the answer has room for, at least one. */
-function textsOfRows(
-  rows: readonly { readonly document: FoundDocument }[],
+/** As many rows as the answer has room for, at least one. `last`: the last row that is in the answer or left out of it. */
+async function textsOfRows(
+  run: Run,
+  rows: readonly FoundRow[],
   { highlight, query }: SearchRequest,
   only: ReadonlySet<string> | null,
-): { readonly texts: readonly string[]; readonly isCut: boolean } {
+  steps: Steps,
+): Promise<{ readonly texts: readonly string[]; readonly last: FoundRow | undefined }> {
   const texts: string[] = [];
-  let characters = 0;
-  for (const { document } of rows) {
+  let [characters, last] = [0, rows.at(-1)];
+  let shown: FoundRow | undefined;
+  await run.read(rows, (row, document) => {
     let text = document.text(only);
     if (highlight !== null) {
       const marked = JSON.stringify(highlighted(highlight, query, document.columns));
       text = `${text.slice(0, -1)},"highlight":${marked}}`;
+      steps.spend(highlight.columns.length * Math.min(document.value.length, MAX_HIGHLIGHT_CHARS) * COST.byteOfText);
     }
     characters += text.length;
-    if (texts.length > 0 && characters > MAX_DOCUMENT_ANSWER_CHARACTERS) return { texts, isCut: true };
+    if (texts.length > 0 && characters > MAX_DOCUMENT_ANSWER_CHARACTERS) {
+      last = shown;
+      return false;
+    }
     texts.push(text);
-  }
-  return { texts, isCut: false };
+    shown = row;
+    return true;
+  });
+  return { texts, last };
 }

@@ -2,6 +2,8 @@
  * A search never holds its object for long: it works in steps, and lets everything else run between them. How long a step takes is
  * estimated from what it does, because on Cloudflare the clock stands still while code runs.
  */
+import { MAX_SEARCH_MICROSECONDS } from "../../core/search-limits.ts";
+import { tooMuch } from "../../codec/json-notation/members.ts";
 
 /** Microseconds of work after which a search lets others run: a machine that is five times as slow holds the object for 50 ms. */
 const STEP_MICROSECONDS = 10_000;
@@ -22,33 +24,51 @@ export const COST = {
   ranked: 1,
   /** One place of a word in an index of text. */
   posting: 0.04,
+  /** A query that a document is compared with. */
+  comparison: 2,
+  /** A byte of the document in such a comparison; of a pattern of `wildcard`; and of a text, which is cut into words. */
+  byteOfComparison: 0.01,
+  byteOfWildcard: 0.05,
+  byteOfText: 0.4,
 } as const;
 
 export class Steps {
   readonly #pause: () => Promise<void>;
   readonly #resumed: () => void;
+  readonly #searches: () => number;
   #spent = 0;
+  #total = 0;
   /** How often others had their turn. */
   pauses = 0;
 
-  /** `pause` lets others run. `resumed` is called after each pause, and throws when the search cannot go on as it began. */
-  constructor(pause: () => Promise<void>, resumed: () => void) {
+  /**
+   * `pause` lets others run. `resumed` is called after each pause, and throws when the search cannot go on as it began. `searches`: how many
+   * are under way in the process. All of them together take one step between two turns of everything else.
+   */
+  constructor(pause: () => Promise<void>, resumed: () => void, searches: () => number) {
     this.#pause = pause;
     this.#resumed = resumed;
+    this.#searches = searches;
   }
 
   /** Notes work that was done, or is done before the next call of `rest`. */
   spend(microseconds: number): void {
     this.#spent += microseconds;
+    this.#total += microseconds;
   }
 
   get isDue(): boolean {
-    return this.#spent >= STEP_MICROSECONDS;
+    return this.#spent * Math.max(1, this.#searches()) >= STEP_MICROSECONDS;
   }
 
-  /** Lets others run when a step's work was done. No statement may be open. */
+  /** Lets others run when a step's work was done. No statement may be open. Refuses a search that has done more than one may. */
   async rest(): Promise<void> {
     if (!this.isDue) return;
+    if (this.#total > MAX_SEARCH_MICROSECONDS) {
+      tooMuch(
+        `This search takes more than ${MAX_SEARCH_MICROSECONDS / 1_000_000} seconds of work, which is the limit: add a query that fewer documents meet, ask for less at a time, or compare shorter values.`,
+      );
+    }
     this.#spent = 0;
     this.pauses += 1;
     await this.#pause();

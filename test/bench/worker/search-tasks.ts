@@ -90,6 +90,7 @@ export class SearchTasks {
       table: (name) => this.#index.table(name),
       now: () => asUnixMs(Date.now()),
       pause: turn,
+      searches: () => 1,
     });
     if (!answer.ok) throw new Error(answer.message);
     // What leaves the object is this text. The rows are counted without parsing it, which the object does not do either.

@@ -1,13 +1,14 @@
 /** Documents over an engine of their own, with a clock that the test moves and storage that counts rows. */
 import { asUnixMs } from "../../../src/core/clock.ts";
 import type { Entropy } from "../../../src/core/entropy.ts";
+import { ProcessMemory } from "../../../src/core/process-memory.ts";
+import { MAX_PROCESS_SEARCH_BYTES } from "../../../src/core/search-limits.ts";
 import type { SyncStorage } from "../../../src/core/storage.ts";
 import { Definitions } from "../../../src/documents/definitions.ts";
 import type { DocumentIndex } from "../../../src/documents/index/document-index.ts";
 import { Database, type DatabaseOptions } from "../../../src/engine/database.ts";
 import { CommitQueue } from "../../../src/objects/commit-queue.ts";
 import { MAX_PROCESS_DOCUMENT_REQUEST_BYTES } from "../../../src/core/document-limits.ts";
-import { ProcessMemory } from "../../../src/core/process-memory.ts";
 import { DocumentMemory } from "../../../src/objects/document-memory.ts";
 import { DocumentTables } from "../../../src/objects/document-tables.ts";
 import { Documents } from "../../../src/objects/documents.ts";
@@ -55,7 +56,14 @@ export class EngineDocuments {
     const tables = new DocumentTables({ database, commits, room, definitions, indexStateOf: () => null });
     const { entropy = systemEntropy } = options;
     this.database = database;
-    const searches = new Searches({ sql: storage.sql, index: options.derivedTables ?? null, clock, breathe });
+    const searches = new Searches({
+      sql: storage.sql,
+      index: options.derivedTables ?? null,
+      clock,
+      breathe,
+      memory: new ProcessMemory(MAX_PROCESS_SEARCH_BYTES, clock),
+      owner: "",
+    });
     const memory = new DocumentMemory({
       memory: new ProcessMemory(MAX_PROCESS_DOCUMENT_REQUEST_BYTES, clock),
       owner: "",

@@ -92,6 +92,7 @@ export class Searched {
         this.inPause();
         await Promise.resolve();
       },
+      searches: () => 1,
     });
     return isFailure(answer) ? `${answer.code}: ${answer.message}` : (JSON.parse(answer.json) as SearchResult);
   }

@@ -12,7 +12,7 @@ const BYTES_PER_RUN = 32 * 1024 * 1024;
 
 export interface DocumentIndexTaskParts {
   readonly index: DocumentIndex;
-  readonly room: Room;
+  readonly room: Pick<Room, "refusalOfJob">;
   readonly clock: Clock;
   readonly breathe: () => Promise<void>;
 }

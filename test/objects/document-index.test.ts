@@ -10,7 +10,12 @@ import type { Env } from "../../src/objects/env.ts";
 import { ask, finished, job, newDatabase, put, until, withBackup } from "../support/workerd/backed-up-database.ts";
 import { everything, type Stub } from "../support/workerd/database-object.ts";
 import { flawsOfIndex } from "../support/workerd/document-index.ts";
-import { key, remove, set } from "../support/workerd/engine.ts";
+import { failure, type Failure } from "../../src/core/errors.ts";
+import { DocumentIndex } from "../../src/documents/index/document-index.ts";
+import { Database } from "../../src/engine/database.ts";
+import { documentIndexTask } from "../../src/objects/document-index-task.ts";
+import { systemClock } from "../../src/objects/system.ts";
+import { key, remove, set, withStorage, write } from "../support/workerd/engine.ts";
 import { v8 } from "../support/workerd/values.ts";
 
 // The plugin's environment is the deployment's.
@@ -94,6 +99,38 @@ test("the alarm builds an index in pieces, goes on after an eviction, and search
   await put(stub, remove(definitionKey(table)));
   await settled(stub);
   expect(await found(stub)).toEqual({ flaws: [], cities: [] });
+});
+
+test("where there is no room a build waits, and says why; what is to be removed is removed (D57)", async () => {
+  await withStorage(async (storage) => {
+    const index = new DocumentIndex({ storage, isMade: false, bounds: { entries: 2, bytes: 1e6, gathered: 2 } });
+    const database = new Database({ storage, clock: systemClock, derivedTables: index });
+    database.commit([write([define("city"), ...Array.from({ length: 9 }, (_, id) => order(id, "Köln"))])]);
+    while (index.step());
+    database.commit([write([define("title")])]);
+    database.commit([write([define("city", "title")])]);
+    const full = failure("insufficient-storage", "The disk is full.");
+    let refused: Failure | null = full;
+    let asked = 0;
+    const refusalOfJob = async () => {
+      asked += 1;
+      return refused;
+    };
+    const parts = { index, room: { refusalOfJob }, clock: systemClock, breathe: async () => undefined };
+    const task = documentIndexTask(parts);
+    expect(task.dueAt()).not.toBeNull();
+    await task.run();
+    const states = () => storage.sql.exec("SELECT state FROM document_tables ORDER BY id").toArray();
+    expect(states(), "the build of the definition between the two is gone").toEqual([
+      { state: "live" },
+      { state: "building" },
+    ]);
+    await expect((async () => task.run())()).rejects.toThrow("The disk is full.");
+    expect(flawsOfIndex(storage)).toEqual([]);
+    refused = null;
+    for (; task.dueAt() !== null; expect(asked).toBeLessThan(20)) await task.run();
+    expect([states(), flawsOfIndex(storage)]).toEqual([[{ state: "live" }], []]);
+  });
 });
 
 test("after a restore in place, of all or of a prefix, and in a fork, the indexes are those of the entries; a state of the past has none (D56)", async () => {

@@ -26,7 +26,7 @@ export interface StepBounds {
 export const STEP: StepBounds = { entries: 500, bytes: 128 * 1024, gathered: 32 };
 
 /** What takes as long as looking at an entry. */
-const ROWS_PER_ENTRY = 3;
+const ROWS_PER_ENTRY = 2;
 
 /** The same. */
 const COUNTED_PER_ENTRY = 60;

@@ -13,6 +13,9 @@ const FILLED_AT_ONCE = 20_000;
 const MIB = 2 ** 20;
 const LOOK_MS = 50;
 
+/** How long reads are measured before, in the seconds of a measurement. */
+const BEFORE_SECONDS = 3;
+
 /** How often somebody reads while an archive is made: far from what the object can do. */
 const READ_EVERY_MS = 5;
 
@@ -46,7 +49,7 @@ export async function measureArchives(options: BenchOptions, folder: string): Pr
       median(of(name)).toFixed(1),
       Math.round(entries / median(of(name))),
     ]);
-    const { before, during, grown, fileBytes } = await beside(bench, entries);
+    const { before, during, grown, fileBytes } = await beside(bench, entries, options.seconds);
     rows.push(["file, MiB", (fileBytes / MIB).toFixed(0), ""]);
     const reads: Cell[][] = [
       ["before", before.p50.toFixed(2), before.p99.toFixed(2)],
@@ -79,8 +82,13 @@ interface Latencies {
 async function beside(
   bench: Bench,
   entries: number,
+  seconds: number,
 ): Promise<{ before: Latencies; during: Latencies; grown: number; fileBytes: number }> {
-  const first = await readsWhile(bench, entries, new Promise((resolve) => setTimeout(resolve, 2_000)));
+  const first = await readsWhile(
+    bench,
+    entries,
+    new Promise((resolve) => setTimeout(resolve, BEFORE_SECONDS * seconds * 1000)),
+  );
   const memoryBefore = residentBytes(bench.pid);
   let most = memoryBefore;
   const look = setInterval(() => (most = Math.max(most, residentBytes(bench.pid))), LOOK_MS);

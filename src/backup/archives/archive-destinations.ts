@@ -77,12 +77,12 @@ export class ArchiveDestinations implements ArchiveStores {
   /** `id` must be new. "invalid" with what is wrong when the place does not do what archives need. */
   async add(id: string, wanted: NewArchiveDestination): Promise<ArchiveDestinationInfo | Failure> {
     const { storage, clock } = this.#parts;
-    const flaw = this.#flawOfNew(wanted.name);
+    const flaw = this.#flawOfNew(wanted.name) ?? this.#flawOfPlace(wanted.config, id);
     if (flaw !== null) return flaw;
     const placed = await this.#tried(id, wanted.config);
     if (isFailure(placed)) return placed;
     // Meanwhile others may have been added.
-    const late = this.#flawOfNew(wanted.name);
+    const late = this.#flawOfNew(wanted.name) ?? this.#flawOfPlace(wanted.config, id);
     if (late !== null) return late;
     makePlanTables(storage);
     const now = clock.now();
@@ -105,6 +105,8 @@ export class ArchiveDestinations implements ArchiveStores {
     if (before === undefined) return NONE;
     const name = changes.name ?? before.name;
     if (name !== before.name && this.#hasName(name)) return nameIsTaken(name);
+    const flaw = changes.config === undefined ? null : this.#flawOfPlace(changes.config, id);
+    if (flaw !== null) return flaw;
     const placed =
       changes.config === undefined
         ? { config: configOf(before), secret: before.secret }
@@ -133,7 +135,7 @@ export class ArchiveDestinations implements ArchiveStores {
     id: string,
     { name, maxBackups, config }: Pick<ArchiveDestinationInfo, "name" | "maxBackups" | "config">,
   ): void {
-    if (this.#flawOfNew(name) !== null) return;
+    if (this.#flawOfNew(name) !== null || this.#flawOfPlace(config, id) !== null) return;
     const now = this.#parts.clock.now();
     this.#parts.storage.sql.exec(
       `INSERT INTO archive_destinations (id, name, enabled, max_backups, config, created_at, updated_at)
@@ -266,6 +268,17 @@ export class ArchiveDestinations implements ArchiveStores {
     return failure("limit", `A database has at most ${MAX_ARCHIVE_DESTINATIONS} destinations for archives.`);
   }
 
+  /** One object must not be the copy of two destinations: what is deleted for one would be missing at the other. */
+  #flawOfPlace(config: ArchiveDestinationConfig | NewArchiveDestinationConfig, id: string): Failure | null {
+    const place = placeOf(config);
+    const other = this.#rows().find((row) => row.id !== id && placeOf(configOf(row)) === place);
+    if (other === undefined) return null;
+    return failure(
+      "conflict",
+      `The destination ${JSON.stringify(other.name)} is at this place already: choose another.`,
+    );
+  }
+
   #hasName(name: string): boolean {
     return this.#rows().some((row) => row.name === name);
   }
@@ -285,6 +298,14 @@ const NO_SECRET = failure(
   "invalid",
   "The destination has no secret, because it came back with a restored archive: send its config again, with the secret access key.",
 );
+
+/** The same text for the same place. On Cloudflare `r2` and `local` are the same bucket. */
+function placeOf(config: ArchiveDestinationConfig | NewArchiveDestinationConfig): string {
+  const trimmed = (path: string): string => path.replaceAll(/^\/+|\/+$/g, "");
+  if (config.type !== "s3") return JSON.stringify(["own", trimmed(config.directory)]);
+  const { endpoint, bucket, prefix } = config;
+  return JSON.stringify(["s3", trimmed(endpoint).toLowerCase(), bucket, trimmed(prefix)]);
+}
 
 function nameIsTaken(name: string): Failure {
   return failure(

@@ -130,6 +130,22 @@ test("a name is given once, and there are at most so many", () =>
     expect(await destinations.add("x", s3("one more"))).toMatchObject({ name: "one more" });
   }));
 
+test("two destinations are never at one place: what retention deletes at one would be missing at the other (Z29)", () =>
+  withStorage(async (storage) => {
+    const { destinations } = opened(storage);
+    await destinations.add("a", s3("bucket"));
+    await destinations.add("b", s3("other"));
+    const own = (type: "r2" | "local", directory: string) => ({ ...s3(type), config: { type, directory } as const });
+    await destinations.add("c", own("local", "x"));
+    const taken = { code: "conflict", message: expect.stringContaining("is at this place already") };
+    expect(await destinations.add("d", s3("bucket", { name: "again" }))).toMatchObject(taken);
+    expect(await destinations.add("d", own("r2", "/x/"))).toMatchObject(taken);
+    expect(await destinations.change("b", { config: s3("bucket").config })).toMatchObject(taken);
+    expect(await destinations.change("b", { config: s3("other").config })).toMatchObject({ name: "other" });
+    destinations.restore("e", { name: "restored", maxBackups: null, config: { type: "local", directory: "x" } });
+    expect(destinations.list().map(({ id }) => id)).toEqual(["a", "b", "c"]);
+  }));
+
 test("a new archive goes to all that are enabled; one that cannot be opened says why (Z29, Z30)", () =>
   withStorage(async (storage) => {
     const { destinations } = opened(storage, { ownPlace: { type: "local", directory: "" } });

@@ -77,7 +77,9 @@ describe("what comes back", () => {
 
   test("a removal answers what is gone, or nothing in the other spelling (Z26)", async () => {
     const make = (name: string) =>
-      database.ask("POST", "backupDestinations", { body: JSON.stringify({ type: "r2", name }) });
+      database.ask("POST", "backupDestinations", {
+        body: JSON.stringify({ type: "r2", name, config: { directory: name } }),
+      });
     const [one, two] = [(await make("one")).json.id, (await make("two")).json.id];
     const byAction = await database.ask("POST", `backupDestinations:destroy?filterByTk=${one}`);
     expect([byAction.status, byAction.json]).toEqual([200, { data: { id: one, destroyed: true } }]);

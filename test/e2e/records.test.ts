@@ -72,9 +72,9 @@ function expectResults(results: Record<string, unknown>): void {
 
 describe("the package (A19)", () => {
   test("has no dependencies to install for it, and imports nothing", () => {
-    const text = readFileSync(join(folder, "node_modules/cairn-kv/dist/kvs.js"), "utf8");
+    const text = readFileSync(join(folder, "node_modules/cairn-kv/dist/client/kvs.js"), "utf8");
     expect(text).not.toMatch(/^\s*import\b|\bimport\(|\brequire\(/m);
-    expect(readFileSync(join(folder, "node_modules/cairn-kv/dist/kvs.d.ts"), "utf8")).not.toMatch(/\bimport\b/);
+    expect(readFileSync(join(folder, "node_modules/cairn-kv/dist/client/kvs.d.ts"), "utf8")).not.toMatch(/\bimport\b/);
   });
 
   test("works in Node, with its address and token from the environment", async () => {
@@ -135,7 +135,7 @@ describe("the package (A19)", () => {
   test("works in a web page of another origin", async (context) => {
     if (whyNoBrowser !== null) return context.skip(whyNoBrowser);
     const files: Readonly<Record<string, string>> = {
-      "/kvs.js": readFileSync(join(folder, "node_modules/cairn-kv/dist/kvs.js"), "utf8"),
+      "/kvs.js": readFileSync(join(folder, "node_modules/cairn-kv/dist/client/kvs.js"), "utf8"),
       "/program.js": readFileSync(join(folder, PROGRAM), "utf8"),
     };
     const pages = createServer(({ url = "" }, response) => {
@@ -197,23 +197,26 @@ test("after workerd was killed, no record is from a time to come, and what was a
   await expect(kvs.checkAndWrite(newer)).rejects.toMatchObject({ status: 404 });
 });
 
-describe("of fifty checkAndWrite of one key that are sent together (A12)", () => {
+// On a machine with too much to do they may arrive more than the 50 milliseconds apart that A13 allows.
+describe("of fifty checkAndWrite of one key that are sent together (A12)", { retry: 3 }, () => {
+  let tries = 0;
   test.each([
     ["a new key", "<", 300_000],
     ["a condition that always holds", ">=", Number.MAX_SAFE_INTEGER],
   ] as const)("one writes and 49 get 409: %s", async (what, operator, ago) => {
     const kvs = createKvs({ url: server.connectUrl, token: server.accessToken });
     const unixtimeMs = Date.now() - ago;
+    const key = `${what} ${++tries}`;
     const statuses = await Promise.all(
       Array.from({ length: 50 }, (_, index) =>
-        kvs.checkAndWrite({ key: what, value: { index }, operator, unixtimeMs }).then(
+        kvs.checkAndWrite({ key, value: { index }, operator, unixtimeMs }).then(
           () => 200,
           (error: unknown) => (error instanceof KvsError ? error.status : 0),
         ),
       ),
     );
     expect(statuses.toSorted((a, b) => a - b)).toEqual([200, ...Array(49).fill(409)]);
-    expect((await kvs.get({ key: what }))[what]?.value).toEqual({ index: statuses.indexOf(200) });
+    expect((await kvs.get({ key }))[key]?.value).toEqual({ index: statuses.indexOf(200) });
   });
 });
 

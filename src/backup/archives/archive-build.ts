@@ -7,6 +7,7 @@ import { openArchive } from "../../codec/archive/archive-reader.ts";
 import type { ArchivePlace } from "../../contracts/archive-commands.ts";
 import { asUnixMs, type UnixMs } from "../../core/clock.ts";
 import { type Failure, failure } from "../../core/errors.ts";
+import { asVersion } from "../../core/versionstamp.ts";
 import type { SyncStorage } from "../../core/storage.ts";
 import type { Progress } from "../jobs.ts";
 import { bytesOfSpool } from "./archive-bytes.ts";
@@ -109,7 +110,7 @@ export class ArchiveBuild {
       archive.type,
       state.making,
       (making) => {
-        if (state.making === null) rows.setVersion(archive.id, asMade(making));
+        if (state.making === null) rows.setVersion(archive.id, asVersion(making.version));
         const total = Math.max(storage.sql.databaseSize, making.position.bytes);
         job.keep({ making, sendings: null }, { phase: "reading entries", done: making.position.bytes, total });
       },
@@ -220,9 +221,4 @@ function sendingProgress(sendings: readonly Sending[], size: number): Progress {
 
 function withoutObject(place: ArchivePlace, error: string): ArchivePlace {
   return { ...place, status: "failed", error: place.error ?? error };
-}
-
-function asMade({ version }: MakerState): MadeArchive["version"] {
-  // It was stored from a value of this type.
-  return version as MadeArchive["version"];
 }

@@ -157,7 +157,7 @@ export const DEFAULT_ARCHIVE_SCHEDULE: ArchiveScheduleSetting = {
 };
 
 export interface ArchiveScheduleInfo extends ArchiveScheduleSetting {
-  /** The next three runs. Empty while the schedule is not enabled. */
+  /** The next three runs, or what they would be while the schedule is not enabled. Empty when it was never set. */
   readonly nextRuns: readonly UnixMs[];
   /** When the schedule last began an archive, and how that ended. null: it has begun none. */
   readonly lastRun: {

@@ -104,7 +104,7 @@ export class ArchiveSchedule {
     const row = this.#stored();
     if (row === null) return { ...DEFAULT_ARCHIVE_SCHEDULE, nextRuns: [], lastRun: null, updatedAt: null };
     const times = this.#timesOf(row);
-    const runs = row.enabled === 0 || isFailure(times) ? [] : nextRuns(times, this.#now(), 3);
+    const runs = isFailure(times) ? [] : nextRuns(times, this.#now(), 3);
     return { ...settingOf(row), nextRuns: runs, lastRun: this.#lastRun(row), updatedAt: asUnixMs(row.updated_at) };
   }
 

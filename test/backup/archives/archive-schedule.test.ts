@@ -381,6 +381,10 @@ test("a changed schedule misses nothing that was before it", () =>
     await h.schedule.set({ enabled: true });
     h.clock.time = THREE + 3 * DAY + DAY / 2;
     await h.schedule.set({ cron: "0 2 * * *" });
+    expect(await h.schedule.set({ enabled: false })).toMatchObject({
+      schedule: { enabled: false, nextRuns: { length: 3 } },
+    });
+    await h.schedule.set({ enabled: true });
     await h.alarm(h.clock.time);
     expect(h.made).toEqual([]);
   }));

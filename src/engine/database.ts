@@ -242,6 +242,12 @@ export class Database {
     return page;
   }
 
+  /** Counts a read that was made beside this class, such as a search. */
+  countOtherRead(bytes: number): void {
+    this.#mark.countRead(bytes);
+    this.#onUse("read");
+  }
+
   /** Begins a count of a range, which is made in slices while writes go on. */
   startCount(range: KeyRange, sliceRows?: number): RangeCount {
     this.#mark.countRead(0);

@@ -219,6 +219,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
       sql: storage.sql,
       index: documentIndex,
       clock: systemClock,
+      onRead: (bytes) => database.countOtherRead(bytes),
       breathe: systemTurn,
       memory: searchMemory,
       owner,

@@ -17,6 +17,8 @@ export interface SearchesParts {
   /** null: a state of the past, or a trial. */
   readonly index: Pick<DocumentIndex, "table"> | null;
   readonly clock: Clock;
+  /** Called after a search with the size of what it has found. */
+  readonly onRead: (bytes: number) => void;
   /** Lets everybody else in the process have a turn. */
   readonly breathe: () => Promise<void>;
 }
@@ -38,7 +40,7 @@ export class Searches {
   }
 
   async search({ table, json, columns }: SearchRequest): Promise<DocumentResult> {
-    const { sql, index, clock, breathe, memory, owner } = this.#parts;
+    const { sql, index, clock, onRead, breathe, memory, owner } = this.#parts;
     if (index === null) return NO_INDEX;
     if (this.#running >= MAX_SEARCHES) {
       return failure(
@@ -52,13 +54,15 @@ export class Searches {
     }
     this.#running += 1;
     try {
-      return await search(table, json, columns, {
+      const answer = await search(table, json, columns, {
         sql,
         table: (name) => index.table(name),
         now: () => clock.now(),
         pause: breathe,
         searches: () => Math.round(memory.held / SEARCH_MEMORY_BYTES),
       });
+      if (answer.ok) onRead(answer.json.length);
+      return answer;
     } finally {
       this.#running -= 1;
       lease.giveBack(SEARCH_MEMORY_BYTES);

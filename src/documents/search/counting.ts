@@ -30,11 +30,11 @@ async function countSpan(sql: Sql, span: Span, steps: Steps): Promise<number> {
   let after: SpanPlace = startOf(span);
   for (let total = 0; ; total += COUNTED_WINDOW) {
     const places = [span.index.id, ...boundsOf(after, before)];
-    const rows = rowsOfSpan(span, "1", "LIMIT ?6");
+    const rows = rowsOfSpan(span, "1", "LIMIT ?6", { before: false });
     const { n } = sql.exec<{ n: number }>(`SELECT count(*) AS n FROM (${rows})`, ...places, COUNTED_WINDOW).one();
     steps.spend(COST.statement + n * COST.indexRow);
     if (n < COUNTED_WINDOW) return total + n;
-    const last = rowsOfSpan(span, "v, ids", "ORDER BY v, ids LIMIT 1 OFFSET ?6");
+    const last = rowsOfSpan(span, "v, ids", "ORDER BY v, ids LIMIT 1 OFFSET ?6", { before: false });
     const [row] = sql.exec(last, ...places, COUNTED_WINDOW - 1).raw<[number | string, ArrayBuffer]>();
     if (row === undefined) return total + n;
     after = { v: row[0], ids: new Uint8Array(row[1]) };
@@ -45,7 +45,7 @@ async function countSpan(sql: Sql, span: Span, steps: Steps): Promise<number> {
 /** A document may have several rows of the index. */
 function countDistinct(sql: Sql, span: Span, steps: Steps): number {
   const places = [span.index.id, ...boundsOf(startOf(span), endOf(span))];
-  const rows = rowsOfSpan(span, "ids", "LIMIT ?6");
+  const rows = rowsOfSpan(span, "ids", "LIMIT ?6", { after: false, before: false });
   const [counted] = sql
     .exec(`SELECT count(*), count(DISTINCT ids) FROM (${rows})`, ...places, MAX_EXAMINED_DOCUMENTS + 1)
     .raw<[number, number]>();

@@ -6,9 +6,11 @@ import { NUMBERS, textTable } from "../index/schema.ts";
 import { distanceBetween } from "./areas.ts";
 import {
   boundsOf,
+  bytesOf,
   endOf,
   type Hit,
   hitsOfNumbers,
+  idsOfPoint,
   isPoint,
   placesIn,
   rowsOfSpan,
@@ -87,7 +89,7 @@ async function firstIdsOf(
   switch (source.kind) {
     case "span":
       return isPoint(source)
-        ? idsOfPoint(sql, source, after, most, steps)
+        ? firstIdsOfPoint(sql, source, after, most, steps)
         : firstIdsOfSpan(sql, source, after, most, steps);
     case "text":
       return firstIdsOfText(sql, source, after, most, steps);
@@ -106,10 +108,8 @@ async function firstIdsOf(
   }
 }
 
-function idsOfPoint(sql: Sql, span: Span, after: Uint8Array, most: number, steps: Steps): Uint8Array[] {
-  const from = startOf(span);
-  const places = [span.index.id, ...boundsOf({ ...from, ids: after }, endOf(span))];
-  const rows = sql.exec(rowsOfSpan(span, "ids", "ORDER BY v, ids LIMIT ?6"), ...places, most);
+function firstIdsOfPoint(sql: Sql, span: Span, after: Uint8Array, most: number, steps: Steps): Uint8Array[] {
+  const rows = sql.exec(idsOfPoint(span, 1), span.index.id, bytesOf(startOf(span).v), after, most);
   steps.spend(COST.statement + most * COST.hit);
   return idsIn(rows);
 }
@@ -122,9 +122,9 @@ async function firstIdsOfSpan(
   steps: Steps,
 ): Promise<Uint8Array[]> {
   const before = endOf(span);
-  const window = rowsOfSpan(span, "ids", "ORDER BY v, ids LIMIT ?6");
+  const window = rowsOfSpan(span, "ids", "ORDER BY v, ids LIMIT ?6", { before: false });
   const ordered = `SELECT ${span.index.many ? "DISTINCT " : ""}ids FROM (${window}) WHERE ids > ?7 ORDER BY ids LIMIT ?8`;
-  const lastOfWindow = rowsOfSpan(span, "v, ids", "ORDER BY v, ids LIMIT 1 OFFSET ?6");
+  const lastOfWindow = rowsOfSpan(span, "v, ids", "ORDER BY v, ids LIMIT 1 OFFSET ?6", { before: false });
   let from: SpanPlace = startOf(span);
   for (let first: Uint8Array[] = []; ;) {
     const places = [span.index.id, ...boundsOf(from, before)];

@@ -150,11 +150,10 @@ export class DocumentReader {
       const row = rows.next();
       if (row === null) continue;
       const value = row.value ?? this.#largeValue(row.large);
-      const ids = row.key.subarray(prefix.length);
       if (value === null) continue;
       bytes += value.length;
       if (bytes > MAX_PAGE_BYTES) return null;
-      documents.push(new FoundDocument({ encoding: row.encoding, ids, value, number: null }, definition));
+      documents.push(new FoundDocument({ ids: row.key, value, encoding: row.encoding, number: null }, definition));
     }
     return documents;
   }
@@ -176,11 +175,10 @@ export class DocumentReader {
     while (rows.hasMore) {
       const row = rows.next();
       if (row === null) continue;
-      const rowIds = row.key.subarray(prefix.length);
       let hit: Hit | undefined;
       // The rows come in the order of the hits; those of some hits are missing.
       do hit = hits[++index];
-      while (hit !== undefined && compareBytes(hit.ids, rowIds) !== 0);
+      while (hit !== undefined && compareBytes(hit.ids, row.key) !== 0);
       const value = row.value ?? this.#largeValue(row.large);
       if (hit === undefined || value === null) continue;
       const number = hit.number ?? numbers?.get(index) ?? null;
@@ -210,10 +208,10 @@ const NEVER = -1;
 
 const { entries, largeValues } = LIVE_TABLES;
 
-/** The entries that hits name by their ids, as one value: `row-page.ts`. Each hit is looked up, so the order of the hits stays. */
+/** The entries that hits name by their ids, as one value: `row-page.ts`, with the ids in place of the key. Each hit is looked up, so the order of the hits stays. */
 function pageOf(hits: string): string {
   return `SELECT CAST(group_concat(${ROW_IN_PAGE}, '') AS BLOB) AS page FROM (
-    SELECT e.k, e.v, e.large, e.encoding, e.version, e.expires_at FROM (${hits}) h
+    SELECT h.ids AS k, e.v, e.large, e.encoding, e.version, e.expires_at FROM (${hits}) h
       CROSS JOIN ${entries} e ON e.k = CAST(?1 || h.ids AS BLOB) AND (e.expires_at IS NULL OR e.expires_at > ?2))`;
 }
 

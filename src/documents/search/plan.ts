@@ -99,7 +99,12 @@ function countedUpTo(sql: Sql, source: Source): number {
   switch (source.kind) {
     case "span": {
       const places = boundsOf(startOf(source), endOf(source));
-      return counted(rowsOfSpan(source, "1", "LIMIT ?6"), source.index.id, ...places, ESTIMATED_ROWS);
+      return counted(
+        rowsOfSpan(source, "1", "LIMIT ?6", { after: false, before: false }),
+        source.index.id,
+        ...places,
+        ESTIMATED_ROWS,
+      );
     }
     case "text": {
       const table = textTable(source.index.id);

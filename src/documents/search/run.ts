@@ -22,9 +22,11 @@ import type { DocumentTable } from "../index/registry.ts";
 import { countEntries, countSource } from "./counting.ts";
 import {
   boundsOf,
+  bytesOf,
   type Cursor,
   cursorOf,
   endOf,
+  idsOfPoint,
   type Hit,
   rowsOfSpan,
   ScanCursor,
@@ -212,7 +214,17 @@ export class Run {
     if (span.index.type === "keyword" && !ordered.isByIds) return null;
     const place = this.#placeIn(ordered);
     if (place === UNCERTAIN) return null;
-    const rows = rowsOfSpan(span, "ids", "ORDER BY v, ids LIMIT ?8", 3);
+    if (ordered.isByIds) {
+      const { v } = startOf(span);
+      return this.#reader.page(idsOfPoint(span, 3), [
+        span.index.id,
+        bytesOf(v),
+        place?.ids ?? new Uint8Array(),
+        wanted,
+      ]);
+    }
+    const ends = { first: 3, after: place !== null, before: false };
+    const rows = rowsOfSpan(span, "ids", "ORDER BY v, ids LIMIT ?8", ends);
     return this.#reader.page(rows, [span.index.id, ...boundsOf(place ?? startOf(span), endOf(span)), wanted]);
   }
 
@@ -222,10 +234,10 @@ export class Run {
     if (first?.type !== "ids" || first.descending || span.index.many || span.test !== null) return null;
     const places = [span.index.id, ...boundsOf(startOf(span), endOf(span))];
     const isLarge =
-      this.#sql.exec(rowsOfSpan(span, "1", "LIMIT 1 OFFSET ?6"), ...places, SMALL_SPAN).toArray().length > 0;
+      this.#sql.exec(rowsOfSpan(span, "1", "LIMIT 1 OFFSET ?6", WHOLE), ...places, SMALL_SPAN).toArray().length > 0;
     this.#steps.spend(COST.statement + SMALL_SPAN * COST.orderedRow);
     if (isLarge) return null;
-    const rows = `${rowsOfSpan(span, "ids", "", 3)} AND ids > ?8 ORDER BY ids LIMIT ?9`;
+    const rows = `${rowsOfSpan(span, "ids", "", { first: 3, ...WHOLE })} AND ids > ?8 ORDER BY ids LIMIT ?9`;
     return this.#reader.page(rows, [...places, after?.ids ?? new Uint8Array(), wanted]);
   }
 
@@ -420,6 +432,9 @@ export class Run {
     return after === null || compareRanked(sorters, row, after) > 0;
   }
 }
+
+/** A span from its start to its end. */
+const WHOLE = { after: false, before: false };
 
 /** Rows of a span that one statement puts in order. */
 const SMALL_SPAN = 5_000;

@@ -139,7 +139,15 @@ test("an organization has at most half of the memory for searches of a process",
     const most = MAX_PROCESS_SEARCH_BYTES / 2 / SEARCH_MEMORY_BYTES;
     for (let i = 0; i < most; i += 1) expect(memory.take("greedy", SEARCH_MEMORY_BYTES, 120_000)).toBeDefined();
     const of = (owner: string) =>
-      new Searches({ sql: storage.sql, index: searched.index, clock, breathe: async () => {}, memory, owner });
+      new Searches({
+        sql: storage.sql,
+        index: searched.index,
+        clock,
+        onRead: () => undefined,
+        breathe: async () => {},
+        memory,
+        owner,
+      });
     const request = { action: "search" as const, table: searched.table, json: {}, columns: null };
     expect(await of("greedy").search(request)).toMatchObject({ ok: false, code: "unavailable" });
     expect(await of("another").search(request)).toMatchObject({ ok: true });

@@ -1,6 +1,9 @@
 /** Searches of several steps beside writes, and the statements that searches run. */
 import { expect, test } from "vitest";
 import type { Sql } from "../../../src/core/storage.ts";
+import { ProcessMemory } from "../../../src/core/process-memory.ts";
+import { MAX_SEARCHES } from "../../../src/core/search-limits.ts";
+import { Searches } from "../../../src/objects/searches.ts";
 import { withStorage } from "../../support/workerd/engine.ts";
 import { type Document, Searched } from "../../support/workerd/searched.ts";
 
@@ -101,6 +104,36 @@ test("a search that would read too many documents is refused, and says what to n
     const prefix = (value: string) => searched.tried({ querys: [{ queryType: "prefix", column: "words", value }] });
     expect(await prefix("w")).toMatch(/^limit: Too many words in "words" begin with "w".*Give more letters\.$/);
     expect(await searched.ids({ querys: [{ queryType: "prefix", column: "words", value: "w1" }] })).toEqual([1]);
+  });
+});
+
+test("only so many searches are under way at once, and each that answers is counted as a read", async () => {
+  await withStorage(async (storage) => {
+    const searched = new Searched(storage);
+    searched.define();
+    searched.putAll(Array.from({ length: 2000 }, (_, i) => [[String(i)], { n: i, kind: "x" }]));
+    let resume: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => (resume = resolve));
+    const read: number[] = [];
+    const searches = new Searches({
+      sql: storage.sql,
+      index: searched.index,
+      clock: searched.clock,
+      onRead: (bytes) => read.push(bytes),
+      memory: new ProcessMemory(Number.MAX_SAFE_INTEGER, searched.clock),
+      owner: "",
+      breathe: () => held,
+    });
+    const json = { querys: [{ queryType: "bool", mustNot: [none] }], getTotalCount: true, rowsLimit: 1 };
+    const one = () => searches.search({ action: "search", table: searched.table, json, columns: null });
+    const running = Array.from({ length: MAX_SEARCHES }, one);
+    expect(await one()).toMatchObject({ ok: false, code: "unavailable" });
+    resume();
+    const answers = await Promise.all(running);
+    const { json: text = "" } = answers[0]?.ok ? answers[0] : {};
+    expect(JSON.parse(text)).toMatchObject({ totalCounts: 2000 });
+    expect(read).toEqual(answers.map(() => text.length));
+    expect((await one()).ok).toBe(true);
   });
 });
 

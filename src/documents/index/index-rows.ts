@@ -4,6 +4,9 @@
  *
  * A document with null or without a value has nothing in a column's indexes. Of a list, each element counts. What has no place in any index
  * of its column is left out, and counted once for each column.
+ *
+ * What this file does with a value, limits included, is part of what is stored. To change it, append a migration to `schema.ts` that has
+ * every table built again: otherwise a document's old rows would not be found when it changes.
  */
 import {
   MAX_INDEXED_NAME_CHARS,

@@ -41,6 +41,8 @@ export interface BuildJob {
   readonly id: string;
   readonly archive: StoredArchive;
   readonly isUpload: boolean;
+  /** Whether a restore waits for it. */
+  readonly isUrgent: boolean;
   readonly isRunning: () => boolean;
   /** Stores the state with the job. In the caller's transaction. */
   readonly keep: (state: BuildState, progress: Progress) => void;
@@ -174,6 +176,7 @@ export class ArchiveBuild {
         object,
         size,
         checksum,
+        isUrgent: job.isUrgent,
         isRunning: job.isRunning,
         keep: (next, left) => {
           this.#storage.transactionSync(() => {

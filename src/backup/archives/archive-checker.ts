@@ -22,7 +22,12 @@ interface State {
   readonly place: number;
   readonly reading: ReadingState;
   readonly problems: readonly string[];
+  /** Since when the place cannot be reached. null: it can. */
+  readonly failingSince: number | null;
 }
+
+/** How long a place that cannot be reached is tried: other jobs of the database wait. */
+const GIVEN_UP_AFTER_MS = 10 * 60 * 1000;
 
 export class ArchiveChecker {
   readonly #options: CheckerOptions;
@@ -39,7 +44,9 @@ export class ArchiveChecker {
     // This class and the service wrote both, from values of these types.
     const { archiveId } = JSON.parse(job.input) as CheckInput;
     let state: State =
-      job.state === null ? { place: 0, reading: UNREAD, problems: [] } : (JSON.parse(job.state) as State);
+      job.state === null
+        ? { place: 0, reading: UNREAD, problems: [], failingSince: null }
+        : (JSON.parse(job.state) as State);
     const archive = rows.stored(archiveId);
     if (isFailure(archive)) return jobs.fail(id, archive.message);
     const lying = archive.places.filter(({ status }) => status === "stored");
@@ -56,7 +63,7 @@ export class ArchiveChecker {
     };
     const ended = (problem: string | null): void => {
       const problems = problem === null ? state.problems : [...state.problems, `${place.name}: ${problem}`];
-      keep({ place: state.place + 1, reading: UNREAD, problems });
+      keep({ place: state.place + 1, reading: UNREAD, problems, failingSince: null });
     };
     if (isFailure(store)) return ended(store.message);
     const step = await this.#reading.slice(
@@ -66,7 +73,7 @@ export class ArchiveChecker {
         checksum,
         isRunning: () => jobs.isRunning(id),
         take: (_, reading) => {
-          keep({ ...state, reading });
+          keep({ ...state, reading, failingSince: null });
           return null;
         },
       },
@@ -75,6 +82,11 @@ export class ArchiveChecker {
     if (!jobs.isRunning(id) || step.step === "more") return;
     if (step.step === "whole") return ended(null);
     if (step.step === "unreachable") {
+      const now = this.#options.clock.now();
+      const failingSince = Math.min(state.failingSince ?? now, now);
+      if (now - failingSince >= GIVEN_UP_AFTER_MS) return ended(step.failure.message);
+      // Progress ends the waits that grow.
+      if (state.failingSince === null) keep({ ...state, failingSince });
       return jobs.wait(id, `${place.name}: ${step.failure.message}`, step.failure.retryAfterMs);
     }
     ended(step.message);

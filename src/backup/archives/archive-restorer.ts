@@ -1,16 +1,17 @@
 /**
  * Restores an archive in place, as a job: makes an archive of the present state first, unless told not to; builds the archive's state
  * beside the live one; and lets it take the place of the live one in one transaction. Everything is checked before that, and until then
- * the live state is untouched. When the archive is missing or damaged at one destination, the next one is read from its beginning.
+ * the live state is untouched. When the archive is missing or damaged at one destination, or it cannot be reached, the next one is read from its beginning.
  */
 import type { ArchiveForkOrder, ArchiveStub } from "../../contracts/archive-commands.ts";
+import { backoffMs } from "../../core/backoff.ts";
 import type { Adoption } from "../../core/operations.ts";
 import type { Clock } from "../../core/clock.ts";
 import { type Failure, failure, isFailure } from "../../core/errors.ts";
 import type { KeyList } from "../../core/key-list.ts";
 import type { SyncStorage } from "../../core/storage.ts";
 import type { Version } from "../../core/versionstamp.ts";
-import type { Destination } from "../destinations/destination.ts";
+import type { Destination, DestinationFailure } from "../destinations/destination.ts";
 import type { BackupJobs, RunningJob } from "../jobs.ts";
 import type { JobRoom, SideStore } from "../recovery/restore.ts";
 import { type ArchiveBuild, type BuildState, NOT_BUILT } from "./archive-build.ts";
@@ -80,6 +81,12 @@ interface State {
   readonly isSafe: boolean;
   /** Which of the places where the archive lies is read. */
   readonly place: number;
+  /** The places whose copy is no good. */
+  readonly bad: readonly number[];
+  /** How often another place was begun with. */
+  readonly moves: number;
+  /** Since when the place cannot be reached. null: it can. */
+  readonly failingSince: number | null;
   readonly reading: ReadingState;
   /** Entries that were loaded. */
   readonly loaded: number;
@@ -93,11 +100,17 @@ const BEGINNING: State = {
   safety: NOT_BUILT,
   isSafe: false,
   place: 0,
+  bad: [],
+  moves: 0,
+  failingSince: null,
   reading: UNREAD,
   loaded: 0,
   settings: null,
   problems: [],
 };
+
+/** How long a place that cannot be reached is waited for in the middle of its file, while another place has the archive too. */
+const MOVE_ON_AFTER_MS = 30_000;
 
 /** The most that one chunk stores: its entries, in tables and in the write-ahead log. */
 const STEP_ROOM_BYTES = 8 * 1024 * 1024;
@@ -149,7 +162,7 @@ export class ArchiveRestorer {
       jobs.progress(id, { ...state, safety }, { ...progress, phase: `safety archive: ${progress.phase}` });
     };
     const isRunning = (): boolean => jobs.isRunning(id);
-    const step = await build.slice({ id, archive, isUpload: false, isRunning, keep }, safety);
+    const step = await build.slice({ id, archive, isUpload: false, isUrgent: true, isRunning, keep }, safety);
     if (!isRunning() || step.step === "more") return;
     if (step.step === "wait") return jobs.wait(id, step.why, step.until - clock.now());
     if (step.error !== null)
@@ -181,8 +194,8 @@ export class ArchiveRestorer {
       const alive = entries.filter(({ expiresAt }) => expiresAt === null || expiresAt > now);
       const settings = part.part === "settings" ? part.json : state.settings;
       storage.transactionSync(() => {
-        if (state.reading.position === null) side.begin(tagOf(id, state.place));
-        state = { ...state, reading, settings, loaded: state.loaded + side.load(alive) };
+        if (state.reading.position === null) side.begin(tagOf(id, state.moves));
+        state = { ...state, reading, settings, failingSince: null, loaded: state.loaded + side.load(alive) };
         const done = reading.position?.bytes ?? 0;
         const phase = reading.isRead ? "checking the archive" : "reading the archive";
         jobs.progress(id, state, { phase, done, total: bytes });
@@ -193,9 +206,7 @@ export class ArchiveRestorer {
     const isRunning = (): boolean => jobs.isRunning(id);
     const step = await this.#reading.slice({ id, object, checksum, isRunning, take }, state.reading);
     if (!isRunning() || step.step === "more") return;
-    if (step.step === "unreachable") {
-      return jobs.wait(id, `${copy.name}: ${step.failure.message}`, step.failure.retryAfterMs);
-    }
+    if (step.step === "unreachable") return this.#unreachable(id, wanted, state, step.failure);
     if (step.step === "problem") return this.#nextPlace(id, wanted, state, `${copy.name}: ${step.message}`);
     if (step.step === "refused") return this.#fail(id, [step.message]);
     this.#switch(id, step.header.version, state, wanted.isFork);
@@ -237,9 +248,44 @@ export class ArchiveRestorer {
 
   /** Reads the archive at the next place where it lies, from its beginning. */
   #nextPlace(id: string, { copies, bytes }: Wanted, state: State, problem: string): void {
+    const bad = [...state.bad, state.place];
     const problems = [...state.problems, problem];
-    if (state.place + 1 >= copies.length) return this.#fail(id, problems);
-    const next: State = { ...BEGINNING, isSafe: true, place: state.place + 1, problems };
+    const place = placeAfter(state.place, copies.length, bad);
+    if (place === null) return this.#fail(id, problems);
+    this.#move(id, bytes, { ...state, bad, problems }, place);
+  }
+
+  /** Reads on at another place. When no place can be reached, or there is no other one, the job waits. */
+  #unreachable(
+    id: string,
+    { copies, bytes }: Wanted,
+    state: State,
+    { message, retryAfterMs }: DestinationFailure,
+  ): void {
+    const { jobs, storage, clock } = this.#options;
+    const why = `${copies[state.place]?.name ?? ""}: ${message}`;
+    const now = clock.now();
+    const failingSince = Math.min(state.failingSince ?? now, now);
+    const isBegun = state.reading.position !== null;
+    const place = placeAfter(state.place, copies.length, [...state.bad, state.place]);
+    storage.transactionSync(() => {
+      if (place === null || (isBegun && now - failingSince < MOVE_ON_AFTER_MS)) {
+        const done = state.reading.position?.bytes ?? 0;
+        // Progress ends the waits that grow.
+        if (state.failingSince === null) {
+          jobs.progress(id, { ...state, failingSince }, { phase: "reading the archive", done, total: bytes });
+        }
+        return jobs.wait(id, why, retryAfterMs);
+      }
+      this.#move(id, bytes, state, place);
+      // All of them were tried.
+      if (place < state.place) jobs.wait(id, why, retryAfterMs ?? backoffMs(state.moves, MOVE_ON_AFTER_MS));
+    });
+  }
+
+  /** Begins to read the file of another place. */
+  #move(id: string, bytes: number, { bad, problems, moves }: State, place: number): void {
+    const next: State = { ...BEGINNING, isSafe: true, place, bad, problems, moves: moves + 1 };
     this.#options.jobs.progress(id, next, { phase: "reading the archive", done: 0, total: bytes });
   }
 
@@ -254,6 +300,15 @@ export class ArchiveRestorer {
 }
 
 /** A tag that was never used in this object, as job ids are. */
-function tagOf(id: string, place: number): string {
-  return `${id.replaceAll(/[^0-9a-z]/g, "")}_${place}`;
+function tagOf(id: string, moves: number): string {
+  return `${id.replaceAll(/[^0-9a-z]/g, "")}_${moves}`;
+}
+
+/** The next place, in a circle, that is not to be left out. null: there is none. */
+function placeAfter(place: number, places: number, leftOut: readonly number[]): number | null {
+  for (let step = 1; step <= places; step += 1) {
+    const next = (place + step) % places;
+    if (!leftOut.includes(next)) return next;
+  }
+  return null;
 }

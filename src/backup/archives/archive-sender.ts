@@ -67,6 +67,8 @@ export interface SenderJob {
   readonly object: string;
   readonly size: number;
   readonly checksum: string;
+  /** Whether a restore waits for the archive. Then a destination that fails is given up as soon as another one has the archive. */
+  readonly isUrgent: boolean;
   readonly isRunning: () => boolean;
   /** Stores the state. `leftovers`: what is to be removed, noted in the same transaction. */
   readonly keep: (sendings: readonly Sending[], leftovers: readonly Leftover[]) => void;
@@ -130,6 +132,14 @@ export class ArchiveSender {
     for (;;) {
       const open = sendings.filter((one) => !isOver(one));
       if (open.length === 0) return null;
+      const isEnough = job.isUrgent && sendings.some(({ status }) => status === "stored");
+      const failing = isEnough ? open.find(({ failingSince }) => failingSince !== null) : undefined;
+      if (failing !== undefined) {
+        const { next, leftovers } = given(failing, job, failing.error ?? "It could not be reached.");
+        sendings = sendings.map((one) => (one === failing ? next : one));
+        job.keep(sendings, leftovers);
+        continue;
+      }
       const now = clock.now();
       // When it is further away than any wait, the clock was set back.
       const due = open.find(({ retryAt }) => retryAt <= now || retryAt > now + LONGEST_WAIT_MS);

@@ -398,7 +398,7 @@ export class Archives implements ArchiveService {
       state = { ...next, isReceived: isUpload };
       jobs.progress(job.id, state, progress);
     };
-    const step = await this.#build.slice({ id: job.id, archive, isUpload, isRunning, keep }, state);
+    const step = await this.#build.slice({ id: job.id, archive, isUpload, isUrgent: false, isRunning, keep }, state);
     if (!isRunning() || step.step === "more") return;
     if (step.step === "wait") return jobs.wait(job.id, step.why, step.until - clock.now());
     if (step.error !== null) return this.#failMaking(job.id, state, step.error);

@@ -249,6 +249,99 @@ describe("in place", () => {
       expect(good(target.archives.get("2"))).toMatchObject({ origin: "safety", status: "failed" });
     });
   });
+
+  test.each(["down", "up"] as const)(
+    "a safety archive that one destination has is enough: the one that is %s first does not matter (Z13)",
+    async (first) => {
+      await withStorage(async (storage) => {
+        const [down, up] = [new MemoryDestination(), new MemoryDestination()];
+        const target = new TestArchives(storage, first === "down" ? { down, up } : { up, down });
+        put(target, "1");
+        const archive = await target.made("a");
+        put(target, "2");
+        down.fault = () => destinationFailure("retry", "It is down.");
+        const before = target.clock.now();
+        good(await target.archives.restore({ jobId: "r", id: archive.id, safetyArchive: true }));
+        expect(await target.finish("r")).toMatchObject({ status: "completed" });
+        expect(target.clock.now() - before).toBeLessThan(60_000);
+        expect(read(target)).toEqual(text("1"));
+        const { destinations, ...safety } = good(target.archives.get("2"));
+        expect(safety).toMatchObject({ origin: "safety", status: "completed" });
+        expect(Object.fromEntries(destinations.map(({ name, status, error }) => [name, [status, error]]))).toEqual({
+          down: ["failed", "It is down."],
+          up: ["stored", null],
+        });
+      });
+    },
+  );
+});
+
+describe("a destination that is down", () => {
+  test("is passed over by a restore; when all are down, the job waits for the first that is up (Z20, Z22)", async () => {
+    await withStorage(async (storage) => {
+      const [east, west] = [new MemoryDestination(), new MemoryDestination()];
+      const target = new TestArchives(storage, { east, west });
+      put(target, "1");
+      const archive = await target.made("a");
+      const down = () => destinationFailure("retry", "It is down.");
+      const before = target.clock.now();
+      const rounds = [
+        [east, west],
+        [west, east],
+      ] as const;
+      for (const [round, [one, other]] of rounds.entries()) {
+        put(target, "2");
+        one.fault = down;
+        other.fault = () => undefined;
+        good(await target.archives.restore({ jobId: `one${round}`, id: archive.id, safetyArchive: false }));
+        expect(await target.finish(`one${round}`)).toMatchObject({ status: "completed" });
+        expect(read(target)).toEqual(text("1"));
+      }
+      expect(target.clock.now() - before).toBeLessThan(10_000);
+      put(target, "2");
+      let tries = 0;
+      east.fault = down;
+      west.fault = () => ((tries += 1) < 5 ? down() : undefined);
+      good(await target.archives.restore({ jobId: "both", id: archive.id, safetyArchive: false }));
+      expect(await target.finish("both")).toMatchObject({ status: "completed" });
+      expect(tries).toBeGreaterThanOrEqual(5);
+      expect(read(target)).toEqual(text("1"));
+    });
+  });
+
+  test("in the middle of a file is waited for, and left after half a minute (Z20, Z22)", async () => {
+    await withStorage(async (storage) => {
+      const [east, west] = [new MemoryDestination(), new MemoryDestination()];
+      const target = new TestArchives(storage, { east, west });
+      fill(target, 60, 150_000);
+      const archive = await target.made("a");
+      const state = stateOf(target);
+      put(target, "2");
+      let reads = 0;
+      const before = target.clock.now();
+      east.fault = () => ((reads += 1) > 1 ? destinationFailure("retry", "It is down.") : undefined);
+      good(await target.archives.restore({ jobId: "r", id: archive.id, safetyArchive: false }));
+      expect(await target.finish("r")).toMatchObject({ status: "completed" });
+      expect(stateOf(target)).toBe(state);
+      expect(target.clock.now() - before).toBeGreaterThan(30_000);
+      expect(target.clock.now() - before).toBeLessThan(90_000);
+    });
+  });
+
+  test("is named by a verification after ten minutes, which hold no other job up (Z22)", async () => {
+    await withStorage(async (storage) => {
+      const east = new MemoryDestination();
+      const target = new TestArchives(storage, { east, west: new MemoryDestination() });
+      put(target, "1");
+      const archive = await target.made("a");
+      east.fault = () => destinationFailure("retry", "It is down.");
+      const before = target.clock.now();
+      good(await target.archives.verify("v", archive.id));
+      const { status, error } = await target.finish("v");
+      expect([status, error]).toEqual(["failed", "east: It is down."]);
+      expect(target.clock.now() - before).toBeLessThan(12 * 60_000);
+    });
+  });
 });
 
 describe("an upload", () => {

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync
 import { connect, createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { afterAll, describe, expect, onTestFinished, test } from "vitest";
 import type { S3Destination } from "../../../src/backup/destinations/s3.ts";
 import { ArchiveFolder, type ArchiveFolderOptions } from "../../../src/local/archive-folder.ts";
 import { openS3At } from "../../support/open-s3.ts";
@@ -55,7 +55,16 @@ async function served(options?: ArchiveFolderOptions) {
 
 describe("the contract", () => {
   const folder = mkdtempSync(join(tmpdir(), "cairn-archives-"));
-  describeDestination("a folder of the server", async () => (await serve(folder)).open("some where/"));
+  let close = (): void => undefined;
+  afterAll(() => {
+    close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  describeDestination("a folder of the server", async () => {
+    const running = await serve(folder);
+    close = running.close;
+    return running.open("some where/");
+  });
 });
 
 test("an object is a file of its name, and nothing else is left", async () => {

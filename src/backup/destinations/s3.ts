@@ -37,6 +37,9 @@ import {
 
 /** The limit for answers of which only the headers or a few elements are read. */
 const SMALL_ANSWER_BYTES = 64 * 1024;
+/** Uploads of one name that are aborted at once. Ours come to a few; a server that lists more gets no more requests for that. */
+const MOST_ABORTED = 20;
+
 const octets = { "content-type": "application/octet-stream" };
 
 export class S3Destination implements Destination {
@@ -220,7 +223,7 @@ export class S3Destination implements Destination {
     // Some servers have no such list, and some credentials may put objects and not see it.
     if (!outcome.ok) return outcome.class === "retry" ? plain(outcome) : { ok: true, aborted: null };
     const ids = parseUploads(outcome.bytes, key);
-    for (const uploadId of ids ?? []) {
+    for (const uploadId of ids?.slice(0, MOST_ABORTED) ?? []) {
       const aborted = await this.abortUpload(name, uploadId);
       if (!aborted.ok) return aborted;
     }

@@ -229,3 +229,36 @@ describe("an answer", () => {
     },
   );
 });
+
+describe("uploads whose id was lost", () => {
+  const upload = (key: string, id: string): string => `<Upload><Key>${key}</Key><UploadId>${id}</UploadId></Upload>`;
+  const answering = (status: number, body: string) => {
+    const calls: string[] = [];
+    const destination = open(async (url, { method = "GET" }) => {
+      calls.push(`${method} ${new URL(url).search}`);
+      return method === "GET" ? new Response(body, { status }) : new Response(null, { status: 204 });
+    });
+    return { calls, destination };
+  };
+
+  it("are aborted if they have exactly this name, and at most twenty at once (Z12)", async () => {
+    const own = Array.from({ length: 30 }, (_, i) => upload("a b+c/name", `id${i}`)).join("");
+    const uploads = `<ListMultipartUploadsResult>${upload("a b+c/name2", "other")}${own}</ListMultipartUploadsResult>`;
+    const { calls, destination } = answering(200, uploads);
+    expect(await destination.abortUploads("name")).toEqual({ ok: true, aborted: 30 });
+    expect(calls).toHaveLength(21);
+    expect(calls.filter((call) => call.startsWith("DELETE")).every((call) => /uploadId=id\d+$/.test(call))).toBe(true);
+  });
+
+  it("stay where the server has no such list, or does not show it, and the archive goes on (Z12)", async () => {
+    for (const [status, body] of [
+      [501, ""],
+      [403, "<Error><Code>AccessDenied</Code></Error>"],
+      [200, "<ListBucketResult></ListBucketResult>"],
+    ] as const) {
+      expect(await answering(status, body).destination.abortUploads("name")).toEqual({ ok: true, aborted: null });
+    }
+    const busy = await answering(503, "").destination.abortUploads("name");
+    expect(busy).toMatchObject({ ok: false, class: "retry" });
+  });
+});

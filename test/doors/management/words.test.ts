@@ -205,7 +205,7 @@ test.each([
   ["databases/backup/points?keys=yes", 'In the query, keys: must be "true" or "false".'],
   [
     "databases/backup/points?prefix=users",
-    `In the query, prefix is not JSON: Unexpected token 'u', "users" is not valid JSON.`,
+    `In the query, prefix is not JSON: Unexpected token 'u', "users" is not valid JSON. A key is an array in JSON, like ["users",1].`,
   ],
   [
     "databases/backup/points?prefix=[null]",

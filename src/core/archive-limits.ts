@@ -55,3 +55,12 @@ export const ARCHIVE_UPLOAD_GRACE_MS = 60_000;
 
 /** Bytes of an archive that are read at once: an object holds two such pieces, one that is used and one that comes. */
 export const MAX_ARCHIVE_RANGE_BYTES = 4 * MIB;
+
+/** What a download counts for: a piece in the object, one on its way out, and what the runtime keeps of both. */
+export const DOWNLOAD_MEMORY_BYTES = 16 * MIB;
+
+/** The memory of all downloads of a process: clients that read nothing must not take it from others. An organization has at most half. */
+export const MAX_PROCESS_DOWNLOAD_BYTES = 512 * MIB;
+
+/** How long a client may take for a piece of a download: 37 KiB a second. After that its memory is no longer counted. */
+export const MAX_DOWNLOAD_PIECE_MS = 110_000;

@@ -19,11 +19,12 @@ import { archiveProtocol } from "../contracts/archive-files.ts";
 import type { ArchiveDestinationConfig, ArchiveListQuery, OwnArchivePlace } from "../contracts/archive-commands.ts";
 import type { BackupCredentials } from "../contracts/backup-destinations.ts";
 import type { DatabaseSetup } from "../contracts/management.ts";
-import { MAX_KEPT_ARCHIVES } from "../core/archive-limits.ts";
+import { MAX_KEPT_ARCHIVES, MAX_PROCESS_DOWNLOAD_BYTES } from "../core/archive-limits.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
 import { encryptionKeys } from "../core/encryption-keys.ts";
 import { failure, type Failure, isFailure } from "../core/errors.ts";
 import type { KeyList } from "../core/key-list.ts";
+import { ProcessMemory } from "../core/process-memory.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import { sendEvent } from "../directory/webhook-sender.ts";
 import { newWebhookSecret } from "../directory/webhook-signature.ts";
@@ -36,8 +37,11 @@ import type { ObjectMode } from "./object-mode.ts";
 import { becomeAfter, objectIn, refusalToFill } from "./restore-wiring.ts";
 import type { Room } from "./room.ts";
 import { organizationStub } from "./stubs.ts";
-import { systemEntropy, systemTimers, systemTurn } from "./system.ts";
+import { systemClock, systemEntropy, systemTimers, systemTurn } from "./system.ts";
 import { wayOut } from "./way-out.ts";
+
+/** Shared by all objects in this process. */
+const downloadMemory = new ProcessMemory(MAX_PROCESS_DOWNLOAD_BYTES, systemClock);
 
 export interface ArchiveWiringParts {
   readonly storage: SyncStorage;
@@ -70,6 +74,7 @@ export function databaseArchives(parts: ArchiveWiringParts): DatabaseArchives {
     clock,
     entropy: systemEntropy,
     timers: systemTimers,
+    downloadMemory,
     keys: archiveKeys(env),
     room,
     databaseId,

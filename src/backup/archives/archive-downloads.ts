@@ -1,18 +1,33 @@
 /** The file of an archive on its way out: a download as a stream, or a range for another database that restores it. */
-import { MAX_ARCHIVE_RANGE_BYTES } from "../../core/archive-limits.ts";
+import { DOWNLOAD_MEMORY_BYTES, MAX_ARCHIVE_RANGE_BYTES, MAX_DOWNLOAD_PIECE_MS } from "../../core/archive-limits.ts";
 import type { ArchivePlace } from "../../contracts/archive-commands.ts";
 import { type Failure, failure, isFailure } from "../../core/errors.ts";
+import type { Account, ProcessMemory } from "../../core/process-memory.ts";
+import type { Timers } from "../../core/timers.ts";
 import { type ArchiveObject, bytesAt } from "./archive-bytes.ts";
 import type { ArchiveRows, StoredArchive } from "./archive-rows.ts";
 import type { ArchiveDownload, ArchiveRange, ArchiveStores } from "./archive-service.ts";
 
+export interface ArchiveDownloadsParts {
+  readonly rows: ArchiveRows;
+  readonly stores: ArchiveStores;
+  readonly timers: Timers;
+  /** Of all objects in the process, and the organization whose part of it downloads take. */
+  readonly downloadMemory: ProcessMemory;
+  readonly owner: string;
+}
+
+const NO_ROOM = failure("unavailable", "Other downloads take all the memory that there is for downloads: try again.");
+
 export class ArchiveDownloads {
+  readonly #parts: ArchiveDownloadsParts;
   readonly #rows: ArchiveRows;
   readonly #stores: ArchiveStores;
 
-  constructor(rows: ArchiveRows, stores: ArchiveStores) {
-    this.#rows = rows;
-    this.#stores = stores;
+  constructor(parts: ArchiveDownloadsParts) {
+    this.#parts = parts;
+    this.#rows = parts.rows;
+    this.#stores = parts.stores;
   }
 
   async stream(archive: StoredArchive, range: ArchiveRange | null): Promise<ArchiveDownload | Failure> {
@@ -27,11 +42,17 @@ export class ArchiveDownloads {
         `The archive ${id} has the bytes 0 to ${size - 1}, and ${first} to ${last} were asked for`,
       );
     }
+    const { downloadMemory, owner, timers } = this.#parts;
     const reasons: string[] = [];
     for (const place of archive.places.filter(({ status }) => status === "stored")) {
       const object = await this.#objectAt(place, archive, size);
-      if (isFailure(object)) reasons.push(`${place.name}: ${object.message}`);
-      else return { ok: true, archive: info, size, body: streamOf(object, first, last + 1) };
+      if (isFailure(object)) {
+        reasons.push(`${place.name}: ${object.message}`);
+        continue;
+      }
+      const account = downloadMemory.account(owner);
+      if (!account.hasRoom(DOWNLOAD_MEMORY_BYTES)) return NO_ROOM;
+      return { ok: true, archive: info, size, body: streamOf(object, first, last + 1, account, timers) };
     }
     return failure("unavailable", `The archive ${id} cannot be read anywhere. ${reasons.join(" ")}`);
   }
@@ -70,19 +91,48 @@ export class ArchiveDownloads {
   }
 }
 
-/** A piece is read when the one before was taken. */
-function streamOf(object: ArchiveObject, first: number, end: number): ReadableStream<Uint8Array> {
+/** A piece is read when the one before was taken. The stream ends with an error when a piece is not taken in time. */
+function streamOf(
+  object: ArchiveObject,
+  first: number,
+  end: number,
+  account: Account,
+  timers: Timers,
+): ReadableStream<Uint8Array> {
   const pieces = bytesAt(object, first, end);
+  let cancelWait: () => void = () => undefined;
+  const ended = async (): Promise<void> => {
+    cancelWait();
+    account.hold(0);
+    await pieces.return();
+  };
+  const wait = (controller: ReadableStreamDefaultController<Uint8Array>): void => {
+    account.hold(DOWNLOAD_MEMORY_BYTES);
+    cancelWait = timers.after(MAX_DOWNLOAD_PIECE_MS, () => {
+      controller.error(new Error("The download was not read in time."));
+      void ended();
+    });
+  };
   return new ReadableStream(
     {
+      start: wait,
       async pull(controller) {
-        const { value, done } = await pieces.next();
-        if (done === true) controller.close();
-        else controller.enqueue(value);
+        cancelWait();
+        account.hold(DOWNLOAD_MEMORY_BYTES);
+        try {
+          const { value, done } = await pieces.next();
+          if (done === true) {
+            await ended();
+            return controller.close();
+          }
+          controller.enqueue(value);
+          wait(controller);
+        } catch (error) {
+          await ended();
+          throw error;
+        }
       },
-      async cancel() {
-        await pieces.return();
-      },
+      cancel: ended,
     },
     { highWaterMark: 0 },
   );

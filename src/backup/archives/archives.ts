@@ -20,6 +20,7 @@ import type { UnixMs } from "../../core/clock.ts";
 import { type Failure, failure, isFailure } from "../../core/errors.ts";
 import { MAX_ARCHIVES } from "../../core/archive-limits.ts";
 import { MAX_RESTORE_IN_PLACE_BYTES } from "../../core/limits.ts";
+import type { ProcessMemory } from "../../core/process-memory.ts";
 import type { Timers } from "../../core/timers.ts";
 import { asVersion } from "../../core/versionstamp.ts";
 import type { BackupJobs, JobWorker, RunningJob } from "../jobs.ts";
@@ -54,6 +55,8 @@ export interface ArchivesOptions
   /** Where the objects of this database are kept. */
   readonly jurisdiction: Jurisdiction | null;
   readonly timers: Timers;
+  /** Of all objects in the process: see `archive-downloads.ts`. */
+  readonly downloadMemory: ProcessMemory;
   /** Why nothing may be restored into this database now. null: it may. */
   readonly refusal: () => Failure | null;
   readonly ended: ArchiveEnded;
@@ -109,7 +112,7 @@ export class Archives implements ArchiveService {
     this.#build = new ArchiveBuild(parts);
     this.#restorer = new ArchiveRestorer({ ...parts, build: this.#build, ended: (id) => this.#ended(id) });
     this.#checker = new ArchiveChecker(parts);
-    this.#downloads = new ArchiveDownloads(this.#rows, stores);
+    this.#downloads = new ArchiveDownloads(parts);
     this.workers = {
       [MAKE]: {
         slice: (job) => this.#makeSlice(job),

@@ -1,5 +1,7 @@
 /** Making an archive: one consistent state while writes go on, at every destination, whatever is killed meanwhile. */
 import { expect, test } from "vitest";
+import { DOWNLOAD_MEMORY_BYTES, MAX_PROCESS_DOWNLOAD_BYTES } from "../../../src/core/archive-limits.ts";
+import { HeldTimers } from "../../support/held-timers.ts";
 import { extractArchive, verifyArchive } from "../../../src/client/archive.ts";
 import { destinationFailure } from "../../../src/backup/destinations/destination.ts";
 import { sha256Hex } from "../../../src/backup/format/sha256.ts";
@@ -253,6 +255,33 @@ test("a download is the file, or any range of it, from whichever destination sti
     west?.objects.clear();
     const nowhere = await target.archives.download(id, null);
     expect(isFailure(nowhere) ? nowhere.message : "").toContain("cannot be read anywhere. east: ");
+  });
+});
+
+test("downloads that nobody reads take a bounded part of the memory, and end (Z16)", async () => {
+  await withStorage(async (storage) => {
+    const target = new TestArchives(storage);
+    const timers = new HeldTimers();
+    fill(target, 3, 100);
+    const { id } = await target.made("a");
+    target.timers = timers;
+    target.reopen();
+    const most = MAX_PROCESS_DOWNLOAD_BYTES / 2 / DOWNLOAD_MEMORY_BYTES;
+    const unread: ReadableStream<Uint8Array>[] = [];
+    for (let i = 0; i < most; i += 1) unread.push(good(await target.archives.download(id, null)).body);
+    const tooMany = async () => expect(await target.archives.download(id, null)).toMatchObject({ code: "unavailable" });
+    await tooMany();
+    // One that was read to its end, and one that was given up, give their parts back.
+    for await (const piece of unread.pop() ?? []) expect(piece.length).toBeGreaterThan(0);
+    await unread.pop()?.cancel();
+    for (let i = 0; i < 2; i += 1) unread.push(good(await target.archives.download(id, null)).body);
+    await tooMany();
+    expect(target.downloadMemory.hasRoom("another", DOWNLOAD_MEMORY_BYTES)).toBe(true);
+    timers.run();
+    await expect(unread[0]?.getReader().read()).rejects.toThrow("was not read in time");
+    expect(target.downloadMemory.held).toBe(0);
+    await target.file(id);
+    expect(target.downloadMemory.held).toBe(0);
   });
 });
 

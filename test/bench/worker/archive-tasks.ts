@@ -3,6 +3,8 @@
  * in a table of the object, so no network is measured. Time stands still in an object while it computes, so the sender of a task takes the
  * time.
  */
+import { MAX_PROCESS_DOWNLOAD_BYTES } from "../../../src/core/archive-limits.ts";
+import { ProcessMemory } from "../../../src/core/process-memory.ts";
 import { Archives } from "../../../src/backup/archives/archives.ts";
 import type { ArchiveStore } from "../../../src/backup/archives/archive-service.ts";
 import type { JobWorker } from "../../../src/backup/jobs.ts";
@@ -46,6 +48,7 @@ export class ArchiveTasks {
       side,
       clock,
       entropy: { bytes: (length) => crypto.getRandomValues(new Uint8Array(length)), uuid: () => crypto.randomUUID() },
+      downloadMemory: new ProcessMemory(MAX_PROCESS_DOWNLOAD_BYTES, clock),
       timers: {
         after(ms, callback) {
           const timer = setTimeout(callback, ms);

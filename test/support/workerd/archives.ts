@@ -5,6 +5,9 @@ import type { ArchiveInfo } from "../../../src/contracts/archive-commands.ts";
 import type { BackupJob } from "../../../src/contracts/restore-commands.ts";
 import { concatBytes } from "../../../src/core/bytes.ts";
 import { type Failure, failure, isFailure } from "../../../src/core/errors.ts";
+import { MAX_PROCESS_DOWNLOAD_BYTES } from "../../../src/core/archive-limits.ts";
+import { ProcessMemory } from "../../../src/core/process-memory.ts";
+import type { Timers } from "../../../src/core/timers.ts";
 import type { KeyList } from "../../../src/core/key-list.ts";
 import type { SyncStorage } from "../../../src/core/storage.ts";
 import { systemEntropy, systemTimers } from "../../../src/objects/system.ts";
@@ -24,6 +27,8 @@ export class TestArchives {
   /** The names of the destinations that can be opened. */
   opened = new Set<string>();
   keys: KeyList | null = [ARCHIVE_KEY];
+  timers: Timers = systemTimers;
+  downloadMemory: ProcessMemory;
   /** What a full archive holds, and what a restore has taken over. */
   settings = '{"schedule":null}';
   adopted: string[] = [];
@@ -43,6 +48,7 @@ export class TestArchives {
     this.places = places;
     this.opened = new Set(Object.keys(places));
     this.restore = new TestRestore({ storage, destination: new MemoryDestination(), databaseId });
+    this.downloadMemory = new ProcessMemory(MAX_PROCESS_DOWNLOAD_BYTES, this.restore.clock);
     this.#open();
   }
 
@@ -128,7 +134,8 @@ export class TestArchives {
       side,
       clock,
       entropy: systemEntropy,
-      timers: systemTimers,
+      timers: this.timers,
+      downloadMemory: this.downloadMemory,
       keys: this.keys,
       room: endlessRoom,
       databaseId,

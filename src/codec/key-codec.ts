@@ -4,6 +4,7 @@
  * exactly the bytes that the decoded key encodes to (except for the sign of a NaN, which JavaScript may lose). How long a key may be is
  * decided where keys are used.
  */
+import { isPlainInJson } from "./plain-byte.ts";
 import { assert } from "../core/assert.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import { MAX_KEY_BIGINT_BYTES } from "../core/limits.ts";
@@ -271,6 +272,21 @@ function endOfString(bytes: Uint8Array, start: number): number {
     }
   }
   return Flaw.cutShort;
+}
+
+/**
+ * The index of the zero that ends the string part at `start`, when each of its characters is one byte that stands for itself in JSON, too:
+ * the text between is then the content of a JSON string. -1: the part has other characters, or is no string.
+ */
+export function endOfPlainPart(bytes: Uint8Array, start: number): number {
+  if (bytes[start] !== Tag.string) return -1;
+  for (let i = start + 1; i < bytes.length; i++) {
+    // Within the bytes.
+    const byte = bytes[i] as number;
+    if (byte === 0) return bytes[i + 1] === ESCAPE ? -1 : i;
+    if (!isPlainInJson(byte)) return -1;
+  }
+  return -1;
 }
 
 /** `endOfPart` has accepted the part from `start` to `end`. */

@@ -6,6 +6,7 @@ import {
   appendStringPart,
   decodeKey,
   encodeKey,
+  endOfPlainPart,
   isEncodedKey,
   type Key,
   type KeyPart,
@@ -268,4 +269,19 @@ describe("malformed keys", () => {
     }
     expect(disagreements).toEqual([]);
   });
+});
+
+test("the end of a part whose text is that of a JSON string, or that there is none", () => {
+  fc.assert(
+    fc.property(key, (parts) => {
+      const bytes = encoded(parts);
+      const [first] = parts;
+      const end = endOfPlainPart(bytes, 0);
+      const isPlain = typeof first === "string" && /^[ -~]*$/.test(first) && JSON.stringify(first) === `"${first}"`;
+      const text = end === -1 ? null : Buffer.from(bytes.subarray(1, end)).toString("latin1");
+      expect(text).toBe(isPlain ? first : null);
+    }),
+  );
+  expect(endOfPlainPart(encoded(["a", "b"]), 3)).toBe(5);
+  expect(endOfPlainPart(Uint8Array.of(2, 97), 0)).toBe(-1);
 });

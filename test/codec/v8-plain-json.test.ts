@@ -1,8 +1,9 @@
 /** The JSON of a stored object, against reading the value and writing it. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { concatBytes } from "../../src/core/bytes.ts";
 import { decodeV8, encodeV8 } from "../../src/codec/v8/codec.ts";
-import { plainJsonOfObject } from "../../src/codec/v8/plain-json.ts";
+import { plainJsonOfObject, ValuesText } from "../../src/codec/v8/plain-json.ts";
 
 function encoded(value: unknown): Uint8Array {
   const bytes = encodeV8(value);
@@ -43,6 +44,22 @@ test("what JSON says is written as JSON.stringify writes it, or left to the read
     { seed: 3, numRuns: 1000 },
   );
   expect(written).toBeGreaterThan(500);
+});
+
+test("values of one buffer, whose bytes are decoded together, have the same JSON", () => {
+  fc.assert(
+    fc.property(fc.array(json, { maxLength: 5 }), (values) => {
+      const each = values.map(encoded);
+      const buffer = concatBytes(each);
+      const texts = new ValuesText(buffer.buffer);
+      let at = 0;
+      for (const bytes of each) {
+        const view = buffer.subarray(at, (at += bytes.length));
+        expect(plainJsonOfObject(view, null, texts)).toBe(plainJsonOfObject(bytes, null));
+      }
+    }),
+    { seed: 3, numRuns: 300 },
+  );
 });
 
 test("only the named members", () => {

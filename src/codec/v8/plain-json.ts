@@ -2,6 +2,7 @@
  * The JSON text of a stored object, written straight from its bytes: several times as fast as reading the value and writing it again. Only for
  * what JSON says as it is: objects, dense arrays, strings, finite numbers, booleans, null. Its caller has another way for the rest.
  */
+import { isPlainInJson } from "../plain-byte.ts";
 import { NEWEST_VERSION, OLDEST_VERSION, Tag } from "./format.ts";
 
 /** Deeper values are left to the reader, which has a limit. */
@@ -13,12 +14,32 @@ const MAX_MEMBERS = 100;
 class OtherValue extends Error {}
 const OTHER = new OtherValue("no plain object");
 
+/** Many values in one buffer. Their bytes are decoded together: a call for each would be half of the work. */
+export class ValuesText {
+  readonly #buffer: ArrayBuffer;
+  #text: string | null = null;
+
+  constructor(buffer: ArrayBuffer) {
+    this.#buffer = buffer;
+  }
+
+  /** A character for each byte; only those below 128 are certain to be the right ones. */
+  get text(): string {
+    return (this.#text ??= latin1.decode(this.#buffer));
+  }
+}
+
 /**
  * The JSON of a V8 value that is an object: of all its members, or of those named. null: it is none, or holds something that JSON does not say,
- * or its members are in another order than the reader gives them.
+ * or its members are in another order than the reader gives them. `values`: the text of the buffer that the bytes are a view of, if others of
+ * its values are written too.
  */
-export function plainJsonOfObject(bytes: Uint8Array, only: ReadonlySet<string> | null): string | null {
-  const writer = new PlainJson(bytes);
+export function plainJsonOfObject(
+  bytes: Uint8Array,
+  only: ReadonlySet<string> | null,
+  values: ValuesText | null = null,
+): string | null {
+  const writer = new PlainJson(bytes, values);
   try {
     return writer.text(only);
   } catch (error) {
@@ -30,12 +51,14 @@ export function plainJsonOfObject(bytes: Uint8Array, only: ReadonlySet<string> |
 
 class PlainJson {
   readonly #bytes: Uint8Array;
+  readonly #values: ValuesText | null;
   #at = 0;
-  /** A character for each byte; only those below 128 are certain to be the right ones. */
+  /** As in `ValuesText`. */
   #text: string | null = null;
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, values: ValuesText | null) {
     this.#bytes = bytes;
+    this.#values = values;
   }
 
   text(only: ReadonlySet<string> | null): string {
@@ -121,11 +144,17 @@ class PlainJson {
     const start = this.#at;
     this.#skip(length);
     if (tag === Tag.oneByteString && isPlain(this.#bytes, start, this.#at)) {
-      // One call decodes all bytes, and a part of a text costs next to nothing.
-      this.#text ??= latin1.decode(this.#bytes);
-      return `"${this.#text.slice(start, this.#at)}"`;
+      return `"${this.#slice(start, this.#at)}"`;
     }
     return JSON.stringify(stringOf(tag, this.#bytes.subarray(start, this.#at)));
+  }
+
+  /** One call decodes all bytes, and a part of a text costs next to nothing. */
+  #slice(start: number, end: number): string {
+    const { byteOffset } = this.#bytes;
+    if (this.#values !== null) return this.#values.text.slice(byteOffset + start, byteOffset + end);
+    this.#text ??= latin1.decode(this.#bytes);
+    return this.#text.slice(start, end);
   }
 
   #byte(): number {
@@ -161,18 +190,12 @@ const utf8 = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
 /** In the encoding that the web calls "latin1", a byte is a character; but those from 80 to 9f are others than in V8's. */
 const latin1 = new TextDecoder("latin1");
 
-/** Whether the bytes are characters of ASCII that stand for themselves in JSON. */
+/** Whether all these bytes stand for themselves in JSON. */
 function isPlain(bytes: Uint8Array, start: number, end: number): boolean {
-  for (let i = start; i < end; i++) {
-    // Within the bytes.
-    const byte = bytes[i] as number;
-    if (byte < 0x20 || byte > 0x7e || byte === QUOTE || byte === BACKSLASH) return false;
-  }
+  // Each is within the bytes.
+  for (let i = start; i < end; i++) if (!isPlainInJson(bytes[i] as number)) return false;
   return true;
 }
-
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
 
 function stringOf(tag: number, bytes: Uint8Array): string {
   if (tag === Tag.utf8String) return utf8.decode(bytes);

@@ -1,6 +1,7 @@
 /** Reads the documents of hits, as they are now. */
 import { compareBytes, toHex } from "../../core/bytes.ts";
-import { plainJsonOfObject } from "../../codec/v8/plain-json.ts";
+import { endOfPlainPart } from "../../codec/key-codec.ts";
+import { plainJsonOfObject, ValuesText } from "../../codec/v8/plain-json.ts";
 import type { UnixMs } from "../../core/clock.ts";
 import type { Encoding } from "../../core/operations.ts";
 import type { Sql } from "../../core/storage.ts";
@@ -23,12 +24,16 @@ export class FoundDocument implements Candidate {
   readonly number: number | null;
   readonly #encoding: Encoding;
   readonly #definition: TableDefinition;
+  readonly #values: ValuesText | null;
   #columns: Columns | null | undefined;
 
+  /** `values`: the text of the buffer that the ids and the value are views of. */
   constructor(
     { ids, value, encoding, number }: Pick<FoundDocument, "ids" | "value" | "number"> & { readonly encoding: Encoding },
     definition: TableDefinition,
+    values: ValuesText | null = null,
   ) {
+    this.#values = values;
     this.ids = ids;
     this.value = value;
     this.number = number;
@@ -48,14 +53,33 @@ export class FoundDocument implements Candidate {
   /** The JSON of the document, `{"ids":{…},"columns":{…}}`. `only`: the columns to show; null: all. */
   text(only: ReadonlySet<string> | null): string {
     const { ids } = this.#definition;
-    const values = this.#idValues() ?? [];
-    const plain = plainJsonOfObject(this.value, only);
-    if (plain === null) return textOfDocument(ids, { ids: values, columns: this.columns, value: this.value }, only);
-    let text = `{"ids":{`;
-    for (const [index, { name }] of ids.entries()) {
-      text += `${index === 0 ? "" : ","}${JSON.stringify(name)}:${JSON.stringify(values[index])}`;
+    const plain = plainJsonOfObject(this.value, only, this.#values);
+    if (plain !== null) return `{"ids":${this.#plainIds() ?? this.#textOfIds()},"columns":${plain}}`;
+    return textOfDocument(ids, { ids: this.#idValues() ?? [], columns: this.columns, value: this.value }, only);
+  }
+
+  /** The ids as JSON, when they are strings of plain characters whose text is known. */
+  #plainIds(): string | null {
+    if (this.#values === null) return null;
+    let text = "{";
+    let at = 0;
+    for (const { name } of this.#definition.ids) {
+      const end = endOfPlainPart(this.ids, at);
+      if (end === -1) return null;
+      const { byteOffset } = this.ids;
+      const id = this.#values.text.slice(byteOffset + at + 1, byteOffset + end);
+      text += `${at === 0 ? "" : ","}${JSON.stringify(name)}:"${id}"`;
+      at = end + 1;
     }
-    return `${text}},"columns":${plain}}`;
+    return at === this.ids.length ? `${text}}` : null;
+  }
+
+  #textOfIds(): string {
+    const values = this.#idValues() ?? [];
+    const members = this.#definition.ids.map(
+      ({ name }, index) => `${JSON.stringify(name)}:${JSON.stringify(values[index])}`,
+    );
+    return `{${members.join(",")}}`;
   }
 
   #idValues(): readonly DocumentId[] | null {
@@ -145,7 +169,9 @@ export class DocumentReader {
     this.#steps.spend(COST.statement);
     const documents: FoundDocument[] = [];
     let bytes = 0;
-    const rows = new RowPage(page ?? new ArrayBuffer(0));
+    const buffer = page ?? new ArrayBuffer(0);
+    const rows = new RowPage(buffer);
+    const values = new ValuesText(buffer);
     while (rows.hasMore) {
       const row = rows.next();
       if (row === null) continue;
@@ -153,7 +179,8 @@ export class DocumentReader {
       if (value === null) continue;
       bytes += value.length;
       if (bytes > MAX_PAGE_BYTES) return null;
-      documents.push(new FoundDocument({ ids: row.key, value, encoding: row.encoding, number: null }, definition));
+      const found = { ids: row.key, value, encoding: row.encoding, number: null };
+      documents.push(new FoundDocument(found, definition, row.value === null ? null : values));
     }
     return documents;
   }

@@ -79,6 +79,9 @@ export const MAX_WAITING_DOCUMENT_READS = 100;
 /** Tables of a database: their definitions and indexes are known in the object's memory. */
 export const MAX_TABLES = 1_000;
 
+/** Definitions of all tables of a database, with their keys. A restore reads all of them in one step, about 50 ms for each MiB. */
+export const MAX_DEFINITIONS_BYTES = 2 * MIB;
+
 /** Tables in one answer of a list of tables. */
 export const MAX_LISTED_TABLES = 100;
 

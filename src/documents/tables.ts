@@ -22,7 +22,7 @@ import {
   tableOfDefinitionKey,
   tablePrefix,
 } from "./definition.ts";
-import { tooManyTables } from "./writes.ts";
+import { noRoomForDefinition } from "./writes.ts";
 
 /** How far the indexes of a table are. null: there are none. */
 export type IndexStateOf = (table: TableName) => TableIndexState | null;
@@ -45,10 +45,6 @@ export function planDefinition(table: TableName, wanted: TableDefinition, state:
   const key = definitionKey(table);
   const entry = state.get(key);
   const before = entry === null ? null : decodeDefinition(entry.value, entry.encoding);
-  if (entry === null) {
-    const tooMany = tooManyTables(state, 0);
-    if (tooMany !== null) return tooMany;
-  }
   if (
     before !== null &&
     !haveSameTypes(before, wanted) &&
@@ -63,6 +59,9 @@ export function planDefinition(table: TableName, wanted: TableDefinition, state:
   if (before !== null && entry !== null && equalBytes(entry.value, value)) {
     return { mutations: [], isNew: false };
   }
+  const stored = entry === null ? null : key.length + entry.value.length;
+  const noRoom = noRoomForDefinition(state, key.length + value.length, stored);
+  if (noRoom !== null) return noRoom;
   const set: Mutation = { type: "set", key, value, encoding: Encoding.v8, expiresAt: null, versionstampedKey: false };
   return { mutations: [set], isNew: before === null };
 }

@@ -8,7 +8,7 @@
  */
 import { toBinaryText } from "../core/bytes.ts";
 import type { UnixMs } from "../core/clock.ts";
-import { MAX_TABLES } from "../core/document-limits.ts";
+import { MAX_DEFINITIONS_BYTES, MAX_DEFINITIONS_LOOKED_AT, MAX_TABLES } from "../core/document-limits.ts";
 import type { Entropy } from "../core/entropy.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_ATOMIC_WRITE_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES } from "../core/limits.ts";
@@ -140,7 +140,7 @@ export class WritePlan {
   readonly #mutations: Mutation[] = [];
   /** The entries that the plan changes, as they will be. null: none. */
   readonly #changed = new Map<string, Stored | null>();
-  #newTables = 0;
+  #defined: Defined = { tables: 0, bytes: 0 };
   #bytes = 0;
 
   /** `versions`: as `versionsOf` says. */
@@ -264,9 +264,11 @@ export class WritePlan {
         ),
       );
     }
-    throwIf(tooManyTables(this.#state, this.#newTables));
-    this.#newTables += 1;
-    this.#set(key, encodeDefinition(definition), null);
+    const value = encodeDefinition(definition);
+    const bytes = key.length + value.length;
+    throwIf(noRoomForDefinition(this.#state, bytes, null, this.#defined));
+    this.#defined = { tables: this.#defined.tables + 1, bytes: this.#defined.bytes + bytes };
+    this.#set(key, value, null);
   }
 
   #set(key: Uint8Array, value: Uint8Array, expiresAt: UnixMs | null): void {
@@ -282,13 +284,33 @@ export class WritePlan {
   }
 }
 
-/** Why one more table must not be defined. `made`: tables that this write has defined already. null: it may be. */
-export function tooManyTables(state: DecisionState, made: number): Failure | null {
-  const tables = state.keys(rangeOfPrefix(definitionsPrefix()), MAX_TABLES).length + made;
-  if (tables < MAX_TABLES) return null;
+/** What a write has defined already. */
+export interface Defined {
+  readonly tables: number;
+  readonly bytes: number;
+}
+
+/** Why the database has no room for a definition. `before`: bytes of the one that it replaces; null: it makes a table. null: there is room. */
+export function noRoomForDefinition(
+  state: DecisionState,
+  bytes: number,
+  before: number | null,
+  made: Defined = { tables: 0, bytes: 0 },
+): Failure | null {
+  const all = rangeOfPrefix(definitionsPrefix());
+  const tables = state.keys(all, MAX_TABLES).length + made.tables;
+  if (before === null && tables >= MAX_TABLES) {
+    return failure(
+      "limit",
+      `This database has ${tables} tables; the limit is ${MAX_TABLES}. Delete the definition of one that is not needed.`,
+    );
+  }
+  if (before !== null && bytes <= before) return null;
+  const together = state.bytes(all, MAX_DEFINITIONS_LOOKED_AT) + made.bytes + bytes - (before ?? 0);
+  if (together <= MAX_DEFINITIONS_BYTES) return null;
   return failure(
     "limit",
-    `This database has ${tables} tables; the limit is ${MAX_TABLES}. Delete the definition of one that is not needed.`,
+    `With this definition the tables of the database have definitions of ${together} bytes; the limit is ${MAX_DEFINITIONS_BYTES}. Name fewer columns, or delete the definition of a table that is not needed.`,
   );
 }
 

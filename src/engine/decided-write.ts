@@ -21,6 +21,8 @@ export interface DecisionState {
   get(key: Uint8Array): StoredEntry | null;
   /** The keys of the first entries of a range, at most `limit`. */
   keys(range: KeyRange, limit: number): readonly Uint8Array[];
+  /** Bytes of keys and values of the first entries of a range, at most `limit` entries. */
+  bytes(range: KeyRange, limit: number): number;
 }
 
 export interface Decision {
@@ -57,5 +59,6 @@ export function decisionState(table: EntryTable, version: Version, now: UnixMs):
     version,
     get: (key) => table.get(key, now),
     keys: (range, limit) => table.keys(range, limit, now).map(({ key }) => key),
+    bytes: (range, limit) => table.rangeBytes({ ...range, limit, reverse: false }, now),
   };
 }

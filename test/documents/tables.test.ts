@@ -1,7 +1,7 @@
 /** Definitions of tables, at a real object. */
 import { beforeAll, describe, expect, test } from "vitest";
 import { decodeV8 } from "../../src/codec/v8/codec.ts";
-import { MAX_DEFINED_COLUMNS, MAX_TABLES } from "../../src/core/document-limits.ts";
+import { MAX_DEFINED_COLUMNS, MAX_DEFINITIONS_BYTES, MAX_TABLES } from "../../src/core/document-limits.ts";
 import { commit } from "../support/workerd/database-object.ts";
 import { DocumentDatabase, MAX, MIN } from "../support/workerd/documents.ts";
 import { key, set, write } from "../support/workerd/engine.ts";
@@ -353,4 +353,26 @@ test(`a database has at most ${MAX_TABLES} tables (D22)`, async () => {
   expect(await own.create({ a: "x" }, {}, { tableId: "more" })).toBe(refused);
   expect(await own.define({ ids: [string("a")] }, { tableId: "more" })).toBe(refused);
   expect(await own.define({ ids: [string("b")] })).toMatchObject({ ok: true });
+});
+
+test(`definitions have at most ${MAX_DEFINITIONS_BYTES} bytes together (D22)`, async () => {
+  const own = await DocumentDatabase.make();
+  const columns = (count: number) =>
+    Array.from({ length: count }, (_, i) => ({
+      name: `a long name of a column ${i}`,
+      type: "keyword",
+      indexed: false,
+    }));
+  const wide = { ids: [string("a")], columns: columns(MAX_DEFINED_COLUMNS) };
+  let made = 0;
+  let answer: unknown;
+  do answer = await own.define(wide, { tableId: `t${made++}` });
+  while (typeof answer !== "string" && made < 200);
+  expect(answer).toMatch(
+    /^limit: With this definition .* have definitions of 2\d{6} bytes; the limit is 2097152\. Name/,
+  );
+  expect(made).toBeGreaterThan(50);
+  // A narrower definition of a table that is there has room, also when that is used up.
+  expect(await own.define({ ids: [string("a")], columns: columns(1) }, { tableId: "t0" })).toMatchObject({ ok: true });
+  expect(await own.define(wide, { tableId: "t0" })).toMatchObject({ ok: true });
 });

@@ -11,6 +11,8 @@ import type { TableIndexState } from "../../contracts/document-commands.ts";
 import { asUnixMs } from "../../core/clock.ts";
 import {
   INDEXED_CHARS_PER_VALUE,
+  MAX_DEFINITION_BYTES,
+  MAX_DEFINITIONS_BYTES,
   MAX_DEFINITIONS_LOOKED_AT,
   MAX_INDEX_CHANGES_PER_WRITE,
   MAX_TABLES,
@@ -34,7 +36,7 @@ import {
 import { changeEntry } from "./build-contents.ts";
 import { IndexWork, STEP, type StepBounds } from "./index-work.ts";
 import { IndexWriter } from "./index-writer.ts";
-import { type Build, type Builds, TableRegistry, type TableState } from "./registry.ts";
+import { type Build, type Builds, newestOf, TableRegistry, type TableState } from "./registry.ts";
 import { TABLES } from "./schema.ts";
 
 const DEFINITIONS = definitionsPrefix();
@@ -200,7 +202,8 @@ export class DocumentIndex implements DerivedTables {
 
   /** A definition has this value now; null: it is gone. `room`: what may be built at once. Builds that begin here are added to `built`. */
   #define(name: TableName, entry: StoredEntry | null, room: Room, built: Set<Build>): void {
-    const definition = entry === null ? null : decodeDefinition(entry.value, entry.encoding);
+    const hasRoom = entry !== null && (this.#known === null || hasRoomFor(this.#known.registry, name, entry.value));
+    const definition = hasRoom ? decodeDefinition(entry.value, entry.encoding) : null;
     if (definition === null || entry === null) {
       this.#undefine(name, room, built);
       return;
@@ -208,7 +211,6 @@ export class DocumentIndex implements DerivedTables {
     const { registry, work } = this.#open();
     const builds = registry.find(name);
     if (builds !== null && keep(registry, builds, definition, entry.value)) return;
-    if (builds === null && registry.size >= MAX_TABLES) return;
     if (builds !== null && builds.building !== null) registry.drop(builds.building);
     const build = registry.begin(name, definition, entry.value);
     built.add(build);
@@ -219,7 +221,8 @@ export class DocumentIndex implements DerivedTables {
     const { registry } = this.#known ?? {};
     const builds = registry?.find(name) ?? null;
     if (registry === undefined || builds === null) return;
-    const wasFull = registry.size >= MAX_TABLES;
+    const wasFull =
+      registry.size >= MAX_TABLES || registry.definitionBytes > MAX_DEFINITIONS_BYTES - MAX_DEFINITION_BYTES;
     dropAll(registry, builds);
     if (wasFull) this.#defineAll(room, built);
   }
@@ -245,6 +248,14 @@ const TOO_MUCH = failure(
 /** Entries that may still be built at once. */
 interface Room extends StepBounds {
   entries: number;
+}
+
+/** Whether a definition may be known in memory beside those of the other tables. */
+function hasRoomFor(registry: TableRegistry, name: TableName, value: Uint8Array): boolean {
+  const builds = registry.find(name);
+  if (builds === null && registry.size >= MAX_TABLES) return false;
+  const ofOthers = registry.definitionBytes - (builds === null ? 0 : (newestOf(builds)?.definitionBytes ?? 0));
+  return ofOthers + value.length <= MAX_DEFINITIONS_BYTES;
 }
 
 /** Keeps what is built already for this definition. Returns whether nothing else must be built. */

@@ -82,6 +82,8 @@ export class Build implements DocumentTable {
   readonly range: KeyRange;
   state: BuildState;
   definition: TableDefinition;
+  /** Bytes of the definition as it is stored. */
+  definitionBytes: number;
   /** The build has looked at all keys below this one, and follows them. null: all keys. */
   cursor: Uint8Array | null;
   /** At or below the cursor: values and places of documents from this key on may be missing. null: nothing is missing. */
@@ -105,6 +107,7 @@ export class Build implements DocumentTable {
     this.range = rangeUnder(this.prefix);
     this.state = row.state;
     this.definition = definition;
+    this.definitionBytes = row.definition.byteLength;
     this.columns = indexedColumns(definition);
     this.cursor = row.cursor === null ? null : new Uint8Array(row.cursor);
     this.settled = row.settled === null ? null : new Uint8Array(row.settled);
@@ -183,6 +186,13 @@ export class TableRegistry {
     return this.#tables.size;
   }
 
+  /** Bytes of the newest definition of each table. */
+  get definitionBytes(): number {
+    let bytes = 0;
+    for (const builds of this.#tables.values()) bytes += newestOf(builds)?.definitionBytes ?? 0;
+    return bytes;
+  }
+
   /** Every table that has a build. */
   get all(): readonly Builds[] {
     return [...this.#tables.values()];
@@ -223,6 +233,7 @@ export class TableRegistry {
   redefine(build: Build, definition: TableDefinition, value: Uint8Array): void {
     this.#sql.exec(SET_DEFINITION, build.id, value);
     build.definition = definition;
+    build.definitionBytes = value.length;
     build.columns = indexedColumns(definition);
   }
 
@@ -346,3 +357,8 @@ const DELETE_TABLE = `DELETE FROM ${TABLES} WHERE id = ?1`;
 const INSERT_INDEX = `INSERT INTO ${INDEXES} (table_id, name, path, type, has_many) VALUES (?1, ?2, ?3, ?4, 0) RETURNING id`;
 const SET_MANY = `UPDATE ${INDEXES} SET has_many = 1 WHERE id = ?1`;
 const DELETE_INDEX = `DELETE FROM ${INDEXES} WHERE id = ?1`;
+
+/** The build of the newest definition. */
+export function newestOf({ live, building }: Builds): Build | null {
+  return building ?? live;
+}

@@ -1,6 +1,8 @@
 /** How many tables and indexes a database has at most, and that what was refused once does not change what is counted. */
 import { expect, test } from "vitest";
 import {
+  MAX_DEFINITION_BYTES,
+  MAX_DEFINITIONS_BYTES,
   MAX_DOCUMENTS_DELETED_PER_COMMIT,
   MAX_INDEX_CHANGES_PER_WRITE,
   MAX_INDEXED_VALUES,
@@ -156,5 +158,30 @@ test("a definition beyond the number of tables has an index as soon as there is 
     expect(index.table(named("late"))).toBeNull();
     commit(remove(definitionKey(named(7))));
     expect([index.table(named(7)), index.table(named("late"))?.live?.done]).toEqual([null, 1]);
+  });
+});
+
+test("a definition for which the others leave no room has an index as soon as there is room, also one that has grown (D57)", async () => {
+  const wide = (table: number | string): Mutation => {
+    const hundreds = Array.from(
+      { length: 500 },
+      (_, i) => ({ name: `${"c".repeat(20)}${i}`, type: "keyword", indexed: false }) as const,
+    );
+    const definition = encodeDefinition({ ids: [{ name: "id", type: "string" }], columns: hundreds, inferred: false });
+    return set(definitionKey(named(table)), definition, { encoding: Encoding.v8 });
+  };
+  await withIndex((commit, index, reopened) => {
+    commit(define("small"));
+    let made = 0;
+    do commit(wide(made++));
+    while (index.table(named(made - 1)) !== null);
+    expect(made).toBeGreaterThan(MAX_DEFINITIONS_BYTES / MAX_DEFINITION_BYTES);
+    commit(wide("small"));
+    expect([index.table(named("small")), reopened().table(named("small"))]).toEqual([null, null]);
+    commit(remove(definitionKey(named(0))));
+    const known = [made - 1, "small"].filter((name) => index.table(named(name)) !== null);
+    expect(known).toHaveLength(1);
+    commit(define("small"));
+    expect([index.table(named("small")), index.table(named(made - 1))]).toEqual([expect.anything(), expect.anything()]);
   });
 });

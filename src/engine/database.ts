@@ -72,6 +72,8 @@ export interface DatabaseOptions {
   readonly storage: SyncStorage;
   readonly clock: Clock;
   readonly derivedTables?: DerivedTables;
+  /** Whether there may be a frozen state already: to look for one costs a row read for each table. true by default. */
+  readonly mayBeFrozen?: boolean;
   /** Called after a commit that set expiries, with the earliest of them. */
   readonly onExpirySet?: (at: UnixMs) => void;
   /** Called after a transaction that left a record in the mutation log, with the bytes of the record. */
@@ -141,6 +143,7 @@ export class Database {
     storage,
     clock,
     derivedTables = NO_DERIVED_TABLES,
+    mayBeFrozen = true,
     onExpirySet = () => undefined,
     onLogged = () => undefined,
     onUse = () => undefined,
@@ -155,7 +158,7 @@ export class Database {
     this.#onUse = onUse;
     this.#onError = onError;
     this.#entries = new EntryTable(storage.sql, this.#transact);
-    this.frozen = new FrozenState(storage, this.#entries);
+    this.frozen = new FrozenState(storage, this.#entries, mayBeFrozen);
     this.#mark = new Mark(storage.sql);
     this.#versions = new VersionClock(this.#mark);
     this.#readings = new ClockReadings(storage.sql);

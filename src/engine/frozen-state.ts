@@ -13,7 +13,8 @@ import { asVersion, type Version } from "../core/versionstamp.ts";
 import { type EntryBounds, EntryTable, type TableNames } from "./entry-table.ts";
 
 const TABLES: TableNames = { entries: "entries_frozen", largeValues: "large_values_frozen" };
-const MOMENT = "frozen_at";
+/** The table that is there while a state is frozen. */
+export const FROZEN_TABLE = "frozen_at";
 
 const NOTHING_READ = new Uint8Array();
 
@@ -38,11 +39,12 @@ export class FrozenState {
   /** Entries up to this key need no copy any more. It is in memory only: after a restart, more is copied than needed. */
   #read: Uint8Array = NOTHING_READ;
 
-  constructor(storage: SyncStorage, live: EntryTable) {
+  /** `mayBeFrozen`: whether the storage may have a frozen state already. */
+  constructor(storage: SyncStorage, live: EntryTable, mayBeFrozen: boolean) {
     this.#storage = storage;
     this.#live = live;
     this.#kept = new EntryTable(storage.sql, (work) => work(), TABLES);
-    this.#moment = this.#stored();
+    this.#moment = mayBeFrozen ? this.#stored() : null;
   }
 
   get version(): Version | null {
@@ -60,8 +62,8 @@ export class FrozenState {
          ) WITHOUT ROWID`,
       );
       sql.exec(`CREATE TABLE ${TABLES.largeValues} (id INTEGER PRIMARY KEY, v BLOB NOT NULL)`);
-      sql.exec(`CREATE TABLE ${MOMENT} (version INTEGER NOT NULL, time INTEGER NOT NULL)`);
-      sql.exec(`INSERT INTO ${MOMENT} VALUES (?1, ?2)`, version, time);
+      sql.exec(`CREATE TABLE ${FROZEN_TABLE} (version INTEGER NOT NULL, time INTEGER NOT NULL)`);
+      sql.exec(`INSERT INTO ${FROZEN_TABLE} VALUES (?1, ?2)`, version, time);
     });
     this.#moment = { version, time };
     this.#read = NOTHING_READ;
@@ -103,13 +105,15 @@ export class FrozenState {
 
   #stored(): Moment | null {
     const { sql } = this.#storage;
-    if (!hasTable(sql, MOMENT)) return null;
-    const { version, time } = sql.exec<{ version: number; time: number }>(`SELECT version, time FROM ${MOMENT}`).one();
+    if (!hasTable(sql, FROZEN_TABLE)) return null;
+    const { version, time } = sql
+      .exec<{ version: number; time: number }>(`SELECT version, time FROM ${FROZEN_TABLE}`)
+      .one();
     return { version: asVersion(version), time: asUnixMs(time) };
   }
 
   #drop(): void {
-    for (const table of [TABLES.entries, TABLES.largeValues, MOMENT]) {
+    for (const table of [TABLES.entries, TABLES.largeValues, FROZEN_TABLE]) {
       this.#storage.sql.exec(`DROP TABLE IF EXISTS ${table}`);
     }
   }

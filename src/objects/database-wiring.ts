@@ -19,6 +19,7 @@ import { DocumentIndex } from "../documents/index/document-index.ts";
 import { TABLES as DOCUMENT_TABLES } from "../documents/index/schema.ts";
 import { MAX_PROCESS_DOCUMENT_REQUEST_BYTES } from "../core/document-limits.ts";
 import { Database } from "../engine/database.ts";
+import { FROZEN_TABLE } from "../engine/frozen-state.ts";
 import { SideState } from "../engine/side-state.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import { ApiKeys } from "./api-keys.ts";
@@ -129,6 +130,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     storage,
     ...(documentIndex === null ? {} : { derivedTables: documentIndex }),
     clock: { now: () => mode.now() },
+    mayBeFrozen: tables.found(FROZEN_TABLE),
     onExpirySet: (at) => alarms?.dueBy(alarmForExpiry(at)),
     onLogged: (bytes) => {
       backup?.noted(bytes);

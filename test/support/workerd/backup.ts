@@ -106,7 +106,12 @@ export class TestBackup {
   reopen(options: Pick<TestBackupOptions, "through" | "secrets"> = {}): void {
     const { clock, storage } = this;
     const { policy, through = options.through, secrets = options.secrets } = this.#options;
-    this.database = new Database({ storage, clock, onLogged: (bytes) => this.backup.noted(bytes) });
+    this.database = new Database({
+      storage,
+      clock,
+      mayBeFrozen: false,
+      onLogged: (bytes) => this.backup.noted(bytes),
+    });
     this.backup = new Backup({
       storage,
       database: this.database,

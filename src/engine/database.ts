@@ -136,6 +136,8 @@ export class Database {
   readonly #onUse: (use: Use) => void;
   readonly #onError: (error: unknown) => void;
   #inTransaction = false;
+  /** No entry expires before this time. null: not known. */
+  #expiresFrom: number | null = null;
   readonly #observers = new Set<(changes: readonly Change[]) => void>();
 
   /** Opens the database in `storage`, and makes or migrates its schema. Does not read the clock. */
@@ -423,6 +425,7 @@ export class Database {
     raised();
     this.#derivedTables.kept();
     this.arrivals.allChanged();
+    this.#expiresFrom = null;
     const next = this.#entries.nextExpiry();
     if (next !== null) this.#onExpirySet(next);
     this.watches.noteAll(range);
@@ -472,6 +475,15 @@ export class Database {
   /** Stores the counters and the last version. Writes one row, or none when nothing was counted since the last time. */
   saveCounters(): void {
     if (this.#mark.isUnsaved) this.#versions.settle();
+  }
+
+  /** Whether an entry may be there that has expired. Reads a row at most, and none while it is known that nothing has. */
+  mayHaveExpired(): boolean {
+    this.#expiresFrom ??= this.#entries.nextExpiry() ?? Number.POSITIVE_INFINITY;
+    if (this.#clock.now() < this.#expiresFrom) return false;
+    // By the next time that entry may be deleted.
+    this.#expiresFrom = null;
+    return true;
   }
 
   /** When the next entry expires, or has expired. null when no entry has an expiry. */
@@ -652,7 +664,10 @@ export class Database {
         if (earliest === null || effect.expiresAt < earliest) earliest = effect.expiresAt;
       }
     }
-    if (earliest !== null) this.#onExpirySet(earliest);
+    if (earliest !== null) {
+      if (this.#expiresFrom !== null) this.#expiresFrom = Math.min(this.#expiresFrom, earliest);
+      this.#onExpirySet(earliest);
+    }
     if (loggedBytes > 0) this.#onLogged(loggedBytes);
     if (applied.some(({ effects }) => effects.length > 0)) this.#onUse("write");
     this.watches.flush();

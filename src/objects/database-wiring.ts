@@ -221,6 +221,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
       sql: storage.sql,
       index: documentIndex,
       clock: systemClock,
+      mayHaveExpired: () => database.mayHaveExpired(),
       onRead: (bytes) => database.countOtherRead(bytes),
       breathe: systemTurn,
       memory: searchMemory,

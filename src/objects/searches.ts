@@ -17,6 +17,8 @@ export interface SearchesParts {
   /** null: a state of the past, or a trial. */
   readonly index: Pick<DocumentIndex, "table"> | null;
   readonly clock: Clock;
+  /** As in `SearchParts`. */
+  readonly mayHaveExpired: () => boolean;
   /** Called after a search with the size of what it has found. */
   readonly onRead: (bytes: number) => void;
   /** Lets everybody else in the process have a turn. */
@@ -40,7 +42,7 @@ export class Searches {
   }
 
   async search({ table, json, columns }: SearchRequest): Promise<DocumentResult> {
-    const { sql, index, clock, onRead, breathe, memory, owner } = this.#parts;
+    const { sql, index, clock, mayHaveExpired, onRead, breathe, memory, owner } = this.#parts;
     if (index === null) return NO_INDEX;
     if (this.#running >= MAX_SEARCHES) {
       return failure(
@@ -58,6 +60,7 @@ export class Searches {
         sql,
         table: (name) => index.table(name),
         now: () => clock.now(),
+        mayHaveExpired,
         pause: breathe,
         searches: () => Math.round(memory.held / SEARCH_MEMORY_BYTES),
       });

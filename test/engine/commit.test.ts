@@ -105,6 +105,40 @@ test("the earliest expiry of a group is what an alarm is asked for, and what exp
   });
 });
 
+test("whether an entry may have expired is known without a row, except after one has", async () => {
+  await withStorage((inner) => {
+    const storage = new CountingStorage(inner);
+    const clock = new MovableClock();
+    const database = new Database({ storage, clock });
+    const asked = () => {
+      let answer = false;
+      const { read } = storage.count(() => void (answer = database.mayHaveExpired()));
+      return [answer, read];
+    };
+    const time = clock.now();
+    expect([asked(), asked()]).toEqual([
+      [false, 1],
+      [false, 0],
+    ]);
+    database.commit([
+      write([set(a, text("1"), { expiresAt: time + 50 }), set(b, text("2"), { expiresAt: time + 20 })]),
+    ]);
+    expect(asked()).toEqual([false, 0]);
+    clock.time += 20;
+    expect([asked(), asked()]).toEqual([
+      [true, 0],
+      [true, 1],
+    ]);
+    database.deleteExpired(10);
+    expect([asked(), asked()]).toEqual([
+      [false, 1],
+      [false, 0],
+    ]);
+    clock.time += 30;
+    expect(asked()).toEqual([true, 0]);
+  });
+});
+
 test("the owner is told of each read, and of commits that changed something, with the bytes that they took in the log", async () => {
   await withStorage((storage) => {
     const told: string[] = [];

@@ -283,6 +283,7 @@ export function countIn(given: JsonObject, where: string, member: string, usual:
   return refuse(`${name} is ${described(value)}; it must be an integer from 0 to ${most}.`);
 }
 
+/** Without a column, the path begins with its name. */
 function readNested(given: JsonObject, where: string): EqualQuery {
   const path = textIn(given, where, "searchKey");
   if (path.split(".").includes("")) {
@@ -290,7 +291,11 @@ function readNested(given: JsonObject, where: string): EqualQuery {
       `${where}.searchKey is ${described(path)}; it must be names with dots between, for example "address.city".`,
     );
   }
-  return { type: "equal", ...columnIn(given, where), path, values: [scalarIn(given, where, "searchValue")] };
+  const values = [scalarIn(given, where, "searchValue")];
+  const isWhole = !Object.hasOwn(given, "column") && !Object.hasOwn(given, "columnName");
+  const [column = "", ...below] = path.split(".");
+  if (!isWhole || below.length === 0) return { type: "equal", ...columnIn(given, where), path, values };
+  return { type: "equal", column: readColumnName(column, `${where}.searchKey`), where, path: below.join("."), values };
 }
 
 function readValues(given: JsonObject, where: string): readonly Scalar[] {

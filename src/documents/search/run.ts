@@ -9,7 +9,7 @@
  */
 import { toBinaryText } from "../../core/bytes.ts";
 import type { UnixMs } from "../../core/clock.ts";
-import { isFailure } from "../../core/errors.ts";
+import { type Failure, isFailure } from "../../core/errors.ts";
 import {
   MAX_EXAMINED_DOCUMENTS,
   MAX_KEPT_DOCUMENT_BYTES,
@@ -66,6 +66,12 @@ export interface Asked {
   readonly groups: Groups | null;
 }
 
+export interface Expiry {
+  readonly now: () => UnixMs;
+  /** Whether an entry may be there that has expired and is not deleted yet. */
+  readonly mayHaveExpired: () => boolean;
+}
+
 export interface FoundRow extends Ranked {
   /** null: it is read at the end. */
   readonly document: FoundDocument | null;
@@ -89,6 +95,7 @@ export class Run {
   readonly #table: DocumentTable;
   readonly #steps: Steps;
   readonly #now: () => UnixMs;
+  readonly #mayHaveExpired: () => boolean;
   readonly #asked: Asked;
   readonly #matcher: Matcher;
   readonly #reader: DocumentReader;
@@ -96,8 +103,9 @@ export class Run {
   /** What each text query has, by the documents' numbers. */
   readonly #scores = new Map<Leaf, ReadonlyMap<number, number>>();
 
-  constructor(sql: Sql, table: DocumentTable, steps: Steps, now: () => UnixMs, asked: Asked) {
+  constructor(sql: Sql, table: DocumentTable, steps: Steps, { now, mayHaveExpired }: Expiry, asked: Asked) {
     this.#sql = sql;
+    this.#mayHaveExpired = mayHaveExpired;
     this.#table = table;
     this.#steps = steps;
     this.#now = now;
@@ -181,7 +189,7 @@ export class Run {
   }
 
   async #count(cover: Cover | null): Promise<number> {
-    const expired = expiredHits(this.#sql, this.#table, this.#now());
+    const expired = this.#expired();
     if (isFailure(expired)) throw new Refused(expired);
     let total = 0;
     if (cover === null) total = (await countEntries(this.#sql, this.#table, this.#steps)) - this.#table.skipped;
@@ -241,8 +249,12 @@ export class Run {
     return this.#reader.page(rows, [...places, after?.ids ?? new Uint8Array(), wanted]);
   }
 
+  #expired(): readonly Hit[] | Failure {
+    return this.#mayHaveExpired() ? expiredHits(this.#sql, this.#table, this.#now()) : [];
+  }
+
   #hasExpired(): boolean {
-    const expired = expiredHits(this.#sql, this.#table, this.#now());
+    const expired = this.#expired();
     return isFailure(expired) || expired.length > 0;
   }
 
@@ -250,7 +262,7 @@ export class Run {
   async #direct(cover: Cover | null, wanted: number): Promise<readonly FoundRow[] | null> {
     const { query, sorters, after } = this.#asked;
     if (cover?.isExact !== true || query.type === "all" || query.type === "bool") return null;
-    const expired = expiredHits(this.#sql, this.#table, this.#now());
+    const expired = this.#expired();
     if (isFailure(expired)) return null;
     // So many more may have to be left out.
     const most = wanted + expired.length;

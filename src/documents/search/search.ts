@@ -2,7 +2,6 @@
  * The action `search`: reads the request, finds the rows, writes the answer. The indexes that it uses may be replaced between two of its
  * steps; then it begins anew.
  */
-import type { UnixMs } from "../../core/clock.ts";
 import { MAX_DOCUMENT_ANSWER_CHARACTERS } from "../../core/document-limits.ts";
 import { failure, type Failure } from "../../core/errors.ts";
 import {
@@ -22,16 +21,15 @@ import { type Highlight, highlighted, readHighlight } from "./highlight.ts";
 import { decodeNextToken, encodeNextToken, fits, notOurs } from "./next-token.ts";
 import { type Ranked, readSorters, type Sorter } from "./order.ts";
 import { countIn, type Query, readQuerys } from "./query.ts";
-import { type FoundRow, Run } from "./run.ts";
+import { type Expiry, type FoundRow, Run } from "./run.ts";
 import { checkColumn, checkIndexed, typesOf } from "./sources.ts";
 import { COST, Steps } from "./steps.ts";
 import { readSuggest, type SuggestRequest, suggestions } from "./suggestions.ts";
 
-export interface SearchParts {
+export interface SearchParts extends Expiry {
   readonly sql: Sql;
   /** null: nothing defines the table. */
   readonly table: (name: TableName) => TableState | null;
-  readonly now: () => UnixMs;
   /** Lets everything else run that waits for its turn. */
   readonly pause: () => Promise<void>;
   /** How many searches are under way in the process. */
@@ -164,7 +162,7 @@ async function answered(
   request: SearchRequest,
   table: DocumentTable,
   only: ReadonlySet<string> | null,
-  { sql, now }: SearchParts,
+  { sql, now, mayHaveExpired }: SearchParts,
   steps: Steps,
 ): Promise<SearchAnswer> {
   const { query, sorters, after, skip, limit, withTotal, groupBy, suggest } = request;
@@ -172,7 +170,13 @@ async function answered(
   if (query.type === "bool") checkIndexed(query, table);
   for (const sorter of sorters) checkSorter(sorter, table);
   const groups = groupBy === null ? null : new Groups(groupBy, table);
-  const run = new Run(sql, table, steps, now, { query, sorters, after, skip, limit, withTotal, groups });
+  const run = new Run(
+    sql,
+    table,
+    steps,
+    { now, mayHaveExpired },
+    { query, sorters, after, skip, limit, withTotal, groups },
+  );
   const { rows, hasMore, total } = await run.found();
   const members = [];
   const { texts, last } = await textsOfRows(run, rows, request, only, steps);

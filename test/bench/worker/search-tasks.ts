@@ -91,6 +91,7 @@ export class SearchTasks {
       sql: this.#storage.sql,
       table: (name) => this.#index.table(name),
       now: () => asUnixMs(Date.now()),
+      mayHaveExpired: () => this.#database.mayHaveExpired(),
       pause: turn,
       searches: () => 1,
     });

@@ -75,6 +75,7 @@ const queries: [string, unknown[], string][] = [
   ["exist of a list", [{ queryType: "exist", column: "tags" }], "abf"],
   ["exist of objects", [{ queryType: "exist", column: "at" }], "abd"],
   ["nested", [{ queryType: "nested", column: "at", searchKey: "zip", searchValue: "2" }], "bd"],
+  ["nested, the column in the path", [{ queryType: "nested", searchKey: "at.deep.key", searchValue: true }], "d"],
   ["nested in a list", [{ queryType: "nested", column: "at", searchKey: "n", searchValue: 2 }], "a"],
   ["nested deeper", [{ queryType: "nested", column: "at", searchKey: "deep.key", searchValue: true }], "d"],
   ["functionScore", [{ queryType: "functionScore", column: "text", value: "米", factor: "price" }], "abd"],

@@ -119,6 +119,7 @@ test("only so many searches are under way at once, and each that answers is coun
       sql: storage.sql,
       index: searched.index,
       clock: searched.clock,
+      mayHaveExpired: () => searched.database.mayHaveExpired(),
       onRead: (bytes) => read.push(bytes),
       memory: new ProcessMemory(Number.MAX_SAFE_INTEGER, searched.clock),
       owner: "",

@@ -60,6 +60,7 @@ export class EngineDocuments {
       sql: storage.sql,
       index: options.derivedTables ?? null,
       clock,
+      mayHaveExpired: () => database.mayHaveExpired(),
       onRead: (bytes) => database.countOtherRead(bytes),
       breathe,
       memory: new ProcessMemory(MAX_PROCESS_SEARCH_BYTES, clock),

@@ -87,6 +87,7 @@ export class Searched {
       sql: this.#sql,
       table: (name) => this.index.table(name),
       now: () => this.clock.now(),
+      mayHaveExpired: () => this.database.mayHaveExpired(),
       pause: async () => {
         this.pauses += 1;
         this.inPause();

@@ -12,7 +12,7 @@ import {
   hitsOfNumbers,
   idsOfPoint,
   isPoint,
-  placesIn,
+  type Place,
   rowsOfSpan,
   type SpanPlace,
   startOf,
@@ -27,6 +27,9 @@ import { COST, type Steps } from "./steps.ts";
 const SPAN_WINDOW = 20_000;
 const TEXT_WINDOW = 5_000;
 
+/** Finds the places in an area. A search that has found them already does not look again. */
+export type PlacesOf = (source: AreaSource) => Promise<readonly Place[]>;
+
 /** The first `most` rows after `after`, expired ones among them. null: no index knows this order of this query. `cover` is exact. */
 export async function directRows(
   sql: Sql,
@@ -35,13 +38,14 @@ export async function directRows(
   sorters: readonly Sorter[],
   after: Ranked | null,
   most: number,
+  placesOf: PlacesOf,
   steps: Steps,
 ): Promise<readonly Ranked[] | null> {
   const [first, ...others] = sorters;
   if (first === undefined || sources.some((source) => source.kind === "span" && source.test !== null)) return null;
   if (first.type === "ids") {
     if (first.descending) return null;
-    const rows = await firstIds(sql, sources, after?.ids ?? new Uint8Array(), most, steps);
+    const rows = await firstIds(sql, sources, after?.ids ?? new Uint8Array(), most, placesOf, steps);
     return rows.map((ids) => ({ ids, values: sorters.map(() => null) }));
   }
   const [source, ...more] = sources;
@@ -53,7 +57,7 @@ export async function directRows(
   }
   if (first.type === "distance" && source.kind === "area") {
     if (source.index.many || source.index.name !== first.column) return null;
-    return byDistance(sql, source, first, after, most, steps);
+    return byDistance(sql, await placesOf(source), first, after, most, steps);
   }
   return null;
 }
@@ -63,11 +67,12 @@ async function firstIds(
   sources: readonly Source[],
   after: Uint8Array,
   most: number,
+  placesOf: PlacesOf,
   steps: Steps,
 ): Promise<Uint8Array[]> {
   let first: Uint8Array[] = [];
   for (const source of sources) {
-    first = merged([...first, ...(await firstIdsOf(sql, source, after, most, steps))], most);
+    first = merged([...first, ...(await firstIdsOf(sql, source, after, most, placesOf, steps))], most);
     await steps.rest();
   }
   return first;
@@ -84,6 +89,7 @@ async function firstIdsOf(
   source: Source,
   after: Uint8Array,
   most: number,
+  placesOf: PlacesOf,
   steps: Steps,
 ): Promise<Uint8Array[]> {
   switch (source.kind) {
@@ -94,7 +100,7 @@ async function firstIdsOf(
     case "text":
       return firstIdsOfText(sql, source, after, most, steps);
     case "area": {
-      const numbers = [...new Set((await placesIn(sql, source, steps)).map(({ number }) => number))];
+      const numbers = [...new Set((await placesOf(source)).map(({ number }) => number))];
       let first: Uint8Array[] = [];
       for (let at = 0; at < numbers.length; at += TEXT_WINDOW) {
         const hits = hitsOfNumbers(sql, numbers.slice(at, at + TEXT_WINDOW));
@@ -187,14 +193,14 @@ async function byScore(
 
 async function byDistance(
   sql: Sql,
-  source: AreaSource,
+  places: readonly Place[],
   sorter: Extract<Sorter, { type: "distance" }>,
   after: Ranked | null,
   most: number,
   steps: Steps,
 ): Promise<readonly Ranked[]> {
   const best = new BestNumbers(sorter.descending, placeOf(after), most);
-  for (const { number, point } of await placesIn(sql, source, steps)) {
+  for (const { number, point } of places) {
     best.add(number, Math.min(...sorter.points.map((to) => distanceBetween(point, to))));
   }
   return inOrder(sql, best.rows(), [sorter], after, most, steps);

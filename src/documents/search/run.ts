@@ -19,6 +19,7 @@ import {
 import type { Sql } from "../../core/storage.ts";
 import { Refused, tooMuch } from "../../codec/json-notation/members.ts";
 import type { DocumentTable } from "../index/registry.ts";
+import { NUMBERS } from "../index/schema.ts";
 import { countEntries, countSource } from "./counting.ts";
 import {
   boundsOf,
@@ -28,6 +29,8 @@ import {
   endOf,
   idsOfPoint,
   type Hit,
+  type Place,
+  placesIn,
   rowsOfSpan,
   ScanCursor,
   SpanCursor,
@@ -51,7 +54,7 @@ import {
 import { orderedSpan, type OrderedSpan, planFor } from "./plan.ts";
 import type { Leaf, Query } from "./query.ts";
 import { checkPrefix, isRanked, rank } from "./ranking.ts";
-import { type Cover, coverOf, type Span, textIndexOf } from "./sources.ts";
+import { type AreaSource, type Cover, coverOf, type Span, textIndexOf } from "./sources.ts";
 import { COST, type Steps } from "./steps.ts";
 
 export interface Asked {
@@ -83,6 +86,8 @@ export interface Found {
   /** Undefined: not asked for. */
   readonly total: number | undefined;
 }
+
+const IDS_OF_NUMBERS = `SELECT x.ids FROM json_each(?3) j JOIN ${NUMBERS} x ON x.n = j.value WHERE x.ids > ?4 ORDER BY x.ids LIMIT ?5`;
 
 /** More rows than these are kept without their documents. */
 const MAX_KEPT_DOCUMENTS = 128;
@@ -266,11 +271,33 @@ export class Run {
     if (isFailure(expired)) return null;
     // So many more may have to be left out.
     const most = wanted + expired.length;
-    const ranked = await directRows(this.#sql, query, cover, sorters, after, most, this.#steps);
+    let found: readonly Place[] | null = null;
+    const placesOf = async (source: AreaSource) => (found ??= await placesIn(this.#sql, source, this.#steps));
+    const [area, ...others] = cover.sources;
+    if (area?.kind === "area" && others.length === 0) {
+      const rows = expired.length === 0 ? this.#pageOfPlaces(await placesOf(area), wanted) : null;
+      if (rows !== null) return rows;
+    }
+    const ranked = await directRows(this.#sql, query, cover, sorters, after, most, placesOf, this.#steps);
     if (ranked === null) return null;
     const gone = new Set(expired.map(({ ids }) => toBinaryText(ids)));
     const alive = gone.size === 0 ? ranked : ranked.filter(({ ids }) => !gone.has(toBinaryText(ids)));
     return alive.slice(0, wanted).map((row) => ({ ...row, document: null }));
+  }
+
+  /** The documents of few places with one statement. null: they are many, or another order is asked for, or others have written since. */
+  #pageOfPlaces(places: readonly Place[], wanted: number): readonly FoundRow[] | null {
+    const { sorters, after } = this.#asked;
+    const [first] = sorters;
+    const isFresh = this.#steps.pauses === this.#pausesBefore;
+    if (first?.type !== "ids" || first.descending) return null;
+    if (!isFresh || places.length > SMALL_SPAN || wanted > MAX_WINDOW) return null;
+    const numbers = [...new Set(places.map(({ number }) => number))];
+    const ids = after?.ids ?? new Uint8Array();
+    const documents = this.#reader.page(IDS_OF_NUMBERS, [JSON.stringify(numbers), ids, wanted]);
+    if (documents === null) return null;
+    this.#steps.spend(wanted * COST.document);
+    return documents.map((document) => ({ ids: document.ids, values: sorters.map(() => null), document }));
   }
 
   /** Reads documents in the order that is asked for, until there are enough. null: they cannot be read so. */

@@ -246,12 +246,14 @@ export class Run {
     const [first] = sorters;
     if (first?.type !== "ids" || first.descending || span.index.many || span.test !== null) return null;
     const places = [span.index.id, ...boundsOf(startOf(span), endOf(span))];
-    const isLarge =
-      this.#sql.exec(rowsOfSpan(span, "1", "LIMIT 1 OFFSET ?6", WHOLE), ...places, SMALL_SPAN).toArray().length > 0;
+    const small = `NOT EXISTS (${rowsOfSpan(span, "1", "LIMIT 1 OFFSET ?10", { first: 3, ...WHOLE })})`;
+    const rows = `${rowsOfSpan(span, "ids", "", { first: 3, ...WHOLE })} AND ids > ?8 AND ${small} ORDER BY ids LIMIT ?9`;
+    const found = this.#reader.page(rows, [...places, after?.ids ?? new Uint8Array(), wanted, SMALL_SPAN]);
     this.#steps.spend(COST.statement + SMALL_SPAN * COST.orderedRow);
-    if (isLarge) return null;
-    const rows = `${rowsOfSpan(span, "ids", "", { first: 3, ...WHOLE })} AND ids > ?8 ORDER BY ids LIMIT ?9`;
-    return this.#reader.page(rows, [...places, after?.ids ?? new Uint8Array(), wanted]);
+    // Without a row the span has none, or it is large.
+    if (found === null || found.length > 0) return found;
+    const one = this.#sql.exec(rowsOfSpan(span, "1", "LIMIT 1 OFFSET ?6", WHOLE), ...places, SMALL_SPAN).toArray();
+    return one.length > 0 ? null : found;
   }
 
   #expired(): readonly Hit[] | Failure {

@@ -8,7 +8,7 @@ import type { Sql } from "../../core/storage.ts";
 import { LIVE_TABLES } from "../../engine/entry-table.ts";
 import { ROW_IN_PAGE, RowPage } from "../../engine/row-page.ts";
 import type { TableDefinition } from "../definition.ts";
-import { type Columns, columnsOf, textOfDocument } from "../document.ts";
+import { type Columns, columnsOf, textOfDocument, textOfIds } from "../document.ts";
 import { type DocumentId, idsOfKey } from "../ids.ts";
 import type { DocumentTable } from "../index/registry.ts";
 import { NUMBERS } from "../index/schema.ts";
@@ -53,9 +53,10 @@ export class FoundDocument implements Candidate {
   /** The JSON of the document, `{"ids":{…},"columns":{…}}`. `only`: the columns to show; null: all. */
   text(only: ReadonlySet<string> | null): string {
     const { ids } = this.#definition;
+    const values = () => this.#idValues() ?? [];
     const plain = plainJsonOfObject(this.value, only, this.#values);
-    if (plain !== null) return `{"ids":${this.#plainIds() ?? this.#textOfIds()},"columns":${plain}}`;
-    return textOfDocument(ids, { ids: this.#idValues() ?? [], columns: this.columns, value: this.value }, only);
+    if (plain !== null) return `{"ids":${this.#plainIds() ?? textOfIds(ids, values())},"columns":${plain}}`;
+    return textOfDocument(ids, { ids: values(), columns: this.columns, value: this.value }, only);
   }
 
   /** The ids as JSON, when they are strings of plain characters whose text is known. */
@@ -72,14 +73,6 @@ export class FoundDocument implements Candidate {
       at = end + 1;
     }
     return at === this.ids.length ? `${text}}` : null;
-  }
-
-  #textOfIds(): string {
-    const values = this.#idValues() ?? [];
-    const members = this.#definition.ids.map(
-      ({ name }, index) => `${JSON.stringify(name)}:${JSON.stringify(values[index])}`,
-    );
-    return `{${members.join(",")}}`;
   }
 
   #idValues(): readonly DocumentId[] | null {

@@ -34,6 +34,11 @@ export interface Ranked {
   readonly ids: Uint8Array;
 }
 
+/** Whether it is the order of the ids, ascending. */
+export function ascendsByIds(sorter: Sorter | undefined): boolean {
+  return sorter?.type === "ids" && !sorter.descending;
+}
+
 const EXAMPLE = `{"sorterType":"column","columnName":"price","orderType":"asc"}`;
 export const BY_IDS: readonly Sorter[] = [{ type: "ids", descending: false }];
 

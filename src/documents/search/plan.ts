@@ -6,7 +6,7 @@ import type { Sql } from "../../core/storage.ts";
 import type { ColumnIndex, DocumentTable } from "../index/registry.ts";
 import { geoTable, textTable } from "../index/schema.ts";
 import { boundsOf, endOf, isPoint, rowsOfSpan, startOf } from "./cursors.ts";
-import type { Sorter } from "./order.ts";
+import { ascendsByIds, type Sorter } from "./order.ts";
 import type { Query } from "./query.ts";
 import { type Cover, coverOf, type Source, type Span } from "./sources.ts";
 import { COST, type Steps } from "./steps.ts";
@@ -133,11 +133,11 @@ export function orderedSpan(
   const spans = covers
     .flatMap(({ sources }) => (sources.length === 1 ? sources : []))
     .filter((one) => one.kind === "span");
-  if (first?.type === "ids" && !first.descending) {
+  if (ascendsByIds(first)) {
     const span = spans.find(isPoint);
     return span === undefined ? null : { span, descending: false, isByIds: true, hasRest: false };
   }
-  const isThenByIds = second === undefined || (second.type === "ids" && !second.descending && more.length === 0);
+  const isThenByIds = second === undefined || (ascendsByIds(second) && more.length === 0);
   if (first?.type !== "column" || !isThenByIds) return null;
   const index = onlyIndexOf(table, first.column);
   if (index === undefined) return null;

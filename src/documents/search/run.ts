@@ -47,6 +47,7 @@ import {
   checkCharacters,
   compareRanked,
   FirstRows,
+  ascendsByIds,
   type Ranked,
   type Sorter,
   type SortValue,
@@ -209,7 +210,6 @@ export class Run {
     if (cover?.isExact !== true || span?.kind !== "span" || more.length > 0 || wanted > MAX_WINDOW) return null;
     const found = this.#pageInOrder(cover, span, wanted) ?? this.#pageById(span, wanted);
     this.#steps.spend(wanted * COST.document);
-    if (found === null) return null;
     // An expired row leaves its place empty.
     if (found === null || (found.length < wanted && this.#hasExpired())) return null;
     return found.map((document, index) => ({
@@ -244,7 +244,7 @@ export class Run {
   #pageById(span: Span, wanted: number): FoundDocument[] | null {
     const { sorters, after } = this.#asked;
     const [first] = sorters;
-    if (first?.type !== "ids" || first.descending || span.index.many || span.test !== null) return null;
+    if (!ascendsByIds(first) || span.index.many || span.test !== null) return null;
     const places = [span.index.id, ...boundsOf(startOf(span), endOf(span))];
     const small = `NOT EXISTS (${rowsOfSpan(span, "1", "LIMIT 1 OFFSET ?10", { first: 3, ...WHOLE })})`;
     const rows = `${rowsOfSpan(span, "ids", "", { first: 3, ...WHOLE })} AND ids > ?8 AND ${small} ORDER BY ids LIMIT ?9`;
@@ -273,8 +273,12 @@ export class Run {
     if (isFailure(expired)) return null;
     // So many more may have to be left out.
     const most = wanted + expired.length;
-    let found: readonly Place[] | null = null;
-    const placesOf = async (source: AreaSource) => (found ??= await placesIn(this.#sql, source, this.#steps));
+    const found = new Map<AreaSource, readonly Place[]>();
+    const placesOf = async (source: AreaSource) => {
+      const places = found.get(source) ?? (await placesIn(this.#sql, source, this.#steps));
+      found.set(source, places);
+      return places;
+    };
     const [area, ...others] = cover.sources;
     if (area?.kind === "area" && others.length === 0) {
       const rows = expired.length === 0 ? this.#pageOfPlaces(await placesOf(area), wanted) : null;
@@ -292,7 +296,7 @@ export class Run {
     const { sorters, after } = this.#asked;
     const [first] = sorters;
     const isFresh = this.#steps.pauses === this.#pausesBefore;
-    if (first?.type !== "ids" || first.descending) return null;
+    if (!ascendsByIds(first)) return null;
     if (!isFresh || places.length > SMALL_SPAN || wanted > MAX_WINDOW) return null;
     const numbers = [...new Set(places.map(({ number }) => number))];
     const ids = after?.ids ?? new Uint8Array();
@@ -309,7 +313,7 @@ export class Run {
     if (plan.kind === "sources") return null;
     const [first] = sorters;
     if (plan.kind === "scan") {
-      if (first?.type !== "ids" || first.descending) return null;
+      if (!ascendsByIds(first)) return null;
       return this.#firstOf(new ScanCursor(this.#sql, this.#table, after?.ids ?? null), wanted, []);
     }
     const { ordered } = plan;

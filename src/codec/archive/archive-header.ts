@@ -21,7 +21,7 @@ export interface ArchiveHeader {
   readonly version: Version;
   readonly type: ArchiveTypeName;
   readonly createdAt: UnixMs;
-  /** Random. No two archives have the same. */
+  /** 32 random bytes. No two archives have the same. */
   readonly salt: Uint8Array;
   /** null: the bodies are not encrypted. */
   readonly encryption: { readonly kid: string; readonly keyCheck: Uint8Array } | null;

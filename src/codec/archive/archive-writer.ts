@@ -6,12 +6,10 @@
 import { assert } from "../../core/assert.ts";
 import { MAX_ARCHIVE_CHUNK_BYTES, MAX_ARCHIVE_CHUNKS } from "../../core/archive-format-limits.ts";
 import { concatBytes } from "../../core/bytes.ts";
-import type { UnixMs } from "../../core/clock.ts";
 import type { NamedKey } from "../../core/key-list.ts";
 import type { StoredEntry } from "../../core/operations.ts";
-import type { Version } from "../../core/versionstamp.ts";
 import { encodeEntries, encodeTotals } from "./archive-chunk.ts";
-import { type ArchiveTypeName, encodeArchiveHeader } from "./archive-header.ts";
+import { type ArchiveHeader, encodeArchiveHeader } from "./archive-header.ts";
 import { FrameKind, HASH_BYTES, TAG_BYTES, writeFrameHead } from "./archive-layout.ts";
 import { type BodySeal, bodySeal, keyCheckOf } from "./archive-seal.ts";
 import { gzip } from "./gzip.ts";
@@ -22,15 +20,7 @@ import { gzip } from "./gzip.ts";
  */
 export const ARCHIVE_CHUNK_BYTES = 512 * 1024;
 
-export interface NewArchiveHeader {
-  readonly databaseId: string;
-  readonly owner: string | null;
-  readonly version: Version;
-  readonly type: ArchiveTypeName;
-  readonly createdAt: UnixMs;
-  /** 32 random bytes. */
-  readonly salt: Uint8Array;
-}
+export type NewArchiveHeader = Omit<ArchiveHeader, "encryption">;
 
 /** How far a writer is: plain data, which is stored and continued from. */
 export interface WriterPosition {

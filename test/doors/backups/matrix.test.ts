@@ -6,26 +6,8 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { OPERATIONS, operationNames } from "../../../src/doors/backups/operations.ts";
 import { targetOf } from "../../../src/doors/backups/targets.ts";
 import { ARCHIVE_ROUTES } from "../../../src/doors/management/api/archive-routes.ts";
-import { CAIRN_DEPLOYMENT_TOKEN } from "../../support/deployment-secrets.ts";
+import { type Caller, CALLERS, callersOf } from "../rest/callers.ts";
 import { RestDatabase, send } from "../rest/rest-client.ts";
-
-/**
- * `other`: every permission, at another tenant. One permission each for all databases. `elsewhere`: every permission for another database.
- * `prefix`: read and write under a key prefix. `data`: a data token.
- */
-const CALLERS = [
-  "other",
-  "read",
-  "write",
-  "admin",
-  "backup",
-  "metrics",
-  "elsewhere",
-  "prefix",
-  "deployment",
-  "data",
-] as const;
-type Caller = (typeof CALLERS)[number];
 
 /** Of a caller whom a row does not name: nobody learns of another tenant's, and what is not allowed is refused. */
 const REFUSED: Readonly<Record<Caller, number>> = {
@@ -82,20 +64,12 @@ const routes = Object.entries(OPERATIONS).flatMap(([resource, operations]) =>
   Object.entries(operations).map(([name, operation]) => ({ route: `${resource}:${name}`, resource, name, operation })),
 );
 
-const tokens = new Map<Caller, string>();
+let tokens: ReadonlyMap<Caller, string>;
 let tenant: RestDatabase;
-let elsewhere: RestDatabase;
 
 beforeAll(async () => {
   tenant = await RestDatabase.make();
-  elsewhere = await tenant.another();
-  tokens.set("other", (await RestDatabase.make()).token);
-  for (const permission of ["read", "write", "admin", "backup", "metrics"] as const)
-    tokens.set(permission, (await tenant.newToken({ permissions: [permission] })).token);
-  const all = ["read", "write", "admin", "backup"];
-  tokens.set("elsewhere", (await tenant.newToken({ permissions: all, databases: [elsewhere.id] })).token);
-  tokens.set("prefix", (await tenant.newToken({ keyPrefix: ["mine"] })).token);
-  tokens.set("deployment", CAIRN_DEPLOYMENT_TOKEN);
+  tokens = await callersOf(tenant);
 });
 
 test("every operation has a row, and every row an operation (Z27)", () => {

@@ -8,26 +8,8 @@ import { CHECKED_RECORD, RECORD, RESOURCES as RECORD_RESOURCES } from "../../../
 import { ACTIONS } from "../../../src/doors/documents/action.ts";
 import { RESOURCES as DOCUMENT_RESOURCES, TABLE } from "../../../src/doors/documents/resources.ts";
 import { ENTRY, JOB, RESOURCES } from "../../../src/doors/rest/resources.ts";
-import { CAIRN_DEPLOYMENT_TOKEN } from "../../support/deployment-secrets.ts";
+import { type Caller, CALLERS, callersOf } from "./callers.ts";
 import { RestDatabase, send } from "./rest-client.ts";
-
-/**
- * `other`: every permission, at another tenant. One permission each for all databases. `elsewhere`: every permission for another database.
- * `prefix`: read and write under a key prefix, which the row's path names. `data`: a data token with both permissions.
- */
-const CALLERS = [
-  "other",
-  "read",
-  "write",
-  "admin",
-  "backup",
-  "metrics",
-  "elsewhere",
-  "prefix",
-  "deployment",
-  "data",
-] as const;
-type Caller = (typeof CALLERS)[number];
 
 /** Of a caller whom a row does not name. */
 const REFUSED: Readonly<Record<Caller, number>> = {
@@ -127,20 +109,13 @@ const routes = Object.entries(resources).flatMap(([path, resource]) =>
 );
 
 let database: RestDatabase;
-const tokens = new Map<Caller, string>();
+let tokens: Map<Caller, string>;
 
 beforeAll(async () => {
   database = await RestDatabase.make();
   await database.put("mine/a", 1);
   await database.ask("PUT", "tables/mine/t", { body: definition, token: database.token });
-  const elsewhere = await database.another();
-  tokens.set("other", (await RestDatabase.make()).token);
-  for (const permission of ["read", "write", "admin", "backup", "metrics"] as const)
-    tokens.set(permission, (await database.newToken({ permissions: [permission] })).token);
-  const all = ["read", "write", "admin", "backup"];
-  tokens.set("elsewhere", (await database.newToken({ permissions: all, databases: [elsewhere.id] })).token);
-  tokens.set("prefix", (await database.newToken({ keyPrefix: ["mine"] })).token);
-  tokens.set("deployment", CAIRN_DEPLOYMENT_TOKEN);
+  tokens = await callersOf(database);
   tokens.set("data", await database.dataToken());
 });
 

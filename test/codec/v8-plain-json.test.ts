@@ -3,7 +3,8 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { concatBytes } from "../../src/core/bytes.ts";
 import { decodeV8, encodeV8 } from "../../src/codec/v8/codec.ts";
-import { plainJsonOfObject, ValuesText } from "../../src/codec/v8/plain-json.ts";
+import { JsonBytes } from "../../src/codec/json-bytes.ts";
+import { plainJsonOfObject, writePlainObject } from "../../src/codec/v8/plain-json.ts";
 
 function encoded(value: unknown): Uint8Array {
   const bytes = encodeV8(value);
@@ -46,20 +47,37 @@ test("what JSON says is written as JSON.stringify writes it, or left to the read
   expect(written).toBeGreaterThan(500);
 });
 
-test("values of one buffer, whose bytes are decoded together, have the same JSON", () => {
+test("values that are written one after the other have the same JSON, and those that are left to the reader leave nothing", () => {
   fc.assert(
-    fc.property(fc.array(json, { maxLength: 5 }), (values) => {
-      const each = values.map(encoded);
-      const buffer = concatBytes(each);
-      const texts = new ValuesText(buffer.buffer);
-      let at = 0;
-      for (const bytes of each) {
-        const view = buffer.subarray(at, (at += bytes.length));
-        expect(plainJsonOfObject(view, null, texts)).toBe(plainJsonOfObject(bytes, null));
+    fc.property(fc.array(fc.oneof(json, fc.constant({ a: "x", b: new Date(0) })), { maxLength: 5 }), (values) => {
+      const together = new JsonBytes(16);
+      let expected = "";
+      for (const value of values) {
+        const alone = plainJsonOfObject(encoded(value), null);
+        expect(writePlainObject(encoded(value), null, together)).toBe(alone !== null);
+        expected += alone ?? "";
       }
+      expect(together.toString()).toBe(expected);
     }),
     { seed: 3, numRuns: 300 },
   );
+});
+
+test("what grows most, a value of control characters, has room", () => {
+  const value = { ["\u0001".repeat(99)]: "\u0002".repeat(5000), a: Array.from({ length: 2000 }, () => false) };
+  expect(plainJsonOfObject(encoded(value), null)).toBe(JSON.stringify(value));
+});
+
+test("a member whose name is there twice, also in two forms, is left to the reader", () => {
+  const [name, wide] = [Uint8Array.of(0x22, 1, 0x61), Uint8Array.of(0x63, 2, 0x61, 0)];
+  for (const names of [
+    [name, name],
+    [name, wide],
+  ]) {
+    const members = names.map((one) => concatBytes([one, Uint8Array.of(0x54)]));
+    const bytes = concatBytes([Uint8Array.of(0xff, 15, 0x6f), ...members, Uint8Array.of(0x7b, 2)]);
+    expect(plainJsonOfObject(bytes, null)).toBeNull();
+  }
 });
 
 test("only the named members", () => {

@@ -1,8 +1,8 @@
 /**
- * The JSON text of a stored object, written straight from its bytes: several times as fast as reading the value and writing it again. Only for
+ * The JSON of a stored object, written straight from its bytes: several times as fast as reading the value and writing it again. Only for
  * what JSON says as it is: objects, dense arrays, strings, finite numbers, booleans, null. Its caller has another way for the rest.
  */
-import { isPlainInJson } from "../plain-byte.ts";
+import { JsonBytes } from "../json-bytes.ts";
 import { NEWEST_VERSION, OLDEST_VERSION, Tag } from "./format.ts";
 
 /** Deeper values are left to the reader, which has a limit. */
@@ -14,147 +14,173 @@ const MAX_MEMBERS = 100;
 class OtherValue extends Error {}
 const OTHER = new OtherValue("no plain object");
 
-/** Many values in one buffer. Their bytes are decoded together: a call for each would be half of the work. */
-export class ValuesText {
-  readonly #buffer: ArrayBuffer;
-  #text: string | null = null;
-
-  constructor(buffer: ArrayBuffer) {
-    this.#buffer = buffer;
-  }
-
-  /** A character for each byte; only those below 128 are certain to be the right ones. */
-  get text(): string {
-    return (this.#text ??= latin1.decode(this.#buffer));
-  }
-}
+/** What is written for one byte of a value at most: `\u001f` for a control character. */
+const MAX_WRITTEN_PER_BYTE = 6;
 
 /**
- * The JSON of a V8 value that is an object: of all its members, or of those named. null: it is none, or holds something that JSON does not say,
- * or its members are in another order than the reader gives them. `values`: the text of the buffer that the bytes are a view of, if others of
- * its values are written too.
+ * Writes the JSON of a V8 value that is an object: of all its members, or of those named. false, and nothing is written: it is no object, or
+ * holds something that JSON does not say, or its members are in another order than the reader gives them.
  */
-export function plainJsonOfObject(
-  bytes: Uint8Array,
-  only: ReadonlySet<string> | null,
-  values: ValuesText | null = null,
-): string | null {
-  const writer = new PlainJson(bytes, values);
+export function writePlainObject(bytes: Uint8Array, only: ReadonlySet<string> | null, json: JsonBytes): boolean {
+  const start = json.length;
+  json.reserve(MAX_WRITTEN_PER_BYTE * bytes.length);
   try {
-    return writer.text(only);
+    new PlainJson(bytes, json).write(only);
+    return true;
   } catch (error) {
-    // A view of bytes that end too early is a RangeError.
-    if (error === OTHER || error instanceof RangeError) return null;
+    json.length = start;
+    if (error === OTHER) return false;
     throw error;
   }
 }
 
+/** The same as a text. null: it is left to the caller. */
+export function plainJsonOfObject(bytes: Uint8Array, only: ReadonlySet<string> | null): string | null {
+  one.length = 0;
+  return writePlainObject(bytes, only, one) ? one.toString() : null;
+}
+
+/** For one text after the other. It grows to what the largest value needs. */
+const one = new JsonBytes(4096);
+
 class PlainJson {
   readonly #bytes: Uint8Array;
-  readonly #values: ValuesText | null;
+  readonly #json: JsonBytes;
   #at = 0;
-  /** As in `ValuesText`. */
-  #text: string | null = null;
 
-  constructor(bytes: Uint8Array, values: ValuesText | null) {
+  constructor(bytes: Uint8Array, json: JsonBytes) {
     this.#bytes = bytes;
-    this.#values = values;
+    this.#json = json;
   }
 
-  text(only: ReadonlySet<string> | null): string {
+  write(only: ReadonlySet<string> | null): void {
     if (this.#byte() !== Tag.version) throw OTHER;
     const version = this.#byte();
     if (version < OLDEST_VERSION || version > NEWEST_VERSION || this.#tag() !== Tag.object) throw OTHER;
-    const text = this.#object(only, 1);
+    this.#object(only, 1);
     if (this.#at !== this.#bytes.length) throw OTHER;
-    return text;
   }
 
-  #value(tag: number, depth: number): string {
+  #value(tag: number, depth: number): void {
     switch (tag) {
-      case Tag.null:
-        return "null";
-      case Tag.true:
-        return "true";
-      case Tag.false:
-        return "false";
-      case Tag.int32: {
-        const bits = this.#varint();
-        return String((bits >>> 1) ^ -(bits & 1));
-      }
-      case Tag.uint32:
-        return String(this.#varint());
-      case Tag.double: {
-        const { buffer, byteOffset } = this.#bytes;
-        const value = new DataView(buffer, byteOffset + this.#at, 8).getFloat64(0, true);
-        this.#skip(8);
-        if (!Number.isFinite(value)) throw OTHER;
-        return value === 0 ? "0" : String(value);
-      }
       case Tag.oneByteString:
       case Tag.twoByteString:
-      case Tag.utf8String:
-        return this.#quoted(tag);
+        this.#string(tag);
+        return;
+      case Tag.int32: {
+        const bits = this.#varint();
+        this.#json.ascii(String((bits >>> 1) ^ -(bits & 1)));
+        return;
+      }
+      case Tag.uint32:
+        this.#json.ascii(String(this.#varint()));
+        return;
+      case Tag.double: {
+        const start = this.#skip(8);
+        for (let i = 0; i < 8; i++) double.bytes[i] = this.#bytes[start + i] as number;
+        const value = double.view.getFloat64(0, true);
+        if (!Number.isFinite(value)) throw OTHER;
+        this.#json.ascii(value === 0 ? "0" : String(value));
+        return;
+      }
+      case Tag.null:
+        this.#json.ascii("null");
+        return;
+      case Tag.true:
+        this.#json.ascii("true");
+        return;
+      case Tag.false:
+        this.#json.ascii("false");
+        return;
       case Tag.object:
-        return this.#object(null, depth + 1);
+        this.#object(null, depth + 1);
+        return;
       case Tag.denseArray:
-        return this.#array(depth + 1);
+        this.#array(depth + 1);
+        return;
       default:
         throw OTHER;
     }
   }
 
   /** `only`: the members to write. */
-  #object(only: ReadonlySet<string> | null, depth: number): string {
+  #object(only: ReadonlySet<string> | null, depth: number): void {
     if (depth > MAX_DEPTH) throw OTHER;
-    let text = "{";
-    let written = 0;
-    const names: string[] = [];
+    const json = this.#json;
+    const names: Name[] = [];
+    let isFirst = true;
+    json.byte(OPEN_BRACE);
     for (let tag = this.#tag(); tag !== Tag.objectEnd; tag = this.#tag()) {
-      const name = this.#quoted(tag);
-      // The reader would put such a name before the others.
-      if (isIndex(name) || names.length === MAX_MEMBERS || names.includes(name)) throw OTHER;
+      const before = json.length;
+      if (!isFirst) json.byte(COMMA);
+      const name = this.#name(tag);
+      if (names.length === MAX_MEMBERS || names.some((other) => this.#isSame(name, other))) throw OTHER;
       names.push(name);
-      const value = this.#value(this.#tag(), depth);
-      // The text of a string is JSON.
-      if (only !== null && !only.has(JSON.parse(name) as string)) continue;
-      text += written === 0 ? `${name}:${value}` : `,${name}:${value}`;
-      written += 1;
+      json.byte(COLON);
+      this.#value(this.#tag(), depth);
+      if (only !== null && !only.has(this.#nameOf(name))) json.length = before;
+      else isFirst = false;
     }
     if (this.#varint() !== names.length) throw OTHER;
-    return `${text}}`;
+    json.byte(CLOSE_BRACE);
   }
 
-  #array(depth: number): string {
+  #array(depth: number): void {
     if (depth > MAX_DEPTH) throw OTHER;
+    const json = this.#json;
     const length = this.#varint();
     if (length > this.#bytes.length) throw OTHER;
-    let text = "[";
-    for (let i = 0; i < length; i++)
-      text += i === 0 ? this.#value(this.#tag(), depth) : `,${this.#value(this.#tag(), depth)}`;
+    json.byte(OPEN_BRACKET);
+    for (let i = 0; i < length; i++) {
+      if (i > 0) json.byte(COMMA);
+      this.#value(this.#tag(), depth);
+    }
     // Properties of an array are nothing that JSON says.
     if (this.#tag() !== Tag.denseArrayEnd || this.#varint() !== 0 || this.#varint() !== length) throw OTHER;
-    return `${text}]`;
+    json.byte(CLOSE_BRACKET);
   }
 
-  /** A string as JSON. */
-  #quoted(tag: number): string {
-    if (tag !== Tag.oneByteString && tag !== Tag.twoByteString && tag !== Tag.utf8String) throw OTHER;
+  #string(tag: number): Name {
+    if (tag !== Tag.oneByteString && tag !== Tag.twoByteString) throw OTHER;
     const length = this.#varint();
-    const start = this.#at;
-    this.#skip(length);
-    if (tag === Tag.oneByteString && isPlain(this.#bytes, start, this.#at)) {
-      return `"${this.#slice(start, this.#at)}"`;
-    }
-    return JSON.stringify(stringOf(tag, this.#bytes.subarray(start, this.#at)));
+    const start = this.#skip(length);
+    const name = { tag, start, end: start + length };
+    if (tag === Tag.oneByteString) this.#json.latin1(this.#bytes, start, name.end);
+    else if (length % 2 === 0) this.#json.utf16(this.#bytes, start, name.end);
+    else throw OTHER;
+    return name;
   }
 
-  /** One call decodes all bytes, and a part of a text costs next to nothing. */
-  #slice(start: number, end: number): string {
-    const { byteOffset } = this.#bytes;
-    if (this.#values !== null) return this.#values.text.slice(byteOffset + start, byteOffset + end);
-    this.#text ??= latin1.decode(this.#bytes);
-    return this.#text.slice(start, end);
+  /** Throws for a name that the reader would put before the others, and for one that may be the same as a name in one byte a character. */
+  #name(tag: number): Name {
+    const name = this.#string(tag);
+    const bytes = this.#bytes;
+    const first = bytes[name.start] ?? 0;
+    if (tag === Tag.oneByteString) {
+      if (isDigit(first)) throw OTHER;
+      return name;
+    }
+    for (let i = name.start + 1; i < name.end; i += 2) if (bytes[i] !== 0) return name;
+    throw OTHER;
+  }
+
+  #isSame(name: Name, other: Name): boolean {
+    const length = name.end - name.start;
+    if (name.tag !== other.tag || other.end - other.start !== length) return false;
+    const bytes = this.#bytes;
+    for (let i = 0; i < length; i++) if (bytes[name.start + i] !== bytes[other.start + i]) return false;
+    return true;
+  }
+
+  #nameOf({ tag, start, end }: Name): string {
+    const width = tag === Tag.oneByteString ? 1 : 2;
+    let text = "";
+    for (let i = start; i < end; i += width) {
+      // All are within the bytes.
+      const high = width === 1 ? 0 : (this.#bytes[i + 1] as number);
+      text += String.fromCharCode((this.#bytes[i] as number) | (high << 8));
+    }
+    return text;
   }
 
   #byte(): number {
@@ -180,40 +206,29 @@ class PlainJson {
     throw OTHER;
   }
 
-  #skip(bytes: number): void {
+  /** Where the bytes that are skipped begin. */
+  #skip(bytes: number): number {
+    const start = this.#at;
     this.#at += bytes;
     if (this.#at > this.#bytes.length) throw OTHER;
+    return start;
   }
 }
 
-const utf8 = new TextDecoder("utf-8", { fatal: false, ignoreBOM: true });
-/** In the encoding that the web calls "latin1", a byte is a character; but those from 80 to 9f are others than in V8's. */
-const latin1 = new TextDecoder("latin1");
-
-/** Whether all these bytes stand for themselves in JSON. */
-function isPlain(bytes: Uint8Array, start: number, end: number): boolean {
-  // Each is within the bytes.
-  for (let i = start; i < end; i++) if (!isPlainInJson(bytes[i] as number)) return false;
-  return true;
+/** Where the characters of a member's name lie. */
+interface Name {
+  readonly tag: number;
+  readonly start: number;
+  readonly end: number;
 }
 
-function stringOf(tag: number, bytes: Uint8Array): string {
-  if (tag === Tag.utf8String) return utf8.decode(bytes);
-  let text = "";
-  if (tag === Tag.oneByteString) {
-    for (const byte of bytes) text += String.fromCharCode(byte);
-    return text;
-  }
-  if (bytes.length % 2 !== 0) throw OTHER;
-  for (let i = 0; i < bytes.length; i += 2) {
-    // Both are within the bytes.
-    text += String.fromCharCode((bytes[i] as number) | ((bytes[i + 1] as number) << 8));
-  }
-  return text;
-}
+const view = new DataView(new ArrayBuffer(8));
+const double = { view, bytes: new Uint8Array(view.buffer) };
 
-/** `name`: as JSON. */
-function isIndex(name: string): boolean {
-  const first = name.charCodeAt(1);
-  return first >= 0x30 && first <= 0x39;
+const [OPEN_BRACE, CLOSE_BRACE] = [0x7b, 0x7d];
+const [OPEN_BRACKET, CLOSE_BRACKET] = [0x5b, 0x5d];
+const [COMMA, COLON] = [0x2c, 0x3a];
+
+function isDigit(byte: number): boolean {
+  return byte >= 0x30 && byte <= 0x39;
 }

@@ -1,18 +1,19 @@
 /** Reads the documents of hits, as they are now. */
 import { compareBytes, toHex } from "../../core/bytes.ts";
 import { endOfPlainPart } from "../../codec/key-codec.ts";
-import { plainJsonOfObject, ValuesText } from "../../codec/v8/plain-json.ts";
+import type { JsonBytes } from "../../codec/json-bytes.ts";
+import { writePlainObject } from "../../codec/v8/plain-json.ts";
 import type { UnixMs } from "../../core/clock.ts";
 import type { Encoding } from "../../core/operations.ts";
 import type { Sql } from "../../core/storage.ts";
 import { LIVE_TABLES } from "../../engine/entry-table.ts";
-import { ROW_IN_PAGE, RowPage } from "../../engine/row-page.ts";
 import type { TableDefinition } from "../definition.ts";
 import { type Columns, columnsOf, textOfDocument, textOfIds } from "../document.ts";
 import { type DocumentId, idsOfKey } from "../ids.ts";
 import type { DocumentTable } from "../index/registry.ts";
 import { NUMBERS } from "../index/schema.ts";
 import type { Hit } from "./cursors.ts";
+import { DOCUMENT_IN_PAGE, DocumentPage } from "./document-page.ts";
 import type { Candidate } from "./matches.ts";
 import { COST, type Steps } from "./steps.ts";
 
@@ -24,16 +25,15 @@ export class FoundDocument implements Candidate {
   readonly number: number | null;
   readonly #encoding: Encoding;
   readonly #definition: TableDefinition;
-  readonly #values: ValuesText | null;
   #columns: Columns | null | undefined;
 
-  /** `values`: the text of the buffer that the ids and the value are views of. */
   constructor(
-    { ids, value, encoding, number }: Pick<FoundDocument, "ids" | "value" | "number"> & { readonly encoding: Encoding },
+    ids: Uint8Array,
+    value: Uint8Array,
+    encoding: Encoding,
+    number: number | null,
     definition: TableDefinition,
-    values: ValuesText | null = null,
   ) {
-    this.#values = values;
     this.ids = ids;
     this.value = value;
     this.number = number;
@@ -50,29 +50,36 @@ export class FoundDocument implements Candidate {
     return this.#idValues() !== null && this.#read() !== null;
   }
 
-  /** The JSON of the document, `{"ids":{…},"columns":{…}}`. `only`: the columns to show; null: all. */
-  text(only: ReadonlySet<string> | null): string {
+  /** Writes the document, `{"ids":{…},"columns":{…}`, without the brace that ends it. `only`: the columns to show; null: all. */
+  writeTo(json: JsonBytes, only: ReadonlySet<string> | null): void {
+    const start = json.length;
+    json.ascii('{"ids":');
+    if (!this.#writePlainIds(json)) json.text(textOfIds(this.#definition.ids, this.#idValues() ?? []));
+    json.ascii(',"columns":');
+    if (writePlainObject(this.value, only, json)) return;
+    json.length = start;
     const { ids } = this.#definition;
-    const values = () => this.#idValues() ?? [];
-    const plain = plainJsonOfObject(this.value, only, this.#values);
-    if (plain !== null) return `{"ids":${this.#plainIds() ?? textOfIds(ids, values())},"columns":${plain}}`;
-    return textOfDocument(ids, { ids: values(), columns: this.columns, value: this.value }, only);
+    const read = { ids: this.#idValues() ?? [], columns: this.columns, value: this.value };
+    json.text(textOfDocument(ids, read, only).slice(0, -1));
   }
 
-  /** The ids as JSON, when they are strings of plain characters whose text is known. */
-  #plainIds(): string | null {
-    if (this.#values === null) return null;
-    let text = "{";
+  /** Writes the ids, when they are strings of plain characters. */
+  #writePlainIds(json: JsonBytes): boolean {
+    const start = json.length;
     let at = 0;
     for (const { name } of this.#definition.ids) {
       const end = endOfPlainPart(this.ids, at);
-      if (end === -1) return null;
-      const { byteOffset } = this.ids;
-      const id = this.#values.text.slice(byteOffset + at + 1, byteOffset + end);
-      text += `${at === 0 ? "" : ","}${JSON.stringify(name)}:"${id}"`;
+      if (end === -1) {
+        json.length = start;
+        return false;
+      }
+      json.text(`${at === 0 ? "{" : ","}${JSON.stringify(name)}:`);
+      json.reserve(end - at);
+      json.latin1(this.ids, at + 1, end);
       at = end + 1;
     }
-    return at === this.ids.length ? `${text}}` : null;
+    json.ascii("}");
+    return at === this.ids.length;
   }
 
   #idValues(): readonly DocumentId[] | null {
@@ -161,19 +168,14 @@ export class DocumentReader {
     const { page } = this.#sql.exec<{ page: ArrayBuffer | null }>(pageOf(hits), prefix, this.#now(), ...bindings).one();
     this.#steps.spend(COST.statement);
     const documents: FoundDocument[] = [];
+    const rows = new DocumentPage(page);
     let bytes = 0;
-    const buffer = page ?? new ArrayBuffer(0);
-    const rows = new RowPage(buffer);
-    const values = new ValuesText(buffer);
-    while (rows.hasMore) {
-      const row = rows.next();
-      if (row === null) continue;
-      const value = row.value ?? this.#largeValue(row.large);
+    while (rows.next()) {
+      const value = rows.value ?? this.#largeValue(rows.large);
       if (value === null) continue;
       bytes += value.length;
       if (bytes > MAX_PAGE_BYTES) return null;
-      const found = { ids: row.key, value, encoding: row.encoding, number: null };
-      documents.push(new FoundDocument(found, definition, row.value === null ? null : values));
+      documents.push(new FoundDocument(rows.ids, value, rows.encoding, null, definition));
     }
     return documents;
   }
@@ -190,19 +192,17 @@ export class DocumentReader {
     const { page } = this.#sql.exec<{ page: ArrayBuffer | null }>(READ, prefix, now, ids).one();
     const numbers = isKnown ? null : this.#numbers(ids, id);
     this.#steps.spend(COST.statement);
-    const rows = new RowPage(page ?? new ArrayBuffer(0));
+    const rows = new DocumentPage(page);
     let index = -1;
-    while (rows.hasMore) {
-      const row = rows.next();
-      if (row === null) continue;
+    while (rows.next()) {
       let hit: Hit | undefined;
       // The rows come in the order of the hits; those of some hits are missing.
       do hit = hits[++index];
-      while (hit !== undefined && compareBytes(hit.ids, row.key) !== 0);
-      const value = row.value ?? this.#largeValue(row.large);
+      while (hit !== undefined && compareBytes(hit.ids, rows.ids) !== 0);
+      const value = rows.value ?? this.#largeValue(rows.large);
       if (hit === undefined || value === null) continue;
       const number = hit.number ?? numbers?.get(index) ?? null;
-      yield { document: new FoundDocument({ ids: hit.ids, value, encoding: row.encoding, number }, definition), index };
+      yield { document: new FoundDocument(hit.ids, value, rows.encoding, number, definition), index };
     }
   }
 
@@ -228,11 +228,10 @@ const NEVER = -1;
 
 const { entries, largeValues } = LIVE_TABLES;
 
-/** The entries that hits name by their ids, as one value: `row-page.ts`, with the ids in place of the key. Each hit is looked up, so the order of the hits stays. */
+/** The entries that hits name by their ids, as a `DocumentPage`. Each hit is looked up, so the order of the hits stays. */
 function pageOf(hits: string): string {
-  return `SELECT CAST(group_concat(${ROW_IN_PAGE}, '') AS BLOB) AS page FROM (
-    SELECT h.ids AS k, e.v, e.large, e.encoding, e.version, e.expires_at FROM (${hits}) h
-      CROSS JOIN ${entries} e ON e.k = CAST(?1 || h.ids AS BLOB) AND (e.expires_at IS NULL OR e.expires_at > ?2))`;
+  return `SELECT CAST(group_concat(${DOCUMENT_IN_PAGE}, '') AS BLOB) AS page FROM (${hits}) h
+    CROSS JOIN ${entries} e ON e.k = CAST(?1 || h.ids AS BLOB) AND (e.expires_at IS NULL OR e.expires_at > ?2)`;
 }
 
 const READ = pageOf("SELECT unhex(value) AS ids FROM json_each(?3)");

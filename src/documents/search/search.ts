@@ -11,6 +11,7 @@ import {
   MAX_SEARCH_SKIP,
 } from "../../core/search-limits.ts";
 import type { Sql } from "../../core/storage.ts";
+import { JsonBytes } from "../../codec/json-bytes.ts";
 import { flagOf, refuse, Refused } from "../../codec/json-notation/members.ts";
 import type { JsonObject } from "../../codec/json-notation/types.ts";
 import type { TableName } from "../definition.ts";
@@ -181,10 +182,10 @@ async function answered(
   const members = [];
   const { texts, last } = await textsOfRows(run, rows, request, only, steps);
   const isCut = last !== rows.at(-1);
-  members.push(`"data":[${texts.join(",")}]`);
+  members.push(`"data":[${texts}]`);
   if (last !== undefined && (hasMore || isCut)) {
     const place = { sorters: request.givenSorters, after: { values: last.values, ids: last.ids } };
-    members.push(`"nextToken":${JSON.stringify(encodeNextToken(request.asked, place))}`);
+    members.push(`"nextToken":"${encodeNextToken(request.asked, place)}"`);
   }
   if (withTotal && total !== undefined) members.push(`"totalCounts":${total}`);
   if (groups !== null) members.push(`"groups":${JSON.stringify(groups.results())}`);
@@ -212,25 +213,30 @@ async function textsOfRows(
   { highlight, query }: SearchRequest,
   only: ReadonlySet<string> | null,
   steps: Steps,
-): Promise<{ readonly texts: readonly string[]; readonly last: FoundRow | undefined }> {
-  const texts: string[] = [];
-  let [characters, last] = [0, rows.at(-1)];
+): Promise<{ readonly texts: string; readonly last: FoundRow | undefined }> {
+  const json = new JsonBytes(ROOM_PER_ROW * rows.length);
+  let last = rows.at(-1);
   let shown: FoundRow | undefined;
   await run.read(rows, (row, document) => {
-    let text = document.text(only);
+    const start = json.length;
+    if (shown !== undefined) json.ascii(",");
+    document.writeTo(json, only);
     if (highlight !== null) {
       const marked = JSON.stringify(highlighted(highlight, query, document.columns));
-      text = `${text.slice(0, -1)},"highlight":${marked}}`;
+      json.text(`,"highlight":${marked}`);
       steps.spend(highlight.columns.length * Math.min(document.value.length, MAX_HIGHLIGHT_CHARS) * COST.byteOfText);
     }
-    characters += text.length;
-    if (texts.length > 0 && characters > MAX_DOCUMENT_ANSWER_CHARACTERS) {
+    json.ascii("}");
+    if (shown !== undefined && json.length > MAX_DOCUMENT_ANSWER_CHARACTERS) {
+      json.length = start;
       last = shown;
       return false;
     }
-    texts.push(text);
     shown = row;
     return true;
   });
-  return { texts, last };
+  return { texts: json.toString(), last };
 }
+
+/** A short document in JSON, in bytes. */
+const ROOM_PER_ROW = 256;

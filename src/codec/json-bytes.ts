@@ -40,6 +40,15 @@ export class JsonBytes {
     this.length = at;
   }
 
+  /** UTF-8 as it is. */
+  raw(from: Uint8Array): void {
+    const bytes = this.#bytes;
+    let at = this.length;
+    // The index is within the bytes.
+    for (let i = 0; i < from.length; i++) bytes[at++] = from[i] as number;
+    this.length = at;
+  }
+
   /** Text as it is. Makes room for itself. */
   text(text: string): void {
     this.reserve(3 * text.length);

@@ -67,14 +67,14 @@ export class FoundDocument implements Candidate {
   #writePlainIds(json: JsonBytes): boolean {
     const start = json.length;
     let at = 0;
-    for (const { name } of this.#definition.ids) {
+    for (const name of idNamesOf(this.#definition)) {
       const end = endOfPlainPart(this.ids, at);
       if (end === -1) {
         json.length = start;
         return false;
       }
-      json.text(`${at === 0 ? "{" : ","}${JSON.stringify(name)}:`);
-      json.reserve(end - at);
+      json.reserve(name.length + end - at);
+      json.raw(name);
       json.latin1(this.ids, at + 1, end);
       at = end + 1;
     }
@@ -91,6 +91,21 @@ export class FoundDocument implements Candidate {
     return this.#columns;
   }
 }
+
+/** What stands before each id in JSON, in UTF-8: `{"shop":` and `,"order":`. */
+function idNamesOf(definition: TableDefinition): readonly Uint8Array[] {
+  let names = idNames.get(definition);
+  if (names === undefined) {
+    names = definition.ids.map(({ name }, index) =>
+      utf8.encode(`${index === 0 ? "{" : ","}${JSON.stringify(name)}:`),
+    );
+    idNames.set(definition, names);
+  }
+  return names;
+}
+
+const idNames = new WeakMap<TableDefinition, readonly Uint8Array[]>();
+const utf8 = new TextEncoder();
 
 /** Documents that are read with one statement. Their values are inline, or are read when their turn comes. */
 export const DOCUMENT_WINDOW = 500;

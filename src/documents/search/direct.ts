@@ -1,7 +1,6 @@
 /** The first rows of a query from an index alone, where one knows their order: by ids, by relevance, by distance. No document is read. */
 import { compareBytes } from "../../core/bytes.ts";
 import type { Sql } from "../../core/storage.ts";
-import { MAX_RANKED_DOCUMENTS } from "../../core/search-limits.ts";
 import { NUMBERS, textTable } from "../index/schema.ts";
 import { distanceBetween } from "./areas.ts";
 import {
@@ -19,7 +18,7 @@ import {
 } from "./cursors.ts";
 import { FirstRows, type Ranked, type Sorter } from "./order.ts";
 import type { Leaf } from "./query.ts";
-import { isRanked, rank, type RankedSource } from "./ranking.ts";
+import { firstByScore, isRanked } from "./ranking.ts";
 import type { AreaSource, Cover, Source, Span, TextSource } from "./sources.ts";
 import { COST, type Steps } from "./steps.ts";
 
@@ -30,22 +29,32 @@ const TEXT_WINDOW = 5_000;
 /** Finds the places in an area. A search that has found them already does not look again. */
 export type PlacesOf = (source: AreaSource) => Promise<readonly Place[]>;
 
-/** The first `most` rows after `after`, expired ones among them. null: no index knows this order of this query. `cover` is exact. */
+export interface DirectParts {
+  readonly sql: Sql;
+  readonly steps: Steps;
+  readonly placesOf: PlacesOf;
+}
+
+/** The first `most` rows after `after` in the order of the sorters. */
+export interface Wanted {
+  readonly sorters: readonly Sorter[];
+  readonly after: Ranked | null;
+  readonly most: number;
+}
+
+/** The rows that are wanted, expired ones among them. null: no index knows this order of this query. `cover` is exact. */
 export async function directRows(
-  sql: Sql,
+  parts: DirectParts,
   query: Leaf,
   { sources }: Cover,
-  sorters: readonly Sorter[],
-  after: Ranked | null,
-  most: number,
-  placesOf: PlacesOf,
-  steps: Steps,
+  wanted: Wanted,
 ): Promise<readonly Ranked[] | null> {
+  const { sorters, after, most } = wanted;
   const [first, ...others] = sorters;
   if (first === undefined || sources.some((source) => source.kind === "span" && source.test !== null)) return null;
   if (first.type === "ids") {
     if (first.descending) return null;
-    const rows = await firstIds(sql, sources, after?.ids ?? new Uint8Array(), most, placesOf, steps);
+    const rows = await firstIds(parts, sources, after?.ids ?? new Uint8Array(), most);
     return rows.map((ids) => ({ ids, values: sorters.map(() => null) }));
   }
   const [source, ...more] = sources;
@@ -53,27 +62,25 @@ export async function directRows(
   if (more.length > 0 || others.length > 0) return null;
   if (first.type === "score" && isRanked(source)) {
     if (query.type === "match" && query.factor !== null) return null;
-    return byScore(sql, source, first.descending, after, most, steps);
+    return firstByScore(parts.sql, source, { descending: first.descending, after, most }, parts.steps);
   }
   if (first.type === "distance" && source.kind === "area") {
     if (source.index.many || source.index.name !== first.column) return null;
-    return byDistance(sql, await placesOf(source), first, after, most, steps);
+    return byDistance(parts, await parts.placesOf(source), first, wanted);
   }
   return null;
 }
 
 async function firstIds(
-  sql: Sql,
+  parts: DirectParts,
   sources: readonly Source[],
   after: Uint8Array,
   most: number,
-  placesOf: PlacesOf,
-  steps: Steps,
 ): Promise<Uint8Array[]> {
   let first: Uint8Array[] = [];
   for (const source of sources) {
-    first = merged([...first, ...(await firstIdsOf(sql, source, after, most, placesOf, steps))], most);
-    await steps.rest();
+    first = merged([...first, ...(await firstIdsOf(parts, source, after, most))], most);
+    await parts.steps.rest();
   }
   return first;
 }
@@ -84,21 +91,13 @@ function merged(all: Uint8Array[], most: number): Uint8Array[] {
   return all.filter((ids, index) => index === 0 || compareBytes(ids, all[index - 1] ?? ids) !== 0).slice(0, most);
 }
 
-async function firstIdsOf(
-  sql: Sql,
-  source: Source,
-  after: Uint8Array,
-  most: number,
-  placesOf: PlacesOf,
-  steps: Steps,
-): Promise<Uint8Array[]> {
+async function firstIdsOf(parts: DirectParts, source: Source, after: Uint8Array, most: number): Promise<Uint8Array[]> {
+  const { sql, steps, placesOf } = parts;
   switch (source.kind) {
     case "span":
-      return isPoint(source)
-        ? firstIdsOfPoint(sql, source, after, most, steps)
-        : firstIdsOfSpan(sql, source, after, most, steps);
+      return isPoint(source) ? firstIdsOfPoint(parts, source, after, most) : firstIdsOfSpan(parts, source, after, most);
     case "text":
-      return firstIdsOfText(sql, source, after, most, steps);
+      return firstIdsOfText(parts, source, after, most);
     case "area": {
       const numbers = [...new Set((await placesOf(source)).map(({ number }) => number))];
       let first: Uint8Array[] = [];
@@ -114,18 +113,17 @@ async function firstIdsOf(
   }
 }
 
-function firstIdsOfPoint(sql: Sql, span: Span, after: Uint8Array, most: number, steps: Steps): Uint8Array[] {
+function firstIdsOfPoint({ sql, steps }: DirectParts, span: Span, after: Uint8Array, most: number): Uint8Array[] {
   const rows = sql.exec(idsOfPoint(span, 1), span.index.id, bytesOf(startOf(span).v), after, most);
   steps.spend(COST.statement + most * COST.hit);
   return idsIn(rows);
 }
 
 async function firstIdsOfSpan(
-  sql: Sql,
+  { sql, steps }: DirectParts,
   span: Span,
   after: Uint8Array,
   most: number,
-  steps: Steps,
 ): Promise<Uint8Array[]> {
   const before = endOf(span);
   const window = rowsOfSpan(span, "ids", "ORDER BY v, ids LIMIT ?6", { before: false });
@@ -145,11 +143,10 @@ async function firstIdsOfSpan(
 }
 
 async function firstIdsOfText(
-  sql: Sql,
+  { sql, steps }: DirectParts,
   { index, match }: TextSource,
   after: Uint8Array,
   most: number,
-  steps: Steps,
 ): Promise<Uint8Array[]> {
   const table = textTable(index.id);
   const found = `SELECT rowid AS n FROM ${table} WHERE ${match === null ? "" : `${table} MATCH ?5 AND `}rowid > ?1 ORDER BY rowid LIMIT ?2`;
@@ -178,32 +175,17 @@ interface Numbered {
   readonly value: number;
 }
 
-async function byScore(
-  sql: Sql,
-  source: RankedSource,
-  descending: boolean,
-  after: Ranked | null,
-  most: number,
-  steps: Steps,
-): Promise<readonly Ranked[]> {
-  const best = new BestNumbers(descending, placeOf(after), most);
-  await rank(sql, source, steps, MAX_RANKED_DOCUMENTS, (number, score) => best.add(number, score));
-  return inOrder(sql, best.rows(), [{ type: "score", descending }], after, most, steps);
-}
-
 async function byDistance(
-  sql: Sql,
+  parts: DirectParts,
   places: readonly Place[],
   sorter: Extract<Sorter, { type: "distance" }>,
-  after: Ranked | null,
-  most: number,
-  steps: Steps,
+  wanted: Wanted,
 ): Promise<readonly Ranked[]> {
-  const best = new BestNumbers(sorter.descending, placeOf(after), most);
+  const best = new BestNumbers(sorter.descending, placeOf(wanted.after), wanted.most);
   for (const { number, point } of places) {
     best.add(number, Math.min(...sorter.points.map((to) => distanceBetween(point, to))));
   }
-  return inOrder(sql, best.rows(), [sorter], after, most, steps);
+  return inOrder(parts, best.rows(), { ...wanted, sorters: [sorter] });
 }
 
 /** undefined: from the start. */
@@ -261,12 +243,9 @@ class BestNumbers {
 }
 
 async function inOrder(
-  sql: Sql,
+  { sql, steps }: DirectParts,
   numbered: readonly Numbered[],
-  sorters: readonly Sorter[],
-  after: Ranked | null,
-  most: number,
-  steps: Steps,
+  { sorters, after, most }: Wanted,
 ): Promise<readonly Ranked[]> {
   const first = new FirstRows<Ranked>(sorters, most);
   const place = placeOf(after);

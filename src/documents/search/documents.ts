@@ -96,9 +96,7 @@ export class FoundDocument implements Candidate {
 function idNamesOf(definition: TableDefinition): readonly Uint8Array[] {
   let names = idNames.get(definition);
   if (names === undefined) {
-    names = definition.ids.map(({ name }, index) =>
-      utf8.encode(`${index === 0 ? "{" : ","}${JSON.stringify(name)}:`),
-    );
+    names = definition.ids.map(({ name }, index) => utf8.encode(`${index === 0 ? "{" : ","}${JSON.stringify(name)}:`));
     idNames.set(definition, names);
   }
   return names;

@@ -2,10 +2,11 @@
  * Relevance: FTS5's BM25 of the rows of a text query. FTS5 computes it only for rows that it finds, so all of them are asked for, in windows
  * of their numbers. BM25 depends on how many rows have a word, which FTS5 counts anew in each window.
  */
-import { MAX_PREFIX_POSTINGS, MAX_PREFIX_WORDS } from "../../core/search-limits.ts";
+import { MAX_PREFIX_POSTINGS, MAX_PREFIX_WORDS, MAX_RANKED_DOCUMENTS } from "../../core/search-limits.ts";
 import { tooMuch } from "../../codec/json-notation/members.ts";
 import type { Sql } from "../../core/storage.ts";
-import { textTable, vocabularyTable } from "../index/schema.ts";
+import { NUMBERS, textTable, vocabularyTable } from "../index/schema.ts";
+import { FirstRows, type Ranked, type Sorter } from "./order.ts";
 import type { Source, TextSource } from "./sources.ts";
 import { COST, type Steps } from "./steps.ts";
 
@@ -22,24 +23,95 @@ export function isRanked(source: Source): source is RankedSource {
 /** Refuses a query with more than `most` rows. Calls `see` with the number and the relevance of each row, greater is better; in the order of numbers. */
 export async function rank(
   sql: Sql,
-  { index, match }: RankedSource,
+  source: RankedSource,
   steps: Steps,
   most: number,
   see: (number: number, score: number) => void,
 ): Promise<void> {
-  const table = textTable(index.id);
+  const table = textTable(source.index.id);
   const ranked = `SELECT rowid, bm25(${table}) FROM ${table} WHERE ${table} MATCH ?1 AND rowid > ?2 ORDER BY rowid LIMIT ?3`;
-  let total: number | null = null;
-  for (let after = 0; ;) {
-    let rows = 0;
-    for (const [number, score] of sql.exec(ranked, match, after, RANKED_WINDOW).raw<[number, number]>()) {
+  await inWindows(sql, source, steps, most, (after) => {
+    let [last, rows] = [after, 0];
+    for (const [number, score] of sql.exec(ranked, source.match, after, RANKED_WINDOW).raw<[number, number]>()) {
       rows += 1;
-      after = number;
+      last = number;
       see(number, -score);
     }
+    return { rows, last };
+  });
+}
+
+/**
+ * The first rows by relevance, then by ids. `after`: the last row of the page before. SQLite puts each window in order, because most of the
+ * rows of a query are none of the first, and looks up the ids of those alone that may be: several documents often have the same relevance.
+ */
+export async function firstByScore(
+  sql: Sql,
+  source: RankedSource,
+  { descending, after, most }: { readonly descending: boolean; readonly after: Ranked | null; readonly most: number },
+  steps: Steps,
+): Promise<readonly Ranked[]> {
+  const place = after?.values[0];
+  const [worst, best] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  // FTS5's own number is the smaller, the better a row fits.
+  const start = typeof place === "number" ? -place : descending ? best : worst;
+  const query = firstOfWindow(textTable(source.index.id), descending);
+  const sorters: readonly Sorter[] = [{ type: "score", descending }];
+  const first = new FirstRows<Ranked>(sorters, most);
+  // No row after this place can be among the first.
+  let end = descending ? worst : best;
+  await inWindows(sql, source, steps, MAX_RANKED_DOCUMENTS, (from) => {
+    const [window, ...rows] = sql
+      .exec(query, source.match, from, RANKED_WINDOW, start, after?.ids ?? NO_IDS, end, most)
+      .raw<[number | null, number | null, ArrayBuffer | null]>();
+    for (const [, score, ids] of rows) {
+      if (score !== null && ids !== null) first.add({ ids: new Uint8Array(ids), values: [-score] });
+    }
+    const last = rows.at(-1)?.[1];
+    if (rows.length === most && typeof last === "number") end = last;
+    return { rows: window?.[1] ?? 0, last: window?.[0] ?? from };
+  });
+  return first.rows();
+}
+
+const NO_IDS = new Uint8Array();
+
+/**
+ * First the greatest number of the window and how many rows it has; then its first rows: NULL, FTS5's number, the ids. Bindings: the match, the
+ * number before the window, its rows; the place after which rows count and the ids at it; the place that they must not pass; and how many.
+ */
+function firstOfWindow(table: string, descending: boolean): string {
+  const [order, before] = descending ? ["", "<"] : [" DESC", ">"];
+  const last = `SELECT s FROM f WHERE ?4 ${before} s AND s ${before}= ?6 ORDER BY s${order} LIMIT 1 OFFSET ?7 - 1`;
+  return `WITH f AS MATERIALIZED (SELECT rowid AS n, bm25(${table}) AS s FROM ${table} WHERE ${table} MATCH ?1 AND rowid > ?2 ORDER BY rowid LIMIT ?3)
+    SELECT max(n), count(*), NULL FROM f
+    UNION ALL SELECT * FROM (
+      SELECT NULL, f.s, x.ids FROM f CROSS JOIN ${NUMBERS} x ON x.n = f.n
+      WHERE ?4 ${before}= f.s AND f.s ${before}= ifnull((${last}), ?6) AND (f.s <> ?4 OR x.ids > ?5)
+      ORDER BY f.s${order}, x.ids LIMIT ?7)`;
+}
+
+interface RankedRows {
+  readonly rows: number;
+  /** The number of the last of them. */
+  readonly last: number;
+}
+
+/** Calls `window` with the number after which it begins, until all rows have been ranked. */
+async function inWindows(
+  sql: Sql,
+  { index, match }: RankedSource,
+  steps: Steps,
+  most: number,
+  window: (after: number) => RankedRows,
+): Promise<void> {
+  let total: number | null = null;
+  for (let after = 0; ;) {
+    const { rows, last } = window(after);
     steps.spend(COST.statement + (total ?? rows) * COST.posting + rows * COST.ranked);
     if (rows < RANKED_WINDOW) return;
-    total ??= countUpTo(sql, table, match, most + 1);
+    after = last;
+    total ??= countUpTo(sql, textTable(index.id), match, most + 1);
     if (total > most) {
       tooMuch(
         `More than ${most} documents have these words in ${JSON.stringify(index.name)}, which is the limit of a search by relevance: add a rarer word or another query, or sort by a column.`,

@@ -246,9 +246,11 @@ export class Run {
     const [first] = sorters;
     if (!ascendsByIds(first) || span.index.many || span.test !== null) return null;
     const places = [span.index.id, ...boundsOf(startOf(span), endOf(span))];
-    const small = `NOT EXISTS (${rowsOfSpan(span, "1", "LIMIT 1 OFFSET ?10", { first: 3, ...WHOLE })})`;
-    const rows = `${rowsOfSpan(span, "ids", "", { first: 3, ...WHOLE })} AND ids > ?8 AND ${small} ORDER BY ids LIMIT ?9`;
-    const found = this.#reader.page(rows, [...places, after?.ids ?? new Uint8Array(), wanted, SMALL_SPAN]);
+    const small = `NOT EXISTS (${rowsOfSpan(span, "1", `LIMIT 1 OFFSET ${SMALL_SPAN}`, { first: 3, ...WHOLE })})`;
+    // Compared with each row of the span, so only where it says something.
+    const later = after === null ? "" : "AND ids > ?9";
+    const rows = `${rowsOfSpan(span, "ids", "", { first: 3, ...WHOLE })} AND ${small} ${later} ORDER BY ids LIMIT ?8`;
+    const found = this.#reader.page(rows, [...places, wanted, ...(after === null ? [] : [after.ids])]);
     this.#steps.spend(COST.statement + SMALL_SPAN * COST.orderedRow);
     // Without a row the span has none, or it is large.
     if (found === null || found.length > 0) return found;
@@ -284,7 +286,8 @@ export class Run {
       const rows = expired.length === 0 ? this.#pageOfPlaces(await placesOf(area), wanted) : null;
       if (rows !== null) return rows;
     }
-    const ranked = await directRows(this.#sql, query, cover, sorters, after, most, placesOf, this.#steps);
+    const parts = { sql: this.#sql, steps: this.#steps, placesOf };
+    const ranked = await directRows(parts, query, cover, { sorters, after, most });
     if (ranked === null) return null;
     const gone = new Set(expired.map(({ ids }) => toBinaryText(ids)));
     const alive = gone.size === 0 ? ranked : ranked.filter(({ ids }) => !gone.has(toBinaryText(ids)));

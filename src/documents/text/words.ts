@@ -25,11 +25,14 @@ function wordsOfTokens(tokens: readonly string[]): Word[] {
       run += token;
       continue;
     }
-    for (const { segment } of segmenter.segment(run)) {
-      const [first, ...others] = segment;
-      if (first !== undefined) words.push([first, ...others]);
+    // Most words of a query are none of such characters, and the segmenter takes long to be asked.
+    if (run !== "") {
+      for (const { segment } of segmenter.segment(run)) {
+        const [first, ...others] = segment;
+        if (first !== undefined) words.push([first, ...others]);
+      }
+      run = "";
     }
-    run = "";
     if (token !== BREAK) words.push([token]);
   }
   return words;

@@ -108,7 +108,7 @@ async function inWindows(
   let total: number | null = null;
   for (let after = 0; ;) {
     const { rows, last } = window(after);
-    steps.spend(COST.statement + (total ?? rows) * COST.posting + rows * COST.ranked);
+    steps.spend(COST.statement + (total ?? rows) * COST.posting + rows * (COST.ranked + COST.orderedRow));
     if (rows < RANKED_WINDOW) return;
     after = last;
     total ??= countUpTo(sql, textTable(index.id), match, most + 1);

@@ -4,8 +4,15 @@ import type { Sql } from "../../../src/core/storage.ts";
 import { ProcessMemory } from "../../../src/core/process-memory.ts";
 import { MAX_SEARCHES } from "../../../src/core/search-limits.ts";
 import { Searches } from "../../../src/objects/searches.ts";
+import { decodeKey } from "../../../src/codec/key-codec.ts";
+import type { TableDefinition } from "../../../src/documents/definition.ts";
 import { withStorage } from "../../support/workerd/engine.ts";
 import { type Document, Searched } from "../../support/workerd/searched.ts";
+
+function idOf(ids: Uint8Array): number {
+  const decoded = decodeKey(ids);
+  return Number(decoded.ok ? decoded.key[0] : Number.NaN);
+}
 
 const none = { queryType: "equal", column: "kind", value: "none" };
 
@@ -85,6 +92,44 @@ test("a search whose indexes are replaced begins anew, and gives up when that ne
       defined(`b${times}`);
     };
     expect(await searched.tried(request)).toMatch(/^unavailable: The indexes of the table were replaced/);
+  });
+});
+
+test("relevance over several windows of FTS5 is the order of all of them, also where very many are equally relevant (D73)", async () => {
+  await withStorage(async (storage) => {
+    const searched = new Searched(storage);
+    const ids: TableDefinition["ids"] = [{ name: "id", type: "integer" }];
+    searched.define([{ name: "t", type: "text", indexed: true }], ids);
+    const texts = ["pear", "pear pear", "a pear", "apple and pear", "apple apple"];
+    // The order of the ids is not that in which FTS5 has numbered them.
+    searched.putAll(
+      Array.from({ length: 17_000 }, (_, i) => [[(i * 4_001) % 17_000], { t: texts[(i + (i >> 3)) % 5] ?? "" }]),
+    );
+    const [index] = searched.index.table(searched.table)?.live?.indexesOf("t") ?? [];
+    const table = `document_text_${index?.id}`;
+    const all = storage.sql
+      .exec<{ ids: ArrayBuffer; score: number }>(
+        `SELECT x.ids, -bm25(${table}) AS score FROM ${table} JOIN document_numbers x ON x.n = ${table}.rowid
+         WHERE ${table} MATCH '"pear" OR "apple"'`,
+      )
+      .toArray()
+      .map((row) => ({ id: idOf(new Uint8Array(row.ids)), score: row.score }));
+    for (const orderType of ["desc", "asc"]) {
+      const sign = orderType === "desc" ? 1 : -1;
+      const expected = all.toSorted((a, b) => sign * (b.score - a.score) || a.id - b.id).map(({ id }) => id);
+      const querys = [{ queryType: "match", column: "t", value: "pear apple" }];
+      const sorters = [{ sorterType: "union", orderType }];
+      searched.pauses = 0;
+      for (const skip of [0, 3_390, 4_990]) {
+        expect(await searched.ids({ querys, sorters, skip, rowsLimit: 30 })).toEqual(expected.slice(skip, skip + 30));
+      }
+      expect(searched.pauses).toBeGreaterThan(2);
+      let page = await searched.search({ querys, sorters, skip: 3_300, rowsLimit: 70 });
+      for (let at = 3_370; at < 3_650; at += 70) {
+        page = await searched.search({ querys, nextToken: page.nextToken, rowsLimit: 70 });
+        expect(page.data.map((row) => row.ids["id"])).toEqual(expected.slice(at, at + 70));
+      }
+    }
   });
 });
 

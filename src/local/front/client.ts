@@ -1,10 +1,21 @@
 /** A client with its request, as the front sees it. The front stands between the client and the server process. */
-import type { Readable, Writable } from "node:stream";
 import type { HeaderLookup } from "../../doors/http/header-lookup.ts";
 import type { ProcessAddress } from "../process-address.ts";
 import type { ClientConnection } from "./client-connections.ts";
+import type { Emitter } from "./guard.ts";
 import type { Refusal } from "./refusals.ts";
 import type { HeaderPairs, ServerRequest } from "./server-connection.ts";
+
+/** The body of a request. */
+export type RequestBody = Emitter<"data"> & Emitter<"end"> & { pause(): unknown; resume(): unknown };
+
+/** The body of an answer. */
+export type AnswerBody = Emitter<"drain"> & {
+  /** Bytes that wait for the client. */
+  readonly writableLength: number;
+  /** False: the next piece should wait for `drain`. */
+  write(piece: Uint8Array | string): boolean;
+};
 
 /** A request in the form of its protocol. The names of its headers are in lower case or as they came. */
 export interface Client extends ServerRequest {
@@ -15,9 +26,9 @@ export interface Client extends ServerRequest {
   /** What is wrong with the request, as far as only its protocol can see that. */
   readonly flaw: Refusal | undefined;
   /** The request's body, of which nothing was read yet. */
-  readonly input: Readable;
+  readonly input: RequestBody;
   /** The answer's body. */
-  readonly output: Writable;
+  readonly output: AnswerBody;
   /** Nothing can be sent to the client any more. */
   readonly isGone: boolean;
   respond(status: number, reason: string, headers: HeaderPairs): void;

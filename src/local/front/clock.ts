@@ -1,4 +1,7 @@
-/** The time of the front, in milliseconds that never go back, and work at regular intervals. Tests pass another clock. */
+/**
+ * The time of the front, in milliseconds that never go back, and work at regular intervals. Tests pass another clock. And the date in the
+ * heads of its answers.
+ */
 
 export interface FrontClock {
   now(): number;
@@ -14,3 +17,16 @@ export const systemClock: FrontClock = {
     return () => clearInterval(timer);
   },
 };
+
+let second = 0;
+let date = "";
+
+/** The wall clock's time as the header `date` has it (RFC 9110, section 6.6.1). */
+export function httpDate(): string {
+  const now = Math.floor(Date.now() / 1000);
+  if (now !== second) {
+    second = now;
+    date = new Date(now * 1000).toUTCString();
+  }
+  return date;
+}

@@ -303,6 +303,7 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
       if (this.#socket === undefined) this.#server?.end();
       else this.#leaveInTurn();
     });
+    input.resume();
   }
 
   #sendOfSocket(piece: Buffer): boolean {

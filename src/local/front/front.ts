@@ -20,13 +20,12 @@ import { SocketTurns } from "./socket-turns.ts";
 import { systemClock, type FrontClock } from "./clock.ts";
 import { Guard } from "./guard.ts";
 import { Http1Side } from "./http1.ts";
+import { PREFACE } from "./http2/protocol.ts";
 import { Http2Side } from "./http2.ts";
 import { OpenDatabases, openFilesOf } from "./open-databases.ts";
 import { Places } from "./places.ts";
 import { headOf, ServerConnections } from "./server-connection.ts";
 import { Sessions } from "./sessions.ts";
-
-const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 
 /** The beginning of a TLS handshake record of any version (RFC 8446, section 5.1). */
 const TLS_HANDSHAKE = Buffer.of(0x16, 0x03);

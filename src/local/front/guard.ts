@@ -4,7 +4,6 @@
  * (cairn/guarded-handlers).
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 
@@ -29,12 +28,11 @@ interface Events {
   readonly open: [];
   readonly readable: [];
   readonly request: [request: IncomingMessage, response: ServerResponse];
-  readonly stream: [stream: ServerHttp2Stream, headers: IncomingHttpHeaders];
   /** A server passes all. A WebSocket passes only the answer to its handshake. */
   readonly upgrade: [message: IncomingMessage, socket?: Duplex, head?: Buffer];
 }
 
-interface Emitter<Event extends keyof Events> {
+export interface Emitter<Event extends keyof Events> {
   on(event: Event, handler: (...args: Events[Event]) => void): unknown;
   once(event: Event, handler: (...args: Events[Event]) => void): unknown;
   off(event: Event, handler: (...args: Events[Event]) => void): unknown;
@@ -86,6 +84,11 @@ export class Guard {
   /** Runs the handler after everything that has arrived by now was handled. */
   soon(handler: () => void): void {
     setImmediate(this.wrap(handler));
+  }
+
+  /** Runs the handler after what runs now, before anything else that has arrived is handled. */
+  next(handler: () => void): void {
+    queueMicrotask(this.wrap(handler));
   }
 
   /** A handler that ends its connection instead of throwing, for callers that take a function and are no emitters. */

@@ -1,5 +1,5 @@
 /** A WebSocket that passes through the front: what its client sends goes to the server process piece by piece (`socket-pace.ts`). */
-import type { Readable } from "node:stream";
+import type { RequestBody } from "./client.ts";
 import type { Guard } from "./guard.ts";
 import { SocketFrames } from "./socket-frames.ts";
 import type { SocketPace } from "./socket-pace.ts";
@@ -10,7 +10,7 @@ export interface PassedSocketParts {
   readonly pace: SocketPace;
   readonly guard: Guard;
   /** The bytes that the client sends. The stream is paused while some of them wait here. */
-  readonly input: Readable;
+  readonly input: Pick<RequestBody, "pause" | "resume">;
   /** Sends a piece to the server process. false: no more may be sent until `drained` is called. */
   readonly send: (piece: Buffer) => boolean;
 }

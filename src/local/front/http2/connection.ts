@@ -1,0 +1,489 @@
+/**
+ * The server's side of one HTTP/2 connection (RFC 9113): frames, flow control in both directions, and the limits that keep one client from
+ * taking more than its part. node's own module costs several times as much for each request, and a small read is hardly more than a request.
+ *
+ * What is sent while one thing that has come is handled goes to the system together. DATA is sent only while the client takes it, and the streams take
+ * turns. What a client breaks of the protocol ends its stream or its connection, with the code that the RFC names.
+ */
+import type { Socket } from "node:net";
+import { MAX_REQUEST_HEAD_BYTES, MAX_STREAMS_OF_CONNECTION } from "../../../core/limits.ts";
+import type { Guard } from "../guard.ts";
+import { encodeHead, HpackDecoder, NO_TABLE } from "./hpack.ts";
+import {
+  ErrorCode,
+  FIRST_WINDOW,
+  Flag,
+  FRAME_HEAD_BYTES,
+  frameOf,
+  FrameType,
+  MAX_FRAME_BYTES,
+  MAX_WINDOW,
+  PREFACE,
+  Setting,
+  settingsFrame,
+  uint32,
+} from "./protocol.ts";
+import { RequestHead } from "./request-head.ts";
+import { Http2Stream, STREAM_WINDOW_BYTES, type StreamOwner } from "./stream.ts";
+import { ReceiveWindow, SendWindow } from "./window.ts";
+
+/** The window of a connection, which all its streams share: how much a client may send before it is read. */
+const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
+
+/** DATA is sent while less than this waits in the socket. */
+const MAX_SOCKET_BYTES = 64 * 1024;
+
+/** What else may wait in the socket: heads of answers and replies of the protocol. A client that takes none of them goes. */
+const MAX_UNTAKEN_BYTES = 2 * 1024 * 1024;
+
+/** A header block has as many bytes as its fields, or fewer, and some for names that a client need not send. */
+const MAX_BLOCK_BYTES = 2 * MAX_REQUEST_HEAD_BYTES;
+
+/** Frames of one header block. Two are enough for its bytes. */
+const MAX_BLOCK_FRAMES = 8;
+
+/** How often a client may break its own requests off: so many times at once, and so many more each second. */
+const MAX_RESETS_AT_ONCE = 1000;
+const RESETS_PER_SECOND = 100;
+
+/** A header block that has begun. */
+interface Block {
+  readonly stream: number;
+  readonly endsStream: boolean;
+  readonly pieces: Buffer[];
+  bytes: number;
+}
+
+export interface Http2ConnectionParts {
+  readonly socket: Socket;
+  readonly guard: Guard;
+  /** A request. Its body comes afterwards. */
+  readonly opened: (stream: Http2Stream) => void;
+}
+
+export class Http2Connection implements StreamOwner {
+  readonly #socket: Socket;
+  readonly #guard: Guard;
+  readonly #opened: Http2ConnectionParts["opened"];
+  readonly #decoder = new HpackDecoder();
+  readonly #streams = new Map<number, Http2Stream>();
+  /** Those of which something is to be sent, in turn. */
+  readonly #planned = new Set<Http2Stream>();
+  /** Streams that we have reset: what the client had sent by then is no error. The newest is the last one. */
+  readonly #reset = new Set<number>();
+  readonly #receiveWindow = new ReceiveWindow(CONNECTION_WINDOW_BYTES);
+  readonly #sendWindow = new SendWindow(FIRST_WINDOW);
+  /** Of a new stream, as the client has set it. */
+  #streamWindow = FIRST_WINDOW;
+  #prefaceLeft = PREFACE.length;
+  #hasSettings = false;
+  #rest: Buffer | undefined;
+  #block: Block | undefined;
+  #lastStream = 0;
+  #resets = 0;
+  #isDraining = false;
+  #isOver = false;
+  /** What is sent next, together. */
+  #out: Buffer[] = [];
+  #outBytes = 0;
+  #isPlanned = false;
+  #hasSaidNoTable = false;
+
+  constructor({ socket, guard, opened }: Http2ConnectionParts) {
+    this.#socket = socket;
+    this.#guard = guard;
+    this.#opened = opened;
+    guard.on(socket, "data", (bytes) => this.#receive(bytes));
+    guard.on(socket, "drain", () => this.#flush());
+    // HTTP/2 has no half-closed connections: a client that ends its side is gone.
+    guard.once(socket, "end", () => socket.destroy());
+    guard.once(socket, "close", () => this.#over());
+    this.#send(
+      settingsFrame([
+        [Setting.maxConcurrentStreams, MAX_STREAMS_OF_CONNECTION],
+        [Setting.initialWindowSize, STREAM_WINDOW_BYTES],
+        [Setting.maxHeaderListSize, MAX_REQUEST_HEAD_BYTES],
+      ]),
+    );
+    // No setting changes the connection's own window.
+    this.#send(frameOf(FrameType.windowUpdate, 0, 0, uint32(CONNECTION_WINDOW_BYTES - FIRST_WINDOW)));
+  }
+
+  /** Takes no new streams. Those under way may finish, then the connection ends. */
+  drain(): void {
+    if (this.#isDraining || this.#isOver) return;
+    this.#isDraining = true;
+    this.#send(goaway(this.#lastStream, ErrorCode.noError));
+    this.#endIfDrained();
+  }
+
+  /** Ends the connection now. The client is told which requests were not looked at. */
+  end(code: ErrorCode = ErrorCode.noError): void {
+    if (this.#isOver) return;
+    this.#send(goaway(this.#lastStream, code));
+    this.#write();
+    this.#socket.destroy();
+    this.#over();
+  }
+
+  /** To be called every second. */
+  check(): void {
+    this.#resets = Math.max(0, this.#resets - RESETS_PER_SECOND);
+  }
+
+  sendHead(stream: Http2Stream, status: number, pairs: readonly string[]): void {
+    const head = encodeHead(status, pairs);
+    const block = this.#hasSaidNoTable ? head : Buffer.concat([NO_TABLE, head]);
+    this.#hasSaidNoTable = true;
+    for (let from = 0, type: number = FrameType.headers; ; type = FrameType.continuation) {
+      const to = Math.min(block.length, from + MAX_FRAME_BYTES);
+      this.#send(frameOf(type, to === block.length ? Flag.endHeaders : 0, stream.id, block.subarray(from, to)));
+      if (to === block.length) return;
+      from = to;
+    }
+  }
+
+  plan(stream: Http2Stream): void {
+    this.#planned.add(stream);
+    this.#plan();
+  }
+
+  read(stream: Http2Stream, bytes: number, opened: number): void {
+    if (this.#isOver) return;
+    if (opened > 0) this.#send(frameOf(FrameType.windowUpdate, 0, stream.id, uint32(opened)));
+    const all = this.#receiveWindow.release(bytes);
+    if (all > 0) this.#send(frameOf(FrameType.windowUpdate, 0, 0, uint32(all)));
+  }
+
+  reset(stream: Http2Stream, code: ErrorCode): void {
+    this.#sendReset(stream.id, code);
+    stream.closed();
+  }
+
+  // What is sent.
+
+  #send(frame: Buffer): void {
+    this.#out.push(frame);
+    this.#outBytes += frame.length;
+    this.#plan();
+  }
+
+  #sendReset(stream: number, code: ErrorCode): void {
+    this.#reset.add(stream);
+    if (this.#reset.size > MAX_STREAMS_OF_CONNECTION) {
+      for (const oldest of this.#reset) {
+        this.#reset.delete(oldest);
+        break;
+      }
+    }
+    this.#send(frameOf(FrameType.rstStream, 0, stream, uint32(code)));
+  }
+
+  #plan(): void {
+    if (this.#isPlanned || this.#isOver) return;
+    this.#isPlanned = true;
+    this.#guard.next(() => {
+      this.#isPlanned = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    if (this.#isOver) return;
+    this.#sendPlanned();
+    this.#write();
+    if (this.#socket.writableLength > MAX_UNTAKEN_BYTES) this.end(ErrorCode.enhanceYourCalm);
+    else this.#endIfDrained();
+  }
+
+  get #hasRoom(): boolean {
+    return this.#socket.writableLength + this.#outBytes < MAX_SOCKET_BYTES;
+  }
+
+  /** The streams take turns, a frame each. */
+  #sendPlanned(): void {
+    let inVain = 0;
+    while (inVain < this.#planned.size && this.#hasRoom) {
+      const [stream] = this.#planned;
+      if (stream === undefined) return;
+      this.#planned.delete(stream);
+      if (this.#sendFrame(stream)) inVain = 0;
+      else inVain += 1;
+    }
+  }
+
+  /** Returns whether there was a frame to send. */
+  #sendFrame(stream: Http2Stream): boolean {
+    const piece = stream.take(Math.min(MAX_FRAME_BYTES, this.#sendWindow.left));
+    // With its own window closed a stream waits until its client opens it.
+    if (stream.writableLength > 0 && stream.sendWindow.left > 0) this.#planned.add(stream);
+    const isLast = stream.isEnding && stream.writableLength === 0;
+    if (piece.length === 0 && !isLast) return false;
+    this.#sendWindow.use(piece.length);
+    this.#send(frameOf(FrameType.data, isLast ? Flag.endStream : 0, stream.id, piece));
+    stream.sent(isLast);
+    return true;
+  }
+
+  #write(): void {
+    const [first, ...more] = this.#out;
+    if (first === undefined || this.#socket.destroyed) return;
+    this.#out = [];
+    this.#outBytes = 0;
+    this.#socket.write(more.length === 0 ? first : Buffer.concat([first, ...more]));
+  }
+
+  #endIfDrained(): void {
+    if (!this.#isDraining || this.#streams.size > 0) return;
+    this.#write();
+    this.#socket.destroySoon();
+  }
+
+  #over(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#planned.clear();
+    for (const stream of this.#streams.values()) stream.closed();
+  }
+
+  /** The client has broken the protocol. */
+  #fail(code: ErrorCode): void {
+    this.end(code);
+  }
+
+  // What is received.
+
+  #receive(chunk: Buffer): void {
+    let bytes = this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]);
+    this.#rest = undefined;
+    if (this.#prefaceLeft > 0) {
+      const skipped = Math.min(this.#prefaceLeft, bytes.length);
+      this.#prefaceLeft -= skipped;
+      bytes = bytes.subarray(skipped);
+    }
+    let at = 0;
+    while (bytes.length - at >= FRAME_HEAD_BYTES && !this.#isOver) {
+      const length = bytes.readUIntBE(at, 3);
+      if (length > MAX_FRAME_BYTES) return this.#fail(ErrorCode.frameSizeError);
+      const from = at + FRAME_HEAD_BYTES;
+      if (bytes.length - from < length) break;
+      const [type = 0, flags = 0] = [bytes[at + 3], bytes[at + 4]];
+      const stream = bytes.readUInt32BE(at + 5) & 0x7fff_ffff;
+      at = from + length;
+      this.#take(type, flags, stream, bytes.subarray(from, at));
+    }
+    if (at < bytes.length && !this.#isOver) this.#rest = bytes.subarray(at);
+  }
+
+  #take(type: number, flags: number, stream: number, payload: Buffer): void {
+    if (!this.#hasSettings && type !== FrameType.settings) return this.#fail(ErrorCode.protocolError);
+    if (this.#block !== undefined) {
+      const goesOn = type === FrameType.continuation && stream === this.#block.stream;
+      return goesOn ? this.#takeOfBlock(this.#block, flags, payload) : this.#fail(ErrorCode.protocolError);
+    }
+    switch (type) {
+      case FrameType.data:
+        return this.#takeData(flags, stream, payload);
+      case FrameType.headers:
+        return this.#takeHeaders(flags, stream, payload);
+      case FrameType.priority:
+        return this.#takePriority(stream, payload);
+      case FrameType.rstStream:
+        return this.#takeReset(stream, payload);
+      case FrameType.settings:
+        return this.#takeSettings(flags, stream, payload);
+      case FrameType.ping:
+        return this.#takePing(flags, stream, payload);
+      case FrameType.goaway:
+        // The client opens no more streams. It ends the connection itself.
+        if (stream !== 0) this.#fail(ErrorCode.protocolError);
+        return;
+      case FrameType.windowUpdate:
+        return this.#takeWindowUpdate(stream, payload);
+      case FrameType.pushPromise:
+      case FrameType.continuation:
+        return this.#fail(ErrorCode.protocolError);
+      default:
+      // Of an extension (section 5.5).
+    }
+  }
+
+  #isIdle(stream: number): boolean {
+    return stream > this.#lastStream || stream % 2 === 0;
+  }
+
+  #takeData(flags: number, id: number, payload: Buffer): void {
+    if (id === 0 || this.#isIdle(id)) return this.#fail(ErrorCode.protocolError);
+    if (!this.#receiveWindow.take(payload.length)) return this.#fail(ErrorCode.flowControlError);
+    const body = withoutPadding(flags, payload);
+    if (body === undefined) return this.#fail(ErrorCode.protocolError);
+    const stream = this.#streams.get(id);
+    if (stream === undefined) {
+      const opened = this.#receiveWindow.release(payload.length);
+      if (opened > 0) this.#send(frameOf(FrameType.windowUpdate, 0, 0, uint32(opened)));
+      if (!this.#reset.has(id)) this.#sendReset(id, ErrorCode.streamClosed);
+      return;
+    }
+    // A copy: with a view, a small body that waits would keep all that came with it.
+    const wrong = stream.receive(Buffer.from(body), payload.length, (flags & Flag.endStream) !== 0);
+    if (wrong !== undefined) this.reset(stream, wrong);
+  }
+
+  #takeHeaders(flags: number, id: number, payload: Buffer): void {
+    if (id % 2 === 0) return this.#fail(ErrorCode.protocolError);
+    const unpadded = withoutPadding(flags, payload);
+    if (unpadded === undefined) return this.#fail(ErrorCode.protocolError);
+    let fragment = unpadded;
+    if ((flags & Flag.priority) !== 0) {
+      if (fragment.length < PRIORITY_BYTES) return this.#fail(ErrorCode.frameSizeError);
+      if (dependsOnItself(id, fragment)) return this.#fail(ErrorCode.protocolError);
+      fragment = fragment.subarray(PRIORITY_BYTES);
+    }
+    const block = { stream: id, endsStream: (flags & Flag.endStream) !== 0, pieces: [], bytes: 0 };
+    this.#takeOfBlock(block, flags, fragment);
+  }
+
+  #takeOfBlock(block: Block, flags: number, fragment: Buffer): void {
+    block.bytes += fragment.length;
+    const isLast = (flags & Flag.endHeaders) !== 0;
+    this.#block = isLast ? undefined : block;
+    if (isLast && block.pieces.length === 0) return this.#takeBlock(block, fragment);
+    // The fragment may be a view of what is read next.
+    block.pieces.push(Buffer.from(fragment));
+    if (block.bytes > MAX_BLOCK_BYTES || block.pieces.length > MAX_BLOCK_FRAMES) {
+      this.#fail(ErrorCode.enhanceYourCalm);
+    } else if (isLast) {
+      this.#takeBlock(block, Buffer.concat(block.pieces));
+    }
+  }
+
+  #takeBlock({ stream: id, endsStream }: Block, bytes: Buffer): void {
+    const head = new RequestHead();
+    // The block changes the table, whatever becomes of its request.
+    if (!this.#decoder.decode(bytes, (field) => head.add(field))) return this.#fail(ErrorCode.compressionError);
+    if (id <= this.#lastStream) return this.#takeTrailers(id, endsStream);
+    this.#lastStream = id;
+    if (this.#isDraining || this.#streams.size >= MAX_STREAMS_OF_CONNECTION) {
+      return this.#sendReset(id, ErrorCode.refusedStream);
+    }
+    if (head.isMalformed || (endsStream && (head.length ?? 0) > 0)) {
+      return this.#sendReset(id, ErrorCode.protocolError);
+    }
+    const stream = new Http2Stream(id, head, endsStream, this.#streamWindow, this);
+    this.#streams.set(id, stream);
+    this.#guard.once(stream, "close", () => {
+      this.#streams.delete(id);
+      this.#planned.delete(stream);
+      if (this.#isDraining) this.#plan();
+    });
+    this.#opened(stream);
+  }
+
+  /** Trailers end the request. What they say is of no use here. */
+  #takeTrailers(id: number, endsStream: boolean): void {
+    const stream = this.#streams.get(id);
+    if (stream === undefined) {
+      if (!this.#reset.has(id)) this.#fail(ErrorCode.streamClosed);
+      return;
+    }
+    const wrong = endsStream || stream.hasWhole ? stream.receiveEnd() : ErrorCode.protocolError;
+    if (wrong !== undefined) this.reset(stream, wrong);
+  }
+
+  /** Priorities are no part of HTTP/2 any more (section 5.3.2). */
+  #takePriority(stream: number, payload: Buffer): void {
+    if (stream === 0) this.#fail(ErrorCode.protocolError);
+    else if (payload.length !== PRIORITY_BYTES) this.#fail(ErrorCode.frameSizeError);
+    else if (dependsOnItself(stream, payload)) this.#fail(ErrorCode.protocolError);
+  }
+
+  #takeReset(id: number, payload: Buffer): void {
+    if (payload.length !== 4) return this.#fail(ErrorCode.frameSizeError);
+    if (id === 0 || this.#isIdle(id)) return this.#fail(ErrorCode.protocolError);
+    this.#resets += 1;
+    if (this.#resets > MAX_RESETS_AT_ONCE) return this.#fail(ErrorCode.enhanceYourCalm);
+    this.#streams.get(id)?.closed();
+  }
+
+  #takeSettings(flags: number, stream: number, payload: Buffer): void {
+    if (stream !== 0) return this.#fail(ErrorCode.protocolError);
+    const isAck = (flags & Flag.ack) !== 0;
+    if (payload.length % 6 !== 0 || (isAck && payload.length > 0)) return this.#fail(ErrorCode.frameSizeError);
+    this.#hasSettings = true;
+    if (isAck) return;
+    for (let at = 0; at < payload.length; at += 6) {
+      const wrong = this.#set(payload.readUInt16BE(at), payload.readUInt32BE(at + 2));
+      if (wrong !== undefined) return this.#fail(wrong);
+    }
+    this.#send(frameOf(FrameType.settings, Flag.ack, 0, NO_BYTES));
+  }
+
+  #set(setting: number, value: number): ErrorCode | undefined {
+    switch (setting) {
+      case Setting.enablePush:
+        return value > 1 ? ErrorCode.protocolError : undefined;
+      case Setting.maxFrameSize:
+        // We send no frame that is larger than the smallest that may be set.
+        return value < MAX_FRAME_BYTES || value > 0xff_ffff ? ErrorCode.protocolError : undefined;
+      case Setting.initialWindowSize:
+        return this.#setStreamWindow(value);
+      default:
+        return undefined;
+    }
+  }
+
+  /** Changes the windows of the streams that are open, too (section 6.9.2). */
+  #setStreamWindow(size: number): ErrorCode | undefined {
+    if (size > MAX_WINDOW) return ErrorCode.flowControlError;
+    const change = size - this.#streamWindow;
+    this.#streamWindow = size;
+    for (const stream of this.#streams.values()) {
+      if (!stream.sendWindow.open(change)) return ErrorCode.flowControlError;
+      if (stream.writableLength > 0) this.plan(stream);
+    }
+    return undefined;
+  }
+
+  #takePing(flags: number, stream: number, payload: Buffer): void {
+    if (stream !== 0) return this.#fail(ErrorCode.protocolError);
+    if (payload.length !== 8) return this.#fail(ErrorCode.frameSizeError);
+    if ((flags & Flag.ack) === 0) this.#send(frameOf(FrameType.ping, Flag.ack, 0, payload));
+  }
+
+  #takeWindowUpdate(id: number, payload: Buffer): void {
+    if (payload.length !== 4) return this.#fail(ErrorCode.frameSizeError);
+    const opened = payload.readUInt32BE() & MAX_WINDOW;
+    if (id === 0) {
+      if (opened === 0) this.#fail(ErrorCode.protocolError);
+      else if (!this.#sendWindow.open(opened)) this.#fail(ErrorCode.flowControlError);
+      else this.#plan();
+      return;
+    }
+    if (this.#isIdle(id)) return this.#fail(ErrorCode.protocolError);
+    const stream = this.#streams.get(id);
+    if (stream === undefined) return;
+    if (opened === 0) this.reset(stream, ErrorCode.protocolError);
+    else if (!stream.sendWindow.open(opened)) this.reset(stream, ErrorCode.flowControlError);
+    else if (stream.writableLength > 0) this.plan(stream);
+  }
+}
+
+const NO_BYTES = Buffer.alloc(0);
+
+const PRIORITY_BYTES = 5;
+
+function dependsOnItself(stream: number, priority: Buffer): boolean {
+  return (priority.readUInt32BE() & 0x7fff_ffff) === stream;
+}
+
+/** Undefined: there is more padding than payload (section 6.1). */
+function withoutPadding(flags: number, payload: Buffer): Buffer | undefined {
+  if ((flags & Flag.padded) === 0) return payload;
+  const padding = payload[0];
+  if (padding === undefined || padding >= payload.length) return undefined;
+  return payload.subarray(1, payload.length - padding);
+}
+
+function goaway(lastStream: number, code: ErrorCode): Buffer {
+  return frameOf(FrameType.goaway, 0, 0, Buffer.concat([uint32(lastStream), uint32(code)]));
+}

@@ -1,0 +1,77 @@
+/** Names and numbers of HTTP/2 (RFC 9113). */
+
+export const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+
+export const FRAME_HEAD_BYTES = 9;
+
+/** The largest payload that each side must take (section 4.2). We allow no larger one, and send none. */
+export const MAX_FRAME_BYTES = 16_384;
+
+/** A window before any setting or update (section 6.9.2). */
+export const FIRST_WINDOW = 65_535;
+export const MAX_WINDOW = 0x7fff_ffff;
+
+/** Section 6. */
+export const FrameType = {
+  data: 0,
+  headers: 1,
+  priority: 2,
+  rstStream: 3,
+  settings: 4,
+  pushPromise: 5,
+  ping: 6,
+  goaway: 7,
+  windowUpdate: 8,
+  continuation: 9,
+} as const;
+
+export const Flag = { endStream: 1, ack: 1, endHeaders: 4, padded: 8, priority: 32 } as const;
+
+/** Section 6.5.2. */
+export const Setting = {
+  enablePush: 2,
+  maxConcurrentStreams: 3,
+  initialWindowSize: 4,
+  maxFrameSize: 5,
+  maxHeaderListSize: 6,
+} as const;
+
+/** Section 7. */
+export const ErrorCode = {
+  noError: 0,
+  protocolError: 1,
+  internalError: 2,
+  flowControlError: 3,
+  streamClosed: 5,
+  frameSizeError: 6,
+  refusedStream: 7,
+  compressionError: 9,
+  enhanceYourCalm: 11,
+} as const;
+
+export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];
+
+export function frameOf(type: number, flags: number, stream: number, payload: Uint8Array): Buffer {
+  const frame = Buffer.allocUnsafe(FRAME_HEAD_BYTES + payload.length);
+  frame.writeUIntBE(payload.length, 0, 3);
+  frame[3] = type;
+  frame[4] = flags;
+  frame.writeUInt32BE(stream, 5);
+  frame.set(payload, FRAME_HEAD_BYTES);
+  return frame;
+}
+
+export function uint32(value: number): Buffer {
+  const bytes = Buffer.allocUnsafe(4);
+  bytes.writeUInt32BE(value);
+  return bytes;
+}
+
+export function settingsFrame(values: readonly (readonly [setting: number, value: number])[]): Buffer {
+  const payload = Buffer.allocUnsafe(values.length * 6);
+  for (const [i, [setting, value]] of values.entries()) {
+    payload.writeUInt16BE(setting, i * 6);
+    payload.writeUInt32BE(value, i * 6 + 2);
+  }
+  return frameOf(FrameType.settings, 0, 0, payload);
+}

@@ -1,0 +1,232 @@
+/**
+ * One stream of an HTTP/2 connection: a request, whose body is read at the pace of its reader, and the answer to it. It is as small as it can
+ * be, because each read and each write of Deno's client is one.
+ */
+import { EventEmitter } from "node:events";
+import type { BodyKind } from "../server-connection.ts";
+import { ErrorCode } from "./protocol.ts";
+import type { RequestHead } from "./request-head.ts";
+import { ReceiveWindow, SendWindow } from "./window.ts";
+
+/** What a stream needs of its connection. */
+export interface StreamOwner {
+  sendHead(stream: Http2Stream, status: number, pairs: readonly string[]): void;
+  /** Sends what the stream has, as soon as there is room for it. */
+  plan(stream: Http2Stream): void;
+  /** This much of the body was read. `opened`: by how much the client's window opens. */
+  read(stream: Http2Stream, bytes: number, opened: number): void;
+  /** Ends the stream at once, and tells the client. */
+  reset(stream: Http2Stream, code: ErrorCode): void;
+}
+
+interface StreamEvents {
+  /** A piece of the request's body. */
+  data: [piece: Buffer];
+  /** The request is complete. */
+  end: [];
+  /** After `write` has returned false: the answer may go on. */
+  drain: [];
+  /** Nothing more is sent or received, for whatever reason. */
+  close: [];
+}
+
+/** The window of a stream. With this size, uploads need not wait for a window update every 64 KiB. */
+export const STREAM_WINDOW_BYTES = 1024 * 1024;
+
+/** With more than this waiting for the client, an answer is to pause. */
+const MAX_WAITING_BYTES = 64 * 1024;
+
+export class Http2Stream extends EventEmitter<StreamEvents> {
+  readonly id: number;
+  readonly head: RequestHead;
+  readonly body: BodyKind;
+  readonly sendWindow: SendWindow;
+  readonly #owner: StreamOwner;
+  readonly #receiveWindow = new ReceiveWindow(STREAM_WINDOW_BYTES);
+  /** Bytes of the body that are still to come, if their number is known. */
+  #announced: number | undefined;
+  /** Pieces of the body that nobody has read yet. */
+  readonly #unread: Buffer[] = [];
+  #isFlowing = false;
+  #isReading = false;
+  #hasWhole: boolean;
+  /** Whether the reader has been told that the request is complete. */
+  #hasToldEnd = false;
+  /** Pieces of the answer that wait for the client. */
+  readonly #waiting: Buffer[] = [];
+  #waitingBytes = 0;
+  #needsDrain = false;
+  #isEnding = false;
+  #hasEnded = false;
+  #isClosed = false;
+  #resetsAtEnd = false;
+
+  constructor(id: number, head: RequestHead, endsWithHead: boolean, window: number, owner: StreamOwner) {
+    super();
+    this.id = id;
+    this.head = head;
+    this.body = head.bodyKind(endsWithHead);
+    this.#announced = head.length;
+    this.#hasWhole = endsWithHead;
+    this.#hasToldEnd = endsWithHead;
+    this.sendWindow = new SendWindow(window);
+    this.#owner = owner;
+  }
+
+  // The request.
+
+  pause(): void {
+    this.#isFlowing = false;
+  }
+
+  /** Gives what has come, and all that comes, to the handler of `data`. Without one it is dropped. */
+  resume(): void {
+    this.#isFlowing = true;
+    this.#give();
+  }
+
+  /** Whether the request is complete. */
+  get hasWhole(): boolean {
+    return this.#hasWhole;
+  }
+
+  /** Takes a frame of the body, and says what is wrong with it. `counted`: its bytes with the padding. */
+  receive(piece: Buffer, counted: number, isLast: boolean): ErrorCode | undefined {
+    if (this.#hasWhole) return ErrorCode.streamClosed;
+    if (!this.#receiveWindow.take(counted)) return ErrorCode.flowControlError;
+    if (this.#announced !== undefined) {
+      this.#announced -= piece.length;
+      if (this.#announced < 0) return ErrorCode.protocolError;
+    }
+    if (counted > piece.length) this.#read(counted - piece.length);
+    if (piece.length > 0) this.#unread.push(piece);
+    return isLast ? this.receiveEnd() : this.#give();
+  }
+
+  receiveEnd(): ErrorCode | undefined {
+    if (this.#hasWhole) return ErrorCode.streamClosed;
+    if ((this.#announced ?? 0) > 0) return ErrorCode.protocolError;
+    this.#hasWhole = true;
+    this.#give();
+    if (this.#hasEnded) this.#close();
+    return undefined;
+  }
+
+  #give(): undefined {
+    // A handler may pause, or resume, and may end the stream.
+    if (this.#isReading) return;
+    this.#isReading = true;
+    while (this.#isFlowing && !this.#isClosed) {
+      const piece = this.#unread.shift();
+      if (piece === undefined) break;
+      this.#read(piece.length);
+      this.emit("data", piece);
+    }
+    this.#isReading = false;
+    if (!this.#isFlowing || this.#isClosed || !this.#hasWhole || this.#hasToldEnd) return;
+    this.#hasToldEnd = true;
+    this.emit("end");
+  }
+
+  #read(bytes: number): void {
+    const opened = this.#receiveWindow.release(bytes);
+    this.#owner.read(this, bytes, this.#hasWhole ? 0 : opened);
+  }
+
+  // The answer.
+
+  /** Nothing can be sent any more. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** Whether the answer is complete, with the bytes that wait. */
+  get isEnding(): boolean {
+    return this.#isEnding;
+  }
+
+  /** Bytes of the answer that wait for the client. */
+  get writableLength(): number {
+    return this.#waitingBytes;
+  }
+
+  respond(status: number, pairs: readonly string[]): void {
+    if (!this.#isClosed) this.#owner.sendHead(this, status, pairs);
+  }
+
+  /** Sends a piece, which now belongs to the stream. False: the next one should wait for `drain`. */
+  write(piece: Uint8Array | string): boolean {
+    if (this.#isClosed || this.#isEnding) return true;
+    const bytes =
+      typeof piece === "string" ? Buffer.from(piece) : Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength);
+    if (bytes.length === 0) return true;
+    this.#waiting.push(bytes);
+    this.#waitingBytes += bytes.length;
+    this.#owner.plan(this);
+    this.#needsDrain ||= this.#waitingBytes > MAX_WAITING_BYTES;
+    return !this.#needsDrain;
+  }
+
+  end(last?: Uint8Array): void {
+    if (this.#isClosed || this.#isEnding) return;
+    if (last !== undefined) this.write(last);
+    this.#isEnding = true;
+    this.#owner.plan(this);
+  }
+
+  /** Breaks off, so that the client cannot take what it has for a whole answer. */
+  breakOff(code: ErrorCode): void {
+    if (!this.#isClosed) this.#owner.reset(this, code);
+  }
+
+  /** After its answer the client need not send the rest of its request (section 8.1). */
+  letGo(): void {
+    if (this.#isClosed) return;
+    this.end();
+    this.#resetsAtEnd = true;
+    if (this.#hasEnded) this.#owner.reset(this, ErrorCode.noError);
+  }
+
+  /** Takes the next bytes to be sent, up to so many. */
+  take(limit: number): Buffer {
+    const first = this.#waiting[0];
+    const bytes = Math.min(limit, this.sendWindow.left);
+    if (first === undefined || bytes <= 0) return NO_BYTES;
+    const piece = first.subarray(0, bytes);
+    if (piece.length === first.length) this.#waiting.shift();
+    else this.#waiting[0] = first.subarray(bytes);
+    this.#waitingBytes -= piece.length;
+    this.sendWindow.use(piece.length);
+    return piece;
+  }
+
+  /** To be called after bytes were sent. `isLast`: with the end of the answer. */
+  sent(isLast: boolean): void {
+    if (isLast) {
+      this.#hasEnded = true;
+      if (this.#hasWhole) this.#close();
+      else if (this.#resetsAtEnd) this.#owner.reset(this, ErrorCode.noError);
+    } else if (this.#needsDrain && this.#waitingBytes <= MAX_WAITING_BYTES / 2) {
+      this.#needsDrain = false;
+      this.emit("drain");
+    }
+  }
+
+  /** The connection has forgotten the stream, or is gone itself. */
+  closed(): void {
+    this.#close();
+  }
+
+  #close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    let unread = 0;
+    for (const { length } of this.#unread.splice(0)) unread += length;
+    this.#waiting.length = 0;
+    this.#waitingBytes = 0;
+    if (unread > 0) this.#owner.read(this, unread, 0);
+    this.emit("close");
+  }
+}
+
+const NO_BYTES = Buffer.alloc(0);

@@ -1,0 +1,57 @@
+/** How much a client may still send: the receiving side of flow control (RFC 9113, section 5.2). */
+import { MAX_WINDOW } from "./protocol.ts";
+
+/** A window is opened again when this part of it was read. */
+const OPENED_BY = 1 / 2;
+
+export class ReceiveWindow {
+  readonly #size: number;
+  /** What the client may still send. */
+  #left: number;
+  /** What was read since the window was opened last. */
+  #read = 0;
+
+  constructor(size: number) {
+    this.#size = size;
+    this.#left = size;
+  }
+
+  /** Takes bytes that have come. False: the client was not allowed to send them. */
+  take(bytes: number): boolean {
+    this.#left -= bytes;
+    return this.#left >= 0;
+  }
+
+  /** Notes that bytes were read. Returns by how much to open the window now: 0 if not yet. */
+  release(bytes: number): number {
+    this.#read += bytes;
+    if (this.#read < this.#size * OPENED_BY) return 0;
+    const opened = this.#read;
+    this.#read = 0;
+    this.#left += opened;
+    return opened;
+  }
+}
+
+/** How much may still be sent to a client. It can be below 0, after the client has made the windows of all streams smaller. */
+export class SendWindow {
+  #left: number;
+
+  constructor(size: number) {
+    this.#left = size;
+  }
+
+  get left(): number {
+    return this.#left;
+  }
+
+  /** False: the window becomes larger than any may be. */
+  open(bytes: number): boolean {
+    this.#left += bytes;
+    return this.#left <= MAX_WINDOW;
+  }
+
+  use(bytes: number): void {
+    this.#left -= bytes;
+  }
+}

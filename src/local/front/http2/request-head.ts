@@ -8,7 +8,7 @@ export class RequestHead {
   method = "";
   path = "";
   /** Names in lower case, each with its value. */
-  readonly pairs: string[] = [];
+  readonly #pairs: string[] = [];
   #authority: string | undefined;
   #scheme: string | undefined;
   #length: number | undefined;
@@ -45,7 +45,7 @@ export class RequestHead {
     this.#hasRegular = true;
     if (name === "content-length") this.#addLength(value);
     else if (FORBIDDEN.has(name) || (name === "te" && value !== "trailers")) this.#isBroken = true;
-    else if (!ofTheConnection.has(name)) this.pairs.push(name, value);
+    else if (!ofTheConnection.has(name)) this.#pairs.push(name, value);
   }
 
   /** All values of a name. */
@@ -63,8 +63,8 @@ export class RequestHead {
   get headers(): HeaderPairs {
     const headers = ["host", this.get("host") ?? "localhost"];
     const cookies: string[] = [];
-    for (let i = 0; i + 1 < this.pairs.length; i += 2) {
-      const [name = "", value = ""] = [this.pairs[i], this.pairs[i + 1]];
+    for (let i = 0; i + 1 < this.#pairs.length; i += 2) {
+      const [name = "", value = ""] = [this.#pairs[i], this.#pairs[i + 1]];
       // A client may send a cookie in pieces (section 8.2.3).
       if (name === "cookie") cookies.push(value);
       else if (name !== "host" && name !== "expect") headers.push(name, value);
@@ -95,9 +95,9 @@ export class RequestHead {
 
   #valuesOf(name: string): string | null {
     let values: string | null = null;
-    for (let i = 0; i + 1 < this.pairs.length; i += 2) {
-      if (this.pairs[i] === name)
-        values = values === null ? (this.pairs[i + 1] ?? "") : `${values}, ${this.pairs[i + 1] ?? ""}`;
+    for (let i = 0; i + 1 < this.#pairs.length; i += 2) {
+      if (this.#pairs[i] === name)
+        values = values === null ? (this.#pairs[i + 1] ?? "") : `${values}, ${this.#pairs[i + 1] ?? ""}`;
     }
     return values;
   }

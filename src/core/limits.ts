@@ -692,7 +692,20 @@ export const MAX_CLIENT_REQUESTS = 20_000;
 /** Streams of one HTTP/2 connection at the same time, with its watches. */
 export const MAX_STREAMS_OF_CONNECTION = 1000;
 
-/** The first line and the headers of an HTTP/1.1 request: ten times the longest token, and room for what proxies add. */
+/**
+ * Requests of one HTTP/2 connection that its client breaks off: so many at once, and so many more each second. Each costs the server work that
+ * nobody takes, so a client that opens and resets streams without a pause would keep all others waiting.
+ */
+export const MAX_BROKEN_OFF_REQUESTS = 1000;
+export const BROKEN_OFF_REQUESTS_PER_SECOND = 100;
+
+/** Heads of answers and replies of the protocol that one HTTP/2 client has not taken: some for each of its streams. */
+export const MAX_UNTAKEN_REPLY_BYTES = 2 * MIB;
+
+/**
+ * The first line and the headers of an HTTP/1.1 request: ten times the longest token, and room for what proxies add. Over HTTP/2 each header
+ * counts 32 bytes more.
+ */
 export const MAX_REQUEST_HEAD_BYTES = 16 * KIB;
 
 /**

@@ -6,7 +6,13 @@
  * turns. What a client breaks of the protocol ends its stream or its connection, with the code that the RFC names.
  */
 import type { Socket } from "node:net";
-import { MAX_REQUEST_HEAD_BYTES, MAX_STREAMS_OF_CONNECTION } from "../../../core/limits.ts";
+import {
+  BROKEN_OFF_REQUESTS_PER_SECOND,
+  MAX_BROKEN_OFF_REQUESTS,
+  MAX_REQUEST_HEAD_BYTES,
+  MAX_STREAMS_OF_CONNECTION,
+  MAX_UNTAKEN_REPLY_BYTES,
+} from "../../../core/limits.ts";
 import type { Guard } from "../guard.ts";
 import { encodeHead, HpackDecoder, NO_TABLE } from "./hpack.ts";
 import {
@@ -33,18 +39,11 @@ const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
 /** DATA is sent while less than this waits in the socket. */
 const MAX_SOCKET_BYTES = 64 * 1024;
 
-/** What else may wait in the socket: heads of answers and replies of the protocol. A client that takes none of them goes. */
-const MAX_UNTAKEN_BYTES = 2 * 1024 * 1024;
-
 /** A header block has as many bytes as its fields, or fewer, and some for names that a client need not send. */
 const MAX_BLOCK_BYTES = 2 * MAX_REQUEST_HEAD_BYTES;
 
 /** Frames of one header block. Two are enough for its bytes. */
 const MAX_BLOCK_FRAMES = 8;
-
-/** How often a client may break its own requests off: so many times at once, and so many more each second. */
-const MAX_RESETS_AT_ONCE = 1000;
-const RESETS_PER_SECOND = 100;
 
 /** A header block that has begun. */
 interface Block {
@@ -128,7 +127,7 @@ export class Http2Connection implements StreamOwner {
 
   /** To be called every second. */
   check(): void {
-    this.#resets = Math.max(0, this.#resets - RESETS_PER_SECOND);
+    this.#resets = Math.max(0, this.#resets - BROKEN_OFF_REQUESTS_PER_SECOND);
   }
 
   sendHead(stream: Http2Stream, status: number, pairs: readonly string[]): void {
@@ -192,7 +191,7 @@ export class Http2Connection implements StreamOwner {
     if (this.#isOver) return;
     this.#sendPlanned();
     this.#write();
-    if (this.#socket.writableLength > MAX_UNTAKEN_BYTES) this.end(ErrorCode.enhanceYourCalm);
+    if (this.#socket.writableLength > MAX_UNTAKEN_REPLY_BYTES) this.end(ErrorCode.enhanceYourCalm);
     else this.#endIfDrained();
   }
 
@@ -401,7 +400,7 @@ export class Http2Connection implements StreamOwner {
     if (payload.length !== 4) return this.#fail(ErrorCode.frameSizeError);
     if (id === 0 || this.#isIdle(id)) return this.#fail(ErrorCode.protocolError);
     this.#resets += 1;
-    if (this.#resets > MAX_RESETS_AT_ONCE) return this.#fail(ErrorCode.enhanceYourCalm);
+    if (this.#resets > MAX_BROKEN_OFF_REQUESTS) return this.#fail(ErrorCode.enhanceYourCalm);
     this.#streams.get(id)?.closed();
   }
 

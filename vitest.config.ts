@@ -44,6 +44,7 @@ export default defineConfig({
       {
         test: {
           name: "node",
+          globalSetup: "./test/support/built-global-setup.ts",
           include: ["test/**/*.test.ts"],
           exclude: [
             ...configDefaults.exclude,

@@ -172,20 +172,24 @@ function variablesOf(
   return { all: { ...secrets, ...address, ...others } };
 }
 
-/**
- * Builds the Worker once and runs it on plain workerd with its disk storage. `invalid` when it does not build. `v8`: flags of V8, for
- * measurements.
- */
+export interface OnWorkerdOptions extends WorkerdOptions {
+  /** Flags of V8, for measurements. */
+  readonly v8?: readonly string[];
+  /** Tests start many servers, and build each Worker once for all of them. */
+  readonly build?: typeof bundleWorker;
+}
+
+/** Builds the Worker once and runs it on plain workerd with its disk storage. `invalid` when it does not build. */
 export async function onWorkerd(
   entry: string,
   deployment: Deployment,
-  { v8 = [], ...options }: WorkerdOptions & { readonly v8?: readonly string[] } = {},
+  { v8 = [], build = bundleWorker, ...options }: OnWorkerdOptions = {},
 ): Promise<StartUpstream | Failure> {
   const reserve = diskReserveOf(process.env["CAIRN_DISK_RESERVE"]);
   if (reserve !== null && typeof reserve === "object") return reserve;
   const proxy = proxySettings(process.env);
   if (proxy !== null && isFailure(proxy)) return proxy;
-  const worker = await bundleWorker(entry);
+  const worker = await build(entry);
   if (typeof worker !== "string") return worker;
   const date = compatibilityDateOf(readFileSync(join(repository, "wrangler.toml"), "utf8"));
   const reach = reachOf(process.env["CAIRN_DESTINATIONS"]);

@@ -12,6 +12,7 @@ import { TenantKeeper } from "../../src/local/tenant.ts";
 import { cairnDeployment } from "../../src/local/workerd-config.ts";
 import { temporaryFolder } from "../local/stand-in-server.ts";
 import { startManagedServer, Tenant } from "../support/management.ts";
+import { builtWorker } from "../support/built-workers.ts";
 import { RawConnect, encodeWrite, rawKey, rawSet } from "../support/raw-connect.ts";
 import { startDeno } from "./clients/deno-client.ts";
 import type { Operation, Outcome } from "./clients/operations.ts";
@@ -24,6 +25,7 @@ async function startOnDisk(disk: DiskSize) {
   const said: string[] = [];
   const startUpstream = await onWorkerd(join(repository, "src/worker.ts"), cairnDeployment, {
     disk: { measure: async () => disk, say: (sentence) => said.push(sentence) },
+    build: builtWorker,
   });
   if (isFailure(startUpstream)) throw new Error(startUpstream.message);
   const preparation = new TenantKeeper("tenant.json", undefined, () => undefined);

@@ -17,7 +17,7 @@ export interface Program {
 
 /**
  * In `root`, a checkout of the repository. Killed when the test ends, if it still runs. `shell`: what is done before it in the same
- * process, as setting a limit.
+ * process, as setting a limit. In this checkout the Worker is not built anew for each start.
  */
 export function runScript(
   script: "start" | "dev",
@@ -26,7 +26,8 @@ export function runScript(
   root = repository,
   shell = "",
 ): Program {
-  const command = [process.execPath, join(root, `src/local/${script}.ts`), ...args];
+  const file = script === "start" && root === repository ? "test/support/start.ts" : `src/local/${script}.ts`;
+  const command = [process.execPath, join(root, file), ...args];
   const child = spawn("/bin/sh", ["-c", `${shell}\nexec "$0" "$@"`, ...command], {
     env: { ...process.env, ...environment },
     stdio: ["ignore", "pipe", "pipe"],

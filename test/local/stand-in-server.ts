@@ -8,6 +8,7 @@ import { onTestFinished } from "vitest";
 import type { LivenessTimes } from "../../src/local/liveness.ts";
 import { onWorkerd, startServer, type RunningServer, type StartUpstream } from "../../src/local/server.ts";
 import { secretNames } from "../../src/local/secrets.ts";
+import { builtWorker } from "../support/built-workers.ts";
 
 const standInWorker = join(import.meta.dirname, "../support/workerd/stand-in-worker.ts");
 
@@ -27,7 +28,7 @@ export async function startStandIn(
   liveness?: LivenessTimes,
 ): Promise<RunningServer> {
   const deployment = { namespaces: [{ binding: "COUNTERS", className: "Counter" }], variables: secretNames };
-  const startWorkerd = await onWorkerd(standInWorker, deployment, { liveness });
+  const startWorkerd = await onWorkerd(standInWorker, deployment, { liveness, build: builtWorker });
   if (isFailure(startWorkerd)) throw new Error(startWorkerd.message);
   const startUpstream: StartUpstream = async (folder, secrets) => {
     await beforeStart();

@@ -12,6 +12,7 @@ import { onWorkerd, startServer } from "../../src/local/server.ts";
 import { TenantKeeper } from "../../src/local/tenant.ts";
 import { cairnDeployment } from "../../src/local/workerd-config.ts";
 import type { Announcement } from "../../src/local/announcement.ts";
+import { builtWorker } from "../support/built-workers.ts";
 import { announced, repository, runScript, type Program } from "./program.ts";
 import { temporaryFolder } from "./stand-in-server.ts";
 
@@ -146,7 +147,9 @@ const REQUESTS = 4;
 
 /** A server until the test is over. `settle`: what a start does there, through this URL, with what it keeps in this file. */
 async function serverToStartOn() {
-  const startUpstream = await onWorkerd(join(repository, "src/worker.ts"), cairnDeployment);
+  const startUpstream = await onWorkerd(join(repository, "src/worker.ts"), cairnDeployment, {
+    build: builtWorker,
+  });
   if (isFailure(startUpstream)) throw new Error(startUpstream.message);
   const folder = temporaryFolder();
   const server = await startServer({ host: "127.0.0.1", port: 0, persistTo: folder, secrets: {}, startUpstream });

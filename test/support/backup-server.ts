@@ -12,6 +12,7 @@ import { type Version, versionOfBytes } from "../../src/core/versionstamp.ts";
 import { onWorkerd, type RunningServer, startServer } from "../../src/local/server.ts";
 import { cairnDeployment } from "../../src/local/workerd-config.ts";
 import { AtomicWriteOutputSchema } from "./proto/generated/com/deno/kv/datapath/datapath_pb.js";
+import { builtWorker } from "./built-workers.ts";
 import { destinationAt, type S3Place } from "./s3-place.ts";
 
 export class BackupServer {
@@ -23,7 +24,7 @@ export class BackupServer {
 
   static async start(flags: Parameters<typeof onWorkerd>[2] = {}): Promise<BackupServer> {
     const entry = join(import.meta.dirname, "workerd/backup-worker.ts");
-    const startUpstream = await onWorkerd(entry, cairnDeployment, flags);
+    const startUpstream = await onWorkerd(entry, cairnDeployment, { ...flags, build: builtWorker });
     if (isFailure(startUpstream)) throw new Error(startUpstream.message);
     const persistTo = mkdtempSync(join(tmpdir(), "cairn-backup-"));
     const server = await startServer({ host: "127.0.0.1", port: 0, persistTo, secrets: {}, startUpstream });

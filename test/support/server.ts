@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import type { Announcement } from "../../src/local/announcement.ts";
 import { spawnGuarded } from "../../src/local/guarded-process.ts";
 
-const program = fileURLToPath(new URL("../../src/local/start.ts", import.meta.url));
+const program = fileURLToPath(new URL("start.ts", import.meta.url));
 
 /** More than the server itself gives what is under way when it is told to end. */
 const GRACE_MS = 5000;

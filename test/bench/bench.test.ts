@@ -3,10 +3,11 @@ import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { runBench } from "./bench.ts";
 import { scattered } from "./operations.ts";
 import { parseBenchOptions, type PartName, partNames } from "./options.ts";
+import type { Report, Table } from "./report.ts";
 import { formatTable } from "./table.ts";
 
 /** Of a table of each part. */
@@ -27,40 +28,61 @@ const TITLES: Record<PartName, string> = {
   archives: "Archives of",
 };
 
-/** Runs for moments: what it finds says nothing, but that every part still finds something. */
-test("every part of the bench measures what it is for", { timeout: 400_000 }, async () => {
-  const options = parseBenchOptions([
-    "--connections",
-    "2",
-    "--rounds",
-    "1",
-    "--seconds",
-    "0.05",
-    "--max-entries",
-    "10000",
-  ]);
+/** Tables whose rows are known. */
+const CHECKS: Partial<
+  Record<PartName, readonly (readonly [title: string, check: (rows: Table["rows"] | undefined) => void])[]>
+> = {
+  "kv-connect": [
+    [
+      "KV Connect, HTTP/1.1, bare workerd",
+      (rows) =>
+        expect(rows?.map(([what, server]) => `${what}, ${server}`)).toEqual([
+          "empty Worker, baseline",
+          "empty object call, baseline",
+          "one upsert, baseline",
+          "both, 90/10, baseline",
+          ...["get", "getMany10", "list100", "set", "atomic10", "sum", "mix90/10"].map((name) => `${name}, cairn`),
+        ]),
+    ],
+  ],
+  rows: [["Rows per operation", (rows) => expect(rows).toContainEqual(["set of a new key", 0, 1])]],
+};
+
+/** What a part compares with a target, among others. */
+const TARGETS: Partial<Record<PartName, readonly string[]>> = {
+  growth: ["get at 10000 entries, × at 1000"],
+  directory: ["create among 200 databases, × among 100"],
+};
+
+/** The parts that wait for an object to sleep, or make many things, begin first. */
+const LONG: readonly PartName[] = ["socket", "directory", "feed", "growth"];
+const longFirst = partNames.toSorted((one, other) => Number(LONG.includes(other)) - Number(LONG.includes(one)));
+
+/** What a part finds in a run of moments. */
+async function measured(part: PartName): Promise<Report & { readonly printed: readonly string[] }> {
+  const moments = ["--connections", "2", "--rounds", "1", "--seconds", "0.05", "--max-entries", "10000"];
+  const options = parseBenchOptions(["--parts", part, ...moments]);
   if (options === undefined) throw new Error("expected options");
   const folder = mkdtempSync(join(tmpdir(), "cairn-bench-test-"));
   const printed: string[] = [];
   try {
-    const { tables, targets } = await runBench(options, folder, (text) => printed.push(text));
-    const byTitle = new Map(tables.map((table) => [table.title, table.rows]));
-    expect(byTitle.get("KV Connect, HTTP/1.1, bare workerd")?.map(([what, server]) => `${what}, ${server}`)).toEqual([
-      "empty Worker, baseline",
-      "empty object call, baseline",
-      "one upsert, baseline",
-      "both, 90/10, baseline",
-      ...["get", "getMany10", "list100", "set", "atomic10", "sum", "mix90/10"].map((name) => `${name}, cairn`),
-    ]);
-    for (const part of partNames) expect(printed.some((table) => table.includes(TITLES[part]))).toBe(true);
-    expect(byTitle.get("Rows per operation")).toContainEqual(["set of a new key", 0, 1]);
-    expect(targets.filter(({ measured }) => !(measured > 0 && measured < 1_000_000))).toEqual([]);
-    expect(targets.map(({ what }) => what)).toContain("get at 10000 entries, × at 1000");
-    expect(targets.map(({ what }) => what)).toContain("create among 1000 databases, × among 100");
-    expect(printed.at(-1)).toContain("What it must reach");
+    return { ...(await runBench(options, folder, (text) => printed.push(text))), printed };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** What they find in moments says nothing, but that every part still finds something. They share the processor with each other here. */
+describe.concurrent("every part of the bench measures what it is for", { timeout: 400_000 }, () => {
+  test.each(longFirst)("%s", async (part) => {
+    const { tables, targets, printed } = await measured(part);
+    expect(printed.some((table) => table.includes(TITLES[part]))).toBe(true);
+    expect(targets.filter((target) => !(target.measured > 0 && target.measured < 1_000_000))).toEqual([]);
+    if (targets.length > 0) expect(printed.at(-1)).toContain("What it must reach");
+    const byTitle = new Map(tables.map((table) => [table.title, table.rows]));
+    for (const [title, check] of CHECKS[part] ?? []) check(byTitle.get(title));
+    expect(targets.map(({ what }) => what)).toEqual(expect.arrayContaining([...(TARGETS[part] ?? [])]));
+  });
 });
 
 test.each([

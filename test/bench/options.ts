@@ -33,7 +33,7 @@ export interface BenchOptions {
   readonly rounds: number;
   readonly seconds: number;
   /**
-   * Entries of the largest database of the parts growth, space and archives; the part directory makes at most a tenth as many databases, the part
+   * Entries of the largest database of the parts growth, space and archives; the part directory makes at most a fiftieth as many databases, the part
    * socket at most a hundredth as many watches and idle sockets.
    */
   readonly maxEntries: number;

@@ -25,7 +25,7 @@ export async function measureDirectory(options: BenchOptions, folder: string): P
   const cairn = await serveCairn(join(folder, "directory"));
   const connections = await Connections.open(cairn.address, CONNECTIONS);
   try {
-    const many = Math.min(MANY, options.maxEntries / 10);
+    const many = Math.min(MANY, options.maxEntries / 50);
     const [small, large] = [await newOrganization(cairn), await newOrganization(cairn)];
     await create(cairn, connections, small, FEW);
     progress(`directory: making ${many} databases`);

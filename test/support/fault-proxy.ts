@@ -4,7 +4,7 @@
  * matches and has not been used up applies.
  */
 import { createServer, type IncomingMessage, request as send, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 
 export type FaultKind =
   /** Answers for the server, which sees nothing. `code` makes it an S3 error. */
@@ -22,7 +22,7 @@ export type FaultKind =
   | { readonly do: "truncate"; readonly bytes: number }
   /** The server gets the request that much later. */
   | { readonly do: "delay"; readonly ms: number }
-  /** Neither forwarded nor answered; the connection stays open. */
+  /** Neither forwarded nor answered; the connection stays open until the fault ends. */
   | { readonly do: "hang" }
   /**
    * Ends whoever sent it: before the server has seen the request, when the server has carried it out and nobody has been answered, or
@@ -65,6 +65,8 @@ export interface FaultProxy {
 interface ArmedFault {
   readonly rule: Fault;
   matched: number;
+  /** Connections whose request hangs. */
+  readonly hung: Socket[];
 }
 
 export async function startFaultProxy(endpoint: string): Promise<FaultProxy> {
@@ -72,7 +74,7 @@ export async function startFaultProxy(endpoint: string): Promise<FaultProxy> {
   const seen: SeenRequest[] = [];
   let armed: ArmedFault[] = [];
 
-  const choose = (method: string, path: string): FaultKind | undefined => {
+  const choose = (method: string, path: string): ArmedFault | undefined => {
     for (const fault of armed) {
       const { rule } = fault;
       if (rule.method !== undefined && rule.method !== method) continue;
@@ -80,7 +82,7 @@ export async function startFaultProxy(endpoint: string): Promise<FaultProxy> {
       const position = fault.matched - (rule.skip ?? 0);
       if (position >= (rule.times ?? Infinity)) continue;
       fault.matched += 1;
-      if (position >= 0) return rule.fault;
+      if (position >= 0) return fault;
     }
     return undefined;
   };
@@ -89,7 +91,9 @@ export async function startFaultProxy(endpoint: string): Promise<FaultProxy> {
     const body = await readAll(incoming);
     const method = incoming.method ?? "";
     const path = incoming.url ?? "";
-    const fault = choose(method, path);
+    const chosen = choose(method, path);
+    const fault = chosen?.rule.fault;
+    if (fault?.do === "hang") chosen?.hung.push(incoming.socket);
     seen.push({ method, path, fault: fault?.do ?? "pass" });
     apply(fault, target, incoming, outgoing, body);
   };
@@ -105,13 +109,15 @@ export async function startFaultProxy(endpoint: string): Promise<FaultProxy> {
     endpoint: `http://127.0.0.1:${port}${target.pathname === "/" ? "" : target.pathname}`,
     seen,
     add: (rule) => {
-      const fault = { rule, matched: 0 };
+      const fault: ArmedFault = { rule, matched: 0, hung: [] };
       armed.push(fault);
       return () => {
         armed = armed.filter((other) => other !== fault);
+        letGo(fault);
       };
     },
     heal: () => {
+      armed.forEach(letGo);
       armed = [];
     },
     close: () =>
@@ -120,6 +126,10 @@ export async function startFaultProxy(endpoint: string): Promise<FaultProxy> {
         server.closeAllConnections();
       }),
   };
+}
+
+function letGo({ hung }: ArmedFault): void {
+  for (const socket of hung) socket.destroy();
 }
 
 function apply(

@@ -1,6 +1,6 @@
 /** A whole server that is killed in the middle of a restore, or whose destination fails: wholly the old state or wholly the new. */
 import { randomUUID } from "node:crypto";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, type TestContext } from "vitest";
 import type { AtomicWrite } from "../../src/core/operations.ts";
 import { type Version, versionstampHex } from "../../src/core/versionstamp.ts";
 import { BackupServer, type ServedDatabase } from "../support/backup-server.ts";
@@ -29,7 +29,7 @@ beforeAll(async () => {
   await database.until("active", ({ status }) => status.code === "active");
   for (let from = 0; from < ENTRIES / 2; from += 1000) await database.commit(block(from, "then"));
   then = await database.commit({ checks: [], mutations: [set(["mark"], v8("then"))], enqueues: [] });
-  stateThen = await entriesOf(database.id);
+  stateThen = await entriesOf(server, database.id);
   expect(stateThen.size).toBe(ENTRIES + 1);
   await database.until("settled", ({ backlogBytes }) => backlogBytes === 0);
 }, 120_000);
@@ -40,39 +40,41 @@ afterAll(async () => {
   await s3.close();
 });
 
-beforeEach(() => proxy.heal());
-
 function block(from: number, text: string): AtomicWrite {
   const mutations = Array.from({ length: 1000 }, (_, i) => set(["k", from + i], v8(text)));
   return { checks: [], mutations, enqueues: [] };
 }
 
-async function entriesOf(id: string): Promise<Map<string, string>> {
-  const entries = await new ServedRestores(server, id).entries();
+async function entriesOf(from: BackupServer, id: string): Promise<Map<string, string>> {
+  const entries = await new ServedRestores(from, id).entries();
   if (entries === null) throw new Error("the database cannot be read");
   return entries;
 }
 
-/**
- * The server dies when the job asks for the snapshot's first range, and again when it asks for the log's. One server may die four times
- * in a minute before it gives up: two are for another test. Returns how often it has.
- */
-function killTwice(): () => number {
+/** The same bucket, with faults of the test's own. */
+async function ownWay(onTestFinished: TestContext["onTestFinished"]): Promise<FaultProxy> {
+  const own = await startFaultProxy(s3.endpoint);
+  onTestFinished(() => own.close());
+  return own;
+}
+
+/** The server dies when the job asks for the snapshot's first range, and again when it asks for the log's. Returns how often it has. */
+function killTwice(mortal: BackupServer, way: FaultProxy): () => number {
   let kills = 0;
   const killAt = (path: RegExp, next?: () => void): void => {
     const kill = (): void => {
       kills += 1;
-      server.kill();
+      mortal.kill();
       next?.();
     };
-    proxy.add({ fault: { do: "kill", when: "before", kill }, method: "GET", path, times: 1 });
+    way.add({ fault: { do: "kill", when: "before", kill }, method: "GET", path, times: 1 });
   };
   // Ranges are asked for together: the second is only set when the first has come.
   killAt(/snapshots\/0001_0000000000000001_/, () => killAt(/logs\/\w+\.bin/));
   return () => kills;
 }
 
-describe("restored into another database, from the bucket alone", () => {
+describe.concurrent("restored into another database, from the bucket alone", () => {
   const faults: readonly (readonly [string, FaultKind, number])[] = [
     ["answers 500 again and again", { do: "answer", status: 500, code: "InternalError" }, 5],
     ["asks for pauses", { do: "answer", status: 503, code: "SlowDown", headers: { "retry-after": "1" } }, 5],
@@ -80,30 +82,33 @@ describe("restored into another database, from the bucket alone", () => {
     ["cuts its answers short", { do: "truncate", bytes: 1_000 }, 5],
     ["is slow", { do: "delay", ms: 500 }, 20],
   ];
-  test.each(faults)(
+  test.for(faults)(
     "while the destination %s, it comes about all the same",
     { timeout: 120_000 },
-    async (_, fault, times) => {
+    async ([, fault, times], { onTestFinished }) => {
+      const way = await ownWay(onTestFinished);
       const target = new ServedRestores(server, randomUUID());
       // Of what the job asks for, and not what is looked up before it is started.
-      proxy.add({ fault, method: "GET", path: /differential|snapshots/, times });
-      await target.job({ ...fromBucket(), jobId: "a" });
+      way.add({ fault, method: "GET", path: /differential|snapshots/, times });
+      await target.job({ ...fromBucket(way), jobId: "a" });
       expect(await target.finished("a")).toMatchObject({ status: "completed", error: null });
-      expect(proxy.seen.filter((request) => request.fault === fault.do).length).toBeGreaterThanOrEqual(
+      expect(way.seen.filter((request) => request.fault === fault.do).length).toBeGreaterThanOrEqual(
         Math.min(times, 5),
       );
-      expect(await entriesOf(target.id)).toEqual(stateThen);
+      expect(await entriesOf(server, target.id)).toEqual(stateThen);
     },
   );
 
   test(
     "with workerd killed again and again, it is unavailable until it is whole (G10)",
     { timeout: 120_000 },
-    async () => {
-      const target = new ServedRestores(server, randomUUID());
-      const kills = killTwice();
-      proxy.add({ fault: { do: "delay", ms: 250 }, method: "GET", path: /snapshots/ });
-      await target.job({ ...fromBucket(), jobId: "a" });
+    async ({ onTestFinished }) => {
+      const [mortal, way] = [await BackupServer.start(), await ownWay(onTestFinished)];
+      onTestFinished(() => mortal.close());
+      const target = new ServedRestores(mortal, randomUUID());
+      const kills = killTwice(mortal, way);
+      way.add({ fault: { do: "delay", ms: 250 }, method: "GET", path: /snapshots/ });
+      await target.job({ ...fromBucket(way), jobId: "a" });
       const seen = new Set<number>();
       const job = await target.finished("a", async () => {
         const early = await target.entries().catch(() => null);
@@ -113,7 +118,7 @@ describe("restored into another database, from the bucket alone", () => {
       expect(job).toMatchObject({ status: "completed" });
       expect(kills()).toBe(2);
       expect([...seen]).toEqual(seen.has(ENTRIES + 1) ? [0, ENTRIES + 1] : [0]);
-      expect(await entriesOf(target.id)).toEqual(stateThen);
+      expect(await entriesOf(mortal, target.id)).toEqual(stateThen);
     },
   );
 });
@@ -126,7 +131,7 @@ test(
     await database.commit(block(0, "later"));
     const mark = (text: string): AtomicWrite => ({ checks: [], mutations: [set(["mark"], v8(text))], enqueues: [] });
     await database.commit(mark("later"));
-    const kills = killTwice();
+    const kills = killTwice(server, proxy);
     proxy.add({ fault: { do: "delay", ms: 150 }, method: "GET", path: /snapshots/ });
     await subject.job({ command: "restore", jobId: "a", at: versionstampHex(then) });
     const job = await subject.finished("a", async () => {
@@ -135,7 +140,7 @@ test(
     });
     expect(job).toMatchObject({ status: "completed", version: then });
     expect(kills()).toBe(2);
-    const after = await entriesOf(database.id);
+    const after = await entriesOf(server, database.id);
     // The last of those writes may have come after the switch: then it stands in the new state, and nothing else of the old does.
     const differing = [...after].filter(([key, value]) => stateThen.get(key) !== value);
     expect(after.size).toBe(stateThen.size);
@@ -153,8 +158,8 @@ test(
   },
 );
 
-function fromBucket() {
-  const { destination } = database.enabling({ ...s3, endpoint: proxy.endpoint });
+function fromBucket({ endpoint }: FaultProxy) {
+  const { destination } = database.enabling({ ...s3, endpoint });
   return {
     command: "restore from",
     databaseId: database.id,

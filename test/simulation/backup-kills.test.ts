@@ -4,7 +4,7 @@
  * or nothing, the same one can be sent again, and everything is in the bucket, or nothing, in the end.
  */
 import { openKv } from "@deno/kv";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test, vi } from "vitest";
 import type { Destination } from "../../src/backup/destinations/destination.ts";
 import { type FaultProxy, startFaultProxy } from "../support/fault-proxy.ts";
 import { type Answer, type ManagedServer, startManagedServer, Tenant } from "../support/management.ts";
@@ -18,90 +18,147 @@ const KILLS_OF_ONE_SERVER = 3;
 
 const ENTRIES = 40;
 
-let s3: S3Server;
-let proxy: FaultProxy;
-let bucket: Destination;
-let server: ManagedServer | null = null;
-let tenant: Tenant;
-let kills = 0;
+/** So many servers are killed at the same time. */
+const LANES = 3;
 
-beforeAll(async () => {
-  s3 = await startS3Server();
-  proxy = await startFaultProxy(s3.endpoint);
-  bucket = openS3At(s3);
-});
+const s3: S3Server = await startS3Server();
+const bucket: Destination = openS3At(s3);
+const lanes: Lane[] = [];
+const free: Lane[] = [];
+const waiting: ((lane: Lane) => void)[] = [];
 
 afterAll(async () => {
-  await server?.close();
-  await proxy.close();
+  await Promise.all(lanes.map((lane) => lane.close()));
   await s3.close();
 });
 
-/** A request of the API, sent again until the server is there. */
-async function send(method: string, path: string, body?: unknown): Promise<Answer> {
-  const deadline = Date.now() + 30_000;
-  for (;;) {
-    const answer = await server?.send(method, path, tenant.token, body).catch(() => undefined);
-    if (answer !== undefined && answer.status !== 503) return answer;
-    if (Date.now() > deadline) throw new Error(`no answer: ${JSON.stringify(answer?.body)}`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
+/** Waits until one of the lanes has nothing else to do. */
+async function inLane(work: (lane: Lane) => Promise<void>): Promise<void> {
+  const lane = free.pop() ?? (lanes.length < LANES ? await newLane() : await turn());
+  try {
+    await work(lane);
+  } finally {
+    const next = waiting.shift();
+    if (next === undefined) free.push(lane);
+    else next(lane);
   }
 }
 
-async function newDatabase(): Promise<{ readonly id: string; readonly path: string }> {
-  if (server === null || kills >= KILLS_OF_ONE_SERVER) {
-    await server?.close();
-    server = await startManagedServer();
-    tenant = await Tenant.make(server);
-    kills = 0;
-  }
-  const id = await tenant.newDatabase();
-  await write(id, 0);
-  return { id, path: `/api/databases/${id}` };
+function turn(): Promise<Lane> {
+  return new Promise((resolve) => waiting.push(resolve));
 }
 
-async function write(id: string, from: number): Promise<void> {
-  const { connectUrl, accessToken } = tenant.opening(id);
-  const kv = await openKv(connectUrl, { accessToken });
-  for (let n = from; n < from + ENTRIES; n++) await kv.set(["n", n], n);
-  kv.close();
+function newLane(): Promise<Lane> {
+  const lane = new Lane();
+  lanes.push(lane);
+  return lane.open();
 }
-
-function destination() {
-  return destinationAt({ ...s3, endpoint: proxy.endpoint });
-}
-
-const enable = (path: string) => send("POST", `${path}/backup`, { destination: destination(), intervalMs: 500 });
 
 type Moment = "before" | "after";
 
-/** A kill when this request of the database's backup is sent. `after`: the bucket has carried it out. */
-function killAt(id: string, method: string, pattern: RegExp, moment: Moment): Promise<void> {
-  const path = new RegExp(`${id}.*${pattern.source}`);
-  proxy.add({ method, path, times: 1, fault: moment === "before" ? { do: "hang" } : { do: "lose-answer" } });
-  return expect
-    .poll(() => proxy.seen.some((seen) => seen.fault !== "pass" && seen.method === method && path.test(seen.path)), {
+/** A server that is killed, with a way of its own to the bucket. */
+class Lane {
+  #proxy: FaultProxy | null = null;
+  #server: ManagedServer | null = null;
+  #tenant: Tenant | null = null;
+  #kills = 0;
+
+  async open(): Promise<this> {
+    this.#proxy = await startFaultProxy(s3.endpoint);
+    return this;
+  }
+
+  async close(): Promise<void> {
+    await this.#server?.close();
+    await this.#proxy?.close();
+  }
+
+  /** A request of the API, sent once. undefined: the server did not answer. */
+  once(method: string, path: string, body?: unknown): Promise<Answer | undefined> {
+    return this.#running.server.send(method, path, this.#running.tenant.token, body).catch(() => undefined);
+  }
+
+  /** A request of the API, sent again until the server is there. */
+  async send(method: string, path: string, body?: unknown): Promise<Answer> {
+    const deadline = Date.now() + 30_000;
+    for (;;) {
+      const answer = await this.once(method, path, body);
+      if (answer !== undefined && answer.status !== 503) return answer;
+      if (Date.now() > deadline) throw new Error(`no answer: ${JSON.stringify(answer?.body)}`);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+
+  /** On another server when this one would soon give up. */
+  async newDatabase(): Promise<{ readonly id: string; readonly path: string }> {
+    if (this.#server === null || this.#kills >= KILLS_OF_ONE_SERVER) {
+      await this.#server?.close();
+      this.#server = await startManagedServer();
+      this.#tenant = await Tenant.make(this.#server);
+      this.#kills = 0;
+    }
+    const id = await this.#running.tenant.newDatabase();
+    await this.write(id, 0);
+    return { id, path: `/api/databases/${id}` };
+  }
+
+  async write(id: string, from: number): Promise<void> {
+    const { connectUrl, accessToken } = this.#running.tenant.opening(id);
+    const kv = await openKv(connectUrl, { accessToken });
+    for (let n = from; n < from + ENTRIES; n++) await kv.set(["n", n], n);
+    kv.close();
+  }
+
+  /** What enables a backup on this lane's way. */
+  get order() {
+    return { destination: destinationAt({ ...s3, endpoint: this.#running.proxy.endpoint }), intervalMs: 500 };
+  }
+
+  kill(): void {
+    process.kill(this.#running.server.workerdPid(), "SIGKILL");
+    this.#kills += 1;
+  }
+
+  /** A kill when this request of the database's backup is sent. `after`: the bucket has carried it out. */
+  async killAt(id: string, method: string, pattern: RegExp, moment: Moment): Promise<void> {
+    const { proxy } = this.#running;
+    const path = new RegExp(`${id}.*${pattern.source}`);
+    proxy.add({ method, path, times: 1, fault: moment === "before" ? { do: "hang" } : { do: "lose-answer" } });
+    const isSeen = () =>
+      proxy.seen.some((seen) => seen.fault !== "pass" && seen.method === method && path.test(seen.path));
+    await vi.waitFor(() => expect(isSeen(), `${method} ${pattern.source} is seen`).toBe(true), {
       timeout: 20_000,
       interval: 2,
-    })
-    .toBe(true)
-    .then(() => {
-      if (server !== null) process.kill(server.workerdPid(), "SIGKILL");
-      kills += 1;
-      proxy.heal();
     });
+    this.kill();
+    proxy.heal();
+  }
+
+  async settled(path: string): Promise<void> {
+    await this.#shows(`${path}/backup`, { status: { code: "active" }, backlogBytes: 0, lastError: null });
+  }
+
+  async completed(jobId: string): Promise<void> {
+    await this.#shows(`/api/jobs/${jobId}`, { status: "completed", error: null });
+  }
+
+  async #shows(path: string, expected: Readonly<Record<string, unknown>>): Promise<void> {
+    await vi.waitFor(async () => expect((await this.send("GET", path)).body).toMatchObject(expected), {
+      timeout: 60_000,
+      interval: 50,
+    });
+  }
+
+  get #running() {
+    if (this.#server === null || this.#tenant === null || this.#proxy === null) throw new Error("no server runs");
+    return { server: this.#server, tenant: this.#tenant, proxy: this.#proxy };
+  }
 }
 
 async function namesIn(id: string): Promise<string[]> {
   const listed = await bucket.list(`${id}/`);
   if (!listed.ok) throw new Error(listed.message);
   return listed.objects.map(({ name }) => name);
-}
-
-async function settled(path: string): Promise<void> {
-  await expect
-    .poll(async () => (await send("GET", `${path}/backup`)).body, { timeout: 30_000 })
-    .toMatchObject({ status: { code: "active" }, backlogBytes: 0, lastError: null });
 }
 
 /** What is done to the bucket, by which request it is known. */
@@ -112,80 +169,77 @@ function beforeAndAfter(steps: readonly Step[]) {
   return steps.flatMap(([what, method, pattern]) => moments.map((moment) => [moment, what, method, pattern] as const));
 }
 
-describe("workerd is killed while a backup is enabled", () => {
-  const steps: readonly Step[] = [
-    ["the probe is stored", "PUT", /probe/],
-    ["the probe is read", "GET", /probe$/],
-    ["the probe is removed", "DELETE", /probe/],
-    ["an earlier manifest is looked for", "GET", /manifest/],
-    ["the manifest is stored", "PUT", /manifest/],
-    ["the snapshot is stored", "PUT", /snapshots/],
-    ["the log is stored", "PUT", /logs/],
-    ["the snapshot is declared whole", "PUT", /differential/],
-  ];
-  test.each(beforeAndAfter(steps))("%s %s", { timeout: 120_000 }, async (moment, _, method, pattern) => {
-    const { id, path } = await newDatabase();
-    const killed = killAt(id, method, pattern, moment);
-    await Promise.all([
-      server
-        ?.send("POST", `${path}/backup`, tenant.token, { destination: destination(), intervalMs: 500 })
-        .catch(() => undefined),
-      killed,
-    ]);
-    const found = await send("GET", `${path}/backup`);
-    const again = await enable(path);
-    expect(again.status, "nothing was made and it can be, or it was made and is there").toBe(
-      found.status === 404 ? 201 : 409,
-    );
-    const { body: backup } = await send("GET", `${path}/backup`);
-    expect(backup).toMatchObject({ paused: false, intervalMs: 500 });
-    const byItsId = await send("GET", `/v1/database_backups/${backup.id}`);
-    expect(byItsId).toMatchObject({ status: 200, body: { id: backup.id } });
-    await write(id, ENTRIES);
-    await settled(path);
-    const [folder = "", ...others] = await listGenerations(bucket, id);
-    expect(others).toEqual([]);
-    const last = [...(await readGeneration(bucket, id, folder)).states()].at(-1);
-    expect(last?.entries.size).toBe(2 * ENTRIES);
-    expect(await namesIn(id)).not.toContain(`${id}/probe`);
-  });
-});
-
-describe("workerd is killed while a database is deleted with its backup", () => {
-  const steps: readonly Step[] = [
-    ["the manifest is removed", "DELETE", /manifest/],
-    ["a generation is made unusable", "DELETE", /differential/],
-    ["the rest is removed", "DELETE", /logs/],
-  ];
-  test.each(beforeAndAfter(steps))("%s %s", { timeout: 120_000 }, async (moment, _, method, pattern) => {
-    const { id, path } = await newDatabase();
-    expect((await enable(path)).status).toBe(201);
-    await settled(path);
-    const killed = killAt(id, method, pattern, moment);
-    const [deleted] = await Promise.all([send("DELETE", `${path}?backups=delete`), killed]);
-    expect(deleted).toMatchObject({ status: 202, body: { kind: "database.delete" } });
-    expect((await send("GET", path)).status).toBe(404);
-    await expect
-      .poll(async () => (await send("GET", `/api/jobs/${deleted.body.id}`)).body, { timeout: 30_000 })
-      .toMatchObject({ status: "completed", error: null });
-    expect(await namesIn(id)).toEqual([]);
+// The wait for a lane counts, too.
+describe.concurrent("workerd is killed", { timeout: 240_000 }, () => {
+  describe("while a backup is enabled", () => {
+    const steps: readonly Step[] = [
+      ["the probe is stored", "PUT", /probe/],
+      ["the probe is read", "GET", /probe$/],
+      ["the probe is removed", "DELETE", /probe/],
+      ["an earlier manifest is looked for", "GET", /manifest/],
+      ["the manifest is stored", "PUT", /manifest/],
+      ["the snapshot is stored", "PUT", /snapshots/],
+      ["the log is stored", "PUT", /logs/],
+      ["the snapshot is declared whole", "PUT", /differential/],
+    ];
+    test.each(beforeAndAfter(steps))("%s %s", async (moment, _, method, pattern) => {
+      await inLane(async (lane) => {
+        const { id, path } = await lane.newDatabase();
+        const killed = lane.killAt(id, method, pattern, moment);
+        await Promise.all([lane.once("POST", `${path}/backup`, lane.order), killed]);
+        const found = await lane.send("GET", `${path}/backup`);
+        const again = await lane.send("POST", `${path}/backup`, lane.order);
+        expect(again.status, "nothing was made and it can be, or it was made and is there").toBe(
+          found.status === 404 ? 201 : 409,
+        );
+        const { body: backup } = await lane.send("GET", `${path}/backup`);
+        expect(backup).toMatchObject({ paused: false, intervalMs: 500 });
+        const byItsId = await lane.send("GET", `/v1/database_backups/${backup.id}`);
+        expect(byItsId).toMatchObject({ status: 200, body: { id: backup.id } });
+        await lane.write(id, ENTRIES);
+        await lane.settled(path);
+        const [folder = "", ...others] = await listGenerations(bucket, id);
+        expect(others).toEqual([]);
+        const last = [...(await readGeneration(bucket, id, folder)).states()].at(-1);
+        expect(last?.entries.size).toBe(2 * ENTRIES);
+        expect(await namesIn(id)).not.toContain(`${id}/probe`);
+      });
+    });
   });
 
-  test("at any moment of the deletion", { timeout: 180_000 }, async () => {
-    for (const afterMs of [0, 3, 6, 10, 20, 40]) {
-      const { id, path } = await newDatabase();
-      expect((await enable(path)).status).toBe(201);
-      await settled(path);
-      const answer = server?.send("DELETE", `${path}?backups=delete`, tenant.token).catch(() => undefined);
-      await new Promise((resolve) => setTimeout(resolve, afterMs));
-      if (server !== null) process.kill(server.workerdPid(), "SIGKILL");
-      kills += 1;
-      await answer;
-      const { body } = await send("DELETE", `${path}?backups=delete`);
-      await expect
-        .poll(async () => (await send("GET", `/api/jobs/${body.id}`)).body.status, { timeout: 60_000 })
-        .toBe("completed");
-      expect(await namesIn(id)).toEqual([]);
-    }
+  describe("while a database is deleted with its backup", () => {
+    const steps: readonly Step[] = [
+      ["the manifest is removed", "DELETE", /manifest/],
+      ["a generation is made unusable", "DELETE", /differential/],
+      ["the rest is removed", "DELETE", /logs/],
+    ];
+    test.each(beforeAndAfter(steps))("%s %s", async (moment, _, method, pattern) => {
+      await inLane(async (lane) => {
+        const { id, path } = await lane.newDatabase();
+        expect((await lane.send("POST", `${path}/backup`, lane.order)).status).toBe(201);
+        await lane.settled(path);
+        const killed = lane.killAt(id, method, pattern, moment);
+        const [deleted] = await Promise.all([lane.send("DELETE", `${path}?backups=delete`), killed]);
+        expect(deleted).toMatchObject({ status: 202, body: { kind: "database.delete" } });
+        expect((await lane.send("GET", path)).status).toBe(404);
+        await lane.completed(deleted.body.id);
+        expect(await namesIn(id)).toEqual([]);
+      });
+    });
+
+    test.each([0, 3, 6, 10, 20, 40])("%i ms after it was asked for", async (afterMs) => {
+      await inLane(async (lane) => {
+        const { id, path } = await lane.newDatabase();
+        expect((await lane.send("POST", `${path}/backup`, lane.order)).status).toBe(201);
+        await lane.settled(path);
+        const answer = lane.once("DELETE", `${path}?backups=delete`);
+        await new Promise((resolve) => setTimeout(resolve, afterMs));
+        lane.kill();
+        await answer;
+        const { body } = await lane.send("DELETE", `${path}?backups=delete`);
+        await lane.completed(body.id);
+        expect(await namesIn(id)).toEqual([]);
+      });
+    });
   });
 });

@@ -75,6 +75,7 @@ export default defineConfig({
         ],
         test: {
           name: "workerd",
+          isolate: false,
           globalSetup: "./test/support/s3-global-setup.ts",
           include: inWorkerd,
           exclude: [...configDefaults.exclude, ...overFakeDatabases],
@@ -85,6 +86,7 @@ export default defineConfig({
         plugins: [cloudflareTest({ wrangler: { configPath: "./test/support/workerd/directory.wrangler.toml" } })],
         test: {
           name: "directory",
+          isolate: false,
           include: overFakeDatabases,
           testTimeout: 60_000,
         },

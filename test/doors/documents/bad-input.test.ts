@@ -6,7 +6,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { asUnixMs } from "../../../src/core/clock.ts";
 import { MAX_APPS_OF_API_KEY } from "../../../src/core/document-limits.ts";
 import type { Env } from "../../../src/objects/env.ts";
-import { passTime, resetTime } from "../../support/moved-date.ts";
+import { passTime } from "../../support/moved-date.ts";
 import { type Answered, RestDatabase, send } from "../rest/rest-client.ts";
 
 interface Key {
@@ -240,7 +240,6 @@ describe("making keys", () => {
     expect((await ask()).json).toEqual({ ids: { id: "a" }, columns: { n: 1 } });
     passTime(61_000);
     expect((await ask()).json).toMatchObject({ type: "unauthenticated" });
-    resetTime();
   });
 });
 

@@ -5,7 +5,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { API_ROUTES } from "../../../src/doors/management/api/routes.ts";
 import { V1_ROUTES } from "../../../src/doors/management/v1/routes.ts";
-import { passTime, resetTime } from "../../support/moved-date.ts";
+import { atAnotherTime } from "../../support/moved-date.ts";
 import {
   DEPLOYMENT_TOKEN,
   newDatabase,
@@ -185,10 +185,10 @@ beforeAll(async () => {
     prefix: (await newToken(tenant, { permissions: ["read", "write"], keyPrefix: ["a"] })).token,
     deployment: DEPLOYMENT_TOKEN,
   };
-  passTime(-120_000);
-  const expiresAt = new Date(Date.now() + 60_000).toISOString();
-  const ending = await newToken(tenant, { permissions: everywhere, expiresAt });
-  resetTime();
+  const ending = await atAnotherTime(-120_000, () => {
+    const expiresAt = new Date(Date.now() + 60_000).toISOString();
+    return newToken(tenant, { permissions: everywhere, expiresAt });
+  });
   const revoked = await newToken(tenant, { permissions: everywhere });
   await send("DELETE", `/api/organizations/${tenant.organizationId}/tokens/${revoked.id}`, tenant);
   const [cairn, organization, id, secret = "", check] = tenant.token.split("_");

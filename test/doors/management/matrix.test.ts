@@ -262,14 +262,16 @@ test("every route has a row, and every row a route", () => {
 describe.each(ROUTES)("%s", (route) => {
   test("lets through who may, and nobody else (T5, T24)", async () => {
     const seen: Partial<Record<Caller, number>> = {};
+    let target = await newTarget(route);
     for (const caller of CALLERS) {
-      const target = await newTarget(route);
       const here = { permissions: ["read", "write", "admin", "backup"], databases: [target.databaseId] };
       const token = caller === "here" ? (await newToken(tenant, here)).token : tokens[caller];
       const answer = await ask(route, token, target);
       seen[caller] = answer.status;
       const secret = token.split("_")[3] ?? token;
       expect(JSON.stringify([answer.body, [...answer.headers]])).not.toContain(secret);
+      // What was refused must have changed nothing: the next caller finds the same target.
+      if (answer.status < 300 && !route.startsWith("GET ")) target = await newTarget(route);
     }
     expect(seen).toEqual({ ...REFUSED, ...MATRIX[route] });
   });

@@ -1,5 +1,5 @@
 /** A whole server whose workerd is killed while a database is made from a backup: it comes about once, whole, or is not there. */
-import { afterAll, expect, onTestFinished, test } from "vitest";
+import { afterAll, test } from "vitest";
 import { openKv } from "@deno/kv";
 import { startFaultProxy } from "../support/fault-proxy.ts";
 import { startManagedServer, Tenant, type Answer } from "../support/management.ts";
@@ -7,22 +7,21 @@ import { destinationAt } from "../support/s3-place.ts";
 import { startS3Server } from "../support/s3-server.ts";
 
 const s3 = await startS3Server();
-const proxy = await startFaultProxy(s3.endpoint);
-const destination = destinationAt({ ...s3, endpoint: proxy.endpoint });
 
-afterAll(async () => {
-  await proxy.close();
-  await s3.close();
-});
+afterAll(() => s3.close());
 
 const ENTRIES = 50;
 
-test.each(["forks", "restores"])(
+test.concurrent.for(["forks", "restores"])(
   "killed between any two requests to the bucket: %s are made once by their key, and without one whole or not at all",
   { timeout: 180_000 },
-  async (what) => {
-    const server = await startManagedServer();
-    onTestFinished(() => server.close());
+  async (what, { expect, onTestFinished }) => {
+    const [server, proxy] = await Promise.all([startManagedServer(), startFaultProxy(s3.endpoint)]);
+    onTestFinished(async () => {
+      await server.close();
+      await proxy.close();
+    });
+    const destination = destinationAt({ ...s3, endpoint: proxy.endpoint });
     const tenant = await Tenant.make(server);
     const id = await tenant.newDatabase("source");
     /** Null: the server did not answer. */

@@ -5,6 +5,7 @@
 import type { ApiKeyAnswer, ApiKeyCommand } from "../contracts/api-keys.ts";
 import { failure, type Failure, isFailure } from "../core/errors.ts";
 import type { Input, Output } from "../contracts/management.ts";
+import { askDatabase } from "./ask-database.ts";
 import type { Organization } from "./organization.ts";
 import type { OrganizationParts } from "./organization-parts.ts";
 import { type Admitted, allows } from "./scopes.ts";
@@ -14,7 +15,7 @@ const READS_AND_WRITES = failure(
   "An API key reads and writes documents, so only a token with the permissions admin, read and write makes one.",
 );
 
-type Kind<Name> = Extract<ApiKeyAnswer, { readonly kind: Name }>;
+type Answered = Extract<ApiKeyAnswer, { readonly ok: true }>;
 
 export class ApiKeyService {
   readonly #organization: Organization;
@@ -50,19 +51,8 @@ export class ApiKeyService {
     return isFailure(deleted) ? deleted : { deleted: true };
   }
 
-  async #ask<Name extends "created" | "list" | "key" | "deleted">(
-    who: Admitted,
-    databaseId: string,
-    kind: Name,
-    command: ApiKeyCommand,
-  ): Promise<Kind<Name> | Failure> {
-    const database = this.#organization.database(who, databaseId);
-    if (isFailure(database)) return database;
-    const answer = await this.#parts.database(databaseId, database).apiKeys(command);
-    if (!answer.ok) return answer;
-    // The object answers each command with its kind.
-    return answer.kind === kind
-      ? (answer as Kind<Name>)
-      : failure("internal", "The database answered another question.");
+  #ask<Kind extends Answered["kind"]>(who: Admitted, databaseId: string, kind: Kind, command: ApiKeyCommand) {
+    const directory = { organization: this.#organization, parts: this.#parts };
+    return askDatabase(directory, who, databaseId, kind, (database) => database.apiKeys(command));
   }
 }

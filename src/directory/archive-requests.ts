@@ -7,13 +7,13 @@ import { assert } from "../core/assert.ts";
 import type { Input, Job, Output } from "../contracts/management.ts";
 import { type Failure, failure, isFailure } from "../core/errors.ts";
 import type { NewJob } from "./job-orders.ts";
+import { askDatabase } from "./ask-database.ts";
 import type { Organization } from "./organization.ts";
 import type { OrganizationParts } from "./organization-parts.ts";
 import type { RestoreCommands } from "./restore-requests.ts";
 import type { Admitted } from "./scopes.ts";
 
 type Answered = Extract<ArchiveAnswer, { readonly ok: true }>;
-type AnswerOf<Kind extends Answered["kind"]> = Extract<Answered, { readonly kind: Kind }>;
 
 export class ArchiveRequests {
   readonly #organization: Organization;
@@ -191,18 +191,8 @@ export class ArchiveRequests {
     return isFailure(begun) ? begun : this.#jobs.job(who, begun.job.id);
   }
 
-  async #ask<Kind extends Answered["kind"]>(
-    who: Admitted,
-    databaseId: string,
-    command: ArchiveCommand,
-    kind: Kind,
-  ): Promise<AnswerOf<Kind> | Failure> {
-    const database = this.#organization.database(who, databaseId);
-    if (isFailure(database)) return database;
-    const answer = await this.#parts.database(databaseId, database).archives(command);
-    if (!answer.ok) return answer;
-    // The kind was just compared, which the compiler does not see for a type that is a parameter.
-    if (answer.kind === kind) return answer as AnswerOf<Kind>;
-    return failure("internal", `The database answered another question: ${answer.kind}.`);
+  #ask<Kind extends Answered["kind"]>(who: Admitted, databaseId: string, command: ArchiveCommand, kind: Kind) {
+    const directory = { organization: this.#organization, parts: this.#parts };
+    return askDatabase(directory, who, databaseId, kind, (database) => database.archives(command));
   }
 }

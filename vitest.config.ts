@@ -35,8 +35,8 @@ const inWorkerd = insideWorkerd.map((folder) => `test/${folder}/**/*.test.ts`);
 
 export default defineConfig({
   test: {
-    // Server tests measure nothing and wait for real processes, so what they need is time, not many neighbours.
-    maxWorkers: 2,
+    // Server tests measure nothing and wait for real processes: two files keep two cores busy for three quarters of the time.
+    maxWorkers: 3,
     maxConcurrency: 10,
     projects: [
       ...(process.env["CAIRN_TEST_UNIT"] === undefined ? [] : [unit]),
@@ -75,6 +75,7 @@ export default defineConfig({
         ],
         test: {
           name: "workerd",
+          // A workerd for each file took as long to start, and to load the sources, as most files take.
           isolate: false,
           globalSetup: "./test/support/s3-global-setup.ts",
           include: inWorkerd,

@@ -20,7 +20,7 @@ const isPossible = spawnSync("unshare", ["-rmn", "sh", "-c", "ip link set lo up"
 /** For each name what was connected to. */
 async function connections(
   reach: string,
-  { expect, onTestFinished }: TestContext,
+  { expect, onTestFinished }: Pick<TestContext, "expect" | "onTestFinished">,
 ): Promise<Record<string, readonly string[]>> {
   const folder = mkdtempSync(join(tmpdir(), "cairn-hosts-"));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
@@ -57,8 +57,8 @@ const expected = {
 describe.concurrent("destinations whose names lead elsewhere", () => {
   test.skipIf(!isPossible)(
     "with CAIRN_DESTINATIONS=public a name leads to public addresses, or nowhere (B42)",
-    async (context) => {
-      context.expect(await connections("public", context)).toEqual({
+    async ({ expect, onTestFinished }) => {
+      expect(await connections("public", { expect, onTestFinished })).toEqual({
         ...expected,
         "public.example": publicAddress,
         "both.example": publicAddress,
@@ -69,8 +69,8 @@ describe.concurrent("destinations whose names lead elsewhere", () => {
 
   test.skipIf(!isPossible)(
     "with CAIRN_DESTINATIONS=any a name leads to the own network too, and never to a machine's metadata (B42)",
-    async (context) => {
-      context.expect(await connections("any", context)).toEqual({
+    async ({ expect, onTestFinished }) => {
+      expect(await connections("any", { expect, onTestFinished })).toEqual({
         ...expected,
         "public.example": publicAddress,
         "both.example": publicAddress,

@@ -1,4 +1,4 @@
-/** docs/limits.md, held against src/core/limits.ts and against the errors that the code gives. */
+/** docs/limits.md, held against src/core/*-limits.ts and against the errors that the code gives. */
 import { expect, test } from "vitest";
 import { decodeAtomicWrite, decodeSnapshotRead, decodeWatch } from "../../src/codec/datapath.ts";
 import { fromHex, toHex } from "../../src/core/bytes.ts";

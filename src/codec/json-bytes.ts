@@ -18,7 +18,7 @@ export class JsonBytes {
     this.#bytes = new Uint8Array(bytes);
   }
 
-  /** Makes room for so many bytes, and some punctuation. Whoever writes has made room before. */
+  /** Makes room for so many bytes, and some punctuation. The caller of a write has made room before. */
   reserve(bytes: number): void {
     assert(this.length <= this.#bytes.length, "room for what was written");
     const needed = this.length + bytes + SPARE;

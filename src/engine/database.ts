@@ -2,71 +2,36 @@
  * One database: the entries, and the only way to read and change them. Everything here is synchronous, so nothing runs between the lines
  * of a call. The owner of this object decides when a call is made (`objects/`).
  *
- * The steps of a commit: checks, plan (`plan.ts`, with every failure that a request can cause), then entries, derived tables and mutation
- * log, and after the transaction the watchers. Commits that are handed in together share one transaction. An error that is thrown in it
- * undoes all of them. Then they are tried one by one, so that only the commit at fault fails.
+ * The steps of a commit (`commit-path.ts`): checks, plan (`plan.ts`, with every failure that a request can cause), then entries, derived
+ * tables and mutation log, and after the transaction, here, the watchers.
  */
 import { assert } from "../core/assert.ts";
 import { justAfter } from "../core/bytes.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
 import type { ClockReading } from "../core/clock-spans.ts";
-import { type Failure, failure, isFailure } from "../core/errors.ts";
 import { type KeyRange, rangeOfPrefix } from "../codec/key-prefix.ts";
 import { MAX_DOCUMENTS_DELETED_PER_COMMIT } from "../core/document-limits.ts";
-import { MAX_SUM_BYTES } from "../core/limits.ts";
-import type { Adoption, CommitResult, Effect, LostTurn, Mutation, ReadRange, StoredEntry } from "../core/operations.ts";
+import type { Adoption, Effect, LostTurn, ReadRange, StoredEntry } from "../core/operations.ts";
 import type { SyncStorage, Transact } from "../core/storage.ts";
 import { fateOf, NOTHING_UNDELETED, type UndeleteCounts } from "../core/undelete.ts";
-import { asVersion, type Version, VERSIONSTAMP_SUFFIX_BYTES } from "../core/versionstamp.ts";
+import { asVersion, type Version } from "../core/versionstamp.ts";
 import { Arrivals } from "./arrivals.ts";
 import { ClockReadings } from "./clock-readings.ts";
-import { CommitRefusal } from "./commit-refusal.ts";
-import { decisionOf, decisionState } from "./decided-write.ts";
+import { type Applied, type CommitOutcome, CommitPath, transactIn, valueBytes } from "./commit-path.ts";
+import { type Change, type DerivedTables, NO_DERIVED_TABLES } from "./derived-tables.ts";
 import { type EntryBounds, EntryTable } from "./entry-table.ts";
 import { FeedLog } from "./feed-log.ts";
 import { FrozenState } from "./frozen-state.ts";
 import { type LevelBounds, type LevelPage, readLevel } from "./level-page.ts";
-import { logEntryBound } from "./log-entry.ts";
-import { bytesOf, type LogCommit, MutationLog } from "./mutation-log.ts";
-import { failedChecks, planEffects } from "./plan.ts";
+import { bytesOf, MutationLog } from "./mutation-log.ts";
 import { type Counters, Mark } from "./mark.ts";
 import { migrateDatabase } from "./engine-schema.ts";
 import { RangeCount } from "./range-count.ts";
 import type { SideState } from "./side-state.ts";
-import { arrivalOf, type EngineWrite, lostTurn } from "./turns.ts";
+import { type EngineWrite, lostTurn } from "./turns.ts";
 import { VersionClock } from "./version-clock.ts";
 import { WatchHub } from "./watch-hub.ts";
 import { watchedState } from "./watched-state.ts";
-
-export type CommitOutcome = CommitResult | Failure;
-
-/**
- * Tables that are derived from the entries: they are changed in the same transaction, never logged, and built again when they are lost.
- * Nothing is read or called for keys that they do not follow, except `follows`.
- */
-export interface DerivedTables {
-  /**
-   * Whether changes of this key are handed to `apply`. Asked for each key that is written, and for a key that is still to get its
-   * versionstamp. Runs no statement in a database that has no such tables.
-   */
-  follows(key: Uint8Array): boolean;
-  /**
-   * What a commit has changed of the keys that are followed, in order. In the commit's transaction: a throw undoes the commit. `mayRefuse`:
-   * the commit is a request's, and may be refused with a `CommitRefusal`.
-   */
-  apply(changes: readonly Change[], mayRefuse: boolean): void;
-  /** Other entries have taken the place of those in the range; null: of all. In the transaction of that restore. */
-  replaced(range: KeyRange | null): void;
-  /** The transaction of the calls before has returned. */
-  kept(): void;
-  /** The transaction of the calls before was rolled back: what was noted of it in memory does not hold. */
-  undone(): void;
-}
-
-/** The change of one key: what was stored before and after. One of the two is there. */
-export type Change =
-  | { readonly before: StoredEntry | null; readonly after: StoredEntry }
-  | { readonly before: StoredEntry; readonly after: null };
 
 export interface DatabaseOptions {
   readonly storage: SyncStorage;
@@ -104,18 +69,6 @@ export interface DeletedEntries {
 /** "write": the counted use has written something itself. */
 export type Use = "read" | "write";
 
-/** A committed write and its result, kept until its transaction has returned. */
-interface Applied {
-  readonly outcome: CommitOutcome;
-  readonly effects: readonly Effect[];
-  /** How many more entries there are than before. */
-  readonly added: number;
-  /** Filled only while somebody observes the changes, because reading what was there before costs a read for each key. */
-  readonly changes: readonly Change[];
-  /** Its record in the mutation log. null: there is none. */
-  readonly logged: LogCommit | null;
-}
-
 export class Database {
   readonly log: MutationLog;
   readonly feed: FeedLog;
@@ -134,8 +87,8 @@ export class Database {
   readonly #onExpirySet: (at: UnixMs) => void;
   readonly #onLogged: (bytes: number) => void;
   readonly #onUse: (use: Use) => void;
-  readonly #onError: (error: unknown) => void;
-  #inTransaction = false;
+  readonly #transact: Transact;
+  readonly #commits: CommitPath;
   /** No entry expires before this time. null: not known. */
   #expiresFrom: number | null = null;
   readonly #observers = new Set<(changes: readonly Change[]) => void>();
@@ -158,7 +111,7 @@ export class Database {
     this.#onExpirySet = onExpirySet;
     this.#onLogged = onLogged;
     this.#onUse = onUse;
-    this.#onError = onError;
+    this.#transact = transactIn(storage);
     this.#entries = new EntryTable(storage.sql, this.#transact);
     this.frozen = new FrozenState(storage, this.#entries, mayBeFrozen);
     this.#mark = new Mark(storage.sql);
@@ -171,6 +124,18 @@ export class Database {
       log,
       lastVersion: () => this.#versions.last,
       replacedAt: () => this.#mark.replacedAt,
+    });
+    this.#commits = new CommitPath({
+      transact: this.#transact,
+      entries: this.#entries,
+      frozen: this.frozen,
+      log,
+      versions: this.#versions,
+      readings: this.#readings,
+      derivedTables,
+      arrivals: this.arrivals,
+      isObserved: () => this.#observers.size > 0,
+      onError,
     });
     const { feed } = this;
     this.watches = new WatchHub(
@@ -285,7 +250,7 @@ export class Database {
    * Applies the writes in order, in one transaction. Each is applied whole or not at all. Returns an outcome for each, in the same order.
    */
   commit(writes: readonly EngineWrite[]): CommitOutcome[] {
-    const applied = this.#applyTogether(writes, this.#clock.now());
+    const applied = this.#commits.writes(writes, this.#clock.now());
     this.#announce(applied);
     return applied.map(({ outcome }) => outcome);
   }
@@ -296,10 +261,7 @@ export class Database {
     const keys = this.#deletedAtOnce(this.#entries.expired(now, limit));
     if (keys.length === 0) return 0;
     const effects = keys.map((key): Effect => ({ type: "delete", key }));
-    const width = this.log.versionsFor(effects.reduce((sum, { key }) => sum + logEntryBound(key.length, 0), 0));
-    this.#announce(
-      this.#withVersions(width, now, this.#transact, () => [this.#carryOut(effects, this.#versions.take(width, now))]),
-    );
+    this.#announce(this.#commits.expired(effects, now));
     return keys.length;
   }
 
@@ -319,7 +281,7 @@ export class Database {
     const deleted = effects.length;
     const last = deleted === limit || deleted < found.length ? keys.at(-1) : undefined;
     const next = last === undefined ? null : justAfter(last);
-    this.#commitEffects(effects, now, () => also(deleted, next));
+    this.#announce(this.#commits.effects(effects, now, () => also(deleted, next)));
     return { deleted, next, version: this.#versions.last };
   }
 
@@ -337,7 +299,7 @@ export class Database {
       counts[fate] += 1;
       if (fate === "count") effects.push({ type: "set", key, value, encoding, expiresAt });
     }
-    this.#commitEffects(effects, now, () => also(counts));
+    this.#announce(this.#commits.effects(effects, now, () => also(counts)));
   }
 
   /**
@@ -361,13 +323,7 @@ export class Database {
 
   /** Makes a commit that changes nothing, and leaves a row in the log: a clear of the empty key, which is no entry's key. */
   logMarker(): Version {
-    const now = this.#clock.now();
-    const applied = this.#withVersions(1, now, this.#transact, () => {
-      const version = this.#versions.take(1, now);
-      const logged = this.log.append(version, [{ type: "delete", key: new Uint8Array() }], []);
-      return [{ outcome: { ok: true, version }, effects: [], added: 0, changes: [], logged }];
-    });
-    this.#announce(applied);
+    this.#announce(this.#commits.marker(this.#clock.now()));
     return this.#versions.last;
   }
 
@@ -498,155 +454,6 @@ export class Database {
     return keys.slice(0, MAX_DOCUMENTS_DELETED_PER_COMMIT);
   }
 
-  #applyTogether(writes: readonly EngineWrite[], now: UnixMs): Applied[] {
-    try {
-      const versions = writes.reduce((sum, write) => sum + this.#mostVersionsFor(write), 0);
-      const transact = this.#isOneChange(writes) ? unguarded : this.#transact;
-      return this.#withVersions(versions, now, transact, () => writes.map((write) => this.#apply(write, now)));
-    } catch (error) {
-      if (writes.length > 1) return writes.flatMap((write) => this.#applyTogether([write], now));
-      if (error instanceof CommitRefusal) return [refused(error.failure)];
-      this.#onError(error);
-      return [refused(failure("internal", "The write failed and nothing of it was stored: this is a bug of Cairn"))];
-    }
-  }
-
-  /**
-   * Whether the writes need only one call of the table, which is atomic by itself. A transaction around it would cost more than the
-   * change.
-   */
-  #isOneChange(writes: readonly EngineWrite[]): boolean {
-    if (this.log.isWritten || this.frozen.version !== null || writes.length !== 1) return false;
-    return writes.every(
-      (write) =>
-        decisionOf(write) === undefined &&
-        write.mutations.length <= 1 &&
-        write.mutations.every(({ key }) => !this.#derivedTables.follows(key)),
-    );
-  }
-
-  /** The work counts only after this method has returned. Nothing of it may be announced before. */
-  #withVersions(count: number, now: UnixMs, transact: Transact, work: () => Applied[]): Applied[] {
-    let markStored: () => void = () => undefined;
-    try {
-      const applied = transact(() => {
-        markStored = this.#versions.reserve(count, now);
-        const first = this.#versions.next(now);
-        const done = work();
-        if (done.some(({ logged }) => logged !== null)) this.#readings.note(first, now);
-        return done;
-      });
-      markStored();
-      this.arrivals.kept();
-      this.#derivedTables.kept();
-      return applied;
-    } catch (error) {
-      this.#derivedTables.undone();
-      this.#readings.undone();
-      this.arrivals.undone();
-      throw error;
-    }
-  }
-
-  /** Runs the work in the open transaction, or in one of its own when none is open. */
-  readonly #transact: Transact = (work) => {
-    if (this.#inTransaction) return work();
-    this.#inTransaction = true;
-    try {
-      return this.#storage.transactionSync(work);
-    } finally {
-      this.#inTransaction = false;
-    }
-  };
-
-  #apply(write: EngineWrite, now: UnixMs): Applied {
-    if (write.enqueues.length > 0) {
-      return refused(failure("unsupported", "This database has no queues: an atomic write cannot enqueue messages"));
-    }
-    const failed = failedChecks(write, this.#entries, now);
-    if (failed.length > 0) return refused({ ok: false, failedChecks: failed });
-    const lost = lostTurn(write, this.#entries, now);
-    if (lost !== null) return refused({ ok: false, failedChecks: [], turn: lost });
-    const decision = decisionOf(write);
-    const least = decision?.versions ?? 1;
-    const mutations =
-      decision?.decide(decisionState(this.#entries, this.#versions.next(now, least), now)) ?? write.mutations;
-    if (isFailure(mutations)) return refused(mutations);
-    const version = this.#versions.take(Math.max(least, this.#versionsFor(mutations)), now);
-    const effects = planEffects(mutations, this.#entries, version, now);
-    if (isFailure(effects)) return refused(effects);
-    const applied = this.#carryOut(effects, version, true);
-    this.arrivals.changed(applied.effects, arrivalOf(write));
-    return applied;
-  }
-
-  /** Entries, derived tables and log, all in the open transaction. */
-  #carryOut(planned: readonly Effect[], version: Version, mayRefuse = false): Applied {
-    const isObserved = this.#observers.size > 0;
-    const changes: Change[] = [];
-    const followed: Change[] = [];
-    const isNew: boolean[] = [];
-    let added = 0;
-    for (const { key } of planned) this.frozen.keep(key);
-    const effects = planned.filter((effect) => {
-      const isFollowed = this.#derivedTables.follows(effect.key);
-      const before = isObserved || isFollowed ? this.#entries.stored(effect.key) : null;
-      const note = (change: Change) => {
-        if (isObserved) changes.push(change);
-        if (isFollowed) followed.push(change);
-      };
-      if (effect.type === "delete") {
-        const existed = this.#entries.delete(effect.key);
-        if (existed) added -= 1;
-        if (before !== null) note({ before, after: null });
-        if (existed) isNew.push(false);
-        return existed;
-      }
-      const { key, value, encoding, expiresAt } = effect;
-      const more = this.#entries.set(key, value, encoding, version, expiresAt);
-      added += more;
-      isNew.push(more > 0);
-      if (isObserved || isFollowed) note({ before, after: { key, value, encoding, version, expiresAt } });
-      return true;
-    });
-    if (followed.length > 0) this.#derivedTables.apply(followed, mayRefuse);
-    const logged = this.log.append(version, effects, isNew);
-    return { outcome: { ok: true, version }, effects, added, changes, logged };
-  }
-
-  /** One commit, of effects that need no plan. Without effects there is only `also`, in the same transaction. */
-  #commitEffects(effects: readonly Effect[], now: UnixMs, also: () => void): void {
-    const bytes = effects.reduce((sum, one) => sum + logEntryBound(one.key.length, valueBytes(one)), 0);
-    const width = this.log.versionsFor(bytes);
-    const applied = this.#withVersions(width, now, this.#transact, () => {
-      also();
-      if (effects.length === 0) return [];
-      this.arrivals.changed(effects);
-      return [this.#carryOut(effects, this.#versions.take(width, now))];
-    });
-    this.#announce(applied);
-  }
-
-  /** How many versions the write takes at most. */
-  #mostVersionsFor(write: EngineWrite): number {
-    const decision = decisionOf(write);
-    if (decision === undefined) return this.#versionsFor(write.mutations);
-    const { versions, maxBytes, maxMutations } = decision;
-    return Math.max(versions, this.log.versionsFor(maxBytes + maxMutations * logEntryBound(0, 0)));
-  }
-
-  #versionsFor(mutations: readonly Mutation[]): number {
-    if (!this.log.isWritten) return 1;
-    let bytes = 0;
-    for (const mutation of mutations) {
-      const given = "value" in mutation ? mutation.value.length : 0;
-      // The result of a sum may be larger than its operand.
-      const value = mutation.type === "sum" ? Math.max(given, MAX_SUM_BYTES) : given;
-      bytes += logEntryBound(mutation.key.length + VERSIONSTAMP_SUFFIX_BYTES, value);
-    }
-    return this.log.versionsFor(bytes);
-  }
-
   #announce(applied: readonly Applied[]): void {
     let earliest: UnixMs | null = null;
     let loggedBytes = 0;
@@ -675,23 +482,4 @@ export class Database {
     const changes = applied.flatMap((one) => one.changes);
     for (const observer of this.#observers) observer(changes);
   }
-}
-
-const NO_DERIVED_TABLES: DerivedTables = {
-  follows: () => false,
-  apply: () => undefined,
-  replaced: () => undefined,
-  kept: () => undefined,
-  undone: () => undefined,
-};
-
-function valueBytes(effect: Effect): number {
-  return effect.type === "set" ? effect.value.length : 0;
-}
-
-/** For work that is atomic by itself. */
-const unguarded: Transact = (work) => work();
-
-function refused(outcome: CommitOutcome): Applied {
-  return { outcome, effects: [], added: 0, changes: [], logged: null };
 }

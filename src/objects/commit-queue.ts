@@ -11,7 +11,7 @@
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_COMMITS_PER_GROUP, MAX_GROUP_BYTES, MAX_GROUP_CHANGES, MAX_WAITING_WRITE_BYTES } from "../core/limits.ts";
 import type { AtomicWrite } from "../core/operations.ts";
-import type { CommitOutcome } from "../engine/database.ts";
+import type { CommitOutcome } from "../engine/commit-path.ts";
 import { decisionOf } from "../engine/decided-write.ts";
 import type { EngineWrite } from "../engine/turns.ts";
 

@@ -34,7 +34,8 @@ import {
   type WriteRequest,
 } from "../documents/request.ts";
 import { keyOfDecoded, mostBytes, mostMutations, versionsOf, WritePlan } from "../documents/writes.ts";
-import type { CommitOutcome, Database } from "../engine/database.ts";
+import type { CommitOutcome } from "../engine/commit-path.ts";
+import type { Database } from "../engine/database.ts";
 import { decidedWrite, type DecidedWrite } from "../engine/decided-write.ts";
 import type { CommitQueue } from "./commit-queue.ts";
 import type { DocumentMemory } from "./document-memory.ts";

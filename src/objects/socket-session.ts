@@ -30,7 +30,8 @@ import {
   MAX_SOCKET_REQUESTS_IN_FLIGHT,
 } from "../core/limits.ts";
 import type { Timers } from "../core/timers.ts";
-import type { CommitOutcome, Database } from "../engine/database.ts";
+import type { CommitOutcome } from "../engine/commit-path.ts";
+import type { Database } from "../engine/database.ts";
 import type { BytesUnderWay, Sender } from "./bytes-under-way.ts";
 import { changesOf, type CommitQueue, type SubmittedWrite, writeMemory } from "./commit-queue.ts";
 import type { Feeds } from "./feeds.ts";

@@ -6,7 +6,8 @@ import { rangeOfPrefix } from "../../src/codec/key-prefix.ts";
 import { Encoding, type Entry, type StoredEntry } from "../../src/core/operations.ts";
 import type { SyncStorage } from "../../src/core/storage.ts";
 import { asVersion } from "../../src/core/versionstamp.ts";
-import { type Change, Database } from "../../src/engine/database.ts";
+import { Database } from "../../src/engine/database.ts";
+import type { Change } from "../../src/engine/derived-tables.ts";
 import { SideState } from "../../src/engine/side-state.ts";
 import {
   entryOrNull,

@@ -8,7 +8,7 @@ import {
 import { failure } from "../../src/core/errors.ts";
 import type { AtomicWrite } from "../../src/core/operations.ts";
 import { asVersion } from "../../src/core/versionstamp.ts";
-import type { CommitOutcome } from "../../src/engine/database.ts";
+import type { CommitOutcome } from "../../src/engine/commit-path.ts";
 import { CommitQueue } from "../../src/objects/commit-queue.ts";
 
 const write: AtomicWrite = { checks: [], mutations: [], enqueues: [] };

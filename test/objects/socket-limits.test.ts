@@ -16,7 +16,7 @@ import {
 } from "../../src/core/limits.ts";
 import { failure } from "../../src/core/errors.ts";
 import { Encoding, type Entry } from "../../src/core/operations.ts";
-import type { CommitOutcome } from "../../src/engine/database.ts";
+import type { CommitOutcome } from "../../src/engine/commit-path.ts";
 import { WatchHub } from "../../src/engine/watch-hub.ts";
 import { BytesUnderWay, type Sender } from "../../src/objects/bytes-under-way.ts";
 import { type Account, ProcessMemory } from "../../src/core/process-memory.ts";

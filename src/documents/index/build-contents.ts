@@ -1,5 +1,5 @@
 /** What the entries of a table have in one build of its index, and how that changes with an entry. */
-import type { Change } from "../../engine/database.ts";
+import type { Change } from "../../engine/derived-tables.ts";
 import type { StoredEntry } from "../../core/operations.ts";
 import { columnsOf } from "../document.ts";
 import { idsOfKey } from "../ids.ts";

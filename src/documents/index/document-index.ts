@@ -23,7 +23,7 @@ import type { StoredEntry } from "../../core/operations.ts";
 import type { SyncStorage } from "../../core/storage.ts";
 import { type KeyRange, rangeUnder } from "../../codec/key-prefix.ts";
 import { CommitRefusal } from "../../engine/commit-refusal.ts";
-import type { Change, DerivedTables } from "../../engine/database.ts";
+import type { Change, DerivedTables } from "../../engine/derived-tables.ts";
 import { EntryTable } from "../../engine/entry-table.ts";
 import {
   decodeDefinition,

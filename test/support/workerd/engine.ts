@@ -13,7 +13,7 @@ import {
   type ReadRange,
 } from "../../../src/core/operations.ts";
 import type { Version } from "../../../src/core/versionstamp.ts";
-import type { DerivedTables } from "../../../src/engine/database.ts";
+import type { DerivedTables } from "../../../src/engine/derived-tables.ts";
 import type { Env } from "../../../src/objects/env.ts";
 
 export class MovableClock implements Clock {

@@ -4,7 +4,7 @@
  * `codec/entry-list.ts`. Keys are encoded. A range is `start <= key < end`; its bounds need not be whole keys.
  */
 import type { Grant } from "./grant.ts";
-import type { JobKind } from "./management.ts";
+import type { JobKind } from "./resources.ts";
 import type { BackupJob, DatabaseOwner, UndeleteOrder } from "./restore-commands.ts";
 import type { Failure } from "../core/errors.ts";
 import type { Version } from "../core/versionstamp.ts";

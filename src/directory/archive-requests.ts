@@ -4,7 +4,8 @@
  */
 import type { ArchiveAnswer, ArchiveCommand } from "../contracts/archive-commands.ts";
 import { assert } from "../core/assert.ts";
-import type { Input, Job, Output } from "../contracts/management.ts";
+import type { Input, Output } from "../contracts/management.ts";
+import type { Job } from "../contracts/resources.ts";
 import { type Failure, failure, isFailure } from "../core/errors.ts";
 import type { NewJob } from "./job-orders.ts";
 import { askDatabase } from "./ask-database.ts";

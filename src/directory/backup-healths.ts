@@ -5,7 +5,7 @@
 import type { BackupHealth } from "../contracts/backup-health.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { MAX_DATABASES_IN_METRICS } from "../core/limits.ts";
-import type { BackupMetrics, BackupTotals } from "../contracts/management.ts";
+import type { BackupMetrics, BackupTotals } from "../contracts/resources.ts";
 import type { Sql } from "../core/storage.ts";
 import type { MonitoringTables } from "./monitoring-schema.ts";
 

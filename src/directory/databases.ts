@@ -5,7 +5,8 @@
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { assert } from "../core/assert.ts";
 import { type Failure, isFailure } from "../core/errors.ts";
-import type { DatabaseInfo, FeedSetting, NumberedPage, Ordering, Page, Scopes } from "../contracts/management.ts";
+import type { Ordering } from "../contracts/management.ts";
+import type { DatabaseInfo, FeedSetting, NumberedPage, Page, Scopes } from "../contracts/resources.ts";
 import type { Jurisdiction, LocationHint } from "../contracts/placement.ts";
 import type { Sql, SqlValue } from "../core/storage.ts";
 import { decodeCursor, encodeCursor } from "./cursor.ts";

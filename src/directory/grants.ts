@@ -1,7 +1,8 @@
 /** What a token allows at a database when it is exchanged, and for how long. */
 import type { Grant } from "../contracts/grant.ts";
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
-import type { DatabaseInfo, Scopes, TokenCaller, TokenInfo } from "../contracts/management.ts";
+import type { TokenCaller } from "../contracts/management.ts";
+import type { DatabaseInfo, Scopes, TokenInfo } from "../contracts/resources.ts";
 import { CLIENT_LIFETIME_MS, FOREVER, GRACE_MS } from "../contracts/data-token.ts";
 import { allows } from "./scopes.ts";
 

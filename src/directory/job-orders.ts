@@ -7,7 +7,7 @@ import { assert } from "../core/assert.ts";
 import type { UnixMs } from "../core/clock.ts";
 import type { Failure } from "../core/errors.ts";
 import type { Idempotency } from "../contracts/idempotency.ts";
-import type { DatabaseInfo, Job } from "../contracts/management.ts";
+import type { DatabaseInfo, Job } from "../contracts/resources.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import type { Jobs } from "./jobs.ts";
 import type { Admitted } from "./scopes.ts";

@@ -1,6 +1,6 @@
 /** Long tasks of one organization, which are followed by their id and kept for a week after they end. Callers hold the transaction. */
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
-import type { BackupJobResult, Job, JobStatus } from "../contracts/management.ts";
+import type { BackupJobResult, Job, JobStatus } from "../contracts/resources.ts";
 import type { Sql, SqlValue } from "../core/storage.ts";
 
 const KEPT_MS = 7 * 24 * 60 * 60 * 1000;

@@ -3,7 +3,7 @@
  */
 import type { BackupHealth } from "../contracts/backup-health.ts";
 import type { UnixMs } from "../core/clock.ts";
-import type { WebhookTotals } from "../contracts/management.ts";
+import type { WebhookTotals } from "../contracts/resources.ts";
 import type { SyncStorage, Synchronous } from "../core/storage.ts";
 import { BackupHealths } from "./backup-healths.ts";
 import { Incidents } from "./incidents.ts";

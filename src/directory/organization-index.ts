@@ -12,8 +12,8 @@ import type {
   NewOrganization,
   OrganizationSetup,
   OrganizationStub,
-  Page,
 } from "../contracts/management.ts";
+import type { Page } from "../contracts/resources.ts";
 import { hasSchema, migrate, schemaOf } from "../core/migrations.ts";
 import type { SqlValue, SyncStorage } from "../core/storage.ts";
 import { decodeCursor, encodeCursor } from "./cursor.ts";

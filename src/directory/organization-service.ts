@@ -15,9 +15,8 @@ import type {
   Input,
   Output,
   TokenCaller,
-  UsageCounters,
-  JobKind,
 } from "../contracts/management.ts";
+import type { UsageCounters, JobKind } from "../contracts/resources.ts";
 import { isMarked, storageCodeOf } from "../contracts/platform-marks.ts";
 import { ApiKeyService } from "./api-key-service.ts";
 import { ArchiveRequests } from "./archive-requests.ts";

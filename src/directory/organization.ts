@@ -14,19 +14,21 @@ import type { Idempotency } from "../contracts/idempotency.ts";
 import type {
   Caller,
   CommandName,
-  DatabaseInfo,
   ExchangeMode,
   Input,
+  OrganizationSetup,
+  TokenCaller,
+} from "../contracts/management.ts";
+import type {
+  DatabaseInfo,
   Job,
   OrganizationInfo,
   OrganizationMetrics,
-  OrganizationSetup,
   Scopes,
-  TokenCaller,
   TokenInfo,
   UsageCounters,
   JobKind,
-} from "../contracts/management.ts";
+} from "../contracts/resources.ts";
 import type { SqlValue, SyncStorage } from "../core/storage.ts";
 import { BackupIds } from "./backup-ids.ts";
 import { Cascades } from "./cascades.ts";

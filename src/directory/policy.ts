@@ -3,7 +3,8 @@
  * documentation is made from it.
  */
 import { failure, type Failure } from "../core/errors.ts";
-import type { Caller, CommandName, Permission, Scopes } from "../contracts/management.ts";
+import type { Caller, CommandName } from "../contracts/management.ts";
+import type { Permission, Scopes } from "../contracts/resources.ts";
 import { allows } from "./scopes.ts";
 
 export interface Rule {

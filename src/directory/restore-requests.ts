@@ -5,7 +5,8 @@
 import type { UnixMs } from "../core/clock.ts";
 import { failure, type Failure, isFailure } from "../core/errors.ts";
 import type { Idempotency } from "../contracts/idempotency.ts";
-import type { DatabaseControl, DatabaseInfo, Input, Job, Output } from "../contracts/management.ts";
+import type { DatabaseControl, Input, Output } from "../contracts/management.ts";
+import type { DatabaseInfo, Job } from "../contracts/resources.ts";
 import {
   DELETION_JOB,
   deletionName,

@@ -4,7 +4,7 @@ import type { UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import { admitsKey } from "../codec/key-prefix.ts";
 import { MAX_DATABASES_OF_TOKEN, MAX_KEY_PREFIX_BYTES, MAX_ORIGINS_OF_TOKEN } from "../core/limits.ts";
-import { PERMISSIONS, type Permission, type Scopes } from "../contracts/management.ts";
+import { PERMISSIONS, type Permission, type Scopes } from "../contracts/resources.ts";
 import { EVERY_ORIGIN, type AllowedOrigins } from "../core/origins.ts";
 
 /** A caller whose token was found good. `scopes` is null for the deployment, which has no limits. `name` names the caller in records. */

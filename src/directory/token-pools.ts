@@ -11,7 +11,7 @@
 import type { UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";
 import { MAX_DELEGATED_TOKENS, MAX_ENDED_TOKENS, MAX_TOKENS } from "../core/limits.ts";
-import type { Scopes } from "../contracts/management.ts";
+import type { Scopes } from "../contracts/resources.ts";
 import type { Sql } from "../core/storage.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;

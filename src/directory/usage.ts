@@ -6,7 +6,7 @@
  */
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { MAX_DATABASES_IN_METRICS } from "../core/limits.ts";
-import type { OrganizationMetrics, UsageBucket, UsageCounters } from "../contracts/management.ts";
+import type { OrganizationMetrics, UsageBucket, UsageCounters } from "../contracts/resources.ts";
 import type { Sql, SqlValue } from "../core/storage.ts";
 
 export const BUCKET_MS = 15 * 60 * 1000;

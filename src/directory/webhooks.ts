@@ -5,7 +5,7 @@
  */
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { MAX_ENDED_DELIVERIES, MAX_PENDING_DELIVERIES, WEBHOOK_ANSWER_MS } from "../core/limits.ts";
-import type { WebhookTotals } from "../contracts/management.ts";
+import type { WebhookTotals } from "../contracts/resources.ts";
 import type { Sql, SqlValue } from "../core/storage.ts";
 import {
   type DeliveryInfo,

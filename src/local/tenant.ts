@@ -11,7 +11,7 @@ import { randomUUID } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { failure, type Failure, isFailure } from "../core/errors.ts";
-import { PERMISSIONS } from "../contracts/management.ts";
+import { PERMISSIONS } from "../contracts/resources.ts";
 import { lineBreakIn } from "../contracts/secret-text.ts";
 import { ApiClient, textAt, type RunningAt } from "./api-client.ts";
 import { readKept, writeKept, type Kept } from "./kept-file.ts";

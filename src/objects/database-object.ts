@@ -48,7 +48,8 @@ import {
 import { type Failure, failure, isFailure } from "../core/errors.ts";
 import { bytesOfPage } from "../core/feed.ts";
 import { MAX_RPC_ANSWER_BYTES, MAX_SMALL_JSON_BYTES } from "../core/limits.ts";
-import type { DatabaseSetup, DatabaseStats, FeedSetting } from "../contracts/management.ts";
+import type { DatabaseSetup } from "../contracts/management.ts";
+import type { DatabaseStats, FeedSetting } from "../contracts/resources.ts";
 import {
   type DatabaseOwner,
   type ForkArchiveCommand,

@@ -3,7 +3,7 @@
  * (`engine/feed-log.ts`). What it does not reach back to is in the backup's objects, if there is a backup (`feed-history.ts`).
  */
 import type { FeedHistory } from "../backup/recovery/feed-history.ts";
-import type { FeedSetting } from "../contracts/management.ts";
+import type { FeedSetting } from "../contracts/resources.ts";
 import { fromHex } from "../core/bytes.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
 import { failure, type Failure } from "../core/errors.ts";

@@ -1,7 +1,8 @@
 /** The Durable Object that lists the deployment's organizations. There is one, and only requests about that list reach it. */
 import { DurableObject } from "cloudflare:workers";
 import type { Failure } from "../core/errors.ts";
-import type { Caller, CreatedOrganization, NewOrganization, Page } from "../contracts/management.ts";
+import type { Caller, CreatedOrganization, NewOrganization } from "../contracts/management.ts";
+import type { Page } from "../contracts/resources.ts";
 import { OrganizationIndex } from "../directory/organization-index.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import type { Env } from "./env.ts";

@@ -15,10 +15,8 @@ import type {
   OrganizationSetup,
   Output,
   TokenCaller,
-  TokenInfo,
-  UsageCounters,
-  JobKind,
 } from "../contracts/management.ts";
+import type { TokenInfo, UsageCounters, JobKind } from "../contracts/resources.ts";
 import { isInitialized, Organization } from "../directory/organization.ts";
 import { noRoomForDatabase } from "../core/storage-room.ts";
 import { OrganizationService } from "../directory/organization-service.ts";

@@ -3,7 +3,7 @@
  * it tells as soon as the counters are saved, with the same alarm, so that a burst is one report.
  */
 import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
-import type { UsageCounters } from "../contracts/management.ts";
+import type { UsageCounters } from "../contracts/resources.ts";
 import type { Database } from "../engine/database.ts";
 import type { Task } from "./alarm-clock.ts";
 import { COUNTERS_SAVED_AFTER_MS } from "./counters-task.ts";

@@ -1,7 +1,8 @@
 import { isFailure } from "../../src/core/errors.ts";
 import { describe, expect, test } from "vitest";
 import { asUnixMs } from "../../src/core/clock.ts";
-import type { DatabaseInfo, Ordering, Page } from "../../src/contracts/management.ts";
+import type { Ordering } from "../../src/contracts/management.ts";
+import type { DatabaseInfo, Page } from "../../src/contracts/resources.ts";
 import { EVERY_SCOPE } from "../../src/directory/scopes.ts";
 import { CountingStorage } from "../support/counting-storage.ts";
 import { ok, withStorage } from "../support/workerd/directory.ts";

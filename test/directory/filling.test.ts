@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { failure, isFailure } from "../../src/core/errors.ts";
 import type { Idempotency } from "../../src/contracts/idempotency.ts";
-import type { Job } from "../../src/contracts/management.ts";
+import type { Job } from "../../src/contracts/resources.ts";
 import type { SyncStorage } from "../../src/core/storage.ts";
 import { withStorage } from "../support/workerd/directory.ts";
 import { turns } from "../support/fake-timers.ts";

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { asUnixMs } from "../../src/core/clock.ts";
 import { MAX_DELEGATED_TOKENS, MAX_ENDED_TOKENS, MAX_TOKENS } from "../../src/core/limits.ts";
-import type { Page, Scopes, TokenInfo } from "../../src/contracts/management.ts";
+import type { Page, Scopes, TokenInfo } from "../../src/contracts/resources.ts";
 import { type Failure, isFailure } from "../../src/core/errors.ts";
 import { migrate } from "../../src/core/migrations.ts";
 import { ORGANIZATION_SCHEMA } from "../../src/directory/organization-schema.ts";

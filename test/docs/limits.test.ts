@@ -15,7 +15,7 @@ import * as documentLimits from "../../src/core/document-limits.ts";
 import * as archiveLimits from "../../src/core/archive-limits.ts";
 import * as searchLimits from "../../src/core/search-limits.ts";
 import * as coreLimits from "../../src/core/limits.ts";
-import type { Scopes } from "../../src/contracts/management.ts";
+import type { Scopes } from "../../src/contracts/resources.ts";
 import { canonicalOrigin } from "../../src/core/origins.ts";
 import type { AtomicWrite, Enqueue, ReadRange, SetMutation } from "../../src/core/operations.ts";
 import { checkScopes, EVERY_SCOPE } from "../../src/directory/scopes.ts";

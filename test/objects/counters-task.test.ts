@@ -3,7 +3,7 @@ import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "c
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { asUnixMs } from "../../src/core/clock.ts";
 import { encodeSnapshotRead } from "../../src/codec/datapath-requests.ts";
-import type { UsageCounters } from "../../src/contracts/management.ts";
+import type { UsageCounters } from "../../src/contracts/resources.ts";
 import { timeOfVersion } from "../../src/core/versionstamp.ts";
 import { Database } from "../../src/engine/database.ts";
 import { AlarmClock } from "../../src/objects/alarm-clock.ts";

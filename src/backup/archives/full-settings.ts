@@ -13,7 +13,7 @@ import {
   type ArchiveScheduleSetting,
   type FailureNotice,
 } from "../../contracts/archive-commands.ts";
-import type { TokenInfo } from "../../contracts/management.ts";
+import type { TokenInfo } from "../../contracts/resources.ts";
 import { MAX_ARCHIVE_DESTINATIONS, MAX_ARCHIVE_RETENTION_DAYS, MAX_KEPT_ARCHIVES } from "../../core/archive-limits.ts";
 
 /** The number of this form. Another number is not read. */

@@ -1,6 +1,6 @@
 /** The operations of archives, their schedule and their destinations, each once for both spellings of its address. */
 import { refuse, reading } from "../../codec/json-notation/members.ts";
-import type { Job } from "../../contracts/management.ts";
+import type { Job } from "../../contracts/resources.ts";
 import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import { jobJson } from "../http/job-json.ts";
 import type { ArchiveCall, ArchiveOperation, Found } from "./call.ts";

@@ -1,12 +1,5 @@
 /** How a door asks the directory: who sends a request, and what the caller's organization answers. */
-import {
-  type AccessTokens,
-  type Caller,
-  type CommandName,
-  type Input,
-  type OrganizationStub,
-  type Output,
-} from "../../contracts/management.ts";
+import type { AccessTokens, Caller, CommandName, Input, OrganizationStub, Output } from "../../contracts/management.ts";
 import { failure, type Failure } from "../../core/errors.ts";
 import { bearerToken } from "./bearer-token.ts";
 import { foreignOriginOf } from "./cors.ts";

@@ -1,6 +1,6 @@
 /** Jobs, times and moments as every door with JSON shows them. */
 import { textOfKeyNotation } from "../../codec/json-notation/key-notation.ts";
-import type { Job } from "../../contracts/management.ts";
+import type { Job } from "../../contracts/resources.ts";
 import type {
   RestorableRange,
   RestoreOutcome,

@@ -4,7 +4,8 @@ import type { ApiKeyAnswer, ApiKeyCommand } from "../../../src/contracts/api-key
 import type { BackupAnswer, BackupCommand, BackupInfo } from "../../../src/contracts/backup-commands.ts";
 import { asUnixMs, type UnixMs } from "../../../src/core/clock.ts";
 import { failure, type Failure } from "../../../src/core/errors.ts";
-import type { DatabaseControl, DatabaseSetup, DatabaseStats, FeedSetting } from "../../../src/contracts/management.ts";
+import type { DatabaseControl, DatabaseSetup } from "../../../src/contracts/management.ts";
+import type { DatabaseStats, FeedSetting } from "../../../src/contracts/resources.ts";
 import type { RestoreAnswer, RestoreCommand, RestoreJobStatus } from "../../../src/contracts/restore-commands.ts";
 import { asVersion } from "../../../src/core/versionstamp.ts";
 

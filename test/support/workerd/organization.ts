@@ -8,9 +8,9 @@ import type {
   Input,
   OrganizationSetup,
   Output,
-  Scopes,
   TokenCaller,
 } from "../../../src/contracts/management.ts";
+import type { Scopes } from "../../../src/contracts/resources.ts";
 import type { ForkArchiveCommand, RestoreAnswer, RestoreCommand } from "../../../src/contracts/restore-commands.ts";
 import type { SyncStorage } from "../../../src/core/storage.ts";
 import { asVersion } from "../../../src/core/versionstamp.ts";

@@ -1,6 +1,6 @@
 /** The routes of /api about backups and going back in time. */
 import { failure, isFailure } from "../../../core/errors.ts";
-import type { DatabaseInfo, Job } from "../../../contracts/management.ts";
+import type { DatabaseInfo, Job } from "../../../contracts/resources.ts";
 import * as backups from "./backup-schemas.ts";
 import { jobJson } from "../../http/job-json.ts";
 import { jobLocation, route, type ApiRoute } from "./route.ts";

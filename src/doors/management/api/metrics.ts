@@ -1,5 +1,5 @@
 /** An organization's metrics in the text format of Prometheus, version 0.0.4. */
-import type { BackupTotals, OrganizationMetrics, UsageCounters } from "../../../contracts/management.ts";
+import type { BackupTotals, OrganizationMetrics, UsageCounters } from "../../../contracts/resources.ts";
 
 type Kind = "counter" | "gauge";
 

@@ -5,7 +5,8 @@
 import { z } from "zod";
 import { type Failure, isFailure } from "../../../core/errors.ts";
 import type { Idempotency } from "../../../contracts/idempotency.ts";
-import type { Caller, CommandName, Input, Job, Output } from "../../../contracts/management.ts";
+import type { Caller, CommandName, Input, Output } from "../../../contracts/management.ts";
+import type { Job } from "../../../contracts/resources.ts";
 import { ask, callerOf } from "../../http/directory.ts";
 import { checked } from "./checked.ts";
 import { idempotencyOf, readBody, type ManagementContext } from "../context.ts";

@@ -25,7 +25,7 @@ import {
   type Page,
   type Scopes,
   type TokenInfo,
-} from "../../../contracts/management.ts";
+} from "../../../contracts/resources.ts";
 import { canonicalOrigin } from "../../../core/origins.ts";
 import { JURISDICTIONS, LOCATION_HINTS } from "../../../contracts/placement.ts";
 

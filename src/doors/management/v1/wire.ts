@@ -5,7 +5,7 @@ import { unreachable } from "../../../core/assert.ts";
 import { shownStatus } from "../sentences.ts";
 import { refusalHeaders } from "../../http/refusal-headers.ts";
 import type { PageQuery } from "./input.ts";
-import type { DatabaseInfo, OrganizationInfo, UsageBucket } from "../../../contracts/management.ts";
+import type { DatabaseInfo, OrganizationInfo, UsageBucket } from "../../../contracts/resources.ts";
 
 export function organizationJson({ id, name, createdAt, updatedAt }: OrganizationInfo) {
   return { id, name, createdAt: time(createdAt), updatedAt: time(updatedAt) };

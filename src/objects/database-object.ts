@@ -80,6 +80,7 @@ import type { SocketPeer } from "./socket-session.ts";
 import { SESSION_TAG } from "./socket-sessions.ts";
 import { objectIn } from "./restore-wiring.ts";
 import { systemClock, systemTurn } from "./system.ts";
+import { BROKE_OFF, closeToo } from "./socket-ends.ts";
 import { endSockets } from "./watch-sockets.ts";
 
 export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
@@ -485,23 +486,6 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
 }
 
 const REVOKED = failure("unauthenticated", "The token was revoked");
-
-/** The codes of a close without a code, and of a connection without a close frame. A close frame cannot carry them. */
-const NO_CODE = 1005;
-const BROKE_OFF = 1006;
-
-/**
- * The peer has closed the socket, or is gone. Until this side closes it too, the peer waits and the connection stays: the platform leaves
- * that to the object.
- */
-function closeToo(socket: WebSocket, code: number, reason: string): void {
-  try {
-    if (code === NO_CODE || code === BROKE_OFF) socket.close();
-    else socket.close(code, reason);
-  } catch {
-    // It was already closed, as intended.
-  }
-}
 
 function askedAtOf({ headers }: Request): UnixMs | undefined {
   const text = headers.get(ASKED_AT_HEADER);

@@ -9,8 +9,8 @@ import { boundsOf, endOf, isPoint, placesIn, rowsOfSpan, type SpanPlace, startOf
 import type { Source, Span, TextSource } from "./sources.ts";
 import { COST, type Steps } from "./steps.ts";
 
-/** Rows that one statement counts: about 5 ms. */
-const COUNTED_WINDOW = 100_000;
+/** Rows that one statement counts: 5 to 10 ms. */
+const COUNTED_WINDOW = 50_000;
 
 /** The number of documents that a source has, expired ones included. */
 export async function countSource(sql: Sql, source: Source, steps: Steps): Promise<number> {
@@ -28,15 +28,18 @@ export async function countSource(sql: Sql, source: Source, steps: Steps): Promi
 async function countSpan(sql: Sql, span: Span, steps: Steps): Promise<number> {
   const before = endOf(span);
   let after: SpanPlace = startOf(span);
+  const last = rowsOfSpan(span, "v, ids", "ORDER BY v, ids LIMIT 1 OFFSET ?6", { before: false });
   for (let total = 0; ; total += COUNTED_WINDOW) {
     const places = [span.index.id, ...boundsOf(after, before)];
-    const rows = rowsOfSpan(span, "1", "LIMIT ?6", { before: false });
-    const { n } = sql.exec<{ n: number }>(`SELECT count(*) AS n FROM (${rows})`, ...places, COUNTED_WINDOW).one();
-    steps.spend(COST.statement + n * COST.indexRow);
-    if (n < COUNTED_WINDOW) return total + n;
-    const last = rowsOfSpan(span, "v, ids", "ORDER BY v, ids LIMIT 1 OFFSET ?6", { before: false });
+    // Where there is such a row, so many rows come before it, and nothing has to be counted.
     const [row] = sql.exec(last, ...places, COUNTED_WINDOW - 1).raw<[number | string, ArrayBuffer]>();
-    if (row === undefined) return total + n;
+    steps.spend(COST.statement + COUNTED_WINDOW * COST.indexRow);
+    if (row === undefined) {
+      const rows = rowsOfSpan(span, "1", "LIMIT ?6", { before: false });
+      const { n } = sql.exec<{ n: number }>(`SELECT count(*) AS n FROM (${rows})`, ...places, COUNTED_WINDOW).one();
+      steps.spend(COST.statement + n * COST.indexRow);
+      return total + n;
+    }
     after = { v: row[0], ids: new Uint8Array(row[1]) };
     await steps.rest();
   }

@@ -25,6 +25,8 @@ import { COST, type Steps } from "./steps.ts";
 /** Rows of an index, or of FTS5, that one statement puts in order: about 6 ms. */
 const SPAN_WINDOW = 20_000;
 const TEXT_WINDOW = 5_000;
+/** Places whose distances are computed without a pause. */
+const DISTANCE_WINDOW = 1_000;
 
 /** Finds the places in an area. A search that has found them already does not look again. */
 export type PlacesOf = (source: AreaSource) => Promise<readonly Place[]>;
@@ -182,8 +184,13 @@ async function byDistance(
   wanted: Wanted,
 ): Promise<readonly Ranked[]> {
   const best = new BestNumbers(sorter.descending, placeOf(wanted.after), wanted.most);
-  for (const { number, point } of places) {
-    best.add(number, Math.min(...sorter.points.map((to) => distanceBetween(point, to))));
+  for (let at = 0; at < places.length; at += DISTANCE_WINDOW) {
+    const some = places.slice(at, at + DISTANCE_WINDOW);
+    for (const { number, point } of some) {
+      best.add(number, Math.min(...sorter.points.map((to) => distanceBetween(point, to))));
+    }
+    parts.steps.spend(some.length * sorter.points.length * COST.distance);
+    await parts.steps.rest();
   }
   return inOrder(parts, best.rows(), { ...wanted, sorters: [sorter] });
 }

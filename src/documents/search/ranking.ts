@@ -10,8 +10,13 @@ import { FirstRows, type Ranked, type Sorter } from "./order.ts";
 import type { Source, TextSource } from "./sources.ts";
 import { COST, type Steps } from "./steps.ts";
 
-/** Rows that one statement ranks: about 8 ms, and more for each place of a word. */
-const RANKED_WINDOW = 8_000;
+/**
+ * Rows that one statement ranks: about 1 ms a thousand. Each statement begins with a walk over all places of the words, so where there are many
+ * rows a window is as large as that walk leaves room for.
+ */
+const FIRST_WINDOW = 8_000;
+const LARGEST_WINDOW = 16_000;
+const WINDOW_MICROSECONDS = 20_000;
 
 /** A query of words: without words there is no relevance. */
 export type RankedSource = TextSource & { readonly match: string };
@@ -30,14 +35,14 @@ export async function rank(
 ): Promise<void> {
   const table = textTable(source.index.id);
   const ranked = `SELECT rowid, bm25(${table}) FROM ${table} WHERE ${table} MATCH ?1 AND rowid > ?2 ORDER BY rowid LIMIT ?3`;
-  await inWindows(sql, source, steps, most, (after) => {
+  await inWindows(sql, source, steps, most, (after, limit) => {
     let [last, rows] = [after, 0];
-    for (const [number, score] of sql.exec(ranked, source.match, after, RANKED_WINDOW).raw<[number, number]>()) {
+    for (const [number, score] of sql.exec(ranked, source.match, after, limit).raw<[number, number]>()) {
       rows += 1;
       last = number;
       see(number, -score);
     }
-    return { rows, last };
+    return rows < limit ? null : last;
   });
 }
 
@@ -55,21 +60,31 @@ export async function firstByScore(
   const [worst, best] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   // FTS5's own number is the smaller, the better a row fits.
   const start = typeof place === "number" ? -place : descending ? best : worst;
-  const query = firstOfWindow(textTable(source.index.id), descending);
+  const table = textTable(source.index.id);
   const sorters: readonly Sorter[] = [{ type: "score", descending }];
   const first = new FirstRows<Ranked>(sorters, most);
   // No row after this place can be among the first.
   let end = descending ? worst : best;
-  await inWindows(sql, source, steps, MAX_RANKED_DOCUMENTS, (from) => {
+  await inWindows(sql, source, steps, MAX_RANKED_DOCUMENTS, (from, limit) => {
+    const isBounded = Number.isFinite(start) || Number.isFinite(end);
     const [window, ...rows] = sql
-      .exec(query, source.match, from, RANKED_WINDOW, start, after?.ids ?? NO_IDS, end, most)
-      .raw<[number | null, number | null, ArrayBuffer | null]>();
-    for (const [, score, ids] of rows) {
+      .exec(
+        firstOfWindow(table, descending, isBounded),
+        source.match,
+        from,
+        limit,
+        start,
+        after?.ids ?? NO_IDS,
+        end,
+        most,
+      )
+      .raw<[number | null, ArrayBuffer | null]>();
+    for (const [score, ids] of rows) {
       if (score !== null && ids !== null) first.add({ ids: new Uint8Array(ids), values: [-score] });
     }
-    const last = rows.at(-1)?.[1];
+    const last = rows.at(-1)?.[0];
     if (rows.length === most && typeof last === "number") end = last;
-    return { rows: window?.[1] ?? 0, last: window?.[0] ?? from };
+    return window?.[0] ?? null;
   });
   return first.rows();
 }
@@ -77,45 +92,48 @@ export async function firstByScore(
 const NO_IDS = new Uint8Array();
 
 /**
- * First the greatest number of the window and how many rows it has; then its first rows: NULL, FTS5's number, the ids. Bindings: the match, the
- * number before the window, its rows; the place after which rows count and the ids at it; the place that they must not pass; and how many.
+ * First the number of the window's last row, or NULL when the window is not full; then its first rows: FTS5's number, and the ids. Bindings: the
+ * match, the number before the window, its rows; the place after which rows count and the ids at it; the place that they must not pass; and
+ * how many. `isBounded`: whether the two places leave rows out, so that the window has more rows than count.
  */
-function firstOfWindow(table: string, descending: boolean): string {
+function firstOfWindow(table: string, descending: boolean, isBounded: boolean): string {
   const [order, before] = descending ? ["", "<"] : [" DESC", ">"];
-  const last = `SELECT s FROM f WHERE ?4 ${before} s AND s ${before}= ?6 ORDER BY s${order} LIMIT 1 OFFSET ?7 - 1`;
-  return `WITH f AS MATERIALIZED (SELECT rowid AS n, bm25(${table}) AS s FROM ${table} WHERE ${table} MATCH ?1 AND rowid > ?2 ORDER BY rowid LIMIT ?3)
-    SELECT max(n), count(*), NULL FROM f
+  const window = `FROM ${table} WHERE ${table} MATCH ?1 AND rowid > ?2 ORDER BY rowid LIMIT`;
+  const last = `SELECT s FROM f WHERE ?4 ${before} s ORDER BY s${order} LIMIT 1 OFFSET ?7 - 1`;
+  const lastOfWindow = isBounded ? `rowid ${window} 1 OFFSET ?3 - 1` : "iif(count(*) = ?3, max(n), NULL) FROM f";
+  return `WITH f AS MATERIALIZED (
+      SELECT n, s FROM (SELECT rowid AS n, bm25(${table}) AS s ${window} ?3) WHERE ?4 ${before}= s AND s ${before}= ?6)
+    SELECT (SELECT ${lastOfWindow}), NULL
     UNION ALL SELECT * FROM (
-      SELECT NULL, f.s, x.ids FROM f CROSS JOIN ${NUMBERS} x ON x.n = f.n
-      WHERE ?4 ${before}= f.s AND f.s ${before}= ifnull((${last}), ?6) AND (f.s <> ?4 OR x.ids > ?5)
+      SELECT f.s, x.ids FROM f CROSS JOIN ${NUMBERS} x ON x.n = f.n
+      WHERE f.s ${before}= ifnull((${last}), ?6) AND (f.s <> ?4 OR x.ids > ?5)
       ORDER BY f.s${order}, x.ids LIMIT ?7)`;
 }
 
-interface RankedRows {
-  readonly rows: number;
-  /** The number of the last of them. */
-  readonly last: number;
-}
-
-/** Calls `window` with the number after which it begins, until all rows have been ranked. */
+/** Calls `window` with the number after which it begins and how many rows it has, until it returns null: all rows have been ranked. */
 async function inWindows(
   sql: Sql,
   { index, match }: RankedSource,
   steps: Steps,
   most: number,
-  window: (after: number) => RankedRows,
+  window: (after: number, limit: number) => number | null,
 ): Promise<void> {
   let total: number | null = null;
+  let limit = FIRST_WINDOW;
   for (let after = 0; ;) {
-    const { rows, last } = window(after);
-    steps.spend(COST.statement + (total ?? rows) * COST.posting + rows * (COST.ranked + COST.orderedRow));
-    if (rows < RANKED_WINDOW) return;
+    const last = window(after, limit);
+    steps.spend(COST.statement + (total ?? limit) * COST.posting + limit * (COST.ranked + COST.orderedRow));
+    if (last === null) return;
     after = last;
-    total ??= countUpTo(sql, textTable(index.id), match, most + 1);
-    if (total > most) {
-      tooMuch(
-        `More than ${most} documents have these words in ${JSON.stringify(index.name)}, which is the limit of a search by relevance: add a rarer word or another query, or sort by a column.`,
-      );
+    if (total === null) {
+      total = countUpTo(sql, textTable(index.id), match, most + 1);
+      const room = (WINDOW_MICROSECONDS - total * COST.posting) / COST.ranked;
+      limit = Math.floor(Math.max(FIRST_WINDOW, Math.min(LARGEST_WINDOW, room)));
+      if (total > most) {
+        tooMuch(
+          `More than ${most} documents have these words in ${JSON.stringify(index.name)}, which is the limit of a search by relevance: add a rarer word or another query, or sort by a column.`,
+        );
+      }
     }
     await steps.rest();
   }

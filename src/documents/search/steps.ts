@@ -12,7 +12,7 @@ const STEP_MICROSECONDS = 10_000;
 export const COST = {
   statement: 20,
   /** A row of an index that is only counted. */
-  indexRow: 0.05,
+  indexRow: 0.1,
   /** A row of an index that SQLite puts in order, or looks at for a text in it. */
   orderedRow: 0.3,
   /** A row of an index that comes out of SQLite. */
@@ -22,6 +22,8 @@ export const COST = {
   byteOfDocument: 0.02,
   /** A document whose relevance FTS5 computes. */
   ranked: 1,
+  /** A distance between two places. */
+  distance: 0.3,
   /** One place of a word in an index of text. */
   posting: 0.04,
   /** A query that a document is compared with. */

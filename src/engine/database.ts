@@ -67,7 +67,7 @@ export interface DeletedEntries {
 }
 
 /** "write": the counted use has written something itself. */
-export type Use = "read" | "write";
+export type Use = "read" | "write" | "other read";
 
 export class Database {
   readonly log: MutationLog;
@@ -215,7 +215,7 @@ export class Database {
   /** Counts a read that was made beside this class, such as a search. */
   countOtherRead(bytes: number): void {
     this.#mark.countRead(bytes);
-    this.#onUse("read");
+    this.#onUse("other read");
   }
 
   /** Begins a count of a range, which is made in slices while writes go on. */

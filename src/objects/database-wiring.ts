@@ -41,6 +41,7 @@ import { EntryCounts } from "./entry-counts.ts";
 import { EntryDeletions } from "./entry-deletions.ts";
 import { EntryJobs } from "./entry-jobs.ts";
 import { ProcessMemory } from "../core/process-memory.ts";
+import { ProcessTurns } from "../core/process-turns.ts";
 import { MAX_PROCESS_SEARCH_BYTES } from "../core/search-limits.ts";
 import { LargeReads } from "./large-reads.ts";
 import { LateWatchers } from "./late-watchers.ts";
@@ -52,7 +53,7 @@ import { Revocations } from "./revocations.ts";
 import { Room } from "./room.ts";
 import { Searches } from "./searches.ts";
 import { organizationStub } from "./stubs.ts";
-import { alarmParts, systemClock, systemEntropy, systemTimers, systemTurn } from "./system.ts";
+import { alarmParts, systemClock, systemEntropy, systemTimers, systemTurn, systemWait } from "./system.ts";
 import { SESSION_TAG, SocketSessions } from "./socket-sessions.ts";
 import { UsageTask } from "./usage-task.ts";
 import { WatchSockets } from "./watch-sockets.ts";
@@ -100,6 +101,7 @@ export interface DatabaseParts {
 }
 
 /** Shared by all objects in this process. */
+const processTurns = new ProcessTurns({ clock: systemClock, wait: systemWait });
 const searchMemory = new ProcessMemory(MAX_PROCESS_SEARCH_BYTES, systemClock);
 const answerMemory = new ProcessMemory(MAX_PROCESS_ANSWER_BYTES, systemClock);
 const documentMemory = new ProcessMemory(MAX_PROCESS_DOCUMENT_REQUEST_BYTES, systemClock);
@@ -137,6 +139,8 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
       feeds?.noted();
     },
     onUse: (how) => {
+      // What a search reads is long work itself.
+      if (how !== "other read") processTurns.used();
       // A read writes nothing, so its answer does not wait for the alarm of its bookkeeping.
       for (const use of uses) {
         if (how === "write") alarms?.dueBy(use.used());
@@ -153,6 +157,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
   const objectName = setup?.databaseId ?? ctx.id.name ?? ctx.id.toString();
   // The organization that owns the database: organizations share the memory of the process.
   const owner = setup?.organizationId ?? objectName;
+  const longWork = processTurns.of(owner);
   const jurisdiction = setup?.jurisdiction ?? null;
   const revocations = new Revocations(tables);
   const revoked = () => revocations.list();
@@ -179,7 +184,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     ...(backupReport === null ? [] : [backupReport]),
     ...(documentIndex === null
       ? []
-      : [documentIndexTask({ index: documentIndex, room, clock: systemClock, breathe: systemTurn })]),
+      : [documentIndexTask({ index: documentIndex, room, clock: systemClock, turns: longWork })]),
     restores.task,
     restores.scheduleTask,
     ...(archives?.tasks ?? []),
@@ -223,7 +228,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
       clock: systemClock,
       mayHaveExpired: () => database.mayHaveExpired(),
       onRead: (bytes) => database.countOtherRead(bytes),
-      breathe: systemTurn,
+      turns: longWork,
       memory: searchMemory,
       owner,
     }),

@@ -1,10 +1,11 @@
 /** Builds the indexes of documents in the background, a bounded piece at a time, so that requests get their turn in between. */
 import type { Clock, UnixMs } from "../core/clock.ts";
 import type { DocumentIndex } from "../documents/index/document-index.ts";
+import type { WorkTurns } from "../core/process-turns.ts";
 import type { Task } from "./alarm-clock.ts";
 import type { Room } from "./room.ts";
 
-/** 10 to 20 ms each. */
+const MS_PER_STEP = 10;
 const STEPS_PER_RUN = 20;
 
 /** More than the steps of a run write. */
@@ -14,10 +15,11 @@ export interface DocumentIndexTaskParts {
   readonly index: DocumentIndex;
   readonly room: Pick<Room, "refusalOfJob">;
   readonly clock: Clock;
-  readonly breathe: () => Promise<void>;
+  /** The turns of the organization's long work in the process. */
+  readonly turns: Pick<WorkTurns, "next">;
 }
 
-export function documentIndexTask({ index, room, clock, breathe }: DocumentIndexTaskParts): Task {
+export function documentIndexTask({ index, room, clock, turns }: DocumentIndexTaskParts): Task {
   let since: UnixMs | null = null;
   return {
     name: "document indexes",
@@ -29,7 +31,7 @@ export function documentIndexTask({ index, room, clock, breathe }: DocumentIndex
       // What is to be removed is removed even where there is no room for a build.
       const refused = await room.refusalOfJob(BYTES_PER_RUN);
       let steps = 0;
-      for (; steps < STEPS_PER_RUN && index.step(refused === null); steps += 1) await breathe();
+      for (; steps < STEPS_PER_RUN && index.step(refused === null); steps += 1) await turns.next(MS_PER_STEP);
       if (steps === 0 && refused !== null) throw new Error(refused.message);
     },
   };

@@ -1,9 +1,10 @@
-/** The searches of an object. One that takes several steps lets everything else run between them; only so many are under way at once. */
+/** The searches of an object. One that takes several steps lets everything else in the process run between them; only so many are under way at once. */
 import type { DocumentResult } from "../contracts/document-commands.ts";
 import type { Clock } from "../core/clock.ts";
 import { failure } from "../core/errors.ts";
 import type { ProcessMemory } from "../core/process-memory.ts";
 import { MAX_SEARCHES, SEARCH_MEMORY_BYTES } from "../core/search-limits.ts";
+import type { WorkTurns } from "../core/process-turns.ts";
 import type { Sql } from "../core/storage.ts";
 import type { DocumentIndex } from "../documents/index/document-index.ts";
 import type { SearchRequest } from "../documents/request.ts";
@@ -21,8 +22,8 @@ export interface SearchesParts {
   readonly mayHaveExpired: () => boolean;
   /** Called after a search with the size of what it has found. */
   readonly onRead: (bytes: number) => void;
-  /** Lets everybody else in the process have a turn. */
-  readonly breathe: () => Promise<void>;
+  /** The turns of the organization's long work in the process. */
+  readonly turns: WorkTurns;
 }
 
 /** A search that has not ended by then is no longer counted: its object may have ended in the middle. */
@@ -42,7 +43,7 @@ export class Searches {
   }
 
   async search({ table, json, columns }: SearchRequest): Promise<DocumentResult> {
-    const { sql, index, clock, mayHaveExpired, onRead, breathe, memory, owner } = this.#parts;
+    const { sql, index, clock, mayHaveExpired, onRead, turns, memory, owner } = this.#parts;
     if (index === null) return NO_INDEX;
     if (this.#running >= MAX_SEARCHES) {
       return failure(
@@ -55,18 +56,22 @@ export class Searches {
       return failure("unavailable", "Other searches take all the memory that there is for searches: ask again.");
     }
     this.#running += 1;
+    let unpaid = 0;
     try {
+      const waiting = turns.begin();
+      if (waiting !== null) await waiting;
       const answer = await search(table, json, columns, {
         sql,
         table: (name) => index.table(name),
         now: () => clock.now(),
         mayHaveExpired,
-        pause: breathe,
-        searches: () => Math.round(memory.held / SEARCH_MEMORY_BYTES),
+        pause: (microseconds) => turns.next(microseconds / 1000),
+        ended: (microseconds) => (unpaid = microseconds),
       });
       if (answer.ok) onRead(answer.json.length);
       return answer;
     } finally {
+      turns.end(unpaid / 1000);
       this.#running -= 1;
       lease.giveBack(SEARCH_MEMORY_BYTES);
     }

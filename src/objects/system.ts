@@ -40,8 +40,10 @@ export function alarmParts(id: DurableObjectId): AlarmParts {
   return { object: id.toString(), clock: systemClock, timers: systemTimers, random: systemRandom };
 }
 
+export const systemWait = (ms: number): Promise<void> => scheduler.wait(ms);
+
 /** Lets other requests of this object run in between. */
-export const systemTurn = (): Promise<void> => scheduler.wait(0);
+export const systemTurn = (): Promise<void> => systemWait(0);
 
 let nameOfProcess: string | null = null;
 

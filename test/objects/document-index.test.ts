@@ -116,7 +116,7 @@ test("where there is no room a build waits, and says why; what is to be removed 
       asked += 1;
       return refused;
     };
-    const parts = { index, room: { refusalOfJob }, clock: systemClock, breathe: async () => undefined };
+    const parts = { index, room: { refusalOfJob }, clock: systemClock, turns: { next: async () => undefined } };
     const task = documentIndexTask(parts);
     expect(task.dueAt()).not.toBeNull();
     await task.run();

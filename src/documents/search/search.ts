@@ -31,10 +31,10 @@ export interface SearchParts extends Expiry {
   readonly sql: Sql;
   /** null: nothing defines the table. */
   readonly table: (name: TableName) => TableState | null;
-  /** Lets everything else run that waits for its turn. */
-  readonly pause: () => Promise<void>;
-  /** How many searches are under way in the process. */
-  readonly searches: () => number;
+  /** Lets everything else run that waits for its turn, after so many microseconds of work. */
+  readonly pause: (microseconds: number) => Promise<void>;
+  /** Called at the end with the work since the last pause. */
+  readonly ended: (microseconds: number) => void;
 }
 
 export type SearchAnswer = { readonly ok: true; readonly json: string } | Failure;
@@ -124,17 +124,18 @@ async function attempted(
 ): Promise<SearchAnswer | null> {
   const table = liveTable(name, parts);
   const steps = new Steps(
-    () => parts.pause(),
+    (microseconds) => parts.pause(microseconds),
     () => {
       if (parts.table(name)?.live?.id !== table.id) throw new Replaced();
     },
-    parts.searches,
   );
   try {
     return await answered(request, table, only, parts, steps);
   } catch (error) {
     if (error instanceof Replaced) return null;
     throw error;
+  } finally {
+    parts.ended(steps.spent);
   }
 }
 

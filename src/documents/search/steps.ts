@@ -35,32 +35,30 @@ export const COST = {
 } as const;
 
 export class Steps {
-  readonly #pause: () => Promise<void>;
+  readonly #pause: (microseconds: number) => Promise<void>;
   readonly #resumed: () => void;
-  readonly #searches: () => number;
-  #spent = 0;
+  /** Work since the last pause. */
+  spent = 0;
   #total = 0;
   /** How often others had their turn. */
   pauses = 0;
 
   /**
-   * `pause` lets others run. `resumed` is called after each pause, and throws when the search cannot go on as it began. `searches`: how many
-   * are under way in the process. All of them together take one step between two turns of everything else.
+   * `pause` lets others run. `resumed` is called after each pause, and throws when the search cannot go on as it began.
    */
-  constructor(pause: () => Promise<void>, resumed: () => void, searches: () => number) {
+  constructor(pause: (microseconds: number) => Promise<void>, resumed: () => void) {
     this.#pause = pause;
     this.#resumed = resumed;
-    this.#searches = searches;
   }
 
   /** Notes work that was done, or is done before the next call of `rest`. */
   spend(microseconds: number): void {
-    this.#spent += microseconds;
+    this.spent += microseconds;
     this.#total += microseconds;
   }
 
   get isDue(): boolean {
-    return this.#spent * Math.max(1, this.#searches()) >= STEP_MICROSECONDS;
+    return this.spent >= STEP_MICROSECONDS;
   }
 
   /** Lets others run when a step's work was done. No statement may be open. Refuses a search that has done more than one may. */
@@ -71,9 +69,10 @@ export class Steps {
         `This search takes more than ${MAX_SEARCH_MICROSECONDS / 1_000_000} seconds of work, which is the limit: add a query that fewer documents meet, ask for less at a time, or compare shorter values.`,
       );
     }
-    this.#spent = 0;
+    const { spent } = this;
+    this.spent = 0;
     this.pauses += 1;
-    await this.#pause();
+    await this.#pause(spent);
     this.#resumed();
   }
 }

@@ -93,7 +93,7 @@ export class SearchTasks {
       now: () => asUnixMs(Date.now()),
       mayHaveExpired: () => this.#database.mayHaveExpired(),
       pause: turn,
-      searches: () => 1,
+      ended: () => undefined,
     });
     if (!answer.ok) throw new Error(answer.message);
     return answer.json;

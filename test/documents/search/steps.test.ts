@@ -168,7 +168,7 @@ test("only so many searches are under way at once, and each that answers is coun
       onRead: (bytes) => read.push(bytes),
       memory: new ProcessMemory(Number.MAX_SAFE_INTEGER, searched.clock),
       owner: "",
-      breathe: () => held,
+      turns: { begin: () => null, next: () => held, end: () => undefined },
     });
     const json = { querys: [{ queryType: "bool", mustNot: [none] }], getTotalCount: true, rowsLimit: 1 };
     const one = () => searches.search({ action: "search", table: searched.table, json, columns: null });

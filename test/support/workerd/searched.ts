@@ -93,7 +93,7 @@ export class Searched {
         this.inPause();
         await Promise.resolve();
       },
-      searches: () => 1,
+      ended: () => undefined,
     });
     return isFailure(answer) ? `${answer.code}: ${answer.message}` : (JSON.parse(answer.json) as SearchResult);
   }

@@ -2,11 +2,11 @@
  * The turns of long work in one process. All objects of a process share one thread: a piece of work of each of thirty objects, one after the
  * other, would hold everybody else for the sum of them. So the pieces of all objects are spread out in time:
  *
- * - Between two pieces of long work, whoever they are of, everything else gets a turn.
+ * - Between two pieces of long work, also of different objects, everything else gets a turn.
  * - While anybody uses databases of the process, long work takes about half of the time. Otherwise it takes all of it.
  * - Organizations whose work waits take turns in equal parts.
  *
- * Work begins at once, unless too much was done just before. Objects send each other nothing: whoever waits looks at the clock and at the queue
+ * Work begins at once, unless too much was done just before. Objects send each other nothing: each that waits looks at the clock and at the queue
  * again after a while. So an object that ends in the middle keeps nobody waiting.
  */
 import type { Clock } from "./clock.ts";
@@ -23,7 +23,7 @@ const MAX_PIECE_MS = 50;
 /** After a use of a database others are expected for so long. */
 const USED_MS = 1_000;
 
-/** Whoever waits looks again before that, and an object that has not is gone. */
+/** Each that waits looks again within this time. One that has not looked for longer is gone. */
 const MAX_SLEEP_MS = 100;
 const GONE_MS = 300;
 

@@ -62,7 +62,7 @@ export class EngineDocuments {
       clock,
       mayHaveExpired: () => database.mayHaveExpired(),
       onRead: (bytes) => database.countOtherRead(bytes),
-      breathe,
+      turns: { begin: () => null, next: breathe, end: () => undefined },
       memory: new ProcessMemory(MAX_PROCESS_SEARCH_BYTES, clock),
       owner: "",
     });

@@ -56,8 +56,14 @@ export interface EntryBounds {
 
 const NO_VALUE: Uint8Array = new Uint8Array(0);
 
-/** Rows that a scan reads at once, without their large values. */
-const SCAN_PAGE_ROWS = 500;
+/** Rows that a scan reads at once. Together they must fit into one value, as those of a range. */
+const SCAN_PAGE_ROWS = 300;
+
+/** Rows that a scan reads first. Then it knows how large rows are, and reads about as many as it returns. */
+const FIRST_SCAN_ROWS = 20;
+
+/** A large value of at most so many bytes is read together with its row: a statement for each would take longer than all else. */
+const SCANNED_WITH_ROW_BYTES = 4_096;
 
 /** Rows that a range reads at once. Together they must fit into what SQLite takes for one value (2 MB), and a key may have 2 KiB. */
 const RANGE_PAGE_ROWS = 500;
@@ -202,17 +208,20 @@ export class EntryTable {
     let bytes = 0;
     let last = after ?? new Uint8Array();
     for (;;) {
-      const asked = Math.min(SCAN_PAGE_ROWS, maxEntries - found.length);
-      // The cursor is read to its end: an open cursor keeps every table from being dropped.
-      const rows = [...this.#sql.exec(this.#statements.scan, last, asked).raw<FullRow>()];
-      for (const row of rows) {
-        const entry = this.#fullEntryOf(row);
+      const wanted = found.length === 0 ? FIRST_SCAN_ROWS : Math.ceil((maxBytes - bytes) / (bytes / found.length));
+      const asked = Math.min(wanted, SCAN_PAGE_ROWS, maxEntries - found.length);
+      const page = this.#page(this.#statements.scan, last, asked);
+      let rows = 0;
+      for (; page.hasMore; rows += 1) {
+        const row = page.next();
+        assert(row !== null, "a scan to have only rows that exist");
+        const entry = this.#entryIn(row);
         found.push(entry);
         last = entry.key;
         bytes += entry.key.length + entry.value.length;
         if (bytes >= maxBytes) return found;
       }
-      if (rows.length < asked || found.length >= maxEntries) return found;
+      if (rows < asked || found.length >= maxEntries) return found;
     }
   }
 
@@ -346,7 +355,11 @@ function statementsFor({ entries, largeValues }: TableNames) {
     get: `SELECT v, large, encoding, version, expires_at FROM ${entries} WHERE k = ?1 AND ${alive("?2")}`,
     stored: `SELECT k, v, large, encoding, version, expires_at FROM ${entries} WHERE k = ?1`,
     // An encoded key is never empty, so every key is above the empty one.
-    scan: `SELECT k, v, large, encoding, version, expires_at FROM ${entries} WHERE k > ?1 ORDER BY k LIMIT ?2`,
+    scan: pageOf(`FROM (
+      SELECT e.k AS k, coalesce(e.v, l.v) AS v, iif(l.v IS NULL, e.large, NULL) AS large, e.encoding AS encoding,
+             e.version AS version, e.expires_at AS expires_at
+      FROM ${entries} e LEFT JOIN ${largeValues} l ON l.id = e.large AND length(l.v) <= ${SCANNED_WITH_ROW_BYTES}
+      WHERE e.k > ?1 ORDER BY e.k LIMIT ?2 + 0)`),
     lastKey: `SELECT k FROM ${entries} ORDER BY k DESC LIMIT 1`,
     version: `SELECT version FROM ${entries} WHERE k = ?1 AND ${alive("?2")}`,
     range: pageOf(`${within} ${limit}`),

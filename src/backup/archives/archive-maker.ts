@@ -55,6 +55,8 @@ export interface MakerOptions {
   readonly owner: string;
   /** Lets requests have their turn. */
   readonly breathe: () => Promise<void>;
+  /** The same after a transaction that stores much: see `courtesy.ts`. */
+  readonly rest: () => Promise<void>;
 }
 
 /** What a job stores of an archive that is being written. */
@@ -121,7 +123,7 @@ export class ArchiveMaker {
     keep: (state: MakerState) => void,
     isRunning: () => boolean,
   ): Promise<MakerStep> {
-    const { clock, breathe, room } = this.#options;
+    const { clock, rest, room } = this.#options;
     let at = state ?? (await this.#begin(type, keep, isRunning));
     if (at === null) return { step: "more" };
     const until = clock.now() + SLICE_MS;
@@ -144,9 +146,8 @@ export class ArchiveMaker {
       });
       if (hash.size === size) hash.add(next.frame);
       at = next.state;
-      if (clock.now() >= until) return { step: "more" };
-      await breathe();
-      if (!isRunning()) return { step: "more" };
+      await rest();
+      if (!isRunning() || clock.now() >= until) return { step: "more" };
     }
   }
 
@@ -177,7 +178,7 @@ export class ArchiveMaker {
       after: null,
       ended: false,
     };
-    await spool.empty(this.#options.breathe, isRunning);
+    await spool.empty(this.#options.rest, isRunning);
     if (!isRunning()) return null;
     storage.transactionSync(() => {
       spool.append(0, header);

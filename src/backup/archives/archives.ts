@@ -42,12 +42,12 @@ import type {
   NewArchive,
 } from "./archive-service.ts";
 import { receive } from "./archive-upload.ts";
-import { courtesy } from "./courtesy.ts";
+import { type Courtesy, courtesy } from "./courtesy.ts";
 import { Leftovers, removeFrom } from "./leftovers.ts";
 import { Spool } from "./spool.ts";
 
 export interface ArchivesOptions
-  extends Omit<MakerOptions, "spool">, Pick<RestorerOptions, "side" | "adopt" | "adopted" | "fork"> {
+  extends Omit<MakerOptions, "spool" | "rest">, Pick<RestorerOptions, "side" | "adopt" | "adopted" | "fork"> {
   readonly jobs: BackupJobs;
   readonly stores: ArchiveStores;
   /** Whether there is or was such an organization on this deployment. */
@@ -76,7 +76,7 @@ export class Archives implements ArchiveService {
   readonly #options: ArchivesOptions;
   readonly #rows: ArchiveRows;
   readonly #spool: Spool;
-  readonly #breathe: () => Promise<void>;
+  readonly #courtesy: Courtesy;
   readonly #leftovers: Leftovers;
   readonly #build: ArchiveBuild;
   readonly #restorer: ArchiveRestorer;
@@ -101,10 +101,10 @@ export class Archives implements ArchiveService {
         await this.#leftovers.run();
       },
     };
-    this.#breathe = courtesy(options.breathe, options.timers, options.database);
+    this.#courtesy = courtesy(options);
     const parts = {
       ...options,
-      breathe: this.#breathe,
+      ...this.#courtesy,
       rows: this.#rows,
       spool: this.#spool,
       leftovers: this.#leftovers,
@@ -314,7 +314,7 @@ export class Archives implements ArchiveService {
     if (isFailure(begun)) return begun;
     this.#receiving = jobId;
     const isRunning = (): boolean => jobs.isRunning(jobId);
-    await this.#spool.empty(this.#breathe, isRunning);
+    await this.#spool.empty(this.#courtesy.rest, isRunning);
     const note = (done: number): void => jobs.progress(jobId, NOT_BUILT, { phase: "receiving", done, total: 0 });
     const received = await receive(body, { ...this.#options, spool: this.#spool }, { isRunning, note }).finally(() => {
       this.#receiving = null;
@@ -437,7 +437,7 @@ export class Archives implements ArchiveService {
 
   async #emptySpool(): Promise<void> {
     // A job that begins meanwhile empties it by itself, before it stores anything.
-    await this.#spool.empty(this.#breathe, () => this.#hasRubbish());
+    await this.#spool.empty(this.#courtesy.rest, () => this.#hasRubbish());
     this.#spoolIsEmpty = this.#hasRubbish();
   }
 

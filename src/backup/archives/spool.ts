@@ -43,9 +43,9 @@ export class Spool {
 
   /**
    * Removes what is there, a piece at a time: SQLite visits every page of what it removes, and gigabytes would stop all
-   * requests. `goesOn`: whether it is still to be removed.
+   * requests. `rest` is awaited after each. `goesOn`: whether it is still to be removed.
    */
-  async empty(breathe: () => Promise<void>, goesOn: () => boolean): Promise<void> {
-    while (goesOn() && this.#storage.sql.exec(DELETE_ONE).rowsWritten > 0) await breathe();
+  async empty(rest: () => Promise<void>, goesOn: () => boolean): Promise<void> {
+    while (goesOn() && this.#storage.sql.exec(DELETE_ONE).rowsWritten > 0) await rest();
   }
 }

@@ -38,7 +38,7 @@ export class ArchiveTasks {
     this.#storage = storage;
     this.#database = new Database({ storage, clock });
     this.#jobs = new BackupJobs(storage, clock, () => false);
-    const destination = new SqlDestination(storage.sql);
+    const destination = new SqlDestination(storage.sql, breathe);
     this.#destination = destination;
     const store: ArchiveStore = { destinationId: "here", name: "here", type: "local", destination };
     const side = new SideState(storage);

@@ -12,6 +12,9 @@ export const MAX_ARCHIVE_HEADER_BYTES = 64 * KIB;
  */
 export const MAX_ARCHIVE_CHUNK_BYTES = 4 * MIB;
 
+/** Entries of one chunk, however small they are: a reader takes them without a pause, in a few milliseconds. */
+export const MAX_ARCHIVE_CHUNK_ENTRIES = 5_000;
+
 /** Bytes of one chunk as it lies in the file. Bytes that gzip cannot make smaller become a little longer. */
 export const MAX_ARCHIVE_BODY_BYTES = MAX_ARCHIVE_CHUNK_BYTES + 64 * KIB;
 

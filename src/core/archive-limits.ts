@@ -5,6 +5,9 @@ const MIB = 1024 * KIB;
 /** Archives in a folder of the server leave the disk so many times what entries must leave: a full disk must not stop the database. */
 export const ARCHIVE_FOLDER_RESERVES = 2;
 
+/** The part of what it has there and what is free that an organization's archives take in that folder: others find as much. */
+export const MAX_ARCHIVE_FOLDER_SHARE = 0.5;
+
 /** One request to the folder of archives: more than the largest part of an upload. */
 export const MAX_ARCHIVE_FOLDER_BODY_BYTES = 64 * MIB;
 

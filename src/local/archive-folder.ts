@@ -10,11 +10,12 @@ import { createReadStream, existsSync, readdirSync, rmSync, statSync } from "nod
 import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { dirname, join } from "node:path";
-import { pipeline } from "node:stream/promises";
+import { finished, pipeline } from "node:stream/promises";
 import { ARCHIVE_FOLDER_RESERVES, MAX_ARCHIVE_FOLDER_BODY_BYTES } from "../core/archive-limits.ts";
 import { DISK_RESERVE_BYTES, MAX_DISK_RESERVE_SHARE } from "../core/limits.ts";
 import { type DiskSize, measureDisk } from "./disk-space.ts";
 import type { UnixAddress } from "./process-address.ts";
+import { ArchiveShares, ownerOf } from "./archive-shares.ts";
 import { partNumbersIn, xmlError, xmlListing, xmlUploadId, XML_COMPLETED } from "./archive-folder-xml.ts";
 import { PartialFile, writeAt } from "./partial-file.ts";
 
@@ -47,6 +48,7 @@ export class ArchiveFolder {
   readonly #changes = new Map<string, Promise<unknown>>();
   readonly #uploads: Map<string, PartialFile>;
   readonly #unfinished: string;
+  readonly #shares: ArchiveShares;
 
   private constructor(folder: string, { measure = measureDisk }: ArchiveFolderOptions) {
     this.#folder = folder;
@@ -55,6 +57,10 @@ export class ArchiveFolder {
     const isUsed = existsSync(this.#unfinished);
     if (isUsed) forgetOld(this.#unfinished);
     this.#uploads = isUsed ? PartialFile.allIn(this.#unfinished) : new Map();
+    this.#shares = new ArchiveShares(folder, (owner) => {
+      const own = [...this.#uploads.values()].filter(({ name }) => ownerOf(name) === owner);
+      return own.reduce((sum, { size }) => sum + size, 0);
+    });
   }
 
   /** The first write makes the folder if it is missing. Returns what ends the serving. */
@@ -80,6 +86,8 @@ export class ArchiveFolder {
       if (response.headersSent || response.destroyed) return void response.destroy();
       const { status, code } = refusalOf(error);
       if (status === 500) process.stderr.write(`The folder of archives ${this.#folder}: ${String(error)}\n`);
+      // A sender whose body is not read sees a broken connection instead of the answer.
+      if (Number(request.headers["content-length"]) <= MAX_ARCHIVE_FOLDER_BODY_BYTES) await read(request);
       const isHead = request.method === "HEAD";
       response.writeHead(status, { "content-type": "application/xml", connection: "close" });
       response.end(isHead ? undefined : xmlError(code));
@@ -101,6 +109,7 @@ export class ArchiveFolder {
         if (uploadId !== null) await this.#upload(name, uploadId).discard();
         else await this.#inTurn(name, () => rm(this.#path(name), { force: true }));
         if (uploadId !== null) this.#uploads.delete(uploadId);
+        this.#shares.forget(name);
         return void response.writeHead(204).end();
       case "PUT":
         return uploadId === null
@@ -135,7 +144,7 @@ export class ArchiveFolder {
 
   async #put(name: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = this.#path(name);
-    await this.#checkRoom(request);
+    await this.#checkRoom(name, request);
     await this.#makeFolders();
     const beside = join(this.#unfinished, `${randomUUID()}.put`);
     try {
@@ -146,6 +155,7 @@ export class ArchiveFolder {
       });
     } catch (error) {
       await rm(beside, { force: true });
+      this.#shares.forget(name);
       throw error;
     }
     const { etag } = await this.#stat(name);
@@ -168,7 +178,7 @@ export class ArchiveFolder {
     response: ServerResponse,
   ): Promise<void> {
     const upload = this.#upload(name, uploadId);
-    const size = await this.#checkRoom(request);
+    const size = await this.#checkRoom(name, request);
     const etag = await upload.write(Number(query.get("partNumber")), size, request);
     // The first part says where the others lie: until it begins, they come again.
     if (etag === null) throw new Refusal(503, "SlowDown");
@@ -226,13 +236,18 @@ export class ArchiveFolder {
     if (match !== undefined && there?.etag !== match) throw new Refusal(412, "PreconditionFailed");
   }
 
-  /** The announced length of the body. Archives leave the disk more than entries have to: a full disk must not stop the database. */
-  async #checkRoom({ headers }: IncomingMessage): Promise<number> {
+  /**
+   * The announced length of the body. Archives leave the disk more than entries have to: a full disk must not stop the database. And an
+   * organization leaves others as much as it takes.
+   */
+  async #checkRoom(name: string, { headers }: IncomingMessage): Promise<number> {
     const bytes = Number(headers["content-length"] ?? Number.NaN);
     if (!(bytes <= MAX_ARCHIVE_FOLDER_BODY_BYTES)) throw new Refusal(413, "EntityTooLarge");
     const { free, size } = await this.#measure(existsSync(this.#folder) ? this.#folder : dirname(this.#folder));
     const reserve = Math.min(DISK_RESERVE_BYTES, size * MAX_DISK_RESERVE_SHARE);
-    if (free - bytes < ARCHIVE_FOLDER_RESERVES * reserve) throw new Refusal(507, "InsufficientCapacity");
+    const left = free - ARCHIVE_FOLDER_RESERVES * reserve;
+    if (bytes > left) throw new Refusal(507, "InsufficientCapacity");
+    if (!(await this.#shares.take(name, bytes, left))) throw new Refusal(507, "CairnOrganizationShare");
     return bytes;
   }
 
@@ -281,6 +296,13 @@ async function* namesBelow(folder: string, below: string, prefix: string, after:
       yield* namesBelow(folder, name, prefix, after);
     } else if (!isFolder && name.startsWith(prefix) && name > after) yield name;
   }
+}
+
+/** What is left of a body is read and dropped. */
+async function read(request: IncomingMessage): Promise<void> {
+  if (request.readableEnded || request.destroyed) return;
+  request.resume();
+  await finished(request).catch(() => undefined);
 }
 
 async function store(request: IncomingMessage, path: string): Promise<void> {

@@ -54,6 +54,11 @@ export class PartialFile {
     return this.#notes.name;
   }
 
+  /** Bytes that have arrived. */
+  get size(): number {
+    return Object.values(this.#notes.sizes).reduce((sum, size) => sum + size, 0);
+  }
+
   /** Returns the part's etag. null: the first part has not begun, so it is not known where this one belongs. */
   async write(number: number, size: number, bytes: Readable): Promise<string | null> {
     const notes = this.#notes;

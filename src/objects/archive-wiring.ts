@@ -2,6 +2,7 @@
 import type { ArchiveParts } from "../backup/archives/archive-answers.ts";
 import { Archives } from "../backup/archives/archives.ts";
 import { ArchiveDestinations } from "../backup/archives/archive-destinations.ts";
+import { ProcessPace } from "../backup/archives/courtesy.ts";
 import { ArchiveSchedule, openScheduleSecret, type ScheduledArchives } from "../backup/archives/archive-schedule.ts";
 import { FailureNotices, type FailureNoticesParts } from "../backup/archives/failure-notices.ts";
 import { settingsOf, settingsText } from "../backup/archives/full-settings.ts";
@@ -43,6 +44,9 @@ import { wayOut } from "./way-out.ts";
 /** Shared by all objects in this process. */
 const downloadMemory = new ProcessMemory(MAX_PROCESS_DOWNLOAD_BYTES, systemClock);
 
+/** Shared by all objects in this process, too. */
+export const processPace = new ProcessPace();
+
 export interface ArchiveWiringParts {
   readonly storage: SyncStorage;
   readonly database: Database;
@@ -75,6 +79,7 @@ export function databaseArchives(parts: ArchiveWiringParts): DatabaseArchives {
     entropy: systemEntropy,
     timers: systemTimers,
     downloadMemory,
+    pace: processPace,
     keys: archiveKeys(env),
     room,
     databaseId,

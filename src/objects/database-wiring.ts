@@ -23,7 +23,7 @@ import { FROZEN_TABLE } from "../engine/frozen-state.ts";
 import { SideState } from "../engine/side-state.ts";
 import { AlarmClock } from "./alarm-clock.ts";
 import { ApiKeys } from "./api-keys.ts";
-import { type DatabaseArchives, databaseArchives } from "./archive-wiring.ts";
+import { type DatabaseArchives, databaseArchives, processPace } from "./archive-wiring.ts";
 import { BackupReportTask } from "./backup-report-task.ts";
 import { databaseBackup, secretBox } from "./backup-wiring.ts";
 import { CommitQueue } from "./commit-queue.ts";
@@ -139,6 +139,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
       feeds?.noted();
     },
     onUse: (how) => {
+      processPace.operations += 1;
       // What a search reads is long work itself.
       if (how !== "other read") processTurns.used();
       // A read writes nothing, so its answer does not wait for the alarm of its bookkeeping.

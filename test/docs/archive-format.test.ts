@@ -10,6 +10,7 @@ import { extractArchive, verifyArchive } from "../../src/client/archive.ts";
 import {
   MAX_ARCHIVE_BODY_BYTES,
   MAX_ARCHIVE_CHUNK_BYTES,
+  MAX_ARCHIVE_CHUNK_ENTRIES,
   MAX_ARCHIVE_HEADER_BYTES,
 } from "../../src/core/archive-format-limits.ts";
 import { temporaryFolder } from "../local/stand-in-server.ts";
@@ -133,7 +134,12 @@ test("our reader extracts what the page says, from both files", async () => {
 });
 
 test("the limits of the page are those of the code", () => {
-  for (const limit of [MAX_ARCHIVE_HEADER_BYTES, MAX_ARCHIVE_BODY_BYTES, MAX_ARCHIVE_CHUNK_BYTES]) {
+  for (const limit of [
+    MAX_ARCHIVE_HEADER_BYTES,
+    MAX_ARCHIVE_BODY_BYTES,
+    MAX_ARCHIVE_CHUNK_BYTES,
+    MAX_ARCHIVE_CHUNK_ENTRIES,
+  ]) {
     expect(page).toContain(`at most ${limit.toLocaleString("en")}`);
   }
 });

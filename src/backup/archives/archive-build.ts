@@ -128,14 +128,14 @@ export class ArchiveBuild {
 
   /** An uploaded file, which lies in the spool. */
   async #checked(): Promise<MadeArchive | Failure> {
-    const { spool, keys, breathe } = this.#options;
+    const { spool, keys, breathe, rest } = this.#options;
     const opened = await openArchive(bytesOfSpool(spool, 0), keys);
     if (!opened.ok) return opened;
     const { header, reader } = opened;
     for (;;) {
       const part = await reader.next();
       if (!part.ok) return part;
-      await breathe();
+      await rest();
       if (part.part !== "end") continue;
       const refused = await this.#refusedOwner(header);
       if (refused !== null) return refused;

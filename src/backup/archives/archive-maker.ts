@@ -11,7 +11,7 @@ import {
   newArchiveHeader,
   type WriterPosition,
 } from "../../codec/archive/archive-writer.ts";
-import { MAX_ARCHIVE_CHUNK_BYTES } from "../../core/archive-format-limits.ts";
+import { MAX_ARCHIVE_CHUNK_BYTES, MAX_ARCHIVE_CHUNK_ENTRIES } from "../../core/archive-format-limits.ts";
 import { fromHex, toHex } from "../../core/bytes.ts";
 import type { Clock } from "../../core/clock.ts";
 import type { Entropy } from "../../core/entropy.ts";
@@ -27,8 +27,6 @@ import type { Spool } from "./spool.ts";
 
 /** The engine's `Database` has this type. */
 export interface ArchivableDatabase {
-  /** The number of reads and writes together. */
-  readonly operations: number;
   freeze(): Version;
   readonly frozen: {
     readonly version: Version | null;
@@ -87,9 +85,6 @@ export type MakerStep =
   | { readonly step: "wait"; readonly why: string }
   | { readonly step: "made"; readonly made: MadeFile }
   | { readonly step: "failed"; readonly failure: Failure };
-
-/** Entries of a chunk, however small they are. */
-const MAX_CHUNK_ENTRIES = 5_000;
 
 /** What is read without a pause: about a millisecond. */
 const READ_AT_ONCE = { maxBytes: 64 * 1024, maxEntries: 200 };
@@ -217,7 +212,7 @@ export class ArchiveMaker {
     const entries: StoredEntry[] = [];
     let bytes = 0;
     let after = from;
-    while (bytes < ARCHIVE_CHUNK_BYTES && entries.length < MAX_CHUNK_ENTRIES) {
+    while (bytes < ARCHIVE_CHUNK_BYTES && entries.length < MAX_ARCHIVE_CHUNK_ENTRIES) {
       const page = database.frozen.scan(after, READ_AT_ONCE);
       entries.push(...page.entries);
       for (const { key, value } of page.entries) bytes += key.length + value.length;

@@ -45,6 +45,7 @@ export interface ReadingParts {
   readonly clock: Clock;
   readonly keys: KeyList | null;
   readonly breathe: () => Promise<void>;
+  readonly rest: () => Promise<void>;
 }
 
 export interface ReadingJob {
@@ -96,7 +97,7 @@ export class ArchiveReading {
   }
 
   async #read(job: ReadingJob, from: ReadingState): Promise<ReadingStep> {
-    const { clock, breathe } = this.#parts;
+    const { clock, rest } = this.#parts;
     const opened = await this.#open(job, from);
     if (!opened.ok) return { step: "problem", message: opened.message };
     const { header, reader } = opened;
@@ -110,9 +111,8 @@ export class ArchiveReading {
       const why = job.take(part, state);
       if (why !== null) return { step: "refused", message: why };
       if (state.isRead) return this.#check(job, state);
-      if (clock.now() >= until) return { step: "more" };
-      await breathe();
-      if (!job.isRunning()) return { step: "more" };
+      await rest();
+      if (!job.isRunning() || clock.now() >= until) return { step: "more" };
     }
   }
 

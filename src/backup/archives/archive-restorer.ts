@@ -32,6 +32,7 @@ export interface RestorerOptions {
   readonly keys: KeyList | null;
   readonly room: JobRoom;
   readonly breathe: () => Promise<void>;
+  readonly rest: () => Promise<void>;
   /** Replaces the live state by the side state: the engine's `Database.adopt`. */
   readonly adopt: (adoption: Adoption, also: (heldUpTo: Version) => void) => void;
   /** Called in the transaction of the switch. */

@@ -16,7 +16,7 @@ import type { JobRoom } from "../recovery/restore.ts";
 import type { Spool } from "./spool.ts";
 
 /** Bytes that are stored at once. */
-const PIECE_BYTES = 1024 * 1024;
+const PIECE_BYTES = 256 * 1024;
 
 export interface ReceiveParts {
   readonly clock: Clock;
@@ -24,6 +24,8 @@ export interface ReceiveParts {
   readonly spool: Spool;
   readonly room: JobRoom;
   readonly timers: Timers;
+  /** Leaves the thread to others after a piece was stored. */
+  readonly rest: () => Promise<void>;
 }
 
 export interface Receiving {
@@ -35,11 +37,13 @@ export interface Receiving {
 /** Returns how many bytes came, or why they were not taken. */
 export async function receive(
   body: ReadableStream<Uint8Array>,
-  { storage, spool, room, timers, clock }: ReceiveParts,
+  { storage, spool, room, timers, clock, rest }: ReceiveParts,
   { isRunning, note }: Receiving,
 ): Promise<number | Failure> {
   const reader = body.getReader();
   const began = clock.now();
+  /** Milliseconds that the sender was not asked for more. */
+  let rested = 0;
   let waiting: Uint8Array[] = [];
   let [held, received] = [0, 0];
   const store = (): Failure | null => {
@@ -68,12 +72,16 @@ export async function receive(
       waiting.push(next.value);
       held += next.value.length;
     }
-    const late = clock.now() - began - ARCHIVE_UPLOAD_GRACE_MS;
+    const late = clock.now() - began - rested - ARCHIVE_UPLOAD_GRACE_MS;
     if (!next.done && (received + held) * 1000 < late * MIN_ARCHIVE_UPLOAD_BYTES_PER_SECOND) return give(TOO_SLOW);
     if (held < PIECE_BYTES && !next.done) continue;
     const refused = store();
     if (refused !== null) return give(refused);
     if (next.done) return received;
+    const stored = clock.now();
+    await rest();
+    rested += clock.now() - stored;
+    if (!isRunning()) return give(CANCELLED);
   }
 }
 

@@ -42,7 +42,7 @@ import type {
   NewArchive,
 } from "./archive-service.ts";
 import { receive } from "./archive-upload.ts";
-import { type Courtesy, courtesy } from "./courtesy.ts";
+import { type Courtesy, courtesy, type ProcessPace } from "./courtesy.ts";
 import { Leftovers, removeFrom } from "./leftovers.ts";
 import { Spool } from "./spool.ts";
 
@@ -55,6 +55,8 @@ export interface ArchivesOptions
   /** Where the objects of this database are kept. */
   readonly jurisdiction: Jurisdiction | null;
   readonly timers: Timers;
+  /** Of all objects in the process. */
+  readonly pace: ProcessPace;
   /** Of all objects in the process: see `archive-downloads.ts`. */
   readonly downloadMemory: ProcessMemory;
   /** Why nothing may be restored into this database now. null: it may. */
@@ -316,7 +318,11 @@ export class Archives implements ArchiveService {
     const isRunning = (): boolean => jobs.isRunning(jobId);
     await this.#spool.empty(this.#courtesy.rest, isRunning);
     const note = (done: number): void => jobs.progress(jobId, NOT_BUILT, { phase: "receiving", done, total: 0 });
-    const received = await receive(body, { ...this.#options, spool: this.#spool }, { isRunning, note }).finally(() => {
+    const received = await receive(
+      body,
+      { ...this.#options, ...this.#courtesy, spool: this.#spool },
+      { isRunning, note },
+    ).finally(() => {
       this.#receiving = null;
     });
     if (!isRunning()) return this.get(begun.id);

@@ -87,6 +87,11 @@ const quota: Meaning = {
   sentence: ({ action, bucket, seen }) =>
     `A quota or a cap keeps the destination from letting us ${action.what} in bucket "${bucket}" (${seen}): raise it, or make room.`,
 };
+const share: Meaning = {
+  class: "credentials",
+  sentence: ({ seen }) =>
+    `The archives of this organization take as much of the server's disk as they leave free for others (${seen}): destroy some, or add a destination of your own.`,
+};
 const account: Meaning = {
   class: "credentials",
   sentence: ({ seen }) =>
@@ -158,6 +163,8 @@ const meaningOfCode = new Map<string, Meaning>([
   ["RequestTimeTooSkewed", skewed],
   ["XMinioStorageFull", full],
   ["InsufficientCapacity", full],
+  // From the folder of archives of `npm start`.
+  ["CairnOrganizationShare", share],
   ["InvalidAccessKeyId", wrongCredentials],
   ["SignatureDoesNotMatch", wrongCredentials],
   ["Unauthorized", wrongCredentials],

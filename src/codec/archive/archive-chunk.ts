@@ -1,4 +1,5 @@
 /** What the bodies of an archive hold once they are opened and decompressed: entries, or the totals at the end. */
+import { MAX_ARCHIVE_CHUNK_ENTRIES } from "../../core/archive-format-limits.ts";
 import { assert } from "../../core/assert.ts";
 import { compareBytes } from "../../core/bytes.ts";
 import type { StoredEntry } from "../../core/operations.ts";
@@ -22,6 +23,7 @@ export interface ArchiveTotals {
 
 export function encodeEntries(entries: readonly StoredEntry[]): Uint8Array {
   assert(entries.length > 0, "a chunk to hold an entry");
+  assert(entries.length <= MAX_ARCHIVE_CHUNK_ENTRIES, `a chunk of at most ${MAX_ARCHIVE_CHUNK_ENTRIES} entries`);
   let size = 0;
   for (const entry of entries) size += bytesFieldSize(ChunkField.entry, entrySize(entry));
   const writer = new ProtobufWriter(size);
@@ -52,6 +54,9 @@ export function decodeEntries(bytes: Uint8Array): StoredEntry[] {
   const entries: StoredEntry[] = [];
   while (reader.next()) {
     if (reader.field !== ChunkField.entry) throw new ChunkDamage(`has a field ${reader.field} between its entries`);
+    if (entries.length >= MAX_ARCHIVE_CHUNK_ENTRIES) {
+      throw new ChunkDamage(`has more than the ${MAX_ARCHIVE_CHUNK_ENTRIES} entries that a chunk can have`);
+    }
     entries.push(readEntry(reader, entries.length));
   }
   if (entries.length === 0) throw new ChunkDamage("holds no entry");

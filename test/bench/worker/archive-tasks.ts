@@ -6,6 +6,7 @@
 import { MAX_PROCESS_DOWNLOAD_BYTES } from "../../../src/core/archive-limits.ts";
 import { ProcessMemory } from "../../../src/core/process-memory.ts";
 import { Archives } from "../../../src/backup/archives/archives.ts";
+import { ProcessPace } from "../../../src/backup/archives/courtesy.ts";
 import type { ArchiveStore } from "../../../src/backup/archives/archive-service.ts";
 import type { JobWorker } from "../../../src/backup/jobs.ts";
 import { BackupJobs } from "../../../src/backup/jobs.ts";
@@ -32,11 +33,11 @@ export class ArchiveTasks {
   readonly #jobs: BackupJobs;
   readonly #archives: Archives;
   readonly #destination: SqlDestination;
-  #made = 0;
+  readonly #pace = new ProcessPace();
 
   constructor(storage: SyncStorage, breathe: () => Promise<void>) {
     this.#storage = storage;
-    this.#database = new Database({ storage, clock });
+    this.#database = new Database({ storage, clock, onUse: () => (this.#pace.operations += 1) });
     this.#jobs = new BackupJobs(storage, clock, () => false);
     const destination = new SqlDestination(storage.sql, breathe);
     this.#destination = destination;
@@ -49,6 +50,7 @@ export class ArchiveTasks {
       clock,
       entropy: { bytes: (length) => crypto.getRandomValues(new Uint8Array(length)), uuid: () => crypto.randomUUID() },
       downloadMemory: new ProcessMemory(MAX_PROCESS_DOWNLOAD_BYTES, clock),
+      pace: this.#pace,
       timers: {
         after(ms, callback) {
           const timer = setTimeout(callback, ms);
@@ -119,7 +121,7 @@ export class ArchiveTasks {
   }
 
   async #make(): Promise<{ bytes: number }> {
-    const before = this.#made === 0 ? null : String(this.#made);
+    const before = this.#newest;
     if (before !== null) await this.#archives.destroy(before);
     const jobId = crypto.randomUUID();
     const made = await this.#archives.create({ jobId, type: "database", description: "", origin: "request" });
@@ -127,13 +129,19 @@ export class ArchiveTasks {
     await this.#finish(jobId, this.#archives.workers.archive);
     const archive = this.#archives.get(made.id);
     if (isFailure(archive) || archive.status !== "completed") throw new Error(JSON.stringify(archive));
-    this.#made = Number(made.id);
     return { bytes: archive.size ?? 0 };
+  }
+
+  /** Asked of the storage: the runtime evicts an object that has computed for long. */
+  get #newest(): string | null {
+    return this.#archives.list({ sort: [], page: 1, pageSize: 1, filter: {} }).archives[0]?.id ?? null;
   }
 
   async #restore(): Promise<{ bytes: number }> {
     const jobId = crypto.randomUUID();
-    const job = await this.#archives.restore({ jobId, id: String(this.#made), safetyArchive: false });
+    const id = this.#newest;
+    if (id === null) throw new Error("expected an archive");
+    const job = await this.#archives.restore({ jobId, id, safetyArchive: false });
     if (isFailure(job)) throw new Error(job.message);
     await this.#finish(jobId, this.#archives.workers["archive restore"]);
     const done = this.#jobs.get(jobId);

@@ -8,9 +8,9 @@ import { continueArchive, openArchive, type ReaderPosition } from "../../../src/
 import { ArchiveWriter, newArchiveHeader } from "../../../src/codec/archive/archive-writer.ts";
 import { FrameKind, writeFrameHead } from "../../../src/codec/archive/archive-layout.ts";
 import { bodySeal } from "../../../src/codec/archive/archive-seal.ts";
-import { encodeTotals } from "../../../src/codec/archive/archive-chunk.ts";
+import { encodeEntries, encodeTotals } from "../../../src/codec/archive/archive-chunk.ts";
 import { concatBytes, equalBytes } from "../../../src/core/bytes.ts";
-import { MAX_ARCHIVE_CHUNK_BYTES } from "../../../src/core/archive-format-limits.ts";
+import { MAX_ARCHIVE_CHUNK_BYTES, MAX_ARCHIVE_CHUNK_ENTRIES } from "../../../src/core/archive-format-limits.ts";
 import type { KeyList, NamedKey } from "../../../src/core/key-list.ts";
 import type { StoredEntry } from "../../../src/core/operations.ts";
 import { asVersion } from "../../../src/core/versionstamp.ts";
@@ -142,6 +142,13 @@ test("a chunk that is well sealed and wrong inside is refused: a bomb, totals th
   );
   expect(await problem(FrameKind.entries, Uint8Array.of(0x50, 1))).toContain("has a field 10");
   expect(await problem(FrameKind.settings, Uint8Array.of(0x7b, 0x7d))).toContain("has settings where none belong");
+  const many = archiveEntries(MAX_ARCHIVE_CHUNK_ENTRIES + 1);
+  const full = encodeEntries(many.slice(0, -1));
+  // It ends where another chunk should follow.
+  expect(await problem(FrameKind.entries, full)).toContain("cut short");
+  expect(await problem(FrameKind.entries, concatBytes([full, encodeEntries(many.slice(-1))]))).toContain(
+    "has more than the 5000 entries that a chunk can have",
+  );
   const writer = await ArchiveWriter.open(header, salt, null);
   const [a, b] = archiveEntries(2);
   if (a === undefined || b === undefined) throw new Error("two entries");

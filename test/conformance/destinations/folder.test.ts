@@ -101,10 +101,49 @@ test("what a killed program has left unfinished is removed: puts at once, upload
 });
 
 test("a disk that is nearly full takes no archive, and says so", async () => {
-  const { open } = await served({ measure: async () => ({ free: 128 * MIB + 10, size: 1024 ** 4 }) });
+  const { open } = await served({ measure: async () => ({ free: 128 * MIB + 20, size: 1024 ** 4 }) });
   done(await open().put("small", text("0123456789")));
-  const refused = failed(await open().put("large", text("0123456789a")));
+  const refused = failed(await open().put("large", text("0123456789abcdefghijk")));
   expect(refused).toMatchObject({ class: "retry", message: expect.stringContaining("no room for more objects") });
+});
+
+test("an organization takes no more than it leaves free for others, and is told so (Z36)", async () => {
+  const used = { bytes: 0 };
+  const room = 40 * MIB;
+  const { open, folder, close } = await served({
+    measure: async () => ({ free: 128 * MIB + room - used.bytes, size: 1024 ** 4 }),
+  });
+  const piece = new Uint8Array(5 * MIB);
+  const put = async (name: string, place = open()) => {
+    const outcome = await place.put(name, piece);
+    if (outcome.ok) used.bytes += piece.length;
+    return outcome;
+  };
+  const share = {
+    class: "credentials",
+    message: expect.stringContaining("as much of the server's disk as they leave free"),
+  };
+  for (const name of ["greedy/a", "greedy/b/c", "greedy/d"]) done(await put(name));
+  // What has arrived of an upload counts, too.
+  const { uploadId } = done(await open().startUpload("greedy/e"));
+  done(await open().putPart("greedy/e", uploadId, 1, piece));
+  used.bytes += piece.length;
+  expect(failed(await open().putPart("greedy/e", uploadId, 2, piece))).toMatchObject(share);
+  expect(failed(await put("greedy/f"))).toMatchObject(share);
+  for (const name of ["other/a", "other/b"]) done(await put(name));
+  // After a start, too.
+  close();
+  const again = await serve(folder, {
+    measure: async () => ({ free: 128 * MIB + room - used.bytes, size: 1024 ** 4 }),
+  });
+  onTestFinished(again.close);
+  expect(failed(await put("greedy/f", again.open()))).toMatchObject(share);
+  done(await put("third/a", again.open()));
+  for (const name of ["greedy/a", "greedy/b/c", "greedy/d"]) {
+    done(await again.open().delete(name));
+    used.bytes -= piece.length;
+  }
+  done(await put("greedy/f", again.open()));
 });
 
 test("no name leads out of the folder or into what is unfinished", async () => {

@@ -1,5 +1,6 @@
 /** A database with archives at two destinations in memory, inside a Durable Object. */
 import { Archives } from "../../../src/backup/archives/archives.ts";
+import { ProcessPace } from "../../../src/backup/archives/courtesy.ts";
 import type { ArchiveStore, ArchiveStores } from "../../../src/backup/archives/archive-service.ts";
 import type { ArchiveInfo } from "../../../src/contracts/archive-commands.ts";
 import type { BackupJob } from "../../../src/contracts/restore-commands.ts";
@@ -135,6 +136,7 @@ export class TestArchives {
       clock,
       entropy: systemEntropy,
       timers: this.timers,
+      pace: new ProcessPace(),
       downloadMemory: this.downloadMemory,
       keys: this.keys,
       room: endlessRoom,

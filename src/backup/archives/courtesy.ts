@@ -5,8 +5,8 @@
  * turns one after the other, the jobs of each organization as often as those of another.
  *
  * A commit stops all requests while it is flushed: for less than a millisecond, and for ten when SQLite moves its log into its file. A job
- * cannot make such a stop shorter. So it makes stops rare: after a long one it rests a hundred times as long. Then at most one request in a
- * hundred meets one.
+ * cannot make such a stop shorter. So it makes stops rare: after a long one it rests two hundred times as long. Then at most one request in
+ * two hundred meets one.
  */
 import type { Clock } from "../../core/clock.ts";
 import type { Timers } from "../../core/timers.ts";
@@ -16,10 +16,10 @@ const PAUSE_MS = 3;
 /** A stop of this length is no longer than what requests take anyway. */
 const SHORT_STOP_MS = 3;
 
-const REST_PER_STOP = 100;
+const REST_PER_STOP = 200;
 
 /** However long a stop was. It bounds how long an archive takes on a slow disk and on a server under load. */
-const LONGEST_REST_MS = 1_000;
+const LONGEST_REST_MS = 1_500;
 
 export interface Courtesy {
   /** To be awaited between pieces of work. */

@@ -55,15 +55,15 @@ test("a job rests after a commit in the proportion of its length, while a databa
   for (const [stop, waits] of [
     [0, [3]],
     [3, [3]],
-    [8, [3, 500]],
-    [40, [3, 1_000]],
+    [8, [3, 1_000]],
+    [40, [3, 1_500]],
   ] as const) {
     pace.operations += 1;
     expect(await job.rest(stop)).toEqual(waits);
   }
   // A use that a shorter pause has noticed counts, too.
   pace.operations += 1;
-  expect([await job.breathe(), await job.rest(8)]).toEqual([[3], [3, 500]]);
+  expect([await job.breathe(), await job.rest(8)]).toEqual([[3], [3, 1_000]]);
   expect(await job.rest(8)).toEqual([]);
 });
 

@@ -1,7 +1,7 @@
 /**
- * Projects. `workerd`: what lives in the Workers runtime, tested inside it. `directory`: the same, over databases that only note what they
- * are told. `node`: everything else, among it the tests that start whole servers (on ports the system chooses) and talk to them with real
- * clients. `unit` and `denokv` are there only for the scripts `test:unit` and `test:denokv`.
+ * Projects. `unit`: functions. `workerd`: what lives in the Workers runtime, tested inside it. `directory`: the same, over databases that only
+ * note what they are told. `node`: everything else, among it the tests that start whole servers (on ports the system chooses) and talk to them
+ * with real clients. `denokv` is there only for the script `test:denokv`.
  */
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { configDefaults, defineConfig } from "vitest/config";
@@ -19,12 +19,17 @@ const withDenokv = {
   test: { name: "denokv", include: ["test/denokv/**/*.test.ts"], testTimeout: 60_000, hookTimeout: 60_000 },
 };
 
-/** `npm run test:unit`: no server, no workerd, no other program. The long searches among malformed values are left to `npm test`. */
+const functions = ["core", "codec", "contracts"].map((folder) => `test/${folder}/**/*.test.ts`);
+
+/** `npm run test:unit` needs no other program, and leaves the long searches among malformed values to `npm test`. */
+const leftOut = process.env["CAIRN_TEST_UNIT"] === undefined ? [] : ["test/codec/*-{deno,malformed}.test.ts"];
+
+/** No server and no workerd. */
 const unit = {
   test: {
     name: "unit",
-    include: ["core", "codec", "contracts"].map((folder) => `test/${folder}/**/*.test.ts`),
-    exclude: [...configDefaults.exclude, "test/codec/*-{deno,malformed}.test.ts"],
+    include: functions,
+    exclude: [...configDefaults.exclude, ...leftOut],
     // They test functions, which keep nothing.
     isolate: false,
     testTimeout: 60_000,
@@ -39,7 +44,7 @@ export default defineConfig({
     maxWorkers: 3,
     maxConcurrency: 10,
     projects: [
-      ...(process.env["CAIRN_TEST_UNIT"] === undefined ? [] : [unit]),
+      unit,
       ...(process.env["CAIRN_TEST_DENOKV"] === undefined ? [] : [withDenokv]),
       {
         test: {
@@ -48,6 +53,7 @@ export default defineConfig({
           include: ["test/**/*.test.ts"],
           exclude: [
             ...configDefaults.exclude,
+            ...functions,
             ...inWorkerd,
             ...overFakeDatabases,
             "test/lint/fixtures/**",

@@ -8,8 +8,8 @@ import { text, withStorage } from "../../support/workerd/engine.ts";
 import { TestRestore } from "../../support/workerd/restore.ts";
 
 const databaseId = "5f0c-e";
-const SNAPSHOT = 200_000;
-const LOG = 100_000;
+const SNAPSHOT = 100_000;
+const LOG = 50_000;
 
 /**
  * Reading, checking and hashing the backup may take so many times as long as putting its entries into the tables. The machine may be
@@ -30,7 +30,7 @@ async function secondsOfAnEntry(entry: (i: number) => StoredEntry): Promise<numb
   });
 }
 
-test("200,000 entries of a snapshot and 100,000 of a log", { timeout: 120_000 }, async () => {
+test("100,000 entries of a snapshot and 50,000 of a log", { timeout: 120_000 }, async () => {
   const destination = new MemoryDestination();
   const writer = new BackupWriter(destination, databaseId, 41, undefined, { keepHistory: false });
   const fill = (count: number, order: (i: number) => number): void => {

@@ -52,9 +52,9 @@ export type ColumnType = "keyword" | "text" | "integer" | "number" | "boolean" |
 export interface TableIndexState {
   /** "building": searches use the earlier indexes, if there are any. */
   readonly state: "live" | "building";
-  /** Entries that the build has looked at, and how many there were when it began. */
-  readonly done: number;
-  readonly total: number;
+  /** Entries that the build has looked at, and how many there were when it began. null: it is whole. */
+  readonly done: number | null;
+  readonly total: number | null;
   /** Entries under the table that are no documents: bad ids, or values that are no objects. */
   readonly skipped: number;
   /** Columns of documents of which something is not indexed: a value of another type than the defined one, or more than fits. */

@@ -34,7 +34,7 @@ export const MAX_SORTERS = 5;
 /** Points of a sorter "distance". */
 export const MAX_SORTER_POINTS = 10;
 
-/** Characters of a `nextToken`. It holds the values that the last row is ordered by. */
+/** Characters of a `nextToken`. It holds the beginnings of the values that the last row is ordered by, and no search makes a longer one. */
 export const MAX_NEXT_TOKEN_CHARS = 32_768;
 
 /** Documents that one search reads and compares when the indexes alone cannot answer it: about a second of work, in steps. */

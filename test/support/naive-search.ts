@@ -145,7 +145,13 @@ export class Naive {
       );
       return all.length === 0 ? undefined : Math.min(...all);
     }
-    const sorted = this.scalars(column, row).toSorted(compare);
+    // The first 256 characters of a text decide, never half of one.
+    const beginning = (one: unknown) => {
+      if (typeof one !== "string") return one;
+      const isHalf = one.length > 256 && (one.codePointAt(255) ?? 0) > 0xffff;
+      return one.slice(0, isHalf ? 255 : 256).toWellFormed();
+    };
+    const sorted = this.scalars(column, row).map(beginning).toSorted(compare);
     return sorter["orderType"] === "asc" ? sorted[0] : sorted.at(-1);
   }
 

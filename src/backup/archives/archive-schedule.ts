@@ -286,7 +286,7 @@ export class ArchiveSchedule {
     if (wanted === null || wanted === "webhooks") return { notify: wanted, sealed: null, secret: null };
     const { checkUrl, secrets, databaseId, newSecret } = this.#parts;
     const checked = checkUrl(wanted.url);
-    if (!checked.ok) return checked;
+    if (!checked.ok) return { ...checked, message: `notifyOnFailure: ${checked.message}` };
     if (before !== null && before.notify === checked.url && before.secret !== null) {
       return { notify: checked.url, sealed: before.secret, secret: null };
     }

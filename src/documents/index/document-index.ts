@@ -92,7 +92,9 @@ export class DocumentIndex implements DerivedTables {
     const build = building ?? live;
     if (build === null) return null;
     const { done, total, skipped, leftOut } = build;
-    return { state: building === null ? "live" : "building", done, total, skipped, leftOut };
+    // What a live index has is what the table has, which nobody has counted since.
+    if (building === null) return { state: "live", done: null, total: null, skipped, leftOut };
+    return { state: "building", done, total, skipped, leftOut };
   }
 
   /** Whether `step` has something to do. */

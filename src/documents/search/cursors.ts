@@ -12,15 +12,13 @@ import type { DocumentTable } from "../index/registry.ts";
 import { geoTable, NUMBERS, POINTS_PER_DOCUMENT, textTable, VALUES } from "../index/schema.ts";
 import type { Point } from "../geo.ts";
 import type { Box } from "./areas.ts";
-import { type AreaSource, type Bound, mayBeCut, type Source, type Span, type TextSource } from "./sources.ts";
+import { type AreaSource, type Bound, type Source, type Span, type TextSource } from "./sources.ts";
 import { COST, type Steps } from "./steps.ts";
 
 export interface Hit {
   readonly ids: Uint8Array;
   /** The number of the document. null: the source does not know it. */
   readonly number: number | null;
-  /** The value by which the source found it may be only a beginning, so its place in the order is not certain. */
-  readonly isCut?: boolean;
 }
 
 export interface Cursor {
@@ -189,8 +187,8 @@ export function bytesOf(value: Value): number | Uint8Array {
   return typeof value === "string" ? utf8.encode(value) : value;
 }
 
-function hitOf({ v, ids }: SpanPlace): Hit {
-  return typeof v === "string" && mayBeCut(v) ? { ids, number: null, isCut: true } : { ids, number: null };
+function hitOf({ ids }: SpanPlace): Hit {
+  return { ids, number: null };
 }
 
 /** Rows in descending order, by value; within a value ascending. */

@@ -1,10 +1,10 @@
 /** Whether a document is what a query asks for, and what it is sorted by: decided from the document itself, as its indexes would show it. */
 import { compareBytes } from "../../core/bytes.ts";
-import { MAX_INDEXED_TEXT_CHARS, MAX_LOOKED_AT_ELEMENTS } from "../../core/document-limits.ts";
+import { MAX_INDEXED_TEXT_CHARS, MAX_KEYWORD_CHARS, MAX_LOOKED_AT_ELEMENTS } from "../../core/document-limits.ts";
 import { isPlainObject, type Columns } from "../document.ts";
 import { compareTexts } from "../comparisons.ts";
 import { parsePoint, type Point } from "../geo.ts";
-import { indexedColumns, rowsOf, storedNumber } from "../index/index-rows.ts";
+import { indexedColumns, rowsOf, storedKeyword, storedNumber } from "../index/index-rows.ts";
 import type { DocumentTable } from "../index/registry.ts";
 import { cutTexts, isCjk } from "../text/cut.ts";
 import { distanceBetween } from "./areas.ts";
@@ -127,7 +127,7 @@ export class Matcher {
       case "score":
         return score();
       case "column": {
-        const values = this.#sortable(document.columns[sorter.column], sorter.column);
+        const values = this.#sortable(document.columns[sorter.column], sorter.column).map(sortedBy);
         return values.reduce<SortValue>((best, value) => {
           if (best === null) return value;
           return compareValues(value, best) > 0 === sorter.descending ? value : best;
@@ -356,3 +356,14 @@ export function hasPhrase(tokens: readonly string[], wanted: readonly string[], 
   }
   return false;
 }
+
+/** What a value is sorted by. It keeps nothing of a longer text in memory. */
+function sortedBy(value: Scalar): Scalar {
+  if (typeof value !== "string") return value;
+  const stored = storedKeyword(value);
+  // A part of a text is a view of all of it.
+  return value.length > MAX_KEYWORD_CHARS ? utf8Decoder.decode(utf8.encode(stored)) : stored;
+}
+
+const utf8 = new TextEncoder();
+const utf8Decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });

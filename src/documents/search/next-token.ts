@@ -1,8 +1,9 @@
 /**
  * `nextToken`: where the next page of a search begins. It holds the order and the place of the last row, and a hash of what was asked, so
- * that it serves no other query. It is no secret and proves nothing: a forged one is read as strictly as a request, and at worst shows
+ * that it serves no other query. Its parts are bounded, and so is the token: `MAX_NEXT_TOKEN_CHARS`. It is no secret and proves nothing: a forged one is read as strictly as a request, and at worst shows
  * another place of rows that its sender may search.
  */
+import { assert } from "../../core/assert.ts";
 import { MAX_NEXT_TOKEN_CHARS } from "../../core/search-limits.ts";
 import { refuse, tooMuch } from "../../codec/json-notation/members.ts";
 import { described } from "../../codec/json-notation/place.ts";
@@ -13,7 +14,7 @@ import type { Ranked, Sorter, SortValue } from "./order.ts";
 const VERSION = 1;
 
 export interface NextPlace {
-  /** `sorters` as the first request gave them. */
+  /** From `jsonOfSorters`. */
   readonly sorters: unknown;
   readonly after: Ranked;
 }
@@ -25,7 +26,9 @@ const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 export function encodeNextToken(asked: unknown, { sorters, after }: NextPlace): string {
   const values = after.values.map((value) => (typeof value === "number" ? { n: String(value) } : value));
   const token = { v: VERSION, q: hashOf(asked), s: sorters ?? null, a: values, i: toBase64Url(after.ids) };
-  return toBase64Url(utf8.encode(JSON.stringify(token)));
+  const text = toBase64Url(utf8.encode(JSON.stringify(token)));
+  assert(text.length <= MAX_NEXT_TOKEN_CHARS, "a nextToken that a search takes");
+  return text;
 }
 
 /** Refuses a token that this function did not make, or that was made for something else. */

@@ -1,7 +1,7 @@
 /**
  * In which order a search returns its rows. After the sorters of the request the ids decide, ascending. A row without the value that it is
  * sorted by comes after all others, in both directions. Of a list the least value counts ascending, and the greatest descending. Numbers
- * come before strings, and strings before booleans.
+ * come before strings, and strings before booleans. Of a string the first `MAX_KEYWORD_CHARS` count.
  */
 import { compareBytes } from "../../core/bytes.ts";
 import { MAX_SEARCH_TEXT_CHARS, MAX_SORTER_POINTS, MAX_SORTERS } from "../../core/search-limits.ts";
@@ -26,7 +26,7 @@ export type Sorter =
   /** How well a row fits the texts of the query. */
   | { readonly type: "score"; readonly descending: boolean };
 
-/** What a row is sorted by, for one sorter. null: it has no such value. For "ids" it is null too: the ids are at hand. */
+/** What a row is sorted by, for one sorter: of a text its beginning, as an index of keywords has it. null: it has no such value. For "ids" it is null too: the ids are at hand. */
 export type SortValue = string | number | boolean | null;
 
 export interface Ranked {
@@ -47,6 +47,26 @@ export function readSorters(json: unknown): readonly Sorter[] {
   if (json === undefined || json === null) return BY_IDS;
   const sorters = atMost(MAX_SORTERS, json, "sorters").map((one, index) => readSorter(one, `sorters[${index}]`));
   return sorters.length === 0 ? BY_IDS : sorters;
+}
+
+/** What `readSorters` reads as the same sorters, and no more: a request may have any other members. */
+export function jsonOfSorters(sorters: readonly Sorter[], given: unknown): unknown {
+  if (!Array.isArray(given) || given.length === 0) return null;
+  return sorters.map((sorter, index) => {
+    const orderType = sorter.descending ? "desc" : "asc";
+    switch (sorter.type) {
+      case "ids":
+        return { sorterType: "ids", orderType };
+      case "score":
+        return { sorterType: "union", orderType };
+      case "column":
+        return { sorterType: "column", columnName: sorter.column, orderType };
+      case "distance": {
+        const { points } = objectOf(given[index], sorter.where, EXAMPLE);
+        return { sorterType: "distance", columnName: sorter.column, orderType, points };
+      }
+    }
+  });
 }
 
 function readSorter(json: unknown, where: string): Sorter {

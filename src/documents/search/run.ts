@@ -93,7 +93,7 @@ const IDS_OF_NUMBERS = `SELECT x.ids FROM json_each(?3) j JOIN ${NUMBERS} x ON x
 /** More rows than these are kept without their documents. */
 const MAX_KEPT_DOCUMENTS = 128;
 
-/** The order of a cursor has turned out to be uncertain. */
+/** The place that a token names is of another type than the values of the index. */
 const UNCERTAIN = Symbol("uncertain");
 
 export class Run {
@@ -223,8 +223,6 @@ export class Run {
   #pageInOrder(cover: Cover, span: Span, wanted: number): FoundDocument[] | null {
     const ordered = orderedSpan(this.#table, [cover], this.#asked.sorters);
     if (ordered?.span !== span || ordered.descending) return null;
-    // Keywords may be stored cut, and then their order is not certain.
-    if (span.index.type === "keyword" && !ordered.isByIds) return null;
     const place = this.#placeIn(ordered);
     if (place === UNCERTAIN) return null;
     if (ordered.isByIds) {
@@ -317,23 +315,21 @@ export class Run {
     const [first] = sorters;
     if (plan.kind === "scan") {
       if (!ascendsByIds(first)) return null;
-      return this.#firstOf(new ScanCursor(this.#sql, this.#table, after?.ids ?? null), wanted, []);
+      return this.#firstOf(new ScanCursor(this.#sql, this.#table, after?.ids ?? null), wanted);
     }
     const { ordered } = plan;
     const place = this.#placeIn(ordered);
     if (place === UNCERTAIN) return null;
     // The rows without the column come last: the page before has ended among them.
     const isInRest = ordered.hasRest && after !== null && after.values[0] === null;
-    let rows: readonly FoundRow[] | null = [];
+    let rows: readonly FoundRow[] = [];
     if (!isInRest) {
       rows = await this.#firstOf(
         new SpanCursor(this.#sql, this.#steps, ordered.span, ordered.descending, place),
         wanted,
-        [],
       );
-      if (rows === null || rows.length >= wanted) return rows;
     }
-    return ordered.hasRest ? null : rows;
+    return rows.length >= wanted || !ordered.hasRest ? rows : null;
   }
 
   /** Where a span goes on. null: at its start. */
@@ -348,15 +344,15 @@ export class Run {
     return isOfIndex ? { v, ids: after.ids } : UNCERTAIN;
   }
 
-  /** The first documents of a cursor that the query has. null: the cursor's order is not certain. */
-  async #firstOf(cursor: Cursor, wanted: number, rows: FoundRow[]): Promise<readonly FoundRow[] | null> {
+  /** The first documents of a cursor that the query has. */
+  async #firstOf(cursor: Cursor, wanted: number): Promise<readonly FoundRow[]> {
     const { query } = this.#asked;
+    const rows: FoundRow[] = [];
     let window = Math.max(16, wanted);
     let characters = 0;
     for (let examined = 0; ;) {
       const hits = await cursor.next(window);
       if (hits === null) return rows;
-      if (hits.some(({ isCut }) => isCut === true)) return null;
       examined += hits.length;
       this.#checkExamined(examined);
       const goesOn = await this.#reader.each(hits, { withNumbers: this.#needsNumbers }, (document) => {

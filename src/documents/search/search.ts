@@ -20,7 +20,7 @@ import { DocumentReader } from "./documents.ts";
 import { type GroupRequest, Groups, readGroupBy } from "./groups.ts";
 import { type Highlight, highlighted, readHighlight } from "./highlight.ts";
 import { decodeNextToken, encodeNextToken, fits, notOurs } from "./next-token.ts";
-import { type Ranked, readSorters, type Sorter } from "./order.ts";
+import { jsonOfSorters, type Ranked, readSorters, type Sorter } from "./order.ts";
 import { countIn, type Query, readQuerys } from "./query.ts";
 import { type Expiry, type FoundRow, Run } from "./run.ts";
 import { checkColumn, checkIndexed, typesOf } from "./sources.ts";
@@ -42,8 +42,8 @@ export type SearchAnswer = { readonly ok: true; readonly json: string } | Failur
 interface SearchRequest {
   readonly query: Query;
   readonly sorters: readonly Sorter[];
-  /** As it was given. */
-  readonly givenSorters: unknown;
+  /** As JSON, for the next page. */
+  readonly sortersJson: unknown;
   readonly asked: unknown;
   readonly after: Ranked | null;
   readonly skip: number;
@@ -103,7 +103,7 @@ function readRequest(name: TableName, json: JsonObject, only: ReadonlySet<string
   return {
     query,
     sorters,
-    givenSorters: given,
+    sortersJson: jsonOfSorters(sorters, given),
     asked,
     after: place?.after ?? null,
     skip,
@@ -185,7 +185,7 @@ async function answered(
   const isCut = last !== rows.at(-1);
   members.push(`"data":[${texts}]`);
   if (last !== undefined && (hasMore || isCut)) {
-    const place = { sorters: request.givenSorters, after: { values: last.values, ids: last.ids } };
+    const place = { sorters: request.sortersJson, after: { values: last.values, ids: last.ids } };
     members.push(`"nextToken":"${encodeNextToken(request.asked, place)}"`);
   }
   if (withTotal && total !== undefined) members.push(`"totalCounts":${total}`);

@@ -87,10 +87,18 @@ const schedule: Named = {
     takesValues: true,
     async answer({ ask, databaseId, values }) {
       const changes = reading(() => scheduleOf(values));
-      return isFailure(changes) ? changes : scheduleFound(await ask("archiveSchedule.update", { databaseId, changes }));
+      if (isFailure(changes)) return changes;
+      const found = await ask("archiveSchedule.update", { databaseId, changes });
+      return isFailure(found) ? ofValues(found, Object.keys(changes)) : scheduleFound(found);
     },
   },
 };
+
+/** The object names a member of what it was asked; in the request that member is one of `values`. */
+function ofValues(why: Failure, members: readonly string[]): Failure {
+  const isNamed = members.some((name) => why.message.startsWith(`${name} `) || why.message.startsWith(`${name}:`));
+  return isNamed ? { ...why, message: `values.${why.message}` } : why;
+}
 
 const destinations: Named = {
   create: {

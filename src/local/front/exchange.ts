@@ -97,7 +97,8 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
   constructor(client: Client, parts: ExchangeParts) {
     this.#client = client;
     this.#parts = parts;
-    this.#requestEnded = client.body === "none" || client.body === 0;
+    // Over HTTP/2 a request may have the length 0 and go on, so its end has to come too.
+    this.#requestEnded = client.body === "none";
   }
 
   get peer(): string {

@@ -1,0 +1,63 @@
+/**
+ * What a client may do to the front over HTTP/2 with frames that no library sends: each has a bounded cost, an end, and no effect on
+ * others. Time passes as the test says.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { expect, test } from "vitest";
+import { frame, frameFlags, frameTypes, get, type HeaderList, PREFACE, request, settings } from "../support/raw-http2.ts";
+import { FakeClock, frontBefore, type Handler, rawConnection, room, serverWith } from "./fronts.ts";
+
+const { DATA, PING, RST_STREAM, HEADERS } = frameTypes;
+
+interface Frame {
+  readonly type: number;
+  readonly flags: number;
+  readonly stream: number;
+  readonly payload: Buffer;
+}
+
+function framesIn(text: string): Frame[] {
+  const bytes = Buffer.from(text, "latin1");
+  const frames: Frame[] = [];
+  for (let at = 0; at + 9 <= bytes.length; ) {
+    const end = at + 9 + bytes.readUIntBE(at, 3);
+    const [type = 0, flags = 0] = [bytes[at + 3], bytes[at + 4]];
+    frames.push({ type, flags, stream: bytes.readUInt32BE(at + 5), payload: bytes.subarray(at + 9, end) });
+    at = end;
+  }
+  return frames;
+}
+
+async function setUp(handler: Handler, capacity = room(1000, 1000)) {
+  const clock = new FakeClock();
+  const front = await frontBefore((await serverWith(handler)).port, { clock, capacity });
+  const open = async (windows = settings()) => {
+    const { socket, text } = await rawConnection(front.port);
+    socket.write(Buffer.concat([PREFACE, windows]));
+    const frames = (type: number): Frame[] => framesIn(text()).filter((one) => one.type === type);
+    let pings = 0;
+    /** Resolves when the front has handled all that was sent. */
+    const handled = async (): Promise<void> => {
+      pings += 1;
+      socket.write(frame(PING, 0, 0, Buffer.alloc(8, pings)));
+      await expect.poll(() => frames(PING).length).toBe(pings);
+    };
+    return { socket, frames, handled };
+  };
+  return { clock, front, open };
+}
+
+const answered: Handler = (_: IncomingMessage, response: ServerResponse) => void response.end("answer");
+
+test("a request with the length 0 that does not end is answered with 408, and its stream ends", async () => {
+  const { clock, open } = await setUp(answered);
+  const { socket, frames } = await open();
+  socket.write(request(1, [...get("/"), ["content-length", "0"]], 0));
+  await clock.pass(40);
+  await expect.poll(() => frames(RST_STREAM).map(({ stream }) => stream)).toEqual([1]);
+  expect(frames(HEADERS).length).toBe(1);
+  // Its place is free again.
+  socket.write(request(3, [...get("/"), ["content-length", "0"]], 0));
+  socket.write(frame(DATA, frameFlags.END_STREAM, 3));
+  await expect.poll(() => frames(DATA).findLast(({ stream }) => stream === 3)?.flags).toBe(frameFlags.END_STREAM);
+});

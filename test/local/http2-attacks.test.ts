@@ -61,3 +61,49 @@ test("a request with the length 0 that does not end is answered with 408, and it
   socket.write(frame(DATA, frameFlags.END_STREAM, 3));
   await expect.poll(() => frames(DATA).findLast(({ stream }) => stream === 3)?.flags).toBe(frameFlags.END_STREAM);
 });
+
+/** The Worker reads the address of a request from both, one after the other: a host with a path would lead to another address. */
+const lures = [
+  ["a/databases/1/watch?", "/healthz"],
+  ["a/databases/1/watch#", "/healthz"],
+  ["a?", "/"],
+  ["a\\b", "/"],
+  ["u@a", "/"],
+  ["a b", "/"],
+  ["a", "/databases/1/watch#"],
+] as const;
+
+test.each(lures)("a host %j with the path %j is refused on both protocols, and is never passed on", async (host, path) => {
+  const passed: (string | undefined)[] = [];
+  const { front, open } = await setUp((incoming, response) => {
+    passed.push(incoming.url);
+    response.end();
+  });
+  const { socket, frames } = await open();
+  const head: HeaderList = [
+    [":method", "GET"],
+    [":path", path],
+    [":scheme", "http"],
+  ];
+  socket.write(request(1, [...head, [":authority", host]]));
+  socket.write(request(3, [...head, ["host", host]]));
+  await expect.poll(() => frames(DATA).length).toBe(2);
+  for (const { payload } of frames(DATA)) expect(payload.toString()).toMatch(/The request is not HTTP/);
+
+  const http1 = await rawConnection(front.port);
+  http1.socket.write(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+  await expect.poll(http1.text).toMatch(/^HTTP\/1\.1 400 /);
+  expect(passed).toEqual([]);
+});
+
+test.each(["a", "a.example:8080", "127.0.0.1:1", "[::1]:4512", "a_b-c", "xn--a", "%41"])("the host %j is passed on", async (host) => {
+  const seen: (string | undefined)[] = [];
+  const { front } = await setUp((incoming, response) => {
+    seen.push(incoming.headers.host);
+    response.end();
+  });
+  const { socket, text } = await rawConnection(front.port);
+  socket.write(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+  await expect.poll(text).toMatch(/^HTTP\/1\.1 200 /);
+  expect(seen).toEqual([host]);
+});

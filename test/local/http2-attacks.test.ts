@@ -4,10 +4,10 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { expect, test } from "vitest";
-import { frame, frameFlags, frameTypes, get, type HeaderList, PREFACE, request, settings } from "../support/raw-http2.ts";
+import { frame, frameFlags, frameTypes, get, type HeaderList, PREFACE, request, settings, uint32 } from "../support/raw-http2.ts";
 import { FakeClock, frontBefore, type Handler, rawConnection, room, serverWith } from "./fronts.ts";
 
-const { DATA, PING, RST_STREAM, HEADERS } = frameTypes;
+const { DATA, GOAWAY, HEADERS, PING, RST_STREAM, WINDOW_UPDATE } = frameTypes;
 
 interface Frame {
   readonly type: number;
@@ -106,4 +106,40 @@ test.each(["a", "a.example:8080", "127.0.0.1:1", "[::1]:4512", "a_b-c", "xn--a",
   socket.write(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
   await expect.poll(text).toMatch(/^HTTP\/1\.1 200 /);
   expect(seen).toEqual([host]);
+});
+
+const GOAWAY_CODE = 4;
+const ENHANCE_YOUR_CALM = 11;
+const bodyToCome: HeaderList = [
+  [":method", "POST"],
+  [":path", "/"],
+  [":scheme", "http"],
+  ["content-length", "1"],
+];
+
+/** What makes a stream end before its answer: by the client itself, or by a fault of the client for which the front ends it. */
+const resets: readonly [how: string, make: (stream: number) => Buffer[]][] = [
+  ["resets them", (id) => [request(id, get("/")), frame(RST_STREAM, 0, id, uint32(8))]],
+  ["opens their windows by nothing", (id) => [request(id, get("/")), frame(WINDOW_UPDATE, 0, id, uint32(0))]],
+  ["opens their windows too far", (id) => [request(id, get("/")), frame(WINDOW_UPDATE, 0, id, uint32(2 ** 31 - 1))]],
+  ["sends bodies after their ends", (id) => [request(id, get("/")), frame(DATA, 0, id)]],
+  ["sends longer bodies than announced", (id) => [request(id, bodyToCome, 0), frame(DATA, 0, id, Buffer.alloc(2))]],
+  ["sends trailers that are no end", (id) => [request(id, bodyToCome, 0), request(id, [["a", "b"]], 0)]],
+  ["sends trailers after their ends", (id) => [request(id, get("/")), request(id, [["a", "b"]])]],
+  ["sends malformed heads", (id) => [request(id, [[":method", "GET"]])]],
+];
+
+test.each(resets)("a client that opens thousands of streams and %s is told to calm down, and others are not", async (_, make) => {
+  let [begun, ended] = [0, 0];
+  const { front, open } = await setUp((__, response) => {
+    begun += 1;
+    response.on("close", () => (ended += 1));
+  });
+  const { socket, frames } = await open();
+  const bytes = Array.from({ length: 3000 }, (__, i) => make(2 * i + 1)).flat();
+  socket.write(Buffer.concat(bytes));
+  await expect.poll(() => frames(GOAWAY)[0]?.payload.readUInt32BE(GOAWAY_CODE)).toBe(ENHANCE_YOUR_CALM);
+  await expect.poll(() => begun - ended).toBe(0);
+  expect(begun).toBeLessThan(1100);
+  expect(front.lines).toEqual([]);
 });

@@ -320,12 +320,12 @@ export class Http2Connection implements StreamOwner {
     if (stream === undefined) {
       const opened = this.#receiveWindow.release(payload.length);
       if (opened > 0) this.#send(frameOf(FrameType.windowUpdate, 0, 0, uint32(opened)));
-      if (!this.#reset.has(id)) this.#sendReset(id, ErrorCode.streamClosed);
+      if (!this.#reset.has(id)) this.#refuse(id, ErrorCode.streamClosed);
       return;
     }
     // A copy: with a view, a small body that waits would keep all that came with it.
     const wrong = stream.receive(Buffer.from(body), payload.length, (flags & Flag.endStream) !== 0);
-    if (wrong !== undefined) this.reset(stream, wrong);
+    if (wrong !== undefined) this.#breakOff(stream, wrong);
   }
 
   #takeHeaders(flags: number, id: number, payload: Buffer): void {
@@ -366,7 +366,7 @@ export class Http2Connection implements StreamOwner {
       return this.#sendReset(id, ErrorCode.refusedStream);
     }
     if (head.isMalformed || (endsStream && (head.length ?? 0) > 0)) {
-      return this.#sendReset(id, ErrorCode.protocolError);
+      return this.#refuse(id, ErrorCode.protocolError);
     }
     const stream = new Http2Stream(id, head, endsStream, this.#streamWindow, this);
     this.#streams.set(id, stream);
@@ -386,7 +386,7 @@ export class Http2Connection implements StreamOwner {
       return;
     }
     const wrong = endsStream || stream.hasWhole ? stream.receiveEnd() : ErrorCode.protocolError;
-    if (wrong !== undefined) this.reset(stream, wrong);
+    if (wrong !== undefined) this.#breakOff(stream, wrong);
   }
 
   /** Priorities are no part of HTTP/2 any more (section 5.3.2). */
@@ -399,9 +399,25 @@ export class Http2Connection implements StreamOwner {
   #takeReset(id: number, payload: Buffer): void {
     if (payload.length !== 4) return this.#fail(ErrorCode.frameSizeError);
     if (id === 0 || this.#isIdle(id)) return this.#fail(ErrorCode.protocolError);
-    this.#resets += 1;
-    if (this.#resets > MAX_BROKEN_OFF_REQUESTS) return this.#fail(ErrorCode.enhanceYourCalm);
     this.#streams.get(id)?.closed();
+    this.#countReset();
+  }
+
+  /** Ends a stream by whose frames the client has broken the protocol. */
+  #breakOff(stream: Http2Stream, code: ErrorCode): void {
+    this.reset(stream, code);
+    this.#countReset();
+  }
+
+  /** The same for a stream that is not open. */
+  #refuse(stream: number, code: ErrorCode): void {
+    this.#sendReset(stream, code);
+    this.#countReset();
+  }
+
+  #countReset(): void {
+    this.#resets += 1;
+    if (this.#resets > MAX_BROKEN_OFF_REQUESTS) this.#fail(ErrorCode.enhanceYourCalm);
   }
 
   #takeSettings(flags: number, stream: number, payload: Buffer): void {
@@ -461,8 +477,8 @@ export class Http2Connection implements StreamOwner {
     if (this.#isIdle(id)) return this.#fail(ErrorCode.protocolError);
     const stream = this.#streams.get(id);
     if (stream === undefined) return;
-    if (opened === 0) this.reset(stream, ErrorCode.protocolError);
-    else if (!stream.sendWindow.open(opened)) this.reset(stream, ErrorCode.flowControlError);
+    if (opened === 0) this.#breakOff(stream, ErrorCode.protocolError);
+    else if (!stream.sendWindow.open(opened)) this.#breakOff(stream, ErrorCode.flowControlError);
     else if (stream.writableLength > 0) this.plan(stream);
   }
 }

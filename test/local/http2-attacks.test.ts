@@ -3,11 +3,13 @@
  * others. Time passes as the test says.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { expect, test } from "vitest";
+import { setTimeout as sleep } from "node:timers/promises";
+import { expect, test, vi } from "vitest";
+import { Http2Stream } from "../../src/local/front/http2/stream.ts";
 import { frame, frameFlags, frameTypes, get, type HeaderList, PREFACE, request, settings, uint32 } from "../support/raw-http2.ts";
 import { FakeClock, frontBefore, type Handler, rawConnection, room, serverWith } from "./fronts.ts";
 
-const { DATA, GOAWAY, HEADERS, PING, RST_STREAM, WINDOW_UPDATE } = frameTypes;
+const { DATA, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE } = frameTypes;
 
 interface Frame {
   readonly type: number;
@@ -38,9 +40,9 @@ async function setUp(handler: Handler, capacity = room(1000, 1000)) {
     let pings = 0;
     /** Resolves when the front has handled all that was sent. */
     const handled = async (): Promise<void> => {
-      pings += 1;
-      socket.write(frame(PING, 0, 0, Buffer.alloc(8, pings)));
-      await expect.poll(() => frames(PING).length).toBe(pings);
+      const mark = Buffer.alloc(8, (pings += 1));
+      socket.write(frame(PING, 0, 0, mark));
+      while (!text().endsWith(mark.toString("latin1"))) await sleep(1);
     };
     return { socket, frames, handled };
   };
@@ -109,6 +111,7 @@ test.each(["a", "a.example:8080", "127.0.0.1:1", "[::1]:4512", "a_b-c", "xn--a",
 });
 
 const GOAWAY_CODE = 4;
+const FLOW_CONTROL_ERROR = 3;
 const ENHANCE_YOUR_CALM = 11;
 const bodyToCome: HeaderList = [
   [":method", "POST"],
@@ -142,4 +145,68 @@ test.each(resets)("a client that opens thousands of streams and %s is told to ca
   await expect.poll(() => begun - ended).toBe(0);
   expect(begun).toBeLessThan(1100);
   expect(front.lines).toEqual([]);
+});
+
+/** Milliseconds of CPU of the test's process, with the front. */
+async function cpuOf(action: () => Promise<void>): Promise<number> {
+  const before = process.cpuUsage();
+  await action();
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 1000;
+}
+
+const MANY = 1000;
+const STREAM_WINDOW = 4;
+
+/** A connection with as many streams as one may have, of whose answers there is more to come than the windows let pass. */
+async function manyBlocked(window: number) {
+  const { open } = await setUp((_, response) => void response.end(Buffer.alloc(10_000)), room(1000, 2000));
+  const client = await open(settings({ [STREAM_WINDOW]: window }));
+  client.socket.write(Buffer.concat(Array.from({ length: MANY }, (_, i) => request(2 * i + 1, get("/")))));
+  await expect.poll(() => client.frames(HEADERS).length).toBe(MANY);
+  await client.handled();
+  return client;
+}
+
+test("thousands of settings in a frame, and thousands of frames, cost little however many streams are open", async () => {
+  const { socket, handled } = await manyBlocked(0);
+  const one = (value: number): Buffer => Buffer.concat([Buffer.of(0, STREAM_WINDOW), uint32(value)]);
+  const large = frame(SETTINGS, 0, 0, Buffer.concat(Array.from({ length: 2700 }, (_, i) => one(i % 2))));
+  const ms = await cpuOf(async () => {
+    for (let i = 0; i < 100; i++) socket.write(large);
+    for (let i = 0; i < 10_000; i++) socket.write(frame(SETTINGS, 0, 0, one(0)));
+    await handled();
+  });
+  // Six seconds if each setting were carried out for each stream.
+  expect(ms).toBeLessThan(1500);
+});
+
+test("streams that wait for the connection's window cost nothing while it is closed", async () => {
+  const { socket, frames, handled } = await manyBlocked(1_000_000);
+  const bytesOf = (): number => frames(DATA).reduce((sum, { payload }) => sum + payload.length, 0);
+  expect(bytesOf()).toBe(65_535);
+  const take = vi.spyOn(Http2Stream.prototype, "take");
+  for (let i = 0; i < 10; i++) await handled();
+  expect(take).not.toHaveBeenCalled();
+  take.mockRestore();
+  socket.write(frame(WINDOW_UPDATE, 0, 0, uint32(MANY * 10_000)));
+  await expect.poll(bytesOf).toBe(MANY * 10_000);
+  expect(frames(DATA).filter(({ flags }) => flags === frameFlags.END_STREAM).length).toBe(MANY);
+});
+
+test("an answer without a body ends although the connection's window is closed", async () => {
+  const { open } = await setUp((incoming, response) => void response.end(incoming.url === "/" ? Buffer.alloc(10_000) : ""));
+  const { socket, frames } = await open();
+  for (let i = 0; i < 10; i++) socket.write(request(2 * i + 1, get("/")));
+  await expect.poll(() => frames(HEADERS).length).toBe(10);
+  socket.write(request(21, get("/none")));
+  await expect.poll(() => frames(DATA).at(-1)).toMatchObject({ stream: 21, flags: frameFlags.END_STREAM });
+});
+
+test("a setting that makes the window of an open stream too large ends the connection", async () => {
+  const { open } = await setUp(() => undefined);
+  const { socket, frames } = await open();
+  socket.write(Buffer.concat([request(1, get("/")), frame(WINDOW_UPDATE, 0, 1, uint32(2 ** 31 - 1 - 65_535))]));
+  socket.write(settings({ [STREAM_WINDOW]: 65_536 }));
+  await expect.poll(() => frames(GOAWAY)[0]?.payload.readUInt32BE(GOAWAY_CODE)).toBe(FLOW_CONTROL_ERROR);
 });

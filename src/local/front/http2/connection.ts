@@ -31,7 +31,7 @@ import {
 } from "./protocol.ts";
 import { RequestHead } from "./request-head.ts";
 import { Http2Stream, STREAM_WINDOW_BYTES, type StreamOwner } from "./stream.ts";
-import { ReceiveWindow, SendWindow } from "./window.ts";
+import { type FirstSize, ReceiveWindow, SendWindow } from "./window.ts";
 
 /** The window of a connection, which all its streams share: how much a client may send before it is read. */
 const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
@@ -66,14 +66,17 @@ export class Http2Connection implements StreamOwner {
   readonly #opened: Http2ConnectionParts["opened"];
   readonly #decoder = new HpackDecoder();
   readonly #streams = new Map<number, Http2Stream>();
-  /** Those of which something is to be sent, in turn. */
+  /** Those that have bytes to send, in turn. */
   readonly #planned = new Set<Http2Stream>();
+  /** Those of which only the end is to be sent. No window holds it back. */
+  readonly #ending = new Set<Http2Stream>();
   /** Streams that we have reset: what the client had sent by then is no error. The newest is the last one. */
   readonly #reset = new Set<number>();
   readonly #receiveWindow = new ReceiveWindow(CONNECTION_WINDOW_BYTES);
-  readonly #sendWindow = new SendWindow(FIRST_WINDOW);
-  /** Of a new stream, as the client has set it. */
-  #streamWindow = FIRST_WINDOW;
+  readonly #sendWindow = new SendWindow({ bytes: FIRST_WINDOW });
+  /** Of the streams, as the client has set it. */
+  readonly #streamWindow: FirstSize = { bytes: FIRST_WINDOW };
+  #hasNewStreamWindow = false;
   #prefaceLeft = PREFACE.length;
   #hasSettings = false;
   #rest: Buffer | undefined;
@@ -143,7 +146,8 @@ export class Http2Connection implements StreamOwner {
   }
 
   plan(stream: Http2Stream): void {
-    this.#planned.add(stream);
+    if (stream.writableLength > 0) this.#planned.add(stream);
+    else this.#ending.add(stream);
     this.#plan();
   }
 
@@ -189,6 +193,7 @@ export class Http2Connection implements StreamOwner {
 
   #flush(): void {
     if (this.#isOver) return;
+    if (this.#hasNewStreamWindow && !this.#planByNewWindow()) return this.#fail(ErrorCode.flowControlError);
     this.#sendPlanned();
     this.#write();
     if (this.#socket.writableLength > MAX_UNTAKEN_REPLY_BYTES) this.end(ErrorCode.enhanceYourCalm);
@@ -201,27 +206,25 @@ export class Http2Connection implements StreamOwner {
 
   /** The streams take turns, a frame each. */
   #sendPlanned(): void {
-    let inVain = 0;
-    while (inVain < this.#planned.size && this.#hasRoom) {
-      const [stream] = this.#planned;
-      if (stream === undefined) return;
+    for (const stream of this.#ending) {
+      this.#ending.delete(stream);
+      this.#sendFrame(stream);
+    }
+    for (const stream of this.#planned) {
+      if (this.#sendWindow.left <= 0 || !this.#hasRoom) return;
       this.#planned.delete(stream);
-      if (this.#sendFrame(stream)) inVain = 0;
-      else inVain += 1;
+      // With its own window closed a stream waits until its client opens it.
+      if (stream.sendWindow.left > 0) this.#sendFrame(stream);
     }
   }
 
-  /** Returns whether there was a frame to send. */
-  #sendFrame(stream: Http2Stream): boolean {
+  #sendFrame(stream: Http2Stream): void {
     const piece = stream.take(Math.min(MAX_FRAME_BYTES, this.#sendWindow.left));
-    // With its own window closed a stream waits until its client opens it.
-    if (stream.writableLength > 0 && stream.sendWindow.left > 0) this.#planned.add(stream);
+    if (stream.writableLength > 0) this.#planned.add(stream);
     const isLast = stream.isEnding && stream.writableLength === 0;
-    if (piece.length === 0 && !isLast) return false;
     this.#sendWindow.use(piece.length);
     this.#send(frameOf(FrameType.data, isLast ? Flag.endStream : 0, stream.id, piece));
     stream.sent(isLast);
-    return true;
   }
 
   #write(): void {
@@ -242,6 +245,7 @@ export class Http2Connection implements StreamOwner {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#planned.clear();
+    this.#ending.clear();
     for (const stream of this.#streams.values()) stream.closed();
   }
 
@@ -373,6 +377,7 @@ export class Http2Connection implements StreamOwner {
     this.#guard.once(stream, "close", () => {
       this.#streams.delete(id);
       this.#planned.delete(stream);
+      this.#ending.delete(stream);
       if (this.#isDraining) this.#plan();
     });
     this.#opened(stream);
@@ -447,16 +452,23 @@ export class Http2Connection implements StreamOwner {
     }
   }
 
-  /** Changes the windows of the streams that are open, too (section 6.9.2). */
+  /** The streams look at their windows once for all settings that have come together: a frame alone may have thousands. */
   #setStreamWindow(size: number): ErrorCode | undefined {
     if (size > MAX_WINDOW) return ErrorCode.flowControlError;
-    const change = size - this.#streamWindow;
-    this.#streamWindow = size;
-    for (const stream of this.#streams.values()) {
-      if (!stream.sendWindow.open(change)) return ErrorCode.flowControlError;
-      if (stream.writableLength > 0) this.plan(stream);
-    }
+    this.#streamWindow.bytes = size;
+    this.#hasNewStreamWindow = true;
+    this.#plan();
     return undefined;
+  }
+
+  /** False: a window became larger than any may be. */
+  #planByNewWindow(): boolean {
+    this.#hasNewStreamWindow = false;
+    for (const stream of this.#streams.values()) {
+      if (!stream.sendWindow.isValid) return false;
+      if (stream.writableLength > 0 && stream.sendWindow.left > 0) this.#planned.add(stream);
+    }
+    return true;
   }
 
   #takePing(flags: number, stream: number, payload: Buffer): void {

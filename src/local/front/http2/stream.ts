@@ -6,7 +6,7 @@ import { EventEmitter } from "node:events";
 import type { BodyKind } from "../server-connection.ts";
 import { ErrorCode } from "./protocol.ts";
 import type { RequestHead } from "./request-head.ts";
-import { ReceiveWindow, SendWindow } from "./window.ts";
+import { type FirstSize, ReceiveWindow, SendWindow } from "./window.ts";
 
 /** What a stream needs of its connection. */
 export interface StreamOwner {
@@ -61,7 +61,7 @@ export class Http2Stream extends EventEmitter<StreamEvents> {
   #isClosed = false;
   #resetsAtEnd = false;
 
-  constructor(id: number, head: RequestHead, endsWithHead: boolean, window: number, owner: StreamOwner) {
+  constructor(id: number, head: RequestHead, endsWithHead: boolean, window: FirstSize, owner: StreamOwner) {
     super();
     this.id = id;
     this.head = head;

@@ -33,25 +33,37 @@ export class ReceiveWindow {
   }
 }
 
+/** The size that all windows of a client's streams begin with. A new size changes the open ones, too (section 6.9.2). */
+export interface FirstSize {
+  bytes: number;
+}
+
 /** How much may still be sent to a client. It can be below 0, after the client has made the windows of all streams smaller. */
 export class SendWindow {
-  #left: number;
+  readonly #first: FirstSize;
+  /** What was opened, without what was used. */
+  #more = 0;
 
-  constructor(size: number) {
-    this.#left = size;
+  constructor(first: FirstSize) {
+    this.#first = first;
   }
 
   get left(): number {
-    return this.#left;
+    return this.#first.bytes + this.#more;
+  }
+
+  /** Whether the window is as large as it may be, or smaller. */
+  get isValid(): boolean {
+    return this.left <= MAX_WINDOW;
   }
 
   /** False: the window becomes larger than any may be. */
   open(bytes: number): boolean {
-    this.#left += bytes;
-    return this.#left <= MAX_WINDOW;
+    this.#more += bytes;
+    return this.isValid;
   }
 
   use(bytes: number): void {
-    this.#left -= bytes;
+    this.#more -= bytes;
   }
 }

@@ -3,8 +3,11 @@
  * others. Time passes as the test says.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { expect, test, vi } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
+import { Guard } from "../../src/local/front/guard.ts";
+import { Http2Connection } from "../../src/local/front/http2/connection.ts";
 import { Http2Stream } from "../../src/local/front/http2/stream.ts";
 import { frame, frameFlags, frameTypes, get, type HeaderList, PREFACE, request, settings, uint32 } from "../support/raw-http2.ts";
 import { FakeClock, frontBefore, type Handler, rawConnection, room, serverWith } from "./fronts.ts";
@@ -209,4 +212,122 @@ test("a setting that makes the window of an open stream too large ends the conne
   socket.write(Buffer.concat([request(1, get("/")), frame(WINDOW_UPDATE, 0, 1, uint32(2 ** 31 - 1 - 65_535))]));
   socket.write(settings({ [STREAM_WINDOW]: 65_536 }));
   await expect.poll(() => frames(GOAWAY)[0]?.payload.readUInt32BE(GOAWAY_CODE)).toBe(FLOW_CONTROL_ERROR);
+});
+
+/** A connection whose socket takes what the test says, and gets its bytes from the test. */
+class HeldSocket extends Socket {
+  written: Buffer[] = [];
+  /** Bytes that the client has not taken. */
+  untaken = 0;
+  isHeld = false;
+  isReading = true;
+
+  override get writableLength(): number {
+    return this.untaken;
+  }
+
+  override write(bytes: unknown): boolean {
+    if (!Buffer.isBuffer(bytes)) throw new Error("expected bytes");
+    this.written.push(bytes);
+    if (this.isHeld) this.untaken += bytes.length;
+    return !this.isHeld;
+  }
+
+  override pause(): this {
+    this.isReading = false;
+    return this;
+  }
+
+  override resume(): this {
+    this.isReading = true;
+    return this;
+  }
+
+  frames(type: number): Frame[] {
+    return framesIn(Buffer.concat(this.written).toString("latin1")).filter((one) => one.type === type);
+  }
+
+  takeAll(): void {
+    this.untaken = 0;
+    this.emit("drain");
+  }
+}
+
+function held(opened: (stream: Http2Stream) => void = () => undefined) {
+  const socket = new HeldSocket();
+  onTestFinished(() => void socket.destroy());
+  const bugs: unknown[] = [];
+  const guard = new Guard(() => socket.destroy(), (bug) => bugs.push(bug));
+  const connection = new Http2Connection({ socket, guard, opened });
+  socket.emit("data", Buffer.concat([PREFACE, settings()]));
+  return { socket, connection, bugs };
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+const pings = (count: number): Buffer => Buffer.concat(Array.from({ length: count }, () => frame(PING, 0, 0, Buffer.alloc(8))));
+
+test("a connection that sends thousands of frames at once lets the others take their turns", async () => {
+  const { socket } = held();
+  socket.emit("data", pings(4000));
+  await Promise.resolve();
+  const first = socket.frames(PING).length;
+  expect([first < 1000, socket.isReading]).toEqual([true, false]);
+  for (let before = first; before < 4000; ) {
+    await turn();
+    const now = socket.frames(PING).length;
+    expect(now - before).toBeLessThan(1000);
+    expect(now).toBeGreaterThan(before);
+    before = now;
+  }
+  await turn();
+  expect(socket.isReading).toBe(true);
+});
+
+test("requests count more than other frames", async () => {
+  let opened = 0;
+  const { socket } = held((stream) => {
+    opened += 1;
+    stream.respond(200, []);
+    stream.end();
+  });
+  socket.emit("data", Buffer.concat(Array.from({ length: 1000 }, (_, i) => request(2 * i + 1, get("/")))));
+  expect(opened).toBeLessThan(100);
+  while (opened < 1000) await turn();
+  await turn();
+  expect(socket.frames(HEADERS).length).toBe(1000);
+});
+
+test("thousands of small frames of an answer are sent in turns, too", async () => {
+  const streams: Http2Stream[] = [];
+  const { socket } = held((stream) => {
+    streams.push(stream);
+    stream.respond(200, []);
+    stream.write(Buffer.alloc(1000));
+  });
+  socket.emit("data", settings({ [STREAM_WINDOW]: 0 }));
+  socket.emit("data", Buffer.concat(Array.from({ length: 900 }, (_, i) => request(2 * i + 1, get("/")))));
+  while (streams.length < 900) await turn();
+  for (let i = 0; i < 3; i++) await turn();
+  socket.emit("data", settings({ [STREAM_WINDOW]: 1 }));
+  await Promise.resolve();
+  expect(socket.frames(DATA).length).toBeLessThan(600);
+  for (let i = 0; i < 3; i++) await turn();
+  expect(socket.frames(DATA).map(({ payload }) => payload.length)).toEqual(Array.from({ length: 900 }, () => 1));
+});
+
+test("a client that takes no replies is not read any further, and loses none of them", async () => {
+  const { socket, connection } = held();
+  socket.isHeld = true;
+  for (let i = 0; i < 5; i++) {
+    socket.emit("data", pings(4000));
+    for (let j = 0; j < 20; j++) await turn();
+  }
+  expect([socket.destroyed, socket.isReading, socket.untaken < 200_000]).toEqual([false, false, true]);
+  socket.isHeld = false;
+  while (!socket.isReading) {
+    socket.takeAll();
+    await turn();
+  }
+  expect(socket.frames(PING).length).toBe(20_000);
+  connection.end();
 });

@@ -39,6 +39,16 @@ const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
 /** DATA is sent while less than this waits in the socket. */
 const MAX_SOCKET_BYTES = 64 * 1024;
 
+/** Nothing more of a client is read while so much waits in its socket: DATA, and heads of answers and replies of the protocol. */
+const MAX_UNTAKEN_BYTES_READING = 2 * MAX_SOCKET_BYTES;
+
+/**
+ * How much a connection may do before the others have their turns: so many frames that come, or are sent with DATA. A request counts as
+ * some. It takes less than a few milliseconds, and a client with much to do hardly notices the pause.
+ */
+const FRAMES_OF_TURN = 512;
+const FRAMES_PER_REQUEST = 8;
+
 /** A header block has as many bytes as its fields, or fewer, and some for names that a client need not send. */
 const MAX_BLOCK_BYTES = 2 * MAX_REQUEST_HEAD_BYTES;
 
@@ -79,7 +89,11 @@ export class Http2Connection implements StreamOwner {
   #hasNewStreamWindow = false;
   #prefaceLeft = PREFACE.length;
   #hasSettings = false;
+  /** Bytes that were not handled yet. */
   #rest: Buffer | undefined;
+  /** Nothing is read at present. */
+  #isHeld = false;
+  #leftOfTurn = FRAMES_OF_TURN;
   #block: Block | undefined;
   #lastStream = 0;
   #resets = 0;
@@ -196,12 +210,28 @@ export class Http2Connection implements StreamOwner {
     if (this.#hasNewStreamWindow && !this.#planByNewWindow()) return this.#fail(ErrorCode.flowControlError);
     this.#sendPlanned();
     this.#write();
-    if (this.#socket.writableLength > MAX_UNTAKEN_REPLY_BYTES) this.end(ErrorCode.enhanceYourCalm);
-    else this.#endIfDrained();
+    if (this.#untaken > MAX_UNTAKEN_REPLY_BYTES) return this.end(ErrorCode.enhanceYourCalm);
+    this.#endIfDrained();
+    if (this.#isHeld) this.#takeFrames();
   }
 
-  get #hasRoom(): boolean {
-    return this.#socket.writableLength + this.#outBytes < MAX_SOCKET_BYTES;
+  /** Bytes that wait for the client to take them. */
+  get #untaken(): number {
+    return this.#socket.writableLength + this.#outBytes;
+  }
+
+  get #hasTurn(): boolean {
+    return this.#leftOfTurn > 0;
+  }
+
+  #spend(frames: number): void {
+    const had = this.#hasTurn;
+    this.#leftOfTurn -= frames;
+    if (!had || this.#hasTurn) return;
+    this.#guard.soon(() => {
+      this.#leftOfTurn = FRAMES_OF_TURN;
+      this.#flush();
+    });
   }
 
   /** The streams take turns, a frame each. */
@@ -211,7 +241,7 @@ export class Http2Connection implements StreamOwner {
       this.#sendFrame(stream);
     }
     for (const stream of this.#planned) {
-      if (this.#sendWindow.left <= 0 || !this.#hasRoom) return;
+      if (this.#sendWindow.left <= 0 || this.#untaken >= MAX_SOCKET_BYTES || !this.#hasTurn) return;
       this.#planned.delete(stream);
       // With its own window closed a stream waits until its client opens it.
       if (stream.sendWindow.left > 0) this.#sendFrame(stream);
@@ -219,6 +249,7 @@ export class Http2Connection implements StreamOwner {
   }
 
   #sendFrame(stream: Http2Stream): void {
+    this.#spend(1);
     const piece = stream.take(Math.min(MAX_FRAME_BYTES, this.#sendWindow.left));
     if (stream.writableLength > 0) this.#planned.add(stream);
     const isLast = stream.isEnding && stream.writableLength === 0;
@@ -264,18 +295,43 @@ export class Http2Connection implements StreamOwner {
       this.#prefaceLeft -= skipped;
       bytes = bytes.subarray(skipped);
     }
+    this.#rest = bytes;
+    this.#takeFrames();
+  }
+
+  /** Handles the frames that have come, as long as it is the connection's turn and the client takes the replies. */
+  #takeFrames(): void {
+    const bytes = this.#rest ?? NO_BYTES;
     let at = 0;
-    while (bytes.length - at >= FRAME_HEAD_BYTES && !this.#isOver) {
-      const length = bytes.readUIntBE(at, 3);
-      if (length > MAX_FRAME_BYTES) return this.#fail(ErrorCode.frameSizeError);
+    let needsMore = false;
+    while (!this.#isOver && !this.#mustWait) {
       const from = at + FRAME_HEAD_BYTES;
-      if (bytes.length - from < length) break;
+      const length = bytes.length < from ? 0 : bytes.readUIntBE(at, 3);
+      if (length > MAX_FRAME_BYTES) return this.#fail(ErrorCode.frameSizeError);
+      needsMore = bytes.length < from + length;
+      if (needsMore) break;
       const [type = 0, flags = 0] = [bytes[at + 3], bytes[at + 4]];
       const stream = bytes.readUInt32BE(at + 5) & 0x7fff_ffff;
       at = from + length;
+      this.#spend(type === FrameType.headers ? FRAMES_PER_REQUEST : 1);
       this.#take(type, flags, stream, bytes.subarray(from, at));
     }
-    if (at < bytes.length && !this.#isOver) this.#rest = bytes.subarray(at);
+    if (this.#isOver) return;
+    // A copy of the part of a frame: a view would keep all that came with it, for as long as the client likes.
+    if (at === bytes.length) this.#rest = undefined;
+    else this.#rest = needsMore ? Buffer.from(bytes.subarray(at)) : bytes.subarray(at);
+    this.#hold(!needsMore);
+  }
+
+  get #mustWait(): boolean {
+    return !this.#hasTurn || this.#untaken > MAX_UNTAKEN_BYTES_READING;
+  }
+
+  #hold(isHeld: boolean): void {
+    if (isHeld === this.#isHeld) return;
+    this.#isHeld = isHeld;
+    if (isHeld) this.#socket.pause();
+    else this.#socket.resume();
   }
 
   #take(type: number, flags: number, stream: number, payload: Buffer): void {

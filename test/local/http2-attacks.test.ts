@@ -8,6 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { Guard } from "../../src/local/front/guard.ts";
 import { Http2Connection } from "../../src/local/front/http2/connection.ts";
+import { Turns } from "../../src/local/front/http2/turns.ts";
 import { Http2Stream } from "../../src/local/front/http2/stream.ts";
 import { frame, frameFlags, frameTypes, get, type HeaderList, PREFACE, request, settings, uint32 } from "../support/raw-http2.ts";
 import { FakeClock, frontBefore, type Handler, rawConnection, room, serverWith } from "./fronts.ts";
@@ -253,12 +254,12 @@ class HeldSocket extends Socket {
   }
 }
 
-function held(opened: (stream: Http2Stream) => void = () => undefined) {
+function held(opened: (stream: Http2Stream) => void = () => undefined, turns = new Turns()) {
   const socket = new HeldSocket();
   onTestFinished(() => void socket.destroy());
   const bugs: unknown[] = [];
   const guard = new Guard(() => socket.destroy(), (bug) => bugs.push(bug));
-  const connection = new Http2Connection({ socket, guard, opened });
+  const connection = new Http2Connection({ socket, guard, turns, opened });
   socket.emit("data", Buffer.concat([PREFACE, settings()]));
   return { socket, connection, bugs };
 }
@@ -281,6 +282,31 @@ test("a connection that sends thousands of frames at once lets the others take t
   }
   await turn();
   expect(socket.isReading).toBe(true);
+});
+
+test("the turns of many connections are shorter, so that all of them together take no longer", async () => {
+  const turns = new Turns();
+  const all = Array.from({ length: 100 }, () => held(undefined, turns).socket);
+  const replies = (): number => all.reduce((sum, socket) => sum + socket.frames(PING).length, 0);
+  for (const socket of all) socket.emit("data", pings(2000));
+  await turn();
+  const before = replies();
+  await turn();
+  expect(replies() - before).toBeLessThan(1500);
+  expect(Math.min(...all.map((socket) => socket.frames(PING).length))).toBeGreaterThan(0);
+});
+
+test.each([
+  ["settings", (id: number) => frame(SETTINGS, 0, 0, Buffer.alloc(16_380, id))],
+  // 16,384 times the first field of the static table that is no pseudo-header.
+  ["fields", (id: number) => frame(HEADERS, frameFlags.END_HEADERS, id, Buffer.alloc(16_384, 0x80 | 15))],
+])("frames with thousands of %s count more, too", async (_, make) => {
+  const { socket } = held();
+  socket.emit("data", Buffer.concat([...Array.from({ length: 10 }, (__, i) => make(2 * i + 1)), pings(1)]));
+  await turn();
+  expect(socket.frames(PING)).toEqual([]);
+  for (let i = 0; i < 10; i++) await turn();
+  expect(socket.frames(PING).length).toBe(1);
 });
 
 test("requests count more than other frames", async () => {

@@ -5,6 +5,7 @@ import { httpDate } from "./clock.ts";
 import { Exchange, type ExchangeParts } from "./exchange.ts";
 import { Http2Connection } from "./http2/connection.ts";
 import { ErrorCode } from "./http2/protocol.ts";
+import { Turns } from "./http2/turns.ts";
 import type { RequestHead } from "./http2/request-head.ts";
 import type { Http2Stream } from "./http2/stream.ts";
 import { largeHeadRefusal, type Refusal } from "./refusals.ts";
@@ -13,6 +14,7 @@ import type { BodyKind, HeaderPairs } from "./server-connection.ts";
 export class Http2Side {
   readonly #parts: ExchangeParts;
   readonly #connections = new Set<Http2Connection>();
+  readonly #turns = new Turns();
 
   constructor(parts: ExchangeParts) {
     this.#parts = parts;
@@ -22,7 +24,7 @@ export class Http2Side {
   accept(client: ClientConnection): void {
     const { socket, guard } = client;
     const opened = (stream: Http2Stream): void => this.#open(client, stream);
-    const connection = new Http2Connection({ socket, guard, opened });
+    const connection = new Http2Connection({ socket, guard, turns: this.#turns, opened });
     client.awaitsHead = false;
     client.end = () => connection.end();
     this.#connections.add(connection);

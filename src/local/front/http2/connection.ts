@@ -31,6 +31,7 @@ import {
 } from "./protocol.ts";
 import { RequestHead } from "./request-head.ts";
 import { Http2Stream, STREAM_WINDOW_BYTES, type StreamOwner } from "./stream.ts";
+import { BYTES_PER_FRAME, FRAMES_PER_REQUEST, type Turns } from "./turns.ts";
 import { type FirstSize, ReceiveWindow, SendWindow } from "./window.ts";
 
 /** The window of a connection, which all its streams share: how much a client may send before it is read. */
@@ -41,13 +42,6 @@ const MAX_SOCKET_BYTES = 64 * 1024;
 
 /** Nothing more of a client is read while so much waits in its socket: DATA, and heads of answers and replies of the protocol. */
 const MAX_UNTAKEN_BYTES_READING = 2 * MAX_SOCKET_BYTES;
-
-/**
- * How much a connection may do before the others have their turns: so many frames that come, or are sent with DATA. A request counts as
- * some. It takes less than a few milliseconds, and a client with much to do hardly notices the pause.
- */
-const FRAMES_OF_TURN = 512;
-const FRAMES_PER_REQUEST = 8;
 
 /** A header block has as many bytes as its fields, or fewer, and some for names that a client need not send. */
 const MAX_BLOCK_BYTES = 2 * MAX_REQUEST_HEAD_BYTES;
@@ -66,6 +60,7 @@ interface Block {
 export interface Http2ConnectionParts {
   readonly socket: Socket;
   readonly guard: Guard;
+  readonly turns: Turns;
   /** A request. Its body comes afterwards. */
   readonly opened: (stream: Http2Stream) => void;
 }
@@ -93,7 +88,8 @@ export class Http2Connection implements StreamOwner {
   #rest: Buffer | undefined;
   /** Nothing is read at present. */
   #isHeld = false;
-  #leftOfTurn = FRAMES_OF_TURN;
+  readonly #turns: Turns;
+  #leftOfTurn: number;
   #block: Block | undefined;
   #lastStream = 0;
   #resets = 0;
@@ -105,9 +101,11 @@ export class Http2Connection implements StreamOwner {
   #isPlanned = false;
   #hasSaidNoTable = false;
 
-  constructor({ socket, guard, opened }: Http2ConnectionParts) {
+  constructor({ socket, guard, turns, opened }: Http2ConnectionParts) {
     this.#socket = socket;
     this.#guard = guard;
+    this.#turns = turns;
+    this.#leftOfTurn = turns.frames;
     this.#opened = opened;
     guard.on(socket, "data", (bytes) => this.#receive(bytes));
     guard.on(socket, "drain", () => this.#flush());
@@ -228,8 +226,10 @@ export class Http2Connection implements StreamOwner {
     const had = this.#hasTurn;
     this.#leftOfTurn -= frames;
     if (!had || this.#hasTurn) return;
+    this.#turns.wait();
     this.#guard.soon(() => {
-      this.#leftOfTurn = FRAMES_OF_TURN;
+      this.#turns.begin();
+      this.#leftOfTurn = this.#turns.frames;
       this.#flush();
     });
   }
@@ -313,7 +313,7 @@ export class Http2Connection implements StreamOwner {
       const [type = 0, flags = 0] = [bytes[at + 3], bytes[at + 4]];
       const stream = bytes.readUInt32BE(at + 5) & 0x7fff_ffff;
       at = from + length;
-      this.#spend(type === FrameType.headers ? FRAMES_PER_REQUEST : 1);
+      this.#spend(framesFor(type, length));
       this.#take(type, flags, stream, bytes.subarray(from, at));
     }
     if (this.#isOver) return;
@@ -554,6 +554,12 @@ export class Http2Connection implements StreamOwner {
 const NO_BYTES = Buffer.alloc(0);
 
 const PRIORITY_BYTES = 5;
+
+/** What a frame costs, in frames. */
+function framesFor(type: number, length: number): number {
+  if (type === FrameType.data) return 1;
+  return (type === FrameType.headers ? FRAMES_PER_REQUEST : 1) + Math.floor(length / BYTES_PER_FRAME);
+}
 
 function dependsOnItself(stream: number, priority: Buffer): boolean {
   return (priority.readUInt32BE() & 0x7fff_ffff) === stream;

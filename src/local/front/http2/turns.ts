@@ -1,0 +1,33 @@
+/**
+ * How much a connection may do before the others have their turns. The connections that have more to do share what all of them may do
+ * between two looks at the system, so that a new request waits for milliseconds, however many of them there are.
+ */
+
+/** Frames that come, or are sent with DATA: of one connection, and of all together. They take a few milliseconds at most. */
+const FRAMES_OF_ONE = 512;
+const FRAMES_OF_ALL = 1024;
+
+/** A request costs as much as so many other frames. */
+export const FRAMES_PER_REQUEST = 8;
+
+/** Bytes that cost as much as a frame, where each byte may be work: in header blocks and settings. */
+export const BYTES_PER_FRAME = 64;
+
+export class Turns {
+  #waiting = 0;
+
+  /** The frames of a turn. */
+  get frames(): number {
+    return Math.min(FRAMES_OF_ONE, Math.ceil(FRAMES_OF_ALL / (this.#waiting + 1)));
+  }
+
+  /** A connection has used its turn up, and waits for the next one. */
+  wait(): void {
+    this.#waiting += 1;
+  }
+
+  /** It waits no more. */
+  begin(): void {
+    this.#waiting -= 1;
+  }
+}

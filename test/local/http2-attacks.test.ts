@@ -3,36 +3,25 @@
  * others. Time passes as the test says.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { expect, onTestFinished, test, vi } from "vitest";
-import { Guard } from "../../src/local/front/guard.ts";
-import { Http2Connection } from "../../src/local/front/http2/connection.ts";
+import { expect, test, vi } from "vitest";
 import { Turns } from "../../src/local/front/http2/turns.ts";
 import { Http2Stream } from "../../src/local/front/http2/stream.ts";
-import { frame, frameFlags, frameTypes, get, type HeaderList, PREFACE, request, settings, uint32 } from "../support/raw-http2.ts";
+import {
+  frame,
+  frameFlags,
+  frameTypes,
+  get,
+  type HeaderList,
+  PREFACE,
+  request,
+  settings,
+  uint32,
+} from "../support/raw-http2.ts";
+import { type Frame, framesIn, held, turn } from "./held-http2.ts";
 import { FakeClock, frontBefore, type Handler, rawConnection, room, serverWith } from "./fronts.ts";
 
 const { DATA, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE } = frameTypes;
-
-interface Frame {
-  readonly type: number;
-  readonly flags: number;
-  readonly stream: number;
-  readonly payload: Buffer;
-}
-
-function framesIn(text: string): Frame[] {
-  const bytes = Buffer.from(text, "latin1");
-  const frames: Frame[] = [];
-  for (let at = 0; at + 9 <= bytes.length; ) {
-    const end = at + 9 + bytes.readUIntBE(at, 3);
-    const [type = 0, flags = 0] = [bytes[at + 3], bytes[at + 4]];
-    frames.push({ type, flags, stream: bytes.readUInt32BE(at + 5), payload: bytes.subarray(at + 9, end) });
-    at = end;
-  }
-  return frames;
-}
 
 async function setUp(handler: Handler, capacity = room(1000, 1000)) {
   const clock = new FakeClock();
@@ -79,40 +68,46 @@ const lures = [
   ["a", "/databases/1/watch#"],
 ] as const;
 
-test.each(lures)("a host %j with the path %j is refused on both protocols, and is never passed on", async (host, path) => {
-  const passed: (string | undefined)[] = [];
-  const { front, open } = await setUp((incoming, response) => {
-    passed.push(incoming.url);
-    response.end();
-  });
-  const { socket, frames } = await open();
-  const head: HeaderList = [
-    [":method", "GET"],
-    [":path", path],
-    [":scheme", "http"],
-  ];
-  socket.write(request(1, [...head, [":authority", host]]));
-  socket.write(request(3, [...head, ["host", host]]));
-  await expect.poll(() => frames(DATA).length).toBe(2);
-  for (const { payload } of frames(DATA)) expect(payload.toString()).toMatch(/The request is not HTTP/);
+test.each(lures)(
+  "a host %j with the path %j is refused on both protocols, and is never passed on",
+  async (host, path) => {
+    const passed: (string | undefined)[] = [];
+    const { front, open } = await setUp((incoming, response) => {
+      passed.push(incoming.url);
+      response.end();
+    });
+    const { socket, frames } = await open();
+    const head: HeaderList = [
+      [":method", "GET"],
+      [":path", path],
+      [":scheme", "http"],
+    ];
+    socket.write(request(1, [...head, [":authority", host]]));
+    socket.write(request(3, [...head, ["host", host]]));
+    await expect.poll(() => frames(DATA).length).toBe(2);
+    for (const { payload } of frames(DATA)) expect(payload.toString()).toMatch(/The request is not HTTP/);
 
-  const http1 = await rawConnection(front.port);
-  http1.socket.write(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
-  await expect.poll(http1.text).toMatch(/^HTTP\/1\.1 400 /);
-  expect(passed).toEqual([]);
-});
+    const http1 = await rawConnection(front.port);
+    http1.socket.write(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+    await expect.poll(http1.text).toMatch(/^HTTP\/1\.1 400 /);
+    expect(passed).toEqual([]);
+  },
+);
 
-test.each(["a", "a.example:8080", "127.0.0.1:1", "[::1]:4512", "a_b-c", "xn--a", "%41"])("the host %j is passed on", async (host) => {
-  const seen: (string | undefined)[] = [];
-  const { front } = await setUp((incoming, response) => {
-    seen.push(incoming.headers.host);
-    response.end();
-  });
-  const { socket, text } = await rawConnection(front.port);
-  socket.write(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
-  await expect.poll(text).toMatch(/^HTTP\/1\.1 200 /);
-  expect(seen).toEqual([host]);
-});
+test.each(["a", "a.example:8080", "127.0.0.1:1", "[::1]:4512", "a_b-c", "xn--a", "%41"])(
+  "the host %j is passed on",
+  async (host) => {
+    const seen: (string | undefined)[] = [];
+    const { front } = await setUp((incoming, response) => {
+      seen.push(incoming.headers.host);
+      response.end();
+    });
+    const { socket, text } = await rawConnection(front.port);
+    socket.write(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+    await expect.poll(text).toMatch(/^HTTP\/1\.1 200 /);
+    expect(seen).toEqual([host]);
+  },
+);
 
 const GOAWAY_CODE = 4;
 const FLOW_CONTROL_ERROR = 3;
@@ -136,20 +131,23 @@ const resets: readonly [how: string, make: (stream: number) => Buffer[]][] = [
   ["sends malformed heads", (id) => [request(id, [[":method", "GET"]])]],
 ];
 
-test.each(resets)("a client that opens thousands of streams and %s is told to calm down, and others are not", async (_, make) => {
-  let [begun, ended] = [0, 0];
-  const { front, open } = await setUp((__, response) => {
-    begun += 1;
-    response.on("close", () => (ended += 1));
-  });
-  const { socket, frames } = await open();
-  const bytes = Array.from({ length: 3000 }, (__, i) => make(2 * i + 1)).flat();
-  socket.write(Buffer.concat(bytes));
-  await expect.poll(() => frames(GOAWAY)[0]?.payload.readUInt32BE(GOAWAY_CODE)).toBe(ENHANCE_YOUR_CALM);
-  await expect.poll(() => begun - ended).toBe(0);
-  expect(begun).toBeLessThan(1100);
-  expect(front.lines).toEqual([]);
-});
+test.each(resets)(
+  "a client that opens thousands of streams and %s is told to calm down, and others are not",
+  async (_, make) => {
+    let [begun, ended] = [0, 0];
+    const { front, open } = await setUp((__, response) => {
+      begun += 1;
+      response.on("close", () => (ended += 1));
+    });
+    const { socket, frames } = await open();
+    const bytes = Array.from({ length: 3000 }, (__, i) => make(2 * i + 1)).flat();
+    socket.write(Buffer.concat(bytes));
+    await expect.poll(() => frames(GOAWAY)[0]?.payload.readUInt32BE(GOAWAY_CODE)).toBe(ENHANCE_YOUR_CALM);
+    await expect.poll(() => begun - ended).toBe(0);
+    expect(begun).toBeLessThan(1100);
+    expect(front.lines).toEqual([]);
+  },
+);
 
 /** Milliseconds of CPU of the test's process, with the front. */
 async function cpuOf(action: () => Promise<void>): Promise<number> {
@@ -199,7 +197,9 @@ test("streams that wait for the connection's window cost nothing while it is clo
 });
 
 test("an answer without a body ends although the connection's window is closed", async () => {
-  const { open } = await setUp((incoming, response) => void response.end(incoming.url === "/" ? Buffer.alloc(10_000) : ""));
+  const { open } = await setUp(
+    (incoming, response) => void response.end(incoming.url === "/" ? Buffer.alloc(10_000) : ""),
+  );
   const { socket, frames } = await open();
   for (let i = 0; i < 10; i++) socket.write(request(2 * i + 1, get("/")));
   await expect.poll(() => frames(HEADERS).length).toBe(10);
@@ -215,57 +215,8 @@ test("a setting that makes the window of an open stream too large ends the conne
   await expect.poll(() => frames(GOAWAY)[0]?.payload.readUInt32BE(GOAWAY_CODE)).toBe(FLOW_CONTROL_ERROR);
 });
 
-/** A connection whose socket takes what the test says, and gets its bytes from the test. */
-class HeldSocket extends Socket {
-  written: Buffer[] = [];
-  /** Bytes that the client has not taken. */
-  untaken = 0;
-  isHeld = false;
-  isReading = true;
-
-  override get writableLength(): number {
-    return this.untaken;
-  }
-
-  override write(bytes: unknown): boolean {
-    if (!Buffer.isBuffer(bytes)) throw new Error("expected bytes");
-    this.written.push(bytes);
-    if (this.isHeld) this.untaken += bytes.length;
-    return !this.isHeld;
-  }
-
-  override pause(): this {
-    this.isReading = false;
-    return this;
-  }
-
-  override resume(): this {
-    this.isReading = true;
-    return this;
-  }
-
-  frames(type: number): Frame[] {
-    return framesIn(Buffer.concat(this.written).toString("latin1")).filter((one) => one.type === type);
-  }
-
-  takeAll(): void {
-    this.untaken = 0;
-    this.emit("drain");
-  }
-}
-
-function held(opened: (stream: Http2Stream) => void = () => undefined, turns = new Turns()) {
-  const socket = new HeldSocket();
-  onTestFinished(() => void socket.destroy());
-  const bugs: unknown[] = [];
-  const guard = new Guard(() => socket.destroy(), (bug) => bugs.push(bug));
-  const connection = new Http2Connection({ socket, guard, turns, opened });
-  socket.emit("data", Buffer.concat([PREFACE, settings()]));
-  return { socket, connection, bugs };
-}
-
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-const pings = (count: number): Buffer => Buffer.concat(Array.from({ length: count }, () => frame(PING, 0, 0, Buffer.alloc(8))));
+const pings = (count: number): Buffer =>
+  Buffer.concat(Array.from({ length: count }, () => frame(PING, 0, 0, Buffer.alloc(8))));
 
 test("a connection that sends thousands of frames at once lets the others take their turns", async () => {
   const { socket } = held();
@@ -273,7 +224,7 @@ test("a connection that sends thousands of frames at once lets the others take t
   await Promise.resolve();
   const first = socket.frames(PING).length;
   expect([first < 1000, socket.isReading]).toEqual([true, false]);
-  for (let before = first; before < 4000; ) {
+  for (let before = first; before < 4000;) {
     await turn();
     const now = socket.frames(PING).length;
     expect(now - before).toBeLessThan(1000);
@@ -348,7 +299,7 @@ test("a client that takes no replies is not read any further, and loses none of 
     socket.emit("data", pings(4000));
     for (let j = 0; j < 20; j++) await turn();
   }
-  expect([socket.destroyed, socket.isReading, socket.untaken < 200_000]).toEqual([false, false, true]);
+  expect([socket.destroyed, socket.isReading, socket.writableLength < 200_000]).toEqual([false, false, true]);
   socket.isHeld = false;
   while (!socket.isReading) {
     socket.takeAll();

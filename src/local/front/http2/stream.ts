@@ -92,15 +92,23 @@ export class Http2Stream extends EventEmitter<StreamEvents> {
 
   /** Takes a frame of the body, and says what is wrong with it. `counted`: its bytes with the padding. */
   receive(piece: Buffer, counted: number, isLast: boolean): ErrorCode | undefined {
-    if (this.#hasWhole) return ErrorCode.streamClosed;
-    if (!this.#receiveWindow.take(counted)) return ErrorCode.flowControlError;
-    if (this.#announced !== undefined) {
-      this.#announced -= piece.length;
-      if (this.#announced < 0) return ErrorCode.protocolError;
+    const wrong = this.#wrongWith(piece, counted);
+    if (wrong !== undefined) {
+      // Nobody reads it, so it makes room at once.
+      this.#owner.read(this, counted, 0);
+      return wrong;
     }
     if (counted > piece.length) this.#read(counted - piece.length);
     if (piece.length > 0) this.#unread.push(piece);
     return isLast ? this.receiveEnd() : this.#give();
+  }
+
+  #wrongWith(piece: Buffer, counted: number): ErrorCode | undefined {
+    if (this.#hasWhole) return ErrorCode.streamClosed;
+    if (!this.#receiveWindow.take(counted)) return ErrorCode.flowControlError;
+    if (this.#announced === undefined) return undefined;
+    this.#announced -= piece.length;
+    return this.#announced < 0 ? ErrorCode.protocolError : undefined;
   }
 
   receiveEnd(): ErrorCode | undefined {

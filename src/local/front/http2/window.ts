@@ -1,7 +1,7 @@
 /** How much a client may still send: the receiving side of flow control (RFC 9113, section 5.2). */
 import { MAX_WINDOW } from "./protocol.ts";
 
-/** A window is opened again when this part of it was read. */
+/** A window is opened again when this part of it was read, or more than what is left: some of it may wait for readers that are slow. */
 const OPENED_BY = 1 / 2;
 
 export class ReceiveWindow {
@@ -25,7 +25,7 @@ export class ReceiveWindow {
   /** Notes that bytes were read. Returns by how much to open the window now: 0 if not yet. */
   release(bytes: number): number {
     this.#read += bytes;
-    if (this.#read < this.#size * OPENED_BY) return 0;
+    if (this.#read < this.#size * OPENED_BY && this.#read < this.#left) return 0;
     const opened = this.#read;
     this.#read = 0;
     this.#left += opened;

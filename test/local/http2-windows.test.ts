@@ -116,3 +116,22 @@ test("a body that is larger than its window ends its stream, and nothing else", 
   socket.emit("data", request(3, get("/")));
   expect(socket.destroyed).toBe(false);
 });
+
+test("a body in tiny pieces that waits for its reader takes the memory of its bytes, and comes as it was sent", async () => {
+  const { socket } = held((stream) => streams.push(stream));
+  const streams: Http2Stream[] = [];
+  socket.emit("data", request(1, post, 0));
+  const sent: Buffer[] = [];
+  for (let i = 0; i < 50_000; i++) {
+    // Large ones among them.
+    const piece = Buffer.alloc(i % 9_000 === 8_999 ? FRAME : 1 + (i % 3), i);
+    sent.push(piece);
+    socket.emit("data", frame(DATA, i === 49_999 ? frameFlags.END_STREAM : 0, 1, piece));
+    while (!socket.isReading) await turn();
+  }
+  const got: Buffer[] = [];
+  const [stream] = streams;
+  stream?.on("data", (piece) => got.push(piece)).resume();
+  expect(Buffer.concat(got)).toEqual(Buffer.concat(sent));
+  expect(got.length).toBeLessThan(100);
+});

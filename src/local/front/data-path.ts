@@ -20,6 +20,8 @@ import type { RequestSink } from "./server-connection.ts";
 import type { Asked, Outcome, Session, ShownToken } from "./session.ts";
 import type { Sessions } from "./sessions.ts";
 
+const NO_BYTES = Buffer.alloc(0);
+
 /** How an answer begins. */
 export interface AnswerHead {
   readonly status: number;
@@ -121,17 +123,21 @@ export class SessionRequest implements RequestSink, Asked {
   readonly #entry: SmallEntry | undefined;
   readonly #taker: SessionTaker;
   #way: Way | Promise<Way>;
-  readonly #pieces: Buffer[] = [];
-  #whole: Buffer | undefined;
+  readonly #bytes: number;
+  /** The body as far as it has come. */
+  #body: Buffer = NO_BYTES;
+  #come = 0;
+  #isWhole = false;
   /** Of an entry over plain HTTP, what its body comes to. */
   #message: Uint8Array | undefined;
   /** The taker has got the result, or does not want it any more. */
   #isOver = false;
 
-  constructor({ type, fields, entry }: SmallRequest, way: ShortWay | Promise<Way>, taker: SessionTaker) {
+  constructor({ type, fields, entry, bytes }: SmallRequest, way: ShortWay | Promise<Way>, taker: SessionTaker) {
     this.type = type;
     this.#fields = fields;
     this.#entry = entry;
+    this.#bytes = bytes;
     this.#taker = taker;
     this.#way = way;
     if (!(way instanceof Promise)) return;
@@ -146,21 +152,23 @@ export class SessionRequest implements RequestSink, Asked {
 
   /** May only be read when the body is complete. */
   get body(): Uint8Array {
-    return this.#message ?? this.#received;
+    return this.#message ?? this.#body;
   }
 
-  get #received(): Buffer {
-    return this.#whole ?? NO_BYTES;
-  }
-
+  /** The pieces are put together at once: in tiny ones, a small body would take a hundred times its size. */
   write(piece: Buffer): boolean {
-    this.#pieces.push(piece);
+    if (piece.length === this.#bytes) {
+      this.#body = piece;
+    } else {
+      if (this.#come === 0) this.#body = Buffer.allocUnsafe(this.#bytes);
+      piece.copy(this.#body, this.#come);
+    }
+    this.#come += piece.length;
     return true;
   }
 
   end(): void {
-    const [first = NO_BYTES, ...more] = this.#pieces;
-    this.#whole = more.length === 0 ? first : Buffer.concat(this.#pieces);
+    this.#isWhole = true;
     this.#ask();
   }
 
@@ -189,7 +197,7 @@ export class SessionRequest implements RequestSink, Asked {
     if (way !== undefined && "status" in way) {
       this.#isOver = true;
       this.#taker.connection.guard.run(() => this.#taker.refused(way));
-    } else if (this.#whole !== undefined) {
+    } else if (this.#isWhole) {
       this.#ask();
     }
   }
@@ -198,7 +206,7 @@ export class SessionRequest implements RequestSink, Asked {
   #ask(): void {
     const way = this.#way;
     if (way instanceof Promise || this.#isOver) return;
-    if (this.#entry !== undefined) this.#message = messageOf(this.#entry, this.#received);
+    if (this.#entry !== undefined) this.#message = messageOf(this.#entry, this.#body);
     const isReady = this.#entry === undefined || this.#message !== undefined;
     if (isReady && way !== undefined && "session" in way) way.session.ask(this, way.shown, way.clock.now());
     else this.settled({ type: "unsent" });
@@ -210,19 +218,19 @@ export class SessionRequest implements RequestSink, Asked {
         this.#answered(outcome.body);
         return;
       case "refused":
-        if (this.#entry !== undefined) return this.#taker.unanswered(this.#received);
+        if (this.#entry !== undefined) return this.#taker.unanswered(this.#body);
         // The answer is too large for a session, or for what the database may hold for its sockets.
         if (this.type === "read" && (outcome.why.code === "limit" || outcome.why.code === "unavailable")) {
-          this.#taker.unanswered(this.#received);
+          this.#taker.unanswered(this.#body);
         } else {
-          this.#taker.refused(refusalBy(refusalOf(this.#fields, this.#received, outcome.why)));
+          this.#taker.refused(refusalBy(refusalOf(this.#fields, this.#body, outcome.why)));
         }
         return;
       case "unsent":
-        this.#taker.unanswered(this.#received);
+        this.#taker.unanswered(this.#body);
         return;
       case "unknown":
-        if (this.type === "read") this.#taker.unanswered(this.#received);
+        if (this.type === "read") this.#taker.unanswered(this.#body);
         else this.#taker.broken(true);
     }
   }
@@ -233,14 +241,12 @@ export class SessionRequest implements RequestSink, Asked {
     if (answer !== undefined) {
       this.#taker.answered(encoder.encode(answer.text), answer);
     } else if (this.type === "read") {
-      this.#taker.unanswered(this.#received);
+      this.#taker.unanswered(this.#body);
     } else {
       this.#taker.broken(true);
     }
   }
 }
-
-const NO_BYTES = Buffer.alloc(0);
 
 const KV_CONNECT_ANSWER: AnswerHead = { status: 200, headers: { "content-type": PROTOBUF_TYPE } };
 

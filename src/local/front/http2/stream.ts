@@ -4,6 +4,7 @@
  */
 import { EventEmitter } from "node:events";
 import type { BodyKind } from "../server-connection.ts";
+import { Pieces } from "./pieces.ts";
 import { ErrorCode } from "./protocol.ts";
 import type { RequestHead } from "./request-head.ts";
 import { type FirstSize, ReceiveWindow, SendWindow } from "./window.ts";
@@ -46,7 +47,7 @@ export class Http2Stream extends EventEmitter<StreamEvents> {
   /** Bytes of the body that are still to come, if their number is known. */
   #announced: number | undefined;
   /** Pieces of the body that nobody has read yet. */
-  readonly #unread: Buffer[] = [];
+  readonly #unread = new Pieces();
   #isFlowing = false;
   #isReading = false;
   #hasWhole: boolean;
@@ -228,8 +229,7 @@ export class Http2Stream extends EventEmitter<StreamEvents> {
   #close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    let unread = 0;
-    for (const { length } of this.#unread.splice(0)) unread += length;
+    const unread = this.#unread.clear();
     this.#waiting.length = 0;
     this.#waitingBytes = 0;
     if (unread > 0) this.#owner.read(this, unread, 0);

@@ -31,12 +31,14 @@ export class HeldSocket extends Socket {
   written: Buffer[] = [];
   /** Bytes that the client has not taken. */
   override writableLength = 0;
+  override bytesWritten = 0;
   isHeld = false;
   isReading = true;
 
   override write(bytes: unknown): boolean {
     if (!Buffer.isBuffer(bytes)) throw new Error("expected bytes");
     this.written.push(bytes);
+    this.bytesWritten += bytes.length;
     if (this.isHeld) this.writableLength += bytes.length;
     return !this.isHeld;
   }
@@ -53,6 +55,10 @@ export class HeldSocket extends Socket {
 
   frames(type: number): Frame[] {
     return framesIn(Buffer.concat(this.written).toString("latin1")).filter((one) => one.type === type);
+  }
+
+  takeSome(bytes: number): void {
+    this.writableLength = Math.max(0, this.writableLength - bytes);
   }
 
   takeAll(): void {

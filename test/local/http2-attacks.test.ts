@@ -18,6 +18,7 @@ import {
   settings,
   uint32,
 } from "../support/raw-http2.ts";
+import { limitUntaken } from "../../src/local/front/http2.ts";
 import { type Frame, framesIn, held, turn } from "./held-http2.ts";
 import { FakeClock, frontBefore, type Handler, rawConnection, room, serverWith } from "./fronts.ts";
 
@@ -307,4 +308,58 @@ test("a client that takes no replies is not read any further, and loses none of 
   }
   expect(socket.frames(PING).length).toBe(20_000);
   connection.end();
+});
+
+test("a header block that is not completed within 30 seconds ends its connection, with or without other streams", async () => {
+  const { socket, connection } = held();
+  socket.emit("data", request(1, get("/")));
+  socket.emit("data", frame(HEADERS, 0, 3, Buffer.of(0x82)));
+  for (let second = 0; second < 30; second++) connection.check(1000);
+  expect(socket.destroyed).toBe(false);
+  connection.check(1000);
+  await turn();
+  expect(socket.destroyed).toBe(true);
+});
+
+test("a client that takes nothing for two minutes of what waits for it is gone; one that takes a little stays", async () => {
+  const { socket, connection } = held();
+  const wait = async (seconds: number): Promise<void> => {
+    for (let second = 0; second < seconds; second++) connection.check(1000);
+    await turn();
+  };
+  await turn();
+  await wait(1000);
+  socket.isHeld = true;
+  socket.emit("data", pings(10));
+  await turn();
+  await wait(119);
+  socket.takeSome(1);
+  await wait(119);
+  expect(socket.destroyed).toBe(false);
+  await wait(3);
+  expect(socket.destroyed).toBe(true);
+});
+
+test("replies that many connections do not take are bounded all together: those that have taken nothing for longest end", async () => {
+  const all = Array.from({ length: 20 }, () => held());
+  for (const [i, { socket }] of all.entries()) {
+    socket.isHeld = true;
+    socket.emit("data", pings(1000));
+    for (let j = 0; j < 5; j++) await turn();
+    // The last five take a little all along.
+    for (let second = 0; second < 5; second++) {
+      for (const { connection } of all) connection.check(1000);
+      for (const other of all.slice(15)) other.socket.takeSome(1);
+    }
+    expect(socket.writableLength).toBeGreaterThan(17_000 - i);
+  }
+  const connections = all.map(({ connection }) => connection);
+  limitUntaken(connections, 20 * 18_000);
+  expect(all.filter(({ socket }) => socket.destroyed)).toEqual([]);
+  limitUntaken(connections, 10 * 17_000);
+  const gone = all.map(({ socket }) => socket.destroyed);
+  expect(gone.slice(0, 9)).toEqual(Array.from({ length: 9 }, () => true));
+  expect(gone.slice(12)).toEqual(Array.from({ length: 8 }, () => false));
+  limitUntaken(connections, 0);
+  expect(all.slice(15).map(({ socket }) => socket.destroyed)).toEqual(Array.from({ length: 5 }, () => false));
 });

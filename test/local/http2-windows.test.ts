@@ -58,7 +58,7 @@ test.each(wasted)("a body %s gives its part of the connection's window back", as
       if (bytes[3] === DATA) sent += bytes.length - 9;
       socket.emit("data", bytes);
     }
-    connection.check();
+    connection.check(1000);
     await turn();
   }
   expect(socket.frames(GOAWAY)).toEqual([]);

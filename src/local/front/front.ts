@@ -175,7 +175,7 @@ class Inside {
       dataPath: new DataPath(admission, this.#sessions),
     };
     this.#http1 = new Http1Side(parts, report);
-    this.#http2 = new Http2Side(parts);
+    this.#http2 = new Http2Side(parts, capacity.answerBytes);
     let checkedAt = clock.now();
     const check = this.guard.wrap(() => {
       const elapsedMs = clock.now() - checkedAt;
@@ -228,7 +228,7 @@ class Inside {
   #check(elapsedMs: number): void {
     this.#exchanges.check(elapsedMs);
     this.#connections.check();
-    this.#http2.check();
+    this.#http2.check(elapsedMs);
     this.#sessions.check();
     this.#servers.check();
     this.#databases.check();

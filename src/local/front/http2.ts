@@ -1,4 +1,5 @@
 /** HTTP/2 clients with prior knowledge, as Deno's client: each stream becomes an exchange. */
+import { MAX_CROWDED_PAUSE_MS } from "../../core/limits.ts";
 import type { ClientConnection } from "./client-connections.ts";
 import type { Client } from "./client.ts";
 import { httpDate } from "./clock.ts";
@@ -13,11 +14,14 @@ import type { BodyKind, HeaderPairs } from "./server-connection.ts";
 
 export class Http2Side {
   readonly #parts: ExchangeParts;
+  readonly #untakenBytes: number;
   readonly #connections = new Set<Http2Connection>();
   readonly #turns = new Turns();
 
-  constructor(parts: ExchangeParts) {
+  /** `untakenBytes`: how many bytes may wait in the sockets of all connections. */
+  constructor(parts: ExchangeParts, untakenBytes: number) {
     this.#parts = parts;
+    this.#untakenBytes = untakenBytes;
   }
 
   /** Takes over a connection whose first bytes, still unread, are the HTTP/2 preface. */
@@ -36,9 +40,10 @@ export class Http2Side {
     for (const connection of this.#connections) connection.drain();
   }
 
-  /** To be called every second. */
-  check(): void {
-    for (const connection of this.#connections) connection.check();
+  /** To be called every second or so. */
+  check(elapsedMs: number): void {
+    for (const connection of this.#connections) connection.check(elapsedMs);
+    limitUntaken(this.#connections, this.#untakenBytes);
   }
 
   #open(connection: ClientConnection, stream: Http2Stream): void {
@@ -49,6 +54,22 @@ export class Http2Side {
       connection.finish();
     });
     exchange.start();
+  }
+}
+
+/**
+ * What has left its stream is no part of an exchange any more, and it may wait for a client, too. Beyond this many bytes those connections
+ * end that have taken nothing for longest.
+ */
+export function limitUntaken(connections: Iterable<Http2Connection>, bytes: number): void {
+  const waiting = [...connections].filter(({ untaken }) => untaken > 0);
+  let all = waiting.reduce((sum, { untaken }) => sum + untaken, 0);
+  if (all <= bytes) return;
+  const stalled = waiting.filter(({ untakenMs }) => untakenMs > MAX_CROWDED_PAUSE_MS);
+  for (const connection of stalled.toSorted((a, b) => b.untakenMs - a.untakenMs)) {
+    if (all <= bytes) return;
+    all -= connection.untaken;
+    connection.end();
   }
 }
 

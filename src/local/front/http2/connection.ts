@@ -7,11 +7,10 @@
  */
 import type { Socket } from "node:net";
 import {
-  BROKEN_OFF_REQUESTS_PER_SECOND,
-  MAX_BROKEN_OFF_REQUESTS,
+  MAX_ANSWER_PAUSE_MS,
   MAX_REQUEST_HEAD_BYTES,
+  MAX_REQUEST_PAUSE_MS,
   MAX_STREAMS_OF_CONNECTION,
-  MAX_UNTAKEN_REPLY_BYTES,
 } from "../../../core/limits.ts";
 import type { Guard } from "../guard.ts";
 import { encodeHead, HpackDecoder, NO_TABLE } from "./hpack.ts";
@@ -43,6 +42,9 @@ const MAX_SOCKET_BYTES = 64 * 1024;
 /** Nothing more of a client is read while so much waits in its socket: DATA, and heads of answers and replies of the protocol. */
 const MAX_UNTAKEN_BYTES_READING = 2 * MAX_SOCKET_BYTES;
 
+/** How long a client may take nothing of that. It shows as taken only when all that was written together is. */
+const MAX_UNTAKEN_MS = 2 * MAX_ANSWER_PAUSE_MS;
+
 /** A header block has as many bytes as its fields, or fewer, and some for names that a client need not send. */
 const MAX_BLOCK_BYTES = 2 * MAX_REQUEST_HEAD_BYTES;
 
@@ -55,6 +57,8 @@ interface Block {
   readonly endsStream: boolean;
   readonly pieces: Buffer[];
   bytes: number;
+  /** How long its end has been waited for. */
+  waitedMs: number;
 }
 
 export interface Http2ConnectionParts {
@@ -93,6 +97,9 @@ export class Http2Connection implements StreamOwner {
   #block: Block | undefined;
   #lastStream = 0;
   #resets = 0;
+  /** Bytes that the client has taken. */
+  #taken = 0;
+  #untakenMs = 0;
   #isDraining = false;
   #isOver = false;
   /** What is sent next, together. */
@@ -140,9 +147,24 @@ export class Http2Connection implements StreamOwner {
     this.#over();
   }
 
-  /** To be called every second. */
-  check(): void {
-    this.#resets = Math.max(0, this.#resets - BROKEN_OFF_REQUESTS_PER_SECOND);
+  /** To be called every second or so. Ends the connection when it has waited for its client for too long. */
+  check(elapsedMs: number): void {
+    this.#resets = Math.max(0, this.#resets - (BROKEN_OFF_REQUESTS_PER_SECOND * elapsedMs) / 1000);
+    const taken = this.#socket.bytesWritten - this.#socket.writableLength;
+    this.#untakenMs = this.untaken > 0 && taken === this.#taken ? this.#untakenMs + elapsedMs : 0;
+    this.#taken = taken;
+    if (this.#block !== undefined) this.#block.waitedMs += elapsedMs;
+    if (this.#untakenMs > MAX_UNTAKEN_MS || (this.#block?.waitedMs ?? 0) > MAX_REQUEST_PAUSE_MS) this.end();
+  }
+
+  /** How long the client has taken nothing of what waits for it. */
+  get untakenMs(): number {
+    return this.#untakenMs;
+  }
+
+  /** Bytes that wait for the client to take them, after they have left their streams. */
+  get untaken(): number {
+    return this.#socket.writableLength + this.#outBytes;
   }
 
   sendHead(stream: Http2Stream, status: number, pairs: readonly string[]): void {
@@ -208,14 +230,9 @@ export class Http2Connection implements StreamOwner {
     if (this.#hasNewStreamWindow && !this.#planByNewWindow()) return this.#fail(ErrorCode.flowControlError);
     this.#sendPlanned();
     this.#write();
-    if (this.#untaken > MAX_UNTAKEN_REPLY_BYTES) return this.end(ErrorCode.enhanceYourCalm);
+    if (this.untaken > MAX_UNTAKEN_REPLY_BYTES) return this.end(ErrorCode.enhanceYourCalm);
     this.#endIfDrained();
     if (this.#isHeld) this.#takeFrames();
-  }
-
-  /** Bytes that wait for the client to take them. */
-  get #untaken(): number {
-    return this.#socket.writableLength + this.#outBytes;
   }
 
   get #hasTurn(): boolean {
@@ -241,7 +258,7 @@ export class Http2Connection implements StreamOwner {
       this.#sendFrame(stream);
     }
     for (const stream of this.#planned) {
-      if (this.#sendWindow.left <= 0 || this.#untaken >= MAX_SOCKET_BYTES || !this.#hasTurn) return;
+      if (this.#sendWindow.left <= 0 || this.untaken >= MAX_SOCKET_BYTES || !this.#hasTurn) return;
       this.#planned.delete(stream);
       // With its own window closed a stream waits until its client opens it.
       if (stream.sendWindow.left > 0) this.#sendFrame(stream);
@@ -324,7 +341,7 @@ export class Http2Connection implements StreamOwner {
   }
 
   get #mustWait(): boolean {
-    return !this.#hasTurn || this.#untaken > MAX_UNTAKEN_BYTES_READING;
+    return !this.#hasTurn || this.untaken > MAX_UNTAKEN_BYTES_READING;
   }
 
   #hold(isHeld: boolean): void {
@@ -398,7 +415,7 @@ export class Http2Connection implements StreamOwner {
       if (dependsOnItself(id, fragment)) return this.#fail(ErrorCode.protocolError);
       fragment = fragment.subarray(PRIORITY_BYTES);
     }
-    const block = { stream: id, endsStream: (flags & Flag.endStream) !== 0, pieces: [], bytes: 0 };
+    const block = { stream: id, endsStream: (flags & Flag.endStream) !== 0, pieces: [], bytes: 0, waitedMs: 0 };
     this.#takeOfBlock(block, flags, fragment);
   }
 

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import type { Http2Stream } from "../../src/local/front/http2/stream.ts";
 import { frame, frameFlags, frameTypes, get, type HeaderList, request, uint32 } from "../support/raw-http2.ts";
-import { HeldSocket, held, turn } from "./held-http2.ts";
+import { held, type HeldSocket, turn } from "./held-http2.ts";
 
 const { DATA, GOAWAY, RST_STREAM, WINDOW_UPDATE } = frameTypes;
 
@@ -96,7 +96,7 @@ test("streams that are not read keep only their own part of the connection's win
 });
 
 test("a window update for each half of a window, and no more, while all is read", async () => {
-  const { socket } = held((stream) => void stream.on("data", () => undefined).resume());
+  const { socket } = held((stream) => stream.on("data", () => undefined).resume());
   socket.emit("data", request(1, post, 0));
   for (let i = 0; i < 4 * (CONNECTION_WINDOW / FRAME); i++) {
     socket.emit("data", frame(DATA, 0, 1, Buffer.alloc(FRAME)));

@@ -363,3 +363,14 @@ test("replies that many connections do not take are bounded all together: those 
   limitUntaken(connections, 0);
   expect(all.slice(15).map(({ socket }) => socket.destroyed)).toEqual(Array.from({ length: 5 }, () => false));
 });
+
+test("a connection that ends while it drains does not take back which requests were not looked at", async () => {
+  const { socket, connection } = held();
+  socket.emit("data", request(1, get("/")));
+  connection.drain();
+  socket.emit("data", request(3, get("/")));
+  await turn();
+  expect(socket.frames(RST_STREAM).map(({ stream, payload }) => [stream, payload.readUInt32BE()])).toEqual([[3, 7]]);
+  connection.end();
+  expect(socket.frames(GOAWAY).map(({ payload }) => payload.readUInt32BE())).toEqual([1, 1]);
+});

@@ -96,6 +96,8 @@ export class Http2Connection implements StreamOwner {
   #leftOfTurn: number;
   #block: Block | undefined;
   #lastStream = 0;
+  /** The last one that was not refused. */
+  #lastTaken = 0;
   #resets = 0;
   /** Bytes that the client has taken. */
   #taken = 0;
@@ -134,14 +136,14 @@ export class Http2Connection implements StreamOwner {
   drain(): void {
     if (this.#isDraining || this.#isOver) return;
     this.#isDraining = true;
-    this.#send(goaway(this.#lastStream, ErrorCode.noError));
+    this.#send(goaway(this.#lastTaken, ErrorCode.noError));
     this.#endIfDrained();
   }
 
   /** Ends the connection now. The client is told which requests were not looked at. */
   end(code: ErrorCode = ErrorCode.noError): void {
     if (this.#isOver) return;
-    this.#send(goaway(this.#lastStream, code));
+    this.#send(goaway(this.#lastTaken, code));
     this.#write();
     this.#socket.destroy();
     this.#over();
@@ -442,6 +444,7 @@ export class Http2Connection implements StreamOwner {
     if (this.#isDraining || this.#streams.size >= MAX_STREAMS_OF_CONNECTION) {
       return this.#sendReset(id, ErrorCode.refusedStream);
     }
+    this.#lastTaken = id;
     if (head.isMalformed || (endsStream && (head.length ?? 0) > 0)) {
       return this.#refuse(id, ErrorCode.protocolError);
     }

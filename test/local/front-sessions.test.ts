@@ -8,7 +8,7 @@ import {
   MAX_SESSION_BODY_BYTES,
   MAX_SESSION_REQUESTS_IN_FLIGHT,
 } from "../../src/core/limits.ts";
-import { FakeClock } from "./fronts.ts";
+import { FakeClock, rawConnection } from "./fronts.ts";
 import { databaseId, sessionServer, type SessionServer, type StandInSession } from "./session-server.ts";
 import { http2Answer, http2Request, http2Session, type Answer } from "./stand-in-server.ts";
 
@@ -53,6 +53,27 @@ test("a read and a write go over one session, and are answered like the Worker's
   expect(await write("two")).toMatchObject({ status: 200, body: "two" });
   expect(server.sessions.map(({ frames }) => frames.map(shapeOf))).toEqual([[["read one"], ["write two"]]]);
   expect(server.sessions[0]?.frames[0]).toMatchObject([{ maxBytes: MAX_SESSION_ANSWER_BYTES }]);
+  expect(server.longWays).toEqual([]);
+});
+
+test("a body that comes in pieces is one, on both protocols", async () => {
+  const server = await sessionServer({ answer: echo });
+  const token = await server.mint();
+  const stream = http2Session(server.url).request({ ...headersOf(token, "atomic_write"), "content-length": "300" });
+  const answered = http2Answer(stream);
+  const text = Array.from({ length: 300 }, (_, i) => String.fromCharCode(97 + (i % 26))).join("");
+  for (const letter of text) stream.write(letter);
+  stream.end();
+  expect(await answered).toMatchObject({ status: 200, body: text });
+
+  const { socket, text: got } = await rawConnection(Number(new URL(server.url).port));
+  const head = `POST ${path("atomic_write")} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer ${token}\r\nContent-Length: 300\r\n\r\n`;
+  socket.write(head);
+  for (let at = 0; at < 300; at += 50) {
+    socket.write(text.slice(at, at + 50));
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  await expect.poll(got).toMatch(new RegExp(`^HTTP/1\\.1 200 [^]*\r\n\r\n${text}$`));
   expect(server.longWays).toEqual([]);
 });
 

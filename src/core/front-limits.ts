@@ -16,7 +16,7 @@ export const MAX_CLIENT_REQUESTS = 20_000;
 export const MAX_STREAMS_OF_CONNECTION = 1000;
 
 /**
- * Requests of one HTTP/2 connection that its client breaks off: so many at once, and so many more each second. Each costs the server work that
+ * Requests of one HTTP/2 connection that its client breaks off, or has broken off by its faults: so many at once, and so many more each second. Each costs the server work that
  * nobody takes, so a client that opens and resets streams without a pause would keep all others waiting.
  */
 export const MAX_BROKEN_OFF_REQUESTS = 1000;

@@ -6,6 +6,7 @@ import { Guard } from "../../src/local/front/guard.ts";
 import { Http2Connection } from "../../src/local/front/http2/connection.ts";
 import { ErrorCode } from "../../src/local/front/http2/protocol.ts";
 import type { Http2Stream } from "../../src/local/front/http2/stream.ts";
+import { Turns } from "../../src/local/front/http2/turns.ts";
 import { MAX_STREAMS_OF_CONNECTION } from "../../src/core/limits.ts";
 import {
   frame,
@@ -45,12 +46,10 @@ class Peer {
   #rest: Buffer = Buffer.alloc(0);
   #news: () => void = () => undefined;
   readonly #socket: Socket;
-  readonly #ours: Socket;
   readonly connection: Http2Connection;
 
   private constructor(socket: Socket, ours: Socket, opened: (stream: Http2Stream) => void) {
     this.#socket = socket;
-    this.#ours = ours;
     const guard = new Guard(
       () => ours.destroy(),
       (error) => void this.bugs.push(error),
@@ -59,6 +58,7 @@ class Peer {
     this.connection = new Http2Connection({
       socket: ours,
       guard,
+      turns: new Turns(),
       opened: (stream) => {
         this.streams.push(stream);
         opened(stream);
@@ -105,14 +105,6 @@ class Peer {
     this.#socket.write(Buffer.concat(bytes));
   }
 
-  pause(): void {
-    this.#socket.pause();
-  }
-
-  resume(): void {
-    this.#socket.resume();
-  }
-
   end(): void {
     this.#socket.end();
   }
@@ -138,11 +130,6 @@ class Peer {
 
   resetOf(stream: number): number | undefined {
     return this.of(RST_STREAM, stream)[0]?.payload.readUInt32BE();
-  }
-
-  /** Whether the server has ended the connection, however little of that the client has read. */
-  get isGone(): boolean {
-    return this.#ours.destroyed;
   }
 
   get goneWith(): number | undefined {
@@ -288,26 +275,12 @@ describe("what ends the connection", () => {
     for (let second = 0; second < 12; second++) {
       breakOff(100);
       await peer.roundTrip();
-      peer.connection.check();
+      peer.connection.check(1000);
     }
     expect(peer.isClosed).toBe(false);
     breakOff(1001);
     await peer.until(() => peer.isClosed);
     expect(peer.goneWith).toBe(enhanceYourCalm);
-  });
-
-  test.each([
-    ["pings", frame(PING, 0, 0, Buffer.alloc(8))],
-    ["settings", settings()],
-  ])("%s whose answers are never taken", { timeout: 30_000 }, async (_, flood) => {
-    const peer = await Peer.open();
-    peer.pause();
-    const many = Buffer.concat(Array.from({ length: 4000 }, () => flood));
-    while (!peer.isGone) {
-      peer.send(many);
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    expect(peer.bugs).toEqual([]);
   });
 });
 
@@ -565,7 +538,9 @@ describe("what a client may send", () => {
     await peer.roundTrip();
     expect(read).toBe(608 * 1024);
     const opens = peer.of(WINDOW_UPDATE, 1).map(({ payload }) => payload.readUInt32BE());
-    expect(opens).toEqual([512 * 1024]);
+    const openedBy = opens.reduce((sum, by) => sum + by, 0);
+    expect(openedBy).toBeGreaterThanOrEqual(512 * 1024);
+    expect(openedBy).toBeLessThanOrEqual(read);
     stream?.resume();
     peer.send(...Array.from({ length: 32 }, () => body(16_384)));
     await peer.roundTrip();

@@ -7,10 +7,13 @@
  */
 import type { Socket } from "node:net";
 import {
+  BROKEN_OFF_REQUESTS_PER_SECOND,
   MAX_ANSWER_PAUSE_MS,
+  MAX_BROKEN_OFF_REQUESTS,
   MAX_REQUEST_HEAD_BYTES,
   MAX_REQUEST_PAUSE_MS,
   MAX_STREAMS_OF_CONNECTION,
+  MAX_UNTAKEN_REPLY_BYTES,
 } from "../../../core/limits.ts";
 import type { Guard } from "../guard.ts";
 import { encodeHead, HpackDecoder, NO_TABLE } from "./hpack.ts";

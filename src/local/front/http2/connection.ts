@@ -16,24 +16,28 @@ import {
   MAX_UNTAKEN_REPLY_BYTES,
 } from "../../../core/limits.ts";
 import type { Guard } from "../guard.ts";
+import { FrameReader } from "./frame-reader.ts";
 import { encodeHead, HpackDecoder, NO_TABLE } from "./hpack.ts";
+import { Outbox } from "./outbox.ts";
 import {
+  dependsOnItself,
   ErrorCode,
   FIRST_WINDOW,
   Flag,
-  FRAME_HEAD_BYTES,
   frameOf,
   FrameType,
+  goawayFrame,
   MAX_FRAME_BYTES,
   MAX_WINDOW,
-  PREFACE,
+  PRIORITY_BYTES,
   Setting,
   settingsFrame,
   uint32,
+  withoutPadding,
 } from "./protocol.ts";
 import { RequestHead } from "./request-head.ts";
 import { Http2Stream, STREAM_WINDOW_BYTES, type StreamOwner } from "./stream.ts";
-import { BYTES_PER_FRAME, FRAMES_PER_REQUEST, type Turns } from "./turns.ts";
+import { framesFor, type Turns } from "./turns.ts";
 import { type FirstSize, ReceiveWindow, SendWindow } from "./window.ts";
 
 /** The window of a connection, which all its streams share: how much a client may send before it is read. */
@@ -89,12 +93,9 @@ export class Http2Connection implements StreamOwner {
   /** Of the streams, as the client has set it. */
   readonly #streamWindow: FirstSize = { bytes: FIRST_WINDOW };
   #hasNewStreamWindow = false;
-  #prefaceLeft = PREFACE.length;
   #hasSettings = false;
-  /** Bytes that were not handled yet. */
-  #rest: Buffer | undefined;
-  /** Nothing is read at present. */
-  #isHeld = false;
+  readonly #frames: FrameReader;
+  readonly #outbox: Outbox;
   readonly #turns: Turns;
   #leftOfTurn: number;
   #block: Block | undefined;
@@ -102,14 +103,8 @@ export class Http2Connection implements StreamOwner {
   /** The last one that was not refused. */
   #lastTaken = 0;
   #resets = 0;
-  /** Bytes that the client has taken. */
-  #taken = 0;
-  #untakenMs = 0;
   #isDraining = false;
   #isOver = false;
-  /** What is sent next, together. */
-  #out: Buffer[] = [];
-  #outBytes = 0;
   #isPlanned = false;
   #hasSaidNoTable = false;
 
@@ -119,7 +114,15 @@ export class Http2Connection implements StreamOwner {
     this.#turns = turns;
     this.#leftOfTurn = turns.frames;
     this.#opened = opened;
-    guard.on(socket, "data", (bytes) => this.#receive(bytes));
+    this.#outbox = new Outbox(socket);
+    this.#frames = new FrameReader({
+      socket,
+      take: (...frame) => this.#take(...frame),
+      fail: (code) => this.end(code),
+      isOver: () => this.#isOver,
+      mustWait: () => !this.#hasTurn || this.untaken > MAX_UNTAKEN_BYTES_READING,
+    });
+    guard.on(socket, "data", (bytes) => this.#frames.receive(bytes));
     guard.on(socket, "drain", () => this.#flush());
     // HTTP/2 has no half-closed connections: a client that ends its side is gone.
     guard.once(socket, "end", () => socket.destroy());
@@ -139,15 +142,15 @@ export class Http2Connection implements StreamOwner {
   drain(): void {
     if (this.#isDraining || this.#isOver) return;
     this.#isDraining = true;
-    this.#send(goaway(this.#lastTaken, ErrorCode.noError));
+    this.#send(goawayFrame(this.#lastTaken, ErrorCode.noError));
     this.#endIfDrained();
   }
 
   /** Ends the connection now. The client is told which requests were not looked at. */
   end(code: ErrorCode = ErrorCode.noError): void {
     if (this.#isOver) return;
-    this.#send(goaway(this.#lastTaken, code));
-    this.#write();
+    this.#send(goawayFrame(this.#lastTaken, code));
+    this.#outbox.write();
     this.#socket.destroy();
     this.#over();
   }
@@ -155,21 +158,19 @@ export class Http2Connection implements StreamOwner {
   /** To be called every second or so. Ends the connection when it has waited for its client for too long. */
   check(elapsedMs: number): void {
     this.#resets = Math.max(0, this.#resets - (BROKEN_OFF_REQUESTS_PER_SECOND * elapsedMs) / 1000);
-    const taken = this.#socket.bytesWritten - this.#socket.writableLength;
-    this.#untakenMs = this.untaken > 0 && taken === this.#taken ? this.#untakenMs + elapsedMs : 0;
-    this.#taken = taken;
+    this.#outbox.check(elapsedMs);
     if (this.#block !== undefined) this.#block.waitedMs += elapsedMs;
-    if (this.#untakenMs > MAX_UNTAKEN_MS || (this.#block?.waitedMs ?? 0) > MAX_REQUEST_PAUSE_MS) this.end();
+    if (this.untakenMs > MAX_UNTAKEN_MS || (this.#block?.waitedMs ?? 0) > MAX_REQUEST_PAUSE_MS) this.end();
   }
 
   /** How long the client has taken nothing of what waits for it. */
   get untakenMs(): number {
-    return this.#untakenMs;
+    return this.#outbox.untakenMs;
   }
 
   /** Bytes that wait for the client to take them, after they have left their streams. */
   get untaken(): number {
-    return this.#socket.writableLength + this.#outBytes;
+    return this.#outbox.untaken;
   }
 
   sendHead(stream: Http2Stream, status: number, pairs: readonly string[]): void {
@@ -205,8 +206,7 @@ export class Http2Connection implements StreamOwner {
   // What is sent.
 
   #send(frame: Buffer): void {
-    this.#out.push(frame);
-    this.#outBytes += frame.length;
+    this.#outbox.add(frame);
     this.#plan();
   }
 
@@ -232,12 +232,12 @@ export class Http2Connection implements StreamOwner {
 
   #flush(): void {
     if (this.#isOver) return;
-    if (this.#hasNewStreamWindow && !this.#planByNewWindow()) return this.#fail(ErrorCode.flowControlError);
+    if (this.#hasNewStreamWindow && !this.#planByNewWindow()) return this.end(ErrorCode.flowControlError);
     this.#sendPlanned();
-    this.#write();
+    this.#outbox.write();
     if (this.untaken > MAX_UNTAKEN_REPLY_BYTES) return this.end(ErrorCode.enhanceYourCalm);
     this.#endIfDrained();
-    if (this.#isHeld) this.#takeFrames();
+    this.#frames.goOn();
   }
 
   get #hasTurn(): boolean {
@@ -280,17 +280,9 @@ export class Http2Connection implements StreamOwner {
     stream.sent(isLast);
   }
 
-  #write(): void {
-    const [first, ...more] = this.#out;
-    if (first === undefined || this.#socket.destroyed) return;
-    this.#out = [];
-    this.#outBytes = 0;
-    this.#socket.write(more.length === 0 ? first : Buffer.concat([first, ...more]));
-  }
-
   #endIfDrained(): void {
     if (!this.#isDraining || this.#streams.size > 0) return;
-    this.#write();
+    this.#outbox.write();
     this.#socket.destroySoon();
   }
 
@@ -302,65 +294,14 @@ export class Http2Connection implements StreamOwner {
     for (const stream of this.#streams.values()) stream.closed();
   }
 
-  /** The client has broken the protocol. */
-  #fail(code: ErrorCode): void {
-    this.end(code);
-  }
-
   // What is received.
 
-  #receive(chunk: Buffer): void {
-    let bytes = this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]);
-    this.#rest = undefined;
-    if (this.#prefaceLeft > 0) {
-      const skipped = Math.min(this.#prefaceLeft, bytes.length);
-      this.#prefaceLeft -= skipped;
-      bytes = bytes.subarray(skipped);
-    }
-    this.#rest = bytes;
-    this.#takeFrames();
-  }
-
-  /** Handles the frames that have come, as long as it is the connection's turn and the client takes the replies. */
-  #takeFrames(): void {
-    const bytes = this.#rest ?? NO_BYTES;
-    let at = 0;
-    let needsMore = false;
-    while (!this.#isOver && !this.#mustWait) {
-      const from = at + FRAME_HEAD_BYTES;
-      const length = bytes.length < from ? 0 : bytes.readUIntBE(at, 3);
-      if (length > MAX_FRAME_BYTES) return this.#fail(ErrorCode.frameSizeError);
-      needsMore = bytes.length < from + length;
-      if (needsMore) break;
-      const [type = 0, flags = 0] = [bytes[at + 3], bytes[at + 4]];
-      const stream = bytes.readUInt32BE(at + 5) & 0x7fff_ffff;
-      at = from + length;
-      this.#spend(framesFor(type, length));
-      this.#take(type, flags, stream, bytes.subarray(from, at));
-    }
-    if (this.#isOver) return;
-    // A copy of the part of a frame: a view would keep all that came with it, for as long as the client likes.
-    if (at === bytes.length) this.#rest = undefined;
-    else this.#rest = needsMore ? Buffer.from(bytes.subarray(at)) : bytes.subarray(at);
-    this.#hold(!needsMore);
-  }
-
-  get #mustWait(): boolean {
-    return !this.#hasTurn || this.untaken > MAX_UNTAKEN_BYTES_READING;
-  }
-
-  #hold(isHeld: boolean): void {
-    if (isHeld === this.#isHeld) return;
-    this.#isHeld = isHeld;
-    if (isHeld) this.#socket.pause();
-    else this.#socket.resume();
-  }
-
   #take(type: number, flags: number, stream: number, payload: Buffer): void {
-    if (!this.#hasSettings && type !== FrameType.settings) return this.#fail(ErrorCode.protocolError);
+    this.#spend(framesFor(type, payload.length));
+    if (!this.#hasSettings && type !== FrameType.settings) return this.end(ErrorCode.protocolError);
     if (this.#block !== undefined) {
       const goesOn = type === FrameType.continuation && stream === this.#block.stream;
-      return goesOn ? this.#takeOfBlock(this.#block, flags, payload) : this.#fail(ErrorCode.protocolError);
+      return goesOn ? this.#takeOfBlock(this.#block, flags, payload) : this.end(ErrorCode.protocolError);
     }
     switch (type) {
       case FrameType.data:
@@ -377,13 +318,13 @@ export class Http2Connection implements StreamOwner {
         return this.#takePing(flags, stream, payload);
       case FrameType.goaway:
         // The client opens no more streams. It ends the connection itself.
-        if (stream !== 0) this.#fail(ErrorCode.protocolError);
+        if (stream !== 0) this.end(ErrorCode.protocolError);
         return;
       case FrameType.windowUpdate:
         return this.#takeWindowUpdate(stream, payload);
       case FrameType.pushPromise:
       case FrameType.continuation:
-        return this.#fail(ErrorCode.protocolError);
+        return this.end(ErrorCode.protocolError);
       default:
       // Of an extension (section 5.5).
     }
@@ -394,10 +335,10 @@ export class Http2Connection implements StreamOwner {
   }
 
   #takeData(flags: number, id: number, payload: Buffer): void {
-    if (id === 0 || this.#isIdle(id)) return this.#fail(ErrorCode.protocolError);
-    if (!this.#receiveWindow.take(payload.length)) return this.#fail(ErrorCode.flowControlError);
+    if (id === 0 || this.#isIdle(id)) return this.end(ErrorCode.protocolError);
+    if (!this.#receiveWindow.take(payload.length)) return this.end(ErrorCode.flowControlError);
     const body = withoutPadding(flags, payload);
-    if (body === undefined) return this.#fail(ErrorCode.protocolError);
+    if (body === undefined) return this.end(ErrorCode.protocolError);
     const stream = this.#streams.get(id);
     if (stream === undefined) {
       const opened = this.#receiveWindow.release(payload.length);
@@ -411,13 +352,13 @@ export class Http2Connection implements StreamOwner {
   }
 
   #takeHeaders(flags: number, id: number, payload: Buffer): void {
-    if (id % 2 === 0) return this.#fail(ErrorCode.protocolError);
+    if (id % 2 === 0) return this.end(ErrorCode.protocolError);
     const unpadded = withoutPadding(flags, payload);
-    if (unpadded === undefined) return this.#fail(ErrorCode.protocolError);
+    if (unpadded === undefined) return this.end(ErrorCode.protocolError);
     let fragment = unpadded;
     if ((flags & Flag.priority) !== 0) {
-      if (fragment.length < PRIORITY_BYTES) return this.#fail(ErrorCode.frameSizeError);
-      if (dependsOnItself(id, fragment)) return this.#fail(ErrorCode.protocolError);
+      if (fragment.length < PRIORITY_BYTES) return this.end(ErrorCode.frameSizeError);
+      if (dependsOnItself(id, fragment)) return this.end(ErrorCode.protocolError);
       fragment = fragment.subarray(PRIORITY_BYTES);
     }
     const block = { stream: id, endsStream: (flags & Flag.endStream) !== 0, pieces: [], bytes: 0, waitedMs: 0 };
@@ -432,7 +373,7 @@ export class Http2Connection implements StreamOwner {
     // The fragment may be a view of what is read next.
     block.pieces.push(Buffer.from(fragment));
     if (block.bytes > MAX_BLOCK_BYTES || block.pieces.length > MAX_BLOCK_FRAMES) {
-      this.#fail(ErrorCode.enhanceYourCalm);
+      this.end(ErrorCode.enhanceYourCalm);
     } else if (isLast) {
       this.#takeBlock(block, Buffer.concat(block.pieces));
     }
@@ -441,7 +382,7 @@ export class Http2Connection implements StreamOwner {
   #takeBlock({ stream: id, endsStream }: Block, bytes: Buffer): void {
     const head = new RequestHead();
     // The block changes the table, whatever becomes of its request.
-    if (!this.#decoder.decode(bytes, (field) => head.add(field))) return this.#fail(ErrorCode.compressionError);
+    if (!this.#decoder.decode(bytes, (field) => head.add(field))) return this.end(ErrorCode.compressionError);
     if (id <= this.#lastStream) return this.#takeTrailers(id, endsStream);
     this.#lastStream = id;
     if (this.#isDraining || this.#streams.size >= MAX_STREAMS_OF_CONNECTION) {
@@ -466,7 +407,7 @@ export class Http2Connection implements StreamOwner {
   #takeTrailers(id: number, endsStream: boolean): void {
     const stream = this.#streams.get(id);
     if (stream === undefined) {
-      if (!this.#reset.has(id)) this.#fail(ErrorCode.streamClosed);
+      if (!this.#reset.has(id)) this.end(ErrorCode.streamClosed);
       return;
     }
     const wrong = endsStream || stream.hasWhole ? stream.receiveEnd() : ErrorCode.protocolError;
@@ -475,14 +416,14 @@ export class Http2Connection implements StreamOwner {
 
   /** Priorities are no part of HTTP/2 any more (section 5.3.2). */
   #takePriority(stream: number, payload: Buffer): void {
-    if (stream === 0) this.#fail(ErrorCode.protocolError);
-    else if (payload.length !== PRIORITY_BYTES) this.#fail(ErrorCode.frameSizeError);
-    else if (dependsOnItself(stream, payload)) this.#fail(ErrorCode.protocolError);
+    if (stream === 0) this.end(ErrorCode.protocolError);
+    else if (payload.length !== PRIORITY_BYTES) this.end(ErrorCode.frameSizeError);
+    else if (dependsOnItself(stream, payload)) this.end(ErrorCode.protocolError);
   }
 
   #takeReset(id: number, payload: Buffer): void {
-    if (payload.length !== 4) return this.#fail(ErrorCode.frameSizeError);
-    if (id === 0 || this.#isIdle(id)) return this.#fail(ErrorCode.protocolError);
+    if (payload.length !== 4) return this.end(ErrorCode.frameSizeError);
+    if (id === 0 || this.#isIdle(id)) return this.end(ErrorCode.protocolError);
     this.#streams.get(id)?.closed();
     this.#countReset();
   }
@@ -501,18 +442,18 @@ export class Http2Connection implements StreamOwner {
 
   #countReset(): void {
     this.#resets += 1;
-    if (this.#resets > MAX_BROKEN_OFF_REQUESTS) this.#fail(ErrorCode.enhanceYourCalm);
+    if (this.#resets > MAX_BROKEN_OFF_REQUESTS) this.end(ErrorCode.enhanceYourCalm);
   }
 
   #takeSettings(flags: number, stream: number, payload: Buffer): void {
-    if (stream !== 0) return this.#fail(ErrorCode.protocolError);
+    if (stream !== 0) return this.end(ErrorCode.protocolError);
     const isAck = (flags & Flag.ack) !== 0;
-    if (payload.length % 6 !== 0 || (isAck && payload.length > 0)) return this.#fail(ErrorCode.frameSizeError);
+    if (payload.length % 6 !== 0 || (isAck && payload.length > 0)) return this.end(ErrorCode.frameSizeError);
     this.#hasSettings = true;
     if (isAck) return;
     for (let at = 0; at < payload.length; at += 6) {
       const wrong = this.#set(payload.readUInt16BE(at), payload.readUInt32BE(at + 2));
-      if (wrong !== undefined) return this.#fail(wrong);
+      if (wrong !== undefined) return this.end(wrong);
     }
     this.#send(frameOf(FrameType.settings, Flag.ack, 0, NO_BYTES));
   }
@@ -551,21 +492,21 @@ export class Http2Connection implements StreamOwner {
   }
 
   #takePing(flags: number, stream: number, payload: Buffer): void {
-    if (stream !== 0) return this.#fail(ErrorCode.protocolError);
-    if (payload.length !== 8) return this.#fail(ErrorCode.frameSizeError);
+    if (stream !== 0) return this.end(ErrorCode.protocolError);
+    if (payload.length !== 8) return this.end(ErrorCode.frameSizeError);
     if ((flags & Flag.ack) === 0) this.#send(frameOf(FrameType.ping, Flag.ack, 0, payload));
   }
 
   #takeWindowUpdate(id: number, payload: Buffer): void {
-    if (payload.length !== 4) return this.#fail(ErrorCode.frameSizeError);
+    if (payload.length !== 4) return this.end(ErrorCode.frameSizeError);
     const opened = payload.readUInt32BE() & MAX_WINDOW;
     if (id === 0) {
-      if (opened === 0) this.#fail(ErrorCode.protocolError);
-      else if (!this.#sendWindow.open(opened)) this.#fail(ErrorCode.flowControlError);
+      if (opened === 0) this.end(ErrorCode.protocolError);
+      else if (!this.#sendWindow.open(opened)) this.end(ErrorCode.flowControlError);
       else this.#plan();
       return;
     }
-    if (this.#isIdle(id)) return this.#fail(ErrorCode.protocolError);
+    if (this.#isIdle(id)) return this.end(ErrorCode.protocolError);
     const stream = this.#streams.get(id);
     if (stream === undefined) return;
     if (opened === 0) this.#breakOff(stream, ErrorCode.protocolError);
@@ -575,27 +516,3 @@ export class Http2Connection implements StreamOwner {
 }
 
 const NO_BYTES = Buffer.alloc(0);
-
-const PRIORITY_BYTES = 5;
-
-/** What a frame costs, in frames. */
-function framesFor(type: number, length: number): number {
-  if (type === FrameType.data) return 1;
-  return (type === FrameType.headers ? FRAMES_PER_REQUEST : 1) + Math.floor(length / BYTES_PER_FRAME);
-}
-
-function dependsOnItself(stream: number, priority: Buffer): boolean {
-  return (priority.readUInt32BE() & 0x7fff_ffff) === stream;
-}
-
-/** Undefined: there is more padding than payload (section 6.1). */
-function withoutPadding(flags: number, payload: Buffer): Buffer | undefined {
-  if ((flags & Flag.padded) === 0) return payload;
-  const padding = payload[0];
-  if (padding === undefined || padding >= payload.length) return undefined;
-  return payload.subarray(1, payload.length - padding);
-}
-
-function goaway(lastStream: number, code: ErrorCode): Buffer {
-  return frameOf(FrameType.goaway, 0, 0, Buffer.concat([uint32(lastStream), uint32(code)]));
-}

@@ -75,3 +75,22 @@ export function settingsFrame(values: readonly (readonly [setting: number, value
   }
   return frameOf(FrameType.settings, 0, 0, payload);
 }
+
+/** The priority in a HEADERS or PRIORITY frame (section 6.3). */
+export const PRIORITY_BYTES = 5;
+
+export function dependsOnItself(stream: number, priority: Buffer): boolean {
+  return (priority.readUInt32BE() & 0x7fff_ffff) === stream;
+}
+
+/** The payload of a DATA or HEADERS frame. undefined: there is more padding than payload (section 6.1). */
+export function withoutPadding(flags: number, payload: Buffer): Buffer | undefined {
+  if ((flags & Flag.padded) === 0) return payload;
+  const padding = payload[0];
+  if (padding === undefined || padding >= payload.length) return undefined;
+  return payload.subarray(1, payload.length - padding);
+}
+
+export function goawayFrame(lastStream: number, code: ErrorCode): Buffer {
+  return frameOf(FrameType.goaway, 0, 0, Buffer.concat([uint32(lastStream), uint32(code)]));
+}

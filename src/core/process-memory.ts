@@ -60,11 +60,6 @@ export class ProcessMemory {
     };
   }
 
-  /** What all hold together. */
-  get held(): number {
-    return this.#all;
-  }
-
   /** While nobody holds anything there is always room. */
   hasRoom(owner: string, bytes: number): boolean {
     if (this.#fits(owner, bytes)) return true;

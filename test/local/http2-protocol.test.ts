@@ -223,6 +223,7 @@ describe("what ends the connection", () => {
     ["a promise", [opened, frame(PUSH_PROMISE, END_HEADERS, 1, uint32(2))], protocolError],
     ["a ping of a stream", [frame(PING, 0, 1, Buffer.alloc(8))], protocolError],
     ["a ping of seven bytes", [frame(PING, 0, 0, Buffer.alloc(7))], frameSizeError],
+    ["a goaway of seven bytes", [frame(GOAWAY, 0, 0, Buffer.alloc(7))], frameSizeError],
     ["a goaway of a stream", [frame(GOAWAY, 0, 1, Buffer.alloc(8))], protocolError],
     ["a window update of 0", [frame(WINDOW_UPDATE, 0, 0, uint32(0))], protocolError],
     ["a window update of three bytes", [frame(WINDOW_UPDATE, 0, 0, Buffer.alloc(3))], frameSizeError],

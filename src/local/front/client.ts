@@ -7,7 +7,13 @@ import type { Refusal } from "./refusals.ts";
 import type { HeaderPairs, ServerRequest } from "./server-connection.ts";
 
 /** The body of a request. */
-export type RequestBody = Emitter<"data"> & Emitter<"end"> & { pause(): unknown; resume(): unknown };
+export type RequestBody = Emitter<"data"> &
+  Emitter<"end"> & {
+    /** Bytes that wait for their reader. */
+    readonly readableLength: number;
+    pause(): unknown;
+    resume(): unknown;
+  };
 
 /** The body of an answer. */
 export type AnswerBody = Emitter<"drain"> & {

@@ -177,6 +177,8 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
     else if (isClosed) this.#awaitClose(elapsedMs);
     else if (isLingering) this.#linger(elapsedMs);
     else if (this.#sending.ms > MAX_REQUEST_PAUSE_MS) this.cutShort(lateRefusal);
+    // What waits here until the server reads on is in memory, too.
+    else if (this.#inputPaused && !this.#countReceived()) this.cutShort(crowdedRefusal);
     return isStalled;
   }
 
@@ -332,7 +334,9 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
   }
 
   #heldOfRequest(): number {
-    return STREAMED.test(this.#client.path) ? Math.min(this.#received, MAX_STREAMED_REQUEST_BYTES) : this.#received;
+    const { path, input } = this.#client;
+    const bytes = this.#received + input.readableLength;
+    return STREAMED.test(path) ? Math.min(bytes, MAX_STREAMED_REQUEST_BYTES) : bytes;
   }
 
   head(status: number, reason: string, headers: HeaderPairs, length: number | undefined): void {
@@ -453,7 +457,6 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
       "content-length",
       String(Buffer.byteLength(sentence)),
     ]);
-    // node itself ends the answer to a HEAD over HTTP/2, so writing a body would be an error.
     if (this.#client.method !== "HEAD") this.#client.output.write(sentence);
     this.#finish();
   }

@@ -319,6 +319,7 @@ export class Http2Connection implements StreamOwner {
       case FrameType.goaway:
         // The client opens no more streams. It ends the connection itself.
         if (stream !== 0) this.end(ErrorCode.protocolError);
+        else if (payload.length < 8) this.end(ErrorCode.frameSizeError);
         return;
       case FrameType.windowUpdate:
         return this.#takeWindowUpdate(stream, payload);

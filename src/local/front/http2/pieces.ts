@@ -8,9 +8,16 @@ export class Pieces {
   /** The last piece, which may become longer, within the room that it has. */
   #last: Buffer | undefined;
   #lastBytes = 0;
+  #bytes = 0;
+
+  /** Bytes of all pieces. */
+  get bytes(): number {
+    return this.#bytes;
+  }
 
   /** The piece belongs to the collection now. */
   push(piece: Buffer): void {
+    this.#bytes += piece.length;
     const last = this.#last;
     if (last !== undefined && this.#lastBytes + piece.length <= last.length) {
       piece.copy(last, this.#lastBytes);
@@ -29,15 +36,16 @@ export class Pieces {
 
   shift(): Buffer | undefined {
     if (this.#whole.length === 0) this.#endLast();
-    return this.#whole.shift();
+    const piece = this.#whole.shift();
+    this.#bytes -= piece?.length ?? 0;
+    return piece;
   }
 
-  /** Drops all pieces. Returns how many bytes they had. */
-  clear(): number {
-    this.#endLast();
-    let bytes = 0;
-    for (const { length } of this.#whole.splice(0)) bytes += length;
-    return bytes;
+  /** Drops all pieces. */
+  clear(): void {
+    this.#whole.length = 0;
+    this.#last = undefined;
+    this.#bytes = 0;
   }
 
   #endLast(): void {

@@ -86,6 +86,11 @@ export class Http2Stream extends EventEmitter<StreamEvents> {
     this.#give();
   }
 
+  /** Bytes of the body that wait for their reader. */
+  get readableLength(): number {
+    return this.#unread.bytes;
+  }
+
   /** Whether the request is complete. */
   get hasWhole(): boolean {
     return this.#hasWhole;
@@ -229,7 +234,8 @@ export class Http2Stream extends EventEmitter<StreamEvents> {
   #close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    const unread = this.#unread.clear();
+    const unread = this.#unread.bytes;
+    this.#unread.clear();
     this.#waiting.length = 0;
     this.#waitingBytes = 0;
     if (unread > 0) this.#owner.read(this, unread, 0);

@@ -349,8 +349,11 @@ export interface DatabaseSetup {
 export interface DatabaseControl {
   /** Makes the schema. The same setup again changes nothing. `conflict` for another owner, or after `wipe`. */
   initialize(setup: DatabaseSetup): Promise<{ readonly initialized: true } | Failure>;
-  /** From now to `until`, grants of this token are refused, and what is open under them is closed. Does nothing in a wiped object. */
-  revoke(tokenId: string, until: UnixMs): Promise<void>;
+  /**
+   * From now to `until`, grants of this token are refused, it makes no API key, and what is open under its grants is closed. `keysOf`: the
+   * API keys that this token made are deleted. Does nothing in a wiped object.
+   */
+  revoke(tokenId: string, until: UnixMs, keysOf?: string): Promise<void>;
   /**
    * Removes everything except a tombstone, and closes what is open. `deleteBackups`: hands over its backup, if it has one, to the object
    * `deletionName`, which deletes it.

@@ -337,7 +337,7 @@ export interface RestoreStub {
   /** The first entries of a range as an EntryList, for the object of the database, which brings them back. Only for states of the past. */
   pastEntries(range: KeyRange, limit: number): Promise<Uint8Array | Failure>;
   /** As `DatabaseControl.revoke`. */
-  revoke(tokenId: string, until: UnixMs): Promise<void>;
+  revoke(tokenId: string, until: UnixMs, keysOf?: string): Promise<void>;
 }
 
 /** What a database's object does for those who read its past. */

@@ -30,6 +30,9 @@ export class ApiKeyService {
     const { databaseId, name, permissions, requireExpiry, apps, idempotency } = input;
     const { scopes, name: createdBy } = who;
     if (scopes !== null && !(allows(scopes, "read") && allows(scopes, "write"))) return READS_AND_WRITES;
+    const database = this.#organization.database(who, databaseId);
+    const refused = isFailure(database) ? database : this.#organization.noteKeyMaker(who, databaseId);
+    if (refused !== undefined) return refused;
     const wanted = { name, permissions, requireExpiry, apps, idempotency };
     const expiresAt = scopes?.expiresAt ?? null;
     const made = await this.#ask(who, databaseId, "created", { command: "create", createdBy, expiresAt, ...wanted });

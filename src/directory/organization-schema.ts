@@ -6,7 +6,8 @@
  * is written in the transaction that decided it, and removed when it has arrived; `outbox.ts` explains `begun` and `held`. `exchanges`
  * says which databases may hold grants of a token, and until when. `backups` says which database a backup may belong to; only the
  * database knows whether the backup exists. `token-pools.ts` explains `pool`, `parent`, `children` and `ended_at` of a token. `cascades`
- * has the tokens whose minted tokens are being revoked.
+ * has the tokens whose minted tokens are being revoked. `key_makers` says which token has made API keys of which database; `keys_of` of a
+ * message is the token whose keys are to be deleted.
  */
 import { schemaOf } from "../core/migrations.ts";
 
@@ -87,4 +88,10 @@ export const ORGANIZATION_SCHEMA = schemaOf("schema_version", [
     `ALTER TABLE outbox ADD COLUMN held INTEGER NOT NULL DEFAULT 0`,
   ],
   [`ALTER TABLE databases ADD COLUMN feed TEXT`],
+  [
+    `CREATE TABLE key_makers (
+       token_id TEXT NOT NULL, maker TEXT NOT NULL, database_id TEXT NOT NULL, PRIMARY KEY (token_id, maker, database_id)
+     ) STRICT, WITHOUT ROWID`,
+    `ALTER TABLE outbox ADD COLUMN keys_of TEXT`,
+  ],
 ]);

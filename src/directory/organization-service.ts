@@ -382,7 +382,7 @@ export class OrganizationService {
         return why === undefined ? undefined : refused("fill", why);
       }
       case "revoke":
-        await database.revoke(message.tokenId, message.until);
+        await database.revoke(message.tokenId, message.until, message.keysOf ?? undefined);
         return undefined;
       case "wipe":
         await database.wipe({ deleteBackups: message.deleteBackups });

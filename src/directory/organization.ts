@@ -38,6 +38,7 @@ import { grantEnd, grantOf, LEAST_GRANT_MS } from "./grants.ts";
 import { IdempotencyKeys } from "./idempotency.ts";
 import { type NewDatabase, JobOrders } from "./job-orders.ts";
 import { Jobs } from "./jobs.ts";
+import { KeyMakers } from "./key-makers.ts";
 import { Monitoring } from "./monitoring.ts";
 import { ORGANIZATION_SCHEMA } from "./organization-schema.ts";
 import { type Filling, Outbox } from "./outbox.ts";
@@ -47,6 +48,9 @@ import { DEPLOYMENT, Tokens } from "./tokens.ts";
 import { Usage } from "./usage.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
+
+/** A request for an API key that was admitted before its token was revoked is over by then. */
+const KEY_UNDER_WAY_MS = 60 * 60 * 1000;
 
 /** When housekeeping continues that could not handle everything at once. */
 const SOON_MS = 10_000;
@@ -75,6 +79,7 @@ export class Organization {
   readonly #storage: SyncStorage;
   readonly #idempotency: IdempotencyKeys;
   readonly #tokens: Tokens;
+  readonly #keyMakers: KeyMakers;
   readonly #usage: Usage;
   /** The service reads it, and `deliveries` removes messages from it. */
   readonly outbox: Outbox;
@@ -94,6 +99,7 @@ export class Organization {
     this.#idempotency = new IdempotencyKeys(sql);
     this.jobs = new Jobs(sql);
     this.#tokens = new Tokens(sql);
+    this.#keyMakers = new KeyMakers(sql);
     this.#usage = new Usage(sql);
     this.monitoring = new Monitoring(storage);
     this.outbox = new Outbox(sql);
@@ -289,7 +295,10 @@ export class Organization {
       if (token === undefined || (who.scopes !== null && beyond(token.scopes, who.scopes, true) !== undefined))
         return noSuchToken;
       this.#revoke(tokenId, now);
-      if (minted === "revoke") this.cascades.begin(tokenId, now);
+      if (minted === "revoke") {
+        this.#revokeKeys(tokenId, now);
+        this.cascades.begin(tokenId, now);
+      }
       this.#keepHouse(now);
       return this.#tokens.get(tokenId) ?? noSuchToken;
     });
@@ -299,7 +308,10 @@ export class Organization {
   revokeMinted(now: UnixMs): readonly string[] | null {
     return this.#storage.transactionSync(() => {
       const tokens = this.cascades.step(now);
-      for (const tokenId of tokens ?? []) this.#revoke(tokenId, now);
+      for (const tokenId of tokens ?? []) {
+        this.#revoke(tokenId, now);
+        this.#revokeKeys(tokenId, now);
+      }
       return tokens;
     });
   }
@@ -433,8 +445,29 @@ export class Organization {
 
   #revoke(tokenId: string, now: UnixMs): void {
     for (const { databaseId, until } of this.#tokens.revoke(tokenId, now)) {
-      this.outbox.add({ kind: "revoke", subject: databaseId, tokenId, until }, now);
+      this.outbox.add({ kind: "revoke", subject: databaseId, tokenId, until, keysOf: null }, now);
     }
+  }
+
+  #revokeKeys(tokenId: string, now: UnixMs): void {
+    // A key that the token is making meanwhile is refused by the database for so long.
+    const until = asUnixMs(now + KEY_UNDER_WAY_MS);
+    for (const { maker, databaseId } of this.#keyMakers.take(tokenId)) {
+      this.outbox.add({ kind: "revoke", subject: databaseId, tokenId, until, keysOf: maker }, now);
+    }
+  }
+
+  /** To be called before a database makes an API key for the caller. Returns why it may not. */
+  noteKeyMaker(who: Admitted, databaseId: string): Failure | undefined {
+    if (who.scopes === null) return undefined;
+    return this.#storage.transactionSync(() => {
+      // It may have been revoked since the request was admitted.
+      if (this.#tokens.get(who.name)?.revokedAt !== null) {
+        return failure("unauthenticated", "The access token was revoked.");
+      }
+      this.#keyMakers.note(who.name, databaseId);
+      return undefined;
+    });
   }
 
   #tokenOf(caller: TokenCaller, now: UnixMs): TokenInfo | Failure {

@@ -22,7 +22,14 @@ export interface Filling {
 /** `subject` is a database; for "forget" it is an organization, which the index forgets. */
 export type Message =
   | { readonly kind: "initialize"; readonly subject: string; readonly filling: Filling | null }
-  | { readonly kind: "revoke"; readonly subject: string; readonly tokenId: string; readonly until: UnixMs }
+  | {
+      readonly kind: "revoke";
+      readonly subject: string;
+      readonly tokenId: string;
+      readonly until: UnixMs;
+      /** The token whose API keys are deleted: the same one, or one under it that is gone. null: none are. */
+      readonly keysOf: string | null;
+    }
   | { readonly kind: "wipe"; readonly subject: string; readonly deleteBackups: boolean }
   | { readonly kind: "forget"; readonly subject: string };
 
@@ -62,6 +69,7 @@ interface Row extends Record<string, SqlValue> {
   begun: number;
   /** The value of `begun` when the message was last held back. */
   held: number;
+  keys_of: string | null;
 }
 
 export class Outbox {
@@ -73,7 +81,7 @@ export class Outbox {
 
   add(message: Message, now: UnixMs): void {
     this.#sql.exec(
-      "INSERT INTO outbox (kind, subject, token_id, until, delete_backups, filling, due_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+      "INSERT INTO outbox (kind, subject, token_id, until, delete_backups, filling, due_at, keys_of) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
       message.kind,
       message.subject,
       message.kind === "revoke" ? message.tokenId : null,
@@ -81,6 +89,7 @@ export class Outbox {
       message.kind === "wipe" && message.deleteBackups ? 1 : 0,
       message.kind === "initialize" && message.filling !== null ? JSON.stringify(message.filling) : null,
       now + FIRST_ALARM_MS,
+      message.kind === "revoke" ? message.keysOf : null,
     );
   }
 
@@ -154,10 +163,10 @@ function deliveryOf(row: Row): Delivery {
   return { id, attempts, begun, heldUntil: held === begun ? asUnixMs(due_at) : null, message: messageOf(row) };
 }
 
-function messageOf({ kind, subject, token_id, until, delete_backups, filling }: Row): Message {
+function messageOf({ kind, subject, token_id, until, delete_backups, filling, keys_of }: Row): Message {
   switch (kind) {
     case "revoke":
-      return { kind, subject, tokenId: token_id ?? "", until: asUnixMs(until ?? 0) };
+      return { kind, subject, tokenId: token_id ?? "", until: asUnixMs(until ?? 0), keysOf: keys_of };
     case "wipe":
       return { kind, subject, deleteBackups: delete_backups === 1 };
     case "initialize":

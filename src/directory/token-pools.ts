@@ -13,6 +13,7 @@ import { failure, type Failure } from "../core/errors.ts";
 import { MAX_DELEGATED_TOKENS, MAX_ENDED_TOKENS, MAX_TOKENS } from "../core/limits.ts";
 import type { Scopes } from "../contracts/resources.ts";
 import type { Sql } from "../core/storage.ts";
+import { KeyMakers } from "./key-makers.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
@@ -30,9 +31,11 @@ const PER_HOUSEKEEPING = 1000;
 
 export class TokenPools {
   readonly #sql: Sql;
+  readonly #keyMakers: KeyMakers;
 
   constructor(sql: Sql) {
     this.#sql = sql;
+    this.#keyMakers = new KeyMakers(sql);
   }
 
   /** The pool of the tokens that this token mints. */
@@ -147,6 +150,7 @@ export class TokenPools {
     if (children > 0) this.#sql.exec("UPDATE tokens SET parent = ?2 WHERE parent = ?1", id, parent);
     if (parent !== null)
       this.#sql.exec("UPDATE tokens SET children = children + ?2 WHERE id = ?1", parent, children - 1);
+    this.#keyMakers.inherit(id, parent);
     this.#sql.exec("DELETE FROM tokens WHERE id = ?1", id);
     this.#sql.exec("UPDATE token_pools SET ended = ended - 1 WHERE pool = ?1", pool);
   }

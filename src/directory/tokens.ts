@@ -12,6 +12,7 @@ import { originRefusal } from "../core/origins.ts";
 import type { Sql, SqlValue } from "../core/storage.ts";
 import { decodeCursor, encodeCursor } from "./cursor.ts";
 import { equalInConstantTime } from "../core/digest.ts";
+import { KeyMakers } from "./key-makers.ts";
 import { beyond, hasEnded } from "./scopes.ts";
 import { OWN_POOL, TokenPools } from "./token-pools.ts";
 
@@ -209,6 +210,7 @@ export class Tokens {
 
   forgetDatabase(databaseId: string): void {
     this.#sql.exec("DELETE FROM exchanges WHERE database_id = ?1", databaseId);
+    new KeyMakers(this.#sql).forgetDatabase(databaseId);
   }
 
   /** Tokens that were minted with this token, or with tokens that it minted, and whose revocations are still in the outbox. */

@@ -50,6 +50,7 @@ export interface ApiKeysParts {
   readonly secrets: SecretBox | Failure;
   readonly clock: Clock;
   readonly entropy: Entropy;
+  readonly isRevoked: (tokenId: string) => boolean;
 }
 
 export class ApiKeys {
@@ -92,7 +93,7 @@ export class ApiKeys {
   }
 
   async #create(command: Extract<ApiKeyCommand, { command: "create" }>): Promise<ApiKeyAnswer> {
-    const { setup, ids, secrets, entropy, clock, tables } = this.#parts;
+    const { setup, ids, secrets, entropy, clock, tables, isRevoked } = this.#parts;
     if (setup === null) return NO_SUCH_KEY;
     if (isFailure(secrets)) return failure(secrets.code, `This deployment cannot keep API keys. ${secrets.message}`);
     const made = ids();
@@ -102,6 +103,7 @@ export class ApiKeys {
     const secret = toHex(entropy.bytes(SECRET_BYTES));
     const sealed = await secrets.seal(secret, this.#placeOf(id));
     // Nothing is awaited between these checks and the write.
+    if (isRevoked(createdBy)) return failure("unauthenticated", "The access token was revoked.");
     const createdAt = clock.now();
     const again = this.#madeBefore(command, createdAt);
     if (again !== undefined) return isFailure(again) ? again : this.#shownAgain(again);
@@ -160,6 +162,10 @@ export class ApiKeys {
   async #shownAgain(kept: Kept): Promise<ApiKeyAnswer> {
     const secret = await this.#secretOf(kept.info.id, kept);
     return isFailure(secret) ? secret : { ok: true, kind: "created", key: kept.info, secret };
+  }
+
+  deleteMadeBy(tokenId: string): void {
+    for (const [id, { info }] of this.#all) if (info.createdBy === tokenId) this.#remove(id);
   }
 
   #delete(keyId: string): ApiKeyAnswer {

@@ -130,8 +130,9 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     return this.#life.deleteBackup(order);
   }
 
-  async revoke(tokenId: string, until: UnixMs): Promise<void> {
+  async revoke(tokenId: string, until: UnixMs, keysOf?: string): Promise<void> {
     const { database } = this.#life;
+    if (keysOf !== undefined) database?.apiKeys.deleteMadeBy(keysOf);
     const sockets = this.ctx.getWebSockets(tokenId);
     database?.revocations.add(tokenId, until, systemClock.now());
     database?.watches.forget(sockets);

@@ -200,6 +200,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     secrets: secretBox(env),
     clock: systemClock,
     entropy: systemEntropy,
+    isRevoked: (tokenId) => revocations.has(tokenId),
   });
   const held = { database, alarms, backup, backupReport, feeds, mode, restores, archives, room, revocations, apiKeys };
   const commits = new CommitQueue({

@@ -49,7 +49,7 @@ export function databaseControl(
   const object = withPlainAnswers(within(env.DATABASES, jurisdiction).getByName(id, options));
   return {
     initialize: (setup) => object.initialize(setup),
-    revoke: (tokenId, until) => object.revoke(tokenId, until),
+    revoke: (tokenId, until, keysOf) => object.revoke(tokenId, until, keysOf),
     wipe: (wishes) => object.wipe(wishes),
     stats: () => object.stats(),
     keepFeed: (setting) => object.keepFeed(setting),

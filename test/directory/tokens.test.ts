@@ -268,6 +268,33 @@ describe("revoking what a token minted", () => {
     },
   );
 
+  inOrganization("reaches the API keys that were made under it, also by tokens that are gone (T19)", async (o) => {
+    const { root, of } = await delegated(o);
+    const [database = "", second = ""] = of;
+    const by = (token: TokenInfo) => ({ scopes: token.scopes, name: token.id });
+    const leaked = ok(mint(o, "leaked", root));
+    const gone = ok(mint(o, "gone", leaked));
+    const beside = ok(mint(o, "beside", root));
+    for (const token of [leaked, gone, beside])
+      expect(o.organization.noteKeyMaker(by(token), database)).toBeUndefined();
+    expect(o.organization.noteKeyMaker(by(gone), second)).toBeUndefined();
+    await revoke(o, "gone");
+    expect(o.organization.noteKeyMaker(by(gone), second)).toMatchObject({ code: "unauthenticated" });
+    // It is removed when it was over for long enough; what it made counts as made by its minter.
+    o.clock.time = asUnixMs(o.clock.time + 40 * DAY);
+    o.organization.housekeep(o.clock.now());
+    await revoke(o, "leaked");
+    expect((await listed(o)).map(({ id }) => id)).not.toContain("gone");
+    expect(o.toldTo(database).keysOf).toEqual(new Set());
+    o.outOfOrder.add(second);
+    expect(await revoke(o, "leaked", "revoke")).toMatchObject({ code: "unavailable" });
+    o.outOfOrder.clear();
+    o.restart();
+    expect(await revoke(o, "leaked", "revoke")).toMatchObject({ id: "leaked" });
+    expect(o.toldTo(database).keysOf).toEqual(new Set(["leaked", "gone"]));
+    expect(o.toldTo(second).keysOf).toEqual(new Set(["gone"]));
+  });
+
   inOrganization("is not answered before every database has it", async (o) => {
     const { caller, database } = await family(o);
     o.outOfOrder.add(database);

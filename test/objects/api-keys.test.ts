@@ -52,6 +52,7 @@ function keysIn(
     secrets,
     clock,
     entropy: systemEntropy,
+    isRevoked: (tokenId) => tokenId === "revoked",
   });
 }
 
@@ -140,6 +141,24 @@ test("the same request with the same Idempotency-Key makes one key, also when bo
   });
 });
 
+test("the keys that a token made are deleted together, and a revoked token makes none (T19)", async () => {
+  await withStorage(async (storage) => {
+    const keys = keysIn(storage);
+    const [one, two, other] = [
+      await made(keys, { createdBy: "leaked" }),
+      await made(keys, { createdBy: "leaked" }),
+      await made(keys, { createdBy: "another" }),
+    ];
+    keys.deleteMadeBy("leaked");
+    for (const known of [keys, keysIn(storage)]) {
+      expect([one, two, other].map(({ key }) => known.has(key.id))).toEqual([false, false, true]);
+    }
+    expect(await keys.open(one.key.id)).toMatchObject({ code: "unauthenticated" });
+    expect(await keys.run({ ...create, createdBy: "revoked" })).toMatchObject({ code: "unauthenticated" });
+    expect(keys.has(other.key.id)).toBe(true);
+  });
+});
+
 test("an object that is asked about keys and has none makes no table", async () => {
   await withStorage(async (storage) => {
     const counting = new CountingStorage(storage);
@@ -151,6 +170,7 @@ test("an object that is asked about keys and has none makes no table", async () 
       secrets: failure("unsupported", "CAIRN_ENCRYPTION_KEYS is not set."),
       clock: new MovableClock(),
       entropy: systemEntropy,
+      isRevoked: () => false,
     });
     expect(counting.count(() => expect(keys.has("key_1")).toBe(false))).toEqual({ read: 0, written: 0 });
     expect(await keys.open("key_1")).toMatchObject({ code: "unauthenticated" });

@@ -30,6 +30,8 @@ export interface Told {
   initialized: number;
   wiped: number;
   revoked: Map<string, UnixMs>;
+  /** Tokens whose API keys were to be deleted. */
+  keysOf: Set<string>;
   /** Ids of the jobs that have begun in it. */
   readonly jobs: Set<string>;
 }
@@ -120,7 +122,13 @@ export class TestOrganization {
   }
 
   toldTo(id: string): Told {
-    const told = this.told.get(id) ?? { initialized: 0, wiped: 0, revoked: new Map(), jobs: new Set() };
+    const told = this.told.get(id) ?? {
+      initialized: 0,
+      wiped: 0,
+      revoked: new Map(),
+      keysOf: new Set(),
+      jobs: new Set(),
+    };
     this.told.set(id, told);
     return told;
   }
@@ -166,7 +174,11 @@ export class TestOrganization {
         await step(() => told.initialized++);
         return { initialized: true };
       },
-      revoke: (tokenId, until) => step(() => void told.revoked.set(tokenId, until)),
+      revoke: (tokenId, until, keysOf) =>
+        step(() => {
+          told.revoked.set(tokenId, until);
+          if (keysOf !== undefined) told.keysOf.add(keysOf);
+        }),
       wipe: () => step(() => void told.wiped++),
       stats: () => Promise.reject(new Error("not asked here")),
       apiKeys: () => Promise.reject(new Error("not asked here")),

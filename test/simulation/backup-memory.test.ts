@@ -11,7 +11,7 @@ const MOST_BYTES = 92_000_000;
 
 test(
   "60,000 entries of 1,000 bytes are exported, verified and restored in a part of an object's memory",
-  { timeout: 180_000 },
+  { timeout: 300_000 },
   async () => {
     const phases: MemoryPhase[] = [];
     await measureBackupMemory({ entries: 60_000, valueBytes: 1_000 }, (phase) => phases.push(phase));

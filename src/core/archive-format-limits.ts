@@ -15,6 +15,9 @@ export const MAX_ARCHIVE_CHUNK_BYTES = 4 * MIB;
 /** Entries of one chunk, however small they are: a reader takes them without a pause, in a few milliseconds. */
 export const MAX_ARCHIVE_CHUNK_ENTRIES = 5_000;
 
+/** Bytes of the settings of a full archive, which are parsed at once: those of 1,000 tokens and 10 destinations are half as long. */
+export const MAX_ARCHIVE_SETTINGS_BYTES = MIB;
+
 /** Bytes of one chunk as it lies in the file. Bytes that gzip cannot make smaller become a little longer. */
 export const MAX_ARCHIVE_BODY_BYTES = MAX_ARCHIVE_CHUNK_BYTES + 64 * KIB;
 

@@ -11,6 +11,7 @@ import {
   MAX_ARCHIVE_BODY_BYTES,
   MAX_ARCHIVE_CHUNK_BYTES,
   MAX_ARCHIVE_CHUNK_ENTRIES,
+  MAX_ARCHIVE_SETTINGS_BYTES,
   MAX_ARCHIVE_HEADER_BYTES,
 } from "../../src/core/archive-format-limits.ts";
 import { temporaryFolder } from "../local/stand-in-server.ts";
@@ -139,6 +140,7 @@ test("the limits of the page are those of the code", () => {
     MAX_ARCHIVE_BODY_BYTES,
     MAX_ARCHIVE_CHUNK_BYTES,
     MAX_ARCHIVE_CHUNK_ENTRIES,
+    MAX_ARCHIVE_SETTINGS_BYTES,
   ]) {
     expect(page).toContain(`at most ${limit.toLocaleString("en")}`);
   }

@@ -3,7 +3,8 @@
  * and checks it; then sends it to each destination. An archive is completed when one destination has it, and says of each whether it has it.
  */
 import type { ArchiveHeader } from "../../codec/archive/archive-header.ts";
-import { openArchive } from "../../codec/archive/archive-reader.ts";
+import type { ArchiveProblem } from "../../codec/archive/archive-problem.ts";
+import { type ArchivePart, type ArchiveReader, openArchive } from "../../codec/archive/archive-reader.ts";
 import type { ArchivePlace } from "../../contracts/archive-commands.ts";
 import { asUnixMs, type UnixMs } from "../../core/clock.ts";
 import { type Failure, failure } from "../../core/errors.ts";
@@ -133,13 +134,13 @@ export class ArchiveBuild {
     if (!opened.ok) return opened;
     const { header, reader } = opened;
     for (;;) {
-      const part = await reader.next();
-      if (!part.ok) return part;
+      const read = await totalsOf(reader);
+      if (read !== null && !read.ok) return read;
       await rest();
-      if (part.part !== "end") continue;
+      if (read === null) continue;
       const refused = await this.#refusedOwner(header);
       if (refused !== null) return refused;
-      const { entries, bytes } = part.totals;
+      const { entries, bytes } = read.totals;
       return {
         type: header.type,
         databaseId: header.databaseId,
@@ -224,4 +225,12 @@ function sendingProgress(sendings: readonly Sending[], size: number): Progress {
 
 function withoutObject(place: ArchivePlace, error: string): ArchivePlace {
   return { ...place, status: "failed", error: place.error ?? error };
+}
+
+/** Reads the next part, and keeps nothing of it: what many jobs hold while they rest adds up. null: it is not the end. */
+async function totalsOf(
+  reader: ArchiveReader,
+): Promise<Extract<ArchivePart, { readonly part: "end" }> | ArchiveProblem | null> {
+  const part = await reader.next();
+  return part.ok && part.part !== "end" ? null : part;
 }

@@ -11,7 +11,7 @@ import {
   newArchiveHeader,
   type WriterPosition,
 } from "../../codec/archive/archive-writer.ts";
-import { MAX_ARCHIVE_CHUNK_BYTES, MAX_ARCHIVE_CHUNK_ENTRIES } from "../../core/archive-format-limits.ts";
+import { MAX_ARCHIVE_CHUNK_ENTRIES, MAX_ARCHIVE_SETTINGS_BYTES } from "../../core/archive-format-limits.ts";
 import { fromHex, toHex } from "../../core/bytes.ts";
 import type { Clock } from "../../core/clock.ts";
 import type { Entropy } from "../../core/entropy.ts";
@@ -253,10 +253,10 @@ export class ArchiveMaker {
 async function readSettings(settings: ArchiveSettings): Promise<string | Failure> {
   try {
     const text = await settings.read();
-    if (new TextEncoder().encode(text).length <= MAX_ARCHIVE_CHUNK_BYTES) return text;
+    if (new TextEncoder().encode(text).length <= MAX_ARCHIVE_SETTINGS_BYTES) return text;
     return failure(
       "limit",
-      `The settings of a full archive have more than ${MAX_ARCHIVE_CHUNK_BYTES} bytes: make one of type "database"`,
+      `The settings of a full archive have more than ${MAX_ARCHIVE_SETTINGS_BYTES} bytes: make one of type "database"`,
     );
   } catch (error) {
     // The organization, which knows the tokens, cannot be reached.

@@ -16,7 +16,7 @@ import type { JobRoom } from "../recovery/restore.ts";
 import type { Spool } from "./spool.ts";
 
 /** Bytes that are stored at once. */
-const PIECE_BYTES = 256 * 1024;
+const PIECE_BYTES = 512 * 1024;
 
 export interface ReceiveParts {
   readonly clock: Clock;

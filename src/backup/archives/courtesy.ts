@@ -48,7 +48,7 @@ export class ProcessPace {
     return until - now;
   }
 
-  /** No job has a turn for so long. */
+  /** The turns of the organization's jobs come so much later, after those that are given: each stop has a rest of its own. */
   pause(owner: string, now: number, ms: number): void {
     this.#takenUntil.set(owner, Math.max(this.#takenUntil.get(owner) ?? 0, now) + ms);
   }

@@ -5,6 +5,7 @@
  *
  * The text may come from a file of somebody else, so everything in it is looked at before it is taken. What has no known form is left out.
  */
+import { parseJson } from "../../codec/json-notation/bounded-json.ts";
 import { isObject } from "../../codec/json-notation/types.ts";
 import {
   ARCHIVE_TYPES,
@@ -37,12 +38,10 @@ export function settingsText(
 
 /** null: the text has another form. */
 export function settingsOf(text: string): FullSettings | null {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch {
-    return null;
-  }
+  // The archive may be anybody's.
+  const parsed = parseJson(text, "The text");
+  if (!parsed.ok) return null;
+  const { json } = parsed;
   if (!isObject(json) || json["form"] !== FORM) return null;
   const { schedule, destinations } = json;
   const places = Array.isArray(destinations) ? destinations.slice(0, MAX_ARCHIVE_DESTINATIONS).map(destinationOf) : [];

@@ -6,6 +6,7 @@ import {
   MAX_ARCHIVE_BODY_BYTES,
   MAX_ARCHIVE_CHUNK_BYTES,
   MAX_ARCHIVE_CHUNKS,
+  MAX_ARCHIVE_SETTINGS_BYTES,
 } from "../../core/archive-format-limits.ts";
 import { concatBytes, equalBytes, fromHex, toHex } from "../../core/bytes.ts";
 import type { KeyList, NamedKey } from "../../core/key-list.ts";
@@ -212,6 +213,9 @@ export class ArchiveReader {
       }
       case FrameKind.settings:
         if (this.#header.type !== "full" || this.#index > 0) throw new ChunkDamage("has settings where none belong");
+        if (content.length > MAX_ARCHIVE_SETTINGS_BYTES) {
+          throw new ChunkDamage(`has settings of more than ${MAX_ARCHIVE_SETTINGS_BYTES} bytes`);
+        }
         return { ok: true, part: "settings", json: new TextDecoder().decode(content) };
       default: {
         const totals = decodeTotals(content);

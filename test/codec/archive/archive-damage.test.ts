@@ -10,7 +10,11 @@ import { FrameKind, writeFrameHead } from "../../../src/codec/archive/archive-la
 import { bodySeal } from "../../../src/codec/archive/archive-seal.ts";
 import { encodeEntries, encodeTotals } from "../../../src/codec/archive/archive-chunk.ts";
 import { concatBytes, equalBytes } from "../../../src/core/bytes.ts";
-import { MAX_ARCHIVE_CHUNK_BYTES, MAX_ARCHIVE_CHUNK_ENTRIES } from "../../../src/core/archive-format-limits.ts";
+import {
+  MAX_ARCHIVE_CHUNK_BYTES,
+  MAX_ARCHIVE_CHUNK_ENTRIES,
+  MAX_ARCHIVE_SETTINGS_BYTES,
+} from "../../../src/core/archive-format-limits.ts";
 import type { KeyList, NamedKey } from "../../../src/core/key-list.ts";
 import type { StoredEntry } from "../../../src/core/operations.ts";
 import { asVersion } from "../../../src/core/versionstamp.ts";
@@ -127,10 +131,10 @@ test("a chunk that is well sealed and wrong inside is refused: a bomb, totals th
   const salt = HEADER.salt;
   const header = await newArchiveHeader(HEADER, null);
   const seal = await bodySeal(null, salt);
-  const frame = async (kind: number, content: Uint8Array): Promise<Uint8Array> => {
+  const frame = async (kind: number, content: Uint8Array, behind: Uint8Array = header): Promise<Uint8Array> => {
     const body = gzipSync(content);
     const head = writeFrameHead({ length: body.length, kind, epoch: 0 });
-    return concatBytes([head, await seal.seal(body, { headerHash: header.slice(-32), index: 0, epoch: 0, head })]);
+    return concatBytes([head, await seal.seal(body, { headerHash: behind.slice(-32), index: 0, epoch: 0, head })]);
   };
   const problem = async (kind: number, content: Uint8Array) =>
     (await problemOf(concatBytes([header, await frame(kind, content)])))?.message;
@@ -142,6 +146,11 @@ test("a chunk that is well sealed and wrong inside is refused: a bomb, totals th
   );
   expect(await problem(FrameKind.entries, Uint8Array.of(0x50, 1))).toContain("has a field 10");
   expect(await problem(FrameKind.settings, Uint8Array.of(0x7b, 0x7d))).toContain("has settings where none belong");
+  const fullHeader = await newArchiveHeader({ ...HEADER, type: "full" }, null);
+  const settings = new TextEncoder().encode("[".repeat(MAX_ARCHIVE_SETTINGS_BYTES + 1));
+  expect(
+    (await problemOf(concatBytes([fullHeader, await frame(FrameKind.settings, settings, fullHeader)])))?.message,
+  ).toContain("has settings of more than 1048576 bytes");
   const many = archiveEntries(MAX_ARCHIVE_CHUNK_ENTRIES + 1);
   const full = encodeEntries(many.slice(0, -1));
   // It ends where another chunk should follow.

@@ -10,7 +10,7 @@ import {
 import { type Failure, failure } from "../../core/errors.ts";
 import { concatBytes } from "../../core/bytes.ts";
 import type { Clock } from "../../core/clock.ts";
-import { inTime, type Timers } from "../../core/timers.ts";
+import { RepeatedDeadline, type Timers } from "../../core/timers.ts";
 import type { SyncStorage } from "../../core/storage.ts";
 import type { JobRoom } from "../recovery/restore.ts";
 import type { Spool } from "./spool.ts";
@@ -41,6 +41,7 @@ export async function receive(
   { isRunning, note }: Receiving,
 ): Promise<number | Failure> {
   const reader = body.getReader();
+  const deadline = new RepeatedDeadline(timers, () => clock.now());
   const began = clock.now();
   /** Milliseconds that the sender was not asked for more. */
   let rested = 0;
@@ -60,12 +61,13 @@ export async function receive(
     return null;
   };
   const give = async (why: Failure): Promise<Failure> => {
+    deadline.end();
     // Whether the sender takes notice does not matter.
     void reader.cancel(why.message).catch(() => undefined);
     return why;
   };
   for (;;) {
-    const next = await inTime(timers, MAX_ARCHIVE_UPLOAD_SILENCE_MS, taken(reader), () => TOO_SLOW);
+    const next = await deadline.inTime<Taken | Failure>(MAX_ARCHIVE_UPLOAD_SILENCE_MS, taken(reader), () => TOO_SLOW);
     if (!isRunning()) return give(CANCELLED);
     if ("ok" in next) return give(next);
     if (next.value !== undefined) {
@@ -77,7 +79,10 @@ export async function receive(
     if (held < PIECE_BYTES && !next.done) continue;
     const refused = store();
     if (refused !== null) return give(refused);
-    if (next.done) return received;
+    if (next.done) {
+      deadline.end();
+      return received;
+    }
     const stored = clock.now();
     await rest();
     rested += clock.now() - stored;
@@ -85,9 +90,12 @@ export async function receive(
   }
 }
 
-async function taken(
-  reader: ReadableStreamDefaultReader<Uint8Array>,
-): Promise<{ readonly done: boolean; readonly value: Uint8Array | undefined } | Failure> {
+interface Taken {
+  readonly done: boolean;
+  readonly value: Uint8Array | undefined;
+}
+
+async function taken(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<Taken | Failure> {
   try {
     const { done, value } = await reader.read();
     return { done, value };

@@ -7,7 +7,7 @@ import { concatBytes } from "../../core/bytes.ts";
 import type { Clock } from "../../core/clock.ts";
 import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import { MAX_REQUEST_PAUSE_MS, MIN_CLIENT_BYTES_PER_SECOND } from "../../core/limits.ts";
-import { inTime, type Timers } from "../../core/timers.ts";
+import { inTime, RepeatedDeadline, type Timers } from "../../core/timers.ts";
 import { textOf } from "./text.ts";
 
 export interface BodyTime {
@@ -83,34 +83,49 @@ async function readStream(
 export class BodyPieces {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array> | null;
   readonly #time: BodyTime;
+  readonly #deadline: RepeatedDeadline;
   #waitedMs = 0;
   #bytes = 0;
 
   constructor(body: ReadableStream<Uint8Array> | null, time: BodyTime) {
     this.#reader = body?.getReader() ?? null;
     this.#time = time;
+    this.#deadline = new RepeatedDeadline(time.timers, () => time.clock.now());
   }
 
   /** null: the body has ended. "invalid" when nothing comes in time. Rejects when the body breaks off. */
   async next(): Promise<Uint8Array | null | Failure> {
     if (this.#reader === null) return null;
-    const { clock, timers } = this.#time;
+    const { clock } = this.#time;
     const since = clock.now();
     const left = timeFor(this.#bytes) - this.#waitedMs;
     const mostMs = Math.max(0, Math.min(left, MAX_REQUEST_PAUSE_MS));
-    const piece = await inTime<Piece | null>(timers, mostMs, this.#reader.read(), () => null);
+    const piece = await this.#deadline.inTime<Piece | null>(mostMs, this.#read(this.#reader), () => null);
     if (piece === null) {
       this.#cancel();
       return LATE;
     }
-    if (piece.done) return null;
+    if (piece.done) {
+      this.#deadline.end();
+      return null;
+    }
     this.#waitedMs += Math.max(0, clock.now() - since);
     this.#bytes += piece.value.length;
     return piece.value;
   }
 
+  async #read(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<Piece> {
+    try {
+      return await reader.read();
+    } catch (error) {
+      this.#deadline.end();
+      throw error;
+    }
+  }
+
   /** Leaves the rest to others. */
   leave(): void {
+    this.#deadline.end();
     this.#reader?.releaseLock();
   }
 

@@ -70,7 +70,7 @@ export class ArchiveBuild {
 
   async slice(job: BuildJob, state: BuildState): Promise<BuildStep> {
     if (state.sendings !== null) return this.#send(job, state.making, state.sendings);
-    const made = job.isUpload ? await this.#checked() : await this.#made(job, state);
+    const made = job.isUpload ? await this.#checked(job.isRunning) : await this.#made(job, state);
     if (made !== null && "step" in made) return made;
     if (made === null || !job.isRunning()) return { step: "more" };
     if ("ok" in made) return { step: "over", error: made.message };
@@ -127,8 +127,8 @@ export class ArchiveBuild {
     return { ...step.made, type: archive.type, databaseId, encrypted: keys !== null };
   }
 
-  /** An uploaded file, which lies in the spool. */
-  async #checked(): Promise<MadeArchive | Failure> {
+  /** An uploaded file, which lies in the spool. null: the job was ended. */
+  async #checked(isRunning: () => boolean): Promise<MadeArchive | Failure | null> {
     const { spool, keys, breathe, rest } = this.#options;
     const opened = await openArchive(bytesOfSpool(spool, 0), keys);
     if (!opened.ok) return opened;
@@ -137,6 +137,7 @@ export class ArchiveBuild {
       const read = await totalsOf(reader);
       if (read !== null && !read.ok) return read;
       await rest();
+      if (!isRunning()) return null;
       if (read === null) continue;
       const refused = await this.#refusedOwner(header);
       if (refused !== null) return refused;

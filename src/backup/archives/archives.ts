@@ -323,7 +323,8 @@ export class Archives implements ArchiveService {
       { ...this.#options, ...this.#courtesy, spool: this.#spool },
       { isRunning, note },
     ).finally(() => {
-      this.#receiving = null;
+      // After a cancellation another upload may have begun.
+      if (this.#receiving === jobId) this.#receiving = null;
     });
     if (!isRunning()) return this.get(begun.id);
     if (typeof received !== "number") {

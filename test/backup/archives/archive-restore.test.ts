@@ -407,6 +407,35 @@ describe("an upload", () => {
       expect([await target.working(), target.lying].toReversed()).toEqual([[], 0]);
     });
   });
+
+  test("that was cancelled and goes on for a while leaves the next one alone (Z15, Z24)", async () => {
+    const { bytes } = await archiveFile(archiveEntries(30), { key: ARCHIVE_KEY, perFrame: 10 });
+    await withStorage(async (storage) => {
+      const target = new TestArchives(storage);
+      /** An upload whose sender sends when the test says so. */
+      const begun = async () => {
+        let sender: ReadableStreamDefaultController<Uint8Array> | null = null;
+        const body = new ReadableStream<Uint8Array>({ start: (controller) => void (sender = controller) });
+        const answer = target.archives.upload(body, "");
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        const running = target.restore.service.jobs.running;
+        if (sender === null || running === null) throw new Error("expected an upload that goes on");
+        // The compiler does not see that the stream's start has run.
+        return { answer, sender: sender as ReadableStreamDefaultController<Uint8Array>, jobId: running.id };
+      };
+      const first = await begun();
+      good(await target.archives.cancel("1"));
+      const second = await begun();
+      first.sender.enqueue(bytes);
+      expect(await first.answer).toMatchObject({ id: "1", status: "failed", error: "It was cancelled." });
+      await target.slice();
+      second.sender.enqueue(bytes);
+      second.sender.close();
+      expect(await second.answer).toMatchObject({ id: "2", status: "running" });
+      expect(await target.finish(second.jobId)).toMatchObject({ status: "completed", error: null });
+      expect(good(target.archives.get("2"))).toMatchObject({ status: "completed", size: bytes.length });
+    });
+  });
 });
 
 test("an encrypted archive of another organization of the deployment is refused, and one from elsewhere is not (Z35)", async () => {

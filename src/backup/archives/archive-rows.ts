@@ -172,6 +172,13 @@ export class ArchiveRows {
       : storedOf(row);
   }
 
+  /** One that has a file. */
+  completed(id: string): StoredArchive | Failure {
+    const archive = this.stored(id);
+    if (isFailure(archive) || archive.status === "completed") return archive;
+    return failure("conflict", `The archive ${id} is ${archive.status}: only a completed one has a file`);
+  }
+
   /** The archive that this job makes. null: it makes none. */
   ofJob(jobId: string): StoredArchive | null {
     if (!hasArchiveTables(this.#storage)) return null;

@@ -27,6 +27,7 @@ import type { BackupJobs, JobWorker, RunningJob } from "../jobs.ts";
 import type { BackupTask } from "../sources.ts";
 import { ArchiveBuild, type BuildState, NOT_BUILT } from "./archive-build.ts";
 import { ArchiveDownloads } from "./archive-downloads.ts";
+import { ArchiveRemoval } from "./archive-removal.ts";
 import { ArchiveChecker, type CheckInput } from "./archive-checker.ts";
 import type { MakerOptions } from "./archive-maker.ts";
 import { ArchiveRestorer, type RestoreInput, type RestorerOptions } from "./archive-restorer.ts";
@@ -43,7 +44,7 @@ import type {
 } from "./archive-service.ts";
 import { receive } from "./archive-upload.ts";
 import { type Courtesy, courtesy, type ProcessPace } from "./courtesy.ts";
-import { Leftovers, removeFrom } from "./leftovers.ts";
+import { Leftovers } from "./leftovers.ts";
 import { Spool } from "./spool.ts";
 
 export interface ArchivesOptions
@@ -83,6 +84,7 @@ export class Archives implements ArchiveService {
   readonly #build: ArchiveBuild;
   readonly #restorer: ArchiveRestorer;
   readonly #checker: ArchiveChecker;
+  readonly #removal: ArchiveRemoval;
   readonly #downloads: ArchiveDownloads;
   #spoolIsEmpty: boolean;
   /** The job whose file is being received by a request. */
@@ -114,6 +116,7 @@ export class Archives implements ArchiveService {
     this.#build = new ArchiveBuild(parts);
     this.#restorer = new ArchiveRestorer({ ...parts, build: this.#build, ended: (id) => this.#ended(id) });
     this.#checker = new ArchiveChecker(parts);
+    this.#removal = new ArchiveRemoval(parts);
     this.#downloads = new ArchiveDownloads(parts);
     this.workers = {
       [MAKE]: {
@@ -163,58 +166,18 @@ export class Archives implements ArchiveService {
     return this.get(id);
   }
 
-  async destroy(id: string): Promise<{ readonly ok: true } | Failure> {
-    const archive = this.#rows.stored(id);
-    if (isFailure(archive)) return archive;
-    const busy = this.#inUse(archive);
-    if (busy !== null) return busy;
-    const remaining: ArchivePlace[] = [];
-    for (const place of archive.places) {
-      if (place.status !== "stored") continue;
-      const error = await this.#removeAt(place, archive);
-      if (error !== null) remaining.push({ ...place, error });
-    }
-    const again = this.#rows.stored(id);
-    if (isFailure(again)) return again;
-    const nowBusy = this.#inUse(again);
-    if (nowBusy !== null) return nowBusy;
-    const [first] = remaining;
-    if (first === undefined) {
-      this.#rows.remove(archive.id);
-      return { ok: true };
-    }
-    this.#rows.setPlaces(archive.id, remaining);
-    return failure(
-      "unavailable",
-      `The archive ${id} could not be removed at "${first.name}", and stays in the list: ${first.error ?? ""} Try again, or remove the destination first`,
-    );
+  destroy(id: string): ReturnType<ArchiveService["destroy"]> {
+    return this.#removal.destroy(id);
   }
 
-  async removeCopy(id: string, destinationId: string): Promise<{ readonly ok: true } | Failure> {
-    const archive = this.#completed(id);
-    if (isFailure(archive)) return archive;
-    const busy = this.#inUse(archive);
-    if (busy !== null) return busy;
-    const place = archive.places.find((one) => one.destinationId === destinationId);
-    if (place === undefined) return { ok: true };
-    const others = archive.places.some((one) => one.status === "stored" && one !== place);
-    if (!others) return failure("conflict", `The archive ${id} lies nowhere else: destroy it instead`);
-    const error = place.status === "stored" ? await this.#removeAt(place, archive) : null;
-    if (error !== null)
-      return failure("unavailable", `The archive ${id} could not be removed at "${place.name}": ${error}`);
-    const again = this.#rows.stored(id);
-    if (isFailure(again)) return { ok: true };
-    this.#rows.setPlaces(
-      archive.id,
-      again.places.filter((one) => one.destinationId !== destinationId),
-    );
-    return { ok: true };
+  removeCopy(id: string, destinationId: string): ReturnType<ArchiveService["removeCopy"]> {
+    return this.#removal.removeCopy(id, destinationId);
   }
 
   async verify(jobId: string, id: string): Promise<BackupJob | Failure> {
     const { jobs } = this.#options;
     if (jobs.knows(jobId)) return jobs.get(jobId);
-    const archive = this.#completed(id);
+    const archive = this.#rows.completed(id);
     if (isFailure(archive)) return archive;
     const input: CheckInput = { archiveId: id };
     return this.#started(jobs.start(jobId, VERIFY, input, archive.version));
@@ -223,7 +186,7 @@ export class Archives implements ArchiveService {
   async restore({ jobId, id, safetyArchive }: ArchiveRestore): Promise<BackupJob | Failure> {
     const { jobs, storage, clock, refusal, databaseId, keys, room } = this.#options;
     if (jobs.knows(jobId)) return jobs.get(jobId);
-    const archive = this.#completed(id);
+    const archive = this.#rows.completed(id);
     if (isFailure(archive)) return archive;
     const tooLarge = tooLargeInPlace(Math.max(archive.bytes ?? 0, storage.sql.databaseSize));
     if (tooLarge !== null) return tooLarge;
@@ -258,7 +221,7 @@ export class Archives implements ArchiveService {
 
   /** Has another database, which is empty, take over the state of an archive. The job belongs to the other one. */
   async fork(jobId: string, id: string, into: Pick<ArchiveStub, "receiveArchive">): Promise<BackupJob | Failure> {
-    const archive = this.#completed(id);
+    const archive = this.#rows.completed(id);
     if (isFailure(archive)) return archive;
     const { size, checksum, bytes, version } = archive;
     if (size === null || checksum === null || version === null)
@@ -293,12 +256,12 @@ export class Archives implements ArchiveService {
 
   /** Bytes of the file from `offset` on: at most as many as are read at once, fewer at the end. */
   async range(id: string, offset: number, length: number): Promise<Uint8Array | Failure> {
-    const archive = this.#completed(id);
+    const archive = this.#rows.completed(id);
     return isFailure(archive) ? archive : this.#downloads.range(archive, offset, length);
   }
 
   async download(id: string, range: ArchiveRange | null): Promise<ArchiveDownload | Failure> {
-    const archive = this.#completed(id);
+    const archive = this.#rows.completed(id);
     return isFailure(archive) ? archive : this.#downloads.stream(archive, range);
   }
 
@@ -457,33 +420,6 @@ export class Archives implements ArchiveService {
   #isUpload({ id }: StoredArchive): boolean {
     const info = this.#rows.info(String(id));
     return !isFailure(info) && info.origin === "upload";
-  }
-
-  #completed(id: string): StoredArchive | Failure {
-    const archive = this.#rows.stored(id);
-    if (isFailure(archive) || archive.status === "completed") return archive;
-    return failure("conflict", `The archive ${id} is ${archive.status}: only a completed one has a file`);
-  }
-
-  #inUse({ id, status, jobId }: StoredArchive): Failure | null {
-    const { running } = this.#options.jobs;
-    if (running === null) return null;
-    const reads = running.kind === RESTORE || running.kind === VERIFY;
-    // The service wrote it, from a value of this type.
-    const isRead = reads && (JSON.parse(running.input) as CheckInput).archiveId === String(id);
-    if (!isRead && !(status === "running" && running.id === jobId)) return null;
-    return failure(
-      "conflict",
-      `The job ${running.id} (${running.kind}) is using the archive ${id}: wait for it or cancel it`,
-    );
-  }
-
-  /** Returns why it is still there. null: it is not there any more. */
-  async #removeAt({ destinationId }: ArchivePlace, { object }: StoredArchive): Promise<string | null> {
-    const store = await this.#options.stores.open(destinationId);
-    if (isFailure(store)) return store.code === "not-found" ? null : store.message;
-    const removed = await removeFrom(store.destination, object, null);
-    return removed.ok ? null : removed.message;
   }
 
   #started(job: BackupJob | Failure): BackupJob | Failure {

@@ -77,7 +77,8 @@ async function inTurn<T>(work: () => Promise<T>): Promise<T> {
 
 /** What a part finds in a run of moments. */
 async function measured(part: PartName): Promise<Report & { readonly printed: readonly string[] }> {
-  const moments = ["--connections", "2", "--rounds", "1", "--seconds", "0.05", "--max-entries", "10000"];
+  // So short that the 100 watchers of a round are told of one commit each: of two commits a busy one is told the last alone.
+  const moments = ["--connections", "2", "--rounds", "1", "--seconds", "0.03", "--max-entries", "10000"];
   const options = parseBenchOptions(["--parts", part, ...moments]);
   if (options === undefined) throw new Error("expected options");
   const folder = mkdtempSync(join(tmpdir(), "cairn-bench-test-"));

@@ -278,7 +278,7 @@ export interface Place {
 }
 
 /** Rows of an R*Tree that one statement returns at most. */
-const TREE_WINDOW = 10_000;
+const TREE_WINDOW = 3_000;
 
 /**
  * The places in an area. An R*Tree cannot go on where it stopped, so a box with too many places is divided. Everything is read before the
@@ -293,7 +293,7 @@ export async function placesIn(sql: Sql, { index, area }: AreaSource, steps: Ste
     const rows = [
       ...sql.exec(IN_BOX(geoTable(index.id)), bottom, top, west, east, most).raw<[number, number, number]>(),
     ];
-    steps.spend(COST.statement + rows.length * COST.hit);
+    steps.spend(COST.statement + rows.length * COST.place);
     if (rows.length > TREE_WINDOW && isDivisible(box)) {
       left.push(...quarters(box));
       await steps.rest();

@@ -17,6 +17,8 @@ export const COST = {
   orderedRow: 0.3,
   /** A row of an index that comes out of SQLite. */
   hit: 1,
+  /** A row of an R*Tree, whose page lies anywhere in the file. */
+  place: 3,
   /** A document that is found, decoded and compared. */
   document: 15,
   byteOfDocument: 0.02,

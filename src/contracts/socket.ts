@@ -36,6 +36,15 @@ export const SocketClose = {
   tooMuch: 4429,
 } as const;
 
+/** The codes of a close without a code, and of a connection without a close frame. */
+const NO_CODE = 1005;
+export const BROKE_OFF = 1006;
+
+/** Whether a close frame may carry the code. */
+export function isCarried(code: number): boolean {
+  return code !== NO_CODE && code !== BROKE_OFF;
+}
+
 /** The code with which a socket is closed after a failure that concerns the whole socket. */
 export function closeCodeOf(code: ErrorCode): number {
   switch (code) {

@@ -60,7 +60,7 @@ import {
   type RestoreCommand,
   type BackupJob,
 } from "../contracts/restore-commands.ts";
-import { socketProtocol } from "../contracts/socket.ts";
+import { BROKE_OFF, socketProtocol } from "../contracts/socket.ts";
 import { versionstampHex } from "../core/versionstamp.ts";
 import { isWatched, type OpenDatabase, openDatabase } from "./database-wiring.ts";
 import { type OpenDeletion, openDeletion } from "./deletion-wiring.ts";
@@ -80,7 +80,7 @@ import type { SocketPeer } from "./socket-session.ts";
 import { SESSION_TAG } from "./socket-sessions.ts";
 import { objectIn } from "./restore-wiring.ts";
 import { systemClock, systemTurn } from "./system.ts";
-import { BROKE_OFF, closeToo } from "./socket-ends.ts";
+import { closeToo } from "./socket-ends.ts";
 import { endSockets } from "./watch-sockets.ts";
 
 export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {

@@ -1,8 +1,6 @@
 /** How the object ends a socket that its peer has closed, or that broke off. */
 
-/** The codes of a close without a code, and of a connection without a close frame. A close frame cannot carry them. */
-const NO_CODE = 1005;
-export const BROKE_OFF = 1006;
+import { isCarried } from "../contracts/socket.ts";
 
 /**
  * The peer has closed the socket, or is gone. Until this side closes it too, the peer waits and the connection stays: the platform leaves
@@ -10,8 +8,8 @@ export const BROKE_OFF = 1006;
  */
 export function closeToo(socket: WebSocket, code: number, reason: string): void {
   try {
-    if (code === NO_CODE || code === BROKE_OFF) socket.close();
-    else socket.close(code, reason);
+    if (isCarried(code)) socket.close(code, reason);
+    else socket.close();
   } catch {
     // It was already closed, as intended.
   }

@@ -13,7 +13,15 @@ import {
 } from "../../codec/socket.ts";
 import { decodeTextFrame, textOfDone, textOfError, textOfFrame } from "../../codec/socket-text.ts";
 import type { ObjectSocket } from "../../contracts/database.ts";
-import { closeCodeOf, closeReason, SocketClose, socketProtocol, unsentBytes } from "../../contracts/socket.ts";
+import {
+  BROKE_OFF,
+  closeCodeOf,
+  closeReason,
+  isCarried,
+  SocketClose,
+  socketProtocol,
+  unsentBytes,
+} from "../../contracts/socket.ts";
 import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import {
   MAX_SOCKET_PENDING_BYTES,
@@ -31,10 +39,6 @@ const MESSAGE_BYTES = 64;
 
 /** How often the client's intake is checked while anything waits for it. */
 const REPORT_MS = 20;
-
-/** The code of a close without a code, or of a connection that broke off. */
-const NO_CODE = 1005;
-const BROKE_OFF = 1006;
 
 type Message = string | ArrayBuffer;
 
@@ -242,7 +246,7 @@ function sizeOf(message: Message): number {
 
 /** A code that a close frame may carry. */
 function passedOn(code: number, otherwise: number): number {
-  return code === NO_CODE || code === BROKE_OFF ? otherwise : code;
+  return isCarried(code) ? code : otherwise;
 }
 
 function close(socket: ObjectSocket, code: number, reason: string): void {

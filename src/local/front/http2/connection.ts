@@ -194,13 +194,12 @@ export class Http2Connection implements StreamOwner {
   read(stream: Http2Stream, bytes: number, opened: number): void {
     if (this.#isOver) return;
     if (opened > 0) this.#send(frameOf(FrameType.windowUpdate, 0, stream.id, uint32(opened)));
-    const all = this.#receiveWindow.release(bytes);
-    if (all > 0) this.#send(frameOf(FrameType.windowUpdate, 0, 0, uint32(all)));
+    this.#release(bytes);
   }
 
   reset(stream: Http2Stream, code: ErrorCode): void {
     this.#sendReset(stream.id, code);
-    stream.closed();
+    stream.close();
   }
 
   // What is sent.
@@ -208,6 +207,12 @@ export class Http2Connection implements StreamOwner {
   #send(frame: Buffer): void {
     this.#outbox.add(frame);
     this.#plan();
+  }
+
+  /** Bytes that the client has sent are read, or are nobody's. */
+  #release(bytes: number): void {
+    const opened = this.#receiveWindow.release(bytes);
+    if (opened > 0) this.#send(frameOf(FrameType.windowUpdate, 0, 0, uint32(opened)));
   }
 
   #sendReset(stream: number, code: ErrorCode): void {
@@ -291,7 +296,7 @@ export class Http2Connection implements StreamOwner {
     this.#isOver = true;
     this.#planned.clear();
     this.#ending.clear();
-    for (const stream of this.#streams.values()) stream.closed();
+    for (const stream of this.#streams.values()) stream.close();
   }
 
   // What is received.
@@ -342,8 +347,7 @@ export class Http2Connection implements StreamOwner {
     if (body === undefined) return this.end(ErrorCode.protocolError);
     const stream = this.#streams.get(id);
     if (stream === undefined) {
-      const opened = this.#receiveWindow.release(payload.length);
-      if (opened > 0) this.#send(frameOf(FrameType.windowUpdate, 0, 0, uint32(opened)));
+      this.#release(payload.length);
       if (!this.#reset.has(id)) this.#refuse(id, ErrorCode.streamClosed);
       return;
     }
@@ -425,7 +429,7 @@ export class Http2Connection implements StreamOwner {
   #takeReset(id: number, payload: Buffer): void {
     if (payload.length !== 4) return this.end(ErrorCode.frameSizeError);
     if (id === 0 || this.#isIdle(id)) return this.end(ErrorCode.protocolError);
-    this.#streams.get(id)?.closed();
+    this.#streams.get(id)?.close();
     this.#countReset();
   }
 

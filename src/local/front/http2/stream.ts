@@ -122,7 +122,7 @@ export class Http2Stream extends EventEmitter<StreamEvents> {
     if ((this.#announced ?? 0) > 0) return ErrorCode.protocolError;
     this.#hasWhole = true;
     this.#give();
-    if (this.#hasEnded) this.#close();
+    if (this.#hasEnded) this.close();
     return undefined;
   }
 
@@ -218,7 +218,7 @@ export class Http2Stream extends EventEmitter<StreamEvents> {
   sent(isLast: boolean): void {
     if (isLast) {
       this.#hasEnded = true;
-      if (this.#hasWhole) this.#close();
+      if (this.#hasWhole) this.close();
       else if (this.#resetsAtEnd) this.#owner.reset(this, ErrorCode.noError);
     } else if (this.#needsDrain && this.#waitingBytes <= MAX_WAITING_BYTES / 2) {
       this.#needsDrain = false;
@@ -226,12 +226,8 @@ export class Http2Stream extends EventEmitter<StreamEvents> {
     }
   }
 
-  /** The connection has forgotten the stream, or is gone itself. */
-  closed(): void {
-    this.#close();
-  }
-
-  #close(): void {
+  /** Both sides are done with the stream, or one has broken it off, or the connection is gone. */
+  close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     const unread = this.#unread.bytes;

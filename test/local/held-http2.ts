@@ -5,26 +5,7 @@ import { Guard } from "../../src/local/front/guard.ts";
 import { Http2Connection } from "../../src/local/front/http2/connection.ts";
 import type { Http2Stream } from "../../src/local/front/http2/stream.ts";
 import { Turns } from "../../src/local/front/http2/turns.ts";
-import { PREFACE, settings } from "../support/raw-http2.ts";
-
-export interface Frame {
-  readonly type: number;
-  readonly flags: number;
-  readonly stream: number;
-  readonly payload: Buffer;
-}
-
-export function framesIn(text: string): Frame[] {
-  const bytes = Buffer.from(text, "latin1");
-  const frames: Frame[] = [];
-  for (let at = 0; at + 9 <= bytes.length;) {
-    const end = at + 9 + bytes.readUIntBE(at, 3);
-    const [type = 0, flags = 0] = [bytes[at + 3], bytes[at + 4]];
-    frames.push({ type, flags, stream: bytes.readUInt32BE(at + 5), payload: bytes.subarray(at + 9, end) });
-    at = end;
-  }
-  return frames;
-}
+import { type Frame, framesIn, PREFACE, settings } from "../support/raw-http2.ts";
 
 /** A connection whose socket takes what the test says, and gets its bytes from the test. */
 export class HeldSocket extends Socket {
@@ -54,7 +35,7 @@ export class HeldSocket extends Socket {
   }
 
   frames(type: number): Frame[] {
-    return framesIn(Buffer.concat(this.written).toString("latin1")).filter((one) => one.type === type);
+    return framesIn(Buffer.concat(this.written)).frames.filter((one) => one.type === type);
   }
 
   takeSome(bytes: number): void {

@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
 import { encodeHead, HpackDecoder, NO_TABLE, type HeaderField } from "../../src/local/front/http2/hpack.ts";
 import { decodeHuffman } from "../../src/local/front/http2/huffman.ts";
-import { frame, frameTypes, PREFACE, settings } from "../support/raw-http2.ts";
+import { frame, framesIn, frameTypes, PREFACE, settings } from "../support/raw-http2.ts";
 
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(" ", ""), "hex");
 
@@ -113,48 +113,38 @@ const values = fc.string({
 });
 const lists = fc.array(fc.dictionary(names, values, { maxKeys: 5 }), { minLength: 1, maxLength: 8 });
 
-/** Plays node's client against a server that keeps the header blocks which come. */
-const blocks: Buffer[] = [];
-const keeper = createServer((socket) => {
-  let rest: Buffer = Buffer.alloc(0);
-  let begun = PREFACE.length;
-  socket.write(settings());
-  socket.on("error", () => undefined);
-  socket.on("data", (chunk: Buffer) => {
-    rest = Buffer.concat([rest, chunk]);
-    rest = rest.subarray(begun);
-    begun = 0;
-    while (rest.length >= 9 && rest.length >= 9 + rest.readUIntBE(0, 3)) {
-      const length = rest.readUIntBE(0, 3);
-      const [type, stream] = [rest[3], rest.readUInt32BE(5)];
-      if (type === frameTypes.HEADERS) {
-        blocks.push(Buffer.from(rest.subarray(9, 9 + length)));
-        // ":status: 200", the end of the answer.
-        socket.write(frame(frameTypes.HEADERS, 5, stream, Buffer.of(0x88)));
+/** A server that answers each request with a header block. */
+function answering(answerTo: (block: Buffer) => Buffer) {
+  return createServer((socket) => {
+    let rest: Buffer = Buffer.alloc(0);
+    let prefaceLeft = PREFACE.length;
+    socket.write(settings());
+    socket.on("error", () => undefined);
+    socket.on("data", (chunk: Buffer) => {
+      const come = framesIn(Buffer.concat([rest, chunk]).subarray(prefaceLeft));
+      prefaceLeft = 0;
+      rest = come.rest;
+      for (const { type, stream, payload } of come.frames) {
+        if (type === frameTypes.HEADERS) socket.write(frame(frameTypes.HEADERS, 5, stream, answerTo(payload)));
       }
-      rest = rest.subarray(9 + length);
-    }
-  });
-}).listen(0, "127.0.0.1");
+    });
+  }).listen(0, "127.0.0.1");
+}
+
+/** Keeps the header blocks of node's client, and answers ":status: 200". */
+const blocks: Buffer[] = [];
+const keeper = answering((block) => {
+  blocks.push(Buffer.from(block));
+  return Buffer.of(0x88);
+});
 
 /** Answers with whatever block stands here. */
 let answer: Buffer = Buffer.alloc(0);
-const answering = createServer((socket) => {
-  socket.write(settings());
-  socket.on("error", () => undefined);
-  socket.on("data", (chunk: Buffer) => {
-    // The client sends one request, in one segment with the preface or after it.
-    const at = chunk.subarray(0, PREFACE.length).equals(PREFACE) ? PREFACE.length : 0;
-    for (let from = at; from + 9 <= chunk.length; from += 9 + chunk.readUIntBE(from, 3)) {
-      if (chunk[from + 3] === frameTypes.HEADERS)
-        socket.write(frame(frameTypes.HEADERS, 5, chunk.readUInt32BE(from + 5), answer));
-    }
-  });
-}).listen(0, "127.0.0.1");
+const speaker = answering(() => answer);
 
 afterAll(() => {
   keeper.close();
-  answering.close();
+  speaker.close();
 });
 
 test("what node's client sends is decoded, with its table and its Huffman codes", async () => {
@@ -188,7 +178,7 @@ test("node's client decodes the heads of our answers", async () => {
   await fc.assert(
     fc.asyncProperty(fc.integer({ min: 200, max: 599 }), fc.dictionary(names, values), async (status, headers) => {
       answer = Buffer.concat([NO_TABLE, encodeHead(status, Object.entries(headers).flat())]);
-      const session = connect(`http://127.0.0.1:${(answering.address() as AddressInfo).port}`);
+      const session = connect(`http://127.0.0.1:${(speaker.address() as AddressInfo).port}`);
       const stream = session.request({});
       const [got] = (await once(stream, "response")) as [IncomingHttpHeaders];
       expect(got[":status"]).toBe(status);

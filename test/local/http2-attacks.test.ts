@@ -8,8 +8,10 @@ import { expect, test, vi } from "vitest";
 import { Turns } from "../../src/local/front/http2/turns.ts";
 import { Http2Stream } from "../../src/local/front/http2/stream.ts";
 import {
+  type Frame,
   frame,
   frameFlags,
+  framesIn,
   frameTypes,
   get,
   type HeaderList,
@@ -19,7 +21,7 @@ import {
   uint32,
 } from "../support/raw-http2.ts";
 import { limitUntaken } from "../../src/local/front/http2.ts";
-import { type Frame, framesIn, held, turn } from "./held-http2.ts";
+import { held, turn } from "./held-http2.ts";
 import { FakeClock, frontBefore, type Handler, rawConnection, room, serverWith } from "./fronts.ts";
 
 const { DATA, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE } = frameTypes;
@@ -30,7 +32,8 @@ async function setUp(handler: Handler, capacity = room(1000, 1000)) {
   const open = async (windows = settings()) => {
     const { socket, text } = await rawConnection(front.port);
     socket.write(Buffer.concat([PREFACE, windows]));
-    const frames = (type: number): Frame[] => framesIn(text()).filter((one) => one.type === type);
+    const frames = (type: number): Frame[] =>
+      framesIn(Buffer.from(text(), "latin1")).frames.filter((one) => one.type === type);
     let pings = 0;
     /** Resolves when the front has handled all that was sent. */
     const handled = async (): Promise<void> => {

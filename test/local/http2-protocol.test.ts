@@ -9,8 +9,10 @@ import type { Http2Stream } from "../../src/local/front/http2/stream.ts";
 import { Turns } from "../../src/local/front/http2/turns.ts";
 import { MAX_STREAMS_OF_CONNECTION } from "../../src/core/limits.ts";
 import {
+  type Frame,
   frame,
   frameFlags,
+  framesIn,
   frameTypes,
   get,
   headerBlock,
@@ -24,13 +26,6 @@ import {
 const { DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION } =
   frameTypes;
 const { END_STREAM, END_HEADERS, PADDED } = frameFlags;
-
-interface Frame {
-  readonly type: number;
-  readonly flags: number;
-  readonly stream: number;
-  readonly payload: Buffer;
-}
 
 const open: (() => void)[] = [];
 afterEach(() => {
@@ -70,18 +65,9 @@ class Peer {
       this.#news();
     });
     socket.on("data", (chunk: Buffer) => {
-      this.#rest = Buffer.concat([this.#rest, chunk]);
-      while (this.#rest.length >= 9 && this.#rest.length >= 9 + this.#rest.readUIntBE(0, 3)) {
-        const length = this.#rest.readUIntBE(0, 3);
-        const [type = -1, flags = -1] = [this.#rest[3], this.#rest[4]];
-        this.frames.push({
-          type,
-          flags,
-          stream: this.#rest.readUInt32BE(5),
-          payload: this.#rest.subarray(9, 9 + length),
-        });
-        this.#rest = this.#rest.subarray(9 + length);
-      }
+      const { frames, rest } = framesIn(Buffer.concat([this.#rest, chunk]));
+      this.frames.push(...frames);
+      this.#rest = rest;
       this.#news();
     });
   }

@@ -29,6 +29,27 @@ export function frame(type: number, flags: number, stream: number, payload: Uint
   return Buffer.concat([head, payload]);
 }
 
+export interface Frame {
+  readonly type: number;
+  readonly flags: number;
+  readonly stream: number;
+  readonly payload: Buffer;
+}
+
+/** The frames that are complete, and the bytes after them. */
+export function framesIn(bytes: Buffer): { readonly frames: Frame[]; readonly rest: Buffer } {
+  const frames: Frame[] = [];
+  let at = 0;
+  while (at + 9 <= bytes.length) {
+    const end = at + 9 + bytes.readUIntBE(at, 3);
+    if (end > bytes.length) break;
+    const [type = -1, flags = -1] = [bytes[at + 3], bytes[at + 4]];
+    frames.push({ type, flags, stream: bytes.readUInt32BE(at + 5), payload: bytes.subarray(at + 9, end) });
+    at = end;
+  }
+  return { frames, rest: bytes.subarray(at) };
+}
+
 export type HeaderList = readonly (readonly [name: string, value: string])[];
 
 export function headerBlock(headers: HeaderList): Buffer {

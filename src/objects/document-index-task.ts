@@ -31,7 +31,11 @@ export function documentIndexTask({ index, room, clock, turns }: DocumentIndexTa
       // What is to be removed is removed even where there is no room for a build.
       const refused = await room.refusalOfJob(BYTES_PER_RUN);
       let steps = 0;
-      for (; steps < STEPS_PER_RUN && index.step(refused === null); steps += 1) await turns.next(MS_PER_STEP);
+      for (; steps < STEPS_PER_RUN && index.hasWork; steps += 1) {
+        // A step begins after this turn of the object. The turns of the process are told now, so that no other object begins a piece before it.
+        const [hadWork] = await Promise.all([index.step(refused === null), turns.next(MS_PER_STEP)]);
+        if (!hadWork) break;
+      }
       if (steps === 0 && refused !== null) throw new Error(refused.message);
     },
   };

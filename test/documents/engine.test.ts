@@ -237,7 +237,7 @@ test("searches of a batch count into the answers of the batch, too (D14)", () =>
     const documents = new EngineDocuments(storage, new MovableClock(), { derivedTables });
     const text = "x".repeat(700_000);
     for (let id = 0; id < 4; id++) await documents.ask({ action: "create", ids: { id }, columns: { text } });
-    while (derivedTables.step());
+    while (await derivedTables.step());
     const request = { appId: "shop", tableId: "orders", action: "search", querys: [{ queryType: "matchAll" }] };
     const answers = await documents.ask({ requests: [request, request, request, request] });
     expect(answers.map((answer: { data?: unknown[] }) => answer.data?.length ?? answer)).toEqual([

@@ -11,6 +11,7 @@ import { ask, finished, job, newDatabase, put, until, withBackup } from "../supp
 import { everything, type Stub } from "../support/workerd/database-object.ts";
 import { flawsOfIndex } from "../support/workerd/document-index.ts";
 import { failure, type Failure } from "../../src/core/errors.ts";
+import type { BulkStorage } from "../../src/core/storage.ts";
 import { DocumentIndex } from "../../src/documents/index/document-index.ts";
 import { Database } from "../../src/engine/database.ts";
 import { documentIndexTask } from "../../src/objects/document-index-task.ts";
@@ -106,7 +107,7 @@ test("where there is no room a build waits, and says why; what is to be removed 
     const index = new DocumentIndex({ storage, isMade: false, bounds: { entries: 2, bytes: 1e6, gathered: 2 } });
     const database = new Database({ storage, clock: systemClock, derivedTables: index });
     database.commit([write([define("city"), ...Array.from({ length: 9 }, (_, id) => order(id, "Köln"))])]);
-    while (index.step());
+    while (await index.step());
     database.commit([write([define("title")])]);
     database.commit([write([define("city", "title")])]);
     const full = failure("insufficient-storage", "The disk is full.");
@@ -130,6 +131,50 @@ test("where there is no room a build waits, and says why; what is to be removed 
     refused = null;
     for (; task.dueAt() !== null; expect(asked).toBeLessThan(20)) await task.run();
     expect([states(), flawsOfIndex(storage)]).toEqual([[{ state: "live" }], []]);
+  });
+});
+
+test("a step is one transaction without a savepoint, and the turns of the process are told before it begins (D55)", async () => {
+  await withStorage(async (storage) => {
+    const done: string[] = [];
+    const watched: BulkStorage = {
+      sql: storage.sql,
+      transactionSync: (work) => {
+        done.push("savepoint");
+        return storage.transactionSync(work);
+      },
+      transaction: (work) =>
+        storage.transaction(() => {
+          done.push("begun");
+          return work();
+        }),
+    };
+    const bounds = { entries: 2, bytes: 1e6, gathered: 2 };
+    const index = new DocumentIndex({ storage: watched, isMade: false, bounds });
+    const database = new Database({ storage, clock: systemClock, derivedTables: index });
+    database.commit([write([define("city"), ...Array.from({ length: 9 }, (_, id) => order(id, "Köln"))])]);
+    database.commit([write([define("title")])]);
+    done.length = 0;
+    const next = async () => void done.push("told");
+    const parts = { index, room: { refusalOfJob: async () => null }, clock: systemClock, turns: { next } };
+    const task = documentIndexTask(parts);
+    while (task.dueAt() !== null) await task.run();
+    expect(done.length).toBeGreaterThan(10);
+    expect(done).toEqual(done.map((_, i) => (i % 2 === 0 ? "told" : "begun")));
+    expect(flawsOfIndex(storage)).toEqual([]);
+  });
+});
+
+test("a step does nothing when its database goes away before the step begins (D55)", async () => {
+  await withStorage(async (storage) => {
+    const bounds = { entries: 2, bytes: 1e6, gathered: 2 };
+    const index = new DocumentIndex({ storage, isMade: false, bounds });
+    const database = new Database({ storage, clock: systemClock, derivedTables: index });
+    database.commit([write([define("city"), ...Array.from({ length: 9 }, (_, id) => order(id, "Köln"))])]);
+    const before = storage.sql.exec("SELECT * FROM document_tables").toArray();
+    const step = index.step();
+    index.close();
+    expect([await step, storage.sql.exec("SELECT * FROM document_tables").toArray()]).toEqual([false, before]);
   });
 });
 

@@ -20,7 +20,7 @@ import {
 import { failure } from "../../core/errors.ts";
 import { hasTable } from "../../core/migrations.ts";
 import type { StoredEntry } from "../../core/operations.ts";
-import type { SyncStorage } from "../../core/storage.ts";
+import type { BulkStorage } from "../../core/storage.ts";
 import { type KeyRange, rangeUnder } from "../../codec/key-prefix.ts";
 import { CommitRefusal } from "../../engine/commit-refusal.ts";
 import type { Change, DerivedTables } from "../../engine/derived-tables.ts";
@@ -45,7 +45,7 @@ const DEFINITIONS_RANGE = rangeUnder(DEFINITIONS);
 const EVER = asUnixMs(-1);
 
 export interface DocumentIndexOptions {
-  readonly storage: SyncStorage;
+  readonly storage: BulkStorage;
   /** Whether the tables of the indexes are there already. */
   readonly isMade: boolean;
   /** Called after a transaction that has left work for `step`. */
@@ -62,7 +62,7 @@ interface Opened {
 }
 
 export class DocumentIndex implements DerivedTables {
-  readonly #storage: SyncStorage;
+  readonly #storage: BulkStorage;
   readonly #entries: EntryTable;
   readonly #onWork: () => void;
   readonly #bounds: StepBounds;
@@ -106,17 +106,15 @@ export class DocumentIndex implements DerivedTables {
    * Does a bounded piece of work, in a transaction of its own. `mayBuild`: whether there is room for what a build adds. Returns false when
    * there was nothing to do.
    */
-  step(mayBuild = true): boolean {
+  async step(mayBuild = true): Promise<boolean> {
     if (!this.hasWork) return false;
-    this.#isTouched = true;
-    try {
-      return this.#storage.transactionSync(() => this.#open().work.step(mayBuild));
-    } catch (error) {
-      this.undone();
-      throw error;
-    } finally {
-      this.#isTouched = false;
-    }
+    // Forgotten before anything else runs, and also when what was done could not be stored.
+    return this.#orForget(() =>
+      this.#storage.transaction(() =>
+        // There may be nothing left to do: the transaction begins in a later turn.
+        this.#orForget(async () => this.hasWork && this.#open().work.step(mayBuild)),
+      ),
+    );
   }
 
   /** The database goes away. From now on there is no work. */
@@ -182,8 +180,22 @@ export class DocumentIndex implements DerivedTables {
   undone(): void {
     if (!this.#isTouched) return;
     this.#isTouched = false;
-    // The tables themselves may be gone again. To look for them is cheap beside a transaction that failed.
+    this.#forget();
+  }
+
+  async #orForget<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      this.#forget();
+      throw error;
+    }
+  }
+
+  /** What is known in memory is read again at the next use. */
+  #forget(): void {
     this.#opened = null;
+    // The tables themselves may be gone again. To look for them is cheap beside a transaction that failed.
     this.#isMade = hasTable(this.#storage.sql, TABLES);
   }
 

@@ -4,7 +4,7 @@
  */
 import { asUnixMs } from "../../../src/core/clock.ts";
 import { Encoding, type Mutation } from "../../../src/core/operations.ts";
-import type { SyncStorage } from "../../../src/core/storage.ts";
+import type { BulkStorage } from "../../../src/core/storage.ts";
 import { encodeKey } from "../../../src/codec/key-codec.ts";
 import { encodeV8 } from "../../../src/codec/v8/codec.ts";
 import { definitionKey, encodeDefinition } from "../../../src/documents/definition.ts";
@@ -66,13 +66,13 @@ export function documentOf(number: number): Record<string, unknown> {
 }
 
 export class DocumentTasks {
-  readonly #storage: SyncStorage;
+  readonly #storage: BulkStorage;
   readonly #index: DocumentIndex;
   readonly #database: Database;
   readonly #pause: () => Promise<void>;
 
   /** `pause`: lets what was written be stored, and the clock go on. */
-  constructor(storage: SyncStorage, pause: () => Promise<void>) {
+  constructor(storage: BulkStorage, pause: () => Promise<void>) {
     this.#storage = storage;
     this.#pause = pause;
     this.#index = new DocumentIndex({ storage, isMade: false });
@@ -100,7 +100,7 @@ export class DocumentTasks {
         break;
       case "steps":
         await this.#pause();
-        for (let i = 0, before = Date.now(); i < task.steps && this.#index.step(); i += 1) {
+        for (let i = 0, before = Date.now(); i < task.steps && (await this.#index.step()); i += 1) {
           await this.#pause();
           const now = Date.now();
           stepMs.push(now - before);

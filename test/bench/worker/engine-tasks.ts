@@ -4,7 +4,7 @@
  */
 import { asUnixMs } from "../../../src/core/clock.ts";
 import type { AtomicWrite } from "../../../src/core/operations.ts";
-import type { SyncStorage } from "../../../src/core/storage.ts";
+import type { BulkStorage, SyncStorage } from "../../../src/core/storage.ts";
 import { Database } from "../../../src/engine/database.ts";
 import type { FeedWatcher } from "../../../src/engine/watch-hub.ts";
 import { CountingStorage } from "../../support/counting-storage.ts";
@@ -58,7 +58,7 @@ const LARGE_VALUE_BYTES = 4_000;
 const UPSERT = "INSERT INTO bare (k, v) VALUES (?1, ?2) ON CONFLICT (k) DO UPDATE SET v = excluded.v";
 
 export class EngineTasks {
-  readonly #storage: SyncStorage;
+  readonly #storage: BulkStorage;
   readonly #counting: CountingStorage;
   readonly #database: Database;
   readonly #loop = Array.from({ length: LOOP_ENTRIES }, (_, index) => ({
@@ -68,7 +68,7 @@ export class EngineTasks {
   #next = 0;
   #searches: SearchTasks | undefined;
 
-  constructor(storage: SyncStorage) {
+  constructor(storage: BulkStorage) {
     this.#storage = storage;
     this.#counting = new CountingStorage(storage);
     this.#database = databaseIn(storage);

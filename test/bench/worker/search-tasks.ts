@@ -3,7 +3,7 @@ import { encodeKey } from "../../../src/codec/key-codec.ts";
 import { encodeV8 } from "../../../src/codec/v8/codec.ts";
 import { asUnixMs } from "../../../src/core/clock.ts";
 import { Encoding } from "../../../src/core/operations.ts";
-import type { SyncStorage } from "../../../src/core/storage.ts";
+import type { BulkStorage } from "../../../src/core/storage.ts";
 import { definitionKey, encodeDefinition } from "../../../src/documents/definition.ts";
 import { DocumentIndex } from "../../../src/documents/index/document-index.ts";
 import { search } from "../../../src/documents/search/search.ts";
@@ -31,11 +31,11 @@ const COLUMNS = [
 ] as const;
 
 export class SearchTasks {
-  readonly #storage: SyncStorage;
+  readonly #storage: BulkStorage;
   readonly #index: DocumentIndex;
   readonly #database: Database;
 
-  constructor(storage: SyncStorage) {
+  constructor(storage: BulkStorage) {
     this.#storage = storage;
     this.#index = new DocumentIndex({ storage, isMade: false });
     const clock = { now: () => asUnixMs(Date.now()) };
@@ -72,7 +72,7 @@ export class SearchTasks {
     const ids = [{ name: "id", type: "string" }] as const;
     const definition = encodeDefinition({ ids, columns: COLUMNS, inferred: false });
     this.#database.commit([writeOf([setOf(definitionKey(TABLE), definition)])]);
-    while (this.#index.step()) await turn();
+    while (await this.#index.step()) await turn();
     return this.#index.table(TABLE)?.live?.done ?? 0;
   }
 

@@ -38,7 +38,7 @@ test.each(["never", "before", "after"])(
   "changes at any time of a build are in the index; restart: %s (D50, D55)",
   async (restart) => {
     const run = (steps: number) =>
-      withStorage((storage) => {
+      withStorage(async (storage) => {
         const open = (isMade: boolean) => {
           const index = new DocumentIndex({ storage, isMade, bounds: { entries: 2, bytes: 1e6, gathered: 2 } });
           return { index, database: new Database({ storage, clock: new MovableClock(), derivedTables: index }) };
@@ -49,12 +49,12 @@ test.each(["never", "before", "after"])(
         commit(Array.from({ length: 15 }, (_, id) => document(id, row(id))));
         commit([set(definitionKey(table), definition, { encoding: Encoding.v8 })]);
         let isUnderWay = true;
-        for (let i = 0; i < steps; i += 1) isUnderWay = index.step();
+        for (let i = 0; i < steps; i += 1) isUnderWay = await index.step();
         if (restart === "before") ({ index, database } = open(true));
         commit(changes);
         const early = flawsOfIndex(storage);
         if (restart === "after") ({ index, database } = open(true));
-        while (index.step());
+        while (await index.step());
         expect([...early, ...flawsOfIndex(storage)], `after ${steps} steps`).toEqual([]);
         expect(index.state(table)).toMatchObject({ state: "live" });
         return isUnderWay;

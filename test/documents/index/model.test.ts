@@ -8,7 +8,7 @@ import { expect, test } from "vitest";
 import { compareBytes } from "../../../src/core/bytes.ts";
 import { asUnixMs } from "../../../src/core/clock.ts";
 import { Encoding, type Mutation, type StoredEntry } from "../../../src/core/operations.ts";
-import type { SyncStorage } from "../../../src/core/storage.ts";
+import type { BulkStorage } from "../../../src/core/storage.ts";
 import { NO_VERSION } from "../../../src/core/versionstamp.ts";
 import { type KeyRange, rangeOfPrefix } from "../../../src/codec/key-prefix.ts";
 import { definitionKey, encodeDefinition } from "../../../src/documents/definition.ts";
@@ -151,7 +151,7 @@ type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 class History {
   readonly clock = new MovableClock();
   readonly #storage: DurableObjectStorage;
-  readonly #fragile: SyncStorage;
+  readonly #fragile: BulkStorage;
   /** How many statements are still carried out; 0: all. */
   #failsAfter = 0;
   readonly #states: StoredEntry[][] = [];
@@ -173,6 +173,7 @@ class History {
         databaseSize: { value: 0 },
       }),
       transactionSync: (work) => storage.transactionSync(work),
+      transaction: (work) => storage.transaction(work),
     };
     this.#open();
   }
@@ -188,7 +189,7 @@ class History {
     this.#database = new Database({ storage: this.#fragile, clock: this.clock, derivedTables: this.#index });
   }
 
-  run(planned: Step): void {
+  async run(planned: Step): Promise<void> {
     switch (planned.do) {
       case "write":
         this.#database.commit(planned.group.map((changes) => write(changes.map((one) => this.#mutation(one)))));
@@ -196,12 +197,12 @@ class History {
         return;
       case "build":
         for (let i = 0; i < planned.steps; i += 1) {
-          this.#index.step();
+          await this.#index.step();
           this.check();
         }
         return;
       case "kill":
-        this.#kill(planned);
+        await this.#kill(planned);
         return;
       case "pass time":
         this.clock.time += planned.ms;
@@ -227,8 +228,8 @@ class History {
     expect(flawsOfIndex(this.#storage)).toEqual([]);
   }
 
-  finish(): void {
-    for (let i = 0; this.#index.step(); i += 1) {
+  async finish(): Promise<void> {
+    for (let i = 0; await this.#index.step(); i += 1) {
       this.check();
       expect(i, "the work ends").toBeLessThan(1000);
     }
@@ -246,13 +247,13 @@ class History {
     }
   }
 
-  #kill({ what, changes, at }: Extract<Step, { do: "kill" }>): void {
+  async #kill({ what, changes, at }: Extract<Step, { do: "kill" }>): Promise<void> {
     const mutations = changes.map((one) => this.#mutation(one));
     this.#failsAfter = at;
     if (what === "write") this.#database.commit([write(mutations)]);
     else {
       try {
-        this.#index.step();
+        await this.#index.step();
       } catch (error) {
         expect(error).toEqual(new Error("killed"));
       }
@@ -300,13 +301,13 @@ function isWithin(name: Uint8Array, { start, end }: KeyRange): boolean {
 test("whatever is written by whom, defined, restored or killed, the indexes hold what the entries say (D50, D53, D55, D56, D57)", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 3, maxLength: 30 }), async (steps) => {
-      await withStorage((storage) => {
+      await withStorage(async (storage) => {
         const history = new History(storage);
         for (const planned of steps) {
-          history.run(planned);
+          await history.run(planned);
           history.check();
         }
-        history.finish();
+        await history.finish();
       });
     }),
     { numRuns: 80 },

@@ -42,14 +42,18 @@ function full(table: number | string): Mutation[] {
 }
 
 async function withIndex(
-  work: (commit: (...mutations: Mutation[]) => void, index: DocumentIndex, reopened: () => DocumentIndex) => void,
+  work: (
+    commit: (...mutations: Mutation[]) => void,
+    index: DocumentIndex,
+    reopened: () => DocumentIndex,
+  ) => void | Promise<void>,
 ): Promise<void> {
-  await withStorage((storage) => {
+  await withStorage(async (storage) => {
     const index = new DocumentIndex({ storage, isMade: false });
     const database = new Database({ storage, clock: new MovableClock(), derivedTables: index });
     const commit = (...mutations: Mutation[]) =>
       expect(database.commit([write(mutations)])).toMatchObject([{ ok: true }]);
-    work(commit, index, () => new DocumentIndex({ storage, isMade: true }));
+    await work(commit, index, () => new DocumentIndex({ storage, isMade: true }));
   });
 }
 
@@ -69,12 +73,12 @@ test("a table beyond its number of indexes makes no more of them, and counts wha
 });
 
 test("all tables together have a number of indexes, too, and what was refused stays so when there is room again (D52)", async () => {
-  await withIndex((commit, index) => {
+  await withIndex(async (commit, index) => {
     for (let i = 0; i < MAX_INDEXES / MAX_INDEXES_OF_TABLE; i += 1) commit(define(i), ...full(i));
     commit(define("last"), document("last", "1", { c: 1 }));
     expect(index.table(named("last"))?.live).toMatchObject({ leftOut: 1, isFull: true });
     commit(remove(definitionKey(named(0))));
-    while (index.step());
+    while (await index.step());
     commit(document("last", "2", { c: 1 }));
     expect(index.state(named("last"))).toMatchObject({ leftOut: 2 });
     commit(define("another"), document("another", "1", { c: 1 }));
@@ -151,7 +155,7 @@ test("documents that have expired, or lie in a range that is deleted, are delete
 });
 
 test("a definition beyond the number of tables has an index as soon as there is room (D57)", async () => {
-  await withIndex((commit, index) => {
+  await withIndex(async (commit, index) => {
     for (let i = 0; i < MAX_TABLES; i += 100) commit(...Array.from({ length: 100 }, (_, k) => define(i + k)));
     expect(index.table(named(MAX_TABLES - 1))).not.toBeNull();
     commit(define("late"), document("late", "1", { c: 1 }));

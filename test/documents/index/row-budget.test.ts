@@ -1,7 +1,7 @@
 /** Rows that a document costs in the indexes of its table: exactly. Those of databases without tables: test/engine/row-budget.test.ts. */
 import { expect, test } from "vitest";
 import { Encoding, type Mutation } from "../../../src/core/operations.ts";
-import type { SyncStorage } from "../../../src/core/storage.ts";
+import type { BulkStorage } from "../../../src/core/storage.ts";
 import { type ColumnDefinition, definitionKey, encodeDefinition } from "../../../src/documents/definition.ts";
 import { DocumentIndex } from "../../../src/documents/index/document-index.ts";
 import { Database } from "../../../src/engine/database.ts";
@@ -143,7 +143,8 @@ const cases: Case[] = [
 
 test.each(cases)("reads and writes exactly its rows: $what (D58)", async ({ columns, before = [], measured, rows }) => {
   await withStorage((inner) => {
-    const storage = new CountingStorage(inner);
+    const transaction = <T>(work: () => Promise<T>) => inner.transaction(work);
+    const storage = Object.assign(new CountingStorage(inner), { transaction });
     const derivedTables = new DocumentIndex({ storage, isMade: false });
     const database = new Database({ storage, clock: new MovableClock(), derivedTables });
     // The first document with a column makes the column's index, which costs rows once.
@@ -162,9 +163,9 @@ test.each(cases)("reads and writes exactly its rows: $what (D58)", async ({ colu
 
 test("a database without tables runs the same statements and transactions as one that could have none, from its opening on (D59)", async () => {
   const doneWith = (isFollowed: boolean) =>
-    withStorage((storage) => {
+    withStorage(async (storage) => {
       const done: string[] = [];
-      const watched: SyncStorage = {
+      const watched: BulkStorage = {
         sql: {
           exec: (query, ...bindings) => {
             done.push(query);
@@ -176,6 +177,10 @@ test("a database without tables runs the same statements and transactions as one
           done.push("transaction");
           return storage.transactionSync(work);
         },
+        transaction: (work) => {
+          done.push("transaction");
+          return storage.transaction(work);
+        },
       };
       const derivedTables = new DocumentIndex({ storage: watched, isMade: false });
       const clock = new MovableClock();
@@ -184,7 +189,11 @@ test("a database without tables runs the same statements and transactions as one
       database.commit([write([document(a, row, clock.time + 5), document(key("a"), row)]), write([remove(key("a"))])]);
       clock.time += 5;
       database.deleteExpired(10);
-      expect([derivedTables.hasWork, derivedTables.table(name), derivedTables.step()]).toEqual([false, null, false]);
+      expect([derivedTables.hasWork, derivedTables.table(name), await derivedTables.step()]).toEqual([
+        false,
+        null,
+        false,
+      ]);
       return done;
     });
   expect(await doneWith(true)).toEqual(await doneWith(false));

@@ -34,7 +34,7 @@ test("a wildcard finds the same as a regular expression", () => {
 test("a large document is compared with one query after the other, with pauses between them (D79)", async () => {
   await withStorage(async (storage) => {
     const searched = new Searched(storage);
-    searched.define();
+    await searched.define();
     // What is compared in each place, and fits nowhere or only at the end.
     searched.put(["keyword"], { k: `${"a".repeat(900_000)}z` });
     searched.put(["text"], { t: "ab ".repeat(20_000) });
@@ -64,7 +64,7 @@ test("a large document is compared with one query after the other, with pauses b
 test("texts that a search keeps are bounded, and large documents are not kept", async () => {
   await withStorage(async (storage) => {
     const searched = new Searched(storage);
-    searched.define();
+    await searched.define();
     const long = (i: number) => `${i}${"x".repeat(500_000)}`;
     for (let i = 0; i < 20; i += 1) searched.put([String(i).padStart(2, "0")], { k: long(i), n: i });
     expect(await searched.tried({ groupBy: { column: "k" }, rowsLimit: 0 })).toMatch(
@@ -97,7 +97,7 @@ test("a nextToken has room for the longest values, names and places, and goes on
   await withStorage(async (storage) => {
     const searched = new Searched(storage);
     const [wide, name] = ["\u0001".repeat(254), (i: number) => `${i}${"\u0001".repeat(254)}`];
-    searched.define(undefined, [{ name: "id", type: "string" }]);
+    await searched.define(undefined, [{ name: "id", type: "string" }]);
     const id = (i: number) => `${i}${wide.repeat(7)}`;
     for (let i = 0; i < 6; i += 1) {
       const columns = [1, 2, 3, 4, 5].map((n) => [name(n), `${wide}\u0001\u0001${(i * 5) % 6}${"y".repeat(60_000)}`]);
@@ -125,7 +125,7 @@ test("a nextToken has room for the longest values, names and places, and goes on
 test("a page with marked fragments is written with pauses", async () => {
   await withStorage(async (storage) => {
     const searched = new Searched(storage);
-    searched.define();
+    await searched.define();
     for (let i = 0; i < 40; i += 1) searched.put([String(i)], { t: "some words ".repeat(900) });
     const querys = [{ queryType: "match", column: "t", value: "words" }];
     const { data } = await searched.search({ querys, highlight: { columns: ["t", "t", "t"] }, rowsLimit: 40 });
@@ -137,7 +137,7 @@ test("a page with marked fragments is written with pauses", async () => {
 test("a document in many groups with long lists is computed once", async () => {
   await withStorage(async (storage) => {
     const searched = new Searched(storage);
-    searched.define();
+    await searched.define();
     const list = Array.from({ length: 9_000 }, () => 1);
     searched.put(["a"], { g: Array.from({ length: 900 }, (_, i) => i), n: list });
     const { groups } = await searched.search({ groupBy: { column: "g", sum: ["n"] }, rowsLimit: 0 });
@@ -169,7 +169,7 @@ test("a search that does more work than one may is refused", async () => {
 test("an organization has at most half of the memory for searches of a process", async () => {
   await withStorage(async (storage) => {
     const searched = new Searched(storage);
-    searched.define();
+    await searched.define();
     searched.put(["a"], { n: 1 });
     const clock = new MovableClock();
     const memory = new ProcessMemory(MAX_PROCESS_SEARCH_BYTES, clock);

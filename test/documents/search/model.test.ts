@@ -73,10 +73,10 @@ class World {
     this.searched = new Searched(storage);
   }
 
-  define(): void {
+  async define(): Promise<void> {
     this.columns =
       this.random.below(2) === 0 ? undefined : DEFINED.filter(({ indexed }) => !indexed || this.random.below(8) > 0);
-    this.searched.define(this.columns, [
+    await this.searched.define(this.columns, [
       { name: "a", type: "string" },
       { name: "n", type: "integer" },
     ]);
@@ -357,10 +357,10 @@ test.each(SEEDS)(
     await withStorage(async (storage) => {
       const world = new World(storage, seed);
       let rows = 0;
-      world.define();
+      await world.define();
       for (let round = 0; round < 8; round += 1) {
         for (let i = 0; i < 15; i += 1) world.write();
-        if (round % 4 === 3) world.define();
+        if (round % 4 === 3) await world.define();
         if (round % 3 === 2) world.pass();
         if (round % 5 === 4) world.evict();
         for (let i = 0; i < 12; i += 1) {
@@ -378,7 +378,7 @@ test.each(SEEDS)(
 test("relevance is BM25: seed 7 (D73)", async () => {
   await withStorage(async (storage) => {
     const world = new World(storage, 7);
-    world.searched.define(undefined, [{ name: "a", type: "string" }]);
+    await world.searched.define(undefined, [{ name: "a", type: "string" }]);
     for (let i = 0; i < 60; i += 1) {
       const both = world.random.below(5) === 0 ? [world.text(), world.text()] : world.text();
       const [ids, columns] = [[String(i)], { both }];

@@ -142,7 +142,7 @@ const COLUMNS = [
 test("each wrong member gets a sentence that names it and says what is wanted (D76, D77)", async () => {
   await withStorage(async (storage) => {
     const searched = new Searched(storage);
-    searched.define(COLUMNS);
+    await searched.define(COLUMNS);
     searched.put(["a"], { kw: "a", txt: "a", num: 1 });
     for (const [request, message] of refusals) {
       const answer = await searched.tried(request);
@@ -156,7 +156,7 @@ test("a table that nobody defined, a place in a table without a definition of pl
   await withStorage(async (storage) => {
     const searched = new Searched(storage);
     expect(await searched.tried({})).toMatch(/^not-found: The table "table" of app "app" does not exist/);
-    searched.define();
+    await searched.define();
     searched.put(["a"], { loc: "1,2" });
     const querys = [{ queryType: "distance", column: "loc", centerPoint: "1,2", distance: 5 }];
     expect(await searched.tried({ querys })).toMatch(
@@ -168,7 +168,7 @@ test("a table that nobody defined, a place in a table without a definition of pl
 test("a nextToken serves the search that it came from and no other (D74)", async () => {
   await withStorage(async (storage) => {
     const searched = new Searched(storage);
-    searched.define(COLUMNS);
+    await searched.define(COLUMNS);
     searched.putAll(Array.from({ length: 9 }, (_, i) => [[String(i)], { kw: "a", num: i % 3 }]));
     const querys = [{ queryType: "equal", column: "kw", value: "a" }];
     const sorters = [{ sorterType: "column", columnName: "num", orderType: "asc" }];
@@ -196,7 +196,7 @@ test("a nextToken serves the search that it came from and no other (D74)", async
 test("no request makes a search throw (D76)", async () => {
   await withStorage(async (storage) => {
     const searched = new Searched(storage);
-    searched.define(COLUMNS);
+    await searched.define(COLUMNS);
     searched.putAll([[["a"], { kw: "a", txt: "some words 米饭", num: 1, loc: "1,2", obj: { a: 1 } }]]);
     const types = [
       "equal",

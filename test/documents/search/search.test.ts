@@ -35,7 +35,7 @@ const food: [string[], Record<string, unknown>][] = [
 async function withFood(work: (searched: Searched) => Promise<void>): Promise<void> {
   await withStorage(async (storage) => {
     const searched = new Searched(storage);
-    searched.define();
+    await searched.define();
     searched.putAll(food);
     await work(searched);
   });

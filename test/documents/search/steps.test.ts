@@ -19,7 +19,7 @@ const none = { queryType: "equal", column: "kind", value: "none" };
 test("a search of several steps finds what does not change exactly once, and nothing that is gone (D78)", async () => {
   await withStorage(async (storage) => {
     const searched = new Searched(storage);
-    searched.define();
+    await searched.define();
     const ids = (i: number) => [String(i).padStart(5, "0")];
     searched.putAll(
       Array.from({ length: 6000 }, (_, i) => [
@@ -73,7 +73,7 @@ test("a search of several steps finds what does not change exactly once, and not
 test("a search whose indexes are replaced begins anew, and gives up when that never ends (D78)", async () => {
   await withStorage(async (storage) => {
     const searched = new Searched(storage);
-    searched.define();
+    await searched.define();
     searched.putAll(Array.from({ length: 3000 }, (_, i) => [[String(i)], { n: i, kind: "x" }]));
     const request = { querys: [{ queryType: "bool", mustNot: [none] }], getTotalCount: true };
     const defined = (extra: string) =>
@@ -82,14 +82,14 @@ test("a search whose indexes are replaced begins anew, and gives up when that ne
         { name: extra, type: "keyword", indexed: true },
       ]);
     let times = 0;
-    searched.inPause = () => {
+    searched.inPause = async () => {
       times += 1;
-      if (times === 1) defined("a");
+      if (times === 1) await defined("a");
     };
     expect((await searched.search(request)).totalCounts).toBe(3000);
-    searched.inPause = () => {
+    searched.inPause = async () => {
       times += 1;
-      defined(`b${times}`);
+      await defined(`b${times}`);
     };
     expect(await searched.tried(request)).toMatch(/^unavailable: The indexes of the table were replaced/);
   });
@@ -99,7 +99,7 @@ test("relevance over several windows of FTS5 is the order of all of them, also w
   await withStorage(async (storage) => {
     const searched = new Searched(storage);
     const ids: TableDefinition["ids"] = [{ name: "id", type: "integer" }];
-    searched.define([{ name: "t", type: "text", indexed: true }], ids);
+    await searched.define([{ name: "t", type: "text", indexed: true }], ids);
     const texts = ["pear", "pear pear", "a pear", "apple and pear", "apple apple"];
     // The order of the ids is not that in which FTS5 has numbered them.
     searched.putAll(
@@ -136,7 +136,7 @@ test("relevance over several windows of FTS5 is the order of all of them, also w
 test("a search that would read too many documents is refused, and says what to narrow (D79)", async () => {
   await withStorage(async (storage) => {
     const searched = new Searched(storage);
-    searched.define(
+    await searched.define(
       [
         { name: "words", type: "text", indexed: true },
         { name: "n", type: "number", indexed: true },
@@ -155,7 +155,7 @@ test("a search that would read too many documents is refused, and says what to n
 test("only so many searches are under way at once, and each that answers is counted as a read", async () => {
   await withStorage(async (storage) => {
     const searched = new Searched(storage);
-    searched.define();
+    await searched.define();
     searched.putAll(Array.from({ length: 2000 }, (_, i) => [[String(i)], { n: i, kind: "x" }]));
     let resume: () => void = () => undefined;
     const held = new Promise<void>((resolve) => (resume = resolve));
@@ -212,7 +212,7 @@ test("no statement of a search looks through a whole table", async () => {
       },
     };
     const searched = new Searched(storage, false, watched);
-    searched.define([
+    await searched.define([
       { name: "kw", type: "keyword", indexed: true },
       { name: "txt", type: "text", indexed: true },
       { name: "num", type: "number", indexed: true },

@@ -18,7 +18,7 @@ export async function relevance(): Promise<Figure[]> {
   const figures: Figure[] = [];
   await withStorage(async (storage) => {
     const searched = new Searched(storage);
-    searched.define([{ name: "text", type: "text", indexed: true }], [{ name: "id", type: "integer" }]);
+    await searched.define([{ name: "text", type: "text", indexed: true }], [{ name: "id", type: "integer" }]);
     searched.putAll(judgedDocuments.map(({ text }, id) => [[id], { text }]));
     storage.sql.exec("CREATE VIRTUAL TABLE bare USING fts5(text, tokenize='unicode61')");
     for (const [id, { text }] of judgedDocuments.entries()) {

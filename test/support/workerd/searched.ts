@@ -29,7 +29,7 @@ export class Searched {
   /** How often a search has let others run. */
   pauses = 0;
   /** Called in each pause. */
-  inPause: () => void = () => undefined;
+  inPause: () => void | Promise<void> = () => undefined;
   readonly #sql: Sql;
 
   /** `sql`: what searches use. */
@@ -40,10 +40,13 @@ export class Searched {
   }
 
   /** Without columns: they are mapped as they come. */
-  define(columns?: TableDefinition["columns"], ids: TableDefinition["ids"] = [{ name: "id", type: "string" }]): void {
+  async define(
+    columns?: TableDefinition["columns"],
+    ids: TableDefinition["ids"] = [{ name: "id", type: "string" }],
+  ): Promise<void> {
     const value = encodeDefinition({ ids, columns, inferred: columns === undefined });
     this.commit([set(definitionKey(this.table), value, { encoding: Encoding.v8 })]);
-    while (this.index.step()) {
+    while (await this.index.step()) {
       // Until the index is whole.
     }
   }
@@ -90,8 +93,7 @@ export class Searched {
       mayHaveExpired: () => this.database.mayHaveExpired(),
       pause: async () => {
         this.pauses += 1;
-        this.inPause();
-        await Promise.resolve();
+        await this.inPause();
       },
       ended: () => undefined,
     });

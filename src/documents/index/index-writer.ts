@@ -1,6 +1,6 @@
 /**
- * Writes and removes what documents have in the indexes. Rows that are added are gathered and written together, up to `ROWS_PER_STATEMENT` by
- * one statement: a statement costs more than a row. `flush` must follow before the transaction ends.
+ * Writes and removes what documents have in the indexes. Rows that are added are kept and written together, many by one statement: a
+ * statement costs more than a row. `flush` must follow before the transaction ends.
  *
  * Rows written: one for each value, text and place; two for a document that gets its first text or place (its number). A value, text or
  * place that did not change costs nothing.
@@ -12,16 +12,16 @@ import type { Point } from "../geo.ts";
 import type { DocumentRows } from "./index-rows.ts";
 import { geoTable, NUMBERS, POINTS_PER_DOCUMENT, SKIPPED, textTable, VALUES } from "./schema.ts";
 
-/** Three parameters each; a statement takes at most 100. */
-const ROWS_PER_STATEMENT = 32;
+/** A statement takes at most 100 parameters. */
+const MAX_PARAMETERS = 100;
 
 type Bound = Uint8Array | string | number;
 type ValueRow = DocumentRows["values"][number];
 
 export class IndexWriter {
   readonly #sql: Sql;
-  /** Rows to be inserted, by the beginning of their statement. */
-  readonly #pending = new Map<Insert, Bound[][]>();
+  /** The parameters of the rows to be inserted, one row after the other, by their statement. */
+  readonly #pending = new Map<Insert, Bound[]>();
   readonly #trees = new Map<number, Insert>();
   #changes = 0;
   /** The greatest number of a document. null: not read yet. */
@@ -60,11 +60,11 @@ export class IndexWriter {
   }
 
   addValue(index: number, value: string | number, ids: Uint8Array): void {
-    this.#add(INSERT_VALUES, [index, value, ids]);
+    this.#add(INSERT_VALUES, index, value, ids);
   }
 
   addPoint(index: number, id: number, { lat, lon }: Point): void {
-    this.#add(this.#treeOf(index, insertPoint), [id, lat, lon]);
+    this.#add(this.#treeOf(index, insertPoint), id, lat, lon);
   }
 
   /** Notes that an entry under the table is no document, or that it is none any more. */
@@ -74,10 +74,11 @@ export class IndexWriter {
 
   /** Writes the rows that were added. */
   flush(): void {
-    for (const [insert, rows] of this.#pending) {
-      for (let at = 0; at < rows.length; at += ROWS_PER_STATEMENT) {
-        const some = rows.slice(at, at + ROWS_PER_STATEMENT);
-        this.#sql.exec(insert.statement(some.length), ...some.flat());
+    for (const [insert, parameters] of this.#pending) {
+      const { rows, parametersPerRow } = insert;
+      for (let at = 0; at < parameters.length; at += rows * parametersPerRow) {
+        const some = parameters.slice(at, at + rows * parametersPerRow);
+        this.#sql.exec(insert.statement(some.length / parametersPerRow), ...some);
       }
     }
     this.#pending.clear();
@@ -105,7 +106,7 @@ export class IndexWriter {
     for (const { index, texts } of after) {
       const old = before.find((one) => one.index === index);
       if (old !== undefined && isSame(old.texts, texts)) continue;
-      this.#add(this.#treeOf(index, insertText), [number, cutTexts(texts)]);
+      this.#add(this.#treeOf(index, insertText), number, cutTexts(texts));
       this.#changes += texts.reduce((sum, text) => sum + text.length, 0) / INDEXED_CHARS_PER_VALUE;
     }
   }
@@ -140,7 +141,7 @@ export class IndexWriter {
   #newNumber(build: number, ids: Uint8Array): number {
     this.#lastNumber ??= this.#sql.exec<{ n: number }>(LAST_NUMBER).one().n;
     this.#lastNumber += 1;
-    this.#add(INSERT_NUMBERS, [this.#lastNumber, build, ids]);
+    this.#add(INSERT_NUMBERS, this.#lastNumber, build, ids);
     return this.#lastNumber;
   }
 
@@ -155,40 +156,46 @@ export class IndexWriter {
     this.#changes += 1;
   }
 
-  #add(insert: Insert, row: Bound[]): void {
+  #add(insert: Insert, ...row: Bound[]): void {
     this.#changes += 1;
-    const rows = this.#pending.get(insert);
-    if (rows === undefined) this.#pending.set(insert, [row]);
-    else rows.push(row);
+    const parameters = this.#pending.get(insert);
+    if (parameters === undefined) this.#pending.set(insert, row);
+    else parameters.push(...row);
   }
 }
 
-/** A statement that inserts any number of rows, made once for each number. */
+/** A statement that inserts up to `rows` rows, made once for each number of them. */
 class Insert {
+  readonly rows: number;
+  readonly parametersPerRow: number;
   readonly #head: string;
   readonly #row: (first: number) => string;
-  readonly #after: string;
-  readonly #parameters: number;
   readonly #statements: (string | undefined)[] = [];
 
   /** `row`: the SQL of one row, whose parameters are numbered from `first` on. */
-  constructor(head: string, parameters: number, row: (first: number) => string, after = "") {
+  constructor(
+    head: string,
+    parametersPerRow: number,
+    row: (first: number) => string,
+    rows = Math.floor(MAX_PARAMETERS / parametersPerRow),
+  ) {
     this.#head = head;
-    this.#parameters = parameters;
+    this.parametersPerRow = parametersPerRow;
     this.#row = row;
-    this.#after = after;
+    this.rows = rows;
   }
 
   statement(rows: number): string {
     return (this.#statements[rows] ??= `INSERT ${this.#head} VALUES ${Array.from({ length: rows }, (_, i) =>
-      this.#row(i * this.#parameters + 1),
-    ).join(", ")} ${this.#after}`);
+      this.#row(i * this.parametersPerRow + 1),
+    ).join(", ")}`);
   }
 }
 
 const three = (first: number) => `(?${first}, ?${first + 1}, ?${first + 2})`;
 
-const INSERT_VALUES = new Insert(`INTO ${VALUES} (ix, v, ids)`, 3, three, "ON CONFLICT DO NOTHING");
+/** OR IGNORE, which also ignores NULL, cannot fail midway. Otherwise SQLite would copy each page that the rows change, to be able to undo them. */
+const INSERT_VALUES = new Insert(`OR IGNORE INTO ${VALUES} (ix, v, ids)`, 3, three);
 const INSERT_NUMBERS = new Insert(`INTO ${NUMBERS} (n, table_id, ids)`, 3, three);
 const DELETE_VALUE = `DELETE FROM ${VALUES} WHERE ix = ?1 AND v = ?2 AND ids = ?3`;
 const FIND_NUMBER = `SELECT n FROM ${NUMBERS} WHERE table_id = ?1 AND ids = ?2`;
@@ -201,9 +208,10 @@ function insertText(index: number): Insert {
   return new Insert(`INTO ${textTable(index)} (rowid, words)`, 2, (first) => `(?${first}, ?${first + 1})`);
 }
 
+/** One row by each statement: SQLite copies the pages that several rows of an R*Tree change, to be able to undo them. */
 function insertPoint(index: number): Insert {
   const row = (id: number) => `(?${id}, ?${id + 1}, ?${id + 1}, ?${id + 2}, ?${id + 2}, ?${id + 1}, ?${id + 2})`;
-  return new Insert(`OR REPLACE INTO ${geoTable(index)} (id, min_lat, max_lat, min_lon, max_lon, lat, lon)`, 3, row);
+  return new Insert(`OR REPLACE INTO ${geoTable(index)} (id, min_lat, max_lat, min_lon, max_lon, lat, lon)`, 3, row, 1);
 }
 
 function isNumbered({ texts, points }: DocumentRows): boolean {

@@ -4,7 +4,8 @@
  *
  * Storing the beginning of a task costs two rows: one to write it, one to remove it. So that is done only when it is worth it. A task
  * that kills leaves an alarm that was not rung to its end, and the object starts again with a late alarm. Only then is the beginning of
- * each due task stored, at its first run. An object whose alarms ring on time writes nothing.
+ * each due task stored, at each of its runs in the next minute. It may kill in a later run than the first. An object whose alarms ring on
+ * time writes nothing.
  */
 import { backoffMs } from "../core/backoff.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
@@ -25,8 +26,14 @@ const WAIT_AFTER_DEATH_MS = 5_000;
 const FIRST_HOLD_MS = 15 * 60_000;
 const LONGEST_HOLD_MS = 6 * 60 * 60_000;
 
+/** How long the runs of a task are watched, from when it may run after a death. */
+const WATCHED_MS = 60_000;
+
+/** So long after a task could run again, its deaths do not count any more. */
+const FORGOTTEN_MS = 24 * 60 * 60_000;
+
 interface Unfinished {
-  /** How many runs in a row have begun and not ended. */
+  /** How many runs have begun and not ended. */
   readonly begun: number;
   /** When the task may run again. null while it runs. */
   readonly notBefore: UnixMs | null;
@@ -43,8 +50,8 @@ export class UnfinishedTasks {
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #unfinished = new Map<string, Unfinished>();
-  /** Late tasks that have not run since the object started. */
-  readonly #suspects = new Set<string>();
+  /** Until when the beginning of each run is stored. */
+  readonly #watched = new Map<string, UnixMs>();
 
   /** `random`: from 0 to 1. */
   constructor(tables: ObjectTables, clock: Clock, random: () => number) {
@@ -58,7 +65,7 @@ export class UnfinishedTasks {
 
   /** These tasks were due at an alarm that is late, and may have been under way. */
   suspect(names: readonly string[]): void {
-    for (const name of names) this.#suspects.add(name);
+    for (const name of names) if (!this.#watched.has(name)) this.#watch(name, this.#clock.now());
   }
 
   /** When the task may run. null: whenever it is due. */
@@ -68,39 +75,58 @@ export class UnfinishedTasks {
 
   /** To be called before each run. */
   begin(name: string): void {
-    const before = this.#unfinished.get(name);
-    if (before === undefined && !this.#suspects.has(name)) return;
-    this.#write(name, { begun: (before?.begun ?? 0) + 1, notBefore: null });
+    if (!this.#isWatched(name)) return;
+    this.#write(name, { begun: (this.#unfinished.get(name)?.begun ?? 0) + 1, notBefore: null });
   }
 
   /** To be called when the run has ended, whether it failed or not. */
   end(name: string): void {
-    this.#suspects.delete(name);
-    if (!this.#unfinished.delete(name)) return;
-    this.#tables.storage.sql.exec("DELETE FROM unfinished_tasks WHERE name = ?1", name);
+    const begun = (this.#unfinished.get(name)?.begun ?? 0) - 1;
+    // Earlier deaths count until the task is trusted again.
+    if (begun > 0 && this.#isWatched(name)) this.#write(name, { begun, notBefore: this.#clock.now() });
+    else if (this.#unfinished.delete(name)) this.#remove(name);
   }
 
   /** Why the task waits: the object died too often while it was running. null: it does not wait. */
   reason(name: string): string | null {
     const { begun, notBefore } = this.#unfinished.get(name) ?? { begun: 0, notBefore: null };
-    if (begun < MAX_DEATHS_OF_WORK || notBefore === null) return null;
+    if (begun < MAX_DEATHS_OF_WORK || notBefore === null || notBefore <= this.#clock.now()) return null;
     const at = new Date(notBefore).toISOString();
     return `The server ended ${begun} times in a row while this was under way. It is tried again at ${at}.`;
   }
 
   #notice(name: string, begun: number, noticed: number | null): void {
+    const now = this.#clock.now();
+    if (noticed !== null && noticed + FORGOTTEN_MS < now) {
+      this.#remove(name);
+      return;
+    }
     // The wait after an earlier death continues. When its end is further away than any wait, the clock was set back.
-    const latest = this.#clock.now() + LONGEST_HOLD_MS;
+    const latest = now + LONGEST_HOLD_MS;
     if (noticed !== null && noticed <= latest) {
       this.#unfinished.set(name, { begun, notBefore: asUnixMs(noticed) });
+      this.#watch(name, Math.max(noticed, now));
       return;
     }
     const isHeld = begun >= MAX_DEATHS_OF_WORK;
     const wait = isHeld
       ? backoffMs(begun - MAX_DEATHS_OF_WORK, LONGEST_HOLD_MS, FIRST_HOLD_MS)
       : Math.floor(this.#random() * WAIT_AFTER_DEATH_MS);
-    this.#write(name, { begun, notBefore: asUnixMs(this.#clock.now() + wait) });
+    this.#write(name, { begun, notBefore: asUnixMs(now + wait) });
+    this.#watch(name, now + wait);
     console.error(`task ${name} was under way when the object died (${begun} in a row, next in ${wait} ms)`);
+  }
+
+  #isWatched(name: string): boolean {
+    return this.#clock.now() < (this.#watched.get(name) ?? 0);
+  }
+
+  #watch(name: string, from: number): void {
+    this.#watched.set(name, asUnixMs(from + WATCHED_MS));
+  }
+
+  #remove(name: string): void {
+    this.#tables.storage.sql.exec("DELETE FROM unfinished_tasks WHERE name = ?1", name);
   }
 
   #write(name: string, unfinished: Unfinished): void {

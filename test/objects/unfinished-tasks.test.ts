@@ -63,7 +63,7 @@ test("a task that runs on time, or late by itself, writes nothing", async () => 
   });
 });
 
-test("a task that is late after a restart is written down at its first run, two rows, and never again", async () => {
+test("a task that is late after a restart is written down at each run of the next minute, two rows, and never again", async () => {
   await withClock(async (parts) => {
     const { time, alarm, one, started } = parts;
     one.due = asUnixMs(time.time + 100);
@@ -75,10 +75,73 @@ test("a task that is late after a restart is written down at its first run, two 
     const clock = await started();
     clock.dueBy(one.due);
     time.time += 1_000;
-    expect(await rowsOf(parts, () => liveOn(parts))).toBe(2);
+    const late = await started();
+    alarm.at = null;
+    expect(await rowsOf(parts, () => late.ring())).toBe(2);
     expect(alarm.sql.exec("SELECT * FROM unfinished_tasks").toArray()).toEqual([]);
+    for (const [after, rows] of [
+      [59_000, 2],
+      [2_000, 0],
+    ] as const) {
+      time.time += after;
+      one.due = asUnixMs(time.time);
+      expect(await rowsOf(parts, () => late.ring())).toBe(rows);
+    }
+  });
+});
+
+test("a task that kills in its second run after a restart is held back like one that kills in its first", async () => {
+  await withClock(async (parts) => {
+    const { time, alarm, one, started } = parts;
     one.due = asUnixMs(time.time);
-    expect(await rowsOf(parts, () => clock.ring())).toBe(0);
+    one.staysDue = true;
+    one.waitsFor = forever;
+    await started();
+    // Nobody was there to see the first.
+    await dieOfWhatIsDue(parts);
+    const dieOfTheSecondRun = async (): Promise<void> => {
+      one.waitsFor = null;
+      const clock = await started();
+      time.time += 5_000;
+      await clock.ring();
+      one.waitsFor = forever;
+      time.time += 100;
+      const before = alarm.at;
+      void clock.ring();
+      await scheduler.wait(5);
+      clock.stop();
+      alarm.at = before;
+      time.time += 1_000;
+    };
+    await dieOfTheSecondRun();
+    await dieOfTheSecondRun();
+    await started();
+    expect(one.held).toEqual([expect.stringContaining("The server ended 2 times in a row")]);
+  });
+});
+
+test("a death that was followed by a good run, and long ago, is forgotten", async () => {
+  await withClock(async (parts) => {
+    const { time, alarm, one, started } = parts;
+    const written = () => alarm.sql.exec("SELECT name, begun FROM unfinished_tasks").toArray();
+    one.due = asUnixMs(time.time);
+    one.waitsFor = forever;
+    one.staysDue = true;
+    await started();
+    await dieOfWhatIsDue(parts);
+    await dieOfWhatIsDue(parts);
+    await started();
+    one.waitsFor = null;
+    one.staysDue = false;
+    time.time += 5_000;
+    await liveOn(parts);
+    expect(written()).toEqual([{ name: "one", begun: 1 }]);
+    time.time += 24 * 60 * MINUTE;
+    await started();
+    expect(written()).toEqual([{ name: "one", begun: 1 }]);
+    time.time += MINUTE;
+    await started();
+    expect(written()).toEqual([]);
   });
 });
 
@@ -114,12 +177,15 @@ test("a task of which the object dies is held back after two deaths that were se
       await dieOfWhatIsDue(parts);
     }
     expect(holds).toEqual([15, 30, 60, 120, 240, 360, 360]);
-    // When it goes well at last, all is forgotten.
+    // When it goes well for a minute at last, all is forgotten.
     await started();
     time.time += 360 * MINUTE;
     one.waitsFor = null;
+    const clock = await started();
+    await clock.ring();
+    time.time += MINUTE;
     one.staysDue = false;
-    await liveOn(parts);
+    await clock.ring();
     expect(one.due).toBeNull();
     expect(alarm.sql.exec("SELECT * FROM unfinished_tasks").toArray()).toEqual([]);
   });

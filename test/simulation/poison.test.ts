@@ -2,7 +2,7 @@
  * Work that kills the server each time it is done: a destination's proxy ends workerd at a chosen request, always. It is tried so often
  * and no more, says so, and everybody else is served again.
  */
-import { afterAll, expect, test, type TestContext } from "vitest";
+import { afterAll, test, type TestContext } from "vitest";
 import { openKv } from "@deno/kv";
 import { type FaultProxy, startFaultProxy } from "../support/fault-proxy.ts";
 import { type Answer, type ManagedServer, startManagedServer, Tenant } from "../support/management.ts";
@@ -63,7 +63,10 @@ function pidOf(server: ManagedServer): number {
 }
 
 /** A database with a backup that has shipped some commits. */
-async function backedUp({ tenant, destination, send }: Deadly): Promise<{ id: string; at: string }> {
+async function backedUp(
+  { expect }: TestContext,
+  { tenant, destination, send }: Deadly,
+): Promise<{ id: string; at: string }> {
   const id = await tenant.newDatabase();
   await send("POST", `/api/databases/${id}/backup`, { destination, intervalMs: 500 });
   await expect.poll(async () => (await send("GET", `/api/databases/${id}/backup`))?.body.status.code).toBe("active");
@@ -87,9 +90,10 @@ test.concurrent(
   "a restore from a bucket is given up after two deaths, and its key says why",
   { timeout: 120_000 },
   async (context) => {
+    const { expect } = context;
     const deadly = await deadlyServer(context);
     const { tenant, destination, send } = deadly;
-    const { id, at } = await backedUp(deadly);
+    const { id, at } = await backedUp(context, deadly);
     const kills = deadly.killAt("GET", /manifest\.json$/);
     const order = { destination, databaseId: id, at, name: "again" };
     const path = `/api/organizations/${tenant.organizationId}/restores`;
@@ -108,9 +112,10 @@ test.concurrent(
   "a restore in place waits after two deaths at the same place, and says so",
   { timeout: 120_000 },
   async (context) => {
+    const { expect } = context;
     const deadly = await deadlyServer(context);
     const { tenant, send } = deadly;
-    const { id, at } = await backedUp(deadly);
+    const { id, at } = await backedUp(context, deadly);
     const kills = deadly.killAt("GET", /differential$/);
     // The first death may come before the answer: the same request with the same key is answered with the job.
     const order = () => send("POST", `/api/databases/${id}/restores`, { at, confirm: true }, "key");
@@ -133,9 +138,10 @@ test.concurrent(
   "an export is held back after some deaths, of which nobody saw the first; the backup says so, and the database is written",
   { timeout: 120_000 },
   async (context) => {
+    const { expect } = context;
     const deadly = await deadlyServer(context);
     const { tenant, send } = deadly;
-    const { id } = await backedUp(deadly);
+    const { id } = await backedUp(context, deadly);
     const kills = deadly.killAt("PUT", /logs\/\d/);
     await write(tenant, id, 2);
     const lastError = () =>

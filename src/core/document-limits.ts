@@ -133,6 +133,18 @@ export const MAX_INDEXED_NAME_CHARS = 255;
 /** Elements of lists and values below nested columns that are looked at in one document, indexed or not: about 3 ms. */
 export const MAX_LOOKED_AT_ELEMENTS = 10_000;
 
+/**
+ * Bytes of values and places that a build of an index keeps in memory until it writes them in the order of the index: those of about 16,000 documents
+ * with three of them each. Every build may keep so much; with less, each row is written to a page of its own.
+ */
+export const GATHERED_BYTES = 3 * MIB;
+
+/** The same while the process has room for it: the index of a million documents is built a tenth faster. Sorting and writing it stay in steps of 15 ms. */
+export const MAX_GATHERED_BYTES = 12 * MIB;
+
+/** What all builds of a process keep beyond the former; one organization has at most half. Elsewhere than on one machine, a process has 128 MB. */
+export const MAX_PROCESS_GATHERED_BYTES = 48 * MIB;
+
 /** API keys of one database. The object keeps them in memory, and a program needs one or two. */
 export const MAX_API_KEYS = 100;
 

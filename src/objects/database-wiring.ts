@@ -17,7 +17,7 @@ import {
 } from "../core/limits.ts";
 import { DocumentIndex } from "../documents/index/document-index.ts";
 import { TABLES as DOCUMENT_TABLES } from "../documents/index/schema.ts";
-import { MAX_PROCESS_DOCUMENT_REQUEST_BYTES } from "../core/document-limits.ts";
+import { MAX_PROCESS_DOCUMENT_REQUEST_BYTES, MAX_PROCESS_GATHERED_BYTES } from "../core/document-limits.ts";
 import { Database } from "../engine/database.ts";
 import { FROZEN_TABLE } from "../engine/frozen-state.ts";
 import { SideState } from "../engine/side-state.ts";
@@ -104,6 +104,7 @@ export interface DatabaseParts {
 const processTurns = new ProcessTurns({ clock: systemClock, wait: systemWait });
 const searchMemory = new ProcessMemory(MAX_PROCESS_SEARCH_BYTES, systemClock);
 const answerMemory = new ProcessMemory(MAX_PROCESS_ANSWER_BYTES, systemClock);
+const buildMemory = new ProcessMemory(MAX_PROCESS_GATHERED_BYTES, systemClock);
 const documentMemory = new ProcessMemory(MAX_PROCESS_DOCUMENT_REQUEST_BYTES, systemClock);
 const socketMemory = {
   underWay: new ProcessMemory(MAX_PROCESS_SOCKET_BYTES_UNDER_WAY, systemClock),
@@ -127,6 +128,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
           storage,
           isMade: tables.found(DOCUMENT_TABLES),
           onWork: () => alarms?.dueBy(systemClock.now()),
+          memory: buildMemory.account(setup.organizationId),
         });
   const database = new Database({
     storage,

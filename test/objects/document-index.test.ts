@@ -58,6 +58,9 @@ function found(stub: Stub) {
   }));
 }
 
+/** Two entries a step. The rows of about four orders are gathered. */
+const bounds = { entries: 2, bytes: 1e6, gathered: { least: 200, most: 300 } };
+
 /** The alarm rings until nothing is left to build or to remove. */
 async function settled(stub: Stub): Promise<void> {
   await until(async () => {
@@ -104,7 +107,7 @@ test("the alarm builds an index in pieces, goes on after an eviction, and search
 
 test("where there is no room a build waits, and says why; what is to be removed is removed (D57)", async () => {
   await withStorage(async (storage) => {
-    const index = new DocumentIndex({ storage, isMade: false, bounds: { entries: 2, bytes: 1e6, gathered: 2 } });
+    const index = new DocumentIndex({ storage, isMade: false, bounds });
     const database = new Database({ storage, clock: systemClock, derivedTables: index });
     database.commit([write([define("city"), ...Array.from({ length: 9 }, (_, id) => order(id, "Köln"))])]);
     while (await index.step());
@@ -149,7 +152,6 @@ test("a step is one transaction without a savepoint, and the turns of the proces
           return work();
         }),
     };
-    const bounds = { entries: 2, bytes: 1e6, gathered: 2 };
     const index = new DocumentIndex({ storage: watched, isMade: false, bounds });
     const database = new Database({ storage, clock: systemClock, derivedTables: index });
     database.commit([write([define("city"), ...Array.from({ length: 9 }, (_, id) => order(id, "Köln"))])]);
@@ -167,7 +169,6 @@ test("a step is one transaction without a savepoint, and the turns of the proces
 
 test("a step does nothing when its database goes away before the step begins (D55)", async () => {
   await withStorage(async (storage) => {
-    const bounds = { entries: 2, bytes: 1e6, gathered: 2 };
     const index = new DocumentIndex({ storage, isMade: false, bounds });
     const database = new Database({ storage, clock: systemClock, derivedTables: index });
     database.commit([write([define("city"), ...Array.from({ length: 9 }, (_, id) => order(id, "Köln"))])]);

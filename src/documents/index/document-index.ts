@@ -18,6 +18,7 @@ import {
   MAX_TABLES,
 } from "../../core/document-limits.ts";
 import { failure } from "../../core/errors.ts";
+import type { Account } from "../../core/process-memory.ts";
 import { hasTable } from "../../core/migrations.ts";
 import type { StoredEntry } from "../../core/operations.ts";
 import type { BulkStorage } from "../../core/storage.ts";
@@ -52,7 +53,11 @@ export interface DocumentIndexOptions {
   readonly onWork?: () => void;
   /** What a step does, and what a commit builds at once for the tables that it defines. */
   readonly bounds?: StepBounds;
+  /** Of all builds in the process: what each gathers beyond the least. By default there is always room. */
+  readonly memory?: Account;
 }
+
+const ALWAYS_ROOM: Account = { hold: () => undefined, hasRoom: () => true };
 
 /** Everything that is known only after the tables of the indexes were read. */
 interface Opened {
@@ -66,6 +71,7 @@ export class DocumentIndex implements DerivedTables {
   readonly #entries: EntryTable;
   readonly #onWork: () => void;
   readonly #bounds: StepBounds;
+  readonly #memory: Account;
   #isMade: boolean;
   /** null: not read yet. */
   #opened: Opened | null = null;
@@ -73,8 +79,15 @@ export class DocumentIndex implements DerivedTables {
   #isTouched = false;
   #isClosed = false;
 
-  constructor({ storage, isMade, onWork = () => undefined, bounds = STEP }: DocumentIndexOptions) {
+  constructor({
+    storage,
+    isMade,
+    onWork = () => undefined,
+    bounds = STEP,
+    memory = ALWAYS_ROOM,
+  }: DocumentIndexOptions) {
     this.#bounds = bounds;
+    this.#memory = memory;
     this.#storage = storage;
     this.#entries = new EntryTable(storage.sql, (work) => work());
     this.#isMade = isMade;
@@ -120,6 +133,7 @@ export class DocumentIndex implements DerivedTables {
   /** The database goes away. From now on there is no work. */
   close(): void {
     this.#isClosed = true;
+    this.#memory.hold(0);
   }
 
   follows(key: Uint8Array): boolean {
@@ -195,6 +209,7 @@ export class DocumentIndex implements DerivedTables {
   /** What is known in memory is read again at the next use. */
   #forget(): void {
     this.#opened = null;
+    this.#memory.hold(0);
     // The tables themselves may be gone again. To look for them is cheap beside a transaction that failed.
     this.#isMade = hasTable(this.#storage.sql, TABLES);
   }
@@ -208,7 +223,9 @@ export class DocumentIndex implements DerivedTables {
     if (this.#opened === null) {
       const registry = new TableRegistry(this.#storage);
       const writer = new IndexWriter(this.#storage.sql);
-      this.#opened = { registry, writer, work: new IndexWork(this.#storage, { registry, writer }, this.#bounds) };
+      const [storage, bounds, memory] = [this.#storage, this.#bounds, this.#memory];
+      const work = new IndexWork({ storage, contents: { registry, writer }, bounds, memory });
+      this.#opened = { registry, writer, work };
       this.#isMade = true;
     }
     return this.#opened;

@@ -7,6 +7,8 @@
  */
 import { compareBytes, justAfter } from "../../core/bytes.ts";
 import { asUnixMs } from "../../core/clock.ts";
+import { GATHERED_BYTES, MAX_GATHERED_BYTES } from "../../core/document-limits.ts";
+import type { Account } from "../../core/process-memory.ts";
 import type { SyncStorage } from "../../core/storage.ts";
 import { EntryTable } from "../../engine/entry-table.ts";
 import { type BuildContents, enterEntry, gatherAgain } from "./build-contents.ts";
@@ -18,15 +20,19 @@ export interface StepBounds {
   readonly entries: number;
   /** Of keys and values; one entry more is allowed. */
   readonly bytes: number;
-  /** So many steps gather what is then written sorted. */
-  readonly gathered: number;
+  /** Bytes of rows that are gathered before they are written in order: at least, and at most while there is memory. */
+  readonly gathered: { readonly least: number; readonly most: number };
 }
 
-/** 5 to 15 ms a step, however the entries are; 16,000 documents and 4 MiB of them are gathered. */
-export const STEP: StepBounds = { entries: 500, bytes: 128 * 1024, gathered: 32 };
+/** 5 to 15 ms a step, however the entries are. */
+export const STEP: StepBounds = {
+  entries: 500,
+  bytes: 128 * 1024,
+  gathered: { least: GATHERED_BYTES, most: MAX_GATHERED_BYTES },
+};
 
 /** What takes as long as looking at an entry. */
-const ROWS_PER_ENTRY = 2;
+const VALUES_PER_ENTRY = 2;
 
 /** The same. */
 const COUNTED_PER_ENTRY = 60;
@@ -41,19 +47,29 @@ const REMOVE_VALUES = removeRows(VALUES, "ix, v, ids", "ix");
 const REMOVE_NUMBERS = removeRows(NUMBERS, "n", "table_id");
 const REMOVE_SKIPPED = removeRows(SKIPPED, "table_id, ids", "table_id");
 
+export interface IndexWorkParts {
+  readonly storage: SyncStorage;
+  readonly contents: BuildContents;
+  readonly bounds: StepBounds;
+  /** Of all builds in the process: what each gathers beyond the least. */
+  readonly memory: Account;
+}
+
 /** In the caller's transaction, all of it. */
 export class IndexWork {
   readonly #storage: SyncStorage;
   readonly #contents: BuildContents;
   readonly #entries: EntryTable;
   readonly #bounds: StepBounds;
+  readonly #memory: Account;
   /** null: nothing, and after a restart. */
   #gathered: GatheredRows | null = null;
   /** How far the entries of a build have been counted. After a restart they are counted anew. */
   #count: { readonly build: Build; readonly after: Uint8Array; readonly rows: number } | null = null;
 
-  constructor(storage: SyncStorage, contents: BuildContents, bounds: StepBounds) {
+  constructor({ storage, contents, bounds, memory }: IndexWorkParts) {
     this.#bounds = bounds;
+    this.#memory = memory;
     this.#storage = storage;
     this.#contents = contents;
     this.#entries = new EntryTable(storage.sql, (work) => work());
@@ -70,10 +86,13 @@ export class IndexWork {
     if (building !== null && mayBuild) {
       const gathered = this.#gatheredOf(building);
       if (building.counted === null) this.#countOn(building);
-      else if (this.#isFull(gathered)) this.#write(gathered, ROWS_PER_ENTRY * this.#bounds.entries);
+      else if (gathered.isWhole || this.#isFull(gathered))
+        this.#write(gathered, VALUES_PER_ENTRY * this.#bounds.entries);
       else this.build(building, this.#bounds);
       return true;
     }
+    // A build that waits keeps no memory from others. It gathers anew.
+    this.#keep(null);
     if (dropping !== null) this.#drop(dropping);
     return dropping !== null;
   }
@@ -104,7 +123,7 @@ export class IndexWork {
     }
     writer.flush();
     gathered.documents += looked;
-    gathered.bytes += bytes - left;
+    this.#keep(gathered);
     gathered.isLast = looked < entries && left > 0;
     // From here on, whatever is written to the table is followed.
     if (gathered.isLast) gathered.end = build.range.end;
@@ -116,22 +135,32 @@ export class IndexWork {
 
   /** What is gathered of the build. After a restart it begins where everything before was written. */
   #gatheredOf(build: Build): GatheredRows {
-    if (this.#gathered?.build !== build) this.#gathered = new GatheredRows(build, build.settled ?? build.range.start);
-    return this.#gathered;
+    if (this.#gathered?.build === build) return this.#gathered;
+    const gathered = new GatheredRows(build, build.settled ?? build.range.start);
+    this.#keep(gathered);
+    return gathered;
   }
 
-  #isFull({ isLast, documents, bytes }: GatheredRows): boolean {
-    const { gathered, entries, bytes: stepBytes } = this.#bounds;
-    return isLast || documents >= gathered * entries || bytes >= gathered * stepBytes;
+  #keep(gathered: GatheredRows | null): void {
+    this.#gathered = gathered;
+    this.#memory.hold(Math.max(0, (gathered?.bytes ?? 0) - this.#bounds.gathered.least));
   }
 
-  #write(gathered: GatheredRows, rows: number): void {
+  #isFull({ isLast, bytes }: GatheredRows): boolean {
+    const { least, most } = this.#bounds.gathered;
+    if (isLast || bytes >= most) return true;
+    return bytes >= least && !this.#memory.hasRoom(this.#bounds.bytes);
+  }
+
+  #write(gathered: GatheredRows, values: number): void {
     const { registry, writer } = this.#contents;
     const { build, isLast, end } = gathered;
-    const isDone = gathered.write(writer, rows);
+    gathered.isWhole = true;
+    const isDone = gathered.write(writer, values);
     writer.flush();
+    // What is held counts for two minutes, and is told again.
+    this.#keep(isDone ? null : gathered);
     if (!isDone) return;
-    this.#gathered = null;
     build.settled = end;
     if (isLast) registry.goLive(build);
     else registry.save(build);

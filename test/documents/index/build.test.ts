@@ -33,6 +33,9 @@ const changes: readonly Mutation[] = [
   document(2.5, row(9)),
 ];
 
+/** Two entries a step. The rows of about four documents are gathered. */
+const bounds = { entries: 2, bytes: 1e6, gathered: { least: 300, most: 600 } };
+
 /** The changes come after each number of steps in turn, with the object restarted just before or just after, or not at all. */
 test.each(["never", "before", "after"])(
   "changes at any time of a build are in the index; restart: %s (D50, D55)",
@@ -40,7 +43,7 @@ test.each(["never", "before", "after"])(
     const run = (steps: number) =>
       withStorage(async (storage) => {
         const open = (isMade: boolean) => {
-          const index = new DocumentIndex({ storage, isMade, bounds: { entries: 2, bytes: 1e6, gathered: 2 } });
+          const index = new DocumentIndex({ storage, isMade, bounds });
           return { index, database: new Database({ storage, clock: new MovableClock(), derivedTables: index }) };
         };
         let { index, database } = open(false);

@@ -156,6 +156,8 @@ class History {
   #failsAfter = 0;
   readonly #states: StoredEntry[][] = [];
   #restores = 0;
+  /** How often a build has asked whether it may gather more. */
+  #asked = 0;
   #database!: Database;
   #index!: DocumentIndex;
 
@@ -184,7 +186,8 @@ class History {
     this.#index = new DocumentIndex({
       storage: this.#fragile,
       isMade: names.some(({ name }) => name === "document_tables"),
-      bounds: { entries: 2, bytes: 1000, gathered: 2 },
+      bounds: { entries: 2, bytes: 1000, gathered: { least: 150, most: 400 } },
+      memory: { hold: () => undefined, hasRoom: () => (this.#asked += 1) % 3 > 0 },
     });
     this.#database = new Database({ storage: this.#fragile, clock: this.clock, derivedTables: this.#index });
   }

@@ -5,7 +5,10 @@ const MIB = 1024 * KIB;
 /** Archives in a folder of the server leave the disk so many times what entries must leave: a full disk must not stop the database. */
 export const ARCHIVE_FOLDER_RESERVES = 2;
 
-/** The part of what it has there and what is free that an organization's archives take in that folder: others find as much. */
+/**
+ * The part of what it has there and what is free that an organization's archives take in that folder: others find as much. An operator
+ * whose deployment has one organization sets another limit, with CAIRN_ARCHIVE_SHARE.
+ */
 export const MAX_ARCHIVE_FOLDER_SHARE = 0.5;
 
 /** One request to the folder of archives: more than the largest part of an upload. */

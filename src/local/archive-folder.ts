@@ -12,10 +12,9 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { dirname, join } from "node:path";
 import { finished, pipeline } from "node:stream/promises";
 import { ARCHIVE_FOLDER_RESERVES, MAX_ARCHIVE_FOLDER_BODY_BYTES } from "../core/archive-limits.ts";
-import { DISK_RESERVE_BYTES, MAX_DISK_RESERVE_SHARE } from "../core/limits.ts";
-import { type DiskSize, measureDisk } from "./disk-space.ts";
+import { type DiskSize, measureDisk, reserveOn } from "./disk-space.ts";
 import type { UnixAddress } from "./process-address.ts";
-import { ArchiveShares, ownerOf } from "./archive-shares.ts";
+import { ArchiveShares, ownerOf, type ShareLimit } from "./archive-shares.ts";
 import { partNumbersIn, xmlError, xmlListing, xmlUploadId, XML_COMPLETED } from "./archive-folder-xml.ts";
 import { PartialFile, writeAt } from "./partial-file.ts";
 
@@ -27,6 +26,10 @@ const FORGOTTEN_MS = 7 * 24 * 60 * 60 * 1000;
 
 export interface ArchiveFolderOptions {
   readonly measure?: (folder: string) => Promise<DiskSize>;
+  /** Bytes of the disk that writes leave free. null: not given. */
+  readonly reserve?: number | null;
+  /** What one organization takes at most. null: not given. */
+  readonly share?: ShareLimit | null;
 }
 
 /** An answer other than success. */
@@ -44,20 +47,22 @@ class Refusal extends Error {
 export class ArchiveFolder {
   readonly #folder: string;
   readonly #measure: (folder: string) => Promise<DiskSize>;
+  readonly #reserve: number | null;
   /** The last change of each object that is under way, by the object's name. */
   readonly #changes = new Map<string, Promise<unknown>>();
   readonly #uploads: Map<string, PartialFile>;
   readonly #unfinished: string;
   readonly #shares: ArchiveShares;
 
-  private constructor(folder: string, { measure = measureDisk }: ArchiveFolderOptions) {
+  private constructor(folder: string, { measure = measureDisk, reserve = null, share = null }: ArchiveFolderOptions) {
     this.#folder = folder;
     this.#measure = measure;
+    this.#reserve = reserve;
     this.#unfinished = join(folder, UNFINISHED);
     const isUsed = existsSync(this.#unfinished);
     if (isUsed) forgetOld(this.#unfinished);
     this.#uploads = isUsed ? PartialFile.allIn(this.#unfinished) : new Map();
-    this.#shares = new ArchiveShares(folder, (owner) => {
+    this.#shares = new ArchiveShares(folder, share, (owner) => {
       const own = [...this.#uploads.values()].filter(({ name }) => ownerOf(name) === owner);
       return own.reduce((sum, { size }) => sum + size, 0);
     });
@@ -237,15 +242,14 @@ export class ArchiveFolder {
   }
 
   /**
-   * The announced length of the body. Archives leave the disk more than entries have to: a full disk must not stop the database. And an
-   * organization leaves others as much as it takes.
+   * The announced length of the body. Archives leave the disk more than entries have to: a full disk must not stop the database. And no
+   * organization takes more than its share.
    */
   async #checkRoom(name: string, { headers }: IncomingMessage): Promise<number> {
     const bytes = Number(headers["content-length"] ?? Number.NaN);
     if (!(bytes <= MAX_ARCHIVE_FOLDER_BODY_BYTES)) throw new Refusal(413, "EntityTooLarge");
     const { free, size } = await this.#measure(existsSync(this.#folder) ? this.#folder : dirname(this.#folder));
-    const reserve = Math.min(DISK_RESERVE_BYTES, size * MAX_DISK_RESERVE_SHARE);
-    const left = free - ARCHIVE_FOLDER_RESERVES * reserve;
+    const left = free - ARCHIVE_FOLDER_RESERVES * reserveOn(size, this.#reserve);
     if (bytes > left) throw new Refusal(507, "InsufficientCapacity");
     if (!(await this.#shares.take(name, bytes, left))) throw new Refusal(507, "CairnOrganizationShare");
     return bytes;

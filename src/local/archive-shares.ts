@@ -1,10 +1,14 @@
 /**
- * How much each organization has in the folder of archives. No organization takes more than it leaves free for others: one that keeps
- * everything must not keep another one's nightly archive from being stored.
+ * How much each organization has in the folder of archives. No organization takes more than it leaves free for others, or than the
+ * operator has said: one that keeps everything must not keep another one's nightly archive from being stored.
  */
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { MAX_ARCHIVE_FOLDER_SHARE } from "../core/archive-limits.ts";
+import { failure, type Failure } from "../core/errors.ts";
+
+/** The most that one organization has in the folder: a part of what it has there and what is free, or a number of bytes. */
+export type ShareLimit = { readonly part: number } | { readonly bytes: number };
 
 /** What is removed or added by other programs is noticed after so long. */
 const LOOKED_AT_AGAIN_MS = 30_000;
@@ -16,12 +20,14 @@ interface Share {
 
 export class ArchiveShares {
   readonly #folder: string;
+  readonly #limit: ShareLimit;
   readonly #unfinishedBytes: (owner: string) => number;
   readonly #shares = new Map<string, Share>();
 
-  /** `unfinishedBytes`: of what is not in the organization's folder yet. */
-  constructor(folder: string, unfinishedBytes: (owner: string) => number) {
+  /** `limit`: null where the operator has given none. `unfinishedBytes`: of what is not in the organization's folder yet. */
+  constructor(folder: string, limit: ShareLimit | null, unfinishedBytes: (owner: string) => number) {
     this.#folder = folder;
+    this.#limit = limit ?? { part: MAX_ARCHIVE_FOLDER_SHARE };
     this.#unfinishedBytes = unfinishedBytes;
   }
 
@@ -31,7 +37,8 @@ export class ArchiveShares {
    */
   async take(name: string, bytes: number, free: number): Promise<boolean> {
     const share = await this.#share(name);
-    if (share.bytes + bytes > MAX_ARCHIVE_FOLDER_SHARE * (share.bytes + free)) return false;
+    const most = "part" in this.#limit ? this.#limit.part * (share.bytes + free) : this.#limit.bytes;
+    if (share.bytes + bytes > most) return false;
     share.bytes += bytes;
     return true;
   }
@@ -51,6 +58,18 @@ export class ArchiveShares {
     this.#shares.set(owner, share);
     return share;
   }
+}
+
+/** From CAIRN_ARCHIVE_SHARE: a percentage, or MiB as a whole number. null: the variable is not set. */
+export function shareLimitOf(text: string | undefined): ShareLimit | null | Failure {
+  if (text === undefined || text === "") return null;
+  const [, number, percent] = /^([1-9]\d{0,8})(%?)$/.exec(text) ?? [];
+  if (percent === "%" && Number(number) <= 100) return { part: Number(number) / 100 };
+  if (percent === "") return { bytes: Number(number) * 1024 * 1024 };
+  return failure(
+    "invalid",
+    `CAIRN_ARCHIVE_SHARE must be a percentage from 1% to 100%, or a whole number of MiB, as 90% or 20480, got "${text.slice(0, 40)}".`,
+  );
 }
 
 export function ownerOf(name: string): string {

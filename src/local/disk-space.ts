@@ -59,7 +59,7 @@ export class DiskSpace {
     let state: State = "has room";
     const look = async (): Promise<DiskFigures> => {
       const { free, size } = await measure(folder);
-      const kept = reserve ?? Math.min(DISK_RESERVE_BYTES, Math.floor(size * MAX_DISK_RESERVE_SHARE));
+      const kept = reserveOn(size, reserve);
       const last = lastReserve({ reserve: kept });
       // The room that the ballast has given back counts as taken: it is only for reading.
       const figures = { free: Math.max(0, free - Math.max(0, last - ballast.bytes)), reserve: kept };
@@ -101,6 +101,11 @@ export class DiskSpace {
 export async function measureDisk(folder: string): Promise<DiskSize> {
   const { bavail, blocks, bsize } = await statfs(folder);
   return { free: bavail * bsize, size: blocks * bsize };
+}
+
+/** Bytes that writes leave free on a disk of the size. `given`: what the operator has said, if anything. */
+export function reserveOn(size: number, given: number | null): number {
+  return given ?? Math.min(DISK_RESERVE_BYTES, Math.floor(size * MAX_DISK_RESERVE_SHARE));
 }
 
 /** From CAIRN_DISK_RESERVE: MiB as a whole number. null: the variable is not set. */

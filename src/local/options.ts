@@ -40,7 +40,9 @@ made at the first start and kept in secrets.json in the data folder. Backups may
 this network's too; CAIRN_DESTINATIONS=public keeps them to https and public hosts. They go through
 the proxy that HTTPS_PROXY or HTTP_PROXY names, except to hosts in NO_PROXY. Writes leave
 64 MiB of the disk free, or a tenth of a smaller one; CAIRN_DISK_RESERVE=256 makes it 256 MiB.
-Archives of databases lie in the data folder, or in the folder that CAIRN_ARCHIVES names.`;
+Archives of databases lie in the data folder, or in the folder that CAIRN_ARCHIVES names. One
+organization takes at most half of what it has there and what is free; CAIRN_ARCHIVE_SHARE=90% makes
+it 90 %, and CAIRN_ARCHIVE_SHARE=20480 at most 20480 MiB.`;
 }
 
 /** `invalid` with a sentence that names the option. */

@@ -12,6 +12,7 @@ import type { PublicAddress } from "../core/public-address.ts";
 import { admissionBy } from "./admission.ts";
 import type { RunningAt } from "./api-client.ts";
 import { makeRoomToStart } from "./ballast.ts";
+import { shareLimitOf } from "./archive-shares.ts";
 import { bundleWorker } from "./bundle.ts";
 import { diskReserveOf } from "./disk-space.ts";
 import { isOpenToOthers, lockFolder } from "./folder-lock.ts";
@@ -187,6 +188,8 @@ export async function onWorkerd(
 ): Promise<StartUpstream | Failure> {
   const reserve = diskReserveOf(process.env["CAIRN_DISK_RESERVE"]);
   if (reserve !== null && typeof reserve === "object") return reserve;
+  const archiveShare = shareLimitOf(process.env["CAIRN_ARCHIVE_SHARE"]);
+  if (archiveShare !== null && isFailure(archiveShare)) return archiveShare;
   const proxy = proxySettings(process.env);
   if (proxy !== null && isFailure(proxy)) return proxy;
   const worker = await build(entry);
@@ -207,6 +210,7 @@ export async function onWorkerd(
       { CAIRN_DESTINATIONS: reach, ...process.env, ...proxied, ...variables },
       {
         archives: archivesOf(process.env["CAIRN_ARCHIVES"]),
+        archiveShare,
         ...options,
         disk: { reserve, ...options.disk },
       },

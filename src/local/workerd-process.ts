@@ -18,6 +18,7 @@ import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { failure, type Failure } from "../core/errors.ts";
 import { ArchiveFolder } from "./archive-folder.ts";
+import type { ShareLimit } from "./archive-shares.ts";
 import { defaultDiskOptions, type DiskOptions, DiskSpace } from "./disk-space.ts";
 import { ErrorReasons } from "./error-reasons.ts";
 import { spawnGuarded } from "./guarded-process.ts";
@@ -54,6 +55,8 @@ export interface WorkerdOptions {
   readonly disk?: Partial<DiskOptions>;
   /** The folder of the destinations "local", as an absolute path. By default the one in the data folder. */
   readonly archives?: string | undefined;
+  /** How much of that folder one organization takes at most. null: not given. */
+  readonly archiveShare?: ShareLimit | null;
 }
 
 /**
@@ -64,8 +67,10 @@ export async function startWorkerd(
   folder: string,
   files: WorkerdFiles,
   environment: Readonly<NodeJS.ProcessEnv>,
-  { flags = [], overTcp = false, liveness = LIVENESS, disk: diskOptions = {}, archives }: WorkerdOptions = {},
+  options: WorkerdOptions = {},
 ): Promise<Upstream | Failure> {
+  const { flags = [], overTcp = false, liveness = LIVENESS, archives, archiveShare = null } = options;
+  const diskOptions = { ...defaultDiskOptions, ...options.disk };
   const [run, objects] = [join(folder, "run"), join(folder, "objects")];
   // The folder itself is not made: when it was removed, the data and the lock are gone, and it must not come back empty and unlocked.
   for (const each of [run, objects]) if (!existsSync(each)) mkdirSync(each);
@@ -74,11 +79,14 @@ export async function startWorkerd(
   writeIfChanged(join(run, "config.capnp"), files.config);
   if (files.trusted !== null) writeIfChanged(join(run, "trusted.pem"), files.trusted);
 
-  const disk = await DiskSpace.serve(folder, { ...defaultDiskOptions, ...diskOptions });
+  const disk = await DiskSpace.serve(folder, diskOptions);
   const reasons = await ErrorReasons.serve();
   const proxy = files.proxy === null ? null : await OutboundProxy.serve(files.proxy);
   const archiveSocket = socketPlaceIn(run, "archives.sock");
-  const closeArchives = await ArchiveFolder.serve(archives ?? join(folder, "archives"), archiveSocket);
+  const closeArchives = await ArchiveFolder.serve(archives ?? join(folder, "archives"), archiveSocket, {
+    reserve: diskOptions.reserve,
+    share: archiveShare,
+  });
   const socket = overTcp ? null : socketPlaceIn(run, "http.sock");
   const close = (): void => {
     socket?.remove();

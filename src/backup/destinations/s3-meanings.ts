@@ -90,7 +90,7 @@ const quota: Meaning = {
 const share: Meaning = {
   class: "credentials",
   sentence: ({ seen }) =>
-    `The archives of this organization take as much of the server's disk as they leave free for others (${seen}): destroy some, or add a destination of your own.`,
+    `The archives of this organization take as much of the server's disk as one organization may (${seen}): destroy some, or add a destination of your own. The operator sets the limit, with CAIRN_ARCHIVE_SHARE.`,
 };
 const account: Meaning = {
   class: "credentials",

@@ -5,8 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, onTestFinished, test } from "vitest";
 import type { S3Destination } from "../../../src/backup/destinations/s3.ts";
+import { shareLimitOf } from "../../../src/local/archive-shares.ts";
 import { ArchiveFolder, type ArchiveFolderOptions } from "../../../src/local/archive-folder.ts";
 import { openS3At } from "../../support/open-s3.ts";
+import { runScript } from "../../local/program.ts";
 import { describeDestination, done, failed, text } from "../../backup/destinations/contract.ts";
 
 const MIB = 1024 * 1024;
@@ -107,6 +109,53 @@ test("a disk that is nearly full takes no archive, and says so", async () => {
   expect(refused).toMatchObject({ class: "retry", message: expect.stringContaining("no room for more objects") });
 });
 
+test("archives leave twice the reserve that the operator has set for the disk", async () => {
+  const { open } = await served({ reserve: MIB, measure: async () => ({ free: 2 * MIB + 20, size: 1024 ** 4 }) });
+  done(await open().put("small", text("0123456789")));
+  expect(failed(await open().put("large", text("0123456789abcdefghijk")))).toMatchObject({
+    message: expect.stringContaining("no room for more objects"),
+  });
+});
+
+test.each([
+  [{ part: 0.8 }, 32],
+  [{ bytes: 12 * MIB }, 12],
+])("the operator says how much of the folder one organization takes: %j (Z36)", async (share, most) => {
+  const used = { bytes: 0 };
+  const { open } = await served({
+    share,
+    measure: async () => ({ free: 128 * MIB + 40 * MIB - used.bytes, size: 1024 ** 4 }),
+  });
+  const piece = new Uint8Array(4 * MIB);
+  for (let stored = 4; stored <= most; stored += 4) {
+    done(await open().put(`greedy/${stored}`, piece));
+    used.bytes += piece.length;
+  }
+  expect(failed(await open().put("greedy/more", piece))).toMatchObject({
+    class: "credentials",
+    message: expect.stringContaining("as much of the server's disk as one organization may"),
+  });
+  done(await open().put("other/a", piece));
+});
+
+test("CAIRN_ARCHIVE_SHARE is a percentage or MiB, and what is none is refused by name before anything is started", async () => {
+  expect(shareLimitOf(undefined)).toBeNull();
+  expect(shareLimitOf("")).toBeNull();
+  expect(shareLimitOf("1%")).toEqual({ part: 0.01 });
+  expect(shareLimitOf("100%")).toEqual({ part: 1 });
+  expect(shareLimitOf("20480")).toEqual({ bytes: 20_480 * MIB });
+  for (const value of ["0", "0%", "101%", "0.5", "-1", "1G", "much", " 1", "50 %", "9".repeat(10)]) {
+    expect(shareLimitOf(value)).toMatchObject({ code: "invalid", message: expect.stringContaining(`got "${value}"`) });
+  }
+  const folder = mkdtempSync(join(tmpdir(), "cairn-archives-"));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const refused = runScript("start", ["--port", "0", "--persist-to", folder], { CAIRN_ARCHIVE_SHARE: "0.9" });
+  expect(await refused.exited).toBe(1);
+  expect(refused.stderr()).toBe(
+    'CAIRN_ARCHIVE_SHARE must be a percentage from 1% to 100%, or a whole number of MiB, as 90% or 20480, got "0.9".\n',
+  );
+});
+
 test("an organization takes no more than it leaves free for others, and is told so (Z36)", async () => {
   const used = { bytes: 0 };
   const room = 40 * MIB;
@@ -121,7 +170,7 @@ test("an organization takes no more than it leaves free for others, and is told 
   };
   const share = {
     class: "credentials",
-    message: expect.stringContaining("as much of the server's disk as they leave free"),
+    message: expect.stringContaining("as much of the server's disk as one organization may"),
   };
   for (const name of ["greedy/a", "greedy/b/c", "greedy/d"]) done(await put(name));
   // What has arrived of an upload counts, too.

@@ -56,7 +56,7 @@ export const layers: Readonly<Record<string, Layer>> = {
   cli: { imports: [...values, "client"], packages: ["node:"] },
   console: { imports: [...values, "client"] },
   // Its front answers KV Connect's data path by the door's own rules.
-  local: { imports: [...shared, "doors/http", "doors/*"], packages: ["node:", "esbuild", "ws"] },
+  local: { imports: [...shared, "doors/http", "doors/*"], packages: ["node:", "esbuild"] },
 };
 
 /**

@@ -16,6 +16,8 @@ export const socketProtocol = {
   pageHeader: "x-cairn-page",
   /** Present when the Worker holds the client's socket and passes messages on: then it reports to the object what the client has taken. */
   relayHeader: "x-cairn-relay",
+  /** Present when the front of the same machine opens the socket. It ends a socket that it does not use, so the object need not sleep with it. */
+  awakeHeader: "x-cairn-awake",
   /** Begins the text of such a report. The number of bytes, or of characters of a text, that the client has taken since the last one follows. */
   taken: "taken ",
   /** A text that is answered with `pong` without waking the object. */

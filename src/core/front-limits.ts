@@ -87,8 +87,8 @@ export const MAX_SESSION_ANSWER_BYTES = 256 * KIB;
 /** Answers that the front holds, all together. Each counts as the largest until it has come. */
 export const MAX_SESSION_ANSWERS_BYTES = 256 * MIB;
 
-/** A session that was not used for this long is closed. */
-export const MAX_IDLE_SESSION_MS = 60_000;
+/** A session that was not used for this long is closed: its database does not sleep before. */
+export const MAX_IDLE_SESSION_MS = 3_000;
 
 /** A socket that is not open after this time is given up. */
 export const SESSION_HANDSHAKE_MS = 10_000;
@@ -100,8 +100,8 @@ export const SESSION_REFUSED_MS = 1000;
 export const DESCRIPTORS_PER_CONNECTION = 2;
 export const DESCRIPTORS_PER_DATABASE = 3;
 
-/** How long workerd keeps a database open after its last use: some ten seconds, with room. */
-export const DATABASE_OPEN_MS = 12_000;
+/** How long a database stays open after its last use: until its session is closed, and then some ten seconds, with room. */
+export const DATABASE_OPEN_MS = 16_000;
 
 /** Requests that the front passes on at a time, for each file that workerd may have open. The other files are for databases. */
 export const PLACES_PER_DESCRIPTOR = 0.3;

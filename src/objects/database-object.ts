@@ -79,7 +79,7 @@ import type { DatabaseRole } from "./roles.ts";
 import type { SocketPeer } from "./socket-session.ts";
 import { SESSION_TAG } from "./socket-sessions.ts";
 import { objectIn } from "./restore-wiring.ts";
-import { systemClock, systemTurn } from "./system.ts";
+import { acceptAwake, systemClock, systemTurn } from "./system.ts";
 import { closeToo } from "./socket-ends.ts";
 import { endSockets } from "./watch-sockets.ts";
 
@@ -405,7 +405,8 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     if (isFailure(open)) return refusal(open);
     if (isSession) {
       const page = request.headers.get(socketProtocol.pageHeader);
-      return this.#acceptSession(open, { grant, page, isRelayed: request.headers.has(socketProtocol.relayHeader) });
+      const peer = { grant, page, isRelayed: request.headers.has(socketProtocol.relayHeader) };
+      return this.#acceptSession(open, peer, request.headers.has(socketProtocol.awakeHeader));
     }
     if (isUpgrade) return this.#acceptWatch(open, grant);
     // The body is not kept while the read waits for its turn. The ranges are views of it.
@@ -444,12 +445,17 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     return database.mode.refusal("write") ?? database.archives;
   }
 
-  #acceptSession({ sessions }: OpenDatabase, peer: SocketPeer): Response {
+  #acceptSession({ sessions }: OpenDatabase, peer: SocketPeer, isAwake: boolean): Response {
     const refused = sessions.refusal();
     if (refused !== null) return refusal(refused);
     const { 0: client, 1: server } = new WebSocketPair();
-    this.ctx.acceptWebSocket(server, [SESSION_TAG]);
-    this.ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(socketProtocol.ping, socketProtocol.pong));
+    // A front exists only where the disk is the server's own. Elsewhere an object that cannot sleep costs its owner money.
+    if (isAwake && this.env.DISK !== undefined) {
+      acceptAwake(server, this);
+    } else {
+      this.ctx.acceptWebSocket(server, [SESSION_TAG]);
+      this.ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(socketProtocol.ping, socketProtocol.pong));
+    }
     sessions.opened(server, peer);
     const headers = { "sec-websocket-protocol": socketProtocol.name };
     return new Response(null, { status: 101, webSocket: client, headers });

@@ -36,6 +36,26 @@ export function acceptSocket(protocol: string | null): { readonly socket: WebSoc
   return { socket, answer: new Response(null, { status: 101, webSocket: client, headers }) };
 }
 
+/** The handlers of an object for its hibernatable sockets. */
+export interface SocketHandlers {
+  webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): void;
+  webSocketClose(socket: WebSocket, code: number, reason: string): void;
+  webSocketError(socket: WebSocket): void;
+}
+
+/**
+ * Accepts a socket with which the object does not sleep. Each message costs less than one of a hibernatable socket, for which the runtime
+ * starts an event of its own.
+ */
+export function acceptAwake(socket: WebSocket, handlers: SocketHandlers): void {
+  socket.binaryType = "arraybuffer";
+  socket.accept();
+  // The type has blobs too, which only another `binaryType` gives.
+  socket.addEventListener("message", ({ data }) => handlers.webSocketMessage(socket, data as string | ArrayBuffer));
+  socket.addEventListener("close", ({ code, reason }) => handlers.webSocketClose(socket, code, reason));
+  socket.addEventListener("error", () => handlers.webSocketError(socket));
+}
+
 export function alarmParts(id: DurableObjectId): AlarmParts {
   return { object: id.toString(), clock: systemClock, timers: systemTimers, random: systemRandom };
 }

@@ -330,7 +330,7 @@ test("a client that is gone is not asked for, and its place in the session is fr
   expect(await next).toMatchObject({ status: 200, body: "c" });
 });
 
-test("a session that nobody uses for a minute is closed, and one more than there may be takes the place of an idle one", async () => {
+test("a session that nobody uses for three seconds is closed, so that its database can sleep, and one more than there may be takes the place of an idle one", async () => {
   const clock = new FakeClock();
   const server = await sessionServer({ answer: echo, clock, sessions: 1 });
   const ids = ["1", "2"].map((digit) => digit.repeat(16));
@@ -338,7 +338,9 @@ test("a session that nobody uses for a minute is closed, and one more than there
   await asking(server, one ?? "").read("x");
   await asking(server, two ?? "").read("x");
   await expect.poll(() => server.sessions.map(({ socket }) => socket.readyState)).toEqual([3, 1]);
-  await clock.pass(62);
+  await clock.pass(2);
+  expect(server.sessions[1]?.socket.readyState).toBe(1);
+  await clock.pass(3);
   await expect.poll(() => server.sessions.map(({ socket }) => socket.readyState)).toEqual([3, 3]);
   expect(server.longWays).toEqual([]);
 });

@@ -65,13 +65,14 @@ async function answer(parts: SocketDoorParts, databaseId: string, request: Reque
   if (token === undefined) {
     const { socket, answer: accepted } = parts.accept(protocol);
     const connectWith = async (shown: string): Promise<ObjectSocket | Failure> => {
-      const response = await connected(parts, { databaseId, page, isRelayed: true }, shown);
+      const response = await connected(parts, { databaseId, page, isRelayed: true, isAwake: false }, shown);
       return response instanceof Response ? (response.webSocket ?? failureOfJson("")) : response;
     };
     relay({ client: socket, timers: parts.timers, connect: connectWith });
     return accepted;
   }
-  const response = await connected(parts, { databaseId, page, isRelayed: false }, token);
+  const isAwake = request.headers.has(socketProtocol.awakeHeader);
+  const response = await connected(parts, { databaseId, page, isRelayed: false, isAwake }, token);
   // An answer that switches protocols is not `ok` either, so the two are told apart by their class.
   return response instanceof Response ? response : refused(parts, protocol, response);
 }
@@ -84,12 +85,14 @@ interface Asked {
   readonly page: string | null;
   /** Whether the Worker holds the client's socket. */
   readonly isRelayed: boolean;
+  /** Whether the client is a front, which ends a socket that it does not use. */
+  readonly isAwake: boolean;
 }
 
 /** The object's answer to the upgrade, which hands its socket to the client. */
 async function connected(
   parts: SocketDoorParts,
-  { databaseId, page, isRelayed }: Asked,
+  { databaseId, page, isRelayed, isAwake }: Asked,
   token: string,
 ): Promise<Upgraded | Failure> {
   const { authority, clock, database, failureOfThrown } = parts;
@@ -101,6 +104,7 @@ async function connected(
     const headers = new Headers({ upgrade: "websocket", [watchProtocol.grantHeader]: JSON.stringify(grant) });
     if (page !== null) headers.set(socketProtocol.pageHeader, page);
     if (isRelayed) headers.set(socketProtocol.relayHeader, "1");
+    if (isAwake) headers.set(socketProtocol.awakeHeader, "1");
     const response = await database(databaseId, grant).fetch(
       new Request(`https://database${socketProtocol.path}`, { headers }),
     );

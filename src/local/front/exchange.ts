@@ -20,7 +20,6 @@ import {
   MAX_STREAMED_REQUEST_BYTES,
   REQUEST_BYTES_STEP,
 } from "../../core/limits.ts";
-import { UNTOUCHED } from "../../contracts/untouched.ts";
 import type { Client, ServerProcess } from "./client.ts";
 import { withAddress } from "./client-address.ts";
 import { Arrears } from "./arrears.ts";
@@ -47,6 +46,7 @@ import {
   type HeaderPairs,
   type RequestSink,
   type ServerConnections,
+  touchesNoObject,
 } from "./server-connection.ts";
 
 export interface ExchangeParts {
@@ -497,13 +497,4 @@ const ARCHIVE_FILE = /\/backups(?:\/[^/?]*)?(?::|%3a)(?:download|upload)(?:[/?]|
  */
 function lasts(path: string, isUpgrade: boolean): boolean {
   return isUpgrade || /\/(?:watch|feed|export|import)(\?|$)/.test(path) || ARCHIVE_FILE.test(path);
-}
-
-/**
- * A socket whose client is refused, or has shown no token yet, is accepted too, because its browser would not get the reason otherwise.
- * `POST /cdb` answers everybody with 200. Such an answer opens no database.
- */
-function touchesNoObject(headers: HeaderPairs): boolean {
-  const name = headers.findIndex((header, i) => i % 2 === 0 && header.toLowerCase() === UNTOUCHED.header);
-  return name >= 0 && headers[name + 1] === UNTOUCHED.value;
 }

@@ -164,7 +164,7 @@ class Inside {
       },
       connecting: () => this.#servers.connecting,
     });
-    this.#sessions = new Sessions(capacity.sessions, clock, report);
+    this.#sessions = new Sessions(this.#servers, capacity.sessions, clock, report);
     const parts: ExchangeParts = {
       server,
       servers: this.#servers,

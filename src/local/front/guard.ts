@@ -23,13 +23,9 @@ interface Events {
   readonly end: [];
   readonly error: [error: Error];
   readonly listening: [];
-  /** A WebSocket passes further ones. */
-  readonly message: [message: unknown];
-  readonly open: [];
   readonly readable: [];
   readonly request: [request: IncomingMessage, response: ServerResponse];
-  /** A server passes all. A WebSocket passes only the answer to its handshake. */
-  readonly upgrade: [message: IncomingMessage, socket?: Duplex, head?: Buffer];
+  readonly upgrade: [message: IncomingMessage, socket: Duplex, head: Buffer];
 }
 
 export interface Emitter<Event extends keyof Events> {

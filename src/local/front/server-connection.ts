@@ -6,6 +6,8 @@
  * the announced length, or is chunked here. The answers are those of our own server process.
  */
 import { connect, type Socket } from "node:net";
+import { socketProtocol } from "../../contracts/socket.ts";
+import { UNTOUCHED } from "../../contracts/untouched.ts";
 import type { ProcessAddress } from "../process-address.ts";
 import type { FrontClock } from "./clock.ts";
 import { Guard, type ReportBug } from "./guard.ts";
@@ -385,7 +387,7 @@ export class ServerConnection implements RequestSink {
   }
 }
 
-/** Headers of one connection, not of the message (RFC 9110, section 7.6.1). */
+/** Headers of one connection, not of the message (RFC 9110, section 7.6.1), and one of the front's own connections. */
 export const ofTheConnection: ReadonlySet<string> = new Set([
   "connection",
   "keep-alive",
@@ -395,6 +397,7 @@ export const ofTheConnection: ReadonlySet<string> = new Set([
   "http2-settings",
   "te",
   "trailer",
+  socketProtocol.awakeHeader,
 ]);
 
 /** A "#" begins no part of an address that is sent: who reads the address would drop the rest. */
@@ -422,4 +425,13 @@ export function headOf({ method, path, headers, body }: ServerRequest): string |
   else if (body === "chunked") head += "Transfer-Encoding: chunked\r\n";
   else if (body === "upgrade") head += "Connection: Upgrade\r\nUpgrade: websocket\r\n";
   return `${head}\r\n`;
+}
+
+/**
+ * A socket whose client is refused, or has shown no token yet, is accepted too, because its browser would not get the reason otherwise.
+ * `POST /cdb` answers everybody with 200. Such an answer opens no database.
+ */
+export function touchesNoObject(headers: HeaderPairs): boolean {
+  const name = headers.findIndex((header, i) => i % 2 === 0 && header.toLowerCase() === UNTOUCHED.header);
+  return name >= 0 && headers[name + 1] === UNTOUCHED.value;
 }

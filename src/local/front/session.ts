@@ -3,8 +3,6 @@
  * same grant. Requests that arrive in one turn of the event loop are sent in one frame, and the writes of a frame are one commit group. A
  * request is never sent a second time from here: its caller is told what is known of it.
  */
-import { connect } from "node:net";
-import { WebSocket } from "ws";
 import {
   decodeServerFrame,
   decodeSocketError,
@@ -12,8 +10,6 @@ import {
   type SentRequest,
 } from "../../codec/socket-client.ts";
 import { SocketField, type SocketResponse } from "../../codec/socket.ts";
-import { socketProtocol } from "../../contracts/socket.ts";
-import { UNTOUCHED } from "../../contracts/untouched.ts";
 import type { UnixMs } from "../../core/clock.ts";
 import { failure, type Failure, isErrorCode } from "../../core/errors.ts";
 import {
@@ -28,6 +24,8 @@ import {
 } from "../../core/limits.ts";
 import type { ProcessAddress } from "../process-address.ts";
 import type { Guard } from "./guard.ts";
+import { type ServerConnections, touchesNoObject } from "./server-connection.ts";
+import { SessionSocket } from "./session-socket.ts";
 
 export type Outcome =
   /** A message of the data path, which now belongs to the caller. */
@@ -55,6 +53,7 @@ export interface ShownToken {
 }
 
 export interface SessionParts {
+  readonly connections: ServerConnections;
   readonly address: ProcessAddress;
   readonly databaseId: string;
   readonly shown: ShownToken;
@@ -72,7 +71,7 @@ const ANSWERS_AVERAGED = 16;
 
 export class Session {
   readonly #ended: SessionParts["ended"];
-  readonly #socket: WebSocket;
+  readonly #socket: SessionSocket;
   readonly #guard: Guard;
   /** In the order in which they came. */
   readonly #waiting = new Set<Asked>();
@@ -89,28 +88,27 @@ export class Session {
   #isPlanned = false;
   #isOver = false;
 
-  constructor({ address, databaseId, shown, guardFor, ended }: SessionParts) {
+  constructor({ connections, address, databaseId, shown, guardFor, ended }: SessionParts) {
     this.#ended = ended;
     this.#tokenEndsAt = shown.endsAt;
     this.#guard = guardFor(() => this.end());
-    this.#socket = new WebSocket(`ws://localhost/api/databases/${databaseId}/socket`, socketProtocol.name, {
-      headers: { authorization: `Bearer ${shown.token}` },
-      createConnection: () => connect("path" in address ? address : { ...address, noDelay: true }),
-      handshakeTimeout: SESSION_HANDSHAKE_MS,
-      perMessageDeflate: false,
-    });
-    this.#guard.once(this.#socket, "upgrade", ({ headers }) => {
-      // A refused socket is accepted only so that it can be told the reason.
-      if (headers[UNTOUCHED.header] === UNTOUCHED.value) this.#end(true);
-    });
-    this.#guard.once(this.#socket, "open", () => {
-      this.#isOpen = true;
-      this.#plan();
-    });
-    this.#guard.on(this.#socket, "message", (message) => this.#receive(message));
-    // The error itself is of no use: the closing of the socket has the same consequences.
-    this.#guard.on(this.#socket, "error", () => undefined);
-    this.#guard.once(this.#socket, "close", () => this.end());
+    const cancelTimer = this.#guard.after(SESSION_HANDSHAKE_MS, () => this.end());
+    this.#socket = new SessionSocket(
+      connections,
+      address,
+      { databaseId, token: shown.token },
+      {
+        opened: (headers) => {
+          cancelTimer();
+          // A refused socket is accepted only so that it can be told the reason.
+          if (touchesNoObject(headers)) return this.#end(true);
+          this.#isOpen = true;
+          this.#plan();
+        },
+        message: (bytes) => this.#receive(bytes),
+        closed: () => this.end(),
+      },
+    );
   }
 
   get isBusy(): boolean {
@@ -150,7 +148,7 @@ export class Session {
   #end(isRefused: boolean): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#socket.terminate();
+    this.#socket.end();
     this.#ended(isRefused || !this.#isOpen);
     const [sent, unsent] = [[...this.#inFlight.values()], [...this.#waiting]];
     this.#inFlight.clear();
@@ -208,9 +206,8 @@ export class Session {
     return this.#lastId;
   }
 
-  #receive(message: unknown): void {
-    // The library delivers a message in one piece.
-    const frame = message instanceof Uint8Array ? decodeServerFrame(message) : failure("internal", "no bytes");
+  #receive(message: Buffer): void {
+    const frame = decodeServerFrame(message);
     if (!frame.ok) {
       this.end();
       return;

@@ -7,6 +7,7 @@ import { MAX_IDLE_SESSION_MS, SESSION_REFUSED_MS } from "../../core/limits.ts";
 import type { FrontClock } from "./clock.ts";
 import type { ServerProcess } from "./client.ts";
 import { Guard, type ReportBug } from "./guard.ts";
+import type { ServerConnections } from "./server-connection.ts";
 import { Session, type ShownToken } from "./session.ts";
 
 interface Held {
@@ -16,6 +17,7 @@ interface Held {
 }
 
 export class Sessions {
+  readonly #connections: ServerConnections;
   readonly #count: number;
   readonly #clock: Pick<FrontClock, "now">;
   readonly #report: ReportBug;
@@ -29,7 +31,8 @@ export class Sessions {
   #isDraining = false;
 
   /** `count`: the greatest number of sessions. */
-  constructor(count: number, clock: Pick<FrontClock, "now">, report: ReportBug) {
+  constructor(connections: ServerConnections, count: number, clock: Pick<FrontClock, "now">, report: ReportBug) {
+    this.#connections = connections;
     this.#count = count;
     this.#clock = clock;
     this.#report = report;
@@ -50,6 +53,7 @@ export class Sessions {
     if (held !== undefined || (this.#refusedUntil.get(key) ?? 0) > now || this.#isDraining || !this.#hasRoom())
       return undefined;
     const session = new Session({
+      connections: this.#connections,
       address: server.address,
       databaseId,
       shown,

@@ -11,10 +11,13 @@ export function xmlUploadId(id: string): string {
 export const XML_COMPLETED = "<CompleteMultipartUploadResult></CompleteMultipartUploadResult>";
 
 export function xmlListing(
-  objects: readonly { readonly name: string; readonly size: number }[],
+  objects: readonly { readonly name: string; readonly size: number; readonly modified: Date }[],
   truncated: boolean,
 ): string {
-  const items = objects.map(({ name, size }) => `<Contents><Key>${escaped(name)}</Key><Size>${size}</Size></Contents>`);
+  const items = objects.map(
+    ({ name, size, modified }) =>
+      `<Contents><Key>${escaped(name)}</Key><Size>${size}</Size><LastModified>${modified.toISOString()}</LastModified></Contents>`,
+  );
   return `<ListBucketResult><IsTruncated>${truncated}</IsTruncated>${items.join("")}</ListBucketResult>`;
 }
 

@@ -206,14 +206,12 @@ export class ArchiveFolder {
   async #list(query: URLSearchParams, response: ServerResponse): Promise<void> {
     const [prefix, after] = [query.get("prefix") ?? "", query.get("start-after") ?? ""];
     const limit = Math.min(1000, Number(query.get("max-keys") ?? "1000"));
-    const found: { name: string; size: number }[] = [];
+    const found: { name: string; size: number; modified: Date }[] = [];
     // One more than is wanted shows whether there are more.
     for await (const name of namesBelow(this.#folder, "", prefix, after)) {
-      const size = await stat(join(this.#folder, name)).then(
-        (one) => one.size,
-        () => null,
-      );
-      if (size !== null) found.push({ name, size });
+      // A file that is gone meanwhile is not listed.
+      const file = await stat(join(this.#folder, name)).catch(() => null);
+      if (file !== null) found.push({ name, size: file.size, modified: file.mtime });
       if (found.length > limit) break;
     }
     answerXml(response, xmlListing(found.slice(0, limit), found.length > limit));

@@ -100,7 +100,11 @@ export class MemoryDestination implements Destination {
     if (fault !== undefined) return fault;
     if (this.never === "list") return new Promise(() => undefined);
     const all = this.names.filter((name) => name.startsWith(namePrefix) && name > after);
-    const objects = all.slice(0, limit).map((name) => ({ name, size: this.objects.get(name)?.length ?? 0 }));
+    const objects = all.slice(0, limit).map((name) => ({
+      name,
+      size: this.objects.get(name)?.length ?? 0,
+      modified: null,
+    }));
     return { ok: true, objects, next: all.length > limit ? (objects.at(-1)?.name ?? null) : null };
   }
 

@@ -76,6 +76,8 @@ export interface ObjectHead extends Done {
 export interface ListedObject {
   readonly name: string;
   readonly size: number;
+  /** As in `ObjectHead`. */
+  readonly modified: UnixMs | null;
 }
 
 export interface ListOptions {

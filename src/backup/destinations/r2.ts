@@ -143,7 +143,11 @@ export class R2Destination implements Destination {
         limit,
         ...(after === undefined ? {} : { startAfter: this.prefix + after }),
       });
-      const objects = page.objects.map(({ key, size }) => ({ name: key.slice(from), size }));
+      const objects = page.objects.map(({ key, size, uploaded }) => ({
+        name: key.slice(from),
+        size,
+        modified: asUnixMs(uploaded.getTime()),
+      }));
       const last = objects.at(-1);
       assert(!page.truncated || last !== undefined, "a page that is not the last to have names");
       return { ok: true, objects, next: page.truncated && last !== undefined ? last.name : null };

@@ -4,15 +4,22 @@
  */
 import { MalformedXml, XmlReader } from "./xml-reader.ts";
 
+interface ListedKey {
+  readonly key: string;
+  readonly size: number;
+  /** As the server wrote it. null: it did not say. */
+  readonly lastModified: string | null;
+}
+
 export interface ListAnswer {
-  readonly objects: readonly { readonly key: string; readonly size: number }[];
+  readonly objects: readonly ListedKey[];
   readonly truncated: boolean;
 }
 
 /** undefined when it is no ListBucketResult, or has more than `maxObjects`. */
 export function parseListAnswer(bytes: Uint8Array, maxObjects: number): ListAnswer | undefined {
   return readRoot(bytes, "ListBucketResult", (reader) => {
-    const objects: { key: string; size: number }[] = [];
+    const objects: ListedKey[] = [];
     let truncated: string | undefined;
     while (reader.nextChild()) {
       if (reader.name === "IsTruncated") truncated = once(truncated, reader.text());
@@ -26,18 +33,20 @@ export function parseListAnswer(bytes: Uint8Array, maxObjects: number): ListAnsw
   });
 }
 
-function readObject(reader: XmlReader): { key: string; size: number } {
+function readObject(reader: XmlReader): ListedKey {
   let key: string | undefined;
   let size: string | undefined;
+  let lastModified: string | undefined;
   while (reader.nextChild()) {
     if (reader.name === "Key") key = once(key, reader.text());
     else if (reader.name === "Size") size = once(size, reader.text());
+    else if (reader.name === "LastModified") lastModified = once(lastModified, reader.text());
     else reader.skip();
   }
   if (key === undefined || size === undefined || !/^\d{1,15}$/.test(size)) {
     throw new MalformedXml("The listing has an object without a key or a size.");
   }
-  return { key, size: Number(size) };
+  return { key, size: Number(size), lastModified: lastModified ?? null };
 }
 
 /** What is read of an S3 error: its code, and the bucket's region if it names one. */

@@ -1,6 +1,6 @@
 /** The driver for every store that speaks S3 over HTTP: AWS, R2's S3 endpoint, MinIO, Google, Backblaze, and similar stores. */
 import { assert } from "../../core/assert.ts";
-import { asUnixMs } from "../../core/clock.ts";
+import { asUnixMs, type UnixMs } from "../../core/clock.ts";
 import { MAX_DESTINATION_LIST_ANSWER_BYTES, MAX_DESTINATION_READ_BYTES } from "../../core/limits.ts";
 import {
   assertRange,
@@ -114,8 +114,7 @@ export class S3Destination implements Destination {
     if (!outcome.ok) return plain(outcome);
     const size = Number(outcome.headers.get("content-length") ?? Number.NaN);
     if (!Number.isSafeInteger(size)) return notLikeS3();
-    const modified = Date.parse(outcome.headers.get("last-modified") ?? "");
-    return { ok: true, size, modified: Number.isNaN(modified) ? null : asUnixMs(modified) };
+    return { ok: true, size, modified: timeOf(outcome.headers.get("last-modified")) };
   }
 
   async list(namePrefix: string, options: ListOptions = {}): Promise<ListPage | DestinationFailure> {
@@ -148,7 +147,11 @@ export class S3Destination implements Destination {
       last = key;
     }
     if (answer.truncated && answer.objects.length === 0) return notLikeS3();
-    const objects = answer.objects.map(({ key, size }) => ({ name: key.slice(this.prefix.length), size }));
+    const objects = answer.objects.map(({ key, size, lastModified }) => ({
+      name: key.slice(this.prefix.length),
+      size,
+      modified: timeOf(lastModified),
+    }));
     return { ok: true, objects, next: answer.truncated ? last.slice(this.prefix.length) : null };
   }
 
@@ -263,4 +266,10 @@ function notLikeS3(): DestinationFailure {
     "bad",
     "The destination does not answer as S3 does: check the endpoint, which must not contain the bucket.",
   );
+}
+
+/** null for a text that is no time. */
+function timeOf(text: string | null): UnixMs | null {
+  const time = Date.parse(text ?? "");
+  return Number.isNaN(time) ? null : asUnixMs(time);
 }

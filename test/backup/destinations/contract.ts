@@ -145,6 +145,7 @@ export function describeDestination(title: string, open: () => Promise<Destinati
       const all = done(await destination.list(`${run}/list/`));
       expect(all.objects.map((object) => object.name)).toEqual(sorted);
       expect(all.objects.map((object) => object.size)).toEqual(sorted.map((name) => name.length));
+      for (const { modified } of all.objects) expect(Math.abs((modified ?? 0) - Date.now())).toBeLessThan(3_600_000);
       expect(all.next).toBeNull();
 
       const paged: string[] = [];

@@ -183,7 +183,7 @@ describe("an answer", () => {
     const xml = list(`<IsTruncated>true</IsTruncated>${item("a b+c/x")}`);
     expect(await open(async () => new Response(xml)).list("")).toEqual({
       ok: true,
-      objects: [{ name: "x", size: 1 }],
+      objects: [{ name: "x", size: 1, modified: null }],
       next: "x",
     });
   });

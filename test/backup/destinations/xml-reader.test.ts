@@ -159,7 +159,10 @@ describe("the reader of XML", () => {
 describe("an answer of S3", () => {
   it("is read for what is asked of it", () => {
     const list = `<l:ListBucketResult xmlns:l="urn:s3"><Contents><Owner><ID>x</ID></Owner><Key>a<![CDATA[&]]>&#x9;b</Key><Size>12</Size></Contents><IsTruncated>false</IsTruncated></l:ListBucketResult>`;
-    expect(parseListAnswer(text(list), 1)).toEqual({ objects: [{ key: "a&\tb", size: 12 }], truncated: false });
+    expect(parseListAnswer(text(list), 1)).toEqual({
+      objects: [{ key: "a&\tb", size: 12, lastModified: null }],
+      truncated: false,
+    });
     expect(parseListAnswer(text(list), 0)).toBeUndefined();
     expect(parseError(text("<?xml version='1.0'?><Error><Code>NoSuchKey</Code><Region>eu-1</Region></Error>"))).toEqual(
       { code: "NoSuchKey", region: "eu-1" },

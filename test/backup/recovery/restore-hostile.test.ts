@@ -1,6 +1,6 @@
 /** Restores from a bucket whose answers are made to cost: each ends with a sentence, after a bounded number of bytes and objects. */
 import { expect, test } from "vitest";
-import type { Destination } from "../../../src/backup/destinations/destination.ts";
+import type { Destination, ListedObject } from "../../../src/backup/destinations/destination.ts";
 import {
   type GenerationPlace,
   logsPrefix,
@@ -33,7 +33,7 @@ test("an object that a listing says is larger than any is named, and not asked f
     ...guarded(destination, (work) => work()),
     async list(...args: Parameters<Destination["list"]>) {
       const page = await destination.list(...args);
-      const lie = (one: { name: string; size: number }) => (one.name === log ? { ...one, size: 10_000_000_000 } : one);
+      const lie = (one: ListedObject): ListedObject => (one.name === log ? { ...one, size: 10_000_000_000 } : one);
       return page.ok ? { ...page, objects: page.objects.map(lie) } : page;
     },
     get(...args: Parameters<Destination["get"]>) {
@@ -66,7 +66,7 @@ test("a listing without end is given up", async () => {
       if (args[0] !== folder) return destination.list(...args);
       const objects = Array.from({ length: 1000 }, () => {
         sequence += 1;
-        return { name: snapshotObjectName(place, { series: sequence, sequence }), size: 0 };
+        return { name: snapshotObjectName(place, { series: sequence, sequence }), size: 0, modified: null };
       });
       return { ok: true, objects, next: objects.at(-1)?.name ?? null };
     },

@@ -226,7 +226,7 @@ describe("a bucket that was made to be read without end", () => {
     override async list(_: string, { after = "" } = {}) {
       this.requests += 1;
       if (this.requests > 2_000) throw new Error("it was read without end");
-      const objects = this.invent(after);
+      const objects = this.invent(after).map((object) => ({ ...object, modified: null }));
       return { ok: true, objects, next: objects.at(-1)?.name ?? null } as const;
     }
   }

@@ -27,6 +27,7 @@ import { BACKUPS_ADDRESS, backupsDoor } from "./doors/backups/door.ts";
 import { recordsDoor } from "./doors/records/door.ts";
 import { restDoor } from "./doors/rest/door.ts";
 import { socketDoor } from "./doors/socket/door.ts";
+import { orphanedArchiveBytes } from "./objects/archive-places.ts";
 import { askDisk, DiskSpace } from "./objects/disk-space.ts";
 import type { Env } from "./objects/env.ts";
 import {
@@ -127,6 +128,7 @@ function compose(env: Env): Handler {
     failureOfThrown,
     organization,
     index: () => organizationIndex(env),
+    orphanedArchiveBytes: (organizationId, archive, range) => orphanedArchiveBytes(env, organizationId, archive, range),
   });
   return (request) => {
     const { url } = request;

@@ -3,6 +3,7 @@
  * (`Commands`), who asks (`Caller`), and the answers. Plain data, so that it can be sent between objects.
  */
 import type { Grant } from "./grant.ts";
+import type { OrphanedArchive } from "./orphaned-archives.ts";
 import type { ApiKeyAnswer, ApiKeyCommand, ApiKeyInfo, ApiKeyWithSecret, NewApiKey } from "./api-keys.ts";
 import type {
   ArchiveAnswer,
@@ -182,6 +183,10 @@ export interface Commands {
   "archives.download": { input: ArchiveName; output: DatabasePlace };
   /** The caller may bring a file. The door hands it to the database's object. */
   "archives.upload": { input: { databaseId: string }; output: DatabasePlace };
+  "orphanedArchives.list": { input: { limit: number; cursor: string | null }; output: Page<OrphanedArchive> };
+  /** The caller may have the file, too. */
+  "orphanedArchives.get": { input: { archiveId: string }; output: OrphanedArchive };
+  "orphanedArchives.destroy": { input: { archiveId: string }; output: { readonly destroyed: true } };
   "archiveSchedule.get": { input: { databaseId: string }; output: ScheduleAndSecret };
   "archiveSchedule.update": {
     input: { databaseId: string; changes: Partial<ArchiveScheduleSetting> };

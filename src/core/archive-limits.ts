@@ -44,6 +44,12 @@ export const MAX_KEPT_ARCHIVES = 10_000;
 /** Tokens that a full archive lists: they are in one chunk with the rest of what is not an entry. */
 export const MAX_TOKENS_IN_ARCHIVE = 1_000;
 
+/**
+ * Listings of the deployment's own place for one page of the archives of deleted databases. Each has 1,000 names at most. What lies there
+ * besides is stepped over, a folder with each listing.
+ */
+export const MAX_LISTINGS_OF_ORPHANED_ARCHIVES = 10;
+
 /** Archives of one database: a list that nobody empties must not grow without end. */
 export const MAX_ARCHIVES = 10_000;
 

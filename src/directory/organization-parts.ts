@@ -3,6 +3,7 @@ import type { Clock, UnixMs } from "../core/clock.ts";
 import type { Entropy } from "../core/entropy.ts";
 import type { Failure } from "../core/errors.ts";
 import type { DatabaseControl, IndexStub } from "../contracts/management.ts";
+import type { OrphanedArchiveFiles } from "../contracts/orphaned-archives.ts";
 import type { Jurisdiction, LocationHint } from "../contracts/placement.ts";
 import type { SenderParts } from "./webhook-sender.ts";
 
@@ -46,4 +47,6 @@ export interface OrganizationParts extends WebhookParts {
   /** Why there is no room for another database. null: as far as is known, there is. */
   roomForDatabase(): Promise<Failure | null>;
   index(): Pick<IndexStub, "forget">;
+  /** What the organization has in the deployment's own place. */
+  readonly orphanedArchives: OrphanedArchiveFiles;
 }

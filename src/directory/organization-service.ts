@@ -26,6 +26,7 @@ import type { NotDelivered } from "./deliveries.ts";
 import type { Organization } from "./organization.ts";
 import type { Admitted } from "./scopes.ts";
 import type { Delivery, Message } from "./outbox.ts";
+import { OrphanedArchiveRequests } from "./orphaned-archive-requests.ts";
 import { RestoreCommands } from "./restore-requests.ts";
 import { WebhookService } from "./webhook-service.ts";
 import type { OrganizationParts } from "./organization-parts.ts";
@@ -63,6 +64,7 @@ export class OrganizationService {
     const restores = new RestoreCommands(organization, parts, (id, idempotency) => this.#tellNew(id, idempotency));
     this.#restores = restores;
     const archives = new ArchiveRequests(organization, parts, restores);
+    const orphanedArchives = new OrphanedArchiveRequests(organization.databases, parts.orphanedArchives);
     this.#handlers = {
       "organization.get": () => organization.info(),
       "organization.rename": (_, { name }) => organization.rename(name, now()),
@@ -106,6 +108,9 @@ export class OrganizationService {
       "archives.fork": (who, input) => archives.fork(who, input),
       "archives.download": (who, { databaseId }) => archives.place(who, databaseId),
       "archives.upload": (who, { databaseId }) => archives.place(who, databaseId),
+      "orphanedArchives.list": (_, input) => orphanedArchives.list(input),
+      "orphanedArchives.get": (_, input) => orphanedArchives.get(input),
+      "orphanedArchives.destroy": (_, input) => orphanedArchives.destroy(input),
       "archiveSchedule.get": (who, input) => archives.schedule(who, input),
       "archiveSchedule.update": (who, input) => archives.setSchedule(who, input),
       "archiveDestinations.list": (who, input) => archives.destinations(who, input),

@@ -205,6 +205,24 @@ export const POLICY: Readonly<Record<CommandName | "exchange", Rule>> = {
     deployment: false,
     does: "upload an archive",
   },
+  "orphanedArchives.list": {
+    needs: ["backup", "admin"],
+    reach: "organization",
+    deployment: false,
+    does: "list archives of deleted databases",
+  },
+  "orphanedArchives.get": {
+    needs: ["backup", "admin"],
+    reach: "organization",
+    deployment: false,
+    does: "see or download an archive of a deleted database",
+  },
+  "orphanedArchives.destroy": {
+    needs: ["backup", "admin"],
+    reach: "organization",
+    deployment: false,
+    does: "destroy an archive of a deleted database",
+  },
   "archiveSchedule.get": {
     needs: ["backup", "admin"],
     reach: "database",

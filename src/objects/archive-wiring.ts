@@ -8,43 +8,34 @@ import { FailureNotices, type FailureNoticesParts } from "../backup/archives/fai
 import { settingsOf, settingsText } from "../backup/archives/full-settings.ts";
 import { makePlanTables } from "../backup/archives/plan-schema.ts";
 import type { Backup } from "../backup/continuous/backup.ts";
-import type { Destination } from "../backup/destinations/destination.ts";
-import { parsePrefix } from "../backup/destinations/object-name.ts";
-import { R2Destination } from "../backup/destinations/r2.ts";
-import { S3Destination } from "../backup/destinations/s3.ts";
-import { parseS3Settings } from "../backup/destinations/s3-settings.ts";
 import type { RestoreService } from "../backup/recovery/restore-service.ts";
 import type { BackupTask } from "../backup/sources.ts";
 import { unframed } from "../codec/framed-body.ts";
 import { archiveProtocol } from "../contracts/archive-files.ts";
-import type { ArchiveDestinationConfig, ArchiveListQuery, OwnArchivePlace } from "../contracts/archive-commands.ts";
-import type { BackupCredentials } from "../contracts/backup-destinations.ts";
+import type { ArchiveListQuery } from "../contracts/archive-commands.ts";
 import type { DatabaseSetup } from "../contracts/management.ts";
-import { MAX_KEPT_ARCHIVES, MAX_PROCESS_DOWNLOAD_BYTES } from "../core/archive-limits.ts";
+import { MAX_KEPT_ARCHIVES } from "../core/archive-limits.ts";
 import type { Clock, UnixMs } from "../core/clock.ts";
 import { encryptionKeys } from "../core/encryption-keys.ts";
-import { failure, type Failure, isFailure } from "../core/errors.ts";
+import { type Failure, isFailure } from "../core/errors.ts";
 import type { KeyList } from "../core/key-list.ts";
-import { ProcessMemory } from "../core/process-memory.ts";
 import type { SyncStorage } from "../core/storage.ts";
 import { sendEvent } from "../directory/webhook-sender.ts";
 import { newWebhookSecret } from "../directory/webhook-signature.ts";
 import { parseWebhookUrl } from "../directory/webhook-url.ts";
 import type { Database } from "../engine/database.ts";
 import type { SideState } from "../engine/side-state.ts";
-import { openDestination, secretBox, timingBy } from "./backup-wiring.ts";
+import { downloadMemory, hasOwnPlace, openArchivePlace } from "./archive-places.ts";
+import { secretBox } from "./backup-wiring.ts";
 import type { Env } from "./env.ts";
 import type { ObjectMode } from "./object-mode.ts";
 import { becomeAfter, objectIn, refusalToFill } from "./restore-wiring.ts";
 import type { Room } from "./room.ts";
 import { organizationStub } from "./stubs.ts";
-import { systemClock, systemEntropy, systemTimers, systemTurn } from "./system.ts";
+import { systemEntropy, systemTimers, systemTurn } from "./system.ts";
 import { wayOut } from "./way-out.ts";
 
 /** Shared by all objects in this process. */
-const downloadMemory = new ProcessMemory(MAX_PROCESS_DOWNLOAD_BYTES, systemClock);
-
-/** Shared by all objects in this process, too. */
 export const processPace = new ProcessPace();
 
 export interface ArchiveWiringParts {
@@ -158,7 +149,7 @@ function archiveDestinations({ storage, clock, env, setup }: ArchiveWiringParts)
     databaseId,
     secrets: secretBox(env),
     open: (config, credentials) => openArchivePlace(config, credentials, organizationId, clock, env),
-    ownPlace: env.ARCHIVES === undefined && env.BACKUPS === undefined ? null : { type: "local", directory: "" },
+    ownPlace: hasOwnPlace(env) ? { type: "local", directory: "" } : null,
   });
 }
 
@@ -236,50 +227,4 @@ function sender(
     const { status, error } = await sendEvent(parts, { eventId: id, url, body }, [opened]);
     return error === null ? null : { error, final: status === GONE };
   };
-}
-
-/** What an organization has in the deployment's own place lies below the organization's id. */
-function openArchivePlace(
-  config: ArchiveDestinationConfig,
-  credentials: BackupCredentials | null,
-  organizationId: string,
-  clock: Clock,
-  env: Env,
-): Destination | Failure {
-  const timing = timingBy(clock);
-  if (config.type === "s3") {
-    const { endpoint, bucket: bucketName, region: bucketRegion, accessKeyId, addressing, prefix } = config;
-    const place = { kind: "s3", endpoint, bucketName, bucketRegion, accessKeyId, addressing, prefix } as const;
-    return openDestination(place, credentials, env, timing);
-  }
-  const prefix = parsePrefix(`${organizationId}/${config.directory.replace(/^\/+/, "")}`);
-  if (!prefix.ok) return prefix;
-  if (config.type === "local" && env.ARCHIVES !== undefined) return openFolder(env.ARCHIVES, prefix.prefix, clock);
-  if (env.BACKUPS !== undefined) return new R2Destination(env.BACKUPS, prefix.prefix, timing);
-  return failure("unsupported", unsupported(config.type));
-}
-
-function unsupported(type: OwnArchivePlace["type"]): string {
-  return type === "r2"
-    ? "This deployment has no R2 bucket of its own: bind one as BACKUPS, or use a destination of type s3 or local."
-    : "This deployment has no place of its own for archives: bind an R2 bucket as BACKUPS, or use a destination of type s3.";
-}
-
-/** The folder of `npm start` speaks S3 over a socket that only this server can open, so it needs no credentials. */
-function openFolder(folder: Fetcher, prefix: string, clock: Clock): Destination | Failure {
-  const parsed = parseS3Settings(
-    {
-      endpoint: "http://folder",
-      bucket: "archives",
-      region: "auto",
-      accessKeyId: "none",
-      secretAccessKey: "none",
-      sessionToken: null,
-      prefix,
-      addressing: "path",
-    },
-    { strict: false },
-  );
-  if (!parsed.ok) return parsed;
-  return new S3Destination(parsed.settings, folder.fetch.bind(folder), timingBy(clock));
 }

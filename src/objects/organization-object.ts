@@ -22,6 +22,7 @@ import { noRoomForDatabase } from "../core/storage-room.ts";
 import { OrganizationService } from "../directory/organization-service.ts";
 import type { OrganizationParts } from "../directory/organization-parts.ts";
 import { AlarmClock } from "./alarm-clock.ts";
+import { orphanedArchives } from "./archive-places.ts";
 import { secretBox } from "./backup-wiring.ts";
 import { ClockWatch, STARTS_ANEW } from "./clock-watch.ts";
 import { askDisk, DiskSpace, type Need } from "./disk-space.ts";
@@ -132,6 +133,7 @@ export class OrganizationObject extends DurableObject<Env> implements Organizati
       secrets: secretBox(this.env),
       webhooks: webhookParts(this.env),
       index: () => organizationIndex(this.env),
+      orphanedArchives: orphanedArchives(this.env, organization.id),
       dueBy: (at) => alarms.dueBy(at),
     });
     const alarms = new AlarmClock(storage, new ObjectTables(storage), alarmParts(this.ctx.id), [

@@ -191,6 +191,73 @@ test("a list has pages, an order and conditions (Z17)", async () => {
   });
 });
 
+test("archives of a deleted database are listed, downloaded and destroyed by their organization (Z38)", async () => {
+  const organization = `${server.url}/api/organizations/${server.organizationId}`;
+  const call = async (method: string, url: string, body?: object) => {
+    const answer = await fetch(url, {
+      method,
+      headers: { authorization },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    const text = await answer.text();
+    return { status: answer.status, json: text === "" ? null : JSON.parse(text) };
+  };
+  const { json: database } = await call("POST", `${organization}/databases`, { name: "short-lived" });
+  const gone = `${server.url}/api/databases/${database.id}`;
+  const directory = "Every night";
+  await call("POST", `${gone}/backupDestinations`, { type: "local", name: "here", config: { directory } });
+  await call("PUT", `${gone}/entries/river`, { type: "string", value: "Rhine" });
+  const begun = await call("POST", `${gone}/backups`, {});
+  const archive = await vi.waitFor(
+    async () => {
+      const { json } = await call("GET", `${gone}/backups/${begun.json.id}`);
+      if (json.status !== "completed") throw new Error("it is being made");
+      return json;
+    },
+    { timeout: 20_000, interval: 50 },
+  );
+  const orphans = `${organization}/orphanedArchives`;
+  expect((await call("GET", orphans)).json).toEqual({ items: [] });
+  await call("DELETE", gone);
+  expect((await call("GET", `${gone}/backups`)).status).toBe(404);
+  const { json: listed } = await call("GET", orphans);
+  expect(listed).toEqual({
+    items: [
+      {
+        id: expect.stringMatching(/^[0-9a-f]+$/),
+        databaseId: database.id,
+        databaseName: "short-lived",
+        number: archive.id,
+        directory,
+        size: archive.size,
+        storedAt: expect.stringMatching(/^\d{4}-.*Z$/),
+      },
+    ],
+  });
+  const [{ id }] = listed.items;
+  const whole = await fetch(`${orphans}/${id}:download`, { headers: { authorization } });
+  const file = new Uint8Array(await whole.arrayBuffer());
+  expect([whole.status, whole.headers.get("content-length")]).toEqual([200, String(archive.size)]);
+  expect(createHash("sha256").update(file).digest("hex")).toBe(archive.checksum);
+  const rest = await fetch(`${orphans}/${id}:download`, { headers: { authorization, range: "bytes=100-" } });
+  expect(Buffer.from(await rest.arrayBuffer()).equals(Buffer.from(file.subarray(100)))).toBe(true);
+
+  // The file restores the database that is no more.
+  await setEntry("river", "Elbe");
+  const uploaded = await send("POST", "backups:upload", file);
+  expect(await ended(uploaded.json.data.id)).toMatchObject({ status: "completed", databaseId: database.id });
+  const restored = await send("POST", `backups:restore/${uploaded.json.data.id}`, '{"confirm":true}');
+  expect(await jobEnded(restored.json.data.id)).toMatchObject({ status: "completed" });
+  expect(await entry("river")).toBe("Rhine");
+
+  expect((await call("DELETE", `${orphans}/${id}`)).status).toBe(204);
+  expect((await call("DELETE", `${orphans}/${id}`)).status).toBe(404);
+  expect((await call("GET", orphans)).json).toEqual({ items: [] });
+  const folder = join(server.folder, "data/archives", server.organizationId, directory);
+  expect(readdirSync(folder, { recursive: true, withFileTypes: true }).filter((one) => one.isFile())).toEqual([]);
+  for (const { id: own } of (await backups("list", {})).data.data) await send("DELETE", `backups/${own}`);
+});
+
 describe("the file", () => {
   test("is downloaded whole and in ranges, by GET and by POST, and comes back by upload in both forms (Z16, Z24)", async () => {
     await setEntry("planet", "Mars");

@@ -17,7 +17,10 @@ export interface ArchiveDownloadsParts {
   readonly owner: string;
 }
 
-const NO_ROOM = failure("unavailable", "Other downloads take all the memory that there is for downloads: try again.");
+export const NO_ROOM_FOR_DOWNLOAD = failure(
+  "unavailable",
+  "Other downloads take all the memory that there is for downloads: try again.",
+);
 
 export class ArchiveDownloads {
   readonly #parts: ArchiveDownloadsParts;
@@ -51,7 +54,7 @@ export class ArchiveDownloads {
         continue;
       }
       const account = downloadMemory.account(owner);
-      if (!account.hasRoom(DOWNLOAD_MEMORY_BYTES)) return NO_ROOM;
+      if (!account.hasRoom(DOWNLOAD_MEMORY_BYTES)) return NO_ROOM_FOR_DOWNLOAD;
       return { ok: true, archive: info, size, body: streamOf(object, first, last + 1, account, timers) };
     }
     return failure("unavailable", `The archive ${id} cannot be read anywhere. ${reasons.join(" ")}`);
@@ -92,7 +95,7 @@ export class ArchiveDownloads {
 }
 
 /** A piece is read when the one before was taken. The stream ends with an error when a piece is not taken in time. */
-function streamOf(
+export function streamOf(
   object: ArchiveObject,
   first: number,
   end: number,

@@ -15,7 +15,6 @@ import type {
 import { NO_DATABASE } from "../../contracts/database.ts";
 import type { Jurisdiction } from "../../contracts/placement.ts";
 import type { BackupJob } from "../../contracts/restore-commands.ts";
-import { toHex } from "../../core/bytes.ts";
 import type { UnixMs } from "../../core/clock.ts";
 import { type Failure, failure, isFailure } from "../../core/errors.ts";
 import { MAX_ARCHIVES } from "../../core/archive-limits.ts";
@@ -27,6 +26,7 @@ import type { BackupJobs, JobWorker, RunningJob } from "../jobs.ts";
 import type { BackupTask } from "../sources.ts";
 import { ArchiveBuild, type BuildState, NOT_BUILT } from "./archive-build.ts";
 import { ArchiveDownloads } from "./archive-downloads.ts";
+import { archiveObjectName } from "./archive-names.ts";
 import { ArchiveRemoval } from "./archive-removal.ts";
 import { ArchiveChecker, type CheckInput } from "./archive-checker.ts";
 import type { MakerOptions } from "./archive-maker.ts";
@@ -348,7 +348,7 @@ export class Archives implements ArchiveService {
 
   #objectName(id: number): string {
     const { databaseId, entropy } = this.#options;
-    return `${databaseId}/archives/${String(id).padStart(8, "0")}-${toHex(entropy.bytes(8))}.cairn`;
+    return archiveObjectName(databaseId, id, entropy.bytes(8));
   }
 
   async #makeSlice(job: RunningJob): Promise<void> {

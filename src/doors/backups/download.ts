@@ -1,20 +1,13 @@
-/**
- * The file of an archive, streamed, whole or one range of it (RFC 9110, section 14). A range that was asked for with `If-Range` and the
- * entity tag of another file gets the whole file.
- */
+/** The file of an archive, streamed, whole or one range of it. */
 import { archiveProtocol } from "../../contracts/archive-files.ts";
 import type { ArchiveInfo } from "../../contracts/archive-commands.ts";
 import { fromHex, toBase64 } from "../../core/bytes.ts";
 import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import { PRIVATE } from "../http/answers.ts";
+import { describeRange, rangeOf } from "../http/byte-range.ts";
 import type { ArchiveCall } from "./call.ts";
 import { failureIn } from "./object-answer.ts";
 import { refused } from "./refusal.ts";
-
-interface Range {
-  readonly first: number;
-  readonly last: number;
-}
 
 export async function downloadArchive(call: ArchiveCall): Promise<Response | Failure> {
   const { ask, databaseId, id, request, parts } = call;
@@ -31,10 +24,7 @@ export async function downloadArchive(call: ArchiveCall): Promise<Response | Fai
     return refused(why, [416, "Range Not Satisfiable"], { "content-range": `bytes */${size}` });
   }
   const headers = headersOf(archive, checksum, etag);
-  const length = range === null ? size : range.last - range.first + 1;
-  headers.set("content-length", String(length));
-  if (range !== null) headers.set("content-range", `bytes ${range.first}-${range.last}/${size}`);
-  const status = range === null ? 200 : 206;
+  const status = describeRange(headers, size, range);
   if (request.method === "HEAD") return new Response(null, { status, headers });
   const wanted = range === null ? "" : `?first=${range.first}&last=${range.last}`;
   const files = parts.files(databaseId, place);
@@ -48,7 +38,6 @@ function headersOf(archive: ArchiveInfo, checksum: string, etag: string): Header
   return new Headers({
     "content-type": "application/octet-stream",
     "content-disposition": `attachment; filename="${name}"`,
-    "accept-ranges": "bytes",
     "cache-control": PRIVATE,
     "repr-digest": `sha-256=:${toBase64(fromHex(checksum))}:`,
     etag,
@@ -57,17 +46,4 @@ function headersOf(archive: ArchiveInfo, checksum: string, etag: string): Header
 
 function notWhole({ id, status }: ArchiveInfo): Failure {
   return failure("conflict", `Archive ${id} is ${status}: only a completed archive can be downloaded.`);
-}
-
-/** null: the whole file. A request for several ranges, or in another unit, gets the whole file, as RFC 9110 allows. */
-function rangeOf(headers: Headers, size: number, etag: string): Range | null | "unsatisfiable" {
-  const [, from, to] = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(headers.get("range")?.replaceAll(" ", "") ?? "") ?? [];
-  if (from === undefined || to === undefined || (from === "" && to === "")) return null;
-  const condition = headers.get("if-range");
-  if (condition !== null && condition !== etag) return null;
-  // Without a beginning it is so many last bytes.
-  const first = from === "" ? Math.max(0, size - Number(to)) : Number(from);
-  const last = from === "" || to === "" ? size - 1 : Math.min(Number(to), size - 1);
-  if (from !== "" && to !== "" && Number(to) < first) return null;
-  return first > last ? "unsatisfiable" : { first, last };
 }

@@ -5,8 +5,10 @@ import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import { MAX_IDEMPOTENCY_KEY_LENGTH, MAX_MANAGEMENT_BODY_BYTES } from "../../core/limits.ts";
 import type { Idempotency } from "../../contracts/idempotency.ts";
 import type { IndexStub } from "../../contracts/management.ts";
+import type { OrphanedArchive } from "../../contracts/orphaned-archives.ts";
 import type { PublicAddress } from "../../core/public-address.ts";
 import { readJsonBody, type BodyTime, type JsonBody } from "../http/request-body.ts";
+import type { ByteRange } from "../http/byte-range.ts";
 import type { DirectoryParts } from "../http/directory.ts";
 import type { FailureOfThrown } from "../http/thrown.ts";
 
@@ -15,6 +17,12 @@ export interface ManagementContext extends BodyTime, DirectoryParts {
   readonly publicAddress: PublicAddress;
   readonly failureOfThrown: FailureOfThrown;
   index(): IndexStub;
+  /** Bytes of a file that the organization has found for the caller. */
+  readonly orphanedArchiveBytes: (
+    organizationId: string,
+    archive: OrphanedArchive,
+    range: ByteRange,
+  ) => ReadableStream<Uint8Array> | Failure;
 }
 
 /** The failure for what was thrown while the request was being answered. */

@@ -34,7 +34,10 @@ async function answered(request: Request, path: string, context: ManagementConte
   // Without the body: clients may send one, and no Request with GET can have it.
   const asked = isHead ? new Request(request.url, { method: "GET", headers: request.headers }) : request;
   const readable = readableBy(foreignOriginOf(request), await answerOf(asked, path, context));
-  return isHead ? new Response(null, readable) : readable;
+  if (!isHead) return readable;
+  // What would be read for it takes memory until it is let go.
+  await readable.body?.cancel();
+  return new Response(null, readable);
 }
 
 async function answerOf(request: Request, path: string, context: ManagementContext): Promise<Response> {

@@ -6,7 +6,9 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { API_ROUTES } from "../../../src/doors/management/api/routes.ts";
 import { V1_ROUTES } from "../../../src/doors/management/v1/routes.ts";
 import { atAnotherTime } from "../../support/moved-date.ts";
+import { toHex } from "../../../src/core/bytes.ts";
 import {
+  bindings,
   DEPLOYMENT_TOKEN,
   newDatabase,
   newTenant,
@@ -94,6 +96,10 @@ const MATRIX: Readonly<Record<string, Partial<Readonly<Record<Caller, number>>>>
   "POST /api/databases/:databaseId/restores": { admin: 202, backup: 202, elsewhere: 404, here: 202 },
   "POST /api/databases/:databaseId/forks": { admin: 202, backup: 202 },
   "POST /api/organizations/:organizationId/restores": { admin: 202 },
+  "GET /api/organizations/:organizationId/orphanedArchives": { admin: 200, backup: 200 },
+  "GET /api/organizations/:organizationId/orphanedArchives/:archiveId": { admin: 200, backup: 200 },
+  "GET /api/organizations/:organizationId/orphanedArchives/:archiveId[:]download": { admin: 200, backup: 200 },
+  "DELETE /api/organizations/:organizationId/orphanedArchives/:archiveId": { admin: 204, backup: 204 },
   "POST /api/organizations/:organizationId/tokens": { admin: 201, deployment: 201 },
   "GET /api/organizations/:organizationId/tokens": { admin: 200, elsewhere: 200, here: 200, deployment: 200 },
   "DELETE /api/organizations/:organizationId/tokens/:tokenId": {
@@ -160,6 +166,7 @@ interface Target {
   readonly jobId: string;
   readonly backupId: string;
   readonly webhookId: string;
+  readonly archiveId: string;
 }
 
 let tenant: Tenant;
@@ -208,10 +215,18 @@ beforeAll(async () => {
 async function newTarget(route: string): Promise<Target> {
   const databaseId = await newDatabase(tenant);
   const { id: tokenId } = await newToken(tenant, { permissions: ["admin"] });
-  const deleted = await send("DELETE", `/api/databases/${await newDatabase(tenant)}`, tenant);
+  const deletedId = await newDatabase(tenant);
+  const deleted = await send("DELETE", `/api/databases/${deletedId}`, tenant);
   const backup = await send("POST", `/v1/databases/${databaseId}/database_backups`, { ...tenant, body: BACKUP });
   const webhookId = route.includes("/webhooks") ? await onlyWebhook() : "";
-  return { databaseId, tokenId, jobId: deleted.body.id, backupId: backup.body.id, webhookId };
+  const archiveId = route.includes("/orphanedArchives") ? await orphanedArchive(deletedId) : "";
+  return { databaseId, tokenId, jobId: deleted.body.id, backupId: backup.body.id, webhookId, archiveId };
+}
+
+async function orphanedArchive(databaseId: string): Promise<string> {
+  const name = `${databaseId}/archives/00000001-0123456789abcdef.cairn`;
+  await bindings.BACKUPS?.put(`${tenant.organizationId}/${name}`, "{}");
+  return toHex(new TextEncoder().encode(name));
 }
 
 /** There may be few, so there is one. */
@@ -224,11 +239,18 @@ async function onlyWebhook(): Promise<string> {
 
 function newNowhere(): Target {
   const [databaseId, jobId, backupId] = [crypto.randomUUID(), crypto.randomUUID(), crypto.randomUUID()];
-  return { databaseId, tokenId: "0".repeat(16), jobId, backupId, webhookId: crypto.randomUUID() };
+  return {
+    databaseId,
+    tokenId: "0".repeat(16),
+    jobId,
+    backupId,
+    webhookId: crypto.randomUUID(),
+    archiveId: "61".repeat(77),
+  };
 }
 
 function pathOf(route: string, organizationId: string, target: Target): string {
-  const { databaseId, tokenId, jobId, backupId, webhookId } = target;
+  const { databaseId, tokenId, jobId, backupId, webhookId, archiveId } = target;
   const path = route.slice(route.indexOf(" ") + 1);
   const ids = { organizations: organizationId, databases: databaseId, database_backups: backupId };
   const id = Object.entries(ids).find(([name]) => path.startsWith(`/v1/${name}/`))?.[1] ?? "";
@@ -238,6 +260,7 @@ function pathOf(route: string, organizationId: string, target: Target): string {
     .replace(":tokenId", tokenId)
     .replace(":jobId", jobId)
     .replace(":webhookId", webhookId)
+    .replace(":archiveId", archiveId)
     .replace(":keyId", "key_1")
     .replace(":id", id)
     .replace("[:]", ":")
@@ -288,7 +311,9 @@ describe.each(ROUTES)("%s", (route) => {
   });
 });
 
-const ROUTES_WITH_IDS = ROUTES.filter((route) => /:(id|organizationId|databaseId|tokenId|jobId|webhookId)/.test(route));
+const ROUTES_WITH_IDS = ROUTES.filter((route) =>
+  /:(id|organizationId|databaseId|tokenId|jobId|webhookId|archiveId)/.test(route),
+);
 
 test.each(ROUTES_WITH_IDS)(
   "%s answers about another tenant's ids as about ids that do not exist (T21)",

@@ -13,6 +13,7 @@ import { signingKeys, type SigningKeys } from "../../../src/contracts/signing-ke
 import type { ManagementContext } from "../../../src/doors/management/context.ts";
 import { thrownCalls } from "../../../src/doors/http/thrown.ts";
 import { managementDoor } from "../../../src/doors/management/door.ts";
+import { orphanedArchiveBytes } from "../../../src/objects/archive-places.ts";
 import type { Env } from "../../../src/objects/env.ts";
 import { organizationIndex, organizationStub } from "../../../src/objects/stubs.ts";
 import { systemClock, systemEntropy, systemTimers } from "../../../src/objects/system.ts";
@@ -24,6 +25,9 @@ interface TestEnv extends Omit<Env, "DATABASES"> {
 
 // The bindings of test/support/workerd/directory.wrangler.toml.
 export const bindings = env as unknown as TestEnv;
+
+// Only the class of the databases' objects differs, and no part that takes this asks them.
+const everyBinding = env as unknown as Env;
 
 export const DEPLOYMENT_TOKEN = "deployment-token-of-the-tests";
 
@@ -47,6 +51,8 @@ export const context: ManagementContext = {
   failureOfThrown: thrownCalls({ clock: systemClock, noRoom: async () => null }),
   organization: (id) => organizationStub(bindings, id),
   index: () => organizationIndex(bindings),
+  orphanedArchiveBytes: (organizationId, archive, range) =>
+    orphanedArchiveBytes(everyBinding, organizationId, archive, range),
 };
 
 const door = managementDoor(context);

@@ -20,6 +20,8 @@ import { EVERY_SCOPE } from "../../../src/directory/scopes.ts";
 import { OrganizationService } from "../../../src/directory/organization-service.ts";
 import { secretBox } from "../../../src/objects/backup-wiring.ts";
 import { systemEntropy } from "../../../src/objects/system.ts";
+import { OrphanedArchives } from "../../../src/backup/archives/orphaned-archives.ts";
+import { MemoryDestination } from "../memory-destination.ts";
 import { HeldTimers } from "../held-timers.ts";
 import { MovedClock, ok } from "./directory.ts";
 
@@ -55,6 +57,8 @@ export class TestOrganization {
   /** What databases answer instead of being initialized. */
   refusing: string | null = null;
   knowsJurisdictions = true;
+  /** The deployment's own place for archives. */
+  readonly ownPlace = new MemoryDestination();
   /** What the endpoints of webhooks answer. */
   endpoint: (request: Request) => Promise<Response> = async () => new Response(null, { status: 204 });
   readonly timers = new HeldTimers();
@@ -148,6 +152,7 @@ export class TestOrganization {
       roomForDatabase: async () => this.noRoom,
       secrets: secretBox({ CAIRN_ENCRYPTION_KEYS: this.encryptionKeys }),
       index: () => ({ forget: async (id) => void this.forgotten.push(id) }),
+      orphanedArchives: new OrphanedArchives(() => this.ownPlace),
       webhooks: {
         strict: false,
         timers: this.timers,

@@ -13,6 +13,7 @@ import { idempotencyOf, readBody, type ManagementContext } from "../context.ts";
 
 export interface Call<Params, Query, Body> {
   readonly context: ManagementContext;
+  readonly request: Request;
   readonly caller: Caller;
   readonly params: Params;
   readonly query: Query;
@@ -100,6 +101,7 @@ export function route<Params extends z.ZodObject, Query extends z.ZodObject, Bod
       if (isFailure(idempotency)) return idempotency;
       const found = await answer({
         context,
+        request,
         caller,
         // Without a schema, the type of each has no readable member.
         params: params as z.output<Params>,

@@ -3,6 +3,7 @@ import { toHex } from "../../../core/bytes.ts";
 import { type Failure, isFailure } from "../../../core/errors.ts";
 import type { Caller } from "../../../contracts/management.ts";
 import { BACKUP_ROUTES } from "./backup-routes.ts";
+import { ORPHANED_ARCHIVE_ROUTES } from "./orphaned-archive-routes.ts";
 import { KEY_ROUTES } from "./key-routes.ts";
 import { metricsText } from "./metrics.ts";
 import { prefixOf } from "./notation-schemas.ts";
@@ -280,6 +281,7 @@ export const API_ROUTES: readonly ApiRoute[] = [
   ...databases,
   ...KEY_ROUTES,
   ...BACKUP_ROUTES,
+  ...ORPHANED_ARCHIVE_ROUTES,
   ...tokens,
   ...WEBHOOK_ROUTES,
   ...others,

@@ -167,6 +167,34 @@ test("a step is one transaction without a savepoint, and the turns of the proces
   });
 });
 
+test("what a step has changed in memory is forgotten before anything else runs when the step fails (D55)", async () => {
+  await withStorage(async (storage) => {
+    let fails = false;
+    const exec: typeof storage.sql.exec = (query, ...bindings) => {
+      if (fails && query.startsWith("UPDATE document_tables")) throw new Error("broken");
+      return storage.sql.exec(query, ...bindings);
+    };
+    let known: unknown = null;
+    const sql = { exec, databaseSize: 0 };
+    const transaction: BulkStorage["transaction"] = (work) =>
+      storage.transaction(() => work().finally(() => (known = index.state(table))));
+    const watched: BulkStorage = { sql, transaction, transactionSync: (work) => storage.transactionSync(work) };
+    const index = new DocumentIndex({ storage: watched, isMade: false, bounds });
+    const database = new Database({ storage, clock: systemClock, derivedTables: index });
+    database.commit([write(Array.from({ length: 9 }, (_, id) => order(id, "Köln")))]);
+    database.commit([write([define("city")])]);
+    const before = index.state(table);
+    // The first step counts, the next ones gather.
+    await index.step();
+    fails = true;
+    await expect(index.step()).rejects.toThrow("broken");
+    expect(known).toEqual({ ...before, total: 9 });
+    fails = false;
+    while (await index.step());
+    expect([index.state(table)?.state, flawsOfIndex(storage)]).toEqual(["live", []]);
+  });
+});
+
 test("a step does nothing when its database goes away before the step begins (D55)", async () => {
   await withStorage(async (storage) => {
     const index = new DocumentIndex({ storage, isMade: false, bounds });

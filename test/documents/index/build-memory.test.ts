@@ -97,6 +97,24 @@ test("builds of thirty databases of one organization keep at most half of the me
   }
 });
 
+test("once a build writes what it has gathered, it writes all of it, also when there is room again (D61)", async () => {
+  await withStorage(async (storage) => {
+    let asked = 0;
+    const index = indexIn(storage, { hold: () => undefined, hasRoom: () => (asked += 1) % 2 === 0 });
+    fill(storage, index);
+    const at = () =>
+      storage.sql.exec<{ done: number; at: string }>("SELECT done, hex(settled) AS at FROM document_tables").one();
+    let steps = "";
+    for (let before = at(); await index.step(); before = at()) {
+      if (at().done !== before.done) steps += "gathers ";
+      else steps += at().at === before.at ? "writes " : "ends ";
+    }
+    // The first step counts the entries. The last ones may find no further entry.
+    expect(steps).toMatch(/^writes (?:(?:gathers )+(?:writes )*ends )+(?:writes )*(?:ends )?$/);
+    expect(steps).toContain("writes writes ends gathers");
+  });
+});
+
 /** Each returns what became of the step. */
 const ends: Record<string, (index: DocumentIndex, storage: DurableObjectStorage) => Promise<unknown>> = {
   "waits for room": (index) => index.step(false),

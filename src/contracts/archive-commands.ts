@@ -229,19 +229,25 @@ export type ArchiveAnswer =
   | { readonly ok: true; readonly kind: "done" }
   | Failure;
 
-/** What a database's object has another one restore, which was made and never written to. The other one asks it for the bytes. */
+/** What an object restores that was made and never written to. It asks the object of the database that has the archive for the bytes. */
 export interface ArchiveForkOrder {
   readonly jobId: string;
-  /** The database that has the archive. */
+  /** The database that has the archive, or had it. */
   readonly databaseId: string;
+  /**
+   * The database was deleted, and the file lies in the deployment's own place: the archive's id is that of `OrphanedArchive`. Nobody knows
+   * any more what the file's checksum was.
+   */
+  readonly isOrphaned?: true;
   readonly jurisdiction: Jurisdiction | null;
   readonly archiveId: string;
-  /** Bytes of the file, and its SHA-256 in 64 hex digits. */
+  /** Bytes of the file, and its SHA-256 in 64 hex digits; null: unknown. */
   readonly size: number;
-  readonly checksum: string;
-  /** Bytes of keys and values. */
+  readonly checksum: string | null;
+  /** Bytes of keys and values. 0: unknown. */
   readonly bytes: number;
-  readonly version: Version;
+  /** null: unknown. */
+  readonly version: Version | null;
 }
 
 /** What one database's object asks of another for archives. */

@@ -186,6 +186,11 @@ export interface Commands {
   "orphanedArchives.list": { input: { limit: number; cursor: string | null }; output: Page<OrphanedArchive> };
   /** The caller may have the file, too. */
   "orphanedArchives.get": { input: { archiveId: string }; output: OrphanedArchive };
+  /** Makes a new database with the state of one. */
+  "orphanedArchives.fork": {
+    input: { archiveId: string; name: string; idempotency: Idempotency | null };
+    output: { readonly database: DatabaseInfo; readonly job: Job };
+  };
   "orphanedArchives.destroy": { input: { archiveId: string }; output: { readonly destroyed: true } };
   "archiveSchedule.get": { input: { databaseId: string }; output: ScheduleAndSecret };
   "archiveSchedule.update": {

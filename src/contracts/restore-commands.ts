@@ -87,14 +87,26 @@ export interface UndeleteOrder {
   readonly total: number;
 }
 
-/** As the command "fork", with the state of one of this database's archives. */
-export interface ForkArchiveCommand {
-  readonly command: "fork archive";
-  readonly jobId: string;
-  readonly archiveId: string;
-  readonly intoDatabaseId: string;
-  readonly intoJurisdiction: Jurisdiction | null;
-}
+export type ForkArchiveCommand =
+  /** As the command "fork", with the state of one of this database's archives. */
+  | {
+      readonly command: "fork archive";
+      readonly jobId: string;
+      readonly archiveId: string;
+      readonly intoDatabaseId: string;
+      readonly intoJurisdiction: Jurisdiction | null;
+    }
+  /**
+   * Gives this database, which was never written to, the state of an archive of a deleted one, which lies in the deployment's own place. The
+   * id and the size are those of `OrphanedArchive`.
+   */
+  | {
+      readonly command: "receive orphaned archive";
+      readonly jobId: string;
+      readonly archiveId: string;
+      readonly databaseId: string;
+      readonly size: number;
+    };
 
 export interface NamedGeneration {
   /**

@@ -64,7 +64,7 @@ export class OrganizationService {
     const restores = new RestoreCommands(organization, parts, (id, idempotency) => this.#tellNew(id, idempotency));
     this.#restores = restores;
     const archives = new ArchiveRequests(organization, parts, restores);
-    const orphanedArchives = new OrphanedArchiveRequests(organization.databases, parts.orphanedArchives);
+    const orphanedArchives = new OrphanedArchiveRequests(organization.databases, parts.orphanedArchives, restores);
     this.#handlers = {
       "organization.get": () => organization.info(),
       "organization.rename": (_, { name }) => organization.rename(name, now()),
@@ -110,6 +110,7 @@ export class OrganizationService {
       "archives.upload": (who, { databaseId }) => archives.place(who, databaseId),
       "orphanedArchives.list": (_, input) => orphanedArchives.list(input),
       "orphanedArchives.get": (_, input) => orphanedArchives.get(input),
+      "orphanedArchives.fork": (who, input) => orphanedArchives.fork(who, input),
       "orphanedArchives.destroy": (_, input) => orphanedArchives.destroy(input),
       "archiveSchedule.get": (who, input) => archives.schedule(who, input),
       "archiveSchedule.update": (who, input) => archives.setSchedule(who, input),

@@ -7,16 +7,20 @@ import type { FoundArchive, OrphanedArchive, OrphanedArchiveFiles } from "../con
 import { type Failure, isFailure } from "../core/errors.ts";
 import { decodeCursor, encodeCursor } from "./cursor.ts";
 import type { Databases } from "./databases.ts";
+import type { RestoreCommands } from "./restore-requests.ts";
+import type { Admitted } from "./scopes.ts";
 
 const ORDERING = "orphaned archives";
 
 export class OrphanedArchiveRequests {
   readonly #databases: Databases;
   readonly #files: OrphanedArchiveFiles;
+  readonly #jobs: Pick<RestoreCommands, "forkOfOrphan">;
 
-  constructor(databases: Databases, files: OrphanedArchiveFiles) {
+  constructor(databases: Databases, files: OrphanedArchiveFiles, jobs: Pick<RestoreCommands, "forkOfOrphan">) {
     this.#databases = databases;
     this.#files = files;
+    this.#jobs = jobs;
   }
 
   async list({ limit, cursor }: Input<"orphanedArchives.list">): Promise<Output<"orphanedArchives.list"> | Failure> {
@@ -37,6 +41,10 @@ export class OrphanedArchiveRequests {
     const names = new DeletedNames(this.#databases);
     const found = await this.#files.find(archiveId, names.has);
     return isFailure(found) ? found : names.named(found.archive);
+  }
+
+  fork(who: Admitted, input: Input<"orphanedArchives.fork">): Promise<Output<"orphanedArchives.fork"> | Failure> {
+    return this.#jobs.forkOfOrphan(who, input, () => this.get(input));
   }
 
   async destroy({

@@ -217,6 +217,12 @@ export const POLICY: Readonly<Record<CommandName | "exchange", Rule>> = {
     deployment: false,
     does: "see or download an archive of a deleted database",
   },
+  "orphanedArchives.fork": {
+    needs: ["backup", "admin"],
+    reach: "organization",
+    deployment: false,
+    does: "make a new database from an archive of a deleted one",
+  },
   "orphanedArchives.destroy": {
     needs: ["backup", "admin"],
     reach: "organization",

@@ -6,6 +6,7 @@ import type { UnixMs } from "../core/clock.ts";
 import { failure, type Failure, isFailure } from "../core/errors.ts";
 import type { Idempotency } from "../contracts/idempotency.ts";
 import type { DatabaseControl, Input, Output } from "../contracts/management.ts";
+import type { OrphanedArchive } from "../contracts/orphaned-archives.ts";
 import type { DatabaseInfo, Job } from "../contracts/resources.ts";
 import {
   DELETION_JOB,
@@ -141,6 +142,25 @@ export class RestoreCommands {
           intoDatabaseId,
           intoJurisdiction: jurisdiction,
         }),
+      };
+    });
+  }
+
+  /** The new database reads the archive itself: `found` looks it up before the database is made. */
+  forkOfOrphan(
+    who: Admitted,
+    { name, idempotency }: Input<"orphanedArchives.fork">,
+    found: () => Promise<OrphanedArchive | Failure>,
+  ): Promise<Output<"orphanedArchives.fork"> | Failure> {
+    return this.#intoNew(who, idempotency, async () => {
+      const archive = await found();
+      if (isFailure(archive)) return archive;
+      const { id: archiveId, databaseId, size } = archive;
+      const { locationHint = null, jurisdiction = null } = this.#organization.databases.get(databaseId) ?? {};
+      return {
+        wanted: { name, locationHint, jurisdiction },
+        asked: null,
+        command: (jobId) => ({ command: "receive orphaned archive", jobId, archiveId, databaseId, size }),
       };
     });
   }

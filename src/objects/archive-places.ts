@@ -9,7 +9,7 @@ import { parsePrefix } from "../backup/destinations/object-name.ts";
 import { R2Destination } from "../backup/destinations/r2.ts";
 import { S3Destination } from "../backup/destinations/s3.ts";
 import { parseS3Settings } from "../backup/destinations/s3-settings.ts";
-import type { ArchiveDestinationConfig, OwnArchivePlace } from "../contracts/archive-commands.ts";
+import type { ArchiveDestinationConfig, ArchiveStub, OwnArchivePlace } from "../contracts/archive-commands.ts";
 import type { BackupCredentials } from "../contracts/backup-destinations.ts";
 import { DOWNLOAD_MEMORY_BYTES, MAX_PROCESS_DOWNLOAD_BYTES } from "../core/archive-limits.ts";
 import type { Clock } from "../core/clock.ts";
@@ -31,6 +31,12 @@ export function orphanedArchives(env: Env, organizationId: string): OrphanedArch
   return new OrphanedArchives((directory) =>
     hasOwnPlace(env) ? openArchivePlace({ type: "local", directory }, null, organizationId, systemClock, env) : null,
   );
+}
+
+/** Stands for the object of the deleted database. */
+export function orphanedSource(env: Env, organizationId: string, size: number): Pick<ArchiveStub, "archiveRange"> {
+  const archives = orphanedArchives(env, organizationId);
+  return { archiveRange: (id, offset, length) => archives.range(id, size, { offset, length }) };
 }
 
 /** Bytes `first` to `last` of a file whose size is known. The organization has admitted the caller and found the file. */

@@ -25,7 +25,7 @@ import { newWebhookSecret } from "../directory/webhook-signature.ts";
 import { parseWebhookUrl } from "../directory/webhook-url.ts";
 import type { Database } from "../engine/database.ts";
 import type { SideState } from "../engine/side-state.ts";
-import { downloadMemory, hasOwnPlace, openArchivePlace } from "./archive-places.ts";
+import { downloadMemory, hasOwnPlace, openArchivePlace, orphanedSource } from "./archive-places.ts";
 import { secretBox } from "./backup-wiring.ts";
 import type { Env } from "./env.ts";
 import type { ObjectMode } from "./object-mode.ts";
@@ -92,7 +92,8 @@ export function databaseArchives(parts: ArchiveWiringParts): DatabaseArchives {
       refusal: () => refusalToFill("fork", database, mode),
       begun: () => becomeAfter("begin fork", mode),
       adopted: () => becomeAfter("adopt fork", mode),
-      source: ({ databaseId: id, jurisdiction }) => objectIn(env, jurisdiction, id),
+      source: ({ databaseId: id, jurisdiction, isOrphaned, size }) =>
+        isOrphaned === true ? orphanedSource(env, organizationId, size) : objectIn(env, jurisdiction, id),
     },
     // The schedule looks at its archive itself, in the same turn of the alarm.
     ended: () => undefined,

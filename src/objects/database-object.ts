@@ -344,6 +344,19 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
   }
 
   async #forkArchive(command: ForkArchiveCommand): Promise<RestoreAnswer | Failure> {
+    if (command.command === "receive orphaned archive") {
+      const { command: _, ...archive } = command;
+      const order = {
+        ...archive,
+        isOrphaned: true,
+        jurisdiction: null,
+        checksum: null,
+        bytes: 0,
+        version: null,
+      } as const;
+      const received = await this.#life.receiveArchive(order);
+      return received.ok ? { ...received, kind: "job" } : received;
+    }
     const open = this.#openArchives();
     if (isFailure(open)) return open;
     const { jobId, archiveId, intoDatabaseId, intoJurisdiction } = command;
@@ -364,7 +377,7 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     if (askedAt !== undefined && !this.#clockWatch.isRight(askedAt)) return STARTS_ANEW;
     const { database, deletion } = this.#life;
     (database ?? deletion)?.alarms.rescue();
-    if (command.command === "fork archive") return this.#forkArchive(command);
+    if ("archiveId" in command) return this.#forkArchive(command);
     if (database === null) return deletion?.deletion.run(command) ?? NO_DATABASE;
     return command.command === "restore from" ? this.#life.fill(command) : database.restores.run(command);
   }

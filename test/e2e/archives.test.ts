@@ -191,7 +191,7 @@ test("a list has pages, an order and conditions (Z17)", async () => {
   });
 });
 
-test("archives of a deleted database are listed, downloaded and destroyed by their organization (Z38)", async () => {
+test("archives of a deleted database are listed, downloaded, restored and destroyed by their organization (Z38, Z39)", async () => {
   const organization = `${server.url}/api/organizations/${server.organizationId}`;
   const call = async (method: string, url: string, body?: object) => {
     const answer = await fetch(url, {
@@ -249,6 +249,13 @@ test("archives of a deleted database are listed, downloaded and destroyed by the
   const restored = await send("POST", `backups:restore/${uploaded.json.data.id}`, '{"confirm":true}');
   expect(await jobEnded(restored.json.data.id)).toMatchObject({ status: "completed" });
   expect(await entry("river")).toBe("Rhine");
+
+  const { json: again } = await call("POST", `${orphans}/${id}:fork`, { name: "back again" });
+  expect(again).toMatchObject({ database: { name: "back again" }, job: { kind: "database.fork" } });
+  expect(await jobEnded(again.job.id)).toMatchObject({ status: "completed", error: null });
+  const river = await call("GET", `${server.url}/api/databases/${again.database.id}/entries/river?values=plain`);
+  expect(river.json).toMatchObject({ value: "Rhine" });
+  await call("DELETE", `${server.url}/api/databases/${again.database.id}`);
 
   expect((await call("DELETE", `${orphans}/${id}`)).status).toBe(204);
   expect((await call("DELETE", `${orphans}/${id}`)).status).toBe(404);

@@ -1,6 +1,7 @@
 /**
  * Reads an archive from one destination in slices, and continues after a restart at the chunk at which it was. The file as a whole counts
- * only when its SHA-256 is the one that the archive was made with: what was not hashed because of a restart is read a second time.
+ * only when its SHA-256 is the one that the archive was made with, if that is known: what was not hashed because of a restart is read a
+ * second time.
  */
 import {
   type ArchivePart,
@@ -51,8 +52,8 @@ export interface ReadingParts {
 export interface ReadingJob {
   readonly id: string;
   readonly object: ArchiveObject;
-  /** 64 hex digits. */
-  readonly checksum: string;
+  /** 64 hex digits. null: unknown. Then the file is whole when its chunks and its end are. */
+  readonly checksum: string | null;
   readonly isRunning: () => boolean;
   /** Takes a part, and stores the state with the job in the same transaction. A text is why it cannot go on. */
   readonly take: (part: GoodPart, state: ReadingState) => string | null;
@@ -132,6 +133,7 @@ export class ArchiveReading {
   async #check(job: ReadingJob, { header }: ReadingState): Promise<ReadingStep> {
     const { object, checksum } = job;
     const { size } = object;
+    if (checksum === null) return this.#asOpened(header);
     if (this.#active?.id === job.id && this.#active.hash.size === size) {
       return this.#compared(this.#active.hash, checksum, this.#active.opened.header);
     }
@@ -146,8 +148,14 @@ export class ArchiveReading {
       if (!job.isRunning() || this.#parts.clock.now() >= until) return { step: "more" };
     }
     // The header is as it was when the reading began, or the hash is another one.
+    const opened = await this.#asOpened(header);
+    return opened.step === "whole" ? this.#compared(hash, checksum, opened.header) : opened;
+  }
+
+  /** The header as it was when the reading began. */
+  async #asOpened(header: string | null): Promise<Extract<ReadingStep, { readonly step: "whole" | "problem" }>> {
     const opened = await continueArchive([], fromHex(header ?? ""), this.#parts.keys, NOWHERE);
-    return opened.ok ? this.#compared(hash, checksum, opened.header) : { step: "problem", message: opened.message };
+    return opened.ok ? { step: "whole", header: opened.header } : { step: "problem", message: opened.message };
   }
 
   #compared(hash: RunningSha256, checksum: string, header: ArchiveHeader): ReadingStep {

@@ -49,7 +49,7 @@ export interface ForkParts {
   /** Called in the transaction that stores the job, and in the one of the switch. */
   readonly begun: () => void;
   readonly adopted: () => void;
-  /** The object of the database that has the archive. */
+  /** The object of the database that has the archive, or what stands for it. */
   readonly source: (order: ArchiveForkOrder) => Pick<ArchiveStub, "archiveRange">;
 }
 
@@ -67,7 +67,8 @@ export interface RestoreInput {
 interface Wanted {
   readonly object: string;
   readonly size: number;
-  readonly checksum: string;
+  /** null: unknown. */
+  readonly checksum: string | null;
   /** Bytes of keys and values. */
   readonly bytes: number;
   readonly isFork: boolean;

@@ -238,7 +238,7 @@ export class Archives implements ArchiveService {
     const { jobId } = order;
     const known = jobs.knows(jobId) ? jobs.get(jobId) : null;
     if (known !== null) return isFailure(known) ? known : { ok: true, job: known };
-    const noRoom = await room.refusalOfJob(order.bytes * 1.2);
+    const noRoom = await room.refusalOfJob(Math.max(order.bytes, order.size) * 1.2);
     if (noRoom !== null) return noRoom;
     const job = storage.transactionSync(() => {
       if (jobs.isClosed) return NO_DATABASE;

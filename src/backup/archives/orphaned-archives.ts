@@ -5,9 +5,9 @@
  */
 import type { FoundArchive, FoundPage, IsDeleted, OrphanedArchiveFiles } from "../../contracts/orphaned-archives.ts";
 import { fromHex, toHex } from "../../core/bytes.ts";
-import { MAX_LISTINGS_OF_ORPHANED_ARCHIVES } from "../../core/archive-limits.ts";
+import { MAX_ARCHIVE_RANGE_BYTES, MAX_LISTINGS_OF_ORPHANED_ARCHIVES } from "../../core/archive-limits.ts";
 import { failure, type Failure, isFailure } from "../../core/errors.ts";
-import type { Destination, DestinationFailure, ListedObject } from "../destinations/destination.ts";
+import type { ByteRange, Destination, DestinationFailure, ListedObject } from "../destinations/destination.ts";
 import { type ArchiveNameParts, partsOfArchiveName } from "./archive-names.ts";
 
 /** What the organization has in the place below the directory. null: the deployment has no place of its own. */
@@ -73,6 +73,17 @@ export class OrphanedArchives implements OrphanedArchiveFiles {
     if (isFailure(named)) return named;
     const removed = await named.place.delete(named.parts.object);
     return removed.ok ? { ok: true } : unreadable(removed);
+  }
+
+  /** Bytes of a file that was found with this size, for a database that restores it: fewer than asked for at the end. */
+  async range(id: string, size: number, { offset, length }: ByteRange): Promise<Uint8Array | Failure> {
+    const named = this.named(id, () => true);
+    if (isFailure(named)) return named;
+    const range = { offset, length: Math.min(length, MAX_ARCHIVE_RANGE_BYTES) };
+    const got = await named.place.get(named.parts.object, range);
+    if (!got.ok) return got.class === "retry" ? unreadable(got) : failure("not-found", got.message);
+    if (got.size === size) return got.bytes;
+    return failure("not-found", `The object has ${got.size} bytes, and the archive had ${size}: it was replaced`);
   }
 
   /** Where the file of that id would lie. */

@@ -501,6 +501,37 @@ describe("a fork", () => {
     });
   });
 
+  test("of a deleted database's archive needs no checksum: killed anywhere it is whole, and any damage is found (Z39)", async () => {
+    const { bytes, entries } = await archiveFile(archiveEntries(1_500), { key: ARCHIVE_KEY, perFrame: 500 });
+    const archive = { databaseId: "gone", jurisdiction: null, archiveId: "ab", size: bytes.length };
+    const order = { ...archive, isOrphaned: true, checksum: null, bytes: 0, version: null } as const;
+    await withStorage(async (real) => {
+      const storage = new DyingStorage(real);
+      const target = new TestArchives(storage);
+      target.remote = (_, offset, length) => bytes.slice(offset, offset + Math.min(length, 20_000));
+      good(await target.archives.receive({ ...order, jobId: "a" }));
+      expect(await killedAtEachTransaction(target, storage, () => void (target.clock.time += 60_000))).toBeGreaterThan(
+        3,
+      );
+      expect(stateOf(target)).toBe(JSON.stringify(digestOf(entries)));
+
+      const damages: [string, Uint8Array][] = [
+        ["its end is missing", bytes.slice(0, bytes.length - 20)],
+        ["more follows", new Uint8Array([...bytes, 0])],
+        ...[40, bytes.length >> 1, bytes.length - 1].map((at): [string, Uint8Array] => [
+          `byte ${at} is another`,
+          bytes.map((byte, i) => (i === at ? byte ^ 1 : byte)),
+        ]),
+      ];
+      for (const [i, [what, file]] of damages.entries()) {
+        target.remote = (_, offset, length) => file.slice(offset, offset + length);
+        good(await target.archives.receive({ ...order, size: file.length, jobId: `d${i}` }));
+        expect([what, await target.finish(`d${i}`)]).toMatchObject([what, { status: "failed" }]);
+        expect(stateOf(target)).toBe(JSON.stringify(digestOf(entries)));
+      }
+    });
+  });
+
   test("is ordered with what the archive is, and only of a completed one; its bytes come from whoever has them (Z34)", async () => {
     await withStorage(async (storage) => {
       const target = new TestArchives(storage);

@@ -97,6 +97,24 @@ test("a long backup, and the archives of a database that is there, cost a listin
   expect(place.listings).toBe(3);
 });
 
+test("one is read in ranges for a database that restores it, and a file that was replaced is named (Z39)", async () => {
+  const name = archive(DATABASES[1] ?? "", 1);
+  const place = new Place([], 10);
+  place.objects.set(name, Uint8Array.of(0, 1, 2, 3, 4));
+  const archives = new OrphanedArchives(() => place);
+  const id = Buffer.from(name).toString("hex");
+  expect(await archives.range(id, 5, { offset: 1, length: 3 })).toEqual(Uint8Array.of(1, 2, 3));
+  expect(await archives.range(id, 6, { offset: 1, length: 3 })).toMatchObject({
+    code: "not-found",
+    message: expect.stringContaining("it was replaced"),
+  });
+  place.fault = () => destinationFailure("retry", "The destination is out of service.");
+  expect(await archives.range(id, 5, { offset: 0, length: 1 })).toMatchObject({ code: "unavailable" });
+  place.fault = () => undefined;
+  place.objects.clear();
+  expect(await archives.range(id, 5, { offset: 0, length: 1 })).toMatchObject({ code: "not-found" });
+});
+
 test("a deployment without a place of its own has none, and one that does not answer is an error that says so", async () => {
   expect(await new OrphanedArchives(() => null).page(null, 20, isDeleted)).toEqual({
     ok: true,

@@ -99,6 +99,7 @@ const MATRIX: Readonly<Record<string, Partial<Readonly<Record<Caller, number>>>>
   "GET /api/organizations/:organizationId/orphanedArchives": { admin: 200, backup: 200 },
   "GET /api/organizations/:organizationId/orphanedArchives/:archiveId": { admin: 200, backup: 200 },
   "GET /api/organizations/:organizationId/orphanedArchives/:archiveId[:]download": { admin: 200, backup: 200 },
+  "POST /api/organizations/:organizationId/orphanedArchives/:archiveId[:]fork": { admin: 202, backup: 202 },
   "DELETE /api/organizations/:organizationId/orphanedArchives/:archiveId": { admin: 204, backup: 204 },
   "POST /api/organizations/:organizationId/tokens": { admin: 201, deployment: 201 },
   "GET /api/organizations/:organizationId/tokens": { admin: 200, elsewhere: 200, here: 200, deployment: 200 },

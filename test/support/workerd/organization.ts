@@ -202,6 +202,7 @@ export class TestOrganization {
         return { ok: true, kind: "points", points: [point], next: null };
       case "restore":
       case "restore from":
+      case "receive orphaned archive":
       case "verify":
         return this.#begun(id, command.jobId);
       case "fork":

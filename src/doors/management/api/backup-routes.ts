@@ -21,7 +21,7 @@ const jobRoute = {
   location: jobLocation,
 } as const;
 
-const fillingRoute = {
+export const fillingRoute = {
   success: { status: 202, description: "The new database and the job that fills it", schema: backups.filling },
   show: ({ database, job }: Filling) => ({ database: schemas.databaseJson(database), job: jobJson(job) }),
   location: ({ job }: Filling) => jobLocation(job),

@@ -6,6 +6,7 @@ import { PRIVATE } from "../../http/answers.ts";
 import { describeRange, rangeOf } from "../../http/byte-range.ts";
 import { timeTextOrNull } from "../../http/job-json.ts";
 import { problem } from "../../http/problem.ts";
+import { fillingRoute } from "./backup-routes.ts";
 import { route, type ApiRoute } from "./route.ts";
 import * as schemas from "./schemas.ts";
 
@@ -25,6 +26,8 @@ const archive = z
     storedAt: schemas.time.nullable(),
   })
   .meta({ id: "OrphanedArchive" });
+
+const newFork = z.strictObject({ name: schemas.nameOrEmpty.default("") });
 
 function archiveJson({ storedAt, ...found }: OrphanedArchive) {
   return { ...found, storedAt: timeTextOrNull(storedAt) };
@@ -86,6 +89,17 @@ export const ORPHANED_ARCHIVE_ROUTES: readonly ApiRoute[] = [
     answer: ({ ask, params: { organizationId, archiveId } }) =>
       ask("orphanedArchives.get", { archiveId }, organizationId),
     show: archiveJson,
+  }),
+  route({
+    ...fillingRoute,
+    method: "post",
+    path: `${ARCHIVE}[:]fork`,
+    summary: "Make a new database from an archive of a deleted one",
+    params: archiveParams,
+    body: newFork,
+    idempotent: true,
+    answer: ({ ask, params: { organizationId, archiveId }, body, idempotency }) =>
+      ask("orphanedArchives.fork", { archiveId, ...body, idempotency }, organizationId),
   }),
   route({
     method: "delete",

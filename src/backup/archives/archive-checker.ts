@@ -54,7 +54,7 @@ export class ArchiveChecker {
     const { size, checksum } = archive;
     if (place === undefined || size === null || checksum === null)
       return this.#finish(job, archive, lying.length, state);
-    const store = await stores.open(place.destinationId);
+    const store = await stores.openPlace(place, archive.object);
     if (!jobs.isRunning(id)) return;
     const keep = (next: State): void => {
       state = next;

@@ -7,6 +7,7 @@
 import type {
   ArchiveDestinationConfig,
   ArchiveDestinationInfo,
+  ArchivePlace,
   NewArchiveDestination,
   NewArchiveDestinationConfig,
 } from "../../contracts/archive-commands.ts";
@@ -189,6 +190,18 @@ export class ArchiveDestinations implements ArchiveStores {
     const destination = this.#parts.open(config, credentials);
     if (isFailure(destination)) return destination;
     return { destinationId: id, name: row.name, type: config.type, destination };
+  }
+
+  async openPlace(place: ArchivePlace, object: string): Promise<ArchiveStore | Failure> {
+    const { destinationId, type } = place;
+    if (type === "s3") return this.open(destinationId);
+    const row = this.#row(destinationId);
+    // The name begins with the organization's id, which is no part of the directory.
+    const directory = place.object.slice(place.object.indexOf("/") + 1, -object.length).replace(/\/$/, "");
+    const destination = this.#parts.open({ type, directory }, null);
+    if (!isFailure(destination)) return { destinationId, name: row?.name ?? place.name, type, destination };
+    // A deployment that has no such place any more does not keep its archives in the list.
+    return row === undefined ? NONE : destination;
   }
 
   noted(id: string, error: string | null): void {

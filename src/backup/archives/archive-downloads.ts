@@ -64,9 +64,10 @@ export class ArchiveDownloads {
   async range(archive: StoredArchive, offset: number, length: number): Promise<Uint8Array | Failure> {
     const reasons: string[] = [];
     let mayPass = false;
-    for (const { status, destinationId, name } of archive.places) {
+    for (const place of archive.places) {
+      const { status, name } = place;
       if (status !== "stored") continue;
-      const store = await this.#stores.open(destinationId);
+      const store = await this.#stores.openPlace(place, archive.object);
       const range = { offset, length: Math.min(length, MAX_ARCHIVE_RANGE_BYTES) };
       const got = isFailure(store) ? store : await store.destination.get(archive.object, range);
       if (got.ok && got.size === archive.size) return got.bytes;
@@ -79,12 +80,8 @@ export class ArchiveDownloads {
     );
   }
 
-  async #objectAt(
-    { destinationId }: ArchivePlace,
-    { object }: StoredArchive,
-    size: number,
-  ): Promise<ArchiveObject | Failure> {
-    const store = await this.#stores.open(destinationId);
+  async #objectAt(place: ArchivePlace, { object }: StoredArchive, size: number): Promise<ArchiveObject | Failure> {
+    const store = await this.#stores.openPlace(place, object);
     if (isFailure(store)) return store;
     const { destination } = store;
     const head = await destination.head(object);

@@ -86,8 +86,8 @@ export class ArchiveRemoval {
   }
 
   /** Returns why it is still there. null: it is not there any more. */
-  async #removeAt({ destinationId }: ArchivePlace, { object }: StoredArchive): Promise<string | null> {
-    const store = await this.#stores.open(destinationId);
+  async #removeAt(place: ArchivePlace, { object }: StoredArchive): Promise<string | null> {
+    const store = await this.#stores.openPlace(place, object);
     if (isFailure(store)) return store.code === "not-found" ? null : store.message;
     const removed = await removeFrom(store.destination, object, null);
     return removed.ok ? null : removed.message;

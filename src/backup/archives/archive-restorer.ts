@@ -238,10 +238,10 @@ export class ArchiveRestorer {
     if (size === null || checksum === null) return failure("not-found", `The archive ${archiveId} has no file`);
     const copies = archive.places
       .filter(({ status }) => status === "stored")
-      .map(({ name, destinationId }) => ({
-        name,
+      .map((place) => ({
+        name: place.name,
         open: async () => {
-          const store = await stores.open(destinationId);
+          const store = await stores.openPlace(place, object);
           return isFailure(store) ? store : store.destination;
         },
       }));

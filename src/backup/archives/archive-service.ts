@@ -9,6 +9,7 @@ import type {
   ArchiveInfo,
   ArchiveListQuery,
   ArchiveOrigin,
+  ArchivePlace,
   ArchiveStub,
   ArchiveType,
 } from "../../contracts/archive-commands.ts";
@@ -85,6 +86,12 @@ export interface ArchiveStores {
   enabled(): Promise<readonly (ArchiveStore | ClosedStore)[]>;
   /** One destination, enabled or not. "not-found": it was removed. */
   open(destinationId: string): Promise<ArchiveStore | Failure>;
+  /**
+   * Where an archive lies, whose object has this name below the prefix. What lies in the deployment's own place is found there also after
+   * the destination was given another directory, or removed. Of other places only the destination knows the credentials: "not-found" when
+   * it was removed.
+   */
+  openPlace(place: ArchivePlace, object: string): Promise<ArchiveStore | Failure>;
   /** An archive was sent there, or could not be. Called in the transaction that notes this with the archive. */
   noted(destinationId: string, error: string | null): void;
 }

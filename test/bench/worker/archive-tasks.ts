@@ -68,6 +68,7 @@ export class ArchiveTasks {
       stores: {
         enabled: async () => [store],
         open: async (id) => (id === "here" ? store : failure("not-found", "There is no such destination.")),
+        openPlace: async () => store,
         noted: () => undefined,
       },
       settings: { read: async () => "{}", adopt: () => undefined },

@@ -2,7 +2,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { MAX_ARCHIVE_DESCRIPTION_CHARACTERS, MAX_ARCHIVES_ON_PAGE } from "../../../src/core/archive-limits.ts";
 import worker from "../../../src/worker.ts";
-import { type Answered, configured, RestDatabase, SERVER } from "../rest/rest-client.ts";
+import { type Answered, configured, RestDatabase, send, SERVER } from "../rest/rest-client.ts";
 
 let database: RestDatabase;
 /** A completed archive. */
@@ -237,4 +237,39 @@ test("another tenant who has the file of an archive cannot have it decrypted by 
     }
   }
   expect(statuses).toEqual(["completed", expect.stringContaining("another organization's of this deployment")]);
+});
+
+test("an archive in the deployment's own place is found and destroyed also after its destination moved or was removed (Z40)", async () => {
+  const owner = await RestDatabase.make();
+  await owner.put("a", 1);
+  const destination = { type: "r2", name: "nightly", config: { directory: "Old place/x" } };
+  const { json: place } = await owner.ask("POST", "backupDestinations", { body: JSON.stringify(destination) });
+  const ids = [await made(owner), await made(owner)];
+  const stored = async () =>
+    (await configured.BACKUPS?.list({ prefix: `${owner.organizationId}/` }))?.objects.map(({ key }) => key) ?? [];
+  expect(await stored()).toEqual(ids.map(() => expect.stringContaining("/Old place/x/")));
+  const verified = async (archive: string) => {
+    const begun = await owner.ask("POST", `backups/${archive}:verify`);
+    for (let i = 0; i < 400; i++) {
+      const { json } = await send("GET", `/api/jobs/${begun.json.id}`, { token: owner.token });
+      if (json.status !== "running") return json;
+      await scheduler.wait(25);
+    }
+    throw new Error("the verification never ends");
+  };
+  const [first = "", second = ""] = ids;
+  const readAndDestroyed = async (archive: string) => {
+    const { size } = (await owner.ask("GET", `backups/${archive}`)).json;
+    const file = await owner.ask("GET", `backups/${archive}:download`);
+    expect([file.status, file.headers.get("content-length")]).toEqual([200, String(size)]);
+    expect(await verified(archive)).toMatchObject({ status: "completed", error: null });
+    expect((await owner.ask("DELETE", `backups/${archive}`)).status).toBe(204);
+  };
+  const moved = JSON.stringify({ type: "r2", config: { directory: "new" } });
+  expect((await owner.ask("PATCH", `backupDestinations/${place.id}`, { body: moved })).status).toBe(200);
+  await readAndDestroyed(first);
+  expect(await stored()).toHaveLength(1);
+  expect((await owner.ask("DELETE", `backupDestinations/${place.id}`)).status).toBe(204);
+  await readAndDestroyed(second);
+  expect(await stored()).toEqual([]);
 });

@@ -170,6 +170,11 @@ export class TestArchives {
       type: "s3",
       destination,
     });
+    const open = async (id: string) => {
+      const found = this.places[id];
+      if (found === undefined) return failure("not-found", `There is no destination ${id}`);
+      return this.opened.has(id) ? store(id, found) : failure("internal", "Its secret cannot be opened.");
+    };
     return {
       enabled: async () =>
         Object.entries(this.places).map(([name, destination]) =>
@@ -177,11 +182,8 @@ export class TestArchives {
             ? store(name, destination)
             : { destinationId: name, name, type: "s3", destination: null, error: "Its secret cannot be opened." },
         ),
-      open: async (id) => {
-        const found = this.places[id];
-        if (found === undefined) return failure("not-found", `There is no destination ${id}`);
-        return this.opened.has(id) ? store(id, found) : failure("internal", "Its secret cannot be opened.");
-      },
+      open,
+      openPlace: ({ destinationId }) => open(destinationId),
       noted: () => undefined,
     };
   }

@@ -207,7 +207,7 @@ test("archives of a deleted database are listed, downloaded, restored and destro
   const directory = "Every night";
   await call("POST", `${gone}/backupDestinations`, { type: "local", name: "here", config: { directory } });
   await call("PUT", `${gone}/entries/river`, { type: "string", value: "Rhine" });
-  const begun = await call("POST", `${gone}/backups`, {});
+  const begun = await call("POST", `${gone}/backups`, { type: "database" });
   const archive = await vi.waitFor(
     async () => {
       const { json } = await call("GET", `${gone}/backups/${begun.json.id}`);

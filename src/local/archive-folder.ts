@@ -170,9 +170,21 @@ export class ArchiveFolder {
   async #begin(name: string, response: ServerResponse): Promise<void> {
     this.#path(name);
     await this.#makeFolders();
+    await this.#dropForgotten();
     const upload = await PartialFile.begin(this.#unfinished, name);
     this.#uploads.set(upload.id, upload);
     answerXml(response, xmlUploadId(upload.id));
+  }
+
+  /** Uploads of databases that were deleted meanwhile, for example: nobody ends them. */
+  async #dropForgotten(): Promise<void> {
+    for (const upload of this.#uploads.values()) {
+      const changedAt = await upload.changedAt();
+      if (changedAt === null || Date.now() - changedAt <= FORGOTTEN_MS) continue;
+      await upload.discard();
+      this.#uploads.delete(upload.id);
+      this.#shares.forget(upload.name);
+    }
   }
 
   async #putPart(

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
-import { type FileHandle, open, rename, rm, writeFile } from "node:fs/promises";
+import { type FileHandle, open, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 
@@ -57,6 +57,14 @@ export class PartialFile {
   /** Bytes that have arrived. */
   get size(): number {
     return Object.values(this.#notes.sizes).reduce((sum, size) => sum + size, 0);
+  }
+
+  /** When something of it last arrived. null: its notes are gone, because another request is discarding it. */
+  async changedAt(): Promise<number | null> {
+    return stat(`${this.#path}.json`).then(
+      ({ mtimeMs }) => mtimeMs,
+      () => null,
+    );
   }
 
   /** Returns the part's etag. null: the first part has not begun, so it is not known where this one belongs. */

@@ -102,6 +102,24 @@ test("what a killed program has left unfinished is removed: puts at once, upload
   expect(readdirSync(unfinished)).toEqual([]);
 });
 
+test("an upload that nobody goes on with for a week counts no more, while the program runs (Z36)", async () => {
+  const { open, folder } = await served({
+    share: { bytes: 8 * MIB },
+    measure: async () => ({ free: 1024 ** 3, size: 1024 ** 4 }),
+  });
+  const piece = new Uint8Array(6 * MIB);
+  const { uploadId } = done(await open().startUpload("tenant/of-a-deleted-database"));
+  done(await open().putPart("tenant/of-a-deleted-database", uploadId, 1, piece));
+  const other = done(await open().startUpload("tenant/a"));
+  expect(failed(await open().putPart("tenant/a", other.uploadId, 1, piece)).class).toBe("credentials");
+  const unfinished = join(folder, ".cairn-unfinished");
+  const longAgo = new Date(Date.now() - 8 * 24 * 60 * 60 * 1000);
+  for (const name of [uploadId, `${uploadId}.json`]) utimesSync(join(unfinished, name), longAgo, longAgo);
+  const next = done(await open().startUpload("tenant/b"));
+  done(await open().putPart("tenant/b", next.uploadId, 1, piece));
+  expect(readdirSync(unfinished).some((name) => name.startsWith(uploadId))).toBe(false);
+});
+
 test("a disk that is nearly full takes no archive, and says so", async () => {
   const { open } = await served({ measure: async () => ({ free: 128 * MIB + 20, size: 1024 ** 4 }) });
   done(await open().put("small", text("0123456789")));

@@ -50,6 +50,9 @@ export const MAX_TOKENS_IN_ARCHIVE = 1_000;
  */
 export const MAX_LISTINGS_OF_ORPHANED_ARCHIVES = 10;
 
+/** Listings of the folder of archives that one organization has waiting: each reads a whole folder, and one goes on at a time. */
+export const MAX_WAITING_LISTINGS = 16;
+
 /** Archives of one database: a list that nobody empties must not grow without end. */
 export const MAX_ARCHIVES = 10_000;
 

@@ -7,13 +7,14 @@
  */
 import { randomUUID } from "node:crypto";
 import { createReadStream, existsSync, readdirSync, rmSync, statSync } from "node:fs";
-import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { mkdir, open, rename, rm, rmdir, stat } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { dirname, join } from "node:path";
 import { finished, pipeline } from "node:stream/promises";
 import { ARCHIVE_FOLDER_RESERVES, MAX_ARCHIVE_FOLDER_BODY_BYTES } from "../core/archive-limits.ts";
 import { type DiskSize, measureDisk, reserveOn } from "./disk-space.ts";
 import type { UnixAddress } from "./process-address.ts";
+import { ArchiveListings } from "./archive-listing.ts";
 import { ArchiveShares, ownerOf, type ShareLimit } from "./archive-shares.ts";
 import { partNumbersIn, xmlError, xmlListing, xmlUploadId, XML_COMPLETED } from "./archive-folder-xml.ts";
 import { PartialFile, writeAt } from "./partial-file.ts";
@@ -23,6 +24,9 @@ const UNFINISHED = ".cairn-unfinished";
 
 /** What nobody has touched for so long belongs to nothing that still goes on. */
 const FORGOTTEN_MS = 7 * 24 * 60 * 60 * 1000;
+
+/** Each time, somebody has removed the folder of the object. */
+const MAX_TRIES_TO_APPEAR = 10;
 
 export interface ArchiveFolderOptions {
   readonly measure?: (folder: string) => Promise<DiskSize>;
@@ -53,6 +57,7 @@ export class ArchiveFolder {
   readonly #uploads: Map<string, PartialFile>;
   readonly #unfinished: string;
   readonly #shares: ArchiveShares;
+  readonly #listings: ArchiveListings;
 
   private constructor(folder: string, { measure = measureDisk, reserve = null, share = null }: ArchiveFolderOptions) {
     this.#folder = folder;
@@ -62,6 +67,7 @@ export class ArchiveFolder {
     const isUsed = existsSync(this.#unfinished);
     if (isUsed) forgetOld(this.#unfinished);
     this.#uploads = isUsed ? PartialFile.allIn(this.#unfinished) : new Map();
+    this.#listings = new ArchiveListings(folder, (name) => name === UNFINISHED);
     this.#shares = new ArchiveShares(folder, share, (owner) => {
       const own = [...this.#uploads.values()].filter(({ name }) => ownerOf(name) === owner);
       return own.reduce((sum, { size }) => sum + size, 0);
@@ -111,10 +117,8 @@ export class ArchiveFolder {
       case "HEAD":
         return this.#head(name, response);
       case "DELETE":
-        if (uploadId !== null) await this.#upload(name, uploadId).discard();
-        else await this.#inTurn(name, () => rm(this.#path(name), { force: true }));
-        if (uploadId !== null) this.#uploads.delete(uploadId);
-        this.#shares.forget(name);
+        if (uploadId !== null) await this.#drop(this.#upload(name, uploadId));
+        else await this.#inTurn(name, () => this.#remove(name));
         return void response.writeHead(204).end();
       case "PUT":
         return uploadId === null
@@ -149,7 +153,7 @@ export class ArchiveFolder {
 
   async #put(name: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = this.#path(name);
-    await this.#checkRoom(name, request);
+    const bytes = await this.#checkRoom(name, request);
     await this.#makeFolders();
     const beside = join(this.#unfinished, `${randomUUID()}.put`);
     try {
@@ -160,7 +164,7 @@ export class ArchiveFolder {
       });
     } catch (error) {
       await rm(beside, { force: true });
-      this.#shares.forget(name);
+      this.#shares.giveBack(name, bytes);
       throw error;
     }
     const { etag } = await this.#stat(name);
@@ -181,9 +185,29 @@ export class ArchiveFolder {
     for (const upload of this.#uploads.values()) {
       const changedAt = await upload.changedAt();
       if (changedAt === null || Date.now() - changedAt <= FORGOTTEN_MS) continue;
-      await upload.discard();
-      this.#uploads.delete(upload.id);
-      this.#shares.forget(upload.name);
+      await this.#drop(upload);
+    }
+  }
+
+  async #drop(upload: PartialFile): Promise<void> {
+    await upload.discard();
+    // Another request may have dropped it meanwhile.
+    if (this.#uploads.delete(upload.id)) this.#shares.giveBack(upload.name, upload.size);
+  }
+
+  /** With the folders that have nothing else: each listing would look into them. */
+  async #remove(name: string): Promise<void> {
+    const path = this.#path(name);
+    const { size } = await stat(path).catch(() => ({ size: 0 }));
+    await rm(path, { force: true });
+    this.#shares.giveBack(name, size);
+    const folders = name.split("/").slice(0, -1);
+    for (; folders.length > 0; folders.pop()) {
+      const isEmpty = await rmdir(join(this.#folder, ...folders)).then(
+        () => true,
+        () => false,
+      );
+      if (!isEmpty) return;
     }
   }
 
@@ -218,14 +242,8 @@ export class ArchiveFolder {
   async #list(query: URLSearchParams, response: ServerResponse): Promise<void> {
     const [prefix, after] = [query.get("prefix") ?? "", query.get("start-after") ?? ""];
     const limit = Math.min(1000, Number(query.get("max-keys") ?? "1000"));
-    const found: { name: string; size: number; modified: Date }[] = [];
-    // One more than is wanted shows whether there are more.
-    for await (const name of namesBelow(this.#folder, "", prefix, after)) {
-      // A file that is gone meanwhile is not listed.
-      const file = await stat(join(this.#folder, name)).catch(() => null);
-      if (file !== null) found.push({ name, size: file.size, modified: file.mtime });
-      if (found.length > limit) break;
-    }
+    const found = await this.#listings.list({ prefix, after, limit });
+    if (found === null) throw new Refusal(503, "SlowDown");
     answerXml(response, xmlListing(found.slice(0, limit), found.length > limit));
   }
 
@@ -271,8 +289,17 @@ export class ArchiveFolder {
 
   /** The file takes its name. After a kill or a power cut it is there whole, or not at all. */
   async #appear(beside: string, path: string): Promise<void> {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-    await rename(beside, path);
+    for (let tries = 1; ; tries++) {
+      try {
+        await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+        await rename(beside, path);
+        break;
+      } catch (error) {
+        // The last object in the folder was removed meanwhile, and the folder with it.
+        const isGone = error instanceof Error && "code" in error && error.code === "ENOENT";
+        if (!isGone || tries === MAX_TRIES_TO_APPEAR || !existsSync(beside)) throw error;
+      }
+    }
     await flushed(dirname(path));
   }
 
@@ -295,20 +322,6 @@ export class ArchiveFolder {
     const isSound = segments.every((one) => one !== "" && one !== "." && one !== ".." && !/[\\\0]/.test(one));
     if (!isSound || segments[0] === UNFINISHED) throw new Refusal(400, "InvalidArgument");
     return join(this.#folder, ...segments);
-  }
-}
-
-/** Names of files in the order of their bytes, only those that begin with the prefix and come after the name. */
-async function* namesBelow(folder: string, below: string, prefix: string, after: string): AsyncGenerator<string> {
-  const entries = await readdir(join(folder, below), { withFileTypes: true }).catch(() => []);
-  const names = entries
-    .filter(({ name }) => below !== "" || name !== UNFINISHED)
-    .map((entry) => ({ isFolder: entry.isDirectory(), name: below + entry.name + (entry.isDirectory() ? "/" : "") }));
-  names.sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)));
-  for (const { isFolder, name } of names) {
-    if (isFolder && (name.startsWith(prefix) || prefix.startsWith(name)) && (name > after || after.startsWith(name))) {
-      yield* namesBelow(folder, name, prefix, after);
-    } else if (!isFolder && name.startsWith(prefix) && name > after) yield name;
   }
 }
 

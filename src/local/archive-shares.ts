@@ -2,27 +2,31 @@
  * How much each organization has in the folder of archives. No organization takes more than it leaves free for others, or than the
  * operator has said: one that keeps everything must not keep another one's nightly archive from being stored.
  */
-import { readdir, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { MAX_ARCHIVE_FOLDER_SHARE } from "../core/archive-limits.ts";
+import { entriesOf } from "./folder-entries.ts";
 import { failure, type Failure } from "../core/errors.ts";
 
 /** The most that one organization has in the folder: a part of what it has there and what is free, or a number of bytes. */
 export type ShareLimit = { readonly part: number } | { readonly bytes: number };
 
-/** What is removed or added by other programs is noticed after so long. */
+/** What is removed or added by other programs is noticed after so long, or later where looking takes long: it costs a look at each file. */
 const LOOKED_AT_AGAIN_MS = 30_000;
+const LOOKED_AT_AGAIN_FACTOR = 20;
 
 interface Share {
   bytes: number;
-  readonly lookedAt: number;
+  /** By the process's own clock. */
+  readonly until: number;
 }
 
 export class ArchiveShares {
   readonly #folder: string;
   readonly #limit: ShareLimit;
   readonly #unfinishedBytes: (owner: string) => number;
-  readonly #shares = new Map<string, Share>();
+  /** By owner. Requests that come while the files are looked at wait for the same look. */
+  readonly #shares = new Map<string, Promise<Share>>();
 
   /** `limit`: null where the operator has given none. `unfinishedBytes`: of what is not in the organization's folder yet. */
   constructor(folder: string, limit: ShareLimit | null, unfinishedBytes: (owner: string) => number) {
@@ -43,20 +47,30 @@ export class ArchiveShares {
     return true;
   }
 
-  /** An object of the organization was removed, or was not written after all. */
-  forget(name: string): void {
-    this.#shares.delete(ownerOf(name));
+  /** So many bytes of an object were removed, or were not written after all. */
+  giveBack(name: string, bytes: number): void {
+    void this.#shares.get(ownerOf(name))?.then((share) => {
+      share.bytes = Math.max(0, share.bytes - bytes);
+    });
   }
 
   async #share(name: string): Promise<Share> {
     const owner = ownerOf(name);
     const known = this.#shares.get(owner);
-    const now = performance.now();
-    if (known !== undefined && now - known.lookedAt < LOOKED_AT_AGAIN_MS) return known;
-    const bytes = (await bytesBelow(join(this.#folder, owner))) + this.#unfinishedBytes(owner);
-    const share = { bytes, lookedAt: now };
+    if (known !== undefined && performance.now() < (await known).until) return known;
+    // Another request may have begun to look meanwhile.
+    const others = this.#shares.get(owner);
+    if (others !== undefined && others !== known) return others;
+    const share = this.#look(owner);
     this.#shares.set(owner, share);
     return share;
+  }
+
+  async #look(owner: string): Promise<Share> {
+    const began = performance.now();
+    const bytes = (await bytesBelow(join(this.#folder, owner))) + this.#unfinishedBytes(owner);
+    const now = performance.now();
+    return { bytes, until: now + Math.max(LOOKED_AT_AGAIN_MS, LOOKED_AT_AGAIN_FACTOR * (now - began)) };
   }
 }
 
@@ -76,15 +90,13 @@ export function ownerOf(name: string): string {
   return name.split("/", 1)[0] ?? name;
 }
 
+/** A folder or a file that is gone has none. */
 async function bytesBelow(path: string): Promise<number> {
   let bytes = 0;
-  // A folder or a file that is gone has none.
-  for (const entry of await readdir(path, { withFileTypes: true, recursive: true }).catch(() => [])) {
-    if (!entry.isFile()) continue;
-    bytes += await stat(join(entry.parentPath, entry.name)).then(
-      ({ size }) => size,
-      () => 0,
-    );
+  for await (const entry of entriesOf(path)) {
+    const below = join(path, entry.name);
+    if (entry.isDirectory()) bytes += await bytesBelow(below);
+    else if (entry.isFile()) bytes += (await stat(below).catch(() => null))?.size ?? 0;
   }
   return bytes;
 }

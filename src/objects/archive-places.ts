@@ -2,6 +2,7 @@
  * The places of archives, opened: a bucket of the tenant's, and the deployment's own place, which is a folder under `npm start` and the bound
  * R2 bucket elsewhere. What an organization has in the deployment's own place lies below the organization's id.
  */
+import { waitUntil } from "cloudflare:workers";
 import { NO_ROOM_FOR_DOWNLOAD, streamOf } from "../backup/archives/archive-downloads.ts";
 import { OrphanedArchives } from "../backup/archives/orphaned-archives.ts";
 import type { Destination } from "../backup/destinations/destination.ts";
@@ -54,9 +55,11 @@ export function orphanedArchiveBytes(
   // A stream of a known length is sent with it, so that a client sees how far it is, and whether it has everything.
   const { readable, writable } = new FixedLengthStream(last - first + 1);
   // The reader of the other end gets the error.
-  streamOf(object, first, last + 1, account, systemTimers)
+  const sent = streamOf(object, first, last + 1, account, systemTimers)
     .pipeTo(writable)
     .catch(() => undefined);
+  // Without that the runtime ends the request together with its client, and the memory would count for two minutes.
+  waitUntil(sent);
   return readable;
 }
 

@@ -1,10 +1,20 @@
 /** The folder of archives of `npm start`, behind the same driver and the same contract as every bucket. */
-import { existsSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync, readFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+  readFileSync,
+} from "node:fs";
 import { connect, createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, onTestFinished, test } from "vitest";
 import type { S3Destination } from "../../../src/backup/destinations/s3.ts";
+import { MAX_WAITING_LISTINGS } from "../../../src/core/archive-limits.ts";
 import { shareLimitOf } from "../../../src/local/archive-shares.ts";
 import { ArchiveFolder, type ArchiveFolderOptions } from "../../../src/local/archive-folder.ts";
 import { openS3At } from "../../support/open-s3.ts";
@@ -227,6 +237,78 @@ test("no name leads out of the folder or into what is unfinished", async () => {
     expect([name, answer.status]).toEqual([name, 400]);
   }
   expect(existsSync(outside)).toBe(false);
+});
+
+test("a folder with many files is listed in order, in pages, however its names lie (Z38)", async () => {
+  const { open, folder } = await served();
+  const names: string[] = [];
+  for (const below of ["o/a", "o/b", "o/b/c", "o/b-", "o/d/e", "p"]) {
+    mkdirSync(join(folder, below), { recursive: true });
+    for (let i = 0; i < 700; i++) names.push(`${below}/${String((i * 463) % 1000).padStart(4, "0")}`);
+  }
+  mkdirSync(join(folder, "o/empty"));
+  for (const name of names) writeFileSync(join(folder, name), "x");
+  const wanted = names.filter((name) => name.startsWith("o/")).map((name) => name.slice(2));
+  for (const limit of [1000, 699, 350]) {
+    const seen: string[] = [];
+    for (let after: string | null = ""; after !== null;) {
+      const page = done(await open("o").list("", after === "" ? { limit } : { after, limit }));
+      seen.push(...page.objects.map(({ name }) => name));
+      after = page.next;
+    }
+    expect(seen).toEqual(wanted.toSorted());
+  }
+});
+
+test("listings of one organization keep no other waiting, and only some of them wait (Z38)", async () => {
+  const { open, url, folder } = await served();
+  for (const owner of ["o", "p"]) mkdirSync(join(folder, owner));
+  for (let i = 0; i < 3000; i++) writeFileSync(join(folder, "o", String(i)), "");
+  writeFileSync(join(folder, "p/x"), "");
+  const order: string[] = [];
+  const asked = Array.from({ length: 30 }, async () => {
+    const answer = await fetch(`${url}?list-type=2&prefix=o/`);
+    order.push("o");
+    return [answer.status, await answer.text()] as const;
+  });
+  const other = open("p")
+    .list("")
+    .then((page) => (order.push("p"), done(page)));
+  const answers = await Promise.all(asked);
+  expect((await other).objects).toHaveLength(1);
+  const refused = answers.filter(([status]) => status === 503);
+  expect(refused.length).toBeGreaterThan(0);
+  for (const [, text] of refused) expect(text).toContain("SlowDown");
+  expect(answers.filter(([status]) => status === 200).length).toBeGreaterThanOrEqual(MAX_WAITING_LISTINGS);
+  // After those that were refused at once, and at most two of the others.
+  expect(order.indexOf("p")).toBeLessThanOrEqual(refused.length + 2);
+});
+
+test("with the last object in a folder the folder goes, and one that is stored at that moment is stored", async () => {
+  const { open, folder } = await served();
+  const place = open("o");
+  done(await place.put("a/b/c", text("x")));
+  done(await place.put("a/d", text("x")));
+  done(await place.delete("a/b/c"));
+  expect(readdirSync(join(folder, "o/a"))).toEqual(["d"]);
+  done(await place.delete("a/d"));
+  expect(readdirSync(folder)).toEqual([".cairn-unfinished"]);
+  for (let i = 0; i < 30; i++) {
+    done(await place.put("a/one", text("x")));
+    const [, put] = await Promise.all([place.delete("a/one"), place.put("a/two", text("y"))]);
+    done(put);
+    expect(readdirSync(join(folder, "o/a"))).toEqual(["two"]);
+    done(await place.delete("a/two"));
+  }
+});
+
+test("what many requests at once take is counted whole (Z36)", async () => {
+  const { open } = await served({ share: { bytes: 10 } });
+  const puts = await Promise.all(Array.from({ length: 20 }, (_, i) => open("o").put(String(i), text("xx"))));
+  expect(puts.filter(({ ok }) => ok)).toHaveLength(5);
+  done(await open("o").delete(String(puts.findIndex(({ ok }) => ok))));
+  const again = await Promise.all(Array.from({ length: 20 }, (_, i) => open("o").put(`again${i}`, text("xx"))));
+  expect(again.filter(({ ok }) => ok)).toHaveLength(1);
 });
 
 test("where a file lies, no folder is made, and the message says which", async () => {

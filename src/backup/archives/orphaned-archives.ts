@@ -16,6 +16,8 @@ export type OpenOwnPlace = (directory: string) => Destination | Failure | null;
 /** The folder of one generation of a continuous backup: see `format/object-names.ts`. */
 const GENERATION = /^(?:.+\/)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\/[0-9a-f]{16}\//;
 
+const MAX_LISTED_NAMES = 1_000;
+
 const NOTHING: FoundPage = { ok: true, archives: [], next: null };
 
 const NONE = failure("not-found", "There is no such archive of a deleted database, or not any more");
@@ -34,7 +36,9 @@ export class OrphanedArchives implements OrphanedArchiveFiles {
     const archives: FoundArchive[] = [];
     let [from, last] = [after, after];
     for (let asked = 0; asked < MAX_LISTINGS_OF_ORPHANED_ARCHIVES; asked++) {
-      const listed = await place.list("", from === null ? {} : { after: from });
+      // Mostly the first names are those that are wanted. More of them would only have to be read.
+      const most = asked === 0 ? Math.min(limit + 1, MAX_LISTED_NAMES) : MAX_LISTED_NAMES;
+      const listed = await place.list("", { limit: most, ...(from === null ? {} : { after: from }) });
       if (!listed.ok) return unreadable(listed);
       /** A folder of which the rest is stepped over. */
       let passed: string | null = null;
@@ -108,7 +112,7 @@ function found(
 
 /** Empty for a text that is no id. */
 function nameOf(id: string): string {
-  return /^([0-9a-f]{2})+$/.test(id) ? new TextDecoder().decode(fromHex(id)) : "";
+  return /^([0-9a-f]{2})+$/.test(id) ? new TextDecoder("utf-8", { ignoreBOM: true }).decode(fromHex(id)) : "";
 }
 
 /** The folder in which no archive of a deleted database is: a generation of a backup, or the archives of a database that is there. */

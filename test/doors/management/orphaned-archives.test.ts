@@ -131,3 +131,12 @@ test("what is no archive of a deleted database of the organization is not shown,
   for (const name of [nameIn(deleted, 1), ...names.slice(0, 4)])
     expect([name, await isStored(name)]).toEqual([name, true]);
 });
+
+test("an archive has one id (Z38)", async () => {
+  const name = nameIn(deleted, 77);
+  await put(name);
+  expect((await ask("GET", `/${idOf(name)}`)).status).toBe(200);
+  for (const other of [`efbbbf${idOf(name)}`, `${idOf(name)}ff`, `2f${idOf(name)}`]) {
+    expect((await ask("GET", `/${other}`)).status).toBe(404);
+  }
+});

@@ -117,6 +117,6 @@ export class ArchiveListings {
 }
 
 /** In the order of strings. Our own names are ASCII, so it is the order of bytes. */
-function firstOf(names: string[], most: number): string[] {
-  return names.sort().slice(0, most);
+function firstOf(names: readonly string[], most: number): string[] {
+  return names.toSorted().slice(0, most);
 }

@@ -112,7 +112,9 @@ function found(
 
 /** Empty for a text that is no id. */
 function nameOf(id: string): string {
-  return /^([0-9a-f]{2})+$/.test(id) ? new TextDecoder("utf-8", { ignoreBOM: true }).decode(fromHex(id)) : "";
+  return /^([0-9a-f]{2})+$/.test(id)
+    ? new TextDecoder("utf-8", { fatal: false, ignoreBOM: true }).decode(fromHex(id))
+    : "";
 }
 
 /** The folder in which no archive of a deleted database is: a generation of a backup, or the archives of a database that is there. */

@@ -13,6 +13,7 @@ import { connect, createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, onTestFinished, test } from "vitest";
+import type { ListPage } from "../../../src/backup/destinations/destination.ts";
 import type { S3Destination } from "../../../src/backup/destinations/s3.ts";
 import { MAX_WAITING_LISTINGS } from "../../../src/core/archive-limits.ts";
 import { shareLimitOf } from "../../../src/local/archive-shares.ts";
@@ -252,7 +253,7 @@ test("a folder with many files is listed in order, in pages, however its names l
   for (const limit of [1000, 699, 350]) {
     const seen: string[] = [];
     for (let after: string | null = ""; after !== null;) {
-      const page = done(await open("o").list("", after === "" ? { limit } : { after, limit }));
+      const page: ListPage = done(await open("o").list("", after === "" ? { limit } : { after, limit }));
       seen.push(...page.objects.map(({ name }) => name));
       after = page.next;
     }

@@ -62,6 +62,8 @@ export interface BackupTask {
   dueAt(): UnixMs | null;
   /** Does one slice: about a second of work and at most 40 requests. */
   run(): Promise<void>;
+  /** How far the work is, by what is stored. A run that leaves it as it was has brought nothing. Without it: each run brings something. */
+  place?(): string;
   /** The task itself stores what may kill the object. */
   readonly keepsOwnRecord?: true;
   /** The object died too often while the task was running. The task is not run for a while, for this reason. */

@@ -18,6 +18,8 @@ export interface Task {
   dueAt(): UnixMs | null;
   /** Does one slice of the work. If there is more, `dueAt` says so. */
   run(): void | Promise<void>;
+  /** How far the work is, by what is stored. A run that leaves it as it was has brought nothing. Without it: each run brings something. */
+  place?(): string;
   /** The task itself stores what may kill the object. */
   readonly keepsOwnRecord?: true;
   /** The object died too often while the task was running. The task is not run for a while, for this reason. */
@@ -202,6 +204,7 @@ export class AlarmClock {
   }
 
   async #run(task: Task): Promise<void> {
+    const before = task.place?.();
     try {
       if (task.keepsOwnRecord !== true) this.#unfinished.begin(task.name);
       await task.run();
@@ -209,7 +212,7 @@ export class AlarmClock {
     } catch (error) {
       this.#hasFailed(task, error);
     }
-    if (!this.#stopped) this.#unfinished.end(task.name);
+    if (!this.#stopped) this.#unfinished.end(task.name, before === undefined || task.place?.() !== before);
   }
 
   #suspectWhatIsDue(): void {

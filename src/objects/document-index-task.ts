@@ -21,12 +21,15 @@ export interface DocumentIndexTaskParts {
 
 export function documentIndexTask({ index, room, clock, turns }: DocumentIndexTaskParts): Task {
   let since: UnixMs | null = null;
+  let stepsDone = 0;
   return {
     name: "document indexes",
     dueAt() {
       since = index.hasWork ? (since ?? clock.now()) : null;
       return since;
     },
+    // What a build has gathered is gathered anew after a restart. What is removed is removed for good.
+    place: () => index.settled ?? String(stepsDone),
     async run() {
       // What is to be removed is removed even where there is no room for a build.
       const refused = await room.refusalOfJob(BYTES_PER_RUN);
@@ -35,6 +38,7 @@ export function documentIndexTask({ index, room, clock, turns }: DocumentIndexTa
         // A step begins after this turn of the object. The turns of the process are told now, so that no other object begins a piece before it.
         const [hadWork] = await Promise.all([index.step(refused === null), turns.next(MS_PER_STEP)]);
         if (!hadWork) break;
+        stepsDone += 1;
       }
       if (steps === 0 && refused !== null) throw new Error(refused.message);
     },

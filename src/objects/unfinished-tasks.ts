@@ -4,8 +4,8 @@
  *
  * Storing the beginning of a task costs two rows: one to write it, one to remove it. So that is done only when it is worth it. A task
  * that kills leaves an alarm that was not rung to its end, and the object starts again with a late alarm. Only then is the beginning of
- * each due task stored, at each of its runs in the next minute. It may kill in a later run than the first. An object whose alarms ring on
- * time writes nothing.
+ * each due task stored, at each of its runs in the next minute. It may kill in a later run than the first: deaths are forgotten only after
+ * a run that brought the work further. An object whose alarms ring on time writes nothing.
  */
 import { backoffMs } from "../core/backoff.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../core/clock.ts";
@@ -79,11 +79,10 @@ export class UnfinishedTasks {
     this.#write(name, { begun: (this.#unfinished.get(name)?.begun ?? 0) + 1, notBefore: null });
   }
 
-  /** To be called when the run has ended, whether it failed or not. */
-  end(name: string): void {
+  /** To be called when the run has ended, whether it failed or not. `isFurther`: it did some of what there is to do. */
+  end(name: string, isFurther: boolean): void {
     const begun = (this.#unfinished.get(name)?.begun ?? 0) - 1;
-    // Earlier deaths count until the task is trusted again.
-    if (begun > 0 && this.#isWatched(name)) this.#write(name, { begun, notBefore: this.#clock.now() });
+    if (begun > 0 && !isFurther && this.#isWatched(name)) this.#write(name, { begun, notBefore: this.#clock.now() });
     else if (this.#unfinished.delete(name)) this.#remove(name);
   }
 

@@ -90,33 +90,49 @@ test("a task that is late after a restart is written down at each run of the nex
   });
 });
 
+/** The object dies in the second run of a task that runs well before. `between`: what the first run brings. */
+async function dieOfTheSecondRun({ alarm, time, one, started }: Parts, between: () => void): Promise<void> {
+  one.waitsFor = null;
+  const clock = await started();
+  time.time += 5_000;
+  one.waitsFor = Promise.resolve().then(between);
+  await clock.ring();
+  one.waitsFor = forever;
+  time.time += 100;
+  const before = alarm.at;
+  void clock.ring();
+  await scheduler.wait(5);
+  clock.stop();
+  alarm.at = before;
+  time.time += 1_000;
+}
+
 test("a task that kills in its second run after a restart is held back like one that kills in its first", async () => {
   await withClock(async (parts) => {
-    const { time, alarm, one, started } = parts;
+    const { time, one, started } = parts;
     one.due = asUnixMs(time.time);
     one.staysDue = true;
     one.waitsFor = forever;
     await started();
     // Nobody was there to see the first.
     await dieOfWhatIsDue(parts);
-    const dieOfTheSecondRun = async (): Promise<void> => {
-      one.waitsFor = null;
-      const clock = await started();
-      time.time += 5_000;
-      await clock.ring();
-      one.waitsFor = forever;
-      time.time += 100;
-      const before = alarm.at;
-      void clock.ring();
-      await scheduler.wait(5);
-      clock.stop();
-      alarm.at = before;
-      time.time += 1_000;
-    };
-    await dieOfTheSecondRun();
-    await dieOfTheSecondRun();
+    for (let deaths = 0; deaths < 2; deaths++) await dieOfTheSecondRun(parts, () => undefined);
     await started();
     expect(one.held).toEqual([expect.stringContaining("The server ended 2 times in a row")]);
+  });
+});
+
+test("a task that gets further between two deaths is not held back, however many there are", async () => {
+  await withClock(async (parts) => {
+    const { time, one, started } = parts;
+    one.due = asUnixMs(time.time);
+    one.staysDue = true;
+    one.waitsFor = forever;
+    await started();
+    await dieOfWhatIsDue(parts);
+    for (let deaths = 0; deaths < 5; deaths++) await dieOfTheSecondRun(parts, () => void (one.stored += 1));
+    await started();
+    expect(one.held).toEqual([]);
   });
 });
 

@@ -138,6 +138,7 @@ export class Backup {
           this.#trimDue = true;
           return this.#exporter.run(destination, databaseId);
         },
+        place: () => String(generations.live().map(({ exported }) => exported)),
       }),
       {
         name: "backup trim",
@@ -156,6 +157,7 @@ export class Backup {
             configurations.endNotice();
             configurations.markManifestStale();
           }),
+        place: () => JSON.stringify(generations.live().map(({ state, snapshot }) => [state, snapshot.objects])),
       }),
       sending.add({
         name: "backup manifest",

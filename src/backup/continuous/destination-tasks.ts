@@ -32,6 +32,8 @@ export interface DestinationTask {
   readonly hasMore?: () => boolean;
   /** Does one slice. null: it succeeded. */
   readonly work: (destination: Destination, configuration: Configuration) => Promise<DestinationFailure | null>;
+  /** How far the work is: see `BackupTask.place`. */
+  readonly place?: () => string;
   /** The task stores nothing, and takes no generation over from another process. */
   readonly onlyLooks?: true;
   /** The longest wait between two tries after the destination refused. */
@@ -72,7 +74,7 @@ export class DestinationTasks {
   /** Each task needs a different name, which must never change: its stored state is found by the name. */
   add(task: DestinationTask): BackupTask {
     const { clock, configurations, sliceEnded } = this.#options;
-    const { name, due, hasMore, longestWaitMs } = task;
+    const { name, due, hasMore, place, longestWaitMs } = task;
     const backoff = new Backoff(clock, configurations.get()?.failing[name] ?? null, longestWaitMs);
     const isDone = (configuration: Configuration) => due(configuration) === null && hasMore?.() !== true;
     this.#standings.push({ name, backoff, isDone });
@@ -82,6 +84,7 @@ export class DestinationTasks {
     };
     return {
       name,
+      ...(place === undefined ? {} : { place }),
       heldBack: (reason) => {
         const error = `${name}: ${reason}`;
         if (current() === null || configurations.get()?.error?.message === error) return;

@@ -6,7 +6,7 @@
  * A definition that changes what is indexed begins a new build beside the live one. Small tables are built in the definition's own commit;
  * the others by `step`, which the owner calls while `hasWork`.
  */
-import { compareBytes, hasBytesAt } from "../../core/bytes.ts";
+import { compareBytes, hasBytesAt, toHex } from "../../core/bytes.ts";
 import type { TableIndexState } from "../../contracts/document-commands.ts";
 import { asUnixMs } from "../../core/clock.ts";
 import {
@@ -113,6 +113,13 @@ export class DocumentIndex implements DerivedTables {
   /** Whether `step` has something to do. */
   get hasWork(): boolean {
     return !this.#isClosed && this.#known?.work.isDone === false;
+  }
+
+  /** Which build is under way, and up to where everything of it is written. null: none. */
+  get settled(): string | null {
+    const building = this.#known?.registry.building ?? null;
+    if (building === null || this.#isClosed) return null;
+    return `${building.id} ${building.settled === null ? "" : toHex(building.settled)}`;
   }
 
   /**

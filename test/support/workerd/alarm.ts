@@ -12,6 +12,8 @@ export class TestTask implements Task {
   fails = false;
   staysDue = false;
   waitsFor: Promise<void> | null = null;
+  /** How far it is. */
+  stored = 0;
   /** Why it was held back, each time that it was. */
   readonly held: string[] = [];
   readonly name: string;
@@ -20,6 +22,9 @@ export class TestTask implements Task {
   }
   dueAt(): UnixMs | null {
     return this.due;
+  }
+  place(): string {
+    return String(this.stored);
   }
   heldBack(reason: string): void {
     this.held.push(reason);

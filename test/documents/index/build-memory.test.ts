@@ -1,5 +1,6 @@
 /** What builds of many databases in one process keep in memory at once. */
 import { expect, test } from "vitest";
+
 import { Encoding } from "../../../src/core/operations.ts";
 import { type Account, ProcessMemory } from "../../../src/core/process-memory.ts";
 import { definitionKey, encodeDefinition } from "../../../src/documents/definition.ts";
@@ -95,6 +96,36 @@ test("builds of thirty databases of one organization keep at most half of the me
     const flaws = await run((storage) => flawsOfIndex(storage));
     expect([index.state(table)?.state, account.held, flaws]).toEqual(["live", 0, []]);
   }
+});
+
+test("where others take all the memory, what a build keeps is little, however much it has to gather (D61)", async () => {
+  await withStorage(async (storage) => {
+    const columns = Array.from({ length: 12 }, (_, i) => ({ name: `c${i}`, type: "keyword", indexed: true }) as const);
+    const wide = encodeDefinition({ ids: [{ name: "id", type: "integer" }], columns, inferred: false });
+    const index = new DocumentIndex({
+      storage,
+      isMade: false,
+      memory: { hold: () => undefined, hasRoom: () => false },
+    });
+    const database = new Database({ storage, clock: new MovableClock(), derivedTables: index });
+    const documents = Array.from({ length: 1_000 }, (_, n) => {
+      const value = Object.fromEntries(columns.map(({ name }, i) => [name, `${(n * 7919 + i) % 10_007}`.padEnd(100)]));
+      return set(key("app", "t", n), v8(value), { encoding: Encoding.v8 });
+    });
+    database.commit([write(documents.slice(0, 500)), write(documents.slice(500))]);
+    database.commit([write([set(definitionKey(table), wide, { encoding: Encoding.v8 })])]);
+    const kept = () =>
+      storage.sql
+        .exec<{
+          documents: number;
+        }>("SELECT count(*) AS documents FROM entries, document_tables WHERE k >= settled AND k < cursor")
+        .one().documents;
+    let most = 0;
+    while (await index.step()) most = Math.max(most, kept());
+    expect(index.state(table)?.state).toBe("live");
+    // A document's rows are counted as 3 KB. A step reads less than a hundred.
+    expect(most).toBeLessThan(200);
+  });
 });
 
 test("once a build writes what it has gathered, it writes all of it, also when there is room again (D61)", async () => {

@@ -3,7 +3,7 @@
  * copy. What has arrived is noted in a file beside it, so that an upload goes on after the program was started again.
  */
 import { randomUUID } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { type FileHandle, open, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
@@ -22,6 +22,7 @@ export class PartialFile {
   readonly #notes: Notes;
   /** The last writing of the notes. */
   #noted: Promise<void> = Promise.resolve();
+  #isDiscarded = false;
 
   private constructor(folder: string, id: string, notes: Notes) {
     this.id = id;
@@ -36,15 +37,16 @@ export class PartialFile {
     return upload;
   }
 
-  /** Those that were begun before, by their ids. */
+  /** Those that were begun before, by their ids. Of one that cannot go on nothing is left. */
   static allIn(folder: string): Map<string, PartialFile> {
     const uploads = new Map<string, PartialFile>();
     for (const file of readdirSync(folder)) {
       const [, id] = /^([0-9a-f-]{36})\.json$/.exec(file) ?? [];
       if (id === undefined) continue;
-      // This class wrote it.
-      const notes = JSON.parse(readFileSync(join(folder, file), "utf8")) as Notes;
-      uploads.set(id, new PartialFile(folder, id, notes));
+      const notes = notesIn(readFileSync(join(folder, file), "utf8"));
+      // Without the file it was completed, and the program was killed before the notes were removed.
+      if (notes !== null && existsSync(join(folder, id))) uploads.set(id, new PartialFile(folder, id, notes));
+      else for (const rest of [file, id]) rmSync(join(folder, rest), { force: true });
     }
     return uploads;
   }
@@ -104,7 +106,8 @@ export class PartialFile {
   }
 
   async discard(): Promise<void> {
-    await this.#noted;
+    this.#isDiscarded = true;
+    await this.#noted.catch(() => undefined);
     await rm(this.#path, { force: true });
     await rm(`${this.#path}.json`, { force: true });
   }
@@ -115,12 +118,26 @@ export class PartialFile {
 
   /** One writing after the other, each of what holds by then. */
   async #note(): Promise<void> {
-    this.#noted = this.#noted.then(async () => {
+    const write = async (): Promise<void> => {
+      // A part that was on its way leaves nothing.
+      if (this.#isDiscarded) return;
       const beside = `${this.#path}.put`;
       await writeFile(beside, JSON.stringify(this.#notes), { mode: 0o600 });
       await rename(beside, `${this.#path}.json`);
-    });
+    };
+    // One that failed, because the disk was full, is no reason for the next to fail.
+    this.#noted = this.#noted.then(write, write);
     await this.#noted;
+  }
+}
+
+/** null: a power cut has left something else. */
+function notesIn(text: string): Notes | null {
+  try {
+    // This class wrote it.
+    return JSON.parse(text) as Notes;
+  } catch {
+    return null;
   }
 }
 

@@ -4,11 +4,14 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  renameSync,
   rmSync,
+  statSync,
   utimesSync,
   writeFileSync,
   readFileSync,
 } from "node:fs";
+import { request } from "node:http";
 import { connect, createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -110,6 +113,71 @@ test("what a killed program has left unfinished is removed: puts at once, upload
   close();
   const again = await serve(folder);
   onTestFinished(again.close);
+  expect(readdirSync(unfinished)).toEqual([]);
+});
+
+/** Begins an upload, and returns where its parts go. */
+async function begun(
+  url: string,
+  name: string,
+): Promise<{ readonly id: string; readonly part: (n: number) => string }> {
+  const answer = await fetch(`${url}${name}?uploads`, { method: "POST" });
+  const id = /<UploadId>(.+)<\/UploadId>/.exec(await answer.text())?.[1] ?? "";
+  return { id, part: (n) => `${url}${name}?uploadId=${id}&partNumber=${n}` };
+}
+
+test("after a kill or a power cut the program starts, whatever is left of an upload, and what cannot go on counts no more (Z30)", async () => {
+  const { url, folder, close } = await served();
+  const [complete, torn, whole] = [await begun(url, "o/a"), await begun(url, "o/b"), await begun(url, "o/c")];
+  for (const { part } of [complete, torn, whole])
+    expect((await fetch(part(1), { method: "PUT", body: "x" })).ok).toBe(true);
+  close();
+  const unfinished = join(folder, ".cairn-unfinished");
+  mkdirSync(join(folder, "o"));
+  renameSync(join(unfinished, complete.id), join(folder, "o/a"));
+  writeFileSync(join(unfinished, `${torn.id}.json`), "");
+  const again = await serve(folder, { share: { bytes: 3 } });
+  onTestFinished(again.close);
+  expect(readdirSync(unfinished).toSorted()).toEqual([whole.id, `${whole.id}.json`].toSorted());
+  // One byte is stored, and one has arrived.
+  expect((await again.open("o").put("d", text("x"))).ok).toBe(true);
+  expect((await again.open("o").put("e", text("x"))).ok).toBe(false);
+});
+
+test("an upload whose notes could not be written once goes on, and is discarded (Z30)", async () => {
+  const { url, folder } = await served();
+  for (const [name, method] of [
+    ["a", "POST"],
+    ["b", "DELETE"],
+  ] as const) {
+    const { id, part } = await begun(url, name);
+    const inTheWay = join(folder, ".cairn-unfinished", `${id}.put`);
+    mkdirSync(inTheWay);
+    expect((await fetch(part(1), { method: "PUT", body: "x" })).ok).toBe(false);
+    rmSync(inTheWay, { recursive: true });
+    const sentAgain = method === "DELETE" || (await fetch(part(1), { method: "PUT", body: "x" })).ok;
+    expect(sentAgain).toBe(true);
+    const body = "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber></Part></CompleteMultipartUpload>";
+    const ended = await fetch(`${url}${name}?uploadId=${id}`, { method, ...(method === "POST" && { body }) });
+    expect([method, ended.ok]).toEqual([method, true]);
+    expect(readdirSync(join(folder, ".cairn-unfinished"))).toEqual([]);
+  }
+});
+
+test("a part that is on its way when its upload is discarded leaves nothing (Z30)", async () => {
+  const { url, folder } = await served();
+  const { id, part } = await begun(url, "a");
+  const sent = request(part(1), { method: "PUT", headers: { "content-length": "2" } });
+  const answered = new Promise((resolve) => {
+    sent.once("response", resolve);
+    sent.once("error", resolve);
+  });
+  sent.write("x");
+  const unfinished = join(folder, ".cairn-unfinished");
+  await expect.poll(() => statSync(join(unfinished, id)).size).toBe(1);
+  expect((await fetch(`${url}a?uploadId=${id}`, { method: "DELETE" })).status).toBe(204);
+  sent.end("y");
+  await answered;
   expect(readdirSync(unfinished)).toEqual([]);
 });
 

@@ -191,6 +191,32 @@ test("a client of one database reaches no other, whatever it says", async () => 
   expect(server.sessions.map(({ frames }) => frames.flat().length)).toEqual([1, 1]);
 });
 
+test("only the front keeps an object awake: a client that says so is not heard, however it writes it", async () => {
+  const server = await sessionServer({ answer: echo });
+  await asking(server, await server.mint()).read("of the front's own");
+  for (const [at, [name, connection]] of [
+    ["X-Cairn-Awake", "Upgrade"],
+    ["x-cairn-awake", "Upgrade, x-cairn-awake"],
+    ["X-CAIRN-AWAKE", "x-cairn-awake, upgrade"],
+  ].entries()) {
+    const socket = httpRequest(`${server.url}/api/databases/${databaseId}/socket`, {
+      headers: {
+        connection,
+        upgrade: "websocket",
+        "sec-websocket-version": "13",
+        "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+        [name ?? ""]: "1",
+      },
+    });
+    socket.on("error", () => undefined);
+    socket.on("upgrade", (_, opened) => opened.destroy());
+    socket.end();
+    await expect.poll(() => server.sessions.length).toBe(at + 2);
+  }
+  const heard = server.sessions.map(({ handshake }) => handshake.headers["x-cairn-awake"]);
+  expect(heard).toEqual(["1", undefined, undefined, undefined]);
+});
+
 test.each([
   ["a token that nobody issued", "x".repeat(40), 401],
   ["no bearer token", "", 401],

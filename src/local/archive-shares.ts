@@ -49,9 +49,8 @@ export class ArchiveShares {
 
   /** So many bytes of an object were removed, or were not written after all. */
   giveBack(name: string, bytes: number): void {
-    void this.#shares.get(ownerOf(name))?.then((share) => {
-      share.bytes = Math.max(0, share.bytes - bytes);
-    });
+    const given = (share: Share): void => void (share.bytes = Math.max(0, share.bytes - bytes));
+    this.#shares.get(ownerOf(name))?.then(given, () => undefined);
   }
 
   async #share(name: string): Promise<Share> {
@@ -63,6 +62,8 @@ export class ArchiveShares {
     if (others !== undefined && others !== known) return others;
     const share = this.#look(owner);
     this.#shares.set(owner, share);
+    // The next request looks again.
+    share.catch(() => this.#shares.delete(owner));
     return share;
   }
 

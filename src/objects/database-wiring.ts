@@ -153,7 +153,12 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     onError: logError,
   });
   // An object that is not an organization's database is never open: it holds nothing until a backup was brought there.
-  const mode = new ObjectMode(tables, systemClock, setup === null ? "check" : "open");
+  const mode = new ObjectMode(
+    tables,
+    systemClock,
+    setup === null ? "check" : "open",
+    () => restores.jobs.running !== null,
+  );
   const dueBy = (at: UnixMs) => alarms?.dueBy(at);
   const common = { storage, database, clock: systemClock, env, dueBy };
   backup = databaseBackup(common);

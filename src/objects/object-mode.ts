@@ -27,6 +27,12 @@ const USE_NOTED_EVERY_MS = 60_000;
 /** No trial takes this long, and a client that waits for a state asks more often than this. */
 const FORGOTTEN_AFTER_MS = 24 * 60 * 60 * 1000;
 
+const IS_BEING_FILLED = failure("unavailable", "This database is being restored: try again in a few seconds");
+const WAS_NOT_FILLED = failure(
+  "conflict",
+  "This database was to be filled from a backup or an archive, and that failed or was cancelled. Its job says why. Delete the database, and begin again.",
+);
+
 interface StoredMode {
   readonly mode: Mode;
   /** The time by which expiry is judged. null: the clock's. */
@@ -53,9 +59,14 @@ export class ObjectMode {
   #asOf: UnixMs | null;
   #usedAt: UnixMs;
   #notedAt: UnixMs;
+  readonly #isBeingFilled: () => boolean;
 
-  /** The engine's schema must exist. `initial`: the mode until another one is stored. */
-  constructor(tables: ObjectTables, clock: Clock, initial: "open" | "check") {
+  /**
+   * The engine's schema must exist. `initial`: the mode until another one is stored. `isBeingFilled`: whether a job is under way, which is
+   * asked of a database that is not complete.
+   */
+  constructor(tables: ObjectTables, clock: Clock, initial: "open" | "check", isBeingFilled: () => boolean) {
+    this.#isBeingFilled = isBeingFilled;
     this.#tables = tables;
     this.#clock = clock;
     if (isKeptInMeta(tables)) tables.make("mode");
@@ -97,7 +108,7 @@ export class ObjectMode {
       case "open":
         return null;
       case "restoring":
-        return failure("unavailable", "This database is being restored: try again in a few seconds");
+        return this.#isBeingFilled() ? IS_BEING_FILLED : WAS_NOT_FILLED;
       case "past, restoring":
         this.#used();
         return PAST_IS_BEING_BUILT;

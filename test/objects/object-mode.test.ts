@@ -14,7 +14,7 @@ interface Parts {
   readonly clock: MovableClock;
   readonly storage: CountingStorage;
   /** As after a restart. */
-  readonly open: (initial?: "open" | "check") => ObjectMode;
+  readonly open: (initial?: "open" | "check", isBeingFilled?: boolean) => ObjectMode;
 }
 
 async function withObject(work: (parts: Parts) => void | Promise<void>): Promise<void> {
@@ -24,7 +24,8 @@ async function withObject(work: (parts: Parts) => void | Promise<void>): Promise
     await work({
       storage,
       clock,
-      open: (initial = "open") => new ObjectMode(new ObjectTables(storage), clock, initial),
+      open: (initial = "open", isBeingFilled = true) =>
+        new ObjectMode(new ObjectTables(storage), clock, initial, () => isBeingFilled),
     });
   });
 }
@@ -109,4 +110,16 @@ test("the mode says which operations are allowed: an open database takes all, a 
       ["past, restoring", "unavailable", "unavailable"],
       ["check", "not-found", "not-found"],
     ]);
+  }));
+
+test("a database whose job failed or was cancelled says so, instead of asking to try again", () =>
+  withObject(({ open }) => {
+    const mode = open("open", false);
+    mode.become("restoring");
+    for (const access of ["read", "write"] as const) {
+      expect(mode.refusal(access)).toMatchObject({
+        code: "conflict",
+        message: expect.stringMatching(/^This database was to be filled .* Its job says why\./),
+      });
+    }
   }));

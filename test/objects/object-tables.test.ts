@@ -120,7 +120,7 @@ test.each(modes)("what an object of version 0.1 is for is kept: %j", (rows, expe
     migrateDatabase(storage);
     for (const [name, value] of rows) storage.sql.exec("INSERT INTO meta VALUES (?1, ?2)", name, value);
     for (let opened = 0; opened < 2; opened++) {
-      const mode = new ObjectMode(new ObjectTables(storage), new MovableClock(), "open");
+      const mode = new ObjectMode(new ObjectTables(storage), new MovableClock(), "open", () => true);
       expect({ mode: mode.mode, usedAt: mode.usedAt, now: mode.now() }).toEqual(expected);
     }
     expect(storage.sql.exec("SELECT name FROM meta").toArray()).toEqual([{ name: "schema_version" }]);

@@ -5,6 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { socketProtocol } from "../../contracts/socket.ts";
 import type { ProcessAddress } from "../process-address.ts";
+import { headBytes, LONG, MASK_BYTES, MASKED, payloadBytes, SHORT } from "./frame-head.ts";
 import {
   type HeaderPairs,
   headOf,
@@ -26,13 +27,6 @@ export interface SocketTaker {
 const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 
 const FINAL = 0x80;
-const MASKED = 0x80;
-const LENGTH = 0x7f;
-/** These lengths say that the length follows, in two or in eight bytes. */
-const SHORT = 126;
-const LONG = 127;
-const MASK_BYTES = 4;
-
 const BINARY = 2;
 const CLOSE = 8;
 const PING = 9;
@@ -121,8 +115,8 @@ export class SessionSocket {
 
   /** Returns whether the socket goes on. */
   #take(frame: Buffer): boolean {
-    const [first = 0] = frame;
-    const body = frame.subarray(headBytes(frame));
+    const [first = 0, second = 0] = frame;
+    const body = frame.subarray(headBytes(second));
     switch (first) {
       case FINAL | BINARY:
         this.#taker.message(body);
@@ -158,16 +152,12 @@ export class SessionSocket {
 
 /** How long the frame is with which these bytes begin; while its head has not come as a whole, how long that is. */
 function wantedBytes(bytes: Buffer): number {
-  const head = headBytes(bytes);
+  const [, second = 0] = bytes;
+  if ((second & MASKED) !== 0) throw new Error("expected a frame without a mask: only clients send one");
+  const head = headBytes(second);
   if (bytes.length < head) return head;
-  const length = (bytes[1] ?? 0) & LENGTH;
-  const size = length === LONG ? Number(bytes.readBigUInt64BE(2)) : length === SHORT ? bytes.readUInt16BE(2) : length;
+  const size = payloadBytes(bytes);
   if (size > MAX_MESSAGE_BYTES)
     throw new Error(`expected a message of at most ${MAX_MESSAGE_BYTES} bytes, got ${size}`);
   return head + size;
-}
-
-function headBytes([, second = 0]: Buffer): number {
-  if ((second & MASKED) !== 0) throw new Error("expected a frame without a mask: only clients send one");
-  return 2 + (second === LONG ? 8 : second === SHORT ? 2 : 0);
 }

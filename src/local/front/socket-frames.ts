@@ -4,8 +4,8 @@
  * WebSocket frame is for the server process to judge.
  */
 import { SOCKET_PIECE_BYTES, SOCKET_PIECE_FRAMES } from "../../core/limits.ts";
+import { headBytes, payloadBytes } from "./frame-head.ts";
 
-/** A head has two bytes, then a length of up to eight, then a mask of four if the sender is a client. */
 const MAX_HEAD_BYTES = 14;
 
 const CLOSE = 8;
@@ -58,7 +58,8 @@ export class SocketFrames {
         if (!this.#isControl) this.#unfinished += taken;
       } else {
         this.#head[this.#headBytes++] = bytes[at++] ?? 0;
-        if (this.#headBytes < this.#wantedHeadBytes()) continue;
+        // The length of the head is known from its second byte on.
+        if (this.#headBytes < 2 || this.#headBytes < headBytes(this.#head[1] ?? 0)) continue;
         this.#begin();
       }
       if (this.#left > 0 || this.#headBytes > 0) continue;
@@ -68,19 +69,10 @@ export class SocketFrames {
     return bytes.length;
   }
 
-  #wantedHeadBytes(): number {
-    if (this.#headBytes < 2) return 2;
-    const second = this.#head[1] ?? 0;
-    const length = second & 0x7f;
-    return 2 + (length === 127 ? 8 : length === 126 ? 2 : 0) + ((second & 0x80) === 0 ? 0 : 4);
-  }
-
   /** The head is complete. */
   #begin(): void {
-    const [first = 0, second = 0] = this.#head;
-    const length = second & 0x7f;
-    if (length === 127) this.#left = Number(this.#head.readBigUInt64BE(2));
-    else this.#left = length === 126 ? this.#head.readUInt16BE(2) : length;
+    const [first = 0] = this.#head;
+    this.#left = payloadBytes(this.#head);
     const opcode = first & 0x0f;
     this.#isControl = opcode >= FIRST_CONTROL;
     this.#endsMessage = !this.#isControl && (first & 0x80) !== 0;

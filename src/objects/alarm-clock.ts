@@ -204,15 +204,14 @@ export class AlarmClock {
   }
 
   async #run(task: Task): Promise<void> {
-    const before = task.place?.();
     try {
-      if (task.keepsOwnRecord !== true) this.#unfinished.begin(task.name);
+      if (task.keepsOwnRecord !== true) this.#unfinished.begin(task);
       await task.run();
       this.#succeeded(task);
     } catch (error) {
       this.#hasFailed(task, error);
     }
-    if (!this.#stopped) this.#unfinished.end(task.name, before === undefined || task.place?.() !== before);
+    if (!this.#stopped) this.#unfinished.end(task);
   }
 
   #suspectWhatIsDue(): void {

@@ -32,11 +32,19 @@ const WATCHED_MS = 60_000;
 /** So long after a task could run again, its deaths do not count any more. */
 const FORGOTTEN_MS = 24 * 60 * 60_000;
 
+/** The part of a task that this class needs. */
+interface WatchedTask {
+  readonly name: string;
+  place?(): string;
+}
+
 interface Unfinished {
   /** How many runs have begun and not ended. */
   readonly begun: number;
   /** When the task may run again. null while it runs. */
   readonly notBefore: UnixMs | null;
+  /** How far the work was when the run began. Not stored. undefined: the task does not run, or does not say. */
+  readonly place?: string | undefined;
 }
 
 interface Row extends Record<string, SqlValue> {
@@ -74,16 +82,26 @@ export class UnfinishedTasks {
   }
 
   /** To be called before each run. */
-  begin(name: string): void {
+  begin(task: WatchedTask): void {
+    const { name } = task;
     if (!this.#isWatched(name)) return;
-    this.#write(name, { begun: (this.#unfinished.get(name)?.begun ?? 0) + 1, notBefore: null });
+    const begun = (this.#unfinished.get(name)?.begun ?? 0) + 1;
+    this.#write(name, { begun, notBefore: null, place: task.place?.() });
   }
 
-  /** To be called when the run has ended, whether it failed or not. `isFurther`: it did some of what there is to do. */
-  end(name: string, isFurther: boolean): void {
-    const begun = (this.#unfinished.get(name)?.begun ?? 0) - 1;
-    if (begun > 0 && !isFurther && this.#isWatched(name)) this.#write(name, { begun, notBefore: this.#clock.now() });
-    else if (this.#unfinished.delete(name)) this.#remove(name);
+  /** To be called when the run has ended, whether it failed or not. */
+  end(task: WatchedTask): void {
+    const { name } = task;
+    const unfinished = this.#unfinished.get(name);
+    if (unfinished === undefined) return;
+    const begun = unfinished.begun - 1;
+    const isFurther = unfinished.place === undefined || task.place?.() !== unfinished.place;
+    if (begun > 0 && !isFurther && this.#isWatched(name)) {
+      this.#write(name, { begun, notBefore: this.#clock.now() });
+    } else {
+      this.#unfinished.delete(name);
+      this.#remove(name);
+    }
   }
 
   /** Why the task waits: the object died too often while it was running. null: it does not wait. */

@@ -90,6 +90,16 @@ test("a task that is late after a restart is written down at each run of the nex
   });
 });
 
+/** The task is always due, and the object dies of it, for the first time without anybody who sees it. */
+async function dieUnseen(parts: Parts): Promise<void> {
+  const { time, one, started } = parts;
+  one.due = asUnixMs(time.time);
+  one.staysDue = true;
+  one.waitsFor = forever;
+  await started();
+  await dieOfWhatIsDue(parts);
+}
+
 /** The object dies in the second run of a task that runs well before. `between`: what the first run brings. */
 async function dieOfTheSecondRun({ alarm, time, one, started }: Parts, between: () => void): Promise<void> {
   one.waitsFor = null;
@@ -109,13 +119,8 @@ async function dieOfTheSecondRun({ alarm, time, one, started }: Parts, between: 
 
 test("a task that kills in its second run after a restart is held back like one that kills in its first", async () => {
   await withClock(async (parts) => {
-    const { time, one, started } = parts;
-    one.due = asUnixMs(time.time);
-    one.staysDue = true;
-    one.waitsFor = forever;
-    await started();
-    // Nobody was there to see the first.
-    await dieOfWhatIsDue(parts);
+    const { one, started } = parts;
+    await dieUnseen(parts);
     for (let deaths = 0; deaths < 2; deaths++) await dieOfTheSecondRun(parts, () => undefined);
     await started();
     expect(one.held).toEqual([expect.stringContaining("The server ended 2 times in a row")]);
@@ -124,12 +129,8 @@ test("a task that kills in its second run after a restart is held back like one 
 
 test("a task that gets further between two deaths is not held back, however many there are", async () => {
   await withClock(async (parts) => {
-    const { time, one, started } = parts;
-    one.due = asUnixMs(time.time);
-    one.staysDue = true;
-    one.waitsFor = forever;
-    await started();
-    await dieOfWhatIsDue(parts);
+    const { one, started } = parts;
+    await dieUnseen(parts);
     for (let deaths = 0; deaths < 5; deaths++) await dieOfTheSecondRun(parts, () => void (one.stored += 1));
     await started();
     expect(one.held).toEqual([]);
@@ -140,11 +141,7 @@ test("a death that was followed by a good run, and long ago, is forgotten", asyn
   await withClock(async (parts) => {
     const { time, alarm, one, started } = parts;
     const written = () => alarm.sql.exec("SELECT name, begun FROM unfinished_tasks").toArray();
-    one.due = asUnixMs(time.time);
-    one.waitsFor = forever;
-    one.staysDue = true;
-    await started();
-    await dieOfWhatIsDue(parts);
+    await dieUnseen(parts);
     await dieOfWhatIsDue(parts);
     await started();
     one.waitsFor = null;
@@ -164,12 +161,7 @@ test("a death that was followed by a good run, and long ago, is forgotten", asyn
 test("a task of which the object dies is held back after two deaths that were seen, ever longer, and the others run on", async () => {
   await withClock(async (parts) => {
     const { time, alarm, one, two, started } = parts;
-    one.due = asUnixMs(time.time);
-    one.staysDue = true;
-    one.waitsFor = forever;
-    await started();
-    // Nobody was there to see the first.
-    await dieOfWhatIsDue(parts);
+    await dieUnseen(parts);
     expect(one.runs).toBe(1);
     await dieOfWhatIsDue(parts);
     expect(one.runs).toBe(2);

@@ -7,7 +7,13 @@ import type { FoundArchive, FoundPage, IsDeleted, OrphanedArchiveFiles } from ".
 import { fromHex, toHex } from "../../core/bytes.ts";
 import { MAX_ARCHIVE_RANGE_BYTES, MAX_LISTINGS_OF_ORPHANED_ARCHIVES } from "../../core/archive-limits.ts";
 import { failure, type Failure, isFailure } from "../../core/errors.ts";
-import type { ByteRange, Destination, DestinationFailure, ListedObject } from "../destinations/destination.ts";
+import type {
+  ByteRange,
+  Destination,
+  DestinationFailure,
+  ListedObject,
+  ObjectHead,
+} from "../destinations/destination.ts";
 import { type ArchiveNameParts, partsOfArchiveName } from "./archive-names.ts";
 
 /** What the organization has in the place below the directory. null: the deployment has no place of its own. */
@@ -21,6 +27,13 @@ const MAX_LISTED_NAMES = 1_000;
 const NOTHING: FoundPage = { ok: true, archives: [], next: null };
 
 const NONE = failure("not-found", "There is no such archive of a deleted database, or not any more");
+
+/** Where a file would lie. */
+interface Named {
+  readonly ok: true;
+  readonly place: Destination;
+  readonly parts: ArchiveNameParts;
+}
 
 export class OrphanedArchives implements OrphanedArchiveFiles {
   readonly #open: OpenOwnPlace;
@@ -64,17 +77,17 @@ export class OrphanedArchives implements OrphanedArchiveFiles {
   ): Promise<{ readonly ok: true; readonly archive: FoundArchive } | Failure> {
     const named = this.named(id, isDeleted);
     if (isFailure(named)) return named;
-    const head = await named.place.head(named.parts.object);
-    if (!head.ok) return head.class === "not-found" ? NONE : unreadable(head);
+    const head = await headOf(named);
+    if (isFailure(head)) return head;
     const { size, modified } = head;
     return { ok: true, archive: found({ name: nameOf(id), size, modified }, named.parts) };
   }
 
   async destroy(id: string, isDeleted: IsDeleted): Promise<{ readonly ok: true } | Failure> {
-    const archive = await this.find(id, isDeleted);
-    if (isFailure(archive)) return archive;
     const named = this.named(id, isDeleted);
     if (isFailure(named)) return named;
+    const head = await headOf(named);
+    if (isFailure(head)) return head;
     const removed = await named.place.delete(named.parts.object);
     return removed.ok ? { ok: true } : unreadable(removed);
   }
@@ -91,16 +104,19 @@ export class OrphanedArchives implements OrphanedArchiveFiles {
   }
 
   /** Where the file of that id would lie. */
-  named(
-    id: string,
-    isDeleted: IsDeleted,
-  ): { readonly ok: true; readonly place: Destination; readonly parts: ArchiveNameParts } | Failure {
+  named(id: string, isDeleted: IsDeleted): Named | Failure {
     const parts = partsOfArchiveName(nameOf(id));
     if (parts === null || !isDeleted(parts.databaseId)) return NONE;
     // A directory that no destination can have is none of ours.
     const place = this.#open(parts.directory);
     return place === null || isFailure(place) ? NONE : { ok: true, place, parts };
   }
+}
+
+async function headOf({ place, parts }: Named): Promise<ObjectHead | Failure> {
+  const head = await place.head(parts.object);
+  if (head.ok) return head;
+  return head.class === "not-found" ? NONE : unreadable(head);
 }
 
 function found(

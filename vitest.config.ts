@@ -11,6 +11,9 @@ import { CAIRN_ENCRYPTION_KEYS, CAIRN_SIGNING_KEYS } from "./test/support/deploy
 /** Far more than any test needs: on a machine that does eight things at a time, the longest have taken nearly a minute. */
 const TIMEOUT_MS = 120_000;
 
+/** For how long `expect.poll` waits for what must come about. A test that must see it sooner says so. */
+const POLL_MS = 60_000;
+
 /** The folders of test/ that run inside workerd (`documents` is planned); a folder not named here runs in Node. */
 const insideWorkerd = ["engine", "documents", "backup", "objects", "doors", "worker"];
 
@@ -64,7 +67,7 @@ export default defineConfig({
           ],
           testTimeout: TIMEOUT_MS,
           hookTimeout: TIMEOUT_MS,
-          expect: { poll: { timeout: 10_000 } },
+          expect: { poll: { timeout: POLL_MS } },
         },
       },
       {
@@ -90,6 +93,7 @@ export default defineConfig({
           include: inWorkerd,
           exclude: [...configDefaults.exclude, ...overFakeDatabases],
           testTimeout: TIMEOUT_MS,
+          expect: { poll: { timeout: POLL_MS } },
         },
       },
       {
@@ -99,6 +103,7 @@ export default defineConfig({
           isolate: false,
           include: overFakeDatabases,
           testTimeout: TIMEOUT_MS,
+          expect: { poll: { timeout: POLL_MS } },
         },
       },
     ],

@@ -71,9 +71,9 @@ test("its commands give what it says", async () => {
 test("its program follows the users", async () => {
   await put("users/carol", { name: "Carol" });
   const { output } = run(blockWith(page, "js", "@durable-streams/client"));
-  await expect.poll(output, { timeout: 10_000 }).toMatch(/^[0-9a-f]{20} .*users\/carol/m);
+  await expect.poll(output).toMatch(/^[0-9a-f]{20} .*users\/carol/m);
   await put("users/dave", { name: "Dave" });
-  await expect.poll(output, { timeout: 10_000 }).toMatch(/users\/carol.* users\/dave/);
+  await expect.poll(output).toMatch(/users\/carol.* users\/dave/);
 });
 
 /** The program of the page's chapter for web pages, which says in `shown` what it shows. */
@@ -90,9 +90,9 @@ test("its web page shows the to-dos, and says why it ends", async () => {
   await put("todos/7", "ring the bank");
   const program = ofWebPage(exchanged.token, 'console.log("shown:", JSON.stringify(shown))');
   const { output } = run(program, "--experimental-eventsource");
-  await expect.poll(output, { timeout: 10_000 }).toMatch(/shown: .*"ring the bank"/);
+  await expect.poll(output).toMatch(/shown: .*"ring the bank"/);
   await put("todos/7", "rang the bank");
-  await expect.poll(output, { timeout: 10_000 }).toMatch(/shown: .*"rang the bank"/);
+  await expect.poll(output).toMatch(/shown: .*"rang the bank"/);
 });
 
 test("its web page does so in a browser, and asks again after an answer that is an error", async (context) => {

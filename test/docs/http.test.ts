@@ -79,7 +79,7 @@ test("what was deleted by mistake comes back with one command", async () => {
   const authorization = `Bearer ${adminToken}`;
   const read = async (path: string): Promise<string> =>
     (await fetch(`${url}/api/databases/${databaseId}/${path}`, { headers: { authorization } })).text();
-  await expect.poll(() => read("backup"), { timeout: 20_000 }).toContain('"code":"active"');
+  await expect.poll(() => read("backup")).toContain('"code":"active"');
   for (const n of [11, 12]) await api(`entries/orders/~n${n}?values=plain`, "PUT", { n });
   const { versionstamp } = (await (await api("atomic", "POST", {})).json()) as { versionstamp: string };
   await api("entries:delete", "POST", { selector: { prefix: ["orders"] } });

@@ -42,10 +42,10 @@ export function startShell(cwd: string, variables: Readonly<Record<string, strin
     async type(commands) {
       const done = `block ${++typed} is done`;
       shell.stdin.write(`${commands}\necho "${done}"\n`);
-      await expect.poll(() => output, { timeout: 30_000 }).toContain(done);
+      await expect.poll(() => output).toContain(done);
     },
     async saw(lines) {
-      for (const line of lines) await expect.poll(() => output, { timeout: 20_000 }).toContain(line);
+      for (const line of lines) await expect.poll(() => output).toContain(line);
     },
   };
 }

@@ -84,7 +84,7 @@ async function ended(id: string): Promise<any> {
       if (data.data.status === "running" || data.data.status === "pending") throw new Error("it is being made");
       return data.data;
     },
-    { timeout: 20_000, interval: 50 },
+    { timeout: 60_000, interval: 50 },
   );
 }
 
@@ -98,7 +98,7 @@ async function jobEnded(id: string): Promise<any> {
       if (job.status === "running") throw new Error("it is under way");
       return job;
     },
-    { timeout: 20_000, interval: 50 },
+    { timeout: 60_000, interval: 50 },
   );
 }
 
@@ -214,7 +214,7 @@ test("archives of a deleted database are listed, downloaded, restored and destro
       if (json.status !== "completed") throw new Error("it is being made");
       return json;
     },
-    { timeout: 20_000, interval: 50 },
+    { timeout: 60_000, interval: 50 },
   );
   const orphans = `${organization}/orphanedArchives`;
   expect((await call("GET", orphans)).json).toEqual({ items: [] });
@@ -260,7 +260,7 @@ test("archives of a deleted database are listed, downloaded, restored and destro
       await next.body?.cancel();
       expect(next.status).toBe(200);
     },
-    { timeout: 10_000, interval: 50 },
+    { timeout: 60_000, interval: 50 },
   );
   rmSync(large);
 

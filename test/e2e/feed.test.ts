@@ -33,9 +33,9 @@ async function put(key: string, value: unknown): Promise<string> {
 async function kill(): Promise<void> {
   const pid = server.workerdPid();
   process.kill(pid, "SIGKILL");
-  await expect.poll(() => server.workerdPid(), { timeout: 20_000 }).not.toBe(pid);
+  await expect.poll(() => server.workerdPid()).not.toBe(pid);
   const status = () => fetch(`${database}/entries/none`, { headers }).then((answer) => answer.status);
-  await expect.poll(() => status().catch(() => 0), { timeout: 20_000 }).toBe(404);
+  await expect.poll(() => status().catch(() => 0)).toBe(404);
 }
 
 interface FeedEvent {
@@ -107,7 +107,7 @@ test("a feed that is followed while workerd is killed gives every commit once an
   }
   const last = await put("log/last", 0);
   for (const follower of followers) {
-    await expect.poll(() => follower.commits.at(-1), { timeout: 20_000 }).toBe(`${last} log/last`);
+    await expect.poll(() => follower.commits.at(-1)).toBe(`${last} log/last`);
     follower.stop();
   }
   await Promise.all(running);
@@ -138,23 +138,23 @@ test("a restore in place is told to those who follow, who go on behind it; and t
     // As the API answers.
     return ((await answer.json()) as { status: { code: string } }).status.code;
   };
-  await expect.poll(status, { timeout: 20_000 }).toBe("active");
+  await expect.poll(status).toBe("active");
   const before = await put("restored/1", 1);
   const undone = await put("restored/2", 2);
   const follower = new Follower("sse", before);
   const running = follower.run();
-  await expect.poll(() => follower.commits, { timeout: 10_000 }).toEqual([`${undone} restored/2`]);
+  await expect.poll(() => follower.commits).toEqual([`${undone} restored/2`]);
   const restore = () => admin("restores", { at: before, confirm: true }).then((answer) => answer.status);
   // Until the backup holds the moment.
-  await expect.poll(restore, { timeout: 30_000, interval: 300 }).toBe(202);
-  await expect.poll(() => follower.resets.length, { timeout: 30_000 }).toBe(1);
+  await expect.poll(restore, { timeout: 60_000, interval: 300 }).toBe(202);
+  await expect.poll(() => follower.resets.length).toBe(1);
   const after = await put("restored/3", 3);
-  await expect.poll(() => follower.commits.at(-1), { timeout: 10_000 }).toBe(`${after} restored/3`);
+  await expect.poll(() => follower.commits.at(-1)).toBe(`${after} restored/3`);
   follower.stop();
   await running;
   const late = new Follower("long-poll", before);
   const catchingUp = late.run();
-  await expect.poll(() => late.commits.at(-1), { timeout: 10_000 }).toBe(`${after} restored/3`);
+  await expect.poll(() => late.commits.at(-1)).toBe(`${after} restored/3`);
   late.stop();
   await catchingUp;
   expect([late.commits, late.resets]).toEqual([follower.commits, follower.resets]);
@@ -177,18 +177,18 @@ test("curl -N shows a watch and a feed as they happen (H32, H35)", async () => {
     onTestFinished(() => void curl.kill());
     curl.stdout.setEncoding("utf8").on("data", (text: string) => (texts[i] += text));
   }
-  await expect.poll(() => texts.every((text) => text !== ""), { timeout: 10_000 }).toBe(true);
+  await expect.poll(() => texts.every((text) => text !== "")).toBe(true);
   const versionstamp = await put("shown/1", { n: 1 });
   const key = '[{"type":"string","value":"shown"},{"type":"string","value":"1"}]';
   await expect
-    .poll(() => texts[0], { timeout: 10_000 })
+    .poll(() => texts[0])
     .toMatch(
       /^event: entries\nid: [0-9a-f]{20}\ndata: \{"reset":true,"entries":\[\]\}\n\nevent: entries\nid: [0-9a-f]{20}\ndata: /,
     );
   expect(texts[0]).toContain(
     `event: entries\nid: ${versionstamp}\ndata: {"entries":[{"key":${key},"value":{"n":1},"versionstamp":"${versionstamp}"}]}\n\n`,
   );
-  await expect.poll(() => texts[1], { timeout: 10_000 }).toContain("event: data\n");
+  await expect.poll(() => texts[1]).toContain("event: data\n");
   expect(texts[1]).toContain(
     `data: [{"type":"shown","key":"shown/1","value":{"n":1},"headers":{"operation":"insert","txid":"${versionstamp}",`,
   );

@@ -45,7 +45,7 @@ test("an import that pauses goes on, and tells how far it is meanwhile (H23, H28
     writer.write(encoder.encode(Array.from({ length: 1500 }, (_, i) => lineOf(from + i)).join("")));
   const answering = importInto(database, readable, { accept: "application/x-ndjson" });
   await send(0);
-  await expect.poll(() => read(database, "count"), { timeout: 20_000 }).toMatchObject({ count: 1000 });
+  await expect.poll(() => read(database, "count")).toMatchObject({ count: 1000 });
   await send(1500);
   await writer.close();
   const told = (await (await answering).text()).trimEnd().split("\n");
@@ -135,7 +135,7 @@ test("a large delete goes on after the server process was killed, and counts eac
   const location = begun.headers.get("location") ?? "";
   const job = async (): Promise<unknown> =>
     (await fetch(server.url + location, { headers: headers() })).json().catch(() => undefined);
-  await expect.poll(job, { timeout: 40_000 }).toMatchObject({ status: "completed", done: entries, total: entries });
+  await expect.poll(job).toMatchObject({ status: "completed", done: entries, total: entries });
   expect(await read(database, "count")).toMatchObject({ count: 0 });
 });
 

@@ -86,10 +86,10 @@ test(
     kv.close();
     const backup = () =>
       send("GET", `/api/databases/${id}/backup`).then(({ body }) => [body.status.code, body.backlogBytes]);
-    await expect.poll(backup, { timeout: 30_000 }).toEqual(["active", 0]);
+    await expect.poll(backup).toEqual(["active", 0]);
     const made = await send("POST", `/api/databases/${id}/forks`, { at: versionstamp, name: "fork" });
     const job = () => send("GET", `/api/jobs/${made.body.job.id}`).then(({ body }) => body.status);
-    await expect.poll(job, { timeout: 30_000 }).toBe("completed");
+    await expect.poll(job).toBe("completed");
     const fork = tenant.opening(made.body.database.id);
     const restored = await openKv(fork.connectUrl, { accessToken: fork.accessToken });
     expect((await restored.get(["last"])).value).toBe("value");

@@ -25,7 +25,7 @@ async function attempt(operation: Operation): Promise<unknown> {
 async function kill(killed: TestServer): Promise<void> {
   const pid = killed.workerdPid();
   process.kill(pid, "SIGKILL");
-  await expect.poll(() => killed.workerdPid(), { timeout: 20_000 }).not.toBe(pid);
+  await expect.poll(() => killed.workerdPid()).not.toBe(pid);
 }
 
 test("Deno's watches go on by themselves after each kill, with the latest state (O19)", async () => {
@@ -45,7 +45,7 @@ test("Deno's watches go on by themselves after each kill, with the latest state 
     values.push(round);
     for (const { name, keys } of watches) {
       const states = values.map((value) => keys.map(([key]) => (key === "a" ? value : null)));
-      await expect.poll(async () => (await watched(name)).states.at(-1), { timeout: 20_000 }).toEqual(states.at(-1));
+      await expect.poll(async () => (await watched(name)).states.at(-1)).toEqual(states.at(-1));
       expect(await watched(name)).toEqual({ states, ended: null });
     }
   }
@@ -60,9 +60,7 @@ test("a watch's stream does not end as if it were over, and its place is free ag
   const key = rawKey("a");
   for (let round = 0; round < 3; round++) {
     // Answered as soon as workerd is there again.
-    await expect
-      .poll(() => connect.read({ ranges: [rawPoint(key)] }).catch(() => null), { timeout: 20_000 })
-      .not.toBeNull();
+    await expect.poll(() => connect.read({ ranges: [rawPoint(key)] }).catch(() => null)).not.toBeNull();
     const watches = await Promise.all(Array.from({ length: 120 }, () => connect.watch(key)));
     for (const watch of watches) await watch.next();
     await kill(small);

@@ -80,7 +80,7 @@ async function comesBack(window: Page): Promise<void> {
         if (isPausing) await window.clock.fastForward(PAUSE_MS);
         return window.getAttribute("#state", "data-phase");
       },
-      { timeout: 20_000 },
+      { timeout: 60_000 },
     )
     .toBe("live");
 }
@@ -278,7 +278,7 @@ describe("the live page", () => {
             await window.click("#again", { timeout: 100 }).catch(() => undefined);
             return texts(window);
           },
-          { timeout: 20_000 },
+          { timeout: 60_000 },
         )
         .toEqual(["kept", "written meanwhile"]);
     }

@@ -37,7 +37,7 @@ test("both protocols reach wrangler's server, a changed source is loaded, kill -
   const changed = source.replace("  fetch(request", '  fetch: () => new Response("changed"),\n  unused(request');
   expect(changed).not.toBe(source);
   writeFileSync(join(root, "src/worker.ts"), changed);
-  await expect.poll(async () => (await fetch(url)).text(), { timeout: 20_000 }).toBe("changed");
+  await expect.poll(async () => (await fetch(url)).text()).toBe("changed");
 
   expect(processesOn(root).length).toBeGreaterThan(2);
   program.process.kill("SIGKILL");
@@ -73,7 +73,7 @@ test("SIGTERM ends it also while wrangler is not ready, as with a source that la
   const root = copyOfSources();
   writeFileSync(join(root, "src/worker.ts"), "export default {};");
   const program = runScript("dev", ["--port=0", "--json", `--persist-to=${join(root, "data")}`], {}, root);
-  await expect.poll(program.stderr, { timeout: 20_000 }).toContain("OrganizationObject");
+  await expect.poll(program.stderr).toContain("OrganizationObject");
   program.process.kill("SIGTERM");
   expect(await program.exited).toBe(0);
   await expect.poll(() => processesOn(root)).toEqual([]);

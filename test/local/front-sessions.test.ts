@@ -418,7 +418,7 @@ test("the answers that the front holds for clients that do not take them are bou
     stream.pause();
     stream.end("r");
   }
-  await expect.poll(() => server.longWays.length, { timeout: 10_000 }).toBeGreaterThan(0);
+  await expect.poll(() => server.longWays.length).toBeGreaterThan(0);
   const overSession = () => server.sessions[0]?.frames.flat().length ?? 0;
   await expect.poll(overSession).toBeGreaterThan(500);
   // Four fifths of 256 MiB are for one address.

@@ -537,7 +537,7 @@ describe("what a client may send", () => {
 
   test(
     "is what it pleases in a connection's whole life, whatever became of the bodies",
-    { timeout: 20_000 },
+    { timeout: 60_000 },
     async () => {
       // Three windows of the connection: read, unread when the stream ended, and to streams that were over.
       const peer = await Peer.open((stream) => {

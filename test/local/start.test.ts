@@ -31,7 +31,7 @@ test("--json prints one line with exactly six members, and the access token is t
 
 test("the snippet that it prints runs in a shell as it stands, in Deno; and @deno/kv reads what it wrote", async () => {
   const program = runScript("start", ["--port=0", `--persist-to=${temporaryFolder()}`]);
-  await expect.poll(program.stdout, { timeout: 20_000 }).toContain("Ctrl-C stops it.");
+  await expect.poll(program.stdout).toContain("Ctrl-C stops it.");
   const snippet = /^ *DENO_KV_ACCESS_TOKEN=.*$/m.exec(program.stdout())?.[0] ?? "";
   expect(await shell(snippet)).toEqual({ stdout: expect.stringContaining('value: "Hello from Cairn"'), stderr: "" });
 

@@ -97,7 +97,7 @@ test("a first start that was killed is carried on by the next", async () => {
   for (const moment of [0, 60, 120]) {
     const folder = temporaryFolder();
     const killed = startOn(folder);
-    await expect.poll(() => existsSync(join(folder, "workerd.pid")), { interval: 1, timeout: 20_000 }).toBe(true);
+    await expect.poll(() => existsSync(join(folder, "workerd.pid")), { interval: 1, timeout: 60_000 }).toBe(true);
     await new Promise((resolve) => setTimeout(resolve, moment));
     killed.process.kill("SIGKILL");
     await killed.exited;

@@ -36,7 +36,7 @@ async function backedUp() {
   await commit(stub, write([set(key("a"), text("1"))]));
   expect(await stub.backup(enabling(id))).toMatchObject({ ok: true });
   await expect
-    .poll(async () => stub.backup({ command: "status" }), { timeout: 15_000 })
+    .poll(async () => stub.backup({ command: "status" }))
     .toMatchObject({ backup: { status: { code: "active" }, backlogBytes: 0 } });
   return { id, stub, deleter: DATABASES.getByName(deletionName(id)) };
 }
@@ -61,7 +61,7 @@ const tablesOf = (stub: Stub) =>
       .map(({ name }) => name),
   );
 
-const completed = { timeout: 15_000 };
+const completed = { timeout: 60_000 };
 
 async function arrivalsUntil(deleter: Stub): Promise<number> {
   const order = await runInDurableObject(deleter, (_, { storage }) =>

@@ -42,7 +42,7 @@ async function until(stub: Stub, holds: (info: BackupInfo) => boolean): Promise<
         const answer = await stub.backup({ command: "status" });
         return answer.ok && answer.backup !== null && holds(answer.backup);
       },
-      { timeout: 15_000 },
+      { timeout: 60_000 },
     )
     .toBe(true);
 }

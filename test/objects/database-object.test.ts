@@ -181,7 +181,7 @@ test("expired entries are deleted in batches, and the alarm is set again while t
     );
   expect(await runDurableObjectAlarm(stub)).toBe(true);
   expect(await left()).toBe(500);
-  await expect.poll(left, { timeout: 3_000 }).toBe(0);
+  await expect.poll(left).toBe(0);
 });
 
 test("a lost alarm is found and set again when the object starts", async () => {
@@ -273,7 +273,7 @@ test("a watch of keys too long to be remembered is told to connect again after a
   await watch.silent();
   await evictDurableObject(stub);
   await read(stub, [point(a)]);
-  await expect.poll(() => watch.closedWith, { timeout: 2_000 }).toEqual({ code: 1012, reason: "connect again" });
+  await expect.poll(() => watch.closedWith).toEqual({ code: 1012, reason: "connect again" });
 });
 
 test("a watcher that is gone leaves nothing behind (O15)", async () => {

@@ -28,7 +28,7 @@ async function ask(method: string, path: string, body?: string): Promise<any> {
       if (answer.status >= 500) throw new Error(text);
       return JSON.parse(text);
     },
-    { timeout: 30_000, interval: 50 },
+    { timeout: 60_000, interval: 50 },
   );
 }
 

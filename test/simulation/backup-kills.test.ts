@@ -127,7 +127,7 @@ class Lane {
     const isSeen = () =>
       proxy.seen.some((seen) => seen.fault !== "pass" && seen.method === method && path.test(seen.path));
     await vi.waitFor(() => expect(isSeen(), `${method} ${pattern.source} is seen`).toBe(true), {
-      timeout: 20_000,
+      timeout: 60_000,
       interval: 2,
     });
     this.kill();

@@ -28,7 +28,7 @@ describe.skipIf(clock === null)("a clock that was ahead by three hours and is se
     for (const of of [id, quiet]) {
       const wanted = { destination: destinationAt(s3), intervalMs: 500 };
       await server.send("POST", `/api/databases/${of}/backup`, tenant.token, wanted);
-      await expect.poll(async () => (await backup(of)).status.code, { timeout: 20_000 }).toBe("active");
+      await expect.poll(async () => (await backup(of)).status.code).toBe("active");
     }
     /** The status with a fresh token: of the exchange, of a write, or of a read. */
     const use = async (name: string, expireAtMs = 0n, of = id): Promise<string> => {
@@ -41,7 +41,7 @@ describe.skipIf(clock === null)("a clock that was ahead by three hours and is se
       return wrote.status === 200 && read.status === 200 ? `read ${read.body.length > 20}` : `${wrote.status}`;
     };
     expect([await use("before"), await use("before", 0n, quiet)]).toEqual(["read true", "read true"]);
-    await expect.poll(async () => (await backup(quiet)).backlogBytes, { timeout: 8_000 }).toBe(0);
+    await expect.poll(async () => (await backup(quiet)).backlogBytes).toBe(0);
     clock?.setAhead(3 * HOUR_S);
     for (const of of [id, quiet]) await expect.poll(() => use("ahead", 0n, of)).toBe("read true");
     const meanwhile = new Date().toISOString();
@@ -56,11 +56,11 @@ describe.skipIf(clock === null)("a clock that was ahead by three hours and is se
           answers.add(answer);
           return answer;
         },
-        { timeout: 8_000, interval: 100 },
+        { timeout: 60_000, interval: 100 },
       )
       .toBe("read true");
     expect([...answers].filter((one) => one.includes("401"))).toEqual([]);
-    await expect.poll(async () => (await backup()).backlogBytes, { timeout: 8_000 }).toBe(0);
+    await expect.poll(async () => (await backup()).backlogBytes).toBe(0);
 
     // What was written while the clock was ahead is not taken for what was there at the real time.
     const forks = `/api/databases/${id}/forks`;
@@ -88,7 +88,7 @@ describe.skipIf(clock === null)("a clock that was ahead by three hours and is se
       return String(body.detail);
     };
     await expect
-      .poll(forkOfQuiet, { timeout: 30_000, interval: 100 })
+      .poll(forkOfQuiet, { timeout: 60_000, interval: 100 })
       .toMatch(/ is ambiguous: the server's clock was ahead and was set back/);
     expect([...early].filter((status) => status < 300)).toEqual([]);
   });

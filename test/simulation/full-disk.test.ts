@@ -157,7 +157,7 @@ describe.runIf(hasDisks)("a disk of a few MiB", { concurrent: true }, () => {
         await kv.set(["n", 0], "asleep");
         kv.close();
       });
-      await expect.poll(() => small.openDatabases(), { timeout: 30_000, interval: 500 }).toBe(0);
+      await expect.poll(() => small.openDatabases(), { timeout: 60_000, interval: 500 }).toBe(0);
       const id = await tenant.newDatabase();
       const raw = await tenant.connect(id);
       const kv = await small.open(id);
@@ -189,7 +189,7 @@ describe.runIf(hasDisks)("a disk of a few MiB", { concurrent: true }, () => {
       await expect.poll(async () => keysIn(kv).catch(String)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
 
       disk.remove();
-      await expect.poll(() => traffic.written.length, { timeout: 10_000 }).toBeGreaterThan(before + 20);
+      await expect.poll(() => traffic.written.length).toBeGreaterThan(before + 20);
       await traffic.end();
       const found = await kv.get<bigint[]>(["n", 9]);
       expect(found.value).not.toBeNull();
@@ -225,7 +225,7 @@ describe.runIf(hasDisks)("a disk of a few MiB", { concurrent: true }, () => {
           (await small.send("POST", `${path}/backup`, { destination: destinationAt(s3), intervalMs: 500 })).status,
         ).toBe(201);
         await expect
-          .poll(async () => (await small.send("GET", `${path}/backup`)).body, { timeout: 30_000 })
+          .poll(async () => (await small.send("GET", `${path}/backup`)).body)
           .toMatchObject({ status: { code: "active" }, backlogBytes: 0 });
         const at = (await kv.set(["n", 80], "the moment")).versionstamp;
         await kv.set(["n", 80], "later");
@@ -243,7 +243,7 @@ describe.runIf(hasDisks)("a disk of a few MiB", { concurrent: true }, () => {
         const begun = await small.send("POST", `${path}/restores`, { at, confirm: true });
         expect(begun.status).toBe(202);
         await expect
-          .poll(async () => (await small.send("GET", `/api/jobs/${begun.body.id}`)).body, { timeout: 30_000 })
+          .poll(async () => (await small.send("GET", `/api/jobs/${begun.body.id}`)).body)
           .toMatchObject({
             status: "failed",
             error: expect.stringMatching(/too little room: this needs about 1\d MiB/),
@@ -253,7 +253,7 @@ describe.runIf(hasDisks)("a disk of a few MiB", { concurrent: true }, () => {
         disk.remove();
         const again = await small.send("POST", `${path}/restores`, { at, confirm: true });
         await expect
-          .poll(async () => (await small.send("GET", `/api/jobs/${again.body.id}`)).body.status, { timeout: 30_000 })
+          .poll(async () => (await small.send("GET", `/api/jobs/${again.body.id}`)).body.status)
           .toBe("completed");
         await traffic.end();
         expect((await kv.get(["n", 80])).value).toBe("the moment");

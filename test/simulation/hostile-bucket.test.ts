@@ -72,7 +72,7 @@ function restoreFrom(store: HostileStore, at = "2026-11-02T00:00:00Z"): Promise<
 async function ended(jobId: string): Promise<Answer> {
   let job: Answer | undefined;
   const read = async () => (job = await server.send("GET", `/api/jobs/${jobId}`, tenant.token)).body.status;
-  await expect.poll(read, { timeout: 20_000 }).toMatch(/completed|failed/);
+  await expect.poll(read).toMatch(/completed|failed/);
   if (job === undefined) throw new Error("the job was not read");
   return job;
 }
@@ -307,7 +307,7 @@ describe("a backup", () => {
     const enabled = await enableAt(store.endpoint);
     expect(enabled).toMatchObject({ status: 201 });
     const stored = (part: string) => [...objects.keys()].filter((key) => key.includes(part)).length;
-    await expect.poll(() => stored("/manifest.json"), { timeout: 10_000 }).toBe(1);
+    await expect.poll(() => stored("/manifest.json")).toBe(1);
     // The trial has learned it, and so has what stores since. What comes later is sent once.
     const without = () => store.seen.filter(({ method, headers }) => method === "PUT" && !("content-md5" in headers));
     const before = without().length;
@@ -315,7 +315,7 @@ describe("a backup", () => {
     const kv = await openKv(connectUrl, { accessToken });
     for (let n = 1; n <= 2; n++) {
       await kv.set(["n"], n);
-      await expect.poll(() => stored("/logs/"), { timeout: 10_000 }).toBe(n);
+      await expect.poll(() => stored("/logs/")).toBe(n);
     }
     kv.close();
     expect(without()).toHaveLength(before);

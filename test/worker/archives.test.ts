@@ -71,15 +71,18 @@ test("a run that was missed while the object slept is made, late, and one that n
   await overdue(database);
   const all = await ended(database);
   expect(all.map(({ status }) => status)).toEqual(["failed", "completed"]);
-  await vi.waitFor(async () => {
-    await runDurableObjectAlarm(DATABASES.getByName(database.id));
-    expect(await told(url, organizationId)).toMatchObject([
-      {
-        type: "archive.failed",
-        data: { organizationId, databaseId: database.id, archive: { id: all[0]?.id, status: "failed" } },
-      },
-    ]);
-  });
+  await vi.waitFor(
+    async () => {
+      await runDurableObjectAlarm(DATABASES.getByName(database.id));
+      expect(await told(url, organizationId)).toMatchObject([
+        {
+          type: "archive.failed",
+          data: { organizationId, databaseId: database.id, archive: { id: all[0]?.id, status: "failed" } },
+        },
+      ]);
+    },
+    { timeout: 60_000, interval: 50 },
+  );
   const { lastRun } = await ok(database.ask("GET", "backupSchedule"));
   expect(lastRun).toMatchObject({
     archiveId: all[0]?.id,
@@ -126,7 +129,7 @@ test("a full archive brings back the schedule, and a destination that is gone, d
         notifyOnFailure: true,
       });
     },
-    { timeout: 10_000, interval: 50 },
+    { timeout: 60_000, interval: 50 },
   );
   const { items } = await ok(database.ask("GET", "backupDestinations"));
   expect(items).toMatchObject([

@@ -91,7 +91,7 @@ async function withBackup(): Promise<{ id: string; backup: string; versions: rea
 }
 
 async function until(ask: () => Promise<unknown>, expected: object): Promise<void> {
-  await expect.poll(ask, { timeout: 20_000 }).toMatchObject(expected);
+  await expect.poll(ask).toMatchObject(expected);
 }
 
 async function completed(jobId: string): Promise<Answer["body"]> {

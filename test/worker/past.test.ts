@@ -137,7 +137,7 @@ async function newDatabase(count = 3): Promise<TestDatabase> {
   await put(live, set(key("z"), text("z")));
   await made("POST", `/api/databases/${id}/backup`, admin, backup);
   await expect
-    .poll(async () => (await made("GET", `/api/databases/${id}/backup`, admin))["status"], { timeout: 15_000 })
+    .poll(async () => (await made("GET", `/api/databases/${id}/backup`, admin))["status"])
     .toMatchObject({ code: "active" });
   const commits: string[] = [];
   for (let i = 0; i < count; i++) {

@@ -7,6 +7,7 @@ import type { Client } from "../../src/local/front/client.ts";
 import { Exchange, type ExchangeParts } from "../../src/local/front/exchange.ts";
 import { Exchanges } from "../../src/local/front/exchanges.ts";
 import { Places } from "../../src/local/front/places.ts";
+import { RequestFacts } from "../../src/local/front/request-facts.ts";
 import { REQUEST_BYTES_STEP } from "../../src/core/limits.ts";
 
 class Body extends EventEmitter {
@@ -39,8 +40,7 @@ test("bytes of a body that wait at the front until the server reads on count as 
     path: "/",
     headers: ["host", "a"],
     body: "chunked",
-    fields: { get: () => null },
-    isAuthorized: false,
+    facts: new RequestFacts({ method: "POST", path: "/", fields: { get: () => null }, isAuthorized: false }),
     flaw: undefined,
     input,
     output: new Body(),

@@ -4,7 +4,8 @@ import { readFileSync } from "node:fs";
 import { Agent, request } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { type NamingRequest, OpenDatabases, openFilesOf, type Use } from "../../src/local/front/open-databases.ts";
+import { OpenDatabases, openFilesOf, type Use } from "../../src/local/front/open-databases.ts";
+import { type Opens, opensOf } from "../../src/local/front/opened-names.ts";
 import { Places } from "../../src/local/front/places.ts";
 import { SIGNING_KEYS, signDataToken } from "../support/data-token.ts";
 import { encodeRead, RawConnect, rawKey, rawPoint } from "../support/raw-connect.ts";
@@ -12,8 +13,9 @@ import { startTestServer } from "../support/server.ts";
 import { FakeClock } from "./fronts.ts";
 
 /** `envid`: a header, which names a database only for `/cdb`. */
-function naming(method: string, path: string, isAuthorized = true, envid: string | null = null): NamingRequest {
-  return { method, path, isAuthorized, fields: { get: (name) => (name === "envid" ? envid : null) } };
+function naming(method: string, path: string, isAuthorized = true, envid: string | null = null): Opens {
+  const fields = { get: (name: string) => (name === "envid" ? envid : null) };
+  return opensOf({ method, path, isAuthorized, fields });
 }
 
 describe("the count", () => {

@@ -16,15 +16,31 @@ import { PROTOCOL_VERSIONS } from "./versions.ts";
 
 export type DataOperation = "snapshot_read" | "atomic_write" | "watch";
 
-/** A POST to one of the operations, without its body. */
-export interface DataHead {
+/** Which operation of which database a POST asks for, and who sends it. */
+interface DataAddress {
   readonly operation: DataOperation;
   readonly databaseId: string;
   /** The commit in the request's path. undefined: the request is for the database as it is. */
   readonly at: string | undefined;
-  readonly headers: HeaderLookup;
   /** Of the page of another origin that sends the request. null: there is none. */
   readonly origin: string | null;
+}
+
+/** A POST to one of the operations, without its body. It does not depend on the time, so it can be kept for other requests with this head. */
+export interface DataHead extends DataAddress {
+  readonly token: string | Failure;
+  /** What is wrong with the headers in which a client names the database and the version. */
+  readonly flaw: Failure | null;
+  readonly isProtobuf: boolean;
+}
+
+export function dataHeadOf({ headers, ...address }: DataAddress & { readonly headers: HeaderLookup }): DataHead {
+  return {
+    ...address,
+    token: bearerToken(headers),
+    flaw: flawOfHeaders(headers, address.databaseId),
+    isProtobuf: isProtobuf(headers.get("content-type")),
+  };
 }
 
 export interface AdmissionParts {
@@ -34,7 +50,7 @@ export interface AdmissionParts {
 
 /** What the request may do, or the answer when it must not be carried out. No promise for a token that was verified before. */
 export function admitted(parts: AdmissionParts, head: DataHead): Grant | Sentence | Promise<Grant | Sentence> {
-  const token = bearerToken(head.headers);
+  const { token } = head;
   if (typeof token !== "string") return failureSentence(token);
   const verified = parts.authority.verify(token, head.databaseId, head.at);
   if (verified instanceof Promise) return verified.then((grant) => judged(parts, head, grant));
@@ -43,13 +59,10 @@ export function admitted(parts: AdmissionParts, head: DataHead): Grant | Sentenc
 
 function judged({ clock }: AdmissionParts, head: DataHead, grant: Grant | Failure): Grant | Sentence {
   if (isFailure(grant)) return failureSentence(grant);
-  const { headers, databaseId, operation, origin } = head;
-  const flaw =
-    refusedPage(grant, origin) ??
-    flawOfHeaders(headers, databaseId) ??
-    refusedAccess(grant, accessOf(operation), clock.now());
+  const { operation, origin } = head;
+  const flaw = refusedPage(grant, origin) ?? head.flaw ?? refusedAccess(grant, accessOf(operation), clock.now());
   if (flaw !== null) return failureSentence(flaw);
-  if (isProtobuf(headers.get("content-type"))) return grant;
+  if (head.isProtobuf) return grant;
   return sentence(415, "The content type of the request must be application/x-protobuf.");
 }
 

@@ -26,7 +26,7 @@ import { failureOfJson } from "../http/failure-of-json.ts";
 import { malformedUrl, plainText, sentenceResponse } from "../http/plain-text.ts";
 import { readBody } from "../http/request-body.ts";
 import type { FailureOfThrown } from "../http/thrown.ts";
-import { accessOf, admitted, type DataOperation, refusalOf } from "./admission.ts";
+import { accessOf, admitted, dataHeadOf, type DataOperation, refusalOf } from "./admission.ts";
 import { answerExchange } from "./exchange.ts";
 import { failureResponse, PROTOBUF_ANSWER } from "./responses.ts";
 import { answerWatch } from "./watch.ts";
@@ -154,7 +154,7 @@ async function dataAnswer(
   try {
     if (request.method !== "POST") return onlyPost(request);
     const { headers } = request;
-    const judged = admitted(parts, { operation, databaseId, at, headers, origin });
+    const judged = admitted(parts, dataHeadOf({ operation, databaseId, at, headers, origin }));
     const grant = judged instanceof Promise ? await judged : judged;
     if ("status" in grant) return sentenceResponse(grant);
     const body = await readBody(request, access === "write" ? MAX_WRITE_BODY_BYTES : MAX_READ_BODY_BYTES, parts);

@@ -1,9 +1,9 @@
 /** A client with its request, as the front sees it. The front stands between the client and the server process. */
-import type { HeaderLookup } from "../../doors/http/header-lookup.ts";
 import type { ProcessAddress } from "../process-address.ts";
 import type { ClientConnection } from "./client-connections.ts";
 import type { Emitter } from "./guard.ts";
 import type { Refusal } from "./refusals.ts";
+import type { RequestFacts } from "./request-facts.ts";
 import type { HeaderPairs, ServerRequest } from "./server-connection.ts";
 
 /** The body of a request. */
@@ -26,9 +26,7 @@ export type AnswerBody = Emitter<"drain"> & {
 /** A request in the form of its protocol. The names of its headers are in lower case or as they came. */
 export interface Client extends ServerRequest {
   readonly connection: ClientConnection;
-  readonly fields: HeaderLookup;
-  /** Whether the request has a token, valid or not. */
-  readonly isAuthorized: boolean;
+  readonly facts: RequestFacts;
   /** What is wrong with the request, as far as only its protocol can see that. */
   readonly flaw: Refusal | undefined;
   /** The request's body, of which nothing was read yet. */

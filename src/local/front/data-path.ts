@@ -7,18 +7,18 @@ import { STATUS_CODES } from "node:http";
 import type { Grant } from "../../contracts/grant.ts";
 import type { Clock } from "../../core/clock.ts";
 import { MAX_SESSION_BODY_BYTES } from "../../core/limits.ts";
-import { bearerToken } from "../../doors/http/bearer-token.ts";
 import type { HeaderLookup } from "../../doors/http/header-lookup.ts";
 import type { Sentence } from "../../doors/http/plain-text.ts";
 import { admitted, type AdmissionParts, refusalOf } from "../../doors/kv-connect/admission.ts";
 import { PROTOBUF_TYPE } from "../../doors/kv-connect/responses.ts";
-import { answerTo, messageOf, type SmallEntry, smallEntryOf } from "../../doors/rest/small-entry.ts";
+import { answerTo, messageOf, type SmallEntry } from "../../doors/rest/small-entry.ts";
 import type { Client, ServerProcess } from "./client.ts";
 import type { ClientConnection } from "./client-connections.ts";
 import type { Refusal } from "./refusals.ts";
 import type { RequestSink } from "./server-connection.ts";
 import type { Asked, Outcome, Session, ShownToken } from "./session.ts";
 import type { Sessions } from "./sessions.ts";
+import type { SmallHead } from "./small-head.ts";
 
 const NO_BYTES = Buffer.alloc(0);
 
@@ -50,16 +50,10 @@ export type Way = ShortWay | Refusal | undefined;
 
 /** A request that may go over a session. */
 export interface SmallRequest {
-  readonly type: "read" | "write";
-  /** One entry over plain HTTP. undefined: KV Connect. */
-  readonly entry?: SmallEntry;
-  readonly databaseId: string;
-  readonly fields: HeaderLookup;
+  readonly head: SmallHead;
   /** Bytes of its body. */
   readonly bytes: number;
 }
-
-const DATA_PATH = /^\/databases\/([^/?]+)\/(snapshot_read|atomic_write)$/;
 
 export class DataPath {
   readonly #admission: () => AdmissionParts | undefined;
@@ -72,47 +66,34 @@ export class DataPath {
   }
 
   /** Undefined: the request must be sent to the Worker. */
-  smallRequest({ method, path, body, fields }: Client): SmallRequest | undefined {
+  smallRequest({ method, body, facts }: Client): SmallRequest | undefined {
     const bytes = body === "none" ? 0 : body;
     if (typeof bytes !== "number" || bytes > MAX_SESSION_BODY_BYTES) return undefined;
     // A body belongs to these methods, and to no other.
     if (this.#admission() === undefined || bytes > 0 !== (method === "POST" || method === "PUT")) return undefined;
-    if (method === "POST") {
-      const [, databaseId, operation] = DATA_PATH.exec(path) ?? [];
-      if (databaseId === undefined || fields.get("origin") !== null) return undefined;
-      return { type: operation === "atomic_write" ? "write" : "read", databaseId, fields, bytes };
-    }
-    // Only the Worker knows what an access token allows.
-    const isDataToken = !/^bearer +cairn_/i.test(fields.get("authorization") ?? "");
-    const entry = isDataToken ? smallEntryOf(method, path, fields) : undefined;
-    if (entry === undefined) return undefined;
-    const { databaseId } = entry;
-    return { type: method === "GET" ? "read" : "write", databaseId, entry, fields, bytes };
+    const head = facts.small;
+    return head === undefined ? undefined : { head, bytes };
   }
 
   /**
    * The session for the request, or why it is refused. undefined: it must be sent to the Worker. No promise for a token that is known.
    */
-  way(request: SmallRequest, server: ServerProcess): Way | Promise<Way> {
+  way({ head }: SmallRequest, server: ServerProcess): Way | Promise<Way> {
     const admission = this.#admission();
     if (admission === undefined) return undefined;
-    const { type, databaseId, entry, fields: headers } = request;
-    const operation = type === "write" ? "atomic_write" : "snapshot_read";
-    const found = (judged: Grant | Sentence): Way => {
-      // In the form of its own door, which is the Worker's to give.
-      if ("status" in judged) return entry === undefined ? refusalBy(judged) : undefined;
-      const shown = shownBy(headers, judged);
-      const session = this.#sessions.for(server, databaseId, judged, shown);
-      return session === undefined ? undefined : { session, shown, clock: admission.clock };
-    };
-    const head = {
-      operation,
-      databaseId,
-      at: undefined,
-      headers: entry === undefined ? headers : tokenOf(headers),
-    } as const;
-    const judged = admitted(admission, { ...head, origin: null });
-    return judged instanceof Promise ? judged.then(found) : found(judged);
+    const judged = admitted(admission, head.data);
+    if (judged instanceof Promise) return judged.then((settled) => this.#found(admission, head, settled, server));
+    return this.#found(admission, head, judged, server);
+  }
+
+  #found({ clock }: AdmissionParts, { data, entry }: SmallHead, judged: Grant | Sentence, server: ServerProcess): Way {
+    // In the form of its own door, which is the Worker's to give.
+    if ("status" in judged) return entry === undefined ? refusalBy(judged) : undefined;
+    const { token, databaseId } = data;
+    if (typeof token !== "string") throw new Error("expected a request that was admitted to show a token");
+    const shown = { token, endsAt: judged.expiresAt };
+    const session = this.#sessions.for(server, databaseId, judged, shown);
+    return session === undefined ? undefined : { session, shown, clock };
   }
 }
 
@@ -133,7 +114,11 @@ export class SessionRequest implements RequestSink, Asked {
   /** The taker has got the result, or does not want it any more. */
   #isOver = false;
 
-  constructor({ type, fields, entry, bytes }: SmallRequest, way: ShortWay | Promise<Way>, taker: SessionTaker) {
+  constructor(
+    { head: { type, fields, entry }, bytes }: SmallRequest,
+    way: ShortWay | Promise<Way>,
+    taker: SessionTaker,
+  ) {
     this.type = type;
     this.#fields = fields;
     this.#entry = entry;
@@ -251,18 +236,6 @@ export class SessionRequest implements RequestSink, Asked {
 const KV_CONNECT_ANSWER: AnswerHead = { status: 200, headers: { "content-type": PROTOBUF_TYPE } };
 
 const encoder = new TextEncoder();
-
-/** Of the headers of a request over plain HTTP those that KV Connect's rules are to see. */
-function tokenOf(headers: HeaderLookup): HeaderLookup {
-  return { get: (name) => (name === "authorization" ? headers.get(name) : null) };
-}
-
-/** The token in these headers. `grant`: what it allows. */
-function shownBy(fields: HeaderLookup, { expiresAt }: Grant): ShownToken {
-  const token = bearerToken(fields);
-  if (typeof token !== "string") throw new Error("expected a request that was admitted to show a token");
-  return { token, endsAt: expiresAt };
-}
 
 function refusalBy({ status, text, headers }: Sentence): Refusal {
   return { status, reason: STATUS_CODES[status] ?? "", headers, sentence: text };

@@ -193,7 +193,7 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
     const small = dataPath.smallRequest(this.#client);
     const way = small && dataPath.way(small, running);
     if (way !== undefined && "status" in way) return way;
-    const use = databases.use(this.#client, this.peer);
+    const use = databases.use(this.#client.facts.opens, this.peer);
     if (use === undefined) return manyDatabasesRefusal;
     this.#use = use;
     if (small !== undefined && way !== undefined && this.#hasRoomFor(small)) {
@@ -274,7 +274,7 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
    * Whether the front can hold the request, and an answer of the greatest size. Nobody makes room for it, because the request can also be
    * sent to the Worker.
    */
-  #hasRoomFor({ type, bytes }: SmallRequest): boolean {
+  #hasRoomFor({ head: { type }, bytes }: SmallRequest): boolean {
     const { requestBytes, answerBytes } = this.#parts.exchanges.places;
     return (
       (bytes <= MAX_UNCOUNTED_BODY_BYTES || this.#takeFree(requestBytes, bytes)) &&

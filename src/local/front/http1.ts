@@ -20,6 +20,7 @@ import {
   wholeAnswer,
   type Refusal,
 } from "./refusals.ts";
+import { RequestFacts } from "./request-facts.ts";
 import { ofTheConnection, type BodyKind, type HeaderPairs } from "./server-connection.ts";
 import { UpgradeClient } from "./upgrade.ts";
 
@@ -202,9 +203,8 @@ class Http1Client implements Client {
   readonly connection: ClientConnection;
   readonly method: string;
   readonly path: string;
-  readonly fields: HeaderLookup;
+  readonly facts: RequestFacts;
   readonly body: BodyKind;
-  readonly isAuthorized: boolean;
   readonly flaw: Refusal | undefined;
   readonly input: IncomingMessage;
   readonly output: ServerResponse;
@@ -225,9 +225,8 @@ class Http1Client implements Client {
     // A request of a server has both.
     this.method = request.method ?? "";
     this.path = request.url ?? "";
-    this.fields = fieldsOf(request);
+    this.facts = factsOf(request);
     this.body = bodyOf(request);
-    this.isAuthorized = request.headers.authorization !== undefined;
     const coding = request.headers["transfer-encoding"];
     this.flaw = coding === undefined || coding.toLowerCase() === "chunked" ? undefined : codingRefusal;
     this.input = request;
@@ -293,6 +292,15 @@ function bodyOf({ headers }: IncomingMessage): BodyKind {
   if (headers["transfer-encoding"] !== undefined) return "chunked";
   const length = headers["content-length"];
   return length === undefined ? "none" : Number(length);
+}
+
+function factsOf(request: IncomingMessage): RequestFacts {
+  return new RequestFacts({
+    method: request.method ?? "",
+    path: request.url ?? "",
+    fields: fieldsOf(request),
+    isAuthorized: request.headers.authorization !== undefined,
+  });
 }
 
 /** All values of a name, also where node keeps only the first. */

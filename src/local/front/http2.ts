@@ -7,9 +7,9 @@ import { Exchange, type ExchangeParts } from "./exchange.ts";
 import { Http2Connection } from "./http2/connection.ts";
 import { ErrorCode } from "./http2/protocol.ts";
 import { Turns } from "./http2/turns.ts";
-import type { RequestHead } from "./http2/request-head.ts";
 import type { Http2Stream } from "./http2/stream.ts";
 import { largeHeadRefusal, type Refusal } from "./refusals.ts";
+import type { RequestFacts } from "./request-facts.ts";
 import type { BodyKind, HeaderPairs } from "./server-connection.ts";
 
 export class Http2Side {
@@ -77,9 +77,8 @@ class Http2Client implements Client {
   readonly connection: ClientConnection;
   readonly method: string;
   readonly path: string;
-  readonly fields: RequestHead;
+  readonly facts: RequestFacts;
   readonly body: BodyKind;
-  readonly isAuthorized: boolean;
   readonly flaw: Refusal | undefined;
   readonly input: Http2Stream;
   readonly output: Http2Stream;
@@ -90,17 +89,16 @@ class Http2Client implements Client {
     this.connection = connection;
     this.method = head.method;
     this.path = head.path;
-    this.fields = head;
+    this.facts = head.facts;
     this.body = stream.body;
-    this.isAuthorized = head.get("authorization") !== null;
     this.flaw = head.isTooLarge ? largeHeadRefusal : undefined;
     this.input = stream;
     this.output = stream;
-    this.#awaitsContinue = head.get("expect")?.toLowerCase() === "100-continue";
+    this.#awaitsContinue = head.awaitsContinue;
   }
 
   get headers(): HeaderPairs {
-    return this.fields.headers;
+    return this.input.head.headers;
   }
 
   get isGone(): boolean {

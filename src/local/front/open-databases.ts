@@ -5,8 +5,8 @@
  */
 import { readdirSync, statSync } from "node:fs";
 import { DATABASE_OPEN_MS, DESCRIPTORS_PER_CONNECTION, DESCRIPTORS_PER_DATABASE } from "../../core/limits.ts";
-import type { Client } from "./client.ts";
 import type { FrontClock } from "./clock.ts";
+import type { Opens, Refused } from "./opened-names.ts";
 import type { Places } from "./places.ts";
 
 /** Files that stay free for those that workerd opens by itself. */
@@ -43,9 +43,6 @@ export interface Use {
   answered(status: number | undefined): void;
 }
 
-/** What tells which databases a request may open. */
-export type NamingRequest = Pick<Client, "method" | "path" | "isAuthorized" | "fields">;
-
 interface Open {
   readonly peer: string;
   at: number;
@@ -67,19 +64,9 @@ export class OpenDatabases {
   }
 
   /** Undefined: there is no room for what the request would open. */
-  use({ method, path, isAuthorized, fields }: NamingRequest, peer: string): Use | undefined {
-    const [address = "", query = ""] = path.split("?", 2);
-    // A request without a token opens nothing, and neither does a question for the methods of an address.
-    if (method === "OPTIONS") return OPENS_NOTHING;
-    if (!isAuthorized && !query.includes("access_token=")) return OPENS_NOTHING;
-    const named = address === DOCUMENTS_PATH ? `/databases/${fields.get("envid") ?? ""}` : address;
-    const names = NAMED.map((one) => one.exec(named)?.[0]).filter((name) => name !== undefined);
+  use({ names, opensAnother, refused }: Opens, peer: string): Use | undefined {
     if (names.length === 0) return OPENS_NOTHING;
-    const changes = method !== "GET" && method !== "HEAD" && method !== "OPTIONS";
-    const isEntry = ENTRY_PATH.test(address);
-    if (changes && !isEntry && MANAGEMENT_PATH.test(address)) names.push(`unnamed ${this.#unnamed++}`);
-    const asksDatabase = isEntry || DATA_PATH.test(address) || ARCHIVE_PATH.test(address);
-    return this.#use(names, peer, asksDatabase ? refusesData : refusesOther);
+    return this.#use(opensAnother ? [...names, `unnamed ${this.#unnamed++}`] : names, peer, refused);
   }
 
   /** Forgets databases that workerd has closed by now. To be called every second or so. */
@@ -142,32 +129,4 @@ export class OpenDatabases {
   }
 }
 
-/** Its requests name their database in the header envid. */
-const DOCUMENTS_PATH = "/cdb";
-
 const OPENS_NOTHING: Use = { answered: () => undefined };
-
-/**
- * A database that a path names counts as opened, whichever door the path belongs to. Names are cut off, because longer ones belong to no
- * database and would be kept for seconds.
- */
-const NAMED = [/\/databases\/[^/:]{1,64}/, /\/organizations\/[^/:]{1,64}/] as const;
-
-/** A change under these paths may open other databases than the one in the path. */
-const MANAGEMENT_PATH = /^\/(?:api|v1)\//;
-
-/** Among them, requests about the entries of a database open no other database. */
-const ENTRY_PATH =
-  /^\/api\/databases\/[^/]+\/(?:entries|records|tables|atomic|count|export|import|watch|feed|history|undelete|diff)(?:[/:%]|$)/;
-
-/** Under these paths a 404 comes from the database's object, which opened its files to find that out. */
-const DATA_PATH = /^(?:\/v2)?\/databases\/[^/]+\/(?:at\/[^/]+\/)?(?:connect|snapshot_read|atomic_write|watch)$/;
-
-/** So is a 404 about an archive or its destination. */
-const ARCHIVE_PATH = /^\/api\/databases\/[^/]+\/backup(?:s|Schedule|Destinations)(?:[/:%]|$)/;
-
-/** Whether an answer with this status was given before any database was called. */
-type Refused = (status: number) => boolean;
-const refusesData: Refused = (status) => [401, 403, 405, 415].includes(status);
-/** A 404 is also the Worker's answer where there is no door. A stranger who asks there has a place only until the answer. */
-const refusesOther: Refused = (status) => status >= 400 && status < 500;

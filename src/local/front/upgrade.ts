@@ -1,9 +1,9 @@
 /** A client that asks for a WebSocket. When the server process agrees, bytes pass both ways until one side ends. */
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
-import type { HeaderLookup } from "../../doors/http/header-lookup.ts";
 import type { ClientConnection } from "./client-connections.ts";
 import type { Client } from "./client.ts";
+import { RequestFacts } from "./request-facts.ts";
 import type { HeaderPairs } from "./server-connection.ts";
 
 export class UpgradeClient implements Client {
@@ -12,9 +12,7 @@ export class UpgradeClient implements Client {
   readonly path: string;
   readonly headers: HeaderPairs;
   readonly body = "upgrade";
-  /** A browser shows its token in another header, or later. */
-  readonly isAuthorized = true;
-  readonly fields: HeaderLookup = { get: () => null };
+  readonly facts: RequestFacts;
   readonly flaw = undefined;
   readonly input: Socket;
   readonly output: Socket;
@@ -26,6 +24,9 @@ export class UpgradeClient implements Client {
     this.method = request.method ?? "";
     this.path = request.url ?? "";
     this.headers = headers;
+    const { method, path } = this;
+    // A browser shows its token in another header, or later.
+    this.facts = new RequestFacts({ method, path, fields: { get: () => null }, isAuthorized: true });
     this.input = connection.socket;
     this.output = connection.socket;
     if (begun.length > 0) connection.socket.unshift(begun);

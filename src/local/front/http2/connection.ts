@@ -17,7 +17,8 @@ import {
 } from "../../../core/limits.ts";
 import type { Guard } from "../guard.ts";
 import { FrameReader } from "./frame-reader.ts";
-import { encodeHead, HpackDecoder, NO_TABLE } from "./hpack.ts";
+import { HeadDecoder } from "./head-decoder.ts";
+import { encodeHead, NO_TABLE } from "./hpack.ts";
 import { Outbox } from "./outbox.ts";
 import {
   dependsOnItself,
@@ -35,7 +36,6 @@ import {
   uint32,
   withoutPadding,
 } from "./protocol.ts";
-import { RequestHead } from "./request-head.ts";
 import { Http2Stream, STREAM_WINDOW_BYTES, type StreamOwner } from "./stream.ts";
 import { framesFor, type Turns } from "./turns.ts";
 import { type FirstSize, ReceiveWindow, SendWindow } from "./window.ts";
@@ -80,7 +80,7 @@ export class Http2Connection implements StreamOwner {
   readonly #socket: Socket;
   readonly #guard: Guard;
   readonly #opened: Http2ConnectionParts["opened"];
-  readonly #decoder = new HpackDecoder();
+  readonly #heads = new HeadDecoder();
   readonly #streams = new Map<number, Http2Stream>();
   /** Those that have bytes to send, in turn. */
   readonly #planned = new Set<Http2Stream>();
@@ -385,9 +385,9 @@ export class Http2Connection implements StreamOwner {
   }
 
   #takeBlock({ stream: id, endsStream }: Block, bytes: Buffer): void {
-    const head = new RequestHead();
     // The block changes the table, whatever becomes of its request.
-    if (!this.#decoder.decode(bytes, (field) => head.add(field))) return this.end(ErrorCode.compressionError);
+    const head = this.#heads.decode(bytes);
+    if (head === undefined) return this.end(ErrorCode.compressionError);
     if (id <= this.#lastStream) return this.#takeTrailers(id, endsStream);
     this.#lastStream = id;
     if (this.#isDraining || this.#streams.size >= MAX_STREAMS_OF_CONNECTION) {

@@ -93,8 +93,14 @@ export class HpackDecoder {
   readonly #table: HeaderField[] = [];
   #tableBytes = 0;
   #maxTableBytes = MAX_TABLE_BYTES;
+  #tableState = 0;
   #block: Buffer = Buffer.alloc(0);
   #at = 0;
+
+  /** Another number after each change of the table. While it stays, the same block has the same fields. */
+  get tableState(): number {
+    return this.#tableState;
+  }
 
   /** Calls `take` for each field. False: the block is broken, and so is the table (RFC 9113, section 4.3: the connection must end). */
   decode(block: Buffer, take: (field: HeaderField) => void): boolean {
@@ -107,6 +113,7 @@ export class HpackDecoder {
         const size = this.#integer(5);
         if (!mayResize || size === undefined || size > MAX_TABLE_BYTES) return false;
         this.#maxTableBytes = size;
+        this.#tableState += 1;
         this.#evict();
         continue;
       }
@@ -136,6 +143,7 @@ export class HpackDecoder {
   }
 
   #add(field: HeaderField): void {
+    this.#tableState += 1;
     this.#tableBytes += bytesOf(field);
     this.#table.push(field);
     this.#evict();

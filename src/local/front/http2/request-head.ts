@@ -1,5 +1,6 @@
 /** The head of a request over HTTP/2, and what makes it malformed (RFC 9113, sections 8.2 and 8.3). */
 import { MAX_REQUEST_HEAD_BYTES } from "../../../core/limits.ts";
+import { RequestFacts } from "../request-facts.ts";
 import { ofTheConnection, type BodyKind, type HeaderPairs } from "../server-connection.ts";
 import { bytesOf, type HeaderField } from "./hpack.ts";
 
@@ -16,6 +17,8 @@ export class RequestHead {
   #hasRegular = false;
   #bytes = 0;
   #isBroken = false;
+  #facts: RequestFacts | undefined;
+  #awaitsContinue: boolean | undefined;
 
   /** Larger than it may be. Its fields are not complete then. */
   get isTooLarge(): boolean {
@@ -29,6 +32,18 @@ export class RequestHead {
     // CONNECT names the other end alone (section 8.5).
     if (this.method === "CONNECT") return this.#scheme !== undefined || this.path !== "";
     return this.method === "" || this.#scheme === undefined || !/^(\/|\*$)/.test(this.path);
+  }
+
+  /** To be asked when the block is complete, as all that follows. */
+  get facts(): RequestFacts {
+    const { method, path } = this;
+    this.#facts ??= new RequestFacts({ method, path, fields: this, isAuthorized: this.get("authorization") !== null });
+    return this.#facts;
+  }
+
+  /** Whether the client holds the body back until it is told to send it. */
+  get awaitsContinue(): boolean {
+    return (this.#awaitsContinue ??= this.get("expect")?.toLowerCase() === "100-continue");
   }
 
   /** The length that the request names for its body. */

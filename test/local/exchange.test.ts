@@ -3,14 +3,14 @@ import { EventEmitter } from "node:events";
 import type { Socket } from "node:net";
 import { expect, test } from "vitest";
 import { ClientConnections } from "../../src/local/front/client-connections.ts";
-import type { Client } from "../../src/local/front/client.ts";
+import type { Client, ClientReader } from "../../src/local/front/client.ts";
 import { Exchange, type ExchangeParts } from "../../src/local/front/exchange.ts";
 import { Exchanges } from "../../src/local/front/exchanges.ts";
 import { Places } from "../../src/local/front/places.ts";
 import { RequestFacts } from "../../src/local/front/request-facts.ts";
 import { REQUEST_BYTES_STEP } from "../../src/core/limits.ts";
 
-class Body extends EventEmitter {
+class Body {
   readableLength = 0;
   writableLength = 0;
   pause(): void {
@@ -34,6 +34,7 @@ test("bytes of a body that wait at the front until the server reads on count as 
   if (connection === undefined) throw new Error("expected room for a connection");
   const input = new Body();
   const statuses: number[] = [];
+  let reader: ClientReader | undefined;
   const client: Client = {
     connection,
     method: "POST",
@@ -45,6 +46,8 @@ test("bytes of a body that wait at the front until the server reads on count as 
     input,
     output: new Body(),
     isGone: false,
+    read: (reading) => void (reader = reading),
+    tellTaken: () => undefined,
     respond: (status) => void statuses.push(status),
     goOn: () => undefined,
     end: () => undefined,
@@ -68,7 +71,7 @@ test("bytes of a body that wait at the front until the server reads on count as 
   } as unknown as ExchangeParts;
   const exchange = new Exchange(client, parts);
   exchange.start();
-  input.emit("data", Buffer.alloc(100));
+  reader?.received(Buffer.alloc(100));
   exchange.check(1000);
   expect(requestBytes.takenBy("127.0.0.1")).toBe(0);
   input.readableLength = 4 * REQUEST_BYTES_STEP;

@@ -5,7 +5,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { Guard } from "../../src/local/front/guard.ts";
 import { Http2Connection } from "../../src/local/front/http2/connection.ts";
 import { ErrorCode } from "../../src/local/front/http2/protocol.ts";
-import type { Http2Stream } from "../../src/local/front/http2/stream.ts";
+import { type Http2Stream, NO_HANDLER } from "../../src/local/front/http2/stream.ts";
 import { Turns } from "../../src/local/front/http2/turns.ts";
 import { MAX_STREAMS_OF_CONNECTION } from "../../src/core/limits.ts";
 import {
@@ -139,11 +139,14 @@ const ignore = (): void => undefined;
 test("a request is answered, with its body or without", async () => {
   const peer = await Peer.open((stream) => {
     let text = "";
-    stream.on("data", (piece) => (text += String(piece)));
-    stream.once("end", () => {
-      stream.respond(201, []);
-      stream.end(Buffer.from(`${stream.head.method} ${text}`));
-    });
+    stream.handler = {
+      ...NO_HANDLER,
+      received: (piece) => void (text += String(piece)),
+      receivedAll() {
+        stream.respond(201, []);
+        stream.end(Buffer.from(`${stream.head.method} ${text}`));
+      },
+    };
     stream.resume();
   });
   peer.send(opened, body(3), body(2, END_STREAM));
@@ -446,7 +449,7 @@ describe("what is sent to the client", () => {
     const drained: number[] = [];
     const peer = await Peer.open((stream) => {
       stream.respond(200, []);
-      stream.once("drain", () => drained.push(stream.writableLength));
+      stream.handler = { ...NO_HANDLER, taken: () => void drained.push(stream.writableLength) };
       expect(stream.write(Buffer.alloc(50_000))).toBe(true);
       expect(stream.write(Buffer.alloc(50_000))).toBe(false);
     });
@@ -517,11 +520,13 @@ describe("what a client may send", () => {
     expect(peer.frames.filter(({ type, stream }) => type === WINDOW_UPDATE && stream === 1)).toEqual([]);
     let read = 0;
     const [stream] = peer.streams;
-    stream?.on("data", ({ length }) => {
+    if (stream === undefined) throw new Error("expected a stream");
+    const received = ({ length }: Buffer): void => {
       read += length;
       if (read === 608 * 1024) stream.pause();
-    });
-    stream?.resume();
+    };
+    stream.handler = { ...NO_HANDLER, received };
+    stream.resume();
     await peer.roundTrip();
     expect(read).toBe(608 * 1024);
     const opens = peer.of(WINDOW_UPDATE, 1).map(({ payload }) => payload.readUInt32BE());

@@ -1,6 +1,6 @@
 /** Flow control of the front's HTTP/2 (RFC 9113, sections 5.2 and 6.9): what is read makes room, whatever became of its stream. */
 import { expect, test } from "vitest";
-import type { Http2Stream } from "../../src/local/front/http2/stream.ts";
+import { type Http2Stream, NO_HANDLER } from "../../src/local/front/http2/stream.ts";
 import { frame, frameFlags, frameTypes, get, type HeaderList, request, uint32 } from "../support/raw-http2.ts";
 import { held, type HeldSocket, turn } from "./held-http2.ts";
 
@@ -69,7 +69,6 @@ test("streams that are not read keep only their own part of the connection's win
   const streams: Http2Stream[] = [];
   const { socket } = held((stream) => {
     streams.push(stream);
-    stream.on("data", () => undefined);
   });
   let sent = 0;
   const send = (id: number): void => {
@@ -96,7 +95,7 @@ test("streams that are not read keep only their own part of the connection's win
 });
 
 test("a window update for each half of a window, and no more, while all is read", async () => {
-  const { socket } = held((stream) => stream.on("data", () => undefined).resume());
+  const { socket } = held((stream) => stream.resume());
   socket.emit("data", request(1, post, 0));
   for (let i = 0; i < 4 * (CONNECTION_WINDOW / FRAME); i++) {
     socket.emit("data", frame(DATA, 0, 1, Buffer.alloc(FRAME)));
@@ -131,7 +130,9 @@ test("a body in tiny pieces that waits for its reader takes the memory of its by
   }
   const got: Buffer[] = [];
   const [stream] = streams;
-  stream?.on("data", (piece) => got.push(piece)).resume();
+  if (stream === undefined) throw new Error("expected a stream");
+  stream.handler = { ...NO_HANDLER, received: (piece) => void got.push(piece) };
+  stream.resume();
   expect(Buffer.concat(got)).toEqual(Buffer.concat(sent));
   expect(got.length).toBeLessThan(100);
 });

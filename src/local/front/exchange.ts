@@ -20,7 +20,7 @@ import {
   MAX_STREAMED_REQUEST_BYTES,
   REQUEST_BYTES_STEP,
 } from "../../core/limits.ts";
-import type { Client, ServerProcess } from "./client.ts";
+import type { Client, ClientReader, ServerProcess } from "./client.ts";
 import { withAddress } from "./client-address.ts";
 import { Arrears } from "./arrears.ts";
 import type { ClientConnection } from "./client-connections.ts";
@@ -65,7 +65,7 @@ interface Held {
   readonly count: number;
 }
 
-export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
+export class Exchange implements AnswerTaker, ClientReader, SessionTaker, PlaceHolder {
   readonly #client: Client;
   readonly #parts: ExchangeParts;
   readonly #held: Held[] = [];
@@ -262,11 +262,10 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
   }
 
   #send({ address }: ServerProcess, head: string): RequestSink {
-    const { output, connection } = this.#client;
     const sink = this.#parts.servers.request(address, head, this.#client, this);
     this.#server = sink;
     this.#client.goOn();
-    connection.guard.on(output, "drain", () => this.#server?.resume());
+    this.#client.tellTaken(this);
     return sink;
   }
 
@@ -289,24 +288,29 @@ export class Exchange implements AnswerTaker, SessionTaker, PlaceHolder {
   }
 
   #readRequest(): void {
-    const { input, connection } = this.#client;
-    const { guard } = connection;
-    guard.on(input, "data", (piece: Buffer) => {
-      this.#received += piece.length;
-      // After the answer the rest of a request is read and dropped.
-      if (this.#server === undefined || piece.length === 0) return;
-      if (this.#socket !== undefined) return this.#socket.receive(piece);
-      if (!this.#countReceived()) return this.cutShort(crowdedRefusal);
-      if (this.#server.write(piece)) return;
-      this.#inputPaused = true;
-      input.pause();
-    });
-    guard.once(input, "end", () => {
-      this.#requestEnded = true;
-      if (this.#socket === undefined) this.#server?.end();
-      else this.#leaveInTurn();
-    });
-    input.resume();
+    this.#client.read(this);
+    this.#client.input.resume();
+  }
+
+  received(piece: Buffer): void {
+    this.#received += piece.length;
+    // After the answer the rest of a request is read and dropped.
+    if (this.#server === undefined || piece.length === 0) return;
+    if (this.#socket !== undefined) return this.#socket.receive(piece);
+    if (!this.#countReceived()) return this.cutShort(crowdedRefusal);
+    if (this.#server.write(piece)) return;
+    this.#inputPaused = true;
+    this.#client.input.pause();
+  }
+
+  receivedAll(): void {
+    this.#requestEnded = true;
+    if (this.#socket === undefined) this.#server?.end();
+    else this.#leaveInTurn();
+  }
+
+  taken(): void {
+    this.#server?.resume();
   }
 
   #sendOfSocket(piece: Buffer): boolean {

@@ -8,7 +8,7 @@ import type { Duplex } from "node:stream";
 import { MAX_LINGER_PAUSE_MS, MAX_PIPELINED_REQUESTS, MAX_REQUEST_HEAD_BYTES } from "../../core/limits.ts";
 import type { HeaderLookup } from "../../doors/http/header-lookup.ts";
 import type { ClientConnection } from "./client-connections.ts";
-import type { Client } from "./client.ts";
+import type { Client, ClientReader } from "./client.ts";
 import { Exchange, type ExchangeParts } from "./exchange.ts";
 import { Guard, type ReportBug } from "./guard.ts";
 import {
@@ -246,6 +246,16 @@ class Http1Client implements Client {
   /** The client has sent all of its request, or nothing more of it is read. */
   get hasWhole(): boolean {
     return this.input.complete || this.#awaitsContinue || this.cutBy !== undefined || this.#socket.destroyed;
+  }
+
+  read(reader: ClientReader): void {
+    const { guard } = this.connection;
+    guard.on(this.input, "data", (piece) => reader.received(piece));
+    guard.once(this.input, "end", () => reader.receivedAll());
+  }
+
+  tellTaken(reader: ClientReader): void {
+    this.connection.guard.on(this.output, "drain", () => reader.taken());
   }
 
   respond(status: number, reason: string, headers: HeaderPairs): void {

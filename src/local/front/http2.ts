@@ -7,7 +7,7 @@ import { Exchange, type ExchangeParts } from "./exchange.ts";
 import { Http2Connection } from "./http2/connection.ts";
 import { ErrorCode } from "./http2/protocol.ts";
 import { Turns } from "./http2/turns.ts";
-import type { Http2Stream } from "./http2/stream.ts";
+import type { Http2Stream, StreamHandler } from "./http2/stream.ts";
 import { largeHeadRefusal, type Refusal } from "./refusals.ts";
 import type { RequestFacts } from "./request-facts.ts";
 import type { BodyKind, HeaderPairs } from "./server-connection.ts";
@@ -47,12 +47,10 @@ export class Http2Side {
   }
 
   #open(connection: ClientConnection, stream: Http2Stream): void {
-    const exchange = new Exchange(new Http2Client(connection, stream), this.#parts);
+    const client = new Http2Client(connection, stream);
+    const exchange = new Exchange(client, this.#parts);
     connection.begin();
-    connection.guard.once(stream, "close", () => {
-      exchange.over();
-      connection.finish();
-    });
+    client.exchange = exchange;
     exchange.start();
   }
 }
@@ -73,7 +71,7 @@ export function limitUntaken(connections: Iterable<Http2Connection>, bytes: numb
   }
 }
 
-class Http2Client implements Client {
+class Http2Client implements Client, StreamHandler {
   readonly connection: ClientConnection;
   readonly method: string;
   readonly path: string;
@@ -82,6 +80,8 @@ class Http2Client implements Client {
   readonly flaw: Refusal | undefined;
   readonly input: Http2Stream;
   readonly output: Http2Stream;
+  /** Of this request. Set before anything is read. */
+  exchange: Exchange | undefined;
   #awaitsContinue: boolean;
 
   constructor(connection: ClientConnection, stream: Http2Stream) {
@@ -94,6 +94,7 @@ class Http2Client implements Client {
     this.flaw = head.isTooLarge ? largeHeadRefusal : undefined;
     this.input = stream;
     this.output = stream;
+    stream.handler = this;
     this.#awaitsContinue = head.awaitsContinue;
   }
 
@@ -103,6 +104,35 @@ class Http2Client implements Client {
 
   get isGone(): boolean {
     return this.output.isClosed;
+  }
+
+  read(): void {
+    // The exchange is told by the stream.
+  }
+
+  tellTaken(): void {
+    // The same.
+  }
+
+  // What happens on a stream may be caused by another connection, or by one to the server, which must not end for it.
+
+  received(piece: Buffer): void {
+    this.connection.guard.run(() => this.exchange?.received(piece));
+  }
+
+  receivedAll(): void {
+    this.connection.guard.run(() => this.exchange?.receivedAll());
+  }
+
+  taken(): void {
+    this.connection.guard.run(() => this.exchange?.taken());
+  }
+
+  closed(): void {
+    this.connection.guard.run(() => {
+      this.exchange?.over();
+      this.connection.finish();
+    });
   }
 
   respond(status: number, _reason: string, pairs: HeaderPairs): void {

@@ -2,7 +2,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { ClientConnection } from "./client-connections.ts";
-import type { Client } from "./client.ts";
+import type { Client, ClientReader } from "./client.ts";
 import { RequestFacts } from "./request-facts.ts";
 import type { HeaderPairs } from "./server-connection.ts";
 
@@ -34,6 +34,16 @@ export class UpgradeClient implements Client {
 
   get isGone(): boolean {
     return this.output.destroyed;
+  }
+
+  read(reader: ClientReader): void {
+    const { guard } = this.connection;
+    guard.on(this.input, "data", (piece) => reader.received(piece));
+    guard.once(this.input, "end", () => reader.receivedAll());
+  }
+
+  tellTaken(reader: ClientReader): void {
+    this.connection.guard.on(this.output, "drain", () => reader.taken());
   }
 
   respond(status: number, reason: string, headers: HeaderPairs): void {

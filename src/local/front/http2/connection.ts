@@ -18,21 +18,20 @@ import {
 import type { Guard } from "../guard.ts";
 import { FrameReader } from "./frame-reader.ts";
 import { HeadDecoder } from "./head-decoder.ts";
-import { encodeHead, NO_TABLE } from "./hpack.ts";
+import { NO_TABLE } from "./hpack.ts";
 import { Outbox } from "./outbox.ts";
 import {
   dependsOnItself,
   ErrorCode,
   FIRST_WINDOW,
   Flag,
-  frameOf,
   FrameType,
-  goawayFrame,
+  goawayOf,
   MAX_FRAME_BYTES,
   MAX_WINDOW,
   PRIORITY_BYTES,
   Setting,
-  settingsFrame,
+  settingsOf,
   uint32,
   withoutPadding,
 } from "./protocol.ts";
@@ -127,29 +126,28 @@ export class Http2Connection implements StreamOwner {
     // HTTP/2 has no half-closed connections: a client that ends its side is gone.
     guard.once(socket, "end", () => socket.destroy());
     guard.once(socket, "close", () => this.#over());
-    this.#send(
-      settingsFrame([
-        [Setting.maxConcurrentStreams, MAX_STREAMS_OF_CONNECTION],
-        [Setting.initialWindowSize, STREAM_WINDOW_BYTES],
-        [Setting.maxHeaderListSize, MAX_REQUEST_HEAD_BYTES],
-      ]),
-    );
+    const settings = settingsOf([
+      [Setting.maxConcurrentStreams, MAX_STREAMS_OF_CONNECTION],
+      [Setting.initialWindowSize, STREAM_WINDOW_BYTES],
+      [Setting.maxHeaderListSize, MAX_REQUEST_HEAD_BYTES],
+    ]);
+    this.#send(FrameType.settings, 0, 0, settings);
     // No setting changes the connection's own window.
-    this.#send(frameOf(FrameType.windowUpdate, 0, 0, uint32(CONNECTION_WINDOW_BYTES - FIRST_WINDOW)));
+    this.#send(FrameType.windowUpdate, 0, 0, uint32(CONNECTION_WINDOW_BYTES - FIRST_WINDOW));
   }
 
   /** Takes no new streams. Those under way may finish, then the connection ends. */
   drain(): void {
     if (this.#isDraining || this.#isOver) return;
     this.#isDraining = true;
-    this.#send(goawayFrame(this.#lastTaken, ErrorCode.noError));
+    this.#send(FrameType.goaway, 0, 0, goawayOf(this.#lastTaken, ErrorCode.noError));
     this.#endIfDrained();
   }
 
   /** Ends the connection now. The client is told which requests were not looked at. */
   end(code: ErrorCode = ErrorCode.noError): void {
     if (this.#isOver) return;
-    this.#send(goawayFrame(this.#lastTaken, code));
+    this.#send(FrameType.goaway, 0, 0, goawayOf(this.#lastTaken, code));
     this.#outbox.write();
     this.#socket.destroy();
     this.#over();
@@ -173,13 +171,12 @@ export class Http2Connection implements StreamOwner {
     return this.#outbox.untaken;
   }
 
-  sendHead(stream: Http2Stream, status: number, pairs: readonly string[]): void {
-    const head = encodeHead(status, pairs);
+  sendHead(stream: Http2Stream, head: Buffer): void {
     const block = this.#hasSaidNoTable ? head : Buffer.concat([NO_TABLE, head]);
     this.#hasSaidNoTable = true;
     for (let from = 0, type: number = FrameType.headers; ; type = FrameType.continuation) {
       const to = Math.min(block.length, from + MAX_FRAME_BYTES);
-      this.#send(frameOf(type, to === block.length ? Flag.endHeaders : 0, stream.id, block.subarray(from, to)));
+      this.#send(type, to === block.length ? Flag.endHeaders : 0, stream.id, block.subarray(from, to));
       if (to === block.length) return;
       from = to;
     }
@@ -193,7 +190,7 @@ export class Http2Connection implements StreamOwner {
 
   read(stream: Http2Stream, bytes: number, opened: number): void {
     if (this.#isOver) return;
-    if (opened > 0) this.#send(frameOf(FrameType.windowUpdate, 0, stream.id, uint32(opened)));
+    if (opened > 0) this.#send(FrameType.windowUpdate, 0, stream.id, uint32(opened));
     this.#release(bytes);
   }
 
@@ -202,17 +199,25 @@ export class Http2Connection implements StreamOwner {
     stream.close();
   }
 
+  closed(stream: Http2Stream): void {
+    this.#streams.delete(stream.id);
+    this.#planned.delete(stream);
+    this.#ending.delete(stream);
+    if (this.#isDraining) this.#plan();
+  }
+
   // What is sent.
 
-  #send(frame: Buffer): void {
-    this.#outbox.add(frame);
+  /** `payload`: must stay as it is. */
+  #send(type: number, flags: number, stream: number, payload: Uint8Array): void {
+    this.#outbox.add(type, flags, stream, payload);
     this.#plan();
   }
 
   /** Bytes that the client has sent are read, or are nobody's. */
   #release(bytes: number): void {
     const opened = this.#receiveWindow.release(bytes);
-    if (opened > 0) this.#send(frameOf(FrameType.windowUpdate, 0, 0, uint32(opened)));
+    if (opened > 0) this.#send(FrameType.windowUpdate, 0, 0, uint32(opened));
   }
 
   #sendReset(stream: number, code: ErrorCode): void {
@@ -223,23 +228,24 @@ export class Http2Connection implements StreamOwner {
         break;
       }
     }
-    this.#send(frameOf(FrameType.rstStream, 0, stream, uint32(code)));
+    this.#send(FrameType.rstStream, 0, stream, uint32(code));
   }
 
   #plan(): void {
     if (this.#isPlanned || this.#isOver) return;
     this.#isPlanned = true;
-    this.#guard.next(() => {
-      this.#isPlanned = false;
-      this.#flush();
-    });
+    this.#guard.next(() => this.#flush());
   }
 
   #flush(): void {
     if (this.#isOver) return;
     if (this.#hasNewStreamWindow && !this.#planByNewWindow()) return this.end(ErrorCode.flowControlError);
+    // What is added meanwhile is sent here.
+    this.#isPlanned = true;
     this.#sendPlanned();
+    this.#isPlanned = false;
     this.#outbox.write();
+    if (this.#planned.size > 0 && this.#maySendMore) this.#plan();
     if (this.untaken > MAX_UNTAKEN_REPLY_BYTES) return this.end(ErrorCode.enhanceYourCalm);
     this.#endIfDrained();
     this.#frames.goOn();
@@ -261,6 +267,10 @@ export class Http2Connection implements StreamOwner {
     });
   }
 
+  get #maySendMore(): boolean {
+    return this.#sendWindow.left > 0 && this.untaken < MAX_SOCKET_BYTES && this.#hasTurn;
+  }
+
   /** The streams take turns, a frame each. */
   #sendPlanned(): void {
     for (const stream of this.#ending) {
@@ -268,7 +278,7 @@ export class Http2Connection implements StreamOwner {
       this.#sendFrame(stream);
     }
     for (const stream of this.#planned) {
-      if (this.#sendWindow.left <= 0 || this.untaken >= MAX_SOCKET_BYTES || !this.#hasTurn) return;
+      if (!this.#maySendMore) return;
       this.#planned.delete(stream);
       // With its own window closed a stream waits until its client opens it.
       if (stream.sendWindow.left > 0) this.#sendFrame(stream);
@@ -281,7 +291,7 @@ export class Http2Connection implements StreamOwner {
     if (stream.writableLength > 0) this.#planned.add(stream);
     const isLast = stream.isEnding && stream.writableLength === 0;
     this.#sendWindow.use(piece.length);
-    this.#send(frameOf(FrameType.data, isLast ? Flag.endStream : 0, stream.id, piece));
+    this.#send(FrameType.data, isLast ? Flag.endStream : 0, stream.id, piece);
     stream.sent(isLast);
   }
 
@@ -399,12 +409,6 @@ export class Http2Connection implements StreamOwner {
     }
     const stream = new Http2Stream(id, head, endsStream, this.#streamWindow, this);
     this.#streams.set(id, stream);
-    this.#guard.once(stream, "close", () => {
-      this.#streams.delete(id);
-      this.#planned.delete(stream);
-      this.#ending.delete(stream);
-      if (this.#isDraining) this.#plan();
-    });
     this.#opened(stream);
   }
 
@@ -460,7 +464,7 @@ export class Http2Connection implements StreamOwner {
       const wrong = this.#set(payload.readUInt16BE(at), payload.readUInt32BE(at + 2));
       if (wrong !== undefined) return this.end(wrong);
     }
-    this.#send(frameOf(FrameType.settings, Flag.ack, 0, NO_BYTES));
+    this.#send(FrameType.settings, Flag.ack, 0, NO_BYTES);
   }
 
   #set(setting: number, value: number): ErrorCode | undefined {
@@ -499,7 +503,7 @@ export class Http2Connection implements StreamOwner {
   #takePing(flags: number, stream: number, payload: Buffer): void {
     if (stream !== 0) return this.end(ErrorCode.protocolError);
     if (payload.length !== 8) return this.end(ErrorCode.frameSizeError);
-    if ((flags & Flag.ack) === 0) this.#send(frameOf(FrameType.ping, Flag.ack, 0, payload));
+    if ((flags & Flag.ack) === 0) this.#send(FrameType.ping, Flag.ack, 0, Buffer.from(payload));
   }
 
   #takeWindowUpdate(id: number, payload: Buffer): void {

@@ -1,9 +1,17 @@
 /** What a connection sends: frames gather while one thing that has come is handled, and go to the system together. */
 import type { Socket } from "node:net";
+import { FRAME_HEAD_BYTES, writeFrameHead } from "./protocol.ts";
+
+interface Frame {
+  readonly type: number;
+  readonly flags: number;
+  readonly stream: number;
+  readonly payload: Uint8Array;
+}
 
 export class Outbox {
   readonly #socket: Socket;
-  #frames: Buffer[] = [];
+  #frames: Frame[] = [];
   #bytes = 0;
   /** Bytes that the client has taken. */
   #taken = 0;
@@ -23,17 +31,24 @@ export class Outbox {
     return this.#untakenMs;
   }
 
-  add(frame: Buffer): void {
-    this.#frames.push(frame);
-    this.#bytes += frame.length;
+  /** `payload`: must stay as it is. */
+  add(type: number, flags: number, stream: number, payload: Uint8Array): void {
+    this.#frames.push({ type, flags, stream, payload });
+    this.#bytes += FRAME_HEAD_BYTES + payload.length;
   }
 
   write(): void {
-    const [first, ...more] = this.#frames;
-    if (first === undefined || this.#socket.destroyed) return;
+    if (this.#bytes === 0 || this.#socket.destroyed) return;
+    const bytes = Buffer.allocUnsafe(this.#bytes);
+    let at = 0;
+    for (const { type, flags, stream, payload } of this.#frames) {
+      writeFrameHead(bytes, at, type, flags, stream, payload.length);
+      bytes.set(payload, at + FRAME_HEAD_BYTES);
+      at += FRAME_HEAD_BYTES + payload.length;
+    }
     this.#frames = [];
     this.#bytes = 0;
-    this.#socket.write(more.length === 0 ? first : Buffer.concat([first, ...more]));
+    this.#socket.write(bytes);
   }
 
   /** To be called every second or so. */

@@ -51,14 +51,24 @@ export const ErrorCode = {
 
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];
 
-export function frameOf(type: number, flags: number, stream: number, payload: Uint8Array): Buffer {
-  const frame = Buffer.allocUnsafe(FRAME_HEAD_BYTES + payload.length);
-  frame.writeUIntBE(payload.length, 0, 3);
-  frame[3] = type;
-  frame[4] = flags;
-  frame.writeUInt32BE(stream, 5);
-  frame.set(payload, FRAME_HEAD_BYTES);
-  return frame;
+/** Section 4.1. */
+export function writeFrameHead(
+  target: Buffer,
+  at: number,
+  type: number,
+  flags: number,
+  stream: number,
+  length: number,
+): void {
+  target[at] = length >>> 16;
+  target[at + 1] = length >>> 8;
+  target[at + 2] = length;
+  target[at + 3] = type;
+  target[at + 4] = flags;
+  target[at + 5] = stream >>> 24;
+  target[at + 6] = stream >>> 16;
+  target[at + 7] = stream >>> 8;
+  target[at + 8] = stream;
 }
 
 export function uint32(value: number): Buffer {
@@ -67,13 +77,14 @@ export function uint32(value: number): Buffer {
   return bytes;
 }
 
-export function settingsFrame(values: readonly (readonly [setting: number, value: number])[]): Buffer {
+/** The payload of SETTINGS. */
+export function settingsOf(values: readonly (readonly [setting: number, value: number])[]): Buffer {
   const payload = Buffer.allocUnsafe(values.length * 6);
   for (const [i, [setting, value]] of values.entries()) {
     payload.writeUInt16BE(setting, i * 6);
     payload.writeUInt32BE(value, i * 6 + 2);
   }
-  return frameOf(FrameType.settings, 0, 0, payload);
+  return payload;
 }
 
 /** The priority in a HEADERS or PRIORITY frame (section 6.3). */
@@ -91,6 +102,7 @@ export function withoutPadding(flags: number, payload: Buffer): Buffer | undefin
   return payload.subarray(1, payload.length - padding);
 }
 
-export function goawayFrame(lastStream: number, code: ErrorCode): Buffer {
-  return frameOf(FrameType.goaway, 0, 0, Buffer.concat([uint32(lastStream), uint32(code)]));
+/** The payload of GOAWAY. */
+export function goawayOf(lastStream: number, code: ErrorCode): Buffer {
+  return Buffer.concat([uint32(lastStream), uint32(code)]);
 }

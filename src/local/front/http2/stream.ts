@@ -2,8 +2,8 @@
  * One stream of an HTTP/2 connection: a request, whose body is read at the pace of its reader, and the answer to it. It is as small as it can
  * be, because each read and each write of Deno's client is one.
  */
-import { EventEmitter } from "node:events";
 import type { BodyKind } from "../server-connection.ts";
+import { encodeHead } from "./hpack.ts";
 import { Pieces } from "./pieces.ts";
 import { ErrorCode } from "./protocol.ts";
 import type { RequestHead } from "./request-head.ts";
@@ -11,25 +11,35 @@ import { type FirstSize, ReceiveWindow, SendWindow } from "./window.ts";
 
 /** What a stream needs of its connection. */
 export interface StreamOwner {
-  sendHead(stream: Http2Stream, status: number, pairs: readonly string[]): void;
+  sendHead(stream: Http2Stream, block: Buffer): void;
   /** Sends what the stream has, as soon as there is room for it. */
   plan(stream: Http2Stream): void;
   /** This much of the body was read. `opened`: by how much the client's window opens. */
   read(stream: Http2Stream, bytes: number, opened: number): void;
   /** Ends the stream at once, and tells the client. */
   reset(stream: Http2Stream, code: ErrorCode): void;
+  /** Nothing more is sent or received on it. */
+  closed(stream: Http2Stream): void;
 }
 
-interface StreamEvents {
-  /** A piece of the request's body. */
-  data: [piece: Buffer];
+/** Is told what happens on a stream. An `EventEmitter` for each stream would be a good part of the cost of a small request. */
+export interface StreamHandler {
+  /** Takes a piece of the request's body. */
+  received(piece: Buffer): void;
   /** The request is complete. */
-  end: [];
+  receivedAll(): void;
   /** After `write` has returned false: the answer may go on. */
-  drain: [];
+  taken(): void;
   /** Nothing more is sent or received, for whatever reason. */
-  close: [];
+  closed(): void;
 }
+
+export const NO_HANDLER: StreamHandler = {
+  received: () => undefined,
+  receivedAll: () => undefined,
+  taken: () => undefined,
+  closed: () => undefined,
+};
 
 /** The window of a stream. With this size, uploads need not wait for a window update every 64 KiB. */
 export const STREAM_WINDOW_BYTES = 1024 * 1024;
@@ -37,7 +47,8 @@ export const STREAM_WINDOW_BYTES = 1024 * 1024;
 /** With more than this waiting for the client, an answer is to pause. */
 const MAX_WAITING_BYTES = 64 * 1024;
 
-export class Http2Stream extends EventEmitter<StreamEvents> {
+export class Http2Stream {
+  handler = NO_HANDLER;
   readonly id: number;
   readonly head: RequestHead;
   readonly body: BodyKind;
@@ -54,7 +65,7 @@ export class Http2Stream extends EventEmitter<StreamEvents> {
   /** Whether the reader has been told that the request is complete. */
   #hasToldEnd = false;
   /** Pieces of the answer that wait for the client. */
-  readonly #waiting: Buffer[] = [];
+  readonly #waiting: Uint8Array[] = [];
   #waitingBytes = 0;
   #needsDrain = false;
   #isEnding = false;
@@ -63,7 +74,6 @@ export class Http2Stream extends EventEmitter<StreamEvents> {
   #resetsAtEnd = false;
 
   constructor(id: number, head: RequestHead, endsWithHead: boolean, window: FirstSize, owner: StreamOwner) {
-    super();
     this.id = id;
     this.head = head;
     this.body = head.bodyKind(endsWithHead);
@@ -80,7 +90,7 @@ export class Http2Stream extends EventEmitter<StreamEvents> {
     this.#isFlowing = false;
   }
 
-  /** Gives what has come, and all that comes, to the handler of `data`. Without one it is dropped. */
+  /** Gives what has come, and all that comes, to the handler. */
   resume(): void {
     this.#isFlowing = true;
     this.#give();
@@ -134,12 +144,12 @@ export class Http2Stream extends EventEmitter<StreamEvents> {
       const piece = this.#unread.shift();
       if (piece === undefined) break;
       this.#read(piece.length);
-      this.emit("data", piece);
+      this.handler.received(piece);
     }
     this.#isReading = false;
     if (!this.#isFlowing || this.#isClosed || !this.#hasWhole || this.#hasToldEnd) return;
     this.#hasToldEnd = true;
-    this.emit("end");
+    this.handler.receivedAll();
   }
 
   #read(bytes: number): void {
@@ -164,15 +174,20 @@ export class Http2Stream extends EventEmitter<StreamEvents> {
     return this.#waitingBytes;
   }
 
+  /** `pairs`: as in `encodeHead`. */
   respond(status: number, pairs: readonly string[]): void {
-    if (!this.#isClosed) this.#owner.sendHead(this, status, pairs);
+    this.respondWith(encodeHead(status, pairs));
+  }
+
+  /** `block`: the head as `encodeHead` makes it. */
+  respondWith(block: Buffer): void {
+    if (!this.#isClosed) this.#owner.sendHead(this, block);
   }
 
   /** Sends a piece, which now belongs to the stream. False: the next one should wait for `drain`. */
   write(piece: Uint8Array | string): boolean {
     if (this.#isClosed || this.#isEnding) return true;
-    const bytes =
-      typeof piece === "string" ? Buffer.from(piece) : Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength);
+    const bytes = typeof piece === "string" ? Buffer.from(piece) : piece;
     if (bytes.length === 0) return true;
     this.#waiting.push(bytes);
     this.#waitingBytes += bytes.length;
@@ -202,12 +217,13 @@ export class Http2Stream extends EventEmitter<StreamEvents> {
   }
 
   /** Takes the next bytes to be sent, up to so many. */
-  take(limit: number): Buffer {
+  take(limit: number): Uint8Array {
     const first = this.#waiting[0];
     const bytes = Math.min(limit, this.sendWindow.left);
     if (first === undefined || bytes <= 0) return NO_BYTES;
-    const piece = first.subarray(0, bytes);
-    if (piece.length === first.length) this.#waiting.shift();
+    const isWhole = first.length <= bytes;
+    const piece = isWhole ? first : first.subarray(0, bytes);
+    if (isWhole) this.#waiting.shift();
     else this.#waiting[0] = first.subarray(bytes);
     this.#waitingBytes -= piece.length;
     this.sendWindow.use(piece.length);
@@ -222,7 +238,7 @@ export class Http2Stream extends EventEmitter<StreamEvents> {
       else if (this.#resetsAtEnd) this.#owner.reset(this, ErrorCode.noError);
     } else if (this.#needsDrain && this.#waitingBytes <= MAX_WAITING_BYTES / 2) {
       this.#needsDrain = false;
-      this.emit("drain");
+      this.handler.taken();
     }
   }
 
@@ -235,7 +251,8 @@ export class Http2Stream extends EventEmitter<StreamEvents> {
     this.#waiting.length = 0;
     this.#waitingBytes = 0;
     if (unread > 0) this.#owner.read(this, unread, 0);
-    this.emit("close");
+    this.#owner.closed(this);
+    this.handler.closed();
   }
 }
 

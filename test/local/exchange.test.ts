@@ -48,6 +48,7 @@ test("bytes of a body that wait at the front until the server reads on count as 
     isGone: false,
     read: (reading) => void (reader = reading),
     tellTaken: () => undefined,
+    answer: () => undefined,
     respond: (status) => void statuses.push(status),
     goOn: () => undefined,
     end: () => undefined,

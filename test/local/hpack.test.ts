@@ -4,7 +4,7 @@ import { connect, type IncomingHttpHeaders } from "node:http2";
 import { createServer, type AddressInfo } from "node:net";
 import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
-import { encodeHead, HpackDecoder, NO_TABLE, type HeaderField } from "../../src/local/front/http2/hpack.ts";
+import { encodeHead, HpackDecoder, NO_TABLE, type HeaderField, withLength } from "../../src/local/front/http2/hpack.ts";
 import { decodeHuffman } from "../../src/local/front/http2/huffman.ts";
 import { frame, framesIn, frameTypes, PREFACE, settings } from "../support/raw-http2.ts";
 
@@ -146,6 +146,15 @@ afterAll(() => {
   keeper.close();
   speaker.close();
 });
+
+test.each([0, 9, 10, 123_456, Number.MAX_SAFE_INTEGER])(
+  "an answer of %d bytes has its length behind the other fields",
+  (length) => {
+    const pairs = ["content-type", "text/plain", "x-a", "b"];
+    const block = withLength(encodeHead(200, pairs), length);
+    expect(block).toEqual(encodeHead(200, [...pairs, "content-length", String(length)]));
+  },
+);
 
 test("what node's client sends is decoded, with its table and its Huffman codes", async () => {
   await fc.assert(

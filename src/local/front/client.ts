@@ -45,17 +45,26 @@ export interface Client extends ServerRequest {
   read(reader: ClientReader): void;
   /** The reader is told when the answer may go on. To be called once. */
   tellTaken(reader: ClientReader): void;
+  /** Sends the whole answer. */
+  answer(head: AnswerHead, body: Uint8Array): void;
   respond(status: number, reason: string, headers: HeaderPairs): void;
   /** Tells a client that holds its body back to send it. */
   goOn(): void;
-  /** The answer is complete with this last piece of its body. */
-  end(last?: Uint8Array): void;
+  /** The answer is complete. */
+  end(): void;
   /** Breaks off, so that the client cannot take what it has for a complete answer. */
   breakOff(): void;
   /** The client was answered and still sends: it need not. */
   letGo(): void;
   /** There is no room for the request, not even for an answer. */
   turnAway(): void;
+}
+
+/** How an answer of a known length begins. Answers that begin alike have the same head, as far as possible. */
+export interface AnswerHead {
+  readonly status: number;
+  /** Without `content-length` and `date`. */
+  readonly pairs: HeaderPairs;
 }
 
 export interface ServerProcess {

@@ -12,7 +12,7 @@ import type { Sentence } from "../../doors/http/plain-text.ts";
 import { admitted, type AdmissionParts, refusalOf } from "../../doors/kv-connect/admission.ts";
 import { PROTOBUF_TYPE } from "../../doors/kv-connect/responses.ts";
 import { answerTo, messageOf, type SmallEntry } from "../../doors/rest/small-entry.ts";
-import type { Client, ServerProcess } from "./client.ts";
+import type { AnswerHead, Client, ServerProcess } from "./client.ts";
 import type { ClientConnection } from "./client-connections.ts";
 import type { Refusal } from "./refusals.ts";
 import type { RequestSink } from "./server-connection.ts";
@@ -21,12 +21,6 @@ import type { Sessions } from "./sessions.ts";
 import type { SmallHead } from "./small-head.ts";
 
 const NO_BYTES = Buffer.alloc(0);
-
-/** How an answer begins. */
-export interface AnswerHead {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string>>;
-}
 
 /** Takes the answer to a request. After one of these calls, or an `abandon`, there is no other call. */
 export interface SessionTaker {
@@ -224,7 +218,8 @@ export class SessionRequest implements RequestSink, Asked {
     if (this.#entry === undefined) return this.#taker.answered(message, KV_CONNECT_ANSWER);
     const answer = answerTo(this.#entry, message);
     if (answer !== undefined) {
-      this.#taker.answered(encoder.encode(answer.text), answer);
+      const { status, headers, text } = answer;
+      this.#taker.answered(encoder.encode(text), { status, pairs: Object.entries(headers).flat() });
     } else if (this.type === "read") {
       this.#taker.unanswered(this.#body);
     } else {
@@ -233,7 +228,7 @@ export class SessionRequest implements RequestSink, Asked {
   }
 }
 
-const KV_CONNECT_ANSWER: AnswerHead = { status: 200, headers: { "content-type": PROTOBUF_TYPE } };
+const KV_CONNECT_ANSWER: AnswerHead = { status: 200, pairs: ["content-type", PROTOBUF_TYPE] };
 
 const encoder = new TextEncoder();
 

@@ -5,7 +5,6 @@
  *
  * Whatever waits for its client has an end (`check`). When places run short, it makes room for others before that (`Exchanges`).
  */
-import { STATUS_CODES } from "node:http";
 import {
   HANDSHAKE_TURN_MS,
   LEAVING_TURN_MS,
@@ -20,13 +19,14 @@ import {
   MAX_STREAMED_REQUEST_BYTES,
   REQUEST_BYTES_STEP,
 } from "../../core/limits.ts";
-import type { Client, ClientReader, ServerProcess } from "./client.ts";
+import type { AnswerHead, Client, ClientReader, ServerProcess } from "./client.ts";
 import { withAddress } from "./client-address.ts";
 import { Arrears } from "./arrears.ts";
 import type { ClientConnection } from "./client-connections.ts";
-import { type AnswerHead, SessionRequest, type DataPath, type SessionTaker, type SmallRequest } from "./data-path.ts";
+import { SessionRequest, type DataPath, type SessionTaker, type SmallRequest } from "./data-path.ts";
 import type { Exchanges, PlaceHolder } from "./exchanges.ts";
 import type { SocketTurns, Turn } from "./socket-turns.ts";
+import { isStreamed, lasts } from "./long-requests.ts";
 import type { OpenDatabases, Use } from "./open-databases.ts";
 import type { Places } from "./places.ts";
 import { PassedSocket } from "./passed-socket.ts";
@@ -340,7 +340,7 @@ export class Exchange implements AnswerTaker, ClientReader, SessionTaker, PlaceH
   #heldOfRequest(): number {
     const { path, input } = this.#client;
     const bytes = this.#received + input.readableLength;
-    return STREAMED.test(path) ? Math.min(bytes, MAX_STREAMED_REQUEST_BYTES) : bytes;
+    return isStreamed(path) ? Math.min(bytes, MAX_STREAMED_REQUEST_BYTES) : bytes;
   }
 
   head(status: number, reason: string, headers: HeaderPairs, length: number | undefined): void {
@@ -359,17 +359,17 @@ export class Exchange implements AnswerTaker, ClientReader, SessionTaker, PlaceH
     this.#readRequest();
   }
 
-  answered(body: Uint8Array, { status, headers }: AnswerHead): void {
+  answered(body: Uint8Array, head: AnswerHead): void {
     this.#server = undefined;
-    this.#use?.answered(status);
+    this.#use?.answered(head.status);
     this.#use = undefined;
     this.#keepOfAnswer(body.length);
     if (this.#client.isGone) return;
     this.#answered = true;
-    const pairs = Object.entries(headers).flat();
-    this.#client.respond(status, STATUS_CODES[status] ?? "", [...pairs, "content-length", String(body.length)]);
     this.#written = body.length;
-    this.#finish(body);
+    this.#endAnswer();
+    this.#client.answer(head, body);
+    this.#readRest();
   }
 
   refused(refusal: Refusal): void {
@@ -465,14 +465,22 @@ export class Exchange implements AnswerTaker, ClientReader, SessionTaker, PlaceH
     this.#finish();
   }
 
-  /**
-   * The rest that the client is still sending is read: after unread bytes the system resets the connection, and the answer would be lost.
-   */
-  #finish(last?: Uint8Array): void {
+  #finish(): void {
+    this.#endAnswer();
+    if (!this.#client.isGone) this.#client.end();
+    this.#readRest();
+  }
+
+  #endAnswer(): void {
     this.#answerEnded = true;
     this.#receivedByThen = this.#received;
     this.#sending.settle(this.#received);
-    if (!this.#client.isGone) this.#client.end(last);
+  }
+
+  /**
+   * The rest that the client is still sending is read: after unread bytes the system resets the connection, and the answer would be lost.
+   */
+  #readRest(): void {
     this.#inputPaused = false;
     this.#client.input.resume();
   }
@@ -488,17 +496,4 @@ export class Exchange implements AnswerTaker, ClientReader, SessionTaker, PlaceH
       this.#lingeredMs > MAX_LINGER_MS || this.#received - this.#receivedByThen > MAX_DISCARDED_BODY_BYTES;
     if (isEnough || this.#sending.ms > MAX_LINGER_PAUSE_MS) this.#client.letGo();
   }
-}
-
-/** Bodies of any length, which the Worker reads as they come: it holds only a part of such a body. */
-const STREAMED = /\/(?:import(?:\?|$)|backups(?::|%3a)upload(?:\?|$))/i;
-
-/** The file of an archive, on its way out or in, in both spellings of its address. */
-const ARCHIVE_FILE = /\/backups(?:\/[^/?]*)?(?::|%3a)(?:download|upload)(?:[/?]|$)/i;
-
-/**
- * Whether the request may last: watches, feeds, WebSockets and whole databases as files may. An unread answer or an endless body may not.
- */
-function lasts(path: string, isUpgrade: boolean): boolean {
-  return isUpgrade || /\/(?:watch|feed|export|import)(\?|$)/.test(path) || ARCHIVE_FILE.test(path);
 }

@@ -2,13 +2,13 @@
  * HTTP/1.1 clients. node's server parses their requests, and each becomes an exchange. The exchanges of a connection run one after the
  * other: a pipelined request waits for the answers before it.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { MAX_LINGER_PAUSE_MS, MAX_PIPELINED_REQUESTS, MAX_REQUEST_HEAD_BYTES } from "../../core/limits.ts";
 import type { HeaderLookup } from "../../doors/http/header-lookup.ts";
 import type { ClientConnection } from "./client-connections.ts";
-import type { Client, ClientReader } from "./client.ts";
+import type { AnswerHead, Client, ClientReader } from "./client.ts";
 import { Exchange, type ExchangeParts } from "./exchange.ts";
 import { Guard, type ReportBug } from "./guard.ts";
 import {
@@ -256,6 +256,11 @@ class Http1Client implements Client {
 
   tellTaken(reader: ClientReader): void {
     this.connection.guard.on(this.output, "drain", () => reader.taken());
+  }
+
+  answer({ status, pairs }: AnswerHead, body: Uint8Array): void {
+    this.respond(status, STATUS_CODES[status] ?? "", [...pairs, "content-length", String(body.length)]);
+    this.end(body);
   }
 
   respond(status: number, reason: string, headers: HeaderPairs): void {

@@ -1,9 +1,10 @@
 /** HTTP/2 clients with prior knowledge, as Deno's client: each stream becomes an exchange. */
 import { MAX_CROWDED_PAUSE_MS } from "../../core/limits.ts";
 import type { ClientConnection } from "./client-connections.ts";
-import type { Client } from "./client.ts";
+import type { AnswerHead, Client } from "./client.ts";
 import { httpDate } from "./clock.ts";
 import { Exchange, type ExchangeParts } from "./exchange.ts";
+import { encodeHead, withLength } from "./http2/hpack.ts";
 import { Http2Connection } from "./http2/connection.ts";
 import { ErrorCode } from "./http2/protocol.ts";
 import { Turns } from "./http2/turns.ts";
@@ -71,6 +72,16 @@ export function limitUntaken(connections: Iterable<Http2Connection>, bytes: numb
   }
 }
 
+/** The last answer's header block without its length: most answers begin like the one before. */
+let begun: { readonly head: AnswerHead; readonly date: string; readonly block: Buffer } | undefined;
+
+function blockOf(head: AnswerHead, length: number): Buffer {
+  const date = httpDate();
+  if (begun?.head !== head || begun.date !== date)
+    begun = { head, date, block: encodeHead(head.status, [...head.pairs, "date", date]) };
+  return withLength(begun.block, length);
+}
+
 class Http2Client implements Client, StreamHandler {
   readonly connection: ClientConnection;
   readonly method: string;
@@ -135,6 +146,11 @@ class Http2Client implements Client, StreamHandler {
     });
   }
 
+  answer(head: AnswerHead, body: Uint8Array): void {
+    this.output.respondWith(blockOf(head, body.length));
+    this.output.end(body);
+  }
+
   respond(status: number, _reason: string, pairs: HeaderPairs): void {
     const headers: string[] = [];
     let hasDate = false;
@@ -153,8 +169,8 @@ class Http2Client implements Client, StreamHandler {
     this.output.respond(100, []);
   }
 
-  end(last?: Uint8Array): void {
-    this.output.end(last);
+  end(): void {
+    this.output.end();
   }
 
   breakOff(): void {

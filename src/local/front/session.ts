@@ -212,12 +212,13 @@ export class Session {
       this.end();
       return;
     }
-    for (const response of frame.responses) this.#answer(response);
+    for (const response of frame.responses) this.#answer(response, message);
     this.#plan();
     if (this.#isDraining && !this.isBusy) this.end();
   }
 
-  #answer({ id, field, body }: SocketResponse): void {
+  /** `frame`: the bytes of which the response's body is a part. */
+  #answer({ id, field, body }: SocketResponse, frame: Buffer): void {
     const asked = this.#inFlight.get(id);
     // This is the answer to a renewal; or, with the id 0, the reason for which the socket is closed next.
     if (asked === undefined) return;
@@ -225,8 +226,8 @@ export class Session {
     this.#bytesInFlight -= asked.body.length;
     if (field === SocketField.read) this.#answerBytes += (body.length - this.#answerBytes) / ANSWERS_AVERAGED;
     if (field === SocketField.read || field === SocketField.write) {
-      // A copy: with a view, an answer that waits for its client would keep the whole frame.
-      asked.settled({ type: "answered", body: Buffer.from(body) });
+      // With a view, an answer that waits for its client keeps the whole frame. So only the greater part of a frame is no copy.
+      asked.settled({ type: "answered", body: body.length > frame.length / 2 ? body : Buffer.from(body) });
     } else {
       asked.settled({ type: "refused", why: failureOf(body) });
     }

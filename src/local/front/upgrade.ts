@@ -1,8 +1,8 @@
 /** A client that asks for a WebSocket. When the server process agrees, bytes pass both ways until one side ends. */
-import type { IncomingMessage } from "node:http";
+import { type IncomingMessage, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { ClientConnection } from "./client-connections.ts";
-import type { Client, ClientReader } from "./client.ts";
+import type { AnswerHead, Client, ClientReader } from "./client.ts";
 import { RequestFacts } from "./request-facts.ts";
 import type { HeaderPairs } from "./server-connection.ts";
 
@@ -44,6 +44,11 @@ export class UpgradeClient implements Client {
 
   tellTaken(reader: ClientReader): void {
     this.connection.guard.on(this.output, "drain", () => reader.taken());
+  }
+
+  answer({ status, pairs }: AnswerHead, body: Uint8Array): void {
+    this.respond(status, STATUS_CODES[status] ?? "", [...pairs, "content-length", String(body.length)]);
+    this.end(body);
   }
 
   respond(status: number, reason: string, headers: HeaderPairs): void {

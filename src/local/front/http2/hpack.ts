@@ -234,6 +234,17 @@ export function encodeHead(status: number, pairs: readonly string[]): Buffer {
   return block.subarray(0, at);
 }
 
+const LENGTH_INDEX = indexOfName.get("content-length") ?? 0;
+
+/** The header block with `content-length` behind its other fields. */
+export function withLength(head: Buffer, length: number): Buffer {
+  const text = String(length);
+  const block = Buffer.allocUnsafe(head.length + 3 + text.length);
+  block.set(head);
+  const at = writeInteger(block, head.length, 0x00, 4, LENGTH_INDEX);
+  return block.subarray(0, writeString(block, at, text));
+}
+
 function writeInteger(block: Buffer, from: number, pattern: number, prefixBits: number, value: number): number {
   let at = from;
   const mask = (1 << prefixBits) - 1;

@@ -122,7 +122,8 @@ export class SocketAnswers {
       this.flush();
     } else if (!this.#planned) {
       this.#planned = true;
-      queueMicrotask(() => {
+      // `queueMicrotask` takes workerd 5 % of all that a small read takes it: it makes a function of its own kind for each call.
+      void Promise.resolve().then(() => {
         this.#planned = false;
         this.flush();
       });

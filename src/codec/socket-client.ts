@@ -20,13 +20,11 @@ export type SentRequest = Exclude<SocketRequest, { type: "refused" }>;
 
 /** ClientFrame. */
 export function encodeClientFrame(requests: readonly SentRequest[]): Uint8Array<ArrayBuffer> {
-  const tokens = requests.map((request) => (request.type === "token" ? encoder.encode(request.token) : NO_BYTES));
-  let size = 0;
-  for (const [index, request] of requests.entries()) size += bytesFieldSize(1, sizeOf(request, tokens[index]));
-  const writer = new ProtobufWriter(size);
+  const sizes = requests.map(sizeOf);
+  const writer = new ProtobufWriter(sizes.reduce((all, size) => all + bytesFieldSize(1, size), 0));
   for (const [index, request] of requests.entries()) {
-    const body = bodyOf(request, tokens[index]);
-    writer.messageField(1, sizeOf(request, tokens[index]));
+    const body = bodyOf(request);
+    writer.messageField(1, sizes[index] ?? 0);
     if (request.id !== 0) writer.varintField(1, request.id);
     if (body === undefined) writer.varintField(SocketField[request.type], watchOf(request));
     else writer.bytesField(SocketField[request.type], body);
@@ -35,8 +33,8 @@ export function encodeClientFrame(requests: readonly SentRequest[]): Uint8Array<
   return writer.finish();
 }
 
-function sizeOf(request: SentRequest, token: Uint8Array | undefined): number {
-  const body = bodyOf(request, token);
+function sizeOf(request: SentRequest): number {
+  const body = bodyOf(request);
   const field = SocketField[request.type];
   const ofBody = body === undefined ? varintFieldSize(field, watchOf(request)) : bytesFieldSize(field, body.length);
   const maxBytes = maxBytesOf(request);
@@ -54,9 +52,9 @@ function watchOf(request: SentRequest): number {
 }
 
 /** undefined: the request has a number in place of a body. */
-function bodyOf(request: SentRequest, token: Uint8Array | undefined): Uint8Array | undefined {
+function bodyOf(request: SentRequest): Uint8Array | undefined {
   if ("body" in request) return request.body;
-  return request.type === "token" ? token : undefined;
+  return request.type === "token" ? encoder.encode(request.token) : undefined;
 }
 
 /** ServerFrame. Bodies are views of its bytes. `datapath-answers.ts` decodes those of reads, writes and watches. */

@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { Agent, request } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
+import fc from "fast-check";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { OpenDatabases, openFilesOf, type Use } from "../../src/local/front/open-databases.ts";
 import { type Opens, opensOf } from "../../src/local/front/opened-names.ts";
@@ -46,6 +47,28 @@ describe("the count", () => {
     clock.jump(1);
     databases.check();
     expect([read("2"), read("3"), read("4")]).toEqual([expect.anything(), expect.anything(), undefined]);
+  });
+
+  test("in whatever order databases are used, each is open until sixteen seconds after its own last use", () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.constantFrom("1", "2", "3"), fc.nat(12), fc.boolean())), (uses) => {
+        const { clock, databases, read } = counting(4);
+        const usedAt = new Map<string, number>();
+        let now = 0;
+        for (const [name, seconds, isRefused] of uses) {
+          clock.jump(seconds);
+          now += seconds;
+          databases.check();
+          for (const [each, at] of usedAt) if (now - at >= 16) usedAt.delete(each);
+          read(name)?.answered(isRefused ? 401 : 200);
+          // A refused request opens nothing, and what was open stays so.
+          if (!isRefused || usedAt.has(name)) usedAt.set(name, now);
+          const free = ["4", "5", "6", "7"].map((other) => read(other, "b")).filter((use) => use !== undefined);
+          expect(free.length).toBe(4 - usedAt.size);
+          for (const use of free) use.answered(401);
+        }
+      }),
+    );
   });
 
   test("a request that is refused before its database is asked takes no place, unless another request uses that database meanwhile", () => {

@@ -54,6 +54,8 @@ export class OpenDatabases {
   readonly #parts: OpenDatabasesParts;
   /** By name. The database that was used last is the last one. */
   readonly #open = new Map<string, Open>();
+  /** Its name. */
+  #last = "";
   /** Places for requests that were not answered yet. */
   #opening = 0;
   /** Databases that are being made, or get a message from their organization, are not named in the request. */
@@ -87,12 +89,10 @@ export class OpenDatabases {
       if (before !== undefined) {
         before.at = now;
         before.by = undefined;
-        // The database that was used last is moved to the end.
-        this.#open.delete(name);
-        this.#open.set(name, before);
+        this.#moveToEnd(name, before);
       } else if (this.#take(peer)) {
         taken.push(name);
-        this.#open.set(name, { peer, at: now, by: use });
+        this.#moveToEnd(name, { peer, at: now, by: use });
       } else {
         this.#opening -= taken.length;
         for (const each of taken) this.#forget(each);
@@ -100,6 +100,13 @@ export class OpenDatabases {
       }
     }
     return taken.length === 0 ? OPENS_NOTHING : use;
+  }
+
+  #moveToEnd(name: string, open: Open): void {
+    if (name === this.#last && this.#open.has(name)) return;
+    this.#last = name;
+    this.#open.delete(name);
+    this.#open.set(name, open);
   }
 
   #take(peer: string): boolean {

@@ -7,6 +7,9 @@ import { PLACES_OF_PEER_PER_FREE_PLACE } from "../../core/limits.ts";
 /** "share": there are free places, but this address has as many as it may. */
 export type Taken = "taken" | "share" | "full";
 
+/** Addresses that are kept although they have no places. */
+const KEPT_PEERS = 8;
+
 export class Places {
   #free: number;
   readonly #taken = new Map<string, number>();
@@ -28,7 +31,8 @@ export class Places {
   giveBack(peer: string, count = 1): void {
     this.#free += count;
     const left = (this.#taken.get(peer) ?? 0) - count;
-    if (left > 0) this.#taken.set(peer, left);
+    // To delete the last entry of a Map costs several times as much as to change it.
+    if (left > 0 || this.#taken.size <= KEPT_PEERS) this.#taken.set(peer, Math.max(0, left));
     else this.#taken.delete(peer);
   }
 

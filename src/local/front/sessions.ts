@@ -23,6 +23,7 @@ export class Sessions {
   readonly #report: ReportBug;
   /** By key. The session that was used last is the last one. */
   readonly #held = new Map<string, Held>();
+  #last: Held | undefined;
   /** A token's grant is the same object as long as the token is kept. */
   readonly #keys = new WeakMap<Grant, string>();
   /** By key: until when no other session is opened. */
@@ -45,6 +46,8 @@ export class Sessions {
     const held = this.#held.get(key);
     if (held !== undefined && held.server === server) {
       held.usedAt = now;
+      if (held === this.#last) return held.session;
+      this.#last = held;
       this.#held.delete(key);
       this.#held.set(key, held);
       return held.session;
@@ -63,7 +66,8 @@ export class Sessions {
         if (this.#held.get(key)?.session === session) this.#held.delete(key);
       },
     });
-    this.#held.set(key, { server, session, usedAt: now });
+    this.#last = { server, session, usedAt: now };
+    this.#held.set(key, this.#last);
     return session;
   }
 

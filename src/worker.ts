@@ -38,6 +38,7 @@ import {
   organizationStub,
   pastKeeper,
 } from "./objects/stubs.ts";
+import { processTurns } from "./objects/database-wiring.ts";
 import { acceptSocket, systemClock, systemEntropy, systemTimers } from "./objects/system.ts";
 
 export { DatabaseObject } from "./objects/database-object.ts";
@@ -100,7 +101,7 @@ function compose(env: Env): Handler {
     clock,
     timers: systemTimers,
   });
-  const rations = new Rations({ clock, timers: systemTimers });
+  const rations = new Rations({ clock, timers: systemTimers, turns: processTurns });
   const dataDoors = { gate, pasts, rations, database, clock, timers: systemTimers, failureOfThrown };
   const rest = restDoor(dataDoors);
   const records = recordsDoor(dataDoors);

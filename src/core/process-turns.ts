@@ -1,34 +1,57 @@
 /**
- * The turns of long work in one process. All objects of a process share one thread: a piece of work of each of thirty objects, one after the
- * other, would hold everybody else for the sum of them. So the pieces of all objects are spread out in time:
+ * The turns of long work in one process. All objects and doors of a process share one thread: a piece of work of each of thirty requests, one
+ * after the other, would hold everybody else for the sum of them. So the pieces are spread out in time, and organizations share it:
  *
- * - Between two pieces of long work, also of different objects, everything else gets a turn.
- * - While anybody uses databases of the process, long work takes about half of the time. Otherwise it takes all of it.
- * - Organizations whose work waits take turns in equal parts.
+ * - Between two pieces everything else gets a turn. While others ask for short work, long work takes half of the time at most; while nobody
+ *   does, it takes nearly all of it.
+ * - Of the organizations whose work waits, the one that has used least is next. So each gets about its part.
+ * - A request waits for nobody while no other organization has used the process for a while.
  *
- * Work begins at once, unless too much was done just before. Objects send each other nothing: each that waits looks at the clock and at the queue
- * again after a while. So an object that ends in the middle keeps nobody waiting.
+ * What a piece takes is read off the clock. Where the clock stands still while code runs, as on Cloudflare, it is what the caller estimates:
+ * nothing, if it does not say.
+ *
+ * Objects cannot wake each other. So each that waits looks again after a while, and one that does not look any more keeps nobody waiting.
  */
-import type { Clock } from "./clock.ts";
+import type { Clock, UnixMs } from "./clock.ts";
+import { type Failure, failure } from "./errors.ts";
+import { MAX_LONG_WORK_WAIT_MS, MAX_WAITING_TURNS } from "./limits.ts";
 
-/** Work that others have not been given time for yet, in milliseconds: with more of it, none begins. It is one piece. */
-const MAX_OWED_MS = 10;
+/** Others are expected to come again for so long after their last request. A request that comes after a longer pause may meet much at once. */
+const SHARED_MS = 60_000;
 
-/** How long a longer piece has taken must be known before another one begins. */
-const SHORT_MS = 1;
-
-/** A piece takes no longer, however slow the machine is. What a turn took beyond it was the work of others. */
-const MAX_PIECE_MS = 50;
-
-/** After a use of a database others are expected for so long. */
+/** The same for work that also leaves time to the requests of its own organization. */
 const USED_MS = 1_000;
+
+/**
+ * When nobody has asked for anything between so many looks of the one that is next, nobody waits for an answer. Between two looks everything
+ * that was there runs, however long that takes.
+ */
+const QUIET_LOOKS = 3;
+
+/** With so much work that others have had no time after, more may begin: it is less than a request takes on its way. */
+const MAX_OWED_MS = 4;
+
+/** What a short request is taken to cost its organization. */
+const SHORT_MS = 0.1;
 
 /** Each that waits looks again within this time. One that has not looked for longer is gone. */
 const MAX_SLEEP_MS = 100;
 const GONE_MS = 300;
 
-/** More is owed only by a clock that was set back, and then nothing is. */
-const MOST_OWED_MS = 10_000;
+/** Time between two turns, at most, by which those that wait sleep. */
+const SLOWEST_PACE_MS = 20;
+
+/** A piece of estimated work takes no longer. What a turn took beyond it was the work of others. */
+const MAX_PIECE_MS = 50;
+
+/** After much work at once others have no more time than this. More is owed only by a clock that was set back, and then nothing is. */
+const MOST_OWED_MS = 100;
+
+/** A piece of work takes no longer. What is longer is a clock that was set. */
+const LONGEST_PIECE_MS = 10_000;
+
+/** Organizations whose work is known. When there are more, all begin anew. */
+const MAX_OWNERS = 1_000;
 
 export interface ProcessTurnsParts {
   readonly clock: Clock;
@@ -36,132 +59,278 @@ export interface ProcessTurnsParts {
   readonly wait: (ms: number) => Promise<void>;
 }
 
-/** For the long work of one owner. */
+/** For the long work of one organization. */
 export interface WorkTurns {
-  /** To be called before work begins. null: it may begin at once. */
-  begin(): Promise<void> | null;
-  /** After a piece of work of about so many milliseconds: resolves when the next piece may begin. */
-  next(ms: number): Promise<void>;
-  /** After the last piece of work, of at most so many milliseconds. */
-  end(ms: number): void;
+  /** Whether nothing has to wait at present, because nobody else uses the process. */
+  readonly isAlone: boolean;
+  /** To be called before a request's first piece of work. null: it may begin at once. Resolves to why it may not begin at all, or to null. */
+  begin(): Promise<Failure | null> | null;
+  /** Does a piece of work, which is charged. */
+  piece<Result>(work: () => Result): Result;
+  /** Charges a piece of work that was done since then. `estimate`: about how many milliseconds it takes, for a clock that stands still. */
+  worked(since: UnixMs, estimate?: number): void;
+  /** Between two pieces of work: resolves when the next one may begin. */
+  next(): Promise<void>;
 }
 
+/** What work leaves time for: the requests of other organizations, or those of its own, too. */
+type LeavesTimeTo = "others" | "everybody";
+
+/** Work that has not begun, and work between two pieces. */
+type Kind = "begins" | "goesOn";
+
 interface Waiting {
-  readonly owner: string;
   /** When it last looked. */
   seen: number;
+}
+
+interface Account {
+  /** Milliseconds of work. Only the differences between accounts count. */
+  used: number;
+  /** What waits, in the order in which it came. */
+  readonly begins: Set<Waiting>;
+  readonly goesOn: Set<Waiting>;
+  /** Which of both had the last turn. */
+  last: Kind;
 }
 
 export class ProcessTurns {
   readonly #clock: Clock;
   readonly #wait: (ms: number) => Promise<void>;
-  /** Work that has not begun, and work that goes on, each in the order in which it came. Most of the former is short, and does not wait for the latter. */
-  readonly #beginning = new Set<Waiting>();
-  readonly #goingOn = new Set<Waiting>();
-  /** Milliseconds of work of each owner whose work waits, or did so lately. Only the differences count. */
-  readonly #worked = new Map<string, number>();
-  /** When the next piece may begin. */
-  #next = 0;
-  /** Of the last long piece, until it is known how long that has taken. */
-  #lock: { readonly until: number } | null = null;
-  #isUsed = false;
-  #usedAt = Number.NEGATIVE_INFINITY;
+  readonly #accounts = new Map<string, Account>();
+  /** Those with work that waits. */
+  readonly #queue = new Set<Account>();
+  /** What the account had used whose work was last to begin: who comes anew has used as much. */
+  #level = 0;
+  /** Pieces of work and short requests so far. */
+  #events = 0;
+  /** When the last piece of work began: no other one begins before the clock goes on. */
+  #began = Number.NEGATIVE_INFINITY;
+  /** About how many milliseconds lie between two turns, lately. */
+  #pace = 1;
+  /** When the others have had as much time as that piece and those before. */
+  #free = 0;
+  readonly #shortUses = new Uses();
+  readonly #longUses = new Uses();
+  #isInPiece = false;
+  /** Whether the clock goes on while code runs. Known when it has. */
+  #clockRuns = false;
 
   constructor({ clock, wait }: ProcessTurnsParts) {
     this.#clock = clock;
     this.#wait = wait;
   }
 
-  /** A database was used. It is called often, and reads no clock. */
-  used(): void {
-    this.#isUsed = true;
+  /** A database of the organization was read or written. Pieces of long work do so, too, and are counted as such. */
+  used(owner: string): void {
+    if (this.#isInPiece) return;
+    this.#events += 1;
+    this.#shortUses.note(owner, this.#clock.now());
+    this.#accountOf(owner).used += SHORT_MS;
   }
 
+  /** For the requests of an organization. */
   of(owner: string): WorkTurns {
+    return this.#turnsOf(owner, "others");
+  }
+
+  /** For work that the requests of its own organization are not to wait for either. */
+  patient(owner: string): WorkTurns {
+    return this.#turnsOf(owner, "everybody");
+  }
+
+  #turnsOf(owner: string, leaves: LeavesTimeTo): WorkTurns {
+    const worked = (since: UnixMs, estimate = 0): void => this.#charge(owner, leaves, since, estimate);
+    const isAlone = (): boolean => !this.#isOrdered(owner, leaves);
     return {
-      begin: () =>
-        this.#beginning.size === 0 && this.#delay(MAX_OWED_MS) <= 0
-          ? null
-          : this.#turn(owner, this.#beginning, MAX_OWED_MS),
-      next: async (ms) => {
-        await this.#done(owner, ms, MAX_PIECE_MS);
-        await this.#turn(owner, this.#goingOn, 0);
+      get isAlone() {
+        return isAlone();
       },
-      end: (ms) => void this.#done(owner, ms, ms),
+      begin: () => this.#begin(owner, leaves),
+      next: async () => {
+        if (isAlone()) return this.#wait(0);
+        await this.#turn(owner, leaves, "goesOn", Number.POSITIVE_INFINITY);
+      },
+      worked,
+      piece: (work) => {
+        const [since, isInPiece] = [this.#clock.now(), this.#isInPiece];
+        this.#isInPiece = true;
+        try {
+          return work();
+        } finally {
+          this.#isInPiece = isInPiece;
+          if (!isInPiece) worked(since);
+        }
+      },
     };
   }
 
-  /** Notes a piece of work. It took about so many milliseconds, and at most `most`. */
-  async #done(owner: string, ms: number, most: number): Promise<void> {
-    const began = this.#clock.now();
-    if (this.#isUsed) [this.#isUsed, this.#usedAt] = [false, began];
-    const share = Math.abs(began - this.#usedAt) < USED_MS ? 2 : 1;
-    // Its own time is over then, and while databases are used others get as much.
-    const charge = (more: number): void => {
-      this.#next += more * share;
-      this.#worked.set(owner, this.#workedBy(owner) + more);
-    };
-    this.#next = this.#next - began > MOST_OWED_MS ? began : Math.max(this.#next, began);
-    charge(ms);
-    const lock = { until: began + GONE_MS };
-    if (ms > SHORT_MS) this.#lock = lock;
-    await this.#wait(0);
-    // The clock of a Worker stands still while code runs, and shows only now how long that was.
-    const took = Math.max(0, Math.min(most, this.#clock.now() - began));
-    if (this.#lock === lock) this.#lock = null;
-    charge(took - ms);
-  }
-
-  /** Waits until it is the turn of a piece of the owner's among those that wait. */
-  async #turn(owner: string, waiting: Set<Waiting>, mostOwed: number): Promise<void> {
-    const own: Waiting = { owner, seen: this.#clock.now() };
-    for (;;) {
-      // Also when it was taken for gone meanwhile.
-      waiting.add(own);
-      own.seen = this.#clock.now();
-      const [delay, before] = [this.#delay(mostOwed), this.#before(own, waiting)];
-      if (delay <= 0 && before === 0) break;
-      await this.#wait(Math.min(MAX_SLEEP_MS, Math.max(1, Math.ceil(delay)) + before));
+  #begin(owner: string, leaves: LeavesTimeTo): Promise<Failure | null> | null {
+    const now = this.#clock.now();
+    this.#longUses.note(owner, now);
+    if (!this.#isOrdered(owner, leaves)) return null;
+    const account = this.#accountOf(owner);
+    if (this.#queue.size === 0 && this.#isFree) {
+      this.#begins(account, "begins");
+      return null;
     }
-    waiting.delete(own);
+    if (account.begins.size >= MAX_WAITING_TURNS) return Promise.resolve(CROWDED);
+    return this.#turn(owner, leaves, "begins", now + MAX_LONG_WORK_WAIT_MS);
   }
 
-  /** How many have their turn before it: those whose owner has worked less, and of those with as much those who came earlier. */
-  #before(own: Waiting, waiting: Set<Waiting>): number {
-    const worked = this.#workedBy(own.owner);
+  /** Whether work of the organization has turns at all. The requests of one that is alone do not. */
+  #isOrdered(owner: string, leaves: LeavesTimeTo): boolean {
+    if (leaves === "everybody") return true;
+    const last = Math.max(this.#shortUses.last(owner), this.#longUses.last(owner));
+    return Math.abs(this.#clock.now() - last) < SHARED_MS;
+  }
+
+  #charge(owner: string, leaves: LeavesTimeTo, since: UnixMs, estimate: number): void {
+    const now = this.#clock.now();
+    // A clock that was set meanwhile says nothing.
+    const took = Math.max(0, Math.min(now - since, LONGEST_PIECE_MS));
+    if (took > 0) this.#clockRuns = true;
+    this.#longUses.note(owner, now);
+    this.#owe(owner, leaves, took, took);
+    if (this.#clockRuns || estimate === 0) return;
+    this.#owe(owner, leaves, estimate, 0);
+    void this.#wait(0).then(() => {
+      const more = Math.min(this.#clock.now() - now, MAX_PIECE_MS) - estimate;
+      if (more > 0) this.#owe(owner, leaves, more, more);
+    });
+  }
+
+  /** Notes so much work. `shown`: so much of it the clock shows already. */
+  #owe(owner: string, leaves: LeavesTimeTo, ms: number, shown: number): void {
+    const now = this.#clock.now();
+    this.#events += 1;
+    this.#accountOf(owner).used += ms;
+    const isShared =
+      leaves === "others" ? this.#isOrdered(owner, leaves) : Math.abs(now - this.#shortUses.last(null)) < USED_MS;
+    // While it was done, others had no time.
+    const began = now - shown;
+    const from = this.#free - began > MOST_OWED_MS ? began : Math.max(this.#free, began);
+    this.#free = Math.min(from + ms + (isShared ? ms : 0), now + MOST_OWED_MS);
+  }
+
+  /** Whether a piece of work may begin now. */
+  get #isFree(): boolean {
+    const now = this.#clock.now();
+    const owed = this.#free - now;
+    return now !== this.#began && (owed <= MAX_OWED_MS || owed > MOST_OWED_MS);
+  }
+
+  #begins(account: Account, kind: Kind): void {
+    account.last = kind;
+    this.#level = Math.max(this.#level, account.used);
+    const now = this.#clock.now();
+    this.#pace += (Math.max(0, Math.min(now - this.#began, SLOWEST_PACE_MS)) - this.#pace) / 8;
+    this.#began = now;
+  }
+
+  /** Waits until it is the turn of a piece of the organization's among those that wait. */
+  async #turn(owner: string, leaves: LeavesTimeTo, kind: Kind, until: number): Promise<Failure | null> {
+    const account = this.#accountOf(owner);
+    const own: Waiting = { seen: this.#clock.now() };
+    this.#enter(account, kind, own);
+    await this.#wait(this.#before(account, kind, own) === 0 && this.#free <= own.seen ? 0 : 1);
+    let [events, quietLooks] = [-1, 0];
+    for (;;) {
+      own.seen = this.#clock.now();
+      // Also when it was taken for gone meanwhile.
+      this.#enter(account, kind, own);
+      const before = this.#before(account, kind, own);
+      quietLooks = before === 0 && events === this.#events ? quietLooks + 1 : 0;
+      events = this.#events;
+      if (quietLooks >= QUIET_LOOKS) this.#free = own.seen;
+      if ((before === 0 && this.#isFree) || own.seen > until || !this.#isOrdered(owner, leaves)) break;
+      await this.#wait(Math.min(MAX_SLEEP_MS, 1 + Math.floor((before * this.#pace) / 2)));
+    }
+    account[kind].delete(own);
+    this.#settle(account);
+    if (own.seen > until) return CROWDED;
+    this.#begins(account, kind);
+    return null;
+  }
+
+  /** Who comes anew, or again, has used no less than those whose work was done meanwhile. */
+  #enter(account: Account, kind: Kind, own: Waiting): void {
+    if (!this.#queue.has(account)) account.used = Math.max(account.used, this.#level);
+    account[kind].add(own);
+    this.#queue.add(account);
+  }
+
+  #settle(account: Account): void {
+    if (account.begins.size + account.goesOn.size === 0) this.#queue.delete(account);
+  }
+
+  /**
+   * About how many have their turn before it. In an organization what begins and what goes on have turns in alternation: so one request is
+   * done after the other, and none that takes long holds up all others.
+   */
+  #before(account: Account, kind: Kind, own: Waiting): number {
     let before = 0;
+    for (const other of this.#queue) this.#dropGone(other, own);
+    for (const other of account[kind]) {
+      if (other === own) break;
+      before += 1;
+    }
+    const others = account[kind === "begins" ? "goesOn" : "begins"].size;
+    before += Math.min(others, account.last === kind ? before + 1 : before);
+    const turns = before;
     let isEarlier = true;
-    for (const other of waiting) {
-      if (other === own) {
+    for (const other of this.#queue) {
+      if (other === account) {
         isEarlier = false;
-      } else if (Math.abs(own.seen - other.seen) > GONE_MS) {
-        waiting.delete(other);
-      } else {
-        const more = worked - this.#workedBy(other.owner);
-        if (more > 0 || (more === 0 && isEarlier)) before += 1;
+        continue;
       }
+      const isNext = other.used < account.used || (other.used === account.used && isEarlier);
+      before += Math.min(other.begins.size + other.goesOn.size, isNext ? turns + 1 : turns);
     }
     return before;
   }
 
-  /** Who comes anew has worked as little as anybody, and no less. */
-  #workedBy(owner: string): number {
-    let worked = this.#worked.get(owner);
-    if (worked !== undefined) return worked;
-    if (this.#worked.size >= MAX_OWNERS) this.#worked.clear();
-    worked = this.#worked.size === 0 ? 0 : Math.min(...this.#worked.values());
-    this.#worked.set(owner, worked);
-    return worked;
+  #dropGone(account: Account, own: Waiting): void {
+    for (const waiting of [account.begins, account.goesOn]) {
+      for (const first of waiting) {
+        if (Math.abs(own.seen - first.seen) <= GONE_MS) break;
+        waiting.delete(first);
+      }
+    }
+    this.#settle(account);
   }
 
-  /** Milliseconds until a piece may begin, with so many still owed. */
-  #delay(mostOwed: number): number {
-    const now = this.#clock.now();
-    const owed = this.#next - now > MOST_OWED_MS ? 0 : this.#next - now;
-    const locked = (this.#lock?.until ?? 0) - now;
-    return locked > 0 && locked <= GONE_MS ? Math.max(1, owed - mostOwed) : owed - mostOwed;
+  #accountOf(owner: string): Account {
+    let account = this.#accounts.get(owner);
+    if (account !== undefined) return account;
+    if (this.#accounts.size >= MAX_OWNERS) this.#accounts.clear();
+    account = { used: this.#level, begins: new Set(), goesOn: new Set(), last: "goesOn" };
+    this.#accounts.set(owner, account);
+    return account;
   }
 }
 
-/** Owners whose work is known. When there are more, all begin anew. */
-const MAX_OWNERS = 1_000;
+/** When organizations last did something: the last one, and the last of the others. */
+class Uses {
+  #last = { owner: "", at: Number.NEGATIVE_INFINITY };
+  #other = this.#last;
+
+  note(owner: string, at: number): void {
+    if (owner === this.#last.owner) {
+      this.#last.at = at;
+    } else {
+      this.#other = this.#last;
+      this.#last = { owner, at };
+    }
+  }
+
+  /** By any organization but this one. null: by any. */
+  last(except: string | null): number {
+    return this.#last.owner === except ? this.#other.at : this.#last.at;
+  }
+}
+
+const CROWDED = failure(
+  "unavailable",
+  "Other long requests of this organization wait for their turn already, as many or as long as may be. Try again, or send fewer at a time.",
+);

@@ -109,3 +109,12 @@ export const MAX_EXCHANGE_BODY_BYTES = 4 * KIB;
 
 /** How much of a body that is too large is still taken and dropped, so that its client gets to read the error. */
 export const MAX_DISCARDED_BODY_BYTES = 32 * MIB;
+
+/**
+ * Long requests of one organization that wait for their turn in the process, while others use it too. Each keeps its request in memory, and
+ * has its turn after all those before it.
+ */
+export const MAX_WAITING_TURNS = 500;
+
+/** How long such a request waits. A client waits longer than this for an answer. */
+export const MAX_LONG_WORK_WAIT_MS = 20_000;

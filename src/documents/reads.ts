@@ -5,6 +5,8 @@
 import { compareBytes, justAfter } from "../core/bytes.ts";
 import { MAX_DOCUMENT_ANSWER_CHARACTERS, MAX_LOOKED_AT_BYTES, MAX_LOOKED_AT_ROWS } from "../core/document-limits.ts";
 import { type Failure, failure, isFailure } from "../core/errors.ts";
+import type { Clock, UnixMs } from "../core/clock.ts";
+import type { WorkTurns } from "../core/process-turns.ts";
 import type { Version } from "../core/versionstamp.ts";
 import { reading } from "../codec/json-notation/members.ts";
 import type { StoredEntry } from "../core/operations.ts";
@@ -41,8 +43,9 @@ export function answersAreFull({ characters }: ReadBudget): Failure | null {
 
 export interface ReadContext {
   readonly database: Pick<Database, "readPage" | "lastVersion">;
-  /** Lets everybody else in the process have a turn. */
-  readonly breathe: () => Promise<void>;
+  readonly clock: Clock;
+  /** The turns of the organization's long requests in the process. */
+  readonly turns: Pick<WorkTurns, "begin" | "worked" | "next">;
   readonly definitionOf: (table: TableName) => TableDefinition | null;
   /** The part of a range that the caller may see. */
   readonly admitted: (range: KeyRange) => KeyRange;
@@ -51,6 +54,9 @@ export interface ReadContext {
 
 /** After so many bytes of documents others get a turn. One document more is allowed. */
 export const BYTES_PER_STEP = 1024 * 1024;
+
+/** A page of no more documents takes no milliseconds. */
+const SHORT_PAGE_ROWS = 20;
 
 /** Rows that are read at once where a filter may drop them. */
 const FILTERED_PAGE_ROWS = 500;
@@ -84,6 +90,9 @@ export function answerGet(request: GetRequest, context: ReadContext): DocumentRe
 }
 
 export async function answerGetMany(request: GetManyRequest, context: ReadContext): Promise<DocumentResult> {
+  const isLong = request.rowsLimit > SHORT_PAGE_ROWS || request.filter.comparisons.length > 0;
+  const refused = isLong ? await context.turns.begin() : null;
+  if (refused !== null) return refused;
   const reader = reading(() => new ManyReader(request, context));
   return isFailure(reader) ? reader : reader.answer();
 }
@@ -99,14 +108,16 @@ class ManyReader {
   readonly #version: Version;
   /** What was not looked at yet. */
   #rest: KeyRange;
-  /** Bytes of documents since others had a turn. */
+  /** Bytes of documents since others had a turn, and when that was. */
   #bytesOfStep = 0;
+  #since: UnixMs;
 
   constructor(request: GetManyRequest, context: ReadContext) {
     this.#request = request;
     this.#context = context;
     this.#prefix = tablePrefix(request.table);
     this.#version = context.database.lastVersion;
+    this.#since = context.clock.now();
     const definitions = context.definitionOf(request.table)?.ids ?? idsOfAnyType(request.ids);
     const ids = idsInOrder(request.ids, "ids", definitions, anyType);
     const endIds = idsInOrder(request.endIds, "endIds", definitions, anyType);
@@ -125,6 +136,7 @@ class ManyReader {
     const nextId = next === null ? "" : `,"nextId":{"ids":${textOfIds(this.#definitions, next)}}`;
     const json = `{"data":[${this.#data.join(",")}]${nextId}}`;
     budget.characters -= nextId.length;
+    this.#context.turns.worked(this.#since);
     return { ok: true, json };
   }
 
@@ -140,10 +152,13 @@ class ManyReader {
     const rows = filter.comparisons.length === 0 ? wanted : Math.max(wanted, FILTERED_PAGE_ROWS);
     const range = { ...this.#rest, limit: Math.min(rows, budget.rows), reverse: isDescending };
     const { entries, more } = database.readPage(range, { maxBytes: budget.bytes, keysOnly: false });
+    const { clock, turns } = this.#context;
     for (const [index, entry] of entries.entries()) {
       if (this.#bytesOfStep > BYTES_PER_STEP) {
-        await this.#context.breathe();
+        turns.worked(this.#since);
+        await turns.next();
         this.#bytesOfStep = 0;
+        this.#since = clock.now();
       }
       this.#bytesOfStep += entry.value.length;
       budget.rows -= 1;

@@ -6,11 +6,14 @@
  * the grouping, and costs a tenth of a lone writer's time. So when a writer has been alone for a while, the end of a flush is awaited
  * only now and then.
  *
- * The process has one thread. After a group with many changes everybody else gets a turn.
+ * The process has one thread. After a group with many changes everybody else gets a turn, and a group that takes long waits for the turn of
+ * its organization. Writes behind it wait, too, so that all are applied in the order in which they came.
  */
+import type { Clock } from "../core/clock.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_COMMITS_PER_GROUP, MAX_GROUP_BYTES, MAX_GROUP_CHANGES, MAX_WAITING_WRITE_BYTES } from "../core/limits.ts";
 import type { AtomicWrite } from "../core/operations.ts";
+import type { WorkTurns } from "../core/process-turns.ts";
 import type { CommitOutcome } from "../engine/commit-path.ts";
 import { decisionOf } from "../engine/decided-write.ts";
 import type { EngineWrite } from "../engine/turns.ts";
@@ -39,6 +42,20 @@ function areMany(changes: number): boolean {
   return changes > MAX_GROUP_CHANGES / 2;
 }
 
+/** Whether to apply a group takes milliseconds. */
+function takesLong(writes: readonly SubmittedWrite[]): boolean {
+  let [changes, bytes] = [0, 0];
+  for (const submitted of writes) {
+    changes += changesOf(submitted.write);
+    bytes += submitted.bytes;
+  }
+  return changes > SHORT_GROUP_CHANGES || bytes > SHORT_GROUP_BYTES;
+}
+
+/** About a millisecond of work. */
+const SHORT_GROUP_CHANGES = 50;
+const SHORT_GROUP_BYTES = 128 * 1024;
+
 interface Waiting extends SubmittedWrite {
   readonly settle: (outcome: CommitOutcome) => void;
 }
@@ -48,6 +65,9 @@ export interface CommitQueueOptions {
   readonly commit: (writes: readonly EngineWrite[]) => CommitOutcome[];
   /** Resolves when the applied writes are on disk. */
   readonly flushed: () => Promise<void>;
+  /** The turns of the organization's long requests in the process. */
+  readonly turns: Pick<WorkTurns, "isAlone" | "begin" | "piece" | "worked">;
+  readonly clock: Clock;
   /** Lets everybody else in the process have a turn. */
   readonly breathe: () => Promise<void>;
   /** `commit` threw, which is a bug. Its writes get the answer "outcome unknown". */
@@ -78,9 +98,9 @@ export class CommitQueue {
   /** `bytes`: what the write keeps in memory while it waits. Fails with "unavailable" when too much waits already. */
   submit(write: EngineWrite, bytes: number): CommitOutcome | Promise<CommitOutcome> {
     if (this.#closed !== null) return this.#closed;
-    if (!this.#busy && !this.#awaitsNextFlush()) {
+    if (this.#mayCommitNow([{ write, bytes }])) {
       this.#alone += 1;
-      return this.#commit([write])[0] ?? UNKNOWN_OUTCOME;
+      return this.#commit([{ write, bytes }])[0] ?? UNKNOWN_OUTCOME;
     }
     return this.#mayWait(bytes) ?? new Promise((settle) => this.#wait([{ write, bytes, settle }]));
   }
@@ -92,9 +112,9 @@ export class CommitQueue {
     const closed = this.#closed;
     if (closed !== null) return writes.map(() => closed);
     const changes = writes.reduce((sum, { write }) => sum + changesOf(write), 0);
-    if (!this.#busy && !this.#awaitsNextFlush() && !areMany(changes)) {
+    if (!areMany(changes) && this.#mayCommitNow(writes)) {
       this.#alone += 1;
-      const outcomes = this.#commit(writes.map(({ write }) => write));
+      const outcomes = this.#commit(writes);
       return writes.map((_, index) => outcomes[index] ?? UNKNOWN_OUTCOME);
     }
     const refused = this.#mayWait(writes.reduce((sum, { bytes }) => sum + bytes, 0));
@@ -112,6 +132,10 @@ export class CommitQueue {
     });
     this.#wait(waiting);
     return left === 0 ? outcomes : promise;
+  }
+
+  #mayCommitNow(writes: readonly SubmittedWrite[]): boolean {
+    return !this.#busy && !this.#awaitsNextFlush() && (this.#options.turns.isAlone || !takesLong(writes));
   }
 
   #mayWait(bytes: number): Failure | null {
@@ -144,10 +168,21 @@ export class CommitQueue {
     this.#busy = true;
     try {
       while (this.#waiting.length > 0) {
+        const { turns, clock, flushed } = this.#options;
+        const turn = takesLong(this.#waiting.slice(0, this.#groupSize())) ? turns.begin() : null;
+        const refused = turn === null ? null : await turn;
         const group = this.#takeGroup();
-        const outcomes = this.#commit(group.map(({ write }) => write));
+        if (refused !== null) {
+          for (const { settle } of group) settle(refused);
+          continue;
+        }
+        const isLong = takesLong(group);
+        const outcomes = this.#commit(group);
         for (const [index, { settle }] of group.entries()) settle(outcomes[index] ?? UNKNOWN_OUTCOME);
-        await this.#options.flushed();
+        const since = clock.now();
+        await flushed();
+        // The runtime commits in this time, which takes as long as the writes themselves.
+        if (isLong) turns.worked(since);
         if (areMany(group.reduce((sum, { write }) => sum + changesOf(write), 0))) await this.#options.breathe();
         this.#alone = group.length === 1 && this.#waiting.length === 0 ? this.#alone + 1 : 0;
       }
@@ -161,17 +196,25 @@ export class CommitQueue {
   }
 
   /** Every waiting write is answered, whatever happens. */
-  #commit(writes: readonly EngineWrite[]): readonly CommitOutcome[] {
+  #commit(group: readonly SubmittedWrite[]): readonly CommitOutcome[] {
+    const { commit, turns } = this.#options;
+    const writes = group.map(({ write }) => write);
     try {
-      return this.#options.commit(writes);
+      return takesLong(group) ? turns.piece(() => commit(writes)) : commit(writes);
     } catch (error) {
       this.#options.onError(error);
       return [];
     }
   }
 
-  /** The writes that share the next transaction, in order of arrival. At least one. */
   #takeGroup(): Waiting[] {
+    const group = this.#waiting.splice(0, this.#groupSize());
+    this.#waitingBytes -= group.reduce((sum, { bytes }) => sum + bytes, 0);
+    return group;
+  }
+
+  /** How many of the waiting writes share the next transaction, in order of arrival. At least one, if any waits. */
+  #groupSize(): number {
     let size = 0;
     let bytes = 0;
     let changes = 0;
@@ -183,7 +226,6 @@ export class CommitQueue {
       bytes = moreBytes;
       changes = moreChanges;
     }
-    this.#waitingBytes -= bytes;
-    return this.#waiting.splice(0, size);
+    return size;
   }
 }

@@ -47,7 +47,7 @@ import {
 } from "../codec/datapath.ts";
 import { type Failure, failure, isFailure } from "../core/errors.ts";
 import { bytesOfPage } from "../core/feed.ts";
-import { MAX_RPC_ANSWER_BYTES, MAX_SMALL_JSON_BYTES } from "../core/limits.ts";
+import { MAX_READ_ENTRIES, MAX_RPC_ANSWER_BYTES, MAX_SMALL_JSON_BYTES } from "../core/limits.ts";
 import type { DatabaseSetup } from "../contracts/management.ts";
 import type { DatabaseStats, FeedSetting } from "../contracts/resources.ts";
 import {
@@ -79,7 +79,8 @@ import type { DatabaseRole } from "./roles.ts";
 import type { SocketPeer } from "./socket-session.ts";
 import { SESSION_TAG } from "./socket-sessions.ts";
 import { objectIn } from "./restore-wiring.ts";
-import { acceptAwake, systemClock, systemTurn } from "./system.ts";
+import { entriesOfCommand, entriesOfRanges, isLongRead } from "./long-reads.ts";
+import { acceptAwake, systemClock } from "./system.ts";
 import { closeToo } from "./socket-ends.ts";
 import { endSockets } from "./watch-sockets.ts";
 
@@ -163,8 +164,10 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     if (isFailure(open)) return open;
     const read = decodeSnapshotRead(request);
     if (!read.ok) return read;
-    const entries = open.database.read(admittedRanges(grant, read.ranges), MAX_RPC_ANSWER_BYTES);
-    return entries === null ? { ok: true, large: true } : encodeSnapshotReadOutput(entries);
+    return this.#atTurn(grant, open, entriesOfRanges(read.ranges), ({ database }) => {
+      const entries = database.read(admittedRanges(grant, read.ranges), MAX_RPC_ANSWER_BYTES);
+      return entries === null ? { ok: true, large: true } : encodeSnapshotReadOutput(entries);
+    });
   }
 
   async atomicWrite(grant: Grant, request: Uint8Array, askedAt?: UnixMs): Promise<Uint8Array | Failure> {
@@ -206,12 +209,13 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
   async clearLevel(grant: Grant, level: CommandedLevel, askedAt?: UnixMs): Promise<ClearedLevel | Failure> {
     const open = this.#allow(grant, "write", askedAt);
     if (isFailure(open)) return open;
-    return refusedRange(grant, level) ?? clearLevel({ database: open.database, breathe: systemTurn }, level);
+    return refusedRange(grant, level) ?? clearLevel({ database: open.database, turns: open.longWork }, level);
   }
 
   async entries(grant: Grant, command: EntryCommand, askedAt?: UnixMs): Promise<EntryAnswer> {
     const open = this.#allow(grant, "read", askedAt);
-    return isFailure(open) ? open : answerEntries(open, grant, command);
+    if (isFailure(open)) return open;
+    return this.#atTurn(grant, open, entriesOfCommand(command), (now) => answerEntries(now, grant, command));
   }
 
   async documents(grant: Grant, request: DocumentRequest, askedAt?: UnixMs): Promise<DocumentAnswer | Failure> {
@@ -298,7 +302,8 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     if (!asked.ok) return asked;
     const prefix = admittedPrefix(grant, asked.prefix);
     if (isFailure(prefix)) return prefix;
-    const answer = await open.feeds.page({ prefix, from: asked.from });
+    const entries = asked.from === "now" ? 0 : MAX_READ_ENTRIES;
+    const answer = await this.#atTurn(grant, open, entries, ({ feeds }) => feeds.page({ prefix, from: asked.from }));
     if (!answer.ok) return answer;
     return bytesOfPage(answer.page) > MAX_SMALL_JSON_BYTES ? { ok: true, large: true } : encodeFeedPage(answer.page);
   }
@@ -422,10 +427,15 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
       return this.#acceptSession(open, peer, request.headers.has(socketProtocol.awakeHeader));
     }
     if (isUpgrade) return this.#acceptWatch(open, grant);
-    // The body is not kept while the read waits for its turn. The ranges are views of it.
+    const crowded = await open.longWork.begin();
+    if (crowded !== null) return refusal(crowded);
+    // Meanwhile the token may have been revoked.
+    const still = this.#allow(grant, "read");
+    if (isFailure(still)) return refusal(still);
+    // The body is not kept while the read waits for memory. The ranges are views of it.
     const answer = await request.arrayBuffer().then((body) => {
       const read = decodeSnapshotRead(new Uint8Array(body));
-      return read.ok ? open.largeReads.answer(admittedRanges(grant, read.ranges)) : read;
+      return read.ok ? still.largeReads.answer(admittedRanges(grant, read.ranges)) : read;
     });
     return isFailure(answer) ? refusal(answer) : new Response(answer);
   }
@@ -491,6 +501,23 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
   /** False: the object restarts. `askedAt`: the time by the caller's clock. undefined: the caller has no better clock than the object. */
   #goesOn(askedAt: UnixMs | undefined): boolean {
     return askedAt === undefined || this.#clockWatch.goesOn(askedAt);
+  }
+
+  /** Reads so many entries at most. Many are read at the organization's turn. `open`: the database now. */
+  async #atTurn<Answer>(
+    grant: Grant,
+    open: OpenDatabase,
+    entries: number,
+    read: (open: OpenDatabase) => Answer,
+  ): Promise<Awaited<Answer> | Failure> {
+    if (!isLongRead(entries)) return await read(open);
+    const turn = open.longWork.begin();
+    if (turn === null) return await open.longWork.piece(() => read(open));
+    const crowded = await turn;
+    if (crowded !== null) return crowded;
+    // Meanwhile the token may have been revoked.
+    const still = this.#allow(grant, "read");
+    return isFailure(still) ? still : await still.longWork.piece(() => read(still));
   }
 
   /** The open database, if there is one and the grant allows the access. The grant must not have ended by the caller's clock. */

@@ -41,7 +41,7 @@ import { EntryCounts } from "./entry-counts.ts";
 import { EntryDeletions } from "./entry-deletions.ts";
 import { EntryJobs } from "./entry-jobs.ts";
 import { ProcessMemory } from "../core/process-memory.ts";
-import { ProcessTurns } from "../core/process-turns.ts";
+import { ProcessTurns, type WorkTurns } from "../core/process-turns.ts";
 import { MAX_PROCESS_SEARCH_BYTES } from "../core/search-limits.ts";
 import { LargeReads } from "./large-reads.ts";
 import { LateWatchers } from "./late-watchers.ts";
@@ -62,6 +62,8 @@ import { WriteTurns } from "./write-turns.ts";
 export interface OpenDatabase extends HeldDatabase {
   /** The organization that owns the database, or the name of the object if it is no organization's database. */
   readonly owner: string;
+  /** The turns of the organization's long requests in the process. */
+  readonly longWork: WorkTurns;
   readonly database: Database;
   /** null: the object is not an organization's database. */
   readonly documentIndex: DocumentIndex | null;
@@ -101,7 +103,7 @@ export interface DatabaseParts {
 }
 
 /** Shared by all objects in this process. */
-const processTurns = new ProcessTurns({ clock: systemClock, wait: systemWait });
+export const processTurns = new ProcessTurns({ clock: systemClock, wait: systemWait });
 const searchMemory = new ProcessMemory(MAX_PROCESS_SEARCH_BYTES, systemClock);
 const answerMemory = new ProcessMemory(MAX_PROCESS_ANSWER_BYTES, systemClock);
 const buildMemory = new ProcessMemory(MAX_PROCESS_GATHERED_BYTES, systemClock);
@@ -143,7 +145,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     onUse: (how) => {
       processPace.operations += 1;
       // What a search reads is long work itself.
-      if (how !== "other read") processTurns.used();
+      if (how !== "other read") processTurns.used(owner);
       // A read writes nothing, so its answer does not wait for the alarm of its bookkeeping.
       for (const use of uses) {
         if (how === "write") alarms?.dueBy(use.used());
@@ -166,6 +168,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
   // The organization that owns the database: organizations share the memory of the process.
   const owner = setup?.organizationId ?? objectName;
   const longWork = processTurns.of(owner);
+  const background = processTurns.patient(owner);
   const jurisdiction = setup?.jurisdiction ?? null;
   const revocations = new Revocations(tables);
   const revoked = () => revocations.list();
@@ -185,14 +188,14 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
   // Use is counted only for an organization's database, not for a state of the past or the trial of a backup.
   if (setup !== null) uses = [new CountersTask(database, systemClock), usageOf(database, setup, tables, env)];
   alarms = new AlarmClock(storage, tables, alarmParts(ctx.id), [
-    expiryTask(database, () => mode.mode === "open"),
+    expiryTask(database, () => mode.mode === "open", background),
     ...uses,
     ...backup.tasks,
     feeds.task,
     ...(backupReport === null ? [] : [backupReport]),
     ...(documentIndex === null
       ? []
-      : [documentIndexTask({ index: documentIndex, room, clock: systemClock, turns: longWork })]),
+      : [documentIndexTask({ index: documentIndex, room, clock: systemClock, turns: background })]),
     restores.task,
     restores.scheduleTask,
     ...(archives?.tasks ?? []),
@@ -213,6 +216,8 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
   const commits = new CommitQueue({
     commit: (writes) => database.commit(writes),
     flushed: () => storage.sync(),
+    turns: longWork,
+    clock: systemClock,
     breathe: systemTurn,
     onError: logError,
   });
@@ -237,13 +242,14 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
       clock: systemClock,
       mayHaveExpired: () => database.mayHaveExpired(),
       onRead: (bytes) => database.countOtherRead(bytes),
-      turns: longWork,
+      turns: background,
       memory: searchMemory,
       owner,
     }),
     memory: new DocumentMemory({ memory: documentMemory, owner }),
     entropy: systemEntropy,
-    breathe: systemTurn,
+    turns: longWork,
+    clock: systemClock,
   });
   const late = new LateWatchers(database.watches, systemClock, systemTimers);
   const sockets = Map.groupBy(ctx.getWebSockets(), (socket) => ctx.getTags(socket).includes(SESSION_TAG));
@@ -255,6 +261,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     refusedByMode: (access) => mode.refusal(access),
     late,
     feeds: held.feeds,
+    longWork,
     clock: systemClock,
     timers: systemTimers,
     memory: { underWay: socketMemory.underWay.account(owner), pending: socketMemory.pending.account(owner) },
@@ -265,10 +272,11 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     database,
     clock: systemClock,
     timers: systemTimers,
+    turns: longWork,
     memory: answerMemory,
     owner,
   });
-  const counts = new EntryCounts({ database, breathe: systemTurn });
+  const counts = new EntryCounts({ database, turns: longWork });
   const entryJobs = new EntryJobs({
     restores,
     newId: () => systemEntropy.uuid(),
@@ -277,10 +285,11 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
       await organizationStub(env, setup.organizationId).noteJob(setup.databaseId, jobId, kind);
     },
   });
-  const deletions = new EntryDeletions({ database, counts, jobs: entryJobs, breathe: systemTurn });
+  const deletions = new EntryDeletions({ database, counts, jobs: entryJobs, turns: longWork });
   return {
     ...held,
     owner,
+    longWork,
     documentIndex,
     commits,
     turns,

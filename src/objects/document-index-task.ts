@@ -16,7 +16,7 @@ export interface DocumentIndexTaskParts {
   readonly room: Pick<Room, "refusalOfJob">;
   readonly clock: Clock;
   /** The turns of the organization's long work in the process. */
-  readonly turns: Pick<WorkTurns, "next">;
+  readonly turns: Pick<WorkTurns, "worked" | "piece" | "next">;
 }
 
 export function documentIndexTask({ index, room, clock, turns }: DocumentIndexTaskParts): Task {
@@ -36,7 +36,9 @@ export function documentIndexTask({ index, room, clock, turns }: DocumentIndexTa
       let steps = 0;
       for (; steps < STEPS_PER_RUN && index.hasWork; steps += 1) {
         // A step begins after this turn of the object. The turns of the process are told now, so that no other object begins a piece before it.
-        const [hadWork] = await Promise.all([index.step(refused === null), turns.next(MS_PER_STEP)]);
+        turns.worked(clock.now(), MS_PER_STEP);
+        const hadWork = await index.step(refused === null, turns.piece);
+        await turns.next();
         if (!hadWork) break;
         stepsDone += 1;
       }

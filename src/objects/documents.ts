@@ -13,6 +13,8 @@ import { type Access, admittedRange, type Grant, refusedKeys } from "../contract
 import { reading } from "../codec/json-notation/members.ts";
 import { justAfter } from "../core/bytes.ts";
 import { MAX_LOOKED_AT_BYTES } from "../core/document-limits.ts";
+import type { WorkTurns } from "../core/process-turns.ts";
+import type { Clock } from "../core/clock.ts";
 import type { Entropy } from "../core/entropy.ts";
 import { type Failure, failure, isFailure } from "../core/errors.ts";
 import type { Definitions } from "../documents/definitions.ts";
@@ -52,8 +54,9 @@ export interface DocumentsParts {
   readonly searches: Pick<Searches, "search">;
   readonly memory: Pick<DocumentMemory, "use">;
   readonly entropy: Entropy;
-  /** Lets everybody else in the process have a turn. */
-  readonly breathe: () => Promise<void>;
+  readonly clock: Clock;
+  /** The turns of the organization's long requests in the process. */
+  readonly turns: WorkTurns;
 }
 
 /** Who asks. */
@@ -91,12 +94,10 @@ export class Documents {
   }
 
   async carryOut(asking: Asking, request: DocumentRequest): Promise<DocumentAnswer | Failure> {
-    const memory = memoryOf(request.text);
-    const body = parseBody(request.text);
+    const { memory: memories, turns } = this.#parts;
+    const [memory, body] = turns.piece(() => [memoryOf(request.text), parseBody(request.text)]);
     if (isFailure(body)) return body;
-    return this.#parts.memory.use(memory, mayAnswerMuch(body), () =>
-      this.#carryOut(asking, body, request.tables, memory),
-    );
+    return memories.use(memory, mayAnswerMuch(body), () => this.#carryOut(asking, body, request.tables, memory));
   }
 
   async #carryOut(
@@ -133,7 +134,7 @@ export class Documents {
       results.push(...(await this.#write(asking, writes, share)));
       writes = [];
       if (looked > BYTES_PER_STEP) {
-        await this.#parts.breathe();
+        await this.#parts.turns.next();
         looked = 0;
       }
       const before = budget.bytes;
@@ -149,7 +150,8 @@ export class Documents {
     if (refused !== null) return refused;
     const context: ReadContext = {
       database: this.#parts.database,
-      breathe: this.#parts.breathe,
+      clock: this.#parts.clock,
+      turns: this.#parts.turns,
       definitionOf: (table) => this.#parts.tables.definitionOf(table),
       admitted: (range) => admittedRange(grant, range),
       budget,
@@ -183,13 +185,13 @@ export class Documents {
       let bytes = 0;
       for (const request of rest) {
         if (step.length > 0 && bytes > BYTES_PER_STEP) break;
-        const prepared = this.#prepare(asking, [request], share);
+        const prepared = this.#parts.turns.piece(() => this.#prepare(asking, [request], share));
         bytes += prepared.bytes;
         step.push(prepared);
       }
       rest = rest.slice(step.length);
       results.push(...(await this.#commit(step)).map((outcomes) => outcomes[0] ?? NOT_DECIDED));
-      if (rest.length > 0) await this.#parts.breathe();
+      if (rest.length > 0) await this.#parts.turns.next();
     }
     return results;
   }
@@ -205,11 +207,8 @@ export class Documents {
     });
     const wrong = writes.findIndex((write) => isFailure(write));
     if (wrong !== -1) return writes.map((write) => (isFailure(write) ? write : becauseOf(wrong)));
-    const prepared = this.#prepare(
-      asking,
-      writes.flatMap((write) => (isFailure(write) ? [] : [write])),
-      memory,
-    );
+    const all = writes.flatMap((write) => (isFailure(write) ? [] : [write]));
+    const prepared = this.#parts.turns.piece(() => this.#prepare(asking, all, memory));
     if (prepared.decoded > MAX_LOOKED_AT_BYTES) {
       const tooMuch = failure(
         "limit",

@@ -2,12 +2,13 @@
 import type { CommandedRange, EntryCount } from "../contracts/entry-commands.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_COUNTS_WAITING } from "../core/limits.ts";
+import type { WorkTurns } from "../core/process-turns.ts";
 import type { Database } from "../engine/database.ts";
 
 export interface EntryCountsParts {
   readonly database: Pick<Database, "startCount">;
-  /** Lets other requests be answered. */
-  readonly breathe: () => Promise<void>;
+  /** The turns of the organization's long requests in the process. */
+  readonly turns: Pick<WorkTurns, "begin" | "piece" | "next">;
 }
 
 export class EntryCounts {
@@ -40,12 +41,16 @@ export class EntryCounts {
 
   async #countNow(range: CommandedRange): Promise<EntryCount | Failure> {
     if (this.#closed !== null) return this.#closed;
-    const count = this.#parts.database.startCount(range);
+    const { database, turns } = this.#parts;
+    const refused = await turns.begin();
+    if (refused !== null) return refused;
+    if (this.#closed !== null) return this.#closed;
+    const count = turns.piece(() => database.startCount(range));
     try {
       for (;;) {
-        const counted = count.next();
+        const counted = turns.piece(() => count.next());
         if (counted !== undefined) return { ok: true, ...counted };
-        await this.#parts.breathe();
+        await turns.next();
         if (this.#closed !== null) return this.#closed;
       }
     } finally {

@@ -6,6 +6,7 @@ import type { CommandedRange, RangeDeletion } from "../contracts/entry-commands.
 import { toHex } from "../core/bytes.ts";
 import { type Failure, isFailure } from "../core/errors.ts";
 import { MAX_DELETED_AT_ONCE, MAX_DELETED_PER_COMMIT } from "../core/limits.ts";
+import type { WorkTurns } from "../core/process-turns.ts";
 import type { Database } from "../engine/database.ts";
 import type { EntryCounts } from "./entry-counts.ts";
 import type { EntryJobs } from "./entry-jobs.ts";
@@ -14,8 +15,8 @@ export interface EntryDeletionsParts {
   readonly database: Pick<Database, "deleteWithin">;
   readonly counts: Pick<EntryCounts, "count">;
   readonly jobs: Pick<EntryJobs, "begin">;
-  /** Lets other requests be answered. */
-  readonly breathe: () => Promise<void>;
+  /** The turns of the organization's long requests in the process. */
+  readonly turns: Pick<WorkTurns, "begin" | "piece" | "next">;
 }
 
 export class EntryDeletions {
@@ -33,14 +34,19 @@ export class EntryDeletions {
   }
 
   async #deleteNow({ start, end }: CommandedRange): Promise<RangeDeletion | Failure> {
+    const { database, turns } = this.#parts;
+    const refused = await turns.begin();
+    if (refused !== null) return refused;
+    const deleteFrom = (first: Uint8Array) =>
+      turns.piece(() => database.deleteWithin({ start: first, end }, MAX_DELETED_PER_COMMIT, () => undefined));
     let count = 0;
     let from: Uint8Array | null = start;
     for (;;) {
-      const slice = this.#parts.database.deleteWithin({ start: from, end }, MAX_DELETED_PER_COMMIT, () => undefined);
+      const slice = deleteFrom(from);
       count += slice.deleted;
       from = slice.next;
       if (from === null) return { ok: true, count, version: slice.version };
-      await this.#parts.breathe();
+      await turns.next();
       // Another client continues to write in the range.
       if (count > 2 * MAX_DELETED_AT_ONCE) return this.#begin({ start: from, end }, 0);
     }

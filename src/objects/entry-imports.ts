@@ -13,12 +13,12 @@ import type { OpenDatabase } from "./database-wiring.ts";
 
 /** The caller has checked that the grant allows writing. */
 export async function importEntries(
-  { commits, database, room }: Pick<OpenDatabase, "commits" | "database" | "room">,
+  { commits, database, longWork, room }: Pick<OpenDatabase, "commits" | "database" | "longWork" | "room">,
   grant: Grant,
   list: Uint8Array,
   overwrite: boolean,
 ): Promise<ImportedEntries | Failure> {
-  const decoded = decodeEntryList(list);
+  const decoded = longWork.piece(() => decodeEntryList(list));
   if (!decoded.ok) return decoded;
   const given = decoded.entries.filter((entry) => entry !== null);
   const refused = refusedKeys(
@@ -26,7 +26,7 @@ export async function importEntries(
     given.map(({ key }) => key),
   );
   if (refused !== null) return refused;
-  let entries = overwrite ? given : firstOfEach(given);
+  let entries = overwrite ? given : longWork.piece(() => firstOfEach(given));
   for (;;) {
     const write = writeOf(entries, overwrite);
     const noRoom = await room.refusal(write, list.byteLength);

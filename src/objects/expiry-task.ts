@@ -1,6 +1,7 @@
 /** Deletes expired entries, a bounded batch at a time, so that requests get their turn in between. */
 import { asUnixMs, type UnixMs } from "../core/clock.ts";
 import { MAX_EXPIRED_PER_BATCH } from "../core/limits.ts";
+import type { WorkTurns } from "../core/process-turns.ts";
 import type { Database } from "../engine/database.ts";
 import type { Task } from "./alarm-clock.ts";
 
@@ -10,15 +11,20 @@ export function alarmForExpiry(at: UnixMs): UnixMs {
 }
 
 /** `mayDelete`: false in a state of the past, where nothing expires any more. */
-export function expiryTask(database: Database, mayDelete: () => boolean): Task {
+export function expiryTask(
+  database: Database,
+  mayDelete: () => boolean,
+  turns: Pick<WorkTurns, "piece" | "next">,
+): Task {
   return {
     name: "expiry",
     dueAt() {
       const next = mayDelete() ? database.nextExpiry() : null;
       return next === null ? null : alarmForExpiry(next);
     },
-    run() {
-      database.deleteExpired(MAX_EXPIRED_PER_BATCH);
+    async run() {
+      await turns.next();
+      turns.piece(() => database.deleteExpired(MAX_EXPIRED_PER_BATCH));
     },
   };
 }

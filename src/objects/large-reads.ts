@@ -15,6 +15,7 @@ import {
   READER_GRACE_MS,
 } from "../core/limits.ts";
 import type { ReadRange } from "../core/operations.ts";
+import type { WorkTurns } from "../core/process-turns.ts";
 import type { Timers } from "../core/timers.ts";
 import type { Database } from "../engine/database.ts";
 import type { ProcessMemory, Lease } from "../core/process-memory.ts";
@@ -35,6 +36,8 @@ export interface LargeReadsParts {
   readonly database: Pick<Database, "read" | "readBytes">;
   readonly clock: Clock;
   readonly timers: Timers;
+  /** The turns of the organization's long requests in the process. */
+  readonly turns: Pick<WorkTurns, "piece">;
   /** The memory of the process. */
   readonly memory: ProcessMemory;
   /** The organization that owns the database: organizations share the memory. */
@@ -45,6 +48,7 @@ export class LargeReads {
   readonly #database: Pick<Database, "read" | "readBytes">;
   readonly #clock: Clock;
   readonly #timers: Timers;
+  readonly #turns: Pick<WorkTurns, "piece">;
   readonly #memory: ProcessMemory;
   readonly #owner: string;
   readonly #waiting: Waiting[] = [];
@@ -54,10 +58,11 @@ export class LargeReads {
   /** Set while the process had no memory and is to be asked again. */
   #cancelPoll: (() => void) | undefined;
 
-  constructor({ database, clock, timers, memory, owner }: LargeReadsParts) {
+  constructor({ database, clock, timers, turns, memory, owner }: LargeReadsParts) {
     this.#database = database;
     this.#clock = clock;
     this.#timers = timers;
+    this.#turns = turns;
     this.#memory = memory;
     this.#owner = owner;
   }
@@ -102,7 +107,7 @@ export class LargeReads {
   #admit(): void {
     for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
       try {
-        const answer = this.#answerNow(next);
+        const answer = this.#turns.piece(() => this.#answerNow(next));
         if (answer === undefined) return;
         next.settle(answer);
       } catch (error) {

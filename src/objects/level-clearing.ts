@@ -5,17 +5,18 @@
 import type { CommandedLevel } from "../contracts/entry-commands.ts";
 import type { ClearedLevel } from "../contracts/record-commands.ts";
 import { MAX_DELETED_AT_ONCE, MAX_DELETED_PER_COMMIT, MAX_LEVEL_JUMPS, MAX_RPC_ANSWER_BYTES } from "../core/limits.ts";
+import type { WorkTurns } from "../core/process-turns.ts";
 import type { Database } from "../engine/database.ts";
 import { type Failure, isFailure } from "../core/errors.ts";
 
 export interface LevelClearingParts {
   readonly database: Pick<Database, "readLevel" | "commit">;
-  /** Lets the object answer other requests. */
-  readonly breathe: () => Promise<void>;
+  /** The turns of the organization's long requests in the process. */
+  readonly turns: Pick<WorkTurns, "begin" | "piece" | "next">;
 }
 
 export async function clearLevel(
-  { database, breathe }: LevelClearingParts,
+  { database, turns }: LevelClearingParts,
   { parent, start, end }: CommandedLevel,
 ): Promise<ClearedLevel | Failure> {
   let count = 0;
@@ -26,17 +27,25 @@ export async function clearLevel(
     maxJumps: MAX_LEVEL_JUMPS,
     keysOnly: true,
   };
-  while (next !== null && count < MAX_DELETED_AT_ONCE) {
-    const page = database.readLevel(parent, { start: next, end }, bounds);
+  const clearFrom = (first: Uint8Array): { readonly cleared: number; readonly next: Uint8Array | null } | Failure => {
+    const page = database.readLevel(parent, { start: first, end }, bounds);
     const mutations = page.entries.map(({ key }) => ({ type: "delete", key }) as const);
     if (mutations.length > 0) {
       // The commit follows the read at once: no other request comes between them.
       const [outcome] = database.commit([{ checks: [], mutations, enqueues: [] }]);
       if (outcome !== undefined && isFailure(outcome) && "code" in outcome) return outcome;
     }
-    count += mutations.length;
-    ({ next } = page);
-    if (next !== null) await breathe();
+    return { cleared: mutations.length, next: page.next };
+  };
+  const refused = await turns.begin();
+  if (refused !== null) return refused;
+  while (next !== null && count < MAX_DELETED_AT_ONCE) {
+    const first: Uint8Array = next;
+    const slice = turns.piece(() => clearFrom(first));
+    if (isFailure(slice)) return slice;
+    count += slice.cleared;
+    ({ next } = slice);
+    if (next !== null) await turns.next();
   }
   return { ok: true, count, next };
 }

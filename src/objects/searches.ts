@@ -23,7 +23,7 @@ export interface SearchesParts {
   /** Called after a search with the size of what it has found. */
   readonly onRead: (bytes: number) => void;
   /** The turns of the organization's long work in the process. */
-  readonly turns: WorkTurns;
+  readonly turns: Pick<WorkTurns, "begin" | "worked" | "next">;
 }
 
 /** A search that has not ended by then is no longer counted: its object may have ended in the middle. */
@@ -56,22 +56,30 @@ export class Searches {
       return failure("unavailable", "Other searches take all the memory that there is for searches: ask again.");
     }
     this.#running += 1;
-    let unpaid = 0;
     try {
       const waiting = turns.begin();
-      if (waiting !== null) await waiting;
+      const refused = waiting === null ? null : await waiting;
+      if (refused !== null) return refused;
+      let since = clock.now();
+      const worked = (microseconds: number): void => {
+        turns.worked(since, microseconds / 1000);
+        since = clock.now();
+      };
       const answer = await search(table, json, columns, {
         sql,
         table: (name) => index.table(name),
         now: () => clock.now(),
         mayHaveExpired,
-        pause: (microseconds) => turns.next(microseconds / 1000),
-        ended: (microseconds) => (unpaid = microseconds),
+        pause: async (microseconds) => {
+          worked(microseconds);
+          await turns.next();
+          since = clock.now();
+        },
+        ended: worked,
       });
       if (answer.ok) onRead(answer.json.length);
       return answer;
     } finally {
-      turns.end(unpaid / 1000);
       this.#running -= 1;
       lease.giveBack(SEARCH_MEMORY_BYTES);
     }

@@ -31,10 +31,12 @@ import {
 } from "../core/limits.ts";
 import type { Timers } from "../core/timers.ts";
 import type { CommitOutcome } from "../engine/commit-path.ts";
+import type { WorkTurns } from "../core/process-turns.ts";
 import type { Database } from "../engine/database.ts";
 import type { BytesUnderWay, Sender } from "./bytes-under-way.ts";
 import { changesOf, type CommitQueue, type SubmittedWrite, writeMemory } from "./commit-queue.ts";
 import type { Feeds } from "./feeds.ts";
+import { entriesOfRanges, isLongRead } from "./long-reads.ts";
 import type { LateWatchers } from "./late-watchers.ts";
 import type { Room } from "./room.ts";
 import { type Form, SocketAnswers } from "./socket-answers.ts";
@@ -62,6 +64,8 @@ export interface SessionParts {
   readonly late: LateWatchers;
   readonly feeds: Pick<Feeds, "refusal" | "oldest" | "before">;
   readonly underWay: BytesUnderWay;
+  /** The turns of the organization's long requests in the process. */
+  readonly longWork: WorkTurns;
   readonly clock: Clock;
   readonly timers: Timers;
   /** What a data token of this database grants. */
@@ -74,6 +78,9 @@ export interface SessionParts {
   /** The socket has ended, whichever side ended it. */
   readonly onEnd: (session: SocketSession) => void;
 }
+
+/** Bytes or characters that are made in less than a millisecond. */
+const MAX_SHORT_MESSAGE = 16 * 1024;
 
 interface Frame {
   readonly requests: readonly SocketRequest[];
@@ -102,6 +109,8 @@ export class SocketSession implements Sender {
   /** What a relayed socket was sent, and its client has not taken by the last report. */
   #untaken = 0;
   #pendingBytes = 0;
+  /** Whether the last message was the work of milliseconds. */
+  #sentMuch = false;
   #running = false;
   #ended = false;
   /** The form in which errors of the whole socket are sent. */
@@ -281,22 +290,18 @@ export class SocketSession implements Sender {
       case "read":
         return this.#read(request, form);
       case "watch":
-      case "watchPrefix": {
-        const refused = this.#refusal("read") ?? this.#watches.open(request, form, this.#grant);
-        if (refused === null) this.#answered(request.id);
-        else this.#fail(request.id, refused, form);
-        return undefined;
-      }
+        return this.#openWatch(request, form);
+      case "watchPrefix":
+        return this.#atTurn(request.id, form, () => this.#openWatch(request, form));
       case "feed":
-        return this.#openFeed(request.id, request.body, form);
+        return this.#atTurn(request.id, form, () => this.#openFeed(request.id, request.body, form));
       case "unwatch":
         this.#watches.end(request.watch);
         this.#answered(request.id);
         this.#answers.done(request.id, form);
         return undefined;
       case "ack":
-        this.#watches.acknowledge(request.watch);
-        return undefined;
+        return this.#acknowledge(request.watch);
       case "token":
         return this.#renew(request.id, request.token, form);
       case "refused":
@@ -305,6 +310,23 @@ export class SocketSession implements Sender {
       default:
         return unreachable(request);
     }
+  }
+
+  #openWatch(request: Extract<SocketRequest, { type: "watch" | "watchPrefix" }>, form: Form): undefined {
+    const refused = this.#refusal("read") ?? this.#watches.open(request, form, this.#grant);
+    if (refused === null) this.#answered(request.id);
+    else this.#fail(request.id, refused, form);
+  }
+
+  /** The next update of a watch of which the last one was large may be large, too. */
+  #acknowledge(watch: number): Promise<void> | undefined {
+    const { longWork } = this.#parts;
+    const acknowledge = (): void => {
+      longWork.piece(() => this.#watches.acknowledge(watch));
+    };
+    if (this.#sentMuch && !longWork.isAlone) return longWork.next().then(acknowledge);
+    acknowledge();
+    return undefined;
   }
 
   async #openFeed(id: number, body: Uint8Array, form: Form): Promise<void> {
@@ -316,6 +338,25 @@ export class SocketSession implements Sender {
 
   /** A promise that settles when the read is answered. undefined: it already is. */
   #read(request: ReadRequest, form: Form): Promise<void> | undefined {
+    const decoded = decodeSnapshotRead(request.body);
+    if (!decoded.ok || !isLongRead(entriesOfRanges(decoded.ranges))) return this.#readNow(request, form);
+    return this.#atTurn(request.id, form, () => this.#readNow(request, form));
+  }
+
+  /** Work that may take milliseconds. */
+  #atTurn(id: number, form: Form, work: () => Promise<void> | undefined): Promise<void> | undefined {
+    const { longWork } = this.#parts;
+    const turn = longWork.begin();
+    if (turn === null) return longWork.piece(work);
+    return turn.then((crowded) => {
+      if (this.#ended) return undefined;
+      if (crowded === null) return longWork.piece(work);
+      this.#fail(id, crowded, form);
+      return undefined;
+    });
+  }
+
+  #readNow(request: ReadRequest, form: Form): Promise<void> | undefined {
     const most = Math.min(request.maxBytes ?? MAX_SOCKET_ANSWER_BYTES, MAX_SOCKET_ANSWER_BYTES);
     const allowance = this.#parts.underWay.allowance(this);
     if (this.#readUpTo(Math.min(most, allowance), request, form)) return undefined;
@@ -456,6 +497,7 @@ export class SocketSession implements Sender {
     if (this.#ended) return;
     try {
       this.socket.send(message);
+      this.#sentMuch = sizeOf(message) > MAX_SHORT_MESSAGE;
       if (this.#isRelayed) this.#untaken += sizeOf(message);
       this.#parts.underWay.sent(this);
     } catch {

@@ -21,7 +21,7 @@ const EXPIRED = failure(
 
 export interface SocketSessionsParts extends Pick<
   SessionParts,
-  "database" | "commits" | "room" | "refusedByMode" | "late" | "feeds" | "clock" | "timers" | "grantOf"
+  "database" | "commits" | "room" | "refusedByMode" | "late" | "feeds" | "longWork" | "clock" | "timers" | "grantOf"
 > {
   /** This object's part of the process's memory: for what sockets were sent, and for unanswered frames. */
   readonly memory: { readonly underWay: Account; readonly pending: Account };

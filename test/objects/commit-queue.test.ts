@@ -5,11 +5,13 @@ import {
   MAX_GROUP_CHANGES,
   MAX_WAITING_WRITE_BYTES,
 } from "../../src/core/limits.ts";
-import { failure } from "../../src/core/errors.ts";
 import type { AtomicWrite } from "../../src/core/operations.ts";
+import { type Failure, failure } from "../../src/core/errors.ts";
 import { asVersion } from "../../src/core/versionstamp.ts";
 import type { CommitOutcome } from "../../src/engine/commit-path.ts";
 import { CommitQueue } from "../../src/objects/commit-queue.ts";
+import { FakeTimers } from "../support/fake-timers.ts";
+import { freeTurns } from "../support/free-turns.ts";
 
 const write: AtomicWrite = { checks: [], mutations: [], enqueues: [] };
 
@@ -21,6 +23,8 @@ class SlowDisk {
   broken = false;
   version = 0;
   breaths = 0;
+  /** How the turn of a long group comes about. null: the organization is alone. */
+  turn: Promise<Failure | null> | null = null;
   #flushed: (() => void) | null = null;
   readonly queue = new CommitQueue({
     commit: (writes): CommitOutcome[] => {
@@ -32,6 +36,10 @@ class SlowDisk {
       this.flushes += 1;
       return new Promise((resolve) => (this.#flushed = resolve));
     },
+    turns: Object.defineProperty({ ...freeTurns(), begin: () => this.turn }, "isAlone", {
+      get: () => this.turn === null,
+    }),
+    clock: new FakeTimers(),
     breathe: async () => void (this.breaths += 1),
     onError: (error) => void this.errors.push(error),
   });
@@ -105,6 +113,35 @@ test("a lone writer of many changes waits for the turns of others, too", async (
   await disk.flush();
   await many;
   expect(disk.breaths).toBe(1);
+});
+
+test("beside other organizations a write of many changes waits for its turn, those behind it wait, too, and a refused one is not applied", async () => {
+  const disk = new SlowDisk();
+  const { promise, resolve } = Promise.withResolvers<Failure | null>();
+  const begun = async (): Promise<void> => {
+    for (let i = 0; i < 40; i++) {
+      const alone = disk.submit(1);
+      await disk.flush();
+      await alone;
+    }
+    disk.groups.length = 0;
+  };
+  await begun();
+  disk.turn = promise;
+  const long = disk.submitChanges(1, 100);
+  const behind = disk.submit(1);
+  await disk.flush();
+  expect(disk.groups, "a short write does not pass it").toEqual([]);
+  resolve(null);
+  await disk.flush();
+  expect([disk.groups, await long, await behind]).toMatchObject([[2], [{ ok: true }], { ok: true }]);
+  await disk.flush();
+  await begun();
+  disk.turn = Promise.resolve(failure("unavailable", "Other long requests wait."));
+  const refused = disk.submitChanges(1, 100);
+  expect(await refused).toMatchObject([{ code: "unavailable" }]);
+  expect(disk.groups).toEqual([]);
+  expect(await disk.submit(1)).toMatchObject({ ok: true });
 });
 
 test("writes past what may wait are refused until the disk has caught up (W31)", async () => {

@@ -18,6 +18,7 @@ import { documentIndexTask } from "../../src/objects/document-index-task.ts";
 import { systemClock } from "../../src/objects/system.ts";
 import { key, remove, set, withStorage, write } from "../support/workerd/engine.ts";
 import { v8 } from "../support/workerd/values.ts";
+import { freeTurns } from "../support/free-turns.ts";
 
 // The plugin's environment is the deployment's.
 const { DATABASES } = env as unknown as Env;
@@ -120,7 +121,7 @@ test("where there is no room a build waits, and says why; what is to be removed 
       asked += 1;
       return refused;
     };
-    const parts = { index, room: { refusalOfJob }, clock: systemClock, turns: { next: async () => undefined } };
+    const parts = { index, room: { refusalOfJob }, clock: systemClock, turns: freeTurns() };
     const task = documentIndexTask(parts);
     expect(task.dueAt()).not.toBeNull();
     await task.run();
@@ -157,8 +158,13 @@ test("a step is one transaction without a savepoint, and the turns of the proces
     database.commit([write([define("city"), ...Array.from({ length: 9 }, (_, id) => order(id, "Köln"))])]);
     database.commit([write([define("title")])]);
     done.length = 0;
-    const next = async () => void done.push("told");
-    const parts = { index, room: { refusalOfJob: async () => null }, clock: systemClock, turns: { next } };
+    const worked = () => void done.push("told");
+    const parts = {
+      index,
+      room: { refusalOfJob: async () => null },
+      clock: systemClock,
+      turns: { ...freeTurns(), worked },
+    };
     const task = documentIndexTask(parts);
     while (task.dueAt() !== null) await task.run();
     expect(done.length).toBeGreaterThan(10);

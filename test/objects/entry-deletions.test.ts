@@ -7,6 +7,7 @@ import { MAX_DELETED_AT_ONCE, MAX_DELETED_PER_COMMIT } from "../../src/core/limi
 import { asVersion } from "../../src/core/versionstamp.ts";
 import { EntryDeletions } from "../../src/objects/entry-deletions.ts";
 import { EntryJobs } from "../../src/objects/entry-jobs.ts";
+import { freeTurns } from "../support/free-turns.ts";
 
 const range = { start: Uint8Array.of(2), end: Uint8Array.of(3) };
 const version = asVersion(7);
@@ -56,7 +57,7 @@ function deletions(count: number, jobs: readonly BackupJob[] = [], slices: reado
       newId: () => "new",
       note: async (id, kind) => void log.push(`noted ${id}, ${kind}`),
     }),
-    breathe: async () => void log.push("turn"),
+    turns: freeTurns(async () => void log.push("turn")),
   });
   return { object, log };
 }

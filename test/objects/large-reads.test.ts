@@ -14,6 +14,7 @@ import { asVersion } from "../../src/core/versionstamp.ts";
 import { ProcessMemory } from "../../src/core/process-memory.ts";
 import { LargeReads } from "../../src/objects/large-reads.ts";
 import { FakeTimers, turns } from "../support/fake-timers.ts";
+import { freeTurns } from "../support/free-turns.ts";
 
 const MIB = 1024 * 1024;
 
@@ -35,7 +36,7 @@ function reads(
       return ranges.map(({ limit }) => Array.from({ length: limit }, () => entryOf(MIB - 1)));
     },
   };
-  return new LargeReads({ database, clock: time, timers: time, memory, owner });
+  return new LargeReads({ database, clock: time, timers: time, turns: freeTurns(), memory, owner });
 }
 
 function entryOf(bytes: number): StoredEntry {
@@ -242,7 +243,7 @@ test("a read that waits for the process is measured again only when there may be
   const memory = new ProcessMemory(100 * MIB, time);
   const held = memory.take("a", 60 * MIB, 300_000);
   const database = { readBytes: () => (measured++, 40 * MIB), read: () => [[entryOf(40 * MIB)]] };
-  const object = new LargeReads({ database, clock: time, timers: time, memory, owner: "b" });
+  const object = new LargeReads({ database, clock: time, timers: time, turns: freeTurns(), memory, owner: "b" });
   const waiting = object.answer(mebibytes(40));
   for (let i = 0; i < 10; i++) await time.pass(ANSWER_MEMORY_POLL_MS);
   expect(measured).toBe(1);

@@ -28,6 +28,7 @@ import { watchedKeys } from "../support/watched-state.ts";
 import { everything, newDatabase } from "../support/workerd/database-object.ts";
 import { key, point, set, write } from "../support/workerd/engine.ts";
 import { clientOf } from "../support/workerd/sessions.ts";
+import { freeTurns } from "../support/free-turns.ts";
 
 const MIB = 1024 * 1024;
 
@@ -79,6 +80,7 @@ async function withSockets(work: (sockets: Sockets) => Promise<void>, world: Wor
         },
         watches: hub,
       },
+      longWork: freeTurns(),
       commits: {
         submitAll: (writes) =>
           new Promise((resolve) => {

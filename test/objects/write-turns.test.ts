@@ -11,6 +11,7 @@ import { WriteTurns } from "../../src/objects/write-turns.ts";
 import { FakeTimers, turns } from "../support/fake-timers.ts";
 import { commit, everything, newDatabase, read, type Stub } from "../support/workerd/database-object.ts";
 import { key, point, set, withStorage, write } from "../support/workerd/engine.ts";
+import { freeTurns } from "../support/free-turns.ts";
 
 const a = key("kvs", "a");
 const value = new Uint8Array(60).fill(7);
@@ -41,6 +42,8 @@ class Place {
     const commits = new CommitQueue({
       commit: (writes) => this.database.commit(writes),
       flushed: async () => undefined,
+      turns: freeTurns(),
+      clock: this.timers,
       breathe: async () => undefined,
       onError: (error) => {
         throw error;

@@ -126,13 +126,13 @@ export class DocumentIndex implements DerivedTables {
    * Does a bounded piece of work, in a transaction of its own. `mayBuild`: whether there is room for what a build adds. Returns false when
    * there was nothing to do.
    */
-  async step(mayBuild = true): Promise<boolean> {
+  async step(mayBuild = true, piece: <Result>(work: () => Result) => Result = (work) => work()): Promise<boolean> {
     if (!this.hasWork) return false;
     // Forgotten before anything else runs, and also when what was done could not be stored.
     return this.#orForget(() =>
       this.#storage.transaction(() =>
         // There may be nothing left to do: the transaction begins in a later turn.
-        this.#orForget(async () => this.hasWork && this.#open().work.step(mayBuild)),
+        this.#orForget(async () => this.hasWork && piece(() => this.#open().work.step(mayBuild))),
       ),
     );
   }

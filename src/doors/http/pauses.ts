@@ -2,16 +2,16 @@
  * Pauses in work that takes long: one thread answers everybody, so others get their turn while a long text is made. A pause comes after
  * so many characters, which take some milliseconds.
  */
-import type { Timers } from "../../core/timers.ts";
+import type { Ration } from "./ration.ts";
 
 const CHARACTERS_BETWEEN = 256 * 1024;
 
 export class Pauses {
-  readonly #timers: Timers;
+  readonly #ration: Pick<Ration, "pause">;
   #made = 0;
 
-  constructor(timers: Timers) {
-    this.#timers = timers;
+  constructor(ration: Pick<Ration, "pause">) {
+    this.#ration = ration;
   }
 
   /** So many characters were made. Whether a pause is due, which the caller then awaits. */
@@ -22,6 +22,6 @@ export class Pauses {
 
   pause(): Promise<void> {
     this.#made = 0;
-    return new Promise((resolve) => void this.#timers.after(0, resolve));
+    return this.#ration.pause();
   }
 }

@@ -9,7 +9,7 @@
 import type { DatabaseStub } from "../../contracts/database.ts";
 import type { EntryAnswer, EntryCommand } from "../../contracts/entry-commands.ts";
 import type { Grant } from "../../contracts/grant.ts";
-import type { Clock } from "../../core/clock.ts";
+import type { Clock, UnixMs } from "../../core/clock.ts";
 import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import {
   JSON_MEMORY_WAIT_MS,
@@ -22,6 +22,7 @@ import {
   MAX_WAITING_FOR_JSON,
 } from "../../core/limits.ts";
 import { type Account, type Lease, ProcessMemory } from "../../core/process-memory.ts";
+import type { ProcessTurns, WorkTurns } from "../../core/process-turns.ts";
 import type { Timers } from "../../core/timers.ts";
 
 /** A database, or its state of the past, and the grant to read it. */
@@ -33,7 +34,12 @@ export interface Readable {
 export interface RationParts {
   readonly clock: Clock;
   readonly timers: Timers;
+  /** Of the long work of all objects and doors in the process. */
+  readonly turns: Pick<ProcessTurns, "of">;
 }
+
+/** To make the JSON of so many bytes takes no milliseconds. */
+const MAX_SHORT_ANSWER_BYTES = 16 * 1024;
 
 /** What a request took counts for this long at most, if its end is never heard of. */
 const LEASE_MS = 60_000;
@@ -80,6 +86,14 @@ export class Rations {
     const [oldest] = this.#owners.keys();
     if (this.#owners.size > MAX_REMEMBERED_OWNERS && oldest !== undefined) this.#owners.delete(oldest);
     return owner.organizationId;
+  }
+
+  turnsOf(owner: string): WorkTurns {
+    return this.#parts.turns.of(owner);
+  }
+
+  get clock(): Clock {
+    return this.#parts.clock;
   }
 
   takePage(owner: string, bytes: number): Promise<Lease | Failure> {
@@ -140,6 +154,10 @@ export class Ration {
   readonly #live: Readable;
   #page: Lease | null = null;
   #batch: Lease | null = null;
+  /** Known when the request has had a turn. */
+  #turns: WorkTurns | null = null;
+  /** When the piece of work began that goes on. */
+  #since: UnixMs | null = null;
 
   /** `live`: the database itself, not a state of the past. */
   constructor(rations: Rations, databaseId: string, live: Readable) {
@@ -155,12 +173,50 @@ export class Ration {
   ): Promise<EntryAnswer> {
     if (this.#page === null) {
       const small = await stub.entries(grant, { ...command, maxBytes: MAX_SMALL_JSON_BYTES });
-      if (small instanceof Uint8Array || small.code !== "limit") return small;
+      if (small instanceof Uint8Array) return this.#atTurn(small);
+      if (small.code !== "limit") return small;
       const taken = await this.#take((owner) => this.#rations.takePage(owner, MAX_RPC_ANSWER_BYTES));
       if (isFailure(taken)) return taken;
       this.#page = taken;
     }
-    return stub.entries(grant, command);
+    const answer = await stub.entries(grant, command);
+    return answer instanceof Uint8Array ? this.#atTurn(answer) : answer;
+  }
+
+  /**
+   * Waits until the next piece of the request's long work may begin, which takes some milliseconds. What was done since the last turn has
+   * ended. An organization that is alone does not wait.
+   */
+  async turn(): Promise<void> {
+    await this.#nextTurn(false);
+  }
+
+  /** The same, and in any case everybody else in the process has a turn. */
+  async pause(): Promise<void> {
+    await this.#nextTurn(true);
+  }
+
+  async #nextTurn(isPause: boolean): Promise<void> {
+    this.rest();
+    if (this.#turns === null) {
+      const owner = await this.#rations.ownerOf(this.#databaseId, this.#live);
+      if (typeof owner !== "string") return;
+      this.#turns = this.#rations.turnsOf(owner);
+    }
+    if (isPause || !this.#turns.isAlone) await this.#turns.next();
+    this.#since = this.#rations.clock.now();
+  }
+
+  /** The piece of work has ended, and something else is awaited. */
+  rest(): void {
+    if (this.#since !== null) this.#turns?.worked(this.#since);
+    this.#since = null;
+  }
+
+  /** To make the JSON of a large answer is long work. */
+  async #atTurn(answer: Uint8Array): Promise<EntryAnswer> {
+    if (answer.length > MAX_SHORT_ANSWER_BYTES) await this.turn();
+    return answer;
   }
 
   /** The turn of a batch that is larger than a page. Until the end of the request. */
@@ -178,6 +234,7 @@ export class Ration {
 
   /** The answer is made. */
   end(): void {
+    this.rest();
     this.#page?.giveBack(MAX_RPC_ANSWER_BYTES);
     this.#batch?.giveBack(1);
     this.#page = null;

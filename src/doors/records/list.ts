@@ -31,7 +31,7 @@ export const listRecords: Operation = {
     const list = listOf(await call.ration.entries(call, { command: "level", parent, ...range, limit }));
     if (isFailure(list)) return list;
     const texts: string[] = [];
-    const pauses = new Pauses(call.timers);
+    const pauses = new Pauses(call.ration);
     let characters = 0;
     let { next } = list;
     for (const entry of list.entries) {

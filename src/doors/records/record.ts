@@ -92,7 +92,7 @@ async function recordsOf(call: RestCall, keys: readonly Uint8Array[]): Promise<R
   const list = listOf(await call.ration.entries(call, { command: "get", keys: [...each.values()] }));
   if (isFailure(list)) return list;
   const texts: string[] = [];
-  const pauses = new Pauses(call.timers);
+  const pauses = new Pauses(call.ration);
   let characters = 0;
   for (const entry of list.entries) {
     if (entry === null) continue;

@@ -51,7 +51,7 @@ async function batchOf(
   const list = listOf(await call.ration.entries(call, { command: "get", keys, maxBytes }));
   if (isFailure(list)) return list;
   const texts: string[] = [];
-  const pauses = new Pauses(call.timers);
+  const pauses = new Pauses(call.ration);
   let characters = 0;
   for (const entry of list.entries) {
     const text = entry === null ? "null" : textOfEntry(entry, notation).text;

@@ -11,14 +11,18 @@ import type { Failure } from "../../core/errors.ts";
 import { isFailure } from "../../core/errors.ts";
 import { SSE_COMMENT_MS } from "../../core/limits.ts";
 import type { Timers } from "../../core/timers.ts";
+import type { Ration } from "../http/ration.ts";
 import type { LinkEvent, SessionLink } from "./session-link.ts";
 import { nextBytes } from "./text-stream.ts";
+
+const SHORT_UPDATE_BYTES = 16 * 1024;
 
 export interface EventStreamParts {
   readonly link: SessionLink;
   /** The first event, which was awaited. */
   readonly first: LinkEvent;
   readonly timers: Timers;
+  readonly ration: Pick<Ration, "turn" | "rest">;
   /** The text for an update, in pieces. No pieces: nothing is sent for it. */
   readonly textOf: (update: Uint8Array) => Iterable<string> | Failure;
   /** null: the stream lasts. */
@@ -48,6 +52,8 @@ class EventStream {
   readonly #parts: EventStreamParts;
   #waiting: LinkEvent | null;
   #pieces: Iterator<string> | null = null;
+  /** Whether the text of the update takes milliseconds. Then each piece of it is made at the request's turn. */
+  #isLong = false;
   #owesAcknowledgement = false;
   #isOver = false;
   #cancelEnd: (() => void) | undefined;
@@ -81,7 +87,11 @@ class EventStream {
   async #pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
     for (;;) {
       if (this.#pieces !== null) {
+        if (this.#isLong) await this.#parts.ration.turn();
+        // It may have ended meanwhile.
+        if (this.#pieces === null) continue;
         const { bytes, isLast } = nextBytes(this.#pieces);
+        this.#parts.ration.rest();
         if (isLast) this.#pieces = null;
         if (bytes.length > 0) {
           controller.enqueue(bytes);
@@ -102,6 +112,7 @@ class EventStream {
         const said = this.#parts.textOf(event.body);
         if (!isFailure(said)) {
           this.#pieces = said[Symbol.iterator]();
+          this.#isLong = event.body.length > SHORT_UPDATE_BYTES;
           this.#owesAcknowledgement = true;
           continue;
         }

@@ -83,6 +83,7 @@ async function* linesOf(
   { end }: KeyRange,
   notation: NotationOptions,
 ): AsyncGenerator<string, void, undefined> {
+  const { ration } = call;
   let batch = first;
   let [lines, entries, v8] = ["", 0, 0];
   for (;;) {
@@ -95,14 +96,19 @@ async function* linesOf(
       if (form === "v8") v8 += 1;
       lines += isLast ? `${text.slice(0, -1)},"export":{"entries":${entries},"v8":${v8}}}\n` : `${text}\n`;
       if (lines.length < PIECE_CHARACTERS) continue;
+      ration.rest();
       yield lines;
       lines = "";
+      await ration.turn();
     }
     if (next === null) break;
+    ration.rest();
     const read = await readBatch(call, { start: next, end });
     if (isFailure(read)) throw new Error(read.message);
     batch = read;
+    await ration.turn();
   }
+  ration.rest();
   if (lines !== "") yield lines;
 }
 

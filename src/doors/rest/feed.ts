@@ -85,7 +85,7 @@ async function catchUp(call: RestCall, asked: Asked): Promise<Response | Failure
   const found = await pageOf(call, asked);
   if (isFailure(found)) return found;
   const { page, link } = found;
-  if (asked.from === "now") return pageAnswer(found, asked, { "cache-control": "no-store" });
+  if (asked.from === "now") return pageAnswer(call, found, asked, { "cache-control": "no-store" });
   // A page stays the same as long as it is kept. Only a page at the end grows.
   const etag = `"${asked.offset}:${versionstampHex(page.upTo)}${page.reset === null ? "" : "r"}${page.isLast ? "" : "+"}"`;
   const caching = { etag, "cache-control": page.isLast ? "private, no-cache" : "private, max-age=60" };
@@ -94,17 +94,17 @@ async function catchUp(call: RestCall, asked: Asked): Promise<Response | Failure
     link?.close();
     return new Response(null, { status: 304, headers: { ...headersOf(page), ...caching } });
   }
-  return pageAnswer(found, asked, caching);
+  return pageAnswer(call, found, asked, caching);
 }
 
 async function longPoll(call: RestCall, asked: Asked): Promise<Response | Failure> {
   const found = await pageOf(call, asked);
   if (isFailure(found)) return found;
   const live = { "stream-cursor": cursorOf(call), "cache-control": "no-store" };
-  if (hasNews(found.page) || !found.page.isLast) return pageAnswer(found, asked, live);
+  if (hasNews(found.page) || !found.page.isLast) return pageAnswer(call, found, asked, live);
   const later = await nextNews(call, asked, found.page.upTo);
   if (isFailure(later)) return later;
-  if (hasNews(later.page)) return pageAnswer(later, asked, live);
+  if (hasNews(later.page)) return pageAnswer(call, later, asked, live);
   later.link?.close();
   return new Response(null, { status: 204, headers: { ...headersOf(later.page), ...live } });
 }
@@ -132,7 +132,7 @@ async function nextNews(call: RestCall, asked: Asked, after: Version): Promise<F
 }
 
 async function stream(call: RestCall, asked: Asked): Promise<Response | Failure> {
-  const { timers } = call;
+  const { timers, ration } = call;
   const { from, form } = asked;
   const link = await linkFrom(call, asked, from);
   if (isFailure(link)) return link;
@@ -143,7 +143,7 @@ async function stream(call: RestCall, asked: Asked): Promise<Response | Failure>
     const page = decodeFeedPage(update);
     return page.ok ? textOfUpdate(page, form, cursor) : page;
   };
-  return eventStreamAnswer({ link, first, timers, textOf, endsAfterMs: FEED_STREAM_MS }, { ...COMMON });
+  return eventStreamAnswer({ link, first, timers, ration, textOf, endsAfterMs: FEED_STREAM_MS }, { ...COMMON });
 }
 
 function* textOfUpdate(page: FeedPage, form: FeedForm, cursor: string): Generator<string, void, undefined> {
@@ -208,8 +208,14 @@ function headersOf({ upTo, isLast }: FeedPage): Record<string, string> {
   return { "content-type": "application/json", "stream-next-offset": versionstampHex(upTo), ...atEnd, ...COMMON };
 }
 
-function pageAnswer({ page, link }: Found, { form }: Asked, headers: Readonly<Record<string, string>>): Response {
-  return new Response(textStream(textOfEvents(page, form), link), { headers: { ...headersOf(page), ...headers } });
+function pageAnswer(
+  { ration }: RestCall,
+  { page, link }: Found,
+  { form }: Asked,
+  headers: Readonly<Record<string, string>>,
+): Response {
+  const texts = textStream(textOfEvents(page, form), link, ration);
+  return new Response(texts, { headers: { ...headersOf(page), ...headers } });
 }
 
 /** Twenty seconds, counted from 9 October 2024, as in the protocol. */

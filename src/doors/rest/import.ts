@@ -96,6 +96,9 @@ function optionsOf(call: RestCall): Options | Failure {
   return prefix.ok ? { ...notation, overwrite, throwOnError, from, prefix: prefix.bytes } : prefix;
 }
 
+/** Lines that take no milliseconds together. */
+const SHORT_LINES = 50;
+
 interface LineError {
   readonly line: number;
   readonly code: ErrorCode;
@@ -141,9 +144,11 @@ class Import {
 
   async #readLines(lines: BodyLines, written: ((soFar: object) => void) | null): Promise<Failure | null> {
     for (;;) {
+      this.#call.ration.rest();
       const some = await nextOf(lines);
       if (some === null) return this.#write();
       if (isFailure(some)) return (await this.#write()) ?? some;
+      if (some.length > SHORT_LINES) await this.#call.ration.turn();
       for (const line of some) {
         this.#line += 1;
         if (this.#line < this.#options.from) continue;
@@ -156,6 +161,7 @@ class Import {
         const failed = await this.#write();
         if (failed !== null) return failed;
         written?.(this.#soFar());
+        await this.#call.ration.turn();
       }
     }
   }
@@ -184,10 +190,11 @@ class Import {
    */
   async #write(nextLine = this.#line + 1): Promise<Failure | null> {
     if (this.#batch.length > 0) {
-      const { stub, grant } = this.#call;
+      const { stub, grant, ration } = this.#call;
       const list = encodeEntryList({ entries: this.#batch, more: false, readAt: NO_VERSION });
       this.#batch = [];
       this.#batchBytes = 0;
+      ration.rest();
       const answer = await this.#asked(() => stub.importEntries(grant, list, this.#options.overwrite));
       if (isFailure(answer)) return answer;
       this.#count += answer.written;

@@ -41,7 +41,7 @@ export const listEntries: Operation = {
     const list = listOf(await call.ration.entries(call, { command: "page", ...rest, limit, reverse, keysOnly }));
     if (isFailure(list)) return list;
     const texts: string[] = [];
-    const pauses = new Pauses(call.timers);
+    const pauses = new Pauses(call.ration);
     let characters = 0;
     let last: StoredEntry | undefined;
     let isCut = false;

@@ -2,6 +2,7 @@
  * Texts that are made piece by piece, as their client takes them. What they are made of is in memory meanwhile, and the object that gave it
  * counts it as under way: so it is let go of when the object gives its reader up.
  */
+import type { Ration } from "../http/ration.ts";
 import type { SessionLink } from "./session-link.ts";
 
 /** Sent together. */
@@ -21,8 +22,15 @@ export function nextBytes(pieces: Iterator<string>): { readonly bytes: Uint8Arra
   return { bytes: encoder.encode(text), isLast };
 }
 
-/** `link`: what they are made of came on it, and it stays open until they are taken. null: it is small. */
-export function textStream(texts: Iterator<string>, link: SessionLink | null): ReadableStream<Uint8Array> {
+/**
+ * `link`: what they are made of came on it, and it stays open until they are taken. null: it is small. `ration`: each of the pieces is
+ * made at the request's turn.
+ */
+export function textStream(
+  texts: Iterator<string>,
+  link: SessionLink | null,
+  ration: Pick<Ration, "turn" | "rest">,
+): ReadableStream<Uint8Array> {
   let pieces: Iterator<string> | null = texts;
   const end = (): void => {
     pieces = null;
@@ -37,9 +45,12 @@ export function textStream(texts: Iterator<string>, link: SessionLink | null): R
           controller.error(new Error("The page was taken too slowly, and others waited for the memory."));
         });
       },
-      pull: (controller) => {
+      pull: async (controller) => {
+        // What is small is one piece.
+        if (link !== null) await ration.turn();
         if (pieces === null) return;
         const { bytes, isLast } = nextBytes(pieces);
+        ration.rest();
         if (bytes.length > 0) controller.enqueue(bytes);
         if (!isLast) return;
         end();

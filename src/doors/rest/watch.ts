@@ -32,14 +32,14 @@ export const watchEntries: Operation = {
     if (isFailure(notation)) return notation;
     const watched = call.query.has("prefix") ? prefixWatch(call, notation) : keyWatch(call, notation);
     if (isFailure(watched)) return watched;
-    const { stub, grant, timers } = call;
+    const { stub, grant, timers, ration } = call;
     const { request, textOf } = watched;
     // A HEAD only gets the headers: it would open a watch only to close it.
     if (call.request.method === "HEAD") return new Response(null, { headers: { "content-type": "text/event-stream" } });
     const link = await openSessionLink(stub, grant, request);
     if (!(link instanceof SessionLink)) return link;
     const first = await link.next(timers, FEED_LONG_POLL_MS);
-    if (first?.type === "update") return eventStreamAnswer({ link, first, timers, textOf, endsAfterMs: null });
+    if (first?.type === "update") return eventStreamAnswer({ link, first, timers, ration, textOf, endsAfterMs: null });
     link.close();
     return first?.type === "failure"
       ? first.failure

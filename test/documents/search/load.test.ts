@@ -13,6 +13,7 @@ import { wildcardTest } from "../../../src/documents/search/wildcard.ts";
 import { Searches } from "../../../src/objects/searches.ts";
 import { MovableClock, withStorage } from "../../support/workerd/engine.ts";
 import { type Document, Searched } from "../../support/workerd/searched.ts";
+import { freeTurns } from "../../support/free-turns.ts";
 
 const should = (count: number, of: (i: number) => Document): Document[] => [
   { queryType: "bool", should: Array.from({ length: count }, (_, i) => of(i)) },
@@ -182,7 +183,7 @@ test("an organization has at most half of the memory for searches of a process",
         clock,
         mayHaveExpired: () => searched.database.mayHaveExpired(),
         onRead: () => undefined,
-        turns: { begin: () => null, next: async () => {}, end: () => undefined },
+        turns: freeTurns(),
         memory,
         owner,
       });

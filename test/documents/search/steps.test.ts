@@ -8,6 +8,7 @@ import { decodeKey } from "../../../src/codec/key-codec.ts";
 import type { TableDefinition } from "../../../src/documents/definition.ts";
 import { withStorage } from "../../support/workerd/engine.ts";
 import { type Document, Searched } from "../../support/workerd/searched.ts";
+import { freeTurns } from "../../support/free-turns.ts";
 
 function idOf(ids: Uint8Array): number {
   const decoded = decodeKey(ids);
@@ -168,7 +169,7 @@ test("only so many searches are under way at once, and each that answers is coun
       onRead: (bytes) => read.push(bytes),
       memory: new ProcessMemory(Number.MAX_SAFE_INTEGER, searched.clock),
       owner: "",
-      turns: { begin: () => null, next: () => held, end: () => undefined },
+      turns: freeTurns(() => held),
     });
     const json = { querys: [{ queryType: "bool", mustNot: [none] }], getTotalCount: true, rowsLimit: 1 };
     const one = () => searches.search({ action: "search", table: searched.table, json, columns: null });

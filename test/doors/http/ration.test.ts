@@ -15,6 +15,7 @@ import {
 } from "../../../src/core/limits.ts";
 import { type Ration, Rations, type Readable } from "../../../src/doors/http/ration.ts";
 import { FakeTimers, turns } from "../../support/fake-timers.ts";
+import { freeTurns } from "../../support/free-turns.ts";
 
 const grant: Grant = { tokenId: "t", read: true, write: true, expiresAt: asUnixMs(8e15) };
 const PAGE = {
@@ -34,7 +35,7 @@ let time: FakeTimers;
 let rations: Rations;
 beforeEach(() => {
   time = new FakeTimers();
-  rations = new Rations({ clock: time, timers: time });
+  rations = new Rations({ clock: time, timers: time, turns: { of: () => freeTurns() } });
 });
 
 /** A database of an organization. `isLarge`: its pages are more than little. It notes what it is asked. */

@@ -55,7 +55,8 @@ async function open(more: Partial<EventStreamParts> = {}) {
   const first = await link.next(timers, 1);
   if (first === null) throw new Error("no first event");
   const textOf = (update: Uint8Array) => [eventText("told", new TextDecoder().decode(update))];
-  const { body } = eventStreamAnswer({ link, first, timers, textOf, endsAfterMs: null, ...more });
+  const ration = { turn: async () => undefined, rest: () => undefined };
+  const { body } = eventStreamAnswer({ link, first, timers, ration, textOf, endsAfterMs: null, ...more });
   if (body === null) throw new Error("no body");
   const reader = body.getReader();
   const read = async () => new TextDecoder().decode((await reader.read()).value);

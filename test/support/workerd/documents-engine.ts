@@ -17,6 +17,7 @@ import { systemEntropy } from "../../../src/objects/system.ts";
 import { everything } from "./database-object.ts";
 import { type Json, ORDERS } from "./documents.ts";
 import type { MovableClock } from "./engine.ts";
+import { freeTurns } from "../free-turns.ts";
 
 interface EngineDocumentsOptions {
   readonly entropy: Entropy;
@@ -46,6 +47,8 @@ export class EngineDocuments {
     const commits = new CommitQueue({
       commit: (writes) => database.commit(writes),
       flushed: options.flushed ?? (async () => undefined),
+      turns: freeTurns(),
+      clock,
       breathe,
       onError: (error) => {
         throw error;
@@ -62,7 +65,7 @@ export class EngineDocuments {
       clock,
       mayHaveExpired: () => database.mayHaveExpired(),
       onRead: (bytes) => database.countOtherRead(bytes),
-      turns: { begin: () => null, next: breathe, end: () => undefined },
+      turns: freeTurns(breathe),
       memory: new ProcessMemory(MAX_PROCESS_SEARCH_BYTES, clock),
       owner: "",
     });
@@ -79,7 +82,8 @@ export class EngineDocuments {
       definitions,
       searches,
       entropy,
-      breathe,
+      clock,
+      turns: freeTurns(breathe),
     });
   }
 

@@ -67,6 +67,8 @@ export interface WorkTurns {
   begin(): Promise<Failure | null> | null;
   /** Does a piece of work, which is charged. */
   piece<Result>(work: () => Result): Result;
+  /** The same for a piece that writes: to commit it takes as long again. `flushed` resolves when it is on disk. Resolves then or before. */
+  stored<Result>(work: () => Result, flushed: () => Promise<void>): Promise<Result>;
   /** Charges a piece of work that was done since then. `estimate`: about how many milliseconds it takes, for a clock that stands still. */
   worked(since: UnixMs, estimate?: number): void;
   /** Between two pieces of work: resolves when the next one may begin. */
@@ -142,6 +144,16 @@ export class ProcessTurns {
   #turnsOf(owner: string, leaves: LeavesTimeTo): WorkTurns {
     const worked = (since: UnixMs, estimate = 0): void => this.#charge(owner, leaves, since, estimate);
     const isAlone = (): boolean => !this.#isOrdered(owner, leaves);
+    const piece = <Result>(work: () => Result): Result => {
+      const [since, isInPiece] = [this.#clock.now(), this.#isInPiece];
+      this.#isInPiece = true;
+      try {
+        return work();
+      } finally {
+        this.#isInPiece = isInPiece;
+        if (!isInPiece) worked(since);
+      }
+    };
     return {
       get isAlone() {
         return isAlone();
@@ -152,15 +164,15 @@ export class ProcessTurns {
         await this.#turn(owner, leaves, "goesOn", Number.POSITIVE_INFINITY);
       },
       worked,
-      piece: (work) => {
-        const [since, isInPiece] = [this.#clock.now(), this.#isInPiece];
-        this.#isInPiece = true;
-        try {
-          return work();
-        } finally {
-          this.#isInPiece = isInPiece;
-          if (!isInPiece) worked(since);
-        }
+      piece,
+      stored: async (work, flushed) => {
+        const result = piece(work);
+        // Elsewhere others do not wait for a commit.
+        if (!this.#clockRuns || isAlone()) return result;
+        const since = this.#clock.now();
+        await flushed();
+        worked(since);
+        return result;
       },
     };
   }

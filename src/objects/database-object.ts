@@ -209,7 +209,8 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
   async clearLevel(grant: Grant, level: CommandedLevel, askedAt?: UnixMs): Promise<ClearedLevel | Failure> {
     const open = this.#allow(grant, "write", askedAt);
     if (isFailure(open)) return open;
-    return refusedRange(grant, level) ?? clearLevel({ database: open.database, turns: open.longWork }, level);
+    const parts = { database: open.database, turns: open.longWork, flushed: () => this.ctx.storage.sync() };
+    return refusedRange(grant, level) ?? clearLevel(parts, level);
   }
 
   async entries(grant: Grant, command: EntryCommand, askedAt?: UnixMs): Promise<EntryAnswer> {

@@ -169,6 +169,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
   const owner = setup?.organizationId ?? objectName;
   const longWork = processTurns.of(owner);
   const background = processTurns.patient(owner);
+  const flushed = () => storage.sync();
   const jurisdiction = setup?.jurisdiction ?? null;
   const revocations = new Revocations(tables);
   const revoked = () => revocations.list();
@@ -180,7 +181,18 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     limit: env.DISK === undefined ? MAX_DATABASE_BYTES : Number.POSITIVE_INFINITY,
   });
   const side = new SideState(storage, () => database.notePeak());
-  const restores = databaseRestores({ ...common, side, room, backup, mode, revoked, objectName, jurisdiction });
+  const restores = databaseRestores({
+    ...common,
+    side,
+    room,
+    backup,
+    mode,
+    revoked,
+    objectName,
+    jurisdiction,
+    background,
+    flushed,
+  });
   // A state of the past and a trial have no archives.
   const archives = setup === null ? null : databaseArchives({ ...common, side, room, backup, mode, restores, setup });
   feeds = new Feeds({ database, history: restores.feedHistory, clock: systemClock, dueBy });
@@ -188,7 +200,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
   // Use is counted only for an organization's database, not for a state of the past or the trial of a backup.
   if (setup !== null) uses = [new CountersTask(database, systemClock), usageOf(database, setup, tables, env)];
   alarms = new AlarmClock(storage, tables, alarmParts(ctx.id), [
-    expiryTask(database, () => mode.mode === "open", background),
+    expiryTask(database, () => mode.mode === "open", background, flushed),
     ...uses,
     ...backup.tasks,
     feeds.task,
@@ -215,13 +227,13 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
   const held = { database, alarms, backup, backupReport, feeds, mode, restores, archives, room, revocations, apiKeys };
   const commits = new CommitQueue({
     commit: (writes) => database.commit(writes),
-    flushed: () => storage.sync(),
+    flushed,
     turns: longWork,
     clock: systemClock,
     breathe: systemTurn,
     onError: logError,
   });
-  const turns = new WriteTurns({ database, commits, room, flushed: () => storage.sync(), timers: systemTimers });
+  const turns = new WriteTurns({ database, commits, room, flushed, timers: systemTimers });
   const definitions = new Definitions();
   const documentTables = new DocumentTables({
     database,
@@ -285,7 +297,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
       await organizationStub(env, setup.organizationId).noteJob(setup.databaseId, jobId, kind);
     },
   });
-  const deletions = new EntryDeletions({ database, counts, jobs: entryJobs, turns: longWork });
+  const deletions = new EntryDeletions({ database, counts, jobs: entryJobs, turns: longWork, flushed });
   return {
     ...held,
     owner,

@@ -16,7 +16,9 @@ export interface EntryDeletionsParts {
   readonly counts: Pick<EntryCounts, "count">;
   readonly jobs: Pick<EntryJobs, "begin">;
   /** The turns of the organization's long requests in the process. */
-  readonly turns: Pick<WorkTurns, "begin" | "piece" | "next">;
+  readonly turns: Pick<WorkTurns, "begin" | "stored" | "next">;
+  /** Resolves when what was written is on disk. */
+  readonly flushed: () => Promise<void>;
 }
 
 export class EntryDeletions {
@@ -34,15 +36,18 @@ export class EntryDeletions {
   }
 
   async #deleteNow({ start, end }: CommandedRange): Promise<RangeDeletion | Failure> {
-    const { database, turns } = this.#parts;
+    const { database, turns, flushed } = this.#parts;
     const refused = await turns.begin();
     if (refused !== null) return refused;
     const deleteFrom = (first: Uint8Array) =>
-      turns.piece(() => database.deleteWithin({ start: first, end }, MAX_DELETED_PER_COMMIT, () => undefined));
+      turns.stored(
+        () => database.deleteWithin({ start: first, end }, MAX_DELETED_PER_COMMIT, () => undefined),
+        flushed,
+      );
     let count = 0;
     let from: Uint8Array | null = start;
     for (;;) {
-      const slice = deleteFrom(from);
+      const slice = await deleteFrom(from);
       count += slice.deleted;
       from = slice.next;
       if (from === null) return { ok: true, count, version: slice.version };

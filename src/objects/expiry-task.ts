@@ -14,7 +14,8 @@ export function alarmForExpiry(at: UnixMs): UnixMs {
 export function expiryTask(
   database: Database,
   mayDelete: () => boolean,
-  turns: Pick<WorkTurns, "piece" | "next">,
+  turns: Pick<WorkTurns, "stored" | "next">,
+  flushed: () => Promise<void>,
 ): Task {
   return {
     name: "expiry",
@@ -24,7 +25,7 @@ export function expiryTask(
     },
     async run() {
       await turns.next();
-      turns.piece(() => database.deleteExpired(MAX_EXPIRED_PER_BATCH));
+      await turns.stored(() => database.deleteExpired(MAX_EXPIRED_PER_BATCH), flushed);
     },
   };
 }

@@ -12,11 +12,13 @@ import { type Failure, isFailure } from "../core/errors.ts";
 export interface LevelClearingParts {
   readonly database: Pick<Database, "readLevel" | "commit">;
   /** The turns of the organization's long requests in the process. */
-  readonly turns: Pick<WorkTurns, "begin" | "piece" | "next">;
+  readonly turns: Pick<WorkTurns, "begin" | "stored" | "next">;
+  /** Resolves when what was written is on disk. */
+  readonly flushed: () => Promise<void>;
 }
 
 export async function clearLevel(
-  { database, turns }: LevelClearingParts,
+  { database, turns, flushed }: LevelClearingParts,
   { parent, start, end }: CommandedLevel,
 ): Promise<ClearedLevel | Failure> {
   let count = 0;
@@ -41,7 +43,7 @@ export async function clearLevel(
   if (refused !== null) return refused;
   while (next !== null && count < MAX_DELETED_AT_ONCE) {
     const first: Uint8Array = next;
-    const slice = turns.piece(() => clearFrom(first));
+    const slice = await turns.stored(() => clearFrom(first), flushed);
     if (isFailure(slice)) return slice;
     count += slice.cleared;
     ({ next } = slice);

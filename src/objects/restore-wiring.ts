@@ -17,12 +17,13 @@ import type { Database } from "../engine/database.ts";
 import type { SideState } from "../engine/side-state.ts";
 import { openDestination, secretBox, timingBy } from "./backup-wiring.ts";
 import type { Env } from "./env.ts";
+import type { WorkTurns } from "../core/process-turns.ts";
 import { modeAfter, type ModeMove } from "./lifecycle.ts";
 import type { ObjectMode } from "./object-mode.ts";
 import type { Room } from "./room.ts";
 import { withPlainAnswers } from "./plain-answers.ts";
 import { within } from "./stubs.ts";
-import { systemEntropy, systemTurn } from "./system.ts";
+import { systemEntropy } from "./system.ts";
 
 export interface RestoreParts {
   readonly storage: SyncStorage;
@@ -39,10 +40,15 @@ export interface RestoreParts {
   /** The jurisdiction in which the objects of this database are kept. */
   readonly jurisdiction: Jurisdiction | null;
   readonly dueBy: (at: UnixMs) => void;
+  /** The turns of the organization's jobs in the process. */
+  readonly background: Pick<WorkTurns, "stored" | "next">;
+  /** Resolves when what was written is on disk. */
+  readonly flushed: () => Promise<void>;
 }
 
 export function databaseRestores(parts: RestoreParts): RestoreService {
   const { storage, database, side, backup, mode, room, clock, env, revoked, objectName, jurisdiction, dueBy } = parts;
+  const { background, flushed } = parts;
   const timing = timingBy(clock);
   return new RestoreService({
     storage,
@@ -70,7 +76,11 @@ export function databaseRestores(parts: RestoreParts): RestoreService {
     object: (name) => objectIn(env, jurisdiction, name),
     otherDatabase: (id, where) => objectIn(env, where, id),
     dueBy,
-    breathe: systemTurn,
+    breathe: () => background.next(),
+    atTurn: async (work) => {
+      await background.next();
+      return background.stored(work, flushed);
+    },
   });
 }
 

@@ -288,3 +288,26 @@ test("what throws is charged, and what a piece reads is no use of a database", (
   expect(turns.of("b").isAlone, "long work of a is use, too").toBe(false);
   expect(own.begin(), "others have as much time first").not.toBeNull();
 });
+
+test("what writes is charged for its commit, too, which an organization that is alone does not wait for", async () => {
+  const thread = new Thread(false);
+  const turns = new ProcessTurns(thread);
+  const own = turns.of("a");
+  let flushes = 0;
+  const flushed = async (): Promise<void> => {
+    flushes += 1;
+    thread.work(40);
+  };
+  expect(await own.stored(() => (thread.work(1), "written"), flushed)).toBe("written");
+  expect([flushes, own.begin()]).toEqual([0, null]);
+  turns.used("b");
+  await own.stored(() => thread.work(1), flushed);
+  thread.every(2, () => turns.used("b"));
+  expect(flushes).toBe(1);
+  let begun = false;
+  void own.begin()?.then(() => (begun = true));
+  await thread.run(thread.now + 30);
+  expect(begun, "others have forty milliseconds").toBe(false);
+  await thread.run(thread.now + 20);
+  expect(begun).toBe(true);
+});

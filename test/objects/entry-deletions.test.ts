@@ -57,6 +57,7 @@ function deletions(count: number, jobs: readonly BackupJob[] = [], slices: reado
       newId: () => "new",
       note: async (id, kind) => void log.push(`noted ${id}, ${kind}`),
     }),
+    flushed: async () => undefined,
     turns: freeTurns(async () => void log.push("turn")),
   });
   return { object, log };

@@ -7,6 +7,7 @@ export function freeTurns(onTurn: () => Promise<void> = async () => undefined): 
     isAlone: true,
     begin: () => null,
     piece: (work) => work(),
+    stored: async (work) => work(),
     worked: () => undefined,
     next: onTurn,
   };

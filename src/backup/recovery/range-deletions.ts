@@ -17,6 +17,9 @@ interface DeletionState {
 }
 
 /** The engine's `Database` has this type. */
+/** Does work that writes at the turn of the database's organization among the jobs of the process. */
+export type AtTurn = (work: () => unknown) => Promise<unknown>;
+
 export interface DeletableDatabase {
   deleteWithin(
     range: { readonly start: Uint8Array; readonly end: Uint8Array },
@@ -29,9 +32,12 @@ export class RangeDeletions {
   readonly #jobs: BackupJobs;
   readonly #database: DeletableDatabase;
 
-  constructor(jobs: BackupJobs, database: DeletableDatabase) {
+  readonly #atTurn: AtTurn;
+
+  constructor(jobs: BackupJobs, database: DeletableDatabase, atTurn: AtTurn) {
     this.#jobs = jobs;
     this.#database = database;
+    this.#atTurn = atTurn;
   }
 
   async slice({ id, input, state }: RunningJob): Promise<void> {
@@ -39,12 +45,17 @@ export class RangeDeletions {
     const { start, end, total } = JSON.parse(input) as DeletionInput;
     const from = state === null ? { start, done: 0 } : (JSON.parse(state) as DeletionState);
     const range = { start: fromHex(from.start), end: fromHex(end) };
-    this.#database.deleteWithin(range, MAX_DELETED_PER_COMMIT, (deleted, next) => {
-      const done = from.done + deleted;
-      const reached: DeletionState = { start: next === null ? end : toHex(next), done };
-      this.#jobs.progress(id, reached, { phase: "deleting entries", done, total: Math.max(total, done) });
-      if (next === null) this.#jobs.complete(id);
-    });
+    const deleteSome = (): void => {
+      // It was cancelled meanwhile.
+      if (!this.#jobs.isRunning(id)) return;
+      this.#database.deleteWithin(range, MAX_DELETED_PER_COMMIT, (deleted, next) => {
+        const done = from.done + deleted;
+        const reached: DeletionState = { start: next === null ? end : toHex(next), done };
+        this.#jobs.progress(id, reached, { phase: "deleting entries", done, total: Math.max(total, done) });
+        if (next === null) this.#jobs.complete(id);
+      });
+    };
+    await this.#atTurn(deleteSome);
   }
 
   giveUp(id: string, why: string): void {

@@ -34,7 +34,7 @@ import { readingsOf } from "./replay/clock-times.ts";
 import { type CommitDetail, pointAt } from "./replay/commits.ts";
 import { pointsAround } from "./replay/point-pages.ts";
 import { type RestoreOptions, type RestorePurpose, type RestoreRequest, Restores } from "./restore.ts";
-import { type DeletableDatabase, type DeletionInput, RangeDeletions } from "./range-deletions.ts";
+import { type AtTurn, type DeletableDatabase, type DeletionInput, RangeDeletions } from "./range-deletions.ts";
 import { RangeUndeletions, type UndeletableDatabase, type UndeletionInput } from "./range-undeletions.ts";
 import type { BackupTask, LogSource } from "../sources.ts";
 import { UndoneCounter } from "./undone.ts";
@@ -60,6 +60,7 @@ export interface RestoreServiceOptions extends Omit<RestoreOptions, "jobs" | "un
   readonly otherDatabase: (id: string, jurisdiction: Jurisdiction | null) => RestoreStub;
   /** The task may be due earlier than before. */
   readonly dueBy: (at: UnixMs) => void;
+  readonly atTurn: AtTurn;
 }
 
 export class RestoreService {
@@ -102,7 +103,7 @@ export class RestoreService {
     });
     const scratch = (): RestoreStub => options.object(checkName(options.objectName));
     this.#verifier = new Verifier({ ...options, jobs, scratch });
-    this.#deletions = new RangeDeletions(jobs, options.database);
+    this.#deletions = new RangeDeletions(jobs, options.database, options.atTurn);
     this.#undeletions = new RangeUndeletions({ ...options, jobs, openPast: (at) => this.#openPast(at) });
     this.#past = new PastStates({ ...options, reading: () => this.#undeletions.reading() });
     this.task = { name: "restore", keepsOwnRecord: true, dueAt: () => jobs.dueAt(), run: () => this.#runSlice() };

@@ -43,6 +43,7 @@ export class Restorable {
       otherDatabase: nobody,
       dueBy: () => undefined,
       breathe: async () => undefined,
+      atTurn: async (work) => work(),
     });
   }
 

@@ -105,6 +105,7 @@ export class TestRestore {
       otherDatabase: noObject,
       dueBy: () => undefined,
       breathe: async () => undefined,
+      atTurn: async (work) => work(),
     });
   }
 

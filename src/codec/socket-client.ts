@@ -20,11 +20,12 @@ export type SentRequest = Exclude<SocketRequest, { type: "refused" }>;
 
 /** ClientFrame. */
 export function encodeClientFrame(requests: readonly SentRequest[]): Uint8Array<ArrayBuffer> {
-  const sizes = requests.map(sizeOf);
-  const writer = new ProtobufWriter(sizes.reduce((all, size) => all + bytesFieldSize(1, size), 0));
-  for (const [index, request] of requests.entries()) {
+  let size = 0;
+  for (const request of requests) size += bytesFieldSize(1, sizeOf(request));
+  const writer = new ProtobufWriter(size);
+  for (const request of requests) {
     const body = bodyOf(request);
-    writer.messageField(1, sizes[index] ?? 0);
+    writer.messageField(1, sizeOf(request));
     if (request.id !== 0) writer.varintField(1, request.id);
     if (body === undefined) writer.varintField(SocketField[request.type], watchOf(request));
     else writer.bytesField(SocketField[request.type], body);

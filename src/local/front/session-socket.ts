@@ -26,6 +26,8 @@ export interface SocketTaker {
 /** Far above what a database answers in one frame. */
 const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 
+const NO_BYTES = Buffer.alloc(0);
+
 const FINAL = 0x80;
 const BINARY = 2;
 const CLOSE = 8;
@@ -105,8 +107,9 @@ export class SessionSocket {
     for (;;) {
       this.#wanted = wantedBytes(rest);
       if (rest.length < this.#wanted) break;
-      const frame = rest.subarray(0, this.#wanted);
-      rest = rest.subarray(this.#wanted);
+      const isLast = rest.length === this.#wanted;
+      const frame = isLast ? rest : rest.subarray(0, this.#wanted);
+      rest = isLast ? NO_BYTES : rest.subarray(this.#wanted);
       if (!this.#take(frame)) return;
     }
     this.#begun = rest.length === 0 ? [] : [rest];
@@ -115,8 +118,8 @@ export class SessionSocket {
 
   /** Returns whether the socket goes on. */
   #take(frame: Buffer): boolean {
-    const [first = 0, second = 0] = frame;
-    const body = frame.subarray(headBytes(second));
+    const body = frame.subarray(headBytes(frame[1] ?? 0));
+    const first = frame[0] ?? 0;
     switch (first) {
       case FINAL | BINARY:
         this.#taker.message(body);
@@ -144,7 +147,7 @@ export class SessionSocket {
     frame[1] = MASKED | (head === 2 ? length : head === 4 ? SHORT : LONG);
     if (head === 4) frame.writeUInt16BE(length, 2);
     if (head === 10) frame.writeBigUInt64BE(BigInt(length), 2);
-    frame.fill(0, head, head + MASK_BYTES);
+    frame.writeUInt32BE(0, head);
     frame.set(body, head + MASK_BYTES);
     this.#sink.write(frame);
   }
@@ -152,7 +155,7 @@ export class SessionSocket {
 
 /** How long the frame is with which these bytes begin; while its head has not come as a whole, how long that is. */
 function wantedBytes(bytes: Buffer): number {
-  const [, second = 0] = bytes;
+  const second = bytes[1] ?? 0;
   if ((second & MASKED) !== 0) throw new Error("expected a frame without a mask: only clients send one");
   const head = headBytes(second);
   if (bytes.length < head) return head;

@@ -186,7 +186,8 @@ export class Session {
     const renewal = this.#renewal;
     this.#renewal = null;
     const first: SentRequest[] = renewal === null ? [] : [{ type: "token", id: this.#nextId(), token: renewal }];
-    const frames = framesOf([...first, ...reads, ...writes], this.#readsOfFrame());
+    const requests = [...first, ...reads, ...writes];
+    const frames = requests.length === 1 ? [requests] : framesOf(requests, this.#readsOfFrame());
     for (const frame of frames) this.#socket.send(encodeClientFrame(frame));
   }
 

@@ -31,7 +31,7 @@ export class FrameReader {
     const bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
     const skipped = Math.min(this.#prefaceLeft, bytes.length);
     this.#prefaceLeft -= skipped;
-    this.#rest = bytes.subarray(skipped);
+    this.#rest = skipped === 0 ? bytes : bytes.subarray(skipped);
     this.#takeFrames();
   }
 
@@ -58,8 +58,8 @@ export class FrameReader {
     }
     if (isOver()) return;
     // A copy of the part of a frame: a view would keep all that came with it, for as long as the client likes.
-    const rest = bytes.subarray(at);
-    this.#rest = needsMore ? Buffer.from(rest) : rest;
+    const rest = at === bytes.length ? NO_BYTES : bytes.subarray(at);
+    this.#rest = needsMore && rest.length > 0 ? Buffer.from(rest) : rest;
     this.#hold(!needsMore);
   }
 

@@ -239,10 +239,11 @@ const LENGTH_INDEX = indexOfName.get("content-length") ?? 0;
 /** The header block with `content-length` behind its other fields. */
 export function withLength(head: Buffer, length: number): Buffer {
   const text = String(length);
+  // Two bytes for the name, and one for the number of digits.
   const block = Buffer.allocUnsafe(head.length + 3 + text.length);
   block.set(head);
-  const at = writeInteger(block, head.length, 0x00, 4, LENGTH_INDEX);
-  return block.subarray(0, writeString(block, at, text));
+  writeString(block, writeInteger(block, head.length, 0x00, 4, LENGTH_INDEX), text);
+  return block;
 }
 
 function writeInteger(block: Buffer, from: number, pattern: number, prefixBits: number, value: number): number {

@@ -36,7 +36,7 @@ export class Pieces {
 
   shift(): Buffer | undefined {
     if (this.#whole.length === 0) this.#endLast();
-    const piece = this.#whole.shift();
+    const piece = this.#whole.length === 1 ? this.#whole.pop() : this.#whole.shift();
     this.#bytes -= piece?.length ?? 0;
     return piece;
   }

@@ -31,7 +31,7 @@ export class RequestHead {
     if (this.isTooLarge) return false;
     // CONNECT names the other end alone (section 8.5).
     if (this.method === "CONNECT") return this.#scheme !== undefined || this.path !== "";
-    return this.method === "" || this.#scheme === undefined || !/^(\/|\*$)/.test(this.path);
+    return this.method === "" || this.#scheme === undefined || !(this.path.startsWith("/") || this.path === "*");
   }
 
   /** To be asked when the block is complete, as all that follows. */

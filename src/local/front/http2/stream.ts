@@ -223,8 +223,9 @@ export class Http2Stream {
     if (first === undefined || bytes <= 0) return NO_BYTES;
     const isWhole = first.length <= bytes;
     const piece = isWhole ? first : first.subarray(0, bytes);
-    if (isWhole) this.#waiting.shift();
-    else this.#waiting[0] = first.subarray(bytes);
+    if (!isWhole) this.#waiting[0] = first.subarray(bytes);
+    else if (this.#waiting.length === 1) this.#waiting.pop();
+    else this.#waiting.shift();
     this.#waitingBytes -= piece.length;
     this.sendWindow.use(piece.length);
     return piece;

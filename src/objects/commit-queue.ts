@@ -22,6 +22,8 @@ export interface SubmittedWrite {
   readonly write: EngineWrite;
   /** Bytes that the write keeps in memory while it waits. */
   readonly bytes: number;
+  /** Asked when the write had to wait: why it must not be applied any more. The token may have been revoked. null: it may be applied. */
+  readonly refusal?: () => Failure | null;
 }
 
 /** About how many bytes a decoded mutation takes in memory besides its keys and values. */
@@ -95,14 +97,14 @@ export class CommitQueue {
     this.#options = options;
   }
 
-  /** `bytes`: what the write keeps in memory while it waits. Fails with "unavailable" when too much waits already. */
-  submit(write: EngineWrite, bytes: number): CommitOutcome | Promise<CommitOutcome> {
+  /** Fails with "unavailable" when too much waits already. */
+  submit(submitted: SubmittedWrite): CommitOutcome | Promise<CommitOutcome> {
     if (this.#closed !== null) return this.#closed;
-    if (this.#mayCommitNow([{ write, bytes }])) {
+    if (this.#mayCommitNow([submitted])) {
       this.#alone += 1;
-      return this.#commit([{ write, bytes }])[0] ?? UNKNOWN_OUTCOME;
+      return this.#commit([submitted])[0] ?? UNKNOWN_OUTCOME;
     }
-    return this.#mayWait(bytes) ?? new Promise((settle) => this.#wait([{ write, bytes, settle }]));
+    return this.#mayWait(submitted.bytes) ?? new Promise((settle) => this.#wait([{ ...submitted, settle }]));
   }
 
   /**
@@ -170,12 +172,13 @@ export class CommitQueue {
       while (this.#waiting.length > 0) {
         const { turns, clock, flushed } = this.#options;
         const turn = takesLong(this.#waiting.slice(0, this.#groupSize())) ? turns.begin() : null;
-        const refused = turn === null ? null : await turn;
-        const group = this.#takeGroup();
-        if (refused !== null) {
-          for (const { settle } of group) settle(refused);
-          continue;
-        }
+        const crowded = turn === null ? null : await turn;
+        const group = this.#takeGroup().filter(({ refusal, settle }) => {
+          const refused = crowded ?? refusal?.() ?? null;
+          if (refused !== null) settle(refused);
+          return refused === null;
+        });
+        if (group.length === 0) continue;
         const isLong = takesLong(group);
         const outcomes = this.#commit(group);
         for (const [index, { settle }] of group.entries()) settle(outcomes[index] ?? UNKNOWN_OUTCOME);

@@ -180,7 +180,11 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     const noRoom = open.room.refusal(decoded.write, request.byteLength);
     const unstorable = noRoom instanceof Promise ? await noRoom : noRoom;
     if (unstorable !== null) return unstorable;
-    const outcome = await open.commits.submit(decoded.write, writeMemory(decoded.write, request.byteLength));
+    const outcome = await open.commits.submit({
+      write: decoded.write,
+      bytes: writeMemory(decoded.write, request.byteLength),
+      refusal: () => this.#refusal(grant, "write", askedAt),
+    });
     return "code" in outcome ? outcome : encodeAtomicWriteOutput(outcome);
   }
 
@@ -195,21 +199,23 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     const decoded = decodeAtomicWrite(request);
     if (!decoded.ok) return decoded;
     const { write } = decoded;
-    // Before the write's turn comes, the token may be revoked, or the database restored.
-    const refusedNow = (): Failure | null => {
-      const still = this.#allow(grant, "write", askedAt);
-      return isFailure(still) ? still : null;
-    };
     return (
       refusedWrite(grant, write) ??
-      open.turns.write(write, writeMemory(write, request.byteLength), condition, refusedNow)
+      open.turns.write(write, writeMemory(write, request.byteLength), condition, () =>
+        this.#refusal(grant, "write", askedAt),
+      )
     );
   }
 
   async clearLevel(grant: Grant, level: CommandedLevel, askedAt?: UnixMs): Promise<ClearedLevel | Failure> {
     const open = this.#allow(grant, "write", askedAt);
     if (isFailure(open)) return open;
-    const parts = { database: open.database, turns: open.longWork, flushed: () => this.ctx.storage.sync() };
+    const parts = {
+      database: open.database,
+      turns: open.longWork,
+      flushed: () => this.ctx.storage.sync(),
+      refusal: () => this.#refusal(grant, "write", askedAt),
+    };
     return refusedRange(grant, level) ?? clearLevel(parts, level);
   }
 
@@ -223,11 +229,8 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     // Each action of the request says what it needs; a grant allows at least one of both.
     const open = this.#allow(grant, grant.read ? "read" : "write", askedAt);
     if (isFailure(open)) return open;
-    const refused = (access: Access): Failure | null => {
-      const still = this.#allow(grant, access, askedAt);
-      return isFailure(still) ? still : null;
-    };
-    return open.documents.carryOut({ grant, refusedAccess: refused }, request);
+    const asking = { grant, refusedAccess: (access: Access) => this.#refusal(grant, access, askedAt) };
+    return open.documents.carryOut(asking, request);
   }
 
   async documentTables(grant: Grant, command: TableCommand, askedAt?: UnixMs): Promise<TableAnswer | Failure> {
@@ -264,7 +267,8 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     askedAt?: UnixMs,
   ): Promise<ImportedEntries | Failure> {
     const open = this.#allow(grant, "write", askedAt);
-    return isFailure(open) ? open : importEntries(open, grant, list, overwrite);
+    if (isFailure(open)) return open;
+    return importEntries(open, grant, list, overwrite, () => this.#refusal(grant, "write", askedAt));
   }
 
   async deleteEntries(
@@ -274,7 +278,9 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     askedAt?: UnixMs,
   ): Promise<RangeDeletion | Failure> {
     const open = this.#allow(grant, "write", askedAt);
-    return isFailure(open) ? open : (refusedRange(grant, range) ?? open.deletions.delete(range, dryRun));
+    if (isFailure(open)) return open;
+    const refusedNow = (): Failure | null => this.#refusal(grant, "write", askedAt);
+    return refusedRange(grant, range) ?? open.deletions.delete(range, dryRun, refusedNow);
   }
 
   async beginUndelete(
@@ -519,6 +525,12 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     // Meanwhile the token may have been revoked.
     const still = this.#allow(grant, "read");
     return isFailure(still) ? still : await still.longWork.piece(() => read(still));
+  }
+
+  /** For a request that has waited: why the access is not allowed any more. The token may have been revoked, or the database deleted. */
+  #refusal(grant: Grant, access: Access, askedAt?: UnixMs): Failure | null {
+    const still = this.#allow(grant, access, askedAt);
+    return isFailure(still) ? still : null;
   }
 
   /** The open database, if there is one and the grant allows the access. The grant must not have ended by the caller's clock. */

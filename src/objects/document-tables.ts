@@ -98,7 +98,7 @@ export class DocumentTables {
     const noRoom = await room.refusal({ mutations: [{ type }] }, MAX_ENTRY_BYTES);
     if (noRoom !== null) return noRoom;
     const write = decidedWrite({ versions: 1, maxMutations: 1, maxBytes: MAX_ENTRY_BYTES, decide });
-    const outcome = await commits.submit(write, MAX_ENTRY_BYTES);
+    const outcome = await commits.submit({ write, bytes: MAX_ENTRY_BYTES });
     return "code" in outcome ? outcome : null;
   }
 

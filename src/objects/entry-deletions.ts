@@ -28,17 +28,24 @@ export class EntryDeletions {
     this.#parts = parts;
   }
 
-  /** "conflict" when a job is needed and another job of the database is running. */
-  async delete(range: CommandedRange, dryRun: boolean): Promise<RangeDeletion | Failure> {
+  /**
+   * "conflict" when a job is needed and another job of the database is running. `refusal` is asked after each wait, and says why nothing more
+   * may be deleted.
+   */
+  async delete(
+    range: CommandedRange,
+    dryRun: boolean,
+    refusal: () => Failure | null,
+  ): Promise<RangeDeletion | Failure> {
     const counted = await this.#parts.counts.count(range);
     if (isFailure(counted) || dryRun) return counted;
-    return counted.count <= MAX_DELETED_AT_ONCE ? this.#deleteNow(range) : this.#begin(range, counted.count);
+    return counted.count <= MAX_DELETED_AT_ONCE ? this.#deleteNow(range, refusal) : this.#begin(range, counted.count);
   }
 
-  async #deleteNow({ start, end }: CommandedRange): Promise<RangeDeletion | Failure> {
+  async #deleteNow({ start, end }: CommandedRange, refusal: () => Failure | null): Promise<RangeDeletion | Failure> {
     const { database, turns, flushed } = this.#parts;
-    const refused = await turns.begin();
-    if (refused !== null) return refused;
+    const crowded = await turns.begin();
+    if (crowded !== null) return crowded;
     const deleteFrom = (first: Uint8Array) =>
       turns.stored(
         () => database.deleteWithin({ start: first, end }, MAX_DELETED_PER_COMMIT, () => undefined),
@@ -47,6 +54,8 @@ export class EntryDeletions {
     let count = 0;
     let from: Uint8Array | null = start;
     for (;;) {
+      const refused = refusal();
+      if (refused !== null) return refused;
       const slice = await deleteFrom(from);
       count += slice.deleted;
       from = slice.next;

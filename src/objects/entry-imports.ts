@@ -11,12 +11,13 @@ import type { AtomicWrite, SetMutation, StoredEntry } from "../core/operations.t
 import { writeMemory } from "./commit-queue.ts";
 import type { OpenDatabase } from "./database-wiring.ts";
 
-/** The caller has checked that the grant allows writing. */
+/** The caller has checked that the grant allows writing. `refusal`: why it does not any more, after a wait. */
 export async function importEntries(
   { commits, database, longWork, room }: Pick<OpenDatabase, "commits" | "database" | "longWork" | "room">,
   grant: Grant,
   list: Uint8Array,
   overwrite: boolean,
+  refusal: () => Failure | null,
 ): Promise<ImportedEntries | Failure> {
   const decoded = longWork.piece(() => decodeEntryList(list));
   if (!decoded.ok) return decoded;
@@ -31,7 +32,7 @@ export async function importEntries(
     const write = writeOf(entries, overwrite);
     const noRoom = await room.refusal(write, list.byteLength);
     if (noRoom !== null) return noRoom;
-    const outcome = await commits.submit(write, writeMemory(write, list.byteLength));
+    const outcome = await commits.submit({ write, bytes: writeMemory(write, list.byteLength), refusal });
     if ("code" in outcome) return outcome;
     if (outcome.ok) {
       const written = entries.length;

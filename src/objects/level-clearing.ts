@@ -15,10 +15,12 @@ export interface LevelClearingParts {
   readonly turns: Pick<WorkTurns, "begin" | "stored" | "next">;
   /** Resolves when what was written is on disk. */
   readonly flushed: () => Promise<void>;
+  /** Asked after each wait: why nothing more may be deleted. */
+  readonly refusal: () => Failure | null;
 }
 
 export async function clearLevel(
-  { database, turns, flushed }: LevelClearingParts,
+  { database, turns, flushed, refusal }: LevelClearingParts,
   { parent, start, end }: CommandedLevel,
 ): Promise<ClearedLevel | Failure> {
   let count = 0;
@@ -39,9 +41,11 @@ export async function clearLevel(
     }
     return { cleared: mutations.length, next: page.next };
   };
-  const refused = await turns.begin();
-  if (refused !== null) return refused;
+  const crowded = await turns.begin();
+  if (crowded !== null) return crowded;
   while (next !== null && count < MAX_DELETED_AT_ONCE) {
+    const refused = refusal();
+    if (refused !== null) return refused;
     const first: Uint8Array = next;
     const slice = await turns.stored(() => clearFrom(first), flushed);
     if (isFailure(slice)) return slice;

@@ -113,6 +113,8 @@ export class SocketSession implements Sender {
   #sentMuch = false;
   #running = false;
   #ended = false;
+  /** Why it was ended. null: it was not, or its peer is gone. */
+  #endedBy: Failure | null = null;
   /** The form in which errors of the whole socket are sent. */
   #form: Form = "notation";
 
@@ -181,6 +183,7 @@ export class SocketSession implements Sender {
   /** Sends the reason, and closes the socket. */
   end(why: Failure, code: number = closeCodeOf(why.code)): void {
     if (this.#ended) return;
+    this.#endedBy = why;
     this.#answers.error(0, why, this.#form);
     this.#answers.flush();
     this.gone();
@@ -405,7 +408,7 @@ export class SocketSession implements Sender {
         const bytes = writeMemory(decoded.write, body.length);
         kept += bytes;
         changes += changesOf(decoded.write);
-        writes.push({ id, form, write: decoded.write, bytes });
+        writes.push({ id, form, write: decoded.write, bytes, refusal: this.#refusalOfWrite });
       } else if (refused !== null) {
         this.#fail(id, refused, form);
       }
@@ -466,6 +469,9 @@ export class SocketSession implements Sender {
   #refusal(access: Access): Failure | null {
     return refusedAccess(this.#grant, access, this.#parts.clock.now()) ?? this.#parts.refusedByMode(access);
   }
+
+  /** For a write that has waited. Its socket may have been ended because the token was revoked. What a peer sent before it went is written. */
+  readonly #refusalOfWrite = (): Failure | null => this.#endedBy ?? this.#refusal("write");
 
   #fail(id: number, why: Failure, form: Form): void {
     this.#answered(id);

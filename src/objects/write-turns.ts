@@ -70,7 +70,7 @@ export class WriteTurns {
       // Without a wait, so that the first one has written when the next one is asked about.
       const refused = noRoom instanceof Promise ? await noRoom : noRoom;
       if (refused !== null) return refused;
-      const outcome = await commits.submit(waiting, bytes);
+      const outcome = await commits.submit({ write: waiting, bytes, refusal });
       if ("code" in outcome) return outcome;
       if (!outcome.ok) return { ok: true, written: null, why: outcome.turn ?? "overtaken" };
       await flushed();

@@ -45,7 +45,7 @@ class SlowDisk {
   });
 
   async submit(bytes: number): Promise<CommitOutcome> {
-    return this.queue.submit(write, bytes);
+    return this.queue.submit({ write, bytes });
   }
 
   async submitChanges(writes: number, changes: number): Promise<readonly CommitOutcome[]> {
@@ -190,7 +190,7 @@ test("a writer that has long been alone is followed to the disk only now and the
     await disk.flush();
   }
   const alone = async (writes: number) => {
-    for (let i = 0; i < writes; i++) expect(disk.queue.submit(write, 1)).toMatchObject({ ok: true });
+    for (let i = 0; i < writes; i++) expect(disk.queue.submit({ write, bytes: 1 })).toMatchObject({ ok: true });
   };
   await alone(24);
   expect(disk.flushes).toBe(8);
@@ -223,6 +223,25 @@ test("when the database goes, writes that wait are told so and not applied, and 
   expect(await applied).toMatchObject({ ok: true });
   expect(await disk.submit(1)).toEqual(gone);
   expect(disk.groups).toEqual([1]);
+});
+
+test("a write that waited is asked about when its turn has come, and is not applied when it is refused (H3)", async () => {
+  const disk = new SlowDisk();
+  const first = disk.submit(1);
+  const revoked = failure("unauthenticated", "The token was revoked");
+  let why: Failure | null = null;
+  const waiting = [1, 2].map(async (bytes) => disk.queue.submit({ write, bytes, refusal: () => why }));
+  const other = disk.submit(1);
+  why = revoked;
+  await disk.flush();
+  expect(await Promise.all(waiting)).toEqual([revoked, revoked]);
+  expect([await first, await other]).toMatchObject([{ ok: true }, { ok: true }]);
+  await disk.flush();
+  // A group of which nothing is left is none.
+  const [again, last] = [disk.submit(1), disk.queue.submit({ write, bytes: 1, refusal: () => revoked })];
+  await disk.flush();
+  expect([await again, await last]).toMatchObject([{ ok: true }, revoked]);
+  expect(disk.groups).toEqual([1, 1, 1]);
 });
 
 test("writes that come together are one group, in their order, and find what is under way as any other (W30)", async () => {

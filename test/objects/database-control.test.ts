@@ -4,6 +4,7 @@ import { asUnixMs } from "../../src/core/clock.ts";
 import { toHex } from "../../src/core/bytes.ts";
 import { encodeAtomicWrite } from "../../src/codec/datapath-requests.ts";
 import { CLOCK_SET_BACK_MS } from "../../src/core/limits.ts";
+import type { DatabaseObject } from "../../src/objects/database-object.ts";
 import { passTime } from "../support/moved-date.ts";
 import { commit, everything, newDatabase, read, TestWatch } from "../support/workerd/database-object.ts";
 import { key, numeric, point, prefix, remove, set, text, u64, write } from "../support/workerd/engine.ts";
@@ -60,6 +61,20 @@ test("revocations and a deletion at the same moment end every watch, and asking 
     stub.revoke("two", never),
   ]);
   for (const watch of watches) await expect.poll(() => watch.closedWith?.code).toBe(1008);
+});
+
+test("a write that waits for its turn when its token is revoked is not applied (H3)", async () => {
+  const stub = await newDatabase();
+  await runInDurableObject(stub, async (instance: DatabaseObject) => {
+    const grant = { ...everything, tokenId: "one" };
+    const request = encodeAtomicWrite(write([set(a, text("1"))]));
+    // The first one is on its way to the disk, and the second one waits behind it.
+    const first = instance.atomicWrite(grant, request);
+    const second = instance.atomicWrite(grant, request);
+    await instance.revoke("one", never);
+    expect(await first).toBeInstanceOf(Uint8Array);
+    expect(await second).toMatchObject({ code: "unauthenticated" });
+  });
 });
 
 test("a revocation is forgotten a day after the last data token of its was over, and not before (T20)", async () => {

@@ -7,6 +7,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { MAX_WAITING_LISTINGS } from "../core/archive-limits.ts";
 import { ownerOf } from "./archive-shares.ts";
+import { FairTurns, type Turn } from "./fair-turns.ts";
 import { entriesOf } from "./folder-entries.ts";
 
 export interface ListedFile {
@@ -25,9 +26,7 @@ export interface ListedRange {
 export class ArchiveListings {
   readonly #folder: string;
   readonly #isHidden: (name: string) => boolean;
-  #isBusy = false;
-  /** By owner. The owner whose turn is next comes first. */
-  readonly #waiting = new Map<string, (() => void)[]>();
+  readonly #turns = new FairTurns(1);
 
   /** `isHidden`: whether what has this name in the folder itself is none of the archives. */
   constructor(folder: string, isHidden: (name: string) => boolean) {
@@ -37,38 +36,21 @@ export class ArchiveListings {
 
   /** One file more than the limit shows that there are more. null: too many listings of the organization wait already. */
   async list(range: ListedRange): Promise<ListedFile[] | null> {
-    const owner = ownerOf(range.prefix);
-    if (this.#isBusy && !(await this.#turn(owner))) return null;
-    this.#isBusy = true;
+    const turn = await this.#turnOf(ownerOf(range.prefix));
+    if (turn === null) return null;
     try {
       return await this.#list(range);
     } finally {
-      this.#isBusy = false;
-      this.#next();
+      turn.over();
     }
   }
 
-  /** False: there is no room to wait. */
-  #turn(owner: string): Promise<boolean> {
-    const own = this.#waiting.get(owner) ?? [];
-    if (own.length >= MAX_WAITING_LISTINGS) return Promise.resolve(false);
-    this.#waiting.set(owner, own);
+  /** null: there is no room to wait. */
+  #turnOf(owner: string): Promise<Turn | null> {
+    if (this.#turns.waiting(owner) >= MAX_WAITING_LISTINGS) return Promise.resolve(null);
     return new Promise((resolve) => {
-      own.push(() => resolve(true));
+      this.#turns.enter(owner, resolve);
     });
-  }
-
-  #next(): void {
-    for (const [owner, own] of this.#waiting) {
-      this.#waiting.delete(owner);
-      const begin = own.shift();
-      if (own.length > 0) this.#waiting.set(owner, own);
-      if (begin === undefined) continue;
-      // Nobody else begins before it does.
-      this.#isBusy = true;
-      begin();
-      return;
-    }
   }
 
   async #list({ prefix, after, limit }: ListedRange): Promise<ListedFile[]> {

@@ -25,7 +25,7 @@ import { Arrears } from "./arrears.ts";
 import type { ClientConnection } from "./client-connections.ts";
 import { SessionRequest, type DataPath, type SessionTaker, type SmallRequest } from "./data-path.ts";
 import type { Exchanges, PlaceHolder } from "./exchanges.ts";
-import type { SocketTurns, Turn } from "./socket-turns.ts";
+import type { FairTurns, Turn } from "../fair-turns.ts";
 import { isStreamed, lasts } from "./long-requests.ts";
 import type { OpenDatabases, Use } from "./open-databases.ts";
 import type { Places } from "./places.ts";
@@ -55,7 +55,7 @@ export interface ExchangeParts {
   readonly databases: OpenDatabases;
   readonly servers: ServerConnections;
   readonly exchanges: Exchanges;
-  readonly turns: SocketTurns;
+  readonly turns: FairTurns;
   readonly pace: SocketPace;
   readonly dataPath: DataPath;
 }

@@ -16,7 +16,7 @@ import { DataPath } from "./data-path.ts";
 import type { ExchangeParts } from "./exchange.ts";
 import { Exchanges } from "./exchanges.ts";
 import { SocketPace } from "./socket-pace.ts";
-import { SocketTurns } from "./socket-turns.ts";
+import { FairTurns } from "../fair-turns.ts";
 import { systemClock, type FrontClock } from "./clock.ts";
 import { Guard } from "./guard.ts";
 import { Http1Side } from "./http1.ts";
@@ -169,7 +169,7 @@ class Inside {
       server,
       servers: this.#servers,
       exchanges: this.#exchanges,
-      turns: new SocketTurns(MAX_SOCKET_TURNS),
+      turns: new FairTurns(MAX_SOCKET_TURNS),
       pace: new SocketPace(this.guard.wrap((answered) => this.#askServer(server(), answered))),
       databases: this.#databases,
       dataPath: new DataPath(admission, this.#sessions),

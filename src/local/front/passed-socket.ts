@@ -3,7 +3,7 @@ import type { RequestBody } from "./client.ts";
 import type { Guard } from "./guard.ts";
 import { SocketFrames } from "./socket-frames.ts";
 import type { SocketPace } from "./socket-pace.ts";
-import type { Turn } from "./socket-turns.ts";
+import type { Turn } from "../fair-turns.ts";
 
 export interface PassedSocketParts {
   readonly path: string;

@@ -5,11 +5,11 @@
  * read the pieces before the request and has looked at its other connections.
  */
 import { SOCKET_PIECES_UNDER_WAY } from "../../core/limits.ts";
-import { SocketTurns, type Turn } from "./socket-turns.ts";
+import { FairTurns, type Turn } from "../fair-turns.ts";
 
 export class SocketPace {
   readonly #ask: (answered: () => void) => void;
-  readonly #turns = new SocketTurns(SOCKET_PIECES_UNDER_WAY);
+  readonly #turns = new FairTurns(SOCKET_PIECES_UNDER_WAY);
   /** The turns of pieces that were passed on since the front's last request. */
   #passed: Turn[] = [];
   /** How many complete pieces these come to. A small one is a part of one. */

@@ -1,11 +1,11 @@
-/** Handshakes and ends of WebSockets take turns at the server process. */
+/** Work of which only so much goes on at a time: who waits, and who is next. */
 import { expect, test } from "vitest";
-import { SocketTurns, type Turn } from "../../src/local/front/socket-turns.ts";
+import { FairTurns, type Turn } from "../../src/local/fair-turns.ts";
 
 function turnsOf(most: number) {
-  const turns = new SocketTurns(most);
+  const turns = new FairTurns(most);
   const begun: string[] = [];
-  const enter = (path: string, name: string): Turn => turns.enter(path, () => begun.push(name));
+  const enter = (key: string, name: string): Turn => turns.enter(key, () => begun.push(name));
   return { begun, enter };
 }
 
@@ -20,7 +20,7 @@ test("so many are under way, and the next one begins when one is over", () => {
   expect(begun).toEqual(["1", "2", "3", "4"]);
 });
 
-test("paths take turns", () => {
+test("keys take turns", () => {
   const { begun, enter } = turnsOf(1);
   const first = enter("/a", "a0");
   const turns = [first, ...["a1", "a2", "a3"].map((name) => enter("/a", name)), enter("/b", "b1"), enter("/c", "c1")];
@@ -44,7 +44,7 @@ test("one that is over while it waits never begins, and keeps nobody waiting", (
 });
 
 test("one that is over at once makes way at once", () => {
-  const turns = new SocketTurns(1);
+  const turns = new FairTurns(1);
   const begun: number[] = [];
   const all: Turn[] = [];
   for (let i = 0; i < 1000; i++) {
@@ -57,4 +57,13 @@ test("one that is over at once makes way at once", () => {
   }
   all[0]?.over();
   expect(begun).toHaveLength(1000);
+});
+
+test("how many with one key wait", () => {
+  const turns = new FairTurns(1);
+  const all = ["/a", "/a", "/a", "/b"].map((key) => turns.enter(key, () => undefined));
+  expect(["/a", "/b", "/c"].map((key) => turns.waiting(key))).toEqual([2, 1, 0]);
+  all[0]?.over();
+  all[2]?.over();
+  expect(["/a", "/b", "/c"].map((key) => turns.waiting(key))).toEqual([0, 1, 0]);
 });

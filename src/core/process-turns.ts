@@ -31,6 +31,9 @@ const QUIET_LOOKS = 3;
 /** With so much work that others have had no time after, more may begin: it is less than a request takes on its way. */
 const MAX_OWED_MS = 4;
 
+/** What an organization has used before, its short requests included, keeps its long ones back for so much work of others at most. */
+const MOST_AHEAD_MS = 200;
+
 /** What a short request is taken to cost its organization. */
 const SHORT_MS = 0.1;
 
@@ -69,7 +72,7 @@ export interface WorkTurns {
   piece<Result>(work: () => Result): Result;
   /** The same for a piece that writes: to commit it takes as long again. `flushed` resolves when it is on disk. Resolves then or before. */
   stored<Result>(work: () => Result, flushed: () => Promise<void>): Promise<Result>;
-  /** Charges a piece of work that was done since then. `estimate`: about how many milliseconds it takes, for a clock that stands still. */
+  /** Charges what was done since then. `estimate`: about how many milliseconds it takes, which counts where the clock stands still. */
   worked(since: UnixMs, estimate?: number): void;
   /** Between two pieces of work: resolves when the next one may begin. */
   next(): Promise<void>;
@@ -102,7 +105,7 @@ export class ProcessTurns {
   readonly #accounts = new Map<string, Account>();
   /** Those with work that waits. */
   readonly #queue = new Set<Account>();
-  /** What the account had used whose work was last to begin: who comes anew has used as much. */
+  /** What the account had used whose work was the last to begin: who comes anew has used as much. */
   #level = 0;
   /** Pieces of work and short requests so far. */
   #events = 0;
@@ -115,7 +118,7 @@ export class ProcessTurns {
   readonly #shortUses = new Uses();
   readonly #longUses = new Uses();
   #isInPiece = false;
-  /** Whether the clock goes on while code runs. Known when it has. */
+  /** Whether the clock goes on while code runs. Known when it has during a piece. */
   #clockRuns = false;
 
   constructor({ clock, wait }: ProcessTurnsParts) {
@@ -151,6 +154,7 @@ export class ProcessTurns {
         return work();
       } finally {
         this.#isInPiece = isInPiece;
+        if (this.#clock.now() > since) this.#clockRuns = true;
         if (!isInPiece) worked(since);
       }
     };
@@ -190,21 +194,27 @@ export class ProcessTurns {
     return this.#turn(owner, leaves, "begins", now + MAX_LONG_WORK_WAIT_MS);
   }
 
-  /** Whether work of the organization has turns at all. The requests of one that is alone do not. */
+  /**
+   * Whether work of the organization has turns at all. The requests of one that is alone do not, nor do any where the clock does not show
+   * what they take.
+   */
   #isOrdered(owner: string, leaves: LeavesTimeTo): boolean {
     if (leaves === "everybody") return true;
+    if (!this.#clockRuns) return false;
     const last = Math.max(this.#shortUses.last(owner), this.#longUses.last(owner));
     return Math.abs(this.#clock.now() - last) < SHARED_MS;
   }
 
   #charge(owner: string, leaves: LeavesTimeTo, since: UnixMs, estimate: number): void {
     const now = this.#clock.now();
-    // A clock that was set meanwhile says nothing.
-    const took = Math.max(0, Math.min(now - since, LONGEST_PIECE_MS));
-    if (took > 0) this.#clockRuns = true;
     this.#longUses.note(owner, now);
-    this.#owe(owner, leaves, took, took);
-    if (this.#clockRuns || estimate === 0) return;
+    if (this.#clockRuns) {
+      // A clock that was set meanwhile says nothing.
+      const took = Math.max(0, Math.min(now - since, LONGEST_PIECE_MS));
+      this.#owe(owner, leaves, took, took);
+      return;
+    }
+    if (estimate === 0) return;
     this.#owe(owner, leaves, estimate, 0);
     void this.#wait(0).then(() => {
       const more = Math.min(this.#clock.now() - now, MAX_PIECE_MS) - estimate;
@@ -216,7 +226,9 @@ export class ProcessTurns {
   #owe(owner: string, leaves: LeavesTimeTo, ms: number, shown: number): void {
     const now = this.#clock.now();
     this.#events += 1;
-    this.#accountOf(owner).used += ms;
+    const account = this.#accountOf(owner);
+    if (this.#queue.size === 0) this.#level = Math.max(this.#level, account.used);
+    account.used += ms;
     const isShared =
       leaves === "others" ? this.#isOrdered(owner, leaves) : Math.abs(now - this.#shortUses.last(null)) < USED_MS;
     // While it was done, others had no time.
@@ -265,9 +277,11 @@ export class ProcessTurns {
     return null;
   }
 
-  /** Who comes anew, or again, has used no less than those whose work was done meanwhile. */
+  /** Who comes anew, or again, has used no less than those whose work was done meanwhile, and is behind them for a while at most. */
   #enter(account: Account, kind: Kind, own: Waiting): void {
-    if (!this.#queue.has(account)) account.used = Math.max(account.used, this.#level);
+    if (!this.#queue.has(account)) {
+      account.used = Math.min(Math.max(account.used, this.#level), this.#level + MOST_AHEAD_MS);
+    }
     account[kind].add(own);
     this.#queue.add(account);
   }

@@ -87,12 +87,12 @@ async function simulate(loads: readonly Load[], ms: number, isUsed: boolean, isS
   const worked = new Map<string, number>();
   const end = thread.now + ms;
   if (isUsed) turns.used("other");
+  if (!isStill) turns.of("first").piece(() => thread.work(1));
   const start = async ({ owner, kind, piece, estimate, pieces }: Load) => {
     const own: WorkTurns = kind === "search" ? turns.patient(owner) : turns.of(owner);
     const work = () => {
-      const since = thread.clock.now();
-      thread.work(piece);
-      own.worked(since, estimate);
+      if (isStill) own.worked(thread.clock.now(), estimate);
+      own.piece(() => thread.work(piece));
       worked.set(owner, (worked.get(owner) ?? 0) + piece);
     };
     while (thread.now < end) {
@@ -201,7 +201,7 @@ test("one that comes again after a pause has its turn next, and no more than its
     }
   };
   turns.used("b");
-  for (let i = 0; i < 10; i += 1) void client("a", 100);
+  for (let i = 0; i < 10; i += 1) thread.at(thread.now, () => void client("a", 100));
   await thread.run(thread.now + 1_000);
   order.length = 0;
   for (let i = 0; i < 3; i += 1) void client("b", 10);
@@ -209,6 +209,33 @@ test("one that comes again after a pause has its turn next, and no more than its
   expect(order.indexOf("b")).toBeLessThan(2);
   const ofB = order.filter((owner) => owner === "b").length;
   expect(Math.abs(ofB - order.length / 2)).toBeLessThanOrEqual(2);
+});
+
+test("what was used before anybody else came, and short requests without number, keep nobody back for long", async () => {
+  const thread = new Thread(false);
+  const turns = new ProcessTurns(thread);
+  const order: string[] = [];
+  const client = async (owner: string) => {
+    const own = turns.of(owner);
+    for (;;) {
+      await own.begin();
+      own.piece(() => thread.work(10));
+      order.push(owner);
+      await thread.wait(0);
+    }
+  };
+  for (let i = 0; i < 5; i += 1) thread.at(thread.now, () => void client("alone"));
+  await thread.run(thread.now + 2_000);
+  for (let i = 0; i < 100_000; i += 1) turns.used("short");
+  order.length = 0;
+  for (let i = 0; i < 5; i += 1) thread.at(thread.now, () => void client("new"));
+  await thread.run(thread.now + 600);
+  const share = (owner: string) => order.filter((one) => one === owner).length / order.length;
+  expect([share("alone"), share("new")]).toEqual([expect.closeTo(0.5, 1), expect.closeTo(0.5, 1)]);
+  order.length = 0;
+  for (let i = 0; i < 5; i += 1) thread.at(thread.now, () => void client("short"));
+  await thread.run(thread.now + 2_000);
+  expect(share("short")).toBeGreaterThan(0.2);
 });
 
 test("short work begins at once beside others", async () => {
@@ -310,4 +337,21 @@ test("what writes is charged for its commit, too, which an organization that is 
   expect(begun, "others have forty milliseconds").toBe(false);
   await thread.run(thread.now + 20);
   expect(begun).toBe(true);
+});
+
+test("where the clock stands still, time that passes between two events is no work", async () => {
+  const thread = new Thread(true);
+  const turns = new ProcessTurns(thread);
+  const own = turns.of("a");
+  turns.used("b");
+  const since = thread.clock.now();
+  await own.stored(
+    () => thread.work(30),
+    async () => thread.wait(0),
+  );
+  thread.now += 100;
+  await thread.run(thread.now);
+  thread.seen = thread.now;
+  own.worked(since);
+  expect(own.begin()).toBeNull();
 });

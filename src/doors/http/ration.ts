@@ -171,6 +171,7 @@ export class Ration {
     { stub, grant }: Readable,
     command: Exclude<EntryCommand, { command: "versions" }>,
   ): Promise<EntryAnswer> {
+    this.rest();
     if (this.#page === null) {
       const small = await stub.entries(grant, { ...command, maxBytes: MAX_SMALL_JSON_BYTES });
       if (small instanceof Uint8Array) return this.#atTurn(small);
@@ -221,6 +222,7 @@ export class Ration {
 
   /** The turn of a batch that is larger than a page. Until the end of the request. */
   async beginBatch(): Promise<Failure | null> {
+    this.rest();
     const taken = await this.#take((owner) => this.#rations.takeBatch(owner));
     if (isFailure(taken)) return taken;
     this.#batch = taken;

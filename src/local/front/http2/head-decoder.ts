@@ -1,12 +1,17 @@
 /**
- * The heads of a connection's requests. A client sends the same header block with most of them: the token, the path, and every value that
- * does not change. So the last head is kept with its block, and the same bytes are not decoded again while they mean the same.
+ * The heads of a connection's requests. A client sends the same few header blocks again and again: one for its reads, one for its writes,
+ * another where the length of the body differs. So the last heads are kept with their blocks, and the same bytes are not decoded again
+ * while they mean the same.
  */
 import { HpackDecoder } from "./hpack.ts";
 import { RequestHead } from "./request-head.ts";
 
-/** A longer block is decoded each time. Each connection may keep so much; what the block refers to in its client's table is bounded, too. */
-export const MAX_KEPT_BLOCK_BYTES = 1024;
+/** What a connection keeps at most. */
+export const MAX_KEPT_HEADS = 4;
+
+/** A larger block, or head, is decoded each time. Deno's client needs a quarter of that. */
+export const MAX_KEPT_BLOCK_BYTES = 512;
+export const MAX_KEPT_HEAD_BYTES = 2048;
 
 interface Kept {
   readonly block: Buffer;
@@ -15,19 +20,31 @@ interface Kept {
 
 export class HeadDecoder {
   readonly #decoder = new HpackDecoder();
-  /** The block before, if it would be the same head again. */
-  #kept: Kept | undefined;
+  /** Decoded with the table as it is. */
+  readonly #kept: Kept[] = [];
+  /** The place of the next one to be kept. */
+  #next = 0;
 
   /** The head may be that of other requests, too. undefined: as `HpackDecoder.decode`. */
   decode(block: Buffer): RequestHead | undefined {
-    if (this.#kept?.block.equals(block) === true) return this.#kept.head;
-    this.#kept = undefined;
+    for (const kept of this.#kept) if (kept.block.equals(block)) return kept.head;
     const head = new RequestHead();
     const table = this.#decoder.tableState;
-    if (!this.#decoder.decode(block, (field) => head.add(field))) return undefined;
-    // A block that changes the table changes what its own bytes mean.
-    if (this.#decoder.tableState === table && block.length <= MAX_KEPT_BLOCK_BYTES && !head.isTooLarge)
-      this.#kept = { block: Buffer.from(block), head };
-    return head;
+    const isWhole = this.#decoder.decode(block, (field) => head.add(field));
+    if (this.#decoder.tableState !== table) this.#forget();
+    else if (isWhole && block.length <= MAX_KEPT_BLOCK_BYTES && head.bytes <= MAX_KEPT_HEAD_BYTES)
+      this.#keep(block, head);
+    return isWhole ? head : undefined;
+  }
+
+  /** With another table the same bytes may mean something else. */
+  #forget(): void {
+    this.#kept.length = 0;
+    this.#next = 0;
+  }
+
+  #keep(block: Buffer, head: RequestHead): void {
+    this.#kept[this.#next] = { block: Buffer.from(block), head };
+    this.#next = (this.#next + 1) % MAX_KEPT_HEADS;
   }
 }

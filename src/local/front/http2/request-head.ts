@@ -20,6 +20,11 @@ export class RequestHead {
   #facts: RequestFacts | undefined;
   #awaitsContinue: boolean | undefined;
 
+  /** As the size of a list of headers is counted (RFC 9113, section 6.5.2). */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   /** Larger than it may be. Its fields are not complete then. */
   get isTooLarge(): boolean {
     return this.#bytes > MAX_REQUEST_HEAD_BYTES;

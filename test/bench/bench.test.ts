@@ -26,6 +26,7 @@ const TITLES: Record<PartName, string> = {
   feed: "Readers of the change feed",
   documents: "The index of",
   archives: "Archives of",
+  tenants: "A get of an organization",
 };
 
 /** Tables whose rows are known. */

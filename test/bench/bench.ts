@@ -16,6 +16,7 @@ import { measureSearches } from "./parts/searches.ts";
 import { measureSocket } from "./parts/socket.ts";
 import { measureSpace } from "./parts/space.ts";
 import { measureStart } from "./parts/start.ts";
+import { measureTenants } from "./parts/tenants.ts";
 import { targetTable, type Report, type Table } from "./report.ts";
 import { formatTable } from "./table.ts";
 
@@ -35,6 +36,7 @@ const PARTS: Record<PartName, (options: BenchOptions, folder: string) => Promise
   documents: async (options, folder) =>
     together(await measureDocuments(options, folder), await measureSearches(options, folder)),
   archives: measureArchives,
+  tenants: measureTenants,
 };
 
 function together(one: Report, other: Report): Report {

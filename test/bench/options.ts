@@ -17,6 +17,7 @@ export const partNames = [
   "feed",
   "documents",
   "archives",
+  "tenants",
 ] as const;
 export type PartName = (typeof partNames)[number];
 

@@ -30,10 +30,13 @@ export interface Opening {
 
 export type StartedProgram = RunningServer & Opening;
 
-/** `npm start` on a folder of its own. */
-export async function serveStart(folder: string): Promise<StartedProgram & Announcement> {
+/** `npm start` on a folder of its own. `environment`: beside that of this process. */
+export async function serveStart(
+  folder: string,
+  environment: Readonly<Record<string, string>> = {},
+): Promise<StartedProgram & Announcement> {
   const args = [start, "--json", "--port", "0", "--persist-to", folder];
-  const server = await spawnGuarded(process.execPath, args, process.env);
+  const server = await spawnGuarded(process.execPath, args, { ...process.env, ...environment });
   server.stderr.pipe(process.stderr);
   const line = await Promise.race([
     within(once(createInterface({ input: server.stdout }), "line"), START_DEADLINE_MS, "npm start does not start."),

@@ -12,7 +12,7 @@
  *
  * Objects cannot wake each other. So each that waits looks again after a while, and one that does not look any more keeps nobody waiting.
  */
-import type { Clock, UnixMs } from "./clock.ts";
+import { asUnixMs, type Clock, type UnixMs } from "./clock.ts";
 import { type Failure, failure } from "./errors.ts";
 import { MAX_LONG_WORK_WAIT_MS, MAX_WAITING_TURNS } from "./limits.ts";
 
@@ -70,8 +70,10 @@ export interface WorkTurns {
   begin(): Promise<Failure | null> | null;
   /** Does a piece of work, which is charged. */
   piece<Result>(work: () => Result): Result;
-  /** The same for a piece that writes: to commit it takes as long again. `flushed` resolves when it is on disk. Resolves then or before. */
+  /** The same for a piece that writes. Its commit is charged, too, unless the organization is alone. */
   stored<Result>(work: () => Result, flushed: () => Promise<void>): Promise<Result>;
+  /** Waits until what was written is on disk. The runtime commits meanwhile, which takes as long as the writes themselves, and is charged. */
+  flush(flushed: () => Promise<void>): Promise<void>;
   /** Charges what was done since then. `estimate`: about how many milliseconds it takes, which counts where the clock stands still. */
   worked(since: UnixMs, estimate?: number): void;
   /** Between two pieces of work: resolves when the next one may begin. */
@@ -111,6 +113,8 @@ export class ProcessTurns {
   #events = 0;
   /** When the last piece of work began: no other one begins before the clock goes on. */
   #began = Number.NEGATIVE_INFINITY;
+  /** Milliseconds of all pieces so far. */
+  #charged = 0;
   /** About how many milliseconds lie between two turns, lately. */
   #pace = 1;
   /** When the others have had as much time as that piece and those before. */
@@ -158,6 +162,12 @@ export class ProcessTurns {
         if (!isInPiece) worked(since);
       }
     };
+    const flush = async (flushed: () => Promise<void>): Promise<void> => {
+      const [since, charged] = [this.#clock.now(), this.#charged];
+      await flushed();
+      // Without the pieces of others that were done in this time.
+      if (this.#clockRuns) worked(asUnixMs(since + this.#charged - charged));
+    };
     return {
       get isAlone() {
         return isAlone();
@@ -171,13 +181,10 @@ export class ProcessTurns {
       piece,
       stored: async (work, flushed) => {
         const result = piece(work);
-        // Elsewhere others do not wait for a commit.
-        if (!this.#clockRuns || isAlone()) return result;
-        const since = this.#clock.now();
-        await flushed();
-        worked(since);
+        if (this.#clockRuns && !isAlone()) await flush(flushed);
         return result;
       },
+      flush,
     };
   }
 
@@ -229,6 +236,7 @@ export class ProcessTurns {
     const account = this.#accountOf(owner);
     if (this.#queue.size === 0) this.#level = Math.max(this.#level, account.used);
     account.used += ms;
+    this.#charged += ms;
     const isShared =
       leaves === "others" ? this.#isOrdered(owner, leaves) : Math.abs(now - this.#shortUses.last(null)) < USED_MS;
     // While it was done, others had no time.

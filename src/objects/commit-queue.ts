@@ -9,7 +9,6 @@
  * The process has one thread. After a group with many changes everybody else gets a turn, and a group that takes long waits for the turn of
  * its organization. Writes behind it wait, too, so that all are applied in the order in which they came.
  */
-import type { Clock } from "../core/clock.ts";
 import { type Failure, failure } from "../core/errors.ts";
 import { MAX_COMMITS_PER_GROUP, MAX_GROUP_BYTES, MAX_GROUP_CHANGES, MAX_WAITING_WRITE_BYTES } from "../core/limits.ts";
 import type { AtomicWrite } from "../core/operations.ts";
@@ -68,8 +67,7 @@ export interface CommitQueueOptions {
   /** Resolves when the applied writes are on disk. */
   readonly flushed: () => Promise<void>;
   /** The turns of the organization's long requests in the process. */
-  readonly turns: Pick<WorkTurns, "isAlone" | "begin" | "piece" | "worked">;
-  readonly clock: Clock;
+  readonly turns: Pick<WorkTurns, "isAlone" | "begin" | "piece" | "flush">;
   /** Lets everybody else in the process have a turn. */
   readonly breathe: () => Promise<void>;
   /** `commit` threw, which is a bug. Its writes get the answer "outcome unknown". */
@@ -170,7 +168,7 @@ export class CommitQueue {
     this.#busy = true;
     try {
       while (this.#waiting.length > 0) {
-        const { turns, clock, flushed } = this.#options;
+        const { turns, flushed } = this.#options;
         const turn = takesLong(this.#waiting.slice(0, this.#groupSize())) ? turns.begin() : null;
         const crowded = turn === null ? null : await turn;
         const group = this.#takeGroup().filter(({ refusal, settle }) => {
@@ -182,10 +180,7 @@ export class CommitQueue {
         const isLong = takesLong(group);
         const outcomes = this.#commit(group);
         for (const [index, { settle }] of group.entries()) settle(outcomes[index] ?? UNKNOWN_OUTCOME);
-        const since = clock.now();
-        await flushed();
-        // The runtime commits in this time, which takes as long as the writes themselves.
-        if (isLong) turns.worked(since);
+        await (isLong ? turns.flush(flushed) : flushed());
         if (areMany(group.reduce((sum, { write }) => sum + changesOf(write), 0))) await this.#options.breathe();
         this.#alone = group.length === 1 && this.#waiting.length === 0 ? this.#alone + 1 : 0;
       }

@@ -229,7 +229,6 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
     commit: (writes) => database.commit(writes),
     flushed,
     turns: longWork,
-    clock: systemClock,
     breathe: systemTurn,
     onError: logError,
   });

@@ -10,7 +10,6 @@ import { type Failure, failure } from "../../src/core/errors.ts";
 import { asVersion } from "../../src/core/versionstamp.ts";
 import type { CommitOutcome } from "../../src/engine/commit-path.ts";
 import { CommitQueue } from "../../src/objects/commit-queue.ts";
-import { FakeTimers } from "../support/fake-timers.ts";
 import { freeTurns } from "../support/free-turns.ts";
 
 const write: AtomicWrite = { checks: [], mutations: [], enqueues: [] };
@@ -39,7 +38,6 @@ class SlowDisk {
     turns: Object.defineProperty({ ...freeTurns(), begin: () => this.turn }, "isAlone", {
       get: () => this.turn === null,
     }),
-    clock: new FakeTimers(),
     breathe: async () => void (this.breaths += 1),
     onError: (error) => void this.errors.push(error),
   });

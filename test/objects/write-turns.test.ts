@@ -43,7 +43,6 @@ class Place {
       commit: (writes) => this.database.commit(writes),
       flushed: async () => undefined,
       turns: freeTurns(),
-      clock: this.timers,
       breathe: async () => undefined,
       onError: (error) => {
         throw error;

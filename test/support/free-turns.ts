@@ -8,6 +8,7 @@ export function freeTurns(onTurn: () => Promise<void> = async () => undefined): 
     begin: () => null,
     piece: (work) => work(),
     stored: async (work) => work(),
+    flush: (flushed) => flushed(),
     worked: () => undefined,
     next: onTurn,
   };

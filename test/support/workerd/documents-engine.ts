@@ -48,7 +48,6 @@ export class EngineDocuments {
       commit: (writes) => database.commit(writes),
       flushed: options.flushed ?? (async () => undefined),
       turns: freeTurns(),
-      clock,
       breathe,
       onError: (error) => {
         throw error;

@@ -1,6 +1,6 @@
 /**
  * Turns at work of which only so much goes on at a time. Those who share a key wait for each other in the order in which they came, and the
- * keys take turns: whoever asks for much keeps the others waiting for one turn.
+ * keys take turns: a key that asks for much keeps the others waiting for one turn.
  *
  * What WebSockets ask of the server process is such work (handshakes, ends, pieces of what they send; the key is their path): thousands of
  * clients that connect again at once, after a restart or a lost network, would keep every other request waiting. So are listings of the

@@ -41,6 +41,10 @@ const SHORT_MS = 0.1;
 const MAX_SLEEP_MS = 100;
 const GONE_MS = 300;
 
+/** So many of an organization are next together, and organizations that have used no more than this. */
+const TOGETHER = 4;
+const TOGETHER_MS = 5;
+
 /** Time between two turns, at most, by which those that wait sleep. */
 const SLOWEST_PACE_MS = 20;
 
@@ -111,7 +115,7 @@ export class ProcessTurns {
   #level = 0;
   /** Pieces of work and short requests so far. */
   #events = 0;
-  /** When the last piece of work began: no other one begins before the clock goes on. */
+  /** When the last piece of work began. Where the clock stands still no other one begins before the clock goes on. */
   #began = Number.NEGATIVE_INFINITY;
   /** Milliseconds of all pieces so far. */
   #charged = 0;
@@ -249,7 +253,7 @@ export class ProcessTurns {
   get #isFree(): boolean {
     const now = this.#clock.now();
     const owed = this.#free - now;
-    return now !== this.#began && (owed <= MAX_OWED_MS || owed > MOST_OWED_MS);
+    return (this.#clockRuns || now !== this.#began) && (owed <= MAX_OWED_MS || owed > MOST_OWED_MS);
   }
 
   #begins(account: Account, kind: Kind): void {
@@ -300,7 +304,8 @@ export class ProcessTurns {
 
   /**
    * About how many have their turn before it. In an organization what begins and what goes on have turns in alternation: so one request is
-   * done after the other, and none that takes long holds up all others.
+   * done after the other, and none that takes long holds up all others. The first few are next together, and so are organizations of which
+   * none has used much more than another: what is short does not wait until one after the other has looked.
    */
   #before(account: Account, kind: Kind, own: Waiting): number {
     let before = 0;
@@ -311,15 +316,12 @@ export class ProcessTurns {
     }
     const others = account[kind === "begins" ? "goesOn" : "begins"].size;
     before += Math.min(others, account.last === kind ? before + 1 : before);
+    // What is short shows only where the clock runs.
+    if (this.#clockRuns) before = Math.max(0, before - TOGETHER + 1);
     const turns = before;
-    let isEarlier = true;
     for (const other of this.#queue) {
-      if (other === account) {
-        isEarlier = false;
-        continue;
-      }
-      const isNext = other.used < account.used || (other.used === account.used && isEarlier);
-      before += Math.min(other.begins.size + other.goesOn.size, isNext ? turns + 1 : turns);
+      const isNext = other.used + (this.#clockRuns ? TOGETHER_MS : 0) < account.used;
+      if (other !== account) before += Math.min(other.begins.size + other.goesOn.size, isNext ? turns + 1 : turns);
     }
     return before;
   }

@@ -187,7 +187,7 @@ export class SocketClient {
   }
 
   async #until(isSo: () => boolean, what: string): Promise<void> {
-    const deadline = Date.now() + 10_000;
+    const deadline = Date.now() + 60_000;
     while (!isSo()) {
       if (this.closedWith !== null || Date.now() > deadline) {
         const state = JSON.stringify([this.closedWith, this.#untaken, this.texts]);

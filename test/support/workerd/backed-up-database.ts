@@ -47,7 +47,7 @@ export async function put(stub: Stub, ...mutations: Mutation[]): Promise<Version
   return versionOfBytes(answer.versionstamp) ?? asVersion(0);
 }
 
-export async function until(holds: () => Promise<boolean>, withinMs = 20_000): Promise<void> {
+export async function until(holds: () => Promise<boolean>, withinMs = 60_000): Promise<void> {
   const deadline = Date.now() + withinMs;
   while (!(await holds())) {
     if (Date.now() > deadline) throw new Error("it did not come about in time");

@@ -74,13 +74,13 @@ export class TestWatch {
   }
 
   /** The next message; throws when none comes in time. */
-  async next(withinMs = 2_000) {
+  async next(withinMs = 60_000) {
     const message = await this.nextRaw(withinMs);
     if (typeof message === "string") throw new Error(message);
     return fromBinary(WatchOutputSchema, message).keys;
   }
 
-  async nextRaw(withinMs = 2_000): Promise<Uint8Array | string> {
+  async nextRaw(withinMs = 60_000): Promise<Uint8Array | string> {
     const deadline = Date.now() + withinMs;
     while (this.messages.length === 0 && this.closedWith === null && Date.now() < deadline) {
       await new Promise<void>((resolve) => {

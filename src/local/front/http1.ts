@@ -2,13 +2,13 @@
  * HTTP/1.1 clients. node's server parses their requests, and each becomes an exchange. The exchanges of a connection run one after the
  * other: a pipelined request waits for the answers before it.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { MAX_LINGER_PAUSE_MS, MAX_PIPELINED_REQUESTS, MAX_REQUEST_HEAD_BYTES } from "../../core/limits.ts";
 import type { HeaderLookup } from "../../doors/http/header-lookup.ts";
 import type { ClientConnection } from "./client-connections.ts";
-import type { AnswerHead, Client, ClientReader } from "./client.ts";
+import type { Client } from "./client.ts";
 import { Exchange, type ExchangeParts } from "./exchange.ts";
 import { Guard, type ReportBug } from "./guard.ts";
 import {
@@ -20,6 +20,7 @@ import {
   wholeAnswer,
   type Refusal,
 } from "./refusals.ts";
+import { NodeClient } from "./node-client.ts";
 import { RequestFacts } from "./request-facts.ts";
 import { ofTheConnection, type BodyKind, type HeaderPairs } from "./server-connection.ts";
 import { UpgradeClient } from "./upgrade.ts";
@@ -199,7 +200,7 @@ class Http1Connection {
   }
 }
 
-class Http1Client implements Client {
+class Http1Client extends NodeClient implements Client {
   readonly connection: ClientConnection;
   readonly method: string;
   readonly path: string;
@@ -221,6 +222,7 @@ class Http1Client implements Client {
     response: ServerResponse,
     awaitsContinue: boolean,
   ) {
+    super();
     this.connection = connection;
     // A request of a server has both.
     this.method = request.method ?? "";
@@ -246,21 +248,6 @@ class Http1Client implements Client {
   /** The client has sent all of its request, or nothing more of it is read. */
   get hasWhole(): boolean {
     return this.input.complete || this.#awaitsContinue || this.cutBy !== undefined || this.#socket.destroyed;
-  }
-
-  read(reader: ClientReader): void {
-    const { guard } = this.connection;
-    guard.on(this.input, "data", (piece) => reader.received(piece));
-    guard.once(this.input, "end", () => reader.receivedAll());
-  }
-
-  tellTaken(reader: ClientReader): void {
-    this.connection.guard.on(this.output, "drain", () => reader.taken());
-  }
-
-  answer({ status, pairs }: AnswerHead, body: Uint8Array): void {
-    this.respond(status, STATUS_CODES[status] ?? "", [...pairs, "content-length", String(body.length)]);
-    this.end(body);
   }
 
   respond(status: number, reason: string, headers: HeaderPairs): void {

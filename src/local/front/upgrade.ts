@@ -1,12 +1,13 @@
 /** A client that asks for a WebSocket. When the server process agrees, bytes pass both ways until one side ends. */
-import { type IncomingMessage, STATUS_CODES } from "node:http";
+import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { ClientConnection } from "./client-connections.ts";
-import type { AnswerHead, Client, ClientReader } from "./client.ts";
+import type { Client } from "./client.ts";
+import { NodeClient } from "./node-client.ts";
 import { RequestFacts } from "./request-facts.ts";
 import type { HeaderPairs } from "./server-connection.ts";
 
-export class UpgradeClient implements Client {
+export class UpgradeClient extends NodeClient implements Client {
   readonly connection: ClientConnection;
   readonly method: string;
   readonly path: string;
@@ -19,6 +20,7 @@ export class UpgradeClient implements Client {
 
   /** `begun`: bytes that the client has already sent after its request. */
   constructor(connection: ClientConnection, request: IncomingMessage, begun: Buffer, headers: HeaderPairs) {
+    super();
     this.connection = connection;
     // A request of a server has both.
     this.method = request.method ?? "";
@@ -34,21 +36,6 @@ export class UpgradeClient implements Client {
 
   get isGone(): boolean {
     return this.output.destroyed;
-  }
-
-  read(reader: ClientReader): void {
-    const { guard } = this.connection;
-    guard.on(this.input, "data", (piece) => reader.received(piece));
-    guard.once(this.input, "end", () => reader.receivedAll());
-  }
-
-  tellTaken(reader: ClientReader): void {
-    this.connection.guard.on(this.output, "drain", () => reader.taken());
-  }
-
-  answer({ status, pairs }: AnswerHead, body: Uint8Array): void {
-    this.respond(status, STATUS_CODES[status] ?? "", [...pairs, "content-length", String(body.length)]);
-    this.end(body);
   }
 
   respond(status: number, reason: string, headers: HeaderPairs): void {

@@ -98,9 +98,10 @@ export class CommitQueue {
   /** Fails with "unavailable" when too much waits already. */
   submit(submitted: SubmittedWrite): CommitOutcome | Promise<CommitOutcome> {
     if (this.#closed !== null) return this.#closed;
-    if (this.#mayCommitNow([submitted])) {
+    const isLong = takesLong([submitted]);
+    if (this.#mayCommitNow(isLong)) {
       this.#alone += 1;
-      return this.#commit([submitted])[0] ?? UNKNOWN_OUTCOME;
+      return this.#commit([submitted], isLong)[0] ?? UNKNOWN_OUTCOME;
     }
     return this.#mayWait(submitted.bytes) ?? new Promise((settle) => this.#wait([{ ...submitted, settle }]));
   }
@@ -112,9 +113,10 @@ export class CommitQueue {
     const closed = this.#closed;
     if (closed !== null) return writes.map(() => closed);
     const changes = writes.reduce((sum, { write }) => sum + changesOf(write), 0);
-    if (!areMany(changes) && this.#mayCommitNow(writes)) {
+    const isLong = takesLong(writes);
+    if (!areMany(changes) && this.#mayCommitNow(isLong)) {
       this.#alone += 1;
-      const outcomes = this.#commit(writes);
+      const outcomes = this.#commit(writes, isLong);
       return writes.map((_, index) => outcomes[index] ?? UNKNOWN_OUTCOME);
     }
     const refused = this.#mayWait(writes.reduce((sum, { bytes }) => sum + bytes, 0));
@@ -134,8 +136,8 @@ export class CommitQueue {
     return left === 0 ? outcomes : promise;
   }
 
-  #mayCommitNow(writes: readonly SubmittedWrite[]): boolean {
-    return !this.#busy && !this.#awaitsNextFlush() && (this.#options.turns.isAlone || !takesLong(writes));
+  #mayCommitNow(isLong: boolean): boolean {
+    return !this.#busy && !this.#awaitsNextFlush() && (!isLong || this.#options.turns.isAlone);
   }
 
   #mayWait(bytes: number): Failure | null {
@@ -178,7 +180,7 @@ export class CommitQueue {
         });
         if (group.length === 0) continue;
         const isLong = takesLong(group);
-        const outcomes = this.#commit(group);
+        const outcomes = this.#commit(group, isLong);
         for (const [index, { settle }] of group.entries()) settle(outcomes[index] ?? UNKNOWN_OUTCOME);
         await (isLong ? turns.flush(flushed) : flushed());
         if (areMany(group.reduce((sum, { write }) => sum + changesOf(write), 0))) await this.#options.breathe();
@@ -194,11 +196,11 @@ export class CommitQueue {
   }
 
   /** Every waiting write is answered, whatever happens. */
-  #commit(group: readonly SubmittedWrite[]): readonly CommitOutcome[] {
+  #commit(group: readonly SubmittedWrite[], isLong: boolean): readonly CommitOutcome[] {
     const { commit, turns } = this.#options;
     const writes = group.map(({ write }) => write);
     try {
-      return takesLong(group) ? turns.piece(() => commit(writes)) : commit(writes);
+      return isLong ? turns.piece(() => commit(writes)) : commit(writes);
     } catch (error) {
       this.#options.onError(error);
       return [];

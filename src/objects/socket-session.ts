@@ -90,6 +90,14 @@ interface Frame {
   unanswered: number;
 }
 
+interface AskedRead {
+  readonly id: number;
+  readonly form: Form;
+  readonly read: ReturnType<typeof decodeSnapshotRead>;
+  /** Bytes that the answer may have. */
+  readonly most: number;
+}
+
 interface AskedWrite extends SubmittedWrite {
   readonly id: number;
   readonly form: Form;
@@ -340,10 +348,11 @@ export class SocketSession implements Sender {
   }
 
   /** A promise that settles when the read is answered. undefined: it already is. */
-  #read(request: ReadRequest, form: Form): Promise<void> | undefined {
-    const decoded = decodeSnapshotRead(request.body);
-    if (!decoded.ok || !isLongRead(entriesOfRanges(decoded.ranges))) return this.#readNow(request, form);
-    return this.#atTurn(request.id, form, () => this.#readNow(request, form));
+  #read({ id, body, maxBytes = MAX_SOCKET_ANSWER_BYTES }: ReadRequest, form: Form): Promise<void> | undefined {
+    const read = decodeSnapshotRead(body);
+    const asked = { id, form, read, most: Math.min(maxBytes, MAX_SOCKET_ANSWER_BYTES) };
+    if (!read.ok || !isLongRead(entriesOfRanges(read.ranges))) return this.#readNow(asked);
+    return this.#atTurn(id, form, () => this.#readNow(asked));
   }
 
   /** Work that may take milliseconds. */
@@ -359,27 +368,28 @@ export class SocketSession implements Sender {
     });
   }
 
-  #readNow(request: ReadRequest, form: Form): Promise<void> | undefined {
-    const most = Math.min(request.maxBytes ?? MAX_SOCKET_ANSWER_BYTES, MAX_SOCKET_ANSWER_BYTES);
+  #readNow(asked: AskedRead): Promise<void> | undefined {
+    const { id, form, most } = asked;
     const allowance = this.#parts.underWay.allowance(this);
-    if (this.#readUpTo(Math.min(most, allowance), request, form)) return undefined;
-    if (most > allowance) return this.#readInTurn(most, request, form);
-    this.#fail(request.id, tooLarge(most), form);
+    if (this.#readUpTo(Math.min(most, allowance), asked)) return undefined;
+    if (most > allowance) return this.#readInTurn(asked);
+    this.#fail(id, tooLarge(most), form);
     return undefined;
   }
 
   /** Sends an answer that is larger than this socket's share. */
-  async #readInTurn(most: number, request: ReadRequest, form: Form): Promise<void> {
+  async #readInTurn(asked: AskedRead): Promise<void> {
+    const { id, form, most } = asked;
     await this.#parts.underWay.turn(this, most);
     if (this.#ended) return;
-    if (!this.#readUpTo(most, request, form)) this.#fail(request.id, tooLarge(most), form);
+    if (!this.#readUpTo(most, asked)) this.#fail(id, tooLarge(most), form);
     this.#answers.flush();
     this.#parts.underWay.largeSent(this);
   }
 
   /** False: the read was not answered, because the answer is larger. */
-  #readUpTo(most: number, { id, body }: ReadRequest, form: Form): boolean {
-    const read = this.#refusal("read") ?? decodeSnapshotRead(body);
+  #readUpTo(most: number, { id, form, read: decoded }: AskedRead): boolean {
+    const read = this.#refusal("read") ?? decoded;
     if (!read.ok) {
       this.#fail(id, read, form);
       return true;

@@ -5,6 +5,7 @@
  * - code outside of its class names it, by the class or by an interface that the class implements;
  * - code names a member of the same name of another type, and the objects of the class fit that type although the class does not say
  *   `implements`: a layer describes in this way what it needs of a class that it may not import;
+ * - its class is abstract, and the second is true for a class that extends it; or the member itself is abstract, and its class uses it;
  * - another package declares the member too, as it does `alarm` of a Durable Object: the platform calls that.
  *
  * Private members (`#x`) are left to the linter and to the compiler's `noUnusedLocals`.
@@ -24,6 +25,8 @@ import {
   isSetAccessorDeclaration,
   isShorthandPropertyAssignment,
   isTypeLiteralNode,
+  SyntaxKind,
+  type ClassLikeDeclaration,
   type Identifier,
   type Node,
 } from "typescript/unstable/ast";
@@ -80,6 +83,7 @@ export function unusedMembers(folder: string, configurations: readonly string[])
 class Search {
   readonly #project: Project;
   readonly #folder: string;
+  readonly #classes: ClassLikeDeclaration[] = [];
   readonly #ofClasses: Member[] = [];
   /** Of interfaces and of types that are written out, by name. */
   readonly #ofTypes = new Map<string, Member[]>();
@@ -109,13 +113,24 @@ class Search {
 
   #isUsed({ name, owner }: Member): boolean {
     const { uses, isOfOthers } = this.#search(name);
-    if (isOfOthers || uses.some((use) => !isInside(use, owner))) return true;
-    const objects = this.#typeOf(owner);
+    if (isOfOthers || uses.some((use) => isAbstract(name.parent) || !isInside(use, owner))) return true;
+    const { checker } = this.#project;
+    const objects = this.#objectsOf(owner);
     return (this.#ofTypes.get(name.text) ?? []).some((wanted) => {
       const type = this.#typeOf(wanted.owner);
-      if (objects === undefined || type === undefined) return false;
-      if (!this.#project.checker.isTypeAssignableTo(objects, type)) return false;
+      if (type === undefined || !objects.some((object) => checker.isTypeAssignableTo(object, type))) return false;
       return this.#search(wanted.name).uses.some((use) => !isInside(use, owner));
+    });
+  }
+
+  /** The types of the objects that have the class's members. An abstract class has objects of the classes that extend it alone. */
+  #objectsOf(owner: Node): Type[] {
+    const type = this.#typeOf(owner);
+    if (type === undefined) return [];
+    if (!isAbstract(owner)) return [type];
+    return this.#classes.flatMap((other) => {
+      const objects = other === owner || other.heritageClauses === undefined ? undefined : this.#typeOf(other);
+      return objects !== undefined && this.#project.checker.isTypeAssignableTo(objects, type) ? [objects] : [];
     });
   }
 
@@ -132,6 +147,7 @@ class Search {
 
   #collect(node: Node): void {
     if (isClassLikeDeclaration(node)) {
+      this.#classes.push(node);
       for (const member of node.members) {
         for (const is of isMember) {
           if (is(member) && isIdentifier(member.name)) this.#ofClasses.push({ name: member.name, owner: node });
@@ -165,6 +181,13 @@ class Search {
 /** Undefined for a class or a type without a name. */
 function nameOf(owner: Node): Identifier | undefined {
   return isClassLikeDeclaration(owner) || isInterfaceDeclaration(owner) ? owner.name : undefined;
+}
+
+function isAbstract(node: Node): boolean {
+  const kinds = [isClassLikeDeclaration, ...isMember];
+  return kinds.some(
+    (is) => is(node) && (node.modifiers?.some(({ kind }) => kind === SyntaxKind.AbstractKeyword) ?? false),
+  );
 }
 
 function isInside(node: Node, owner: Node): boolean {

@@ -169,8 +169,8 @@ describe("in place", () => {
     expect(await put(stub, set(a, text("next")))).toBeGreaterThan(last);
     await evictDurableObject(stub);
     expect(await get(stub, a)).toBe("next");
-    // The backup goes on in a new generation, and the old one still gives back what was undone. The commits up to the one with which the new
-    // generation begins are no points of it.
+    // The backup goes on in a new generation, and the old one still gives back what was undone. Commits before the one with which the
+    // new generation begins are no points of it.
     await until(async () => {
       const answer = await stub.backup({ command: "status" });
       return answer.ok && answer.backup?.generations.at(-1)?.state === "complete";

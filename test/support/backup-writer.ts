@@ -201,6 +201,7 @@ export class BackupWriter {
     if (generation.log.objects === 0 && generation.waiting.length === 0) this.marker();
     await this.flush();
     generation.consistentFrom = this.lastVersion;
+    this.points.add(this.lastVersion);
     await this.#mustPut(differentialName(generation.place), encodeDifferential(this.lastVersion));
     generation.state = "complete";
     for (const older of this.generations) if (older !== generation) older.live = false;

@@ -1,4 +1,9 @@
-/** The commits around a moment, page by page. A page takes a bounded number of requests, and may be short because of that. */
+/**
+ * The commits around a moment, page by page. A page takes a bounded number of requests, and may be short because of that.
+ *
+ * Each commit is a point of the generation that a restore to it would read: a generation's points begin with its `differential`, and end
+ * before the next generation's.
+ */
 import type { RestorePointInfo } from "../../../contracts/restore-commands.ts";
 import { asVersion, type Version } from "../../../core/versionstamp.ts";
 import type { BackupBucket, ReadProblem } from "./backup-bucket.ts";
@@ -52,20 +57,21 @@ class Pager {
   async before(moment: Version): Promise<PointPage | ReadProblem> {
     let from: number = moment;
     while (!this.#isFull()) {
-      const generation = generationBefore(this.#catalog, from);
+      const generation = generationFor(this.#catalog, asVersion(from));
       if (generation === null) return this.#page(null);
+      const below = generation.consistentFrom - 1;
       from = Math.min(from, generation.end?.lastPoint ?? from);
       const around = await this.#around(generation, asVersion(from));
       if (!around.ok) return around;
-      if (around.upTo.length === 0) from = generation.consistentFrom;
+      if (around.upTo.length === 0) from = below;
       for (const object of around.upTo.toReversed()) {
-        const window = { after: generation.consistentFrom, upTo: from, nearestTo: "upTo" } as const;
+        const window = { after: below, upTo: from, nearestTo: "upTo" } as const;
         const found = await this.#commits(generation, object, window);
         if (!found.ok) return found;
         const left = this.#add(found.commits.toReversed());
         if (left !== undefined) return this.#page(left);
-        from = Math.max(object.first.version - 1, generation.consistentFrom);
-        if (from === generation.consistentFrom || this.#isFull()) break;
+        from = Math.max(object.first.version - 1, below);
+        if (from === below || this.#isFull()) break;
       }
     }
     return this.#page(asVersion(from));
@@ -74,17 +80,18 @@ class Pager {
   async after(moment: Version): Promise<PointPage | ReadProblem> {
     let from: number = moment;
     while (!this.#isFull()) {
-      const generation = generationFor(this.#catalog, asVersion(from)) ?? this.#catalog.generations[0];
+      // The next point is above `from`.
+      const generation = generationFor(this.#catalog, asVersion(from + 1)) ?? this.#catalog.generations[0];
       if (generation === undefined) return this.#page(null);
-      from = Math.max(from, generation.consistentFrom);
+      from = Math.max(from, generation.consistentFrom - 1);
       const newer = generationAfter(this.#catalog, generation);
-      const forever = Number.MAX_SAFE_INTEGER;
-      const end = Math.min(newer?.consistentFrom ?? forever, generation.end?.lastPoint ?? forever);
+      const belowNewer = newer === null ? Number.MAX_SAFE_INTEGER : newer.consistentFrom - 1;
+      const end = Math.min(belowNewer, generation.end?.lastPoint ?? belowNewer);
       const ahead = await this.#objectsAfter(generation, asVersion(from), end);
       if (!ahead.ok) return ahead;
       if (ahead.objects.length === 0) {
         if (newer === null) return this.#page(null);
-        from = newer.consistentFrom;
+        from = belowNewer;
       }
       for (const object of ahead.objects) {
         const found = await this.#commits(generation, object, { after: from, upTo: end, nearestTo: "after" });
@@ -148,9 +155,4 @@ class Pager {
     const most = limit - this.#points.length + 1;
     return commitsOf(this.#bucket, generation, object, { ...window, most }, detail);
   }
-}
-
-/** The newest generation that has points at or before this version. */
-function generationBefore(catalog: Catalog, version: number): Generation | null {
-  return catalog.generations.findLast(({ consistentFrom }) => consistentFrom < version) ?? null;
 }

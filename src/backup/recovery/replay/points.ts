@@ -1,6 +1,6 @@
 /**
- * The moments that a backup can restore: the commit at or before a moment, and the range of all moments. A point is a commit after its
- * generation's `differential`. Most of this is in the objects' names; an object is read only when its commits are needed.
+ * The moments that a backup can restore: the commit at or before a moment, and the range of all moments. A point is a commit from its
+ * generation's `differential` on. Most of this is in the objects' names; an object is read only when its commits are needed.
  */
 import { failure, type Failure } from "../../../core/errors.ts";
 import type { RestorableRange } from "../../../contracts/restore-commands.ts";

@@ -71,7 +71,7 @@ async function collect(
 
 describe("points", () => {
   test.for([1, 2])(
-    "are every commit after the first differential, once, both ways, at any page size (seed %i) (G7)",
+    "are every commit from the first differential on, once, both ways, at any page size (seed %i) (G7)",
     async (seed) => {
       const backup = await written(seed);
       const { points, writer } = backup;
@@ -133,7 +133,12 @@ describe("a moment", () => {
     Object.assign(first, { state: "ended", live: false });
     const lost = writer.randomCommit();
     const second = writer.begin();
+    // The new generation begins with a commit that no other generation has.
+    const begins = writer.commit([
+      { type: "set", key: writer.key("begins"), value: new Uint8Array(3), encoding: Encoding.bytes, expiresAt: null },
+    ]);
     await writer.snapshot(second, 5, async () => undefined);
+    expect(second.consistentFrom).toBe(begins);
     first.gaps.push({ after: last, upTo: second.consistentFrom, cause: "The dog ate it." });
     const after = writer.randomCommit();
     await writer.flush();
@@ -144,8 +149,20 @@ describe("a moment", () => {
     const refused = await resolveMoment(bucket, catalog, lost);
     expect(refused).toMatchObject({ ok: false, code: "not-found" });
     expect(refused).toHaveProperty("message", expect.stringContaining("The dog ate it."));
-    expect(await collect({ destination, bucket, catalog }, asVersion(0), "after", 10)).toEqual([last, after]);
-    expect(await collect({ destination, bucket, catalog }, after, "before", 10)).toEqual([after, last]);
+    // What can be restored is listed, and nothing else (G7).
+    const held = [first.consistentFrom, last, begins, after];
+    for (const point of held)
+      expect(good(await resolveMoment(bucket, catalog, asVersion(point ?? 0))).version).toBe(point);
+    for (const limit of [1, 10]) {
+      const opened = { destination, bucket, catalog };
+      expect(await collect(opened, asVersion(0), "after", limit)).toEqual(held);
+      expect(await collect(opened, last, "after", limit)).toEqual([begins, after]);
+      expect(await collect(opened, after, "before", limit)).toEqual(held.toReversed());
+      expect(await collect(opened, begins, "before", limit)).toEqual([begins, last, first.consistentFrom]);
+    }
+    const detail = { mostKeys: 9, mostKeyBytes: 999, prefix: writer.key("begins") };
+    const changing = good(await pointsAround(bucket, catalog, last, { direction: "after", limit: 9, detail }));
+    expect(changing.points.map(({ version }) => version)).toEqual([begins]);
   });
 });
 

@@ -84,6 +84,19 @@ export interface WorkTurns {
   next(): Promise<void>;
 }
 
+/**
+ * Does the first piece of a request's work at its turn: at once, if it need not wait. A piece that may have waited must judge again whether
+ * the request is allowed. Resolves to why it may not begin at all, or to what the piece returns.
+ */
+export function firstPiece<Result>(
+  turns: Pick<WorkTurns, "begin" | "piece">,
+  work: () => Result,
+): Result | Promise<Awaited<Result> | Failure> {
+  const turn = turns.begin();
+  if (turn === null) return turns.piece(work);
+  return turn.then<Awaited<Result> | Failure>((crowded) => crowded ?? Promise.resolve(turns.piece(work)));
+}
+
 /** What work leaves time for: the requests of other organizations, or those of its own, too. */
 type LeavesTimeTo = "others" | "everybody";
 

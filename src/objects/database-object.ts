@@ -62,11 +62,11 @@ import {
 } from "../contracts/restore-commands.ts";
 import { BROKE_OFF, socketProtocol } from "../contracts/socket.ts";
 import { versionstampHex } from "../core/versionstamp.ts";
+import { DatabaseAccess, REVOKED } from "./database-access.ts";
 import { isWatched, type OpenDatabase, openDatabase } from "./database-wiring.ts";
 import { type OpenDeletion, openDeletion } from "./deletion-wiring.ts";
 import { ClockWatch, STARTS_ANEW } from "./clock-watch.ts";
 import { ASKED_AT_HEADER, type LargeAnswer, NO_DATABASE, watchProtocol } from "../contracts/database.ts";
-import { API_KEY_IS_GONE } from "./api-keys.ts";
 import { writeMemory } from "./commit-queue.ts";
 import { answerArchiveFile } from "./archive-wiring.ts";
 import { answerEntries, answerPage } from "./entry-answers.ts";
@@ -79,7 +79,7 @@ import type { DatabaseRole } from "./roles.ts";
 import type { SocketPeer } from "./socket-session.ts";
 import { SESSION_TAG } from "./socket-sessions.ts";
 import { objectIn } from "./restore-wiring.ts";
-import { entriesOfCommand, entriesOfRanges, isLongRead } from "./long-reads.ts";
+import { entriesOfCommand, entriesOfRanges } from "./long-reads.ts";
 import { acceptAwake, systemClock } from "./system.ts";
 import { closeToo } from "./socket-ends.ts";
 import { endSockets } from "./watch-sockets.ts";
@@ -87,6 +87,11 @@ import { endSockets } from "./watch-sockets.ts";
 export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
   readonly #life: Lifecycle<OpenDatabase, OpenDeletion>;
   readonly #clockWatch = new ClockWatch(systemClock, () => void this.#startAnew());
+  readonly #access = new DatabaseAccess({
+    database: () => this.#life.database,
+    clockWatch: this.#clockWatch,
+    clock: systemClock,
+  });
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -160,18 +165,18 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
   }
 
   async snapshotRead(grant: Grant, request: Uint8Array, askedAt?: UnixMs): Promise<Uint8Array | LargeAnswer | Failure> {
-    const open = this.#allow(grant, "read", askedAt);
+    const open = this.#access.allow(grant, "read", askedAt);
     if (isFailure(open)) return open;
     const read = decodeSnapshotRead(request);
     if (!read.ok) return read;
-    return this.#atTurn(grant, open, entriesOfRanges(read.ranges), ({ database }) => {
+    return this.#access.read(grant, open, entriesOfRanges(read.ranges), ({ database }) => {
       const entries = database.read(admittedRanges(grant, read.ranges), MAX_RPC_ANSWER_BYTES);
       return entries === null ? { ok: true, large: true } : encodeSnapshotReadOutput(entries);
     });
   }
 
   async atomicWrite(grant: Grant, request: Uint8Array, askedAt?: UnixMs): Promise<Uint8Array | Failure> {
-    const open = this.#allow(grant, "write", askedAt);
+    const open = this.#access.allow(grant, "write", askedAt);
     if (isFailure(open)) return open;
     const decoded = decodeAtomicWrite(request);
     if (!decoded.ok) return decoded;
@@ -183,7 +188,7 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     const outcome = await open.commits.submit({
       write: decoded.write,
       bytes: writeMemory(decoded.write, request.byteLength),
-      refusal: () => this.#refusal(grant, "write", askedAt),
+      refusal: () => this.#access.refusal(grant, "write", askedAt),
     });
     return "code" in outcome ? outcome : encodeAtomicWriteOutput(outcome);
   }
@@ -194,7 +199,7 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     condition: AgeCondition,
     askedAt?: UnixMs,
   ): Promise<TurnOutcome | Failure> {
-    const open = this.#allow(grant, "write", askedAt);
+    const open = this.#access.allow(grant, "write", askedAt);
     if (isFailure(open)) return open;
     const decoded = decodeAtomicWrite(request);
     if (!decoded.ok) return decoded;
@@ -202,45 +207,45 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     return (
       refusedWrite(grant, write) ??
       open.turns.write(write, writeMemory(write, request.byteLength), condition, () =>
-        this.#refusal(grant, "write", askedAt),
+        this.#access.refusal(grant, "write", askedAt),
       )
     );
   }
 
   async clearLevel(grant: Grant, level: CommandedLevel, askedAt?: UnixMs): Promise<ClearedLevel | Failure> {
-    const open = this.#allow(grant, "write", askedAt);
+    const open = this.#access.allow(grant, "write", askedAt);
     if (isFailure(open)) return open;
     const parts = {
       database: open.database,
       turns: open.longWork,
       flushed: () => this.ctx.storage.sync(),
-      refusal: () => this.#refusal(grant, "write", askedAt),
+      refusal: () => this.#access.refusal(grant, "write", askedAt),
     };
     return refusedRange(grant, level) ?? clearLevel(parts, level);
   }
 
   async entries(grant: Grant, command: EntryCommand, askedAt?: UnixMs): Promise<EntryAnswer> {
-    const open = this.#allow(grant, "read", askedAt);
+    const open = this.#access.allow(grant, "read", askedAt);
     if (isFailure(open)) return open;
-    return this.#atTurn(grant, open, entriesOfCommand(command), (now) => answerEntries(now, grant, command));
+    return this.#access.read(grant, open, entriesOfCommand(command), (now) => answerEntries(now, grant, command));
   }
 
   async documents(grant: Grant, request: DocumentRequest, askedAt?: UnixMs): Promise<DocumentAnswer | Failure> {
     // Each action of the request says what it needs; a grant allows at least one of both.
-    const open = this.#allow(grant, grant.read ? "read" : "write", askedAt);
+    const open = this.#access.allow(grant, grant.read ? "read" : "write", askedAt);
     if (isFailure(open)) return open;
-    const asking = { grant, refusedAccess: (access: Access) => this.#refusal(grant, access, askedAt) };
+    const asking = { grant, refusedAccess: (access: Access) => this.#access.refusal(grant, access, askedAt) };
     return open.documents.carryOut(asking, request);
   }
 
   async documentTables(grant: Grant, command: TableCommand, askedAt?: UnixMs): Promise<TableAnswer | Failure> {
     const isRead = command.command === "get" || command.command === "list";
-    const open = this.#allow(grant, isRead ? "read" : "write", askedAt);
+    const open = this.#access.allow(grant, isRead ? "read" : "write", askedAt);
     return isFailure(open) ? open : open.documentTables.run(grant, command);
   }
 
   async owner(grant: Grant, askedAt?: UnixMs): Promise<DatabaseOwner | Failure> {
-    const open = this.#allow(grant, grant.read ? "read" : "write", askedAt);
+    const open = this.#access.allow(grant, grant.read ? "read" : "write", askedAt);
     return isFailure(open) ? open : { ok: true, organizationId: open.owner };
   }
 
@@ -251,12 +256,12 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     limit: number,
     askedAt?: UnixMs,
   ): Promise<KeyHistory | Failure> {
-    const open = this.#allow(grant, "read", askedAt);
+    const open = this.#access.allow(grant, "read", askedAt);
     return isFailure(open) ? open : (refusedKeys(grant, [key]) ?? keyHistory(open.restores, key, before, limit));
   }
 
   async countEntries(grant: Grant, range: CommandedRange, askedAt?: UnixMs): Promise<EntryCount | Failure> {
-    const open = this.#allow(grant, "read", askedAt);
+    const open = this.#access.allow(grant, "read", askedAt);
     return isFailure(open) ? open : open.counts.count(admittedRange(grant, range));
   }
 
@@ -266,9 +271,9 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     overwrite: boolean,
     askedAt?: UnixMs,
   ): Promise<ImportedEntries | Failure> {
-    const open = this.#allow(grant, "write", askedAt);
+    const open = this.#access.allow(grant, "write", askedAt);
     if (isFailure(open)) return open;
-    return importEntries(open, grant, list, overwrite, () => this.#refusal(grant, "write", askedAt));
+    return importEntries(open, grant, list, overwrite, () => this.#access.refusal(grant, "write", askedAt));
   }
 
   async deleteEntries(
@@ -277,9 +282,9 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     dryRun: boolean,
     askedAt?: UnixMs,
   ): Promise<RangeDeletion | Failure> {
-    const open = this.#allow(grant, "write", askedAt);
+    const open = this.#access.allow(grant, "write", askedAt);
     if (isFailure(open)) return open;
-    const refusedNow = (): Failure | null => this.#refusal(grant, "write", askedAt);
+    const refusedNow = (): Failure | null => this.#access.refusal(grant, "write", askedAt);
     return refusedRange(grant, range) ?? open.deletions.delete(range, dryRun, refusedNow);
   }
 
@@ -289,7 +294,7 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     wish: UndeleteWish,
     askedAt?: UnixMs,
   ): Promise<BegunJob | Failure> {
-    const open = this.#allow(grant, "write", askedAt);
+    const open = this.#access.allow(grant, "write", askedAt);
     if (isFailure(open)) return open;
     const refused = refusedAccess(grant, "read", askedAt ?? systemClock.now()) ?? refusedRange(grant, range);
     if (refused !== null) return refused;
@@ -298,27 +303,28 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
   }
 
   async entryJob(grant: Grant, jobId: string, askedAt?: UnixMs): Promise<EntryJob | Failure> {
-    const open = this.#allow(grant, "write", askedAt);
+    const open = this.#access.allow(grant, "write", askedAt);
     return isFailure(open) ? open : open.entryJobs.job(jobId);
   }
 
   async feedPage(grant: Grant, request: Uint8Array, askedAt?: UnixMs): Promise<Uint8Array | LargeAnswer | Failure> {
-    const open = this.#allow(grant, "read", askedAt);
+    const open = this.#access.allow(grant, "read", askedAt);
     if (isFailure(open)) return open;
     const asked = decodeFeedRequest(request);
     if (!asked.ok) return asked;
     const prefix = admittedPrefix(grant, asked.prefix);
     if (isFailure(prefix)) return prefix;
     const entries = asked.from === "now" ? 0 : MAX_READ_ENTRIES;
-    const answer = await this.#atTurn(grant, open, entries, ({ feeds }) => feeds.page({ prefix, from: asked.from }));
+    const answer = await this.#access.read(grant, open, entries, ({ feeds }) =>
+      feeds.page({ prefix, from: asked.from }),
+    );
     if (!answer.ok) return answer;
     return bytesOfPage(answer.page) > MAX_SMALL_JSON_BYTES ? { ok: true, large: true } : encodeFeedPage(answer.page);
   }
 
   async keepFeed(setting: FeedSetting | null): Promise<{ readonly ok: true } | Failure> {
-    const open = this.#life.database;
-    if (open === null) return NO_DATABASE;
-    open.alarms.rescue();
+    const open = this.#access.open();
+    if (isFailure(open)) return open;
     const refused = open.mode.refusal("write");
     if (refused !== null) return refused;
     open.feeds.keep(setting);
@@ -327,26 +333,19 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
   }
 
   async openApiKey(keyId: string, askedAt?: UnixMs): Promise<OpenedApiKey | Failure> {
-    if (!this.#goesOn(askedAt)) return STARTS_ANEW;
-    const open = this.#life.database;
-    if (open === null) return NO_DATABASE;
-    open.alarms.rescue();
-    return open.apiKeys.open(keyId);
+    const open = this.#access.open(askedAt);
+    return isFailure(open) ? open : open.apiKeys.open(keyId);
   }
 
   async apiKeys(command: ApiKeyCommand, askedAt?: UnixMs): Promise<ApiKeyAnswer> {
-    if (!this.#goesOn(askedAt)) return STARTS_ANEW;
-    const open = this.#life.database;
-    if (open === null) return NO_DATABASE;
-    open.alarms.rescue();
-    return open.apiKeys.run(command);
+    const open = this.#access.open(askedAt);
+    return isFailure(open) ? open : open.apiKeys.run(command);
   }
 
   async backup(command: BackupCommand, askedAt?: UnixMs): Promise<BackupAnswer> {
-    if (!this.#goesOn(askedAt)) return STARTS_ANEW;
-    if (this.#life.database === null) return NO_DATABASE;
-    const { alarms, backup, backupReport, mode } = this.#life.database;
-    alarms.rescue();
+    const open = this.#access.open(askedAt);
+    if (isFailure(open)) return open;
+    const { alarms, backup, backupReport, mode } = open;
     const refused = mode.refusal("write");
     if (refused !== null) return refused;
     const answer = await backup.run(command);
@@ -401,15 +400,14 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
   }
 
   async pastEntries(range: CommandedRange, limit: number): Promise<EntryAnswer> {
-    const open = this.#life.database;
-    if (open === null) return NO_DATABASE;
-    open.alarms.rescue();
+    const open = this.#access.open();
+    if (isFailure(open)) return open;
     return open.mode.refusal("read") ?? answerPage(open, { ...range, limit, reverse: false, keysOnly: false });
   }
 
   async openPast(grant: Grant, at: string, eviction: PastEviction, askedAt?: UnixMs): Promise<PastInfo | Failure> {
     if (askedAt !== undefined && !this.#clockWatch.isRight(askedAt)) return STARTS_ANEW;
-    const open = this.#allow(grant, "read", askedAt);
+    const open = this.#access.allow(grant, "read", askedAt);
     if (isFailure(open)) return open;
     const answer = await open.restores.run({ command: "past", at, eviction });
     if (!answer.ok) return answer;
@@ -426,7 +424,7 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     const isUpgrade = request.headers.get("upgrade") === "websocket";
     const isSession = isUpgrade && new URL(request.url).pathname === socketProtocol.path;
     // A socket may be used only for writes.
-    const open = this.#allow(grant, isSession && !grant.read ? "write" : "read", askedAtOf(request));
+    const open = this.#access.allow(grant, isSession && !grant.read ? "write" : "read", askedAtOf(request));
     if (isFailure(open)) return refusal(open);
     if (isSession) {
       const page = request.headers.get(socketProtocol.pageHeader);
@@ -435,9 +433,7 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     }
     if (isUpgrade) return this.#acceptWatch(open, grant);
     const crowded = await open.longWork.begin();
-    if (crowded !== null) return refusal(crowded);
-    // Meanwhile the token may have been revoked.
-    const still = this.#allow(grant, "read");
+    const still = crowded ?? this.#access.allow(grant, "read");
     if (isFailure(still)) return refusal(still);
     // The body is not kept while the read waits for memory. The ranges are views of it.
     const answer = await request.arrayBuffer().then((body) => {
@@ -469,10 +465,9 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
   }
 
   #openArchives(): ArchiveParts | Failure {
-    const { database } = this.#life;
-    if (database === null || database.archives === null) return NO_DATABASE;
-    database.alarms.rescue();
-    return database.mode.refusal("write") ?? database.archives;
+    const open = this.#access.open();
+    if (isFailure(open)) return open;
+    return open.archives === null ? NO_DATABASE : (open.mode.refusal("write") ?? open.archives);
   }
 
   #acceptSession({ sessions }: OpenDatabase, peer: SocketPeer, isAwake: boolean): Response {
@@ -504,48 +499,7 @@ export class DatabaseObject extends DurableObject<Env> implements DatabaseRole {
     await this.ctx.storage.sync();
     this.ctx.abort(STARTS_ANEW.message);
   }
-
-  /** False: the object restarts. `askedAt`: the time by the caller's clock. undefined: the caller has no better clock than the object. */
-  #goesOn(askedAt: UnixMs | undefined): boolean {
-    return askedAt === undefined || this.#clockWatch.goesOn(askedAt);
-  }
-
-  /** Reads so many entries at most. Many are read at the organization's turn. `open`: the database now. */
-  async #atTurn<Answer>(
-    grant: Grant,
-    open: OpenDatabase,
-    entries: number,
-    read: (open: OpenDatabase) => Answer,
-  ): Promise<Awaited<Answer> | Failure> {
-    if (!isLongRead(entries)) return await read(open);
-    const turn = open.longWork.begin();
-    if (turn === null) return await open.longWork.piece(() => read(open));
-    const crowded = await turn;
-    if (crowded !== null) return crowded;
-    // Meanwhile the token may have been revoked.
-    const still = this.#allow(grant, "read");
-    return isFailure(still) ? still : await still.longWork.piece(() => read(still));
-  }
-
-  /** For a request that has waited: why the access is not allowed any more. The token may have been revoked, or the database deleted. */
-  #refusal(grant: Grant, access: Access, askedAt?: UnixMs): Failure | null {
-    const still = this.#allow(grant, access, askedAt);
-    return isFailure(still) ? still : null;
-  }
-
-  /** The open database, if there is one and the grant allows the access. The grant must not have ended by the caller's clock. */
-  #allow(grant: Grant, access: Access, askedAt: UnixMs = systemClock.now()): OpenDatabase | Failure {
-    if (!this.#goesOn(askedAt)) return STARTS_ANEW;
-    const open = this.#life.database;
-    if (open === null) return NO_DATABASE;
-    open.alarms.rescue();
-    if (open.revocations.has(grant.tokenId)) return REVOKED;
-    if (grant.apiKey !== undefined && !open.apiKeys.has(grant.apiKey)) return API_KEY_IS_GONE;
-    return refusedAccess(grant, access, askedAt) ?? open.mode.refusal(access) ?? open;
-  }
 }
-
-const REVOKED = failure("unauthenticated", "The token was revoked");
 
 function askedAtOf({ headers }: Request): UnixMs | undefined {
   const text = headers.get(ASKED_AT_HEADER);

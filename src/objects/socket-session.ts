@@ -21,17 +21,10 @@ import { closeCodeOf, closeReason, SocketClose, socketProtocol, unsentBytes } fr
 import { unreachable } from "../core/assert.ts";
 import type { Clock } from "../core/clock.ts";
 import { failure, type Failure, isFailure } from "../core/errors.ts";
-import {
-  MAX_GROUP_BYTES,
-  MAX_GROUP_CHANGES,
-  MAX_SOCKET_ANSWER_BYTES,
-  MAX_SOCKET_FRAME_BYTES,
-  MAX_SOCKET_PENDING_BYTES,
-  MAX_SOCKET_REQUESTS_IN_FLIGHT,
-} from "../core/limits.ts";
+import { MAX_GROUP_BYTES, MAX_GROUP_CHANGES, MAX_SOCKET_ANSWER_BYTES, MAX_SOCKET_FRAME_BYTES } from "../core/limits.ts";
 import type { Timers } from "../core/timers.ts";
 import type { CommitOutcome } from "../engine/commit-path.ts";
-import type { WorkTurns } from "../core/process-turns.ts";
+import { firstPiece, type WorkTurns } from "../core/process-turns.ts";
 import type { Database } from "../engine/database.ts";
 import type { BytesUnderWay, Sender } from "./bytes-under-way.ts";
 import { changesOf, type CommitQueue, type SubmittedWrite, writeMemory } from "./commit-queue.ts";
@@ -41,6 +34,7 @@ import type { LateWatchers } from "./late-watchers.ts";
 import type { Room } from "./room.ts";
 import { type Form, SocketAnswers } from "./socket-answers.ts";
 import { type AttachedWatches, SocketWatches } from "./socket-watches.ts";
+import { UnansweredRequests, type UnansweredRequestsParts } from "./unanswered-requests.ts";
 
 /** The attachment of a socket. */
 export interface SessionState extends SocketPeer {
@@ -56,7 +50,7 @@ export interface SocketPeer {
   readonly isRelayed: boolean;
 }
 
-export interface SessionParts {
+export interface SessionParts extends Omit<UnansweredRequestsParts, "isWatch"> {
   readonly database: Pick<Database, "read" | "watches">;
   readonly commits: Pick<CommitQueue, "submitAll">;
   readonly room: Pick<Room, "refusal">;
@@ -70,9 +64,6 @@ export interface SessionParts {
   readonly timers: Timers;
   /** What a data token of this database grants. */
   readonly grantOf: (token: string) => Grant | Failure | Promise<Grant | Failure>;
-  /** Whether the database's sockets may keep this many more bytes of unanswered frames. If so, the bytes are counted from then on. */
-  readonly takePending: (bytes: number) => boolean;
-  readonly givePendingBack: (bytes: number) => void;
   /** The socket has another grant. */
   readonly onGrant: (grant: Grant) => void;
   /** The socket has ended, whichever side ended it. */
@@ -87,7 +78,6 @@ interface Frame {
   /** The form of each answer. Without one: binary. */
   readonly forms: readonly Form[];
   readonly bytes: number;
-  unanswered: number;
 }
 
 interface AskedRead {
@@ -108,15 +98,13 @@ export class SocketSession implements Sender {
   readonly #parts: SessionParts;
   readonly #answers: SocketAnswers;
   readonly #watches: SocketWatches;
-  /** Unanswered requests, by id. */
-  readonly #pending = new Map<number, Frame>();
+  readonly #unanswered: UnansweredRequests;
   readonly #frames: Frame[] = [];
   #grant: Grant;
   readonly #page: string | null;
   readonly #isRelayed: boolean;
   /** What a relayed socket was sent, and its client has not taken by the last report. */
   #untaken = 0;
-  #pendingBytes = 0;
   /** Whether the last message was the work of milliseconds. */
   #sentMuch = false;
   #running = false;
@@ -141,6 +129,8 @@ export class SocketSession implements Sender {
       answers: this.#answers,
       remember: () => this.#remember(),
     });
+    const { takePending, givePendingBack } = parts;
+    this.#unanswered = new UnansweredRequests({ takePending, givePendingBack, isWatch: (id) => this.#watches.has(id) });
   }
 
   get grant(): Grant {
@@ -214,9 +204,7 @@ export class SocketSession implements Sender {
     if (this.#ended) return;
     this.#ended = true;
     this.#watches.close();
-    this.#parts.givePendingBack(this.#pendingBytes);
-    this.#pendingBytes = 0;
-    this.#pending.clear();
+    this.#unanswered.clear();
     this.#frames.length = 0;
     this.#parts.underWay.gone(this);
     this.#parts.onEnd(this);
@@ -224,37 +212,12 @@ export class SocketSession implements Sender {
 
   /** Why the whole socket is refused because of the frame. null: the frame's requests are under way, or were refused for lack of room. */
   #admit(frame: Frame): Failure | null {
-    const ids = new Set<number>();
-    for (const { id, type } of frame.requests) {
-      if (type === "ack") continue;
-      if (ids.has(id) || this.#pending.has(id) || this.#watches.has(id)) {
-        return failure("invalid", `The id ${id} is that of a request that is not answered yet, or of an open watch.`);
+    const admitted = this.#unanswered.admit(frame.requests, frame.bytes);
+    if (isFailure(admitted)) return admitted;
+    if (!admitted) {
+      for (const [index, { id, type }] of frame.requests.entries()) {
+        if (type !== "ack") this.#answers.error(id, NO_ROOM, formOf(frame, index));
       }
-      ids.add(id);
-    }
-    const inFlight = this.#pending.size + ids.size;
-    if (inFlight > MAX_SOCKET_REQUESTS_IN_FLIGHT) {
-      return failure(
-        "limit",
-        `${inFlight} requests are not answered yet; the limit is ${MAX_SOCKET_REQUESTS_IN_FLIGHT}.`,
-      );
-    }
-    const bytes = this.#pendingBytes + frame.bytes;
-    if (bytes > MAX_SOCKET_PENDING_BYTES) {
-      return failure(
-        "limit",
-        `Frames of ${bytes} bytes are not answered yet; the limit is ${MAX_SOCKET_PENDING_BYTES}.`,
-      );
-    }
-    for (const id of ids) this.#pending.set(id, frame);
-    frame.unanswered = ids.size;
-    if (ids.size > 0 && this.#parts.takePending(frame.bytes)) {
-      this.#pendingBytes += frame.bytes;
-    } else if (ids.size > 0) {
-      for (const [index, { id }] of frame.requests.entries()) {
-        if (this.#pending.delete(id)) this.#answers.error(id, NO_ROOM, formOf(frame, index));
-      }
-      frame.unanswered = 0;
     }
     return null;
   }
@@ -280,7 +243,7 @@ export class SocketSession implements Sender {
       const form = formOf(frame, index);
       // A request for which there was no room is already answered, and an acknowledgement gets no answer.
       if (request === undefined || this.#ended) return;
-      if (request.type !== "ack" && !this.#pending.has(request.id)) {
+      if (request.type !== "ack" && !this.#unanswered.has(request.id)) {
         index += 1;
       } else if (request.type === "write") {
         const group = this.#takeWrites(frame, index);
@@ -308,7 +271,7 @@ export class SocketSession implements Sender {
         return this.#atTurn(request.id, form, () => this.#openFeed(request.id, request.body, form));
       case "unwatch":
         this.#watches.end(request.watch);
-        this.#answered(request.id);
+        this.#unanswered.answered(request.id);
         this.#answers.done(request.id, form);
         return undefined;
       case "ack":
@@ -325,7 +288,7 @@ export class SocketSession implements Sender {
 
   #openWatch(request: Extract<SocketRequest, { type: "watch" | "watchPrefix" }>, form: Form): undefined {
     const refused = this.#refusal("read") ?? this.#watches.open(request, form, this.#grant);
-    if (refused === null) this.#answered(request.id);
+    if (refused === null) this.#unanswered.answered(request.id);
     else this.#fail(request.id, refused, form);
   }
 
@@ -343,7 +306,7 @@ export class SocketSession implements Sender {
   async #openFeed(id: number, body: Uint8Array, form: Form): Promise<void> {
     const refused = this.#refusal("read") ?? (await this.#watches.openFeed(id, body, form, this.#grant));
     if (this.#ended) return;
-    if (refused === null) this.#answered(id);
+    if (refused === null) this.#unanswered.answered(id);
     else this.#fail(id, refused, form);
   }
 
@@ -357,14 +320,9 @@ export class SocketSession implements Sender {
 
   /** Work that may take milliseconds. */
   #atTurn(id: number, form: Form, work: () => Promise<void> | undefined): Promise<void> | undefined {
-    const { longWork } = this.#parts;
-    const turn = longWork.begin();
-    if (turn === null) return longWork.piece(work);
-    return turn.then((crowded) => {
-      if (this.#ended) return undefined;
-      if (crowded === null) return longWork.piece(work);
-      this.#fail(id, crowded, form);
-      return undefined;
+    const done = firstPiece(this.#parts.longWork, () => (this.#ended ? undefined : work()));
+    return done?.then((refused) => {
+      if (refused !== undefined) this.#fail(id, refused, form);
     });
   }
 
@@ -396,7 +354,7 @@ export class SocketSession implements Sender {
     }
     const entries = this.#parts.database.read(admittedRanges(this.#grant, read.ranges), most);
     if (entries === null) return false;
-    this.#answered(id);
+    this.#unanswered.answered(id);
     this.#answers.read(id, read.expiries === true ? withExpiries(entries) : entries, form);
     return true;
   }
@@ -452,7 +410,7 @@ export class SocketSession implements Sender {
         if ("code" in outcome) {
           this.#fail(id, outcome, form);
         } else {
-          this.#answered(id);
+          this.#unanswered.answered(id);
           this.#answers.write(id, outcome, form);
         }
       }
@@ -472,7 +430,7 @@ export class SocketSession implements Sender {
     this.#watches.endForbidden(grant, this.#refusal("read"));
     this.#remember();
     this.#parts.onGrant(grant);
-    this.#answered(id);
+    this.#unanswered.answered(id);
     this.#answers.done(id, form);
   }
 
@@ -484,18 +442,8 @@ export class SocketSession implements Sender {
   readonly #refusalOfWrite = (): Failure | null => this.#endedBy ?? this.#refusal("write");
 
   #fail(id: number, why: Failure, form: Form): void {
-    this.#answered(id);
+    this.#unanswered.answered(id);
     this.#answers.error(id, why, form);
-  }
-
-  #answered(id: number): void {
-    const frame = this.#pending.get(id);
-    if (frame === undefined) return;
-    this.#pending.delete(id);
-    frame.unanswered -= 1;
-    if (frame.unanswered > 0) return;
-    this.#pendingBytes -= frame.bytes;
-    this.#parts.givePendingBack(frame.bytes);
   }
 
   #remember(): void {
@@ -537,10 +485,10 @@ function frameOf(message: string | ArrayBuffer, bytes: number): Frame | Failure 
     const decoded = decodeTextFrame(message);
     if (!decoded.ok) return decoded;
     const { requests } = decoded;
-    return { requests, forms: requests.map(({ plain }) => (plain ? "plain" : "notation")), bytes, unanswered: 0 };
+    return { requests, forms: requests.map(({ plain }) => (plain ? "plain" : "notation")), bytes };
   }
   const decoded = decodeClientFrame(new Uint8Array(message));
-  return decoded.ok ? { requests: decoded.requests, forms: [], bytes, unanswered: 0 } : decoded;
+  return decoded.ok ? { requests: decoded.requests, forms: [], bytes } : decoded;
 }
 
 function tooLarge(most: number): Failure {

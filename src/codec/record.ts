@@ -8,6 +8,7 @@ import { MAX_KEY_BYTES, MAX_VALUE_BYTES } from "../core/limits.ts";
 import { Encoding, type StoredEntry } from "../core/operations.ts";
 import { timeOfVersion, type Version } from "../core/versionstamp.ts";
 import { described } from "./json-notation/place.ts";
+import { BEYOND_NUMBERS, hasFiniteNumbers } from "./json-notation/plain-value.ts";
 import { type StoredValue, textOfStored } from "./json-notation/stored-value.ts";
 import { isObject } from "./json-notation/types.ts";
 import { appendStringPart, decodeKey, encodeKey } from "./key-codec.ts";
@@ -111,6 +112,7 @@ export function storedRecord(json: unknown): StoredValue | Failure {
   if (!isObject(json)) {
     return failure("invalid", `value is ${described(json)}; it must be an object, like {"index":1}.`);
   }
+  if (!hasFiniteNumbers(json)) return failure("invalid", `value ${BEYOND_NUMBERS}.`);
   const encoded = encodeV8(json);
   if (!encoded.ok) return failure(encoded.code, `value: ${encoded.message}`);
   if (encoded.bytes.length > MAX_VALUE_BYTES) return valueTooLarge(`it has ${encoded.bytes.length} as it is stored`);

@@ -12,6 +12,7 @@ import {
 import { parseJson } from "../codec/json-notation/bounded-json.ts";
 import { atMost, flagOf, objectOf, reading, refuse, tooMuch } from "../codec/json-notation/members.ts";
 import { described } from "../codec/json-notation/place.ts";
+import { BEYOND_NUMBERS, hasFiniteNumbers } from "../codec/json-notation/plain-value.ts";
 import { isObject, type JsonObject } from "../codec/json-notation/types.ts";
 import type { DocumentSubject } from "../contracts/document-commands.ts";
 import type { Failure } from "../core/errors.ts";
@@ -210,17 +211,10 @@ function readColumns(json: unknown): Columns {
   for (const name of names) {
     readColumnName(name, "the name of a member of columns");
     if (!hasFiniteNumbers(columns[name])) {
-      refuse(`columns[${JSON.stringify(name)}] has a number that is beyond the range of a number.`);
+      refuse(`columns[${JSON.stringify(name)}] ${BEYOND_NUMBERS}.`);
     }
   }
   return columns;
-}
-
-/** Whether all numbers in parsed JSON are finite: the parser reads 1e999 as Infinity. */
-function hasFiniteNumbers(json: unknown): boolean {
-  if (typeof json === "number") return Number.isFinite(json);
-  if (typeof json !== "object" || json === null) return true;
-  return Array.isArray(json) ? json.every(hasFiniteNumbers) : Object.values(json).every(hasFiniteNumbers);
 }
 
 function readGetColumns(json: unknown): ReadonlySet<string> | null {

@@ -55,6 +55,13 @@ test("the records of a parent are in its range, and neither the parent nor its n
   }
 });
 
+test("a number beyond the range of a number is refused, and not stored as Infinity (A6)", () => {
+  expect(storedRecord(JSON.parse('{"a":[{"b":-1e999}]}'))).toMatchObject({
+    code: "invalid",
+    message: "value has a number that is beyond the range of a number.",
+  });
+});
+
 test("any JSON object comes back as it was written, whatever its form (A6)", () => {
   fc.assert(
     fc.property(fc.dictionary(fc.string({ unit: "binary" }), fc.jsonValue({ maxDepth: 4 })), (value) => {

@@ -17,6 +17,16 @@ export function literalTextOf(value: unknown, maxLength: number): string | undef
   return checkedText(value, new PlainCheck(maxLength, true), maxLength);
 }
 
+/** Whether parsed JSON has no number beyond the range of a number: the runtime's parser reads 1e999 as Infinity. */
+export function hasFiniteNumbers(json: unknown): boolean {
+  if (typeof json === "number") return Number.isFinite(json);
+  if (typeof json !== "object" || json === null) return true;
+  return Array.isArray(json) ? json.every(hasFiniteNumbers) : Object.values(json).every(hasFiniteNumbers);
+}
+
+/** Continues a sentence after the name of such JSON. */
+export const BEYOND_NUMBERS = "has a number that is beyond the range of a number";
+
 function checkedText(value: unknown, check: PlainCheck, maxLength: number): string | undefined {
   if (!check.admits(value, 0)) return undefined;
   const text = JSON.stringify(value);

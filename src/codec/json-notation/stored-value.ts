@@ -14,7 +14,7 @@ import { Refusal } from "../v8/refusal.ts";
 import { storableV8 } from "../v8/storable.ts";
 import { toBase64Url } from "../base64url.ts";
 import { described, Place } from "./place.ts";
-import { literalTextOf, plainTextOf } from "./plain-value.ts";
+import { BEYOND_NUMBERS, hasFiniteNumbers, literalTextOf, plainTextOf } from "./plain-value.ts";
 import { readBigint, readBytes } from "./scalars.ts";
 import { isNotation, isObject, type JsonObject } from "./types.ts";
 import { ValueReader } from "./value-reader.ts";
@@ -103,7 +103,7 @@ export function storedOfJson(
   { plain }: NotationOptions,
 ): { readonly ok: true; readonly stored: StoredValue } | Failure {
   try {
-    const stored = plain && !isNotation(json) ? encoded(json, root) : storedOfNotation(json, root);
+    const stored = plain && !isNotation(json) ? storedOfPlain(json, root) : storedOfNotation(json, root);
     if (stored.value.length <= MAX_VALUE_BYTES) return { ok: true, stored };
     return failure(
       "limit",
@@ -113,6 +113,11 @@ export function storedOfJson(
     if (error instanceof Refusal) return error.failure;
     throw error;
   }
+}
+
+function storedOfPlain(json: unknown, root: string): StoredValue {
+  if (!hasFiniteNumbers(json)) throw new Refusal("invalid", `${root} ${BEYOND_NUMBERS}.`);
+  return encoded(json, root);
 }
 
 function storedOfNotation(json: unknown, root: string): StoredValue {

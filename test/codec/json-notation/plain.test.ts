@@ -96,3 +96,7 @@ test("any JSON comes back as itself", () => {
     { numRuns: 500 },
   );
 });
+
+test.each(["1e999", "[-1e999]", '{"a":{"b":[1,1e999]}}'])("%s is refused: it would be stored as Infinity", (text) => {
+  expect(failureOf(JSON.parse(text), true)).toBe("value has a number that is beyond the range of a number.");
+});

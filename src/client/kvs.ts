@@ -120,24 +120,35 @@ export function createKvs(options: KvsOptions = {}): Kvs {
     );
   };
   return {
-    get: (asked) => {
-      if (!("keys" in asked)) return ask("GET", ...placeOf(asked, ""));
-      return ask("POST", ":get", { namespace: asked.namespace }, { keys: asked.keys });
+    // What is wrong with the arguments rejects the promise, like everything else.
+    get: async (asked) => {
+      checkObject(asked);
+      if (!("keys" in asked) || asked.keys === undefined) return ask("GET", ...placeOf(asked, ""));
+      const { keys, namespace } = asked;
+      return ask("POST", ":get", { namespace }, { keys });
     },
-    write: (record) => {
+    write: async (record) => {
+      checkObject(record);
       const { value, minutesToExpire, ifAbsent } = record;
       return ask("PUT", ...placeOf(record, ""), { value, minutesToExpire, ifAbsent });
     },
-    delete: (record) => ask("DELETE", ...placeOf(record, "")),
-    checkAndWrite: (record) => {
+    delete: async (record) => {
+      checkObject(record);
+      return ask("DELETE", ...placeOf(record, ""));
+    },
+    checkAndWrite: async (record) => {
+      checkObject(record);
       const { value, minutesToExpire, operator, unixtimeMs } = record;
       return ask("POST", ...placeOf(record, ":checkAndWrite"), { value, minutesToExpire, operator, unixtimeMs });
     },
-    list: (asked = {}) => {
+    list: async (asked = {}) => {
+      checkObject(asked);
       const { startKey, stopKey, startCursor, pageSize, namespace } = asked;
       return ask("GET", "", { startKey, stopKey, startCursor, pageSize, namespace });
     },
-    clear: async ({ namespace } = {}) => {
+    clear: async (asked = {}) => {
+      checkObject(asked);
+      const { namespace } = asked;
       let startCursor: string | null = null;
       do {
         const cleared: { readonly endCursor: string | null } = await ask("POST", ":clear", { namespace, startCursor });
@@ -154,8 +165,17 @@ export const kvs: Kvs = createKvs();
 /** undefined and null are left out. */
 type Query = Readonly<Record<string, string | number | null | undefined>>;
 
+/** Programs in JavaScript may pass anything. */
+function checkObject(argument: unknown): void {
+  if (typeof argument === "object" && argument !== null) return;
+  throw invalid(`The argument is ${nameOf(argument)}; it must be an object, like { key: "a" }.`);
+}
+
 /** The path of a record behind `records`, and its query. */
-function placeOf({ key, namespace }: Named, action: string): [path: string, query: Query] {
+function placeOf(
+  { key, namespace }: { readonly key?: unknown; readonly namespace?: string },
+  action: string,
+): [path: string, query: Query] {
   if (typeof key !== "string") throw invalid(`key is ${nameOf(key)}; it must be a string.`);
   if (DOTS.test(key)) return [action, { key, namespace }];
   return [`/${encoded(key, "key")}${action}`, { namespace }];
@@ -210,7 +230,7 @@ function isLost(given: unknown, value: unknown): boolean {
 /** A value for a sentence. */
 function nameOf(value: unknown): string {
   if (typeof value === "object" && value !== null) return `of the class ${value.constructor?.name ?? "Object"}`;
-  return typeof value === "number" ? `${value}` : typeof value;
+  return typeof value === "number" || value === null ? `${value}` : typeof value;
 }
 
 async function answerOf<Answer>(send: () => Promise<Response>): Promise<Answer> {

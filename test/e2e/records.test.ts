@@ -67,6 +67,8 @@ function expectResults(results: Record<string, unknown>): void {
     bounded: ["..", "a", "a/b"],
     ifAbsent: [200, 409],
     refused: Array(11).fill(400),
+    withoutArguments: Array(15).fill(400),
+    keysLeftOut: {},
   });
 }
 

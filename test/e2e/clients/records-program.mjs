@@ -79,6 +79,12 @@ export async function run(kvs, prefix) {
   results.refused = await Promise.all(
     refused.map((record) => statusOf(() => kvs.write({ key: key("no"), ...record }))),
   );
+  // A program in JavaScript may pass anything. Every call rejects, and none throws before it has returned its promise.
+  const calls = [kvs.get, kvs.write, kvs.delete, kvs.checkAndWrite].flatMap((call) => [call(), call(null), call({})]);
+  calls.push(kvs.get("a"), kvs.list(null), kvs.clear(null));
+  const settled = await Promise.allSettled(calls);
+  results.withoutArguments = settled.map(({ reason }) => reason?.status);
+  results.keysLeftOut = await kvs.get({ key: key("no"), keys: undefined });
   results.nothing = await kvs.get({ key: key("no") });
   return results;
 }

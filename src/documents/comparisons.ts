@@ -30,8 +30,6 @@ export interface ComparisonList {
 /** The value of a column or an id. `undefined`: there is none. */
 export type Lookup = (name: string) => unknown;
 
-const NONE: ComparisonList = { comparisons: [], logical: "and" };
-
 const EXAMPLE = `{"column":"price","symbol":"<","value":5}`;
 
 /** Reads `conditionList` and `conditionLogical` of an object. `name`: that of the object, "condition" or "filter". */
@@ -40,9 +38,8 @@ export function readComparisons(
   name: string,
 ): ComparisonList {
   const logical = readLogical(conditionLogical, `${name}.conditionLogical`);
-  if (conditionList === undefined || conditionList === null) return NONE;
   const where = `${name}.conditionList`;
-  const comparisons = atMost(MAX_CONDITIONS, conditionList, where).map((json, index) =>
+  const comparisons = atMost(MAX_CONDITIONS, conditionList ?? [], where).map((json, index) =>
     readComparison(json, `${where}[${index}]`),
   );
   if (logical === "not" && comparisons.length !== 1) {

@@ -147,6 +147,7 @@ const wrong: [object, string][] = [
           { condition: { conditionList: [], conditionLogical: "not" } },
           "invalid: condition.conditionList has 0 members; with",
         ],
+        [{ condition: { conditionLogical: "not" } }, "invalid: condition.conditionList has 0 members; with"],
       ] as const
     ).map(([condition, said]) => [{ action, ids: id, columns: {}, ...condition }, said]),
   ),

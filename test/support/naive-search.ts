@@ -140,10 +140,11 @@ export class Naive {
     if (sorter["sorterType"] === "distance") {
       const to = (sorter["points"] as unknown[]).map(point);
       // By the same formula: equal distances must be equal to the last digit.
-      const all = this.points(column, row).flatMap(([lat, lon]) =>
-        to.map(([toLat, toLon]) => distanceBetween({ lat, lon }, { lat: toLat, lon: toLon })),
+      const all = this.points(column, row).map(([lat, lon]) =>
+        Math.min(...to.map(([toLat, toLon]) => distanceBetween({ lat, lon }, { lat: toLat, lon: toLon }))),
       );
-      return all.length === 0 ? undefined : Math.min(...all);
+      const sorted = all.toSorted((a, b) => a - b);
+      return sorter["orderType"] === "asc" ? sorted[0] : sorted.at(-1);
     }
     // The first 256 characters of a text decide, never half of one.
     const beginning = (one: unknown) => {

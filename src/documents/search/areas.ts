@@ -35,6 +35,11 @@ export function distanceBetween(a: Point, b: Point): number {
   return 2 * EARTH_RADIUS * Math.asin(Math.min(1, Math.sqrt(h)));
 }
 
+/** Metres to the nearest of at least one point. */
+export function distanceToNearest(place: Point, points: readonly Point[]): number {
+  return Math.min(...points.map((point) => distanceBetween(place, point)));
+}
+
 export function circleOf(center: Point, metres: number): Area {
   return { boxes: boxesAround(center, metres), contains: (point) => distanceBetween(center, point) <= metres };
 }

@@ -2,7 +2,7 @@
 import { compareBytes } from "../../core/bytes.ts";
 import type { Sql } from "../../core/storage.ts";
 import { NUMBERS, textTable } from "../index/schema.ts";
-import { distanceBetween } from "./areas.ts";
+import { distanceToNearest } from "./areas.ts";
 import {
   boundsOf,
   bytesOf,
@@ -187,7 +187,7 @@ async function byDistance(
   for (let at = 0; at < places.length; at += DISTANCE_WINDOW) {
     const some = places.slice(at, at + DISTANCE_WINDOW);
     for (const { number, point } of some) {
-      best.add(number, Math.min(...sorter.points.map((to) => distanceBetween(point, to))));
+      best.add(number, distanceToNearest(point, sorter.points));
     }
     parts.steps.spend(some.length * sorter.points.length * COST.distance);
     await parts.steps.rest();

@@ -7,7 +7,7 @@ import { parsePoint, type Point } from "../geo.ts";
 import { indexedColumns, rowsOf, storedKeyword, storedNumber } from "../index/index-rows.ts";
 import type { DocumentTable } from "../index/registry.ts";
 import { cutTexts, isCjk } from "../text/cut.ts";
-import { distanceBetween } from "./areas.ts";
+import { distanceToNearest } from "./areas.ts";
 import { compareValues, type Sorter, type SortValue } from "./order.ts";
 import type { Leaf, MatchQuery, Query, Scalar } from "./query.ts";
 import { typesOf } from "./sources.ts";
@@ -113,7 +113,7 @@ export class Matcher {
       default: {
         const text = document.number === null ? null : scoreOf(query, document.number);
         if (query.type !== "match" || query.factor === null) return text ?? 1;
-        const factor = this.#numbers(document.columns[query.factor], query.factor)[0] ?? 0;
+        const factor = numbersIn(document.columns[query.factor])[0] ?? 0;
         return (text ?? 1) * Math.max(0, factor);
       }
     }
@@ -134,10 +134,11 @@ export class Matcher {
         }, null);
       }
       case "distance": {
-        const distances = this.#points(document.columns[sorter.column], sorter.column).flatMap((point) =>
-          sorter.points.map((to) => distanceBetween(point, to)),
+        const distances = this.#points(document.columns[sorter.column], sorter.column).map((point) =>
+          distanceToNearest(point, sorter.points),
         );
-        return distances.length === 0 ? null : Math.min(...distances);
+        if (distances.length === 0) return null;
+        return sorter.descending ? Math.max(...distances) : Math.min(...distances);
       }
     }
   }
@@ -228,12 +229,8 @@ export class Matcher {
 
   #numbers(value: unknown, column: string): number[] {
     if (!this.#takes(column, "number")) return [];
-    const isInteger = this.#isOfIntegers(column);
-    return elementsOf(value).flatMap((one) => {
-      if (typeof one !== "number" && typeof one !== "bigint") return [];
-      const number = storedNumber(one);
-      return number === null || (isInteger && !Number.isSafeInteger(number)) ? [] : [number];
-    });
+    const numbers = numbersIn(value);
+    return this.#isOfIntegers(column) ? numbers.filter(Number.isSafeInteger) : numbers;
   }
 
   #isOfIntegers(column: string): boolean {
@@ -299,6 +296,14 @@ function isSameDocument(a: StoredCandidate, b: StoredCandidate): boolean {
 function elementsOf(value: unknown): readonly unknown[] {
   const elements: readonly unknown[] = Array.isArray(value) ? value.slice(0, MAX_LOOKED_AT_ELEMENTS) : [value];
   return elements.filter((one) => one !== null && one !== undefined);
+}
+
+/** The numbers that a column has, whether or not it is indexed. */
+function numbersIn(value: unknown): number[] {
+  return elementsOf(value).flatMap((one) => {
+    if (typeof one !== "number" && typeof one !== "bigint") return [];
+    return storedNumber(one) ?? [];
+  });
 }
 
 function isSame(found: Scalar, wanted: Scalar): boolean {

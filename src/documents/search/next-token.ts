@@ -8,7 +8,7 @@ import { MAX_NEXT_TOKEN_CHARS } from "../../core/search-limits.ts";
 import { refuse, tooMuch } from "../../codec/json-notation/members.ts";
 import { described } from "../../codec/json-notation/place.ts";
 import { fromBase64Url, toBase64Url } from "../../codec/base64url.ts";
-import { isObject } from "../../codec/json-notation/types.ts";
+import { isObject, type JsonObject } from "../../codec/json-notation/types.ts";
 import type { Ranked, Sorter, SortValue } from "./order.ts";
 
 const VERSION = 1;
@@ -85,9 +85,9 @@ function valueOf(value: unknown): SortValue {
   return Number.isNaN(number) ? notOurs() : number;
 }
 
-/** FNV-1a over the JSON, twice with different starts: 64 bits. */
+/** FNV-1a over the JSON, twice with different starts: 64 bits. Many languages write the members of an object in any order. */
 function hashOf(value: unknown): string {
-  const text = JSON.stringify(value);
+  const text = JSON.stringify(value, (_, one: unknown) => (isObject(one) ? inOrderOfNames(one) : one));
   let one = 0x811c9dc5;
   let other = 0x9747b28c;
   for (let i = 0; i < text.length; i++) {
@@ -96,4 +96,8 @@ function hashOf(value: unknown): string {
     other = Math.imul(other ^ unit, 0x01000193) + i;
   }
   return `${(one >>> 0).toString(36)}.${(other >>> 0).toString(36)}`;
+}
+
+function inOrderOfNames(object: JsonObject): JsonObject {
+  return Object.fromEntries(Object.entries(object).toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }

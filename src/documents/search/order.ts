@@ -14,7 +14,7 @@ import { readColumn, readPoint } from "./query.ts";
 
 export type Sorter =
   | { readonly type: "column"; readonly column: string; readonly descending: boolean; readonly where: string }
-  /** The least distance of the column's places to any of the points. */
+  /** The distance of the column's place to the nearest of the points. */
   | {
       readonly type: "distance";
       readonly column: string;

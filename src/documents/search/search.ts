@@ -84,7 +84,7 @@ export async function search(
 
 function readRequest(name: TableName, json: JsonObject, only: ReadonlySet<string> | null): SearchRequest {
   const query = readQuerys(json["querys"]);
-  const asked = [name.appId, name.tableId, json["querys"] ?? null];
+  const asked = [name.appId, name.tableId, json["querys"] ?? []];
   const { nextToken } = json;
   const place = nextToken === undefined || nextToken === null ? null : decodeNextToken(asked, nextToken);
   const given = json["sorters"] ?? place?.sorters ?? null;

@@ -175,6 +175,11 @@ test("a nextToken serves the search that it came from and no other (D74)", async
     const { nextToken = "" } = await searched.search({ querys, sorters, rowsLimit: 4 });
     expect(await searched.ids({ querys, nextToken })).toEqual(["4", "7", "2", "5", "8"]);
     expect(await searched.ids({ querys, sorters, nextToken, rowsLimit: 1 })).toEqual(["4"]);
+    // It is the same search, whatever the order of members.
+    const reordered = querys.map((query) => Object.fromEntries(Object.entries(query).toReversed()));
+    expect(await searched.ids({ querys: reordered, nextToken, rowsLimit: 1 })).toEqual(["4"]);
+    const all = await searched.search({ rowsLimit: 8 });
+    expect(await searched.ids({ querys: [], nextToken: all.nextToken })).toEqual(["8"]);
     expect(await searched.tried({ querys: [], nextToken })).toMatch(/^invalid: nextToken was made for another search/);
     expect(await searched.tried({ querys, sorters: [], nextToken })).toMatch(/^invalid: sorters are others than those/);
     expect(await searched.tried({ querys, nextToken, skip: 1 })).toMatch(

@@ -192,6 +192,53 @@ describe("finds", () => {
     });
   });
 
+  test("rows by the distance of their places, of which the greatest counts descending (D73)", async () => {
+    await withStorage(async (storage) => {
+      const searched = new Searched(storage);
+      await searched.define([{ name: "at", type: "geo", indexed: true }]);
+      searched.putAll([
+        [["a"], { at: ["0,1", "0,9"] }],
+        [["b"], { at: "0,3" }],
+        [["c"], { at: ["0,2", "0,4"] }],
+        [["d"], {}],
+      ]);
+      const by = async (orderType: string, ...points: string[]) =>
+        (await searched.ids({ sorters: [{ sorterType: "distance", columnName: "at", points, orderType }] })).join("");
+      expect(await by("asc", "0,0")).toBe("acbd");
+      expect(await by("desc", "0,0")).toBe("acbd");
+      // The nearest of the points counts: 0,9 is at one of them.
+      expect(await by("desc", "0,0", "0,9")).toBe("cbad");
+      const querys = [{ queryType: "distance", column: "at", centerPoint: "0,0", distance: 350_000 }];
+      const sorters = [{ sorterType: "distance", columnName: "at", points: ["0,0"] }];
+      expect((await searched.ids({ querys, sorters })).join("")).toBe("acb");
+    });
+  });
+
+  test("functionScore by any number of the document, indexed or not (D73)", async () => {
+    await withStorage(async (storage) => {
+      const searched = new Searched(storage);
+      await searched.define([
+        { name: "text", type: "text", indexed: true },
+        { name: "weight", type: "number", indexed: false },
+      ]);
+      searched.putAll([
+        [["a"], { text: "rice", weight: 1, other: 3 }],
+        [["b"], { text: "rice", weight: 2, other: -1 }],
+        [["c"], { text: "rice", other: 9 }],
+      ]);
+      const by = async (factor: string) =>
+        (
+          await searched.ids({
+            querys: [{ queryType: "functionScore", column: "text", value: "rice", factor }],
+            sorters: [{ sorterType: "union" }],
+          })
+        ).join("");
+      expect(await by("weight")).toBe("bac");
+      expect(await by("other")).toBe("cab");
+      expect(await by("none")).toBe("abc");
+    });
+  });
+
   test("rows with a whole word before those with its characters (D71)", async () => {
     await withFood(async (searched) => {
       const querys = [{ queryType: "match", column: "text", value: "爱吃米饭" }];

@@ -80,7 +80,11 @@ export async function run(kvs, prefix) {
     refused.map((record) => statusOf(() => kvs.write({ key: key("no"), ...record }))),
   );
   // A program in JavaScript may pass anything. Every call rejects, and none throws before it has returned its promise.
-  const calls = [kvs.get, kvs.write, kvs.delete, kvs.checkAndWrite].flatMap((call) => [call(), call(null), call({})]);
+  const calls = ["get", "write", "delete", "checkAndWrite"].flatMap((name) => [
+    kvs[name](),
+    kvs[name](null),
+    kvs[name]({}),
+  ]);
   calls.push(kvs.get("a"), kvs.list(null), kvs.clear(null));
   const settled = await Promise.allSettled(calls);
   results.withoutArguments = settled.map(({ reason }) => reason?.status);

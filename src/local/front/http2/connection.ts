@@ -18,6 +18,7 @@ import {
 import type { Guard } from "../guard.ts";
 import { FrameReader } from "./frame-reader.ts";
 import { HeadDecoder } from "./head-decoder.ts";
+import { HeaderBlock } from "./header-block.ts";
 import { NO_TABLE } from "./hpack.ts";
 import { Outbox } from "./outbox.ts";
 import {
@@ -51,22 +52,6 @@ const MAX_UNTAKEN_BYTES_READING = 2 * MAX_SOCKET_BYTES;
 /** How long a client may take nothing of that. It shows as taken only when all that was written together is. */
 const MAX_UNTAKEN_MS = 2 * MAX_ANSWER_PAUSE_MS;
 
-/** A header block has as many bytes as its fields, or fewer, and some for names that a client need not send. */
-const MAX_BLOCK_BYTES = 2 * MAX_REQUEST_HEAD_BYTES;
-
-/** Frames of one header block. Two are enough for its bytes. */
-const MAX_BLOCK_FRAMES = 8;
-
-/** A header block that has begun. */
-interface Block {
-  readonly stream: number;
-  readonly endsStream: boolean;
-  readonly pieces: Buffer[];
-  bytes: number;
-  /** How long its end has been waited for. */
-  waitedMs: number;
-}
-
 export interface Http2ConnectionParts {
   readonly socket: Socket;
   readonly guard: Guard;
@@ -97,7 +82,7 @@ export class Http2Connection implements StreamOwner {
   readonly #outbox: Outbox;
   readonly #turns: Turns;
   #leftOfTurn: number;
-  #block: Block | undefined;
+  #block: HeaderBlock | undefined;
   #lastStream = 0;
   /** The last one that was not refused. */
   #lastTaken = 0;
@@ -376,25 +361,17 @@ export class Http2Connection implements StreamOwner {
       if (dependsOnItself(id, fragment)) return this.end(ErrorCode.protocolError);
       fragment = fragment.subarray(PRIORITY_BYTES);
     }
-    const block = { stream: id, endsStream: (flags & Flag.endStream) !== 0, pieces: [], bytes: 0, waitedMs: 0 };
-    this.#takeOfBlock(block, flags, fragment);
+    this.#takeOfBlock(new HeaderBlock(id, (flags & Flag.endStream) !== 0), flags, fragment);
   }
 
-  #takeOfBlock(block: Block, flags: number, fragment: Buffer): void {
-    block.bytes += fragment.length;
-    const isLast = (flags & Flag.endHeaders) !== 0;
-    this.#block = isLast ? undefined : block;
-    if (isLast && block.pieces.length === 0) return this.#takeBlock(block, fragment);
-    // The fragment may be a view of what is read next.
-    block.pieces.push(Buffer.from(fragment));
-    if (block.bytes > MAX_BLOCK_BYTES || block.pieces.length > MAX_BLOCK_FRAMES) {
-      this.end(ErrorCode.enhanceYourCalm);
-    } else if (isLast) {
-      this.#takeBlock(block, Buffer.concat(block.pieces));
-    }
+  #takeOfBlock(block: HeaderBlock, flags: number, fragment: Buffer): void {
+    const whole = block.take(fragment, (flags & Flag.endHeaders) !== 0);
+    this.#block = whole === "more" ? block : undefined;
+    if (whole === "too large") this.end(ErrorCode.enhanceYourCalm);
+    else if (whole !== "more") this.#takeBlock(block, whole);
   }
 
-  #takeBlock({ stream: id, endsStream }: Block, bytes: Buffer): void {
+  #takeBlock({ stream: id, endsStream }: HeaderBlock, bytes: Buffer): void {
     // The block changes the table, whatever becomes of its request.
     const head = this.#heads.decode(bytes);
     if (head === undefined) return this.end(ErrorCode.compressionError);

@@ -2,6 +2,7 @@
  * Encodes the data path's requests from the types of `operations.ts` to bytes, for programs that ask a database. The decoders of
  * `datapath.ts` give the same operations back. They judge the limits; the encoders do not.
  */
+import type { UnixMs } from "../core/clock.ts";
 import { EXPIRIES_FIELD } from "./datapath.ts";
 import { bytesFieldSize, ProtobufWriter, varintFieldSize, varintSize } from "./protobuf.ts";
 import type { AtomicWrite, Check, Encoding, Enqueue, Mutation, ReadRange } from "../core/operations.ts";
@@ -88,7 +89,7 @@ function sizeOfMutation(mutation: Mutation): number {
   if (mutation.type === "delete") return size;
   const withValue = size + bytesFieldSize(2, sizeOfValue(mutation.value));
   if (mutation.type === "set") {
-    return withValue + (mutation.expiresAt === null ? 0 : varintFieldSize(4, mutation.expiresAt));
+    return withValue + (mutation.expiresAt === null ? 0 : varintFieldSize(4, expireAtMs(mutation.expiresAt)));
   }
   const { sumMin, sumMax, clamp } = mutation;
   return (
@@ -97,6 +98,11 @@ function sizeOfMutation(mutation: Mutation): number {
     (sumMax === null ? 0 : bytesFieldSize(6, sumMax.length)) +
     (clamp ? SMALL_FIELD_BYTES : 0)
   );
+}
+
+/** 0 means no expiry there. The first millisecond of 1970 is as over as the next one. */
+function expireAtMs(expiresAt: UnixMs): number {
+  return Math.max(1, expiresAt);
 }
 
 function sizeOfValue(value: Uint8Array): number {
@@ -110,7 +116,7 @@ function writeMutation(writer: ProtobufWriter, mutation: Mutation): void {
   if (mutation.type === "delete") return;
   writeValue(writer, mutation.value, mutation.encoding);
   if (mutation.type === "set") {
-    if (mutation.expiresAt !== null) writer.varintField(4, mutation.expiresAt);
+    if (mutation.expiresAt !== null) writer.varintField(4, expireAtMs(mutation.expiresAt));
     return;
   }
   if (mutation.sumMin !== null) writer.bytesField(5, mutation.sumMin);

@@ -19,11 +19,11 @@ import { parseJson } from "./json-notation/bounded-json.ts";
 import { atomicWriteOf } from "./json-notation/atomic-write.ts";
 import { textOfEntry, textOfExpiry } from "./json-notation/entry-line.ts";
 import { textOfKeyNotation } from "./json-notation/key-notation.ts";
-import { atMost, flagOf, keyOf, objectOf, Refused, refuse } from "./json-notation/members.ts";
+import { atMost, flagOf, keyOf, objectOf, onlyMembers, Refused, refuse } from "./json-notation/members.ts";
 import { described } from "./json-notation/place.ts";
+import { rangeOfSelector } from "./json-notation/selector.ts";
 import { textOfStored } from "./json-notation/stored-value.ts";
 import { isObject, type JsonObject } from "./json-notation/types.ts";
-import { type KeyRange, rangeOfPrefix } from "./key-prefix.ts";
 import { encodePrefixWatch } from "./socket-client.ts";
 import type { PrefixUpdate, WatchedPrefix } from "./socket-prefix.ts";
 import { type SocketRequest, tooManyRequests, unknownRequest, withoutId } from "./socket.ts";
@@ -34,7 +34,7 @@ const DEFAULT_LIMIT = 100;
 /** `"values":"plain"`: the answer's values are plain JSON where nothing is lost by that. */
 export type TextRequest = SocketRequest & { readonly plain: boolean };
 
-/** `{"requests":[…]}`, or one request alone. A request with a mistake fails alone, if its id can be read. */
+/** `{"requests":[…]}`, or one request alone. A request with a mistake fails alone if it has an id, and otherwise the whole frame does. */
 export function decodeTextFrame(text: string): { readonly ok: true; readonly requests: TextRequest[] } | Failure {
   const parsed = parseJson(text, "The frame");
   if (!parsed.ok) return parsed;
@@ -64,6 +64,8 @@ export function decodeTextFrame(text: string): { readonly ok: true; readonly req
       requests.push({ ...requestOf(request, id, index, plain), plain });
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
+      // No answer can name it.
+      if (id === 0) return error.why;
       requests.push({ type: "refused", id, why: error.why, plain });
     }
   }
@@ -72,6 +74,18 @@ export function decodeTextFrame(text: string): { readonly ok: true; readonly req
 
 const MEMBERS = ["read", "write", "watch", "watchPrefix", "feed", "unwatch", "ack", "token"] as const;
 
+/** What a request may have beside `id`, `values` and the member that it asks with. */
+const OPTIONS: Readonly<Record<(typeof MEMBERS)[number], readonly string[]>> = {
+  read: ["maxBytes"],
+  write: [],
+  watch: [],
+  watchPrefix: ["after", "updatesOnly", "ignoreDeletes", "keysOnly"],
+  feed: ["after"],
+  unwatch: [],
+  ack: [],
+  token: [],
+};
+
 function requestOf(request: JsonObject, id: number, index: number, plain: boolean): SocketRequest {
   const [member, ...more] = MEMBERS.filter((name) => Object.hasOwn(request, name));
   if (member === undefined) throw new Refused(unknownRequest(index));
@@ -79,6 +93,7 @@ function requestOf(request: JsonObject, id: number, index: number, plain: boolea
   const values = request["values"];
   if (values !== undefined && values !== "plain")
     refuse(`requests[${index}]: its values is ${described(values)}; it can be "plain".`);
+  onlyMembers(request, ["id", "values", member, ...OPTIONS[member]], `requests[${index}]`);
   const asked = request[member];
   switch (member) {
     case "read":
@@ -168,22 +183,18 @@ function rangeOf(json: unknown, index: number): ReadRange {
   if (typeof limit !== "number" || !Number.isInteger(limit) || limit < 1 || limit > MAX_READ_ENTRIES) {
     refuse(`${name}.limit is ${described(limit)}; it must be from 1 to ${MAX_READ_ENTRIES}.`);
   }
-  const bound = (member: string): Uint8Array => keyOf(range[member], `${name}.${member}`);
   if (Object.hasOwn(range, "key")) {
-    const key = bound("key");
+    onlyMembers(range, ["key", "limit", "reverse"], name);
+    const key = keyOf(range["key"], `${name}.key`);
     return { start: key, end: Uint8Array.of(...key, 0), limit: 1, reverse: false };
   }
-  const under = Object.hasOwn(range, "prefix") ? underPrefix(range["prefix"], `${name}.prefix`) : undefined;
-  const start = under === undefined || Object.hasOwn(range, "start") ? bound("start") : under.start;
-  const end = under === undefined || Object.hasOwn(range, "end") ? bound("end") : under.end;
-  return { start, end, limit, reverse: flagOf(range, name, "reverse") };
-}
-
-/** Keys under the prefix, but not the key that equals it. Every key lies under the empty prefix. */
-function underPrefix(json: unknown, name: string): KeyRange {
-  if (Array.isArray(json) && json.length === 0) return rangeOfPrefix(new Uint8Array(0));
-  const { start, end } = rangeOfPrefix(keyOf(json, name));
-  return { start: Uint8Array.of(...start, 0), end };
+  onlyMembers(range, ["prefix", "start", "end", "limit", "reverse"], name);
+  if (!Object.hasOwn(range, "prefix")) {
+    for (const member of ["start", "end"]) if (!Object.hasOwn(range, member)) keyOf(undefined, `${name}.${member}`);
+  }
+  const selected = rangeOfSelector(range, `${name}.`);
+  if (!selected.ok) throw new Refused(selected);
+  return { ...selected.range, limit, reverse: flagOf(range, name, "reverse") };
 }
 
 /** Fails with "limit" when the answer's text is too long. */

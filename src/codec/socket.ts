@@ -134,7 +134,7 @@ function readRequest(reader: ProtobufReader, index: number): SocketRequest | Fai
   }
   reader.leave(outer);
   if (id === 0 && field !== SocketField.ack) return withoutId(index);
-  if (members > 1) return failure("invalid", `requests[${index}]: it asks for more than one thing.`);
+  if (members > 1) return refusedAlone(id, `requests[${index}]: it asks for more than one thing.`);
   switch (field) {
     case SocketField.read:
       return maxBytes === 0 ? { type: "read", id, body } : { type: "read", id, body, maxBytes };
@@ -161,8 +161,14 @@ function tokenRequest(id: number, body: Uint8Array, index: number): SocketReques
   try {
     return { type: "token", id, token: decoder.decode(body) };
   } catch {
-    return failure("invalid", `requests[${index}]: its token is not text in UTF-8.`);
+    return refusedAlone(id, `requests[${index}]: its token is not text in UTF-8.`);
   }
+}
+
+/** Without an id no answer can name the request, so its frame is refused. */
+function refusedAlone(id: number, message: string): SocketRequest | Failure {
+  const why = failure("invalid", message);
+  return id === 0 ? why : { type: "refused", id, why };
 }
 
 /** ServerFrame. */

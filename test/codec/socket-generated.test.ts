@@ -231,17 +231,25 @@ describe("client frames", () => {
       "invalid",
       "requests[0]: its id is missing; it must be from 1 to 4294967295.",
     ]);
-    expect(refusal(frame(Uint8Array.of(8, 1, 48, 1, 56, 1)))).toEqual([
+    // Without an id there is nobody to answer.
+    expect(refusal(frame(Uint8Array.of(48, 1, 56, 1)))).toEqual([
       "invalid",
       "requests[0]: it asks for more than one thing.",
-    ]);
-    expect(refusal(frame(Uint8Array.of(8, 1, 66, 1, 0xff)))).toEqual([
-      "invalid",
-      "requests[0]: its token is not text in UTF-8.",
     ]);
     expect(refusal(Uint8Array.of(0x0a, 5, 8))).toEqual([
       "invalid",
       expect.stringMatching(/^The frame is not valid protobuf: /),
+    ]);
+  });
+
+  test.each([
+    ["two things", Uint8Array.of(8, 1, 48, 1, 56, 1), "requests[0]: it asks for more than one thing."],
+    ["a token that is no text", Uint8Array.of(8, 1, 66, 1, 0xff), "requests[0]: its token is not text in UTF-8."],
+  ])("with a request of %s fail for that request alone (N10)", (_, asked, message) => {
+    const known = encodeClientFrame([{ type: "unwatch", id: 2, watch: 1 }]);
+    expect(refusal(concatBytes([frame(asked), known]))).toEqual([
+      { type: "refused", id: 1, why: expect.objectContaining({ code: "invalid", message }) },
+      { type: "unwatch", id: 2, watch: 1 },
     ]);
   });
 

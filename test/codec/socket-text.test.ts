@@ -186,6 +186,9 @@ describe("requests", () => {
     ['{"requests":[1]}', "requests[0] is 1; it must be an object"],
     ['{"watch":[["a"]]}', "requests[0]: its id is missing; it must be from 1 to 4294967295."],
     ['{"id":-1,"watch":[["a"]]}', "requests[0]: its id is missing; it must be from 1 to 4294967295."],
+    // There is no id to answer.
+    ['{"ack":"1"}', 'ack is "1"; it must be the id of a watch.'],
+    ['{"requests":[{"ack":0},{"ack":-1}]}', "ack is 0; it must be the id of a watch."],
     ['{"id":1.5,"ack":1}', "requests[0]: its id is missing; it must be from 1 to 4294967295."],
   ])("a frame like %s is refused whole", (text, why) => {
     expect(ask(text)).toEqual(["invalid", expect.stringContaining(why)]);
@@ -209,6 +212,28 @@ describe("requests", () => {
     [{ read: [{ prefix: ["a"], limit: 1e9 }] }, "read[0].limit is 1000000000; it must be from 1 to 1000."],
     [{ read: [{ prefix: ["a"], reverse: 1 }] }, "read[0].reverse is 1; it must be true or false."],
     [{ read: [{ start: ["a"] }] }, 'read[0].end is missing; a key is an array of its parts, for example ["users", 1].'],
+    [{ read: [{ prefix: ["b"], start: ["a"] }] }, "read[0].start does not begin with the parts of the prefix."],
+    [{ read: [{ prefix: ["b"], end: ["c"] }] }, "read[0].end does not begin with the parts of the prefix."],
+    [
+      { read: [{ key: ["b"], prefix: ["b"] }] },
+      'read[0] has "prefix", which is not known here: it takes key, limit, reverse.',
+    ],
+    [{ read: [{ prefix: ["b"], limt: 1 }] }, 'read[0] has "limt", which is not known here'],
+    [{ read: [], limit: 1 }, 'requests[0] has "limit", which is not known here: it takes id, values, read, maxBytes.'],
+    [{ watch: [["a"]], after: "00000000000000010000" }, 'requests[0] has "after", which is not known here'],
+    [
+      { write: { mutation: [{ type: "delete", key: ["a"] }] } },
+      'write has "mutation", which is not known here: it takes checks, mutations, enqueues.',
+    ],
+    [
+      { write: { mutations: [{ type: "set", key: ["a"], value: { type: "null" }, expiresIn: 1 }] } },
+      'write.mutations[0] has "expiresIn", which is not known here',
+    ],
+    [{ write: { mutations: [{ type: "delete", key: ["a"], value: 1 }] } }, 'write.mutations[0] has "value"'],
+    [
+      { write: { mutations: [{ type: "sum", key: ["a"], value: 1, expiresAt: 1 }] } },
+      'write.mutations[0] has "expiresAt", which is not known here: it takes type, key, value, min, max, clamp.',
+    ],
     [{ watch: [[true], 5] }, 'watch[1] is 5; a key is an array of its parts, for example ["users", 1].'],
     [{ watchPrefix: ["a"], after: "x" }, 'after is "x"; it must be the last upTo of a watch.'],
     [{ watchPrefix: ["a"], keysOnly: 1 }, "keysOnly is 1; it must be true or false."],
@@ -279,6 +304,32 @@ describe("requests", () => {
     );
   });
 });
+
+test("an entry that was read may stand as a check (N10)", () => {
+  const entry = { key: ["a"], value: { type: "null" }, versionstamp: "000000000000000f0000", expiresAt: 1 };
+  expect(ask({ id: 1, write: { checks: [entry] } })).toMatchObject([
+    { ok: true, write: { checks: [{ version: 15 }] } },
+  ]);
+});
+
+test("a bound of a range may be a byte longer than a key (N26)", () => {
+  const [longest, longer] = ["x".repeat(2047), "x".repeat(2048)];
+  expect(ask({ id: 1, read: [{ start: ["a"], end: [longest] }] })).toMatchObject([{ ok: true }]);
+  expect(ask({ id: 1, read: [{ prefix: [], start: [longest] }] })).toMatchObject([{ ok: true }]);
+  const why = { code: "limit", message: "read[0].end has 2050 bytes as it is stored; the limit is 2049." };
+  expect(ask({ id: 1, read: [{ start: ["a"], end: [longer] }] })).toMatchObject([{ type: "refused", why }]);
+  expect(ask({ id: 1, read: [{ key: [longest] }] })).toMatchObject([{ type: "refused", why: { code: "limit" } }]);
+});
+
+test.each([0, "1970-01-01T00:00:00Z", 1])(
+  "a set whose expiry is %j is over, and not without an expiry (W12)",
+  (expiresAt) => {
+    const mutations = [{ type: "set", key: ["a"], value: { type: "null" }, expiresAt }];
+    expect(ask({ id: 1, write: { mutations } })).toMatchObject([
+      { ok: true, write: { mutations: [{ expiresAt: 1 }] } },
+    ]);
+  },
+);
 
 describe("answers", () => {
   const entry: Entry = { key: key("a"), value: v8({ n: 1 }), encoding: Encoding.v8, version: asVersion(15) };

@@ -7,6 +7,7 @@ import { clientFrame } from "../support/raw-websocket.ts";
 import { FakeClock, frontBefore, listening, rawConnection, room, upgrade, upgrading } from "./fronts.ts";
 
 const BINARY = 2;
+const CLOSE = 8;
 
 async function opened(port: number) {
   const { socket, text } = await rawConnection(port);
@@ -56,6 +57,27 @@ test("a socket that the server has closed ends when its client does not answer, 
   expect(next.text()).toContain("101");
   await clock.pass(60);
   expect(next.isOver()).toBe(false);
+});
+
+test("a socket that both sides have closed ends at once, though the server keeps its connection (N22)", async () => {
+  const { port, sockets } = await upgrading();
+  const front = await frontBefore(port, { capacity: { ...room(1000, 100), lasting: 1 }, clock: new FakeClock() });
+  const first = await opened(front.port);
+  sockets[0]?.write(Buffer.of(0x88, 2, 0x11, 0x31));
+  await expect.poll(() => first.text().length).toBeGreaterThan(first.text().indexOf("\r\n\r\n") + 4);
+  expect(first.isOver()).toBe(false);
+  first.socket.write(clientFrame(CLOSE, Buffer.of(0x11, 0x31)));
+  await expect.poll(first.isOver).toBe(true);
+  // Its place is free again.
+  expect((await opened(front.port)).text()).toContain("101");
+});
+
+test("an answer with 426 names the protocol that is wanted, which workerd leaves out (N6)", async () => {
+  const port = await listening(createServer((_, answer) => answer.writeHead(426).end("a WebSocket is wanted")));
+  const front = await frontBefore(port);
+  const answer = await fetch(`http://127.0.0.1:${front.port}/`);
+  expect(answer.status).toBe(426);
+  expect([answer.headers.get("upgrade"), answer.headers.get("connection")]).toEqual(["websocket", "Upgrade"]);
 });
 
 test("when many connect at once, a few handshakes at a time are at the server, and all of them get there", async () => {

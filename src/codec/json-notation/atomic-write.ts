@@ -5,7 +5,7 @@ import { MAX_CHECKS, MAX_MUTATIONS, MAX_TIME_MS } from "../../core/limits.ts";
 import type { AtomicWrite, Check, Mutation } from "../../core/operations.ts";
 import { versionOfHex } from "../../core/versionstamp.ts";
 import { expiryOfJson } from "./entry-line.ts";
-import { arrayOf, atMost, flagOf, keyOf, objectOf, Refused, refuse, valueOf } from "./members.ts";
+import { arrayOf, atMost, flagOf, keyOf, objectOf, onlyMembers, Refused, refuse, valueOf } from "./members.ts";
 import { described } from "./place.ts";
 import type { JsonObject } from "./types.ts";
 
@@ -20,10 +20,16 @@ export interface WriteForm {
   readonly now: UnixMs | null;
 }
 
+const WRITE_MEMBERS = ["checks", "mutations", "enqueues"];
+const DELETE_MEMBERS = ["type", "key"];
+const SET_MEMBERS = ["type", "key", "value", "expiresAt", "expireIn", "versionstampedKey"];
+const NUMERIC_MEMBERS = ["type", "key", "value", "min", "max", "clamp"];
+
 /** Throws `Refused`. The decoder of such writes judges them; only their number is checked here. */
 export function atomicWriteOf(json: unknown, form: WriteForm): AtomicWrite {
   const { name, root } = form;
   const write = objectOf(json, name, '{"mutations":[{"type":"delete","key":["users",1]}]}');
+  onlyMembers(write, WRITE_MEMBERS, name);
   const { checks = [], mutations = [], enqueues = [] } = write;
   if (arrayOf(enqueues, `${root}enqueues`).length > 0) {
     throw new Refused(
@@ -41,6 +47,7 @@ export function atomicWriteOf(json: unknown, form: WriteForm): AtomicWrite {
   };
 }
 
+/** An entry may stand as a check. So members beside the two are not refused. */
 function checkOf(json: unknown, name: string): Check {
   const check = objectOf(json, name, '{"key":["users",1],"versionstamp":null}');
   const key = keyOf(check["key"], `${name}.key`);
@@ -61,8 +68,10 @@ function mutationOf(json: unknown, name: string, form: WriteForm): Mutation {
   const key = keyOf(mutation["key"], `${name}.key`);
   switch (type) {
     case "delete":
+      onlyMembers(mutation, DELETE_MEMBERS, name);
       return { type, key };
     case "set": {
+      onlyMembers(mutation, SET_MEMBERS, name);
       const expiresAt = expiryOf(mutation, name, form);
       const versionstampedKey = flagOf(mutation, name, "versionstampedKey");
       return { type, key, ...valueOf(mutation, name, "value", plain), expiresAt, versionstampedKey };
@@ -70,6 +79,7 @@ function mutationOf(json: unknown, name: string, form: WriteForm): Mutation {
     case "sum":
     case "min":
     case "max": {
+      onlyMembers(mutation, NUMERIC_MEMBERS, name);
       const bound = (member: string): Uint8Array | null =>
         Object.hasOwn(mutation, member) ? valueOf(mutation, name, member, plain).value : null;
       const range = { sumMin: bound("min"), sumMax: bound("max"), clamp: flagOf(mutation, name, "clamp") };

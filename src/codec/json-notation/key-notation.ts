@@ -2,7 +2,7 @@
  * Keys in the notation. The written form is exact: `[{"type":"string","value":"users"},{"type":"number","value":1}]`. When a key is read,
  * a part may also be a plain JSON string, number or boolean: `["users",1]`.
  */
-import { MAX_KEY_BYTES } from "../../core/limits.ts";
+import { MAX_KEY_BYTES, MAX_RANGE_BOUND_BYTES } from "../../core/limits.ts";
 import { Refusal } from "../v8/refusal.ts";
 import { toBase64Url } from "../base64url.ts";
 import { parseJson } from "./bounded-json.ts";
@@ -44,19 +44,28 @@ export function textOfKeyNotation(encoded: Uint8Array): string {
 
 /** The encoded key of parsed JSON. `root` is the caller's name for the JSON: "key", "mutations[2].key". */
 export function keyOfNotation(json: unknown, root: string): EncodedKeyOrFailure {
+  return encodedOf(json, root, MAX_KEY_BYTES);
+}
+
+/** A bound of a range: a key that may be a byte longer than one that is stored. */
+export function boundOfNotation(json: unknown, root: string): EncodedKeyOrFailure {
+  return encodedOf(json, root, MAX_RANGE_BOUND_BYTES);
+}
+
+function encodedOf(json: unknown, root: string, most: number): EncodedKeyOrFailure {
   const place = new Place(root);
   try {
     if (!Array.isArray(json)) throw place.refusal(`is ${described(json)}; a key is an array of its parts, ${EXAMPLE}.`);
     // Each part takes at least one byte.
-    if (json.length > MAX_KEY_BYTES)
-      throw place.refusal(`has ${json.length} parts; the limit is ${MAX_KEY_BYTES} bytes.`, undefined, "limit");
+    if (json.length > most)
+      throw place.refusal(`has ${json.length} parts; the limit is ${most} bytes.`, undefined, "limit");
     const parts = json.map((part: unknown, index) => {
       place.enter(index);
       const encoded = encodedPart(partOfJson(part, place), (text) => place.refusal(text));
       place.leave();
       return encoded;
     });
-    return joinedParts(parts, root);
+    return joinedParts(parts, root, most);
   } catch (error) {
     if (error instanceof Refusal) return error.failure;
     throw error;

@@ -44,12 +44,12 @@ export function encodedPart(part: Part, refuse: (text: string) => Refusal): Uint
   return encoded.bytes;
 }
 
-/** `name` begins the sentence of a failure. */
-export function joinedParts(parts: readonly Uint8Array[], name: string): EncodedKeyOrFailure {
+/** `name` begins the sentence of a failure. `most`: how many bytes the key may have. */
+export function joinedParts(parts: readonly Uint8Array[], name: string, most = MAX_KEY_BYTES): EncodedKeyOrFailure {
   if (parts.length === 0) return failure("invalid", `${name} has no parts; a key needs at least one.`);
   const bytes = concatBytes(parts);
-  if (bytes.length > MAX_KEY_BYTES) {
-    return failure("limit", `${name} has ${bytes.length} bytes as it is stored; the limit is ${MAX_KEY_BYTES}.`);
+  if (bytes.length > most) {
+    return failure("limit", `${name} has ${bytes.length} bytes as it is stored; the limit is ${most}.`);
   }
   return { ok: true, bytes };
 }

@@ -4,7 +4,7 @@
  */
 import { failure, type Failure } from "../../core/errors.ts";
 import { keyOfNotation } from "./key-notation.ts";
-import { described } from "./place.ts";
+import { described, quotedExcerpt } from "./place.ts";
 import { storedOfJson, type StoredValue } from "./stored-value.ts";
 import { isObject, type JsonObject } from "./types.ts";
 
@@ -52,6 +52,14 @@ export function atMost(most: number, json: unknown, name: string): readonly unkn
 export function objectOf(json: unknown, name: string, example: string): JsonObject {
   if (isObject(json)) return json;
   return refuse(`${name} is ${described(json)}; it must be an object like ${example}.`);
+}
+
+/** Refuses a member with another name: what a misspelt member says must not be dropped in silence. `name`: of the object, for the sentence. */
+export function onlyMembers(json: JsonObject, known: readonly string[], name: string): void {
+  const unknown = Object.keys(json).find((member) => !known.includes(member));
+  if (unknown !== undefined) {
+    refuse(`${name} has ${quotedExcerpt(unknown)}, which is not known here: it takes ${known.join(", ")}.`);
+  }
 }
 
 export function keyOf(json: unknown, name: string): Uint8Array {

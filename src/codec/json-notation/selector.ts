@@ -5,7 +5,7 @@
 import { compareBytes, justAfter } from "../../core/bytes.ts";
 import { failure, type Failure } from "../../core/errors.ts";
 import { admitsKey, intersectRange, type KeyRange, rangeOfPrefix } from "../key-prefix.ts";
-import { keyOfNotation } from "./key-notation.ts";
+import { boundOfNotation, keyOfNotation } from "./key-notation.ts";
 
 const NO_PARTS: Uint8Array = new Uint8Array(0);
 
@@ -50,7 +50,7 @@ function prefixBytes(json: unknown, name: string): Bytes | Failure {
 
 function boundOf(json: unknown, name: string, fallback: Uint8Array, prefix: Uint8Array): Bytes | Failure {
   if (json === undefined) return { ok: true, bytes: fallback };
-  const key = keyOfNotation(json, name);
+  const key = boundOfNotation(json, name);
   if (!key.ok || prefix.length === 0 || admitsKey(prefix, key.bytes)) return key;
   return failure("invalid", `${name} does not begin with the parts of the prefix.`);
 }

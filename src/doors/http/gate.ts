@@ -11,9 +11,9 @@ import type { AccessGrants } from "./access-grants.ts";
 
 export const TOKEN_PARAMETER = "access_token";
 
-const TWO_TOKENS = failure(
+export const TWO_TOKENS = failure(
   "invalid",
-  `The request has two tokens, one in the header Authorization and one as ${TOKEN_PARAMETER}. Send one.`,
+  `The request has two tokens, one of them as ${TOKEN_PARAMETER} in its URL. Send one.`,
 );
 
 const ACCESS_TOKEN_IN_URL = failure(
@@ -34,13 +34,18 @@ export async function grantOfRequest(
   databaseId: string,
   origin: string | null,
 ): Promise<Grant | Failure> {
-  const inQuery = query.get(TOKEN_PARAMETER);
+  const inQuery = tokenInUrl(query);
   if (inQuery !== null && bearerTokenIfAny(headers) !== undefined) return TWO_TOKENS;
   const token = inQuery ?? bearerToken(headers);
   if (typeof token !== "string") return token;
-  if (inQuery !== null && isAccessToken(token)) return ACCESS_TOKEN_IN_URL;
   const grant = await grantOfToken(parts, token, databaseId, inQuery === null, origin);
   return isFailure(grant) ? grant : (refusedPage(grant, origin) ?? grant);
+}
+
+/** The data token of `?access_token=`. null: there is none. */
+export function tokenInUrl(query: URLSearchParams): string | null | Failure {
+  const token = query.get(TOKEN_PARAMETER);
+  return token !== null && isAccessToken(token) ? ACCESS_TOKEN_IN_URL : token;
 }
 
 async function grantOfToken(

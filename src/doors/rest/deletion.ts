@@ -1,5 +1,5 @@
 /** Deletes by selector: `POST entries:delete` `{"selector":{"prefix":["users"]},"dryRun":true}`. */
-import { flagOf, objectOf, reading } from "../../codec/json-notation/members.ts";
+import { flagOf, objectOf, onlyMembers, reading } from "../../codec/json-notation/members.ts";
 import { rangeOfSelector } from "../../codec/json-notation/selector.ts";
 import { failure, isFailure } from "../../core/errors.ts";
 import { MAX_REST_KEYS_BODY_BYTES } from "../../core/limits.ts";
@@ -19,6 +19,7 @@ export const deleteEntries: Operation = {
     if (isFailure(body)) return body;
     const asked = reading(() => {
       const json = objectOf(body.value, "The body", EXAMPLE);
+      onlyMembers(json, ["selector", "dryRun"], "The body");
       const selector = objectOf(json["selector"], "selector", '{"prefix":["users"]}');
       return { selector, dryRun: flagOf(json, "The body", "dryRun") };
     });

@@ -5,7 +5,7 @@
  */
 import { textOfKeyNotation } from "../../codec/json-notation/key-notation.ts";
 import { described } from "../../codec/json-notation/place.ts";
-import { flagOf, keyOf, objectOf, reading, refuse } from "../../codec/json-notation/members.ts";
+import { flagOf, keyOf, objectOf, onlyMembers, reading, refuse } from "../../codec/json-notation/members.ts";
 import { rangeOfSelector } from "../../codec/json-notation/selector.ts";
 import type { JsonObject } from "../../codec/json-notation/types.ts";
 import { encodeEntryList } from "../../codec/entry-list.ts";
@@ -73,6 +73,7 @@ export const undelete: Operation = {
 };
 
 function askedOf(json: JsonObject): Asked | Failure {
+  onlyMembers(json, ["at", "key", "prefix", "selector", "force", "dryRun", "cursor"], "The body");
   const { at, key, prefix, selector, cursor = null } = json;
   if (typeof at !== "string") return refuse("at is missing; it must be a moment, like 2026-11-22T14:03:07Z.");
   if ([key, prefix, selector].filter((named) => named !== undefined).length !== 1) {
@@ -88,10 +89,9 @@ function askedOf(json: JsonObject): Asked | Failure {
     const start = keyOf(key, "key");
     return { at, ...flags, cursor, range: { start, end: justAfter(start) } };
   }
-  const range =
-    prefix === undefined
-      ? rangeOfSelector(objectOf(selector, "selector", '{"prefix":["orders"]}'), "selector.")
-      : rangeOfSelector({ prefix }, "");
+  const named = prefix === undefined ? objectOf(selector, "selector", '{"prefix":["orders"]}') : { prefix };
+  onlyMembers(named, ["prefix", "start", "end"], "selector");
+  const range = rangeOfSelector(named, prefix === undefined ? "selector." : "");
   return range.ok ? { at, ...flags, cursor, range: range.range } : range;
 }
 

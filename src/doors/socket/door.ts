@@ -58,7 +58,7 @@ async function answer(parts: SocketDoorParts, databaseId: string, request: Reque
       upgrade: "websocket",
     });
   }
-  const { protocol, token } = handshakeOf(request.headers);
+  const { protocol, token } = handshakeOf(request);
   const page = foreignOriginOf(request);
   if (protocol !== socketProtocol.name) return refused(parts, protocol, NOT_OUR_PROTOCOL);
   if (typeof token === "object") return refused(parts, protocol, token);

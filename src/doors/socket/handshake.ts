@@ -3,6 +3,7 @@ import { fromBase64Url } from "../../codec/base64url.ts";
 import { socketProtocol } from "../../contracts/socket.ts";
 import { failure, type Failure } from "../../core/errors.ts";
 import { bearerTokenIfAny } from "../http/bearer-token.ts";
+import { tokenInUrl, TWO_TOKENS } from "../http/gate.ts";
 
 export interface Handshake {
   /**
@@ -19,11 +20,14 @@ export const NOT_OUR_PROTOCOL = failure(
   `Name the subprotocol ${socketProtocol.name}, as in new WebSocket(url, ["${socketProtocol.name}"]).`,
 );
 
-export function handshakeOf(headers: Headers): Handshake {
+export function handshakeOf({ headers, url }: Pick<Request, "headers" | "url">): Handshake {
   const named = (headers.get("sec-websocket-protocol") ?? "").split(",").map((name) => name.trim());
   const protocols = named.filter((name) => name !== "" && !name.startsWith(socketProtocol.tokenPrefix));
   const protocol = protocols.includes(socketProtocol.name) ? socketProtocol.name : (protocols[0] ?? null);
-  return { protocol, token: tokenOf(named) ?? bearerTokenIfAny(headers) };
+  const inHeaders = tokenOf(named) ?? bearerTokenIfAny(headers);
+  const inUrl = tokenInUrl(new URL(url).searchParams);
+  if (inUrl === null) return { protocol, token: inHeaders };
+  return { protocol, token: inHeaders === undefined ? inUrl : TWO_TOKENS };
 }
 
 /** The token in the subprotocols, for pages, which cannot set headers. */

@@ -314,9 +314,23 @@ export class Exchange implements AnswerTaker, ClientReader, SessionTaker, PlaceH
   }
 
   #sendOfSocket(piece: Buffer): boolean {
-    if (this.#countReceived()) return this.#server?.write(piece) ?? false;
-    this.cutShort(crowdedRefusal);
-    return false;
+    if (!this.#countReceived()) {
+      this.cutShort(crowdedRefusal);
+      return false;
+    }
+    const isTaken = this.#server?.write(piece) ?? false;
+    this.#endIfClosed();
+    return isTaken;
+  }
+
+  /**
+   * Ends a WebSocket that both sides have closed. workerd keeps the connection of one that its object has closed when the client had sent
+   * nothing before. The client would wait, because the server ends the connection first (RFC 6455, section 7.1.1).
+   */
+  #endIfClosed(): void {
+    if (this.#socket?.isOver !== true || this.#server === undefined) return;
+    this.#server.abandon();
+    this.end();
   }
 
   /** Whether there is room for what the server may hold of the request by now; of a WebSocket, that is the message that has not ended. */
@@ -395,6 +409,7 @@ export class Exchange implements AnswerTaker, ClientReader, SessionTaker, PlaceH
     this.#written += bytes.length;
     this.#socket?.answered(bytes);
     if (!this.#client.output.write(bytes)) this.#server?.pause();
+    this.#endIfClosed();
   }
 
   end(): void {

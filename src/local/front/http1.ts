@@ -200,6 +200,8 @@ class Http1Connection {
   }
 }
 
+const WEBSOCKET_WANTED = ["Connection", "Upgrade", "Upgrade", "websocket"] as const;
+
 class Http1Client extends NodeClient implements Client {
   readonly connection: ClientConnection;
   readonly method: string;
@@ -253,7 +255,9 @@ class Http1Client extends NodeClient implements Client {
   respond(status: number, reason: string, headers: HeaderPairs): void {
     // A client that was not told to send its body may send it or leave it out. So it is unknown what the next bytes are.
     if (this.#awaitsContinue) this.output.shouldKeepAlive = false;
-    this.output.writeHead(status, reason, [...headers]);
+    // Such an answer names the protocol that is wanted (RFC 9110, section 15.5.22). workerd takes the header from the Worker's answers.
+    const wanted = status === 426 && this.output.shouldKeepAlive ? WEBSOCKET_WANTED : [];
+    this.output.writeHead(status, reason, [...headers, ...wanted]);
   }
 
   goOn(): void {

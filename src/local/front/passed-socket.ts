@@ -38,6 +38,11 @@ export class PassedSocket {
     return this.#fromServer.hasClosed;
   }
 
+  /** Whether both sides have closed it: nothing may follow. */
+  get isOver(): boolean {
+    return this.#fromServer.hasClosed && this.#fromClient.hasClosed;
+  }
+
   /** Takes bytes that the client has sent. */
   receive(piece: Buffer): void {
     this.#rest = this.#rest === undefined ? piece : Buffer.concat([this.#rest, piece]);

@@ -49,6 +49,7 @@ describe("a delete by selector", () => {
     [{}, /^selector is missing/],
     [{ selector: {} }, /^selector must name prefix, start or end/],
     [{ selector: { prfix: ["n"] } }, /^selector must name prefix, start or end/],
+    [{ selector: { prefix: ["n"] }, dryrun: true }, /^The body has "dryrun", which is not known here/],
     [{ selector: { prefix: "n" } }, /^selector.prefix is "n"; a key is an array/],
     [{ selector: { prefix: ["n"], start: ["m"] } }, /^selector.start does not begin with the parts of the prefix/],
     [{ selector: { prefix: ["n"] }, dryRun: "yes" }, /dryRun is "yes"; it must be true or false/],

@@ -216,11 +216,14 @@ describe("an expiry", () => {
     );
   });
 
-  test("in the past lets the write succeed, and leaves nothing (H9)", async () => {
-    const key = newKey();
-    expect((await database.put(key, 1, { "cairn-expires-at": "2001-01-01T00:00:00Z" })).status).toBe(200);
-    expect((await database.ask("GET", `entries/${key}`)).status).toBe(404);
-  });
+  test.each(["2001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "0"])(
+    "in the past, as at %s, lets the write succeed, and leaves nothing (H9)",
+    async (at) => {
+      const key = newKey();
+      expect((await database.put(key, 1, { "cairn-expires-at": at })).status).toBe(200);
+      expect((await database.ask("GET", `entries/${key}`)).status).toBe(404);
+    },
+  );
 
   test.each([
     ["?expireIn=-1", {}, /^expireIn is "-1"; it must be a whole number from 0/],

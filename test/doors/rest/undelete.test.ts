@@ -105,6 +105,13 @@ test.each([
   });
 });
 
+test.each([
+  [{ prefix: ["many"], dryrun: true }, /^The body has "dryrun", which is not known here/],
+  [{ selector: { perfix: ["many"] } }, /^selector has "perfix", which is not known here: it takes prefix, start, end/],
+])("a member that is not known brings nothing back: %j (H11)", async (more, why) => {
+  expect(await ask({ at: full, ...more })).toMatchObject({ status: 400, json: { detail: expect.stringMatching(why) } });
+});
+
 test("more than one atomic write holds is a job, that outlives its object, and overwrites nothing written since (H27, H29)", async () => {
   for (const n of [3, MANY - 1]) await database.put(`many/~n${n}`, "now");
   const begun = await ask({ at: full, prefix: ["many"] });

@@ -44,16 +44,17 @@ async function tokenFor(databaseId: string, part: Partial<Grant> = {}): Promise<
   return (await new DataTokens(keys).mint(grant, databaseId, now)).token;
 }
 
-function ask(databaseId: string, headers: Record<string, string>, method = "GET"): Promise<Response> {
-  const url = `https://cairn.test/api/databases/${databaseId}/socket`;
+function ask(databaseId: string, headers: Record<string, string>, method = "GET", query = ""): Promise<Response> {
+  const url = `https://cairn.test/api/databases/${databaseId}/socket${query}`;
   return worker.fetch(new Request(url, { method, headers: { upgrade: "websocket", ...headers } }), configured);
 }
 
 async function open(
   databaseId: string,
   headers: Record<string, string>,
+  query?: string,
 ): Promise<{ client: SocketClient; answer: Response }> {
-  const answer = await ask(databaseId, headers);
+  const answer = await ask(databaseId, headers, "GET", query);
   const { webSocket } = answer;
   if (!webSocket) throw new Error(`${answer.status} ${await answer.text()}`);
   const client = new SocketClient(webSocket);
@@ -82,6 +83,28 @@ describe("a client with a token", () => {
     const { client } = await open(id, { ...bare, authorization: `Bearer ${await tokenFor(id)}` });
     client.send(readRequest(1, point(key("a"))));
     expect(await client.next(1)).toEqual([[1, "read", []]]);
+  });
+
+  test("shows a data token in the URL, and no access token, which would live long there (N2)", async () => {
+    const id = await newDatabase();
+    const token = await tokenFor(id);
+    const { client } = await open(id, bare, `?access_token=${token}`);
+    client.send(readRequest(1, point(key("a"))));
+    expect(await client.next(1)).toEqual([[1, "read", []]]);
+    const refused = async (headers: Record<string, string>, shown: string) => {
+      const { client: other } = await open(id, headers, `?access_token=${shown}`);
+      await expect.poll(() => other.closedWith?.code).toBeDefined();
+      return other.closedWith;
+    };
+    expect(await refused(bare, "cairn_0123456789")).toMatchObject({
+      code: 4401,
+      reason: expect.stringContaining("takes data tokens only"),
+    });
+    expect(await refused(bare, "made-up")).toMatchObject({ code: 4401 });
+    expect(await refused(named(token), token)).toMatchObject({
+      code: 4400,
+      reason: expect.stringContaining("has two tokens"),
+    });
   });
 
   test("that is for writes alone may write, and reads nothing (N16)", async () => {

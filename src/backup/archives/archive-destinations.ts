@@ -214,9 +214,9 @@ export class ArchiveDestinations implements ArchiveStores {
     );
   }
 
-  /** How many archives of the schedule each destination keeps, where that was set. */
-  kept(): ReadonlyMap<string, number> {
-    return new Map(this.#rows().flatMap(({ id, max_backups: most }) => (most === null ? [] : [[id, most] as const])));
+  /** How many archives of the schedule each destination keeps. null: that was not set. */
+  kept(): ReadonlyMap<string, number | null> {
+    return new Map(this.#rows().map(({ id, max_backups: most }) => [id, most] as const));
   }
 
   #openOwn(): ArchiveStore | Failure {

@@ -1,6 +1,6 @@
 /**
  * Which archives of a schedule are deleted after a run that succeeded. Only whole archives that the schedule made are ever deleted, and never
- * the newest of them. An archive that somebody asked for stays until somebody destroys it.
+ * the newest of them, nor the newest that a destination has: a destination may have failed for longer than archives are kept. An archive that somebody asked for stays until somebody destroys it.
  */
 import type { ArchiveInfo } from "../../contracts/archive-commands.ts";
 import type { UnixMs } from "../../core/clock.ts";
@@ -14,8 +14,8 @@ export interface Retention {
   readonly days: number | null;
   /** null: there are never too many. */
   readonly most: number | null;
-  /** By the id of a destination: how many archives it keeps. A destination that is not here keeps all. */
-  readonly mostAt: ReadonlyMap<string, number>;
+  /** By the id of each destination of the database: how many archives it keeps. null: it has no number of its own. */
+  readonly mostAt: ReadonlyMap<string, number | null>;
 }
 
 export interface Excess {
@@ -40,24 +40,33 @@ export function excessOf(archives: readonly RetainedArchive[], retention: Retent
   const oldest = days === null ? Number.NEGATIVE_INFINITY : from - days * DAY_MS;
   const keep = Math.max(1, most ?? Number.POSITIVE_INFINITY);
   const excess = new Set(own.filter(({ createdAt }, index) => index > 0 && (index >= keep || createdAt < oldest)));
-  const copies: { id: string; destinationId: string }[] = [];
+  const newestAt = new Map<string, RetainedArchive | undefined>();
+  const beyond = new Set<string>();
   for (const [destinationId, kept] of mostAt) {
+    newestAt.set(
+      destinationId,
+      own.find((archive) => isAt(archive, destinationId)),
+    );
+    if (kept === null) continue;
     const there = own.filter((archive) => !excess.has(archive) && isAt(archive, destinationId));
-    copies.push(...there.slice(Math.max(1, kept)).map(({ id }) => ({ id, destinationId })));
+    for (const { id } of there.slice(Math.max(1, kept))) beyond.add(`${id} ${destinationId}`);
   }
-  // An archive whose last copy goes is destroyed as a whole.
-  const gone = new Set(copies.map(({ id, destinationId }) => `${id} ${destinationId}`));
+  const destroyed: string[] = [];
+  const copies: { id: string; destinationId: string }[] = [];
   for (const archive of own) {
+    if (archive === newest) continue;
+    const { id } = archive;
     const stored = archive.destinations.filter(({ status }) => status === "stored");
-    const stays = stored.some(({ destinationId }) => !gone.has(`${archive.id} ${destinationId}`));
-    if (archive !== newest && stored.length > 0 && !stays) excess.add(archive);
+    const going = stored.filter(
+      ({ destinationId }) =>
+        newestAt.get(destinationId) !== archive && (excess.has(archive) || beyond.has(`${id} ${destinationId}`)),
+    );
+    // An archive whose last copy goes is destroyed as a whole.
+    const isLast = going.length === stored.length && (stored.length > 0 || excess.has(archive));
+    if (isLast) destroyed.unshift(id);
+    else copies.push(...going.map(({ destinationId }) => ({ id, destinationId })));
   }
-  const destroyed = own.filter((archive) => excess.has(archive)).toReversed();
-  const ids = new Set(destroyed.map(({ id }) => id));
-  return {
-    archives: [...ids],
-    copies: copies.filter(({ id }) => !ids.has(id) && id !== newest.id),
-  };
+  return { archives: destroyed, copies };
 }
 
 function isAt({ destinations }: RetainedArchive, id: string): boolean {

@@ -6,7 +6,7 @@ import { asUnixMs } from "../../../src/core/clock.ts";
 
 const DAY = 24 * 60 * 60 * 1000;
 const NOW = 1_800_000_000_000;
-const everywhere = new Map<string, number>();
+const everywhere = new Map<string, number | null>();
 
 function archive(
   id: number,
@@ -94,6 +94,33 @@ describe("a destination's own number", () => {
   });
 });
 
+describe("a destination that archives have not reached for longer than they are kept (Z32)", () => {
+  const since = Array.from({ length: 8 }, (_, i) => archive(20 - i, i, {}, ["a"]));
+  const old = [archive(3, 10, {}, ["a", "b"]), archive(2, 11, {}, ["a", "b"]), archive(1, 12, {}, ["a", "b"])];
+  const destinations = new Map([
+    ["a", null],
+    ["b", null],
+  ]);
+
+  test("keeps the newest that it has", () => {
+    expect(excess([...since, ...old], 7, null, destinations)).toEqual({
+      archives: ["1", "2"],
+      copies: [{ id: "3", destinationId: "a" }],
+    });
+    expect(excess([...since, ...old], null, 2, destinations)).toEqual({
+      archives: ["1", "2", "13", "14", "15", "16", "17", "18"],
+      copies: [{ id: "3", destinationId: "a" }],
+    });
+  });
+
+  test("keeps nothing when it was removed", () => {
+    expect(excess([...since, ...old], 7, null, new Map([["a", null]]))).toEqual({
+      archives: ["1", "2", "3"],
+      copies: [],
+    });
+  });
+});
+
 test("whatever there is: the newest good one keeps every copy, and nothing that is not good is touched (Z32)", () => {
   const any = fc.record({
     daysAgo: fc.integer({ min: -400, max: 400 }),
@@ -109,12 +136,23 @@ test("whatever there is: the newest good one keeps every copy, and nothing that 
         archives,
         days,
         most,
-        atA === null ? everywhere : new Map([["a", atA]]),
+        atA === null
+          ? everywhere
+          : new Map([
+              ["a", atA],
+              ["b", null],
+            ]),
       );
       const good = archives.filter(({ origin, status }) => origin === "schedule" && status === "completed");
       const newest = good.at(-1)?.id;
       const touched = [...gone, ...copies.map(({ id }) => id)];
       expect(touched.every((id) => id !== newest && good.some((one) => one.id === id))).toBe(true);
+      // The newest copy at a destination stays there.
+      for (const place of atA === null ? [] : ["a", "b"]) {
+        const there = good.findLast(({ destinations }) => destinations.some((one) => one.destinationId === place));
+        expect(gone).not.toContain(there?.id);
+        expect(copies).not.toContainEqual({ id: there?.id, destinationId: place });
+      }
       // A copy that goes is not the last one.
       for (const { id, destinationId } of copies) {
         const left = good

@@ -70,8 +70,24 @@ export interface ArchiveInfo {
   readonly error: string | null;
 }
 
-/** The members of an archive that a list can be sorted by. */
-export const ARCHIVE_SORTS = ["id", "createdAt", "completedAt", "size", "type", "status", "description"] as const;
+/** The members of an archive that a list can be sorted by. `destinations`: by how many have the archive. */
+export const ARCHIVE_SORTS = [
+  "id",
+  "createdAt",
+  "completedAt",
+  "size",
+  "type",
+  "status",
+  "description",
+  "origin",
+  "progress",
+  "checksum",
+  "encrypted",
+  "destinations",
+  "databaseId",
+  "versionstamp",
+  "error",
+] as const;
 export type ArchiveSort = (typeof ARCHIVE_SORTS)[number];
 
 export interface ArchiveListQuery {
@@ -157,7 +173,7 @@ export const DEFAULT_ARCHIVE_SCHEDULE: ArchiveScheduleSetting = {
 };
 
 export interface ArchiveScheduleInfo extends ArchiveScheduleSetting {
-  /** The next three runs, or what they would be while the schedule is not enabled. Empty when it was never set. */
+  /** The next three runs, or what they would be while the schedule is not enabled. */
   readonly nextRuns: readonly UnixMs[];
   /** When the schedule last began an archive, and how that ended. null: it has begun none. */
   readonly lastRun: {

@@ -71,6 +71,15 @@ const COLUMN: Readonly<Record<ArchiveSort, string>> = {
   type: "type",
   status: "status",
   description: "description",
+  origin: "origin",
+  // Only one is under way at a time, so that its exact progress does not matter.
+  progress: "CASE status WHEN 'completed' THEN 2 WHEN 'failed' THEN 0 ELSE 1 END",
+  checksum: "checksum",
+  encrypted: "encrypted",
+  destinations: "(SELECT count(*) FROM json_each(places) WHERE json_extract(value, '$.status') = 'stored')",
+  databaseId: "database_id",
+  versionstamp: "version",
+  error: "error",
 };
 
 /** The part of the progress that is reached when the file has been made, and is to be sent. */
@@ -201,7 +210,7 @@ export class ArchiveRows {
     const { sql } = this.#storage;
     const { type = null, status = null, origin = null } = filter;
     const where = "(?1 IS NULL OR type = ?1) AND (?2 IS NULL OR status = ?2) AND (?3 IS NULL OR origin = ?3)";
-    // The names of columns are ours. The id makes the order complete.
+    // The expressions are ours. The id makes the order complete.
     const order = [...sort, { by: "id" as const, descending: true }]
       .map(({ by, descending }) => `${COLUMN[by]} ${descending ? "DESC" : "ASC"}`)
       .join(", ");

@@ -39,8 +39,8 @@ export interface ArchiveScheduleParts {
   readonly databaseId: string;
   readonly archives: ScheduledArchives;
   readonly notices: FailureNotices;
-  /** How many archives each destination keeps. */
-  readonly kept: () => ReadonlyMap<string, number>;
+  /** How many archives each destination keeps. null: it has no number of its own. */
+  readonly kept: () => ReadonlyMap<string, number | null>;
   readonly secrets: SecretBox | Failure;
   /** The URL in its canonical form, or why nobody can be told there. */
   readonly checkUrl: (url: string) => { readonly ok: true; readonly url: string } | Failure;
@@ -102,10 +102,11 @@ export class ArchiveSchedule {
 
   get(): ArchiveScheduleInfo {
     const row = this.#stored();
-    if (row === null) return { ...DEFAULT_ARCHIVE_SCHEDULE, nextRuns: [], lastRun: null, updatedAt: null };
-    const times = this.#timesOf(row);
+    const setting = row === null ? DEFAULT_ARCHIVE_SCHEDULE : settingOf(row);
+    const times = this.#timesOf(setting);
     const runs = isFailure(times) ? [] : nextRuns(times, this.#now(), 3);
-    return { ...settingOf(row), nextRuns: runs, lastRun: this.#lastRun(row), updatedAt: asUnixMs(row.updated_at) };
+    if (row === null) return { ...setting, nextRuns: runs, lastRun: null, updatedAt: null };
+    return { ...setting, nextRuns: runs, lastRun: this.#lastRun(row), updatedAt: asUnixMs(row.updated_at) };
   }
 
   /** `secret`: what signs for a URL that is new. null: there is no new URL. */
@@ -309,7 +310,7 @@ export class ArchiveSchedule {
     return { at: asUnixMs(row.run_at), archiveId: row.run_archive, status, error: row.run_error };
   }
 
-  #timesOf({ cron, timezone }: Row): CronTimes | Failure {
+  #timesOf({ cron, timezone }: Pick<Row, "cron" | "timezone">): CronTimes | Failure {
     const of = `${cron}\n${timezone}`;
     if (this.#times?.of !== of) this.#times = { of, times: cronTimes(cron, timezone, this.#now()) };
     return this.#times.times;

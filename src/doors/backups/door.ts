@@ -51,7 +51,7 @@ async function answered(
   const isHead = request.method === "HEAD";
   const name = target.operations[isHead ? "GET" : request.method];
   const operation = name === undefined ? undefined : OPERATIONS[target.resource][name];
-  if (operation === undefined) return withoutBody(isHead, methodNotAllowed(request.method, methods));
+  if (operation === undefined) return withoutBody(isHead, methodNotAllowed(request.method, methods, refused));
   try {
     const call = await callOf(parts, request, databaseId, target, operation);
     const found = isFailure(call) ? call : await operation.answer(call);

@@ -6,6 +6,7 @@ import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import { PRIVATE } from "../http/answers.ts";
 import { describeRange, rangeOf } from "../http/byte-range.ts";
 import type { ArchiveCall } from "./call.ts";
+import { statusByCondition } from "../http/entity-tags.ts";
 import { failureIn } from "./object-answer.ts";
 import { refused } from "./refusal.ts";
 
@@ -18,12 +19,19 @@ export async function downloadArchive(call: ArchiveCall): Promise<Response | Fai
   const { size, checksum } = archive;
   if (archive.status !== "completed" || size === null || checksum === null) return notWhole(archive);
   const etag = `"${checksum}"`;
-  const range = rangeOf(request.headers, size, etag);
-  if (range === "unsatisfiable") {
-    const why = failure("invalid", `The range lies behind the end of the file, which has ${size} bytes.`);
-    return refused(why, [416, "Range Not Satisfiable"], { "content-range": `bytes */${size}` });
-  }
   const headers = headersOf(archive, checksum, etag);
+  const instead = statusByCondition(request.headers, etag);
+  if (instead === 304) return new Response(null, { status: instead, headers });
+  if (instead === 412)
+    return failure("precondition-failed", `The file's ETag is ${etag}, which If-Match does not name.`);
+  // A range of nothing is not defined.
+  const range = request.method === "HEAD" ? null : rangeOf(request.headers, size, etag);
+  if (range === "unsatisfiable") {
+    return refused(failure("invalid", `The range lies behind the end of the file, which has ${size} bytes.`), {
+      as: [416, "Range Not Satisfiable"],
+      headers: { "content-range": `bytes */${size}` },
+    });
+  }
   const status = describeRange(headers, size, range);
   if (request.method === "HEAD") return new Response(null, { status, headers });
   const wanted = range === null ? "" : `?first=${range.first}&last=${range.last}`;

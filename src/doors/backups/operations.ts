@@ -6,7 +6,7 @@ import { jobJson } from "../http/job-json.ts";
 import type { ArchiveCall, ArchiveOperation, Found } from "./call.ts";
 import { downloadArchive } from "./download.ts";
 import { archiveOf, changedDestinationOf, destinationOf, forkOf, scheduleOf } from "./input.ts";
-import { listQueryOf, LIST_PARAMETERS } from "./list-query.ts";
+import { archiveListQueryOf, destinationListQueryOf, LIST_PARAMETERS, wantedDestinations } from "./list-query.ts";
 import type { ResourceName } from "./targets.ts";
 import { uploadArchive } from "./upload.ts";
 import { archiveJson, destinationJson, scheduleJson } from "./wire.ts";
@@ -28,14 +28,10 @@ const archives: Named = {
   list: {
     query: LIST_PARAMETERS,
     async answer({ ask, databaseId, query }) {
-      const wanted = listQueryOf(query);
+      const wanted = archiveListQueryOf(query);
       if (isFailure(wanted)) return wanted;
       const found = await ask("archives.list", { databaseId, ...wanted });
-      if (isFailure(found)) return found;
-      const { page, pageSize } = wanted;
-      const { count } = found;
-      const meta = { count, page, pageSize, totalPage: Math.ceil(count / pageSize) };
-      return { status: 200, data: found.archives.map(archiveJson), meta };
+      return isFailure(found) ? found : pageFound(found.archives.map(archiveJson), found.count, wanted);
     },
   },
   get: oneArchive("archives.get"),
@@ -113,12 +109,16 @@ const destinations: Named = {
     },
   },
   list: {
-    async answer({ ask, databaseId }) {
+    query: LIST_PARAMETERS,
+    async answer({ ask, databaseId, query }) {
+      const wanted = destinationListQueryOf(query);
+      if (isFailure(wanted)) return wanted;
       const found = await ask("archiveDestinations.list", { databaseId });
       if (isFailure(found)) return found;
-      const count = found.destinations.length;
-      const meta = { count, page: 1, pageSize: Math.max(1, count), totalPage: count === 0 ? 0 : 1 };
-      return { status: 200, data: found.destinations.map(destinationJson), meta };
+      const all = wantedDestinations(found.destinations, wanted);
+      const { page, pageSize } = wanted;
+      const onPage = all.slice((page - 1) * pageSize, page * pageSize);
+      return pageFound(onPage.map(destinationJson), all.length, wanted);
     },
   },
   get: oneDestination("archiveDestinations.get"),
@@ -153,6 +153,14 @@ export const operationNames: Readonly<Record<ResourceName, readonly string[]>> =
   backupSchedule: Object.keys(schedule),
   backupDestinations: Object.keys(destinations),
 };
+
+function pageFound(
+  data: readonly unknown[],
+  count: number,
+  { page, pageSize }: { readonly page: number; readonly pageSize: number },
+): Found {
+  return { status: 200, data, meta: { count, page, pageSize, totalPage: Math.ceil(count / pageSize) } };
+}
 
 function oneArchive(command: "archives.get" | "archives.cancel"): ArchiveOperation {
   return {

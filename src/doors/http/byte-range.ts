@@ -11,7 +11,7 @@ export interface ByteRange {
  * `If-Range` and the entity tag of another file.
  */
 export function rangeOf(headers: Headers, size: number, etag: string): ByteRange | null | "unsatisfiable" {
-  const [, from, to] = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(headers.get("range")?.replaceAll(" ", "") ?? "") ?? [];
+  const [, from, to] = /^bytes=(\d*)-(\d*)$/i.exec(headers.get("range")?.replaceAll(" ", "") ?? "") ?? [];
   if (from === undefined || to === undefined || (from === "" && to === "")) return null;
   const condition = headers.get("if-range");
   if (condition !== null && condition !== etag) return null;

@@ -2,10 +2,13 @@
 import { failure } from "../../core/errors.ts";
 import { problem } from "./problem.ts";
 
-/** `methods`: what the address takes besides OPTIONS, which every address takes. */
-export function methodNotAllowed(method: string, methods: readonly string[]): Response {
+/**
+ * `methods`: what the address takes besides OPTIONS, which every address takes. `shown`: how the door shows a failure, if its problems have
+ * more members than others.
+ */
+export function methodNotAllowed(method: string, methods: readonly string[], shown = problem): Response {
   const allow = [...methods, "OPTIONS"].join(", ");
-  return problem(failure("unsupported", `${method} is not allowed here: this address takes ${allow}.`), {
+  return shown(failure("unsupported", `${method} is not allowed here: this address takes ${allow}.`), {
     as: [405, "Method Not Allowed"],
     headers: { allow },
   });

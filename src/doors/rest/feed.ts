@@ -11,6 +11,7 @@ import { failure, type Failure, isFailure } from "../../core/errors.ts";
 import type { FeedPage, FeedStart } from "../../core/feed.ts";
 import { FEED_LONG_POLL_MS, FEED_STREAM_MS, MAX_FEED_TYPE_CHARACTERS } from "../../core/limits.ts";
 import { type Version, versionOfHex, versionstampHex } from "../../core/versionstamp.ts";
+import { isKnown } from "../http/entity-tags.ts";
 import type { Operation, RestCall } from "../http/call.ts";
 import { eventStreamAnswer, eventText } from "./event-stream.ts";
 import { type FeedForm, textOfEvents } from "./feed-events.ts";
@@ -89,8 +90,7 @@ async function catchUp(call: RestCall, asked: Asked): Promise<Response | Failure
   // A page stays the same as long as it is kept. Only a page at the end grows.
   const etag = `"${asked.offset}:${versionstampHex(page.upTo)}${page.reset === null ? "" : "r"}${page.isLast ? "" : "+"}"`;
   const caching = { etag, "cache-control": page.isLast ? "private, no-cache" : "private, max-age=60" };
-  const known = call.request.headers.get("if-none-match") ?? "";
-  if (known.split(",").some((tag) => tag.trim().replace(/^W\//, "") === etag)) {
+  if (isKnown(call.request.headers, etag)) {
     link?.close();
     return new Response(null, { status: 304, headers: { ...headersOf(page), ...caching } });
   }

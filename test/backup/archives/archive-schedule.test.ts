@@ -171,7 +171,13 @@ const good = { status: "completed", destinations: [place("a", null)] } as const;
 
 test("while nothing is set, nothing is stored or due", () =>
   harness(async (h) => {
-    expect(h.schedule.get()).toMatchObject({ enabled: false, cron: "0 3 * * *", nextRuns: [], lastRun: null });
+    expect(h.schedule.get()).toMatchObject({
+      enabled: false,
+      cron: "0 3 * * *",
+      nextRuns: { length: 3 },
+      lastRun: null,
+      updatedAt: null,
+    });
     expect(h.schedule.task.dueAt()).toBeNull();
     expect(h.notices.task.dueAt()).toBeNull();
     expect(h.storage.sql.exec("SELECT name FROM sqlite_schema WHERE name LIKE 'archive%'").toArray()).toEqual([]);

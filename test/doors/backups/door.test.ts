@@ -53,6 +53,73 @@ describe("what comes back", () => {
     expect(rest.json).toEqual({ items: [], count: 1, page: 2, pageSize: 20, totalPage: 1 });
   });
 
+  test("a list is sorted by any member of the spec's archive, up and down (Z17)", async () => {
+    const other = await database.another();
+    await other.put("a", "x".repeat(500));
+    await made(other, '{"type":"database","description":"b"}');
+    await other.put("a", 1);
+    await made(other, '{"type":"full","description":"a"}');
+    // As text, which compares as the members do.
+    const rank = (value: unknown): string => {
+      const one = Array.isArray(value) ? value.filter(({ status }) => status === "stored").length : value;
+      return typeof one === "number" ? String(one).padStart(20) : String(one);
+    };
+    const members =
+      "id type status progress size description checksum encrypted destinations versionstamp createdAt completedAt error";
+    for (const member of members.split(" ")) {
+      const sorted = async (sign: string): Promise<string[]> => {
+        const { status, json } = await other.ask("GET", `backups:list?sort[]=${sign}${member}`);
+        expect([member, status]).toEqual([member, 200]);
+        return json.data.map((one: Record<string, unknown>) => rank(one[member]));
+      };
+      const up = await sorted("");
+      expect(up).toEqual(up.toSorted());
+      expect(await sorted("-")).toEqual(up.toReversed());
+    }
+  });
+
+  test("destinations are a list like archives (Z17)", async () => {
+    const other = await database.another();
+    for (const [name, enabled] of Object.entries({ b: true, a: false, c: true })) {
+      const values = { type: "r2", name, enabled, config: { directory: name } };
+      await other.ask("POST", "backupDestinations:create", { body: JSON.stringify({ values }) });
+    }
+    const listed = async (query: string) => {
+      const { json } = await other.ask("GET", `backupDestinations:list${query}`);
+      return [json.data?.map((one: { name: string }) => one.name).join(""), json.meta];
+    };
+    const meta = { count: 3, page: 1, pageSize: 20, totalPage: 1 };
+    expect(await listed("")).toEqual(["bac", meta]);
+    expect(await listed("?sort=name&page=1&pageSize=20")).toEqual(["abc", meta]);
+    expect(await listed("?sort[]=-enabled&sort[]=-name")).toEqual(["cba", meta]);
+    expect(await listed("?sort=-createdAt&page=2&pageSize=2")).toEqual([
+      "b",
+      { count: 3, page: 2, pageSize: 2, totalPage: 2 },
+    ]);
+    expect(await listed('?filter={"enabled":true,"type":"r2"}')).toEqual(["bc", { ...meta, count: 2 }]);
+    const { json } = await other.ask("GET", "backupDestinations?pageSize=1");
+    expect(json).toMatchObject({ items: [{ name: "b" }], count: 3, pageSize: 1, totalPage: 3 });
+  });
+
+  test("a file that the client has is not sent again, and another one than it wants is refused (Z16)", async () => {
+    const path = `backups:download?filterByTk=${id}`;
+    const { headers, text } = await database.ask("GET", path);
+    const etag = headers.get("etag") ?? "";
+    const ask = async (method: string, sent: Record<string, string>) => {
+      const answer = await database.ask(method, path, { headers: sent });
+      return [answer.status, answer.headers.get("etag")];
+    };
+    expect(text.length).toBeGreaterThan(0);
+    for (const known of [etag, `W/${etag}`, `"x", ${etag}`, "*"]) {
+      expect(await ask("GET", { "if-none-match": known, range: "bytes=0-3" })).toEqual([304, etag]);
+    }
+    expect(await ask("GET", { "if-none-match": '"x"', "if-match": `"y", ${etag}` })).toEqual([200, etag]);
+    expect(await ask("GET", { "if-match": `W/${etag}` })).toEqual([412, null]);
+    expect(await ask("GET", { "if-match": "*", range: "Bytes=0-99999999999999999999" })).toEqual([206, etag]);
+    expect(await ask("GET", { range: "bytes=99999999999999999999-" })).toEqual([416, null]);
+    expect(await ask("HEAD", { range: "bytes=0-3" })).toEqual([200, etag]);
+  });
+
   test("values come bare or in `values`, and no body is no values (Z26)", async () => {
     const bodies = ['{"retention":5}', '{"values":{"retention":6}}', '{"values":{}}', ""];
     const seen: number[] = [];
@@ -117,6 +184,9 @@ describe("what is refused, with where and what is wanted (Z28)", () => {
     ["GET", `backups:list?pageSize=${MAX_ARCHIVES_ON_PAGE + 1}`, undefined, 400, `from 1 to ${MAX_ARCHIVES_ON_PAGE}`],
     ["GET", "backups:list?page=1&page=2", undefined, 400, "page more than once"],
     ["GET", "backups:list?sort=secret", undefined, 400, "sort is"],
+    ["GET", "backupDestinations:list?sort=config", undefined, 400, "sort is"],
+    ["GET", 'backupDestinations:list?filter={"enabled":"true"}', undefined, 400, "filter.enabled must be one of"],
+    ["GET", 'backupDestinations:list?filter={"name":"x"}', undefined, 400, "it takes type, enabled"],
     ["GET", "backups:list?filter=%7B", undefined, 400, "filter must be a JSON object"],
     ["GET", "backups:list?filter=%5B%5D", undefined, 400, "filter must be a JSON object"],
     ["GET", 'backups:list?filter={"size":1}', undefined, 400, "filter has"],
@@ -174,6 +244,7 @@ describe("what is refused, with where and what is wanted (Z28)", () => {
     const answer = await database.ask(method, path, body === undefined ? {} : { body });
     expect(detailOf(answer)).toEqual([status, expect.stringContaining(says)]);
     expect(answer.json.detail).toMatch(/[.!]$/);
+    expect(answer.json.errors).toEqual([{ code: answer.json.code, message: answer.json.detail }]);
   });
 
   const part = (head: string, end: string) => `--b\r\n${head}\r\n\r\nno archive${end}`;

@@ -56,11 +56,18 @@ const newArchive = {
   },
 };
 
-const listQuery = {
+const page = { page: "From 1.", pageSize: "From 1 to 200, and 20 when it is not given." };
+
+const archiveQuery = {
+  ...page,
   sort: "A member, with `-` before it for the greatest first; also as `sort[]`. `-createdAt` when it is not given.",
-  page: "From 1.",
-  pageSize: "From 1 to 200, and 20 when it is not given.",
   filter: "`type`, `status` and `origin` as a JSON object.",
+};
+
+const destinationQuery = {
+  ...page,
+  sort: "A member, with `-` before it for the greatest first; also as `sort[]`. The order of reading when it is not given.",
+  filter: "`type` and `enabled` as a JSON object.",
 };
 
 const BACKUPS: readonly Operation[] = [
@@ -79,7 +86,7 @@ const BACKUPS: readonly Operation[] = [
     rest: ["", "get"],
     methods: READ,
     summary: "List archives",
-    query: listQuery,
+    query: archiveQuery,
     status: 200,
     says: "A page.",
     found: { type: "array", items: ref("Archive") },
@@ -103,7 +110,7 @@ const BACKUPS: readonly Operation[] = [
     summary: "Download an archive, or a range of it",
     headers: { Range: "One range of bytes.", "If-Range": "The `ETag` of the file." },
     status: 200,
-    says: "The file. A request with `Range` gets 206.",
+    says: "The file. A request with `Range` gets 206, and one with `If-None-Match` and the file's `ETag` gets 304.",
     found: null,
   },
   {
@@ -214,8 +221,9 @@ const DESTINATIONS: readonly Operation[] = [
     rest: ["", "get"],
     methods: READ,
     summary: "List the destinations of archives",
+    query: destinationQuery,
     status: 200,
-    says: "All of them.",
+    says: "A page.",
     found: { type: "array", items: ref("ArchiveDestination") },
     isList: true,
   },

@@ -4,6 +4,7 @@ import type { OrphanedArchive } from "../../../contracts/orphaned-archives.ts";
 import { failure, isFailure } from "../../../core/errors.ts";
 import { PRIVATE } from "../../http/answers.ts";
 import { describeRange, rangeOf } from "../../http/byte-range.ts";
+import { statusByCondition } from "../../http/entity-tags.ts";
 import { timeTextOrNull } from "../../http/job-json.ts";
 import { problem } from "../../http/problem.ts";
 import { fillingRoute } from "./backup-routes.ts";
@@ -62,6 +63,17 @@ export const ORPHANED_ARCHIVE_ROUTES: readonly ApiRoute[] = [
       const { databaseId, number, size } = found;
       // A name is used for one file only, and has random bytes.
       const etag = `"${archiveId.slice(-64)}-${size}"`;
+      const headers = new Headers({
+        "content-type": "application/octet-stream",
+        "content-disposition": `attachment; filename="cairn-${databaseId}-${number}.cairn"`,
+        "cache-control": PRIVATE,
+        etag,
+      });
+      const instead = statusByCondition(asked, etag);
+      if (instead === 304) return new Response(null, { status: instead, headers });
+      if (instead === 412) {
+        return failure("precondition-failed", `The file's ETag is ${etag}, which If-Match does not name.`);
+      }
       const range = rangeOf(asked, size, etag);
       if (range === "unsatisfiable") {
         return problem(failure("invalid", `The range lies behind the end of the file, which has ${size} bytes.`), {
@@ -69,12 +81,6 @@ export const ORPHANED_ARCHIVE_ROUTES: readonly ApiRoute[] = [
           headers: { "content-range": `bytes */${size}` },
         });
       }
-      const headers = new Headers({
-        "content-type": "application/octet-stream",
-        "content-disposition": `attachment; filename="cairn-${databaseId}-${number}.cairn"`,
-        "cache-control": PRIVATE,
-        etag,
-      });
       const status = describeRange(headers, size, range);
       const bytes = context.orphanedArchiveBytes(organizationId, found, range ?? { first: 0, last: size - 1 });
       return isFailure(bytes) ? bytes : new Response(bytes, { status, headers });

@@ -238,6 +238,28 @@ test("what was used before anybody else came, and short requests without number,
   expect(share("short")).toBeGreaterThan(0.2);
 });
 
+test("what was used while nobody waited keeps nobody back when another one comes", async () => {
+  const thread = new Thread(false);
+  const turns = new ProcessTurns(thread);
+  const order: string[] = [];
+  const client = async (owner: string, requests: number) => {
+    const own = turns.of(owner);
+    for (let i = 0; i < requests; i += 1) {
+      await own.begin();
+      own.piece(() => thread.work(10));
+      order.push(owner);
+      await thread.wait(0);
+    }
+  };
+  for (let i = 0; i < 3; i += 1) thread.at(thread.now, () => void client("first", 100));
+  await thread.run(thread.now + 1_000);
+  order.length = 0;
+  for (let i = 0; i < 3; i += 1) void client("second", 20);
+  await thread.run(thread.now + 200);
+  // As many as the other one, and not after 200 ms of its work.
+  expect(order.filter((owner) => owner === "first").length).toBeGreaterThanOrEqual(4);
+});
+
 test("short work begins at once beside others", async () => {
   const thread = new Thread(true);
   const turns = new ProcessTurns(thread);

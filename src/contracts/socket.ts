@@ -38,13 +38,15 @@ export const SocketClose = {
   tooMuch: 4429,
 } as const;
 
-/** The codes of a close without a code, and of a connection without a close frame. */
-const NO_CODE = 1005;
+/** The code of a connection without a close frame. */
 export const BROKE_OFF = 1006;
 
-/** Whether a close frame may carry the code. */
+/** 1004 has no meaning. The others stand for what no frame says: a close without a code, a break, a failed TLS handshake. */
+const NEVER_CARRIED: ReadonlySet<number> = new Set([1004, 1005, BROKE_OFF, 1015]);
+
+/** Whether a close frame may carry the code (RFC 6455, section 7.4). The platform refuses to close a socket with another one. */
 export function isCarried(code: number): boolean {
-  return code !== NO_CODE && code !== BROKE_OFF;
+  return code >= 1000 && code < 5000 && !NEVER_CARRIED.has(code);
 }
 
 /** The code with which a socket is closed after a failure that concerns the whole socket. */

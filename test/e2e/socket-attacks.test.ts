@@ -51,6 +51,21 @@ test("clients that vanish leave no connection open, with a token or without (N24
   await expect.poll(openFiles).toBeLessThan(before + 20);
 });
 
+test.each([0, 999, 1004, 1015, 5000, 65_535])(
+  "a client that closes with %i, which no frame may carry, is closed too (N33)",
+  async (code) => {
+    const { token } = await attacker.connect(attacked).then(({ metadata }) => metadata);
+    const [direct, relayed] = [await open(attacked, subprotocols(token)), await open(attacked, ["cairn.v1"])];
+    relayed.send(encodeClientFrame([tokenRequest(1, token)]));
+    await new Promise<void>((told) => (relayed.onMessage = () => told()));
+    for (const socket of [direct, relayed]) {
+      const closed = new Promise<number>((told) => (socket.onClose = told));
+      socket.close(code);
+      expect(await closed).not.toBe(1006);
+    }
+  },
+);
+
 const MIB = 1024 * 1024;
 
 /** Ten values of 1 MiB each, below a key. */

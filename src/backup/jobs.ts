@@ -236,22 +236,25 @@ export class BackupJobs {
       .map((row) => this.#info(row));
   }
 
-  /** Writes one row. What delayed the job has passed. `undeleted`: what an undelete has come to so far, which stays whatever its end. */
+  /**
+   * Writes one row. What delayed the job has passed. Progress outside of a slice, as that of a file that is being received, begins no slice.
+   * `undeleted`: what an undelete has come to so far, which stays whatever its end. */
   progress(id: string, state: unknown, { phase, done, total }: Progress, undeleted?: UndeleteCounts): void {
     this.#change(
       id,
       `state = ?2, phase = ?3, done = ?4, total = ?5, report = coalesce(?6, report),
-       error = NULL, attempts = 0, retry_at = 0, begun = 1, noticed = 0`,
+       error = NULL, attempts = 0, retry_at = 0, begun = min(begun, 1), noticed = 0`,
       [JSON.stringify(state), phase, done, total, jsonOf(undeleted)],
     );
   }
 
   /** Progress of work that starts again after a restart, so no state is stored. */
   scanned(id: string, phase: string, done: number): void {
-    this.#change(id, "phase = ?2, done = ?3, error = NULL, attempts = 0, retry_at = 0, begun = 1, noticed = 0", [
-      phase,
-      done,
-    ]);
+    this.#change(
+      id,
+      "phase = ?2, done = ?3, error = NULL, attempts = 0, retry_at = 0, begun = min(begun, 1), noticed = 0",
+      [phase, done],
+    );
   }
 
   /** What the job needs to know from its beginning on. In the transaction that started it. */

@@ -408,6 +408,28 @@ describe("an upload", () => {
     });
   });
 
+  test("that was received, and whose server ends once, goes on within seconds (Z24)", async () => {
+    const { bytes } = await archiveFile(archiveEntries(30), { key: ARCHIVE_KEY, perFrame: 10 });
+    await withStorage(async (storage) => {
+      const target = new TestArchives(storage);
+      const { jobs } = target.restore.service;
+      const waits = (): number => (target.restore.service.jobs.dueAt() ?? 0) - target.clock.time;
+      const { id, jobId } = good(await target.archives.upload(bytesOf(bytes), ""));
+      // Nothing of the job is under way.
+      target.reopen();
+      expect(waits()).toBeLessThanOrEqual(0);
+      void jobs.slice(
+        () => new Promise(() => undefined),
+        () => undefined,
+      );
+      target.reopen();
+      expect(waits()).toBeLessThanOrEqual(5_000);
+      expect(good(target.archives.get(id))).toMatchObject({ status: "running", error: null });
+      target.clock.time += 5_000;
+      expect(await target.finish(jobId ?? "")).toMatchObject({ status: "completed", error: null });
+    });
+  });
+
   test("that was cancelled and goes on for a while leaves the next one alone (Z15, Z24)", async () => {
     const { bytes } = await archiveFile(archiveEntries(30), { key: ARCHIVE_KEY, perFrame: 10 });
     await withStorage(async (storage) => {

@@ -97,6 +97,7 @@ export function databaseArchives(parts: ArchiveWiringParts): DatabaseArchives {
     },
     // The schedule looks at its archive itself, in the same turn of the alarm.
     ended: () => undefined,
+    noteJob: (jobId) => organization().noteJob(databaseId, jobId, "archive.create"),
     dueBy,
   });
   restores.attach(archives.workers);

@@ -82,6 +82,9 @@ const COLUMN: Readonly<Record<ArchiveSort, string>> = {
   error: "error",
 };
 
+/** The status of a row while the archive is being removed from its destinations. Nobody sees such a row. */
+const DESTROYING = "destroying";
+
 /** The part of the progress that is reached when the file has been made, and is to be sent. */
 const MADE_PERCENT = 50;
 
@@ -169,6 +172,25 @@ export class ArchiveRows {
     );
   }
 
+  /** It is not shown any more. */
+  setDestroying(id: number): void {
+    this.#storage.sql.exec("UPDATE archives SET status = ?2 WHERE id = ?1", id, DESTROYING);
+  }
+
+  /** One whose destruction was begun. null: it is gone, or stays. */
+  destroying(id: number): StoredArchive | null {
+    const [row] = this.#storage.sql
+      .exec<Row>("SELECT * FROM archives WHERE id = ?1 AND status = ?2", id, DESTROYING)
+      .toArray();
+    return row === undefined ? null : storedOf(row);
+  }
+
+  /** An archive that could not be destroyed everywhere is shown again. */
+  setRemaining(id: number, places: readonly ArchivePlace[]): void {
+    this.#storage.sql.exec("UPDATE archives SET status = 'completed' WHERE id = ?1", id);
+    this.setPlaces(id, places);
+  }
+
   remove(id: number): void {
     this.#storage.sql.exec("DELETE FROM archives WHERE id = ?1", id);
   }
@@ -209,7 +231,7 @@ export class ArchiveRows {
     if (!hasArchiveTables(this.#storage)) return { archives: [], count: 0 };
     const { sql } = this.#storage;
     const { type = null, status = null, origin = null } = filter;
-    const where = "(?1 IS NULL OR type = ?1) AND (?2 IS NULL OR status = ?2) AND (?3 IS NULL OR origin = ?3)";
+    const where = `status <> '${DESTROYING}' AND (?1 IS NULL OR type = ?1) AND (?2 IS NULL OR status = ?2) AND (?3 IS NULL OR origin = ?3)`;
     // The expressions are ours. The id makes the order complete.
     const order = [...sort, { by: "id" as const, descending: true }]
       .map(({ by, descending }) => `${COLUMN[by]} ${descending ? "DESC" : "ASC"}`)
@@ -237,7 +259,11 @@ export class ArchiveRows {
 
   #row(id: string): Row | null {
     if (!/^[1-9]\d{0,15}$/.test(id) || !hasArchiveTables(this.#storage)) return null;
-    return this.#storage.sql.exec<Row>("SELECT * FROM archives WHERE id = ?1", Number(id)).toArray()[0] ?? null;
+    return (
+      this.#storage.sql
+        .exec<Row>("SELECT * FROM archives WHERE id = ?1 AND status <> ?2", Number(id), DESTROYING)
+        .toArray()[0] ?? null
+    );
   }
 
   #info(row: Row): ArchiveInfo {

@@ -63,6 +63,8 @@ export interface ArchivesOptions
   /** Why nothing may be restored into this database now. null: it may. */
   readonly refusal: () => Failure | null;
   readonly ended: ArchiveEnded;
+  /** Lets a job be found that nobody has asked the organization for. */
+  readonly noteJob: (jobId: string) => Promise<void>;
   /** The task may be due earlier than before. */
   readonly dueBy: (at: UnixMs) => void;
 }
@@ -96,7 +98,7 @@ export class Archives implements ArchiveService {
     this.#rows = new ArchiveRows(storage, jobs);
     this.#spool = new Spool(storage);
     this.#spoolIsEmpty = !hasArchiveTables(storage) || this.#spool.size === 0;
-    this.#leftovers = new Leftovers(storage, clock, stores);
+    this.#leftovers = new Leftovers(storage, clock, stores, (id) => this.#removal.resume(id));
     this.task = {
       name: "archive leftovers",
       dueAt: () => (this.#hasRubbish() ? clock.now() : this.#leftovers.dueAt()),
@@ -281,14 +283,14 @@ export class Archives implements ArchiveService {
     const isRunning = (): boolean => jobs.isRunning(jobId);
     await this.#spool.empty(this.#courtesy.rest, isRunning);
     const note = (done: number): void => jobs.progress(jobId, NOT_BUILT, { phase: "receiving", done, total: 0 });
-    const received = await receive(
-      body,
-      { ...this.#options, ...this.#courtesy, spool: this.#spool },
-      { isRunning, note },
-    ).finally(() => {
-      // After a cancellation another upload may have begun.
-      if (this.#receiving === jobId) this.#receiving = null;
-    });
+    const parts = { ...this.#options, ...this.#courtesy, spool: this.#spool };
+    const received = await this.#options
+      .noteJob(jobId)
+      .then(() => receive(body, parts, { isRunning, note }))
+      .finally(() => {
+        // After a cancellation another upload may have begun.
+        if (this.#receiving === jobId) this.#receiving = null;
+      });
     if (!isRunning()) return this.get(begun.id);
     if (typeof received !== "number") {
       this.#failMaking(jobId, NOT_BUILT, received.message);

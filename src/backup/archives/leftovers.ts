@@ -1,6 +1,7 @@
 /**
  * Objects and uploads that must not stay at a destination: of archives that failed, were cancelled, or were given up there. They are
- * removed by a task of the object's alarm, which tries again until the destination has removed them or was removed itself.
+ * removed by a task of the object's alarm, which tries again until the destination has removed them or was removed itself. So are archives
+ * whose destruction was interrupted.
  */
 import { backoffMs } from "../../core/backoff.ts";
 import { asUnixMs, type Clock, type UnixMs } from "../../core/clock.ts";
@@ -15,6 +16,12 @@ const LONGEST_WAIT_MS = 60 * 60 * 1000;
 
 /** One run of the task removes at most so many. */
 const MOST_AT_ONCE = 10;
+
+/** Stands for a destination in the row of an archive that is being destroyed, whose object is the archive's id. */
+const EVERYWHERE = "";
+
+/** After this long a destruction was interrupted, unless it is still under way. */
+const DESTRUCTION_MS = 30_000;
 
 const EARLIEST = "SELECT min(retry_at) AS at FROM archive_leftovers";
 
@@ -32,22 +39,49 @@ export class Leftovers {
   readonly #stores: ArchiveStores;
   /** When the next one is due; null: there is none. Kept because every alarm asks. undefined: not read yet. */
   #next: number | null | undefined;
+  readonly #destroy: (archiveId: number) => Promise<boolean>;
 
-  constructor(storage: SyncStorage, clock: Clock, stores: ArchiveStores) {
+  /** `destroy`: goes on with a destruction that is not under way, and says whether the archive is gone. */
+  constructor(
+    storage: SyncStorage,
+    clock: Clock,
+    stores: ArchiveStores,
+    destroy: (archiveId: number) => Promise<boolean>,
+  ) {
     this.#storage = storage;
     this.#clock = clock;
     this.#stores = stores;
+    this.#destroy = destroy;
   }
 
   /** In the caller's transaction. */
   add({ destinationId, object, upload }: Leftover): void {
+    this.#add(destinationId, object, upload, this.#clock.now());
+  }
+
+  /** The archive is being destroyed from now on. In the caller's transaction. */
+  destroying(archiveId: number): void {
+    this.#add(EVERYWHERE, String(archiveId), null, this.#clock.now() + DESTRUCTION_MS);
+  }
+
+  /** The archive was destroyed, or stays. In the caller's transaction. */
+  destroyed(archiveId: number): void {
+    this.#next = undefined;
+    this.#storage.sql.exec(
+      "DELETE FROM archive_leftovers WHERE destination_id = ?1 AND object = ?2",
+      EVERYWHERE,
+      String(archiveId),
+    );
+  }
+
+  #add(destinationId: string, object: string, upload: string | null, at: number): void {
     this.#next = undefined;
     this.#storage.sql.exec(
       "INSERT INTO archive_leftovers (destination_id, object, upload, attempts, retry_at) VALUES (?1, ?2, ?3, 0, ?4)",
       destinationId,
       object,
       upload,
-      this.#clock.now(),
+      at,
     );
   }
 
@@ -77,10 +111,16 @@ export class Leftovers {
     for (const row of rows) await this.#remove(row);
   }
 
-  async #remove({ id, destination_id, object, upload, attempts }: Row): Promise<void> {
-    const store = await this.#stores.open(destination_id);
-    const isGone = isFailure(store) && store.code === "not-found";
-    const removed = isGone || (!isFailure(store) && (await removeFrom(store.destination, object, upload)).ok);
+  async #isRemoved({ destination_id: id, object, upload }: Row): Promise<boolean> {
+    if (id === EVERYWHERE) return this.#destroy(Number(object));
+    const store = await this.#stores.open(id);
+    if (isFailure(store)) return store.code === "not-found";
+    return (await removeFrom(store.destination, object, upload)).ok;
+  }
+
+  async #remove(row: Row): Promise<void> {
+    const removed = await this.#isRemoved(row);
+    const { id, attempts } = row;
     const { sql } = this.#storage;
     this.#next = undefined;
     if (removed) {

@@ -325,6 +325,43 @@ test("a list is sorted, filtered and paged; an id is never used again; destroy r
   });
 });
 
+test("killed while it is destroyed, an archive is seen no more, and goes from every destination (Z12, Z17)", async () => {
+  await withStorage(async (storage) => {
+    const target = new TestArchives(storage);
+    fill(target, 3, 100);
+    const { east, west } = target.places;
+    for (const place of [east, west]) {
+      const { id } = await target.made(`at ${String(place === west)}`);
+      let isGone = false;
+      if (place === undefined) throw new Error("a place");
+      place.fault = (method, name) => {
+        if (method !== "delete") return undefined;
+        isGone = place.objects.delete(name);
+        throw new Error("killed");
+      };
+      await expect(target.archives.destroy(id)).rejects.toThrow("killed");
+      target.reopen();
+      place.fault = () => undefined;
+      expect(isGone).toBe(true);
+      expect(target.archives.get(id)).toMatchObject({ code: "not-found" });
+      expect(await target.archives.download(id, null)).toMatchObject({ code: "not-found" });
+      const none = { archives: [], count: 0 };
+      expect(target.archives.list({ sort: [], page: 1, pageSize: 9, filter: {} })).toEqual(none);
+      // A destination that is down meanwhile is asked again.
+      for (const one of [east, west]) if (one) one.fault = () => destinationFailure("retry", "It is down.");
+      target.clock.time += 30_000;
+      await target.tidy();
+      expect(target.lying.length).toBe(place === east ? 1 : 0);
+      for (const one of [east, west]) if (one) one.fault = () => undefined;
+      target.clock.time += 30_000;
+      await target.tidy();
+      expect(target.lying).toEqual([]);
+      expect(target.archives.task.dueAt()).toBeNull();
+      expect(storage.sql.exec("SELECT 1 FROM archives").toArray()).toEqual([]);
+    }
+  });
+});
+
 test("an archive of an empty database is whole, and its versionstamp is that of the moment", async () => {
   await withStorage(async (storage) => {
     const target = new TestArchives(storage);

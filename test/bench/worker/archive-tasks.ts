@@ -84,6 +84,7 @@ export class ArchiveTasks {
         },
       },
       ended: () => undefined,
+      noteJob: async () => undefined,
       dueBy: () => undefined,
     });
     storage.sql.exec(

@@ -298,6 +298,9 @@ test("another tenant who has the file of an archive cannot have it decrypted by 
   const statuses: string[] = [];
   for (const target of [own, other]) {
     const { json } = await target.ask("POST", "backups:upload", { body: file });
+    // Its job is found as every other is.
+    const job = await send("GET", `/api/jobs/${json.data.jobId}`, { token: target.token });
+    expect(job.json).toMatchObject({ id: json.data.jobId, kind: "archive.create", databaseId: target.id });
     for (let i = 0; i < 400; i++) {
       const { json: now } = await target.ask("GET", `backups/${json.data.id}`);
       if (now.status !== "running") {

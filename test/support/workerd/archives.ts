@@ -158,6 +158,7 @@ export class TestArchives {
         source: () => ({ archiveRange: async (id, offset, length) => this.remote(id, offset, length) }),
       },
       ended: (archive) => void this.ended.push(archive),
+      noteJob: async () => undefined,
       dueBy: () => undefined,
     });
     service.attach(this.archives.workers);

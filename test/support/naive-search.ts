@@ -60,7 +60,7 @@ export class Naive {
         const tokens = this.tokens(column, row);
         const words = [...new Map(wordsOf(text).map((word) => [word.join(" "), word])).values()];
         const least = (query["minimumMatch"] ?? (query["operator"] === "and" ? words.length : 1)) as number;
-        const isWhole = query["operator"] === "and" || least > 1;
+        const isWhole = least > 1 || (query["operator"] === "and" && least === words.length);
         const has = (word: readonly string[]) =>
           isWhole ? word.every((one) => tokens.includes(one)) : word.some((one) => tokens.includes(one));
         return words.length > 0 && words.filter(has).length >= Math.max(1, least);

@@ -59,7 +59,14 @@ function boxesAround({ lat, lon }: Point, metres: number): readonly Box[] {
 export function boxOf(topLeft: Point, bottomRight: Point): Area {
   const { lat: top, lon: left } = topLeft;
   const { lat: bottom, lon: right } = bottomRight;
-  const boxes = unwrapped(bottom, top, left, left <= right ? right : right + 360);
+  // Across the date line the ends stay the numbers that were given: with a turn added and taken away, 121.4 becomes a little less.
+  const boxes =
+    left <= right
+      ? unwrapped(bottom, top, left, right)
+      : [
+          { bottom, top, left, right: 180 },
+          { bottom, top, left: -180, right },
+        ];
   return { boxes, contains: (point) => boxes.some((box) => isIn(box, point)) };
 }
 

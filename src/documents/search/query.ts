@@ -209,7 +209,7 @@ class QueryReader {
     }
     const most = Math.max(1, words.length);
     const minimum = countIn(given, where, "minimumMatch", operator === "and" ? most : 1, most);
-    const isWhole = operator === "and" || minimum > 1;
+    const isWhole = minimum > 1 || (operator === "and" && minimum === most);
     return { type: "match", ...on, text: value, words, minimum: Math.max(1, minimum), isWhole, factor };
   }
 

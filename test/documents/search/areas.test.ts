@@ -65,6 +65,13 @@ test("a box may cross the date line, and its edges belong to it", () => {
   ]);
   const whole = boxOf(at(90, -180), at(-90, 180));
   expect(found.every((place) => whole.contains(place))).toBe(true);
+  const edges = fc.property(anywhere, anywhere, (a, b) => {
+    const [north, south] = a.lat >= b.lat ? [a, b] : [b, a];
+    const area = boxOf(north, south);
+    const corners = [north, south, at(north.lat, south.lon), at(south.lat, north.lon)];
+    expect(corners.map((corner) => area.contains(corner) && isCovered(area, corner))).toEqual(Array(4).fill(true));
+  });
+  fc.assert(edges, { numRuns: 2000, examples: [[at(1, 121.5), at(-1, 121.4)]] });
   const line = boxOf(at(10, 180), at(-10, 180));
   expect([at(0, 180), at(0, -180), at(0, 179)].map((place) => line.contains(place))).toEqual([true, true, false]);
 });

@@ -48,6 +48,11 @@ const queries: [string, unknown[], string][] = [
   ["match with and", [{ queryType: "match", column: "text", value: "this that", operator: "and" }], "c"],
   ["match with and of characters", [{ queryType: "match", column: "text", value: "米饭", operator: "and" }], "ab"],
   ["minimumMatch", [{ queryType: "match", column: "text", value: "this 米饭 that 爱吃", minimumMatch: 2 }], "abc"],
+  [
+    "minimumMatch 1 with and",
+    [{ queryType: "match", column: "text", value: "米饭 that no", operator: "and", minimumMatch: 1 }],
+    "abcd",
+  ],
   ["matchPhrase", [{ queryType: "matchPhrase", column: "text", value: "爱吃米饭" }], "a"],
   ["equal", [{ queryType: "equal", column: "price", value: 20 }], "bd"],
   ["equal by columnName", [{ queryType: "equal", columnName: "open", value: true }], "acd"],

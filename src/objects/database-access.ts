@@ -41,15 +41,16 @@ export class DatabaseAccess {
   /** The open database, if the grant allows the access. The grant must not have ended by the caller's clock. */
   allow(grant: Grant, access: Access, askedAt: UnixMs = this.#parts.clock.now()): OpenDatabase | Failure {
     const open = this.open(askedAt);
-    if (isFailure(open)) return open;
-    if (open.revocations.has(grant.tokenId)) return REVOKED;
-    if (grant.apiKey !== undefined && !open.apiKeys.has(grant.apiKey)) return API_KEY_IS_GONE;
-    return refusedAccess(grant, access, askedAt) ?? open.mode.refusal(access) ?? open;
+    return isFailure(open) ? open : judged(open, grant, access, askedAt);
   }
 
-  /** For a request that has waited: why the access is not allowed any more. */
-  refusal(grant: Grant, access: Access, askedAt?: UnixMs): Failure | null {
-    const still = this.allow(grant, access, askedAt);
+  /**
+   * For a request that has waited: why the access is not allowed any more. That it was made long ago says nothing about the object's
+   * clock, so the clock is not judged by it.
+   */
+  refusal(grant: Grant, access: Access, askedAt: UnixMs = this.#parts.clock.now()): Failure | null {
+    const open = this.open();
+    const still = isFailure(open) ? open : judged(open, grant, access, askedAt);
     return isFailure(still) ? still : null;
   }
 
@@ -66,4 +67,10 @@ export class DatabaseAccess {
       return isFailure(still) ? still : read(still);
     });
   }
+}
+
+function judged(open: OpenDatabase, grant: Grant, access: Access, askedAt: UnixMs): OpenDatabase | Failure {
+  if (open.revocations.has(grant.tokenId)) return REVOKED;
+  if (grant.apiKey !== undefined && !open.apiKeys.has(grant.apiKey)) return API_KEY_IS_GONE;
+  return refusedAccess(grant, access, askedAt) ?? open.mode.refusal(access) ?? open;
 }

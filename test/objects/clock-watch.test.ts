@@ -5,6 +5,7 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { asUnixMs, type UnixMs } from "../../src/core/clock.ts";
 import { encodeAtomicWrite, encodeSnapshotRead } from "../../src/codec/datapath-requests.ts";
 import { ClockWatch } from "../../src/objects/clock-watch.ts";
+import { DatabaseAccess } from "../../src/objects/database-access.ts";
 import type { Env } from "../../src/objects/env.ts";
 import { everything } from "../support/workerd/database-object.ts";
 import { key, MovableClock, point, set, text, write } from "../support/workerd/engine.ts";
@@ -66,6 +67,19 @@ describe("calls that another object made", () => {
     expect(goesOn(NOW + 62_000)).toBe(true);
     expect(goesOn(NOW + 62_249)).toBe(true);
   });
+});
+
+test("requests that were made long ago and have waited since do not make the object start anew", () => {
+  const made = 1_800_000_000_000;
+  const clock = new MovableClock(made);
+  const anew: number[] = [];
+  const clockWatch = new ClockWatch(clock, () => anew.push(clock.time));
+  const access = new DatabaseAccess({ database: () => null, clock, clockWatch });
+  // Two long batches, a second apart, are judged again at the same time.
+  clock.time += 20_000;
+  expect(access.refusal(everything, "read", asUnixMs(made))).toMatchObject({ code: "not-found" });
+  expect(access.refusal(everything, "read", asUnixMs(made + 1_000))).toMatchObject({ code: "not-found" });
+  expect(anew).toEqual([]);
 });
 
 describe("a database in use", () => {

@@ -43,6 +43,12 @@ export const MAX_EXAMINED_DOCUMENTS = 100_000;
 /** Documents with the words of a search that are put in order by relevance or distance: up to about three seconds, in steps. */
 export const MAX_RANKED_DOCUMENTS = 500_000;
 
+/**
+ * Documents that the words of a query have, added up over the words, where rows come by relevance: SQLite walks over all of them at the start
+ * of each statement, in about 20 ms.
+ */
+export const MAX_RANKED_POSTINGS = 1_000_000;
+
 /** Places of words in an index (for each word, the documents that have it) that a `prefix` of a text may come to: about 25 ms. */
 export const MAX_PREFIX_POSTINGS = 250_000;
 

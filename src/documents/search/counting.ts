@@ -8,9 +8,13 @@ import { textTable } from "../index/schema.ts";
 import { boundsOf, endOf, isPoint, placesIn, rowsOfSpan, type SpanPlace, startOf } from "./cursors.ts";
 import type { Source, Span, TextSource } from "./sources.ts";
 import { COST, type Steps } from "./steps.ts";
+import { wordsAskedFor } from "../text/words.ts";
 
 /** Rows that one statement counts: 5 to 10 ms. */
 const COUNTED_WINDOW = 50_000;
+
+/** Words whose documents are counted so: of more words, fewer rows at a time. */
+const COUNTED_WORDS = 8;
 
 /** The number of documents that a source has, expired ones included. */
 export async function countSource(sql: Sql, source: Source, steps: Steps): Promise<number> {
@@ -18,7 +22,7 @@ export async function countSource(sql: Sql, source: Source, steps: Steps): Promi
     case "span":
       return source.index.many && !isPoint(source) ? countDistinct(sql, source, steps) : countSpan(sql, source, steps);
     case "text":
-      return countText(sql, source, steps);
+      return countText(sql, source, steps, Number.POSITIVE_INFINITY);
     case "area":
       return new Set((await placesIn(sql, source, steps)).map(({ number }) => number)).size;
   }
@@ -60,18 +64,20 @@ function countDistinct(sql: Sql, span: Span, steps: Steps): number {
   );
 }
 
-async function countText(sql: Sql, { index, match }: TextSource, steps: Steps): Promise<number> {
+/** Counts no further when there are more than `most`. */
+export async function countText(sql: Sql, { index, match }: TextSource, steps: Steps, most: number): Promise<number> {
   const table = textTable(index.id);
+  // FTS5 goes through the lists of all words at once.
+  const words = Math.max(1, wordsAskedFor(match).length);
+  const window = Math.ceil(COUNTED_WINDOW / Math.max(1, words / COUNTED_WORDS));
   const query = `SELECT count(*), max(rowid) FROM (SELECT rowid FROM ${table}
     WHERE ${match === null ? "" : `${table} MATCH ?3 AND `}rowid > ?1 ORDER BY rowid LIMIT ?2)`;
   for (let total = 0, after = 0; ;) {
-    const [row] = sql
-      .exec(query, after, COUNTED_WINDOW, ...(match === null ? [] : [match]))
-      .raw<[number, number | null]>();
+    const [row] = sql.exec(query, after, window, ...(match === null ? [] : [match])).raw<[number, number | null]>();
     const [n, last] = row ?? [0, null];
     total += n;
-    steps.spend(COST.statement + n * COST.posting);
-    if (n < COUNTED_WINDOW || last === null) return total;
+    steps.spend(COST.statement + n * words * COST.posting);
+    if (n < window || last === null || total > most) return total;
     after = last;
     await steps.rest();
   }

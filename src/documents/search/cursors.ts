@@ -116,27 +116,65 @@ export class SpanCursor implements Cursor {
 
   #nextAscending(limit: number): Hit[] {
     const { contains, test } = this.#span;
-    const isFiltered = contains !== "" || test !== null;
-    // What is not wanted stays inside SQLite, so more can be looked at.
-    const window = isFiltered ? FILTERED_WINDOW : limit;
-    const places = [this.#span.index.id, ...boundsOf(this.#after, this.#before)];
-    const rows = rowsOfSpan(this.#span, "v, ids", "ORDER BY v, ids LIMIT ?6", { before: false });
-    let found: SpanPlace[];
-    if (isFiltered) {
-      const wanted = `SELECT v, ids FROM (${rows}) WHERE instr(v, ?7) > 0 OR length(v) >= ${MAX_KEYWORD_CHARS - 1}`;
-      found = this.#places(contains === "" ? rows : wanted, ...places, window, ...(contains === "" ? [] : [contains]));
-      const [last] = this.#places(`${rows} OFFSET ?7`, ...places, 1, window - 1);
-      if (last === undefined) this.#isAtEnd = true;
-      else this.#after = last;
-      this.#steps.spend(2 * COST.statement + window * COST.orderedRow);
-      if (test !== null) found = found.filter(({ v }) => typeof v !== "string" || test(v));
-    } else {
-      found = this.#places(rows, ...places, window);
-      const last = found.at(-1);
-      if (last === undefined || found.length < window) this.#isAtEnd = true;
-      else this.#after = last;
-    }
+    if (test !== null) return this.#nextTested(contains, test);
+    const found = this.#places(
+      rowsOfSpan(this.#span, "v, ids", "ORDER BY v, ids LIMIT ?6", { before: false }),
+      this.#span.index.id,
+      ...boundsOf(this.#after, this.#before),
+      limit,
+    );
+    const last = found.at(-1);
+    if (last === undefined || found.length < limit) this.#isAtEnd = true;
+    else this.#after = last;
     return found.map(hitOf);
+  }
+
+  /** Whether more values of the last window contained the text than are tested at once. */
+  #areMostTested = false;
+
+  /** What cannot be wanted stays inside SQLite, so many rows can be looked at; of those that may be, only so many are tested at once. */
+  #nextTested(contains: string, test: (value: string) => boolean): Hit[] {
+    let window = contains === "" || this.#areMostTested ? TESTED_ROWS : FILTERED_WINDOW;
+    let rows = this.#rowsWith(contains, window);
+    this.#areMostTested = rows.length > TESTED_ROWS / 4;
+    if (rows.length > TESTED_ROWS) {
+      window = TESTED_ROWS;
+      rows = this.#rowsWith(contains, window);
+    }
+    const last = this.#rowAt(window);
+    if (last === undefined) this.#isAtEnd = true;
+    else this.#after = last;
+    return rows.filter(({ v }) => typeof v !== "string" || test(v)).map(hitOf);
+  }
+
+  /** The rows of the next window whose values contain a text, or may do so beyond what is stored: at most one more than are tested at once. */
+  #rowsWith(contains: string, window: number): SpanPlace[] {
+    const all = rowsOfSpan(this.#span, "v, ids", "ORDER BY v, ids LIMIT ?6", { before: false });
+    const wanted = `instr(v, ?7) > 0 OR length(v) >= ${MAX_KEYWORD_CHARS - 1}`;
+    const places = [this.#span.index.id, ...boundsOf(this.#after, this.#before)];
+    const rows =
+      contains === ""
+        ? this.#places(all, ...places, window)
+        : this.#places(
+            `SELECT v, ids FROM (${all}) WHERE ${wanted} LIMIT ?8`,
+            ...places,
+            window,
+            contains,
+            TESTED_ROWS + 1,
+          );
+    const characters = rows.reduce((sum, { v }) => sum + (typeof v === "string" ? v.length : 0), 0);
+    this.#steps.spend(COST.statement + window * COST.orderedRow + rows.length * COST.hit);
+    this.#steps.spend(characters * COST.byteOfWildcard);
+    return rows;
+  }
+
+  /** The last row of the next window, if so many follow. */
+  #rowAt(window: number): SpanPlace | undefined {
+    const rows = rowsOfSpan(this.#span, "v, ids", "ORDER BY v, ids LIMIT 1 OFFSET ?6", { before: false });
+    const places = [this.#span.index.id, ...boundsOf(this.#after, this.#before)];
+    const [last] = this.#places(rows, ...places, window - 1);
+    this.#steps.spend(COST.statement + window * COST.indexRow);
+    return last;
   }
 
   #nextDescending(limit: number): Hit[] {
@@ -173,8 +211,11 @@ export class SpanCursor implements Cursor {
   }
 }
 
-/** Rows of an index that are compared in one window. */
+/** Rows of an index that SQLite looks at in one window. */
 const FILTERED_WINDOW = 10_000;
+
+/** Values that are tested in one window: 256 characters with a pattern of 256 take 10 to 20 microseconds each. */
+const TESTED_ROWS = 500;
 
 const utf8 = new TextEncoder();
 

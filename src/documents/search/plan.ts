@@ -10,6 +10,7 @@ import { ascendsByIds, type Sorter } from "./order.ts";
 import type { Query } from "./query.ts";
 import { type Cover, coverOf, type Source, type Span } from "./sources.ts";
 import { COST, type Steps } from "./steps.ts";
+import { wordsAskedFor } from "../text/words.ts";
 
 /** Sources that are counted to find the smallest are counted so far. */
 const ESTIMATED_ROWS = 20_000;
@@ -35,21 +36,21 @@ export type Plan =
   | { readonly kind: "sources"; readonly sources: readonly Source[] };
 
 /** `mayEndEarly`: only the first rows are asked for. */
-export function planFor(
+export async function planFor(
   sql: Sql,
   table: DocumentTable,
   query: Query,
   sorters: readonly Sorter[],
   mayEndEarly: boolean,
   steps: Steps,
-): Plan {
+): Promise<Plan> {
   const covers = coversOf(query, table);
   const ordered = mayEndEarly ? orderedSpan(table, covers, sorters) : null;
   const isOnly = covers.length === 1 && covers[0]?.sources.length === 1;
   if (ordered !== null && isOnly && covers[0]?.sources[0] === ordered.span) return { kind: "ordered", ordered };
-  const best = covers.length === 1 && ordered === null ? covers[0] : smallest(sql, covers, steps);
+  const best = covers.length === 1 && ordered === null ? covers[0] : await smallest(sql, covers, steps);
   if (best === undefined) return ordered === null ? { kind: "scan" } : { kind: "ordered", ordered };
-  if (ordered !== null && rowsOf(sql, best, steps) > FEW_ROWS) return { kind: "ordered", ordered };
+  if (ordered !== null && (await rowsOf(sql, best, steps)) > FEW_ROWS) return { kind: "ordered", ordered };
   return { kind: "sources", sources: best.sources };
 }
 
@@ -71,24 +72,30 @@ function coversOf(query: Query, table: DocumentTable): readonly Cover[] {
   }
 }
 
-function smallest(sql: Sql, covers: readonly Cover[], steps: Steps): Cover | undefined {
+async function smallest(sql: Sql, covers: readonly Cover[], steps: Steps): Promise<Cover | undefined> {
   let best: Cover | undefined;
   let fewest = Number.POSITIVE_INFINITY;
   for (const cover of covers) {
-    const rows = rowsOf(sql, cover, steps);
+    const rows = await rowsOf(sql, cover, steps);
     if (rows < fewest) [best, fewest] = [cover, rows];
   }
   return best;
 }
 
 /** At most a little more than `ESTIMATED_ROWS` for each source. */
-function rowsOf(sql: Sql, { sources }: Cover, steps: Steps): number {
-  return sources.reduce((sum, source) => sum + estimate(sql, source, steps), 0);
+async function rowsOf(sql: Sql, { sources }: Cover, steps: Steps): Promise<number> {
+  let rows = 0;
+  for (const source of sources) {
+    rows += estimate(sql, source, steps);
+    await steps.rest();
+  }
+  return rows;
 }
 
 function estimate(sql: Sql, source: Source, steps: Steps): number {
   const rows = countedUpTo(sql, source);
-  steps.spend(COST.statement + rows * COST.indexRow);
+  const perRow = source.kind === "text" ? wordsAskedFor(source.match).length * COST.posting : COST.indexRow;
+  steps.spend(COST.statement + rows * perRow);
   // Whatever is compared one by one is dearer than what is looked up.
   return source.kind === "span" && source.test !== null ? ESTIMATED_ROWS + rows : rows;
 }

@@ -2,19 +2,26 @@
  * Relevance: FTS5's BM25 of the rows of a text query. FTS5 computes it only for rows that it finds, so all of them are asked for, in windows
  * of their numbers. BM25 depends on how many rows have a word, which FTS5 counts anew in each window.
  */
-import { MAX_PREFIX_POSTINGS, MAX_PREFIX_WORDS, MAX_RANKED_DOCUMENTS } from "../../core/search-limits.ts";
+import {
+  MAX_PREFIX_POSTINGS,
+  MAX_PREFIX_WORDS,
+  MAX_RANKED_DOCUMENTS,
+  MAX_RANKED_POSTINGS,
+} from "../../core/search-limits.ts";
 import { tooMuch } from "../../codec/json-notation/members.ts";
 import type { Sql } from "../../core/storage.ts";
 import { NUMBERS, textTable, vocabularyTable } from "../index/schema.ts";
+import { wordsAskedFor } from "../text/words.ts";
+import { countText } from "./counting.ts";
 import { FirstRows, type Ranked, type Sorter } from "./order.ts";
 import type { Source, TextSource } from "./sources.ts";
 import { COST, type Steps } from "./steps.ts";
 
 /**
- * Rows that one statement ranks: about 1 ms a thousand. Each statement begins with a walk over all places of the words, so where there are many
- * rows a window is as large as that walk leaves room for.
+ * Rows that one statement ranks: about 1 ms a thousand, and more where there are many words. Each statement begins with a walk over all places
+ * of the words, and a window is as large as that walk leaves room for.
  */
-const FIRST_WINDOW = 8_000;
+const SMALLEST_WINDOW = 1_000;
 const LARGEST_WINDOW = 16_000;
 const WINDOW_MICROSECONDS = 20_000;
 
@@ -113,39 +120,58 @@ function firstOfWindow(table: string, descending: boolean, isBounded: boolean): 
 /** Calls `window` with the number after which it begins and how many rows it has, until it returns null: all rows have been ranked. */
 async function inWindows(
   sql: Sql,
-  { index, match }: RankedSource,
+  source: RankedSource,
   steps: Steps,
   most: number,
   window: (after: number, limit: number) => number | null,
 ): Promise<void> {
-  let total: number | null = null;
-  let limit = FIRST_WINDOW;
+  const words = wordsAskedFor(source.match);
+  const postings = await postingsOf(sql, source, words, steps);
+  // There are no more rows than places of words.
+  if (postings > most && (await countText(sql, source, steps, most)) > most) {
+    tooMuch(
+      `More than ${most} documents have these words in ${JSON.stringify(source.index.name)}, which is the limit of a search by relevance: add a rarer word or another query, or sort by a column.`,
+    );
+  }
+  const perRow = COST.ranked * (1 + words.length / COST.wordsPerRanked);
+  const walk = postings * COST.walkedPosting;
+  const room = Math.floor((WINDOW_MICROSECONDS - walk) / perRow);
+  const limit = Math.max(SMALLEST_WINDOW, Math.min(LARGEST_WINDOW, room));
   for (let after = 0; ;) {
     const last = window(after, limit);
-    steps.spend(COST.statement + (total ?? limit) * COST.posting + limit * (COST.ranked + COST.orderedRow));
+    steps.spend(COST.statement + walk + Math.min(limit, postings) * (perRow + COST.orderedRow));
     if (last === null) return;
     after = last;
-    if (total === null) {
-      total = countUpTo(sql, textTable(index.id), match, most + 1);
-      const room = (WINDOW_MICROSECONDS - total * COST.posting) / COST.ranked;
-      limit = Math.floor(Math.max(FIRST_WINDOW, Math.min(LARGEST_WINDOW, room)));
-      if (total > most) {
-        tooMuch(
-          `More than ${most} documents have these words in ${JSON.stringify(index.name)}, which is the limit of a search by relevance: add a rarer word or another query, or sort by a column.`,
-        );
-      }
-    }
     await steps.rest();
   }
 }
 
-function countUpTo(sql: Sql, table: string, match: string, most: number): number {
-  const rows = `SELECT 1 FROM ${table} WHERE ${table} MATCH ?1 LIMIT ?2`;
-  return sql.exec<{ n: number }>(`SELECT count(*) AS n FROM (${rows})`, match, most).one().n;
+/** In how many documents the words are, added up over the words. Refuses words over which a statement would walk for too long. */
+async function postingsOf(sql: Sql, { index }: RankedSource, words: readonly string[], steps: Steps): Promise<number> {
+  const ofWord = `SELECT doc FROM ${vocabularyTable(index.id)} WHERE term = ?1`;
+  const known = new Map<string, number>();
+  let postings = 0;
+  for (const word of words) {
+    let documents = known.get(word);
+    if (documents === undefined) {
+      const [row] = sql.exec(ofWord, word).raw<[number]>();
+      documents = row?.[0] ?? 0;
+      known.set(word, documents);
+      steps.spend(COST.statement + documents * COST.walkedPosting);
+      await steps.rest();
+    }
+    postings += documents;
+    if (postings > MAX_RANKED_POSTINGS) {
+      tooMuch(
+        `The words are in more than ${MAX_RANKED_POSTINGS} documents of ${JSON.stringify(index.name)}, added up over the words, which is the limit of a search by relevance: use fewer or rarer words, or sort by a column.`,
+      );
+    }
+  }
+  return postings;
 }
 
 /** Refuses a beginning of words that stands for too many of them: FTS5 would put all their lists together at once. */
-export function checkPrefix(sql: Sql, { index, prefix }: TextSource, steps: Steps): void {
+export async function checkPrefix(sql: Sql, { index, prefix }: TextSource, steps: Steps): Promise<void> {
   if (prefix === null) return;
   const words = `SELECT term, doc FROM ${vocabularyTable(index.id)} WHERE term >= ?1 AND term < (?2 || '') ORDER BY term LIMIT ?3`;
   const end = Uint8Array.of(...new TextEncoder().encode(prefix), 0xff);
@@ -156,7 +182,8 @@ export function checkPrefix(sql: Sql, { index, prefix }: TextSource, steps: Step
     const some = [...sql.exec(words, from, end, WORDS_WINDOW).raw<[string, number]>()];
     found += some.length;
     for (const [, documents] of some) postings += documents;
-    steps.spend(COST.statement);
+    steps.spend(COST.statement + some.length * COST.hit);
+    await steps.rest();
     if (found > MAX_PREFIX_WORDS || postings > MAX_PREFIX_POSTINGS) break;
     const last = some.at(-1);
     if (last === undefined || some.length < WORDS_WINDOW) {

@@ -125,7 +125,7 @@ export class Run {
 
   async found(): Promise<Found> {
     const { query, withTotal, groups, limit, skip } = this.#asked;
-    this.#checkPrefixes(query);
+    await this.#checkPrefixes(query);
     const cover = query.type === "all" || query.type === "bool" ? null : coverOf(query, this.#table);
     const isCounted = withTotal && groups === null && this.#canCount(cover);
     const seesAll = groups !== null || (withTotal && !isCounted);
@@ -174,12 +174,12 @@ export class Run {
     );
   }
 
-  #checkPrefixes(query: Query): void {
+  async #checkPrefixes(query: Query): Promise<void> {
     if (query.type === "bool") {
-      for (const one of [...query.must, ...query.should, ...query.mustNot]) this.#checkPrefixes(one);
+      for (const one of [...query.must, ...query.should, ...query.mustNot]) await this.#checkPrefixes(one);
     } else if (query.type === "prefix") {
       for (const source of coverOf(query, this.#table).sources) {
-        if (source.kind === "text") checkPrefix(this.#sql, source, this.#steps);
+        if (source.kind === "text") await checkPrefix(this.#sql, source, this.#steps);
       }
     }
   }
@@ -310,7 +310,7 @@ export class Run {
   /** Reads documents in the order that is asked for, until there are enough. null: they cannot be read so. */
   async #inOrder(wanted: number): Promise<readonly FoundRow[] | null> {
     const { query, sorters, after } = this.#asked;
-    const plan = planFor(this.#sql, this.#table, query, sorters, true, this.#steps);
+    const plan = await planFor(this.#sql, this.#table, query, sorters, true, this.#steps);
     if (plan.kind === "sources") return null;
     const [first] = sorters;
     if (plan.kind === "scan") {
@@ -374,7 +374,7 @@ export class Run {
   /** Reads all documents of the query. */
   async #all(wanted: number): Promise<{ readonly rows: readonly FoundRow[]; readonly total: number }> {
     const { query, sorters, groups } = this.#asked;
-    const plan = planFor(this.#sql, this.#table, query, sorters, false, this.#steps);
+    const plan = await planFor(this.#sql, this.#table, query, sorters, false, this.#steps);
     if (this.#needsScores) await this.#rankAll(query);
     const first = new FirstRows<FoundRow>(sorters, wanted);
     // A document may be met more than once: in several sources, and for several values of a list.

@@ -22,12 +22,14 @@ export const COST = {
   /** A document that is found, decoded and compared. */
   document: 15,
   byteOfDocument: 0.02,
-  /** A document whose relevance FTS5 computes. */
+  /** A document whose relevance FTS5 computes, and as much again for so many words. */
   ranked: 1,
+  wordsPerRanked: 16,
   /** A distance between two places. */
   distance: 0.3,
-  /** One place of a word in an index of text. */
+  /** One place of a word in an index of text; and one that a ranking statement only passes at its start. */
   posting: 0.04,
+  walkedPosting: 0.02,
   /** A query that a document is compared with. */
   comparison: 2,
   /** A byte of the document in such a comparison; of a pattern of `wildcard`; and of a text, which is cut into words. */

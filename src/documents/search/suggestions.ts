@@ -45,7 +45,7 @@ export async function suggestions(
   const begun = tokens.at(-1);
   if (index === undefined || begun === undefined) return [];
   const source: TextSource = { kind: "text", index, match: beginning(tokens), prefix: isCjk(begun) ? null : begun };
-  checkPrefix(sql, source, steps);
+  await checkPrefix(sql, source, steps);
   const cursor = new TextCursor(sql, source);
   const counts = new Map<string, number>();
   const seen = new Set<string>();

@@ -38,6 +38,8 @@ class Part {
   /** For a character, a bit for each place in the part where it may stand. */
   #places: ReadonlyMap<string, Uint32Array> | null = null;
   #anywhere = new Uint32Array();
+  /** Of the text that is looked at: which beginnings of the part end at a place. A pattern may have a hundred parts, each met by each text. */
+  #state = new Uint32Array();
 
   constructor(wanted: readonly string[]) {
     this.#wanted = wanted;
@@ -57,7 +59,7 @@ class Part {
     const places = this.#placesOfCharacters();
     const words = this.#anywhere.length;
     const isWhole = 1 << ((this.length - 1) % WORD_BITS);
-    const state = new Uint32Array(words);
+    const state = this.#state.fill(0);
     for (let at = from; at < text.length; at += 1) {
       const here = places.get(text[at] ?? "") ?? this.#anywhere;
       let carry = 1;
@@ -83,6 +85,7 @@ class Part {
       places.set(wanted, bits);
     }
     [this.#places, this.#anywhere] = [places, anywhere];
+    this.#state = new Uint32Array(anywhere.length);
     return places;
   }
 }

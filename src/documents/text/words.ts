@@ -65,3 +65,8 @@ export function beginning(tokens: readonly string[]): string {
 function askedAs(word: Word): string[] {
   return word.length === 1 ? [phrase(word)] : [phrase(word), ...word.map((char) => phrase([char]))];
 }
+
+/** The tokens in what FTS5 is asked for, each as often as it is looked up. null: FTS5 is asked for no word. */
+export function wordsAskedFor(match: string | null): string[] {
+  return Array.from(match?.matchAll(/"([^"]*)"/g) ?? [], ([, tokens = ""]) => tokens.split(" ")).flat();
+}

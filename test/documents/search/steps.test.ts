@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import type { Sql } from "../../../src/core/storage.ts";
 import { ProcessMemory } from "../../../src/core/process-memory.ts";
-import { MAX_SEARCHES } from "../../../src/core/search-limits.ts";
+import { MAX_RANKED_POSTINGS, MAX_SEARCHES } from "../../../src/core/search-limits.ts";
 import { Searches } from "../../../src/objects/searches.ts";
 import { decodeKey } from "../../../src/codec/key-codec.ts";
 import type { TableDefinition } from "../../../src/documents/definition.ts";
@@ -150,6 +150,60 @@ test("a search that would read too many documents is refused, and says what to n
     const prefix = (value: string) => searched.tried({ querys: [{ queryType: "prefix", column: "words", value }] });
     expect(await prefix("w")).toMatch(/^limit: Too many words in "words" begin with "w".*Give more letters\.$/);
     expect(await searched.ids({ querys: [{ queryType: "prefix", column: "words", value: "w1" }] })).toEqual([1]);
+  });
+});
+
+test("long keywords that all contain a wildcard's longest text are compared in steps (D78)", async () => {
+  await withStorage(async (storage) => {
+    const searched = new Searched(storage);
+    await searched.define([{ name: "kw", type: "keyword", indexed: true }]);
+    searched.putAll(Array.from({ length: 4_000 }, (_, i) => [[String(i)], { kw: `${"a".repeat(240)}${i}` }]));
+    searched.pauses = 0;
+    for (const value of [`*${"a?".repeat(100)}*b`, `${"*a".repeat(127)}*b`, `*${"?".repeat(200)}a*b`]) {
+      const { totalCounts } = await searched.search({
+        querys: [{ queryType: "wildcard", column: "kw", value }],
+        getTotalCount: true,
+      });
+      expect(totalCounts).toBe(0);
+    }
+    expect(searched.pauses).toBeGreaterThanOrEqual(8);
+    // Only some values contain the text: they are found among those that SQLite passes over, and so is the rest of a dense window.
+    for (const [value, total] of [
+      ["*a39?", 10],
+      ["*a39??", 100],
+      ["*7*", 1084],
+      ["*a1*", 1111],
+    ]) {
+      const found = await searched.search({
+        querys: [{ queryType: "wildcard", column: "kw", value }],
+        getTotalCount: true,
+        rowsLimit: 0,
+      });
+      expect([value, found.totalCounts]).toEqual([value, total]);
+    }
+  });
+});
+
+test("relevance of many words that many documents have takes steps, and is refused beyond its limit (D79)", async () => {
+  await withStorage(async (storage) => {
+    const searched = new Searched(storage);
+    await searched.define([{ name: "t", type: "text", indexed: true }]);
+    const words = Array.from({ length: 128 }, (_, i) => String.fromCodePoint(0x3400 + i)).join(" ");
+    const querys = [{ queryType: "match", column: "t", value: words }];
+    const sorters = [{ sorterType: "union" }];
+    const documents = Math.floor(MAX_RANKED_POSTINGS / 128);
+    const put = (from: number, to: number) =>
+      searched.putAll(Array.from({ length: to - from }, (_, i) => [[String(from + i)], { t: words }]));
+    put(0, documents);
+    searched.pauses = 0;
+    const { data } = await searched.search({ querys, sorters });
+    expect(data[0]?.ids).toEqual({ id: "0" });
+    expect(searched.pauses).toBeGreaterThan(documents / 2_000);
+    put(documents, documents + 1);
+    expect(await searched.tried({ querys, sorters })).toMatch(
+      /^limit: The words are in more than 1000000 documents of "t", added up over the words, .*use fewer or rarer words, or sort by a column\.$/,
+    );
+    expect((await searched.search({ querys, getTotalCount: true })).totalCounts).toBe(documents + 1);
   });
 });
 

@@ -249,11 +249,12 @@ export class ArchiveRestorer {
   }
 
   /** Reads the archive at the next place where it lies, from its beginning. */
-  #nextPlace(id: string, { copies, bytes }: Wanted, state: State, problem: string): void {
+  #nextPlace(id: string, { copies, bytes, object, isFork }: Wanted, state: State, problem: string): void {
     const bad = [...state.bad, state.place];
     const problems = [...state.problems, problem];
     const place = placeAfter(state.place, copies.length, bad);
-    if (place === null) return this.#fail(id, problems);
+    // Where the object of another database lies is not known here.
+    if (place === null) return this.#fail(id, problems, isFork ? null : object);
     this.#move(id, bytes, { ...state, bad, problems }, place);
   }
 
@@ -291,12 +292,13 @@ export class ArchiveRestorer {
     this.#options.jobs.progress(id, next, { phase: "reading the archive", done: 0, total: bytes });
   }
 
-  #fail(id: string, problems: readonly string[]): void {
+  /** `damagedObject`: what is missing or damaged wherever the archive lies. */
+  #fail(id: string, problems: readonly string[], damagedObject: string | null = null): void {
     const { jobs, storage } = this.#options;
     const why = problems.length === 0 ? "The archive lies nowhere." : problems.join(" ");
     storage.transactionSync(() => {
       this.abandon(id, why);
-      jobs.fail(id, why);
+      jobs.fail(id, why, damagedObject);
     });
   }
 }

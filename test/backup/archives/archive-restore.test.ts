@@ -144,7 +144,7 @@ describe("in place", () => {
         const before = stateOf(target);
         good(await target.archives.restore({ jobId: `both${round}`, id: archive.id, safetyArchive: false }));
         const job = await target.finish(`both${round}`);
-        expect([what, job.status]).toEqual([what, "failed"]);
+        expect([what, job.status, job.damagedObject]).toEqual([what, "failed", name]);
         expect(job.error).toMatch(/^east: .* west: /);
         expect(job.error).toContain(message);
         expect(stateOf(target)).toBe(before);

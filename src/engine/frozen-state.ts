@@ -100,7 +100,10 @@ export class FrozenState {
       version <= moment.version &&
       (expiresAt === null || expiresAt > moment.time) &&
       (upTo === null || compareBytes(key, upTo) <= 0);
-    return { entries: merged(live.filter(isIn), kept.filter(isIn)), upTo };
+    const entries = merged(live.filter(isIn), kept.filter(isIn));
+    if (entries.length <= bounds.maxEntries) return { entries, upTo };
+    const page = entries.slice(0, bounds.maxEntries);
+    return { entries: page, upTo: page.at(-1)?.key ?? null };
   }
 
   #stored(): Moment | null {

@@ -48,6 +48,7 @@ test("reading a frozen state in pages gives what was stored at its version, for 
           const page = (maxEntries: number): boolean => {
             if (ended) return false;
             const { entries, upTo } = database.frozen.scan(after, { maxBytes: 2_000, maxEntries });
+            expect(entries.length).toBeLessThanOrEqual(maxEntries);
             found.push(...entries);
             after = upTo;
             ended = upTo === null;
@@ -72,6 +73,26 @@ test("reading a frozen state in pages gives what was stored at its version, for 
     ),
     { numRuns: 60 },
   );
+});
+
+test("a page has no more entries than it may, also when half of them were deleted meanwhile", async () => {
+  await withStorage((storage) => {
+    const database = new Database({ storage, clock: new MovableClock() });
+    const keys = Array.from({ length: 10 }, (_, i) => key("k", i));
+    database.commit([write(keys.map((one) => set(one, text("v"))))]);
+    database.freeze();
+    database.commit([write(keys.filter((_, i) => i % 2 === 1).map(remove))]);
+    const sizes: number[] = [];
+    const found: Uint8Array[] = [];
+    for (let after: Uint8Array | null | undefined; after !== null;) {
+      const page = database.frozen.scan(after ?? null, { maxBytes: 1_000_000, maxEntries: 4 });
+      sizes.push(page.entries.length);
+      found.push(...page.entries.map((entry) => entry.key));
+      after = page.upTo;
+    }
+    expect(found).toEqual(keys);
+    expect(Math.max(...sizes)).toBe(4);
+  });
 });
 
 test("a commit copies an entry once, and none that was read already; expired entries are left out", async () => {

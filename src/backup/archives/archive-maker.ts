@@ -213,7 +213,9 @@ export class ArchiveMaker {
     let bytes = 0;
     let after = from;
     while (bytes < ARCHIVE_CHUNK_BYTES && entries.length < MAX_ARCHIVE_CHUNK_ENTRIES) {
-      const page = database.frozen.scan(after, READ_AT_ONCE);
+      const left = MAX_ARCHIVE_CHUNK_ENTRIES - entries.length;
+      const { maxBytes, maxEntries } = READ_AT_ONCE;
+      const page = database.frozen.scan(after, { maxBytes, maxEntries: Math.min(maxEntries, left) });
       entries.push(...page.entries);
       for (const { key, value } of page.entries) bytes += key.length + value.length;
       // The next chunk finds the end.

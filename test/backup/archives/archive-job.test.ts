@@ -69,6 +69,23 @@ test("an archive holds everything up to its versionstamp and nothing of later co
   });
 });
 
+test("small entries, of which some have expired, fill the chunks of an archive and no more (Z10)", async () => {
+  await withStorage(async (storage) => {
+    const target = new TestArchives(storage);
+    const { database, clock } = target;
+    const expiresAt = clock.time + 1_000;
+    for (let batch = 0; batch < 12; batch += 1) {
+      const sets = Array.from({ length: 900 }, (_, i) => set(key("small", batch, i), text("v")));
+      database.commit([write([...sets, set(key("small", batch, "short"), text("v"), { expiresAt })])]);
+    }
+    clock.time += 2_000;
+    const wanted = database.scan(null, everything).filter((entry) => entry.expiresAt === null);
+    await target.made("a");
+    expect(good(target.archives.get("1"))).toMatchObject({ status: "completed", error: null });
+    expect(await linesIn(await target.file("1"))).toEqual(linesOf(wanted));
+  });
+});
+
 test("killed at every transaction, the job goes on, and the archive is the same state; nothing else is left behind (Z11)", async () => {
   await withStorage(async (real) => {
     const storage = new DyingStorage(real);

@@ -43,16 +43,6 @@ function areMany(changes: number): boolean {
   return changes > MAX_GROUP_CHANGES / 2;
 }
 
-/** Whether to apply a group takes milliseconds. */
-function takesLong(writes: readonly SubmittedWrite[]): boolean {
-  let [changes, bytes] = [0, 0];
-  for (const submitted of writes) {
-    changes += changesOf(submitted.write);
-    bytes += submitted.bytes;
-  }
-  return changes > SHORT_GROUP_CHANGES || bytes > SHORT_GROUP_BYTES;
-}
-
 /** About a millisecond of work. */
 const SHORT_GROUP_CHANGES = 50;
 const SHORT_GROUP_BYTES = 128 * 1024;
@@ -64,6 +54,11 @@ interface Waiting extends SubmittedWrite {
 export interface CommitQueueOptions {
   /** Applies a group in order. Returns an outcome for each write. */
   readonly commit: (writes: readonly EngineWrite[]) => CommitOutcome[];
+  /**
+   * About how many changes a write makes besides its own, in tables that are derived from the entries. They make groups smaller where others
+   * use the process: each group is a flush, and an organization that is alone has larger groups.
+   */
+  readonly derivedChanges: (submitted: SubmittedWrite) => number;
   /** Resolves when the applied writes are on disk. */
   readonly flushed: () => Promise<void>;
   /** The turns of the organization's long requests in the process. */
@@ -98,7 +93,7 @@ export class CommitQueue {
   /** Fails with "unavailable" when too much waits already. */
   submit(submitted: SubmittedWrite): CommitOutcome | Promise<CommitOutcome> {
     if (this.#closed !== null) return this.#closed;
-    const isLong = takesLong([submitted]);
+    const isLong = this.#takesLong([submitted]);
     if (this.#mayCommitNow(isLong)) {
       this.#alone += 1;
       return this.#commit([submitted], isLong)[0] ?? UNKNOWN_OUTCOME;
@@ -112,8 +107,8 @@ export class CommitQueue {
   submitAll(writes: readonly SubmittedWrite[]): readonly CommitOutcome[] | Promise<readonly CommitOutcome[]> {
     const closed = this.#closed;
     if (closed !== null) return writes.map(() => closed);
-    const changes = writes.reduce((sum, { write }) => sum + changesOf(write), 0);
-    const isLong = takesLong(writes);
+    const changes = this.#changesOf(writes);
+    const isLong = this.#takesLong(writes);
     if (!areMany(changes) && this.#mayCommitNow(isLong)) {
       this.#alone += 1;
       const outcomes = this.#commit(writes, isLong);
@@ -171,7 +166,7 @@ export class CommitQueue {
     try {
       while (this.#waiting.length > 0) {
         const { turns, flushed } = this.#options;
-        const turn = takesLong(this.#waiting.slice(0, this.#groupSize())) ? turns.begin() : null;
+        const turn = this.#takesLong(this.#waiting.slice(0, this.#groupSize())) ? turns.begin() : null;
         const crowded = turn === null ? null : await turn;
         const group = this.#takeGroup().filter(({ refusal, settle }) => {
           const refused = crowded ?? refusal?.() ?? null;
@@ -179,16 +174,28 @@ export class CommitQueue {
           return refused === null;
         });
         if (group.length === 0) continue;
-        const isLong = takesLong(group);
+        const isLong = this.#takesLong(group);
         const outcomes = this.#commit(group, isLong);
         for (const [index, { settle }] of group.entries()) settle(outcomes[index] ?? UNKNOWN_OUTCOME);
         await (isLong ? turns.flush(flushed) : flushed());
-        if (areMany(group.reduce((sum, { write }) => sum + changesOf(write), 0))) await this.#options.breathe();
+        if (areMany(this.#changesOf(group))) await this.#options.breathe();
         this.#alone = group.length === 1 && this.#waiting.length === 0 ? this.#alone + 1 : 0;
       }
     } finally {
       this.#busy = false;
     }
+  }
+
+  #changesOf(writes: readonly SubmittedWrite[]): number {
+    const { turns, derivedChanges } = this.#options;
+    const isAlone = turns.isAlone;
+    return writes.reduce((sum, one) => sum + changesOf(one.write) + (isAlone ? 0 : derivedChanges(one)), 0);
+  }
+
+  /** Whether to apply a group takes milliseconds. */
+  #takesLong(writes: readonly SubmittedWrite[]): boolean {
+    const bytes = writes.reduce((sum, one) => sum + one.bytes, 0);
+    return this.#changesOf(writes) > SHORT_GROUP_CHANGES || bytes > SHORT_GROUP_BYTES;
   }
 
   #awaitsNextFlush(): boolean {
@@ -219,7 +226,7 @@ export class CommitQueue {
     let bytes = 0;
     let changes = 0;
     for (const waiting of this.#waiting) {
-      const [moreBytes, moreChanges] = [bytes + waiting.bytes, changes + changesOf(waiting.write)];
+      const [moreBytes, moreChanges] = [bytes + waiting.bytes, changes + this.#changesOf([waiting])];
       if (size === MAX_COMMITS_PER_GROUP) break;
       if (size > 0 && (moreBytes > MAX_GROUP_BYTES || moreChanges > MAX_GROUP_CHANGES)) break;
       size += 1;

@@ -28,6 +28,7 @@ import { BackupReportTask } from "./backup-report-task.ts";
 import { databaseBackup, secretBox } from "./backup-wiring.ts";
 import { CommitQueue } from "./commit-queue.ts";
 import { CountersTask } from "./counters-task.ts";
+import { changesOfIndexes } from "./changes-of-indexes.ts";
 import { documentIndexTask } from "./document-index-task.ts";
 import { askDisk, DiskSpace } from "./disk-space.ts";
 import { Definitions } from "../documents/definitions.ts";
@@ -227,6 +228,7 @@ export async function openDatabase({ ctx, tables, env, setup, erase }: DatabaseP
   const held = { database, alarms, backup, backupReport, feeds, mode, restores, archives, room, revocations, apiKeys };
   const commits = new CommitQueue({
     commit: (writes) => database.commit(writes),
+    derivedChanges: (submitted) => (documentIndex === null ? 0 : changesOfIndexes(documentIndex, submitted)),
     flushed,
     turns: longWork,
     breathe: systemTurn,

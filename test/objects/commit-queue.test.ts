@@ -5,10 +5,12 @@ import {
   MAX_GROUP_CHANGES,
   MAX_WAITING_WRITE_BYTES,
 } from "../../src/core/limits.ts";
-import type { AtomicWrite } from "../../src/core/operations.ts";
+import { type AtomicWrite, Encoding } from "../../src/core/operations.ts";
 import { type Failure, failure } from "../../src/core/errors.ts";
 import { asVersion } from "../../src/core/versionstamp.ts";
 import type { CommitOutcome } from "../../src/engine/commit-path.ts";
+import { decidedWrite } from "../../src/engine/decided-write.ts";
+import { changesOfIndexes } from "../../src/objects/changes-of-indexes.ts";
 import { CommitQueue } from "../../src/objects/commit-queue.ts";
 import { freeTurns } from "../support/free-turns.ts";
 
@@ -22,10 +24,13 @@ class SlowDisk {
   broken = false;
   version = 0;
   breaths = 0;
+  /** Of each write. */
+  derived = 0;
   /** How the turn of a long group comes about. null: the organization is alone. */
   turn: Promise<Failure | null> | null = null;
   #flushed: (() => void) | null = null;
   readonly queue = new CommitQueue({
+    derivedChanges: () => this.derived,
     commit: (writes): CommitOutcome[] => {
       this.groups.push(writes.length);
       if (this.broken) throw new Error("broken");
@@ -94,6 +99,42 @@ test("a group is bounded in changes, and after one with many of them others get 
   const perGroup = MAX_GROUP_CHANGES / 1000;
   expect(disk.groups).toEqual([1, ...Array.from({ length: 256 / perGroup }, () => perGroup)]);
   expect(disk.breaths).toBe(256 / perGroup);
+});
+
+test("beside other organizations, what a write changes in derived tables counts as its own changes do", async () => {
+  const disk = new SlowDisk();
+  disk.derived = MAX_GROUP_CHANGES / 4;
+  const write9 = async (): Promise<void> => {
+    const all = Array.from({ length: 9 }, () => disk.submit(1));
+    for (let i = 0; i < 5; i++) await disk.flush();
+    await Promise.all(all);
+  };
+  await write9();
+  expect(disk.groups).toEqual([1, 8]);
+  disk.turn = Promise.resolve(null);
+  await write9();
+  expect(disk.groups.slice(2)).toEqual([4, 4, 1]);
+  expect(disk.breaths).toBe(2);
+});
+
+test("a write changes about as much in the indexes as the documents that it writes are long", () => {
+  const set = (key: number, length: number) =>
+    ({
+      type: "set",
+      key: Uint8Array.of(key),
+      value: new Uint8Array(length),
+      encoding: Encoding.v8,
+      expiresAt: null,
+      versionstampedKey: false,
+    }) as const;
+  const follows = (key: Uint8Array) => key[0] === 1;
+  const mutations = [set(1, 1_600), set(2, 1_600), { type: "delete", key: Uint8Array.of(1) } as const];
+  const submitted = { write: { ...write, mutations }, bytes: 6_400 };
+  expect(changesOfIndexes({ hasTables: true, follows }, submitted)).toBe(100 + 20 + 20);
+  expect(changesOfIndexes({ hasTables: false, follows }, submitted)).toBe(0);
+  // What it writes is decided later: the request tells how much it may be.
+  const decided = decidedWrite({ versions: 1, maxMutations: 1, maxBytes: 1, decide: () => [] });
+  expect(changesOfIndexes({ hasTables: true, follows }, { write: decided, bytes: 6_400 })).toBe(100);
 });
 
 test("a lone writer of many changes waits for the turns of others, too", async () => {

@@ -40,6 +40,7 @@ class Place {
       if (this.holdsFlushes) await new Promise<void>((resolve) => (this.#flushed = resolve));
     };
     const commits = new CommitQueue({
+      derivedChanges: () => 0,
       commit: (writes) => this.database.commit(writes),
       flushed: async () => undefined,
       turns: freeTurns(),

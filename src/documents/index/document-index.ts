@@ -148,6 +148,11 @@ export class DocumentIndex implements DerivedTables {
     return this.#known !== null && this.#known.registry.tableOfKey(key) !== null;
   }
 
+  /** Whether there may be documents. */
+  get hasTables(): boolean {
+    return this.#isMade;
+  }
+
   apply(changes: readonly Change[], mayRefuse: boolean): void {
     this.#isTouched = true;
     // What is built in this commit has been built from what the commit left.

@@ -45,6 +45,7 @@ export class EngineDocuments {
       await this.onPause();
     };
     const commits = new CommitQueue({
+      derivedChanges: () => 0,
       commit: (writes) => database.commit(writes),
       flushed: options.flushed ?? (async () => undefined),
       turns: freeTurns(),

@@ -61,7 +61,7 @@ export function databaseArchives(parts: ArchiveWiringParts): DatabaseArchives {
   const { storage, database, side, backup, restores, mode, room, clock, env, setup, dueBy } = parts;
   const { databaseId, organizationId } = setup;
   const organization = () => organizationStub(env, organizationId);
-  const destinations = archiveDestinations(parts);
+  const destinations = archiveDestinations(parts, (id) => archives.busyAt(id));
   const archives = new Archives({
     storage,
     database,
@@ -142,7 +142,10 @@ function adoptSettings(
   for (const destination of settings.destinations) destinations.restore(systemEntropy.uuid(), destination);
 }
 
-function archiveDestinations({ storage, clock, env, setup }: ArchiveWiringParts): ArchiveDestinations {
+function archiveDestinations(
+  { storage, clock, env, setup }: ArchiveWiringParts,
+  busyAt: (destinationId: string) => Failure | null,
+): ArchiveDestinations {
   const { databaseId, organizationId } = setup;
   return new ArchiveDestinations({
     storage,
@@ -151,6 +154,7 @@ function archiveDestinations({ storage, clock, env, setup }: ArchiveWiringParts)
     databaseId,
     secrets: secretBox(env),
     open: (config, credentials) => openArchivePlace(config, credentials, organizationId, clock, env),
+    busyAt,
     ownPlace: hasOwnPlace(env) ? { type: "local", directory: "" } : null,
   });
 }

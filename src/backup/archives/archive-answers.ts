@@ -44,8 +44,11 @@ export async function answerArchiveCommand(parts: ArchiveParts, command: Archive
     case "add destination":
       return destinationAnswer(await destinations.add(command.id, command.destination));
     case "change destination":
+      if (command.changes.config !== undefined) await archives.tidyAt(command.id);
       return destinationAnswer(await destinations.change(command.id, command.changes));
     case "remove destination":
+      // Afterwards nobody knows the credentials.
+      await archives.tidyAt(command.id);
       return doneAnswer(destinations.remove(command.id));
     case "test destination":
       return destinationAnswer(await destinations.test(command.id));

@@ -32,6 +32,8 @@ export interface ArchiveDestinationsParts {
   readonly secrets: SecretBox | Failure;
   /** Checks the settings and makes the driver, without a request. Credentials are null for a place that needs none. */
   readonly open: (config: ArchiveDestinationConfig, credentials: BackupCredentials | null) => Destination | Failure;
+  /** Why a destination cannot leave its place now. null: nothing is being sent there. */
+  readonly busyAt: (destinationId: string) => Failure | null;
   /** Where archives go while no destination is enabled. null: the deployment has no place of its own. */
   readonly ownPlace: ArchiveDestinationConfig | null;
 }
@@ -108,12 +110,18 @@ export class ArchiveDestinations implements ArchiveStores {
     if (name !== before.name && this.#hasName(name)) return nameIsTaken(name);
     const flaw = changes.config === undefined ? null : this.#flawOfPlace(changes.config, id);
     if (flaw !== null) return flaw;
+    const moves = changes.config !== undefined && placeOf(changes.config) !== placeOf(configOf(before));
+    const busyAt = (): Failure | null => (moves ? this.#parts.busyAt(id) : null);
+    const busy = busyAt();
+    if (busy !== null) return busy;
     const placed =
       changes.config === undefined
         ? { config: configOf(before), secret: before.secret }
         : await this.#tried(id, changes.config);
     if (isFailure(placed)) return placed;
     if (this.#row(id) === undefined) return NONE;
+    const busyNow = busyAt();
+    if (busyNow !== null) return busyNow;
     const { storage, clock } = this.#parts;
     storage.sql.exec(
       "UPDATE archive_destinations SET name = ?2, enabled = ?3, max_backups = ?4, config = ?5, secret = ?6, updated_at = ?7 WHERE id = ?1",
@@ -149,9 +157,11 @@ export class ArchiveDestinations implements ArchiveStores {
     );
   }
 
-  /** What lies there stays there. */
+  /** What lies there stays there. What is half sent would stay, too, so that is waited for. */
   remove(id: string): { readonly ok: true } | Failure {
     if (this.#row(id) === undefined) return NONE;
+    const busy = this.#parts.busyAt(id);
+    if (busy !== null) return busy;
     this.#parts.storage.sql.exec("DELETE FROM archive_destinations WHERE id = ?1", id);
     return { ok: true };
   }

@@ -58,6 +58,10 @@ export interface ArchiveService {
   destroy(id: string): Promise<{ readonly ok: true } | Failure>;
   /** Removes the archive from one destination. An archive that lies nowhere else must be destroyed instead: "conflict". */
   removeCopy(id: string, destinationId: string): Promise<{ readonly ok: true } | Failure>;
+  /** Why a destination cannot leave its place now: an archive is being sent there. null: none is. */
+  busyAt(destinationId: string): Failure | null;
+  /** Tries to remove what archives that were given up have left at a destination. */
+  tidyAt(destinationId: string): Promise<void>;
   /** Has another database, which is empty, take over the state of an archive. The job belongs to the other one. */
   fork(jobId: string, id: string, into: Pick<ArchiveStub, "receiveArchive">): Promise<BackupJob | Failure>;
   /** Another database's archive is restored into this one, which is empty. */

@@ -176,6 +176,21 @@ export class Archives implements ArchiveService {
     return this.#removal.removeCopy(id, destinationId);
   }
 
+  busyAt(destinationId: string): Failure | null {
+    const { running } = this.#options.jobs;
+    const archive = running === null ? null : this.#rows.ofJob(running.id);
+    const isSent = archive?.places.some((place) => place.destinationId === destinationId && place.status === "pending");
+    if (running === null || isSent !== true) return null;
+    return failure(
+      "conflict",
+      `The job ${running.id} (${running.kind}) is sending an archive there: wait for it or cancel it`,
+    );
+  }
+
+  tidyAt(destinationId: string): Promise<void> {
+    return this.#leftovers.removeAt(destinationId);
+  }
+
   async verify(jobId: string, id: string): Promise<BackupJob | Failure> {
     const { jobs } = this.#options;
     if (jobs.knows(jobId)) return jobs.get(jobId);

@@ -111,6 +111,18 @@ export class Leftovers {
     for (const row of rows) await this.#remove(row);
   }
 
+  /** Tries to remove what is left at a destination, until it does not remove something. */
+  async removeAt(destinationId: string): Promise<void> {
+    if (!hasArchiveTables(this.#storage)) return;
+    const rows = this.#storage.sql
+      .exec<Row>(
+        "SELECT id, destination_id, object, upload, attempts FROM archive_leftovers WHERE destination_id = ?1",
+        destinationId,
+      )
+      .toArray();
+    for (const row of rows) if (!(await this.#remove(row))) return;
+  }
+
   async #isRemoved({ destination_id: id, object, upload }: Row): Promise<boolean> {
     if (id === EVERYWHERE) return this.#destroy(Number(object));
     const store = await this.#stores.open(id);
@@ -118,7 +130,7 @@ export class Leftovers {
     return (await removeFrom(store.destination, object, upload)).ok;
   }
 
-  async #remove(row: Row): Promise<void> {
+  async #remove(row: Row): Promise<boolean> {
     const removed = await this.#isRemoved(row);
     const { id, attempts } = row;
     const { sql } = this.#storage;
@@ -129,6 +141,7 @@ export class Leftovers {
       const retryAt = this.#clock.now() + backoffMs(attempts, LONGEST_WAIT_MS);
       sql.exec("UPDATE archive_leftovers SET attempts = attempts + 1, retry_at = ?2 WHERE id = ?1", id, retryAt);
     }
+    return removed;
   }
 }
 

@@ -26,6 +26,7 @@ function opened(storage: SyncStorage, { keys = first, ownPlace = null }: Options
   const list = encryptionKeys(keys);
   if (isFailure(list)) throw new Error(list.message);
   const places = new Map<string, MemoryDestination>();
+  const busy = new Set<string>();
   const asked: { config: ArchiveDestinationConfig; credentials: BackupCredentials | null }[] = [];
   const open = (config: ArchiveDestinationConfig, credentials: BackupCredentials | null): Destination => {
     asked.push({ config, credentials });
@@ -42,8 +43,9 @@ function opened(storage: SyncStorage, { keys = first, ownPlace = null }: Options
     secrets: new SecretBox(list, systemEntropy),
     open,
     ownPlace,
+    busyAt: (id) => (busy.has(id) ? failure("conflict", "The job a (archive) is sending an archive there") : null),
   });
-  return { destinations, places, asked };
+  return { destinations, places, asked, busy };
 }
 
 function s3(bucket: string, changes: Partial<NewArchiveDestination> = {}): NewArchiveDestination {
@@ -144,6 +146,26 @@ test("two destinations are never at one place: what retention deletes at one wou
     expect(await destinations.change("b", { config: s3("other").config })).toMatchObject({ name: "other" });
     destinations.restore("e", { name: "restored", maxBackups: null, config: { type: "local", directory: "x" } });
     expect(destinations.list().map(({ id }) => id)).toEqual(["a", "b", "c"]);
+  }));
+
+test("a destination that an archive is being sent to does not leave its place (Z29)", () =>
+  withStorage(async (storage) => {
+    const { destinations, busy } = opened(storage);
+    await destinations.add("a", s3("bucket"));
+    busy.add("a");
+    const waits = { code: "conflict", message: expect.stringContaining("job a (archive)") };
+    expect(destinations.remove("a")).toMatchObject(waits);
+    expect(await destinations.change("a", { config: s3("other").config })).toMatchObject(waits);
+    // A new secret helps an archive that cannot be sent.
+    expect(await destinations.change("a", { name: "renamed", config: s3("bucket").config })).toMatchObject({
+      name: "renamed",
+      config: { bucket: "bucket" },
+    });
+    busy.clear();
+    expect(await destinations.change("a", { config: s3("other").config })).toMatchObject({
+      config: { bucket: "other" },
+    });
+    expect(destinations.remove("a")).toEqual({ ok: true });
   }));
 
 test("a new archive goes to all that are enabled; one that cannot be opened says why (Z29, Z30)", () =>

@@ -379,6 +379,27 @@ test("killed while it is destroyed, an archive is seen no more, and goes from ev
   });
 });
 
+test("while an archive is being sent somewhere, that is said; what a cancelled one has left is removed on demand (Z12)", async () => {
+  await withStorage(async (storage) => {
+    const target = new TestArchives(storage);
+    const { east } = target.places;
+    if (east === undefined) throw new Error("east");
+    fill(target, 18, 300_000);
+    const waits = { code: "conflict", message: expect.stringContaining("job a (archive) is sending") };
+    const { id } = await target.create("a");
+    expect(target.archives.busyAt("east")).toMatchObject(waits);
+    east.fault = (method) =>
+      method === "put" && east.uploads.size > 0 ? destinationFailure("retry", "It is down.") : undefined;
+    for (let i = 0; east.uploads.size === 0 && i < 50; i++) await target.slice();
+    expect([east.uploads.size, target.archives.busyAt("east")]).toMatchObject([1, waits]);
+    expect(target.archives.busyAt("nowhere")).toBeNull();
+    good(await target.archives.cancel(id));
+    expect(target.archives.busyAt("east")).toBeNull();
+    await target.archives.tidyAt("east");
+    expect(east.uploads.size).toBe(0);
+  });
+});
+
 test("an archive of an empty database is whole, and its versionstamp is that of the moment", async () => {
   await withStorage(async (storage) => {
     const target = new TestArchives(storage);

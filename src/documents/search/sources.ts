@@ -135,7 +135,7 @@ function indexFor(
   accepted: readonly IndexType[],
 ): ColumnIndex | "keyword" | undefined {
   const types = typesOf(table, column);
-  checkColumn(table, column, where, types, accepted);
+  checkColumn(table, column, where, types, types === null ? wanted : accepted);
   for (const type of wanted) {
     const isDefined = types === null || types.has(type);
     const index = table.index(column, "", type);
@@ -184,7 +184,8 @@ export function checkColumn(
   const how = `PUT /api/databases/{id}/tables/${appId}/${tableId} with {"name":${shown},"type":"${wanted}"} among its columns indexes it`;
   if (types === null) {
     if (accepted.includes("geo")) refuse(`${where} asks for ${shown}, which has no index of places: ${how}.`);
-    if (table.isFull && table.indexesOf(column).length === 0) {
+    const isThere = table.indexesOf(column).some(({ type }) => accepted.length === 0 || accepted.includes(type));
+    if (table.isFull && !isThere) {
       refuse(`${where} asks for ${shown}, which is not indexed, because this table has too many columns: ${how}.`);
     }
     return;

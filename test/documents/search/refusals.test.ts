@@ -1,6 +1,7 @@
 /** What a search refuses, and what it does beside writes. */
 import { expect, test } from "vitest";
 import fc from "fast-check";
+import { MAX_SEARCH_TREES } from "../../../src/core/document-limits.ts";
 import { withStorage } from "../../support/workerd/engine.ts";
 import { type Document, Searched } from "../../support/workerd/searched.ts";
 
@@ -162,6 +163,27 @@ test("a table that nobody defined, a place in a table without a definition of pl
     expect(await searched.tried({ querys })).toMatch(
       /^invalid: querys\[0\] asks for "loc", which has no index of places: PUT .*"type":"geo"/,
     );
+  });
+});
+
+test("a query that needs an index for which there was no room is refused, also where the column has another index (D77)", async () => {
+  await withStorage(async (storage) => {
+    const searched = new Searched(storage);
+    await searched.define();
+    const names = Array.from({ length: MAX_SEARCH_TREES + 1 }, (_, i) => `c${i}`);
+    searched.put(["a"], Object.fromEntries(names.map((name) => [name, "some words"])));
+    const last = names.at(-1);
+    const asked = (query: object) => searched.tried({ querys: [{ column: last, value: "some words", ...query }] });
+    for (const queryType of ["match", "matchPhrase"]) {
+      expect(await asked({ queryType })).toMatch(
+        /^invalid: querys\[0\] asks for "c200", which is not indexed, because/,
+      );
+    }
+    expect(await asked({ queryType: "equal", value: 1 })).toMatch(
+      /which is not indexed, because this table has too many/,
+    );
+    expect(await searched.ids({ querys: [{ queryType: "equal", column: last, value: "some words" }] })).toEqual(["a"]);
+    expect(await searched.ids({ querys: [{ queryType: "match", column: "c199", value: "words" }] })).toEqual(["a"]);
   });
 });
 

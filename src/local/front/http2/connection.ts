@@ -37,7 +37,7 @@ import {
   withoutPadding,
 } from "./protocol.ts";
 import { Http2Stream, STREAM_WINDOW_BYTES, type StreamOwner } from "./stream.ts";
-import { framesFor, type Turns } from "./turns.ts";
+import { FRAMES_PER_RESET, framesFor, type Turns } from "./turns.ts";
 import { type FirstSize, ReceiveWindow, SendWindow } from "./window.ts";
 
 /** The window of a connection, which all its streams share: how much a client may send before it is read. */
@@ -378,6 +378,7 @@ export class Http2Connection implements StreamOwner {
     if (id <= this.#lastStream) return this.#takeTrailers(id, endsStream);
     this.#lastStream = id;
     if (this.#isDraining || this.#streams.size >= MAX_STREAMS_OF_CONNECTION) {
+      this.#spend(FRAMES_PER_RESET);
       return this.#sendReset(id, ErrorCode.refusedStream);
     }
     this.#lastTaken = id;

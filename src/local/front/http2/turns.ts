@@ -11,12 +11,19 @@ const FRAMES_OF_ALL = 1024;
 /** A request costs as much as so many other frames. */
 const FRAMES_PER_REQUEST = 8;
 
+/**
+ * A request that its client resets, or that comes beyond the limit of streams, was made and is thrown away: for as much as it costs it
+ * brings nothing. So a client that does nothing else is slowed down, and others have their turns in between.
+ */
+export const FRAMES_PER_RESET = 64;
+
 /** Bytes that cost as much as a frame, where each byte may be work: in header blocks and settings. */
 const BYTES_PER_FRAME = 64;
 
 /** What a frame costs, in frames. */
 export function framesFor(type: number, length: number): number {
   if (type === FrameType.data) return 1;
+  if (type === FrameType.rstStream) return FRAMES_PER_RESET;
   return (type === FrameType.headers ? FRAMES_PER_REQUEST : 1) + Math.floor(length / BYTES_PER_FRAME);
 }
 
